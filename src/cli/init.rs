@@ -1,0 +1,34 @@
+//! `gridmpi init`: a commented job file to start from.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::print;
+use crate::error::{Error, Exit, Result};
+
+const STARTER: &str = include_str!("starter.toml");
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  gridmpi init                writes gridmpi.toml, which `gridmpi` then runs
+  gridmpi init fits/new.toml  writes it elsewhere")]
+pub(super) struct Arguments {
+    /// The file to write; it must not exist
+    #[arg(default_value = "gridmpi.toml")]
+    file: PathBuf,
+}
+
+pub(super) fn init(arguments: &Arguments) -> Result<Exit> {
+    let file = &arguments.file;
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(file)
+        .and_then(|mut out| out.write_all(STARTER.as_bytes()));
+    written.map_err(|error| Error::input(format!("{}: not written: {error}", file.display())))?;
+    print(format!("wrote {0}; run it with: gridmpi {0}\n", file.display()).as_bytes())
+}

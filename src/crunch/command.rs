@@ -1,0 +1,186 @@
+//! Any program as crunch: one process a task, its answer in a file or in the last line it prints.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use super::{Crunch, Place, Task, environment};
+use crate::error::Result;
+use crate::job::placeholders::Template;
+use crate::job::{Job, named_json};
+use crate::value::Value;
+
+/// How much of the end of a program's output is kept. (bytes)
+const KEPT_STDOUT: usize = 1 << 20;
+const KEPT_STDERR: usize = 16 << 10;
+
+/// How much of a result file is read. (bytes)
+const RESULT_LIMIT: u64 = 1 << 30;
+
+/// A program and its arguments, or a shell's line, to fill in for each task.
+pub(super) struct CommandCrunch {
+    job: Arc<Job>,
+    place: Place,
+    kind: Kind,
+    /// Where result files go; gone with the worker.
+    scratch: std::io::Result<tempfile::TempDir>,
+}
+
+enum Kind {
+    Arguments(Vec<Template>),
+    Shell(Template),
+}
+
+impl CommandCrunch {
+    pub(super) fn arguments(job: &Arc<Job>, arguments: &[String], place: Place) -> CommandCrunch {
+        CommandCrunch::new(job, place, Kind::Arguments(arguments.iter().map(|a| template(a)).collect()))
+    }
+
+    pub(super) fn shell(job: &Arc<Job>, line: &str, place: Place) -> CommandCrunch {
+        CommandCrunch::new(job, place, Kind::Shell(template(line)))
+    }
+
+    fn new(job: &Arc<Job>, place: Place, kind: Kind) -> CommandCrunch {
+        let scratch = tempfile::Builder::new().prefix("gridmpi-").tempdir();
+        CommandCrunch { job: job.clone(), place, kind, scratch }
+    }
+
+    fn command(&self, task: &Task) -> Result<Command, String> {
+        match &self.kind {
+            Kind::Arguments(templates) => {
+                let fill = |template: &Template| template.fill(task.coordinates, Ok);
+                let mut arguments = templates.iter().map(fill);
+                let program = arguments.next().expect("checked when the job was parsed")?;
+                let mut command = Command::new(locate(&self.job, &program));
+                for argument in arguments {
+                    command.arg(argument?);
+                }
+                Ok(command)
+            }
+            Kind::Shell(template) => {
+                let quote = |value: String| match shlex::try_quote(&value) {
+                    Ok(quoted) => Ok(quoted.into_owned()),
+                    Err(_) => Err("a value with a zero byte cannot be quoted".to_string()),
+                };
+                let mut command = Command::new("/bin/sh");
+                command.arg("-c").arg(template.fill(task.coordinates, quote)?);
+                Ok(command)
+            }
+        }
+    }
+}
+
+impl Crunch for CommandCrunch {
+    fn crunch(&mut self, task: &Task) -> Result<Value, String> {
+        let scratch = self.scratch.as_ref().map_err(|e| format!("no scratch folder: {e}"))?;
+        let result = scratch.path().join("result");
+        let mut command = self.command(task)?;
+        environment::prepare(&mut command, self.place);
+        command
+            .current_dir(&self.job.folder)
+            .env("GRIDMPI_TASK", task.index.to_string())
+            .env("GRIDMPI_SEED", task.seed().to_string())
+            .env("GRIDMPI_ATTEMPT", task.attempt.to_string())
+            .env("GRIDMPI_POINT", named_json(task.coordinates).to_string())
+            .env("GRIDMPI_RESULT", &result)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut child =
+            command.spawn().map_err(|error| format!("{program} cannot be started: {error}"))?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (stdout, stderr) = std::thread::scope(|scope| {
+            let stderr = scope.spawn(|| stderr.map(|pipe| the_end_of(pipe, KEPT_STDERR)));
+            let stdout = stdout.map(|pipe| the_end_of(pipe, KEPT_STDOUT));
+            (stdout.unwrap_or_default(), stderr.join().ok().flatten().unwrap_or_default())
+        });
+        let status = child.wait().map_err(|error| format!("{program} cannot be waited for: {error}"))?;
+        let written = read_result(&result);
+        if !status.success() {
+            let stderr = stderr.trim_end();
+            let stderr = if stderr.is_empty() { "it wrote nothing to stderr" } else { stderr };
+            return Err(format!("{program}: {status}\n{stderr}"));
+        }
+        match written? {
+            Some(text) => Value::parse(&text)
+                .map_err(|why| format!("the result file is neither a number nor JSON: {why}")),
+            None => {
+                let last = stdout.lines().rev().find(|line| !line.trim().is_empty());
+                let last = last.ok_or("no result: no result file, and nothing on stdout")?;
+                Value::parse(last).map_err(|_| {
+                    let line = super::short(&last.into());
+                    format!("the last line on stdout is neither a number nor JSON: {line}")
+                })
+            }
+        }
+    }
+}
+
+/// Takes the result file, if the program wrote one.
+fn read_result(path: &Path) -> Result<Option<String>, String> {
+    let Ok(file) = fs::File::open(path) else { return Ok(None) };
+    let mut text = String::new();
+    let read = file.take(RESULT_LIMIT + 1).read_to_string(&mut text);
+    let removed = fs::remove_file(path);
+    match read {
+        Ok(read) if read as u64 > RESULT_LIMIT => Err("the result file is over 1 GiB".to_string()),
+        Err(error) => Err(format!("the result file cannot be read: {error}")),
+        Ok(_) => removed.map(|()| Some(text)).map_err(|e| format!("the result file stays: {e}")),
+    }
+}
+
+/// Reads a pipe to its end and keeps the last `keep` bytes of it.
+pub(super) fn the_end_of(mut pipe: impl Read, keep: usize) -> String {
+    let mut kept: Vec<u8> = Vec::new();
+    let mut buffer = [0; 1 << 13];
+    while let Ok(read) = pipe.read(&mut buffer) {
+        if read == 0 {
+            break;
+        }
+        kept.extend_from_slice(&buffer[..read]);
+        if kept.len() > 2 * keep {
+            kept.drain(..kept.len() - keep);
+        }
+    }
+    String::from_utf8_lossy(&kept[kept.len().saturating_sub(keep)..]).into_owned()
+}
+
+fn template(text: &str) -> Template {
+    Template::parse(text).expect("checked when the job was parsed")
+}
+
+/// A program with a slash in its name is relative to the job file; any other is looked up in PATH.
+fn locate(job: &Job, program: &str) -> PathBuf {
+    if program.contains('/') { job.folder.join(program) } else { PathBuf::from(program) }
+}
+
+/// Refuses a program that is not there, unless a placeholder decides which it is.
+pub(super) fn check(job: &Job, key: &str, program: &str) -> Result<()> {
+    if !template(program).is_plain() {
+        return Ok(());
+    }
+    find_program(&locate(job, program))
+        .map(drop)
+        .map_err(|why| job.wrong(key, format!("the program \"{program}\" {why}")))
+}
+
+/// The file that running `program` would run.
+pub(super) fn find_program(program: &Path) -> Result<PathBuf, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let runs = |path: &Path| {
+        fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    if program.components().count() > 1 {
+        return match (program.exists(), runs(program)) {
+            (_, true) => Ok(program.to_path_buf()),
+            (true, _) => Err(format!("is not executable: {} (chmod +x?)", program.display())),
+            _ => Err(format!("is not there: {}", program.display())),
+        };
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|p| runs(p));
+    found.ok_or_else(|| "is not on PATH".to_string())
+}

@@ -1,0 +1,296 @@
+//! Python functions as crunch and as reduction: one long-lived child process a worker thread, so
+//! that imports and loaded data are paid for once.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use serde_json::{Value as Json, json};
+
+use super::{Crunch, Place, Task, command, environment};
+use crate::error::Result;
+use crate::job::{self, Job, Python, named_json};
+use crate::reduce::{PythonFunction, Reduce};
+use crate::value::Value;
+
+const CHILD: &str = include_str!("python_child.py");
+
+/// How much of the end of what a child prints is kept, to say why it died. (bytes)
+const KEPT: usize = 8 << 10;
+
+/// No answer may be longer. (bytes)
+const ANSWER_LIMIT: u64 = 1 << 32;
+
+/// The name of the record that carries a number JSON lacks.
+const MARK: &str = "__gridmpi_float__";
+
+/// What a child is started with.
+#[derive(Clone)]
+struct Setup {
+    interpreter: PathBuf,
+    folder: PathBuf,
+    place: Place,
+    first_frame: Json,
+}
+
+impl Setup {
+    fn new(job: &Job, functions: &[(String, &PythonFunction)], place: Place) -> Setup {
+        let named = job.interpreter();
+        let interpreter =
+            if named.contains('/') { job.folder.join(named) } else { PathBuf::from(named) };
+        let functions: BTreeMap<&str, (PathBuf, &str)> = functions
+            .iter()
+            .map(|(key, f)| (key.as_str(), (job.folder.join(&f.file), f.function.as_str())))
+            .collect();
+        let arguments: Vec<&str> = job.loops.iter().map(|l| l.name.as_str()).collect();
+        let (data, keep) = match &job.crunch {
+            job::Crunch::Python(python) => (arguments[python.data], python.keep),
+            _ => (arguments[0], 1),
+        };
+        let first_frame = json!({
+            "functions": functions, "arguments": arguments, "data": data, "keep": keep,
+        });
+        Setup { interpreter, folder: job.folder.clone(), place, first_frame }
+    }
+}
+
+/// A running child. Dropping it closes its pipe, which ends it.
+struct PythonChild {
+    process: Child,
+    requests: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    printed: Arc<Mutex<String>>,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl PythonChild {
+    /// Starts a child and has it import the functions.
+    fn start(setup: &Setup) -> Result<PythonChild, String> {
+        let mut command = Command::new(&setup.interpreter);
+        environment::prepare(&mut command, setup.place);
+        let mut process = command
+            .args(["-u", "-c", CHILD])
+            .current_dir(&setup.folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("{} cannot be started: {e}", setup.interpreter.display()))?;
+        let (requests, answers) = (process.stdin.take(), process.stdout.take());
+        let printed = Arc::new(Mutex::new(String::new()));
+        let listener = process.stderr.take().map(|pipe| listen(pipe, printed.clone()));
+        let answers = BufReader::new(answers.expect("piped"));
+        let mut child = PythonChild { process, requests, answers, printed, listener };
+        child.call(&setup.first_frame).map(|_| child)
+    }
+
+    /// Makes one call. The inner error is the function's, the outer one the child's end.
+    fn ask(&mut self, request: &Json) -> std::io::Result<Result<Value, String>> {
+        let body = request.to_string();
+        let requests = self.requests.as_mut().expect("open until dropped");
+        requests.write_all(&(body.len() as u64).to_le_bytes())?;
+        requests.write_all(body.as_bytes())?;
+        requests.flush()?;
+        let mut size = [0; 8];
+        self.answers.read_exact(&mut size)?;
+        let size = u64::from_le_bytes(size);
+        if size > ANSWER_LIMIT {
+            let message = format!("an answer of {size} bytes, over the limit of {ANSWER_LIMIT}");
+            return Err(std::io::Error::other(message));
+        }
+        let mut body = Vec::new();
+        (&mut self.answers).take(size).read_to_end(&mut body)?;
+        let answer: Json = serde_json::from_slice(&body)?;
+        Ok(match answer.get("error").and_then(Json::as_str) {
+            Some(error) => Err(error.to_string()),
+            None => Ok(unmarked(answer.get("value").cloned().unwrap_or(Json::Null))),
+        })
+    }
+
+    fn call(&mut self, request: &Json) -> Result<Value, String> {
+        self.ask(request).unwrap_or_else(|error| Err(self.last_words(&error)))
+    }
+
+    /// Whether it still runs.
+    fn is_alive(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
+    fn last_words(&mut self, error: &std::io::Error) -> String {
+        let _ = self.process.kill(); // what cannot be talked to is of no use; mostly it is dead
+        let how = match self.process.wait() {
+            Ok(status) => format!("the Python child ended ({status}; {error})"),
+            Err(_) => format!("the Python child is lost ({error})"),
+        };
+        if let Some(listener) = self.listener.take() {
+            let _ = listener.join();
+        }
+        let printed = self.printed.lock().map(|printed| printed.trim().to_string());
+        match printed {
+            Ok(printed) if !printed.is_empty() => format!("{how}; the last it printed:\n{printed}"),
+            _ => how,
+        }
+    }
+}
+
+impl Drop for PythonChild {
+    fn drop(&mut self) {
+        self.requests = None;
+        let _ = self.process.wait();
+    }
+}
+
+/// Reads what the user's code prints: shown by -v, and the end of it kept.
+fn listen(pipe: impl Read + Send + 'static, printed: Arc<Mutex<String>>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut lines = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while lines.by_ref().take(KEPT as u64).read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            let text = String::from_utf8_lossy(&line).into_owned();
+            log::debug!("python: {}", text.trim_end());
+            if let Ok(mut kept) = printed.lock() {
+                kept.push_str(&text);
+                if kept.len() > 2 * KEPT {
+                    let cut = (kept.len() - KEPT..).find(|&at| kept.is_char_boundary(at));
+                    kept.drain(..cut.unwrap_or(0));
+                }
+            }
+            line.clear();
+        }
+    })
+}
+
+/// A number that JSON lacks, as it travels to and from a child.
+fn marked(value: &Value) -> Json {
+    match value {
+        Value::Float(f) if !f.is_finite() => json!({ MARK: f.to_string() }),
+        Value::List(items) => Json::Array(items.iter().map(marked).collect()),
+        Value::Record(fields) => {
+            Json::Object(fields.iter().map(|(name, value)| (name.clone(), marked(value))).collect())
+        }
+        plain => plain.to_json(),
+    }
+}
+
+fn unmarked(json: Json) -> Value {
+    match json {
+        Json::Array(items) => Value::List(items.into_iter().map(unmarked).collect()),
+        Json::Object(map) => match map.get(MARK).and_then(Json::as_str).map(str::parse) {
+            Some(Ok(number)) => Value::Float(number),
+            _ => Value::Record(map.into_iter().map(|(name, v)| (name, unmarked(v))).collect()),
+        },
+        plain => Value::from_json(plain),
+    }
+}
+
+/// The user's Python function as crunch.
+pub(super) struct PythonCrunch {
+    setup: Setup,
+    child: Option<PythonChild>,
+}
+
+impl PythonCrunch {
+    pub(super) fn new(job: &Job, python: &Python, place: Place) -> PythonCrunch {
+        PythonCrunch { setup: Setup::new(job, &crunch_functions(python), place), child: None }
+    }
+}
+
+/// Calls a child, starting one if none runs.
+fn call(child: &mut Option<PythonChild>, setup: &Setup, request: &Json) -> Result<Value, String> {
+    if !child.as_mut().is_some_and(PythonChild::is_alive) {
+        *child = Some(PythonChild::start(setup)?);
+    }
+    child.as_mut().expect("just started").call(request)
+}
+
+impl Crunch for PythonCrunch {
+    fn crunch(&mut self, task: &Task) -> Result<Value, String> {
+        let request = json!({ "point": named_json(task.coordinates), "seed": task.seed() });
+        call(&mut self.child, &self.setup, &request)
+    }
+}
+
+/// One run or inner group, as a reducing function sees it.
+pub(crate) struct Slot<'a> {
+    /// Where it is in the nest.
+    pub(crate) coordinates: &'a [(&'a str, Value)],
+    /// What it gave, with its score; nothing if it failed.
+    pub(crate) result: Option<(&'a Value, Option<f64>)>,
+}
+
+/// The user's Python functions as reductions.
+pub(crate) struct Summarizer {
+    setup: Setup,
+    child: Option<PythonChild>,
+}
+
+/// What reduces the job's groups in Python.
+pub(crate) fn summarizer(job: &Job) -> Summarizer {
+    let place = Place { rank: 0, cores: 1 };
+    Summarizer { setup: Setup::new(job, &reduce_functions(job), place), child: None }
+}
+
+impl Summarizer {
+    /// Reduces the group of the loop at `level`.
+    pub(crate) fn reduce(&mut self, level: usize, slots: &[Slot]) -> Result<Value, String> {
+        let run = |slot: &Slot| {
+            let mut fields = named_json(slot.coordinates);
+            fields["status"] = json!(if slot.result.is_some() { "ok" } else { "failed" });
+            fields["value"] = slot.result.map_or(Json::Null, |(value, _)| marked(value));
+            let score = slot.result.and_then(|(_, score)| score);
+            fields["score"] = score.map_or(Json::Null, |score| marked(&Value::Float(score)));
+            fields
+        };
+        let runs: Vec<Json> = slots.iter().map(run).collect();
+        let request = json!({ "function": format!("reduce {level}"), "runs": runs });
+        call(&mut self.child, &self.setup, &request)
+    }
+}
+
+fn crunch_functions(python: &Python) -> Vec<(String, &PythonFunction)> {
+    let load = python.load.iter().map(|load| ("load".to_string(), load));
+    std::iter::once(("crunch".to_string(), &python.function)).chain(load).collect()
+}
+
+/// The Python functions that reduce loops, by the loop's level.
+fn reduce_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
+    let mut functions = Vec::new();
+    for (level, l) in job.loops.iter().enumerate() {
+        if let Some(Reduce::Python(function)) = &l.reduce {
+            functions.push((format!("reduce {level}"), function));
+        }
+    }
+    functions
+}
+
+/// Imports each Python function the job names, in a child of rank 0, before anything is crunched.
+pub(crate) fn check_functions(job: &Job) -> Result<()> {
+    let mut named = reduce_functions(job);
+    if let job::Crunch::Python(python) = &job.crunch {
+        named.extend(crunch_functions(python));
+    }
+    if named.is_empty() {
+        return Ok(());
+    }
+    let place = Place { rank: 0, cores: 1 };
+    let interpreter = Setup::new(job, &[], place).interpreter;
+    command::find_program(&interpreter)
+        .map_err(|why| job.wrong("crunch.interpreter", format!("\"{}\" {why}", job.interpreter())))?;
+    for (name, function) in named {
+        let key = match name.strip_prefix("reduce ").and_then(|level| level.parse::<usize>().ok()) {
+            Some(level) => format!("loop.{}.reduce", job.loops[level].name),
+            None if name == "load" => "crunch.load".to_string(),
+            None => "crunch.python".to_string(),
+        };
+        let file = job.folder.join(&function.file);
+        if !file.is_file() {
+            return Err(job.wrong(&key, format!("there is no file {}", file.display())));
+        }
+        PythonChild::start(&Setup::new(job, &[(name, function)], place))
+            .map_err(|why| job.wrong(&key, why))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! The one error a user sees, and the exit code that goes with it.
+
+use std::fmt;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Why gridmpi ends, as its exit code says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Every run is there.
+    Complete = 0,
+    /// Something gridmpi did not foresee or cannot help: a full disk, a lost connection.
+    Unexpected = 1,
+    /// The command line, the job file or the data is wrong; nothing was crunched.
+    BadInput = 2,
+    /// Everything was tried; some runs failed.
+    SomeFailed = 100,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// A message for a person, and the exit code that follows.
+#[derive(Clone, Debug)]
+pub struct Error {
+    /// What the process exits with.
+    pub exit: Exit,
+    message: String,
+}
+
+/// What most of gridmpi returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// The user's input is wrong: say where, what was expected and what to do.
+    pub fn input(message: impl fmt::Display) -> Error {
+        Error { exit: Exit::BadInput, message: message.to_string() }
+    }
+
+    /// A file the user named cannot be read.
+    pub fn unreadable(file: &Path, error: &std::io::Error) -> Error {
+        Error::input(format!("{}: cannot be read: {error}", file.display()))
+    }
+
+    /// Something else went wrong: say which file, rank or host.
+    pub fn unexpected(message: impl fmt::Display) -> Error {
+        Error { exit: Exit::Unexpected, message: message.to_string() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What is wrong with a CSV file, with the line it is on.
+pub(crate) fn csv_problem(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            let line = pos.as_ref().map_or(0, csv::Position::line);
+            format!("line {line} has {len} cells where the lines before have {expected_len}")
+        }
+        _ => error.to_string(),
+    }
+}

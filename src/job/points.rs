@@ -1,0 +1,290 @@
+//! The points of a loop: the i-th value, computed when asked for.
+//!
+//! No source keeps a list that the user did not write, so a range of a billion is as small as a
+//! range of five, and a job crosses to the workers in a few hundred bytes.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution as _, LogNormal, Normal, Uniform};
+use serde::{Deserialize, Serialize};
+
+use crate::value::Value;
+
+/// Where a loop's points come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Points {
+    /// As written, or as found in files.
+    List(Vec<Value>),
+    /// Whole numbers: `from + i * step`.
+    Range {
+        /// The first.
+        from: i64,
+        /// From one to the next.
+        step: i64,
+        /// How many.
+        count: u64,
+    },
+    /// Evenly spaced, both ends included.
+    Linspace {
+        /// The first.
+        from: f64,
+        /// The last.
+        to: f64,
+        /// How many.
+        count: u64,
+    },
+    /// Evenly spaced on a logarithmic scale, both ends included.
+    Logspace {
+        /// The first.
+        from: f64,
+        /// The last.
+        to: f64,
+        /// How many.
+        count: u64,
+    },
+    /// Records of every combination, the last name turning fastest.
+    Grid(Vec<Named>),
+    /// One source after another.
+    Union(Vec<Points>),
+    /// Records of the i-th value of each.
+    Zip(Vec<Named>),
+    /// Random draws. The i-th draw depends on the seed, the name and i alone, so a longer loop
+    /// begins with the shorter one's points.
+    Random {
+        /// How many.
+        count: u64,
+        /// The same seed gives the same points.
+        seed: u64,
+        /// What is drawn, by name.
+        draws: Vec<(String, Distribution)>,
+        /// Whether the points are the one drawn value itself rather than a record.
+        bare: bool,
+    },
+}
+
+/// A parameter and its values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Named {
+    /// The field of the record.
+    pub name: String,
+    /// Its values.
+    pub points: Points,
+}
+
+/// What a random parameter is drawn from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Distribution {
+    /// Between two numbers.
+    Uniform(f64, f64),
+    /// Uniform in the logarithm.
+    Loguniform(f64, f64),
+    /// By mean and standard deviation.
+    Normal(f64, f64),
+    /// By mean and standard deviation of the logarithm.
+    Lognormal(f64, f64),
+    /// A whole number from the first up to, but not including, the second.
+    Integers(i64, i64),
+    /// One of a list.
+    Choice(Vec<Value>),
+}
+
+impl Points {
+    /// How many points there are; `u64::MAX` stands for "more than that".
+    pub fn len(&self) -> u64 {
+        match self {
+            Points::List(values) => values.len() as u64,
+            Points::Range { count, .. }
+            | Points::Linspace { count, .. }
+            | Points::Logspace { count, .. }
+            | Points::Random { count, .. } => *count,
+            Points::Grid(named) => {
+                named.iter().fold(1, |product, n| product.saturating_mul(n.points.len()))
+            }
+            Points::Union(parts) => parts.iter().fold(0, |sum, p| sum.saturating_add(p.len())),
+            Points::Zip(named) => named.first().map_or(0, |n| n.points.len()),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The names of the fields that points of this source have, if they are records.
+    pub fn fields(&self) -> Vec<String> {
+        let mut names: Vec<String> = match self {
+            Points::List(values) => {
+                let fields = values.iter().filter_map(|value| match value {
+                    Value::Record(fields) => Some(fields.iter().map(|(name, _)| name.clone())),
+                    _ => None,
+                });
+                fields.flatten().collect()
+            }
+            Points::Grid(named) | Points::Zip(named) => {
+                named.iter().map(|n| n.name.clone()).collect()
+            }
+            Points::Union(parts) => parts.iter().flat_map(Points::fields).collect(),
+            Points::Random { draws, bare: false, .. } => {
+                draws.iter().map(|(name, _)| name.clone()).collect()
+            }
+            _ => Vec::new(),
+        };
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
+    }
+
+    /// The `i`-th point, from 0 up to [`Points::len`].
+    pub fn get(&self, i: u64) -> Value {
+        match self {
+            Points::List(values) => values[i as usize].clone(),
+            Points::Range { from, step, .. } => Value::Int(from + i as i64 * step),
+            Points::Linspace { from, to, count } => Value::Float(spaced(*from, *to, *count, i)),
+            Points::Logspace { from, to, count } => Value::Float(match i {
+                0 => *from,
+                last if last + 1 == *count => *to,
+                _ => 10f64.powf(spaced(from.log10(), to.log10(), *count, i)),
+            }),
+            Points::Grid(named) => {
+                let mut rest = i;
+                let mut fields: Vec<(String, Value)> = named
+                    .iter()
+                    .rev()
+                    .map(|n| {
+                        let digit = rest % n.points.len();
+                        rest /= n.points.len();
+                        (n.name.clone(), n.points.get(digit))
+                    })
+                    .collect();
+                fields.reverse();
+                Value::Record(fields)
+            }
+            Points::Union(parts) => {
+                let mut rest = i;
+                for part in parts {
+                    if rest < part.len() {
+                        return part.get(rest);
+                    }
+                    rest -= part.len();
+                }
+                panic!("point {i} of {}", self.len())
+            }
+            Points::Zip(named) => {
+                Value::Record(named.iter().map(|n| (n.name.clone(), n.points.get(i))).collect())
+            }
+            Points::Random { seed, draws, bare, .. } => {
+                if let (true, [(name, distribution)]) = (bare, draws.as_slice()) {
+                    return distribution.draw(*seed, name, i);
+                }
+                let draw = |(name, distribution): &(String, Distribution)| {
+                    (name.clone(), distribution.draw(*seed, name, i))
+                };
+                Value::Record(draws.iter().map(draw).collect())
+            }
+        }
+    }
+}
+
+fn spaced(from: f64, to: f64, count: u64, i: u64) -> f64 {
+    if i + 1 == count && count > 1 {
+        return to;
+    }
+    from + (to - from) * (i as f64 / (count - 1).max(1) as f64)
+}
+
+impl Distribution {
+    fn draw(&self, seed: u64, name: &str, i: u64) -> Value {
+        let hash = blake3::hash(format!("{seed}\n{name}").as_bytes());
+        let mut rng = ChaCha8Rng::from_seed(*hash.as_bytes());
+        rng.set_stream(i);
+        const VALID: &str = "validated when the job was parsed";
+        match self {
+            Distribution::Uniform(from, to) => {
+                Value::Float(Uniform::new(from, to).expect(VALID).sample(&mut rng))
+            }
+            Distribution::Loguniform(from, to) => {
+                let log = Uniform::new(from.ln(), to.ln()).expect(VALID).sample(&mut rng);
+                Value::Float(log.exp())
+            }
+            Distribution::Normal(mean, sd) => {
+                Value::Float(Normal::new(*mean, *sd).expect(VALID).sample(&mut rng))
+            }
+            Distribution::Lognormal(mean, sd) => {
+                Value::Float(LogNormal::new(*mean, *sd).expect(VALID).sample(&mut rng))
+            }
+            Distribution::Integers(from, to) => {
+                Value::Int(Uniform::new(from, to).expect(VALID).sample(&mut rng))
+            }
+            Distribution::Choice(values) => {
+                let pick = Uniform::new(0, values.len()).expect(VALID).sample(&mut rng);
+                values[pick].clone()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(points: &Points) -> Vec<String> {
+        (0..points.len()).map(|i| points.get(i).to_string()).collect()
+    }
+
+    fn named(name: &str, values: &[i64]) -> Named {
+        let points = Points::List(values.iter().map(|&i| Value::Int(i)).collect());
+        Named { name: name.into(), points }
+    }
+
+    #[test]
+    fn numeric_sources_hit_both_ends_exactly() {
+        assert_eq!(all(&Points::Range { from: 5, step: -2, count: 3 }), ["5", "3", "1"]);
+        let linspace = Points::Linspace { from: 0.0, to: 0.3, count: 4 };
+        assert_eq!(all(&linspace)[0], "0.0");
+        assert_eq!(all(&linspace)[3], "0.3");
+        let logspace = Points::Logspace { from: 1e-4, to: 1e4, count: 9 };
+        let text = all(&logspace);
+        assert_eq!((text[0].as_str(), text[8].as_str()), ("0.0001", "10000.0"));
+        for (i, exponent) in (-4..=4).enumerate() {
+            let value = logspace.get(i as u64).as_f64().unwrap();
+            assert!((value / 10f64.powi(exponent) - 1.0).abs() < 1e-14, "{value}");
+        }
+        assert_eq!(all(&Points::Linspace { from: 2.0, to: 2.0, count: 1 }), ["2.0"]);
+    }
+
+    #[test]
+    fn grids_are_products_zips_are_pairs_unions_follow_each_other() {
+        let grid = Points::Grid(vec![named("a", &[1, 2]), named("b", &[3, 4])]);
+        let records = ["{\"a\":1,\"b\":3}", "{\"a\":1,\"b\":4}", "{\"a\":2,\"b\":3}", "{\"a\":2,\"b\":4}"];
+        assert_eq!(all(&grid), records);
+        let zip = Points::Zip(vec![named("a", &[1, 2]), named("b", &[3, 4])]);
+        assert_eq!(all(&zip), [records[0], records[3]]);
+        let union = Points::Union(vec![zip, Points::Grid(vec![named("c", &[9])])]);
+        assert_eq!(all(&union), [records[0], records[3], "{\"c\":9}"]);
+    }
+
+    #[test]
+    fn random_draws_depend_on_seed_name_and_index_alone() {
+        let random = |count, seed| Points::Random {
+            count,
+            seed,
+            draws: vec![
+                ("x".into(), Distribution::Normal(0.0, 1.0)),
+                ("k".into(), Distribution::Integers(1, 4)),
+                ("c".into(), Distribution::Choice(vec!["red".into(), "blue".into()])),
+                ("l".into(), Distribution::Loguniform(1e-3, 1e3)),
+            ],
+            bare: false,
+        };
+        assert_eq!(all(&random(5, 1)), all(&random(9, 1))[..5]);
+        assert_ne!(all(&random(5, 1)), all(&random(5, 2)));
+        let many: Vec<Value> = (0..2000).map(|i| random(2000, 1).get(i)).collect();
+        let mean: f64 = many.iter().map(|v| v.field("x").unwrap().as_f64().unwrap()).sum::<f64>() / 2000.0;
+        assert!(mean.abs() < 0.1, "{mean}");
+        for value in &many {
+            let whole = value.field("k").unwrap().as_f64().unwrap();
+            assert!([1.0, 2.0, 3.0].contains(&whole));
+            assert!((1e-3..=1e3).contains(&value.field("l").unwrap().as_f64().unwrap()));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Who started this process: the launcher's variables say how many of us there are before MPI is
+//! initialised, and whether MPI agrees tells a launcher that does not fit the MPI library.
+
+use crate::error::Error;
+
+/// What a launcher said of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launched {
+    /// How many processes it started (or has leave to start).
+    pub size: usize,
+    /// Which of them this is.
+    pub rank: usize,
+    /// How many of them are on this host, where it says so.
+    pub on_host: usize,
+    /// The variable that told the size.
+    pub variable: &'static str,
+}
+
+/// Size, rank and processes on this host, as launchers name them, the innermost launcher first:
+/// mpirun inside a Slurm allocation speaks for itself.
+const VARIABLES: [(&str, &str, &str); 4] = [
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    ("PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS"),
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_STEP_TASKS_PER_NODE"),
+    (SLURM_ALLOCATION, "SLURM_PROCID", "SLURM_TASKS_PER_NODE"),
+];
+
+const SLURM_ALLOCATION: &str = "SLURM_NTASKS";
+
+impl Launched {
+    /// What this process's environment says; nothing if no launcher started it.
+    pub fn detect() -> Option<Launched> {
+        Launched::from(|name| std::env::var(name).ok())
+    }
+
+    fn from(variable: impl Fn(&str) -> Option<String>) -> Option<Launched> {
+        // Slurm counts the tasks of several nodes as in "4(x2)": this node's are the first number.
+        let number = |name: &str| {
+            let text = variable(name)?;
+            let digits = text.split(|c: char| !c.is_ascii_digit()).next()?;
+            digits.parse::<usize>().ok()
+        };
+        VARIABLES.into_iter().find_map(|(size, rank, on_host)| {
+            Some(Launched {
+                size: number(size)?,
+                rank: number(rank).unwrap_or(0),
+                on_host: number(on_host).unwrap_or(1).max(1),
+                variable: size,
+            })
+        })
+    }
+
+    /// Whether this may be the one process of a batch script, in an allocation of more tasks.
+    pub fn is_batch_script(&self) -> bool {
+        self.variable == SLURM_ALLOCATION
+    }
+
+    /// The launcher speaks of several processes and MPI of one.
+    pub fn mismatch(&self) -> Error {
+        let Launched { size, variable, .. } = self;
+        let advice = if self.is_batch_script() {
+            "start it with `mpirun gridmpi ...` or `srun --mpi=pmix gridmpi ...`, or say --threads N to use this node alone"
+        } else if variable.starts_with("SLURM") {
+            "use `srun --mpi=pmix` (`srun --mpi=list` shows what there is), or mpirun inside the allocation"
+        } else {
+            "use the mpirun of the MPI that gridmpi was built with (`ldd` on the program names it)"
+        };
+        Error::input(format!(
+            "{variable} says {size} processes, but MPI says this one is alone: each would run the whole job; {advice}"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launched(variables: &[(&str, &str)]) -> Option<Launched> {
+        Launched::from(|name| {
+            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_string())
+        })
+    }
+
+    #[test]
+    fn the_innermost_launcher_speaks() {
+        assert_eq!(launched(&[("HOME", "/root")]), None);
+        let batch = [("SLURM_NTASKS", "9"), ("SLURM_PROCID", "0")];
+        let script = launched(&batch).unwrap();
+        assert!(script.is_batch_script() && script.size == 9);
+        let step = launched(&[&batch[..], &[("SLURM_STEP_NUM_TASKS", "4"), ("SLURM_STEP_TASKS_PER_NODE", "2(x2)")]].concat());
+        assert_eq!(step.map(|l| (l.size, l.on_host)), Some((4, 2)));
+        let one = launched(&[&batch[..], &[("OMPI_COMM_WORLD_SIZE", "1")]].concat()).unwrap();
+        assert_eq!((one.size, one.rank, one.on_host), (1, 0, 1));
+    }
+}

@@ -1,0 +1,7 @@
+//! The program: start, and an exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gridmpi::cli::main().into()
+}

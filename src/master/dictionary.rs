@@ -1,0 +1,125 @@
+//! Rank 0's keyed store of open groups: runs go in under their key, closed groups come out.
+//!
+//! A group holds only what its fold still needs: items are folded in grid order as soon as the
+//! slots before them are filled, and those that arrive early wait beside it.
+
+use std::collections::BTreeMap;
+
+use super::{Require, Summary};
+use crate::grid::{Grid, Key};
+use crate::message::Scored;
+use crate::reduce::{Fold, Folded, Item, Reduce};
+
+/// The open groups.
+#[derive(Debug)]
+pub(super) struct Dictionary {
+    grid: Grid,
+    /// How the loop at each level folds; nothing for the outermost ones.
+    reduces: Vec<Option<Reduce>>,
+    require: Require,
+    open: BTreeMap<Key, Group>,
+    /// Groups whose items a function outside is reducing, with their runs and failures.
+    away: BTreeMap<Key, (u64, u64)>,
+}
+
+#[derive(Debug)]
+struct Group {
+    fold: Fold,
+    /// The first slot not folded yet.
+    next: u64,
+    early: BTreeMap<u64, Item>,
+    runs: u64,
+    failed: u64,
+}
+
+/// What putting an item can bring about.
+#[derive(Debug, PartialEq)]
+pub(super) enum Closed {
+    /// A group closed and was reduced.
+    Summary(Summary),
+    /// A group closed; its items are to be reduced outside, slot by slot.
+    Outside(Key, Vec<Item>),
+}
+
+impl Dictionary {
+    pub(super) fn new(grid: Grid, reduces: Vec<Option<Reduce>>, require: Require) -> Dictionary {
+        Dictionary { grid, reduces, require, open: BTreeMap::new(), away: BTreeMap::new() }
+    }
+
+    /// Puts an item under its key. If that completes its group, the group closes and its value is
+    /// put into the group around it, and so on outwards; what closed is appended to `closed`,
+    /// innermost first.
+    pub(super) fn put(&mut self, mut key: Key, mut item: Item, closed: &mut Vec<Closed>) {
+        while let Some((parent, slot)) = self.grid.parent(key) {
+            let size = self.grid.size(parent.level);
+            let reduce = self.reduces[parent.level].as_ref().expect("an inner loop reduces");
+            let group = self.open.entry(parent).or_insert_with(|| Group::new(reduce, parent.level));
+            group.put(slot, item);
+            if group.next < size {
+                return;
+            }
+            let group = self.open.remove(&parent).expect("just put into");
+            let (runs, failed) = (group.runs, group.failed);
+            let result = match group.close(size, self.require) {
+                Err(why) => Err(why),
+                Ok(Folded::Value(scored)) => Ok(scored),
+                Ok(Folded::Python(items)) => {
+                    self.away.insert(parent, (runs, failed));
+                    closed.push(Closed::Outside(parent, items));
+                    return;
+                }
+            };
+            (key, item) = (parent, Item { result: result.as_ref().ok().cloned(), runs, failed });
+            closed.push(Closed::Summary(Summary { key, result, runs, failed }));
+        }
+    }
+
+    /// Takes back a group that was reduced outside and goes on outwards with its value.
+    pub(super) fn reduced(
+        &mut self,
+        key: Key,
+        result: Result<Scored, String>,
+        closed: &mut Vec<Closed>,
+    ) {
+        let Some((runs, failed)) = self.away.remove(&key) else { return };
+        let item = Item { result: result.as_ref().ok().cloned(), runs, failed };
+        closed.push(Closed::Summary(Summary { key, result, runs, failed }));
+        self.put(key, item, closed);
+    }
+
+    /// Whether no group is open or away.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.away.is_empty()
+    }
+}
+
+impl Group {
+    fn new(reduce: &Reduce, level: usize) -> Group {
+        let fold = Fold::new(reduce, level);
+        Group { fold, next: 0, early: BTreeMap::new(), runs: 0, failed: 0 }
+    }
+
+    fn put(&mut self, slot: u64, item: Item) {
+        self.runs += item.runs;
+        self.failed += item.failed;
+        if slot != self.next {
+            self.early.insert(slot, item);
+            return;
+        }
+        self.fold.push(slot, item);
+        self.next += 1;
+        while let Some(item) = self.early.remove(&self.next) {
+            self.fold.push(self.next, item);
+            self.next += 1;
+        }
+    }
+
+    fn close(self, size: u64, require: Require) -> Result<Folded, String> {
+        let counted = self.fold.count();
+        let missing = format!("{} of {size} points without a result", size - counted);
+        if !require.is_met(counted, size) {
+            return Err(missing);
+        }
+        self.fold.finish().ok_or(missing)
+    }
+}

@@ -1,0 +1,250 @@
+//! The master: a pure state machine. Events in, actions out; no I/O, no clock, no MPI.
+//!
+//! The same master therefore runs over MPI, over threads and in virtual time. Its actions are to
+//! be carried out in order: a run is recorded before the worker that returned it is told anything.
+
+mod dictionary;
+mod dispatch;
+mod roster;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::grid::{Grid, Key};
+use crate::message::{Assignment, Outcome, Scored};
+use crate::reduce::{Item, Reduce};
+use dictionary::{Closed, Dictionary};
+use dispatch::Dispatch;
+use roster::Roster;
+
+/// How many of a group's points must have a result for the group to count.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Require {
+    /// Every one.
+    All,
+    /// At least this fraction of them, over 0 and up to 1.
+    Fraction(f64),
+}
+
+impl Require {
+    /// Whether `counted` of `size` points are enough.
+    pub fn is_met(self, counted: u64, size: u64) -> bool {
+        match self {
+            Require::All => counted == size,
+            // Less a hair, so that 0.7 of 10 is 7 whatever binary fractions make of it.
+            Require::Fraction(fraction) => counted as f64 >= fraction * size as f64 - 1e-9,
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A worker said hello from its host.
+    Joined {
+        /// The worker.
+        rank: usize,
+        /// Its host.
+        host: String,
+    },
+    /// A worker returned outcomes (none, the first time) and may want more.
+    Done {
+        /// The worker.
+        rank: usize,
+        /// What came of the tasks it held.
+        outcomes: Vec<Outcome>,
+    },
+    /// A group was reduced outside the master.
+    Reduced {
+        /// The group.
+        key: Key,
+        /// Its value, or why there is none.
+        result: Result<Scored, String>,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// Something to do, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Note the worker and send it the job.
+    Welcome {
+        /// The worker.
+        rank: usize,
+        /// Its host.
+        host: String,
+    },
+    /// Keep this run.
+    Record(Run),
+    /// Keep this summary: its group has closed.
+    Close(Summary),
+    /// Reduce these items, one a slot, and report with [`Event::Reduced`].
+    Reduce {
+        /// The group.
+        key: Key,
+        /// What its slots hold, in grid order.
+        items: Vec<Item>,
+    },
+    /// Send these tasks.
+    Assign {
+        /// The worker.
+        rank: usize,
+        /// The tasks.
+        assignment: Assignment,
+    },
+    /// Tell the worker to leave.
+    Dismiss {
+        /// The worker.
+        rank: usize,
+    },
+}
+
+/// What came of a task, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The worker's rank.
+    pub rank: usize,
+}
+
+/// The reduced value of a group and what stands behind it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// The group.
+    pub key: Key,
+    /// Its value, or why it is incomplete.
+    pub result: Result<Scored, String>,
+    /// How many runs below it succeeded.
+    pub runs: u64,
+    /// How many runs below it failed.
+    pub failed: u64,
+}
+
+/// How far the job is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Runs recorded, good or bad.
+    pub done: u64,
+    /// Runs that failed.
+    pub failed: u64,
+    /// Groups closed.
+    pub closed: u64,
+    /// Outcomes refused because nobody waits for them.
+    pub refused: u64,
+}
+
+/// The state machine on rank 0.
+#[derive(Debug)]
+pub struct Master {
+    grid: Grid,
+    dispatch: Dispatch,
+    roster: Roster,
+    dictionary: Dictionary,
+    tally: Tally,
+    closed: Vec<Closed>,
+}
+
+impl Master {
+    /// A master of `workers` workers, ranks 1 to `workers`. `reduces` says how the loop at each
+    /// level folds: nothing for the grid's outer loops, something for every other.
+    pub fn new(
+        grid: Grid,
+        reduces: Vec<Option<Reduce>>,
+        require: Require,
+        workers: usize,
+    ) -> Master {
+        Master {
+            dispatch: Dispatch::new(grid.tasks()),
+            roster: Roster::new(workers),
+            dictionary: Dictionary::new(grid.clone(), reduces, require),
+            tally: Tally::default(),
+            closed: Vec::new(),
+            grid,
+        }
+    }
+
+    /// Takes an event at time `now` since the start and appends what is to be done to `actions`.
+    pub fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
+        match event {
+            Event::Joined { rank, host } => actions.push(Action::Welcome { rank, host }),
+            Event::Done { rank, outcomes } => {
+                for outcome in outcomes {
+                    self.record(rank, outcome, actions);
+                }
+                self.roster.reported(rank);
+            }
+            Event::Reduced { key, result } => {
+                self.dictionary.reduced(key, result, &mut self.closed);
+                self.report_closed(actions);
+            }
+            Event::Tick => {}
+        }
+        self.employ(now, actions);
+    }
+
+    /// Whether every run is recorded and every group is closed.
+    pub fn is_complete(&self) -> bool {
+        self.tally.done == self.grid.tasks() && self.dictionary.is_empty()
+    }
+
+    /// Whether, besides, every worker has been told to leave.
+    pub fn is_over(&self) -> bool {
+        self.is_complete() && self.roster.all_dismissed()
+    }
+
+    /// How far the job is.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// What each busy worker is at: its rank, the task, and since when.
+    pub fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
+        self.roster.busy()
+    }
+
+    fn record(&mut self, rank: usize, outcome: Outcome, actions: &mut Vec<Action>) {
+        if !self.roster.accept(rank, outcome.task, outcome.attempt) {
+            self.tally.refused += 1;
+            return;
+        }
+        let result = outcome.result.as_ref().ok().cloned();
+        let good = u64::from(result.is_some());
+        let item = Item { result, runs: good, failed: 1 - good };
+        self.tally.done += 1;
+        self.tally.failed += 1 - good;
+        self.dictionary.put(self.grid.task(outcome.task), item, &mut self.closed);
+        actions.push(Action::Record(Run { outcome, rank }));
+        self.report_closed(actions);
+    }
+
+    fn report_closed(&mut self, actions: &mut Vec<Action>) {
+        for closed in self.closed.drain(..) {
+            actions.push(match closed {
+                Closed::Summary(summary) => {
+                    self.tally.closed += 1;
+                    Action::Close(summary)
+                }
+                Closed::Outside(key, items) => Action::Reduce { key, items },
+            });
+        }
+    }
+
+    /// Gives every idle worker something to do, or leave to go once all is done.
+    fn employ(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let complete = self.is_complete();
+        while let Some(rank) = self.roster.first_idle() {
+            if let Some(assignment) = self.dispatch.next() {
+                self.roster.assign(rank, assignment, now);
+                actions.push(Action::Assign { rank, assignment });
+            } else if complete {
+                self.roster.dismiss(rank);
+                actions.push(Action::Dismiss { rank });
+            } else {
+                break; // it waits: someone else's task may come back
+            }
+        }
+    }
+}

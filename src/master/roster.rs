@@ -1,0 +1,94 @@
+//! Who works here: what each worker holds and since when.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::message::Assignment;
+
+/// One entry a worker; index 0 is rank 1.
+#[derive(Debug)]
+pub(super) struct Roster {
+    workers: Vec<Worker>,
+    /// The ranks that are [`Worker::Idle`], so that nobody has to search for them.
+    idle: BTreeSet<usize>,
+    dismissed: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Worker {
+    /// Not heard of yet, or preparing.
+    Away,
+    /// Asked for work.
+    Idle,
+    Busy {
+        assignment: Assignment,
+        returned: u64,
+        since: Duration,
+    },
+    Dismissed,
+}
+
+impl Roster {
+    pub(super) fn new(workers: usize) -> Roster {
+        Roster { workers: vec![Worker::Away; workers], idle: BTreeSet::new(), dismissed: 0 }
+    }
+
+    fn at(&mut self, rank: usize) -> &mut Worker {
+        &mut self.workers[rank - 1]
+    }
+
+    /// Whether an outcome is of what this worker was last given; each is accepted once, in order.
+    pub(super) fn accept(&mut self, rank: usize, task: u64, attempt: u32) -> bool {
+        match self.at(rank) {
+            Worker::Busy { assignment, returned, .. }
+                if *returned < assignment.count
+                    && task == assignment.first + *returned
+                    && attempt == assignment.attempt =>
+            {
+                *returned += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A worker has reported: it is idle unless it still holds something.
+    pub(super) fn reported(&mut self, rank: usize) {
+        let holds = matches!(self.at(rank),
+            Worker::Busy { assignment, returned, .. } if *returned < assignment.count);
+        if !holds && *self.at(rank) != Worker::Dismissed {
+            *self.at(rank) = Worker::Idle;
+            self.idle.insert(rank);
+        }
+    }
+
+    pub(super) fn assign(&mut self, rank: usize, assignment: Assignment, now: Duration) {
+        self.idle.remove(&rank);
+        *self.at(rank) = Worker::Busy { assignment, returned: 0, since: now };
+    }
+
+    pub(super) fn dismiss(&mut self, rank: usize) {
+        self.idle.remove(&rank);
+        self.dismissed += 1;
+        *self.at(rank) = Worker::Dismissed;
+    }
+
+    /// The lowest rank that waits for work.
+    pub(super) fn first_idle(&self) -> Option<usize> {
+        self.idle.first().copied()
+    }
+
+    pub(super) fn all_dismissed(&self) -> bool {
+        self.dismissed == self.workers.len()
+    }
+
+    /// The first task each busy worker holds and has not returned, and since when.
+    pub(super) fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
+        (1..).zip(&self.workers).filter_map(|(rank, worker)| match worker {
+            Worker::Busy { assignment, returned, since } => {
+                Some((rank, assignment.first + returned, *since))
+            }
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,281 @@
+//! The named folds: how a closed group becomes one value for the loop around it.
+//!
+//! A fold is fed slot by slot in grid order, whatever the order of arrival, so floating-point sums
+//! come out the same to the last bit on any number of workers, and the first of equal bests wins.
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::{Scored, Winner};
+use crate::value::Value;
+
+/// How a loop's points fold into one value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reduce {
+    /// The greatest score; carries the winning coordinates outwards.
+    Max,
+    /// The smallest score; carries the winning coordinates outwards.
+    Min,
+    /// The arithmetic mean of the scores.
+    Mean,
+    /// The sum of the scores.
+    Sum,
+    /// The middle score, or the mean of the two middle ones.
+    Median,
+    /// The standard deviation of the scores with n in the denominator, as NumPy's `std` and
+    /// scikit-learn's `std_test_score` have it (Welford's algorithm).
+    Std,
+    /// How many runs succeeded.
+    Count,
+    /// All values, as a list in grid order, null where one failed.
+    All,
+    /// The user's Python function, given all runs of the group.
+    Python(PythonFunction),
+}
+
+/// A function in a Python file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PythonFunction {
+    /// The file, as the job file names it.
+    pub file: String,
+    /// The function's name in it.
+    pub function: String,
+}
+
+impl Reduce {
+    /// The names a job file can use, besides `{ python = "file.py:function" }`.
+    pub const NAMES: [&str; 8] = ["max", "min", "mean", "sum", "median", "std", "count", "all"];
+
+    /// The fold of that name.
+    pub fn named(name: &str) -> Option<Reduce> {
+        Some(match name {
+            "max" => Reduce::Max,
+            "min" => Reduce::Min,
+            "mean" => Reduce::Mean,
+            "sum" => Reduce::Sum,
+            "median" => Reduce::Median,
+            "std" => Reduce::Std,
+            "count" => Reduce::Count,
+            "all" => Reduce::All,
+            _ => return None,
+        })
+    }
+
+    /// What a job file calls it.
+    pub fn name(&self) -> &str {
+        match self {
+            Reduce::Max => "max",
+            Reduce::Min => "min",
+            Reduce::Mean => "mean",
+            Reduce::Sum => "sum",
+            Reduce::Median => "median",
+            Reduce::Std => "std",
+            Reduce::Count => "count",
+            Reduce::All => "all",
+            Reduce::Python(_) => "python",
+        }
+    }
+
+    /// Whether a value without a score is of no use to it.
+    pub fn needs_score(&self) -> bool {
+        !matches!(self, Reduce::Count | Reduce::All | Reduce::Python(_))
+    }
+
+    /// Whether the winning coordinates go outwards with the value.
+    pub fn picks_a_winner(&self) -> bool {
+        matches!(self, Reduce::Max | Reduce::Min)
+    }
+}
+
+/// What entered a slot of a group: a run, or a closed inner group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// What it gave; nothing if it failed or is incomplete.
+    pub result: Option<Scored>,
+    /// How many runs behind it succeeded.
+    pub runs: u64,
+    /// How many runs behind it failed.
+    pub failed: u64,
+}
+
+/// A fold under way.
+#[derive(Debug)]
+pub struct Fold {
+    level: usize,
+    count: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Best { sign: f64, best: Option<(u64, Scored)> },
+    Sum { sum: f64, mean: bool },
+    Std { mean: f64, squares: f64 },
+    Median(Vec<f64>),
+    Count,
+    All(Vec<Value>),
+    Python(Vec<Item>),
+}
+
+/// What a finished fold gives.
+#[derive(Debug, PartialEq)]
+pub enum Folded {
+    /// The value.
+    Value(Scored),
+    /// All items, for a function outside the master to reduce.
+    Python(Vec<Item>),
+}
+
+impl Fold {
+    /// An empty fold over the loop at `level`.
+    pub fn new(reduce: &Reduce, level: usize) -> Fold {
+        let state = match reduce {
+            Reduce::Max => State::Best { sign: 1.0, best: None },
+            Reduce::Min => State::Best { sign: -1.0, best: None },
+            Reduce::Mean => State::Sum { sum: 0.0, mean: true },
+            Reduce::Sum => State::Sum { sum: 0.0, mean: false },
+            Reduce::Std => State::Std { mean: 0.0, squares: 0.0 },
+            Reduce::Median => State::Median(Vec::new()),
+            Reduce::Count => State::Count,
+            Reduce::All => State::All(Vec::new()),
+            Reduce::Python(_) => State::Python(Vec::new()),
+        };
+        Fold { level, count: 0, state }
+    }
+
+    /// How many items counted so far.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Takes the next slot's item. One that failed, or lacks the score this fold needs, does not
+    /// count.
+    pub fn push(&mut self, slot: u64, item: Item) {
+        let score = item.result.as_ref().and_then(|scored| scored.score);
+        match &mut self.state {
+            State::All(values) => {
+                values.push(item.result.as_ref().map_or(Value::Null, |s| s.value.clone()));
+                self.count += u64::from(item.result.is_some());
+            }
+            State::Python(items) => {
+                self.count += u64::from(item.result.is_some());
+                items.push(item);
+            }
+            State::Count => self.count += u64::from(item.result.is_some()),
+            scored => {
+                let (Some(score), Some(result)) = (score, item.result) else { return };
+                self.count += 1;
+                match scored {
+                    State::Best { sign, best } => {
+                        let beaten = best.as_ref().is_some_and(|(_, old)| {
+                            *sign * score <= *sign * old.score.unwrap_or(f64::NAN)
+                        });
+                        if !beaten {
+                            *best = Some((slot, result));
+                        }
+                    }
+                    State::Sum { sum, .. } => *sum += score,
+                    State::Std { mean, squares } => {
+                        let step = score - *mean;
+                        *mean += step / self.count as f64;
+                        *squares += step * (score - *mean);
+                    }
+                    State::Median(scores) => scores.push(score),
+                    State::Count | State::All(_) | State::Python(_) => unreachable!("above"),
+                }
+            }
+        }
+    }
+
+    /// The value; `None` if nothing counted where something has to.
+    pub fn finish(self) -> Option<Folded> {
+        let count = self.count as f64;
+        if self.count == 0 && !matches!(self.state, State::Count) {
+            return None;
+        }
+        let number = match self.state {
+            State::Best { best, .. } => {
+                let (point, mut scored) = best?;
+                scored.best.insert(0, Winner { level: self.level, point });
+                return Some(Folded::Value(scored));
+            }
+            State::Sum { sum, mean } => sum / if mean { count } else { 1.0 },
+            State::Std { squares, .. } => (squares / count).sqrt(),
+            State::Median(mut scores) => {
+                scores.sort_by(f64::total_cmp);
+                let middle = scores.len() / 2;
+                if scores.len() % 2 == 1 {
+                    scores[middle]
+                } else {
+                    (scores[middle - 1] + scores[middle]) / 2.0
+                }
+            }
+            State::Count => {
+                let value = Value::Int(self.count as i64);
+                return Some(Folded::Value(Scored { score: Some(count), value, best: vec![] }));
+            }
+            State::All(values) => {
+                let value = Value::List(values);
+                return Some(Folded::Value(Scored { score: None, value, best: vec![] }));
+            }
+            State::Python(items) => return Some(Folded::Python(items)),
+        };
+        // inf - inf: a sum of opposite infinities has no value, and NaN is never one.
+        (!number.is_nan()).then(|| Folded::Value(Scored::number(number)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fold(reduce: Reduce, scores: &[Option<f64>]) -> Option<Scored> {
+        let mut fold = Fold::new(&reduce, 1);
+        for (slot, score) in scores.iter().enumerate() {
+            let result = score.map(Scored::number);
+            fold.push(slot as u64, Item { result, runs: 1, failed: 0 });
+        }
+        match fold.finish()? {
+            Folded::Value(scored) => Some(scored),
+            Folded::Python(_) => panic!("not a python fold"),
+        }
+    }
+
+    #[test]
+    fn named_folds_give_what_their_names_say() {
+        let scores = [Some(3.0), None, Some(-1.0), Some(4.0), Some(4.0)];
+        for (reduce, expected) in [
+            (Reduce::Max, 4.0),
+            (Reduce::Min, -1.0),
+            (Reduce::Mean, 2.5),
+            (Reduce::Sum, 10.0),
+            (Reduce::Median, 3.5),
+            (Reduce::Count, 4.0),
+        ] {
+            assert_eq!(fold(reduce, &scores).unwrap().score, Some(expected));
+        }
+        let std = fold(Reduce::Std, &scores).unwrap().score.unwrap();
+        assert!((std - 4.25f64.sqrt()).abs() < 1e-15, "{std}");
+        assert_eq!(
+            fold(Reduce::All, &scores).unwrap().value.to_string(),
+            "[3.0,null,-1.0,4.0,4.0]"
+        );
+    }
+
+    #[test]
+    fn the_first_of_equal_bests_wins() {
+        let tied = [Some(1.0), Some(7.0), Some(7.0), Some(-2.0), Some(-2.0)];
+        let winner = |reduce| fold(reduce, &tied).unwrap().best;
+        assert_eq!(winner(Reduce::Max), [Winner { level: 1, point: 1 }]);
+        assert_eq!(winner(Reduce::Min), [Winner { level: 1, point: 3 }]);
+    }
+
+    #[test]
+    fn nothing_counted_gives_nothing() {
+        for name in Reduce::NAMES {
+            let folded = fold(Reduce::named(name).unwrap(), &[None, None]);
+            assert_eq!(folded.is_some(), name == "count", "{name}");
+        }
+        let opposite = [Some(f64::INFINITY), Some(f64::NEG_INFINITY)];
+        assert_eq!(fold(Reduce::Sum, &opposite), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! The result as a table for a terminal.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::Rows;
+use crate::error::Result;
+use crate::job::Job;
+use crate::store::Results;
+use crate::value::Value;
+
+/// How many rows are printed; all of them are in summary.csv.
+pub const TABLE_ROWS: usize = 200;
+
+/// One row for each point of the outermost loops.
+pub fn table(job: &Job, results: &Results) -> Result<String> {
+    let rows = Rows::new(job);
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let mut header = rows.coordinate_names();
+    let texts = header.len();
+    header.extend(rows.best_names().iter().map(|name| format!("best {name}")));
+    let reduces = job.loops.iter().filter_map(|l| l.reduce.as_ref()).map(|reduce| reduce.name());
+    let score = reduces.collect::<Vec<_>>().join(" of ");
+    header.push(if score.is_empty() { "score".to_string() } else { score });
+    header.push("runs".to_string());
+    table.set_header(&header);
+    let mut more = 0;
+    results.summaries(job.outer(), |summary| {
+        if table.row_count() == TABLE_ROWS {
+            more += 1;
+            return Ok(());
+        }
+        let mut cells: Vec<String> =
+            rows.coordinates(results, summary.key).iter().map(cell).collect();
+        cells.extend(rows.best(&summary).iter().map(cell));
+        cells.push(match &summary.result {
+            Ok(scored) => scored.score.map_or_else(|| cell(&scored.value), |s| cell(&Value::Float(s))),
+            Err(error) => format!("incomplete: {}", first_line(error)),
+        });
+        let total = summary.runs + summary.failed;
+        cells.push(match summary.failed {
+            0 => format!("{} of {total}", summary.runs),
+            failed => format!("{} of {total}, {failed} failed", summary.runs),
+        });
+        table.add_row(cells);
+        Ok(())
+    })?;
+    for (i, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((if i == 0 { 0 } else { 1 }, 1));
+        if i >= texts {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut text = table.trim_fmt();
+    if more > 0 {
+        text += &format!("\n... and {more} rows more in summary.csv");
+    }
+    Ok(text)
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// A number to six digits, which is enough to look at; summary.csv has them all.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Float(f) if f.is_finite() && *f != 0.0 => {
+            let digits = 5 - f.abs().log10().floor() as i32;
+            match digits {
+                0..=10 => {
+                    let text = format!("{f:.*}", digits as usize);
+                    let text = if text.contains('.') {
+                        text.trim_end_matches('0').trim_end_matches('.')
+                    } else {
+                        &text
+                    };
+                    text.to_string()
+                }
+                _ => format!("{f:.5e}"),
+            }
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (number, text) in [
+            (0.48232705219, "0.482327"),
+            (-3.0, "-3"),
+            (1e-4, "0.0001"),
+            (0.00044984, "0.00044984"),
+            (123456.7, "123457"),
+            (1.5e9, "1.50000e9"),
+            (0.0, "0.0"),
+        ] {
+            assert_eq!(cell(&Value::Float(number)), text);
+        }
+    }
+}

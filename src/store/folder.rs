@@ -1,0 +1,96 @@
+//! The results folder: claimed by one gridmpi at a time, and never written over.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+const STORE: &str = "runs.sqlite";
+const LOCK: &str = ".lock";
+
+/// A claimed results folder. The claim ends with the process, however that ends.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder if need be and claims it. One that holds runs already is refused, or with
+    /// `fresh` its files are moved into `earlier-1`, `earlier-2`, ... inside it.
+    pub fn claim(path: &Path, fresh: bool) -> Result<Folder> {
+        let no = |what: &str, error: std::io::Error| {
+            Error::input(format!("results folder {}: {what}: {error}", path.display()))
+        };
+        fs::create_dir_all(path).map_err(|error| no("cannot be made", error))?;
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path.join(LOCK))
+            .map_err(|error| no("is not writable", error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = lock.read_to_string(&mut holder);
+                return Err(Error::input(format!(
+                    "results folder {}: in use by another gridmpi ({}); wait for it, or give another folder with --out",
+                    path.display(),
+                    holder.trim()
+                )));
+            }
+            Err(TryLockError::Error(error)) => {
+                log::warn!("{}: no locks here ({error}); do not start gridmpi twice on this folder", path.display());
+            }
+        }
+        let host = gethostname::gethostname();
+        let holder = format!("process {} on {}\n", std::process::id(), host.to_string_lossy());
+        lock.rewind()
+            .and_then(|()| lock.set_len(0))
+            .and_then(|()| lock.write_all(holder.as_bytes()))
+            .map_err(|error| no("is not writable", error))?;
+        if path.join(STORE).exists() {
+            if !fresh {
+                return Err(Error::input(format!(
+                    "results folder {}: holds the runs of an earlier start; give another with --out, or --fresh to move them aside",
+                    path.display()
+                )));
+            }
+            move_aside(path).map_err(|error| no("its earlier runs cannot be moved aside", error))?;
+        }
+        Ok(Folder { path: path.to_path_buf(), _lock: lock })
+    }
+
+    /// Where the store is.
+    pub fn store(&self) -> PathBuf {
+        self.path.join(STORE)
+    }
+
+    /// A file of that name in the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn move_aside(path: &Path) -> std::io::Result<()> {
+    let earlier = (1..).map(|n| path.join(format!("earlier-{n}"))).find(|p| !p.exists());
+    let earlier = earlier.expect("numbers do not end");
+    fs::create_dir(&earlier)?;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type()?.is_file() && name != LOCK {
+            fs::rename(entry.path(), earlier.join(name))?;
+        }
+    }
+    log::info!("earlier runs moved to {}", earlier.display());
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Reading a finished store: summaries, runs, and who did how much.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Row, params};
+
+use super::storing;
+use crate::error::Result;
+use crate::grid::{Grid, Key};
+use crate::job::Job;
+use crate::master::Summary;
+use crate::message::{Scored, Winner};
+use crate::value::Value;
+
+/// A store that nothing is written to any more, but its end.
+pub struct Results {
+    path: PathBuf,
+    connection: Connection,
+    grid: Grid,
+}
+
+/// What one worker did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerShare {
+    /// Its rank.
+    pub rank: u64,
+    /// Its host.
+    pub host: String,
+    /// How many runs it made.
+    pub runs: u64,
+    /// How long they took together, in seconds.
+    pub seconds: f64,
+}
+
+impl Results {
+    pub(super) fn new(path: PathBuf, connection: Connection, job: &Job) -> Results {
+        Results { path, connection, grid: job.grid() }
+    }
+
+    /// The grid the runs are of.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// Calls `each` with every summary whose key has `level` coordinates, in grid order. At the
+    /// deepest level these are the runs, each standing for itself.
+    pub fn summaries(&self, level: usize, each: impl FnMut(Summary) -> Result<()>) -> Result<()> {
+        if level == self.grid.depth() {
+            return self.runs(0..self.grid.tasks(), each);
+        }
+        let sql = "SELECT number, score, value, error, best, runs, failed FROM groups
+                   WHERE level = ?1 ORDER BY number";
+        self.query(sql, params![level as i64], |row| group(row, level), each)
+    }
+
+    /// Calls `each` with the runs of a range of tasks, in grid order.
+    pub fn runs(
+        &self,
+        tasks: std::ops::Range<u64>,
+        each: impl FnMut(Summary) -> Result<()>,
+    ) -> Result<()> {
+        let sql = "SELECT task, score, value, error, NULL, 1 - failed, failed FROM runs
+                   WHERE task >= ?1 AND task < ?2 ORDER BY task";
+        let level = self.grid.depth();
+        let range = params![tasks.start as i64, tasks.end as i64];
+        self.query(sql, range, |row| group(row, level), each)
+    }
+
+    /// What each worker did, by rank.
+    pub fn shares(&self) -> Result<Vec<WorkerShare>> {
+        let sql = "SELECT w.rank, w.host, count(r.task), coalesce(sum(r.seconds), 0.0)
+                   FROM workers w LEFT JOIN runs r ON r.worker = w.worker
+                   GROUP BY w.worker ORDER BY w.rank";
+        let share = |row: &Row| {
+            let (rank, runs): (i64, i64) = (row.get(0)?, row.get(2)?);
+            let (host, seconds) = (row.get(1)?, row.get(3)?);
+            Ok(WorkerShare { rank: rank as u64, host, runs: runs as u64, seconds })
+        };
+        let mut shares = Vec::new();
+        self.query(sql, params![], share, |share| {
+            shares.push(share);
+            Ok(())
+        })?;
+        Ok(shares)
+    }
+
+    /// Marks the job complete, with the code gridmpi exits with: a launcher may change that.
+    pub fn complete(&self, exit_code: i64) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO job (key, value) VALUES ('state', 'complete'), ('exit_code', ?1)";
+        let marked = self.connection.execute(sql, params![exit_code]);
+        marked.map(drop).map_err(|error| storing(&self.path, &error))
+    }
+
+    /// Where the store is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn query<T>(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        read: impl Fn(&Row) -> Result<T, rusqlite::Error>,
+        mut each: impl FnMut(T) -> Result<()>,
+    ) -> Result<()> {
+        let failed = |error: rusqlite::Error| storing(&self.path, &error);
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query(parameters).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            each(read(row).map_err(failed)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// A row of number, score, value, error, best, runs, failed.
+fn group(row: &Row, level: usize) -> Result<Summary, rusqlite::Error> {
+    let (score, value): (Option<f64>, Option<String>) = (row.get(1)?, row.get(2)?);
+    let (error, best): (Option<String>, Option<String>) = (row.get(3)?, row.get(4)?);
+    let (index, runs, failed): (i64, i64, i64) = (row.get(0)?, row.get(5)?, row.get(6)?);
+    let value = match value {
+        Some(json) => Value::parse(&json).unwrap_or(Value::Text(json)),
+        None => score.map_or(Value::Null, Value::Float),
+    };
+    let best: Vec<(usize, u64)> =
+        best.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let best = best.into_iter().map(|(level, point)| Winner { level, point }).collect();
+    let result = match error {
+        Some(error) => Err(error),
+        None => Ok(Scored { score, value, best }),
+    };
+    let key = Key { level, index: index as u64 };
+    Ok(Summary { key, result, runs: runs as u64, failed: failed as u64 })
+}

@@ -1,0 +1,38 @@
+//! How bytes get between rank 0 and the workers. One pair of traits; MPI, threads and virtual time
+//! behind them. What the bytes mean is `message`'s business.
+
+#[cfg(feature = "mpi")]
+pub mod mpi;
+pub mod simulated;
+pub mod threads;
+
+use std::time::Duration;
+
+use crate::error::Result;
+
+/// Rank 0's end: every worker in one place.
+pub trait Hub {
+    /// How many workers there are: ranks 1 to this.
+    fn workers(&self) -> usize;
+
+    /// Time since the start.
+    fn now(&self) -> Duration;
+
+    /// The next message from any worker, with its rank; nothing if none came for `wait`.
+    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Vec<u8>)>>;
+
+    /// Sends a worker a message.
+    fn send(&mut self, rank: usize, bytes: &[u8]) -> Result<()>;
+}
+
+/// A worker's end: rank 0 alone.
+pub trait Link {
+    /// This worker's rank.
+    fn rank(&self) -> usize;
+
+    /// Sends rank 0 a message.
+    fn send(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Waits for the next message from rank 0.
+    fn receive(&mut self) -> Result<Vec<u8>>;
+}

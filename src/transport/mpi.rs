@@ -1,0 +1,142 @@
+//! Workers as MPI ranks. The only file that names the `mpi` crate.
+//!
+//! A blocking MPI receive burns a core while it waits, so waiting here is probing: at once, then
+//! yielding, then sleeping twice as long each time up to a millisecond. MPI counts are 32-bit, so a
+//! long message goes in parts, told apart by tag; MPI keeps the order of what one rank sends.
+
+use std::time::{Duration, Instant};
+
+use mpi::Threading;
+use mpi::environment::Universe;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::*;
+
+use super::{Hub, Link};
+use crate::error::{Error, Result};
+
+/// The tag of a whole message, or of its last part.
+const WHOLE: i32 = 1;
+/// The tag of a part that others follow.
+const PART: i32 = 2;
+/// How long a part may be. (bytes)
+const PART_LENGTH: usize = 1 << 30;
+
+/// How often to try without sleeping, which costs a core but wins microseconds.
+const EAGER_TRIES: u32 = 100;
+/// The longest sleep between two tries: what an idle spell may add to the next message's way.
+const LONGEST_SLEEP: Duration = Duration::from_millis(1);
+
+/// MPI, initialised. Dropping it finalises MPI.
+pub struct Ranks {
+    _universe: Universe,
+    world: SimpleCommunicator,
+    start: Instant,
+    /// What has come so far of each rank's message in parts.
+    parts: Vec<Vec<u8>>,
+}
+
+impl Ranks {
+    /// Initialises MPI, once a process.
+    pub fn initialize() -> Result<Ranks> {
+        let (universe, _) = mpi::initialize_with_threading(Threading::Funneled)
+            .ok_or_else(|| Error::unexpected("MPI is initialised already"))?;
+        let world = universe.world();
+        let parts = vec![Vec::new(); world.size() as usize];
+        Ok(Ranks { _universe: universe, world, start: Instant::now(), parts })
+    }
+
+    /// This process's rank.
+    pub fn own_rank(&self) -> usize {
+        self.world.rank() as usize
+    }
+
+    /// How many ranks there are, rank 0 included.
+    pub fn size(&self) -> usize {
+        self.world.size() as usize
+    }
+
+    /// Ends every rank at once, for when rank 0 cannot reach them any other way.
+    pub fn abort(&self, code: i32) -> ! {
+        self.world.abort(code)
+    }
+
+    fn send_to(&self, rank: usize, bytes: &[u8]) {
+        let process = self.world.process_at_rank(rank as i32);
+        let mut rest = bytes;
+        while rest.len() > PART_LENGTH {
+            process.send_with_tag(&rest[..PART_LENGTH], PART);
+            rest = &rest[PART_LENGTH..];
+        }
+        process.send_with_tag(rest, WHOLE);
+    }
+
+    /// Whatever message is complete by the time `wait` is over, and who sent it.
+    fn receive_within(&mut self, wait: Duration) -> Option<(usize, Vec<u8>)> {
+        let begin = Instant::now();
+        let mut tries = 0;
+        let mut sleep = Duration::from_micros(1);
+        loop {
+            while let Some(status) = self.world.any_process().immediate_probe() {
+                let (rank, tag) = (status.source_rank(), status.tag());
+                let mut bytes = vec![0u8; status.count(u8::equivalent_datatype()) as usize];
+                self.world.process_at_rank(rank).receive_into_with_tag(&mut bytes[..], tag);
+                let rank = rank as usize;
+                if tag == WHOLE && self.parts[rank].is_empty() {
+                    return Some((rank, bytes));
+                }
+                self.parts[rank].append(&mut bytes);
+                if tag == WHOLE {
+                    return Some((rank, std::mem::take(&mut self.parts[rank])));
+                }
+            }
+            if begin.elapsed() >= wait {
+                return None;
+            }
+            tries += 1;
+            if tries < EAGER_TRIES {
+                std::thread::yield_now();
+            } else {
+                std::thread::sleep(sleep);
+                sleep = (sleep * 2).min(LONGEST_SLEEP);
+            }
+        }
+    }
+}
+
+impl Hub for Ranks {
+    fn workers(&self) -> usize {
+        self.size() - 1
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Vec<u8>)>> {
+        Ok(self.receive_within(wait))
+    }
+
+    fn send(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
+        self.send_to(rank, bytes);
+        Ok(())
+    }
+}
+
+impl Link for Ranks {
+    fn rank(&self) -> usize {
+        self.own_rank()
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        self.send_to(0, bytes);
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<Vec<u8>> {
+        loop {
+            if let Some((_, bytes)) = self.receive_within(Duration::from_secs(3600)) {
+                return Ok(bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Workers in virtual time: rank 0's real loop and the real master run against thousands of
+//! simulated workers in one thread, with delays drawn from a seed. A run of hours takes
+//! milliseconds, and the same seed repeats it exactly.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::Hub;
+use crate::error::Result;
+use crate::message::{self, Outcome, Scored, ToMaster, ToWorker};
+
+/// What a simulated crunch gives for a task: how long it takes, and its result.
+pub type Crunch<'a> = Box<dyn FnMut(u64) -> (Duration, Result<Scored, String>) + 'a>;
+
+/// Rank 0's end of a simulated world.
+pub struct SimulatedHub<'a> {
+    now: Duration,
+    crunch: Crunch<'a>,
+    rng: ChaCha8Rng,
+    longest_delay: Duration,
+    /// Messages on their way to rank 0: when, in what order sent, from whom, what.
+    coming: BinaryHeap<Reverse<(Duration, u64, usize, Vec<u8>)>>,
+    sent: u64,
+    workers: usize,
+    dismissed: usize,
+}
+
+impl<'a> SimulatedHub<'a> {
+    /// A world of `workers` workers that crunch as told. Each message takes between nothing and
+    /// `longest_delay`, drawn from `seed`.
+    pub fn new(workers: usize, seed: u64, longest_delay: Duration, crunch: Crunch<'a>) -> Self {
+        let mut hub = SimulatedHub {
+            now: Duration::ZERO,
+            crunch,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            longest_delay,
+            coming: BinaryHeap::new(),
+            sent: 0,
+            workers,
+            dismissed: 0,
+        };
+        for rank in 1..=workers {
+            let host = format!("host{}", rank % 16);
+            hub.answer(rank, Duration::ZERO, &ToMaster::Hello { host });
+        }
+        hub
+    }
+
+    /// How many workers were told to leave.
+    pub fn dismissed(&self) -> usize {
+        self.dismissed
+    }
+
+    fn delay(&mut self) -> Duration {
+        self.longest_delay.mul_f64(self.rng.random::<f64>())
+    }
+
+    fn answer(&mut self, rank: usize, after: Duration, message: &ToMaster) {
+        let arrives = self.now + after + self.delay();
+        self.sent += 1;
+        self.coming.push(Reverse((arrives, self.sent, rank, message::encode(message))));
+    }
+}
+
+impl Hub for SimulatedHub<'_> {
+    fn workers(&self) -> usize {
+        self.workers
+    }
+
+    fn now(&self) -> Duration {
+        self.now
+    }
+
+    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Vec<u8>)>> {
+        let until = self.now + wait;
+        if self.coming.peek().is_none_or(|Reverse((arrives, ..))| *arrives > until) {
+            self.now = until;
+            return Ok(None);
+        }
+        let Some(Reverse((arrives, _, rank, bytes))) = self.coming.pop() else { return Ok(None) };
+        self.now = self.now.max(arrives);
+        Ok(Some((rank, bytes)))
+    }
+
+    fn send(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
+        match message::decode::<ToWorker>(bytes)? {
+            ToWorker::Job(_) => self.answer(rank, Duration::ZERO, &ToMaster::Done(Vec::new())),
+            ToWorker::Assign(assignment) => {
+                let mut busy = self.delay();
+                let mut outcomes = Vec::new();
+                for task in assignment.first..assignment.first + assignment.count {
+                    let (takes, result) = (self.crunch)(task);
+                    let started = (self.now + busy).as_secs_f64();
+                    busy += takes;
+                    let (attempt, seconds) = (assignment.attempt, takes.as_secs_f64());
+                    outcomes.push(Outcome { task, attempt, started, seconds, result });
+                }
+                self.answer(rank, busy, &ToMaster::Done(outcomes));
+            }
+            ToWorker::Dismiss => self.dismissed += 1,
+        }
+        Ok(())
+    }
+}

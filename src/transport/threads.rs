@@ -1,0 +1,72 @@
+//! Workers as threads of this process: no MPI, the same messages in the same bincode form.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use super::{Hub, Link};
+use crate::error::{Error, Result};
+
+/// Rank 0's end.
+pub struct ThreadHub {
+    from_workers: Receiver<(usize, Vec<u8>)>,
+    to_workers: Vec<Sender<Vec<u8>>>,
+    start: Instant,
+}
+
+/// A worker's end.
+pub struct ThreadLink {
+    rank: usize,
+    to_hub: Sender<(usize, Vec<u8>)>,
+    from_hub: Receiver<Vec<u8>>,
+}
+
+/// A hub and its links, ranks 1 to `workers`.
+pub fn connect(workers: usize) -> (ThreadHub, Vec<ThreadLink>) {
+    let (to_hub, from_workers) = channel();
+    let mut to_workers = Vec::new();
+    let mut links = Vec::new();
+    for rank in 1..=workers {
+        let (to_worker, from_hub) = channel();
+        to_workers.push(to_worker);
+        links.push(ThreadLink { rank, to_hub: to_hub.clone(), from_hub });
+    }
+    (ThreadHub { from_workers, to_workers, start: Instant::now() }, links)
+}
+
+impl Hub for ThreadHub {
+    fn workers(&self) -> usize {
+        self.to_workers.len()
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Vec<u8>)>> {
+        match self.from_workers.recv_timeout(wait) {
+            Ok(message) => Ok(Some(message)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::unexpected("every worker has gone")),
+        }
+    }
+
+    fn send(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
+        let gone = |_| Error::unexpected(format!("worker {rank} has gone"));
+        self.to_workers[rank - 1].send(bytes.to_vec()).map_err(gone)
+    }
+}
+
+impl Link for ThreadLink {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        let message = (self.rank, bytes.to_vec());
+        self.to_hub.send(message).map_err(|_| Error::unexpected("rank 0 has gone"))
+    }
+
+    fn receive(&mut self) -> Result<Vec<u8>> {
+        self.from_hub.recv().map_err(|_| Error::unexpected("rank 0 has gone"))
+    }
+}

@@ -1,0 +1,158 @@
+//! What a point, a result or a summary is made of: JSON's kinds of value.
+//!
+//! JSON's own type cannot cross the wire, because bincode does not describe itself; this one can.
+//! Numbers print the same everywhere (table, placeholder, store, seed): as JSON prints them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Number, Value as Json};
+
+/// A number, a text, a record of named values, ...
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Value {
+    /// Nothing: an empty cell, or the place of a failed run in a list.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// Any other number.
+    Float(f64),
+    /// A text, or a file's path.
+    Text(String),
+    /// Several values.
+    List(Vec<Value>),
+    /// Named values, in the order they were written.
+    Record(Vec<(String, Value)>),
+}
+
+impl Value {
+    /// The number this is, if it is one.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Value::Int(whole) => Some(*whole as f64),
+            Value::Float(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The named field of a record.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        match self {
+            Value::Record(fields) => fields.iter().find(|(key, _)| key == name).map(|(_, v)| v),
+            _ => None,
+        }
+    }
+
+    /// As JSON. JSON has no infinities or NaN: they become the texts `Infinity`, `-Infinity`,
+    /// `NaN`, as protobuf's JSON mapping has it.
+    pub fn to_json(&self) -> Json {
+        match self {
+            Value::Null => Json::Null,
+            Value::Bool(b) => Json::Bool(*b),
+            Value::Int(i) => Json::Number((*i).into()),
+            Value::Float(f) => match Number::from_f64(*f) {
+                Some(number) => Json::Number(number),
+                None if f.is_nan() => Json::String("NaN".into()),
+                None if *f > 0.0 => Json::String("Infinity".into()),
+                None => Json::String("-Infinity".into()),
+            },
+            Value::Text(text) => Json::String(text.clone()),
+            Value::List(items) => Json::Array(items.iter().map(Value::to_json).collect()),
+            Value::Record(fields) => {
+                Json::Object(fields.iter().map(|(k, v)| (k.clone(), v.to_json())).collect())
+            }
+        }
+    }
+
+    /// From JSON. A whole number that does not fit 64 bits becomes a float.
+    pub fn from_json(json: Json) -> Value {
+        match json {
+            Json::Null => Value::Null,
+            Json::Bool(b) => Value::Bool(b),
+            Json::Number(n) => match n.as_i64() {
+                Some(whole) => Value::Int(whole),
+                None => Value::Float(n.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Value::Text(text),
+            Json::Array(items) => Value::List(items.into_iter().map(Value::from_json).collect()),
+            Json::Object(map) => {
+                Value::Record(map.into_iter().map(|(k, v)| (k, Value::from_json(v))).collect())
+            }
+        }
+    }
+
+    /// Reads one JSON text, or one of the numbers JSON lacks (`nan`, `inf`, `-inf`), as programs
+    /// print them.
+    pub fn parse(text: &str) -> Result<Value, String> {
+        let text = text.trim();
+        match serde_json::from_str::<Json>(text) {
+            Ok(json) => Ok(Value::from_json(json)),
+            Err(error) => text.parse::<f64>().map(Value::Float).map_err(|_| error.to_string()),
+        }
+    }
+
+    /// This value under column names: itself under `name`, or each field of a record under
+    /// `name.field`.
+    pub fn columns(&self, name: &str) -> Vec<(String, Value)> {
+        match self {
+            Value::Record(fields) => {
+                fields.iter().map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect()
+            }
+            plain => vec![(name.to_string(), plain.clone())],
+        }
+    }
+}
+
+/// A JSON object from names and values.
+pub fn json_object<'a>(fields: impl IntoIterator<Item = (&'a str, Json)>) -> Json {
+    Json::Object(fields.into_iter().map(|(k, v)| (k.to_string(), v)).collect::<Map<_, _>>())
+}
+
+/// Texts as they are, everything else as JSON.
+impl fmt::Display for Value {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Text(text) => out.write_str(text),
+            Value::Float(f) if f.is_nan() => out.write_str("nan"),
+            Value::Float(f) if f.is_infinite() => write!(out, "{f}"),
+            other => write!(out, "{}", other.to_json()),
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(text.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_programs_print() {
+        assert_eq!(Value::parse(" 3\n"), Ok(Value::Int(3)));
+        assert_eq!(Value::parse("1e-4"), Ok(Value::Float(1e-4)));
+        assert_eq!(Value::parse("-inf"), Ok(Value::Float(f64::NEG_INFINITY)));
+        assert!(matches!(Value::parse("nan"), Ok(Value::Float(f)) if f.is_nan()));
+        assert!(Value::parse("done.").is_err());
+        let record = Value::parse(r#"{"score": 1.5, "who": "me"}"#).unwrap();
+        assert_eq!(record.field("score"), Some(&Value::Float(1.5)));
+    }
+
+    #[test]
+    fn prints_numbers_the_same_everywhere() {
+        for (value, text) in [
+            (Value::Float(1e-20), "1e-20"),
+            (Value::Float(1.0), "1.0"),
+            (Value::Int(-3), "-3"),
+            (Value::Text("a b".into()), "a b"),
+            (Value::List(vec![Value::Int(1), Value::Text("x".into())]), "[1,\"x\"]"),
+        ] {
+            assert_eq!(value.to_string(), text);
+        }
+    }
+}
