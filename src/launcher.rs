@@ -87,7 +87,10 @@ mod tests {
         let batch = [("SLURM_NTASKS", "9"), ("SLURM_PROCID", "0")];
         let script = launched(&batch).unwrap();
         assert!(script.is_batch_script() && script.size == 9);
-        let step = launched(&[&batch[..], &[("SLURM_STEP_NUM_TASKS", "4"), ("SLURM_STEP_TASKS_PER_NODE", "2(x2)")]].concat());
+        let step = launched(
+            &[&batch[..], &[("SLURM_STEP_NUM_TASKS", "4"), ("SLURM_STEP_TASKS_PER_NODE", "2(x2)")]]
+                .concat(),
+        );
         assert_eq!(step.map(|l| (l.size, l.on_host)), Some((4, 2)));
         let one = launched(&[&batch[..], &[("OMPI_COMM_WORLD_SIZE", "1")]].concat()).unwrap();
         assert_eq!((one.size, one.rank, one.on_host), (1, 0, 1));

@@ -44,13 +44,17 @@ enum Verb {
     /// Write a commented job file to start from
     Init(init::Arguments),
     /// Print completions for a shell
-    #[command(after_help = "Example:\n  gridmpi completions bash > ~/.local/share/bash-completion/completions/gridmpi")]
+    #[command(
+        after_help = "Example:\n  gridmpi completions bash > ~/.local/share/bash-completion/completions/gridmpi"
+    )]
     Completions {
         /// Which shell
         shell: Shell,
     },
     /// Print the manual page
-    #[command(after_help = "Example:\n  gridmpi man > ~/.local/share/man/man1/gridmpi.1 && man gridmpi")]
+    #[command(
+        after_help = "Example:\n  gridmpi man > ~/.local/share/man/man1/gridmpi.1 && man gridmpi"
+    )]
     Man,
 }
 

@@ -46,7 +46,8 @@ impl Keeper for Office {
     }
 
     fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()> {
-        let sent = self.reducer.as_ref().is_some_and(|(groups, _)| groups.send((key, items)).is_ok());
+        let sent =
+            self.reducer.as_ref().is_some_and(|(groups, _)| groups.send((key, items)).is_ok());
         if sent { Ok(()) } else { Err(Error::unexpected("the reducing thread is lost")) }
     }
 

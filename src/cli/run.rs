@@ -100,7 +100,8 @@ fn over_threads(arguments: &Arguments) -> Result<Exit> {
         let name = format!("rank {}", joined.len() + 1);
         let work = move || worker::work(&mut link, (cores / workers).max(1));
         let started = std::thread::Builder::new().name(name).spawn(work);
-        joined.push(started.map_err(|error| Error::unexpected(format!("no more threads: {error}")))?);
+        joined
+            .push(started.map_err(|error| Error::unexpected(format!("no more threads: {error}")))?);
     }
     // If rank 0 fails, the process ends with its error and does not wait for what still crunches.
     let exit = prepared.conduct(&mut hub)?;
@@ -161,7 +162,9 @@ impl Prepared {
             None => Some(PathBuf::from(DEFAULT_JOB)).filter(|file| file.exists()),
         };
         if arguments.quick && file.is_some() {
-            return Err(Error::input("--quick is for the built-in demonstration, which takes no job"));
+            return Err(Error::input(
+                "--quick is for the built-in demonstration, which takes no job",
+            ));
         }
         let demo = file.is_none();
         let (job, text) = match file {
@@ -216,7 +219,11 @@ impl Prepared {
             grid.tasks()
         );
         if failed > 0 {
-            log::warn!("{failed} of {} runs failed; see column error of all_runs in {}", grid.tasks(), self.folder.store().display());
+            log::warn!(
+                "{failed} of {} runs failed; see column error of all_runs in {}",
+                grid.tasks(),
+                self.folder.store().display()
+            );
         }
         if self._scratch.is_none() {
             log::info!("results are in {}", self.folder.path().display());
@@ -226,7 +233,8 @@ impl Prepared {
 }
 
 fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
-    let failed = |e: std::io::Error| Error::unexpected(format!("{}: not written: {e}", path.display()));
+    let failed =
+        |e: std::io::Error| Error::unexpected(format!("{}: not written: {e}", path.display()));
     let mut out = BufWriter::new(File::create(path).map_err(failed)?);
     write(&mut out)?;
     out.flush().map_err(failed)

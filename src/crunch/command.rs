@@ -35,7 +35,11 @@ enum Kind {
 
 impl CommandCrunch {
     pub(super) fn arguments(job: &Arc<Job>, arguments: &[String], place: Place) -> CommandCrunch {
-        CommandCrunch::new(job, place, Kind::Arguments(arguments.iter().map(|a| template(a)).collect()))
+        CommandCrunch::new(
+            job,
+            place,
+            Kind::Arguments(arguments.iter().map(|a| template(a)).collect()),
+        )
     }
 
     pub(super) fn shell(job: &Arc<Job>, line: &str, place: Place) -> CommandCrunch {
@@ -97,7 +101,8 @@ impl Crunch for CommandCrunch {
             let stdout = stdout.map(|pipe| the_end_of(pipe, KEPT_STDOUT));
             (stdout.unwrap_or_default(), stderr.join().ok().flatten().unwrap_or_default())
         });
-        let status = child.wait().map_err(|error| format!("{program} cannot be waited for: {error}"))?;
+        let status =
+            child.wait().map_err(|error| format!("{program} cannot be waited for: {error}"))?;
         let written = read_result(&result);
         if !status.success() {
             let stderr = stderr.trim_end();

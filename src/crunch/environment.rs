@@ -7,8 +7,19 @@ use super::Place;
 /// The launcher's variables: a child that is itself an MPI program takes them for its own and
 /// fails, or takes the whole job down.
 const LAUNCHER: [&str; 13] = [
-    "OMPI_", "PMIX_", "PMIXP_", "PMI_", "PRTE_", "ORTE_", "HYDI_", "HYDRA_", "MPI_LOCAL",
-    "MPIEXEC_", "SLURM_", "SLURMD_", "GFORTRAN_UNBUFFERED",
+    "OMPI_",
+    "PMIX_",
+    "PMIXP_",
+    "PMI_",
+    "PRTE_",
+    "ORTE_",
+    "HYDI_",
+    "HYDRA_",
+    "MPI_LOCAL",
+    "MPIEXEC_",
+    "SLURM_",
+    "SLURMD_",
+    "GFORTRAN_UNBUFFERED",
 ];
 
 /// Of those, what users set to make their MPI work at all on their machine, and what mpirun would

@@ -87,11 +87,15 @@ pub fn score(value: Value, key: &str, needed: bool) -> Result<Scored, String> {
             None if needed => {
                 let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
                 let names = names.join(", ");
-                return Err(format!("the record has no \"{key}\" (it has: {names}); name its score in [crunch] score"));
+                return Err(format!(
+                    "the record has no \"{key}\" (it has: {names}); name its score in [crunch] score"
+                ));
             }
             None => None,
         },
-        other if needed => return Err(format!("expected a number or a record, got {}", short(other))),
+        other if needed => {
+            return Err(format!("expected a number or a record, got {}", short(other)));
+        }
         _ => None,
     };
     if found.is_some_and(f64::is_nan) {
@@ -129,6 +133,9 @@ mod tests {
         assert!(score(record(r#"{"score": "x"}"#), "score", false).is_err());
         assert!(score(Value::Float(f64::NAN), "score", false).unwrap_err().contains("NaN"));
         assert!(score(record("[1]"), "score", true).unwrap_err().contains("[1]"));
-        assert_eq!(score(Value::Float(f64::INFINITY), "score", true).unwrap().score, Some(f64::INFINITY));
+        assert_eq!(
+            score(Value::Float(f64::INFINITY), "score", true).unwrap().score,
+            Some(f64::INFINITY)
+        );
     }
 }

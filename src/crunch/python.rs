@@ -277,8 +277,9 @@ pub(crate) fn check_functions(job: &Job) -> Result<()> {
     }
     let place = Place { rank: 0, cores: 1 };
     let interpreter = Setup::new(job, &[], place).interpreter;
-    command::find_program(&interpreter)
-        .map_err(|why| job.wrong("crunch.interpreter", format!("\"{}\" {why}", job.interpreter())))?;
+    command::find_program(&interpreter).map_err(|why| {
+        job.wrong("crunch.interpreter", format!("\"{}\" {why}", job.interpreter()))
+    })?;
     for (name, function) in named {
         let key = match name.strip_prefix("reduce ").and_then(|level| level.parse::<usize>().ok()) {
             Some(level) => format!("loop.{}.reduce", job.loops[level].name),

@@ -46,7 +46,8 @@ impl Ridge {
             Some(entry) => entry,
             None => {
                 let path = self.job.folder.join(file);
-                let table = Table::read(&path, self.target.as_deref()).map_err(|e| e.to_string())?;
+                let table =
+                    Table::read(&path, self.target.as_deref()).map_err(|e| e.to_string())?;
                 (file.to_string(), Arc::new(table))
             }
         };
@@ -62,7 +63,11 @@ impl Ridge {
 impl Crunch for Ridge {
     fn crunch(&mut self, task: &Task) -> Result<Value, String> {
         let point = |name: &str| {
-            task.coordinates.iter().find(|(l, _)| *l == name).map(|(_, value)| value).expect("checked")
+            task.coordinates
+                .iter()
+                .find(|(l, _)| *l == name)
+                .map(|(_, value)| value)
+                .expect("checked")
         };
         let (dataset, alpha) = (point("dataset").to_string(), point("alpha").as_f64());
         let alpha = alpha.expect("checked before the start");
@@ -74,7 +79,13 @@ impl Crunch for Ridge {
 
 impl Table {
     /// R^2 on one fold of a model fitted to the others.
-    fn score(&self, alpha: f64, fold: usize, folds: usize, standardize: bool) -> Result<f64, String> {
+    fn score(
+        &self,
+        alpha: f64,
+        fold: usize,
+        folds: usize,
+        standardize: bool,
+    ) -> Result<f64, String> {
         let rows = self.target.len();
         let (short, longer) = (rows / folds, rows % folds);
         let first = fold * short + fold.min(longer);
@@ -127,7 +138,9 @@ impl Table {
                 let number = cell.trim().parse::<f64>().ok().filter(|number| number.is_finite());
                 cells.push(number.ok_or_else(|| {
                     let line = record.position().map_or(0, csv::Position::line);
-                    fail(format!("line {line}, column '{name}': expected a number, found \"{cell}\""))
+                    fail(format!(
+                        "line {line}, column '{name}': expected a number, found \"{cell}\""
+                    ))
                 })?);
             }
         }

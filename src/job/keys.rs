@@ -81,7 +81,9 @@ impl<'a> Table<'a> {
     /// Every key but those taken so far, which the user chose: all of them are taken.
     pub(super) fn rest(&self) -> Vec<(String, Entry<'a>)> {
         let others = self.table.iter().filter(|(name, _)| !self.known.contains(&&**name.get_ref()));
-        others.map(|(name, value)| (name.get_ref().to_string(), self.entry(name.get_ref(), value))).collect()
+        others
+            .map(|(name, value)| (name.get_ref().to_string(), self.entry(name.get_ref(), value)))
+            .collect()
     }
 
     /// Refuses keys that nobody took.

@@ -181,9 +181,8 @@ impl Job {
 }
 
 /// The columns every stored run has beside its coordinates; no loop may be called like one.
-pub(crate) const RUN_COLUMNS: [&str; 10] = [
-    "task", "status", "score", "value", "error", "seconds", "started", "rank", "host", "attempt",
-];
+pub(crate) const RUN_COLUMNS: [&str; 10] =
+    ["task", "status", "score", "value", "error", "seconds", "started", "rank", "host", "attempt"];
 
 /// The interpreter if the job names none.
 pub const DEFAULT_INTERPRETER: &str = "python3";

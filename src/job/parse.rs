@@ -5,7 +5,9 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::keys::{Entry, Table, Text, nearest};
-use super::{Crunch, DEFAULT_INTERPRETER, Job, Loop, Places, Python, RUN_COLUMNS, placeholders, sources};
+use super::{
+    Crunch, DEFAULT_INTERPRETER, Job, Loop, Places, Python, RUN_COLUMNS, placeholders, sources,
+};
 use crate::error::{Error, Result};
 use crate::grid::{Grid, MOST_TASKS};
 use crate::master::Require;
@@ -100,12 +102,7 @@ fn require(entry: &Entry) -> Result<Require> {
     }
 }
 
-fn parse_loop(
-    entry: &Entry,
-    folder: &Path,
-    before: &[Loop],
-    places: &mut Places,
-) -> Result<Loop> {
+fn parse_loop(entry: &Entry, folder: &Path, before: &[Loop], places: &mut Places) -> Result<Loop> {
     let mut table = entry.table()?;
     let name_entry = table.need("name")?;
     let name = name_entry.text()?;
@@ -121,7 +118,9 @@ fn parse_loop(
     }
     if RUN_COLUMNS.contains(&name.as_str()) {
         let taken = RUN_COLUMNS.join(", ");
-        return Err(name_entry.error(format!("'{name}' is a column of every run ({taken}); call the loop something else")));
+        return Err(name_entry.error(format!(
+            "'{name}' is a column of every run ({taken}); call the loop something else"
+        )));
     }
     table.call(format!("loop.{name}"));
     places.lines.push((format!("loop.{name}"), entry.line()));

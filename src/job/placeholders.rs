@@ -92,7 +92,9 @@ pub(super) fn check(text: &str, loops: &[Loop]) -> Result<(), String> {
         if let Some(field) = field.filter(|field| !fields.contains(field)) {
             return Err(match fields.as_slice() {
                 [] => format!("{{{name}.{field}}}: the points of loop '{name}' have no fields"),
-                fields => format!("loop '{name}' has no field '{field}' (fields: {})", fields.join(", ")),
+                fields => {
+                    format!("loop '{name}' has no field '{field}' (fields: {})", fields.join(", "))
+                }
             });
         }
     }
@@ -111,7 +113,9 @@ pub(super) fn check_unquoted(line: &str) -> Result<(), String> {
             (closing, Some(open)) if closing == open => quote = None,
             ('{' | '}', _) if letters.peek() == Some(&letter) => drop(letters.next()),
             ('{', Some(open)) => {
-                return Err(format!("a placeholder inside {open}...{open}: take the quotes away, values are quoted for you"));
+                return Err(format!(
+                    "a placeholder inside {open}...{open}: take the quotes away, values are quoted for you"
+                ));
             }
             _ => {}
         }

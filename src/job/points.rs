@@ -255,7 +255,8 @@ mod tests {
     #[test]
     fn grids_are_products_zips_are_pairs_unions_follow_each_other() {
         let grid = Points::Grid(vec![named("a", &[1, 2]), named("b", &[3, 4])]);
-        let records = ["{\"a\":1,\"b\":3}", "{\"a\":1,\"b\":4}", "{\"a\":2,\"b\":3}", "{\"a\":2,\"b\":4}"];
+        let records =
+            ["{\"a\":1,\"b\":3}", "{\"a\":1,\"b\":4}", "{\"a\":2,\"b\":3}", "{\"a\":2,\"b\":4}"];
         assert_eq!(all(&grid), records);
         let zip = Points::Zip(vec![named("a", &[1, 2]), named("b", &[3, 4])]);
         assert_eq!(all(&zip), [records[0], records[3]]);
@@ -279,7 +280,8 @@ mod tests {
         assert_eq!(all(&random(5, 1)), all(&random(9, 1))[..5]);
         assert_ne!(all(&random(5, 1)), all(&random(5, 2)));
         let many: Vec<Value> = (0..2000).map(|i| random(2000, 1).get(i)).collect();
-        let mean: f64 = many.iter().map(|v| v.field("x").unwrap().as_f64().unwrap()).sum::<f64>() / 2000.0;
+        let mean: f64 =
+            many.iter().map(|v| v.field("x").unwrap().as_f64().unwrap()).sum::<f64>() / 2000.0;
         assert!(mean.abs() < 0.1, "{mean}");
         for value in &many {
             let whole = value.field("k").unwrap().as_f64().unwrap();

@@ -8,20 +8,22 @@ use crate::error::{Result, csv_problem};
 use crate::value::Value;
 
 /// The sources a loop can have.
-const SOURCES: [&str; 10] = [
-    "values", "range", "linspace", "logspace", "files", "rows", "grid", "grids", "zip", "random",
-];
+const SOURCES: [&str; 10] =
+    ["values", "range", "linspace", "logspace", "files", "rows", "grid", "grids", "zip", "random"];
 
 /// The sources that give plain values, which a parameter of a grid can have too.
 const PLAIN: [&str; 4] = ["values", "range", "linspace", "logspace"];
 
 /// The points of a loop, whose table must have exactly one source.
 pub(super) fn of_loop(table: &mut Table, name: &str, folder: &Path) -> Result<Points> {
-    let mut found = SOURCES.into_iter().filter_map(|source| table.take(source).map(|e| (source, e)));
+    let mut found =
+        SOURCES.into_iter().filter_map(|source| table.take(source).map(|e| (source, e)));
     let (source, entry) = match (found.next(), found.next()) {
         (Some(one), None) => one,
         (Some((first, _)), Some((second, entry))) => {
-            return Err(entry.error(format!("the loop has points already, from '{first}'; keep one of '{first}' and '{second}'")));
+            return Err(entry.error(format!(
+                "the loop has points already, from '{first}'; keep one of '{first}' and '{second}'"
+            )));
         }
         (None, _) => {
             drop(found);
@@ -31,7 +33,9 @@ pub(super) fn of_loop(table: &mut Table, name: &str, folder: &Path) -> Result<Po
                 return Err(entry.error(format!("no key of a loop{}", near.unwrap_or_default())));
             }
             let sources = SOURCES.join(", ");
-            return Err(table.error(format!("loop '{name}' has no points: give it one of {sources}")));
+            return Err(
+                table.error(format!("loop '{name}' has no points: give it one of {sources}"))
+            );
         }
     };
     drop(found);
@@ -159,7 +163,8 @@ fn random(entry: &Entry, loop_name: &str) -> Result<Points> {
         .map(|(name, drawn)| Ok((name, distribution(&drawn)?)))
         .collect::<Result<_>>()?;
     if draws.is_empty() {
-        let hint = "expected what to draw, as in alpha = { loguniform = { from = 1e-3, to = 1e3 } }";
+        let hint =
+            "expected what to draw, as in alpha = { loguniform = { from = 1e-3, to = 1e3 } }";
         return Err(entry.error(hint));
     }
     let bare = matches!(draws.as_slice(), [(name, _)] if name == loop_name);
@@ -190,7 +195,9 @@ fn distribution(entry: &Entry) -> Result<Distribution> {
         let (mean, sd) = (table.need("mean")?.number()?, table.need("sd")?.number()?);
         let make = if kind == "normal" { Distribution::Normal } else { Distribution::Lognormal };
         if sd < 0.0 {
-            return Err(inner.error(format!("expected a standard deviation of 0 or more, found {sd}")));
+            return Err(
+                inner.error(format!("expected a standard deviation of 0 or more, found {sd}"))
+            );
         }
         Some(make(mean, sd))
     } else {
@@ -242,8 +249,12 @@ fn rows(entry: &Entry, folder: &Path) -> Result<Points> {
     let name = entry.text()?;
     let fail = |why: String| entry.error(format!("{name}: {why}"));
     let mut reader = csv::Reader::from_path(folder.join(&name)).map_err(|e| fail(e.to_string()))?;
-    let header: Vec<String> =
-        reader.headers().map_err(|e| fail(e.to_string()))?.iter().map(|h| h.trim().to_string()).collect();
+    let header: Vec<String> = reader
+        .headers()
+        .map_err(|e| fail(e.to_string()))?
+        .iter()
+        .map(|h| h.trim().to_string())
+        .collect();
     let mut cells: Vec<Vec<Value>> = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| fail(csv_problem(&error)))?;

@@ -23,7 +23,8 @@ pub fn write_json(job: &Job, results: &Results, mut out: impl Write) -> Result<(
             "reduce": l.reduce.as_ref().map(|reduce| reduce.name()),
         })
     });
-    let head = [("name", json!(job.name)), ("tasks", json!(grid.tasks())), ("loops", loops.collect())];
+    let head =
+        [("name", json!(job.name)), ("tasks", json!(grid.tasks())), ("loops", loops.collect())];
     writeln!(out, "{{").map_err(failed)?;
     for (key, value) in head {
         writeln!(out, "\"{key}\": {value},").map_err(failed)?;
@@ -56,7 +57,8 @@ fn entry(job: &Job, results: &Results, summary: &Summary) -> Json {
     match &summary.result {
         Ok(scored) => {
             let score = scored.score.map(|score| crate::value::Value::Float(score).to_json());
-            let indices = scored.best.iter().map(|w| (job.loops[w.level].name.as_str(), json!(w.point)));
+            let indices =
+                scored.best.iter().map(|w| (job.loops[w.level].name.as_str(), json!(w.point)));
             fields.push(("status", json!("complete")));
             fields.push((
                 "summary",

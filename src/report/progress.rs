@@ -33,7 +33,9 @@ impl Progress {
             next = Duration::ZERO;
             let style = "{bar:30} {human_pos} of {human_len} runs, {per_sec}, {eta} left{msg}";
             let bar = BAR.get_or_init(|| ProgressBar::new(tasks));
-            bar.set_style(ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()));
+            bar.set_style(
+                ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()),
+            );
         }
         Progress { tasks, next, gap: FIRST_LINE }
     }

@@ -92,7 +92,8 @@ pub fn write_csv(job: &Job, results: &Results, out: impl Write) -> Result<()> {
     header.extend(["score", "value", "runs", "failed", "status", "error"].map(String::from));
     csv.write_record(&header).map_err(failed)?;
     results.summaries(job.outer(), |summary| {
-        let mut cells: Vec<String> = rows.coordinates(results, summary.key).iter().map(cell).collect();
+        let mut cells: Vec<String> =
+            rows.coordinates(results, summary.key).iter().map(cell).collect();
         cells.extend(rows.best(&summary).iter().map(cell));
         let (score, value, error) = match &summary.result {
             Ok(scored) => (scored.score.map(Value::Float), Some(scored.value.clone()), None),

@@ -34,7 +34,9 @@ pub fn table(job: &Job, results: &Results) -> Result<String> {
             rows.coordinates(results, summary.key).iter().map(cell).collect();
         cells.extend(rows.best(&summary).iter().map(cell));
         cells.push(match &summary.result {
-            Ok(scored) => scored.score.map_or_else(|| cell(&scored.value), |s| cell(&Value::Float(s))),
+            Ok(scored) => {
+                scored.score.map_or_else(|| cell(&scored.value), |s| cell(&Value::Float(s)))
+            }
             Err(error) => format!("incomplete: {}", first_line(error)),
         });
         let total = summary.runs + summary.failed;

@@ -43,7 +43,10 @@ impl Folder {
                 )));
             }
             Err(TryLockError::Error(error)) => {
-                log::warn!("{}: no locks here ({error}); do not start gridmpi twice on this folder", path.display());
+                log::warn!(
+                    "{}: no locks here ({error}); do not start gridmpi twice on this folder",
+                    path.display()
+                );
             }
         }
         let host = gethostname::gethostname();
@@ -59,7 +62,8 @@ impl Folder {
                     path.display()
                 )));
             }
-            move_aside(path).map_err(|error| no("its earlier runs cannot be moved aside", error))?;
+            move_aside(path)
+                .map_err(|error| no("its earlier runs cannot be moved aside", error))?;
         }
         Ok(Folder { path: path.to_path_buf(), _lock: lock })
     }

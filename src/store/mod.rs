@@ -88,7 +88,8 @@ impl Store {
 
     fn join_writer(&mut self) -> Result<Connection> {
         self.queue = None;
-        let lost = || Error::unexpected(format!("{}: the store's writer is lost", self.path.display()));
+        let lost =
+            || Error::unexpected(format!("{}: the store's writer is lost", self.path.display()));
         let ended = self.writer.take().ok_or_else(lost)?.join().map_err(|_| lost())?;
         ended.map_err(|error| storing(&self.path, &error))
     }

@@ -1,0 +1,145 @@
+//! What the tests share: a folder with a job in it, and gridmpi started in every way there is.
+
+#![allow(dead_code)] // no test file uses all of it
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// The program under test.
+pub fn gridmpi() -> Command {
+    clean(Command::new(env!("CARGO_BIN_EXE_gridmpi")))
+}
+
+/// The program under test on that many MPI ranks.
+pub fn mpirun(ranks: usize) -> Command {
+    let mut command = Command::new("mpirun");
+    command.args(["--oversubscribe", "-n", &ranks.to_string(), env!("CARGO_BIN_EXE_gridmpi")]);
+    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    clean(command)
+}
+
+/// Without what a launcher or the user's logging may have left in the environment.
+fn clean(mut command: Command) -> Command {
+    for name in ["RUST_LOG", "OMP_NUM_THREADS", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A Python with scikit-learn, which scripts/test installs.
+pub fn python_with_sklearn() -> PathBuf {
+    match std::env::var_os("GRIDMPI_TEST_PYTHON") {
+        Some(path) => PathBuf::from(path),
+        None => panic!("GRIDMPI_TEST_PYTHON names no Python with scikit-learn: run scripts/test"),
+    }
+}
+
+/// The project's jobs/ folder.
+pub fn jobs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs")
+}
+
+/// A folder of its own for one test.
+pub struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    pub fn new() -> Desk {
+        Desk { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A folder with this job in it, as job.toml.
+    pub fn with_job(text: &str) -> Desk {
+        let desk = Desk::new();
+        desk.write("job.toml", text);
+        desk
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub fn script(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        self.write(name, text);
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Runs a command in the folder.
+    pub fn run(&self, mut command: Command, arguments: &[&str]) -> Ran {
+        let output = command.args(arguments).current_dir(self.folder.path()).output().unwrap();
+        Ran::new(output)
+    }
+
+    /// Runs job.toml on two threads.
+    pub fn run_job(&self) -> Ran {
+        self.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "out", "--format", "json"])
+    }
+
+    /// Runs SQL on the results of [`Desk::run_job`].
+    pub fn sql(&self, sql: &str) -> Vec<String> {
+        sql_rows(&self.path("out/runs.sqlite"), sql)
+    }
+}
+
+/// What a program said and how it ended.
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    fn new(output: Output) -> Ran {
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Demands this exit code.
+    pub fn exits(self, code: i32) -> Ran {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// stdout as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+
+    /// The groups of a summary on stdout.
+    pub fn groups(&self) -> Vec<serde_json::Value> {
+        self.json()["groups"].as_array().unwrap().clone()
+    }
+
+    /// The score of the first group of a summary on stdout.
+    pub fn score(&self) -> f64 {
+        self.groups()[0]["summary"]["score"].as_f64().unwrap_or_else(|| panic!("{}", self.stdout))
+    }
+}
+
+/// Rows of a query as the sqlite3 program prints them.
+pub fn sql_rows(store: &Path, sql: &str) -> Vec<String> {
+    let output = Command::new("sqlite3").arg(store).arg(sql).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(String::from).collect()
+}
+
+/// Everything about a store's runs that must not depend on times and places.
+pub fn runs_without_times(store: &Path) -> Vec<String> {
+    let sql = "SELECT task, failed, hex(cast(score AS TEXT)), score, value, error, attempt FROM runs ORDER BY task;
+               SELECT * FROM groups ORDER BY level, number; SELECT * FROM points; SELECT * FROM loops;";
+    sql_rows(store, sql)
+}
