@@ -1,6 +1,6 @@
 //! What the tests share: a folder with a job in it, and gridmpi started in every way there is.
 
-#![allow(dead_code)] // no test file uses all of it
+#![allow(dead_code, unreachable_pub)] // no test file uses all of it
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,8 @@ pub fn mpirun(ranks: usize) -> Command {
 
 /// Without what a launcher or the user's logging may have left in the environment.
 fn clean(mut command: Command) -> Command {
-    for name in ["RUST_LOG", "OMP_NUM_THREADS", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"] {
+    for name in ["RUST_LOG", "OMP_NUM_THREADS", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
+    {
         command.env_remove(name);
     }
     command
@@ -116,7 +117,8 @@ impl Ran {
 
     /// stdout as JSON.
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 
     /// The groups of a summary on stdout.

@@ -1,0 +1,275 @@
+//! Bad input: each is refused before anything is crunched, with exit code 2 and an error that names
+//! the file, the line and the key.
+
+mod common;
+
+use common::{Desk, gridmpi, mpirun};
+
+const CRUNCH: &str = "[crunch]\nbuiltin = \"multiply\"\n";
+const X: &str = "[[loop]]\nname = \"x\"\nvalues = [1, 2]\n";
+
+/// Runs a job that must be refused: nothing on stdout, no results, and all of `says` on stderr.
+fn refused(desk: &Desk, says: &[&str]) {
+    let ran = desk.run(gridmpi(), &["job.toml", "--out", "out"]).exits(2);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.starts_with("gridmpi: error: "), "{}", ran.stderr);
+    for expected in says {
+        assert!(ran.stderr.contains(expected), "{:?} is not in:\n{}", expected, ran.stderr);
+    }
+    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+    assert!(!desk.path("out/runs.sqlite").exists());
+}
+
+fn refused_job(job: &str, says: &[&str]) {
+    refused(&Desk::with_job(job), says);
+}
+
+#[test]
+fn files_that_are_no_jobs() {
+    refused(&Desk::new(), &["job.toml: cannot be read"]);
+    refused_job("[crunch\n", &["job.toml:1: not TOML"]);
+    refused_job("name = 3\n[crunch]\n", &["job.toml:1: name: expected a text, found 3"]);
+    refused_job("name = \"a/b\"\n", &["job.toml:1: name: \"a/b\" names no folder"]);
+    refused_job(CRUNCH, &["job.toml:1: there is no [[loop]]"]);
+    refused_job(X, &["there is no [crunch]"]);
+    refused_job(&format!("loop = []\n{CRUNCH}"), &["there is no [[loop]]"]);
+}
+
+#[test]
+fn unknown_keys_name_the_nearest_known_one() {
+    refused_job(
+        &format!("sed = 1\n{CRUNCH}{X}"),
+        &["job.toml:1: 'sed' is no key here; did you mean 'seed'?"],
+    );
+    refused_job(
+        &format!("{CRUNCH}slep = 1\n{X}"),
+        &["job.toml:3: 'crunch.slep' is no key", "'sleep'"],
+    );
+    refused_job(
+        &format!("{CRUNCH}{X}redcue = \"max\"\n"),
+        &["job.toml:6: 'loop.x.redcue' is no key here; did you mean 'reduce'?"],
+    );
+    refused_job(
+        &format!("{CRUNCH}[[loop]]\nname = \"x\"\nlogspac = {{}}\n"),
+        &["job.toml:5: loop.x.logspac: ", "'logspace'"],
+    );
+    refused_job(
+        &format!("[crunch]\nbultin = \"multiply\"\n{X}"),
+        &["job.toml:2: crunch.bultin", "'builtin'"],
+    );
+    refused_job(
+        &format!("[crunch]\nbuiltin = \"multipy\"\n{X}"),
+        &["no builtin \"multipy\"; did you mean \"multiply\"?"],
+    );
+    refused_job(
+        &format!("{CRUNCH}[[loop]]\nname = \"x\"\nlinspace = {{ from = 0, to = 1, cout = 3 }}\n"),
+        &["job.toml:5: 'loop.x.linspace.count' is missing"],
+    );
+    refused_job(
+        &format!(
+            "{CRUNCH}[[loop]]\nname = \"x\"\nlinspace = {{ from = 0, to = 1, count = 3, n = 3 }}\n"
+        ),
+        &["job.toml:5: 'loop.x.linspace.n' is no key here"],
+    );
+    refused_job(
+        &format!("{CRUNCH}{X}reduce = \"maks\"\n"),
+        &["job.toml:6: loop.x.reduce: \"maks\" is no reduction; did you mean \"max\"?"],
+    );
+}
+
+#[test]
+fn loops_that_make_no_nest() {
+    let points = |source: &str| format!("{CRUNCH}[[loop]]\nname = \"x\"\n{source}\n");
+    for (source, says) in [
+        ("", "loop 'x' has no points: give it one of values, range"),
+        ("values = []", "job.toml:5: loop.x.values: loop 'x' has no points"),
+        ("values = [nan]", "job.toml:5: loop.x.values[0]: expected a finite number"),
+        ("range = { from = 5, to = 5 }", "job.toml:5: loop.x.range: no points: from 5 to 5"),
+        (
+            "range = { from = 0, to = 5, step = 0 }",
+            "loop.x.range.step: expected any whole number but 0",
+        ),
+        ("range = { from = 0.5, to = 5 }", "loop.x.range.from: expected a whole number, found 0.5"),
+        (
+            "linspace = { from = 0, to = 1, count = 0 }",
+            "loop.x.linspace.count: expected at least 1",
+        ),
+        (
+            "logspace = { from = 0, to = 1, count = 3 }",
+            "loop.x.logspace.from: expected a number over 0",
+        ),
+        ("files = \"no/*.csv\"", "job.toml:5: loop.x.files: no file matches \"no/*.csv\""),
+        ("files = \"a[\"", "loop.x.files: \"a[\" is no pattern"),
+        ("rows = \"no.csv\"", "job.toml:5: loop.x.rows: no.csv: "),
+        ("grid = {}", "expected at least one parameter"),
+        ("grid = { a = [] }", "loop.x.grid.a: no values"),
+        (
+            "grid = { a = { rnage = {} } }",
+            "loop.x.grid.a: expected an array or one of values, range",
+        ),
+        ("grids = []", "loop 'x' has no points"),
+        ("zip = { a = [1, 2], b = [3] }", "'a' has 2 values, 'b' has 1"),
+        ("random = { count = 3 }", "loop.x.random: expected what to draw"),
+        (
+            "random = { count = 3, a = { unform = {} } }",
+            "'loop.x.random.a.unform' is no key here; did you mean 'uniform'?",
+        ),
+        (
+            "random = { count = 3, a = { uniform = { from = 2, to = 1 } } }",
+            "expected 'from' below 'to'",
+        ),
+        (
+            "random = { count = 3, a = { normal = { mean = 2, sd = -1 } } }",
+            "standard deviation of 0 or more",
+        ),
+        (
+            "values = [1]\nrange = { from = 0, to = 1 }",
+            "the loop has points already, from 'values'",
+        ),
+    ] {
+        refused_job(&points(source), &[says]);
+    }
+    refused_job(
+        &format!("{CRUNCH}{X}{X}"),
+        &["job.toml:7: loop[1].name: there is a loop 'x' already"],
+    );
+    refused_job(
+        &format!("{CRUNCH}[[loop]]\nname = \"a b\"\n"),
+        &["job.toml:4: loop[0].name: \"a b\" is no name for a loop"],
+    );
+    refused_job(
+        &format!("{CRUNCH}[[loop]]\nname = \"score\"\n"),
+        &["'score' is a column of every run"],
+    );
+    refused_job(
+        &format!("{CRUNCH}{X}reduce = \"max\"\n{}", X.replace("\"x\"", "\"y\"")),
+        &["job.toml:7: loop[1]: loop 'y' has no reduce, but loop 'x' around it has one"],
+    );
+    let long = |name: &str| {
+        format!("[[loop]]\nname = \"{name}\"\nrange = {{ from = 0, to = 10_000_000_000 }}\n")
+    };
+    refused_job(
+        &format!("{CRUNCH}{}{}", long("x"), long("y")),
+        &["10000000000 x 10000000000 tasks are more than"],
+    );
+}
+
+#[test]
+fn rows_that_are_no_table() {
+    let desk = Desk::with_job(&format!("{CRUNCH}[[loop]]\nname = \"x\"\nrows = \"rows.csv\"\n"));
+    desk.write("rows.csv", "a,b\n1,2\n3\n");
+    refused(
+        &desk,
+        &["job.toml:5: loop.x.rows: rows.csv: line 3 has 1 cells where the lines before have 2"],
+    );
+    desk.write("rows.csv", "a,b\n");
+    refused(&desk, &["loop 'x' has no points"]);
+}
+
+#[test]
+fn placeholders_for_no_loop() {
+    let command = |argument: &str| format!("[crunch]\ncommand = [\"echo\", \"{argument}\"]\n{X}");
+    refused_job(
+        &command("{y}"),
+        &["job.toml:2: crunch.command[1]: the placeholder {y} names no loop (loops: x"],
+    );
+    refused_job(&command("{x.a}"), &["{x.a}: the points of loop 'x' have no fields"]);
+    refused_job(&command("{x"), &["a lone '{'"]);
+    refused_job(&format!("[crunch]\ncommand = []\n{X}"), &["expected a program"]);
+    refused_job(
+        &format!("[crunch]\nshell = \"echo '{{x}}'\"\n{X}"),
+        &["crunch.shell: a placeholder inside '...'"],
+    );
+    refused_job(
+        &format!("[crunch]\ncommand = [\"./no-such-program\"]\n{X}"),
+        &["job.toml:2: crunch.command: the program \"./no-such-program\" is not there"],
+    );
+    refused_job(&format!("[crunch]\ncommand = [\"no-such-program\"]\n{X}"), &["is not on PATH"]);
+    let desk = Desk::with_job(&format!("[crunch]\ncommand = [\"./fit\"]\n{X}"));
+    desk.write("fit", "#!/bin/sh\n");
+    refused(&desk, &["is not executable", "chmod +x"]);
+}
+
+#[test]
+fn python_that_cannot_be_called() {
+    let job = |function: &str| format!("[crunch]\npython = \"{function}\"\n{X}");
+    let desk = Desk::with_job(&job("fit.py:crunhc"));
+    refused(&desk, &["job.toml:2: crunch.python: there is no file", "fit.py"]);
+    desk.write("fit.py", "def crunch(x):\n    return x\n");
+    refused(
+        &desk,
+        &["job.toml:2: crunch.python: fit.py has no function 'crunhc'; did you mean 'crunch'?"],
+    );
+    desk.write("fit.py", "def crunhc(x, y):\n    return x\n");
+    refused(&desk, &["crunhc(x, y) is called with x: missing a required argument: 'y'"]);
+    desk.write("fit.py", "def crunhc(x)\n    return x\n");
+    refused(&desk, &["SyntaxError"]);
+    desk.write("fit.py", "import no_such_module\n");
+    refused(&desk, &["No module named 'no_such_module'"]);
+    refused_job(&job("fit.py"), &["expected \"file.py:function\", found \"fit.py\""]);
+    let interpreter =
+        format!("[crunch]\npython = \"fit.py:f\"\ninterpreter = \"venv/bin/python\"\n{X}");
+    refused_job(
+        &interpreter,
+        &["job.toml:3: crunch.interpreter: \"venv/bin/python\" is not there"],
+    );
+    let reduce = format!("{CRUNCH}{X}reduce = {{ python = \"fit.py:f\" }}\n");
+    refused_job(&reduce, &["job.toml:6: loop.x.reduce: there is no file"]);
+    let data = format!("[crunch]\npython = \"fit.py:f\"\ndata = \"z\"\n{X}");
+    refused_job(&data, &["job.toml:3: crunch.data: there is no loop 'z' (loops: x)"]);
+}
+
+#[test]
+fn data_that_ridge_cannot_use() {
+    let ridge = |extra: &str, alpha: &str, folds: &str| {
+        format!(
+            "[crunch]\nbuiltin = \"ridge\"\n{extra}\n[[loop]]\nname = \"dataset\"\nfiles = \"*.csv\"\n[[loop]]\nname = \"alpha\"\nvalues = [{alpha}]\nreduce = \"max\"\n[[loop]]\nname = \"fold\"\n{folds}\nreduce = \"mean\"\n"
+        )
+    };
+    let two_folds = "range = { from = 0, to = 2 }";
+    let desk = Desk::with_job(&ridge("", "1", two_folds));
+    for (data, says) in [
+        ("x,y\n1,2\n3\n", "data.csv: line 3 has 1 cells"),
+        ("x,y\n1,2\n3,many\n", "data.csv: line 3, column 'y': expected a number, found \"many\""),
+        ("x,y\n1,\n", "line 2, column 'y': expected a number, found \"\""),
+        ("x,y\n1,nan\n", "line 2, column 'y': expected a number"),
+        ("x,y\n", "data.csv: there are no rows"),
+        ("", "data.csv: there are no rows"),
+        ("y\n1\n2\n", "expected two columns or more"),
+        ("x,y\n1,2\n", "1 rows do not make 2 folds"),
+    ] {
+        desk.write("data.csv", data);
+        refused(&desk, &[says]);
+    }
+    desk.write("data.csv", "x,y\n1,2\n2,3\n3,5\n4,4\n");
+    desk.write("job.toml", &ridge("", "1, -0.5", two_folds));
+    refused(
+        &desk,
+        &["job.toml:7: loop.alpha: point 1: expected an alpha of 0 or more, found -0.5"],
+    );
+    desk.write("job.toml", &ridge("target = \"z\"", "1", two_folds));
+    refused(&desk, &["there is no column 'z' (columns: x, y)"]);
+    desk.write("job.toml", &ridge("", "1", "values = [1, 2]"));
+    refused(&desk, &["loop.fold: point 0: expected the folds 0, 1, 2, ... in order"]);
+    desk.write("job.toml", &ridge("", "1", "range = { from = 0, to = 1 }"));
+    refused(&desk, &["expected at least 2 folds"]);
+    desk.write("job.toml", &ridge("", "1", two_folds).replace("\"alpha\"", "\"lambda\""));
+    refused(&desk, &["ridge takes the loops dataset, alpha and fold, each once; look at 'alpha'"]);
+}
+
+#[test]
+fn folders_that_cannot_take_results() {
+    let desk = Desk::with_job(&format!("{CRUNCH}{X}"));
+    desk.write("out", "a file in the way");
+    refused(&desk, &["results folder out: cannot be made"]);
+}
+
+#[test]
+fn under_mpirun_every_rank_ends_and_one_speaks() {
+    let desk = Desk::with_job(&format!("sed = 1\n{CRUNCH}{X}"));
+    let ran = desk.run(mpirun(9), &["job.toml"]).exits(2);
+    assert_eq!(ran.stderr.matches("did you mean 'seed'?").count(), 1, "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("gridmpi: error").count(), 1, "{}", ran.stderr);
+    let ran = desk.run(mpirun(3), &["--no-such-flag"]).exits(2);
+    assert_eq!(ran.stderr.matches("unexpected argument").count(), 1, "{}", ran.stderr);
+}

@@ -1,0 +1,152 @@
+//! `command = [...]` and `shell = "..."`: any program as crunch.
+
+mod common;
+
+use std::process::Command;
+
+use common::{Desk, Ran, mpirun};
+use serde_json::json;
+
+fn desk(crunch: &str, points: &str) -> Desk {
+    Desk::with_job(&format!(
+        "[crunch]\n{crunch}\n[[loop]]\nname = \"x\"\nvalues = {points}\nreduce = \"all\"\n"
+    ))
+}
+
+fn values(ran: &Ran) -> serde_json::Value {
+    ran.groups()[0]["summary"]["value"].clone()
+}
+
+#[test]
+fn arguments_reach_the_program_whole() {
+    let nasty = r#"['$(touch oops)', 'a  b', '"; rm -rf /', "it's", '*']"#;
+    let script =
+        "#!/bin/sh\nprintf '{\"got\": [%s, \"%s\"]}\\n' $# \"$(printf %s \"$2\" | base64)\"\n";
+    let argument = desk("command = [\"./show\", \"--x\", \"{x}\"]", nasty);
+    argument.script("show", script);
+    let shell = desk("shell = \"./show --x {x} | cat\"", nasty);
+    shell.script("show", script);
+    for desk in [&argument, &shell] {
+        let ran = desk.run_job().exits(0);
+        let got = values(&ran);
+        let texts: Vec<String> = got
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|run| {
+                assert_eq!(run["got"][0], 2);
+                let decoded = Command::new("sh")
+                    .arg("-c")
+                    .arg(format!("printf %s '{}' | base64 -d", run["got"][1].as_str().unwrap()))
+                    .output()
+                    .unwrap();
+                String::from_utf8(decoded.stdout).unwrap()
+            })
+            .collect();
+        assert_eq!(texts, ["$(touch oops)", "a  b", "\"; rm -rf /", "it's", "*"]);
+        assert!(!desk.path("oops").exists());
+    }
+}
+
+#[test]
+fn fields_and_whole_records_can_be_placed() {
+    let desk = Desk::with_job(
+        "[crunch]\ncommand = [\"./show\", \"{p.a}\", \"{p}\"]\n[[loop]]\nname = \"p\"\ngrid = { a = [0.5, 1e-9], b = [\"x\"] }\nreduce = \"all\"\n",
+    );
+    desk.script("show", "#!/bin/sh\necho \"[$1, $2]\"\n");
+    let expected = json!([[0.5, { "a": 0.5, "b": "x" }], [1e-9, { "a": 1e-9, "b": "x" }]]);
+    assert_eq!(values(&desk.run_job().exits(0)), expected);
+}
+
+#[test]
+fn the_result_is_the_file_or_the_last_line() {
+    let desk = desk("command = [\"./fit\", \"{x}\"]\nrequire = 0.1", "[1, 2, 3, 4, 5, 6]");
+    desk.script(
+        "fit",
+        r#"#!/bin/sh
+case $1 in
+1) echo 7 > "$GRIDMPI_RESULT"; echo not this ;;
+2) echo first; echo '{"score": 2, "more": [1]}'; echo ;;
+3) echo not a number ;;
+4) ;;
+5) echo '{"score": ' > "$GRIDMPI_RESULT" ;;
+6) echo 1e400 ;;
+esac
+"#,
+    );
+    let ran = desk.run_job().exits(100);
+    assert_eq!(
+        values(&ran),
+        json!([7.0, { "score": 2, "more": [1] }, null, null, null, "Infinity"])
+    );
+    let errors = desk.sql("SELECT error FROM all_runs WHERE status = 'failed' ORDER BY task");
+    assert!(
+        errors[0]
+            .contains("the last line on stdout is neither a number nor JSON: \"not a number\""),
+        "{errors:?}"
+    );
+    assert!(errors[1].contains("nothing on stdout"), "{errors:?}");
+    assert!(errors[2].contains("the result file is neither a number nor JSON"), "{errors:?}");
+}
+
+#[test]
+fn a_failing_program_keeps_the_end_of_its_stderr() {
+    let desk = desk("command = [\"./fit\", \"{x}\"]\nrequire = 0.1", "[1, 2, 3]");
+    desk.script(
+        "fit",
+        "#!/bin/sh\ncase $1 in\n1) yes noise | head -c 1000000 >&2; echo the reason >&2; echo 5; exit 4 ;;\n2) kill -SEGV $$ ;;\n*) echo 3 ;;\nesac\n",
+    );
+    let ran = desk.run_job().exits(100);
+    assert_eq!(values(&ran), json!([null, null, 3.0]));
+    let errors = desk.sql("SELECT replace(error, char(10), ' ') FROM all_runs ORDER BY task");
+    assert!(
+        errors[0].contains("exit status: 4") && errors[0].ends_with("the reason"),
+        "{}",
+        &errors[0][..200]
+    );
+    assert!(errors[0].len() < 20_000);
+    assert!(errors[1].contains("signal: 11"), "{errors:?}");
+}
+
+#[test]
+fn a_gigabyte_of_output_is_not_kept() {
+    let desk = desk("shell = \"head -c 300000000 /dev/zero; echo; echo 5\"", "[1]");
+    assert_eq!(values(&desk.run_job().exits(0)), json!([5.0]));
+}
+
+#[test]
+fn the_environment_tells_the_task_and_hides_the_launcher() {
+    let desk = desk("command = [\"./show\"]", "[1, 2.5]");
+    desk.script(
+        "show",
+        r#"#!/bin/sh
+hidden=$(env | grep -cE '^(OMPI_COMM|PMIX_|SLURM_)')
+printf '{"task": %s, "seed": %s, "attempt": %s, "rank": %s, "point": %s, "omp": %s, "hidden": %s, "here": "%s"}\n' \
+    "$GRIDMPI_TASK" "$GRIDMPI_SEED" "$GRIDMPI_ATTEMPT" "$GRIDMPI_RANK" "$GRIDMPI_POINT" "$OMP_NUM_THREADS" "$hidden" "$(pwd)"
+"#,
+    );
+    let mut launcher = mpirun(2);
+    launcher.env("SLURM_JOB_ID", "7");
+    let ran = desk.run(launcher, &["job.toml", "--format", "json"]).exits(0);
+    let runs = values(&ran);
+    let run = &runs[1];
+    assert_eq!((&run["task"], &run["attempt"], &run["rank"]), (&json!(1), &json!(1), &json!(1)));
+    assert_eq!((&run["point"], &run["hidden"]), (&json!({ "x": 2.5 }), &json!(0)));
+    assert_eq!(
+        run["here"].as_str().unwrap(),
+        desk.path("").canonicalize().unwrap().to_str().unwrap()
+    );
+    assert_ne!(run["seed"], runs[0]["seed"]);
+}
+
+#[test]
+fn a_program_that_is_an_mpi_program_itself_starts() {
+    // gridmpi --quick on two ranks of its own, inside a rank of gridmpi.
+    let program = env!("CARGO_BIN_EXE_gridmpi");
+    let desk = desk(
+        &format!("shell = \"mpirun --oversubscribe -n 2 {program} --quick --format csv | wc -l\""),
+        "[1, 2]",
+    );
+    let ran = desk.run(mpirun(3), &["job.toml", "--format", "json"]).exits(0);
+    assert_eq!(values(&ran), json!([11.0, 11.0]));
+}

@@ -1,0 +1,212 @@
+//! What a user types, and what comes of it.
+
+mod common;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Desk, gridmpi, mpirun};
+
+const JOB: &str = "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n";
+
+#[test]
+fn without_arguments_it_demonstrates_the_textbook_case() {
+    let desk = Desk::new();
+    let ran = desk.run(mpirun(9), &["--quick"]).exits(0);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert!(lines[0].contains("all_runs") && lines[0].contains("summary"), "{}", ran.stdout);
+    for (dataset, line) in lines[1..=10].iter().enumerate() {
+        assert!(line.starts_with(&dataset.to_string()), "{line}");
+        let numbers: Vec<f64> = line
+            .split(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-'))
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        let [_, below, zero, above, max, index] = numbers[..] else { panic!("{line}") };
+        assert_eq!((below, zero), (-above, 0.0), "{line}");
+        assert_eq!((max, index), (above.abs(), if above > 0.0 { 2.0 } else { 0.0 }), "{line}");
+    }
+    let ran_by: u32 = lines[12..20]
+        .iter()
+        .map(|line| {
+            line.split(" ran ").nth(1).unwrap().trim_end_matches(" tasks").parse::<u32>().unwrap()
+        })
+        .sum();
+    assert_eq!(ran_by, 30);
+    assert!(ran.stdout.contains("one after another they would have taken 0.3"), "{}", ran.stdout);
+    assert!(!desk.path("results").exists(), "the demonstration leaves nothing behind");
+    let threads = desk.run(gridmpi(), &["--quick", "--format", "json", "--out", "kept"]).exits(0);
+    assert_eq!(threads.groups().len(), 10);
+    assert!(desk.path("kept/runs.sqlite").exists());
+}
+
+#[test]
+fn eight_workers_take_four_seconds_for_thirty() {
+    // Not a benchmark: 30 sleeps of 1 s on 8 workers have to take four rounds, not five.
+    let desk = Desk::new();
+    let ran = desk.run(mpirun(9), &[]).exits(0);
+    let took = ran.stdout.lines().last().unwrap().to_string();
+    let seconds: f64 =
+        took.split("took ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!((4.0..5.0).contains(&seconds), "{took}");
+    assert!(took.contains("they would have taken 30.0"), "{took}");
+}
+
+#[test]
+fn without_arguments_it_runs_the_job_that_lies_there() {
+    let desk = Desk::new();
+    desk.write("gridmpi.toml", JOB);
+    let ran = desk.run(gridmpi(), &[]).exits(0);
+    assert_eq!(ran.stdout.lines().count(), 3, "{}", ran.stdout);
+    assert!(desk.path("results/gridmpi/summary.json").exists());
+    let ran = desk.run(gridmpi(), &["--quick"]).exits(2);
+    assert!(ran.stderr.contains("--quick is for the built-in demonstration"), "{}", ran.stderr);
+}
+
+#[test]
+fn run_is_the_default_verb_and_one_rank_is_threads() {
+    let desk = Desk::with_job(JOB);
+    let default = desk.run(gridmpi(), &["job.toml", "--out", "a"]).exits(0);
+    let named = desk.run(gridmpi(), &["run", "job.toml", "--out", "b"]).exits(0);
+    let alone = desk.run(mpirun(1), &["job.toml", "--out", "c", "--threads", "2"]).exits(0);
+    assert_eq!(default.stdout, named.stdout);
+    assert_eq!(default.stdout, alone.stdout);
+    let refused = desk.run(mpirun(2), &["job.toml", "--threads", "2"]).exits(2);
+    assert!(refused.stderr.contains("--threads is for a run without mpirun"), "{}", refused.stderr);
+}
+
+#[test]
+fn results_are_never_written_over() {
+    let desk = Desk::with_job(JOB);
+    desk.run(gridmpi(), &["job.toml"]).exits(0);
+    let before = std::fs::read(desk.path("results/job/runs.sqlite")).unwrap();
+    let again = desk.run(gridmpi(), &["job.toml"]).exits(2);
+    assert!(
+        again.stderr.contains("results folder results/job: holds the runs of an earlier start"),
+        "{}",
+        again.stderr
+    );
+    assert!(std::fs::read(desk.path("results/job/runs.sqlite")).unwrap() == before);
+    desk.run(gridmpi(), &["job.toml", "--fresh"]).exits(0);
+    assert!(std::fs::read(desk.path("results/job/earlier-1/runs.sqlite")).unwrap() == before);
+    desk.run(gridmpi(), &["job.toml", "--fresh"]).exits(0);
+    assert!(desk.path("results/job/earlier-2/summary.json").exists());
+}
+
+#[test]
+fn a_folder_in_use_is_refused_and_a_killed_run_lets_go() {
+    let slow = JOB.replace("\"multiply\"", "\"multiply\"\nsleep = 60");
+    let desk = Desk::with_job(&slow);
+    let mut first = gridmpi();
+    first.args(["job.toml", "--out", "out"]).current_dir(desk.path("")).stderr(Stdio::null());
+    let mut first = first.spawn().unwrap();
+    let begin = Instant::now();
+    while !desk.path("out/runs.sqlite").exists() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "the first run did not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for arguments in [&["job.toml", "--out", "out"][..], &["job.toml", "--out", "out", "--fresh"]] {
+        let second = desk.run(gridmpi(), arguments).exits(2);
+        let holder = format!("in use by another gridmpi (process {} on ", first.id());
+        assert!(second.stderr.contains(&holder), "{}", second.stderr);
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+    desk.write("job.toml", JOB);
+    desk.run(gridmpi(), &["job.toml", "--out", "out", "--fresh"]).exits(0);
+}
+
+#[test]
+fn singletons_of_a_launcher_that_does_not_fit_are_refused() {
+    let desk = Desk::with_job(JOB);
+    for (variables, says) in [
+        (
+            &[("PMI_SIZE", "4"), ("PMI_RANK", "0")][..],
+            "PMI_SIZE says 4 processes, but MPI says this one is alone",
+        ),
+        (&[("SLURM_NTASKS", "9"), ("SLURM_PROCID", "0")], "or say --threads N"),
+        (&[("SLURM_STEP_NUM_TASKS", "9"), ("SLURM_PROCID", "0")], "use `srun --mpi=pmix`"),
+    ] {
+        let mut command = gridmpi();
+        command.envs(variables.iter().copied());
+        let ran = desk.run(command, &["job.toml"]).exits(2);
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+        assert!(!desk.path("results").exists());
+    }
+    let mut other_rank = gridmpi();
+    other_rank.envs([("PMI_SIZE", "4"), ("PMI_RANK", "3")]);
+    assert!(!desk.run(other_rank, &["job.toml"]).exits(2).stderr.contains("gridmpi: error"));
+    let mut batch_script = gridmpi();
+    batch_script.envs([("SLURM_NTASKS", "9"), ("SLURM_PROCID", "0")]);
+    desk.run(batch_script, &["job.toml", "--threads", "2"]).exits(0);
+}
+
+#[test]
+fn init_writes_a_job_that_runs() {
+    let desk = Desk::new();
+    let ran = desk.run(gridmpi(), &["init"]).exits(0);
+    assert!(ran.stdout.contains("gridmpi gridmpi.toml"), "{}", ran.stdout);
+    let ran = desk.run(gridmpi(), &[]).exits(0);
+    assert_eq!(ran.stdout.lines().count(), 4, "{}", ran.stdout);
+    let again = desk.run(gridmpi(), &["init"]).exits(2);
+    assert!(again.stderr.contains("gridmpi.toml: not written: File exists"), "{}", again.stderr);
+}
+
+#[test]
+fn help_teaches() {
+    let desk = Desk::new();
+    let help = desk.run(gridmpi(), &["--help"]).exits(0).stdout;
+    for taught in ["mpirun -n 9 gridmpi job.toml", "gridmpi init", "Exit codes"] {
+        assert!(help.contains(taught), "{taught:?} is not in:\n{help}");
+    }
+    for verb in ["run", "init", "completions", "man"] {
+        let help = desk.run(gridmpi(), &["help", verb]).exits(0).stdout;
+        assert!(help.contains("Example"), "gridmpi help {verb} has no example:\n{help}");
+    }
+    // Under mpirun it is said once.
+    let help = desk.run(mpirun(3), &["--help"]).exits(0).stdout;
+    assert_eq!(help.matches("Exit codes").count(), 1);
+}
+
+#[test]
+fn completions_and_manual_come_from_the_same_definitions() {
+    let desk = Desk::new();
+    let script = desk.run(gridmpi(), &["completions", "bash"]).exits(0).stdout;
+    desk.write("completions.bash", &script);
+    let complete = ". ./completions.bash; COMP_WORDS=(gridmpi ini); COMP_CWORD=1; _gridmpi gridmpi ini gridmpi; echo \"${COMPREPLY[@]}\"";
+    let mut bash = Command::new("bash");
+    bash.args(["-c", complete]);
+    assert_eq!(desk.run(bash, &[]).exits(0).stdout.trim(), "init");
+    let page = desk.run(gridmpi(), &["man"]).exits(0).stdout;
+    assert!(page.contains(".TH") && page.contains("\\-\\-threads"), "{page}");
+}
+
+#[test]
+fn logs_name_the_rank_on_stderr() {
+    let desk =
+        Desk::with_job(&JOB.replace("multiply\"", "multiply\"\n").replace("[1, 2]", "[1, 2, 3]"));
+    let ran = desk.run(gridmpi(), &["job.toml"]).exits(0);
+    assert!(ran.stderr.contains(" rank 0 INFO] job: 3 tasks on"), "{}", ran.stderr);
+    let mut quiet = gridmpi();
+    quiet.env("RUST_LOG", "error");
+    assert_eq!(desk.run(quiet, &["job.toml", "--fresh"]).exits(0).stderr, "");
+    // A failed run is told with -v, by the worker it failed on.
+    desk.write(
+        "job.toml",
+        "[crunch]\ncommand = [\"false\"]\n[[loop]]\nname = \"x\"\nvalues = [1]\n",
+    );
+    let ran = desk.run(gridmpi(), &["job.toml", "-v", "--out", "v"]).exits(100);
+    assert!(
+        ran.stderr.contains(" rank 1 DEBUG] task 0 failed: false: exit status: 1"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let desk = Desk::with_job(JOB);
+    let program = env!("CARGO_BIN_EXE_gridmpi");
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &format!("set -o pipefail; {program} completions bash | head -c 1")]);
+    desk.run(shell, &[]).exits(0);
+}

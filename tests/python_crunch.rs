@@ -1,0 +1,178 @@
+//! `python = "file.py:function"`: one long-lived child a worker, whatever the user's code does.
+
+mod common;
+
+use common::{Desk, gridmpi, mpirun};
+use serde_json::json;
+
+fn job(crunch: &str, points: &str) -> String {
+    format!(
+        "[crunch]\npython = \"fit.py:crunch\"\n{crunch}\n[[loop]]\nname = \"x\"\nvalues = {points}\nreduce = \"all\"\n"
+    )
+}
+
+fn desk(code: &str, crunch: &str, points: &str) -> Desk {
+    let desk = Desk::with_job(&job(crunch, points));
+    desk.write("fit.py", code);
+    desk
+}
+
+fn values(ran: &common::Ran) -> serde_json::Value {
+    ran.groups()[0]["summary"]["value"].clone()
+}
+
+#[test]
+fn imports_are_paid_once_a_worker() {
+    let code = "import os, time\nbegan = time.time()\ndef crunch(x):\n    return {'pid': os.getpid(), 'parent': os.getppid()}\n";
+    let desk = desk(code, "", "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]");
+    let ran = desk.run(mpirun(4), &["job.toml", "--out", "out", "--format", "json"]).exits(0);
+    let distinct = |field: &str| {
+        let all = values(&ran);
+        let all = all.as_array().unwrap().iter().map(|run| run[field].to_string());
+        all.collect::<std::collections::HashSet<_>>().len()
+    };
+    assert!((1..=3).contains(&distinct("pid")), "at most one child for each of 3 workers");
+    assert_eq!(distinct("pid"), distinct("parent"));
+    let by_rank = "SELECT count(DISTINCT json_extract(value, '$.pid')) FROM all_runs GROUP BY rank";
+    assert!(desk.sql(by_rank).iter().all(|count| count == "1"));
+}
+
+#[test]
+fn what_it_prints_never_gets_between_the_frames() {
+    let code = r#"
+import os, sys
+print("at import")
+def crunch(x):
+    print("to stdout", flush=True)
+    sys.stderr.write("to stderr\n")
+    os.write(1, b"\x08\x00\x00\x00\x00\x00\x00\x00garbage!")
+    os.system("echo from a child; cat")
+    return x
+"#;
+    let desk = desk(code, "", "[1, 2, 3]");
+    let ran = desk.run_job().exits(0);
+    assert_eq!(values(&ran), json!([1.0, 2.0, 3.0]));
+    let loud = desk.run(gridmpi(), &["job.toml", "-v", "--out", "loud"]).exits(0);
+    for line in ["at import", "to stdout", "to stderr", "garbage!", "from a child"] {
+        assert!(loud.stderr.contains(line), "{line:?} is not in:\n{}", loud.stderr);
+    }
+    assert!(!ran.stderr.contains("to stdout"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_exception_fails_its_run_and_keeps_its_traceback() {
+    let code = "def deeper(x):\n    raise KeyError(f'no {x}')\ndef crunch(x):\n    return x if x > 1 else deeper(x)\n";
+    let desk = desk(code, "require = 0.5", "[1, 2]");
+    let ran = desk.run_job().exits(100);
+    assert_eq!(values(&ran), json!([null, 2.0]));
+    let error = desk.sql("SELECT error FROM all_runs WHERE task = 0").join("\n");
+    assert!(error.contains("fit.py\", line 2, in deeper"), "{error}");
+    assert!(error.contains("KeyError: 'no 1'"), "{error}");
+    assert!(!error.contains("<string>"), "only the user's own frames: {error}");
+}
+
+#[test]
+fn a_child_that_dies_costs_its_run_and_is_replaced() {
+    let code = r#"
+import os, signal, sys
+def crunch(x):
+    print("about to", x)
+    if x == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if x == 2:
+        os._exit(3)
+    if x == 3:
+        sys.exit("leaving")
+    return x
+"#;
+    let desk = desk(code, "require = 0.2", "[0, 1, 2, 3, 4]");
+    let ran = desk.run_job().exits(100);
+    assert_eq!(values(&ran), json!([0.0, null, null, null, 4.0]));
+    let errors = desk.sql(
+        "SELECT replace(error, char(10), ' ') FROM all_runs WHERE status = 'failed' ORDER BY task",
+    );
+    assert!(errors[0].contains("signal: 9") && errors[0].contains("about to 1"), "{errors:?}");
+    assert!(errors[1].contains("exit status: 3"), "{errors:?}");
+    assert!(errors[2].contains("SystemExit: leaving"), "{errors:?}");
+}
+
+#[test]
+fn results_that_are_none() {
+    for (given, says) in [
+        ("None", "expected a number or a record, got null"),
+        ("'text'", "got \"text\""),
+        ("True", "got true"),
+        ("{1, 2}", "a set is neither a number nor a record"),
+        ("object()", "a object is neither a number"),
+        ("{'loss': 1}", "no \"score\" (it has: loss)"),
+        ("{'score': 'high'}", "\"score\" is no number: \"high\""),
+    ] {
+        let loops = job("", "[1]").replace("\"all\"", "\"max\"");
+        let desk = desk(&format!("def crunch(x):\n    return {given}\n"), "", "[1]");
+        desk.write("job.toml", &loops);
+        desk.run_job().exits(100);
+        let error = desk.sql("SELECT error FROM all_runs").join("\n");
+        assert!(error.contains(says), "{given}: {error}");
+    }
+}
+
+#[test]
+fn loaded_data_is_kept_within_bounds() {
+    let code = r#"
+loads = []
+def load(x):
+    loads.append(x)
+    return {"data": x * 10}
+def crunch(x, repeat):
+    return {"data": x["data"], "loads": len(loads)}
+"#;
+    let job = |keep: u32| {
+        format!(
+            "[crunch]\npython = \"fit.py:crunch\"\nload = \"fit.py:load\"\ndata = \"x\"\nkeep = {keep}\n[[loop]]\nname = \"repeat\"\nrange = {{ from = 0, to = 3 }}\nreduce = \"all\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\nreduce = \"all\"\n"
+        )
+    };
+    let loads = |keep| {
+        let desk = Desk::with_job(&job(keep));
+        desk.write("fit.py", code);
+        desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out"]).exits(0);
+        assert_eq!(
+            desk.sql("SELECT DISTINCT json_extract(value, '$.data') FROM all_runs ORDER BY x"),
+            ["10", "20"]
+        );
+        desk.sql("SELECT max(json_extract(value, '$.loads')) FROM all_runs")
+    };
+    assert_eq!(loads(2), ["2"], "both fit");
+    assert_eq!(loads(1), ["6"], "one has to go each time");
+}
+
+#[test]
+fn the_child_finds_a_clean_environment() {
+    let code = r#"
+import os
+def crunch(x):
+    prefixes = ("OMPI_COMM", "OMPI_MCA_ess", "PMIX_", "PMI_", "SLURM_")
+    return {"launcher": [name for name in os.environ if name.startswith(prefixes)],
+            "omp": os.environ["OMP_NUM_THREADS"], "where": os.getcwd()}
+"#;
+    let desk = desk(code, "", "[1]");
+    let mut launcher = mpirun(2);
+    launcher.env("SLURM_JOB_ID", "7");
+    let ran = desk.run(launcher, &["job.toml", "--format", "json"]).exits(0);
+    let run = &values(&ran)[0];
+    assert_eq!(run["launcher"], json!([]));
+    assert!(run["omp"].as_str().unwrap().parse::<u32>().unwrap() >= 1);
+    let here = desk.path("").canonicalize().unwrap();
+    assert_eq!(run["where"].as_str().unwrap(), here.to_str().unwrap());
+    let mut chosen = gridmpi();
+    chosen.env("OMP_NUM_THREADS", "17");
+    let ran = desk.run(chosen, &["job.toml", "--fresh", "--format", "json"]).exits(0);
+    assert_eq!(values(&ran)[0]["omp"], "17");
+}
+
+#[test]
+fn another_interpreter_can_be_named() {
+    let code = "import sys\ndef crunch(x):\n    return {'flag': sys.flags.ignore_environment}\n";
+    let desk = desk(code, "interpreter = \"./my-python\"", "[1]");
+    desk.script("my-python", "#!/bin/sh\nexec python3 -E \"$@\"\n");
+    assert_eq!(values(&desk.run_job().exits(0)), json!([{ "flag": 1 }]));
+}
