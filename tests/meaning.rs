@@ -222,7 +222,7 @@ fn seeds_follow_coordinates_not_ranks_or_neighbours() {
         first,
         "the same tasks, elsewhere"
     );
-    let other = python_job(code, "", &format!("{TWO_LOOPS}"));
+    let other = python_job(code, "", TWO_LOOPS);
     other.write(
         "job.toml",
         &format!("seed = 1\n{}", std::fs::read_to_string(other.path("job.toml")).unwrap()),

@@ -76,7 +76,7 @@ impl World {
 
     fn result(&self, task: u64) -> Result<Scored, String> {
         let mixed = (task ^ self.seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
-        if self.failing > 0 && mixed % self.failing == 0 {
+        if self.failing > 0 && mixed.is_multiple_of(self.failing) {
             return Err(format!("task {task} fails"));
         }
         // Few different scores, so that there are ties.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::office::Office;
-use super::{demo, print, report};
+use super::{demo, print};
 use crate::crunch;
 use crate::error::{Error, Exit, Result};
 use crate::job::Job;
@@ -17,7 +17,7 @@ use crate::launcher::Launched;
 use crate::master::Master;
 use crate::message;
 use crate::report::{table, write_csv, write_json};
-use crate::serve::{serve, turn_away};
+use crate::serve::serve;
 use crate::store::{Folder, Results, Store};
 use crate::transport::{Hub, threads};
 use crate::worker;
@@ -113,6 +113,7 @@ fn over_threads(arguments: &Arguments) -> Result<Exit> {
 
 #[cfg(feature = "mpi")]
 fn over_ranks(arguments: &Arguments, launched: &Launched) -> Result<Exit> {
+    use crate::serve::turn_away;
     use crate::transport::mpi::Ranks;
 
     let mut ranks = Ranks::initialize()?;
@@ -132,7 +133,7 @@ fn over_ranks(arguments: &Arguments, launched: &Launched) -> Result<Exit> {
     };
     match prepared {
         Ok(prepared) => Ok(prepared.conduct(&mut ranks).unwrap_or_else(|error| {
-            report(&error);
+            super::report(&error);
             ranks.abort(error.exit as i32) // the workers may be deep in crunch
         })),
         Err(error) => {
@@ -144,7 +145,6 @@ fn over_ranks(arguments: &Arguments, launched: &Launched) -> Result<Exit> {
 
 #[cfg(not(feature = "mpi"))]
 fn over_ranks(_: &Arguments, launched: &Launched) -> Result<Exit> {
-    let _ = turn_away; // what MPI would need
     if launched.rank > 0 {
         return Ok(Exit::BadInput);
     }

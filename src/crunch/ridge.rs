@@ -200,7 +200,7 @@ fn r_squared(truth: &DVector<f64>, predicted: &DVector<f64>) -> f64 {
     let total = truth.add_scalar(-truth.mean()).norm_squared();
     match (residual, total) {
         (_, total) if total > 0.0 => 1.0 - residual / total,
-        (residual, _) if residual == 0.0 => 1.0,
+        (0.0, _) => 1.0,
         _ => 0.0,
     }
 }

@@ -1,7 +1,7 @@
 //! Workers as MPI ranks. The only file that names the `mpi` crate.
 //!
-//! A blocking MPI receive burns a core while it waits, so waiting here is probing: at once, then
-//! yielding, then sleeping twice as long each time up to a millisecond. MPI counts are 32-bit, so a
+//! A blocking MPI receive burns a core while it waits, so waiting here is probing: hard for
+//! a moment, then between sleeps, each twice as long as the last, up to a millisecond. MPI counts are 32-bit, so a
 //! long message goes in parts, told apart by tag; MPI keeps the order of what one rank sends.
 
 use std::time::{Duration, Instant};
@@ -21,8 +21,10 @@ const PART: i32 = 2;
 /// How long a part may be. (bytes)
 const PART_LENGTH: usize = 1 << 30;
 
-/// How often to try without sleeping, which costs a core but wins microseconds.
-const EAGER_TRIES: u32 = 100;
+/// How long to probe without sleeping. Most answers come sooner, and a sleep costs a hundred times
+/// what they take. Not yielding, because where others want the core a yield gives it away for
+/// milliseconds.
+const EAGER: Duration = Duration::from_micros(200);
 /// The longest sleep between two tries: what an idle spell may add to the next message's way.
 const LONGEST_SLEEP: Duration = Duration::from_millis(1);
 
@@ -73,7 +75,6 @@ impl Ranks {
     /// Whatever message is complete by the time `wait` is over, and who sent it.
     fn receive_within(&mut self, wait: Duration) -> Option<(usize, Vec<u8>)> {
         let begin = Instant::now();
-        let mut tries = 0;
         let mut sleep = Duration::from_micros(1);
         loop {
             while let Some(status) = self.world.any_process().immediate_probe() {
@@ -92,9 +93,8 @@ impl Ranks {
             if begin.elapsed() >= wait {
                 return None;
             }
-            tries += 1;
-            if tries < EAGER_TRIES {
-                std::thread::yield_now();
+            if begin.elapsed() < EAGER {
+                std::hint::spin_loop();
             } else {
                 std::thread::sleep(sleep);
                 sleep = (sleep * 2).min(LONGEST_SLEEP);

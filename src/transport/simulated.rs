@@ -16,14 +16,16 @@ use crate::message::{self, Outcome, Scored, ToMaster, ToWorker};
 /// What a simulated crunch gives for a task: how long it takes, and its result.
 pub type Crunch<'a> = Box<dyn FnMut(u64) -> (Duration, Result<Scored, String>) + 'a>;
 
+/// A message on its way to rank 0: when it arrives, in what order it was sent, from whom, what.
+type Coming = (Duration, u64, usize, Vec<u8>);
+
 /// Rank 0's end of a simulated world.
 pub struct SimulatedHub<'a> {
     now: Duration,
     crunch: Crunch<'a>,
     rng: ChaCha8Rng,
     longest_delay: Duration,
-    /// Messages on their way to rank 0: when, in what order sent, from whom, what.
-    coming: BinaryHeap<Reverse<(Duration, u64, usize, Vec<u8>)>>,
+    coming: BinaryHeap<Reverse<Coming>>,
     sent: u64,
     workers: usize,
     dismissed: usize,
