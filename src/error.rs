@@ -58,14 +58,3 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// What is wrong with a CSV file, with the line it is on.
-pub(crate) fn csv_problem(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let line = pos.as_ref().map_or(0, csv::Position::line);
-            format!("line {line} has {len} cells where the lines before have {expected_len}")
-        }
-        _ => error.to_string(),
-    }
-}

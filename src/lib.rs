@@ -31,6 +31,7 @@
 
 pub mod cli;
 pub mod crunch;
+mod csv_file;
 pub mod error;
 pub mod grid;
 pub mod job;

@@ -30,7 +30,7 @@ pub trait Keeper {
     fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()>;
 
     /// What was reduced meanwhile: [`Event::Reduced`].
-    fn reduced(&mut self) -> Option<Event>;
+    fn reduced(&mut self) -> Result<Option<Event>>;
 
     /// Time has passed.
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()>;
@@ -50,7 +50,7 @@ pub fn serve(
     let mut actions = Vec::new();
     while !master.is_over() {
         let wait = if away > 0 { SHORT_TICK } else { TICK };
-        let event = match keeper.reduced() {
+        let event = match keeper.reduced()? {
             Some(event) => {
                 away -= 1;
                 event

@@ -164,6 +164,10 @@ fn rows_that_are_no_table() {
     );
     desk.write("rows.csv", "a,b\n");
     refused(&desk, &["loop 'x' has no points"]);
+    desk.write("rows.csv", "a,a\n1,2\n");
+    refused(&desk, &["rows.csv: line 1 names the column 'a' twice"]);
+    desk.write("rows.csv", "");
+    refused(&desk, &["rows.csv: the file is empty"]);
 }
 
 #[test]
@@ -227,7 +231,7 @@ fn data_that_ridge_cannot_use() {
         )
     };
     let two_folds = "range = { from = 0, to = 2 }";
-    let desk = Desk::with_job(&ridge("", "1", two_folds));
+    let desk = Desk::with_job(&ridge("", "1", "range = { from = 0, to = 3 }"));
     for (data, says) in [
         ("x,y\n1,2\n3\n", "data.csv: line 3 has 1 cells"),
         ("x,y\n1,2\n3,many\n", "data.csv: line 3, column 'y': expected a number, found \"many\""),
@@ -235,8 +239,9 @@ fn data_that_ridge_cannot_use() {
         ("x,y\n1,nan\n", "line 2, column 'y': expected a number"),
         ("x,y\n", "data.csv: there are no rows"),
         ("", "data.csv: there are no rows"),
+        ("\u{feff}1,2\n3,4\n", "2 rows do not make 3 folds"),
         ("y\n1\n2\n", "expected two columns or more"),
-        ("x,y\n1,2\n", "1 rows do not make 2 folds"),
+        ("x,y\n1,2\n", "1 rows do not make 3 folds"),
     ] {
         desk.write("data.csv", data);
         refused(&desk, &[says]);

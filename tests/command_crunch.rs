@@ -115,6 +115,14 @@ fn a_gigabyte_of_output_is_not_kept() {
 }
 
 #[test]
+fn what_a_program_leaves_in_the_background_holds_nobody_up() {
+    let desk = desk("shell = \"sleep 600 & echo $! > background.$GRIDMPI_TASK; echo 5\"", "[1]");
+    assert_eq!(values(&desk.run_job().exits(0)), json!([5.0]));
+    let left = std::fs::read_to_string(desk.path("background.0")).unwrap();
+    assert!(Command::new("kill").arg(left.trim()).status().unwrap().success(), "it did run");
+}
+
+#[test]
 fn the_environment_tells_the_task_and_hides_the_launcher() {
     let desk = desk("command = [\"./show\"]", "[1, 2.5]");
     desk.script(

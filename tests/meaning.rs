@@ -235,7 +235,7 @@ fn seeds_follow_coordinates_not_ranks_or_neighbours() {
 #[test]
 fn points_come_from_every_source() {
     let desk = Desk::new();
-    desk.write("cases.csv", "id,depth,rate\nA3,2,0.5\n12,4,1e-3\n");
+    desk.write("cases.csv", "\u{feff}id,depth,rate\r\nA3,2,0.5\r\n007,4,1e-3\r\n");
     desk.write("in/b.txt", "");
     desk.write("in/a.txt", "");
     for (source, points) in [
@@ -249,7 +249,7 @@ fn points_come_from_every_source() {
         ("files = 'in/*.txt'", "['in/a.txt', 'in/b.txt']"),
         (
             "rows = 'cases.csv'",
-            "[{'id': 'A3', 'depth': 2, 'rate': 0.5}, {'id': '12', 'depth': 4, 'rate': 0.001}]",
+            "[{'id': 'A3', 'depth': 2, 'rate': 0.5}, {'id': '007', 'depth': 4, 'rate': 0.001}]",
         ),
         ("grid = { a = [1, 2], b = ['x'] }", "[{'a': 1, 'b': 'x'}, {'a': 2, 'b': 'x'}]"),
         (

@@ -176,3 +176,23 @@ fn another_interpreter_can_be_named() {
     desk.script("my-python", "#!/bin/sh\nexec python3 -E \"$@\"\n");
     assert_eq!(values(&desk.run_job().exits(0)), json!([{ "flag": 1 }]));
 }
+
+#[test]
+fn a_child_that_would_not_end_is_killed() {
+    let code = "import os, threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\ndef crunch(x):\n    return {'pid': os.getpid()}\n";
+    let desk = desk(code, "", "[1]");
+    let pid = values(&desk.run_job().exits(0))[0]["pid"].to_string();
+    assert!(!std::path::Path::new("/proc").join(pid).exists());
+}
+
+#[test]
+fn a_reduction_that_fails_leaves_an_incomplete_group() {
+    let code = "def crunch(x):\n    return x\ndef summarize(runs):\n    return runs[5]\n";
+    let desk = desk(code, "", "[1, 2]");
+    let job = std::fs::read_to_string(desk.path("job.toml")).unwrap();
+    desk.write("job.toml", &job.replace("\"all\"", "{ python = \"fit.py:summarize\" }"));
+    let ran = desk.run_job().exits(100);
+    let error = ran.groups()[0]["error"].as_str().unwrap().to_string();
+    assert!(error.contains("IndexError") && error.contains("in summarize"), "{error}");
+    assert!(ran.stderr.contains("0 of 2 runs failed, 1 groups are incomplete"), "{}", ran.stderr);
+}

@@ -47,8 +47,8 @@ impl Keeper for Notes {
         Ok(())
     }
 
-    fn reduced(&mut self) -> Option<Event> {
-        self.reduced.pop()
+    fn reduced(&mut self) -> Result<Option<Event>> {
+        Ok(self.reduced.pop())
     }
 
     fn tick(&mut self, _: Duration, _: &Master) -> Result<()> {

@@ -2,7 +2,7 @@
 //! a thread of its own, shows progress.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
 use crate::crunch::{self, Slot};
@@ -46,19 +46,27 @@ impl Keeper for Office {
     }
 
     fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()> {
-        let sent =
-            self.reducer.as_ref().is_some_and(|(groups, _)| groups.send((key, items)).is_ok());
-        if sent { Ok(()) } else { Err(Error::unexpected("the reducing thread is lost")) }
+        let (groups, _) = self.reducer.as_ref().ok_or_else(lost_reducer)?;
+        groups.send((key, items)).map_err(|_| lost_reducer())
     }
 
-    fn reduced(&mut self) -> Option<Event> {
-        self.reducer.as_ref()?.1.try_recv().ok()
+    fn reduced(&mut self) -> Result<Option<Event>> {
+        let Some((_, events)) = &self.reducer else { return Ok(None) };
+        match events.try_recv() {
+            Ok(event) => Ok(Some(event)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(lost_reducer()),
+        }
     }
 
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
         self.progress.show(now, master.tally());
         Ok(())
     }
+}
+
+fn lost_reducer() -> Error {
+    Error::unexpected("the thread that reduces groups in Python is lost")
 }
 
 fn start_reducer(job: Arc<Job>) -> Result<(Sender<Group>, Receiver<Event>)> {

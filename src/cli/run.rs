@@ -14,7 +14,7 @@ use crate::crunch;
 use crate::error::{Error, Exit, Result};
 use crate::job::Job;
 use crate::launcher::Launched;
-use crate::master::Master;
+use crate::master::{Master, Tally};
 use crate::message;
 use crate::report::{table, write_csv, write_json};
 use crate::serve::serve;
@@ -70,7 +70,7 @@ struct Prepared {
     demo: bool,
     format: Format,
     /// The demonstration's results, gone at the end unless --out keeps them.
-    _scratch: Option<tempfile::TempDir>,
+    scratch: Option<tempfile::TempDir>,
     folder: Folder,
     store: Store,
 }
@@ -184,18 +184,16 @@ impl Prepared {
         let folder = Folder::claim(&out, arguments.fresh)?;
         let store = Store::create(&folder.store(), &job, &text)?;
         let job = Arc::new(job);
-        Ok(Prepared { job, demo, format: arguments.format, _scratch: scratch, folder, store })
+        Ok(Prepared { job, demo, format: arguments.format, scratch, folder, store })
     }
 
     /// Runs the job over the hub's workers, and puts out what came of it.
     fn conduct(self, hub: &mut dyn Hub) -> Result<Exit> {
-        let Prepared { job, store, .. } = &self;
+        let job = self.job.clone();
         let grid = job.grid();
         let mut master = Master::new(grid.clone(), job.reduces(), job.require, hub.workers());
         log::info!("{}: {} tasks on {} workers", job.name, grid.tasks(), hub.workers());
         let clock = Instant::now();
-        let _ = store;
-        let job = self.job.clone();
         let mut office = Office::open(&job, self.store)?;
         serve(&mut master, hub, &mut office, message::encode(&*job))?;
         let elapsed = clock.elapsed().as_secs_f64();
@@ -204,8 +202,8 @@ impl Prepared {
         let results = office.store.finish(&job)?;
         write_file(&self.folder.file("summary.json"), |out| write_json(&job, &results, out))?;
         write_file(&self.folder.file("summary.csv"), |out| write_csv(&job, &results, out))?;
-        let failed = master.tally().failed;
-        let exit = if failed == 0 { Exit::Complete } else { Exit::SomeFailed };
+        let Tally { failed, incomplete, .. } = master.tally();
+        let exit = if failed + incomplete == 0 { Exit::Complete } else { Exit::SomeFailed };
         results.complete(exit as i64)?;
 
         if self.demo && self.format == Format::Table {
@@ -218,14 +216,14 @@ impl Prepared {
             "{} runs in {elapsed:.2} s; one after another they would have taken {serial:.2} s",
             grid.tasks()
         );
-        if failed > 0 {
+        if exit == Exit::SomeFailed {
             log::warn!(
-                "{failed} of {} runs failed; see column error of all_runs in {}",
+                "{failed} of {} runs failed, {incomplete} groups are incomplete; see column error of all_runs in {}",
                 grid.tasks(),
                 self.folder.store().display()
             );
         }
-        if self._scratch.is_none() {
+        if self.scratch.is_none() {
             log::info!("results are in {}", self.folder.path().display());
         }
         Ok(exit)

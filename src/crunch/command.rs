@@ -4,9 +4,11 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use super::{Crunch, Place, Task, environment};
+use super::{Crunch, Place, RESULT_LIMIT, Task, environment, too_large};
 use crate::error::Result;
 use crate::job::placeholders::Template;
 use crate::job::{Job, named_json};
@@ -16,8 +18,8 @@ use crate::value::Value;
 const KEPT_STDOUT: usize = 1 << 20;
 const KEPT_STDERR: usize = 16 << 10;
 
-/// How much of a result file is read. (bytes)
-const RESULT_LIMIT: u64 = 1 << 30;
+/// How long what a program started in the background may hold its output open after it ended.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A program and its arguments, or a shell's line, to fill in for each task.
 pub(super) struct CommandCrunch {
@@ -95,14 +97,12 @@ impl Crunch for CommandCrunch {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child =
             command.spawn().map_err(|error| format!("{program} cannot be started: {error}"))?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (stdout, stderr) = std::thread::scope(|scope| {
-            let stderr = scope.spawn(|| stderr.map(|pipe| the_end_of(pipe, KEPT_STDERR)));
-            let stdout = stdout.map(|pipe| the_end_of(pipe, KEPT_STDOUT));
-            (stdout.unwrap_or_default(), stderr.join().ok().flatten().unwrap_or_default())
-        });
+        let stdout = child.stdout.take().map(|pipe| Tail::of(pipe, KEPT_STDOUT));
+        let stderr = child.stderr.take().map(|pipe| Tail::of(pipe, KEPT_STDERR));
         let status =
             child.wait().map_err(|error| format!("{program} cannot be waited for: {error}"))?;
+        let (stdout, stderr) = (stdout.map(Tail::text), stderr.map(Tail::text));
+        let (stdout, stderr) = (stdout.unwrap_or_default(), stderr.unwrap_or_default());
         let written = read_result(&result);
         if !status.success() {
             let stderr = stderr.trim_end();
@@ -131,26 +131,45 @@ fn read_result(path: &Path) -> Result<Option<String>, String> {
     let read = file.take(RESULT_LIMIT + 1).read_to_string(&mut text);
     let removed = fs::remove_file(path);
     match read {
-        Ok(read) if read as u64 > RESULT_LIMIT => Err("the result file is over 1 GiB".to_string()),
+        Ok(read) if read as u64 > RESULT_LIMIT => Err(too_large(read as u64)),
         Err(error) => Err(format!("the result file cannot be read: {error}")),
         Ok(_) => removed.map(|()| Some(text)).map_err(|e| format!("the result file stays: {e}")),
     }
 }
 
-/// Reads a pipe to its end and keeps the last `keep` bytes of it.
-pub(super) fn the_end_of(mut pipe: impl Read, keep: usize) -> String {
-    let mut kept: Vec<u8> = Vec::new();
-    let mut buffer = [0; 1 << 13];
-    while let Ok(read) = pipe.read(&mut buffer) {
-        if read == 0 {
-            break;
-        }
-        kept.extend_from_slice(&buffer[..read]);
-        if kept.len() > 2 * keep {
-            kept.drain(..kept.len() - keep);
-        }
+/// The end of what a program prints, read by a thread of its own so that the program never waits.
+struct Tail {
+    kept: Arc<Mutex<Vec<u8>>>,
+    ended: Receiver<()>,
+    keep: usize,
+}
+
+impl Tail {
+    fn of(mut pipe: impl Read + Send + 'static, keep: usize) -> Tail {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let (end, ended) = channel();
+        let tail = kept.clone();
+        std::thread::spawn(move || {
+            let _end = end;
+            let mut buffer = [0; 1 << 13];
+            while let Ok(read @ 1..) = pipe.read(&mut buffer) {
+                let Ok(mut tail) = tail.lock() else { return };
+                tail.extend_from_slice(&buffer[..read]);
+                if tail.len() > 2 * keep {
+                    let over = tail.len() - keep;
+                    tail.drain(..over);
+                }
+            }
+        });
+        Tail { kept, ended, keep }
     }
-    String::from_utf8_lossy(&kept[kept.len().saturating_sub(keep)..]).into_owned()
+
+    /// What came until the pipe was closed, or [`PATIENCE`] ran out.
+    fn text(self) -> String {
+        let _ = self.ended.recv_timeout(PATIENCE);
+        let kept = self.kept.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default();
+        String::from_utf8_lossy(&kept[kept.len().saturating_sub(self.keep)..]).into_owned()
+    }
 }
 
 fn template(text: &str) -> Template {

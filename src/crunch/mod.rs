@@ -15,6 +15,16 @@ use crate::value::Value;
 use python::check_functions;
 pub(crate) use python::{Slot, summarizer};
 
+/// The largest result a run may have: SQLite keeps no more than 10^9 bytes in a row. (bytes)
+const RESULT_LIMIT: u64 = 1 << 29;
+
+/// What a run with a larger one fails with.
+fn too_large(size: u64) -> String {
+    format!(
+        "a result of {size} bytes, over the limit of {RESULT_LIMIT}: write it to a file and return the file's name"
+    )
+}
+
 /// One call to make.
 pub struct Task<'a> {
     /// The job it is of.

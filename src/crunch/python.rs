@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use super::{Crunch, Place, Task, command, environment};
+use super::{Crunch, Place, RESULT_LIMIT, Task, command, environment, too_large};
 use crate::error::Result;
 use crate::job::{self, Job, Python, named_json};
 use crate::reduce::{PythonFunction, Reduce};
@@ -21,8 +22,8 @@ const CHILD: &str = include_str!("python_child.py");
 /// How much of the end of what a child prints is kept, to say why it died. (bytes)
 const KEPT: usize = 8 << 10;
 
-/// No answer may be longer. (bytes)
-const ANSWER_LIMIT: u64 = 1 << 32;
+/// How long a child may take to end when it has nothing left to do.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The name of the record that carries a number JSON lacks.
 const MARK: &str = "__gridmpi_float__";
@@ -57,7 +58,7 @@ impl Setup {
     }
 }
 
-/// A running child. Dropping it closes its pipe, which ends it.
+/// A running child. Dropping it closes its pipe, which ends it; one that stays is killed.
 struct PythonChild {
     process: Child,
     requests: Option<ChildStdin>,
@@ -97,9 +98,8 @@ impl PythonChild {
         let mut size = [0; 8];
         self.answers.read_exact(&mut size)?;
         let size = u64::from_le_bytes(size);
-        if size > ANSWER_LIMIT {
-            let message = format!("an answer of {size} bytes, over the limit of {ANSWER_LIMIT}");
-            return Err(std::io::Error::other(message));
+        if size > RESULT_LIMIT {
+            return Err(std::io::Error::other(too_large(size)));
         }
         let mut body = Vec::new();
         (&mut self.answers).take(size).read_to_end(&mut body)?;
@@ -139,6 +139,11 @@ impl PythonChild {
 impl Drop for PythonChild {
     fn drop(&mut self) {
         self.requests = None;
+        let begin = Instant::now();
+        while self.is_alive() && begin.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }

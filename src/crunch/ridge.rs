@@ -12,7 +12,8 @@ use std::sync::Arc;
 use nalgebra::{DMatrix, DVector, RowDVector};
 
 use super::{Crunch, Task};
-use crate::error::{Error, Result, csv_problem};
+use crate::csv_file;
+use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::value::Value;
 
@@ -118,12 +119,11 @@ impl Table {
     /// Reads a CSV file of numbers. The first line names the columns, unless it is all numbers.
     fn read(path: &Path, target: Option<&str>) -> Result<Table> {
         let fail = |why: String| Error::input(format!("{}: {why}", path.display()));
-        let file = std::fs::File::open(path).map_err(|error| Error::unreadable(path, &error))?;
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(file);
+        let mut reader = csv_file::open(path).map_err(|error| Error::unreadable(path, &error))?;
         let mut names: Vec<String> = Vec::new();
         let mut cells: Vec<f64> = Vec::new();
         let mut record = csv::StringRecord::new();
-        while reader.read_record(&mut record).map_err(|error| fail(csv_problem(&error)))? {
+        while reader.read_record(&mut record).map_err(|error| fail(csv_file::problem(&error)))? {
             if names.is_empty() {
                 let header = record.iter().any(|cell| cell.trim().parse::<f64>().is_err());
                 let name = |(i, cell): (usize, &str)| {

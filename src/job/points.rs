@@ -138,7 +138,9 @@ impl Points {
     pub fn get(&self, i: u64) -> Value {
         match self {
             Points::List(values) => values[i as usize].clone(),
-            Points::Range { from, step, .. } => Value::Int(from + i as i64 * step),
+            Points::Range { from, step, .. } => {
+                Value::Int(from.wrapping_add((i as i64).wrapping_mul(*step)))
+            }
             Points::Linspace { from, to, count } => Value::Float(spaced(*from, *to, *count, i)),
             Points::Logspace { from, to, count } => Value::Float(match i {
                 0 => *from,

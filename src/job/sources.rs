@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::keys::{Entry, Table, nearest};
 use super::points::{Distribution, Named, Points};
-use crate::error::{Result, csv_problem};
+use crate::csv_file;
+use crate::error::Result;
 use crate::value::Value;
 
 /// The sources a loop can have.
@@ -248,36 +249,28 @@ fn files(entry: &Entry, folder: &Path) -> Result<Points> {
 fn rows(entry: &Entry, folder: &Path) -> Result<Points> {
     let name = entry.text()?;
     let fail = |why: String| entry.error(format!("{name}: {why}"));
-    let mut reader = csv::Reader::from_path(folder.join(&name)).map_err(|e| fail(e.to_string()))?;
-    let header: Vec<String> = reader
-        .headers()
-        .map_err(|e| fail(e.to_string()))?
-        .iter()
-        .map(|h| h.trim().to_string())
-        .collect();
-    let mut cells: Vec<Vec<Value>> = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| fail(csv_problem(&error)))?;
-        cells.push(record.iter().map(|cell| number_or_text(cell.trim())).collect());
+    let mut reader = csv_file::open(&folder.join(&name)).map_err(|e| fail(e.to_string()))?;
+    let mut lines = reader.records().map(|line| line.map_err(|e| fail(csv_file::problem(&e))));
+    let header = lines.next().unwrap_or_else(|| Err(fail("the file is empty".to_string())))?;
+    let header: Vec<String> = header.iter().map(|name| name.trim().to_string()).collect();
+    if let Some(twice) = (1..header.len()).find(|&i| header[..i].contains(&header[i])) {
+        return Err(fail(format!("line 1 names the column '{}' twice", header[twice])));
     }
-    // A column is numbers only if every cell is one: an id such as 12 beside A3 stays a text.
-    for column in 0..header.len() {
-        if cells.iter().any(|row| matches!(row[column], Value::Text(_))) {
-            for row in &mut cells {
-                row[column] = Value::Text(row[column].to_string());
-            }
-        }
-    }
-    let record = |row: Vec<Value>| Value::Record(header.iter().cloned().zip(row).collect());
-    Ok(Points::List(cells.into_iter().map(record).collect()))
+    let cells: Vec<csv::StringRecord> = lines.collect::<Result<_>>()?;
+    // A column is numbers only if every cell is one: an id such as 007 beside A3 stays as it is.
+    let column = |i: usize| -> Vec<Value> {
+        let numbers: Option<Vec<Value>> = cells.iter().map(|line| number(line[i].trim())).collect();
+        numbers.unwrap_or_else(|| cells.iter().map(|line| line[i].trim().into()).collect())
+    };
+    let columns: Vec<Vec<Value>> = (0..header.len()).map(column).collect();
+    let record = |row: usize| {
+        let values = columns.iter().map(|column| column[row].clone());
+        Value::Record(header.iter().cloned().zip(values).collect())
+    };
+    Ok(Points::List((0..cells.len()).map(record).collect()))
 }
 
-fn number_or_text(cell: &str) -> Value {
-    let number = cell.parse::<i64>().map(Value::Int);
-    let number = number.or_else(|_| cell.parse::<f64>().map(Value::Float));
-    match number {
-        Ok(Value::Float(f)) if !f.is_finite() => Value::Text(cell.to_string()),
-        Ok(number) => number,
-        Err(_) => Value::Text(cell.to_string()),
-    }
+fn number(cell: &str) -> Option<Value> {
+    let whole = cell.parse().ok().map(Value::Int);
+    whole.or_else(|| cell.parse().ok().filter(|n: &f64| n.is_finite()).map(Value::Float))
 }

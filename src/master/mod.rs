@@ -132,6 +132,8 @@ pub struct Tally {
     pub failed: u64,
     /// Groups closed.
     pub closed: u64,
+    /// Groups that closed without a value.
+    pub incomplete: u64,
     /// Outcomes refused because nobody waits for them.
     pub refused: u64,
 }
@@ -225,6 +227,7 @@ impl Master {
             actions.push(match closed {
                 Closed::Summary(summary) => {
                     self.tally.closed += 1;
+                    self.tally.incomplete += u64::from(summary.result.is_err());
                     Action::Close(summary)
                 }
                 Closed::Outside(key, items) => Action::Reduce { key, items },
