@@ -108,9 +108,16 @@ pub fn write_csv(job: &Job, results: &Results, out: impl Write) -> Result<()> {
     csv.flush().map_err(|error| failed(error.into()))
 }
 
+/// The longest text a cell takes, which is what spreadsheets take. (bytes)
+const LONGEST_CELL: usize = 32_767;
+
 fn cell(value: &Value) -> String {
-    match value {
+    let text = match value {
         Value::Null => String::new(),
         other => other.to_string(),
+    };
+    match text.len() {
+        0..=LONGEST_CELL => text,
+        long => format!("({long} bytes, see runs.sqlite)"),
     }
 }
