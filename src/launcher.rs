@@ -5,7 +5,7 @@ use crate::error::Error;
 
 /// What a launcher said of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Launched {
+pub(crate) struct Launched {
     /// How many processes it started (or has leave to start).
     pub size: usize,
     /// Which of them this is.
@@ -29,7 +29,7 @@ const SLURM_ALLOCATION: &str = "SLURM_NTASKS";
 
 impl Launched {
     /// What this process's environment says; nothing if no launcher started it.
-    pub fn detect() -> Option<Launched> {
+    pub(crate) fn detect() -> Option<Launched> {
         Launched::from(|name| std::env::var(name).ok())
     }
 
@@ -51,12 +51,12 @@ impl Launched {
     }
 
     /// Whether this may be the one process of a batch script, in an allocation of more tasks.
-    pub fn is_batch_script(&self) -> bool {
+    pub(crate) fn is_batch_script(&self) -> bool {
         self.variable == SLURM_ALLOCATION
     }
 
     /// The launcher speaks of several processes and MPI of one.
-    pub fn mismatch(&self) -> Error {
+    pub(crate) fn mismatch(&self) -> Error {
         let Launched { size, variable, .. } = self;
         let advice = if self.is_batch_script() {
             "start it with `mpirun gridmpi ...` or `srun --mpi=pmix gridmpi ...`, or say --threads N to use this node alone"

@@ -1,11 +1,10 @@
 //! gridmpi: nested loops around one expensive function, flattened into one stream of tasks over MPI
 //! or threads, and regrouped by a keyed dictionary on rank 0.
 //!
-//! The program `gridmpi` is a thin user of this library. Its parts, from a job file to a table:
-//! [`job`] says what is to be computed, [`grid`] flattens its loops, [`master`] decides who does
-//! what and gathers the runs, [`serve`] is rank 0's loop around it, [`worker`] is everyone else's,
-//! [`transport`] carries the [`message`]s between them, [`crunch`] calls the expensive function,
-//! [`reduce`] folds what it gave, [`store`] keeps it, and [`report`] shows it.
+//! The program `gridmpi` is a thin user of this library. From a job file to a table: [`job`] says
+//! what is to be computed, [`grid`] flattens its loops, [`master`] decides who does what and gathers
+//! the runs, [`serve`] is rank 0's loop around it, [`transport`] carries the [`message`]s to and
+//! from the workers, and [`reduce`] folds what they return.
 //!
 //! ```
 //! use std::path::Path;
@@ -30,18 +29,18 @@
 //! ```
 
 pub mod cli;
-pub mod crunch;
+mod crunch;
 mod csv_file;
 pub mod error;
 pub mod grid;
 pub mod job;
-pub mod launcher;
+mod launcher;
 pub mod master;
 pub mod message;
 pub mod reduce;
-pub mod report;
+mod report;
 pub mod serve;
-pub mod store;
+mod store;
 pub mod transport;
 pub mod value;
-pub mod worker;
+mod worker;

@@ -91,12 +91,21 @@ impl Scored {
 }
 
 /// A message's bincode form.
+///
+/// ```
+/// use gridmpi::message::{Assignment, ToWorker, decode, encode};
+/// let message = ToWorker::Assign(Assignment { first: 41, count: 2, attempt: 1 });
+/// let bytes = encode(&message);
+/// assert!(bytes.len() < 8);
+/// assert_eq!(decode::<ToWorker>(&bytes)?, message);
+/// # Ok::<(), gridmpi::error::Error>(())
+/// ```
 pub fn encode(message: &impl Serialize) -> Vec<u8> {
     bincode::serde::encode_to_vec(message, bincode::config::standard())
         .expect("every message type has a bincode form")
 }
 
-/// A message back from its bincode form; refuses trailing bytes.
+/// A message back from its bincode form; an error if the bytes are no such message or too many.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let config = bincode::config::standard().with_limit::<LIMIT>();
     match bincode::serde::decode_from_slice(bytes, config) {

@@ -98,6 +98,18 @@ pub struct Item {
 }
 
 /// A fold under way.
+///
+/// ```
+/// use gridmpi::message::Scored;
+/// use gridmpi::reduce::{Fold, Folded, Item, Reduce};
+///
+/// let mut fold = Fold::new(&Reduce::Max, 1); // over the second loop
+/// for (slot, score) in [2.0, 7.0, 7.0].into_iter().enumerate() {
+///     fold.push(slot as u64, Item { result: Some(Scored::number(score)), runs: 1, failed: 0 });
+/// }
+/// let Some(Folded::Value(best)) = fold.finish() else { panic!("there are scores") };
+/// assert_eq!((best.score, best.best[0].point), (Some(7.0), 1)); // the first of equal ones
+/// ```
 #[derive(Debug)]
 pub struct Fold {
     level: usize,

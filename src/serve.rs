@@ -37,7 +37,8 @@ pub trait Keeper {
 }
 
 /// Serves the workers until every run is recorded, every group closed and every worker dismissed.
-/// `job` is the job's bincode form, for the workers.
+/// `job` is the job's bincode form, for the workers. Ends early with the error of whatever failed:
+/// the transport, the keeper, or a worker that says it cannot go on.
 pub fn serve(
     master: &mut Master,
     hub: &mut dyn Hub,

@@ -84,7 +84,15 @@ impl Value {
     }
 
     /// Reads one JSON text, or one of the numbers JSON lacks (`nan`, `inf`, `-inf`), as programs
-    /// print them.
+    /// print them; says why if it is neither.
+    ///
+    /// ```
+    /// use gridmpi::value::Value;
+    /// assert_eq!(Value::parse("3.5\n"), Ok(Value::Float(3.5)));
+    /// let record = Value::parse(r#"{"score": 1, "fit": [0.5]}"#).unwrap();
+    /// assert_eq!(record.field("score"), Some(&Value::Int(1)));
+    /// assert!(Value::parse("done.").is_err());
+    /// ```
     pub fn parse(text: &str) -> Result<Value, String> {
         let text = text.trim();
         match serde_json::from_str::<Json>(text) {

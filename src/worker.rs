@@ -12,7 +12,7 @@ use crate::message::{self, Assignment, Outcome, Scored, ToMaster, ToWorker};
 use crate::transport::Link;
 
 /// Works for rank 0 until it is dismissed. If it cannot go on, rank 0 is told why.
-pub fn work(link: &mut dyn Link, cores: usize) -> Result<()> {
+pub(crate) fn work(link: &mut dyn Link, cores: usize) -> Result<()> {
     let whole = catch_unwind(AssertUnwindSafe(|| request_crunch_return(link, cores)));
     let result = whole.unwrap_or_else(|panic| {
         Err(Error::unexpected(format!("a bug in gridmpi: {}", panic_text(panic.as_ref()))))

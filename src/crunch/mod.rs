@@ -26,7 +26,7 @@ fn too_large(size: u64) -> String {
 }
 
 /// One call to make.
-pub struct Task<'a> {
+pub(crate) struct Task<'a> {
     /// The job it is of.
     pub job: &'a Job,
     /// The task's index.
@@ -39,14 +39,14 @@ pub struct Task<'a> {
 
 impl Task<'_> {
     /// The task's own seed, the same on any rank: see [`Job::task_seed`].
-    pub fn seed(&self) -> u32 {
+    pub(crate) fn seed(&self) -> u32 {
         self.job.task_seed(self.coordinates)
     }
 }
 
 /// Where a crunch runs.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub(crate) struct Place {
     /// The worker's rank.
     pub rank: usize,
     /// How many cores it may use.
@@ -54,13 +54,13 @@ pub struct Place {
 }
 
 /// The expensive function, ready to be called again and again by one worker.
-pub trait Crunch {
+pub(crate) trait Crunch {
     /// Makes one call. What it gives is kept; an error fails this run alone, in these words.
     fn crunch(&mut self, task: &Task) -> Result<Value, String>;
 }
 
 /// Makes a worker's crunch.
-pub fn prepare(job: &Arc<Job>, place: Place) -> Box<dyn Crunch> {
+pub(crate) fn prepare(job: &Arc<Job>, place: Place) -> Box<dyn Crunch> {
     match &job.crunch {
         job::Crunch::Multiply { sleep } => Box::new(multiply::Multiply::new(*sleep)),
         job::Crunch::Ridge { target, standardize } => {
@@ -75,7 +75,7 @@ pub fn prepare(job: &Arc<Job>, place: Place) -> Box<dyn Crunch> {
 }
 
 /// Looks for what would make every run fail, before any is started: on rank 0, once.
-pub fn check(job: &Job) -> Result<()> {
+pub(crate) fn check(job: &Job) -> Result<()> {
     check_functions(job)?;
     match &job.crunch {
         job::Crunch::Multiply { .. } | job::Crunch::Python(_) => Ok(()),
@@ -87,7 +87,7 @@ pub fn check(job: &Job) -> Result<()> {
 
 /// Finds the score in what crunch gave: a number is its own score, a record has it under `key`.
 /// A score that is NaN, or one that is missing where it is needed, makes a failed run.
-pub fn score(value: Value, key: &str, needed: bool) -> Result<Scored, String> {
+pub(crate) fn score(value: Value, key: &str, needed: bool) -> Result<Scored, String> {
     let found = match &value {
         Value::Int(_) | Value::Float(_) => value.as_f64(),
         Value::Record(fields) => match value.field(key) {

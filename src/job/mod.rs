@@ -105,7 +105,14 @@ impl Job {
     }
 
     /// Parses and validates a job given as text; `file` names it in errors, and relative paths in
-    /// it are relative to that file's folder.
+    /// it are relative to that file's folder, which must exist.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use gridmpi::job::Job;
+    /// let error = Job::parse("sed = 1", Path::new("job.toml")).unwrap_err();
+    /// assert!(error.to_string().starts_with("job.toml:1: 'sed' is no key here; did you mean 'seed'?"));
+    /// ```
     pub fn parse(text: &str, file: &Path) -> Result<Job> {
         parse::parse(text, file)
     }

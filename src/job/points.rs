@@ -134,7 +134,15 @@ impl Points {
         names
     }
 
-    /// The `i`-th point, from 0 up to [`Points::len`].
+    /// The `i`-th point, `i` from 0 up to, but not including, [`Points::len`].
+    ///
+    /// ```
+    /// use gridmpi::job::Points;
+    /// let alphas = Points::Logspace { from: 1e-4, to: 1e4, count: 9 };
+    /// assert_eq!(alphas.get(8).as_f64(), Some(1e4));
+    /// let billion = Points::Range { from: 0, step: 1, count: 1_000_000_000 };
+    /// assert_eq!(billion.get(999_999_999).to_string(), "999999999");
+    /// ```
     pub fn get(&self, i: u64) -> Value {
         match self {
             Points::List(values) => values[i as usize].clone(),

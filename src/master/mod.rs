@@ -139,6 +139,20 @@ pub struct Tally {
 }
 
 /// The state machine on rank 0.
+///
+/// ```
+/// use std::time::Duration;
+/// use gridmpi::grid::Grid;
+/// use gridmpi::master::{Action, Event, Master, Require};
+/// use gridmpi::reduce::Reduce;
+///
+/// let grid = Grid::new(&[10, 3], 1).unwrap(); // 10 data sets, 3 parameters to reduce over
+/// let mut master = Master::new(grid, vec![None, Some(Reduce::Max)], Require::All, 8);
+/// let mut actions = Vec::new();
+/// // Rank 5 asks for work, and gets the first task.
+/// master.on(Event::Done { rank: 5, outcomes: vec![] }, Duration::ZERO, &mut actions);
+/// assert!(matches!(&actions[..], [Action::Assign { rank: 5, assignment }] if assignment.first == 0));
+/// ```
 #[derive(Debug)]
 pub struct Master {
     grid: Grid,

@@ -13,7 +13,7 @@ use crate::value::json_object;
 
 /// Writes the groups of every level, outermost first, in grid order. Where there are two loops,
 /// each data set's group also lists its `all_runs`.
-pub fn write_json(job: &Job, results: &Results, mut out: impl Write) -> Result<()> {
+pub(crate) fn write_json(job: &Job, results: &Results, mut out: impl Write) -> Result<()> {
     let failed = |e: std::io::Error| Error::unexpected(format!("JSON cannot be written: {e}"));
     let grid = results.grid();
     let loops = job.loops.iter().map(|l| {

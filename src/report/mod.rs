@@ -5,7 +5,7 @@ mod progress;
 mod rows;
 mod table;
 
-pub use json::write_json;
-pub use progress::{LogSink, Progress};
-pub use rows::{Rows, write_csv};
-pub use table::{TABLE_ROWS, table};
+pub(crate) use json::write_json;
+pub(crate) use progress::{LogSink, Progress};
+pub(crate) use rows::{Rows, write_csv};
+pub(crate) use table::table;

@@ -19,7 +19,7 @@ const LONGEST_GAP: Duration = Duration::from_secs(60);
 const REDRAW: Duration = Duration::from_millis(100);
 
 /// How far a job is, for the person who waits for it.
-pub struct Progress {
+pub(crate) struct Progress {
     tasks: u64,
     next: Duration,
     gap: Duration,
@@ -27,7 +27,7 @@ pub struct Progress {
 
 impl Progress {
     /// Progress of a job with that many tasks.
-    pub fn new(tasks: u64) -> Progress {
+    pub(crate) fn new(tasks: u64) -> Progress {
         let mut next = FIRST_LINE;
         if std::io::stderr().is_terminal() {
             next = Duration::ZERO;
@@ -41,7 +41,7 @@ impl Progress {
     }
 
     /// Shows how far the job is, if it is time to.
-    pub fn show(&mut self, now: Duration, tally: Tally) {
+    pub(crate) fn show(&mut self, now: Duration, tally: Tally) {
         if now < self.next {
             return;
         }
@@ -72,7 +72,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Some(bar) = BAR.get() {
             bar.finish_and_clear();
         }
@@ -80,7 +80,7 @@ impl Progress {
 }
 
 /// Where log lines go: stderr, around the bar.
-pub struct LogSink;
+pub(crate) struct LogSink;
 
 impl Write for LogSink {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

@@ -10,7 +10,7 @@ use crate::store::Results;
 use crate::value::Value;
 
 /// The columns of the result and how a summary fills them.
-pub struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     job: &'a Job,
     /// Columns of the outermost loops: the loop's level, and the field if its points are records.
     coordinates: Vec<(usize, Option<String>)>,
@@ -27,7 +27,7 @@ fn columns_of(level: usize, l: &Loop) -> Vec<(usize, Option<String>)> {
 
 impl<'a> Rows<'a> {
     /// The columns of a job's result.
-    pub fn new(job: &'a Job) -> Rows<'a> {
+    pub(crate) fn new(job: &'a Job) -> Rows<'a> {
         let outer = job.outer();
         let decided = job.loops[outer..]
             .iter()
@@ -45,23 +45,23 @@ impl<'a> Rows<'a> {
     }
 
     /// The names of the coordinates' columns.
-    pub fn coordinate_names(&self) -> Vec<String> {
+    pub(crate) fn coordinate_names(&self) -> Vec<String> {
         self.coordinates.iter().map(|column| self.name(column)).collect()
     }
 
     /// The names of the winning coordinates' columns.
-    pub fn best_names(&self) -> Vec<String> {
+    pub(crate) fn best_names(&self) -> Vec<String> {
         self.best.iter().map(|column| self.name(column)).collect()
     }
 
     /// The coordinates' cells of a row.
-    pub fn coordinates(&self, results: &Results, key: Key) -> Vec<Value> {
+    pub(crate) fn coordinates(&self, results: &Results, key: Key) -> Vec<Value> {
         let digits = results.grid().coordinates(key);
         self.cells(&self.coordinates, |level| digits.get(level).copied())
     }
 
     /// The winning coordinates' cells of a row; empty where there is no winner.
-    pub fn best(&self, summary: &Summary) -> Vec<Value> {
+    pub(crate) fn best(&self, summary: &Summary) -> Vec<Value> {
         let best = summary.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
         self.cells(&self.best, |level| best.iter().find(|w| w.level == level).map(|w| w.point))
     }
@@ -83,7 +83,7 @@ impl<'a> Rows<'a> {
 }
 
 /// Writes the result as CSV: a row for each point of the outermost loops.
-pub fn write_csv(job: &Job, results: &Results, out: impl Write) -> Result<()> {
+pub(crate) fn write_csv(job: &Job, results: &Results, out: impl Write) -> Result<()> {
     let rows = Rows::new(job);
     let mut csv = csv::Writer::from_writer(out);
     let failed = |error: csv::Error| Error::unexpected(format!("CSV cannot be written: {error}"));

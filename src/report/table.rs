@@ -9,10 +9,10 @@ use crate::store::Results;
 use crate::value::Value;
 
 /// How many rows are printed; all of them are in summary.csv.
-pub const TABLE_ROWS: usize = 200;
+pub(crate) const TABLE_ROWS: usize = 200;
 
 /// One row for each point of the outermost loops.
-pub fn table(job: &Job, results: &Results) -> Result<String> {
+pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
     let rows = Rows::new(job);
     let mut table = Table::new();
     table.load_style(presets::NOTHING);

@@ -11,7 +11,7 @@ const LOCK: &str = ".lock";
 
 /// A claimed results folder. The claim ends with the process, however that ends.
 #[derive(Debug)]
-pub struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     _lock: File,
 }
@@ -19,7 +19,7 @@ pub struct Folder {
 impl Folder {
     /// Makes the folder if need be and claims it. One that holds runs already is refused, or with
     /// `fresh` its files are moved into `earlier-1`, `earlier-2`, ... inside it.
-    pub fn claim(path: &Path, fresh: bool) -> Result<Folder> {
+    pub(crate) fn claim(path: &Path, fresh: bool) -> Result<Folder> {
         let no = |what: &str, error: std::io::Error| {
             Error::input(format!("results folder {}: {what}: {error}", path.display()))
         };
@@ -69,17 +69,17 @@ impl Folder {
     }
 
     /// Where the store is.
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.path.join(STORE)
     }
 
     /// A file of that name in the folder.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// The folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }

@@ -20,15 +20,15 @@ use crate::job::Job;
 use crate::master::{Run, Summary};
 use crate::message::Scored;
 use crate::value::Value;
-pub use folder::Folder;
-pub use results::{Results, WorkerShare};
+pub(crate) use folder::Folder;
+pub(crate) use results::Results;
 
 /// A batch is written once it is this old or this long.
 const BATCH_AGE: Duration = Duration::from_millis(200);
 const BATCH_LENGTH: usize = 10_000;
 
 /// The store being written.
-pub struct Store {
+pub(crate) struct Store {
     path: PathBuf,
     queue: Option<SyncSender<Entry>>,
     writer: Option<JoinHandle<Result<Connection, rusqlite::Error>>>,
@@ -42,7 +42,7 @@ enum Entry {
 
 impl Store {
     /// Makes the store of a job and starts its writer. `text` is the job file, kept with the runs.
-    pub fn create(path: &Path, job: &Job, text: &str) -> Result<Store> {
+    pub(crate) fn create(path: &Path, job: &Job, text: &str) -> Result<Store> {
         let failed = |error| storing(path, &error);
         let connection = Connection::open(path).map_err(failed)?;
         schema::prepare(&connection).map_err(failed)?;
@@ -56,22 +56,22 @@ impl Store {
     }
 
     /// Keeps a worker and its host.
-    pub fn join(&mut self, rank: usize, host: &str) -> Result<()> {
+    pub(crate) fn join(&mut self, rank: usize, host: &str) -> Result<()> {
         self.send(Entry::Worker { rank, host: host.to_string() })
     }
 
     /// Keeps a run.
-    pub fn record(&mut self, run: Run) -> Result<()> {
+    pub(crate) fn record(&mut self, run: Run) -> Result<()> {
         self.send(Entry::Run(run))
     }
 
     /// Keeps a summary.
-    pub fn close(&mut self, summary: Summary) -> Result<()> {
+    pub(crate) fn close(&mut self, summary: Summary) -> Result<()> {
         self.send(Entry::Summary(summary))
     }
 
     /// Writes what is left and hands the store over for reading.
-    pub fn finish(mut self, job: &Job) -> Result<Results> {
+    pub(crate) fn finish(mut self, job: &Job) -> Result<Results> {
         let connection = self.join_writer()?;
         schema::settle(&connection).map_err(|error| storing(&self.path, &error))?;
         Ok(Results::new(self.path, connection, job))

@@ -1,6 +1,6 @@
 //! Reading a finished store: summaries, runs, and who did how much.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rusqlite::{Connection, Row, params};
 
@@ -13,7 +13,7 @@ use crate::message::{Scored, Winner};
 use crate::value::Value;
 
 /// A store that nothing is written to any more, but its end.
-pub struct Results {
+pub(crate) struct Results {
     path: PathBuf,
     connection: Connection,
     grid: Grid,
@@ -21,7 +21,7 @@ pub struct Results {
 
 /// What one worker did.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WorkerShare {
+pub(crate) struct WorkerShare {
     /// Its rank.
     pub rank: u64,
     /// Its host.
@@ -38,13 +38,17 @@ impl Results {
     }
 
     /// The grid the runs are of.
-    pub fn grid(&self) -> &Grid {
+    pub(crate) fn grid(&self) -> &Grid {
         &self.grid
     }
 
     /// Calls `each` with every summary whose key has `level` coordinates, in grid order. At the
     /// deepest level these are the runs, each standing for itself.
-    pub fn summaries(&self, level: usize, each: impl FnMut(Summary) -> Result<()>) -> Result<()> {
+    pub(crate) fn summaries(
+        &self,
+        level: usize,
+        each: impl FnMut(Summary) -> Result<()>,
+    ) -> Result<()> {
         if level == self.grid.depth() {
             return self.runs(0..self.grid.tasks(), each);
         }
@@ -54,7 +58,7 @@ impl Results {
     }
 
     /// Calls `each` with the runs of a range of tasks, in grid order.
-    pub fn runs(
+    pub(crate) fn runs(
         &self,
         tasks: std::ops::Range<u64>,
         each: impl FnMut(Summary) -> Result<()>,
@@ -67,7 +71,7 @@ impl Results {
     }
 
     /// What each worker did, by rank.
-    pub fn shares(&self) -> Result<Vec<WorkerShare>> {
+    pub(crate) fn shares(&self) -> Result<Vec<WorkerShare>> {
         let sql = "SELECT w.rank, w.host, count(r.task), coalesce(sum(r.seconds), 0.0)
                    FROM workers w LEFT JOIN runs r ON r.worker = w.worker
                    GROUP BY w.worker ORDER BY w.rank";
@@ -85,15 +89,10 @@ impl Results {
     }
 
     /// Marks the job complete, with the code gridmpi exits with: a launcher may change that.
-    pub fn complete(&self, exit_code: i64) -> Result<()> {
+    pub(crate) fn complete(&self, exit_code: i64) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO job (key, value) VALUES ('state', 'complete'), ('exit_code', ?1)";
         let marked = self.connection.execute(sql, params![exit_code]);
         marked.map(drop).map_err(|error| storing(&self.path, &error))
-    }
-
-    /// Where the store is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     fn query<T>(

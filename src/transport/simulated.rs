@@ -20,6 +20,20 @@ pub type Crunch<'a> = Box<dyn FnMut(u64) -> (Duration, Result<Scored, String>) +
 type Coming = (Duration, u64, usize, Vec<u8>);
 
 /// Rank 0's end of a simulated world.
+///
+/// ```
+/// use std::time::Duration;
+/// use gridmpi::message::{self, Scored, ToWorker};
+/// use gridmpi::transport::{Hub, simulated::SimulatedHub};
+///
+/// let hour = Duration::from_secs(3600);
+/// let crunch = Box::new(move |task| (hour, Ok(Scored::number(task as f64))));
+/// let mut hub = SimulatedHub::new(1000, 7, Duration::ZERO, crunch);
+/// let (rank, _hello) = hub.receive(hour)?.expect("a thousand workers say hello");
+/// hub.send(rank, &message::encode(&ToWorker::Dismiss))?;
+/// assert_eq!(hub.dismissed(), 1);
+/// # Ok::<(), gridmpi::error::Error>(())
+/// ```
 pub struct SimulatedHub<'a> {
     now: Duration,
     crunch: Crunch<'a>,
