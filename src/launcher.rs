@@ -56,6 +56,7 @@ impl Launched {
     }
 
     /// The launcher speaks of several processes and MPI of one.
+    #[cfg(feature = "mpi")]
     pub(crate) fn mismatch(&self) -> Error {
         let Launched { size, variable, .. } = self;
         let advice = if self.is_batch_script() {
