@@ -55,6 +55,15 @@ impl Launched {
         self.variable == SLURM_ALLOCATION
     }
 
+    /// There are several processes, and this gridmpi could not speak to the others.
+    #[cfg(not(feature = "mpi"))]
+    pub(crate) fn without_mpi(&self) -> Error {
+        let Launched { size, variable, .. } = self;
+        Error::input(format!(
+            "{variable} says {size} processes, but this gridmpi was built without MPI: build it with the feature `mpi`, or start it without a launcher"
+        ))
+    }
+
     /// The launcher speaks of several processes and MPI of one.
     #[cfg(feature = "mpi")]
     pub(crate) fn mismatch(&self) -> Error {

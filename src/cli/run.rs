@@ -145,13 +145,7 @@ fn over_ranks(arguments: &Arguments, launched: &Launched) -> Result<Exit> {
 
 #[cfg(not(feature = "mpi"))]
 fn over_ranks(_: &Arguments, launched: &Launched) -> Result<Exit> {
-    if launched.rank > 0 {
-        return Ok(Exit::BadInput);
-    }
-    Err(Error::input(format!(
-        "{} says {} processes, but this gridmpi was built without MPI: build it with the feature `mpi`, or start it without a launcher",
-        launched.variable, launched.size
-    )))
+    if launched.rank == 0 { Err(launched.without_mpi()) } else { Ok(Exit::BadInput) }
 }
 
 impl Prepared {
