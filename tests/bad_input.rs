@@ -63,7 +63,7 @@ fn unknown_keys_name_the_nearest_known_one() {
     );
     refused_job(
         &format!("{CRUNCH}[[loop]]\nname = \"x\"\nlinspace = {{ from = 0, to = 1, cout = 3 }}\n"),
-        &["job.toml:5: 'loop.x.linspace.count' is missing"],
+        &["job.toml:5: 'loop.x.linspace.count' is missing; is 'cout' meant for it?"],
     );
     refused_job(
         &format!(

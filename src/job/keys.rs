@@ -74,8 +74,13 @@ impl<'a> Table<'a> {
 
     /// The value of `key`, which must be there.
     pub(super) fn need(&mut self, key: &'static str) -> Result<Entry<'a>> {
-        let missing = self.error(format!("'{}' is missing", self.path_of(key)));
-        self.take(key).ok_or(missing)
+        if let Some(entry) = self.take(key) {
+            return Ok(entry);
+        }
+        let others: Vec<&str> = self.table.keys().map(|name| &**name.get_ref()).collect();
+        let near = nearest(key, &others).map(|near| format!("; is '{near}' meant for it?"));
+        let missing = format!("'{}' is missing{}", self.path_of(key), near.unwrap_or_default());
+        Err(self.error(missing))
     }
 
     /// Every key but those taken so far, which the user chose: all of them are taken.
