@@ -239,14 +239,17 @@ fn data_that_ridge_cannot_use() {
         ("x,y\n1,nan\n", "line 2, column 'y': expected a number"),
         ("x,y\n", "data.csv: there are no rows"),
         ("", "data.csv: there are no rows"),
-        ("\u{feff}1,2\n3,4\n", "2 rows do not make 3 folds"),
+        ("\u{feff}1,2\n3,4\n", "2 rows do not make 3 folds of two or more"),
         ("y\n1\n2\n", "expected two columns or more"),
-        ("x,y\n1,2\n", "1 rows do not make 3 folds"),
+        ("x,y\n1,2\n", "1 rows do not make 3 folds of two or more"),
     ] {
         desk.write("data.csv", data);
         refused(&desk, &[says]);
     }
     desk.write("data.csv", "x,y\n1,2\n2,3\n3,5\n4,4\n");
+    desk.run_job().exits(2);
+    desk.write("job.toml", &ridge("", "1", two_folds));
+    desk.run(gridmpi(), &["job.toml", "--out", "good"]).exits(0);
     desk.write("job.toml", &ridge("", "1, -0.5", two_folds));
     refused(
         &desk,

@@ -95,7 +95,7 @@ fn one_loop_without_reduce_is_a_table_of_runs() {
         "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n",
     );
     let ran = desk.run(gridmpi(), &["job.toml", "--format", "csv"]).exits(0);
-    let expected = "x,score,value,runs,failed,status,error\n1,1.0,1.0,1,0,complete,\n2,2.0,2.0,1,0,complete,\n";
+    let expected = "x,score,value,runs,failed,status,error\n1,1.0,1.0,1,0,ok,\n2,2.0,2.0,1,0,ok,\n";
     assert_eq!(ran.stdout, expected);
     assert_eq!(std::fs::read_to_string(desk.path("results/job/summary.csv")).unwrap(), expected);
 }

@@ -65,6 +65,10 @@ fn an_exception_fails_its_run_and_keeps_its_traceback() {
     let desk = desk(code, "require = 0.5", "[1, 2]");
     let ran = desk.run_job().exits(100);
     assert_eq!(values(&ran), json!([null, 2.0]));
+    let job = std::fs::read_to_string(desk.path("job.toml")).unwrap();
+    desk.write("table.toml", &job.replace("reduce = \"all\"", ""));
+    let table = desk.run(gridmpi(), &["table.toml"]).exits(100).stdout;
+    assert!(table.contains("failed: KeyError: 'no 1'"), "{table}");
     let error = desk.sql("SELECT error FROM all_runs WHERE task = 0").join("\n");
     assert!(error.contains("fit.py\", line 2, in deeper"), "{error}");
     assert!(error.contains("KeyError: 'no 1'"), "{error}");

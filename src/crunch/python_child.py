@@ -43,7 +43,7 @@ def plain(value):
     for name in ("tolist", "item", "to_dict"):
         if hasattr(value, name):
             return getattr(value, name)()
-    raise TypeError(f"a {type(value).__name__} is neither a number nor a record of numbers and texts")
+    raise Wrong(f"a {type(value).__name__} is neither a number nor a record of numbers and texts")
 
 
 def marked(value):
@@ -60,6 +60,8 @@ def marked(value):
 def to_json(value):
     try:
         return json.dumps({"value": value}, allow_nan=False, default=plain)
+    except TypeError as error:
+        raise Wrong(f"the result cannot be kept: {error}") from None
     except ValueError:
         return json.dumps({"value": marked(value)})
 

@@ -231,9 +231,10 @@ pub(super) fn check(job: &Job, target: Option<&str>) -> Result<()> {
                     let Value::Text(file) = &point else { return wrong("a file") };
                     let path = job.folder.join(file);
                     let rows = Table::read(&path, target)?.target.len();
-                    if (rows as u64) < folds {
+                    // R^2 needs two rows to score on.
+                    if (rows as u64) / 2 < folds {
                         return Err(Error::input(format!(
-                            "{}: {rows} rows do not make {folds} folds",
+                            "{}: {rows} rows do not make {folds} folds of two or more",
                             path.display()
                         )));
                     }

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use serde_json::{Value as Json, json};
 
+use super::status;
 use crate::error::{Error, Result};
 use crate::job::{Job, named_json};
 use crate::master::Summary;
@@ -53,13 +54,13 @@ fn entry(job: &Job, results: &Results, summary: &Summary) -> Json {
         ("over", json!(job.loops.get(summary.key.level).map(|l| &l.name))),
         ("runs", json!(summary.runs)),
         ("failed", json!(summary.failed)),
+        ("status", json!(status(results, summary))),
     ];
     match &summary.result {
         Ok(scored) => {
             let score = scored.score.map(|score| crate::value::Value::Float(score).to_json());
             let indices =
                 scored.best.iter().map(|w| (job.loops[w.level].name.as_str(), json!(w.point)));
-            fields.push(("status", json!("complete")));
             fields.push((
                 "summary",
                 json!({
@@ -71,7 +72,6 @@ fn entry(job: &Job, results: &Results, summary: &Summary) -> Json {
             ));
         }
         Err(why) => {
-            fields.push(("status", json!("incomplete")));
             fields.push(("summary", Json::Null));
             fields.push(("error", json!(why)));
         }

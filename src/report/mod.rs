@@ -5,7 +5,20 @@ mod progress;
 mod rows;
 mod table;
 
+use crate::master::Summary;
+use crate::store::Results;
 pub(crate) use json::write_json;
 pub(crate) use progress::{LogSink, Progress};
 pub(crate) use rows::{Rows, write_csv};
 pub(crate) use table::table;
+
+/// What a row's state is called: a run's, or a group's.
+fn status(results: &Results, summary: &Summary) -> &'static str {
+    let is_run = summary.key.level == results.grid().depth();
+    match (&summary.result, is_run) {
+        (Ok(_), true) => "ok",
+        (Err(_), true) => "failed",
+        (Ok(_), false) => "complete",
+        (Err(_), false) => "incomplete",
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::status;
 use crate::error::{Error, Result};
 use crate::grid::Key;
 use crate::job::{Job, Loop};
@@ -101,7 +102,7 @@ pub(crate) fn write_csv(job: &Job, results: &Results, out: impl Write) -> Result
         };
         cells.extend([score, value].map(|value| value.as_ref().map(cell).unwrap_or_default()));
         cells.extend([summary.runs.to_string(), summary.failed.to_string()]);
-        cells.push(if error.is_none() { "complete" } else { "incomplete" }.to_string());
+        cells.push(status(results, &summary).to_string());
         cells.push(error.unwrap_or_default());
         csv.write_record(&cells).map_err(failed)
     })?;

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::Rows;
+use super::{Rows, status};
 use crate::error::Result;
 use crate::job::Job;
 use crate::store::Results;
@@ -37,7 +37,7 @@ pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
             Ok(scored) => {
                 scored.score.map_or_else(|| cell(&scored.value), |s| cell(&Value::Float(s)))
             }
-            Err(error) => format!("incomplete: {}", first_line(error)),
+            Err(error) => format!("{}: {}", status(results, &summary), in_a_line(error)),
         });
         let total = summary.runs + summary.failed;
         cells.push(match summary.failed {
@@ -60,8 +60,11 @@ pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
     Ok(text)
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+/// The line of an error that says most: of a Python traceback it is the last one.
+fn in_a_line(error: &str) -> &str {
+    let mut lines = error.lines();
+    let line = if error.starts_with("Traceback") { lines.next_back() } else { lines.next() };
+    line.unwrap_or_default()
 }
 
 /// A number to six digits, which is enough to look at; summary.csv has them all.
