@@ -210,3 +210,20 @@ fn a_reader_that_leaves_early_is_no_error() {
     shell.args(["-c", &format!("set -o pipefail; {program} completions bash | head -c 1")]);
     desk.run(shell, &[]).exits(0);
 }
+
+#[test]
+fn progress_is_a_bar_on_a_terminal_and_a_line_now_and_then_elsewhere() {
+    let points = (1..=28).map(|i| i.to_string()).collect::<Vec<_>>().join(", ");
+    let slow = JOB.replace("\"multiply\"", "\"multiply\"\nsleep = 0.5").replace("1, 2", &points);
+    let desk = Desk::with_job(&slow);
+    let program = env!("CARGO_BIN_EXE_gridmpi");
+    let mut terminal = Command::new("script");
+    let line = format!("{program} job.toml --threads 4 --out bar");
+    terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    let shown = desk.run(terminal, &[]).exits(0).stdout;
+    assert!(shown.contains("of 28 runs") && shown.contains("left"), "{shown}");
+    let elsewhere = desk.run(gridmpi(), &["job.toml", "--threads", "2"]).exits(0).stderr;
+    assert!(!elsewhere.contains('\r'), "{elsewhere}");
+    let lines = elsewhere.lines().filter(|line| line.contains(" of 28 runs, 0 failed, "));
+    assert_eq!(lines.count(), 1, "{elsewhere}");
+}
