@@ -200,3 +200,23 @@ fn a_reduction_that_fails_leaves_an_incomplete_group() {
     assert!(error.contains("IndexError") && error.contains("in summarize"), "{error}");
     assert!(ran.stderr.contains("0 of 2 runs failed, 1 groups are incomplete"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_forked_process_that_outlives_its_child_holds_nobody_up() {
+    let code = r#"
+import os, signal, time
+def crunch(x):
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(600)
+    print("left", pid)
+    os.kill(os.getpid(), signal.SIGKILL)
+"#;
+    let desk = desk(code, "", "[1]");
+    desk.run_job().exits(100);
+    let error = desk.sql("SELECT error FROM all_runs").join("\n");
+    assert!(error.contains("signal: 9"), "{error}");
+    let left = error.rsplit("left ").next().unwrap().trim();
+    let killed = std::process::Command::new("kill").arg(left).status().unwrap();
+    assert!(killed.success(), "it did outlive its parent");
+}

@@ -2,11 +2,11 @@
 //! that imports and loaded data are paid for once.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
@@ -24,6 +24,9 @@ const KEPT: usize = 8 << 10;
 
 /// How long a child may take to end when it has nothing left to do.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long to wait for the last a dead child printed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The name of the record that carries a number JSON lacks.
 const MARK: &str = "__gridmpi_float__";
@@ -64,7 +67,8 @@ struct PythonChild {
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     printed: Arc<Mutex<String>>,
-    listener: Option<JoinHandle<()>>,
+    /// Disconnected once nobody can print any more.
+    listener: Receiver<()>,
 }
 
 impl PythonChild {
@@ -82,7 +86,7 @@ impl PythonChild {
             .map_err(|e| format!("{} cannot be started: {e}", setup.interpreter.display()))?;
         let (requests, answers) = (process.stdin.take(), process.stdout.take());
         let printed = Arc::new(Mutex::new(String::new()));
-        let listener = process.stderr.take().map(|pipe| listen(pipe, printed.clone()));
+        let listener = listen(process.stderr.take().expect("piped"), printed.clone());
         let answers = BufReader::new(answers.expect("piped"));
         let mut child = PythonChild { process, requests, answers, printed, listener };
         child.call(&setup.first_frame).map(|_| child)
@@ -99,7 +103,7 @@ impl PythonChild {
         self.answers.read_exact(&mut size)?;
         let size = u64::from_le_bytes(size);
         if size > RESULT_LIMIT {
-            return Err(std::io::Error::other(too_large(size)));
+            return Err(std::io::Error::new(ErrorKind::FileTooLarge, too_large(size)));
         }
         let mut body = Vec::new();
         (&mut self.answers).take(size).read_to_end(&mut body)?;
@@ -111,7 +115,13 @@ impl PythonChild {
     }
 
     fn call(&mut self, request: &Json) -> Result<Value, String> {
-        self.ask(request).unwrap_or_else(|error| Err(self.last_words(&error)))
+        self.ask(request).unwrap_or_else(|error| {
+            let _ = self.process.kill(); // mostly it is dead; what cannot be talked to is of no use
+            match error.kind() {
+                ErrorKind::FileTooLarge => Err(error.to_string()),
+                _ => Err(self.last_words(&error)),
+            }
+        })
     }
 
     /// Whether it still runs.
@@ -120,14 +130,12 @@ impl PythonChild {
     }
 
     fn last_words(&mut self, error: &std::io::Error) -> String {
-        let _ = self.process.kill(); // what cannot be talked to is of no use; mostly it is dead
         let how = match self.process.wait() {
             Ok(status) => format!("the Python child ended ({status}; {error})"),
             Err(_) => format!("the Python child is lost ({error})"),
         };
-        if let Some(listener) = self.listener.take() {
-            let _ = listener.join();
-        }
+        // What it started may live on and hold the pipe open, so this wait has an end.
+        let _ = self.listener.recv_timeout(LAST_WORDS);
         let printed = self.printed.lock().map(|printed| printed.trim().to_string());
         match printed {
             Ok(printed) if !printed.is_empty() => format!("{how}; the last it printed:\n{printed}"),
@@ -149,8 +157,10 @@ impl Drop for PythonChild {
 }
 
 /// Reads what the user's code prints: shown by -v, and the end of it kept.
-fn listen(pipe: impl Read + Send + 'static, printed: Arc<Mutex<String>>) -> JoinHandle<()> {
+fn listen(pipe: impl Read + Send + 'static, printed: Arc<Mutex<String>>) -> Receiver<()> {
+    let (end, ended) = channel();
     std::thread::spawn(move || {
+        let _end: Sender<()> = end;
         let mut lines = BufReader::new(pipe);
         let mut line = Vec::new();
         while lines.by_ref().take(KEPT as u64).read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
@@ -165,7 +175,8 @@ fn listen(pipe: impl Read + Send + 'static, printed: Arc<Mutex<String>>) -> Join
             }
             line.clear();
         }
-    })
+    });
+    ended
 }
 
 /// A number that JSON lacks, as it travels to and from a child.

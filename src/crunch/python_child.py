@@ -17,8 +17,18 @@ import traceback
 
 requests = os.fdopen(os.dup(0), "rb")
 answers = os.fdopen(os.dup(1), "wb")
-os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+nothing = os.open(os.devnull, os.O_RDWR)
+os.dup2(nothing, 0)
 os.dup2(2, 1)
+
+
+def let_go():
+    """A forked process must not hold the pipes: the worker would not notice this one's death."""
+    for pipe in (requests, answers):
+        os.dup2(nothing, pipe.fileno())
+
+
+os.register_at_fork(after_in_child=let_go)
 
 
 class Wrong(Exception):
