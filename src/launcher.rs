@@ -6,13 +6,13 @@ use crate::error::Error;
 /// What a launcher said of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Launched {
-    /// How many processes it started (or has leave to start).
-    pub size: usize,
+    /// How many processes it started (or has leave to start), if it says so.
+    pub size: Option<usize>,
     /// Which of them this is.
     pub rank: usize,
     /// How many of them are on this host, where it says so.
     pub on_host: usize,
-    /// The variable that told the size.
+    /// The variable that told of it.
     pub variable: &'static str,
 }
 
@@ -27,6 +27,9 @@ const VARIABLES: [(&str, &str, &str); 4] = [
 
 const SLURM_ALLOCATION: &str = "SLURM_NTASKS";
 
+/// All that a PMIx launcher such as prterun sets: a rank, and no size.
+const PMIX_RANK: &str = "PMIX_RANK";
+
 impl Launched {
     /// What this process's environment says; nothing if no launcher started it.
     pub(crate) fn detect() -> Option<Launched> {
@@ -40,14 +43,32 @@ impl Launched {
             let digits = text.split(|c: char| !c.is_ascii_digit()).next()?;
             digits.parse::<usize>().ok()
         };
-        VARIABLES.into_iter().find_map(|(size, rank, on_host)| {
+        let with_size = VARIABLES.into_iter().find_map(|(size, rank, on_host)| {
             Some(Launched {
-                size: number(size)?,
+                size: Some(number(size)?),
                 rank: number(rank).unwrap_or(0),
                 on_host: number(on_host).unwrap_or(1).max(1),
                 variable: size,
             })
+        });
+        with_size.or_else(|| {
+            let rank = number(PMIX_RANK)?;
+            Some(Launched { size: None, rank, on_host: 1, variable: PMIX_RANK })
         })
+    }
+
+    /// Whether nobody but MPI can say if there are others: then rank 0 may go on alone where MPI
+    /// knows of none, because every other rank refuses to.
+    pub(crate) fn may_be_alone(&self) -> bool {
+        self.size.is_none() && self.rank == 0
+    }
+
+    /// What the launcher says of the number of processes.
+    fn says(&self) -> String {
+        match self.size {
+            Some(size) => format!("{} says {size} processes", self.variable),
+            None => format!("{} says this is process {} of several", self.variable, self.rank),
+        }
     }
 
     /// Whether this may be the one process of a batch script, in an allocation of more tasks.
@@ -58,25 +79,25 @@ impl Launched {
     /// There are several processes, and this gridmpi could not speak to the others.
     #[cfg(not(feature = "mpi"))]
     pub(crate) fn without_mpi(&self) -> Error {
-        let Launched { size, variable, .. } = self;
+        let says = self.says();
         Error::input(format!(
-            "{variable} says {size} processes, but this gridmpi was built without MPI: build it with the feature `mpi`, or start it without a launcher"
+            "{says}, but this gridmpi was built without MPI: build it with the feature `mpi`, or start it without a launcher"
         ))
     }
 
     /// The launcher speaks of several processes and MPI of one.
     #[cfg(feature = "mpi")]
     pub(crate) fn mismatch(&self) -> Error {
-        let Launched { size, variable, .. } = self;
+        let says = self.says();
         let advice = if self.is_batch_script() {
             "start it with `mpirun gridmpi ...` or `srun --mpi=pmix gridmpi ...`, or say --threads N to use this node alone"
-        } else if variable.starts_with("SLURM") {
+        } else if self.variable.starts_with("SLURM") {
             "use `srun --mpi=pmix` (`srun --mpi=list` shows what there is), or mpirun inside the allocation"
         } else {
             "use the mpirun of the MPI that gridmpi was built with (`ldd` on the program names it)"
         };
         Error::input(format!(
-            "{variable} says {size} processes, but MPI says this one is alone: each would run the whole job; {advice}"
+            "{says}, but MPI says this one is alone: each would run the whole job; {advice}"
         ))
     }
 }
@@ -96,13 +117,15 @@ mod tests {
         assert_eq!(launched(&[("HOME", "/root")]), None);
         let batch = [("SLURM_NTASKS", "9"), ("SLURM_PROCID", "0")];
         let script = launched(&batch).unwrap();
-        assert!(script.is_batch_script() && script.size == 9);
+        assert!(script.is_batch_script() && script.size == Some(9));
         let step = launched(
             &[&batch[..], &[("SLURM_STEP_NUM_TASKS", "4"), ("SLURM_STEP_TASKS_PER_NODE", "2(x2)")]]
                 .concat(),
         );
-        assert_eq!(step.map(|l| (l.size, l.on_host)), Some((4, 2)));
+        assert_eq!(step.map(|l| (l.size, l.on_host)), Some((Some(4), 2)));
         let one = launched(&[&batch[..], &[("OMPI_COMM_WORLD_SIZE", "1")]].concat()).unwrap();
-        assert_eq!((one.size, one.rank, one.on_host), (1, 0, 1));
+        assert_eq!((one.size, one.rank, one.on_host), (Some(1), 0, 1));
+        let pmix = launched(&[("PMIX_RANK", "1")]).unwrap();
+        assert!(pmix.size.is_none() && !pmix.may_be_alone());
     }
 }

@@ -135,6 +135,12 @@ fn singletons_of_a_launcher_that_does_not_fit_are_refused() {
     let mut other_rank = gridmpi();
     other_rank.envs([("PMI_SIZE", "4"), ("PMI_RANK", "3")]);
     assert!(!desk.run(other_rank, &["job.toml"]).exits(2).stderr.contains("gridmpi: error"));
+    // A PMIx launcher tells no size: every rank but the first refuses to run the whole job.
+    for (rank, code) in [("1", 2), ("0", 0)] {
+        let mut command = gridmpi();
+        command.env("PMIX_RANK", rank);
+        desk.run(command, &["job.toml", "--out", "pmix"]).exits(code);
+    }
     let mut batch_script = gridmpi();
     batch_script.envs([("SLURM_NTASKS", "9"), ("SLURM_PROCID", "0")]);
     desk.run(batch_script, &["job.toml", "--threads", "2"]).exits(0);

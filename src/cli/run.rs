@@ -78,7 +78,7 @@ struct Prepared {
 /// Runs a job the way this process was started.
 pub(super) fn run(arguments: Arguments, launched: Option<Launched>) -> Result<Exit> {
     match launched {
-        Some(launched) if launched.size > 1 => {
+        Some(launched) if launched.size != Some(1) => {
             // One process of a batch script may well want the node's threads; it has to say so.
             if launched.is_batch_script() && arguments.threads.is_some() {
                 return over_threads(&arguments);
@@ -118,6 +118,9 @@ fn over_ranks(arguments: &Arguments, launched: &Launched) -> Result<Exit> {
 
     let mut ranks = Ranks::initialize()?;
     if ranks.size() == 1 {
+        if launched.may_be_alone() {
+            return over_threads(arguments);
+        }
         // Every one of them finds this; one says it.
         return if launched.rank == 0 { Err(launched.mismatch()) } else { Ok(Exit::BadInput) };
     }
@@ -144,7 +147,10 @@ fn over_ranks(arguments: &Arguments, launched: &Launched) -> Result<Exit> {
 }
 
 #[cfg(not(feature = "mpi"))]
-fn over_ranks(_: &Arguments, launched: &Launched) -> Result<Exit> {
+fn over_ranks(arguments: &Arguments, launched: &Launched) -> Result<Exit> {
+    if launched.may_be_alone() {
+        return over_threads(arguments);
+    }
     if launched.rank == 0 { Err(launched.without_mpi()) } else { Ok(Exit::BadInput) }
 }
 
