@@ -26,27 +26,33 @@ impl From<Exit> for ExitCode {
 /// A message for a person, and the exit code that follows.
 #[derive(Clone, Debug)]
 pub struct Error {
-    /// What the process exits with.
+    /// What the process should exit with.
     pub exit: Exit,
     message: String,
 }
 
 /// What most of gridmpi returns.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// Says it on stderr.
+    pub(crate) fn print(&self) {
+        eprintln!("gridmpi: error: {self}");
+    }
+
     /// The user's input is wrong: say where, what was expected and what to do.
-    pub fn input(message: impl fmt::Display) -> Error {
+    pub(crate) fn input(message: impl fmt::Display) -> Error {
         Error { exit: Exit::BadInput, message: message.to_string() }
     }
 
     /// A file the user named cannot be read.
-    pub fn unreadable(file: &Path, error: &std::io::Error) -> Error {
+    #[cfg(feature = "jobs")]
+    pub(crate) fn unreadable(file: &Path, error: &std::io::Error) -> Error {
         Error::input(format!("{}: cannot be read: {error}", file.display()))
     }
 
     /// Something else went wrong: say which file, rank or host.
-    pub fn unexpected(message: impl fmt::Display) -> Error {
+    pub(crate) fn unexpected(message: impl fmt::Display) -> Error {
         Error { exit: Exit::Unexpected, message: message.to_string() }
     }
 }

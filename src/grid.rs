@@ -4,84 +4,73 @@
 //! are mixed-radix digits of the task index, the innermost loop turning fastest, so counting tasks
 //! upwards walks the nest exactly as the serial loops would.
 
+use serde::{Deserialize, Serialize};
+
 /// A place in the nest: the first `level` coordinates, packed into `index`.
 ///
 /// A key as deep as the nest is a task; a shallower one is the group of everything below it;
 /// level 0 is the whole job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Key {
     /// How many coordinates are fixed, outermost first.
-    pub level: usize,
+    pub(crate) level: usize,
     /// Those coordinates as one number, in grid order.
-    pub index: u64,
+    pub(crate) index: u64,
 }
 
 /// The product of the loops. Pure arithmetic on loop sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grid {
+pub(crate) struct Grid {
     sizes: Vec<u64>,
     outer: usize,
     tasks: u64,
 }
 
 /// Most tasks a grid may have: their indices must fit SQLite's signed 64-bit integers.
-pub const MOST_TASKS: u64 = i64::MAX as u64;
+pub(crate) const MOST_TASKS: u64 = i64::MAX as u64;
 
 impl Grid {
     /// A grid of loops with the given sizes, outermost first, of which the first `outer` do not
     /// reduce. `None` if a loop is empty, there is no loop, or the product is over [`MOST_TASKS`].
-    ///
-    /// ```
-    /// use gridmpi::grid::{Grid, Key};
-    /// let grid = Grid::new(&[10, 3], 1).unwrap(); // 10 data sets, 3 parameters to reduce over
-    /// assert_eq!(grid.tasks(), 30);
-    /// assert_eq!(grid.coordinates(grid.task(7)), [2, 1]);
-    /// assert_eq!(grid.parent(grid.task(7)), Some((Key { level: 1, index: 2 }, 1)));
-    /// ```
-    pub fn new(sizes: &[u64], outer: usize) -> Option<Grid> {
+    pub(crate) fn new(sizes: &[u64], outer: usize) -> Option<Grid> {
         let tasks = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size))?;
         let sound = !sizes.is_empty() && (1..=MOST_TASKS).contains(&tasks) && outer <= sizes.len();
         sound.then(|| Grid { sizes: sizes.to_vec(), outer, tasks })
     }
 
     /// How many loops are nested.
-    pub fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         self.sizes.len()
     }
 
     /// How many of the outermost loops do not reduce: the result is a table over them.
-    pub fn outer(&self) -> usize {
+    pub(crate) fn outer(&self) -> usize {
         self.outer
     }
 
     /// How many points the loop at `level` has.
-    pub fn size(&self, level: usize) -> u64 {
+    pub(crate) fn size(&self, level: usize) -> u64 {
         self.sizes[level]
     }
 
     /// How many tasks there are.
-    pub fn tasks(&self) -> u64 {
+    pub(crate) fn tasks(&self) -> u64 {
         self.tasks
     }
 
     /// How many keys there are at `level`: groups, or tasks at the deepest level.
-    pub fn keys(&self, level: usize) -> u64 {
+    pub(crate) fn keys(&self, level: usize) -> u64 {
         self.sizes[..level].iter().product()
     }
 
-    /// How many groups close in the whole job, over all levels that reduce.
-    pub fn groups(&self) -> u64 {
-        (self.outer..self.depth()).map(|level| self.keys(level)).sum()
-    }
-
     /// The key of a task.
-    pub fn task(&self, index: u64) -> Key {
+    pub(crate) fn task(&self, index: u64) -> Key {
         Key { level: self.depth(), index }
     }
 
     /// The group that `key` is gathered in, and its slot there; `None` at the outermost loops,
     /// where nothing is gathered any more.
-    pub fn parent(&self, key: Key) -> Option<(Key, u64)> {
+    pub(crate) fn parent(&self, key: Key) -> Option<(Key, u64)> {
         if key.level <= self.outer {
             return None;
         }
@@ -90,7 +79,7 @@ impl Grid {
     }
 
     /// The point index in each of the key's loops, outermost first; `key.level` of them.
-    pub fn coordinates(&self, key: Key) -> Vec<u64> {
+    pub(crate) fn coordinates(&self, key: Key) -> Vec<u64> {
         let mut rest = key.index;
         let mut digits: Vec<u64> = self.sizes[..key.level]
             .iter()
@@ -139,6 +128,14 @@ mod tests {
             through_parent.push(slot);
             prop_assert_eq!(grid.coordinates(key), through_parent);
         }
+    }
+
+    #[test]
+    fn ten_data_sets_of_three_parameters() {
+        let grid = Grid::new(&[10, 3], 1).unwrap();
+        assert_eq!(grid.tasks(), 30);
+        assert_eq!(grid.coordinates(grid.task(7)), [2, 1]);
+        assert_eq!(grid.parent(grid.task(7)), Some((Key { level: 1, index: 2 }, 1)));
     }
 
     #[test]

@@ -7,13 +7,13 @@ use crate::error::Error;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Launched {
     /// How many processes it started (or has leave to start), if it says so.
-    pub size: Option<usize>,
+    pub(crate) size: Option<usize>,
     /// Which of them this is.
-    pub rank: usize,
+    pub(crate) rank: usize,
     /// How many of them are on this host, where it says so.
-    pub on_host: usize,
+    pub(crate) on_host: usize,
     /// The variable that told of it.
-    pub variable: &'static str,
+    pub(crate) variable: &'static str,
 }
 
 /// Size, rank and processes on this host, as launchers name them, the innermost launcher first:

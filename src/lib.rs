@@ -1,46 +1,46 @@
 //! gridmpi: nested loops around one expensive function, flattened into one stream of tasks over MPI
 //! or threads, and regrouped by a keyed dictionary on rank 0.
-//!
-//! The program `gridmpi` is a thin user of this library. From a job file to a table: [`job`] says
-//! what is to be computed, [`grid`] flattens its loops, [`master`] decides who does what and gathers
-//! the runs, [`serve`] is rank 0's loop around it, [`transport`] carries the [`message`]s to and
-//! from the workers, and [`reduce`] folds what they return.
-//!
-//! ```
-//! use std::path::Path;
-//! use gridmpi::job::Job;
-//!
-//! let job = Job::parse(
-//!     r#"
-//!     [crunch]
-//!     builtin = "multiply"
-//!     [[loop]]
-//!     name = "dataset"
-//!     values = [2.0, -3.0]
-//!     [[loop]]
-//!     name = "param"
-//!     values = [-1, 0, 1]
-//!     reduce = "max"
-//!     "#,
-//!     Path::new("job.toml"),
-//! )?;
-//! assert_eq!(job.grid().tasks(), 6);
-//! # Ok::<(), gridmpi::error::Error>(())
-//! ```
 
-pub mod cli;
+// A build without job files uses a part of the inner house only.
+#![cfg_attr(not(all(feature = "cli", feature = "jobs")), allow(dead_code))]
+
+#[cfg(feature = "cli")]
+mod cli;
+mod conduct;
+mod context;
 mod crunch;
+#[cfg(feature = "jobs")]
 mod csv_file;
-pub mod error;
-pub mod grid;
-pub mod job;
+mod dictionary;
+mod error;
+mod exchange;
+mod grid;
+mod job;
 mod launcher;
-pub mod master;
-pub mod message;
-pub mod reduce;
+mod line;
+mod master;
+mod message;
+mod native;
+mod office;
+mod reduce;
 mod report;
-pub mod serve;
+mod serve;
+#[cfg(test)]
+mod simulation;
 mod store;
-pub mod transport;
-pub mod value;
+mod study;
+mod transport;
+mod value;
 mod worker;
+
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub use cli::main;
+pub use conduct::Settings;
+pub use context::{Context, TaskLogger};
+pub use dictionary::{Dictionary, SharedDictionary};
+pub use error::{Error, Exit};
+pub use study::{Begun, Crunch, Crunched, Nest, Outcome, Runs, Study, Summary, WithData, study};
+pub use value::Value;
+
+/// What the user's functions return: an error of any kind, or a text, fails the run it came from.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

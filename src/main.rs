@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    gridmpi::cli::main().into()
+    gridmpi::main()
 }

@@ -3,9 +3,14 @@
 //! bincode does not describe itself: no `flatten`, `untagged` or `skip_serializing_if` in anything
 //! reachable from here. A task crosses as an index, because every rank holds the same grid.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, Result};
+use crate::grid::Key;
+use crate::reduce::Item;
 use crate::value::Value;
 
 /// A decoder never believes a length beyond this, whatever a message claims. (bytes)
@@ -13,7 +18,7 @@ const LIMIT: usize = 1 << 36;
 
 /// From a worker to the master.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum ToMaster {
+pub(crate) enum ToMaster {
     /// The first message: here I am.
     Hello {
         /// The worker's host name.
@@ -22,91 +27,148 @@ pub enum ToMaster {
     /// What came of tasks that were assigned, in the order they were assigned; asks for more when
     /// nothing assigned is left. The first request carries none.
     Done(Vec<Outcome>),
+    /// What came of a group that was to be reduced; asks for more.
+    Reduced {
+        /// The group.
+        key: Key,
+        /// Its value, or why there is none.
+        result: Result<Scored, String>,
+    },
+    /// A question from within crunch; nothing else is sent before it is answered.
+    Ask(Request),
     /// This worker cannot go on.
     Broken(String),
 }
 
+/// What a worker may need while it crunches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// A data set that lives on rank 0: a point of the loop at a level.
+    Data {
+        /// The loop's level.
+        level: usize,
+        /// The point's index.
+        point: u64,
+    },
+    /// Something of the dictionary that rank 0 keeps for all.
+    Dictionary(Deed, Bytes),
+}
+
+/// What to do with a key of the dictionary.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Deed {
+    /// Put this value under it.
+    Put(Bytes),
+    /// Take the value out; with `wait`, once there is one.
+    Take {
+        /// Whether to wait for it.
+        wait: bool,
+    },
+    /// Copy the value; with `wait`, once there is one.
+    Fetch {
+        /// Whether to wait for it.
+        wait: bool,
+    },
+    /// Say once there is a value, or when that long has passed without one.
+    Wait(Option<Duration>),
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    /// The data set, or the value of a key; nothing where there is none.
+    Value(Option<Bytes>),
+    /// Whether there is a value.
+    Ready(bool),
+    /// It cannot be had: why.
+    Refused(String),
+}
+
 /// From the master to a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum ToWorker {
+pub(crate) enum ToWorker {
     /// The answer to `Hello`: the job, in its own bincode form, made once for all workers.
-    Job(Vec<u8>),
+    Job(Bytes),
     /// Crunch these.
     Assign(Assignment),
+    /// Reduce these items of a group, one a slot, and answer with [`ToMaster::Reduced`].
+    Reduce {
+        /// The group.
+        key: Key,
+        /// What its slots hold, in grid order.
+        items: Vec<Item>,
+    },
+    /// The answer to a request.
+    Reply(Reply),
+    /// What you crunch is of no use any more: come to an end, and report.
+    Cancel,
     /// There is nothing left to do: leave.
     Dismiss,
 }
 
 /// A range of tasks given to one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Assignment {
+pub(crate) struct Assignment {
     /// The first task.
-    pub first: u64,
+    pub(crate) first: u64,
     /// How many tasks, counting up from the first.
-    pub count: u64,
+    pub(crate) count: u64,
     /// 1 for the first try of these tasks, and so on.
-    pub attempt: u32,
+    pub(crate) attempt: u32,
 }
 
 /// What came of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The task's index.
-    pub task: u64,
+    pub(crate) task: u64,
     /// Which attempt this was; a stale one is refused.
-    pub attempt: u32,
+    pub(crate) attempt: u32,
     /// When it started, in seconds since 1970.
-    pub started: f64,
+    pub(crate) started: f64,
     /// How long crunch took, in seconds.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// What crunch gave, or in words why it gave nothing.
-    pub result: Result<Scored, String>,
+    pub(crate) result: Result<Scored, String>,
 }
 
 /// A value with its score: what a run gave, or what a group was reduced to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Scored {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Scored {
     /// The number that reductions compare and add; never NaN.
-    pub score: Option<f64>,
+    pub(crate) score: Option<f64>,
     /// Everything that was given.
-    pub value: Value,
+    pub(crate) value: Value,
     /// The winning point of each loop that max or min decided, outermost first.
-    pub best: Vec<Winner>,
+    pub(crate) best: Vec<Winner>,
+    /// The Rust value's bincode form, where crunch or the reduction is the user's Rust.
+    pub(crate) typed: Bytes,
 }
 
 /// The point of a loop that won a max or min.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Winner {
+pub(crate) struct Winner {
     /// The loop, counted from the outermost.
-    pub level: usize,
+    pub(crate) level: usize,
     /// The index of the point in that loop.
-    pub point: u64,
+    pub(crate) point: u64,
 }
 
 impl Scored {
     /// A plain number.
-    pub fn number(number: f64) -> Scored {
-        Scored { score: Some(number), value: Value::Float(number), best: Vec::new() }
+    pub(crate) fn number(number: f64) -> Scored {
+        Scored { score: Some(number), value: Value::Float(number), ..Scored::default() }
     }
 }
 
 /// A message's bincode form.
-///
-/// ```
-/// use gridmpi::message::{Assignment, ToWorker, decode, encode};
-/// let message = ToWorker::Assign(Assignment { first: 41, count: 2, attempt: 1 });
-/// let bytes = encode(&message);
-/// assert!(bytes.len() < 8);
-/// assert_eq!(decode::<ToWorker>(&bytes)?, message);
-/// # Ok::<(), gridmpi::error::Error>(())
-/// ```
-pub fn encode(message: &impl Serialize) -> Vec<u8> {
+pub(crate) fn encode(message: &impl Serialize) -> Vec<u8> {
     bincode::serde::encode_to_vec(message, bincode::config::standard())
         .expect("every message type has a bincode form")
 }
 
 /// A message back from its bincode form; an error if the bytes are no such message or too many.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let config = bincode::config::standard().with_limit::<LIMIT>();
     match bincode::serde::decode_from_slice(bytes, config) {
         Ok((message, read)) if read == bytes.len() => Ok(message),
@@ -115,6 +177,32 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         }
         Err(error) => Err(garbled(error.to_string())),
     }
+}
+
+/// The bincode form of a value of the user's type, which may not have one.
+pub(crate) fn encode_theirs<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
+    bincode::serde::encode_to_vec(value, bincode::config::standard())
+        .map_err(|error| theirs::<T>("cannot be written", &error))
+}
+
+/// A value of the user's type back from its bincode form.
+pub(crate) fn decode_theirs<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let config = bincode::config::standard().with_limit::<LIMIT>();
+    match bincode::serde::decode_from_slice(bytes, config) {
+        Ok((value, read)) if read == bytes.len() => Ok(value),
+        Ok((_, read)) => {
+            let left = format!("{} bytes are left over", bytes.len().saturating_sub(read));
+            Err(theirs::<T>("cannot be read back", &left))
+        }
+        Err(error) => Err(theirs::<T>("cannot be read back", &error)),
+    }
+}
+
+fn theirs<T: ?Sized>(what: &str, why: &dyn std::fmt::Display) -> Error {
+    Error::input(format!(
+        "a {} {what} in bincode's form ({why}); serde's flatten, untagged and skip_serializing_if do not work in what crosses between ranks",
+        std::any::type_name::<T>()
+    ))
 }
 
 fn garbled(why: String) -> Error {
@@ -142,6 +230,7 @@ mod tests {
                     ("b".into(), Value::List(vec![Value::Int(-1), Value::Bool(true)])),
                 ]),
                 best: vec![Winner { level: 1, point: 7 }],
+                typed: Bytes::from_static(&[1, 2]),
             }),
         };
         let message = ToMaster::Done(vec![outcome]);

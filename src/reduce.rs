@@ -10,7 +10,7 @@ use crate::value::Value;
 
 /// How a loop's points fold into one value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reduce {
+pub(crate) enum Reduce {
     /// The greatest score; carries the winning coordinates outwards.
     Max,
     /// The smallest score; carries the winning coordinates outwards.
@@ -30,23 +30,26 @@ pub enum Reduce {
     All,
     /// The user's Python function, given all runs of the group.
     Python(PythonFunction),
+    /// The user's Rust function, given all runs of the group.
+    Native,
 }
 
 /// A function in a Python file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PythonFunction {
+pub(crate) struct PythonFunction {
     /// The file, as the job file names it.
-    pub file: String,
+    pub(crate) file: String,
     /// The function's name in it.
-    pub function: String,
+    pub(crate) function: String,
 }
 
 impl Reduce {
     /// The names a job file can use, besides `{ python = "file.py:function" }`.
-    pub const NAMES: [&str; 8] = ["max", "min", "mean", "sum", "median", "std", "count", "all"];
+    pub(crate) const NAMES: [&str; 8] =
+        ["max", "min", "mean", "sum", "median", "std", "count", "all"];
 
     /// The fold of that name.
-    pub fn named(name: &str) -> Option<Reduce> {
+    pub(crate) fn named(name: &str) -> Option<Reduce> {
         Some(match name {
             "max" => Reduce::Max,
             "min" => Reduce::Min,
@@ -61,7 +64,7 @@ impl Reduce {
     }
 
     /// What a job file calls it.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Reduce::Max => "max",
             Reduce::Min => "min",
@@ -72,46 +75,40 @@ impl Reduce {
             Reduce::Count => "count",
             Reduce::All => "all",
             Reduce::Python(_) => "python",
+            Reduce::Native => "summarize",
         }
     }
 
     /// Whether a value without a score is of no use to it.
-    pub fn needs_score(&self) -> bool {
-        !matches!(self, Reduce::Count | Reduce::All | Reduce::Python(_))
+    pub(crate) fn needs_score(&self) -> bool {
+        !matches!(self, Reduce::Count | Reduce::All) && !self.is_outside()
+    }
+
+    /// Whether a function of the user's does it, outside the master.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self, Reduce::Python(_) | Reduce::Native)
     }
 
     /// Whether the winning coordinates go outwards with the value.
-    pub fn picks_a_winner(&self) -> bool {
+    pub(crate) fn picks_a_winner(&self) -> bool {
         matches!(self, Reduce::Max | Reduce::Min)
     }
 }
 
 /// What entered a slot of a group: a run, or a closed inner group.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Item {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Item {
     /// What it gave; nothing if it failed or is incomplete.
-    pub result: Option<Scored>,
+    pub(crate) result: Option<Scored>,
     /// How many runs behind it succeeded.
-    pub runs: u64,
+    pub(crate) runs: u64,
     /// How many runs behind it failed.
-    pub failed: u64,
+    pub(crate) failed: u64,
 }
 
 /// A fold under way.
-///
-/// ```
-/// use gridmpi::message::Scored;
-/// use gridmpi::reduce::{Fold, Folded, Item, Reduce};
-///
-/// let mut fold = Fold::new(&Reduce::Max, 1); // over the second loop
-/// for (slot, score) in [2.0, 7.0, 7.0].into_iter().enumerate() {
-///     fold.push(slot as u64, Item { result: Some(Scored::number(score)), runs: 1, failed: 0 });
-/// }
-/// let Some(Folded::Value(best)) = fold.finish() else { panic!("there are scores") };
-/// assert_eq!((best.score, best.best[0].point), (Some(7.0), 1)); // the first of equal ones
-/// ```
 #[derive(Debug)]
-pub struct Fold {
+pub(crate) struct Fold {
     level: usize,
     count: u64,
     state: State,
@@ -125,21 +122,21 @@ enum State {
     Median(Vec<f64>),
     Count,
     All(Vec<Value>),
-    Python(Vec<Item>),
+    Items(Vec<Item>),
 }
 
 /// What a finished fold gives.
 #[derive(Debug, PartialEq)]
-pub enum Folded {
+pub(crate) enum Folded {
     /// The value.
     Value(Scored),
     /// All items, for a function outside the master to reduce.
-    Python(Vec<Item>),
+    Items(Vec<Item>),
 }
 
 impl Fold {
     /// An empty fold over the loop at `level`.
-    pub fn new(reduce: &Reduce, level: usize) -> Fold {
+    pub(crate) fn new(reduce: &Reduce, level: usize) -> Fold {
         let state = match reduce {
             Reduce::Max => State::Best { sign: 1.0, best: None },
             Reduce::Min => State::Best { sign: -1.0, best: None },
@@ -149,26 +146,26 @@ impl Fold {
             Reduce::Median => State::Median(Vec::new()),
             Reduce::Count => State::Count,
             Reduce::All => State::All(Vec::new()),
-            Reduce::Python(_) => State::Python(Vec::new()),
+            Reduce::Python(_) | Reduce::Native => State::Items(Vec::new()),
         };
         Fold { level, count: 0, state }
     }
 
     /// How many items counted so far.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
     /// Takes the next slot's item. One that failed, or lacks the score this fold needs, does not
     /// count.
-    pub fn push(&mut self, slot: u64, item: Item) {
+    pub(crate) fn push(&mut self, slot: u64, item: Item) {
         let score = item.result.as_ref().and_then(|scored| scored.score);
         match &mut self.state {
             State::All(values) => {
                 values.push(item.result.as_ref().map_or(Value::Null, |s| s.value.clone()));
                 self.count += u64::from(item.result.is_some());
             }
-            State::Python(items) => {
+            State::Items(items) => {
                 self.count += u64::from(item.result.is_some());
                 items.push(item);
             }
@@ -192,14 +189,14 @@ impl Fold {
                         *squares += step * (score - *mean);
                     }
                     State::Median(scores) => scores.push(score),
-                    State::Count | State::All(_) | State::Python(_) => unreachable!("above"),
+                    State::Count | State::All(_) | State::Items(_) => unreachable!("above"),
                 }
             }
         }
     }
 
     /// The value; `None` if nothing counted where something has to.
-    pub fn finish(self) -> Option<Folded> {
+    pub(crate) fn finish(self) -> Option<Folded> {
         let count = self.count as f64;
         if self.count == 0 && !matches!(self.state, State::Count) {
             return None;
@@ -223,13 +220,17 @@ impl Fold {
             }
             State::Count => {
                 let value = Value::Int(self.count as i64);
-                return Some(Folded::Value(Scored { score: Some(count), value, best: vec![] }));
+                return Some(Folded::Value(Scored {
+                    score: Some(count),
+                    value,
+                    ..Scored::default()
+                }));
             }
             State::All(values) => {
                 let value = Value::List(values);
-                return Some(Folded::Value(Scored { score: None, value, best: vec![] }));
+                return Some(Folded::Value(Scored { score: None, value, ..Scored::default() }));
             }
-            State::Python(items) => return Some(Folded::Python(items)),
+            State::Items(items) => return Some(Folded::Items(items)),
         };
         // inf - inf: a sum of opposite infinities has no value, and NaN is never one.
         (!number.is_nan()).then(|| Folded::Value(Scored::number(number)))
@@ -248,7 +249,7 @@ mod tests {
         }
         match fold.finish()? {
             Folded::Value(scored) => Some(scored),
-            Folded::Python(_) => panic!("not a python fold"),
+            Folded::Items(_) => panic!("a named fold gives a value"),
         }
     }
 

@@ -3,20 +3,20 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::error::{Error, Result};
 use crate::grid::Key;
 use crate::master::{Action, Event, Master, Run, Summary};
-use crate::message::{self, ToMaster, ToWorker};
+use crate::message::{self, Request, ToMaster, ToWorker};
 use crate::reduce::Item;
 use crate::transport::Hub;
 
-/// How long rank 0 waits for a message before it looks at everything else.
+/// How long to wait for a worker that has not said hello before looking again.
 const TICK: Duration = Duration::from_millis(100);
-/// The same, while a group is being reduced outside and will report.
-const SHORT_TICK: Duration = Duration::from_millis(2);
 
 /// What rank 0 does besides dispensing tasks.
-pub trait Keeper {
+pub(crate) trait Keeper {
     /// A worker joined from this host.
     fn join(&mut self, rank: usize, host: &str) -> Result<()>;
 
@@ -29,73 +29,113 @@ pub trait Keeper {
     /// Reduce these items, and report later.
     fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()>;
 
-    /// What was reduced meanwhile: [`Event::Reduced`].
-    fn reduced(&mut self) -> Result<Option<Event>>;
+    /// A worker asks for something from within crunch.
+    fn ask(&mut self, rank: usize, request: Request, now: Duration);
+
+    /// The encoded replies that are due by now.
+    fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)>;
+
+    /// How long to wait for a message before looking for events and replies again.
+    fn patience(&self) -> Duration;
+
+    /// What happened meanwhile: a group was reduced, or the job is to stop.
+    fn event(&mut self) -> Result<Option<Event>>;
 
     /// Time has passed.
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()>;
 }
 
-/// Serves the workers until every run is recorded, every group closed and every worker dismissed.
-/// `job` is the job's bincode form, for the workers. Ends early with the error of whatever failed:
-/// the transport, the keeper, or a worker that says it cannot go on.
-pub fn serve(
+/// What went between rank 0 and the workers, both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    /// How many messages.
+    pub(crate) messages: u64,
+    /// How many bytes were in them.
+    pub(crate) bytes: u64,
+}
+
+impl Traffic {
+    fn count(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes as u64;
+    }
+}
+
+/// Serves the workers until every run is recorded, every group closed and every worker dismissed, or
+/// an event stops the job and every worker is dismissed. `job` is the job's bincode form, for the
+/// workers. Ends early with the error of whatever failed: the transport, the keeper, or a worker
+/// that says it cannot go on.
+pub(crate) fn serve(
     master: &mut Master,
     hub: &mut dyn Hub,
     keeper: &mut dyn Keeper,
-    job: Vec<u8>,
-) -> Result<()> {
+    job: Bytes,
+) -> Result<Traffic> {
     let welcome = message::encode(&ToWorker::Job(job));
-    let dismiss = message::encode(&ToWorker::Dismiss);
-    let mut away = 0;
+    let mut traffic = Traffic::default();
     let mut actions = Vec::new();
     while !master.is_over() {
-        let wait = if away > 0 { SHORT_TICK } else { TICK };
-        let event = match keeper.reduced()? {
-            Some(event) => {
-                away -= 1;
-                event
-            }
-            None => match hub.receive(wait)? {
-                Some((rank, bytes)) => understand(rank, &bytes)?,
+        let event = match keeper.event()? {
+            Some(event) => event,
+            None => match hub.receive(keeper.patience())? {
+                Some((rank, bytes)) => {
+                    traffic.count(bytes.len());
+                    understand(rank, &bytes, hub.now(), keeper)?
+                }
                 None => Event::Tick,
             },
         };
         let now = hub.now();
         master.on(event, now, &mut actions);
+        let mut send = |rank: usize, bytes: &[u8]| {
+            traffic.count(bytes.len());
+            hub.send(rank, bytes)
+        };
         for action in actions.drain(..) {
             match action {
                 Action::Welcome { rank, host } => {
                     keeper.join(rank, &host)?;
-                    hub.send(rank, &welcome)?;
+                    send(rank, &welcome)?;
                 }
                 Action::Record(run) => keeper.record(run)?,
                 Action::Close(summary) => keeper.close(summary)?,
-                Action::Reduce { key, items } => {
-                    away += 1;
-                    keeper.reduce(key, items)?;
+                Action::Reduce { rank: None, key, items } => keeper.reduce(key, items)?,
+                Action::Reduce { rank: Some(rank), key, items } => {
+                    send(rank, &message::encode(&ToWorker::Reduce { key, items }))?;
                 }
                 Action::Assign { rank, assignment } => {
-                    hub.send(rank, &message::encode(&ToWorker::Assign(assignment)))?;
+                    send(rank, &message::encode(&ToWorker::Assign(assignment)))?;
                 }
-                Action::Dismiss { rank } => hub.send(rank, &dismiss)?,
+                Action::Cancel { rank } => send(rank, &message::encode(&ToWorker::Cancel))?,
+                Action::Dismiss { rank } => send(rank, &message::encode(&ToWorker::Dismiss))?,
             }
+        }
+        for (rank, reply) in keeper.replies(now, master) {
+            send(rank, &reply)?;
         }
         keeper.tick(now, master)?;
     }
-    Ok(())
+    Ok(traffic)
 }
 
-fn understand(rank: usize, bytes: &[u8]) -> Result<Event> {
-    match message::decode(bytes)? {
-        ToMaster::Hello { host } => Ok(Event::Joined { rank, host }),
-        ToMaster::Done(outcomes) => Ok(Event::Done { rank, outcomes }),
-        ToMaster::Broken(why) => Err(Error::unexpected(format!("rank {rank} cannot go on: {why}"))),
-    }
+/// What a message means to the master. What a worker asks is the keeper's business alone.
+fn understand(rank: usize, bytes: &[u8], now: Duration, keeper: &mut dyn Keeper) -> Result<Event> {
+    Ok(match message::decode(bytes)? {
+        ToMaster::Hello { host } => Event::Joined { rank, host },
+        ToMaster::Done(outcomes) => Event::Done { rank, outcomes },
+        ToMaster::Reduced { key, result } => Event::Reduced { rank: Some(rank), key, result },
+        ToMaster::Ask(request) => {
+            keeper.ask(rank, request, now);
+            Event::Tick
+        }
+        ToMaster::Broken(why) => {
+            return Err(Error::unexpected(format!("rank {rank} cannot go on: {why}")));
+        }
+    })
 }
 
 /// Sends every worker away as it says hello: there will be no job.
-pub fn turn_away(hub: &mut dyn Hub) -> Result<()> {
+pub(crate) fn turn_away(hub: &mut dyn Hub) -> Result<()> {
     let dismiss = message::encode(&ToWorker::Dismiss);
     let mut left = hub.workers();
     while left > 0 {

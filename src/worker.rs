@@ -4,67 +4,98 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::crunch::{self, Crunch, Place, Task};
+use crate::crunch::{self, Cruncher, Place, Task};
 use crate::error::{Error, Result};
-use crate::grid::Grid;
 use crate::job::Job;
-use crate::message::{self, Assignment, Outcome, Scored, ToMaster, ToWorker};
+use crate::line::Line;
+use crate::message::{self, Outcome, ToMaster, ToWorker};
+use crate::native::Native;
 use crate::transport::Link;
 
-/// Works for rank 0 until it is dismissed. If it cannot go on, rank 0 is told why.
-pub(crate) fn work(link: &mut dyn Link, cores: usize) -> Result<()> {
-    let whole = catch_unwind(AssertUnwindSafe(|| request_crunch_return(link, cores)));
+/// Works for rank 0 until it is dismissed. If it cannot go on, rank 0 is told why. `native` is what
+/// the program itself brings, where the job is made of the user's Rust.
+pub(crate) fn work(link: Box<dyn Link>, cores: usize, native: Option<&Arc<Native>>) -> Result<()> {
+    let line = Arc::new(Line::new(link));
+    let whole = catch_unwind(AssertUnwindSafe(|| request_crunch_return(&line, cores, native)));
     let result = whole.unwrap_or_else(|panic| {
         Err(Error::unexpected(format!("a bug in gridmpi: {}", panic_text(panic.as_ref()))))
     });
     if let Err(error) = &result {
-        let _ = link.send(&message::encode(&ToMaster::Broken(error.to_string())));
+        let _ = line.send(&ToMaster::Broken(error.to_string()));
     }
     result
 }
 
-fn request_crunch_return(link: &mut dyn Link, cores: usize) -> Result<()> {
+fn request_crunch_return(
+    line: &Arc<Line>,
+    cores: usize,
+    native: Option<&Arc<Native>>,
+) -> Result<()> {
     let host = gethostname::gethostname().to_string_lossy().into_owned();
-    link.send(&message::encode(&ToMaster::Hello { host }))?;
-    let job: Arc<Job> = match message::decode(&link.receive()?)? {
+    line.send(&ToMaster::Hello { host })?;
+    let job: Arc<Job> = match line.receive()? {
         ToWorker::Job(bytes) => Arc::new(message::decode(&bytes)?),
         ToWorker::Dismiss => return Ok(()),
-        ToWorker::Assign(_) => return Err(Error::unexpected("tasks came before the job")),
+        other => return Err(out_of_turn(&other)),
     };
+    if let Some(native) = native {
+        native.learn(&job)?;
+    }
     let grid = job.grid();
-    let place = Place { rank: link.rank(), cores };
-    let mut crunch = crunch::prepare(&job, place);
-    let mut outcomes = Vec::new();
+    let place = Place { rank: line.rank(), cores };
+    let mut crunch = crunch::prepare(&job, native, line, place);
+    let mut reducer = None;
+    line.send(&ToMaster::Done(Vec::new()))?;
     loop {
-        link.send(&message::encode(&ToMaster::Done(outcomes)))?;
-        let Assignment { first, count, attempt } = match message::decode(&link.receive()?)? {
-            ToWorker::Assign(assignment) => assignment,
+        let answer = match line.receive()? {
+            ToWorker::Assign(assignment) => {
+                line.begin();
+                let tasks = assignment.first..assignment.first + assignment.count;
+                let task =
+                    |index| Task { job: &job, grid: &grid, index, attempt: assignment.attempt };
+                ToMaster::Done(tasks.map(|index| run(crunch.as_mut(), &task(index))).collect())
+            }
+            ToWorker::Reduce { key, items } => {
+                let reducer = reducer.get_or_insert_with(|| crunch::reducer(&job, native, place));
+                let result = caught("summarize", || reducer.reduce(key, &items));
+                ToMaster::Reduced { key, result }
+            }
             ToWorker::Dismiss => return Ok(()),
-            ToWorker::Job(_) => return Err(Error::unexpected("the job came twice")),
+            other => return Err(out_of_turn(&other)),
         };
-        let tasks = first..first + count;
-        outcomes = tasks.map(|task| run(&job, &grid, crunch.as_mut(), task, attempt)).collect();
+        line.send(&answer)?;
     }
 }
 
 /// One run of one task. Whatever crunch does, short of taking the process down, costs this run
 /// alone.
-fn run(job: &Job, grid: &Grid, crunch: &mut dyn Crunch, index: u64, attempt: u32) -> Outcome {
-    let coordinates = job.coordinates(grid, grid.task(index));
-    let task = Task { job, index, attempt, coordinates: &coordinates };
+fn run(crunch: &mut dyn Cruncher, task: &Task) -> Outcome {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
     let clock = Instant::now();
-    let given = catch_unwind(AssertUnwindSafe(|| crunch.crunch(&task)));
+    let result = caught("crunch", || crunch.crunch(task));
     let seconds = clock.elapsed().as_secs_f64();
-    let result: Result<Scored, String> = match given {
-        Ok(Ok(value)) => crunch::score(value, &job.score, job.needs_score()),
-        Ok(Err(why)) => Err(why),
-        Err(panic) => Err(format!("crunch panicked: {}", panic_text(panic.as_ref()))),
-    };
     if let Err(why) = &result {
-        log::debug!("task {index} failed: {why}");
+        log::debug!("task {} failed: {why}", task.index);
     }
-    Outcome { task: index, attempt, started, seconds, result }
+    Outcome { task: task.index, attempt: task.attempt, started, seconds, result }
+}
+
+/// Calls the user's function; a panic is an error like any other.
+pub(crate) fn caught<T>(what: &str, call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|panic| Err(format!("{what} panicked: {}", panic_text(panic.as_ref()))))
+}
+
+fn out_of_turn(message: &ToWorker) -> Error {
+    let what = match message {
+        ToWorker::Job(_) => "the job",
+        ToWorker::Assign(_) => "tasks",
+        ToWorker::Reduce { .. } => "a group to reduce",
+        ToWorker::Reply(_) => "a reply",
+        ToWorker::Cancel => "a cancellation",
+        ToWorker::Dismiss => "a dismissal",
+    };
+    Error::unexpected(format!("a bug in gridmpi: {what} came out of turn"))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -24,5 +24,6 @@ pub(super) fn start(rank: usize, verbose: u8) {
                 None => writeln!(out, "[{time} rank {rank} {level}] {message}"),
             }
         })
-        .init();
+        .try_init()
+        .ok(); // a study's program may have a logger of its own
 }

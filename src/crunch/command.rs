@@ -8,10 +8,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Crunch, Place, RESULT_LIMIT, Task, environment, too_large};
+use super::{Cruncher, Place, RESULT_LIMIT, Task, environment, too_large};
 use crate::error::Result;
 use crate::job::placeholders::Template;
 use crate::job::{Job, named_json};
+use crate::message::Scored;
 use crate::value::Value;
 
 /// How much of the end of a program's output is kept. (bytes)
@@ -53,10 +54,10 @@ impl CommandCrunch {
         CommandCrunch { job: job.clone(), place, kind, scratch }
     }
 
-    fn command(&self, task: &Task) -> Result<Command, String> {
+    fn command(&self, coordinates: &[(&str, Value)]) -> Result<Command, String> {
         match &self.kind {
             Kind::Arguments(templates) => {
-                let fill = |template: &Template| template.fill(task.coordinates, Ok);
+                let fill = |template: &Template| template.fill(coordinates, Ok);
                 let mut arguments = templates.iter().map(fill);
                 let program = arguments.next().expect("checked when the job was parsed")?;
                 let mut command = Command::new(locate(&self.job, &program));
@@ -71,25 +72,26 @@ impl CommandCrunch {
                     Err(_) => Err("a value with a zero byte cannot be quoted".to_string()),
                 };
                 let mut command = Command::new("/bin/sh");
-                command.arg("-c").arg(template.fill(task.coordinates, quote)?);
+                command.arg("-c").arg(template.fill(coordinates, quote)?);
                 Ok(command)
             }
         }
     }
 }
 
-impl Crunch for CommandCrunch {
-    fn crunch(&mut self, task: &Task) -> Result<Value, String> {
+impl Cruncher for CommandCrunch {
+    fn crunch(&mut self, task: &Task) -> Result<Scored, String> {
+        let coordinates = task.coordinates();
         let scratch = self.scratch.as_ref().map_err(|e| format!("no scratch folder: {e}"))?;
         let result = scratch.path().join("result");
-        let mut command = self.command(task)?;
+        let mut command = self.command(&coordinates)?;
         environment::prepare(&mut command, self.place);
         command
             .current_dir(&self.job.folder)
             .env("GRIDMPI_TASK", task.index.to_string())
-            .env("GRIDMPI_SEED", task.seed().to_string())
+            .env("GRIDMPI_SEED", self.job.task_seed(&coordinates).to_string())
             .env("GRIDMPI_ATTEMPT", task.attempt.to_string())
-            .env("GRIDMPI_POINT", named_json(task.coordinates).to_string())
+            .env("GRIDMPI_POINT", named_json(&coordinates).to_string())
             .env("GRIDMPI_RESULT", &result)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -109,7 +111,7 @@ impl Crunch for CommandCrunch {
             let stderr = if stderr.is_empty() { "it wrote nothing to stderr" } else { stderr };
             return Err(format!("{program}: {status}\n{stderr}"));
         }
-        match written? {
+        let value = match written? {
             Some(text) => Value::parse(&text)
                 .map_err(|why| format!("the result file is neither a number nor JSON: {why}")),
             None => {
@@ -120,7 +122,8 @@ impl Crunch for CommandCrunch {
                     format!("the last line on stdout is neither a number nor JSON: {line}")
                 })
             }
-        }
+        };
+        task.scored(value?)
     }
 }
 

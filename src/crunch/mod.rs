@@ -1,24 +1,35 @@
-//! The expensive function, whatever it is written in: one trait, a file a kind.
+//! The user's functions, whatever they are written in: crunch and reductions, one trait each, a file
+//! a kind.
 
+#[cfg(feature = "jobs")]
 mod command;
+#[cfg(feature = "jobs")]
 mod environment;
+#[cfg(feature = "jobs")]
 mod multiply;
+#[cfg(feature = "jobs")]
 mod python;
+#[cfg(feature = "jobs")]
 mod ridge;
 
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::grid::{Grid, Key};
 use crate::job::{self, Job};
+use crate::line::Line;
 use crate::message::Scored;
+use crate::native::{Native, NativeCrunch, NativeReducer};
+use crate::reduce::Item;
 use crate::value::Value;
-use python::check_functions;
-pub(crate) use python::{Slot, summarizer};
 
-/// The largest result a run may have: SQLite keeps no more than 10^9 bytes in a row. (bytes)
+/// The largest result a child process may give: SQLite keeps no more than 10^9 bytes in a row.
+/// (bytes)
+#[cfg(feature = "jobs")]
 const RESULT_LIMIT: u64 = 1 << 29;
 
 /// What a run with a larger one fails with.
+#[cfg(feature = "jobs")]
 fn too_large(size: u64) -> String {
     format!(
         "a result of {size} bytes, over the limit of {RESULT_LIMIT}: write it to a file and return the file's name"
@@ -28,19 +39,25 @@ fn too_large(size: u64) -> String {
 /// One call to make.
 pub(crate) struct Task<'a> {
     /// The job it is of.
-    pub job: &'a Job,
+    pub(crate) job: &'a Job,
+    /// The job's loops, flattened.
+    pub(crate) grid: &'a Grid,
     /// The task's index.
-    pub index: u64,
+    pub(crate) index: u64,
     /// Which attempt this is, from 1.
-    pub attempt: u32,
-    /// Each loop's point, outermost first.
-    pub coordinates: &'a [(&'a str, Value)],
+    pub(crate) attempt: u32,
 }
 
 impl Task<'_> {
-    /// The task's own seed, the same on any rank: see [`Job::task_seed`].
-    pub(crate) fn seed(&self) -> u32 {
-        self.job.task_seed(self.coordinates)
+    /// Each loop's point, outermost first.
+    pub(crate) fn coordinates(&self) -> Vec<(&str, Value)> {
+        self.job.coordinates(self.grid, self.grid.task(self.index))
+    }
+
+    /// What crunch gave, with its score.
+    #[cfg(feature = "jobs")]
+    fn scored(&self, value: Value) -> Result<Scored, String> {
+        score(value, &self.job.score, self.job.needs_score())
     }
 }
 
@@ -48,37 +65,89 @@ impl Task<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     /// The worker's rank.
-    pub rank: usize,
+    pub(crate) rank: usize,
     /// How many cores it may use.
-    pub cores: usize,
+    pub(crate) cores: usize,
 }
 
 /// The expensive function, ready to be called again and again by one worker.
-pub(crate) trait Crunch {
+pub(crate) trait Cruncher {
     /// Makes one call. What it gives is kept; an error fails this run alone, in these words.
-    fn crunch(&mut self, task: &Task) -> Result<Value, String>;
+    fn crunch(&mut self, task: &Task) -> Result<Scored, String>;
 }
 
-/// Makes a worker's crunch.
-pub(crate) fn prepare(job: &Arc<Job>, place: Place) -> Box<dyn Crunch> {
-    match &job.crunch {
-        job::Crunch::Multiply { sleep } => Box::new(multiply::Multiply::new(*sleep)),
-        job::Crunch::Ridge { target, standardize } => {
+/// The user's functions that reduce groups, ready to be called again and again.
+pub(crate) trait Reducer {
+    /// The value of a group whose slots hold these items; an error, in words, leaves the group
+    /// incomplete.
+    fn reduce(&mut self, group: Key, items: &[Item]) -> Result<Scored, String>;
+}
+
+/// Makes a worker's crunch; `native` is the user's Rust, where the job is made of that.
+pub(crate) fn prepare(
+    job: &Arc<Job>,
+    native: Option<&Arc<Native>>,
+    line: &Arc<Line>,
+    place: Place,
+) -> Box<dyn Cruncher> {
+    match (&job.crunch, native) {
+        (_, Some(native)) => Box::new(NativeCrunch::new(job, native, line, place)),
+        #[cfg(feature = "jobs")]
+        (job::Crunch::Multiply { sleep }, _) => Box::new(multiply::Multiply::new(*sleep)),
+        #[cfg(feature = "jobs")]
+        (job::Crunch::Ridge { target, standardize }, _) => {
             Box::new(ridge::Ridge::new(job, target.clone(), *standardize))
         }
-        job::Crunch::Python(python) => Box::new(python::PythonCrunch::new(job, python, place)),
-        job::Crunch::Command(arguments) => {
+        #[cfg(feature = "jobs")]
+        (job::Crunch::Python(python), _) => Box::new(python::PythonCrunch::new(job, python, place)),
+        #[cfg(feature = "jobs")]
+        (job::Crunch::Command(arguments), _) => {
             Box::new(command::CommandCrunch::arguments(job, arguments, place))
         }
-        job::Crunch::Shell(line) => Box::new(command::CommandCrunch::shell(job, line, place)),
+        #[cfg(feature = "jobs")]
+        (job::Crunch::Shell(line), _) => Box::new(command::CommandCrunch::shell(job, line, place)),
+        (_, None) => Box::new(Stranger),
+    }
+}
+
+/// Makes what reduces groups where a function of the user's has to.
+pub(crate) fn reducer(
+    job: &Arc<Job>,
+    native: Option<&Arc<Native>>,
+    #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] place: Place,
+) -> Box<dyn Reducer + Send> {
+    match native {
+        Some(native) => Box::new(NativeReducer::new(job, native)),
+        #[cfg(feature = "jobs")]
+        None => Box::new(python::PythonReducer::new(job, place)),
+        #[cfg(not(feature = "jobs"))]
+        None => Box::new(Stranger),
+    }
+}
+
+/// Stands for functions this program does not have: rank 0 was started from another one.
+struct Stranger;
+
+const STRANGER: &str = "rank 0 runs a job of another program; start the same program on every rank";
+
+impl Cruncher for Stranger {
+    fn crunch(&mut self, _: &Task) -> Result<Scored, String> {
+        Err(STRANGER.to_string())
+    }
+}
+
+impl Reducer for Stranger {
+    fn reduce(&mut self, _: Key, _: &[Item]) -> Result<Scored, String> {
+        Err(STRANGER.to_string())
     }
 }
 
 /// Looks for what would make every run fail, before any is started: on rank 0, once.
+#[cfg(feature = "jobs")]
 pub(crate) fn check(job: &Job) -> Result<()> {
-    check_functions(job)?;
+    python::check_functions(job)?;
     match &job.crunch {
-        job::Crunch::Multiply { .. } | job::Crunch::Python(_) => Ok(()),
+        job::Crunch::Multiply { .. } | job::Crunch::Python(_) | job::Crunch::Native(_) => Ok(()),
         job::Crunch::Ridge { target, .. } => ridge::check(job, target.as_deref()),
         job::Crunch::Command(arguments) => command::check(job, "crunch.command", &arguments[0]),
         job::Crunch::Shell(_) => command::check(job, "crunch.shell", "/bin/sh"),
@@ -116,7 +185,7 @@ pub(crate) fn score(value: Value, key: &str, needed: bool) -> Result<Scored, Str
         (Value::Int(_), Some(number)) => Value::Float(number),
         _ => value,
     };
-    Ok(Scored { score: found, value, best: Vec::new() })
+    Ok(Scored { score: found, value, ..Scored::default() })
 }
 
 /// The beginning of a value, for an error.

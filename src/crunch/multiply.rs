@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Crunch, Task};
+use super::{Cruncher, Task};
 use crate::error::Result;
+use crate::message::Scored;
 use crate::value::Value;
 
 /// The product of the task's numbers, after a sleep.
@@ -17,13 +18,13 @@ impl Multiply {
     }
 }
 
-impl Crunch for Multiply {
-    fn crunch(&mut self, task: &Task) -> Result<Value, String> {
+impl Cruncher for Multiply {
+    fn crunch(&mut self, task: &Task) -> Result<Scored, String> {
         if !self.sleep.is_zero() {
             std::thread::sleep(self.sleep);
         }
-        let product: f64 = task.coordinates.iter().map(|(_, value)| factor(value)).product();
-        Ok(Value::Float(product + 0.0)) // -0.0 + 0.0 is 0.0: nobody wants to read "-0"
+        let product: f64 = task.coordinates().iter().map(|(_, value)| factor(value)).product();
+        task.scored(Value::Float(product + 0.0)) // -0.0 + 0.0 is 0.0: nobody wants to read "-0"
     }
 }
 

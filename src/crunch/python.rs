@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use super::{Crunch, Place, RESULT_LIMIT, Task, command, environment, too_large};
+use super::{Cruncher, Place, RESULT_LIMIT, Reducer, Task, command, environment, too_large};
 use crate::error::Result;
+use crate::grid::Key;
 use crate::job::{self, Job, Python, named_json};
-use crate::reduce::{PythonFunction, Reduce};
+use crate::message::Scored;
+use crate::reduce::{Item, PythonFunction, Reduce};
 use crate::value::Value;
 
 const CHILD: &str = include_str!("python_child.py");
@@ -222,47 +224,47 @@ fn call(child: &mut Option<PythonChild>, setup: &Setup, request: &Json) -> Resul
     child.as_mut().expect("just started").call(request)
 }
 
-impl Crunch for PythonCrunch {
-    fn crunch(&mut self, task: &Task) -> Result<Value, String> {
-        let request = json!({ "point": named_json(task.coordinates), "seed": task.seed() });
-        call(&mut self.child, &self.setup, &request)
+impl Cruncher for PythonCrunch {
+    fn crunch(&mut self, task: &Task) -> Result<Scored, String> {
+        let coordinates = task.coordinates();
+        let seed = task.job.task_seed(&coordinates);
+        let request = json!({ "point": named_json(&coordinates), "seed": seed });
+        task.scored(call(&mut self.child, &self.setup, &request)?)
     }
 }
 
-/// One run or inner group, as a reducing function sees it.
-pub(crate) struct Slot<'a> {
-    /// Where it is in the nest.
-    pub(crate) coordinates: &'a [(&'a str, Value)],
-    /// What it gave, with its score; nothing if it failed.
-    pub(crate) result: Option<(&'a Value, Option<f64>)>,
-}
-
 /// The user's Python functions as reductions.
-pub(crate) struct Summarizer {
+pub(super) struct PythonReducer {
+    job: Arc<Job>,
     setup: Setup,
     child: Option<PythonChild>,
 }
 
-/// What reduces the job's groups in Python.
-pub(crate) fn summarizer(job: &Job) -> Summarizer {
-    let place = Place { rank: 0, cores: 1 };
-    Summarizer { setup: Setup::new(job, &reduce_functions(job), place), child: None }
+impl PythonReducer {
+    pub(super) fn new(job: &Arc<Job>, place: Place) -> PythonReducer {
+        let setup = Setup::new(job, &reduce_functions(job), place);
+        PythonReducer { job: job.clone(), setup, child: None }
+    }
 }
 
-impl Summarizer {
-    /// Reduces the group of the loop at `level`.
-    pub(crate) fn reduce(&mut self, level: usize, slots: &[Slot]) -> Result<Value, String> {
-        let run = |slot: &Slot| {
-            let mut fields = named_json(slot.coordinates);
-            fields["status"] = json!(if slot.result.is_some() { "ok" } else { "failed" });
-            fields["value"] = slot.result.map_or(Json::Null, |(value, _)| marked(value));
-            let score = slot.result.and_then(|(_, score)| score);
+impl Reducer for PythonReducer {
+    fn reduce(&mut self, group: Key, items: &[Item]) -> Result<Scored, String> {
+        let outer = self.job.coordinates(&self.job.grid(), group);
+        let over = &self.job.loops[group.level];
+        let run = |(slot, item): (u64, &Item)| {
+            let own = (over.name.as_str(), over.points.get(slot));
+            let mut fields = named_json(&outer.iter().cloned().chain([own]).collect::<Vec<_>>());
+            let result = item.result.as_ref();
+            fields["status"] = json!(if result.is_some() { "ok" } else { "failed" });
+            fields["value"] = result.map_or(Json::Null, |scored| marked(&scored.value));
+            let score = result.and_then(|scored| scored.score);
             fields["score"] = score.map_or(Json::Null, |score| marked(&Value::Float(score)));
             fields
         };
-        let runs: Vec<Json> = slots.iter().map(run).collect();
-        let request = json!({ "function": format!("reduce {level}"), "runs": runs });
-        call(&mut self.child, &self.setup, &request)
+        let runs: Vec<Json> = (0..).zip(items).map(run).collect();
+        let request = json!({ "function": format!("reduce {}", group.level), "runs": runs });
+        // Whether a score is needed is for the loop around to say; a NaN never is one.
+        super::score(call(&mut self.child, &self.setup, &request)?, &self.job.score, false)
     }
 }
 

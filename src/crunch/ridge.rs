@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector, RowDVector};
 
-use super::{Crunch, Task};
+use super::{Cruncher, Task};
 use crate::csv_file;
 use crate::error::{Error, Result};
 use crate::job::Job;
+use crate::message::Scored;
 use crate::value::Value;
 
 /// How many data sets a worker keeps in memory; tasks come data set by data set.
@@ -61,20 +62,18 @@ impl Ridge {
     }
 }
 
-impl Crunch for Ridge {
-    fn crunch(&mut self, task: &Task) -> Result<Value, String> {
+impl Cruncher for Ridge {
+    fn crunch(&mut self, task: &Task) -> Result<Scored, String> {
+        let coordinates = task.coordinates();
         let point = |name: &str| {
-            task.coordinates
-                .iter()
-                .find(|(l, _)| *l == name)
-                .map(|(_, value)| value)
-                .expect("checked")
+            coordinates.iter().find(|(l, _)| *l == name).map(|(_, value)| value).expect("checked")
         };
         let (dataset, alpha) = (point("dataset").to_string(), point("alpha").as_f64());
         let alpha = alpha.expect("checked before the start");
         let Value::Int(fold) = *point("fold") else { unreachable!("checked before the start") };
         let table = self.table(&dataset)?;
-        Ok(Value::Float(table.score(alpha, fold as usize, self.folds, self.standardize)?))
+        let score = table.score(alpha, fold as usize, self.folds, self.standardize)?;
+        task.scored(Value::Float(score))
     }
 }
 

@@ -6,7 +6,8 @@ use toml::de::DeTable;
 
 use super::keys::{Entry, Table, Text, nearest};
 use super::{
-    Crunch, DEFAULT_INTERPRETER, Job, Loop, Places, Python, RUN_COLUMNS, placeholders, sources,
+    Crunch, DEFAULT_INTERPRETER, Job, Loop, Places, Python, check_job_name, check_name,
+    placeholders, sources,
 };
 use crate::error::{Error, Result};
 use crate::grid::{Grid, MOST_TASKS};
@@ -37,6 +38,10 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Job> {
 
     let name = name(&mut root, file)?;
     let seed = root.take("seed").map_or(Ok(0), |seed| seed.count(0))?;
+    let reduce_on_workers = match root.take("reduce_on") {
+        Some(entry) => reduce_on_workers(&entry)?,
+        None => false,
+    };
     let (crunch_table, loops_entry) = (root.take("crunch"), root.take("loop"));
     let missing = |what: &str| root.error(what);
     let no_crunch = missing("there is no [crunch]: say what to call for each task");
@@ -73,7 +78,7 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Job> {
     let require = table.take("require").map_or(Ok(Require::All), |entry| require(&entry))?;
     let crunch = parse_crunch(&mut table, &loops)?;
     table.finish()?;
-    Ok(Job { name, seed, folder, loops, crunch, score, require, places })
+    Ok(Job { name, seed, folder, loops, crunch, score, require, reduce_on_workers, places })
 }
 
 fn name(root: &mut Table, file: &Path) -> Result<String> {
@@ -82,11 +87,16 @@ fn name(root: &mut Table, file: &Path) -> Result<String> {
         return Ok(stem.unwrap_or_else(|| "job".to_string()));
     };
     let name = entry.text()?;
-    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
-        let message = format!("\"{name}\" names no folder: use letters, digits, '-' or '_'");
-        return Err(entry.error(message));
-    }
+    check_job_name(&name).map_err(|why| entry.error(why))?;
     Ok(name)
+}
+
+fn reduce_on_workers(entry: &Entry) -> Result<bool> {
+    match entry.text()?.as_str() {
+        "workers" => Ok(true),
+        "master" => Ok(false),
+        other => Err(entry.error(format!("expected \"master\" or \"workers\", found \"{other}\""))),
+    }
 }
 
 fn require(entry: &Entry) -> Result<Require> {
@@ -106,22 +116,7 @@ fn parse_loop(entry: &Entry, folder: &Path, before: &[Loop], places: &mut Places
     let mut table = entry.table()?;
     let name_entry = table.need("name")?;
     let name = name_entry.text()?;
-    let mut letters = name.chars();
-    let starts = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-    if !starts || !letters.all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        return Err(name_entry.error(format!(
-            "\"{name}\" is no name for a loop: use letters, digits and '_', not starting with a digit"
-        )));
-    }
-    if before.iter().any(|other| other.name == name) {
-        return Err(name_entry.error(format!("there is a loop '{name}' already")));
-    }
-    if RUN_COLUMNS.contains(&name.as_str()) {
-        let taken = RUN_COLUMNS.join(", ");
-        return Err(name_entry.error(format!(
-            "'{name}' is a column of every run ({taken}); call the loop something else"
-        )));
-    }
+    check_name(&name, before).map_err(|why| name_entry.error(why))?;
     table.call(format!("loop.{name}"));
     places.lines.push((format!("loop.{name}"), entry.line()));
     places.lines.extend(table.lines());

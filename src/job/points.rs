@@ -12,7 +12,7 @@ use crate::value::Value;
 
 /// Where a loop's points come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Points {
+pub(crate) enum Points {
     /// As written, or as found in files.
     List(Vec<Value>),
     /// Whole numbers: `from + i * step`.
@@ -64,16 +64,16 @@ pub enum Points {
 
 /// A parameter and its values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Named {
+pub(crate) struct Named {
     /// The field of the record.
-    pub name: String,
+    pub(crate) name: String,
     /// Its values.
-    pub points: Points,
+    pub(crate) points: Points,
 }
 
 /// What a random parameter is drawn from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Distribution {
+pub(crate) enum Distribution {
     /// Between two numbers.
     Uniform(f64, f64),
     /// Uniform in the logarithm.
@@ -90,7 +90,7 @@ pub enum Distribution {
 
 impl Points {
     /// How many points there are; `u64::MAX` stands for "more than that".
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         match self {
             Points::List(values) => values.len() as u64,
             Points::Range { count, .. }
@@ -106,12 +106,12 @@ impl Points {
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The names of the fields that points of this source have, if they are records.
-    pub fn fields(&self) -> Vec<String> {
+    pub(crate) fn fields(&self) -> Vec<String> {
         let mut names: Vec<String> = match self {
             Points::List(values) => {
                 let fields = values.iter().filter_map(|value| match value {
@@ -143,7 +143,7 @@ impl Points {
     /// let billion = Points::Range { from: 0, step: 1, count: 1_000_000_000 };
     /// assert_eq!(billion.get(999_999_999).to_string(), "999999999");
     /// ```
-    pub fn get(&self, i: u64) -> Value {
+    pub(crate) fn get(&self, i: u64) -> Value {
         match self {
             Points::List(values) => values[i as usize].clone(),
             Points::Range { from, step, .. } => {

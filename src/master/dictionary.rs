@@ -63,7 +63,7 @@ impl Dictionary {
             let result = match group.close(size, self.require) {
                 Err(why) => Err(why),
                 Ok(Folded::Value(scored)) => Ok(scored),
-                Ok(Folded::Python(items)) => {
+                Ok(Folded::Items(items)) => {
                     self.away.insert(parent, (runs, failed));
                     closed.push(Closed::Outside(parent, items));
                     return;
@@ -85,6 +85,11 @@ impl Dictionary {
         let item = Item { result: result.as_ref().ok().cloned(), runs, failed };
         closed.push(Closed::Summary(Summary { key, result, runs, failed }));
         self.put(key, item, closed);
+    }
+
+    /// Whether a group is being reduced outside.
+    pub(super) fn awaits_outside(&self) -> bool {
+        !self.away.is_empty()
     }
 
     /// Whether no group is open or away.

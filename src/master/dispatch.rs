@@ -14,6 +14,11 @@ impl Dispatch {
         Dispatch { next: 0, tasks }
     }
 
+    /// Gives nothing any more.
+    pub(super) fn stop(&mut self) {
+        self.next = self.tasks;
+    }
+
     /// What a worker that asks gets, while there is something to give.
     pub(super) fn next(&mut self) -> Option<Assignment> {
         if self.next == self.tasks {

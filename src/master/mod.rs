@@ -7,6 +7,7 @@ mod dictionary;
 mod dispatch;
 mod roster;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ use roster::Roster;
 
 /// How many of a group's points must have a result for the group to count.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Require {
+pub(crate) enum Require {
     /// Every one.
     All,
     /// At least this fraction of them, over 0 and up to 1.
@@ -28,8 +29,16 @@ pub enum Require {
 }
 
 impl Require {
+    /// Whether it is a fraction over 0 and up to 1, if it is one.
+    pub(crate) fn is_sound(self) -> bool {
+        match self {
+            Require::All => true,
+            Require::Fraction(fraction) => fraction > 0.0 && fraction <= 1.0,
+        }
+    }
+
     /// Whether `counted` of `size` points are enough.
-    pub fn is_met(self, counted: u64, size: u64) -> bool {
+    pub(crate) fn is_met(self, counted: u64, size: u64) -> bool {
         match self {
             Require::All => counted == size,
             // Less a hair, so that 0.7 of 10 is 7 whatever binary fractions make of it.
@@ -40,7 +49,7 @@ impl Require {
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {
+pub(crate) enum Event {
     /// A worker said hello from its host.
     Joined {
         /// The worker.
@@ -57,18 +66,22 @@ pub enum Event {
     },
     /// A group was reduced outside the master.
     Reduced {
+        /// The worker that did it; nobody if rank 0 did.
+        rank: Option<usize>,
         /// The group.
         key: Key,
         /// Its value, or why there is none.
         result: Result<Scored, String>,
     },
+    /// Nothing more is to be begun: what is under way comes to its end.
+    Stop,
     /// Time passed.
     Tick,
 }
 
 /// Something to do, in this order.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Note the worker and send it the job.
     Welcome {
         /// The worker.
@@ -82,6 +95,8 @@ pub enum Action {
     Close(Summary),
     /// Reduce these items, one a slot, and report with [`Event::Reduced`].
     Reduce {
+        /// The worker to send them to; nobody if rank 0 is to do it.
+        rank: Option<usize>,
         /// The group.
         key: Key,
         /// What its slots hold, in grid order.
@@ -94,6 +109,11 @@ pub enum Action {
         /// The tasks.
         assignment: Assignment,
     },
+    /// Tell the worker that what it is at is of no use any more.
+    Cancel {
+        /// The worker.
+        rank: usize,
+    },
     /// Tell the worker to leave.
     Dismiss {
         /// The worker.
@@ -103,70 +123,61 @@ pub enum Action {
 
 /// What came of a task, and where.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Run {
+pub(crate) struct Run {
     /// What came of it.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// The worker's rank.
-    pub rank: usize,
+    pub(crate) rank: usize,
 }
 
 /// The reduced value of a group and what stands behind it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// The group.
-    pub key: Key,
+    pub(crate) key: Key,
     /// Its value, or why it is incomplete.
-    pub result: Result<Scored, String>,
+    pub(crate) result: Result<Scored, String>,
     /// How many runs below it succeeded.
-    pub runs: u64,
+    pub(crate) runs: u64,
     /// How many runs below it failed.
-    pub failed: u64,
+    pub(crate) failed: u64,
 }
 
 /// How far the job is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Runs recorded, good or bad.
-    pub done: u64,
+    pub(crate) done: u64,
     /// Runs that failed.
-    pub failed: u64,
+    pub(crate) failed: u64,
     /// Groups closed.
-    pub closed: u64,
+    pub(crate) closed: u64,
     /// Groups that closed without a value.
-    pub incomplete: u64,
+    pub(crate) incomplete: u64,
     /// Outcomes refused because nobody waits for them.
-    pub refused: u64,
+    pub(crate) refused: u64,
 }
 
 /// The state machine on rank 0.
-///
-/// ```
-/// use std::time::Duration;
-/// use gridmpi::grid::Grid;
-/// use gridmpi::master::{Action, Event, Master, Require};
-/// use gridmpi::reduce::Reduce;
-///
-/// let grid = Grid::new(&[10, 3], 1).unwrap(); // 10 data sets, 3 parameters to reduce over
-/// let mut master = Master::new(grid, vec![None, Some(Reduce::Max)], Require::All, 8);
-/// let mut actions = Vec::new();
-/// // Rank 5 asks for work, and gets the first task.
-/// master.on(Event::Done { rank: 5, outcomes: vec![] }, Duration::ZERO, &mut actions);
-/// assert!(matches!(&actions[..], [Action::Assign { rank: 5, assignment }] if assignment.first == 0));
-/// ```
 #[derive(Debug)]
-pub struct Master {
+pub(crate) struct Master {
     grid: Grid,
     dispatch: Dispatch,
     roster: Roster,
     dictionary: Dictionary,
     tally: Tally,
     closed: Vec<Closed>,
+    /// Whether workers reduce the groups that a function outside has to.
+    delegates: bool,
+    /// Groups that wait for a worker to reduce them.
+    to_reduce: VecDeque<(Key, Vec<Item>)>,
+    stopping: bool,
 }
 
 impl Master {
     /// A master of `workers` workers, ranks 1 to `workers`. `reduces` says how the loop at each
     /// level folds: nothing for the grid's outer loops, something for every other.
-    pub fn new(
+    pub(crate) fn new(
         grid: Grid,
         reduces: Vec<Option<Reduce>>,
         require: Require,
@@ -178,12 +189,21 @@ impl Master {
             dictionary: Dictionary::new(grid.clone(), reduces, require),
             tally: Tally::default(),
             closed: Vec::new(),
+            delegates: false,
+            to_reduce: VecDeque::new(),
+            stopping: false,
             grid,
         }
     }
 
+    /// Has the workers reduce groups, as tasks of their own, where a function outside has to.
+    pub(crate) fn reduce_on_workers(mut self) -> Master {
+        self.delegates = true;
+        self
+    }
+
     /// Takes an event at time `now` since the start and appends what is to be done to `actions`.
-    pub fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
+    pub(crate) fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
         match event {
             Event::Joined { rank, host } => actions.push(Action::Welcome { rank, host }),
             Event::Done { rank, outcomes } => {
@@ -192,32 +212,47 @@ impl Master {
                 }
                 self.roster.reported(rank);
             }
-            Event::Reduced { key, result } => {
-                self.dictionary.reduced(key, result, &mut self.closed);
-                self.report_closed(actions);
+            Event::Reduced { rank, key, result } => {
+                if rank.is_some_and(|rank| !self.roster.has_reduced(rank, key)) {
+                    self.tally.refused += 1;
+                } else {
+                    self.dictionary.reduced(key, result, &mut self.closed);
+                    self.report_closed(actions);
+                }
             }
-            Event::Tick => {}
+            Event::Stop if !self.stopping => {
+                self.stopping = true;
+                self.dispatch.stop();
+                actions.extend(self.roster.at_work().map(|rank| Action::Cancel { rank }));
+            }
+            Event::Stop | Event::Tick => {}
         }
         self.employ(now, actions);
     }
 
     /// Whether every run is recorded and every group is closed.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.tally.done == self.grid.tasks() && self.dictionary.is_empty()
     }
 
-    /// Whether, besides, every worker has been told to leave.
-    pub fn is_over(&self) -> bool {
-        self.is_complete() && self.roster.all_dismissed()
+    /// Whether every worker has been told to leave, and nothing is awaited any more.
+    pub(crate) fn is_over(&self) -> bool {
+        (self.stopping || self.is_complete()) && self.roster.all_dismissed()
+    }
+
+    /// Whether none but these workers has anything to do, nor will have.
+    pub(crate) fn awaits_only(&self, ranks: &[usize]) -> bool {
+        let reducing = !self.delegates && self.dictionary.awaits_outside();
+        !reducing && self.roster.not_idle().all(|rank| ranks.contains(&rank))
     }
 
     /// How far the job is.
-    pub fn tally(&self) -> Tally {
+    pub(crate) fn tally(&self) -> Tally {
         self.tally
     }
 
     /// What each busy worker is at: its rank, the task, and since when.
-    pub fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
+    pub(crate) fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
         self.roster.busy()
     }
 
@@ -225,6 +260,9 @@ impl Master {
         if !self.roster.accept(rank, outcome.task, outcome.attempt) {
             self.tally.refused += 1;
             return;
+        }
+        if self.stopping && outcome.result.is_err() {
+            return; // cancelled half-way: no failure of the task's own
         }
         let result = outcome.result.as_ref().ok().cloned();
         let good = u64::from(result.is_some());
@@ -244,19 +282,26 @@ impl Master {
                     self.tally.incomplete += u64::from(summary.result.is_err());
                     Action::Close(summary)
                 }
-                Closed::Outside(key, items) => Action::Reduce { key, items },
+                Closed::Outside(key, items) if self.delegates => {
+                    self.to_reduce.push_back((key, items));
+                    continue;
+                }
+                Closed::Outside(key, items) => Action::Reduce { rank: None, key, items },
             });
         }
     }
 
     /// Gives every idle worker something to do, or leave to go once all is done.
     fn employ(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let complete = self.is_complete();
+        let over = self.stopping || self.is_complete();
         while let Some(rank) = self.roster.first_idle() {
-            if let Some(assignment) = self.dispatch.next() {
+            if let Some((key, items)) = self.to_reduce.pop_front() {
+                self.roster.reduce(rank, key, now);
+                actions.push(Action::Reduce { rank: Some(rank), key, items });
+            } else if let Some(assignment) = self.dispatch.next() {
                 self.roster.assign(rank, assignment, now);
                 actions.push(Action::Assign { rank, assignment });
-            } else if complete {
+            } else if over {
                 self.roster.dismiss(rank);
                 actions.push(Action::Dismiss { rank });
             } else {

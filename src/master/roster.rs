@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::grid::Key;
 use crate::message::Assignment;
 
 /// One entry a worker; index 0 is rank 1.
@@ -23,6 +24,11 @@ enum Worker {
     Busy {
         assignment: Assignment,
         returned: u64,
+        since: Duration,
+    },
+    /// At a group's reduction.
+    Reducing {
+        key: Key,
         since: Duration,
     },
     Dismissed,
@@ -54,17 +60,38 @@ impl Roster {
 
     /// A worker has reported: it is idle unless it still holds something.
     pub(super) fn reported(&mut self, rank: usize) {
-        let holds = matches!(self.at(rank),
-            Worker::Busy { assignment, returned, .. } if *returned < assignment.count);
-        if !holds && *self.at(rank) != Worker::Dismissed {
-            *self.at(rank) = Worker::Idle;
-            self.idle.insert(rank);
+        let holds = match self.at(rank) {
+            Worker::Busy { assignment, returned, .. } => *returned < assignment.count,
+            Worker::Reducing { .. } | Worker::Dismissed => true,
+            Worker::Away | Worker::Idle => false,
+        };
+        if !holds {
+            self.rest(rank);
         }
+    }
+
+    /// Whether this worker was to reduce that group; if so it is idle now.
+    pub(super) fn has_reduced(&mut self, rank: usize, group: Key) -> bool {
+        let was = matches!(self.at(rank), Worker::Reducing { key, .. } if *key == group);
+        if was {
+            self.rest(rank);
+        }
+        was
+    }
+
+    fn rest(&mut self, rank: usize) {
+        *self.at(rank) = Worker::Idle;
+        self.idle.insert(rank);
     }
 
     pub(super) fn assign(&mut self, rank: usize, assignment: Assignment, now: Duration) {
         self.idle.remove(&rank);
         *self.at(rank) = Worker::Busy { assignment, returned: 0, since: now };
+    }
+
+    pub(super) fn reduce(&mut self, rank: usize, key: Key, now: Duration) {
+        self.idle.remove(&rank);
+        *self.at(rank) = Worker::Reducing { key, since: now };
     }
 
     pub(super) fn dismiss(&mut self, rank: usize) {
@@ -80,6 +107,20 @@ impl Roster {
 
     pub(super) fn all_dismissed(&self) -> bool {
         self.dismissed == self.workers.len()
+    }
+
+    /// The ranks that crunch or reduce.
+    pub(super) fn at_work(&self) -> impl Iterator<Item = usize> + '_ {
+        self.ranks(|worker| matches!(worker, Worker::Busy { .. } | Worker::Reducing { .. }))
+    }
+
+    /// The ranks that something may still be heard of: neither waiting for work nor gone.
+    pub(super) fn not_idle(&self) -> impl Iterator<Item = usize> + '_ {
+        self.ranks(|worker| !matches!(worker, Worker::Idle | Worker::Dismissed))
+    }
+
+    fn ranks(&self, which: impl Fn(&Worker) -> bool) -> impl Iterator<Item = usize> {
+        (1..).zip(&self.workers).filter(move |(_, worker)| which(worker)).map(|(rank, _)| rank)
     }
 
     /// The first task each busy worker holds and has not returned, and since when.

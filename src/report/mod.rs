@@ -3,13 +3,19 @@
 mod json;
 mod progress;
 mod rows;
+#[cfg(feature = "cli")]
 mod table;
 
 use crate::master::Summary;
 use crate::store::Results;
 pub(crate) use json::write_json;
-pub(crate) use progress::{LogSink, Progress};
-pub(crate) use rows::{Rows, write_csv};
+pub(crate) use progress::Progress;
+#[cfg(feature = "cli")]
+pub(crate) use progress::bar::LogSink;
+#[cfg(feature = "cli")]
+pub(crate) use rows::Rows;
+pub(crate) use rows::write_csv;
+#[cfg(feature = "cli")]
 pub(crate) use table::table;
 
 /// What a row's state is called: a run's, or a group's.

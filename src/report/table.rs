@@ -5,11 +5,15 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::{Rows, status};
 use crate::error::Result;
 use crate::job::Job;
+use crate::reduce::Reduce;
 use crate::store::Results;
 use crate::value::Value;
 
 /// How many rows are printed; all of them are in summary.csv.
 pub(crate) const TABLE_ROWS: usize = 200;
+
+/// How wide a summary is printed. (characters)
+const WIDEST: usize = 80;
 
 /// One row for each point of the outermost loops.
 pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
@@ -24,6 +28,8 @@ pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
     header.push(if score.is_empty() { "score".to_string() } else { score });
     header.push("runs".to_string());
     table.set_header(&header);
+    // What the user's own summarize gives is there to be seen, all of it.
+    let native = job.loops.get(job.outer()).is_some_and(|l| l.reduce == Some(Reduce::Native));
     let mut more = 0;
     results.summaries(job.outer(), |summary| {
         if table.row_count() == TABLE_ROWS {
@@ -34,9 +40,10 @@ pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
             rows.coordinates(results, summary.key).iter().map(cell).collect();
         cells.extend(rows.best(&summary).iter().map(cell));
         cells.push(match &summary.result {
-            Ok(scored) => {
-                scored.score.map_or_else(|| cell(&scored.value), |s| cell(&Value::Float(s)))
-            }
+            Ok(scored) => match scored.score {
+                Some(score) if !native => cell(&Value::Float(score)),
+                _ => in_short(cell(&scored.value)),
+            },
             Err(error) => format!("{}: {}", status(results, &summary), in_a_line(error)),
         });
         let total = summary.runs + summary.failed;
@@ -67,26 +74,51 @@ fn in_a_line(error: &str) -> &str {
     line.unwrap_or_default()
 }
 
-/// A number to six digits, which is enough to look at; summary.csv has them all.
+/// The beginning of a long text.
+fn in_short(text: String) -> String {
+    match text.char_indices().nth(WIDEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+/// Numbers to six digits, which is enough to look at; summary.csv has them all.
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::Float(f) if f.is_finite() && *f != 0.0 => {
-            let digits = 5 - f.abs().log10().floor() as i32;
-            match digits {
-                0..=10 => {
-                    let text = format!("{f:.*}", digits as usize);
-                    let text = if text.contains('.') {
-                        text.trim_end_matches('0').trim_end_matches('.')
-                    } else {
-                        &text
-                    };
-                    text.to_string()
-                }
-                _ => format!("{f:.5e}"),
-            }
+        Value::Float(f) if f.is_finite() && *f != 0.0 => number(*f),
+        Value::List(items) => {
+            format!("[{}]", items.iter().map(inner).collect::<Vec<_>>().join(", "))
+        }
+        Value::Record(fields) => {
+            let field = |(name, value): &(String, Value)| format!("{name} {}", inner(value));
+            fields.iter().map(field).collect::<Vec<_>>().join(", ")
         }
         other => other.to_string(),
+    }
+}
+
+fn inner(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_string(),
+        Value::Record(_) => format!("({})", cell(value)),
+        other => cell(other),
+    }
+}
+
+fn number(f: f64) -> String {
+    let digits = 5 - f.abs().log10().floor() as i32;
+    match digits {
+        0..=10 => {
+            let text = format!("{f:.*}", digits as usize);
+            let text = if text.contains('.') {
+                text.trim_end_matches('0').trim_end_matches('.')
+            } else {
+                &text
+            };
+            text.to_string()
+        }
+        _ => format!("{f:.5e}"),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 
 const STORE: &str = "runs.sqlite";
 const LOCK: &str = ".lock";
+const EARLIER: &str = "earlier-";
 
 /// A claimed results folder. The claim ends with the process, however that ends.
 #[derive(Debug)]
@@ -85,13 +86,13 @@ impl Folder {
 }
 
 fn move_aside(path: &Path) -> std::io::Result<()> {
-    let earlier = (1..).map(|n| path.join(format!("earlier-{n}"))).find(|p| !p.exists());
+    let earlier = (1..).map(|n| path.join(format!("{EARLIER}{n}"))).find(|p| !p.exists());
     let earlier = earlier.expect("numbers do not end");
     fs::create_dir(&earlier)?;
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         let name = entry.file_name();
-        if entry.file_type()?.is_file() && name != LOCK {
+        if name != LOCK && !name.to_string_lossy().starts_with(EARLIER) {
             fs::rename(entry.path(), earlier.join(name))?;
         }
     }

@@ -4,6 +4,7 @@
 //! holds up dispatching (the queue is bounded) but never a message that is on its way.
 
 mod folder;
+mod large;
 mod results;
 mod schema;
 
@@ -12,6 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rusqlite::{Connection, params};
 use serde_json::json;
 
@@ -31,7 +33,7 @@ const BATCH_LENGTH: usize = 10_000;
 pub(crate) struct Store {
     path: PathBuf,
     queue: Option<SyncSender<Entry>>,
-    writer: Option<JoinHandle<Result<Connection, rusqlite::Error>>>,
+    writer: Option<JoinHandle<Result<Connection>>>,
 }
 
 enum Entry {
@@ -42,7 +44,8 @@ enum Entry {
 
 impl Store {
     /// Makes the store of a job and starts its writer. `text` is the job file, kept with the runs.
-    pub(crate) fn create(path: &Path, job: &Job, text: &str) -> Result<Store> {
+    pub(crate) fn create(folder: &Folder, job: &Job, text: &str) -> Result<Store> {
+        let path = &folder.store();
         let failed = |error| storing(path, &error);
         let connection = Connection::open(path).map_err(failed)?;
         schema::prepare(&connection).map_err(failed)?;
@@ -50,7 +53,10 @@ impl Store {
         let (queue, entries) = sync_channel(BATCH_LENGTH);
         let writer = std::thread::Builder::new()
             .name("store".to_string())
-            .spawn(move || write(connection, &entries))
+            .spawn({
+                let path = path.clone();
+                move || write(connection, &path, &entries)
+            })
             .map_err(|error| Error::unexpected(format!("no thread for the store: {error}")))?;
         Ok(Store { path: path.to_path_buf(), queue: Some(queue), writer: Some(writer) })
     }
@@ -90,8 +96,7 @@ impl Store {
         self.queue = None;
         let lost =
             || Error::unexpected(format!("{}: the store's writer is lost", self.path.display()));
-        let ended = self.writer.take().ok_or_else(lost)?.join().map_err(|_| lost())?;
-        ended.map_err(|error| storing(&self.path, &error))
+        self.writer.take().ok_or_else(lost)?.join().map_err(|_| lost())?
     }
 }
 
@@ -100,73 +105,107 @@ fn storing(path: &Path, error: &rusqlite::Error) -> Error {
     Error::unexpected(format!("{}: the store failed: {error}", path.display()))
 }
 
-fn write(
-    mut connection: Connection,
-    entries: &Receiver<Entry>,
-) -> Result<Connection, rusqlite::Error> {
+fn write(mut connection: Connection, path: &Path, entries: &Receiver<Entry>) -> Result<Connection> {
+    let failed = |error: rusqlite::Error| storing(path, &error);
     while let Ok(first) = entries.recv() {
         let due = Instant::now() + BATCH_AGE;
-        let batch = connection.transaction()?;
-        insert(&batch, first)?;
+        let batch = connection.transaction().map_err(failed)?;
+        insert(&batch, path, first)?;
         for _ in 1..BATCH_LENGTH {
             match entries.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(entry) => insert(&batch, entry)?,
+                Ok(entry) => insert(&batch, path, entry)?,
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
-        batch.commit()?;
+        batch.commit().map_err(failed)?;
     }
     Ok(connection)
 }
 
-fn insert(batch: &Connection, entry: Entry) -> Result<(), rusqlite::Error> {
-    match entry {
+fn insert(batch: &Connection, path: &Path, entry: Entry) -> Result<()> {
+    let inserted = match &entry {
         Entry::Worker { rank, host } => {
             let sql = "INSERT INTO workers (worker, rank, host) VALUES (?1, ?1, ?2)";
-            batch.prepare_cached(sql)?.execute(params![rank as i64, host])?;
+            batch.prepare_cached(sql).and_then(|mut sql| sql.execute(params![*rank as i64, host]))
         }
         Entry::Run(Run { outcome, rank }) => {
-            let sql = "INSERT INTO runs (task, failed, score, value, error, seconds, started, worker, attempt)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-            let (scored, error) = match &outcome.result {
-                Ok(scored) => (Some(scored), None),
-                Err(error) => (None, Some(error)),
-            };
-            batch.prepare_cached(sql)?.execute(params![
-                outcome.task as i64,
-                error.is_some(),
-                scored.and_then(|s| s.score),
-                scored.and_then(stored_value),
-                error,
-                outcome.seconds,
-                outcome.started,
-                rank as i64,
-                outcome.attempt,
-            ])?;
+            let sql = "INSERT INTO runs (task, failed, score, value, error, seconds, started, worker, attempt, typed)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+            let columns = Columns::of(&outcome.result);
+            let name = || format!("run-{}", outcome.task);
+            let typed = large::keep(path, name, columns.typed)?;
+            batch.prepare_cached(sql).and_then(|mut sql| {
+                sql.execute(params![
+                    outcome.task as i64,
+                    columns.error.is_some(),
+                    columns.score,
+                    columns.value,
+                    columns.error,
+                    outcome.seconds,
+                    outcome.started,
+                    *rank as i64,
+                    outcome.attempt,
+                    typed,
+                ])
+            })
         }
         Entry::Summary(summary) => {
-            let sql = "INSERT INTO groups (level, number, score, value, best, error, runs, failed)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-            let (scored, error) = match &summary.result {
-                Ok(scored) => (Some(scored), None),
-                Err(error) => (None, Some(error)),
-            };
-            let best = scored.filter(|s| !s.best.is_empty()).map(|s| {
-                json!(s.best.iter().map(|w| (w.level, w.point)).collect::<Vec<_>>()).to_string()
-            });
-            batch.prepare_cached(sql)?.execute(params![
-                summary.key.level as i64,
-                summary.key.index as i64,
-                scored.and_then(|s| s.score),
-                scored.and_then(stored_value),
-                best,
-                error,
-                summary.runs as i64,
-                summary.failed as i64,
-            ])?;
+            let sql =
+                "INSERT INTO groups (level, number, score, value, best, error, runs, failed, typed)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+            let columns = Columns::of(&summary.result);
+            let name = || format!("group-{}-{}", summary.key.level, summary.key.index);
+            let typed = large::keep(path, name, columns.typed)?;
+            batch.prepare_cached(sql).and_then(|mut sql| {
+                sql.execute(params![
+                    summary.key.level as i64,
+                    summary.key.index as i64,
+                    columns.score,
+                    columns.value,
+                    columns.best,
+                    columns.error,
+                    summary.runs as i64,
+                    summary.failed as i64,
+                    typed,
+                ])
+            })
+        }
+    };
+    inserted.map(drop).map_err(|error| storing(path, &error))
+}
+
+/// A result as the columns of its row.
+struct Columns<'a> {
+    score: Option<f64>,
+    value: Option<String>,
+    best: Option<String>,
+    error: Option<&'a String>,
+    typed: &'a Bytes,
+}
+
+impl Columns<'_> {
+    fn of(result: &Result<Scored, String>) -> Columns<'_> {
+        static NOTHING: Bytes = Bytes::new();
+        match result {
+            Ok(scored) => {
+                let best = scored.best.iter().map(|w| (w.level, w.point)).collect::<Vec<_>>();
+                Columns {
+                    score: scored.score,
+                    value: stored_value(scored),
+                    best: (!best.is_empty()).then(|| json!(best).to_string()),
+                    error: None,
+                    typed: &scored.typed,
+                }
+            }
+            Err(error) => Columns {
+                score: None,
+                value: None,
+                best: None,
+                error: Some(error),
+                typed: &NOTHING,
+            },
         }
     }
-    Ok(())
 }
 
 /// A value as the store has it: JSON, or nothing where it is just the score.

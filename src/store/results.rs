@@ -1,11 +1,11 @@
 //! Reading a finished store: summaries, runs, and who did how much.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, params};
 
-use super::storing;
-use crate::error::Result;
+use super::{large, storing};
+use crate::error::{Exit, Result};
 use crate::grid::{Grid, Key};
 use crate::job::Job;
 use crate::master::Summary;
@@ -23,13 +23,13 @@ pub(crate) struct Results {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WorkerShare {
     /// Its rank.
-    pub rank: u64,
+    pub(crate) rank: u64,
     /// Its host.
-    pub host: String,
+    pub(crate) host: String,
     /// How many runs it made.
-    pub runs: u64,
+    pub(crate) runs: u64,
     /// How long they took together, in seconds.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 impl Results {
@@ -52,9 +52,9 @@ impl Results {
         if level == self.grid.depth() {
             return self.runs(0..self.grid.tasks(), each);
         }
-        let sql = "SELECT number, score, value, error, best, runs, failed FROM groups
+        let sql = "SELECT number, score, value, error, best, runs, failed, typed FROM groups
                    WHERE level = ?1 ORDER BY number";
-        self.query(sql, params![level as i64], |row| group(row, level), each)
+        self.query(sql, params![level as i64], |row| group(row, level, &self.path), each)
     }
 
     /// Calls `each` with the runs of a range of tasks, in grid order.
@@ -63,11 +63,11 @@ impl Results {
         tasks: std::ops::Range<u64>,
         each: impl FnMut(Summary) -> Result<()>,
     ) -> Result<()> {
-        let sql = "SELECT task, score, value, error, NULL, 1 - failed, failed FROM runs
+        let sql = "SELECT task, score, value, error, NULL, 1 - failed, failed, typed FROM runs
                    WHERE task >= ?1 AND task < ?2 ORDER BY task";
         let level = self.grid.depth();
         let range = params![tasks.start as i64, tasks.end as i64];
-        self.query(sql, range, |row| group(row, level), each)
+        self.query(sql, range, |row| group(row, level, &self.path), each)
     }
 
     /// What each worker did, by rank.
@@ -78,7 +78,7 @@ impl Results {
         let share = |row: &Row| {
             let (rank, runs): (i64, i64) = (row.get(0)?, row.get(2)?);
             let (host, seconds) = (row.get(1)?, row.get(3)?);
-            Ok(WorkerShare { rank: rank as u64, host, runs: runs as u64, seconds })
+            Ok(Ok(WorkerShare { rank: rank as u64, host, runs: runs as u64, seconds }))
         };
         let mut shares = Vec::new();
         self.query(sql, params![], share, |share| {
@@ -88,10 +88,10 @@ impl Results {
         Ok(shares)
     }
 
-    /// Marks the job complete, with the code gridmpi exits with: a launcher may change that.
-    pub(crate) fn complete(&self, exit_code: i64) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO job (key, value) VALUES ('state', 'complete'), ('exit_code', ?1)";
-        let marked = self.connection.execute(sql, params![exit_code]);
+    /// Marks how the job ended, with the code the process exits with: a launcher may change that.
+    pub(crate) fn end(&self, state: &str, exit: Exit) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO job (key, value) VALUES ('state', ?1), ('exit_code', ?2)";
+        let marked = self.connection.execute(sql, params![state, exit as i64]);
         marked.map(drop).map_err(|error| storing(&self.path, &error))
     }
 
@@ -99,21 +99,21 @@ impl Results {
         &self,
         sql: &str,
         parameters: impl rusqlite::Params,
-        read: impl Fn(&Row) -> Result<T, rusqlite::Error>,
+        read: impl Fn(&Row) -> Result<Result<T>, rusqlite::Error>,
         mut each: impl FnMut(T) -> Result<()>,
     ) -> Result<()> {
         let failed = |error: rusqlite::Error| storing(&self.path, &error);
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
         let mut rows = statement.query(parameters).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
-            each(read(row).map_err(failed)?)?;
+            each(read(row).map_err(failed)??)?;
         }
         Ok(())
     }
 }
 
-/// A row of number, score, value, error, best, runs, failed.
-fn group(row: &Row, level: usize) -> Result<Summary, rusqlite::Error> {
+/// A row of number, score, value, error, best, runs, failed, typed.
+fn group(row: &Row, level: usize, store: &Path) -> Result<Result<Summary>, rusqlite::Error> {
     let (score, value): (Option<f64>, Option<String>) = (row.get(1)?, row.get(2)?);
     let (error, best): (Option<String>, Option<String>) = (row.get(3)?, row.get(4)?);
     let (index, runs, failed): (i64, i64, i64) = (row.get(0)?, row.get(5)?, row.get(6)?);
@@ -124,10 +124,14 @@ fn group(row: &Row, level: usize) -> Result<Summary, rusqlite::Error> {
     let best: Vec<(usize, u64)> =
         best.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
     let best = best.into_iter().map(|(level, point)| Winner { level, point }).collect();
+    let typed = match large::fetch(store, row.get_ref(7)?) {
+        Ok(typed) => typed,
+        Err(error) => return Ok(Err(error)),
+    };
     let result = match error {
         Some(error) => Err(error),
-        None => Ok(Scored { score, value, best }),
+        None => Ok(Scored { score, value, best, typed }),
     };
     let key = Key { level, index: index as u64 };
-    Ok(Summary { key, result, runs: runs as u64, failed: failed as u64 })
+    Ok(Ok(Summary { key, result, runs: runs as u64, failed: failed as u64 }))
 }

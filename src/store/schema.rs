@@ -15,9 +15,10 @@ CREATE TABLE loops (level INTEGER PRIMARY KEY, name TEXT, points INTEGER, reduce
 CREATE TABLE points (level INTEGER, point INTEGER, value, PRIMARY KEY (level, point)) WITHOUT ROWID;
 CREATE TABLE workers (worker INTEGER PRIMARY KEY, rank INTEGER, host TEXT);
 CREATE TABLE runs (task INTEGER PRIMARY KEY, failed INTEGER, score REAL, value TEXT, error TEXT,
-                   seconds REAL, started REAL, worker INTEGER, attempt INTEGER);
+                   seconds REAL, started REAL, worker INTEGER, attempt INTEGER, typed BLOB);
 CREATE TABLE groups (level INTEGER, number INTEGER, score REAL, value TEXT, best TEXT, error TEXT,
-                     runs INTEGER, failed INTEGER, PRIMARY KEY (level, number)) WITHOUT ROWID;
+                     runs INTEGER, failed INTEGER, typed BLOB,
+                     PRIMARY KEY (level, number)) WITHOUT ROWID;
 ";
 
 /// Every commit on disk before it counts. Readers may look on while a run goes, except where the

@@ -2,16 +2,17 @@
 //! behind them. What the bytes mean is `message`'s business.
 
 #[cfg(feature = "mpi")]
-pub mod mpi;
-pub mod simulated;
-pub mod threads;
+pub(crate) mod mpi;
+#[cfg(test)]
+pub(crate) mod simulated;
+pub(crate) mod threads;
 
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Rank 0's end: every worker in one place.
-pub trait Hub {
+pub(crate) trait Hub {
     /// How many workers there are: ranks 1 to this.
     fn workers(&self) -> usize;
 
@@ -23,10 +24,13 @@ pub trait Hub {
 
     /// Sends a worker a message.
     fn send(&mut self, rank: usize, bytes: &[u8]) -> Result<()>;
+
+    /// Rank 0 cannot go on, because of this. Where workers would wait for ever, it ends them.
+    fn abandon(&mut self, _error: &Error) {}
 }
 
-/// A worker's end: rank 0 alone.
-pub trait Link {
+/// A worker's end: rank 0 alone. One thread at a time uses it, not always the same.
+pub(crate) trait Link: Send {
     /// This worker's rank.
     fn rank(&self) -> usize;
 
@@ -35,4 +39,7 @@ pub trait Link {
 
     /// Waits for the next message from rank 0.
     fn receive(&mut self) -> Result<Vec<u8>>;
+
+    /// The next message from rank 0, if it has come already.
+    fn receive_now(&mut self) -> Result<Option<Vec<u8>>>;
 }

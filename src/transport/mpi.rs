@@ -29,7 +29,7 @@ const EAGER: Duration = Duration::from_micros(200);
 const LONGEST_SLEEP: Duration = Duration::from_millis(1);
 
 /// MPI, initialised. Dropping it finalises MPI.
-pub struct Ranks {
+pub(crate) struct Ranks {
     _universe: Universe,
     world: SimpleCommunicator,
     start: Instant,
@@ -37,29 +37,34 @@ pub struct Ranks {
     parts: Vec<Vec<u8>>,
 }
 
+// Sound because MPI was asked for MPI_THREAD_SERIALIZED and gave it: any thread may call it, one at
+// a time, and every call here goes through a `&self` that is not shared between threads (no `Sync`).
+#[allow(unsafe_code)]
+unsafe impl Send for Ranks {}
+
 impl Ranks {
     /// Initialises MPI, once a process.
-    pub fn initialize() -> Result<Ranks> {
-        let (universe, _) = mpi::initialize_with_threading(Threading::Funneled)
-            .ok_or_else(|| Error::unexpected("MPI is initialised already"))?;
+    pub(crate) fn initialize() -> Result<Ranks> {
+        let (universe, level) = mpi::initialize_with_threading(Threading::Serialized)
+            .ok_or_else(|| Error::unexpected("MPI was initialised before: one run a process"))?;
+        if level < Threading::Serialized {
+            return Err(Error::unexpected(
+                "this MPI cannot be called from several threads in turn (MPI_THREAD_SERIALIZED)",
+            ));
+        }
         let world = universe.world();
         let parts = vec![Vec::new(); world.size() as usize];
         Ok(Ranks { _universe: universe, world, start: Instant::now(), parts })
     }
 
     /// This process's rank.
-    pub fn own_rank(&self) -> usize {
+    pub(crate) fn own_rank(&self) -> usize {
         self.world.rank() as usize
     }
 
     /// How many ranks there are, rank 0 included.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.world.size() as usize
-    }
-
-    /// Ends every rank at once, for when rank 0 cannot reach them any other way.
-    pub fn abort(&self, code: i32) -> ! {
-        self.world.abort(code)
     }
 
     fn send_to(&self, rank: usize, bytes: &[u8]) {
@@ -120,6 +125,12 @@ impl Hub for Ranks {
         self.send_to(rank, bytes);
         Ok(())
     }
+
+    /// Ends every rank at once, this one too.
+    fn abandon(&mut self, error: &Error) {
+        error.print();
+        self.world.abort(error.exit as i32)
+    }
 }
 
 impl Link for Ranks {
@@ -138,5 +149,9 @@ impl Link for Ranks {
                 return Ok(bytes);
             }
         }
+    }
+
+    fn receive_now(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(self.receive_within(Duration::ZERO).map(|(_, bytes)| bytes))
     }
 }

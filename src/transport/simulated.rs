@@ -14,27 +14,13 @@ use crate::error::Result;
 use crate::message::{self, Outcome, Scored, ToMaster, ToWorker};
 
 /// What a simulated crunch gives for a task: how long it takes, and its result.
-pub type Crunch<'a> = Box<dyn FnMut(u64) -> (Duration, Result<Scored, String>) + 'a>;
+pub(crate) type Crunch<'a> = Box<dyn FnMut(u64) -> (Duration, Result<Scored, String>) + 'a>;
 
 /// A message on its way to rank 0: when it arrives, in what order it was sent, from whom, what.
 type Coming = (Duration, u64, usize, Vec<u8>);
 
 /// Rank 0's end of a simulated world.
-///
-/// ```
-/// use std::time::Duration;
-/// use gridmpi::message::{self, Scored, ToWorker};
-/// use gridmpi::transport::{Hub, simulated::SimulatedHub};
-///
-/// let hour = Duration::from_secs(3600);
-/// let crunch = Box::new(move |task| (hour, Ok(Scored::number(task as f64))));
-/// let mut hub = SimulatedHub::new(1000, 7, Duration::ZERO, crunch);
-/// let (rank, _hello) = hub.receive(hour)?.expect("a thousand workers say hello");
-/// hub.send(rank, &message::encode(&ToWorker::Dismiss))?;
-/// assert_eq!(hub.dismissed(), 1);
-/// # Ok::<(), gridmpi::error::Error>(())
-/// ```
-pub struct SimulatedHub<'a> {
+pub(crate) struct SimulatedHub<'a> {
     now: Duration,
     crunch: Crunch<'a>,
     rng: ChaCha8Rng,
@@ -48,7 +34,12 @@ pub struct SimulatedHub<'a> {
 impl<'a> SimulatedHub<'a> {
     /// A world of `workers` workers that crunch as told. Each message takes between nothing and
     /// `longest_delay`, drawn from `seed`.
-    pub fn new(workers: usize, seed: u64, longest_delay: Duration, crunch: Crunch<'a>) -> Self {
+    pub(crate) fn new(
+        workers: usize,
+        seed: u64,
+        longest_delay: Duration,
+        crunch: Crunch<'a>,
+    ) -> Self {
         let mut hub = SimulatedHub {
             now: Duration::ZERO,
             crunch,
@@ -67,7 +58,7 @@ impl<'a> SimulatedHub<'a> {
     }
 
     /// How many workers were told to leave.
-    pub fn dismissed(&self) -> usize {
+    pub(crate) fn dismissed(&self) -> usize {
         self.dismissed
     }
 
@@ -117,6 +108,17 @@ impl Hub for SimulatedHub<'_> {
                 }
                 self.answer(rank, busy, &ToMaster::Done(outcomes));
             }
+            ToWorker::Reduce { key, items } => {
+                let busy = self.delay();
+                let sum = items.iter().filter_map(|item| item.result.as_ref()?.score).sum();
+                self.answer(
+                    rank,
+                    busy,
+                    &ToMaster::Reduced { key, result: Ok(Scored::number(sum)) },
+                );
+            }
+            ToWorker::Cancel => {}
+            ToWorker::Reply(reply) => panic!("a simulated worker asked nothing: {reply:?}"),
             ToWorker::Dismiss => self.dismissed += 1,
         }
         Ok(())

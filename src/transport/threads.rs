@@ -1,27 +1,27 @@
 //! Workers as threads of this process: no MPI, the same messages in the same bincode form.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use super::{Hub, Link};
 use crate::error::{Error, Result};
 
 /// Rank 0's end.
-pub struct ThreadHub {
+pub(crate) struct ThreadHub {
     from_workers: Receiver<(usize, Vec<u8>)>,
     to_workers: Vec<Sender<Vec<u8>>>,
     start: Instant,
 }
 
 /// A worker's end.
-pub struct ThreadLink {
+pub(crate) struct ThreadLink {
     rank: usize,
     to_hub: Sender<(usize, Vec<u8>)>,
     from_hub: Receiver<Vec<u8>>,
 }
 
 /// A hub and its links, ranks 1 to `workers`.
-pub fn connect(workers: usize) -> (ThreadHub, Vec<ThreadLink>) {
+pub(crate) fn connect(workers: usize) -> (ThreadHub, Vec<ThreadLink>) {
     let (to_hub, from_workers) = channel();
     let mut to_workers = Vec::new();
     let mut links = Vec::new();
@@ -68,5 +68,13 @@ impl Link for ThreadLink {
 
     fn receive(&mut self) -> Result<Vec<u8>> {
         self.from_hub.recv().map_err(|_| Error::unexpected("rank 0 has gone"))
+    }
+
+    fn receive_now(&mut self) -> Result<Option<Vec<u8>>> {
+        match self.from_hub.try_recv() {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(Error::unexpected("rank 0 has gone")),
+        }
     }
 }

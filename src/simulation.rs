@@ -5,14 +5,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gridmpi::error::Result;
-use gridmpi::grid::{Grid, Key};
-use gridmpi::master::{Event, Master, Require, Run, Summary};
-use gridmpi::message::Scored;
-use gridmpi::reduce::{Item, PythonFunction, Reduce};
-use gridmpi::serve::{Keeper, serve};
-use gridmpi::transport::simulated::SimulatedHub;
+use crate::error::Result;
+use crate::grid::{Grid, Key};
+use crate::master::{Event, Master, Require, Run, Summary};
+use crate::message::{Request, Scored};
+use crate::reduce::{Item, PythonFunction, Reduce};
+use crate::serve::{Keeper, serve};
+use crate::transport::simulated::SimulatedHub;
+use bytes::Bytes;
 use proptest::prelude::*;
+
+/// How many groups close in the whole job.
+fn groups(grid: &Grid) -> u64 {
+    (grid.outer()..grid.depth()).map(|level| grid.keys(level)).sum()
+}
 
 /// Keeps everything in memory; "Python" here adds up the scores.
 #[derive(Default)]
@@ -21,6 +27,8 @@ struct Notes {
     summaries: BTreeMap<Key, Summary>,
     reduced: Vec<Event>,
     joined: usize,
+    /// Stops the job once there are so many runs.
+    stop_after: Option<usize>,
 }
 
 impl Keeper for Notes {
@@ -43,11 +51,26 @@ impl Keeper for Notes {
 
     fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()> {
         let sum = items.iter().filter_map(|item| item.result.as_ref()?.score).sum();
-        self.reduced.push(Event::Reduced { key, result: Ok(Scored::number(sum)) });
+        self.reduced.push(Event::Reduced { rank: None, key, result: Ok(Scored::number(sum)) });
         Ok(())
     }
 
-    fn reduced(&mut self) -> Result<Option<Event>> {
+    fn ask(&mut self, rank: usize, request: Request, _: Duration) {
+        panic!("a simulated worker asks nothing: rank {rank}, {request:?}");
+    }
+
+    fn replies(&mut self, _: Duration, _: &Master) -> Vec<(usize, Bytes)> {
+        Vec::new()
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    fn event(&mut self) -> Result<Option<Event>> {
+        if self.stop_after.is_some_and(|runs| self.runs.len() >= runs) {
+            return Ok(self.stop_after.take().map(|_| Event::Stop));
+        }
         Ok(self.reduced.pop())
     }
 
@@ -66,6 +89,8 @@ struct World {
     seed: u64,
     /// One in this many runs fails; 0 for none.
     failing: u64,
+    /// Whether workers reduce what Python has to.
+    delegates: bool,
 }
 
 impl World {
@@ -87,17 +112,20 @@ impl World {
         Duration::from_micros((task.wrapping_mul(self.seed | 1) >> 7) % 5000)
     }
 
+    fn master(&self) -> Master {
+        let master = Master::new(self.grid(), self.reduces.clone(), self.require, self.workers);
+        if self.delegates { master.reduce_on_workers() } else { master }
+    }
+
     fn simulate(&self) -> Notes {
-        let grid = self.grid();
-        let mut master =
-            Master::new(grid.clone(), self.reduces.clone(), self.require, self.workers);
+        let (grid, mut master) = (self.grid(), self.master());
         let crunch = Box::new(|task| (self.takes(task), self.result(task)));
         let mut hub = SimulatedHub::new(self.workers, self.seed, Duration::from_millis(3), crunch);
         let mut notes = Notes::default();
-        serve(&mut master, &mut hub, &mut notes, Vec::new()).unwrap();
+        serve(&mut master, &mut hub, &mut notes, Bytes::new()).unwrap();
         assert!(master.is_over());
         assert_eq!(master.tally().refused, 0);
-        assert_eq!(master.tally().closed, grid.groups());
+        assert_eq!(master.tally().closed, groups(&grid));
         assert_eq!((hub.dismissed(), notes.joined), (self.workers, self.workers));
         notes
     }
@@ -124,7 +152,7 @@ impl World {
             Reduce::Max => *sorted.last()?,
             Reduce::Min => sorted[0],
             Reduce::Mean => sum / n,
-            Reduce::Sum | Reduce::Python(_) => sum,
+            Reduce::Sum | Reduce::Python(_) | Reduce::Native => sum,
             Reduce::Median if scores.len() % 2 == 1 => sorted[middle],
             Reduce::Median => (sorted[middle - 1] + sorted[middle]) / 2.0,
             Reduce::Std => {
@@ -157,12 +185,12 @@ fn worlds() -> impl Strategy<Value = World> {
         (prop::collection::vec(1u64..6, depth), prop::collection::vec(reduces(), depth - outer))
     });
     let require = prop_oneof![Just(Require::All), (0.1f64..=1.0).prop_map(Require::Fraction)];
-    (nest, require, 1usize..40, any::<u64>(), 0u64..6).prop_map(
-        |((sizes, inner), require, workers, seed, failing)| {
+    (nest, require, 1usize..40, any::<u64>(), 0u64..6, any::<bool>()).prop_map(
+        |((sizes, inner), require, workers, seed, failing, delegates)| {
             let outer = sizes.len() - inner.len();
             let reduces =
                 vec![None; outer].into_iter().chain(inner.into_iter().map(Some)).collect();
-            World { sizes, reduces, require, workers, seed, failing }
+            World { sizes, reduces, require, workers, seed, failing, delegates }
         },
     )
 }
@@ -193,12 +221,11 @@ proptest! {
         let other = World { workers, ..world.clone() };
         let here = world.simulate();
         // Other delays, same results: the order of replies follows the hub's seed.
-        let grid = other.grid();
-        let mut master = Master::new(grid, other.reduces.clone(), other.require, workers);
+        let mut master = other.master();
         let crunch = Box::new(|task| (other.takes(task), other.result(task)));
         let mut hub = SimulatedHub::new(workers, seed, Duration::from_secs(1), crunch);
         let mut there = Notes::default();
-        serve(&mut master, &mut hub, &mut there, Vec::new()).unwrap();
+        serve(&mut master, &mut hub, &mut there, Bytes::new()).unwrap();
         prop_assert_eq!(here.summaries, there.summaries);
     }
 }
@@ -213,6 +240,7 @@ fn the_first_of_equal_bests_wins_whoever_came_first() {
             workers: 7,
             seed,
             failing: 0,
+            delegates: false,
         };
         let notes = world.simulate();
         let summary = &notes.summaries[&Key { level: 1, index: 0 }];
@@ -232,6 +260,7 @@ fn a_thousand_workers_share_a_hundred_thousand_tasks() {
         workers: 1000,
         seed: 5,
         failing: 0,
+        delegates: false,
     };
     let notes = world.simulate();
     assert_eq!(notes.runs.len(), 100_000);
@@ -248,15 +277,15 @@ fn the_textbook_case_takes_four_rounds() {
     let crunch = Box::new(move |task| (second, Ok(Scored::number(task as f64))));
     let mut hub = SimulatedHub::new(8, 1, Duration::ZERO, crunch);
     let mut notes = Notes::default();
-    serve(&mut master, &mut hub, &mut notes, Vec::new()).unwrap();
-    use gridmpi::transport::Hub;
+    serve(&mut master, &mut hub, &mut notes, Bytes::new()).unwrap();
+    use crate::transport::Hub;
     assert_eq!(hub.now(), 4 * second);
 }
 
 #[test]
 fn stale_doubled_and_unasked_outcomes_are_refused() {
-    use gridmpi::master::Action;
-    use gridmpi::message::Outcome;
+    use crate::master::Action;
+    use crate::message::Outcome;
 
     let grid = Grid::new(&[3], 1).unwrap();
     let mut master = Master::new(grid, vec![None], Require::All, 2);
@@ -282,4 +311,29 @@ fn stale_doubled_and_unasked_outcomes_are_refused() {
     assert_eq!(done(1, &[(0, 2)], &mut actions).refused, 2, "there is no second attempt");
     assert_eq!(done(1, &[(0, 1), (0, 1)], &mut actions).refused, 3, "once is enough");
     assert_eq!(done(1, &[(0, 1)], &mut actions).done, 1);
+}
+
+#[test]
+fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
+    for seed in 0..50 {
+        let world = World {
+            sizes: vec![20, 30],
+            reduces: vec![None, Some(Reduce::Native)],
+            require: Require::All,
+            workers: 7,
+            seed,
+            failing: 5,
+            delegates: seed % 2 == 0,
+        };
+        let mut master = world.master();
+        let crunch = Box::new(|task| (world.takes(task), world.result(task)));
+        let mut hub = SimulatedHub::new(7, seed, Duration::from_millis(3), crunch);
+        let mut notes = Notes { stop_after: Some(100), ..Notes::default() };
+        serve(&mut master, &mut hub, &mut notes, Bytes::new()).unwrap();
+        assert!(!master.is_complete() && master.is_over(), "seed {seed}");
+        assert_eq!(hub.dismissed(), 7, "seed {seed}");
+        // At most one task each was under way; those that then failed are left to do.
+        assert!((100..=107).contains(&notes.runs.len()), "seed {seed}: {}", notes.runs.len());
+        assert!(notes.runs.keys().all(|task| *task < 107), "seed {seed}");
+    }
 }

@@ -3,15 +3,18 @@
 //! JSON's own type cannot cross the wire, because bincode does not describe itself; this one can.
 //! Numbers print the same everywhere (table, placeholder, store, seed): as JSON prints them.
 
+mod show;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value as Json};
 
 /// A number, a text, a record of named values, ...
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// Nothing: an empty cell, or the place of a failed run in a list.
+    #[default]
     Null,
     /// True or false.
     Bool(bool),
@@ -67,7 +70,7 @@ impl Value {
     }
 
     /// From JSON. A whole number that does not fit 64 bits becomes a float.
-    pub fn from_json(json: Json) -> Value {
+    pub(crate) fn from_json(json: Json) -> Value {
         match json {
             Json::Null => Value::Null,
             Json::Bool(b) => Value::Bool(b),
@@ -87,7 +90,7 @@ impl Value {
     /// print them; says why if it is neither.
     ///
     /// ```
-    /// use gridmpi::value::Value;
+    /// use gridmpi::Value;
     /// assert_eq!(Value::parse("3.5\n"), Ok(Value::Float(3.5)));
     /// let record = Value::parse(r#"{"score": 1, "fit": [0.5]}"#).unwrap();
     /// assert_eq!(record.field("score"), Some(&Value::Int(1)));
@@ -100,21 +103,10 @@ impl Value {
             Err(error) => text.parse::<f64>().map(Value::Float).map_err(|_| error.to_string()),
         }
     }
-
-    /// This value under column names: itself under `name`, or each field of a record under
-    /// `name.field`.
-    pub fn columns(&self, name: &str) -> Vec<(String, Value)> {
-        match self {
-            Value::Record(fields) => {
-                fields.iter().map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect()
-            }
-            plain => vec![(name.to_string(), plain.clone())],
-        }
-    }
 }
 
 /// A JSON object from names and values.
-pub fn json_object<'a>(fields: impl IntoIterator<Item = (&'a str, Json)>) -> Json {
+pub(crate) fn json_object<'a>(fields: impl IntoIterator<Item = (&'a str, Json)>) -> Json {
     Json::Object(fields.into_iter().map(|(k, v)| (k.to_string(), v)).collect::<Map<_, _>>())
 }
 

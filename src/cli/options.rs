@@ -1,0 +1,85 @@
+//! What can be said of any run, a job file's or a study's, and what is printed at its end.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::print;
+use crate::conduct::{Finished, Out, Settings};
+use crate::error::{Error, Exit, Result};
+use crate::report::table;
+
+#[derive(Args)]
+pub(super) struct Options {
+    /// Run on this many threads of this machine, without MPI [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    threads: Option<u32>,
+    /// The folder for results [default: results/NAME]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// What to print on stdout at the end
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(super) format: Format,
+    /// Move runs that the results folder holds already into a folder inside it, and begin anew
+    #[arg(long)]
+    fresh: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Table,
+    Json,
+    Csv,
+}
+
+impl Options {
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            threads: self.threads.map(|threads| threads as usize),
+            out: self.out.clone().map_or(Out::Named, Out::At),
+            fresh: self.fresh,
+            bar: true,
+        }
+    }
+
+    /// Prints the result, and what to know about it.
+    pub(super) fn show(&self, finished: &Finished) -> Result<Exit> {
+        let Finished { job, results, folder, .. } = finished;
+        let file = match self.format {
+            Format::Table => None,
+            Format::Json => Some(folder.file("summary.json")),
+            Format::Csv => Some(folder.file("summary.csv")),
+        };
+        match file {
+            None => print(format!("{}\n", table(job, results)?).as_bytes())?,
+            Some(file) => {
+                let unreadable =
+                    |e| Error::unexpected(format!("{}: cannot be read: {e}", file.display()));
+                print(&std::fs::read(&file).map_err(unreadable)?)?
+            }
+        };
+        tell(finished)?;
+        Ok(finished.exit())
+    }
+}
+
+/// Logs how long it took, what failed and where the results are.
+pub(super) fn tell(finished: &Finished) -> Result<()> {
+    let (tasks, elapsed) = (finished.job.grid().tasks(), finished.elapsed.as_secs_f64());
+    let serial: f64 = finished.results.shares()?.iter().map(|share| share.seconds).sum();
+    log::info!(
+        "{tasks} runs in {elapsed:.2} s; one after another they would have taken {serial:.2} s"
+    );
+    if finished.exit() == Exit::SomeFailed {
+        log::warn!(
+            "{} of {tasks} runs failed, {} groups are incomplete; see column error of all_runs in {}",
+            finished.tally.failed,
+            finished.tally.incomplete,
+            finished.folder.store().display()
+        );
+    }
+    if finished.scratch.is_none() {
+        log::info!("results are in {}", finished.folder.path().display());
+    }
+    Ok(())
+}

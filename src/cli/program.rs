@@ -1,0 +1,69 @@
+//! The command line of the program `gridmpi` itself: jobs from files.
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use super::{init, run};
+use crate::error::Exit;
+use crate::launcher::Launched;
+
+const EXAMPLES: &str = "\
+Examples:
+  gridmpi                              the built-in demonstration, or ./gridmpi.toml if there is one
+  gridmpi init                         write a commented job to start from
+  gridmpi job.toml                     run a job on this machine's threads
+  mpirun -n 9 gridmpi job.toml         run it on 8 workers; rank 0 dispenses the tasks
+  gridmpi help run                     all about running
+
+Exit codes: 0 complete; 1 unexpected; 2 bad usage, job file or data; 100 finished, some runs failed.";
+
+/// Nested loops around one expensive function, run as one stream of tasks over MPI or threads.
+#[derive(Parser)]
+#[command(name = "gridmpi", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    run: run::Arguments,
+    /// Say more (-v: each failed run and what Python prints; -vv: everything); RUST_LOG overrides
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run a job (the default: `gridmpi JOB` is `gridmpi run JOB`)
+    Run(run::Arguments),
+    /// Write a commented job file to start from
+    Init(init::Arguments),
+    /// Print completions for a shell
+    #[command(
+        after_help = "Example:\n  gridmpi completions bash > ~/.local/share/bash-completion/completions/gridmpi"
+    )]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(
+        after_help = "Example:\n  gridmpi man > ~/.local/share/man/man1/gridmpi.1 && man gridmpi"
+    )]
+    Man,
+}
+
+/// Parses the command line, does what it says, and reports what went wrong.
+pub fn main() -> std::process::ExitCode {
+    let launched = Launched::detect();
+    let rank = launched.as_ref().map_or(0, |launched| launched.rank);
+    super::outcome(rank, Cli::try_parse(), |cli| {
+        super::logging::start(rank, cli.verbose);
+        match cli.verb {
+            None => run::run(cli.run, launched),
+            Some(Verb::Run(arguments)) => run::run(arguments, launched),
+            _ if rank > 0 => Ok(Exit::Complete),
+            Some(Verb::Init(arguments)) => init::init(&arguments),
+            Some(Verb::Completions { shell }) => super::completions(shell, &mut Cli::command()),
+            Some(Verb::Man) => super::manual(Cli::command()),
+        }
+    })
+    .into()
+}

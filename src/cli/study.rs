@@ -1,0 +1,95 @@
+//! The command line that every program with a study has: the verbs of gridmpi, less those for job
+//! files.
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::options::Options;
+use crate::conduct::conduct;
+use crate::error::{Exit, Result};
+use crate::launcher::Launched;
+use crate::study::Study;
+
+/// A gridmpi study.
+#[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    run: Options,
+    /// Say more (-v: each failed run; -vv: everything); RUST_LOG overrides
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the study (the default)
+    Run(Options),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+fn command(name: &str) -> clap::Command {
+    let examples = format!(
+        "\
+Examples:
+  {name}                        on all cores of this machine
+  {name} --threads 4            on four threads
+  mpirun -n 9 {name}            on 8 workers over MPI; same results to the last byte
+  {name} --format json          the summary as JSON on stdout
+
+The results folder holds runs.sqlite (every run; look at its view all_runs), summary.json and
+summary.csv.
+
+Exit codes: 0 complete; 1 unexpected; 2 bad usage or data; 100 finished, some runs failed."
+    );
+    Cli::command().name(name.to_string()).bin_name(name.to_string()).after_help(examples)
+}
+
+impl<R, S> Study<R, S>
+where
+    R: serde::Serialize + serde::de::DeserializeOwned + 'static,
+    S: serde::Serialize + serde::de::DeserializeOwned + 'static,
+{
+    /// The rest of a program's `main`: takes the command line (`--help` says what it knows), runs the
+    /// study into `results/NAME`, prints its table, and says what to exit with. Starts a logger on
+    /// stderr, unless the program has started one.
+    pub fn main(self) -> std::process::ExitCode {
+        let launched = Launched::detect();
+        let rank = launched.as_ref().map_or(0, |launched| launched.rank);
+        let program = std::env::args_os().next().map(std::path::PathBuf::from);
+        let name = program.as_deref().and_then(|path| path.file_name());
+        let name = name.map_or("study".into(), |name| name.to_string_lossy().into_owned());
+        let parsed =
+            command(&name).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+        super::outcome(rank, parsed, |cli| {
+            super::logging::start(rank, cli.verbose);
+            match cli.verb {
+                None => run(self, &cli.run, launched),
+                Some(Verb::Run(options)) => run(self, &options, launched),
+                _ if rank > 0 => Ok(Exit::Complete),
+                Some(Verb::Completions { shell }) => super::completions(shell, &mut command(&name)),
+                Some(Verb::Man) => super::manual(command(&name)),
+            }
+        })
+        .into()
+    }
+}
+
+fn run<R, S>(study: Study<R, S>, options: &Options, launched: Option<Launched>) -> Result<Exit>
+where
+    R: serde::Serialize + serde::de::DeserializeOwned + 'static,
+    S: serde::Serialize + serde::de::DeserializeOwned + 'static,
+{
+    let (native, prepare) = study.split();
+    match conduct(launched, &options.settings(), Some(native), prepare)? {
+        Some(finished) => options.show(&finished),
+        None => Ok(Exit::Complete),
+    }
+}

@@ -1,0 +1,298 @@
+//! A whole run, wherever this process stands in it: rank 0 leads, every other rank works; or one
+//! process does both on threads.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Exit, Result};
+use crate::grid::Grid;
+use crate::job::Job;
+use crate::launcher::Launched;
+use crate::master::{Master, Summary, Tally};
+use crate::message::{self, ToWorker};
+use crate::native::Native;
+use crate::office::Office;
+use crate::report::{Progress, write_csv, write_json};
+use crate::serve::{Traffic, serve};
+use crate::store::{Folder, Results, Store};
+use crate::transport::{Hub, threads};
+use crate::worker;
+
+/// How and where to run.
+///
+/// ```
+/// use gridmpi::Settings;
+/// let settings = Settings::default().threads(4).out("results/second-try");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub(crate) threads: Option<usize>,
+    pub(crate) out: Out,
+    pub(crate) fresh: bool,
+    /// Whether to show a bar on a terminal.
+    pub(crate) bar: bool,
+}
+
+/// Where results go.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Out {
+    /// A folder that goes with the results.
+    #[default]
+    Temporary,
+    /// `results/NAME`.
+    Named,
+    At(PathBuf),
+}
+
+impl Settings {
+    /// Without mpirun, run on this many threads, 1 at least; all cores if it is not called. With it
+    /// each rank is one worker, and this is refused.
+    pub fn threads(mut self, threads: usize) -> Settings {
+        self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// The folder for results, made if it is not there. If it is not called they go to a temporary
+    /// one, which ends with the outcome.
+    pub fn out(mut self, folder: impl Into<PathBuf>) -> Settings {
+        self.out = Out::At(folder.into());
+        self
+    }
+
+    /// Move runs that the results folder holds already into a folder inside it, and begin anew; if it
+    /// is not called such a folder is refused.
+    pub fn fresh(mut self) -> Settings {
+        self.fresh = true;
+        self
+    }
+}
+
+/// Hears of each summary of one level.
+pub(crate) type Listener = Box<dyn FnMut(&Job, &Grid, &Summary) -> Result<(), String> + Send>;
+
+/// What rank 0 is to run: nothing is known to be wrong with it.
+pub(crate) struct Work {
+    pub(crate) job: Job,
+    /// The job file, if it came from one; kept with the runs.
+    pub(crate) text: String,
+    /// Who hears of summaries, by level.
+    pub(crate) listeners: Vec<(usize, Listener)>,
+}
+
+/// What rank 0 has in the end.
+pub(crate) struct Finished {
+    pub(crate) job: Arc<Job>,
+    pub(crate) results: Results,
+    pub(crate) tally: Tally,
+    pub(crate) elapsed: Duration,
+    pub(crate) traffic: Traffic,
+    pub(crate) folder: Folder,
+    /// The folder itself, if it is to go.
+    pub(crate) scratch: Option<tempfile::TempDir>,
+}
+
+impl Finished {
+    /// What the process should exit with.
+    pub(crate) fn exit(&self) -> Exit {
+        let Tally { failed, incomplete, .. } = self.tally;
+        if failed + incomplete == 0 { Exit::Complete } else { Exit::SomeFailed }
+    }
+}
+
+/// Runs what `prepare` makes on rank 0, the way this process was started; the ranks that worked get
+/// nothing. `native` is what the program itself brings on every rank, if it is a study.
+pub(crate) fn conduct(
+    launched: Option<Launched>,
+    settings: &Settings,
+    native: Option<Arc<Native>>,
+    prepare: impl FnOnce() -> Result<Work>,
+) -> Result<Option<Finished>> {
+    match launched {
+        Some(launched) if launched.size != Some(1) => {
+            // One process of a batch script may well want the node's threads; it has to say so.
+            if launched.is_batch_script() && settings.threads.is_some() {
+                return over_threads(settings, native, prepare);
+            }
+            over_ranks(&launched, settings, native, prepare)
+        }
+        _ => over_threads(settings, native, prepare),
+    }
+}
+
+fn over_threads(
+    settings: &Settings,
+    native: Option<Arc<Native>>,
+    prepare: impl FnOnce() -> Result<Work>,
+) -> Result<Option<Finished>> {
+    let lead = Lead::new(settings, native.clone(), prepare()?)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = settings.threads.unwrap_or(cores);
+    let workers = lead.job.grid().tasks().min(threads as u64) as usize;
+    let (mut hub, links) = threads::connect(workers);
+    let mut joined = Vec::new();
+    for link in links {
+        let name = format!("rank {}", joined.len() + 1);
+        let native = native.clone();
+        let work = move || worker::work(Box::new(link), (cores / workers).max(1), native.as_ref());
+        let started = std::thread::Builder::new().name(name).spawn(work);
+        joined
+            .push(started.map_err(|error| Error::unexpected(format!("no more threads: {error}")))?);
+    }
+    // If rank 0 fails, it does not wait for what still crunches.
+    let served = lead.serve(&mut hub)?;
+    for thread in joined {
+        let _ = thread.join();
+    }
+    served.finish().map(Some)
+}
+
+#[cfg(feature = "mpi")]
+fn over_ranks(
+    launched: &Launched,
+    settings: &Settings,
+    native: Option<Arc<Native>>,
+    prepare: impl FnOnce() -> Result<Work>,
+) -> Result<Option<Finished>> {
+    use crate::serve::turn_away;
+    use crate::transport::mpi::Ranks;
+
+    let mut ranks = Ranks::initialize()?;
+    if ranks.size() == 1 {
+        return if launched.may_be_alone() {
+            over_threads(settings, native, prepare)
+        } else {
+            Err(launched.mismatch()) // every one of them finds this; rank 0 says it
+        };
+    }
+    if ranks.own_rank() > 0 {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = (cores / launched.on_host).max(1);
+        return worker::work(Box::new(ranks), cores, native.as_ref()).map(|()| None);
+    }
+    let lead = if settings.threads.is_some() {
+        Err(Error::input("--threads is for a run without mpirun; with it, each rank is one worker"))
+    } else {
+        prepare().and_then(|work| Lead::new(settings, native, work))
+    };
+    match lead {
+        Ok(lead) => lead.serve(&mut ranks)?.finish().map(Some),
+        Err(error) => {
+            turn_away(&mut ranks)?;
+            Err(error)
+        }
+    }
+}
+
+#[cfg(not(feature = "mpi"))]
+fn over_ranks(
+    launched: &Launched,
+    settings: &Settings,
+    native: Option<Arc<Native>>,
+    prepare: impl FnOnce() -> Result<Work>,
+) -> Result<Option<Finished>> {
+    if launched.may_be_alone() {
+        return over_threads(settings, native, prepare);
+    }
+    Err(launched.without_mpi())
+}
+
+/// Rank 0, ready: everything is read and checked, the results folder claimed, the store open.
+struct Lead {
+    job: Arc<Job>,
+    native: Option<Arc<Native>>,
+    listeners: Vec<(usize, Listener)>,
+    scratch: Option<tempfile::TempDir>,
+    folder: Folder,
+    store: Store,
+    bar: bool,
+}
+
+impl Lead {
+    fn new(settings: &Settings, native: Option<Arc<Native>>, work: Work) -> Result<Lead> {
+        let Work { job, text, listeners } = work;
+        let (out, scratch) = match &settings.out {
+            Out::At(out) => (out.clone(), None),
+            Out::Named => (Path::new("results").join(&job.name), None),
+            Out::Temporary => {
+                let made = tempfile::Builder::new().prefix("gridmpi-").tempdir();
+                let scratch =
+                    made.map_err(|error| Error::input(format!("no temporary folder: {error}")))?;
+                (scratch.path().to_path_buf(), Some(scratch))
+            }
+        };
+        let folder = Folder::claim(&out, settings.fresh)?;
+        let store = Store::create(&folder, &job, &text)?;
+        Ok(Lead {
+            job: Arc::new(job),
+            native,
+            listeners,
+            scratch,
+            folder,
+            store,
+            bar: settings.bar,
+        })
+    }
+
+    /// Serves the hub's workers until they have all left. If that fails they get no more word.
+    fn serve(self, hub: &mut dyn Hub) -> Result<Served> {
+        let Lead { job, native, listeners, scratch, folder, store, bar } = self;
+        let grid = job.grid();
+        let mut master = Master::new(grid.clone(), job.reduces(), job.require, hub.workers());
+        if job.reduce_on_workers {
+            master = master.reduce_on_workers();
+        }
+        log::info!("{}: {} tasks on {} workers", job.name, grid.tasks(), hub.workers());
+        let clock = Instant::now();
+        let progress = Progress::new(grid.tasks(), bar);
+        let mut office = Office::open(&job, native.as_ref(), listeners, store, progress)?;
+        let served = serve(&mut master, hub, &mut office, message::encode(&*job).into());
+        let traffic = served.inspect_err(|error| {
+            let cancel = message::encode(&ToWorker::Cancel);
+            for rank in 1..=hub.workers() {
+                let _ = hub.send(rank, &cancel);
+            }
+            hub.abandon(error); // the workers may be deep in crunch
+        })?;
+        let elapsed = clock.elapsed();
+        Ok(Served { job, scratch, folder, office, tally: master.tally(), elapsed, traffic })
+    }
+}
+
+/// Rank 0 without workers: what is left is to write the results.
+struct Served {
+    job: Arc<Job>,
+    scratch: Option<tempfile::TempDir>,
+    folder: Folder,
+    office: Office,
+    tally: Tally,
+    elapsed: Duration,
+    traffic: Traffic,
+}
+
+impl Served {
+    fn finish(self) -> Result<Finished> {
+        let Served { job, scratch, folder, office, tally, elapsed, traffic } = self;
+        let (store, stopped) = office.close();
+        let results = store.finish(&job)?;
+        if let Some(error) = stopped {
+            results.end("stopped", error.exit)?;
+            return Err(error);
+        }
+        write_file(&folder.file("summary.json"), |out| write_json(&job, &results, out))?;
+        write_file(&folder.file("summary.csv"), |out| write_csv(&job, &results, out))?;
+        let finished = Finished { job, results, tally, elapsed, traffic, folder, scratch };
+        finished.results.end("complete", finished.exit())?;
+        Ok(finished)
+    }
+}
+
+fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    let failed =
+        |e: std::io::Error| Error::unexpected(format!("{}: not written: {e}", path.display()));
+    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    write(&mut out)?;
+    out.flush().map_err(failed)
+}

@@ -1,0 +1,205 @@
+//! What rank 0 does besides dispensing tasks: keeps runs in the store, has groups reduced and
+//! listeners called on threads of their own, answers what workers ask, shows progress.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::conduct::Listener;
+use crate::crunch::{self, Place};
+use crate::error::{Error, Result};
+use crate::exchange::Exchange;
+use crate::grid::Key;
+use crate::job::Job;
+use crate::master::{Event, Master, Run, Summary};
+use crate::message::{Request, Scored};
+use crate::native::Native;
+use crate::reduce::{Item, Reduce};
+use crate::report::Progress;
+use crate::serve::Keeper;
+use crate::store::Store;
+use crate::worker::caught;
+
+/// How long rank 0 waits for a message before it looks at everything else.
+const TICK: Duration = Duration::from_millis(100);
+/// The same, while something is under way on rank 0 that no message tells of.
+const SHORT_TICK: Duration = Duration::from_millis(2);
+
+pub(crate) struct Office {
+    pub(crate) store: Store,
+    progress: Progress,
+    exchange: Exchange,
+    reducer: Option<Reducer>,
+    listeners: Option<Listeners>,
+    /// What a listener stopped the study with.
+    stopped: Option<Error>,
+}
+
+/// The thread that calls functions that reduce.
+struct Reducer {
+    groups: Sender<(Key, Vec<Item>)>,
+    reduced: Receiver<(Key, Result<Scored, String>)>,
+    away: usize,
+}
+
+/// The thread that calls listeners.
+struct Listeners {
+    levels: Vec<usize>,
+    summaries: Sender<Summary>,
+    errors: Receiver<String>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Office {
+    pub(crate) fn open(
+        job: &Arc<Job>,
+        native: Option<&Arc<Native>>,
+        listeners: Vec<(usize, Listener)>,
+        store: Store,
+        progress: Progress,
+    ) -> Result<Office> {
+        let outside = job.loops.iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
+        let needed = outside && !job.reduce_on_workers;
+        let reducer = if needed { Some(Reducer::start(job, native)?) } else { None };
+        let listeners =
+            if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };
+        let exchange = Exchange::new(native.cloned());
+        Ok(Office { store, progress, exchange, reducer, listeners, stopped: None })
+    }
+
+    /// Waits for the listeners to hear the rest and closes what is open; the store, and what a
+    /// listener stopped the study with.
+    pub(crate) fn close(self) -> (Store, Option<Error>) {
+        self.progress.finish();
+        self.exchange.close();
+        let late = self.listeners.and_then(Listeners::finish);
+        (self.store, self.stopped.or(late))
+    }
+}
+
+impl Keeper for Office {
+    fn join(&mut self, rank: usize, host: &str) -> Result<()> {
+        self.store.join(rank, host)
+    }
+
+    fn record(&mut self, run: Run) -> Result<()> {
+        self.store.record(run)
+    }
+
+    fn close(&mut self, summary: Summary) -> Result<()> {
+        if let Some(listeners) = &self.listeners
+            && listeners.levels.contains(&summary.key.level)
+        {
+            let _ = listeners.summaries.send(summary.clone()); // it ends only with an error
+        }
+        self.store.close(summary)
+    }
+
+    fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()> {
+        let reducer = self.reducer.as_mut().ok_or_else(lost_reducer)?;
+        reducer.away += 1;
+        reducer.groups.send((key, items)).map_err(|_| lost_reducer())
+    }
+
+    fn ask(&mut self, rank: usize, request: Request, now: Duration) {
+        self.exchange.ask(rank, request, now);
+    }
+
+    fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)> {
+        let waiting = self.exchange.waiting();
+        let alone = !waiting.is_empty() && master.awaits_only(&waiting);
+        self.exchange.replies(now, alone)
+    }
+
+    fn patience(&self) -> Duration {
+        let reducing = self.reducer.as_ref().is_some_and(|reducer| reducer.away > 0);
+        if reducing || !self.exchange.waiting().is_empty() { SHORT_TICK } else { TICK }
+    }
+
+    fn event(&mut self) -> Result<Option<Event>> {
+        if let Some(listeners) = &self.listeners
+            && let Ok(why) = listeners.errors.try_recv()
+        {
+            self.stopped = Some(Error::unexpected(why));
+            self.exchange.end();
+            return Ok(Some(Event::Stop));
+        }
+        let Some(reducer) = &mut self.reducer else { return Ok(None) };
+        match reducer.reduced.try_recv() {
+            Ok((key, result)) => {
+                reducer.away -= 1;
+                Ok(Some(Event::Reduced { rank: None, key, result }))
+            }
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(lost_reducer()),
+        }
+    }
+
+    fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
+        self.progress.show(now, master);
+        Ok(())
+    }
+}
+
+fn lost_reducer() -> Error {
+    Error::unexpected("the thread that reduces groups is lost")
+}
+
+impl Reducer {
+    fn start(job: &Arc<Job>, native: Option<&Arc<Native>>) -> Result<Reducer> {
+        let (groups, to_reduce) = channel::<(Key, Vec<Item>)>();
+        let (done, reduced) = channel();
+        let mut reducer = crunch::reducer(job, native, Place { rank: 0, cores: 1 });
+        let work = move || {
+            while let Ok((key, items)) = to_reduce.recv() {
+                let result = caught("summarize", || reducer.reduce(key, &items));
+                if done.send((key, result)).is_err() {
+                    return;
+                }
+            }
+        };
+        start("reduce", work)?;
+        Ok(Reducer { groups, reduced, away: 0 })
+    }
+}
+
+impl Listeners {
+    fn start(job: &Arc<Job>, mut listeners: Vec<(usize, Listener)>) -> Result<Listeners> {
+        let levels = listeners.iter().map(|(level, _)| *level).collect();
+        let (summaries, closed) = channel::<Summary>();
+        let (failed, errors) = channel();
+        let job = job.clone();
+        let work = move || {
+            let grid = job.grid();
+            while let Ok(summary) = closed.recv() {
+                for (level, listen) in &mut listeners {
+                    if *level != summary.key.level {
+                        continue;
+                    }
+                    if let Err(why) = caught("on_summary", || listen(&job, &grid, &summary)) {
+                        let _ = failed.send(format!("the study was stopped: {why}"));
+                        return;
+                    }
+                }
+            }
+        };
+        let thread = start("listen", work)?;
+        Ok(Listeners { levels, summaries, errors, thread })
+    }
+
+    /// Waits until they have heard everything; what they failed with, if they did.
+    fn finish(self) -> Option<Error> {
+        drop(self.summaries);
+        let _ = self.thread.join(); // panics of the user's are caught inside
+        self.errors.try_recv().ok().map(Error::unexpected)
+    }
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_string())
+        .spawn(work)
+        .map_err(|error| Error::unexpected(format!("no thread to {name} on: {error}")))
+}

@@ -1,0 +1,81 @@
+//! The loops of a nest as a tuple, so that crunch gets one reference a loop, each of its own type.
+
+use std::sync::Arc;
+
+use super::sources::Source;
+use crate::context::Context;
+
+/// A loop whose points are of type `T`.
+pub struct Over<T> {
+    pub(super) source: Arc<dyn Source<T>>,
+}
+
+/// The loops around crunch, outermost first: a tuple of at most eight.
+pub trait Loops: Send + Sync + 'static {
+    /// A reference to a point of each loop.
+    type Points<'a>;
+
+    /// Gets the points with these indices and calls `crunch` with them. The outer error says that a
+    /// point could not be had.
+    fn call<R>(
+        &self,
+        indices: &[u64],
+        context: &Context,
+        crunch: &dyn for<'a> Fn(Self::Points<'a>, &Context) -> R,
+    ) -> Result<R, String>;
+}
+
+/// Loops that another can be put inside of.
+pub trait Push<T>: Loops {
+    /// These loops, and the other inside of them.
+    type Inside: Loops;
+
+    /// Puts it there.
+    fn push(self, inside: Over<T>) -> Self::Inside;
+}
+
+macro_rules! tuples {
+    (push $($loop:ident $level:tt)*) => {
+        impl<$($loop: 'static,)* Last: 'static> Push<Last> for ($(Over<$loop>,)*) {
+            type Inside = ($(Over<$loop>,)* Over<Last>,);
+
+            fn push(self, inside: Over<Last>) -> Self::Inside {
+                ($(self.$level,)* inside,)
+            }
+        }
+    };
+    ($($loop:ident $level:tt)*) => {
+        impl<$($loop: 'static),*> Loops for ($(Over<$loop>,)*) {
+            type Points<'a> = ($(&'a $loop,)*);
+
+            #[allow(non_snake_case, unused_variables, clippy::unused_unit)]
+            fn call<Out>(
+                &self,
+                indices: &[u64],
+                context: &Context,
+                crunch: &dyn for<'a> Fn(Self::Points<'a>, &Context) -> Out,
+            ) -> Result<Out, String> {
+                $(let $loop = self.$level.source.point($level, indices[$level], context)?;)*
+                Ok(crunch(($(&*$loop,)*), context))
+            }
+        }
+    };
+}
+
+tuples!();
+tuples!(A 0);
+tuples!(A 0 B 1);
+tuples!(A 0 B 1 C 2);
+tuples!(A 0 B 1 C 2 D 3);
+tuples!(A 0 B 1 C 2 D 3 E 4);
+tuples!(A 0 B 1 C 2 D 3 E 4 F 5);
+tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6);
+tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7);
+tuples!(push);
+tuples!(push A 0);
+tuples!(push A 0 B 1);
+tuples!(push A 0 B 1 C 2);
+tuples!(push A 0 B 1 C 2 D 3);
+tuples!(push A 0 B 1 C 2 D 3 E 4);
+tuples!(push A 0 B 1 C 2 D 3 E 4 F 5);
+tuples!(push A 0 B 1 C 2 D 3 E 4 F 5 G 6);

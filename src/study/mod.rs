@@ -1,0 +1,348 @@
+//! A study: the user's own Rust as crunch and summarize, with everything else of gridmpi around it.
+
+mod loops;
+mod nest;
+mod outcome;
+mod runs;
+mod sources;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use self::nest::{Crunched, Nest};
+pub use self::outcome::Outcome;
+pub use self::runs::{Runs, Summary};
+
+use crate::conduct::{Listener, Settings, Work, conduct};
+use crate::context::Context;
+use crate::dictionary::{Board, SharedDictionary};
+use crate::error::{Error, Result};
+use crate::grid::Grid;
+use crate::job::{self, Job, Loop, Points, check_name};
+use crate::launcher::Launched;
+use crate::master::{self, Require};
+use crate::message;
+use crate::native::{CrunchFunction, Level, Native, ReduceFunction};
+use crate::reduce::{Item, Reduce};
+use loops::Over;
+
+/// How many data sets of a loop a process keeps, if the study does not say.
+const KEEP: usize = 4;
+
+/// The user's expensive function and what makes a summary of its runs: the two loops of most
+/// studies, over data sets and over parameters. For deeper nests see [`Nest`].
+///
+/// The types cross between ranks by serde; see the [limits](crate#what-serde-types-can-be). Give
+/// `Run` and `Summary` a field `score` (or let them be numbers) and the store and the tables have it
+/// as such.
+pub trait Crunch: Send + Sync + 'static {
+    /// A data set.
+    type Data: Send + Sync + 'static;
+    /// One combination of parameters.
+    type Param: Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// What comes of one call; all of them are kept.
+    type Run: Serialize + DeserializeOwned + 'static;
+    /// What the runs of one data set come to.
+    type Summary: Serialize + DeserializeOwned + 'static;
+
+    /// The expensive call. An error, a panic or a run that is NaN (or whose `score` is) fails this
+    /// run alone.
+    fn crunch(
+        &self,
+        data: &Self::Data,
+        param: &Self::Param,
+        context: &Context,
+    ) -> crate::Result<Self::Run>;
+
+    /// What the runs of a data set come to, in the order of the parameters. A panic leaves the data
+    /// set without a summary.
+    fn summarize(&self, runs: &Runs<Self::Run>) -> Self::Summary;
+}
+
+/// Begins a study of this crunch: data sets next, then parameters.
+pub fn study<C: Crunch>(crunch: C) -> Begun<C> {
+    Begun { crunch }
+}
+
+/// A crunch that has no data sets yet.
+pub struct Begun<C> {
+    crunch: C,
+}
+
+impl<C: Crunch> Begun<C> {
+    /// Data sets that live on rank 0, where `make` is called once; see [`Nest::data`].
+    pub fn data_sets(
+        self,
+        make: impl FnOnce() -> crate::Result<Vec<C::Data>> + Send + 'static,
+    ) -> WithData<C>
+    where
+        C::Data: Serialize + DeserializeOwned,
+    {
+        WithData { crunch: self.crunch, nest: Nest::new().data("dataset", make) }
+    }
+
+    /// The same, each with a name; see [`Nest::named_data`].
+    pub fn named_data_sets(
+        self,
+        make: impl FnOnce() -> crate::Result<Vec<(String, C::Data)>> + Send + 'static,
+    ) -> WithData<C>
+    where
+        C::Data: Serialize + DeserializeOwned,
+    {
+        WithData { crunch: self.crunch, nest: Nest::new().named_data("dataset", make) }
+    }
+
+    /// Data sets that each process loads for itself when it first has a task of one; see
+    /// [`Nest::load`].
+    pub fn load<K>(
+        self,
+        keys: impl IntoIterator<Item = K>,
+        load: impl Fn(&K) -> crate::Result<C::Data> + Send + Sync + 'static,
+    ) -> WithData<C>
+    where
+        K: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        WithData { crunch: self.crunch, nest: Nest::new().load("dataset", keys, load) }
+    }
+}
+
+/// A crunch with data sets, and no parameters yet.
+pub struct WithData<C: Crunch> {
+    crunch: C,
+    nest: Nest<(Over<C::Data>,)>,
+}
+
+impl<C: Crunch> WithData<C> {
+    /// The parameters to try on every data set. Those of rank 0 count; other ranks are told them.
+    pub fn params(self, params: impl IntoIterator<Item = C::Param>) -> Study<C::Run, C::Summary> {
+        let crunch = Arc::new(self.crunch);
+        let summarizer = crunch.clone();
+        self.nest
+            .each("param", params)
+            .crunch(move |(data, param), context| crunch.crunch(data, param, context))
+            .reduce(move |runs| summarizer.summarize(runs))
+    }
+}
+
+/// All that is to be computed, in the user's Rust, ready to run: `R` is what a run gives, `S` what the
+/// outermost group that folds comes to.
+pub struct Study<R, S> {
+    name: String,
+    seed: u64,
+    require: Require,
+    keep: usize,
+    reduce_on_workers: bool,
+    levels: Vec<Arc<dyn Level>>,
+    crunch: CrunchFunction,
+    reduces: Vec<ReduceFunction>,
+    board: Board,
+    listeners: Vec<(usize, Listener)>,
+    of: std::marker::PhantomData<fn() -> (R, S)>,
+}
+
+impl<R> Study<R, R> {
+    /// A study that folds nothing yet.
+    fn begin(levels: Vec<Arc<dyn Level>>, crunch: CrunchFunction) -> Study<R, R> {
+        let program = std::env::current_exe().ok();
+        let name = program.as_deref().and_then(|path| path.file_stem());
+        Study {
+            name: name.map_or("study".to_string(), |name| name.to_string_lossy().into_owned()),
+            seed: 0,
+            require: Require::All,
+            keep: KEEP,
+            reduce_on_workers: false,
+            levels,
+            crunch,
+            reduces: Vec::new(),
+            board: Board::new(),
+            listeners: Vec::new(),
+            of: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<R, S> Study<R, S>
+where
+    R: Serialize + DeserializeOwned + 'static,
+    S: Serialize + DeserializeOwned + 'static,
+{
+    /// Folds the next loop outwards: `summarize` gets the summaries of the loop inside of it. Without
+    /// it that loop and those around it are the rows of the result.
+    pub fn reduce<T, F>(self, summarize: F) -> Study<R, T>
+    where
+        T: Serialize + DeserializeOwned + 'static,
+        F: Fn(&Runs<S>) -> T + Send + Sync + 'static,
+    {
+        self.fold(summarize)
+    }
+
+    fn fold<T, F>(self, summarize: F) -> Study<R, T>
+    where
+        T: Serialize + DeserializeOwned + 'static,
+        F: Fn(&Runs<S>) -> T + Send + Sync + 'static,
+    {
+        let mut reduces = self.reduces;
+        reduces.push(Box::new(move |job: &Arc<Job>, group, items: &[Item]| {
+            let result = |item: &Item| match &item.result {
+                Some(scored) => message::decode_theirs::<S>(&scored.typed).map(Some),
+                None => Ok(None),
+            };
+            let results = items.iter().map(result).collect::<Result<_>>();
+            let results = results.map_err(|error| error.to_string())?;
+            nest::typed(&summarize(&Runs { results, job: job.clone(), group }))
+        }));
+        Study {
+            name: self.name,
+            seed: self.seed,
+            require: self.require,
+            keep: self.keep,
+            reduce_on_workers: self.reduce_on_workers,
+            levels: self.levels,
+            crunch: self.crunch,
+            reduces,
+            board: self.board,
+            listeners: self.listeners,
+            of: std::marker::PhantomData,
+        }
+    }
+
+    /// Names the results folder, `results/NAME`; the program's name if it is not called.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = name.to_string();
+        self
+    }
+
+    /// What every task's own seed derives from; 0 if it is not called.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The fraction of a group's points that must have a result for the group to be summarised, over
+    /// 0 and up to 1. If it is not called, all of them: a group with a failed run is incomplete.
+    pub fn require(mut self, fraction: f64) -> Self {
+        self.require = Require::Fraction(fraction);
+        self
+    }
+
+    /// How many data sets of each loop a process keeps, at least 1; 4 if it is not called. The least
+    /// recently used one goes first.
+    pub fn keep(mut self, data_sets: usize) -> Self {
+        self.keep = data_sets.max(1);
+        self
+    }
+
+    /// Has the workers call summarize, as tasks of their own, instead of a thread on rank 0: for a
+    /// summarize that is itself expensive. The [front page](crate#expensive-summaries) says from when
+    /// that is faster.
+    pub fn reduce_on_workers(mut self) -> Self {
+        self.reduce_on_workers = true;
+        self
+    }
+
+    /// Calls `listen` on rank 0, on a thread of its own, with each summary as its group closes, while
+    /// others still run. An error from it stops the study: what is under way comes to its end (see
+    /// [`Context::is_cancelled`]), what was done is stored, and [`run`](Study::run) fails with it.
+    pub fn on_summary<F>(mut self, mut listen: F) -> Self
+    where
+        F: FnMut(Summary<S>) -> crate::Result<()> + Send + 'static,
+    {
+        let listen = move |job: &Job, grid: &Grid, summary: &master::Summary| {
+            listen(Summary::of(job, grid, summary)).map_err(|error| error.to_string())
+        };
+        self.listeners.push((self.reduces.len(), Box::new(listen)));
+        self
+    }
+
+    /// The dictionary of that name, which the ranks share, as rank 0's program sees it; crunch reaches
+    /// it by [`Context::dictionary`]. It is closed when the study is over; what is left in it can be
+    /// taken then. On other ranks what this returns is an empty dictionary that nobody else sees.
+    pub fn dictionary<K, V>(&self, name: &str) -> SharedDictionary<'static, K, V>
+    where
+        K: Serialize,
+        V: Serialize + DeserializeOwned,
+    {
+        SharedDictionary::here(name, &self.board)
+    }
+
+    /// Runs the study and waits for its end: over MPI if this process was started by mpirun or srun
+    /// (then every rank has to get here, once), else on this machine's threads. Rank 0 gets the
+    /// outcome; the other ranks work for it and get nothing. Fails if the study or the settings are
+    /// wrong, before anything is crunched; if the store or the transport fails; or with what
+    /// [`on_summary`](Study::on_summary) failed with.
+    pub fn run(self, settings: &Settings) -> Result<Option<Outcome<R, S>>> {
+        let (native, prepare) = self.split();
+        let finished = conduct(Launched::detect(), settings, Some(native), prepare)?;
+        finished.map(Outcome::read).transpose()
+    }
+
+    /// What every rank brings, and what rank 0 does before it starts.
+    pub(crate) fn split(self) -> (Arc<Native>, impl FnOnce() -> Result<Work>) {
+        let native = Arc::new(Native {
+            levels: self.levels,
+            crunch: self.crunch,
+            reduces: self.reduces,
+            keep: self.keep,
+            board: self.board,
+        });
+        let (listeners, brought) = (self.listeners, native.clone());
+        let (name, seed, require) = (self.name, self.seed, self.require);
+        let reduce_on_workers = self.reduce_on_workers;
+        let prepare = move || {
+            if !require.is_sound() {
+                return Err(Error::input("require: expected over 0 and up to 1"));
+            }
+            let (loops, learned) = prepare_loops(&brought)?;
+            let job = Job {
+                name,
+                seed,
+                folder: std::env::current_dir().unwrap_or_default(),
+                loops,
+                crunch: job::Crunch::Native(learned),
+                score: "score".to_string(),
+                require,
+                reduce_on_workers,
+                places: job::Places::default(),
+            };
+            job::check_job_name(&job.name).map_err(|why| Error::input(format!("name: {why}")))?;
+            let depth = job.loops.len();
+            let listeners =
+                listeners.into_iter().map(|(folds, listen)| (depth - folds, listen)).collect();
+            Ok(Work { job, text: String::new(), listeners })
+        };
+        (native, prepare)
+    }
+}
+
+/// The loops as the job has them, and what other ranks have to learn of each.
+fn prepare_loops(native: &Native) -> Result<(Vec<Loop>, Vec<bytes::Bytes>)> {
+    let depth = native.levels.len();
+    if native.reduces.len() > depth {
+        let folds = native.reduces.len();
+        return Err(Error::input(format!("{folds} reduces are more than the {depth} loops")));
+    }
+    let outer = depth - native.reduces.len();
+    let (mut loops, mut learned): (Vec<Loop>, Vec<bytes::Bytes>) = (Vec::new(), Vec::new());
+    for (i, level) in native.levels.iter().enumerate() {
+        let name = level.name();
+        check_name(name, &loops).map_err(Error::input)?;
+        let (points, bytes) = level.prepare()?;
+        if points.is_empty() {
+            return Err(Error::input(format!("loop '{name}' has no points")));
+        }
+        if points.len() > u64::from(u32::MAX) && !matches!(points, Points::Range { .. }) {
+            return Err(Error::input(format!("loop '{name}' has too many points to list")));
+        }
+        let reduce = (i >= outer).then_some(Reduce::Native);
+        loops.push(Loop { name: name.to_string(), points, reduce });
+        learned.push(bytes);
+    }
+    let sizes: Vec<u64> = loops.iter().map(|l| l.points.len()).collect();
+    if Grid::new(&sizes, outer).is_none() {
+        let product = sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
+        return Err(Error::input(format!("{product} tasks are more than 2^63 - 1")));
+    }
+    Ok((loops, learned))
+}

@@ -1,0 +1,94 @@
+//! What a finished study leaves to its program.
+
+use std::marker::PhantomData;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::runs::Summary;
+use crate::conduct::Finished;
+use crate::error::Result;
+use crate::grid::Grid;
+use crate::job::Job;
+use crate::master;
+use crate::message;
+
+/// All that came of a study: its summaries, and every run in the store.
+pub struct Outcome<R, S> {
+    /// One for each point of the loops that do not fold, in grid order.
+    pub summaries: Vec<Summary<S>>,
+    finished: Finished,
+    of: PhantomData<fn() -> R>,
+}
+
+impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
+    pub(super) fn read(finished: Finished) -> Result<Outcome<R, S>> {
+        let mut summaries = Vec::new();
+        let (job, grid) = (&finished.job, finished.job.grid());
+        finished.results.summaries(grid.outer(), |summary| {
+            summaries.push(Summary::of(job, &grid, &summary));
+            Ok(())
+        })?;
+        Ok(Outcome { summaries, finished, of: PhantomData })
+    }
+
+    /// Every run below a summary, in grid order: what crunch gave, or in words why it failed. Read
+    /// from the store; fails where that cannot be read.
+    pub fn runs(&self, summary: &Summary<S>) -> Result<Vec<Result<R, String>>> {
+        let grid = self.finished.job.grid();
+        let key = summary
+            .indices
+            .iter()
+            .enumerate()
+            .fold(0, |index, (level, point)| index * grid.size(level) + point);
+        let below = grid.tasks() / grid.keys(grid.outer());
+        let mut runs = Vec::new();
+        self.finished.results.runs(key * below..(key + 1) * below, |run| {
+            runs.push(typed(&run.result));
+            Ok(())
+        })?;
+        Ok(runs)
+    }
+
+    /// How many runs failed.
+    pub fn failed(&self) -> u64 {
+        self.finished.tally.failed
+    }
+
+    /// The time from the first task to the last result.
+    pub fn elapsed(&self) -> Duration {
+        self.finished.elapsed
+    }
+
+    /// How many messages and bytes went between rank 0 and the workers, both ways.
+    pub fn traffic(&self) -> (u64, u64) {
+        (self.finished.traffic.messages, self.finished.traffic.bytes)
+    }
+
+    /// The results folder, with runs.sqlite, summary.json and summary.csv. If
+    /// [`Settings::out`](crate::Settings::out) was not given it goes with this outcome.
+    pub fn folder(&self) -> &Path {
+        self.finished.folder.path()
+    }
+}
+
+impl<S: DeserializeOwned> Summary<S> {
+    pub(super) fn of(job: &Job, grid: &Grid, summary: &master::Summary) -> Summary<S> {
+        let coordinates = job.coordinates(grid, summary.key);
+        Summary {
+            coordinates: coordinates.into_iter().map(|(name, v)| (name.to_string(), v)).collect(),
+            indices: grid.coordinates(summary.key),
+            value: typed(&summary.result),
+            runs: summary.runs,
+            failed: summary.failed,
+        }
+    }
+}
+
+fn typed<T: DeserializeOwned>(result: &Result<message::Scored, String>) -> Result<T, String> {
+    match result {
+        Ok(scored) => message::decode_theirs(&scored.typed).map_err(|error| error.to_string()),
+        Err(why) => Err(why.clone()),
+    }
+}

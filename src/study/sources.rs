@@ -1,0 +1,300 @@
+//! Where the points of a Rust loop come from: values that every rank learns, data sets that live on
+//! rank 0, data sets that each rank loads for itself.
+
+use std::collections::VecDeque;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::job::Points;
+use crate::message;
+use crate::native::Level;
+use crate::value::Value;
+
+/// A loop with points of type `T`.
+pub(super) trait Source<T>: Level {
+    /// One point, wherever it has to come from.
+    fn point<'a>(
+        &'a self,
+        level: usize,
+        index: u64,
+        context: &Context,
+    ) -> Result<Point<'a, T>, String>;
+}
+
+/// A point, for as long as a task needs it.
+pub(super) enum Point<'a, T> {
+    /// The loop holds it.
+    Here(&'a T),
+    /// The cache may drop it meanwhile.
+    Kept(Arc<T>),
+}
+
+impl<T> Deref for Point<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Point::Here(point) => point,
+            Point::Kept(point) => point,
+        }
+    }
+}
+
+/// What the user gave, until rank 0 takes it.
+type Given<T> = Mutex<Option<T>>;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic of the user's leaves nothing half done under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Values that all ranks know, because rank 0 tells them.
+pub(super) struct Values<T> {
+    name: String,
+    given: Given<Vec<T>>,
+    known: OnceLock<Vec<T>>,
+}
+
+impl<T> Values<T> {
+    pub(super) fn new(name: &str, values: impl IntoIterator<Item = T>) -> Values<T> {
+        let given = Mutex::new(Some(values.into_iter().collect()));
+        Values { name: name.to_string(), given, known: OnceLock::new() }
+    }
+
+    fn get(&self, index: u64) -> Result<&T, String> {
+        let known = self.known.get().and_then(|values| values.get(index as usize));
+        known.ok_or_else(|| format!("a bug in gridmpi: loop '{}' has no point {index}", self.name))
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Send + Sync> Level for Values<T> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn prepare(&self) -> Result<(Points, Bytes)> {
+        let given = locked(&self.given).take().ok_or_else(|| Error::input("a study runs once"))?;
+        let wrong = |i: usize, why: &dyn std::fmt::Display| {
+            Error::input(format!("loop '{}', point {i}: {why}", self.name))
+        };
+        let mut shown = Vec::with_capacity(given.len());
+        for (i, value) in given.iter().enumerate() {
+            shown.push(Value::of(value).map_err(|why| wrong(i, &why))?);
+            // What cannot be read back by others is found here rather than there.
+            let bytes = message::encode_theirs(value).map_err(|error| wrong(i, &error))?;
+            message::decode_theirs::<T>(&bytes).map_err(|error| wrong(i, &error))?;
+        }
+        let bytes = message::encode_theirs(&given)?;
+        let _ = self.known.set(given);
+        Ok((Points::List(shown), bytes.into()))
+    }
+
+    fn learn(&self, bytes: &Bytes) -> Result<()> {
+        if self.known.get().is_none() {
+            let _ = self.known.set(message::decode_theirs(bytes)?);
+        }
+        Ok(())
+    }
+
+    fn data(&self, _: u64) -> Result<Bytes, String> {
+        Err(format!("a bug in gridmpi: the points of loop '{}' are known to all", self.name))
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Send + Sync> Source<T> for Values<T> {
+    fn point<'a>(&'a self, _: usize, index: u64, _: &Context) -> Result<Point<'a, T>, String> {
+        self.get(index).map(Point::Here)
+    }
+}
+
+/// What makes data sets on rank 0, with their names, where they have some.
+type Make<T> = Box<dyn FnOnce() -> crate::Result<(Option<Vec<String>>, Vec<T>)> + Send>;
+
+/// Data sets that live on rank 0; a rank gets one when it first has a task of it.
+pub(super) struct DataSets<T> {
+    name: String,
+    make: Given<Make<T>>,
+    /// Rank 0's, which its own threads share.
+    made: OnceLock<Vec<T>>,
+    cache: Cache<T>,
+}
+
+impl<T> DataSets<T> {
+    pub(super) fn new(name: &str, make: Make<T>) -> DataSets<T> {
+        let make = Mutex::new(Some(make));
+        DataSets { name: name.to_string(), make, made: OnceLock::new(), cache: Cache::new() }
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Send + Sync> Level for DataSets<T> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn prepare(&self) -> Result<(Points, Bytes)> {
+        let make = locked(&self.make).take().ok_or_else(|| Error::input("a study runs once"))?;
+        let made = crate::worker::caught("what makes them", || make().map_err(|e| e.to_string()));
+        let (names, made) = made.map_err(|why| {
+            Error::input(format!("the data sets of loop '{}' cannot be made: {why}", self.name))
+        })?;
+        let points = match names {
+            Some(names) => Points::List(names.into_iter().map(Value::Text).collect()),
+            None => Points::Range { from: 0, step: 1, count: made.len() as u64 },
+        };
+        let _ = self.made.set(made);
+        Ok((points, Bytes::new()))
+    }
+
+    fn learn(&self, _: &Bytes) -> Result<()> {
+        Ok(())
+    }
+
+    fn data(&self, point: u64) -> Result<Bytes, String> {
+        let data = self.made.get().and_then(|made| made.get(point as usize));
+        let data = data.ok_or_else(|| format!("loop '{}' has no point {point}", self.name))?;
+        message::encode_theirs(data).map(Bytes::from).map_err(|error| error.to_string())
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Send + Sync> Source<T> for DataSets<T> {
+    fn point<'a>(
+        &'a self,
+        level: usize,
+        index: u64,
+        context: &Context,
+    ) -> Result<Point<'a, T>, String> {
+        if let Some(data) = self.made.get().and_then(|made| made.get(index as usize)) {
+            return Ok(Point::Here(data));
+        }
+        let fetch = || {
+            let bytes = context.data(level, index)?;
+            message::decode_theirs(&bytes)
+        };
+        let data = self.cache.get(index, context.keep(), || fetch().map_err(|e| e.to_string()));
+        data.map(Point::Kept).map_err(|why| format!("loop '{}', point {index}: {why}", self.name))
+    }
+}
+
+/// The user's function that loads a data set.
+type Load<K, T> = Box<dyn Fn(&K) -> crate::Result<T> + Send + Sync>;
+
+/// Data sets that each rank loads for itself, by keys that all ranks know.
+pub(super) struct Loaded<K, T> {
+    keys: Values<K>,
+    load: Load<K, T>,
+    cache: Cache<T>,
+}
+
+impl<K, T> Loaded<K, T> {
+    pub(super) fn new(
+        name: &str,
+        keys: impl IntoIterator<Item = K>,
+        load: Load<K, T>,
+    ) -> Loaded<K, T> {
+        Loaded { keys: Values::new(name, keys), load, cache: Cache::new() }
+    }
+}
+
+impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> Level for Loaded<K, T> {
+    fn name(&self) -> &str {
+        self.keys.name()
+    }
+
+    fn prepare(&self) -> Result<(Points, Bytes)> {
+        self.keys.prepare()
+    }
+
+    fn learn(&self, bytes: &Bytes) -> Result<()> {
+        self.keys.learn(bytes)
+    }
+
+    fn data(&self, point: u64) -> Result<Bytes, String> {
+        self.keys.data(point)
+    }
+}
+
+impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> Source<T> for Loaded<K, T> {
+    fn point<'a>(
+        &'a self,
+        _: usize,
+        index: u64,
+        context: &Context,
+    ) -> Result<Point<'a, T>, String> {
+        let key = self.keys.get(index)?;
+        let load = || (self.load)(key).map_err(|error| format!("not loaded: {error}"));
+        self.cache.get(index, context.keep(), load).map(Point::Kept)
+    }
+}
+
+/// The data sets of one loop that a process keeps; its threads share them.
+struct Cache<T> {
+    /// The least recently used first.
+    slots: Mutex<VecDeque<(u64, Slot<T>)>>,
+}
+
+/// Locked while the data set is on its way, so that others wait for it rather than get it again.
+type Slot<T> = Arc<Mutex<Option<Arc<T>>>>;
+
+impl<T> Cache<T> {
+    fn new() -> Cache<T> {
+        Cache { slots: Mutex::new(VecDeque::new()) }
+    }
+
+    fn get(
+        &self,
+        index: u64,
+        keep: usize,
+        make: impl FnOnce() -> Result<T, String>,
+    ) -> Result<Arc<T>, String> {
+        let slot = {
+            let mut slots = locked(&self.slots);
+            let held = slots.iter().position(|(held, _)| *held == index);
+            let entry = held.and_then(|at| slots.remove(at));
+            let entry = entry.unwrap_or_else(|| (index, Arc::new(Mutex::new(None))));
+            let slot = entry.1.clone();
+            slots.push_back(entry);
+            while slots.len() > keep {
+                slots.pop_front();
+            }
+            slot
+        };
+        let mut data = locked(&slot);
+        if data.is_none() {
+            *data = Some(Arc::new(make()?));
+        }
+        data.clone().ok_or_else(|| "a bug in gridmpi: no data".to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn the_cache_keeps_the_last_ones_used_and_tries_again_what_failed() {
+        let cache = Cache::new();
+        let made = Cell::new(0);
+        let get = |index: u64| {
+            let make = || {
+                made.set(made.get() + 1);
+                if index == 9 { Err("no".to_string()) } else { Ok(index * 10) }
+            };
+            cache.get(index, 2, make).map(|data| *data)
+        };
+        assert_eq!((get(1), get(2), get(1), get(1)), (Ok(10), Ok(20), Ok(10), Ok(10)));
+        assert_eq!(made.get(), 2);
+        assert_eq!(get(3), Ok(30)); // and 2 has to go
+        assert_eq!((get(1), made.get()), (Ok(10), 3));
+        assert_eq!((get(2), made.get()), (Ok(20), 4));
+        assert!(get(9).is_err() && get(9).is_err());
+        assert_eq!(made.get(), 6);
+    }
+}
