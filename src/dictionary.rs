@@ -258,8 +258,8 @@ impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, 
         self.deed(key, Deed::Wait(None)).map(drop)
     }
 
-    /// Waits until there is a value, for `patience` at most; whether there is one now. Fails when
-    /// nobody is left to put it.
+    /// Waits until there is a value, for `patience` at most; whether there is one now. Fails when the
+    /// study is over.
     pub fn wait_for(&self, key: &K, patience: Duration) -> Result<bool> {
         Ok(self.deed(key, Deed::Wait(Some(patience)))? == Reply::Ready(true))
     }

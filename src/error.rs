@@ -24,7 +24,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// A message for a person, and the exit code that follows.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Error {
     /// What the process should exit with.
     pub exit: Exit,
@@ -58,6 +58,13 @@ impl Error {
 }
 
 impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+/// The message: it is what a `main` that returns the error prints.
+impl fmt::Debug for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.message)
     }

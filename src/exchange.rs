@@ -97,7 +97,9 @@ impl Exchange {
                 None => self.waiting.push(waiting),
             }
         }
-        if self.waiting.is_empty() || !alone || !self.replies.is_empty() {
+        // Who waits for a time only may still put something afterwards.
+        let for_ever = self.waiting.iter().all(|waiting| waiting.until.is_none());
+        if self.waiting.is_empty() || !alone || !for_ever || !self.replies.is_empty() {
             self.stuck = None;
         } else {
             let since = *self.stuck.get_or_insert(now);

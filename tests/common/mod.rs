@@ -22,7 +22,7 @@ pub fn mpirun(ranks: usize) -> Command {
 }
 
 /// Without what a launcher or the user's logging may have left in the environment.
-fn clean(mut command: Command) -> Command {
+pub fn clean(mut command: Command) -> Command {
     for name in ["RUST_LOG", "OMP_NUM_THREADS", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
     {
         command.env_remove(name);

@@ -1,0 +1,119 @@
+//! Typed nests against plain nested loops: any sizes, failures and thread counts, a reduction at each
+//! level.
+
+use gridmpi::{Nest, Runs, Settings};
+use proptest::prelude::*;
+
+/// What one run gives, or that it fails.
+fn crunch(seed: u64, a: u64, b: u64, c: u64) -> Option<f64> {
+    let mixed = (seed ^ (a << 40) ^ (b << 20) ^ c).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
+    (!mixed.is_multiple_of(7)).then(|| (mixed % 1000) as f64 / 8.0)
+}
+
+/// Three reductions with different types, each sensitive to order and to what failed.
+fn spread(results: &[(usize, f64)]) -> (f64, Vec<usize>) {
+    let sum = results.iter().fold(0.0, |sum, (i, result)| sum / 3.0 + result * (*i as f64 + 1.0));
+    (sum, results.iter().map(|(i, _)| *i).collect())
+}
+
+fn label(results: &[(usize, (f64, Vec<usize>))]) -> String {
+    results.iter().map(|(i, (sum, seen))| format!("{i}:{sum}:{seen:?};")).collect()
+}
+
+fn length(results: &[(usize, String)]) -> (u64, String) {
+    let text = results.iter().map(|(i, text)| format!("{i}>{text}")).collect::<String>();
+    (text.len() as u64, text)
+}
+
+fn with_indices<R: Clone>(runs: &Runs<R>) -> Vec<(usize, R)> {
+    runs.iter().map(|(i, run)| (i, run.clone())).collect()
+}
+
+/// Folds what is there, if that is enough.
+fn fold<R, S>(
+    require: f64,
+    results: Vec<Option<R>>,
+    summarize: impl Fn(&[(usize, R)]) -> S,
+) -> Option<S> {
+    let (size, mut there) = (results.len(), Vec::new());
+    for (i, result) in results.into_iter().enumerate() {
+        there.extend(result.map(|result| (i, result)));
+    }
+    let enough = there.len() as f64 >= require * size as f64 - 1e-9;
+    (enough && !there.is_empty()).then(|| summarize(&there))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn nests_give_what_nested_loops_give(
+        (a, b, c) in (1u64..5, 1u64..5, 1u64..6),
+        seed: u64,
+        threads in 1usize..5,
+        require in prop_oneof![Just(1.0), 0.3f64..1.0],
+        on_workers: bool,
+    ) {
+        let mut study = Nest::new()
+            .data("a", move || Ok((0..a).map(|a| vec![a; 3]).collect()))
+            .each("b", 0..b)
+            .each("c", (0..c).map(|c| (c, "text".to_string())))
+            .crunch(move |(a, b, (c, _)), _| {
+                crunch(seed, a[2], *b, *c).ok_or_else(|| "it fails".into())
+            })
+            .reduce(|runs: &Runs<f64>| spread(&with_indices(runs)))
+            .reduce(|runs: &Runs<(f64, Vec<usize>)>| label(&with_indices(runs)))
+            .reduce(|runs: &Runs<String>| length(&with_indices(runs)))
+            .require(require);
+        if on_workers {
+            study = study.reduce_on_workers();
+        }
+        let outcome = study.run(&Settings::default().threads(threads)).unwrap().unwrap();
+        let inner = |a, b| {
+            let runs = (0..c).map(|c| crunch(seed, a, b, c)).collect();
+            fold(require, runs, spread)
+        };
+        let middle = |a| fold(require, (0..b).map(|b| inner(a, b)).collect(), label);
+        let serial = fold(require, (0..a).map(middle).collect(), length);
+        prop_assert_eq!(outcome.summaries.len(), 1);
+        prop_assert_eq!(outcome.summaries[0].value.clone().ok(), serial);
+        let runs = outcome.runs(&outcome.summaries[0]).unwrap();
+        for (task, run) in (0..).zip(runs) {
+            let serial = crunch(seed, task / (b * c), task / c % b, task % c);
+            prop_assert_eq!(run.ok(), serial);
+        }
+    }
+
+    #[test]
+    fn outer_loops_that_do_not_fold_are_the_rows(
+        (a, b, c, d) in (1u64..4, 1u64..4, 1u64..4, 1u64..4),
+        seed: u64,
+        threads in 1usize..4,
+    ) {
+        let sum = |runs: &Runs<f64>| runs.iter().map(|(_, run)| run).sum::<f64>();
+        let outcome = Nest::new()
+            .each("a", 0..a)
+            .each("b", 0..b)
+            .each("c", 0..c)
+            .each("d", 0..d)
+            .crunch(move |(a, b, c, d), _| {
+                Ok(crunch(seed, *a, *b, 10 * c + d).unwrap_or_default())
+            })
+            .reduce(sum)
+            .reduce(sum)
+            .run(&Settings::default().threads(threads))
+            .unwrap()
+            .unwrap();
+        let mut rows = outcome.summaries.iter();
+        for a in 0..a {
+            for b in 0..b {
+                let one = |c: u64, d: u64| crunch(seed, a, b, 10 * c + d).unwrap_or_default();
+                let serial: f64 = (0..c).map(|c| (0..d).map(|d| one(c, d)).sum::<f64>()).sum();
+                let row = rows.next().unwrap();
+                prop_assert_eq!(&row.indices, &[a, b]);
+                prop_assert_eq!(&row.value, &Ok(serial));
+            }
+        }
+        prop_assert!(rows.next().is_none());
+    }
+}

@@ -1,0 +1,430 @@
+//! The library as its users see it: studies of their own Rust on this machine's threads.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gridmpi::{Context, Crunch, Dictionary, Nest, Outcome, Runs, Settings, Study, Value};
+use serde::{Deserialize, Serialize};
+
+/// Runs on that many threads, here.
+fn run<R, S>(study: Study<R, S>, threads: usize) -> gridmpi::Result<Outcome<R, S>>
+where
+    R: Serialize + serde::de::DeserializeOwned + 'static,
+    S: Serialize + serde::de::DeserializeOwned + 'static,
+{
+    Ok(study.run(&Settings::default().threads(threads))?.expect("there is one process"))
+}
+
+fn values<R, S: Clone>(outcome: &Outcome<R, S>) -> Vec<Result<S, String>> {
+    outcome.summaries.iter().map(|summary| summary.value.clone()).collect()
+}
+
+struct FindMax;
+
+impl Crunch for FindMax {
+    type Data = f64;
+    type Param = f64;
+    type Run = f64;
+    type Summary = Option<(usize, f64)>;
+
+    fn crunch(&self, data: &f64, param: &f64, _: &Context) -> gridmpi::Result<f64> {
+        match data * param {
+            product if product == -6.0 => Err("minus six will not do".into()),
+            product if product == 6.0 => panic!("six is worse"),
+            product => Ok(product),
+        }
+    }
+
+    fn summarize(&self, runs: &Runs<f64>) -> Option<(usize, f64)> {
+        runs.max_by(|run| *run).map(|(index, max)| (index, *max))
+    }
+}
+
+#[test]
+fn all_runs_are_kept_and_each_data_set_has_its_summary() {
+    let data = || Ok(vec![0.5, -2.0, 3.0]);
+    let study = gridmpi::study(FindMax).data_sets(data).params([-1.0, 0.0, 1.0]);
+    let outcome = run(study, 2).unwrap();
+    assert_eq!(values(&outcome), [Ok(Some((2, 0.5))), Ok(Some((0, 2.0))), Ok(Some((2, 3.0)))]);
+    let second = &outcome.summaries[1];
+    assert_eq!((second.runs, second.failed, &second.indices[..]), (3, 0, &[1][..]));
+    assert_eq!(second.coordinates, [("dataset".to_string(), Value::Int(1))]);
+    assert_eq!(outcome.runs(second).unwrap(), [Ok(2.0), Ok(-0.0), Ok(-2.0)]);
+    assert_eq!(outcome.failed(), 0);
+}
+
+#[test]
+fn failed_runs_cost_only_themselves_and_summarize_knows_them() {
+    #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+    struct Fit {
+        score: f64,
+    }
+    let nest = || {
+        Nest::new().each("site", 0..2).each("way", 0..5).crunch(|(site, way), _| {
+            match (site, way) {
+                (0, 1) => Err("no convergence".into()),
+                (0, 2) => panic!("index out of bounds"),
+                (0, 3) => Ok(Fit { score: f64::NAN }),
+                (_, way) => Ok(Fit { score: f64::from(*way) }),
+            }
+        })
+    };
+    let strict = run(nest().reduce(|runs: &Runs<Fit>| runs.len()), 2).unwrap();
+    let incomplete = "3 of 5 points without a result".to_string();
+    assert_eq!(values(&strict), [Err(incomplete), Ok(5)]);
+    let failures = strict.runs(&strict.summaries[0]).unwrap();
+    assert_eq!(failures[1], Err("no convergence".to_string()));
+    assert_eq!(failures[2], Err("crunch panicked: index out of bounds".to_string()));
+    assert_eq!(failures[3], Err("the score is NaN".to_string()));
+    assert_eq!(failures[4], Ok(Fit { score: 4.0 }));
+
+    let known = |runs: &Runs<Fit>| {
+        let found = runs.iter().map(|(i, fit)| (i, fit.score)).collect::<Vec<_>>();
+        (runs.failed(), found, runs.get(1).is_none(), runs.point(4).as_f64())
+    };
+    let lenient = run(nest().reduce(known).require(0.4), 2).unwrap();
+    let expected = (vec![1, 2, 3], vec![(0, 0.0), (4, 4.0)], true, Some(4.0));
+    assert_eq!(values(&lenient)[0], Ok(expected));
+    assert_eq!(lenient.failed(), 3);
+}
+
+#[test]
+fn the_best_run_is_never_nan_and_the_first_of_equal_ones() {
+    let best = |runs: &Runs<Option<f64>>| {
+        let score = |run: &Option<f64>| run.unwrap_or(f64::NAN);
+        let index = |best: Option<(usize, &Option<f64>)>| best.map(|(i, _)| i);
+        (index(runs.max_by(score)), index(runs.min_by(score)), index(runs.max_by(|_| f64::NAN)))
+    };
+    let scores = [None, Some(2.0), Some(7.0), Some(7.0), Some(2.0), Some(f64::NEG_INFINITY)];
+    let study = Nest::new().each("x", scores).crunch(|(x,), _| Ok(*x)).reduce(best);
+    assert_eq!(values(&run(study, 2).unwrap()), [Ok((Some(2), Some(5), None))]);
+}
+
+#[test]
+fn summaries_are_heard_while_other_groups_still_run() {
+    let heard = Dictionary::new();
+    let (tell, wait) = (heard.clone(), heard);
+    let study = Nest::new()
+        .each("group", 0..3)
+        .each("repeat", 0..2)
+        .crunch(move |(group, _), _| {
+            // Nobody gets past the first group before its summary was heard.
+            let ready = *group == 0 || wait.wait_for(&(group - 1), Duration::from_secs(30))?;
+            if ready { Ok(*group) } else { Err("nothing was heard".into()) }
+        })
+        .reduce(|runs: &Runs<i32>| runs.iter().map(|(_, run)| run).sum::<i32>())
+        .on_summary(move |summary| {
+            assert_eq!(summary.value, Ok(2 * summary.indices[0] as i32));
+            tell.put(summary.indices[0] as i32, ())?;
+            Ok(())
+        });
+    assert_eq!(values(&run(study, 1).unwrap()), [Ok(0), Ok(2), Ok(4)]);
+}
+
+#[test]
+fn each_level_can_be_listened_to() {
+    let heard = Arc::new(Mutex::new((Vec::new(), Vec::new())));
+    let (inner, outer) = (heard.clone(), heard.clone());
+    let study = Nest::new()
+        .each("a", 0..2)
+        .each("b", 0..2)
+        .each("c", 0..2)
+        .crunch(|(a, b, c), _| Ok(4 * a + 2 * b + c))
+        .reduce(|runs: &Runs<i32>| runs.iter().map(|(_, run)| run).sum::<i32>())
+        .on_summary(move |summary| {
+            inner.lock().unwrap().0.push((summary.indices, summary.value?));
+            Ok(())
+        })
+        .reduce(|sums: &Runs<i32>| sums.iter().map(|(_, sum)| sum.to_string()).collect::<String>())
+        .on_summary(move |summary| {
+            outer.lock().unwrap().1.push((summary.indices, summary.value?));
+            Ok(())
+        });
+    run(study, 1).unwrap();
+    let (inner, outer) = &*heard.lock().unwrap();
+    let expected = [(vec![0, 0], 1), (vec![0, 1], 5), (vec![1, 0], 9), (vec![1, 1], 13)];
+    assert_eq!(inner[..], expected);
+    assert_eq!(outer[..], [(vec![0], "15".to_string()), (vec![1], "913".to_string())]);
+}
+
+#[test]
+fn a_listener_can_stop_the_study_and_running_crunches_notice() {
+    let folder = tempfile::tempdir().unwrap();
+    let cancelled = Arc::new(AtomicUsize::new(0));
+    let count = cancelled.clone();
+    let study = Nest::new()
+        .each("group", 0..10)
+        .each("repeat", 0..2)
+        .crunch(move |(group, _), context| {
+            for _ in 0..if *group == 0 { 0 } else { 3000 } {
+                if context.is_cancelled() {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    return Err("cancelled".into());
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Ok(())
+        })
+        .reduce(|_: &Runs<()>| ())
+        .on_summary(|_| Err("good enough".into()));
+    let settings = Settings::default().threads(2).out(folder.path());
+    let error = study.run(&settings).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "the study was stopped: good enough");
+    assert!((1..=2).contains(&cancelled.load(Ordering::Relaxed)));
+    let store = rusqlite::Connection::open(folder.path().join("runs.sqlite")).unwrap();
+    let one = |sql: &str| store.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(one("SELECT value FROM job WHERE key = 'state'"), "stopped");
+    assert_eq!(one("SELECT group_concat(task || ' ' || failed) FROM runs"), "0 0,1 0");
+}
+
+#[test]
+fn context_tells_the_task_and_cleans_up_after_it() {
+    type Seen = (Vec<u64>, u32, u32, String);
+    let folders = Arc::new(Mutex::new(Vec::new()));
+    let made = folders.clone();
+    let study = |made: Arc<Mutex<Vec<std::path::PathBuf>>>| {
+        Nest::new()
+            .named_data("site", || Ok(vec![("north".to_string(), 1.5), ("south".to_string(), 2.5)]))
+            .each("repeat", 0..3)
+            .crunch(move |_, context| -> gridmpi::Result<Seen> {
+                let scratch = context.scratch()?;
+                assert_eq!(scratch.read_dir()?.count(), 0);
+                std::fs::write(scratch.join("file"), "x")?;
+                assert_eq!(context.scratch()?, scratch);
+                made.lock().unwrap().push(scratch.to_path_buf());
+                assert!(context.rank() >= 1 && context.cores() >= 1 && context.attempt() == 1);
+                assert_eq!(context.task(), context.indices()[0] * 3 + context.indices()[1]);
+                assert!(!context.is_cancelled());
+                let place = format!("{:?}", context.coordinates());
+                Ok((context.indices(), context.seed(), context.attempt(), place))
+            })
+            .reduce(|runs: &Runs<Seen>| runs.iter().map(|(_, run)| run.clone()).collect::<Vec<_>>())
+    };
+    let one = run(study(made.clone()), 1).unwrap();
+    let seen = values(&one).into_iter().flat_map(Result::unwrap).collect::<Vec<_>>();
+    assert_eq!(seen.iter().map(|(indices, ..)| indices[1]).collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2]);
+    assert_eq!(seen[4].3, r#"[("site", Text("south")), ("repeat", Int(1))]"#);
+    let seeds = seen.iter().map(|(_, seed, ..)| *seed).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(seeds.len(), 6, "every task has a seed of its own");
+    assert_eq!(values(&one), values(&run(study(made.clone()), 2).unwrap()), "on any thread");
+    let other = values(&run(study(made).seed(7), 2).unwrap());
+    assert_ne!(values(&one)[0].as_ref().unwrap()[0].1, other[0].as_ref().unwrap()[0].1);
+    let folders = folders.lock().unwrap();
+    assert_eq!(folders.len(), 18);
+    assert!(folders.iter().all(|folder| !folder.exists()), "scratch folders go with their tasks");
+}
+
+#[test]
+fn the_logger_says_which_task_speaks() {
+    struct Lines(Mutex<Vec<String>>);
+    impl log::Log for Lines {
+        fn enabled(&self, _: &log::Metadata) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record) {
+            self.0.lock().unwrap().push(record.args().to_string());
+        }
+        fn flush(&self) {}
+    }
+    static LINES: Lines = Lines(Mutex::new(Vec::new()));
+    log::set_logger(&LINES).unwrap(); // nextest gives every test a process of its own
+    log::set_max_level(log::LevelFilter::Info);
+    let study = Nest::new()
+        .each("kernel", ["rbf".to_string()])
+        .each("width", [0.5])
+        .crunch(|(kernel, _), context| {
+            log::info!(logger: context.logger(), "{} letters", kernel.len());
+            Ok(())
+        })
+        .reduce(|_: &Runs<()>| ());
+    run(study, 1).unwrap();
+    let lines = LINES.0.lock().unwrap();
+    let line = "task 0: kernel rbf, width 0.5: 3 letters";
+    assert!(lines.iter().any(|found| found == line), "{lines:?}");
+}
+
+#[test]
+fn a_process_loads_a_data_set_once_for_all_its_threads_and_keeps_the_last_few() {
+    let loads = Arc::new(Mutex::new(Vec::new()));
+    let study = |keep: usize| {
+        let loads = loads.clone();
+        Nest::new()
+            .each("pass", 0..2)
+            .load("file", (0..3).map(|i| format!("{i}.csv")), move |name: &String| {
+                loads.lock().unwrap().push(name.clone());
+                std::thread::sleep(Duration::from_millis(20));
+                Ok(name.len())
+            })
+            .each("param", 0..8)
+            .crunch(|(_, data, _), _| Ok(*data))
+            .reduce(|runs: &Runs<usize>| runs.iter().map(|(_, run)| run).sum::<usize>())
+            .keep(keep)
+    };
+    assert_eq!(values(&run(study(3), 4).unwrap()), vec![Ok(40); 6]);
+    let mut loaded = std::mem::take(&mut *loads.lock().unwrap());
+    loaded.sort();
+    assert_eq!(loaded, ["0.csv", "1.csv", "2.csv"], "once each, though four threads wanted it");
+    run(study(1), 1).unwrap();
+    let loaded = std::mem::take(&mut *loads.lock().unwrap());
+    assert_eq!(loaded.len(), 6, "one is kept, so each pass loads them again: {loaded:?}");
+}
+
+#[test]
+fn a_data_set_that_cannot_be_loaded_costs_its_own_runs() {
+    let study = Nest::new()
+        .load("file", ["good".to_string(), "bad".to_string()], |name: &String| {
+            match name.as_str() {
+                "good" => Ok(1),
+                _ => Err(format!("{name}: no such file").into()),
+            }
+        })
+        .each("param", 0..2)
+        .crunch(|(data, param), _| Ok(data + param))
+        .reduce(|runs: &Runs<i32>| runs.iter().map(|(_, run)| run).sum::<i32>());
+    let outcome = run(study, 2).unwrap();
+    assert_eq!(values(&outcome)[0], Ok(3));
+    let runs = outcome.runs(&outcome.summaries[1]).unwrap();
+    assert_eq!(runs, vec![Err("not loaded: bad: no such file".to_string()); 2]);
+}
+
+#[test]
+fn threads_share_rank_0s_data_sets_without_a_copy() {
+    let study = Nest::new()
+        .data("dataset", || Ok(vec![vec![0u8; 1 << 20]; 2]))
+        .each("param", 0..50)
+        .crunch(|(data, _), _| Ok(data.as_ptr() as usize))
+        .reduce(|runs: &Runs<usize>| {
+            let mut places = runs.iter().map(|(_, place)| *place).collect::<Vec<_>>();
+            places.dedup();
+            places.len()
+        });
+    let outcome = run(study, 4).unwrap();
+    assert_eq!(values(&outcome), [Ok(1), Ok(1)]);
+    assert!(outcome.traffic().1 < 1 << 20, "{:?}", outcome.traffic());
+}
+
+#[test]
+fn summarize_runs_on_rank_0_or_on_the_workers_with_the_same_results() {
+    let study = || {
+        Nest::new()
+            .each("a", 0..4)
+            .each("b", 0..3)
+            .each("c", 0..5)
+            .crunch(|(a, b, c), _| Ok(a * b + c))
+            .reduce(|runs: &Runs<i32>| {
+                let sum = runs.iter().map(|(_, run)| run).sum::<i32>();
+                (sum, std::thread::current().name().unwrap_or("").to_string())
+            })
+            .reduce(|sums: &Runs<(i32, String)>| {
+                let by_workers = sums.iter().filter(|(_, (_, name))| name.starts_with("rank "));
+                (sums.iter().map(|(_, (sum, _))| sum).sum::<i32>(), by_workers.count())
+            })
+    };
+    let here = values(&run(study(), 2).unwrap());
+    let there = values(&run(study().reduce_on_workers(), 2).unwrap());
+    for (a, (here, there)) in here.iter().zip(&there).enumerate() {
+        let (sum, by_workers) = here.clone().unwrap();
+        assert_eq!((sum, by_workers), (30 + 15 * a as i32, 0));
+        assert_eq!(there.clone().unwrap(), (sum, 3));
+    }
+}
+
+#[test]
+fn a_summarize_that_panics_leaves_its_group_incomplete() {
+    for on_workers in [false, true] {
+        let mut study =
+            Nest::new().each("a", 0..3).each("b", 0..2).crunch(|(a, b), _| Ok(a + b)).reduce(
+                |runs: &Runs<i32>| {
+                    assert!(runs.coordinates()[0].1 != Value::Int(1), "no summary of this");
+                    runs.len()
+                },
+            );
+        if on_workers {
+            study = study.reduce_on_workers();
+        }
+        let outcome = run(study, 2).unwrap();
+        let why = "summarize panicked: no summary of this".to_string();
+        assert_eq!(values(&outcome), [Ok(2), Err(why), Ok(2)]);
+        assert_eq!(outcome.failed(), 0);
+    }
+}
+
+#[test]
+fn a_result_too_large_for_a_row_lies_beside_the_store() {
+    let study = Nest::new()
+        .each("size", [10usize, 17 << 20])
+        .crunch(|(size,), _| Ok(vec![7u8; *size]))
+        .reduce(|runs: &Runs<Vec<u8>>| runs.iter().map(|(_, run)| run.len()).sum::<usize>());
+    let outcome = run(study, 1).unwrap();
+    assert_eq!(values(&outcome), [Ok(10 + (17 << 20))]);
+    let runs = outcome.runs(&outcome.summaries[0]).unwrap();
+    assert!(runs[0] == Ok(vec![7; 10]) && runs[1] == Ok(vec![7; 17 << 20]));
+    assert!(outcome.folder().join("large/run-1").exists());
+    let folder = outcome.folder().to_path_buf();
+    drop(outcome);
+    assert!(!folder.exists(), "a temporary folder goes with its outcome");
+}
+
+#[test]
+fn results_are_kept_where_they_were_asked_for_and_never_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = || {
+        Nest::new()
+            .each("x", [1.5, 2.5])
+            .crunch(|(x,), _| Ok(*x))
+            .reduce(|_: &Runs<f64>| "done".to_string())
+    };
+    let settings = Settings::default().threads(1).out(folder.path());
+    study().run(&settings).unwrap();
+    let error = study().run(&settings).map(drop).unwrap_err();
+    assert!(error.to_string().contains("holds the runs of an earlier start"), "{error}");
+    study().run(&settings.clone().fresh()).unwrap();
+    for file in ["runs.sqlite", "summary.json", "summary.csv", "earlier-1/runs.sqlite"] {
+        assert!(folder.path().join(file).exists(), "{file}");
+    }
+    let store = rusqlite::Connection::open(folder.path().join("runs.sqlite")).unwrap();
+    let sql = "SELECT group_concat(x || ':' || score) FROM all_runs";
+    let runs: String = store.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(runs, "1.5:1.5,2.5:2.5");
+}
+
+#[test]
+fn wrong_studies_are_refused_before_anything_is_crunched() {
+    fn refusal<R, S>(study: Study<R, S>) -> String
+    where
+        R: Serialize + serde::de::DeserializeOwned + 'static,
+        S: Serialize + serde::de::DeserializeOwned + 'static,
+    {
+        let error = study.run(&Settings::default()).map(drop).unwrap_err();
+        assert_eq!(error.exit, gridmpi::Exit::BadInput, "{error}");
+        error.to_string()
+    }
+    #[derive(Serialize, Deserialize)]
+    struct Odd {
+        #[serde(flatten)]
+        more: std::collections::BTreeMap<String, f64>,
+    }
+    let never = |_: (&i32,), _: &Context| -> gridmpi::Result<i32> { panic!("was crunched") };
+    let count = |runs: &Runs<i32>| runs.len() as i32;
+    let one = |name: &str| Nest::new().each(name, 0..2).crunch(never).reduce(count);
+
+    assert!(refusal(one("a b")).contains("\"a b\" is no name for a loop"));
+    assert!(refusal(one("score")).contains("'score' is a column of every run"));
+    assert!(refusal(one("x").name("../x")).contains("names no folder"));
+    assert!(refusal(one("x").require(0.0)).contains("over 0 and up to 1"));
+    assert!(refusal(one("x").reduce(count)).contains("2 reduces are more than the 1 loops"));
+    let empty = Nest::new().each("x", 0..0).crunch(never).reduce(count);
+    assert_eq!(refusal(empty), "loop 'x' has no points");
+    let twice = Nest::new().each("x", 0..2).each("x", 0..2);
+    let twice = twice.crunch(|_, _| Ok(1)).reduce(count);
+    assert_eq!(refusal(twice), "there is a loop 'x' already");
+    let none = Nest::new().data("data", || Err::<Vec<i32>, _>("disk on fire".into()));
+    let none = none.crunch(never).reduce(count);
+    let why = "the data sets of loop 'data' cannot be made: disk on fire";
+    assert_eq!(refusal(none), why);
+    let odd = Odd { more: [("a".to_string(), 1.0)].into() };
+    let odd = Nest::new().each("odd", [odd]).crunch(|_, _| Ok(1)).reduce(count);
+    let why = refusal(odd);
+    assert!(why.contains("loop 'odd', point 0") && why.contains("flatten"), "{why}");
+}

@@ -1,0 +1,264 @@
+//! Studies over real MPI ranks: what crosses between them, how often, and that nothing else differs
+//! from threads. Each test starts itself again under mpirun, where it plays its rank's part.
+
+mod common;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::{Desk, Ran, clean};
+use gridmpi::{Nest, Outcome, Runs, Settings, Study};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Set where this process is a rank.
+const RANK: &str = "GRIDMPI_TEST_IS_RANK";
+
+/// Runs the named test of this file on that many ranks.
+fn on_ranks(ranks: usize, test: &str) -> Ran {
+    let mut command = Command::new("mpirun");
+    let this = std::env::current_exe().unwrap();
+    command.args(["--oversubscribe", "-n", &ranks.to_string()]).arg(this);
+    command.args(["--exact", test, "--nocapture", "--include-ignored"]).env(RANK, "1");
+    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    Desk::new().run(clean(command), &[])
+}
+
+fn is_rank() -> bool {
+    std::env::var_os(RANK).is_some()
+}
+
+/// Runs a study; on rank 0 `check` sees the outcome and what it returns is printed.
+fn play<R, S>(study: Study<R, S>, check: impl FnOnce(Outcome<R, S>) -> String)
+where
+    R: Serialize + DeserializeOwned + 'static,
+    S: Serialize + DeserializeOwned + 'static,
+{
+    if let Some(outcome) = study.run(&Settings::default()).unwrap() {
+        println!("rank 0 says: {}", check(outcome));
+    }
+}
+
+/// What rank 0 said.
+fn said(ran: &Ran) -> String {
+    let lines: Vec<&str> =
+        ran.stdout.lines().filter_map(|line| line.split("rank 0 says: ").nth(1)).collect();
+    let [line] = lines[..] else { panic!("stdout:\n{}\nstderr:\n{}", ran.stdout, ran.stderr) };
+    line.to_string()
+}
+
+#[test]
+fn a_data_set_crosses_once_to_each_worker() {
+    const SIZE: usize = 100 << 20;
+    if !is_rank() {
+        let ran = on_ranks(5, "a_data_set_crosses_once_to_each_worker").exits(0);
+        let bytes: usize = said(&ran).parse().unwrap();
+        assert!((SIZE..=4 * SIZE + (1 << 20)).contains(&bytes), "{bytes} bytes crossed");
+        return;
+    }
+    let study = Nest::new()
+        .data("dataset", || Ok(vec![(0..SIZE / 8).map(|i| i as f64).collect::<Vec<f64>>()]))
+        .each("param", 0..1000usize)
+        .crunch(|(data, param), _| Ok(data[*param * 13_000]))
+        .reduce(|runs: &Runs<f64>| runs.iter().map(|(_, run)| run).sum::<f64>());
+    play(study, |outcome| {
+        assert_eq!(outcome.summaries[0].value, Ok(13_000.0 * 999.0 * 500.0));
+        outcome.traffic().1.to_string()
+    });
+}
+
+#[test]
+fn a_rank_keeps_the_last_few_data_sets() {
+    if !is_rank() {
+        let ran = on_ranks(2, "a_rank_keeps_the_last_few_data_sets").exits(0);
+        assert_eq!(said(&ran), "12 data sets crossed");
+        return;
+    }
+    // 3 passes over 4 data sets in turn, of which two are kept: each has to come every time.
+    let study = Nest::new()
+        .each("pass", 0..3)
+        .data("dataset", || Ok((0..4).map(|i| vec![i; 1 << 20]).collect::<Vec<Vec<u8>>>()))
+        .each("repeat", 0..5)
+        .crunch(|(_, data, _), _| Ok(data[7]))
+        .reduce(|runs: &Runs<u8>| runs.iter().map(|(_, run)| *run).collect::<Vec<u8>>())
+        .keep(2);
+    play(study, |outcome| {
+        for row in &outcome.summaries {
+            assert_eq!(row.value, Ok(vec![row.indices[1] as u8; 5]));
+        }
+        format!("{} data sets crossed", outcome.traffic().1 >> 20)
+    });
+}
+
+#[test]
+fn what_a_rank_loads_does_not_cross_at_all() {
+    if !is_rank() {
+        on_ranks(3, "what_a_rank_loads_does_not_cross_at_all").exits(0);
+        return;
+    }
+    let study = Nest::new()
+        .load("size", [1usize << 20, 2 << 20], |size| Ok(vec![1u8; *size]))
+        .each("param", 0..10)
+        .crunch(|(data, _), _| Ok(data.len()))
+        .reduce(|runs: &Runs<usize>| runs.iter().map(|(_, run)| run).sum::<usize>());
+    play(study, |outcome| {
+        let values: Vec<_> = outcome.summaries.iter().map(|row| row.value.clone()).collect();
+        assert_eq!(values, [Ok(10 << 20), Ok(20 << 20)]);
+        assert!(outcome.traffic().1 < 10_000, "{:?}", outcome.traffic());
+        "done".to_string()
+    });
+}
+
+#[test]
+fn any_rank_puts_and_takes_through_rank_0s_dictionary() {
+    if !is_rank() {
+        let ran = on_ranks(4, "any_rank_puts_and_takes_through_rank_0s_dictionary").exits(0);
+        assert_eq!(said(&ran), "0 1 2 3 4 5 6 7 8 9");
+        return;
+    }
+    // The remote channel of the textbook: workers put products under their data set, and whoever has
+    // the last task of a data set takes them all.
+    let study = Nest::new()
+        .each("dataset", 0..10i64)
+        .each("param", [-1i64, 0, 1])
+        .crunch(|(dataset, param), context| {
+            let channel = context.dictionary::<(i64, i64), i64>("products");
+            channel.put(&(*dataset, *param), &(dataset * param))?;
+            if *param < 1 {
+                return Ok(None);
+            }
+            let products = [-1, 0, 1].map(|param| channel.take(&(*dataset, param)));
+            Ok(products.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().max())
+        })
+        .reduce(|runs: &Runs<Option<i64>>| runs.get(2).copied().flatten());
+    let left = study.dictionary::<(i64, i64), i64>("products");
+    play(study, |outcome| {
+        assert!(left.try_take(&(3, 1)).unwrap().is_none());
+        let values = outcome.summaries.iter().map(|row| row.value.clone().unwrap().unwrap());
+        values.map(|value| value.to_string()).collect::<Vec<_>>().join(" ")
+    });
+}
+
+#[test]
+fn ranks_that_wait_for_each_other_are_told_so() {
+    if !is_rank() {
+        let begin = Instant::now();
+        let ran = on_ranks(3, "ranks_that_wait_for_each_other_are_told_so").exits(0);
+        assert!(said(&ran).contains("nobody is left to put it"), "{}", ran.stdout);
+        assert!(begin.elapsed() < Duration::from_secs(30));
+        return;
+    }
+    let study = Nest::new()
+        .each("side", 0..2)
+        .crunch(|(side,), context| {
+            let dictionary = context.dictionary::<i32, i32>("both take first");
+            let taken = dictionary.take(&(1 - side))?;
+            dictionary.put(side, &taken)?;
+            Ok(taken)
+        })
+        .reduce(|runs: &Runs<i32>| runs.len());
+    play(study, |outcome| outcome.runs(&outcome.summaries[0]).unwrap()[0].clone().unwrap_err());
+}
+
+#[test]
+fn a_listener_stops_the_ranks() {
+    if !is_rank() {
+        let begin = Instant::now();
+        let ran = on_ranks(4, "a_listener_stops_the_ranks").exits(0);
+        assert_eq!(said(&ran), "the study was stopped: enough");
+        assert!(begin.elapsed() < Duration::from_secs(30), "the ranks did not notice");
+        return;
+    }
+    let study = Nest::new()
+        .each("group", 0..9)
+        .each("repeat", 0..2)
+        .crunch(|(group, _), context| {
+            let begin = Instant::now();
+            while *group > 0 && begin.elapsed() < Duration::from_secs(60) {
+                if context.is_cancelled() {
+                    return Err("cancelled".into());
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Ok(())
+        })
+        .reduce(|_: &Runs<()>| ())
+        .on_summary(|_| Err("enough".into()));
+    match study.run(&Settings::default()) {
+        Ok(outcome) => assert!(outcome.is_none(), "rank 0 has an outcome"),
+        Err(error) => println!("rank 0 says: {error}"),
+    }
+}
+
+#[test]
+fn ranks_reduce_if_they_are_to() {
+    if !is_rank() {
+        let ran = on_ranks(4, "ranks_reduce_if_they_are_to").exits(0);
+        let processes: usize = said(&ran).parse().unwrap();
+        assert!((2..=3).contains(&processes), "{processes}");
+        return;
+    }
+    let study = Nest::new()
+        .each("a", 0..30)
+        .each("b", 0..4)
+        .crunch(|(a, b), _| Ok(a * b))
+        .reduce(|runs: &Runs<i32>| {
+            std::thread::sleep(Duration::from_millis(10));
+            (runs.iter().map(|(_, run)| run).sum::<i32>(), std::process::id())
+        })
+        .reduce_on_workers();
+    play(study, |outcome| {
+        let values = outcome.summaries.iter().map(|row| row.value.clone().unwrap());
+        let (sums, mut processes): (Vec<i32>, Vec<u32>) = values.unzip();
+        assert_eq!(sums, (0..30).map(|a| 6 * a).collect::<Vec<_>>());
+        assert!(!processes.contains(&std::process::id()));
+        processes.sort_unstable();
+        processes.dedup();
+        processes.len().to_string()
+    });
+}
+
+#[test]
+fn wrong_data_is_said_once_and_every_rank_leaves() {
+    if !is_rank() {
+        let ran = on_ranks(4, "wrong_data_is_said_once_and_every_rank_leaves").exits(0);
+        assert_eq!(said(&ran), "the data sets of loop 'data' cannot be made: disk on fire");
+        return;
+    }
+    let study = Nest::new()
+        .data("data", || Err::<Vec<i32>, _>("disk on fire".into()))
+        .crunch(|(data,), _| Ok(*data))
+        .reduce(|runs: &Runs<i32>| runs.len());
+    match study.run(&Settings::default()) {
+        Ok(outcome) => assert!(outcome.is_none()),
+        Err(error) => println!("rank 0 says: {error}"),
+    }
+}
+
+/// Needs 20 GiB of memory and some minutes:
+/// `cargo test --release --test studies_over_mpi -- --ignored`
+#[test]
+#[ignore = "needs 20 GiB of memory"]
+fn data_sets_and_runs_over_2_gib_cross() {
+    const SIZE: usize = (2 << 30) + 17;
+    if !is_rank() {
+        let ran = on_ranks(2, "data_sets_and_runs_over_2_gib_cross").exits(0);
+        let bytes: usize = said(&ran).parse().unwrap();
+        assert!(bytes > 2 * SIZE, "{bytes}");
+        return;
+    }
+    /// Bytes that serde takes in one go.
+    #[derive(Serialize, serde::Deserialize)]
+    struct Blob(#[serde(with = "serde_bytes")] Vec<u8>);
+    let study = Nest::new()
+        .data("dataset", || Ok(vec![Blob((0..SIZE).map(|i| i as u8).collect())]))
+        .crunch(|(data,), _| Ok(Blob(data.0.iter().map(|byte| byte ^ 1).collect())))
+        .reduce(|runs: &Runs<Blob>| {
+            let run = &runs.get(0)?.0;
+            Some((run.len(), run[3], run[SIZE - 1]))
+        });
+    play(study, |outcome| {
+        let value = outcome.summaries[0].value.clone();
+        assert_eq!(value, Ok(Some((SIZE, 2, (SIZE - 1) as u8 ^ 1))));
+        outcome.traffic().1.to_string()
+    });
+}
