@@ -1,7 +1,6 @@
 //! The one error a user sees, and the exit code that goes with it.
 
 use std::fmt;
-use std::path::Path;
 use std::process::ExitCode;
 
 /// Why gridmpi ends, as its exit code says it.
@@ -47,7 +46,7 @@ impl Error {
 
     /// A file the user named cannot be read.
     #[cfg(feature = "jobs")]
-    pub(crate) fn unreadable(file: &Path, error: &std::io::Error) -> Error {
+    pub(crate) fn unreadable(file: &std::path::Path, error: &std::io::Error) -> Error {
         Error::input(format!("{}: cannot be read: {error}", file.display()))
     }
 

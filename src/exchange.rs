@@ -70,6 +70,11 @@ impl Exchange {
         }
     }
 
+    /// Whether nobody waits for anything.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.waiting.is_empty() && self.replies.is_empty()
+    }
+
     /// The workers that wait for a key.
     pub(crate) fn waiting(&self) -> Vec<usize> {
         self.waiting.iter().map(|waiting| waiting.rank).collect()

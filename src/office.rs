@@ -108,6 +108,9 @@ impl Keeper for Office {
     }
 
     fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)> {
+        if self.exchange.is_quiet() {
+            return Vec::new();
+        }
         let waiting = self.exchange.waiting();
         let alone = !waiting.is_empty() && master.awaits_only(&waiting);
         self.exchange.replies(now, alone)
@@ -115,7 +118,7 @@ impl Keeper for Office {
 
     fn patience(&self) -> Duration {
         let reducing = self.reducer.as_ref().is_some_and(|reducer| reducer.away > 0);
-        if reducing || !self.exchange.waiting().is_empty() { SHORT_TICK } else { TICK }
+        if reducing || !self.exchange.is_quiet() { SHORT_TICK } else { TICK }
     }
 
     fn event(&mut self) -> Result<Option<Event>> {

@@ -13,6 +13,7 @@ use crate::reduce::Item;
 use crate::transport::Hub;
 
 /// How long to wait for a worker that has not said hello before looking again.
+#[cfg(feature = "mpi")]
 const TICK: Duration = Duration::from_millis(100);
 
 /// What rank 0 does besides dispensing tasks.
@@ -80,7 +81,21 @@ pub(crate) fn serve(
             None => match hub.receive(keeper.patience())? {
                 Some((rank, bytes)) => {
                     traffic.count(bytes.len());
-                    understand(rank, &bytes, hub.now(), keeper)?
+                    match message::decode(&bytes)? {
+                        ToMaster::Hello { host } => Event::Joined { rank, host },
+                        ToMaster::Done(outcomes) => Event::Done { rank, outcomes },
+                        ToMaster::Reduced { key, result } => {
+                            Event::Reduced { rank: Some(rank), key, result }
+                        }
+                        ToMaster::Ask(request) => {
+                            keeper.ask(rank, request, hub.now()); // no business of the master's
+                            Event::Tick
+                        }
+                        ToMaster::Broken(why) => {
+                            let message = format!("rank {rank} cannot go on: {why}");
+                            return Err(Error::unexpected(message));
+                        }
+                    }
                 }
                 None => Event::Tick,
             },
@@ -118,23 +133,8 @@ pub(crate) fn serve(
     Ok(traffic)
 }
 
-/// What a message means to the master. What a worker asks is the keeper's business alone.
-fn understand(rank: usize, bytes: &[u8], now: Duration, keeper: &mut dyn Keeper) -> Result<Event> {
-    Ok(match message::decode(bytes)? {
-        ToMaster::Hello { host } => Event::Joined { rank, host },
-        ToMaster::Done(outcomes) => Event::Done { rank, outcomes },
-        ToMaster::Reduced { key, result } => Event::Reduced { rank: Some(rank), key, result },
-        ToMaster::Ask(request) => {
-            keeper.ask(rank, request, now);
-            Event::Tick
-        }
-        ToMaster::Broken(why) => {
-            return Err(Error::unexpected(format!("rank {rank} cannot go on: {why}")));
-        }
-    })
-}
-
 /// Sends every worker away as it says hello: there will be no job.
+#[cfg(feature = "mpi")]
 pub(crate) fn turn_away(hub: &mut dyn Hub) -> Result<()> {
     let dismiss = message::encode(&ToWorker::Dismiss);
     let mut left = hub.workers();

@@ -30,8 +30,8 @@ impl Crunch for FindMax {
 
     fn crunch(&self, data: &f64, param: &f64, _: &Context) -> gridmpi::Result<f64> {
         match data * param {
-            product if product == -6.0 => Err("minus six will not do".into()),
-            product if product == 6.0 => panic!("six is worse"),
+            -6.0 => Err("minus six will not do".into()),
+            6.0 => panic!("six is worse"),
             product => Ok(product),
         }
     }

@@ -3,10 +3,9 @@
 
 mod common;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Desk, Ran, clean};
+use common::{Desk, Ran, mpirun_of};
 use gridmpi::{Nest, Outcome, Runs, Settings, Study};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -15,12 +14,9 @@ const RANK: &str = "GRIDMPI_TEST_IS_RANK";
 
 /// Runs the named test of this file on that many ranks.
 fn on_ranks(ranks: usize, test: &str) -> Ran {
-    let mut command = Command::new("mpirun");
-    let this = std::env::current_exe().unwrap();
-    command.args(["--oversubscribe", "-n", &ranks.to_string()]).arg(this);
-    command.args(["--exact", test, "--nocapture", "--include-ignored"]).env(RANK, "1");
-    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-    Desk::new().run(clean(command), &[])
+    let mut command = mpirun_of(ranks, &std::env::current_exe().unwrap());
+    command.env(RANK, "1");
+    Desk::new().run(command, &["--exact", test, "--nocapture", "--include-ignored"])
 }
 
 fn is_rank() -> bool {
@@ -234,10 +230,10 @@ fn wrong_data_is_said_once_and_every_rank_leaves() {
     }
 }
 
-/// Needs 20 GiB of memory and some minutes:
+/// Needs 16 GiB of memory and about a minute:
 /// `cargo test --release --test studies_over_mpi -- --ignored`
 #[test]
-#[ignore = "needs 20 GiB of memory"]
+#[ignore = "needs 16 GiB of memory"]
 fn data_sets_and_runs_over_2_gib_cross() {
     const SIZE: usize = (2 << 30) + 17;
     if !is_rank() {

@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::grid::{Grid, Key};
-use crate::job::{self, Job};
+#[cfg(feature = "jobs")]
+use crate::job;
+use crate::job::Job;
 use crate::line::Line;
 use crate::message::Scored;
 use crate::native::{Native, NativeCrunch, NativeReducer};
@@ -90,23 +92,25 @@ pub(crate) fn prepare(
     line: &Arc<Line>,
     place: Place,
 ) -> Box<dyn Cruncher> {
-    match (&job.crunch, native) {
-        (_, Some(native)) => Box::new(NativeCrunch::new(job, native, line, place)),
+    if let Some(native) = native {
+        return Box::new(NativeCrunch::new(job, native, line, place));
+    }
+    match &job.crunch {
         #[cfg(feature = "jobs")]
-        (job::Crunch::Multiply { sleep }, _) => Box::new(multiply::Multiply::new(*sleep)),
+        job::Crunch::Multiply { sleep } => Box::new(multiply::Multiply::new(*sleep)),
         #[cfg(feature = "jobs")]
-        (job::Crunch::Ridge { target, standardize }, _) => {
+        job::Crunch::Ridge { target, standardize } => {
             Box::new(ridge::Ridge::new(job, target.clone(), *standardize))
         }
         #[cfg(feature = "jobs")]
-        (job::Crunch::Python(python), _) => Box::new(python::PythonCrunch::new(job, python, place)),
+        job::Crunch::Python(python) => Box::new(python::PythonCrunch::new(job, python, place)),
         #[cfg(feature = "jobs")]
-        (job::Crunch::Command(arguments), _) => {
+        job::Crunch::Command(arguments) => {
             Box::new(command::CommandCrunch::arguments(job, arguments, place))
         }
         #[cfg(feature = "jobs")]
-        (job::Crunch::Shell(line), _) => Box::new(command::CommandCrunch::shell(job, line, place)),
-        (_, None) => Box::new(Stranger),
+        job::Crunch::Shell(line) => Box::new(command::CommandCrunch::shell(job, line, place)),
+        _ => Box::new(Stranger),
     }
 }
 

@@ -11,7 +11,7 @@ mod points;
 #[cfg(feature = "jobs")]
 mod sources;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -110,14 +110,14 @@ pub(crate) struct Python {
 impl Job {
     /// Reads, parses and validates a job file.
     #[cfg(feature = "jobs")]
-    pub(crate) fn read(file: &Path) -> Result<(Job, String)> {
+    pub(crate) fn read(file: &std::path::Path) -> Result<(Job, String)> {
         parse::read(file)
     }
 
     /// Parses and validates a job given as text; `file` names it in errors, and relative paths in
     /// it are relative to that file's folder, which must exist.
     #[cfg(feature = "jobs")]
-    pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
+    pub(crate) fn parse(text: &str, file: &std::path::Path) -> Result<Job> {
         parse::parse(text, file)
     }
 

@@ -9,20 +9,35 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 /// The program under test.
+const GRIDMPI: Option<&str> = option_env!("CARGO_BIN_EXE_gridmpi");
+
+/// The program under test.
 pub fn gridmpi() -> Command {
-    clean(Command::new(env!("CARGO_BIN_EXE_gridmpi")))
+    clean(Command::new(GRIDMPI.expect("built with the features cli and jobs")))
 }
 
 /// The program under test on that many MPI ranks.
 pub fn mpirun(ranks: usize) -> Command {
+    mpirun_of(ranks, Path::new(GRIDMPI.expect("built with the features cli and jobs")))
+}
+
+/// Any program on that many MPI ranks.
+pub fn mpirun_of(ranks: usize, program: &Path) -> Command {
     let mut command = Command::new("mpirun");
-    command.args(["--oversubscribe", "-n", &ranks.to_string(), env!("CARGO_BIN_EXE_gridmpi")]);
+    command.args(["--oversubscribe", "-n", &ranks.to_string()]).arg(program);
     command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
     clean(command)
 }
 
+/// One of the examples, which are built together with the tests.
+pub fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let built = test.parent().and_then(Path::parent).unwrap();
+    built.join("examples").join(name)
+}
+
 /// Without what a launcher or the user's logging may have left in the environment.
-pub fn clean(mut command: Command) -> Command {
+fn clean(mut command: Command) -> Command {
     for name in ["RUST_LOG", "OMP_NUM_THREADS", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
     {
         command.env_remove(name);
@@ -141,7 +156,11 @@ pub fn sql_rows(store: &Path, sql: &str) -> Vec<String> {
 
 /// Everything about a store's runs that must not depend on times and places.
 pub fn runs_without_times(store: &Path) -> Vec<String> {
-    let sql = "SELECT task, failed, hex(cast(score AS TEXT)), score, value, error, attempt FROM runs ORDER BY task;
-               SELECT * FROM groups ORDER BY level, number; SELECT * FROM points; SELECT * FROM loops;";
+    let sql =
+        "SELECT task, failed, hex(cast(score AS TEXT)), score, value, error, attempt, hex(typed)
+                 FROM runs ORDER BY task;
+               SELECT level, number, score, value, best, error, runs, failed, hex(typed)
+                 FROM groups ORDER BY level, number;
+               SELECT * FROM points; SELECT * FROM loops;";
     sql_rows(store, sql)
 }
