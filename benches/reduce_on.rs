@@ -51,7 +51,8 @@ fn main() {
     println!(
         "{groups} groups of {RUNS} runs of {CRUNCH:?}, {WORKERS} workers, medians of {rounds}"
     );
-    println!("break-even by arithmetic: summarize takes {predicted:.2?}");
+    let ms = |duration: Duration| format!("{:.2} ms", 1e3 * duration.as_secs_f64());
+    println!("break-even by arithmetic: summarize takes {}", ms(predicted));
     println!("summarize   rank 0 (s)   workers (s)   rank 0 / workers");
     for percent in [0, 10, 50, 80, 100, 125, 200, 500] {
         let summarize = predicted * percent / 100;
@@ -62,6 +63,6 @@ fn main() {
             ratios.push(here[here.len() - 1] / there[there.len() - 1]);
         }
         let (here, there, ratio) = (median(here), median(there), median(ratios));
-        println!("{:<9}   {here:10.3}   {there:11.3}   {ratio:16.2}", format!("{summarize:.2?}"));
+        println!("{:<9}   {here:10.3}   {there:11.3}   {ratio:16.2}", ms(summarize));
     }
 }

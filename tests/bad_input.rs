@@ -30,6 +30,10 @@ fn files_that_are_no_jobs() {
     refused_job("[crunch\n", &["job.toml:1: not TOML"]);
     refused_job("name = 3\n[crunch]\n", &["job.toml:1: name: expected a text, found 3"]);
     refused_job("name = \"a/b\"\n", &["job.toml:1: name: \"a/b\" names no folder"]);
+    refused_job(
+        &format!("reduce_on = \"worker\"\n{CRUNCH}{X}"),
+        &["job.toml:1: reduce_on: expected \"master\" or \"workers\", found \"worker\""],
+    );
     refused_job(CRUNCH, &["job.toml:1: there is no [[loop]]"]);
     refused_job(X, &["there is no [crunch]"]);
     refused_job(&format!("loop = []\n{CRUNCH}"), &["there is no [[loop]]"]);

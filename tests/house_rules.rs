@@ -103,7 +103,24 @@ fn arrows_point_one_way() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         assert_none(offenders(applies, &words), rule);
     };
-    let outer = &["cli", "store", "report", "transport", "serve", "worker", "launcher", "crunch"];
+    let outer = &[
+        "cli",
+        "conduct",
+        "context",
+        "crunch",
+        "dictionary",
+        "exchange",
+        "launcher",
+        "line",
+        "native",
+        "office",
+        "report",
+        "serve",
+        "store",
+        "study",
+        "transport",
+        "worker",
+    ];
     below(
         outer,
         &["master/", "grid.rs", "reduce.rs", "message.rs", "value.rs", "job/"],
@@ -115,11 +132,13 @@ fn arrows_point_one_way() {
         "the master knows no job",
     );
     below(
-        &["master", "serve", "store", "report", "cli"],
-        &["worker.rs", "crunch/"],
+        &["master", "serve", "store", "report", "office", "exchange", "conduct", "study", "cli"],
+        &["worker.rs", "crunch/", "line.rs", "context.rs", "native.rs"],
         "a worker knows nothing of rank 0",
     );
-    below(&["cli"], &["serve.rs", "store/", "report/", "transport/"], "the command line is on top");
+    let middle =
+        ["serve.rs", "store/", "report/", "transport/", "office.rs", "conduct.rs", "study/"];
+    below(&["cli"], &middle, "the command line is on top");
 }
 
 #[test]
@@ -132,4 +151,20 @@ fn every_file_opens_by_saying_why_it_is_there() {
 fn files_hold_one_idea() {
     let long = sources().into_iter().filter(|(_, text)| text.lines().count() > 500);
     assert_none(long.map(|(name, _)| name).collect(), "no file over 500 lines");
+}
+
+#[test]
+fn the_package_holds_the_crate_and_nothing_else() {
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo.args(["package", "--list", "--allow-dirty", "--offline"]);
+    let listed = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.lines().any(|file| file == "src/lib.rs"), "{listed}");
+    let belongs = |file: &&str| match file.split_once('/') {
+        Some((folder, _)) => ["src", "examples", "benches", "docs"].contains(&folder),
+        None => !file.ends_with(".csv"),
+    };
+    let strangers = listed.lines().filter(|file| !belongs(file));
+    assert_none(strangers.map(String::from).collect(), "no data, tests or scripts in the package");
+    assert!(!listed.contains(".png"), "{listed}");
 }

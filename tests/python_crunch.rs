@@ -220,3 +220,33 @@ def crunch(x):
     let killed = std::process::Command::new("kill").arg(left).status().unwrap();
     assert!(killed.success(), "it did outlive its parent");
 }
+
+#[test]
+fn python_reduces_on_rank_0_or_on_the_workers() {
+    let code = "
+import os
+def crunch(dataset, x):
+    return dataset * x
+def total(runs):
+    return {'score': sum(run['score'] for run in runs), 'rank': int(os.environ['GRIDMPI_RANK'])}
+";
+    let job = |reduce_on: &str| {
+        format!(
+            "reduce_on = \"{reduce_on}\"\n[crunch]\npython = \"fit.py:crunch\"\n\
+             [[loop]]\nname = \"dataset\"\nvalues = [1, 2, 3, 4, 5, 6]\n\
+             [[loop]]\nname = \"x\"\nvalues = [1, 10, 100]\nreduce = {{ python = \"fit.py:total\" }}\n"
+        )
+    };
+    for reduce_on in ["master", "workers"] {
+        let desk = Desk::with_job(&job(reduce_on));
+        desk.write("fit.py", code);
+        let ranks = desk.run(mpirun(4), &["job.toml", "--out", "mpi", "--format", "json"]).exits(0);
+        for ran in [desk.run_job().exits(0), ranks] {
+            for (i, group) in (1u64..).zip(ran.groups()) {
+                assert_eq!(group["summary"]["score"], 111.0 * i as f64, "{group}");
+                let rank = group["summary"]["value"]["rank"].as_u64().unwrap();
+                assert_eq!(rank > 0, reduce_on == "workers", "{group}");
+            }
+        }
+    }
+}

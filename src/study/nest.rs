@@ -1,6 +1,7 @@
 //! Loops of the user's around a Rust closure, of any depth and each of its own type.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -129,9 +130,16 @@ impl<L: Loops> Nest<L> {
         F: for<'a> Fn(L::Points<'a>, &Context) -> crate::Result<R> + Send + Sync + 'static,
     {
         let Nest { loops, levels } = self;
+        // Once a run has been read back here, rank 0 will be able to read the others.
+        let is_readable = AtomicBool::new(false);
         let call: CrunchFunction = Box::new(move |indices, context| {
             let run = loops.call(indices, context, &crunch)?.map_err(|error| in_full(&*error))?;
-            typed(&run)
+            let scored = typed(&run)?;
+            if !is_readable.load(Ordering::Relaxed) {
+                message::decode_theirs::<R>(&scored.typed).map_err(|error| error.to_string())?;
+                is_readable.store(true, Ordering::Relaxed);
+            }
+            Ok(scored)
         });
         Crunched { levels, call, of: std::marker::PhantomData }
     }
