@@ -244,7 +244,8 @@ impl Lead {
         if job.reduce_on_workers {
             master = master.reduce_on_workers();
         }
-        log::info!("{}: {} tasks on {} workers", job.name, grid.tasks(), hub.workers());
+        let plural = if hub.workers() == 1 { "" } else { "s" };
+        log::info!("{}: {} tasks on {} worker{plural}", job.name, grid.tasks(), hub.workers());
         let clock = Instant::now();
         let progress = Progress::new(grid.tasks(), bar);
         let mut office = Office::open(&job, native.as_ref(), listeners, store, progress)?;
