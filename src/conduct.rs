@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Exit, Result};
 use crate::grid::Grid;
-use crate::job::Job;
+use crate::job::{Digests, Identity, Job};
 use crate::launcher::Launched;
-use crate::master::{Master, Summary, Tally};
+use crate::master::{Action, Event, Master, Summary, Tally};
 use crate::message::{self, ToWorker};
 use crate::native::Native;
 use crate::office::Office;
 use crate::report::{Progress, write_csv, write_json};
 use crate::serve::{Traffic, serve};
-use crate::store::{Folder, Results, Store};
+use crate::store::{Folder, Layout, Opened, Plan, Results};
 use crate::transport::{Hub, threads};
 use crate::worker;
 
@@ -32,6 +32,8 @@ pub struct Settings {
     pub(crate) threads: Option<usize>,
     pub(crate) out: Out,
     pub(crate) fresh: bool,
+    pub(crate) keep: bool,
+    pub(crate) keep_failed: bool,
     /// Whether to show a bar on a terminal.
     pub(crate) bar: bool,
 }
@@ -62,10 +64,23 @@ impl Settings {
         self
     }
 
-    /// Move runs that the results folder holds already into a folder inside it, and begin anew; if it
-    /// is not called such a folder is refused.
+    /// Move what the results folder holds already into a folder inside it, and begin anew. If it is
+    /// not called, runs that are there and are the study's are not computed again.
     pub fn fresh(mut self) -> Settings {
         self.fresh = true;
+        self
+    }
+
+    /// Use the runs in the results folder though crunch, its score's name or the seed has changed
+    /// since; if it is not called they are refused then.
+    pub fn keep(mut self) -> Settings {
+        self.keep = true;
+        self
+    }
+
+    /// Leave runs of earlier starts that failed as they are; if it is not called they are tried again.
+    pub fn keep_failed(mut self) -> Settings {
+        self.keep_failed = true;
         self
     }
 }
@@ -78,6 +93,9 @@ pub(crate) struct Work {
     pub(crate) job: Job,
     /// The job file, if it came from one; kept with the runs.
     pub(crate) text: String,
+    /// Which crunch it is, and the content of what points name: what earlier runs are matched by.
+    pub(crate) identity: Identity,
+    pub(crate) digests: Digests,
     /// Who hears of summaries, by level.
     pub(crate) listeners: Vec<(usize, Listener)>,
 }
@@ -94,11 +112,10 @@ pub(crate) struct Finished {
     pub(crate) scratch: Option<tempfile::TempDir>,
 }
 
-impl Finished {
+impl Tally {
     /// What the process should exit with.
-    pub(crate) fn exit(&self) -> Exit {
-        let Tally { failed, incomplete, .. } = self.tally;
-        if failed + incomplete == 0 { Exit::Complete } else { Exit::SomeFailed }
+    pub(crate) fn exit(self) -> Exit {
+        if self.failed + self.incomplete == 0 { Exit::Complete } else { Exit::SomeFailed }
     }
 }
 
@@ -206,13 +223,14 @@ struct Lead {
     listeners: Vec<(usize, Listener)>,
     scratch: Option<tempfile::TempDir>,
     folder: Folder,
-    store: Store,
+    opened: Opened,
     bar: bool,
+    keep_failed: bool,
 }
 
 impl Lead {
     fn new(settings: &Settings, native: Option<Arc<Native>>, work: Work) -> Result<Lead> {
-        let Work { job, text, listeners } = work;
+        let Work { job, text, identity, digests, listeners } = work;
         let (out, scratch) = match &settings.out {
             Out::At(out) => (out.clone(), None),
             Out::Named => (Path::new("results").join(&job.name), None),
@@ -224,21 +242,18 @@ impl Lead {
             }
         };
         let folder = Folder::claim(&out, settings.fresh)?;
-        let store = Store::create(&folder, &job, &text)?;
-        Ok(Lead {
-            job: Arc::new(job),
-            native,
-            listeners,
-            scratch,
-            folder,
-            store,
-            bar: settings.bar,
-        })
+        let layout = Layout::of(&job, &digests);
+        let (identity, text, keep) = (&identity, &text, settings.keep);
+        let plan = Plan { job: &job, layout: &layout, identity, text, keep };
+        let opened = Opened::open(&folder, &plan)?;
+        let (bar, keep_failed) = (settings.bar, settings.keep_failed);
+        let job = Arc::new(job);
+        Ok(Lead { job, native, listeners, scratch, folder, opened, bar, keep_failed })
     }
 
     /// Serves the hub's workers until they have all left. If that fails they get no more word.
     fn serve(self, hub: &mut dyn Hub) -> Result<Served> {
-        let Lead { job, native, listeners, scratch, folder, store, bar } = self;
+        let Lead { job, native, listeners, scratch, folder, opened, bar, keep_failed } = self;
         let grid = job.grid();
         let mut master = Master::new(grid.clone(), job.reduces(), job.require, hub.workers());
         if job.reduce_on_workers {
@@ -247,9 +262,11 @@ impl Lead {
         let plural = if hub.workers() == 1 { "" } else { "s" };
         log::info!("{}: {} tasks on {} worker{plural}", job.name, grid.tasks(), hub.workers());
         let clock = Instant::now();
+        let actions = recall(&mut master, &opened, keep_failed)?;
+        let store = opened.start()?;
         let progress = Progress::new(grid.tasks(), bar);
         let mut office = Office::open(&job, native.as_ref(), listeners, store, progress)?;
-        let served = serve(&mut master, hub, &mut office, message::encode(&*job).into());
+        let served = serve(&mut master, hub, &mut office, message::encode(&*job).into(), actions);
         let traffic = served.inspect_err(|error| {
             let cancel = message::encode(&ToWorker::Cancel);
             for rank in 1..=hub.workers() {
@@ -260,6 +277,35 @@ impl Lead {
         let elapsed = clock.elapsed();
         Ok(Served { job, scratch, folder, office, tally: master.tally(), elapsed, traffic })
     }
+}
+
+/// Feeds the master the runs of earlier starts; what it wants done because of them.
+fn recall(master: &mut Master, opened: &Opened, keep_failed: bool) -> Result<Vec<Action>> {
+    let mut actions = Vec::new();
+    master.know(opened.summaries()?);
+    opened.runs(|outcome| {
+        if outcome.result.is_err() && !keep_failed {
+            master.know_attempts(outcome.task, outcome.attempt);
+        } else {
+            master.on(Event::Recalled(outcome), Duration::ZERO, &mut actions);
+        }
+    })?;
+    let Tally { recalled, .. } = master.tally();
+    if recalled > 0 {
+        let (recalled, tasks) = (grouped(recalled), grouped(master.tasks()));
+        log::info!("{recalled} of {tasks} runs reused");
+    }
+    Ok(actions)
+}
+
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let from_right = |(i, digit): (usize, char)| {
+        let comma = i > 0 && (digits.len() - i).is_multiple_of(3);
+        [comma.then_some(','), Some(digit)].into_iter().flatten()
+    };
+    digits.chars().enumerate().flat_map(from_right).collect()
 }
 
 /// Rank 0 without workers: what is left is to write the results.
@@ -275,7 +321,7 @@ struct Served {
 
 impl Served {
     fn finish(self) -> Result<Finished> {
-        let Served { job, scratch, folder, office, tally, elapsed, traffic } = self;
+        let Served { job, scratch, mut folder, office, tally, elapsed, traffic } = self;
         let (store, stopped) = office.close();
         let results = store.finish(&job)?;
         if let Some(error) = stopped {
@@ -284,9 +330,9 @@ impl Served {
         }
         write_file(&folder.file("summary.json"), |out| write_json(&job, &results, out))?;
         write_file(&folder.file("summary.csv"), |out| write_csv(&job, &results, out))?;
-        let finished = Finished { job, results, tally, elapsed, traffic, folder, scratch };
-        finished.results.end("complete", finished.exit())?;
-        Ok(finished)
+        results.end("complete", tally.exit())?;
+        folder.release();
+        Ok(Finished { job, results, tally, elapsed, traffic, folder, scratch })
     }
 }
 

@@ -39,6 +39,11 @@ impl Error {
         eprintln!("gridmpi: error: {self}");
     }
 
+    /// The same error, saying where it happened.
+    pub(crate) fn within(self, place: &str) -> Error {
+        Error { exit: self.exit, message: format!("{place}: {}", self.message) }
+    }
+
     /// The user's input is wrong: say where, what was expected and what to do.
     pub(crate) fn input(message: impl fmt::Display) -> Error {
         Error { exit: Exit::BadInput, message: message.to_string() }

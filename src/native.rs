@@ -1,6 +1,7 @@
 //! The user's Rust without its types: what a worker and rank 0 need of a study, whatever its data,
 //! parameters, runs and summaries are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,13 +16,23 @@ use crate::line::Line;
 use crate::message::Scored;
 use crate::reduce::Item;
 
+/// The points of a loop, made.
+pub(crate) struct Prepared {
+    /// As the store shows them.
+    pub(crate) points: Points,
+    /// What the other ranks have to learn.
+    pub(crate) learned: Bytes,
+    /// The digests of those of which the store does not show everything.
+    pub(crate) digests: BTreeMap<u64, String>,
+}
+
 /// A loop of the user's, whatever its points are.
 pub(crate) trait Level: Send + Sync {
     /// The loop's name.
     fn name(&self) -> &str;
 
-    /// On rank 0: makes the points; as the store shows them, and what the other ranks have to learn.
-    fn prepare(&self) -> Result<(Points, Bytes)>;
+    /// On rank 0: makes the points.
+    fn prepare(&self) -> Result<Prepared>;
 
     /// On the other ranks: takes what rank 0 prepared.
     fn learn(&self, bytes: &Bytes) -> Result<()>;

@@ -64,19 +64,20 @@ impl Traffic {
 
 /// Serves the workers until every run is recorded, every group closed and every worker dismissed, or
 /// an event stops the job and every worker is dismissed. `job` is the job's bincode form, for the
-/// workers. Ends early with the error of whatever failed: the transport, the keeper, or a worker
+/// workers; `actions` are what the master wants done before anything happens. Ends early with the error of whatever failed: the transport, the keeper, or a worker
 /// that says it cannot go on.
 pub(crate) fn serve(
     master: &mut Master,
     hub: &mut dyn Hub,
     keeper: &mut dyn Keeper,
     job: Bytes,
+    mut actions: Vec<Action>,
 ) -> Result<Traffic> {
     let welcome = message::encode(&ToWorker::Job(job));
     let mut traffic = Traffic::default();
-    let mut actions = Vec::new();
+    let mut first = Some(Event::Tick);
     while !master.is_over() {
-        let event = match keeper.event()? {
+        let event = match first.take().map_or_else(|| keeper.event(), |event| Ok(Some(event)))? {
             Some(event) => event,
             None => match hub.receive(keeper.patience())? {
                 Some((rank, bytes)) => {

@@ -122,7 +122,7 @@ impl World {
         let crunch = Box::new(|task| (self.takes(task), self.result(task)));
         let mut hub = SimulatedHub::new(self.workers, self.seed, Duration::from_millis(3), crunch);
         let mut notes = Notes::default();
-        serve(&mut master, &mut hub, &mut notes, Bytes::new()).unwrap();
+        serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
         assert!(master.is_over());
         assert_eq!(master.tally().refused, 0);
         assert_eq!(master.tally().closed, groups(&grid));
@@ -225,7 +225,7 @@ proptest! {
         let crunch = Box::new(|task| (other.takes(task), other.result(task)));
         let mut hub = SimulatedHub::new(workers, seed, Duration::from_secs(1), crunch);
         let mut there = Notes::default();
-        serve(&mut master, &mut hub, &mut there, Bytes::new()).unwrap();
+        serve(&mut master, &mut hub, &mut there, Bytes::new(), Vec::new()).unwrap();
         prop_assert_eq!(here.summaries, there.summaries);
     }
 }
@@ -277,7 +277,7 @@ fn the_textbook_case_takes_four_rounds() {
     let crunch = Box::new(move |task| (second, Ok(Scored::number(task as f64))));
     let mut hub = SimulatedHub::new(8, 1, Duration::ZERO, crunch);
     let mut notes = Notes::default();
-    serve(&mut master, &mut hub, &mut notes, Bytes::new()).unwrap();
+    serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
     use crate::transport::Hub;
     assert_eq!(hub.now(), 4 * second);
 }
@@ -329,7 +329,7 @@ fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
         let crunch = Box::new(|task| (world.takes(task), world.result(task)));
         let mut hub = SimulatedHub::new(7, seed, Duration::from_millis(3), crunch);
         let mut notes = Notes { stop_after: Some(100), ..Notes::default() };
-        serve(&mut master, &mut hub, &mut notes, Bytes::new()).unwrap();
+        serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
         assert!(!master.is_complete() && master.is_over(), "seed {seed}");
         assert_eq!(hub.dismissed(), 7, "seed {seed}");
         // At most one task each was under way; those that then failed are left to do.

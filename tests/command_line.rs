@@ -75,21 +75,16 @@ fn run_is_the_default_verb_and_one_rank_is_threads() {
 }
 
 #[test]
-fn results_are_never_written_over() {
+fn fresh_moves_earlier_results_aside() {
     let desk = Desk::with_job(JOB);
     desk.run(gridmpi(), &["job.toml"]).exits(0);
     let before = std::fs::read(desk.path("results/job/runs.sqlite")).unwrap();
-    let again = desk.run(gridmpi(), &["job.toml"]).exits(2);
-    assert!(
-        again.stderr.contains("results folder results/job: holds the runs of an earlier start"),
-        "{}",
-        again.stderr
-    );
-    assert!(std::fs::read(desk.path("results/job/runs.sqlite")).unwrap() == before);
     desk.run(gridmpi(), &["job.toml", "--fresh"]).exits(0);
     assert!(std::fs::read(desk.path("results/job/earlier-1/runs.sqlite")).unwrap() == before);
     desk.run(gridmpi(), &["job.toml", "--fresh"]).exits(0);
     assert!(desk.path("results/job/earlier-2/summary.json").exists());
+    let both = desk.run(gridmpi(), &["job.toml", "--fresh", "--keep"]).exits(2);
+    assert!(both.stderr.contains("cannot be used with"), "{}", both.stderr);
 }
 
 #[test]

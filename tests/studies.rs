@@ -360,33 +360,97 @@ fn a_result_too_large_for_a_row_lies_beside_the_store() {
     assert_eq!(values(&outcome), [Ok(10 + (17 << 20))]);
     let runs = outcome.runs(&outcome.summaries[0]).unwrap();
     assert!(runs[0] == Ok(vec![7; 10]) && runs[1] == Ok(vec![7; 17 << 20]));
-    assert!(outcome.folder().join("large/run-1").exists());
+    assert_eq!(outcome.folder().join("large").read_dir().unwrap().count(), 1);
     let folder = outcome.folder().to_path_buf();
     drop(outcome);
     assert!(!folder.exists(), "a temporary folder goes with its outcome");
 }
 
 #[test]
-fn results_are_kept_where_they_were_asked_for_and_never_written_over() {
+fn a_second_run_computes_only_what_is_new() {
     let folder = tempfile::tempdir().unwrap();
-    let study = || {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let study = |data: &[f64], params: &[f64], version: &str| {
+        let (data, params, calls) = (data.to_vec(), params.to_vec(), calls.clone());
         Nest::new()
-            .each("x", [1.5, 2.5])
-            .crunch(|(x,), _| Ok(*x))
-            .reduce(|_: &Runs<f64>| "done".to_string())
+            .data("data", move || Ok(data.iter().map(|x| vec![*x; 1000]).collect::<Vec<_>>()))
+            .each("param", params)
+            .crunch(move |(data, param), _| {
+                calls.lock().unwrap().push((data[0], *param));
+                Ok((data[0] * param, f64::INFINITY))
+            })
+            .reduce(|runs: &Runs<(f64, f64)>| runs.max_by(|run| run.0).map(|(i, run)| (i, *run)))
+            .version(version)
     };
-    let settings = Settings::default().threads(1).out(folder.path());
-    study().run(&settings).unwrap();
-    let error = study().run(&settings).map(drop).unwrap_err();
-    assert!(error.to_string().contains("holds the runs of an earlier start"), "{error}");
-    study().run(&settings.clone().fresh()).unwrap();
-    for file in ["runs.sqlite", "summary.json", "summary.csv", "earlier-1/runs.sqlite"] {
+    let called = || {
+        let mut called = std::mem::take(&mut *calls.lock().unwrap());
+        called.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        called
+    };
+    let settings = Settings::default().threads(2).out(folder.path());
+    let run = |study: Study<_, _>, settings: &Settings| study.run(settings).map(Option::unwrap);
+    run(study(&[1.0, 2.0], &[3.0, 4.0], "1"), &settings).unwrap();
+    assert_eq!(called().len(), 4);
+    let again = run(study(&[1.0, 2.0], &[3.0, 4.0], "1"), &settings).unwrap();
+    assert_eq!(called(), []);
+    assert_eq!(values(&again)[1], Ok(Some((1, (8.0, f64::INFINITY)))));
+    assert_eq!(again.runs(&again.summaries[0]).unwrap()[1], Ok((4.0, f64::INFINITY)));
+    let grown = run(study(&[5.0, 2.0], &[4.0, 6.0, 3.0], "1"), &settings).unwrap();
+    assert_eq!(called(), [(2.0, 6.0), (5.0, 3.0), (5.0, 4.0), (5.0, 6.0)]);
+    assert_eq!(values(&grown)[1], Ok(Some((1, (12.0, f64::INFINITY)))));
+    let back = run(study(&[1.0, 2.0], &[3.0, 4.0], "1"), &settings).unwrap();
+    assert_eq!(called(), [], "what had no place for a while was kept");
+    assert_eq!(values(&back), values(&again));
+
+    let error = run(study(&[1.0, 2.0], &[3.0, 4.0], "2"), &settings).map(drop).unwrap_err();
+    assert!(error.to_string().contains("version \"1\"` to `Rust, version \"2\""), "{error}");
+    run(study(&[1.0, 2.0], &[3.0, 4.0], "2"), &settings.clone().keep()).unwrap();
+    assert_eq!(called(), []);
+    run(study(&[1.0, 2.0], &[3.0, 4.0], "3"), &settings.clone().fresh()).unwrap();
+    assert_eq!(called().len(), 4);
+    for file in ["runs.sqlite", "summary.json", "earlier-1/runs.sqlite"] {
         assert!(folder.path().join(file).exists(), "{file}");
     }
     let store = rusqlite::Connection::open(folder.path().join("runs.sqlite")).unwrap();
-    let sql = "SELECT group_concat(x || ':' || score) FROM all_runs";
+    let sql = "SELECT group_concat(data || '*' || param) FROM all_runs";
     let runs: String = store.query_row(sql, [], |row| row.get(0)).unwrap();
-    assert_eq!(runs, "1.5:1.5,2.5:2.5");
+    assert_eq!(runs, "0*3.0,0*4.0,1*3.0,1*4.0");
+}
+
+#[test]
+fn expensive_summaries_are_not_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let settings = Settings::default().threads(2).out(folder.path());
+    let run = |on_workers: bool, fail: bool| {
+        let calls = calls.clone();
+        let mut study = Nest::new()
+            .each("a", 0..3)
+            .each("b", 0..2)
+            .crunch(
+                move |(a, b), _| {
+                    if fail && (*a, *b) == (1, 1) { Err("no".into()) } else { Ok(a + b) }
+                },
+            )
+            .reduce(move |runs: &Runs<i32>| {
+                calls.fetch_add(1, Ordering::Relaxed);
+                runs.iter().map(|(_, run)| run).sum::<i32>()
+            })
+            .require(0.5);
+        if on_workers {
+            study = study.reduce_on_workers();
+        }
+        values(&study.run(&settings).unwrap().unwrap())
+    };
+    for on_workers in [true, false] {
+        assert_eq!(run(on_workers, true), [Ok(1), Ok(1), Ok(5)]);
+        assert_eq!(calls.swap(0, Ordering::Relaxed), 3);
+        assert_eq!(run(on_workers, false), [Ok(1), Ok(3), Ok(5)], "the failed one is tried again");
+        assert_eq!(calls.swap(0, Ordering::Relaxed), 1, "and its group alone is summarised");
+        assert_eq!(run(on_workers, true), [Ok(1), Ok(3), Ok(5)]);
+        assert_eq!(calls.swap(0, Ordering::Relaxed), 0);
+        std::fs::remove_file(folder.path().join("runs.sqlite")).unwrap();
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod demo;
 #[cfg(feature = "jobs")]
 mod init;
 mod logging;
+mod merge;
 mod options;
 #[cfg(feature = "jobs")]
 mod program;

@@ -20,9 +20,15 @@ pub(super) struct Options {
     /// What to print on stdout at the end
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(super) format: Format,
-    /// Move runs that the results folder holds already into a folder inside it, and begin anew
-    #[arg(long)]
+    /// Move what the results folder holds already into a folder inside it, and begin anew
+    #[arg(long, conflicts_with_all = ["keep", "keep_failed"])]
     fresh: bool,
+    /// Use the runs in the results folder though crunch has changed since
+    #[arg(long)]
+    keep: bool,
+    /// Leave runs of earlier starts that failed as they are, instead of trying them again
+    #[arg(long)]
+    keep_failed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -38,6 +44,8 @@ impl Options {
             threads: self.threads.map(|threads| threads as usize),
             out: self.out.clone().map_or(Out::Named, Out::At),
             fresh: self.fresh,
+            keep: self.keep,
+            keep_failed: self.keep_failed,
             bar: true,
         }
     }
@@ -59,18 +67,23 @@ impl Options {
             }
         };
         tell(finished)?;
-        Ok(finished.exit())
+        Ok(finished.tally.exit())
     }
 }
 
 /// Logs how long it took, what failed and where the results are.
 pub(super) fn tell(finished: &Finished) -> Result<()> {
     let (tasks, elapsed) = (finished.job.grid().tasks(), finished.elapsed.as_secs_f64());
-    let serial: f64 = finished.results.shares()?.iter().map(|share| share.seconds).sum();
-    log::info!(
-        "{tasks} runs in {elapsed:.2} s; one after another they would have taken {serial:.2} s"
-    );
-    if finished.exit() == Exit::SomeFailed {
+    match finished.tally.done - finished.tally.recalled {
+        0 => log::info!("there was nothing left to compute"),
+        runs => {
+            let serial: f64 = finished.results.shares()?.iter().map(|share| share.seconds).sum();
+            log::info!(
+                "{runs} runs in {elapsed:.2} s; one after another they would have taken {serial:.2} s"
+            );
+        }
+    }
+    if finished.tally.exit() == Exit::SomeFailed {
         log::warn!(
             "{} of {tasks} runs failed, {} groups are incomplete; see column error of all_runs in {}",
             finished.tally.failed,

@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{init, run};
+use super::{init, merge, run};
 use crate::error::Exit;
 use crate::launcher::Launched;
 
@@ -33,6 +33,8 @@ struct Cli {
 enum Verb {
     /// Run a job (the default: `gridmpi JOB` is `gridmpi run JOB`)
     Run(run::Arguments),
+    /// Join the runs of several results folders of one job
+    Merge(merge::Arguments),
     /// Write a commented job file to start from
     Init(init::Arguments),
     /// Print completions for a shell
@@ -60,6 +62,7 @@ pub fn main() -> std::process::ExitCode {
             None => run::run(cli.run, launched),
             Some(Verb::Run(arguments)) => run::run(arguments, launched),
             _ if rank > 0 => Ok(Exit::Complete),
+            Some(Verb::Merge(arguments)) => merge::run(&arguments),
             Some(Verb::Init(arguments)) => init::init(&arguments),
             Some(Verb::Completions { shell }) => super::completions(shell, &mut Cli::command()),
             Some(Verb::Man) => super::manual(Cli::command()),

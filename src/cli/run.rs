@@ -9,7 +9,7 @@ use super::{demo, print};
 use crate::conduct::{Out, Work, conduct};
 use crate::crunch;
 use crate::error::{Error, Exit, Result};
-use crate::job::Job;
+use crate::job::{Identity, Job, digests};
 use crate::launcher::Launched;
 
 /// The job that runs if none is named.
@@ -60,7 +60,8 @@ pub(super) fn run(arguments: Arguments, launched: Option<Launched>) -> Result<Ex
             None => demo::job(quick)?,
         };
         crunch::check(&job)?;
-        Ok(Work { job, text, listeners: Vec::new() })
+        let (identity, digests) = (Identity::of(&job, "")?, digests(&job)?);
+        Ok(Work { job, text, identity, digests, listeners: Vec::new() })
     };
     let Some(finished) = conduct(launched, &settings, None, prepare)? else {
         return Ok(Exit::Complete);
@@ -69,7 +70,7 @@ pub(super) fn run(arguments: Arguments, launched: Option<Launched>) -> Result<Ex
         let elapsed = finished.elapsed.as_secs_f64();
         print(demo::text(&finished.job, &finished.results, elapsed)?.as_bytes())?;
         super::options::tell(&finished)?;
-        return Ok(finished.exit());
+        return Ok(finished.tally.exit());
     }
     options.show(&finished)
 }

@@ -26,6 +26,8 @@ struct Cli {
 enum Verb {
     /// Run the study (the default)
     Run(Options),
+    /// Join the runs of several results folders of the study
+    Merge(super::merge::Arguments),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -74,6 +76,7 @@ where
                 None => run(self, &cli.run, launched),
                 Some(Verb::Run(options)) => run(self, &options, launched),
                 _ if rank > 0 => Ok(Exit::Complete),
+                Some(Verb::Merge(arguments)) => super::merge::run(&arguments),
                 Some(Verb::Completions { shell }) => super::completions(shell, &mut command(&name)),
                 Some(Verb::Man) => super::manual(command(&name)),
             }

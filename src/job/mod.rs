@@ -1,6 +1,7 @@
 //! A job: all that is to be computed. A job file is parsed and validated here, once, on rank 0;
 //! workers get the result.
 
+mod identity;
 #[cfg(feature = "jobs")]
 mod keys;
 #[cfg(feature = "jobs")]
@@ -22,6 +23,7 @@ use crate::master::Require;
 use crate::message::Winner;
 use crate::reduce::{PythonFunction, Reduce};
 use crate::value::{Value, json_object};
+pub(crate) use identity::{Digests, Identity, digest, digests};
 pub(crate) use points::Points;
 
 /// All that is to be computed: the nest of loops around one expensive function.
@@ -136,6 +138,11 @@ impl Job {
         Grid::new(&sizes, self.outer()).expect("validated when the job was parsed")
     }
 
+    /// Whether crunch is the user's Rust.
+    pub(crate) fn is_native(&self) -> bool {
+        matches!(self.crunch, Crunch::Native(_))
+    }
+
     /// How many of the outermost loops do not reduce.
     pub(crate) fn outer(&self) -> usize {
         self.loops.iter().take_while(|l| l.reduce.is_none()).count()
@@ -177,9 +184,12 @@ impl Job {
 
     /// A task's seed: from 0 to 2^31 - 1, which every library takes (NumPy, scikit-learn's
     /// `random_state`, R, C). It is the first 31 bits of a BLAKE3 hash of the job's seed and the
-    /// task's coordinates, so it depends neither on the rank nor on the loops' other points.
+    /// task's coordinates by name, so it depends neither on the rank, nor on the loops' other points,
+    /// nor on their order.
     pub(crate) fn task_seed(&self, coordinates: &[(&str, Value)]) -> u32 {
-        let text = named_json(coordinates).to_string();
+        let mut by_name: Vec<_> = coordinates.iter().map(|(name, value)| (*name, value)).collect();
+        by_name.sort_by_key(|(name, _)| *name);
+        let text = json_object(by_name.into_iter().map(|(n, v)| (n, v.to_json()))).to_string();
         let hash = blake3::hash(format!("{}\n{text}", self.seed).as_bytes());
         let first = hash.as_bytes().first_chunk::<4>().expect("a hash has 32 bytes");
         u32::from_le_bytes(*first) & (i32::MAX as u32)

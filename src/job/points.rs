@@ -110,6 +110,23 @@ impl Points {
         self.len() == 0
     }
 
+    /// Whether a point can be a text, and so the name of a file.
+    pub(crate) fn may_name_files(&self) -> bool {
+        match self {
+            Points::List(values) => {
+                values.iter().any(|value| matches!(value, Value::Text(_) | Value::Record(_)))
+            }
+            Points::Range { .. } | Points::Linspace { .. } | Points::Logspace { .. } => false,
+            Points::Grid(named) | Points::Zip(named) => {
+                named.iter().any(|n| n.points.may_name_files())
+            }
+            Points::Union(parts) => parts.iter().any(Points::may_name_files),
+            Points::Random { draws, .. } => {
+                draws.iter().any(|(_, draw)| matches!(draw, Distribution::Choice(_)))
+            }
+        }
+    }
+
     /// The names of the fields that points of this source have, if they are records.
     pub(crate) fn fields(&self) -> Vec<String> {
         let mut names: Vec<String> = match self {

@@ -20,6 +20,8 @@ pub(super) struct Dictionary {
     open: BTreeMap<Key, Group>,
     /// Groups whose items a function outside is reducing, with their runs and failures.
     away: BTreeMap<Key, (u64, u64)>,
+    /// What functions outside made of groups at an earlier start.
+    known: BTreeMap<Key, Scored>,
 }
 
 #[derive(Debug)]
@@ -43,7 +45,13 @@ pub(super) enum Closed {
 
 impl Dictionary {
     pub(super) fn new(grid: Grid, reduces: Vec<Option<Reduce>>, require: Require) -> Dictionary {
-        Dictionary { grid, reduces, require, open: BTreeMap::new(), away: BTreeMap::new() }
+        let (open, away, known) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Dictionary { grid, reduces, require, open, away, known }
+    }
+
+    /// Remembers what functions outside made of groups at an earlier start.
+    pub(super) fn know(&mut self, summaries: BTreeMap<Key, Scored>) {
+        self.known = summaries;
     }
 
     /// Puts an item under its key. If that completes its group, the group closes and its value is
@@ -63,11 +71,14 @@ impl Dictionary {
             let result = match group.close(size, self.require) {
                 Err(why) => Err(why),
                 Ok(Folded::Value(scored)) => Ok(scored),
-                Ok(Folded::Items(items)) => {
-                    self.away.insert(parent, (runs, failed));
-                    closed.push(Closed::Outside(parent, items));
-                    return;
-                }
+                Ok(Folded::Items(items)) => match self.known.remove(&parent) {
+                    Some(scored) => Ok(scored),
+                    None => {
+                        self.away.insert(parent, (runs, failed));
+                        closed.push(Closed::Outside(parent, items));
+                        return;
+                    }
+                },
             };
             (key, item) = (parent, Item { result: result.as_ref().ok().cloned(), runs, failed });
             closed.push(Closed::Summary(Summary { key, result, runs, failed }));

@@ -7,7 +7,7 @@ mod dictionary;
 mod dispatch;
 mod roster;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,9 @@ pub(crate) enum Event {
         /// What came of the tasks it held.
         outcomes: Vec<Outcome>,
     },
+    /// The outcome of an earlier start, which need not be recorded again. These come in grid order,
+    /// before anything else.
+    Recalled(Outcome),
     /// A group was reduced outside the master.
     Reduced {
         /// The worker that did it; nobody if rank 0 did.
@@ -146,8 +149,10 @@ pub(crate) struct Summary {
 /// How far the job is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Runs recorded, good or bad.
+    /// Runs recorded, good or bad, those of earlier starts included.
     pub(crate) done: u64,
+    /// Those of earlier starts.
+    pub(crate) recalled: u64,
     /// Runs that failed.
     pub(crate) failed: u64,
     /// Groups closed.
@@ -202,6 +207,17 @@ impl Master {
         self
     }
 
+    /// Remembers summaries of an earlier start: a group that turns out to be one of these need not be
+    /// reduced outside again.
+    pub(crate) fn know(&mut self, summaries: BTreeMap<Key, Scored>) {
+        self.dictionary.know(summaries);
+    }
+
+    /// Remembers that a task was attempted before, and failed.
+    pub(crate) fn know_attempts(&mut self, task: u64, attempts: u32) {
+        self.dispatch.know_attempts(task, attempts);
+    }
+
     /// Takes an event at time `now` since the start and appends what is to be done to `actions`.
     pub(crate) fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
         match event {
@@ -211,6 +227,12 @@ impl Master {
                     self.record(rank, outcome, actions);
                 }
                 self.roster.reported(rank);
+            }
+            Event::Recalled(outcome) => {
+                self.dispatch.skip(outcome.task);
+                self.tally.recalled += 1;
+                self.take(outcome.task, outcome.result);
+                self.report_closed(actions);
             }
             Event::Reduced { rank, key, result } => {
                 if rank.is_some_and(|rank| !self.roster.has_reduced(rank, key)) {
@@ -246,6 +268,11 @@ impl Master {
         !reducing && self.roster.not_idle().all(|rank| ranks.contains(&rank))
     }
 
+    /// How many tasks there are.
+    pub(crate) fn tasks(&self) -> u64 {
+        self.grid.tasks()
+    }
+
     /// How far the job is.
     pub(crate) fn tally(&self) -> Tally {
         self.tally
@@ -264,14 +291,19 @@ impl Master {
         if self.stopping && outcome.result.is_err() {
             return; // cancelled half-way: no failure of the task's own
         }
-        let result = outcome.result.as_ref().ok().cloned();
+        self.take(outcome.task, outcome.result.clone());
+        actions.push(Action::Record(Run { outcome, rank }));
+        self.report_closed(actions);
+    }
+
+    /// Puts what came of a task into the dictionary.
+    fn take(&mut self, task: u64, result: Result<Scored, String>) {
+        let result = result.ok();
         let good = u64::from(result.is_some());
         let item = Item { result, runs: good, failed: 1 - good };
         self.tally.done += 1;
         self.tally.failed += 1 - good;
-        self.dictionary.put(self.grid.task(outcome.task), item, &mut self.closed);
-        actions.push(Action::Record(Run { outcome, rank }));
-        self.report_closed(actions);
+        self.dictionary.put(self.grid.task(task), item, &mut self.closed);
     }
 
     fn report_closed(&mut self, actions: &mut Vec<Action>) {

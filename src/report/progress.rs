@@ -39,11 +39,12 @@ impl Progress {
         self.gap = (self.gap * 2).min(LONGEST_GAP);
         self.next = now + self.gap;
         let tally = master.tally();
-        let rate = tally.done as f64 / now.as_secs_f64();
-        let left = match tally.done {
+        let here = tally.done - tally.recalled;
+        let rate = here as f64 / now.as_secs_f64();
+        let left = match here {
             0 => "time left unknown".to_string(),
-            done => {
-                let seconds = (self.tasks - done) as f64 / rate;
+            _ => {
+                let seconds = (self.tasks - tally.done) as f64 / rate;
                 format!("{:.0?} left", Duration::from_secs(seconds.ceil() as u64))
             }
         };

@@ -1,4 +1,4 @@
-//! The results folder: claimed by one gridmpi at a time, and never written over.
+//! The results folder: claimed by one gridmpi at a time; what is in it is gone on with, or moved aside.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -10,16 +10,16 @@ const STORE: &str = "runs.sqlite";
 const LOCK: &str = ".lock";
 const EARLIER: &str = "earlier-";
 
-/// A claimed results folder. The claim ends with the process, however that ends.
+/// A claimed results folder. The claim ends with the process at the latest, however that ends.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: Option<File>,
 }
 
 impl Folder {
-    /// Makes the folder if need be and claims it. One that holds runs already is refused, or with
-    /// `fresh` its files are moved into `earlier-1`, `earlier-2`, ... inside it.
+    /// Makes the folder if need be and claims it. With `fresh`, what is in it is moved into
+    /// `earlier-1`, `earlier-2`, ... inside it.
     pub(crate) fn claim(path: &Path, fresh: bool) -> Result<Folder> {
         let no = |what: &str, error: std::io::Error| {
             Error::input(format!("results folder {}: {what}: {error}", path.display()))
@@ -56,17 +56,21 @@ impl Folder {
             .and_then(|()| lock.set_len(0))
             .and_then(|()| lock.write_all(holder.as_bytes()))
             .map_err(|error| no("is not writable", error))?;
-        if path.join(STORE).exists() {
-            if !fresh {
-                return Err(Error::input(format!(
-                    "results folder {}: holds the runs of an earlier start; give another with --out, or --fresh to move them aside",
-                    path.display()
-                )));
-            }
+        if fresh && path.join(STORE).exists() {
             move_aside(path)
                 .map_err(|error| no("its earlier runs cannot be moved aside", error))?;
         }
-        Ok(Folder { path: path.to_path_buf(), _lock: lock })
+        Ok(Folder { path: path.to_path_buf(), lock: Some(lock) })
+    }
+
+    /// The first of `PREFIX1`, `PREFIX2`, ... that is not there yet.
+    pub(super) fn next(&self, prefix: &str) -> PathBuf {
+        next(&self.path, prefix)
+    }
+
+    /// Ends the claim: another gridmpi may go on with what is there.
+    pub(crate) fn release(&mut self) {
+        self.lock = None;
     }
 
     /// Where the store is.
@@ -85,9 +89,13 @@ impl Folder {
     }
 }
 
+fn next(path: &Path, prefix: &str) -> PathBuf {
+    let free = (1..).map(|n| path.join(format!("{prefix}{n}"))).find(|path| !path.exists());
+    free.expect("numbers do not end")
+}
+
 fn move_aside(path: &Path) -> std::io::Result<()> {
-    let earlier = (1..).map(|n| path.join(format!("{EARLIER}{n}"))).find(|p| !p.exists());
-    let earlier = earlier.expect("numbers do not end");
+    let earlier = next(path, EARLIER);
     fs::create_dir(&earlier)?;
     for entry in fs::read_dir(path)? {
         let entry = entry?;

@@ -1,5 +1,5 @@
-//! Where the Rust values of runs and summaries are kept: in their row, or beside the store where
-//! they are too large for one. SQLite keeps no more than 10^9 bytes a row, and is slow long before.
+//! Where the exact form of a value is kept: in its row, or beside the store where it is too large for
+//! one. SQLite keeps no more than 10^9 bytes a row, and is slow long before.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -13,47 +13,53 @@ use crate::error::{Error, Result};
 /// What is longer goes into a file of its own. (bytes)
 const LARGE: usize = 16 << 20;
 
-/// The folder of such files, beside the store.
+/// The folder of such files in the results folder. Each is named after its content, so that it means
+/// the same to a store whose tasks have other numbers.
 const FOLDER: &str = "large";
 
-/// What the column `typed` holds: nothing, the bytes, or the name of the file with them.
-pub(super) fn keep<'a>(
-    store: &Path,
-    name: impl FnOnce() -> String,
-    typed: &'a Bytes,
-) -> Result<ToSqlOutput<'a>> {
-    match typed.len() {
+/// What the column `exact` holds: nothing, the bytes, or the name of the file with them.
+pub(super) fn keep<'a>(results: &Path, exact: &'a Bytes) -> Result<ToSqlOutput<'a>> {
+    match exact.len() {
         0 => Ok(ToSqlOutput::Borrowed(ValueRef::Null)),
-        1..=LARGE => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(typed))),
+        1..=LARGE => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(exact))),
         _ => {
-            let name = format!("{FOLDER}/{}", name());
-            let path = store.with_file_name(&name);
-            write(&path, typed)
+            let name = format!("{FOLDER}/{}", blake3::hash(exact).to_hex());
+            let path = results.join(&name);
+            write(&path, exact)
                 .map_err(|e| Error::unexpected(format!("{}: not written: {e}", path.display())))?;
             Ok(ToSqlOutput::Owned(Value::Text(name)))
         }
     }
 }
 
-/// Writes a file that is there once this returns, whatever happens to the machine.
+/// Writes a file that is there, whole, once this returns, whatever happens to the machine.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if path.exists() {
+        return Ok(()); // the same content
+    }
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut file = File::create(path)?;
+    let unfinished = path.with_extension("unfinished");
+    let mut file = File::create(&unfinished)?;
     file.write_all(bytes)?;
     file.sync_all()?;
+    fs::rename(&unfinished, path)?;
     File::open(folder)?.sync_all()
 }
 
 /// The bytes that the column holds or names.
-pub(super) fn fetch(store: &Path, column: ValueRef) -> Result<Bytes> {
+pub(super) fn fetch(results: &Path, column: ValueRef) -> Result<Bytes> {
     match column {
         ValueRef::Blob(bytes) => Ok(Bytes::copy_from_slice(bytes)),
         ValueRef::Text(name) => {
-            let path = store.with_file_name(&*String::from_utf8_lossy(name));
-            let read = fs::read(&path);
-            read.map(Bytes::from)
-                .map_err(|e| Error::unexpected(format!("{}: cannot be read: {e}", path.display())))
+            let name = String::from_utf8_lossy(name);
+            let path = results.join(&*name);
+            let wrong = |why: String| Error::unexpected(format!("{}: {why}", path.display()));
+            let bytes = fs::read(&path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+            if !name.ends_with(blake3::hash(&bytes).to_hex().as_str()) {
+                return Err(wrong("is damaged: it is not what was written".to_string()));
+            }
+            Ok(Bytes::from(bytes))
         }
         _ => Ok(Bytes::new()),
     }

@@ -5,25 +5,30 @@
 
 mod folder;
 mod large;
+mod layout;
+mod open;
 mod results;
+mod rows;
 mod schema;
+mod transfer;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use rusqlite::{Connection, params};
-use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::master::{Run, Summary};
-use crate::message::Scored;
-use crate::value::Value;
 pub(crate) use folder::Folder;
+pub(crate) use layout::Layout;
+pub(crate) use open::{Opened, Plan};
 pub(crate) use results::Results;
+#[cfg(feature = "cli")]
+pub(crate) use transfer::merge;
 
 /// A batch is written once it is this old or this long.
 const BATCH_AGE: Duration = Duration::from_millis(200);
@@ -43,20 +48,20 @@ enum Entry {
 }
 
 impl Store {
-    /// Makes the store of a job and starts its writer. `text` is the job file, kept with the runs.
-    pub(crate) fn create(folder: &Folder, job: &Job, text: &str) -> Result<Store> {
-        let path = &folder.store();
-        let failed = |error| storing(path, &error);
-        let connection = Connection::open(path).map_err(failed)?;
-        schema::prepare(&connection).map_err(failed)?;
-        schema::create(&connection, job, text).map_err(failed)?;
+    /// Starts the writer of a store. `session` counts the starts on it, from 1.
+    fn start(path: &Path, connection: Connection, session: i64) -> Result<Store> {
         let (queue, entries) = sync_channel(BATCH_LENGTH);
+        let results = path.parent().unwrap_or(Path::new(".")).to_path_buf();
+        let mut writer = Writer {
+            path: path.to_path_buf(),
+            results,
+            session,
+            connection,
+            workers: HashMap::new(),
+        };
         let writer = std::thread::Builder::new()
             .name("store".to_string())
-            .spawn({
-                let path = path.clone();
-                move || write(connection, &path, &entries)
-            })
+            .spawn(move || writer.write(&entries).map(|()| writer.connection))
             .map_err(|error| Error::unexpected(format!("no thread for the store: {error}")))?;
         Ok(Store { path: path.to_path_buf(), queue: Some(queue), writer: Some(writer) })
     }
@@ -66,7 +71,7 @@ impl Store {
         self.send(Entry::Worker { rank, host: host.to_string() })
     }
 
-    /// Keeps a run.
+    /// Keeps a run, in place of an earlier attempt.
     pub(crate) fn record(&mut self, run: Run) -> Result<()> {
         self.send(Entry::Run(run))
     }
@@ -79,7 +84,7 @@ impl Store {
     /// Writes what is left and hands the store over for reading.
     pub(crate) fn finish(mut self, job: &Job) -> Result<Results> {
         let connection = self.join_writer()?;
-        schema::settle(&connection).map_err(|error| storing(&self.path, &error))?;
+        schema::settle(&connection);
         Ok(Results::new(self.path, connection, job))
     }
 
@@ -105,113 +110,52 @@ fn storing(path: &Path, error: &rusqlite::Error) -> Error {
     Error::unexpected(format!("{}: the store failed: {error}", path.display()))
 }
 
-fn write(mut connection: Connection, path: &Path, entries: &Receiver<Entry>) -> Result<Connection> {
-    let failed = |error: rusqlite::Error| storing(path, &error);
-    while let Ok(first) = entries.recv() {
-        let due = Instant::now() + BATCH_AGE;
-        let batch = connection.transaction().map_err(failed)?;
-        insert(&batch, path, first)?;
-        for _ in 1..BATCH_LENGTH {
-            match entries.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(entry) => insert(&batch, path, entry)?,
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        batch.commit().map_err(failed)?;
-    }
-    Ok(connection)
+/// The thread that writes.
+struct Writer {
+    path: PathBuf,
+    results: PathBuf,
+    session: i64,
+    connection: Connection,
+    /// This session's workers, as rows.
+    workers: HashMap<usize, i64>,
 }
 
-fn insert(batch: &Connection, path: &Path, entry: Entry) -> Result<()> {
-    let inserted = match &entry {
-        Entry::Worker { rank, host } => {
-            let sql = "INSERT INTO workers (worker, rank, host) VALUES (?1, ?1, ?2)";
-            batch.prepare_cached(sql).and_then(|mut sql| sql.execute(params![*rank as i64, host]))
-        }
-        Entry::Run(Run { outcome, rank }) => {
-            let sql = "INSERT INTO runs (task, failed, score, value, error, seconds, started, worker, attempt, typed)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-            let columns = Columns::of(&outcome.result);
-            let name = || format!("run-{}", outcome.task);
-            let typed = large::keep(path, name, columns.typed)?;
-            batch.prepare_cached(sql).and_then(|mut sql| {
-                sql.execute(params![
-                    outcome.task as i64,
-                    columns.error.is_some(),
-                    columns.score,
-                    columns.value,
-                    columns.error,
-                    outcome.seconds,
-                    outcome.started,
-                    *rank as i64,
-                    outcome.attempt,
-                    typed,
-                ])
-            })
-        }
-        Entry::Summary(summary) => {
-            let sql =
-                "INSERT INTO groups (level, number, score, value, best, error, runs, failed, typed)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-            let columns = Columns::of(&summary.result);
-            let name = || format!("group-{}-{}", summary.key.level, summary.key.index);
-            let typed = large::keep(path, name, columns.typed)?;
-            batch.prepare_cached(sql).and_then(|mut sql| {
-                sql.execute(params![
-                    summary.key.level as i64,
-                    summary.key.index as i64,
-                    columns.score,
-                    columns.value,
-                    columns.best,
-                    columns.error,
-                    summary.runs as i64,
-                    summary.failed as i64,
-                    typed,
-                ])
-            })
-        }
-    };
-    inserted.map(drop).map_err(|error| storing(path, &error))
-}
-
-/// A result as the columns of its row.
-struct Columns<'a> {
-    score: Option<f64>,
-    value: Option<String>,
-    best: Option<String>,
-    error: Option<&'a String>,
-    typed: &'a Bytes,
-}
-
-impl Columns<'_> {
-    fn of(result: &Result<Scored, String>) -> Columns<'_> {
-        static NOTHING: Bytes = Bytes::new();
-        match result {
-            Ok(scored) => {
-                let best = scored.best.iter().map(|w| (w.level, w.point)).collect::<Vec<_>>();
-                Columns {
-                    score: scored.score,
-                    value: stored_value(scored),
-                    best: (!best.is_empty()).then(|| json!(best).to_string()),
-                    error: None,
-                    typed: &scored.typed,
+impl Writer {
+    fn write(&mut self, entries: &Receiver<Entry>) -> Result<()> {
+        while let Ok(first) = entries.recv() {
+            let due = Instant::now() + BATCH_AGE;
+            self.execute("BEGIN")?;
+            self.insert(&first)?;
+            for _ in 1..BATCH_LENGTH {
+                match entries.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                    Ok(entry) => self.insert(&entry)?,
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                 }
             }
-            Err(error) => Columns {
-                score: None,
-                value: None,
-                best: None,
-                error: Some(error),
-                typed: &NOTHING,
-            },
+            self.execute("COMMIT")?;
         }
+        Ok(())
     }
-}
 
-/// A value as the store has it: JSON, or nothing where it is just the score.
-fn stored_value(scored: &Scored) -> Option<String> {
-    match (&scored.value, scored.score) {
-        (Value::Float(_), Some(_)) => None,
-        (value, _) => Some(value.to_json().to_string()),
+    fn execute(&self, sql: &str) -> Result<()> {
+        self.connection.execute_batch(sql).map_err(|error| storing(&self.path, &error))
+    }
+
+    fn insert(&mut self, entry: &Entry) -> Result<()> {
+        let inserted = match entry {
+            Entry::Worker { rank, host } => {
+                let sql = "INSERT INTO workers (session, rank, host) VALUES (?1, ?2, ?3)";
+                let row = params![self.session, *rank as i64, host];
+                let inserted = self.connection.execute(sql, row);
+                self.workers.insert(*rank, self.connection.last_insert_rowid());
+                inserted
+            }
+            Entry::Run(Run { outcome, rank }) => {
+                let worker = self.workers.get(rank).copied();
+                rows::put_run(&self.connection, &self.results, worker, outcome)?
+            }
+            Entry::Summary(summary) => rows::put_summary(&self.connection, &self.results, summary)?,
+        };
+        inserted.map(drop).map_err(|error| storing(&self.path, &error))
     }
 }

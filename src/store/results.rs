@@ -4,19 +4,19 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, params};
 
-use super::{large, storing};
+use super::rows::{GROUP, RUN, Reader};
+use super::storing;
 use crate::error::{Exit, Result};
 use crate::grid::{Grid, Key};
 use crate::job::Job;
 use crate::master::Summary;
-use crate::message::{Scored, Winner};
-use crate::value::Value;
 
 /// A store that nothing is written to any more, but its end.
 pub(crate) struct Results {
     path: PathBuf,
     connection: Connection,
     grid: Grid,
+    native: bool,
 }
 
 /// What one worker did.
@@ -34,7 +34,7 @@ pub(crate) struct WorkerShare {
 
 impl Results {
     pub(super) fn new(path: PathBuf, connection: Connection, job: &Job) -> Results {
-        Results { path, connection, grid: job.grid() }
+        Results { path, connection, grid: job.grid(), native: job.is_native() }
     }
 
     /// The grid the runs are of.
@@ -52,28 +52,36 @@ impl Results {
         if level == self.grid.depth() {
             return self.runs(0..self.grid.tasks(), each);
         }
-        let sql = "SELECT number, score, value, error, best, runs, failed, typed FROM groups
-                   WHERE level = ?1 ORDER BY number";
-        self.query(sql, params![level as i64], |row| group(row, level, &self.path), each)
+        let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 ORDER BY number");
+        self.query(&sql, params![level as i64], |row| self.reader().summary(row, level), each)
     }
 
     /// Calls `each` with the runs of a range of tasks, in grid order.
     pub(crate) fn runs(
         &self,
         tasks: std::ops::Range<u64>,
-        each: impl FnMut(Summary) -> Result<()>,
+        mut each: impl FnMut(Summary) -> Result<()>,
     ) -> Result<()> {
-        let sql = "SELECT task, score, value, error, NULL, 1 - failed, failed, typed FROM runs
-                   WHERE task >= ?1 AND task < ?2 ORDER BY task";
+        let sql = format!("SELECT {RUN} FROM runs WHERE task >= ?1 AND task < ?2 ORDER BY task");
         let level = self.grid.depth();
         let range = params![tasks.start as i64, tasks.end as i64];
-        self.query(sql, range, |row| group(row, level, &self.path), each)
+        self.query(
+            &sql,
+            range,
+            |row| self.reader().run(row),
+            |outcome| {
+                let key = Key { level, index: outcome.task };
+                let runs = u64::from(outcome.result.is_ok());
+                each(Summary { key, result: outcome.result, runs, failed: 1 - runs })
+            },
+        )
     }
 
-    /// What each worker did, by rank.
+    /// What each worker did since the last start, by rank.
     pub(crate) fn shares(&self) -> Result<Vec<WorkerShare>> {
         let sql = "SELECT w.rank, w.host, count(r.task), coalesce(sum(r.seconds), 0.0)
                    FROM workers w LEFT JOIN runs r ON r.worker = w.worker
+                   WHERE w.session = (SELECT max(session) FROM workers)
                    GROUP BY w.worker ORDER BY w.rank";
         let share = |row: &Row| {
             let (rank, runs): (i64, i64) = (row.get(0)?, row.get(2)?);
@@ -95,6 +103,10 @@ impl Results {
         marked.map(drop).map_err(|error| storing(&self.path, &error))
     }
 
+    fn reader(&self) -> Reader<'_> {
+        Reader { results: self.path.parent().unwrap_or(Path::new(".")), native: self.native }
+    }
+
     fn query<T>(
         &self,
         sql: &str,
@@ -110,28 +122,4 @@ impl Results {
         }
         Ok(())
     }
-}
-
-/// A row of number, score, value, error, best, runs, failed, typed.
-fn group(row: &Row, level: usize, store: &Path) -> Result<Result<Summary>, rusqlite::Error> {
-    let (score, value): (Option<f64>, Option<String>) = (row.get(1)?, row.get(2)?);
-    let (error, best): (Option<String>, Option<String>) = (row.get(3)?, row.get(4)?);
-    let (index, runs, failed): (i64, i64, i64) = (row.get(0)?, row.get(5)?, row.get(6)?);
-    let value = match value {
-        Some(json) => Value::parse(&json).unwrap_or(Value::Text(json)),
-        None => score.map_or(Value::Null, Value::Float),
-    };
-    let best: Vec<(usize, u64)> =
-        best.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
-    let best = best.into_iter().map(|(level, point)| Winner { level, point }).collect();
-    let typed = match large::fetch(store, row.get_ref(7)?) {
-        Ok(typed) => typed,
-        Err(error) => return Ok(Err(error)),
-    };
-    let result = match error {
-        Some(error) => Err(error),
-        None => Ok(Scored { score, value, best, typed }),
-    };
-    let key = Key { level, index: index as u64 };
-    Ok(Ok(Summary { key, result, runs: runs as u64, failed: failed as u64 }))
 }

@@ -3,21 +3,24 @@
 
 use rusqlite::{Connection, params};
 
-use crate::job::{Job, Points};
+use super::Layout;
+use crate::job::Points;
 use crate::value::Value;
 
-/// The version of the tables; a store of a newer one is not for this gridmpi to read.
-const FORMAT: i64 = 1;
+/// The version of the tables; a store of another one is not for this gridmpi.
+pub(super) const FORMAT: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE job (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE loops (level INTEGER PRIMARY KEY, name TEXT, points INTEGER, reduce TEXT);
-CREATE TABLE points (level INTEGER, point INTEGER, value, PRIMARY KEY (level, point)) WITHOUT ROWID;
-CREATE TABLE workers (worker INTEGER PRIMARY KEY, rank INTEGER, host TEXT);
+CREATE TABLE loops (level INTEGER PRIMARY KEY, name TEXT, points INTEGER, reduce TEXT,
+                    first INTEGER, step INTEGER);
+CREATE TABLE points (level INTEGER, point INTEGER, value, key TEXT, PRIMARY KEY (level, point)) WITHOUT ROWID;
+CREATE TABLE digests (level INTEGER, point INTEGER, digest TEXT, PRIMARY KEY (level, point)) WITHOUT ROWID;
+CREATE TABLE workers (worker INTEGER PRIMARY KEY, session INTEGER, rank INTEGER, host TEXT);
 CREATE TABLE runs (task INTEGER PRIMARY KEY, failed INTEGER, score REAL, value TEXT, error TEXT,
-                   seconds REAL, started REAL, worker INTEGER, attempt INTEGER, typed BLOB);
+                   seconds REAL, started REAL, worker INTEGER, attempt INTEGER, exact BLOB, sum INTEGER);
 CREATE TABLE groups (level INTEGER, number INTEGER, score REAL, value TEXT, best TEXT, error TEXT,
-                     runs INTEGER, failed INTEGER, typed BLOB,
+                     runs INTEGER, failed INTEGER, exact BLOB, sum INTEGER,
                      PRIMARY KEY (level, number)) WITHOUT ROWID;
 ";
 
@@ -35,60 +38,94 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     Ok(())
 }
 
-/// Leaves one file behind, without a log beside it.
-pub(super) fn settle(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))
+/// Leaves one file behind, without a log beside it, if nobody else reads it just now.
+pub(super) fn settle(connection: &Connection) {
+    let patience = std::time::Duration::from_millis(100);
+    let settled = connection
+        .busy_timeout(patience)
+        .and_then(|()| connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())));
+    if let Err(error) = settled {
+        log::debug!("the store keeps its log beside it: {error}");
+    }
 }
 
-/// Makes the tables of a job and the view over them.
+/// Brings everything into the one file.
+pub(super) fn gather(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let busy = |row: &rusqlite::Row| row.get::<_, bool>(0);
+    match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], busy)? {
+        false => Ok(()),
+        true => Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+            Some("somebody reads it; close that and start again".to_string()),
+        )),
+    }
+}
+
+/// Makes the tables of a layout and the view over them.
 pub(super) fn create(
     connection: &Connection,
-    job: &Job,
-    text: &str,
+    layout: &Layout,
+    notes: &[(&'static str, String)],
 ) -> Result<(), rusqlite::Error> {
     let batch = connection.unchecked_transaction()?;
     batch.execute_batch(TABLES)?;
     batch.pragma_update(None, "user_version", FORMAT)?;
-    let grid = job.grid();
     {
         let mut note = batch.prepare("INSERT INTO job (key, value) VALUES (?1, ?2)")?;
         note.execute(params!["gridmpi", env!("CARGO_PKG_VERSION")])?;
-        note.execute(params!["name", job.name])?;
-        note.execute(params!["file", text])?;
-        note.execute(params!["tasks", grid.tasks() as i64])?;
-        note.execute(params!["state", "running"])?;
-        let mut add_loop = batch.prepare("INSERT INTO loops VALUES (?1, ?2, ?3, ?4)")?;
-        let mut add_point = batch.prepare("INSERT INTO points VALUES (?1, ?2, ?3)")?;
-        for (level, l) in job.loops.iter().enumerate() {
+        for (key, value) in notes {
+            note.execute(params![key, value])?;
+        }
+        let mut add_loop = batch.prepare("INSERT INTO loops VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+        let mut add_point = batch.prepare("INSERT INTO points VALUES (?1, ?2, ?3, ?4)")?;
+        let mut add_digest = batch.prepare("INSERT INTO digests VALUES (?1, ?2, ?3)")?;
+        for (level, l) in layout.loops.iter().enumerate() {
             let level = level as i64;
-            let reduce = l.reduce.as_ref().map(|reduce| reduce.name());
-            add_loop.execute(params![level, l.name, l.points.len() as i64, reduce])?;
-            if matches!(l.points, Points::Range { .. }) {
+            let range = match l.points {
+                Points::Range { from, step, .. } => Some((from, step)),
+                _ => None,
+            };
+            let (first, step) = range.unzip();
+            add_loop.execute(params![
+                level,
+                l.name,
+                l.points.len() as i64,
+                l.reduce,
+                first,
+                step
+            ])?;
+            for (point, digest) in &l.digests {
+                add_digest.execute(params![level, *point as i64, digest])?;
+            }
+            if range.is_some() {
                 continue; // the view computes it
             }
             for point in 0..l.points.len() {
-                let place = (level, point as i64);
-                match l.points.get(point) {
-                    Value::Int(whole) => add_point.execute(params![place.0, place.1, whole])?,
-                    Value::Float(number) => add_point.execute(params![place.0, place.1, number])?,
-                    Value::Bool(b) => add_point.execute(params![place.0, place.1, b])?,
-                    other => add_point.execute(params![place.0, place.1, other.to_string()])?,
+                let value = l.points.get(point);
+                let (point, key) = (point as i64, value.to_json().to_string());
+                match value {
+                    Value::Int(whole) => add_point.execute(params![level, point, whole, key])?,
+                    Value::Float(number) => {
+                        add_point.execute(params![level, point, number, key])?
+                    }
+                    Value::Bool(b) => add_point.execute(params![level, point, b, key])?,
+                    other => add_point.execute(params![level, point, other.to_string(), key])?,
                 };
             }
         }
     }
-    batch.execute_batch(&view(job))?;
+    batch.execute_batch(&view(layout))?;
     batch.commit()
 }
 
 /// The view `all_runs`: a column for each loop under its name, and for each field of its records
 /// under `loop.field`.
-fn view(job: &Job) -> String {
-    let grid = job.grid();
+fn view(layout: &Layout) -> String {
+    let sizes: Vec<u64> = layout.loops.iter().map(|l| l.points.len()).collect();
     let mut columns = vec!["r.task AS task".to_string()];
-    for (level, l) in job.loops.iter().enumerate() {
-        let stride: u64 = (level + 1..grid.depth()).map(|inner| grid.size(inner)).product();
-        let point = format!("(r.task / {stride} % {})", grid.size(level));
+    for (level, l) in layout.loops.iter().enumerate() {
+        let stride: u64 = sizes[level + 1..].iter().product();
+        let point = format!("(r.task / {stride} % {})", sizes[level]);
         let value = match &l.points {
             Points::Range { from, step, .. } => format!("({from} + {step} * {point})"),
             _ => format!("(SELECT value FROM points WHERE level = {level} AND point = {point})"),

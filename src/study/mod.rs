@@ -20,11 +20,11 @@ use crate::context::Context;
 use crate::dictionary::{Board, SharedDictionary};
 use crate::error::{Error, Result};
 use crate::grid::Grid;
-use crate::job::{self, Job, Loop, Points, check_name};
+use crate::job::{self, Digests, Identity, Job, Loop, Points, check_name};
 use crate::launcher::Launched;
 use crate::master::{self, Require};
 use crate::message;
-use crate::native::{CrunchFunction, Level, Native, ReduceFunction};
+use crate::native::{CrunchFunction, Level, Native, Prepared, ReduceFunction};
 use crate::reduce::{Item, Reduce};
 use loops::Over;
 
@@ -131,6 +131,7 @@ impl<C: Crunch> WithData<C> {
 pub struct Study<R, S> {
     name: String,
     seed: u64,
+    version: String,
     require: Require,
     keep: usize,
     reduce_on_workers: bool,
@@ -150,6 +151,7 @@ impl<R> Study<R, R> {
         Study {
             name: name.map_or("study".to_string(), |name| name.to_string_lossy().into_owned()),
             seed: 0,
+            version: "1".to_string(),
             require: Require::All,
             keep: KEEP,
             reduce_on_workers: false,
@@ -196,6 +198,7 @@ where
         Study {
             name: self.name,
             seed: self.seed,
+            version: self.version,
             require: self.require,
             keep: self.keep,
             reduce_on_workers: self.reduce_on_workers,
@@ -217,6 +220,14 @@ where
     /// What every task's own seed derives from; 0 if it is not called.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// What you call this version of crunch and summarize; "1" if it is not called. gridmpi cannot see
+    /// whether your Rust has changed: with another version, runs of an earlier one are refused unless
+    /// [`Settings::keep`] is called for.
+    pub fn version(mut self, version: &str) -> Self {
+        self.version = version.to_string();
         self
     }
 
@@ -289,12 +300,12 @@ where
         });
         let (listeners, brought) = (self.listeners, native.clone());
         let (name, seed, require) = (self.name, self.seed, self.require);
-        let reduce_on_workers = self.reduce_on_workers;
+        let (reduce_on_workers, version) = (self.reduce_on_workers, self.version);
         let prepare = move || {
             if !require.is_sound() {
                 return Err(Error::input("require: expected over 0 and up to 1"));
             }
-            let (loops, learned) = prepare_loops(&brought)?;
+            let (loops, learned, own_digests) = prepare_loops(&brought)?;
             let job = Job {
                 name,
                 seed,
@@ -310,14 +321,20 @@ where
             let depth = job.loops.len();
             let listeners =
                 listeners.into_iter().map(|(folds, listen)| (depth - folds, listen)).collect();
-            Ok(Work { job, text: String::new(), listeners })
+            let identity = Identity::of(&job, &version)?;
+            // Keys of data sets to load may well be files.
+            let mut digests = job::digests(&job)?;
+            for (level, of_level) in own_digests {
+                digests.entry(level).or_default().extend(of_level);
+            }
+            Ok(Work { job, text: String::new(), identity, digests, listeners })
         };
         (native, prepare)
     }
 }
 
-/// The loops as the job has them, and what other ranks have to learn of each.
-fn prepare_loops(native: &Native) -> Result<(Vec<Loop>, Vec<bytes::Bytes>)> {
+/// The loops as the job has them, what other ranks have to learn of each, and digests of points.
+fn prepare_loops(native: &Native) -> Result<(Vec<Loop>, Vec<bytes::Bytes>, Digests)> {
     let depth = native.levels.len();
     if native.reduces.len() > depth {
         let folds = native.reduces.len();
@@ -325,10 +342,11 @@ fn prepare_loops(native: &Native) -> Result<(Vec<Loop>, Vec<bytes::Bytes>)> {
     }
     let outer = depth - native.reduces.len();
     let (mut loops, mut learned): (Vec<Loop>, Vec<bytes::Bytes>) = (Vec::new(), Vec::new());
+    let mut digests = Digests::new();
     for (i, level) in native.levels.iter().enumerate() {
         let name = level.name();
         check_name(name, &loops).map_err(Error::input)?;
-        let (points, bytes) = level.prepare()?;
+        let Prepared { points, learned: bytes, digests: of_level } = level.prepare()?;
         if points.is_empty() {
             return Err(Error::input(format!("loop '{name}' has no points")));
         }
@@ -338,11 +356,12 @@ fn prepare_loops(native: &Native) -> Result<(Vec<Loop>, Vec<bytes::Bytes>)> {
         let reduce = (i >= outer).then_some(Reduce::Native);
         loops.push(Loop { name: name.to_string(), points, reduce });
         learned.push(bytes);
+        digests.insert(i, of_level);
     }
     let sizes: Vec<u64> = loops.iter().map(|l| l.points.len()).collect();
     if Grid::new(&sizes, outer).is_none() {
         let product = sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
         return Err(Error::input(format!("{product} tasks are more than 2^63 - 1")));
     }
-    Ok((loops, learned))
+    Ok((loops, learned, digests))
 }

@@ -1,7 +1,7 @@
 //! Where the points of a Rust loop come from: values that every rank learns, data sets that live on
 //! rank 0, data sets that each rank loads for itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::job::Points;
+use crate::job::{Points, digest};
 use crate::message;
-use crate::native::Level;
+use crate::native::{Level, Prepared};
 use crate::value::Value;
 
 /// A loop with points of type `T`.
@@ -45,6 +45,9 @@ impl<T> Deref for Point<'_, T> {
         }
     }
 }
+
+/// A point of more bytes than this may not be shown in full, so that only its digest tells it apart.
+const SHOWN: usize = 4096;
 
 /// What the user gave, until rank 0 takes it.
 type Given<T> = Mutex<Option<T>>;
@@ -78,21 +81,25 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for Values<T> {
         &self.name
     }
 
-    fn prepare(&self) -> Result<(Points, Bytes)> {
+    fn prepare(&self) -> Result<Prepared> {
         let given = locked(&self.given).take().ok_or_else(|| Error::input("a study runs once"))?;
         let wrong = |i: usize, why: &dyn std::fmt::Display| {
             Error::input(format!("loop '{}', point {i}: {why}", self.name))
         };
         let mut shown = Vec::with_capacity(given.len());
+        let mut digests = BTreeMap::new();
         for (i, value) in given.iter().enumerate() {
             shown.push(Value::of(value).map_err(|why| wrong(i, &why))?);
             // What cannot be read back by others is found here rather than there.
             let bytes = message::encode_theirs(value).map_err(|error| wrong(i, &error))?;
             message::decode_theirs::<T>(&bytes).map_err(|error| wrong(i, &error))?;
+            if bytes.len() > SHOWN {
+                digests.insert(i as u64, digest(&bytes));
+            }
         }
-        let bytes = message::encode_theirs(&given)?;
+        let learned = message::encode_theirs(&given)?.into();
         let _ = self.known.set(given);
-        Ok((Points::List(shown), bytes.into()))
+        Ok(Prepared { points: Points::List(shown), learned, digests })
     }
 
     fn learn(&self, bytes: &Bytes) -> Result<()> {
@@ -137,7 +144,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for DataSets<T> {
         &self.name
     }
 
-    fn prepare(&self) -> Result<(Points, Bytes)> {
+    fn prepare(&self) -> Result<Prepared> {
         let make = locked(&self.make).take().ok_or_else(|| Error::input("a study runs once"))?;
         let made = crate::worker::caught("what makes them", || make().map_err(|e| e.to_string()));
         let (names, made) = made.map_err(|why| {
@@ -147,8 +154,14 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for DataSets<T> {
             Some(names) => Points::List(names.into_iter().map(Value::Text).collect()),
             None => Points::Range { from: 0, step: 1, count: made.len() as u64 },
         };
+        let mut digests = BTreeMap::new();
+        for (i, data) in (0..).zip(&made) {
+            let bytes = message::encode_theirs(data)
+                .map_err(|error| error.within(&format!("loop '{}', point {i}", self.name)))?;
+            digests.insert(i, digest(&bytes));
+        }
         let _ = self.made.set(made);
-        Ok((points, Bytes::new()))
+        Ok(Prepared { points, learned: Bytes::new(), digests })
     }
 
     fn learn(&self, _: &Bytes) -> Result<()> {
@@ -206,7 +219,7 @@ impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> Level for Lo
         self.keys.name()
     }
 
-    fn prepare(&self) -> Result<(Points, Bytes)> {
+    fn prepare(&self) -> Result<Prepared> {
         self.keys.prepare()
     }
 

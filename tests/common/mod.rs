@@ -157,9 +157,9 @@ pub fn sql_rows(store: &Path, sql: &str) -> Vec<String> {
 /// Everything about a store's runs that must not depend on times and places.
 pub fn runs_without_times(store: &Path) -> Vec<String> {
     let sql =
-        "SELECT task, failed, hex(cast(score AS TEXT)), score, value, error, attempt, hex(typed)
+        "SELECT task, failed, hex(cast(score AS TEXT)), score, value, error, attempt, hex(exact)
                  FROM runs ORDER BY task;
-               SELECT level, number, score, value, best, error, runs, failed, hex(typed)
+               SELECT level, number, score, value, best, error, runs, failed, hex(exact)
                  FROM groups ORDER BY level, number;
                SELECT * FROM points; SELECT * FROM loops;";
     sql_rows(store, sql)

@@ -1,0 +1,153 @@
+//! What runs are matched by besides their coordinates: which crunch made them, and the content of the
+//! files and data sets that points name.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+use super::{Crunch, Job, PythonFunction};
+use crate::error::{Error, Result};
+use crate::reduce::Reduce;
+use crate::value::Value;
+
+/// The digests of what points name, by level and point.
+pub(crate) type Digests = BTreeMap<usize, BTreeMap<u64, String>>;
+
+/// Which crunch and which reductions a job has, in words.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Identity {
+    pub(crate) crunch: String,
+    pub(crate) score: String,
+    pub(crate) seed: String,
+    /// How each loop folds, outermost first.
+    pub(crate) reduces: Vec<String>,
+}
+
+impl Identity {
+    /// The identity of a job. `version` is what its user calls this version of a crunch in Rust.
+    pub(crate) fn of(job: &Job, version: &str) -> Result<Identity> {
+        let function = |f: &PythonFunction| {
+            Ok(format!("{}:{} ({})", f.file, f.function, digest_file(&job.folder.join(&f.file))?))
+        };
+        let crunch = match &job.crunch {
+            Crunch::Multiply { .. } => "builtin multiply 1".to_string(),
+            Crunch::Ridge { target, standardize } => {
+                let target = target.as_deref().unwrap_or("the last column");
+                format!("builtin ridge 1, target {target}, standardize {standardize}")
+            }
+            Crunch::Python(python) => match &python.load {
+                Some(load) => {
+                    format!("python {}, load {}", function(&python.function)?, function(load)?)
+                }
+                None => format!("python {}", function(&python.function)?),
+            },
+            Crunch::Command(arguments) => format!("command {arguments:?}"),
+            Crunch::Shell(line) => format!("shell {line}"),
+            Crunch::Native(_) => format!("Rust, version \"{version}\""),
+        };
+        let reduce = |reduce: Option<&Reduce>| match reduce {
+            Some(Reduce::Python(f)) => Ok(format!("python {}", function(f)?)),
+            Some(Reduce::Native) => Ok(format!("Rust, version \"{version}\"")),
+            named => Ok(named.map_or("", Reduce::name).to_string()),
+        };
+        let reduces = job.loops.iter().map(|l| reduce(l.reduce.as_ref())).collect::<Result<_>>()?;
+        Ok(Identity { crunch, score: job.score.clone(), seed: job.seed.to_string(), reduces })
+    }
+
+    /// As the store keeps it.
+    pub(crate) fn notes(&self) -> [(&'static str, String); 4] {
+        [
+            ("crunch", self.crunch.clone()),
+            ("score", self.score.clone()),
+            ("seed", self.seed.clone()),
+            ("reduces", serde_json::json!(self.reduces).to_string()),
+        ]
+    }
+
+    /// Back from the store.
+    pub(crate) fn read<E>(
+        mut note: impl FnMut(&str) -> Result<Option<String>, E>,
+    ) -> Result<Identity, E> {
+        let reduces = note("reduces")?.and_then(|json| serde_json::from_str(&json).ok());
+        Ok(Identity {
+            crunch: note("crunch")?.unwrap_or_default(),
+            score: note("score")?.unwrap_or_default(),
+            seed: note("seed")?.unwrap_or_default(),
+            reduces: reduces.unwrap_or_default(),
+        })
+    }
+
+    /// What makes the runs of this one no runs of the other, in words.
+    pub(crate) fn changes(&self, now: &Identity) -> Option<String> {
+        let changed = [
+            ("crunch", &self.crunch, &now.crunch),
+            ("the score's name", &self.score, &now.score),
+            ("the job's seed", &self.seed, &now.seed),
+        ];
+        let changed: Vec<String> = changed
+            .iter()
+            .filter(|(_, before, now)| before != now)
+            .map(|(what, before, now)| format!("{what} has changed from `{before}` to `{now}`"))
+            .collect();
+        (!changed.is_empty()).then(|| changed.join(", and "))
+    }
+}
+
+/// The content of every file that a point names: a text, or a field of a record, that is the path of
+/// a regular file. Points of a range name none.
+pub(crate) fn digests(job: &Job) -> Result<Digests> {
+    let mut digests = Digests::new();
+    // The same file may be named many times.
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    for (level, l) in job.loops.iter().enumerate().filter(|(_, l)| l.points.may_name_files()) {
+        for point in 0..l.points.len() {
+            let value = l.points.get(point);
+            let mut of_point = Vec::new();
+            for name in texts(&value) {
+                let digest = match known.get(name) {
+                    Some(digest) => digest.clone(),
+                    None => {
+                        let path = job.folder.join(name);
+                        let digest =
+                            if path.is_file() { digest_file(&path)? } else { String::new() };
+                        known.insert(name.to_string(), digest.clone());
+                        digest
+                    }
+                };
+                of_point.extend(Some(digest).filter(|digest| !digest.is_empty()));
+            }
+            if !of_point.is_empty() {
+                digests.entry(level).or_default().insert(point, of_point.join(" "));
+            }
+        }
+    }
+    Ok(digests)
+}
+
+/// The texts in a value and in the fields of a record.
+fn texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::Text(text) => vec![text],
+        Value::Record(fields) => fields.iter().flat_map(|(_, value)| texts(value)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The beginning of a file's BLAKE3 digest, which is enough to tell any two apart.
+fn digest_file(path: &Path) -> Result<String> {
+    let unreadable = |error: std::io::Error| {
+        Error::input(format!("{}: cannot be read: {error}", path.display()))
+    };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path).map_err(unreadable)?).map_err(unreadable)?;
+    Ok(short(&hasher.finalize()))
+}
+
+/// The same of bytes in memory.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    short(&blake3::hash(bytes))
+}
+
+fn short(hash: &blake3::Hash) -> String {
+    hash.to_hex()[..32].to_string()
+}

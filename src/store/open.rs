@@ -1,0 +1,250 @@
+//! Opening a results folder: a new store, or the runs of earlier starts, matched to the job as it is
+//! now. Nothing that was computed is lost: runs that the job has no place for stay in the folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use super::layout::{Mapping, note};
+use super::rows::{GROUP, RUN, Reader};
+use super::transfer::take_runs;
+use super::{Folder, Layout, Store, schema, storing};
+use crate::error::{Error, Result};
+use crate::grid::Key;
+use crate::job::{Identity, Job};
+use crate::message::{Outcome, Scored};
+
+/// The folders, in the results folder, of stores whose runs have found their way into the present
+/// one, as far as the job had a place for them.
+const SUPERSEDED: &str = "superseded-";
+
+/// What a store is opened for.
+pub(crate) struct Plan<'a> {
+    pub(crate) job: &'a Job,
+    pub(crate) layout: &'a Layout,
+    pub(crate) identity: &'a Identity,
+    /// The job file, kept with the runs.
+    pub(crate) text: &'a str,
+    /// Whether runs count though crunch has changed since.
+    pub(crate) keep: bool,
+}
+
+/// A store that is open, and not written to yet.
+pub(crate) struct Opened {
+    path: PathBuf,
+    connection: Connection,
+    session: i64,
+    native: bool,
+    /// The levels whose groups a function of the user's reduced, the same one as before.
+    reusable: Vec<usize>,
+}
+
+impl Opened {
+    /// Opens the folder's store, or makes it. Fails where its runs cannot be this job's.
+    pub(crate) fn open(folder: &Folder, plan: &Plan) -> Result<Opened> {
+        let path = folder.store();
+        let failed = |error| storing(&path, &error);
+        let _ = fs::remove_file(folder.file(UNFINISHED));
+        if !path.exists() {
+            let connection = create(&path, plan.layout, &notes(plan)).map_err(failed)?;
+            return Ok(Opened {
+                reusable: Vec::new(),
+                session: 1,
+                ..opened(path, connection, plan)
+            });
+        }
+        let connection = existing(&path)?;
+        let before = Before::read(&connection).map_err(failed)?;
+        if let (false, Some(changes)) = (plan.keep, before.identity.changes(plan.identity)) {
+            return Err(Error::input(format!(
+                "results folder {}: {changes}; --keep uses the runs that are there all the same, --fresh moves them aside, --out names another folder",
+                folder.path().display()
+            )));
+        }
+        let layout = Layout::read(&connection).map_err(failed)?;
+        let connection = if layout.is(plan.layout) {
+            connection
+        } else {
+            in_folder(folder, rebuild(folder, connection, &layout, plan))?
+        };
+        schema::prepare(&connection).map_err(failed)?;
+        let reusable = (0..plan.job.loops.len())
+            .filter(|level| plan.job.loops[*level].reduce.as_ref().is_some_and(|r| r.is_outside()))
+            .filter(|level| {
+                before.identity.reduces.get(*level) == plan.identity.reduces.get(*level)
+            })
+            .collect();
+        for (key, value) in notes(plan) {
+            let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
+            connection.execute(sql, params![key, value]).map_err(failed)?;
+        }
+        Ok(Opened { reusable, session: before.sessions + 1, ..opened(path, connection, plan) })
+    }
+
+    /// Calls `each` with every run that is there, in grid order. A damaged one is an error.
+    pub(crate) fn runs(&self, mut each: impl FnMut(Outcome)) -> Result<()> {
+        let sql = format!("SELECT {RUN} FROM runs ORDER BY task");
+        let failed = |error: rusqlite::Error| storing(&self.path, &error);
+        let mut statement = self.connection.prepare(&sql).map_err(failed)?;
+        let mut found = statement.query([]).map_err(failed)?;
+        while let Some(row) = found.next().map_err(failed)? {
+            each(self.reader().run(row).map_err(failed)??);
+        }
+        Ok(())
+    }
+
+    /// The summaries of the user's functions that need not be made again, if all their runs are
+    /// there; other summaries are forgotten.
+    pub(crate) fn summaries(&self) -> Result<BTreeMap<Key, Scored>> {
+        let failed = |error: rusqlite::Error| storing(&self.path, &error);
+        let mut known = BTreeMap::new();
+        for level in &self.reusable {
+            let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 AND failed = 0");
+            let mut statement = self.connection.prepare(&sql).map_err(failed)?;
+            let mut found = statement.query(params![*level as i64]).map_err(failed)?;
+            while let Some(row) = found.next().map_err(failed)? {
+                let summary = self.reader().summary(row, *level).map_err(failed)??;
+                known.extend(summary.result.ok().map(|scored| (summary.key, scored)));
+            }
+        }
+        let kept: Vec<String> = self.reusable.iter().map(usize::to_string).collect();
+        let sql =
+            format!("DELETE FROM groups WHERE failed > 0 OR level NOT IN ({})", kept.join(","));
+        self.connection.execute(&sql, []).map_err(failed)?;
+        Ok(known)
+    }
+
+    /// Starts to write.
+    pub(crate) fn start(self) -> Result<Store> {
+        Store::start(&self.path, self.connection, self.session)
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader { results: self.path.parent().unwrap_or(Path::new(".")), native: self.native }
+    }
+}
+
+fn opened(path: PathBuf, connection: Connection, plan: &Plan) -> Opened {
+    let native = plan.job.is_native();
+    Opened { path, connection, session: 1, native, reusable: Vec::new() }
+}
+
+/// What the store says of itself.
+fn notes(plan: &Plan) -> Vec<(&'static str, String)> {
+    let notes = [
+        ("name", plan.job.name.clone()),
+        ("file", plan.text.to_string()),
+        ("tasks", plan.job.grid().tasks().to_string()),
+        ("state", "running".to_string()),
+    ];
+    notes.into_iter().chain(plan.identity.notes()).collect()
+}
+
+pub(super) fn create(
+    path: &Path,
+    layout: &Layout,
+    notes: &[(&'static str, String)],
+) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open(path)?;
+    schema::prepare(&connection)?;
+    schema::create(&connection, layout, notes)?;
+    Ok(connection)
+}
+
+/// Opens a store that is there, if it is sound.
+pub(super) fn existing(path: &Path) -> Result<Connection> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        Error::unexpected(format!(
+            "{}: {why}; --fresh moves it aside, --out names another folder",
+            path.display()
+        ))
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| wrong(&error))?;
+    schema::prepare(&connection).map_err(|error| wrong(&error))?;
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    match number("PRAGMA user_version").map_err(|error| wrong(&error))? {
+        schema::FORMAT => {}
+        other => {
+            let of = "the store has the form of another gridmpi";
+            return Err(wrong(&format!("{of} ({other}, this one has {})", schema::FORMAT)));
+        }
+    }
+    let sound = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    match sound.map_err(|error| wrong(&error))?.as_str() {
+        "ok" => Ok(connection),
+        damage => Err(wrong(&format!("the store is damaged ({damage})"))),
+    }
+}
+
+/// What a store was written for.
+pub(super) struct Before {
+    pub(super) identity: Identity,
+    sessions: i64,
+}
+
+impl Before {
+    pub(super) fn read(store: &Connection) -> Result<Before, rusqlite::Error> {
+        let identity = Identity::read(|key| note(store, key))?;
+        let sql = "SELECT max(session) FROM workers";
+        let sessions: Option<i64> =
+            store.query_row(sql, [], |row| row.get(0)).optional()?.flatten();
+        Ok(Before { identity, sessions: sessions.unwrap_or(0) })
+    }
+}
+
+fn in_folder<T>(folder: &Folder, result: Result<T>) -> Result<T> {
+    result.map_err(|error| error.within(&format!("results folder {}", folder.path().display())))
+}
+
+/// A store that is being made from others; worth nothing before it has its name.
+const UNFINISHED: &str = "runs.sqlite.unfinished";
+
+/// Makes a store of the job as it is now from the one that is there and those before it, and puts it
+/// in the one's place. The one that was there is kept.
+fn rebuild(
+    folder: &Folder,
+    present: Connection,
+    layout: &Layout,
+    plan: &Plan,
+) -> Result<Connection> {
+    let path = folder.store();
+    let failed = |error| storing(&path, &error);
+    let new = create(&folder.file(UNFINISHED), plan.layout, &notes(plan)).map_err(failed)?;
+    take_runs((&new, plan.layout, folder.path()), (&present, layout, folder.path()))?;
+    for earlier in superseded(folder) {
+        let earlier = existing(&earlier.join("runs.sqlite"))?;
+        let before = Before::read(&earlier).map_err(failed)?;
+        let layout = Layout::read(&earlier).map_err(failed)?;
+        let same_crunch = plan.keep || before.identity.changes(plan.identity).is_none();
+        if same_crunch && Mapping::new(&layout, plan.layout).is_ok() {
+            take_runs((&new, plan.layout, folder.path()), (&earlier, &layout, folder.path()))?;
+        }
+    }
+    // From here on the old one or the new one is in place, whatever happens.
+    schema::gather(&new).map_err(failed)?;
+    drop(new);
+    schema::gather(&present).map_err(failed)?;
+    drop(present);
+    let io = |error: std::io::Error| {
+        Error::unexpected(format!("results folder {}: {error}", folder.path().display()))
+    };
+    let aside = folder.next(SUPERSEDED);
+    fs::create_dir(&aside).map_err(io)?;
+    fs::hard_link(&path, aside.join("runs.sqlite"))
+        .or_else(|_| fs::copy(&path, aside.join("runs.sqlite")).map(drop))
+        .map_err(io)?;
+    fs::rename(folder.file(UNFINISHED), &path).map_err(io)?;
+    log::info!("the job has changed; the store as it was is in {}", aside.display());
+    existing(&path)
+}
+
+/// The folders of superseded stores, the latest first.
+fn superseded(folder: &Folder) -> Vec<PathBuf> {
+    let numbered = (1..).map(|n| folder.file(&format!("{SUPERSEDED}{n}")));
+    let mut found: Vec<PathBuf> = numbered.take_while(|path| path.exists()).collect();
+    found.reverse();
+    found
+}

@@ -1,0 +1,254 @@
+//! Runs and summaries as rows of the store, and back. Each row carries a checksum, so that a damaged
+//! one is noticed before it is believed.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Row, ToSql, params};
+use serde_json::json;
+
+use super::large;
+use crate::error::{Error, Result};
+use crate::grid::Key;
+use crate::master::Summary;
+use crate::message::{self, Outcome, Scored, Winner};
+use crate::value::Value;
+
+/// The columns of a run, as [`Reader::run`] wants them.
+pub(super) const RUN: &str = "task, score, value, error, seconds, started, attempt, exact, sum";
+
+/// The columns of a summary, as [`Reader::summary`] wants them.
+pub(super) const GROUP: &str = "number, score, value, error, best, runs, failed, exact, sum";
+
+/// What the columns of a result hold.
+struct Columns<'a> {
+    score: Option<f64>,
+    value: Option<String>,
+    best: Option<String>,
+    error: Option<&'a str>,
+    exact: ToSqlOutput<'a>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(
+        result: &'a Result<Scored, String>,
+        results: &Path,
+        spare: &'a mut Bytes,
+    ) -> Result<Columns<'a>> {
+        static NOTHING: Bytes = Bytes::new();
+        Ok(match result {
+            Ok(scored) => {
+                let best = scored.best.iter().map(|w| (w.level, w.point)).collect::<Vec<_>>();
+                let exact = if scored.typed.is_empty() && !is_json(&scored.value) {
+                    *spare = message::encode(&scored.value).into();
+                    spare
+                } else {
+                    &scored.typed
+                };
+                Columns {
+                    score: scored.score,
+                    value: match (&scored.value, scored.score) {
+                        (Value::Float(_), Some(_)) => None, // it is just the score
+                        (value, _) => Some(value.to_json().to_string()),
+                    },
+                    best: (!best.is_empty()).then(|| json!(best).to_string()),
+                    error: None,
+                    exact: large::keep(results, exact)?,
+                }
+            }
+            Err(error) => Columns {
+                score: None,
+                value: None,
+                best: None,
+                error: Some(error),
+                exact: large::keep(results, &NOTHING)?,
+            },
+        })
+    }
+
+    fn sum(&self, numbers: [i64; 3]) -> i64 {
+        let exact = match &self.exact {
+            ToSqlOutput::Borrowed(value) => *value,
+            ToSqlOutput::Owned(value) => ValueRef::from(value),
+            _ => ValueRef::Null,
+        };
+        let texts = [self.value.as_deref(), self.error, self.best.as_deref()];
+        checksum(numbers, self.score, texts, exact)
+    }
+}
+
+/// Whether the columns `score` and `value` hold a value without loss: JSON has no infinities, and
+/// SQLite no negative zero.
+fn is_json(value: &Value) -> bool {
+    match value {
+        Value::Float(f) => f.is_finite() && !(*f == 0.0 && f.is_sign_negative()),
+        Value::List(items) => items.iter().all(is_json),
+        Value::Record(fields) => fields.iter().all(|(_, value)| is_json(value)),
+        _ => true,
+    }
+}
+
+fn checksum(
+    numbers: [i64; 3],
+    score: Option<f64>,
+    texts: [Option<&str>; 3],
+    exact: ValueRef,
+) -> i64 {
+    let mut sum = crc32fast::Hasher::new();
+    for number in numbers {
+        sum.update(&number.to_le_bytes());
+    }
+    let score = score.map(|score| score + 0.0); // as SQLite has it, without a negative zero
+    sum.update(&score.map_or(u64::MAX, f64::to_bits).to_le_bytes());
+    for text in texts {
+        sum.update(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
+        sum.update(text.unwrap_or_default().as_bytes());
+    }
+    if let ValueRef::Blob(bytes) | ValueRef::Text(bytes) = exact {
+        sum.update(bytes);
+    }
+    sum.finalize().into()
+}
+
+/// Puts a run, in place of an earlier attempt's.
+pub(super) fn put_run(
+    store: &Connection,
+    results: &Path,
+    worker: Option<i64>,
+    outcome: &Outcome,
+) -> Result<Result<usize, rusqlite::Error>> {
+    let mut spare = Bytes::new();
+    let columns = Columns::of(&outcome.result, results, &mut spare)?;
+    let failed = columns.error.is_some();
+    let sum = columns.sum([outcome.task as i64, outcome.attempt.into(), failed.into()]);
+    let sql = "INSERT OR REPLACE INTO runs (task, failed, score, value, error, seconds, started, worker, attempt, exact, sum)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let all: [&dyn ToSql; 11] = [
+        &(outcome.task as i64),
+        &failed,
+        &columns.score,
+        &columns.value,
+        &columns.error,
+        &outcome.seconds,
+        &outcome.started,
+        &worker,
+        &outcome.attempt,
+        &columns.exact,
+        &sum,
+    ];
+    Ok(store.prepare_cached(sql).and_then(|mut sql| sql.execute(all)))
+}
+
+/// Puts a summary, in place of an earlier one.
+pub(super) fn put_summary(
+    store: &Connection,
+    results: &Path,
+    summary: &Summary,
+) -> Result<Result<usize, rusqlite::Error>> {
+    let mut spare = Bytes::new();
+    let columns = Columns::of(&summary.result, results, &mut spare)?;
+    let (runs, failed) = (summary.runs as i64, summary.failed as i64);
+    let sum = columns.sum([summary.key.index as i64, runs, failed]);
+    let sql = "INSERT OR REPLACE INTO groups (level, number, score, value, best, error, runs, failed, exact, sum)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    Ok(store.prepare_cached(sql).and_then(|mut sql| {
+        sql.execute(params![
+            summary.key.level as i64,
+            summary.key.index as i64,
+            columns.score,
+            columns.value,
+            columns.best,
+            columns.error,
+            runs,
+            failed,
+            columns.exact,
+            sum,
+        ])
+    }))
+}
+
+/// Reads rows of one store.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    /// The results folder.
+    pub(super) results: &'a Path,
+    /// Whether `exact` holds the user's Rust rather than a [`Value`].
+    pub(super) native: bool,
+}
+
+impl Reader<'_> {
+    /// A row of the columns [`RUN`]. The inner error says that it is damaged.
+    pub(super) fn run(&self, row: &Row) -> Result<Result<Outcome>, rusqlite::Error> {
+        let (task, attempt): (i64, u32) = (row.get(0)?, row.get(6)?);
+        let result = self.result(row, 7, None, |failed| [task, attempt.into(), failed.into()])?;
+        let (started, seconds) = (row.get(5)?, row.get(4)?);
+        Ok(result
+            .map(|result| Outcome { task: task as u64, attempt, started, seconds, result })
+            .map_err(|why| damaged(self.results, &why, "runs", &format!("task = {task}"))))
+    }
+
+    /// A row of the columns [`GROUP`], of a group at that level.
+    pub(super) fn summary(
+        &self,
+        row: &Row,
+        level: usize,
+    ) -> Result<Result<Summary>, rusqlite::Error> {
+        let (index, runs, failed): (i64, i64, i64) = (row.get(0)?, row.get(5)?, row.get(6)?);
+        let best: Option<String> = row.get(4)?;
+        let result = self.result(row, 7, best, |_| [index, runs, failed])?;
+        let key = Key { level, index: index as u64 };
+        Ok(result
+            .map(|result| Summary { key, result, runs: runs as u64, failed: failed as u64 })
+            .map_err(|why| {
+                let place = format!("level = {level} AND number = {index}");
+                damaged(self.results, &why, "groups", &place)
+            }))
+    }
+
+    /// The result in columns 1, 2, 3 and, with its checksum behind it, `exact`.
+    fn result(
+        &self,
+        row: &Row,
+        exact: usize,
+        best: Option<String>,
+        numbers: impl FnOnce(bool) -> [i64; 3],
+    ) -> Result<Result<Result<Scored, String>, String>, rusqlite::Error> {
+        let (score, value): (Option<f64>, Option<String>) = (row.get(1)?, row.get(2)?);
+        let (error, written): (Option<String>, Option<i64>) = (row.get(3)?, row.get(exact + 1)?);
+        let texts = [value.as_deref(), error.as_deref(), best.as_deref()];
+        let numbers = numbers(error.is_some());
+        if written != Some(checksum(numbers, score, texts, row.get_ref(exact)?)) {
+            return Ok(Err("its checksum does not match".to_string()));
+        }
+        if let Some(error) = error {
+            return Ok(Ok(Err(error)));
+        }
+        let exact = match large::fetch(self.results, row.get_ref(exact)?) {
+            Ok(exact) => exact,
+            Err(why) => return Ok(Err(why.to_string())),
+        };
+        let value = match value {
+            _ if !self.native && !exact.is_empty() => match message::decode(&exact) {
+                Ok(value) => value,
+                Err(why) => return Ok(Err(why.to_string())),
+            },
+            Some(json) => Value::parse(&json).unwrap_or(Value::Text(json)),
+            None => score.map_or(Value::Null, Value::Float),
+        };
+        let best = best.and_then(|json| serde_json::from_str::<Vec<(usize, u64)>>(&json).ok());
+        let winner = |(level, point)| Winner { level, point };
+        let best = best.unwrap_or_default().into_iter().map(winner).collect();
+        let typed = if self.native { exact } else { Bytes::new() };
+        Ok(Ok(Ok(Scored { score, value, best, typed })))
+    }
+}
+
+/// What the user sees of a damaged row, and can do about it.
+fn damaged(results: &Path, why: &str, table: &str, place: &str) -> Error {
+    let store = results.join("runs.sqlite");
+    let store = store.display();
+    Error::unexpected(format!(
+        "{store}: damaged where {place} in {table} ({why}); to have that computed again: sqlite3 {store} \"DELETE FROM {table} WHERE {place}\""
+    ))
+}
