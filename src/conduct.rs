@@ -255,7 +255,8 @@ impl Lead {
     fn serve(self, hub: &mut dyn Hub) -> Result<Served> {
         let Lead { job, native, listeners, scratch, folder, opened, bar, keep_failed } = self;
         let grid = job.grid();
-        let mut master = Master::new(grid.clone(), job.reduces(), job.require, hub.workers());
+        let mut master = Master::new(grid.clone(), job.reduces(), job.require, hub.workers())
+            .with_patience(job.patience());
         if job.reduce_on_workers {
             master = master.reduce_on_workers();
         }
@@ -275,7 +276,17 @@ impl Lead {
             hub.abandon(error); // the workers may be deep in crunch
         })?;
         let elapsed = clock.elapsed();
-        Ok(Served { job, scratch, folder, office, tally: master.tally(), elapsed, traffic })
+        let gave_up = master.has_given_up();
+        Ok(Served {
+            job,
+            scratch,
+            folder,
+            office,
+            tally: master.tally(),
+            gave_up,
+            elapsed,
+            traffic,
+        })
     }
 }
 
@@ -315,14 +326,17 @@ struct Served {
     folder: Folder,
     office: Office,
     tally: Tally,
+    /// Whether too many runs failed.
+    gave_up: bool,
     elapsed: Duration,
     traffic: Traffic,
 }
 
 impl Served {
     fn finish(self) -> Result<Finished> {
-        let Served { job, scratch, mut folder, office, tally, elapsed, traffic } = self;
+        let Served { job, scratch, mut folder, office, tally, gave_up, elapsed, traffic } = self;
         let (store, stopped) = office.close();
+        let stopped = stopped.or_else(|| gave_up.then(|| too_many_failures(&job, tally)));
         let results = store.finish(&job)?;
         if let Some(error) = stopped {
             results.end("stopped", error.exit)?;
@@ -334,6 +348,17 @@ impl Served {
         folder.release();
         Ok(Finished { job, results, tally, elapsed, traffic, folder, scratch })
     }
+}
+
+fn too_many_failures(job: &Job, tally: Tally) -> Error {
+    let most = job.most_failures.unwrap_or(0);
+    let allowed = if most == 0 { "none is allowed".into() } else { format!("{most} are allowed") };
+    Error::failures(format!(
+        "stopped: {} runs failed, {allowed} (max_failures or on_failure); {} of {} runs are kept; see column error of all_runs, and start again to go on",
+        tally.failed,
+        tally.done,
+        job.grid().tasks()
+    ))
 }
 
 fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {

@@ -55,6 +55,11 @@ impl Error {
         Error::input(format!("{}: cannot be read: {error}", file.display()))
     }
 
+    /// So many runs failed that the job was stopped.
+    pub(crate) fn failures(message: impl fmt::Display) -> Error {
+        Error { exit: Exit::SomeFailed, message: message.to_string() }
+    }
+
     /// Something else went wrong: say which file, rank or host.
     pub(crate) fn unexpected(message: impl fmt::Display) -> Error {
         Error { exit: Exit::Unexpected, message: message.to_string() }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::grid::{Grid, Key};
-use crate::master::{Event, Master, Require, Run, Summary};
+use crate::master::{Event, Master, Patience, Require, Run, Summary};
 use crate::message::{Request, Scored};
 use crate::reduce::{Item, PythonFunction, Reduce};
 use crate::serve::{Keeper, serve};
@@ -29,6 +29,8 @@ struct Notes {
     joined: usize,
     /// Stops the job once there are so many runs.
     stop_after: Option<usize>,
+    /// Whether a task may come back.
+    retries: bool,
 }
 
 impl Keeper for Notes {
@@ -39,7 +41,8 @@ impl Keeper for Notes {
 
     fn record(&mut self, run: Run) -> Result<()> {
         let task = run.outcome.task;
-        assert!(self.runs.insert(task, run).is_none(), "task {task} was recorded twice");
+        let first = self.runs.insert(task, run).is_none();
+        assert!(first || self.retries, "task {task} was recorded twice");
         Ok(())
     }
 
@@ -335,5 +338,91 @@ fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
         // At most one task each was under way; those that then failed are left to do.
         assert!((100..=107).contains(&notes.runs.len()), "seed {seed}: {}", notes.runs.len());
         assert!(notes.runs.keys().all(|task| *task < 107), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_failed_run_is_tried_as_often_as_it_may_be() {
+    for seed in 0..30 {
+        let grid = Grid::new(&[5, 40], 1).unwrap();
+        let patience = Patience { retries: 2, failures: None };
+        let reduces = vec![None, Some(Reduce::Count)];
+        let mut master =
+            Master::new(grid, reduces, Require::Fraction(0.1), 6).with_patience(patience);
+        let mut attempts = BTreeMap::<u64, u32>::new();
+        let crunch = Box::new(|task: u64| {
+            let attempt = attempts.entry(task).or_default();
+            *attempt += 1;
+            // Task n fails n % 5 times: one in five takes all it may, one in five is beyond help.
+            let result = if u64::from(*attempt) > task % 5 {
+                Ok(Scored::number(1.0))
+            } else {
+                Err("no".into())
+            };
+            (Duration::from_micros(task ^ seed), result)
+        });
+        let mut hub = SimulatedHub::new(6, seed, Duration::from_millis(1), crunch);
+        let mut notes = Notes { retries: true, ..Notes::default() };
+        serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
+        drop(hub);
+        assert!(
+            attempts.iter().all(|(task, n)| u64::from(*n) == (task % 5 + 1).min(3)),
+            "seed {seed}"
+        );
+        assert_eq!(
+            (master.tally().failed, master.tally().retried),
+            (80, 40 * (1 + 2 + 2 + 2)),
+            "seed {seed}"
+        );
+        let count = |summary: &Summary| summary.result.as_ref().unwrap().score;
+        assert!(
+            notes.summaries.values().all(|summary| count(summary) == Some(24.0)),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn too_many_failures_stop_the_job() {
+    let grid = Grid::new(&[1000], 1).unwrap();
+    let patience = Patience { retries: 0, failures: Some(10) };
+    let mut master = Master::new(grid, vec![None], Require::All, 7).with_patience(patience);
+    let crunch = Box::new(|task| (Duration::from_millis(task % 3), Err("no".to_string())));
+    let mut hub = SimulatedHub::new(7, 3, Duration::from_millis(1), crunch);
+    let mut notes = Notes::default();
+    serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
+    assert!(master.has_given_up() && master.is_over());
+    assert_eq!(notes.runs.len(), 11, "what fails after that was cancelled, as far as anyone knows");
+}
+
+#[test]
+fn recalled_runs_are_not_dispensed_and_end_the_same() {
+    for seed in 0..40u64 {
+        let world = World {
+            sizes: vec![3, 4, 5],
+            reduces: vec![None, Some(Reduce::Max), Some(Reduce::Native)],
+            require: Require::Fraction(0.3),
+            workers: 5,
+            seed,
+            failing: 4,
+            delegates: seed % 2 == 0,
+        };
+        let whole = world.simulate();
+        let mut master = world.master();
+        let recalled = |task: u64| (task ^ seed).wrapping_mul(0x9E37_79B9) >> 7 & 1 == 0;
+        let mut actions = Vec::new();
+        for run in whole.runs.values().filter(|run| recalled(run.outcome.task)) {
+            master.on(Event::Recalled(run.outcome.clone()), Duration::ZERO, &mut actions);
+        }
+        let crunch = Box::new(|task| {
+            assert!(!recalled(task), "seed {seed}: task {task} was done");
+            (world.takes(task), world.result(task))
+        });
+        let mut hub = SimulatedHub::new(5, seed, Duration::from_millis(3), crunch);
+        let mut notes = Notes::default();
+        serve(&mut master, &mut hub, &mut notes, Bytes::new(), actions).unwrap();
+        drop(hub);
+        assert_eq!(notes.summaries, whole.summaries, "seed {seed}");
+        assert_eq!(master.tally().done, 60);
     }
 }

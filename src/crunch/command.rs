@@ -8,10 +8,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::child::{self, Limits};
 use super::{Cruncher, Place, RESULT_LIMIT, Task, environment, too_large};
 use crate::error::Result;
 use crate::job::placeholders::Template;
 use crate::job::{Job, named_json};
+use crate::line::Line;
 use crate::message::Scored;
 use crate::value::Value;
 
@@ -27,6 +29,7 @@ pub(super) struct CommandCrunch {
     job: Arc<Job>,
     place: Place,
     kind: Kind,
+    limits: Limits,
     /// Where result files go; gone with the worker.
     scratch: std::io::Result<tempfile::TempDir>,
 }
@@ -37,21 +40,29 @@ enum Kind {
 }
 
 impl CommandCrunch {
-    pub(super) fn arguments(job: &Arc<Job>, arguments: &[String], place: Place) -> CommandCrunch {
-        CommandCrunch::new(
-            job,
-            place,
-            Kind::Arguments(arguments.iter().map(|a| template(a)).collect()),
-        )
+    pub(super) fn arguments(
+        job: &Arc<Job>,
+        arguments: &[String],
+        line: &Arc<Line>,
+        place: Place,
+    ) -> CommandCrunch {
+        let kind = Kind::Arguments(arguments.iter().map(|a| template(a)).collect());
+        CommandCrunch::new(job, kind, line, place)
     }
 
-    pub(super) fn shell(job: &Arc<Job>, line: &str, place: Place) -> CommandCrunch {
-        CommandCrunch::new(job, place, Kind::Shell(template(line)))
+    pub(super) fn shell(
+        job: &Arc<Job>,
+        text: &str,
+        line: &Arc<Line>,
+        place: Place,
+    ) -> CommandCrunch {
+        CommandCrunch::new(job, Kind::Shell(template(text)), line, place)
     }
 
-    fn new(job: &Arc<Job>, place: Place, kind: Kind) -> CommandCrunch {
+    fn new(job: &Arc<Job>, kind: Kind, line: &Arc<Line>, place: Place) -> CommandCrunch {
         let scratch = tempfile::Builder::new().prefix("gridmpi-").tempdir();
-        CommandCrunch { job: job.clone(), place, kind, scratch }
+        let limits = Limits::new(job.timeout, Some(line));
+        CommandCrunch { job: job.clone(), place, kind, limits, scratch }
     }
 
     fn command(&self, coordinates: &[(&str, Value)]) -> Result<Command, String> {
@@ -98,18 +109,23 @@ impl Cruncher for CommandCrunch {
             .stderr(Stdio::piped());
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child =
-            command.spawn().map_err(|error| format!("{program} cannot be started: {error}"))?;
+            child::spawn(&mut command).map_err(|e| format!("{program} cannot be started: {e}"))?;
         let stdout = child.stdout.take().map(|pipe| Tail::of(pipe, KEPT_STDOUT));
         let stderr = child.stderr.take().map(|pipe| Tail::of(pipe, KEPT_STDERR));
-        let status =
-            child.wait().map_err(|error| format!("{program} cannot be waited for: {error}"))?;
+        self.limits.begin();
+        let ended = child::wait(&mut child, &self.limits);
         let (stdout, stderr) = (stdout.map(Tail::text), stderr.map(Tail::text));
         let (stdout, stderr) = (stdout.unwrap_or_default(), stderr.unwrap_or_default());
         let written = read_result(&result);
-        if !status.success() {
+        let how = match ended {
+            Ok(status) if status.success() => None,
+            Ok(status) => Some(environment::describe(status)),
+            Err(why) => Some(why.to_string()),
+        };
+        if let Some(how) = how {
             let stderr = stderr.trim_end();
             let stderr = if stderr.is_empty() { "it wrote nothing to stderr" } else { stderr };
-            return Err(format!("{program}: {status}\n{stderr}"));
+            return Err(format!("{program}: {how}\n{stderr}"));
         }
         let value = match written? {
             Some(text) => Value::parse(&text)

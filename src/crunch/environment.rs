@@ -1,6 +1,6 @@
 //! What a child process of a worker finds in its environment.
 
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use super::Place;
 
@@ -32,6 +32,15 @@ const THE_USERS_OWN: [&str; 6] = [
     "OMPI_MCA_pml",
     "PRTE_MCA_rmaps_default_mapping_policy",
 ];
+
+/// How a process ended, in words.
+pub(super) fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match status.signal() {
+        Some(9) => format!("{status}; if you did not kill it, the machine ran out of memory"),
+        _ => status.to_string(),
+    }
+}
 
 /// Takes the launcher's variables out and tells numerical libraries how many cores they have.
 pub(super) fn prepare(command: &mut Command, place: Place) {

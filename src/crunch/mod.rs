@@ -2,6 +2,8 @@
 //! a kind.
 
 #[cfg(feature = "jobs")]
+mod child;
+#[cfg(feature = "jobs")]
 mod command;
 #[cfg(feature = "jobs")]
 mod environment;
@@ -103,13 +105,15 @@ pub(crate) fn prepare(
             Box::new(ridge::Ridge::new(job, target.clone(), *standardize))
         }
         #[cfg(feature = "jobs")]
-        job::Crunch::Python(python) => Box::new(python::PythonCrunch::new(job, python, place)),
-        #[cfg(feature = "jobs")]
-        job::Crunch::Command(arguments) => {
-            Box::new(command::CommandCrunch::arguments(job, arguments, place))
+        job::Crunch::Python(python) => {
+            Box::new(python::PythonCrunch::new(job, python, line, place))
         }
         #[cfg(feature = "jobs")]
-        job::Crunch::Shell(line) => Box::new(command::CommandCrunch::shell(job, line, place)),
+        job::Crunch::Command(arguments) => {
+            Box::new(command::CommandCrunch::arguments(job, arguments, line, place))
+        }
+        #[cfg(feature = "jobs")]
+        job::Crunch::Shell(text) => Box::new(command::CommandCrunch::shell(job, text, line, place)),
         _ => Box::new(Stranger),
     }
 }

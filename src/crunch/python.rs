@@ -4,17 +4,19 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
+use super::child::{self, Limits, Timed};
 use super::{Cruncher, Place, RESULT_LIMIT, Reducer, Task, command, environment, too_large};
 use crate::error::Result;
 use crate::grid::Key;
 use crate::job::{self, Job, Python, named_json};
+use crate::line::Line;
 use crate::message::Scored;
 use crate::reduce::{Item, PythonFunction, Reduce};
 use crate::value::Value;
@@ -67,7 +69,7 @@ impl Setup {
 struct PythonChild {
     process: Child,
     requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    answers: BufReader<Timed>,
     printed: Arc<Mutex<String>>,
     /// Disconnected once nobody can print any more.
     listener: Receiver<()>,
@@ -75,21 +77,23 @@ struct PythonChild {
 
 impl PythonChild {
     /// Starts a child and has it import the functions.
-    fn start(setup: &Setup) -> Result<PythonChild, String> {
+    fn start(setup: &Setup, limits: &Limits) -> Result<PythonChild, String> {
         let mut command = Command::new(&setup.interpreter);
         environment::prepare(&mut command, setup.place);
-        let mut process = command
+        command
             .args(["-u", "-c", CHILD])
             .current_dir(&setup.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
+            .stderr(Stdio::piped());
+        let mut process = child::spawn(&mut command)
             .map_err(|e| format!("{} cannot be started: {e}", setup.interpreter.display()))?;
         let (requests, answers) = (process.stdin.take(), process.stdout.take());
         let printed = Arc::new(Mutex::new(String::new()));
         let listener = listen(process.stderr.take().expect("piped"), printed.clone());
-        let answers = BufReader::new(answers.expect("piped"));
+        // Imports may take longer than a call.
+        let limits = limits.clone();
+        let answers = BufReader::new(Timed { pipe: answers.expect("piped"), limits });
         let mut child = PythonChild { process, requests, answers, printed, listener };
         child.call(&setup.first_frame).map(|_| child)
     }
@@ -118,9 +122,13 @@ impl PythonChild {
 
     fn call(&mut self, request: &Json) -> Result<Value, String> {
         self.ask(request).unwrap_or_else(|error| {
-            let _ = self.process.kill(); // mostly it is dead; what cannot be talked to is of no use
+            // Mostly it is dead; what cannot be talked to is of no use.
             match error.kind() {
-                ErrorKind::FileTooLarge => Err(error.to_string()),
+                ErrorKind::TimedOut => child::end(&mut self.process),
+                _ => drop(self.process.kill()),
+            }
+            match error.kind() {
+                ErrorKind::FileTooLarge | ErrorKind::TimedOut => Err(error.to_string()),
                 _ => Err(self.last_words(&error)),
             }
         })
@@ -133,7 +141,9 @@ impl PythonChild {
 
     fn last_words(&mut self, error: &std::io::Error) -> String {
         let how = match self.process.wait() {
-            Ok(status) => format!("the Python child ended ({status}; {error})"),
+            Ok(status) => {
+                format!("the Python child ended ({}; {error})", environment::describe(status))
+            }
             Err(_) => format!("the Python child is lost ({error})"),
         };
         // What it started may live on and hold the pipe open, so this wait has an end.
@@ -207,21 +217,31 @@ fn unmarked(json: Json) -> Value {
 /// The user's Python function as crunch.
 pub(super) struct PythonCrunch {
     setup: Setup,
+    limits: Limits,
     child: Option<PythonChild>,
 }
 
 impl PythonCrunch {
-    pub(super) fn new(job: &Job, python: &Python, place: Place) -> PythonCrunch {
-        PythonCrunch { setup: Setup::new(job, &crunch_functions(python), place), child: None }
+    pub(super) fn new(job: &Job, python: &Python, line: &Arc<Line>, place: Place) -> PythonCrunch {
+        let limits = Limits::new(job.timeout, Some(line));
+        let setup = Setup::new(job, &crunch_functions(python), place);
+        PythonCrunch { setup, limits, child: None }
     }
 }
 
 /// Calls a child, starting one if none runs.
-fn call(child: &mut Option<PythonChild>, setup: &Setup, request: &Json) -> Result<Value, String> {
+fn call(
+    child: &mut Option<PythonChild>,
+    setup: &Setup,
+    limits: &Limits,
+    request: &Json,
+) -> Result<Value, String> {
     if !child.as_mut().is_some_and(PythonChild::is_alive) {
-        *child = Some(PythonChild::start(setup)?);
+        *child = Some(PythonChild::start(setup, limits)?);
     }
-    child.as_mut().expect("just started").call(request)
+    let child = child.as_mut().expect("just started");
+    child.answers.get_mut().limits.begin();
+    child.call(request)
 }
 
 impl Cruncher for PythonCrunch {
@@ -229,7 +249,7 @@ impl Cruncher for PythonCrunch {
         let coordinates = task.coordinates();
         let seed = task.job.task_seed(&coordinates);
         let request = json!({ "point": named_json(&coordinates), "seed": seed });
-        task.scored(call(&mut self.child, &self.setup, &request)?)
+        task.scored(call(&mut self.child, &self.setup, &self.limits, &request)?)
     }
 }
 
@@ -264,7 +284,8 @@ impl Reducer for PythonReducer {
         let runs: Vec<Json> = (0..).zip(items).map(run).collect();
         let request = json!({ "function": format!("reduce {}", group.level), "runs": runs });
         // Whether a score is needed is for the loop around to say; a NaN never is one.
-        super::score(call(&mut self.child, &self.setup, &request)?, &self.job.score, false)
+        let value = call(&mut self.child, &self.setup, &Limits::new(None, None), &request)?;
+        super::score(value, &self.job.score, false)
     }
 }
 
@@ -308,7 +329,7 @@ pub(crate) fn check_functions(job: &Job) -> Result<()> {
         if !file.is_file() {
             return Err(job.wrong(&key, format!("there is no file {}", file.display())));
         }
-        PythonChild::start(&Setup::new(job, &[(name, function)], place))
+        PythonChild::start(&Setup::new(job, &[(name, function)], place), &Limits::new(None, None))
             .map_err(|why| job.wrong(&key, why))?;
     }
     Ok(())

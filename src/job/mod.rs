@@ -13,13 +13,14 @@ mod points;
 mod sources;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::grid::{Grid, Key};
-use crate::master::Require;
+use crate::master::{Patience, Require};
 use crate::message::Winner;
 use crate::reduce::{PythonFunction, Reduce};
 use crate::value::{Value, json_object};
@@ -43,6 +44,12 @@ pub(crate) struct Job {
     pub(crate) score: String,
     /// How many of a group's points must have a result.
     pub(crate) require: Require,
+    /// How often a failed run is tried once more.
+    pub(crate) retries: u32,
+    /// How many runs may fail for good before the job stops.
+    pub(crate) most_failures: Option<u64>,
+    /// How long one call of a command or a Python function may take.
+    pub(crate) timeout: Option<Duration>,
     /// Whether workers make the reductions that a function of the user's does.
     pub(crate) reduce_on_workers: bool,
     /// Where the job file says what; stays on rank 0.
@@ -146,6 +153,11 @@ impl Job {
     /// How many of the outermost loops do not reduce.
     pub(crate) fn outer(&self) -> usize {
         self.loops.iter().take_while(|l| l.reduce.is_none()).count()
+    }
+
+    /// What the job puts up with.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience { retries: self.retries, failures: self.most_failures }
     }
 
     /// How each level's loop folds.

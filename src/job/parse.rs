@@ -1,6 +1,7 @@
 //! Job file -> [`Job`]: what each key means and what is refused.
 
 use std::path::Path;
+use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::grid::{Grid, MOST_TASKS};
 use crate::master::Require;
 use crate::reduce::{PythonFunction, Reduce};
+use crate::value::Value;
 
 /// How many data sets a Python child keeps if the job does not say.
 const KEEP: u64 = 4;
@@ -76,9 +78,34 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Job> {
     places.lines.extend(table.lines());
     let score = table.take("score").map_or(Ok("score".to_string()), |score| score.text())?;
     let require = table.take("require").map_or(Ok(Require::All), |entry| require(&entry))?;
+    let retries = table.take("retries").map_or(Ok(0), |entry| retries(&entry))?;
+    let tasks: u64 = sizes.iter().product();
+    let most_failures = most_failures(&mut table, tasks)?;
+    let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
     let crunch = parse_crunch(&mut table, &loops)?;
+    let has_child = matches!(crunch, Crunch::Python(_) | Crunch::Command(_) | Crunch::Shell(_));
+    let timeout = match timeout {
+        Some((_, entry)) if !has_child => {
+            let why = "only what runs in a process of its own can be ended: a command, a shell line or Python";
+            return Err(entry.error(why));
+        }
+        other => other.map(|(timeout, _)| timeout),
+    };
     table.finish()?;
-    Ok(Job { name, seed, folder, loops, crunch, score, require, reduce_on_workers, places })
+    Ok(Job {
+        name,
+        seed,
+        folder,
+        loops,
+        crunch,
+        score,
+        require,
+        retries,
+        most_failures,
+        timeout,
+        reduce_on_workers,
+        places,
+    })
 }
 
 fn name(root: &mut Table, file: &Path) -> Result<String> {
@@ -96,6 +123,43 @@ fn reduce_on_workers(entry: &Entry) -> Result<bool> {
         "workers" => Ok(true),
         "master" => Ok(false),
         other => Err(entry.error(format!("expected \"master\" or \"workers\", found \"{other}\""))),
+    }
+}
+
+fn retries(entry: &Entry) -> Result<u32> {
+    let retries = entry.count(0)?;
+    u32::try_from(retries).map_err(|_| entry.error(format!("{retries} is more than 2^32 - 1")))
+}
+
+/// How many runs may fail: `max_failures` is a count or a fraction, `on_failure` all or nothing.
+fn most_failures(table: &mut Table, tasks: u64) -> Result<Option<u64>> {
+    let most = table.take("max_failures");
+    if let Some(entry) = table.take("on_failure") {
+        if most.is_some() {
+            return Err(entry.error("says the same as max_failures; keep one of them"));
+        }
+        return match entry.text()?.as_str() {
+            "keep" => Ok(None),
+            "stop" => Ok(Some(0)),
+            other => Err(entry.error(format!("expected \"keep\" or \"stop\", found \"{other}\""))),
+        };
+    }
+    let Some(entry) = most else { return Ok(None) };
+    match entry.value()? {
+        Value::Int(_) => entry.count(0).map(Some),
+        Value::Float(fraction) if (0.0..1.0).contains(&fraction) => {
+            Ok(Some((fraction * tasks as f64).floor() as u64))
+        }
+        other => Err(entry.error(format!(
+            "expected a count, or a fraction of all runs from 0.0 to under 1.0, found {other}"
+        ))),
+    }
+}
+
+fn timeout(entry: &Entry) -> Result<Duration> {
+    match entry.number()? {
+        seconds if seconds > 0.0 && seconds < 1e9 => Ok(Duration::from_secs_f64(seconds)),
+        other => Err(entry.error(format!("expected seconds, over 0, found {other}"))),
     }
 }
 

@@ -14,11 +14,14 @@ pub(super) struct Dispatch {
     done: VecDeque<Range<u64>>,
     /// How often tasks were attempted at earlier starts, those that are not done.
     attempts: BTreeMap<u64, u32>,
+    /// Tasks to try once more, and which attempt that will be; they go first.
+    again: VecDeque<(u64, u32)>,
 }
 
 impl Dispatch {
     pub(super) fn new(tasks: u64) -> Dispatch {
-        Dispatch { next: 0, tasks, done: VecDeque::new(), attempts: BTreeMap::new() }
+        let (done, attempts, again) = (VecDeque::new(), BTreeMap::new(), VecDeque::new());
+        Dispatch { next: 0, tasks, done, attempts, again }
     }
 
     /// A task is done already. These come in grid order, before any is given out.
@@ -34,14 +37,28 @@ impl Dispatch {
         self.attempts.insert(task, attempts);
     }
 
+    /// A task failed; it is tried once more if it has not been `retries` times since the start.
+    pub(super) fn retry(&mut self, task: u64, attempt: u32, retries: u32) -> bool {
+        let earlier = self.attempts.get(&task).copied().unwrap_or(0);
+        let again = attempt - earlier <= retries;
+        if again {
+            self.again.push_back((task, attempt + 1));
+        }
+        again
+    }
+
     /// Gives nothing any more.
     pub(super) fn stop(&mut self) {
+        self.again.clear();
         self.next = self.tasks;
         self.done.clear();
     }
 
     /// What a worker that asks gets, while there is something to give.
     pub(super) fn next(&mut self) -> Option<Assignment> {
+        if let Some((first, attempt)) = self.again.pop_front() {
+            return Some(Assignment { first, count: 1, attempt });
+        }
         if self.done.front().is_some_and(|done| done.start == self.next) {
             self.next = self.done.pop_front().map_or(self.next, |done| done.end);
         }
@@ -50,7 +67,7 @@ impl Dispatch {
         }
         let first = self.next;
         self.next += 1;
-        let attempt = self.attempts.remove(&first).unwrap_or(0) + 1;
+        let attempt = self.attempts.get(&first).copied().unwrap_or(0) + 1;
         Some(Assignment { first, count: 1, attempt })
     }
 }

@@ -153,6 +153,8 @@ pub(crate) struct Tally {
     pub(crate) done: u64,
     /// Those of earlier starts.
     pub(crate) recalled: u64,
+    /// Attempts that failed and were followed by another.
+    pub(crate) retried: u64,
     /// Runs that failed.
     pub(crate) failed: u64,
     /// Groups closed.
@@ -177,6 +179,18 @@ pub(crate) struct Master {
     /// Groups that wait for a worker to reduce them.
     to_reduce: VecDeque<(Key, Vec<Item>)>,
     stopping: bool,
+    patience: Patience,
+    /// Runs that failed for good since the start.
+    failures: u64,
+}
+
+/// What a job puts up with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// How often a failed run is tried once more.
+    pub(crate) retries: u32,
+    /// How many runs may fail for good before the job stops; any number if it is not said.
+    pub(crate) failures: Option<u64>,
 }
 
 impl Master {
@@ -197,6 +211,8 @@ impl Master {
             delegates: false,
             to_reduce: VecDeque::new(),
             stopping: false,
+            patience: Patience::default(),
+            failures: 0,
             grid,
         }
     }
@@ -204,6 +220,12 @@ impl Master {
     /// Has the workers reduce groups, as tasks of their own, where a function outside has to.
     pub(crate) fn reduce_on_workers(mut self) -> Master {
         self.delegates = true;
+        self
+    }
+
+    /// Says what the job puts up with; if it is not called, any failures and no retries.
+    pub(crate) fn with_patience(mut self, patience: Patience) -> Master {
+        self.patience = patience;
         self
     }
 
@@ -242,12 +264,8 @@ impl Master {
                     self.report_closed(actions);
                 }
             }
-            Event::Stop if !self.stopping => {
-                self.stopping = true;
-                self.dispatch.stop();
-                actions.extend(self.roster.at_work().map(|rank| Action::Cancel { rank }));
-            }
-            Event::Stop | Event::Tick => {}
+            Event::Stop => self.stop(actions),
+            Event::Tick => {}
         }
         self.employ(now, actions);
     }
@@ -291,9 +309,32 @@ impl Master {
         if self.stopping && outcome.result.is_err() {
             return; // cancelled half-way: no failure of the task's own
         }
+        let failed = outcome.result.is_err();
+        if failed && self.dispatch.retry(outcome.task, outcome.attempt, self.patience.retries) {
+            self.tally.retried += 1;
+            actions.push(Action::Record(Run { outcome, rank }));
+            return;
+        }
         self.take(outcome.task, outcome.result.clone());
         actions.push(Action::Record(Run { outcome, rank }));
         self.report_closed(actions);
+        self.failures += u64::from(failed);
+        if self.has_given_up() {
+            self.stop(actions);
+        }
+    }
+
+    /// Whether more runs have failed for good since the start than the job puts up with.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.patience.failures.is_some_and(|most| self.failures > most)
+    }
+
+    fn stop(&mut self, actions: &mut Vec<Action>) {
+        if !self.stopping {
+            self.stopping = true;
+            self.dispatch.stop();
+            actions.extend(self.roster.at_work().map(|rank| Action::Cancel { rank }));
+        }
     }
 
     /// Puts what came of a task into the dictionary.

@@ -137,7 +137,14 @@ pub(super) fn put_run(
         &columns.exact,
         &sum,
     ];
-    Ok(store.prepare_cached(sql).and_then(|mut sql| sql.execute(all)))
+    let put = store.prepare_cached(sql).and_then(|mut sql| sql.execute(all));
+    let Some(error) = columns.error else { return Ok(put) };
+    // A later attempt will take the row; what went wrong each time is worth keeping.
+    let sql = "INSERT INTO failures (task, attempt, error, seconds, started, worker)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let Outcome { task, attempt, seconds, started, .. } = outcome;
+    let row = params![*task as i64, attempt, error, seconds, started, worker];
+    Ok(put.and_then(|put| store.prepare_cached(sql)?.execute(row).map(|_| put)))
 }
 
 /// Puts a summary, in place of an earlier one.

@@ -19,6 +19,7 @@ CREATE TABLE digests (level INTEGER, point INTEGER, digest TEXT, PRIMARY KEY (le
 CREATE TABLE workers (worker INTEGER PRIMARY KEY, session INTEGER, rank INTEGER, host TEXT);
 CREATE TABLE runs (task INTEGER PRIMARY KEY, failed INTEGER, score REAL, value TEXT, error TEXT,
                    seconds REAL, started REAL, worker INTEGER, attempt INTEGER, exact BLOB, sum INTEGER);
+CREATE TABLE failures (task INTEGER, attempt INTEGER, error TEXT, seconds REAL, started REAL, worker INTEGER);
 CREATE TABLE groups (level INTEGER, number INTEGER, score REAL, value TEXT, best TEXT, error TEXT,
                      runs INTEGER, failed INTEGER, exact BLOB, sum INTEGER,
                      PRIMARY KEY (level, number)) WITHOUT ROWID;

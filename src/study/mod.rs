@@ -134,6 +134,8 @@ pub struct Study<R, S> {
     version: String,
     require: Require,
     keep: usize,
+    retries: u32,
+    most_failures: Option<u64>,
     reduce_on_workers: bool,
     levels: Vec<Arc<dyn Level>>,
     crunch: CrunchFunction,
@@ -154,6 +156,8 @@ impl<R> Study<R, R> {
             version: "1".to_string(),
             require: Require::All,
             keep: KEEP,
+            retries: 0,
+            most_failures: None,
             reduce_on_workers: false,
             levels,
             crunch,
@@ -201,6 +205,8 @@ where
             version: self.version,
             require: self.require,
             keep: self.keep,
+            retries: self.retries,
+            most_failures: self.most_failures,
             reduce_on_workers: self.reduce_on_workers,
             levels: self.levels,
             crunch: self.crunch,
@@ -235,6 +241,20 @@ where
     /// 0 and up to 1. If it is not called, all of them: a group with a failed run is incomplete.
     pub fn require(mut self, fraction: f64) -> Self {
         self.require = Require::Fraction(fraction);
+        self
+    }
+
+    /// How often a failed run is tried once more; never if it is not called. [`Context::attempt`] tells
+    /// crunch which try it is.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Stops the study when more runs than this have failed for good; if it is not called it goes on
+    /// whatever fails. [`run`](Study::run) fails then; another start goes on.
+    pub fn max_failures(mut self, failures: u64) -> Self {
+        self.most_failures = Some(failures);
         self
     }
 
@@ -300,6 +320,7 @@ where
         });
         let (listeners, brought) = (self.listeners, native.clone());
         let (name, seed, require) = (self.name, self.seed, self.require);
+        let (retries, most_failures) = (self.retries, self.most_failures);
         let (reduce_on_workers, version) = (self.reduce_on_workers, self.version);
         let prepare = move || {
             if !require.is_sound() {
@@ -314,6 +335,9 @@ where
                 crunch: job::Crunch::Native(learned),
                 score: "score".to_string(),
                 require,
+                retries,
+                most_failures,
+                timeout: None,
                 reduce_on_workers,
                 places: job::Places::default(),
             };

@@ -1,0 +1,176 @@
+//! Child processes of a worker. Each leads a process group of its own, so that what it starts can be
+//! ended with it; and all carry a mark by which a guardian finds and kills what is left when gridmpi
+//! has ended, for whatever reason.
+
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::line::Line;
+
+/// How long a child has to end by itself when it is asked to.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How often to look whether a call has been cancelled.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The mark, in a child's environment.
+const MARK: &str = "GRIDMPI_OWNER";
+
+/// Waits until gridmpi has ended, which closes the pipe, and kills all processes with its mark. What
+/// they start meanwhile has the mark too, so it looks again until there is none.
+const GUARDIAN: &str = r#"
+read -r _
+for round in 1 2 3 4 5; do
+    left=$(grep -lsF "$1" /proc/[0-9]*/environ)
+    [ -n "$left" ] || exit 0
+    for place in $left; do
+        pid=${place#/proc/}
+        kill -KILL "${pid%/environ}"
+    done
+    sleep 0.1
+done
+"#;
+
+/// This process's guardian: its pipe, which only has to stay open, and the mark.
+static GUARD: OnceLock<(Option<ChildStdin>, String)> = OnceLock::new();
+
+/// Starts a child.
+pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
+    let (_, mark) = GUARD.get_or_init(|| {
+        let born = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+        let mark = format!("{}-{born}", std::process::id());
+        let guardian = Command::new("/bin/sh")
+            .args(["-c", GUARDIAN, "gridmpi-guardian", &format!("{MARK}={mark}")])
+            .env_remove(MARK) // gridmpi may itself be somebody's child
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        if let Err(error) = &guardian {
+            log::warn!("no guardian ({error}): children may outlive gridmpi if it is killed");
+        }
+        (guardian.ok().and_then(|mut guardian| guardian.stdin.take()), mark)
+    });
+    command.env(MARK, mark).process_group(0).spawn()
+}
+
+/// What a call is waited for: an answer, or its end for one of these reasons.
+#[derive(Clone)]
+pub(super) struct Limits {
+    timeout: Option<Duration>,
+    line: Option<Arc<Line>>,
+    until: Option<Instant>,
+}
+
+impl Limits {
+    /// `line` tells whether the call has been cancelled.
+    pub(super) fn new(timeout: Option<Duration>, line: Option<&Arc<Line>>) -> Limits {
+        Limits { timeout, line: line.cloned(), until: None }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&mut self) {
+        self.until = self.timeout.map(|timeout| Instant::now() + timeout);
+    }
+
+    /// How long to wait before looking again; an error if the call is to end.
+    fn patience(&self) -> io::Result<Option<Duration>> {
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            let seconds = self.timeout.unwrap_or_default().as_secs_f64();
+            let why = format!("timed out: it took more than {seconds} s");
+            return Err(io::Error::new(ErrorKind::TimedOut, why));
+        }
+        let Some(line) = &self.line else { return Ok(left) };
+        if line.is_cancelled() {
+            return Err(io::Error::new(ErrorKind::TimedOut, "cancelled: the job is being stopped"));
+        }
+        Ok(Some(left.map_or(LOOK, |left| left.min(LOOK))))
+    }
+
+    /// Waits until there is something to read (for a process: its end), or fails with
+    /// [`ErrorKind::TimedOut`].
+    fn wait_for(&self, place: impl AsFd) -> io::Result<()> {
+        loop {
+            let patience = self.patience()?;
+            let patience = patience.map(|patience| Timespec {
+                tv_sec: patience.as_secs() as i64,
+                tv_nsec: i64::from(patience.subsec_nanos()),
+            });
+            let mut places = [PollFd::new(&place, PollFlags::IN)];
+            match poll(&mut places, patience.as_ref()) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Waits for a child's end; a child that is not to go on is ended, and why is the error.
+#[cfg(target_os = "linux")]
+pub(super) fn wait(child: &mut Child, limits: &Limits) -> io::Result<ExitStatus> {
+    use rustix::process::{PidfdFlags, pidfd_open};
+
+    if let Ok(process) = pidfd_open(pid(child), PidfdFlags::empty())
+        && let Err(why) = limits.wait_for(&process)
+    {
+        end(child);
+        return Err(why);
+    }
+    child.wait()
+}
+
+/// The same where a process cannot be waited for with a limit.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn wait(child: &mut Child, limits: &Limits) -> io::Result<ExitStatus> {
+    let mut pause = Duration::from_micros(50);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if let Err(why) = limits.patience() {
+            end(child);
+            return Err(why);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}
+
+/// Ends a child and what it has started: asks, waits a little, kills.
+pub(super) fn end(child: &mut Child) {
+    let group = pid(child);
+    let _ = kill_process_group(group, Signal::TERM);
+    let begin = Instant::now();
+    while matches!(child.try_wait(), Ok(None)) && begin.elapsed() < GRACE {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = kill_process_group(group, Signal::KILL); // also what it left behind in its group
+    let _ = child.wait();
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_child(child)
+}
+
+/// A child's output, read within limits.
+pub(super) struct Timed {
+    pub(super) pipe: ChildStdout,
+    pub(super) limits: Limits,
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.limits.wait_for(&self.pipe)?;
+        self.pipe.read(buffer)
+    }
+}

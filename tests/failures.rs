@@ -1,0 +1,146 @@
+//! A crunch that misbehaves costs its own run, and leaves nothing behind.
+
+mod common;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Desk, gridmpi, mpirun};
+
+fn shell(line: &str, more: &str, values: &str) -> Desk {
+    Desk::with_job(&format!(
+        "[crunch]\nshell = '{line}'\n{more}\n[[loop]]\nname = \"x\"\nvalues = {values}\nreduce = \"sum\"\n"
+    ))
+}
+
+/// How many processes have this command line.
+fn running(text: &str) -> usize {
+    let mut found = 0;
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
+        found += usize::from(String::from_utf8_lossy(&line).replace('\0', " ").trim() == text);
+    }
+    found
+}
+
+fn wait_until(what: &str, is: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_failed_run_is_tried_again_and_each_failure_is_kept() {
+    let desk = shell(
+        "test {x} != 2 -o $GRIDMPI_ATTEMPT = 3 && echo {x} || exit 7",
+        "retries = 2",
+        "[1, 2, 3]",
+    );
+    assert_eq!(desk.run_job().exits(0).score(), 6.0);
+    assert_eq!(desk.sql("SELECT x, status, attempt FROM all_runs"), ["1|ok|1", "2|ok|3", "3|ok|1"]);
+    let failures = desk.sql("SELECT task, attempt, substr(error, 1, 23) FROM failures");
+    assert_eq!(failures, ["1|1|/bin/sh: exit status: 7", "1|2|/bin/sh: exit status: 7"]);
+
+    let desk = shell("exit {x}", "retries = 3", "[0, 4]");
+    desk.run_job().exits(100);
+    assert_eq!(desk.sql("SELECT count(*), max(attempt) FROM failures WHERE task = 1"), ["4|4"]);
+    assert_eq!(desk.sql("SELECT attempt, status FROM all_runs")[1], "4|failed");
+    desk.run_job().exits(100);
+    assert_eq!(desk.sql("SELECT attempt FROM all_runs WHERE x = 4"), ["8"], "attempts go on");
+}
+
+#[test]
+fn a_call_that_takes_too_long_is_ended_with_all_it_started() {
+    let line = "test {x} = 1 || (echo ready to sleep >&2; sleep 611 & sleep 612); echo {x}";
+    let desk = shell(line, "timeout = 0.5", "[1, 2]");
+    let begin = Instant::now();
+    desk.run_job().exits(100);
+    assert!(begin.elapsed() < Duration::from_secs(4), "TERM was enough: {:?}", begin.elapsed());
+    let error = desk.sql("SELECT error FROM all_runs WHERE x = 2").join(" ");
+    assert!(error.contains("timed out: it took more than 0.5 s"), "{error}");
+    assert!(error.contains("ready to sleep"), "the end of stderr: {error}");
+    assert_eq!((running("sleep 611"), running("sleep 612")), (0, 0));
+
+    let stubborn = "trap \"\" TERM; sleep 621; sleep 622; sleep 623; echo {x}";
+    let desk = shell(stubborn, "timeout = 0.2", "[1]");
+    desk.run_job().exits(100);
+    assert_eq!((running("sleep 621"), running("sleep 622"), running("sleep 623")), (0, 0, 0));
+}
+
+#[test]
+fn a_python_call_that_takes_too_long_costs_its_run_and_the_child_is_replaced() {
+    let desk = Desk::with_job(
+        "[crunch]\npython = \"fit.py:crunch\"\ntimeout = 1\nretries = 1\n[[loop]]\nname = \"x\"\nvalues = [1, 2, 3, 4]\nreduce = \"sum\"\n",
+    );
+    desk.write(
+        "fit.py",
+        "import os, subprocess\ndef crunch(x):\n    if x == 2:\n        subprocess.run(['sleep', '631'])\n    return os.getpid()\n",
+    );
+    let ran = desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out"]);
+    ran.exits(100);
+    assert_eq!(
+        desk.sql("SELECT error FROM all_runs WHERE x = 2"),
+        ["timed out: it took more than 1 s"]
+    );
+    assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["2"], "and was tried again");
+    assert_eq!(desk.sql("SELECT count(DISTINCT score) FROM all_runs WHERE x != 2"), ["2"]);
+    assert_eq!(running("sleep 631"), 0);
+}
+
+#[test]
+fn nothing_is_left_when_gridmpi_is_killed() {
+    let line = "setsid sleep 641 & sleep 642 & sleep 643; echo {x}";
+    for start in [gridmpi as fn() -> Command, || mpirun(3)] {
+        let desk = shell(line, "", "[1, 2]");
+        let mut first = start();
+        first.args(["job.toml", "--out", "struck"]).current_dir(desk.path(""));
+        let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let all = || ["sleep 641", "sleep 642", "sleep 643"].map(running);
+        wait_until("it does not start", || all() == [2, 2, 2]);
+        // All of gridmpi at once, ranks and mpirun.
+        Command::new("pkill").args(["-KILL", "-f", "job.toml --out struck"]).status().unwrap();
+        first.wait().unwrap();
+        wait_until("something is left", || all() == [0, 0, 0]);
+    }
+}
+
+#[test]
+fn too_many_failures_stop_the_job_and_a_second_start_goes_on() {
+    for (limit, tried) in
+        [("max_failures = 3", 4), ("max_failures = 0.1", 5), ("on_failure = \"stop\"", 1)]
+    {
+        let values = format!("{:?}", (1..=40).collect::<Vec<_>>());
+        let desk = shell("test -e mended && echo 1 || exit 1", limit, &values);
+        let stopped =
+            desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out"]).exits(100);
+        assert!(
+            stopped.stderr.contains("stopped: ") && stopped.stderr.contains("start again"),
+            "{}",
+            stopped.stderr
+        );
+        assert_eq!(desk.sql("SELECT count(*) FROM runs"), [tried.to_string()], "{limit}");
+        assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'state'"), ["stopped"]);
+        desk.write("mended", "");
+        assert_eq!(desk.run_job().exits(0).score(), 40.0);
+    }
+}
+
+#[test]
+fn limits_that_make_no_sense_are_refused() {
+    let refused = |more: &str, expected: &str| {
+        let ran = shell("echo 1", more, "[1]").run_job().exits(2);
+        assert!(ran.stderr.contains(expected), "{expected}: {}", ran.stderr);
+    };
+    refused("timeout = 0", "job.toml:3: crunch.timeout: expected seconds, over 0, found 0");
+    refused("retries = -1", "crunch.retries: expected at least 0, found -1");
+    refused("max_failures = 1.5", "expected a count, or a fraction");
+    refused("on_failure = \"go\"", "expected \"keep\" or \"stop\", found \"go\"");
+    refused("max_failures = 1\non_failure = \"stop\"", "says the same as max_failures");
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\ntimeout = 1\n[[loop]]\nname = \"x\"\nvalues = [1]\n",
+    );
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("only what runs in a process of its own"), "{}", ran.stderr);
+}
