@@ -17,6 +17,7 @@ use crate::native::Native;
 use crate::office::Office;
 use crate::report::{Progress, write_csv, write_json};
 use crate::serve::{Traffic, serve};
+use crate::signals;
 use crate::store::{Folder, Layout, Opened, Plan, Results};
 use crate::transport::{Hub, threads};
 use crate::worker;
@@ -34,8 +35,10 @@ pub struct Settings {
     pub(crate) fresh: bool,
     pub(crate) keep: bool,
     pub(crate) keep_failed: bool,
-    /// Whether to show a bar on a terminal.
-    pub(crate) bar: bool,
+    /// Whether this is a program's `main`: it shows a bar on a terminal, and takes signals.
+    pub(crate) is_main: bool,
+    /// How long runs that are under way may go on after a signal.
+    pub(crate) grace: Duration,
 }
 
 /// Where results go.
@@ -144,6 +147,9 @@ fn over_threads(
     native: Option<Arc<Native>>,
     prepare: impl FnOnce() -> Result<Work>,
 ) -> Result<Option<Finished>> {
+    if settings.is_main {
+        signals::take();
+    }
     let lead = Lead::new(settings, native.clone(), prepare()?)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = settings.threads.unwrap_or(cores);
@@ -153,15 +159,18 @@ fn over_threads(
     for link in links {
         let name = format!("rank {}", joined.len() + 1);
         let native = native.clone();
-        let work = move || worker::work(Box::new(link), (cores / workers).max(1), native.as_ref());
+        let work =
+            move || worker::work(Box::new(link), (cores / workers).max(1), native.as_ref(), false);
         let started = std::thread::Builder::new().name(name).spawn(work);
         joined
             .push(started.map_err(|error| Error::unexpected(format!("no more threads: {error}")))?);
     }
     // If rank 0 fails, it does not wait for what still crunches.
     let served = lead.serve(&mut hub)?;
-    for thread in joined {
-        let _ = thread.join();
+    if served.all_left {
+        for thread in joined {
+            let _ = thread.join();
+        }
     }
     served.finish().map(Some)
 }
@@ -177,6 +186,9 @@ fn over_ranks(
     use crate::transport::mpi::Ranks;
 
     let mut ranks = Ranks::initialize()?;
+    if settings.is_main {
+        signals::take();
+    }
     if ranks.size() == 1 {
         return if launched.may_be_alone() {
             over_threads(settings, native, prepare)
@@ -187,7 +199,7 @@ fn over_ranks(
     if ranks.own_rank() > 0 {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let cores = (cores / launched.on_host).max(1);
-        return worker::work(Box::new(ranks), cores, native.as_ref()).map(|()| None);
+        return worker::work(Box::new(ranks), cores, native.as_ref(), true).map(|()| None);
     }
     let lead = if settings.threads.is_some() {
         Err(Error::input("--threads is for a run without mpirun; with it, each rank is one worker"))
@@ -195,7 +207,15 @@ fn over_ranks(
         prepare().and_then(|work| Lead::new(settings, native, work))
     };
     match lead {
-        Ok(lead) => lead.serve(&mut ranks)?.finish().map(Some),
+        Ok(lead) => {
+            let served = lead.serve(&mut ranks)?;
+            let all_left = served.all_left;
+            let finished = served.finish();
+            if let (false, Err(error)) = (all_left, &finished) {
+                ranks.abandon(error); // MPI_Finalize would wait for those that still crunch
+            }
+            finished.map(Some)
+        }
         Err(error) => {
             turn_away(&mut ranks)?;
             Err(error)
@@ -226,6 +246,7 @@ struct Lead {
     opened: Opened,
     bar: bool,
     keep_failed: bool,
+    grace: Duration,
 }
 
 impl Lead {
@@ -246,14 +267,15 @@ impl Lead {
         let (identity, text, keep) = (&identity, &text, settings.keep);
         let plan = Plan { job: &job, layout: &layout, identity, text, keep };
         let opened = Opened::open(&folder, &plan)?;
-        let (bar, keep_failed) = (settings.bar, settings.keep_failed);
+        let (bar, keep_failed, grace) = (settings.is_main, settings.keep_failed, settings.grace);
         let job = Arc::new(job);
-        Ok(Lead { job, native, listeners, scratch, folder, opened, bar, keep_failed })
+        Ok(Lead { job, native, listeners, scratch, folder, opened, bar, keep_failed, grace })
     }
 
     /// Serves the hub's workers until they have all left. If that fails they get no more word.
     fn serve(self, hub: &mut dyn Hub) -> Result<Served> {
-        let Lead { job, native, listeners, scratch, folder, opened, bar, keep_failed } = self;
+        let Lead { job, native, listeners, scratch, folder, opened, bar, keep_failed, grace } =
+            self;
         let grid = job.grid();
         let mut master = Master::new(grid.clone(), job.reduces(), job.require, hub.workers())
             .with_patience(job.patience());
@@ -266,7 +288,7 @@ impl Lead {
         let actions = recall(&mut master, &opened, keep_failed)?;
         let store = opened.start()?;
         let progress = Progress::new(grid.tasks(), bar);
-        let mut office = Office::open(&job, native.as_ref(), listeners, store, progress)?;
+        let mut office = Office::open(&job, native.as_ref(), listeners, store, progress, grace)?;
         let served = serve(&mut master, hub, &mut office, message::encode(&*job).into(), actions);
         let traffic = served.inspect_err(|error| {
             let cancel = message::encode(&ToWorker::Cancel);
@@ -276,7 +298,7 @@ impl Lead {
             hub.abandon(error); // the workers may be deep in crunch
         })?;
         let elapsed = clock.elapsed();
-        let gave_up = master.has_given_up();
+        let (gave_up, all_left) = (master.has_given_up(), master.is_over());
         Ok(Served {
             job,
             scratch,
@@ -284,6 +306,7 @@ impl Lead {
             office,
             tally: master.tally(),
             gave_up,
+            all_left,
             elapsed,
             traffic,
         })
@@ -328,18 +351,25 @@ struct Served {
     tally: Tally,
     /// Whether too many runs failed.
     gave_up: bool,
+    /// Whether every worker has been dismissed.
+    all_left: bool,
     elapsed: Duration,
     traffic: Traffic,
 }
 
 impl Served {
     fn finish(self) -> Result<Finished> {
-        let Served { job, scratch, mut folder, office, tally, gave_up, elapsed, traffic } = self;
+        let Served { job, scratch, mut folder, office, tally, gave_up, elapsed, traffic, .. } =
+            self;
+        let interrupted =
+            office.interrupted().map(|signal| interrupted(signal, &job, tally, &folder));
         let (store, stopped) = office.close();
+        let stopped = stopped.or(interrupted);
         let stopped = stopped.or_else(|| gave_up.then(|| too_many_failures(&job, tally)));
         let results = store.finish(&job)?;
         if let Some(error) = stopped {
-            results.end("stopped", error.exit)?;
+            let state = if error.exit == Exit::Interrupted { "interrupted" } else { "stopped" };
+            results.end(state, error.exit)?;
             return Err(error);
         }
         write_file(&folder.file("summary.json"), |out| write_json(&job, &results, out))?;
@@ -348,6 +378,15 @@ impl Served {
         folder.release();
         Ok(Finished { job, results, tally, elapsed, traffic, folder, scratch })
     }
+}
+
+fn interrupted(signal: &str, job: &Job, tally: Tally, folder: &Folder) -> Error {
+    Error::interrupted(format!(
+        "{signal}: {} of {} runs are in {}; start it again to go on",
+        grouped(tally.done),
+        grouped(job.grid().tasks()),
+        folder.path().display()
+    ))
 }
 
 fn too_many_failures(job: &Job, tally: Tally) -> Error {

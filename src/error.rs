@@ -12,6 +12,8 @@ pub enum Exit {
     Unexpected = 1,
     /// The command line, the job file or the data is wrong; nothing was crunched.
     BadInput = 2,
+    /// A signal asked for an end; another start goes on.
+    Interrupted = 75,
     /// Everything was tried; some runs failed.
     SomeFailed = 100,
 }
@@ -53,6 +55,11 @@ impl Error {
     #[cfg(feature = "jobs")]
     pub(crate) fn unreadable(file: &std::path::Path, error: &std::io::Error) -> Error {
         Error::input(format!("{}: cannot be read: {error}", file.display()))
+    }
+
+    /// A signal asked for an end.
+    pub(crate) fn interrupted(message: impl fmt::Display) -> Error {
+        Error { exit: Exit::Interrupted, message: message.to_string() }
     }
 
     /// So many runs failed that the job was stopped.

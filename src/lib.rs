@@ -151,6 +151,7 @@ mod office;
 mod reduce;
 mod report;
 mod serve;
+mod signals;
 /// The README's Rust has to compile.
 #[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../README.md")]

@@ -4,10 +4,14 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::message::{self, Reply, Request, ToMaster, ToWorker};
 use crate::transport::Link;
+
+/// How long the line is held while nothing comes.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// One a worker. A request and its reply hold it together, so they never mix with others'.
 pub(crate) struct Line {
@@ -41,16 +45,20 @@ impl Line {
 
     /// Waits for what rank 0 wants done next.
     pub(crate) fn receive(&self) -> Result<ToWorker> {
-        let mut ends = self.ends();
-        match ends.early.pop_front() {
-            Some(message) => Ok(message),
-            None => loop {
-                let message = message::decode(&ends.link.receive()?)?;
-                match message {
-                    ToWorker::Cancel => {} // for what has been returned meanwhile
-                    message => return Ok(message),
-                }
-            },
+        loop {
+            // Others get at the line between two looks.
+            let mut ends = self.ends();
+            let message = match ends.early.pop_front() {
+                Some(message) => message,
+                None => match ends.link.receive(LOOK)? {
+                    Some(bytes) => message::decode(&bytes)?,
+                    None => continue,
+                },
+            };
+            match message {
+                ToWorker::Cancel => {} // for what has been returned meanwhile
+                message => return Ok(message),
+            }
         }
     }
 
@@ -59,7 +67,8 @@ impl Line {
         let mut ends = self.ends();
         ends.link.send(&message::encode(&ToMaster::Ask(request)))?;
         loop {
-            match message::decode(&ends.link.receive()?)? {
+            let Some(bytes) = ends.link.receive(LOOK)? else { continue };
+            match message::decode(&bytes)? {
                 ToWorker::Reply(reply) => return Ok(reply),
                 ToWorker::Cancel => self.cancelled.store(true, Ordering::Relaxed),
                 other => ends.early.push_back(other),
@@ -76,7 +85,7 @@ impl Line {
     pub(crate) fn is_cancelled(&self) -> bool {
         // Whoever holds the line at the moment will see the word.
         if let Ok(mut ends) = self.ends.try_lock() {
-            while let Ok(Some(bytes)) = ends.link.receive_now() {
+            while let Ok(Some(bytes)) = ends.link.receive(Duration::ZERO) {
                 match message::decode(&bytes) {
                     Ok(ToWorker::Cancel) => self.cancelled.store(true, Ordering::Relaxed),
                     Ok(other) => ends.early.push_back(other),

@@ -36,6 +36,8 @@ pub(crate) enum ToMaster {
     },
     /// A question from within crunch; nothing else is sent before it is answered.
     Ask(Request),
+    /// A signal asks this rank for an end; its name.
+    Interrupted(String),
     /// This worker cannot go on.
     Broken(String),
 }

@@ -19,6 +19,7 @@ use crate::native::Native;
 use crate::reduce::{Item, Reduce};
 use crate::report::Progress;
 use crate::serve::Keeper;
+use crate::signals;
 use crate::store::Store;
 use crate::worker::caught;
 
@@ -35,6 +36,62 @@ pub(crate) struct Office {
     listeners: Option<Listeners>,
     /// What a listener stopped the study with.
     stopped: Option<Error>,
+    ending: Ending,
+    /// Events that something else brought about.
+    due: Vec<Event>,
+}
+
+/// How far an end that a signal asked for has come.
+struct Ending {
+    grace: Duration,
+    now: Duration,
+    /// Signals that reached other ranks.
+    elsewhere: usize,
+    /// Which signal began it, and when; and whether what is under way was cancelled.
+    begun: Option<(String, Duration)>,
+    cancelled: bool,
+    times: usize,
+}
+
+/// How long those that were cancelled may take to report.
+const LAST_REPORTS: Duration = Duration::from_secs(2);
+
+/// How long mpirun leaves us after it has been interrupted: it kills a second after it has sent TERM.
+const UNDER_MPIRUN: Duration = Duration::from_millis(400);
+
+impl Ending {
+    /// What is to happen by now.
+    fn event(&mut self) -> Option<Event> {
+        let asked = signals::asked();
+        self.times = self.elsewhere + asked.as_ref().map_or(0, |asked| asked.times);
+        if self.begun.is_none() {
+            let name = asked.map(|asked| asked.name)?;
+            return Some(self.begin(name));
+        }
+        let (_, since) = self.begun.as_ref()?;
+        if !self.cancelled && self.now >= *since + self.grace {
+            self.cancelled = true;
+            return Some(Event::Stop);
+        }
+        None
+    }
+
+    fn begin(&mut self, name: &str) -> Event {
+        if std::env::var_os("OMPI_COMM_WORLD_SIZE").is_some() && name == "SIGTERM" {
+            self.grace = self.grace.min(UNDER_MPIRUN);
+        }
+        log::warn!(
+            "{name}: no new task is begun; those under way have {:.1} s; a second signal ends at once",
+            self.grace.as_secs_f64()
+        );
+        self.begun = Some((name.to_string(), self.now));
+        Event::Drain
+    }
+
+    fn is_due(&self) -> bool {
+        let Some((_, since)) = &self.begun else { return false };
+        self.times > 1 || self.now >= *since + self.grace + LAST_REPORTS
+    }
 }
 
 /// The thread that calls functions that reduce.
@@ -59,6 +116,7 @@ impl Office {
         listeners: Vec<(usize, Listener)>,
         store: Store,
         progress: Progress,
+        grace: Duration,
     ) -> Result<Office> {
         let outside = job.loops.iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
         let needed = outside && !job.reduce_on_workers;
@@ -66,7 +124,29 @@ impl Office {
         let listeners =
             if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };
         let exchange = Exchange::new(native.cloned());
-        Ok(Office { store, progress, exchange, reducer, listeners, stopped: None })
+        let ending = Ending {
+            grace,
+            now: Duration::ZERO,
+            elsewhere: 0,
+            begun: None,
+            cancelled: false,
+            times: 0,
+        };
+        Ok(Office {
+            store,
+            progress,
+            exchange,
+            reducer,
+            listeners,
+            stopped: None,
+            ending,
+            due: Vec::new(),
+        })
+    }
+
+    /// The signal that asked for an end, if one did.
+    pub(crate) fn interrupted(&self) -> Option<&str> {
+        self.ending.begun.as_ref().map(|(name, _)| name.as_str())
     }
 
     /// Waits for the listeners to hear the rest and closes what is open; the store, and what a
@@ -116,12 +196,29 @@ impl Keeper for Office {
         self.exchange.replies(now, alone)
     }
 
+    fn interrupt(&mut self, rank: usize, signal: &str) {
+        log::debug!("rank {rank} got {signal}");
+        self.ending.elsewhere += 1;
+        if self.ending.begun.is_none() {
+            let event = self.ending.begin(signal);
+            self.due.push(event);
+        }
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.ending.is_due()
+    }
+
     fn patience(&self) -> Duration {
         let reducing = self.reducer.as_ref().is_some_and(|reducer| reducer.away > 0);
         if reducing || !self.exchange.is_quiet() { SHORT_TICK } else { TICK }
     }
 
     fn event(&mut self) -> Result<Option<Event>> {
+        if let Some(event) = self.due.pop().or_else(|| self.ending.event()) {
+            self.exchange.end();
+            return Ok(Some(event));
+        }
         if let Some(listeners) = &self.listeners
             && let Ok(why) = listeners.errors.try_recv()
         {
@@ -141,6 +238,7 @@ impl Keeper for Office {
     }
 
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
+        self.ending.now = now;
         self.progress.show(now, master);
         Ok(())
     }

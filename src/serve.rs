@@ -36,6 +36,12 @@ pub(crate) trait Keeper {
     /// The encoded replies that are due by now.
     fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)>;
 
+    /// A worker was asked by a signal to come to an end.
+    fn interrupt(&mut self, rank: usize, signal: &str);
+
+    /// Whether to leave now, whoever is still at work.
+    fn is_leaving(&self) -> bool;
+
     /// How long to wait for a message before looking for events and replies again.
     fn patience(&self) -> Duration;
 
@@ -63,7 +69,7 @@ impl Traffic {
 }
 
 /// Serves the workers until every run is recorded, every group closed and every worker dismissed, or
-/// an event stops the job and every worker is dismissed. `job` is the job's bincode form, for the
+/// an event stops the job and every worker is dismissed, or the keeper wants to leave. `job` is the job's bincode form, for the
 /// workers; `actions` are what the master wants done before anything happens. Ends early with the error of whatever failed: the transport, the keeper, or a worker
 /// that says it cannot go on.
 pub(crate) fn serve(
@@ -76,7 +82,7 @@ pub(crate) fn serve(
     let welcome = message::encode(&ToWorker::Job(job));
     let mut traffic = Traffic::default();
     let mut first = Some(Event::Tick);
-    while !master.is_over() {
+    while !master.is_over() && !keeper.is_leaving() {
         let event = match first.take().map_or_else(|| keeper.event(), |event| Ok(Some(event)))? {
             Some(event) => event,
             None => match hub.receive(keeper.patience())? {
@@ -90,6 +96,10 @@ pub(crate) fn serve(
                         }
                         ToMaster::Ask(request) => {
                             keeper.ask(rank, request, hub.now()); // no business of the master's
+                            Event::Tick
+                        }
+                        ToMaster::Interrupted(name) => {
+                            keeper.interrupt(rank, &name);
                             Event::Tick
                         }
                         ToMaster::Broken(why) => {

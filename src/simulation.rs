@@ -66,6 +66,14 @@ impl Keeper for Notes {
         Vec::new()
     }
 
+    fn interrupt(&mut self, rank: usize, signal: &str) {
+        panic!("a simulated worker gets no signals: rank {rank}, {signal}");
+    }
+
+    fn is_leaving(&self) -> bool {
+        false
+    }
+
     fn patience(&self) -> Duration {
         Duration::from_millis(100)
     }

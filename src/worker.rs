@@ -10,12 +10,22 @@ use crate::job::Job;
 use crate::line::Line;
 use crate::message::{self, Outcome, ToMaster, ToWorker};
 use crate::native::Native;
+use crate::signals;
 use crate::transport::Link;
 
 /// Works for rank 0 until it is dismissed. If it cannot go on, rank 0 is told why. `native` is what
-/// the program itself brings, where the job is made of the user's Rust.
-pub(crate) fn work(link: Box<dyn Link>, cores: usize, native: Option<&Arc<Native>>) -> Result<()> {
+/// the program itself brings, where the job is made of the user's Rust. `is_process` says that this
+/// is a process of its own, which signals can reach.
+pub(crate) fn work(
+    link: Box<dyn Link>,
+    cores: usize,
+    native: Option<&Arc<Native>>,
+    is_process: bool,
+) -> Result<()> {
     let line = Arc::new(Line::new(link));
+    if is_process {
+        signals::report_to(&line);
+    }
     let whole = catch_unwind(AssertUnwindSafe(|| request_crunch_return(&line, cores, native)));
     let result = whole.unwrap_or_else(|panic| {
         Err(Error::unexpected(format!("a bug in gridmpi: {}", panic_text(panic.as_ref()))))

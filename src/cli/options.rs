@@ -1,6 +1,7 @@
 //! What can be said of any run, a job file's or a study's, and what is printed at its end.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -26,9 +27,19 @@ pub(super) struct Options {
     /// Use the runs in the results folder though crunch has changed since
     #[arg(long)]
     keep: bool,
+    /// How long runs that are under way may go on after SIGINT, SIGTERM or SIGUSR2, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    grace: f64,
     /// Leave runs of earlier starts that failed as they are, instead of trying them again
     #[arg(long)]
     keep_failed: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..1e9).contains(&seconds) => Ok(seconds),
+        _ => Err("expected seconds, 0 or more".to_string()),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,7 +57,8 @@ impl Options {
             fresh: self.fresh,
             keep: self.keep,
             keep_failed: self.keep_failed,
-            bar: true,
+            is_main: true,
+            grace: Duration::from_secs_f64(self.grace),
         }
     }
 

@@ -14,7 +14,7 @@ Examples:
   mpirun -n 9 gridmpi job.toml         run it on 8 workers; rank 0 dispenses the tasks
   gridmpi help run                     all about running
 
-Exit codes: 0 complete; 1 unexpected; 2 bad usage, job file or data; 100 finished, some runs failed.";
+Exit codes: 0 complete; 1 unexpected; 2 bad usage, job file or data; 75 interrupted,\nrun it again to go on; 100 some runs failed.";
 
 /// Nested loops around one expensive function, run as one stream of tasks over MPI or threads.
 #[derive(Parser)]

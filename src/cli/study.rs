@@ -49,7 +49,7 @@ Examples:
 The results folder holds runs.sqlite (every run; look at its view all_runs), summary.json and
 summary.csv.
 
-Exit codes: 0 complete; 1 unexpected; 2 bad usage or data; 100 finished, some runs failed."
+Exit codes: 0 complete; 1 unexpected; 2 bad usage or data; 75 interrupted,\nrun it again to go on; 100 some runs failed."
     );
     Cli::command().name(name.to_string()).bin_name(name.to_string()).after_help(examples)
 }

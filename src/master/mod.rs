@@ -76,7 +76,9 @@ pub(crate) enum Event {
         /// Its value, or why there is none.
         result: Result<Scored, String>,
     },
-    /// Nothing more is to be begun: what is under way comes to its end.
+    /// Nothing more is to be begun; what is under way comes to its end.
+    Drain,
+    /// Nothing more is to be begun, and what is under way is of no use any more.
     Stop,
     /// Time passed.
     Tick,
@@ -179,6 +181,7 @@ pub(crate) struct Master {
     /// Groups that wait for a worker to reduce them.
     to_reduce: VecDeque<(Key, Vec<Item>)>,
     stopping: bool,
+    cancelled: bool,
     patience: Patience,
     /// Runs that failed for good since the start.
     failures: u64,
@@ -211,6 +214,7 @@ impl Master {
             delegates: false,
             to_reduce: VecDeque::new(),
             stopping: false,
+            cancelled: false,
             patience: Patience::default(),
             failures: 0,
             grid,
@@ -264,6 +268,7 @@ impl Master {
                     self.report_closed(actions);
                 }
             }
+            Event::Drain => self.drain(),
             Event::Stop => self.stop(actions),
             Event::Tick => {}
         }
@@ -307,7 +312,7 @@ impl Master {
             return;
         }
         if self.stopping && outcome.result.is_err() {
-            return; // cancelled half-way: no failure of the task's own
+            return; // perhaps only cancelled half-way: it is left to do
         }
         let failed = outcome.result.is_err();
         if failed && self.dispatch.retry(outcome.task, outcome.attempt, self.patience.retries) {
@@ -329,10 +334,14 @@ impl Master {
         self.patience.failures.is_some_and(|most| self.failures > most)
     }
 
+    fn drain(&mut self) {
+        self.stopping = true;
+        self.dispatch.stop();
+    }
+
     fn stop(&mut self, actions: &mut Vec<Action>) {
-        if !self.stopping {
-            self.stopping = true;
-            self.dispatch.stop();
+        self.drain();
+        if !std::mem::replace(&mut self.cancelled, true) {
             actions.extend(self.roster.at_work().map(|rank| Action::Cancel { rank }));
         }
     }

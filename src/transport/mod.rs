@@ -37,9 +37,6 @@ pub(crate) trait Link: Send {
     /// Sends rank 0 a message.
     fn send(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Waits for the next message from rank 0.
-    fn receive(&mut self) -> Result<Vec<u8>>;
-
-    /// The next message from rank 0, if it has come already.
-    fn receive_now(&mut self) -> Result<Option<Vec<u8>>>;
+    /// The next message from rank 0; nothing if none came for `wait`.
+    fn receive(&mut self, wait: Duration) -> Result<Option<Vec<u8>>>;
 }

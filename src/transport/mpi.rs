@@ -143,15 +143,7 @@ impl Link for Ranks {
         Ok(())
     }
 
-    fn receive(&mut self) -> Result<Vec<u8>> {
-        loop {
-            if let Some((_, bytes)) = self.receive_within(Duration::from_secs(3600)) {
-                return Ok(bytes);
-            }
-        }
-    }
-
-    fn receive_now(&mut self) -> Result<Option<Vec<u8>>> {
-        Ok(self.receive_within(Duration::ZERO).map(|(_, bytes)| bytes))
+    fn receive(&mut self, wait: Duration) -> Result<Option<Vec<u8>>> {
+        Ok(self.receive_within(wait).map(|(_, bytes)| bytes))
     }
 }

@@ -1,6 +1,6 @@
 //! Workers as threads of this process: no MPI, the same messages in the same bincode form.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::{Hub, Link};
@@ -66,15 +66,11 @@ impl Link for ThreadLink {
         self.to_hub.send(message).map_err(|_| Error::unexpected("rank 0 has gone"))
     }
 
-    fn receive(&mut self) -> Result<Vec<u8>> {
-        self.from_hub.recv().map_err(|_| Error::unexpected("rank 0 has gone"))
-    }
-
-    fn receive_now(&mut self) -> Result<Option<Vec<u8>>> {
-        match self.from_hub.try_recv() {
+    fn receive(&mut self, wait: Duration) -> Result<Option<Vec<u8>>> {
+        match self.from_hub.recv_timeout(wait) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(TryRecvError::Empty) => Ok(None),
-            Err(TryRecvError::Disconnected) => Err(Error::unexpected("rank 0 has gone")),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::unexpected("rank 0 has gone")),
         }
     }
 }

@@ -1,0 +1,143 @@
+//! Signals: no new task, a time for those under way, a closed store, and a second start that goes on.
+
+mod common;
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Desk, Ran, gridmpi, mpirun};
+
+/// A job of shell lines that take `sleep` seconds each.
+fn desk(sleep: &str) -> Desk {
+    Desk::with_job(&format!(
+        "[crunch]\nshell = \"echo {{x}} >> started; sleep {sleep}; echo {{x}}\"\n\
+         [[loop]]\nname = \"x\"\nrange = {{ from = 0, to = 30 }}\nreduce = \"sum\"\n"
+    ))
+}
+
+fn start(desk: &Desk, mut command: Command, more: &[&str]) -> Child {
+    command.args(["job.toml", "--out", "out"]).args(more).current_dir(desk.path(""));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begin = Instant::now();
+    let started =
+        || std::fs::read_to_string(desk.path("started")).unwrap_or_default().lines().count();
+    while started() < 5 {
+        assert!(begin.elapsed() < Duration::from_secs(30), "it does not get on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child
+}
+
+fn signal(name: &str, pid: u32) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+fn end(child: Child) -> (Ran, Duration) {
+    let begin = Instant::now();
+    (Ran::new(child.wait_with_output().unwrap()), begin.elapsed())
+}
+
+/// The pid of a rank of this desk's job.
+fn rank(desk: &Desk, rank: usize) -> u32 {
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let here = std::fs::read_link(entry.path().join("cwd"))
+            .is_ok_and(|cwd| desk.path("").canonicalize().is_ok_and(|desk| cwd == desk));
+        let Ok(environment) = std::fs::read(entry.path().join("environ")) else { continue };
+        let text = String::from_utf8_lossy(&environment);
+        let of_rank = format!("OMPI_COMM_WORLD_RANK={rank}");
+        if here && text.split('\0').any(|variable| variable == of_rank) {
+            return entry.file_name().to_str().unwrap().parse().unwrap();
+        }
+    }
+    panic!("rank {rank} is not there")
+}
+
+/// Goes on until the end, and demands that nothing was done twice for no reason.
+fn goes_on(desk: &Desk) {
+    let kept: u64 = desk.sql("SELECT count(*) FROM runs")[0].parse().unwrap();
+    assert!((1..30).contains(&kept), "{kept}");
+    let last = desk.run(gridmpi(), &["job.toml", "--out", "out", "--format", "json"]).exits(0);
+    assert!(last.stderr.contains(&format!("{kept} of 30 runs reused")), "{}", last.stderr);
+    assert_eq!(last.score(), 435.0);
+}
+
+#[test]
+fn what_is_under_way_may_end_and_the_rest_is_left_for_a_second_start() {
+    for name in ["INT", "TERM", "USR2"] {
+        let desk = desk("0.3");
+        let child = start(&desk, gridmpi(), &["--threads", "3"]);
+        signal(name, child.id());
+        let (ran, took) = end(child);
+        let ran = ran.exits(75);
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        for said in [&format!("SIG{name}: no new task is begun"), "start it again to go on"] {
+            assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+        }
+        let started = std::fs::read_to_string(desk.path("started")).unwrap().lines().count();
+        assert_eq!(
+            desk.sql("SELECT count(*) FROM runs"),
+            [started.to_string()],
+            "none was cut off"
+        );
+        assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'state'"), ["interrupted"]);
+        goes_on(&desk);
+    }
+}
+
+#[test]
+fn what_does_not_end_in_time_is_cut_off() {
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"echo {x} >> started; test {x} -lt 4 || sleep 651; echo {x}\"\n\
+         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 30 }\nreduce = \"sum\"\n",
+    );
+    let child = start(&desk, gridmpi(), &["--threads", "2", "--grace", "0.5"]);
+    signal("INT", child.id());
+    let (ran, took) = end(child);
+    assert!(ran.exits(75).stderr.contains("4 of 30 runs are in out"));
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["0"], "cut off is not failed");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"echo {x} >> started; test {x} -lt 4 || sleep 652; echo {x}\"\n\
+         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 30 }\nreduce = \"sum\"\n",
+    );
+    let child = start(&desk, gridmpi(), &["--threads", "2", "--grace", "600"]);
+    signal("INT", child.id());
+    std::thread::sleep(Duration::from_millis(500));
+    signal("INT", child.id());
+    let (ran, took) = end(child);
+    assert!(ran.exits(75).stderr.contains("4 of 30 runs are in out"));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn any_rank_or_mpirun_can_be_signalled() {
+    for (whom, name) in [
+        (Some(0), "USR2"),
+        (Some(2), "USR2"),
+        (Some(1), "INT"),
+        (None, "USR2"),
+        (None, "INT"),
+        (None, "TERM"),
+    ] {
+        let desk = desk("0.2");
+        let child = start(&desk, mpirun(4), &[]);
+        match whom {
+            Some(of) => signal(name, rank(&desk, of)),
+            None => signal(name, child.id()),
+        }
+        let (ran, took) = end(child);
+        assert!(took < Duration::from_secs(10), "{whom:?} {name}: {took:?}");
+        assert!(ran.code != 0, "{whom:?} {name}: {}", ran.stderr);
+        assert!(ran.stderr.contains("no new task is begun"), "{whom:?} {name}: {}", ran.stderr);
+        if whom.is_some() || name == "USR2" {
+            assert_eq!(ran.code, 75, "{whom:?} {name}: {}", ran.stderr);
+            assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'state'"), ["interrupted"]);
+        }
+        goes_on(&desk);
+    }
+}
