@@ -141,6 +141,8 @@ mod dictionary;
 mod error;
 mod exchange;
 mod grid;
+#[cfg(all(test, feature = "cli", feature = "jobs"))]
+mod hostile;
 mod job;
 mod launcher;
 mod line;

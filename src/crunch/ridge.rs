@@ -14,7 +14,7 @@ use nalgebra::{DMatrix, DVector, RowDVector};
 use super::{Cruncher, Task};
 use crate::csv_file;
 use crate::error::{Error, Result};
-use crate::job::Job;
+use crate::job::{Job, Points};
 use crate::message::Scored;
 use crate::value::Value;
 
@@ -212,7 +212,13 @@ fn folds(job: &Job) -> u64 {
 pub(super) fn check(job: &Job, target: Option<&str>) -> Result<()> {
     let folds = folds(job);
     for l in &job.loops {
-        for i in 0..l.points.len() {
+        let last = l.points.len() - 1;
+        let looked_at: Box<dyn Iterator<Item = u64>> = match l.points {
+            // What holds for both ends of a range holds in between.
+            Points::Range { .. } => Box::new([0, last].into_iter()),
+            _ => Box::new(0..=last),
+        };
+        for i in looked_at {
             let point = l.points.get(i);
             let wrong = |expected: &str| {
                 let why = format!("point {i}: expected {expected}, found {point}");

@@ -15,6 +15,9 @@ const SOURCES: [&str; 10] =
 /// The sources that give plain values, which a parameter of a grid can have too.
 const PLAIN: [&str; 4] = ["values", "range", "linspace", "logspace"];
 
+/// How many points a loop may list, since the store does; a range is computed instead.
+const MOST_LISTED: u64 = 10_000_000;
+
 /// The points of a loop, whose table must have exactly one source.
 pub(super) fn of_loop(table: &mut Table, name: &str, folder: &Path) -> Result<Points> {
     let mut found =
@@ -55,6 +58,12 @@ pub(super) fn of_loop(table: &mut Table, name: &str, folder: &Path) -> Result<Po
     };
     if points.is_empty() {
         return Err(entry.error(format!("loop '{name}' has no points")));
+    }
+    if points.len() > MOST_LISTED && !matches!(points, Points::Range { .. }) {
+        return Err(entry.error(format!(
+            "{} points; more than {MOST_LISTED} can only be a range",
+            points.len()
+        )));
     }
     Ok(points)
 }
