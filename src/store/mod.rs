@@ -23,6 +23,7 @@ use rusqlite::{Connection, params};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::master::{Run, Summary};
+use crate::signals;
 pub(crate) use folder::Folder;
 pub(crate) use layout::Layout;
 pub(crate) use open::{Opened, Plan};
@@ -33,6 +34,9 @@ pub(crate) use transfer::merge;
 /// A batch is written once it is this old or this long.
 const BATCH_AGE: Duration = Duration::from_millis(200);
 const BATCH_LENGTH: usize = 10_000;
+
+/// How long to wait before trying again to write what could not be written.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// The store being written.
 pub(crate) struct Store {
@@ -88,13 +92,13 @@ impl Store {
         Ok(Results::new(self.path, connection, job))
     }
 
+    /// Hands an entry to the writer. While that cannot write, this waits once its queue is full: then
+    /// rank 0 dispenses nothing, and nothing is lost.
     fn send(&mut self, entry: Entry) -> Result<()> {
+        // The writer stops only on an error, which is what to say then.
+        let closed = Error::unexpected(format!("{}: the store is closed", self.path.display()));
         let open = self.queue.as_ref().is_some_and(|queue| queue.send(entry).is_ok());
-        if open {
-            return Ok(());
-        }
-        let error = Error::unexpected(format!("{}: the store is closed", self.path.display()));
-        Err(self.join_writer().err().unwrap_or(error)) // the writer stops only on an error
+        if open { Ok(()) } else { Err(self.join_writer().err().unwrap_or(closed)) }
     }
 
     fn join_writer(&mut self) -> Result<Connection> {
@@ -124,24 +128,72 @@ impl Writer {
     fn write(&mut self, entries: &Receiver<Entry>) -> Result<()> {
         while let Ok(first) = entries.recv() {
             let due = Instant::now() + BATCH_AGE;
-            self.execute("BEGIN")?;
-            self.insert(&first)?;
-            for _ in 1..BATCH_LENGTH {
+            let mut batch = vec![first];
+            while batch.len() < BATCH_LENGTH {
                 match entries.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                    Ok(entry) => self.insert(&entry)?,
+                    Ok(entry) => batch.push(entry),
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                 }
             }
-            self.execute("COMMIT")?;
+            self.commit(&batch)?;
         }
         Ok(())
     }
 
-    fn execute(&self, sql: &str) -> Result<()> {
-        self.connection.execute_batch(sql).map_err(|error| storing(&self.path, &error))
+    /// Writes a batch. What cannot be written just now (the disk is full, somebody has the file locked)
+    /// is tried again until it can, or until a signal asks for an end.
+    fn commit(&mut self, batch: &[Entry]) -> Result<()> {
+        let mut trouble = false;
+        loop {
+            let Err(error) = self.try_commit(batch) else {
+                if trouble {
+                    log::info!("{}: can be written again", self.path.display());
+                }
+                return Ok(());
+            };
+            let _ = self.connection.execute_batch("ROLLBACK"); // there may be nothing to roll back
+            if !error.may_pass {
+                return Err(error.error);
+            }
+            if !std::mem::replace(&mut trouble, true) {
+                log::error!(
+                    "{}; crunching pauses until it can be written, nothing is lost meanwhile; a signal (Ctrl-C) ends",
+                    error.error
+                );
+            }
+            if let Some(asked) = signals::asked() {
+                let runs = batch.iter().filter(|entry| matches!(entry, Entry::Run(_))).count();
+                return Err(Error::interrupted(format!(
+                    "{}: {}; the last {runs} runs are not stored; make room and start again to go on",
+                    asked.name, error.error
+                )));
+            }
+            std::thread::sleep(RETRY);
+        }
     }
 
-    fn insert(&mut self, entry: &Entry) -> Result<()> {
+    fn try_commit(&mut self, batch: &[Entry]) -> Result<(), Trouble> {
+        // A file that was deleted could be written for ever, for nobody.
+        if !self.path.exists() {
+            let gone = Error::unexpected(format!("{}: is gone", self.path.display()));
+            return Err(Trouble { error: gone, may_pass: true });
+        }
+        self.connection.execute_batch("BEGIN").map_err(|error| self.trouble(&error))?;
+        for entry in batch {
+            self.insert(entry)?;
+        }
+        self.connection.execute_batch("COMMIT").map_err(|error| self.trouble(&error))
+    }
+
+    fn trouble(&self, error: &rusqlite::Error) -> Trouble {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        let lasting =
+            matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase) | None);
+        Trouble { error: storing(&self.path, error), may_pass: !lasting }
+    }
+
+    fn insert(&mut self, entry: &Entry) -> Result<(), Trouble> {
+        let on_disk = |error| Trouble { error, may_pass: true };
         let inserted = match entry {
             Entry::Worker { rank, host } => {
                 let sql = "INSERT INTO workers (session, rank, host) VALUES (?1, ?2, ?3)";
@@ -152,10 +204,18 @@ impl Writer {
             }
             Entry::Run(Run { outcome, rank }) => {
                 let worker = self.workers.get(rank).copied();
-                rows::put_run(&self.connection, &self.results, worker, outcome)?
+                rows::put_run(&self.connection, &self.results, worker, outcome).map_err(on_disk)?
             }
-            Entry::Summary(summary) => rows::put_summary(&self.connection, &self.results, summary)?,
+            Entry::Summary(summary) => {
+                rows::put_summary(&self.connection, &self.results, summary).map_err(on_disk)?
+            }
         };
-        inserted.map(drop).map_err(|error| storing(&self.path, &error))
+        inserted.map(drop).map_err(|error| self.trouble(&error))
     }
+}
+
+/// Why a batch could not be written, and whether that may pass.
+struct Trouble {
+    error: Error,
+    may_pass: bool,
 }

@@ -28,7 +28,7 @@ CREATE TABLE groups (level INTEGER, number INTEGER, score REAL, value TEXT, best
 /// Every commit on disk before it counts. Readers may look on while a run goes, except where the
 /// file system has no shared memory: there the run keeps the file to itself.
 pub(super) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     let wal = |row: &rusqlite::Row| row.get::<_, String>(0);
     let mode = connection.query_row("PRAGMA journal_mode = WAL", [], wal);

@@ -1,0 +1,145 @@
+//! A store that cannot be written for a while: crunching pauses, nothing is lost, and it goes on.
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use common::{Desk, gridmpi, mpirun};
+
+/// Results of a kilobyte, so that small disks are full soon.
+fn desk(count: usize) -> Desk {
+    let desk = Desk::with_job(&format!(
+        "[crunch]\npython = \"fit.py:crunch\"\n[[loop]]\nname = \"x\"\nrange = {{ from = 0, to = {count} }}\nreduce = \"sum\"\n"
+    ));
+    let code = "import time\ndef crunch(x):\n    time.sleep(0.001)\n    return {'score': x, 'text': 'x' * 1000}\n";
+    desk.write("fit.py", code);
+    desk
+}
+
+fn start(desk: &Desk, mut command: Command, out: &Path) -> (Child, Receiver<String>) {
+    command.arg("job.toml").arg("--out").arg(out).args(["--format", "json"]);
+    command.current_dir(desk.path("")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (say, said) = channel();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    std::thread::spawn(move || {
+        stderr.lines().map_while(Result::ok).try_for_each(|line| say.send(line))
+    });
+    (child, said)
+}
+
+/// Waits for a line on stderr with this text.
+fn hear(said: &Receiver<String>, text: &str) -> String {
+    let begin = Instant::now();
+    let mut all = String::new();
+    while begin.elapsed() < Duration::from_secs(60) {
+        let Ok(line) = said.recv_timeout(Duration::from_secs(60)) else { break };
+        if line.contains(text) {
+            return line;
+        }
+        all += &line;
+    }
+    panic!("nobody said {text}: {all}")
+}
+
+fn score(child: Child) -> f64 {
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", output.status);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    json["groups"][0]["summary"]["score"].as_f64().unwrap()
+}
+
+/// A small disk; nothing where this user may not mount one.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(place: std::path::PathBuf, size: &str) -> Option<SmallDisk> {
+        std::fs::create_dir(&place).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(&place);
+        let mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        if !mounted {
+            eprintln!("skipped: no leave to mount a small disk here");
+        }
+        mounted.then_some(SmallDisk(place))
+    }
+
+    fn grow(&self, size: &str) {
+        let options = format!("remount,size={size}");
+        let grown = Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap();
+        assert!(grown.success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l".as_ref(), self.0.as_os_str()]).status();
+    }
+}
+
+#[test]
+fn a_full_disk_pauses_and_goes_on_when_there_is_room() {
+    let desk = desk(2000);
+    for (i, command) in [gridmpi(), mpirun(3)].into_iter().enumerate() {
+        let Some(disk) = SmallDisk::mount(desk.path(&format!("disk{i}")), "600k") else { return };
+        let (child, said) = start(&desk, command, &disk.0.join("out"));
+        let error = hear(&said, "crunching pauses");
+        assert!(error.contains("runs.sqlite") && error.contains("full"), "{error}");
+        std::thread::sleep(Duration::from_secs(1));
+        disk.grow("50m");
+        hear(&said, "can be written again");
+        assert_eq!(score(child), 1999.0 * 1000.0);
+        let rest: Vec<String> = said.iter().filter(|line| line.contains("pauses")).collect();
+        assert!(rest.is_empty(), "it is said once: {rest:?}");
+    }
+}
+
+#[test]
+fn a_signal_ends_the_wait_and_what_was_stored_is_good() {
+    let desk = desk(2000);
+    let Some(disk) = SmallDisk::mount(desk.path("disk"), "600k") else { return };
+    let out = disk.0.join("out");
+    let (child, said) = start(&desk, gridmpi(), &out);
+    hear(&said, "crunching pauses");
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    hear(&said, "make room and start again");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(75));
+    disk.grow("50m");
+    let (child, said) = start(&desk, gridmpi(), &out);
+    hear(&said, "of 2,000 runs reused");
+    assert_eq!(score(child), 1999.0 * 1000.0);
+}
+
+#[test]
+fn a_locked_store_is_waited_for() {
+    let desk = desk(1500);
+    let (child, said) = start(&desk, gridmpi(), &desk.path("out"));
+    let store = desk.path("out/runs.sqlite");
+    hear(&said, "1500 tasks on");
+    let lock = rusqlite::Connection::open(&store).unwrap();
+    lock.busy_timeout(Duration::from_secs(5)).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = hear(&said, "crunching pauses");
+    assert!(error.contains("locked"), "{error}");
+    lock.execute_batch("COMMIT").unwrap();
+    drop(lock);
+    hear(&said, "can be written again");
+    assert_eq!(score(child), 1499.0 * 750.0);
+}
+
+#[test]
+fn a_store_that_was_moved_away_is_waited_for() {
+    let desk = desk(1500);
+    let (child, said) = start(&desk, gridmpi(), &desk.path("out"));
+    hear(&said, "1500 tasks on");
+    std::fs::rename(desk.path("out"), desk.path("elsewhere")).unwrap();
+    let error = hear(&said, "crunching pauses");
+    assert!(error.contains("is gone"), "{error}");
+    std::fs::rename(desk.path("elsewhere"), desk.path("out")).unwrap();
+    hear(&said, "can be written again");
+    assert_eq!(score(child), 1499.0 * 750.0);
+}
