@@ -1,6 +1,7 @@
 //! What rank 0 does besides dispensing tasks: keeps runs in the store, has groups reduced and
 //! listeners called on threads of their own, answers what workers ask, shows progress.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
@@ -45,8 +46,8 @@ pub(crate) struct Office {
 struct Ending {
     grace: Duration,
     now: Duration,
-    /// Signals that reached other ranks.
-    elsewhere: usize,
+    /// How many signals reached each of the other ranks. One that a launcher passes on reaches all.
+    elsewhere: BTreeMap<usize, usize>,
     /// Which signal began it, and when; and whether what is under way was cancelled.
     begun: Option<(String, Duration)>,
     cancelled: bool,
@@ -63,7 +64,8 @@ impl Ending {
     /// What is to happen by now.
     fn event(&mut self) -> Option<Event> {
         let asked = signals::asked();
-        self.times = self.elsewhere + asked.as_ref().map_or(0, |asked| asked.times);
+        let elsewhere = self.elsewhere.values().copied().max().unwrap_or(0);
+        self.times = elsewhere.max(asked.as_ref().map_or(0, |asked| asked.times));
         if self.begun.is_none() {
             let name = asked.map(|asked| asked.name)?;
             return Some(self.begin(name));
@@ -127,7 +129,7 @@ impl Office {
         let ending = Ending {
             grace,
             now: Duration::ZERO,
-            elsewhere: 0,
+            elsewhere: BTreeMap::new(),
             begun: None,
             cancelled: false,
             times: 0,
@@ -198,7 +200,7 @@ impl Keeper for Office {
 
     fn interrupt(&mut self, rank: usize, signal: &str) {
         log::debug!("rank {rank} got {signal}");
-        self.ending.elsewhere += 1;
+        *self.ending.elsewhere.entry(rank).or_default() += 1;
         if self.ending.begun.is_none() {
             let event = self.ending.begin(signal);
             self.due.push(event);

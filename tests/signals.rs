@@ -135,6 +135,9 @@ fn any_rank_or_mpirun_can_be_signalled() {
         assert!(ran.code != 0, "{whom:?} {name}: {}", ran.stderr);
         assert!(ran.stderr.contains("no new task is begun"), "{whom:?} {name}: {}", ran.stderr);
         if whom.is_some() || name == "USR2" {
+            let started = std::fs::read_to_string(desk.path("started")).unwrap().lines().count();
+            let stored = desk.sql("SELECT count(*) FROM runs");
+            assert_eq!(stored, [started.to_string()], "{whom:?} {name}: some were cut off");
             assert_eq!(ran.code, 75, "{whom:?} {name}: {}", ran.stderr);
             assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'state'"), ["interrupted"]);
         }

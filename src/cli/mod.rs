@@ -5,6 +5,8 @@
 mod demo;
 #[cfg(feature = "jobs")]
 mod init;
+#[cfg(all(feature = "jobs", feature = "mpi"))]
+mod launch;
 mod logging;
 mod merge;
 mod options;

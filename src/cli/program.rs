@@ -2,6 +2,8 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+#[cfg(feature = "mpi")]
+use super::launch;
 use super::{init, merge, run};
 use crate::error::Exit;
 use crate::launcher::Launched;
@@ -12,6 +14,7 @@ Examples:
   gridmpi init                         write a commented job to start from
   gridmpi job.toml                     run a job on this machine's threads
   mpirun -n 9 gridmpi job.toml         run it on 8 workers; rank 0 dispenses the tasks
+  gridmpi launch -n 9 job.toml         the same, started again if a rank dies
   gridmpi help run                     all about running
 
 Exit codes: 0 complete; 1 unexpected; 2 bad usage, job file or data; 75 interrupted,\nrun it again to go on; 100 some runs failed.";
@@ -33,6 +36,9 @@ struct Cli {
 enum Verb {
     /// Run a job (the default: `gridmpi JOB` is `gridmpi run JOB`)
     Run(run::Arguments),
+    /// Start mpirun, watch over it, and start it again until the job is complete
+    #[cfg(feature = "mpi")]
+    Launch(launch::Arguments),
     /// Join the runs of several results folders of one job
     Merge(merge::Arguments),
     /// Write a commented job file to start from
@@ -62,6 +68,8 @@ pub fn main() -> std::process::ExitCode {
             None => run::run(cli.run, launched),
             Some(Verb::Run(arguments)) => run::run(arguments, launched),
             _ if rank > 0 => Ok(Exit::Complete),
+            #[cfg(feature = "mpi")]
+            Some(Verb::Launch(arguments)) => launch::launch(&arguments),
             Some(Verb::Merge(arguments)) => merge::run(&arguments),
             Some(Verb::Init(arguments)) => init::init(&arguments),
             Some(Verb::Completions { shell }) => super::completions(shell, &mut Cli::command()),

@@ -138,8 +138,15 @@ fn notes(plan: &Plan) -> Vec<(&'static str, String)> {
         ("file", plan.text.to_string()),
         ("tasks", plan.job.grid().tasks().to_string()),
         ("state", "running".to_string()),
+        ("start", start()),
     ];
     notes.into_iter().chain(plan.identity.notes()).collect()
+}
+
+/// Tells one start from another.
+fn start() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    format!("{}-{}", std::process::id(), now.map_or(0, |now| now.as_nanos()))
 }
 
 pub(super) fn create(

@@ -1,0 +1,260 @@
+//! `gridmpi launch`: starts mpirun, watches over it, and starts it again for as long as that helps.
+//!
+//! What counts is the store: mpirun's exit code says nothing certain about what was done.
+
+use std::io::IsTerminal;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::error::{Error, Exit, Result};
+use crate::job::Job;
+use crate::signals;
+use crate::store::Folder;
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  gridmpi launch -n 9 job.toml                   rank 0 and 8 workers on this machine
+  gridmpi launch -n 64 job.toml -- --hostfile h  what follows -- goes to mpirun
+
+If mpirun ends before the job is complete, because a rank was killed, say, it is started again and goes
+on where it stopped; after three starts in a row without a new run it gives up.")]
+pub(super) struct Arguments {
+    /// How many ranks, rank 0 included
+    #[arg(short, value_name = "RANKS", value_parser = clap::value_parser!(u32).range(2..))]
+    n: u32,
+    /// The job file
+    job: PathBuf,
+    /// The folder for results [default: results/NAME]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// How long runs that are under way may go on after SIGINT, SIGTERM or SIGUSR2, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    grace: f64,
+    /// Use the runs in the results folder though crunch has changed since
+    #[arg(long)]
+    keep: bool,
+    /// The launcher
+    #[arg(long, value_name = "PROGRAM", default_value = "mpirun")]
+    mpirun: String,
+    /// More for the launcher
+    #[arg(last = true)]
+    more: Vec<String>,
+}
+
+/// Starts in a row that may bring nothing new.
+const PATIENCE: u32 = 3;
+
+/// How often to look at the store.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a launcher may take to end once its job has.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+pub(super) fn launch(arguments: &Arguments) -> Result<Exit> {
+    let (job, _) = Job::read(&arguments.job)?;
+    let named = || Path::new("results").join(&job.name);
+    let out = arguments.out.clone().unwrap_or_else(named);
+    let watch = Watch { store: out.join("runs.sqlite"), tasks: job.grid().tasks() };
+    signals::take();
+    let bar = bar(watch.tasks);
+    let mut fruitless = 0;
+    loop {
+        let before = watch.look();
+        let status = supervise(arguments, &out, &watch, &before, bar.as_ref())?;
+        let after = watch.wait_until_free(&before, &out);
+        // What an earlier start left there says nothing about this one.
+        let state = if after.start == before.start { "" } else { after.state.as_str() };
+        match (state, signals::asked()) {
+            // Where it was stopped, why is on stderr already, and starting again would not mend it.
+            ("complete" | "stopped", _) => return Ok(after.exit),
+            // Somebody signalled a rank. When a rank dies, mpirun itself signals the others.
+            ("interrupted", None) if status.code() == Some(Exit::Interrupted as i32) => {
+                return Ok(Exit::Interrupted);
+            }
+            (_, Some(asked)) => {
+                return Err(Error::interrupted(format!(
+                    "{}: {} of {} runs are in {}; start it again to go on",
+                    asked.name,
+                    after.runs,
+                    watch.tasks,
+                    out.display()
+                )));
+            }
+            _ if status.code() == Some(Exit::BadInput as i32) => return Ok(Exit::BadInput),
+            _ => {}
+        }
+        fruitless = if after.runs > before.runs { 0 } else { fruitless + 1 };
+        let ended = format!(
+            "{} ended ({status}) with {} of {} runs done",
+            arguments.mpirun, after.runs, watch.tasks
+        );
+        if fruitless == PATIENCE {
+            return Err(Error::unexpected(format!(
+                "{ended}, and {PATIENCE} starts in a row brought nothing new; what is there is in {}",
+                out.display()
+            )));
+        }
+        log::warn!("{ended}; starting it again");
+    }
+}
+
+/// One start of the launcher, until it has ended.
+fn supervise(
+    arguments: &Arguments,
+    out: &Path,
+    watch: &Watch,
+    before: &Seen,
+    bar: Option<&ProgressBar>,
+) -> Result<ExitStatus> {
+    let mut launcher = start(arguments, out)?;
+    let group = Pid::from_child(&launcher);
+    let (mut forwarded, mut over) = (0, None);
+    loop {
+        let waited = launcher.try_wait();
+        let lost = |e| Error::unexpected(format!("{} cannot be waited for: {e}", arguments.mpirun));
+        if let Some(status) = waited.map_err(lost)? {
+            return Ok(status);
+        }
+        if let Some(asked) = signals::asked().filter(|asked| asked.times > forwarded) {
+            forwarded = asked.times;
+            // mpirun passes USR2 on, and leaves the ranks the time they want; after INT it would not.
+            let _ = kill_process(group, Signal::USR2);
+        }
+        let seen = watch.look();
+        if let Some(bar) = bar {
+            bar.set_position(seen.runs);
+        }
+        if seen.state == "complete" && seen.start != before.start {
+            let since = *over.get_or_insert_with(Instant::now);
+            if since.elapsed() > LAST_WORDS {
+                log::warn!(
+                    "the job is complete, but {} does not end: it is killed",
+                    arguments.mpirun
+                );
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn start(arguments: &Arguments, out: &Path) -> Result<Child> {
+    let own = std::env::current_exe()
+        .map_err(|e| Error::unexpected(format!("where gridmpi itself is cannot be found: {e}")))?;
+    let mut command = Command::new(&arguments.mpirun);
+    command.args(["-n", &arguments.n.to_string()]).args(&arguments.more).arg(own).arg("run");
+    command
+        .arg(&arguments.job)
+        .arg("--out")
+        .arg(out)
+        .args(["--grace", &arguments.grace.to_string()]);
+    if arguments.keep {
+        command.arg("--keep");
+    }
+    // Open MPI refuses both unless told; other launchers do not know these.
+    if rustix::process::geteuid().is_root() && std::env::var_os(AS_ROOT[0]).is_none() {
+        log::warn!("started by root: telling Open MPI that this is meant");
+        command.envs(AS_ROOT.map(|name| (name, "1")));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if arguments.n as usize > cores && arguments.more.is_empty() {
+        log::warn!("{} ranks on {cores} cores", arguments.n);
+        command.env("OMPI_MCA_rmaps_base_oversubscribe", "1");
+        command.env("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe");
+    }
+    command.process_group(0).spawn().map_err(|error| {
+        Error::input(format!(
+            "{} cannot be started: {error}; install the MPI that gridmpi was built with, or name its launcher with --mpirun",
+            arguments.mpirun
+        ))
+    })
+}
+
+const AS_ROOT: [&str; 2] = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"];
+
+fn bar(tasks: u64) -> Option<ProgressBar> {
+    if !std::io::stderr().is_terminal() {
+        return None;
+    }
+    let bar = ProgressBar::new(tasks);
+    let style = "{bar:30} {human_pos} of {human_len} runs, {per_sec}, {eta} left";
+    bar.set_style(ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()));
+    Some(bar)
+}
+
+/// What there is to see of a run from outside.
+struct Watch {
+    store: PathBuf,
+    tasks: u64,
+}
+
+struct Seen {
+    runs: u64,
+    state: String,
+    /// Which start opened the store last.
+    start: String,
+    exit: Exit,
+}
+
+impl Watch {
+    /// Looks at the store; a store that is not there, or cannot be read just now, shows nothing.
+    fn look(&self) -> Seen {
+        self.read().ok().flatten().unwrap_or(Seen {
+            runs: 0,
+            state: String::new(),
+            start: String::new(),
+            exit: Exit::Unexpected,
+        })
+    }
+
+    /// Looks once nobody holds the results folder any more: ranks whose launcher was killed may well
+    /// go on, even to the end.
+    fn wait_until_free(&self, before: &Seen, out: &Path) -> Seen {
+        let mut said = false;
+        loop {
+            let seen = self.look();
+            let over = seen.start != before.start && seen.state == "complete";
+            if over || !out.exists() || Folder::claim(out, false).is_ok() {
+                return seen;
+            }
+            if signals::asked().is_some_and(|asked| asked.times > 1) {
+                return seen;
+            }
+            if !std::mem::replace(&mut said, true) {
+                log::warn!("its ranks go on without it; waiting for them");
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn read(&self) -> Result<Option<Seen>, rusqlite::Error> {
+        if !self.store.exists() {
+            return Ok(None);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let store = Connection::open_with_flags(&self.store, flags)?;
+        store.busy_timeout(Duration::from_secs(2))?;
+        let runs: i64 = store.query_row("SELECT count(*) FROM runs", [], |row| row.get(0))?;
+        let note = |key: &str| {
+            let sql = "SELECT CAST(value AS TEXT) FROM job WHERE key = ?1";
+            store.query_row(sql, [key], |row| row.get::<_, String>(0)).optional()
+        };
+        let exit = match note("exit_code")?.as_deref() {
+            Some("0") => Exit::Complete,
+            Some("75") => Exit::Interrupted,
+            Some("100") => Exit::SomeFailed,
+            _ => Exit::Unexpected,
+        };
+        let (state, start) = (note("state")?, note("start")?);
+        let (state, start) = (state.unwrap_or_default(), start.unwrap_or_default());
+        Ok(Some(Seen { runs: runs as u64, state, start, exit }))
+    }
+}

@@ -1,0 +1,116 @@
+//! `gridmpi launch`: a rank or the launcher may die, and the job is complete in the end.
+
+mod common;
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Desk, Ran, gridmpi, mpirun};
+
+fn desk() -> Desk {
+    Desk::with_job(
+        "[crunch]\nshell = \"echo {x} >> started; sleep 0.1; echo {x}\"\n\
+         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 60 }\nreduce = \"sum\"\n",
+    )
+}
+
+fn launch(desk: &Desk, arguments: &[&str]) -> Child {
+    let mut command = gridmpi();
+    command.arg("launch").args(arguments).current_dir(desk.path(""));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn started(desk: &Desk) -> usize {
+    std::fs::read_to_string(desk.path("started")).unwrap_or_default().lines().count()
+}
+
+fn wait_for_tasks(desk: &Desk, tasks: usize) {
+    let begin = Instant::now();
+    while started(desk) < tasks {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it does not get on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn kill(desk: &Desk, pattern: &str) {
+    // Only this test's: its out folder is named in every command line.
+    let pattern = format!("{pattern}.*{}", desk.path("out").display());
+    let killed = Command::new("pkill").args(["-KILL", "-n", "-f", &pattern]).status().unwrap();
+    assert!(killed.success(), "nobody to kill");
+}
+
+fn end(child: Child) -> Ran {
+    Ran::new(child.wait_with_output().unwrap())
+}
+
+fn whole(desk: &Desk) {
+    assert_eq!(desk.sql("SELECT count(*), sum(score) FROM all_runs"), ["60|1770.0"]);
+    assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'state'"), ["complete"]);
+}
+
+#[test]
+fn a_rank_is_killed_and_the_job_is_complete_in_the_end() {
+    let desk = desk();
+    let out = desk.path("out");
+    let child = launch(&desk, &["-n", "4", "job.toml", "--out", out.to_str().unwrap()]);
+    wait_for_tasks(&desk, 10);
+    kill(&desk, "^[^ ]*gridmpi run"); // one of the ranks
+    let ran = end(child).exits(0);
+    assert!(ran.stderr.contains("starting it again"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("of 60 runs reused"), "{}", ran.stderr);
+    whole(&desk);
+    assert!(started(&desk) <= 60 + 3, "{} were started", started(&desk));
+}
+
+#[test]
+fn mpirun_is_killed_and_the_job_is_complete_in_the_end() {
+    let desk = desk();
+    let out = desk.path("out");
+    let child = launch(&desk, &["-n", "3", "job.toml", "--out", out.to_str().unwrap()]);
+    wait_for_tasks(&desk, 10);
+    kill(&desk, "^mpirun ");
+    end(child).exits(0);
+    whole(&desk);
+}
+
+#[test]
+fn a_signal_ends_it_and_a_second_launch_goes_on() {
+    let desk = desk();
+    let out = desk.path("out");
+    let arguments = ["-n", "3", "job.toml", "--out", out.to_str().unwrap()];
+    let child = launch(&desk, &arguments);
+    wait_for_tasks(&desk, 10);
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let ran = end(child).exits(75);
+    assert!(ran.stderr.contains("start it again to go on"), "{}", ran.stderr);
+    let kept = desk.sql("SELECT count(*) FROM runs")[0].clone();
+    let ran = end(launch(&desk, &arguments)).exits(0);
+    assert!(ran.stderr.contains(&format!("{kept} of 60 runs reused")), "{}", ran.stderr);
+    whole(&desk);
+    assert_eq!(started(&desk), 60, "what was under way came to its end");
+}
+
+#[test]
+fn it_gives_up_when_nothing_comes_of_it() {
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"kill -KILL $PPID\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n",
+    );
+    let ran = end(launch(&desk, &["-n", "2", "job.toml"])).exits(1);
+    assert!(ran.stderr.contains("3 starts in a row brought nothing new"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("starting it again").count(), 2, "{}", ran.stderr);
+}
+
+#[test]
+fn it_exits_as_the_job_does_and_says_what_is_wrong() {
+    let desk =
+        Desk::with_job("[crunch]\nshell = \"exit {x}\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n");
+    end(launch(&desk, &["-n", "3", "job.toml"])).exits(100);
+    let missing = end(launch(&desk, &["-n", "3", "nothing.toml"])).exits(2);
+    assert!(missing.stderr.contains("nothing.toml: cannot be read"), "{}", missing.stderr);
+    let launcher = end(launch(&desk, &["-n", "3", "job.toml", "--mpirun", "mpirunn"])).exits(2);
+    assert!(launcher.stderr.contains("mpirunn cannot be started"), "{}", launcher.stderr);
+    let refused = end(launch(&desk, &["-n", "3", "job.toml", "--", "--no-such-option"]));
+    assert!(refused.code != 0 && refused.code != 100, "an earlier start's state is not this one's");
+    // Started by hand it goes on as well.
+    desk.run(mpirun(2), &["job.toml"]).exits(100);
+}
