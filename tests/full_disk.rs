@@ -46,6 +46,26 @@ fn hear(said: &Receiver<String>, text: &str) -> String {
     panic!("nobody said {text}: {all}")
 }
 
+/// The store, once runs come in.
+fn crunching(desk: &Desk) -> rusqlite::Connection {
+    let begin = Instant::now();
+    let runs = |store: &rusqlite::Connection| {
+        store.query_row("SELECT count(*) FROM runs", [], |row| row.get::<_, i64>(0)).unwrap_or(0)
+    };
+    loop {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it does not get on");
+        std::thread::sleep(Duration::from_millis(20));
+        if !desk.path("out/runs.sqlite").exists() {
+            continue; // opening it would make it
+        }
+        let store = rusqlite::Connection::open(desk.path("out/runs.sqlite")).unwrap();
+        store.busy_timeout(Duration::from_secs(5)).unwrap();
+        if runs(&store) > 0 {
+            return store;
+        }
+    }
+}
+
 fn score(child: Child) -> f64 {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", output.status);
@@ -118,10 +138,7 @@ fn a_signal_ends_the_wait_and_what_was_stored_is_good() {
 fn a_locked_store_is_waited_for() {
     let desk = desk(1500);
     let (child, said) = start(&desk, gridmpi(), &desk.path("out"));
-    let store = desk.path("out/runs.sqlite");
-    hear(&said, "1500 tasks on");
-    let lock = rusqlite::Connection::open(&store).unwrap();
-    lock.busy_timeout(Duration::from_secs(5)).unwrap();
+    let lock = crunching(&desk);
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = hear(&said, "crunching pauses");
     assert!(error.contains("locked"), "{error}");
@@ -135,7 +152,7 @@ fn a_locked_store_is_waited_for() {
 fn a_store_that_was_moved_away_is_waited_for() {
     let desk = desk(1500);
     let (child, said) = start(&desk, gridmpi(), &desk.path("out"));
-    hear(&said, "1500 tasks on");
+    drop(crunching(&desk));
     std::fs::rename(desk.path("out"), desk.path("elsewhere")).unwrap();
     let error = hear(&said, "crunching pauses");
     assert!(error.contains("is gone"), "{error}");
