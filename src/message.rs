@@ -3,6 +3,7 @@
 //! bincode does not describe itself: no `flatten`, `untagged` or `skip_serializing_if` in anything
 //! reachable from here. A task crosses as an index, because every rank holds the same grid.
 
+use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -184,6 +185,16 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 /// The bincode form of a value of the user's type, which may not have one.
 pub(crate) fn encode_theirs<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
     bincode::serde::encode_to_vec(value, bincode::config::standard())
+        .map_err(|error| theirs::<T>("cannot be written", &error))
+}
+
+/// Writes that form, which is not held in memory.
+pub(crate) fn write_theirs<T: Serialize + ?Sized>(
+    value: &T,
+    mut out: &mut dyn Write,
+) -> Result<()> {
+    bincode::serde::encode_into_std_write(value, &mut out, bincode::config::standard())
+        .map(drop)
         .map_err(|error| theirs::<T>("cannot be written", &error))
 }
 

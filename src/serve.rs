@@ -68,10 +68,11 @@ impl Traffic {
     }
 }
 
-/// Serves the workers until every run is recorded, every group closed and every worker dismissed, or
-/// an event stops the job and every worker is dismissed, or the keeper wants to leave. `job` is the job's bincode form, for the
-/// workers; `actions` are what the master wants done before anything happens. Ends early with the error of whatever failed: the transport, the keeper, or a worker
-/// that says it cannot go on.
+/// Serves the workers until every run is recorded, every group closed and every worker dismissed; or
+/// until an event has stopped the job and every worker is dismissed; or until the keeper wants to
+/// leave. `job` is the job's bincode form, for the workers; `actions` are what the master wants done
+/// before anything happens. A worker that cannot go on is given up, and its tasks go to others. Ends
+/// early with the error of whatever failed: the transport, the keeper, or the last worker.
 pub(crate) fn serve(
     master: &mut Master,
     hub: &mut dyn Hub,
@@ -103,8 +104,8 @@ pub(crate) fn serve(
                             Event::Tick
                         }
                         ToMaster::Broken(why) => {
-                            let message = format!("rank {rank} cannot go on: {why}");
-                            return Err(Error::unexpected(message));
+                            log::error!("rank {rank} cannot go on: {why}");
+                            Event::Lost { rank }
                         }
                     }
                 }
@@ -140,6 +141,11 @@ pub(crate) fn serve(
             send(rank, &reply)?;
         }
         keeper.tick(now, master)?;
+        if master.is_stranded() {
+            return Err(Error::unexpected(
+                "no worker is left that can go on; what is done is stored",
+            ));
+        }
     }
     Ok(traffic)
 }

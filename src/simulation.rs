@@ -434,3 +434,40 @@ fn recalled_runs_are_not_dispensed_and_end_the_same() {
         assert_eq!(master.tally().done, 60);
     }
 }
+
+#[test]
+fn what_a_lost_worker_held_is_done_by_others() {
+    for seed in 0..60 {
+        let world = World {
+            sizes: vec![4, 5, 6],
+            reduces: vec![None, Some(Reduce::Sum), Some(Reduce::Native)],
+            require: Require::All,
+            workers: 8,
+            seed,
+            failing: 0,
+            delegates: seed % 3 != 0,
+        };
+        let whole = world.simulate();
+        let mut master = world.master();
+        let crunch = Box::new(|task| (world.takes(task), world.result(task)));
+        let hub = SimulatedHub::new(8, seed, Duration::from_millis(3), crunch);
+        let mut hub = hub.with_breakdowns(7, 5);
+        let mut notes = Notes::default();
+        serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
+        assert!(master.is_complete() && hub.broken() > 0, "seed {seed}");
+        assert_eq!(hub.dismissed() + hub.broken(), 8, "seed {seed}");
+        assert_eq!(notes.summaries, whole.summaries, "seed {seed}");
+        let again = notes.runs.values().filter(|run| run.outcome.attempt > 1).count() as u64;
+        assert!(again <= master.tally().given_back, "seed {seed}");
+    }
+}
+
+#[test]
+fn when_the_last_worker_is_lost_it_is_said() {
+    let grid = Grid::new(&[100], 1).unwrap();
+    let mut master = Master::new(grid, vec![None], Require::All, 3);
+    let crunch = Box::new(|_| (Duration::from_millis(1), Ok(Scored::number(1.0))));
+    let mut hub = SimulatedHub::new(3, 1, Duration::ZERO, crunch).with_breakdowns(3, 10);
+    let served = serve(&mut master, &mut hub, &mut Notes::default(), Bytes::new(), Vec::new());
+    assert!(served.unwrap_err().to_string().contains("no worker is left"));
+}

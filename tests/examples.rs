@@ -101,3 +101,18 @@ fn a_study_has_the_verbs_of_the_command_line() {
     let wrong = desk.run(mpirun_of(3, &example("textbook")), &["--threads", "2"]).exits(2);
     assert!(wrong.stderr.contains("--threads is for a run without mpirun"), "{}", wrong.stderr);
 }
+
+#[test]
+fn a_rank_of_another_program_is_named_and_the_others_do_its_work() {
+    let desk = Desk::new();
+    let mut command = mpirun_of(2, &example("textbook"));
+    command.args(["--out", "out", ":", "-n", "1"]).arg(example("ridge"));
+    let ran = desk.run(command, &["--out", "out"]);
+    assert!(
+        ran.stderr.contains("rank 2 cannot go on: rank 0 runs another study"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'state'"), ["complete"]);
+    assert_eq!(desk.sql("SELECT count(*) FROM runs"), ["30"]);
+}

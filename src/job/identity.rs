@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::{Crunch, Job, PythonFunction};
@@ -146,6 +147,14 @@ fn digest_file(path: &Path) -> Result<String> {
 /// The same of bytes in memory.
 pub(crate) fn digest(bytes: &[u8]) -> String {
     short(&blake3::hash(bytes))
+}
+
+/// The same of what is written.
+pub(crate) fn digest_of(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<String> {
+    let mut out = BufWriter::with_capacity(1 << 16, blake3::Hasher::new());
+    write(&mut out)?;
+    let hasher = out.into_inner().map_err(Error::unexpected)?;
+    Ok(short(&hasher.finalize()))
 }
 
 fn short(hash: &blake3::Hash) -> String {

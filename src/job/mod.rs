@@ -24,7 +24,7 @@ use crate::master::{Patience, Require};
 use crate::message::Winner;
 use crate::reduce::{PythonFunction, Reduce};
 use crate::value::{Value, json_object};
-pub(crate) use identity::{Digests, Identity, digest, digests};
+pub(crate) use identity::{Digests, Identity, digest, digest_of, digests};
 pub(crate) use points::Points;
 
 /// All that is to be computed: the nest of loops around one expensive function.

@@ -47,6 +47,14 @@ impl Dispatch {
         again
     }
 
+    /// Tasks whose worker was lost are given out again; that attempt was no failure of theirs.
+    pub(super) fn give_back(&mut self, tasks: Range<u64>, attempt: u32) {
+        for task in tasks {
+            *self.attempts.entry(task).or_insert(0) += 1;
+            self.again.push_back((task, attempt + 1));
+        }
+    }
+
     /// Gives nothing any more.
     pub(super) fn stop(&mut self) {
         self.again.clear();

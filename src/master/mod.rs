@@ -17,7 +17,7 @@ use crate::message::{Assignment, Outcome, Scored};
 use crate::reduce::{Item, Reduce};
 use dictionary::{Closed, Dictionary};
 use dispatch::Dispatch;
-use roster::Roster;
+use roster::{Held, Roster};
 
 /// How many of a group's points must have a result for the group to count.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,11 @@ pub(crate) enum Event {
         key: Key,
         /// Its value, or why there is none.
         result: Result<Scored, String>,
+    },
+    /// Nothing is to be expected of a worker any more.
+    Lost {
+        /// The worker.
+        rank: usize,
     },
     /// Nothing more is to be begun; what is under way comes to its end.
     Drain,
@@ -157,6 +162,8 @@ pub(crate) struct Tally {
     pub(crate) recalled: u64,
     /// Attempts that failed and were followed by another.
     pub(crate) retried: u64,
+    /// Tasks that a lost worker held.
+    pub(crate) given_back: u64,
     /// Runs that failed.
     pub(crate) failed: u64,
     /// Groups closed.
@@ -180,6 +187,8 @@ pub(crate) struct Master {
     delegates: bool,
     /// Groups that wait for a worker to reduce them.
     to_reduce: VecDeque<(Key, Vec<Item>)>,
+    /// Groups that a worker is reducing, in case it is lost.
+    reducing: BTreeMap<Key, Vec<Item>>,
     stopping: bool,
     cancelled: bool,
     patience: Patience,
@@ -213,6 +222,7 @@ impl Master {
             closed: Vec::new(),
             delegates: false,
             to_reduce: VecDeque::new(),
+            reducing: BTreeMap::new(),
             stopping: false,
             cancelled: false,
             patience: Patience::default(),
@@ -264,10 +274,12 @@ impl Master {
                 if rank.is_some_and(|rank| !self.roster.has_reduced(rank, key)) {
                     self.tally.refused += 1;
                 } else {
+                    self.reducing.remove(&key);
                     self.dictionary.reduced(key, result, &mut self.closed);
                     self.report_closed(actions);
                 }
             }
+            Event::Lost { rank } => self.lose(rank),
             Event::Drain => self.drain(),
             Event::Stop => self.stop(actions),
             Event::Tick => {}
@@ -334,6 +346,25 @@ impl Master {
         self.patience.failures.is_some_and(|most| self.failures > most)
     }
 
+    /// What a lost worker held is for others to do.
+    fn lose(&mut self, rank: usize) {
+        match self.roster.lose(rank) {
+            Held::Tasks(tasks, attempt) if !self.stopping => {
+                self.tally.given_back += tasks.end - tasks.start;
+                self.dispatch.give_back(tasks, attempt);
+            }
+            Held::Group(key) => {
+                self.to_reduce.extend(self.reducing.remove(&key).map(|items| (key, items)));
+            }
+            Held::Tasks(..) | Held::Nothing => {}
+        }
+    }
+
+    /// Whether there is something left to do, and nobody to do it.
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.roster.all_lost() && !self.is_complete()
+    }
+
     fn drain(&mut self) {
         self.stopping = true;
         self.dispatch.stop();
@@ -379,6 +410,7 @@ impl Master {
         while let Some(rank) = self.roster.first_idle() {
             if let Some((key, items)) = self.to_reduce.pop_front() {
                 self.roster.reduce(rank, key, now);
+                self.reducing.insert(key, items.clone());
                 actions.push(Action::Reduce { rank: Some(rank), key, items });
             } else if let Some(assignment) = self.dispatch.next() {
                 self.roster.assign(rank, assignment, now);

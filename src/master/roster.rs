@@ -1,6 +1,7 @@
 //! Who works here: what each worker holds and since when.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::grid::Key;
@@ -13,6 +14,7 @@ pub(super) struct Roster {
     /// The ranks that are [`Worker::Idle`], so that nobody has to search for them.
     idle: BTreeSet<usize>,
     dismissed: usize,
+    lost: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -32,11 +34,27 @@ enum Worker {
         since: Duration,
     },
     Dismissed,
+    /// Nothing is to be expected of it any more.
+    Lost,
+}
+
+/// What a worker that is lost held.
+#[derive(Debug, PartialEq)]
+pub(super) enum Held {
+    Nothing,
+    /// Tasks from the first on, and which attempt of them it was.
+    Tasks(Range<u64>, u32),
+    Group(Key),
 }
 
 impl Roster {
     pub(super) fn new(workers: usize) -> Roster {
-        Roster { workers: vec![Worker::Away; workers], idle: BTreeSet::new(), dismissed: 0 }
+        Roster {
+            workers: vec![Worker::Away; workers],
+            idle: BTreeSet::new(),
+            dismissed: 0,
+            lost: 0,
+        }
     }
 
     fn at(&mut self, rank: usize) -> &mut Worker {
@@ -62,7 +80,7 @@ impl Roster {
     pub(super) fn reported(&mut self, rank: usize) {
         let holds = match self.at(rank) {
             Worker::Busy { assignment, returned, .. } => *returned < assignment.count,
-            Worker::Reducing { .. } | Worker::Dismissed => true,
+            Worker::Reducing { .. } | Worker::Dismissed | Worker::Lost => true,
             Worker::Away | Worker::Idle => false,
         };
         if !holds {
@@ -100,13 +118,42 @@ impl Roster {
         *self.at(rank) = Worker::Dismissed;
     }
 
+    /// Gives a worker up; what it held and has not returned.
+    pub(super) fn lose(&mut self, rank: usize) -> Held {
+        self.idle.remove(&rank);
+        match std::mem::replace(self.at(rank), Worker::Lost) {
+            Worker::Busy { assignment: Assignment { first, count, attempt }, returned, .. } => {
+                self.lost += 1;
+                Held::Tasks(first + returned..first + count, attempt)
+            }
+            Worker::Reducing { key, .. } => {
+                self.lost += 1;
+                Held::Group(key)
+            }
+            Worker::Away | Worker::Idle => {
+                self.lost += 1;
+                Held::Nothing
+            }
+            Worker::Dismissed => {
+                *self.at(rank) = Worker::Dismissed; // it has left already
+                Held::Nothing
+            }
+            Worker::Lost => Held::Nothing,
+        }
+    }
+
+    /// Whether no worker is left that could do anything.
+    pub(super) fn all_lost(&self) -> bool {
+        self.lost == self.workers.len()
+    }
+
     /// The lowest rank that waits for work.
     pub(super) fn first_idle(&self) -> Option<usize> {
         self.idle.first().copied()
     }
 
     pub(super) fn all_dismissed(&self) -> bool {
-        self.dismissed == self.workers.len()
+        self.dismissed + self.lost == self.workers.len()
     }
 
     /// The ranks that crunch or reduce.
@@ -116,7 +163,7 @@ impl Roster {
 
     /// The ranks that something may still be heard of: neither waiting for work nor gone.
     pub(super) fn not_idle(&self) -> impl Iterator<Item = usize> + '_ {
-        self.ranks(|worker| !matches!(worker, Worker::Idle | Worker::Dismissed))
+        self.ranks(|worker| !matches!(worker, Worker::Idle | Worker::Dismissed | Worker::Lost))
     }
 
     fn ranks(&self, which: impl Fn(&Worker) -> bool) -> impl Iterator<Item = usize> {

@@ -14,6 +14,8 @@ mod transfer;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -35,6 +37,9 @@ pub(crate) use transfer::merge;
 const BATCH_AGE: Duration = Duration::from_millis(200);
 const BATCH_LENGTH: usize = 10_000;
 
+/// How much may be on its way to the writer before rank 0 waits. (bytes)
+const MOST_QUEUED: usize = 256 << 20;
+
 /// How long to wait before trying again to write what could not be written.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -42,6 +47,8 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(crate) struct Store {
     path: PathBuf,
     queue: Option<SyncSender<Entry>>,
+    /// How much is on its way to the writer. (bytes, about)
+    queued: Arc<AtomicUsize>,
     writer: Option<JoinHandle<Result<Connection>>>,
 }
 
@@ -51,12 +58,29 @@ enum Entry {
     Summary(Summary),
 }
 
+impl Entry {
+    /// About how many bytes of results it holds.
+    fn weight(&self) -> usize {
+        let result = match self {
+            Entry::Worker { .. } => return 0,
+            Entry::Run(run) => &run.outcome.result,
+            Entry::Summary(summary) => &summary.result,
+        };
+        match result {
+            Ok(scored) => scored.typed.len() + scored.value.weight(),
+            Err(error) => error.len(),
+        }
+    }
+}
+
 impl Store {
     /// Starts the writer of a store. `session` counts the starts on it, from 1.
     fn start(path: &Path, connection: Connection, session: i64) -> Result<Store> {
         let (queue, entries) = sync_channel(BATCH_LENGTH);
         let results = path.parent().unwrap_or(Path::new(".")).to_path_buf();
+        let queued = Arc::new(AtomicUsize::new(0));
         let mut writer = Writer {
+            queued: queued.clone(),
             path: path.to_path_buf(),
             results,
             session,
@@ -67,7 +91,7 @@ impl Store {
             .name("store".to_string())
             .spawn(move || writer.write(&entries).map(|()| writer.connection))
             .map_err(|error| Error::unexpected(format!("no thread for the store: {error}")))?;
-        Ok(Store { path: path.to_path_buf(), queue: Some(queue), writer: Some(writer) })
+        Ok(Store { path: path.to_path_buf(), queue: Some(queue), queued, writer: Some(writer) })
     }
 
     /// Keeps a worker and its host.
@@ -97,6 +121,13 @@ impl Store {
     fn send(&mut self, entry: Entry) -> Result<()> {
         // The writer stops only on an error, which is what to say then.
         let closed = Error::unexpected(format!("{}: the store is closed", self.path.display()));
+        let alive = |writer: &JoinHandle<_>| !writer.is_finished();
+        while self.queued.load(Ordering::Acquire) > MOST_QUEUED
+            && self.writer.as_ref().is_some_and(alive)
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.queued.fetch_add(entry.weight(), Ordering::AcqRel);
         let open = self.queue.as_ref().is_some_and(|queue| queue.send(entry).is_ok());
         if open { Ok(()) } else { Err(self.join_writer().err().unwrap_or(closed)) }
     }
@@ -116,6 +147,7 @@ fn storing(path: &Path, error: &rusqlite::Error) -> Error {
 
 /// The thread that writes.
 struct Writer {
+    queued: Arc<AtomicUsize>,
     path: PathBuf,
     results: PathBuf,
     session: i64,
@@ -136,6 +168,8 @@ impl Writer {
                 }
             }
             self.commit(&batch)?;
+            let weight: usize = batch.iter().map(Entry::weight).sum();
+            self.queued.fetch_sub(weight, Ordering::AcqRel);
         }
         Ok(())
     }

@@ -274,7 +274,7 @@ where
     }
 
     /// Calls `listen` on rank 0, on a thread of its own, with each summary as its group closes, while
-    /// others still run. An error from it stops the study: what is under way comes to its end (see
+    /// others still run; first with those of earlier starts that are reused. An error from it stops the study: what is under way comes to its end (see
     /// [`Context::is_cancelled`]), what was done is stored, and [`run`](Study::run) fails with it.
     pub fn on_summary<F>(mut self, mut listen: F) -> Self
     where
@@ -289,7 +289,8 @@ where
 
     /// The dictionary of that name, which the ranks share, as rank 0's program sees it; crunch reaches
     /// it by [`Context::dictionary`]. It is closed when the study is over; what is left in it can be
-    /// taken then. On other ranks what this returns is an empty dictionary that nobody else sees.
+    /// taken then. On other ranks what this returns is an empty dictionary that nobody else sees, and
+    /// that is closed too.
     pub fn dictionary<K, V>(&self, name: &str) -> SharedDictionary<'static, K, V>
     where
         K: Serialize,
@@ -305,8 +306,10 @@ where
     /// [`on_summary`](Study::on_summary) failed with.
     pub fn run(self, settings: &Settings) -> Result<Option<Outcome<R, S>>> {
         let (native, prepare) = self.split();
-        let finished = conduct(Launched::detect(), settings, Some(native), prepare)?;
-        finished.map(Outcome::read).transpose()
+        let board = native.board().clone();
+        let finished = conduct(Launched::detect(), settings, Some(native), prepare);
+        board.close(); // on every rank and after any error: nobody waits for what cannot come
+        finished?.map(Outcome::read).transpose()
     }
 
     /// What every rank brings, and what rank 0 does before it starts.

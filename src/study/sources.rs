@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::job::{Points, digest};
+use crate::job::{Points, digest, digest_of};
 use crate::message;
 use crate::native::{Level, Prepared};
 use crate::value::Value;
@@ -156,9 +156,9 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for DataSets<T> {
         };
         let mut digests = BTreeMap::new();
         for (i, data) in (0..).zip(&made) {
-            let bytes = message::encode_theirs(data)
+            let digest = digest_of(|out| message::write_theirs(data, out))
                 .map_err(|error| error.within(&format!("loop '{}', point {i}", self.name)))?;
-            digests.insert(i, digest(&bytes));
+            digests.insert(i, digest);
         }
         let _ = self.made.set(made);
         Ok(Prepared { points, learned: Bytes::new(), digests })

@@ -29,6 +29,9 @@ pub(crate) struct SimulatedHub<'a> {
     sent: u64,
     workers: usize,
     dismissed: usize,
+    /// How many workers may still break, one in how many answers.
+    breaking: (usize, u32),
+    broken: usize,
 }
 
 impl<'a> SimulatedHub<'a> {
@@ -49,12 +52,25 @@ impl<'a> SimulatedHub<'a> {
             sent: 0,
             workers,
             dismissed: 0,
+            breaking: (0, 1),
+            broken: 0,
         };
         for rank in 1..=workers {
             let host = format!("host{}", rank % 16);
             hub.answer(rank, Duration::ZERO, &ToMaster::Hello { host });
         }
         hub
+    }
+
+    /// Lets up to `most` workers break down over what they are given, one in `odds` times.
+    pub(crate) fn with_breakdowns(mut self, most: usize, odds: u32) -> Self {
+        self.breaking = (most, odds);
+        self
+    }
+
+    /// How many workers have broken down.
+    pub(crate) fn broken(&self) -> usize {
+        self.broken
     }
 
     /// How many workers were told to leave.
@@ -94,7 +110,16 @@ impl Hub for SimulatedHub<'_> {
     }
 
     fn send(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
-        match message::decode::<ToWorker>(bytes)? {
+        let message = message::decode::<ToWorker>(bytes)?;
+        let is_work = matches!(message, ToWorker::Assign(_) | ToWorker::Reduce { .. });
+        let (most, odds) = self.breaking;
+        if is_work && self.broken < most && self.rng.random_ratio(1, odds) {
+            self.broken += 1;
+            let after = self.delay();
+            self.answer(rank, after, &ToMaster::Broken("it broke".to_string()));
+            return Ok(());
+        }
+        match message {
             ToWorker::Job(_) => self.answer(rank, Duration::ZERO, &ToMaster::Done(Vec::new())),
             ToWorker::Assign(assignment) => {
                 let mut busy = self.delay();

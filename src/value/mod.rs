@@ -48,6 +48,18 @@ impl Value {
         }
     }
 
+    /// About how many bytes it takes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Value::Text(text) => text.len(),
+            Value::List(items) => items.iter().map(|value| 32 + value.weight()).sum(),
+            Value::Record(fields) => {
+                fields.iter().map(|(name, value)| 64 + name.len() + value.weight()).sum()
+            }
+            _ => 0,
+        }
+    }
+
     /// As JSON. JSON has no infinities or NaN: they become the texts `Infinity`, `-Infinity`,
     /// `NaN`, as protobuf's JSON mapping has it.
     pub fn to_json(&self) -> Json {
