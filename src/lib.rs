@@ -96,6 +96,15 @@
 //! [`Runs::failed`] tells which are missing. A crunch that takes its whole process down ends an MPI
 //! job.
 //!
+//! # Running again
+//!
+//! A second run into the same folder goes on where the first one stopped, on any number of ranks or
+//! threads, and computes only what is new: runs are matched by their points and the content of their
+//! data sets, failed ones are tried again ([`Settings::keep_failed`] leaves them). gridmpi cannot see
+//! whether your Rust has changed: say so with [`Study::version`], and runs of the old version are
+//! refused. A run that fails can be tried several times at once ([`Study::retries`]), and too many
+//! failures can stop the study ([`Study::max_failures`]).
+//!
 //! # Expensive summaries
 //!
 //! Summaries are made on a thread of rank 0, beside the dispatching. With
@@ -138,6 +147,7 @@ mod crunch;
 #[cfg(feature = "jobs")]
 mod csv_file;
 mod dictionary;
+mod ending;
 mod error;
 mod exchange;
 mod grid;
@@ -153,6 +163,7 @@ mod office;
 mod reduce;
 mod report;
 mod serve;
+mod settings;
 mod signals;
 /// The README's Rust has to compile.
 #[cfg(all(doctest, feature = "cli"))]
@@ -168,10 +179,10 @@ mod worker;
 
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub use cli::main;
-pub use conduct::Settings;
 pub use context::{Context, TaskLogger};
 pub use dictionary::{Dictionary, SharedDictionary};
 pub use error::{Error, Exit};
+pub use settings::Settings;
 pub use study::{Begun, Crunch, Crunched, Nest, Outcome, Runs, Study, Summary, WithData, study};
 pub use value::Value;
 

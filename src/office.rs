@@ -1,7 +1,6 @@
 //! What rank 0 does besides dispensing tasks: keeps runs in the store, has groups reduced and
 //! listeners called on threads of their own, answers what workers ask, shows progress.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
@@ -10,6 +9,7 @@ use bytes::Bytes;
 
 use crate::conduct::Listener;
 use crate::crunch::{self, Place};
+use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::exchange::Exchange;
 use crate::grid::Key;
@@ -20,7 +20,6 @@ use crate::native::Native;
 use crate::reduce::{Item, Reduce};
 use crate::report::Progress;
 use crate::serve::Keeper;
-use crate::signals;
 use crate::store::Store;
 use crate::worker::caught;
 
@@ -38,62 +37,6 @@ pub(crate) struct Office {
     /// What a listener stopped the study with.
     stopped: Option<Error>,
     ending: Ending,
-    /// Events that something else brought about.
-    due: Vec<Event>,
-}
-
-/// How far an end that a signal asked for has come.
-struct Ending {
-    grace: Duration,
-    now: Duration,
-    /// How many signals reached each of the other ranks. One that a launcher passes on reaches all.
-    elsewhere: BTreeMap<usize, usize>,
-    /// Which signal began it, and when; and whether what is under way was cancelled.
-    begun: Option<(String, Duration)>,
-    cancelled: bool,
-    times: usize,
-}
-
-/// How long those that were cancelled may take to report.
-const LAST_REPORTS: Duration = Duration::from_secs(2);
-
-/// How long mpirun leaves us after it has been interrupted: it kills a second after it has sent TERM.
-const UNDER_MPIRUN: Duration = Duration::from_millis(400);
-
-impl Ending {
-    /// What is to happen by now.
-    fn event(&mut self) -> Option<Event> {
-        let asked = signals::asked();
-        let elsewhere = self.elsewhere.values().copied().max().unwrap_or(0);
-        self.times = elsewhere.max(asked.as_ref().map_or(0, |asked| asked.times));
-        if self.begun.is_none() {
-            let name = asked.map(|asked| asked.name)?;
-            return Some(self.begin(name));
-        }
-        let (_, since) = self.begun.as_ref()?;
-        if !self.cancelled && self.now >= *since + self.grace {
-            self.cancelled = true;
-            return Some(Event::Stop);
-        }
-        None
-    }
-
-    fn begin(&mut self, name: &str) -> Event {
-        if std::env::var_os("OMPI_COMM_WORLD_SIZE").is_some() && name == "SIGTERM" {
-            self.grace = self.grace.min(UNDER_MPIRUN);
-        }
-        log::warn!(
-            "{name}: no new task is begun; those under way have {:.1} s; a second signal ends at once",
-            self.grace.as_secs_f64()
-        );
-        self.begun = Some((name.to_string(), self.now));
-        Event::Drain
-    }
-
-    fn is_due(&self) -> bool {
-        let Some((_, since)) = &self.begun else { return false };
-        self.times > 1 || self.now >= *since + self.grace + LAST_REPORTS
-    }
 }
 
 /// The thread that calls functions that reduce.
@@ -126,29 +69,13 @@ impl Office {
         let listeners =
             if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };
         let exchange = Exchange::new(native.cloned());
-        let ending = Ending {
-            grace,
-            now: Duration::ZERO,
-            elsewhere: BTreeMap::new(),
-            begun: None,
-            cancelled: false,
-            times: 0,
-        };
-        Ok(Office {
-            store,
-            progress,
-            exchange,
-            reducer,
-            listeners,
-            stopped: None,
-            ending,
-            due: Vec::new(),
-        })
+        let ending = Ending::new(grace);
+        Ok(Office { store, progress, exchange, reducer, listeners, stopped: None, ending })
     }
 
     /// The signal that asked for an end, if one did.
     pub(crate) fn interrupted(&self) -> Option<&str> {
-        self.ending.begun.as_ref().map(|(name, _)| name.as_str())
+        self.ending.signal()
     }
 
     /// Waits for the listeners to hear the rest and closes what is open; the store, and what a
@@ -199,12 +126,7 @@ impl Keeper for Office {
     }
 
     fn interrupt(&mut self, rank: usize, signal: &str) {
-        log::debug!("rank {rank} got {signal}");
-        *self.ending.elsewhere.entry(rank).or_default() += 1;
-        if self.ending.begun.is_none() {
-            let event = self.ending.begin(signal);
-            self.due.push(event);
-        }
+        self.ending.interrupt(rank, signal);
     }
 
     fn is_leaving(&self) -> bool {
@@ -217,7 +139,7 @@ impl Keeper for Office {
     }
 
     fn event(&mut self) -> Result<Option<Event>> {
-        if let Some(event) = self.due.pop().or_else(|| self.ending.event()) {
+        if let Some(event) = self.ending.event() {
             self.exchange.end();
             return Ok(Some(event));
         }
@@ -240,7 +162,7 @@ impl Keeper for Office {
     }
 
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
-        self.ending.now = now;
+        self.ending.tick(now);
         self.progress.show(now, master);
         Ok(())
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::print;
-use crate::conduct::{Finished, Out, Settings};
+use crate::conduct::Finished;
 use crate::error::{Error, Exit, Result};
 use crate::report::table;
+use crate::settings::{Out, Settings};
 
 #[derive(Args)]
 pub(super) struct Options {

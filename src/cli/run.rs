@@ -6,11 +6,12 @@ use clap::Args;
 
 use super::options::{Format, Options};
 use super::{demo, print};
-use crate::conduct::{Out, Work, conduct};
+use crate::conduct::{Work, conduct};
 use crate::crunch;
 use crate::error::{Error, Exit, Result};
 use crate::job::{Identity, Job, digests};
 use crate::launcher::Launched;
+use crate::settings::Out;
 
 /// The job that runs if none is named.
 const DEFAULT_JOB: &str = "gridmpi.toml";

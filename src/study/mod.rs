@@ -15,7 +15,7 @@ pub use self::nest::{Crunched, Nest};
 pub use self::outcome::Outcome;
 pub use self::runs::{Runs, Summary};
 
-use crate::conduct::{Listener, Settings, Work, conduct};
+use crate::conduct::{Listener, Work, conduct};
 use crate::context::Context;
 use crate::dictionary::{Board, SharedDictionary};
 use crate::error::{Error, Result};
@@ -26,6 +26,7 @@ use crate::master::{self, Require};
 use crate::message;
 use crate::native::{CrunchFunction, Level, Native, Prepared, ReduceFunction};
 use crate::reduce::{Item, Reduce};
+use crate::settings::Settings;
 use loops::Over;
 
 /// How many data sets of a loop a process keeps, if the study does not say.
