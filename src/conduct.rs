@@ -218,6 +218,9 @@ impl Lead {
             master = master.reduce_on_workers();
         }
         let plural = if hub.workers() == 1 { "" } else { "s" };
+        if job.speculate {
+            master = master.speculate();
+        }
         log::info!("{}: {} tasks on {} worker{plural}", job.name, grid.tasks(), hub.workers());
         let clock = Instant::now();
         let actions = recall(&mut master, &opened, keep_failed)?;

@@ -471,3 +471,33 @@ fn when_the_last_worker_is_lost_it_is_said() {
     let served = serve(&mut master, &mut hub, &mut Notes::default(), Bytes::new(), Vec::new());
     assert!(served.unwrap_err().to_string().contains("no worker is left"));
 }
+
+#[test]
+fn a_straggler_is_given_out_twice_and_the_first_result_counts() {
+    for seed in 0..40 {
+        let grid = Grid::new(&[10, 10], 1).unwrap();
+        let reduces = vec![None, Some(Reduce::Sum)];
+        let mut master = Master::new(grid, reduces, Require::All, 8).speculate();
+        let mut calls = BTreeMap::<u64, u32>::new();
+        // One of the last ten tasks takes an hour where it is called first.
+        let crunch = Box::new(|task: u64| {
+            let call = calls.entry(task).or_default();
+            *call += 1;
+            let slow = task == 90 + seed % 10 && *call == 1;
+            let takes = if slow { Duration::from_secs(3600) } else { Duration::from_secs(1) };
+            (takes, Ok(Scored::number(task as f64)))
+        });
+        let mut hub = SimulatedHub::new(8, seed, Duration::from_millis(1), crunch);
+        let mut notes = Notes::default();
+        serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
+        drop(hub);
+        assert_eq!(notes.runs.len(), 100, "seed {seed}: each once");
+        let last = notes.summaries.values().last().unwrap().result.as_ref().unwrap().score;
+        assert_eq!(last, Some((90..100).sum::<i32>().into()), "seed {seed}");
+        let twice = calls.values().filter(|calls| **calls > 1).count() as u64;
+        assert_eq!(master.tally().dropped, twice, "seed {seed}");
+        assert_eq!(twice, 1, "seed {seed}");
+        let waited = notes.runs.values().map(|run| run.outcome.started).fold(0.0, f64::max);
+        assert!(waited < 60.0, "seed {seed}: nobody waits an hour to begin");
+    }
+}

@@ -144,3 +144,17 @@ fn limits_that_make_no_sense_are_refused() {
     let ran = desk.run_job().exits(2);
     assert!(ran.stderr.contains("only what runs in a process of its own"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_straggler_is_tried_elsewhere_and_its_first_call_is_ended() {
+    let line = "test {x} != 3 -o $GRIDMPI_ATTEMPT = 2 || exec sleep 661; echo {x}";
+    for start in [gridmpi as fn() -> Command, || mpirun(4)] {
+        let desk = shell(line, "speculate = true", "[1, 2, 3, 4, 5, 6]");
+        let begin = Instant::now();
+        desk.run(start(), &["job.toml", "--out", "out", "--format", "json"]).exits(0);
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+        assert_eq!(desk.sql("SELECT attempt, score FROM all_runs WHERE x = 3"), ["2|3.0"]);
+        assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["0"]);
+        assert_eq!(running("sleep 661"), 0);
+    }
+}

@@ -48,6 +48,8 @@ pub(crate) struct Job {
     pub(crate) retries: u32,
     /// How many runs may fail for good before the job stops.
     pub(crate) most_failures: Option<u64>,
+    /// Whether a task that takes far longer than others is given out a second time.
+    pub(crate) speculate: bool,
     /// How long one call of a command or a Python function may take.
     pub(crate) timeout: Option<Duration>,
     /// Whether workers make the reductions that a function of the user's does.

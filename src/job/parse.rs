@@ -81,6 +81,7 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Job> {
     let retries = table.take("retries").map_or(Ok(0), |entry| retries(&entry))?;
     let tasks: u64 = sizes.iter().product();
     let most_failures = most_failures(&mut table, tasks)?;
+    let speculate = table.take("speculate").map_or(Ok(false), |entry| entry.boolean())?;
     let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
     let crunch = parse_crunch(&mut table, &loops)?;
     let has_child = matches!(crunch, Crunch::Python(_) | Crunch::Command(_) | Crunch::Shell(_));
@@ -102,6 +103,7 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Job> {
         require,
         retries,
         most_failures,
+        speculate,
         timeout,
         reduce_on_workers,
         places,

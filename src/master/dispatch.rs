@@ -47,12 +47,15 @@ impl Dispatch {
         again
     }
 
-    /// Tasks whose worker was lost are given out again; that attempt was no failure of theirs.
-    pub(super) fn give_back(&mut self, tasks: Range<u64>, attempt: u32) {
-        for task in tasks {
-            *self.attempts.entry(task).or_insert(0) += 1;
-            self.again.push_back((task, attempt + 1));
-        }
+    /// A task is out once more than its failures make it.
+    pub(super) fn forgive(&mut self, task: u64) {
+        *self.attempts.entry(task).or_insert(0) += 1;
+    }
+
+    /// A task whose worker was lost is given out again; that attempt was no failure of its own.
+    pub(super) fn give_back(&mut self, task: u64, attempt: u32) {
+        self.forgive(task);
+        self.again.push_back((task, attempt + 1));
     }
 
     /// Gives nothing any more.

@@ -6,6 +6,7 @@
 mod dictionary;
 mod dispatch;
 mod roster;
+mod stragglers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::reduce::{Item, Reduce};
 use dictionary::{Closed, Dictionary};
 use dispatch::Dispatch;
 use roster::{Held, Roster};
+use stragglers::{Stragglers, Worth};
 
 /// How many of a group's points must have a result for the group to count.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -170,6 +172,8 @@ pub(crate) struct Tally {
     pub(crate) closed: u64,
     /// Groups that closed without a value.
     pub(crate) incomplete: u64,
+    /// Outcomes of tasks that were out twice and had come already.
+    pub(crate) dropped: u64,
     /// Outcomes refused because nobody waits for them.
     pub(crate) refused: u64,
 }
@@ -192,6 +196,7 @@ pub(crate) struct Master {
     stopping: bool,
     cancelled: bool,
     patience: Patience,
+    stragglers: Stragglers,
     /// Runs that failed for good since the start.
     failures: u64,
 }
@@ -226,6 +231,7 @@ impl Master {
             stopping: false,
             cancelled: false,
             patience: Patience::default(),
+            stragglers: Stragglers::default(),
             failures: 0,
             grid,
         }
@@ -240,6 +246,12 @@ impl Master {
     /// Says what the job puts up with; if it is not called, any failures and no retries.
     pub(crate) fn with_patience(mut self, patience: Patience) -> Master {
         self.patience = patience;
+        self
+    }
+
+    /// Gives a task that takes far longer than others out a second time, when nothing else is left.
+    pub(crate) fn speculate(mut self) -> Master {
+        self.stragglers.enabled = true;
         self
     }
 
@@ -323,6 +335,18 @@ impl Master {
             self.tally.refused += 1;
             return;
         }
+        match self.stragglers.returned(outcome.task, Some(outcome.result.is_ok())) {
+            Worth::Counts { other: true } => {
+                let others = self.roster.holders(outcome.task);
+                actions.extend(others.map(|rank| Action::Cancel { rank }));
+            }
+            Worth::Counts { other: false } => {}
+            Worth::Nothing => {
+                self.tally.dropped += 1;
+                return;
+            }
+        }
+        self.stragglers.took(outcome.seconds);
         if self.stopping && outcome.result.is_err() {
             return; // perhaps only cancelled half-way: it is left to do
         }
@@ -346,12 +370,23 @@ impl Master {
         self.patience.failures.is_some_and(|most| self.failures > most)
     }
 
+    /// The task that is longest overdue, to be given to another worker too.
+    fn second_try(&mut self, now: Duration) -> Option<Assignment> {
+        let (first, attempt) = self.stragglers.overdue(now, self.roster.out())?;
+        self.dispatch.forgive(first);
+        Some(Assignment { first, count: 1, attempt: attempt + 1 })
+    }
+
     /// What a lost worker held is for others to do.
     fn lose(&mut self, rank: usize) {
         match self.roster.lose(rank) {
             Held::Tasks(tasks, attempt) if !self.stopping => {
-                self.tally.given_back += tasks.end - tasks.start;
-                self.dispatch.give_back(tasks, attempt);
+                for task in tasks {
+                    if self.stragglers.returned(task, None) != Worth::Nothing {
+                        self.tally.given_back += 1;
+                        self.dispatch.give_back(task, attempt);
+                    }
+                }
             }
             Held::Group(key) => {
                 self.to_reduce.extend(self.reducing.remove(&key).map(|items| (key, items)));
@@ -413,6 +448,9 @@ impl Master {
                 self.reducing.insert(key, items.clone());
                 actions.push(Action::Reduce { rank: Some(rank), key, items });
             } else if let Some(assignment) = self.dispatch.next() {
+                self.roster.assign(rank, assignment, now);
+                actions.push(Action::Assign { rank, assignment });
+            } else if !over && let Some(assignment) = self.second_try(now) {
                 self.roster.assign(rank, assignment, now);
                 actions.push(Action::Assign { rank, assignment });
             } else if over {

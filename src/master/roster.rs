@@ -170,6 +170,21 @@ impl Roster {
         (1..).zip(&self.workers).filter(move |(_, worker)| which(worker)).map(|(rank, _)| rank)
     }
 
+    /// The first task each busy worker holds, which attempt that is, and since when.
+    pub(super) fn out(&self) -> impl Iterator<Item = (u64, u32, Duration)> + '_ {
+        self.workers.iter().filter_map(|worker| match worker {
+            Worker::Busy { assignment, returned, since } => {
+                Some((assignment.first + returned, assignment.attempt, *since))
+            }
+            _ => None,
+        })
+    }
+
+    /// The workers that hold a task.
+    pub(super) fn holders(&self, task: u64) -> impl Iterator<Item = usize> + '_ {
+        self.busy().filter(move |(_, held, _)| *held == task).map(|(rank, ..)| rank)
+    }
+
     /// The first task each busy worker holds and has not returned, and since when.
     pub(super) fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
         (1..).zip(&self.workers).filter_map(|(rank, worker)| match worker {

@@ -137,6 +137,7 @@ pub struct Study<R, S> {
     keep: usize,
     retries: u32,
     most_failures: Option<u64>,
+    speculate: bool,
     reduce_on_workers: bool,
     levels: Vec<Arc<dyn Level>>,
     crunch: CrunchFunction,
@@ -159,6 +160,7 @@ impl<R> Study<R, R> {
             keep: KEEP,
             retries: 0,
             most_failures: None,
+            speculate: false,
             reduce_on_workers: false,
             levels,
             crunch,
@@ -208,6 +210,7 @@ where
             keep: self.keep,
             retries: self.retries,
             most_failures: self.most_failures,
+            speculate: self.speculate,
             reduce_on_workers: self.reduce_on_workers,
             levels: self.levels,
             crunch: self.crunch,
@@ -256,6 +259,14 @@ where
     /// whatever fails. [`run`](Study::run) fails then; another start goes on.
     pub fn max_failures(mut self, failures: u64) -> Self {
         self.most_failures = Some(failures);
+        self
+    }
+
+    /// When nothing else is left to do, gives the task that has run longest, and more than twice as long
+    /// as others did, to an idle worker too; the first result counts. The other call is
+    /// [cancelled](Context::is_cancelled), and the study ends when it has returned.
+    pub fn speculate(mut self) -> Self {
+        self.speculate = true;
         self
     }
 
@@ -325,6 +336,7 @@ where
         let (listeners, brought) = (self.listeners, native.clone());
         let (name, seed, require) = (self.name, self.seed, self.require);
         let (retries, most_failures) = (self.retries, self.most_failures);
+        let speculate = self.speculate;
         let (reduce_on_workers, version) = (self.reduce_on_workers, self.version);
         let prepare = move || {
             if !require.is_sound() {
@@ -341,6 +353,7 @@ where
                 require,
                 retries,
                 most_failures,
+                speculate,
                 timeout: None,
                 reduce_on_workers,
                 places: job::Places::default(),
