@@ -89,7 +89,7 @@ fn the_master_is_pure() {
         "log::",
         "HashMap",
         "HashSet",
-        "rand",
+        "rand::",
         "rusqlite",
     ];
     assert_none(offenders(pure, &impure), "no file, clock, thread, printing, chance or hash order");

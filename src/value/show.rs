@@ -276,49 +276,49 @@ impl<'b> Serializer for Show<'b> {
     }
 }
 
-impl ser::SerializeSeq for Elements<'_> {
-    type Ok = Value;
-    type Error = Refused;
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Refused> {
-        self.push(v)
-    }
-    fn end(self) -> Result<Value, Refused> {
-        Ok(self.close())
-    }
+/// serde has a trait for each kind of list and of record; here they are all the same.
+macro_rules! lists {
+    ($($kind:ident $element:ident;)*) => {$(
+        impl ser::$kind for Elements<'_> {
+            type Ok = Value;
+            type Error = Refused;
+            fn $element<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Refused> {
+                self.push(v)
+            }
+            fn end(self) -> Result<Value, Refused> {
+                Ok(self.close())
+            }
+        }
+    )*};
 }
 
-impl ser::SerializeTuple for Elements<'_> {
-    type Ok = Value;
-    type Error = Refused;
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Refused> {
-        self.push(v)
-    }
-    fn end(self) -> Result<Value, Refused> {
-        Ok(self.close())
-    }
+lists! {
+    SerializeSeq serialize_element;
+    SerializeTuple serialize_element;
+    SerializeTupleStruct serialize_field;
+    SerializeTupleVariant serialize_field;
 }
 
-impl ser::SerializeTupleStruct for Elements<'_> {
-    type Ok = Value;
-    type Error = Refused;
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Refused> {
-        self.push(v)
-    }
-    fn end(self) -> Result<Value, Refused> {
-        Ok(self.close())
-    }
+macro_rules! records {
+    ($($kind:ident)*) => {$(
+        impl ser::$kind for Fields<'_> {
+            type Ok = Value;
+            type Error = Refused;
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                name: &'static str,
+                v: &T,
+            ) -> Result<(), Refused> {
+                self.push(name.to_string(), v)
+            }
+            fn end(self) -> Result<Value, Refused> {
+                Ok(self.close())
+            }
+        }
+    )*};
 }
 
-impl ser::SerializeTupleVariant for Elements<'_> {
-    type Ok = Value;
-    type Error = Refused;
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Refused> {
-        self.push(v)
-    }
-    fn end(self) -> Result<Value, Refused> {
-        Ok(self.close())
-    }
-}
+records!(SerializeStruct SerializeStructVariant);
 
 impl ser::SerializeMap for Fields<'_> {
     type Ok = Value;
@@ -330,36 +330,6 @@ impl ser::SerializeMap for Fields<'_> {
     fn serialize_value<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), Refused> {
         let name = std::mem::take(&mut self.key);
         self.push(name, v)
-    }
-    fn end(self) -> Result<Value, Refused> {
-        Ok(self.close())
-    }
-}
-
-impl ser::SerializeStruct for Fields<'_> {
-    type Ok = Value;
-    type Error = Refused;
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        name: &'static str,
-        v: &T,
-    ) -> Result<(), Refused> {
-        self.push(name.to_string(), v)
-    }
-    fn end(self) -> Result<Value, Refused> {
-        Ok(self.close())
-    }
-}
-
-impl ser::SerializeStructVariant for Fields<'_> {
-    type Ok = Value;
-    type Error = Refused;
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        name: &'static str,
-        v: &T,
-    ) -> Result<(), Refused> {
-        self.push(name.to_string(), v)
     }
     fn end(self) -> Result<Value, Refused> {
         Ok(self.close())
