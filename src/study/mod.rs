@@ -318,9 +318,8 @@ where
     /// [`on_summary`](Study::on_summary) failed with.
     pub fn run(self, settings: &Settings) -> Result<Option<Outcome<R, S>>> {
         let (native, prepare) = self.split();
-        let board = native.board().clone();
-        let finished = conduct(Launched::detect(), settings, Some(native), prepare);
-        board.close(); // on every rank and after any error: nobody waits for what cannot come
+        let finished = conduct(Launched::detect(), settings, Some(native.clone()), prepare);
+        native.board().close(); // on every rank and after any error: nobody waits for what cannot come
         finished?.map(Outcome::read).transpose()
     }
 
