@@ -94,7 +94,7 @@
 //! are in the store and in [`Outcome::runs`]. A group with a failed run is incomplete, and its summary
 //! says so, unless [`Study::require`] allows for some: then summarize is called with the others, and
 //! [`Runs::failed`] tells which are missing. A crunch that takes its whole process down ends an MPI
-//! job.
+//! job, unless the study is [isolated](Study::isolate).
 //!
 //! # Running again
 //!
@@ -103,7 +103,8 @@
 //! data sets, failed ones are tried again ([`Settings::keep_failed`] leaves them). gridmpi cannot see
 //! whether your Rust has changed: say so with [`Study::version`], and runs of the old version are
 //! refused. A run that fails can be tried several times at once ([`Study::retries`]), and too many
-//! failures can stop the study ([`Study::max_failures`]).
+//! failures can stop the study ([`Study::max_failures`]). A crunch that may crash or hang is best
+//! [isolated](Study::isolate).
 //!
 //! # Expensive summaries
 //!
@@ -153,6 +154,7 @@ mod exchange;
 mod grid;
 #[cfg(all(test, feature = "cli", feature = "jobs"))]
 mod hostile;
+mod isolate;
 mod job;
 mod launcher;
 mod line;

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::crunch::{self, Cruncher, Place, Task};
 use crate::error::{Error, Result};
+use crate::isolate;
 use crate::job::Job;
 use crate::line::Line;
 use crate::message::{self, Outcome, ToMaster, ToWorker};
@@ -43,16 +44,20 @@ fn request_crunch_return(
 ) -> Result<()> {
     let host = gethostname::gethostname().to_string_lossy().into_owned();
     line.send(&ToMaster::Hello { host })?;
-    let job: Arc<Job> = match line.receive()? {
-        ToWorker::Job(bytes) => Arc::new(message::decode(&bytes)?),
+    let bytes = match line.receive()? {
+        ToWorker::Job(bytes) => bytes,
         ToWorker::Dismiss => return Ok(()),
         other => return Err(out_of_turn(&other)),
     };
+    let job: Arc<Job> = Arc::new(message::decode(&bytes)?);
+    let place = Place { rank: line.rank(), cores };
+    if job.isolate && !isolate::is_isolated() {
+        return isolate::relay(line, &job, &bytes, place);
+    }
     if let Some(native) = native {
         native.learn(&job)?;
     }
     let grid = job.grid();
-    let place = Place { rank: line.rank(), cores };
     let mut crunch = crunch::prepare(&job, native, line, place);
     let mut reducer = None;
     line.send(&ToMaster::Done(Vec::new()))?;

@@ -158,3 +158,18 @@ fn a_straggler_is_tried_elsewhere_and_its_first_call_is_ended() {
         assert_eq!(running("sleep 661"), 0);
     }
 }
+
+#[test]
+fn a_builtin_in_a_process_of_its_own_can_be_ended() {
+    let text = "[crunch]\nbuiltin = \"multiply\"\nsleep = 600\nisolate = true\ntimeout = 0.5\n\
+        [[loop]]\nname = \"x\"\nvalues = [1, 2, 3]\n";
+    for start in [gridmpi as fn() -> Command, || mpirun(3)] {
+        let desk = Desk::with_job(text);
+        desk.run(start(), &["job.toml", "--out", "out"]).exits(100);
+        let errors = desk.sql("SELECT DISTINCT error FROM all_runs");
+        assert_eq!(errors, ["timed out: it took more than 0.5 s"]);
+        desk.write("job.toml", &text.replace("600", "0"));
+        let ran = desk.run(start(), &["job.toml", "--out", "out", "--format", "csv"]).exits(0);
+        assert_eq!(ran.stdout.lines().count(), 4, "{}", ran.stdout);
+    }
+}

@@ -133,7 +133,7 @@ fn arrows_point_one_way() {
     );
     below(
         &["master", "serve", "store", "report", "office", "exchange", "conduct", "study", "cli"],
-        &["worker.rs", "crunch/", "line.rs", "context.rs", "native.rs"],
+        &["worker.rs", "crunch/", "line.rs", "context.rs", "native.rs", "isolate.rs"],
         "a worker knows nothing of rank 0",
     );
     let middle =

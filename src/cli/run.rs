@@ -9,6 +9,7 @@ use super::{demo, print};
 use crate::conduct::{Work, conduct};
 use crate::crunch;
 use crate::error::{Error, Exit, Result};
+use crate::isolate;
 use crate::job::{Identity, Job, digests};
 use crate::launcher::Launched;
 use crate::settings::Out;
@@ -40,6 +41,7 @@ pub(super) struct Arguments {
 
 /// Runs a job the way this process was started.
 pub(super) fn run(arguments: Arguments, launched: Option<Launched>) -> Result<Exit> {
+    isolate::work_if_isolated(None);
     let Arguments { job, options, quick } = arguments;
     let file = match job {
         Some(file) => Some(file),

@@ -6,6 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use super::options::Options;
 use crate::conduct::conduct;
 use crate::error::{Exit, Result};
+use crate::isolate;
 use crate::launcher::Launched;
 use crate::study::Study;
 
@@ -91,6 +92,7 @@ where
     S: serde::Serialize + serde::de::DeserializeOwned + 'static,
 {
     let (native, prepare) = study.split();
+    isolate::work_if_isolated(Some(&native));
     match conduct(launched, &options.settings(), Some(native), prepare)? {
         Some(finished) => options.show(&finished),
         None => Ok(Exit::Complete),

@@ -42,7 +42,7 @@ done
 static GUARD: OnceLock<(Option<ChildStdin>, String)> = OnceLock::new();
 
 /// Starts a child.
-pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
+pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     let (_, mark) = GUARD.get_or_init(|| {
         let born = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
         let mark = format!("{}-{born}", std::process::id());
@@ -64,7 +64,7 @@ pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
 
 /// What a call is waited for: an answer, or its end for one of these reasons.
 #[derive(Clone)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     timeout: Option<Duration>,
     line: Option<Arc<Line>>,
     until: Option<Instant>,
@@ -72,12 +72,17 @@ pub(super) struct Limits {
 
 impl Limits {
     /// `line` tells whether the call has been cancelled.
-    pub(super) fn new(timeout: Option<Duration>, line: Option<&Arc<Line>>) -> Limits {
+    pub(crate) fn new(timeout: Option<Duration>, line: Option<&Arc<Line>>) -> Limits {
         Limits { timeout, line: line.cloned(), until: None }
     }
 
+    /// Waits of one length.
+    pub(crate) fn within(wait: Duration) -> Limits {
+        Limits { timeout: Some(wait), line: None, until: Some(Instant::now() + wait) }
+    }
+
     /// A call begins.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.until = self.timeout.map(|timeout| Instant::now() + timeout);
     }
 
@@ -98,7 +103,7 @@ impl Limits {
 
     /// Waits until there is something to read (for a process: its end), or fails with
     /// [`ErrorKind::TimedOut`].
-    fn wait_for(&self, place: impl AsFd) -> io::Result<()> {
+    pub(crate) fn wait_for(&self, place: impl AsFd) -> io::Result<()> {
         loop {
             let patience = self.patience()?;
             let patience = patience.map(|patience| Timespec {
@@ -117,7 +122,7 @@ impl Limits {
 
 /// Waits for a child's end; a child that is not to go on is ended, and why is the error.
 #[cfg(target_os = "linux")]
-pub(super) fn wait(child: &mut Child, limits: &Limits) -> io::Result<ExitStatus> {
+pub(crate) fn wait(child: &mut Child, limits: &Limits) -> io::Result<ExitStatus> {
     use rustix::process::{PidfdFlags, pidfd_open};
 
     if let Ok(process) = pidfd_open(pid(child), PidfdFlags::empty())
@@ -131,7 +136,7 @@ pub(super) fn wait(child: &mut Child, limits: &Limits) -> io::Result<ExitStatus>
 
 /// The same where a process cannot be waited for with a limit.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn wait(child: &mut Child, limits: &Limits) -> io::Result<ExitStatus> {
+pub(crate) fn wait(child: &mut Child, limits: &Limits) -> io::Result<ExitStatus> {
     let mut pause = Duration::from_micros(50);
     loop {
         if let Some(status) = child.try_wait()? {
@@ -147,7 +152,7 @@ pub(super) fn wait(child: &mut Child, limits: &Limits) -> io::Result<ExitStatus>
 }
 
 /// Ends a child and what it has started: asks, waits a little, kills.
-pub(super) fn end(child: &mut Child) {
+pub(crate) fn end(child: &mut Child) {
     let group = pid(child);
     let _ = kill_process_group(group, Signal::TERM);
     let begin = Instant::now();
@@ -163,9 +168,9 @@ fn pid(child: &Child) -> Pid {
 }
 
 /// A child's output, read within limits.
-pub(super) struct Timed {
-    pub(super) pipe: ChildStdout,
-    pub(super) limits: Limits,
+pub(crate) struct Timed {
+    pub(crate) pipe: ChildStdout,
+    pub(crate) limits: Limits,
 }
 
 impl Read for Timed {

@@ -34,7 +34,7 @@ const THE_USERS_OWN: [&str; 6] = [
 ];
 
 /// How a process ended, in words.
-pub(super) fn describe(status: ExitStatus) -> String {
+pub(crate) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match status.signal() {
         Some(9) => format!("{status}; if you did not kill it, the machine ran out of memory"),
@@ -43,7 +43,7 @@ pub(super) fn describe(status: ExitStatus) -> String {
 }
 
 /// Takes the launcher's variables out and tells numerical libraries how many cores they have.
-pub(super) fn prepare(command: &mut Command, place: Place) {
+pub(crate) fn prepare(command: &mut Command, place: Place) {
     for (name, _) in std::env::vars_os() {
         let Some(text) = name.to_str() else { continue };
         let of_launcher = LAUNCHER.iter().any(|prefix| text.starts_with(prefix));

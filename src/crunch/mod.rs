@@ -1,12 +1,10 @@
 //! The user's functions, whatever they are written in: crunch and reductions, one trait each, a file
 //! a kind.
 
-#[cfg(feature = "jobs")]
-mod child;
+pub(crate) mod child;
 #[cfg(feature = "jobs")]
 mod command;
-#[cfg(feature = "jobs")]
-mod environment;
+pub(crate) mod environment;
 #[cfg(feature = "jobs")]
 mod multiply;
 #[cfg(feature = "jobs")]
@@ -26,6 +24,7 @@ use crate::message::Scored;
 use crate::native::{Native, NativeCrunch, NativeReducer};
 use crate::reduce::Item;
 use crate::value::Value;
+pub(crate) use child::Limits;
 
 /// The largest result a child process may give: SQLite keeps no more than 10^9 bytes in a row.
 /// (bytes)

@@ -50,7 +50,9 @@ pub(crate) struct Job {
     pub(crate) most_failures: Option<u64>,
     /// Whether a task that takes far longer than others is given out a second time.
     pub(crate) speculate: bool,
-    /// How long one call of a command or a Python function may take.
+    /// Whether crunch in Rust runs in a process of its own.
+    pub(crate) isolate: bool,
+    /// How long one call may take, of what runs in a process of its own.
     pub(crate) timeout: Option<Duration>,
     /// Whether workers make the reductions that a function of the user's does.
     pub(crate) reduce_on_workers: bool,

@@ -81,13 +81,14 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Job> {
     let retries = table.take("retries").map_or(Ok(0), |entry| retries(&entry))?;
     let tasks: u64 = sizes.iter().product();
     let most_failures = most_failures(&mut table, tasks)?;
+    let isolate = table.take("isolate").map_or(Ok(false), |entry| entry.boolean())?;
     let speculate = table.take("speculate").map_or(Ok(false), |entry| entry.boolean())?;
     let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
     let crunch = parse_crunch(&mut table, &loops)?;
     let has_child = matches!(crunch, Crunch::Python(_) | Crunch::Command(_) | Crunch::Shell(_));
     let timeout = match timeout {
-        Some((_, entry)) if !has_child => {
-            let why = "only what runs in a process of its own can be ended: a command, a shell line or Python";
+        Some((_, entry)) if !has_child && !isolate => {
+            let why = "only what runs in a process of its own can be ended: a command, a shell line, Python, or a builtin with isolate = true";
             return Err(entry.error(why));
         }
         other => other.map(|(timeout, _)| timeout),
@@ -104,6 +105,7 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Job> {
         retries,
         most_failures,
         speculate,
+        isolate,
         timeout,
         reduce_on_workers,
         places,

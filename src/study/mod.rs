@@ -7,6 +7,7 @@ mod runs;
 mod sources;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +21,7 @@ use crate::context::Context;
 use crate::dictionary::{Board, SharedDictionary};
 use crate::error::{Error, Result};
 use crate::grid::Grid;
+use crate::isolate;
 use crate::job::{self, Digests, Identity, Job, Loop, Points, check_name};
 use crate::launcher::Launched;
 use crate::master::{self, Require};
@@ -138,6 +140,8 @@ pub struct Study<R, S> {
     retries: u32,
     most_failures: Option<u64>,
     speculate: bool,
+    isolate: bool,
+    timeout: Option<Duration>,
     reduce_on_workers: bool,
     levels: Vec<Arc<dyn Level>>,
     crunch: CrunchFunction,
@@ -161,6 +165,8 @@ impl<R> Study<R, R> {
             retries: 0,
             most_failures: None,
             speculate: false,
+            isolate: false,
+            timeout: None,
             reduce_on_workers: false,
             levels,
             crunch,
@@ -211,6 +217,8 @@ where
             retries: self.retries,
             most_failures: self.most_failures,
             speculate: self.speculate,
+            isolate: self.isolate,
+            timeout: self.timeout,
             reduce_on_workers: self.reduce_on_workers,
             levels: self.levels,
             crunch: self.crunch,
@@ -270,6 +278,21 @@ where
         self
     }
 
+    /// Has each worker call crunch in a process of its own, which is this program started again with
+    /// the same arguments (on a Unix system). A crunch that crashes, or ends its process, then costs its
+    /// own run; each worker holds its own data sets, and each call takes some tens of microseconds more.
+    pub fn isolate(mut self) -> Self {
+        self.isolate = true;
+        self
+    }
+
+    /// How long one call of crunch may take; then its process is ended and the run has failed. Only
+    /// for a study that is [isolated](Study::isolate): it is refused otherwise.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
     /// How many data sets of each loop a process keeps, at least 1; 4 if it is not called. The least
     /// recently used one goes first.
     pub fn keep(mut self, data_sets: usize) -> Self {
@@ -318,6 +341,7 @@ where
     /// [`on_summary`](Study::on_summary) failed with.
     pub fn run(self, settings: &Settings) -> Result<Option<Outcome<R, S>>> {
         let (native, prepare) = self.split();
+        isolate::work_if_isolated(Some(&native));
         let finished = conduct(Launched::detect(), settings, Some(native.clone()), prepare);
         native.board().close(); // on every rank and after any error: nobody waits for what cannot come
         finished?.map(Outcome::read).transpose()
@@ -335,11 +359,14 @@ where
         let (listeners, brought) = (self.listeners, native.clone());
         let (name, seed, require) = (self.name, self.seed, self.require);
         let (retries, most_failures) = (self.retries, self.most_failures);
-        let speculate = self.speculate;
+        let (speculate, isolate, timeout) = (self.speculate, self.isolate, self.timeout);
         let (reduce_on_workers, version) = (self.reduce_on_workers, self.version);
         let prepare = move || {
             if !require.is_sound() {
                 return Err(Error::input("require: expected over 0 and up to 1"));
+            }
+            if timeout.is_some() && !isolate {
+                return Err(Error::input("timeout: only a study that is isolated can be ended"));
             }
             let (loops, learned, own_digests) = prepare_loops(&brought)?;
             let job = Job {
@@ -353,7 +380,8 @@ where
                 retries,
                 most_failures,
                 speculate,
-                timeout: None,
+                isolate,
+                timeout,
                 reduce_on_workers,
                 places: job::Places::default(),
             };

@@ -1,0 +1,245 @@
+//! A crunch in Rust that must not share its fate with its rank: it runs in a process of its own, which
+//! is this same program started again as an ordinary worker, and the rank passes messages on. What
+//! takes that process down costs one run, and a call that takes too long can be ended.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use crate::crunch::{Limits, Place, child, environment};
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::line::Line;
+use crate::message::{self, Assignment, Outcome, ToMaster, ToWorker};
+use crate::native::Native;
+use crate::transport::Link;
+use crate::worker;
+
+/// Tells a process that it is such a worker: where to connect to, its rank and its cores.
+const PLACE: &str = "GRIDMPI_ISOLATED";
+
+/// How long the program may take to get to where it connects.
+const START: Duration = Duration::from_secs(60);
+
+/// How long a process that has closed its end may take to have ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Where this process is such a worker, it works and ends here.
+pub(crate) fn work_if_isolated(native: Option<&Arc<Native>>) {
+    let Ok(place) = std::env::var(PLACE) else { return };
+    let mut parts = place.splitn(3, ' ');
+    let mut number = || parts.next().and_then(|part| part.parse::<usize>().ok()).unwrap_or(1);
+    let (rank, cores) = (number(), number());
+    let stream = UnixStream::connect(parts.next().unwrap_or_default());
+    let worked = stream.map_err(|error| gone(&error)).and_then(|stream| {
+        worker::work(Box::new(SocketLink { rank, stream }), cores, native, false)
+    });
+    std::process::exit(worked.map_or(1, |()| 0));
+}
+
+/// Whether this process is such a worker.
+pub(crate) fn is_isolated() -> bool {
+    std::env::var_os(PLACE).is_some()
+}
+
+fn gone(error: &io::Error) -> Error {
+    Error::unexpected(format!("the rank of this crunch has gone: {error}"))
+}
+
+/// The isolated worker's end: messages with their length before them.
+struct SocketLink {
+    rank: usize,
+    stream: UnixStream,
+}
+
+impl Link for SocketLink {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        write(&mut self.stream, bytes).map_err(|error| gone(&error))
+    }
+
+    fn receive(&mut self, wait: Duration) -> Result<Option<Vec<u8>>> {
+        // Nothing is begun to be read before something is there, and then all of it is.
+        match Limits::within(wait).wait_for(&self.stream) {
+            Ok(()) => read(&mut self.stream).map(Some).map_err(|error| gone(&error)),
+            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
+            Err(error) => Err(gone(&error)),
+        }
+    }
+}
+
+fn write(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    out.write_all(&(bytes.len() as u64).to_le_bytes())?;
+    out.write_all(bytes)?;
+    out.flush()
+}
+
+fn read(from: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut length = [0; 8];
+    from.read_exact(&mut length)?;
+    let length = u64::from_le_bytes(length);
+    let mut bytes = Vec::new();
+    let read = from.take(length).read_to_end(&mut bytes)?;
+    if (read as u64) < length { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
+}
+
+/// A rank's work, passed on to a process that does it.
+pub(crate) fn relay(line: &Arc<Line>, job: &Job, bytes: &Bytes, place: Place) -> Result<()> {
+    let mut isolated = Isolated {
+        line,
+        job: bytes,
+        place,
+        limits: Limits::new(job.timeout, Some(line)),
+        process: None,
+    };
+    line.send(&ToMaster::Done(Vec::new()))?;
+    loop {
+        let answer = match line.receive()? {
+            ToWorker::Assign(Assignment { first, count, attempt }) => {
+                line.begin();
+                let tasks = first..first + count;
+                ToMaster::Done(tasks.map(|task| isolated.run(task, attempt)).collect())
+            }
+            ToWorker::Reduce { key, items } => {
+                match isolated.call(&ToWorker::Reduce { key, items }) {
+                    Ok(answer @ ToMaster::Reduced { .. }) => answer,
+                    Ok(_) => {
+                        return Err(Error::unexpected("a bug in gridmpi: no reduction came back"));
+                    }
+                    Err(why) => ToMaster::Reduced { key, result: Err(why) },
+                }
+            }
+            ToWorker::Dismiss => return Ok(()),
+            _ => return Err(Error::unexpected("a bug in gridmpi: a message came out of turn")),
+        };
+        line.send(&answer)?;
+    }
+}
+
+struct Isolated<'a> {
+    line: &'a Arc<Line>,
+    job: &'a Bytes,
+    place: Place,
+    limits: Limits,
+    process: Option<Process>,
+}
+
+struct Process {
+    child: Child,
+    stream: UnixStream,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        child::end(&mut self.child);
+    }
+}
+
+impl Isolated<'_> {
+    fn run(&mut self, task: u64, attempt: u32) -> Outcome {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+        let clock = Instant::now();
+        let assignment = Assignment { first: task, count: 1, attempt };
+        let why = match self.call(&ToWorker::Assign(assignment)) {
+            Ok(ToMaster::Done(outcomes)) if outcomes.len() == 1 => {
+                return outcomes.into_iter().next().expect("there is one");
+            }
+            Ok(_) => "a bug in gridmpi: no outcome came back".to_string(),
+            Err(why) => why,
+        };
+        let seconds = clock.elapsed().as_secs_f64();
+        Outcome { task, attempt, started, seconds, result: Err(why) }
+    }
+
+    /// Has the process do something. What takes it down is an error in words; the next call starts
+    /// another one.
+    fn call(&mut self, message: &ToWorker) -> Result<ToMaster, String> {
+        if self.process.is_none() {
+            self.process = Some(self.start().map_err(|e| format!("crunch's process: {e}"))?);
+        }
+        self.limits.begin();
+        let process = self.process.as_mut().expect("just started");
+        let called = process.call(message, &self.limits, self.line);
+        called.map_err(|error| {
+            let mut process = self.process.take().expect("called");
+            if error.kind() == ErrorKind::TimedOut {
+                return error.to_string(); // dropping it ends it
+            }
+            // It closes its end a moment before it has ended.
+            match child::wait(&mut process.child, &Limits::within(LAST_WORDS)) {
+                Ok(status) => format!("crunch's process ended: {}", environment::describe(status)),
+                Err(_) => format!("crunch's process is lost: {error}"),
+            }
+        })
+    }
+
+    fn start(&self) -> io::Result<Process> {
+        let folder = tempfile::Builder::new().prefix("gridmpi-").tempdir()?;
+        let socket: PathBuf = folder.path().join("socket");
+        let listener = UnixListener::bind(&socket)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        environment::prepare(&mut command, self.place);
+        let Place { rank, cores } = self.place;
+        // What it prints must not get into this process's result.
+        let stderr = || io::stderr().as_fd().try_clone_to_owned();
+        command
+            .args(std::env::args_os().skip(1))
+            .env(PLACE, format!("{rank} {cores} {}", socket.display()))
+            .stdin(Stdio::null())
+            .stdout(stderr()?)
+            .stderr(stderr()?);
+        let mut child = child::spawn(&mut command)?;
+        let begin = Instant::now();
+        listener.set_nonblocking(true)?;
+        let stream = loop {
+            match listener.accept() {
+                Ok((stream, _)) => break stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            if let Some(status) = child.try_wait()? {
+                return Err(io::Error::other(format!("it ended before it got to work: {status}")));
+            }
+            if begin.elapsed() > START {
+                child::end(&mut child);
+                return Err(io::Error::other(format!("it did not get to work in {START:?}")));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        stream.set_nonblocking(false)?;
+        let mut process = Process { child, stream, _folder: folder };
+        read(&mut process.stream)?; // its hello
+        write(&mut process.stream, &message::encode(&ToWorker::Job(self.job.clone())))?;
+        read(&mut process.stream)?; // its first request
+        Ok(process)
+    }
+}
+
+impl Process {
+    /// Sends a message and waits for the answer; what is asked meanwhile goes to rank 0 and back.
+    fn call(&mut self, message: &ToWorker, limits: &Limits, line: &Line) -> io::Result<ToMaster> {
+        write(&mut self.stream, &message::encode(message))?;
+        loop {
+            limits.wait_for(&self.stream)?;
+            let bytes = read(&mut self.stream)?;
+            match message::decode(&bytes).map_err(io::Error::other)? {
+                ToMaster::Ask(request) => {
+                    let reply = line.ask(request).map_err(io::Error::other)?;
+                    write(&mut self.stream, &message::encode(&ToWorker::Reply(reply)))?;
+                }
+                ToMaster::Broken(why) => return Err(io::Error::other(why)),
+                answer => return Ok(answer),
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Crunch in processes of their own: what takes one down costs one run.
+
+use std::time::{Duration, Instant};
+
+use gridmpi::{Nest, Runs, Settings, Study};
+
+/// Every way to go wrong that a thread could not survive.
+fn study() -> Study<String, Vec<String>> {
+    #[allow(unconditional_recursion)]
+    fn deeper(n: u64) -> u64 {
+        std::hint::black_box(n + deeper(std::hint::black_box(n + 1)))
+    }
+    Nest::new()
+        .data("data", || Ok(vec!["one".to_string(), "two".to_string()]))
+        .each("way", 0..6)
+        .crunch(|(data, way), context| {
+            println!("noise on stdout");
+            let seen = context.dictionary::<String, i32>("seen");
+            seen.put(data, way)?;
+            match way {
+                0 => std::process::abort(),
+                1 => std::process::exit(3),
+                2 => std::thread::sleep(Duration::from_secs(600)),
+                3 => drop(deeper(0)),
+                4 => return Err("an ordinary error".into()),
+                _ => {}
+            }
+            Ok(format!("{data} {}", seen.fetch(data)?))
+        })
+        .reduce(|runs: &Runs<String>| runs.iter().map(|(_, run)| run.clone()).collect())
+        .require(0.1)
+        .isolate()
+        .timeout(Duration::from_secs(1))
+}
+
+#[test]
+fn what_takes_a_process_down_costs_one_run() {
+    let begin = Instant::now();
+    let outcome = study().run(&Settings::default().threads(2)).unwrap().unwrap();
+    let words = [
+        "crunch's process ended: signal: 6",
+        "crunch's process ended: exit status: 3",
+        "timed out: it took more than 1 s",
+        "crunch's process ended: signal: ",
+        "an ordinary error",
+    ];
+    for (summary, data) in outcome.summaries.iter().zip(["one", "two"]) {
+        assert_eq!(summary.value, Ok(vec![format!("{data} 5")]));
+        let runs = outcome.runs(summary).unwrap();
+        for (run, words) in runs.iter().zip(words) {
+            let why = run.as_ref().unwrap_err();
+            assert!(why.contains(words), "{words}: {why}");
+        }
+    }
+    assert_eq!(outcome.failed(), 10);
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn each_worker_has_a_process_for_all_its_runs() {
+    let study = Nest::new()
+        .each("x", 0..40)
+        .crunch(|_, context| {
+            std::thread::sleep(Duration::from_millis(5));
+            Ok((std::process::id(), context.rank()))
+        })
+        .reduce(|runs: &Runs<(u32, usize)>| {
+            let mut all: Vec<_> = runs.iter().map(|(_, run)| *run).collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        })
+        .isolate();
+    let outcome = study.run(&Settings::default().threads(2)).unwrap().unwrap();
+    let seen = outcome.summaries[0].value.clone().unwrap();
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    assert!(seen.iter().all(|(process, _)| *process != std::process::id()));
+}
+
+#[test]
+fn a_timeout_needs_a_process_to_end() {
+    let study = Nest::new()
+        .each("x", 0..2)
+        .crunch(|(x,), _| Ok(*x))
+        .reduce(|runs: &Runs<i32>| runs.len())
+        .timeout(Duration::from_secs(1));
+    let error = study.run(&Settings::default()).map(drop).unwrap_err();
+    assert!(error.to_string().contains("only a study that is isolated"), "{error}");
+}
