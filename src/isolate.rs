@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -41,6 +42,13 @@ pub(crate) fn work_if_isolated(native: Option<&Arc<Native>>) {
         worker::work(Box::new(SocketLink { rank, stream }), cores, native, false)
     });
     std::process::exit(worked.map_or(1, |()| 0));
+}
+
+/// Notes that a study is run; whether it is this process's first. Started again, the program comes to
+/// its first study and works for that.
+pub(crate) fn is_first_study() -> bool {
+    static STUDIES: AtomicUsize = AtomicUsize::new(0);
+    STUDIES.fetch_add(1, Ordering::Relaxed) == 0
 }
 
 /// Whether this process is such a worker.

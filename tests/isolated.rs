@@ -87,3 +87,13 @@ fn a_timeout_needs_a_process_to_end() {
     let error = study.run(&Settings::default()).map(drop).unwrap_err();
     assert!(error.to_string().contains("only a study that is isolated"), "{error}");
 }
+
+#[test]
+fn only_the_first_study_can_be_isolated() {
+    let study = || Nest::new().each("x", 0..2).crunch(|(x,), _| Ok(*x));
+    let count = |runs: &Runs<i32>| runs.len();
+    study().reduce(count).run(&Settings::default()).unwrap();
+    let second = study().reduce(count).isolate().run(&Settings::default());
+    let error = second.map(drop).unwrap_err();
+    assert!(error.to_string().contains("only the first study"), "{error}");
+}

@@ -280,7 +280,8 @@ where
 
     /// Has each worker call crunch in a process of its own, which is this program started again with
     /// the same arguments (on a Unix system). A crunch that crashes, or ends its process, then costs its
-    /// own run; each worker holds its own data sets, and each call takes some tens of microseconds more.
+    /// own run; each worker holds its own data sets, and each call is a message more.
+    /// Only for the first study that a program runs: started again, it has to come to this one first.
     pub fn isolate(mut self) -> Self {
         self.isolate = true;
         self
@@ -340,6 +341,9 @@ where
     /// wrong, before anything is crunched; if the store or the transport fails; or with what
     /// [`on_summary`](Study::on_summary) failed with.
     pub fn run(self, settings: &Settings) -> Result<Option<Outcome<R, S>>> {
+        if !isolate::is_first_study() && self.isolate {
+            return Err(Error::input("only the first study that a program runs can be isolated"));
+        }
         let (native, prepare) = self.split();
         isolate::work_if_isolated(Some(&native));
         let finished = conduct(Launched::detect(), settings, Some(native.clone()), prepare);
