@@ -22,7 +22,8 @@ use crate::native::Native;
 use crate::transport::Link;
 use crate::worker;
 
-/// Tells a process that it is such a worker: where to connect to, its rank and its cores.
+/// Tells a process that it is such a worker: whose child it has to be, its rank, its cores, and where
+/// to connect to.
 const PLACE: &str = "GRIDMPI_ISOLATED";
 
 /// How long the program may take to get to where it connects.
@@ -33,11 +34,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Where this process is such a worker, it works and ends here.
 pub(crate) fn work_if_isolated(native: Option<&Arc<Native>>) {
-    let Ok(place) = std::env::var(PLACE) else { return };
-    let mut parts = place.splitn(3, ' ');
-    let mut number = || parts.next().and_then(|part| part.parse::<usize>().ok()).unwrap_or(1);
-    let (rank, cores) = (number(), number());
-    let stream = UnixStream::connect(parts.next().unwrap_or_default());
+    let Some((rank, cores, socket)) = place() else { return };
+    let stream = UnixStream::connect(socket);
     let worked = stream.map_err(|error| gone(&error)).and_then(|stream| {
         worker::work(Box::new(SocketLink { rank, stream }), cores, native, false)
     });
@@ -53,7 +51,18 @@ pub(crate) fn is_first_study() -> bool {
 
 /// Whether this process is such a worker.
 pub(crate) fn is_isolated() -> bool {
-    std::env::var_os(PLACE).is_some()
+    place().is_some()
+}
+
+/// What the rank says, where this process is the rank's child itself: what crunch starts inherits the
+/// variable, and means nothing by it.
+fn place() -> Option<(usize, usize, String)> {
+    let place = std::env::var(PLACE).ok()?;
+    let mut parts = place.splitn(4, ' ');
+    let mut number = || parts.next()?.parse::<usize>().ok();
+    let (parent, rank, cores) = (number()?, number()?, number()?);
+    let socket = parts.next()?.to_string();
+    (parent as u32 == std::os::unix::process::parent_id()).then_some((rank, cores, socket))
 }
 
 fn gone(error: &io::Error) -> Error {
@@ -202,7 +211,7 @@ impl Isolated<'_> {
         let stderr = || io::stderr().as_fd().try_clone_to_owned();
         command
             .args(std::env::args_os().skip(1))
-            .env(PLACE, format!("{rank} {cores} {}", socket.display()))
+            .env(PLACE, format!("{} {rank} {cores} {}", std::process::id(), socket.display()))
             .stdin(Stdio::null())
             .stdout(stderr()?)
             .stderr(stderr()?);
