@@ -5,6 +5,7 @@ use gridmpi::{Context, Crunch, Result, Runs};
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/jobs/data");
 const FILES: [&str; 4] = ["crime.csv", "diabetes.csv", "doctor.csv", "election.csv"];
 
 struct Ridge;
@@ -62,8 +63,7 @@ impl Crunch for Ridge {
 
 /// A CSV file with a header line; the last column is the target.
 fn read(file: &String) -> Result<Table> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs/data").join(file);
-    let mut rows = csv::Reader::from_path(path)?;
+    let mut rows = csv::Reader::from_path(file)?;
     let rows = rows.deserialize().collect::<std::result::Result<Vec<Vec<f64>>, _>>()?;
     let columns = rows.first().ok_or("no rows")?.len() - 1;
     Ok(Table {
@@ -74,7 +74,7 @@ fn read(file: &String) -> Result<Table> {
 
 fn main() -> std::process::ExitCode {
     gridmpi::study(Ridge)
-        .load(FILES.map(String::from), read)
+        .load(FILES.map(|file| format!("{FOLDER}/{file}")), read) // a path, so its content counts
         .params((0..30).map(|i| 10f64.powf(-2.0 + 0.2 * f64::from(i))))
         .main()
 }

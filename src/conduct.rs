@@ -3,9 +3,13 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+#[cfg(feature = "mpi")]
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 
 use crate::error::{Error, Exit, Result};
 use crate::grid::Grid;
@@ -16,6 +20,8 @@ use crate::message::{self, ToWorker};
 use crate::native::Native;
 use crate::office::Office;
 use crate::report::{Progress, write_csv, write_json};
+#[cfg(feature = "mpi")]
+use crate::serve::turn_away;
 use crate::serve::{Traffic, serve};
 use crate::settings::{Out, Settings};
 use crate::signals;
@@ -85,10 +91,11 @@ fn over_threads(
     if settings.is_main {
         signals::take();
     }
-    let lead = Lead::new(settings, native.clone(), prepare()?)?;
+    let work = prepare()?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = settings.threads.unwrap_or(cores);
-    let workers = lead.job.grid().tasks().min(threads as u64) as usize;
+    let workers = work.job.grid().tasks().min(threads as u64) as usize;
+    let lead = Lead::new(settings, native.clone(), work, workers)?;
     let (mut hub, links) = threads::connect(workers);
     let mut joined = Vec::new();
     for link in links {
@@ -117,7 +124,6 @@ fn over_ranks(
     native: Option<Arc<Native>>,
     prepare: impl FnOnce() -> Result<Work>,
 ) -> Result<Option<Finished>> {
-    use crate::serve::turn_away;
     use crate::transport::mpi::Ranks;
 
     let mut ranks = Ranks::initialize()?;
@@ -136,14 +142,29 @@ fn over_ranks(
         let cores = (cores / launched.on_host).max(1);
         return worker::work(Box::new(ranks), cores, native.as_ref(), true).map(|()| None);
     }
+    let led = catch_unwind(AssertUnwindSafe(|| lead_ranks(&mut ranks, settings, native, prepare)));
+    led.unwrap_or_else(|panic| {
+        let error = Error::bug(worker::panic_text(panic.as_ref()));
+        ranks.abandon(&error); // nobody would ever dismiss the others
+        Err(error)
+    })
+}
+
+#[cfg(feature = "mpi")]
+fn lead_ranks(
+    ranks: &mut dyn Hub,
+    settings: &Settings,
+    native: Option<Arc<Native>>,
+    prepare: impl FnOnce() -> Result<Work>,
+) -> Result<Option<Finished>> {
     let lead = if settings.threads.is_some() {
         Err(Error::input("--threads is for a run without mpirun; with it, each rank is one worker"))
     } else {
-        prepare().and_then(|work| Lead::new(settings, native, work))
+        prepare().and_then(|work| Lead::new(settings, native, work, ranks.workers()))
     };
     match lead {
         Ok(lead) => {
-            let served = lead.serve(&mut ranks)?;
+            let served = lead.serve(ranks)?;
             let all_left = served.all_left;
             let finished = served.finish();
             if let (false, Err(error)) = (all_left, &finished) {
@@ -152,7 +173,7 @@ fn over_ranks(
             finished.map(Some)
         }
         Err(error) => {
-            turn_away(&mut ranks)?;
+            turn_away(ranks)?;
             Err(error)
         }
     }
@@ -171,21 +192,25 @@ fn over_ranks(
     Err(launched.without_mpi())
 }
 
-/// Rank 0, ready: everything is read and checked, the results folder claimed, the store open.
+/// Rank 0, ready: everything is read and checked, the results folder claimed, the runs of earlier
+/// starts known to the master.
 struct Lead {
     job: Arc<Job>,
-    native: Option<Arc<Native>>,
-    listeners: Vec<(usize, Listener)>,
     scratch: Option<tempfile::TempDir>,
     folder: Folder,
-    opened: Opened,
-    bar: bool,
-    keep_failed: bool,
-    grace: Duration,
+    master: Master,
+    /// What the master wants done before anything happens.
+    actions: Vec<Action>,
+    office: Office,
 }
 
 impl Lead {
-    fn new(settings: &Settings, native: Option<Arc<Native>>, work: Work) -> Result<Lead> {
+    fn new(
+        settings: &Settings,
+        native: Option<Arc<Native>>,
+        work: Work,
+        workers: usize,
+    ) -> Result<Lead> {
         let Work { job, text, identity, digests, listeners } = work;
         let (out, scratch) = match &settings.out {
             Out::At(out) => (out.clone(), None),
@@ -202,52 +227,48 @@ impl Lead {
         let (identity, text, keep) = (&identity, &text, settings.keep);
         let plan = Plan { job: &job, layout: &layout, identity, text, keep };
         let opened = Opened::open(&folder, &plan)?;
-        let (bar, keep_failed, grace) = (settings.is_main, settings.keep_failed, settings.grace);
         let job = Arc::new(job);
-        Ok(Lead { job, native, listeners, scratch, folder, opened, bar, keep_failed, grace })
-    }
-
-    /// Serves the hub's workers until they have all left. If that fails they get no more word.
-    fn serve(self, hub: &mut dyn Hub) -> Result<Served> {
-        let Lead { job, native, listeners, scratch, folder, opened, bar, keep_failed, grace } =
-            self;
         let grid = job.grid();
-        let mut master = Master::new(grid.clone(), job.reduces(), job.require, hub.workers())
+        let mut master = Master::new(grid.clone(), job.reduces(), job.require, workers)
             .with_patience(job.patience());
         if job.reduce_on_workers {
             master = master.reduce_on_workers();
         }
-        let plural = if hub.workers() == 1 { "" } else { "s" };
         if job.speculate {
             master = master.speculate();
         }
-        log::info!("{}: {} tasks on {} worker{plural}", job.name, grid.tasks(), hub.workers());
-        let clock = Instant::now();
-        let actions = recall(&mut master, &opened, keep_failed)?;
+        let plural = if workers == 1 { "" } else { "s" };
+        log::info!("{}: {} tasks on {workers} worker{plural}", job.name, grid.tasks());
+        let actions = recall(&mut master, &opened, settings.keep_failed)?;
         let store = opened.start()?;
-        let progress = Progress::new(grid.tasks(), bar);
-        let mut office = Office::open(&job, native.as_ref(), listeners, store, progress, grace)?;
-        let served = serve(&mut master, hub, &mut office, message::encode(&*job).into(), actions);
-        let traffic = served.inspect_err(|error| {
-            let cancel = message::encode(&ToWorker::Cancel);
-            for rank in 1..=hub.workers() {
-                let _ = hub.send(rank, &cancel);
+        let progress = Progress::new(grid.tasks(), settings.is_main);
+        let grace = settings.grace;
+        let office = Office::open(&job, native.as_ref(), listeners, store, progress, grace)?;
+        Ok(Lead { job, scratch, folder, master, actions, office })
+    }
+
+    /// Serves the hub's workers until they have all left. If that fails, what was done is stored and
+    /// they get no more word.
+    fn serve(self, hub: &mut dyn Hub) -> Result<Served> {
+        let Lead { job, scratch, folder, mut master, actions, mut office } = self;
+        signals::heed();
+        let clock = Instant::now();
+        let welcome = message::encode(&*job).into();
+        let traffic = match serve(&mut master, hub, &mut office, welcome, actions) {
+            Ok(traffic) => traffic,
+            Err(error) => {
+                let cancel = Bytes::from(message::encode(&ToWorker::Cancel));
+                for rank in 1..=hub.workers() {
+                    let _ = hub.send(rank, cancel.clone());
+                }
+                let error = office.fail(error);
+                hub.abandon(&error); // the workers may be deep in crunch
+                return Err(error);
             }
-            hub.abandon(error); // the workers may be deep in crunch
-        })?;
+        };
         let elapsed = clock.elapsed();
-        let (gave_up, all_left) = (master.has_given_up(), master.is_over());
-        Ok(Served {
-            job,
-            scratch,
-            folder,
-            office,
-            tally: master.tally(),
-            gave_up,
-            all_left,
-            elapsed,
-            traffic,
-        })
+        let (tally, gave_up, all_left) = (master.tally(), master.has_given_up(), master.is_over());
+        Ok(Served { job, scratch, folder, office, tally, gave_up, all_left, elapsed, traffic })
     }
 }
 
@@ -301,10 +322,10 @@ impl Served {
             self;
         let interrupted =
             office.interrupted().map(|signal| interrupted(signal, &job, tally, &folder));
-        let (store, stopped) = office.close();
-        let stopped = stopped.or(interrupted);
-        let stopped = stopped.or_else(|| gave_up.then(|| too_many_failures(&job, tally)));
+        let (store, listeners) = office.close();
         let results = store.finish(&job)?;
+        let stopped = listeners.finish().or(interrupted);
+        let stopped = stopped.or_else(|| gave_up.then(|| too_many_failures(&job, tally)));
         if let Some(error) = stopped {
             let state = if error.exit == Exit::Interrupted { "interrupted" } else { "stopped" };
             results.end(state, error.exit)?;

@@ -87,9 +87,10 @@ impl Context {
         self.place.cores
     }
 
-    /// Whether the result is of no use any more, because the study has been stopped: a long crunch
-    /// that looks at this now and then can return early, with an error or whatever it has; the task
-    /// is then not recorded as failed, but is left to do.
+    /// Whether the result is of no use any more, because the study has been stopped or another worker was
+    /// faster: a long crunch that looks at this now and then can return early, with an error. The task
+    /// is then not recorded as failed, but is left to do. (What it returns with `Ok` is recorded as its
+    /// result, whenever that comes.)
     pub fn is_cancelled(&self) -> bool {
         self.line.is_cancelled()
     }
@@ -134,7 +135,7 @@ impl Context {
     pub(crate) fn data(&self, level: usize, point: u64) -> Result<Bytes> {
         match answered(self.line.ask(Request::Data { level, point })?)? {
             Reply::Value(Some(bytes)) => Ok(bytes),
-            _ => Err(Error::unexpected("a bug in gridmpi: a data set without bytes")),
+            _ => Err(Error::bug("a data set without bytes")),
         }
     }
 }

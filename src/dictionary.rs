@@ -177,13 +177,6 @@ fn closed() -> Error {
     Error::unexpected("the dictionary is closed: nothing more will be put under this key")
 }
 
-impl<K, V> Dictionary<K, V> {
-    /// How many handles to this dictionary there are, this one included.
-    pub(crate) fn handles(&self) -> usize {
-        Arc::strong_count(&self.shared)
-    }
-}
-
 impl<K, V> Clone for Dictionary<K, V> {
     fn clone(&self) -> Self {
         Dictionary { shared: self.shared.clone() }
@@ -210,10 +203,11 @@ pub(crate) type Board = Dictionary<Bytes, Bytes>;
 /// [`Context::dictionary`](crate::Context::dictionary), on rank 0 by
 /// [`Study::dictionary`](crate::Study::dictionary). It obeys the laws of [`Dictionary`], and:
 ///
-/// - Each call from a worker is a message to rank 0 and back.
-/// - A wait fails when nobody is left to put: every other worker waits as well or has nothing to do.
-///   As long as rank 0's program holds the dictionary itself, that is only believed after a minute.
-/// - It is closed when the study is over.
+/// - Clones are the same dictionary. Each call from a worker is a message to rank 0 and back, so
+///   [`put`](SharedDictionary::put) does not give the old value back.
+/// - A worker's wait fails when nobody seems left to put: for a minute every worker has waited as well
+///   or had nothing to do.
+/// - It is closed when the study is over, and that ends the waits of rank 0's program too.
 ///
 /// Keys and values are compared and carried in their bincode form; see the
 /// [limits](crate#what-serde-types-can-be).
@@ -223,6 +217,13 @@ pub struct SharedDictionary<'a, K, V> {
     of: PhantomData<fn() -> (K, V)>,
 }
 
+impl<K, V> Clone for SharedDictionary<'_, K, V> {
+    fn clone(&self) -> Self {
+        SharedDictionary { name: self.name.clone(), place: self.place.clone(), of: PhantomData }
+    }
+}
+
+#[derive(Clone)]
 enum Place<'a> {
     Here(Board),
     RankZero(&'a Line),

@@ -67,6 +67,16 @@ impl Error {
         Error { exit: Exit::SomeFailed, message: message.to_string() }
     }
 
+    /// Something happened that cannot; the user can only report it.
+    pub(crate) fn bug(what: impl fmt::Display) -> Error {
+        Error::unexpected(format!("a bug in gridmpi: {what}"))
+    }
+
+    /// This error, and what went wrong because of it.
+    pub(crate) fn and(self, also: &Error) -> Error {
+        Error { exit: self.exit, message: format!("{}; {}", self.message, also.message) }
+    }
+
     /// Something else went wrong: say which file, rank or host.
     pub(crate) fn unexpected(message: impl fmt::Display) -> Error {
         Error { exit: Exit::Unexpected, message: message.to_string() }

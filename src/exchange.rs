@@ -1,30 +1,28 @@
 //! Rank 0's answers to what workers ask from within crunch: data sets, and the dictionary that all
 //! ranks share. Those who wait for a key wait here, not in rank 0's loop.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::dictionary::Board;
+use crate::line::DATA;
 use crate::message::{self, Deed, Reply, Request, ToWorker};
 use crate::native::Native;
 
-/// How many data sets stay encoded: workers mostly want the same one at the same time.
-const ENCODED: usize = 2;
-
-/// How long nothing may happen before those who wait are told that nobody will put any more, though
-/// rank 0's own program could.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long nothing may happen before those who wait are told that nobody will put any more: another
+/// thread of a crunch that waits could, and so could rank 0's own program.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Answers, and keeps who waits.
 pub(crate) struct Exchange {
     native: Option<Arc<Native>>,
     board: Board,
     waiting: Vec<Waiting>,
-    /// Encoded replies with data sets, the most recently asked for last.
-    encoded: VecDeque<((usize, u64), Bytes)>,
+    /// The encoded reply with the data set that was asked for last: workers mostly want the same one at
+    /// the same time.
+    encoded: Option<((usize, u64), Bytes)>,
     replies: Vec<(usize, Bytes)>,
     /// Since when everybody waits, if everybody does.
     stuck: Option<Duration>,
@@ -33,6 +31,7 @@ pub(crate) struct Exchange {
 
 struct Waiting {
     rank: usize,
+    ticket: u64,
     deed: Deed,
     key: Bytes,
     until: Option<Duration>,
@@ -45,7 +44,7 @@ impl Exchange {
             native,
             board,
             waiting: Vec::new(),
-            encoded: VecDeque::new(),
+            encoded: None,
             replies: Vec::new(),
             stuck: None,
             over: false,
@@ -53,7 +52,7 @@ impl Exchange {
     }
 
     /// Takes a request; its answer is among the next replies, or comes once there is one.
-    pub(crate) fn ask(&mut self, rank: usize, request: Request, now: Duration) {
+    pub(crate) fn ask(&mut self, rank: usize, ticket: u64, request: Request, now: Duration) {
         self.stuck = None;
         match request {
             Request::Data { level, point } => {
@@ -62,10 +61,10 @@ impl Exchange {
             }
             Request::Dictionary(deed, key) => {
                 let until = match deed {
-                    Deed::Wait(Some(patience)) => Some(now + patience),
+                    Deed::Wait(Some(patience)) => Some(now.saturating_add(patience)),
                     _ => None,
                 };
-                self.waiting.push(Waiting { rank, deed, key, until });
+                self.waiting.push(Waiting { rank, ticket, deed, key, until });
             }
         }
     }
@@ -78,6 +77,17 @@ impl Exchange {
     /// The workers that wait for a key.
     pub(crate) fn waiting(&self) -> Vec<usize> {
         self.waiting.iter().map(|waiting| waiting.rank).collect()
+    }
+
+    /// This worker has returned from what it asked for: nobody there waits any more, though a process
+    /// that has died may seem to.
+    pub(crate) fn forget(&mut self, rank: usize) {
+        let (gone, left) =
+            self.waiting.drain(..).partition::<Vec<_>, _>(|waiting| waiting.rank == rank);
+        self.waiting = left;
+        for waiting in gone {
+            self.reply(&waiting, Reply::Refused("crunch has returned".to_string()));
+        }
     }
 
     /// Those who wait are not to wait any longer: the study stops.
@@ -98,7 +108,7 @@ impl Exchange {
             self.waiting.drain(..).partition(|waiting| matches!(waiting.deed, Deed::Put(_)));
         for waiting in puts.into_iter().chain(rest) {
             match self.answer(&waiting, now) {
-                Some(reply) => self.reply(waiting.rank, reply),
+                Some(reply) => self.reply(&waiting, reply),
                 None => self.waiting.push(waiting),
             }
         }
@@ -108,11 +118,10 @@ impl Exchange {
             self.stuck = None;
         } else {
             let since = *self.stuck.get_or_insert(now);
-            let others = self.native.as_ref().is_some_and(|native| native.board_is_held());
-            if !others || now.saturating_sub(since) >= PATIENCE {
+            if now.saturating_sub(since) >= PATIENCE {
                 for waiting in std::mem::take(&mut self.waiting) {
-                    let why = "nothing was put under this key, and nobody is left to put it: every other worker waits too or has nothing to do";
-                    self.reply(waiting.rank, Reply::Refused(why.to_string()));
+                    let why = "nothing was put under this key, and nobody is left to put it: for a minute every worker has waited or had nothing to do";
+                    self.reply(&waiting, Reply::Refused(why.to_string()));
                 }
             }
         }
@@ -146,29 +155,91 @@ impl Exchange {
         found.or_else(|| self.over.then(stopped))
     }
 
-    fn reply(&mut self, rank: usize, reply: Reply) {
-        self.replies.push((rank, message::encode(&ToWorker::Reply(reply)).into()));
+    fn reply(&mut self, to: &Waiting, reply: Reply) {
+        let reply = ToWorker::Reply { ticket: to.ticket, reply };
+        self.replies.push((to.rank, message::encode(&reply).into()));
     }
 
     fn data(&mut self, level: usize, point: u64) -> Bytes {
-        let held = self.encoded.iter().position(|(place, _)| *place == (level, point));
-        if let Some(entry) = held.and_then(|at| self.encoded.remove(at)) {
-            self.encoded.push_back(entry.clone());
-            return entry.1;
+        if let Some((place, reply)) = &self.encoded
+            && *place == (level, point)
+        {
+            return reply.clone();
         }
+        self.encoded = None; // before there is another
         let data = match &self.native {
             Some(native) => native.data(level, point),
             None => Err("this job has no data sets on rank 0".to_string()),
         };
         let found = data.is_ok();
         let reply = data.map_or_else(Reply::Refused, |bytes| Reply::Value(Some(bytes)));
-        let reply = Bytes::from(message::encode(&ToWorker::Reply(reply)));
-        if found {
-            self.encoded.push_back(((level, point), reply.clone()));
-            if self.encoded.len() > ENCODED {
-                self.encoded.pop_front();
-            }
-        }
+        let reply = Bytes::from(message::encode(&ToWorker::Reply { ticket: DATA, reply }));
+        self.encoded = found.then(|| ((level, point), reply.clone()));
         reply
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(replies: Vec<(usize, Bytes)>) -> Vec<(usize, u64, Reply)> {
+        let decode = |(rank, bytes): (usize, Bytes)| match message::decode(&bytes) {
+            Ok(ToWorker::Reply { ticket, reply }) => (rank, ticket, reply),
+            other => panic!("{other:?}"),
+        };
+        replies.into_iter().map(decode).collect()
+    }
+
+    const TAKE: Deed = Deed::Take { wait: true };
+
+    fn ask(exchange: &mut Exchange, rank: usize, ticket: u64, deed: Deed, seconds: u64) {
+        let request = Request::Dictionary(deed, Bytes::from_static(b"key"));
+        exchange.ask(rank, ticket, request, Duration::from_secs(seconds));
+    }
+
+    #[test]
+    fn a_wait_ends_after_a_minute_in_which_nobody_could_put() {
+        let mut exchange = Exchange::new(None);
+        let at = |exchange: &mut Exchange, seconds, alone| {
+            decoded(exchange.replies(Duration::from_secs(seconds), alone))
+        };
+        ask(&mut exchange, 1, 7, TAKE, 0);
+        assert_eq!(at(&mut exchange, 100, false), [], "others may put");
+        assert_eq!((at(&mut exchange, 101, true), at(&mut exchange, 160, true)), (vec![], vec![]));
+        assert_eq!(at(&mut exchange, 161, false), [], "somebody is at work again");
+        assert_eq!((at(&mut exchange, 162, true), at(&mut exchange, 221, true)), (vec![], vec![]));
+        let [(1, 7, Reply::Refused(why))] = &at(&mut exchange, 222, true)[..] else { panic!() };
+        assert!(why.contains("nobody is left"), "{why}");
+        assert!(exchange.is_quiet());
+    }
+
+    #[test]
+    fn threads_of_one_crunch_hand_values_to_each_other() {
+        let mut exchange = Exchange::new(None);
+        ask(&mut exchange, 1, 1, TAKE, 0);
+        ask(&mut exchange, 1, 2, Deed::Put(Bytes::from_static(b"value")), 0);
+        let value = Reply::Value(Some(Bytes::from_static(b"value")));
+        let replies = decoded(exchange.replies(Duration::ZERO, true));
+        assert_eq!(replies, [(1, 2, Reply::Ready(true)), (1, 1, value)]);
+    }
+
+    #[test]
+    fn who_has_returned_takes_nothing_from_others() {
+        let mut exchange = Exchange::new(None);
+        ask(&mut exchange, 1, 1, TAKE, 0);
+        exchange.forget(1);
+        ask(&mut exchange, 2, 1, TAKE, 0);
+        ask(&mut exchange, 3, 1, Deed::Put(Bytes::new()), 0);
+        let replies = decoded(exchange.replies(Duration::ZERO, false));
+        assert!(matches!(replies[0], (1, 1, Reply::Refused(_))), "{replies:?}");
+        assert_eq!(replies[2], (2, 1, Reply::Value(Some(Bytes::new()))));
+    }
+
+    #[test]
+    fn an_endless_wait_is_one() {
+        let mut exchange = Exchange::new(None);
+        ask(&mut exchange, 1, 1, Deed::Wait(Some(Duration::MAX)), 5);
+        assert_eq!(decoded(exchange.replies(Duration::from_secs(1 << 40), false)), []);
     }
 }

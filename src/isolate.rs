@@ -12,12 +12,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::crunch::{Limits, Place, child, environment};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::line::Line;
-use crate::message::{self, Assignment, Outcome, ToMaster, ToWorker};
+use crate::message::{self, Assignment, Outcome, Request, ToMaster, ToWorker};
 use crate::native::Native;
 use crate::transport::Link;
 use crate::worker;
@@ -80,14 +81,16 @@ impl Link for SocketLink {
         self.rank
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        write(&mut self.stream, bytes).map_err(|error| gone(&error))
+    fn send(&mut self, bytes: Bytes) -> Result<()> {
+        write(&mut self.stream, &bytes).map_err(|error| gone(&error))
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<Option<Vec<u8>>> {
+    fn receive(&mut self, wait: Duration) -> Result<Option<Bytes>> {
         // Nothing is begun to be read before something is there, and then all of it is.
         match Limits::within(wait).wait_for(&self.stream) {
-            Ok(()) => read(&mut self.stream).map(Some).map_err(|error| gone(&error)),
+            Ok(()) => {
+                read(&mut self.stream).map(|bytes| Some(bytes.into())).map_err(|error| gone(&error))
+            }
             Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
             Err(error) => Err(gone(&error)),
         }
@@ -130,13 +133,13 @@ pub(crate) fn relay(line: &Arc<Line>, job: &Job, bytes: &Bytes, place: Place) ->
                 match isolated.call(&ToWorker::Reduce { key, items }) {
                     Ok(answer @ ToMaster::Reduced { .. }) => answer,
                     Ok(_) => {
-                        return Err(Error::unexpected("a bug in gridmpi: no reduction came back"));
+                        return Err(Error::bug("no reduction came back"));
                     }
                     Err(why) => ToMaster::Reduced { key, result: Err(why) },
                 }
             }
             ToWorker::Dismiss => return Ok(()),
-            _ => return Err(Error::unexpected("a bug in gridmpi: a message came out of turn")),
+            _ => return Err(Error::bug("a message came out of turn")),
         };
         line.send(&answer)?;
     }
@@ -153,6 +156,7 @@ struct Isolated<'a> {
 struct Process {
     child: Child,
     stream: UnixStream,
+    to_process: Arc<Mutex<UnixStream>>,
     _folder: tempfile::TempDir,
 }
 
@@ -234,9 +238,11 @@ impl Isolated<'_> {
             std::thread::sleep(Duration::from_millis(2));
         };
         stream.set_nonblocking(false)?;
-        let mut process = Process { child, stream, _folder: folder };
+        let to_process = Arc::new(Mutex::new(stream.try_clone()?));
+        let mut process = Process { child, stream, to_process, _folder: folder };
         read(&mut process.stream)?; // its hello
-        write(&mut process.stream, &message::encode(&ToWorker::Job(self.job.clone())))?;
+        let job = message::encode(&ToWorker::Job(self.job.clone()));
+        write(&mut *process.to_process.lock(), &job)?;
         read(&mut process.stream)?; // its first request
         Ok(process)
     }
@@ -244,19 +250,32 @@ impl Isolated<'_> {
 
 impl Process {
     /// Sends a message and waits for the answer; what is asked meanwhile goes to rank 0 and back.
-    fn call(&mut self, message: &ToWorker, limits: &Limits, line: &Line) -> io::Result<ToMaster> {
-        write(&mut self.stream, &message::encode(message))?;
+    fn call(
+        &mut self,
+        message: &ToWorker,
+        limits: &Limits,
+        line: &Arc<Line>,
+    ) -> io::Result<ToMaster> {
+        write(&mut *self.to_process.lock(), &message::encode(message))?;
         loop {
             limits.wait_for(&self.stream)?;
             let bytes = read(&mut self.stream)?;
             match message::decode(&bytes).map_err(io::Error::other)? {
-                ToMaster::Ask(request) => {
-                    let reply = line.ask(request).map_err(io::Error::other)?;
-                    write(&mut self.stream, &message::encode(&ToWorker::Reply(reply)))?;
-                }
+                ToMaster::Ask { ticket, request } => self.pass_on(ticket, request, line)?,
                 ToMaster::Broken(why) => return Err(io::Error::other(why)),
                 answer => return Ok(answer),
             }
         }
+    }
+
+    /// Gets the process an answer from rank 0. Not here: it may ask for more before it has this one.
+    fn pass_on(&self, ticket: u64, request: Request, line: &Arc<Line>) -> io::Result<()> {
+        let (line, to_process) = (line.clone(), self.to_process.clone());
+        let pass_on = move || {
+            let answer = line.ask(request).map(|reply| ToWorker::Reply { ticket, reply });
+            // Where either end has gone, the one who waits at it finds out.
+            let _ = answer.map(|answer| write(&mut *to_process.lock(), &message::encode(&answer)));
+        };
+        std::thread::Builder::new().name("ask".to_string()).spawn(pass_on).map(drop)
     }
 }

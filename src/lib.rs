@@ -100,7 +100,8 @@
 //!
 //! A second run into the same folder goes on where the first one stopped, on any number of ranks or
 //! threads, and computes only what is new: runs are matched by their points and the content of their
-//! data sets, failed ones are tried again ([`Settings::keep_failed`] leaves them). gridmpi cannot see
+//! data sets (of those that each rank loads: where a key is the path of a file, or has one in it),
+//! failed ones are tried again ([`Settings::keep_failed`] leaves them). gridmpi cannot see
 //! whether your Rust has changed: say so with [`Study::version`], and runs of the old version are
 //! refused. A run that fails can be tried several times at once ([`Study::retries`]), and too many
 //! failures can stop the study ([`Study::max_failures`]). A crunch that may crash or hang is best
@@ -121,9 +122,11 @@
 //! [bincode's](https://docs.rs/bincode) form, which does not describe itself: in such types serde's
 //! `flatten`, `untagged`, `tag` and `skip_serializing_if` do not work. Parameters that cannot be read
 //! back are refused before anything is crunched; a run that cannot be fails. What is read back has to own
-//! what it holds: `String` rather than `&str`. The store and the tables show the same values as JSON
-//! has them, with `NaN` and `Infinity` as texts, and of a value of more than 100,000 numbers only
-//! those. A single result or data set may be larger than 2 GiB.
+//! what it holds: `String` rather than `&str`; what serde skips is not there on other ranks. A map in a
+//! data set, or in a key of the dictionary, should be a `BTreeMap`: a `HashMap` has another order each
+//! time, and so counts as another data set. The store and the tables show the same values as JSON
+//! has them, with `NaN` and `Infinity` as texts, and of a value of more than 100,000 numbers or a
+//! mebibyte of text only so much. A single result or data set may be larger than 2 GiB.
 //!
 //! # Features
 //!

@@ -1,36 +1,53 @@
 //! A worker's line to rank 0: its link, shared between the worker's loop and what runs inside crunch,
 //! which may ask for data or the dictionary and wants to know whether it has been cancelled.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::{Error, Result};
 use crate::message::{self, Reply, Request, ToMaster, ToWorker};
+use crate::signals;
 use crate::transport::Link;
 
-/// How long the line is held while nothing comes.
-const LOOK: Duration = Duration::from_millis(100);
+/// How long the line is held while nothing comes: so long others have to wait for it.
+const LOOK: Duration = Duration::from_millis(20);
 
-/// One a worker. A request and its reply hold it together, so they never mix with others'.
+/// How often the attendant looks for something to tell rank 0.
+const ATTEND: Duration = Duration::from_millis(50);
+
+/// The ticket of every request for a data set: the worker's loop makes one at a time.
+pub(crate) const DATA: u64 = 0;
+
+/// One a worker. Several threads may wait for answers at a time: each reads what comes and leaves what
+/// is for another where that one looks. The lock is fair, so that everybody gets to look.
 pub(crate) struct Line {
     rank: usize,
     ends: Mutex<Ends>,
     cancelled: AtomicBool,
+    tickets: AtomicU64,
 }
 
 struct Ends {
     link: Box<dyn Link>,
-    /// What came while something else was looked for.
+    /// What the worker's loop has not looked at yet.
     early: VecDeque<ToWorker>,
+    /// Answers that nobody has fetched yet, by ticket.
+    replies: BTreeMap<u64, Reply>,
+    /// How many signals rank 0 knows of.
+    told: usize,
 }
 
 impl Line {
     pub(crate) fn new(link: Box<dyn Link>) -> Line {
         let rank = link.rank();
-        let ends = Mutex::new(Ends { link, early: VecDeque::new() });
-        Line { rank, ends, cancelled: AtomicBool::new(false) }
+        let ends = Ends { link, early: VecDeque::new(), replies: BTreeMap::new(), told: 0 };
+        let (cancelled, tickets) = (AtomicBool::new(false), AtomicU64::new(DATA + 1));
+        Line { rank, ends: Mutex::new(ends), cancelled, tickets }
     }
 
     /// The worker's rank.
@@ -40,39 +57,31 @@ impl Line {
 
     /// Sends rank 0 a message.
     pub(crate) fn send(&self, message: &ToMaster) -> Result<()> {
-        self.ends().link.send(&message::encode(message))
+        self.ends.lock().send(message)
     }
 
     /// Waits for what rank 0 wants done next.
     pub(crate) fn receive(&self) -> Result<ToWorker> {
-        loop {
-            // Others get at the line between two looks.
-            let mut ends = self.ends();
-            let message = match ends.early.pop_front() {
-                Some(message) => message,
-                None => match ends.link.receive(LOOK)? {
-                    Some(bytes) => message::decode(&bytes)?,
-                    None => continue,
-                },
-            };
-            match message {
-                ToWorker::Cancel => {} // for what has been returned meanwhile
-                message => return Ok(message),
-            }
-        }
+        self.wait(|ends| ends.early.pop_front())
     }
 
     /// Asks rank 0 for something and waits for the answer.
     pub(crate) fn ask(&self, request: Request) -> Result<Reply> {
-        let mut ends = self.ends();
-        ends.link.send(&message::encode(&ToMaster::Ask(request)))?;
+        let ticket = match request {
+            Request::Data { .. } => DATA,
+            Request::Dictionary(..) => self.tickets.fetch_add(1, Ordering::Relaxed),
+        };
+        self.send(&ToMaster::Ask { ticket, request })?;
+        self.wait(|ends| ends.replies.remove(&ticket))
+    }
+
+    fn wait<T>(&self, mut find: impl FnMut(&mut Ends) -> Option<T>) -> Result<T> {
         loop {
-            let Some(bytes) = ends.link.receive(LOOK)? else { continue };
-            match message::decode(&bytes)? {
-                ToWorker::Reply(reply) => return Ok(reply),
-                ToWorker::Cancel => self.cancelled.store(true, Ordering::Relaxed),
-                other => ends.early.push_back(other),
+            let mut ends = self.ends.lock();
+            if let Some(found) = find(&mut ends) {
+                return Ok(found);
             }
+            ends.read(LOOK, &self.cancelled)?;
         }
     }
 
@@ -83,22 +92,75 @@ impl Line {
 
     /// Whether rank 0 wants what was begun to come to an end. Looks whether a word of that has come.
     pub(crate) fn is_cancelled(&self) -> bool {
-        // Whoever holds the line at the moment will see the word.
-        if let Ok(mut ends) = self.ends.try_lock() {
-            while let Ok(Some(bytes)) = ends.link.receive(Duration::ZERO) {
-                match message::decode(&bytes) {
-                    Ok(ToWorker::Cancel) => self.cancelled.store(true, Ordering::Relaxed),
-                    Ok(other) => ends.early.push_back(other),
-                    Err(_) => break, // the worker's loop will find the line garbled
-                }
-            }
+        // Whoever holds the line at the moment will see the word; the worker's loop will find it
+        // garbled or lost, if it is.
+        if let Some(mut ends) = self.ends.try_lock() {
+            while let Ok(true) = ends.read(Duration::ZERO, &self.cancelled) {}
         }
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    fn ends(&self) -> MutexGuard<'_, Ends> {
-        // A panic elsewhere leaves the link as it was between two messages.
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Tells rank 0 what it has to know of this process, whatever the worker's loop is at.
+    fn attend(&self) -> Result<()> {
+        let mut ends: MutexGuard<Ends> = self.ends.lock();
+        if let Some(asked) = signals::asked().filter(|asked| asked.times > ends.told) {
+            ends.told = asked.times;
+            ends.send(&ToMaster::Interrupted(asked.name.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Ends {
+    fn send(&mut self, message: &ToMaster) -> Result<()> {
+        self.link.send(message::encode(message).into())
+    }
+
+    /// Reads one message, if one comes within that time, and leaves it where it is looked for; whether
+    /// one came.
+    fn read(&mut self, wait: Duration, cancelled: &AtomicBool) -> Result<bool> {
+        let Some(bytes) = self.link.receive(wait)? else { return Ok(false) };
+        match message::decode(&bytes)? {
+            ToWorker::Cancel => cancelled.store(true, Ordering::Relaxed),
+            ToWorker::Reply { ticket, reply } => drop(self.replies.insert(ticket, reply)),
+            other => self.early.push_back(other),
+        }
+        Ok(true)
+    }
+}
+
+/// The thread that attends to a line while crunch keeps the worker's loop busy. It ends with this.
+pub(crate) struct Attendant {
+    thread: Option<JoinHandle<()>>,
+    over: Arc<AtomicBool>,
+}
+
+impl Attendant {
+    pub(crate) fn start(line: &Arc<Line>) -> Result<Attendant> {
+        signals::heed();
+        let over = Arc::new(AtomicBool::new(false));
+        let (line, is_over) = (line.clone(), over.clone());
+        let attend = move || {
+            // A line that fails is the worker's loop's to report.
+            while !is_over.load(Ordering::Relaxed) && line.attend().is_ok() {
+                std::thread::park_timeout(ATTEND);
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("attend".to_string())
+            .spawn(attend)
+            .map_err(|error| Error::unexpected(format!("no thread to attend rank 0: {error}")))?;
+        Ok(Attendant { thread: Some(thread), over })
+    }
+}
+
+impl Drop for Attendant {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
     }
 }
 

@@ -35,8 +35,13 @@ pub(crate) enum ToMaster {
         /// Its value, or why there is none.
         result: Result<Scored, String>,
     },
-    /// A question from within crunch; nothing else is sent before it is answered.
-    Ask(Request),
+    /// A question from within crunch; its answer bears the same ticket.
+    Ask {
+        /// What the worker knows the question by.
+        ticket: u64,
+        /// The question.
+        request: Request,
+    },
     /// A signal asks this rank for an end; its name.
     Interrupted(String),
     /// This worker cannot go on.
@@ -101,8 +106,13 @@ pub(crate) enum ToWorker {
         /// What its slots hold, in grid order.
         items: Vec<Item>,
     },
-    /// The answer to a request.
-    Reply(Reply),
+    /// The answer to a question.
+    Reply {
+        /// The question's.
+        ticket: u64,
+        /// The answer.
+        reply: Reply,
+    },
     /// What you crunch is of no use any more: come to an end, and report.
     Cancel,
     /// There is nothing left to do: leave.
@@ -188,13 +198,12 @@ pub(crate) fn encode_theirs<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>>
         .map_err(|error| theirs::<T>("cannot be written", &error))
 }
 
-/// Writes that form, which is not held in memory.
+/// Writes that form, which is not held in memory, and says how many bytes it has.
 pub(crate) fn write_theirs<T: Serialize + ?Sized>(
     value: &T,
     mut out: &mut dyn Write,
-) -> Result<()> {
+) -> Result<usize> {
     bincode::serde::encode_into_std_write(value, &mut out, bincode::config::standard())
-        .map(drop)
         .map_err(|error| theirs::<T>("cannot be written", &error))
 }
 

@@ -15,6 +15,7 @@ use crate::job::{Crunch, Job, Points};
 use crate::line::Line;
 use crate::message::Scored;
 use crate::reduce::Item;
+use crate::worker::caught;
 
 /// The points of a loop, made.
 pub(crate) struct Prepared {
@@ -75,21 +76,17 @@ impl Native {
     /// The bincode form of a data set that lives on rank 0.
     pub(crate) fn data(&self, level: usize, point: u64) -> Result<Bytes, String> {
         let level = self.levels.get(level).ok_or_else(|| format!("there is no loop {level}"))?;
-        level.data(point)
+        caught("Serialize", || level.data(point))
     }
 
     /// The dictionary that all ranks share.
     pub(crate) fn board(&self) -> &Board {
         &self.board
     }
-
-    /// Whether rank 0's program holds the dictionary too, beside this and the exchange.
-    pub(crate) fn board_is_held(&self) -> bool {
-        self.board.handles() > 2
-    }
 }
 
-fn another_program() -> Error {
+/// Why a worker cannot do what rank 0 wants.
+pub(crate) fn another_program() -> Error {
     Error::input("rank 0 runs another study than this rank; start the same program on every rank")
 }
 

@@ -2,8 +2,9 @@
 //! listeners called on threads of their own, answers what workers ask, shows progress.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -11,7 +12,7 @@ use crate::conduct::Listener;
 use crate::crunch::{self, Place};
 use crate::ending::Ending;
 use crate::error::{Error, Result};
-use crate::exchange::Exchange;
+use crate::exchange::{self, Exchange};
 use crate::grid::Key;
 use crate::job::Job;
 use crate::master::{Event, Master, Run, Summary};
@@ -20,6 +21,7 @@ use crate::native::Native;
 use crate::reduce::{Item, Reduce};
 use crate::report::Progress;
 use crate::serve::Keeper;
+use crate::signals::{self, Asked};
 use crate::store::Store;
 use crate::worker::caught;
 
@@ -28,8 +30,14 @@ const TICK: Duration = Duration::from_millis(100);
 /// The same, while something is under way on rank 0 that no message tells of.
 const SHORT_TICK: Duration = Duration::from_millis(2);
 
+/// How many groups may wait on rank 0 to be reduced before no task is given out for a while.
+const MOST_GROUPS: usize = 64;
+
+/// How many summaries may wait for listeners before no task is given out for a while.
+const MOST_SUMMARIES: usize = 10_000;
+
 pub(crate) struct Office {
-    pub(crate) store: Store,
+    store: Store,
     progress: Progress,
     exchange: Exchange,
     reducer: Option<Reducer>,
@@ -50,6 +58,8 @@ struct Reducer {
 struct Listeners {
     levels: Vec<usize>,
     summaries: Sender<Summary>,
+    /// How many of those have been sent and not been heard.
+    waiting: Arc<AtomicUsize>,
     errors: Receiver<String>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -78,13 +88,21 @@ impl Office {
         self.ending.signal()
     }
 
-    /// Waits for the listeners to hear the rest and closes what is open; the store, and what a
-    /// listener stopped the study with.
-    pub(crate) fn close(self) -> (Store, Option<Error>) {
+    /// Stores what was done, because rank 0 cannot go on; what to say of it.
+    pub(crate) fn fail(self, error: Error) -> Error {
         self.progress.finish();
         self.exchange.close();
-        let late = self.listeners.and_then(Listeners::finish);
-        (self.store, self.stopped.or(late))
+        match self.store.flush() {
+            Ok(()) => error,
+            Err(also) => error.and(&also),
+        }
+    }
+
+    /// Closes what is open; the store, and the listeners, who may still have to hear some.
+    pub(crate) fn close(self) -> (Store, Hearing) {
+        self.progress.finish();
+        let Office { store, exchange, listeners, stopped, .. } = self;
+        (store, Hearing { exchange, listeners, stopped })
     }
 }
 
@@ -101,7 +119,7 @@ impl Keeper for Office {
         if let Some(listeners) = &self.listeners
             && listeners.levels.contains(&summary.key.level)
         {
-            let _ = listeners.summaries.send(summary.clone()); // it ends only with an error
+            listeners.tell(summary.clone());
         }
         self.store.close(summary)
     }
@@ -112,13 +130,20 @@ impl Keeper for Office {
         reducer.groups.send((key, items)).map_err(|_| lost_reducer())
     }
 
-    fn ask(&mut self, rank: usize, request: Request, now: Duration) {
-        self.exchange.ask(rank, request, now);
+    fn ask(&mut self, rank: usize, ticket: u64, request: Request, now: Duration) {
+        self.exchange.ask(rank, ticket, request, now);
+    }
+
+    fn returned(&mut self, rank: usize) {
+        self.exchange.forget(rank);
     }
 
     fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)> {
         if self.exchange.is_quiet() {
             return Vec::new();
+        }
+        if master.has_given_up() {
+            self.exchange.end();
         }
         let waiting = self.exchange.waiting();
         let alone = !waiting.is_empty() && master.awaits_only(&waiting);
@@ -129,13 +154,20 @@ impl Keeper for Office {
         self.ending.interrupt(rank, signal);
     }
 
+    fn is_full(&self) -> bool {
+        let reducing = self.reducer.as_ref().is_some_and(|reducer| reducer.away > MOST_GROUPS);
+        let listening = self.listeners.as_ref().is_some_and(|l| l.unheard() > MOST_SUMMARIES);
+        reducing || listening || self.store.is_full()
+    }
+
     fn is_leaving(&self) -> bool {
         self.ending.is_due()
     }
 
     fn patience(&self) -> Duration {
         let reducing = self.reducer.as_ref().is_some_and(|reducer| reducer.away > 0);
-        if reducing || !self.exchange.is_quiet() { SHORT_TICK } else { TICK }
+        let soon = reducing || !self.exchange.is_quiet() || self.is_full();
+        if soon { SHORT_TICK } else { TICK }
     }
 
     fn event(&mut self) -> Result<Option<Event>> {
@@ -164,7 +196,7 @@ impl Keeper for Office {
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
         self.ending.tick(now);
         self.progress.show(now, master);
-        Ok(())
+        self.store.check()
     }
 }
 
@@ -196,9 +228,12 @@ impl Listeners {
         let (summaries, closed) = channel::<Summary>();
         let (failed, errors) = channel();
         let job = job.clone();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let unheard = waiting.clone();
         let work = move || {
             let grid = job.grid();
             while let Ok(summary) = closed.recv() {
+                unheard.fetch_sub(1, Ordering::AcqRel);
                 for (level, listen) in &mut listeners {
                     if *level != summary.key.level {
                         continue;
@@ -211,14 +246,58 @@ impl Listeners {
             }
         };
         let thread = start("listen", work)?;
-        Ok(Listeners { levels, summaries, errors, thread })
+        Ok(Listeners { levels, summaries, waiting, errors, thread })
     }
 
-    /// Waits until they have heard everything; what they failed with, if they did.
-    fn finish(self) -> Option<Error> {
-        drop(self.summaries);
-        let _ = self.thread.join(); // panics of the user's are caught inside
-        self.errors.try_recv().ok().map(Error::unexpected)
+    fn tell(&self, summary: Summary) {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        let _ = self.summaries.send(summary); // it ends only with an error
+    }
+
+    /// How many summaries wait to be heard.
+    fn unheard(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    /// Waits until they have heard everything; what they failed with, if they did. They may still put
+    /// and take, but not wait for ever for what nobody puts.
+    fn finish(self, exchange: &Exchange) -> Option<Error> {
+        let Listeners { summaries, waiting, errors, thread, .. } = self;
+        drop(summaries);
+        let before = signals::asked();
+        let mut last = (waiting.load(Ordering::Acquire), Instant::now());
+        while !thread.is_finished() {
+            std::thread::sleep(SHORT_TICK);
+            let unheard = waiting.load(Ordering::Acquire);
+            if unheard != last.0 {
+                last = (unheard, Instant::now());
+            } else if last.1.elapsed() > exchange::PATIENCE {
+                exchange.close();
+            }
+            let asked = signals::asked();
+            if let (true, Some(Asked { name, .. })) = (asked != before, asked) {
+                let still =
+                    "on_summary is still at work; every run is stored, start again to go on";
+                return Some(Error::interrupted(format!("{name}: {still}")));
+            }
+        }
+        errors.try_recv().ok().map(Error::unexpected)
+    }
+}
+
+/// Listeners who may still have to hear some summaries.
+pub(crate) struct Hearing {
+    exchange: Exchange,
+    listeners: Option<Listeners>,
+    stopped: Option<Error>,
+}
+
+impl Hearing {
+    /// Waits until they have; what one of them stopped the study with.
+    pub(crate) fn finish(self) -> Option<Error> {
+        let late = self.listeners.and_then(|listeners| listeners.finish(&self.exchange));
+        self.exchange.close();
+        self.stopped.or(late)
     }
 }
 

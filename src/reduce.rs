@@ -116,13 +116,26 @@ pub(crate) struct Fold {
 
 #[derive(Debug)]
 enum State {
-    Best { sign: f64, best: Option<(u64, Scored)> },
-    Sum { sum: f64, mean: bool },
-    Std { mean: f64, squares: f64 },
+    Best {
+        sign: f64,
+        best: Option<(u64, Scored)>,
+    },
+    Sum {
+        sum: f64,
+        mean: bool,
+    },
+    Std {
+        mean: f64,
+        squares: f64,
+    },
     Median(Vec<f64>),
     Count,
     All(Vec<Value>),
-    Items(Vec<Item>),
+    /// For a function outside; `typed` says that it only needs what is Rust in them.
+    Items {
+        items: Vec<Item>,
+        typed: bool,
+    },
 }
 
 /// What a finished fold gives.
@@ -146,7 +159,8 @@ impl Fold {
             Reduce::Median => State::Median(Vec::new()),
             Reduce::Count => State::Count,
             Reduce::All => State::All(Vec::new()),
-            Reduce::Python(_) | Reduce::Native => State::Items(Vec::new()),
+            Reduce::Python(_) => State::Items { items: Vec::new(), typed: false },
+            Reduce::Native => State::Items { items: Vec::new(), typed: true },
         };
         Fold { level, count: 0, state }
     }
@@ -158,15 +172,18 @@ impl Fold {
 
     /// Takes the next slot's item. One that failed, or lacks the score this fold needs, does not
     /// count.
-    pub(crate) fn push(&mut self, slot: u64, item: Item) {
+    pub(crate) fn push(&mut self, slot: u64, mut item: Item) {
         let score = item.result.as_ref().and_then(|scored| scored.score);
         match &mut self.state {
             State::All(values) => {
                 values.push(item.result.as_ref().map_or(Value::Null, |s| s.value.clone()));
                 self.count += u64::from(item.result.is_some());
             }
-            State::Items(items) => {
+            State::Items { items, typed } => {
                 self.count += u64::from(item.result.is_some());
+                if let (true, Some(result)) = (*typed, &mut item.result) {
+                    result.value = Value::Null; // it may be large, and nobody looks at it
+                }
                 items.push(item);
             }
             State::Count => self.count += u64::from(item.result.is_some()),
@@ -189,7 +206,7 @@ impl Fold {
                         *squares += step * (score - *mean);
                     }
                     State::Median(scores) => scores.push(score),
-                    State::Count | State::All(_) | State::Items(_) => unreachable!("above"),
+                    State::Count | State::All(_) | State::Items { .. } => unreachable!("above"),
                 }
             }
         }
@@ -230,7 +247,7 @@ impl Fold {
                 let value = Value::List(values);
                 return Some(Folded::Value(Scored { score: None, value, ..Scored::default() }));
             }
-            State::Items(items) => return Some(Folded::Items(items)),
+            State::Items { items, .. } => return Some(Folded::Items(items)),
         };
         // inf - inf: a sum of opposite infinities has no value, and NaN is never one.
         (!number.is_nan()).then(|| Folded::Value(Scored::number(number)))

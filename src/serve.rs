@@ -1,6 +1,8 @@
 //! Rank 0's loop: wait for a message or a tick, step the master, carry out its actions in order.
 //! The same over every transport.
 
+#[cfg(feature = "mpi")]
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,13 +33,19 @@ pub(crate) trait Keeper {
     fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()>;
 
     /// A worker asks for something from within crunch.
-    fn ask(&mut self, rank: usize, request: Request, now: Duration);
+    fn ask(&mut self, rank: usize, ticket: u64, request: Request, now: Duration);
+
+    /// A worker has returned from crunch.
+    fn returned(&mut self, rank: usize);
 
     /// The encoded replies that are due by now.
     fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)>;
 
     /// A worker was asked by a signal to come to an end.
     fn interrupt(&mut self, rank: usize, signal: &str);
+
+    /// Whether so much waits to be stored or reduced that no task is to be given out for now.
+    fn is_full(&self) -> bool;
 
     /// Whether to leave now, whoever is still at work.
     fn is_leaving(&self) -> bool;
@@ -80,7 +88,7 @@ pub(crate) fn serve(
     job: Bytes,
     mut actions: Vec<Action>,
 ) -> Result<Traffic> {
-    let welcome = message::encode(&ToWorker::Job(job));
+    let welcome = encoded(&ToWorker::Job(job));
     let mut traffic = Traffic::default();
     let mut first = Some(Event::Tick);
     while !master.is_over() && !keeper.is_leaving() {
@@ -91,12 +99,16 @@ pub(crate) fn serve(
                     traffic.count(bytes.len());
                     match message::decode(&bytes)? {
                         ToMaster::Hello { host } => Event::Joined { rank, host },
-                        ToMaster::Done(outcomes) => Event::Done { rank, outcomes },
+                        ToMaster::Done(outcomes) => {
+                            keeper.returned(rank);
+                            Event::Done { rank, outcomes }
+                        }
                         ToMaster::Reduced { key, result } => {
                             Event::Reduced { rank: Some(rank), key, result }
                         }
-                        ToMaster::Ask(request) => {
-                            keeper.ask(rank, request, hub.now()); // no business of the master's
+                        ToMaster::Ask { ticket, request } => {
+                            // No business of the master's.
+                            keeper.ask(rank, ticket, request, hub.now());
                             Event::Tick
                         }
                         ToMaster::Interrupted(name) => {
@@ -113,8 +125,9 @@ pub(crate) fn serve(
             },
         };
         let now = hub.now();
+        master.hold(keeper.is_full());
         master.on(event, now, &mut actions);
-        let mut send = |rank: usize, bytes: &[u8]| {
+        let mut send = |rank: usize, bytes: Bytes| {
             traffic.count(bytes.len());
             hub.send(rank, bytes)
         };
@@ -122,23 +135,23 @@ pub(crate) fn serve(
             match action {
                 Action::Welcome { rank, host } => {
                     keeper.join(rank, &host)?;
-                    send(rank, &welcome)?;
+                    send(rank, welcome.clone())?;
                 }
                 Action::Record(run) => keeper.record(run)?,
                 Action::Close(summary) => keeper.close(summary)?,
                 Action::Reduce { rank: None, key, items } => keeper.reduce(key, items)?,
                 Action::Reduce { rank: Some(rank), key, items } => {
-                    send(rank, &message::encode(&ToWorker::Reduce { key, items }))?;
+                    send(rank, encoded(&ToWorker::Reduce { key, items }))?;
                 }
                 Action::Assign { rank, assignment } => {
-                    send(rank, &message::encode(&ToWorker::Assign(assignment)))?;
+                    send(rank, encoded(&ToWorker::Assign(assignment)))?;
                 }
-                Action::Cancel { rank } => send(rank, &message::encode(&ToWorker::Cancel))?,
-                Action::Dismiss { rank } => send(rank, &message::encode(&ToWorker::Dismiss))?,
+                Action::Cancel { rank } => send(rank, encoded(&ToWorker::Cancel))?,
+                Action::Dismiss { rank } => send(rank, encoded(&ToWorker::Dismiss))?,
             }
         }
         for (rank, reply) in keeper.replies(now, master) {
-            send(rank, &reply)?;
+            send(rank, reply)?;
         }
         keeper.tick(now, master)?;
         if master.is_stranded() {
@@ -153,13 +166,17 @@ pub(crate) fn serve(
 /// Sends every worker away as it says hello: there will be no job.
 #[cfg(feature = "mpi")]
 pub(crate) fn turn_away(hub: &mut dyn Hub) -> Result<()> {
-    let dismiss = message::encode(&ToWorker::Dismiss);
-    let mut left = hub.workers();
-    while left > 0 {
-        if let Some((rank, _)) = hub.receive(TICK)? {
-            hub.send(rank, &dismiss)?;
-            left -= 1;
+    let mut there: BTreeSet<usize> = (1..=hub.workers()).collect();
+    while !there.is_empty() {
+        if let Some((rank, _)) = hub.receive(TICK)?
+            && there.remove(&rank)
+        {
+            hub.send(rank, encoded(&ToWorker::Dismiss))?;
         }
     }
     Ok(())
+}
+
+fn encoded(message: &ToWorker) -> Bytes {
+    message::encode(message).into()
 }

@@ -1,10 +1,6 @@
 //! Signals that ask for an end: SIGINT, SIGTERM, SIGUSR2. Only a program whose `main` is ours takes
 //! them; elsewhere they are the user's own.
 
-use std::sync::Arc;
-
-use crate::line::Line;
-
 /// A signal that came, and how many came so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
@@ -14,31 +10,43 @@ pub(crate) struct Asked {
 
 #[cfg(feature = "cli")]
 mod taken {
-    use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
     use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR2};
     use signal_hook::iterator::Signals;
 
     use super::*;
+    use crate::error::Error;
 
     static TIMES: AtomicUsize = AtomicUsize::new(0);
     static LAST: AtomicI32 = AtomicI32::new(0);
-    static TAKEN: OnceLock<()> = OnceLock::new();
+    /// Whether somebody looks whether an end was asked for.
+    static HEEDED: AtomicBool = AtomicBool::new(false);
 
     /// Takes the signals from now on. MPI may put its own handlers in place when it is initialised,
-    /// so this comes after.
+    /// so this comes after. Until they are heeded there is nothing to bring to an end, and the first one
+    /// ends the process.
     pub(crate) fn take() {
         let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGUSR2]) else {
             return log::warn!("signals cannot be taken: gridmpi dies of them at once");
         };
-        let _ = TAKEN.set(());
         std::thread::spawn(move || {
             for signal in signals.forever() {
                 LAST.store(signal, Ordering::Relaxed);
                 TIMES.fetch_add(1, Ordering::Release);
+                if let (Some(Asked { name, .. }), false) = (asked(), HEEDED.load(Ordering::Acquire))
+                {
+                    let error = Error::interrupted(format!("{name}: nothing was begun yet"));
+                    error.print();
+                    std::process::exit(error.exit as i32);
+                }
             }
         });
+    }
+
+    /// From now on somebody looks.
+    pub(crate) fn heed() {
+        HEEDED.store(true, Ordering::Release);
     }
 
     /// Whether and how often an end was asked for.
@@ -51,37 +59,18 @@ mod taken {
         };
         (times > 0).then_some(Asked { times, name })
     }
-
-    /// On another rank than 0: tells rank 0 of signals that come here, for as long as there is a line.
-    pub(crate) fn report_to(line: &Arc<Line>) {
-        if TAKEN.get().is_none() {
-            return;
-        }
-        let line = Arc::downgrade(line);
-        std::thread::spawn(move || {
-            let mut told = 0;
-            while let Some(line) = line.upgrade() {
-                if let Some(Asked { times, name }) = asked().filter(|asked| asked.times > told) {
-                    told = times;
-                    let _ = line.send(&crate::message::ToMaster::Interrupted(name.to_string()));
-                }
-                drop(line);
-                std::thread::sleep(std::time::Duration::from_millis(50));
-            }
-        });
-    }
 }
 
 #[cfg(feature = "cli")]
-pub(crate) use taken::{asked, report_to, take};
+pub(crate) use taken::{asked, heed, take};
 
 #[cfg(not(feature = "cli"))]
 pub(crate) fn take() {}
 
 #[cfg(not(feature = "cli"))]
+pub(crate) fn heed() {}
+
+#[cfg(not(feature = "cli"))]
 pub(crate) fn asked() -> Option<Asked> {
     None
 }
-
-#[cfg(not(feature = "cli"))]
-pub(crate) fn report_to(_: &Arc<Line>) {}

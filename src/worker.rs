@@ -8,10 +8,9 @@ use crate::crunch::{self, Cruncher, Place, Task};
 use crate::error::{Error, Result};
 use crate::isolate;
 use crate::job::Job;
-use crate::line::Line;
+use crate::line::{Attendant, Line};
 use crate::message::{self, Outcome, ToMaster, ToWorker};
-use crate::native::Native;
-use crate::signals;
+use crate::native::{Native, another_program};
 use crate::transport::Link;
 
 /// Works for rank 0 until it is dismissed. If it cannot go on, rank 0 is told why. `native` is what
@@ -24,13 +23,9 @@ pub(crate) fn work(
     is_process: bool,
 ) -> Result<()> {
     let line = Arc::new(Line::new(link));
-    if is_process {
-        signals::report_to(&line);
-    }
+    let _attendant = if is_process { Some(Attendant::start(&line)?) } else { None };
     let whole = catch_unwind(AssertUnwindSafe(|| request_crunch_return(&line, cores, native)));
-    let result = whole.unwrap_or_else(|panic| {
-        Err(Error::unexpected(format!("a bug in gridmpi: {}", panic_text(panic.as_ref()))))
-    });
+    let result = whole.unwrap_or_else(|panic| Err(Error::bug(panic_text(panic.as_ref()))));
     if let Err(error) = &result {
         let _ = line.send(&ToMaster::Broken(error.to_string()));
     }
@@ -54,8 +49,10 @@ fn request_crunch_return(
     if job.isolate && !isolate::is_isolated() {
         return isolate::relay(line, &job, &bytes, place);
     }
-    if let Some(native) = native {
-        native.learn(&job)?;
+    match native {
+        Some(native) => native.learn(&job)?,
+        None if job.is_native() => return Err(another_program()),
+        None => {}
     }
     let grid = job.grid();
     let mut crunch = crunch::prepare(&job, native, line, place);
@@ -106,14 +103,15 @@ fn out_of_turn(message: &ToWorker) -> Error {
         ToWorker::Job(_) => "the job",
         ToWorker::Assign(_) => "tasks",
         ToWorker::Reduce { .. } => "a group to reduce",
-        ToWorker::Reply(_) => "a reply",
+        ToWorker::Reply { .. } => "a reply",
         ToWorker::Cancel => "a cancellation",
         ToWorker::Dismiss => "a dismissal",
     };
-    Error::unexpected(format!("a bug in gridmpi: {what} came out of turn"))
+    Error::bug(format!("{what} came out of turn"))
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("(no message)")
 }

@@ -298,6 +298,12 @@ fn a_damaged_store_is_noticed_and_named() {
     let mut torn = sound.clone();
     torn[4096..8192].fill(0x5a);
     refusal(&torn);
+    // Rank 0 finds the damage before the others have anything to do; they leave with it.
+    fs::write(&store, &sound).unwrap();
+    sql_rows(&store, "UPDATE runs SET score = 99 WHERE task = 2");
+    let ran = desk.run(mpirun(3), &["job.toml", "--out", "out"]).exits(1);
+    assert!(ran.stderr.contains("damaged where task = 2"), "{}", ran.stderr);
+
     fs::write(&store, &sound).unwrap();
     sql_rows(&store, "PRAGMA user_version = 1");
     let said = refusal(&fs::read(&store).unwrap());

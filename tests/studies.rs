@@ -492,3 +492,70 @@ fn wrong_studies_are_refused_before_anything_is_crunched() {
     let why = refusal(odd);
     assert!(why.contains("loop 'odd', point 0") && why.contains("flatten"), "{why}");
 }
+
+#[test]
+fn points_that_json_has_no_number_for_are_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let start = || {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = calls.clone();
+        let study = Nest::new()
+            .each("x", [f64::NEG_INFINITY, -0.0, f64::INFINITY])
+            .crunch(move |(x,), _| {
+                count.fetch_add(1, Ordering::Relaxed);
+                Ok(x.to_bits())
+            })
+            .reduce(|runs: &Runs<u64>| runs.iter().map(|(_, run)| *run).collect::<Vec<u64>>());
+        let outcome = study.run(&Settings::default().out(&out)).unwrap().unwrap();
+        (calls.load(Ordering::Relaxed), outcome.summaries[0].value.clone())
+    };
+    let bits = vec![f64::NEG_INFINITY.to_bits(), (-0.0f64).to_bits(), f64::INFINITY.to_bits()];
+    assert_eq!(start(), (3, Ok(bits.clone())));
+    assert_eq!(start(), (0, Ok(bits)));
+    assert!(!out.join("superseded-1").exists(), "the job is the same");
+}
+
+/// Panics where it is written.
+struct Unwritable;
+
+impl serde::Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("do not write me")
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Unwritable {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Unwritable, D::Error> {
+        Ok(Unwritable)
+    }
+}
+
+#[test]
+fn points_and_data_that_cannot_be_written_are_refused_in_words() {
+    let sum = |runs: &Runs<u8>| runs.len();
+    let values = Nest::new().each("x", [Unwritable]).crunch(|_, _| Ok(1u8)).reduce(sum);
+    let data = Nest::new().data("x", || Ok(vec![Unwritable])).crunch(|_, _| Ok(1u8)).reduce(sum);
+    for study in [values, data] {
+        let error = study.run(&Settings::default()).err().unwrap();
+        assert_eq!(error.exit, gridmpi::Exit::BadInput);
+        let said = error.to_string();
+        assert!(said.contains("loop 'x' panicked: do not write me"), "{said}");
+    }
+}
+
+#[test]
+fn a_field_called_score_that_is_no_number_is_the_users_affair() {
+    #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Game {
+        score: (u8, u8),
+    }
+    let outcome = Nest::new()
+        .each("half", [1, 2])
+        .crunch(|(half,), _| Ok(Game { score: (*half, 0) }))
+        .reduce(|runs: &Runs<Game>| runs.get(1).cloned())
+        .run(&Settings::default())
+        .unwrap()
+        .unwrap();
+    assert_eq!(outcome.summaries[0].value, Ok(Some(Game { score: (2, 0) })));
+}

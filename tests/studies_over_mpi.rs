@@ -88,7 +88,8 @@ fn a_rank_keeps_the_last_few_data_sets() {
 #[test]
 fn what_a_rank_loads_does_not_cross_at_all() {
     if !is_rank() {
-        on_ranks(3, "what_a_rank_loads_does_not_cross_at_all").exits(0);
+        let ran = on_ranks(3, "what_a_rank_loads_does_not_cross_at_all").exits(0);
+        assert_eq!(said(&ran), "done");
         return;
     }
     let study = Nest::new()
@@ -140,7 +141,7 @@ fn ranks_that_wait_for_each_other_are_told_so() {
         let begin = Instant::now();
         let ran = on_ranks(3, "ranks_that_wait_for_each_other_are_told_so").exits(0);
         assert!(said(&ran).contains("nobody is left to put it"), "{}", ran.stdout);
-        assert!(begin.elapsed() < Duration::from_secs(30));
+        assert!(begin.elapsed() > Duration::from_secs(60));
         return;
     }
     let study = Nest::new()

@@ -64,6 +64,7 @@ pub(super) fn launch(arguments: &Arguments) -> Result<Exit> {
     let out = arguments.out.clone().unwrap_or_else(named);
     let watch = Watch { store: out.join("runs.sqlite"), tasks: job.grid().tasks() };
     signals::take();
+    signals::heed();
     let bar = bar(watch.tasks);
     let mut fruitless = 0;
     loop {

@@ -93,7 +93,9 @@ where
 {
     let (native, prepare) = study.split();
     isolate::work_if_isolated(Some(&native));
-    match conduct(launched, &options.settings(), Some(native), prepare)? {
+    let finished = conduct(launched, &options.settings(), Some(native.clone()), prepare);
+    native.board().close(); // whatever happened: threads of the program's own may wait for it
+    match finished? {
         Some(finished) => options.show(&finished),
         None => Ok(Exit::Complete),
     }

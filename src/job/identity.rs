@@ -94,8 +94,8 @@ impl Identity {
     }
 }
 
-/// The content of every file that a point names: a text, or a field of a record, that is the path of
-/// a regular file. Points of a range name none.
+/// The content of every file that a point names: a text in it that is the path of a
+/// regular file, from the job's folder. Points of a range name none.
 pub(crate) fn digests(job: &Job) -> Result<Digests> {
     let mut digests = Digests::new();
     // The same file may be named many times.
@@ -125,11 +125,12 @@ pub(crate) fn digests(job: &Job) -> Result<Digests> {
     Ok(digests)
 }
 
-/// The texts in a value and in the fields of a record.
+/// The texts in a value.
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::Text(text) => vec![text],
         Value::Record(fields) => fields.iter().flat_map(|(_, value)| texts(value)).collect(),
+        Value::List(items) => items.iter().flat_map(texts).collect(),
         _ => Vec::new(),
     }
 }

@@ -114,7 +114,7 @@ impl Points {
     pub(crate) fn may_name_files(&self) -> bool {
         match self {
             Points::List(values) => {
-                values.iter().any(|value| matches!(value, Value::Text(_) | Value::Record(_)))
+                values.iter().any(|value| !matches!(value, Value::Int(_) | Value::Float(_)))
             }
             Points::Range { .. } | Points::Linspace { .. } | Points::Logspace { .. } => false,
             Points::Grid(named) | Points::Zip(named) => {

@@ -14,14 +14,17 @@ pub(super) struct Dispatch {
     done: VecDeque<Range<u64>>,
     /// How often tasks were attempted at earlier starts, those that are not done.
     attempts: BTreeMap<u64, u32>,
+    /// How often tasks have failed since the start, those that are tried again.
+    failures: BTreeMap<u64, u32>,
     /// Tasks to try once more, and which attempt that will be; they go first.
     again: VecDeque<(u64, u32)>,
 }
 
 impl Dispatch {
     pub(super) fn new(tasks: u64) -> Dispatch {
-        let (done, attempts, again) = (VecDeque::new(), BTreeMap::new(), VecDeque::new());
-        Dispatch { next: 0, tasks, done, attempts, again }
+        let (done, again) = (VecDeque::new(), VecDeque::new());
+        let (attempts, failures) = (BTreeMap::new(), BTreeMap::new());
+        Dispatch { next: 0, tasks, done, attempts, failures, again }
     }
 
     /// A task is done already. These come in grid order, before any is given out.
@@ -39,23 +42,23 @@ impl Dispatch {
 
     /// A task failed; it is tried once more if it has not been `retries` times since the start.
     pub(super) fn retry(&mut self, task: u64, attempt: u32, retries: u32) -> bool {
-        let earlier = self.attempts.get(&task).copied().unwrap_or(0);
-        let again = attempt - earlier <= retries;
+        if retries == 0 {
+            return false;
+        }
+        let failures = self.failures.entry(task).or_insert(0);
+        *failures += 1;
+        let again = *failures <= retries;
         if again {
-            self.again.push_back((task, attempt + 1));
+            self.again.push_back((task, attempt.saturating_add(1)));
+        } else {
+            self.failures.remove(&task);
         }
         again
     }
 
-    /// A task is out once more than its failures make it.
-    pub(super) fn forgive(&mut self, task: u64) {
-        *self.attempts.entry(task).or_insert(0) += 1;
-    }
-
-    /// A task whose worker was lost is given out again; that attempt was no failure of its own.
+    /// A task whose worker was lost is given out again.
     pub(super) fn give_back(&mut self, task: u64, attempt: u32) {
-        self.forgive(task);
-        self.again.push_back((task, attempt + 1));
+        self.again.push_back((task, attempt.saturating_add(1)));
     }
 
     /// Gives nothing any more.

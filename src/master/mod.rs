@@ -36,6 +36,8 @@ pub(crate) struct Master {
     to_reduce: VecDeque<(Key, Vec<Item>)>,
     /// Groups that a worker is reducing, in case it is lost.
     reducing: BTreeMap<Key, Vec<Item>>,
+    /// Whether no task is to be given out for now.
+    held: bool,
     stopping: bool,
     cancelled: bool,
     patience: Patience,
@@ -62,6 +64,7 @@ impl Master {
             delegates: false,
             to_reduce: VecDeque::new(),
             reducing: BTreeMap::new(),
+            held: false,
             stopping: false,
             cancelled: false,
             patience: Patience::default(),
@@ -98,6 +101,11 @@ impl Master {
     /// Remembers that a task was attempted before, and failed.
     pub(crate) fn know_attempts(&mut self, task: u64, attempts: u32) {
         self.dispatch.know_attempts(task, attempts);
+    }
+
+    /// Says whether tasks are to be held back until further notice.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 
     /// Takes an event at time `now` since the start and appends what is to be done to `actions`.
@@ -207,8 +215,7 @@ impl Master {
     /// The task that is longest overdue, to be given to another worker too.
     fn second_try(&mut self, now: Duration) -> Option<Assignment> {
         let (first, attempt) = self.stragglers.overdue(now, self.roster.out())?;
-        self.dispatch.forgive(first);
-        Some(Assignment { first, count: 1, attempt: attempt + 1 })
+        Some(Assignment { first, count: 1, attempt: attempt.saturating_add(1) })
     }
 
     /// What a lost worker held is for others to do.
@@ -277,14 +284,21 @@ impl Master {
     fn employ(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let over = self.stopping || self.is_complete();
         while let Some(rank) = self.roster.first_idle() {
-            if let Some((key, items)) = self.to_reduce.pop_front() {
+            if !self.stopping
+                && let Some((key, items)) = self.to_reduce.pop_front()
+            {
                 self.roster.reduce(rank, key, now);
                 self.reducing.insert(key, items.clone());
                 actions.push(Action::Reduce { rank: Some(rank), key, items });
-            } else if let Some(assignment) = self.dispatch.next() {
+            } else if !self.held
+                && let Some(assignment) = self.dispatch.next()
+            {
                 self.roster.assign(rank, assignment, now);
                 actions.push(Action::Assign { rank, assignment });
-            } else if !over && let Some(assignment) = self.second_try(now) {
+            } else if !over
+                && !self.held
+                && let Some(assignment) = self.second_try(now)
+            {
                 self.roster.assign(rank, assignment, now);
                 actions.push(Action::Assign { rank, assignment });
             } else if over {

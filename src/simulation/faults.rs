@@ -1,6 +1,7 @@
 //! What goes wrong, in virtual time: stops, failures, earlier starts, lost workers, stragglers.
 
 use super::*;
+use crate::master::Action;
 
 #[test]
 fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
@@ -66,6 +67,35 @@ fn a_failed_run_is_tried_as_often_as_it_may_be() {
             "seed {seed}"
         );
     }
+}
+
+#[test]
+fn while_the_store_is_full_nothing_is_given_out() {
+    let mut master = Master::new(Grid::new(&[2], 1).unwrap(), vec![None], Require::All, 1);
+    let mut actions = Vec::new();
+    let asks = Event::Done { rank: 1, outcomes: Vec::new() };
+    master.hold(true);
+    master.on(asks, Duration::ZERO, &mut actions);
+    assert_eq!(actions, []);
+    master.hold(false);
+    master.on(Event::Tick, Duration::ZERO, &mut actions);
+    assert!(matches!(actions[..], [Action::Assign { rank: 1, .. }]));
+
+    let world = World {
+        sizes: vec![20, 30],
+        reduces: vec![None, Some(Reduce::Native)],
+        require: Require::All,
+        workers: 7,
+        seed: 3,
+        failing: 5,
+        delegates: true,
+    };
+    let mut master = world.master();
+    let crunch = Box::new(|task| (world.takes(task), world.result(task)));
+    let mut hub = SimulatedHub::new(7, 3, Duration::from_millis(3), crunch);
+    let mut notes = Notes { slow_disk: true, ..Notes::default() };
+    serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
+    assert_eq!(notes.summaries, world.simulate().summaries);
 }
 
 #[test]

@@ -33,6 +33,9 @@ struct Notes {
     stop_after: Option<usize>,
     /// Whether a task may come back.
     retries: bool,
+    /// Whether the store cannot keep up every other 70 ms.
+    slow_disk: bool,
+    full_now: bool,
 }
 
 impl Keeper for Notes {
@@ -60,12 +63,18 @@ impl Keeper for Notes {
         Ok(())
     }
 
-    fn ask(&mut self, rank: usize, request: Request, _: Duration) {
+    fn ask(&mut self, rank: usize, _: u64, request: Request, _: Duration) {
         panic!("a simulated worker asks nothing: rank {rank}, {request:?}");
     }
 
     fn replies(&mut self, _: Duration, _: &Master) -> Vec<(usize, Bytes)> {
         Vec::new()
+    }
+
+    fn returned(&mut self, _: usize) {}
+
+    fn is_full(&self) -> bool {
+        self.full_now
     }
 
     fn interrupt(&mut self, rank: usize, signal: &str) {
@@ -87,7 +96,8 @@ impl Keeper for Notes {
         Ok(self.reduced.pop())
     }
 
-    fn tick(&mut self, _: Duration, _: &Master) -> Result<()> {
+    fn tick(&mut self, now: Duration, _: &Master) -> Result<()> {
+        self.full_now = self.slow_disk && (now.as_millis() / 70).is_multiple_of(2);
         Ok(())
     }
 }

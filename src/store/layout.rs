@@ -40,7 +40,7 @@ impl LoopLayout {
         let same_points = || {
             self.points == other.points
                 || self.points.len() == other.points.len()
-                    && (0..self.points.len()).all(|i| self.points.get(i) == other.points.get(i))
+                    && (0..self.points.len()).all(|i| self.identity(i) == other.identity(i))
         };
         self.name == other.name && self.digests == other.digests && same_points()
     }

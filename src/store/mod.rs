@@ -1,7 +1,7 @@
 //! The store: one SQLite file that keeps every run, owned by rank 0.
 //!
 //! A thread of its own writes, in batches, each batch one durable transaction, so that a slow disk
-//! holds up dispatching (the queue is bounded) but never a message that is on its way.
+//! never holds up a message. Once too much waits to be written, no more tasks are given out.
 
 mod folder;
 mod large;
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -37,8 +37,9 @@ pub(crate) use transfer::merge;
 const BATCH_AGE: Duration = Duration::from_millis(200);
 const BATCH_LENGTH: usize = 10_000;
 
-/// How much may be on its way to the writer before rank 0 waits. (bytes)
-const MOST_QUEUED: usize = 256 << 20;
+/// How much may be on its way to the writer before that counts as full: bytes and entries.
+const MOST_BYTES: usize = 256 << 20;
+const MOST_ENTRIES: usize = 2 * BATCH_LENGTH;
 
 /// How long to wait before trying again to write what could not be written.
 const RETRY: Duration = Duration::from_millis(500);
@@ -46,10 +47,17 @@ const RETRY: Duration = Duration::from_millis(500);
 /// The store being written.
 pub(crate) struct Store {
     path: PathBuf,
-    queue: Option<SyncSender<Entry>>,
-    /// How much is on its way to the writer. (bytes, about)
-    queued: Arc<AtomicUsize>,
+    queue: Option<Sender<Entry>>,
+    queued: Arc<Queued>,
     writer: Option<JoinHandle<Result<Connection>>>,
+}
+
+/// How much is on its way to the writer.
+#[derive(Default)]
+struct Queued {
+    /// About how many.
+    bytes: AtomicUsize,
+    entries: AtomicUsize,
 }
 
 enum Entry {
@@ -76,9 +84,9 @@ impl Entry {
 impl Store {
     /// Starts the writer of a store. `session` counts the starts on it, from 1.
     fn start(path: &Path, connection: Connection, session: i64) -> Result<Store> {
-        let (queue, entries) = sync_channel(BATCH_LENGTH);
+        let (queue, entries) = channel();
         let results = path.parent().unwrap_or(Path::new(".")).to_path_buf();
-        let queued = Arc::new(AtomicUsize::new(0));
+        let queued = Arc::new(Queued::default());
         let mut writer = Writer {
             queued: queued.clone(),
             path: path.to_path_buf(),
@@ -116,20 +124,35 @@ impl Store {
         Ok(Results::new(self.path, connection, job))
     }
 
-    /// Hands an entry to the writer. While that cannot write, this waits once its queue is full: then
-    /// rank 0 dispenses nothing, and nothing is lost.
-    fn send(&mut self, entry: Entry) -> Result<()> {
-        // The writer stops only on an error, which is what to say then.
-        let closed = Error::unexpected(format!("{}: the store is closed", self.path.display()));
-        let alive = |writer: &JoinHandle<_>| !writer.is_finished();
-        while self.queued.load(Ordering::Acquire) > MOST_QUEUED
-            && self.writer.as_ref().is_some_and(alive)
-        {
-            std::thread::sleep(Duration::from_millis(1));
+    /// Writes what is left and closes the store.
+    pub(crate) fn flush(mut self) -> Result<()> {
+        if self.writer.is_some() { self.join_writer().map(drop) } else { Ok(()) } // or it said why
+    }
+
+    /// Whether so much waits to be written that there should not be more for now.
+    pub(crate) fn is_full(&self) -> bool {
+        let Queued { bytes, entries } = &*self.queued;
+        bytes.load(Ordering::Acquire) > MOST_BYTES || entries.load(Ordering::Acquire) > MOST_ENTRIES
+    }
+
+    /// Fails if the writer has given up.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        if self.writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
+            return Ok(());
         }
-        self.queued.fetch_add(entry.weight(), Ordering::AcqRel);
-        let open = self.queue.as_ref().is_some_and(|queue| queue.send(entry).is_ok());
-        if open { Ok(()) } else { Err(self.join_writer().err().unwrap_or(closed)) }
+        // It ends only with an error, which is what to say then.
+        let closed = Error::unexpected(format!("{}: the store is closed", self.path.display()));
+        Err(self.join_writer().err().unwrap_or(closed))
+    }
+
+    /// Hands an entry to the writer.
+    fn send(&mut self, entry: Entry) -> Result<()> {
+        self.queued.bytes.fetch_add(entry.weight(), Ordering::AcqRel);
+        self.queued.entries.fetch_add(1, Ordering::AcqRel);
+        match self.queue.as_ref().is_some_and(|queue| queue.send(entry).is_ok()) {
+            true => Ok(()),
+            false => self.check(),
+        }
     }
 
     fn join_writer(&mut self) -> Result<Connection> {
@@ -147,7 +170,7 @@ fn storing(path: &Path, error: &rusqlite::Error) -> Error {
 
 /// The thread that writes.
 struct Writer {
-    queued: Arc<AtomicUsize>,
+    queued: Arc<Queued>,
     path: PathBuf,
     results: PathBuf,
     session: i64,
@@ -169,7 +192,8 @@ impl Writer {
             }
             self.commit(&batch)?;
             let weight: usize = batch.iter().map(Entry::weight).sum();
-            self.queued.fetch_sub(weight, Ordering::AcqRel);
+            self.queued.bytes.fetch_sub(weight, Ordering::AcqRel);
+            self.queued.entries.fetch_sub(batch.len(), Ordering::AcqRel);
         }
         Ok(())
     }
@@ -220,9 +244,9 @@ impl Writer {
     }
 
     fn trouble(&self, error: &rusqlite::Error) -> Trouble {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-        let lasting =
-            matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase) | None);
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TooBig};
+        let code = error.sqlite_error_code();
+        let lasting = matches!(code, Some(DatabaseCorrupt | NotADatabase | TooBig) | None);
         Trouble { error: storing(&self.path, error), may_pass: !lasting }
     }
 

@@ -29,6 +29,7 @@ use crate::message;
 use crate::native::{CrunchFunction, Level, Native, Prepared, ReduceFunction};
 use crate::reduce::{Item, Reduce};
 use crate::settings::Settings;
+use crate::worker::caught;
 use loops::Over;
 
 /// How many data sets of a loop a process keeps, if the study does not say.
@@ -60,7 +61,7 @@ pub trait Crunch: Send + Sync + 'static {
     ) -> crate::Result<Self::Run>;
 
     /// What the runs of a data set come to, in the order of the parameters. A panic leaves the data
-    /// set without a summary.
+    /// set without a summary, as does a summary that is NaN (or whose `score` is).
     fn summarize(&self, runs: &Runs<Self::Run>) -> Self::Summary;
 }
 
@@ -310,8 +311,9 @@ where
     }
 
     /// Calls `listen` on rank 0, on a thread of its own, with each summary as its group closes, while
-    /// others still run; first with those of earlier starts that are reused. An error from it stops the study: what is under way comes to its end (see
-    /// [`Context::is_cancelled`]), what was done is stored, and [`run`](Study::run) fails with it.
+    /// others still run; first with those of earlier starts that are reused. An error from it stops
+    /// the study: what is under way comes to its end (see [`Context::is_cancelled`]), what was done is
+    /// stored, and [`run`](Study::run) fails with it.
     pub fn on_summary<F>(mut self, mut listen: F) -> Self
     where
         F: FnMut(Summary<S>) -> crate::Result<()> + Send + 'static,
@@ -339,7 +341,8 @@ where
     /// (then every rank has to get here, once), else on this machine's threads. Rank 0 gets the
     /// outcome; the other ranks work for it and get nothing. Fails if the study or the settings are
     /// wrong, before anything is crunched; if the store or the transport fails; or with what
-    /// [`on_summary`](Study::on_summary) failed with.
+    /// [`on_summary`](Study::on_summary) failed with. Under MPI a failure of the store or the transport
+    /// is printed and ends all ranks at once (`MPI_Abort`), because some may be deep in crunch.
     pub fn run(self, settings: &Settings) -> Result<Option<Outcome<R, S>>> {
         if !isolate::is_first_study() && self.isolate {
             return Err(Error::input("only the first study that a program runs can be isolated"));
@@ -394,7 +397,7 @@ where
             let listeners =
                 listeners.into_iter().map(|(folds, listen)| (depth - folds, listen)).collect();
             let identity = Identity::of(&job, &version)?;
-            // Keys of data sets to load may well be files.
+            // Keys of data sets to load may well be files, seen from here.
             let mut digests = job::digests(&job)?;
             for (level, of_level) in own_digests {
                 digests.entry(level).or_default().extend(of_level);
@@ -418,7 +421,11 @@ fn prepare_loops(native: &Native) -> Result<(Vec<Loop>, Vec<bytes::Bytes>, Diges
     for (i, level) in native.levels.iter().enumerate() {
         let name = level.name();
         check_name(name, &loops).map_err(Error::input)?;
-        let Prepared { points, learned: bytes, digests: of_level } = level.prepare()?;
+        let prepared = caught(&format!("what makes loop '{name}'"), || {
+            level.prepare().map_err(|error| error.to_string())
+        });
+        let Prepared { points, learned: bytes, digests: of_level } =
+            prepared.map_err(Error::input)?;
         if points.is_empty() {
             return Err(Error::input(format!("loop '{name}' has no points")));
         }

@@ -1,7 +1,6 @@
 //! Loops of the user's around a Rust closure, of any depth and each of its own type.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -106,7 +105,9 @@ impl<L: Loops> Nest<L> {
     /// A loop over data sets that each process loads for itself, when it first has a task of one:
     /// files on a shared disk, say. Only the keys cross between ranks. A process keeps the last few
     /// (see [`Study::keep`]). A `load` that fails costs the run that needed it; the next one tries
-    /// again.
+    /// again. A key that is the path of a file, from where rank 0 was started, or a key with such a path
+    /// in it, counts with the file's content: another start redoes the runs of a file that has
+    /// changed.
     pub fn load<K, T>(
         self,
         name: &str,
@@ -130,16 +131,9 @@ impl<L: Loops> Nest<L> {
         F: for<'a> Fn(L::Points<'a>, &Context) -> crate::Result<R> + Send + Sync + 'static,
     {
         let Nest { loops, levels } = self;
-        // Once a run has been read back here, rank 0 will be able to read the others.
-        let is_readable = AtomicBool::new(false);
         let call: CrunchFunction = Box::new(move |indices, context| {
             let run = loops.call(indices, context, &crunch)?.map_err(|error| in_full(&*error))?;
-            let scored = typed(&run)?;
-            if !is_readable.load(Ordering::Relaxed) {
-                message::decode_theirs::<R>(&scored.typed).map_err(|error| error.to_string())?;
-                is_readable.store(true, Ordering::Relaxed);
-            }
-            Ok(scored)
+            typed(&run)
         });
         Crunched { levels, call, of: std::marker::PhantomData }
     }
@@ -172,12 +166,28 @@ impl<R: Serialize + DeserializeOwned + 'static> Crunched<R> {
     }
 }
 
+/// Longer ones are not read back as a trial: that takes a while. (bytes)
+const READ_BACK: usize = 16 << 20;
+
+/// The field of a run or a summary that is its score.
+const SCORE: &str = "score";
+
 /// A run or a summary as it travels and is stored: its bincode form, how the store shows it, and the
 /// score found there.
-pub(super) fn typed<T: Serialize>(value: &T) -> Result<Scored, String> {
+pub(super) fn typed<T: Serialize + DeserializeOwned>(value: &T) -> Result<Scored, String> {
     let shown = Value::of(value)?;
     let bytes = message::encode_theirs(value).map_err(|error| error.to_string())?;
-    Ok(Scored { typed: bytes.into(), ..score(shown, "score", false)? })
+    // What nobody will be able to read back is found here, where it costs this run alone.
+    if bytes.len() <= READ_BACK {
+        message::decode_theirs::<T>(&bytes).map_err(|error| error.to_string())?;
+    }
+    let is_number = shown.field(SCORE).is_some_and(|score| score.as_f64().is_some());
+    let scored = match shown {
+        // A field of that name that is none is the user's own affair.
+        Value::Record(_) if !is_number => Scored { value: shown, ..Scored::default() },
+        shown => score(shown, SCORE, false)?,
+    };
+    Ok(Scored { typed: bytes.into(), ..scored })
 }
 
 /// An error and what caused it, in one line.

@@ -42,7 +42,7 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
             .iter()
             .enumerate()
             .fold(0, |index, (level, point)| index * grid.size(level) + point);
-        let below = grid.tasks() / grid.keys(grid.outer());
+        let below = grid.tasks() / grid.keys(summary.indices.len());
         let mut runs = Vec::new();
         self.finished.results.runs(key * below..(key + 1) * below, |run| {
             runs.push(typed(&run.result));

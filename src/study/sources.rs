@@ -97,8 +97,8 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for Values<T> {
                 digests.insert(i as u64, digest(&bytes));
             }
         }
-        let learned = message::encode_theirs(&given)?.into();
-        let _ = self.known.set(given);
+        let learned: Bytes = message::encode_theirs(&given)?.into();
+        self.learn(&learned)?; // so that rank 0's threads have the very values that other ranks have
         Ok(Prepared { points: Points::List(shown), learned, digests })
     }
 
@@ -155,10 +155,24 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for DataSets<T> {
             None => Points::Range { from: 0, step: 1, count: made.len() as u64 },
         };
         let mut digests = BTreeMap::new();
+        let mut shortest = None;
+        let within =
+            |i: u64, error: Error| error.within(&format!("loop '{}', point {i}", self.name));
         for (i, data) in (0..).zip(&made) {
-            let digest = digest_of(|out| message::write_theirs(data, out))
-                .map_err(|error| error.within(&format!("loop '{}', point {i}", self.name)))?;
-            digests.insert(i, digest);
+            let mut length = 0;
+            let write = |out: &mut dyn std::io::Write| {
+                length = message::write_theirs(data, out)?;
+                Ok(())
+            };
+            digests.insert(i, digest_of(write).map_err(|error| within(i, error))?);
+            shortest =
+                [shortest, Some((length, i, data))].into_iter().flatten().min_by_key(|s| s.0);
+        }
+        // What a rank could not read is found here, before anything is crunched.
+        if let Some((_, i, data)) = shortest {
+            message::encode_theirs(data)
+                .and_then(|bytes| message::decode_theirs::<T>(&bytes))
+                .map_err(|error| within(i, error))?;
         }
         let _ = self.made.set(made);
         Ok(Prepared { points, learned: Bytes::new(), digests })

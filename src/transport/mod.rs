@@ -9,6 +9,8 @@ pub(crate) mod threads;
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::error::{Error, Result};
 
 /// Rank 0's end: every worker in one place.
@@ -20,10 +22,10 @@ pub(crate) trait Hub {
     fn now(&self) -> Duration;
 
     /// The next message from any worker, with its rank; nothing if none came for `wait`.
-    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Vec<u8>)>>;
+    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Bytes)>>;
 
     /// Sends a worker a message.
-    fn send(&mut self, rank: usize, bytes: &[u8]) -> Result<()>;
+    fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()>;
 
     /// Rank 0 cannot go on, because of this. Where workers would wait for ever, it ends them.
     fn abandon(&mut self, _error: &Error) {}
@@ -35,8 +37,8 @@ pub(crate) trait Link: Send {
     fn rank(&self) -> usize;
 
     /// Sends rank 0 a message.
-    fn send(&mut self, bytes: &[u8]) -> Result<()>;
+    fn send(&mut self, bytes: Bytes) -> Result<()>;
 
     /// The next message from rank 0; nothing if none came for `wait`.
-    fn receive(&mut self, wait: Duration) -> Result<Option<Vec<u8>>>;
+    fn receive(&mut self, wait: Duration) -> Result<Option<Bytes>>;
 }

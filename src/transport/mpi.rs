@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use mpi::Threading;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
@@ -117,12 +118,12 @@ impl Hub for Ranks {
         self.start.elapsed()
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Vec<u8>)>> {
-        Ok(self.receive_within(wait))
+    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Bytes)>> {
+        Ok(self.receive_within(wait).map(|(rank, bytes)| (rank, bytes.into())))
     }
 
-    fn send(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
-        self.send_to(rank, bytes);
+    fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        self.send_to(rank, &bytes);
         Ok(())
     }
 
@@ -138,12 +139,12 @@ impl Link for Ranks {
         self.own_rank()
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.send_to(0, bytes);
+    fn send(&mut self, bytes: Bytes) -> Result<()> {
+        self.send_to(0, &bytes);
         Ok(())
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<Option<Vec<u8>>> {
-        Ok(self.receive_within(wait).map(|(_, bytes)| bytes))
+    fn receive(&mut self, wait: Duration) -> Result<Option<Bytes>> {
+        Ok(self.receive_within(wait).map(|(_, bytes)| bytes.into()))
     }
 }

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -98,7 +99,7 @@ impl Hub for SimulatedHub<'_> {
         self.now
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Vec<u8>)>> {
+    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Bytes)>> {
         let until = self.now + wait;
         if self.coming.peek().is_none_or(|Reverse((arrives, ..))| *arrives > until) {
             self.now = until;
@@ -106,11 +107,11 @@ impl Hub for SimulatedHub<'_> {
         }
         let Some(Reverse((arrives, _, rank, bytes))) = self.coming.pop() else { return Ok(None) };
         self.now = self.now.max(arrives);
-        Ok(Some((rank, bytes)))
+        Ok(Some((rank, bytes.into())))
     }
 
-    fn send(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
-        let message = message::decode::<ToWorker>(bytes)?;
+    fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        let message = message::decode::<ToWorker>(&bytes)?;
         let is_work = matches!(message, ToWorker::Assign(_) | ToWorker::Reduce { .. });
         let (most, odds) = self.breaking;
         if is_work && self.broken < most && self.rng.random_ratio(1, odds) {
@@ -143,7 +144,7 @@ impl Hub for SimulatedHub<'_> {
                 );
             }
             ToWorker::Cancel => {}
-            ToWorker::Reply(reply) => panic!("a simulated worker asked nothing: {reply:?}"),
+            ToWorker::Reply { reply, .. } => panic!("a simulated worker asked nothing: {reply:?}"),
             ToWorker::Dismiss => self.dismissed += 1,
         }
         Ok(())

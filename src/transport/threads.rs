@@ -4,20 +4,22 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::{Hub, Link};
+use bytes::Bytes;
+
 use crate::error::{Error, Result};
 
 /// Rank 0's end.
 pub(crate) struct ThreadHub {
-    from_workers: Receiver<(usize, Vec<u8>)>,
-    to_workers: Vec<Sender<Vec<u8>>>,
+    from_workers: Receiver<(usize, Bytes)>,
+    to_workers: Vec<Sender<Bytes>>,
     start: Instant,
 }
 
 /// A worker's end.
 pub(crate) struct ThreadLink {
     rank: usize,
-    to_hub: Sender<(usize, Vec<u8>)>,
-    from_hub: Receiver<Vec<u8>>,
+    to_hub: Sender<(usize, Bytes)>,
+    from_hub: Receiver<Bytes>,
 }
 
 /// A hub and its links, ranks 1 to `workers`.
@@ -42,7 +44,7 @@ impl Hub for ThreadHub {
         self.start.elapsed()
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Vec<u8>)>> {
+    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Bytes)>> {
         match self.from_workers.recv_timeout(wait) {
             Ok(message) => Ok(Some(message)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
@@ -50,9 +52,9 @@ impl Hub for ThreadHub {
         }
     }
 
-    fn send(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
+    fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
         let gone = |_| Error::unexpected(format!("worker {rank} has gone"));
-        self.to_workers[rank - 1].send(bytes.to_vec()).map_err(gone)
+        self.to_workers[rank - 1].send(bytes).map_err(gone)
     }
 }
 
@@ -61,12 +63,12 @@ impl Link for ThreadLink {
         self.rank
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        let message = (self.rank, bytes.to_vec());
+    fn send(&mut self, bytes: Bytes) -> Result<()> {
+        let message = (self.rank, bytes);
         self.to_hub.send(message).map_err(|_| Error::unexpected("rank 0 has gone"))
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<Option<Vec<u8>>> {
+    fn receive(&mut self, wait: Duration) -> Result<Option<Bytes>> {
         match self.from_hub.recv_timeout(wait) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(RecvTimeoutError::Timeout) => Ok(None),

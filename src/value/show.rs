@@ -14,12 +14,17 @@ use super::Value;
 /// How many values are shown before the rest is only counted.
 const BUDGET: usize = 100_000;
 
+/// How much text is shown before the rest is left out. (bytes)
+const TEXT: usize = 1 << 20;
+
 /// The name under which the number of left out elements stands.
 const OMITTED: &str = "omitted";
 
 impl Value {
     /// What serde makes of a Rust value; why it cannot, in words, if its `Serialize` refuses.
-    /// Of more than 100,000 elements the rest becomes one record `{"omitted": how many}`.
+    /// Of more than 100,000 elements the rest becomes one record `{"omitted": how many}`; of more than
+    /// 1 MiB of text the rest is left out, and `...` stands for it. A map's keys are sorted, because
+    /// a hash map has them in another order each time.
     ///
     /// ```
     /// use gridmpi::Value;
@@ -27,7 +32,7 @@ impl Value {
     /// assert_eq!(Value::of(&("a", 1)).unwrap().to_string(), r#"["a",1]"#);
     /// ```
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Value, String> {
-        let left = Cell::new(BUDGET);
+        let left = Left { values: Cell::new(BUDGET), text: Cell::new(TEXT) };
         value.serialize(Show { left: &left }).map_err(|refused| refused.0)
     }
 }
@@ -52,15 +57,33 @@ impl ser::Error for Refused {
 
 #[derive(Clone, Copy)]
 struct Show<'b> {
-    left: &'b Cell<usize>,
+    left: &'b Left,
+}
+
+/// What may still be shown.
+struct Left {
+    values: Cell<usize>,
+    /// (bytes)
+    text: Cell<usize>,
 }
 
 impl<'b> Show<'b> {
     /// Pays for one more value, if there is budget for it.
     fn pay(&self) -> bool {
-        let left = self.left.get();
-        self.left.set(left.saturating_sub(1));
+        let left = self.left.values.get();
+        self.left.values.set(left.saturating_sub(1));
         left > 0
+    }
+
+    /// As much of a text as there is budget for.
+    fn text(&self, text: &str) -> String {
+        let left = self.left.text.get();
+        self.left.text.set(left.saturating_sub(text.len()));
+        if text.len() <= left {
+            return text.to_string();
+        }
+        let end = (0..=left).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        format!("{}...", &text[..end])
     }
 
     fn elements(self, variant: Option<&'static str>) -> Elements<'b> {
@@ -200,7 +223,7 @@ impl<'b> Serializer for Show<'b> {
         Ok(Value::Text(v.to_string()))
     }
     fn serialize_str(self, v: &str) -> Result<Value, Refused> {
-        Ok(Value::Text(v.to_string()))
+        Ok(Value::Text(self.text(v)))
     }
     fn serialize_bytes(self, v: &[u8]) -> Result<Value, Refused> {
         Ok(self.bytes(v))
@@ -331,7 +354,8 @@ impl ser::SerializeMap for Fields<'_> {
         let name = std::mem::take(&mut self.key);
         self.push(name, v)
     }
-    fn end(self) -> Result<Value, Refused> {
+    fn end(mut self) -> Result<Value, Refused> {
+        self.fields.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(self.close())
     }
 }
@@ -377,6 +401,22 @@ mod tests {
             Value::of(&custom).unwrap().to_string(),
             r#"{"Custom":["a",1.8446744073709552e+19]}"#
         );
+    }
+
+    #[test]
+    fn maps_are_shown_in_the_order_of_their_keys() {
+        let map: std::collections::HashMap<u8, bool> = (0..9).map(|key| (key, true)).collect();
+        let keys: Vec<String> = (0..9).map(|key| format!("\"{key}\":true")).collect();
+        assert_eq!(Value::of(&map).unwrap().to_string(), format!("{{{}}}", keys.join(",")));
+    }
+
+    #[test]
+    fn of_a_long_text_the_beginning_is_shown() {
+        let texts = ["ä".repeat(TEXT / 2 - 1), "ä".repeat(9), "b".into()];
+        let shown = Value::of(&texts).unwrap();
+        let Value::List(items) = shown else { panic!("an array is a list") };
+        let lengths: Vec<usize> = items.iter().map(|item| item.to_string().len()).collect();
+        assert_eq!(lengths, [TEXT - 2, 2 + 3, 3]);
     }
 
     #[test]
