@@ -29,6 +29,11 @@ use crate::store::{Folder, Layout, Opened, Plan, Results};
 use crate::transport::{Hub, threads};
 use crate::worker;
 
+/// How long a worker that is a process may be silent. It speaks every second, even deep in crunch; one
+/// that was only held up is taken back.
+#[cfg(feature = "mpi")]
+const LEASE: Duration = Duration::from_secs(10);
+
 /// Hears of each summary of one level.
 pub(crate) type Listener = Box<dyn FnMut(&Job, &Grid, &Summary) -> Result<(), String> + Send>;
 
@@ -95,7 +100,7 @@ fn over_threads(
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = settings.threads.unwrap_or(cores);
     let workers = work.job.grid().tasks().min(threads as u64) as usize;
-    let lead = Lead::new(settings, native.clone(), work, workers)?;
+    let lead = Lead::new(settings, native.clone(), work, workers, None)?;
     let (mut hub, links) = threads::connect(workers);
     let mut joined = Vec::new();
     for link in links {
@@ -130,6 +135,9 @@ fn over_ranks(
     if settings.is_main {
         signals::take();
     }
+    if ranks.own_rank() == 0 {
+        ranks.beat(message::encode(&ToWorker::Beat).into())?;
+    }
     if ranks.size() == 1 {
         return if launched.may_be_alone() {
             over_threads(settings, native, prepare)
@@ -160,7 +168,7 @@ fn lead_ranks(
     let lead = if settings.threads.is_some() {
         Err(Error::input("--threads is for a run without mpirun; with it, each rank is one worker"))
     } else {
-        prepare().and_then(|work| Lead::new(settings, native, work, ranks.workers()))
+        prepare().and_then(|work| Lead::new(settings, native, work, ranks.workers(), Some(LEASE)))
     };
     match lead {
         Ok(lead) => {
@@ -210,6 +218,7 @@ impl Lead {
         native: Option<Arc<Native>>,
         work: Work,
         workers: usize,
+        lease: Option<Duration>,
     ) -> Result<Lead> {
         let Work { job, text, identity, digests, listeners } = work;
         let (out, scratch) = match &settings.out {
@@ -230,7 +239,8 @@ impl Lead {
         let job = Arc::new(job);
         let grid = job.grid();
         let mut master = Master::new(grid.clone(), job.reduces(), job.require, workers)
-            .with_patience(job.patience());
+            .with_patience(job.patience())
+            .with_leases(lease);
         if job.reduce_on_workers {
             master = master.reduce_on_workers();
         }

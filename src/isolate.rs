@@ -138,7 +138,7 @@ pub(crate) fn relay(line: &Arc<Line>, job: &Job, bytes: &Bytes, place: Place) ->
                     Err(why) => ToMaster::Reduced { key, result: Err(why) },
                 }
             }
-            ToWorker::Dismiss => return Ok(()),
+            ToWorker::Dismiss { .. } => return Ok(()),
             _ => return Err(Error::bug("a message came out of turn")),
         };
         line.send(&answer)?;

@@ -5,20 +5,30 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::message::{self, Reply, Request, ToMaster, ToWorker};
 use crate::signals;
-use crate::transport::Link;
+use crate::transport::{BEAT, Link};
 
 /// How long the line is held while nothing comes: so long others have to wait for it.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// How often the attendant looks for something to tell rank 0.
 const ATTEND: Duration = Duration::from_millis(50);
+
+/// How long rank 0 may be silent. It has more to do than a worker, and is worth more patience.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// The longest time between two looks of the attendant that counts: if this process was held up itself,
+/// rank 0's messages wait.
+const STEP: Duration = Duration::from_millis(200);
+
+/// How long crunch may take to return once rank 0 has gone; then the process ends.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// The ticket of every request for a data set: the worker's loop makes one at a time.
 pub(crate) const DATA: u64 = 0;
@@ -27,6 +37,7 @@ pub(crate) const DATA: u64 = 0;
 /// is for another where that one looks. The lock is fair, so that everybody gets to look.
 pub(crate) struct Line {
     rank: usize,
+    host: String,
     ends: Mutex<Ends>,
     cancelled: AtomicBool,
     tickets: AtomicU64,
@@ -40,14 +51,40 @@ struct Ends {
     replies: BTreeMap<u64, Reply>,
     /// How many signals rank 0 knows of.
     told: usize,
+    /// Whether the job is here.
+    welcomed: bool,
+    /// Whether the worker's loop holds something it has not answered.
+    at_work: bool,
+    /// When the attendant looked last, and when rank 0 was told last that this worker is there.
+    looked: Instant,
+    beaten: Instant,
+    /// For how long nothing has come.
+    silence: Duration,
 }
 
 impl Line {
     pub(crate) fn new(link: Box<dyn Link>) -> Line {
         let rank = link.rank();
-        let ends = Ends { link, early: VecDeque::new(), replies: BTreeMap::new(), told: 0 };
+        let host = gethostname::gethostname().to_string_lossy().into_owned();
+        let now = Instant::now();
+        let ends = Ends {
+            link,
+            early: VecDeque::new(),
+            replies: BTreeMap::new(),
+            told: 0,
+            welcomed: false,
+            at_work: true,
+            looked: now,
+            beaten: now,
+            silence: Duration::ZERO,
+        };
         let (cancelled, tickets) = (AtomicBool::new(false), AtomicU64::new(DATA + 1));
-        Line { rank, ends: Mutex::new(ends), cancelled, tickets }
+        Line { rank, host, ends: Mutex::new(ends), cancelled, tickets }
+    }
+
+    /// This worker's host.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
     }
 
     /// The worker's rank.
@@ -62,7 +99,11 @@ impl Line {
 
     /// Waits for what rank 0 wants done next.
     pub(crate) fn receive(&self) -> Result<ToWorker> {
-        self.wait(|ends| ends.early.pop_front())
+        self.wait(|ends| {
+            let message = ends.early.pop_front()?;
+            ends.at_work = true;
+            Some(message)
+        })
     }
 
     /// Asks rank 0 for something and waits for the answer.
@@ -80,6 +121,9 @@ impl Line {
             let mut ends = self.ends.lock();
             if let Some(found) = find(&mut ends) {
                 return Ok(found);
+            }
+            if ends.is_alone() {
+                return Err(gone());
             }
             ends.read(LOOK, &self.cancelled)?;
         }
@@ -100,9 +144,24 @@ impl Line {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Tells rank 0 what it has to know of this process, whatever the worker's loop is at.
+    /// Tells rank 0 what it has to know of this process, and hears whether rank 0 is there, whatever the
+    /// worker's loop is at.
     fn attend(&self) -> Result<()> {
-        let mut ends: MutexGuard<Ends> = self.ends.lock();
+        let mut ends = self.ends.lock();
+        let since = ends.looked.elapsed().min(STEP);
+        ends.silence += since;
+        ends.looked = Instant::now();
+        while ends.read(Duration::ZERO, &self.cancelled)? {}
+        if ends.is_alone() {
+            return Err(gone());
+        }
+        if ends.beaten.elapsed() >= BEAT {
+            ends.beaten = Instant::now();
+            let idle = !ends.at_work && ends.early.is_empty();
+            let hello = || ToMaster::Hello { host: self.host.clone() };
+            let beat = if ends.welcomed { ToMaster::Beat { idle } } else { hello() };
+            ends.send(&beat)?;
+        }
         if let Some(asked) = signals::asked().filter(|asked| asked.times > ends.told) {
             ends.told = asked.times;
             ends.send(&ToMaster::Interrupted(asked.name.to_string()))?;
@@ -111,8 +170,32 @@ impl Line {
     }
 }
 
+impl Line {
+    /// There is no rank 0 to work for: has crunch come to its end, and if it does not, ends the process.
+    fn leave(&self, error: &Error, is_over: &AtomicBool) {
+        log::error!("rank {} leaves: {error}", self.rank);
+        self.cancelled.store(true, Ordering::Relaxed);
+        self.ends.lock().link.hurry();
+        let begin = Instant::now();
+        while begin.elapsed() < LAST_WORDS {
+            if is_over.load(Ordering::Relaxed) {
+                return;
+            }
+            std::thread::park_timeout(LAST_WORDS - begin.elapsed().min(LAST_WORDS));
+        }
+        std::process::exit(error.exit as i32);
+    }
+}
+
+fn gone() -> Error {
+    Error::unexpected(format!("rank 0 has not been heard of for {} s", LEASE.as_secs()))
+}
+
 impl Ends {
     fn send(&mut self, message: &ToMaster) -> Result<()> {
+        if matches!(message, ToMaster::Done(_) | ToMaster::Reduced { .. }) {
+            self.at_work = false;
+        }
         self.link.send(message::encode(message).into())
     }
 
@@ -120,12 +203,26 @@ impl Ends {
     /// one came.
     fn read(&mut self, wait: Duration, cancelled: &AtomicBool) -> Result<bool> {
         let Some(bytes) = self.link.receive(wait)? else { return Ok(false) };
+        self.silence = Duration::ZERO;
         match message::decode(&bytes)? {
             ToWorker::Cancel => cancelled.store(true, Ordering::Relaxed),
             ToWorker::Reply { ticket, reply } => drop(self.replies.insert(ticket, reply)),
-            other => self.early.push_back(other),
+            ToWorker::Beat => {}
+            ToWorker::Job(_) if self.welcomed => {} // this worker has said hello more than once
+            other => {
+                self.welcomed |= matches!(other, ToWorker::Job(_));
+                if matches!(other, ToWorker::Dismiss { hurry: true }) {
+                    self.link.hurry();
+                }
+                self.early.push_back(other);
+            }
         }
         Ok(true)
+    }
+
+    /// Whether rank 0 has been silent for too long.
+    fn is_alone(&self) -> bool {
+        self.silence > LEASE
     }
 }
 
@@ -141,8 +238,10 @@ impl Attendant {
         let over = Arc::new(AtomicBool::new(false));
         let (line, is_over) = (line.clone(), over.clone());
         let attend = move || {
-            // A line that fails is the worker's loop's to report.
-            while !is_over.load(Ordering::Relaxed) && line.attend().is_ok() {
+            while !is_over.load(Ordering::Relaxed) {
+                if let Err(error) = line.attend() {
+                    return line.leave(&error, &is_over);
+                }
                 std::thread::park_timeout(ATTEND);
             }
         };

@@ -20,7 +20,7 @@ const LIMIT: usize = 1 << 36;
 /// From a worker to the master.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ToMaster {
-    /// The first message: here I am.
+    /// The first message: here I am. Sent again and again, until there is an answer.
     Hello {
         /// The worker's host name.
         host: String,
@@ -41,6 +41,11 @@ pub(crate) enum ToMaster {
         ticket: u64,
         /// The question.
         request: Request,
+    },
+    /// I am there, and have what I need to work. Sent again and again, whatever crunch is at.
+    Beat {
+        /// Whether I hold nothing that I have not answered.
+        idle: bool,
     },
     /// A signal asks this rank for an end; its name.
     Interrupted(String),
@@ -115,8 +120,13 @@ pub(crate) enum ToWorker {
     },
     /// What you crunch is of no use any more: come to an end, and report.
     Cancel,
+    /// Rank 0 is there. Sent again and again, whatever it is at.
+    Beat,
     /// There is nothing left to do: leave.
-    Dismiss,
+    Dismiss {
+        /// Whether a worker has died, so that MPI may not be able to shut down.
+        hurry: bool,
+    },
 }
 
 /// A range of tasks given to one worker.

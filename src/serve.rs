@@ -74,6 +74,11 @@ impl Traffic {
         self.messages += 1;
         self.bytes += bytes as u64;
     }
+
+    fn send(&mut self, hub: &mut dyn Hub, rank: usize, message: Bytes) -> Result<()> {
+        self.count(message.len());
+        hub.send(rank, message)
+    }
 }
 
 /// Serves the workers until every run is recorded, every group closed and every worker dismissed; or
@@ -94,6 +99,11 @@ pub(crate) fn serve(
     while !master.is_over() && !keeper.is_leaving() {
         let event = match first.take().map_or_else(|| keeper.event(), |event| Ok(Some(event)))? {
             Some(event) => event,
+            None if let Some(rank) = hub.dead() => {
+                log::warn!("rank {rank} has died; its tasks go to others");
+                hub.hurry();
+                Event::Lost { rank }
+            }
             None => match hub.receive(keeper.patience())? {
                 Some((rank, bytes)) => {
                     traffic.count(bytes.len());
@@ -115,6 +125,10 @@ pub(crate) fn serve(
                             keeper.interrupt(rank, &name);
                             Event::Tick
                         }
+                        ToMaster::Beat { idle } => {
+                            // What is on its way to it, it cannot know of.
+                            Event::Beat { rank, idle: idle && !hub.is_sending(rank) }
+                        }
                         ToMaster::Broken(why) => {
                             log::error!("rank {rank} cannot go on: {why}");
                             Event::Lost { rank }
@@ -127,31 +141,37 @@ pub(crate) fn serve(
         let now = hub.now();
         master.hold(keeper.is_full());
         master.on(event, now, &mut actions);
-        let mut send = |rank: usize, bytes: Bytes| {
-            traffic.count(bytes.len());
-            hub.send(rank, bytes)
-        };
         for action in actions.drain(..) {
             match action {
                 Action::Welcome { rank, host } => {
                     keeper.join(rank, &host)?;
-                    send(rank, welcome.clone())?;
+                    traffic.send(hub, rank, welcome.clone())?;
                 }
                 Action::Record(run) => keeper.record(run)?,
                 Action::Close(summary) => keeper.close(summary)?,
                 Action::Reduce { rank: None, key, items } => keeper.reduce(key, items)?,
                 Action::Reduce { rank: Some(rank), key, items } => {
-                    send(rank, encoded(&ToWorker::Reduce { key, items }))?;
+                    traffic.send(hub, rank, encoded(&ToWorker::Reduce { key, items }))?;
                 }
                 Action::Assign { rank, assignment } => {
-                    send(rank, encoded(&ToWorker::Assign(assignment)))?;
+                    traffic.send(hub, rank, encoded(&ToWorker::Assign(assignment)))?;
                 }
-                Action::Cancel { rank } => send(rank, encoded(&ToWorker::Cancel))?,
-                Action::Dismiss { rank } => send(rank, encoded(&ToWorker::Dismiss))?,
+                Action::Cancel { rank } => traffic.send(hub, rank, encoded(&ToWorker::Cancel))?,
+                Action::Miss { rank } => {
+                    log::warn!(
+                        "rank {rank} has not been heard of for too long; its tasks go to others"
+                    );
+                    hub.hurry();
+                }
+                Action::Dismiss { rank, hurry } => {
+                    let message = encoded(&ToWorker::Dismiss { hurry });
+                    traffic.count(message.len());
+                    hub.send_last(rank, message)?;
+                }
             }
         }
         for (rank, reply) in keeper.replies(now, master) {
-            send(rank, reply)?;
+            traffic.send(hub, rank, reply)?;
         }
         keeper.tick(now, master)?;
         if master.is_stranded() {
@@ -171,7 +191,7 @@ pub(crate) fn turn_away(hub: &mut dyn Hub) -> Result<()> {
         if let Some((rank, _)) = hub.receive(TICK)?
             && there.remove(&rank)
         {
-            hub.send(rank, encoded(&ToWorker::Dismiss))?;
+            hub.send_last(rank, encoded(&ToWorker::Dismiss { hurry: false }))?;
         }
     }
     Ok(())

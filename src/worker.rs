@@ -37,11 +37,10 @@ fn request_crunch_return(
     cores: usize,
     native: Option<&Arc<Native>>,
 ) -> Result<()> {
-    let host = gethostname::gethostname().to_string_lossy().into_owned();
-    line.send(&ToMaster::Hello { host })?;
+    line.send(&ToMaster::Hello { host: line.host().to_string() })?;
     let bytes = match line.receive()? {
         ToWorker::Job(bytes) => bytes,
-        ToWorker::Dismiss => return Ok(()),
+        ToWorker::Dismiss { .. } => return Ok(()),
         other => return Err(out_of_turn(&other)),
     };
     let job: Arc<Job> = Arc::new(message::decode(&bytes)?);
@@ -72,7 +71,7 @@ fn request_crunch_return(
                 let result = caught("summarize", || reducer.reduce(key, &items));
                 ToMaster::Reduced { key, result }
             }
-            ToWorker::Dismiss => return Ok(()),
+            ToWorker::Dismiss { .. } => return Ok(()),
             other => return Err(out_of_turn(&other)),
         };
         line.send(&answer)?;
@@ -105,7 +104,8 @@ fn out_of_turn(message: &ToWorker) -> Error {
         ToWorker::Reduce { .. } => "a group to reduce",
         ToWorker::Reply { .. } => "a reply",
         ToWorker::Cancel => "a cancellation",
-        ToWorker::Dismiss => "a dismissal",
+        ToWorker::Beat => "a beat",
+        ToWorker::Dismiss { .. } => "a dismissal",
     };
     Error::bug(format!("{what} came out of turn"))
 }

@@ -309,3 +309,20 @@ fn a_damaged_store_is_noticed_and_named() {
     let said = refusal(&fs::read(&store).unwrap());
     assert!(said.contains("has the form of another gridmpi (1, this one has 2)"), "{said}");
 }
+
+#[test]
+fn a_store_that_was_never_finished_is_none() {
+    let desk = noting(NOTE, &(loop_of("a", "[1, 2]", "") + &loop_of("b", "[5, 6]", MAX)));
+    fs::create_dir(desk.path("out")).unwrap();
+    // As a start leaves them that was killed while it made the store.
+    for left in ["", "-wal", "-shm"] {
+        desk.write(&format!("out/runs.sqlite.unfinished{left}"), &"half a store ".repeat(999));
+    }
+    desk.run_job().exits(0);
+    assert_eq!(calls(&desk).len(), 4);
+    assert_eq!(desk.sql("SELECT count(*) FROM runs"), ["4"]);
+    let names = fs::read_dir(desk.path("out")).unwrap();
+    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    names.retain(|name| name.to_string_lossy().contains("unfinished"));
+    assert_eq!(names.len(), 0, "{names:?}");
+}

@@ -63,6 +63,13 @@ pub(crate) enum Event {
         /// Its value, or why there is none.
         result: Result<Scored, String>,
     },
+    /// A worker is there.
+    Beat {
+        /// The worker.
+        rank: usize,
+        /// Whether it holds nothing, and nothing is on its way to it.
+        idle: bool,
+    },
     /// Nothing is to be expected of a worker any more.
     Lost {
         /// The worker.
@@ -74,6 +81,19 @@ pub(crate) enum Event {
     Stop,
     /// Time passed.
     Tick,
+}
+
+impl Event {
+    /// The worker that was heard, if it was one.
+    pub(super) fn sender(&self) -> Option<usize> {
+        match self {
+            Event::Joined { rank, .. }
+            | Event::Done { rank, .. }
+            | Event::Reduced { rank: Some(rank), .. }
+            | Event::Beat { rank, .. } => Some(*rank),
+            _ => None,
+        }
+    }
 }
 
 /// Something to do, in this order.
@@ -111,10 +131,17 @@ pub(crate) enum Action {
         /// The worker.
         rank: usize,
     },
+    /// Nothing was heard of the worker for too long; its tasks go to others.
+    Miss {
+        /// The worker.
+        rank: usize,
+    },
     /// Tell the worker to leave.
     Dismiss {
         /// The worker.
         rank: usize,
+        /// Whether others are missing.
+        hurry: bool,
     },
 }
 
@@ -149,8 +176,10 @@ pub(crate) struct Tally {
     pub(crate) recalled: u64,
     /// Attempts that failed and were followed by another.
     pub(crate) retried: u64,
-    /// Tasks that a lost worker held.
+    /// Tasks that a lost worker held, or of which a message was lost.
     pub(crate) given_back: u64,
+    /// Workers that were given up.
+    pub(crate) lost: u64,
     /// Runs that failed.
     pub(crate) failed: u64,
     /// Groups closed.

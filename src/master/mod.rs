@@ -6,6 +6,7 @@
 mod dictionary;
 mod dispatch;
 mod events;
+mod leases;
 mod roster;
 mod stragglers;
 
@@ -18,6 +19,7 @@ use crate::reduce::{Item, Reduce};
 use dictionary::{Closed, Dictionary};
 use dispatch::Dispatch;
 pub(crate) use events::{Action, Event, Patience, Require, Run, Summary, Tally};
+use leases::Leases;
 use roster::{Held, Roster};
 use stragglers::{Stragglers, Worth};
 
@@ -27,6 +29,7 @@ pub(crate) struct Master {
     grid: Grid,
     dispatch: Dispatch,
     roster: Roster,
+    leases: Leases,
     dictionary: Dictionary,
     tally: Tally,
     closed: Vec<Closed>,
@@ -58,6 +61,7 @@ impl Master {
         Master {
             dispatch: Dispatch::new(grid.tasks()),
             roster: Roster::new(workers),
+            leases: Leases::new(workers),
             dictionary: Dictionary::new(grid.clone(), reduces, require),
             tally: Tally::default(),
             closed: Vec::new(),
@@ -86,6 +90,12 @@ impl Master {
         self
     }
 
+    /// Gives workers up that nothing was heard of for so long. If it is not called, nobody is.
+    pub(crate) fn with_leases(mut self, length: Option<Duration>) -> Master {
+        self.leases.set(length);
+        self
+    }
+
     /// Gives a task that takes far longer than others out a second time, when nothing else is left.
     pub(crate) fn speculate(mut self) -> Master {
         self.stragglers.enabled = true;
@@ -110,8 +120,24 @@ impl Master {
 
     /// Takes an event at time `now` since the start and appends what is to be done to `actions`.
     pub(crate) fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
+        self.leases.tick(now);
+        if let Some(rank) = event.sender() {
+            self.leases.renew(rank);
+        }
         match event {
-            Event::Joined { rank, host } => actions.push(Action::Welcome { rank, host }),
+            Event::Joined { rank, host } => {
+                if self.roster.welcome(rank, now) {
+                    actions.push(Action::Welcome { rank, host });
+                }
+            }
+            Event::Beat { rank, idle: true } => {
+                if self.roster.is_dismissed(rank) {
+                    actions.push(Action::Dismiss { rank, hurry: self.roster.any_lost() });
+                }
+                let held = self.roster.free(rank, now);
+                self.give_back(held);
+            }
+            Event::Beat { .. } => {}
             Event::Done { rank, outcomes } => {
                 for outcome in outcomes {
                     self.record(rank, outcome, actions);
@@ -133,10 +159,21 @@ impl Master {
                     self.report_closed(actions);
                 }
             }
-            Event::Lost { rank } => self.lose(rank),
+            Event::Lost { rank } => {
+                let held = self.roster.lose(rank);
+                self.give_back(held);
+            }
             Event::Drain => self.drain(),
             Event::Stop => self.stop(actions),
             Event::Tick => {}
+        }
+        for rank in self.leases.run_out() {
+            if self.roster.is_here(rank) {
+                self.tally.lost += 1;
+                actions.push(Action::Miss { rank });
+                let held = self.roster.lose(rank);
+                self.give_back(held);
+            }
         }
         self.employ(now, actions);
     }
@@ -219,8 +256,8 @@ impl Master {
     }
 
     /// What a lost worker held is for others to do.
-    fn lose(&mut self, rank: usize) {
-        match self.roster.lose(rank) {
+    fn give_back(&mut self, held: Held) {
+        match held {
             Held::Tasks(tasks, attempt) if !self.stopping => {
                 for task in tasks {
                     if self.stragglers.returned(task, None) != Worth::Nothing {
@@ -303,7 +340,7 @@ impl Master {
                 actions.push(Action::Assign { rank, assignment });
             } else if over {
                 self.roster.dismiss(rank);
-                actions.push(Action::Dismiss { rank });
+                actions.push(Action::Dismiss { rank, hurry: self.roster.any_lost() });
             } else {
                 break; // it waits: someone else's task may come back
             }

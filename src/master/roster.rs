@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::grid::Key;
 use crate::message::Assignment;
 
+/// How long a message may be on its way before a worker that knows nothing of it is believed.
+const SETTLE: Duration = Duration::from_secs(5);
+
 /// One entry a worker; index 0 is rank 1.
 #[derive(Debug)]
 pub(super) struct Roster {
@@ -19,8 +22,12 @@ pub(super) struct Roster {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Worker {
-    /// Not heard of yet, or preparing.
+    /// Not heard of yet.
     Away,
+    /// Sent the job, and preparing.
+    Welcomed {
+        since: Duration,
+    },
     /// Asked for work.
     Idle,
     Busy {
@@ -45,6 +52,18 @@ pub(super) enum Held {
     /// Tasks from the first on, and which attempt of them it was.
     Tasks(Range<u64>, u32),
     Group(Key),
+}
+
+impl Held {
+    fn of(worker: &Worker) -> Held {
+        match worker {
+            Worker::Busy { assignment: Assignment { first, count, attempt }, returned, .. } => {
+                Held::Tasks(first + returned..first + count, *attempt)
+            }
+            Worker::Reducing { key, .. } => Held::Group(*key),
+            _ => Held::Nothing,
+        }
+    }
 }
 
 impl Roster {
@@ -80,12 +99,51 @@ impl Roster {
     pub(super) fn reported(&mut self, rank: usize) {
         let holds = match self.at(rank) {
             Worker::Busy { assignment, returned, .. } => *returned < assignment.count,
-            Worker::Reducing { .. } | Worker::Dismissed | Worker::Lost => true,
-            Worker::Away | Worker::Idle => false,
+            Worker::Reducing { .. } | Worker::Dismissed => true,
+            Worker::Away | Worker::Welcomed { .. } | Worker::Lost | Worker::Idle => false,
         };
         if !holds {
             self.rest(rank);
         }
+    }
+
+    /// A worker said hello: whether it is to be sent the job. Once is enough, unless that was lost.
+    pub(super) fn welcome(&mut self, rank: usize, now: Duration) -> bool {
+        let new = match self.at(rank) {
+            Worker::Away => true,
+            Worker::Welcomed { since } => now >= *since + SETTLE,
+            // It has not even got the job: nothing it was given has come of it.
+            Worker::Lost => {
+                self.lost -= 1;
+                true
+            }
+            _ => false,
+        };
+        if new {
+            *self.at(rank) = Worker::Welcomed { since: now };
+        }
+        new
+    }
+
+    /// A worker says that it holds nothing: if that has to be believed, what it was given and has not
+    /// answered. A message was lost then, and it is idle.
+    pub(super) fn free(&mut self, rank: usize, now: Duration) -> Held {
+        let held = match self.at(rank) {
+            Worker::Busy { since, .. } | Worker::Reducing { since, .. }
+                if now < *since + SETTLE =>
+            {
+                return Held::Nothing; // what it was given may be on its way
+            }
+            Worker::Idle | Worker::Dismissed => return Held::Nothing,
+            worker => Held::of(worker),
+        };
+        self.rest(rank);
+        held
+    }
+
+    /// Whether a worker was told to leave.
+    pub(super) fn is_dismissed(&mut self, rank: usize) -> bool {
+        *self.at(rank) == Worker::Dismissed
     }
 
     /// Whether this worker was to reduce that group; if so it is idle now.
@@ -98,7 +156,9 @@ impl Roster {
     }
 
     fn rest(&mut self, rank: usize) {
-        *self.at(rank) = Worker::Idle;
+        if std::mem::replace(self.at(rank), Worker::Idle) == Worker::Lost {
+            self.lost -= 1; // it was only silent
+        }
         self.idle.insert(rank);
     }
 
@@ -120,26 +180,22 @@ impl Roster {
 
     /// Gives a worker up; what it held and has not returned.
     pub(super) fn lose(&mut self, rank: usize) -> Held {
-        self.idle.remove(&rank);
-        match std::mem::replace(self.at(rank), Worker::Lost) {
-            Worker::Busy { assignment: Assignment { first, count, attempt }, returned, .. } => {
-                self.lost += 1;
-                Held::Tasks(first + returned..first + count, attempt)
-            }
-            Worker::Reducing { key, .. } => {
-                self.lost += 1;
-                Held::Group(key)
-            }
-            Worker::Away | Worker::Idle => {
-                self.lost += 1;
-                Held::Nothing
-            }
-            Worker::Dismissed => {
-                *self.at(rank) = Worker::Dismissed; // it has left already
-                Held::Nothing
-            }
-            Worker::Lost => Held::Nothing,
+        if !self.is_here(rank) {
+            return Held::Nothing;
         }
+        self.idle.remove(&rank);
+        self.lost += 1;
+        Held::of(&std::mem::replace(self.at(rank), Worker::Lost))
+    }
+
+    /// Whether something is expected of a worker.
+    pub(super) fn is_here(&mut self, rank: usize) -> bool {
+        !matches!(self.at(rank), Worker::Dismissed | Worker::Lost)
+    }
+
+    /// Whether some workers were given up.
+    pub(super) fn any_lost(&self) -> bool {
+        self.lost > 0
     }
 
     /// Whether no worker is left that could do anything.

@@ -1,7 +1,10 @@
 //! What goes wrong, in virtual time: stops, failures, earlier starts, lost workers, stragglers.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::*;
-use crate::master::Action;
+use crate::master::{Action, Tally};
+use crate::transport::simulated::Faults;
 
 #[test]
 fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
@@ -159,7 +162,7 @@ fn what_a_lost_worker_held_is_done_by_others() {
         let mut master = world.master();
         let crunch = Box::new(|task| (world.takes(task), world.result(task)));
         let hub = SimulatedHub::new(8, seed, Duration::from_millis(3), crunch);
-        let mut hub = hub.with_breakdowns(7, 5);
+        let mut hub = hub.with_faults(Faults { breaking: (7, 0.2), ..Faults::default() });
         let mut notes = Notes::default();
         serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
         assert!(master.is_complete() && hub.broken() > 0, "seed {seed}");
@@ -175,7 +178,8 @@ fn when_the_last_worker_is_lost_it_is_said() {
     let grid = Grid::new(&[100], 1).unwrap();
     let mut master = Master::new(grid, vec![None], Require::All, 3);
     let crunch = Box::new(|_| (Duration::from_millis(1), Ok(Scored::number(1.0))));
-    let mut hub = SimulatedHub::new(3, 1, Duration::ZERO, crunch).with_breakdowns(3, 10);
+    let faults = Faults { breaking: (3, 0.1), ..Faults::default() };
+    let mut hub = SimulatedHub::new(3, 1, Duration::ZERO, crunch).with_faults(faults);
     let served = serve(&mut master, &mut hub, &mut Notes::default(), Bytes::new(), Vec::new());
     assert!(served.unwrap_err().to_string().contains("no worker is left"));
 }
@@ -208,4 +212,72 @@ fn a_straggler_is_given_out_twice_and_the_first_result_counts() {
         let waited = notes.runs.values().map(|run| run.outcome.started).fold(0.0, f64::max);
         assert!(waited < 60.0, "seed {seed}: nobody waits an hour to begin");
     }
+}
+
+/// A hundred workers, half of which may die or break down, and messages that are lost, come twice, late
+/// and in any order: every run is there once and every group has its value, whatever the seed.
+#[test]
+fn whatever_is_lost_doubled_late_or_dead_every_run_is_there_once() {
+    let next = AtomicU64::new(0);
+    let survive_some = || {
+        let mut all = Tally::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= 10_000 {
+                return all;
+            }
+            let tally = survive(seed);
+            all.lost += tally.lost;
+            all.given_back += tally.given_back;
+            all.refused += tally.refused;
+        }
+    };
+    let all: Vec<Tally> = std::thread::scope(|scope| {
+        let started: Vec<_> = (0..2).map(|_| scope.spawn(survive_some)).collect();
+        started.into_iter().map(|thread| thread.join().expect("it says its seed")).collect()
+    });
+    let sum = |of: fn(&Tally) -> u64| all.iter().map(of).sum::<u64>();
+    let (lost, back, refused) = (sum(|t| t.lost), sum(|t| t.given_back), sum(|t| t.refused));
+    assert!(lost > 10_000 && back > 100_000 && refused > 100_000, "{lost} {back} {refused}");
+}
+
+/// Runs the world of that seed; how it went.
+fn survive(seed: u64) -> Tally {
+    let world = World {
+        sizes: vec![4, 6, 10],
+        reduces: vec![None, Some(Reduce::Sum), Some(Reduce::Native)],
+        require: Require::Fraction(0.2),
+        workers: 100,
+        seed,
+        failing: 7 * (seed % 2),
+        delegates: !seed.is_multiple_of(3),
+    };
+    let mut master = world.master().with_leases(Some(Duration::from_secs(10)));
+    let crunch = Box::new(|task| (100 * world.takes(task), world.result(task)));
+    let faults = Faults {
+        breaking: (25, 0.02),
+        dying: (25, 0.05),
+        lost: 0.03,
+        doubled: 0.03,
+        late: (0.03, Duration::from_secs(30)),
+    };
+    let hub = SimulatedHub::new(100, seed, Duration::from_millis(300), crunch);
+    let mut hub = hub.with_faults(faults);
+    let mut notes = Notes { deadline: Some(Duration::from_secs(600)), ..Notes::default() };
+    serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new())
+        .unwrap_or_else(|error| panic!("seed {seed}: {error}: {:?}", master.tally()));
+    assert!(master.is_complete(), "seed {seed}: {:?}", master.tally());
+    assert_eq!(notes.runs.len(), 240, "seed {seed}");
+    let grid = world.grid();
+    assert_eq!(notes.summaries.len() as u64, groups(&grid), "seed {seed}");
+    for (key, summary) in &notes.summaries {
+        let score = summary.result.as_ref().ok().and_then(|scored| scored.score);
+        let serial = world.serial(&grid, *key);
+        let same = match (score, serial) {
+            (Some(score), Some(serial)) => (score - serial).abs() < 1e-9,
+            (score, serial) => score == serial,
+        };
+        assert!(same, "seed {seed}: {key:?} {score:?} {serial:?}");
+    }
+    master.tally()
 }

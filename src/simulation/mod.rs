@@ -7,12 +7,13 @@ mod faults;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::grid::{Grid, Key};
 use crate::master::{Event, Master, Patience, Require, Run, Summary};
 use crate::message::{Request, Scored};
 use crate::reduce::{Item, PythonFunction, Reduce};
 use crate::serve::{Keeper, serve};
+use crate::transport::Hub;
 use crate::transport::simulated::SimulatedHub;
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -36,6 +37,8 @@ struct Notes {
     /// Whether the store cannot keep up every other 70 ms.
     slow_disk: bool,
     full_now: bool,
+    /// When it has to be over.
+    deadline: Option<Duration>,
 }
 
 impl Keeper for Notes {
@@ -98,6 +101,9 @@ impl Keeper for Notes {
 
     fn tick(&mut self, now: Duration, _: &Master) -> Result<()> {
         self.full_now = self.slow_disk && (now.as_millis() / 70).is_multiple_of(2);
+        if self.deadline.is_some_and(|deadline| now > deadline) {
+            return Err(Error::unexpected(format!("it is not over after {now:?}")));
+        }
         Ok(())
     }
 }
@@ -301,7 +307,6 @@ fn the_textbook_case_takes_four_rounds() {
     let mut hub = SimulatedHub::new(8, 1, Duration::ZERO, crunch);
     let mut notes = Notes::default();
     serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
-    use crate::transport::Hub;
     assert_eq!(hub.now(), 4 * second);
 }
 

@@ -253,6 +253,8 @@ impl Writer {
     fn insert(&mut self, entry: &Entry) -> Result<(), Trouble> {
         let on_disk = |error| Trouble { error, may_pass: true };
         let inserted = match entry {
+            // One that was silent for a while may say hello again.
+            Entry::Worker { rank, .. } if self.workers.contains_key(rank) => return Ok(()),
             Entry::Worker { rank, host } => {
                 let sql = "INSERT INTO workers (session, rank, host) VALUES (?1, ?2, ?3)";
                 let row = params![self.session, *rank as i64, host];

@@ -46,9 +46,11 @@ impl Opened {
     pub(crate) fn open(folder: &Folder, plan: &Plan) -> Result<Opened> {
         let path = folder.store();
         let failed = |error| storing(&path, &error);
-        let _ = fs::remove_file(folder.file(UNFINISHED));
         if !path.exists() {
-            let connection = create(&path, plan.layout, &notes(plan)).map_err(failed)?;
+            let connection = create(folder, plan.layout, &notes(plan)).map_err(failed)?;
+            schema::gather(&connection).map_err(failed)?;
+            drop(connection);
+            let connection = existing(&finish(folder)?)?;
             return Ok(Opened {
                 reusable: Vec::new(),
                 session: 1,
@@ -149,11 +151,16 @@ fn start() -> String {
     format!("{}-{}", std::process::id(), now.map_or(0, |now| now.as_nanos()))
 }
 
+/// Makes a store that does not have its name yet, so that there is never half a one under that.
 pub(super) fn create(
-    path: &Path,
+    folder: &Folder,
     layout: &Layout,
     notes: &[(&'static str, String)],
 ) -> Result<Connection, rusqlite::Error> {
+    let path = folder.file(UNFINISHED);
+    for left in ["", "-wal", "-shm", "-journal"] {
+        let _ = fs::remove_file(folder.file(&format!("{UNFINISHED}{left}")));
+    }
     let connection = Connection::open(path)?;
     schema::prepare(&connection)?;
     schema::create(&connection, layout, notes)?;
@@ -209,6 +216,14 @@ fn in_folder<T>(folder: &Folder, result: Result<T>) -> Result<T> {
 /// A store that is being made from others; worth nothing before it has its name.
 const UNFINISHED: &str = "runs.sqlite.unfinished";
 
+/// Gives the store that was made its name; its path. Nobody has it open.
+pub(super) fn finish(folder: &Folder) -> Result<PathBuf> {
+    let path = folder.store();
+    fs::rename(folder.file(UNFINISHED), &path)
+        .map_err(|error| Error::unexpected(format!("{}: not made: {error}", path.display())))?;
+    Ok(path)
+}
+
 /// Makes a store of the job as it is now from the one that is there and those before it, and puts it
 /// in the one's place. The one that was there is kept.
 fn rebuild(
@@ -219,7 +234,7 @@ fn rebuild(
 ) -> Result<Connection> {
     let path = folder.store();
     let failed = |error| storing(&path, &error);
-    let new = create(&folder.file(UNFINISHED), plan.layout, &notes(plan)).map_err(failed)?;
+    let new = create(folder, plan.layout, &notes(plan)).map_err(failed)?;
     take_runs((&new, plan.layout, folder.path()), (&present, layout, folder.path()))?;
     for earlier in superseded(folder) {
         let earlier = existing(&earlier.join("runs.sqlite"))?;
@@ -243,7 +258,7 @@ fn rebuild(
     fs::hard_link(&path, aside.join("runs.sqlite"))
         .or_else(|_| fs::copy(&path, aside.join("runs.sqlite")).map(drop))
         .map_err(io)?;
-    fs::rename(folder.file(UNFINISHED), &path).map_err(io)?;
+    let path = finish(folder)?;
     log::info!("the job has changed; the store as it was is in {}", aside.display());
     existing(&path)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::layout::{Mapping, note};
-use super::open::{Before, create, existing};
+use super::open::{Before, create, existing, finish};
 use super::rows::{RUN, Reader};
 use super::{Folder, Layout, rows, schema, storing};
 use crate::error::{Error, Result};
@@ -134,13 +134,15 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(Taken, u64)> {
         notes.extend(note(first, key).map_err(failed)?.map(|text| (key, text)));
     }
     notes.extend(before.identity.notes());
-    let new = create(&path, &union, &notes).map_err(failed)?;
+    let new = create(out, &union, &notes).map_err(failed)?;
     let mut all = Taken::default();
     for (folder, store, layout, _) in &sources {
         let taken = take_runs((&new, &union, out.path()), (store, layout, folder.path()))?;
         all.runs += taken.runs;
         all.disagree += taken.disagree;
     }
-    schema::settle(&new);
+    schema::gather(&new).map_err(failed)?;
+    drop(new);
+    schema::settle(&existing(&finish(out)?)?);
     Ok((all, tasks))
 }

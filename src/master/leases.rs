@@ -1,0 +1,62 @@
+//! Who has not been heard of for too long.
+//!
+//! Time counts only as long as rank 0 attends: if it was held up itself, everybody's messages wait for
+//! it, and nobody is given up for that.
+
+use std::time::Duration;
+
+/// The longest time between two events that counts as attended.
+const STEP: Duration = Duration::from_secs(1);
+
+/// How often to look.
+const LOOK: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Leases {
+    /// How long a worker may be silent; nothing if nobody ever is.
+    length: Option<Duration>,
+    /// The time that was attended.
+    clock: Duration,
+    now: Duration,
+    looked: Duration,
+    /// When each worker was heard last, by that clock; index 0 is rank 1.
+    heard: Vec<Duration>,
+}
+
+impl Leases {
+    pub(super) fn new(workers: usize) -> Leases {
+        Leases {
+            length: None,
+            clock: Duration::ZERO,
+            now: Duration::ZERO,
+            looked: Duration::ZERO,
+            heard: vec![Duration::ZERO; workers],
+        }
+    }
+
+    pub(super) fn set(&mut self, length: Option<Duration>) {
+        self.length = length;
+    }
+
+    /// It is now so late.
+    pub(super) fn tick(&mut self, now: Duration) {
+        self.clock += now.saturating_sub(self.now).min(STEP);
+        self.now = now;
+    }
+
+    /// A worker was heard.
+    pub(super) fn renew(&mut self, rank: usize) {
+        self.heard[rank - 1] = self.clock;
+    }
+
+    /// The workers whose lease has run out, if it is time to look.
+    pub(super) fn run_out(&mut self) -> Vec<usize> {
+        let Some(length) = self.length else { return Vec::new() };
+        if self.clock < self.looked + LOOK {
+            return Vec::new();
+        }
+        self.looked = self.clock;
+        let silent = |heard: &Duration| self.clock > *heard + length;
+        (1..).zip(&self.heard).filter(|(_, heard)| silent(heard)).map(|(rank, _)| rank).collect()
+    }
+}

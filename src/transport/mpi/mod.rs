@@ -1,0 +1,416 @@
+//! Workers as MPI ranks. The only room that knows MPI.
+//!
+//! Nothing waits inside MPI: a rank that has died would be waited for for ever, and a blocking receive
+//! burns a core. What is sent and received is begun and looked after; waiting is probing, hard for a
+//! moment, then between sleeps, each twice as long as the last, up to a millisecond. MPI counts are
+//! 32-bit, so a long message goes in parts, told apart by tag; MPI keeps the order of what one rank sends.
+
+mod raw;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use mpi::Threading;
+use mpi::environment::Universe;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::*;
+use parking_lot::Mutex;
+
+use super::{BEAT, Hub, Link};
+use crate::error::{Error, Result};
+use raw::{Failure, From, Receiving, Sending, World};
+
+/// The tag of a whole message, or of its last part.
+const WHOLE: i32 = 1;
+/// The tag of a part that others follow.
+const PART: i32 = 2;
+/// How long a part may be. (bytes)
+const PART_LENGTH: usize = 1 << 30;
+
+/// How long to probe without sleeping. Most answers come sooner, and a sleep costs a hundred times
+/// what they take. Not yielding, because where others want the core a yield gives it away for
+/// milliseconds.
+const EAGER: Duration = Duration::from_micros(200);
+/// The longest sleep between two tries: what an idle spell may add to the next message's way.
+const LONGEST_SLEEP: Duration = Duration::from_millis(1);
+
+/// How long to look after what is still on its way at the end.
+const LAST_SENDS: Duration = Duration::from_secs(5);
+/// How long shutting MPI down may take where a rank has died.
+const FINALIZE: Duration = Duration::from_secs(5);
+
+/// How many messages may be under way to a rank that does not take them before it gets no more beats.
+const UNTAKEN: usize = 4;
+
+/// MPI, initialised. Dropping it finalises MPI.
+pub(crate) struct Ranks {
+    universe: Option<Universe>,
+    world: SimpleCommunicator,
+    traffic: Arc<Mutex<Traffic>>,
+    start: Instant,
+    beating: Option<Beating>,
+    /// Whether a rank is known to be dead, so that MPI may not be able to shut down.
+    hurry: bool,
+}
+
+// Sound because MPI was asked for MPI_THREAD_SERIALIZED and gave it: any thread may call it, one at
+// a time. Every call after the first ones is made under the lock of `traffic`.
+#[allow(unsafe_code)]
+unsafe impl Send for Ranks {}
+
+impl Ranks {
+    /// Initialises MPI, once a process.
+    pub(crate) fn initialize() -> Result<Ranks> {
+        let (universe, level) = mpi::initialize_with_threading(Threading::Serialized)
+            .ok_or_else(|| Error::unexpected("MPI was initialised before: one run a process"))?;
+        if level < Threading::Serialized {
+            return Err(Error::unexpected(
+                "this MPI cannot be called from several threads in turn (MPI_THREAD_SERIALIZED)",
+            ));
+        }
+        let world = universe.world();
+        let (size, own) = (world.size() as usize, world.rank() as usize);
+        let traffic = Arc::new(Mutex::new(Traffic::new(size, own)));
+        let start = Instant::now();
+        Ok(Ranks { universe: Some(universe), world, traffic, start, beating: None, hurry: false })
+    }
+
+    /// This process's rank.
+    pub(crate) fn own_rank(&self) -> usize {
+        self.world.rank() as usize
+    }
+
+    /// How many ranks there are, rank 0 included.
+    pub(crate) fn size(&self) -> usize {
+        self.world.size() as usize
+    }
+
+    /// Sends every other rank this from now on, again and again, whatever this process is at.
+    pub(crate) fn beat(&mut self, message: Bytes) -> Result<()> {
+        self.beating = Some(Beating::start(self.traffic.clone(), message)?);
+        Ok(())
+    }
+
+    /// Whatever message is complete by the time `wait` is over, and who sent it.
+    fn receive_within(&self, wait: Duration) -> Result<Option<(usize, Bytes)>> {
+        let begin = Instant::now();
+        let mut sleep = Duration::from_micros(1);
+        loop {
+            if let Some(message) = self.traffic.lock().poll()? {
+                return Ok(Some(message));
+            }
+            if begin.elapsed() >= wait {
+                return Ok(None);
+            }
+            if begin.elapsed() < EAGER {
+                std::hint::spin_loop();
+            } else {
+                std::thread::sleep(sleep);
+                sleep = (sleep * 2).min(LONGEST_SLEEP);
+            }
+        }
+    }
+}
+
+impl Drop for Ranks {
+    fn drop(&mut self) {
+        self.beating = None;
+        let begin = Instant::now();
+        while begin.elapsed() < LAST_SENDS && self.traffic.lock().is_sending() {
+            std::thread::sleep(LONGEST_SLEEP);
+        }
+        let universe = self.universe.take();
+        if !self.hurry && self.traffic.lock().dead.is_empty() {
+            drop(universe);
+            return;
+        }
+        std::mem::forget(universe); // it would wait here
+        let (done, finalized) = channel();
+        std::thread::spawn(move || {
+            raw::finalize();
+            let _ = done.send(());
+        });
+        if finalized.recv_timeout(FINALIZE).is_err() {
+            log::debug!("MPI does not shut down: a rank has died");
+        }
+    }
+}
+
+impl Hub for Ranks {
+    fn workers(&self) -> usize {
+        self.size() - 1
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Bytes)>> {
+        self.receive_within(wait)
+    }
+
+    fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        self.traffic.lock().send(rank, bytes)
+    }
+
+    fn send_last(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        let mut traffic = self.traffic.lock();
+        traffic.left.insert(rank);
+        traffic.send(rank, bytes)
+    }
+
+    fn is_sending(&self, rank: usize) -> bool {
+        !self.traffic.lock().to[rank].is_empty()
+    }
+
+    fn dead(&mut self) -> Option<usize> {
+        self.traffic.lock().news.pop_front()
+    }
+
+    fn hurry(&mut self) {
+        self.hurry = true;
+    }
+
+    /// Ends every rank at once, this one too.
+    fn abandon(&mut self, error: &Error) {
+        error.print();
+        let _alone = self.traffic.lock();
+        self.world.abort(error.exit as i32)
+    }
+}
+
+impl Link for Ranks {
+    fn rank(&self) -> usize {
+        self.own_rank()
+    }
+
+    fn send(&mut self, bytes: Bytes) -> Result<()> {
+        self.traffic.lock().send(0, bytes)
+    }
+
+    fn receive(&mut self, wait: Duration) -> Result<Option<Bytes>> {
+        Ok(self.receive_within(wait)?.map(|(_, bytes)| bytes))
+    }
+
+    fn hurry(&mut self) {
+        self.hurry = true;
+    }
+}
+
+/// What is on its way between this rank and others.
+struct Traffic {
+    world: World,
+    /// Rank 0 hears everybody, the others rank 0: nobody else's death concerns them.
+    from: From,
+    /// What has not left yet, by rank, in order.
+    to: Vec<VecDeque<Sending>>,
+    /// The ranks something has not left for.
+    sending: BTreeSet<usize>,
+    coming: Vec<Coming>,
+    /// The ranks something is under way from.
+    open: BTreeSet<usize>,
+    /// The ranks that have had their last message.
+    left: BTreeSet<usize>,
+    /// The ranks that MPI knows to be dead, and those of them that nobody was told of.
+    dead: BTreeSet<usize>,
+    news: VecDeque<usize>,
+}
+
+/// What is under way from one rank.
+#[derive(Default)]
+struct Coming {
+    /// In order.
+    parts: VecDeque<Receiving>,
+    /// The parts that are there, of a message that is not.
+    message: BytesMut,
+}
+
+impl Traffic {
+    fn new(size: usize, own: usize) -> Traffic {
+        Traffic {
+            world: World::new(),
+            from: if own == 0 { From::Anybody } else { From::Rank(0) },
+            to: (0..size).map(|_| VecDeque::new()).collect(),
+            sending: BTreeSet::new(),
+            coming: (0..size).map(|_| Coming::default()).collect(),
+            open: BTreeSet::new(),
+            left: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            news: VecDeque::new(),
+        }
+    }
+
+    /// Begins to send. What goes to a dead rank goes nowhere.
+    fn send(&mut self, rank: usize, mut bytes: Bytes) -> Result<()> {
+        while !self.dead.contains(&rank) {
+            let last = bytes.len() <= PART_LENGTH;
+            let part = bytes.split_to(bytes.len().min(PART_LENGTH));
+            let begun = self.world.send(rank, if last { WHOLE } else { PART }, part);
+            let begun = begun.and_then(|mut sending| Ok((!sending.is_over()?).then_some(sending)));
+            match begun {
+                Ok(None) => {}
+                Ok(Some(sending)) => {
+                    self.to[rank].push_back(sending);
+                    self.sending.insert(rank);
+                }
+                Err(failure) => self.explain(Some(rank), failure)?,
+            }
+            if last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something is still on its way out to somebody who is there.
+    fn is_sending(&mut self) -> bool {
+        let _ = self.look_after_sends();
+        !self.sending.is_empty()
+    }
+
+    fn look_after_sends(&mut self) -> Result<()> {
+        for rank in self.sending.clone() {
+            while let Some(sending) = self.to[rank].front_mut() {
+                match sending.is_over() {
+                    Ok(false) => break,
+                    Ok(true) => drop(self.to[rank].pop_front()),
+                    Err(failure) => {
+                        self.to[rank].pop_front();
+                        self.explain(Some(rank), failure)?;
+                    }
+                }
+            }
+            if self.to[rank].is_empty() {
+                self.sending.remove(&rank);
+            }
+        }
+        Ok(())
+    }
+
+    /// A message that is complete, if there is one. Begins to receive what is there.
+    fn poll(&mut self) -> Result<Option<(usize, Bytes)>> {
+        self.look_after_sends()?;
+        loop {
+            match self.world.probe(self.from) {
+                Ok(None) => break,
+                Ok(Some(probed)) => {
+                    let rank = probed.rank;
+                    match self.world.receive(&probed) {
+                        Ok(receiving) => {
+                            self.coming[rank].parts.push_back(receiving);
+                            if let Some(message) = self.complete(rank)? {
+                                return Ok(Some((rank, message)));
+                            }
+                            self.open.insert(rank);
+                        }
+                        Err(failure) => self.explain(Some(rank), failure)?,
+                    }
+                }
+                Err(failure) => {
+                    self.explain(None, failure)?;
+                    break;
+                }
+            }
+        }
+        for rank in self.open.clone() {
+            if let Some(message) = self.complete(rank)? {
+                return Ok(Some((rank, message)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next message of a rank, if all of it is there.
+    fn complete(&mut self, rank: usize) -> Result<Option<Bytes>> {
+        let coming = &mut self.coming[rank];
+        while let Some(receiving) = coming.parts.front_mut() {
+            match receiving.is_over() {
+                Ok(false) => return Ok(None),
+                Ok(true) => {
+                    let Some(part) = coming.parts.pop_front() else { break };
+                    let is_last = part.tag == WHOLE;
+                    let bytes = part.take();
+                    if is_last && coming.message.is_empty() {
+                        return Ok(Some(bytes.into()));
+                    }
+                    coming.message.extend_from_slice(&bytes);
+                    if is_last {
+                        return Ok(Some(std::mem::take(&mut coming.message).freeze()));
+                    }
+                }
+                Err(failure) => {
+                    coming.parts.pop_front();
+                    self.explain(Some(rank), failure)?;
+                    return Ok(None);
+                }
+            }
+        }
+        self.open.remove(&rank);
+        Ok(None)
+    }
+
+    /// Sees whether a call failed because a rank has died, which is no error here: others go on. `with`
+    /// is the rank the call was about.
+    fn explain(&mut self, with: Option<usize>, failure: Failure) -> Result<()> {
+        let known = self.dead.len();
+        for rank in self.world.dead() {
+            if self.dead.insert(rank) {
+                self.news.push_back(rank);
+                self.to[rank].clear();
+            }
+        }
+        let is_explained = self.dead.len() > known || with.is_some_and(|r| self.dead.contains(&r));
+        if self.dead.contains(&0) {
+            return Err(Error::unexpected("rank 0 has died"));
+        }
+        if is_explained { Ok(()) } else { Err(Error::unexpected(failure.0)) }
+    }
+}
+
+/// A thread that tells other ranks that this one is there.
+struct Beating {
+    thread: Option<JoinHandle<()>>,
+    over: Arc<AtomicBool>,
+}
+
+impl Beating {
+    fn start(traffic: Arc<Mutex<Traffic>>, message: Bytes) -> Result<Beating> {
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = over.clone();
+        let beat = move || {
+            while !is_over.load(Ordering::Relaxed) {
+                let mut traffic = traffic.lock();
+                let all = 1..traffic.to.len();
+                for rank in all {
+                    let takes = traffic.to[rank].len() < UNTAKEN && !traffic.left.contains(&rank);
+                    // What is wrong with MPI is for whoever needs it to say.
+                    if takes && traffic.send(rank, message.clone()).is_err() {
+                        return;
+                    }
+                }
+                drop(traffic);
+                std::thread::park_timeout(BEAT);
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("beat".to_string())
+            .spawn(beat)
+            .map_err(|error| Error::unexpected(format!("no thread to beat on: {error}")))?;
+        Ok(Beating { thread: Some(thread), over })
+    }
+}
+
+impl Drop for Beating {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
