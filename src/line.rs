@@ -123,7 +123,7 @@ impl Line {
                 return Ok(found);
             }
             if ends.is_alone() {
-                return Err(gone());
+                return Err(self.alone());
             }
             ends.read(LOOK, &self.cancelled)?;
         }
@@ -153,7 +153,7 @@ impl Line {
         ends.looked = Instant::now();
         while ends.read(Duration::ZERO, &self.cancelled)? {}
         if ends.is_alone() {
-            return Err(gone());
+            return Err(self.alone());
         }
         if ends.beaten.elapsed() >= BEAT {
             ends.beaten = Instant::now();
@@ -173,7 +173,6 @@ impl Line {
 impl Line {
     /// There is no rank 0 to work for: has crunch come to its end, and if it does not, ends the process.
     fn leave(&self, error: &Error, is_over: &AtomicBool) {
-        log::error!("rank {} leaves: {error}", self.rank);
         self.cancelled.store(true, Ordering::Relaxed);
         self.ends.lock().link.hurry();
         let begin = Instant::now();
@@ -183,12 +182,14 @@ impl Line {
             }
             std::thread::park_timeout(LAST_WORDS - begin.elapsed().min(LAST_WORDS));
         }
+        error.print(); // crunch does not return
         std::process::exit(error.exit as i32);
     }
-}
 
-fn gone() -> Error {
-    Error::unexpected(format!("rank 0 has not been heard of for {} s", LEASE.as_secs()))
+    fn alone(&self) -> Error {
+        let (rank, seconds) = (self.rank, LEASE.as_secs());
+        Error::unexpected(format!("rank {rank} leaves: rank 0 has been silent for {seconds} s"))
+    }
 }
 
 impl Ends {

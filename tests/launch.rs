@@ -32,10 +32,11 @@ fn wait_for_tasks(desk: &Desk, tasks: usize) {
     }
 }
 
-fn kill(desk: &Desk, pattern: &str) {
+/// Kills the newest (`-n`) or the oldest (`-o`) process of those.
+fn kill(desk: &Desk, which: &str, pattern: &str) {
     // Only this test's: its out folder is named in every command line.
     let pattern = format!("{pattern}.*{}", desk.path("out").display());
-    let killed = Command::new("pkill").args(["-KILL", "-n", "-f", &pattern]).status().unwrap();
+    let killed = Command::new("pkill").args(["-KILL", which, "-f", &pattern]).status().unwrap();
     assert!(killed.success(), "nobody to kill");
 }
 
@@ -49,17 +50,32 @@ fn whole(desk: &Desk) {
 }
 
 #[test]
-fn a_rank_is_killed_and_the_job_is_complete_in_the_end() {
+fn a_worker_is_killed_and_the_others_do_its_tasks() {
     let desk = desk();
     let out = desk.path("out");
     let child = launch(&desk, &["-n", "4", "job.toml", "--out", out.to_str().unwrap()]);
     wait_for_tasks(&desk, 10);
-    kill(&desk, "^[^ ]*gridmpi run"); // one of the ranks
+    kill(&desk, "-n", "^[^ ]*gridmpi run");
     let ran = end(child).exits(0);
+    assert!(ran.stderr.contains("its tasks go to others"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("starting it again"), "{}", ran.stderr);
+    whole(&desk);
+    assert_eq!(started(&desk), 60 + 1, "the one that was lost with its worker");
+    assert_eq!(desk.sql("SELECT max(attempt) FROM runs"), ["2"]);
+}
+
+#[test]
+fn the_master_is_killed_and_the_job_is_complete_in_the_end() {
+    let desk = desk();
+    let out = desk.path("out");
+    let child = launch(&desk, &["-n", "4", "job.toml", "--out", out.to_str().unwrap()]);
+    wait_for_tasks(&desk, 10);
+    kill(&desk, "-o", "^[^ ]*gridmpi run");
+    let ran = end(child).exits(0);
+    assert!(ran.stderr.contains("rank 0 has gone"), "{}", ran.stderr);
     assert!(ran.stderr.contains("starting it again"), "{}", ran.stderr);
     assert!(ran.stderr.contains("of 60 runs reused"), "{}", ran.stderr);
     whole(&desk);
-    assert!(started(&desk) <= 60 + 3, "{} were started", started(&desk));
 }
 
 #[test]
@@ -68,7 +84,7 @@ fn mpirun_is_killed_and_the_job_is_complete_in_the_end() {
     let out = desk.path("out");
     let child = launch(&desk, &["-n", "3", "job.toml", "--out", out.to_str().unwrap()]);
     wait_for_tasks(&desk, 10);
-    kill(&desk, "^mpirun ");
+    kill(&desk, "-n", "^mpirun ");
     end(child).exits(0);
     whole(&desk);
 }

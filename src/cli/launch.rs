@@ -24,8 +24,9 @@ Examples:
   gridmpi launch -n 9 job.toml                   rank 0 and 8 workers on this machine
   gridmpi launch -n 64 job.toml -- --hostfile h  what follows -- goes to mpirun
 
-If mpirun ends before the job is complete, because a rank was killed, say, it is started again and goes
-on where it stopped; after three starts in a row without a new run it gives up.")]
+When a worker dies, its tasks go to others, where the MPI allows that (Open MPI 4 and 5). If mpirun ends
+before the job is complete, because rank 0 was killed, say, it is started again and goes on where it
+stopped; after three starts in a row without a new run it gives up.")]
 pub(super) struct Arguments {
     /// How many ranks, rank 0 included
     #[arg(short, value_name = "RANKS", value_parser = clap::value_parser!(u32).range(2..))]
@@ -55,6 +56,9 @@ const PATIENCE: u32 = 3;
 /// How often to look at the store.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// For how many looks in a row nobody may hold the results folder before rank 0 counts as gone.
+const LOOKS: u32 = 10;
+
 /// How long a launcher may take to end once its job has.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -65,11 +69,12 @@ pub(super) fn launch(arguments: &Arguments) -> Result<Exit> {
     let watch = Watch { store: out.join("runs.sqlite"), tasks: job.grid().tasks() };
     signals::take();
     signals::heed();
+    let survival = Survival::of(&arguments.mpirun);
     let bar = bar(watch.tasks);
     let mut fruitless = 0;
     loop {
         let before = watch.look();
-        let status = supervise(arguments, &out, &watch, &before, bar.as_ref())?;
+        let status = supervise(arguments, survival, &out, &watch, &before, bar.as_ref())?;
         let after = watch.wait_until_free(&before, &out);
         // What an earlier start left there says nothing about this one.
         let state = if after.start == before.start { "" } else { after.state.as_str() };
@@ -110,14 +115,15 @@ pub(super) fn launch(arguments: &Arguments) -> Result<Exit> {
 /// One start of the launcher, until it has ended.
 fn supervise(
     arguments: &Arguments,
+    survival: Survival,
     out: &Path,
     watch: &Watch,
     before: &Seen,
     bar: Option<&ProgressBar>,
 ) -> Result<ExitStatus> {
-    let mut launcher = start(arguments, out)?;
+    let mut launcher = start(arguments, survival, out)?;
     let group = Pid::from_child(&launcher);
-    let (mut forwarded, mut over) = (0, None);
+    let (mut forwarded, mut over, mut claims) = (0, None, Claims::default());
     loop {
         let waited = launcher.try_wait();
         let lost = |e| Error::unexpected(format!("{} cannot be waited for: {e}", arguments.mpirun));
@@ -142,15 +148,72 @@ fn supervise(
                 );
                 let _ = kill_process_group(group, Signal::KILL);
             }
+        } else if claims.rank_0_has_gone(out) {
+            // The others would wait for it for a while, and then leave.
+            log::warn!("rank 0 has gone before the job was complete");
+            let _ = kill_process_group(group, Signal::KILL);
         }
         std::thread::sleep(LOOK);
     }
 }
 
-fn start(arguments: &Arguments, out: &Path) -> Result<Child> {
+/// Whether rank 0 holds the results folder.
+#[derive(Default)]
+struct Claims {
+    was_held: bool,
+    free: u32,
+}
+
+impl Claims {
+    /// Whether rank 0 held the folder and does not any more, for long enough to have said why.
+    fn rank_0_has_gone(&mut self, out: &Path) -> bool {
+        if !out.exists() {
+            return false;
+        }
+        let is_free = Folder::claim(out, false).is_ok();
+        self.was_held |= !is_free;
+        self.free = if is_free { self.free + 1 } else { 0 };
+        self.was_held && self.free > LOOKS
+    }
+}
+
+/// How a launcher is told to let the others go on when a rank dies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Survival {
+    /// Open MPI 4.
+    Recovery,
+    /// Open MPI 5 and later: User-Level Failure Mitigation.
+    Ulfm,
+    /// It cannot be told.
+    None,
+}
+
+impl Survival {
+    fn of(launcher: &str) -> Survival {
+        let asked = Command::new(launcher).arg("--version").output();
+        let said = asked.map_or(String::new(), |out| String::from_utf8_lossy(&out.stdout).into());
+        Survival::from(&said)
+    }
+
+    fn from(version: &str) -> Survival {
+        let version = version.split("(Open MPI) ").nth(1).and_then(|rest| rest.split('.').next());
+        match version.and_then(|major| major.trim().parse::<u32>().ok()) {
+            Some(4) => Survival::Recovery,
+            Some(5..) => Survival::Ulfm,
+            _ => Survival::None,
+        }
+    }
+}
+
+fn start(arguments: &Arguments, survival: Survival, out: &Path) -> Result<Child> {
     let own = std::env::current_exe()
         .map_err(|e| Error::unexpected(format!("where gridmpi itself is cannot be found: {e}")))?;
     let mut command = Command::new(&arguments.mpirun);
+    match survival {
+        Survival::Recovery => drop(command.env("OMPI_MCA_orte_enable_recovery", "1")),
+        Survival::Ulfm => drop(command.args(["--with-ft", "ulfm"])),
+        Survival::None => {}
+    }
     command.args(["-n", &arguments.n.to_string()]).args(&arguments.more).arg(own).arg("run");
     command
         .arg(&arguments.job)
@@ -257,5 +320,22 @@ impl Watch {
         let (state, start) = (note("state")?, note("start")?);
         let (state, start) = (state.unwrap_or_default(), start.unwrap_or_default());
         Ok(Some(Seen { runs: runs as u64, state, start, exit }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn launchers_are_told_apart_by_what_they_say() {
+        for (said, survival) in [
+            ("mpirun (Open MPI) 4.1.4\n\nReport bugs to", Survival::Recovery),
+            ("mpirun (Open MPI) 5.0.11", Survival::Ulfm),
+            ("HYDRA build details:\n    Version: 4.0.2", Survival::None),
+            ("", Survival::None),
+        ] {
+            assert_eq!(Survival::from(said), survival, "{said}");
+        }
     }
 }
