@@ -255,3 +255,30 @@ def total(runs):
         }
     }
 }
+
+#[test]
+fn garbage_in_the_pipe_itself_costs_its_run_and_no_other() {
+    // What is said to be coming: too much, never, no JSON, and JSON that is no answer.
+    let code = r#"
+import os, struct
+GARBAGE = [struct.pack("<Q", 1 << 60), struct.pack("<Q", 1 << 20) + b"short",
+           struct.pack("<Q", 4) + b"\xff\xfe{]", struct.pack("<Q", 2) + b"[]"]
+def crunch(x):
+    if x < 4:
+        for descriptor in range(3, 10):
+            try:
+                os.write(descriptor, GARBAGE[x])
+            except OSError:
+                pass
+        os._exit(0)
+    return x
+"#;
+    let desk = desk(code, "", "[0, 1, 2, 3, 4, 5, 6]");
+    let ran = desk.run_job();
+    assert!(ran.code == 100 || ran.code == 0, "{}", ran.stderr);
+    let good = desk.sql("SELECT x FROM all_runs WHERE status = 'ok' AND score = x");
+    assert_eq!(good, ["4", "5", "6"]);
+    let errors = desk.sql("SELECT error FROM all_runs WHERE x < 3 ORDER BY x");
+    assert_eq!(errors.len(), 3);
+    assert!(errors.iter().all(|error| !error.is_empty()), "{errors:?}");
+}

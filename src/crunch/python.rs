@@ -105,33 +105,24 @@ impl PythonChild {
         requests.write_all(&(body.len() as u64).to_le_bytes())?;
         requests.write_all(body.as_bytes())?;
         requests.flush()?;
-        let mut size = [0; 8];
-        self.answers.read_exact(&mut size)?;
-        let size = u64::from_le_bytes(size);
-        if size > RESULT_LIMIT {
-            return Err(std::io::Error::new(ErrorKind::FileTooLarge, too_large(size)));
-        }
-        let mut body = Vec::new();
-        (&mut self.answers).take(size).read_to_end(&mut body)?;
-        let answer: Json = serde_json::from_slice(&body)?;
-        Ok(match answer.get("error").and_then(Json::as_str) {
-            Some(error) => Err(error.to_string()),
-            None => Ok(unmarked(answer.get("value").cloned().unwrap_or(Json::Null))),
-        })
+        read_answer(&mut self.answers)
     }
 
     fn call(&mut self, request: &Json) -> Result<Value, String> {
-        self.ask(request).unwrap_or_else(|error| {
-            // Mostly it is dead; what cannot be talked to is of no use.
-            match error.kind() {
-                ErrorKind::TimedOut => child::end(&mut self.process),
-                _ => drop(self.process.kill()),
-            }
-            match error.kind() {
-                ErrorKind::FileTooLarge | ErrorKind::TimedOut => Err(error.to_string()),
-                _ => Err(self.last_words(&error)),
-            }
-        })
+        self.ask(request).unwrap_or_else(|error| Err(self.give_up(&error)))
+    }
+
+    /// Ends a child that could not be talked to; what to say of it.
+    fn give_up(&mut self, error: &std::io::Error) -> String {
+        // Mostly it is dead; what cannot be talked to is of no use.
+        match error.kind() {
+            ErrorKind::TimedOut => child::end(&mut self.process),
+            _ => drop(self.process.kill()),
+        }
+        match error.kind() {
+            ErrorKind::FileTooLarge | ErrorKind::TimedOut => error.to_string(),
+            _ => self.last_words(error),
+        }
     }
 
     /// Whether it still runs.
@@ -154,6 +145,27 @@ impl PythonChild {
             _ => how,
         }
     }
+}
+
+/// Reads what a child answers, or anything else that the user's code may have put into its pipe.
+fn read_answer(answers: &mut impl Read) -> std::io::Result<Result<Value, String>> {
+    let mut size = [0; 8];
+    answers.read_exact(&mut size)?;
+    let size = u64::from_le_bytes(size);
+    if size > RESULT_LIMIT {
+        return Err(std::io::Error::new(ErrorKind::FileTooLarge, too_large(size)));
+    }
+    let mut body = Vec::new();
+    if (answers.take(size).read_to_end(&mut body)? as u64) < size {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    let Json::Object(mut answer) = serde_json::from_slice(&body)? else {
+        return Err(std::io::Error::new(ErrorKind::InvalidData, "no answer, but something else"));
+    };
+    Ok(match answer.remove("error") {
+        Some(error) => Err(error.as_str().map_or_else(|| error.to_string(), String::from)),
+        None => Ok(unmarked(answer.remove("value").unwrap_or(Json::Null))),
+    })
 }
 
 impl Drop for PythonChild {
@@ -236,10 +248,17 @@ fn call(
     limits: &Limits,
     request: &Json,
 ) -> Result<Value, String> {
-    if !child.as_mut().is_some_and(PythonChild::is_alive) {
-        *child = Some(PythonChild::start(setup, limits)?);
+    if let Some(running) = child
+        && running.is_alive()
+    {
+        running.answers.get_mut().limits.begin();
+        match running.ask(request) {
+            // It died after its last answer and has not seen this request: no fault of this one.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            answered => return answered.unwrap_or_else(|error| Err(running.give_up(&error))),
+        }
     }
-    let child = child.as_mut().expect("just started");
+    let child = child.insert(PythonChild::start(setup, limits)?);
     child.answers.get_mut().limits.begin();
     child.call(request)
 }
@@ -333,4 +352,55 @@ pub(crate) fn check_functions(job: &Job) -> Result<()> {
             .map_err(|why| job.wrong(&key, why))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u64).to_le_bytes(), body].concat()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn any_bytes_are_an_answer_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = read_answer(&mut &bytes[..]);
+            let _ = read_answer(&mut &frame(&bytes)[..]);
+        }
+
+        #[test]
+        fn a_mangled_answer_is_another_or_an_error(
+            cuts in prop::collection::vec(
+                (any::<prop::sample::Index>(), 0usize..9, "[-{}\\[\\]\",:0-9eanif_]{0,6}"), 0..4),
+        ) {
+            let whole = r#"{"value":{"score":1.5,"x":[{"__gridmpi_float__":"inf"},null,true,"é"]}}"#;
+            let mut text: Vec<char> = whole.chars().collect();
+            for (at, length, scrap) in cuts {
+                let at = at.index(text.len() + 1);
+                let end = (at + length).min(text.len());
+                text.splice(at..end, scrap.chars());
+            }
+            let text: String = text.into_iter().collect();
+            if let Ok(Ok(value)) = read_answer(&mut &frame(text.as_bytes())[..]) {
+                prop_assert!(text.len() > 1, "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_has_bounds() {
+        let deep = format!("{{\"value\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(read_answer(&mut &frame(deep.as_bytes())[..]).is_err());
+        // Of what is only claimed nothing is set aside.
+        let mut claimed = (RESULT_LIMIT).to_le_bytes().to_vec();
+        claimed.extend(b"{}");
+        assert!(read_answer(&mut &claimed[..]).is_err());
+        let more = (RESULT_LIMIT + 1).to_le_bytes();
+        assert!(read_answer(&mut &more[..]).unwrap_err().to_string().contains("over the limit"));
+    }
 }
