@@ -115,6 +115,11 @@ impl Keeper for Office {
         self.store.record(run)
     }
 
+    fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()> {
+        self.exchange.forget(rank);
+        self.store.give_back(task, attempt, rank)
+    }
+
     fn close(&mut self, summary: Summary) -> Result<()> {
         if let Some(listeners) = &self.listeners
             && listeners.levels.contains(&summary.key.level)

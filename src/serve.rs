@@ -26,6 +26,9 @@ pub(crate) trait Keeper {
     /// Keep this run.
     fn record(&mut self, run: Run) -> Result<()>;
 
+    /// Keep that nothing came of an attempt, because its worker was lost.
+    fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()>;
+
     /// Keep this summary.
     fn close(&mut self, summary: Summary) -> Result<()>;
 
@@ -100,7 +103,7 @@ pub(crate) fn serve(
         let event = match first.take().map_or_else(|| keeper.event(), |event| Ok(Some(event)))? {
             Some(event) => event,
             None if let Some(rank) = hub.dead() => {
-                log::warn!("rank {rank} has died; its tasks go to others");
+                log::warn!("rank {rank} has died or cannot be reached; its tasks go to others");
                 hub.hurry();
                 Event::Lost { rank }
             }
@@ -157,6 +160,9 @@ pub(crate) fn serve(
                     traffic.send(hub, rank, encoded(&ToWorker::Assign(assignment)))?;
                 }
                 Action::Cancel { rank } => traffic.send(hub, rank, encoded(&ToWorker::Cancel))?,
+                Action::GiveBack { task, attempt, rank } => {
+                    keeper.give_back(task, attempt, rank)?;
+                }
                 Action::Miss { rank } => {
                     log::warn!(
                         "rank {rank} has not been heard of for too long; its tasks go to others"

@@ -136,6 +136,15 @@ pub(crate) enum Action {
         /// The worker.
         rank: usize,
     },
+    /// Keep that nothing came of this attempt: its worker was lost. Another one follows.
+    GiveBack {
+        /// The task.
+        task: u64,
+        /// Which attempt it was.
+        attempt: u32,
+        /// The worker.
+        rank: usize,
+    },
     /// Tell the worker to leave.
     Dismiss {
         /// The worker.

@@ -135,7 +135,7 @@ impl Master {
                     actions.push(Action::Dismiss { rank, hurry: self.roster.any_lost() });
                 }
                 let held = self.roster.free(rank, now);
-                self.give_back(held);
+                self.give_back(rank, held, actions);
             }
             Event::Beat { .. } => {}
             Event::Done { rank, outcomes } => {
@@ -161,7 +161,7 @@ impl Master {
             }
             Event::Lost { rank } => {
                 let held = self.roster.lose(rank);
-                self.give_back(held);
+                self.give_back(rank, held, actions);
             }
             Event::Drain => self.drain(),
             Event::Stop => self.stop(actions),
@@ -172,7 +172,7 @@ impl Master {
                 self.tally.lost += 1;
                 actions.push(Action::Miss { rank });
                 let held = self.roster.lose(rank);
-                self.give_back(held);
+                self.give_back(rank, held, actions);
             }
         }
         self.employ(now, actions);
@@ -256,13 +256,14 @@ impl Master {
     }
 
     /// What a lost worker held is for others to do.
-    fn give_back(&mut self, held: Held) {
+    fn give_back(&mut self, rank: usize, held: Held, actions: &mut Vec<Action>) {
         match held {
             Held::Tasks(tasks, attempt) if !self.stopping => {
                 for task in tasks {
                     if self.stragglers.returned(task, None) != Worth::Nothing {
                         self.tally.given_back += 1;
                         self.dispatch.give_back(task, attempt);
+                        actions.push(Action::GiveBack { task, attempt, rank });
                     }
                 }
             }

@@ -268,6 +268,10 @@ fn survive(seed: u64) -> Tally {
         .unwrap_or_else(|error| panic!("seed {seed}: {error}: {:?}", master.tally()));
     assert!(master.is_complete(), "seed {seed}: {:?}", master.tally());
     assert_eq!(notes.runs.len(), 240, "seed {seed}");
+    for (task, run) in &notes.runs {
+        let missing = (1..run.outcome.attempt).find(|n| !notes.given_back.contains(&(*task, *n)));
+        assert_eq!(missing, None, "seed {seed}: an attempt at task {task} is not accounted for");
+    }
     let grid = world.grid();
     assert_eq!(notes.summaries.len() as u64, groups(&grid), "seed {seed}");
     for (key, summary) in &notes.summaries {

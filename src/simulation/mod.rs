@@ -4,7 +4,7 @@
 
 mod faults;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -30,6 +30,8 @@ struct Notes {
     summaries: BTreeMap<Key, Summary>,
     reduced: Vec<Event>,
     joined: usize,
+    /// Attempts that were lost with their workers.
+    given_back: BTreeSet<(u64, u32)>,
     /// Stops the job once there are so many runs.
     stop_after: Option<usize>,
     /// Whether a task may come back.
@@ -51,6 +53,11 @@ impl Keeper for Notes {
         let task = run.outcome.task;
         let first = self.runs.insert(task, run).is_none();
         assert!(first || self.retries, "task {task} was recorded twice");
+        Ok(())
+    }
+
+    fn give_back(&mut self, task: u64, attempt: u32, _: usize) -> Result<()> {
+        self.given_back.insert((task, attempt));
         Ok(())
     }
 

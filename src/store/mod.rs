@@ -61,8 +61,17 @@ struct Queued {
 }
 
 enum Entry {
-    Worker { rank: usize, host: String },
+    Worker {
+        rank: usize,
+        host: String,
+    },
     Run(Run),
+    /// Nothing came of an attempt.
+    Lost {
+        task: u64,
+        attempt: u32,
+        rank: usize,
+    },
     Summary(Summary),
 }
 
@@ -70,7 +79,7 @@ impl Entry {
     /// About how many bytes of results it holds.
     fn weight(&self) -> usize {
         let result = match self {
-            Entry::Worker { .. } => return 0,
+            Entry::Worker { .. } | Entry::Lost { .. } => return 0,
             Entry::Run(run) => &run.outcome.result,
             Entry::Summary(summary) => &summary.result,
         };
@@ -110,6 +119,11 @@ impl Store {
     /// Keeps a run, in place of an earlier attempt.
     pub(crate) fn record(&mut self, run: Run) -> Result<()> {
         self.send(Entry::Run(run))
+    }
+
+    /// Keeps that nothing came of an attempt, because its worker was lost.
+    pub(crate) fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()> {
+        self.send(Entry::Lost { task, attempt, rank })
     }
 
     /// Keeps a summary.
@@ -265,6 +279,11 @@ impl Writer {
             Entry::Run(Run { outcome, rank }) => {
                 let worker = self.workers.get(rank).copied();
                 rows::put_run(&self.connection, &self.results, worker, outcome).map_err(on_disk)?
+            }
+            Entry::Lost { task, attempt, rank } => {
+                let worker = self.workers.get(rank).copied();
+                let why = format!("rank {rank} was lost while it was at this");
+                rows::put_failure(&self.connection, worker, *task, *attempt, &why)
             }
             Entry::Summary(summary) => {
                 rows::put_summary(&self.connection, &self.results, summary).map_err(on_disk)?

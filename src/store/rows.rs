@@ -147,6 +147,18 @@ pub(super) fn put_run(
     Ok(put.and_then(|put| store.prepare_cached(sql)?.execute(row).map(|_| put)))
 }
 
+/// Puts why nothing came of an attempt that nobody has timed.
+pub(super) fn put_failure(
+    store: &Connection,
+    worker: Option<i64>,
+    task: u64,
+    attempt: u32,
+    why: &str,
+) -> Result<usize, rusqlite::Error> {
+    let sql = "INSERT INTO failures (task, attempt, error, worker) VALUES (?1, ?2, ?3, ?4)";
+    store.prepare_cached(sql)?.execute(params![task as i64, attempt, why, worker])
+}
+
 /// Puts a summary, in place of an earlier one.
 pub(super) fn put_summary(
     store: &Connection,

@@ -179,8 +179,14 @@ impl Hub for Ranks {
     /// Ends every rank at once, this one too.
     fn abandon(&mut self, error: &Error) {
         error.print();
+        let code = error.exit as i32;
+        // Where ranks cannot be reached this takes its time.
+        std::thread::spawn(move || {
+            std::thread::sleep(FINALIZE);
+            raw::leave(code)
+        });
         let _alone = self.traffic.lock();
-        self.world.abort(error.exit as i32)
+        self.world.abort(code)
     }
 }
 
@@ -354,20 +360,21 @@ impl Traffic {
         Ok(None)
     }
 
-    /// Sees whether a call failed because a rank has died, which is no error here: others go on. `with`
-    /// is the rank the call was about.
+    /// Sees whether a call failed because a rank has died or cannot be reached, which is no error here:
+    /// others go on. `with` is the rank the call was about, if it was about one.
     fn explain(&mut self, with: Option<usize>, failure: Failure) -> Result<()> {
         let known = self.dead.len();
-        for rank in self.world.dead() {
+        for rank in self.world.dead().into_iter().chain(with) {
             if self.dead.insert(rank) {
                 self.news.push_back(rank);
                 self.to[rank].clear();
             }
         }
-        let is_explained = self.dead.len() > known || with.is_some_and(|r| self.dead.contains(&r));
         if self.dead.contains(&0) {
-            return Err(Error::unexpected("rank 0 has died"));
+            let Failure(why) = failure;
+            return Err(Error::unexpected(format!("rank 0 cannot be reached: {why}")));
         }
+        let is_explained = self.dead.len() > known || with.is_some();
         if is_explained { Ok(()) } else { Err(Error::unexpected(failure.0)) }
     }
 }
