@@ -131,10 +131,12 @@ fn over_ranks(
 ) -> Result<Option<Finished>> {
     use crate::transport::mpi::Ranks;
 
-    let mut ranks = Ranks::initialize()?;
+    // A rank that died before they are all there would leave the others waiting.
+    signals::heed(true);
     if settings.is_main {
         signals::take();
     }
+    let mut ranks = Ranks::initialize()?;
     if ranks.own_rank() == 0 {
         ranks.beat(message::encode(&ToWorker::Beat).into())?;
     }
@@ -168,7 +170,14 @@ fn lead_ranks(
     let lead = if settings.threads.is_some() {
         Err(Error::input("--threads is for a run without mpirun; with it, each rank is one worker"))
     } else {
-        prepare().and_then(|work| Lead::new(settings, native, work, ranks.workers(), Some(LEASE)))
+        signals::heed(false);
+        match signals::asked() {
+            Some(asked) => {
+                Err(Error::interrupted(format!("{}: nothing was begun yet", asked.name)))
+            }
+            None => prepare()
+                .and_then(|work| Lead::new(settings, native, work, ranks.workers(), Some(LEASE))),
+        }
     };
     match lead {
         Ok(lead) => {
@@ -261,7 +270,7 @@ impl Lead {
     /// they get no more word.
     fn serve(self, hub: &mut dyn Hub) -> Result<Served> {
         let Lead { job, scratch, folder, mut master, actions, mut office } = self;
-        signals::heed();
+        signals::heed(true);
         let clock = Instant::now();
         let welcome = message::encode(&*job).into();
         let traffic = match serve(&mut master, hub, &mut office, welcome, actions) {

@@ -125,7 +125,6 @@ pub(crate) fn relay(line: &Arc<Line>, job: &Job, bytes: &Bytes, place: Place) ->
     loop {
         let answer = match line.receive()? {
             ToWorker::Assign(Assignment { first, count, attempt }) => {
-                line.begin();
                 let tasks = first..first + count;
                 ToMaster::Done(tasks.map(|task| isolated.run(task, attempt)).collect())
             }

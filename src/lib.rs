@@ -93,8 +93,10 @@
 //! An error, a panic, or a run that is NaN (or whose field `score` is) fails that run alone; its words
 //! are in the store and in [`Outcome::runs`]. A group with a failed run is incomplete, and its summary
 //! says so, unless [`Study::require`] allows for some: then summarize is called with the others, and
-//! [`Runs::failed`] tells which are missing. A crunch that takes its whole process down ends an MPI
-//! job, unless the study is [isolated](Study::isolate).
+//! [`Runs::failed`] tells which are missing. A crunch that takes its whole process down costs
+//! its worker, and mostly the job with it: mpirun ends the others unless it is told otherwise (Open MPI
+//! 4: `--mca orte_enable_recovery 1`, 5: `--with-ft ulfm`). In a study that is
+//! [isolated](Study::isolate) it costs its run.
 //!
 //! # Running again
 //!

@@ -49,6 +49,8 @@ struct Ends {
     early: VecDeque<ToWorker>,
     /// Answers that nobody has fetched yet, by ticket.
     replies: BTreeMap<u64, Reply>,
+    /// Whether that has been cancelled already.
+    cancel_next: bool,
     /// How many signals rank 0 knows of.
     told: usize,
     /// Whether the job is here.
@@ -71,6 +73,7 @@ impl Line {
             link,
             early: VecDeque::new(),
             replies: BTreeMap::new(),
+            cancel_next: false,
             told: 0,
             welcomed: false,
             at_work: true,
@@ -102,6 +105,7 @@ impl Line {
         self.wait(|ends| {
             let message = ends.early.pop_front()?;
             ends.at_work = true;
+            self.cancelled.store(std::mem::take(&mut ends.cancel_next), Ordering::Relaxed);
             Some(message)
         })
     }
@@ -129,12 +133,7 @@ impl Line {
         }
     }
 
-    /// Begins something that can be cancelled.
-    pub(crate) fn begin(&self) {
-        self.cancelled.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether rank 0 wants what was begun to come to an end. Looks whether a word of that has come.
+    /// Whether rank 0 wants what was received last to come to an end. Looks whether a word of that has come.
     pub(crate) fn is_cancelled(&self) -> bool {
         // Whoever holds the line at the moment will see the word; the worker's loop will find it
         // garbled or lost, if it is.
@@ -168,9 +167,7 @@ impl Line {
         }
         Ok(())
     }
-}
 
-impl Line {
     /// There is no rank 0 to work for: has crunch come to its end, and if it does not, ends the process.
     fn leave(&self, error: &Error, is_over: &AtomicBool) {
         self.cancelled.store(true, Ordering::Relaxed);
@@ -206,7 +203,8 @@ impl Ends {
         let Some(bytes) = self.link.receive(wait)? else { return Ok(false) };
         self.silence = Duration::ZERO;
         match message::decode(&bytes)? {
-            ToWorker::Cancel => cancelled.store(true, Ordering::Relaxed),
+            ToWorker::Cancel if self.early.is_empty() => cancelled.store(true, Ordering::Relaxed),
+            ToWorker::Cancel => self.cancel_next = true,
             ToWorker::Reply { ticket, reply } => drop(self.replies.insert(ticket, reply)),
             ToWorker::Beat => {}
             ToWorker::Job(_) if self.welcomed => {} // this worker has said hello more than once
@@ -235,7 +233,7 @@ pub(crate) struct Attendant {
 
 impl Attendant {
     pub(crate) fn start(line: &Arc<Line>) -> Result<Attendant> {
-        signals::heed();
+        signals::heed(true);
         let over = Arc::new(AtomicBool::new(false));
         let (line, is_over) = (line.clone(), over.clone());
         let attend = move || {

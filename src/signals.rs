@@ -23,9 +23,8 @@ mod taken {
     /// Whether somebody looks whether an end was asked for.
     static HEEDED: AtomicBool = AtomicBool::new(false);
 
-    /// Takes the signals from now on. MPI may put its own handlers in place when it is initialised,
-    /// so this comes after. Until they are heeded there is nothing to bring to an end, and the first one
-    /// ends the process.
+    /// Takes the signals from now on. While nobody heeds them there is nothing to bring to an end, and the
+    /// first one ends the process.
     pub(crate) fn take() {
         let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGUSR2]) else {
             return log::warn!("signals cannot be taken: gridmpi dies of them at once");
@@ -44,9 +43,9 @@ mod taken {
         });
     }
 
-    /// From now on somebody looks.
-    pub(crate) fn heed() {
-        HEEDED.store(true, Ordering::Release);
+    /// Whether somebody looks, from now on.
+    pub(crate) fn heed(heeded: bool) {
+        HEEDED.store(heeded, Ordering::Release);
     }
 
     /// Whether and how often an end was asked for.
@@ -68,7 +67,7 @@ pub(crate) use taken::{asked, heed, take};
 pub(crate) fn take() {}
 
 #[cfg(not(feature = "cli"))]
-pub(crate) fn heed() {}
+pub(crate) fn heed(_: bool) {}
 
 #[cfg(not(feature = "cli"))]
 pub(crate) fn asked() -> Option<Asked> {

@@ -60,7 +60,6 @@ fn request_crunch_return(
     loop {
         let answer = match line.receive()? {
             ToWorker::Assign(assignment) => {
-                line.begin();
                 let tasks = assignment.first..assignment.first + assignment.count;
                 let task =
                     |index| Task { job: &job, grid: &grid, index, attempt: assignment.attempt };

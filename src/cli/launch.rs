@@ -68,7 +68,7 @@ pub(super) fn launch(arguments: &Arguments) -> Result<Exit> {
     let out = arguments.out.clone().unwrap_or_else(named);
     let watch = Watch { store: out.join("runs.sqlite"), tasks: job.grid().tasks() };
     signals::take();
-    signals::heed();
+    signals::heed(true);
     let survival = Survival::of(&arguments.mpirun);
     let bar = bar(watch.tasks);
     let mut fruitless = 0;

@@ -10,7 +10,7 @@ mod raw;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,8 @@ const EAGER: Duration = Duration::from_micros(200);
 /// The longest sleep between two tries: what an idle spell may add to the next message's way.
 const LONGEST_SLEEP: Duration = Duration::from_millis(1);
 
+/// How long ranks may take to find each other.
+const INITIALIZE: Duration = Duration::from_secs(120);
 /// How long to look after what is still on its way at the end.
 const LAST_SENDS: Duration = Duration::from_secs(5);
 /// How long shutting MPI down may take where a rank has died.
@@ -66,8 +68,11 @@ unsafe impl Send for Ranks {}
 impl Ranks {
     /// Initialises MPI, once a process.
     pub(crate) fn initialize() -> Result<Ranks> {
+        let missing = "not all ranks have come to MPI; one has died on its way, or its host is out of reach; start again";
+        let watch = watch(INITIALIZE, Error::unexpected(missing));
         let (universe, level) = mpi::initialize_with_threading(Threading::Serialized)
             .ok_or_else(|| Error::unexpected("MPI was initialised before: one run a process"))?;
+        drop(watch);
         if level < Threading::Serialized {
             return Err(Error::unexpected(
                 "this MPI cannot be called from several threads in turn (MPI_THREAD_SERIALIZED)",
@@ -179,14 +184,10 @@ impl Hub for Ranks {
     /// Ends every rank at once, this one too.
     fn abandon(&mut self, error: &Error) {
         error.print();
-        let code = error.exit as i32;
         // Where ranks cannot be reached this takes its time.
-        std::thread::spawn(move || {
-            std::thread::sleep(FINALIZE);
-            raw::leave(code)
-        });
+        let _watch = watch(FINALIZE, error.clone());
         let _alone = self.traffic.lock();
-        self.world.abort(code)
+        self.world.abort(error.exit as i32)
     }
 }
 
@@ -206,6 +207,19 @@ impl Link for Ranks {
     fn hurry(&mut self) {
         self.hurry = true;
     }
+}
+
+/// Ends the process with this error unless what comes back is dropped in time: MPI has no way out of
+/// some of its waits.
+fn watch(time: Duration, error: Error) -> Sender<()> {
+    let (in_time, dropped) = channel();
+    std::thread::spawn(move || {
+        if dropped.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
+            error.print();
+            raw::leave(error.exit as i32);
+        }
+    });
+    in_time
 }
 
 /// What is on its way between this rank and others.
