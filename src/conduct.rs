@@ -136,7 +136,7 @@ fn over_ranks(
     if settings.is_main {
         signals::take();
     }
-    let mut ranks = Ranks::initialize()?;
+    let mut ranks = Ranks::initialize(launched.size.unwrap_or(0))?;
     if ranks.own_rank() == 0 {
         ranks.beat(message::encode(&ToWorker::Beat).into())?;
     }

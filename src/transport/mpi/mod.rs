@@ -6,15 +6,15 @@
 //! 32-bit, so a long message goes in parts, told apart by tag; MPI keeps the order of what one rank sends.
 
 mod raw;
+mod traffic;
 
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use mpi::Threading;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
@@ -23,14 +23,7 @@ use parking_lot::Mutex;
 
 use super::{BEAT, Hub, Link};
 use crate::error::{Error, Result};
-use raw::{Failure, From, Receiving, Sending, World};
-
-/// The tag of a whole message, or of its last part.
-const WHOLE: i32 = 1;
-/// The tag of a part that others follow.
-const PART: i32 = 2;
-/// How long a part may be. (bytes)
-const PART_LENGTH: usize = 1 << 30;
+use traffic::Traffic;
 
 /// How long to probe without sleeping. Most answers come sooner, and a sleep costs a hundred times
 /// what they take. Not yielding, because where others want the core a yield gives it away for
@@ -39,8 +32,9 @@ const EAGER: Duration = Duration::from_micros(200);
 /// The longest sleep between two tries: what an idle spell may add to the next message's way.
 const LONGEST_SLEEP: Duration = Duration::from_millis(1);
 
-/// How long ranks may take to find each other.
-const INITIALIZE: Duration = Duration::from_secs(120);
+/// How long ranks may take to find each other, whatever their number, and for each of them.
+const INITIALIZE: Duration = Duration::from_secs(60);
+const INITIALIZE_EACH: Duration = Duration::from_millis(100);
 /// How long to look after what is still on its way at the end.
 const LAST_SENDS: Duration = Duration::from_secs(5);
 /// How long shutting MPI down may take where a rank has died.
@@ -66,10 +60,11 @@ pub(crate) struct Ranks {
 unsafe impl Send for Ranks {}
 
 impl Ranks {
-    /// Initialises MPI, once a process.
-    pub(crate) fn initialize() -> Result<Ranks> {
+    /// Initialises MPI, once a process. `expected` is how many ranks a launcher has started.
+    pub(crate) fn initialize(expected: usize) -> Result<Ranks> {
         let missing = "not all ranks have come to MPI; one has died on its way, or its host is out of reach; start again";
-        let watch = watch(INITIALIZE, Error::unexpected(missing));
+        let watch =
+            watch(INITIALIZE + INITIALIZE_EACH * expected as u32, Error::unexpected(missing));
         let (universe, level) = mpi::initialize_with_threading(Threading::Serialized)
             .ok_or_else(|| Error::unexpected("MPI was initialised before: one run a process"))?;
         drop(watch);
@@ -220,177 +215,6 @@ fn watch(time: Duration, error: Error) -> Sender<()> {
         }
     });
     in_time
-}
-
-/// What is on its way between this rank and others.
-struct Traffic {
-    world: World,
-    /// Rank 0 hears everybody, the others rank 0: nobody else's death concerns them.
-    from: From,
-    /// What has not left yet, by rank, in order.
-    to: Vec<VecDeque<Sending>>,
-    /// The ranks something has not left for.
-    sending: BTreeSet<usize>,
-    coming: Vec<Coming>,
-    /// The ranks something is under way from.
-    open: BTreeSet<usize>,
-    /// The ranks that have had their last message.
-    left: BTreeSet<usize>,
-    /// The ranks that MPI knows to be dead, and those of them that nobody was told of.
-    dead: BTreeSet<usize>,
-    news: VecDeque<usize>,
-}
-
-/// What is under way from one rank.
-#[derive(Default)]
-struct Coming {
-    /// In order.
-    parts: VecDeque<Receiving>,
-    /// The parts that are there, of a message that is not.
-    message: BytesMut,
-}
-
-impl Traffic {
-    fn new(size: usize, own: usize) -> Traffic {
-        Traffic {
-            world: World::new(),
-            from: if own == 0 { From::Anybody } else { From::Rank(0) },
-            to: (0..size).map(|_| VecDeque::new()).collect(),
-            sending: BTreeSet::new(),
-            coming: (0..size).map(|_| Coming::default()).collect(),
-            open: BTreeSet::new(),
-            left: BTreeSet::new(),
-            dead: BTreeSet::new(),
-            news: VecDeque::new(),
-        }
-    }
-
-    /// Begins to send. What goes to a dead rank goes nowhere.
-    fn send(&mut self, rank: usize, mut bytes: Bytes) -> Result<()> {
-        while !self.dead.contains(&rank) {
-            let last = bytes.len() <= PART_LENGTH;
-            let part = bytes.split_to(bytes.len().min(PART_LENGTH));
-            let begun = self.world.send(rank, if last { WHOLE } else { PART }, part);
-            let begun = begun.and_then(|mut sending| Ok((!sending.is_over()?).then_some(sending)));
-            match begun {
-                Ok(None) => {}
-                Ok(Some(sending)) => {
-                    self.to[rank].push_back(sending);
-                    self.sending.insert(rank);
-                }
-                Err(failure) => self.explain(Some(rank), failure)?,
-            }
-            if last {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether something is still on its way out to somebody who is there.
-    fn is_sending(&mut self) -> bool {
-        let _ = self.look_after_sends();
-        !self.sending.is_empty()
-    }
-
-    fn look_after_sends(&mut self) -> Result<()> {
-        for rank in self.sending.clone() {
-            while let Some(sending) = self.to[rank].front_mut() {
-                match sending.is_over() {
-                    Ok(false) => break,
-                    Ok(true) => drop(self.to[rank].pop_front()),
-                    Err(failure) => {
-                        self.to[rank].pop_front();
-                        self.explain(Some(rank), failure)?;
-                    }
-                }
-            }
-            if self.to[rank].is_empty() {
-                self.sending.remove(&rank);
-            }
-        }
-        Ok(())
-    }
-
-    /// A message that is complete, if there is one. Begins to receive what is there.
-    fn poll(&mut self) -> Result<Option<(usize, Bytes)>> {
-        self.look_after_sends()?;
-        loop {
-            match self.world.probe(self.from) {
-                Ok(None) => break,
-                Ok(Some(probed)) => {
-                    let rank = probed.rank;
-                    match self.world.receive(&probed) {
-                        Ok(receiving) => {
-                            self.coming[rank].parts.push_back(receiving);
-                            if let Some(message) = self.complete(rank)? {
-                                return Ok(Some((rank, message)));
-                            }
-                            self.open.insert(rank);
-                        }
-                        Err(failure) => self.explain(Some(rank), failure)?,
-                    }
-                }
-                Err(failure) => {
-                    self.explain(None, failure)?;
-                    break;
-                }
-            }
-        }
-        for rank in self.open.clone() {
-            if let Some(message) = self.complete(rank)? {
-                return Ok(Some((rank, message)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The next message of a rank, if all of it is there.
-    fn complete(&mut self, rank: usize) -> Result<Option<Bytes>> {
-        let coming = &mut self.coming[rank];
-        while let Some(receiving) = coming.parts.front_mut() {
-            match receiving.is_over() {
-                Ok(false) => return Ok(None),
-                Ok(true) => {
-                    let Some(part) = coming.parts.pop_front() else { break };
-                    let is_last = part.tag == WHOLE;
-                    let bytes = part.take();
-                    if is_last && coming.message.is_empty() {
-                        return Ok(Some(bytes.into()));
-                    }
-                    coming.message.extend_from_slice(&bytes);
-                    if is_last {
-                        return Ok(Some(std::mem::take(&mut coming.message).freeze()));
-                    }
-                }
-                Err(failure) => {
-                    coming.parts.pop_front();
-                    self.explain(Some(rank), failure)?;
-                    return Ok(None);
-                }
-            }
-        }
-        self.open.remove(&rank);
-        Ok(None)
-    }
-
-    /// Sees whether a call failed because a rank has died or cannot be reached, which is no error here:
-    /// others go on. `with` is the rank the call was about, if it was about one.
-    fn explain(&mut self, with: Option<usize>, failure: Failure) -> Result<()> {
-        let known = self.dead.len();
-        for rank in self.world.dead().into_iter().chain(with) {
-            if self.dead.insert(rank) {
-                self.news.push_back(rank);
-                self.to[rank].clear();
-            }
-        }
-        if self.dead.contains(&0) {
-            let Failure(why) = failure;
-            return Err(Error::unexpected(format!("rank 0 cannot be reached: {why}")));
-        }
-        let is_explained = self.dead.len() > known || with.is_some();
-        if is_explained { Ok(()) } else { Err(Error::unexpected(failure.0)) }
-    }
 }
 
 /// A thread that tells other ranks that this one is there.
