@@ -123,7 +123,7 @@ fn supervise(
 ) -> Result<ExitStatus> {
     let mut launcher = start(arguments, survival, out)?;
     let group = Pid::from_child(&launcher);
-    let (mut forwarded, mut over, mut claims) = (0, None, Claims::default());
+    let (mut forwarded, mut over, mut free) = (0, None, 0);
     loop {
         let waited = launcher.try_wait();
         let lost = |e| Error::unexpected(format!("{} cannot be waited for: {e}", arguments.mpirun));
@@ -148,32 +148,15 @@ fn supervise(
                 );
                 let _ = kill_process_group(group, Signal::KILL);
             }
-        } else if claims.rank_0_has_gone(out) {
-            // The others would wait for it for a while, and then leave.
-            log::warn!("rank 0 has gone before the job was complete");
-            let _ = kill_process_group(group, Signal::KILL);
+        } else if seen.start != before.start {
+            // While rank 0 is there it holds the folder. The others would wait for it for a while.
+            free = if Folder::is_free(out) == Some(true) { free + 1 } else { 0 };
+            if free > LOOKS {
+                log::warn!("rank 0 has gone before the job was complete");
+                let _ = kill_process_group(group, Signal::KILL);
+            }
         }
         std::thread::sleep(LOOK);
-    }
-}
-
-/// Whether rank 0 holds the results folder.
-#[derive(Default)]
-struct Claims {
-    was_held: bool,
-    free: u32,
-}
-
-impl Claims {
-    /// Whether rank 0 held the folder and does not any more, for long enough to have said why.
-    fn rank_0_has_gone(&mut self, out: &Path) -> bool {
-        if !out.exists() {
-            return false;
-        }
-        let is_free = Folder::claim(out, false).is_ok();
-        self.was_held |= !is_free;
-        self.free = if is_free { self.free + 1 } else { 0 };
-        self.was_held && self.free > LOOKS
     }
 }
 

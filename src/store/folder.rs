@@ -63,6 +63,19 @@ impl Folder {
         Ok(Folder { path: path.to_path_buf(), lock: Some(lock) })
     }
 
+    /// Whether nobody holds the folder just now, if there are locks here to tell.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_free(path: &Path) -> Option<bool> {
+        let open = || OpenOptions::new().read(true).write(true).open(path.join(LOCK)).ok();
+        let (own, other) = (open()?, open()?);
+        match own.try_lock() {
+            Err(TryLockError::WouldBlock) => Some(false),
+            Err(TryLockError::Error(_)) => None,
+            // Where two can have it there are none.
+            Ok(()) => matches!(other.try_lock(), Err(TryLockError::WouldBlock)).then_some(true),
+        }
+    }
+
     /// The first of `PREFIX1`, `PREFIX2`, ... that is not there yet.
     pub(super) fn next(&self, prefix: &str) -> PathBuf {
         next(&self.path, prefix)
