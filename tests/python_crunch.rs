@@ -282,3 +282,19 @@ def crunch(x):
     assert_eq!(errors.len(), 3);
     assert!(errors.iter().all(|error| !error.is_empty()), "{errors:?}");
 }
+
+#[test]
+fn a_child_that_dies_over_a_reduction_is_given_another_try() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"a\"\nvalues = [1, 2]\n\
+         [[loop]]\nname = \"b\"\nvalues = [3, 4]\nreduce = { python = \"sum.py:summarize\" }\n",
+    );
+    desk.write(
+        "sum.py",
+        "import os\ndef summarize(runs):\n    if not os.path.exists('tried'):\n        open('tried', 'w').close()\n        os.kill(os.getpid(), 9)\n    return sum(run['score'] for run in runs)\n",
+    );
+    let ran = desk.run_job().exits(0);
+    let values: Vec<f64> =
+        ran.groups().iter().map(|group| group["summary"]["value"].as_f64().unwrap()).collect();
+    assert_eq!(values, [7.0, 14.0]);
+}

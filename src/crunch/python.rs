@@ -302,8 +302,14 @@ impl Reducer for PythonReducer {
         };
         let runs: Vec<Json> = (0..).zip(items).map(run).collect();
         let request = json!({ "function": format!("reduce {}", group.level), "runs": runs });
+        let limits = Limits::new(None, None);
+        let mut value = call(&mut self.child, &self.setup, &limits, &request);
+        if value.is_err() && !self.child.as_mut().is_some_and(PythonChild::is_alive) {
+            // Whatever ended the child, these runs are worth a second try.
+            value = call(&mut self.child, &self.setup, &limits, &request);
+        }
+        let value = value?;
         // Whether a score is needed is for the loop around to say; a NaN never is one.
-        let value = call(&mut self.child, &self.setup, &Limits::new(None, None), &request)?;
         super::score(value, &self.job.score, false)
     }
 }
