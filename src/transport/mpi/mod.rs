@@ -137,6 +137,7 @@ impl Drop for Ranks {
         });
         if finalized.recv_timeout(FINALIZE).is_err() {
             log::debug!("MPI does not shut down: a rank has died");
+            raw::leave_at_exit();
         }
     }
 }

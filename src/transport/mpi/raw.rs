@@ -135,6 +135,22 @@ pub(super) fn leave(code: c_int) -> ! {
     unsafe { _exit(code) }
 }
 
+/// Has the process end at once when it ends: MPI does not shut down, and would hold up what is done
+/// at exit. Only where the C library tells the status then.
+pub(super) fn leave_at_exit() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        extern "C" fn now(status: c_int, _: *mut c_void) {
+            leave(status)
+        }
+        unsafe extern "C" {
+            fn on_exit(call: extern "C" fn(c_int, *mut c_void), with: *mut c_void) -> c_int;
+        }
+        // Safety: the function lives as long as the process, and what was registered last runs first.
+        unsafe { on_exit(now, std::ptr::null_mut()) };
+    }
+}
+
 /// A message on its way out.
 pub(super) struct Sending {
     request: MPI_Request,
