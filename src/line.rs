@@ -79,11 +79,13 @@ struct Ends {
     silence: Duration,
     /// Why nothing more will come.
     over: Option<Error>,
+    /// Whether this is a process of its own.
+    is_process: bool,
 }
 
 impl Line {
-    /// A line for so many threads that crunch.
-    pub(crate) fn new(link: Box<dyn Link>, threads: u32) -> Line {
+    /// A line for so many threads that crunch, in a process of their own or rank 0's.
+    pub(crate) fn new(link: Box<dyn Link>, threads: u32, is_process: bool) -> Line {
         let rank = link.rank();
         let host = gethostname::gethostname().to_string_lossy().into_owned();
         let now = Instant::now();
@@ -103,6 +105,7 @@ impl Line {
             beaten: now,
             silence: Duration::ZERO,
             over: None,
+            is_process,
         };
         Line {
             rank,
@@ -318,7 +321,8 @@ impl Ends {
                         self.link.hurry();
                     }
                     if farewell {
-                        self.send(&ToMaster::Farewell(usage::cpu_seconds()))?;
+                        let seconds = if self.is_process { usage::cpu_seconds() } else { 0.0 };
+                        self.send(&ToMaster::Farewell(seconds))?;
                     }
                 }
                 self.early.push_back(other);

@@ -174,13 +174,13 @@ pub(crate) fn serve(
                     keeper.join(rank, &host)?;
                     traffic.send(hub, rank, welcome.clone())?;
                 }
-                Action::Record(run) => keeper.record(run)?,
+                Action::Record(run) => keeper.record(*run)?,
                 Action::RecordNumbers { first, count } => {
                     if let Some((rank, thread, numbers)) = numbers {
                         keeper.record_numbers(rank, thread, numbers.part(first, count))?;
                     }
                 }
-                Action::Close(summary) => keeper.close(summary)?,
+                Action::Close(summary) => keeper.close(*summary)?,
                 Action::Reduce { rank: None, key, items } => keeper.reduce(key, items)?,
                 Action::Reduce { rank: Some(rank), key, items } => {
                     traffic.send(hub, rank, encoded(&ToWorker::Reduce { key, items }))?;

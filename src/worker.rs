@@ -27,7 +27,7 @@ pub(crate) struct Means {
 /// Works for rank 0 until it is dismissed. If it cannot go on, rank 0 is told why. `native` is what
 /// the program itself brings, where the job is made of the user's Rust.
 pub(crate) fn work(link: Box<dyn Link>, means: Means, native: Option<&Arc<Native>>) -> Result<()> {
-    let line = Arc::new(Line::new(link, means.threads));
+    let line = Arc::new(Line::new(link, means.threads, means.is_process));
     let _attendant = Attendant::start(&line, means.is_process)?;
     let whole = catch_unwind(AssertUnwindSafe(|| request_crunch_return(&line, means, native)));
     let result = whole.unwrap_or_else(|panic| Err(Error::bug(panic_text(panic.as_ref()))));

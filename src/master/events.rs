@@ -114,7 +114,7 @@ pub(crate) enum Action {
         host: String,
     },
     /// Keep this run.
-    Record(Run),
+    Record(Box<Run>),
     /// Keep these runs, whose numbers are in the event.
     RecordNumbers {
         /// The first task.
@@ -123,7 +123,7 @@ pub(crate) enum Action {
         count: u64,
     },
     /// Keep this summary: its group has closed.
-    Close(Summary),
+    Close(Box<Summary>),
     /// Reduce these items, one a slot, and report with [`Event::Reduced`].
     Reduce {
         /// The worker to send them to; nobody if rank 0 is to do it.

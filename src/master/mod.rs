@@ -338,7 +338,7 @@ impl Master {
                 Closed::Summary(summary) => {
                     self.tally.closed += 1;
                     self.tally.incomplete += u64::from(summary.result.is_err());
-                    Action::Close(summary)
+                    Action::Close(Box::new(summary))
                 }
                 Closed::Outside(key, items) if self.delegates => {
                     self.to_reduce.push_back((key, items));

@@ -118,11 +118,11 @@ impl Master {
         let failed = outcome.result.is_err();
         if failed && self.dispatch.retry(outcome.task, outcome.attempt, self.patience.retries) {
             self.tally.retried += 1;
-            actions.push(Action::Record(Run { outcome, rank, thread }));
+            actions.push(Action::Record(Box::new(Run { outcome, rank, thread })));
             return;
         }
         self.put(outcome.task, outcome.result.clone());
-        actions.push(Action::Record(Run { outcome, rank, thread }));
+        actions.push(Action::Record(Box::new(Run { outcome, rank, thread })));
         self.report_closed(actions);
         self.failures += u64::from(failed);
         if self.has_given_up() {

@@ -2,6 +2,7 @@
 //! grid, the workers and the order of replies, every group closes once, with the value that plain
 //! nested loops give.
 
+mod cost;
 mod faults;
 
 use std::collections::{BTreeMap, BTreeSet};

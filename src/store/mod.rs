@@ -41,13 +41,21 @@ const BATCH_LENGTH: usize = 50_000;
 /// How much may be on its way to the writer before that counts as full. (bytes)
 const MOST_BYTES: usize = 32 << 20;
 
+/// How much may be pending before it is handed to the writer: bytes and entries. It never waits for
+/// longer than until the next look at the writer.
+const HELD: usize = 256 << 10;
+const MOST_HELD: usize = 256;
+
 /// How long to wait before trying again to write what could not be written.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// The store being written.
 pub(crate) struct Store {
     path: PathBuf,
-    queue: Option<Sender<Entry>>,
+    queue: Option<Sender<Vec<Entry>>>,
+    /// What is not handed to the writer yet: waking it costs more than an entry.
+    pending: Vec<Entry>,
+    held: usize,
     /// About how many bytes are on their way to the writer.
     queued: Arc<AtomicUsize>,
     writer: Option<JoinHandle<Result<Connection>>>,
@@ -127,7 +135,7 @@ impl Store {
             .spawn(move || writer.write(&entries).map(|()| writer.connection))
             .map_err(|error| Error::unexpected(format!("no thread for the store: {error}")))?;
         let (path, queue, writer) = (path.to_path_buf(), Some(queue), Some(writer));
-        Ok(Store { path, queue, queued, writer, keeps_runs })
+        Ok(Store { path, queue, pending: Vec::new(), held: 0, queued, writer, keeps_runs })
     }
 
     /// Keeps a worker and its host.
@@ -182,8 +190,13 @@ impl Store {
         self.queued.load(Ordering::Acquire) > MOST_BYTES
     }
 
-    /// Fails if the writer has given up.
+    /// Hands what is pending to the writer; fails if that has given up.
     pub(crate) fn check(&mut self) -> Result<()> {
+        self.hand_over()?;
+        self.look_at_writer()
+    }
+
+    fn look_at_writer(&mut self) -> Result<()> {
         if self.writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
             return Ok(());
         }
@@ -192,16 +205,28 @@ impl Store {
         Err(self.join_writer().err().unwrap_or(closed))
     }
 
-    /// Hands an entry to the writer.
+    /// Has an entry written soon.
     fn send(&mut self, entry: Entry) -> Result<()> {
-        self.queued.fetch_add(entry.weight(), Ordering::AcqRel);
-        match self.queue.as_ref().is_some_and(|queue| queue.send(entry).is_ok()) {
+        self.held += entry.weight();
+        self.pending.push(entry);
+        if self.held > HELD || self.pending.len() >= MOST_HELD { self.hand_over() } else { Ok(()) }
+    }
+
+    fn hand_over(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.queued.fetch_add(std::mem::take(&mut self.held), Ordering::AcqRel);
+        let entries = std::mem::replace(&mut self.pending, Vec::with_capacity(MOST_HELD));
+        match self.queue.as_ref().is_some_and(|queue| queue.send(entries).is_ok()) {
             true => Ok(()),
-            false => self.check(),
+            false => self.look_at_writer(),
         }
     }
 
     fn join_writer(&mut self) -> Result<Connection> {
+        // If the writer is lost, joining it says why.
+        let _ = self.hand_over();
         self.queue = None;
         let lost =
             || Error::unexpected(format!("{}: the store's writer is lost", self.path.display()));
@@ -232,19 +257,19 @@ struct Writer {
 }
 
 impl Writer {
-    fn write(&mut self, entries: &Receiver<Entry>) -> Result<()> {
+    fn write(&mut self, entries: &Receiver<Vec<Entry>>) -> Result<()> {
         while let Ok(first) = entries.recv() {
             let due = Instant::now() + BATCH_AGE;
-            let mut runs = first.runs();
-            let mut batch = vec![first];
+            let mut batch = first;
+            let mut runs: usize = batch.iter().map(Entry::runs).sum();
             while runs < BATCH_LENGTH && batch.len() < BATCH_LENGTH {
                 let next = entries.try_recv().or_else(|_| {
                     entries.recv_timeout(due.saturating_duration_since(Instant::now()))
                 });
                 match next {
-                    Ok(entry) => {
-                        runs += entry.runs();
-                        batch.push(entry);
+                    Ok(more) => {
+                        runs += more.iter().map(Entry::runs).sum::<usize>();
+                        batch.extend(more);
                     }
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                 }
