@@ -6,6 +6,8 @@
 mod folder;
 mod large;
 mod layout;
+#[cfg(feature = "cli")]
+mod look;
 mod open;
 mod results;
 mod rows;
@@ -28,6 +30,8 @@ use crate::master::{Run, Summary};
 use crate::signals;
 pub(crate) use folder::Folder;
 pub(crate) use layout::Layout;
+#[cfg(feature = "cli")]
+pub(crate) use look::{Attempt, Failure, Look, Member};
 pub(crate) use open::{Opened, Plan};
 pub(crate) use results::Results;
 #[cfg(feature = "cli")]

@@ -1,0 +1,139 @@
+//! An axis of a chart: a parameter's values by point, and whether it is linear, logarithmic or a list of
+//! categories.
+
+use std::collections::HashMap;
+
+use crate::job::Job;
+use crate::value::Value;
+
+/// One parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Axis {
+    pub(crate) name: String,
+    pub(crate) scale: Scale,
+    /// Where each point of the parameters is: a number, or the place of a category.
+    pub(crate) places: Vec<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Scale {
+    Linear,
+    Log,
+    /// What the places 0, 1, 2, ... are called.
+    Categories(Vec<String>),
+}
+
+/// Positive values that span this factor are shown on a logarithmic scale.
+const WIDE: f64 = 1000.0;
+
+impl Axis {
+    /// The axes of the points of these loops, those that vary; of one point at least one.
+    pub(super) fn all(job: &Job, levels: &[usize]) -> Vec<Axis> {
+        let sizes: Vec<u64> = levels.iter().map(|i| job.loops[*i].points.len()).collect();
+        let points: u64 = sizes.iter().product();
+        let mut axes = Vec::new();
+        for (at, level) in levels.iter().enumerate() {
+            let l = &job.loops[*level];
+            let own: Vec<Value> = (0..sizes[at]).map(|i| l.points.get(i)).collect();
+            let stride: u64 = sizes[at + 1..].iter().product();
+            let spread = |own: Vec<f64>| -> Vec<f64> {
+                (0..points).map(|point| own[(point / stride % sizes[at]) as usize]).collect()
+            };
+            let mut add = |name: String, values: Vec<Value>| {
+                let (scale, places) = scale(&values);
+                axes.push(Axis { name, scale, places: spread(places) });
+            };
+            match l.points.fields() {
+                fields if fields.is_empty() => add(l.name.clone(), own),
+                fields => {
+                    for field in fields {
+                        let cell = |value: &Value| value.field(&field).cloned().unwrap_or_default();
+                        add(format!("{}.{field}", l.name), own.iter().map(cell).collect());
+                    }
+                }
+            }
+        }
+        let varies = |axis: &Axis| axis.places.iter().any(|place| *place != axis.places[0]);
+        let first = axes.first().cloned();
+        axes.retain(varies);
+        if axes.is_empty() { first.into_iter().collect() } else { axes }
+    }
+
+    /// A place, in words.
+    pub(crate) fn words(&self, place: f64) -> String {
+        match &self.scale {
+            Scale::Categories(names) => names[place as usize].clone(),
+            _ => crate::report::in_words(&Value::Float(place)),
+        }
+    }
+
+    /// The different places, in order.
+    pub(crate) fn distinct(&self) -> Vec<f64> {
+        let mut places = self.places.clone();
+        places.sort_by(f64::total_cmp);
+        places.dedup();
+        places
+    }
+}
+
+/// The scale that suits values, and their places on it. Whatever is no finite number makes categories.
+fn scale(values: &[Value]) -> (Scale, Vec<f64>) {
+    let numbers: Option<Vec<f64>> =
+        values.iter().map(|value| value.as_f64().filter(|number| number.is_finite())).collect();
+    if let Some(numbers) = numbers {
+        let scale = if is_logarithmic(&numbers) { Scale::Log } else { Scale::Linear };
+        return (scale, numbers);
+    }
+    let mut names = Vec::new();
+    let mut known = HashMap::new();
+    let places = values.iter().map(|value| {
+        let name = crate::report::in_words(value);
+        *known.entry(name.clone()).or_insert_with(|| {
+            names.push(if name.is_empty() { "(none)".to_string() } else { name });
+            (names.len() - 1) as f64
+        })
+    });
+    let places = places.collect();
+    (Scale::Categories(names), places)
+}
+
+/// Whether numbers are positive, and evenly spaced by ratio or spread wide.
+fn is_logarithmic(numbers: &[f64]) -> bool {
+    let (low, high) = numbers
+        .iter()
+        .fold((f64::INFINITY, 0f64), |(low, high), number| (low.min(*number), high.max(*number)));
+    if low <= 0.0 || low >= high {
+        return false;
+    }
+    let ratio = numbers.get(1).map_or(1.0, |second| second / numbers[0]);
+    let even = numbers.windows(2).all(|pair| (pair[1] / pair[0] / ratio - 1.0).abs() < 1e-6);
+    high / low >= WIDE || (even && numbers.len() > 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(numbers: &[f64]) -> Vec<Value> {
+        numbers.iter().map(|number| Value::Float(*number)).collect()
+    }
+
+    #[test]
+    fn a_scale_follows_from_the_values() {
+        assert_eq!(scale(&floats(&[0.1, 1.0, 10.0])).0, Scale::Log);
+        assert_eq!(scale(&floats(&[0.3, 7.0, 1e-5])).0, Scale::Log);
+        assert_eq!(scale(&floats(&[1.0, 2.0, 3.0])).0, Scale::Linear);
+        assert_eq!(scale(&floats(&[0.0, 1e6])).0, Scale::Linear);
+        assert_eq!(scale(&floats(&[-1.0, 1e6])).0, Scale::Linear);
+        assert_eq!(scale(&floats(&[2.0])).0, Scale::Linear);
+    }
+
+    #[test]
+    fn what_is_no_finite_number_makes_categories() {
+        let values = ["rbf".into(), Value::Int(3), "rbf".into(), Value::Null, Value::Float(f64::NAN)];
+        let (scale, places) = scale(&values);
+        let names = ["rbf", "3", "(none)", "nan"].map(String::from).to_vec();
+        assert_eq!((scale, places), (Scale::Categories(names), vec![0.0, 1.0, 0.0, 2.0, 3.0]));
+        assert!(matches!(super::scale(&floats(&[1.0, f64::INFINITY])).0, Scale::Categories(_)));
+    }
+}
