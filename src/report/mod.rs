@@ -9,6 +9,8 @@ mod progress;
 mod rows;
 #[cfg(feature = "cli")]
 mod table;
+#[cfg(feature = "cli")]
+mod words;
 
 use crate::master::Summary;
 use crate::store::Results;

@@ -58,7 +58,8 @@ impl Look {
             Error::input(format!("results folder {}: {why}", folder.display()))
         };
         if !path.is_file() {
-            let why = if folder.exists() { "there is no runs.sqlite in it" } else { "is not there" };
+            let why =
+                if folder.exists() { "there is no runs.sqlite in it" } else { "is not there" };
             return Err(no(&format!("{why}; give the folder a run wrote, results/NAME mostly")));
         }
         let sqlite = |error: rusqlite::Error| no(&format!("runs.sqlite cannot be read: {error}"));
@@ -79,7 +80,7 @@ impl Look {
         layout.grid()?;
         let name = note(&connection, "name").map_err(sqlite)?.unwrap_or_default();
         let crunch = note(&connection, "crunch").map_err(sqlite)?.unwrap_or_default();
-        let job = job(name, &layout, crunch.starts_with("Rust, version"));
+        let job = job(&name, &layout, crunch.starts_with("Rust, version"));
         let results = Results::new(path.clone(), connection, &job);
         Ok(Look { path, job, results })
     }
@@ -102,7 +103,11 @@ impl Look {
     }
 
     /// Calls `each` with the score of every key at a level, in grid order; nothing where there is none.
-    pub(crate) fn scores(&self, level: usize, mut each: impl FnMut(u64, Option<f64>)) -> Result<()> {
+    pub(crate) fn scores(
+        &self,
+        level: usize,
+        mut each: impl FnMut(u64, Option<f64>),
+    ) -> Result<()> {
         let sql = match level == self.job.loops.len() {
             true => "SELECT task, score FROM runs WHERE ?1 = ?1 ORDER BY task",
             false => "SELECT number, score FROM groups WHERE level = ?1 ORDER BY number",
@@ -191,11 +196,9 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
-fn job(name: String, layout: &Layout, native: bool) -> Job {
+fn job(name: &str, layout: &Layout, native: bool) -> Job {
     let reduce = |name: &str| match name {
-        "python" => {
-            Reduce::Python(PythonFunction { file: String::new(), function: String::new() })
-        }
+        "python" => Reduce::Python(PythonFunction { file: String::new(), function: String::new() }),
         name => Reduce::named(name).unwrap_or(Reduce::Native),
     };
     let loops = layout.loops.iter().map(|l| Loop {
@@ -203,11 +206,16 @@ fn job(name: String, layout: &Layout, native: bool) -> Job {
         points: l.points.clone(),
         reduce: l.reduce.as_deref().map(reduce),
     });
+    described(name, loops.collect(), native)
+}
+
+/// A job of which nothing is known but its loops.
+pub(crate) fn described(name: &str, loops: Vec<Loop>, native: bool) -> Job {
     Job {
-        name,
+        name: name.to_string(),
         seed: 0,
         folder: PathBuf::new(),
-        loops: loops.collect(),
+        loops,
         crunch: if native { Crunch::Native(Vec::new()) } else { Crunch::Command(Vec::new()) },
         score: String::new(),
         require: Require::All,

@@ -30,6 +30,8 @@ use crate::master::{Run, Summary};
 use crate::signals;
 pub(crate) use folder::Folder;
 pub(crate) use layout::Layout;
+#[cfg(all(test, feature = "cli"))]
+pub(crate) use look::described;
 #[cfg(feature = "cli")]
 pub(crate) use look::{Attempt, Failure, Look, Member};
 pub(crate) use open::{Opened, Plan};

@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn what_is_no_finite_number_makes_categories() {
-        let values = ["rbf".into(), Value::Int(3), "rbf".into(), Value::Null, Value::Float(f64::NAN)];
+        let values =
+            ["rbf".into(), Value::Int(3), "rbf".into(), Value::Null, Value::Float(f64::NAN)];
         let (scale, places) = scale(&values);
         let names = ["rbf", "3", "(none)", "nan"].map(String::from).to_vec();
         assert_eq!((scale, places), (Scale::Categories(names), vec![0.0, 1.0, 0.0, 2.0, 3.0]));

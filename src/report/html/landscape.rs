@@ -187,7 +187,8 @@ mod tests {
     use crate::job::Points;
 
     fn job(loops: &[(&str, u64, Option<Reduce>)]) -> Job {
-        crate::store::tests_job(
+        crate::store::described(
+            "test",
             loops
                 .iter()
                 .map(|(name, count, reduce)| Loop {
@@ -196,6 +197,7 @@ mod tests {
                     reduce: reduce.clone(),
                 })
                 .collect(),
+            false,
         )
     }
 

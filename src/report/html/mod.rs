@@ -20,8 +20,8 @@ pub(crate) use axis::{Axis, Scale};
 use failures::Failures;
 pub(crate) use landscape::{Landscape, Panel};
 pub(crate) use page::page;
-use timeline::{Durations, Session, sessions};
 pub(crate) use timeline::quantile;
+use timeline::{Durations, Session, sessions};
 
 /// All that a report is made of.
 pub(crate) struct Facts<'a> {

@@ -117,7 +117,8 @@ fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
     let through = |values: &[f64]| -> Vec<f64> {
         order.chunks(bin).map(|bin| middle(bin.iter().map(|i| values[*i]).collect())).collect()
     };
-    let xs = if bin > 1 { through(&x.places) } else { order.iter().map(|i| x.places[*i]).collect() };
+    let xs =
+        if bin > 1 { through(&x.places) } else { order.iter().map(|i| x.places[*i]).collect() };
     let text = texts(x, &xs);
     let mode = match xs.len() {
         _ if is_categories(x) => "markers",
@@ -158,7 +159,8 @@ fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
     );
     let panels = scores.panels();
     let few = panels.len() <= TOGETHER && panels.len() * xs.len() <= NUMBERS;
-    let chart = |json: Json, label: Option<String>| Chart { id: "scores", label, height: 460, json };
+    let chart =
+        |json: Json, label: Option<String>| Chart { id: "scores", label, height: 460, json };
     if few && scores.landscape.left == 0 {
         let each = panels.iter().enumerate().flat_map(|(i, panel)| {
             let y = json!({ "y": numbers(through(&panel.scores)), "showlegend": panels.len() > 1 });
@@ -291,10 +293,8 @@ fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
     }
     notes.push("Grey cells have no score.".to_string());
     let (x_texts, y_texts) = (texts_or_numbers(x, &xs), texts_or_numbers(y, &ys));
-    let text: Vec<Vec<String>> = y_texts
-        .iter()
-        .map(|y| x_texts.iter().map(|x| format!("{x}, {y}")).collect())
-        .collect();
+    let text: Vec<Vec<String>> =
+        y_texts.iter().map(|y| x_texts.iter().map(|x| format!("{x}, {y}")).collect()).collect();
     let cells = with(
         json!({
             "type": "heatmap", "x": numbers(xs.iter().copied()), "y": numbers(ys.iter().copied()),
@@ -311,8 +311,7 @@ fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
         for (i, score) in panel.scores.iter().enumerate() {
             z[rows[i]][columns[i]].push(*score);
         }
-        let row =
-            |row: Vec<Vec<f64>>| numbers(row.into_iter().map(|values| fold(scores, values)));
+        let row = |row: Vec<Vec<f64>>| numbers(row.into_iter().map(|values| fold(scores, values)));
         json!({ "0": { "z": z.into_iter().map(row).collect::<Json>() }, "1": best(panel) })
     });
     let json = json!({ "data": [cells, star], "layout": shape, "choices": choices });
@@ -323,9 +322,15 @@ fn texts_or_numbers(axis: &Axis, places: &[f64]) -> Vec<String> {
     places.iter().map(|place| label(&axis.words(*place))).collect()
 }
 
+/// The names along parallel axes are texts, in which nothing means more than it says.
+fn plain_text(name: &str) -> String {
+    crate::report::beginning(name, 30)
+}
+
 fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
     let mut notes = vec![
-        "Each line is a point; drag along an axis to keep only the lines that pass there.".to_string(),
+        "Each line is a point; drag along an axis to keep only the lines that pass there."
+            .to_string(),
     ];
     let landscape = scores.landscape;
     let every = landscape.points.div_ceil(DOTS);
@@ -348,7 +353,11 @@ fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
         let values = numbers(shown.iter().map(|i| on(axis.places[*i])));
         let mut json = json!({ "label": label(&axis.name), "values": values });
         let ticks: Option<(Vec<f64>, Vec<String>)> = match &axis.scale {
-            Scale::Linear => None,
+            Scale::Linear => {
+                let all = axis.distinct();
+                let names = all.iter().map(|place| axis.words(*place)).collect();
+                (all.len() <= 12).then_some((all, names))
+            }
             Scale::Log => {
                 let all: Vec<f64> = axis.distinct().into_iter().map(f64::log10).collect();
                 let (low, high) = (all[0].floor() as i32, all[all.len() - 1].ceil() as i32);
@@ -359,7 +368,7 @@ fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
             Scale::Categories(names) => {
                 let every = names.len().div_ceil(20).max(1);
                 let shown = names.iter().enumerate().step_by(every);
-                Some(shown.map(|(i, name)| (i as f64, label(name))).unzip())
+                Some(shown.map(|(i, name)| (i as f64, plain_text(name))).unzip())
             }
         };
         if let Some((places, names)) = ticks {
@@ -389,7 +398,10 @@ fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
     let (across, wide) = (axes.len().min(3), 1.0 / axes.len().min(3) as f64);
     let down = axes.len().div_ceil(across);
     let height = 300 * down + 40;
-    let mut shape = with(layout(height), json!({ "legend": { "orientation": "h", "y": 1.02, "yanchor": "bottom" } }));
+    let mut shape = with(
+        layout(height),
+        json!({ "legend": { "orientation": "h", "y": 1.02, "yanchor": "bottom" } }),
+    );
     let (mut data, mut bins) = (Vec::new(), Vec::new());
     let mut values = 0;
     for (i, x) in axes.iter().enumerate() {
@@ -451,7 +463,11 @@ fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
                 })));
             }
         }
-        ys.into_iter().enumerate().map(|(i, y)| (i.to_string(), json!({ "y": y }))).collect::<serde_json::Map<_, _>>().into()
+        ys.into_iter()
+            .enumerate()
+            .map(|(i, y)| (i.to_string(), json!({ "y": y })))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     });
     let json = json!({ "data": data, "layout": shape, "choices": choices });
     (Chart { id: "parameters", label, height, json }, notes)

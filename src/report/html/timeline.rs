@@ -107,10 +107,15 @@ impl Session {
         self.every().map(|attempt| attempt.seconds).sum()
     }
 
-    /// The shortest time in which these workers could have done it, in whatever order.
+    /// A time which these workers could not have undercut, in whatever order: what all attempts took
+    /// together, shared evenly; and as some worker has to make k + 1 of the k m + 1 longest attempts,
+    /// k + 1 times the shortest of those.
     pub(crate) fn bound(&self) -> f64 {
-        let longest = self.every().map(|attempt| attempt.seconds).fold(0.0, f64::max);
-        longest.max(self.busy() / self.lanes.len().max(1) as f64)
+        let workers = self.lanes.len().max(1);
+        let mut seconds: Vec<f64> = self.every().map(|attempt| attempt.seconds).collect();
+        seconds.sort_by(|a, b| b.total_cmp(a));
+        let together = seconds.iter().step_by(workers).zip(1..).map(|(s, k)| s * f64::from(k));
+        together.fold(self.busy() / workers as f64, f64::max)
     }
 
     /// Every attempt, lane by lane.
@@ -149,7 +154,9 @@ impl Session {
                 }
             }
             let whole = width * lanes.len() as f64;
-            bins.iter().map(|busy| if whole > 0.0 { (busy / whole).min(1.0) } else { 0.0 }).collect()
+            bins.iter()
+                .map(|busy| if whole > 0.0 { (busy / whole).min(1.0) } else { 0.0 })
+                .collect()
         });
         (bins.collect(), together)
     }
@@ -181,9 +188,11 @@ impl Durations {
         let low = seconds.iter().copied().find(|s| *s > 0.0).unwrap_or(1e-9).max(1e-9);
         let high = seconds[seconds.len() - 1].max(low);
         let is_log = high / low > 30.0;
+        // Of what is all but equal, the little differences are not the news.
+        let (low, high) = if high / low < 1.1 { (0.9 * low, 1.1 * high) } else { (low, high) };
         let edge = |i: usize| {
             let part = i as f64 / BINS as f64;
-            if is_log { low * (high / low).powf(part) } else { part * high }
+            if is_log { low * (high / low).powf(part) } else { low + part * (high - low) }
         };
         let edges: Vec<f64> = (0..=BINS).map(edge).collect();
         let mut counts = vec![0; BINS];
@@ -233,6 +242,9 @@ mod tests {
         assert_eq!((session.lanes.len(), session.attempts), (2, 4));
         assert_eq!(session.busy(), 6.0);
         assert_eq!(session.bound(), 3.0);
+        let equal = (0..30).map(|i| attempt(i, i as i64 % 8, (i / 8) as f64, 1.0)).collect();
+        let members: Vec<Member> = (0..8).map(|worker| member(worker, 1, worker)).collect();
+        assert_eq!(sessions(&members, equal)[0].bound(), 4.0, "one of the eight has to do four");
         assert!((session.wall() - 4.0005).abs() < 1e-6);
         let (last, alone) = session.last().unwrap();
         assert_eq!(last.task, 3);
@@ -286,7 +298,10 @@ mod tests {
     #[test]
     fn quantiles_are_interpolated() {
         assert_eq!(quantile(&[1.0, 2.0], 0.5), 1.5);
-        assert_eq!(quantile(&[f64::NEG_INFINITY, f64::INFINITY, f64::INFINITY], 0.9), f64::INFINITY);
+        assert_eq!(
+            quantile(&[f64::NEG_INFINITY, f64::INFINITY, f64::INFINITY], 0.9),
+            f64::INFINITY
+        );
         assert!(quantile(&[], 0.5).is_nan());
     }
 }

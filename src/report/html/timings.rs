@@ -27,7 +27,9 @@ pub(super) fn timeline(facts: &Facts) -> Option<(Chart, Vec<String>)> {
         let bars = session.attempts <= BARS && session.lanes.len() <= ROWS;
         let (figure, own, note) = if bars { bars_of(facts, session) } else { bins_of(session) };
         height = height.max(own);
-        choices.push(json!({ "name": format!("start {}", session.number), "figure": figure, "note": note }));
+        choices.push(
+            json!({ "name": format!("start {}", session.number), "figure": figure, "note": note }),
+        );
     }
     let label = (choices.len() > 1).then(|| "start".to_string());
     let json = json!({ "choices": choices });
@@ -44,7 +46,10 @@ fn shape(rows: usize) -> (Json, usize) {
             "hovermode": "closest",
         }),
     );
-    (with(shape, json!({ "legend": { "orientation": "h", "y": 1.02, "yanchor": "bottom" } })), height)
+    (
+        with(shape, json!({ "legend": { "orientation": "h", "y": 1.02, "yanchor": "bottom" } })),
+        height,
+    )
 }
 
 /// Every attempt as a bar, coloured by the outermost loop if that helps.
@@ -52,9 +57,11 @@ fn bars_of(facts: &Facts, session: &Session) -> (Json, usize, String) {
     let job = &facts.look.job;
     let grid = job.grid();
     let outermost = &job.loops[0];
-    let coloured = (2..=COLOURS.len() as u64).contains(&outermost.points.len()) && job.loops.len() > 1;
-    let groups = if coloured { outermost.points.len() as usize } else { 1 };
-    let name = |group: usize| match coloured {
+    let coloured = job.loops.len() > 1;
+    let points = outermost.points.len();
+    let named = coloured && points <= COLOURS.len() as u64;
+    let groups = if coloured { points.min(COLOURS.len() as u64) as usize } else { 1 };
+    let name = |group: usize| match named {
         true => label(&crate::report::in_words(&outermost.points.get(group as u64))),
         false => "runs".to_string(),
     };
@@ -62,26 +69,29 @@ fn bars_of(facts: &Facts, session: &Session) -> (Json, usize, String) {
         json!({
             "type": "bar", "orientation": "h", "name": name, "base": [], "x": [], "y": [],
             "hovertext": [], "hovertemplate": "%{hovertext}<extra></extra>",
-            "marker": { "color": colour, "line": { "color": "#fff", "width": 0.6 } },
+            "marker": { "color": colour, "line": { "color": "#fff", "width": [] } }, "showlegend": named,
         })
     };
     let mut traces: Vec<Json> = (0..groups).map(|i| trace(&name(i), COLOURS[i])).collect();
-    traces.push(trace("failed", FAILED));
-    let push = |trace: &mut Json, key: &str, value: Json| {
-        if let Json::Array(values) = &mut trace[key] {
+    traces.push(with(trace("failed", FAILED), json!({ "showlegend": true })));
+    let push = |values: &mut Json, value: Json| {
+        if let Json::Array(values) = values {
             values.push(value);
         }
     };
     for lane in &session.lanes {
         for attempt in &lane.attempts {
             let group = match coloured && attempt.task < grid.tasks() {
-                true => grid.coordinates(grid.task(attempt.task))[0] as usize,
+                true => grid.coordinates(grid.task(attempt.task))[0] as usize % groups,
                 false => 0,
             };
             let trace = &mut traces[if attempt.failed { groups } else { group }];
-            push(trace, "base", number(attempt.started - session.begin));
-            push(trace, "x", number(attempt.seconds));
-            push(trace, "y", json!(label(&lane.name)));
+            push(&mut trace["base"], number(attempt.started - session.begin));
+            push(&mut trace["x"], number(attempt.seconds));
+            push(&mut trace["y"], json!(label(&lane.name)));
+            // Around a thin bar there is no room for a rim.
+            let rim = if attempt.seconds > session.wall() / 300.0 { 0.6 } else { 0.0 };
+            push(&mut trace["marker"]["line"]["width"], json!(rim));
             let coordinates: String = crate::report::beginning(&facts.task(attempt.task), 200);
             let failed = if attempt.failed { ", failed" } else { "" };
             let text = format!(
@@ -91,16 +101,24 @@ fn bars_of(facts: &Facts, session: &Session) -> (Json, usize, String) {
                 seconds(attempt.seconds),
                 label(&lane.name)
             );
-            push(trace, "hovertext", json!(text));
+            push(&mut trace["hovertext"], json!(text));
         }
     }
     traces.retain(|trace| trace["x"].as_array().is_some_and(|x| !x.is_empty()));
     let (mut shape, height) = shape(session.lanes.len());
-    shape["showlegend"] = json!(traces.len() > 1);
     let names: Vec<String> = session.lanes.iter().map(|lane| label(&lane.name)).collect();
     shape["yaxis"]["categoryarray"] = json!(names);
     shape["yaxis"]["range"] = json!([names.len() as f64 - 0.5, -0.5]);
-    (json!({ "data": traces, "layout": shape }), height, "Each bar is a run.".to_string())
+    let colours = match (coloured, named) {
+        (true, true) => format!("its colour is the {}", outermost.name),
+        (true, false) => format!(
+            "its colour is the {}; after {} colours they begin again",
+            outermost.name,
+            COLOURS.len()
+        ),
+        _ => "failed ones are red".to_string(),
+    };
+    (json!({ "data": traces, "layout": shape }), height, format!("Each bar is a run; {colours}."))
 }
 
 fn bins_of(session: &Session) -> (Json, usize, String) {
@@ -115,7 +133,8 @@ fn bins_of(session: &Session) -> (Json, usize, String) {
         })
         .collect();
     let width = session.wall() / COLUMNS as f64;
-    let percent = bins.iter().map(|row| numbers(row.iter().map(|part| (part * 1000.0).round() / 10.0)));
+    let percent =
+        bins.iter().map(|row| numbers(row.iter().map(|part| (part * 1000.0).round() / 10.0)));
     let cells = json!({
         "type": "heatmap", "x0": number(width / 2.0), "dx": number(width), "y": names,
         "z": percent.collect::<Json>(), "zmin": 0, "zmax": 100, "colorscale": "Cividis",
@@ -159,5 +178,10 @@ pub(super) fn durations(durations: &Durations) -> Chart {
         layout(300),
         json!({ "xaxis": seconds_axis, "yaxis": with(plain("runs"), json!({ "rangemode": "tozero" })), "hovermode": "x" }),
     );
-    Chart { id: "durations", label: None, height: 300, json: json!({ "data": [steps], "layout": shape }) }
+    Chart {
+        id: "durations",
+        label: None,
+        height: 300,
+        json: json!({ "data": [steps], "layout": shape }),
+    }
 }

@@ -1,0 +1,317 @@
+//! `gridmpi report`, as a real browser shows it: charts are there, hovering tells, nothing is asked of
+//! the network, nothing the user wrote is taken for markup or script.
+
+#[path = "common/browser.rs"]
+mod browser;
+mod common;
+
+use std::fs;
+
+use browser::Browser;
+use common::{Desk, gridmpi, sql_rows};
+use serde_json::json;
+
+/// Runs job.toml and writes its report; the browser with it.
+fn reported(desk: &Desk, exit: i32) -> Browser {
+    desk.run_job().exits(exit);
+    report(desk)
+}
+
+fn report(desk: &Desk) -> Browser {
+    let ran = desk.run(gridmpi(), &["report", "out"]).exits(0);
+    assert_eq!(ran.stdout, "wrote out/report.html\n");
+    let mut browser = Browser::open(&desk.path("out/report.html"));
+    browser.until("document.documentElement.dataset.drawn === 'yes'");
+    browser
+}
+
+/// Nothing was asked for, nothing complained about, nothing the user wrote was executed.
+fn assert_clean(browser: &mut Browser) {
+    assert_eq!(browser.requests(), [""; 0]);
+    assert_eq!(browser.complaints(), [""; 0]);
+    assert_eq!(browser.eval("typeof window.hacked"), json!("undefined"));
+}
+
+/// The place of a point of a trace in the window, once the chart was scrolled to.
+fn point(chart: &str, trace: usize, point: usize) -> String {
+    format!(
+        "(() => {{
+            const place = document.getElementById('{chart}');
+            place.scrollIntoView({{ block: 'center', behavior: 'instant' }});
+            const box = place.getBoundingClientRect(), trace = place._fullData[{trace}];
+            const x = place._fullLayout[trace.xaxis.replace('x', 'xaxis')];
+            const y = place._fullLayout[trace.yaxis.replace('y', 'yaxis')];
+            const from = trace.type === 'bar' ? trace.base[{point}] + trace.x[{point}] / 2 : trace.x[{point}];
+            return [box.left + x._offset + x.d2p(from), box.top + y._offset + y.d2p(trace.y[{point}])];
+        }})()"
+    )
+}
+
+fn hovered(chart: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('#{chart} .hovertext')].map(e => e.textContent).join('|')"
+    )
+}
+
+fn hover(browser: &mut Browser, chart: &str, trace: usize, index: usize) -> String {
+    browser.point_at(&point(chart, trace, index));
+    browser.until(&format!("{} !== ''", hovered(chart)));
+    browser.eval(&hovered(chart)).as_str().unwrap().to_string()
+}
+
+const LINES: &str = "
+[crunch]
+builtin = \"multiply\"
+sleep = 0.02
+[[loop]]
+name = \"dataset\"
+values = [2.0, -3.0]
+[[loop]]
+name = \"alpha\"
+logspace = { from = 0.01, to = 100.0, count = 5 }
+reduce = \"max\"
+[[loop]]
+name = \"fold\"
+range = { from = 1, to = 3 }
+reduce = \"mean\"
+";
+
+#[test]
+fn a_line_for_each_data_set_and_a_bar_for_each_run() {
+    let desk = Desk::with_job(LINES);
+    let mut browser = reported(&desk, 0);
+    let charts = "[...document.querySelectorAll('.chart')].filter(c => c.querySelector('.main-svg')).map(c => c.id).join()";
+    assert_eq!(browser.eval(charts), json!("scores,timeline,durations"));
+    assert_eq!(
+        browser.eval("document.querySelectorAll('#scores .scatterlayer .trace').length"),
+        json!(4)
+    );
+    assert_eq!(
+        browser.eval("document.getElementById('scores')._fullLayout.xaxis.type"),
+        json!("log")
+    );
+    assert_eq!(
+        browser.eval("document.querySelectorAll('#timeline .bars .point').length"),
+        json!(20)
+    );
+    // The third point of the first line: alpha 1, 2 x 1 x (1 + 2) / 2; the best is the last one.
+    let text = hover(&mut browser, "scores", 0, 2);
+    assert!(text.contains("alpha: 1") && text.contains("mean score: 3"), "{text}");
+    let text = hover(&mut browser, "scores", 1, 0);
+    assert!(text.contains("alpha: 100") && text.contains("mean score: 300"), "{text}");
+    let text = hover(&mut browser, "timeline", 0, 3);
+    assert!(text.contains("task ") && text.contains("dataset 2, alpha "), "{text}");
+    assert!(text.contains(" ms on rank "), "{text}");
+    let page = browser.eval("document.body.innerText");
+    let page = page.as_str().unwrap();
+    for said in [
+        "Complete: 20 of 20 runs are there, none failed.",
+        "2 workers were busy ",
+        "No run has failed.",
+    ] {
+        assert!(page.contains(said), "{said:?} is not in:\n{page}");
+    }
+    // The table can be sorted by a column.
+    let first = "document.querySelector('table.sorted tbody td').textContent";
+    assert_eq!(browser.eval(first), json!("2"));
+    browser.eval("document.querySelector('table.sorted th button').click()");
+    assert_eq!(browser.eval(first), json!("-3"));
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn two_parameters_make_a_heat_map() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"dataset\"\nvalues = [1.0, 2.0]\n[[loop]]\nname = \"a\"\nvalues = [1.0, 5.0, 3.0]\nreduce = \"min\"\n[[loop]]\nname = \"b\"\nlinspace = { from = 1.0, to = 2.0, count = 6 }\nreduce = \"min\"\n",
+    );
+    let mut browser = reported(&desk, 0);
+    assert_eq!(
+        browser.eval("document.getElementById('scores')._fullData[0].type"),
+        json!("heatmap")
+    );
+    let best = "(() => { const t = document.getElementById('scores')._fullData[1]; return [t.x[0], t.y[0]] })()";
+    assert_eq!(browser.eval(best), json!([1, 1]), "the lowest");
+    let text = hover(&mut browser, "scores", 1, 0);
+    assert!(text.contains("best") && text.contains("score: 1"), "{text}");
+    // Another data set, in both charts.
+    let choose = "(() => { const s = document.querySelector('select[data-choice=scores]'); s.selectedIndex = 1; s.dispatchEvent(new Event('change')); })()";
+    browser.eval(choose);
+    let corner = "document.getElementById('scores')._fullData[0].z[5][2]";
+    browser.until(&format!("{corner} === 20"));
+    browser.until("Math.max(...document.getElementById('parameters')._fullData[0].y) === 10");
+    assert_eq!(
+        browser.eval("document.querySelector('select[data-choice=parameters]').value"),
+        json!("2")
+    );
+    assert_clean(&mut browser);
+}
+
+/// Whatever a user may call things, or an error may say.
+const HOSTILE: [&str; 5] = [
+    "</script><script>window.hacked=1</script>",
+    "<img src=x onerror=window.hacked=1>",
+    "a\u{2028}b\u{2029}c",
+    "'\"><b>%{x} ${hacked} $\\alpha$ &lt;",
+    "<a href='javascript:window.hacked=1'>x</a>",
+];
+
+#[test]
+fn nothing_a_user_wrote_is_markup_or_script() {
+    let names = serde_json::to_string(&HOSTILE).unwrap();
+    let desk = Desk::with_job(&format!(
+        "name = \"a<img src=x onerror=window.hacked=1>\"\n[crunch]\npython = \"f.py:f\"\n[[loop]]\nname = \"dataset\"\nvalues = {names}\n[[loop]]\nname = \"p\"\nreduce = \"max\"\ngrid = {{ \"<img src=x onerror=window.hacked=1>\" = {names}, b = [1, 2, 3], c = [0.1, 1.0, 10.0] }}\n"
+    ));
+    desk.write(
+        "f.py",
+        "def f(dataset, p):\n    if p['b'] == 2: raise ValueError('</script><script>window.hacked=1</script>' + dataset)\n    return p['b'] * p['c'] * len(dataset)\n",
+    );
+    let mut browser = reported(&desk, 100);
+    assert_eq!(
+        browser.eval("document.querySelectorAll('img, svg a, .chart b, script[src]').length"),
+        json!(0)
+    );
+    assert_eq!(
+        browser.eval("document.querySelector('h1').textContent"),
+        json!("a<img src=x onerror=window.hacked=1>")
+    );
+    let cells =
+        "[...document.querySelectorAll('table.sorted tbody tr')].map(r => r.cells[0].textContent)";
+    let shown = browser.eval(cells);
+    assert_eq!(shown[0], json!(HOSTILE[0]));
+    assert_eq!(shown[3], json!(HOSTILE[3]));
+    assert_eq!(browser.eval("document.querySelector('select').options[1].text"), json!(HOSTILE[1]));
+    // Parallel lines for three parameters, and each by itself; every data set is drawn once.
+    assert_eq!(
+        browser.eval("document.querySelectorAll('#scores canvas').length > 0"),
+        json!(true)
+    );
+    assert_eq!(
+        browser.eval("document.getElementById('scores')._fullData[0].dimensions.length"),
+        json!(4)
+    );
+    for set in 0..HOSTILE.len() {
+        browser.eval(&format!(
+            "(() => {{ const s = document.querySelector('select'); s.selectedIndex = {set}; s.dispatchEvent(new Event('change')); }})()"
+        ));
+    }
+    let text = hover(&mut browser, "parameters", 0, 1);
+    assert!(text.contains("<img src=x"), "shown as it is: {text}");
+    let text = hover(&mut browser, "timeline", 0, 0);
+    assert!(text.contains("dataset "), "{text}");
+    let message = browser.eval("document.querySelector('#failures summary').textContent");
+    assert!(message.as_str().unwrap().contains("</script>"), "{message}");
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn failures_are_grouped_and_strange_numbers_do_no_harm() {
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"test {x} -ne 7 -a {x} -ne 8 || ( echo no row {x} >&2; false ) || exit 3; test {x} -eq 3 && echo inf || ( test {x} -eq 4 && echo nan || echo -{x} )\"\n[[loop]]\nname = \"dataset\"\nvalues = [1, 2]\n[[loop]]\nname = \"x\"\nrange = { from = 0, to = 10 }\nreduce = \"max\"\n",
+    );
+    let mut browser = reported(&desk, 100);
+    let page = browser.eval("document.body.innerText");
+    let page = page.as_str().unwrap();
+    for said in [
+        "20 of 20 runs are there, 6 failed.",
+        "6 points have no score",
+        "2 scores are infinite and not drawn.",
+        "2 rows failed or incomplete.",
+        "exit status 3",
+        "NaN",
+    ] {
+        assert!(page.contains(said), "{said:?} is not in:\n{page}");
+    }
+    let kinds = "[...document.querySelectorAll('#failures tbody tr')].map(r => r.cells[0].textContent).join()";
+    assert_eq!(browser.eval(kinds), json!("4,2"));
+    let y = "document.getElementById('scores')._fullData[0].y.slice(2, 6)";
+    assert_eq!(
+        browser.eval(&format!("JSON.stringify(Array.from({y}))")),
+        json!("[-2,null,null,-5]")
+    );
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn each_start_is_measured_by_itself() {
+    let desk = Desk::with_job(LINES);
+    desk.run_job().exits(0);
+    desk.write("job.toml", &LINES.replace("count = 5", "count = 9"));
+    let mut browser = reported(&desk, 0);
+    let page = browser.eval("document.body.innerText");
+    let page = page.as_str().unwrap();
+    for said in ["The job was started 2 times.", "Start 2", "20 runs took", "16 runs took"] {
+        assert!(page.contains(said), "{said:?} is not in:\n{page}");
+    }
+    let bars = "document.querySelectorAll('#timeline .bars .point').length";
+    assert_eq!(browser.eval(bars), json!(16), "the latest first");
+    browser.eval("(() => { const s = document.querySelector('select[data-choice=timeline]'); s.selectedIndex = 1; s.dispatchEvent(new Event('change')); })()");
+    browser.until(&format!("{bars} === 20"));
+    // A run that was cut short says so, and what is there is shown.
+    let store = desk.path("out/runs.sqlite");
+    sql_rows(
+        &store,
+        "UPDATE job SET value = 'running' WHERE key = 'state'; DELETE FROM groups WHERE level < 2; DELETE FROM groups WHERE number > 11; DELETE FROM runs WHERE task > 24;",
+    );
+    let mut browser = report(&desk);
+    let page = browser.eval("document.body.innerText");
+    let page = page.as_str().unwrap();
+    for said in [
+        "Not complete",
+        "25 of 36 runs are there",
+        "2 rows not closed yet",
+        "6 points have no score",
+    ] {
+        assert!(page.contains(said), "{said:?} is not in:\n{page}");
+    }
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn a_hundred_thousand_runs_open() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"dataset\"\nrange = { from = 0, to = 1000 }\n[[loop]]\nname = \"alpha\"\nlogspace = { from = 1e-4, to = 1e4, count = 100 }\nreduce = \"max\"\n",
+    );
+    let mut browser = reported(&desk, 0);
+    let size = fs::metadata(desk.path("out/report.html")).unwrap().len();
+    assert!(size < 8 << 20, "{size} bytes");
+    assert_eq!(browser.eval("document.querySelectorAll('tbody tr').length"), json!(1000));
+    assert_eq!(browser.eval("document.querySelector('select').options.length"), json!(1000));
+    let page = browser.eval("document.body.innerText");
+    let page = page.as_str().unwrap();
+    for said in
+        ["bands are over 1,000 datasets", "100,000 runs are too many to be drawn one by one"]
+    {
+        assert!(page.contains(said), "{said:?} is not in:\n{page}");
+    }
+    browser.eval("(() => { const s = document.querySelector('select'); s.selectedIndex = 999; s.dispatchEvent(new Event('change')); })()");
+    browser.until("document.getElementById('scores')._fullData.at(-2).y.at(-1) === 9990000");
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn what_is_no_result_is_refused() {
+    let desk = Desk::with_job(LINES);
+    let refused = |folder: &str, says: &[&str]| {
+        let ran = desk.run(gridmpi(), &["report", folder]).exits(2);
+        assert_eq!(ran.stdout, "");
+        for said in says {
+            assert!(ran.stderr.contains(said), "{said:?} is not in {}", ran.stderr);
+        }
+    };
+    refused("nowhere", &["results folder nowhere: is not there", "results/NAME"]);
+    refused(".", &["results folder .: there is no runs.sqlite in it"]);
+    desk.write(
+        "text/runs.sqlite",
+        "this is no SQLite file, however long it may be, and so on and on",
+    );
+    refused("text", &["runs.sqlite cannot be read: file is not a database"]);
+    desk.write("other/readme", "");
+    sql_rows(&desk.path("other/runs.sqlite"), "CREATE TABLE t (x)");
+    refused("other", &["runs.sqlite is no store of gridmpi's"]);
+    desk.run_job().exits(0);
+    sql_rows(&desk.path("out/runs.sqlite"), "PRAGMA user_version = 99");
+    refused("out", &["written by a newer gridmpi", "99"]);
+    sql_rows(&desk.path("out/runs.sqlite"), "PRAGMA user_version = 2");
+    let ran = desk.run(gridmpi(), &["report", "out", "--to", "no/such/folder.html"]).exits(2);
+    assert!(ran.stderr.contains("no/such/folder.html: not written"), "{}", ran.stderr);
+}
