@@ -181,10 +181,7 @@ fn nothing_a_user_wrote_is_markup_or_script() {
     assert_eq!(shown[3], json!(HOSTILE[3]));
     assert_eq!(browser.eval("document.querySelector('select').options[1].text"), json!(HOSTILE[1]));
     // Parallel lines for three parameters, and each by itself; every data set is drawn once.
-    assert_eq!(
-        browser.eval("document.querySelectorAll('#scores canvas').length > 0"),
-        json!(true)
-    );
+    assert_eq!(browser.eval("document.querySelectorAll('#scores canvas').length > 0"), json!(true));
     assert_eq!(
         browser.eval("document.getElementById('scores')._fullData[0].dimensions.length"),
         json!(4)
@@ -216,7 +213,7 @@ fn failures_are_grouped_and_strange_numbers_do_no_harm() {
         "6 points have no score",
         "2 scores are infinite and not drawn.",
         "2 rows failed or incomplete.",
-        "exit status 3",
+        "exit status: 3: no row 7",
         "NaN",
     ] {
         assert!(page.contains(said), "{said:?} is not in:\n{page}");

@@ -136,7 +136,11 @@ impl Browser {
             Some("Runtime.consoleAPICalled") => {
                 ["error", "warning", "assert"].contains(&event["params"]["type"].as_str().unwrap())
             }
-            Some("Log.entryAdded") => event["params"]["entry"]["level"] != "verbose",
+            // How fast the graphics driver is, is not the page's fault.
+            Some("Log.entryAdded") => {
+                let entry = &event["params"]["entry"];
+                entry["source"] != "rendering" && entry["level"] != "verbose"
+            }
             _ => false,
         };
         self.events.iter().filter(bad).map(Json::to_string).collect()

@@ -67,6 +67,25 @@ impl Axis {
         }
     }
 
+    /// The places in at most so many bins, which are even on the axis's scale: the bins' middles, and the
+    /// bin of each point. Categories stay what they are.
+    pub(crate) fn binned(&self, most: usize) -> (Vec<f64>, Vec<usize>) {
+        let distinct = self.distinct();
+        if distinct.len() <= most || matches!(self.scale, Scale::Categories(_)) {
+            let bin = |place: &f64| distinct.partition_point(|other| other < place);
+            let bins = self.places.iter().map(bin).collect();
+            return (distinct, bins);
+        }
+        let log = self.scale == Scale::Log;
+        let on = |place: f64| if log { place.ln() } else { place };
+        let (low, high) = (on(distinct[0]), on(distinct[distinct.len() - 1]));
+        let width = (high - low) / most as f64;
+        let middle = |i: usize| low + (i as f64 + 0.5) * width;
+        let middles = (0..most).map(|i| if log { middle(i).exp() } else { middle(i) }).collect();
+        let bin = |place: &f64| (((on(*place) - low) / width) as usize).min(most - 1);
+        (middles, self.places.iter().map(bin).collect())
+    }
+
     /// The different places, in order.
     pub(crate) fn distinct(&self) -> Vec<f64> {
         let mut places = self.places.clone();
@@ -126,6 +145,17 @@ mod tests {
         assert_eq!(scale(&floats(&[0.0, 1e6])).0, Scale::Linear);
         assert_eq!(scale(&floats(&[-1.0, 1e6])).0, Scale::Linear);
         assert_eq!(scale(&floats(&[2.0])).0, Scale::Linear);
+    }
+
+    #[test]
+    fn many_places_are_put_into_bins() {
+        let places: Vec<f64> = (0..1000).map(|i| 10f64.powf(i as f64 / 250.0)).collect();
+        let axis = Axis { name: "x".into(), scale: Scale::Log, places };
+        let (middles, bins) = axis.binned(10);
+        assert!((middles[0] / 10f64.powf(0.1998) - 1.0).abs() < 1e-3, "{middles:?}");
+        assert_eq!((bins[0], bins[999], bins.iter().filter(|bin| **bin == 3).count()), (0, 9, 100));
+        let few = Axis { scale: Scale::Linear, places: vec![3.0, 1.0, 3.0], ..axis };
+        assert_eq!(few.binned(10), (vec![1.0, 3.0], vec![1, 0, 1]));
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub(crate) struct Failures {
 
 impl Failures {
     pub(crate) fn add(&mut self, failure: Failure) {
-        let message = crate::report::in_a_line(&failure.error);
-        let pattern = pattern(message);
+        let message = message(&failure.error);
+        let pattern = pattern(&message);
         let next = self.places.len();
         let place = match self.places.get(&pattern) {
             Some(place) => *place,
@@ -49,7 +49,7 @@ impl Failures {
             }
         };
         let kind = self.kinds.entry(place).or_insert_with(|| Kind {
-            message: crate::report::beginning(message, 300),
+            message: crate::report::beginning(&message, 300),
             example: crate::report::beginning(&failure.error, LONGEST),
             attempts: 0,
             mended: 0,
@@ -68,6 +68,14 @@ impl Failures {
         kinds.sort_by_key(|kind| std::cmp::Reverse(kind.attempts));
         kinds
     }
+}
+
+/// What an error says in a line: of a traceback the last one; of a program's end how it ended, and the
+/// last thing it wrote.
+fn message(error: &str) -> String {
+    let line = crate::report::in_a_line(error);
+    let last = error.lines().rfind(|line| !line.trim().is_empty()).unwrap_or(line);
+    if last == line { line.to_string() } else { format!("{line}: {}", last.trim()) }
 }
 
 /// A message without its numbers: "row 12 is empty" and "row 7 is empty" are one kind.
@@ -95,11 +103,13 @@ mod tests {
             (2, "Traceback (most recent call last):\n  File x\nValueError: row 3", true),
             (3, "row 7 is empty", false),
             (3, "row 8 is empty", true),
+            (4, "./fit: exit status: 3\nreading\n  no such file\n\n", false),
         ] {
             failures.add(Failure { task, error: error.to_string(), mended });
         }
         let kinds = failures.kinds();
-        assert_eq!(kinds.len(), 2);
+        assert_eq!(kinds.len(), 3);
+        assert_eq!(kinds[2].message, "./fit: exit status: 3: no such file");
         assert_eq!((kinds[0].message.as_str(), kinds[0].attempts), ("row 12 is empty", 3));
         assert_eq!((kinds[0].mended, kinds[0].tasks.as_slice()), (1, &[1, 3][..]));
         assert_eq!(kinds[1].message, "ValueError: row 3");

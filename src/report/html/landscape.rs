@@ -1,7 +1,7 @@
 //! The score over the parameters, data set by data set: which loops are which, and where the best is.
 //! Pure: it is fed scores and holds no more of them than it is told to.
 
-use super::axis::Axis;
+use super::{Axis, quantile};
 use crate::grid::{Grid, Key};
 use crate::job::{Job, Loop};
 use crate::reduce::Reduce;
@@ -62,6 +62,10 @@ pub(crate) struct Landscape {
     pub(crate) missing: u64,
     /// Whether max or min says which score is best.
     pub(crate) decided: bool,
+    /// Whether that is the highest: what the outermost of them says.
+    pub(crate) high_is_best: bool,
+    /// What a score is called.
+    pub(crate) score: String,
 }
 
 /// One data set's scores.
@@ -91,8 +95,9 @@ impl Landscape {
             best: None,
         };
         let panels = (0..shown).map(panel).collect();
-        let decides = |i: &usize| job.loops[*i].reduce.as_ref().is_some_and(Reduce::picks_a_winner);
-        let decided = plan.params.iter().any(decides);
+        let reduces = || plan.params.iter().filter_map(|i| job.loops[*i].reduce.as_ref());
+        let decided = reduces().any(Reduce::picks_a_winner);
+        let high_is_best = reduces().find(|r| r.picks_a_winner()) != Some(&Reduce::Min);
         Landscape {
             axes,
             panels,
@@ -101,6 +106,8 @@ impl Landscape {
             infinite: 0,
             missing: 0,
             decided,
+            high_is_best,
+            score: score_name(&job.loops[plan.level..]),
             plan,
         }
     }
@@ -133,19 +140,23 @@ impl Landscape {
         }
     }
 
-    /// Whether a high score is the better one, where anything says so.
-    pub(crate) fn high_is_best(&self, job: &Job) -> bool {
-        let reduces = self.plan.params.iter().filter_map(|i| job.loops[*i].reduce.as_ref());
-        !reduces.clone().any(|reduce| *reduce == Reduce::Min)
-            || reduces.clone().any(|reduce| *reduce == Reduce::Max)
+    /// The best of some scores; where nothing says which is, their median.
+    pub(crate) fn fold(&self, mut scores: Vec<f64>) -> f64 {
+        scores.retain(|score| !score.is_nan());
+        scores.sort_by(f64::total_cmp);
+        match (self.decided, self.high_is_best) {
+            (true, true) => scores.last().copied().unwrap_or(f64::NAN),
+            (true, false) => scores.first().copied().unwrap_or(f64::NAN),
+            (false, _) => quantile(&scores, 0.5),
+        }
     }
+}
 
-    /// What a score is: how the loops inside it fold.
-    pub(crate) fn score_name(&self, job: &Job) -> String {
-        let reduces = job.loops[self.plan.level..].iter().filter_map(|l| l.reduce.as_ref());
-        let names: Vec<&str> = reduces.map(Reduce::name).collect();
-        if names.is_empty() { "score".to_string() } else { format!("{} score", names.join(" of ")) }
-    }
+/// What a score is: how the loops inside it fold.
+fn score_name(inside: &[Loop]) -> String {
+    let names: Vec<&str> =
+        inside.iter().filter_map(|l| l.reduce.as_ref()).map(Reduce::name).collect();
+    if names.is_empty() { "score".to_string() } else { format!("{} score", names.join(" of ")) }
 }
 
 /// Folds the points as the loops' max and min do, from the innermost outwards; the first of equal ones.
@@ -209,17 +220,17 @@ mod tests {
     #[test]
     fn loops_are_data_sets_parameters_or_folds() {
         let (max, mean) = (Some(Reduce::Max), Some(Reduce::Mean));
-        let data = ("dataset", 4, None);
-        let main = [data, ("alpha", 5, max.clone()), ("fold", 3, mean.clone())];
+        let data = || ("dataset", 4, None);
+        let main = [data(), ("alpha", 5, max.clone()), ("fold", 3, mean.clone())];
         assert_eq!(plan(&main), (2, vec![0], vec![1]));
-        let two = [data, ("a", 5, max.clone()), ("b", 3, Some(Reduce::Min))];
+        let two = [data(), ("a", 5, max.clone()), ("b", 3, Some(Reduce::Min))];
         assert_eq!(plan(&two), (3, vec![0], vec![1, 2]));
-        assert_eq!(plan(&[data, ("a", 5, None)]), (2, vec![0], vec![1]));
+        assert_eq!(plan(&[data(), ("a", 5, None)]), (2, vec![0], vec![1]));
         assert_eq!(plan(&[("darts", 3, None), ("n", 20, mean.clone())]), (1, vec![], vec![0]));
         assert_eq!(plan(&[("n", 20, mean.clone())]), (1, vec![], vec![0]));
         let nested = [("site", 8, mean.clone()), ("dose", 9, max.clone()), ("n", 2, mean)];
         assert_eq!(plan(&nested), (2, vec![0], vec![1]));
-        assert_eq!(plan(&[data, ("alpha", 1, max)]), (2, vec![], vec![0, 1]));
+        assert_eq!(plan(&[data(), ("alpha", 1, max)]), (2, vec![], vec![0, 1]));
     }
 
     #[test]

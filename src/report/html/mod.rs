@@ -25,13 +25,13 @@ use timeline::{Durations, Session, sessions};
 
 /// All that a report is made of.
 pub(crate) struct Facts<'a> {
-    look: &'a Look,
+    pub(crate) look: &'a Look,
     rows: Rows<'a>,
     state: String,
     /// How many runs are there, and how many of them failed.
     tally: (u64, u64),
     pub(crate) landscape: Landscape,
-    sessions: Vec<Session>,
+    pub(crate) sessions: Vec<Session>,
     durations: Option<Durations>,
     failures: Failures,
 }

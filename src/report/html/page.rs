@@ -166,23 +166,17 @@ fn table(facts: &Facts) -> Result<String> {
 fn scores(facts: &Facts) -> String {
     let (job, landscape) = (&facts.look.job, &facts.landscape);
     let sets: Vec<&str> = landscape.plan.sets.iter().map(|i| job.loops[*i].name.as_str()).collect();
-    let score = landscape.score_name(job);
     let over: Vec<&str> = landscape.axes.iter().map(|axis| axis.name.as_str()).collect();
     let title = match over.as_slice() {
         [] => "Scores".to_string(),
-        names => format!("The {score} over {}", names.join(", ")),
+        names => format!("The {} over {}", landscape.score, names.join(", ")),
     };
-    let scores = Scores {
-        landscape,
-        score,
-        high_is_best: landscape.high_is_best(job),
-        set: sets.join(" x "),
-    };
+    let scores = Scores { landscape, set: sets.join(" x ") };
     let mut text = format!("<section id=\"score\"><h2>{}</h2>\n", escape(&title));
     let mut about = words::left_out(facts);
     let wins = landscape.panels.iter().any(|panel| panel.best.is_some());
     if wins {
-        let which = if scores.high_is_best { "highest" } else { "lowest" };
+        let which = if landscape.high_is_best { "highest" } else { "lowest" };
         about.insert(0, format!("The best, marked, is the {which}."));
     }
     if landscape.axes.iter().any(|axis| axis.scale == Scale::Log) {

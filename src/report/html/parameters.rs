@@ -25,8 +25,6 @@ const NUMBERS: usize = 400_000;
 /// What the charts are drawn from.
 pub(super) struct Scores<'a> {
     pub(super) landscape: &'a Landscape,
-    pub(super) score: String,
-    pub(super) high_is_best: bool,
     /// What a data set is called.
     pub(super) set: String,
 }
@@ -76,7 +74,7 @@ impl Scores<'_> {
     fn hover(&self, axis: &Axis) -> String {
         let x = if is_categories(axis) { "%{text}" } else { "%{x:.6~g}" };
         let name = plain_label(&axis.name);
-        format!("{name}: {x}<br>{}: %{{y:.6~g}}<extra></extra>", plain_label(&self.score))
+        format!("{name}: {x}<br>{}: %{{y:.6~g}}<extra></extra>", plain_label(&self.landscape.score))
     }
 }
 
@@ -155,7 +153,7 @@ fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
     };
     let layout = with(
         layout(460),
-        json!({ "xaxis": axis(x), "yaxis": plain(&label(&scores.score)), "hovermode": "closest" }),
+        json!({ "xaxis": axis(x), "yaxis": plain(&label(&scores.landscape.score)), "hovermode": "closest" }),
     );
     let panels = scores.panels();
     let few = panels.len() <= TOGETHER && panels.len() * xs.len() <= NUMBERS;
@@ -208,36 +206,6 @@ fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
     (chart(json!({ "data": data, "layout": layout, "choices": choices }), label), notes)
 }
 
-/// The places of an axis in at most so many bins, which are even on its scale: their middles, and the
-/// bin of each point.
-fn binned(axis: &Axis, most: usize) -> (Vec<f64>, Vec<usize>) {
-    let distinct = axis.distinct();
-    if distinct.len() <= most || is_categories(axis) {
-        let bin = |place: &f64| distinct.partition_point(|other| other < place);
-        let bins = axis.places.iter().map(bin).collect();
-        return (distinct, bins);
-    }
-    let log = axis.scale == Scale::Log;
-    let on = |place: f64| if log { place.ln() } else { place };
-    let (low, high) = (on(distinct[0]), on(distinct[distinct.len() - 1]));
-    let width = (high - low) / most as f64;
-    let middle = |i: usize| low + (i as f64 + 0.5) * width;
-    let middles = (0..most).map(|i| if log { middle(i).exp() } else { middle(i) }).collect();
-    let bin = |place: &f64| (((on(*place) - low) / width) as usize).min(most - 1);
-    (middles, axis.places.iter().map(bin).collect())
-}
-
-/// The best of some scores; without a best, their median.
-fn fold(scores: &Scores, mut values: Vec<f64>) -> f64 {
-    values.retain(|value| !value.is_nan());
-    values.sort_by(f64::total_cmp);
-    match (scores.landscape.decided, scores.high_is_best) {
-        (true, true) => values.last().copied().unwrap_or(f64::NAN),
-        (true, false) => values.first().copied().unwrap_or(f64::NAN),
-        (false, _) => quantile(&values, 0.5),
-    }
-}
-
 fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
     let mut notes = Vec::new();
     let points = x.places.len();
@@ -251,7 +219,7 @@ fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
             "{}: {x_text}<br>{}: {y_text}<br>{}: {value}<extra></extra>",
             plain_label(&x.name),
             plain_label(&y.name),
-            plain_label(&scores.score)
+            plain_label(&scores.landscape.score)
         )
     };
     let star = json!({
@@ -269,7 +237,7 @@ fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
             .collect();
         json!({ "x": place(x), "y": place(y), "text": text })
     };
-    let colours = score_colours(&scores.score, scores.high_is_best);
+    let colours = score_colours(&scores.landscape.score, scores.landscape.high_is_best);
     if grid > 2 * points && points <= DOTS {
         let text: Vec<Json> = (0..points).map(|i| json!([words(x, i), words(y, i)])).collect();
         let dots = json!({
@@ -286,7 +254,7 @@ fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
         let json = json!({ "data": [dots, star], "layout": with(shape, json!({ "plot_bgcolor": "#fff" })), "choices": choices });
         return (Chart { id: "scores", label, height: 520, json }, notes);
     }
-    let ((xs, columns), (ys, rows)) = (binned(x, CELLS), binned(y, CELLS));
+    let ((xs, columns), (ys, rows)) = (x.binned(CELLS), y.binned(CELLS));
     if xs.len() * ys.len() < grid || points > grid {
         let what = if scores.landscape.decided { "best" } else { "median" };
         notes.push(format!("Each cell is the {what} of the points that fall into it."));
@@ -301,7 +269,7 @@ fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
             "text": text, "hoverongaps": false,
             "hovertemplate": format!(
                 "{}, {}: %{{text}}<br>{}: %{{z:.6~g}}<extra></extra>",
-                plain_label(&x.name), plain_label(&y.name), plain_label(&scores.score)
+                plain_label(&x.name), plain_label(&y.name), plain_label(&scores.landscape.score)
             ),
         }),
         colours,
@@ -311,7 +279,9 @@ fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
         for (i, score) in panel.scores.iter().enumerate() {
             z[rows[i]][columns[i]].push(*score);
         }
-        let row = |row: Vec<Vec<f64>>| numbers(row.into_iter().map(|values| fold(scores, values)));
+        let row = |row: Vec<Vec<f64>>| {
+            numbers(row.into_iter().map(|values| scores.landscape.fold(values)))
+        };
         json!({ "0": { "z": z.into_iter().map(row).collect::<Json>() }, "1": best(panel) })
     });
     let json = json!({ "data": [cells, star], "layout": shape, "choices": choices });
@@ -379,8 +349,8 @@ fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
     };
     let dimensions: Vec<Json> = landscape.axes.iter().map(dimension).collect();
     let lines = json!({
-        "type": "parcoords", "dimensions": dimensions, "score": label(&scores.score),
-        "high": scores.high_is_best, "labelfont": { "size": 13 },
+        "type": "parcoords", "dimensions": dimensions, "score": label(&scores.landscape.score),
+        "high": scores.landscape.high_is_best, "labelfont": { "size": 13 },
     });
     let (choices, label) = scores.choices(shown.len(), &mut notes, |panel| {
         let own = numbers(shown.iter().map(|i| panel.scores[*i]));
@@ -405,7 +375,7 @@ fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
     let (mut data, mut bins) = (Vec::new(), Vec::new());
     let mut values = 0;
     for (i, x) in axes.iter().enumerate() {
-        let (xs, bin) = binned(x, VALUES);
+        let (xs, bin) = x.binned(VALUES);
         let n = if i == 0 { String::new() } else { (i + 1).to_string() };
         let (row, column) = (i / across, i % across);
         let high = 1.0 / down as f64;
@@ -415,7 +385,7 @@ fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
             axis(x),
             json!({ "domain": [left, (column + 1) as f64 * wide], "anchor": format!("y{n}") }),
         );
-        let title = if column == 0 { label(&scores.score) } else { String::new() };
+        let title = if column == 0 { label(&scores.landscape.score) } else { String::new() };
         let matches = if i == 0 { Json::Null } else { json!("y") };
         shape[format!("yaxis{n}")] = with(
             plain(&title),
@@ -455,7 +425,7 @@ fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
             for (point, score) in panel.scores.iter().enumerate().filter(|(_, s)| !s.is_nan()) {
                 groups[bin[point]].push(*score);
             }
-            ys.push(numbers(groups.iter().map(|values| fold(scores, values.clone()))));
+            ys.push(numbers(groups.iter().map(|values| scores.landscape.fold(values.clone()))));
             if scores.landscape.decided {
                 ys.push(numbers(groups.into_iter().map(|mut values| {
                     values.sort_by(f64::total_cmp);
