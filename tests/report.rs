@@ -286,6 +286,46 @@ fn a_hundred_thousand_runs_open() {
 }
 
 #[test]
+fn figures_are_sound_and_say_what_they_show() {
+    let hostile = "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"dataset\"\nvalues = [1.0, \"</svg><script>\"]\n[[loop]]\nname = \"p\"\nreduce = \"min\"\ngrid = { \"a<b>&\" = [1, 2, 3], kind = [\"</text>\", \"\\u0001\"] }\n";
+    for (job, figures) in [
+        (LINES, vec![("score-over-alpha.svg", "mean score"), ("timeline.svg", "rank 1")]),
+        (
+            hostile,
+            vec![
+                ("score-over-p.a-b--.svg", "p.a<b>&"),
+                ("score-over-p.kind.svg", "</text>"),
+                ("score-map-1.svg", "p.a<b>&"),
+                ("score-map-2.svg", "</svg><script>"),
+                ("timeline.svg", "time (s)"),
+            ],
+        ),
+    ] {
+        let desk = Desk::with_job(job);
+        desk.run_job().exits(0);
+        let ran = desk.run(gridmpi(), &["report", "out", "--figures", "figures"]).exits(0);
+        let mut names: Vec<String> = ran.stdout.lines().skip(1).map(String::from).collect();
+        names.sort();
+        let mut expected: Vec<String> =
+            figures.iter().map(|(name, _)| format!("wrote figures/{name}")).collect();
+        expected.sort();
+        assert_eq!(names, expected);
+        desk.write("empty.html", "");
+        let mut browser = Browser::open(&desk.path("empty.html"));
+        for (name, text) in &figures {
+            let svg = fs::read_to_string(desk.path(&format!("figures/{name}"))).unwrap();
+            let parse = format!("new DOMParser().parseFromString({}, 'image/svg+xml')", json!(svg));
+            let sound = format!("{parse}.querySelector('parsererror, script') === null");
+            assert_eq!(browser.eval(&sound), json!(true), "{name}");
+            let texts =
+                format!("[...{parse}.querySelectorAll('text')].map(t => t.textContent.trim())");
+            let texts = browser.eval(&texts);
+            assert!(texts.as_array().unwrap().contains(&json!(text)), "{name}: {texts}");
+        }
+    }
+}
+
+#[test]
 fn what_is_no_result_is_refused() {
     let desk = Desk::with_job(LINES);
     let refused = |folder: &str, says: &[&str]| {

@@ -17,6 +17,8 @@ use crate::store::Results;
 #[cfg(feature = "cli")]
 pub(crate) use figures::draw;
 #[cfg(feature = "cli")]
+use html::{Axis, Landscape, Scale, Session, quantile};
+#[cfg(feature = "cli")]
 pub(crate) use html::{Facts, page};
 pub(crate) use json::write_json;
 pub(crate) use progress::Progress;

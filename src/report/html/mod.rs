@@ -17,11 +17,12 @@ use crate::error::Result;
 use crate::report::Rows;
 use crate::store::Look;
 pub(crate) use axis::{Axis, Scale};
+pub(crate) use charts::{COLOURS, FAILED};
 use failures::Failures;
 pub(crate) use landscape::{Landscape, Panel};
 pub(crate) use page::page;
-pub(crate) use timeline::quantile;
-use timeline::{Durations, Session, sessions};
+use timeline::{Durations, sessions};
+pub(crate) use timeline::{Session, quantile};
 
 /// All that a report is made of.
 pub(crate) struct Facts<'a> {
