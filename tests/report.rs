@@ -53,10 +53,11 @@ fn hovered(chart: &str) -> String {
     )
 }
 
-fn hover(browser: &mut Browser, chart: &str, trace: usize, index: usize) -> String {
+/// Moves the mouse over a point, until the chart says all of this about it.
+fn hover(browser: &mut Browser, chart: &str, (trace, index): (usize, usize), says: &[&str]) {
     browser.point_at(&point(chart, trace, index));
-    browser.until(&format!("{} !== ''", hovered(chart)));
-    browser.eval(&hovered(chart)).as_str().unwrap().to_string()
+    let says = json!(says);
+    browser.until(&format!("{says}.every(text => {}.includes(text))", hovered(chart)));
 }
 
 const LINES: &str = "
@@ -95,13 +96,9 @@ fn a_line_for_each_data_set_and_a_bar_for_each_run() {
         json!(20)
     );
     // The third point of the first line: alpha 1, 2 x 1 x (1 + 2) / 2; the best is the last one.
-    let text = hover(&mut browser, "scores", 0, 2);
-    assert!(text.contains("alpha: 1") && text.contains("mean score: 3"), "{text}");
-    let text = hover(&mut browser, "scores", 1, 0);
-    assert!(text.contains("alpha: 100") && text.contains("mean score: 300"), "{text}");
-    let text = hover(&mut browser, "timeline", 0, 3);
-    assert!(text.contains("task ") && text.contains("dataset 2, alpha "), "{text}");
-    assert!(text.contains(" ms on rank "), "{text}");
+    hover(&mut browser, "scores", (0, 2), &["alpha: 1", "mean score: 3"]);
+    hover(&mut browser, "scores", (1, 0), &["alpha: 100", "mean score: 300"]);
+    hover(&mut browser, "timeline", (0, 3), &["task ", "dataset 2, alpha ", " ms on rank "]);
     let page = browser.eval("document.body.innerText");
     let page = page.as_str().unwrap();
     for said in [
@@ -131,8 +128,7 @@ fn two_parameters_make_a_heat_map() {
     );
     let best = "(() => { const t = document.getElementById('scores')._fullData[1]; return [t.x[0], t.y[0]] })()";
     assert_eq!(browser.eval(best), json!([1, 1]), "the lowest");
-    let text = hover(&mut browser, "scores", 1, 0);
-    assert!(text.contains("best") && text.contains("score: 1"), "{text}");
+    hover(&mut browser, "scores", (1, 0), &["best", "score: 1"]);
     // Another data set, in both charts.
     let choose = "(() => { const s = document.querySelector('select[data-choice=scores]'); s.selectedIndex = 1; s.dispatchEvent(new Event('change')); })()";
     browser.eval(choose);
@@ -191,10 +187,8 @@ fn nothing_a_user_wrote_is_markup_or_script() {
             "(() => {{ const s = document.querySelector('select'); s.selectedIndex = {set}; s.dispatchEvent(new Event('change')); }})()"
         ));
     }
-    let text = hover(&mut browser, "parameters", 0, 1);
-    assert!(text.contains("<img src=x"), "shown as it is: {text}");
-    let text = hover(&mut browser, "timeline", 0, 0);
-    assert!(text.contains("dataset "), "{text}");
+    hover(&mut browser, "parameters", (0, 1), &["<img src=x"]);
+    hover(&mut browser, "timeline", (0, 0), &["dataset "]);
     let message = browser.eval("document.querySelector('#failures summary').textContent");
     assert!(message.as_str().unwrap().contains("</script>"), "{message}");
     assert_clean(&mut browser);
