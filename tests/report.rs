@@ -249,7 +249,7 @@ fn each_start_is_measured_by_itself() {
     for said in [
         "Not complete",
         "25 of 36 runs are there",
-        "2 rows not closed yet",
+        "Not there yet: 2 rows.",
         "6 points have no score",
     ] {
         assert!(page.contains(said), "{said:?} is not in:\n{page}");
@@ -269,9 +269,10 @@ fn a_hundred_thousand_runs_open() {
     assert_eq!(browser.eval("document.querySelector('select').options.length"), json!(1000));
     let page = browser.eval("document.body.innerText");
     let page = page.as_str().unwrap();
-    for said in
-        ["bands are over 1,000 datasets", "100,000 runs are too many to be drawn one by one"]
-    {
+    for said in [
+        "bands are over 1,000 values of dataset",
+        "100,000 runs are too many to be drawn one by one",
+    ] {
         assert!(page.contains(said), "{said:?} is not in:\n{page}");
     }
     browser.eval("(() => { const s = document.querySelector('select'); s.selectedIndex = 999; s.dispatchEvent(new Event('change')); })()");

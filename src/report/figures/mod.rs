@@ -21,7 +21,8 @@ const BARS: usize = 1500;
 pub(crate) fn draw(facts: &Facts) -> Result<Vec<(String, String)>> {
     let landscape = &facts.landscape;
     let mut figures = Vec::new();
-    if !landscape.panels.is_empty() {
+    let mut all = landscape.panels.iter().flat_map(|panel| &panel.scores);
+    if all.any(|score| score.is_finite()) {
         for axis in &landscape.axes {
             figures.push((
                 format!("{}.svg", file_name("score over", &axis.name)),

@@ -118,14 +118,17 @@ fn scale(values: &[Value]) -> (Scale, Vec<f64>) {
 
 /// Whether numbers are positive, and evenly spaced by ratio or spread wide.
 fn is_logarithmic(numbers: &[f64]) -> bool {
-    let (low, high) = numbers
-        .iter()
-        .fold((f64::INFINITY, 0f64), |(low, high), number| (low.min(*number), high.max(*number)));
-    if low <= 0.0 || low >= high {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_by(f64::total_cmp);
+    numbers.dedup();
+    let (Some(low), Some(high)) = (numbers.first(), numbers.last()) else { return false };
+    if *low <= 0.0 || numbers.len() < 2 {
         return false;
     }
-    let ratio = numbers.get(1).map_or(1.0, |second| second / numbers[0]);
-    let even = numbers.windows(2).all(|pair| (pair[1] / pair[0] / ratio - 1.0).abs() < 1e-6);
+    let ratios = || numbers.windows(2).map(|pair| pair[1] / pair[0]);
+    let uneven = ratios().fold(0.0, f64::max) / ratios().fold(f64::INFINITY, f64::min);
+    // 1, 3, 10, 30 are meant to be even.
+    let even = uneven < 1.0 + 1e-6 || (uneven <= 1.5 && high / low >= 10.0);
     high / low >= WIDE || (even && numbers.len() > 2)
 }
 
@@ -140,8 +143,12 @@ mod tests {
     #[test]
     fn a_scale_follows_from_the_values() {
         assert_eq!(scale(&floats(&[0.1, 1.0, 10.0])).0, Scale::Log);
+        assert_eq!(scale(&floats(&[1.0, 10.0, 0.1, 1.0])).0, Scale::Log);
         assert_eq!(scale(&floats(&[0.3, 7.0, 1e-5])).0, Scale::Log);
+        assert_eq!(scale(&floats(&[0.003, 0.01, 0.03, 0.1])).0, Scale::Log);
         assert_eq!(scale(&floats(&[1.0, 2.0, 3.0])).0, Scale::Linear);
+        let to_twelve: Vec<f64> = (1..=12).map(f64::from).collect();
+        assert_eq!(scale(&floats(&to_twelve)).0, Scale::Linear);
         assert_eq!(scale(&floats(&[0.0, 1e6])).0, Scale::Linear);
         assert_eq!(scale(&floats(&[-1.0, 1e6])).0, Scale::Linear);
         assert_eq!(scale(&floats(&[2.0])).0, Scale::Linear);

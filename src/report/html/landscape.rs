@@ -22,16 +22,18 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Folds inside the innermost max or min are what one score is made of (folds, repeats). Of the
-    /// loops that are left, those with max or min are parameters; if there is none, those after the
-    /// first are.
+    /// loops that are left, those with max or min are parameters. Where there is none, what a function
+    /// of the user's folds may be parameters too: those are the loops after the first.
     pub(crate) fn of(job: &Job) -> Plan {
         let wins = |l: &Loop| l.reduce.as_ref().is_some_and(Reduce::picks_a_winner);
-        let scored = |l: &&Loop| l.reduce.is_none() || wins(l);
-        let folded = job.loops.iter().rev().take_while(|l| !scored(l)).count();
-        let level = match job.loops.len() - folded {
-            0 => job.loops.len(), // every loop folds: the runs themselves
-            level => level,
-        };
+        let named = |l: &Loop| l.reduce.as_ref().is_some_and(|r| !r.is_outside());
+        let decided = job.loops.iter().rposition(wins).map(|innermost| innermost + 1);
+        let level = decided.unwrap_or_else(|| {
+            match job.loops.len() - job.loops.iter().rev().take_while(|l| named(l)).count() {
+                0 => job.loops.len(), // every loop folds: the runs themselves
+                level => level,
+            }
+        });
         let (mut params, mut sets): (Vec<usize>, Vec<usize>) =
             (0..level).partition(|i| wins(&job.loops[*i]));
         let several = |levels: &[usize]| levels.iter().any(|i| job.loops[*i].points.len() > 1);
@@ -228,6 +230,9 @@ mod tests {
         assert_eq!(plan(&[data(), ("a", 5, None)]), (2, vec![0], vec![1]));
         assert_eq!(plan(&[("darts", 3, None), ("n", 20, mean.clone())]), (1, vec![], vec![0]));
         assert_eq!(plan(&[("n", 20, mean.clone())]), (1, vec![], vec![0]));
+        assert_eq!(plan(&[data(), ("a", 5, Some(Reduce::Native))]), (2, vec![0], vec![1]));
+        let outside = [data(), ("a", 5, max.clone()), ("fold", 3, Some(Reduce::Native))];
+        assert_eq!(plan(&outside), (2, vec![0], vec![1]));
         let nested = [("site", 8, mean.clone()), ("dose", 9, max.clone()), ("n", 2, mean)];
         assert_eq!(plan(&nested), (2, vec![0], vec![1]));
         assert_eq!(plan(&[data(), ("alpha", 1, max)]), (2, vec![], vec![0, 1]));

@@ -16,10 +16,6 @@ const ROWS: usize = 2000;
 /// How many starts are told of, the latest ones.
 const STARTS: usize = 20;
 
-/// The browser itself sees to it that nothing is asked of the network. Parallel coordinates are drawn
-/// by WebGL, for which plotly.js makes functions at run time.
-const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:";
-
 /// The whole page.
 pub(crate) fn page(facts: &Facts) -> Result<String> {
     let name = escape(&facts.look.job.name);
@@ -39,14 +35,7 @@ pub(crate) fn page(facts: &Facts) -> Result<String> {
         env!("CARGO_PKG_VERSION")
     );
     Ok(format!(
-        "<!DOCTYPE html>
-<html lang=\"en\">
-<head>
-<meta charset=\"utf-8\">
-<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">
-<meta name=\"viewport\" content=\"width=device-width\">
-<title>{name}: report</title>
-<link rel=\"icon\" href=\"data:,\">
+        "{head}<title>{name}: report</title>
 <style>{css}</style>
 </head>
 <body>
@@ -57,6 +46,7 @@ pub(crate) fn page(facts: &Facts) -> Result<String> {
 </body>
 </html>
 ",
+        head = include_str!("head.html"),
         css = include_str!("page.css"),
         js = include_str!("page.js"),
         plotly = plotly_js(),
@@ -145,7 +135,7 @@ fn table(facts: &Facts) -> Result<String> {
     let expected = job.grid().keys(job.outer());
     let mut notes = Vec::new();
     if number < expected {
-        notes.push(format!("{} not closed yet.", things(expected - number, "row")));
+        notes.push(format!("Not there yet: {}.", things(expected - number, "row")));
     }
     if number > ROWS as u64 {
         notes.push(format!(

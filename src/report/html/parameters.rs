@@ -32,7 +32,8 @@ pub(super) struct Scores<'a> {
 /// The charts of a landscape, each with what has to be said about it.
 pub(super) fn charts(scores: &Scores) -> Vec<(Chart, Vec<String>)> {
     let landscape = scores.landscape;
-    if landscape.panels.is_empty() || landscape.axes.is_empty() {
+    let scored = |panel: &Panel| panel.scores.iter().any(|score| score.is_finite());
+    if landscape.axes.is_empty() || !landscape.panels.iter().any(scored) {
         return Vec::new();
     }
     match landscape.axes.as_slice() {
@@ -58,9 +59,10 @@ impl Scores<'_> {
         let all = self.panels().len() as u64 + self.landscape.left;
         if (shown as u64) < all {
             notes.push(format!(
-                "The first {} of {} can be chosen here; all_runs in runs.sqlite has all of them.",
+                "The first {} of {} values of {} can be chosen here; all_runs in runs.sqlite has all of them.",
                 count(shown as u64),
-                count(all)
+                count(all),
+                self.set
             ));
         }
         let choices = self.panels()[..shown]
@@ -168,7 +170,7 @@ fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
         return (chart(json!({ "data": data, "layout": layout }), None), notes);
     }
     notes.push(format!(
-        "The grey bands are over {} {}s: all of them, the middle 80%, the middle 50%, and their median. The line is the one chosen above.",
+        "The grey bands are over {} values of {}: all of them, the middle 80%, the middle 50%, and their median. The line is the one chosen above.",
         count(panels.len() as u64),
         scores.set
     ));

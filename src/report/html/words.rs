@@ -14,7 +14,7 @@ pub(super) fn headline(facts: &Facts) -> String {
         0 => "none failed".to_string(),
         failed => format!("{} failed", count(failed)),
     };
-    let runs = format!("{} of {} are there, {failed}.", count(there), things(tasks, "run"));
+    let runs = format!("{} of {} runs are there, {failed}.", count(there), count(tasks));
     let state = match facts.state.as_str() {
         "complete" => "Complete",
         "interrupted" => "Interrupted; it can be started again to go on",
@@ -106,7 +106,7 @@ pub(super) fn left_out(facts: &Facts) -> Vec<String> {
     }
     if landscape.missing > 0 {
         all.push(format!(
-            "{} no score: what they are made of failed, is incomplete, or is not there yet.",
+            "{} no score: what they are made of failed, is incomplete, not there yet, or gave none.",
             match landscape.missing {
                 1 => "1 point has".to_string(),
                 missing => format!("{} points have", count(missing)),
