@@ -7,7 +7,8 @@ use std::io::{BufWriter, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
@@ -20,14 +21,16 @@ use crate::message::{self, ToWorker};
 use crate::native::Native;
 use crate::office::Office;
 use crate::report::{Progress, write_csv, write_json};
+use crate::serve::serve;
 #[cfg(feature = "mpi")]
 use crate::serve::turn_away;
-use crate::serve::{Traffic, serve};
 use crate::settings::{Out, Settings};
 use crate::signals;
 use crate::store::{Folder, Layout, Opened, Plan, Results};
-use crate::transport::{Hub, threads};
-use crate::worker;
+use crate::timing::Timing;
+use crate::transport::threads::{self, ThreadLink};
+use crate::transport::{Hub, Link};
+use crate::worker::{self, Means};
 
 /// How long a worker that is a process may be silent. It speaks every second, even deep in crunch; one
 /// that was only held up is taken back.
@@ -55,7 +58,9 @@ pub(crate) struct Finished {
     pub(crate) results: Results,
     pub(crate) tally: Tally,
     pub(crate) elapsed: Duration,
-    pub(crate) traffic: Traffic,
+    pub(crate) timing: Timing,
+    /// Whether no run was kept.
+    pub(crate) no_store: bool,
     pub(crate) folder: Folder,
     /// The folder itself, if it is to go.
     pub(crate) scratch: Option<tempfile::TempDir>,
@@ -100,17 +105,13 @@ fn over_threads(
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = settings.threads.unwrap_or(cores);
     let workers = work.job.grid().tasks().min(threads as u64) as usize;
-    let lead = Lead::new(settings, native.clone(), work, workers, None)?;
-    let (mut hub, links) = threads::connect(workers);
+    let crew = Crew { lowest: 1, workers, lease: None };
+    let lead = Lead::new(settings, native.clone(), work, crew)?;
+    let (mut hub, links) = threads::connect(1, workers);
+    let means = Means { threads: 1, cores: (cores / workers).max(1), is_process: false };
     let mut joined = Vec::new();
     for link in links {
-        let name = format!("rank {}", joined.len() + 1);
-        let native = native.clone();
-        let work =
-            move || worker::work(Box::new(link), (cores / workers).max(1), native.as_ref(), false);
-        let started = std::thread::Builder::new().name(name).spawn(work);
-        joined
-            .push(started.map_err(|error| Error::unexpected(format!("no more threads: {error}")))?);
+        joined.push(start_worker(link, means, native.clone())?);
     }
     // If rank 0 fails, it does not wait for what still crunches.
     let served = lead.serve(&mut hub)?;
@@ -120,6 +121,18 @@ fn over_threads(
         }
     }
     served.finish().map(Some)
+}
+
+/// Starts a worker in a thread of this process.
+fn start_worker(
+    link: ThreadLink,
+    means: Means,
+    native: Option<Arc<Native>>,
+) -> Result<JoinHandle<Result<()>>> {
+    std::thread::Builder::new()
+        .name(format!("rank {}", link.rank()))
+        .spawn(move || worker::work(Box::new(link), means, native.as_ref()))
+        .map_err(|error| Error::unexpected(format!("no more threads: {error}")))
 }
 
 #[cfg(feature = "mpi")]
@@ -147,12 +160,15 @@ fn over_ranks(
             Err(launched.mismatch()) // every one of them finds this; rank 0 says it
         };
     }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = (cores / launched.on_host).max(1);
+    let threads = settings.threads.map_or(1, |threads| threads as u32);
+    let means = Means { threads, cores, is_process: true };
     if ranks.own_rank() > 0 {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let cores = (cores / launched.on_host).max(1);
-        return worker::work(Box::new(ranks), cores, native.as_ref(), true).map(|()| None);
+        return worker::work(Box::new(ranks), means, native.as_ref()).map(|()| None);
     }
-    let led = catch_unwind(AssertUnwindSafe(|| lead_ranks(&mut ranks, settings, native, prepare)));
+    let lead = || lead_ranks(&mut ranks, settings, means, native, prepare);
+    let led = catch_unwind(AssertUnwindSafe(lead));
     led.unwrap_or_else(|panic| {
         let error = Error::bug(worker::panic_text(panic.as_ref()));
         ranks.abandon(&error); // nobody would ever dismiss the others
@@ -164,24 +180,30 @@ fn over_ranks(
 fn lead_ranks(
     ranks: &mut dyn Hub,
     settings: &Settings,
+    means: Means,
     native: Option<Arc<Native>>,
     prepare: impl FnOnce() -> Result<Work>,
 ) -> Result<Option<Finished>> {
-    let lead = if settings.threads.is_some() {
-        Err(Error::input("--threads is for a run without mpirun; with it, each rank is one worker"))
-    } else {
-        signals::heed(false);
-        match signals::asked() {
-            Some(asked) => {
-                Err(Error::interrupted(format!("{}: nothing was begun yet", asked.name)))
-            }
-            None => prepare()
-                .and_then(|work| Lead::new(settings, native, work, ranks.workers(), Some(LEASE))),
-        }
+    use crate::transport::beside::Beside;
+
+    signals::heed(false);
+    let own = usize::from(settings.master_works);
+    let crew = Crew { lowest: 1 - own, workers: ranks.workers() + own, lease: Some(LEASE) };
+    let lead = match signals::asked() {
+        Some(asked) => Err(Error::interrupted(format!("{}: nothing was begun yet", asked.name))),
+        None => prepare().and_then(|work| Lead::new(settings, native.clone(), work, crew)),
     };
     match lead {
         Ok(lead) => {
-            let served = lead.serve(ranks)?;
+            let served = if settings.master_works {
+                let (hub, links) = threads::connect(0, 1);
+                for link in links {
+                    start_worker(link, Means { is_process: false, ..means }, native.clone())?;
+                }
+                lead.serve(&mut Beside::new(ranks, hub))?
+            } else {
+                lead.serve(ranks)?
+            };
             let all_left = served.all_left;
             let finished = served.finish();
             if let (false, Err(error)) = (all_left, &finished) {
@@ -209,6 +231,16 @@ fn over_ranks(
     Err(launched.without_mpi())
 }
 
+/// Who works.
+#[derive(Clone, Copy)]
+struct Crew {
+    /// The lowest rank that works: 0 if rank 0 does, else 1.
+    lowest: usize,
+    workers: usize,
+    /// How long one of them may be silent.
+    lease: Option<Duration>,
+}
+
 /// Rank 0, ready: everything is read and checked, the results folder claimed, the runs of earlier
 /// starts known to the master.
 struct Lead {
@@ -219,6 +251,7 @@ struct Lead {
     /// What the master wants done before anything happens.
     actions: Vec<Action>,
     office: Office,
+    no_store: bool,
 }
 
 impl Lead {
@@ -226,14 +259,14 @@ impl Lead {
         settings: &Settings,
         native: Option<Arc<Native>>,
         work: Work,
-        workers: usize,
-        lease: Option<Duration>,
+        crew: Crew,
     ) -> Result<Lead> {
+        let Crew { lowest, workers, lease } = crew;
         let Work { job, text, identity, digests, listeners } = work;
         let (out, scratch) = match &settings.out {
-            Out::At(out) => (out.clone(), None),
-            Out::Named => (Path::new("results").join(&job.name), None),
-            Out::Temporary => {
+            Out::At(out) if !settings.no_store => (out.clone(), None),
+            Out::Named if !settings.no_store => (Path::new("results").join(&job.name), None),
+            _ => {
                 let made = tempfile::Builder::new().prefix("gridmpi-").tempdir();
                 let scratch =
                     made.map_err(|error| Error::input(format!("no temporary folder: {error}")))?;
@@ -244,12 +277,21 @@ impl Lead {
         let layout = Layout::of(&job, &digests);
         let (identity, text, keep) = (&identity, &text, settings.keep);
         let plan = Plan { job: &job, layout: &layout, identity, text, keep };
-        let opened = Opened::open(&folder, &plan)?;
+        let opened = match settings.no_store {
+            true => Opened::in_memory(&folder, &plan)?,
+            false => Opened::open(&folder, &plan)?,
+        };
         let job = Arc::new(job);
         let grid = job.grid();
         let mut master = Master::new(grid.clone(), job.reduces(), job.require, workers)
             .with_patience(job.patience())
-            .with_leases(lease);
+            .in_order(job.order, job.data_level())
+            .in_batches(settings.batch)
+            .with_end(settings.end.map(until));
+        if lowest == 0 {
+            master = master.with_rank_0_at_work(workers);
+        }
+        master = master.with_leases(lease);
         if job.reduce_on_workers {
             master = master.reduce_on_workers();
         }
@@ -261,22 +303,22 @@ impl Lead {
         let actions = recall(&mut master, &opened, settings.keep_failed)?;
         let store = opened.start()?;
         let progress = Progress::new(grid.tasks(), settings.is_main);
-        let grace = settings.grace;
-        let office = Office::open(&job, native.as_ref(), listeners, store, progress, grace)?;
-        Ok(Lead { job, scratch, folder, master, actions, office })
+        let office = Office::open(&job, native.as_ref(), listeners, store, progress, settings)?;
+        let no_store = settings.no_store;
+        Ok(Lead { job, scratch, folder, master, actions, office, no_store })
     }
 
     /// Serves the hub's workers until they have all left. If that fails, what was done is stored and
     /// they get no more word.
     fn serve(self, hub: &mut dyn Hub) -> Result<Served> {
-        let Lead { job, scratch, folder, mut master, actions, mut office } = self;
+        let Lead { job, scratch, folder, mut master, actions, mut office, no_store } = self;
         signals::heed(true);
         let clock = Instant::now();
         let welcome = message::encode(&*job).into();
-        let traffic = match serve(&mut master, hub, &mut office, welcome, actions) {
-            Ok(traffic) => traffic,
+        let done = match serve(&mut master, hub, &mut office, welcome, actions) {
+            Ok(done) => done,
             Err(error) => {
-                let cancel = Bytes::from(message::encode(&ToWorker::Cancel));
+                let cancel = Bytes::from(message::encode(&ToWorker::Cancel(None)));
                 for rank in 1..=hub.workers() {
                     let _ = hub.send(rank, cancel.clone());
                 }
@@ -286,9 +328,32 @@ impl Lead {
             }
         };
         let elapsed = clock.elapsed();
-        let (tally, gave_up, all_left) = (master.tally(), master.has_given_up(), master.is_over());
-        Ok(Served { job, scratch, folder, office, tally, gave_up, all_left, elapsed, traffic })
+        let tally = master.tally();
+        let timing = Timing {
+            tasks: tally.done - tally.recalled,
+            crunch: master.span(),
+            traffic: done.traffic,
+            workers_cpu: done.workers_cpu,
+        };
+        Ok(Served {
+            job,
+            scratch,
+            folder,
+            office,
+            tally,
+            gave_up: master.has_given_up(),
+            out_of_time: master.is_out_of_time(),
+            all_left: master.is_over(),
+            elapsed,
+            timing,
+            no_store,
+        })
     }
+}
+
+/// How long it is from now until then.
+fn until(end: SystemTime) -> Duration {
+    end.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
 /// Feeds the master the runs of earlier starts; what it wants done because of them.
@@ -331,16 +396,20 @@ struct Served {
     gave_up: bool,
     /// Whether every worker has been dismissed.
     all_left: bool,
+    /// Whether tasks were left for another start because they could not be done in time.
+    out_of_time: bool,
     elapsed: Duration,
-    traffic: Traffic,
+    timing: Timing,
+    no_store: bool,
 }
 
 impl Served {
     fn finish(self) -> Result<Finished> {
-        let Served { job, scratch, mut folder, office, tally, gave_up, elapsed, traffic, .. } =
-            self;
-        let interrupted =
-            office.interrupted().map(|signal| interrupted(signal, &job, tally, &folder));
+        let Served { job, scratch, mut folder, office, tally, elapsed, timing, .. } = self;
+        let (gave_up, no_store) = (self.gave_up, self.no_store);
+        let why = office.interrupted();
+        let why = why.or(self.out_of_time.then_some("the time is over"));
+        let interrupted = why.map(|why| interrupted(why, &job, tally, &folder));
         let (store, listeners) = office.close();
         let results = store.finish(&job)?;
         let stopped = listeners.finish().or(interrupted);
@@ -354,7 +423,7 @@ impl Served {
         write_file(&folder.file("summary.csv"), |out| write_csv(&job, &results, out))?;
         results.end("complete", tally.exit())?;
         folder.release();
-        Ok(Finished { job, results, tally, elapsed, traffic, folder, scratch })
+        Ok(Finished { job, results, tally, elapsed, timing, no_store, folder, scratch })
     }
 }
 

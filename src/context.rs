@@ -14,7 +14,7 @@ use crate::dictionary::SharedDictionary;
 use crate::error::{Error, Result};
 use crate::grid::Grid;
 use crate::job::Job;
-use crate::line::{Line, answered};
+use crate::line::{Caller, answered};
 use crate::message::{Reply, Request};
 use crate::value::Value;
 
@@ -23,7 +23,7 @@ use crate::value::Value;
 pub struct Context {
     job: Arc<Job>,
     grid: Grid,
-    line: Arc<Line>,
+    caller: Caller,
     place: Place,
     /// How many data sets this process keeps.
     keep: usize,
@@ -33,10 +33,10 @@ pub struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(job: &Arc<Job>, line: &Arc<Line>, place: Place, keep: usize) -> Context {
-        let (job, line) = (job.clone(), line.clone());
+    pub(crate) fn new(job: &Arc<Job>, caller: &Caller, place: Place, keep: usize) -> Context {
+        let (job, caller) = (job.clone(), caller.clone());
         let grid = job.grid();
-        Context { job, grid, line, place, keep, index: 0, attempt: 1, scratch: OnceLock::new() }
+        Context { job, grid, caller, place, keep, index: 0, attempt: 1, scratch: OnceLock::new() }
     }
 
     /// Turns to another task.
@@ -92,7 +92,7 @@ impl Context {
     /// is then not recorded as failed, but is left to do. (What it returns with `Ok` is recorded as its
     /// result, whenever that comes.)
     pub fn is_cancelled(&self) -> bool {
-        self.line.is_cancelled()
+        self.caller.is_cancelled()
     }
 
     /// A folder of this task's own, empty at first, in the folder for temporary files (`TMPDIR`).
@@ -123,7 +123,7 @@ impl Context {
         K: Serialize,
         V: Serialize + DeserializeOwned,
     {
-        SharedDictionary::remote(name, &self.line)
+        SharedDictionary::remote(name, &self.caller)
     }
 
     /// How many data sets this process keeps.
@@ -133,7 +133,7 @@ impl Context {
 
     /// A data set's bincode form, from rank 0.
     pub(crate) fn data(&self, level: usize, point: u64) -> Result<Bytes> {
-        match answered(self.line.ask(Request::Data { level, point })?)? {
+        match answered(self.caller.ask(Request::Data { level, point })?)? {
             Reply::Value(Some(bytes)) => Ok(bytes),
             _ => Err(Error::bug("a data set without bytes")),
         }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::line::{Line, answered};
+use crate::line::{Caller, answered};
 use crate::message::{self, Deed, Reply, Request};
 
 /// A keyed store that threads share; clones are the same dictionary.
@@ -226,12 +226,12 @@ impl<K, V> Clone for SharedDictionary<'_, K, V> {
 #[derive(Clone)]
 enum Place<'a> {
     Here(Board),
-    RankZero(&'a Line),
+    RankZero(&'a Caller),
 }
 
 impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, V> {
-    pub(crate) fn remote(name: &str, line: &'a Line) -> SharedDictionary<'a, K, V> {
-        SharedDictionary { name: name.to_string(), place: Place::RankZero(line), of: PhantomData }
+    pub(crate) fn remote(name: &str, caller: &'a Caller) -> SharedDictionary<'a, K, V> {
+        SharedDictionary { name: name.to_string(), place: Place::RankZero(caller), of: PhantomData }
     }
 
     pub(crate) fn here(name: &str, board: &Board) -> SharedDictionary<'static, K, V> {
@@ -290,7 +290,7 @@ impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, 
     fn deed(&self, key: &K, deed: Deed) -> Result<Reply> {
         let key = Bytes::from(message::encode_theirs(&(&self.name, key))?);
         match &self.place {
-            Place::RankZero(line) => answered(line.ask(Request::Dictionary(deed, key))?),
+            Place::RankZero(caller) => answered(caller.ask(Request::Dictionary(deed, key))?),
             Place::Here(board) => Ok(match deed {
                 Deed::Put(value) => board.put(key, value).map(|_| Reply::Ready(true))?,
                 Deed::Take { wait: true } => Reply::Value(Some(board.take(&key)?)),

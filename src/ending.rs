@@ -23,7 +23,7 @@ pub(crate) struct Ending {
     /// Which signal began it, and when.
     begun: Option<(String, Duration)>,
     /// What is to happen because of a signal elsewhere.
-    due: Option<Event>,
+    due: Option<Event<'static>>,
     cancelled: bool,
     /// How often an end was asked for.
     times: usize,
@@ -63,7 +63,7 @@ impl Ending {
     }
 
     /// What is to happen by now.
-    pub(crate) fn event(&mut self) -> Option<Event> {
+    pub(crate) fn event(&mut self) -> Option<Event<'static>> {
         if let Some(due) = self.due.take() {
             return Some(due);
         }
@@ -86,7 +86,7 @@ impl Ending {
         self.times > 1 || self.now >= *since + self.grace + LAST_REPORTS
     }
 
-    fn begin(&mut self, name: &str) -> Event {
+    fn begin(&mut self, name: &str) -> Event<'static> {
         if std::env::var_os("OMPI_COMM_WORLD_SIZE").is_some() && name == "SIGTERM" {
             self.grace = self.grace.min(UNDER_MPIRUN);
         }

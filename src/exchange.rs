@@ -31,6 +31,7 @@ pub(crate) struct Exchange {
 
 struct Waiting {
     rank: usize,
+    thread: u32,
     ticket: u64,
     deed: Deed,
     key: Bytes,
@@ -52,7 +53,13 @@ impl Exchange {
     }
 
     /// Takes a request; its answer is among the next replies, or comes once there is one.
-    pub(crate) fn ask(&mut self, rank: usize, ticket: u64, request: Request, now: Duration) {
+    pub(crate) fn ask(
+        &mut self,
+        (rank, thread): (usize, u32),
+        ticket: u64,
+        request: Request,
+        now: Duration,
+    ) {
         self.stuck = None;
         match request {
             Request::Data { level, point } => {
@@ -64,7 +71,7 @@ impl Exchange {
                     Deed::Wait(Some(patience)) => Some(now.saturating_add(patience)),
                     _ => None,
                 };
-                self.waiting.push(Waiting { rank, ticket, deed, key, until });
+                self.waiting.push(Waiting { rank, thread, ticket, deed, key, until });
             }
         }
     }
@@ -74,16 +81,20 @@ impl Exchange {
         self.waiting.is_empty() && self.replies.is_empty()
     }
 
-    /// The workers that wait for a key.
+    /// The workers that wait for a key, one entry for each of their threads that does.
     pub(crate) fn waiting(&self) -> Vec<usize> {
-        self.waiting.iter().map(|waiting| waiting.rank).collect()
+        let mut waiting: Vec<_> = self.waiting.iter().map(|w| (w.rank, w.thread)).collect();
+        waiting.sort_unstable();
+        waiting.dedup();
+        waiting.into_iter().map(|(rank, _)| rank).collect()
     }
 
-    /// This worker has returned from what it asked for: nobody there waits any more, though a process
-    /// that has died may seem to.
-    pub(crate) fn forget(&mut self, rank: usize) {
-        let (gone, left) =
-            self.waiting.drain(..).partition::<Vec<_>, _>(|waiting| waiting.rank == rank);
+    /// This worker, or one of its threads, has returned from what it asked for: nobody there waits any
+    /// more, though a process that has died may seem to.
+    pub(crate) fn forget(&mut self, rank: usize, thread: Option<u32>) {
+        let (gone, left) = self.waiting.drain(..).partition::<Vec<_>, _>(|waiting| {
+            waiting.rank == rank && thread.is_none_or(|thread| waiting.thread == thread)
+        });
         self.waiting = left;
         for waiting in gone {
             self.reply(&waiting, Reply::Refused("crunch has returned".to_string()));
@@ -195,7 +206,7 @@ mod tests {
 
     fn ask(exchange: &mut Exchange, rank: usize, ticket: u64, deed: Deed, seconds: u64) {
         let request = Request::Dictionary(deed, Bytes::from_static(b"key"));
-        exchange.ask(rank, ticket, request, Duration::from_secs(seconds));
+        exchange.ask((rank, 0), ticket, request, Duration::from_secs(seconds));
     }
 
     #[test]
@@ -228,7 +239,7 @@ mod tests {
     fn who_has_returned_takes_nothing_from_others() {
         let mut exchange = Exchange::new(None);
         ask(&mut exchange, 1, 1, TAKE, 0);
-        exchange.forget(1);
+        exchange.forget(1, Some(0));
         ask(&mut exchange, 2, 1, TAKE, 0);
         ask(&mut exchange, 3, 1, Deed::Put(Bytes::new()), 0);
         let replies = decoded(exchange.replies(Duration::ZERO, false));

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -17,11 +17,11 @@ use parking_lot::Mutex;
 use crate::crunch::{Limits, Place, child, environment};
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::line::Line;
-use crate::message::{self, Assignment, Outcome, Request, ToMaster, ToWorker};
+use crate::line::{Caller, Line, Work};
+use crate::message::{self, Assignment, Made, Report, Request, Scored, ToMaster, ToWorker};
 use crate::native::Native;
 use crate::transport::Link;
-use crate::worker;
+use crate::worker::{self, Means};
 
 /// Tells a process that it is such a worker: whose child it has to be, its rank, its cores, and where
 /// to connect to.
@@ -38,7 +38,8 @@ pub(crate) fn work_if_isolated(native: Option<&Arc<Native>>) {
     let Some((rank, cores, socket)) = place() else { return };
     let stream = UnixStream::connect(socket);
     let worked = stream.map_err(|error| gone(&error)).and_then(|stream| {
-        worker::work(Box::new(SocketLink { rank, stream }), cores, native, false)
+        let means = Means { threads: 1, cores, is_process: false };
+        worker::work(Box::new(SocketLink { rank, stream }), means, native)
     });
     std::process::exit(worked.map_or(1, |()| 0));
 }
@@ -85,13 +86,14 @@ impl Link for SocketLink {
         write(&mut self.stream, &bytes).map_err(|error| gone(&error))
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<Option<Bytes>> {
+    fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<bool> {
         // Nothing is begun to be read before something is there, and then all of it is.
         match Limits::within(wait).wait_for(&self.stream) {
             Ok(()) => {
-                read(&mut self.stream).map(|bytes| Some(bytes.into())).map_err(|error| gone(&error))
+                *buffer = read(&mut self.stream).map_err(|error| gone(&error))?;
+                Ok(true)
             }
-            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(None),
+            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(false),
             Err(error) => Err(gone(&error)),
         }
     }
@@ -112,40 +114,40 @@ fn read(from: &mut impl Read) -> io::Result<Vec<u8>> {
     if (read as u64) < length { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
 }
 
-/// A rank's work, passed on to a process that does it.
-pub(crate) fn relay(line: &Arc<Line>, job: &Job, bytes: &Bytes, place: Place) -> Result<()> {
-    let mut isolated = Isolated {
-        line,
-        job: bytes,
-        place,
-        limits: Limits::new(job.timeout, Some(line)),
-        process: None,
-    };
-    line.send(&ToMaster::Done(Vec::new()))?;
+/// A thread's work, passed on to a process that does it.
+pub(crate) fn relay(
+    line: &Line,
+    caller: &Caller,
+    job: &Job,
+    bytes: &Bytes,
+    place: Place,
+) -> Result<()> {
+    let limits = Limits::new(job.timeout, Some(caller));
+    let mut isolated = Isolated { caller, job: bytes, place, limits, process: None };
     loop {
-        let answer = match line.receive()? {
-            ToWorker::Assign(Assignment { first, count, attempt }) => {
-                let tasks = first..first + count;
-                ToMaster::Done(tasks.map(|task| isolated.run(task, attempt)).collect())
+        match line.next()? {
+            Work::Crunch(tasks) => {
+                let Assignment { attempt, .. } = tasks;
+                let seat = &line.seats()[place.thread as usize];
+                let run = |task| isolated.run(task, attempt);
+                seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
             }
-            ToWorker::Reduce { key, items } => {
-                match isolated.call(&ToWorker::Reduce { key, items }) {
-                    Ok(answer @ ToMaster::Reduced { .. }) => answer,
-                    Ok(_) => {
-                        return Err(Error::bug("no reduction came back"));
-                    }
-                    Err(why) => ToMaster::Reduced { key, result: Err(why) },
-                }
+            Work::Reduce(key, items) => {
+                let reduce = ToWorker::Reduce { key, items };
+                let reduced = isolated.call(&reduce, |answer| match answer {
+                    ToMaster::Reduced { result, .. } => Some(result),
+                    _ => None,
+                });
+                let result = reduced.and_then(|result| result);
+                line.answer(&ToMaster::Reduced { key, result })?;
             }
-            ToWorker::Dismiss { .. } => return Ok(()),
-            _ => return Err(Error::bug("a message came out of turn")),
-        };
-        line.send(&answer)?;
+            Work::Leave => return Ok(()),
+        }
     }
 }
 
 struct Isolated<'a> {
-    line: &'a Arc<Line>,
+    caller: &'a Caller,
     job: &'a Bytes,
     place: Place,
     limits: Limits,
@@ -166,30 +168,32 @@ impl Drop for Process {
 }
 
 impl Isolated<'_> {
-    fn run(&mut self, task: u64, attempt: u32) -> Outcome {
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
-        let clock = Instant::now();
+    fn run(&mut self, task: u64, attempt: u32) -> Result<Scored, String> {
         let assignment = Assignment { first: task, count: 1, attempt };
-        let why = match self.call(&ToWorker::Assign(assignment)) {
-            Ok(ToMaster::Done(outcomes)) if outcomes.len() == 1 => {
-                return outcomes.into_iter().next().expect("there is one");
+        self.call(&ToWorker::Assign(assignment), |answer| match answer {
+            ToMaster::Done(Report { made: Made::Outcomes(outcomes), .. }) => {
+                outcomes.into_iter().next().map(|outcome| outcome.result)
             }
-            Ok(_) => "a bug in gridmpi: no outcome came back".to_string(),
-            Err(why) => why,
-        };
-        let seconds = clock.elapsed().as_secs_f64();
-        Outcome { task, attempt, started, seconds, result: Err(why) }
+            ToMaster::Done(Report { made: Made::Numbers(numbers), .. }) => {
+                numbers.outcomes().next().map(|outcome| outcome.result)
+            }
+            _ => None,
+        })?
     }
 
-    /// Has the process do something. What takes it down is an error in words; the next call starts
-    /// another one.
-    fn call(&mut self, message: &ToWorker) -> Result<ToMaster, String> {
+    /// Has the process do something, and looks for the answer in what it says. What takes it down is an
+    /// error in words; the next call starts another one.
+    fn call<T>(
+        &mut self,
+        message: &ToWorker,
+        answer: impl Fn(ToMaster) -> Option<T>,
+    ) -> Result<T, String> {
         if self.process.is_none() {
             self.process = Some(self.start().map_err(|e| format!("crunch's process: {e}"))?);
         }
         self.limits.begin();
         let process = self.process.as_mut().expect("just started");
-        let called = process.call(message, &self.limits, self.line);
+        let called = process.call(message, answer, &self.limits, self.caller);
         called.map_err(|error| {
             let mut process = self.process.take().expect("called");
             if error.kind() == ErrorKind::TimedOut {
@@ -209,7 +213,7 @@ impl Isolated<'_> {
         let listener = UnixListener::bind(&socket)?;
         let mut command = Command::new(std::env::current_exe()?);
         environment::prepare(&mut command, self.place);
-        let Place { rank, cores } = self.place;
+        let Place { rank, cores, .. } = self.place;
         // What it prints must not get into this process's result.
         let stderr = || io::stderr().as_fd().try_clone_to_owned();
         command
@@ -249,29 +253,33 @@ impl Isolated<'_> {
 
 impl Process {
     /// Sends a message and waits for the answer; what is asked meanwhile goes to rank 0 and back.
-    fn call(
+    fn call<T>(
         &mut self,
         message: &ToWorker,
+        answer: impl Fn(ToMaster) -> Option<T>,
         limits: &Limits,
-        line: &Arc<Line>,
-    ) -> io::Result<ToMaster> {
+        caller: &Caller,
+    ) -> io::Result<T> {
         write(&mut *self.to_process.lock(), &message::encode(message))?;
         loop {
             limits.wait_for(&self.stream)?;
             let bytes = read(&mut self.stream)?;
             match message::decode(&bytes).map_err(io::Error::other)? {
-                ToMaster::Ask { ticket, request } => self.pass_on(ticket, request, line)?,
+                ToMaster::Ask { ticket, request, .. } => self.pass_on(ticket, request, caller)?,
                 ToMaster::Broken(why) => return Err(io::Error::other(why)),
-                answer => return Ok(answer),
+                other => {
+                    let none = "a bug in gridmpi: the answer is of something else";
+                    return answer(other).ok_or_else(|| io::Error::other(none));
+                }
             }
         }
     }
 
     /// Gets the process an answer from rank 0. Not here: it may ask for more before it has this one.
-    fn pass_on(&self, ticket: u64, request: Request, line: &Arc<Line>) -> io::Result<()> {
-        let (line, to_process) = (line.clone(), self.to_process.clone());
+    fn pass_on(&self, ticket: u64, request: Request, caller: &Caller) -> io::Result<()> {
+        let (caller, to_process) = (caller.clone(), self.to_process.clone());
         let pass_on = move || {
-            let answer = line.ask(request).map(|reply| ToWorker::Reply { ticket, reply });
+            let answer = caller.ask(request).map(|reply| ToWorker::Reply { ticket, reply });
             // Where either end has gone, the one who waits at it finds out.
             let _ = answer.map(|answer| write(&mut *to_process.lock(), &message::encode(&answer)));
         };

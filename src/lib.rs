@@ -145,6 +145,7 @@
 // A build without job files uses a part of the inner house only.
 #![cfg_attr(not(all(feature = "cli", feature = "jobs")), allow(dead_code))]
 
+mod attendant;
 #[cfg(feature = "cli")]
 mod cli;
 mod conduct;
@@ -169,6 +170,7 @@ mod native;
 mod office;
 mod reduce;
 mod report;
+mod seat;
 mod serve;
 mod settings;
 mod signals;
@@ -180,7 +182,10 @@ mod readme {}
 mod simulation;
 mod store;
 mod study;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
+mod timing;
 mod transport;
+mod usage;
 mod value;
 mod worker;
 
@@ -189,6 +194,7 @@ pub use cli::main;
 pub use context::{Context, TaskLogger};
 pub use dictionary::{Dictionary, SharedDictionary};
 pub use error::{Error, Exit};
+pub use master::Order;
 pub use settings::Settings;
 pub use study::{Begun, Crunch, Crunched, Nest, Outcome, Runs, Study, Summary, WithData, study};
 pub use value::Value;

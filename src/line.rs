@@ -1,24 +1,26 @@
-//! A worker's line to rank 0: its link, shared between the worker's loop and what runs inside crunch,
-//! which may ask for data or the dictionary and wants to know whether it has been cancelled.
+//! A worker's line to rank 0: its link, shared between the threads that crunch, what runs inside crunch
+//! (which may ask for data or the dictionary), and the thread that attends to it meanwhile.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
-use crate::message::{self, Reply, Request, ToMaster, ToWorker};
+use crate::grid::Key;
+use crate::message::{self, Assignment, Reply, Report, Request, ToMaster, ToWorker};
+use crate::reduce::Item;
+use crate::seat::Seat;
 use crate::signals;
 use crate::transport::{BEAT, Link};
+use crate::usage;
+use crate::worker;
 
 /// How long the line is held while nothing comes: so long others have to wait for it.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// How often the attendant looks for something to tell rank 0.
-const ATTEND: Duration = Duration::from_millis(50);
 
 /// How long rank 0 may be silent. It has more to do than a worker, and is worth more patience.
 const LEASE: Duration = Duration::from_secs(30);
@@ -27,67 +29,89 @@ const LEASE: Duration = Duration::from_secs(30);
 /// rank 0's messages wait.
 const STEP: Duration = Duration::from_millis(200);
 
-/// How long crunch may take to return once rank 0 has gone; then the process ends.
-const LAST_WORDS: Duration = Duration::from_secs(10);
-
-/// The ticket of every request for a data set: the worker's loop makes one at a time.
+/// The ticket of every request for a data set: a rank makes one at a time.
 pub(crate) const DATA: u64 = 0;
 
-/// One a worker. Several threads may wait for answers at a time: each reads what comes and leaves what
+/// One a worker. Several threads may wait for something at a time: each reads what comes and leaves what
 /// is for another where that one looks. The lock is fair, so that everybody gets to look.
 pub(crate) struct Line {
     rank: usize,
     host: String,
     ends: Mutex<Ends>,
-    cancelled: AtomicBool,
+    seats: Vec<Seat>,
     tickets: AtomicU64,
+    fetching: Mutex<()>,
+}
+
+/// What a thread that crunches is to do next.
+pub(crate) enum Work {
+    Crunch(Assignment),
+    Reduce(Key, Vec<Item>),
+    /// There is nothing left to do.
+    Leave,
 }
 
 struct Ends {
     link: Box<dyn Link>,
-    /// What the worker's loop has not looked at yet.
+    /// What was received last, and what is sent next.
+    received: Vec<u8>,
+    sent: Vec<u8>,
+    /// Tasks that no thread has taken, and how many of them each is to take at a time.
+    tasks: VecDeque<(Assignment, u64)>,
+    /// What else nobody has looked at yet.
     early: VecDeque<ToWorker>,
     /// Answers that nobody has fetched yet, by ticket.
     replies: BTreeMap<u64, Reply>,
-    /// Whether that has been cancelled already.
-    cancel_next: bool,
+    /// Whether nothing that waits here is to be begun.
+    stopped: bool,
     /// How many signals rank 0 knows of.
     told: usize,
     /// Whether the job is here.
     welcomed: bool,
-    /// Whether the worker's loop holds something it has not answered.
-    at_work: bool,
+    /// Whether rank 0 was asked for work.
+    ready: bool,
+    /// How many threads hold something they have not answered.
+    at_work: usize,
     /// When the attendant looked last, and when rank 0 was told last that this worker is there.
     looked: Instant,
     beaten: Instant,
     /// For how long nothing has come.
     silence: Duration,
+    /// Why nothing more will come.
+    over: Option<Error>,
 }
 
 impl Line {
-    pub(crate) fn new(link: Box<dyn Link>) -> Line {
+    /// A line for so many threads that crunch.
+    pub(crate) fn new(link: Box<dyn Link>, threads: u32) -> Line {
         let rank = link.rank();
         let host = gethostname::gethostname().to_string_lossy().into_owned();
         let now = Instant::now();
         let ends = Ends {
             link,
+            received: Vec::new(),
+            sent: Vec::new(),
+            tasks: VecDeque::new(),
             early: VecDeque::new(),
             replies: BTreeMap::new(),
-            cancel_next: false,
+            stopped: false,
             told: 0,
             welcomed: false,
-            at_work: true,
+            ready: false,
+            at_work: 0,
             looked: now,
             beaten: now,
             silence: Duration::ZERO,
+            over: None,
         };
-        let (cancelled, tickets) = (AtomicBool::new(false), AtomicU64::new(DATA + 1));
-        Line { rank, host, ends: Mutex::new(ends), cancelled, tickets }
-    }
-
-    /// This worker's host.
-    pub(crate) fn host(&self) -> &str {
-        &self.host
+        Line {
+            rank,
+            host,
+            ends: Mutex::new(ends),
+            seats: (0..threads).map(Seat::new).collect(),
+            tickets: AtomicU64::new(DATA + 1),
+            fetching: Mutex::new(()),
+        }
     }
 
     /// The worker's rank.
@@ -95,70 +119,125 @@ impl Line {
         self.rank
     }
 
+    /// The threads that crunch.
+    pub(crate) fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    /// Says hello; the job, or nothing if there is none.
+    pub(crate) fn welcome(&self) -> Result<Option<Bytes>> {
+        self.send(&self.hello())?;
+        self.wait(|ends| match ends.early.pop_front()? {
+            ToWorker::Job(bytes) => Some(Ok(Some(bytes))),
+            ToWorker::Dismiss { .. } => Some(Ok(None)),
+            other => Some(Err(worker::out_of_turn(&other))),
+        })?
+    }
+
+    fn hello(&self) -> ToMaster<'static> {
+        ToMaster::Hello { host: self.host.clone(), threads: self.seats.len() as u32 }
+    }
+
     /// Sends rank 0 a message.
     pub(crate) fn send(&self, message: &ToMaster) -> Result<()> {
         self.ends.lock().send(message)
     }
 
-    /// Waits for what rank 0 wants done next.
-    pub(crate) fn receive(&self) -> Result<ToWorker> {
+    /// Reports what a thread was given last, all of it.
+    pub(crate) fn answer(&self, message: &ToMaster) -> Result<()> {
+        let mut ends = self.ends.lock();
+        ends.at_work = ends.at_work.saturating_sub(1);
+        ends.send(message)
+    }
+
+    /// Asks for work.
+    pub(crate) fn ready(&self) -> Result<()> {
+        let mut ends = self.ends.lock();
+        ends.ready = true;
+        ends.send(&ToMaster::Done(Report::of(Vec::new())))
+    }
+
+    /// Waits for what rank 0 wants a thread to do next.
+    pub(crate) fn next(&self) -> Result<Work> {
         self.wait(|ends| {
-            let message = ends.early.pop_front()?;
-            ends.at_work = true;
-            self.cancelled.store(std::mem::take(&mut ends.cancel_next), Ordering::Relaxed);
-            Some(message)
-        })
+            let work = match ends.share() {
+                Some(share) => Work::Crunch(share),
+                None => match ends.early.pop_front()? {
+                    ToWorker::Reduce { key, items } => Work::Reduce(key, items),
+                    dismissed @ ToWorker::Dismiss { .. } => {
+                        ends.early.push_front(dismissed); // for the other threads too
+                        return Some(Ok(Work::Leave));
+                    }
+                    other => return Some(Err(worker::out_of_turn(&other))),
+                },
+            };
+            ends.at_work += 1;
+            Some(Ok(work))
+        })?
     }
 
     /// Asks rank 0 for something and waits for the answer.
-    pub(crate) fn ask(&self, request: Request) -> Result<Reply> {
+    pub(crate) fn ask(&self, thread: u32, request: Request) -> Result<Reply> {
+        let _alone = matches!(request, Request::Data { .. }).then(|| self.fetching.lock());
         let ticket = match request {
             Request::Data { .. } => DATA,
             Request::Dictionary(..) => self.tickets.fetch_add(1, Ordering::Relaxed),
         };
-        self.send(&ToMaster::Ask { ticket, request })?;
+        self.send(&ToMaster::Ask { thread, ticket, request })?;
         self.wait(|ends| ends.replies.remove(&ticket))
     }
 
     fn wait<T>(&self, mut find: impl FnMut(&mut Ends) -> Option<T>) -> Result<T> {
         loop {
             let mut ends = self.ends.lock();
+            if ends.stopped {
+                ends.hand_back()?;
+            }
             if let Some(found) = find(&mut ends) {
                 return Ok(found);
+            }
+            if let Some(error) = &ends.over {
+                return Err(error.clone());
             }
             if ends.is_alone() {
                 return Err(self.alone());
             }
-            ends.read(LOOK, &self.cancelled)?;
+            ends.read(LOOK, &self.seats)?;
         }
     }
 
-    /// Whether rank 0 wants what was received last to come to an end. Looks whether a word of that has come.
-    pub(crate) fn is_cancelled(&self) -> bool {
-        // Whoever holds the line at the moment will see the word; the worker's loop will find it
+    /// Looks whether rank 0 has cancelled something.
+    pub(crate) fn look(&self) {
+        // Whoever holds the line at the moment will see the word; a thread that waits will find it
         // garbled or lost, if it is.
         if let Some(mut ends) = self.ends.try_lock() {
-            while let Ok(true) = ends.read(Duration::ZERO, &self.cancelled) {}
+            while let Ok(true) = ends.read(Duration::ZERO, &self.seats) {}
         }
-        self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Tells rank 0 what it has to know of this process, and hears whether rank 0 is there, whatever the
-    /// worker's loop is at.
-    fn attend(&self) -> Result<()> {
+    /// Hears what rank 0 says, whatever the threads are at; with `speaks`, rank 0 is told what it has to
+    /// know of this process, and has to be there.
+    pub(crate) fn attend(&self, speaks: bool) -> Result<()> {
+        for seat in &self.seats {
+            seat.report_early(|report| self.send(&ToMaster::Done(report)))?;
+        }
         let mut ends = self.ends.lock();
         let since = ends.looked.elapsed().min(STEP);
         ends.silence += since;
         ends.looked = Instant::now();
-        while ends.read(Duration::ZERO, &self.cancelled)? {}
+        while ends.read(Duration::ZERO, &self.seats)? {}
+        if !speaks {
+            ends.silence = Duration::ZERO;
+            return Ok(());
+        }
         if ends.is_alone() {
             return Err(self.alone());
         }
         if ends.beaten.elapsed() >= BEAT {
             ends.beaten = Instant::now();
-            let idle = !ends.at_work && ends.early.is_empty();
-            let hello = || ToMaster::Hello { host: self.host.clone() };
-            let beat = if ends.welcomed { ToMaster::Beat { idle } } else { hello() };
+            let holds_nothing = ends.tasks.is_empty() && ends.early.is_empty();
+            let idle = ends.ready && ends.at_work == 0 && holds_nothing;
+            let beat = if ends.welcomed { ToMaster::Beat { idle } } else { self.hello() };
             ends.send(&beat)?;
         }
         if let Some(asked) = signals::asked().filter(|asked| asked.times > ends.told) {
@@ -168,19 +247,14 @@ impl Line {
         Ok(())
     }
 
-    /// There is no rank 0 to work for: has crunch come to its end, and if it does not, ends the process.
-    fn leave(&self, error: &Error, is_over: &AtomicBool) {
-        self.cancelled.store(true, Ordering::Relaxed);
-        self.ends.lock().link.hurry();
-        let begin = Instant::now();
-        while begin.elapsed() < LAST_WORDS {
-            if is_over.load(Ordering::Relaxed) {
-                return;
-            }
-            std::thread::park_timeout(LAST_WORDS - begin.elapsed().min(LAST_WORDS));
+    /// There is nothing to wait for any more: every thread that waits fails with this.
+    pub(crate) fn close(&self, error: &Error) {
+        for seat in &self.seats {
+            seat.cancel(None);
         }
-        error.print(); // crunch does not return
-        std::process::exit(error.exit as i32);
+        let mut ends = self.ends.lock();
+        ends.link.hurry();
+        ends.over = Some(error.clone());
     }
 
     fn alone(&self) -> Error {
@@ -191,27 +265,61 @@ impl Line {
 
 impl Ends {
     fn send(&mut self, message: &ToMaster) -> Result<()> {
-        if matches!(message, ToMaster::Done(_) | ToMaster::Reduced { .. }) {
-            self.at_work = false;
+        message::encode_into(message, &mut self.sent);
+        self.link.send_small(&self.sent)
+    }
+
+    /// What a thread is to take of the tasks that are here.
+    fn share(&mut self) -> Option<Assignment> {
+        let (tasks, share) = self.tasks.front_mut()?;
+        let Assignment { first, count, attempt } = *tasks;
+        let share = Assignment { first, count: count.min(*share), attempt };
+        (tasks.first, tasks.count) = (first + share.count, count - share.count);
+        if tasks.count == 0 {
+            self.tasks.pop_front();
         }
-        self.link.send(message::encode(message).into())
+        Some(share)
+    }
+
+    /// Tells rank 0 that tasks are not going to be begun.
+    fn hand_back(&mut self) -> Result<()> {
+        while let Some((tasks, _)) = self.tasks.pop_front() {
+            let unbegun = Some(tasks);
+            self.send(&ToMaster::Done(Report { unbegun, ..Report::of(Vec::new()) }))?;
+        }
+        Ok(())
     }
 
     /// Reads one message, if one comes within that time, and leaves it where it is looked for; whether
     /// one came.
-    fn read(&mut self, wait: Duration, cancelled: &AtomicBool) -> Result<bool> {
-        let Some(bytes) = self.link.receive(wait)? else { return Ok(false) };
+    fn read(&mut self, wait: Duration, seats: &[Seat]) -> Result<bool> {
+        if !self.link.receive(wait, &mut self.received)? {
+            return Ok(false);
+        }
         self.silence = Duration::ZERO;
-        match message::decode(&bytes)? {
-            ToWorker::Cancel if self.early.is_empty() => cancelled.store(true, Ordering::Relaxed),
-            ToWorker::Cancel => self.cancel_next = true,
+        match message::decode(&self.received)? {
+            ToWorker::Cancel(task) => {
+                self.stopped |= task.is_none();
+                for seat in seats {
+                    seat.cancel(task);
+                }
+            }
             ToWorker::Reply { ticket, reply } => drop(self.replies.insert(ticket, reply)),
             ToWorker::Beat => {}
+            ToWorker::Assign(tasks) => {
+                let share = tasks.count.div_ceil(seats.len() as u64);
+                self.tasks.push_back((tasks, share));
+            }
             ToWorker::Job(_) if self.welcomed => {} // this worker has said hello more than once
             other => {
                 self.welcomed |= matches!(other, ToWorker::Job(_));
-                if matches!(other, ToWorker::Dismiss { hurry: true }) {
-                    self.link.hurry();
+                if let ToWorker::Dismiss { hurry, farewell } = other {
+                    if hurry {
+                        self.link.hurry();
+                    }
+                    if farewell {
+                        self.send(&ToMaster::Farewell(usage::cpu_seconds()))?;
+                    }
                 }
                 self.early.push_back(other);
             }
@@ -225,47 +333,35 @@ impl Ends {
     }
 }
 
-/// The thread that attends to a line while crunch keeps the worker's loop busy. It ends with this.
-pub(crate) struct Attendant {
-    thread: Option<JoinHandle<()>>,
-    over: Arc<AtomicBool>,
-}
-
-impl Attendant {
-    pub(crate) fn start(line: &Arc<Line>) -> Result<Attendant> {
-        signals::heed(true);
-        let over = Arc::new(AtomicBool::new(false));
-        let (line, is_over) = (line.clone(), over.clone());
-        let attend = move || {
-            while !is_over.load(Ordering::Relaxed) {
-                if let Err(error) = line.attend() {
-                    return line.leave(&error, &is_over);
-                }
-                std::thread::park_timeout(ATTEND);
-            }
-        };
-        let thread = std::thread::Builder::new()
-            .name("attend".to_string())
-            .spawn(attend)
-            .map_err(|error| Error::unexpected(format!("no thread to attend rank 0: {error}")))?;
-        Ok(Attendant { thread: Some(thread), over })
-    }
-}
-
-impl Drop for Attendant {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            let _ = thread.join();
-        }
-    }
-}
-
 /// Rank 0's refusal as an error.
 pub(crate) fn answered(reply: Reply) -> Result<Reply> {
     match reply {
         Reply::Refused(why) => Err(Error::unexpected(why)),
         reply => Ok(reply),
+    }
+}
+
+/// What crunch has of the line: its thread's part in it.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    line: Arc<Line>,
+    thread: u32,
+}
+
+impl Caller {
+    pub(crate) fn new(line: &Arc<Line>, thread: u32) -> Caller {
+        Caller { line: line.clone(), thread }
+    }
+
+    /// Asks rank 0 for something and waits for the answer.
+    pub(crate) fn ask(&self, request: Request) -> Result<Reply> {
+        self.line.ask(self.thread, request)
+    }
+
+    /// Whether rank 0 wants what this thread is at to come to an end. Looks whether a word of that has
+    /// come.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.line.look();
+        self.line.seats()[self.thread as usize].is_cancelled()
     }
 }

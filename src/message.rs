@@ -19,15 +19,17 @@ const LIMIT: usize = 1 << 36;
 
 /// From a worker to the master.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum ToMaster {
+pub(crate) enum ToMaster<'a> {
     /// The first message: here I am. Sent again and again, until there is an answer.
     Hello {
         /// The worker's host name.
         host: String,
+        /// How many tasks it can be at at a time.
+        threads: u32,
     },
-    /// What came of tasks that were assigned, in the order they were assigned; asks for more when
-    /// nothing assigned is left. The first request carries none.
-    Done(Vec<Outcome>),
+    /// What came of tasks that were assigned; asks for more. The first request carries none.
+    #[serde(borrow)]
+    Done(Report<'a>),
     /// What came of a group that was to be reduced; asks for more.
     Reduced {
         /// The group.
@@ -37,6 +39,8 @@ pub(crate) enum ToMaster {
     },
     /// A question from within crunch; its answer bears the same ticket.
     Ask {
+        /// Which of the worker's threads asks.
+        thread: u32,
         /// What the worker knows the question by.
         ticket: u64,
         /// The question.
@@ -47,6 +51,8 @@ pub(crate) enum ToMaster {
         /// Whether I hold nothing that I have not answered.
         idle: bool,
     },
+    /// I leave, and have used so many seconds of processor time.
+    Farewell(f64),
     /// A signal asks this rank for an end; its name.
     Interrupted(String),
     /// This worker cannot go on.
@@ -118,15 +124,113 @@ pub(crate) enum ToWorker {
         /// The answer.
         reply: Reply,
     },
-    /// What you crunch is of no use any more: come to an end, and report.
-    Cancel,
+    /// What you crunch (of one task, or whatever it is) is of no use any more: come to an end, and
+    /// report.
+    Cancel(Option<u64>),
     /// Rank 0 is there. Sent again and again, whatever it is at.
     Beat,
     /// There is nothing left to do: leave.
     Dismiss {
         /// Whether a worker has died, so that MPI may not be able to shut down.
         hurry: bool,
+        /// Whether rank 0 waits for a farewell.
+        farewell: bool,
     },
+}
+
+/// What one of a worker's threads made of tasks it was assigned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Report<'a> {
+    /// Which thread, from 0.
+    pub(crate) thread: u32,
+    /// What came of tasks.
+    #[serde(borrow)]
+    pub(crate) made: Made<'a>,
+    /// Assigned tasks that were not begun, and will not be: they are for others to do.
+    pub(crate) unbegun: Option<Assignment>,
+}
+
+/// What came of tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Made<'a> {
+    /// Whatever it is.
+    Outcomes(Vec<Outcome>),
+    /// Plain numbers, of consecutive tasks.
+    #[serde(borrow)]
+    Numbers(Numbers<'a>),
+}
+
+/// The scores of consecutive tasks that gave plain numbers, one after another on one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Numbers<'a> {
+    /// The first task.
+    pub(crate) first: u64,
+    /// Which attempt of all of them this was.
+    pub(crate) attempt: u32,
+    /// When the first one started, in seconds since 1970.
+    pub(crate) started: f64,
+    /// For each task its score, which is not NaN, and its seconds; little-endian.
+    #[serde(borrow, with = "serde_bytes")]
+    packed: &'a [u8],
+}
+
+/// What a task takes among [`Numbers`]. (bytes)
+pub(crate) const PACKED: usize = 16;
+
+impl<'a> Numbers<'a> {
+    /// Numbers out of what [`pack`] has put together.
+    pub(crate) fn new(first: u64, attempt: u32, started: f64, packed: &'a [u8]) -> Numbers<'a> {
+        Numbers { first, attempt, started, packed }
+    }
+
+    /// How many tasks.
+    pub(crate) fn count(&self) -> u64 {
+        (self.packed.len() / PACKED) as u64
+    }
+
+    /// Each task's score and seconds.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (f64, f64)> + use<'a> {
+        let number = |bytes: &[u8]| bytes.first_chunk().map_or(0.0, |b| f64::from_le_bytes(*b));
+        self.packed.chunks_exact(PACKED).map(move |task| (number(task), number(&task[8..])))
+    }
+
+    /// Those of `count` tasks from `first` on, which must be among these.
+    pub(crate) fn part(&self, first: u64, count: u64) -> Numbers<'a> {
+        let from = (first - self.first) as usize;
+        let before: f64 = self.each().take(from).map(|(_, seconds)| seconds).sum();
+        let packed = &self.packed[from * PACKED..(from + count as usize) * PACKED];
+        Numbers { first, started: self.started + before, packed, ..*self }
+    }
+
+    /// Each as an outcome of its own.
+    pub(crate) fn outcomes(self) -> impl Iterator<Item = Outcome> + use<'a> {
+        let (mut task, mut started) = (self.first, self.started);
+        self.each().map(move |(score, seconds)| {
+            let result = Ok(Scored::number(score));
+            let outcome = Outcome { task, attempt: self.attempt, started, seconds, result };
+            task += 1;
+            started += seconds;
+            outcome
+        })
+    }
+
+    /// The numbers, packed.
+    pub(crate) fn packed(&self) -> &'a [u8] {
+        self.packed
+    }
+}
+
+/// Adds a task's score and seconds to what becomes [`Numbers`].
+pub(crate) fn pack(score: f64, seconds: f64, packed: &mut Vec<u8>) {
+    packed.extend_from_slice(&score.to_le_bytes());
+    packed.extend_from_slice(&seconds.to_le_bytes());
+}
+
+impl Report<'_> {
+    /// Outcomes of the worker's first thread.
+    pub(crate) fn of(outcomes: Vec<Outcome>) -> Report<'static> {
+        Report { thread: 0, made: Made::Outcomes(outcomes), unbegun: None }
+    }
 }
 
 /// A range of tasks given to one worker.
@@ -182,6 +286,20 @@ impl Scored {
     pub(crate) fn number(number: f64) -> Scored {
         Scored { score: Some(number), value: Value::Float(number), ..Scored::default() }
     }
+
+    /// The number, if this is nothing but one.
+    pub(crate) fn as_number(&self) -> Option<f64> {
+        match (self.score, &self.value) {
+            (Some(score), Value::Float(value))
+                if score.to_bits() == value.to_bits()
+                    && self.best.is_empty()
+                    && self.typed.is_empty() =>
+            {
+                Some(score)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A message's bincode form.
@@ -190,10 +308,17 @@ pub(crate) fn encode(message: &impl Serialize) -> Vec<u8> {
         .expect("every message type has a bincode form")
 }
 
+/// The same into a buffer, in place of what is there.
+pub(crate) fn encode_into(message: &impl Serialize, buffer: &mut Vec<u8>) {
+    buffer.clear();
+    bincode::serde::encode_into_std_write(message, buffer, bincode::config::standard())
+        .expect("every message type has a bincode form");
+}
+
 /// A message back from its bincode form; an error if the bytes are no such message or too many.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
     let config = bincode::config::standard().with_limit::<LIMIT>();
-    match bincode::serde::decode_from_slice(bytes, config) {
+    match bincode::serde::borrow_decode_from_slice(bytes, config) {
         Ok((message, read)) if read == bytes.len() => Ok(message),
         Ok((_, read)) => {
             Err(garbled(format!("{} bytes too many", bytes.len().saturating_sub(read))))
@@ -265,8 +390,27 @@ mod tests {
                 typed: Bytes::from_static(&[1, 2]),
             }),
         };
-        let message = ToMaster::Done(vec![outcome]);
+        let message = ToMaster::Done(Report::of(vec![outcome]));
         assert_eq!(decode::<ToMaster>(&encode(&message)).unwrap(), message);
+    }
+
+    #[test]
+    fn numbers_survive_the_wire_and_can_be_taken_apart() {
+        let mut packed = Vec::new();
+        for task in 0..4 {
+            pack(f64::from(task) - 1.5, 0.25, &mut packed);
+        }
+        let numbers = Numbers::new(10, 2, 100.0, &packed);
+        let made = Made::Numbers(numbers);
+        let unbegun = Some(Assignment { first: 14, count: 2, attempt: 2 });
+        let bytes = encode(&ToMaster::Done(Report { thread: 3, made: made.clone(), unbegun }));
+        let ToMaster::Done(report) = decode(&bytes).unwrap() else { panic!() };
+        assert_eq!((report.thread, report.made, report.unbegun), (3, made, unbegun));
+        let part = numbers.part(12, 2);
+        assert_eq!(part.each().collect::<Vec<_>>(), [(0.5, 0.25), (1.5, 0.25)]);
+        let last = part.outcomes().last().unwrap();
+        assert_eq!((last.task, last.attempt, last.started), (13, 2, 100.75));
+        assert_eq!(last.result.unwrap().as_number(), Some(1.5));
     }
 
     proptest! {

@@ -12,7 +12,7 @@ use crate::dictionary::Board;
 use crate::error::{Error, Result};
 use crate::grid::{Grid, Key};
 use crate::job::{Crunch, Job, Points};
-use crate::line::Line;
+use crate::line::Caller;
 use crate::message::Scored;
 use crate::reduce::Item;
 use crate::worker::caught;
@@ -31,6 +31,11 @@ pub(crate) struct Prepared {
 pub(crate) trait Level: Send + Sync {
     /// The loop's name.
     fn name(&self) -> &str;
+
+    /// Whether its points are data sets, which are worth keeping to.
+    fn is_data(&self) -> bool {
+        false
+    }
 
     /// On rank 0: makes the points.
     fn prepare(&self) -> Result<Prepared>;
@@ -101,10 +106,10 @@ impl NativeCrunch {
     pub(crate) fn new(
         job: &Arc<Job>,
         native: &Arc<Native>,
-        line: &Arc<Line>,
+        caller: &Caller,
         place: Place,
     ) -> NativeCrunch {
-        let context = Context::new(job, line, place, native.keep);
+        let context = Context::new(job, caller, place, native.keep);
         NativeCrunch { native: native.clone(), grid: job.grid(), context }
     }
 }

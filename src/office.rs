@@ -16,11 +16,12 @@ use crate::exchange::{self, Exchange};
 use crate::grid::Key;
 use crate::job::Job;
 use crate::master::{Event, Master, Run, Summary};
-use crate::message::{Request, Scored};
+use crate::message::{Numbers, Request, Scored};
 use crate::native::Native;
 use crate::reduce::{Item, Reduce};
 use crate::report::Progress;
 use crate::serve::Keeper;
+use crate::settings::Settings;
 use crate::signals::{self, Asked};
 use crate::store::Store;
 use crate::worker::caught;
@@ -45,6 +46,10 @@ pub(crate) struct Office {
     /// What a listener stopped the study with.
     stopped: Option<Error>,
     ending: Ending,
+    /// Whether to find out what all ranks have used.
+    census: bool,
+    /// When the store was looked at last.
+    checked: Duration,
 }
 
 /// The thread that calls functions that reduce.
@@ -71,7 +76,7 @@ impl Office {
         listeners: Vec<(usize, Listener)>,
         store: Store,
         progress: Progress,
-        grace: Duration,
+        settings: &Settings,
     ) -> Result<Office> {
         let outside = job.loops.iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
         let needed = outside && !job.reduce_on_workers;
@@ -79,8 +84,19 @@ impl Office {
         let listeners =
             if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };
         let exchange = Exchange::new(native.cloned());
-        let ending = Ending::new(grace);
-        Ok(Office { store, progress, exchange, reducer, listeners, stopped: None, ending })
+        let ending = Ending::new(settings.grace);
+        let (stopped, census, checked) = (None, settings.census, Duration::ZERO);
+        Ok(Office {
+            store,
+            progress,
+            exchange,
+            reducer,
+            listeners,
+            stopped,
+            ending,
+            census,
+            checked,
+        })
     }
 
     /// The signal that asked for an end, if one did.
@@ -115,8 +131,12 @@ impl Keeper for Office {
         self.store.record(run)
     }
 
+    fn record_numbers(&mut self, rank: usize, thread: u32, numbers: Numbers) -> Result<()> {
+        self.store.record_numbers(rank, thread, numbers)
+    }
+
     fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()> {
-        self.exchange.forget(rank);
+        self.exchange.forget(rank, None);
         self.store.give_back(task, attempt, rank)
     }
 
@@ -135,12 +155,14 @@ impl Keeper for Office {
         reducer.groups.send((key, items)).map_err(|_| lost_reducer())
     }
 
-    fn ask(&mut self, rank: usize, ticket: u64, request: Request, now: Duration) {
-        self.exchange.ask(rank, ticket, request, now);
+    fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration) {
+        self.exchange.ask(from, ticket, request, now);
     }
 
-    fn returned(&mut self, rank: usize) {
-        self.exchange.forget(rank);
+    fn returned(&mut self, rank: usize, thread: u32) {
+        if !self.exchange.is_quiet() {
+            self.exchange.forget(rank, Some(thread));
+        }
     }
 
     fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)> {
@@ -165,6 +187,10 @@ impl Keeper for Office {
         reducing || listening || self.store.is_full()
     }
 
+    fn wants_farewells(&self) -> bool {
+        self.census
+    }
+
     fn is_leaving(&self) -> bool {
         self.ending.is_due()
     }
@@ -175,7 +201,7 @@ impl Keeper for Office {
         if soon { SHORT_TICK } else { TICK }
     }
 
-    fn event(&mut self) -> Result<Option<Event>> {
+    fn event(&mut self) -> Result<Option<Event<'static>>> {
         if let Some(event) = self.ending.event() {
             self.exchange.end();
             return Ok(Some(event));
@@ -201,7 +227,11 @@ impl Keeper for Office {
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
         self.ending.tick(now);
         self.progress.show(now, master);
-        self.store.check()
+        if now >= self.checked + TICK {
+            self.checked = now;
+            self.store.check()?;
+        }
+        Ok(())
     }
 }
 
@@ -213,7 +243,7 @@ impl Reducer {
     fn start(job: &Arc<Job>, native: Option<&Arc<Native>>) -> Result<Reducer> {
         let (groups, to_reduce) = channel::<(Key, Vec<Item>)>();
         let (done, reduced) = channel();
-        let mut reducer = crunch::reducer(job, native, Place { rank: 0, cores: 1 });
+        let mut reducer = crunch::reducer(job, native, Place { rank: 0, thread: 0, cores: 1 });
         let work = move || {
             while let Ok((key, items)) = to_reduce.recv() {
                 let result = caught("summarize", || reducer.reduce(key, &items));

@@ -212,6 +212,40 @@ impl Fold {
         }
     }
 
+    /// The same of consecutive slots that hold plain numbers, none of them NaN.
+    pub(crate) fn push_numbers(&mut self, first: u64, numbers: impl Iterator<Item = f64>) {
+        match &mut self.state {
+            State::Best { sign, best } => {
+                let lead = |(_, scored): &(u64, Scored)| scored.score.map(|score| *sign * score);
+                let mut lead = best.as_ref().and_then(lead).unwrap_or(f64::NAN);
+                let mut leader = None;
+                for (slot, score) in (first..).zip(numbers) {
+                    self.count += 1;
+                    let beaten = *sign * score <= lead;
+                    if !beaten {
+                        lead = *sign * score;
+                        leader = Some((slot, score));
+                    }
+                }
+                if let Some((slot, score)) = leader {
+                    *best = Some((slot, Scored::number(score)));
+                }
+            }
+            State::Sum { sum, .. } => {
+                for score in numbers {
+                    self.count += 1;
+                    *sum += score;
+                }
+            }
+            _ => {
+                for (slot, score) in (first..).zip(numbers) {
+                    let result = Some(Scored::number(score));
+                    self.push(slot, Item { result, runs: 1, failed: 0 });
+                }
+            }
+        }
+    }
+
     /// The value; `None` if nothing counted where something has to.
     pub(crate) fn finish(self) -> Option<Folded> {
         let count = self.count as f64;
@@ -289,6 +323,23 @@ mod tests {
             fold(Reduce::All, &scores).unwrap().value.to_string(),
             "[3.0,null,-1.0,4.0,4.0]"
         );
+    }
+
+    #[test]
+    fn numbers_fold_as_items_do() {
+        let numbers = [2.5, -1.0, 7.0, 7.0, 0.0, -1.0, f64::INFINITY, 3.0];
+        for name in Reduce::NAMES {
+            let mut one_by_one = Fold::new(&Reduce::named(name).unwrap(), 1);
+            for (slot, number) in (0..).zip(numbers) {
+                let result = Some(Scored::number(number));
+                one_by_one.push(slot, Item { result, runs: 1, failed: 0 });
+            }
+            let mut in_parts = Fold::new(&Reduce::named(name).unwrap(), 1);
+            for (at, part) in (0..).step_by(3).zip(numbers.chunks(3)) {
+                in_parts.push_numbers(at, part.iter().copied());
+            }
+            assert_eq!(in_parts.finish(), one_by_one.finish(), "{name}");
+        }
     }
 
     #[test]

@@ -10,9 +10,12 @@ use bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::grid::Key;
 use crate::master::{Action, Event, Master, Run, Summary};
-use crate::message::{self, Request, ToMaster, ToWorker};
+use crate::message::{self, Made, Numbers, Request, ToMaster, ToWorker};
 use crate::reduce::Item;
 use crate::transport::Hub;
+
+/// How long to wait for what workers say as they leave.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long to wait for a worker that has not said hello before looking again.
 #[cfg(feature = "mpi")]
@@ -26,6 +29,9 @@ pub(crate) trait Keeper {
     /// Keep this run.
     fn record(&mut self, run: Run) -> Result<()>;
 
+    /// Keep these runs of one of a worker's threads.
+    fn record_numbers(&mut self, rank: usize, thread: u32, numbers: Numbers) -> Result<()>;
+
     /// Keep that nothing came of an attempt, because its worker was lost.
     fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()>;
 
@@ -36,10 +42,10 @@ pub(crate) trait Keeper {
     fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()>;
 
     /// A worker asks for something from within crunch.
-    fn ask(&mut self, rank: usize, ticket: u64, request: Request, now: Duration);
+    fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration);
 
-    /// A worker has returned from crunch.
-    fn returned(&mut self, rank: usize);
+    /// One of a worker's threads has returned from crunch.
+    fn returned(&mut self, rank: usize, thread: u32);
 
     /// The encoded replies that are due by now.
     fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)>;
@@ -50,6 +56,11 @@ pub(crate) trait Keeper {
     /// Whether so much waits to be stored or reduced that no task is to be given out for now.
     fn is_full(&self) -> bool;
 
+    /// Whether workers are to say what they have used, as they leave.
+    fn wants_farewells(&self) -> bool {
+        false
+    }
+
     /// Whether to leave now, whoever is still at work.
     fn is_leaving(&self) -> bool;
 
@@ -57,7 +68,7 @@ pub(crate) trait Keeper {
     fn patience(&self) -> Duration;
 
     /// What happened meanwhile: a group was reduced, or the job is to stop.
-    fn event(&mut self) -> Result<Option<Event>>;
+    fn event(&mut self) -> Result<Option<Event<'static>>>;
 
     /// Time has passed.
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()>;
@@ -95,33 +106,42 @@ pub(crate) fn serve(
     keeper: &mut dyn Keeper,
     job: Bytes,
     mut actions: Vec<Action>,
-) -> Result<Traffic> {
+) -> Result<Served> {
     let welcome = encoded(&ToWorker::Job(job));
     let mut traffic = Traffic::default();
-    let mut first = Some(Event::Tick);
+    let mut first = true;
+    let (mut received, mut sent) = (Vec::new(), Vec::new());
+    let (mut farewells, mut dismissed) = (Vec::new(), 0);
     while !master.is_over() && !keeper.is_leaving() {
-        let event = match first.take().map_or_else(|| keeper.event(), |event| Ok(Some(event)))? {
+        // What the event brought and the master wants kept.
+        let mut numbers = None;
+        let happened =
+            if std::mem::take(&mut first) { Some(Event::Tick) } else { keeper.event()? };
+        let event = match happened {
             Some(event) => event,
             None if let Some(rank) = hub.dead() => {
                 log::warn!("rank {rank} has died or cannot be reached; its tasks go to others");
                 hub.hurry();
                 Event::Lost { rank }
             }
-            None => match hub.receive(keeper.patience())? {
-                Some((rank, bytes)) => {
-                    traffic.count(bytes.len());
-                    match message::decode(&bytes)? {
-                        ToMaster::Hello { host } => Event::Joined { rank, host },
-                        ToMaster::Done(outcomes) => {
-                            keeper.returned(rank);
-                            Event::Done { rank, outcomes }
+            None => match hub.receive(keeper.patience(), &mut received)? {
+                Some(rank) => {
+                    traffic.count(received.len());
+                    match message::decode(&received)? {
+                        ToMaster::Hello { host, threads } => Event::Joined { rank, host, threads },
+                        ToMaster::Done(report) => {
+                            keeper.returned(rank, report.thread);
+                            if let Made::Numbers(made) = report.made {
+                                numbers = Some((rank, report.thread, made));
+                            }
+                            Event::Done { rank, report }
                         }
                         ToMaster::Reduced { key, result } => {
                             Event::Reduced { rank: Some(rank), key, result }
                         }
-                        ToMaster::Ask { ticket, request } => {
+                        ToMaster::Ask { thread, ticket, request } => {
                             // No business of the master's.
-                            keeper.ask(rank, ticket, request, hub.now());
+                            keeper.ask((rank, thread), ticket, request, hub.now());
                             Event::Tick
                         }
                         ToMaster::Interrupted(name) => {
@@ -132,9 +152,13 @@ pub(crate) fn serve(
                             // What is on its way to it, it cannot know of.
                             Event::Beat { rank, idle: idle && !hub.is_sending(rank) }
                         }
+                        ToMaster::Farewell(seconds) => {
+                            farewells.push(seconds);
+                            Event::Tick
+                        }
                         ToMaster::Broken(why) => {
                             log::error!("rank {rank} cannot go on: {why}");
-                            Event::Lost { rank }
+                            Event::Broken { rank }
                         }
                     }
                 }
@@ -151,15 +175,24 @@ pub(crate) fn serve(
                     traffic.send(hub, rank, welcome.clone())?;
                 }
                 Action::Record(run) => keeper.record(run)?,
+                Action::RecordNumbers { first, count } => {
+                    if let Some((rank, thread, numbers)) = numbers {
+                        keeper.record_numbers(rank, thread, numbers.part(first, count))?;
+                    }
+                }
                 Action::Close(summary) => keeper.close(summary)?,
                 Action::Reduce { rank: None, key, items } => keeper.reduce(key, items)?,
                 Action::Reduce { rank: Some(rank), key, items } => {
                     traffic.send(hub, rank, encoded(&ToWorker::Reduce { key, items }))?;
                 }
                 Action::Assign { rank, assignment } => {
-                    traffic.send(hub, rank, encoded(&ToWorker::Assign(assignment)))?;
+                    message::encode_into(&ToWorker::Assign(assignment), &mut sent);
+                    traffic.count(sent.len());
+                    hub.send_small(rank, &sent)?;
                 }
-                Action::Cancel { rank } => traffic.send(hub, rank, encoded(&ToWorker::Cancel))?,
+                Action::Cancel { rank, task } => {
+                    traffic.send(hub, rank, encoded(&ToWorker::Cancel(task)))?;
+                }
                 Action::GiveBack { task, attempt, rank } => {
                     keeper.give_back(task, attempt, rank)?;
                 }
@@ -170,9 +203,11 @@ pub(crate) fn serve(
                     hub.hurry();
                 }
                 Action::Dismiss { rank, hurry } => {
-                    let message = encoded(&ToWorker::Dismiss { hurry });
+                    let farewell = keeper.wants_farewells();
+                    let message = encoded(&ToWorker::Dismiss { hurry, farewell });
                     traffic.count(message.len());
                     hub.send_last(rank, message)?;
+                    dismissed += 1;
                 }
             }
         }
@@ -186,7 +221,26 @@ pub(crate) fn serve(
             ));
         }
     }
-    Ok(traffic)
+    let begin = hub.now();
+    while keeper.wants_farewells() && farewells.len() < dismissed && hub.now() < begin + LAST_WORDS
+    {
+        if hub.receive(LAST_WORDS / 10, &mut received)?.is_some()
+            && let ToMaster::Farewell(seconds) = message::decode(&received)?
+        {
+            farewells.push(seconds);
+        }
+    }
+    let workers_cpu = (farewells.len() == dismissed).then(|| farewells.iter().sum());
+    Ok(Served { traffic, workers_cpu })
+}
+
+/// What serving took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Served {
+    /// What went between rank 0 and the workers.
+    pub(crate) traffic: Traffic,
+    /// The processor time that those who were dismissed have used, in seconds, if all have said.
+    pub(crate) workers_cpu: Option<f64>,
 }
 
 /// Sends every worker away as it says hello: there will be no job.
@@ -194,10 +248,10 @@ pub(crate) fn serve(
 pub(crate) fn turn_away(hub: &mut dyn Hub) -> Result<()> {
     let mut there: BTreeSet<usize> = (1..=hub.workers()).collect();
     while !there.is_empty() {
-        if let Some((rank, _)) = hub.receive(TICK)?
+        if let Some(rank) = hub.receive(TICK, &mut Vec::new())?
             && there.remove(&rank)
         {
-            hub.send_last(rank, encoded(&ToWorker::Dismiss { hurry: false }))?;
+            hub.send_last(rank, encoded(&ToWorker::Dismiss { hurry: false, farewell: false }))?;
         }
     }
     Ok(())

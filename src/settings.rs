@@ -1,7 +1,7 @@
 //! How and where to run: what a command line says, or a program's own code.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How and where to run.
 ///
@@ -13,6 +13,16 @@ use std::time::Duration;
 pub struct Settings {
     pub(crate) threads: Option<usize>,
     pub(crate) out: Out,
+    /// How many tasks to a message; as many as their durations suggest, if it is not said.
+    pub(crate) batch: Option<u64>,
+    /// Whether rank 0 crunches too.
+    pub(crate) master_works: bool,
+    /// Whether runs are kept only until their group is reduced.
+    pub(crate) no_store: bool,
+    /// Whether to find out what all ranks have used of their machines.
+    pub(crate) census: bool,
+    /// When nothing may be under way any more.
+    pub(crate) end: Option<SystemTime>,
     pub(crate) fresh: bool,
     pub(crate) keep: bool,
     pub(crate) keep_failed: bool,
@@ -34,10 +44,31 @@ pub(crate) enum Out {
 }
 
 impl Settings {
-    /// Without mpirun, run on this many threads, 1 at least; all cores if it is not called. With it
-    /// each rank is one worker, and this is refused.
+    /// How many threads each worker process crunches on, 1 at least. If it is not called: under mpirun
+    /// one, so that each rank is one worker; without it one for each core of this machine.
     pub fn threads(mut self, threads: usize) -> Settings {
         self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Give out so many tasks in a message, 1 at least. If it is not called that follows from how long
+    /// tasks take: one where they are long, thousands where they are nothing.
+    pub fn batch(mut self, tasks: u64) -> Settings {
+        self.batch = Some(tasks.max(1));
+        self
+    }
+
+    /// Under mpirun, have rank 0 crunch too, in threads beside the one that dispenses tasks; for a
+    /// machine where every core counts. If it is not called it only dispenses.
+    pub fn master_works(mut self) -> Settings {
+        self.master_works = true;
+        self
+    }
+
+    /// Keep no run: each is forgotten when its group is reduced, and only summaries are left. What is
+    /// interrupted then has to begin anew.
+    pub fn no_store(mut self) -> Settings {
+        self.no_store = true;
         self
     }
 

@@ -2,29 +2,34 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::crunch::{self, Cruncher, Place, Task};
+use crate::attendant::Attendant;
+use crate::crunch::{Functions, Place, Task};
 use crate::error::{Error, Result};
 use crate::isolate;
 use crate::job::Job;
-use crate::line::{Attendant, Line};
-use crate::message::{self, Outcome, ToMaster, ToWorker};
+use crate::line::{Caller, Line, Work};
+use crate::message::{self, Assignment, ToMaster, ToWorker};
 use crate::native::{Native, another_program};
 use crate::transport::Link;
 
+/// How a worker works.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Means {
+    /// How many tasks it is at at a time.
+    pub(crate) threads: u32,
+    /// How many cores it has for all of them.
+    pub(crate) cores: usize,
+    /// Whether it is a process of its own, which signals can reach and rank 0 can leave behind.
+    pub(crate) is_process: bool,
+}
+
 /// Works for rank 0 until it is dismissed. If it cannot go on, rank 0 is told why. `native` is what
-/// the program itself brings, where the job is made of the user's Rust. `is_process` says that this
-/// is a process of its own, which signals can reach.
-pub(crate) fn work(
-    link: Box<dyn Link>,
-    cores: usize,
-    native: Option<&Arc<Native>>,
-    is_process: bool,
-) -> Result<()> {
-    let line = Arc::new(Line::new(link));
-    let _attendant = if is_process { Some(Attendant::start(&line)?) } else { None };
-    let whole = catch_unwind(AssertUnwindSafe(|| request_crunch_return(&line, cores, native)));
+/// the program itself brings, where the job is made of the user's Rust.
+pub(crate) fn work(link: Box<dyn Link>, means: Means, native: Option<&Arc<Native>>) -> Result<()> {
+    let line = Arc::new(Line::new(link, means.threads));
+    let _attendant = Attendant::start(&line, means.is_process)?;
+    let whole = catch_unwind(AssertUnwindSafe(|| request_crunch_return(&line, means, native)));
     let result = whole.unwrap_or_else(|panic| Err(Error::bug(panic_text(panic.as_ref()))));
     if let Err(error) = &result {
         let _ = line.send(&ToMaster::Broken(error.to_string()));
@@ -34,60 +39,92 @@ pub(crate) fn work(
 
 fn request_crunch_return(
     line: &Arc<Line>,
-    cores: usize,
+    means: Means,
     native: Option<&Arc<Native>>,
 ) -> Result<()> {
-    line.send(&ToMaster::Hello { host: line.host().to_string() })?;
-    let bytes = match line.receive()? {
-        ToWorker::Job(bytes) => bytes,
-        ToWorker::Dismiss { .. } => return Ok(()),
-        other => return Err(out_of_turn(&other)),
-    };
+    let Some(bytes) = line.welcome()? else { return Ok(()) };
     let job: Arc<Job> = Arc::new(message::decode(&bytes)?);
-    let place = Place { rank: line.rank(), cores };
-    if job.isolate && !isolate::is_isolated() {
-        return isolate::relay(line, &job, &bytes, place);
-    }
+    let isolates = job.isolate && !isolate::is_isolated();
     match native {
-        Some(native) => native.learn(&job)?,
-        None if job.is_native() => return Err(another_program()),
-        None => {}
+        Some(native) if !isolates => native.learn(&job)?,
+        None if job.is_native() && !isolates => return Err(another_program()),
+        _ => {}
     }
-    let grid = job.grid();
-    let mut crunch = crunch::prepare(&job, native, line, place);
-    let mut reducer = None;
-    line.send(&ToMaster::Done(Vec::new()))?;
-    loop {
-        let answer = match line.receive()? {
-            ToWorker::Assign(assignment) => {
-                let tasks = assignment.first..assignment.first + assignment.count;
-                let task =
-                    |index| Task { job: &job, grid: &grid, index, attempt: assignment.attempt };
-                ToMaster::Done(tasks.map(|index| run(crunch.as_mut(), &task(index))).collect())
-            }
-            ToWorker::Reduce { key, items } => {
-                let reducer = reducer.get_or_insert_with(|| crunch::reducer(&job, native, place));
-                let result = caught("summarize", || reducer.reduce(key, &items));
-                ToMaster::Reduced { key, result }
-            }
-            ToWorker::Dismiss { .. } => return Ok(()),
-            other => return Err(out_of_turn(&other)),
+    let cores = (means.cores / means.threads as usize).max(1);
+    let functions = Functions::new(&job, native);
+    let work_on = |thread: u32| {
+        let caller = Caller::new(line, thread);
+        let place = Place { rank: line.rank(), thread, cores };
+        match isolates {
+            true => isolate::relay(line, &caller, &job, &bytes, place),
+            false => at_seat(line, &caller, &job, &functions, place),
+        }
+    };
+    line.ready()?;
+    if means.threads == 1 {
+        return work_on(0);
+    }
+    std::thread::scope(|scope| {
+        let work_on = &work_on;
+        let start = |thread| {
+            let named = std::thread::Builder::new().name(format!("thread {thread}"));
+            named.spawn_scoped(scope, move || {
+                let worked = work_on(thread);
+                if let Err(error) = &worked {
+                    line.close(error); // the others wait for nothing then
+                }
+                worked
+            })
         };
-        line.send(&answer)?;
-    }
+        let started: Vec<_> = (0..means.threads).map(start).collect();
+        let mut whole = Ok(());
+        for thread in started {
+            let joined = thread.map_err(|error| {
+                let error = Error::unexpected(format!("no more threads: {error}"));
+                line.close(&error);
+                error
+            })?;
+            let worked = joined.join().unwrap_or_else(|p| Err(Error::bug(panic_text(p.as_ref()))));
+            whole = whole.and(worked);
+        }
+        whole
+    })
 }
 
-/// One run of one task. Whatever crunch does, short of taking the process down, costs this run
-/// alone.
-fn run(crunch: &mut dyn Cruncher, task: &Task) -> Outcome {
-    let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
-    let clock = Instant::now();
-    let result = caught("crunch", || crunch.crunch(task));
-    let seconds = clock.elapsed().as_secs_f64();
-    if let Err(why) = &result {
-        log::debug!("task {} failed: {why}", task.index);
+/// One thread: request, crunch, return.
+fn at_seat(
+    line: &Line,
+    caller: &Caller,
+    job: &Arc<Job>,
+    functions: &Functions,
+    place: Place,
+) -> Result<()> {
+    let grid = job.grid();
+    let mut crunch = functions.cruncher(caller, place);
+    let mut reducer = None;
+    loop {
+        match line.next()? {
+            Work::Crunch(tasks) => {
+                let Assignment { attempt, .. } = tasks;
+                let run = |index| {
+                    let task = Task { job, grid: &grid, index, attempt };
+                    let result = caught("crunch", || crunch.crunch(&task));
+                    if let Err(why) = &result {
+                        log::debug!("task {index} failed: {why}");
+                    }
+                    result
+                };
+                let seat = &line.seats()[place.thread as usize];
+                seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
+            }
+            Work::Reduce(key, items) => {
+                let reducer = reducer.get_or_insert_with(|| functions.reducer(place));
+                let result = caught("summarize", || reducer.reduce(key, &items));
+                line.answer(&ToMaster::Reduced { key, result })?;
+            }
+            Work::Leave => return Ok(()),
+        }
     }
-    Outcome { task: task.index, attempt: task.attempt, started, seconds, result }
 }
 
 /// Calls the user's function; a panic is an error like any other.
@@ -96,13 +133,14 @@ pub(crate) fn caught<T>(what: &str, call: impl FnOnce() -> Result<T, String>) ->
         .unwrap_or_else(|panic| Err(format!("{what} panicked: {}", panic_text(panic.as_ref()))))
 }
 
-fn out_of_turn(message: &ToWorker) -> Error {
+/// The error of a message that nobody waits for.
+pub(crate) fn out_of_turn(message: &ToWorker) -> Error {
     let what = match message {
         ToWorker::Job(_) => "the job",
         ToWorker::Assign(_) => "tasks",
         ToWorker::Reduce { .. } => "a group to reduce",
         ToWorker::Reply { .. } => "a reply",
-        ToWorker::Cancel => "a cancellation",
+        ToWorker::Cancel(_) => "a cancellation",
         ToWorker::Beat => "a beat",
         ToWorker::Dismiss { .. } => "a dismissal",
     };

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::error::Result;
-use crate::job::{Crunch, Job};
+use crate::job::{Crunch, Job, Sleep};
 use crate::store::Results;
 
 const DEMO: &str = include_str!("demo.toml");
@@ -16,7 +16,7 @@ const QUICK: f64 = 0.01;
 pub(super) fn job(quick: bool) -> Result<(Job, String)> {
     let mut job = Job::parse(DEMO, Path::new("demo.toml"))?;
     if quick {
-        job.crunch = Crunch::Multiply { sleep: QUICK };
+        job.crunch = Crunch::Multiply { sleep: Sleep::Seconds(QUICK) };
     }
     Ok((job, DEMO.to_string()))
 }

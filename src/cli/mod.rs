@@ -23,6 +23,7 @@ use std::io::Write;
 pub use program::main;
 
 use crate::error::{Error, Exit, Result};
+use crate::timing;
 
 /// Does what the command line says and reports what went wrong; what to exit with.
 fn outcome<C>(
@@ -30,6 +31,7 @@ fn outcome<C>(
     parsed: Result<C, clap::Error>,
     act: impl FnOnce(C) -> Result<Exit>,
 ) -> Exit {
+    timing::begin();
     let cli = match parsed {
         Ok(cli) => cli,
         // Under mpirun one rank says it; the others leave without a word.

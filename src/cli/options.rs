@@ -1,6 +1,6 @@
 //! What can be said of any run, a job file's or a study's, and what is printed at its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -13,9 +13,18 @@ use crate::settings::{Out, Settings};
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// Run on this many threads of this machine, without MPI [default: all cores]
+    /// How many threads each worker process crunches on [default: 1 a rank; without mpirun all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     threads: Option<u32>,
+    /// How many tasks to give out in a message [default: by how long they take]
+    #[arg(long, value_name = "TASKS", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    batch: Option<u64>,
+    /// Under mpirun, have rank 0 crunch too, beside dispensing tasks
+    #[arg(long)]
+    master_works: bool,
+    /// Keep no runs, only summaries, and put nothing into a results folder
+    #[arg(long, conflicts_with_all = ["out", "fresh", "keep", "keep_failed"])]
+    no_store: bool,
     /// The folder for results [default: results/NAME]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -54,7 +63,16 @@ impl Options {
     pub(super) fn settings(&self) -> Settings {
         Settings {
             threads: self.threads.map(|threads| threads as usize),
-            out: self.out.clone().map_or(Out::Named, Out::At),
+            out: match &self.out {
+                _ if self.no_store => Out::Temporary,
+                Some(out) => Out::At(out.clone()),
+                None => Out::Named,
+            },
+            batch: self.batch,
+            master_works: self.master_works,
+            no_store: self.no_store,
+            census: self.format == Format::Json,
+            end: None,
             fresh: self.fresh,
             keep: self.keep,
             keep_failed: self.keep_failed,
@@ -73,6 +91,7 @@ impl Options {
         };
         match file {
             None => print(format!("{}\n", table(job, results)?).as_bytes())?,
+            Some(file) if self.format == Format::Json => print_with_timing(&file, finished)?,
             Some(file) => {
                 let unreadable =
                     |e| Error::unexpected(format!("{}: cannot be read: {e}", file.display()));
@@ -84,11 +103,19 @@ impl Options {
     }
 }
 
+/// Prints summary.json with what it took as one key more.
+fn print_with_timing(file: &Path, finished: &Finished) -> Result<Exit> {
+    let text = std::fs::read_to_string(file).map_err(|error| Error::unreadable(file, &error))?;
+    let open = text.trim_end().strip_suffix('}').map_or(text.as_str(), str::trim_end);
+    print(format!("{open},\n\"timing\": {}\n}}\n", finished.timing.json()).as_bytes())
+}
+
 /// Logs how long it took, what failed and where the results are.
 pub(super) fn tell(finished: &Finished) -> Result<()> {
     let (tasks, elapsed) = (finished.job.grid().tasks(), finished.elapsed.as_secs_f64());
     match finished.tally.done - finished.tally.recalled {
         0 => log::info!("there was nothing left to compute"),
+        runs if finished.no_store => log::info!("{runs} runs in {elapsed:.2} s; none is kept"),
         runs => {
             let serial: f64 = finished.results.shares()?.iter().map(|share| share.seconds).sum();
             log::info!(

@@ -6,13 +6,13 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::line::Line;
+use crate::line::Caller;
 
 /// How long a child has to end by itself when it is asked to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -66,19 +66,19 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
 #[derive(Clone)]
 pub(crate) struct Limits {
     timeout: Option<Duration>,
-    line: Option<Arc<Line>>,
+    caller: Option<Caller>,
     until: Option<Instant>,
 }
 
 impl Limits {
-    /// `line` tells whether the call has been cancelled.
-    pub(crate) fn new(timeout: Option<Duration>, line: Option<&Arc<Line>>) -> Limits {
-        Limits { timeout, line: line.cloned(), until: None }
+    /// `caller` tells whether the call has been cancelled.
+    pub(crate) fn new(timeout: Option<Duration>, caller: Option<&Caller>) -> Limits {
+        Limits { timeout, caller: caller.cloned(), until: None }
     }
 
     /// Waits of one length.
     pub(crate) fn within(wait: Duration) -> Limits {
-        Limits { timeout: Some(wait), line: None, until: Some(Instant::now() + wait) }
+        Limits { timeout: Some(wait), caller: None, until: Some(Instant::now() + wait) }
     }
 
     /// A call begins.
@@ -94,8 +94,8 @@ impl Limits {
             let why = format!("timed out: it took more than {seconds} s");
             return Err(io::Error::new(ErrorKind::TimedOut, why));
         }
-        let Some(line) = &self.line else { return Ok(left) };
-        if line.is_cancelled() {
+        let Some(caller) = &self.caller else { return Ok(left) };
+        if caller.is_cancelled() {
             return Err(io::Error::new(ErrorKind::TimedOut, "cancelled: the job is being stopped"));
         }
         Ok(Some(left.map_or(LOOK, |left| left.min(LOOK))))

@@ -13,7 +13,7 @@ use super::{Cruncher, Place, RESULT_LIMIT, Task, environment, too_large};
 use crate::error::Result;
 use crate::job::placeholders::Template;
 use crate::job::{Job, named_json};
-use crate::line::Line;
+use crate::line::Caller;
 use crate::message::Scored;
 use crate::value::Value;
 
@@ -43,25 +43,25 @@ impl CommandCrunch {
     pub(super) fn arguments(
         job: &Arc<Job>,
         arguments: &[String],
-        line: &Arc<Line>,
+        caller: &Caller,
         place: Place,
     ) -> CommandCrunch {
         let kind = Kind::Arguments(arguments.iter().map(|a| template(a)).collect());
-        CommandCrunch::new(job, kind, line, place)
+        CommandCrunch::new(job, kind, caller, place)
     }
 
     pub(super) fn shell(
         job: &Arc<Job>,
         text: &str,
-        line: &Arc<Line>,
+        caller: &Caller,
         place: Place,
     ) -> CommandCrunch {
-        CommandCrunch::new(job, Kind::Shell(template(text)), line, place)
+        CommandCrunch::new(job, Kind::Shell(template(text)), caller, place)
     }
 
-    fn new(job: &Arc<Job>, kind: Kind, line: &Arc<Line>, place: Place) -> CommandCrunch {
+    fn new(job: &Arc<Job>, kind: Kind, caller: &Caller, place: Place) -> CommandCrunch {
         let scratch = tempfile::Builder::new().prefix("gridmpi-").tempdir();
-        let limits = Limits::new(job.timeout, Some(line));
+        let limits = Limits::new(job.timeout, Some(caller));
         CommandCrunch { job: job.clone(), place, kind, limits, scratch }
     }
 

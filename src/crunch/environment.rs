@@ -55,4 +55,5 @@ pub(crate) fn prepare(command: &mut Command, place: Place) {
         command.env("OMP_NUM_THREADS", place.cores.to_string());
     }
     command.env("GRIDMPI_RANK", place.rank.to_string());
+    command.env("GRIDMPI_THREAD", place.thread.to_string());
 }

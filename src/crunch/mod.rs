@@ -19,7 +19,7 @@ use crate::grid::{Grid, Key};
 #[cfg(feature = "jobs")]
 use crate::job;
 use crate::job::Job;
-use crate::line::Line;
+use crate::line::Caller;
 use crate::message::Scored;
 use crate::native::{Native, NativeCrunch, NativeReducer};
 use crate::reduce::Item;
@@ -69,6 +69,8 @@ impl Task<'_> {
 pub(crate) struct Place {
     /// The worker's rank.
     pub(crate) rank: usize,
+    /// Which of the worker's threads, from 0.
+    pub(crate) thread: u32,
     /// How many cores it may use.
     pub(crate) cores: usize,
 }
@@ -86,34 +88,58 @@ pub(crate) trait Reducer {
     fn reduce(&mut self, group: Key, items: &[Item]) -> Result<Scored, String>;
 }
 
-/// Makes a worker's crunch; `native` is the user's Rust, where the job is made of that.
-pub(crate) fn prepare(
-    job: &Arc<Job>,
-    native: Option<&Arc<Native>>,
-    line: &Arc<Line>,
-    place: Place,
-) -> Box<dyn Cruncher> {
-    if let Some(native) = native {
-        return Box::new(NativeCrunch::new(job, native, line, place));
+/// The user's functions, as all threads of a process have them.
+pub(crate) struct Functions {
+    job: Arc<Job>,
+    native: Option<Arc<Native>>,
+    /// The data sets of `ridge`.
+    #[cfg(feature = "jobs")]
+    tables: Arc<ridge::Tables>,
+}
+
+impl Functions {
+    /// `native` is the user's Rust, where the job is made of that.
+    pub(crate) fn new(job: &Arc<Job>, native: Option<&Arc<Native>>) -> Functions {
+        Functions {
+            job: job.clone(),
+            native: native.cloned(),
+            #[cfg(feature = "jobs")]
+            tables: Arc::default(),
+        }
     }
-    match &job.crunch {
-        #[cfg(feature = "jobs")]
-        job::Crunch::Multiply { sleep } => Box::new(multiply::Multiply::new(*sleep)),
-        #[cfg(feature = "jobs")]
-        job::Crunch::Ridge { target, standardize } => {
-            Box::new(ridge::Ridge::new(job, target.clone(), *standardize))
+
+    /// What a thread crunches with.
+    pub(crate) fn cruncher(&self, caller: &Caller, place: Place) -> Box<dyn Cruncher> {
+        let job = &self.job;
+        if let Some(native) = &self.native {
+            return Box::new(NativeCrunch::new(job, native, caller, place));
         }
-        #[cfg(feature = "jobs")]
-        job::Crunch::Python(python) => {
-            Box::new(python::PythonCrunch::new(job, python, line, place))
+        match &job.crunch {
+            #[cfg(feature = "jobs")]
+            job::Crunch::Multiply { sleep } => Box::new(multiply::Multiply::new(job, sleep)),
+            #[cfg(feature = "jobs")]
+            job::Crunch::Ridge { target, standardize } => {
+                Box::new(ridge::Ridge::new(job, &self.tables, target.clone(), *standardize))
+            }
+            #[cfg(feature = "jobs")]
+            job::Crunch::Python(python) => {
+                Box::new(python::PythonCrunch::new(job, python, caller, place))
+            }
+            #[cfg(feature = "jobs")]
+            job::Crunch::Command(arguments) => {
+                Box::new(command::CommandCrunch::arguments(job, arguments, caller, place))
+            }
+            #[cfg(feature = "jobs")]
+            job::Crunch::Shell(text) => {
+                Box::new(command::CommandCrunch::shell(job, text, caller, place))
+            }
+            _ => Box::new(Stranger),
         }
-        #[cfg(feature = "jobs")]
-        job::Crunch::Command(arguments) => {
-            Box::new(command::CommandCrunch::arguments(job, arguments, line, place))
-        }
-        #[cfg(feature = "jobs")]
-        job::Crunch::Shell(text) => Box::new(command::CommandCrunch::shell(job, text, line, place)),
-        _ => Box::new(Stranger),
+    }
+
+    /// What a thread reduces groups with.
+    pub(crate) fn reducer(&self, place: Place) -> Box<dyn Reducer + Send> {
+        reducer(&self.job, self.native.as_ref(), place)
     }
 }
 

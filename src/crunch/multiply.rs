@@ -1,30 +1,71 @@
 //! The builtin `multiply`: the textbook's crunch, and the task that weighs nothing in benchmarks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Cruncher, Task};
 use crate::error::Result;
+use crate::job::{Job, Sleep};
 use crate::message::Scored;
 use crate::value::Value;
 
+/// Loops up to this many points have their factors worked out beforehand.
+const MOST_FACTORS: u64 = 1 << 16;
+
 /// The product of the task's numbers, after a sleep.
 pub(super) struct Multiply {
-    sleep: Duration,
+    job: Arc<Job>,
+    sleep: Sleep,
+    /// What each point of each loop brings to the product, where the loop is not too long.
+    factors: Vec<Vec<f64>>,
 }
 
 impl Multiply {
-    pub(super) fn new(sleep: f64) -> Multiply {
-        Multiply { sleep: Duration::from_secs_f64(sleep) }
+    pub(super) fn new(job: &Arc<Job>, sleep: &Sleep) -> Multiply {
+        let factors = job.loops.iter().map(|l| match l.points.len() {
+            length if length <= MOST_FACTORS => {
+                (0..length).map(|point| factor(&l.points.get(point))).collect()
+            }
+            _ => Vec::new(),
+        });
+        let factors = factors.collect();
+        Multiply { job: job.clone(), sleep: sleep.clone(), factors }
+    }
+
+    /// How long a task sleeps.
+    fn seconds(&self, task: &Task) -> f64 {
+        match &self.sleep {
+            Sleep::Seconds(seconds) => *seconds,
+            Sleep::Point(level) => {
+                let point = task.grid.coordinates(task.grid.task(task.index))[*level];
+                self.job.loops[*level].points.get(point).as_f64().unwrap_or(0.0)
+            }
+        }
     }
 }
 
 impl Cruncher for Multiply {
     fn crunch(&mut self, task: &Task) -> Result<Scored, String> {
-        if !self.sleep.is_zero() {
-            std::thread::sleep(self.sleep);
+        let sleep = self.seconds(task);
+        if sleep > 0.0 {
+            std::thread::sleep(Duration::try_from_secs_f64(sleep).unwrap_or(Duration::MAX));
         }
-        let product: f64 = task.coordinates().iter().map(|(_, value)| factor(value)).product();
-        task.scored(Value::Float(product + 0.0)) // -0.0 + 0.0 is 0.0: nobody wants to read "-0"
+        let mut product = 1.0;
+        let mut rest = task.index;
+        for (level, factors) in self.factors.iter().enumerate().rev() {
+            let size = task.grid.size(level);
+            let point = rest % size;
+            product *= match factors.get(point as usize) {
+                Some(factor) => *factor,
+                None => factor(&self.job.loops[level].points.get(point)),
+            };
+            rest /= size;
+        }
+        // -0.0 + 0.0 is 0.0: nobody wants to read "-0"
+        match product + 0.0 {
+            nan if nan.is_nan() => task.scored(Value::Float(nan)),
+            product => Ok(Scored::number(product)),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::{Cruncher, Place, RESULT_LIMIT, Reducer, Task, command, environment, 
 use crate::error::Result;
 use crate::grid::Key;
 use crate::job::{self, Job, Python, named_json};
-use crate::line::Line;
+use crate::line::Caller;
 use crate::message::Scored;
 use crate::reduce::{Item, PythonFunction, Reduce};
 use crate::value::Value;
@@ -234,8 +234,8 @@ pub(super) struct PythonCrunch {
 }
 
 impl PythonCrunch {
-    pub(super) fn new(job: &Job, python: &Python, line: &Arc<Line>, place: Place) -> PythonCrunch {
-        let limits = Limits::new(job.timeout, Some(line));
+    pub(super) fn new(job: &Job, python: &Python, caller: &Caller, place: Place) -> PythonCrunch {
+        let limits = Limits::new(job.timeout, Some(caller));
         let setup = Setup::new(job, &crunch_functions(python), place);
         PythonCrunch { setup, limits, child: None }
     }
@@ -339,7 +339,7 @@ pub(crate) fn check_functions(job: &Job) -> Result<()> {
     if named.is_empty() {
         return Ok(());
     }
-    let place = Place { rank: 0, cores: 1 };
+    let place = Place { rank: 0, thread: 0, cores: 1 };
     let interpreter = Setup::new(job, &[], place).interpreter;
     command::find_program(&interpreter).map_err(|why| {
         job.wrong("crunch.interpreter", format!("\"{}\" {why}", job.interpreter()))

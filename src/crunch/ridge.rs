@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector, RowDVector};
+use parking_lot::Mutex;
 
 use super::{Cruncher, Task};
 use crate::csv_file;
@@ -18,7 +19,7 @@ use crate::job::{Job, Points};
 use crate::message::Scored;
 use crate::value::Value;
 
-/// How many data sets a worker keeps in memory; tasks come data set by data set.
+/// How many data sets a process keeps in memory; tasks come data set by data set.
 const KEEP: usize = 2;
 
 /// Features and target of a data set.
@@ -27,24 +28,33 @@ struct Table {
     target: DVector<f64>,
 }
 
+/// The data sets of a process, most recently used last; each is read once for all threads.
+#[derive(Default)]
+pub(super) struct Tables(Mutex<VecDeque<(String, Arc<Table>)>>);
+
 pub(super) struct Ridge {
     job: Arc<Job>,
+    tables: Arc<Tables>,
     target: Option<String>,
     standardize: bool,
     folds: usize,
-    /// Most recently used last.
-    tables: VecDeque<(String, Arc<Table>)>,
 }
 
 impl Ridge {
-    pub(super) fn new(job: &Arc<Job>, target: Option<String>, standardize: bool) -> Ridge {
+    pub(super) fn new(
+        job: &Arc<Job>,
+        tables: &Arc<Tables>,
+        target: Option<String>,
+        standardize: bool,
+    ) -> Ridge {
         let folds = folds(job) as usize;
-        Ridge { job: job.clone(), target, standardize, folds, tables: VecDeque::new() }
+        Ridge { job: job.clone(), tables: tables.clone(), target, standardize, folds }
     }
 
-    fn table(&mut self, file: &str) -> Result<Arc<Table>, String> {
-        let held = self.tables.iter().position(|(name, _)| name == file);
-        let entry = match held.and_then(|at| self.tables.remove(at)) {
+    fn table(&self, file: &str) -> Result<Arc<Table>, String> {
+        let mut tables = self.tables.0.lock();
+        let held = tables.iter().position(|(name, _)| name == file);
+        let entry = match held.and_then(|at| tables.remove(at)) {
             Some(entry) => entry,
             None => {
                 let path = self.job.folder.join(file);
@@ -54,9 +64,9 @@ impl Ridge {
             }
         };
         let table = entry.1.clone();
-        self.tables.push_back(entry);
-        if self.tables.len() > KEEP {
-            self.tables.pop_front();
+        tables.push_back(entry);
+        if tables.len() > KEEP {
+            tables.pop_front();
         }
         Ok(table)
     }

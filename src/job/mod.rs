@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::grid::{Grid, Key};
-use crate::master::{Patience, Require};
+use crate::master::{Order, Patience, Require};
 use crate::message::Winner;
 use crate::reduce::{PythonFunction, Reduce};
 use crate::value::{Value, json_object};
@@ -54,6 +54,8 @@ pub(crate) struct Job {
     pub(crate) isolate: bool,
     /// How long one call may take, of what runs in a process of its own.
     pub(crate) timeout: Option<Duration>,
+    /// In which order tasks are given out.
+    pub(crate) order: Order,
     /// Whether workers make the reductions that a function of the user's does.
     pub(crate) reduce_on_workers: bool,
     /// Where the job file says what; stays on rank 0.
@@ -78,6 +80,8 @@ pub(crate) struct Loop {
     pub(crate) points: Points,
     /// How its points fold into one value for the loop around it.
     pub(crate) reduce: Option<Reduce>,
+    /// Whether its points are data sets that the program brings.
+    pub(crate) is_data: bool,
 }
 
 /// The expensive function, and how to call it.
@@ -85,8 +89,8 @@ pub(crate) struct Loop {
 pub(crate) enum Crunch {
     /// The product of the task's numbers.
     Multiply {
-        /// How long to sleep first, in seconds.
-        sleep: f64,
+        /// How long to sleep first.
+        sleep: Sleep,
     },
     /// Ridge regression, scored on the held-out fold.
     Ridge {
@@ -103,6 +107,15 @@ pub(crate) enum Crunch {
     Shell(String),
     /// The user's Rust: for each loop the bincode form of its points, where they are not fetched.
     Native(Vec<Bytes>),
+}
+
+/// How long `multiply` sleeps, in seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Sleep {
+    /// Always so long.
+    Seconds(f64),
+    /// As the point of the loop at this level says.
+    Point(usize),
 }
 
 /// A Python function as crunch.
@@ -152,6 +165,16 @@ impl Job {
     /// Whether crunch is the user's Rust.
     pub(crate) fn is_native(&self) -> bool {
         matches!(self.crunch, Crunch::Native(_))
+    }
+
+    /// The level of the loop whose points are data sets that workers keep in memory, if there is one.
+    pub(crate) fn data_level(&self) -> Option<usize> {
+        match &self.crunch {
+            Crunch::Ridge { .. } => self.loops.iter().position(|l| l.name == "dataset"),
+            Crunch::Python(Python { load: Some(_), data, .. }) => Some(*data),
+            Crunch::Native(_) => self.loops.iter().position(|l| l.is_data),
+            _ => None,
+        }
     }
 
     /// How many of the outermost loops do not reduce.
@@ -242,8 +265,10 @@ pub(crate) fn check_name(name: &str, before: &[Loop]) -> Result<(), String> {
 }
 
 /// The columns every stored run has beside its coordinates; no loop may be called like one.
-pub(crate) const RUN_COLUMNS: [&str; 10] =
-    ["task", "status", "score", "value", "error", "seconds", "started", "rank", "host", "attempt"];
+pub(crate) const RUN_COLUMNS: [&str; 11] = [
+    "task", "status", "score", "value", "error", "seconds", "started", "rank", "host", "thread",
+    "attempt",
+];
 
 /// The interpreter if the job names none.
 pub(crate) const DEFAULT_INTERPRETER: &str = "python3";

@@ -7,12 +7,12 @@ use toml::de::DeTable;
 
 use super::keys::{Entry, Table, Text, nearest};
 use super::{
-    Crunch, DEFAULT_INTERPRETER, Job, Loop, Places, Python, check_job_name, check_name,
+    Crunch, DEFAULT_INTERPRETER, Job, Loop, Places, Python, Sleep, check_job_name, check_name,
     placeholders, sources,
 };
 use crate::error::{Error, Result};
 use crate::grid::{Grid, MOST_TASKS};
-use crate::master::Require;
+use crate::master::{Order, Require};
 use crate::reduce::{PythonFunction, Reduce};
 use crate::value::Value;
 
@@ -44,6 +44,7 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Job> {
         Some(entry) => reduce_on_workers(&entry)?,
         None => false,
     };
+    let order = root.take("order").map_or(Ok(Order::Grid), |entry| order(&entry, seed))?;
     let (crunch_table, loops_entry) = (root.take("crunch"), root.take("loop"));
     let missing = |what: &str| root.error(what);
     let no_crunch = missing("there is no [crunch]: say what to call for each task");
@@ -107,6 +108,7 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Job> {
         speculate,
         isolate,
         timeout,
+        order,
         reduce_on_workers,
         places,
     })
@@ -127,6 +129,21 @@ fn reduce_on_workers(entry: &Entry) -> Result<bool> {
         "workers" => Ok(true),
         "master" => Ok(false),
         other => Err(entry.error(format!("expected \"master\" or \"workers\", found \"{other}\""))),
+    }
+}
+
+/// In which order tasks are given out.
+fn order(entry: &Entry, seed: u64) -> Result<Order> {
+    const KNOWN: [&str; 3] = ["grid", "longest-first", "random"];
+    match entry.text()?.as_str() {
+        "grid" => Ok(Order::Grid),
+        "longest-first" => Ok(Order::LongestFirst),
+        "random" => Ok(Order::Random(seed)),
+        other => {
+            let near = nearest(other, &KNOWN).map(|near| format!("; did you mean \"{near}\"?"));
+            let (near, known) = (near.unwrap_or_default(), KNOWN.join(", "));
+            Err(entry.error(format!("\"{other}\" is no order{near} (known: {known})")))
+        }
     }
 }
 
@@ -191,7 +208,7 @@ fn parse_loop(entry: &Entry, folder: &Path, before: &[Loop], places: &mut Places
     let reduce = table.take("reduce").map(|reduce| parse_reduce(&reduce)).transpose()?;
     let points = sources::of_loop(&mut table, &name, folder)?;
     table.finish()?;
-    Ok(Loop { name, points, reduce })
+    Ok(Loop { name, points, reduce, is_data: false })
 }
 
 fn parse_reduce(entry: &Entry) -> Result<Reduce> {
@@ -269,14 +286,8 @@ fn builtin(table: &mut Table, entry: &Entry, loops: &[Loop]) -> Result<Crunch> {
     let name = entry.text()?;
     match name.as_str() {
         "multiply" => {
-            let sleep = match table.take("sleep") {
-                Some(sleep) => match sleep.number()? {
-                    seconds if (0.0..1e9).contains(&seconds) => seconds,
-                    other => return Err(sleep.error(format!("expected seconds, found {other}"))),
-                },
-                None => 0.0,
-            };
-            Ok(Crunch::Multiply { sleep })
+            let sleep = table.take("sleep").map(|entry| sleep(&entry, loops)).transpose()?;
+            Ok(Crunch::Multiply { sleep: sleep.unwrap_or(Sleep::Seconds(0.0)) })
         }
         "ridge" => {
             const NEEDED: [&str; 3] = ["dataset", "alpha", "fold"];
@@ -301,6 +312,21 @@ fn builtin(table: &mut Table, entry: &Entry, loops: &[Loop]) -> Result<Crunch> {
             Err(entry.error(format!("no builtin \"{name}\"{near} (known: {})", KNOWN.join(", "))))
         }
     }
+}
+
+/// How long `multiply` sleeps: seconds, or the name of a loop whose points are seconds.
+fn sleep(entry: &Entry, loops: &[Loop]) -> Result<Sleep> {
+    let Ok(name) = entry.text() else {
+        return match entry.number()? {
+            seconds if (0.0..1e9).contains(&seconds) => Ok(Sleep::Seconds(seconds)),
+            other => Err(entry.error(format!("expected seconds, found {other}"))),
+        };
+    };
+    loops.iter().position(|l| l.name == name).map(Sleep::Point).ok_or_else(|| {
+        let names: Vec<&str> = loops.iter().map(|l| l.name.as_str()).collect();
+        let names = names.join(", ");
+        entry.error(format!("expected seconds or the name of a loop ({names}), found \"{name}\""))
+    })
 }
 
 fn python(table: &mut Table, entry: &Entry, loops: &[Loop]) -> Result<Python> {

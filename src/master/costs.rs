@@ -72,11 +72,6 @@ impl Costs {
         Some(expected.max(0.0))
     }
 
-    /// The mean of all that was observed, in seconds.
-    pub(crate) fn mean(&self) -> Option<f64> {
-        self.all.get()
-    }
-
     /// How many tasks were observed.
     pub(crate) fn observed(&self) -> u64 {
         self.all.count

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{Require, Summary};
 use crate::grid::{Grid, Key};
-use crate::message::Scored;
+use crate::message::{Numbers, Scored};
 use crate::reduce::{Fold, Folded, Item, Reduce};
 
 /// The open groups.
@@ -29,9 +29,17 @@ struct Group {
     fold: Fold,
     /// The first slot not folded yet.
     next: u64,
-    early: BTreeMap<u64, Item>,
+    early: BTreeMap<u64, Early>,
     runs: u64,
     failed: u64,
+}
+
+/// What came before the slots in front of it.
+#[derive(Debug)]
+enum Early {
+    Item(Item),
+    /// Of consecutive slots.
+    Numbers(Vec<f64>),
 }
 
 /// What putting an item can bring about.
@@ -67,22 +75,68 @@ impl Dictionary {
                 return;
             }
             let group = self.open.remove(&parent).expect("just put into");
-            let (runs, failed) = (group.runs, group.failed);
-            let result = match group.close(size, self.require) {
-                Err(why) => Err(why),
-                Ok(Folded::Value(scored)) => Ok(scored),
-                Ok(Folded::Items(items)) => match self.known.remove(&parent) {
-                    Some(scored) => Ok(scored),
-                    None => {
-                        self.away.insert(parent, (runs, failed));
-                        closed.push(Closed::Outside(parent, items));
-                        return;
-                    }
-                },
-            };
-            (key, item) = (parent, Item { result: result.as_ref().ok().cloned(), runs, failed });
-            closed.push(Closed::Summary(Summary { key, result, runs, failed }));
+            let Some(outwards) = self.close(parent, group, closed) else { return };
+            (key, item) = (parent, outwards);
         }
+    }
+
+    /// Puts the numbers that consecutive tasks gave, as [`Dictionary::put`] would one by one.
+    pub(super) fn put_numbers(&mut self, numbers: Numbers, closed: &mut Vec<Closed>) {
+        let mut scores = numbers.each().map(|(score, _)| score);
+        let (mut task, mut left) = (numbers.first, numbers.count());
+        while left > 0 {
+            let Some((parent, slot)) = self.grid.parent(self.grid.task(task)) else { return };
+            let size = self.grid.size(parent.level);
+            let count = left.min(size - slot);
+            let reduce = self.reduces[parent.level].as_ref().expect("an inner loop reduces");
+            if count == size {
+                // The whole group is here: it need not be kept.
+                let mut group = Group::new(reduce, parent.level);
+                group.put_numbers(0, size, &mut scores);
+                if let Some(item) = self.close(parent, group, closed) {
+                    self.put(parent, item, closed);
+                }
+            } else {
+                let group =
+                    self.open.entry(parent).or_insert_with(|| Group::new(reduce, parent.level));
+                group.put_numbers(slot, count, &mut scores);
+                if group.next == size {
+                    let group = self.open.remove(&parent).expect("just put into");
+                    if let Some(item) = self.close(parent, group, closed) {
+                        self.put(parent, item, closed);
+                    }
+                }
+            }
+            task += count;
+            left -= count;
+        }
+    }
+
+    /// Reduces a group whose slots are all filled: what goes outwards, unless a function outside has
+    /// to reduce it first.
+    fn close(&mut self, key: Key, group: Group, closed: &mut Vec<Closed>) -> Option<Item> {
+        let (runs, failed) = (group.runs, group.failed);
+        let result = match group.close(self.grid.size(key.level), self.require) {
+            Err(why) => Err(why),
+            Ok(Folded::Value(scored)) => Ok(scored),
+            Ok(Folded::Items(items)) => match self.known.remove(&key) {
+                Some(scored) => Ok(scored),
+                None => {
+                    self.away.insert(key, (runs, failed));
+                    closed.push(Closed::Outside(key, items));
+                    return None;
+                }
+            },
+        };
+        // Whoever is around it needs the value too.
+        let outwards = self.grid.parent(key).is_some();
+        let item = Item {
+            result: if outwards { result.as_ref().ok().cloned() } else { None },
+            runs,
+            failed,
+        };
+        closed.push(Closed::Summary(Summary { key, result, runs, failed }));
+        Some(item)
     }
 
     /// Takes back a group that was reduced outside and goes on outwards with its value.
@@ -119,14 +173,43 @@ impl Group {
         self.runs += item.runs;
         self.failed += item.failed;
         if slot != self.next {
-            self.early.insert(slot, item);
+            self.early.insert(slot, Early::Item(item));
             return;
         }
         self.fold.push(slot, item);
         self.next += 1;
-        while let Some(item) = self.early.remove(&self.next) {
-            self.fold.push(self.next, item);
-            self.next += 1;
+        self.catch_up();
+    }
+
+    fn put_numbers(&mut self, slot: u64, count: u64, scores: &mut impl Iterator<Item = f64>) {
+        self.runs += count;
+        let scores = scores.take(count as usize);
+        if slot != self.next {
+            self.early.insert(slot, Early::Numbers(scores.collect()));
+            return;
+        }
+        self.fold.push_numbers(slot, scores);
+        self.next += count;
+        self.catch_up();
+    }
+
+    /// Folds what was early and is not any more.
+    fn catch_up(&mut self) {
+        if self.early.is_empty() {
+            return;
+        }
+        while let Some(early) = self.early.remove(&self.next) {
+            match early {
+                Early::Item(item) => {
+                    self.fold.push(self.next, item);
+                    self.next += 1;
+                }
+                Early::Numbers(numbers) => {
+                    let count = numbers.len() as u64;
+                    self.fold.push_numbers(self.next, numbers.into_iter());
+                    self.next += count;
+                }
+            }
         }
     }
 

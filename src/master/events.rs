@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::grid::Key;
-use crate::message::{Assignment, Outcome, Scored};
+use crate::message::{Assignment, Outcome, Report, Scored};
 use crate::reduce::Item;
 
 /// How many of a group's points must have a result for the group to count.
@@ -36,20 +36,22 @@ impl Require {
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Event {
+pub(crate) enum Event<'a> {
     /// A worker said hello from its host.
     Joined {
         /// The worker.
         rank: usize,
         /// Its host.
         host: String,
+        /// How many tasks it can be at at a time.
+        threads: u32,
     },
     /// A worker returned outcomes (none, the first time) and may want more.
     Done {
         /// The worker.
         rank: usize,
-        /// What came of the tasks it held.
-        outcomes: Vec<Outcome>,
+        /// What came of tasks that it held.
+        report: Report<'a>,
     },
     /// The outcome of an earlier start, which need not be recorded again. These come in grid order,
     /// before anything else.
@@ -70,7 +72,12 @@ pub(crate) enum Event {
         /// Whether it holds nothing, and nothing is on its way to it.
         idle: bool,
     },
-    /// Nothing is to be expected of a worker any more.
+    /// A worker says that it cannot go on.
+    Broken {
+        /// The worker.
+        rank: usize,
+    },
+    /// Nothing is to be expected of a worker any more, it seems.
     Lost {
         /// The worker.
         rank: usize,
@@ -83,7 +90,7 @@ pub(crate) enum Event {
     Tick,
 }
 
-impl Event {
+impl Event<'_> {
     /// The worker that was heard, if it was one.
     pub(super) fn sender(&self) -> Option<usize> {
         match self {
@@ -108,6 +115,13 @@ pub(crate) enum Action {
     },
     /// Keep this run.
     Record(Run),
+    /// Keep these runs, whose numbers are in the event.
+    RecordNumbers {
+        /// The first task.
+        first: u64,
+        /// How many.
+        count: u64,
+    },
     /// Keep this summary: its group has closed.
     Close(Summary),
     /// Reduce these items, one a slot, and report with [`Event::Reduced`].
@@ -130,6 +144,8 @@ pub(crate) enum Action {
     Cancel {
         /// The worker.
         rank: usize,
+        /// The task, if it is not about everything.
+        task: Option<u64>,
     },
     /// Nothing was heard of the worker for too long; its tasks go to others.
     Miss {
@@ -161,6 +177,8 @@ pub(crate) struct Run {
     pub(crate) outcome: Outcome,
     /// The worker's rank.
     pub(crate) rank: usize,
+    /// Which of the worker's threads.
+    pub(crate) thread: u32,
 }
 
 /// The reduced value of a group and what stands behind it.

@@ -19,13 +19,15 @@ pub(super) struct Leases {
     clock: Duration,
     now: Duration,
     looked: Duration,
-    /// When each worker was heard last, by that clock; index 0 is rank 1.
+    lowest: usize,
+    /// When each worker was heard last, by that clock, from the lowest rank on.
     heard: Vec<Duration>,
 }
 
 impl Leases {
-    pub(super) fn new(workers: usize) -> Leases {
+    pub(super) fn new(lowest: usize, workers: usize) -> Leases {
         Leases {
+            lowest,
             length: None,
             clock: Duration::ZERO,
             now: Duration::ZERO,
@@ -46,7 +48,7 @@ impl Leases {
 
     /// A worker was heard.
     pub(super) fn renew(&mut self, rank: usize) {
-        self.heard[rank - 1] = self.clock;
+        self.heard[rank - self.lowest] = self.clock;
     }
 
     /// The workers whose lease has run out, if it is time to look.
@@ -57,6 +59,10 @@ impl Leases {
         }
         self.looked = self.clock;
         let silent = |heard: &Duration| self.clock > *heard + length;
-        (1..).zip(&self.heard).filter(|(_, heard)| silent(heard)).map(|(rank, _)| rank).collect()
+        (self.lowest..)
+            .zip(&self.heard)
+            .filter(|(_, heard)| silent(heard))
+            .map(|(rank, _)| rank)
+            .collect()
     }
 }

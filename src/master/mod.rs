@@ -3,12 +3,14 @@
 //! The same master therefore runs over MPI, over threads and in virtual time. Its actions are to
 //! be carried out in order: a run is recorded before the worker that returned it is told anything.
 
-#[allow(dead_code)] // until tasks are given out by it
 pub(crate) mod costs;
 mod dictionary;
 mod dispatch;
 mod events;
 mod leases;
+mod order;
+mod pace;
+mod record;
 mod roster;
 mod stragglers;
 
@@ -16,12 +18,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::grid::{Grid, Key};
-use crate::message::{Assignment, Outcome, Scored};
+use crate::message::{Assignment, Scored};
 use crate::reduce::{Item, Reduce};
 use dictionary::{Closed, Dictionary};
 use dispatch::Dispatch;
 pub(crate) use events::{Action, Event, Patience, Require, Run, Summary, Tally};
 use leases::Leases;
+pub use order::Order;
+use pace::Pace;
 use roster::{Held, Roster};
 use stragglers::{Stragglers, Worth};
 
@@ -30,6 +34,7 @@ use stragglers::{Stragglers, Worth};
 pub(crate) struct Master {
     grid: Grid,
     dispatch: Dispatch,
+    pace: Pace,
     roster: Roster,
     leases: Leases,
     dictionary: Dictionary,
@@ -45,7 +50,12 @@ pub(crate) struct Master {
     held: bool,
     stopping: bool,
     cancelled: bool,
+    /// When nothing may be under way any more.
+    end: Option<Duration>,
     patience: Patience,
+    /// When the first worker said hello, and when the last result came.
+    first: Option<Duration>,
+    last: Duration,
     stragglers: Stragglers,
     /// Runs that failed for good since the start.
     failures: u64,
@@ -61,9 +71,10 @@ impl Master {
         workers: usize,
     ) -> Master {
         Master {
-            dispatch: Dispatch::new(grid.tasks()),
-            roster: Roster::new(workers),
-            leases: Leases::new(workers),
+            dispatch: Dispatch::new(&grid),
+            pace: Pace::default(),
+            roster: Roster::new(1, workers),
+            leases: Leases::new(1, workers),
             dictionary: Dictionary::new(grid.clone(), reduces, require),
             tally: Tally::default(),
             closed: Vec::new(),
@@ -73,6 +84,9 @@ impl Master {
             held: false,
             stopping: false,
             cancelled: false,
+            end: None,
+            first: None,
+            last: Duration::ZERO,
             patience: Patience::default(),
             stragglers: Stragglers::default(),
             failures: 0,
@@ -83,6 +97,35 @@ impl Master {
     /// Has the workers reduce groups, as tasks of their own, where a function outside has to.
     pub(crate) fn reduce_on_workers(mut self) -> Master {
         self.delegates = true;
+        self
+    }
+
+    /// Has rank 0 among the workers: ranks 0 to `workers` - 1.
+    pub(crate) fn with_rank_0_at_work(mut self, workers: usize) -> Master {
+        self.roster = Roster::new(0, workers);
+        self.leases = Leases::new(0, workers);
+        self
+    }
+
+    /// Gives tasks out in this order. With `data`, the level of a loop whose points are data sets, a
+    /// worker keeps to the data set that it holds as long as there is work of it. If it is not called,
+    /// in grid order, whatever the data.
+    pub(crate) fn in_order(mut self, order: Order, data: Option<usize>) -> Master {
+        self.dispatch.order(order, data);
+        self
+    }
+
+    /// Gives so many tasks out in a message. If it is not called, or with nothing, as many as their
+    /// durations suggest.
+    pub(crate) fn in_batches(mut self, batch: Option<u64>) -> Master {
+        self.pace.fix(batch);
+        self
+    }
+
+    /// Says when nothing may be under way any more, in time since the start: what cannot be expected to
+    /// be done by then is not given out.
+    pub(crate) fn with_end(mut self, end: Option<Duration>) -> Master {
+        self.end = end;
         self
     }
 
@@ -127,8 +170,9 @@ impl Master {
             self.leases.renew(rank);
         }
         match event {
-            Event::Joined { rank, host } => {
-                if self.roster.welcome(rank, now) {
+            Event::Joined { rank, host, threads } => {
+                self.first.get_or_insert(now);
+                if self.roster.welcome(rank, threads, now) {
                     actions.push(Action::Welcome { rank, host });
                 }
             }
@@ -140,16 +184,16 @@ impl Master {
                 self.give_back(rank, held, actions);
             }
             Event::Beat { .. } => {}
-            Event::Done { rank, outcomes } => {
-                for outcome in outcomes {
-                    self.record(rank, outcome, actions);
-                }
+            Event::Done { rank, report } => {
+                self.last = now;
+                self.report(rank, report, now, actions);
                 self.roster.reported(rank);
             }
             Event::Recalled(outcome) => {
                 self.dispatch.skip(outcome.task);
+                self.dispatch.costs.observe(outcome.task, outcome.seconds);
                 self.tally.recalled += 1;
-                self.take(outcome.task, outcome.result);
+                self.put(outcome.task, outcome.result);
                 self.report_closed(actions);
             }
             Event::Reduced { rank, key, result } => {
@@ -160,6 +204,10 @@ impl Master {
                     self.dictionary.reduced(key, result, &mut self.closed);
                     self.report_closed(actions);
                 }
+            }
+            Event::Broken { rank } => {
+                let held = self.roster.lose_for_good(rank);
+                self.give_back(rank, held, actions);
             }
             Event::Lost { rank } => {
                 let held = self.roster.lose(rank);
@@ -191,9 +239,15 @@ impl Master {
     }
 
     /// Whether none but these workers has anything to do, nor will have.
+    /// Each of their threads that does is one entry.
     pub(crate) fn awaits_only(&self, ranks: &[usize]) -> bool {
         let reducing = !self.delegates && self.dictionary.awaits_outside();
-        !reducing && self.roster.not_idle().all(|rank| ranks.contains(&rank))
+        let waits = |rank| {
+            let (threads, load) = self.roster.load(rank);
+            let waiting = ranks.iter().filter(|waiting| **waiting == rank).count() as u64;
+            waiting > 0 && waiting >= threads.min(load)
+        };
+        !reducing && self.roster.not_idle().all(waits)
     }
 
     /// How many tasks there are.
@@ -206,44 +260,14 @@ impl Master {
         self.tally
     }
 
+    /// From the first worker's hello to the last result.
+    pub(crate) fn span(&self) -> Duration {
+        self.last.saturating_sub(self.first.unwrap_or(self.last))
+    }
+
     /// What each busy worker is at: its rank, the task, and since when.
     pub(crate) fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
         self.roster.busy()
-    }
-
-    fn record(&mut self, rank: usize, outcome: Outcome, actions: &mut Vec<Action>) {
-        if !self.roster.accept(rank, outcome.task, outcome.attempt) {
-            self.tally.refused += 1;
-            return;
-        }
-        match self.stragglers.returned(outcome.task, Some(outcome.result.is_ok())) {
-            Worth::Counts { other: true } => {
-                let others = self.roster.holders(outcome.task);
-                actions.extend(others.map(|rank| Action::Cancel { rank }));
-            }
-            Worth::Counts { other: false } => {}
-            Worth::Nothing => {
-                self.tally.dropped += 1;
-                return;
-            }
-        }
-        self.stragglers.took(outcome.seconds);
-        if self.stopping && outcome.result.is_err() {
-            return; // perhaps only cancelled half-way: it is left to do
-        }
-        let failed = outcome.result.is_err();
-        if failed && self.dispatch.retry(outcome.task, outcome.attempt, self.patience.retries) {
-            self.tally.retried += 1;
-            actions.push(Action::Record(Run { outcome, rank }));
-            return;
-        }
-        self.take(outcome.task, outcome.result.clone());
-        actions.push(Action::Record(Run { outcome, rank }));
-        self.report_closed(actions);
-        self.failures += u64::from(failed);
-        if self.has_given_up() {
-            self.stop(actions);
-        }
     }
 
     /// Whether more runs have failed for good since the start than the job puts up with.
@@ -259,21 +283,26 @@ impl Master {
 
     /// What a lost worker held is for others to do.
     fn give_back(&mut self, rank: usize, held: Held, actions: &mut Vec<Action>) {
-        match held {
-            Held::Tasks(tasks, attempt) if !self.stopping => {
-                for task in tasks {
-                    if self.stragglers.returned(task, None) != Worth::Nothing {
-                        self.tally.given_back += 1;
-                        self.dispatch.give_back(task, attempt);
-                        actions.push(Action::GiveBack { task, attempt, rank });
-                    }
+        for key in held.groups {
+            self.to_reduce.extend(self.reducing.remove(&key).map(|items| (key, items)));
+        }
+        if self.stopping {
+            return;
+        }
+        for (tasks, attempt) in held.tasks {
+            for task in tasks {
+                if self.stragglers.returned(task, None) != Worth::Nothing {
+                    self.tally.given_back += 1;
+                    self.dispatch.give_back(task, attempt);
+                    actions.push(Action::GiveBack { task, attempt, rank });
                 }
             }
-            Held::Group(key) => {
-                self.to_reduce.extend(self.reducing.remove(&key).map(|items| (key, items)));
-            }
-            Held::Tasks(..) | Held::Nothing => {}
         }
+    }
+
+    /// Whether tasks were left undone because they could not be expected to be done by the end.
+    pub(crate) fn is_out_of_time(&self) -> bool {
+        self.dispatch.has_passed()
     }
 
     /// Whether there is something left to do, and nobody to do it.
@@ -289,12 +318,12 @@ impl Master {
     fn stop(&mut self, actions: &mut Vec<Action>) {
         self.drain();
         if !std::mem::replace(&mut self.cancelled, true) {
-            actions.extend(self.roster.at_work().map(|rank| Action::Cancel { rank }));
+            actions.extend(self.roster.at_work().map(|rank| Action::Cancel { rank, task: None }));
         }
     }
 
     /// Puts what came of a task into the dictionary.
-    fn take(&mut self, task: u64, result: Result<Scored, String>) {
+    fn put(&mut self, task: u64, result: Result<Scored, String>) {
         let result = result.ok();
         let good = u64::from(result.is_some());
         let item = Item { result, runs: good, failed: 1 - good };
@@ -320,33 +349,50 @@ impl Master {
         }
     }
 
-    /// Gives every idle worker something to do, or leave to go once all is done.
+    /// Gives every worker that may take more something to do, or leave to go once all is done.
     fn employ(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let over = self.stopping || self.is_complete();
-        while let Some(rank) = self.roster.first_idle() {
-            if !self.stopping
-                && let Some((key, items)) = self.to_reduce.pop_front()
-            {
+        let time = self.end.map(|end| end.saturating_sub(now).as_secs_f64());
+        while let Some(rank) = self.roster.first_open() {
+            let over = self.stopping || self.is_complete();
+            let (threads, load) = self.roster.load(rank);
+            let (batch, batches) = self.pace.batch(self.dispatch.left(), self.roster.threads());
+            let room = (threads * batch * batches).saturating_sub(load);
+            if over {
+                if load > 0 {
+                    self.roster.has_enough(rank);
+                } else {
+                    self.roster.dismiss(rank);
+                    actions.push(Action::Dismiss { rank, hurry: self.roster.any_lost() });
+                }
+            } else if load > 0 && room < batch {
+                self.roster.has_enough(rank);
+            } else if let Some((key, items)) = self.to_reduce.pop_front() {
                 self.roster.reduce(rank, key, now);
                 self.reducing.insert(key, items.clone());
                 actions.push(Action::Reduce { rank: Some(rank), key, items });
-            } else if !self.held
-                && let Some(assignment) = self.dispatch.next()
-            {
+            } else if self.held {
+                break;
+            } else if let Some(assignment) = self.another(rank, threads, batch, time, now) {
                 self.roster.assign(rank, assignment, now);
                 actions.push(Action::Assign { rank, assignment });
-            } else if !over
-                && !self.held
-                && let Some(assignment) = self.second_try(now)
-            {
-                self.roster.assign(rank, assignment, now);
-                actions.push(Action::Assign { rank, assignment });
-            } else if over {
-                self.roster.dismiss(rank);
-                actions.push(Action::Dismiss { rank, hurry: self.roster.any_lost() });
+            } else if self.is_out_of_time() && !self.stopping {
+                self.drain();
             } else {
                 break; // it waits: someone else's task may come back
             }
         }
+    }
+
+    fn another(
+        &mut self,
+        rank: usize,
+        threads: u64,
+        batch: u64,
+        time: Option<f64>,
+        now: Duration,
+    ) -> Option<Assignment> {
+        // One message does for all threads, unless it is said how many tasks a message has.
+        let most = if self.pace.is_fixed() { batch } else { batch * threads };
+        self.dispatch.next(rank, most, time).or_else(|| self.second_try(now))
     }
 }

@@ -1,6 +1,6 @@
 //! Who works here: what each worker holds and since when.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -10,117 +10,175 @@ use crate::message::Assignment;
 /// How long a message may be on its way before a worker that knows nothing of it is believed.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// One entry a worker; index 0 is rank 1.
 #[derive(Debug)]
 pub(super) struct Roster {
+    /// The lowest rank that works: 0 or 1.
+    lowest: usize,
+    /// One entry a worker, in order of rank.
     workers: Vec<Worker>,
-    /// The ranks that are [`Worker::Idle`], so that nobody has to search for them.
-    idle: BTreeSet<usize>,
+    /// The ranks that may take more than they hold, so that nobody has to search for them.
+    open: BTreeSet<usize>,
+    /// How many tasks all that are here can be at at a time.
+    threads: u64,
     dismissed: usize,
     lost: usize,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Worker {
+#[derive(Clone, Debug)]
+struct Worker {
+    state: State,
+    /// How many tasks it can be at at a time.
+    threads: u32,
+    /// What it was given and has not returned, in that order.
+    pieces: VecDeque<Piece>,
+    /// How many tasks those are.
+    tasks: u64,
+    /// The groups it is to reduce.
+    groups: Vec<(Key, Duration)>,
+    /// When it was given something last.
+    given: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
     /// Not heard of yet.
     Away,
     /// Sent the job, and preparing.
-    Welcomed {
-        since: Duration,
-    },
-    /// Asked for work.
-    Idle,
-    Busy {
-        assignment: Assignment,
-        returned: u64,
-        since: Duration,
-    },
-    /// At a group's reduction.
-    Reducing {
-        key: Key,
-        since: Duration,
-    },
+    Welcomed(Duration),
+    /// Has asked for work.
+    Here,
+    /// Told to leave.
     Dismissed,
-    /// Nothing is to be expected of it any more.
+    /// Nothing is to be expected of it any more, unless it turns out that it was only silent.
     Lost,
+    /// It said itself that it cannot go on.
+    Broken,
 }
 
-/// What a worker that is lost held.
-#[derive(Debug, PartialEq)]
-pub(super) enum Held {
-    Nothing,
-    /// Tasks from the first on, and which attempt of them it was.
-    Tasks(Range<u64>, u32),
-    Group(Key),
+/// Consecutive tasks that a worker holds.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    first: u64,
+    end: u64,
+    attempt: u32,
+    /// Since when it may be at the first one.
+    since: Duration,
 }
 
-impl Held {
-    fn of(worker: &Worker) -> Held {
-        match worker {
-            Worker::Busy { assignment: Assignment { first, count, attempt }, returned, .. } => {
-                Held::Tasks(first + returned..first + count, *attempt)
-            }
-            Worker::Reducing { key, .. } => Held::Group(*key),
-            _ => Held::Nothing,
+/// What a worker held of which nothing will come.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Held {
+    /// Tasks, and which attempt of them it was.
+    pub(super) tasks: Vec<(Range<u64>, u32)>,
+    pub(super) groups: Vec<Key>,
+}
+
+impl Worker {
+    fn away() -> Worker {
+        Worker {
+            state: State::Away,
+            threads: 1,
+            pieces: VecDeque::new(),
+            tasks: 0,
+            groups: Vec::new(),
+            given: Duration::ZERO,
         }
+    }
+
+    fn holds_nothing(&self) -> bool {
+        self.tasks == 0 && self.groups.is_empty()
+    }
+
+    fn let_go(&mut self) -> Held {
+        self.tasks = 0;
+        let tasks = self.pieces.drain(..).map(|piece| (piece.first..piece.end, piece.attempt));
+        Held { tasks: tasks.collect(), groups: self.groups.drain(..).map(|(key, _)| key).collect() }
     }
 }
 
 impl Roster {
-    pub(super) fn new(workers: usize) -> Roster {
+    /// Of `workers` workers, ranks `lowest` and up.
+    pub(super) fn new(lowest: usize, workers: usize) -> Roster {
         Roster {
-            workers: vec![Worker::Away; workers],
-            idle: BTreeSet::new(),
+            lowest,
+            workers: vec![Worker::away(); workers],
+            open: BTreeSet::new(),
+            threads: 0,
             dismissed: 0,
             lost: 0,
         }
     }
 
-    fn at(&mut self, rank: usize) -> &mut Worker {
-        &mut self.workers[rank - 1]
+    fn at(&self, rank: usize) -> &Worker {
+        &self.workers[rank - self.lowest]
     }
 
-    /// Whether an outcome is of what this worker was last given; each is accepted once, in order.
-    pub(super) fn accept(&mut self, rank: usize, task: u64, attempt: u32) -> bool {
-        match self.at(rank) {
-            Worker::Busy { assignment, returned, .. }
-                if *returned < assignment.count
-                    && task == assignment.first + *returned
-                    && attempt == assignment.attempt =>
-            {
-                *returned += 1;
-                true
+    fn at_mut(&mut self, rank: usize) -> &mut Worker {
+        &mut self.workers[rank - self.lowest]
+    }
+
+    /// Takes tasks that a worker returns from what it holds: how many of `count` from `first` on it
+    /// holds in this attempt. Each is taken once.
+    pub(super) fn take(
+        &mut self,
+        rank: usize,
+        (first, count): (u64, u64),
+        attempt: u32,
+        now: Duration,
+    ) -> u64 {
+        let worker = self.at_mut(rank);
+        let holds = |p: &Piece| p.attempt == attempt && (p.first..p.end).contains(&first);
+        let Some(at) = worker.pieces.iter().position(holds) else { return 0 };
+        let piece = &mut worker.pieces[at];
+        let taken = count.min(piece.end - first);
+        let rest = Piece { first: first + taken, since: now, ..*piece };
+        if first == piece.first {
+            *piece = rest;
+        } else {
+            piece.end = first;
+            if rest.first < rest.end {
+                worker.pieces.insert(at + 1, rest);
             }
-            _ => false,
         }
+        if worker.pieces[at].first == worker.pieces[at].end {
+            worker.pieces.remove(at);
+            if let (1, Some(next)) = (worker.threads, worker.pieces.front_mut()) {
+                next.since = now;
+            }
+        }
+        worker.tasks -= taken;
+        taken
     }
 
-    /// A worker has reported: it is idle unless it still holds something.
+    /// A worker has reported: it is here.
     pub(super) fn reported(&mut self, rank: usize) {
-        let holds = match self.at(rank) {
-            Worker::Busy { assignment, returned, .. } => *returned < assignment.count,
-            Worker::Reducing { .. } | Worker::Dismissed => true,
-            Worker::Away | Worker::Welcomed { .. } | Worker::Lost | Worker::Idle => false,
-        };
-        if !holds {
-            self.rest(rank);
+        match self.at(rank).state {
+            State::Here => {}
+            State::Dismissed | State::Broken => return,
+            was => {
+                self.lost -= usize::from(was == State::Lost); // it was only silent
+                self.threads += u64::from(self.at(rank).threads);
+                self.at_mut(rank).state = State::Here;
+            }
         }
+        self.open.insert(rank);
     }
 
     /// A worker said hello: whether it is to be sent the job. Once is enough, unless that was lost.
-    pub(super) fn welcome(&mut self, rank: usize, now: Duration) -> bool {
-        let new = match self.at(rank) {
-            Worker::Away => true,
-            Worker::Welcomed { since } => now >= *since + SETTLE,
+    pub(super) fn welcome(&mut self, rank: usize, threads: u32, now: Duration) -> bool {
+        let new = match self.at(rank).state {
+            State::Away => true,
+            State::Welcomed(since) => now >= since + SETTLE,
             // It has not even got the job: nothing it was given has come of it.
-            Worker::Lost => {
+            State::Lost => {
                 self.lost -= 1;
                 true
             }
-            _ => false,
+            State::Here | State::Dismissed | State::Broken => false,
         };
         if new {
-            *self.at(rank) = Worker::Welcomed { since: now };
+            let worker = self.at_mut(rank);
+            (worker.state, worker.threads) = (State::Welcomed(now), threads.max(1));
         }
         new
     }
@@ -128,69 +186,82 @@ impl Roster {
     /// A worker says that it holds nothing: if that has to be believed, what it was given and has not
     /// answered. A message was lost then, and it is idle.
     pub(super) fn free(&mut self, rank: usize, now: Duration) -> Held {
-        let held = match self.at(rank) {
-            Worker::Busy { since, .. } | Worker::Reducing { since, .. }
-                if now < *since + SETTLE =>
-            {
-                return Held::Nothing; // what it was given may be on its way
+        let worker = self.at_mut(rank);
+        let held = match worker.state {
+            State::Dismissed | State::Broken => return Held::default(),
+            // What it was given may be on its way.
+            State::Here if worker.holds_nothing() || now < worker.given + SETTLE => {
+                return Held::default();
             }
-            Worker::Idle | Worker::Dismissed => return Held::Nothing,
-            worker => Held::of(worker),
+            State::Welcomed(since) if now < since + SETTLE => return Held::default(),
+            _ => worker.let_go(),
         };
-        self.rest(rank);
+        self.reported(rank);
         held
     }
 
     /// Whether a worker was told to leave.
-    pub(super) fn is_dismissed(&mut self, rank: usize) -> bool {
-        *self.at(rank) == Worker::Dismissed
+    pub(super) fn is_dismissed(&self, rank: usize) -> bool {
+        self.at(rank).state == State::Dismissed
     }
 
-    /// Whether this worker was to reduce that group; if so it is idle now.
+    /// Whether this worker was to reduce that group; if so it is not any more.
     pub(super) fn has_reduced(&mut self, rank: usize, group: Key) -> bool {
-        let was = matches!(self.at(rank), Worker::Reducing { key, .. } if *key == group);
-        if was {
-            self.rest(rank);
-        }
-        was
-    }
-
-    fn rest(&mut self, rank: usize) {
-        if std::mem::replace(self.at(rank), Worker::Idle) == Worker::Lost {
-            self.lost -= 1; // it was only silent
-        }
-        self.idle.insert(rank);
+        let groups = &mut self.at_mut(rank).groups;
+        let Some(at) = groups.iter().position(|(key, _)| *key == group) else { return false };
+        groups.swap_remove(at);
+        self.reported(rank);
+        true
     }
 
     pub(super) fn assign(&mut self, rank: usize, assignment: Assignment, now: Duration) {
-        self.idle.remove(&rank);
-        *self.at(rank) = Worker::Busy { assignment, returned: 0, since: now };
+        let Assignment { first, count, attempt } = assignment;
+        let worker = self.at_mut(rank);
+        worker.pieces.push_back(Piece { first, end: first + count, attempt, since: now });
+        worker.tasks += count;
+        worker.given = now;
     }
 
     pub(super) fn reduce(&mut self, rank: usize, key: Key, now: Duration) {
-        self.idle.remove(&rank);
-        *self.at(rank) = Worker::Reducing { key, since: now };
+        let worker = self.at_mut(rank);
+        worker.groups.push((key, now));
+        worker.given = now;
     }
 
     pub(super) fn dismiss(&mut self, rank: usize) {
-        self.idle.remove(&rank);
+        self.open.remove(&rank);
         self.dismissed += 1;
-        *self.at(rank) = Worker::Dismissed;
+        self.at_mut(rank).state = State::Dismissed;
+    }
+
+    /// Gives a worker up for good.
+    pub(super) fn lose_for_good(&mut self, rank: usize) -> Held {
+        let held = self.lose(rank);
+        if self.at(rank).state == State::Lost {
+            self.at_mut(rank).state = State::Broken;
+        }
+        held
     }
 
     /// Gives a worker up; what it held and has not returned.
     pub(super) fn lose(&mut self, rank: usize) -> Held {
         if !self.is_here(rank) {
-            return Held::Nothing;
+            return Held::default();
         }
-        self.idle.remove(&rank);
+        self.open.remove(&rank);
         self.lost += 1;
-        Held::of(&std::mem::replace(self.at(rank), Worker::Lost))
+        let worker = self.at_mut(rank);
+        let was = std::mem::replace(&mut worker.state, State::Lost);
+        let (held, threads) = (worker.let_go(), worker.threads);
+        if was == State::Here {
+            self.threads -= u64::from(threads);
+        }
+        held
     }
 
     /// Whether something is expected of a worker.
-    pub(super) fn is_here(&mut self, rank: usize) -> bool {
-        !matches!(self.at(rank), Worker::Dismissed | Worker::Lost)
+    pub(super) fn is_here(&self, rank: usize) -> bool {
+        !matches!(self.at(rank).state, State::Dismissed | State::Lost | State::Broken)
     }
 
     /// Whether some workers were given up.
@@ -203,9 +274,25 @@ impl Roster {
         self.lost == self.workers.len()
     }
 
-    /// The lowest rank that waits for work.
-    pub(super) fn first_idle(&self) -> Option<usize> {
-        self.idle.first().copied()
+    /// The lowest rank that may take more than it holds.
+    pub(super) fn first_open(&self) -> Option<usize> {
+        self.open.first().copied()
+    }
+
+    /// A worker has enough for now: until it reports.
+    pub(super) fn has_enough(&mut self, rank: usize) {
+        self.open.remove(&rank);
+    }
+
+    /// How many tasks a worker can be at at a time, and how many it holds; a group counts as a task.
+    pub(super) fn load(&self, rank: usize) -> (u64, u64) {
+        let worker = self.at(rank);
+        (worker.threads.into(), worker.tasks + worker.groups.len() as u64)
+    }
+
+    /// How many tasks all workers that are here can be at at a time.
+    pub(super) fn threads(&self) -> u64 {
+        self.threads
     }
 
     pub(super) fn all_dismissed(&self) -> bool {
@@ -214,40 +301,41 @@ impl Roster {
 
     /// The ranks that crunch or reduce.
     pub(super) fn at_work(&self) -> impl Iterator<Item = usize> + '_ {
-        self.ranks(|worker| matches!(worker, Worker::Busy { .. } | Worker::Reducing { .. }))
+        self.ranks(|worker| worker.state == State::Here && !worker.holds_nothing())
     }
 
     /// The ranks that something may still be heard of: neither waiting for work nor gone.
     pub(super) fn not_idle(&self) -> impl Iterator<Item = usize> + '_ {
-        self.ranks(|worker| !matches!(worker, Worker::Idle | Worker::Dismissed | Worker::Lost))
+        self.ranks(|worker| match worker.state {
+            State::Away | State::Welcomed(_) => true,
+            State::Here => !worker.holds_nothing(),
+            State::Dismissed | State::Lost | State::Broken => false,
+        })
     }
 
     fn ranks(&self, which: impl Fn(&Worker) -> bool) -> impl Iterator<Item = usize> {
-        (1..).zip(&self.workers).filter(move |(_, worker)| which(worker)).map(|(rank, _)| rank)
+        let ranks = (self.lowest..).zip(&self.workers);
+        ranks.filter(move |(_, worker)| which(worker)).map(|(rank, _)| rank)
     }
 
-    /// The first task each busy worker holds, which attempt that is, and since when.
+    fn pieces(&self) -> impl Iterator<Item = (usize, &Piece)> + '_ {
+        let ranks = (self.lowest..).zip(&self.workers);
+        ranks.flat_map(|(rank, worker)| worker.pieces.iter().map(move |piece| (rank, piece)))
+    }
+
+    /// The first task of all that workers hold, which attempt that is, and since when.
     pub(super) fn out(&self) -> impl Iterator<Item = (u64, u32, Duration)> + '_ {
-        self.workers.iter().filter_map(|worker| match worker {
-            Worker::Busy { assignment, returned, since } => {
-                Some((assignment.first + returned, assignment.attempt, *since))
-            }
-            _ => None,
-        })
+        self.pieces().map(|(_, piece)| (piece.first, piece.attempt, piece.since))
     }
 
     /// The workers that hold a task.
     pub(super) fn holders(&self, task: u64) -> impl Iterator<Item = usize> + '_ {
-        self.busy().filter(move |(_, held, _)| *held == task).map(|(rank, ..)| rank)
+        let holds = move |piece: &Piece| (piece.first..piece.end).contains(&task);
+        self.pieces().filter(move |(_, piece)| holds(piece)).map(|(rank, _)| rank)
     }
 
-    /// The first task each busy worker holds and has not returned, and since when.
+    /// The first task of all that each worker holds and has not returned, and since when.
     pub(super) fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
-        (1..).zip(&self.workers).filter_map(|(rank, worker)| match worker {
-            Worker::Busy { assignment, returned, since } => {
-                Some((rank, assignment.first + returned, *since))
-            }
-            _ => None,
-        })
+        self.pieces().map(|(rank, piece)| (rank, piece.first, piece.since))
     }
 }

@@ -35,10 +35,15 @@ pub(super) enum Worth {
 }
 
 impl Stragglers {
-    /// A run took this long.
-    pub(super) fn took(&mut self, seconds: f64) {
+    /// So many runs took so long together.
+    pub(super) fn took(&mut self, runs: u64, seconds: f64) {
         self.seconds += seconds;
-        self.runs += 1;
+        self.runs += runs;
+    }
+
+    /// Whether none of these tasks is out twice.
+    pub(super) fn is_single(&self, tasks: std::ops::Range<u64>) -> bool {
+        self.doubled.is_empty() || self.doubled.range(tasks).next().is_none()
     }
 
     /// Of the tasks that are out, with their attempt and since when, the one that is longest overdue.

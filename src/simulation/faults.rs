@@ -19,7 +19,9 @@ fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
             delegates: seed % 2 == 0,
         };
         let mut master = world.master();
-        let crunch = Box::new(|task| (world.takes(task), world.result(task)));
+        // So long that nobody holds more than one.
+        let takes = |task| Duration::from_millis(10) + world.takes(task);
+        let crunch = Box::new(|task| (takes(task), world.result(task)));
         let mut hub = SimulatedHub::new(7, seed, Duration::from_millis(3), crunch);
         let mut notes = Notes { stop_after: Some(100), ..Notes::default() };
         serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
@@ -76,7 +78,7 @@ fn a_failed_run_is_tried_as_often_as_it_may_be() {
 fn while_the_store_is_full_nothing_is_given_out() {
     let mut master = Master::new(Grid::new(&[2], 1).unwrap(), vec![None], Require::All, 1);
     let mut actions = Vec::new();
-    let asks = Event::Done { rank: 1, outcomes: Vec::new() };
+    let asks = Event::Done { rank: 1, report: Report::of(Vec::new()) };
     master.hold(true);
     master.on(asks, Duration::ZERO, &mut actions);
     assert_eq!(actions, []);

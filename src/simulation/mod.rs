@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::grid::{Grid, Key};
 use crate::master::{Event, Master, Patience, Require, Run, Summary};
-use crate::message::{Request, Scored};
+use crate::message::{Numbers, Report, Request, Scored};
 use crate::reduce::{Item, PythonFunction, Reduce};
 use crate::serve::{Keeper, serve};
 use crate::transport::Hub;
@@ -28,7 +28,7 @@ fn groups(grid: &Grid) -> u64 {
 struct Notes {
     runs: BTreeMap<u64, Run>,
     summaries: BTreeMap<Key, Summary>,
-    reduced: Vec<Event>,
+    reduced: Vec<Event<'static>>,
     joined: usize,
     /// Attempts that were lost with their workers.
     given_back: BTreeSet<(u64, u32)>,
@@ -56,6 +56,10 @@ impl Keeper for Notes {
         Ok(())
     }
 
+    fn record_numbers(&mut self, rank: usize, thread: u32, numbers: Numbers) -> Result<()> {
+        numbers.outcomes().try_for_each(|outcome| self.record(Run { outcome, rank, thread }))
+    }
+
     fn give_back(&mut self, task: u64, attempt: u32, _: usize) -> Result<()> {
         self.given_back.insert((task, attempt));
         Ok(())
@@ -73,7 +77,7 @@ impl Keeper for Notes {
         Ok(())
     }
 
-    fn ask(&mut self, rank: usize, _: u64, request: Request, _: Duration) {
+    fn ask(&mut self, (rank, _): (usize, u32), _: u64, request: Request, _: Duration) {
         panic!("a simulated worker asks nothing: rank {rank}, {request:?}");
     }
 
@@ -81,7 +85,7 @@ impl Keeper for Notes {
         Vec::new()
     }
 
-    fn returned(&mut self, _: usize) {}
+    fn returned(&mut self, _: usize, _: u32) {}
 
     fn is_full(&self) -> bool {
         self.full_now
@@ -99,7 +103,7 @@ impl Keeper for Notes {
         Duration::from_millis(100)
     }
 
-    fn event(&mut self) -> Result<Option<Event>> {
+    fn event(&mut self) -> Result<Option<Event<'static>>> {
         if self.stop_after.is_some_and(|runs| self.runs.len() >= runs) {
             return Ok(self.stop_after.take().map(|_| Event::Stop));
         }
@@ -333,9 +337,9 @@ fn stale_doubled_and_unasked_outcomes_are_refused() {
             seconds: 0.0,
             result: Ok(Scored::number(1.0)),
         };
-        let outcomes = tasks.iter().map(outcome).collect();
+        let report = Report::of(tasks.iter().map(outcome).collect());
         actions.clear();
-        master.on(Event::Done { rank, outcomes }, Duration::ZERO, actions);
+        master.on(Event::Done { rank, report }, Duration::ZERO, actions);
         master.tally()
     };
     done(1, &[], &mut actions);

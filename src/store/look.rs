@@ -29,6 +29,8 @@ pub(crate) struct Member {
     pub(crate) session: i64,
     pub(crate) rank: i64,
     pub(crate) host: String,
+    /// Which of its rank's threads, where there are several.
+    pub(crate) thread: Option<i64>,
 }
 
 /// One call of crunch that was timed.
@@ -118,13 +120,15 @@ impl Look {
 
     /// The workers of every start.
     pub(crate) fn members(&self) -> Result<Vec<Member>> {
-        let sql = "SELECT worker, session, rank, host FROM workers ORDER BY session, rank, worker";
+        let sql = "SELECT worker, session, rank, host, thread FROM workers
+                   ORDER BY session, rank, thread, worker";
         let read = |row: &Row| {
             Ok(Member {
                 worker: row.get(0)?,
                 session: row.get(1)?,
                 rank: row.get(2)?,
-                host: row.get(3)?,
+                host: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+                thread: row.get(4)?,
             })
         };
         let mut members = Vec::new();
@@ -205,6 +209,7 @@ fn job(name: &str, layout: &Layout, native: bool) -> Job {
         name: l.name.clone(),
         points: l.points.clone(),
         reduce: l.reduce.as_deref().map(reduce),
+        is_data: false,
     });
     described(name, loops.collect(), native)
 }
@@ -225,6 +230,7 @@ pub(crate) fn described(name: &str, loops: Vec<Loop>, native: bool) -> Job {
         isolate: false,
         timeout: None,
         reduce_on_workers: false,
+        order: Default::default(),
         places: Default::default(),
     }
 }

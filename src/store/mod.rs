@@ -27,6 +27,7 @@ use rusqlite::{Connection, params};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::master::{Run, Summary};
+use crate::message::{Numbers, PACKED};
 use crate::signals;
 pub(crate) use folder::Folder;
 pub(crate) use layout::Layout;
@@ -39,13 +40,12 @@ pub(crate) use results::Results;
 #[cfg(feature = "cli")]
 pub(crate) use transfer::merge;
 
-/// A batch is written once it is this old or this long.
+/// A batch is written once it is this old, or has so many runs or entries.
 const BATCH_AGE: Duration = Duration::from_millis(200);
-const BATCH_LENGTH: usize = 10_000;
+const BATCH_LENGTH: usize = 50_000;
 
-/// How much may be on its way to the writer before that counts as full: bytes and entries.
-const MOST_BYTES: usize = 256 << 20;
-const MOST_ENTRIES: usize = 2 * BATCH_LENGTH;
+/// How much may be on its way to the writer before that counts as full. (bytes)
+const MOST_BYTES: usize = 32 << 20;
 
 /// How long to wait before trying again to write what could not be written.
 const RETRY: Duration = Duration::from_millis(500);
@@ -54,16 +54,11 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(crate) struct Store {
     path: PathBuf,
     queue: Option<Sender<Entry>>,
-    queued: Arc<Queued>,
+    /// About how many bytes are on their way to the writer.
+    queued: Arc<AtomicUsize>,
     writer: Option<JoinHandle<Result<Connection>>>,
-}
-
-/// How much is on its way to the writer.
-#[derive(Default)]
-struct Queued {
-    /// About how many.
-    bytes: AtomicUsize,
-    entries: AtomicUsize,
+    /// Whether runs are kept, on disk; if not, summaries are, in memory.
+    keeps_runs: bool,
 }
 
 enum Entry {
@@ -72,6 +67,15 @@ enum Entry {
         host: String,
     },
     Run(Run),
+    /// Runs that gave plain numbers.
+    Numbers {
+        rank: usize,
+        thread: u32,
+        first: u64,
+        attempt: u32,
+        started: f64,
+        packed: Box<[u8]>,
+    },
     /// Nothing came of an attempt.
     Lost {
         task: u64,
@@ -86,35 +90,50 @@ impl Entry {
     fn weight(&self) -> usize {
         let result = match self {
             Entry::Worker { .. } | Entry::Lost { .. } => return 0,
+            Entry::Numbers { packed, .. } => return packed.len(),
             Entry::Run(run) => &run.outcome.result,
             Entry::Summary(summary) => &summary.result,
         };
-        match result {
+        let held = match result {
             Ok(scored) => scored.typed.len() + scored.value.weight(),
             Err(error) => error.len(),
+        };
+        size_of::<Entry>() + held
+    }
+
+    /// How many runs it is.
+    fn runs(&self) -> usize {
+        match self {
+            Entry::Run(_) => 1,
+            Entry::Numbers { packed, .. } => packed.len() / PACKED,
+            Entry::Worker { .. } | Entry::Lost { .. } | Entry::Summary(_) => 0,
         }
     }
 }
 
 impl Store {
     /// Starts the writer of a store. `session` counts the starts on it, from 1.
-    fn start(path: &Path, connection: Connection, session: i64) -> Result<Store> {
+    fn start(path: &Path, connection: Connection, session: i64, keeps_runs: bool) -> Result<Store> {
         let (queue, entries) = channel();
         let results = path.parent().unwrap_or(Path::new(".")).to_path_buf();
-        let queued = Arc::new(Queued::default());
+        let queued = Arc::new(AtomicUsize::new(0));
         let mut writer = Writer {
             queued: queued.clone(),
             path: path.to_path_buf(),
             results,
             session,
             connection,
+            hosts: HashMap::new(),
             workers: HashMap::new(),
+            new: Vec::new(),
+            on_disk: keeps_runs,
         };
         let writer = std::thread::Builder::new()
             .name("store".to_string())
             .spawn(move || writer.write(&entries).map(|()| writer.connection))
             .map_err(|error| Error::unexpected(format!("no thread for the store: {error}")))?;
-        Ok(Store { path: path.to_path_buf(), queue: Some(queue), queued, writer: Some(writer) })
+        let (path, queue, writer) = (path.to_path_buf(), Some(queue), Some(writer));
+        Ok(Store { path, queue, queued, writer, keeps_runs })
     }
 
     /// Keeps a worker and its host.
@@ -124,7 +143,22 @@ impl Store {
 
     /// Keeps a run, in place of an earlier attempt.
     pub(crate) fn record(&mut self, run: Run) -> Result<()> {
-        self.send(Entry::Run(run))
+        if self.keeps_runs { self.send(Entry::Run(run)) } else { Ok(()) }
+    }
+
+    /// Keeps runs that gave plain numbers.
+    pub(crate) fn record_numbers(
+        &mut self,
+        rank: usize,
+        thread: u32,
+        numbers: Numbers,
+    ) -> Result<()> {
+        if !self.keeps_runs {
+            return Ok(());
+        }
+        let Numbers { first, attempt, started, .. } = numbers;
+        let packed = numbers.packed().into();
+        self.send(Entry::Numbers { rank, thread, first, attempt, started, packed })
     }
 
     /// Keeps that nothing came of an attempt, because its worker was lost.
@@ -151,8 +185,7 @@ impl Store {
 
     /// Whether so much waits to be written that there should not be more for now.
     pub(crate) fn is_full(&self) -> bool {
-        let Queued { bytes, entries } = &*self.queued;
-        bytes.load(Ordering::Acquire) > MOST_BYTES || entries.load(Ordering::Acquire) > MOST_ENTRIES
+        self.queued.load(Ordering::Acquire) > MOST_BYTES
     }
 
     /// Fails if the writer has given up.
@@ -167,8 +200,7 @@ impl Store {
 
     /// Hands an entry to the writer.
     fn send(&mut self, entry: Entry) -> Result<()> {
-        self.queued.bytes.fetch_add(entry.weight(), Ordering::AcqRel);
-        self.queued.entries.fetch_add(1, Ordering::AcqRel);
+        self.queued.fetch_add(entry.weight(), Ordering::AcqRel);
         match self.queue.as_ref().is_some_and(|queue| queue.send(entry).is_ok()) {
             true => Ok(()),
             false => self.check(),
@@ -190,30 +222,42 @@ fn storing(path: &Path, error: &rusqlite::Error) -> Error {
 
 /// The thread that writes.
 struct Writer {
-    queued: Arc<Queued>,
+    queued: Arc<AtomicUsize>,
     path: PathBuf,
     results: PathBuf,
     session: i64,
     connection: Connection,
-    /// This session's workers, as rows.
-    workers: HashMap<usize, i64>,
+    /// Each rank's host.
+    hosts: HashMap<usize, String>,
+    /// The rows of this session's workers, by rank and thread.
+    workers: HashMap<(usize, u32), i64>,
+    /// Those of them that the batch at hand has made.
+    new: Vec<(usize, u32)>,
+    /// Whether it is a file.
+    on_disk: bool,
 }
 
 impl Writer {
     fn write(&mut self, entries: &Receiver<Entry>) -> Result<()> {
         while let Ok(first) = entries.recv() {
             let due = Instant::now() + BATCH_AGE;
+            let mut runs = first.runs();
             let mut batch = vec![first];
-            while batch.len() < BATCH_LENGTH {
-                match entries.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                    Ok(entry) => batch.push(entry),
+            while runs < BATCH_LENGTH && batch.len() < BATCH_LENGTH {
+                let next = entries.try_recv().or_else(|_| {
+                    entries.recv_timeout(due.saturating_duration_since(Instant::now()))
+                });
+                match next {
+                    Ok(entry) => {
+                        runs += entry.runs();
+                        batch.push(entry);
+                    }
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                 }
             }
             self.commit(&batch)?;
             let weight: usize = batch.iter().map(Entry::weight).sum();
-            self.queued.bytes.fetch_sub(weight, Ordering::AcqRel);
-            self.queued.entries.fetch_sub(batch.len(), Ordering::AcqRel);
+            self.queued.fetch_sub(weight, Ordering::AcqRel);
         }
         Ok(())
     }
@@ -227,8 +271,12 @@ impl Writer {
                 if trouble {
                     log::info!("{}: can be written again", self.path.display());
                 }
+                self.new.clear();
                 return Ok(());
             };
+            for worker in self.new.drain(..) {
+                self.workers.remove(&worker);
+            }
             let _ = self.connection.execute_batch("ROLLBACK"); // there may be nothing to roll back
             if !error.may_pass {
                 return Err(error.error);
@@ -240,7 +288,7 @@ impl Writer {
                 );
             }
             if let Some(asked) = signals::asked() {
-                let runs = batch.iter().filter(|entry| matches!(entry, Entry::Run(_))).count();
+                let runs: usize = batch.iter().map(Entry::runs).sum();
                 return Err(Error::interrupted(format!(
                     "{}: {}; the last {runs} runs are not stored; make room and start again to go on",
                     asked.name, error.error
@@ -252,7 +300,7 @@ impl Writer {
 
     fn try_commit(&mut self, batch: &[Entry]) -> Result<(), Trouble> {
         // A file that was deleted could be written for ever, for nobody.
-        if !self.path.exists() {
+        if self.on_disk && !self.path.exists() {
             let gone = Error::unexpected(format!("{}: is gone", self.path.display()));
             return Err(Trouble { error: gone, may_pass: true });
         }
@@ -261,6 +309,20 @@ impl Writer {
             self.insert(entry)?;
         }
         self.connection.execute_batch("COMMIT").map_err(|error| self.trouble(&error))
+    }
+
+    /// The row of one of a worker's threads; made if there is none.
+    fn worker(&mut self, rank: usize, thread: u32) -> Result<i64, rusqlite::Error> {
+        if let Some(row) = self.workers.get(&(rank, thread)) {
+            return Ok(*row);
+        }
+        let sql = "INSERT INTO workers (session, rank, host, thread) VALUES (?1, ?2, ?3, ?4)";
+        let row = params![self.session, rank as i64, self.hosts.get(&rank), thread];
+        self.connection.execute(sql, row)?;
+        let row = self.connection.last_insert_rowid();
+        self.workers.insert((rank, thread), row);
+        self.new.push((rank, thread));
+        Ok(row)
     }
 
     fn trouble(&self, error: &rusqlite::Error) -> Trouble {
@@ -273,21 +335,27 @@ impl Writer {
     fn insert(&mut self, entry: &Entry) -> Result<(), Trouble> {
         let on_disk = |error| Trouble { error, may_pass: true };
         let inserted = match entry {
-            // One that was silent for a while may say hello again.
-            Entry::Worker { rank, .. } if self.workers.contains_key(rank) => return Ok(()),
             Entry::Worker { rank, host } => {
-                let sql = "INSERT INTO workers (session, rank, host) VALUES (?1, ?2, ?3)";
-                let row = params![self.session, *rank as i64, host];
-                let inserted = self.connection.execute(sql, row);
-                self.workers.insert(*rank, self.connection.last_insert_rowid());
-                inserted
+                self.hosts.insert(*rank, host.clone());
+                self.worker(*rank, 0).map(|_| 0)
             }
-            Entry::Run(Run { outcome, rank }) => {
-                let worker = self.workers.get(rank).copied();
+            Entry::Numbers { rank, thread, first, attempt, started, packed } => {
+                let numbers = Numbers::new(*first, *attempt, *started, packed);
+                let worker = self.worker(*rank, *thread);
+                match worker {
+                    Ok(worker) => {
+                        rows::put_numbers(&self.connection, &self.results, worker, numbers)
+                            .map_err(on_disk)?
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Entry::Run(Run { outcome, rank, thread }) => {
+                let worker = Some(self.worker(*rank, *thread).map_err(|e| self.trouble(&e))?);
                 rows::put_run(&self.connection, &self.results, worker, outcome).map_err(on_disk)?
             }
             Entry::Lost { task, attempt, rank } => {
-                let worker = self.workers.get(rank).copied();
+                let worker = self.workers.get(&(*rank, 0)).copied();
                 let why = format!("rank {rank} was lost while it was at this");
                 rows::put_failure(&self.connection, worker, *task, *attempt, &why)
             }

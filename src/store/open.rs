@@ -37,6 +37,7 @@ pub(crate) struct Opened {
     connection: Connection,
     session: i64,
     native: bool,
+    keeps_runs: bool,
     /// The levels whose groups a function of the user's reduced, the same one as before.
     reusable: Vec<usize>,
 }
@@ -85,6 +86,15 @@ impl Opened {
         Ok(Opened { reusable, session: before.sessions + 1, ..opened(path, connection, plan) })
     }
 
+    /// A store that is only in memory, and keeps no runs.
+    pub(crate) fn in_memory(folder: &Folder, plan: &Plan) -> Result<Opened> {
+        let path = folder.store();
+        let made = Connection::open_in_memory()
+            .and_then(|store| schema::create(&store, plan.layout, &notes(plan)).map(|()| store));
+        let connection = made.map_err(|error| storing(&path, &error))?;
+        Ok(Opened { keeps_runs: false, ..opened(path, connection, plan) })
+    }
+
     /// Calls `each` with every run that is there, in grid order. A damaged one is an error.
     pub(crate) fn runs(&self, mut each: impl FnMut(Outcome)) -> Result<()> {
         let sql = format!("SELECT {RUN} FROM runs ORDER BY task");
@@ -120,7 +130,7 @@ impl Opened {
 
     /// Starts to write.
     pub(crate) fn start(self) -> Result<Store> {
-        Store::start(&self.path, self.connection, self.session)
+        Store::start(&self.path, self.connection, self.session, self.keeps_runs)
     }
 
     fn reader(&self) -> Reader<'_> {
@@ -130,7 +140,8 @@ impl Opened {
 
 fn opened(path: PathBuf, connection: Connection, plan: &Plan) -> Opened {
     let native = plan.job.is_native();
-    Opened { path, connection, session: 1, native, reusable: Vec::new() }
+    let reusable = Vec::new();
+    Opened { path, connection, session: 1, native, keeps_runs: true, reusable }
 }
 
 /// What the store says of itself.

@@ -12,7 +12,7 @@ use super::large;
 use crate::error::{Error, Result};
 use crate::grid::Key;
 use crate::master::Summary;
-use crate::message::{self, Outcome, Scored, Winner};
+use crate::message::{self, Numbers, Outcome, Scored, Winner};
 use crate::value::Value;
 
 /// The columns of a run, as [`Reader::run`] wants them.
@@ -109,6 +109,40 @@ fn checksum(
         sum.update(bytes);
     }
     sum.finalize().into()
+}
+
+/// Puts runs that gave plain numbers, in place of earlier attempts'.
+pub(super) fn put_numbers(
+    store: &Connection,
+    results: &Path,
+    worker: i64,
+    numbers: Numbers,
+) -> Result<Result<usize, rusqlite::Error>> {
+    let sql =
+        "INSERT OR REPLACE INTO runs (task, failed, score, seconds, started, worker, attempt, sum)
+               VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let mut insert = match store.prepare_cached(sql) {
+        Ok(insert) => insert,
+        Err(error) => return Ok(Err(error)),
+    };
+    let attempt = numbers.attempt;
+    let (mut task, mut started) = (numbers.first as i64, numbers.started);
+    for (score, seconds) in numbers.each() {
+        let put = if is_json(&Value::Float(score)) {
+            let sum = checksum([task, attempt.into(), 0], Some(score), [None; 3], ValueRef::Null);
+            insert.execute((task, score, seconds, started, worker, attempt, sum))
+        } else {
+            let result = Ok(Scored::number(score));
+            let outcome = Outcome { task: task as u64, attempt, started, seconds, result };
+            put_run(store, results, Some(worker), &outcome)?
+        };
+        if let Err(error) = put {
+            return Ok(Err(error));
+        }
+        task += 1;
+        started += seconds;
+    }
+    Ok(Ok(numbers.count() as usize))
 }
 
 /// Puts a run, in place of an earlier attempt's.

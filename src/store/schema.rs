@@ -8,7 +8,7 @@ use crate::job::Points;
 use crate::value::Value;
 
 /// The version of the tables; a store of another one is not for this gridmpi.
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
 
 const TABLES: &str = "
 CREATE TABLE job (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -16,7 +16,7 @@ CREATE TABLE loops (level INTEGER PRIMARY KEY, name TEXT, points INTEGER, reduce
                     first INTEGER, step INTEGER);
 CREATE TABLE points (level INTEGER, point INTEGER, value, key TEXT, PRIMARY KEY (level, point)) WITHOUT ROWID;
 CREATE TABLE digests (level INTEGER, point INTEGER, digest TEXT, PRIMARY KEY (level, point)) WITHOUT ROWID;
-CREATE TABLE workers (worker INTEGER PRIMARY KEY, session INTEGER, rank INTEGER, host TEXT);
+CREATE TABLE workers (worker INTEGER PRIMARY KEY, session INTEGER, rank INTEGER, host TEXT, thread INTEGER);
 CREATE TABLE runs (task INTEGER PRIMARY KEY, failed INTEGER, score REAL, value TEXT, error TEXT,
                    seconds REAL, started REAL, worker INTEGER, attempt INTEGER, exact BLOB, sum INTEGER);
 CREATE TABLE failures (task INTEGER, attempt INTEGER, error TEXT, seconds REAL, started REAL, worker INTEGER);
@@ -147,6 +147,7 @@ fn view(layout: &Layout) -> String {
         "r.started AS started",
         "w.rank AS rank",
         "w.host AS host",
+        "w.thread AS thread",
         "r.attempt AS attempt",
     ] {
         columns.push(rest.to_string());

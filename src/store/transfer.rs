@@ -43,13 +43,15 @@ fn copy(
         batch.query_row(&sql, [], |row| row.get::<_, i64>(0))
     };
     let (first, session) = (highest("worker")?, highest("session")?);
-    let mut workers = old.prepare("SELECT worker, session, rank, host FROM workers")?;
+    let mut workers = old.prepare("SELECT worker, session, rank, host, thread FROM workers")?;
     let mut found = workers.query([])?;
     while let Some(row) = found.next()? {
         let (worker, at): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let (rank, host): (i64, String) = (row.get(2)?, row.get(3)?);
-        let sql = "INSERT INTO workers (worker, session, rank, host) VALUES (?1, ?2, ?3, ?4)";
-        batch.execute(sql, params![first + worker, session + at, rank, host])?;
+        let (rank, host, thread): (i64, Option<String>, i64) =
+            (row.get(2)?, row.get(3)?, row.get(4)?);
+        let sql = "INSERT INTO workers (worker, session, rank, host, thread)
+                   VALUES (?1, ?2, ?3, ?4, ?5)";
+        batch.execute(sql, params![first + worker, session + at, rank, host, thread])?;
     }
     // Taken as Rust's, the exact form of any value stays as it is.
     let (reader, own) =

@@ -24,7 +24,7 @@ use crate::grid::Grid;
 use crate::isolate;
 use crate::job::{self, Digests, Identity, Job, Loop, Points, check_name};
 use crate::launcher::Launched;
-use crate::master::{self, Require};
+use crate::master::{self, Order, Require};
 use crate::message;
 use crate::native::{CrunchFunction, Level, Native, Prepared, ReduceFunction};
 use crate::reduce::{Item, Reduce};
@@ -141,6 +141,7 @@ pub struct Study<R, S> {
     retries: u32,
     most_failures: Option<u64>,
     speculate: bool,
+    order: Order,
     isolate: bool,
     timeout: Option<Duration>,
     reduce_on_workers: bool,
@@ -166,6 +167,7 @@ impl<R> Study<R, R> {
             retries: 0,
             most_failures: None,
             speculate: false,
+            order: Order::Grid,
             isolate: false,
             timeout: None,
             reduce_on_workers: false,
@@ -218,6 +220,7 @@ where
             retries: self.retries,
             most_failures: self.most_failures,
             speculate: self.speculate,
+            order: self.order,
             isolate: self.isolate,
             timeout: self.timeout,
             reduce_on_workers: self.reduce_on_workers,
@@ -276,6 +279,13 @@ where
     /// [cancelled](Context::is_cancelled), and the study ends when it has returned.
     pub fn speculate(mut self) -> Self {
         self.speculate = true;
+        self
+    }
+
+    /// Gives tasks out in this order; if it is not called, as nested loops would run them. No result
+    /// depends on it.
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
         self
     }
 
@@ -367,6 +377,7 @@ where
         let (name, seed, require) = (self.name, self.seed, self.require);
         let (retries, most_failures) = (self.retries, self.most_failures);
         let (speculate, isolate, timeout) = (self.speculate, self.isolate, self.timeout);
+        let order = self.order;
         let (reduce_on_workers, version) = (self.reduce_on_workers, self.version);
         let prepare = move || {
             if !require.is_sound() {
@@ -387,6 +398,7 @@ where
                 retries,
                 most_failures,
                 speculate,
+                order,
                 isolate,
                 timeout,
                 reduce_on_workers,
@@ -433,7 +445,8 @@ fn prepare_loops(native: &Native) -> Result<(Vec<Loop>, Vec<bytes::Bytes>, Diges
             return Err(Error::input(format!("loop '{name}' has too many points to list")));
         }
         let reduce = (i >= outer).then_some(Reduce::Native);
-        loops.push(Loop { name: name.to_string(), points, reduce });
+        let is_data = level.is_data();
+        loops.push(Loop { name: name.to_string(), points, reduce, is_data });
         learned.push(bytes);
         digests.insert(i, of_level);
     }

@@ -63,7 +63,7 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
 
     /// How many messages and bytes went between rank 0 and the workers, both ways.
     pub fn traffic(&self) -> (u64, u64) {
-        (self.finished.traffic.messages, self.finished.traffic.bytes)
+        (self.finished.timing.traffic.messages, self.finished.timing.traffic.bytes)
     }
 
     /// The results folder, with runs.sqlite, summary.json and summary.csv. If

@@ -144,6 +144,10 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for DataSets<T> {
         &self.name
     }
 
+    fn is_data(&self) -> bool {
+        true
+    }
+
     fn prepare(&self) -> Result<Prepared> {
         let make = locked(&self.make).take().ok_or_else(|| Error::input("a study runs once"))?;
         let made = crate::worker::caught("what makes them", || make().map_err(|e| e.to_string()));
@@ -231,6 +235,10 @@ impl<K, T> Loaded<K, T> {
 impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> Level for Loaded<K, T> {
     fn name(&self) -> &str {
         self.keys.name()
+    }
+
+    fn is_data(&self) -> bool {
+        true
     }
 
     fn prepare(&self) -> Result<Prepared> {

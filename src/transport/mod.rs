@@ -2,6 +2,8 @@
 //! behind them. What the bytes mean is `message`'s business.
 
 #[cfg(feature = "mpi")]
+pub(crate) mod beside;
+#[cfg(feature = "mpi")]
 pub(crate) mod mpi;
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -24,11 +26,17 @@ pub(crate) trait Hub {
     /// Time since the start.
     fn now(&self) -> Duration;
 
-    /// The next message from any worker, with its rank; nothing if none came for `wait`.
-    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Bytes)>>;
+    /// The next message from any worker, in place of what is in `buffer`; the worker's rank, or nothing
+    /// if none came for `wait`.
+    fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>>;
 
     /// Sends a worker a message.
     fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()>;
+
+    /// Sends a worker a message so small that it is best copied.
+    fn send_small(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
+        self.send(rank, Bytes::copy_from_slice(bytes))
+    }
 
     /// Sends a worker the last message it gets.
     fn send_last(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
@@ -60,8 +68,13 @@ pub(crate) trait Link: Send {
     /// Sends rank 0 a message.
     fn send(&mut self, bytes: Bytes) -> Result<()>;
 
-    /// The next message from rank 0; nothing if none came for `wait`.
-    fn receive(&mut self, wait: Duration) -> Result<Option<Bytes>>;
+    /// Sends rank 0 a message so small that it is best copied.
+    fn send_small(&mut self, bytes: &[u8]) -> Result<()> {
+        self.send(Bytes::copy_from_slice(bytes))
+    }
+
+    /// The next message from rank 0, in place of what is in `buffer`; whether one came within `wait`.
+    fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<bool>;
 
     /// A rank has died: in the end it is not to be waited for.
     fn hurry(&mut self) {}

@@ -12,7 +12,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{BEAT, Hub};
 use crate::error::Result;
-use crate::message::{self, Outcome, Scored, ToMaster, ToWorker};
+use crate::message::{
+    self, Assignment, Made, Numbers, Outcome, PACKED, Report, Scored, ToMaster, ToWorker,
+};
 
 /// What a simulated crunch gives for a task: how long it takes, and its result.
 pub(crate) type Crunch<'a> = Box<dyn FnMut(u64) -> (Duration, Result<Scored, String>) + 'a>;
@@ -161,7 +163,7 @@ impl<'a> SimulatedHub<'a> {
             ToWorker::Job(_) if worker.welcomed => {}
             ToWorker::Job(_) => {
                 worker.welcomed = true;
-                self.say(rank, &ToMaster::Done(Vec::new()));
+                self.say(rank, &ToMaster::Done(Report::of(Vec::new())));
             }
             ToWorker::Assign(_) | ToWorker::Reduce { .. } => {
                 let Faults { breaking, dying, .. } = self.faults;
@@ -178,7 +180,7 @@ impl<'a> SimulatedHub<'a> {
                 }
             }
             ToWorker::Dismiss { .. } => worker.gone = true,
-            ToWorker::Cancel | ToWorker::Beat => {}
+            ToWorker::Cancel(_) | ToWorker::Beat => {}
             ToWorker::Reply { reply, .. } => panic!("a simulated worker asked nothing: {reply:?}"),
         }
         Ok(())
@@ -194,30 +196,41 @@ impl<'a> SimulatedHub<'a> {
             Some(ToWorker::Assign(assignment)) => {
                 let mut busy = Duration::ZERO;
                 let mut outcomes = Vec::new();
-                for task in assignment.first..assignment.first + assignment.count {
+                // Now and then a worker leaves the rest of a long batch to others.
+                let whole = assignment.count == 1 || self.chance(0.8);
+                let begun = if whole { assignment.count } else { assignment.count / 2 };
+                let rest = assignment.first + begun;
+                for task in assignment.first..rest {
                     let (takes, result) = (self.crunch)(task);
                     let started = (self.now + busy).as_secs_f64();
                     busy += takes;
                     let (attempt, seconds) = (assignment.attempt, takes.as_secs_f64());
                     outcomes.push(Outcome { task, attempt, started, seconds, result });
                 }
-                (busy, ToMaster::Done(outcomes))
+                let unbegun = (!whole).then(|| Assignment {
+                    first: rest,
+                    count: assignment.count - begun,
+                    ..assignment
+                });
+                (busy, report(outcomes, unbegun))
             }
             Some(ToWorker::Reduce { key, items }) => {
                 let sum = items.iter().filter_map(|item| item.result.as_ref()?.score).sum();
-                (Duration::ZERO, ToMaster::Reduced { key, result: Ok(Scored::number(sum)) })
+                let reduced = ToMaster::Reduced { key, result: Ok(Scored::number(sum)) };
+                (Duration::ZERO, message::encode(&reduced))
             }
             _ => return,
         };
         self.workers[rank - 1].busy = true;
-        self.bring_about(takes, Happening::Done(rank, message::encode(&answer)));
+        self.bring_about(takes, Happening::Done(rank, answer));
     }
 
     /// Something happens; a message that reaches rank 0 by it.
-    fn happens(&mut self, what: Happening) -> Result<Option<(usize, Bytes)>> {
+    fn happens(&mut self, what: Happening) -> Result<Option<(usize, Vec<u8>)>> {
         match what {
-            Happening::AtMaster(rank, bytes) => return Ok(Some((rank, bytes.into()))),
+            Happening::AtMaster(rank, bytes) => return Ok(Some((rank, bytes))),
             Happening::AtWorker(rank, bytes) => self.arrives(rank, &bytes)?,
+            Happening::Done(rank, _) if self.workers[rank - 1].gone => {}
             Happening::Done(rank, bytes) => {
                 for way in self.ways() {
                     self.bring_about(way, Happening::AtMaster(rank, bytes.clone()));
@@ -238,8 +251,25 @@ impl<'a> SimulatedHub<'a> {
     }
 }
 
-fn hello(rank: usize) -> ToMaster {
-    ToMaster::Hello { host: format!("host{}", rank % 16) }
+/// What a worker says of what it did: numbers in one piece, as real ones do.
+fn report(outcomes: Vec<Outcome>, unbegun: Option<Assignment>) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for outcome in &outcomes {
+        if let Some(number) = outcome.result.as_ref().ok().and_then(Scored::as_number) {
+            message::pack(number, outcome.seconds, &mut packed);
+        }
+    }
+    let made = match outcomes.first() {
+        Some(Outcome { task, attempt, started, .. }) if packed.len() == outcomes.len() * PACKED => {
+            Made::Numbers(Numbers::new(*task, *attempt, *started, &packed))
+        }
+        _ => Made::Outcomes(outcomes),
+    };
+    message::encode(&ToMaster::Done(Report { thread: 0, made, unbegun }))
+}
+
+fn hello(rank: usize) -> ToMaster<'static> {
+    ToMaster::Hello { host: format!("host{}", rank % 16), threads: 1 }
 }
 
 impl Hub for SimulatedHub<'_> {
@@ -251,13 +281,14 @@ impl Hub for SimulatedHub<'_> {
         self.now
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Bytes)>> {
+    fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         let until = self.now + wait;
         while self.coming.peek().is_some_and(|Reverse((at, ..))| *at <= until) {
             let Some(Reverse((at, _, what))) = self.coming.pop() else { break };
             self.now = self.now.max(at);
-            if let Some(message) = self.happens(what)? {
-                return Ok(Some(message));
+            if let Some((rank, bytes)) = self.happens(what)? {
+                *buffer = bytes;
+                return Ok(Some(rank));
             }
         }
         self.now = until;

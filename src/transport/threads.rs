@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 /// Rank 0's end.
 pub(crate) struct ThreadHub {
     from_workers: Receiver<(usize, Bytes)>,
+    lowest: usize,
     to_workers: Vec<Sender<Bytes>>,
     start: Instant,
 }
@@ -22,17 +23,17 @@ pub(crate) struct ThreadLink {
     from_hub: Receiver<Bytes>,
 }
 
-/// A hub and its links, ranks 1 to `workers`.
-pub(crate) fn connect(workers: usize) -> (ThreadHub, Vec<ThreadLink>) {
+/// A hub and its links, of `workers` ranks from `lowest` up.
+pub(crate) fn connect(lowest: usize, workers: usize) -> (ThreadHub, Vec<ThreadLink>) {
     let (to_hub, from_workers) = channel();
     let mut to_workers = Vec::new();
     let mut links = Vec::new();
-    for rank in 1..=workers {
+    for rank in lowest..lowest + workers {
         let (to_worker, from_hub) = channel();
         to_workers.push(to_worker);
         links.push(ThreadLink { rank, to_hub: to_hub.clone(), from_hub });
     }
-    (ThreadHub { from_workers, to_workers, start: Instant::now() }, links)
+    (ThreadHub { from_workers, lowest, to_workers, start: Instant::now() }, links)
 }
 
 impl Hub for ThreadHub {
@@ -44,9 +45,12 @@ impl Hub for ThreadHub {
         self.start.elapsed()
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Bytes)>> {
+    fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         match self.from_workers.recv_timeout(wait) {
-            Ok(message) => Ok(Some(message)),
+            Ok((rank, bytes)) => {
+                *buffer = bytes.into();
+                Ok(Some(rank))
+            }
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(Error::unexpected("every worker has gone")),
         }
@@ -54,7 +58,7 @@ impl Hub for ThreadHub {
 
     fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
         let gone = |_| Error::unexpected(format!("worker {rank} has gone"));
-        self.to_workers[rank - 1].send(bytes).map_err(gone)
+        self.to_workers[rank - self.lowest].send(bytes).map_err(gone)
     }
 }
 
@@ -68,10 +72,13 @@ impl Link for ThreadLink {
         self.to_hub.send(message).map_err(|_| Error::unexpected("rank 0 has gone"))
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<Option<Bytes>> {
+    fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<bool> {
         match self.from_hub.recv_timeout(wait) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Ok(bytes) => {
+                *buffer = bytes.into();
+                Ok(true)
+            }
+            Err(RecvTimeoutError::Timeout) => Ok(false),
             Err(RecvTimeoutError::Disconnected) => Err(Error::unexpected("rank 0 has gone")),
         }
     }

@@ -1,5 +1,6 @@
 //! Figures for a paper, as SVG: the scores over the parameters, and who ran what when.
 
+mod axes;
 mod paper;
 
 use paper::{Paper, Series, Style};

@@ -208,6 +208,7 @@ mod tests {
                     name: name.to_string(),
                     points: Points::Range { from: 0, step: 1, count: *count },
                     reduce: reduce.clone(),
+                    is_data: false,
                 })
                 .collect(),
             false,

@@ -8,7 +8,7 @@ mod charts;
 mod failures;
 mod landscape;
 mod page;
-mod parameters;
+mod scores;
 mod timeline;
 mod timings;
 mod words;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::charts::{Chart, escape};
-use super::parameters::{self, Scores};
+use super::scores::{Scores, charts};
 use super::{Facts, Scale, timings, words};
 use crate::error::Result;
 use crate::report::words::{count, things};
@@ -175,7 +175,7 @@ fn scores(facts: &Facts) -> String {
         );
     }
     text += &paragraph("note", &about);
-    for (drawn, notes) in parameters::charts(&scores) {
+    for (drawn, notes) in charts(&scores) {
         text += &chart(&drawn);
         text += &paragraph("note", &notes);
     }

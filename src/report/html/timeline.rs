@@ -49,6 +49,10 @@ pub(crate) fn sessions(members: &[Member], attempts: Vec<Attempt>) -> Vec<Sessio
         let mut hosts: Vec<&str> = members.iter().map(|member| member.host.as_str()).collect();
         hosts.sort_unstable();
         hosts.dedup();
+        let mut threads: BTreeMap<i64, usize> = BTreeMap::new();
+        for member in &members {
+            *threads.entry(member.rank).or_default() += 1;
+        }
         let mut all = Vec::new();
         for member in &members {
             let own = by_worker.remove(&member.worker).unwrap_or_default();
@@ -56,6 +60,9 @@ pub(crate) fn sessions(members: &[Member], attempts: Vec<Attempt>) -> Vec<Sessio
             let several = lanes.len() > 1;
             for (i, attempts) in lanes.into_iter().enumerate() {
                 let mut name = format!("rank {}", member.rank);
+                if let Some(thread) = member.thread.filter(|_| threads[&member.rank] > 1) {
+                    name += &format!(", thread {thread}");
+                }
                 if hosts.len() > 1 {
                     name += &format!(" on {}", member.host);
                 }
@@ -218,7 +225,7 @@ mod tests {
     use super::*;
 
     fn member(worker: i64, session: i64, rank: i64) -> Member {
-        Member { worker, session, rank, host: "here".into() }
+        Member { worker, session, rank, host: "here".into(), thread: Some(0) }
     }
 
     fn attempt(task: u64, worker: i64, started: f64, seconds: f64) -> Attempt {
@@ -267,6 +274,9 @@ mod tests {
         let tasks = |i: usize| session.lanes[i].attempts.iter().map(|a| a.task).collect::<Vec<_>>();
         assert_eq!((tasks(0), tasks(1)), (vec![0, 2], vec![1]));
         assert_eq!(session.lanes[1].name, "rank 4, 2");
+        let threads = [member(1, 1, 4), Member { thread: Some(1), ..member(2, 1, 4) }];
+        let session = &sessions(&threads, Vec::new())[0];
+        assert_eq!(session.lanes[1].name, "rank 4, thread 1");
     }
 
     #[test]

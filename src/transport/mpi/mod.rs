@@ -2,7 +2,7 @@
 //!
 //! Nothing waits inside MPI: a rank that has died would be waited for for ever, and a blocking receive
 //! burns a core. What is sent and received is begun and looked after; waiting is probing, hard for a
-//! moment, then between sleeps, each twice as long as the last, up to a millisecond. MPI counts are
+//! moment, then between sleeps that grow with the silence, up to a millisecond. MPI counts are
 //! 32-bit, so a long message goes in parts, told apart by tag; MPI keeps the order of what one rank sends.
 
 mod raw;
@@ -29,6 +29,9 @@ use traffic::Traffic;
 /// what they take. Not yielding, because where others want the core a yield gives it away for
 /// milliseconds.
 const EAGER: Duration = Duration::from_micros(200);
+/// Then a try follows whenever the silence has grown by one part in so many: what waiting adds to the
+/// way of a message is little beside the time it took to come.
+const SHARE: u32 = 16;
 /// The longest sleep between two tries: what an idle spell may add to the next message's way.
 const LONGEST_SLEEP: Duration = Duration::from_millis(1);
 
@@ -50,6 +53,8 @@ pub(crate) struct Ranks {
     traffic: Arc<Mutex<Traffic>>,
     start: Instant,
     beating: Option<Beating>,
+    /// Since when there was nothing to receive.
+    idle: Option<Instant>,
     /// Whether a rank is known to be dead, so that MPI may not be able to shut down.
     hurry: bool,
 }
@@ -77,7 +82,15 @@ impl Ranks {
         let (size, own) = (world.size() as usize, world.rank() as usize);
         let traffic = Arc::new(Mutex::new(Traffic::new(size, own)));
         let start = Instant::now();
-        Ok(Ranks { universe: Some(universe), world, traffic, start, beating: None, hurry: false })
+        Ok(Ranks {
+            universe: Some(universe),
+            world,
+            traffic,
+            start,
+            beating: None,
+            idle: None,
+            hurry: false,
+        })
     }
 
     /// This process's rank.
@@ -97,21 +110,26 @@ impl Ranks {
     }
 
     /// Whatever message is complete by the time `wait` is over, and who sent it.
-    fn receive_within(&self, wait: Duration) -> Result<Option<(usize, Bytes)>> {
+    fn receive_within(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
+        if let Some(rank) = self.traffic.lock().poll(buffer)? {
+            self.idle = None;
+            return Ok(Some(rank));
+        }
         let begin = Instant::now();
-        let mut sleep = Duration::from_micros(1);
+        let idle = *self.idle.get_or_insert(begin);
         loop {
-            if let Some(message) = self.traffic.lock().poll()? {
-                return Ok(Some(message));
-            }
-            if begin.elapsed() >= wait {
+            let (waited, silent) = (begin.elapsed(), idle.elapsed());
+            if waited >= wait {
                 return Ok(None);
             }
-            if begin.elapsed() < EAGER {
+            if silent < EAGER {
                 std::hint::spin_loop();
             } else {
-                std::thread::sleep(sleep);
-                sleep = (sleep * 2).min(LONGEST_SLEEP);
+                std::thread::sleep((silent / SHARE).min(LONGEST_SLEEP));
+            }
+            if let Some(rank) = self.traffic.lock().poll(buffer)? {
+                self.idle = None;
+                return Ok(Some(rank));
             }
         }
     }
@@ -151,12 +169,16 @@ impl Hub for Ranks {
         self.start.elapsed()
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<Option<(usize, Bytes)>> {
-        self.receive_within(wait)
+    fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
+        self.receive_within(wait, buffer)
     }
 
     fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
         self.traffic.lock().send(rank, bytes)
+    }
+
+    fn send_small(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
+        self.traffic.lock().send_small(rank, bytes)
     }
 
     fn send_last(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
@@ -196,8 +218,12 @@ impl Link for Ranks {
         self.traffic.lock().send(0, bytes)
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<Option<Bytes>> {
-        Ok(self.receive_within(wait)?.map(|(_, bytes)| bytes))
+    fn send_small(&mut self, bytes: &[u8]) -> Result<()> {
+        self.traffic.lock().send_small(0, bytes)
+    }
+
+    fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<bool> {
+        Ok(self.receive_within(wait, buffer)?.is_some())
     }
 
     fn hurry(&mut self) {

@@ -94,8 +94,30 @@ impl World {
         }
     }
 
+    /// Receives a message that was probed and is so small that it has come whole.
+    pub(super) fn receive_now(&self, probed: &Probed, buffer: &mut Vec<u8>) -> Result<(), Failure> {
+        buffer.clear();
+        buffer.resize(probed.length, 0);
+        // Safety: the buffer has that many bytes, and MPI has done with it when the call returns.
+        unsafe {
+            check(MPI_Recv(
+                buffer.as_mut_ptr().cast::<c_void>(),
+                probed.length as c_int,
+                RSMPI_UINT8_T,
+                probed.rank as c_int,
+                probed.tag,
+                self.comm,
+                RSMPI_STATUS_IGNORE,
+            ))
+        }
+    }
+
     /// Begins to send; at most 2^31 - 1 bytes.
-    pub(super) fn send(&self, rank: usize, tag: c_int, bytes: Bytes) -> Result<Sending, Failure> {
+    pub(super) fn send(&self, rank: usize, tag: c_int, out: Outgoing) -> Result<Sending, Failure> {
+        let bytes: &[u8] = match &out {
+            Outgoing::Shared(bytes) => bytes,
+            Outgoing::Own(bytes) => bytes,
+        };
         // Safety: the bytes stay where they are, and `Sending` keeps them until MPI has done with them.
         unsafe {
             let mut request = RSMPI_REQUEST_NULL;
@@ -108,7 +130,7 @@ impl World {
                 self.comm,
                 &mut request,
             ))?;
-            Ok(Sending { request, bytes, over: false })
+            Ok(Sending { request, out, over: false })
         }
     }
 
@@ -151,10 +173,16 @@ pub(super) fn leave_at_exit() {
     }
 }
 
+/// What is sent: it has to stay where it is meanwhile, which neither does when it is moved.
+pub(super) enum Outgoing {
+    Shared(Bytes),
+    Own(Vec<u8>),
+}
+
 /// A message on its way out.
 pub(super) struct Sending {
     request: MPI_Request,
-    bytes: Bytes,
+    out: Outgoing,
     over: bool,
 }
 
@@ -163,12 +191,27 @@ impl Sending {
     pub(super) fn is_over(&mut self) -> Result<bool, Failure> {
         test(&mut self.request, &mut self.over)
     }
+
+    /// The buffer of what has been sent, emptied, if it was this message's own.
+    pub(super) fn buffer(mut self) -> Option<Vec<u8>> {
+        match &mut self.out {
+            Outgoing::Own(buffer) if self.over => {
+                buffer.clear();
+                Some(std::mem::take(buffer))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
         if !self.over {
-            std::mem::forget(self.bytes.clone()); // MPI may still read it: it is never freed
+            // MPI may still read it: it is never freed.
+            match &mut self.out {
+                Outgoing::Shared(bytes) => std::mem::forget(bytes.clone()),
+                Outgoing::Own(buffer) => std::mem::forget(std::mem::take(buffer)),
+            }
         }
     }
 }

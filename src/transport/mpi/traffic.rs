@@ -4,13 +4,15 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
-use super::raw::{Failure, From, Receiving, Sending, World};
+use super::raw::{Failure, From, Outgoing, Receiving, Sending, World};
 use crate::error::{Error, Result};
 
 /// The tag of a whole message, or of its last part.
 const WHOLE: i32 = 1;
 /// The tag of a part that others follow.
 const PART: i32 = 2;
+/// A message up to this comes in one piece over every network, together with its announcement. (bytes)
+const SMALL: usize = 256;
 /// How long a part may be. (bytes)
 const PART_LENGTH: usize = 1 << 30;
 
@@ -19,6 +21,8 @@ pub(super) struct Traffic {
     world: World,
     /// Rank 0 hears everybody, the others rank 0: nobody else's death concerns them.
     from: From,
+    /// Buffers that small messages were sent from, to be used again.
+    spare: Vec<Vec<u8>>,
     /// What has not left yet, by rank, in order.
     pub(super) to: Vec<VecDeque<Sending>>,
     /// The ranks something has not left for.
@@ -47,6 +51,7 @@ impl Traffic {
         Traffic {
             world: World::new(),
             from: if own == 0 { From::Anybody } else { From::Rank(0) },
+            spare: Vec::new(),
             to: (0..size).map(|_| VecDeque::new()).collect(),
             sending: BTreeSet::new(),
             coming: (0..size).map(|_| Coming::default()).collect(),
@@ -62,7 +67,8 @@ impl Traffic {
         while !self.dead.contains(&rank) {
             let last = bytes.len() <= PART_LENGTH;
             let part = bytes.split_to(bytes.len().min(PART_LENGTH));
-            let begun = self.world.send(rank, if last { WHOLE } else { PART }, part);
+            let begun =
+                self.world.send(rank, if last { WHOLE } else { PART }, Outgoing::Shared(part));
             let begun = begun.and_then(|mut sending| Ok((!sending.is_over()?).then_some(sending)));
             match begun {
                 Ok(None) => {}
@@ -79,6 +85,26 @@ impl Traffic {
         Ok(())
     }
 
+    /// Begins to send a copy.
+    pub(super) fn send_small(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
+        if bytes.len() > SMALL || self.dead.contains(&rank) {
+            return self.send(rank, Bytes::copy_from_slice(bytes));
+        }
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.extend_from_slice(bytes);
+        let begun = self.world.send(rank, WHOLE, Outgoing::Own(buffer));
+        let begun = begun.and_then(|mut sending| Ok((sending.is_over()?, sending)));
+        match begun {
+            Ok((true, sending)) => self.spare.extend(sending.buffer()),
+            Ok((false, sending)) => {
+                self.to[rank].push_back(sending);
+                self.sending.insert(rank);
+            }
+            Err(failure) => self.explain(Some(rank), failure)?,
+        }
+        Ok(())
+    }
+
     /// Whether something is still on its way out to somebody who is there.
     pub(super) fn is_sending(&mut self) -> bool {
         let _ = self.look_after_sends();
@@ -86,11 +112,17 @@ impl Traffic {
     }
 
     fn look_after_sends(&mut self) -> Result<()> {
+        if self.sending.is_empty() {
+            return Ok(());
+        }
         for rank in self.sending.clone() {
             while let Some(sending) = self.to[rank].front_mut() {
                 match sending.is_over() {
                     Ok(false) => break,
-                    Ok(true) => drop(self.to[rank].pop_front()),
+                    Ok(true) => {
+                        let sent = self.to[rank].pop_front();
+                        self.spare.extend(sent.and_then(Sending::buffer));
+                    }
                     Err(failure) => {
                         self.to[rank].pop_front();
                         self.explain(Some(rank), failure)?;
@@ -104,8 +136,9 @@ impl Traffic {
         Ok(())
     }
 
-    /// A message that is complete, if there is one. Begins to receive what is there.
-    pub(super) fn poll(&mut self) -> Result<Option<(usize, Bytes)>> {
+    /// A message that is complete, if there is one, in place of what is in `buffer`; who sent it. Begins
+    /// to receive what is there.
+    pub(super) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         self.look_after_sends()?;
         loop {
             match self.world.probe(self.from) {
@@ -113,11 +146,24 @@ impl Traffic {
                 Ok(Some(probed)) => {
                     let rank = probed.rank;
                     self.dead.remove(&rank); // it was only out of reach
+                    // All of it is there: a receive that waits does not.
+                    if probed.length <= SMALL
+                        && probed.tag == WHOLE
+                        && self.coming[rank].parts.is_empty()
+                        && self.coming[rank].message.is_empty()
+                    {
+                        match self.world.receive_now(&probed, buffer) {
+                            Ok(()) => return Ok(Some(rank)),
+                            Err(failure) => self.explain(Some(rank), failure)?,
+                        }
+                        continue;
+                    }
                     match self.world.receive(&probed) {
                         Ok(receiving) => {
                             self.coming[rank].parts.push_back(receiving);
                             if let Some(message) = self.complete(rank)? {
-                                return Ok(Some((rank, message)));
+                                *buffer = message.into();
+                                return Ok(Some(rank));
                             }
                             self.open.insert(rank);
                         }
@@ -130,9 +176,13 @@ impl Traffic {
                 }
             }
         }
+        if self.open.is_empty() {
+            return Ok(None);
+        }
         for rank in self.open.clone() {
             if let Some(message) = self.complete(rank)? {
-                return Ok(Some((rank, message)));
+                *buffer = message.into();
+                return Ok(Some(rank));
             }
         }
         Ok(None)

@@ -1,0 +1,150 @@
+//! In which order tasks are given out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::costs::Costs;
+use super::dispatch::Done;
+
+/// The most blocks that are put in order: a longer stream goes in blocks of consecutive tasks.
+const MOST_BLOCKS: u64 = 1 << 16;
+
+/// In which order tasks are given out. The results do not depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// As the nested loops would run them, so that groups close early and few are open.
+    #[default]
+    Grid,
+    /// Those that are expected to take longest first, so that none of them is left for the end: by the
+    /// durations recorded earlier, and by those of the run as it goes.
+    LongestFirst,
+    /// In an order drawn from this seed; in runs of consecutive tasks where there are more than
+    /// 65,536.
+    Random(u64),
+}
+
+/// Grid order: consecutive tasks, cut into lanes. A worker stays on its lane as long as there is
+/// something on it, then takes the next one, and when there is none helps on the longest.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    tasks: u64,
+    length: u64,
+    /// The first lane that nobody was on.
+    next: u64,
+    /// What is left of each lane that somebody is or was on.
+    open: BTreeMap<u64, Range<u64>>,
+    /// The same lanes, by how much is left.
+    longest: BTreeSet<(u64, std::cmp::Reverse<u64>)>,
+    /// Which lane each rank is on.
+    on: Vec<Option<u64>>,
+}
+
+impl Lanes {
+    /// Lanes of `length` tasks each.
+    pub(super) fn new(tasks: u64, length: u64) -> Lanes {
+        let (open, longest) = (BTreeMap::new(), BTreeSet::new());
+        Lanes { tasks, length: length.max(1), next: 0, open, longest, on: Vec::new() }
+    }
+
+    /// The next tasks for a worker, at most so many.
+    pub(super) fn next(&mut self, rank: usize, most: u64, done: &Done) -> Option<Range<u64>> {
+        if self.on.len() <= rank {
+            self.on.resize(rank + 1, None);
+        }
+        loop {
+            let lane = match self.on[rank].filter(|lane| self.open.contains_key(lane)) {
+                Some(lane) => lane,
+                None => self.another()?,
+            };
+            self.on[rank] = Some(lane);
+            let tasks = self.open.get_mut(&lane)?;
+            let left = tasks.end - tasks.start;
+            let mut given = done.next_to_do(tasks.clone());
+            given.end = given.end.min(given.start + most);
+            tasks.start = given.end;
+            let rest = tasks.end - tasks.start;
+            if rest == 0 {
+                self.open.remove(&lane);
+            }
+            if self.length < self.tasks {
+                self.longest.remove(&(left, std::cmp::Reverse(lane)));
+                if rest > 0 {
+                    self.longest.insert((rest, std::cmp::Reverse(lane)));
+                }
+            }
+            if !given.is_empty() {
+                return Some(given);
+            }
+        }
+    }
+
+    /// A lane to go to: one that nobody was on, else the longest.
+    fn another(&mut self) -> Option<u64> {
+        let lane = self.next;
+        let first = lane.saturating_mul(self.length);
+        if first < self.tasks {
+            self.next += 1;
+            let tasks = first..(first + self.length).min(self.tasks);
+            self.longest.insert((tasks.end - tasks.start, std::cmp::Reverse(lane)));
+            self.open.insert(lane, tasks);
+            return Some(lane);
+        }
+        match self.length < self.tasks {
+            true => self.longest.last().map(|(_, lane)| lane.0),
+            false => self.open.keys().next().copied(),
+        }
+    }
+}
+
+/// Any other order: a list of blocks, the next one last.
+#[derive(Debug)]
+pub(super) struct Ranked {
+    order: Order,
+    blocks: Vec<Range<u64>>,
+    /// How many tasks have to be known before the blocks are put in order again.
+    again_at: u64,
+}
+
+impl Ranked {
+    pub(super) fn new(tasks: u64, order: Order) -> Ranked {
+        let length = tasks.div_ceil(MOST_BLOCKS);
+        let block = |start: u64| start..(start + length).min(tasks);
+        let mut blocks: Vec<_> =
+            (0..tasks.div_ceil(length)).rev().map(|i| block(i * length)).collect();
+        if let Order::Random(seed) = order {
+            blocks.sort_by_key(|block| (mixed(block.start ^ seed), block.start));
+        }
+        Ranked { order, blocks, again_at: 1 }
+    }
+
+    pub(super) fn next(&mut self, most: u64, done: &Done, costs: &Costs) -> Option<Range<u64>> {
+        if self.order == Order::LongestFirst && costs.observed() >= self.again_at {
+            self.again_at = costs.observed() * 2;
+            let expected = |block: &Range<u64>| costs.expect(block.start).unwrap_or(0.0);
+            // The sort keeps what is equal in its order, which was grid order at first.
+            self.blocks.sort_by(|a, b| expected(a).total_cmp(&expected(b)));
+        }
+        loop {
+            let block = self.blocks.last_mut()?;
+            let mut given = done.next_to_do(block.clone());
+            given.end = given.end.min(given.start + most);
+            block.start = given.end;
+            if block.is_empty() {
+                self.blocks.pop();
+            }
+            if !given.is_empty() {
+                return Some(given);
+            }
+        }
+    }
+}
+
+/// Spreads numbers evenly (the finaliser of SplitMix64).
+fn mixed(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,228 @@
+//! Where one of a worker's threads crunches a batch: what is done of it, what is not begun. Another
+//! thread may look in, so that one long task holds up neither the results before it nor the tasks
+//! behind it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+
+use crate::error::Result;
+use crate::message::{self, Assignment, Made, Numbers, Outcome, Report, Scored};
+
+/// How long a result may wait for the rest of its batch, and a batch for a task.
+const LONG: Duration = Duration::from_millis(100);
+
+pub(crate) struct Seat {
+    thread: u32,
+    batch: Mutex<Batch>,
+    /// The task at hand.
+    at: AtomicU64,
+    /// Whether that one is of no use any more, or whatever comes.
+    cancelled: AtomicBool,
+    stopped: AtomicBool,
+}
+
+struct Batch {
+    attempt: u32,
+    /// The tasks that were not begun.
+    next: u64,
+    end: u64,
+    /// The first task that was not reported, and when it started, in seconds since 1970.
+    first: u64,
+    started: f64,
+    /// When the task at hand began.
+    since: Instant,
+    /// When the first result that was not reported came.
+    waiting: Option<Instant>,
+    /// What is not reported: plain numbers as long as there is nothing else, then outcomes.
+    packed: Vec<u8>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Seat {
+    pub(crate) fn new(thread: u32) -> Seat {
+        let batch = Batch {
+            attempt: 1,
+            next: 0,
+            end: 0,
+            first: 0,
+            started: 0.0,
+            since: Instant::now(),
+            waiting: None,
+            packed: Vec::new(),
+            outcomes: Vec::new(),
+        };
+        Seat {
+            thread,
+            batch: Mutex::new(batch),
+            at: AtomicU64::new(u64::MAX),
+            cancelled: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether rank 0 wants what this thread is at to come to an end.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// What this thread is at is of no use any more, if it is at that task, or whatever it is at.
+    pub(crate) fn cancel(&self, task: Option<u64>) {
+        match task {
+            None => self.stopped.store(true, Ordering::Relaxed),
+            Some(task) if task == self.at.load(Ordering::Relaxed) => {
+                self.cancelled.store(true, Ordering::Relaxed);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Crunches a batch task by task and reports it.
+    pub(crate) fn crunch(
+        &self,
+        Assignment { first, count, attempt }: Assignment,
+        mut crunch: impl FnMut(u64) -> Result<Scored, String>,
+        report: impl FnOnce(Report) -> Result<()>,
+    ) -> Result<()> {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+        let mut since = Instant::now();
+        {
+            let mut batch = self.batch.lock();
+            (batch.attempt, batch.next, batch.end) = (attempt, first + 1, first + count);
+            (batch.first, batch.started, batch.since) = (first, started, since);
+        }
+        let mut task = first;
+        self.cancelled.store(false, Ordering::Relaxed);
+        loop {
+            self.at.store(task, Ordering::Relaxed);
+            let result = crunch(task);
+            let now = Instant::now();
+            let mut batch = self.batch.lock();
+            batch.done(task, (now - since).as_secs_f64(), result, now);
+            if batch.next == batch.end || self.is_cancelled() {
+                break;
+            }
+            task = batch.next;
+            batch.next += 1;
+            (batch.since, since) = (now, now);
+        }
+        self.at.store(u64::MAX, Ordering::Relaxed);
+        self.batch.lock().report(self.thread, report)
+    }
+
+    /// Reports what is done, if it has waited for too long, and hands back what waits behind a task that
+    /// takes long.
+    pub(crate) fn report_early(&self, report: impl FnOnce(Report) -> Result<()>) -> Result<()> {
+        // A thread that is at its batch just now is not at a long task.
+        let Some(mut batch) = self.batch.try_lock() else { return Ok(()) };
+        let waits = batch.waiting.is_some_and(|since| since.elapsed() > LONG);
+        let blocks = batch.next < batch.end && batch.since.elapsed() > LONG;
+        if waits || blocks { batch.report(self.thread, report) } else { Ok(()) }
+    }
+}
+
+impl Batch {
+    fn done(&mut self, task: u64, seconds: f64, result: Result<Scored, String>, now: Instant) {
+        self.waiting.get_or_insert(now);
+        if let (true, Ok(Some(number))) =
+            (self.outcomes.is_empty(), result.as_ref().map(Scored::as_number))
+        {
+            message::pack(number, seconds, &mut self.packed);
+            return;
+        }
+        let numbers = Numbers::new(self.first, self.attempt, self.started, &self.packed);
+        self.outcomes.extend(numbers.outcomes());
+        self.packed.clear();
+        let last = self.outcomes.last();
+        let started = last.map_or(self.started, |last| last.started + last.seconds);
+        self.outcomes.push(Outcome { task, attempt: self.attempt, started, seconds, result });
+    }
+
+    fn report(&mut self, thread: u32, report: impl FnOnce(Report) -> Result<()>) -> Result<()> {
+        let (attempt, count) = (self.attempt, self.end - self.next);
+        let unbegun = (count > 0).then_some(Assignment { first: self.next, count, attempt });
+        self.end = self.next;
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let reported = if outcomes.is_empty() {
+            let numbers = Numbers::new(self.first, attempt, self.started, &self.packed);
+            let (made, seconds) = (numbers.count(), numbers.each().map(|(_, seconds)| seconds));
+            self.started += seconds.sum::<f64>();
+            self.first += made;
+            report(Report { thread, made: Made::Numbers(numbers), unbegun })
+        } else {
+            if let Some(last) = outcomes.last() {
+                (self.first, self.started) = (last.task + 1, last.started + last.seconds);
+            }
+            report(Report { thread, made: Made::Outcomes(outcomes), unbegun })
+        };
+        self.packed.clear();
+        self.waiting = None;
+        reported
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Reported = (Vec<(u64, bool)>, Option<(u64, u64)>);
+
+    fn note(reports: &Mutex<Vec<Reported>>, report: Report) -> Result<()> {
+        let outcomes = match report.made {
+            Made::Outcomes(outcomes) => outcomes,
+            Made::Numbers(numbers) => numbers.outcomes().collect(),
+        };
+        let outcomes = outcomes.iter().map(|o| (o.task, o.result.is_ok())).collect();
+        let unbegun = report.unbegun.map(|rest| (rest.first, rest.count));
+        reports.lock().push((outcomes, unbegun));
+        Ok(())
+    }
+
+    const BATCH: Assignment = Assignment { first: 10, count: 4, attempt: 1 };
+
+    #[test]
+    fn numbers_and_others_come_back_in_order() {
+        let (seat, reports) = (Seat::new(0), Mutex::new(Vec::new()));
+        let crunch = |task| match task {
+            12 => Err("no".to_string()),
+            task => Ok(Scored::number(task as f64)),
+        };
+        seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        let all = vec![(10, true), (11, true), (12, false), (13, true)];
+        assert_eq!(*reports.lock(), [(all, None)]);
+    }
+
+    #[test]
+    fn a_long_task_holds_up_nothing_but_itself() {
+        let (seat, reports) = (Seat::new(0), Mutex::new(Vec::new()));
+        let crunch = |task| {
+            if task == 11 {
+                std::thread::sleep(LONG * 2);
+                seat.report_early(|report| note(&reports, report)).unwrap();
+                seat.report_early(|_| panic!("there is nothing new")).unwrap();
+            }
+            Ok(Scored::number(0.0))
+        };
+        seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        let early = (vec![(10, true)], Some((12, 2)));
+        assert_eq!(*reports.lock(), [early, (vec![(11, true)], None)]);
+    }
+
+    #[test]
+    fn what_is_cancelled_ends_after_the_task_at_hand() {
+        let (seat, reports) = (Seat::new(0), Mutex::new(Vec::new()));
+        let crunch = |task| {
+            seat.cancel(Some(13));
+            assert!(!seat.is_cancelled(), "another task was cancelled");
+            if task == 11 {
+                seat.cancel(Some(11));
+                assert!(seat.is_cancelled());
+                return Err("cancelled".to_string());
+            }
+            Ok(Scored::number(0.0))
+        };
+        seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        assert_eq!(*reports.lock(), [(vec![(10, true), (11, false)], Some((12, 2)))]);
+    }
+}

@@ -1,0 +1,32 @@
+//! What this process has used of its machine.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// How much processor time all threads have had together, in seconds.
+pub(crate) fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+/// The most memory that this process has held at a time, in bytes; nothing where the system does not
+/// tell.
+pub(crate) fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_takes_time_and_memory() {
+        let before = cpu_seconds();
+        let all = std::hint::black_box(vec![1u64; 1 << 22]);
+        assert_eq!(std::hint::black_box(&all).iter().sum::<u64>(), 1 << 22);
+        assert!(cpu_seconds() > before);
+        assert!(peak_rss_bytes().is_none_or(|bytes| bytes > 32 << 20));
+    }
+}
