@@ -6,9 +6,10 @@ mod browser;
 mod common;
 
 use std::fs;
+use std::process::Command;
 
 use browser::Browser;
-use common::{Desk, gridmpi, sql_rows};
+use common::{Desk, example, gridmpi, sql_rows};
 use serde_json::json;
 
 /// Runs job.toml and writes its report; the browser with it.
@@ -277,6 +278,22 @@ fn a_hundred_thousand_runs_open() {
     }
     browser.eval("(() => { const s = document.querySelector('select'); s.selectedIndex = 999; s.dispatchEvent(new Event('change')); })()");
     browser.until("document.getElementById('scores')._fullData.at(-2).y.at(-1) === 9990000");
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn a_study_in_rust_has_the_verb_too() {
+    let desk = Desk::new();
+    let study = || Command::new(example("textbook"));
+    desk.run(study(), &["--threads", "2", "--out", "out"]).exits(0);
+    let ran = desk.run(study(), &["report", "out"]).exits(0);
+    assert_eq!(ran.stdout, "wrote out/report.html\n");
+    let mut browser = report(&desk);
+    // Ten data sets over three parameters; only the user's function knows which is best.
+    let lines = "document.querySelectorAll('#scores .scatterlayer .trace').length";
+    assert_eq!(browser.eval(lines), json!(20));
+    let page = browser.eval("document.body.innerText");
+    assert!(page.as_str().unwrap().contains("so none is marked"), "{page}");
     assert_clean(&mut browser);
 }
 

@@ -15,6 +15,7 @@ Examples:
   gridmpi job.toml                     run a job on this machine's threads
   mpirun -n 9 gridmpi job.toml         run it on 8 workers; rank 0 dispenses the tasks
   gridmpi launch -n 9 job.toml         the same, started again if a rank dies
+  gridmpi report results/NAME          one page that shows what came of it and how it went
   gridmpi help run                     all about running
 
 Exit codes: 0 complete; 1 unexpected; 2 bad usage, job file or data; 75 interrupted,\nrun it again to go on; 100 some runs failed.";
