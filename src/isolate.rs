@@ -129,7 +129,7 @@ pub(crate) fn relay(
             Work::Crunch(tasks) => {
                 let Assignment { attempt, .. } = tasks;
                 let seat = &line.seats()[place.thread as usize];
-                let run = |task| isolated.run(task, attempt);
+                let run = |task| (isolated.run(task, attempt), None);
                 seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
             }
             Work::Reduce(key, items) => {

@@ -78,11 +78,12 @@ impl Seat {
         }
     }
 
-    /// Crunches a batch task by task and reports it.
+    /// Crunches a batch task by task and reports it. `crunch` may know better than we how long a call
+    /// took, in seconds.
     pub(crate) fn crunch(
         &self,
         Assignment { first, count, attempt }: Assignment,
-        mut crunch: impl FnMut(u64) -> Result<Scored, String>,
+        mut crunch: impl FnMut(u64) -> (Result<Scored, String>, Option<f64>),
         report: impl FnOnce(Report) -> Result<()>,
     ) -> Result<()> {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
@@ -96,10 +97,11 @@ impl Seat {
         self.cancelled.store(false, Ordering::Relaxed);
         loop {
             self.at.store(task, Ordering::Relaxed);
-            let result = crunch(task);
+            let (result, seconds) = crunch(task);
             let now = Instant::now();
+            let seconds = seconds.unwrap_or_else(|| (now - since).as_secs_f64());
             let mut batch = self.batch.lock();
-            batch.done(task, (now - since).as_secs_f64(), result, now);
+            batch.done(task, seconds, result, now);
             if batch.next == batch.end || self.is_cancelled() {
                 break;
             }
@@ -185,8 +187,8 @@ mod tests {
     fn numbers_and_others_come_back_in_order() {
         let (seat, reports) = (Seat::new(0), Mutex::new(Vec::new()));
         let crunch = |task| match task {
-            12 => Err("no".to_string()),
-            task => Ok(Scored::number(task as f64)),
+            12 => (Err("no".to_string()), None),
+            task => (Ok(Scored::number(task as f64)), None),
         };
         seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         let all = vec![(10, true), (11, true), (12, false), (13, true)];
@@ -202,7 +204,7 @@ mod tests {
                 seat.report_early(|report| note(&reports, report)).unwrap();
                 seat.report_early(|_| panic!("there is nothing new")).unwrap();
             }
-            Ok(Scored::number(0.0))
+            (Ok(Scored::number(0.0)), None)
         };
         seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         let early = (vec![(10, true)], Some((12, 2)));
@@ -218,9 +220,9 @@ mod tests {
             if task == 11 {
                 seat.cancel(Some(11));
                 assert!(seat.is_cancelled());
-                return Err("cancelled".to_string());
+                return (Err("cancelled".to_string()), None);
             }
-            Ok(Scored::number(0.0))
+            (Ok(Scored::number(0.0)), None)
         };
         seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         assert_eq!(*reports.lock(), [(vec![(10, true), (11, false)], Some((12, 2)))]);

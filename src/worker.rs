@@ -105,14 +105,15 @@ fn at_seat(
     loop {
         match line.next()? {
             Work::Crunch(tasks) => {
-                let Assignment { attempt, .. } = tasks;
+                let Assignment { first, count, attempt } = tasks;
+                crunch.expect(first..first + count, attempt);
                 let run = |index| {
                     let task = Task { job, grid: &grid, index, attempt };
                     let result = caught("crunch", || crunch.crunch(&task));
                     if let Err(why) = &result {
                         log::debug!("task {index} failed: {why}");
                     }
-                    result
+                    (result, crunch.seconds())
                 };
                 let seat = &line.seats()[place.thread as usize];
                 seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;

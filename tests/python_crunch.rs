@@ -298,3 +298,39 @@ fn a_child_that_dies_over_a_reduction_is_given_another_try() {
         ran.groups().iter().map(|group| group["summary"]["value"].as_f64().unwrap()).collect();
     assert_eq!(values, [7.0, 14.0]);
 }
+
+/// A hundred thousand short calls go many to a request: each has its own result, its own seconds, and a
+/// call that fails, takes long or takes the child down costs nobody else's.
+#[test]
+fn short_calls_go_together_and_stand_for_themselves() {
+    let desk = Desk::with_job(
+        "[crunch]\npython = \"fit.py:crunch\"\nrequire = 0.9\n[[loop]]\nname = \"a\"\nrange = { from = 0, to = 100 }\n\
+         [[loop]]\nname = \"b\"\nrange = { from = 0, to = 100 }\nreduce = \"sum\"\n",
+    );
+    desk.write(
+        "fit.py",
+        "import os, time\ndef crunch(a, b):\n    n = 100 * a + b\n    if n == 5000:\n        raise ValueError('no 5000')\n\
+         \x20   if n == 6000:\n        os._exit(3)\n    if n == 7000:\n        time.sleep(0.3)\n    if n == 8000:\n        return {'score': 8000, 'odd': [None]}\n\
+         \x20   if n == 9000:\n        return float('nan')\n    return float(n)\n",
+    );
+    desk.run_job().exits(100);
+    assert_eq!(
+        desk.sql("SELECT task FROM all_runs WHERE status = 'failed' ORDER BY task"),
+        ["5000", "6000", "9000"]
+    );
+    assert_eq!(desk.sql("SELECT count(*) FROM all_runs WHERE score = task"), ["9997"]);
+    let said = desk.sql("SELECT error FROM all_runs WHERE task = 6000");
+    assert!(said[0].contains("exit status: 3"), "{said:?}");
+    assert_eq!(
+        desk.sql("SELECT seconds BETWEEN 0.3 AND 0.6 FROM all_runs WHERE task = 7000"),
+        ["1"]
+    );
+    assert_eq!(
+        desk.sql("SELECT max(seconds) < 0.2 FROM all_runs WHERE task NOT IN (6000, 7000)"),
+        ["1"]
+    );
+    assert_eq!(
+        desk.sql("SELECT json_extract(value, '$.odd[0]') IS NULL FROM all_runs WHERE task = 8000"),
+        ["1"]
+    );
+}

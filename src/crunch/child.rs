@@ -86,6 +86,11 @@ impl Limits {
         self.until = self.timeout.map(|timeout| Instant::now() + timeout);
     }
 
+    /// Whether the call is of no use any more.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.caller.as_ref().is_some_and(Caller::is_cancelled)
+    }
+
     /// How long to wait before looking again; an error if the call is to end.
     fn patience(&self) -> io::Result<Option<Duration>> {
         let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));

@@ -10,8 +10,11 @@ mod multiply;
 #[cfg(feature = "jobs")]
 mod python;
 #[cfg(feature = "jobs")]
+mod python_crunch;
+#[cfg(feature = "jobs")]
 mod ridge;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -77,6 +80,14 @@ pub(crate) struct Place {
 
 /// The expensive function, ready to be called again and again by one worker.
 pub(crate) trait Cruncher {
+    /// These tasks will be called for next, in this order, unless some turn out to be for others.
+    fn expect(&mut self, _tasks: Range<u64>, _attempt: u32) {}
+
+    /// How long the last call took, in seconds, where that is not the time until it returned.
+    fn seconds(&self) -> Option<f64> {
+        None
+    }
+
     /// Makes one call. What it gives is kept; an error fails this run alone, in these words.
     fn crunch(&mut self, task: &Task) -> Result<Scored, String>;
 }
@@ -123,7 +134,7 @@ impl Functions {
             }
             #[cfg(feature = "jobs")]
             job::Crunch::Python(python) => {
-                Box::new(python::PythonCrunch::new(job, python, caller, place))
+                Box::new(python_crunch::PythonCrunch::new(job, python, caller, place))
             }
             #[cfg(feature = "jobs")]
             job::Crunch::Command(arguments) => {

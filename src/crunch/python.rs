@@ -1,7 +1,7 @@
 //! Python functions as crunch and as reduction: one long-lived child process a worker thread, so
 //! that imports and loaded data are paid for once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::child::{self, Limits, Timed};
-use super::{Cruncher, Place, RESULT_LIMIT, Reducer, Task, command, environment, too_large};
+use super::python_crunch::Answer;
+use super::{Place, RESULT_LIMIT, Reducer, command, environment, too_large};
 use crate::error::Result;
 use crate::grid::Key;
 use crate::job::{self, Job, Python, named_json};
-use crate::line::Caller;
 use crate::message::Scored;
 use crate::reduce::{Item, PythonFunction, Reduce};
 use crate::value::Value;
@@ -37,7 +37,7 @@ const MARK: &str = "__gridmpi_float__";
 
 /// What a child is started with.
 #[derive(Clone)]
-struct Setup {
+pub(super) struct Setup {
     interpreter: PathBuf,
     folder: PathBuf,
     place: Place,
@@ -45,7 +45,7 @@ struct Setup {
 }
 
 impl Setup {
-    fn new(job: &Job, functions: &[(String, &PythonFunction)], place: Place) -> Setup {
+    pub(super) fn new(job: &Job, functions: &[(String, &PythonFunction)], place: Place) -> Setup {
         let named = job.interpreter();
         let interpreter =
             if named.contains('/') { job.folder.join(named) } else { PathBuf::from(named) };
@@ -66,18 +66,20 @@ impl Setup {
 }
 
 /// A running child. Dropping it closes its pipe, which ends it; one that stays is killed.
-struct PythonChild {
+pub(super) struct PythonChild {
     process: Child,
     requests: Option<ChildStdin>,
     answers: BufReader<Timed>,
     printed: Arc<Mutex<String>>,
     /// Disconnected once nobody can print any more.
     listener: Receiver<()>,
+    /// Whether its crunch takes the task's seed.
+    seeded: bool,
 }
 
 impl PythonChild {
     /// Starts a child and has it import the functions.
-    fn start(setup: &Setup, limits: &Limits) -> Result<PythonChild, String> {
+    pub(super) fn start(setup: &Setup, limits: &Limits) -> Result<PythonChild, String> {
         let mut command = Command::new(&setup.interpreter);
         environment::prepare(&mut command, setup.place);
         command
@@ -94,17 +96,53 @@ impl PythonChild {
         // Imports may take longer than a call.
         let limits = limits.clone();
         let answers = BufReader::new(Timed { pipe: answers.expect("piped"), limits });
-        let mut child = PythonChild { process, requests, answers, printed, listener };
-        child.call(&setup.first_frame).map(|_| child)
+        let mut child =
+            PythonChild { process, requests, answers, printed, listener, seeded: false };
+        let seeded = child.call(&setup.first_frame)?;
+        child.seeded = seeded == Value::Bool(true);
+        Ok(child)
+    }
+
+    /// Whether its crunch takes the task's seed.
+    pub(super) fn is_seeded(&self) -> bool {
+        self.seeded
+    }
+
+    /// A call begins, with these limits.
+    pub(super) fn begin(&mut self, limits: &Limits) {
+        let of_call = &mut self.answers.get_mut().limits;
+        *of_call = limits.clone();
+        of_call.begin();
+    }
+
+    /// Sends a request.
+    pub(super) fn send(&mut self, request: &[u8]) -> std::io::Result<()> {
+        let requests = self.requests.as_mut().expect("open until dropped");
+        requests.write_all(&(request.len() as u64).to_le_bytes())?;
+        requests.write_all(request)?;
+        requests.flush()
+    }
+
+    /// Reads a frame of answers, if it is to that request.
+    pub(super) fn read_answers(
+        &mut self,
+        request: u64,
+        answers: &mut VecDeque<Answer>,
+    ) -> std::io::Result<()> {
+        let frame = read_frame(&mut self.answers)?;
+        let (to, found) = match frame.strip_prefix(b"N") {
+            Some(numbers) => read_numbers(numbers)?,
+            None => read_others(&frame)?,
+        };
+        if to == request {
+            answers.extend(found);
+        }
+        Ok(())
     }
 
     /// Makes one call. The inner error is the function's, the outer one the child's end.
     fn ask(&mut self, request: &Json) -> std::io::Result<Result<Value, String>> {
-        let body = request.to_string();
-        let requests = self.requests.as_mut().expect("open until dropped");
-        requests.write_all(&(body.len() as u64).to_le_bytes())?;
-        requests.write_all(body.as_bytes())?;
-        requests.flush()?;
+        self.send(request.to_string().as_bytes())?;
         read_answer(&mut self.answers)
     }
 
@@ -113,7 +151,7 @@ impl PythonChild {
     }
 
     /// Ends a child that could not be talked to; what to say of it.
-    fn give_up(&mut self, error: &std::io::Error) -> String {
+    pub(super) fn give_up(&mut self, error: &std::io::Error) -> String {
         // Mostly it is dead; what cannot be talked to is of no use.
         match error.kind() {
             ErrorKind::TimedOut => child::end(&mut self.process),
@@ -126,7 +164,7 @@ impl PythonChild {
     }
 
     /// Whether it still runs.
-    fn is_alive(&mut self) -> bool {
+    pub(super) fn is_alive(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(None))
     }
 
@@ -149,6 +187,52 @@ impl PythonChild {
 
 /// Reads what a child answers, or anything else that the user's code may have put into its pipe.
 fn read_answer(answers: &mut impl Read) -> std::io::Result<Result<Value, String>> {
+    let frame = read_frame(answers)?;
+    Ok(answered(serde_json::from_slice(&frame)?)?.0)
+}
+
+fn no_answer() -> std::io::Error {
+    std::io::Error::new(ErrorKind::InvalidData, "no answer, but something else")
+}
+
+/// What an answer says: a value or an error, and how long it took.
+fn answered(answer: Json) -> std::io::Result<Answer> {
+    let Json::Object(mut answer) = answer else { return Err(no_answer()) };
+    let seconds = answer.get("seconds").and_then(Json::as_f64).unwrap_or(0.0);
+    let result = match answer.remove("error") {
+        Some(error) => Err(error.as_str().map_or_else(|| error.to_string(), String::from)),
+        None => Ok(unmarked(answer.remove("value").unwrap_or(Json::Null))),
+    };
+    Ok((result, seconds))
+}
+
+/// The answers to a request, and its number.
+type Answers = (u64, Vec<Answer>);
+
+/// Plain numbers: the request, then all results, then all durations, 8 bytes each, little-endian.
+fn read_numbers(frame: &[u8]) -> std::io::Result<Answers> {
+    let Some((request, rest)) = frame.split_first_chunk() else { return Err(no_answer()) };
+    let (all, []) = rest.as_chunks() else { return Err(no_answer()) };
+    if !all.len().is_multiple_of(2) {
+        return Err(no_answer());
+    }
+    let (results, seconds) = all.split_at(all.len() / 2);
+    let number = |bytes: &[u8; 8]| f64::from_le_bytes(*bytes);
+    let answer = |(result, seconds)| (Ok(Value::Float(number(result))), number(seconds));
+    let answers = results.iter().zip(seconds).map(answer).collect();
+    Ok((u64::from_le_bytes(*request), answers))
+}
+
+/// Any other answers.
+fn read_others(frame: &[u8]) -> std::io::Result<Answers> {
+    let Json::Object(mut frame) = serde_json::from_slice(frame)? else { return Err(no_answer()) };
+    let Some(request) = frame.get("batch").and_then(Json::as_u64) else { return Err(no_answer()) };
+    let Some(Json::Array(answers)) = frame.remove("answers") else { return Err(no_answer()) };
+    Ok((request, answers.into_iter().map(answered).collect::<std::io::Result<_>>()?))
+}
+
+/// Reads a frame, or anything else that the user's code may have put into the pipe.
+fn read_frame(answers: &mut impl Read) -> std::io::Result<Vec<u8>> {
     let mut size = [0; 8];
     answers.read_exact(&mut size)?;
     let size = u64::from_le_bytes(size);
@@ -159,13 +243,7 @@ fn read_answer(answers: &mut impl Read) -> std::io::Result<Result<Value, String>
     if (answers.take(size).read_to_end(&mut body)? as u64) < size {
         return Err(ErrorKind::UnexpectedEof.into());
     }
-    let Json::Object(mut answer) = serde_json::from_slice(&body)? else {
-        return Err(std::io::Error::new(ErrorKind::InvalidData, "no answer, but something else"));
-    };
-    Ok(match answer.remove("error") {
-        Some(error) => Err(error.as_str().map_or_else(|| error.to_string(), String::from)),
-        None => Ok(unmarked(answer.remove("value").unwrap_or(Json::Null))),
-    })
+    Ok(body)
 }
 
 impl Drop for PythonChild {
@@ -226,21 +304,6 @@ fn unmarked(json: Json) -> Value {
     }
 }
 
-/// The user's Python function as crunch.
-pub(super) struct PythonCrunch {
-    setup: Setup,
-    limits: Limits,
-    child: Option<PythonChild>,
-}
-
-impl PythonCrunch {
-    pub(super) fn new(job: &Job, python: &Python, caller: &Caller, place: Place) -> PythonCrunch {
-        let limits = Limits::new(job.timeout, Some(caller));
-        let setup = Setup::new(job, &crunch_functions(python), place);
-        PythonCrunch { setup, limits, child: None }
-    }
-}
-
 /// Calls a child, starting one if none runs.
 fn call(
     child: &mut Option<PythonChild>,
@@ -261,15 +324,6 @@ fn call(
     let child = child.insert(PythonChild::start(setup, limits)?);
     child.answers.get_mut().limits.begin();
     child.call(request)
-}
-
-impl Cruncher for PythonCrunch {
-    fn crunch(&mut self, task: &Task) -> Result<Scored, String> {
-        let coordinates = task.coordinates();
-        let seed = task.job.task_seed(&coordinates);
-        let request = json!({ "point": named_json(&coordinates), "seed": seed });
-        task.scored(call(&mut self.child, &self.setup, &self.limits, &request)?)
-    }
 }
 
 /// The user's Python functions as reductions.
@@ -314,7 +368,7 @@ impl Reducer for PythonReducer {
     }
 }
 
-fn crunch_functions(python: &Python) -> Vec<(String, &PythonFunction)> {
+pub(super) fn crunch_functions(python: &Python) -> Vec<(String, &PythonFunction)> {
     let load = python.load.iter().map(|load| ("load".to_string(), load));
     std::iter::once(("crunch".to_string(), &python.function)).chain(load).collect()
 }

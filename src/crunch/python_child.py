@@ -4,6 +4,7 @@ Requests and answers are frames (8 bytes of length, little-endian, then JSON) on
 stdin and stdout at the start. They are moved out of the way first, so that nothing the user's code
 prints, at any level, can get between the frames.
 """
+import array
 import collections
 import difflib
 import importlib.util
@@ -11,11 +12,13 @@ import inspect
 import json
 import math
 import os
+import select
 import struct
 import sys
+import time
 import traceback
 
-requests = os.fdopen(os.dup(0), "rb")
+requests = os.fdopen(os.dup(0), "rb", buffering=0)
 answers = os.fdopen(os.dup(1), "wb")
 nothing = os.open(os.devnull, os.O_RDWR)
 os.dup2(nothing, 0)
@@ -35,17 +38,28 @@ class Wrong(Exception):
     """Said in full already: no traceback adds to it."""
 
 
+def read(size):
+    parts = []
+    while size > 0:
+        part = requests.read(size)
+        if not part:
+            sys.exit(0)  # the worker is gone
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
 def receive():
-    size = requests.read(8)
-    if len(size) < 8:
-        sys.exit(0)  # the worker is gone
-    return json.loads(requests.read(struct.unpack("<Q", size)[0]))
+    return json.loads(read(struct.unpack("<Q", read(8))[0]))
+
+
+def send_bytes(body):
+    answers.write(struct.pack("<Q", len(body)) + body)
+    answers.flush()
 
 
 def send(answer):
-    body = answer.encode()
-    answers.write(struct.pack("<Q", len(body)) + body)
-    answers.flush()
+    send_bytes(answer.encode())
 
 
 def plain(value):
@@ -128,7 +142,7 @@ setup = receive()
 try:
     functions = {key: find(path, name) for key, (path, name) in setup["functions"].items()}
     seeded = "crunch" in functions and takes_seed(functions["crunch"], setup["arguments"])
-    send("{}")
+    send(json.dumps({"value": seeded}))
 except BaseException:
     send(json.dumps({"error": failure()}))
     sys.exit(0)
@@ -147,19 +161,82 @@ def data(point):
     return loaded[key]
 
 
-while True:
-    request = receive()
-    try:
-        if "runs" in request:
-            runs = json.loads(json.dumps(request["runs"]), object_hook=unmarked)
-            answer = to_json(functions[request["function"]](runs))
-        else:
-            arguments = request["point"]
-            if "load" in functions:
+class Results:
+    """What came of the tasks of a request and was not sent: numbers as long as there is nothing else."""
+
+    def __init__(self, batch):
+        self.batch = batch
+        self.clear()
+
+    def clear(self):
+        self.numbers, self.seconds, self.others = array.array("d"), array.array("d"), []
+
+    def add(self, value, seconds):
+        if type(value) is float and not self.others:
+            self.numbers.append(value)
+            self.seconds.append(seconds)
+            return
+        try:
+            answer = to_json(value)
+        except Wrong:
+            answer = json.dumps({"error": failure()})
+        self.add_other(answer, seconds)
+
+    def add_other(self, answer, seconds):
+        if not self.others:
+            for number, took in zip(self.numbers, self.seconds):
+                self.others.append(f'{to_json(number)[:-1]}, "seconds": {took!r}}}')
+        self.others.append(f'{answer[:-1]}, "seconds": {seconds!r}}}')
+
+    def send(self):
+        if self.others:
+            send(f'{{"batch": {self.batch}, "answers": [{", ".join(self.others)}]}}')
+        elif self.numbers:
+            if sys.byteorder == "big":
+                self.numbers.byteswap()
+                self.seconds.byteswap()
+            numbers = self.numbers.tobytes() + self.seconds.tobytes()
+            send_bytes(b"N" + struct.pack("<Q", self.batch) + numbers)
+        self.clear()
+
+
+def crunch_all(request):
+    """Calls crunch at each point; leaves the rest when another request comes."""
+    crunch, names, loads = functions["crunch"], setup["arguments"], "load" in functions
+    results = Results(request["batch"])
+    clock = time.perf_counter
+    begun = looked = clock()
+    for i, point in enumerate(request["points"]):
+        try:
+            arguments = dict(zip(names, point))
+            if loads:
                 arguments[setup["data"]] = data(arguments[setup["data"]])
             if seeded:
-                arguments["seed"] = request["seed"]
-            answer = to_json(functions["crunch"](**arguments))
+                arguments["seed"] = request["seeds"][i]
+            value = crunch(**arguments)
+            now = clock()
+            results.add(value, now - begun)
+        except BaseException:
+            answer = json.dumps({"error": failure()})
+            now = clock()
+            results.add_other(answer, now - begun)
+        begun = now
+        if now - looked > 0.05:
+            results.send()
+            if select.select([requests], [], [], 0)[0]:
+                return
+            looked = now
+    results.send()
+
+
+while True:
+    request = receive()
+    if "points" in request:
+        crunch_all(request)
+        continue
+    try:
+        runs = json.loads(json.dumps(request["runs"]), object_hook=unmarked)
+        answer = to_json(functions[request["function"]](runs))
     except BaseException:
         answer = json.dumps({"error": failure()})
     send(answer)

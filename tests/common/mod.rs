@@ -130,6 +130,11 @@ impl Ran {
         self
     }
 
+    /// The summary on stdout, as JSON, without what the run took.
+    pub fn summary(&self) -> &str {
+        self.stdout.split(",\n\"timing\":").next().unwrap()
+    }
+
     /// stdout as JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)
