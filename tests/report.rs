@@ -291,7 +291,7 @@ fn a_study_in_rust_has_the_verb_too() {
     let mut browser = report(&desk);
     // Ten data sets over three parameters; only the user's function knows which is best.
     let lines = "document.querySelectorAll('#scores .scatterlayer .trace').length";
-    assert_eq!(browser.eval(lines), json!(20));
+    assert_eq!(browser.eval(lines), json!(10));
     let page = browser.eval("document.body.innerText");
     assert!(page.as_str().unwrap().contains("so none is marked"), "{page}");
     assert_clean(&mut browser);
