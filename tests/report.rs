@@ -160,7 +160,7 @@ fn nothing_a_user_wrote_is_markup_or_script() {
     ));
     desk.write(
         "f.py",
-        "def f(dataset, p):\n    if p['b'] == 2: raise ValueError('</script><script>window.hacked=1</script>' + dataset)\n    return p['b'] * p['c'] * len(dataset)\n",
+        "import time\ndef f(dataset, p):\n    time.sleep(0.003) # a bar that a mouse can meet\n    if p['b'] == 2: raise ValueError('</script><script>window.hacked=1</script>' + dataset)\n    return p['b'] * p['c'] * len(dataset)\n",
     );
     let mut browser = reported(&desk, 100);
     assert_eq!(
