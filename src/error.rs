@@ -52,7 +52,7 @@ impl Error {
     }
 
     /// A file the user named cannot be read.
-    #[cfg(feature = "jobs")]
+    #[cfg(any(feature = "cli", feature = "jobs"))]
     pub(crate) fn unreadable(file: &std::path::Path, error: &std::io::Error) -> Error {
         Error::input(format!("{}: cannot be read: {error}", file.display()))
     }

@@ -135,7 +135,7 @@
 //! | feature | brings | default |
 //! | --- | --- | --- |
 //! | `mpi` | ranks over MPI; needs an MPI library and libclang to build | yes |
-//! | `cli` | `Study::main`: command line, table, progress bar, a logger | yes |
+//! | `cli` | `Study::main`: command line, table, report, progress bar, a logger | yes |
 //! | `jobs` | job files and what they can call; with `cli` the program `gridmpi` | yes |
 //!
 //! A study with the verbs of the command line needs `mpi` and `cli`; one that is called from your own

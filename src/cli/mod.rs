@@ -12,6 +12,7 @@ mod merge;
 mod options;
 #[cfg(feature = "jobs")]
 mod program;
+mod report;
 #[cfg(feature = "jobs")]
 mod run;
 mod study;

@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 #[cfg(feature = "mpi")]
 use super::launch;
-use super::{init, merge, run};
+use super::{init, merge, report, run};
 use crate::error::Exit;
 use crate::launcher::Launched;
 
@@ -15,6 +15,7 @@ Examples:
   gridmpi job.toml                     run a job on this machine's threads
   mpirun -n 9 gridmpi job.toml         run it on 8 workers; rank 0 dispenses the tasks
   gridmpi launch -n 9 job.toml         the same, started again if a rank dies
+  gridmpi report results/NAME          one page that shows what came of it and how it went
   gridmpi help run                     all about running
 
 Exit codes: 0 complete; 1 unexpected; 2 bad usage, job file or data; 75 interrupted,\nrun it again to go on; 100 some runs failed.";
@@ -41,6 +42,8 @@ enum Verb {
     Launch(launch::Arguments),
     /// Join the runs of several results folders of one job
     Merge(merge::Arguments),
+    /// Write one page that shows what came of a run and how it went
+    Report(report::Arguments),
     /// Write a commented job file to start from
     Init(init::Arguments),
     /// Print completions for a shell
@@ -71,6 +74,7 @@ pub fn main() -> std::process::ExitCode {
             #[cfg(feature = "mpi")]
             Some(Verb::Launch(arguments)) => launch::launch(&arguments),
             Some(Verb::Merge(arguments)) => merge::run(&arguments),
+            Some(Verb::Report(arguments)) => report::report(&arguments),
             Some(Verb::Init(arguments)) => init::init(&arguments),
             Some(Verb::Completions { shell }) => super::completions(shell, &mut Cli::command()),
             Some(Verb::Man) => super::manual(Cli::command()),

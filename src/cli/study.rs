@@ -29,6 +29,8 @@ enum Verb {
     Run(Options),
     /// Join the runs of several results folders of the study
     Merge(super::merge::Arguments),
+    /// Write one page that shows what came of a run and how it went
+    Report(super::report::Arguments),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -78,6 +80,7 @@ where
                 Some(Verb::Run(options)) => run(self, &options, launched),
                 _ if rank > 0 => Ok(Exit::Complete),
                 Some(Verb::Merge(arguments)) => super::merge::run(&arguments),
+                Some(Verb::Report(arguments)) => super::report::report(&arguments),
                 Some(Verb::Completions { shell }) => super::completions(shell, &mut command(&name)),
                 Some(Verb::Man) => super::manual(command(&name)),
             }

@@ -1,13 +1,25 @@
 //! What a person or a program reads at the end: a table, JSON, CSV; and progress on the way there.
 
+#[cfg(feature = "cli")]
+mod figures;
+#[cfg(feature = "cli")]
+mod html;
 mod json;
 mod progress;
 mod rows;
 #[cfg(feature = "cli")]
 mod table;
+#[cfg(feature = "cli")]
+mod words;
 
 use crate::master::Summary;
 use crate::store::Results;
+#[cfg(feature = "cli")]
+pub(crate) use figures::draw;
+#[cfg(feature = "cli")]
+use html::{Axis, Landscape, Scale, Session, quantile};
+#[cfg(feature = "cli")]
+pub(crate) use html::{Facts, page};
 pub(crate) use json::write_json;
 pub(crate) use progress::Progress;
 #[cfg(feature = "cli")]
@@ -17,6 +29,8 @@ pub(crate) use rows::Rows;
 pub(crate) use rows::write_csv;
 #[cfg(feature = "cli")]
 pub(crate) use table::table;
+#[cfg(feature = "cli")]
+use table::{beginning, cell as in_words, in_a_line};
 
 /// What a row's state is called: a run's, or a group's.
 fn status(results: &Results, summary: &Summary) -> &'static str {

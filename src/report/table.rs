@@ -42,7 +42,7 @@ pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
         cells.push(match &summary.result {
             Ok(scored) => match scored.score {
                 Some(score) if !native => cell(&Value::Float(score)),
-                _ => in_short(cell(&scored.value)),
+                _ => beginning(&cell(&scored.value), WIDEST),
             },
             Err(error) => format!("{}: {}", status(results, &summary), in_a_line(error)),
         });
@@ -68,22 +68,22 @@ pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
 }
 
 /// The line of an error that says most: of a Python traceback it is the last one.
-fn in_a_line(error: &str) -> &str {
+pub(super) fn in_a_line(error: &str) -> &str {
     let mut lines = error.lines();
     let line = if error.starts_with("Traceback") { lines.next_back() } else { lines.next() };
     line.unwrap_or_default()
 }
 
 /// The beginning of a long text.
-fn in_short(text: String) -> String {
-    match text.char_indices().nth(WIDEST) {
+pub(super) fn beginning(text: &str, widest: usize) -> String {
+    match text.char_indices().nth(widest) {
         Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
+        None => text.to_string(),
     }
 }
 
 /// Numbers to six digits, which is enough to look at; summary.csv has them all.
-fn cell(value: &Value) -> String {
+pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::Float(f) if f.is_finite() && *f != 0.0 => number(*f),

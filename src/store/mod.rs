@@ -6,6 +6,8 @@
 mod folder;
 mod large;
 mod layout;
+#[cfg(feature = "cli")]
+mod look;
 mod open;
 mod results;
 mod rows;
@@ -29,6 +31,10 @@ use crate::message::{Numbers, PACKED};
 use crate::signals;
 pub(crate) use folder::Folder;
 pub(crate) use layout::Layout;
+#[cfg(all(test, feature = "cli"))]
+pub(crate) use look::described;
+#[cfg(feature = "cli")]
+pub(crate) use look::{Attempt, Failure, Look, Member};
 pub(crate) use open::{Opened, Plan};
 pub(crate) use results::Results;
 #[cfg(feature = "cli")]

@@ -103,6 +103,12 @@ impl Results {
         marked.map(drop).map_err(|error| storing(&self.path, &error))
     }
 
+    /// For those who look at more than results.
+    #[cfg(feature = "cli")]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     fn reader(&self) -> Reader<'_> {
         Reader { results: self.path.parent().unwrap_or(Path::new(".")), native: self.native }
     }

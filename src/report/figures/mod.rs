@@ -1,0 +1,166 @@
+//! Figures for a paper, as SVG: the scores over the parameters, and who ran what when.
+
+mod axes;
+mod paper;
+
+use paper::{Paper, Series, Style};
+
+use super::html::{COLOURS, FAILED};
+use super::{Axis, Facts, Landscape, Scale, Session, in_words, quantile};
+use crate::error::Result;
+
+/// So many data sets make a line each; of more, bands over all are drawn.
+const LINES: usize = COLOURS.len();
+/// So many data sets have a heat map each.
+const MAPS: usize = 12;
+/// So many values an axis has at most; more are put into bins.
+const CELLS: usize = 100;
+/// So many runs are drawn as bars; of more, the part of the time that workers were busy.
+const BARS: usize = 1500;
+
+/// The figures, each with its file's name.
+pub(crate) fn draw(facts: &Facts) -> Result<Vec<(String, String)>> {
+    let landscape = &facts.landscape;
+    let mut figures = Vec::new();
+    let mut all = landscape.panels.iter().flat_map(|panel| &panel.scores);
+    if all.any(|score| score.is_finite()) {
+        for axis in &landscape.axes {
+            figures.push((
+                format!("{}.svg", file_name("score over", &axis.name)),
+                scores(landscape, axis)?,
+            ));
+        }
+        if let [x, y] = landscape.axes.as_slice() {
+            for (i, panel) in landscape.panels.iter().take(MAPS).enumerate() {
+                figures.push((
+                    format!("score-map-{}.svg", i + 1),
+                    map(landscape, x, y, i, &panel.name)?,
+                ));
+            }
+        }
+    }
+    if let Some(session) = facts.sessions.iter().rev().find(|session| session.attempts > 0) {
+        figures.push(("timeline.svg".to_string(), timeline(facts, session)?));
+    }
+    Ok(figures)
+}
+
+/// A file's name from whatever a parameter is called.
+fn file_name(what: &str, name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' };
+    format!("{} {name}", what).chars().map(plain).take(80).collect()
+}
+
+/// The score over one parameter: with several, the best over the others.
+fn scores(landscape: &Landscape, axis: &Axis) -> Result<String> {
+    let (places, bins) = axis.binned(CELLS * 5);
+    let line = |scores: &[f64]| -> Vec<(f64, f64)> {
+        let mut groups = vec![Vec::new(); places.len()];
+        for (point, score) in scores.iter().enumerate() {
+            groups[bins[point]].push(*score);
+        }
+        let folded = groups.into_iter().map(|group| landscape.fold(group));
+        places.iter().copied().zip(folded).collect()
+    };
+    let one = landscape.axes.len() == 1;
+    let title = match (one, landscape.decided) {
+        (true, _) => landscape.score.clone(),
+        (false, true) => format!("best {}", landscape.score),
+        (false, false) => format!("median {}", landscape.score),
+    };
+    let lines: Vec<Vec<(f64, f64)>> = landscape.panels.iter().map(|p| line(&p.scores)).collect();
+    let paper = Paper { x: axis, y: &title, width: 720, height: 400 };
+    let dots = matches!(axis.scale, Scale::Categories(_)) || places.len() <= 60;
+    let style = match axis.scale {
+        Scale::Categories(_) => Style::Dots,
+        _ if dots => Style::DottedLine,
+        _ => Style::Line,
+    };
+    if lines.len() <= LINES && landscape.left == 0 {
+        let series = landscape.panels.iter().zip(&lines).enumerate().map(|(i, (panel, line))| {
+            let best = panel.best.map(|best| (axis.places[best], panel.scores[best]));
+            Series {
+                name: panel.name.clone(),
+                colour: COLOURS[i],
+                points: line.clone(),
+                style,
+                best,
+            }
+        });
+        return paper.lines(&[], series.collect());
+    }
+    let at = |part: f64| -> Vec<(f64, f64)> {
+        let column = |i: usize| {
+            let mut scores: Vec<f64> =
+                lines.iter().map(|line| line[i].1).filter(|score| score.is_finite()).collect();
+            scores.sort_by(f64::total_cmp);
+            (places[i], quantile(&scores, part))
+        };
+        (0..places.len()).map(column).collect()
+    };
+    let bands =
+        [("all", 0.0, "#e4e4e4"), ("middle 80%", 0.1, "#c4dcec"), ("middle 50%", 0.25, "#8fbbd9")]
+            .map(|(name, part, colour)| (name, colour, at(part), at(1.0 - part)));
+    let name = format!("median of {}", landscape.panels.len());
+    let median = Series { name, colour: COLOURS[0], points: at(0.5), style, best: None };
+    paper.lines(&bands, vec![median])
+}
+
+fn map(landscape: &Landscape, x: &Axis, y: &Axis, panel: usize, name: &str) -> Result<String> {
+    let ((xs, columns), (ys, rows)) = (x.binned(CELLS), y.binned(CELLS));
+    let panel = &landscape.panels[panel];
+    let mut cells = vec![vec![Vec::new(); xs.len()]; ys.len()];
+    for (point, score) in panel.scores.iter().enumerate() {
+        cells[rows[point]][columns[point]].push(*score);
+    }
+    let fold = |row: Vec<Vec<f64>>| row.into_iter().map(|cell| landscape.fold(cell)).collect();
+    let cells: Vec<Vec<f64>> = cells.into_iter().map(fold).collect();
+    let best = panel.best.map(|best| (x.places[best], y.places[best]));
+    let paper = Paper { x, y: &y.name, width: 640, height: 440 };
+    paper.map(y, (&xs, &ys), &cells, best, (name, &landscape.score), landscape.high_is_best)
+}
+
+/// The latest start's runs, worker by worker.
+fn timeline(facts: &Facts, session: &Session) -> Result<String> {
+    let grid = facts.look.job.grid();
+    let height = (session.lanes.len().min(64) as u32 * 22 + 90).clamp(160, 900);
+    let x =
+        Axis { name: "time (s)".into(), scale: Scale::Linear, places: vec![0.0, session.wall()] };
+    let paper = Paper { x: &x, y: "", width: 720, height };
+    if session.attempts <= BARS && session.lanes.len() <= 64 {
+        let several = grid.depth() > 1;
+        let mut bars = Vec::new();
+        for (lane, attempts) in session.lanes.iter().map(|lane| &lane.attempts).enumerate() {
+            for attempt in attempts {
+                let set = match several && attempt.task < grid.tasks() {
+                    true => grid.coordinates(grid.task(attempt.task))[0] as usize,
+                    false => 0,
+                };
+                let colour = if attempt.failed { FAILED } else { COLOURS[set % COLOURS.len()] };
+                let from = attempt.started - session.begin;
+                bars.push((lane, from, from + attempt.seconds, colour));
+            }
+        }
+        let names: Vec<String> = session.lanes.iter().map(|lane| lane.name.clone()).collect();
+        let outermost = &facts.look.job.loops[0];
+        let mut meaning = Vec::new();
+        if several && outermost.points.len() <= COLOURS.len() as u64 {
+            let points = (0..outermost.points.len()).map(|i| in_words(&outermost.points.get(i)));
+            meaning.extend(points.zip(COLOURS));
+        }
+        if session.every().any(|attempt| attempt.failed) {
+            meaning.push(("failed".to_string(), FAILED));
+        }
+        return paper.bars(&names, &bars, &meaning);
+    }
+    let columns = 240;
+    let (bins, together) = session.bins(64, columns);
+    let names: Vec<String> =
+        session.lanes.chunks(together).map(|lanes| lanes[0].name.clone()).collect();
+    let rows: Vec<f64> = (0..names.len()).map(|row| row as f64).collect();
+    let width = session.wall() / columns as f64;
+    let middles: Vec<f64> = (0..columns).map(|i| (i as f64 + 0.5) * width).collect();
+    let y = Axis { name: String::new(), scale: Scale::Categories(names), places: rows.clone() };
+    let about = if together > 1 { format!("{together} workers a row") } else { String::new() };
+    paper.map(&y, (&middles, &rows), &bins, None, (&about, "busy, part of the time"), true)
+}

@@ -1,0 +1,75 @@
+//! The report: one page that shows what came of a job and how it went, with nothing from elsewhere.
+//!
+//! `landscape`, `timeline` and `failures` make out what there is to say, `words` says it, `charts`
+//! draws it, `page` puts it together; `page.js` does no more than to draw what was chosen.
+
+mod axis;
+mod charts;
+mod failures;
+mod landscape;
+mod page;
+mod scores;
+mod timeline;
+mod timings;
+mod words;
+
+use crate::error::Result;
+use crate::report::Rows;
+use crate::store::Look;
+pub(crate) use axis::{Axis, Scale};
+pub(crate) use charts::{COLOURS, FAILED};
+use failures::Failures;
+pub(crate) use landscape::{Landscape, Panel};
+pub(crate) use page::page;
+use timeline::{Durations, sessions};
+pub(crate) use timeline::{Session, quantile};
+
+/// All that a report is made of.
+pub(crate) struct Facts<'a> {
+    pub(crate) look: &'a Look,
+    rows: Rows<'a>,
+    state: String,
+    /// How many runs are there, and how many of them failed.
+    tally: (u64, u64),
+    pub(crate) landscape: Landscape,
+    pub(crate) sessions: Vec<Session>,
+    durations: Option<Durations>,
+    failures: Failures,
+}
+
+impl<'a> Facts<'a> {
+    /// Reads what a results folder holds.
+    pub(crate) fn gather(look: &'a Look) -> Result<Facts<'a>> {
+        let grid = look.job.grid();
+        let mut landscape = Landscape::new(&look.job);
+        let level = landscape.plan.level;
+        look.scores(level, |index, score| landscape.add(&grid, index, score))?;
+        landscape.close(&look.job);
+        let sessions = sessions(&look.members()?, look.attempts()?);
+        let mut failures = Failures::default();
+        look.failures(|failure| failures.add(failure))?;
+        Ok(Facts {
+            look,
+            rows: Rows::new(&look.job),
+            state: look.note("state")?.unwrap_or_default(),
+            tally: look.tally()?,
+            landscape,
+            durations: Durations::of(&sessions),
+            sessions,
+            failures,
+        })
+    }
+
+    /// A task's coordinates, in words.
+    fn task(&self, task: u64) -> String {
+        let grid = self.look.job.grid();
+        if task >= grid.tasks() {
+            return String::new();
+        }
+        let coordinates = self.look.job.coordinates(&grid, grid.task(task));
+        let words = coordinates.iter().map(|(name, value)| {
+            format!("{name} {}", super::beginning(&super::in_words(value), 60))
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+}

@@ -1,0 +1,280 @@
+//! The page itself: HTML around the charts' descriptions, with plotly.js and what else it needs inside.
+
+use std::fmt::Write;
+
+use super::charts::{Chart, escape};
+use super::scores::{Scores, charts};
+use super::{Facts, Scale, timings, words};
+use crate::error::Result;
+use crate::report::words::{count, things};
+use crate::report::{beginning, in_a_line, in_words, status};
+use crate::value::Value;
+
+/// How many rows the table has at most.
+const ROWS: usize = 2000;
+
+/// How many starts are told of, the latest ones.
+const STARTS: usize = 20;
+
+/// The whole page.
+pub(crate) fn page(facts: &Facts) -> Result<String> {
+    let name = escape(&facts.look.job.name);
+    let mut body =
+        format!("<h1>{name}</h1>\n<p class=\"headline\">{}</p>\n", escape(&words::headline(facts)));
+    body += &table(facts)?;
+    body += &scores(facts);
+    body += &time(facts);
+    body += &failures(facts);
+    let from = facts.look.note("gridmpi")?.unwrap_or_default();
+    let crunch = facts.look.note("crunch")?.unwrap_or_default();
+    let _ = write!(
+        body,
+        "<footer>Crunch: <code>{}</code>. The store was made by gridmpi {}, this page by {}.</footer>",
+        escape(&beginning(&crunch, 500)),
+        escape(&from),
+        env!("CARGO_PKG_VERSION")
+    );
+    Ok(format!(
+        "{head}<title>{name}: report</title>
+<style>{css}</style>
+</head>
+<body>
+{body}
+<noscript>The charts need JavaScript.</noscript>
+<script>{plotly}</script>
+<script>{js}</script>
+</body>
+</html>
+",
+        head = include_str!("head.html"),
+        css = include_str!("page.css"),
+        js = include_str!("page.js"),
+        plotly = plotly_js(),
+    ))
+}
+
+/// The crate has plotly.js and MathJax; without the latter a dollar in a name is a dollar.
+fn plotly_js() -> String {
+    let sources = plotly::Plot::offline_js_sources();
+    let script = sources.split("</script>").next().unwrap_or_default();
+    script.split_once('>').map_or(String::new(), |(_, code)| code.to_string())
+}
+
+/// JSON that may stand in a script: nothing in it ends that.
+fn in_script(json: &serde_json::Value) -> String {
+    json.to_string()
+        .replace('<', "\\u003c")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+fn chart(chart: &Chart) -> String {
+    let Chart { id, label, height, json } = chart;
+    let choice = label.as_ref().map_or(String::new(), |label| {
+        let label = escape(label);
+        format!("<label class=\"choice\">{label} <select data-choice=\"{id}\" data-of=\"{label}\"></select></label>")
+    });
+    format!(
+        "{choice}\n<div class=\"chart\" id=\"{id}\" style=\"height:{height}px\"></div>\n<p class=\"note\" data-note=\"{id}\"></p>\n<script type=\"application/json\" data-chart=\"{id}\">{}</script>\n",
+        in_script(json)
+    )
+}
+
+fn paragraph(class: &str, sentences: &[String]) -> String {
+    match sentences {
+        [] => String::new(),
+        some => format!("<p class=\"{class}\">{}</p>\n", escape(&some.join(" "))),
+    }
+}
+
+/// The result: one row for each point of the outermost loops.
+fn table(facts: &Facts) -> Result<String> {
+    let (job, results) = (&facts.look.job, &facts.look.results);
+    let reduces: Vec<&str> =
+        job.loops.iter().filter_map(|l| l.reduce.as_ref()).map(|reduce| reduce.name()).collect();
+    let score = if reduces.is_empty() { "score".to_string() } else { reduces.join(" of ") };
+    let mut header = facts.rows.coordinate_names();
+    header.extend(facts.rows.best_names().iter().map(|name| format!("best {name}")));
+    header.extend([score, "runs".to_string(), "status".to_string()]);
+    let mut rows = String::new();
+    let (mut number, mut bad) = (0u64, 0u64);
+    results.summaries(job.outer(), |summary| {
+        number += 1;
+        bad += u64::from(summary.result.is_err());
+        if number > ROWS as u64 {
+            return Ok(());
+        }
+        let mut cells: Vec<Value> = facts.rows.coordinates(results, summary.key);
+        cells.extend(facts.rows.best(&summary));
+        cells.push(match &summary.result {
+            Ok(scored) => scored.score.map_or_else(|| scored.value.clone(), Value::Float),
+            Err(_) => Value::Null,
+        });
+        let _ = write!(rows, "<tr class=\"{}\">", status(results, &summary));
+        for cell in &cells {
+            let text = escape(&beginning(&in_words(cell), 200));
+            let _ = match cell.as_f64() {
+                Some(number) => {
+                    write!(rows, "<td class=\"number\" data-value=\"{number}\">{text}</td>")
+                }
+                None => write!(rows, "<td>{text}</td>"),
+            };
+        }
+        let total = summary.runs + summary.failed;
+        let runs = format!("{} of {}", count(summary.runs), count(total));
+        let _ = write!(rows, "<td class=\"number\" data-value=\"{}\">{runs}</td>", summary.runs);
+        let status = match &summary.result {
+            Ok(_) => status(results, &summary).to_string(),
+            Err(error) => {
+                format!("{}: {}", status(results, &summary), beginning(in_a_line(error), 300))
+            }
+        };
+        let _ = writeln!(rows, "<td>{}</td></tr>", escape(&status));
+        Ok(())
+    })?;
+    let expected = job.grid().keys(job.outer());
+    let mut notes = Vec::new();
+    if number < expected {
+        notes.push(format!("Not there yet: {}.", things(expected - number, "row")));
+    }
+    if number > ROWS as u64 {
+        notes.push(format!(
+            "The first {} of {} rows; all of them are in summary.csv. Of all rows, {} failed or incomplete.",
+            count(ROWS as u64), count(number), count(bad)
+        ));
+    } else if bad > 0 {
+        notes.push(format!("{} failed or incomplete.", things(bad, "row")));
+    }
+    let header: String =
+        header.iter().map(|name| format!("<th><button>{}</button></th>", escape(name))).collect();
+    Ok(format!(
+        "<section id=\"summary\"><h2>Summary</h2>\n{}<div class=\"scroll\"><table class=\"sorted\"><thead><tr>{header}</tr></thead>\n<tbody>\n{rows}</tbody></table></div></section>\n",
+        paragraph("note", &notes)
+    ))
+}
+
+fn scores(facts: &Facts) -> String {
+    let (job, landscape) = (&facts.look.job, &facts.landscape);
+    let sets: Vec<&str> = landscape.plan.sets.iter().map(|i| job.loops[*i].name.as_str()).collect();
+    let over: Vec<&str> = landscape.axes.iter().map(|axis| axis.name.as_str()).collect();
+    let title = match over.as_slice() {
+        [] => "Scores".to_string(),
+        names => format!("The {} over {}", landscape.score, names.join(", ")),
+    };
+    let scores = Scores { landscape, set: sets.join(" x ") };
+    let mut text = format!("<section id=\"score\"><h2>{}</h2>\n", escape(&title));
+    let mut about = words::left_out(facts);
+    let wins = landscape.panels.iter().any(|panel| panel.best.is_some());
+    if wins {
+        let which = if landscape.high_is_best { "highest" } else { "lowest" };
+        about.insert(0, format!("The best, marked, is the {which}."));
+    }
+    if landscape.axes.iter().any(|axis| axis.scale == Scale::Log) {
+        about.push(
+            "Parameters spaced by ratio, or spread wide, have a logarithmic axis.".to_string(),
+        );
+    }
+    text += &paragraph("note", &about);
+    for (drawn, notes) in charts(&scores) {
+        text += &chart(&drawn);
+        text += &paragraph("note", &notes);
+    }
+    text + "</section>\n"
+}
+
+fn time(facts: &Facts) -> String {
+    let mut text = "<section id=\"time\"><h2>Who ran what when</h2>\n".to_string();
+    let several = facts.sessions.len() > 1;
+    if several {
+        text += &paragraph(
+            "words",
+            &[format!(
+                "The job was started {} times. Each start is measured by itself, over the runs that are still its own: what a later start did again counts there.",
+                facts.sessions.len()
+            )],
+        );
+    }
+    for session in facts.sessions.iter().rev().take(STARTS) {
+        let sentences = escape(&words::utilisation(facts, session).join(" "));
+        let when = match session.attempts {
+            0 => String::new(),
+            _ => format!(" (<time data-seconds=\"{}\"></time>)", session.begin),
+        };
+        let which = if several {
+            format!("<b>Start {}</b>{when}: ", session.number)
+        } else {
+            String::new()
+        };
+        let when = if several { String::new() } else { when };
+        let _ = writeln!(text, "<p class=\"words\">{which}{sentences}{when}</p>");
+    }
+    if facts.sessions.len() > STARTS {
+        text += &paragraph(
+            "note",
+            &[format!("{} earlier starts are left out.", facts.sessions.len() - STARTS)],
+        );
+    }
+    if let Some((drawn, notes)) = timings::timeline(facts) {
+        text += &chart(&drawn);
+        text += &paragraph("note", &notes);
+    }
+    if let Some(durations) = &facts.durations {
+        text += "<h2>How long runs took</h2>\n";
+        text += &paragraph("words", &[words::durations(facts, durations)]);
+        text += &chart(&timings::durations(durations));
+    }
+    text + "</section>\n"
+}
+
+fn failures(facts: &Facts) -> String {
+    let kinds = facts.failures.kinds();
+    let mut text = "<section id=\"failures\"><h2>Failures</h2>\n".to_string();
+    if kinds.is_empty() {
+        return text + "<p class=\"words\">No run has failed.</p></section>\n";
+    }
+    text += "<p class=\"note\">By message, whatever the numbers in it; every attempt counts.</p>\n<table><thead><tr><th>attempts</th><th>made good later</th><th>message</th><th>tasks</th></tr></thead>\n<tbody>\n";
+    for kind in kinds {
+        let tasks: Vec<String> = kind.tasks.iter().map(u64::to_string).collect();
+        let more = if kind.attempts > kind.tasks.len() as u64 { ", ..." } else { "" };
+        let first = kind.tasks.first().map_or(String::new(), |task| facts.task(*task));
+        let _ = writeln!(
+            text,
+            "<tr><td class=\"number\">{}</td><td class=\"number\">{}</td><td><details><summary>{}</summary><p>Task {} ({}):</p><pre>{}</pre></details></td><td>{}{more}</td></tr>",
+            count(kind.attempts),
+            count(kind.mended),
+            escape(&kind.message),
+            tasks.first().map_or("", String::as_str),
+            escape(&first),
+            escape(&kind.example),
+            tasks.join(", ")
+        );
+    }
+    text += "</tbody></table>\n";
+    if facts.failures.others > 0 {
+        let others =
+            format!("{} failures of other kinds are in runs.sqlite.", count(facts.failures.others));
+        text += &paragraph("note", &[others]);
+    }
+    text + "</section>\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_crate_brings_plotly_alone() {
+        let code = plotly_js();
+        assert!(code.contains("plotly.js v3") && !code.contains("MathJax.js"));
+        assert!(code.len() > 1 << 20 && code.len() < 6 << 20);
+        assert!(!code.contains("</script") && !code.contains("<script "));
+    }
+
+    #[test]
+    fn no_json_ends_its_script() {
+        let json = serde_json::json!(["</script><!--<script>", "\u{2028}\u{2029}"]);
+        let text = in_script(&json);
+        assert!(!text.contains(['<', '\u{2028}', '\u{2029}']), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), json);
+    }
+}

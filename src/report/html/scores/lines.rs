@@ -1,0 +1,124 @@
+//! The score over one parameter: a line for each data set, or bands over all of them and the chosen one.
+
+use serde_json::{Value as Json, json};
+
+use super::{NUMBERS, Scores, is_categories, texts};
+use crate::report::html::charts::{COLOURS, Chart, axis, label, layout, numbers, plain, with};
+use crate::report::html::{Axis, Panel, quantile};
+use crate::report::words::count;
+
+/// So many data sets are drawn into one chart as lines; of more, one at a time.
+const TOGETHER: usize = 12;
+/// So many points a line has; more are drawn as bands.
+const LINE: usize = 2000;
+
+pub(super) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
+    let mut notes = Vec::new();
+    let mut order: Vec<usize> = (0..x.places.len()).collect();
+    order.sort_by(|a, b| x.places[*a].total_cmp(&x.places[*b]));
+    // A line through bins has the median of each, and the best is marked where it is.
+    let bin = order.len().div_ceil(LINE);
+    if bin > 1 {
+        notes.push(format!(
+            "{} points a line are too many to be drawn: lines go through the medians of {bin} neighbours each; the best is marked where it is.",
+            count(order.len() as u64)
+        ));
+    }
+    let middle = |values: Vec<f64>| {
+        let mut values: Vec<f64> = values.into_iter().filter(|v| !v.is_nan()).collect();
+        values.sort_by(f64::total_cmp);
+        quantile(&values, 0.5)
+    };
+    let through = |values: &[f64]| -> Vec<f64> {
+        order.chunks(bin).map(|bin| middle(bin.iter().map(|i| values[*i]).collect())).collect()
+    };
+    let xs =
+        if bin > 1 { through(&x.places) } else { order.iter().map(|i| x.places[*i]).collect() };
+    let text = texts(x, &xs);
+    let mode = match xs.len() {
+        _ if is_categories(x) => "markers",
+        1 => "markers",
+        0..=60 => "lines+markers",
+        _ => "lines",
+    };
+    let hover = format!("<b>%{{fullData.name}}</b><br>{}", scores.hover(x));
+    let line = |name: &str, i: usize| {
+        let dash = if i / COLOURS.len() % 2 == 1 { "dash" } else { "solid" };
+        let colour = COLOURS[i % COLOURS.len()];
+        json!({
+            "type": "scatter", "mode": mode, "name": label(name), "legendgroup": i.to_string(),
+            "line": { "color": colour, "dash": dash, "width": 2 },
+            "marker": { "color": colour, "size": 5 }, "x": numbers(xs.iter().copied()),
+            "text": text, "hovertemplate": hover, "connectgaps": false,
+        })
+    };
+    let star = |name: &str, i: usize| {
+        json!({
+            "type": "scatter", "mode": "markers", "name": label(name), "showlegend": false,
+            "legendgroup": i.to_string(),
+            "marker": { "symbol": "star", "size": 15, "color": COLOURS[i % COLOURS.len()],
+                        "line": { "color": "#fff", "width": 1 } },
+            "hovertemplate": format!("<b>best of %{{fullData.name}}</b><br>{}", scores.hover(x)),
+        })
+    };
+    let best = |panel: &Panel| {
+        let places: Vec<f64> = panel.best.iter().map(|i| x.places[*i]).collect();
+        json!({
+            "x": numbers(places.iter().copied()), "text": texts(x, &places),
+            "y": numbers(panel.best.iter().map(|i| panel.scores[*i])),
+        })
+    };
+    let layout = with(
+        layout(460),
+        json!({ "xaxis": axis(x), "yaxis": plain(&label(&scores.landscape.score)), "hovermode": "closest" }),
+    );
+    let panels = scores.panels();
+    let few = panels.len() <= TOGETHER && panels.len() * xs.len() <= NUMBERS;
+    let chart =
+        |json: Json, label: Option<String>| Chart { id: "scores", label, height: 460, json };
+    if few && scores.landscape.left == 0 {
+        let each = panels.iter().enumerate().flat_map(|(i, panel)| {
+            let y = json!({ "y": numbers(through(&panel.scores)), "showlegend": panels.len() > 1 });
+            [with(line(&panel.name, i), y), with(star(&panel.name, i), best(panel))]
+        });
+        let data: Vec<Json> = each.collect();
+        return (chart(json!({ "data": data, "layout": layout }), None), notes);
+    }
+    notes.push(format!(
+        "The grey bands are over {} values of {}: all of them, the middle 80%, the middle 50%, and their median. The line is the one chosen above.",
+        count(panels.len() as u64),
+        scores.set
+    ));
+    let all: Vec<Vec<f64>> = panels.iter().map(|panel| through(&panel.scores)).collect();
+    let column = |i: usize| {
+        let mut values: Vec<f64> = all.iter().map(|y| y[i]).filter(|y| y.is_finite()).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    let columns: Vec<Vec<f64>> = (0..xs.len()).map(column).collect();
+    let at = |part: f64| numbers(columns.iter().map(|sorted| quantile(sorted, part)));
+    let edge = |part: f64, fill: Option<&str>| {
+        json!({
+            "type": "scatter", "mode": "lines", "x": numbers(xs.iter().copied()), "y": at(part),
+            "line": { "width": 0 }, "fill": fill.map(|_| "tonexty"), "fillcolor": fill,
+            "hoverinfo": "skip", "showlegend": false,
+        })
+    };
+    let mut data = Vec::new();
+    for (low, fill) in [(0.0, "#eeeeee"), (0.1, "#dddddd"), (0.25, "#c8c8c8")] {
+        data.extend([edge(low, None), edge(1.0 - low, Some(fill))]);
+    }
+    data.push(json!({
+        "type": "scatter", "mode": "lines", "name": "median", "x": numbers(xs.iter().copied()),
+        "y": at(0.5), "text": text, "line": { "color": "#777", "dash": "dot", "width": 1.5 },
+        "hovertemplate": hover,
+    }));
+    let own = data.len();
+    data.extend([line("", 0), star("", 0)]);
+    let (choices, label) = scores.choices(xs.len(), &mut notes, |panel| {
+        let name = json!({ "name": self::label(&panel.name) });
+        let y = json!({ "y": numbers(through(&panel.scores)) });
+        json!({ own.to_string(): with(y, name.clone()), (own + 1).to_string(): with(best(panel), name) })
+    });
+    (chart(json!({ "data": data, "layout": layout, "choices": choices }), label), notes)
+}

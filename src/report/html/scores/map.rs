@@ -1,0 +1,98 @@
+//! The score over two parameters: a heat map where they make a grid, else dots.
+
+use serde_json::{Value as Json, json};
+
+use super::{DOTS, Scores, plain_label};
+use crate::report::html::charts::{
+    Chart, FAILED, axis, label, layout, number, numbers, score_colours, with,
+};
+use crate::report::html::{Axis, Panel};
+
+/// So many values an axis of a heat map has; more are put into bins.
+const CELLS: usize = 200;
+
+pub(super) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
+    let mut notes = Vec::new();
+    let points = x.places.len();
+    let grid = x.distinct().len() * y.distinct().len();
+    let shape = with(
+        layout(520),
+        json!({ "xaxis": axis(x), "yaxis": axis(y), "hovermode": "closest", "plot_bgcolor": "#ddd" }),
+    );
+    let hover = |x_text: &str, y_text: &str, value: &str| {
+        format!(
+            "{}: {x_text}<br>{}: {y_text}<br>{}: {value}<extra></extra>",
+            plain_label(&x.name),
+            plain_label(&y.name),
+            plain_label(&scores.landscape.score)
+        )
+    };
+    let star = json!({
+        "type": "scatter", "mode": "markers", "name": "best", "showlegend": false,
+        "marker": { "symbol": "star", "size": 18, "color": FAILED, "line": { "color": "#fff", "width": 1.5 } },
+        "hovertemplate": format!("<b>best</b><br>{}", hover("%{text[0]}", "%{text[1]}", "%{text[2]}")),
+    });
+    let words = |axis: &Axis, i: usize| label(&axis.words(axis.places[i]));
+    let best = |panel: &Panel| {
+        let place = |axis: &Axis| numbers(panel.best.iter().map(|i| axis.places[*i]));
+        let text: Vec<Json> = panel
+            .best
+            .iter()
+            .map(|i| json!([words(x, *i), words(y, *i), number(panel.scores[*i])]))
+            .collect();
+        json!({ "x": place(x), "y": place(y), "text": text })
+    };
+    let colours = score_colours(&scores.landscape.score, scores.landscape.high_is_best);
+    if grid > 2 * points && points <= DOTS {
+        let text: Vec<Json> = (0..points).map(|i| json!([words(x, i), words(y, i)])).collect();
+        let dots = json!({
+            "type": "scatter", "mode": "markers", "showlegend": false, "text": text,
+            "x": numbers(x.places.iter().copied()), "y": numbers(y.places.iter().copied()),
+            "hovertemplate": hover("%{text[0]}", "%{text[1]}", "%{marker.color:.6~g}"),
+        });
+        let (choices, label) = scores.choices(points, &mut notes, |panel| {
+            let values = numbers(panel.scores.iter().copied());
+            let marker = with(json!({ "size": 9, "color": values }), colours.clone());
+            json!({ "0": { "marker": marker }, "1": best(panel) })
+        });
+        notes.push("Each dot is a point; grey ones have no score.".to_string());
+        let json = json!({ "data": [dots, star], "layout": with(shape, json!({ "plot_bgcolor": "#fff" })), "choices": choices });
+        return (Chart { id: "scores", label, height: 520, json }, notes);
+    }
+    let ((xs, columns), (ys, rows)) = (x.binned(CELLS), y.binned(CELLS));
+    if xs.len() * ys.len() < grid || points > grid {
+        let what = if scores.landscape.decided { "best" } else { "median" };
+        notes.push(format!("Each cell is the {what} of the points that fall into it."));
+    }
+    notes.push("Grey cells have no score.".to_string());
+    let (x_texts, y_texts) = (texts_or_numbers(x, &xs), texts_or_numbers(y, &ys));
+    let text: Vec<Vec<String>> =
+        y_texts.iter().map(|y| x_texts.iter().map(|x| format!("{x}, {y}")).collect()).collect();
+    let cells = with(
+        json!({
+            "type": "heatmap", "x": numbers(xs.iter().copied()), "y": numbers(ys.iter().copied()),
+            "text": text, "hoverongaps": false,
+            "hovertemplate": format!(
+                "{}, {}: %{{text}}<br>{}: %{{z:.6~g}}<extra></extra>",
+                plain_label(&x.name), plain_label(&y.name), plain_label(&scores.landscape.score)
+            ),
+        }),
+        colours,
+    );
+    let (choices, label) = scores.choices(xs.len() * ys.len(), &mut notes, |panel| {
+        let mut z = vec![vec![Vec::new(); xs.len()]; ys.len()];
+        for (i, score) in panel.scores.iter().enumerate() {
+            z[rows[i]][columns[i]].push(*score);
+        }
+        let row = |row: Vec<Vec<f64>>| {
+            numbers(row.into_iter().map(|values| scores.landscape.fold(values)))
+        };
+        json!({ "0": { "z": z.into_iter().map(row).collect::<Json>() }, "1": best(panel) })
+    });
+    let json = json!({ "data": [cells, star], "layout": shape, "choices": choices });
+    (Chart { id: "scores", label, height: 520, json }, notes)
+}
+
+fn texts_or_numbers(axis: &Axis, places: &[f64]) -> Vec<String> {
+    places.iter().map(|place| label(&axis.words(*place))).collect()
+}

@@ -1,0 +1,97 @@
+//! Charts of the score over the parameters: lines over one, a heat map over two, parallel coordinates
+//! over more. What is too much to be drawn point by point is aggregated, and the chart says so.
+
+mod each;
+mod lines;
+mod map;
+mod parallel;
+
+use each::each_parameter;
+use lines::lines;
+use map::map;
+use parallel::parallel;
+use serde_json::{Value as Json, json};
+
+use super::charts::{Chart, label};
+use super::{Axis, Landscape, Panel, Scale};
+use crate::report::words::count;
+
+/// So many points are drawn as dots, or as lines between parallel axes.
+const DOTS: usize = 5000;
+/// How many numbers the page holds for data sets to choose from.
+const NUMBERS: usize = 400_000;
+
+/// What the charts are drawn from.
+pub(super) struct Scores<'a> {
+    pub(super) landscape: &'a Landscape,
+    /// What a data set is called.
+    pub(super) set: String,
+}
+
+/// The charts of a landscape, each with what has to be said about it.
+pub(super) fn charts(scores: &Scores) -> Vec<(Chart, Vec<String>)> {
+    let landscape = scores.landscape;
+    let scored = |panel: &Panel| panel.scores.iter().any(|score| score.is_finite());
+    if landscape.axes.is_empty() || !landscape.panels.iter().any(scored) {
+        return Vec::new();
+    }
+    match landscape.axes.as_slice() {
+        [one] => vec![lines(scores, one)],
+        [x, y] => vec![map(scores, x, y), each_parameter(scores)],
+        _ => vec![parallel(scores), each_parameter(scores)],
+    }
+}
+
+impl Scores<'_> {
+    fn panels(&self) -> &[Panel] {
+        &self.landscape.panels
+    }
+
+    /// What can be chosen, and what to say if that is not everything.
+    fn choices(
+        &self,
+        each: usize,
+        notes: &mut Vec<String>,
+        choice: impl Fn(&Panel) -> Json,
+    ) -> (Json, Option<String>) {
+        let shown = (NUMBERS / each.max(1)).clamp(1, self.panels().len());
+        let all = self.panels().len() as u64 + self.landscape.left;
+        if (shown as u64) < all {
+            notes.push(format!(
+                "The first {} of {} values of {} can be chosen here; all_runs in runs.sqlite has all of them.",
+                count(shown as u64),
+                count(all),
+                self.set
+            ));
+        }
+        let choices = self.panels()[..shown]
+            .iter()
+            .map(|panel| json!({ "name": panel.name, "patches": choice(panel) }));
+        let label = (all > 1).then(|| self.set.clone());
+        (choices.collect(), label)
+    }
+
+    /// How the hover text of a point goes on after its name.
+    fn hover(&self, axis: &Axis) -> String {
+        let x = if is_categories(axis) { "%{text}" } else { "%{x:.6~g}" };
+        let name = plain_label(&axis.name);
+        format!("{name}: {x}<br>{}: %{{y:.6~g}}<extra></extra>", plain_label(&self.landscape.score))
+    }
+}
+
+fn is_categories(axis: &Axis) -> bool {
+    matches!(axis.scale, Scale::Categories(_))
+}
+
+/// A name in a template of plotly.js, where `%{` would begin a variable.
+fn plain_label(name: &str) -> String {
+    label(name).replace("%{", "% {")
+}
+
+/// The words for places, where they are no numbers.
+fn texts(axis: &Axis, places: &[f64]) -> Json {
+    match is_categories(axis) {
+        true => places.iter().map(|place| json!(label(&axis.words(*place)))).collect(),
+        false => Json::Null,
+    }
+}

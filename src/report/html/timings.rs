@@ -1,0 +1,187 @@
+//! Charts of the time: who ran what when, and how long things took.
+
+use serde_json::{Value as Json, json};
+
+use super::charts::{COLOURS, Chart, FAILED, label, layout, number, numbers, plain, with};
+use super::{Durations, Facts, Session};
+use crate::report::words::{count, seconds};
+
+/// So many attempts are drawn one by one; of more, the part of the time that workers were busy.
+const BARS: usize = 1500;
+/// How many rows and columns those are put into.
+const ROWS: usize = 64;
+const COLUMNS: usize = 240;
+/// Of so many starts, the latest, the timelines are drawn.
+const STARTS: usize = 20;
+
+/// The timelines of the starts, the latest first, and what to say about them.
+pub(super) fn timeline(facts: &Facts) -> Option<(Chart, Vec<String>)> {
+    let shown: Vec<&Session> = facts.sessions.iter().rev().filter(|s| s.attempts > 0).collect();
+    let mut notes = Vec::new();
+    if shown.len() > STARTS {
+        notes.push(format!("The latest {STARTS} of {} starts can be chosen.", shown.len()));
+    }
+    let mut height = 0;
+    let mut choices = Vec::new();
+    for session in shown.iter().take(STARTS) {
+        let bars = session.attempts <= BARS && session.lanes.len() <= ROWS;
+        let (figure, own, note) = if bars { bars_of(facts, session) } else { bins_of(session) };
+        height = height.max(own);
+        choices.push(
+            json!({ "name": format!("start {}", session.number), "figure": figure, "note": note }),
+        );
+    }
+    let label = (choices.len() > 1).then(|| "start".to_string());
+    let json = json!({ "choices": choices });
+    (!shown.is_empty()).then(|| (Chart { id: "timeline", label, height, json }, notes))
+}
+
+fn shape(rows: usize) -> (Json, usize) {
+    let height = (rows * 26 + 110).clamp(180, 900);
+    let shape = with(
+        layout(height),
+        json!({
+            "xaxis": plain("seconds since the first run began"), "barmode": "overlay", "bargap": 0.15,
+            "yaxis": with(plain(""), json!({ "type": "category", "autorange": "reversed" })),
+            "hovermode": "closest",
+        }),
+    );
+    (
+        with(shape, json!({ "legend": { "orientation": "h", "y": 1.02, "yanchor": "bottom" } })),
+        height,
+    )
+}
+
+/// Every attempt as a bar, coloured by the outermost loop if that helps.
+fn bars_of(facts: &Facts, session: &Session) -> (Json, usize, String) {
+    let job = &facts.look.job;
+    let grid = job.grid();
+    let outermost = &job.loops[0];
+    let coloured = job.loops.len() > 1;
+    let points = outermost.points.len();
+    let named = coloured && points <= COLOURS.len() as u64;
+    let groups = if coloured { points.min(COLOURS.len() as u64) as usize } else { 1 };
+    let name = |group: usize| match named {
+        true => label(&crate::report::in_words(&outermost.points.get(group as u64))),
+        false => "runs".to_string(),
+    };
+    let trace = |name: &str, colour: &str| {
+        json!({
+            "type": "bar", "orientation": "h", "name": name, "base": [], "x": [], "y": [],
+            "hovertext": [], "hovertemplate": "%{hovertext}<extra></extra>",
+            "marker": { "color": colour, "line": { "color": "#fff", "width": [] } }, "showlegend": named,
+        })
+    };
+    let mut traces: Vec<Json> = (0..groups).map(|i| trace(&name(i), COLOURS[i])).collect();
+    traces.push(with(trace("failed", FAILED), json!({ "showlegend": true })));
+    let push = |values: &mut Json, value: Json| {
+        if let Json::Array(values) = values {
+            values.push(value);
+        }
+    };
+    for lane in &session.lanes {
+        for attempt in &lane.attempts {
+            let group = match coloured && attempt.task < grid.tasks() {
+                true => grid.coordinates(grid.task(attempt.task))[0] as usize % groups,
+                false => 0,
+            };
+            let trace = &mut traces[if attempt.failed { groups } else { group }];
+            push(&mut trace["base"], number(attempt.started - session.begin));
+            push(&mut trace["x"], number(attempt.seconds));
+            push(&mut trace["y"], json!(label(&lane.name)));
+            // Around a thin bar there is no room for a rim.
+            let rim = if attempt.seconds > session.wall() / 300.0 { 0.6 } else { 0.0 };
+            push(&mut trace["marker"]["line"]["width"], json!(rim));
+            let coordinates: String = crate::report::beginning(&facts.task(attempt.task), 200);
+            let failed = if attempt.failed { ", failed" } else { "" };
+            let text = format!(
+                "<b>task {}</b>{failed}<br>{}<br>{} on {}",
+                attempt.task,
+                super::charts::escape(&coordinates),
+                seconds(attempt.seconds),
+                label(&lane.name)
+            );
+            push(&mut trace["hovertext"], json!(text));
+        }
+    }
+    traces.retain(|trace| trace["x"].as_array().is_some_and(|x| !x.is_empty()));
+    let (mut shape, height) = shape(session.lanes.len());
+    let names: Vec<String> = session.lanes.iter().map(|lane| label(&lane.name)).collect();
+    shape["yaxis"]["categoryarray"] = json!(names);
+    shape["yaxis"]["range"] = json!([names.len() as f64 - 0.5, -0.5]);
+    let colours = match (coloured, named) {
+        (true, true) => format!("its colour is the {}", outermost.name),
+        (true, false) => format!(
+            "its colour is the {}; after {} colours they begin again",
+            outermost.name,
+            COLOURS.len()
+        ),
+        _ => "failed ones are red".to_string(),
+    };
+    (json!({ "data": traces, "layout": shape }), height, format!("Each bar is a run; {colours}."))
+}
+
+fn bins_of(session: &Session) -> (Json, usize, String) {
+    let (bins, together) = session.bins(ROWS, COLUMNS);
+    let names: Vec<String> = session
+        .lanes
+        .chunks(together)
+        .map(|lanes| match lanes {
+            [one] => label(&one.name),
+            [first, .., last] => label(&format!("{} to {}", first.name, last.name)),
+            [] => String::new(),
+        })
+        .collect();
+    let width = session.wall() / COLUMNS as f64;
+    let percent =
+        bins.iter().map(|row| numbers(row.iter().map(|part| (part * 1000.0).round() / 10.0)));
+    let cells = json!({
+        "type": "heatmap", "x0": number(width / 2.0), "dx": number(width), "y": names,
+        "z": percent.collect::<Json>(), "zmin": 0, "zmax": 100, "colorscale": "Cividis",
+        "colorbar": { "title": { "text": "busy, %", "side": "right" }, "thickness": 14 },
+        "hovertemplate": "%{y}<br>at %{x:.4~g} s: %{z:.1f}% busy<extra></extra>",
+    });
+    let (shape, height) = shape(bins.len());
+    let rows = match together {
+        1 => "Each row is a worker".to_string(),
+        several => format!("Each row is {several} workers"),
+    };
+    let note = format!(
+        "{} runs are too many to be drawn one by one. {rows}, each column {}; the colour is how much of that time it was busy.",
+        count(session.attempts as u64),
+        seconds(width)
+    );
+    (json!({ "data": [cells], "layout": shape }), height, note)
+}
+
+/// How many runs took how long.
+pub(super) fn durations(durations: &Durations) -> Chart {
+    let Durations { edges, counts, is_log, .. } = durations;
+    let text = edges.windows(2).zip(counts).map(|(edge, n)| {
+        format!("{} to {}<br>{} runs", seconds(edge[0]), seconds(edge[1]), count(*n))
+    });
+    // The last edge closes the last step.
+    let last = counts.last().copied();
+    let heights = counts.iter().copied().chain(last).map(|n| n as f64);
+    let steps = json!({
+        "type": "scatter", "mode": "lines", "x": numbers(edges.iter().copied()), "y": numbers(heights),
+        "line": { "shape": "hv", "color": COLOURS[0], "width": 1.5 }, "fill": "tozeroy",
+        "fillcolor": "rgba(0,114,178,0.25)", "text": text.collect::<Vec<_>>(),
+        "hovertemplate": "%{text}<extra></extra>",
+    });
+    let mut seconds_axis = plain("seconds a run");
+    if *is_log {
+        seconds_axis["type"] = json!("log");
+        seconds_axis["exponentformat"] = json!("power");
+    }
+    let shape = with(
+        layout(300),
+        json!({ "xaxis": seconds_axis, "yaxis": with(plain("runs"), json!({ "rangemode": "tozero" })), "hovermode": "x" }),
+    );
+    Chart {
+        id: "durations",
+        label: None,
+        height: 300,
+        json: json!({ "data": [steps], "layout": shape }),
+    }
+}

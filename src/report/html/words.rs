@@ -1,0 +1,134 @@
+//! What the report says in sentences.
+
+use super::{Durations, Facts, Session};
+use crate::report::words::{count, percent, seconds, things};
+
+/// Waiting is told of from this part of the time on.
+const WORTH_TELLING: f64 = 0.01;
+
+/// How far the job is.
+pub(super) fn headline(facts: &Facts) -> String {
+    let tasks = facts.look.job.grid().tasks();
+    let (there, failed) = facts.tally;
+    let failed = match failed {
+        0 => "none failed".to_string(),
+        failed => format!("{} failed", count(failed)),
+    };
+    let runs = format!("{} of {} runs are there, {failed}.", count(there), count(tasks));
+    let state = match facts.state.as_str() {
+        "complete" => "Complete",
+        "interrupted" => "Interrupted; it can be started again to go on",
+        "stopped" => "Stopped, because too many runs failed",
+        "merged" => "Merged from several folders",
+        "running" => "Not complete: it runs just now, or was killed",
+        other => other,
+    };
+    format!("{state}: {runs}")
+}
+
+/// What can be said about how a start used its workers; nothing if it has no runs.
+pub(super) fn utilisation(facts: &Facts, session: &Session) -> Vec<String> {
+    let Some((last, alone)) = session.last() else {
+        return vec![
+            "Of this start no run is left: each was replaced by a later start's.".to_string(),
+        ];
+    };
+    let (wall, workers) = (session.wall(), session.lanes.len());
+    let busy = session.busy() / (wall * workers as f64);
+    let busy = percent(if busy.is_finite() { busy.min(1.0) } else { 1.0 });
+    let mut text =
+        format!("{} {} busy {busy} of the time", things(workers as u64, "worker"), was(workers));
+    if workers > 1 && alone > WORTH_TELLING * wall {
+        let task = facts.task(last.task);
+        text += &format!("; the last {} waited for task {} ({task})", seconds(alone), last.task);
+    }
+    let hosts =
+        if session.hosts > 1 { format!(" on {} hosts", session.hosts) } else { String::new() };
+    let mut all = vec![
+        format!("{text}."),
+        format!(
+            "{}{hosts} took {}, from the start of the first to the end of the last.",
+            things(session.attempts as u64, "run"),
+            seconds(wall)
+        ),
+    ];
+    let (bound, shared) = (session.bound(), session.busy() / workers as f64);
+    let why = match bound > shared {
+        true => "runs cannot be divided",
+        false => "that is what all runs took together, shared evenly",
+    };
+    if wall > 0.0 && workers > 1 {
+        all.push(format!(
+            "In no order could {} have done it in less than {}: {why}. That is {} of the time it took.",
+            if workers == 2 { "both" } else { "they" },
+            seconds(bound),
+            percent((bound / wall).min(1.0))
+        ));
+    }
+    let tail = session.tail();
+    if workers > 1 && tail > WORTH_TELLING * wall && tail > 2.0 * alone {
+        all.push(format!(
+            "From {} before the end on, there was no longer a run for every worker.",
+            seconds(tail)
+        ));
+    }
+    if session.hosts > 1 {
+        all.push("Times are by each host's own clock.".to_string());
+    }
+    all
+}
+
+fn was(number: usize) -> &'static str {
+    if number == 1 { "was" } else { "were" }
+}
+
+/// How long runs took.
+pub(super) fn durations(facts: &Facts, durations: &Durations) -> String {
+    let Durations { median, p95, longest, .. } = durations;
+    format!(
+        "Half of the runs took {} or less, 95 of 100 no more than {}; the longest, task {} ({}), took {}.",
+        seconds(*median),
+        seconds(*p95),
+        longest.task,
+        facts.task(longest.task),
+        seconds(longest.seconds)
+    )
+}
+
+/// What the charts of scores leave out.
+pub(super) fn left_out(facts: &Facts) -> Vec<String> {
+    let landscape = &facts.landscape;
+    let mut all = Vec::new();
+    if landscape.panels.is_empty() {
+        all.push(
+            "There are too many points to be drawn; all_runs in runs.sqlite has them.".to_string(),
+        );
+    }
+    if landscape.missing > 0 {
+        all.push(format!(
+            "{} no score: what they are made of failed, is incomplete, not there yet, or gave none.",
+            match landscape.missing {
+                1 => "1 point has".to_string(),
+                missing => format!("{} points have", count(missing)),
+            }
+        ));
+    }
+    if landscape.missing > 0 && landscape.decided {
+        all.push("What is marked is the best of the points that have one.".to_string());
+    }
+    if landscape.infinite > 0 {
+        all.push(format!(
+            "{} infinite and not drawn.",
+            match landscape.infinite {
+                1 => "1 score is".to_string(),
+                infinite => format!("{} scores are", count(infinite)),
+            }
+        ));
+    }
+    if !landscape.decided && !landscape.panels.is_empty() {
+        all.push(
+            "No loop says with max or min which score is best, so none is marked.".to_string(),
+        );
+    }
+    all
+}

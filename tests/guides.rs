@@ -1,0 +1,164 @@
+//! The guides in docs/ are true: every block that says so is run, in order, in an empty folder, as a
+//! reader would. What a block's first line says behind the language:
+//!
+//! - `sh run` is run by bash and must succeed; `sh run exit=N` must end with N.
+//! - `LANGUAGE file=NAME` is written to that file.
+//! - `text output` is what the block before it printed on stdout; a line `...` stands for any lines.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{Desk, gridmpi, python_with_sklearn};
+
+struct Block {
+    /// The words behind the language.
+    says: Vec<String>,
+    text: String,
+    line: usize,
+}
+
+/// The fenced blocks of a page that say something behind their language.
+fn blocks(page: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut within: Option<bool> = None;
+    for (number, line) in page.lines().enumerate() {
+        match (within, line.strip_prefix("```")) {
+            (None, Some(info)) => {
+                let says: Vec<String> = info.split_whitespace().skip(1).map(String::from).collect();
+                within = Some(!says.is_empty());
+                if !says.is_empty() {
+                    blocks.push(Block { says, text: String::new(), line: number + 1 });
+                }
+            }
+            (Some(_), Some(_)) => within = None,
+            (Some(true), None) => {
+                let block = blocks.last_mut().unwrap();
+                block.text += line;
+                block.text.push('\n');
+            }
+            _ => {}
+        }
+    }
+    assert!(within.is_none(), "a block is not closed");
+    blocks
+}
+
+/// Whether a text is what a page shows; a line `...` there stands for any lines.
+fn matches(shown: &str, printed: &str) -> bool {
+    fn follow(shown: &[&str], printed: &[&str]) -> bool {
+        match (shown, printed) {
+            ([], []) => true,
+            (["...", rest @ ..], _) => (0..=printed.len()).any(|i| follow(rest, &printed[i..])),
+            ([a, shown @ ..], [b, printed @ ..]) => {
+                a.trim_end() == b.trim_end() && follow(shown, printed)
+            }
+            _ => false,
+        }
+    }
+    follow(&lines_of(shown), &lines_of(printed))
+}
+
+fn lines_of(text: &str) -> Vec<&str> {
+    text.trim_end().lines().collect()
+}
+
+fn bash(desk: &Desk, script: &str) -> Command {
+    let program = gridmpi().get_program().to_owned();
+    let python = python_with_sklearn();
+    let mut places = vec![
+        Path::new(&program).parent().unwrap().to_path_buf(),
+        python.parent().unwrap().to_path_buf(),
+    ];
+    places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    let mut bash = Command::new("bash");
+    bash.args(["-euo", "pipefail", "-c", script]).current_dir(desk.path(""));
+    bash.env("PATH", std::env::join_paths(places).unwrap());
+    for name in [
+        "OMPI_ALLOW_RUN_AS_ROOT",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
+        "OMPI_MCA_rmaps_base_oversubscribe",
+    ] {
+        bash.env(name, "1");
+    }
+    bash.env_remove("RUST_LOG");
+    bash
+}
+
+/// Does what a page says; how many blocks were run.
+fn follow(name: &str, page: &str) -> usize {
+    let desk = Desk::new();
+    let (mut ran, mut printed) = (0, String::new());
+    for block in blocks(page) {
+        let place = format!("docs/{name}:{}", block.line);
+        let first = block.says[0].as_str();
+        let value = |key: &str| block.says.iter().find_map(|word| word.strip_prefix(key));
+        if let Some(file) = value("file=") {
+            desk.write(file, &block.text);
+        } else if first == "run" {
+            let expected: i32 = value("exit=").map_or(0, |code| code.parse().unwrap());
+            let output = bash(&desk, &block.text).output().unwrap();
+            printed = String::from_utf8(output.stdout).unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(expected), "{place}:\n{printed}\n{stderr}");
+            ran += 1;
+        } else if first == "output" {
+            let shown = &block.text;
+            assert!(matches(shown, &printed), "{place} shows\n{shown}\nit printed\n{printed}");
+        } else {
+            panic!("{place}: what is '{first}'?");
+        }
+    }
+    ran
+}
+
+fn docs() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut pages: Vec<(String, String)> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_string();
+            (name, fs::read_to_string(&path).unwrap())
+        })
+        .collect();
+    pages.sort();
+    pages
+}
+
+#[test]
+fn every_guide_does_what_it_says() {
+    let ran: Vec<(String, usize)> =
+        docs().into_iter().map(|(name, page)| (name.clone(), follow(&name, &page))).collect();
+    for guide in ["first-job.md", "python.md", "commands.md", "nesting.md"] {
+        let blocks = ran.iter().find(|(name, _)| name == guide).map(|(_, blocks)| *blocks);
+        assert!(blocks >= Some(3), "{guide}: {ran:?}");
+    }
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let pages = docs().into_iter().map(|(name, page)| (root.join("docs"), name, page));
+    let all = pages.chain([(root.to_path_buf(), "README.md".to_string(), readme)]);
+    for (folder, name, page) in all {
+        for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            let elsewhere = file.contains("://") || file.is_empty();
+            assert!(elsewhere || folder.join(file).exists(), "{name} links to {link}");
+        }
+    }
+}
+
+#[test]
+fn shown_lines_are_compared_with_printed_ones() {
+    assert!(matches("a\n...\nc\n", "a\nb\nb\nc\n") && matches("a \n...\n", "a\n"));
+    assert!(!matches("a\n", "a\nb\n") && !matches("...\nx\n", "a\n") && !matches("a\nb\n", "a\n"));
+    let page = "```sh\nno\n```\n```sh run exit=2\nyes\n```\n";
+    let found = blocks(page);
+    assert_eq!((found.len(), found[0].text.as_str(), found[0].line), (1, "yes\n", 4));
+}

@@ -1,0 +1,367 @@
+//! `gridmpi report`, as a real browser shows it: charts are there, hovering tells, nothing is asked of
+//! the network, nothing the user wrote is taken for markup or script.
+
+#[path = "common/browser.rs"]
+mod browser;
+mod common;
+
+use std::fs;
+use std::process::Command;
+
+use browser::Browser;
+use common::{Desk, example, gridmpi, sql_rows};
+use serde_json::json;
+
+/// Runs job.toml and writes its report; the browser with it.
+fn reported(desk: &Desk, exit: i32) -> Browser {
+    desk.run_job().exits(exit);
+    report(desk)
+}
+
+fn report(desk: &Desk) -> Browser {
+    let ran = desk.run(gridmpi(), &["report", "out"]).exits(0);
+    assert_eq!(ran.stdout, "wrote out/report.html\n");
+    let mut browser = Browser::open(&desk.path("out/report.html"));
+    browser.until("document.documentElement.dataset.drawn === 'yes'");
+    browser
+}
+
+/// Nothing was asked for, nothing complained about, nothing the user wrote was executed.
+fn assert_clean(browser: &mut Browser) {
+    assert_eq!(browser.requests(), [""; 0]);
+    assert_eq!(browser.complaints(), [""; 0]);
+    assert_eq!(browser.eval("typeof window.hacked"), json!("undefined"));
+}
+
+/// The place of a point of a trace in the window, once the chart was scrolled to.
+fn point(chart: &str, trace: usize, point: usize) -> String {
+    format!(
+        "(() => {{
+            const place = document.getElementById('{chart}');
+            place.scrollIntoView({{ block: 'center', behavior: 'instant' }});
+            const box = place.getBoundingClientRect(), trace = place._fullData[{trace}];
+            const x = place._fullLayout[trace.xaxis.replace('x', 'xaxis')];
+            const y = place._fullLayout[trace.yaxis.replace('y', 'yaxis')];
+            const from = trace.type === 'bar' ? trace.base[{point}] + trace.x[{point}] / 2 : trace.x[{point}];
+            return [box.left + x._offset + x.d2p(from), box.top + y._offset + y.d2p(trace.y[{point}])];
+        }})()"
+    )
+}
+
+fn hovered(chart: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('#{chart} .hovertext')].map(e => e.textContent).join('|')"
+    )
+}
+
+/// Moves the mouse over a point, until the chart says all of this about it.
+fn hover(browser: &mut Browser, chart: &str, (trace, index): (usize, usize), says: &[&str]) {
+    browser.point_at(&point(chart, trace, index));
+    let says = json!(says);
+    browser.until(&format!("{says}.every(text => {}.includes(text))", hovered(chart)));
+}
+
+const LINES: &str = "
+[crunch]
+builtin = \"multiply\"
+sleep = 0.02
+[[loop]]
+name = \"dataset\"
+values = [2.0, -3.0]
+[[loop]]
+name = \"alpha\"
+logspace = { from = 0.01, to = 100.0, count = 5 }
+reduce = \"max\"
+[[loop]]
+name = \"fold\"
+range = { from = 1, to = 3 }
+reduce = \"mean\"
+";
+
+#[test]
+fn a_line_for_each_data_set_and_a_bar_for_each_run() {
+    let desk = Desk::with_job(LINES);
+    let mut browser = reported(&desk, 0);
+    let charts = "[...document.querySelectorAll('.chart')].filter(c => c.querySelector('.main-svg')).map(c => c.id).join()";
+    assert_eq!(browser.eval(charts), json!("scores,timeline,durations"));
+    assert_eq!(
+        browser.eval("document.querySelectorAll('#scores .scatterlayer .trace').length"),
+        json!(4)
+    );
+    assert_eq!(
+        browser.eval("document.getElementById('scores')._fullLayout.xaxis.type"),
+        json!("log")
+    );
+    assert_eq!(
+        browser.eval("document.querySelectorAll('#timeline .bars .point').length"),
+        json!(20)
+    );
+    // The third point of the first line: alpha 1, 2 x 1 x (1 + 2) / 2; the best is the last one.
+    hover(&mut browser, "scores", (0, 2), &["alpha: 1", "mean score: 3"]);
+    hover(&mut browser, "scores", (1, 0), &["alpha: 100", "mean score: 300"]);
+    hover(&mut browser, "timeline", (0, 3), &["task ", "dataset 2, alpha ", " ms on rank "]);
+    let page = browser.eval("document.body.innerText");
+    let page = page.as_str().unwrap();
+    for said in [
+        "Complete: 20 of 20 runs are there, none failed.",
+        "2 workers were busy ",
+        "No run has failed.",
+    ] {
+        assert!(page.contains(said), "{said:?} is not in:\n{page}");
+    }
+    // The table can be sorted by a column.
+    let first = "document.querySelector('table.sorted tbody td').textContent";
+    assert_eq!(browser.eval(first), json!("2"));
+    browser.eval("document.querySelector('table.sorted th button').click()");
+    assert_eq!(browser.eval(first), json!("-3"));
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn two_parameters_make_a_heat_map() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"dataset\"\nvalues = [1.0, 2.0]\n[[loop]]\nname = \"a\"\nvalues = [1.0, 5.0, 3.0]\nreduce = \"min\"\n[[loop]]\nname = \"b\"\nlinspace = { from = 1.0, to = 2.0, count = 6 }\nreduce = \"min\"\n",
+    );
+    let mut browser = reported(&desk, 0);
+    assert_eq!(
+        browser.eval("document.getElementById('scores')._fullData[0].type"),
+        json!("heatmap")
+    );
+    let best = "(() => { const t = document.getElementById('scores')._fullData[1]; return [t.x[0], t.y[0]] })()";
+    assert_eq!(browser.eval(best), json!([1, 1]), "the lowest");
+    hover(&mut browser, "scores", (1, 0), &["best", "score: 1"]);
+    // Another data set, in both charts.
+    let choose = "(() => { const s = document.querySelector('select[data-choice=scores]'); s.selectedIndex = 1; s.dispatchEvent(new Event('change')); })()";
+    browser.eval(choose);
+    let corner = "document.getElementById('scores')._fullData[0].z[5][2]";
+    browser.until(&format!("{corner} === 20"));
+    browser.until("Math.max(...document.getElementById('parameters')._fullData[0].y) === 10");
+    assert_eq!(
+        browser.eval("document.querySelector('select[data-choice=parameters]').value"),
+        json!("2")
+    );
+    assert_clean(&mut browser);
+}
+
+/// Whatever a user may call things, or an error may say.
+const HOSTILE: [&str; 5] = [
+    "</script><script>window.hacked=1</script>",
+    "<img src=x onerror=window.hacked=1>",
+    "a\u{2028}b\u{2029}c",
+    "'\"><b>%{x} ${hacked} $\\alpha$ &lt;",
+    "<a href='javascript:window.hacked=1'>x</a>",
+];
+
+#[test]
+fn nothing_a_user_wrote_is_markup_or_script() {
+    let names = serde_json::to_string(&HOSTILE).unwrap();
+    let desk = Desk::with_job(&format!(
+        "name = \"a<img src=x onerror=window.hacked=1>\"\n[crunch]\npython = \"f.py:f\"\n[[loop]]\nname = \"dataset\"\nvalues = {names}\n[[loop]]\nname = \"p\"\nreduce = \"max\"\ngrid = {{ \"<img src=x onerror=window.hacked=1>\" = {names}, b = [1, 2, 3], c = [0.1, 1.0, 10.0] }}\n"
+    ));
+    desk.write(
+        "f.py",
+        "import time\ndef f(dataset, p):\n    time.sleep(0.003) # a bar that a mouse can meet\n    if p['b'] == 2: raise ValueError('</script><script>window.hacked=1</script>' + dataset)\n    return p['b'] * p['c'] * len(dataset)\n",
+    );
+    let mut browser = reported(&desk, 100);
+    assert_eq!(
+        browser.eval("document.querySelectorAll('img, svg a, .chart b, script[src]').length"),
+        json!(0)
+    );
+    assert_eq!(
+        browser.eval("document.querySelector('h1').textContent"),
+        json!("a<img src=x onerror=window.hacked=1>")
+    );
+    let cells =
+        "[...document.querySelectorAll('table.sorted tbody tr')].map(r => r.cells[0].textContent)";
+    let shown = browser.eval(cells);
+    assert_eq!(shown[0], json!(HOSTILE[0]));
+    assert_eq!(shown[3], json!(HOSTILE[3]));
+    assert_eq!(browser.eval("document.querySelector('select').options[1].text"), json!(HOSTILE[1]));
+    // Parallel lines for three parameters, and each by itself; every data set is drawn once.
+    assert_eq!(browser.eval("document.querySelectorAll('#scores canvas').length > 0"), json!(true));
+    assert_eq!(
+        browser.eval("document.getElementById('scores')._fullData[0].dimensions.length"),
+        json!(4)
+    );
+    for set in 0..HOSTILE.len() {
+        browser.eval(&format!(
+            "(() => {{ const s = document.querySelector('select'); s.selectedIndex = {set}; s.dispatchEvent(new Event('change')); }})()"
+        ));
+    }
+    hover(&mut browser, "parameters", (0, 1), &["<img src=x"]);
+    hover(&mut browser, "timeline", (0, 0), &["dataset "]);
+    let message = browser.eval("document.querySelector('#failures summary').textContent");
+    assert!(message.as_str().unwrap().contains("</script>"), "{message}");
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn failures_are_grouped_and_strange_numbers_do_no_harm() {
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"test {x} -ne 7 -a {x} -ne 8 || ( echo no row {x} >&2; false ) || exit 3; test {x} -eq 3 && echo inf || ( test {x} -eq 4 && echo nan || echo -{x} )\"\n[[loop]]\nname = \"dataset\"\nvalues = [1, 2]\n[[loop]]\nname = \"x\"\nrange = { from = 0, to = 10 }\nreduce = \"max\"\n",
+    );
+    let mut browser = reported(&desk, 100);
+    let page = browser.eval("document.body.innerText");
+    let page = page.as_str().unwrap();
+    for said in [
+        "20 of 20 runs are there, 6 failed.",
+        "6 points have no score",
+        "2 scores are infinite and not drawn.",
+        "2 rows failed or incomplete.",
+        "exit status: 3: no row 7",
+        "NaN",
+    ] {
+        assert!(page.contains(said), "{said:?} is not in:\n{page}");
+    }
+    let kinds = "[...document.querySelectorAll('#failures tbody tr')].map(r => r.cells[0].textContent).join()";
+    assert_eq!(browser.eval(kinds), json!("4,2"));
+    let y = "document.getElementById('scores')._fullData[0].y.slice(2, 6)";
+    assert_eq!(
+        browser.eval(&format!("JSON.stringify(Array.from({y}))")),
+        json!("[-2,null,null,-5]")
+    );
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn each_start_is_measured_by_itself() {
+    let desk = Desk::with_job(LINES);
+    desk.run_job().exits(0);
+    desk.write("job.toml", &LINES.replace("count = 5", "count = 9"));
+    let mut browser = reported(&desk, 0);
+    let page = browser.eval("document.body.innerText");
+    let page = page.as_str().unwrap();
+    for said in ["The job was started 2 times.", "Start 2", "20 runs took", "16 runs took"] {
+        assert!(page.contains(said), "{said:?} is not in:\n{page}");
+    }
+    let bars = "document.querySelectorAll('#timeline .bars .point').length";
+    assert_eq!(browser.eval(bars), json!(16), "the latest first");
+    browser.eval("(() => { const s = document.querySelector('select[data-choice=timeline]'); s.selectedIndex = 1; s.dispatchEvent(new Event('change')); })()");
+    browser.until(&format!("{bars} === 20"));
+    // A run that was cut short says so, and what is there is shown.
+    let store = desk.path("out/runs.sqlite");
+    sql_rows(
+        &store,
+        "UPDATE job SET value = 'running' WHERE key = 'state'; DELETE FROM groups WHERE level < 2; DELETE FROM groups WHERE number > 11; DELETE FROM runs WHERE task > 24;",
+    );
+    let mut browser = report(&desk);
+    let page = browser.eval("document.body.innerText");
+    let page = page.as_str().unwrap();
+    for said in [
+        "Not complete",
+        "25 of 36 runs are there",
+        "Not there yet: 2 rows.",
+        "6 points have no score",
+    ] {
+        assert!(page.contains(said), "{said:?} is not in:\n{page}");
+    }
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn a_hundred_thousand_runs_open() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"dataset\"\nrange = { from = 0, to = 1000 }\n[[loop]]\nname = \"alpha\"\nlogspace = { from = 1e-4, to = 1e4, count = 100 }\nreduce = \"max\"\n",
+    );
+    let mut browser = reported(&desk, 0);
+    let size = fs::metadata(desk.path("out/report.html")).unwrap().len();
+    assert!(size < 8 << 20, "{size} bytes");
+    assert_eq!(browser.eval("document.querySelectorAll('tbody tr').length"), json!(1000));
+    assert_eq!(browser.eval("document.querySelector('select').options.length"), json!(1000));
+    let page = browser.eval("document.body.innerText");
+    let page = page.as_str().unwrap();
+    for said in [
+        "bands are over 1,000 values of dataset",
+        "100,000 runs are too many to be drawn one by one",
+    ] {
+        assert!(page.contains(said), "{said:?} is not in:\n{page}");
+    }
+    browser.eval("(() => { const s = document.querySelector('select'); s.selectedIndex = 999; s.dispatchEvent(new Event('change')); })()");
+    browser.until("document.getElementById('scores')._fullData.at(-2).y.at(-1) === 9990000");
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn a_study_in_rust_has_the_verb_too() {
+    let desk = Desk::new();
+    let study = || Command::new(example("textbook"));
+    desk.run(study(), &["--threads", "2", "--out", "out"]).exits(0);
+    let ran = desk.run(study(), &["report", "out"]).exits(0);
+    assert_eq!(ran.stdout, "wrote out/report.html\n");
+    let mut browser = report(&desk);
+    // Ten data sets over three parameters; only the user's function knows which is best.
+    let lines = "document.querySelectorAll('#scores .scatterlayer .trace').length";
+    assert_eq!(browser.eval(lines), json!(10));
+    let page = browser.eval("document.body.innerText");
+    assert!(page.as_str().unwrap().contains("so none is marked"), "{page}");
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn figures_are_sound_and_say_what_they_show() {
+    let hostile = "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"dataset\"\nvalues = [1.0, \"</svg><script>\"]\n[[loop]]\nname = \"p\"\nreduce = \"min\"\ngrid = { \"a<b>&\" = [1, 2, 3], kind = [\"</text>\", \"\\u0001\"] }\n";
+    for (job, figures) in [
+        (LINES, vec![("score-over-alpha.svg", "mean score"), ("timeline.svg", "rank 1")]),
+        (
+            hostile,
+            vec![
+                ("score-over-p.a-b--.svg", "p.a<b>&"),
+                ("score-over-p.kind.svg", "</text>"),
+                ("score-map-1.svg", "p.a<b>&"),
+                ("score-map-2.svg", "</svg><script>"),
+                ("timeline.svg", "time (s)"),
+            ],
+        ),
+    ] {
+        let desk = Desk::with_job(job);
+        desk.run_job().exits(0);
+        let ran = desk.run(gridmpi(), &["report", "out", "--figures", "figures"]).exits(0);
+        let mut names: Vec<String> = ran.stdout.lines().skip(1).map(String::from).collect();
+        names.sort();
+        let mut expected: Vec<String> =
+            figures.iter().map(|(name, _)| format!("wrote figures/{name}")).collect();
+        expected.sort();
+        assert_eq!(names, expected);
+        desk.write("empty.html", "");
+        let mut browser = Browser::open(&desk.path("empty.html"));
+        for (name, text) in &figures {
+            let svg = fs::read_to_string(desk.path(&format!("figures/{name}"))).unwrap();
+            let parse = format!("new DOMParser().parseFromString({}, 'image/svg+xml')", json!(svg));
+            let sound = format!("{parse}.querySelector('parsererror, script') === null");
+            assert_eq!(browser.eval(&sound), json!(true), "{name}");
+            let texts =
+                format!("[...{parse}.querySelectorAll('text')].map(t => t.textContent.trim())");
+            let texts = browser.eval(&texts);
+            assert!(texts.as_array().unwrap().contains(&json!(text)), "{name}: {texts}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_result_is_refused() {
+    let desk = Desk::with_job(LINES);
+    let refused = |folder: &str, says: &[&str]| {
+        let ran = desk.run(gridmpi(), &["report", folder]).exits(2);
+        assert_eq!(ran.stdout, "");
+        for said in says {
+            assert!(ran.stderr.contains(said), "{said:?} is not in {}", ran.stderr);
+        }
+    };
+    refused("nowhere", &["results folder nowhere: is not there", "results/NAME"]);
+    refused(".", &["results folder .: there is no runs.sqlite in it"]);
+    desk.write(
+        "text/runs.sqlite",
+        "this is no SQLite file, however long it may be, and so on and on",
+    );
+    refused("text", &["runs.sqlite cannot be read: file is not a database"]);
+    desk.write("other/readme", "");
+    sql_rows(&desk.path("other/runs.sqlite"), "CREATE TABLE t (x)");
+    refused("other", &["runs.sqlite is no store of gridmpi's"]);
+    desk.run_job().exits(0);
+    let own = sql_rows(&desk.path("out/runs.sqlite"), "PRAGMA user_version").remove(0);
+    sql_rows(&desk.path("out/runs.sqlite"), "PRAGMA user_version = 99");
+    refused("out", &["written by a newer gridmpi", "99"]);
+    sql_rows(&desk.path("out/runs.sqlite"), &format!("PRAGMA user_version = {own}"));
+    let ran = desk.run(gridmpi(), &["report", "out", "--to", "no/such/folder.html"]).exits(2);
+    assert!(ran.stderr.contains("no/such/folder.html: not written"), "{}", ran.stderr);
+}
