@@ -18,7 +18,7 @@ use crate::crunch::{Limits, Place, child, environment};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::line::{Caller, Line, Work};
-use crate::message::{self, Assignment, Made, Report, Request, Scored, ToMaster, ToWorker};
+use crate::message::{self, Assignment, Given, Made, Report, Request, Scored, ToMaster, ToWorker};
 use crate::native::Native;
 use crate::transport::Link;
 use crate::worker::{self, Means};
@@ -129,7 +129,7 @@ pub(crate) fn relay(
             Work::Crunch(tasks) => {
                 let Assignment { attempt, .. } = tasks;
                 let seat = &line.seats()[place.thread as usize];
-                let run = |task| (isolated.run(task, attempt), None);
+                let run = |task| (isolated.run(task, attempt).map(Given::from), None);
                 seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
             }
             Work::Reduce(key, items) => {

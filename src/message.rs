@@ -272,6 +272,33 @@ pub(crate) struct Scored {
     pub(crate) typed: Bytes,
 }
 
+/// What crunch gave: mostly a number, which is worth being light.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Given {
+    /// A plain number, not NaN.
+    Number(f64),
+    /// Anything else.
+    Scored(Box<Scored>),
+}
+
+impl From<Scored> for Given {
+    fn from(scored: Scored) -> Given {
+        match scored.as_number() {
+            Some(number) => Given::Number(number),
+            None => Given::Scored(Box::new(scored)),
+        }
+    }
+}
+
+impl From<Given> for Scored {
+    fn from(given: Given) -> Scored {
+        match given {
+            Given::Number(number) => Scored::number(number),
+            Given::Scored(scored) => *scored,
+        }
+    }
+}
+
 /// The point of a loop that won a max or min.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Winner {

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::grid::{Grid, Key};
 use crate::job::{Crunch, Job, Points};
 use crate::line::Caller;
-use crate::message::Scored;
+use crate::message::{Given, Scored};
 use crate::reduce::Item;
 use crate::worker::caught;
 
@@ -115,12 +115,12 @@ impl NativeCrunch {
 }
 
 impl Cruncher for NativeCrunch {
-    fn crunch(&mut self, task: &Task) -> Result<Scored, String> {
+    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
         self.context.turn_to(task);
         let indices = self.grid.coordinates(self.grid.task(task.index));
         let result = (self.native.crunch)(&indices, &self.context);
         self.context.rest();
-        result
+        result.map(Given::from)
     }
 }
 

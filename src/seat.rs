@@ -8,10 +8,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 
 use crate::error::Result;
-use crate::message::{self, Assignment, Made, Numbers, Outcome, Report, Scored};
+use crate::message::{self, Assignment, Given, Made, Numbers, Outcome, Report, Scored};
 
 /// How long a result may wait for the rest of its batch, and a batch for a task.
 const LONG: Duration = Duration::from_millis(100);
+
+/// Tasks shorter than this are begun several at a time and share what they took: reading the clock takes
+/// longer than they do. (seconds)
+const SHORT: f64 = 0.3e-6;
+
+/// How many at a time.
+const LONGEST_STRIDE: u64 = 16;
 
 pub(crate) struct Seat {
     thread: u32,
@@ -83,7 +90,7 @@ impl Seat {
     pub(crate) fn crunch(
         &self,
         Assignment { first, count, attempt }: Assignment,
-        mut crunch: impl FnMut(u64) -> (Result<Scored, String>, Option<f64>),
+        mut crunch: impl FnMut(u64) -> (Result<Given, String>, Option<f64>),
         report: impl FnOnce(Report) -> Result<()>,
     ) -> Result<()> {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
@@ -93,20 +100,44 @@ impl Seat {
             (batch.attempt, batch.next, batch.end) = (attempt, first + 1, first + count);
             (batch.first, batch.started, batch.since) = (first, started, since);
         }
-        let mut task = first;
         self.cancelled.store(false, Ordering::Relaxed);
+        // Tasks from here to there are begun one after another.
+        let (mut task, mut there, mut stride) = (first, first + 1, 1);
+        let mut numbers = [0.0; LONGEST_STRIDE as usize];
         loop {
-            self.at.store(task, Ordering::Relaxed);
-            let (result, seconds) = crunch(task);
+            let (mut made, mut other) = (0, None);
+            while task < there && other.is_none() {
+                self.at.store(task, Ordering::Relaxed);
+                let (result, seconds) = crunch(task);
+                match result {
+                    Ok(Given::Number(number)) if seconds.is_none() => {
+                        numbers[made] = number;
+                        made += 1;
+                    }
+                    result => other = Some((task, result, seconds)),
+                }
+                task += 1;
+            }
             let now = Instant::now();
-            let seconds = seconds.unwrap_or_else(|| (now - since).as_secs_f64());
+            let took = (now - since).as_secs_f64();
+            let each = took / (made as f64 + f64::from(u8::from(other.is_some())));
             let mut batch = self.batch.lock();
-            batch.done(task, seconds, result, now);
-            if batch.next == batch.end || self.is_cancelled() {
+            batch.numbers(&numbers[..made], each, now);
+            if let Some((task, result, seconds)) = other {
+                batch.done(task, seconds.unwrap_or(each), result, now);
+            }
+            if self.is_cancelled() {
+                batch.next = task;
                 break;
             }
-            task = batch.next;
-            batch.next += 1;
+            if task == there {
+                if batch.next == batch.end {
+                    break;
+                }
+                stride = if each < SHORT { (stride * 2).min(LONGEST_STRIDE) } else { 1 };
+                there = (task + stride).min(batch.end);
+                batch.next = there;
+            }
             (batch.since, since) = (now, now);
         }
         self.at.store(u64::MAX, Ordering::Relaxed);
@@ -125,14 +156,27 @@ impl Seat {
 }
 
 impl Batch {
-    fn done(&mut self, task: u64, seconds: f64, result: Result<Scored, String>, now: Instant) {
+    /// The next tasks gave these numbers.
+    fn numbers(&mut self, numbers: &[f64], seconds: f64, now: Instant) {
         self.waiting.get_or_insert(now);
-        if let (true, Ok(Some(number))) =
-            (self.outcomes.is_empty(), result.as_ref().map(Scored::as_number))
-        {
-            message::pack(number, seconds, &mut self.packed);
+        for number in numbers {
+            match self.outcomes.last() {
+                None => message::pack(*number, seconds, &mut self.packed),
+                Some(last) => {
+                    self.done(last.task + 1, seconds, Ok(Given::Number(*number)), now);
+                }
+            }
+        }
+    }
+
+    /// The next task, whatever it gave.
+    fn done(&mut self, task: u64, seconds: f64, result: Result<Given, String>, now: Instant) {
+        self.waiting.get_or_insert(now);
+        if let (true, Ok(Given::Number(number))) = (self.outcomes.is_empty(), &result) {
+            message::pack(*number, seconds, &mut self.packed);
             return;
         }
+        let result = result.map(Scored::from);
         let numbers = Numbers::new(self.first, self.attempt, self.started, &self.packed);
         self.outcomes.extend(numbers.outcomes());
         self.packed.clear();
@@ -188,7 +232,7 @@ mod tests {
         let (seat, reports) = (Seat::new(0), Mutex::new(Vec::new()));
         let crunch = |task| match task {
             12 => (Err("no".to_string()), None),
-            task => (Ok(Scored::number(task as f64)), None),
+            task => (Ok(Given::Number(task as f64)), None),
         };
         seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         let all = vec![(10, true), (11, true), (12, false), (13, true)];
@@ -204,7 +248,7 @@ mod tests {
                 seat.report_early(|report| note(&reports, report)).unwrap();
                 seat.report_early(|_| panic!("there is nothing new")).unwrap();
             }
-            (Ok(Scored::number(0.0)), None)
+            (Ok(Given::Number(0.0)), None)
         };
         seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         let early = (vec![(10, true)], Some((12, 2)));
@@ -222,7 +266,7 @@ mod tests {
                 assert!(seat.is_cancelled());
                 return (Err("cancelled".to_string()), None);
             }
-            (Ok(Scored::number(0.0)), None)
+            (Ok(Given::Number(0.0)), None)
         };
         seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         assert_eq!(*reports.lock(), [(vec![(10, true), (11, false)], Some((12, 2)))]);

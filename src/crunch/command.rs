@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::job::placeholders::Template;
 use crate::job::{Job, named_json};
 use crate::line::Caller;
-use crate::message::Scored;
+use crate::message::Given;
 use crate::value::Value;
 
 /// How much of the end of a program's output is kept. (bytes)
@@ -91,7 +91,7 @@ impl CommandCrunch {
 }
 
 impl Cruncher for CommandCrunch {
-    fn crunch(&mut self, task: &Task) -> Result<Scored, String> {
+    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
         let coordinates = task.coordinates();
         let scratch = self.scratch.as_ref().map_err(|e| format!("no scratch folder: {e}"))?;
         let result = scratch.path().join("result");

@@ -23,7 +23,7 @@ use crate::grid::{Grid, Key};
 use crate::job;
 use crate::job::Job;
 use crate::line::Caller;
-use crate::message::Scored;
+use crate::message::{Given, Scored};
 use crate::native::{Native, NativeCrunch, NativeReducer};
 use crate::reduce::Item;
 use crate::value::Value;
@@ -62,8 +62,8 @@ impl Task<'_> {
 
     /// What crunch gave, with its score.
     #[cfg(feature = "jobs")]
-    fn scored(&self, value: Value) -> Result<Scored, String> {
-        score(value, &self.job.score, self.job.needs_score())
+    fn scored(&self, value: Value) -> Result<Given, String> {
+        score(value, &self.job.score, self.job.needs_score()).map(Given::from)
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) trait Cruncher {
     }
 
     /// Makes one call. What it gives is kept; an error fails this run alone, in these words.
-    fn crunch(&mut self, task: &Task) -> Result<Scored, String>;
+    fn crunch(&mut self, task: &Task) -> Result<Given, String>;
 }
 
 /// The user's functions that reduce groups, ready to be called again and again.
@@ -175,7 +175,7 @@ struct Stranger;
 const STRANGER: &str = "rank 0 runs a job of another program; start the same program on every rank";
 
 impl Cruncher for Stranger {
-    fn crunch(&mut self, _: &Task) -> Result<Scored, String> {
+    fn crunch(&mut self, _: &Task) -> Result<Given, String> {
         Err(STRANGER.to_string())
     }
 }

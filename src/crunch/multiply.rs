@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Cruncher, Task};
 use crate::error::Result;
 use crate::job::{Job, Sleep};
-use crate::message::Scored;
+use crate::message::Given;
 use crate::value::Value;
 
 /// Loops up to this many points have their factors worked out beforehand.
@@ -18,6 +18,9 @@ pub(super) struct Multiply {
     sleep: Sleep,
     /// What each point of each loop brings to the product, where the loop is not too long.
     factors: Vec<Vec<f64>>,
+    /// The task that comes next if the innermost loop goes on, its point there, and the product of the
+    /// other loops' factors: most tasks come one after another.
+    next: Option<(u64, usize, f64)>,
 }
 
 impl Multiply {
@@ -29,7 +32,21 @@ impl Multiply {
             _ => Vec::new(),
         });
         let factors = factors.collect();
-        Multiply { job: job.clone(), sleep: sleep.clone(), factors }
+        Multiply { job: job.clone(), sleep: sleep.clone(), factors, next: None }
+    }
+
+    fn factor(&self, level: usize, point: usize) -> f64 {
+        match self.factors[level].get(point) {
+            Some(factor) => *factor,
+            None => factor(&self.job.loops[level].points.get(point as u64)),
+        }
+    }
+
+    /// A task's point of the innermost loop, and the product of the other loops' factors.
+    fn outer(&self, task: &Task) -> (usize, f64) {
+        let mut points = task.grid.coordinates(task.grid.task(task.index)).into_iter().enumerate();
+        let innermost = points.next_back().map_or(0, |(_, point)| point as usize);
+        (innermost, points.map(|(level, point)| self.factor(level, point as usize)).product())
     }
 
     /// How long a task sleeps.
@@ -45,26 +62,23 @@ impl Multiply {
 }
 
 impl Cruncher for Multiply {
-    fn crunch(&mut self, task: &Task) -> Result<Scored, String> {
+    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
         let sleep = self.seconds(task);
         if sleep > 0.0 {
             std::thread::sleep(Duration::try_from_secs_f64(sleep).unwrap_or(Duration::MAX));
         }
-        let mut product = 1.0;
-        let mut rest = task.index;
-        for (level, factors) in self.factors.iter().enumerate().rev() {
-            let size = task.grid.size(level);
-            let point = rest % size;
-            product *= match factors.get(point as usize) {
-                Some(factor) => *factor,
-                None => factor(&self.job.loops[level].points.get(point)),
-            };
-            rest /= size;
-        }
+        let innermost = self.factors.len() - 1;
+        let (point, outer) = match self.next {
+            Some((next, point, outer)) if next == task.index => (point, outer),
+            _ => self.outer(task),
+        };
+        let product = outer * self.factor(innermost, point);
+        let goes_on = (point as u64 + 1) < task.grid.size(innermost);
+        self.next = goes_on.then_some((task.index + 1, point + 1, outer));
         // -0.0 + 0.0 is 0.0: nobody wants to read "-0"
         match product + 0.0 {
             nan if nan.is_nan() => task.scored(Value::Float(nan)),
-            product => Ok(Scored::number(product)),
+            product => Ok(Given::Number(product)),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::grid::Grid;
 use crate::job::{Job, Python};
 use crate::line::Caller;
-use crate::message::Scored;
+use crate::message::Given;
 use crate::value::Value;
 
 /// How long a request may be: it has to fit into a pipe beside an answer that is not read yet. (bytes)
@@ -165,7 +165,7 @@ impl Cruncher for PythonCrunch {
         self.seconds
     }
 
-    fn crunch(&mut self, task: &Task) -> Result<Scored, String> {
+    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
         self.seconds = None;
         loop {
             if self.asked.start != task.index || self.asked.is_empty() {

@@ -16,7 +16,7 @@ use super::{Cruncher, Task};
 use crate::csv_file;
 use crate::error::{Error, Result};
 use crate::job::{Job, Points};
-use crate::message::Scored;
+use crate::message::Given;
 use crate::value::Value;
 
 /// How many data sets a process keeps in memory; tasks come data set by data set.
@@ -73,7 +73,7 @@ impl Ridge {
 }
 
 impl Cruncher for Ridge {
-    fn crunch(&mut self, task: &Task) -> Result<Scored, String> {
+    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
         let coordinates = task.coordinates();
         let point = |name: &str| {
             coordinates.iter().find(|(l, _)| *l == name).map(|(_, value)| value).expect("checked")
