@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
+use crate::ending::TIME_IS_OVER;
 use crate::error::{Error, Exit, Result};
 use crate::grid::Grid;
 use crate::job::{Digests, Identity, Job};
@@ -26,6 +27,7 @@ use crate::serve::serve;
 use crate::serve::turn_away;
 use crate::settings::{Out, Settings};
 use crate::signals;
+use crate::slurm::{self, Allocation};
 use crate::store::{Folder, Layout, Opened, Plan, Results};
 use crate::timing::Timing;
 use crate::transport::threads::{self, ThreadLink};
@@ -102,10 +104,10 @@ fn over_threads(
         signals::take();
     }
     let work = prepare()?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = slurm::cores().unwrap_or_else(own_cores);
     let threads = settings.threads.unwrap_or(cores);
     let workers = work.job.grid().tasks().min(threads as u64) as usize;
-    let crew = Crew { lowest: 1, workers, lease: None };
+    let crew = Crew { lowest: 1, workers, threads: 1, lease: None };
     let lead = Lead::new(settings, native.clone(), work, crew)?;
     let (mut hub, links) = threads::connect(1, workers);
     let means = Means { threads: 1, cores: (cores / workers).max(1), is_process: false };
@@ -144,6 +146,9 @@ fn over_ranks(
 ) -> Result<Option<Finished>> {
     use crate::transport::mpi::Ranks;
 
+    if launched.is_bare_step() {
+        return Err(launched.mismatch()); // every one of them finds this; rank 0 says it
+    }
     // A rank that died before they are all there would leave the others waiting.
     signals::heed(true);
     if settings.is_main {
@@ -160,8 +165,7 @@ fn over_ranks(
             Err(launched.mismatch()) // every one of them finds this; rank 0 says it
         };
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let cores = (cores / launched.on_host).max(1);
+    let cores = slurm::cores().unwrap_or_else(|| (own_cores() / launched.on_host).max(1));
     let threads = settings.threads.map_or(1, |threads| threads as u32);
     let means = Means { threads, cores, is_process: true };
     if ranks.own_rank() > 0 {
@@ -188,7 +192,8 @@ fn lead_ranks(
 
     signals::heed(false);
     let own = usize::from(settings.master_works);
-    let crew = Crew { lowest: 1 - own, workers: ranks.workers() + own, lease: Some(LEASE) };
+    let (workers, threads) = (ranks.workers() + own, means.threads);
+    let crew = Crew { lowest: 1 - own, workers, threads, lease: Some(LEASE) };
     let lead = match signals::asked() {
         Some(asked) => Err(Error::interrupted(format!("{}: nothing was begun yet", asked.name))),
         None => prepare().and_then(|work| Lead::new(settings, native.clone(), work, crew)),
@@ -237,6 +242,8 @@ struct Crew {
     /// The lowest rank that works: 0 if rank 0 does, else 1.
     lowest: usize,
     workers: usize,
+    /// How many tasks each of them is at at a time.
+    threads: u32,
     /// How long one of them may be silent.
     lease: Option<Duration>,
 }
@@ -252,6 +259,9 @@ struct Lead {
     actions: Vec<Action>,
     office: Office,
     no_store: bool,
+    allocation: Option<Allocation>,
+    /// How many tasks can be under way at a time.
+    crunchers: u64,
 }
 
 impl Lead {
@@ -261,7 +271,7 @@ impl Lead {
         work: Work,
         crew: Crew,
     ) -> Result<Lead> {
-        let Crew { lowest, workers, lease } = crew;
+        let Crew { lowest, workers, threads, lease } = crew;
         let Work { job, text, identity, digests, listeners } = work;
         let (out, scratch) = match &settings.out {
             Out::At(out) if !settings.no_store => (out.clone(), None),
@@ -275,6 +285,9 @@ impl Lead {
         };
         let folder = Folder::claim(&out, settings.fresh)?;
         let layout = Layout::of(&job, &digests);
+        let allocation = if settings.is_main { Allocation::detect() } else { None };
+        let of_allocation = || allocation.as_ref()?.finish_by(SystemTime::now());
+        let end = settings.end.or_else(of_allocation).map(until);
         let (identity, text, keep) = (&identity, &text, settings.keep);
         let plan = Plan { job: &job, layout: &layout, identity, text, keep };
         let opened = match settings.no_store {
@@ -287,7 +300,7 @@ impl Lead {
             .with_patience(job.patience())
             .in_order(job.order, job.data_level())
             .in_batches(settings.batch)
-            .with_end(settings.end.map(until));
+            .with_end(end);
         if lowest == 0 {
             master = master.with_rank_0_at_work(workers);
         }
@@ -301,17 +314,20 @@ impl Lead {
         let plural = if workers == 1 { "" } else { "s" };
         log::info!("{}: {} tasks on {workers} worker{plural}", job.name, grid.tasks());
         let actions = recall(&mut master, &opened, settings.keep_failed)?;
+        let crunchers = workers as u64 * u64::from(threads);
+        tell(allocation.as_ref(), &master, crunchers);
         let store = opened.start()?;
         let progress = Progress::new(grid.tasks(), settings.is_main);
-        let office = Office::open(&job, native.as_ref(), listeners, store, progress, settings)?;
+        let office =
+            Office::open(&job, native.as_ref(), listeners, store, progress, settings, end)?;
         let no_store = settings.no_store;
-        Ok(Lead { job, scratch, folder, master, actions, office, no_store })
+        Ok(Lead { job, scratch, folder, master, actions, office, no_store, allocation, crunchers })
     }
 
     /// Serves the hub's workers until they have all left. If that fails, what was done is stored and
     /// they get no more word.
     fn serve(self, hub: &mut dyn Hub) -> Result<Served> {
-        let Lead { job, scratch, folder, mut master, actions, mut office, no_store } = self;
+        let Lead { job, scratch, folder, mut master, actions, mut office, no_store, .. } = self;
         signals::heed(true);
         let clock = Instant::now();
         let welcome = message::encode(&*job).into();
@@ -328,6 +344,7 @@ impl Lead {
             }
         };
         let elapsed = clock.elapsed();
+        tell(self.allocation.as_ref(), &master, self.crunchers);
         let tally = master.tally();
         let timing = Timing {
             tasks: tally.done - tally.recalled,
@@ -349,6 +366,18 @@ impl Lead {
             no_store,
         })
     }
+}
+
+/// Tells a Slurm user where the job stands.
+fn tell(allocation: Option<&Allocation>, master: &Master, crunchers: u64) {
+    if let Some(allocation) = allocation {
+        log::info!("{}", allocation.line(SystemTime::now(), master.expected(crunchers)));
+    }
+}
+
+/// How many cores this machine has for this process.
+fn own_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// How long it is from now until then.
@@ -408,20 +437,22 @@ impl Served {
         let Served { job, scratch, mut folder, office, tally, elapsed, timing, .. } = self;
         let (gave_up, no_store) = (self.gave_up, self.no_store);
         let why = office.interrupted();
-        let why = why.or(self.out_of_time.then_some("the time is over"));
-        let interrupted = why.map(|why| interrupted(why, &job, tally, &folder));
+        let why = why.or(self.out_of_time.then_some(TIME_IS_OVER));
+        let why = why.unwrap_or_default().to_string();
+        let asked = !why.is_empty();
+        let interrupted = asked.then(|| interrupted(&why, &job, tally, &folder));
         let (store, listeners) = office.close();
         let results = store.finish(&job)?;
         let stopped = listeners.finish().or(interrupted);
         let stopped = stopped.or_else(|| gave_up.then(|| too_many_failures(&job, tally)));
         if let Some(error) = stopped {
             let state = if error.exit == Exit::Interrupted { "interrupted" } else { "stopped" };
-            results.end(state, error.exit)?;
+            results.end(state, error.exit, &why)?;
             return Err(error);
         }
         write_file(&folder.file("summary.json"), |out| write_json(&job, &results, out))?;
         write_file(&folder.file("summary.csv"), |out| write_csv(&job, &results, out))?;
-        results.end("complete", tally.exit())?;
+        results.end("complete", tally.exit(), "")?;
         folder.release();
         Ok(Finished { job, results, tally, elapsed, timing, no_store, folder, scratch })
     }

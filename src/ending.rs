@@ -1,5 +1,5 @@
-//! The end that a signal asks for, step by step: nothing more is begun, then what is under way is
-//! cancelled, then rank 0 leaves whoever has not reported.
+//! The end that a signal asks for, or that the time brings, step by step: nothing more is begun, then
+//! what is under way is cancelled, then rank 0 leaves whoever has not reported.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,15 @@ const LAST_REPORTS: Duration = Duration::from_secs(2);
 /// How long mpirun leaves us after it has been interrupted: it kills a second after it has sent TERM.
 const UNDER_MPIRUN: Duration = Duration::from_millis(400);
 
+/// What is said of an end that the time brings.
+pub(crate) const TIME_IS_OVER: &str = "the time is over";
+
 /// How far that end has come.
 pub(crate) struct Ending {
     /// How long what is under way may go on.
     grace: Duration,
+    /// When nothing may be under way any more.
+    end: Option<Duration>,
     now: Duration,
     /// How many signals reached each of the other ranks. One that a launcher passes on reaches all.
     elsewhere: BTreeMap<usize, usize>,
@@ -30,10 +35,11 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// No signal has come.
-    pub(crate) fn new(grace: Duration) -> Ending {
+    /// No signal has come, and it is not `end` yet.
+    pub(crate) fn new(grace: Duration, end: Option<Duration>) -> Ending {
         Ending {
             grace,
+            end,
             now: Duration::ZERO,
             elsewhere: BTreeMap::new(),
             begun: None,
@@ -48,8 +54,8 @@ impl Ending {
         self.now = now;
     }
 
-    /// The signal that began it, if one did.
-    pub(crate) fn signal(&self) -> Option<&str> {
+    /// What began it, if anything did.
+    pub(crate) fn why(&self) -> Option<&str> {
         self.begun.as_ref().map(|(name, _)| name.as_str())
     }
 
@@ -70,10 +76,11 @@ impl Ending {
         let asked = signals::asked();
         let elsewhere = self.elsewhere.values().copied().max().unwrap_or(0);
         self.times = elsewhere.max(asked.as_ref().map_or(0, |asked| asked.times));
-        let Some((_, since)) = &self.begun else {
-            return asked.map(|asked| self.begin(asked.name));
-        };
-        if !self.cancelled && self.now >= *since + self.grace {
+        if self.begun.is_none() {
+            let over = self.is_over().then_some(TIME_IS_OVER);
+            return asked.map(|asked| asked.name).or(over).map(|why| self.begin(why));
+        }
+        if !self.cancelled && self.limit().is_some_and(|limit| self.now >= limit) {
             self.cancelled = true;
             return Some(Event::Stop);
         }
@@ -82,19 +89,36 @@ impl Ending {
 
     /// Whether to leave now.
     pub(crate) fn is_due(&self) -> bool {
-        let Some((_, since)) = &self.begun else { return false };
-        self.times > 1 || self.now >= *since + self.grace + LAST_REPORTS
+        let Some(limit) = self.limit() else { return false };
+        self.times > 1 || self.now >= limit + LAST_REPORTS
+    }
+
+    /// Whether nothing may be under way any more.
+    fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| self.now >= end)
+    }
+
+    /// How long what is under way may go on, once the end has begun.
+    fn limit(&self) -> Option<Duration> {
+        let (_, since) = self.begun.as_ref()?;
+        let limit = *since + self.grace;
+        Some(self.end.map_or(limit, |end| end.min(limit)))
     }
 
     fn begin(&mut self, name: &str) -> Event<'static> {
         if std::env::var_os("OMPI_COMM_WORLD_SIZE").is_some() && name == "SIGTERM" {
             self.grace = self.grace.min(UNDER_MPIRUN);
         }
-        log::warn!(
-            "{name}: no new task is begun; those under way have {:.1} s; a second signal ends at once",
-            self.grace.as_secs_f64()
-        );
         self.begun = Some((name.to_string(), self.now));
+        match self.limit().unwrap_or_default().saturating_sub(self.now) {
+            Duration::ZERO if name == TIME_IS_OVER => {
+                log::warn!("{name}: what is still under way is cut off");
+            }
+            left => log::warn!(
+                "{name}: no new task is begun; those under way have {:.1} s; a second signal ends at once",
+                left.as_secs_f64()
+            ),
+        }
         Event::Drain
     }
 }

@@ -2,6 +2,8 @@
 //! initialised, and whether MPI agrees tells a launcher that does not fit the MPI library.
 
 use crate::error::Error;
+#[cfg(feature = "mpi")]
+use crate::mpi_kind::MpiKind;
 
 /// What a launcher said of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub(crate) struct Launched {
     pub(crate) on_host: usize,
     /// The variable that told of it.
     pub(crate) variable: &'static str,
+    /// Whether there is anything by which MPI finds the other processes.
+    pub(crate) means: bool,
 }
 
 /// Size, rank and processes on this host, as launchers name them, the innermost launcher first:
@@ -21,11 +25,15 @@ pub(crate) struct Launched {
 const VARIABLES: [(&str, &str, &str); 4] = [
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
     ("PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS"),
-    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_STEP_TASKS_PER_NODE"),
+    (SLURM_STEP, "SLURM_PROCID", "SLURM_STEP_TASKS_PER_NODE"),
     (SLURM_ALLOCATION, "SLURM_PROCID", "SLURM_TASKS_PER_NODE"),
 ];
 
+const SLURM_STEP: &str = "SLURM_STEP_NUM_TASKS";
 const SLURM_ALLOCATION: &str = "SLURM_NTASKS";
+
+/// What srun brings for MPI: of PMIx, of PMI 1 or 2, of Cray.
+const MEANS: [&str; 5] = ["PMIX_RANK", "PMI_RANK", "PMI_FD", "PMI2_DEBUG", "PALS_RANKID"];
 
 /// All that a PMIx launcher such as prterun sets: a rank, and no size.
 const PMIX_RANK: &str = "PMIX_RANK";
@@ -43,17 +51,19 @@ impl Launched {
             let digits = text.split(|c: char| !c.is_ascii_digit()).next()?;
             digits.parse::<usize>().ok()
         };
+        let means = MEANS.iter().any(|name| variable(name).is_some());
         let with_size = VARIABLES.into_iter().find_map(|(size, rank, on_host)| {
             Some(Launched {
                 size: Some(number(size)?),
                 rank: number(rank).unwrap_or(0),
                 on_host: number(on_host).unwrap_or(1).max(1),
                 variable: size,
+                means,
             })
         });
         with_size.or_else(|| {
             let rank = number(PMIX_RANK)?;
-            Some(Launched { size: None, rank, on_host: 1, variable: PMIX_RANK })
+            Some(Launched { size: None, rank, on_host: 1, variable: PMIX_RANK, means })
         })
     }
 
@@ -89,16 +99,19 @@ impl Launched {
     #[cfg(feature = "mpi")]
     pub(crate) fn mismatch(&self) -> Error {
         let says = self.says();
-        let advice = if self.is_batch_script() {
-            "start it with `mpirun gridmpi ...` or `srun --mpi=pmix gridmpi ...`, or say --threads N to use this node alone"
-        } else if self.variable.starts_with("SLURM") {
-            "use `srun --mpi=pmix` (`srun --mpi=list` shows what there is), or mpirun inside the allocation"
-        } else {
-            "use the mpirun of the MPI that gridmpi was built with (`ldd` on the program names it)"
-        };
+        let alone =
+            if self.is_batch_script() { "; or say --threads N to use this node alone" } else { "" };
+        let advice = MpiKind::own().advice();
         Error::input(format!(
-            "{says}, but MPI says this one is alone: each would run the whole job; {advice}"
+            "{says}, but MPI says this one is alone: each would run the whole job; {advice}{alone}"
         ))
+    }
+
+    /// Slurm has started several processes and brought nothing by which MPI could find the others: an
+    /// MPI that is initialised then may well end the process without a word of ours.
+    #[cfg(feature = "mpi")]
+    pub(crate) fn is_bare_step(&self) -> bool {
+        self.variable == SLURM_STEP && !self.means
     }
 }
 

@@ -166,6 +166,8 @@ mod launcher;
 mod line;
 mod master;
 mod message;
+#[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+mod mpi_kind;
 mod native;
 mod office;
 mod reduce;
@@ -174,6 +176,7 @@ mod seat;
 mod serve;
 mod settings;
 mod signals;
+mod slurm;
 /// The README's Rust has to compile.
 #[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../README.md")]

@@ -77,6 +77,7 @@ impl Office {
         store: Store,
         progress: Progress,
         settings: &Settings,
+        end: Option<Duration>,
     ) -> Result<Office> {
         let outside = job.loops.iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
         let needed = outside && !job.reduce_on_workers;
@@ -84,7 +85,7 @@ impl Office {
         let listeners =
             if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };
         let exchange = Exchange::new(native.cloned());
-        let ending = Ending::new(settings.grace);
+        let ending = Ending::new(settings.grace, end);
         let (stopped, census, checked) = (None, settings.census, Duration::ZERO);
         Ok(Office {
             store,
@@ -99,9 +100,9 @@ impl Office {
         })
     }
 
-    /// The signal that asked for an end, if one did.
+    /// What asked for an end, if anything did.
     pub(crate) fn interrupted(&self) -> Option<&str> {
-        self.ending.signal()
+        self.ending.why()
     }
 
     /// Stores what was done, because rank 0 cannot go on; what to say of it.

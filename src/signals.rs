@@ -43,6 +43,27 @@ mod taken {
         });
     }
 
+    /// Takes SIGUSR1 too, by which a batch system may say that the time is nearly over.
+    #[cfg(all(feature = "mpi", feature = "jobs"))]
+    pub(crate) fn take_warning() {
+        warned(|| {
+            LAST.store(SIGUSR2, Ordering::Relaxed);
+            TIMES.fetch_add(1, Ordering::Release);
+        });
+    }
+
+    /// Takes SIGUSR1 and does nothing about it.
+    #[cfg(all(feature = "mpi", feature = "jobs"))]
+    pub(crate) fn ignore_warning() {
+        warned(|| log::debug!("SIGUSR1: the time is nearly over"));
+    }
+
+    #[cfg(all(feature = "mpi", feature = "jobs"))]
+    fn warned(act: impl Fn() + Send + 'static) {
+        let Ok(mut signals) = Signals::new([signal_hook::consts::SIGUSR1]) else { return };
+        std::thread::spawn(move || signals.forever().for_each(|_| act()));
+    }
+
     /// Whether somebody looks, from now on.
     pub(crate) fn heed(heeded: bool) {
         HEEDED.store(heeded, Ordering::Release);
@@ -62,6 +83,8 @@ mod taken {
 
 #[cfg(feature = "cli")]
 pub(crate) use taken::{asked, heed, take};
+#[cfg(all(feature = "cli", feature = "mpi", feature = "jobs"))]
+pub(crate) use taken::{ignore_warning, take_warning};
 
 #[cfg(not(feature = "cli"))]
 pub(crate) fn take() {}

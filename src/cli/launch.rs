@@ -13,9 +13,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use crate::ending::TIME_IS_OVER;
 use crate::error::{Error, Exit, Result};
 use crate::job::Job;
 use crate::signals;
+use crate::slurm::{Allocation, Step};
 use crate::store::Folder;
 
 #[derive(Args)]
@@ -23,16 +25,24 @@ use crate::store::Folder;
 Examples:
   gridmpi launch -n 9 job.toml                   rank 0 and 8 workers on this machine
   gridmpi launch -n 64 job.toml -- --hostfile h  what follows -- goes to mpirun
+  gridmpi launch -n 4 --threads 16 --master-works job.toml -- --bind-to none
+                                                 4 ranks that crunch on 16 threads each
 
 When a worker dies, its tasks go to others, where the MPI allows that (Open MPI 4 and 5). If mpirun ends
 before the job is complete, because rank 0 was killed, say, it is started again and goes on where it
 stopped; after three starts in a row without a new run it gives up.")]
 pub(super) struct Arguments {
     /// How many ranks, rank 0 included
-    #[arg(short, value_name = "RANKS", value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(short, value_name = "RANKS", value_parser = clap::value_parser!(u32).range(1..))]
     n: u32,
     /// The job file
     job: PathBuf,
+    /// How many threads each rank crunches on
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    threads: Option<u32>,
+    /// Have rank 0 crunch too, beside dispensing tasks
+    #[arg(long)]
+    master_works: bool,
     /// The folder for results [default: results/NAME]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -69,9 +79,16 @@ pub(super) fn launch(arguments: &Arguments) -> Result<Exit> {
     let watch = Watch { store: out.join("runs.sqlite"), tasks: job.grid().tasks() };
     signals::take();
     signals::heed(true);
+    let allocation = Allocation::detect();
+    if allocation.as_ref().is_none_or(|allocation| allocation.end.is_none()) {
+        signals::take_warning();
+    } else {
+        signals::ignore_warning(); // rank 0 knows when the time is over
+    }
     let survival = Survival::of(&arguments.mpirun);
     let bar = bar(watch.tasks);
     let mut fruitless = 0;
+    let begun = watch.look().runs;
     loop {
         let before = watch.look();
         let status = supervise(arguments, survival, &out, &watch, &before, bar.as_ref())?;
@@ -83,7 +100,10 @@ pub(super) fn launch(arguments: &Arguments) -> Result<Exit> {
             ("complete" | "stopped", _) => return Ok(after.exit),
             // Somebody signalled a rank. When a rank dies, mpirun itself signals the others.
             ("interrupted", None) if status.code() == Some(Exit::Interrupted as i32) => {
-                return Ok(Exit::Interrupted);
+                return interrupted(arguments, &watch, &after, begun);
+            }
+            ("interrupted", None) if after.why == TIME_IS_OVER => {
+                return interrupted(arguments, &watch, &after, begun);
             }
             (_, Some(asked)) => {
                 return Err(Error::interrupted(format!(
@@ -110,6 +130,20 @@ pub(super) fn launch(arguments: &Arguments) -> Result<Exit> {
         }
         log::warn!("{ended}; starting it again");
     }
+}
+
+/// Ranks have ended in order before the job was complete: there will be another start. Unless one of the
+/// same length would bring no more than this one.
+fn interrupted(arguments: &Arguments, watch: &Watch, after: &Seen, begun: u64) -> Result<Exit> {
+    if after.why == TIME_IS_OVER && after.runs == begun {
+        return Err(Error::unexpected(format!(
+            "{}: not one run came to its end in the time there was; {} of {} are done; give it more time",
+            arguments.job.display(),
+            after.runs,
+            watch.tasks
+        )));
+    }
+    Ok(Exit::Interrupted)
 }
 
 /// One start of the launcher, until it has ended.
@@ -192,19 +226,30 @@ fn start(arguments: &Arguments, survival: Survival, out: &Path) -> Result<Child>
     let own = std::env::current_exe()
         .map_err(|e| Error::unexpected(format!("where gridmpi itself is cannot be found: {e}")))?;
     let mut command = Command::new(&arguments.mpirun);
+    let step = Step::left();
+    if let Some(step) = &step {
+        log::warn!("the nodes that are left: {}", step.nodes);
+        command.envs(step.environment());
+    }
     match survival {
         Survival::Recovery => drop(command.env("OMPI_MCA_orte_enable_recovery", "1")),
         Survival::Ulfm => drop(command.args(["--with-ft", "ulfm"])),
         Survival::None => {}
     }
-    command.args(["-n", &arguments.n.to_string()]).args(&arguments.more).arg(own).arg("run");
+    let ranks = step.as_ref().map_or(arguments.n, |step| step.ranks(arguments.n));
+    command.args(["-n", &ranks.to_string()]).args(&arguments.more).arg(own).arg("run");
     command
         .arg(&arguments.job)
         .arg("--out")
         .arg(out)
         .args(["--grace", &arguments.grace.to_string()]);
-    if arguments.keep {
-        command.arg("--keep");
+    if let Some(threads) = arguments.threads {
+        command.args(["--threads", &threads.to_string()]);
+    }
+    for (said, flag) in [(arguments.keep, "--keep"), (arguments.master_works, "--master-works")] {
+        if said {
+            command.arg(flag);
+        }
     }
     // Open MPI refuses both unless told; other launchers do not know these.
     if rustix::process::geteuid().is_root() && std::env::var_os(AS_ROOT[0]).is_none() {
@@ -246,6 +291,8 @@ struct Watch {
 struct Seen {
     runs: u64,
     state: String,
+    /// Why it was interrupted, if it was.
+    why: String,
     /// Which start opened the store last.
     start: String,
     exit: Exit,
@@ -257,6 +304,7 @@ impl Watch {
         self.read().ok().flatten().unwrap_or(Seen {
             runs: 0,
             state: String::new(),
+            why: String::new(),
             start: String::new(),
             exit: Exit::Unexpected,
         })
@@ -300,9 +348,9 @@ impl Watch {
             Some("100") => Exit::SomeFailed,
             _ => Exit::Unexpected,
         };
-        let (state, start) = (note("state")?, note("start")?);
-        let (state, start) = (state.unwrap_or_default(), start.unwrap_or_default());
-        Ok(Some(Seen { runs: runs as u64, state, start, exit }))
+        let text = |key: &str| note(key).map(Option::unwrap_or_default);
+        let (state, why, start) = (text("state")?, text("why")?, text("start")?);
+        Ok(Some(Seen { runs: runs as u64, state, why, start, exit }))
     }
 }
 

@@ -15,6 +15,8 @@ mod program;
 mod report;
 #[cfg(feature = "jobs")]
 mod run;
+#[cfg(all(feature = "jobs", feature = "mpi"))]
+mod sbatch;
 mod study;
 
 use std::io::Write;

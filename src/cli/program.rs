@@ -2,9 +2,9 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-#[cfg(feature = "mpi")]
-use super::launch;
 use super::{init, merge, report, run};
+#[cfg(feature = "mpi")]
+use super::{launch, sbatch};
 use crate::error::Exit;
 use crate::launcher::Launched;
 
@@ -40,6 +40,9 @@ enum Verb {
     /// Start mpirun, watch over it, and start it again until the job is complete
     #[cfg(feature = "mpi")]
     Launch(launch::Arguments),
+    /// Print a batch script for a Slurm cluster, or submit it
+    #[cfg(feature = "mpi")]
+    Sbatch(sbatch::Arguments),
     /// Join the runs of several results folders of one job
     Merge(merge::Arguments),
     /// Write one page that shows what came of a run and how it went
@@ -73,6 +76,8 @@ pub fn main() -> std::process::ExitCode {
             _ if rank > 0 => Ok(Exit::Complete),
             #[cfg(feature = "mpi")]
             Some(Verb::Launch(arguments)) => launch::launch(&arguments),
+            #[cfg(feature = "mpi")]
+            Some(Verb::Sbatch(arguments)) => sbatch::sbatch(&arguments),
             Some(Verb::Merge(arguments)) => merge::run(&arguments),
             Some(Verb::Report(arguments)) => report::report(&arguments),
             Some(Verb::Init(arguments)) => init::init(&arguments),

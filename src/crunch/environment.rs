@@ -3,6 +3,7 @@
 use std::process::{Command, ExitStatus};
 
 use super::Place;
+use crate::slurm;
 
 /// The launcher's variables: a child that is itself an MPI program takes them for its own and
 /// fails, or takes the whole job down.
@@ -42,7 +43,8 @@ pub(crate) fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// Takes the launcher's variables out and tells numerical libraries how many cores they have.
+/// Takes the launcher's variables out and tells how many cores and how much memory (in MiB) the child
+/// has.
 pub(crate) fn prepare(command: &mut Command, place: Place) {
     for (name, _) in std::env::vars_os() {
         let Some(text) = name.to_str() else { continue };
@@ -53,6 +55,9 @@ pub(crate) fn prepare(command: &mut Command, place: Place) {
     }
     if std::env::var_os("OMP_NUM_THREADS").is_none() {
         command.env("OMP_NUM_THREADS", place.cores.to_string());
+    }
+    if let Some(memory) = slurm::memory(place.cores) {
+        command.env("GRIDMPI_MEMORY", memory.to_string());
     }
     command.env("GRIDMPI_RANK", place.rank.to_string());
     command.env("GRIDMPI_THREAD", place.thread.to_string());

@@ -1,6 +1,8 @@
 //! A job: all that is to be computed. A job file is parsed and validated here, once, on rank 0;
 //! workers get the result.
 
+#[cfg(feature = "jobs")]
+mod batch;
 mod identity;
 #[cfg(feature = "jobs")]
 mod keys;
@@ -24,6 +26,8 @@ use crate::master::{Order, Patience, Require};
 use crate::message::Winner;
 use crate::reduce::{PythonFunction, Reduce};
 use crate::value::{Value, json_object};
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) use batch::Batch;
 pub(crate) use identity::{Digests, Identity, digest, digest_of, digests};
 pub(crate) use points::Points;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::batch::Batch;
 use super::keys::{Entry, Table, Text, nearest};
 use super::{
     Crunch, DEFAULT_INTERPRETER, Job, Loop, Places, Python, Sleep, check_job_name, check_name,
@@ -45,6 +46,7 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Job> {
         None => false,
     };
     let order = root.take("order").map_or(Ok(Order::Grid), |entry| order(&entry, seed))?;
+    root.take("slurm").map_or(Ok(Batch::default()), |entry| Batch::of(&entry))?;
     let (crunch_table, loops_entry) = (root.take("crunch"), root.take("loop"));
     let missing = |what: &str| root.error(what);
     let no_crunch = missing("there is no [crunch]: say what to call for each task");

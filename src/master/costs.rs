@@ -72,6 +72,11 @@ impl Costs {
         Some(expected.max(0.0))
     }
 
+    /// How many seconds those that were observed took on average.
+    pub(crate) fn mean(&self) -> Option<f64> {
+        self.all.get()
+    }
+
     /// How many tasks were observed.
     pub(crate) fn observed(&self) -> u64 {
         self.all.count

@@ -305,6 +305,13 @@ impl Master {
         self.dispatch.has_passed()
     }
 
+    /// How long what is left can be expected to take on so many threads, by the mean of what is done.
+    pub(crate) fn expected(&self, threads: u64) -> Option<Duration> {
+        let seconds = self.dispatch.costs.mean()?;
+        let left = self.grid.tasks() - self.tally.done;
+        Duration::try_from_secs_f64(left.div_ceil(threads.max(1)) as f64 * seconds).ok()
+    }
+
     /// Whether there is something left to do, and nobody to do it.
     pub(crate) fn is_stranded(&self) -> bool {
         self.roster.all_lost() && !self.is_complete()

@@ -97,9 +97,11 @@ impl Results {
     }
 
     /// Marks how the job ended, with the code the process exits with: a launcher may change that.
-    pub(crate) fn end(&self, state: &str, exit: Exit) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO job (key, value) VALUES ('state', ?1), ('exit_code', ?2)";
-        let marked = self.connection.execute(sql, params![state, exit as i64]);
+    /// And why, where it was interrupted.
+    pub(crate) fn end(&self, state: &str, exit: Exit, why: &str) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO job (key, value)
+                   VALUES ('state', ?1), ('exit_code', ?2), ('why', ?3)";
+        let marked = self.connection.execute(sql, params![state, exit as i64, why]);
         marked.map(drop).map_err(|error| storing(&self.path, &error))
     }
 

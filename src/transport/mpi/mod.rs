@@ -46,6 +46,11 @@ const FINALIZE: Duration = Duration::from_secs(5);
 /// How many messages may be under way to a rank that does not take them before it gets no more beats.
 const UNTAKEN: usize = 4;
 
+/// What the MPI library says of itself; it need not be initialised for that.
+pub(crate) fn library() -> String {
+    mpi::environment::library_version().unwrap_or_default()
+}
+
 /// MPI, initialised. Dropping it finalises MPI.
 pub(crate) struct Ranks {
     universe: Option<Universe>,

@@ -1,0 +1,266 @@
+//! `gridmpi sbatch`: a batch script for a Slurm cluster, printed or submitted.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::print;
+use crate::error::{Error, Exit, Result};
+use crate::job::{Batch, Job};
+use crate::mpi_kind::MpiKind;
+use crate::slurm::proposal::{Load, propose, warning};
+use crate::slurm::script::Script;
+use crate::slurm::{ask, time};
+use crate::store::Look;
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  gridmpi sbatch job.toml --nodes 4 --threads 16 --time 2:00:00 > job.sh   look at it, then: sbatch job.sh
+  gridmpi sbatch job.toml | sbatch                      nodes and time as earlier runs suggest
+  gridmpi sbatch job.toml --submit -- --mem=8G --account=physics
+  gridmpi sbatch a.toml b.toml c.toml --submit          a job array, a results folder for each
+
+A job knows when its time is over: it begins nothing that would not be done by then, stores what is,
+and is requeued by its own script until it is complete. What the job file says in [slurm] holds where
+the command line says nothing. docs/slurm.md has the whole story.")]
+pub(super) struct Arguments {
+    /// The job file; several make a job array
+    #[arg(required = true)]
+    jobs: Vec<PathBuf>,
+    /// How many nodes [default: as many as make it take an hour, by what runs took so far]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    nodes: Option<u32>,
+    /// How many ranks on each node [default: 1]
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..))]
+    ntasks_per_node: Option<u32>,
+    /// How many threads each rank crunches on [default: a node's cores, shared by its ranks]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    threads: Option<u32>,
+    /// The time limit of one allocation, as sbatch takes it [default: by what runs took so far]
+    #[arg(long, value_name = "LIMIT", value_parser = limit)]
+    time: Option<Duration>,
+    /// The partition
+    #[arg(long, value_name = "P")]
+    partition: Option<String>,
+    /// The folder for results [default: results/NAME]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// How often the job may be requeued, at most [default: 20]
+    #[arg(long, value_name = "K")]
+    requeues: Option<u32>,
+    /// The launcher and its options, such as "srun --mpi=pmix" [default: what fits the MPI gridmpi has]
+    #[arg(long, value_name = "LINE")]
+    launcher: Option<String>,
+    /// Submit the script instead of printing it
+    #[arg(long)]
+    submit: bool,
+    /// More options for sbatch
+    #[arg(last = true)]
+    more: Vec<String>,
+}
+
+/// How often a job may be requeued if nobody says.
+const REQUEUES: u32 = 20;
+
+fn limit(text: &str) -> Result<Duration, String> {
+    time::parse(text).filter(|limit| !limit.is_zero()).ok_or_else(|| {
+        "expected minutes, hours:minutes:seconds or days-hours:minutes:seconds".to_string()
+    })
+}
+
+/// A job that is to be run by the script.
+struct Wanted {
+    job: Job,
+    batch: Batch,
+    file: PathBuf,
+    out: PathBuf,
+    load: Option<Load>,
+}
+
+pub(super) fn sbatch(arguments: &Arguments) -> Result<Exit> {
+    if arguments.out.is_some() && arguments.jobs.len() > 1 {
+        return Err(Error::input("--out names one folder, and there are several jobs"));
+    }
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for file in &arguments.jobs {
+        let next = want(arguments, file)?;
+        if let Some(other) = wanted.iter().find(|other| other.out == next.out) {
+            return Err(Error::input(format!(
+                "{} and {} would write to one folder, {}: give them different names",
+                other.file.display(),
+                file.display(),
+                next.out.display()
+            )));
+        }
+        wanted.push(next);
+    }
+    let text = script(arguments, &wanted)?;
+    if arguments.submit { submit(&text) } else { print(text.as_bytes()) }
+}
+
+fn want(arguments: &Arguments, file: &Path) -> Result<Wanted> {
+    let (job, text) = Job::read(file)?;
+    let batch = Batch::read(&text, file)?;
+    let named = || Path::new("results").join(&job.name);
+    let out = arguments.out.clone().unwrap_or_else(named);
+    let load = recorded(&out, job.grid().tasks());
+    Ok(Wanted { job, batch, file: file.to_path_buf(), out, load })
+}
+
+/// What the results folder tells of how long tasks take.
+fn recorded(out: &Path, tasks: u64) -> Option<Load> {
+    let look = Look::into(out).ok()?;
+    let attempts = look.attempts().ok()?;
+    let seconds: Vec<f64> = attempts.iter().map(|attempt| attempt.seconds).collect();
+    if seconds.is_empty() {
+        return None;
+    }
+    let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
+    let longest = seconds.iter().copied().fold(0.0, f64::max);
+    let (done, failed) = look.tally().ok()?;
+    Some(Load { tasks: tasks.saturating_sub(done - failed), mean, longest })
+}
+
+fn script(arguments: &Arguments, wanted: &[Wanted]) -> Result<String> {
+    let batch = &wanted[0].batch;
+    let partition = arguments.partition.as_deref().or(batch.partition.as_deref());
+    let ntasks_per_node = arguments.ntasks_per_node.or(batch.ntasks_per_node).unwrap_or(1);
+    let threads = arguments.threads.or(batch.threads).unwrap_or_else(|| {
+        let cores = cores_of_a_node(partition);
+        if cores.is_none() {
+            log::warn!("how many cores a node has is not known here: say --threads");
+        }
+        (cores.unwrap_or(1) / ntasks_per_node).max(1)
+    });
+    // Of several jobs the one with most to do is what the allocation has to do for.
+    let work = |load: &Load| load.tasks as f64 * load.mean;
+    let all = wanted.iter().map(|wanted| wanted.load).collect::<Option<Vec<Load>>>();
+    let load = all.and_then(|all| all.into_iter().max_by(|a, b| work(a).total_cmp(&work(b))));
+    let (nodes, time) = (arguments.nodes.or(batch.nodes), arguments.time.or(batch.time));
+    let per_node = u64::from(ntasks_per_node) * u64::from(threads);
+    let shape = propose(load.as_ref(), per_node, nodes, time);
+    let kind = MpiKind::own();
+    let launcher = match arguments.launcher.as_ref().or(batch.launcher.as_ref()) {
+        Some(line) => shlex::split(line)
+            .filter(|words| !words.is_empty())
+            .ok_or_else(|| Error::input(format!("no launcher: {line:?}")))?,
+        None => kind.in_slurm().iter().map(ToString::to_string).collect(),
+    };
+    let launcher = with_cores(launcher);
+    let current = std::env::current_dir().and_then(|folder| folder.canonicalize());
+    let folder = current.map_err(|e| Error::unexpected(format!("this folder: {e}")))?;
+    let own = std::env::current_exe()
+        .map_err(|e| Error::unexpected(format!("where gridmpi itself is cannot be found: {e}")))?;
+    let name = match wanted {
+        [one] => one.job.name.clone(),
+        several => format!("{}-and-{}-more", several[0].job.name, several.len() - 1),
+    };
+    Script {
+        about: about(wanted, load.as_ref(), nodes.is_none(), time.is_none()),
+        name: &name,
+        jobs: wanted.iter().map(|wanted| (wanted.file.clone(), wanted.out.clone())).collect(),
+        shape,
+        ntasks_per_node,
+        threads,
+        partition,
+        warning: warning(load.as_ref(), shape.time),
+        requeues: arguments.requeues.or(batch.requeues).unwrap_or(REQUEUES),
+        launcher,
+        modules: &batch.modules,
+        venv: batch.venv.as_deref(),
+        setup: &batch.setup,
+        options: [batch.options.clone(), options(&arguments.more)].concat(),
+        gridmpi: &own,
+        folder: &folder,
+    }
+    .text()
+}
+
+/// The comment at the top: what the script is for, and why it asks for what it asks for.
+fn about(wanted: &[Wanted], load: Option<&Load>, nodes: bool, time: bool) -> Vec<String> {
+    let jobs = wanted.iter().map(|Wanted { job, file, .. }| {
+        format!("{} ({}): {} tasks", job.name, file.display(), job.grid().tasks())
+    });
+    let mut lines: Vec<String> = jobs.collect();
+    lines.push(format!("By gridmpi {}. Submit it with: sbatch FILE", env!("CARGO_PKG_VERSION")));
+    let proposed = match (nodes, time) {
+        (true, true) => "Nodes and time are",
+        (true, false) => "The number of nodes is",
+        (false, true) => "The time is",
+        (false, false) => return lines,
+    };
+    lines.push(match load {
+        Some(load) => format!(
+            "{proposed} proposed: {} tasks are left, {:.3} s each so far, the longest {:.3} s.",
+            load.tasks, load.mean, load.longest
+        ),
+        None => {
+            format!("{proposed} a guess: no run was recorded yet that tells how long tasks take.")
+        }
+    });
+    lines
+}
+
+/// srun does not take the cores of a rank from the allocation.
+fn with_cores(mut launcher: Vec<String>) -> Vec<String> {
+    let is_srun = Path::new(&launcher[0]).file_name().is_some_and(|name| name == "srun");
+    let says = launcher.iter().any(|word| word == "-c" || word.starts_with("--cpus-per-task"));
+    if is_srun {
+        launcher.push("--no-kill".to_string());
+        if !says {
+            launcher.push("--cpus-per-task=$SLURM_CPUS_PER_TASK".to_string());
+        }
+    }
+    launcher
+}
+
+/// How many cores the partition's nodes have, the smallest of them.
+fn cores_of_a_node(partition: Option<&str>) -> Option<u32> {
+    let of: Vec<&str> = partition.map_or(vec![], |partition| vec!["--partition", partition]);
+    let said = ask("sinfo", &[&["--noheader", "--format", "%c"][..], &of].concat())?;
+    said.lines().filter_map(|line| line.trim().trim_end_matches('+').parse().ok()).min()
+}
+
+/// Options as they were given: `--mem 8G` is two words, and one line of the script.
+fn options(words: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(last) if !word.starts_with('-') => *last = format!("{last} {word}"),
+            _ => lines.push(word.clone()),
+        }
+    }
+    lines
+}
+
+fn submit(text: &str) -> Result<Exit> {
+    let no = |error: std::io::Error| {
+        Error::input(format!(
+            "sbatch cannot be started: {error}; submit on a login node of the cluster"
+        ))
+    };
+    let mut sbatch = Command::new("sbatch").stdin(Stdio::piped()).spawn().map_err(no)?;
+    if let Some(mut stdin) = sbatch.stdin.take() {
+        stdin.write_all(text.as_bytes()).map_err(no)?;
+    }
+    let status = sbatch.wait().map_err(no)?;
+    if status.success() {
+        return Ok(Exit::Complete);
+    }
+    Err(Error::input(format!("sbatch has refused the script ({status}); its reason is above")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_one_a_line() {
+        let words = ["--mem", "8G", "--account=a", "-x", "n1"].map(String::from);
+        assert_eq!(options(&words), ["--mem 8G", "--account=a", "-x n1"]);
+    }
+}
