@@ -111,7 +111,8 @@ impl Launched {
     /// MPI that is initialised then may well end the process without a word of ours.
     #[cfg(feature = "mpi")]
     pub(crate) fn is_bare_step(&self) -> bool {
-        self.variable == SLURM_STEP && !self.means
+        let needs = matches!(MpiKind::own(), MpiKind::OpenMpi(_) | MpiKind::Mpich);
+        self.variable == SLURM_STEP && self.size != Some(1) && !self.means && needs
     }
 }
 

@@ -69,6 +69,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// For how many looks in a row nobody may hold the results folder before rank 0 counts as gone.
 const LOOKS: u32 = 10;
 
+/// How long a network file system may hold the lock of a node that has died.
+const LOST_LOCK: Duration = Duration::from_secs(180);
+
 /// How long a launcher may take to end once its job has.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -85,6 +88,8 @@ pub(super) fn launch(arguments: &Arguments) -> Result<Exit> {
     } else {
         signals::ignore_warning(); // rank 0 knows when the time is over
     }
+    let restarted = allocation.is_some_and(|allocation| allocation.restarts > 0);
+    wait_for_folder(&out, if restarted { LOST_LOCK } else { Duration::ZERO })?;
     let survival = Survival::of(&arguments.mpirun);
     let bar = bar(watch.tasks);
     let mut fruitless = 0;
@@ -144,6 +149,19 @@ fn interrupted(arguments: &Arguments, watch: &Watch, after: &Seen, begun: u64) -
         )));
     }
     Ok(Exit::Interrupted)
+}
+
+/// Refuses a results folder that somebody else is at: not every launcher would tell that rank 0 did.
+/// In a job that was restarted this may only be what a node that died has left behind.
+fn wait_for_folder(out: &Path, patience: Duration) -> Result<()> {
+    let since = Instant::now();
+    while Folder::is_free(out) == Some(false) {
+        if since.elapsed() >= patience || signals::asked().is_some() {
+            return Folder::claim(out, false).map(drop);
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
 }
 
 /// One start of the launcher, until it has ended.

@@ -51,7 +51,10 @@ impl Folder {
             }
         }
         let host = gethostname::gethostname();
-        let holder = format!("process {} on {}\n", std::process::id(), host.to_string_lossy());
+        let slurm = std::env::var("SLURM_JOB_ID").ok();
+        let slurm = slurm.map_or(String::new(), |job| format!(", Slurm job {job}"));
+        let (process, host) = (std::process::id(), host.to_string_lossy());
+        let holder = format!("process {process} on {host}{slurm}\n");
         lock.rewind()
             .and_then(|()| lock.set_len(0))
             .and_then(|()| lock.write_all(holder.as_bytes()))
