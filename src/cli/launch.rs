@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::OptionalExtension;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::ending::TIME_IS_OVER;
@@ -18,7 +18,7 @@ use crate::error::{Error, Exit, Result};
 use crate::job::Job;
 use crate::signals;
 use crate::slurm::{Allocation, Step};
-use crate::store::Folder;
+use crate::store::{Folder, to_read};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -352,9 +352,7 @@ impl Watch {
         if !self.store.exists() {
             return Ok(None);
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let store = Connection::open_with_flags(&self.store, flags)?;
-        store.busy_timeout(Duration::from_secs(2))?;
+        let store = to_read(&self.store)?;
         let runs: i64 = store.query_row("SELECT count(*) FROM runs", [], |row| row.get(0))?;
         let note = |key: &str| {
             let sql = "SELECT CAST(value AS TEXT) FROM job WHERE key = ?1";

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 const STORE: &str = "runs.sqlite";
-const LOCK: &str = ".lock";
+pub(super) const LOCK: &str = ".lock";
 const EARLIER: &str = "earlier-";
 
 /// A claimed results folder. The claim ends with the process at the latest, however that ends.

@@ -3,6 +3,7 @@
 //! A thread of its own writes, in batches, each batch one durable transaction, so that a slow disk
 //! never holds up a message. Once too much waits to be written, no more tasks are given out.
 
+mod connect;
 mod folder;
 mod large;
 mod layout;
@@ -29,6 +30,8 @@ use crate::job::Job;
 use crate::master::{Run, Summary};
 use crate::message::{Numbers, PACKED};
 use crate::signals;
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) use connect::to_read;
 pub(crate) use folder::Folder;
 pub(crate) use layout::Layout;
 #[cfg(all(test, feature = "cli"))]

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::layout::{Mapping, note};
 use super::rows::{GROUP, RUN, Reader};
 use super::transfer::take_runs;
-use super::{Folder, Layout, Store, schema, storing};
+use super::{Folder, Layout, Store, connect, schema, storing};
 use crate::error::{Error, Result};
 use crate::grid::Key;
 use crate::job::{Identity, Job};
@@ -172,8 +172,7 @@ pub(super) fn create(
     for left in ["", "-wal", "-shm", "-journal"] {
         let _ = fs::remove_file(folder.file(&format!("{UNFINISHED}{left}")));
     }
-    let connection = Connection::open(path)?;
-    schema::prepare(&connection)?;
+    let connection = connect::to_write(&path, OpenFlags::default())?;
     schema::create(&connection, layout, notes)?;
     Ok(connection)
 }
@@ -187,8 +186,7 @@ pub(super) fn existing(path: &Path) -> Result<Connection> {
         ))
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| wrong(&error))?;
-    schema::prepare(&connection).map_err(|error| wrong(&error))?;
+    let connection = connect::to_write(path, flags).map_err(|error| wrong(&error))?;
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     match number("PRAGMA user_version").map_err(|error| wrong(&error))? {
         schema::FORMAT => {}

@@ -1,0 +1,81 @@
+//! Opening a store's file on whatever file system it lies on. Where there is no shared memory, or there
+//! are no locks (Lustre without -o flock, some NFS), one connection keeps it to itself.
+
+use std::fs::{OpenOptions, TryLockError};
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::folder::LOCK;
+use super::schema;
+
+/// SQLite's way to files without locks; whoever uses it has to be alone.
+const WITHOUT_LOCKS: &str = "unix-none";
+
+/// Opens a store to write to it, ready for use.
+pub(super) fn to_write(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    if seems_without_locks(folder) && is_without_locks(folder) {
+        return alone(path, flags, Some(WITHOUT_LOCKS));
+    }
+    let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
+        schema::prepare(&connection)?;
+        connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?; // it is only now that it looks for the log
+        Ok(connection)
+    });
+    opened.or_else(|error| match is_without_locks(folder) {
+        true => alone(path, flags, Some(WITHOUT_LOCKS)),
+        // A log that was left behind cannot be read without shared memory unless one is alone.
+        false => alone(path, flags, None).map_err(|_| error),
+    })
+}
+
+fn alone(path: &Path, flags: OpenFlags, way: Option<&str>) -> Result<Connection, rusqlite::Error> {
+    let connection = match way {
+        Some(way) => Connection::open_with_flags_and_vfs(path, flags, way)?,
+        None => Connection::open_with_flags(path, flags)?,
+    };
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    schema::prepare(&connection)?;
+    log::debug!("{}: kept by this process alone", path.display());
+    Ok(connection)
+}
+
+/// Opens a store to look into it. Without locks it is read as if nobody wrote to it: what the log beside
+/// it holds is not seen then.
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) fn to_read(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let readable = |connection: Connection| {
+        connection.busy_timeout(std::time::Duration::from_secs(2))?;
+        let sql = "SELECT count(*) FROM sqlite_schema";
+        connection.query_row(sql, [], |row| row.get::<_, i64>(0))?;
+        Ok(connection)
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    if !seems_without_locks(folder) {
+        return Connection::open_with_flags(path, flags).and_then(readable);
+    }
+    let name = path.display().to_string();
+    let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{name}?immutable=1"), flags).and_then(readable)
+}
+
+/// Whether the folder's own lock cannot be locked for want of locks.
+fn seems_without_locks(folder: &Path) -> bool {
+    let opened = OpenOptions::new().read(true).write(true).open(folder.join(LOCK));
+    opened.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::Error(_))))
+}
+
+/// Whether SQLite cannot lock a file that nobody else knows of.
+fn is_without_locks(folder: &Path) -> bool {
+    let Ok(file) = tempfile::Builder::new().prefix(".locks").tempfile_in(folder) else {
+        return false;
+    };
+    let locked = Connection::open(file.path()).and_then(|connection| {
+        connection.busy_timeout(std::time::Duration::ZERO)?;
+        connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")
+    });
+    locked.is_err()
+}

@@ -1,0 +1,105 @@
+//! File systems of clusters that have no locks or no shared memory: the store is kept by one process
+//! alone, and nothing is lost there either.
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Desk, gridmpi};
+
+/// ENOLCK and ENOSYS: what locks fail with. With 0 they work, and only shared memory is missing.
+const LOCKS_FAIL: [&str; 3] = ["37", "38", "0"];
+
+/// What makes a folder lockless for a program: tests/lockless.c, compiled.
+fn shim(desk: &Desk) -> PathBuf {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lockless.c");
+    let built = desk.path("lockless.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&built).args([source, "-ldl"]);
+    assert!(compiler.status().unwrap().success());
+    built
+}
+
+fn lockless(desk: &Desk, shim: &PathBuf, error: &str) -> Command {
+    let mut command = gridmpi();
+    command.env("LD_PRELOAD", shim).env("LOCKLESS", desk.path("out")).env("LOCKLESS_ERRNO", error);
+    command
+}
+
+fn desk(sleep: f64) -> Desk {
+    Desk::with_job(&format!(
+        "[crunch]\nshell = \"echo {{x}} >> started; sleep {sleep}; echo {{x}}\"\n\
+         [[loop]]\nname = \"x\"\nrange = {{ from = 0, to = 40 }}\nreduce = \"sum\"\n"
+    ))
+}
+
+fn whole(desk: &Desk) {
+    assert_eq!(desk.sql("SELECT count(*), sum(score) FROM all_runs"), ["40|780.0"]);
+    assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'state'"), ["complete"]);
+}
+
+#[test]
+fn the_shim_takes_locks_and_shared_memory_away() {
+    let desk = desk(0.0);
+    let shim = shim(&desk);
+    desk.write("out/any", "");
+    let script = "import fcntl, mmap, sys\nfile = open('out/any', 'r+b')\nfile.write(b'x' * 4096)\nfile.flush()\n\
+        for call in (lambda: fcntl.flock(file, fcntl.LOCK_EX), lambda: fcntl.lockf(file, fcntl.LOCK_EX), lambda: mmap.mmap(file.fileno(), 4096)):\n    \
+        try:\n        call()\n        print('works')\n    except OSError as error:\n        print(error.errno)\n";
+    desk.write("try.py", script);
+    for (error, expected) in [("37", "37\n37\n19\n"), ("0", "works\nworks\n19\n")] {
+        let mut python = Command::new("python3");
+        let out = desk.path("out").canonicalize().unwrap();
+        python.env("LD_PRELOAD", &shim).env("LOCKLESS", out).env("LOCKLESS_ERRNO", error);
+        assert_eq!(desk.run(python, &["try.py"]).exits(0).stdout, expected);
+    }
+}
+
+#[test]
+fn a_run_and_a_supervised_one_are_complete() {
+    for error in LOCKS_FAIL {
+        let desk = desk(0.01);
+        let shim = shim(&desk);
+        let run = ["job.toml", "--out", "out", "--threads", "2", "--format", "json"];
+        let ran = desk.run(lockless(&desk, &shim, error), &run).exits(0);
+        assert_eq!(ran.stderr.contains("no locks here"), error != "0", "{}", ran.stderr);
+        assert_eq!(ran.score(), 780.0);
+        whole(&desk);
+        let again = ["launch", "-n", "3", "job.toml", "--out", "out"];
+        let ran = desk.run(lockless(&desk, &shim, error), &again).exits(0);
+        assert!(ran.stderr.contains("40 of 40 runs reused"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("starting it again"), "{}", ran.stderr);
+        whole(&desk);
+    }
+}
+
+#[test]
+fn what_was_killed_goes_on() {
+    for error in LOCKS_FAIL {
+        let desk = desk(0.1);
+        let shim = shim(&desk);
+        let run = ["job.toml", "--out", "out", "--threads", "2", "--format", "json"];
+        let mut command = lockless(&desk, &shim, error);
+        command.args(run).current_dir(desk.path("")).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let begin = Instant::now();
+        let started =
+            || std::fs::read_to_string(desk.path("started")).unwrap_or_default().lines().count();
+        while started() < 20 {
+            assert!(begin.elapsed() < Duration::from_secs(60), "it does not get on");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let log = std::fs::metadata(desk.path("out/runs.sqlite-wal")).unwrap();
+        assert!(log.len() > 0, "there is a log to go on with");
+        let ran = desk.run(lockless(&desk, &shim, error), &run).exits(0);
+        assert!(ran.stderr.contains("of 40 runs reused"), "{}", ran.stderr);
+        assert_eq!(ran.score(), 780.0);
+        whole(&desk);
+        // A batch of results at most is done again.
+        assert!(started() <= 40 + 8, "{}", started());
+    }
+}
