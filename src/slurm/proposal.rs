@@ -49,7 +49,8 @@ pub(crate) fn propose(
         ((work / wanted.max(longest) / threads as f64).ceil() as u32).clamp(1, useful)
     });
     let time = time.unwrap_or_else(|| {
-        let seconds = (work / threads as f64 / f64::from(nodes)).max(longest) + AROUND;
+        let rounds = load.tasks.div_ceil(threads * u64::from(nodes)) as f64;
+        let seconds = (rounds * load.mean * SPARE).max(longest) + AROUND;
         let most = MOST_TIME.max(longest + AROUND);
         let step = if seconds > 3600.0 { 1800.0 } else { 300.0 };
         Duration::from_secs_f64((seconds.min(most) / step).ceil() * step)

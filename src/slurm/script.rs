@@ -199,6 +199,10 @@ fn directive(option: &str) -> String {
 }
 
 fn quoted(text: &str) -> Result<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return Ok(text.to_string());
+    }
     let quoted = try_quote(text);
     quoted.map(String::from).map_err(|_| Error::input(format!("{text:?} cannot stand in a script")))
 }

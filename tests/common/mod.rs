@@ -38,8 +38,10 @@ pub fn example(name: &str) -> PathBuf {
 
 /// Without what a launcher or the user's logging may have left in the environment.
 fn clean(mut command: Command) -> Command {
-    for name in ["RUST_LOG", "OMP_NUM_THREADS", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
-    {
+    for name in ["RUST_LOG", "OMP_NUM_THREADS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"] {
+        command.env_remove(name);
+    }
+    for name in ["SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_CPUS_PER_TASK"] {
         command.env_remove(name);
     }
     command

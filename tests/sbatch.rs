@@ -1,0 +1,202 @@
+//! `gridmpi sbatch` and a job that knows its end, as far as that needs no Slurm: tests/slurm.rs has the
+//! rest.
+
+mod common;
+
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use common::{Desk, gridmpi};
+
+fn job(seconds: f64, more: &str) -> String {
+    format!(
+        "[crunch]\nshell = \"echo {{x}} >> started; sleep {seconds}; echo {{x}}\"\n\
+         [[loop]]\nname = \"x\"\nrange = {{ from = 0, to = 100 }}\nreduce = \"sum\"\n{more}"
+    )
+}
+
+/// What `gridmpi sbatch` prints, which bash must understand.
+fn script(desk: &Desk, arguments: &[&str]) -> String {
+    let script = desk.run(gridmpi(), &[&["sbatch"][..], arguments].concat()).exits(0).stdout;
+    desk.write("job.sh", &script);
+    let mut bash = Command::new("bash");
+    bash.arg("-n");
+    assert_eq!(desk.run(bash, &["job.sh"]).exits(0).stderr, "");
+    script
+}
+
+fn has(script: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(script.lines().any(|l| l == *line), "{line:?} is not in\n{script}");
+    }
+}
+
+#[test]
+fn a_script_says_all_that_it_needs() {
+    let desk = Desk::with_job(&job(0.0, ""));
+    let asked = ["job.toml", "--nodes", "3", "--ntasks-per-node", "2", "--threads", "8"];
+    let more = ["--time", "1-12", "--partition", "fast", "--", "--mem", "8G", "--comment=a b"];
+    let text = script(&desk, &[&asked[..], &more].concat());
+    let said = [
+        "#SBATCH --nodes=3",
+        "#SBATCH --ntasks-per-node=2",
+        "#SBATCH --cpus-per-task=8",
+        "#SBATCH --time=1-12:00:00",
+        "#SBATCH --partition=fast",
+        "#SBATCH --signal=B:USR1@60",
+        "#SBATCH --no-kill",
+        "#SBATCH --requeue",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --mem 8G",
+        "#SBATCH --comment=\"a b\"",
+    ];
+    has(&text, &said);
+    assert!(text.contains("launch -n \"$SLURM_NTASKS\" --threads 8 --master-works"), "{text}");
+    assert!(text.contains("-lt 20 ]"), "{text}");
+    assert!(!text.contains("proposed"), "{text}");
+    let srun = script(&desk, &[&asked[..], &["--launcher", "srun --mpi=pmix"]].concat());
+    let line = "-- --mpi=pmix --no-kill \"--cpus-per-task=$SLURM_CPUS_PER_TASK\" &";
+    assert!(srun.contains("--mpirun srun") && srun.contains(line), "{srun}");
+}
+
+#[test]
+fn the_job_file_speaks_where_the_command_line_does_not() {
+    let table = "[slurm]\nnodes = 4\nthreads = 2\ntime = \"90\"\npartition = \"slow\"\nrequeues = 3\n\
+                 launcher = \"srun --mpi=pmi2\"\nmodules = [\"gcc/12\", \"openmpi\"]\nvenv = \"my venv\"\n\
+                 setup = [\"ulimit -n 4096\"]\noptions = [\"--account=me\"]\n";
+    let desk = Desk::with_job(&job(0.0, table));
+    let text = script(&desk, &["job.toml", "--nodes", "5", "--out", "the results"]);
+    let said = [
+        "#!/bin/bash -l",
+        "#SBATCH --nodes=5",
+        "#SBATCH --cpus-per-task=2",
+        "#SBATCH --time=01:30:00",
+        "#SBATCH --partition=slow",
+        "#SBATCH --account=me",
+        "module load gcc/12 openmpi",
+        "source 'my venv/bin/activate'",
+        "ulimit -n 4096",
+    ];
+    has(&text, &said);
+    assert!(text.contains("--mpirun srun") && text.contains("--out 'the results'"), "{text}");
+    assert!(text.contains("-lt 3 ]"), "{text}");
+    // It changes no result, nor what runs are matched by.
+    desk.run_job().exits(0);
+    desk.write("job.toml", &job(0.0, ""));
+    assert!(desk.run_job().exits(0).stderr.contains("100 of 100 runs reused"));
+}
+
+#[test]
+fn nodes_and_time_follow_from_what_runs_took() {
+    let desk = Desk::with_job(&job(0.0, ""));
+    let text = script(&desk, &["job.toml", "--threads", "1"]);
+    has(&text, &["#SBATCH --nodes=1", "#SBATCH --time=01:00:00"]);
+    assert!(text.contains("a guess: no run was recorded yet"), "{text}");
+    desk.run(gridmpi(), &["job.toml", "--out", "results/job"]).exits(0);
+    // As if the first half had taken ten minutes each.
+    let store = desk.path("results/job/runs.sqlite");
+    let store = rusqlite::Connection::open(store).unwrap();
+    store
+        .execute_batch("DELETE FROM runs WHERE task >= 50; UPDATE runs SET seconds = 600")
+        .unwrap();
+    drop(store);
+    let text = script(&desk, &["job.toml", "--threads", "2"]);
+    has(&text, &["#SBATCH --nodes=6", "#SBATCH --time=01:30:00"]);
+    assert!(text.contains("50 tasks are left, 600.000 s each so far"), "{text}");
+    has(
+        &script(&desk, &["job.toml", "--threads", "2", "--nodes", "25"]),
+        &["#SBATCH --time=00:15:00"],
+    );
+}
+
+#[test]
+fn several_jobs_make_an_array() {
+    let desk = Desk::new();
+    desk.write("a.toml", &job(0.0, ""));
+    desk.write("b.toml", &job(0.0, ""));
+    let text = script(&desk, &["a.toml", "b.toml", "--threads", "1"]);
+    has(&text, &["#SBATCH --array=0-1", "jobs=(a.toml b.toml)", "folders=(results/a results/b)"]);
+    let refuse = |arguments: &[&str], says: &str| {
+        let ran = desk.run(gridmpi(), &[&["sbatch"][..], arguments].concat()).exits(2);
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    };
+    refuse(&["a.toml", "a.toml"], "would write to one folder, results/a");
+    refuse(&["a.toml", "b.toml", "--out", "out"], "--out names one folder");
+    refuse(&["a.toml", "--time", "soon"], "expected minutes, hours:minutes:seconds");
+    refuse(&["c.toml"], "c.toml: cannot be read");
+    refuse(&["a.toml", "--launcher", "'"], "no launcher");
+}
+
+#[test]
+fn what_slurm_cannot_be_told_is_refused() {
+    for (line, says) in [
+        ("node = 3", "job.toml:8: 'slurm.node' is no key here; did you mean 'nodes'?"),
+        ("nodes = 0", "job.toml:8: slurm.nodes: expected at least 1, found 0"),
+        ("time = \"1h\"", "job.toml:8: slurm.time: expected minutes, "),
+        ("setup = [\"\"\"a\nb\"\"\"]", "job.toml:8: slurm.setup[0]: expected one line"),
+        ("modules = \"gcc\"", "job.toml:8: slurm.modules: expected an array"),
+    ] {
+        let desk = Desk::with_job(&job(0.0, &format!("[slurm]\n{line}\n")));
+        let ran = desk.run(gridmpi(), &["job.toml"]).exits(2);
+        assert!(ran.stderr.contains(says), "{says}: {}", ran.stderr);
+    }
+}
+
+/// As in an allocation of Slurm's that ends in so many seconds.
+fn allocated(mut command: Command, seconds: u64) -> Command {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let end = (now + Duration::from_secs(seconds)).as_secs().to_string();
+    command.env("SLURM_JOB_ID", "17").env("SLURM_JOB_NODELIST", "n1");
+    command.env("SLURM_JOB_END_TIME", end);
+    command
+}
+
+fn started(desk: &Desk) -> usize {
+    std::fs::read_to_string(desk.path("started")).unwrap_or_default().lines().count()
+}
+
+#[test]
+fn a_job_begins_nothing_that_does_not_fit_and_goes_on_in_another_allocation() {
+    let desk = Desk::with_job(&job(0.4, ""));
+    let run = ["job.toml", "--threads", "2", "--out", "out", "--format", "json"];
+    let begin = Instant::now();
+    let ran = desk.run(allocated(gridmpi(), 12), &run).exits(75);
+    assert!(begin.elapsed() < Duration::from_secs(12), "it ended in time");
+    let stored = desk.sql("SELECT count(*) FROM runs");
+    assert_eq!(stored, [started(&desk).to_string()], "nothing was cut off: {}", ran.stderr);
+    let why = desk.sql("SELECT value FROM job WHERE key IN ('state', 'why') ORDER BY key");
+    assert_eq!(why, ["interrupted", "the time is over"]);
+    for says in ["Slurm job 17 on n1, 1", "not expected to fit", "the time is over: "] {
+        assert!(ran.stderr.contains(says), "{says}: {}", ran.stderr);
+    }
+    let last = desk.run(allocated(gridmpi(), 3600), &run).exits(0);
+    assert!(last.stderr.contains("expected to fit"), "{}", last.stderr);
+    assert_eq!((last.score(), started(&desk)), (4950.0, 100), "nothing was done twice");
+}
+
+#[test]
+fn what_takes_longer_than_the_allocation_is_cut_off_and_said_to_be_hopeless() {
+    let desk = Desk::with_job(&job(600.0, ""));
+    let run = ["job.toml", "--threads", "2", "--out", "out"];
+    let begin = Instant::now();
+    let ran = desk.run(allocated(gridmpi(), 10), &run).exits(75);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    assert!(ran.stderr.contains("what is still under way is cut off"), "{}", ran.stderr);
+    // The script must not have it requeued.
+    let launch = ["launch", "-n", "2", "job.toml", "--out", "out"];
+    let ran = desk.run(allocated(gridmpi(), 10), &launch).exits(1);
+    assert!(ran.stderr.contains("not one run came to its end in the time"), "{}", ran.stderr);
+}
+
+#[test]
+fn children_have_the_cores_and_the_memory_of_the_allocation() {
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"echo $OMP_NUM_THREADS $GRIDMPI_MEMORY >> shares; echo {x}\"\n\
+         [[loop]]\nname = \"x\"\nvalues = [1, 2, 3]\nreduce = \"sum\"\n",
+    );
+    let mut command = allocated(gridmpi(), 600);
+    command.env("SLURM_CPUS_PER_TASK", "6").env("SLURM_MEM_PER_CPU", "100");
+    desk.run(command, &["job.toml", "--threads", "2"]).exits(0);
+    let shares = std::fs::read_to_string(desk.path("shares")).unwrap();
+    assert_eq!(shares, "3 300\n3 300\n3 300\n");
+}
