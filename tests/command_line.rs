@@ -117,7 +117,10 @@ fn singletons_of_a_launcher_that_does_not_fit_are_refused() {
             "PMI_SIZE says 4 processes, but MPI says this one is alone",
         ),
         (&[("SLURM_NTASKS", "9"), ("SLURM_PROCID", "0")], "or say --threads N"),
-        (&[("SLURM_STEP_NUM_TASKS", "9"), ("SLURM_PROCID", "0")], "use `srun --mpi=pmix`"),
+        (
+            &[("SLURM_STEP_NUM_TASKS", "9"), ("SLURM_PROCID", "0")],
+            "each would run the whole job; this gridmpi was built with ",
+        ),
     ] {
         let mut command = gridmpi();
         command.envs(variables.iter().copied());

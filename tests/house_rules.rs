@@ -123,7 +123,7 @@ fn arrows_point_one_way() {
     ];
     below(
         outer,
-        &["master/", "grid.rs", "reduce.rs", "message.rs", "value.rs", "job/"],
+        &["master/", "grid.rs", "reduce.rs", "message.rs", "value.rs", "job/", "slurm/"],
         "the inner house knows nothing of the outer",
     );
     below(

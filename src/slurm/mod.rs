@@ -103,7 +103,9 @@ impl Allocation {
             None => String::new(),
             Some(Duration::ZERO) => "; nothing is left to do".to_string(),
             Some(expected) => {
-                let fits = if expected <= left { "expected to fit" } else { "not expected to fit" };
+                let time = self.finish_by(now).and_then(|by| by.duration_since(now).ok());
+                let fits =
+                    if Some(expected) <= time { "expected to fit" } else { "not expected to fit" };
                 format!("; about {} of work left, {fits}", time::in_words(expected))
             }
         };
