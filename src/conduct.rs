@@ -26,6 +26,7 @@ use crate::serve::serve;
 use crate::serve::turn_away;
 use crate::settings::{Out, Settings};
 use crate::signals;
+use crate::status::{Post, State};
 use crate::store::{Folder, Layout, Opened, Plan, Results};
 use crate::timing::Timing;
 use crate::transport::threads::{self, ThreadLink};
@@ -303,7 +304,9 @@ impl Lead {
         let actions = recall(&mut master, &opened, settings.keep_failed)?;
         let store = opened.start()?;
         let progress = Progress::new(grid.tasks(), settings.is_main);
-        let office = Office::open(&job, native.as_ref(), listeners, store, progress, settings)?;
+        let post = Post::new(&job, scratch.is_none().then(|| folder.path()));
+        let shown = (progress, post);
+        let office = Office::open(&job, native.as_ref(), listeners, store, shown, settings)?;
         let no_store = settings.no_store;
         Ok(Lead { job, scratch, folder, master, actions, office, no_store })
     }
@@ -328,6 +331,7 @@ impl Lead {
             }
         };
         let elapsed = clock.elapsed();
+        office.look_last(hub.now(), &master);
         let tally = master.tally();
         let timing = Timing {
             tasks: tally.done - tally.recalled,
@@ -410,18 +414,23 @@ impl Served {
         let why = office.interrupted();
         let why = why.or(self.out_of_time.then_some("the time is over"));
         let interrupted = why.map(|why| interrupted(why, &job, tally, &folder));
-        let (store, listeners) = office.close();
+        let (store, listeners, mut post) = office.close();
         let results = store.finish(&job)?;
         let stopped = listeners.finish().or(interrupted);
         let stopped = stopped.or_else(|| gave_up.then(|| too_many_failures(&job, tally)));
         if let Some(error) = stopped {
-            let state = if error.exit == Exit::Interrupted { "interrupted" } else { "stopped" };
-            results.end(state, error.exit)?;
+            let state = match error.exit {
+                Exit::Interrupted => State::Interrupted,
+                _ => State::Stopped,
+            };
+            results.end(state.name(), error.exit)?;
+            post.end(state, error.exit, &error.to_string());
             return Err(error);
         }
         write_file(&folder.file("summary.json"), |out| write_json(&job, &results, out))?;
         write_file(&folder.file("summary.csv"), |out| write_csv(&job, &results, out))?;
-        results.end("complete", tally.exit())?;
+        results.end(State::Complete.name(), tally.exit())?;
+        post.end(State::Complete, tally.exit(), "");
         folder.release();
         Ok(Finished { job, results, tally, elapsed, timing, no_store, folder, scratch })
     }

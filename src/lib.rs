@@ -174,6 +174,7 @@ mod seat;
 mod serve;
 mod settings;
 mod signals;
+mod status;
 /// The README's Rust has to compile.
 #[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../README.md")]

@@ -13,6 +13,7 @@ mod pace;
 mod record;
 mod roster;
 mod stragglers;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub use order::Order;
 use pace::Pace;
 use roster::{Held, Roster};
 use stragglers::{Stragglers, Worth};
+pub(crate) use view::{Duty, GroupView, View, WorkerView};
 
 /// The state machine on rank 0.
 #[derive(Debug)]
