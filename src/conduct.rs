@@ -14,6 +14,8 @@ use bytes::Bytes;
 
 use crate::error::{Error, Exit, Result};
 use crate::grid::Grid;
+#[cfg(feature = "cli")]
+use crate::job::find;
 use crate::job::{Digests, Identity, Job};
 use crate::launcher::Launched;
 use crate::master::{Action, Event, Master, Summary, Tally};
@@ -289,6 +291,10 @@ impl Lead {
             .in_order(job.order, job.data_level())
             .in_batches(settings.batch)
             .with_end(settings.end.map(until));
+        #[cfg(feature = "cli")]
+        if !settings.only.is_empty() {
+            master = master.only(find::task(&job, &settings.only)?);
+        }
         if lowest == 0 {
             master = master.with_rank_0_at_work(workers);
         }

@@ -167,6 +167,8 @@ mod line;
 mod master;
 mod message;
 mod native;
+#[cfg(any(feature = "cli", feature = "jobs"))]
+mod nearest;
 mod office;
 mod reduce;
 mod report;

@@ -1,6 +1,8 @@
 //! A job: all that is to be computed. A job file is parsed and validated here, once, on rank 0;
 //! workers get the result.
 
+#[cfg(feature = "cli")]
+pub(crate) mod find;
 mod identity;
 #[cfg(feature = "jobs")]
 mod keys;
@@ -154,6 +156,13 @@ impl Job {
             Some((_, line)) => Error::input(format!("{}:{line}: {key}: {why}", places.file)),
             None => Error::input(format!("{}: {key}: {why}", places.file)),
         }
+    }
+
+    /// Where its file is.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn file(&self) -> PathBuf {
+        let name = std::path::Path::new(&self.places.file).file_name();
+        name.map_or_else(|| self.folder.clone(), |name| self.folder.join(name))
     }
 
     /// The loops, flattened.

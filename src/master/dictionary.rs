@@ -233,14 +233,16 @@ impl Group {
     /// the fold looks for none, or too much would have to be looked at.
     fn best_so_far(&self, level: usize, budget: &mut usize) -> Option<(f64, Vec<Winner>)> {
         let (sign, folded) = self.fold.best()?;
-        let mut best = folded.and_then(|(slot, scored)| Some((slot, scored.score?, scored.best.as_slice())));
+        let mut best =
+            folded.and_then(|(slot, scored)| Some((slot, scored.score?, scored.best.as_slice())));
         for (first, early) in &self.early {
             let (numbers, item) = match early {
                 Early::Item(item) => (&[][..], item.result.as_ref()),
                 Early::Numbers(numbers) => (numbers.as_slice(), None),
             };
             *budget = budget.checked_sub(numbers.len().max(1))?;
-            let item = item.and_then(|scored| Some((*first, scored.score?, scored.best.as_slice())));
+            let item =
+                item.and_then(|scored| Some((*first, scored.score?, scored.best.as_slice())));
             let numbers = (*first..).zip(numbers).map(|(slot, score)| (slot, *score, &[][..]));
             for new in numbers.chain(item) {
                 if best.is_none_or(|old| sign * new.1 > sign * old.1) {

@@ -52,6 +52,8 @@ pub(crate) struct Master {
     held: bool,
     stopping: bool,
     cancelled: bool,
+    /// Whether one task is all that is wanted.
+    alone: bool,
     /// When nothing may be under way any more.
     end: Option<Duration>,
     patience: Patience,
@@ -86,6 +88,7 @@ impl Master {
             held: false,
             stopping: false,
             cancelled: false,
+            alone: false,
             end: None,
             first: None,
             last: Duration::ZERO,
@@ -121,6 +124,13 @@ impl Master {
     /// durations suggest.
     pub(crate) fn in_batches(mut self, batch: Option<u64>) -> Master {
         self.pace.fix(batch);
+        self
+    }
+
+    /// Has one task done and no other.
+    pub(crate) fn only(mut self, task: u64) -> Master {
+        self.dispatch.only(task);
+        self.alone = true;
         self
     }
 
@@ -230,9 +240,10 @@ impl Master {
         self.employ(now, actions);
     }
 
-    /// Whether every run is recorded and every group is closed.
+    /// Whether every run that is wanted is recorded, and every group of them is closed.
     pub(crate) fn is_complete(&self) -> bool {
-        self.tally.done == self.grid.tasks() && self.dictionary.is_empty()
+        let all = self.tally.done == self.grid.tasks() && self.dictionary.is_empty();
+        all || self.alone && self.tally.done > 0
     }
 
     /// Whether every worker has been told to leave, and nothing is awaited any more.

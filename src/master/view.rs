@@ -65,10 +65,10 @@ impl Master {
     /// The run as it stands, with so many of the open groups at most.
     pub(crate) fn view(&self, groups: usize) -> View {
         let expected = |task| self.dispatch.costs.expect(task);
-        let workers = self.roster.views().map(|worker| WorkerView {
-            expected: worker.task.and_then(expected),
-            ..worker
-        });
+        let workers = self
+            .roster
+            .views()
+            .map(|worker| WorkerView { expected: worker.task.and_then(expected), ..worker });
         let open = self.dictionary.views(self.grid.outer(), groups);
         View { tally: self.tally, workers: workers.collect(), open }
     }

@@ -331,7 +331,10 @@ mod tests {
         let ranks: Vec<u64> = status.workers.list.iter().map(|worker| worker.rank).collect();
         assert_eq!((ranks[0], ranks[499]), (9_501, 10_000), "the longest at their task");
         assert_eq!(status.stragglers.len(), 20);
-        assert_eq!((status.stragglers[0].rank, status.stragglers[0].seconds), (10_000, Some(10_000.0)));
+        assert_eq!(
+            (status.stragglers[0].rank, status.stragglers[0].seconds),
+            (10_000, Some(10_000.0))
+        );
         let bytes = serde_json::to_vec(&status).unwrap().len();
         assert!(bytes < 200_000, "{bytes} bytes");
     }

@@ -5,6 +5,8 @@ mod gather;
 mod post;
 #[cfg(feature = "cli")]
 mod pulse;
+#[cfg(feature = "cli")]
+mod settled;
 
 use std::path::Path;
 

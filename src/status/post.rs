@@ -84,7 +84,13 @@ impl Post {
     }
 
     /// Looks. `pauses` and `ends` say what the run is at, if it is not running.
-    pub(crate) fn look(&mut self, now: Duration, master: &Master, pauses: bool, ends: Option<&str>) {
+    pub(crate) fn look(
+        &mut self,
+        now: Duration,
+        master: &Master,
+        pauses: bool,
+        ends: Option<&str>,
+    ) {
         self.next = now + PERIOD;
         let (state, words) = match ends {
             Some(signal) => (State::Ending, Some(format!("{signal}: nothing more is begun"))),

@@ -3,7 +3,13 @@
 //! A thread of its own writes, in batches, each batch one durable transaction, so that a slow disk
 //! never holds up a message. Once too much waits to be written, no more tasks are given out.
 
+#[cfg(feature = "cli")]
+mod clause;
+#[cfg(feature = "cli")]
+mod columns;
 mod folder;
+#[cfg(feature = "cli")]
+mod history;
 mod large;
 mod layout;
 #[cfg(feature = "cli")]
@@ -12,6 +18,10 @@ mod open;
 mod results;
 mod rows;
 mod schema;
+#[cfg(feature = "cli")]
+mod select;
+#[cfg(feature = "cli")]
+mod snapshot;
 mod transfer;
 
 use std::collections::HashMap;
@@ -29,7 +39,11 @@ use crate::job::Job;
 use crate::master::{Run, Summary};
 use crate::message::{Numbers, PACKED};
 use crate::signals;
+#[cfg(feature = "cli")]
+pub(crate) use columns::{Column, Kind};
 pub(crate) use folder::Folder;
+#[cfg(feature = "cli")]
+pub(crate) use history::{History, Past};
 pub(crate) use layout::Layout;
 #[cfg(all(test, feature = "cli"))]
 pub(crate) use look::described;
@@ -37,6 +51,8 @@ pub(crate) use look::described;
 pub(crate) use look::{Attempt, Failure, Look, Member};
 pub(crate) use open::{Opened, Plan};
 pub(crate) use results::Results;
+#[cfg(feature = "cli")]
+pub(crate) use select::{Cell, Select};
 #[cfg(feature = "cli")]
 pub(crate) use transfer::merge;
 
