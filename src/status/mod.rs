@@ -180,11 +180,13 @@ impl Status {
     /// Reads a results folder's file; nothing if there is none.
     #[cfg(feature = "cli")]
     pub(crate) fn read(folder: &Path) -> crate::error::Result<Option<Status>> {
+        use std::io::ErrorKind::{NotADirectory, NotFound};
+
         use crate::error::Error;
         let path = folder.join(FILE);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
             Err(error) => return Err(Error::unreadable(&path, &error)),
         };
         let no = |why: &str| Error::input(format!("{}: {why}", path.display()));

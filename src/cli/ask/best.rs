@@ -206,6 +206,7 @@ fn note(look: &Look, row: &Row) -> String {
         failed => format!(", {failed} failed"),
     };
     match row.status {
+        "complete" if row.failed > 0 => format!("({} of {all} runs failed)", row.failed),
         "complete" => String::new(),
         status => format!("({status}: {} of {all} runs{failed})", row.runs),
     }

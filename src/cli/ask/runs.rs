@@ -94,7 +94,7 @@ fn table(look: &Look, select: &Select) -> Result<Exit> {
                 let value = cell.value(column.kind);
                 match (column.name.as_str(), &value) {
                     ("error", crate::value::Value::Text(error)) => {
-                        beginning(in_a_line(error), WIDEST)
+                        beginning(&shortened(error), WIDEST)
                     }
                     ("value", value) => beginning(&in_words(value), WIDEST),
                     _ => in_words(&value),
@@ -106,6 +106,15 @@ fn table(look: &Look, select: &Select) -> Result<Exit> {
         let rest = lines.rest();
         sink.write(&rest)
     })
+}
+
+/// What went wrong, and the end of what was said about it.
+fn shortened(error: &str) -> String {
+    let first = in_a_line(error);
+    match error.trim_end().lines().next_back() {
+        Some(last) if last != first => format!("{first}: {last}"),
+        _ => first.to_string(),
+    }
 }
 
 fn as_json(look: &Look, select: &Select) -> Result<Exit> {

@@ -41,6 +41,13 @@ pub(super) struct Standing {
     pub(super) stored: Option<u64>,
 }
 
+impl Standing {
+    /// Whether it goes on, as far as is known.
+    pub(super) fn is_going(&self) -> bool {
+        matches!(self.life, Life::Alive | Life::Silent(_))
+    }
+}
+
 pub(super) fn status(arguments: &Arguments) -> Result<Exit> {
     let standing = stand(&arguments.folder)?;
     match arguments.format {
@@ -106,7 +113,8 @@ pub(super) fn headline(standing: &Standing) -> String {
 }
 
 /// How far it is, in one line.
-pub(super) fn progress(status: &Status) -> String {
+pub(super) fn progress(standing: &Standing) -> String {
+    let status = &standing.status;
     let part = status.done as f64 / status.tasks.max(1) as f64;
     let mut line = format!(
         "{} of {} runs ({})",
@@ -115,11 +123,14 @@ pub(super) fn progress(status: &Status) -> String {
         words::percent(part)
     );
     let _ = write!(line, ", {} failed", words::count(status.failed));
-    if !status.state.is_end() {
+    if standing.is_going() {
         let _ = write!(line, ", {} running", words::count(status.running));
         match status.rate {
+            Some(rate) if rate >= 1.0 => {
+                let _ = write!(line, "; {rate:.1}/s");
+            }
             Some(rate) => {
-                let _ = write!(line, "; {}/s", in_words(&Value::Float(rate)));
+                let _ = write!(line, "; one in {}", words::seconds(1.0 / rate));
             }
             None => line += "; no rate yet",
         }
@@ -219,14 +230,14 @@ fn table(header: &[(&str, bool)], rows: impl Iterator<Item = Vec<String>>) -> St
 
 fn text(standing: &Standing) -> String {
     let status = &standing.status;
-    let mut text = format!("{}\n{}\n", headline(standing), progress(status));
+    let mut text = format!("{}\n{}\n", headline(standing), progress(standing));
     if let (Life::Died(_), Some(stored)) = (&standing.life, standing.stored) {
         let _ = writeln!(text, "{} runs are stored; start it again to go on", words::count(stored));
     }
     if let Some(groups) = groups(status) {
         let _ = writeln!(text, "{groups}");
     }
-    let going = !status.state.is_end();
+    let going = standing.is_going();
     if going {
         let _ = writeln!(text, "{}", workers(status));
     }
@@ -237,8 +248,11 @@ fn text(standing: &Standing) -> String {
             let _ = writeln!(text, "... {} more with --format json", shown.len() - MOST);
         }
     }
-    if going && !status.workers.list.is_empty() {
-        let list = &status.workers.list;
+    let list = &status.workers.list;
+    if !status.state.is_end() && !list.is_empty() {
+        if !going {
+            text += "\nwhen it was heard of last:";
+        }
         let _ = write!(text, "\n{}", table(&WORKER, list.iter().take(MOST).map(worker)));
         let more = list.len().saturating_sub(MOST) as u64 + status.workers.left_out;
         if more > 0 {

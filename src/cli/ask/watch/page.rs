@@ -114,9 +114,9 @@ impl Page {
 
     fn facts(&self) -> Paragraph<'static> {
         let status = &self.standing.status;
-        let mut lines = vec![Line::from(status::progress(status))];
+        let mut lines = vec![Line::from(status::progress(&self.standing))];
         lines.extend(status::groups(status).map(Line::from));
-        if !status.state.is_end() {
+        if self.standing.is_going() {
             lines.push(Line::from(status::workers(status)));
         }
         if let Life::Died(_) = self.standing.life {
