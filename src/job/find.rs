@@ -37,10 +37,19 @@ pub(crate) fn task(job: &Job, words: &[String]) -> Result<u64> {
         wanted[level].push((name, field, value));
     }
     let mut task = 0;
+    let mut missing = None;
     for (l, wanted) in job.loops.iter().zip(wanted) {
-        task = task * l.points.len() + point(l, &wanted)?;
+        let point = match point(l, &wanted) {
+            // What is wrong comes before what is not there at all.
+            Err(error) if wanted.is_empty() => {
+                missing.get_or_insert(error);
+                0
+            }
+            point => point?,
+        };
+        task = task * l.points.len() + point;
     }
-    Ok(task)
+    missing.map_or(Ok(task), Err)
 }
 
 /// What a person calls a task, exactly: a word for each loop.
@@ -157,7 +166,7 @@ fn is_same(value: &Value, text: &str) -> bool {
             };
             matches!(&given, Value::Record(given) if of(given) == of(fields))
         }),
-        other => other.to_json().to_string() == text,
+        other => Value::parse(text).is_ok_and(|given| given.to_json() == other.to_json()),
     }
 }
 

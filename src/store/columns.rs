@@ -11,8 +11,9 @@ use crate::value::Value;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    /// How SQL gets it from the view.
+    /// How SQL gets it from the view: to be read, and to be compared.
     pub(super) sql: String,
+    pub(super) compared: String,
     pub(crate) kind: Kind,
 }
 
@@ -45,7 +46,8 @@ const FIXED: [(&str, Kind); 10] = [
 
 impl Column {
     fn of_view(name: &str, kind: Kind) -> Column {
-        Column { name: name.to_string(), sql: quoted(name, '"'), kind }
+        let sql = quoted(name, '"');
+        Column { name: name.to_string(), compared: sql.clone(), sql, kind }
     }
 }
 
@@ -150,13 +152,12 @@ pub(super) fn fields(store: &Connection, score: &str) -> Result<Vec<Column>, rus
     let column = |(name, kinds): (String, Vec<Kind>)| {
         let kind = common(kinds.into_iter());
         let path = quoted(&format!("$.{}", quoted(&name, '"')), '\'');
+        let get =
+            |arrow: &str| format!("(CASE WHEN value LIKE '{{%' THEN value {arrow} {path} END)");
         // `->` gives JSON, texts with their quotes.
-        let arrow = if kind == Kind::Json { "->" } else { "->>" };
-        Column {
-            sql: format!("(CASE WHEN value LIKE '{{%' THEN value {arrow} {path} END)"),
-            name,
-            kind,
-        }
+        let compared = get("->>");
+        let sql = if kind == Kind::Json { get("->") } else { compared.clone() };
+        Column { name, sql, compared, kind }
     };
     // The score is a column already.
     Ok(found.into_iter().filter(|(name, _)| name != score).map(column).collect())

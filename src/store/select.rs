@@ -115,7 +115,7 @@ struct Known<'a> {
 impl Names for Known<'_> {
     fn find(&mut self, name: &str) -> Result<Option<String>, String> {
         if let Some(column) = self.plain.iter().find(|column| column.name == name) {
-            return Ok(Some(column.sql.clone()));
+            return Ok(Some(column.compared.clone()));
         }
         if self.fields.is_none() {
             self.fields = Some(self.look.field_columns().map_err(|error| error.to_string())?);
@@ -123,7 +123,7 @@ impl Names for Known<'_> {
         let bare = name.strip_prefix("value.").unwrap_or(name);
         let mut fields = self.fields.iter().flatten();
         let named = |column: &&Column| column.name == name || column.name == bare;
-        Ok(fields.find(named).map(|column| column.sql.clone()))
+        Ok(fields.find(named).map(|column| column.compared.clone()))
     }
 
     fn all(&self) -> Vec<String> {

@@ -67,7 +67,7 @@ fn has_log(path: &Path) -> std::io::Result<bool> {
 
 /// Whether whoever claimed the folder last did so on this machine.
 fn is_from_here(path: &Path) -> bool {
-    let holder = path.parent().and_then(|folder| super::Folder::holder(folder));
+    let holder = path.parent().and_then(super::Folder::holder);
     let host = gethostname::gethostname().to_string_lossy().into_owned();
     holder.is_some_and(|(_, holder)| holder == host)
 }

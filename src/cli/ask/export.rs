@@ -1,7 +1,7 @@
 //! `gridmpi export`: all runs for other programs.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -44,7 +44,7 @@ pub(super) fn export(arguments: &Arguments) -> Result<Exit> {
         return super::super::print(format!("wrote {}\n", file.display()).as_bytes());
     }
     #[cfg(feature = "parquet")]
-    if format == ExportFormat::Parquet && std::io::stdout().is_terminal() {
+    if format == ExportFormat::Parquet && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
         return Err(Error::input("Parquet is not for a terminal: give a file with --to"));
     }
     stream(|sink| report::export(&look, &select, format, sink))
