@@ -1,6 +1,6 @@
 //! All that a store knows of one task: what came of it, and of each attempt before.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
 use super::{Look, storing};
 use crate::error::Result;
@@ -95,7 +95,8 @@ impl Look {
             "SELECT count(*), coalesce(sum(failed), 0) FROM runs WHERE task >= ?1 AND task < ?2";
         let range = params![(key.index * size) as i64, ((key.index + 1) * size) as i64];
         let read = |row: &Row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64));
-        let tally = self.results.connection().query_row(sql, range, read).optional();
-        tally.map(Option::unwrap_or_default).map_err(|error| storing(self.path(), &error))
+        let prepared = self.results.connection().prepare_cached(sql);
+        let tally = prepared.and_then(|mut sql| sql.query_row(range, read));
+        tally.map_err(|error| storing(self.path(), &error))
     }
 }
