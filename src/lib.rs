@@ -137,6 +137,7 @@
 //! | `mpi` | ranks over MPI; needs an MPI library and libclang to build | yes |
 //! | `cli` | `Study::main`: command line, table, report, progress bar, a logger | yes |
 //! | `jobs` | job files and what they can call; with `cli` the program `gridmpi` | yes |
+//! | `parquet` | exports as Parquet | yes |
 //!
 //! A study with the verbs of the command line needs `mpi` and `cli`; one that is called from your own
 //! code `mpi`, or nothing: `default-features = false` runs on threads and needs no C compiler
