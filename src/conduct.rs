@@ -15,6 +15,8 @@ use bytes::Bytes;
 use crate::ending::TIME_IS_OVER;
 use crate::error::{Error, Exit, Result};
 use crate::grid::Grid;
+#[cfg(feature = "cli")]
+use crate::job::find;
 use crate::job::{Digests, Identity, Job};
 use crate::launcher::Launched;
 use crate::master::{Action, Event, Master, Summary, Tally};
@@ -28,6 +30,7 @@ use crate::serve::turn_away;
 use crate::settings::{Out, Settings};
 use crate::signals;
 use crate::slurm::{self, Allocation};
+use crate::status::{Post, State};
 use crate::store::{Folder, Layout, Opened, Plan, Results};
 use crate::timing::Timing;
 use crate::transport::threads::{self, ThreadLink};
@@ -301,6 +304,10 @@ impl Lead {
             .in_order(job.order, job.data_level())
             .in_batches(settings.batch)
             .with_end(end);
+        #[cfg(feature = "cli")]
+        if !settings.only.is_empty() {
+            master = master.only(find::task(&job, &settings.only)?);
+        }
         if lowest == 0 {
             master = master.with_rank_0_at_work(workers);
         }
@@ -318,8 +325,9 @@ impl Lead {
         tell(allocation.as_ref(), &master, crunchers);
         let store = opened.start()?;
         let progress = Progress::new(grid.tasks(), settings.is_main);
-        let office =
-            Office::open(&job, native.as_ref(), listeners, store, progress, settings, end)?;
+        let post = Post::new(&job, scratch.is_none().then(|| folder.path()));
+        let shown = (progress, post);
+        let office = Office::open(&job, native.as_ref(), listeners, store, shown, settings, end)?;
         let no_store = settings.no_store;
         Ok(Lead { job, scratch, folder, master, actions, office, no_store, allocation, crunchers })
     }
@@ -345,6 +353,7 @@ impl Lead {
         };
         let elapsed = clock.elapsed();
         tell(self.allocation.as_ref(), &master, self.crunchers);
+        office.look_last(hub.now(), &master);
         let tally = master.tally();
         let timing = Timing {
             tasks: tally.done - tally.recalled,
@@ -441,18 +450,23 @@ impl Served {
         let why = why.unwrap_or_default().to_string();
         let asked = !why.is_empty();
         let interrupted = asked.then(|| interrupted(&why, &job, tally, &folder));
-        let (store, listeners) = office.close();
+        let (store, listeners, mut post) = office.close();
         let results = store.finish(&job)?;
         let stopped = listeners.finish().or(interrupted);
         let stopped = stopped.or_else(|| gave_up.then(|| too_many_failures(&job, tally)));
         if let Some(error) = stopped {
-            let state = if error.exit == Exit::Interrupted { "interrupted" } else { "stopped" };
-            results.end(state, error.exit, &why)?;
+            let state = match error.exit {
+                Exit::Interrupted => State::Interrupted,
+                _ => State::Stopped,
+            };
+            results.end(state.name(), error.exit, &why)?;
+            post.end(state, error.exit, &error.to_string());
             return Err(error);
         }
         write_file(&folder.file("summary.json"), |out| write_json(&job, &results, out))?;
         write_file(&folder.file("summary.csv"), |out| write_csv(&job, &results, out))?;
-        results.end("complete", tally.exit(), "")?;
+        results.end(State::Complete.name(), tally.exit(), "")?;
+        post.end(State::Complete, tally.exit(), "");
         folder.release();
         Ok(Finished { job, results, tally, elapsed, timing, no_store, folder, scratch })
     }

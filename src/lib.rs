@@ -137,6 +137,7 @@
 //! | `mpi` | ranks over MPI; needs an MPI library and libclang to build | yes |
 //! | `cli` | `Study::main`: command line, table, report, progress bar, a logger | yes |
 //! | `jobs` | job files and what they can call; with `cli` the program `gridmpi` | yes |
+//! | `parquet` | exports as Parquet | yes |
 //!
 //! A study with the verbs of the command line needs `mpi` and `cli`; one that is called from your own
 //! code `mpi`, or nothing: `default-features = false` runs on threads and needs no C compiler
@@ -169,6 +170,8 @@ mod message;
 #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
 mod mpi_kind;
 mod native;
+#[cfg(any(feature = "cli", feature = "jobs"))]
+mod nearest;
 mod office;
 mod reduce;
 mod report;
@@ -177,6 +180,7 @@ mod serve;
 mod settings;
 mod signals;
 mod slurm;
+mod status;
 /// The README's Rust has to compile.
 #[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../README.md")]

@@ -23,6 +23,7 @@ use crate::report::Progress;
 use crate::serve::Keeper;
 use crate::settings::Settings;
 use crate::signals::{self, Asked};
+use crate::status::{Post, State};
 use crate::store::Store;
 use crate::worker::caught;
 
@@ -40,6 +41,7 @@ const MOST_SUMMARIES: usize = 10_000;
 pub(crate) struct Office {
     store: Store,
     progress: Progress,
+    post: Post,
     exchange: Exchange,
     reducer: Option<Reducer>,
     listeners: Option<Listeners>,
@@ -75,7 +77,7 @@ impl Office {
         native: Option<&Arc<Native>>,
         listeners: Vec<(usize, Listener)>,
         store: Store,
-        progress: Progress,
+        (progress, post): (Progress, Post),
         settings: &Settings,
         end: Option<Duration>,
     ) -> Result<Office> {
@@ -90,6 +92,7 @@ impl Office {
         Ok(Office {
             store,
             progress,
+            post,
             exchange,
             reducer,
             listeners,
@@ -106,25 +109,34 @@ impl Office {
     }
 
     /// Stores what was done, because rank 0 cannot go on; what to say of it.
-    pub(crate) fn fail(self, error: Error) -> Error {
+    pub(crate) fn fail(mut self, error: Error) -> Error {
         self.progress.finish();
         self.exchange.close();
-        match self.store.flush() {
+        let error = match self.store.flush() {
             Ok(()) => error,
             Err(also) => error.and(&also),
-        }
+        };
+        self.post.end(State::of(error.exit), error.exit, &error.to_string());
+        error
     }
 
-    /// Closes what is open; the store, and the listeners, who may still have to hear some.
-    pub(crate) fn close(self) -> (Store, Hearing) {
+    /// Looks at what there is to see for the last time: everybody has left.
+    pub(crate) fn look_last(&mut self, now: Duration, master: &Master) {
+        self.post.look_last(now, master);
+    }
+
+    /// Closes what is open; the store, the listeners, who may still have to hear some, and the status,
+    /// which is to say how it ended.
+    pub(crate) fn close(self) -> (Store, Hearing, Post) {
         self.progress.finish();
-        let Office { store, exchange, listeners, stopped, .. } = self;
-        (store, Hearing { exchange, listeners, stopped })
+        let Office { store, exchange, listeners, stopped, post, .. } = self;
+        (store, Hearing { exchange, listeners, stopped }, post)
     }
 }
 
 impl Keeper for Office {
     fn join(&mut self, rank: usize, host: &str) -> Result<()> {
+        self.post.join(rank, host);
         self.store.join(rank, host)
     }
 
@@ -147,6 +159,7 @@ impl Keeper for Office {
         {
             listeners.tell(summary.clone());
         }
+        self.post.close(&summary);
         self.store.close(summary)
     }
 
@@ -228,6 +241,10 @@ impl Keeper for Office {
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
         self.ending.tick(now);
         self.progress.show(now, master);
+        if self.post.is_due(now) {
+            let pauses = self.is_full();
+            self.post.look(now, master, pauses, self.ending.why());
+        }
         if now >= self.checked + TICK {
             self.checked = now;
             self.store.check()?;

@@ -170,6 +170,13 @@ impl Fold {
         self.count
     }
 
+    /// If it looks for the best score: 1 for the greatest, -1 for the smallest; and the one so far, with
+    /// its slot.
+    pub(crate) fn best(&self) -> Option<(f64, Option<(u64, &Scored)>)> {
+        let State::Best { sign, best } = &self.state else { return None };
+        Some((*sign, best.as_ref().map(|(slot, scored)| (*slot, scored))))
+    }
+
     /// Takes the next slot's item. One that failed, or lacks the score this fold needs, does not
     /// count.
     pub(crate) fn push(&mut self, slot: u64, mut item: Item) {

@@ -21,6 +21,8 @@ pub struct Settings {
     pub(crate) no_store: bool,
     /// Whether to find out what all ranks have used of their machines.
     pub(crate) census: bool,
+    /// The one task to do, by its number or its coordinates; all of them if it is empty.
+    pub(crate) only: Vec<String>,
     /// When nothing may be under way any more.
     pub(crate) end: Option<SystemTime>,
     pub(crate) fresh: bool,

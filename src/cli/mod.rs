@@ -1,6 +1,7 @@
 //! The command line: one file a verb. `program.rs` is gridmpi's own, `study.rs` that of every program
 //! with a study.
 
+mod ask;
 #[cfg(feature = "jobs")]
 mod demo;
 #[cfg(feature = "jobs")]

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use super::print;
 use crate::conduct::Finished;
 use crate::error::{Error, Exit, Result};
+use crate::job::find;
 use crate::report::table;
 use crate::settings::{Out, Settings};
 
@@ -25,6 +27,10 @@ pub(super) struct Options {
     /// Keep no runs, only summaries, and put nothing into a results folder
     #[arg(long, conflicts_with_all = ["out", "fresh", "keep", "keep_failed"])]
     no_store: bool,
+    /// Do one task alone, given by its number or, as often as there are loops, by a coordinate such as
+    /// alpha=0.1; print what it gives, and keep nothing
+    #[arg(long, value_name = "TASK|LOOP=VALUE", conflicts_with_all = ["out", "fresh", "keep", "keep_failed", "no_store"])]
+    only: Vec<String>,
     /// The folder for results [default: results/NAME]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -64,14 +70,15 @@ impl Options {
         Settings {
             threads: self.threads.map(|threads| threads as usize),
             out: match &self.out {
-                _ if self.no_store => Out::Temporary,
+                _ if self.no_store || !self.only.is_empty() => Out::Temporary,
                 Some(out) => Out::At(out.clone()),
                 None => Out::Named,
             },
             batch: self.batch,
             master_works: self.master_works,
             no_store: self.no_store,
-            census: self.format == Format::Json,
+            only: self.only.clone(),
+            census: self.format == Format::Json && self.only.is_empty(),
             end: None,
             fresh: self.fresh,
             keep: self.keep,
@@ -81,8 +88,17 @@ impl Options {
         }
     }
 
+    /// Whether a table of the whole result is to be printed.
+    #[cfg(feature = "jobs")]
+    pub(super) fn shows_table(&self) -> bool {
+        self.format == Format::Table && self.only.is_empty()
+    }
+
     /// Prints the result, and what to know about it.
     pub(super) fn show(&self, finished: &Finished) -> Result<Exit> {
+        if !self.only.is_empty() {
+            return self.show_run(finished);
+        }
         let Finished { job, results, folder, .. } = finished;
         let file = match self.format {
             Format::Table => None,
@@ -100,6 +116,38 @@ impl Options {
         };
         tell(finished)?;
         Ok(finished.tally.exit())
+    }
+
+    /// Prints what the one task gave that was to be done.
+    fn show_run(&self, finished: &Finished) -> Result<Exit> {
+        let Finished { job, results, .. } = finished;
+        let mut exit = Exit::SomeFailed;
+        results.runs(0..results.grid().tasks(), |run| {
+            let (task, json) = (run.key.index, self.format == Format::Json);
+            let value = run.result.as_ref().map(|scored| scored.value.to_json());
+            if json {
+                let line = json!({
+                    "task": task,
+                    "coordinates": find::coordinates_json(job, task),
+                    "status": if run.result.is_ok() { "ok" } else { "failed" },
+                    "score": run.result.as_ref().ok().and_then(|scored| scored.score),
+                    "value": value.as_ref().ok(),
+                    "error": value.as_ref().err(),
+                });
+                print(format!("{line}\n").as_bytes())?;
+            }
+            match value {
+                Ok(value) => {
+                    exit = Exit::Complete;
+                    if !json {
+                        print(format!("{value}\n").as_bytes())?;
+                    }
+                }
+                Err(why) => log::error!("task {task} failed: {why}"),
+            }
+            Ok(())
+        })?;
+        Ok(exit)
     }
 }
 

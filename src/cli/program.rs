@@ -2,6 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use super::ask::Ask;
 use super::{init, merge, report, run};
 #[cfg(feature = "mpi")]
 use super::{launch, sbatch};
@@ -49,6 +50,8 @@ enum Verb {
     Report(report::Arguments),
     /// Write a commented job file to start from
     Init(init::Arguments),
+    #[command(flatten)]
+    Ask(Ask),
     /// Print completions for a shell
     #[command(
         after_help = "Example:\n  gridmpi completions bash > ~/.local/share/bash-completion/completions/gridmpi"
@@ -81,6 +84,7 @@ pub fn main() -> std::process::ExitCode {
             Some(Verb::Merge(arguments)) => merge::run(&arguments),
             Some(Verb::Report(arguments)) => report::report(&arguments),
             Some(Verb::Init(arguments)) => init::init(&arguments),
+            Some(Verb::Ask(ask)) => ask.answer(),
             Some(Verb::Completions { shell }) => super::completions(shell, &mut Cli::command()),
             Some(Verb::Man) => super::manual(Cli::command()),
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::options::{Format, Options};
+use super::options::Options;
 use super::{demo, print};
 use crate::conduct::{Work, conduct};
 use crate::crunch;
@@ -69,7 +69,7 @@ pub(super) fn run(arguments: Arguments, launched: Option<Launched>) -> Result<Ex
     let Some(finished) = conduct(launched, &settings, None, prepare)? else {
         return Ok(Exit::Complete);
     };
-    if demo && options.format == Format::Table {
+    if demo && options.shows_table() {
         let elapsed = finished.elapsed.as_secs_f64();
         print(demo::text(&finished.job, &finished.results, elapsed)?.as_bytes())?;
         super::options::tell(&finished)?;

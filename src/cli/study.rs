@@ -3,6 +3,7 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use super::ask::Ask;
 use super::options::Options;
 use crate::conduct::conduct;
 use crate::error::{Exit, Result};
@@ -31,6 +32,8 @@ enum Verb {
     Merge(super::merge::Arguments),
     /// Write one page that shows what came of a run and how it went
     Report(super::report::Arguments),
+    #[command(flatten)]
+    Ask(Ask),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -81,6 +84,7 @@ where
                 _ if rank > 0 => Ok(Exit::Complete),
                 Some(Verb::Merge(arguments)) => super::merge::run(&arguments),
                 Some(Verb::Report(arguments)) => super::report::report(&arguments),
+                Some(Verb::Ask(ask)) => ask.answer(),
                 Some(Verb::Completions { shell }) => super::completions(shell, &mut command(&name)),
                 Some(Verb::Man) => super::manual(command(&name)),
             }

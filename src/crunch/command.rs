@@ -12,7 +12,7 @@ use super::child::{self, Limits};
 use super::{Cruncher, Place, RESULT_LIMIT, Task, environment, too_large};
 use crate::error::Result;
 use crate::job::placeholders::Template;
-use crate::job::{Job, named_json};
+use crate::job::{self, Job, named_json};
 use crate::line::Caller;
 use crate::message::Given;
 use crate::value::Value;
@@ -64,14 +64,17 @@ impl CommandCrunch {
         let limits = Limits::new(job.timeout, Some(caller));
         CommandCrunch { job: job.clone(), place, kind, limits, scratch }
     }
+}
 
-    fn command(&self, coordinates: &[(&str, Value)]) -> Result<Command, String> {
-        match &self.kind {
+impl Kind {
+    /// The command of one task.
+    fn command(&self, job: &Job, coordinates: &[(&str, Value)]) -> Result<Command, String> {
+        match self {
             Kind::Arguments(templates) => {
                 let fill = |template: &Template| template.fill(coordinates, Ok);
                 let mut arguments = templates.iter().map(fill);
                 let program = arguments.next().expect("checked when the job was parsed")?;
-                let mut command = Command::new(locate(&self.job, &program));
+                let mut command = Command::new(locate(job, &program));
                 for argument in arguments {
                     command.arg(argument?);
                 }
@@ -95,14 +98,11 @@ impl Cruncher for CommandCrunch {
         let coordinates = task.coordinates();
         let scratch = self.scratch.as_ref().map_err(|e| format!("no scratch folder: {e}"))?;
         let result = scratch.path().join("result");
-        let mut command = self.command(&coordinates)?;
+        let mut command = self.kind.command(&self.job, &coordinates)?;
         environment::prepare(&mut command, self.place);
         command
             .current_dir(&self.job.folder)
-            .env("GRIDMPI_TASK", task.index.to_string())
-            .env("GRIDMPI_SEED", self.job.task_seed(&coordinates).to_string())
-            .env("GRIDMPI_ATTEMPT", task.attempt.to_string())
-            .env("GRIDMPI_POINT", named_json(&coordinates).to_string())
+            .envs(variables(&self.job, &coordinates, task.index, task.attempt))
             .env("GRIDMPI_RESULT", &result)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -141,6 +141,57 @@ impl Cruncher for CommandCrunch {
         };
         task.scored(value?)
     }
+}
+
+/// What a program finds in its environment about its task.
+fn variables(
+    job: &Job,
+    coordinates: &[(&str, Value)],
+    task: u64,
+    attempt: u32,
+) -> [(&'static str, String); 4] {
+    [
+        ("GRIDMPI_TASK", task.to_string()),
+        ("GRIDMPI_SEED", job.task_seed(coordinates).to_string()),
+        ("GRIDMPI_ATTEMPT", attempt.to_string()),
+        ("GRIDMPI_POINT", named_json(coordinates).to_string()),
+    ]
+}
+
+/// The line for a shell that makes the call of one task by hand: in the job's folder, with what the
+/// program finds in its environment, its result on stdout. Nothing if crunch is no command.
+#[cfg(feature = "cli")]
+pub(crate) fn by_hand(
+    job: &Job,
+    coordinates: &[(&str, Value)],
+    task: u64,
+    attempt: u32,
+) -> Option<Result<String, String>> {
+    let kind = match &job.crunch {
+        job::Crunch::Command(arguments) => {
+            Kind::Arguments(arguments.iter().map(|a| template(a)).collect())
+        }
+        job::Crunch::Shell(text) => Kind::Shell(template(text)),
+        _ => return None,
+    };
+    let line = || {
+        let command = kind.command(job, coordinates)?;
+        let quote = |text: &str| {
+            let quoted = shlex::try_quote(text);
+            quoted.map(|q| q.into_owned()).map_err(|_| "a zero byte cannot be quoted".to_string())
+        };
+        let lossy = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
+        let mut line = format!("cd {} &&", quote(&lossy(job.folder.as_os_str()))?);
+        for (name, value) in variables(job, coordinates, task, attempt) {
+            line += &format!(" {name}={}", quote(&value)?);
+        }
+        line += " GRIDMPI_RESULT=/dev/stdout";
+        for word in std::iter::once(command.get_program()).chain(command.get_args()) {
+            line += &format!(" {}", quote(&lossy(word))?);
+        }
+        Ok(line)
+    };
+    Some(line())
 }
 
 /// Takes the result file, if the program wrote one.

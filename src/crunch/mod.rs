@@ -28,6 +28,8 @@ use crate::native::{Native, NativeCrunch, NativeReducer};
 use crate::reduce::Item;
 use crate::value::Value;
 pub(crate) use child::Limits;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) use command::by_hand;
 
 /// The largest result a child process may give: SQLite keeps no more than 10^9 bytes in a row.
 /// (bytes)

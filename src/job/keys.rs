@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use crate::error::{Error, Result};
+pub(super) use crate::nearest::nearest;
 use crate::value::Value;
 
 /// The text being read, to turn positions into lines.
@@ -226,14 +227,4 @@ fn describe(value: &DeValue) -> String {
         DeValue::Array(_) => "an array".to_string(),
         DeValue::Table(_) => "a table".to_string(),
     }
-}
-
-/// The known name most like `name`, if one is at all like it.
-pub(super) fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
-    known
-        .iter()
-        .map(|known| (strsim::osa_distance(name, known), *known))
-        .filter(|(distance, known)| *distance <= 2.max(known.len() / 3))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
 }

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "jobs")]
 mod batch;
+#[cfg(feature = "cli")]
+pub(crate) mod find;
 mod identity;
 #[cfg(feature = "jobs")]
 mod keys;
@@ -158,6 +160,13 @@ impl Job {
             Some((_, line)) => Error::input(format!("{}:{line}: {key}: {why}", places.file)),
             None => Error::input(format!("{}: {key}: {why}", places.file)),
         }
+    }
+
+    /// Where its file is.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn file(&self) -> PathBuf {
+        let name = std::path::Path::new(&self.places.file).file_name();
+        name.map_or_else(|| self.folder.clone(), |name| self.folder.join(name))
     }
 
     /// The loops, flattened.

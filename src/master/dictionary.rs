@@ -5,10 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Require, Summary};
+use super::{GroupView, Require, Summary};
 use crate::grid::{Grid, Key};
-use crate::message::{Numbers, Scored};
+use crate::message::{Numbers, Scored, Winner};
 use crate::reduce::{Fold, Folded, Item, Reduce};
+
+/// How much that came early is looked at for one view.
+const MOST_SEEN: usize = 100_000;
 
 /// The open groups.
 #[derive(Debug)]
@@ -152,6 +155,19 @@ impl Dictionary {
         self.put(key, item, closed);
     }
 
+    /// What the first open groups at a level hold.
+    pub(super) fn views(&self, level: usize, most: usize) -> Vec<GroupView> {
+        let keys = Key { level, index: 0 }..Key { level: level + 1, index: 0 };
+        let mut budget = MOST_SEEN;
+        let view = |(key, group): (&Key, &Group)| GroupView {
+            key: *key,
+            runs: group.runs,
+            failed: group.failed,
+            best: group.best_so_far(level, &mut budget),
+        };
+        self.open.range(keys).take(most).map(view).collect()
+    }
+
     /// Whether a group is being reduced outside.
     pub(super) fn awaits_outside(&self) -> bool {
         !self.away.is_empty()
@@ -211,6 +227,31 @@ impl Group {
                 }
             }
         }
+    }
+
+    /// The best score of what is here, early or not, and where it is; of equal ones the first. Nothing if
+    /// the fold looks for none, or too much would have to be looked at.
+    fn best_so_far(&self, level: usize, budget: &mut usize) -> Option<(f64, Vec<Winner>)> {
+        let (sign, folded) = self.fold.best()?;
+        let mut best =
+            folded.and_then(|(slot, scored)| Some((slot, scored.score?, scored.best.as_slice())));
+        for (first, early) in &self.early {
+            let (numbers, item) = match early {
+                Early::Item(item) => (&[][..], item.result.as_ref()),
+                Early::Numbers(numbers) => (numbers.as_slice(), None),
+            };
+            *budget = budget.checked_sub(numbers.len().max(1))?;
+            let item =
+                item.and_then(|scored| Some((*first, scored.score?, scored.best.as_slice())));
+            let numbers = (*first..).zip(numbers).map(|(slot, score)| (slot, *score, &[][..]));
+            for new in numbers.chain(item) {
+                if best.is_none_or(|old| sign * new.1 > sign * old.1) {
+                    best = Some(new);
+                }
+            }
+        }
+        let (point, score, inner) = best?;
+        Some((score, [&[Winner { level, point }], inner].concat()))
     }
 
     fn close(self, size: u64, require: Require) -> Result<Folded, String> {

@@ -94,6 +94,12 @@ impl Dispatch {
         };
     }
 
+    /// Gives one task and no other.
+    pub(super) fn only(&mut self, task: u64) {
+        self.stop();
+        self.put_back(task..task + 1, 1);
+    }
+
     /// A task is done already. These come in grid order, before any is given out.
     pub(super) fn skip(&mut self, task: u64) {
         self.done.add(task);

@@ -13,6 +13,7 @@ mod pace;
 mod record;
 mod roster;
 mod stragglers;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub use order::Order;
 use pace::Pace;
 use roster::{Held, Roster};
 use stragglers::{Stragglers, Worth};
+pub(crate) use view::{Duty, GroupView, View, WorkerView};
 
 /// The state machine on rank 0.
 #[derive(Debug)]
@@ -50,6 +52,8 @@ pub(crate) struct Master {
     held: bool,
     stopping: bool,
     cancelled: bool,
+    /// Whether one task is all that is wanted.
+    alone: bool,
     /// When nothing may be under way any more.
     end: Option<Duration>,
     patience: Patience,
@@ -84,6 +88,7 @@ impl Master {
             held: false,
             stopping: false,
             cancelled: false,
+            alone: false,
             end: None,
             first: None,
             last: Duration::ZERO,
@@ -119,6 +124,13 @@ impl Master {
     /// durations suggest.
     pub(crate) fn in_batches(mut self, batch: Option<u64>) -> Master {
         self.pace.fix(batch);
+        self
+    }
+
+    /// Has one task done and no other.
+    pub(crate) fn only(mut self, task: u64) -> Master {
+        self.dispatch.only(task);
+        self.alone = true;
         self
     }
 
@@ -228,9 +240,10 @@ impl Master {
         self.employ(now, actions);
     }
 
-    /// Whether every run is recorded and every group is closed.
+    /// Whether every run that is wanted is recorded, and every group of them is closed.
     pub(crate) fn is_complete(&self) -> bool {
-        self.tally.done == self.grid.tasks() && self.dictionary.is_empty()
+        let all = self.tally.done == self.grid.tasks() && self.dictionary.is_empty();
+        all || self.alone && self.tally.done > 0
     }
 
     /// Whether every worker has been told to leave, and nothing is awaited any more.

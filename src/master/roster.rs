@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
+use super::view::{Duty, WorkerView};
 use crate::grid::Key;
 use crate::message::Assignment;
 
@@ -337,5 +338,31 @@ impl Roster {
     /// The first task of all that each worker holds and has not returned, and since when.
     pub(super) fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
         self.pieces().map(|(rank, piece)| (rank, piece.first, piece.since))
+    }
+
+    /// Where each worker is. What is to be expected of its task is for others to say.
+    pub(super) fn views(&self) -> impl Iterator<Item = WorkerView> + '_ {
+        (self.lowest..).zip(&self.workers).map(|(rank, worker)| {
+            let (piece, group) = (worker.pieces.front(), worker.groups.first());
+            let duty = match worker.state {
+                State::Away => Duty::Away,
+                State::Welcomed(_) => Duty::Preparing,
+                State::Here if piece.is_some() => Duty::Crunching,
+                State::Here if group.is_some() => Duty::Reducing,
+                State::Here => Duty::Idle,
+                State::Dismissed => Duty::Gone,
+                State::Lost | State::Broken => Duty::Lost,
+            };
+            let since = piece.map(|piece| piece.since).or(group.map(|(_, since)| *since));
+            WorkerView {
+                rank,
+                duty,
+                threads: worker.threads,
+                task: piece.map(|piece| piece.first),
+                held: worker.tasks + worker.groups.len() as u64,
+                since: since.unwrap_or_default(),
+                expected: None,
+            }
+        })
     }
 }

@@ -68,14 +68,14 @@ pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
 }
 
 /// The line of an error that says most: of a Python traceback it is the last one.
-pub(super) fn in_a_line(error: &str) -> &str {
+pub(crate) fn in_a_line(error: &str) -> &str {
     let mut lines = error.lines();
     let line = if error.starts_with("Traceback") { lines.next_back() } else { lines.next() };
     line.unwrap_or_default()
 }
 
 /// The beginning of a long text.
-pub(super) fn beginning(text: &str, widest: usize) -> String {
+pub(crate) fn beginning(text: &str, widest: usize) -> String {
     match text.char_indices().nth(widest) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_string(),
@@ -83,7 +83,7 @@ pub(super) fn beginning(text: &str, widest: usize) -> String {
 }
 
 /// Numbers to six digits, which is enough to look at; summary.csv has them all.
-pub(super) fn cell(value: &Value) -> String {
+pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::Float(f) if f.is_finite() && *f != 0.0 => number(*f),

@@ -1,7 +1,7 @@
 //! Numbers in words, as people read them.
 
 /// A time: `45 ms`, `3.2 s`, `12 min 3 s`, `2 h 5 min`.
-pub(super) fn seconds(seconds: f64) -> String {
+pub(crate) fn seconds(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match seconds {
         s if !s.is_finite() => "an unknown time".to_string(),
@@ -17,7 +17,7 @@ pub(super) fn seconds(seconds: f64) -> String {
 }
 
 /// A count with its thousands apart.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -30,7 +30,7 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// A part of a whole; never 100% or 0% unless it is.
-pub(super) fn percent(part: f64) -> String {
+pub(crate) fn percent(part: f64) -> String {
     match part * 100.0 {
         p if p > 99.9 && p < 100.0 => "over 99.9%".to_string(),
         p if p > 0.0 && p < 0.1 => "under 0.1%".to_string(),
@@ -40,7 +40,7 @@ pub(super) fn percent(part: f64) -> String {
 }
 
 /// A number of things: `1 run`, `2 runs`.
-pub(super) fn things(number: u64, thing: &str) -> String {
+pub(crate) fn things(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }
 

@@ -79,6 +79,14 @@ impl Folder {
         }
     }
 
+    /// The process that claimed the folder last, and its host.
+    #[cfg(feature = "cli")]
+    pub(crate) fn holder(path: &Path) -> Option<(u32, String)> {
+        let text = fs::read_to_string(path.join(LOCK)).ok()?;
+        let (process, host) = text.trim().strip_prefix("process ")?.split_once(" on ")?;
+        Some((process.parse().ok()?, host.to_string()))
+    }
+
     /// The first of `PREFIX1`, `PREFIX2`, ... that is not there yet.
     pub(super) fn next(&self, prefix: &str) -> PathBuf {
         next(&self.path, prefix)

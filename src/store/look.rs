@@ -2,12 +2,11 @@
 //! the data has to be there. A run may go on meanwhile.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Row, params};
+use rusqlite::{Row, params};
 
 use super::layout::note;
-use super::{Layout, Results, schema, storing};
+use super::{Layout, Results, schema, snapshot, storing};
 use crate::error::{Error, Result};
 use crate::job::{Crunch, Job, Loop};
 use crate::master::Require;
@@ -19,6 +18,8 @@ pub(crate) struct Look {
     /// The job as far as its store knows it: its name and its loops. Nothing can be run with it.
     pub(crate) job: Job,
     pub(crate) results: Results,
+    /// Where its copy is, if it looks at one.
+    _copy: Option<tempfile::TempDir>,
 }
 
 /// One worker of one start.
@@ -65,7 +66,8 @@ impl Look {
             return Err(no(&format!("{why}; give the folder a run wrote, results/NAME mostly")));
         }
         let sqlite = |error: rusqlite::Error| no(&format!("runs.sqlite cannot be read: {error}"));
-        let connection = open(&path).map_err(sqlite)?;
+        let cannot = |why: String| no(&format!("runs.sqlite cannot be read: {why}"));
+        let (connection, copy) = snapshot::open(&path).map_err(cannot)?;
         let format = |row: &Row| row.get::<_, i64>(0);
         match connection.query_row("PRAGMA user_version", [], format).map_err(sqlite)? {
             schema::FORMAT => {}
@@ -84,7 +86,12 @@ impl Look {
         let crunch = note(&connection, "crunch").map_err(sqlite)?.unwrap_or_default();
         let job = job(&name, &layout, crunch.starts_with("Rust, version"));
         let results = Results::new(path.clone(), connection, &job);
-        Ok(Look { path, job, results })
+        Ok(Look { path, job, results, _copy: copy })
+    }
+
+    /// Where the store is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What the store says of itself under a key.
@@ -93,6 +100,15 @@ impl Look {
         let mut found = None;
         self.each(sql, params![key], |row| row.get(0), |text| found = text)?;
         Ok(found)
+    }
+
+    /// When the first run began and the last one ended, in seconds since 1970.
+    pub(crate) fn span(&self) -> Result<(f64, f64)> {
+        let sql =
+            "SELECT coalesce(min(started), 0.0), coalesce(max(started + seconds), 0.0) FROM runs";
+        let mut span = (0.0, 0.0);
+        self.each(sql, [], |row| Ok((row.get(0)?, row.get(1)?)), |found| span = found)?;
+        Ok(span)
     }
 
     /// How many runs are there, and how many of them failed.
@@ -189,15 +205,6 @@ impl Look {
         }
         Ok(())
     }
-}
-
-/// Opens a file for reading, also where SQLite may not write the index of a log beside it.
-fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
-    Ok(connection)
 }
 
 fn job(name: &str, layout: &Layout, native: bool) -> Job {

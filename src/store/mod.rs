@@ -4,7 +4,13 @@
 //! never holds up a message. Once too much waits to be written, no more tasks are given out.
 
 mod connect;
+#[cfg(feature = "cli")]
+mod clause;
+#[cfg(feature = "cli")]
+mod columns;
 mod folder;
+#[cfg(feature = "cli")]
+mod history;
 mod large;
 mod layout;
 #[cfg(feature = "cli")]
@@ -13,6 +19,10 @@ mod open;
 mod results;
 mod rows;
 mod schema;
+#[cfg(feature = "cli")]
+mod select;
+#[cfg(feature = "cli")]
+mod snapshot;
 mod transfer;
 
 use std::collections::HashMap;
@@ -32,7 +42,11 @@ use crate::message::{Numbers, PACKED};
 use crate::signals;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use connect::to_read;
+#[cfg(feature = "cli")]
+pub(crate) use columns::{Column, Kind};
 pub(crate) use folder::Folder;
+#[cfg(feature = "cli")]
+pub(crate) use history::{History, Past};
 pub(crate) use layout::Layout;
 #[cfg(all(test, feature = "cli"))]
 pub(crate) use look::described;
@@ -40,6 +54,8 @@ pub(crate) use look::described;
 pub(crate) use look::{Attempt, Failure, Look, Member};
 pub(crate) use open::{Opened, Plan};
 pub(crate) use results::Results;
+#[cfg(feature = "cli")]
+pub(crate) use select::{Cell, Select};
 #[cfg(feature = "cli")]
 pub(crate) use transfer::merge;
 

@@ -149,11 +149,22 @@ fn notes(plan: &Plan) -> Vec<(&'static str, String)> {
     let notes = [
         ("name", plan.job.name.clone()),
         ("file", plan.text.to_string()),
+        ("path", path(plan.job)),
         ("tasks", plan.job.grid().tasks().to_string()),
         ("state", "running".to_string()),
         ("start", start()),
     ];
     notes.into_iter().chain(plan.identity.notes()).collect()
+}
+
+/// Where the job file is; of a study, the program.
+fn path(job: &Job) -> String {
+    #[cfg(feature = "jobs")]
+    if !job.is_native() {
+        return job.file().display().to_string();
+    }
+    let program = std::env::current_exe().ok().filter(|_| job.is_native());
+    program.map_or(String::new(), |program| program.display().to_string())
 }
 
 /// Tells one start from another.

@@ -56,6 +56,22 @@ impl Results {
         self.query(&sql, params![level as i64], |row| self.reader().summary(row, level), each)
     }
 
+    /// Calls `each` with one group's summary, if it is closed.
+    #[cfg(feature = "cli")]
+    pub(super) fn summary(&self, key: Key, mut each: impl FnMut(Summary)) -> Result<()> {
+        let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 AND number = ?2");
+        let place = params![key.level as i64, key.index as i64];
+        self.query(
+            &sql,
+            place,
+            |row| self.reader().summary(row, key.level),
+            |summary| {
+                each(summary);
+                Ok(())
+            },
+        )
+    }
+
     /// Calls `each` with the runs of a range of tasks, in grid order.
     pub(crate) fn runs(
         &self,

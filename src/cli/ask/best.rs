@@ -1,0 +1,240 @@
+//! `gridmpi best`: the best points of each row of the result, and whether that is final.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+
+use super::{Array, Shape, Sink, stream};
+use crate::error::{Exit, Result};
+use crate::grid::Key;
+use crate::job::{Job, named_json};
+use crate::master::Summary;
+use crate::reduce::Reduce;
+use crate::report::{Lines, in_words};
+use crate::store::Look;
+use crate::value::Value;
+
+#[derive(Args)]
+#[command(after_help = "\
+For each row of the result: the points of the loop that max or min decides, best first. If no loop is
+decided so, the rows themselves, highest score first. What is not final is marked partial.
+
+Examples:
+  best results/NAME               the best of each row
+  best results/NAME --top 5       the best five
+  best results/NAME --format json")]
+pub(in crate::cli) struct Arguments {
+    /// The results folder
+    folder: PathBuf,
+    /// How many of each row
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    top: u64,
+    /// Lowest score first, where no loop says what is best
+    #[arg(long)]
+    lowest: bool,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Shape::Table)]
+    format: Shape,
+}
+
+/// What is ranked.
+struct Ranking {
+    /// The level of the groups within which is ranked.
+    group: usize,
+    /// The level of what is ranked.
+    level: usize,
+    sign: f64,
+    /// How the groups reduce, if they do.
+    reduce: Option<&'static str>,
+}
+
+impl Ranking {
+    fn of(job: &Job, lowest: bool) -> Ranking {
+        for (level, l) in job.loops.iter().enumerate() {
+            let (sign, reduce) = match l.reduce {
+                Some(Reduce::Max) => (1.0, "max"),
+                Some(Reduce::Min) => (-1.0, "min"),
+                _ => continue,
+            };
+            return Ranking { group: level, level: level + 1, sign, reduce: Some(reduce) };
+        }
+        let sign = if lowest { -1.0 } else { 1.0 };
+        // The whole result is one row; if the loops are folded into one number, its parts are ranked.
+        Ranking { group: 0, level: job.outer().max(1), sign, reduce: None }
+    }
+}
+
+/// A row of the result with its best.
+struct Row {
+    key: Key,
+    status: &'static str,
+    /// How many runs are there, and of them how many failed.
+    runs: u64,
+    failed: u64,
+    best: Vec<Summary>,
+}
+
+pub(super) fn best(arguments: &Arguments) -> Result<Exit> {
+    let look = Look::into(&arguments.folder)?;
+    let ranking = Ranking::of(&look.job, arguments.lowest);
+    stream(|sink| match arguments.format {
+        Shape::Table => table(&look, &ranking, arguments.top, sink),
+        Shape::Json => {
+            let mut array = Array::begin(sink)?;
+            each(&look, &ranking, arguments.top, |row| {
+                array.push(sink, &as_json(&look, &ranking, &row))
+            })?;
+            array.end(sink)
+        }
+    })
+}
+
+/// Calls `each` with every row that has a score, in grid order.
+fn each(
+    look: &Look,
+    ranking: &Ranking,
+    top: u64,
+    mut each: impl FnMut(Row) -> Result<()>,
+) -> Result<()> {
+    let grid = look.results.grid();
+    let size = grid.keys(ranking.level) / grid.keys(ranking.group);
+    // The best so far of each group: what is kept is the result, not what it came from.
+    let mut groups: Vec<(u64, Vec<(f64, u64)>)> = Vec::new();
+    look.scores(ranking.level, |number, score| {
+        let Some(score) = score.filter(|score| !score.is_nan()) else { return };
+        let group = number / size;
+        if groups.last().is_none_or(|(last, _)| *last != group) {
+            groups.push((group, Vec::new()));
+        }
+        let Some((_, best)) = groups.last_mut() else { return };
+        // Of equal ones the first in grid order stays before.
+        let at = best.partition_point(|(other, _)| ranking.sign * other >= ranking.sign * score);
+        if (at as u64) < top {
+            best.insert(at, (score, number));
+            best.truncate(top as usize);
+        }
+    })?;
+    for (group, best) in groups {
+        let key = Key { level: ranking.group, index: group };
+        let mut found = Vec::new();
+        for (_, number) in best {
+            let key = Key { level: ranking.level, index: number };
+            match ranking.level == grid.depth() {
+                true => look.results.runs(number..number + 1, |run| {
+                    found.push(run);
+                    Ok(())
+                })?,
+                false => found.extend(look.group(key)?),
+            }
+        }
+        let (runs, failed) = look.below(key)?;
+        let closed = if ranking.reduce.is_some() { look.group(key)? } else { None };
+        let all = grid.tasks() / grid.keys(ranking.group);
+        let status = match closed {
+            Some(Summary { result: Err(_), .. }) => "incomplete",
+            Some(_) => "complete",
+            None if ranking.reduce.is_none() && runs == all => "complete",
+            None => "partial",
+        };
+        each(Row { key, status, runs, failed, best: found })?;
+    }
+    Ok(())
+}
+
+/// The coordinates that a place has beside those of its row.
+fn inner(look: &Look, row: Key, place: &Summary) -> Vec<(String, Value)> {
+    let coordinates = look.job.coordinates(look.results.grid(), place.key);
+    let inner = coordinates.into_iter().skip(row.level);
+    let won = place.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
+    let all = inner.chain(look.job.winners(won));
+    all.map(|(name, value)| (name.to_string(), value)).collect()
+}
+
+fn table(look: &Look, ranking: &Ranking, top: u64, sink: &mut Sink) -> Result<()> {
+    let outer: Vec<&str> =
+        look.job.loops[..ranking.group].iter().map(|l| l.name.as_str()).collect();
+    let mut lines: Option<Lines> = None;
+    each(look, ranking, top, |row| {
+        for (i, place) in row.best.iter().enumerate() {
+            let inner = inner(look, row.key, place);
+            let lines = lines.get_or_insert_with(|| {
+                let mut header: Vec<_> =
+                    outer.iter().map(|name| (name.to_string(), false)).collect();
+                header.extend((top > 1).then(|| ("place".to_string(), true)));
+                header.extend(inner.iter().map(|(name, _)| (name.clone(), false)));
+                header.extend([("score".to_string(), true), ("runs".to_string(), true)]);
+                header.push((String::new(), false));
+                Lines::new(header)
+            });
+            let coordinates = look.job.coordinates(look.results.grid(), row.key);
+            let mut cells: Vec<String> =
+                coordinates.iter().map(|(_, value)| in_words(value)).collect();
+            cells.extend((top > 1).then(|| (i + 1).to_string()));
+            cells.extend(inner.iter().map(|(_, value)| in_words(value)));
+            let score = place.result.as_ref().ok().and_then(|scored| scored.score);
+            cells.push(score.map(|score| in_words(&Value::Float(score))).unwrap_or_default());
+            let (runs, failed) = (place.runs, place.failed);
+            cells.push(match failed {
+                0 => runs.to_string(),
+                failed => format!("{runs}, {failed} failed"),
+            });
+            cells.push(note(look, &row));
+            let written = lines.row(cells);
+            sink.write(&written)?;
+        }
+        Ok(())
+    })?;
+    match lines {
+        Some(mut lines) => {
+            let rest = lines.rest();
+            sink.write(&rest)
+        }
+        None => {
+            log::info!("nothing has a score yet");
+            Ok(())
+        }
+    }
+}
+
+/// What there is to say of a row that is not simply complete.
+fn note(look: &Look, row: &Row) -> String {
+    let grid = look.results.grid();
+    let all = grid.tasks() / grid.keys(row.key.level);
+    let failed = match row.failed {
+        0 => String::new(),
+        failed => format!(", {failed} failed"),
+    };
+    match row.status {
+        "complete" if row.failed > 0 => format!("({} of {all} runs failed)", row.failed),
+        "complete" => String::new(),
+        status => format!("({status}: {} of {all} runs{failed})", row.runs),
+    }
+}
+
+fn as_json(look: &Look, ranking: &Ranking, row: &Row) -> Json {
+    let grid = look.results.grid();
+    let place = |(i, place): (usize, &Summary)| {
+        let inner = inner(look, row.key, place);
+        let inner: Vec<(&str, Value)> =
+            inner.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let scored = place.result.as_ref().ok();
+        json!({
+            "place": i + 1,
+            "coordinates": named_json(&inner),
+            "score": scored.and_then(|scored| scored.score).map(|s| Value::Float(s).to_json()),
+            "value": scored.map(|scored| scored.value.to_json()),
+            "runs": place.runs,
+            "failed": place.failed,
+        })
+    };
+    json!({
+        "coordinates": named_json(&look.job.coordinates(grid, row.key)),
+        "reduce": ranking.reduce,
+        "status": row.status,
+        "runs": row.runs,
+        "failed": row.failed,
+        "all": grid.tasks() / grid.keys(row.key.level),
+        "best": row.best.iter().enumerate().map(place).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,301 @@
+//! `gridmpi explain`: all about one task, and how to run it again by hand.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+
+use super::{Shape, in_a_row};
+use crate::cli::print;
+use crate::error::{Exit, Result};
+use crate::grid::Key;
+use crate::job::{find, named_json};
+use crate::master::Summary;
+use crate::report::{in_words, words};
+use crate::status::{Life, Pulse};
+use crate::store::{History, Look, Past};
+use crate::value::Value;
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  explain results/NAME 7                              by the task's number
+  explain results/NAME dataset=crime alpha=0.1 fold=2  by its coordinates
+
+A file can be given by its name alone, a number to the six digits that tables show, a field of a record
+as LOOP.FIELD=VALUE.")]
+pub(in crate::cli) struct Arguments {
+    /// The results folder
+    folder: PathBuf,
+    /// The task's number, or its coordinates
+    #[arg(required = true, value_name = "TASK|LOOP=VALUE")]
+    task: Vec<String>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Shape::Table)]
+    format: Shape,
+}
+
+pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
+    let look = Look::into(&arguments.folder)?;
+    let task = find::task(&look.job, &arguments.task)?;
+    let history = look.history(task)?;
+    let by_hand = by_hand(&look, task, &history)?;
+    let now = at_work(&arguments.folder, task);
+    let seed = seed(&look, task)?;
+    match arguments.format {
+        Shape::Json => {
+            let json = as_json(&look, task, seed, &history, now.as_ref(), &by_hand);
+            print(format!("{json:#}\n").as_bytes())
+        }
+        Shape::Table => print(text(&look, task, seed, &history, now.as_ref(), &by_hand).as_bytes()),
+    }
+}
+
+/// The task's seed.
+fn seed(look: &Look, task: u64) -> Result<u32> {
+    let mut job = look.job.clone();
+    job.seed = look.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    Ok(job.task_seed(&job.coordinates(look.results.grid(), look.results.grid().task(task))))
+}
+
+/// The worker that is at the task just now: its rank, host, and for how long.
+fn at_work(folder: &Path, task: u64) -> Option<(u64, String, f64)> {
+    let (status, life) = Pulse::of(folder).look().ok()??;
+    let at = status.workers.list.into_iter().find(|worker| worker.task == Some(task))?;
+    matches!(life, Life::Alive | Life::Silent(_))
+        .then(|| (at.rank, at.host, at.seconds.unwrap_or(0.0)))
+}
+
+/// How to run the task again.
+struct ByHand {
+    /// The line for a shell.
+    line: Option<String>,
+    /// What there is to say of it.
+    note: String,
+}
+
+fn by_hand(look: &Look, task: u64, history: &History) -> Result<ByHand> {
+    let path = look.note("path")?.unwrap_or_default();
+    let text = look.note("file")?.unwrap_or_default();
+    let attempt = history.attempts.last().map_or(1, |past| past.attempt.max(1) as u32);
+    if path.is_empty() {
+        return Ok(ByHand { line: None, note: "the store does not say what ran".to_string() });
+    }
+    #[cfg(feature = "jobs")]
+    if !look.job.is_native() {
+        let parsed = crate::job::Job::parse(&text, Path::new(&path));
+        let coordinates = look.job.coordinates(look.results.grid(), look.results.grid().task(task));
+        match parsed.map(|job| crate::crunch::by_hand(&job, &coordinates, task, attempt)) {
+            Ok(Some(Ok(line))) => {
+                let note = "its result goes to stdout".to_string();
+                return Ok(ByHand { line: Some(line), note });
+            }
+            Ok(Some(Err(why))) => return Ok(ByHand { line: None, note: why }),
+            Ok(None) => {}
+            Err(why) => {
+                let note = format!("the job as it was cannot be read any more: {why}");
+                return Ok(ByHand { line: None, note });
+            }
+        }
+    }
+    let _ = (attempt, &text);
+    let note = match std::fs::read_to_string(&path) {
+        _ if look.job.is_native() => "nothing is stored; the program must end in Study::main",
+        Ok(now) if now == text => "what it gives goes to stdout; nothing is stored",
+        Ok(_) => "the job file has changed since; nothing is stored",
+        Err(_) => "the job file is not there any more; the store has it, in the table job",
+    };
+    let words = find::words(&look.job, task);
+    let mut line = match look.job.is_native() {
+        true => quoted(&path),
+        false => format!("{} run {}", quoted(&program()), quoted(&path)),
+    };
+    for word in words {
+        line += &format!(" --only {}", quoted(&word));
+    }
+    Ok(ByHand { line: Some(line), note: note.to_string() })
+}
+
+/// This program, as a shell finds it.
+fn program() -> String {
+    std::env::args().next().unwrap_or("gridmpi".to_string())
+}
+
+/// A word that a shell takes as it is.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-+./=:,@%".contains(letter);
+    match word.chars().all(plain) && !word.is_empty() {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+fn state(history: &History, now: bool) -> &'static str {
+    match &history.result {
+        Some(Ok(_)) => "ok",
+        Some(Err(_)) => "failed",
+        None if now => "running",
+        None => "not run yet",
+    }
+}
+
+fn group_state(group: &Option<Summary>) -> &'static str {
+    match group {
+        Some(Summary { result: Ok(_), .. }) => "complete",
+        Some(_) => "incomplete",
+        None => "open",
+    }
+}
+
+fn text(
+    look: &Look,
+    task: u64,
+    seed: u32,
+    history: &History,
+    now: Option<&(u64, String, f64)>,
+    by_hand: &ByHand,
+) -> String {
+    let mut lines = Vec::new();
+    let mut say = |what: &str, text: String| {
+        for (i, line) in text.trim_end().lines().enumerate() {
+            lines.push(format!("{:<9} {line}", if i == 0 { what } else { "" }));
+        }
+    };
+    let coordinates = in_a_row(&find::coordinates_json(&look.job, task));
+    say("task", format!("{task} of {}: {coordinates}", words::count(look.results.grid().tasks())));
+    say("status", state(history, now.is_some()).to_string());
+    if let Some((rank, host, seconds)) = now {
+        say(
+            "now",
+            format!("rank {rank} on {host} has been at it for {}", words::seconds(*seconds)),
+        );
+    }
+    if let Some(Ok(scored)) = &history.result {
+        let score = scored.score.map(Value::Float);
+        if let Some(score) = &score {
+            say("score", score.to_string());
+        }
+        if score.as_ref() != Some(&scored.value) {
+            say("value", scored.value.to_string());
+        }
+    }
+    if let Some(Err(error)) = &history.result {
+        say("error", error.clone());
+    }
+    if let (Some(last), true) = (history.attempts.last(), history.result.is_some()) {
+        say("ran", ran(last));
+    }
+    let earlier = history.attempts.len().saturating_sub(1);
+    for past in &history.attempts
+        [..if history.result.is_some() { earlier } else { earlier + 1 }.min(history.attempts.len())]
+    {
+        say(
+            "attempt",
+            format!(
+                "{} {}: {}",
+                past.attempt,
+                if past.failed { "failed" } else { "ok" },
+                ran(past)
+            ),
+        );
+        if let Some(error) = &past.error {
+            say("", error.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"));
+        }
+    }
+    say("seed", seed.to_string());
+    for (key, group) in &history.groups {
+        say("group", in_words_of(look, *key, group));
+    }
+    match &by_hand.line {
+        Some(line) => say("by hand", format!("{line}\n({})", by_hand.note)),
+        None => say("by hand", format!("not known: {}", by_hand.note)),
+    }
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+fn ran(past: &Past) -> String {
+    let mut words = Vec::new();
+    if let Some(rank) = past.rank {
+        words.push(format!("rank {rank}"));
+    }
+    if let Some(thread) = past.thread.filter(|thread| *thread > 0) {
+        words.push(format!("thread {thread}"));
+    }
+    if let Some(host) = &past.host {
+        words.push(format!("on {host}"));
+    }
+    if let Some(began) = &past.began {
+        words.push(format!("from {began} UTC"));
+    }
+    if let Some(seconds) = past.seconds {
+        words.push(format!("for {}", words::seconds(seconds)));
+    }
+    let words = if words.is_empty() { "nobody knows where".to_string() } else { words.join(" ") };
+    format!("{words}, attempt {}", past.attempt)
+}
+
+fn in_words_of(look: &Look, key: Key, group: &Option<Summary>) -> String {
+    let place = in_a_row(&named_json(&look.job.coordinates(look.results.grid(), key)));
+    let place = if place.is_empty() { "the whole job".to_string() } else { place };
+    let over = &look.job.loops[key.level].name;
+    let state = group_state(group);
+    match group {
+        Some(Summary { result: Ok(scored), runs, failed, .. }) => {
+            let score = scored.score.map(Value::Float).unwrap_or(scored.value.clone());
+            format!(
+                "{place}, over {over}: {state}, {} from {runs} runs, {failed} failed",
+                in_words(&score)
+            )
+        }
+        Some(Summary { result: Err(why), .. }) => format!("{place}, over {over}: {state}, {why}"),
+        None => format!("{place}, over {over}: {state}"),
+    }
+}
+
+fn as_json(
+    look: &Look,
+    task: u64,
+    seed: u32,
+    history: &History,
+    now: Option<&(u64, String, f64)>,
+    by_hand: &ByHand,
+) -> Json {
+    let past = |past: &Past| {
+        json!({
+            "attempt": past.attempt,
+            "status": if past.failed { "failed" } else { "ok" },
+            "error": past.error,
+            "seconds": past.seconds,
+            "started": past.started,
+            "rank": past.rank,
+            "host": past.host,
+            "thread": past.thread,
+        })
+    };
+    let group = |(key, group): &(Key, Option<Summary>)| {
+        let scored = group.as_ref().and_then(|group| group.result.as_ref().ok());
+        json!({
+            "coordinates": named_json(&look.job.coordinates(look.results.grid(), *key)),
+            "over": look.job.loops[key.level].name,
+            "status": group_state(group),
+            "score": scored.and_then(|scored| scored.score),
+            "runs": group.as_ref().map(|group| group.runs),
+            "failed": group.as_ref().map(|group| group.failed),
+        })
+    };
+    let scored = history.result.as_ref().and_then(|result| result.as_ref().ok());
+    json!({
+        "task": task,
+        "coordinates": find::coordinates_json(&look.job, task),
+        "status": state(history, now.is_some()),
+        "now": now.map(|(rank, host, seconds)| json!({ "rank": rank, "host": host, "seconds": seconds })),
+        "score": scored.and_then(|scored| scored.score).map(|score| Value::Float(score).to_json()),
+        "value": scored.map(|scored| scored.value.to_json()),
+        "error": history.result.as_ref().and_then(|result| result.as_ref().err()),
+        "seed": seed,
+        "attempts": history.attempts.iter().map(past).collect::<Vec<_>>(),
+        "groups": history.groups.iter().map(group).collect::<Vec<_>>(),
+        "by_hand": by_hand.line,
+        "by_hand_note": by_hand.note,
+    })
+}

@@ -1,0 +1,68 @@
+//! `gridmpi export`: all runs for other programs.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{runs, stream};
+use crate::error::{Error, Exit, Result};
+use crate::report::{self, ExportFormat};
+use crate::store::{Look, Select};
+
+#[derive(Args)]
+#[command(after_help = "\
+A row a run, with a column for each loop (LOOP.FIELD where points are records), for status, score, each
+field of what crunch gave, seconds, started, rank, host, thread, attempt, error. Times are seconds since
+1970, in Parquet timestamps.
+
+Examples:
+  export results/NAME --format parquet --to runs.parquet
+  export results/NAME --format csv --where \"status='ok'\" > runs.csv
+  export results/NAME --format jsonl | head -n 1")]
+pub(in crate::cli) struct Arguments {
+    /// The results folder
+    folder: PathBuf,
+    /// What to write
+    #[arg(long, value_enum)]
+    format: ExportFormat,
+    /// The file to write [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Only runs that meet this condition (see `runs`)
+    #[arg(long = "where", value_name = "CONDITION")]
+    clauses: Vec<String>,
+}
+
+pub(super) fn export(arguments: &Arguments) -> Result<Exit> {
+    let look = Look::into(&arguments.folder)?;
+    let select = runs::select(&look, false, &arguments.clauses, None, None)?;
+    let format = arguments.format;
+    if let Some(file) = &arguments.to {
+        write(&look, &select, format, file)?;
+        return super::super::print(format!("wrote {}\n", file.display()).as_bytes());
+    }
+    #[cfg(feature = "parquet")]
+    if format == ExportFormat::Parquet && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        return Err(Error::input("Parquet is not for a terminal: give a file with --to"));
+    }
+    stream(|sink| report::export(&look, &select, format, sink))
+}
+
+/// Writes a file that is whole whenever it is there.
+fn write(look: &Look, select: &Select, format: ExportFormat, file: &Path) -> Result<()> {
+    let no =
+        |error: std::io::Error| Error::input(format!("{}: not written: {error}", file.display()));
+    let mut unfinished = file.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let unfinished = PathBuf::from(unfinished);
+    let mut out = BufWriter::new(File::create(&unfinished).map_err(no)?);
+    let written = report::export(look, select, format, &mut out)
+        .and_then(|()| out.flush().map_err(no))
+        .and_then(|()| fs::rename(&unfinished, file).map_err(no));
+    if written.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+}

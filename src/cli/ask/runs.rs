@@ -1,0 +1,147 @@
+//! `gridmpi runs`: runs as a list, those that are asked for, in the order that is asked for.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Array, Shape, stream};
+use crate::error::{Exit, Result};
+use crate::report::{Lines, beginning, in_a_line, in_words};
+use crate::store::{Column, Kind, Look, Select};
+use crate::value::json_object;
+
+/// How much of an error or of a record a table shows. (characters)
+const WIDEST: usize = 80;
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  runs results/NAME --failed                        what failed, and why
+  runs results/NAME --where \"alpha<1 and fold=0\"    those that meet a condition
+  runs results/NAME --sort \"score desc\" --limit 10  the ten best
+  runs results/NAME --where \"seconds>60\" --format json
+
+A condition is an SQL expression over the columns: task, the loops' names (LOOP.FIELD where points are
+records), status, score, value, error, seconds, started, rank, host, thread, attempt, and the fields of
+what crunch gave. Texts stand in single quotes.")]
+pub(in crate::cli) struct Arguments {
+    /// The results folder
+    folder: PathBuf,
+    /// Only runs that failed
+    #[arg(long)]
+    failed: bool,
+    /// Only runs that meet this condition
+    #[arg(long = "where", value_name = "CONDITION")]
+    clauses: Vec<String>,
+    /// In the order of these columns, such as score or "score desc, alpha" [default: grid order]
+    #[arg(long, value_name = "COLUMNS")]
+    sort: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "RUNS")]
+    limit: Option<u64>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Shape::Table)]
+    format: Shape,
+}
+
+/// What to select of a store, as the command line says it.
+pub(super) fn select<'a>(
+    look: &'a Look,
+    failed: bool,
+    clauses: &[String],
+    sort: Option<&str>,
+    limit: Option<u64>,
+) -> Result<Select<'a>> {
+    let mut select = Select::from(look);
+    if failed {
+        select.failed();
+    }
+    clauses.iter().try_for_each(|clause| select.only(clause))?;
+    if let Some(sort) = sort {
+        select.sort(sort)?;
+    }
+    if let Some(limit) = limit {
+        select.limit(limit);
+    }
+    Ok(select)
+}
+
+pub(super) fn runs(arguments: &Arguments) -> Result<Exit> {
+    let look = Look::into(&arguments.folder)?;
+    let Arguments { failed, clauses, sort, limit, format, .. } = arguments;
+    let select = select(&look, *failed, clauses, sort.as_deref(), *limit)?;
+    match format {
+        Shape::Table => table(&look, &select),
+        Shape::Json => as_json(&look, &select),
+    }
+}
+
+fn table(look: &Look, select: &Select) -> Result<Exit> {
+    let mut columns = look.coordinate_columns();
+    columns.extend(look.run_columns(&["status", "score"]));
+    if look.has_values()? {
+        columns.extend(look.run_columns(&["value"]));
+    }
+    columns.extend(look.run_columns(&["seconds", "rank", "host", "attempt"]));
+    columns.extend(look.run_columns(&["error"]));
+    stream(|sink| {
+        let is_number = |column: &Column| matches!(column.kind, Kind::Int | Kind::Float);
+        let header = columns.iter().map(|column| (column.name.clone(), is_number(column)));
+        let mut lines = Lines::new(header);
+        select.rows(&columns, |cells| {
+            let text = |(cell, column): (&crate::store::Cell, &Column)| {
+                let value = cell.value(column.kind);
+                match (column.name.as_str(), &value) {
+                    ("error", crate::value::Value::Text(error)) => {
+                        beginning(&shortened(error), WIDEST)
+                    }
+                    ("value", value) => beginning(&in_words(value), WIDEST),
+                    _ => in_words(&value),
+                }
+            };
+            let written = lines.row(cells.iter().zip(&columns).map(text).collect());
+            sink.write(&written)
+        })?;
+        let rest = lines.rest();
+        sink.write(&rest)
+    })
+}
+
+/// What went wrong, and the end of what was said about it.
+fn shortened(error: &str) -> String {
+    let first = in_a_line(error);
+    match error.trim_end().lines().next_back() {
+        Some(last) if last != first => format!("{first}: {last}"),
+        _ => first.to_string(),
+    }
+}
+
+fn as_json(look: &Look, select: &Select) -> Result<Exit> {
+    let coordinates = look.coordinate_columns();
+    let wanted = [
+        "status", "score", "value", "error", "seconds", "started", "rank", "host", "thread",
+        "attempt",
+    ];
+    let mut columns = coordinates.clone();
+    columns.extend(look.run_columns(&wanted));
+    stream(|sink| {
+        let mut array = Array::begin(sink)?;
+        select.rows(&columns, |cells| {
+            let value = |(column, cell): (&Column, &crate::store::Cell)| {
+                (column.name.clone(), cell.value(column.kind).to_json())
+            };
+            let all: Vec<_> = columns.iter().zip(cells).map(value).collect();
+            let (place, rest) = all.split_at(coordinates.len());
+            let named = |(name, value): &(String, serde_json::Value)| (name.clone(), value.clone());
+            let place: serde_json::Map<_, _> = place[1..].iter().map(named).collect();
+            let mut entry =
+                json_object([("task", all[0].1.clone()), ("coordinates", json!(place))]);
+            if let Some(entry) = entry.as_object_mut() {
+                entry.extend(rest.iter().map(named));
+            }
+            array.push(sink, &entry)
+        })?;
+        array.end(sink)
+    })
+}

@@ -1,0 +1,277 @@
+//! `gridmpi status`: how a run stands, in a few lines.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Shape, in_a_row};
+use crate::cli::print;
+use crate::error::{Error, Exit, Result};
+use crate::report::{Lines, in_words, words};
+use crate::status::{Group, Life, Pulse, Status, Worker};
+use crate::store::Look;
+use crate::value::Value;
+
+/// How many groups and workers are printed; JSON has more.
+const MOST: usize = 20;
+
+#[derive(Args)]
+#[command(after_help = "\
+A run writes how it stands into status.json in its results folder, about once a second. That is what is
+read while it goes, from whatever machine; the store is left alone. Once it has ended the store is read.
+
+Examples:
+  status results/NAME
+  status results/NAME --format json")]
+pub(in crate::cli) struct Arguments {
+    /// The results folder
+    folder: PathBuf,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Shape::Table)]
+    format: Shape,
+}
+
+/// How a run stands, and whether it goes on.
+pub(super) struct Standing {
+    pub(super) status: Status,
+    pub(super) life: Life,
+    /// How many runs its store has, where it has died.
+    pub(super) stored: Option<u64>,
+}
+
+impl Standing {
+    /// Whether it goes on, as far as is known.
+    pub(super) fn is_going(&self) -> bool {
+        matches!(self.life, Life::Alive | Life::Silent(_))
+    }
+}
+
+pub(super) fn status(arguments: &Arguments) -> Result<Exit> {
+    let standing = stand(&arguments.folder)?;
+    match arguments.format {
+        Shape::Table => print(text(&standing).as_bytes()),
+        Shape::Json => {
+            let mut json = serde_json::to_value(&standing.status)
+                .map_err(|error| Error::unexpected(format!("no JSON: {error}")))?;
+            let (life, why) = match &standing.life {
+                Life::Alive => ("alive", None),
+                Life::Silent(seconds) => ("silent", Some(format!("for {seconds:.0} s"))),
+                Life::Ended => ("ended", None),
+                Life::Died(why) => ("died", Some(why.clone())),
+            };
+            json["life"] = json!(life);
+            json["life_why"] = json!(why);
+            json["stored"] = json!(standing.stored);
+            print(format!("{json:#}\n").as_bytes())
+        }
+    }
+}
+
+/// Finds out how a run stands: by its file while it goes, by its store once it has ended.
+pub(super) fn stand(folder: &Path) -> Result<Standing> {
+    match Pulse::of(folder).look_twice()? {
+        Some((status, life @ (Life::Alive | Life::Silent(_)))) => {
+            Ok(Standing { status, life, stored: None })
+        }
+        Some((status, Life::Ended)) => {
+            let look = Look::into(folder)?;
+            Ok(Standing { status: status.settled(&look)?, life: Life::Ended, stored: None })
+        }
+        Some((status, died)) => {
+            let stored = Look::into(folder).and_then(|look| look.tally()).ok();
+            Ok(Standing { status, life: died, stored: stored.map(|(runs, _)| runs) })
+        }
+        None => {
+            let look = Look::into(folder)?;
+            let status = Status::of_store(&look)?;
+            let life = match status.state.is_end() {
+                true => Life::Ended,
+                false => Life::Died("it has left no status.json, and is not there".to_string()),
+            };
+            Ok(Standing { status, life, stored: None })
+        }
+    }
+}
+
+/// The first line: what it is and how it is.
+pub(super) fn headline(standing: &Standing) -> String {
+    let Status { name, state, host, process, words, .. } = &standing.status;
+    let why = words.as_ref().map_or(String::new(), |words| format!(" ({words})"));
+    match &standing.life {
+        Life::Alive => {
+            format!("{name}: {}{why}, rank 0 is process {process} on {host}", state.name())
+        }
+        Life::Silent(seconds) => format!(
+            "{name}: {}{why}, but nothing was heard of process {process} on {host} for {seconds:.0} s",
+            state.name()
+        ),
+        Life::Ended => format!("{name}: {}{why}", state.name()),
+        Life::Died(why) => format!("{name}: HAS DIED: {why}"),
+    }
+}
+
+/// How far it is, in one line.
+pub(super) fn progress(standing: &Standing) -> String {
+    let status = &standing.status;
+    let part = status.done as f64 / status.tasks.max(1) as f64;
+    let mut line = format!(
+        "{} of {} runs ({})",
+        words::count(status.done),
+        words::count(status.tasks),
+        words::percent(part)
+    );
+    let _ = write!(line, ", {} failed", words::count(status.failed));
+    if standing.is_going() {
+        let _ = write!(line, ", {} running", words::count(status.running));
+        match status.rate {
+            Some(rate) if rate >= 1.0 => {
+                let _ = write!(line, "; {rate:.1}/s");
+            }
+            Some(rate) => {
+                let _ = write!(line, "; one in {}", words::seconds(1.0 / rate));
+            }
+            None => line += "; no rate yet",
+        }
+        if let Some(left) = status.seconds_left {
+            let _ = write!(line, ", {} left", words::seconds(left));
+        }
+    }
+    if status.reused > 0 {
+        let _ = write!(line, "; {} reused", words::count(status.reused));
+    }
+    line
+}
+
+/// The groups, in one line.
+pub(super) fn groups(status: &Status) -> Option<String> {
+    let groups = &status.groups;
+    let incomplete = match groups.incomplete {
+        0 => String::new(),
+        number => format!(", {} of them incomplete", words::count(number)),
+    };
+    (groups.all > 0).then(|| {
+        format!(
+            "{} of {} groups closed{incomplete}",
+            words::count(groups.closed),
+            words::count(groups.all)
+        )
+    })
+}
+
+/// The workers, in one line.
+pub(super) fn workers(status: &Status) -> String {
+    let workers = &status.workers;
+    let mut line =
+        format!("{}: {} at work", words::things(workers.all, "worker"), words::count(workers.busy));
+    for (number, what) in [
+        (workers.idle, "idle"),
+        (workers.away, "not there yet"),
+        (workers.lost, "lost"),
+        (workers.gone, "sent home"),
+    ] {
+        if number > 0 {
+            let _ = write!(line, ", {} {what}", words::count(number));
+        }
+    }
+    line
+}
+
+/// A group's cells: where it is, its score, where the best is, and what stands behind it.
+pub(super) fn group(group: &Group) -> Vec<String> {
+    let place = in_a_row(&group.coordinates);
+    let score = match (&group.score, &group.error) {
+        (Some(score), _) => in_words(&Value::Float(*score)),
+        (None, Some(error)) => format!("incomplete: {}", error.lines().next().unwrap_or_default()),
+        (None, None) => String::new(),
+    };
+    let there = group.runs + group.failed;
+    let failed =
+        if group.failed > 0 { format!(", {} failed", group.failed) } else { String::new() };
+    let runs = format!("{there} of {} runs{failed}", group.all);
+    let partial = if group.partial { "partial" } else { "" };
+    let place = if place.is_empty() { "all".to_string() } else { place };
+    vec![place, score, in_a_row(&group.best), runs, partial.to_string()]
+}
+
+pub(super) const GROUP: [(&str, bool); 5] =
+    [("group", false), ("score", true), ("best", false), ("runs", false), ("", false)];
+
+/// A worker's cells.
+pub(super) fn worker(worker: &Worker) -> Vec<String> {
+    let at = worker.coordinates.as_ref().map(in_a_row).unwrap_or_default();
+    let more = match worker.held {
+        0 | 1 => String::new(),
+        held => format!(" and {} more", held - 1),
+    };
+    let task = worker.task.map(|task| format!("{task}{more}")).unwrap_or_default();
+    let seconds = worker.seconds.map(words::seconds).unwrap_or_default();
+    vec![worker.rank.to_string(), worker.host.clone(), worker.state.clone(), seconds, task, at]
+}
+
+pub(super) const WORKER: [(&str, bool); 6] = [
+    ("rank", true),
+    ("host", false),
+    ("state", false),
+    ("for", true),
+    ("task", false),
+    ("where", false),
+];
+
+fn table(header: &[(&str, bool)], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut lines = Lines::new(header.iter().map(|(name, right)| (name.to_string(), *right)));
+    let mut text = String::new();
+    for row in rows {
+        text += &lines.row(row);
+    }
+    text + &lines.rest()
+}
+
+fn text(standing: &Standing) -> String {
+    let status = &standing.status;
+    let mut text = format!("{}\n{}\n", headline(standing), progress(standing));
+    if let (Life::Died(_), Some(stored)) = (&standing.life, standing.stored) {
+        let _ = writeln!(text, "{} runs are stored; start it again to go on", words::count(stored));
+    }
+    if let Some(groups) = groups(status) {
+        let _ = writeln!(text, "{groups}");
+    }
+    let going = standing.is_going();
+    if going {
+        let _ = writeln!(text, "{}", workers(status));
+    }
+    let shown: Vec<&Group> = status.groups.open.iter().chain(&status.groups.latest).collect();
+    if !shown.is_empty() {
+        let _ = write!(text, "\n{}", table(&GROUP, shown.iter().take(MOST).map(|g| group(g))));
+        if shown.len() > MOST {
+            let _ = writeln!(text, "... {} more with --format json", shown.len() - MOST);
+        }
+    }
+    let list = &status.workers.list;
+    if !status.state.is_end() && !list.is_empty() {
+        if !going {
+            text += "\nwhen it was heard of last:";
+        }
+        let _ = write!(text, "\n{}", table(&WORKER, list.iter().take(MOST).map(worker)));
+        let more = list.len().saturating_sub(MOST) as u64 + status.workers.left_out;
+        if more > 0 {
+            let _ = writeln!(text, "... {} more", words::count(more));
+        }
+    }
+    if going && !status.stragglers.is_empty() {
+        text += "\nfar longer than could be expected:\n";
+        for late in &status.stragglers {
+            let expected = late.expected.map(words::seconds).unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "rank {} on {} has been at task {} for {}, where {expected} could be expected",
+                late.rank,
+                late.host,
+                late.task.unwrap_or_default(),
+                words::seconds(late.seconds.unwrap_or_default())
+            );
+        }
+    }
+    text
+}

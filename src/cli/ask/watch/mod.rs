@@ -1,0 +1,106 @@
+//! `gridmpi watch`: a page in the terminal that follows a run through its status file, from any machine
+//! that has the folder. It only reads.
+
+mod page;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+
+use super::status::{self, Standing};
+use crate::error::{Error, Exit, Result};
+use crate::signals;
+use crate::status::{Life, Pulse};
+use page::Page;
+
+/// How often the file is read, and how often a key is looked for.
+const PERIOD: Duration = Duration::from_secs(1);
+const KEYS: Duration = Duration::from_millis(100);
+
+#[derive(Args)]
+#[command(after_help = "\
+Keys: q or Ctrl-C leaves; the arrows, PgUp, PgDn, Home and End scroll; Tab goes from workers to groups.
+The run is not disturbed: only its status.json is read, which it replaces about once a second.
+
+Example:
+  watch results/NAME")]
+pub(in crate::cli) struct Arguments {
+    /// The results folder
+    folder: PathBuf,
+}
+
+pub(in crate::cli) fn watch(arguments: &Arguments) -> Result<Exit> {
+    let folder = &arguments.folder;
+    // What is wrong with the folder is said before the screen is taken.
+    let first = status::stand(folder)?;
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        return Err(Error::input(
+            "watch draws a page in a terminal, and this is none; `status` prints the same once",
+        ));
+    }
+    let no_terminal = |error| Error::unexpected(format!("the terminal cannot be used: {error}"));
+    signals::take();
+    signals::heed(true);
+    // Also gives the terminal back where something panics.
+    let mut terminal = ratatui::try_init().map_err(no_terminal)?;
+    let followed = follow(&mut terminal, folder, first);
+    ratatui::restore();
+    followed
+}
+
+/// Draws until somebody leaves, or the folder does.
+fn follow(terminal: &mut DefaultTerminal, folder: &Path, first: Standing) -> Result<Exit> {
+    let failed = |error: std::io::Error| Error::unexpected(format!("the terminal failed: {error}"));
+    let mut pulse = Pulse::of(folder);
+    let mut page = Page::new(first);
+    let mut read = Instant::now();
+    loop {
+        terminal.draw(|frame| page.draw(frame)).map_err(failed)?;
+        let due = Instant::now() + KEYS;
+        while event::poll(due.saturating_duration_since(Instant::now())).map_err(failed)? {
+            if let Event::Key(key) = event::read().map_err(failed)?
+                && key.kind == KeyEventKind::Press
+            {
+                let control = key.modifiers.contains(KeyModifiers::CONTROL);
+                match key.code {
+                    KeyCode::Char('q') => return Ok(Exit::Complete),
+                    KeyCode::Char('c') if control => return Ok(Exit::Complete),
+                    code => page.press(code),
+                }
+            }
+        }
+        if signals::asked().is_some() {
+            return Ok(Exit::Complete);
+        }
+        if read.elapsed() >= PERIOD {
+            read = Instant::now();
+            look(&mut pulse, folder, &mut page)?;
+        }
+    }
+}
+
+/// Reads how the run stands by now.
+fn look(pulse: &mut Pulse, folder: &Path, page: &mut Page) -> Result<()> {
+    match pulse.look() {
+        Ok(Some((status, Life::Ended))) => {
+            // The store is what counts at the end, and is read once.
+            if page.standing.life != Life::Ended || page.standing.status.written != status.written {
+                page.standing = status::stand(folder)?;
+            }
+        }
+        Ok(Some((status, life))) => page.standing = Standing { status, life, stored: None },
+        Ok(None) if !folder.is_dir() => {
+            let place = folder.display();
+            return Err(Error::unexpected(format!("results folder {place}: is gone")));
+        }
+        // A folder without the file has the store; a file that cannot be read just now, the next time.
+        Ok(None) => {}
+        Err(error) if !folder.is_dir() => return Err(error),
+        Err(error) => page.trouble = Some(error.to_string()),
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! What there is to see of a run while it goes: where each worker is, and what open groups hold so far.
+
+use std::time::Duration;
+
+use super::{Master, Tally};
+use crate::grid::Key;
+use crate::message::Winner;
+
+/// A run as it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) tally: Tally,
+    /// Every worker, by rank.
+    pub(crate) workers: Vec<WorkerView>,
+    /// The first of the outermost groups that are open, in grid order.
+    pub(crate) open: Vec<GroupView>,
+}
+
+/// Where a worker is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct WorkerView {
+    pub(crate) rank: usize,
+    pub(crate) duty: Duty,
+    /// How many tasks it can be at at a time.
+    pub(crate) threads: u32,
+    /// The first task of those that it holds and has not returned.
+    pub(crate) task: Option<u64>,
+    /// How many it holds; a group to reduce counts as one.
+    pub(crate) held: u64,
+    /// Since when it has been at the first one.
+    pub(crate) since: Duration,
+    /// How many seconds that one can be expected to take.
+    pub(crate) expected: Option<f64>,
+}
+
+/// What a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// It has not been heard of yet.
+    Away,
+    /// It has the job and has not asked for work yet.
+    Preparing,
+    /// It holds nothing.
+    Idle,
+    Crunching,
+    Reducing,
+    /// It was told to leave.
+    Gone,
+    /// Nothing is expected of it any more.
+    Lost,
+}
+
+/// What an open group holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GroupView {
+    pub(crate) key: Key,
+    /// How many runs below it have succeeded, as far as the groups in between are closed.
+    pub(crate) runs: u64,
+    pub(crate) failed: u64,
+    /// The best score so far and where it is, if the group looks for one.
+    pub(crate) best: Option<(f64, Vec<Winner>)>,
+}
+
+impl Master {
+    /// The run as it stands, with so many of the open groups at most.
+    pub(crate) fn view(&self, groups: usize) -> View {
+        let expected = |task| self.dispatch.costs.expect(task);
+        let workers = self
+            .roster
+            .views()
+            .map(|worker| WorkerView { expected: worker.task.and_then(expected), ..worker });
+        let open = self.dictionary.views(self.grid.outer(), groups);
+        View { tally: self.tally, workers: workers.collect(), open }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grid::Grid;
+    use crate::master::{Event, Require};
+    use crate::message::{Made, Outcome, Report, Scored};
+    use crate::reduce::Reduce;
+
+    fn done(first: u64, scores: &[f64]) -> Event<'static> {
+        let outcome = |(task, score): (u64, &f64)| Outcome {
+            task,
+            attempt: 1,
+            started: 0.0,
+            seconds: 2.0,
+            result: Ok(Scored::number(*score)),
+        };
+        let made = Made::Outcomes((first..).zip(scores).map(outcome).collect());
+        Event::Done { rank: 1, report: Report { thread: 0, made, unbegun: None } }
+    }
+
+    #[test]
+    fn a_view_tells_where_workers_are_and_the_best_so_far() {
+        let grid = Grid::new(&[2, 3], 1).unwrap();
+        let reduces = vec![None, Some(Reduce::Min)];
+        let mut master = Master::new(grid, reduces, Require::All, 2).in_batches(Some(1));
+        let mut on = |event, second| {
+            master.on(event, Duration::from_secs(second), &mut Vec::new());
+            master.view(10)
+        };
+        let seen = on(Event::Tick, 0);
+        assert!(seen.workers.iter().all(|worker| worker.duty == Duty::Away), "{seen:?}");
+        on(Event::Joined { rank: 1, host: "a".into(), threads: 1 }, 1);
+        let seen = on(done(0, &[]), 2);
+        let at = |seen: &View| (seen.workers[0].task, seen.workers[0].since.as_secs());
+        assert_eq!((seen.workers[0].duty, at(&seen)), (Duty::Crunching, (Some(0), 2)));
+        assert_eq!(seen.open, []);
+        on(done(0, &[5.0]), 4);
+        let seen = on(done(1, &[4.0]), 6);
+        let best = Some((4.0, vec![Winner { level: 1, point: 1 }]));
+        let key = Key { level: 1, index: 0 };
+        assert_eq!(seen.open, [GroupView { key, runs: 2, failed: 0, best }]);
+        assert_eq!(seen.workers[0].expected, Some(2.0));
+        let seen = on(Event::Lost { rank: 1 }, 7);
+        assert_eq!((seen.workers[0].duty, seen.workers[0].held), (Duty::Lost, 0));
+    }
+}

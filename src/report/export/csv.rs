@@ -1,0 +1,27 @@
+//! Runs as CSV: numbers to the last digit, an empty cell where there is nothing.
+
+use std::io::Write;
+
+use super::{names, unwritten};
+use crate::error::Result;
+use crate::store::{Cell, Column, Select};
+use crate::value::Value;
+
+pub(super) fn write(select: &Select, columns: &[Column], out: &mut impl Write) -> Result<()> {
+    let mut csv = csv::Writer::from_writer(out);
+    csv.write_record(names(columns)).map_err(unwritten)?;
+    select.rows(columns, |cells| {
+        for cell in cells {
+            let written = match cell {
+                Cell::Null => csv.write_field(""),
+                Cell::Bool(truth) => csv.write_field(if *truth { "true" } else { "false" }),
+                Cell::Int(whole) => csv.write_field(whole.to_string()),
+                Cell::Float(number) => csv.write_field(Value::Float(*number).to_string()),
+                Cell::Text(text) => csv.write_field(text),
+            };
+            written.map_err(unwritten)?;
+        }
+        csv.write_record(None::<&[u8]>).map_err(unwritten)
+    })?;
+    csv.flush().map_err(unwritten)
+}

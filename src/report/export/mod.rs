@@ -1,0 +1,60 @@
+//! All runs for other programs, a file a format: CSV, a JSON object a line, Parquet.
+
+mod csv;
+mod jsonl;
+#[cfg(feature = "parquet")]
+mod parquet;
+
+use std::io::Write;
+
+use crate::error::{Error, Result};
+use crate::store::{Column, Look, Select};
+
+/// What a program reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Comma-separated, the first line names the columns
+    Csv,
+    /// A JSON object a line
+    Jsonl,
+    /// Columns with their types, compressed; for pandas, polars, R, DuckDB
+    #[cfg(feature = "parquet")]
+    Parquet,
+}
+
+/// Writes the runs that were selected: a row each, with a column for each loop, for what every run has,
+/// and for each field of what crunch gave.
+pub(crate) fn export(
+    look: &Look,
+    select: &Select,
+    format: ExportFormat,
+    out: &mut (impl Write + Send),
+) -> Result<()> {
+    let fields = look.field_columns()?;
+    let mut columns = look.coordinate_columns();
+    columns.extend(look.run_columns(&["status", "score"]));
+    match fields.is_empty() {
+        true if look.has_values()? => columns.extend(look.run_columns(&["value"])),
+        _ => columns.extend(fields),
+    }
+    let rest = ["seconds", "started", "rank", "host", "thread", "attempt", "error"];
+    let mut others = look.run_columns(&rest);
+    others.sort_by_key(|column| rest.iter().position(|name| *name == column.name));
+    columns.extend(others);
+    match format {
+        ExportFormat::Csv => csv::write(select, &columns, out),
+        ExportFormat::Jsonl => jsonl::write(select, &columns, out),
+        #[cfg(feature = "parquet")]
+        ExportFormat::Parquet => parquet::write(select, &columns, out),
+    }
+}
+
+/// What the user sees of an output that cannot be written.
+fn unwritten(error: impl std::fmt::Display) -> Error {
+    Error::unexpected(format!("the export cannot be written: {error}"))
+}
+
+/// A column's name.
+fn names(columns: &[Column]) -> impl Iterator<Item = &str> {
+    columns.iter().map(|column| column.name.as_str())
+}

@@ -1,0 +1,102 @@
+//! All that a store knows of one task: what came of it, and of each attempt before.
+
+use rusqlite::{Row, params};
+
+use super::{Look, storing};
+use crate::error::Result;
+use crate::grid::Key;
+use crate::master::Summary;
+use crate::message::Scored;
+
+/// One attempt at a task.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Past {
+    pub(crate) attempt: i64,
+    pub(crate) failed: bool,
+    pub(crate) error: Option<String>,
+    pub(crate) seconds: Option<f64>,
+    /// When it began, as people write it (UTC), and in seconds since 1970.
+    pub(crate) began: Option<String>,
+    pub(crate) started: Option<f64>,
+    pub(crate) rank: Option<i64>,
+    pub(crate) host: Option<String>,
+    pub(crate) thread: Option<i64>,
+}
+
+/// What a store knows of a task.
+#[derive(Debug)]
+pub(crate) struct History {
+    /// What came of it, if something has.
+    pub(crate) result: Option<Result<Scored, String>>,
+    /// Every attempt, the last one last.
+    pub(crate) attempts: Vec<Past>,
+    /// The groups it is in, from the innermost outwards; nothing for one that is open.
+    pub(crate) groups: Vec<(Key, Option<Summary>)>,
+}
+
+impl Look {
+    /// What is known of a task.
+    pub(crate) fn history(&self, task: u64) -> Result<History> {
+        let failed = |error: rusqlite::Error| storing(self.path(), &error);
+        let mut result = None;
+        self.results.runs(task..task + 1, |run| {
+            result = Some(match run.result {
+                Ok(scored) => Ok(scored),
+                Err(why) => Err(why),
+            });
+            Ok(())
+        })?;
+        let sql = "SELECT a.attempt, a.failed, a.error, a.seconds,
+                          strftime('%Y-%m-%d %H:%M:%S', a.started, 'unixepoch'), a.started,
+                          w.rank, w.host, w.thread
+                   FROM (SELECT attempt, failed, error, seconds, started, worker FROM runs WHERE task = ?1
+                         UNION
+                         SELECT attempt, 1, error, seconds, started, worker FROM failures WHERE task = ?1) a
+                   LEFT JOIN workers w ON w.worker = a.worker
+                   ORDER BY a.started IS NULL, a.started, a.attempt";
+        let read = |row: &Row| {
+            Ok(Past {
+                attempt: row.get(0)?,
+                failed: row.get(1)?,
+                error: row.get(2)?,
+                seconds: row.get(3)?,
+                began: row.get(4)?,
+                started: row.get(5)?,
+                rank: row.get(6)?,
+                host: row.get(7)?,
+                thread: row.get(8)?,
+            })
+        };
+        let connection = self.results.connection();
+        let mut statement = connection.prepare(sql).map_err(failed)?;
+        let found = statement.query_map(params![task as i64], read).map_err(failed)?;
+        let attempts = found.collect::<Result<_, _>>().map_err(failed)?;
+        let mut groups = Vec::new();
+        let mut key = self.results.grid().task(task);
+        while let Some((parent, _)) = self.results.grid().parent(key) {
+            groups.push((parent, self.group(parent)?));
+            key = parent;
+        }
+        Ok(History { result, attempts, groups })
+    }
+
+    /// A group, if it is closed.
+    pub(crate) fn group(&self, key: Key) -> Result<Option<Summary>> {
+        let mut found = None;
+        self.results.summary(key, |summary| found = Some(summary))?;
+        Ok(found)
+    }
+
+    /// How many runs there are below a key, and how many of them failed.
+    pub(crate) fn below(&self, key: Key) -> Result<(u64, u64)> {
+        let grid = self.results.grid();
+        let size = grid.tasks() / grid.keys(key.level);
+        let sql =
+            "SELECT count(*), coalesce(sum(failed), 0) FROM runs WHERE task >= ?1 AND task < ?2";
+        let range = params![(key.index * size) as i64, ((key.index + 1) * size) as i64];
+        let read = |row: &Row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64));
+        let prepared = self.results.connection().prepare_cached(sql);
+        let tally = prepared.and_then(|mut sql| sql.query_row(range, read));
+        tally.map_err(|error| storing(self.path(), &error))
+    }
+}

@@ -1,0 +1,361 @@
+//! `gridmpi status` and `gridmpi watch`: during a real mpirun job, when it has died, and afterwards.
+//! watch is seen as a terminal shows it.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use common::{Desk, gridmpi, mpirun};
+use serde_json::{Value as Json, json};
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Twelve groups of four, each run half a second.
+const SLOW: &str = "
+[crunch]
+builtin = \"multiply\"
+sleep = 0.5
+[[loop]]
+name = \"a\"
+range = { from = 1, to = 13 }
+[[loop]]
+name = \"b\"
+range = { from = 1, to = 5 }
+reduce = \"max\"
+";
+
+fn start(desk: &Desk, mut command: Command) -> Child {
+    command.args(["run", "job.toml", "--out", "out"]).current_dir(desk.path(""));
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn status(desk: &Desk) -> Json {
+    desk.run(gridmpi(), &["status", "out", "--format", "json"]).exits(0).json()
+}
+
+fn file(desk: &Desk) -> Option<Json> {
+    serde_json::from_slice(&fs::read(desk.path("out/status.json")).ok()?).ok()
+}
+
+/// Waits until the status file says so.
+fn until(desk: &Desk, what: &str, is: impl Fn(&Json) -> bool) -> Json {
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = file(desk).filter(&is) {
+            return status;
+        }
+        assert!(begin.elapsed() < PATIENCE, "never {what}: {:?}", file(desk));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn kill(signal: &str, process: &Json) {
+    let killed = Command::new("kill").args([signal, &process.to_string()]).status().unwrap();
+    assert!(killed.success());
+}
+
+#[test]
+fn a_run_over_mpi_is_seen_while_it_goes_and_when_it_has_died() {
+    let desk = Desk::with_job(SLOW);
+    let mut run = start(&desk, mpirun(4));
+    let seen = |status: &Json| {
+        let open = &status["groups"]["open"][0];
+        status["groups"]["closed"].as_u64() > Some(0) && open["runs"].as_u64() > Some(0)
+    };
+    until(&desk, "a group closed and one open", seen);
+    let going = status(&desk);
+    assert_eq!((&going["life"], &going["state"]), (&json!("alive"), &json!("running")));
+    assert_eq!((&going["tasks"], &going["groups"]["all"]), (&json!(48), &json!(12)));
+    assert!(
+        going["rate"].as_f64() > Some(1.0) && going["seconds_left"].as_f64() > Some(1.0),
+        "{going}"
+    );
+    let first = going["groups"]["latest"].as_array().unwrap().last().unwrap();
+    assert_eq!((&first["coordinates"], &first["score"]), (&json!({ "a": 1 }), &json!(4.0)));
+    assert_eq!((&first["best"], &first["partial"]), (&json!({ "b": 4 }), &json!(false)));
+    let workers = going["workers"]["list"].as_array().unwrap();
+    let ranks: Vec<&Json> = workers.iter().map(|worker| &worker["rank"]).collect();
+    assert_eq!(ranks, [1, 2, 3]);
+    for worker in workers.iter().filter(|worker| worker["state"] == "crunching") {
+        let task = worker["task"].as_u64().unwrap();
+        assert_eq!(worker["coordinates"], json!({ "a": task / 4 + 1, "b": task % 4 + 1 }));
+        assert!(worker["seconds"].as_f64() < Some(20.0) && worker["host"] != "", "{worker}");
+    }
+    let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
+    for part in [
+        "job: running, rank 0 is process",
+        " of 48 runs (",
+        " left\n",
+        "3 workers: ",
+        "a 1 ",
+        "crunching",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    // The best of an open group is partial, in the store's view of it too.
+    let open =
+        until(&desk, "a group is open", |status| status["groups"]["open"][0]["score"].is_f64());
+    assert_eq!(open["groups"]["open"][0]["partial"], true);
+    let best = desk.run(gridmpi(), &["best", "out"]).exits(0);
+    assert!(best.stdout.lines().count() > 1, "{}", best.stdout);
+
+    kill("-9", &going["process"]);
+    let died = Instant::now();
+    let dead = loop {
+        let status = status(&desk);
+        if status["life"] == "died" {
+            break status;
+        }
+        assert!(died.elapsed() < Duration::from_secs(10), "{status}");
+    };
+    let why = format!("rank 0 (process {} on ", going["process"]);
+    assert!(dead["life_why"].as_str().unwrap().starts_with(&why), "{dead}");
+    let stored = dead["stored"].as_u64().unwrap();
+    assert!(stored > 0 && stored < 48, "{dead}");
+    let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
+    assert!(text.starts_with("job: HAS DIED: rank 0 "), "{text}");
+    assert!(text.contains(&format!("{stored} runs are stored; start it again to go on")), "{text}");
+    assert!(!text.contains(" left\n") && text.contains("when it was heard of last"), "{text}");
+    run.wait().unwrap();
+
+    desk.write("job.toml", &SLOW.replace("sleep = 0.5", "sleep = 0.01"));
+    desk.run(mpirun(3), &["run", "job.toml", "--out", "out", "--keep"]).exits(0);
+    let ended = status(&desk);
+    assert_eq!((&ended["life"], &ended["state"]), (&json!("ended"), &json!("complete")));
+    assert_eq!((&ended["done"], &ended["exit_code"]), (&json!(48), &json!(0)));
+    assert_eq!(ended["groups"]["closed"], 12);
+    let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
+    assert!(
+        text.starts_with("job: complete\n48 of 48 runs (100%), 0 failed\n12 of 12 groups"),
+        "{text}"
+    );
+}
+
+#[test]
+fn how_a_run_ended_is_told() {
+    let failing = "[crunch]\ncommand = [\"false\"]\non_failure = \"stop\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2, 3]\n";
+    let desk = Desk::with_job(failing);
+    desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out"]).exits(100);
+    let stopped = status(&desk);
+    assert_eq!((&stopped["state"], &stopped["exit_code"]), (&json!("stopped"), &json!(100)));
+    assert!(stopped["words"].as_str().unwrap().contains("none is allowed"), "{stopped}");
+
+    let desk = Desk::with_job(SLOW);
+    let mut run = start(&desk, gridmpi());
+    let going = until(&desk, "running", |status| status["done"].as_u64() > Some(0));
+    kill("-INT", &going["process"]);
+    assert_eq!(run.wait().unwrap().code(), Some(75));
+    let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
+    assert!(text.starts_with("job: interrupted (SIGINT: "), "{text}");
+    // Without the file the store tells.
+    fs::remove_file(desk.path("out/status.json")).unwrap();
+    let told = status(&desk);
+    assert_eq!((&told["life"], &told["state"]), (&json!("ended"), &json!("interrupted")));
+}
+
+/// A status file as a run on another machine writes it.
+fn elsewhere(written: f64) -> Json {
+    json!({
+        "form": 1, "name": "far", "state": "running", "words": null, "exit_code": null,
+        "host": "another-machine", "process": 1, "started": written - 100.0, "seen": written,
+        "written": written, "tasks": 100, "done": 40, "reused": 0, "failed": 1, "running": 2,
+        "retried": 0, "rate": 0.4, "seconds_left": 150.0,
+        "groups": { "all": 0, "closed": 0, "incomplete": 0, "reduce": null, "latest": [], "open": [] },
+        "workers": { "all": 2, "busy": 2, "idle": 0, "away": 0, "lost": 0, "gone": 0, "left_out": 0, "list": [
+            { "rank": 1, "host": "n1", "state": "crunching", "threads": 1, "task": 7,
+              "coordinates": { "x": 7 }, "held": 1, "seconds": 90.0, "expected": 2.5 }] },
+        "stragglers": [
+            { "rank": 1, "host": "n1", "state": "crunching", "threads": 1, "task": 7,
+              "coordinates": { "x": 7 }, "held": 1, "seconds": 90.0, "expected": 2.5 }],
+    })
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+fn put(folder: &Path, status: &Json) {
+    fs::write(folder.join("new"), status.to_string()).unwrap();
+    fs::rename(folder.join("new"), folder.join("status.json")).unwrap();
+}
+
+#[test]
+fn a_run_on_another_machine_is_judged_by_its_file_alone() {
+    let desk = Desk::new();
+    let out = desk.path("out");
+    fs::create_dir(&out).unwrap();
+    // There is no store here to look into, and none is needed.
+    put(&out, &elsewhere(now()));
+    let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
+    for part in [
+        "far: running, rank 0 is process 1 on another-machine",
+        "40 of 100 runs (40.0%), 1 failed, 2 running; one in 2.50 s, 2 min 30 s left",
+        "rank 1 on n1 has been at task 7 for 90.0 s, where 2.50 s could be expected",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    put(&out, &elsewhere(now() - 15.0));
+    assert_eq!(status(&desk)["life"], "silent");
+    put(&out, &elsewhere(now() - 100.0));
+    let dead = status(&desk);
+    assert_eq!(dead["life"], "died");
+    assert!(dead["life_why"].as_str().unwrap().contains("has written nothing for 10"), "{dead}");
+    // Its clock may be wrong: what changes is alive.
+    let writer = {
+        let out = out.clone();
+        std::thread::spawn(move || {
+            for i in 0..8 {
+                put(&out, &elsewhere(now() - 3600.0 + f64::from(i)));
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        })
+    };
+    assert_eq!(status(&desk)["life"], "alive");
+    writer.join().unwrap();
+
+    let mut newer = elsewhere(now());
+    newer["form"] = json!(99);
+    put(&out, &newer);
+    let ran = desk.run(gridmpi(), &["status", "out"]).exits(2);
+    assert!(
+        ran.stderr.contains("out/status.json: written by a newer gridmpi (its form is 99"),
+        "{}",
+        ran.stderr
+    );
+    put(&out, &json!([1]));
+    let ran = desk.run(gridmpi(), &["status", "out"]).exits(2);
+    assert!(ran.stderr.contains("out/status.json: is not a status file"), "{}", ran.stderr);
+}
+
+/// `gridmpi watch` in a terminal of 40 rows and 140 columns.
+struct Terminal {
+    process: Child,
+    keys: ChildStdin,
+    screen: Arc<Mutex<vt100::Parser>>,
+    reader: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Terminal {
+    fn watch(desk: &Desk) -> Terminal {
+        let program = env!("CARGO_BIN_EXE_gridmpi");
+        let line = format!("stty rows 40 cols 140; {program} watch out; echo left with $?");
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        script.current_dir(desk.path("")).env("TERM", "xterm-256color");
+        let mut process = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let size = |number| std::num::NonZero::new(number).unwrap();
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(size(40), size(140), 0)));
+        let (shown, mut out) = (screen.clone(), process.stdout.take().unwrap());
+        let reader = std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = out.read(&mut bytes) {
+                shown.lock().unwrap().process(&bytes[..read]);
+            }
+        });
+        let keys = process.stdin.take().unwrap();
+        Terminal { process, keys, screen, reader: Some(reader) }
+    }
+
+    fn text(&self) -> String {
+        self.screen.lock().unwrap().screen().contents()
+    }
+
+    /// Waits until the screen shows all of this.
+    fn until(&self, parts: &[&str]) -> String {
+        let begin = Instant::now();
+        loop {
+            let text = self.text();
+            if parts.iter().all(|part| text.contains(part)) {
+                return text;
+            }
+            assert!(begin.elapsed() < PATIENCE, "never {parts:?}:\n{text}");
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits for the end; what is on the screen then, which is the one there was before.
+    fn end(mut self) -> String {
+        self.until(&["left with"]);
+        self.process.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        let screen = self.screen.lock().unwrap();
+        assert!(!screen.screen().alternate_screen() && !screen.screen().hide_cursor());
+        screen.screen().contents()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn watch_follows_a_run_until_it_has_died_and_leaves_when_asked() {
+    let desk = Desk::with_job(SLOW);
+    let mut run = start(&desk, mpirun(3));
+    until(&desk, "running", |status| status["done"].as_u64() > Some(0));
+    let mut terminal = Terminal::watch(&desk);
+    let shown =
+        terminal.until(&["job: running, rank 0 is process", "of 48 runs", "crunching", "partial"]);
+    assert!(shown.contains("2 workers: 2 at work") && shown.contains("q leaves"), "{shown}");
+    let before = shown.lines().nth(3).unwrap().to_string();
+    let begin = Instant::now();
+    while terminal.text().lines().nth(3) == Some(before.as_str()) {
+        assert!(begin.elapsed() < PATIENCE, "it stands still: {before}");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    kill("-9", &file(&desk).unwrap()["process"]);
+    terminal.until(&["job: HAS DIED: rank 0 (process", "start it again to go on"]);
+    run.wait().unwrap();
+    terminal.press("q");
+    assert!(terminal.end().contains("left with 0"));
+    // Once it is complete it says so; Ctrl-C leaves too.
+    desk.write("job.toml", &SLOW.replace("sleep = 0.5", "sleep = 0.01"));
+    desk.run(gridmpi(), &["run", "job.toml", "--out", "out", "--keep"]).exits(0);
+    let mut terminal = Terminal::watch(&desk);
+    terminal.until(&["job: complete", "48 of 48 runs (100%)", "a 12"]);
+    terminal.press("\t\x1b[B\x1b[6~\x1b[F");
+    terminal.press("\x03");
+    assert!(terminal.end().contains("left with 0"));
+}
+
+#[test]
+fn watch_gives_the_terminal_back_when_the_folder_goes_or_it_is_killed() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("out")).unwrap();
+    put(&desk.path("out"), &elsewhere(now()));
+    let terminal = Terminal::watch(&desk);
+    terminal.until(&["far: running", "x 7", "where 2.50 s could be expected"]);
+    fs::remove_dir_all(desk.path("out")).unwrap();
+    let left = terminal.end();
+    assert!(left.contains("results folder out: is gone") && left.contains("left with 1"), "{left}");
+
+    fs::create_dir(desk.path("out")).unwrap();
+    put(&desk.path("out"), &elsewhere(now()));
+    let terminal = Terminal::watch(&desk);
+    terminal.until(&["far: running"]);
+    let asked = Command::new("pkill").args(["-TERM", "-P", &terminal_shell(&terminal)]).status();
+    assert!(asked.unwrap().success());
+    assert!(terminal.end().contains("left with 0"));
+
+    let ran = desk.run(gridmpi(), &["watch", "out"]).exits(2);
+    assert!(ran.stderr.contains("`status` prints the same once"), "{}", ran.stderr);
+}
+
+/// The shell in which watch runs.
+fn terminal_shell(terminal: &Terminal) -> String {
+    let children = Command::new("pgrep").args(["-P", &terminal.process.id().to_string()]).output();
+    String::from_utf8(children.unwrap().stdout).unwrap().trim().to_string()
+}
