@@ -1,40 +1,32 @@
 //! A whole run, wherever this process stands in it: rank 0 leads, every other rank works; or one
 //! process does both on threads.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 #[cfg(feature = "mpi")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use bytes::Bytes;
-
-use crate::ending::TIME_IS_OVER;
 use crate::error::{Error, Exit, Result};
 use crate::grid::Grid;
-#[cfg(feature = "cli")]
-use crate::job::find;
 use crate::job::{Digests, Identity, Job};
 use crate::launcher::Launched;
-use crate::master::{Action, Event, Master, Summary, Tally};
+use crate::lead::{Crew, Lead};
+use crate::master::{Summary, Tally};
+#[cfg(feature = "mpi")]
 use crate::message::{self, ToWorker};
 use crate::native::Native;
-use crate::office::Office;
-use crate::report::{Progress, write_csv, write_json};
-use crate::serve::serve;
 #[cfg(feature = "mpi")]
 use crate::serve::turn_away;
-use crate::settings::{Out, Settings};
+use crate::settings::Settings;
 use crate::signals;
-use crate::slurm::{self, Allocation};
-use crate::status::{Post, State};
-use crate::store::{Folder, Layout, Opened, Plan, Results};
+use crate::slurm;
+use crate::store::{Folder, Results};
 use crate::timing::Timing;
+#[cfg(feature = "mpi")]
+use crate::transport::Hub;
+use crate::transport::Link;
 use crate::transport::threads::{self, ThreadLink};
-use crate::transport::{Hub, Link};
 use crate::worker::{self, Means};
 
 /// How long a worker that is a process may be silent. It speaks every second, even deep in crunch; one
@@ -239,263 +231,7 @@ fn over_ranks(
     Err(launched.without_mpi())
 }
 
-/// Who works.
-#[derive(Clone, Copy)]
-struct Crew {
-    /// The lowest rank that works: 0 if rank 0 does, else 1.
-    lowest: usize,
-    workers: usize,
-    /// How many tasks each of them is at at a time.
-    threads: u32,
-    /// How long one of them may be silent.
-    lease: Option<Duration>,
-}
-
-/// Rank 0, ready: everything is read and checked, the results folder claimed, the runs of earlier
-/// starts known to the master.
-struct Lead {
-    job: Arc<Job>,
-    scratch: Option<tempfile::TempDir>,
-    folder: Folder,
-    master: Master,
-    /// What the master wants done before anything happens.
-    actions: Vec<Action>,
-    office: Office,
-    no_store: bool,
-    allocation: Option<Allocation>,
-    /// How many tasks can be under way at a time.
-    crunchers: u64,
-}
-
-impl Lead {
-    fn new(
-        settings: &Settings,
-        native: Option<Arc<Native>>,
-        work: Work,
-        crew: Crew,
-    ) -> Result<Lead> {
-        let Crew { lowest, workers, threads, lease } = crew;
-        let Work { job, text, identity, digests, listeners } = work;
-        let (out, scratch) = match &settings.out {
-            Out::At(out) if !settings.no_store => (out.clone(), None),
-            Out::Named if !settings.no_store => (Path::new("results").join(&job.name), None),
-            _ => {
-                let made = tempfile::Builder::new().prefix("gridmpi-").tempdir();
-                let scratch =
-                    made.map_err(|error| Error::input(format!("no temporary folder: {error}")))?;
-                (scratch.path().to_path_buf(), Some(scratch))
-            }
-        };
-        let folder = Folder::claim(&out, settings.fresh)?;
-        let layout = Layout::of(&job, &digests);
-        let allocation = if settings.is_main { Allocation::detect() } else { None };
-        let of_allocation = || allocation.as_ref()?.finish_by(SystemTime::now());
-        let end = settings.end.or_else(of_allocation).map(until);
-        let (identity, text, keep) = (&identity, &text, settings.keep);
-        let plan = Plan { job: &job, layout: &layout, identity, text, keep };
-        let opened = match settings.no_store {
-            true => Opened::in_memory(&folder, &plan)?,
-            false => Opened::open(&folder, &plan)?,
-        };
-        let job = Arc::new(job);
-        let grid = job.grid();
-        let mut master = Master::new(grid.clone(), job.reduces(), job.require, workers)
-            .with_patience(job.patience())
-            .in_order(job.order, job.data_level())
-            .in_batches(settings.batch)
-            .with_end(end);
-        #[cfg(feature = "cli")]
-        if !settings.only.is_empty() {
-            master = master.only(find::task(&job, &settings.only)?);
-        }
-        if lowest == 0 {
-            master = master.with_rank_0_at_work(workers);
-        }
-        master = master.with_leases(lease);
-        if job.reduce_on_workers {
-            master = master.reduce_on_workers();
-        }
-        if job.speculate {
-            master = master.speculate();
-        }
-        let plural = if workers == 1 { "" } else { "s" };
-        log::info!("{}: {} tasks on {workers} worker{plural}", job.name, grid.tasks());
-        let actions = recall(&mut master, &opened, settings.keep_failed)?;
-        let crunchers = workers as u64 * u64::from(threads);
-        tell(allocation.as_ref(), &master, crunchers);
-        let store = opened.start()?;
-        let progress = Progress::new(grid.tasks(), settings.is_main);
-        let post = Post::new(&job, scratch.is_none().then(|| folder.path()));
-        let shown = (progress, post);
-        let office = Office::open(&job, native.as_ref(), listeners, store, shown, settings, end)?;
-        let no_store = settings.no_store;
-        Ok(Lead { job, scratch, folder, master, actions, office, no_store, allocation, crunchers })
-    }
-
-    /// Serves the hub's workers until they have all left. If that fails, what was done is stored and
-    /// they get no more word.
-    fn serve(self, hub: &mut dyn Hub) -> Result<Served> {
-        let Lead { job, scratch, folder, mut master, actions, mut office, no_store, .. } = self;
-        signals::heed(true);
-        let clock = Instant::now();
-        let welcome = message::encode(&*job).into();
-        let done = match serve(&mut master, hub, &mut office, welcome, actions) {
-            Ok(done) => done,
-            Err(error) => {
-                let cancel = Bytes::from(message::encode(&ToWorker::Cancel(None)));
-                for rank in 1..=hub.workers() {
-                    let _ = hub.send(rank, cancel.clone());
-                }
-                let error = office.fail(error);
-                hub.abandon(&error); // the workers may be deep in crunch
-                return Err(error);
-            }
-        };
-        let elapsed = clock.elapsed();
-        tell(self.allocation.as_ref(), &master, self.crunchers);
-        office.look_last(hub.now(), &master);
-        let tally = master.tally();
-        let timing = Timing {
-            tasks: tally.done - tally.recalled,
-            crunch: master.span(),
-            traffic: done.traffic,
-            workers_cpu: done.workers_cpu,
-        };
-        Ok(Served {
-            job,
-            scratch,
-            folder,
-            office,
-            tally,
-            gave_up: master.has_given_up(),
-            out_of_time: master.is_out_of_time(),
-            all_left: master.is_over(),
-            elapsed,
-            timing,
-            no_store,
-        })
-    }
-}
-
-/// Tells a Slurm user where the job stands.
-fn tell(allocation: Option<&Allocation>, master: &Master, crunchers: u64) {
-    if let Some(allocation) = allocation {
-        log::info!("{}", allocation.line(SystemTime::now(), master.expected(crunchers)));
-    }
-}
-
 /// How many cores this machine has for this process.
 fn own_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// How long it is from now until then.
-fn until(end: SystemTime) -> Duration {
-    end.duration_since(SystemTime::now()).unwrap_or_default()
-}
-
-/// Feeds the master the runs of earlier starts; what it wants done because of them.
-fn recall(master: &mut Master, opened: &Opened, keep_failed: bool) -> Result<Vec<Action>> {
-    let mut actions = Vec::new();
-    master.know(opened.summaries()?);
-    opened.runs(|outcome| {
-        if outcome.result.is_err() && !keep_failed {
-            master.know_attempts(outcome.task, outcome.attempt);
-        } else {
-            master.on(Event::Recalled(outcome), Duration::ZERO, &mut actions);
-        }
-    })?;
-    let Tally { recalled, .. } = master.tally();
-    if recalled > 0 {
-        let (recalled, tasks) = (grouped(recalled), grouped(master.tasks()));
-        log::info!("{recalled} of {tasks} runs reused");
-    }
-    Ok(actions)
-}
-
-/// A number with its thousands apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let from_right = |(i, digit): (usize, char)| {
-        let comma = i > 0 && (digits.len() - i).is_multiple_of(3);
-        [comma.then_some(','), Some(digit)].into_iter().flatten()
-    };
-    digits.chars().enumerate().flat_map(from_right).collect()
-}
-
-/// Rank 0 without workers: what is left is to write the results.
-struct Served {
-    job: Arc<Job>,
-    scratch: Option<tempfile::TempDir>,
-    folder: Folder,
-    office: Office,
-    tally: Tally,
-    /// Whether too many runs failed.
-    gave_up: bool,
-    /// Whether every worker has been dismissed.
-    all_left: bool,
-    /// Whether tasks were left for another start because they could not be done in time.
-    out_of_time: bool,
-    elapsed: Duration,
-    timing: Timing,
-    no_store: bool,
-}
-
-impl Served {
-    fn finish(self) -> Result<Finished> {
-        let Served { job, scratch, mut folder, office, tally, elapsed, timing, .. } = self;
-        let (gave_up, no_store) = (self.gave_up, self.no_store);
-        let why = office.interrupted();
-        let why = why.or(self.out_of_time.then_some(TIME_IS_OVER));
-        let why = why.unwrap_or_default().to_string();
-        let asked = !why.is_empty();
-        let interrupted = asked.then(|| interrupted(&why, &job, tally, &folder));
-        let (store, listeners, mut post) = office.close();
-        let results = store.finish(&job)?;
-        let stopped = listeners.finish().or(interrupted);
-        let stopped = stopped.or_else(|| gave_up.then(|| too_many_failures(&job, tally)));
-        if let Some(error) = stopped {
-            let state = match error.exit {
-                Exit::Interrupted => State::Interrupted,
-                _ => State::Stopped,
-            };
-            results.end(state.name(), error.exit, &why)?;
-            post.end(state, error.exit, &error.to_string());
-            return Err(error);
-        }
-        write_file(&folder.file("summary.json"), |out| write_json(&job, &results, out))?;
-        write_file(&folder.file("summary.csv"), |out| write_csv(&job, &results, out))?;
-        results.end(State::Complete.name(), tally.exit(), "")?;
-        post.end(State::Complete, tally.exit(), "");
-        folder.release();
-        Ok(Finished { job, results, tally, elapsed, timing, no_store, folder, scratch })
-    }
-}
-
-fn interrupted(signal: &str, job: &Job, tally: Tally, folder: &Folder) -> Error {
-    Error::interrupted(format!(
-        "{signal}: {} of {} runs are in {}; start it again to go on",
-        grouped(tally.done),
-        grouped(job.grid().tasks()),
-        folder.path().display()
-    ))
-}
-
-fn too_many_failures(job: &Job, tally: Tally) -> Error {
-    let most = job.most_failures.unwrap_or(0);
-    let allowed = if most == 0 { "none is allowed".into() } else { format!("{most} are allowed") };
-    Error::failures(format!(
-        "stopped: {} runs failed, {allowed} (max_failures or on_failure); {} of {} runs are kept; see column error of all_runs, and start again to go on",
-        tally.failed,
-        tally.done,
-        job.grid().tasks()
-    ))
-}
-
-fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
-    let failed =
-        |e: std::io::Error| Error::unexpected(format!("{}: not written: {e}", path.display()));
-    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
-    write(&mut out)?;
-    out.flush().map_err(failed)
 }

@@ -164,6 +164,7 @@ mod hostile;
 mod isolate;
 mod job;
 mod launcher;
+mod lead;
 mod line;
 mod master;
 mod message;

@@ -17,6 +17,11 @@ use crate::value::Value;
 /// A decoder never believes a length beyond this, whatever a message claims. (bytes)
 const LIMIT: usize = 1 << 36;
 
+/// The same where the message is no longer than [`SMALL`]: bincode takes the memory a text claims before
+/// it looks whether the text is there.
+const LIMIT_OF_SMALL: usize = 1 << 21;
+const SMALL: usize = 1 << 16;
+
 /// From a worker to the master.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ToMaster<'a> {
@@ -344,8 +349,13 @@ pub(crate) fn encode_into(message: &impl Serialize, buffer: &mut Vec<u8>) {
 
 /// A message back from its bincode form; an error if the bytes are no such message or too many.
 pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
-    let config = bincode::config::standard().with_limit::<LIMIT>();
-    match bincode::serde::borrow_decode_from_slice(bytes, config) {
+    let config = bincode::config::standard();
+    let decoded = if bytes.len() <= SMALL {
+        bincode::serde::borrow_decode_from_slice(bytes, config.with_limit::<LIMIT_OF_SMALL>())
+    } else {
+        bincode::serde::borrow_decode_from_slice(bytes, config.with_limit::<LIMIT>())
+    };
+    match decoded {
         Ok((message, read)) if read == bytes.len() => Ok(message),
         Ok((_, read)) => {
             Err(garbled(format!("{} bytes too many", bytes.len().saturating_sub(read))))

@@ -1,6 +1,8 @@
 //! Rows of a table as they come: the first ones say how wide columns are, the others follow. So a
 //! million rows need no more memory than a few.
 
+use super::words;
+
 /// How many rows are looked at before the first is written.
 const LOOKED_AT: usize = 200;
 
@@ -20,7 +22,10 @@ impl Lines {
     }
 
     /// Takes a row; gives the text that can be written by now.
-    pub(crate) fn row(&mut self, cells: Vec<String>) -> String {
+    pub(crate) fn row(&mut self, mut cells: Vec<String>) -> String {
+        for cell in cells.iter_mut().filter(|cell| cell.contains(char::is_control)) {
+            *cell = words::visible(cell);
+        }
         self.waiting.push(cells);
         if self.widths.is_some() || self.waiting.len() > LOOKED_AT {
             self.rest()

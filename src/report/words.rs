@@ -16,6 +16,15 @@ pub(crate) fn seconds(seconds: f64) -> String {
     }
 }
 
+/// What somebody wrote, in one line that does nothing to a terminal: control characters are spelled out.
+pub(crate) fn visible(text: &str) -> String {
+    let spell = |letter: char| match letter.is_control() {
+        true => letter.escape_default().to_string(),
+        false => letter.to_string(),
+    };
+    text.chars().map(spell).collect()
+}
+
 /// A count with its thousands apart.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -64,6 +73,11 @@ mod tests {
         ] {
             assert_eq!(seconds(number), text);
         }
+    }
+
+    #[test]
+    fn control_characters_are_spelled_out() {
+        assert_eq!(visible("é\ta\n\u{1b}[31mb"), r"é\ta\n\u{1b}[31mb");
     }
 
     #[test]

@@ -39,6 +39,36 @@ pub(crate) struct Allocation {
     pub(crate) end: Option<f64>,
 }
 
+/// An allocation, and whether what is left to do is expected to fit into it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Booked {
+    #[serde(flatten)]
+    pub(crate) allocation: Allocation,
+    /// How long the work that is left may take. (seconds)
+    pub(crate) work_left: Option<f64>,
+    pub(crate) fits: Option<bool>,
+}
+
+impl Booked {
+    pub(crate) fn new(allocation: &Allocation, expected: Option<Duration>) -> Booked {
+        Booked {
+            fits: expected.and_then(|work| allocation.fits(SystemTime::now(), work)),
+            work_left: expected.map(|work| work.as_secs_f64()),
+            allocation: allocation.clone(),
+        }
+    }
+
+    /// What to tell of it: all, or once the run is over only where it was.
+    #[cfg(feature = "cli")]
+    pub(crate) fn line(&self, going: bool) -> String {
+        let expected = self.work_left.and_then(|left| Duration::try_from_secs_f64(left).ok());
+        match going {
+            true => self.allocation.line(SystemTime::now(), expected),
+            false => self.allocation.place(),
+        }
+    }
+}
+
 impl Allocation {
     /// The one this process is in, if it is in one. Asks Slurm for the end where the environment does
     /// not tell it.
@@ -87,29 +117,39 @@ impl Allocation {
         now.checked_add(left.saturating_sub(margin))
     }
 
-    /// What to tell of it: job, nodes, restarts, time left, and whether what there is to do can be
-    /// expected to fit, where that is known.
-    pub(crate) fn line(&self, now: SystemTime, expected: Option<Duration>) -> String {
+    /// Whether work that takes so long from now on ends in time, if the end is known.
+    fn fits(&self, now: SystemTime, work: Duration) -> Option<bool> {
+        Some(now.checked_add(work)? <= self.finish_by(now)?)
+    }
+
+    /// Job, nodes and restarts.
+    fn place(&self) -> String {
         let Allocation { job, nodes, restarts, .. } = self;
         let restarts = match restarts {
             0 => String::new(),
             1 => ", restarted once".to_string(),
             more => format!(", restarted {more} times"),
         };
+        format!("Slurm job {job} on {nodes}{restarts}")
+    }
+
+    /// What to tell of it: job, nodes, restarts, time left, and whether what there is to do can be
+    /// expected to fit, where that is known.
+    pub(crate) fn line(&self, now: SystemTime, expected: Option<Duration>) -> String {
+        let place = self.place();
         let Some(left) = self.left(now) else {
-            return format!("Slurm job {job} on {nodes}{restarts}; when it ends is not known");
+            return format!("{place}; when it ends is not known");
         };
         let fits = match expected {
             None => String::new(),
             Some(Duration::ZERO) => "; nothing is left to do".to_string(),
             Some(expected) => {
-                let time = self.finish_by(now).and_then(|by| by.duration_since(now).ok());
-                let fits =
-                    if Some(expected) <= time { "expected to fit" } else { "not expected to fit" };
+                let fits = self.fits(now, expected) == Some(true);
+                let fits = if fits { "expected to fit" } else { "not expected to fit" };
                 format!("; about {} of work left, {fits}", time::in_words(expected))
             }
         };
-        format!("Slurm job {job} on {nodes}{restarts}, {} left{fits}", time::in_words(left))
+        format!("{place}, {} left{fits}", time::in_words(left))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::grid::{Grid, Key};
 use crate::job::{Job, named_json};
 use crate::master::{Duty, GroupView, Summary, View, WorkerView};
 use crate::message::Winner;
+use crate::slurm::Booked;
 
 /// How many workers are listed.
 const MOST_WORKERS: usize = 500;
@@ -38,6 +39,7 @@ pub(super) struct Sight {
     pub(super) view: View,
     pub(super) state: State,
     pub(super) words: Option<String>,
+    pub(super) slurm: Option<Booked>,
     /// The hosts that are new since the last one.
     pub(super) hosts: Vec<(usize, String)>,
     pub(super) latest: Vec<Closed>,
@@ -134,6 +136,7 @@ impl Gatherer {
             retried: tally.retried,
             rate,
             seconds_left,
+            slurm: sight.slurm,
             groups,
             stragglers: self.stragglers(&sight.view.workers, sight.now),
             workers: self.workers(sight.view.workers, sight.now),
@@ -321,6 +324,7 @@ mod tests {
             view,
             state: State::Running,
             words: None,
+            slurm: None,
             hosts: (1..=10_000).map(|rank| (rank, format!("node{rank}"))).collect(),
             latest: Vec::new(),
             closed: 0,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::error::Exit;
+use crate::slurm::Booked;
 pub(crate) use post::Post;
 #[cfg(feature = "cli")]
 pub(crate) use pulse::{Life, Pulse};
@@ -56,6 +57,9 @@ pub(crate) struct Status {
     pub(crate) rate: Option<f64>,
     /// How long the rest takes at that rate. (seconds)
     pub(crate) seconds_left: Option<f64>,
+    /// The Slurm job it runs in, if it does.
+    #[serde(default)]
+    pub(crate) slurm: Option<Booked>,
     pub(crate) groups: Groups,
     pub(crate) workers: Workers,
     /// Workers whose task takes far longer than could be expected; the longest first.

@@ -12,6 +12,7 @@ use super::{State, Status};
 use crate::error::Exit;
 use crate::job::Job;
 use crate::master::{Master, Summary};
+use crate::slurm::{Allocation, Booked};
 
 /// How often rank 0 looks.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -30,6 +31,8 @@ const OPEN: usize = 20;
 pub(crate) struct Post {
     /// Nothing where there is no folder to write to, or once it has ended.
     writer: Option<Writer>,
+    /// The allocation it runs in, and how many tasks can be under way in it at a time.
+    booked: Option<(Allocation, u64)>,
     outer: usize,
     next: Duration,
     hosts: Vec<(usize, String)>,
@@ -50,8 +53,13 @@ enum News {
 
 impl Post {
     /// Writes into the folder; to nowhere if there is none.
-    pub(crate) fn new(job: &Arc<Job>, folder: Option<&Path>) -> Post {
+    pub(crate) fn new(
+        job: &Arc<Job>,
+        folder: Option<&Path>,
+        booked: Option<(Allocation, u64)>,
+    ) -> Post {
         Post {
+            booked,
             writer: folder.and_then(|folder| Writer::start(job, folder)),
             outer: job.outer(),
             next: Duration::ZERO,
@@ -117,11 +125,14 @@ impl Post {
         patience: Duration,
     ) {
         let Some(writer) = &self.writer else { return };
+        let booked = self.booked.as_ref();
+        let slurm = booked.map(|(at, crunchers)| Booked::new(at, master.expected(*crunchers)));
         let sight = Box::new(Sight {
             now,
             view: master.view(OPEN),
             state,
             words,
+            slurm,
             hosts: std::mem::take(&mut self.hosts),
             latest: self.latest.iter().cloned().collect(),
             closed: self.closed,

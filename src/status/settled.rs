@@ -13,11 +13,13 @@ const MOST_GROUPS: u64 = 200;
 impl Status {
     /// This, as the store has it.
     pub(crate) fn settled(self, look: &Look) -> Result<Status> {
-        let Status { host, process, started, seen, written, words, retried, workers, .. } = self;
+        let Status { host, process, started, seen, written, words, retried, .. } = self;
+        let Status { slurm, workers, .. } = self;
         let stored = Status::of_store(look)?;
         // Where a later start has left no word, the store knows better.
         let words = words.filter(|_| self.state == stored.state);
-        Ok(Status { host, process, started, seen, written, words, retried, workers, ..stored })
+        let known = Status { host, process, started, seen, written, words, retried, ..stored };
+        Ok(Status { slurm, workers, ..known })
     }
 
     /// All that a store says.
@@ -52,6 +54,7 @@ impl Status {
             retried: 0,
             rate: None,
             seconds_left: None,
+            slurm: None,
             groups: groups(look)?,
             workers: Workers::default(),
             stragglers: Vec::new(),

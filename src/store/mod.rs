@@ -3,11 +3,11 @@
 //! A thread of its own writes, in batches, each batch one durable transaction, so that a slow disk
 //! never holds up a message. Once too much waits to be written, no more tasks are given out.
 
-mod connect;
 #[cfg(feature = "cli")]
 mod clause;
 #[cfg(feature = "cli")]
 mod columns;
+mod connect;
 mod folder;
 #[cfg(feature = "cli")]
 mod history;
@@ -40,10 +40,10 @@ use crate::job::Job;
 use crate::master::{Run, Summary};
 use crate::message::{Numbers, PACKED};
 use crate::signals;
-#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
-pub(crate) use connect::to_read;
 #[cfg(feature = "cli")]
 pub(crate) use columns::{Column, Kind};
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) use connect::to_read;
 pub(crate) use folder::Folder;
 #[cfg(feature = "cli")]
 pub(crate) use history::{History, Past};

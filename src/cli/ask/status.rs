@@ -234,10 +234,13 @@ fn text(standing: &Standing) -> String {
     if let (Life::Died(_), Some(stored)) = (&standing.life, standing.stored) {
         let _ = writeln!(text, "{} runs are stored; start it again to go on", words::count(stored));
     }
+    let going = standing.is_going();
+    if let Some(slurm) = &status.slurm {
+        let _ = writeln!(text, "{}", slurm.line(going));
+    }
     if let Some(groups) = groups(status) {
         let _ = writeln!(text, "{groups}");
     }
-    let going = standing.is_going();
     if going {
         let _ = writeln!(text, "{}", workers(status));
     }

@@ -61,10 +61,11 @@ impl Page {
         }
         let status = &self.standing.status;
         let late = status.stragglers.len().min(3) as u16;
+        let facts = 4 + u16::from(status.slurm.is_some());
         let [head, gauge, facts, stragglers, lists, keys] = Layout::vertical([
             Constraint::Length(2),
             Constraint::Length(1),
-            Constraint::Length(4),
+            Constraint::Length(facts),
             Constraint::Length(late),
             Constraint::Min(3),
             Constraint::Length(1),
@@ -116,7 +117,9 @@ impl Page {
         let status = &self.standing.status;
         let mut lines = vec![Line::from(status::progress(&self.standing))];
         lines.extend(status::groups(status).map(Line::from));
-        if self.standing.is_going() {
+        let going = self.standing.is_going();
+        lines.extend(status.slurm.as_ref().map(|slurm| Line::from(slurm.line(going))));
+        if going {
             lines.push(Line::from(status::workers(status)));
         }
         if let Life::Died(_) = self.standing.life {
