@@ -381,8 +381,13 @@ pub(crate) fn write_theirs<T: Serialize + ?Sized>(
 
 /// A value of the user's type back from its bincode form.
 pub(crate) fn decode_theirs<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let config = bincode::config::standard().with_limit::<LIMIT>();
-    match bincode::serde::decode_from_slice(bytes, config) {
+    let config = bincode::config::standard();
+    let decoded = if bytes.len() <= SMALL {
+        bincode::serde::decode_from_slice(bytes, config.with_limit::<LIMIT_OF_SMALL>())
+    } else {
+        bincode::serde::decode_from_slice(bytes, config.with_limit::<LIMIT>())
+    };
+    match decoded {
         Ok((value, read)) if read == bytes.len() => Ok(value),
         Ok((_, read)) => {
             let left = format!("{} bytes are left over", bytes.len().saturating_sub(read));
