@@ -238,20 +238,22 @@ impl Store {
     }
 
     fn hand_over(&mut self) -> Result<()> {
+        if self.is_handed_over() { Ok(()) } else { self.look_at_writer() }
+    }
+
+    /// Hands over what is pending; whether the writer is there to take it.
+    fn is_handed_over(&mut self) -> bool {
         if self.pending.is_empty() {
-            return Ok(());
+            return true;
         }
         self.queued.fetch_add(std::mem::take(&mut self.held), Ordering::AcqRel);
         let entries = std::mem::replace(&mut self.pending, Vec::with_capacity(MOST_HELD));
-        match self.queue.as_ref().is_some_and(|queue| queue.send(entries).is_ok()) {
-            true => Ok(()),
-            false => self.look_at_writer(),
-        }
+        self.queue.as_ref().is_some_and(|queue| queue.send(entries).is_ok())
     }
 
     fn join_writer(&mut self) -> Result<Connection> {
-        // If the writer is lost, joining it says why.
-        let _ = self.hand_over();
+        // If the writer has gone, joining it says why.
+        self.is_handed_over();
         self.queue = None;
         let lost =
             || Error::unexpected(format!("{}: the store's writer is lost", self.path.display()));
@@ -415,4 +417,29 @@ impl Writer {
 struct Trouble {
     error: Error,
     may_pass: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_writer_ended_with_is_said_whoever_finds_out() {
+        let (queue, entries) = channel();
+        drop(entries);
+        let writer = std::thread::spawn(|| Err(Error::interrupted("the disk is full")));
+        while !writer.is_finished() {
+            std::thread::yield_now();
+        }
+        let store = Store {
+            path: "runs.sqlite".into(),
+            queue: Some(queue),
+            pending: vec![Entry::Lost { task: 0, attempt: 1, rank: 1 }],
+            held: 0,
+            queued: Arc::default(),
+            writer: Some(writer),
+            keeps_runs: true,
+        };
+        assert_eq!(store.flush().unwrap_err().to_string(), "the disk is full");
+    }
 }
