@@ -200,7 +200,7 @@ impl Isolated<'_> {
                 return error.to_string(); // dropping it ends it
             }
             // It closes its end a moment before it has ended.
-            match child::wait(&mut process.child, &Limits::within(LAST_WORDS)) {
+            match child::wait(&mut process.child, &Limits::within(LAST_WORDS), &mut []) {
                 Ok(status) => format!("crunch's process ended: {}", environment::describe(status)),
                 Err(_) => format!("crunch's process is lost: {error}"),
             }

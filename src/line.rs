@@ -224,7 +224,11 @@ impl Line {
         for seat in &self.seats {
             seat.report_early(|report| self.send(&ToMaster::Done(report)))?;
         }
+        let blocked = self.seats.iter().all(Seat::is_at_a_long_task);
         let mut ends = self.ends.lock();
+        if blocked {
+            ends.hand_back()?; // others may be free
+        }
         let since = ends.looked.elapsed().min(STEP);
         ends.silence += since;
         ends.looked = Instant::now();
@@ -367,5 +371,35 @@ impl Caller {
     pub(crate) fn is_cancelled(&self) -> bool {
         self.line.look();
         self.line.seats()[self.thread as usize].is_cancelled()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Given;
+    use crate::transport::{Hub, threads};
+
+    #[test]
+    fn what_waits_behind_a_long_task_is_handed_back() {
+        let (mut hub, links) = threads::connect(1, 1);
+        let link = links.into_iter().next().unwrap();
+        let line = Line::new(Box::new(link), 1, false);
+        for first in [0, 7] {
+            let next = ToWorker::Assign(Assignment { first, count: 1, attempt: 1 });
+            hub.send(1, message::encode(&next).into()).unwrap();
+        }
+        let Work::Crunch(first) = line.next().unwrap() else { panic!("a task comes first") };
+        let long = |_| {
+            std::thread::sleep(Duration::from_millis(200));
+            line.attend(false).unwrap();
+            (Ok(Given::Number(1.0)), None)
+        };
+        line.seats()[0].crunch(first, long, |_| Ok(())).unwrap();
+        let mut received = Vec::new();
+        assert_eq!(hub.receive(Duration::from_secs(10), &mut received).unwrap(), Some(1));
+        let ToMaster::Done(report) = message::decode(&received).unwrap() else { panic!() };
+        assert_eq!(report.unbegun, Some(Assignment { first: 7, count: 1, attempt: 1 }));
+        assert_eq!(report.made, Report::of(Vec::new()).made);
     }
 }

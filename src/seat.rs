@@ -144,6 +144,14 @@ impl Seat {
         self.batch.lock().report(self.thread, report)
     }
 
+    /// Whether this thread is at a task that takes long.
+    pub(crate) fn is_at_a_long_task(&self) -> bool {
+        // One that is at its batch just now is not.
+        let since = self.batch.try_lock().map(|batch| batch.since);
+        self.at.load(Ordering::Relaxed) != u64::MAX
+            && since.is_some_and(|since| since.elapsed() > LONG)
+    }
+
     /// Reports what is done, if it has waited for too long, and hands back what waits behind a task that
     /// takes long.
     pub(crate) fn report_early(&self, report: impl FnOnce(Report) -> Result<()>) -> Result<()> {

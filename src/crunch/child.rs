@@ -3,7 +3,7 @@
 //! has ended, for whatever reason.
 
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::tail::Tail;
 use crate::line::Caller;
 
 /// How long a child has to end by itself when it is asked to.
@@ -19,6 +20,12 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// How often to look whether a call has been cancelled.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How often to look where the end of a child does not show.
+const TRY: Duration = Duration::from_millis(10);
+
+/// How long what a child has started may hold its output open after it ended.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The mark, in a child's environment.
 const MARK: &str = "GRIDMPI_OWNER";
@@ -106,63 +113,101 @@ impl Limits {
         Ok(Some(left.map_or(LOOK, |left| left.min(LOOK))))
     }
 
-    /// Waits until there is something to read (for a process: its end), or fails with
-    /// [`ErrorKind::TimedOut`].
+    /// Waits until there is something to read, or fails with [`ErrorKind::TimedOut`].
     pub(crate) fn wait_for(&self, place: impl AsFd) -> io::Result<()> {
-        loop {
-            let patience = self.patience()?;
-            let patience = patience.map(|patience| Timespec {
-                tv_sec: patience.as_secs() as i64,
-                tv_nsec: i64::from(patience.subsec_nanos()),
-            });
-            let mut places = [PollFd::new(&place, PollFlags::IN)];
-            match poll(&mut places, patience.as_ref()) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        while !poll_within(&mut [PollFd::new(&place, PollFlags::IN)], self.patience()?)? {}
+        Ok(())
     }
 }
 
-/// Waits for a child's end; a child that is not to go on is ended, and why is the error.
+/// Whether something happens at one of these places within that time, or without an end.
+fn poll_within(places: &mut [PollFd], time: Option<Duration>) -> io::Result<bool> {
+    let time = time.map(|time| Timespec {
+        tv_sec: time.as_secs() as i64,
+        tv_nsec: i64::from(time.subsec_nanos()),
+    });
+    match poll(places, time.as_ref()) {
+        Ok(happened) => Ok(happened > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits for a child's end and takes what it prints meanwhile; a child that is not to go on is ended,
+/// and why is the error.
+pub(crate) fn wait(
+    child: &mut Child,
+    limits: &Limits,
+    tails: &mut [Tail],
+) -> io::Result<ExitStatus> {
+    let process = watch(child);
+    let ended = loop {
+        let patience = match limits.patience() {
+            Ok(patience) if process.is_some() => patience,
+            Ok(patience) => Some(patience.unwrap_or(TRY).min(TRY)),
+            Err(why) => {
+                end_and_take(child, tails);
+                break Err(why);
+            }
+        };
+        if (take(tails, process.as_ref(), patience)? || process.is_none())
+            && let Some(status) = child.try_wait()?
+        {
+            break Ok(status);
+        }
+    };
+    // What a child has started may hold its output open for longer.
+    let until = Instant::now() + PATIENCE;
+    while tails.iter().any(|tail| tail.pipe().is_some()) && Instant::now() < until {
+        take(tails, None, Some(until.saturating_duration_since(Instant::now())))?;
+    }
+    ended
+}
+
+/// Takes what comes within that time; whether it was the end of the process.
+fn take(tails: &mut [Tail], process: Option<&OwnedFd>, time: Option<Duration>) -> io::Result<bool> {
+    let pipes = tails.iter().filter_map(Tail::pipe).chain(process.map(AsFd::as_fd));
+    let place = |place| PollFd::from_borrowed_fd(place, PollFlags::IN);
+    let mut places: Vec<_> = pipes.map(place).collect();
+    poll_within(&mut places, time)?;
+    let happened: Vec<_> = places.iter().map(|place| !place.revents().is_empty()).collect();
+    let mut happened = happened.into_iter();
+    for tail in tails.iter_mut().filter(|tail| tail.pipe().is_some()) {
+        if happened.next() == Some(true) {
+            tail.take();
+        }
+    }
+    Ok(happened.next() == Some(true))
+}
+
+/// Where the end of a child shows, if it does.
 #[cfg(target_os = "linux")]
-pub(crate) fn wait(child: &mut Child, limits: &Limits) -> io::Result<ExitStatus> {
+fn watch(child: &Child) -> Option<OwnedFd> {
     use rustix::process::{PidfdFlags, pidfd_open};
 
-    if let Ok(process) = pidfd_open(pid(child), PidfdFlags::empty())
-        && let Err(why) = limits.wait_for(&process)
-    {
-        end(child);
-        return Err(why);
-    }
-    child.wait()
+    pidfd_open(pid(child), PidfdFlags::empty()).ok()
 }
 
-/// The same where a process cannot be waited for with a limit.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn wait(child: &mut Child, limits: &Limits) -> io::Result<ExitStatus> {
-    let mut pause = Duration::from_micros(50);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        if let Err(why) = limits.patience() {
-            end(child);
-            return Err(why);
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(10));
-    }
+fn watch(_: &Child) -> Option<OwnedFd> {
+    None
 }
 
 /// Ends a child and what it has started: asks, waits a little, kills.
 pub(crate) fn end(child: &mut Child) {
+    end_and_take(child, &mut []);
+}
+
+fn end_and_take(child: &mut Child, tails: &mut [Tail]) {
     let group = pid(child);
     let _ = kill_process_group(group, Signal::TERM);
     let begin = Instant::now();
     while matches!(child.try_wait(), Ok(None)) && begin.elapsed() < GRACE {
-        std::thread::sleep(Duration::from_millis(5));
+        let pause = Duration::from_millis(5);
+        match tails.iter().any(|tail| tail.pipe().is_some()) {
+            true => drop(take(tails, None, Some(pause))),
+            false => std::thread::sleep(pause),
+        }
     }
     let _ = kill_process_group(group, Signal::KILL); // also what it left behind in its group
     let _ = child.wait();

@@ -4,11 +4,10 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use super::child::{self, Limits};
+use super::tail::Tail;
 use super::{Cruncher, Place, RESULT_LIMIT, Task, environment, too_large};
 use crate::error::Result;
 use crate::job::placeholders::Template;
@@ -20,9 +19,6 @@ use crate::value::Value;
 /// How much of the end of a program's output is kept. (bytes)
 const KEPT_STDOUT: usize = 1 << 20;
 const KEPT_STDERR: usize = 16 << 10;
-
-/// How long what a program started in the background may hold its output open after it ended.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A program and its arguments, or a shell's line, to fill in for each task.
 pub(super) struct CommandCrunch {
@@ -110,12 +106,14 @@ impl Cruncher for CommandCrunch {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child =
             child::spawn(&mut command).map_err(|e| format!("{program} cannot be started: {e}"))?;
-        let stdout = child.stdout.take().map(|pipe| Tail::of(pipe, KEPT_STDOUT));
-        let stderr = child.stderr.take().map(|pipe| Tail::of(pipe, KEPT_STDERR));
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let mut tails = [
+            Tail::of(stdout.expect("piped"), KEPT_STDOUT),
+            Tail::of(stderr.expect("piped"), KEPT_STDERR),
+        ];
         self.limits.begin();
-        let ended = child::wait(&mut child, &self.limits);
-        let (stdout, stderr) = (stdout.map(Tail::text), stderr.map(Tail::text));
-        let (stdout, stderr) = (stdout.unwrap_or_default(), stderr.unwrap_or_default());
+        let ended = child::wait(&mut child, &self.limits, &mut tails);
+        let [stdout, stderr] = tails.map(Tail::text);
         let written = read_result(&result);
         let how = match ended {
             Ok(status) if status.success() => None,
@@ -204,41 +202,6 @@ fn read_result(path: &Path) -> Result<Option<String>, String> {
         Ok(read) if read as u64 > RESULT_LIMIT => Err(too_large(read as u64)),
         Err(error) => Err(format!("the result file cannot be read: {error}")),
         Ok(_) => removed.map(|()| Some(text)).map_err(|e| format!("the result file stays: {e}")),
-    }
-}
-
-/// The end of what a program prints, read by a thread of its own so that the program never waits.
-struct Tail {
-    kept: Arc<Mutex<Vec<u8>>>,
-    ended: Receiver<()>,
-    keep: usize,
-}
-
-impl Tail {
-    fn of(mut pipe: impl Read + Send + 'static, keep: usize) -> Tail {
-        let kept = Arc::new(Mutex::new(Vec::new()));
-        let (end, ended) = channel();
-        let tail = kept.clone();
-        std::thread::spawn(move || {
-            let _end = end;
-            let mut buffer = [0; 1 << 13];
-            while let Ok(read @ 1..) = pipe.read(&mut buffer) {
-                let Ok(mut tail) = tail.lock() else { return };
-                tail.extend_from_slice(&buffer[..read]);
-                if tail.len() > 2 * keep {
-                    let over = tail.len() - keep;
-                    tail.drain(..over);
-                }
-            }
-        });
-        Tail { kept, ended, keep }
-    }
-
-    /// What came until the pipe was closed, or [`PATIENCE`] ran out.
-    fn text(self) -> String {
-        let _ = self.ended.recv_timeout(PATIENCE);
-        let kept = self.kept.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default();
-        String::from_utf8_lossy(&kept[kept.len().saturating_sub(self.keep)..]).into_owned()
     }
 }
 

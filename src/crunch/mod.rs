@@ -13,6 +13,7 @@ mod python;
 mod python_crunch;
 #[cfg(feature = "jobs")]
 mod ridge;
+mod tail;
 
 use std::ops::Range;
 use std::sync::Arc;

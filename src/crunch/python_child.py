@@ -9,7 +9,9 @@ import collections
 import difflib
 import importlib.util
 import inspect
+import itertools
 import json
+import keyword
 import math
 import os
 import select
@@ -135,7 +137,9 @@ def failure():
     kind, error, trace = sys.exc_info()
     if kind is Wrong:
         return str(error)
-    return "".join(traceback.format_exception(kind, error, trace.tb_next or trace))[-16384:].strip()
+    while trace.tb_next and trace.tb_frame.f_code.co_filename == "<string>":
+        trace = trace.tb_next  # not the user's
+    return "".join(traceback.format_exception(kind, error, trace))[-16384:].strip()
 
 
 setup = receive()
@@ -161,21 +165,30 @@ def data(point):
     return loaded[key]
 
 
+def caller(crunch, names):
+    """Crunch, to be called with a point and a seed: made for its arguments, since a call of a small
+    function costs less than putting them into a dict."""
+    def argument(name, value):
+        plain = name.isidentifier() and not keyword.iskeyword(name)
+        return f"{name}={value}" if plain else f"**{{{name!r}: {value}}}"
+
+    values = {name: f"point[{i}]" for i, name in enumerate(names)}
+    if "load" in functions:
+        values[setup["data"]] = f"data({values[setup['data']]})"
+    if seeded:
+        values["seed"] = "seed"
+    arguments = ", ".join(argument(name, value) for name, value in values.items())
+    return eval(f"lambda point, seed: crunch({arguments})", {"crunch": crunch, "data": data})
+
+
 class Results:
     """What came of the tasks of a request and was not sent: numbers as long as there is nothing else."""
 
     def __init__(self, batch):
         self.batch = batch
-        self.clear()
-
-    def clear(self):
         self.numbers, self.seconds, self.others = array.array("d"), array.array("d"), []
 
     def add(self, value, seconds):
-        if type(value) is float and not self.others:
-            self.numbers.append(value)
-            self.seconds.append(seconds)
-            return
         try:
             answer = to_json(value)
         except Wrong:
@@ -197,29 +210,29 @@ class Results:
                 self.seconds.byteswap()
             numbers = self.numbers.tobytes() + self.seconds.tobytes()
             send_bytes(b"N" + struct.pack("<Q", self.batch) + numbers)
-        self.clear()
+        del self.numbers[:], self.seconds[:], self.others[:]
 
 
-def crunch_all(request):
+def crunch_all(call, request):
     """Calls crunch at each point; leaves the rest when another request comes."""
-    crunch, names, loads = functions["crunch"], setup["arguments"], "load" in functions
     results = Results(request["batch"])
+    others, keep, keep_seconds = results.others, results.numbers.append, results.seconds.append
     clock = time.perf_counter
     begun = looked = clock()
-    for i, point in enumerate(request["points"]):
+    for point, seed in zip(request["points"], request["seeds"] or itertools.repeat(None)):
         try:
-            arguments = dict(zip(names, point))
-            if loads:
-                arguments[setup["data"]] = data(arguments[setup["data"]])
-            if seeded:
-                arguments["seed"] = request["seeds"][i]
-            value = crunch(**arguments)
-            now = clock()
-            results.add(value, now - begun)
+            value = call(point, seed)
         except BaseException:
             answer = json.dumps({"error": failure()})
             now = clock()
             results.add_other(answer, now - begun)
+        else:
+            now = clock()
+            if type(value) is float and not others:
+                keep(value)
+                keep_seconds(now - begun)
+            else:
+                results.add(value, now - begun)
         begun = now
         if now - looked > 0.05:
             results.send()
@@ -229,10 +242,11 @@ def crunch_all(request):
     results.send()
 
 
+call = caller(functions["crunch"], setup["arguments"]) if "crunch" in functions else None
 while True:
     request = receive()
     if "points" in request:
-        crunch_all(request)
+        crunch_all(call, request)
         continue
     try:
         runs = json.loads(json.dumps(request["runs"]), object_hook=unmarked)

@@ -12,6 +12,10 @@ const MOST: u64 = 8192;
 /// a message. (seconds)
 const SHORT: f64 = 4e-3;
 
+/// One up to this is followed by another one, which waits at the worker: a message takes a while to be
+/// seen where nobody spins. What waits behind a task that takes longer is handed back. (seconds)
+const MEDIUM: f64 = 50e-3;
+
 /// How much work should be under way where batches are shorter still, and may not be longer. (seconds)
 const AHEAD: f64 = 50e-6;
 
@@ -69,10 +73,13 @@ impl Pace {
             None => ((BATCH / mean).min(MOST as f64) as u64).clamp(1, share),
         };
         let takes = mean * batch as f64 + MESSAGE;
-        if takes > SHORT || share <= batch {
-            return (batch, 1);
-        }
-        (batch, (AHEAD / takes).clamp(2.0, MOST_BATCHES) as u64)
+        let batches = match takes {
+            _ if share <= batch => 1,
+            long if long > MEDIUM => 1,
+            medium if medium > SHORT => 2,
+            short => (AHEAD / short).clamp(2.0, MOST_BATCHES) as u64,
+        };
+        (batch, batches)
     }
 }
 
@@ -91,6 +98,10 @@ mod tests {
         let mut pace = Pace::default();
         pace.took(100, 0.01);
         assert_eq!(pace.batch(1_000_000, 8), (20, 2), "2 ms of tasks of 0.1 ms");
+        let mut pace = Pace::default();
+        pace.took(100, 1.0);
+        assert_eq!(pace.batch(1_000, 8), (1, 2), "while one is done the next one is there");
+        assert_eq!(pace.batch(63, 8), (1, 1), "but not towards the end");
         let mut pace = Pace::default();
         pace.took(2, 20.0);
         assert_eq!(pace.batch(1_000_000, 8), (1, 1), "long ones are given when asked for");

@@ -2,7 +2,7 @@
 //!
 //! Nothing waits inside MPI: a rank that has died would be waited for for ever, and a blocking receive
 //! burns a core. What is sent and received is begun and looked after; waiting is probing, hard for a
-//! moment, then between sleeps that grow with the silence, up to a millisecond. MPI counts are
+//! moment, then between sleeps that grow with the silence, up to 0.65 ms. MPI counts are
 //! 32-bit, so a long message goes in parts, told apart by tag; MPI keeps the order of what one rank sends.
 
 mod raw;
@@ -32,8 +32,9 @@ const EAGER: Duration = Duration::from_micros(200);
 /// Then a try follows whenever the silence has grown by one part in so many: what waiting adds to the
 /// way of a message is little beside the time it took to come.
 const SHARE: u32 = 16;
-/// The longest sleep between two tries: what an idle spell may add to the next message's way.
-const LONGEST_SLEEP: Duration = Duration::from_millis(1);
+/// The longest sleep between two tries: what an idle spell may add to the next message's way. A task that
+/// becomes ready waits for rank 0 to hear of it, and for an idle worker to hear of rank 0.
+const LONGEST_SLEEP: Duration = Duration::from_micros(650);
 
 /// How long ranks may take to find each other, whatever their number, and for each of them.
 const INITIALIZE: Duration = Duration::from_secs(60);
@@ -58,7 +59,7 @@ pub(crate) struct Ranks {
     traffic: Arc<Mutex<Traffic>>,
     start: Instant,
     beating: Option<Beating>,
-    /// Since when there was nothing to receive.
+    /// Since when there was nothing to receive while something could be expected.
     idle: Option<Instant>,
     /// Whether a rank is known to be dead, so that MPI may not be able to shut down.
     hurry: bool,
@@ -119,6 +120,9 @@ impl Ranks {
         if let Some(rank) = self.traffic.lock().poll(buffer)? {
             self.idle = None;
             return Ok(Some(rank));
+        }
+        if wait.is_zero() {
+            return Ok(None); // a look is no silence: nothing was expected
         }
         let begin = Instant::now();
         let idle = *self.idle.get_or_insert(begin);
@@ -220,10 +224,12 @@ impl Link for Ranks {
     }
 
     fn send(&mut self, bytes: Bytes) -> Result<()> {
+        self.idle = None; // an answer may come at once
         self.traffic.lock().send(0, bytes)
     }
 
     fn send_small(&mut self, bytes: &[u8]) -> Result<()> {
+        self.idle = None;
         self.traffic.lock().send_small(0, bytes)
     }
 
