@@ -81,8 +81,7 @@ pub(super) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, S
                 (length, rest[..length].to_string())
             }
             '"' => {
-                let length = closing(rest, '"').ok_or("a name is not closed: a \" is missing")?;
-                let name = rest[1..length - 1].replace("\"\"", "\"");
+                let (name, length) = in_quotes(rest)?;
                 // Whoever comes from another language writes texts like this.
                 let text = || quoted(&name, '\'');
                 (length, names.find(&name)?.unwrap_or_else(text))
@@ -146,6 +145,26 @@ fn word(word: &str, called: bool, names: &mut dyn Names) -> Result<String, Strin
         let unknown = names.unknown(word);
         format!("{unknown}; a text stands in quotes: '{word}'")
     })
+}
+
+/// The name at the front of a list, in double quotes if it is no plain one, and what is behind it.
+pub(super) fn first_name(list: &str) -> Result<(String, &str), String> {
+    let list = list.trim_start();
+    if list.starts_with('"') {
+        let (name, length) = in_quotes(list)?;
+        return Ok((name, &list[length..]));
+    }
+    let end = list.find(|letter: char| letter.is_whitespace() || letter == ',');
+    match list.split_at(end.unwrap_or(list.len())) {
+        ("", _) => Err("a column is missing".to_string()),
+        (name, behind) => Ok((name.to_string(), behind)),
+    }
+}
+
+/// The name in double quotes that a text begins with, and how long it is with them.
+fn in_quotes(text: &str) -> Result<(String, usize), String> {
+    let length = closing(text, '"').ok_or("a name is not closed: a \" is missing")?;
+    Ok((text[1..length - 1].replace("\"\"", "\""), length))
 }
 
 /// How long a text in quotes is, both of them included; doubled ones are part of it.

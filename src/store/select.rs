@@ -163,9 +163,15 @@ impl<'a> Select<'a> {
     pub(crate) fn sort(&mut self, order: &str) -> Result<()> {
         let no = |why: String| Error::input(format!("--sort \"{order}\": {why}"));
         let mut known = self.known();
-        for part in order.split(',') {
-            let mut words = part.split_whitespace();
-            let name = words.next().ok_or_else(|| no("a column is missing".to_string()))?;
+        let mut rest = Some(order);
+        while let Some(part) = rest {
+            let (name, behind) = clause::first_name(part).map_err(no)?;
+            let (behind, next) = match behind.split_once(',') {
+                Some((behind, next)) => (behind, Some(next)),
+                None => (behind, None),
+            };
+            rest = next;
+            let mut words = behind.split_whitespace();
             let way = match words.next().map(str::to_lowercase).as_deref() {
                 None | Some("asc") => "ASC",
                 Some("desc") => "DESC",
@@ -178,8 +184,8 @@ impl<'a> Select<'a> {
             if let Some(more) = words.next() {
                 return Err(no(format!("'{more}': a ',' goes between columns")));
             }
-            let sql = known.find(name).map_err(no)?;
-            let sql = sql.ok_or_else(|| no(known.unknown(name)))?;
+            let sql = known.find(&name).map_err(no)?;
+            let sql = sql.ok_or_else(|| no(known.unknown(&name)))?;
             self.order.push(format!("{sql} {way} NULLS LAST"));
         }
         Ok(())
