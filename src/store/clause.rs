@@ -2,7 +2,7 @@
 //! SQLite: one expression over known columns, with functions that only compute.
 
 use super::schema::quoted;
-use crate::nearest::nearest;
+use crate::nearest::{is_slip_of, nearest};
 
 /// SQL's own words that an expression may have.
 const WORDS: [&str; 24] = [
@@ -55,6 +55,13 @@ pub(super) trait Names {
     /// Every name there is.
     fn all(&self) -> Vec<String>;
 
+    /// Whether a name is likely to be a column's with a slip in it.
+    fn is_near(&self, name: &str) -> bool {
+        let all = self.all();
+        let names: Vec<&str> = all.iter().map(String::as_str).collect();
+        is_slip_of(name, &names)
+    }
+
     /// Says that there is no such column, and which may be meant.
     fn unknown(&self, name: &str) -> String {
         let all = self.all();
@@ -83,8 +90,15 @@ pub(super) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, S
             '"' => {
                 let (name, length) = in_quotes(rest)?;
                 // Whoever comes from another language writes texts like this.
-                let text = || quoted(&name, '\'');
-                (length, names.find(&name)?.unwrap_or_else(text))
+                let column = match names.find(&name)? {
+                    None if names.is_near(&name) => {
+                        let unknown = names.unknown(&name);
+                        return Err(format!("{unknown}; a text stands in single quotes"));
+                    }
+                    None => quoted(&name, '\''),
+                    Some(column) => column,
+                };
+                (length, column)
             }
             letter if letter.is_ascii_digit() => {
                 let length = number(rest);
@@ -256,6 +270,7 @@ mod tests {
             ("load_extension('x')", "no function 'load_extension'"),
             ("rond(alpha) < 1", "did you mean 'round'?"),
             ("alpha < 1 && status", "'and'"),
+            ("\"aplha\" < 1", "did you mean 'alpha'?"),
             ("alpha = ?1", "'?' means nothing"),
             ("alpha = @x", "'@' means nothing"),
             ("runs.task = 1", "no column 'runs.task'"),

@@ -8,22 +8,14 @@ use super::unwritten;
 use crate::error::Result;
 use crate::store::{Column, Select};
 
-pub(super) fn write_lines(
-    select: &Select,
-    columns: &[Column],
-    out: &mut impl Write,
-) -> Result<()> {
+pub(super) fn write_lines(select: &Select, columns: &[Column], out: &mut impl Write) -> Result<()> {
     objects(select, columns, |object| {
         serde_json::to_writer(&mut *out, &object).map_err(unwritten)?;
         out.write_all(b"\n").map_err(unwritten)
     })
 }
 
-pub(super) fn write_array(
-    select: &Select,
-    columns: &[Column],
-    out: &mut impl Write,
-) -> Result<()> {
+pub(super) fn write_array(select: &Select, columns: &[Column], out: &mut impl Write) -> Result<()> {
     let mut before = "[\n";
     objects(select, columns, |object| {
         out.write_all(before.as_bytes()).map_err(unwritten)?;

@@ -99,7 +99,8 @@ fn look(pulse: &mut Pulse, folder: &Path, page: &mut Page) -> Result<()> {
         }
         // A folder without the file has the store, or will have the one or the other in a moment.
         Ok(None) => {
-            if let (true, Ok(standing)) = (page.standing.life != Life::Ended, status::stand(folder)) {
+            if let (true, Ok(standing)) = (page.standing.life != Life::Ended, status::stand(folder))
+            {
                 page.standing = standing;
             }
         }
