@@ -84,3 +84,18 @@ pub(super) fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
     let json = json!({ "data": [lines], "layout": shape, "choices": choices });
     (Chart { id: "scores", label, height: 480, json }, notes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logarithmic_axis_names_powers_or_its_ends() {
+        let names = |places: &[f64]| {
+            let axis = Axis { name: "x".into(), scale: Scale::Log, places: places.to_vec() };
+            powers(&axis).1
+        };
+        assert_eq!(names(&[50.0, 0.02]), ["1e-1", "1e0", "1e1"]);
+        assert_eq!(names(&[0.3, 2.5]), ["0.3", "2.5"]);
+    }
+}
