@@ -85,6 +85,25 @@ fn best_ranks_the_points_of_each_row() {
 }
 
 #[test]
+fn what_is_not_final_is_marked_partial() {
+    let desk = fitted();
+    // As it is while a run goes: of the second data set five runs are there, one point of four is closed.
+    sql_rows(
+        &desk.path("out/runs.sqlite"),
+        "DELETE FROM runs WHERE task > 16 OR task = 15;
+         DELETE FROM groups WHERE level = 1 AND number = 1 OR level = 2 AND number > 4;",
+    );
+    let table = says(&desk, &["best", "out"]);
+    let notes: Vec<&str> =
+        table.lines().skip(1).map(|l| l.split_once('(').map_or("", |(_, n)| n)).collect();
+    assert_eq!(notes, ["", "partial: 4 of 12 runs, 1 failed)"], "{table}");
+    let rows = json(&desk, &["best", "out"]);
+    assert_eq!((&rows[0]["status"], &rows[1]["status"]), (&json!("complete"), &json!("partial")));
+    assert_eq!((&rows[1]["runs"], &rows[1]["all"]), (&json!(4), &json!(12)));
+    assert_eq!(rows[1]["best"][0]["coordinates"]["p"]["alpha"], 0.01);
+}
+
+#[test]
 fn best_goes_by_min_where_the_job_does_and_else_by_the_score() {
     let job = "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"a\"\nvalues = [2, -3]\n[[loop]]\nname = \"b\"\nvalues = [5, 4, 4]\n";
     let first = |job: &str, arguments: &[&str]| {

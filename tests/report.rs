@@ -403,6 +403,17 @@ fn figures_are_sound_and_say_what_they_show() {
             let texts = browser.eval(&texts);
             assert!(texts.as_array().unwrap().contains(&json!(text)), "{name}: {texts}");
         }
+        if job == LINES {
+            // The best is at the last alpha for one data set and at the first one for the other.
+            let svg = fs::read_to_string(desk.path("figures/score-over-alpha.svg")).unwrap();
+            let marked = format!(
+                "(() => {{ const all = [...new DOMParser().parseFromString({}, 'image/svg+xml').querySelectorAll('circle')], x = c => Number(c.getAttribute('cx'));
+                    const points = all.filter(c => c.getAttribute('r') === '2').map(x), best = all.filter(c => c.getAttribute('r') === '7').map(x);
+                    return [points.length, Math.max(...points) - Math.max(...best), Math.min(...points) - Math.min(...best)] }})()",
+                json!(svg)
+            );
+            assert_eq!(browser.eval(&marked), json!([10, 0, 0]));
+        }
     }
 }
 

@@ -76,6 +76,9 @@ fn a_run_over_mpi_is_seen_while_it_goes_and_when_it_has_died() {
         going["rate"].as_f64() > Some(1.0) && going["seconds_left"].as_f64() > Some(1.0),
         "{going}"
     );
+    let left = going["tasks"].as_f64().unwrap() - going["done"].as_f64().unwrap();
+    let told = going["seconds_left"].as_f64().unwrap() * going["rate"].as_f64().unwrap();
+    assert!((told - left).abs() < 1e-6, "{going}");
     let first = going["groups"]["latest"].as_array().unwrap().last().unwrap();
     assert_eq!((&first["coordinates"], &first["score"]), (&json!({ "a": 1 }), &json!(4.0)));
     assert_eq!((&first["best"], &first["partial"]), (&json!({ "b": 4 }), &json!(false)));

@@ -77,7 +77,8 @@ impl Axis {
         let on = |place: &f64| if self.scale == Scale::Log { place.ln() } else { *place };
         let (low, high) = (on(places.first()?), on(places.last()?));
         let apart = |pair: &[f64]| on(&pair[1]) - on(&pair[0]) >= (high - low) / NAMED as f64;
-        let names: Vec<String> = places.iter().map(|place| self.words(*place)).collect();
+        let name = |place: &f64| if *place == 0.0 { "0".to_string() } else { self.words(*place) };
+        let names: Vec<String> = places.iter().map(name).collect();
         let fits = places.len() <= NAMED
             && places.windows(2).all(apart)
             && names.iter().all(|name| name.len() <= SHORT);
