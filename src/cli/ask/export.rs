@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{runs, stream};
 use crate::cli::{print, write_whole};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Exit, Result};
 use crate::report::{self, ExportFormat};
 use crate::store::Look;
 
@@ -44,7 +44,9 @@ pub(super) fn export(arguments: &Arguments) -> Result<Exit> {
     }
     #[cfg(feature = "parquet")]
     if format == ExportFormat::Parquet && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-        return Err(Error::input("Parquet is not for a terminal: give a file with --to"));
+        return Err(crate::error::Error::input(
+            "Parquet is not for a terminal: give a file with --to",
+        ));
     }
     stream(|sink| report::export(&look, &select, format, sink))
 }
