@@ -9,3 +9,10 @@ pub(crate) fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
 }
+
+/// Whether a name is likely to be one of the known ones, with a slip in it.
+#[cfg(feature = "cli")]
+pub(crate) fn is_slip_of(name: &str, known: &[&str]) -> bool {
+    let length = name.chars().count();
+    known.iter().any(|known| 3 * strsim::osa_distance(name, known) <= length)
+}

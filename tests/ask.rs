@@ -85,6 +85,25 @@ fn best_ranks_the_points_of_each_row() {
 }
 
 #[test]
+fn what_is_not_final_is_marked_partial() {
+    let desk = fitted();
+    // As it is while a run goes: of the second data set five runs are there, one point of four is closed.
+    sql_rows(
+        &desk.path("out/runs.sqlite"),
+        "DELETE FROM runs WHERE task > 16 OR task = 15;
+         DELETE FROM groups WHERE level = 1 AND number = 1 OR level = 2 AND number > 4;",
+    );
+    let table = says(&desk, &["best", "out"]);
+    let notes: Vec<&str> =
+        table.lines().skip(1).map(|l| l.split_once('(').map_or("", |(_, n)| n)).collect();
+    assert_eq!(notes, ["", "partial: 4 of 12 runs, 1 failed)"], "{table}");
+    let rows = json(&desk, &["best", "out"]);
+    assert_eq!((&rows[0]["status"], &rows[1]["status"]), (&json!("complete"), &json!("partial")));
+    assert_eq!((&rows[1]["runs"], &rows[1]["all"]), (&json!(4), &json!(12)));
+    assert_eq!(rows[1]["best"][0]["coordinates"]["p"]["alpha"], 0.01);
+}
+
+#[test]
 fn best_goes_by_min_where_the_job_does_and_else_by_the_score() {
     let job = "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"a\"\nvalues = [2, -3]\n[[loop]]\nname = \"b\"\nvalues = [5, 4, 4]\n";
     let first = |job: &str, arguments: &[&str]| {
@@ -120,6 +139,7 @@ fn runs_are_listed_by_what_they_are() {
         (&["status = 'failed' or score is null"], 3),
         (&["abs(p.alpha - 0.1) < 1e-9 and attempt = 1"], 6),
         (&["json_extract(fit, '$[1]') = 2"], 7),
+        (&["\"p.kind\" = \"mine\" or fold = 1"], 8),
         (&["error like '%singular%'"], 3),
         (&["seconds > 1e6"], 0),
     ] {
@@ -135,6 +155,10 @@ fn runs_are_listed_by_what_they_are() {
     let run = &sorted[0];
     assert_eq!(run["coordinates"]["p.alpha"], json!(10.0));
     assert_eq!(run["value"]["model"], "data/a.csv é");
+    let quoted = json(&desk, &["runs", "out", "--sort", " \"p.alpha\" desc ,\"task\" desc"]);
+    assert_eq!((&quoted[0]["task"], &quoted[23]["task"]), (&json!(23), &json!(0)));
+    let all = json(&desk, &["runs", "out", "--limit", &u64::MAX.to_string()]);
+    assert_eq!(all.as_array().unwrap().len(), 24);
     let by_rmse = json(&desk, &["runs", "out", "--sort", "rmse", "--limit", "1"]);
     assert_eq!(by_rmse[0]["status"], "ok", "what has none comes last");
 }
@@ -317,6 +341,91 @@ fn values_of_any_kind_come_through() {
 }
 
 #[test]
+fn an_export_is_one_json_array_too() {
+    let desk = fitted();
+    let of = |format: &str, clause: &str| {
+        says(&desk, &["export", "out", "--format", format, "--where", clause])
+    };
+    let array: Json = serde_json::from_str(&of("json", "fold = 1")).unwrap();
+    let lines: Vec<Json> =
+        of("jsonl", "fold = 1").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((array.as_array().unwrap(), lines.len()), (&lines, 8));
+    assert_eq!(of("json", "fold > 7"), "[]\n");
+}
+
+#[test]
+fn what_is_no_plain_file_is_written_to_and_stays() {
+    let desk = fitted();
+    desk.write(
+        "elsewhere/old.csv",
+        "something longer than what comes, which is to be gone ".repeat(200).as_str(),
+    );
+    std::os::unix::fs::symlink("elsewhere/old.csv", desk.path("link")).unwrap();
+    for arguments in [
+        &["export", "out", "--format", "csv", "--where", "task = 3", "--to", "link"][..],
+        &["report", "out", "--to", "link"],
+    ] {
+        says(&desk, arguments);
+        assert!(desk.path("link").is_symlink() && !desk.path("link.unfinished").exists());
+        let text = fs::read_to_string(desk.path("elsewhere/old.csv")).unwrap();
+        let (begin, end) =
+            (text.starts_with("task,") || text.starts_with("<!DOCTYPE"), text.trim_end());
+        assert!(begin && !end.contains("which is to be gone"), "{arguments:?}");
+    }
+    let out = says(
+        &desk,
+        &["export", "out", "--format", "csv", "--where", "status = 'ok'", "--to", "/dev/stdout"],
+    );
+    assert_eq!(out.lines().count(), 23, "{out}");
+}
+
+#[test]
+fn a_damaged_run_is_named_before_it_is_believed() {
+    let desk = fitted();
+    let store = desk.path("out/runs.sqlite");
+    sql_rows(&store, "UPDATE runs SET score = 99 WHERE task = 5");
+    for arguments in [
+        &["runs", "out"][..],
+        &["runs", "out", "--where", "score > 50", "--format", "json"],
+        &["export", "out", "--format", "parquet", "--to", "x"],
+        &["explain", "out", "5"],
+    ] {
+        let ran = desk.run(gridmpi(), arguments).exits(1);
+        assert!(ran.stderr.contains("damaged where task = 5 in runs"), "{}", ran.stderr);
+    }
+    assert!(!desk.path("x").exists() && !desk.path("x.unfinished").exists());
+    says(&desk, &["runs", "out", "--where", "task < 5"]);
+    sql_rows(
+        &store,
+        "DELETE FROM runs WHERE task = 5; UPDATE groups SET score = 99 WHERE level = 2 AND number = 2",
+    );
+    for arguments in [&["report", "out"][..], &["best", "out", "--top", "3"]] {
+        let ran = desk.run(gridmpi(), arguments).exits(1);
+        assert!(
+            ran.stderr.contains("damaged where level = 2 AND number = 2 in groups"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn the_line_by_hand_works_in_any_folder() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"x\"\nvalues = [3, 4]\n",
+    );
+    desk.run_job().exits(0);
+    fs::create_dir(desk.path("bin")).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_gridmpi"), desk.path("bin/gridmpi")).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "bin/gridmpi explain out x=4 --format json"]);
+    let explained = desk.run(shell, &[]).exits(0).json();
+    let mut again = Command::new("sh");
+    again.args(["-c", explained["by_hand"].as_str().unwrap()]);
+    assert_eq!(Desk::new().run(again, &[]).exits(0).stdout, "4.0\n");
+}
+
+#[test]
 fn nothing_in_the_folder_changes() {
     let desk = fitted();
     let before = contents(&desk);
@@ -410,6 +519,28 @@ fn what_cannot_be_answered_is_said() {
         (&["runs", "out", "--where", "p.alhpa < 1"], "did you mean 'p.alpha'?"),
         (&["runs", "out", "--where", "rmes < 1"], "did you mean 'rmse'?"),
         (&["runs", "out", "--where", "score <"], "--where \"score <\": "),
+        (&["runs", "out", "--where", "\"p.alhpa\" < 1"], "did you mean 'p.alpha'?"),
+        // What only some runs show to be no condition.
+        (&["runs", "out", "--where", "json_extract(error, 'x') = 1"], "--where \"json_extract("),
+        (
+            &["runs", "out", "--where", "task >= 0", "--where", "abs(-9223372036854775807 - 1)"],
+            "--where \"abs(-9223372036854775807 - 1)\": integer overflow",
+        ),
+        (
+            &[
+                "export",
+                "out",
+                "--format",
+                "parquet",
+                "--to",
+                "x.parquet",
+                "--where",
+                "dataset like 'a' escape 'ab'",
+            ],
+            "ESCAPE",
+        ),
+        (&["runs", "out", "--sort", "\"score"], "a name is not closed"),
+        (&["runs", "out", "--sort", "score,"], "a column is missing"),
         (&["runs", "out", "--where", "score < 1; drop table runs"], "one condition is meant"),
         (&["export", "out", "--format", "csv", "--where", "1) or (1"], "a ')' without a '('"),
         (

@@ -1,4 +1,4 @@
-//! The guides in docs/ are true: every block that says so is run, in order, in an empty folder, as a
+//! The guides in docs/ and the README are true: every block that says so is run, in order, in an empty folder, as a
 //! reader would. What a block's first line says behind the language:
 //!
 //! - `sh run` is run by bash and must succeed; `sh run exit=N` must end with N.
@@ -92,7 +92,7 @@ fn follow(name: &str, page: &str) -> usize {
     let desk = Desk::new();
     let (mut ran, mut printed) = (0, String::new());
     for block in blocks(page) {
-        let place = format!("docs/{name}:{}", block.line);
+        let place = format!("{name}:{}", block.line);
         let first = block.says[0].as_str();
         let value = |key: &str| block.says.iter().find_map(|word| word.strip_prefix(key));
         if let Some(file) = value("file=") {
@@ -129,11 +129,23 @@ fn docs() -> Vec<(String, String)> {
     pages
 }
 
+fn readme() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+}
+
 #[test]
 fn every_guide_does_what_it_says() {
+    let pages = docs().into_iter().chain([("README.md".to_string(), readme())]);
     let ran: Vec<(String, usize)> =
-        docs().into_iter().map(|(name, page)| (name.clone(), follow(&name, &page))).collect();
-    for guide in ["first-job.md", "python.md", "commands.md", "nesting.md", "reading-results.md"] {
+        pages.map(|(name, page)| (name.clone(), follow(&name, &page))).collect();
+    for guide in [
+        "README.md",
+        "first-job.md",
+        "python.md",
+        "commands.md",
+        "nesting.md",
+        "reading-results.md",
+    ] {
         let blocks = ran.iter().find(|(name, _)| name == guide).map(|(_, blocks)| *blocks);
         assert!(blocks >= Some(3), "{guide}: {ran:?}");
     }
@@ -142,9 +154,8 @@ fn every_guide_does_what_it_says() {
 #[test]
 fn links_between_pages_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let pages = docs().into_iter().map(|(name, page)| (root.join("docs"), name, page));
-    let all = pages.chain([(root.to_path_buf(), "README.md".to_string(), readme)]);
+    let all = pages.chain([(root.to_path_buf(), "README.md".to_string(), readme())]);
     for (folder, name, page) in all {
         for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = link.split('#').next().unwrap();

@@ -224,6 +224,75 @@ fn failures_are_grouped_and_strange_numbers_do_no_harm() {
 }
 
 #[test]
+fn where_all_failed_nothing_is_drawn_or_marked() {
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"exit 3\"\n[[loop]]\nname = \"d\"\nvalues = [1, 2]\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\nreduce = \"max\"\n",
+    );
+    let mut browser = reported(&desk, 100);
+    let page = browser.eval("document.body.innerText");
+    let page = page.as_str().unwrap();
+    for said in [
+        "4 of 4 runs are there, 4 failed",
+        "No point has a score that could be drawn.",
+        "failed ones are red",
+    ] {
+        assert!(page.contains(said), "{said:?} is not in:\n{page}");
+    }
+    assert!(!page.contains("marked"), "{page}");
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn parallel_axes_name_their_values_and_the_red_line_is_the_best() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"dataset\"\nvalues = [1.0, -1.0]\n[[loop]]\nname = \"depth\"\nvalues = [2, 4, 8, 16]\nreduce = \"min\"\n[[loop]]\nname = \"rate\"\nlogspace = { from = 0.001, to = 7.0, count = 20 }\nreduce = \"min\"\n[[loop]]\nname = \"n\"\nvalues = [1, 2, 3]\nreduce = \"min\"\n",
+    );
+    let mut browser = reported(&desk, 0);
+    let of = |browser: &mut Browser, what: &str| {
+        browser.eval(&format!("(() => {{ const t = document.getElementById('scores')._fullData[0]; return {what} }})()"))
+    };
+    assert_eq!(of(&mut browser, "t.dimensions[0].ticktext"), json!(["2", "4", "8", "16"]));
+    assert_eq!(
+        of(&mut browser, "t.dimensions[1].ticktext"),
+        json!(["1e-3", "1e-2", "1e-1", "1e0"])
+    );
+    // The one line in the colour of the best, by depth, n and score: the lowest, as the loops have it.
+    let red = "(() => { const red = Array.from(t.line.color, (c, i) => c === 1 ? i : -1).filter(i => i >= 0); return [red.length, ...[0, 2, 3].map(d => t.dimensions[d].values[red[0]])] })()";
+    let one = of(&mut browser, red);
+    assert_eq!((&one[0], &one[2]), (&json!(1), &json!(1)));
+    assert!((one[3].as_f64().unwrap() - 0.002).abs() < 1e-9, "{one}");
+    browser.eval("(() => { const s = document.querySelector('select'); s.selectedIndex = 1; s.dispatchEvent(new Event('change')); })()");
+    let other = of(&mut browser, red);
+    assert_eq!((&other[0], &other[2]), (&json!(1), &json!(3)));
+    assert!((other[3].as_f64().unwrap() + 336.0).abs() < 1e-3, "{other}");
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn utilisation_is_told_against_the_lower_bound() {
+    let desk = Desk::with_job(LINES);
+    desk.run_job().exits(0);
+    // Ten seconds of two workers, the last run of which takes three more.
+    sql_rows(
+        &desk.path("out/runs.sqlite"),
+        "UPDATE runs SET started = 1000 + task / 2, seconds = 1, worker = (SELECT min(worker) FROM workers);
+         UPDATE runs SET worker = (SELECT max(worker) FROM workers) WHERE task % 2;
+         UPDATE runs SET seconds = 4 WHERE task = 19;",
+    );
+    let mut browser = report(&desk);
+    let page = browser.eval("document.body.innerText");
+    let page = page.as_str().unwrap();
+    for said in [
+        "2 workers were busy 88.5% of the time; the last 3.00 s waited for task 19 (dataset -3, alpha 100, fold 2).",
+        "20 runs took 13.0 s, from the start of the first to the end of the last.",
+        "In no order could both have done it in less than 11.5 s: that is what all runs took together, shared evenly. That is 88.5% of the time it took.",
+        "the longest, task 19 (dataset -3, alpha 100, fold 2), took 4.00 s",
+    ] {
+        assert!(page.contains(said), "{said:?} is not in:\n{page}");
+    }
+}
+
+#[test]
 fn each_start_is_measured_by_itself() {
     let desk = Desk::with_job(LINES);
     desk.run_job().exits(0);
@@ -333,6 +402,17 @@ fn figures_are_sound_and_say_what_they_show() {
                 format!("[...{parse}.querySelectorAll('text')].map(t => t.textContent.trim())");
             let texts = browser.eval(&texts);
             assert!(texts.as_array().unwrap().contains(&json!(text)), "{name}: {texts}");
+        }
+        if job == LINES {
+            // The best is at the last alpha for one data set and at the first one for the other.
+            let svg = fs::read_to_string(desk.path("figures/score-over-alpha.svg")).unwrap();
+            let marked = format!(
+                "(() => {{ const all = [...new DOMParser().parseFromString({}, 'image/svg+xml').querySelectorAll('circle')], x = c => Number(c.getAttribute('cx'));
+                    const points = all.filter(c => c.getAttribute('r') === '2').map(x), best = all.filter(c => c.getAttribute('r') === '7').map(x);
+                    return [points.length, Math.max(...points) - Math.max(...best), Math.min(...points) - Math.min(...best)] }})()",
+                json!(svg)
+            );
+            assert_eq!(browser.eval(&marked), json!([10, 0, 0]));
         }
     }
 }

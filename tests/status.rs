@@ -76,6 +76,9 @@ fn a_run_over_mpi_is_seen_while_it_goes_and_when_it_has_died() {
         going["rate"].as_f64() > Some(1.0) && going["seconds_left"].as_f64() > Some(1.0),
         "{going}"
     );
+    let left = going["tasks"].as_f64().unwrap() - going["done"].as_f64().unwrap();
+    let told = going["seconds_left"].as_f64().unwrap() * going["rate"].as_f64().unwrap();
+    assert!((told - left).abs() < 1e-6, "{going}");
     let first = going["groups"]["latest"].as_array().unwrap().last().unwrap();
     assert_eq!((&first["coordinates"], &first["score"]), (&json!({ "a": 1 }), &json!(4.0)));
     assert_eq!((&first["best"], &first["partial"]), (&json!({ "b": 4 }), &json!(false)));
@@ -159,6 +162,86 @@ fn how_a_run_ended_is_told() {
     assert_eq!((&told["life"], &told["state"]), (&json!("ended"), &json!("interrupted")));
 }
 
+#[test]
+fn a_start_that_has_left_no_word_yet_is_not_taken_for_dead() {
+    let desk = Desk::with_job(&SLOW.replace("sleep = 0.5", "sleep = 0"));
+    desk.run_job().exits(0);
+    common::sql_rows(
+        &desk.path("out/runs.sqlite"),
+        "UPDATE job SET value = 'running' WHERE key = 'state'",
+    );
+    let host = gethostname::gethostname().to_string_lossy().into_owned();
+    // Its claim, as Folder::claim makes it; the status file is an earlier start's, or not there.
+    let mut hold = Command::new("flock");
+    hold.args([".lock", "sh", "-c", "echo held; exec cat"]).current_dir(desk.path("out"));
+    let mut holder = hold.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut held = [0; 5];
+    holder.stdout.as_mut().unwrap().read_exact(&mut held).unwrap();
+    desk.write("out/.lock", &format!("process {} on {host}, Slurm job 3\n", holder.id()));
+    for earlier in [true, false] {
+        if !earlier {
+            fs::remove_file(desk.path("out/status.json")).unwrap();
+        }
+        let begins = status(&desk);
+        assert_eq!((&begins["life"], &begins["state"]), (&json!("alive"), &json!("running")));
+        assert_eq!((&begins["process"], &begins["host"]), (&json!(holder.id()), &json!(host)));
+        let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
+        assert!(
+            text.starts_with("job: running (it begins just now), rank 0 is process "),
+            "{text}"
+        );
+    }
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    let dead = status(&desk);
+    let why = format!("rank 0 (process {} on {host}) is not there any more", holder.id());
+    assert_eq!((&dead["life"], &dead["life_why"]), (&json!("died"), &json!(why)));
+    fs::remove_file(desk.path("out/.lock")).unwrap();
+    assert_eq!(status(&desk)["life_why"], "nobody has claimed the folder");
+}
+
+#[test]
+fn a_straggler_is_told_of_and_watched_in_any_terminal() {
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"test {x} -ne 3 || exec sleep 600; test {x} -ne 5 || exit 3; sleep 0.05; echo {x}\"\n[[loop]]\nname = \"group\"\nrange = { from = 0, to = 3 }\n[[loop]]\nname = \"x\"\nrange = { from = 0, to = 40 }\nreduce = \"min\"\n",
+    );
+    let mut run = start(&desk, mpirun(5));
+    let late = until(&desk, "a straggler", |status| status["stragglers"][0]["task"] == 3);
+    assert_eq!(late["stragglers"][0]["coordinates"], json!({ "group": 0, "x": 3 }));
+    assert!(late["stragglers"][0]["expected"].as_f64() < Some(1.0), "{late}");
+    let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
+    assert!(text.contains("has been at task 3 for "), "{text}");
+    let explained = desk.run(gridmpi(), &["explain", "out", "3"]).exits(0).stdout;
+    assert!(explained.contains("status    running\nnow       rank "), "{explained}");
+    for (rows, columns) in [(2, 5), (1, 1), (8, 30)] {
+        let mut terminal = Terminal::watch_in(&desk, rows, columns);
+        let begin = Instant::now();
+        while !terminal.screen.lock().unwrap().screen().alternate_screen() {
+            assert!(begin.elapsed() < PATIENCE, "{}", terminal.text());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        terminal.press("q");
+        let begin = Instant::now();
+        while terminal.process.try_wait().unwrap().is_none() {
+            assert!(begin.elapsed() < PATIENCE, "{}", terminal.text());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        assert!(!terminal.text().contains("panicked"), "{}", terminal.text());
+    }
+    kill("-9", &late["process"]);
+    run.wait().unwrap();
+    // What cannot be shown of a group in a word is shown in more of them.
+    desk.write(
+        "job.toml",
+        &fs::read_to_string(desk.path("job.toml")).unwrap().replace("exec sleep 600", "true"),
+    );
+    desk.run(mpirun(3), &["run", "job.toml", "--out", "out", "--keep"]).exits(100);
+    let mut terminal = Terminal::watch(&desk);
+    terminal.until(&["job: complete", "incomplete: 1 of 40 points", "40 of 40 runs, 1 failed"]);
+    terminal.press("q");
+    terminal.end();
+}
+
 /// A status file as a run on another machine writes it.
 fn elsewhere(written: f64) -> Json {
     json!({
@@ -233,7 +316,7 @@ fn a_run_on_another_machine_is_judged_by_its_file_alone() {
     assert!(ran.stderr.contains("out/status.json: is not a status file"), "{}", ran.stderr);
 }
 
-/// `gridmpi watch` in a terminal of 40 rows and 140 columns.
+/// `gridmpi watch` in a terminal.
 struct Terminal {
     process: Child,
     keys: ChildStdin,
@@ -243,14 +326,19 @@ struct Terminal {
 
 impl Terminal {
     fn watch(desk: &Desk) -> Terminal {
+        Terminal::watch_in(desk, 40, 140)
+    }
+
+    fn watch_in(desk: &Desk, rows: u16, columns: u16) -> Terminal {
         let program = env!("CARGO_BIN_EXE_gridmpi");
-        let line = format!("stty rows 40 cols 140; {program} watch out; echo left with $?");
+        let line =
+            format!("stty rows {rows} cols {columns}; {program} watch out; echo left with $?");
         let mut script = Command::new("script");
         script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
         script.current_dir(desk.path("")).env("TERM", "xterm-256color");
         let mut process = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let size = |number| std::num::NonZero::new(number).unwrap();
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(size(40), size(140), 0)));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(size(rows), size(columns), 0)));
         let (shown, mut out) = (screen.clone(), process.stdout.take().unwrap());
         let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];

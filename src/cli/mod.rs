@@ -20,7 +20,9 @@ mod run;
 mod sbatch;
 mod study;
 
-use std::io::Write;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 #[cfg(feature = "jobs")]
 pub use program::main;
@@ -64,6 +66,33 @@ fn manual(command: clap::Command) -> Result<Exit> {
     let made = clap_mangen::Man::new(command).render(&mut page);
     made.map_err(|error| Error::unexpected(format!("no manual page: {error}")))?;
     print(&page)
+}
+
+/// Writes a file that is whole whenever it is there: somebody may have it open. What is no plain file, such
+/// as a device or a link, stays what it is.
+fn write_whole(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    let no = |error: std::io::Error| {
+        Error::input(format!("{}: not written: {error}; --to names another file", path.display()))
+    };
+    let special = path.symlink_metadata().is_ok_and(|at| !at.is_file());
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(if special { "" } else { ".unfinished" });
+    let unfinished = PathBuf::from(unfinished);
+    let file = if special {
+        OpenOptions::new().write(true).truncate(true).open(path)
+    } else {
+        File::create(&unfinished)
+    };
+    let mut out = BufWriter::new(file.map_err(no)?);
+    let written = write(&mut out).and_then(|()| out.flush().map_err(no));
+    if special {
+        return written;
+    }
+    let renamed = written.and_then(|()| fs::rename(&unfinished, path).map_err(no));
+    if renamed.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    renamed
 }
 
 /// Writes to stdout; a reader that has heard enough is no error.

@@ -1,11 +1,12 @@
 //! `gridmpi report`: a results folder as one page for a browser, and as figures for a paper.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::print;
+use super::{print, write_whole};
 use crate::error::{Error, Exit, Result};
 use crate::report::{Facts, draw, page};
 use crate::store::Look;
@@ -48,13 +49,10 @@ pub(super) fn report(arguments: &Arguments) -> Result<Exit> {
     print(said.as_bytes())
 }
 
-/// Writes a file that is whole whenever it is there: somebody may have it open.
+/// Writes a text.
 fn write(file: &Path, text: &str) -> Result<()> {
-    let mut unfinished = file.as_os_str().to_owned();
-    unfinished.push(".unfinished");
-    let written = fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, file));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&unfinished);
-        Error::input(format!("{}: not written: {error}; --to names another file", file.display()))
+    write_whole(file, |out| {
+        out.write_all(text.as_bytes())
+            .map_err(|error| Error::input(format!("{}: not written: {error}", file.display())))
     })
 }

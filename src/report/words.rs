@@ -5,6 +5,7 @@ pub(crate) fn seconds(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match seconds {
         s if !s.is_finite() => "an unknown time".to_string(),
+        s if s > 0.0 && s < 1e-6 => format!("{:.0} ns", s * 1e9),
         s if s < 1e-3 => format!("{:.0} µs", s * 1e6),
         s if s < 0.1 => format!("{:.1} ms", s * 1e3),
         s if s < 1.0 => format!("{:.0} ms", s * 1e3),
@@ -61,6 +62,7 @@ mod tests {
     fn times_in_words() {
         for (number, text) in [
             (0.0, "0 µs"),
+            (1.4e-7, "140 ns"),
             (0.00042, "420 µs"),
             (0.0123, "12.3 ms"),
             (0.5, "500 ms"),

@@ -73,6 +73,15 @@ impl Pulse {
         }
     }
 
+    /// Whether a run lives of which only its store and its claim on the folder are known.
+    pub(crate) fn claimed(&mut self, status: &Status) -> Life {
+        match Folder::is_free(&self.folder) {
+            Some(false) => Life::Alive,
+            _ if status.host.is_empty() => Life::Died("nobody has claimed the folder".to_string()),
+            _ => self.life(status),
+        }
+    }
+
     fn life(&mut self, status: &Status) -> Life {
         match self.last {
             Some((written, _)) if written == status.written => {}

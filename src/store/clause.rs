@@ -2,7 +2,7 @@
 //! SQLite: one expression over known columns, with functions that only compute.
 
 use super::schema::quoted;
-use crate::nearest::nearest;
+use crate::nearest::{is_slip_of, nearest};
 
 /// SQL's own words that an expression may have.
 const WORDS: [&str; 24] = [
@@ -55,6 +55,13 @@ pub(super) trait Names {
     /// Every name there is.
     fn all(&self) -> Vec<String>;
 
+    /// Whether a name is likely to be a column's with a slip in it.
+    fn is_near(&self, name: &str) -> bool {
+        let all = self.all();
+        let names: Vec<&str> = all.iter().map(String::as_str).collect();
+        is_slip_of(name, &names)
+    }
+
     /// Says that there is no such column, and which may be meant.
     fn unknown(&self, name: &str) -> String {
         let all = self.all();
@@ -81,11 +88,17 @@ pub(super) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, S
                 (length, rest[..length].to_string())
             }
             '"' => {
-                let length = closing(rest, '"').ok_or("a name is not closed: a \" is missing")?;
-                let name = rest[1..length - 1].replace("\"\"", "\"");
+                let (name, length) = in_quotes(rest)?;
                 // Whoever comes from another language writes texts like this.
-                let text = || quoted(&name, '\'');
-                (length, names.find(&name)?.unwrap_or_else(text))
+                let column = match names.find(&name)? {
+                    None if names.is_near(&name) => {
+                        let unknown = names.unknown(&name);
+                        return Err(format!("{unknown}; a text stands in single quotes"));
+                    }
+                    None => quoted(&name, '\''),
+                    Some(column) => column,
+                };
+                (length, column)
             }
             letter if letter.is_ascii_digit() => {
                 let length = number(rest);
@@ -146,6 +159,26 @@ fn word(word: &str, called: bool, names: &mut dyn Names) -> Result<String, Strin
         let unknown = names.unknown(word);
         format!("{unknown}; a text stands in quotes: '{word}'")
     })
+}
+
+/// The name at the front of a list, in double quotes if it is no plain one, and what is behind it.
+pub(super) fn first_name(list: &str) -> Result<(String, &str), String> {
+    let list = list.trim_start();
+    if list.starts_with('"') {
+        let (name, length) = in_quotes(list)?;
+        return Ok((name, &list[length..]));
+    }
+    let end = list.find(|letter: char| letter.is_whitespace() || letter == ',');
+    match list.split_at(end.unwrap_or(list.len())) {
+        ("", _) => Err("a column is missing".to_string()),
+        (name, behind) => Ok((name.to_string(), behind)),
+    }
+}
+
+/// The name in double quotes that a text begins with, and how long it is with them.
+fn in_quotes(text: &str) -> Result<(String, usize), String> {
+    let length = closing(text, '"').ok_or("a name is not closed: a \" is missing")?;
+    Ok((text[1..length - 1].replace("\"\"", "\""), length))
 }
 
 /// How long a text in quotes is, both of them included; doubled ones are part of it.
@@ -237,6 +270,7 @@ mod tests {
             ("load_extension('x')", "no function 'load_extension'"),
             ("rond(alpha) < 1", "did you mean 'round'?"),
             ("alpha < 1 && status", "'and'"),
+            ("\"aplha\" < 1", "did you mean 'alpha'?"),
             ("alpha = ?1", "'?' means nothing"),
             ("alpha = @x", "'@' means nothing"),
             ("runs.task = 1", "no column 'runs.task'"),

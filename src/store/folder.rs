@@ -3,12 +3,16 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
 const STORE: &str = "runs.sqlite";
 pub(super) const LOCK: &str = ".lock";
 const EARLIER: &str = "earlier-";
+
+/// How long a lock may be somebody's who only looks.
+const LOOKED_AT: Duration = Duration::from_millis(500);
 
 /// A claimed results folder. The claim ends with the process at the latest, however that ends.
 #[derive(Debug)]
@@ -32,7 +36,7 @@ impl Folder {
             .truncate(false)
             .open(path.join(LOCK))
             .map_err(|error| no("is not writable", error))?;
-        match lock.try_lock() {
+        match patiently(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -71,7 +75,8 @@ impl Folder {
     pub(crate) fn is_free(path: &Path) -> Option<bool> {
         let open = || OpenOptions::new().read(true).write(true).open(path.join(LOCK)).ok();
         let (own, other) = (open()?, open()?);
-        match own.try_lock() {
+        // Shared, so that two who look do not take each other for the holder.
+        match own.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Some(false),
             Err(TryLockError::Error(_)) => None,
             // Where two can have it there are none.
@@ -83,7 +88,8 @@ impl Folder {
     #[cfg(feature = "cli")]
     pub(crate) fn holder(path: &Path) -> Option<(u32, String)> {
         let text = fs::read_to_string(path.join(LOCK)).ok()?;
-        let (process, host) = text.trim().strip_prefix("process ")?.split_once(" on ")?;
+        let (process, rest) = text.trim().strip_prefix("process ")?.split_once(" on ")?;
+        let host = rest.split_once(", Slurm job ").map_or(rest, |(host, _)| host);
         Some((process.parse().ok()?, host.to_string()))
     }
 
@@ -113,6 +119,19 @@ impl Folder {
     }
 }
 
+/// Takes the lock. Somebody who only looks whether it is free has it for a moment.
+fn patiently(lock: &File) -> std::result::Result<(), TryLockError> {
+    let begin = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if begin.elapsed() < LOOKED_AT => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            taken => return taken,
+        }
+    }
+}
+
 fn next(path: &Path, prefix: &str) -> PathBuf {
     let free = (1..).map(|n| path.join(format!("{prefix}{n}"))).find(|path| !path.exists());
     free.expect("numbers do not end")
@@ -130,4 +149,46 @@ fn move_aside(path: &Path) -> std::io::Result<()> {
     }
     log::info!("earlier runs moved to {}", earlier.display());
     Ok(())
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn the_holder_is_known_in_a_batch_job_too() {
+        let place = tempfile::tempdir().unwrap();
+        for text in ["process 7 on n1\n", "process 7 on n1, Slurm job 12\n"] {
+            fs::write(place.path().join(LOCK), text).unwrap();
+            assert_eq!(Folder::holder(place.path()), Some((7, "n1".to_string())));
+        }
+        assert_eq!(Folder::holder(&place.path().join("nowhere")), None);
+    }
+
+    #[test]
+    fn whoever_looks_keeps_nobody_from_claiming() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path();
+        drop(Folder::claim(path, false).unwrap());
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        Folder::is_free(path);
+                        std::thread::sleep(Duration::from_micros(50));
+                    }
+                });
+            }
+            let refused = (0..500).filter(|_| Folder::claim(path, false).is_err()).count();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(refused, 0);
+        });
+        let claimed = Folder::claim(path, false).unwrap();
+        assert_eq!(Folder::is_free(path), Some(false));
+        drop(claimed);
+        assert_eq!(Folder::is_free(path), Some(true));
+    }
 }

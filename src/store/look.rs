@@ -120,20 +120,6 @@ impl Look {
         Ok(tally)
     }
 
-    /// Calls `each` with the score of every key at a level, in grid order; nothing where there is none.
-    pub(crate) fn scores(
-        &self,
-        level: usize,
-        mut each: impl FnMut(u64, Option<f64>),
-    ) -> Result<()> {
-        let sql = match level == self.job.loops.len() {
-            true => "SELECT task, score FROM runs WHERE ?1 = ?1 ORDER BY task",
-            false => "SELECT number, score FROM groups WHERE level = ?1 ORDER BY number",
-        };
-        let read = |row: &Row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?));
-        self.each(sql, params![level as i64], read, |(key, score)| each(key, score))
-    }
-
     /// The workers of every start.
     pub(crate) fn members(&self) -> Result<Vec<Member>> {
         let sql = "SELECT worker, session, rank, host, thread FROM workers

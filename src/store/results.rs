@@ -127,6 +127,34 @@ impl Results {
         &self.connection
     }
 
+    /// Makes sure that a run's row is what was written: damage is named before it is believed.
+    #[cfg(feature = "cli")]
+    pub(super) fn check(&self, task: i64) -> Result<()> {
+        let sql = format!("SELECT {RUN} FROM runs WHERE task = ?1");
+        self.query(&sql, params![task], |row| self.reader().score(row, None), |_| Ok(()))
+    }
+
+    /// Calls `each` with the score of every key at a level, in grid order; nothing where there is none.
+    #[cfg(feature = "cli")]
+    pub(crate) fn scores(
+        &self,
+        level: usize,
+        mut each: impl FnMut(u64, Option<f64>),
+    ) -> Result<()> {
+        let (sql, group) = match level == self.grid.depth() {
+            true => (format!("SELECT {RUN} FROM runs WHERE ?1 = ?1 ORDER BY task"), None),
+            false => {
+                let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 ORDER BY number");
+                (sql, Some(level))
+            }
+        };
+        let read = |row: &Row| self.reader().score(row, group);
+        self.query(&sql, params![level as i64], read, |(key, score)| {
+            each(key, score);
+            Ok(())
+        })
+    }
+
     fn reader(&self) -> Reader<'_> {
         Reader { results: self.path.parent().unwrap_or(Path::new(".")), native: self.native }
     }

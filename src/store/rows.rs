@@ -231,6 +231,33 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// The key and the score of a row of the columns [`RUN`] or, at a level of groups, [`GROUP`], without
+    /// what may be large. The inner error says that it is damaged.
+    #[cfg(feature = "cli")]
+    pub(super) fn score(
+        &self,
+        row: &Row,
+        group: Option<usize>,
+    ) -> Result<Result<(u64, Option<f64>)>, rusqlite::Error> {
+        let text = |column| row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from);
+        let number = |column| row.get::<_, i64>(column);
+        let (key, score) = (number(0)?, row.get(1)?);
+        let (value, error): (Option<&str>, Option<&str>) = (text(2)?, text(3)?);
+        let (numbers, best) = match group {
+            Some(_) => ([key, number(5)?, number(6)?], text(4)?),
+            None => ([key, number(6)?, error.is_some().into()], None),
+        };
+        let sum = checksum(numbers, score, [value, error, best], row.get_ref(7)?);
+        if row.get::<_, Option<i64>>(8)? == Some(sum) {
+            return Ok(Ok((key as u64, score)));
+        }
+        let (table, place) = match group {
+            Some(level) => ("groups", format!("level = {level} AND number = {key}")),
+            None => ("runs", format!("task = {key}")),
+        };
+        Ok(Err(damaged(self.results, NO_MATCH, table, &place)))
+    }
+
     /// A row of the columns [`RUN`]. The inner error says that it is damaged.
     pub(super) fn run(&self, row: &Row) -> Result<Result<Outcome>, rusqlite::Error> {
         let (task, attempt): (i64, u32) = (row.get(0)?, row.get(6)?);
@@ -272,7 +299,7 @@ impl Reader<'_> {
         let texts = [value.as_deref(), error.as_deref(), best.as_deref()];
         let numbers = numbers(error.is_some());
         if written != Some(checksum(numbers, score, texts, row.get_ref(exact)?)) {
-            return Ok(Err("its checksum does not match".to_string()));
+            return Ok(Err(NO_MATCH.to_string()));
         }
         if let Some(error) = error {
             return Ok(Ok(Err(error)));
@@ -296,6 +323,9 @@ impl Reader<'_> {
         Ok(Ok(Ok(Scored { score, value, best, typed })))
     }
 }
+
+/// Why a row is not believed.
+const NO_MATCH: &str = "its checksum does not match";
 
 /// What the user sees of a damaged row, and can do about it.
 fn damaged(results: &Path, why: &str, table: &str, place: &str) -> Error {

@@ -13,6 +13,8 @@ use crate::value::Value;
 pub(crate) struct Select<'a> {
     look: &'a Look,
     conditions: Vec<String>,
+    /// What the user wrote of them.
+    clauses: Vec<String>,
     order: Vec<String>,
     limit: Option<u64>,
 }
@@ -135,7 +137,7 @@ impl Names for Known<'_> {
 impl<'a> Select<'a> {
     /// Everything, in grid order.
     pub(crate) fn from(look: &'a Look) -> Select<'a> {
-        Select { look, conditions: Vec::new(), order: Vec::new(), limit: None }
+        Select { look, conditions: Vec::new(), clauses: Vec::new(), order: Vec::new(), limit: None }
     }
 
     fn known(&self) -> Known<'a> {
@@ -149,13 +151,14 @@ impl<'a> Select<'a> {
 
     /// Only those that meet a condition.
     pub(crate) fn only(&mut self, clause: &str) -> Result<()> {
-        let no = |why: String| Error::input(format!("--where \"{clause}\": {why}"));
+        let no = |why: String| refused(clause, &why);
         let sql = clause::translate(clause, &mut self.known()).map_err(no)?;
         // What is still wrong with it, SQLite knows.
         let whole = format!("SELECT 1 FROM all_runs WHERE ({sql})");
         let prepared = self.look.results.connection().prepare(&whole);
         prepared.map_err(|error| no(in_words(&error)))?;
         self.conditions.push(sql);
+        self.clauses.push(clause.to_string());
         Ok(())
     }
 
@@ -163,9 +166,15 @@ impl<'a> Select<'a> {
     pub(crate) fn sort(&mut self, order: &str) -> Result<()> {
         let no = |why: String| Error::input(format!("--sort \"{order}\": {why}"));
         let mut known = self.known();
-        for part in order.split(',') {
-            let mut words = part.split_whitespace();
-            let name = words.next().ok_or_else(|| no("a column is missing".to_string()))?;
+        let mut rest = Some(order);
+        while let Some(part) = rest {
+            let (name, behind) = clause::first_name(part).map_err(no)?;
+            let (behind, next) = match behind.split_once(',') {
+                Some((behind, next)) => (behind, Some(next)),
+                None => (behind, None),
+            };
+            rest = next;
+            let mut words = behind.split_whitespace();
             let way = match words.next().map(str::to_lowercase).as_deref() {
                 None | Some("asc") => "ASC",
                 Some("desc") => "DESC",
@@ -178,8 +187,8 @@ impl<'a> Select<'a> {
             if let Some(more) = words.next() {
                 return Err(no(format!("'{more}': a ',' goes between columns")));
             }
-            let sql = known.find(name).map_err(no)?;
-            let sql = sql.ok_or_else(|| no(known.unknown(name)))?;
+            let sql = known.find(&name).map_err(no)?;
+            let sql = sql.ok_or_else(|| no(known.unknown(&name)))?;
             self.order.push(format!("{sql} {way} NULLS LAST"));
         }
         Ok(())
@@ -197,16 +206,16 @@ impl<'a> Select<'a> {
         mut each: impl FnMut(&[Cell]) -> Result<()>,
     ) -> Result<()> {
         let wanted: Vec<&str> = columns.iter().map(|column| column.sql.as_str()).collect();
-        let mut sql = format!("SELECT {} FROM all_runs", wanted.join(", "));
+        let mut sql = format!("SELECT {}, task FROM all_runs", wanted.join(", "));
         for (i, condition) in self.conditions.iter().enumerate() {
             sql += &format!(" {} ({condition})", if i == 0 { "WHERE" } else { "AND" });
         }
         let order: Vec<&str> = self.order.iter().map(String::as_str).chain(["task"]).collect();
         sql += &format!(" ORDER BY {}", order.join(", "));
         if let Some(limit) = self.limit {
-            sql += &format!(" LIMIT {limit}");
+            sql += &format!(" LIMIT {}", limit.min(i64::MAX as u64));
         }
-        let failed = |error: rusqlite::Error| storing(self.look.path(), &error);
+        let failed = |error: rusqlite::Error| self.no_rows(&error);
         let mut statement = self.look.results.connection().prepare(&sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
@@ -214,10 +223,28 @@ impl<'a> Select<'a> {
                 row.get_ref(i).map(|value| Cell::of(value, column.kind))
             };
             let cells = columns.iter().enumerate().map(cell).collect::<Result<Vec<_>, _>>();
-            each(&cells.map_err(failed)?)?;
+            let cells = cells.map_err(failed)?;
+            self.look.results.check(row.get(columns.len()).map_err(failed)?)?;
+            each(&cells)?;
         }
         Ok(())
     }
+
+    /// What is wrong when rows cannot be had: the store, or a condition that fails on some of them.
+    fn no_rows(&self, error: &rusqlite::Error) -> Error {
+        use rusqlite::ffi::ErrorCode::{TooBig, TypeMismatch, Unknown};
+        match error.sqlite_error_code() {
+            Some(Unknown | TooBig | TypeMismatch) if !self.clauses.is_empty() => {
+                refused(&self.clauses.join("\" --where \""), &in_words(error))
+            }
+            _ => storing(self.look.path(), error),
+        }
+    }
+}
+
+/// What the user sees of a condition that is none.
+fn refused(clause: &str, why: &str) -> Error {
+    Error::input(format!("--where \"{clause}\": {why}"))
 }
 
 /// What SQLite says, without the query it says it of.

@@ -3,7 +3,7 @@
 
 #![allow(dead_code, unreachable_pub)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -88,7 +88,12 @@ impl Browser {
         }
         self.socket.send(Message::text(call.to_string())).unwrap();
         loop {
-            let text = self.socket.read().unwrap().into_text().unwrap();
+            // A process that was stopped for a while finds its read interrupted.
+            let message = match self.socket.read() {
+                Err(tungstenite::Error::Io(e)) if e.kind() == ErrorKind::Interrupted => continue,
+                message => message.unwrap(),
+            };
+            let text = message.into_text().unwrap();
             let mut answer: Json = serde_json::from_str(&text).unwrap();
             if answer["id"] == json!(self.last) {
                 assert!(answer["error"].is_null(), "{method}: {answer}");

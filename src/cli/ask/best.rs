@@ -101,7 +101,7 @@ fn each(
     let size = grid.keys(ranking.level) / grid.keys(ranking.group);
     // The best so far of each group: what is kept is the result, not what it came from.
     let mut groups: Vec<(u64, Vec<(f64, u64)>)> = Vec::new();
-    look.scores(ranking.level, |number, score| {
+    look.results.scores(ranking.level, |number, score| {
         let Some(score) = score.filter(|score| !score.is_nan()) else { return };
         let group = number / size;
         if groups.last().is_none_or(|(last, _)| *last != group) {

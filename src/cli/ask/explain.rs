@@ -116,9 +116,13 @@ fn by_hand(look: &Look, task: u64, history: &History) -> Result<ByHand> {
     Ok(ByHand { line: Some(line), note: note.to_string() })
 }
 
-/// This program, as a shell finds it.
+/// This program, as a shell in any folder finds it.
 fn program() -> String {
-    std::env::args().next().unwrap_or("gridmpi".to_string())
+    let called = std::env::args().next().unwrap_or("gridmpi".to_string());
+    match std::path::absolute(&called) {
+        Ok(path) if called.contains('/') => path.display().to_string(),
+        _ => called,
+    }
 }
 
 /// A word that a shell takes as it is.

@@ -1,15 +1,14 @@
 //! `gridmpi export`: all runs for other programs.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{runs, stream};
-use crate::error::{Error, Exit, Result};
+use crate::cli::{print, write_whole};
+use crate::error::{Exit, Result};
 use crate::report::{self, ExportFormat};
-use crate::store::{Look, Select};
+use crate::store::Look;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -40,29 +39,14 @@ pub(super) fn export(arguments: &Arguments) -> Result<Exit> {
     let select = runs::select(&look, false, &arguments.clauses, None, None)?;
     let format = arguments.format;
     if let Some(file) = &arguments.to {
-        write(&look, &select, format, file)?;
-        return super::super::print(format!("wrote {}\n", file.display()).as_bytes());
+        write_whole(file, |out| report::export(&look, &select, format, out))?;
+        return print(format!("wrote {}\n", file.display()).as_bytes());
     }
     #[cfg(feature = "parquet")]
     if format == ExportFormat::Parquet && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-        return Err(Error::input("Parquet is not for a terminal: give a file with --to"));
+        return Err(crate::error::Error::input(
+            "Parquet is not for a terminal: give a file with --to",
+        ));
     }
     stream(|sink| report::export(&look, &select, format, sink))
-}
-
-/// Writes a file that is whole whenever it is there.
-fn write(look: &Look, select: &Select, format: ExportFormat, file: &Path) -> Result<()> {
-    let no =
-        |error: std::io::Error| Error::input(format!("{}: not written: {error}", file.display()));
-    let mut unfinished = file.as_os_str().to_owned();
-    unfinished.push(".unfinished");
-    let unfinished = PathBuf::from(unfinished);
-    let mut out = BufWriter::new(File::create(&unfinished).map_err(no)?);
-    let written = report::export(look, select, format, &mut out)
-        .and_then(|()| out.flush().map_err(no))
-        .and_then(|()| fs::rename(&unfinished, file).map_err(no));
-    if written.is_err() {
-        let _ = fs::remove_file(&unfinished);
-    }
-    written
 }

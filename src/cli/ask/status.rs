@@ -77,22 +77,32 @@ pub(super) fn stand(folder: &Path) -> Result<Standing> {
         }
         Some((status, Life::Ended)) => {
             let look = Look::into(folder)?;
-            Ok(Standing { status: status.settled(&look)?, life: Life::Ended, stored: None })
+            match status.settled(&look)? {
+                status if status.state.is_end() => {
+                    Ok(Standing { status, life: Life::Ended, stored: None })
+                }
+                _ => unheard(folder, &look),
+            }
         }
         Some((status, died)) => {
             let stored = Look::into(folder).and_then(|look| look.tally()).ok();
             Ok(Standing { status, life: died, stored: stored.map(|(runs, _)| runs) })
         }
-        None => {
-            let look = Look::into(folder)?;
-            let status = Status::of_store(&look)?;
-            let life = match status.state.is_end() {
-                true => Life::Ended,
-                false => Life::Died("it has left no status.json, and is not there".to_string()),
-            };
-            Ok(Standing { status, life, stored: None })
-        }
+        None => unheard(folder, &Look::into(folder)?),
     }
+}
+
+/// How a start stands that has left no word of its own yet, or ever: by its store and its claim.
+fn unheard(folder: &Path, look: &Look) -> Result<Standing> {
+    let mut status = Status::of_store(look)?;
+    let life = match status.state.is_end() {
+        true => Life::Ended,
+        false => Pulse::of(folder).claimed(&status),
+    };
+    if life == Life::Alive {
+        status.words = Some("it begins just now".to_string());
+    }
+    Ok(Standing { status, life, stored: None })
 }
 
 /// The first line: what it is and how it is.

@@ -1,7 +1,7 @@
-//! All runs for other programs, a file a format: CSV, a JSON object a line, Parquet.
+//! All runs for other programs, a file a format: CSV, JSON, Parquet.
 
 mod csv;
-mod jsonl;
+mod json;
 #[cfg(feature = "parquet")]
 mod parquet;
 
@@ -17,6 +17,8 @@ pub(crate) enum ExportFormat {
     Csv,
     /// A JSON object a line
     Jsonl,
+    /// The same objects in one array
+    Json,
     /// Columns with their types, compressed; for pandas, polars, R, DuckDB
     #[cfg(feature = "parquet")]
     Parquet,
@@ -43,7 +45,8 @@ pub(crate) fn export(
     columns.extend(others);
     match format {
         ExportFormat::Csv => csv::write(select, &columns, out),
-        ExportFormat::Jsonl => jsonl::write(select, &columns, out),
+        ExportFormat::Jsonl => json::write_lines(select, &columns, out),
+        ExportFormat::Json => json::write_array(select, &columns, out),
         #[cfg(feature = "parquet")]
         ExportFormat::Parquet => parquet::write(select, &columns, out),
     }

@@ -1,5 +1,7 @@
 //! Where things are on an axis and what places and colours are called.
 
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
+use plotters::coord::types::RangedCoordf64;
 use plotters::style::RGBColor;
 
 use super::{Axis, Scale};
@@ -17,8 +19,42 @@ pub(super) fn on(axis: &Axis, place: f64) -> f64 {
     if axis.scale == Scale::Log { place.log10() } else { place }
 }
 
+/// An axis as it is drawn, with its ticks where its values are, if they are few.
+pub(super) struct Drawn {
+    linear: RangedCoordf64,
+    ticks: Vec<f64>,
+}
+
+impl Drawn {
+    pub(super) fn new(axis: &Axis, from: f64, to: f64) -> Drawn {
+        let linear = RangedCoordf64::from(from..to);
+        let ticks = match axis.named() {
+            Some((places, _)) => places.into_iter().map(|place| on(axis, place)).collect(),
+            None => linear.key_points(ticks(axis)),
+        };
+        Drawn { linear, ticks }
+    }
+}
+
+impl Ranged for Drawn {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        self.linear.map(value, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.ticks.clone()
+    }
+
+    fn range(&self) -> std::ops::Range<f64> {
+        self.linear.range()
+    }
+}
+
 /// About how many places an axis names.
-pub(super) fn ticks(axis: &Axis) -> usize {
+fn ticks(axis: &Axis) -> usize {
     match &axis.scale {
         Scale::Categories(names) => names.len().min(64) + 2,
         _ => 9,
@@ -27,6 +63,10 @@ pub(super) fn ticks(axis: &Axis) -> usize {
 
 /// What a place of the drawn axis is called.
 pub(super) fn tick(axis: &Axis, at: f64) -> String {
+    if let Some((places, names)) = axis.named() {
+        let here = |place: &f64| (on(axis, *place) - at).abs() < 1e-9;
+        return places.iter().position(here).map_or(String::new(), |i| names[i].clone());
+    }
     let whole = (at - at.round()).abs() < 1e-9;
     match &axis.scale {
         Scale::Linear => short(at),
@@ -128,6 +168,15 @@ mod tests {
     fn places_have_short_names() {
         assert_eq!([-4, 0, 1, 12].map(power), ["10⁻⁴", "1", "10", "10¹²"]);
         assert_eq!([0.1 + 0.2, 0.0, 2e7, -1e-17].map(short), ["0.3", "0", "2.0e7", "0"]);
+    }
+
+    #[test]
+    fn a_few_values_are_ticks_themselves() {
+        let axis = Axis { name: String::new(), scale: Scale::Log, places: vec![2.0, 8.0, 4.0] };
+        let names = Drawn::new(&axis, 0.0, 1.0).ticks.into_iter().map(|at| tick(&axis, at));
+        assert_eq!(names.collect::<Vec<_>>(), ["2", "4", "8"]);
+        let many = Axis { places: (1..=90).map(f64::from).collect(), ..axis };
+        assert_eq!(Drawn::new(&many, 0.0, 2.0).ticks.first(), Some(&0.0));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::axes::{edges, hex, on, range, short, shown, tick, ticks, viridis};
+use super::axes::{Drawn, edges, hex, on, range, short, shown, tick, viridis};
 use super::{Axis, Scale};
 use crate::error::{Error, Result};
 use crate::report::beginning;
@@ -37,7 +37,7 @@ pub(super) struct Series {
 pub(super) type Band<'a> = (&'a str, &'static str, Vec<(f64, f64)>, Vec<(f64, f64)>);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+type Done = std::result::Result<(), Box<dyn std::error::Error>>;
 
 const FONT: &str = "sans-serif";
 const SMALL: u32 = 15;
@@ -61,7 +61,7 @@ impl Paper<'_> {
                 .margin(12)
                 .x_label_area_size(52)
                 .y_label_area_size(68)
-                .build_cartesian_2d(xs.0..xs.1, ys.0..ys.1)?;
+                .build_cartesian_2d(Drawn::new(self.x, xs.0, xs.1), ys.0..ys.1)?;
             chart
                 .configure_mesh()
                 .disable_x_mesh()
@@ -69,7 +69,6 @@ impl Paper<'_> {
                 .bold_line_style(hex("#e5e5e5"))
                 .x_desc(shown(&self.x.name))
                 .y_desc(shown(self.y))
-                .x_labels(ticks(self.x))
                 .y_labels(8)
                 .x_label_formatter(&|x| tick(self.x, *x))
                 .y_label_formatter(&|y| short(*y))
@@ -151,7 +150,10 @@ impl Paper<'_> {
                 .caption(shown(title), (FONT, SMALL + 1))
                 .x_label_area_size(52)
                 .y_label_area_size(side)
-                .build_cartesian_2d(columns[0]..columns[xs.len()], height)?;
+                .build_cartesian_2d(
+                    Drawn::new(self.x, columns[0], columns[xs.len()]),
+                    Drawn::new(y, height.start, height.end),
+                )?;
             for (row, line) in cells.iter().enumerate() {
                 for (column, value) in line.iter().enumerate() {
                     let fill = if value.is_finite() { colour(*value) } else { hex("#d8d8d8") };
@@ -165,8 +167,6 @@ impl Paper<'_> {
                 .disable_mesh()
                 .x_desc(shown(&self.x.name))
                 .y_desc(shown(&y.name))
-                .x_labels(ticks(self.x))
-                .y_labels(ticks(y))
                 .x_label_formatter(&|x| tick(self.x, *x))
                 .y_label_formatter(&|place| tick(y, *place))
                 .label_style((FONT, SMALL))
@@ -205,21 +205,21 @@ impl Paper<'_> {
         self.draw(|area| {
             let beside = if meaning.is_empty() { 10 } else { LEGEND };
             let (plot, legend) = area.split_horizontally(self.width - beside);
-            let mut chart = ChartBuilder::on(&plot)
-                .margin(12)
-                .x_label_area_size(52)
-                .y_label_area_size(110)
-                .build_cartesian_2d(0.0..end, rows.len() as f64 - 0.5..-0.5)?;
             let names = Axis {
                 name: String::new(),
                 scale: Scale::Categories(rows.to_vec()),
                 places: (0..rows.len()).map(|row| row as f64).collect(),
             };
+            let low = rows.len() as f64 - 0.5;
+            let mut chart = ChartBuilder::on(&plot)
+                .margin(12)
+                .x_label_area_size(52)
+                .y_label_area_size(110)
+                .build_cartesian_2d(0.0..end, Drawn::new(&names, low, -0.5))?;
             chart
                 .configure_mesh()
                 .disable_mesh()
                 .x_desc(&self.x.name)
-                .y_labels(ticks(&names))
                 .x_label_formatter(&|x| short(*x))
                 .y_label_formatter(&|row| tick(&names, *row))
                 .label_style((FONT, SMALL))
@@ -241,7 +241,7 @@ impl Paper<'_> {
         })
     }
 
-    fn draw(&self, draw: impl FnOnce(&Area) -> Drawn) -> Result<String> {
+    fn draw(&self, draw: impl FnOnce(&Area) -> Done) -> Result<String> {
         let mut svg = String::new();
         let drawn = {
             let area =
@@ -255,7 +255,7 @@ impl Paper<'_> {
 }
 
 /// A line of a legend: a colour, so many pixels thick, and what it means.
-fn swatch(legend: &Area, name: &str, (colour, thick): (&str, i32), top: &mut i32) -> Drawn {
+fn swatch(legend: &Area, name: &str, (colour, thick): (&str, i32), top: &mut i32) -> Done {
     let corners = [(4, *top - thick / 2), (28, *top + thick / 2 + 1)];
     legend.draw(&Rectangle::new(corners, hex(colour).filled()))?;
     text(legend, &beginning(name, 19), (34, *top), HPos::Left, SMALL - 1)?;
@@ -263,7 +263,7 @@ fn swatch(legend: &Area, name: &str, (colour, thick): (&str, i32), top: &mut i32
     Ok(())
 }
 
-fn text(area: &Area, words: &str, at: (i32, i32), side: HPos, size: u32) -> Drawn {
+fn text(area: &Area, words: &str, at: (i32, i32), side: HPos, size: u32) -> Done {
     let style = (FONT, size).into_text_style(area).pos(Pos::new(side, VPos::Center));
     Ok(area.draw(&Text::new(shown(words), at, style))?)
 }

@@ -26,6 +26,10 @@ pub(crate) enum Scale {
 /// Positive values that span this factor are shown on a logarithmic scale.
 const WIDE: f64 = 1000.0;
 
+/// How many numbers an axis names one by one, and how long they are at most. (characters)
+const NAMED: usize = 10;
+const SHORT: usize = 6;
+
 impl Axis {
     /// The axes of the points of these loops, those that vary; of one point at least one.
     pub(super) fn all(job: &Job, levels: &[usize]) -> Vec<Axis> {
@@ -65,6 +69,20 @@ impl Axis {
             Scale::Categories(names) => names[place as usize].clone(),
             _ => crate::report::in_words(&Value::Float(place)),
         }
+    }
+
+    /// The places and what they are called, if an axis has room to name each of them.
+    pub(crate) fn named(&self) -> Option<(Vec<f64>, Vec<String>)> {
+        let places = self.distinct();
+        let on = |place: &f64| if self.scale == Scale::Log { place.ln() } else { *place };
+        let (low, high) = (on(places.first()?), on(places.last()?));
+        let apart = |pair: &[f64]| on(&pair[1]) - on(&pair[0]) >= (high - low) / NAMED as f64;
+        let name = |place: &f64| if *place == 0.0 { "0".to_string() } else { self.words(*place) };
+        let names: Vec<String> = places.iter().map(name).collect();
+        let fits = places.len() <= NAMED
+            && places.windows(2).all(apart)
+            && names.iter().all(|name| name.len() <= SHORT);
+        (fits && !matches!(self.scale, Scale::Categories(_))).then_some((places, names))
     }
 
     /// The places in at most so many bins, which are even on the axis's scale: the bins' middles, and the
@@ -152,6 +170,18 @@ mod tests {
         assert_eq!(scale(&floats(&[0.0, 1e6])).0, Scale::Linear);
         assert_eq!(scale(&floats(&[-1.0, 1e6])).0, Scale::Linear);
         assert_eq!(scale(&floats(&[2.0])).0, Scale::Linear);
+    }
+
+    #[test]
+    fn a_few_numbers_are_named_one_by_one() {
+        let named = |scale: Scale, places: &[f64]| {
+            let axis = Axis { name: "x".into(), scale, places: places.to_vec() };
+            axis.named().map(|(_, names)| names.join(" "))
+        };
+        assert_eq!(named(Scale::Log, &[2.0, 16.0, 4.0, 8.0, 4.0]).as_deref(), Some("2 4 8 16"));
+        assert_eq!(named(Scale::Linear, &[1.0, 2.0, 1000.0]), None, "two of them would overlap");
+        assert_eq!(named(Scale::Log, &[1.0 / 3.0, 3.0]), None, "too long");
+        assert_eq!(named(Scale::Log, &(0..20).map(|i| 2f64.powi(i)).collect::<Vec<_>>()), None);
     }
 
     #[test]

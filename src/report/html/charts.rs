@@ -88,11 +88,19 @@ pub(super) fn plain(title: &str) -> Json {
 /// The axis of a parameter.
 pub(super) fn axis(axis: &Axis) -> Json {
     let mut json = plain(&label(&axis.name));
+    if let Some((places, names)) = axis.named() {
+        json["tickvals"] = numbers(places);
+        json["ticktext"] = json!(names);
+    }
     match &axis.scale {
         Scale::Linear => {}
         Scale::Log => {
             json["type"] = json!("log");
             json["exponentformat"] = json!("power");
+            let places = axis.distinct();
+            if places.first().zip(places.last()).is_some_and(|(low, high)| high / low >= 100.0) {
+                json["dtick"] = json!(1); // the powers of ten, nothing in between
+            }
         }
         Scale::Categories(names) => {
             let every = names.len().div_ceil(TICKS);

@@ -43,7 +43,7 @@ impl<'a> Facts<'a> {
         let grid = look.job.grid();
         let mut landscape = Landscape::new(&look.job);
         let level = landscape.plan.level;
-        look.scores(level, |index, score| landscape.add(&grid, index, score))?;
+        look.results.scores(level, |index, score| landscape.add(&grid, index, score))?;
         landscape.close(&look.job);
         let sessions = sessions(&look.members()?, look.attempts()?);
         let mut failures = Failures::default();

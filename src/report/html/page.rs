@@ -97,6 +97,7 @@ fn table(facts: &Facts) -> Result<String> {
     header.extend(facts.rows.best_names().iter().map(|name| format!("best {name}")));
     header.extend([score, "runs".to_string(), "status".to_string()]);
     let mut rows = String::new();
+    let mut numeric = vec![false; header.len()];
     let (mut number, mut bad) = (0u64, 0u64);
     results.summaries(job.outer(), |summary| {
         number += 1;
@@ -111,10 +112,11 @@ fn table(facts: &Facts) -> Result<String> {
             Err(_) => Value::Null,
         });
         let _ = write!(rows, "<tr class=\"{}\">", status(results, &summary));
-        for cell in &cells {
+        for (cell, numeric) in cells.iter().zip(&mut numeric) {
             let text = escape(&beginning(&in_words(cell), 200));
             let _ = match cell.as_f64() {
                 Some(number) => {
+                    *numeric = true;
                     write!(rows, "<td class=\"number\" data-value=\"{number}\">{text}</td>")
                 }
                 None => write!(rows, "<td>{text}</td>"),
@@ -145,8 +147,13 @@ fn table(facts: &Facts) -> Result<String> {
     } else if bad > 0 {
         notes.push(format!("{} failed or incomplete.", things(bad, "row")));
     }
-    let header: String =
-        header.iter().map(|name| format!("<th><button>{}</button></th>", escape(name))).collect();
+    let last = numeric.len() - 2;
+    numeric[last] = true; // the runs
+    let heads = header.iter().zip(numeric).map(|(name, numeric)| {
+        let class = if numeric { " class=\"number\"" } else { "" };
+        format!("<th{class}><button>{}</button></th>", escape(name))
+    });
+    let header: String = heads.collect();
     Ok(format!(
         "<section id=\"summary\"><h2>Summary</h2>\n{}<div class=\"scroll\"><table class=\"sorted\"><thead><tr>{header}</tr></thead>\n<tbody>\n{rows}</tbody></table></div></section>\n",
         paragraph("note", &notes)
@@ -174,8 +181,13 @@ fn scores(facts: &Facts) -> String {
             "Parameters spaced by ratio, or spread wide, have a logarithmic axis.".to_string(),
         );
     }
+    let drawn = charts(&scores);
+    if drawn.is_empty() && !landscape.panels.is_empty() {
+        return text
+            + "<p class=\"words\">No point has a score that could be drawn.</p></section>\n";
+    }
     text += &paragraph("note", &about);
-    for (drawn, notes) in charts(&scores) {
+    for (drawn, notes) in drawn {
         text += &chart(&drawn);
         text += &paragraph("note", &notes);
     }
@@ -232,7 +244,7 @@ fn failures(facts: &Facts) -> String {
     if kinds.is_empty() {
         return text + "<p class=\"words\">No run has failed.</p></section>\n";
     }
-    text += "<p class=\"note\">By message, whatever the numbers in it; every attempt counts.</p>\n<table><thead><tr><th>attempts</th><th>made good later</th><th>message</th><th>tasks</th></tr></thead>\n<tbody>\n";
+    text += "<p class=\"note\">By message, whatever the numbers in it; every attempt counts.</p>\n<table><thead><tr><th class=\"number\">attempts</th><th class=\"number\">made good later</th><th>message</th><th>tasks</th></tr></thead>\n<tbody>\n";
     for kind in kinds {
         let tasks: Vec<String> = kind.tasks.iter().map(u64::to_string).collect();
         let more = if kind.attempts > kind.tasks.len() as u64 { ", ..." } else { "" };

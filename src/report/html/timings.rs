@@ -116,9 +116,13 @@ fn bars_of(facts: &Facts, session: &Session) -> (Json, usize, String) {
             outermost.name,
             COLOURS.len()
         ),
-        _ => "failed ones are red".to_string(),
+        _ => String::new(),
     };
-    (json!({ "data": traces, "layout": shape }), height, format!("Each bar is a run; {colours}."))
+    let failed = session.every().any(|attempt| attempt.failed);
+    let red = if failed { "failed ones are red".to_string() } else { String::new() };
+    let note = ["Each bar is a run".to_string(), colours, red];
+    let note: Vec<String> = note.into_iter().filter(|part| !part.is_empty()).collect();
+    (json!({ "data": traces, "layout": shape }), height, format!("{}.", note.join("; ")))
 }
 
 fn bins_of(session: &Session) -> (Json, usize, String) {
@@ -154,6 +158,24 @@ fn bins_of(session: &Session) -> (Json, usize, String) {
     (json!({ "data": [cells], "layout": shape }), height, note)
 }
 
+/// Round times along a logarithmic axis, and what they are called.
+fn times(low: f64, high: f64) -> (Vec<f64>, Vec<String>) {
+    let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+    let steps: &[f64] = if high / low < 1000.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let name = |power: i32, step: f64| {
+        let (unit, of) = match power {
+            ..-6 => ("ns", -9),
+            -6..-3 => ("µs", -6),
+            -3..0 => ("ms", -3),
+            _ => ("s", 0),
+        };
+        format!("{:.0} {unit}", step * 10f64.powi(power - of))
+    };
+    let all = (first..=last).flat_map(|power| steps.iter().map(move |step| (power, *step)));
+    let place = |(power, step): (i32, f64)| (step * 10f64.powi(power), name(power, step));
+    all.map(place).filter(|(place, _)| (low..=high).contains(place)).unzip()
+}
+
 /// How many runs took how long.
 pub(super) fn durations(durations: &Durations) -> Chart {
     let Durations { edges, counts, is_log, .. } = durations;
@@ -171,8 +193,11 @@ pub(super) fn durations(durations: &Durations) -> Chart {
     });
     let mut seconds_axis = plain("seconds a run");
     if *is_log {
+        let (places, names) = times(edges[0], edges[edges.len() - 1]);
         seconds_axis["type"] = json!("log");
-        seconds_axis["exponentformat"] = json!("power");
+        seconds_axis["title"]["text"] = json!("time of a run");
+        seconds_axis["tickvals"] = numbers(places);
+        seconds_axis["ticktext"] = json!(names);
     }
     let shape = with(
         layout(300),
@@ -183,5 +208,20 @@ pub(super) fn durations(durations: &Durations) -> Chart {
         label: None,
         height: 300,
         json: json!({ "data": [steps], "layout": shape }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_along_an_axis_are_round() {
+        assert_eq!(times(0.003, 0.06).1, ["5 ms", "10 ms", "20 ms", "50 ms"]);
+        assert_eq!(
+            times(2e-7, 150.0).1,
+            ["1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s"]
+        );
+        assert_eq!(times(2e-7, 2e-5).1.first().map(String::as_str), Some("200 ns"));
     }
 }

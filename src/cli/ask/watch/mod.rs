@@ -97,8 +97,13 @@ fn look(pulse: &mut Pulse, folder: &Path, page: &mut Page) -> Result<()> {
             let place = folder.display();
             return Err(Error::unexpected(format!("results folder {place}: is gone")));
         }
-        // A folder without the file has the store; a file that cannot be read just now, the next time.
-        Ok(None) => {}
+        // A folder without the file has the store, or will have the one or the other in a moment.
+        Ok(None) => {
+            if let (true, Ok(standing)) = (page.standing.life != Life::Ended, status::stand(folder))
+            {
+                page.standing = standing;
+            }
+        }
         Err(error) if !folder.is_dir() => return Err(error),
         Err(error) => page.trouble = Some(error.to_string()),
     }

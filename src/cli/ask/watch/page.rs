@@ -23,6 +23,9 @@ pub(super) struct Page {
     room: [usize; 2],
 }
 
+/// How wide a column is that does not take all the room there is. (characters)
+const WIDEST: usize = 40;
+
 const WORKERS: usize = 0;
 const GROUPS: usize = 1;
 
@@ -153,15 +156,7 @@ impl Page {
             }
         };
         let rows = workers.list.iter().map(status::worker).collect();
-        let widths = [
-            Constraint::Length(6),
-            Constraint::Max(16),
-            Constraint::Length(10),
-            Constraint::Length(10),
-            Constraint::Max(16),
-            Constraint::Fill(1),
-        ];
-        self.list(frame, area, (WORKERS, title), (&status::WORKER, &widths), rows);
+        self.list(frame, area, (WORKERS, title), (&status::WORKER, &[5]), rows);
     }
 
     fn groups(&mut self, frame: &mut Frame, area: Rect) {
@@ -172,14 +167,7 @@ impl Page {
             more => format!(" groups ({} more) ", words::count(more)),
         };
         let rows = groups.open.iter().chain(&groups.latest).map(status::group).collect();
-        let widths = [
-            Constraint::Fill(2),
-            Constraint::Length(12),
-            Constraint::Fill(2),
-            Constraint::Fill(1),
-            Constraint::Length(8),
-        ];
-        self.list(frame, area, (GROUPS, title), (&status::GROUP, &widths), rows);
+        self.list(frame, area, (GROUPS, title), (&status::GROUP, &[0, 2]), rows);
     }
 
     fn list(
@@ -187,9 +175,19 @@ impl Page {
         frame: &mut Frame,
         area: Rect,
         (list, title): (usize, String),
-        (header, widths): (&[(&'static str, bool)], &[Constraint]),
+        (header, wide): (&[(&'static str, bool)], &[usize]),
         rows: Vec<Vec<String>>,
     ) {
+        // The columns that say where something is take what room the others leave.
+        let width = |column: usize| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.chain([header[column].0.len()]).max().unwrap_or(0).min(WIDEST) as u16
+        };
+        let widths = (0..header.len()).map(|column| match wide.contains(&column) {
+            true => Constraint::Fill(1),
+            false => Constraint::Length(width(column)),
+        });
+        let widths: Vec<Constraint> = widths.collect();
         self.room[list] = (area.height as usize).saturating_sub(3).max(1);
         let style = match self.list == list {
             true => Style::new().fg(Color::Cyan),
@@ -197,7 +195,8 @@ impl Page {
         };
         let rows = rows.into_iter().skip(self.offsets[list]).take(self.room[list]).map(Row::new);
         let head = Row::new(header.iter().map(|(name, _)| *name));
-        let table = Table::new(rows, widths.iter().copied())
+        let table = Table::new(rows, widths)
+            .column_spacing(2)
             .header(head.style(Style::new().add_modifier(Modifier::BOLD)))
             .block(Block::bordered().title(title).border_style(style));
         frame.render_widget(table, area);

@@ -12,6 +12,20 @@ fn plain_text(name: &str) -> String {
     crate::report::beginning(name, 30)
 }
 
+/// Powers of ten along a logarithmic axis; the ends of one that has not two of them.
+fn powers(axis: &Axis) -> (Vec<f64>, Vec<String>) {
+    let all = axis.distinct();
+    let (low, high) = (all[0].log10(), all[all.len() - 1].log10());
+    let (first, last) = (low.ceil() as i32, high.floor() as i32);
+    if first >= last {
+        let ends = [all[0], all[all.len() - 1]];
+        return ends.map(|place| (place.log10(), axis.words(place))).into_iter().unzip();
+    }
+    let every = ((last - first) / 8).max(1) as usize;
+    let powers = (first..=last).step_by(every).map(f64::from);
+    powers.map(|power| (power, format!("{:e}", 10f64.powf(power)))).unzip()
+}
+
 pub(super) fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
     let mut notes = vec![
         "Each line is a point; drag along an axis to keep only the lines that pass there."
@@ -37,19 +51,13 @@ pub(super) fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
         let on = |place: f64| if log { place.log10() } else { place };
         let values = numbers(shown.iter().map(|i| on(axis.places[*i])));
         let mut json = json!({ "label": label(&axis.name), "values": values });
+        let named = axis.named();
         let ticks: Option<(Vec<f64>, Vec<String>)> = match &axis.scale {
-            Scale::Linear => {
-                let all = axis.distinct();
-                let names = all.iter().map(|place| axis.words(*place)).collect();
-                (all.len() <= 12).then_some((all, names))
+            _ if named.is_some() => {
+                named.map(|(places, names)| (places.into_iter().map(on).collect(), names))
             }
-            Scale::Log => {
-                let all: Vec<f64> = axis.distinct().into_iter().map(f64::log10).collect();
-                let (low, high) = (all[0].floor() as i32, all[all.len() - 1].ceil() as i32);
-                let every = ((high - low) / 8).max(1) as usize;
-                let ticks = (low..=high).step_by(every).map(f64::from);
-                Some(ticks.map(|tick| (tick, format!("{:e}", 10f64.powf(tick)))).unzip())
-            }
+            Scale::Linear => None,
+            Scale::Log => Some(powers(axis)),
             Scale::Categories(names) => {
                 let every = names.len().div_ceil(20).max(1);
                 let shown = names.iter().enumerate().step_by(every);
@@ -75,4 +83,19 @@ pub(super) fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
     let shape = with(layout(480), json!({ "margin": { "l": 80, "r": 80, "t": 60, "b": 30 } }));
     let json = json!({ "data": [lines], "layout": shape, "choices": choices });
     (Chart { id: "scores", label, height: 480, json }, notes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logarithmic_axis_names_powers_or_its_ends() {
+        let names = |places: &[f64]| {
+            let axis = Axis { name: "x".into(), scale: Scale::Log, places: places.to_vec() };
+            powers(&axis).1
+        };
+        assert_eq!(names(&[50.0, 0.02]), ["1e-1", "1e0", "1e1"]);
+        assert_eq!(names(&[0.3, 2.5]), ["0.3", "2.5"]);
+    }
 }

@@ -1,0 +1,42 @@
+//! Runs as JSON: an object each, a line each, by themselves or in one array.
+
+use std::io::Write;
+
+use serde_json::{Map, Value as Json};
+
+use super::unwritten;
+use crate::error::Result;
+use crate::store::{Column, Select};
+
+pub(super) fn write_lines(select: &Select, columns: &[Column], out: &mut impl Write) -> Result<()> {
+    objects(select, columns, |object| {
+        serde_json::to_writer(&mut *out, &object).map_err(unwritten)?;
+        out.write_all(b"\n").map_err(unwritten)
+    })
+}
+
+pub(super) fn write_array(select: &Select, columns: &[Column], out: &mut impl Write) -> Result<()> {
+    let mut before = "[\n";
+    objects(select, columns, |object| {
+        out.write_all(before.as_bytes()).map_err(unwritten)?;
+        before = ",\n";
+        serde_json::to_writer(&mut *out, &object).map_err(unwritten)
+    })?;
+    let end = if before == "[\n" { "[]\n" } else { "\n]\n" };
+    out.write_all(end.as_bytes()).map_err(unwritten)
+}
+
+fn objects(
+    select: &Select,
+    columns: &[Column],
+    mut each: impl FnMut(Map<String, Json>) -> Result<()>,
+) -> Result<()> {
+    select.rows(columns, |cells| {
+        let pairs = columns.iter().zip(cells);
+        each(
+            pairs
+                .map(|(column, cell)| (column.name.clone(), cell.value(column.kind).to_json()))
+                .collect(),
+        )
+    })
+}
