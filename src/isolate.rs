@@ -212,12 +212,13 @@ impl Isolated<'_> {
         let socket: PathBuf = folder.path().join("socket");
         let listener = UnixListener::bind(&socket)?;
         let mut command = Command::new(std::env::current_exe()?);
-        environment::prepare(&mut command, self.place);
         let Place { rank, cores, .. } = self.place;
         // What it prints must not get into this process's result.
         let stderr = || io::stderr().as_fd().try_clone_to_owned();
         command
             .args(std::env::args_os().skip(1))
+            .env_clear()
+            .envs(environment::of_children(self.place))
             .env(PLACE, format!("{} {rank} {cores} {}", std::process::id(), socket.display()))
             .stdin(Stdio::null())
             .stdout(stderr()?)

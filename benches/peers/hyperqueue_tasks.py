@@ -1,4 +1,5 @@
-"""A program as the task, over HyperQueue: a server and one worker of 2 cores on this machine.
+"""A program as the task, over HyperQueue: a server and one worker of 2 cores on this machine. What the
+tasks print is kept, in files, as it is by default.
 
 hyperqueue_tasks.py TASKS PROGRAM [ARGUMENT...]: prints tasks and the seconds from submitting to the end.
 """
@@ -16,7 +17,7 @@ if __name__ == "__main__":
         client = cluster.client()
         job = Job(max_fails=0)
         for _ in range(tasks):
-            job.program(program, stdout=None, stderr=None)
+            job.program(program)
         begin = time.perf_counter()
         client.wait_for_jobs([client.submit(job)])
         seconds = time.perf_counter() - begin

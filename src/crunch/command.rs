@@ -1,5 +1,6 @@
 //! Any program as crunch: one process a task, its answer in a file or in the last line it prints.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ const KEPT_STDERR: usize = 16 << 10;
 /// A program and its arguments, or a shell's line, to fill in for each task.
 pub(super) struct CommandCrunch {
     job: Arc<Job>,
-    place: Place,
+    /// What every child finds in its environment.
+    environment: Vec<(OsString, OsString)>,
     kind: Kind,
     limits: Limits,
     /// Where result files go; gone with the worker.
@@ -58,7 +60,8 @@ impl CommandCrunch {
     fn new(job: &Arc<Job>, kind: Kind, caller: &Caller, place: Place) -> CommandCrunch {
         let scratch = tempfile::Builder::new().prefix("gridmpi-").tempdir();
         let limits = Limits::new(job.timeout, Some(caller));
-        CommandCrunch { job: job.clone(), place, kind, limits, scratch }
+        let environment = environment::of_children(place);
+        CommandCrunch { job: job.clone(), environment, kind, limits, scratch }
     }
 }
 
@@ -95,8 +98,9 @@ impl Cruncher for CommandCrunch {
         let scratch = self.scratch.as_ref().map_err(|e| format!("no scratch folder: {e}"))?;
         let result = scratch.path().join("result");
         let mut command = self.kind.command(&self.job, &coordinates)?;
-        environment::prepare(&mut command, self.place);
         command
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.job.folder)
             .envs(variables(&self.job, &coordinates, task.index, task.attempt))
             .env("GRIDMPI_RESULT", &result)
@@ -209,9 +213,16 @@ fn template(text: &str) -> Template {
     Template::parse(text).expect("checked when the job was parsed")
 }
 
-/// A program with a slash in its name is relative to the job file; any other is looked up in PATH.
+/// A program with a slash in its name is relative to the job file; any other is looked up in PATH. Here,
+/// because a name that has to be looked up after the environment is set costs a fork.
 fn locate(job: &Job, program: &str) -> PathBuf {
-    if program.contains('/') { job.folder.join(program) } else { PathBuf::from(program) }
+    if program.contains('/') {
+        return job.folder.join(program);
+    }
+    let found = find_program(Path::new(program)).and_then(|found| {
+        std::path::absolute(found).map_err(|error| error.to_string()) // it is started elsewhere
+    });
+    found.unwrap_or_else(|_| PathBuf::from(program))
 }
 
 /// Refuses a program that is not there, unless a placeholder decides which it is.

@@ -1,6 +1,8 @@
 //! What a child process of a worker finds in its environment.
 
-use std::process::{Command, ExitStatus};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::process::ExitStatus;
 
 use super::Place;
 use crate::slurm;
@@ -43,22 +45,25 @@ pub(crate) fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// Takes the launcher's variables out and tells how many cores and how much memory (in MiB) the child
-/// has.
-pub(crate) fn prepare(command: &mut Command, place: Place) {
-    for (name, _) in std::env::vars_os() {
-        let Some(text) = name.to_str() else { continue };
-        let of_launcher = LAUNCHER.iter().any(|prefix| text.starts_with(prefix));
-        if of_launcher && !THE_USERS_OWN.iter().any(|prefix| text.starts_with(prefix)) {
-            command.env_remove(&name);
-        }
-    }
+/// What a worker's children find: what this process has, less the launcher's variables, and how many cores
+/// and how much memory (in MiB) there is for them.
+pub(crate) fn of_children(place: Place) -> Vec<(OsString, OsString)> {
+    let of_launcher = |name: &OsString| {
+        let starts_with = |prefixes: &[&str]| {
+            prefixes.iter().any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
+        };
+        starts_with(&LAUNCHER) && !starts_with(&THE_USERS_OWN)
+    };
+    let mut variables: Vec<_> =
+        std::env::vars_os().filter(|(name, _)| !of_launcher(name)).collect();
+    let mut say = |name: &str, value: String| variables.push((name.into(), value.into()));
     if std::env::var_os("OMP_NUM_THREADS").is_none() {
-        command.env("OMP_NUM_THREADS", place.cores.to_string());
+        say("OMP_NUM_THREADS", place.cores.to_string());
     }
     if let Some(memory) = slurm::memory(place.cores) {
-        command.env("GRIDMPI_MEMORY", memory.to_string());
+        say("GRIDMPI_MEMORY", memory.to_string());
     }
-    command.env("GRIDMPI_RANK", place.rank.to_string());
-    command.env("GRIDMPI_THREAD", place.thread.to_string());
+    say("GRIDMPI_RANK", place.rank.to_string());
+    say("GRIDMPI_THREAD", place.thread.to_string());
+    variables
 }

@@ -81,8 +81,9 @@ impl PythonChild {
     /// Starts a child and has it import the functions.
     pub(super) fn start(setup: &Setup, limits: &Limits) -> Result<PythonChild, String> {
         let mut command = Command::new(&setup.interpreter);
-        environment::prepare(&mut command, setup.place);
         command
+            .env_clear()
+            .envs(environment::of_children(setup.place))
             .args(["-u", "-c", CHILD])
             .current_dir(&setup.folder)
             .stdin(Stdio::piped())

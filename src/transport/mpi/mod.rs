@@ -25,10 +25,11 @@ use super::{BEAT, Hub, Link};
 use crate::error::{Error, Result};
 use traffic::Traffic;
 
-/// How long to probe without sleeping. Most answers come sooner, and a sleep costs a hundred times
-/// what they take. Not yielding, because where others want the core a yield gives it away for
-/// milliseconds.
+/// How long to probe without sleeping, at most and at least. Most answers come sooner, and a sleep costs
+/// a hundred times what they take. Where they do not, it gets shorter: somebody else may need the core.
+/// Not yielding, because where others want the core a yield gives it away for milliseconds.
 const EAGER: Duration = Duration::from_micros(200);
+const LEAST_EAGER: Duration = Duration::from_micros(5);
 /// Then a try follows whenever the silence has grown by one part in so many: what waiting adds to the
 /// way of a message is little beside the time it took to come.
 const SHARE: u32 = 16;
@@ -61,6 +62,8 @@ pub(crate) struct Ranks {
     beating: Option<Beating>,
     /// Since when there was nothing to receive while something could be expected.
     idle: Option<Instant>,
+    /// How long to probe without sleeping.
+    eager: Duration,
     /// Whether a rank is known to be dead, so that MPI may not be able to shut down.
     hurry: bool,
 }
@@ -95,6 +98,7 @@ impl Ranks {
             start,
             beating: None,
             idle: None,
+            eager: EAGER,
             hurry: false,
         })
     }
@@ -117,9 +121,10 @@ impl Ranks {
 
     /// Whatever message is complete by the time `wait` is over, and who sent it.
     fn receive_within(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
-        if let Some(rank) = self.traffic.lock().poll(buffer)? {
-            self.idle = None;
-            return Ok(Some(rank));
+        let found = self.traffic.lock().poll(buffer)?;
+        if found.is_some() {
+            self.heard();
+            return Ok(found);
         }
         if wait.is_zero() {
             return Ok(None); // a look is no silence: nothing was expected
@@ -131,16 +136,24 @@ impl Ranks {
             if waited >= wait {
                 return Ok(None);
             }
-            if silent < EAGER {
+            if silent < self.eager {
                 std::hint::spin_loop();
             } else {
                 std::thread::sleep((silent / SHARE).min(LONGEST_SLEEP));
             }
-            if let Some(rank) = self.traffic.lock().poll(buffer)? {
-                self.idle = None;
-                return Ok(Some(rank));
+            let found = self.traffic.lock().poll(buffer)?;
+            if found.is_some() {
+                self.heard();
+                return Ok(found);
             }
         }
+    }
+
+    /// A silence is over: the longer it was, the less is gained by probing hard through the next one.
+    fn heard(&mut self) {
+        let silence = self.idle.take().map_or(Duration::ZERO, |idle| idle.elapsed());
+        let less = (self.eager / 2).max(LEAST_EAGER);
+        self.eager = if silence < EAGER { EAGER } else { less };
     }
 }
 
