@@ -4,6 +4,8 @@
 
 mod cost;
 mod faults;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+mod predictions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
