@@ -4,6 +4,7 @@
 
 mod cost;
 mod faults;
+mod strategies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
