@@ -155,6 +155,8 @@ mod crunch;
 #[cfg(feature = "jobs")]
 mod csv_file;
 mod dictionary;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+mod durations;
 mod ending;
 mod error;
 mod exchange;

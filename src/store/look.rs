@@ -190,7 +190,7 @@ impl Look {
         self.each(sql, [], read, each)
     }
 
-    fn each<T>(
+    pub(super) fn each<T>(
         &self,
         sql: &str,
         parameters: impl rusqlite::Params,
