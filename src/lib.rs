@@ -186,6 +186,7 @@ mod seat;
 mod serve;
 mod settings;
 mod signals;
+mod simulate;
 mod slurm;
 mod status;
 /// The README's Rust has to compile.

@@ -6,6 +6,7 @@ mod cost;
 mod faults;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 mod predictions;
+mod strategies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
