@@ -19,6 +19,10 @@ const MOST_KEPT: usize = 1 << 20;
 /// By how many of them it is judged whether a loop has an effect.
 const JUDGED: usize = 20_000;
 
+/// A loop has an effect only if with it squares are off by less than this part of what they are without:
+/// chance alone gains a little.
+const GAIN: f64 = 0.95;
+
 /// Over how many tasks, spread evenly over those that are left, their mean is taken.
 #[cfg(feature = "mpi")]
 const MOST_SUMMED: u64 = 100_000;
@@ -252,7 +256,7 @@ fn fitted(costs: Costs, depth: usize, judged: &[(u64, f64)]) -> Costs {
         let without = levels.map(|level| best.clone().without_effect(level));
         let scored = without.map(|costs| (off(&costs), costs));
         match scored.min_by(|(a, _), (b, _)| a.total_cmp(b)) {
-            Some((off, costs)) if off <= least => (best, least) = (costs, off),
+            Some((off, costs)) if off * GAIN <= least => (best, least) = (costs, off),
             _ => return best,
         }
     }
