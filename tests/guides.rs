@@ -133,7 +133,14 @@ fn docs() -> Vec<(String, String)> {
 fn every_guide_does_what_it_says() {
     let ran: Vec<(String, usize)> =
         docs().into_iter().map(|(name, page)| (name.clone(), follow(&name, &page))).collect();
-    for guide in ["first-job.md", "python.md", "commands.md", "nesting.md", "reading-results.md"] {
+    for guide in [
+        "first-job.md",
+        "planning.md",
+        "python.md",
+        "commands.md",
+        "nesting.md",
+        "reading-results.md",
+    ] {
         let blocks = ran.iter().find(|(name, _)| name == guide).map(|(_, blocks)| *blocks);
         assert!(blocks >= Some(3), "{guide}: {ran:?}");
     }

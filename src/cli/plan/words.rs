@@ -231,7 +231,7 @@ fn advice(outlook: &Outlook, prediction: &Prediction) -> String {
     let near = percent(NEAR - 1.0);
     let near = near.trim_end_matches(".0%").trim_end_matches('%');
     let mut text = format!(
-        "From..to holds nine times out of ten; at least: the greater of total / workers and the longest task.\nMore than {} are waste: with so many it takes within {near}% of the longest task, and nothing is faster.",
+        "From..to holds nine times out of ten; at least: the greater of total / workers and the longest task.\nMore than {} are waste: with so many it takes at most {near}% more than the longest task, and no number takes less.",
         things(prediction.enough, "worker"),
     );
     if let Some(time) = prediction.times.iter().find(|time| time.workers == prediction.suggested) {
