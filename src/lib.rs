@@ -155,6 +155,8 @@ mod crunch;
 #[cfg(feature = "jobs")]
 mod csv_file;
 mod dictionary;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+mod durations;
 mod ending;
 mod error;
 mod exchange;
@@ -174,12 +176,17 @@ mod native;
 #[cfg(any(feature = "cli", feature = "jobs"))]
 mod nearest;
 mod office;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+mod pilot;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+mod prediction;
 mod reduce;
 mod report;
 mod seat;
 mod serve;
 mod settings;
 mod signals;
+mod simulate;
 mod slurm;
 mod status;
 /// The README's Rust has to compile.

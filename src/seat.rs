@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::message::{self, Assignment, Given, Made, Numbers, Outcome, Report, Scored};
 
 /// How long a result may wait for the rest of its batch, and a batch for a task.
-const LONG: Duration = Duration::from_millis(100);
+pub(crate) const LONG: Duration = Duration::from_millis(100);
 
 /// Tasks shorter than this are begun several at a time and share what they took: reading the clock takes
 /// longer than they do. (seconds)

@@ -277,6 +277,48 @@ fn folders_that_cannot_take_results() {
 }
 
 #[test]
+fn plans_that_cannot_be_made() {
+    let desk = Desk::with_job(&format!("{CRUNCH}{X}"));
+    desk.write("other.toml", &format!("{CRUNCH}{}", X.replace("\"x\"", "\"y\"")));
+    desk.write("none/notes.txt", "no runs");
+    desk.write("file", "no folder");
+    desk.write("empty/runs.sqlite", "");
+    desk.write(
+        "text/runs.sqlite",
+        "no store at all, but text that is long enough to be looked at\n",
+    );
+    desk.run(gridmpi(), &["job.toml", "--out", "done"]).exits(0);
+    desk.run(gridmpi(), &["job.toml", "--out", "newer"]).exits(0);
+    let store = rusqlite::Connection::open(desk.path("newer/runs.sqlite")).unwrap();
+    store.pragma_update(None, "user_version", 99).unwrap();
+    drop(store);
+    for (arguments, says) in [
+        (&["none.toml"][..], "none.toml: cannot be read"),
+        (&["job.toml", "--pilot", "0"], "invalid value '0' for '--pilot <N>'"),
+        (&["job.toml", "--pilot", "few"], "invalid value 'few' for '--pilot <N>'"),
+        (&["job.toml", "--workers", "x"], "invalid value 'x' for '--workers <LIST>'"),
+        (&["job.toml", "--workers", "8,0"], "invalid value '0' for '--workers <LIST>'"),
+        (&["job.toml", "--pilot", "3", "--threads", "0"], "invalid value '0' for '--threads <T>'"),
+        (&["job.toml", "--threads", "2"], "--pilot <N>"),
+        (&["job.toml", "--pilot", "3", "--fresh"], "cannot be used with"),
+        (&["job.toml", "--format", "csv"], "invalid value 'csv'"),
+        (&["job.toml", "--out", "none"], "results folder none: there is no runs.sqlite in it"),
+        (&["job.toml", "--out", "file"], "results folder file: is not a folder"),
+        (&["job.toml", "--out", "empty"], "runs.sqlite is no store of gridmpi's"),
+        (&["job.toml", "--out", "text"], "results folder text: runs.sqlite cannot be read"),
+        (&["job.toml", "--out", "newer"], "was written by a newer gridmpi"),
+        (
+            &["other.toml", "--out", "done"],
+            "results folder done: its runs are of the loops x, this job's loops are y",
+        ),
+    ] {
+        let ran = desk.run(gridmpi(), &[&["plan"][..], arguments].concat()).exits(2);
+        assert!(ran.stderr.contains(says), "{says:?} is not in:\n{}", ran.stderr);
+        assert_eq!(ran.stdout, "");
+    }
+}
+
+#[test]
 fn under_mpirun_every_rank_ends_and_one_speaks() {
     let desk = Desk::with_job(&format!("sed = 1\n{CRUNCH}{X}"));
     let ran = desk.run(mpirun(9), &["job.toml"]).exits(2);

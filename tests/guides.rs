@@ -141,6 +141,7 @@ fn every_guide_does_what_it_says() {
     for guide in [
         "README.md",
         "first-job.md",
+        "planning.md",
         "python.md",
         "commands.md",
         "nesting.md",

@@ -8,13 +8,13 @@ use std::time::Duration;
 use clap::Args;
 
 use super::print;
+use crate::durations::Durations;
 use crate::error::{Error, Exit, Result};
 use crate::job::{Batch, Job};
 use crate::mpi_kind::MpiKind;
 use crate::slurm::proposal::{Load, propose, warning};
 use crate::slurm::script::Script;
 use crate::slurm::{ask, time};
-use crate::store::Look;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -107,22 +107,12 @@ fn want(arguments: &Arguments, file: &Path) -> Result<Wanted> {
     let batch = Batch::read(&text, file)?;
     let named = || Path::new("results").join(&job.name);
     let out = arguments.out.clone().unwrap_or_else(named);
-    let load = recorded(&out, job.grid().tasks());
+    let durations = Durations::of(&job, &out).unwrap_or_else(|error| {
+        log::warn!("how long tasks take is not known: {error}");
+        Durations::unknown(&job)
+    });
+    let load = durations.load();
     Ok(Wanted { job, batch, file: file.to_path_buf(), out, load })
-}
-
-/// What the results folder tells of how long tasks take.
-fn recorded(out: &Path, tasks: u64) -> Option<Load> {
-    let look = Look::into(out).ok()?;
-    let attempts = look.attempts().ok()?;
-    let seconds: Vec<f64> = attempts.iter().map(|attempt| attempt.seconds).collect();
-    if seconds.is_empty() {
-        return None;
-    }
-    let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
-    let longest = seconds.iter().copied().fold(0.0, f64::max);
-    let (done, failed) = look.tally().ok()?;
-    Some(Load { tasks: tasks.saturating_sub(done - failed), mean, longest })
 }
 
 fn script(arguments: &Arguments, wanted: &[Wanted]) -> Result<String> {

@@ -33,6 +33,12 @@ impl Mean {
     fn get(self) -> Option<f64> {
         (self.count > 0).then(|| self.sum / self.count as f64)
     }
+
+    /// What it would be without one that it is over.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    fn without(self, seconds: f64) -> Option<f64> {
+        Mean { sum: self.sum - seconds, count: self.count.checked_sub(1)? }.get()
+    }
 }
 
 impl Costs {
@@ -61,15 +67,49 @@ impl Costs {
     /// How many seconds a task can be expected to take; nothing if none was observed yet.
     pub(crate) fn expect(&self, task: u64) -> Option<f64> {
         let all = self.all.get()?;
-        let mut expected = all;
+        let effect = |mean: Mean| mean.get().map_or(0.0, |mean| mean - all);
+        Some((all + self.means(task).map(effect).sum::<f64>()).max(0.0))
+    }
+
+    /// What is known of each coordinate of a task, the innermost first.
+    fn means(&self, task: u64) -> impl Iterator<Item = Mean> + '_ {
         let mut rest = task;
-        for (level, points) in self.points.iter().enumerate().rev() {
+        self.points.iter().enumerate().rev().filter_map(move |(level, points)| {
             let size = self.grid.size(level);
-            let mean = points.get((rest % size) as usize).and_then(|mean| mean.get());
-            expected += mean.map_or(0.0, |mean| mean - all);
+            let mean = points.get((rest % size) as usize).copied();
             rest /= size;
-        }
-        Some(expected.max(0.0))
+            mean
+        })
+    }
+
+    /// What would be expected of a task that was observed, had it not been: what this differs by from
+    /// what the task took is how far off an expectation is.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(crate) fn expect_unseen(&self, task: u64, seconds: f64) -> Option<f64> {
+        let all = self.all.without(seconds)?;
+        let effect = |mean: Mean| mean.without(seconds).map_or(0.0, |mean| mean - all);
+        Some((all + self.means(task).map(effect).sum::<f64>()).max(0.0))
+    }
+
+    /// Takes the points of a loop to have no effect.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(crate) fn without_effect(mut self, level: usize) -> Costs {
+        self.points[level] = Vec::new();
+        self
+    }
+
+    /// The same loops' effects, of which nothing is known yet.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(crate) fn forgotten(&self) -> Costs {
+        let points = self.points.iter().map(|points| vec![Mean::default(); points.len()]);
+        Costs { grid: self.grid.clone(), all: Mean::default(), points: points.collect() }
+    }
+
+    /// How many points of a loop were observed; nothing for one without effect.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(crate) fn seen(&self, level: usize) -> Option<u64> {
+        let points = Some(&self.points[level]).filter(|points| !points.is_empty())?;
+        Some(points.iter().filter(|mean| mean.count > 0).count() as u64)
     }
 
     /// How many seconds those that were observed took on average.
@@ -99,6 +139,25 @@ mod tests {
         for task in 0..grid.tasks() {
             assert!((costs.expect(task).unwrap() - takes(task)).abs() < 1e-9, "task {task}");
         }
+    }
+
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    #[test]
+    fn what_was_observed_can_be_left_out() {
+        let grid = Grid::new(&[2, 3], 1).unwrap();
+        let mut costs = Costs::new(&grid);
+        costs.observe(0, 1.0);
+        assert_eq!(costs.expect_unseen(0, 1.0), None, "there is nothing else");
+        costs.observe(1, 4.0);
+        costs.observe(3, 2.0);
+        let mut without = Costs::new(&grid);
+        without.observe(0, 1.0);
+        without.observe(3, 2.0);
+        assert_eq!(costs.expect_unseen(1, 4.0), without.expect(1));
+        assert_eq!((costs.seen(0), costs.seen(1)), (Some(2), Some(2)));
+        let flat = costs.without_effect(1);
+        assert_eq!((flat.seen(1), flat.expect(2), flat.expect(4)), (None, Some(2.5), Some(2.0)));
+        assert_eq!(flat.forgotten().expect(2), None);
     }
 
     #[test]

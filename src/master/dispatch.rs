@@ -1,10 +1,13 @@
 //! Which task next: the stream of tasks that the flattened nest is, less what is done.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::again::Again;
 use super::costs::Costs;
+use super::nested::Nested;
 use super::order::{Lanes, Order, Ranked};
+use super::strategy::Strategy;
 use crate::grid::Grid;
 use crate::message::Assignment;
 
@@ -22,7 +25,7 @@ pub(super) struct Dispatch {
     /// How often tasks have failed since the start, those that are tried again.
     failures: BTreeMap<u64, u32>,
     /// Tasks to give out once more, and which attempt that will be; they go first.
-    again: VecDeque<(Range<u64>, u32)>,
+    again: Again,
     /// How many those are.
     waiting: u64,
     /// Tasks that do not fit any more.
@@ -35,6 +38,8 @@ pub(super) struct Dispatch {
 enum Stream {
     Lanes(Lanes),
     Ranked(Ranked),
+    /// Not a stream at all: it knows what is to be done again, too.
+    Nested(Nested),
 }
 
 /// Tasks that were done before the start.
@@ -74,7 +79,7 @@ impl Dispatch {
             done: Done::default(),
             fresh: grid.tasks(),
             failures: BTreeMap::new(),
-            again: VecDeque::new(),
+            again: Again::default(),
             waiting: 0,
             passed: 0,
             costs: Costs::new(grid),
@@ -94,10 +99,27 @@ impl Dispatch {
         };
     }
 
-    /// Gives one task and no other.
-    pub(super) fn only(&mut self, task: u64) {
+    /// Gives tasks out as this strategy wants it; unless it flattens the nest, in its own order.
+    pub(super) fn follow(&mut self, strategy: Strategy) {
+        if let Some(nested) = Nested::new(&self.grid, strategy) {
+            self.stream = Stream::Nested(nested);
+        }
+    }
+
+    /// Gives these tasks and no others, those that are done left out; how many it will give.
+    pub(super) fn only(&mut self, tasks: &[u64]) -> u64 {
+        self.order(Order::Grid, None);
+        let attempted: BTreeMap<u64, u32> = std::mem::take(&mut self.again).into_tasks().collect();
         self.stop();
-        self.put_back(task..task + 1, 1);
+        for &task in tasks {
+            let attempt = match attempted.get(&task) {
+                Some(attempt) => *attempt,
+                None if self.done.next_to_do(task..task + 1).is_empty() => continue,
+                None => 1,
+            };
+            self.put_back(task..task + 1, attempt);
+        }
+        self.waiting
     }
 
     /// A task is done already. These come in grid order, before any is given out.
@@ -136,11 +158,61 @@ impl Dispatch {
     /// Tasks that their worker has not begun are given out again.
     pub(super) fn put_back(&mut self, tasks: Range<u64>, attempt: u32) {
         self.waiting += tasks.end - tasks.start;
-        match self.again.back_mut() {
-            Some((last, same)) if last.end == tasks.start && *same == attempt => {
-                last.end = tasks.end;
+        match &mut self.stream {
+            Stream::Nested(nested) => nested.put_back(tasks, attempt),
+            _ => self.again.push(tasks, attempt),
+        }
+    }
+
+    /// Tasks that do not fit together come first again.
+    fn put_front(&mut self, Assignment { first, count, attempt }: Assignment) {
+        self.waiting += count;
+        match &mut self.stream {
+            Stream::Nested(nested) => nested.put_front(first..first + count, attempt),
+            _ => self.again.push_front(first..first + count, attempt),
+        }
+    }
+
+    /// Consecutive tasks that were given out together are done, for good or ill.
+    pub(super) fn settled(&mut self, first: u64, count: u64) {
+        if let Stream::Nested(nested) = &mut self.stream {
+            nested.settled(first, count, &self.done);
+        }
+    }
+
+    /// A worker was given up.
+    pub(super) fn lost(&mut self, rank: usize) {
+        if let Stream::Nested(nested) = &mut self.stream {
+            nested.lost(rank);
+        }
+    }
+
+    /// Whether there may be nothing for one worker where there is something for another.
+    pub(super) fn is_nested(&self) -> bool {
+        matches!(self.stream, Stream::Nested(_))
+    }
+
+    /// Whether there may be something now for a worker that there was nothing for.
+    pub(super) fn has_changed(&mut self) -> bool {
+        match &mut self.stream {
+            Stream::Nested(nested) => nested.has_changed(),
+            _ => false,
+        }
+    }
+
+    /// Whether a worker of so many threads gets one task at a time for each, however short they are.
+    pub(super) fn gives_one(&self, threads: u64) -> bool {
+        matches!(&self.stream, Stream::Nested(nested) if nested.gives_one(threads))
+    }
+
+    /// Whether a worker of so many threads that holds so much may have more, if there is nothing left to
+    /// give but what others are at.
+    pub(super) fn admits(&mut self, rank: usize, (threads, load): (u64, u64)) -> bool {
+        match &mut self.stream {
+            Stream::Nested(nested) => {
+                self.fresh + self.waiting == 0 && nested.admits(rank, threads, load)
             }
-            _ => self.again.push_back((tasks, attempt)),
+            _ => true,
         }
     }
 
@@ -160,51 +232,52 @@ impl Dispatch {
         self.passed > 0
     }
 
-    /// What a worker that asks gets, while there is something to give: at most `most` tasks, which can
-    /// be expected to be done within `time` seconds, if that is said.
+    /// What a worker gets that has so many threads and holds so much, while there is something to give:
+    /// at most `most` tasks, which can be expected to be done within `time` seconds, if that is said.
     pub(super) fn next(
         &mut self,
         rank: usize,
+        room: (u64, u64),
         mut most: u64,
         time: Option<f64>,
     ) -> Option<Assignment> {
-        let Some(time) = time else { return self.take(rank, most) };
+        let Some(time) = time else { return self.take(rank, room, most) };
         for _ in 0..MOST_PASSED {
-            let assignment = self.take(rank, most)?;
-            let Assignment { first, count, attempt } = assignment;
+            let assignment = self.take(rank, room, most)?;
+            let Assignment { first, count, .. } = assignment;
             let expect = |task| self.costs.expect(task).unwrap_or(0.0);
             if (first..first + count).map(expect).sum::<f64>() <= time {
                 return Some(assignment);
             }
             if count > 1 {
                 most = 1; // one of them may fit
-                self.again.push_front((first..first + count, attempt));
-                self.waiting += count;
+                self.put_front(assignment);
             } else {
                 self.passed += 1;
+                self.settled(first, 1);
             }
         }
         self.stop(); // so many do not fit that none will
         None
     }
 
-    fn take(&mut self, rank: usize, most: u64) -> Option<Assignment> {
-        if let Some((tasks, attempt)) = self.again.front_mut() {
-            let (first, attempt) = (tasks.start, *attempt);
-            let count = most.min(tasks.end - first);
-            tasks.start += count;
-            if tasks.is_empty() {
-                self.again.pop_front();
-            }
-            self.waiting -= count;
-            return Some(Assignment { first, count, attempt });
+    fn take(&mut self, rank: usize, room: (u64, u64), most: u64) -> Option<Assignment> {
+        if let Some(again) = self.again.take(most) {
+            self.waiting -= again.count;
+            return Some(again);
         }
-        if self.fresh == 0 {
+        if self.left() == 0 {
             return None;
         }
         let tasks = match &mut self.stream {
             Stream::Lanes(lanes) => lanes.next(rank, most, &self.done)?,
             Stream::Ranked(ranked) => ranked.next(most, &self.done, &self.costs)?,
+            Stream::Nested(nested) => {
+                let (given, again) = nested.next(rank, room, most, &self.done)?;
+                let left = if again { &mut self.waiting } else { &mut self.fresh };
+                *left -= given.count;
+                return Some(given);
+            }
         };
         let count = tasks.end - tasks.start;
         self.fresh -= count;
@@ -216,11 +289,14 @@ impl Dispatch {
 mod tests {
     use super::*;
 
+    /// One thread that holds nothing.
+    const ROOM: (u64, u64) = (1, 0);
+
     fn all(dispatch: &mut Dispatch, ranks: &[usize], most: u64) -> Vec<(usize, u64, u64)> {
         let mut ranks = ranks.iter().cycle();
         let mut next = || {
             let rank = *ranks.next()?;
-            dispatch.next(rank, most, None).map(|given| (rank, given.first, given.count))
+            dispatch.next(rank, ROOM, most, None).map(|given| (rank, given.first, given.count))
         };
         std::iter::from_fn(&mut next).collect()
     }
@@ -239,11 +315,24 @@ mod tests {
             }
         }
         assert_eq!(dispatch.left(), 9);
-        let again = dispatch.next(1, 3, None);
+        let again = dispatch.next(1, ROOM, 3, None);
         assert_eq!(again, Some(Assignment { first: 4, count: 1, attempt: 3 }));
         let rest = all(&mut dispatch, &[1], 4);
         assert_eq!(rest, [(1, 2, 2), (1, 5, 4), (1, 9, 2)]);
         assert_eq!(dispatch.left(), 0);
+    }
+
+    #[test]
+    fn of_some_tasks_those_are_given_that_are_not_done() {
+        let mut dispatch = Dispatch::new(&Grid::new(&[12], 1).unwrap());
+        dispatch.skip(3);
+        dispatch.know_attempts(4, 2);
+        dispatch.know_attempts(5, 1);
+        assert_eq!(dispatch.only(&[1, 3, 4, 9]), 3);
+        let first = dispatch.next(1, ROOM, 9, None).unwrap();
+        let second = dispatch.next(1, ROOM, 9, None).unwrap();
+        assert_eq!((first.first, first.attempt, second.first, second.attempt), (1, 1, 4, 3));
+        assert_eq!(all(&mut dispatch, &[1], 9), [(1, 9, 1)]);
     }
 
     #[test]
@@ -259,7 +348,7 @@ mod tests {
     fn the_longest_come_first_once_they_are_known() {
         let mut dispatch = Dispatch::new(&Grid::new(&[5], 1).unwrap());
         dispatch.order(Order::LongestFirst, None);
-        assert_eq!(dispatch.next(1, 1, None).unwrap().first, 0, "nothing is known yet");
+        assert_eq!(dispatch.next(1, ROOM, 1, None).unwrap().first, 0, "nothing is known yet");
         for (task, seconds) in [(1, 1.0), (2, 3.0), (3, 0.5), (4, 3.0)] {
             dispatch.costs.observe(task, seconds);
         }
@@ -285,12 +374,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_passed_over() {
         let mut dispatch = Dispatch::new(&Grid::new(&[4], 1).unwrap());
-        assert_eq!(dispatch.next(1, 1, Some(0.1)).unwrap().first, 0, "nothing is known yet");
+        assert_eq!(dispatch.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "nothing is known yet");
         for (task, seconds) in [(1, 5.0), (2, 1.0), (3, 5.0)] {
             dispatch.costs.observe(task, seconds);
         }
-        assert_eq!(dispatch.next(1, 3, Some(2.0)).map(|given| given.first), Some(2));
-        assert_eq!(dispatch.next(1, 3, Some(2.0)), None);
+        assert_eq!(dispatch.next(1, ROOM, 3, Some(2.0)).map(|given| given.first), Some(2));
+        assert_eq!(dispatch.next(1, ROOM, 3, Some(2.0)), None);
         assert!(dispatch.has_passed());
     }
 }

@@ -3,16 +3,19 @@
 //! The same master therefore runs over MPI, over threads and in virtual time. Its actions are to
 //! be carried out in order: a run is recorded before the worker that returned it is told anything.
 
+mod again;
 pub(crate) mod costs;
 mod dictionary;
 mod dispatch;
 mod events;
 mod leases;
+mod nested;
 mod order;
 mod pace;
 mod record;
 mod roster;
 mod stragglers;
+mod strategy;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +24,7 @@ use std::time::Duration;
 use crate::grid::{Grid, Key};
 use crate::message::{Assignment, Scored};
 use crate::reduce::{Item, Reduce};
+use costs::Costs;
 use dictionary::{Closed, Dictionary};
 use dispatch::Dispatch;
 pub(crate) use events::{Action, Event, Patience, Require, Run, Summary, Tally};
@@ -29,6 +33,7 @@ pub use order::Order;
 use pace::Pace;
 use roster::{Held, Roster};
 use stragglers::{Stragglers, Worth};
+pub(crate) use strategy::Strategy;
 pub(crate) use view::{Duty, GroupView, View, WorkerView};
 
 /// The state machine on rank 0.
@@ -52,8 +57,8 @@ pub(crate) struct Master {
     held: bool,
     stopping: bool,
     cancelled: bool,
-    /// Whether one task is all that is wanted.
-    alone: bool,
+    /// How many tasks are wanted, if not all that are not done yet.
+    wanted: Option<u64>,
     /// When nothing may be under way any more.
     end: Option<Duration>,
     patience: Patience,
@@ -88,7 +93,7 @@ impl Master {
             held: false,
             stopping: false,
             cancelled: false,
-            alone: false,
+            wanted: None,
             end: None,
             first: None,
             last: Duration::ZERO,
@@ -120,6 +125,18 @@ impl Master {
         self
     }
 
+    /// Makes the nest parallel in this way; if it is not called, it is flattened. An order counts only then.
+    pub(crate) fn with_strategy(mut self, strategy: Strategy) -> Master {
+        self.dispatch.follow(strategy);
+        self
+    }
+
+    /// Says what tasks can be expected to take, before any is done.
+    pub(crate) fn expecting(mut self, costs: Costs) -> Master {
+        self.dispatch.costs = costs;
+        self
+    }
+
     /// Gives so many tasks out in a message. If it is not called, or with nothing, as many as their
     /// durations suggest.
     pub(crate) fn in_batches(mut self, batch: Option<u64>) -> Master {
@@ -127,11 +144,9 @@ impl Master {
         self
     }
 
-    /// Has one task done and no other.
-    pub(crate) fn only(mut self, task: u64) -> Master {
-        self.dispatch.only(task);
-        self.alone = true;
-        self
+    /// Has these tasks done and no others, once it knows what is done already.
+    pub(crate) fn only(&mut self, tasks: &[u64]) {
+        self.wanted = Some(self.dispatch.only(tasks));
     }
 
     /// Says when nothing may be under way any more, in time since the start: what cannot be expected to
@@ -219,11 +234,11 @@ impl Master {
             }
             Event::Broken { rank } => {
                 let held = self.roster.lose_for_good(rank);
-                self.give_back(rank, held, actions);
+                self.lose(rank, held, actions);
             }
             Event::Lost { rank } => {
                 let held = self.roster.lose(rank);
-                self.give_back(rank, held, actions);
+                self.lose(rank, held, actions);
             }
             Event::Drain => self.drain(),
             Event::Stop => self.stop(actions),
@@ -234,7 +249,7 @@ impl Master {
                 self.tally.lost += 1;
                 actions.push(Action::Miss { rank });
                 let held = self.roster.lose(rank);
-                self.give_back(rank, held, actions);
+                self.lose(rank, held, actions);
             }
         }
         self.employ(now, actions);
@@ -243,7 +258,7 @@ impl Master {
     /// Whether every run that is wanted is recorded, and every group of them is closed.
     pub(crate) fn is_complete(&self) -> bool {
         let all = self.tally.done == self.grid.tasks() && self.dictionary.is_empty();
-        all || self.alone && self.tally.done > 0
+        all || self.wanted.is_some_and(|wanted| self.tally.done - self.tally.recalled >= wanted)
     }
 
     /// Whether every worker has been told to leave, and nothing is awaited any more.
@@ -261,6 +276,11 @@ impl Master {
             waiting > 0 && waiting >= threads.min(load)
         };
         !reducing && self.roster.not_idle().all(waits)
+    }
+
+    /// How many runs there will be, those of earlier starts included.
+    pub(crate) fn goal(&self) -> u64 {
+        self.wanted.map_or(self.grid.tasks(), |wanted| self.tally.recalled + wanted)
     }
 
     /// How many tasks there are.
@@ -294,7 +314,13 @@ impl Master {
         Some(Assignment { first, count: 1, attempt: attempt.saturating_add(1) })
     }
 
-    /// What a lost worker held is for others to do.
+    /// Others take a worker's place.
+    fn lose(&mut self, rank: usize, held: Held, actions: &mut Vec<Action>) {
+        self.give_back(rank, held, actions);
+        self.dispatch.lost(rank);
+    }
+
+    /// What a worker held of which nothing will come is to be done again.
     fn give_back(&mut self, rank: usize, held: Held, actions: &mut Vec<Action>) {
         for key in held.groups {
             self.to_reduce.extend(self.reducing.remove(&key).map(|items| (key, items)));
@@ -321,7 +347,7 @@ impl Master {
     /// How long what is left can be expected to take on so many threads, by the mean of what is done.
     pub(crate) fn expected(&self, threads: u64) -> Option<Duration> {
         let seconds = self.dispatch.costs.mean()?;
-        let left = self.grid.tasks() - self.tally.done;
+        let left = self.goal().saturating_sub(self.tally.done);
         Duration::try_from_secs_f64(left.div_ceil(threads.max(1)) as f64 * seconds).ok()
     }
 
@@ -372,10 +398,20 @@ impl Master {
     /// Gives every worker that may take more something to do, or leave to go once all is done.
     fn employ(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let time = self.end.map(|end| end.saturating_sub(now).as_secs_f64());
-        while let Some(rank) = self.roster.first_open() {
+        if !self.to_reduce.is_empty() || self.stragglers.enabled && self.dispatch.left() == 0 {
+            self.roster.call();
+        }
+        loop {
             let over = self.stopping || self.is_complete();
+            if self.dispatch.has_changed() || over {
+                self.roster.call();
+            }
+            let Some(rank) = self.roster.first_open() else { break };
             let (threads, load) = self.roster.load(rank);
-            let (batch, batches) = self.pace.batch(self.dispatch.left(), self.roster.threads());
+            let (batch, batches) = match self.dispatch.gives_one(threads) {
+                true => (1, 1),
+                false => self.pace.batch(self.dispatch.left(), self.roster.threads()),
+            };
             let room = (threads * batch * batches).saturating_sub(load);
             if over {
                 if load > 0 {
@@ -392,11 +428,13 @@ impl Master {
                 actions.push(Action::Reduce { rank: Some(rank), key, items });
             } else if self.held {
                 break;
-            } else if let Some(assignment) = self.another(rank, threads, batch, time, now) {
+            } else if let Some(assignment) = self.another(rank, (threads, load), batch, time, now) {
                 self.roster.assign(rank, assignment, now);
                 actions.push(Action::Assign { rank, assignment });
-            } else if self.is_out_of_time() && !self.stopping {
+            } else if self.is_out_of_time() && self.dispatch.left() == 0 && !self.stopping {
                 self.drain();
+            } else if self.dispatch.is_nested() {
+                self.roster.wait(rank);
             } else {
                 break; // it waits: someone else's task may come back
             }
@@ -406,13 +444,16 @@ impl Master {
     fn another(
         &mut self,
         rank: usize,
-        threads: u64,
+        (threads, load): (u64, u64),
         batch: u64,
         time: Option<f64>,
         now: Duration,
     ) -> Option<Assignment> {
         // One message does for all threads, unless it is said how many tasks a message has.
         let most = if self.pace.is_fixed() { batch } else { batch * threads };
-        self.dispatch.next(rank, most, time).or_else(|| self.second_try(now))
+        let next = self.dispatch.next(rank, (threads, load), most, time);
+        next.or_else(|| {
+            self.dispatch.admits(rank, (threads, load)).then(|| self.second_try(now)).flatten()
+        })
     }
 }

@@ -66,6 +66,7 @@ impl Master {
                 let seconds = part.each().map(|(_, seconds)| seconds).sum();
                 self.took(first..first + count, seconds, || part.each().map(|(_, s)| s));
                 self.tally.done += count;
+                self.dispatch.settled(first, count);
                 actions.push(Action::RecordNumbers { first, count });
                 self.dictionary.put_numbers(part, &mut self.closed);
                 self.report_closed(actions);
@@ -121,6 +122,7 @@ impl Master {
             actions.push(Action::Record(Box::new(Run { outcome, rank, thread })));
             return;
         }
+        self.dispatch.settled(outcome.task, 1);
         self.put(outcome.task, outcome.result.clone());
         actions.push(Action::Record(Box::new(Run { outcome, rank, thread })));
         self.report_closed(actions);

@@ -19,6 +19,8 @@ pub(super) struct Roster {
     workers: Vec<Worker>,
     /// The ranks that may take more than they hold, so that nobody has to search for them.
     open: BTreeSet<usize>,
+    /// The ranks that may too, but there is nothing for them now.
+    waiting: BTreeSet<usize>,
     /// How many tasks all that are here can be at at a time.
     threads: u64,
     dismissed: usize,
@@ -104,6 +106,7 @@ impl Roster {
             lowest,
             workers: vec![Worker::away(); workers],
             open: BTreeSet::new(),
+            waiting: BTreeSet::new(),
             threads: 0,
             dismissed: 0,
             lost: 0,
@@ -162,7 +165,24 @@ impl Roster {
                 self.at_mut(rank).state = State::Here;
             }
         }
+        self.waiting.remove(&rank);
         self.open.insert(rank);
+    }
+
+    fn close(&mut self, rank: usize) {
+        self.open.remove(&rank);
+        self.waiting.remove(&rank);
+    }
+
+    /// There is nothing for a worker now: until it is called.
+    pub(super) fn wait(&mut self, rank: usize) {
+        self.open.remove(&rank);
+        self.waiting.insert(rank);
+    }
+
+    /// There may be something for those that wait.
+    pub(super) fn call(&mut self) {
+        self.open.append(&mut self.waiting);
     }
 
     /// A worker said hello: whether it is to be sent the job. Once is enough, unless that was lost.
@@ -230,7 +250,7 @@ impl Roster {
     }
 
     pub(super) fn dismiss(&mut self, rank: usize) {
-        self.open.remove(&rank);
+        self.close(rank);
         self.dismissed += 1;
         self.at_mut(rank).state = State::Dismissed;
     }
@@ -249,7 +269,7 @@ impl Roster {
         if !self.is_here(rank) {
             return Held::default();
         }
-        self.open.remove(&rank);
+        self.close(rank);
         self.lost += 1;
         let worker = self.at_mut(rank);
         let was = std::mem::replace(&mut worker.state, State::Lost);
@@ -282,7 +302,7 @@ impl Roster {
 
     /// A worker has enough for now: until it reports.
     pub(super) fn has_enough(&mut self, rank: usize) {
-        self.open.remove(&rank);
+        self.close(rank);
     }
 
     /// How many tasks a worker can be at at a time, and how many it holds; a group counts as a task.

@@ -1,7 +1,8 @@
 //! Slurm: the allocation this process is in, as the environment and Slurm itself tell of it. When it
 //! ends is what a run has to know to come to an end of its own before.
 
-#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+#[cfg(all(feature = "cli", feature = "jobs"))]
+#[cfg_attr(not(feature = "mpi"), allow(dead_code))]
 pub(crate) mod proposal;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) mod script;

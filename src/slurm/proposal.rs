@@ -23,7 +23,7 @@ const SPARE: f64 = 1.25;
 /// For the start, and to end in order.
 const AROUND: f64 = 120.0;
 /// How long a job should take where it may take as many nodes as it wants: short ones start sooner.
-const WANTED: f64 = 3600.0;
+pub(crate) const WANTED: f64 = 3600.0;
 /// What is asked for at most; what does not fit goes on in another allocation.
 const MOST_TIME: f64 = 86_400.0;
 const MOST_NODES: u32 = 32;
@@ -50,12 +50,18 @@ pub(crate) fn propose(
     });
     let time = time.unwrap_or_else(|| {
         let rounds = load.tasks.div_ceil(threads * u64::from(nodes)) as f64;
-        let seconds = (rounds * load.mean * SPARE).max(longest) + AROUND;
-        let most = MOST_TIME.max(longest + AROUND);
-        let step = if seconds > 3600.0 { 1800.0 } else { 300.0 };
-        Duration::from_secs_f64((seconds.min(most) / step).ceil() * step)
+        limit(rounds * load.mean, load.longest)
     });
     Shape { nodes, time }
+}
+
+/// The time to ask for where work is expected to take so long, and its longest task so long. (seconds)
+pub(crate) fn limit(work: f64, longest: f64) -> Duration {
+    let longest = longest * SPARE;
+    let seconds = (work * SPARE).max(longest) + AROUND;
+    let most = MOST_TIME.max(longest + AROUND);
+    let step = if seconds > 3600.0 { 1800.0 } else { 300.0 };
+    Duration::from_secs_f64((seconds.min(most) / step).ceil() * step)
 }
 
 /// How long before its end Slurm should say so: long enough for what is under way to come to its end.

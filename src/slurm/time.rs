@@ -26,7 +26,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
 }
 
 /// A limit for sbatch, in whole minutes: `02:30:00`, `1-00:00:00`.
-#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+#[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) fn limit(length: Duration) -> String {
     let minutes = length.as_secs().div_ceil(60).max(1);
     let (days, hours, minutes) = (minutes / 1440, minutes / 60 % 24, minutes % 60);
@@ -87,7 +87,7 @@ mod tests {
         }
     }
 
-    #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+    #[cfg(all(feature = "cli", feature = "jobs"))]
     #[test]
     fn limits_are_whole_minutes() {
         let limit = |seconds| limit(Duration::from_secs(seconds));

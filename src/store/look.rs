@@ -176,7 +176,7 @@ impl Look {
         self.each(sql, [], read, each)
     }
 
-    fn each<T>(
+    pub(super) fn each<T>(
         &self,
         sql: &str,
         parameters: impl rusqlite::Params,

@@ -17,6 +17,8 @@ mod layout;
 mod look;
 mod open;
 mod results;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+mod reuse;
 mod rows;
 mod schema;
 #[cfg(feature = "cli")]
@@ -52,8 +54,12 @@ pub(crate) use layout::Layout;
 pub(crate) use look::described;
 #[cfg(feature = "cli")]
 pub(crate) use look::{Attempt, Failure, Look, Member};
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) use open::refusal;
 pub(crate) use open::{Opened, Plan};
 pub(crate) use results::Results;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) use reuse::Found;
 #[cfg(feature = "cli")]
 pub(crate) use select::{Cell, Select};
 #[cfg(feature = "cli")]

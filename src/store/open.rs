@@ -61,10 +61,7 @@ impl Opened {
         let connection = existing(&path)?;
         let before = Before::read(&connection).map_err(failed)?;
         if let (false, Some(changes)) = (plan.keep, before.identity.changes(plan.identity)) {
-            return Err(Error::input(format!(
-                "results folder {}: {changes}; --keep uses the runs that are there all the same, --fresh moves them aside, --out names another folder",
-                folder.path().display()
-            )));
+            return Err(Error::input(refusal(folder.path(), &changes)));
         }
         let layout = Layout::read(&connection).map_err(failed)?;
         let connection = if layout.is(plan.layout) {
@@ -136,6 +133,14 @@ impl Opened {
     fn reader(&self) -> Reader<'_> {
         Reader { results: self.path.parent().unwrap_or(Path::new(".")), native: self.native }
     }
+}
+
+/// Why a start refuses a folder whose runs are not the job's, and what to do about it.
+pub(crate) fn refusal(folder: &Path, changes: &str) -> String {
+    format!(
+        "results folder {}: {changes}; --keep uses the runs that are there all the same, --fresh moves them aside, --out names another folder",
+        folder.display()
+    )
 }
 
 fn opened(path: PathBuf, connection: Connection, plan: &Plan) -> Opened {
@@ -256,7 +261,7 @@ fn rebuild(
     let failed = |error| storing(&path, &error);
     let new = create(folder, plan.layout, &notes(plan)).map_err(failed)?;
     take_runs((&new, plan.layout, folder.path()), (&present, layout, folder.path()))?;
-    for earlier in superseded(folder) {
+    for earlier in superseded(folder.path()) {
         let earlier = existing(&earlier.join("runs.sqlite"))?;
         let before = Before::read(&earlier).map_err(failed)?;
         let layout = Layout::read(&earlier).map_err(failed)?;
@@ -284,8 +289,8 @@ fn rebuild(
 }
 
 /// The folders of superseded stores, the latest first.
-fn superseded(folder: &Folder) -> Vec<PathBuf> {
-    let numbered = (1..).map(|n| folder.file(&format!("{SUPERSEDED}{n}")));
+pub(super) fn superseded(folder: &Path) -> Vec<PathBuf> {
+    let numbered = (1..).map(|n| folder.join(format!("{SUPERSEDED}{n}")));
     let mut found: Vec<PathBuf> = numbered.take_while(|path| path.exists()).collect();
     found.reverse();
     found

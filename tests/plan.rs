@@ -1,0 +1,271 @@
+//! `gridmpi plan`: what it tells before a run, and whether the run then is as it said.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Desk, Ran, gridmpi};
+use serde_json::Value as Json;
+
+/// What `gridmpi plan job.toml` says, as JSON.
+fn plan(desk: &Desk, arguments: &[&str]) -> Json {
+    desk.run(gridmpi(), &[&["plan", "job.toml", "--format", "json"][..], arguments].concat())
+        .exits(0)
+        .json()
+}
+
+fn run(desk: &Desk, arguments: &[&str]) -> Ran {
+    desk.run(gridmpi(), &[&["run", "job.toml", "--format", "json"][..], arguments].concat())
+        .exits(0)
+}
+
+fn predicted(plan: &Json, workers: u64) -> f64 {
+    let times = plan["prediction"]["times"].as_array().unwrap();
+    let time = times.iter().find(|time| time["workers"] == workers).unwrap();
+    time["seconds"]["expected"].as_f64().unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Whether a real run takes what was predicted, by a tenth. A machine that is busy with other things may
+/// hold one up: then the best of some tries counts.
+fn is_near(predicted: f64, real: impl Fn(usize) -> Ran) {
+    let mut seen = Vec::new();
+    for attempt in 0..4 {
+        let seconds = real(attempt).json()["timing"]["crunch_seconds"].as_f64().unwrap();
+        if (predicted / seconds - 1.0).abs() < 0.1 {
+            return;
+        }
+        seen.push(seconds);
+    }
+    panic!("{predicted} s were predicted, it took {seen:?}");
+}
+
+/// Predicts what is left after a pilot, and on another number of workers what was all recorded; and runs
+/// it. Tasks sleep, so that it hardly matters what else the machine is at.
+fn predicts_what_comes(job: &str, tasks: u64, pilot: &str) {
+    let desk = Desk::with_job(job);
+    let said =
+        plan(&desk, &["--out", "pilot", "--pilot", pilot, "--threads", "8", "--workers", "8"]);
+    assert_eq!(said["done"].to_string(), pilot);
+    assert_eq!(said["left"], tasks - pilot.parse::<u64>().unwrap());
+    let out = |name: &str, attempt| format!("{name}-{attempt}");
+    is_near(predicted(&said, 8), |attempt| {
+        let out = out("rest", attempt);
+        copy(&desk.path("pilot"), &desk.path(&out));
+        let ran = run(&desk, &["--threads", "8", "--out", &out]);
+        assert!(ran.stderr.contains(&format!("{pilot} of {tasks} runs reused")), "{}", ran.stderr);
+        ran
+    });
+    let said = plan(&desk, &["--out", "rest-0", "--fresh", "--workers", "12"]);
+    assert_eq!((&said["left"], &said["recorded_durations"]), (&tasks.into(), &tasks.into()));
+    is_near(predicted(&said, 12), |attempt| {
+        run(&desk, &["--threads", "12", "--out", &out("other", attempt)])
+    });
+}
+
+const INNER: &str = "\n[[loop]]\nname = \"x\"\nrange = { from = 0, to = 10 }\nreduce = \"sum\"\n";
+
+#[test]
+fn constant_durations_are_predicted() {
+    let outer = "[[loop]]\nname = \"y\"\nrange = { from = 0, to = 24 }\n";
+    let job = format!("[crunch]\nbuiltin = \"multiply\"\nsleep = 0.08\n{outer}{INNER}");
+    predicts_what_comes(&job, 240, "24");
+}
+
+#[test]
+fn lognormal_durations_are_predicted() {
+    let inner = "[[loop]]\nname = \"s\"\nrandom = { count = 24, seed = 3, s = { lognormal = { mean = -2.6, sd = 0.5 } } }\nreduce = \"sum\"\n";
+    let outer = "[[loop]]\nname = \"y\"\nrange = { from = 0, to = 10 }\n";
+    let job = format!("[crunch]\nbuiltin = \"multiply\"\nsleep = \"s\"\n{outer}{inner}");
+    predicts_what_comes(&job, 240, "48");
+}
+
+#[test]
+fn durations_of_two_classes_are_predicted() {
+    let outer = "[[loop]]\nname = \"y\"\nrange = { from = 0, to = 60 }\n";
+    let inner = "[[loop]]\nname = \"s\"\nvalues = [0.03, 0.3]\nreduce = \"sum\"\n";
+    let job = format!("[crunch]\nbuiltin = \"multiply\"\nsleep = \"s\"\n{outer}{inner}");
+    predicts_what_comes(&job, 120, "16");
+}
+
+/// A job of 4 files and 10 numbers.
+fn small() -> Desk {
+    let desk = Desk::with_job(
+        "name = \"small\"\n[crunch]\nshell = \"echo {x}\"\n\
+         [[loop]]\nname = \"file\"\nfiles = \"*.dat\"\n\
+         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 10 }\nreduce = \"max\"\n",
+    );
+    for (name, size) in [("a.dat", 10), ("b.dat", 2000), ("c.dat", 30), ("d.dat", 40)] {
+        desk.write(name, &"x".repeat(size));
+    }
+    desk
+}
+
+#[test]
+fn it_tells_what_would_run_and_leaves_nothing_behind() {
+    let desk = small();
+    let names = || fs::read_dir(desk.path("")).unwrap().count();
+    let before = names();
+    let text = desk.run(gridmpi(), &["plan", "job.toml"]).exits(0).stdout;
+    for line in [
+        "small (job.toml), crunch: shell echo {x}",
+        "loop  from   points  first  last   reduce",
+        "file  files       4  a.dat  d.dat",
+        "x     range      10  0      9      max",
+        "40 tasks, 4 groups of 10 (max over x); the result has 4 rows.",
+        "Order: as nested loops would.",
+        "A worker reads at most 4 files, 2.1 kB; a task reads 2.0 kB at most.",
+        "results/small: nothing is done yet.",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line:?} is not in\n{text}");
+    }
+    assert!(text.contains("gridmpi plan job.toml --pilot 8 does 8 tasks here"), "{text}");
+    assert_eq!(names(), before);
+    let said = plan(&desk, &[]);
+    assert_eq!(
+        (&said["tasks"], &said["bytes"], &said["task_bytes"]),
+        (&40.into(), &2080.into(), &2000.into())
+    );
+    assert_eq!((&said["loops"][1]["last"], &said["prediction"]), (&9.into(), &Json::Null));
+}
+
+#[test]
+fn a_pilot_is_the_beginning_of_the_run() {
+    let desk = small();
+    let said = plan(&desk, &["--pilot", "10", "--threads", "2"]);
+    assert_eq!(
+        (&said["done"], &said["left"], &said["pilot"]["done"]),
+        (&10.into(), &30.into(), &10.into())
+    );
+    // Each file's and each number's turn comes.
+    let store = desk.path("results/small/runs.sqlite");
+    let seen = |name: &str| {
+        common::sql_rows(&store, &format!("SELECT count(DISTINCT {name}) FROM all_runs"))
+    };
+    assert_eq!((seen("file"), seen("x")), (vec!["4".to_string()], vec!["10".to_string()]));
+    assert!(!desk.path("results/small/summary.json").exists());
+    let status = desk.run(gridmpi(), &["status", "results/small"]).exits(0).stdout;
+    assert!(status.contains("interrupted (10 of 40 runs, as was asked for)"), "{status}");
+    let more = plan(&desk, &["--pilot", "4", "--threads", "2"]);
+    assert_eq!((&more["done"], &more["pilot"]["done"]), (&14.into(), &4.into()));
+    let ran = desk.run(gridmpi(), &["job.toml", "--threads", "2"]).exits(0);
+    assert!(ran.stderr.contains("14 of 40 runs reused"), "{}", ran.stderr);
+    assert!(desk.path("results/small/summary.json").exists());
+    let text = desk.run(gridmpi(), &["plan", "job.toml"]).exits(0).stdout;
+    assert!(
+        text.contains("40 of 40 runs are there and would be reused; 0 tasks would be done."),
+        "{text}"
+    );
+    assert!(text.contains("Nothing is left to do."), "{text}");
+    // A pilot of more than there is completes the job.
+    let other = small();
+    plan(&other, &["--pilot", "1000", "--threads", "2"]);
+    assert!(other.path("results/small/summary.json").exists());
+}
+
+#[test]
+fn what_failed_would_be_tried_again() {
+    let desk = small();
+    let job = fs::read_to_string(desk.path("job.toml")).unwrap();
+    desk.write("job.toml", &job.replace("echo {x}", "test -e ready || test {x} -ne 3 && echo {x}"));
+    desk.run(gridmpi(), &["job.toml", "--threads", "2"]).exits(100);
+    let said = plan(&desk, &[]);
+    assert_eq!((&said["done"], &said["left"], &said["failed"]), (&36.into(), &4.into(), &4.into()));
+    let text = desk.run(gridmpi(), &["plan", "job.toml"]).exits(0).stdout;
+    let line = "36 of 40 runs are there and would be reused, 4 runs that failed would be tried again; 4 tasks would be done.";
+    assert!(text.contains(line), "{text}");
+    desk.write("ready", "");
+    let said = plan(&desk, &["--pilot", "3", "--threads", "1"]);
+    assert_eq!((&said["done"], &said["failed"]), (&39.into(), &1.into()));
+    let store = desk.path("results/small/runs.sqlite");
+    let attempts = common::sql_rows(&store, "SELECT count(*) FROM all_runs WHERE attempt = 2");
+    assert_eq!(attempts, ["3"]);
+}
+
+#[test]
+fn a_changed_job_is_matched_as_a_start_matches_it() {
+    let desk = small();
+    desk.run(gridmpi(), &["job.toml", "--threads", "2"]).exits(0);
+    let job = fs::read_to_string(desk.path("job.toml")).unwrap();
+    // Another file, another content, fewer numbers, and some that are new.
+    desk.write("b.dat", "other");
+    desk.write("e.dat", "new");
+    desk.write("job.toml", &job.replace("from = 0, to = 10", "from = 5, to = 12"));
+    let said = plan(&desk, &[]);
+    assert_eq!((&said["tasks"], &said["done"]), (&35.into(), &15.into()), "a, c and d with 5 to 9");
+    let ran = desk.run(gridmpi(), &["job.toml", "--threads", "2"]).exits(0);
+    assert!(ran.stderr.contains("15 of 35 runs reused"), "{}", ran.stderr);
+    // What the first store had comes back, too.
+    desk.write("job.toml", &job);
+    assert_eq!(plan(&desk, &[])["done"], 40);
+    let ran = desk.run(gridmpi(), &["job.toml", "--threads", "2"]).exits(0);
+    assert!(ran.stderr.contains("40 of 50 runs reused"), "{}", ran.stderr);
+    // Of another crunch nothing can be reused; how long it took is still worth something.
+    desk.write("job.toml", &job.replace("echo {x}", "echo 1{x}"));
+    let said = plan(&desk, &[]);
+    assert_eq!(
+        (&said["done"], &said["left"], &said["recorded_durations"]),
+        (&0.into(), &50.into(), &50.into())
+    );
+    let refused = said["refused"].as_str().unwrap();
+    let ran = desk.run(gridmpi(), &["job.toml", "--threads", "2"]).exits(2);
+    assert!(ran.stderr.contains(refused) && refused.contains("--keep uses"), "{}", ran.stderr);
+    let text = desk.run(gridmpi(), &["plan", "job.toml"]).exits(0).stdout;
+    assert!(
+        text.contains("A start would be refused: results folder results/small: crunch has changed"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_grid_of_a_thousand_million_tasks_is_planned_too() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n\
+         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 1_000_000_000 }\nreduce = \"sum\"\n",
+    );
+    let text = desk
+        .run(
+            gridmpi(),
+            &["plan", "job.toml", "--pilot", "200", "--threads", "2", "--workers", "100"],
+        )
+        .exits(0)
+        .stdout;
+    assert!(text.contains("1,000,000,000 tasks, 1 group of 1,000,000,000 (sum over x)"), "{text}");
+    assert!(text.contains("200 of 1,000,000,000 runs are there"), "{text}");
+    assert!(text.contains("Played with 5,000 tasks that stand for them"), "{text}");
+}
+
+#[test]
+fn a_plan_can_be_made_while_a_run_goes() {
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"echo {x} >> started; sleep 0.2; echo {x}\"\n\
+         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 1000 }\nreduce = \"sum\"\n",
+    );
+    let mut command = gridmpi();
+    command.args(["job.toml", "--threads", "4", "--out", "out"]).current_dir(desk.path(""));
+    let mut going = command.spawn().unwrap();
+    let done = || plan(&desk, &["--out", "out", "--workers", "4"])["done"].as_u64().unwrap();
+    while !desk.path("out/runs.sqlite").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    while done() < 8 {
+        assert!(going.try_wait().unwrap().is_none());
+    }
+    // It keeps the folder to itself.
+    let ran = desk.run(gridmpi(), &["plan", "job.toml", "--out", "out", "--pilot", "3"]).exits(2);
+    assert!(ran.stderr.contains("in use by another gridmpi"), "{}", ran.stderr);
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&going),
+        rustix::process::Signal::INT,
+    )
+    .unwrap();
+    assert_eq!(going.wait().unwrap().code(), Some(75));
+}
