@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::ask::Ask;
-use super::{init, merge, report, run};
+use super::{compare, init, merge, report, run};
 #[cfg(feature = "mpi")]
 use super::{launch, sbatch};
 use crate::error::Exit;
@@ -38,6 +38,8 @@ struct Cli {
 enum Verb {
     /// Run a job (the default: `gridmpi JOB` is `gridmpi run JOB`)
     Run(run::Arguments),
+    /// Show what flattening the nest gains: the same tasks under every strategy, side by side
+    Compare(compare::Arguments),
     /// Start mpirun, watch over it, and start it again until the job is complete
     #[cfg(feature = "mpi")]
     Launch(launch::Arguments),
@@ -77,6 +79,7 @@ pub fn main() -> std::process::ExitCode {
             None => run::run(cli.run, launched),
             Some(Verb::Run(arguments)) => run::run(arguments, launched),
             _ if rank > 0 => Ok(Exit::Complete),
+            Some(Verb::Compare(arguments)) => compare::compare(&arguments),
             #[cfg(feature = "mpi")]
             Some(Verb::Launch(arguments)) => launch::launch(&arguments),
             #[cfg(feature = "mpi")]

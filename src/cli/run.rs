@@ -39,14 +39,22 @@ pub(super) struct Arguments {
     quick: bool,
 }
 
+/// The job if none is named; nothing if that is the built-in demonstration.
+pub(super) fn default_job() -> Option<PathBuf> {
+    Some(PathBuf::from(DEFAULT_JOB)).filter(|file| file.exists())
+}
+
+/// A job that was checked, and what its runs are matched by.
+pub(super) fn work(job: Job, text: String) -> Result<Work> {
+    let (identity, digests) = (Identity::of(&job, "")?, digests(&job)?);
+    Ok(Work { job, text, identity, digests, listeners: Vec::new() })
+}
+
 /// Runs a job the way this process was started.
 pub(super) fn run(arguments: Arguments, launched: Option<Launched>) -> Result<Exit> {
     isolate::work_if_isolated(None);
     let Arguments { job, options, quick } = arguments;
-    let file = match job {
-        Some(file) => Some(file),
-        None => Some(PathBuf::from(DEFAULT_JOB)).filter(|file| file.exists()),
-    };
+    let file = job.or_else(default_job);
     let demo = file.is_none();
     let mut settings = options.settings();
     if demo && settings.out == Out::Named {
@@ -63,8 +71,7 @@ pub(super) fn run(arguments: Arguments, launched: Option<Launched>) -> Result<Ex
             None => demo::job(quick)?,
         };
         crunch::check(&job)?;
-        let (identity, digests) = (Identity::of(&job, "")?, digests(&job)?);
-        Ok(Work { job, text, identity, digests, listeners: Vec::new() })
+        work(job, text)
     };
     let Some(finished) = conduct(launched, &settings, None, prepare)? else {
         return Ok(Exit::Complete);

@@ -108,7 +108,6 @@ impl Dispatch {
 
     /// Gives one task and no other.
     pub(super) fn only(&mut self, task: u64) {
-        self.order(Order::Grid, None);
         self.stop();
         self.put_back(task..task + 1, 1);
     }

@@ -58,6 +58,21 @@ pub(crate) struct Played {
     pub(crate) closed: Vec<f64>,
 }
 
+impl Played {
+    /// The part of their time that so many workers crunched.
+    pub(crate) fn utilisation(&self, workers: usize) -> f64 {
+        match self.makespan > 0.0 {
+            true => (self.busy / (workers as f64 * self.makespan)).min(1.0),
+            false => 1.0,
+        }
+    }
+
+    /// For how long they did not, all together.
+    pub(crate) fn idle(&self, workers: usize) -> f64 {
+        (workers as f64 * self.makespan - self.busy).max(0.0)
+    }
+}
+
 /// The level of the groups that are the rows of a result; where the whole job folds into one row, of
 /// those that the outermost loop folds.
 pub(crate) fn group_level(grid: &Grid) -> usize {
@@ -250,6 +265,35 @@ mod tests {
     }
 
     #[test]
+    fn the_textbook_cases_take_what_they_take() {
+        let takes = |sizes: &[u64], workers, strategy| {
+            let grid = Grid::new(sizes, 1).unwrap();
+            play(&Play { strategy, ..flattened(&grid, workers) }, &|_| 1.0)
+        };
+        let makespan = |sizes: &[u64], workers, strategy| takes(sizes, workers, strategy).makespan;
+        let (two, ten) = ([2, 4], [10, 3]);
+        let split = |outer, inner| Strategy::Split { outer, inner };
+        for (strategy, on_4, on_8) in [
+            (Strategy::Serial, 8.0, 30.0),
+            (Strategy::Outer, 4.0, 6.0),
+            (Strategy::Inner, 2.0, 10.0),
+            (Strategy::Flattened, 2.0, 4.0),
+            (split(1, 3), 4.0, 10.0),
+            (split(2, 2), 4.0, 15.0),
+        ] {
+            let times = (makespan(&two, 4, strategy), makespan(&ten, 8, strategy));
+            assert_eq!(times, (on_4, on_8), "{strategy}");
+        }
+        assert_eq!(makespan(&ten, 8, split(4, 3)), 10.0, "three workers do the heavy lifting");
+        assert_eq!(makespan(&ten, 8, split(1, 7)), 10.0, "one data set at a time");
+        assert_eq!(makespan(&ten, 8, split(3, 5)), 6.0);
+        let inner = takes(&ten, 8, Strategy::Inner);
+        assert_eq!(inner.closed, (1..=10).map(f64::from).collect::<Vec<_>>());
+        let outer = takes(&ten, 8, Strategy::Outer);
+        assert_eq!(outer.closed, [[3.0; 8].as_slice(), &[6.0; 2]].concat());
+    }
+
+    #[test]
     fn what_is_done_takes_no_time() {
         let grid = Grid::new(&[10, 3], 0).unwrap();
         let done = |task: u64| task < 12 || task % 3 == 0;
@@ -286,10 +330,10 @@ mod tests {
     }
 
     #[test]
-    fn a_million_short_tasks_are_shared_evenly() {
-        let grid = Grid::new(&[1000, 1000], 1).unwrap();
+    fn short_tasks_are_shared_evenly() {
+        let grid = Grid::new(&[1000, 100], 1).unwrap();
         let played = play(&flattened(&grid, 100), &|_| 1e-3);
-        assert!((10.0..10.01).contains(&played.makespan), "{}", played.makespan);
-        assert_eq!((played.tasks, played.closed.len()), (1_000_000, 1000));
+        assert!((1.0..1.01).contains(&played.makespan), "{}", played.makespan);
+        assert_eq!((played.tasks, played.closed.len()), (100_000, 1000));
     }
 }
