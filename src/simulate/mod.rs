@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn what_is_done_takes_no_time() {
         let grid = Grid::new(&[10, 3], 0).unwrap();
-        let done = |task: u64| task < 12 || task % 3 == 0;
+        let done = |task: u64| task < 12 || task.is_multiple_of(3);
         let played = play(&Play { done: Some(&done), ..flattened(&grid, 4) }, &|_| 2.0);
         assert_eq!((played.makespan, played.busy, played.tasks), (6.0, 24.0, 12));
         assert_eq!(played.closed, [0.0, 0.0, 0.0, 0.0, 2.0, 2.0, 4.0, 4.0, 6.0, 6.0]);

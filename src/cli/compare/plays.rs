@@ -6,8 +6,9 @@ use crate::master::{Order, Strategy};
 use crate::simulate::maps::{Deadlock, Ended, nested_maps};
 use crate::simulate::{Play, Played, play};
 
-/// How many tasks are played for split pools at most, about: of very long jobs not all splits are tried.
-const MOST_PLAYED: u64 = 20_000_000;
+/// How many tasks, and workers, are played for split pools at most, about: of very long jobs not all
+/// splits are tried.
+const MOST_PLAYED: u64 = 10_000_000;
 
 /// How many splits are tried at least, if there are as many.
 const FEWEST_SPLITS: u64 = 3;
@@ -114,7 +115,7 @@ impl Lineup {
 /// where all would be too many.
 fn splits(grid: &Grid, workers: u64) -> Vec<Strategy> {
     let of = workers - 1;
-    let few = (MOST_PLAYED / grid.tasks()).max(FEWEST_SPLITS).min(of);
+    let few = (MOST_PLAYED / (grid.tasks() + workers)).max(FEWEST_SPLITS).min(of);
     let outer = |i: u64| 1 + i * (of - 1) / (few - 1).max(1);
     let split = |outer| Strategy::Split { outer, inner: workers - outer };
     (0..few).map(outer).map(split).collect()

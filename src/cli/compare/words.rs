@@ -115,20 +115,25 @@ pub(super) fn conclusion(lineup: &Lineup) -> String {
     };
     let Some((flattened, other)) = least(true).zip(least(false)) else { return String::new() };
     let (ours, theirs) = (takes(flattened), takes(other));
-    let (name, other) = (flattened.which.name(), other.which.name());
+    let name = match flattened.which.name().as_str() {
+        "longest-first" => "flattened, longest first,",
+        _ => "flattened",
+    };
+    let other = other.which.name();
     let time = words::seconds;
     let mut text = if theirs > ours * (1.0 + SAME) {
         let times = theirs / ours;
         format!(
-            "Flattened ({name}) the job takes {}; the best of the others ({other}) takes {}, {times:.2} times as long.",
+            "The nest {name} takes {}; the best of the others ({other}) takes {}, {times:.2} times as long.",
             time(ours),
             time(theirs)
         )
     } else if theirs < ours * (1.0 - SAME) {
         format!(
-            "Here {other} takes {}, less than the flattened nest ({name}) with {}.",
+            "Here {other} takes {}; the nest {name} takes {}, {:.2} times as long.",
             time(theirs),
-            time(ours)
+            time(ours),
+            ours / theirs
         )
     } else {
         format!("Flattening gains no time here: {other} takes {} too.", time(theirs))
