@@ -246,7 +246,10 @@ impl Stage<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::master::Strategy;
 
     fn flattened(grid: &Grid, workers: usize) -> Play<'_> {
         Play::flattened(grid, workers, Order::Grid, None)
@@ -327,6 +330,48 @@ mod tests {
         (0..16).for_each(|task| costs.observe(task, seconds(task)));
         let known = Play { known: Some(&costs), ..longest };
         assert_eq!(play(&known, &seconds).makespan, 8.0);
+    }
+
+    proptest! {
+        #[test]
+        fn every_strategy_does_every_task_once(
+            sizes in prop::collection::vec(1u64..8, 1..4),
+            outer in 0usize..2,
+            workers in 1usize..12,
+            split in (1u64..5, 1u64..5),
+            seed: u64,
+            scale in prop::sample::select(vec![1e-6, 1e-3, 0.05, 1.0]),
+        ) {
+            let grid = Grid::new(&sizes, outer).unwrap();
+            let seconds = |task: u64| scale * ((task ^ seed).wrapping_mul(0x9E37_79B9) % 1000) as f64;
+            let all: f64 = (0..grid.tasks()).map(seconds).sum();
+            let longest = (0..grid.tasks()).map(seconds).fold(0.0, f64::max);
+            let done = |played: &Played| {
+                let bound = longest.max(all / workers as f64);
+                played.tasks == grid.tasks()
+                    && (played.busy - all).abs() <= 1e-9 * all
+                    && played.makespan >= bound * (1.0 - 1e-6) - 1e-6
+                    && played.closed.len() as u64 == match group_level(&grid) {
+                        level if level < grid.depth() => grid.keys(level),
+                        _ => 0,
+                    }
+            };
+            let split = Strategy::Split { outer: split.0, inner: split.1 };
+            for strategy in
+                [Strategy::Flattened, Strategy::Serial, Strategy::Outer, Strategy::Inner, split]
+            {
+                let played = play(&Play { strategy, ..flattened(&grid, workers) }, &seconds);
+                prop_assert!(done(&played), "{}: {:?}", strategy, played);
+                if strategy == Strategy::Serial {
+                    prop_assert!((played.makespan - all).abs() <= 1e-6);
+                }
+            }
+            match maps::nested_maps(&grid, workers, &seconds) {
+                maps::Ended::Played(played) => prop_assert!(done(&played), "{:?}", played),
+                // Whoever holds a point waits: that takes as many as there are workers.
+                maps::Ended::Deadlock(found) => prop_assert_eq!(found.waits.len(), workers),
+            }
+        }
     }
 
     #[test]

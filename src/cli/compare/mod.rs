@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::options::seconds;
 use super::{demo, print, run, strategy};
 use crate::crunch;
 use crate::durations::Durations;
@@ -53,7 +52,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "A+B", value_parser = strategy::split)]
     split: Option<Strategy>,
     /// Every task takes so long
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = duration)]
     seconds: Option<f64>,
     /// The results folder with recorded durations [default: results/NAME]
     #[arg(long, value_name = "FOLDER", conflicts_with = "seconds")]
@@ -94,6 +93,13 @@ enum Source {
     Sleep,
     /// So many were recorded in this folder.
     Recorded(u64, PathBuf),
+}
+
+fn duration(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if seconds > 0.0 && seconds < 1e9 => Ok(seconds),
+        _ => Err("expected seconds, more than 0".to_string()),
+    }
 }
 
 pub(super) fn compare(arguments: &Arguments) -> Result<Exit> {
@@ -161,21 +167,22 @@ fn case(arguments: &Arguments, job: Job, named: bool) -> Result<Case> {
             )));
         }
     }
-    let Crunch::Multiply { sleep } = &job.crunch else {
-        return Err(Error::input(format!(
-            "{}: nothing tells how long its tasks take: no duration is recorded. Run some of them (`gridmpi plan JOB --pilot 20`), name the folder that has runs (--out), or give --seconds",
-            job.name
-        )));
-    };
-    let seconds = match sleep {
-        Sleep::Seconds(seconds) => all(&|_| *seconds),
-        Sleep::Point(level) => {
+    let seconds = match &job.crunch {
+        Crunch::Multiply { sleep: Sleep::Seconds(seconds) } => all(&|_| *seconds),
+        Crunch::Multiply { sleep: Sleep::Point(level) } => {
             let points = &job.loops[*level].points;
             let inside = grid.tasks() / grid.keys(level + 1);
             let point = |task| task / inside % grid.size(*level);
             all(&|task| points.get(point(task)).as_f64().unwrap_or_default())
         }
+        _ => Vec::new(),
     };
+    if seconds.iter().sum::<f64>() <= 0.0 {
+        return Err(Error::input(format!(
+            "{}: nothing tells how long its tasks take: no duration is recorded. Run some of them (`gridmpi plan JOB --pilot 20`), name the folder that has runs (--out), or give --seconds",
+            job.name
+        )));
+    }
     let mut known = Costs::new(&grid);
     (0..).zip(&seconds).for_each(|(task, seconds)| known.observe(task, *seconds));
     Ok(Case { job, workers, seconds, known, source: Source::Sleep })

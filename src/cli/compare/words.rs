@@ -169,30 +169,43 @@ fn waits(case: &Case, deadlock: &Deadlock) -> String {
         let inner = &job.loops[holds.level].name;
         let all = words::things(grid.size(holds.level), inner);
         let _ = write!(text, "  worker {worker} holds {} and waits for its {all}", named(*holds));
-        let others: Vec<String> = held.iter().map(usize::to_string).collect();
-        let holders = match &others[..] {
-            [one] => format!("worker {one} holds one, and waits too"),
-            many => format!("workers {} hold {}, and wait too", many.join(", "), many.len()),
+        let holders = match held[..] {
+            [one] => format!("worker {one} holds one of them, and waits too"),
+            _ => format!("{} hold {} of them, and wait too", several(held), held.len()),
         };
         let queue = match behind {
-            0 => format!("queued first, {first}"),
+            0 => "first in the queue".to_string(),
             1 => format!("queued behind {first}"),
             n => format!("queued behind {first} and {} more", n - 1),
         };
-        let _ = match (others.is_empty(), *queued) {
+        let _ = match (held.is_empty(), *queued) {
             (true, _) => writeln!(text, ", which are {queue}"),
             (false, 0) => writeln!(text, ": {holders}"),
             (false, n) => writeln!(text, ": {holders}; {n} are {queue}"),
         };
     }
-    let more = deadlock.waits.len().saturating_sub(MOST_WAITS);
-    if more > 0 {
-        let _ = writeln!(
-            text,
-            "  and so on: {} more wait likewise",
-            words::things(more as u64, "worker")
-        );
-    }
+    let _ = match deadlock.waits.get(MOST_WAITS..).unwrap_or_default() {
+        [] => Ok(()),
+        [one] => writeln!(text, "  worker {} waits likewise", one.worker),
+        more => writeln!(text, "  the other {} workers wait likewise", more.len()),
+    };
     let _ = writeln!(text, "  no worker is left to begin {first}, nor will one ever be");
     text
+}
+
+/// Workers by their numbers, or where those are many, some of them.
+fn several(workers: &[usize]) -> String {
+    let number = |workers: &[usize]| {
+        let numbers: Vec<String> = workers.iter().map(usize::to_string).collect();
+        numbers.join(", ")
+    };
+    match workers {
+        [first @ .., last] if workers.len() <= MOST_WAITS => {
+            format!("workers {} and {last}", number(first))
+        }
+        many => {
+            let (first, rest) = many.split_at(many.len().min(MOST_WAITS));
+            format!("workers {} and {} more", number(first), rest.len())
+        }
+    }
 }
