@@ -20,6 +20,8 @@ use crate::native::Native;
 use crate::office::Office;
 use crate::report::{Progress, write_csv, write_json};
 use crate::serve::serve;
+#[cfg(feature = "cli")]
+use crate::settings::Only;
 use crate::settings::{Out, Settings};
 use crate::signals;
 use crate::slurm::Allocation;
@@ -96,10 +98,6 @@ impl Lead {
             .with_strategy(settings.strategy)
             .in_batches(settings.batch)
             .with_end(end);
-        #[cfg(feature = "cli")]
-        if !settings.only.is_empty() {
-            master = master.only(find::task(&job, &settings.only)?);
-        }
         if let Some(costs) = &settings.expected {
             master = master.expecting(costs.clone());
         }
@@ -116,10 +114,16 @@ impl Lead {
         let plural = if workers == 1 { "" } else { "s" };
         log::info!("{}: {} tasks on {workers} worker{plural}", job.name, grid.tasks());
         let actions = recall(&mut master, &opened, settings.keep_failed)?;
+        #[cfg(feature = "cli")]
+        match &settings.only {
+            Some(Only::Named(words)) => master.only(&[find::task(&job, words)?]),
+            Some(Only::These(tasks)) => master.only(tasks),
+            None => {}
+        }
         let crunchers = workers as u64 * u64::from(threads);
         tell(allocation.as_ref(), &master, crunchers);
         let store = opened.start()?;
-        let progress = Progress::new(grid.tasks(), settings.is_main);
+        let progress = Progress::new(master.goal(), settings.is_main);
         let booked = allocation.clone().map(|allocation| (allocation, crunchers));
         let post = Post::new(&job, scratch.is_none().then(|| folder.path()), booked);
         let shown = (progress, post);
@@ -163,6 +167,7 @@ impl Lead {
             folder,
             office,
             tally,
+            is_part: master.goal() < master.tasks(),
             gave_up: master.has_given_up(),
             out_of_time: master.is_out_of_time(),
             all_left: master.is_over(),
@@ -221,6 +226,8 @@ pub(crate) struct Served {
     folder: Folder,
     office: Office,
     tally: Tally,
+    /// Whether not all tasks were to be done.
+    is_part: bool,
     /// Whether too many runs failed.
     gave_up: bool,
     /// Whether every worker has been dismissed.
@@ -253,6 +260,22 @@ impl Served {
             results.end(state.name(), error.exit, &why)?;
             post.end(state, error.exit, &error.to_string());
             return Err(error);
+        }
+        if self.is_part {
+            let words = format!("{} of {} runs, as was asked for", tally.done, job.grid().tasks());
+            results.end(State::Interrupted.name(), tally.exit(), &words)?;
+            post.end(State::Interrupted, tally.exit(), &words);
+            folder.release();
+            return Ok(Finished {
+                job,
+                results,
+                tally,
+                elapsed,
+                timing,
+                no_store,
+                folder,
+                scratch,
+            });
         }
         write_file(&folder.file("summary.json"), |out| write_json(&job, &results, out))?;
         write_file(&folder.file("summary.csv"), |out| write_csv(&job, &results, out))?;

@@ -176,6 +176,10 @@ mod native;
 #[cfg(any(feature = "cli", feature = "jobs"))]
 mod nearest;
 mod office;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+mod pilot;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+mod prediction;
 mod reduce;
 mod report;
 mod seat;

@@ -30,8 +30,8 @@ pub struct Settings {
     pub(crate) no_store: bool,
     /// Whether to find out what all ranks have used of their machines.
     pub(crate) census: bool,
-    /// The one task to do, by its number or its coordinates; all of them if it is empty.
-    pub(crate) only: Vec<String>,
+    /// The tasks to do, if not all.
+    pub(crate) only: Option<Only>,
     /// When nothing may be under way any more.
     pub(crate) end: Option<SystemTime>,
     pub(crate) fresh: bool,
@@ -41,6 +41,15 @@ pub struct Settings {
     pub(crate) is_main: bool,
     /// How long runs that are under way may go on after a signal.
     pub(crate) grace: Duration,
+}
+
+/// Which tasks to do.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Only {
+    /// One, by its number or its coordinates.
+    Named(Vec<String>),
+    /// These, as far as they are not done.
+    These(Vec<u64>),
 }
 
 /// Where results go.

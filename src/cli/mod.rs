@@ -14,6 +14,8 @@ mod logging;
 mod merge;
 mod options;
 #[cfg(feature = "jobs")]
+mod plan;
+#[cfg(feature = "jobs")]
 mod program;
 mod report;
 #[cfg(feature = "jobs")]

@@ -12,7 +12,7 @@ use crate::conduct::Finished;
 use crate::error::{Error, Exit, Result};
 use crate::job::find;
 use crate::report::table;
-use crate::settings::{Out, Settings};
+use crate::settings::{Only, Out, Settings};
 
 #[derive(Args)]
 pub(super) struct Options {
@@ -86,7 +86,7 @@ impl Options {
             expected: None,
             master_works: self.master_works,
             no_store: self.no_store,
-            only: self.only.clone(),
+            only: Some(self.only.clone()).filter(|only| !only.is_empty()).map(Only::Named),
             census: self.format == Format::Json && self.only.is_empty(),
             end: None,
             fresh: self.fresh,

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::files::named_files;
 use super::{Crunch, Job, PythonFunction};
 use crate::error::{Error, Result};
 use crate::reduce::Reduce;
-use crate::value::Value;
 
 /// The digests of what points name, by level and point.
 pub(crate) type Digests = BTreeMap<usize, BTreeMap<u64, String>>;
@@ -94,45 +94,24 @@ impl Identity {
     }
 }
 
-/// The content of every file that a point names: a text in it that is the path of a
-/// regular file, from the job's folder. Points of a range name none.
+/// The content of every file that a point names.
 pub(crate) fn digests(job: &Job) -> Result<Digests> {
     let mut digests = Digests::new();
     // The same file may be named many times.
-    let mut known: BTreeMap<String, String> = BTreeMap::new();
-    for (level, l) in job.loops.iter().enumerate().filter(|(_, l)| l.points.may_name_files()) {
-        for point in 0..l.points.len() {
-            let value = l.points.get(point);
-            let mut of_point = Vec::new();
-            for name in texts(&value) {
-                let digest = match known.get(name) {
-                    Some(digest) => digest.clone(),
-                    None => {
-                        let path = job.folder.join(name);
-                        let digest =
-                            if path.is_file() { digest_file(&path)? } else { String::new() };
-                        known.insert(name.to_string(), digest.clone());
-                        digest
-                    }
-                };
-                of_point.extend(Some(digest).filter(|digest| !digest.is_empty()));
-            }
-            if !of_point.is_empty() {
-                digests.entry(level).or_default().insert(point, of_point.join(" "));
-            }
+    let mut known: BTreeMap<PathBuf, String> = BTreeMap::new();
+    named_files(job, |level, point, path| {
+        let digest = match known.get(path) {
+            Some(digest) => digest,
+            None => known.entry(path.to_path_buf()).or_insert(digest_file(path)?),
+        };
+        let of_point = digests.entry(level).or_default().entry(point).or_default();
+        if !of_point.is_empty() {
+            of_point.push(' ');
         }
-    }
+        of_point.push_str(digest);
+        Ok(())
+    })?;
     Ok(digests)
-}
-
-/// The texts in a value.
-fn texts(value: &Value) -> Vec<&str> {
-    match value {
-        Value::Text(text) => vec![text],
-        Value::Record(fields) => fields.iter().flat_map(|(_, value)| texts(value)).collect(),
-        Value::List(items) => items.iter().flat_map(texts).collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// The beginning of a file's BLAKE3 digest, which is enough to tell any two apart.

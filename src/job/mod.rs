@@ -3,6 +3,7 @@
 
 #[cfg(feature = "jobs")]
 mod batch;
+mod files;
 #[cfg(feature = "cli")]
 pub(crate) mod find;
 mod identity;
@@ -30,6 +31,8 @@ use crate::reduce::{PythonFunction, Reduce};
 use crate::value::{Value, json_object};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use batch::Batch;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) use files::Reading;
 pub(crate) use identity::{Digests, Identity, digest, digest_of, digests};
 pub(crate) use points::Points;
 
@@ -160,6 +163,16 @@ impl Job {
             Some((_, line)) => Error::input(format!("{}:{line}: {key}: {why}", places.file)),
             None => Error::input(format!("{}: {key}: {why}", places.file)),
         }
+    }
+
+    /// Where a loop's points come from, as the job file writes it: `files`, `logspace`.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(crate) fn source(&self, name: &str) -> &'static str {
+        let is = |source: &str| {
+            let key = format!("loop.{name}.{source}");
+            self.places.lines.iter().any(|(known, _)| *known == key)
+        };
+        sources::SOURCES.into_iter().find(|source| is(source)).unwrap_or("points")
     }
 
     /// Where its file is.

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::value::Value;
 
 /// The sources a loop can have.
-const SOURCES: [&str; 10] =
+pub(super) const SOURCES: [&str; 10] =
     ["values", "range", "linspace", "logspace", "files", "rows", "grid", "grids", "zip", "random"];
 
 /// The sources that give plain values, which a parameter of a grid can have too.

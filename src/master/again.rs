@@ -18,6 +18,11 @@ impl Again {
         self.0.clear();
     }
 
+    /// Each task, and which attempt that will be.
+    pub(super) fn into_tasks(self) -> impl Iterator<Item = (u64, u32)> {
+        self.0.into_iter().flat_map(|(tasks, attempt)| tasks.map(move |task| (task, attempt)))
+    }
+
     /// These come last.
     pub(super) fn push(&mut self, tasks: Range<u64>, attempt: u32) {
         match self.0.back_mut() {

@@ -106,10 +106,20 @@ impl Dispatch {
         }
     }
 
-    /// Gives one task and no other.
-    pub(super) fn only(&mut self, task: u64) {
+    /// Gives these tasks and no others, those that are done left out; how many it will give.
+    pub(super) fn only(&mut self, tasks: &[u64]) -> u64 {
+        self.order(Order::Grid, None);
+        let attempted: BTreeMap<u64, u32> = std::mem::take(&mut self.again).into_tasks().collect();
         self.stop();
-        self.put_back(task..task + 1, 1);
+        for &task in tasks {
+            let attempt = match attempted.get(&task) {
+                Some(attempt) => *attempt,
+                None if self.done.next_to_do(task..task + 1).is_empty() => continue,
+                None => 1,
+            };
+            self.put_back(task..task + 1, attempt);
+        }
+        self.waiting
     }
 
     /// A task is done already. These come in grid order, before any is given out.
@@ -315,6 +325,19 @@ mod tests {
         let rest = all(&mut dispatch, &[1], 4);
         assert_eq!(rest, [(1, 2, 2), (1, 5, 4), (1, 9, 2)]);
         assert_eq!(dispatch.left(), 0);
+    }
+
+    #[test]
+    fn of_some_tasks_those_are_given_that_are_not_done() {
+        let mut dispatch = Dispatch::new(&Grid::new(&[12], 1).unwrap());
+        dispatch.skip(3);
+        dispatch.know_attempts(4, 2);
+        dispatch.know_attempts(5, 1);
+        assert_eq!(dispatch.only(&[1, 3, 4, 9]), 3);
+        let first = dispatch.next(1, ROOM, 9, None).unwrap();
+        let second = dispatch.next(1, ROOM, 9, None).unwrap();
+        assert_eq!((first.first, first.attempt, second.first, second.attempt), (1, 1, 4, 3));
+        assert_eq!(all(&mut dispatch, &[1], 9), [(1, 9, 1)]);
     }
 
     #[test]

@@ -58,8 +58,8 @@ pub(crate) struct Master {
     held: bool,
     stopping: bool,
     cancelled: bool,
-    /// Whether one task is all that is wanted.
-    alone: bool,
+    /// How many tasks are wanted, if not all that are not done yet.
+    wanted: Option<u64>,
     /// When nothing may be under way any more.
     end: Option<Duration>,
     patience: Patience,
@@ -94,7 +94,7 @@ impl Master {
             held: false,
             stopping: false,
             cancelled: false,
-            alone: false,
+            wanted: None,
             end: None,
             first: None,
             last: Duration::ZERO,
@@ -145,11 +145,9 @@ impl Master {
         self
     }
 
-    /// Has one task done and no other.
-    pub(crate) fn only(mut self, task: u64) -> Master {
-        self.dispatch.only(task);
-        self.alone = true;
-        self
+    /// Has these tasks done and no others, once it knows what is done already.
+    pub(crate) fn only(&mut self, tasks: &[u64]) {
+        self.wanted = Some(self.dispatch.only(tasks));
     }
 
     /// Says when nothing may be under way any more, in time since the start: what cannot be expected to
@@ -261,7 +259,7 @@ impl Master {
     /// Whether every run that is wanted is recorded, and every group of them is closed.
     pub(crate) fn is_complete(&self) -> bool {
         let all = self.tally.done == self.grid.tasks() && self.dictionary.is_empty();
-        all || self.alone && self.tally.done > 0
+        all || self.wanted.is_some_and(|wanted| self.tally.done - self.tally.recalled >= wanted)
     }
 
     /// Whether every worker has been told to leave, and nothing is awaited any more.
@@ -279,6 +277,11 @@ impl Master {
             waiting > 0 && waiting >= threads.min(load)
         };
         !reducing && self.roster.not_idle().all(waits)
+    }
+
+    /// How many runs there will be, those of earlier starts included.
+    pub(crate) fn goal(&self) -> u64 {
+        self.wanted.map_or(self.grid.tasks(), |wanted| self.tally.recalled + wanted)
     }
 
     /// How many tasks there are.
@@ -345,7 +348,7 @@ impl Master {
     /// How long what is left can be expected to take on so many threads, by the mean of what is done.
     pub(crate) fn expected(&self, threads: u64) -> Option<Duration> {
         let seconds = self.dispatch.costs.mean()?;
-        let left = self.grid.tasks() - self.tally.done;
+        let left = self.goal().saturating_sub(self.tally.done);
         Duration::try_from_secs_f64(left.div_ceil(threads.max(1)) as f64 * seconds).ok()
     }
 

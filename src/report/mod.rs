@@ -23,7 +23,9 @@ pub(crate) use export::{ExportFormat, export};
 #[cfg(feature = "cli")]
 pub(crate) use figures::draw;
 #[cfg(feature = "cli")]
-use html::{Axis, Landscape, Scale, Session, quantile};
+pub(crate) use html::quantile;
+#[cfg(feature = "cli")]
+use html::{Axis, Landscape, Scale, Session};
 #[cfg(feature = "cli")]
 pub(crate) use html::{Facts, page};
 pub(crate) use json::write_json;

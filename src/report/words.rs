@@ -48,6 +48,19 @@ pub(crate) fn percent(part: f64) -> String {
     }
 }
 
+/// A size: `812 bytes`, `3.4 kB`, `12.0 GB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    let (mut number, mut unit) = (bytes as f64 / 1000.0, 0);
+    while number >= 999.95 && unit + 1 < units.len() {
+        (number, unit) = (number / 1000.0, unit + 1);
+    }
+    match bytes {
+        0..1000 => things(bytes, "byte"),
+        _ => format!("{number:.1} {}", units[unit]),
+    }
+}
+
 /// A number of things: `1 run`, `2 runs`.
 pub(crate) fn things(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
@@ -78,6 +91,12 @@ mod tests {
     #[test]
     fn control_characters_are_spelled_out() {
         assert_eq!(visible("é\ta\n\u{1b}[31mb"), r"é\ta\n\u{1b}[31mb");
+    }
+
+    #[test]
+    fn sizes_in_words() {
+        let sizes = [1, 999, 3_400, 999_990, 12_000_000_000].map(size);
+        assert_eq!(sizes, ["1 byte", "999 bytes", "3.4 kB", "1.0 MB", "12.0 GB"]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 mod cost;
 mod faults;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+mod predictions;
 mod strategies;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{demo, print, run, strategy};
+use super::{demo, plan, print, run, strategy};
 use crate::crunch;
-use crate::durations::Durations;
 use crate::error::{Error, Exit, Result};
 use crate::job::{Crunch, Job, Sleep};
 use crate::master::Strategy;
@@ -149,11 +148,9 @@ fn case(arguments: &Arguments, job: Job, named: bool) -> Result<Case> {
         let known = Costs::new(&grid);
         return Ok(Case { job, workers, seconds, known, source: Source::Given });
     }
-    let out = arguments.out.clone();
-    let out = out.or_else(|| named.then(|| Path::new("results").join(&job.name)));
-    if let Some(out) = out.filter(|out| arguments.out.is_some() || out.join("runs.sqlite").exists())
-    {
-        let durations = Durations::of(&job, &out)?;
+    let of_job = || named.then(|| Path::new("results").join(&job.name));
+    if let Some(out) = arguments.out.clone().or_else(of_job) {
+        let durations = plan::known(&job, &out, arguments.out.is_some())?;
         if durations.recorded() > 0 {
             let seconds = all(&|task| durations.expect(task).unwrap_or_default());
             let (known, recorded) = (durations.costs().clone(), durations.recorded());
@@ -179,7 +176,7 @@ fn case(arguments: &Arguments, job: Job, named: bool) -> Result<Case> {
     };
     if seconds.iter().sum::<f64>() <= 0.0 {
         return Err(Error::input(format!(
-            "{}: nothing tells how long its tasks take: no duration is recorded. Run some of them (`gridmpi plan JOB --pilot 20`), name the folder that has runs (--out), or give --seconds",
+            "{}: nothing tells how long its tasks take: no duration is recorded. Run some of them (`gridmpi plan JOB --pilot 40`), name the folder that has runs (--out), or give --seconds",
             job.name
         )));
     }

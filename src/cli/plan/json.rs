@@ -1,0 +1,75 @@
+//! A plan for a program.
+
+use serde_json::{Value as Json, json};
+
+use super::Outlook;
+use crate::prediction::{Prediction, Range};
+use crate::slurm::{proposal, time};
+use crate::store::refusal;
+
+pub(super) fn json(outlook: &Outlook) -> Json {
+    let Outlook { job, durations, reading, .. } = outlook;
+    let grid = job.grid();
+    let loops = job.loops.iter().map(|l| {
+        json!({
+            "name": l.name,
+            "source": job.source(&l.name),
+            "points": l.points.len(),
+            "first": l.points.get(0).to_json(),
+            "last": l.points.get(l.points.len() - 1).to_json(),
+            "reduce": l.reduce.as_ref().map(|reduce| reduce.name()),
+        })
+    });
+    let groups = (grid.outer()..grid.depth()).map(|level| {
+        let l = &job.loops[level];
+        json!({ "over": l.name, "groups": grid.keys(level), "of": grid.size(level) })
+    });
+    let changes = durations.changes().zip(outlook.out.as_deref());
+    json!({
+        "name": job.name,
+        "file": outlook.file,
+        "folder": outlook.out,
+        "loops": loops.collect::<Vec<_>>(),
+        "tasks": grid.tasks(),
+        "groups": groups.collect::<Vec<_>>(),
+        "rows": grid.keys(grid.outer()),
+        "order": job.order,
+        "files": reading.files,
+        "bytes": reading.bytes,
+        "largest_data_set_bytes": reading.data_set,
+        "task_bytes": reading.of_a_task,
+        "done": durations.done(),
+        "left": durations.left(),
+        "failed": durations.failed(),
+        "refused": changes.filter(|_| !outlook.fresh).map(|(changes, out)| refusal(out, changes)),
+        "pilot": outlook.pilot.map(|(done, failed)| json!({ "done": done, "failed": failed })),
+        "recorded_durations": durations.recorded(),
+        "prediction": outlook.prediction.as_ref().map(prediction),
+    })
+}
+
+fn prediction(prediction: &Prediction) -> Json {
+    let limit = |seconds: Range| proposal::limit(seconds.high, prediction.longest.high);
+    let times = prediction.times.iter().map(|each| {
+        json!({
+            "workers": each.workers,
+            "seconds": range(each.seconds),
+            "utilisation": each.utilisation,
+            "at_least_seconds": each.bound,
+            "slurm_time": time::limit(limit(each.seconds)),
+        })
+    });
+    json!({
+        "total_seconds": range(prediction.total),
+        "longest_seconds": range(prediction.longest),
+        "times": times.collect::<Vec<_>>(),
+        "most_workers_of_use": prediction.enough,
+        "suggested_workers": prediction.suggested,
+        "played_tasks": prediction.played,
+    })
+}
+
+/// Nine times out of ten it is between low and high.
+fn range(range: Range) -> Json {
+    json!({ "low": range.low, "expected": range.middle, "high": range.high })
+}

@@ -1,0 +1,136 @@
+//! `gridmpi plan`: what would run, before it runs. Without a pilot nothing is written, claimed or begun.
+
+mod json;
+mod words;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{demo, print, run};
+use crate::conduct::conduct;
+use crate::crunch;
+use crate::durations::Durations;
+use crate::error::{Error, Exit, Result};
+use crate::isolate;
+use crate::job::{Job, Reading};
+use crate::pilot;
+use crate::prediction::{Prediction, predict};
+use crate::settings::{Only, Out, Settings};
+use crate::slurm::proposal::WANTED;
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  gridmpi plan job.toml                       loops, tasks, what is done; times, if any run was recorded
+  gridmpi plan job.toml --pilot 40            do 40 tasks spread over the grid, and predict by them
+  gridmpi plan job.toml --workers 16,64,256   the time on so many workers
+  gridmpi plan job.toml --fresh               as if nothing were done: what `run --fresh` would take
+
+A worker here does one task at a time: a rank, or each of its threads. A pilot's runs are kept in the
+results folder like any others: `gridmpi run` goes on with them. Without a pilot nothing is written.")]
+pub(super) struct Arguments {
+    /// The job file [default: ./gridmpi.toml if there is one, else the built-in demonstration]
+    job: Option<PathBuf>,
+    /// The folder for results [default: results/NAME]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Do so many tasks first, spread over the grid, on this machine's threads
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pilot: Option<u64>,
+    /// For how many workers to predict [default: 1, 8, 32, ... until more are waste]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    workers: Vec<u64>,
+    /// On how many threads to do the pilot [default: all cores]
+    #[arg(long, value_name = "T", requires = "pilot", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    threads: Option<u32>,
+    /// Plan as if nothing were done yet; what is recorded still tells how long tasks take
+    #[arg(long, conflicts_with = "pilot")]
+    fresh: bool,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// All there is to tell.
+struct Outlook {
+    job: Job,
+    /// What the job is called on the command line.
+    file: Option<PathBuf>,
+    /// The results folder, if there would be one.
+    out: Option<PathBuf>,
+    reading: Reading,
+    durations: Durations,
+    fresh: bool,
+    /// How many tasks a pilot has just done, and how many of them failed.
+    pilot: Option<(u64, u64)>,
+    prediction: Option<Prediction>,
+}
+
+pub(super) fn plan(arguments: &Arguments) -> Result<Exit> {
+    isolate::work_if_isolated(None);
+    let file = arguments.job.clone().or_else(run::default_job);
+    let (job, text) = match &file {
+        Some(file) => Job::read(file)?,
+        None => demo::job(false)?,
+    };
+    crunch::check(&job)?;
+    // Of the demonstration nothing is kept, unless somebody asks for it.
+    let named = || file.as_ref().map(|_| Path::new("results").join(&job.name));
+    let out = arguments.out.clone().or_else(named);
+    let mut durations = match &out {
+        Some(out) => known(&job, out, arguments.out.is_some())?,
+        None => Durations::unknown(&job),
+    };
+    let (mut pilot, mut exit) = (None, Exit::Complete);
+    if let Some(count) = arguments.pilot {
+        let tasks = pilot::spread(&job.grid(), &durations, count);
+        let settings = Settings {
+            threads: arguments.threads.map(|threads| threads as usize),
+            out: out.clone().map_or(Out::Temporary, Out::At),
+            only: Some(Only::These(tasks)),
+            is_main: true,
+            grace: Duration::from_secs(10),
+            ..Settings::default()
+        };
+        let work = job.clone();
+        if let Some(done) = conduct(None, &settings, None, || run::work(work, text))? {
+            pilot = Some((done.tally.done - done.tally.recalled, done.tally.failed));
+            exit = done.tally.exit();
+            durations = Durations::of(&job, done.folder.path())?;
+        }
+    }
+    if arguments.fresh {
+        durations = durations.afresh();
+    }
+    let workers = Some(&arguments.workers[..]).filter(|workers| !workers.is_empty());
+    let prediction = predict(&job, &durations, workers, WANTED);
+    let reading = Reading::of(&job)?;
+    let fresh = arguments.fresh;
+    let outlook = Outlook { job, file, out, reading, durations, fresh, pilot, prediction };
+    match arguments.format {
+        Format::Text => print(words::text(&outlook).as_bytes())?,
+        Format::Json => print(format!("{:#}\n", json::json(&outlook)).as_bytes())?,
+    };
+    Ok(exit)
+}
+
+/// What the results folder tells. One that somebody names has to be one; where none was named, there may
+/// be no runs yet.
+pub(super) fn known(job: &Job, out: &Path, named: bool) -> Result<Durations> {
+    let is_empty = || std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
+    if out.is_dir() && (!named || is_empty()) && !out.join("runs.sqlite").exists() {
+        return Ok(Durations::unknown(job));
+    }
+    if out.exists() && !out.is_dir() {
+        return Err(Error::input(format!("results folder {}: is not a folder", out.display())));
+    }
+    Durations::of(job, out)
+}

@@ -1,0 +1,264 @@
+//! A plan for a person.
+
+use std::fmt::Write;
+
+use super::Outlook;
+use crate::job::{Crunch, Job};
+use crate::master::Order;
+use crate::prediction::{NEAR, Prediction, Range, Time};
+use crate::reduce::Reduce;
+use crate::report::words::{count, percent, seconds, size, things, visible};
+use crate::report::{Lines, beginning, in_words};
+use crate::slurm::proposal;
+use crate::slurm::time;
+use crate::store::refusal;
+
+/// How wide a point is printed. (characters)
+const WIDEST: usize = 40;
+
+pub(super) fn text(outlook: &Outlook) -> String {
+    let mut text = head(outlook);
+    text += &loops(&outlook.job);
+    text.push('\n');
+    let mut say = |line: String| {
+        text += &line;
+        text.push('\n');
+    };
+    say(shape(&outlook.job));
+    say(order(&outlook.job));
+    say(reading(outlook));
+    say(there(outlook));
+    say(String::new());
+    match &outlook.prediction {
+        Some(prediction) => {
+            say(known(outlook, prediction));
+            unseen(outlook).into_iter().for_each(&mut say);
+            say(format!("\n{}", times(prediction)));
+            say(advice(outlook, prediction));
+        }
+        None if outlook.durations.left() == 0 => {
+            say("Nothing is left to do. --fresh plans as if nothing were done.".to_string());
+        }
+        None => say(unknown(outlook)),
+    }
+    text
+}
+
+fn head(outlook: &Outlook) -> String {
+    let from = match &outlook.file {
+        Some(file) => file.display().to_string(),
+        None => "the built-in demonstration".to_string(),
+    };
+    let crunch = match &outlook.job.crunch {
+        Crunch::Multiply { .. } => "builtin multiply".to_string(),
+        Crunch::Ridge { .. } => "builtin ridge".to_string(),
+        Crunch::Python(python) => {
+            format!("python {}:{}", python.function.file, python.function.function)
+        }
+        Crunch::Command(words) => format!("command {}", words.join(" ")),
+        Crunch::Shell(line) => format!("shell {line}"),
+        Crunch::Native(_) => "Rust".to_string(),
+    };
+    visible(&format!("{} ({from}), crunch: {}", outlook.job.name, beginning(&crunch, 2 * WIDEST)))
+        + "\n\n"
+}
+
+fn loops(job: &Job) -> String {
+    let columns = [("loop", false), ("from", false), ("points", true), ("first", false)];
+    let columns = columns.into_iter().chain([("last", false), ("reduce", false)]);
+    let mut lines = Lines::new(columns.map(|(name, right)| (name.to_string(), right)));
+    let mut text = String::new();
+    for l in &job.loops {
+        let point = |i| beginning(&in_words(&l.points.get(i)), WIDEST);
+        let last = l.points.len() - 1;
+        text += &lines.row(vec![
+            l.name.clone(),
+            job.source(&l.name).to_string(),
+            count(l.points.len()),
+            point(0),
+            if last > 0 { point(last) } else { String::new() },
+            l.reduce.as_ref().map_or("", Reduce::name).to_string(),
+        ]);
+    }
+    text + &lines.rest()
+}
+
+/// How many tasks there are, and into how many groups they fold.
+fn shape(job: &Job) -> String {
+    let grid = job.grid();
+    let mut parts = vec![things(grid.tasks(), "task")];
+    for level in (grid.outer()..grid.depth()).rev() {
+        let l = &job.loops[level];
+        let reduce = l.reduce.as_ref().map_or("", Reduce::name);
+        let groups = things(grid.keys(level), "group");
+        parts.push(format!("{groups} of {} ({reduce} over {})", count(grid.size(level)), l.name));
+    }
+    format!("{}; the result has {}.", parts.join(", "), things(grid.keys(grid.outer()), "row"))
+}
+
+fn order(job: &Job) -> String {
+    let data = job.data_level().map(|level| job.loops[level].name.as_str());
+    match (job.order, data) {
+        (Order::Grid, Some(data)) => format!(
+            "Order: as nested loops would, each worker on one {data} as long as there is work of it."
+        ),
+        (Order::Grid, None) => "Order: as nested loops would.".to_string(),
+        (Order::LongestFirst, _) => {
+            "Order: those first that are expected to take longest.".to_string()
+        }
+        (Order::Random(seed), _) => format!("Order: random, by the seed {seed}."),
+    }
+}
+
+fn reading(outlook: &Outlook) -> String {
+    let reading = &outlook.reading;
+    if reading.files == 0 {
+        return "No point names a file that is there: workers get all they need from rank 0."
+            .to_string();
+    }
+    let files = things(reading.files, "file");
+    let most = match reading.data_set {
+        Some(largest) => format!("the largest data set, held at a time, has {}", size(largest)),
+        None => format!("a task reads {} at most", size(reading.of_a_task)),
+    };
+    format!("A worker reads at most {files}, {}; {most}.", size(reading.bytes))
+}
+
+/// What is done already.
+fn there(outlook: &Outlook) -> String {
+    let (durations, tasks) = (&outlook.durations, outlook.job.grid().tasks());
+    let Some(out) = &outlook.out else {
+        return "Nothing is kept of the demonstration, unless --out names a folder.".to_string();
+    };
+    let folder = out.display();
+    if let (Some(changes), false) = (durations.changes(), outlook.fresh) {
+        return visible(&format!("A start would be refused: {}.", refusal(out, changes)));
+    }
+    let mut text = match outlook.pilot {
+        Some((done, 0)) => format!("The pilot did {}. ", things(done, "task")),
+        Some((done, failed)) => {
+            format!("The pilot did {}; {} failed. ", things(done, "task"), count(failed))
+        }
+        None => String::new(),
+    };
+    let failed = match durations.failed() {
+        0 => String::new(),
+        failed => format!(", {} that failed would be tried again", things(failed, "run")),
+    };
+    let _ = match (durations.done(), outlook.fresh) {
+        (_, true) => write!(text, "{folder}: taken as if nothing were done."),
+        (0, _) if failed.is_empty() => write!(text, "{folder}: nothing is done yet."),
+        (done, _) => write!(
+            text,
+            "{folder}: {} of {} runs are there and would be reused{failed}; {} would be done.",
+            count(done),
+            count(tasks),
+            things(durations.left(), "task")
+        ),
+    };
+    text
+}
+
+fn range(range: Range) -> String {
+    let [low, middle, high] = [range.low, range.middle, range.high].map(seconds);
+    if low == high { middle } else { format!("{middle} ({low} .. {high})") }
+}
+
+/// What the prediction stands on.
+fn known(outlook: &Outlook, prediction: &Prediction) -> String {
+    let durations = &outlook.durations;
+    let kept = durations.kept().iter().map(|(_, seconds)| *seconds);
+    let shortest = kept.clone().fold(f64::INFINITY, f64::min);
+    let longest = kept.fold(0.0, f64::max);
+    let spread = match durations.recorded() {
+        1 => "; one tells nothing of how they differ".to_string(),
+        _ => format!(", {} to {}", seconds(shortest), seconds(longest)),
+    };
+    let mut text = format!(
+        "By {}{spread}: the {} to do take {} one after another, the longest {}.",
+        things(durations.recorded(), "recorded duration"),
+        things(durations.left(), "task"),
+        range(prediction.total),
+        range(prediction.longest),
+    );
+    if prediction.played < durations.left() {
+        let _ = write!(
+            text,
+            " Played with {} tasks that stand for them: what all share is total / workers, what is lost at the end is theirs.",
+            count(prediction.played)
+        );
+    }
+    text
+}
+
+/// Of which loops not every point was seen.
+fn unseen(outlook: &Outlook) -> Vec<String> {
+    let costs = outlook.durations.costs();
+    let loops = outlook.job.loops.iter().enumerate();
+    let part = loops.filter_map(|(level, l)| {
+        let (seen, all) = (costs.seen(level)?, l.points.len());
+        (seen < all).then(|| {
+            format!(
+                "How long a task takes depends on {}; durations are known for {} of its {} points, the others are taken to be like all.",
+                l.name,
+                count(seen),
+                count(all)
+            )
+        })
+    });
+    part.collect()
+}
+
+fn times(prediction: &Prediction) -> String {
+    let columns = ["workers", "time", "from", "to", "busy", "at least", "limit for Slurm"];
+    let mut lines = Lines::new(columns.map(|name| (name.to_string(), true)));
+    let mut text = String::new();
+    for Time { workers, seconds: range, utilisation, bound } in prediction.times.iter().copied() {
+        text += &lines.row(vec![
+            count(workers),
+            seconds(range.middle),
+            seconds(range.low),
+            seconds(range.high),
+            percent(utilisation),
+            seconds(bound),
+            time::limit(proposal::limit(range.high, prediction.longest.high)),
+        ]);
+    }
+    text + &lines.rest()
+}
+
+fn advice(outlook: &Outlook, prediction: &Prediction) -> String {
+    let near = percent(NEAR - 1.0);
+    let near = near.trim_end_matches(".0%").trim_end_matches('%');
+    let mut text = format!(
+        "From..to holds nine times out of ten; at least: the greater of total / workers and the longest task.\nMore than {} are waste: with so many it takes within {near}% of the longest task, and nothing is faster.",
+        things(prediction.enough, "worker"),
+    );
+    if let Some(time) = prediction.times.iter().find(|time| time.workers == prediction.suggested) {
+        let limit = time::limit(proposal::limit(time.seconds.high, prediction.longest.high));
+        let why = match prediction.suggested {
+            n if n == prediction.enough => "the most that help".to_string(),
+            _ => "for an hour or less".to_string(),
+        };
+        let _ = write!(
+            text,
+            "\nSuggested: {} ({why}), {}; ask Slurm for --time={limit}.",
+            things(prediction.suggested, "worker"),
+            range(time.seconds),
+        );
+    }
+    if outlook.durations.changes().is_some() || outlook.fresh {
+        text += "\nWhat is recorded is taken to take as long again.";
+    }
+    text
+}
+
+/// How to get a prediction where there is none.
+fn unknown(outlook: &Outlook) -> String {
+    let job = outlook.file.as_ref().map_or(String::new(), |file| format!(" {}", file.display()));
+    let tasks = outlook.job.grid().tasks();
+    let pilot = (tasks / 10).clamp(8, 100).min(tasks);
+    format!(
+        "How long it takes is not known: no run is recorded. gridmpi plan{job} --pilot {pilot} does {pilot} tasks here, spread over the grid, and predicts by them; the run goes on from there. --out names a folder that has runs of it."
+    )
+}

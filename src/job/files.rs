@@ -1,0 +1,91 @@
+//! The files that points name: what they are is part of what a run is, and workers have to read them.
+
+#[cfg(all(feature = "cli", feature = "jobs"))]
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::Job;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+use crate::error::Error;
+use crate::error::Result;
+use crate::value::Value;
+
+/// Calls `each` with the level, the point and the path of every file that a point names: a text in it
+/// that is the path of a regular file, from the job's folder. Points of a range name none.
+pub(super) fn named_files(
+    job: &Job,
+    mut each: impl FnMut(usize, u64, &Path) -> Result<()>,
+) -> Result<()> {
+    // The same name may come many times.
+    let mut known: HashMap<String, Option<PathBuf>> = HashMap::new();
+    for (level, l) in job.loops.iter().enumerate().filter(|(_, l)| l.points.may_name_files()) {
+        for point in 0..l.points.len() {
+            let value = l.points.get(point);
+            for name in texts(&value) {
+                if !known.contains_key(name) {
+                    let path = Some(job.folder.join(name)).filter(|path| path.is_file());
+                    known.insert(name.to_string(), path);
+                }
+                if let Some(Some(path)) = known.get(name) {
+                    each(level, point, path)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The texts in a value.
+fn texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::Text(text) => vec![text],
+        Value::Record(fields) => fields.iter().flat_map(|(_, value)| texts(value)).collect(),
+        Value::List(items) => items.iter().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What there is to read.
+#[cfg(all(feature = "cli", feature = "jobs"))]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Reading {
+    /// Files that points name, and their size together. (bytes)
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    /// Those of one task, at most: the largest point of each loop. (bytes)
+    pub(crate) of_a_task: u64,
+    /// The largest data set, if workers keep data sets in memory. (bytes)
+    pub(crate) data_set: Option<u64>,
+}
+
+#[cfg(all(feature = "cli", feature = "jobs"))]
+impl Reading {
+    pub(crate) fn of(job: &Job) -> Result<Reading> {
+        let mut sizes: HashMap<PathBuf, u64> = HashMap::new();
+        let mut largest = vec![0; job.loops.len()];
+        let mut at = (0, 0, 0);
+        let mut own = BTreeSet::new();
+        named_files(job, |level, point, path| {
+            let size = match sizes.get(path) {
+                Some(size) => *size,
+                None => {
+                    let found = path.metadata().map_err(|e| Error::unreadable(path, &e))?;
+                    *sizes.entry(path.to_path_buf()).or_insert(found.len())
+                }
+            };
+            if (at.0, at.1) != (level, point) {
+                at = (level, point, 0);
+                own.clear();
+            }
+            if own.insert(path.to_path_buf()) {
+                at.2 += size;
+            }
+            largest[level] = at.2.max(largest[level]);
+            Ok(())
+        })?;
+        let bytes = sizes.values().sum();
+        let data_set = job.data_level().map(|level| largest[level]).filter(|size| *size > 0);
+        Ok(Reading { files: sizes.len() as u64, bytes, of_a_task: largest.iter().sum(), data_set })
+    }
+}
