@@ -14,6 +14,7 @@ Examples:
   gridmpi                              the built-in demonstration, or ./gridmpi.toml if there is one
   gridmpi init                         write a commented job to start from
   gridmpi plan job.toml                what would run, and how long it takes on how many workers
+  gridmpi compare --workers 8          what flattening the nest gains
   gridmpi job.toml                     run a job on this machine's threads
   mpirun -n 9 gridmpi job.toml         run it on 8 workers; rank 0 dispenses the tasks
   gridmpi launch -n 9 job.toml         the same, started again if a rank dies
