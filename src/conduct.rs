@@ -101,6 +101,7 @@ fn over_threads(
     let work = prepare()?;
     let cores = slurm::cores().unwrap_or_else(own_cores);
     let threads = settings.threads.unwrap_or(cores);
+    check_strategy(settings, threads)?;
     let workers = work.job.grid().tasks().min(threads as u64) as usize;
     let crew = Crew { lowest: 1, workers, threads: 1, lease: None };
     let lead = Lead::new(settings, native.clone(), work, crew)?;
@@ -191,7 +192,9 @@ fn lead_ranks(
     let crew = Crew { lowest: 1 - own, workers, threads, lease: Some(LEASE) };
     let lead = match signals::asked() {
         Some(asked) => Err(Error::interrupted(format!("{}: nothing was begun yet", asked.name))),
-        None => prepare().and_then(|work| Lead::new(settings, native.clone(), work, crew)),
+        None => check_strategy(settings, workers * threads as usize)
+            .and_then(|()| prepare())
+            .and_then(|work| Lead::new(settings, native.clone(), work, crew)),
     };
     match lead {
         Ok(lead) => {
@@ -229,6 +232,18 @@ fn over_ranks(
         return over_threads(settings, native, prepare);
     }
     Err(launched.without_mpi())
+}
+
+/// Whether so many tasks under way at a time are enough for the strategy.
+fn check_strategy(settings: &Settings, workers: usize) -> Result<()> {
+    let strategy = settings.strategy;
+    let needs = strategy.needs();
+    if needs > workers as u64 {
+        return Err(Error::input(format!(
+            "--strategy {strategy}: that takes {needs} workers, and there are {workers}; --threads or more ranks give more"
+        )));
+    }
+    Ok(())
 }
 
 /// How many cores this machine has for this process.

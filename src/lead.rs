@@ -94,9 +94,13 @@ impl Lead {
         let grid = job.grid();
         let mut master = Master::new(grid.clone(), job.reduces(), job.require, workers)
             .with_patience(job.patience())
-            .in_order(job.order, job.data_level())
+            .in_order(settings.order.unwrap_or(job.order), job.data_level())
+            .with_strategy(settings.strategy)
             .in_batches(settings.batch)
             .with_end(end);
+        if let Some(costs) = &settings.expected {
+            master = master.expecting(costs.clone());
+        }
         if lowest == 0 {
             master = master.with_rank_0_at_work(workers);
         }

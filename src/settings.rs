@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::master::costs::Costs;
+use crate::master::{Order, Strategy};
+
 /// How and where to run.
 ///
 /// ```
@@ -15,6 +18,12 @@ pub struct Settings {
     pub(crate) out: Out,
     /// How many tasks to a message; as many as their durations suggest, if it is not said.
     pub(crate) batch: Option<u64>,
+    /// How the nest is made parallel.
+    pub(crate) strategy: Strategy,
+    /// In which order tasks are given out, if not in the job's.
+    pub(crate) order: Option<Order>,
+    /// What tasks can be expected to take, if anything is known of it before the start.
+    pub(crate) expected: Option<Costs>,
     /// Whether rank 0 crunches too.
     pub(crate) master_works: bool,
     /// Whether runs are kept only until their group is reduced.

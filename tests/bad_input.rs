@@ -319,6 +319,45 @@ fn plans_that_cannot_be_made() {
 }
 
 #[test]
+fn strategies_and_comparisons_that_cannot_be() {
+    let desk = Desk::with_job(&format!("{CRUNCH}{X}"));
+    fn compare<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["compare", "job.toml"], arguments].concat()
+    }
+    for (arguments, says) in [
+        (compare(&[]), "--workers <N>"),
+        (compare(&["--workers", "0"]), "invalid value '0' for '--workers <N>'"),
+        (compare(&["--workers", "4", "--seconds=-1"]), "expected seconds, more than 0"),
+        (compare(&["--workers", "4", "--seconds", "0"]), "expected seconds, more than 0"),
+        (compare(&["--workers", "4", "--seconds", "nan"]), "expected seconds, more than 0"),
+        (
+            compare(&["--workers", "8", "--seconds", "1", "--split", "4+5"]),
+            "--split 4+5: that takes 9 workers, and --workers says 8",
+        ),
+        (compare(&["--workers", "8", "--split", "4"]), "expected A+B"),
+        (compare(&["--workers", "8", "--split", "0+3"]), "expected A+B"),
+        (compare(&["--workers", "4"]), "nothing tells how long its tasks take"),
+        (compare(&["--workers", "4"]), "give --seconds"),
+        (compare(&["--workers", "4", "--out", "out"]), "results folder out: no duration"),
+        (compare(&["--workers", "4", "--quick"]), "--quick is for the built-in demonstration"),
+        (vec!["compare", "no.toml", "--workers", "4"], "no.toml: cannot be read"),
+        (vec!["job.toml", "--strategy", "oter"], "no such strategy; did you mean outer?"),
+        (vec!["job.toml", "--strategy", "split:4"], "expected A+B"),
+        (
+            vec!["job.toml", "--strategy", "split:2+2", "--threads", "3"],
+            "--strategy split:2+2: that takes 4 workers, and there are 3",
+        ),
+        (vec!["job.toml", "--strategy", "outer", "--only", "1"], "cannot be used with"),
+    ] {
+        let ran = desk.run(gridmpi(), &arguments).exits(2);
+        assert!(ran.stderr.contains(says), "{says:?} is not in:\n{}", ran.stderr);
+        assert!(!desk.path("results").exists(), "{arguments:?}");
+    }
+    let ran = desk.run(mpirun(4), &["job.toml", "--strategy", "split:3+1"]).exits(2);
+    assert_eq!(ran.stderr.matches("that takes 4 workers, and there are 3").count(), 1);
+}
+
+#[test]
 fn under_mpirun_every_rank_ends_and_one_speaks() {
     let desk = Desk::with_job(&format!("sed = 1\n{CRUNCH}{X}"));
     let ran = desk.run(mpirun(9), &["job.toml"]).exits(2);

@@ -3,6 +3,8 @@
 
 mod ask;
 #[cfg(feature = "jobs")]
+mod compare;
+#[cfg(feature = "jobs")]
 mod demo;
 #[cfg(feature = "jobs")]
 mod init;
@@ -20,6 +22,7 @@ mod report;
 mod run;
 #[cfg(all(feature = "jobs", feature = "mpi"))]
 mod sbatch;
+mod strategy;
 mod study;
 
 use std::fs::{self, File, OpenOptions};

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::print;
+use super::strategy::{self, Chosen};
 use crate::conduct::Finished;
 use crate::error::{Error, Exit, Result};
 use crate::job::find;
@@ -21,6 +22,11 @@ pub(super) struct Options {
     /// How many tasks to give out in a message [default: by how long they take]
     #[arg(long, value_name = "TASKS", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     batch: Option<u64>,
+    /// How to make the nest parallel: flattened, longest-first (flattened, in that order), serial, outer,
+    /// inner or split:A+B. Results are the same; `gridmpi compare --help` says what they are
+    /// [default: flattened, in the job's order]
+    #[arg(long, value_name = "NAME", value_parser = strategy::parse, conflicts_with = "only")]
+    strategy: Option<Chosen>,
     /// Under mpirun, have rank 0 crunch too, beside dispensing tasks
     #[arg(long)]
     master_works: bool,
@@ -75,6 +81,9 @@ impl Options {
                 None => Out::Named,
             },
             batch: self.batch,
+            strategy: self.strategy.unwrap_or_default().strategy,
+            order: self.strategy.unwrap_or_default().order,
+            expected: None,
             master_works: self.master_works,
             no_store: self.no_store,
             only: Some(self.only.clone()).filter(|only| !only.is_empty()).map(Only::Named),

@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::ask::Ask;
-use super::{init, merge, plan, report, run};
+use super::{compare, init, merge, plan, report, run};
 #[cfg(feature = "mpi")]
 use super::{launch, sbatch};
 use crate::error::Exit;
@@ -14,6 +14,7 @@ Examples:
   gridmpi                              the built-in demonstration, or ./gridmpi.toml if there is one
   gridmpi init                         write a commented job to start from
   gridmpi plan job.toml                what would run, and how long it takes on how many workers
+  gridmpi compare --workers 8          what flattening the nest gains
   gridmpi job.toml                     run a job on this machine's threads
   mpirun -n 9 gridmpi job.toml         run it on 8 workers; rank 0 dispenses the tasks
   gridmpi launch -n 9 job.toml         the same, started again if a rank dies
@@ -41,6 +42,8 @@ enum Verb {
     Run(run::Arguments),
     /// Tell what would run, what of it is done already, and how long it takes on how many workers
     Plan(plan::Arguments),
+    /// Show what flattening the nest gains: the same tasks under every strategy, side by side
+    Compare(compare::Arguments),
     /// Start mpirun, watch over it, and start it again until the job is complete
     #[cfg(feature = "mpi")]
     Launch(launch::Arguments),
@@ -81,6 +84,7 @@ pub fn main() -> std::process::ExitCode {
             Some(Verb::Run(arguments)) => run::run(arguments, launched),
             _ if rank > 0 => Ok(Exit::Complete),
             Some(Verb::Plan(arguments)) => plan::plan(&arguments),
+            Some(Verb::Compare(arguments)) => compare::compare(&arguments),
             #[cfg(feature = "mpi")]
             Some(Verb::Launch(arguments)) => launch::launch(&arguments),
             #[cfg(feature = "mpi")]

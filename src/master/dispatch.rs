@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::again::Again;
 use super::costs::Costs;
-use super::nested::Nested;
+use super::nested::{Call, Nested};
 use super::order::{Lanes, Order, Ranked};
 use super::strategy::Strategy;
 use crate::grid::Grid;
@@ -192,12 +192,17 @@ impl Dispatch {
         matches!(self.stream, Stream::Nested(_))
     }
 
-    /// Whether there may be something now for a worker that there was nothing for.
-    pub(super) fn has_changed(&mut self) -> bool {
+    /// Of the workers that there was nothing for, those that there may be something for now.
+    pub(super) fn call(&mut self) -> Call {
         match &mut self.stream {
-            Stream::Nested(nested) => nested.has_changed(),
-            _ => false,
+            Stream::Nested(nested) => nested.call(),
+            _ => Call::Nobody,
         }
+    }
+
+    /// Whether a worker that there is nothing for has its part in what others are at.
+    pub(super) fn is_engaged(&self, rank: usize) -> bool {
+        matches!(&self.stream, Stream::Nested(nested) if nested.is_engaged(rank))
     }
 
     /// Whether a worker of so many threads gets one task at a time for each, however short they are.

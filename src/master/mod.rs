@@ -29,6 +29,7 @@ use dictionary::{Closed, Dictionary};
 use dispatch::Dispatch;
 pub(crate) use events::{Action, Event, Patience, Require, Run, Summary, Tally};
 use leases::Leases;
+use nested::Call;
 pub use order::Order;
 use pace::Pace;
 use roster::{Held, Roster};
@@ -399,13 +400,12 @@ impl Master {
     fn employ(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let time = self.end.map(|end| end.saturating_sub(now).as_secs_f64());
         if !self.to_reduce.is_empty() || self.stragglers.enabled && self.dispatch.left() == 0 {
-            self.roster.call();
+            self.roster.call(Call::All);
         }
         loop {
             let over = self.stopping || self.is_complete();
-            if self.dispatch.has_changed() || over {
-                self.roster.call();
-            }
+            let call = self.dispatch.call();
+            self.roster.call(if over { Call::All } else { call });
             let Some(rank) = self.roster.first_open() else { break };
             let (threads, load) = self.roster.load(rank);
             let (batch, batches) = match self.dispatch.gives_one(threads) {
@@ -434,7 +434,7 @@ impl Master {
             } else if self.is_out_of_time() && self.dispatch.left() == 0 && !self.stopping {
                 self.drain();
             } else if self.dispatch.is_nested() {
-                self.roster.wait(rank);
+                self.roster.wait(rank, self.dispatch.is_engaged(rank));
             } else {
                 break; // it waits: someone else's task may come back
             }

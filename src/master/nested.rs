@@ -21,8 +21,18 @@ pub(super) struct Nested {
     open: BTreeMap<u64, Point>,
     /// What is to be done again of points that are not open.
     attempted: BTreeMap<u64, Again>,
-    /// Whether there may be something for a worker that there was nothing for.
-    changed: bool,
+    /// For whom there may be something now.
+    call: Call,
+}
+
+/// Of the workers that there was nothing for, those that there may be something for now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Call {
+    #[default]
+    Nobody,
+    /// Those that hold a point or belong to those that crunch.
+    Engaged,
+    All,
 }
 
 /// Who may do what of the points that are open.
@@ -39,7 +49,9 @@ enum Way {
     Together {
         /// How many may be open at a time.
         points: usize,
-        /// How many threads may crunch.
+        /// Those that have something to give.
+        ready: BTreeSet<u64>,
+        /// How many more threads may crunch.
         threads: u64,
         /// The workers that do, and on how many threads.
         crunchers: BTreeMap<usize, u64>,
@@ -75,8 +87,8 @@ impl Point {
         (given.0.count > 0).then_some(given)
     }
 
-    fn is_done(&self, done: &Done) -> bool {
-        self.out == 0 && self.again.is_empty() && done.next_to_do(self.fresh.clone()).is_empty()
+    fn is_empty(&self, done: &Done) -> bool {
+        self.again.is_empty() && done.next_to_do(self.fresh.clone()).is_empty()
     }
 }
 
@@ -86,6 +98,7 @@ impl Nested {
         let tasks = grid.tasks();
         let together = |points, threads| Way::Together {
             points: usize::try_from(points).unwrap_or(usize::MAX),
+            ready: BTreeSet::new(),
             threads,
             crunchers: BTreeMap::new(),
         };
@@ -98,7 +111,7 @@ impl Nested {
             Strategy::Split { outer, inner } => (together(outer, inner), tasks / grid.size(0)),
         };
         let (open, attempted) = (BTreeMap::new(), BTreeMap::new());
-        Some(Nested { way, tasks, size, next: 0, open, attempted, changed: false })
+        Some(Nested { way, tasks, size, next: 0, open, attempted, call: Call::Nobody })
     }
 
     /// Whether a worker of so many threads gets one task at a time for each, so that others get the
@@ -107,9 +120,21 @@ impl Nested {
         matches!(self.way, Way::Together { .. }) || threads > 1
     }
 
-    /// Whether there may be something for a worker that there was nothing for, since this was asked.
-    pub(super) fn has_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
+    /// For whom there may be something, since this was asked.
+    pub(super) fn call(&mut self) -> Call {
+        std::mem::take(&mut self.call)
+    }
+
+    fn calls(&mut self, whom: Call) {
+        self.call = self.call.max(whom);
+    }
+
+    /// Whether a worker holds a point or belongs to those that crunch.
+    pub(super) fn is_engaged(&self, rank: usize) -> bool {
+        match &self.way {
+            Way::Alone { held, .. } => held.get(&rank).is_some_and(|held| !held.is_empty()),
+            Way::Together { crunchers, .. } => crunchers.contains_key(&rank),
+        }
     }
 
     /// What a worker gets that has so many threads and holds so much: at most `most` tasks, and whether
@@ -138,17 +163,30 @@ impl Nested {
                     return None;
                 }
             }
-            Way::Together { points, .. } => {
-                if let Some(given) = self.open.values_mut().find_map(|p| p.give(most, done)) {
-                    return Some(given);
+            Way::Together { points, ready, .. } => {
+                if ready.is_empty() {
+                    if self.open.len() >= *points {
+                        return None;
+                    }
+                    self.another(rank, done)?;
                 }
-                if self.open.len() >= *points {
-                    return None;
-                }
+                return self.first_ready(most, done);
             }
         }
         let at = self.another(rank, done)?;
         self.open.get_mut(&at)?.give(most, done)
+    }
+
+    /// Something of the point that was opened first.
+    fn first_ready(&mut self, most: u64, done: &Done) -> Option<(Assignment, bool)> {
+        let Way::Together { ready, .. } = &mut self.way else { return None };
+        let at = ready.first().copied()?;
+        let point = self.open.get_mut(&at)?;
+        let given = point.give(most, done);
+        if point.is_empty(done) {
+            ready.remove(&at);
+        }
+        given
     }
 
     /// Whether a worker may have something to do at all.
@@ -159,18 +197,13 @@ impl Nested {
                 held.contains_key(&rank) || held.is_empty()
             }
             Way::Alone { .. } => true,
-            Way::Together { threads: all, crunchers, .. } => {
-                let own = match crunchers.get(&rank) {
-                    Some(own) => *own,
-                    None => {
-                        let left = *all - crunchers.values().sum::<u64>();
-                        if left > 0 {
-                            crunchers.insert(rank, threads.min(left));
-                        }
-                        threads.min(left)
-                    }
-                };
-                load < own
+            Way::Together { threads: left, crunchers, .. } => {
+                if *left > 0 && !crunchers.contains_key(&rank) {
+                    let own = threads.min(*left);
+                    *left -= own;
+                    crunchers.insert(rank, own);
+                }
+                crunchers.get(&rank).is_some_and(|own| load < *own)
             }
         }
     }
@@ -182,9 +215,12 @@ impl Nested {
             Way::Together { .. } => None,
         };
         let at = left.or_else(|| self.open_next(done))?;
-        if let Way::Alone { held, .. } = &mut self.way {
-            held.entry(rank).or_default().insert(at);
-            self.open.get_mut(&at)?.holder = Some(rank);
+        match &mut self.way {
+            Way::Alone { held, .. } => {
+                held.entry(rank).or_default().insert(at);
+                self.open.get_mut(&at)?.holder = Some(rank);
+            }
+            Way::Together { ready, .. } => drop(ready.insert(at)),
         }
         Some(at)
     }
@@ -205,21 +241,28 @@ impl Nested {
     /// Tasks of one point, some attempt of which came to nothing, or was none, are to be done again.
     pub(super) fn put_back(&mut self, tasks: Range<u64>, attempt: u32) {
         let at = tasks.start / self.size;
-        self.changed = true;
-        match self.open.get_mut(&at) {
-            Some(point) => {
-                point.out = point.out.saturating_sub(tasks.end - tasks.start);
-                point.again.push(tasks, attempt);
-            }
-            None => self.attempted.entry(at).or_default().push(tasks, attempt),
+        let Some(point) = self.open.get_mut(&at) else {
+            self.attempted.entry(at).or_default().push(tasks, attempt);
+            return self.calls(Call::All);
+        };
+        point.out = point.out.saturating_sub(tasks.end - tasks.start);
+        point.again.push(tasks, attempt);
+        let is_free = matches!(self.way, Way::Alone { .. }) && point.holder.is_none();
+        if let Way::Together { ready, .. } = &mut self.way {
+            ready.insert(at);
         }
+        self.calls(if is_free { Call::All } else { Call::Engaged });
     }
 
     /// Tasks that were just given out are to come first again.
     pub(super) fn put_front(&mut self, tasks: Range<u64>, attempt: u32) {
-        if let Some(point) = self.open.get_mut(&(tasks.start / self.size)) {
+        let at = tasks.start / self.size;
+        if let Some(point) = self.open.get_mut(&at) {
             point.out = point.out.saturating_sub(tasks.end - tasks.start);
             point.again.push_front(tasks, attempt);
+            if let Way::Together { ready, .. } = &mut self.way {
+                ready.insert(at);
+            }
         }
     }
 
@@ -228,26 +271,38 @@ impl Nested {
         let at = task / self.size;
         let Some(point) = self.open.get_mut(&at) else { return };
         point.out = point.out.saturating_sub(count);
-        if !point.is_done(done) {
+        if point.out > 0 || !point.is_empty(done) {
             return;
         }
         let holder = self.open.remove(&at).and_then(|point| point.holder);
-        self.changed = true;
-        if let Way::Alone { held, free } = &mut self.way {
-            free.remove(&at);
-            if let Some(held) = holder.and_then(|rank| held.get_mut(&rank)) {
-                held.remove(&at);
+        match &mut self.way {
+            Way::Alone { held, free } => {
+                free.remove(&at);
+                if let Some(held) = holder.and_then(|rank| held.get_mut(&rank)) {
+                    held.remove(&at);
+                }
             }
+            Way::Together { ready, .. } => drop(ready.remove(&at)),
         }
+        self.calls(Call::Engaged); // the next point can be opened
     }
 
     /// A worker was given up: another one takes its place.
     pub(super) fn lost(&mut self, rank: usize) {
-        self.changed = true;
         match &mut self.way {
-            Way::Alone { held, free } => free.extend(held.remove(&rank).unwrap_or_default()),
-            Way::Together { crunchers, .. } => drop(crunchers.remove(&rank)),
+            Way::Alone { held, free } => {
+                for at in held.remove(&rank).unwrap_or_default() {
+                    if let Some(point) = self.open.get_mut(&at) {
+                        point.holder = None;
+                        free.insert(at);
+                    }
+                }
+            }
+            Way::Together { threads, crunchers, .. } => {
+                *threads = threads.saturating_add(crunchers.remove(&rank).unwrap_or_default());
+            }
         }
+        self.calls(Call::All);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
+use super::nested::Call;
 use super::view::{Duty, WorkerView};
 use crate::grid::Key;
 use crate::message::Assignment;
@@ -19,8 +20,10 @@ pub(super) struct Roster {
     workers: Vec<Worker>,
     /// The ranks that may take more than they hold, so that nobody has to search for them.
     open: BTreeSet<usize>,
-    /// The ranks that may too, but there is nothing for them now.
+    /// The ranks that may too, but there is nothing for them now: those that have their part in what
+    /// others are at, and the rest.
     waiting: BTreeSet<usize>,
+    spare: BTreeSet<usize>,
     /// How many tasks all that are here can be at at a time.
     threads: u64,
     dismissed: usize,
@@ -107,6 +110,7 @@ impl Roster {
             workers: vec![Worker::away(); workers],
             open: BTreeSet::new(),
             waiting: BTreeSet::new(),
+            spare: BTreeSet::new(),
             threads: 0,
             dismissed: 0,
             lost: 0,
@@ -165,24 +169,30 @@ impl Roster {
                 self.at_mut(rank).state = State::Here;
             }
         }
-        self.waiting.remove(&rank);
+        self.close(rank);
         self.open.insert(rank);
     }
 
     fn close(&mut self, rank: usize) {
-        self.open.remove(&rank);
-        self.waiting.remove(&rank);
+        for ranks in [&mut self.open, &mut self.waiting, &mut self.spare] {
+            ranks.remove(&rank);
+        }
     }
 
-    /// There is nothing for a worker now: until it is called.
-    pub(super) fn wait(&mut self, rank: usize) {
+    /// There is nothing for a worker now: until those are called that are engaged, or that are not.
+    pub(super) fn wait(&mut self, rank: usize, is_engaged: bool) {
         self.open.remove(&rank);
-        self.waiting.insert(rank);
+        if is_engaged { &mut self.waiting } else { &mut self.spare }.insert(rank);
     }
 
-    /// There may be something for those that wait.
-    pub(super) fn call(&mut self) {
-        self.open.append(&mut self.waiting);
+    /// There may be something for workers that wait.
+    pub(super) fn call(&mut self, whom: Call) {
+        if whom >= Call::Engaged {
+            self.open.append(&mut self.waiting);
+        }
+        if whom == Call::All {
+            self.open.append(&mut self.spare);
+        }
     }
 
     /// A worker said hello: whether it is to be sent the job. Once is enough, unless that was lost.

@@ -24,6 +24,16 @@ pub(crate) enum Strategy {
     },
 }
 
+impl Strategy {
+    /// How many workers it takes at least.
+    pub(crate) fn needs(self) -> u64 {
+        match self {
+            Strategy::Split { outer, inner } => outer.saturating_add(inner),
+            _ => 1,
+        }
+    }
+}
+
 impl fmt::Display for Strategy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -134,7 +134,7 @@ impl Pool<'_> {
     }
 
     fn deadlock(&self, first: Key) -> Deadlock {
-        let mut waits: Vec<Wait> = self.waiting.iter().map(|(key, _)| self.wait(*key)).collect();
+        let mut waits: Vec<Wait> = self.waiting.keys().map(|key| self.wait(*key)).collect();
         waits.sort_by_key(|wait| wait.worker);
         Deadlock { at: self.now.as_secs_f64(), done: self.played.tasks, first, waits }
     }

@@ -58,6 +58,21 @@ pub(crate) struct Played {
     pub(crate) closed: Vec<f64>,
 }
 
+impl Played {
+    /// The part of their time that so many workers crunched.
+    pub(crate) fn utilisation(&self, workers: usize) -> f64 {
+        match self.makespan > 0.0 {
+            true => (self.busy / (workers as f64 * self.makespan)).min(1.0),
+            false => 1.0,
+        }
+    }
+
+    /// For how long they did not, all together.
+    pub(crate) fn idle(&self, workers: usize) -> f64 {
+        (workers as f64 * self.makespan - self.busy).max(0.0)
+    }
+}
+
 /// The level of the groups that are the rows of a result; where the whole job folds into one row, of
 /// those that the outermost loop folds.
 pub(crate) fn group_level(grid: &Grid) -> usize {
@@ -231,7 +246,10 @@ impl Stage<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::master::Strategy;
 
     fn flattened(grid: &Grid, workers: usize) -> Play<'_> {
         Play::flattened(grid, workers, Order::Grid, None)
@@ -250,9 +268,38 @@ mod tests {
     }
 
     #[test]
+    fn the_textbook_cases_take_what_they_take() {
+        let takes = |sizes: &[u64], workers, strategy| {
+            let grid = Grid::new(sizes, 1).unwrap();
+            play(&Play { strategy, ..flattened(&grid, workers) }, &|_| 1.0)
+        };
+        let makespan = |sizes: &[u64], workers, strategy| takes(sizes, workers, strategy).makespan;
+        let (two, ten) = ([2, 4], [10, 3]);
+        let split = |outer, inner| Strategy::Split { outer, inner };
+        for (strategy, on_4, on_8) in [
+            (Strategy::Serial, 8.0, 30.0),
+            (Strategy::Outer, 4.0, 6.0),
+            (Strategy::Inner, 2.0, 10.0),
+            (Strategy::Flattened, 2.0, 4.0),
+            (split(1, 3), 4.0, 10.0),
+            (split(2, 2), 4.0, 15.0),
+        ] {
+            let times = (makespan(&two, 4, strategy), makespan(&ten, 8, strategy));
+            assert_eq!(times, (on_4, on_8), "{strategy}");
+        }
+        assert_eq!(makespan(&ten, 8, split(4, 3)), 10.0, "three workers do the heavy lifting");
+        assert_eq!(makespan(&ten, 8, split(1, 7)), 10.0, "one data set at a time");
+        assert_eq!(makespan(&ten, 8, split(3, 5)), 6.0);
+        let inner = takes(&ten, 8, Strategy::Inner);
+        assert_eq!(inner.closed, (1..=10).map(f64::from).collect::<Vec<_>>());
+        let outer = takes(&ten, 8, Strategy::Outer);
+        assert_eq!(outer.closed, [[3.0; 8].as_slice(), &[6.0; 2]].concat());
+    }
+
+    #[test]
     fn what_is_done_takes_no_time() {
         let grid = Grid::new(&[10, 3], 0).unwrap();
-        let done = |task: u64| task < 12 || task % 3 == 0;
+        let done = |task: u64| task < 12 || task.is_multiple_of(3);
         let played = play(&Play { done: Some(&done), ..flattened(&grid, 4) }, &|_| 2.0);
         assert_eq!((played.makespan, played.busy, played.tasks), (6.0, 24.0, 12));
         assert_eq!(played.closed, [0.0, 0.0, 0.0, 0.0, 2.0, 2.0, 4.0, 4.0, 6.0, 6.0]);
@@ -285,11 +332,53 @@ mod tests {
         assert_eq!(play(&known, &seconds).makespan, 8.0);
     }
 
+    proptest! {
+        #[test]
+        fn every_strategy_does_every_task_once(
+            sizes in prop::collection::vec(1u64..8, 1..4),
+            outer in 0usize..2,
+            workers in 1usize..12,
+            split in (1u64..5, 1u64..5),
+            seed: u64,
+            scale in prop::sample::select(vec![1e-6, 1e-3, 0.05, 1.0]),
+        ) {
+            let grid = Grid::new(&sizes, outer).unwrap();
+            let seconds = |task: u64| scale * ((task ^ seed).wrapping_mul(0x9E37_79B9) % 1000) as f64;
+            let all: f64 = (0..grid.tasks()).map(seconds).sum();
+            let longest = (0..grid.tasks()).map(seconds).fold(0.0, f64::max);
+            let done = |played: &Played| {
+                let bound = longest.max(all / workers as f64);
+                played.tasks == grid.tasks()
+                    && (played.busy - all).abs() <= 1e-9 * all
+                    && played.makespan >= bound * (1.0 - 1e-6) - 1e-6
+                    && played.closed.len() as u64 == match group_level(&grid) {
+                        level if level < grid.depth() => grid.keys(level),
+                        _ => 0,
+                    }
+            };
+            let split = Strategy::Split { outer: split.0, inner: split.1 };
+            for strategy in
+                [Strategy::Flattened, Strategy::Serial, Strategy::Outer, Strategy::Inner, split]
+            {
+                let played = play(&Play { strategy, ..flattened(&grid, workers) }, &seconds);
+                prop_assert!(done(&played), "{}: {:?}", strategy, played);
+                if strategy == Strategy::Serial {
+                    prop_assert!((played.makespan - all).abs() <= 1e-6);
+                }
+            }
+            match maps::nested_maps(&grid, workers, &seconds) {
+                maps::Ended::Played(played) => prop_assert!(done(&played), "{:?}", played),
+                // Whoever holds a point waits: that takes as many as there are workers.
+                maps::Ended::Deadlock(found) => prop_assert_eq!(found.waits.len(), workers),
+            }
+        }
+    }
+
     #[test]
-    fn a_million_short_tasks_are_shared_evenly() {
-        let grid = Grid::new(&[1000, 1000], 1).unwrap();
+    fn short_tasks_are_shared_evenly() {
+        let grid = Grid::new(&[1000, 100], 1).unwrap();
         let played = play(&flattened(&grid, 100), &|_| 1e-3);
-        assert!((10.0..10.01).contains(&played.makespan), "{}", played.makespan);
-        assert_eq!((played.tasks, played.closed.len()), (1_000_000, 1000));
+        assert!((1.0..1.01).contains(&played.makespan), "{}", played.makespan);
+        assert_eq!((played.tasks, played.closed.len()), (100_000, 1000));
     }
 }

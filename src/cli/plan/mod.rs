@@ -124,7 +124,7 @@ pub(super) fn plan(arguments: &Arguments) -> Result<Exit> {
 
 /// What the results folder tells. One that somebody names has to be one; where none was named, there may
 /// be no runs yet.
-fn known(job: &Job, out: &Path, named: bool) -> Result<Durations> {
+pub(super) fn known(job: &Job, out: &Path, named: bool) -> Result<Durations> {
     let is_empty = || std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
     if out.is_dir() && (!named || is_empty()) && !out.join("runs.sqlite").exists() {
         return Ok(Durations::unknown(job));

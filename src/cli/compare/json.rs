@@ -1,0 +1,74 @@
+//! The comparison for other programs.
+
+use serde_json::{Value as Json, json};
+
+use super::plays::{Entry, Lineup};
+use super::words::{conclusion, median};
+use super::{Case, Source};
+use crate::grid::Key;
+use crate::job::named_json;
+
+pub(super) fn json(case: &Case, lineup: &Lineup) -> Json {
+    let loops: Vec<Json> = case
+        .job
+        .loops
+        .iter()
+        .map(|l| json!({ "name": l.name, "points": l.points.len() }))
+        .collect();
+    let (source, recorded) = match &case.source {
+        Source::Given => ("given", None),
+        Source::Sleep => ("sleep", None),
+        Source::Recorded(recorded, _) => ("recorded", Some(recorded)),
+    };
+    json!({
+        "job": case.job.name,
+        "loops": loops,
+        "tasks": case.job.grid().tasks(),
+        "workers": case.workers,
+        "durations": {
+            "source": source,
+            "recorded": recorded,
+            "total_seconds": case.seconds.iter().sum::<f64>(),
+            "longest_seconds": case.seconds.iter().copied().fold(0.0, f64::max),
+        },
+        "lower_bound_seconds": lineup.bound,
+        "splits_tried": lineup.splits.tried,
+        "splits": lineup.splits.of,
+        "strategies": lineup.entries.iter().map(|entry| strategy(case, entry)).collect::<Vec<_>>(),
+        "conclusion": conclusion(lineup),
+    })
+}
+
+fn strategy(case: &Case, entry: &Entry) -> Json {
+    let key = |key: Key| named_json(&case.job.coordinates(&case.job.grid(), key));
+    let played = entry.played();
+    let deadlock = entry.deadlock().map(|deadlock| {
+        let waits = deadlock.waits.iter().map(|wait| {
+            json!({
+                "worker": wait.worker,
+                "holds": key(wait.holds),
+                "queued": wait.queued,
+                "behind": wait.behind,
+                "held_by": wait.held,
+            })
+        });
+        json!({
+            "at_seconds": deadlock.at,
+            "tasks_done": deadlock.done,
+            "first_in_queue": key(deadlock.first),
+            "waits": waits.collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "strategy": entry.which.name(),
+        "makespan_seconds": played.map(|played| played.makespan),
+        "busy_seconds": played.map(|played| played.busy),
+        "utilisation": played.map(|played| played.utilisation(case.workers)),
+        "idle_seconds": played.map(|played| played.idle(case.workers)),
+        "first_group_seconds": played.and_then(|played| played.closed.first()),
+        "median_group_seconds": played.and_then(|played| median(&played.closed)),
+        "deadlock": deadlock,
+        "measured_seconds": entry.measured.map(|(seconds, _)| seconds),
+        "measured_failed": entry.measured.map(|(_, failed)| failed),
+    })
+}

@@ -1,0 +1,186 @@
+//! `gridmpi compare`: the same tasks with the same durations under every strategy, side by side, so that
+//! anybody sees what flattening the nest gains. In virtual time, and for real if that is asked for.
+
+mod json;
+mod plays;
+mod real;
+mod words;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::{demo, plan, print, run, strategy};
+use crate::crunch;
+use crate::error::{Error, Exit, Result};
+use crate::job::{Crunch, Job, Sleep};
+use crate::master::Strategy;
+use crate::master::costs::Costs;
+use plays::Lineup;
+
+/// How many tasks can be compared: their durations are held in memory, and each is played many times.
+const MOST_TASKS: u64 = 10_000_000;
+
+#[derive(Args)]
+#[command(after_help = "\
+Strategies (\"outer\" is the outermost loop, \"inner\" are all loops inside it):
+  serial         one worker does one task after another
+  outer          outer loop parallel: a worker takes a whole point of it and does it alone
+  inner          inner loops parallel: all workers do one point of the outer loop, then the next
+  split:A+B      split pools: A workers hold a point of the outer loop each and only wait, B crunch
+  nested maps    parallel maps inside parallel maps on one pool: who waits occupies a worker
+  flattened      all loops as one stream of tasks: what gridmpi does
+  longest-first  the same, the tasks first that are expected to take longest
+
+Durations are those recorded in the results folder; a task that was not recorded takes what the others
+suggest. --seconds gives every task the same. Messages cost nothing here.
+
+Examples:
+  gridmpi compare --workers 8                           the built-in demonstration
+  gridmpi compare job.toml --workers 64                 by the durations in results/NAME
+  gridmpi compare job.toml --workers 8 --seconds 1      every task takes 1 s
+  gridmpi compare job.toml --workers 8 --split 4+3      these split pools, instead of all
+  gridmpi compare job.toml --workers 4 --real           also run each on 4 threads, and keep nothing")]
+pub(super) struct Arguments {
+    /// The job file [default: ./gridmpi.toml if there is one, else the built-in demonstration]
+    job: Option<PathBuf>,
+    /// How many workers
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    workers: u32,
+    /// The sizes of the split pools: A hold points of the outer loop, B crunch [default: all are tried]
+    #[arg(long, value_name = "A+B", value_parser = strategy::split)]
+    split: Option<Strategy>,
+    /// Every task takes so long
+    #[arg(long, value_name = "SECONDS", value_parser = duration)]
+    seconds: Option<f64>,
+    /// The results folder with recorded durations [default: results/NAME]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "seconds")]
+    out: Option<PathBuf>,
+    /// Run each strategy on this machine's threads, too, as `run --strategy` does; nothing is kept
+    #[arg(long)]
+    real: bool,
+    /// The demonstration with 10 ms instead of 1 s a task
+    #[arg(long, conflicts_with = "seconds")]
+    quick: bool,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+/// What is compared.
+struct Case {
+    job: Job,
+    workers: usize,
+    /// How long each task takes.
+    seconds: Vec<f64>,
+    /// What is known of that when a run begins.
+    known: Costs,
+    source: Source,
+}
+
+/// Where durations come from.
+enum Source {
+    /// Each task takes what was said.
+    Given,
+    /// Each sleeps as the job says.
+    Sleep,
+    /// So many were recorded in this folder.
+    Recorded(u64, PathBuf),
+}
+
+fn duration(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if seconds > 0.0 && seconds < 1e9 => Ok(seconds),
+        _ => Err("expected seconds, more than 0".to_string()),
+    }
+}
+
+pub(super) fn compare(arguments: &Arguments) -> Result<Exit> {
+    let workers = arguments.workers as usize;
+    if let Some(split) = arguments.split.filter(|split| split.needs() > workers as u64) {
+        let (needs, split) = (split.needs(), split.to_string());
+        return Err(Error::input(format!(
+            "--{}: that takes {needs} workers, and --workers says {workers}",
+            split.replace(':', " ")
+        )));
+    }
+    let file = arguments.job.clone().or_else(run::default_job);
+    let (job, text) = match &file {
+        Some(_) if arguments.quick => {
+            return Err(Error::input(
+                "--quick is for the built-in demonstration, which takes no job",
+            ));
+        }
+        Some(file) => Job::read(file)?,
+        None => demo::job(arguments.quick)?,
+    };
+    crunch::check(&job)?;
+    let tasks = job.grid().tasks();
+    if tasks > MOST_TASKS {
+        return Err(Error::input(format!(
+            "{}: {tasks} tasks are too many to compare; up to {MOST_TASKS} can be, so give loops fewer points for it",
+            job.name
+        )));
+    }
+    let case = case(arguments, job, file.is_some())?;
+    let mut lineup = Lineup::play(&case, arguments.split);
+    if arguments.real {
+        real::measure(&case, &text, &mut lineup)?;
+    }
+    match arguments.format {
+        Format::Table => print(words::text(&case, &lineup).as_bytes()),
+        Format::Json => print(format!("{:#}\n", json::json(&case, &lineup)).as_bytes()),
+    }
+}
+
+/// Finds out how long tasks take.
+fn case(arguments: &Arguments, job: Job, named: bool) -> Result<Case> {
+    let (grid, workers) = (job.grid(), arguments.workers as usize);
+    let all = |seconds: &dyn Fn(u64) -> f64| (0..grid.tasks()).map(seconds).collect::<Vec<_>>();
+    if let Some(given) = arguments.seconds {
+        let seconds = all(&|_| given);
+        let known = Costs::new(&grid);
+        return Ok(Case { job, workers, seconds, known, source: Source::Given });
+    }
+    let of_job = || named.then(|| Path::new("results").join(&job.name));
+    if let Some(out) = arguments.out.clone().or_else(of_job) {
+        let durations = plan::known(&job, &out, arguments.out.is_some())?;
+        if durations.recorded() > 0 {
+            let seconds = all(&|task| durations.expect(task).unwrap_or_default());
+            let (known, recorded) = (durations.costs().clone(), durations.recorded());
+            let source = Source::Recorded(recorded, out);
+            return Ok(Case { job, workers, seconds, known, source });
+        }
+        if arguments.out.is_some() {
+            return Err(Error::input(format!(
+                "results folder {}: no duration of this job is recorded there; run some of its tasks, or give --seconds",
+                out.display()
+            )));
+        }
+    }
+    let seconds = match &job.crunch {
+        Crunch::Multiply { sleep: Sleep::Seconds(seconds) } => all(&|_| *seconds),
+        Crunch::Multiply { sleep: Sleep::Point(level) } => {
+            let points = &job.loops[*level].points;
+            let inside = grid.tasks() / grid.keys(level + 1);
+            let point = |task| task / inside % grid.size(*level);
+            all(&|task| points.get(point(task)).as_f64().unwrap_or_default())
+        }
+        _ => Vec::new(),
+    };
+    if seconds.iter().sum::<f64>() <= 0.0 {
+        return Err(Error::input(format!(
+            "{}: nothing tells how long its tasks take: no duration is recorded. Run some of them (`gridmpi plan JOB --pilot 40`), name the folder that has runs (--out), or give --seconds",
+            job.name
+        )));
+    }
+    let mut known = Costs::new(&grid);
+    (0..).zip(&seconds).for_each(|(task, seconds)| known.observe(task, *seconds));
+    Ok(Case { job, workers, seconds, known, source: Source::Sleep })
+}

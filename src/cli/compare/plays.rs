@@ -1,0 +1,142 @@
+//! Which strategies are compared, and how each goes in virtual time.
+
+use super::Case;
+use crate::grid::Grid;
+use crate::master::{Order, Strategy};
+use crate::simulate::maps::{Deadlock, Ended, nested_maps};
+use crate::simulate::{Play, Played, play};
+
+/// How many tasks, and workers, are played for split pools at most, about: of very long jobs not all
+/// splits are tried.
+const MOST_PLAYED: u64 = 10_000_000;
+
+/// How many splits are tried at least, if there are as many.
+const FEWEST_SPLITS: u64 = 3;
+
+/// All strategies, side by side.
+pub(super) struct Lineup {
+    pub(super) entries: Vec<Entry>,
+    pub(super) splits: Splits,
+    /// No schedule takes less: the total shared by all workers, or the longest task. (seconds)
+    pub(super) bound: f64,
+}
+
+/// A strategy and what came of it.
+pub(super) struct Entry {
+    pub(super) which: Which,
+    pub(super) ended: Ended,
+    /// What a real run took, in seconds, and how many of its runs failed.
+    pub(super) measured: Option<(f64, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Which {
+    /// What the program can run.
+    Strategy(Strategy, Order),
+    /// Parallel maps inside parallel maps.
+    Maps,
+}
+
+/// How many splits there are, and how many of them were tried.
+pub(super) struct Splits {
+    pub(super) tried: u64,
+    pub(super) of: u64,
+    /// Whether somebody said which.
+    pub(super) given: bool,
+}
+
+impl Which {
+    pub(super) fn name(self) -> String {
+        match self {
+            Which::Strategy(Strategy::Flattened, Order::LongestFirst) => {
+                "longest-first".to_string()
+            }
+            Which::Strategy(strategy, _) => strategy.to_string(),
+            Which::Maps => "nested maps".to_string(),
+        }
+    }
+
+    /// Whether all loops are one stream.
+    pub(super) fn is_flattened(self) -> bool {
+        matches!(self, Which::Strategy(Strategy::Flattened, _))
+    }
+}
+
+impl Entry {
+    /// How it went, if it came to an end.
+    pub(super) fn played(&self) -> Option<&Played> {
+        match &self.ended {
+            Ended::Played(played) => Some(played),
+            Ended::Deadlock(_) => None,
+        }
+    }
+
+    pub(super) fn deadlock(&self) -> Option<&Deadlock> {
+        match &self.ended {
+            Ended::Played(_) => None,
+            Ended::Deadlock(deadlock) => Some(deadlock),
+        }
+    }
+}
+
+impl Lineup {
+    /// Plays them all; of split pools this one, or the best and the worst.
+    pub(super) fn play(case: &Case, split: Option<Strategy>) -> Lineup {
+        let grid = case.job.grid();
+        let seconds = |task: u64| case.seconds[task as usize];
+        let played = |strategy, order| {
+            let flattened = Play::flattened(&grid, case.workers, order, case.job.data_level());
+            let one = Play { strategy, known: Some(&case.known), ..flattened };
+            let ended = Ended::Played(play(&one, &seconds));
+            Entry { which: Which::Strategy(strategy, order), ended, measured: None }
+        };
+        let simple = [Strategy::Serial, Strategy::Outer, Strategy::Inner];
+        let mut entries: Vec<Entry> = simple.map(|way| played(way, Order::Grid)).into();
+        let all = splits(&grid, case.workers as u64);
+        let splits = Splits {
+            tried: if split.is_some() { 1 } else { all.len() as u64 },
+            of: case.workers as u64 - 1,
+            given: split.is_some(),
+        };
+        let tried = split.map_or(all, |split| vec![split]);
+        let pools = tried.into_iter().map(|split| played(split, Order::Grid));
+        entries.extend(best_and_worst(pools));
+        let ended = nested_maps(&grid, case.workers, &seconds);
+        entries.push(Entry { which: Which::Maps, ended, measured: None });
+        entries.push(played(Strategy::Flattened, Order::Grid));
+        entries.push(played(Strategy::Flattened, Order::LongestFirst));
+        let longest = case.seconds.iter().copied().fold(0.0, f64::max);
+        let bound = longest.max(case.seconds.iter().sum::<f64>() / case.workers as f64);
+        Lineup { entries, splits, bound }
+    }
+}
+
+/// The ways to split so many workers into two pools, those with few holders first; spread evenly over all
+/// where all would be too many.
+fn splits(grid: &Grid, workers: u64) -> Vec<Strategy> {
+    let of = workers - 1;
+    let few = (MOST_PLAYED / (grid.tasks() + workers)).max(FEWEST_SPLITS).min(of);
+    let outer = |i: u64| 1 + i * (of - 1) / (few - 1).max(1);
+    let split = |outer| Strategy::Split { outer, inner: workers - outer };
+    (0..few).map(outer).map(split).collect()
+}
+
+/// The one that is done first, and, if that is another, the one that is done last.
+fn best_and_worst(entries: impl Iterator<Item = Entry>) -> Vec<Entry> {
+    let (mut best, mut worst): (Option<Entry>, Option<Entry>) = (None, None);
+    let takes = |entry: &Entry| entry.played().map_or(0.0, |played| played.makespan);
+    for entry in entries {
+        match &best {
+            None => best = Some(entry),
+            Some(first) if takes(&entry) < takes(first) => {
+                let before = best.replace(entry);
+                worst = worst.or(before);
+            }
+            Some(_) if worst.as_ref().is_none_or(|last| takes(&entry) > takes(last)) => {
+                worst = Some(entry);
+            }
+            Some(_) => {}
+        }
+    }
+    best.into_iter().chain(worst).collect()
+}

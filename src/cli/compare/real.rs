@@ -1,0 +1,40 @@
+//! The strategies for real, on this machine's threads: what a run takes beside what was predicted.
+
+use super::Case;
+use super::plays::{Lineup, Which};
+use crate::cli::run;
+use crate::conduct::conduct;
+use crate::error::Result;
+use crate::job::Crunch;
+use crate::report::words;
+use crate::settings::Settings;
+use crate::signals;
+
+/// Runs every strategy that can be, one after another.
+pub(super) fn measure(case: &Case, text: &str, lineup: &mut Lineup) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores < case.workers && !matches!(case.job.crunch, Crunch::Multiply { .. }) {
+        log::warn!(
+            "{} threads share {cores} cores here: what computes will take longer than predicted",
+            case.workers
+        );
+    }
+    signals::take();
+    for entry in &mut lineup.entries {
+        let Which::Strategy(strategy, order) = entry.which else { continue };
+        if let Some(played) = entry.played() {
+            log::info!("{}: about {}", entry.which.name(), words::seconds(played.makespan));
+        }
+        let settings = Settings {
+            strategy,
+            order: Some(order),
+            expected: Some(case.known.clone()),
+            ..Settings::default().threads(case.workers).no_store()
+        };
+        let prepare = || run::work(case.job.clone(), text.to_string());
+        if let Some(finished) = conduct(None, &settings, None, prepare)? {
+            entry.measured = Some((finished.timing.crunch.as_secs_f64(), finished.tally.failed));
+        }
+    }
+    Ok(())
+}

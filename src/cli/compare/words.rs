@@ -1,0 +1,211 @@
+//! The comparison for people: a table, who waits for whom in a deadlock, and what flattening gains.
+
+use std::fmt::Write;
+
+use super::plays::{Entry, Lineup};
+use super::{Case, Source};
+use crate::grid::Key;
+use crate::report::{Lines, in_words, words};
+use crate::simulate::maps::{Deadlock, Wait};
+
+/// Of so many workers it is said what they wait for in a deadlock.
+const MOST_WAITS: usize = 3;
+
+/// Less than this part of a time is no difference.
+const SAME: f64 = 5e-3;
+
+pub(super) fn text(case: &Case, lineup: &Lineup) -> String {
+    let mut text = heading(case);
+    text += &table(case, lineup);
+    let mut notes = Vec::new();
+    let splits = &lineup.splits;
+    if !splits.given && splits.tried > 1 {
+        let tried = match splits.tried == splits.of {
+            true => format!("all {}", splits.of),
+            false => format!("{} of {}, spread evenly", splits.tried, splits.of),
+        };
+        notes.push(format!(
+            "Split pools were tried in {tried} sizes: the best and the worst are shown.\n"
+        ));
+    }
+    for entry in &lineup.entries {
+        notes.extend(entry.deadlock().map(|deadlock| waits(case, deadlock)));
+        if let Some((_, failed @ 1..)) = entry.measured {
+            let (failed, name) = (words::things(failed, "run"), entry.which.name());
+            notes.push(format!("{failed} of the measured {name} failed.\n"));
+        }
+    }
+    notes.push(conclusion(lineup) + "\n");
+    for note in notes {
+        text.push('\n');
+        text += &note;
+    }
+    text
+}
+
+fn heading(case: &Case) -> String {
+    let loops: Vec<String> =
+        case.job.loops.iter().map(|l| format!("{} {}", l.points.len(), l.name)).collect();
+    let tasks = words::things(case.seconds.len() as u64, "task");
+    let total: f64 = case.seconds.iter().sum();
+    let longest = case.seconds.iter().copied().fold(0.0, f64::max);
+    let shortest = case.seconds.iter().copied().fold(f64::MAX, f64::min);
+    let each = match longest - shortest <= SAME * longest {
+        true => format!("{} each", words::seconds(longest)),
+        false => format!(
+            "{} to {}, {} in all",
+            words::seconds(shortest),
+            words::seconds(longest),
+            words::seconds(total)
+        ),
+    };
+    let source = match &case.source {
+        Source::Given => "as given".to_string(),
+        Source::Sleep => "as the job sleeps".to_string(),
+        Source::Recorded(recorded, out) => {
+            let (recorded, all) = (*recorded, case.seconds.len() as u64);
+            let others = if recorded < all { ", the others by those" } else { "" };
+            format!("{} recorded in {}{others}", words::count(recorded), out.display())
+        }
+    };
+    format!(
+        "{}: {} = {tasks} on {}; {each} ({source})\n\n",
+        case.job.name,
+        loops.join(" x "),
+        words::things(case.workers as u64, "worker")
+    )
+}
+
+fn table(case: &Case, lineup: &Lineup) -> String {
+    let is_real = lineup.entries.iter().any(|entry| entry.measured.is_some());
+    let mut header = vec![("strategy", false), ("makespan", true)];
+    header.extend(is_real.then_some(("measured", true)));
+    header.extend([("utilisation", true), ("idle", true)]);
+    header.extend([("first group", true), ("median group", true)]);
+    let mut lines = Lines::new(header.into_iter().map(|(name, right)| (name.to_string(), right)));
+    let mut text = String::new();
+    for entry in &lineup.entries {
+        let mut cells = vec![entry.which.name()];
+        let played = entry.played();
+        let time = |time: Option<f64>| time.map_or("-".to_string(), words::seconds);
+        let makespan = played.map(|played| played.makespan);
+        cells.push(makespan.map_or("deadlock".to_string(), words::seconds));
+        cells.extend(is_real.then(|| time(entry.measured.map(|(seconds, _)| seconds))));
+        let part = played.map(|played| words::percent(played.utilisation(case.workers)));
+        cells.push(part.unwrap_or("-".to_string()));
+        cells.push(time(played.map(|played| played.idle(case.workers))));
+        cells.push(time(played.and_then(|played| played.closed.first().copied())));
+        cells.push(time(played.and_then(|played| median(&played.closed))));
+        text += &lines.row(cells);
+    }
+    text + &lines.rest()
+}
+
+/// The middle one of times in order; of two the later one.
+pub(super) fn median(closed: &[f64]) -> Option<f64> {
+    closed.get(closed.len() / 2).copied()
+}
+
+/// What flattening gains, in a sentence or two.
+pub(super) fn conclusion(lineup: &Lineup) -> String {
+    let takes = |entry: &Entry| entry.played().map_or(f64::INFINITY, |played| played.makespan);
+    let least = |flattened: bool| {
+        let those = lineup.entries.iter().filter(|entry| entry.which.is_flattened() == flattened);
+        those.min_by(|a, b| takes(a).total_cmp(&takes(b)))
+    };
+    let Some((flattened, other)) = least(true).zip(least(false)) else { return String::new() };
+    let (ours, theirs) = (takes(flattened), takes(other));
+    let name = match flattened.which.name().as_str() {
+        "longest-first" => "flattened, longest first,",
+        _ => "flattened",
+    };
+    let other = other.which.name();
+    let time = words::seconds;
+    let mut text = if theirs > ours * (1.0 + SAME) {
+        let times = theirs / ours;
+        format!(
+            "The nest {name} takes {}; the best of the others ({other}) takes {}, {times:.2} times as long.",
+            time(ours),
+            time(theirs)
+        )
+    } else if theirs < ours * (1.0 - SAME) {
+        format!(
+            "Here {other} takes {}; the nest {name} takes {}, {:.2} times as long.",
+            time(theirs),
+            time(ours),
+            ours / theirs
+        )
+    } else {
+        format!("Flattening gains no time here: {other} takes {} too.", time(theirs))
+    };
+    let _ = match ours <= lineup.bound * (1.0 + SAME) {
+        true => write!(text, " No schedule can take less."),
+        false => write!(text, " No schedule can take less than {}.", time(lineup.bound)),
+    };
+    text
+}
+
+/// Who waits for whom.
+fn waits(case: &Case, deadlock: &Deadlock) -> String {
+    let (job, grid) = (&case.job, case.job.grid());
+    let named = |key: Key| {
+        let coordinates = job.coordinates(&grid, key);
+        let each = coordinates.iter().map(|(name, value)| format!("{name} {}", in_words(value)));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let first = named(deadlock.first);
+    let mut text = format!(
+        "The nested maps deadlock: {}.\n",
+        match deadlock.done {
+            0 => "nothing is ever crunched".to_string(),
+            done => format!(
+                "after {} and {} nothing goes on",
+                words::seconds(deadlock.at),
+                words::things(done, "task")
+            ),
+        }
+    );
+    for Wait { worker, holds, queued, behind, held } in deadlock.waits.iter().take(MOST_WAITS) {
+        let inner = &job.loops[holds.level].name;
+        let all = words::things(grid.size(holds.level), inner);
+        let _ = write!(text, "  worker {worker} holds {} and waits for its {all}", named(*holds));
+        let holders = match held[..] {
+            [one] => format!("worker {one} holds one of them, and waits too"),
+            _ => format!("{} hold {} of them, and wait too", several(held), held.len()),
+        };
+        let queue = match behind {
+            0 => "first in the queue".to_string(),
+            1 => format!("queued behind {first}"),
+            n => format!("queued behind {first} and {} more", n - 1),
+        };
+        let _ = match (held.is_empty(), *queued) {
+            (true, _) => writeln!(text, ", which are {queue}"),
+            (false, 0) => writeln!(text, ": {holders}"),
+            (false, n) => writeln!(text, ": {holders}; {n} are {queue}"),
+        };
+    }
+    let _ = match deadlock.waits.get(MOST_WAITS..).unwrap_or_default() {
+        [] => Ok(()),
+        [one] => writeln!(text, "  worker {} waits likewise", one.worker),
+        more => writeln!(text, "  the other {} workers wait likewise", more.len()),
+    };
+    let _ = writeln!(text, "  no worker is left to begin {first}, nor will one ever be");
+    text
+}
+
+/// Workers by their numbers, or where those are many, some of them.
+fn several(workers: &[usize]) -> String {
+    let number = |workers: &[usize]| {
+        let numbers: Vec<String> = workers.iter().map(usize::to_string).collect();
+        numbers.join(", ")
+    };
+    match workers {
+        [first @ .., last] if workers.len() <= MOST_WAITS => {
+            format!("workers {} and {last}", number(first))
+        }
+        many => {
+            let (first, rest) = many.split_at(many.len().min(MOST_WAITS));
+            format!("workers {} and {} more", number(first), rest.len())
+        }
+    }
+}
