@@ -226,13 +226,13 @@ impl Line {
         }
         let blocked = self.seats.iter().all(Seat::is_at_a_long_task);
         let mut ends = self.ends.lock();
-        if blocked {
-            ends.hand_back()?; // others may be free
-        }
         let since = ends.looked.elapsed().min(STEP);
         ends.silence += since;
         ends.looked = Instant::now();
         while ends.read(Duration::ZERO, &self.seats)? {}
+        if blocked {
+            ends.hand_back()?; // others may be free
+        }
         if !speaks {
             ends.silence = Duration::ZERO;
             return Ok(());

@@ -20,7 +20,7 @@ fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
         };
         let mut master = world.master();
         // So long that nobody holds more than one.
-        let takes = |task| Duration::from_millis(10) + world.takes(task);
+        let takes = |task| Duration::from_millis(60) + world.takes(task);
         let crunch = Box::new(|task| (takes(task), world.result(task)));
         let mut hub = SimulatedHub::new(7, seed, Duration::from_millis(3), crunch);
         let mut notes = Notes { stop_after: Some(100), ..Notes::default() };
