@@ -21,11 +21,11 @@ pub(super) fn text(case: &Case, lineup: &Lineup) -> String {
     let splits = &lineup.splits;
     if !splits.given && splits.tried > 1 {
         let tried = match splits.tried == splits.of {
-            true => format!("all {}", splits.of),
-            false => format!("{} of {}, spread evenly", splits.tried, splits.of),
+            true => format!("all {} sizes", splits.of),
+            false => format!("{} of {} sizes, spread evenly", splits.tried, splits.of),
         };
         notes.push(format!(
-            "Split pools were tried in {tried} sizes: the best and the worst are shown.\n"
+            "Split pools were tried in {tried}: the best and the worst are shown.\n"
         ));
     }
     for entry in &lineup.entries {
@@ -176,7 +176,7 @@ fn waits(case: &Case, deadlock: &Deadlock) -> String {
         let queue = match behind {
             0 => "first in the queue".to_string(),
             1 => format!("queued behind {first}"),
-            n => format!("queued behind {first} and {} more", n - 1),
+            n => format!("queued behind {first} and {} more", words::count(n - 1)),
         };
         let _ = match (held.is_empty(), *queued) {
             (true, _) => writeln!(text, ", which are {queue}"),
