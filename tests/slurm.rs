@@ -150,6 +150,10 @@ fn many_short_allocations_finish_a_job_that_takes_a_longer_time() {
     let short =
         ["job.toml", "--partition", "last", "--nodes", "1", "--threads", "2", "--time", "1"];
     let job = submit(&desk, &[&short[..], &["--", "--mem=100"]].concat());
+    wait_until(&desk, 180, "second start", || started(&desk, "job").0 > 40);
+    let status = desk.run(gridmpi(), &["status", "results/job"]).exits(0).stdout;
+    assert!(status.contains(&format!("\nSlurm job {job} on gs4, restarted ")), "{status}");
+    assert!(status.contains(" s left; about ") && status.contains("expected to fit"), "{status}");
     wait_until(&desk, 360, "complete job", || {
         desk.path("results/job/summary.json").exists() && show(&job, "JobState") == "COMPLETED"
     });
@@ -337,11 +341,19 @@ fn children_have_their_share_of_the_allocation() {
 #[test]
 #[ignore = "needs the cluster of scripts/slurm-test"]
 fn it_submits_by_itself_and_says_why_slurm_refuses() {
-    let desk = desk(4, 0.0);
+    let name = r#"it's #1 "of" a\b, 5% $HOME `id`"#;
+    let text = job("job", 4, 0.0);
+    let text = text.replace("name = \"job\"", &format!("name = '''{name}'''"));
+    let desk = Desk::with_job(&text);
     let small = ["sbatch", "job.toml", "--submit", "--nodes", "1", "--threads", "1", "--time", "1"];
-    let submitted: Ran = desk.run(gridmpi(), &[&small[..], &["--", "--mem=100"]].concat()).exits(0);
+    let more = ["--", "--mem=100", "--comment", name];
+    let submitted: Ran = desk.run(gridmpi(), &[&small[..], &more].concat()).exits(0);
     let job = submitted.stdout.trim().rsplit(' ').next().unwrap().to_string();
     ends(&desk, &job, 30, "COMPLETED", "0:0");
+    let queue = ["--noheader", "--states=all", "--job", &job, "--format", "%j|%k"];
+    assert_eq!(ask("squeue", &queue), format!("{name}|{name}"));
+    assert!(desk.path("results").join(name).join("summary.json").exists());
+    assert!(desk.path(&format!("{}-{job}.log", name.replace('\\', "_"))).exists());
     let nowhere = [&small[..], &["--partition", "nowhere"]].concat();
     let refused = desk.run(gridmpi(), &nowhere).exits(2);
     assert!(refused.stderr.contains("sbatch has refused the script"), "{}", refused.stderr);

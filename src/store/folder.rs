@@ -3,12 +3,17 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
 const STORE: &str = "runs.sqlite";
 pub(super) const LOCK: &str = ".lock";
 const EARLIER: &str = "earlier-";
+
+/// How often, and how long after another, to try for a folder that somebody else holds.
+const LOOKS: u32 = 10;
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A claimed results folder. The claim ends with the process at the latest, however that ends.
 #[derive(Debug)]
@@ -32,7 +37,7 @@ impl Folder {
             .truncate(false)
             .open(path.join(LOCK))
             .map_err(|error| no("is not writable", error))?;
-        match lock.try_lock() {
+        match lock_soon(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -113,6 +118,17 @@ impl Folder {
     }
 }
 
+/// Whoever looks whether a folder is free holds it for a moment, which is no claim.
+fn lock_soon(lock: &File) -> std::result::Result<(), TryLockError> {
+    for _ in 0..LOOKS {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+            other => return other,
+        }
+    }
+    lock.try_lock()
+}
+
 fn next(path: &Path, prefix: &str) -> PathBuf {
     let free = (1..).map(|n| path.join(format!("{prefix}{n}"))).find(|path| !path.exists());
     free.expect("numbers do not end")
@@ -130,4 +146,33 @@ fn move_aside(path: &Path) -> std::io::Result<()> {
     }
     log::info!("earlier runs moved to {}", earlier.display());
     Ok(())
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn whoever_looks_whether_it_is_free_keeps_nobody_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        drop(Folder::claim(path, false).unwrap());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    Folder::is_free(path);
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            let refused = (0..1_000).filter(|_| Folder::claim(path, false).is_err()).count();
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(refused, 0);
+        });
+        let _claim = Folder::claim(path, false).unwrap();
+        assert_eq!(Folder::is_free(path), Some(false));
+        assert!(Folder::claim(path, false).is_err());
+    }
 }
