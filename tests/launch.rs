@@ -133,3 +133,27 @@ fn it_exits_as_the_job_does_and_says_what_is_wrong() {
     // Started by hand it goes on as well.
     desk.run(mpirun(2), &["job.toml"]).exits(100);
 }
+
+/// A launcher that stays when its ranks have ended, as Open MPI 4 does when it has lost a host.
+const STAYS: &str =
+    "#!/bin/sh\n[ \"$1\" != --version ] || exec mpirun --version\nmpirun \"$@\"\nexec sleep 1000\n";
+
+#[test]
+fn a_launcher_that_does_not_end_is_put_down() {
+    let desk = desk();
+    desk.script("stays", STAYS);
+    let run = ["-n", "4", "job.toml", "--out", "out", "--mpirun", "./stays"];
+    let ran = end(launch(&desk, &run)).exits(0);
+    assert!(ran.stderr.contains("but ./stays does not end: it is killed"), "{}", ran.stderr);
+    whole(&desk);
+}
+
+#[test]
+fn a_folder_that_cannot_be_had_is_refused_before_anything_starts() {
+    let desk = desk();
+    desk.write("file", "");
+    let run = ["-n", "2", "job.toml", "--out", "file/out"];
+    let ran = end(launch(&desk, &run)).exits(2);
+    assert!(ran.stderr.contains("results folder file/out: cannot be made"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+}

@@ -28,11 +28,17 @@ fn lockless(desk: &Desk, shim: &PathBuf, error: &str) -> Command {
     command
 }
 
-fn desk(sleep: f64) -> Desk {
-    Desk::with_job(&format!(
-        "[crunch]\nshell = \"echo {{x}} >> started; sleep {sleep}; echo {{x}}\"\n\
-         [[loop]]\nname = \"x\"\nrange = {{ from = 0, to = 40 }}\nreduce = \"sum\"\n"
-    ))
+/// A job of 40 tasks, the last ones of which wait for a file `go`.
+fn desk() -> Desk {
+    Desk::with_job(
+        "[crunch]\nshell = \"echo {x} >> started; until [ {x} -lt 30 ] || [ -e go ]; do sleep 0.02; done; echo {x}\"\n\
+         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 40 }\nreduce = \"sum\"\n",
+    )
+}
+
+/// What a verb that looks into the folder says, on that file system as well.
+fn look(desk: &Desk, shim: &PathBuf, error: &str, verb: &str) -> String {
+    desk.run(lockless(desk, shim, error), &[verb, "out"]).exits(0).stdout
 }
 
 fn whole(desk: &Desk) {
@@ -42,7 +48,7 @@ fn whole(desk: &Desk) {
 
 #[test]
 fn the_shim_takes_locks_and_shared_memory_away() {
-    let desk = desk(0.0);
+    let desk = desk();
     let shim = shim(&desk);
     desk.write("out/any", "");
     let script = "import fcntl, mmap, sys\nfile = open('out/any', 'r+b')\nfile.write(b'x' * 4096)\nfile.flush()\n\
@@ -60,7 +66,8 @@ fn the_shim_takes_locks_and_shared_memory_away() {
 #[test]
 fn a_run_and_a_supervised_one_are_complete() {
     for error in LOCKS_FAIL {
-        let desk = desk(0.01);
+        let desk = desk();
+        desk.write("go", "");
         let shim = shim(&desk);
         let run = ["job.toml", "--out", "out", "--threads", "2", "--format", "json"];
         let ran = desk.run(lockless(&desk, &shim, error), &run).exits(0);
@@ -72,13 +79,16 @@ fn a_run_and_a_supervised_one_are_complete() {
         assert!(ran.stderr.contains("40 of 40 runs reused"), "{}", ran.stderr);
         assert!(!ran.stderr.contains("starting it again"), "{}", ran.stderr);
         whole(&desk);
+        let status = look(&desk, &shim, error, "status");
+        assert!(status.contains("job: complete\n40 of 40 runs"), "{status}");
+        assert!(look(&desk, &shim, error, "best").contains("\n39"), "{error}");
     }
 }
 
 #[test]
 fn what_was_killed_goes_on() {
     for error in LOCKS_FAIL {
-        let desk = desk(0.1);
+        let desk = desk();
         let shim = shim(&desk);
         let run = ["job.toml", "--out", "out", "--threads", "2", "--format", "json"];
         let mut command = lockless(&desk, &shim, error);
@@ -87,14 +97,29 @@ fn what_was_killed_goes_on() {
         let begin = Instant::now();
         let started =
             || std::fs::read_to_string(desk.path("started")).unwrap_or_default().lines().count();
-        while started() < 20 {
+        while started() < 31 {
             assert!(begin.elapsed() < Duration::from_secs(60), "it does not get on");
             std::thread::sleep(Duration::from_millis(10));
+        }
+        let status = look(&desk, &shim, error, "status");
+        assert!(status.contains("job: running, rank 0 is process"), "{status}");
+        let mut best = String::new();
+        while !best.contains(" of 40 runs)") {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{best}");
+            best = look(&desk, &shim, error, "best");
         }
         child.kill().unwrap();
         child.wait().unwrap();
         let log = std::fs::metadata(desk.path("out/runs.sqlite-wal")).unwrap();
         assert!(log.len() > 0, "there is a log to go on with");
+        // Without locks its silence tells.
+        let mut status = String::new();
+        while !status.contains("job: HAS DIED") {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{status}");
+            status = look(&desk, &shim, error, "status");
+        }
+        assert!(status.contains(" runs are stored; start it again to go on"), "{status}");
+        desk.write("go", "");
         let ran = desk.run(lockless(&desk, &shim, error), &run).exits(0);
         assert!(ran.stderr.contains("of 40 runs reused"), "{}", ran.stderr);
         assert_eq!(ran.score(), 780.0);

@@ -73,8 +73,8 @@ fn the_job_file_speaks_where_the_command_line_does_not() {
         "#SBATCH --time=01:30:00",
         "#SBATCH --partition=slow",
         "#SBATCH --account=me",
-        "module load gcc/12 openmpi",
-        "source 'my venv/bin/activate'",
+        "module load gcc/12 openmpi || exit",
+        "source 'my venv/bin/activate' || exit",
         "ulimit -n 4096",
     ];
     has(&text, &said);
@@ -127,8 +127,63 @@ fn several_jobs_make_an_array() {
     refuse(&["a.toml", "--launcher", "'"], "no launcher");
 }
 
+/// Blanks, quotes and what a shell would run.
+const HOSTILE: &str = r#"it's #1 "x" \ %j $HOME `touch run` $(touch run) ; touch run"#;
+
+/// Runs the script as Slurm would on one node.
+fn bash(desk: &Desk) -> Command {
+    let mut bash = Command::new("bash");
+    bash.env("SLURM_NTASKS", "1").env("HOME", desk.path("home"));
+    bash
+}
+
+#[test]
+fn nothing_in_a_name_is_run_by_the_script() {
+    let desk = Desk::new();
+    let file = "$(touch run) it's `touch run`\ntouch run\n.toml";
+    desk.write(file, &format!("name = '''{HOSTILE}'''\n{}", job(0.0, "")));
+    let out = format!("{HOSTILE}\nout");
+    let asked = [file, "--out", &out, "--threads", "2", "--nodes", "1", "--time", "1"];
+    let text = script(&desk, &[&asked[..], &["--", "--comment", HOSTILE]].concat());
+    // As sbatch reads them: in quotes, with a backslash before what would end those.
+    let quoted = HOSTILE.replace('\\', r"\\").replace('"', "\\\"");
+    has(&text, &[&format!("#SBATCH --job-name=\"{quoted}\"")]);
+    has(&text, &[&format!("#SBATCH --comment \"{quoted}\"")]);
+    let ran = desk.run(bash(&desk), &["job.sh"]).exits(0);
+    assert!(desk.path(&out).join("summary.json").exists(), "{}", ran.stderr);
+    assert!(!desk.path("run").exists(), "{text}");
+    // The launcher's words are no shell's either, but for what Slurm tells.
+    desk.script("launcher", "#!/bin/sh\nprintf '%s|' \"$@\" > words\n");
+    let line = r#"./launcher '$SLURM_NTASKS "`touch run`\ $(touch run) $HOME' '$(touch run)'"#;
+    let fresh = ["--out", "launched", "--launcher", line];
+    script(&desk, &[&[file, "--threads", "1"][..], &fresh].concat());
+    desk.run(bash(&desk), &["job.sh"]).exits(1);
+    let words = std::fs::read_to_string(desk.path("words")).unwrap();
+    let told = r#"-n|1|1 "`touch run`\ $(touch run) $HOME|$(touch run)|"#;
+    assert!(words.starts_with(told), "{words}");
+    assert!(!desk.path("run").exists());
+}
+
+#[test]
+fn a_script_ends_where_its_surroundings_cannot_be_had() {
+    let desk = Desk::with_job(&job(0.0, "[slurm]\nvenv = \"~/my venv\"\n"));
+    let text = script(&desk, &["job.toml", "--threads", "1"]);
+    has(&text, &["source ~/'my venv/bin/activate' || exit"]);
+    assert!(desk.run(bash(&desk), &["job.sh"]).exits(1).stderr.contains("No such file"));
+    assert_eq!(started(&desk), 0, "the wrong Python would have run it");
+    desk.write("home/my venv/bin/activate", "touch activated\n");
+    desk.run(bash(&desk), &["job.sh"]).exits(0);
+    assert!(desk.path("activated").exists());
+}
+
 #[test]
 fn what_slurm_cannot_be_told_is_refused() {
+    let desk = Desk::with_job(&job(0.0, ""));
+    for words in [["--partition", "a\ntouch run"], ["--", "--comment=a\ntouch run"]] {
+        let asked = [&["sbatch", "job.toml", "--threads", "1"][..], &words].concat();
+        let ran = desk.run(gridmpi(), &asked).exits(2);
+        assert!(ran.stderr.contains("cannot be told sbatch: expected one line"), "{}", ran.stderr);
+    }
     for (line, says) in [
         ("node = 3", "job.toml:8: 'slurm.node' is no key here; did you mean 'nodes'?"),
         ("nodes = 0", "job.toml:8: slurm.nodes: expected at least 1, found 0"),
@@ -186,6 +241,18 @@ fn what_takes_longer_than_the_allocation_is_cut_off_and_said_to_be_hopeless() {
     let launch = ["launch", "-n", "2", "job.toml", "--out", "out"];
     let ran = desk.run(allocated(gridmpi(), 10), &launch).exits(1);
     assert!(ran.stderr.contains("not one run came to its end in the time"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_launcher_that_stays_does_not_keep_a_job_from_being_requeued() {
+    let desk = Desk::with_job(&job(0.4, ""));
+    let stays = "#!/bin/sh\n[ \"$1\" != --version ] || exec mpirun --version\nmpirun \"$@\"\nexec sleep 1000\n";
+    desk.script("stays", stays);
+    let launch = ["launch", "-n", "2", "job.toml", "--out", "out", "--mpirun", "./stays"];
+    let ran = desk.run(allocated(gridmpi(), 15), &launch).exits(75);
+    assert!(ran.stderr.contains("rank 0 has gone before the job was complete"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("starting it again"), "{}", ran.stderr);
+    assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'why'"), ["the time is over"]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::ending::TIME_IS_OVER;
 use crate::error::{Error, Exit, Result};
 use crate::job::Job;
 use crate::signals;
-use crate::slurm::{Allocation, Step};
+use crate::slurm::{Allocation, Step, ask};
 use crate::store::{Folder, to_read};
 
 #[derive(Args)]
@@ -151,17 +151,17 @@ fn interrupted(arguments: &Arguments, watch: &Watch, after: &Seen, begun: u64) -
     Ok(Exit::Interrupted)
 }
 
-/// Refuses a results folder that somebody else is at: not every launcher would tell that rank 0 did.
-/// In a job that was restarted this may only be what a node that died has left behind.
+/// Refuses a results folder that cannot be had or that somebody else is at: not every launcher would tell
+/// that rank 0 did. In a job that was restarted this may only be what a node that died has left behind.
 fn wait_for_folder(out: &Path, patience: Duration) -> Result<()> {
     let since = Instant::now();
     while Folder::is_free(out) == Some(false) {
         if since.elapsed() >= patience || signals::asked().is_some() {
-            return Folder::claim(out, false).map(drop);
+            break;
         }
         std::thread::sleep(LOOK);
     }
-    Ok(())
+    Folder::claim(out, false).map(drop)
 }
 
 /// One start of the launcher, until it has ended.
@@ -225,9 +225,7 @@ enum Survival {
 
 impl Survival {
     fn of(launcher: &str) -> Survival {
-        let asked = Command::new(launcher).arg("--version").output();
-        let said = asked.map_or(String::new(), |out| String::from_utf8_lossy(&out.stdout).into());
-        Survival::from(&said)
+        Survival::from(&ask(launcher, &["--version"]).unwrap_or_default())
     }
 
     fn from(version: &str) -> Survival {

@@ -13,7 +13,7 @@ use crate::error::{Error, Exit, Result};
 use crate::job::{Batch, Job};
 use crate::mpi_kind::MpiKind;
 use crate::slurm::proposal::{Load, propose, warning};
-use crate::slurm::script::Script;
+use crate::slurm::script::{self, Script};
 use crate::slurm::{ask, time};
 
 #[derive(Args)]
@@ -149,6 +149,7 @@ fn script(arguments: &Arguments, wanted: &[Wanted]) -> Result<String> {
         [one] => one.job.name.clone(),
         several => format!("{}-and-{}-more", several[0].job.name, several.len() - 1),
     };
+    let of_file = batch.options.iter().map(|text| script::line(text));
     Script {
         about: about(wanted, load.as_ref(), nodes.is_none(), time.is_none()),
         name: &name,
@@ -163,7 +164,7 @@ fn script(arguments: &Arguments, wanted: &[Wanted]) -> Result<String> {
         modules: &batch.modules,
         venv: batch.venv.as_deref(),
         setup: &batch.setup,
-        options: [batch.options.clone(), options(&arguments.more)].concat(),
+        options: [of_file.collect::<Result<_>>()?, options(&arguments.more)?].concat(),
         gridmpi: &own,
         folder: &folder,
     }
@@ -198,7 +199,8 @@ fn about(wanted: &[Wanted], load: Option<&Load>, nodes: bool, time: bool) -> Vec
 /// srun does not take the cores of a rank from the allocation.
 fn with_cores(mut launcher: Vec<String>) -> Vec<String> {
     let is_srun = Path::new(&launcher[0]).file_name().is_some_and(|name| name == "srun");
-    let says = launcher.iter().any(|word| word == "-c" || word.starts_with("--cpus-per-task"));
+    let says = |word: &String| word.starts_with("-c") || word.starts_with("--cpus-per-task");
+    let says = launcher.iter().any(says);
     if is_srun {
         launcher.push("--no-kill".to_string());
         if !says {
@@ -216,15 +218,16 @@ fn cores_of_a_node(partition: Option<&str>) -> Option<u32> {
 }
 
 /// Options as they were given: `--mem 8G` is two words, and one line of the script.
-fn options(words: &[String]) -> Vec<String> {
+fn options(words: &[String]) -> Result<Vec<String>> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {
+        let quoted = script::word(word)?;
         match lines.last_mut() {
-            Some(last) if !word.starts_with('-') => *last = format!("{last} {word}"),
-            _ => lines.push(word.clone()),
+            Some(last) if !word.starts_with('-') => *last = format!("{last} {quoted}"),
+            _ => lines.push(quoted),
         }
     }
-    lines
+    Ok(lines)
 }
 
 fn submit(text: &str) -> Result<Exit> {
@@ -250,7 +253,7 @@ mod tests {
 
     #[test]
     fn options_are_one_a_line() {
-        let words = ["--mem", "8G", "--account=a", "-x", "n1"].map(String::from);
-        assert_eq!(options(&words), ["--mem 8G", "--account=a", "-x n1"]);
+        let words = ["--mem", "8G", "--comment", "a 'b'", "-x", "n1"].map(String::from);
+        assert_eq!(options(&words).unwrap(), ["--mem 8G", "--comment \"a 'b'\"", "-x n1"]);
     }
 }

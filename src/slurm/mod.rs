@@ -166,7 +166,7 @@ fn left_by_scontrol(id: &str, ask: impl Fn(&str, &[&str]) -> Option<String>) -> 
     Some(time::parse(limit)?.saturating_sub(time::parse(run)?))
 }
 
-/// What one of Slurm's commands prints; nothing if it fails, is not there or does not end.
+/// What one of Slurm's commands, or a launcher, prints; nothing if it fails, is not there or does not end.
 pub(crate) fn ask(program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());

@@ -29,7 +29,7 @@ pub(crate) struct Script<'a> {
     pub(crate) modules: &'a [String],
     pub(crate) venv: Option<&'a str>,
     pub(crate) setup: &'a [String],
-    /// More options for sbatch, one a line.
+    /// More options for sbatch, one a line, as it reads them.
     pub(crate) options: Vec<String>,
     /// This program, and where it was called.
     pub(crate) gridmpi: &'a Path,
@@ -42,9 +42,10 @@ impl Script<'_> {
         let login = if self.modules.is_empty() { "" } else { " -l" }; // so that there is `module`
         let mut text = format!("#!/bin/bash{login}\n");
         for line in &self.about {
-            let _ = writeln!(text, "# {line}");
+            // A file's name may go on in another line, where it would be no comment.
+            let _ = writeln!(text, "# {}", line.replace(char::is_control, "?"));
         }
-        self.options(&mut text);
+        self.options(&mut text)?;
         self.surroundings(&mut text)?;
         self.start(&mut text)?;
         self.end(&mut text);
@@ -55,7 +56,7 @@ impl Script<'_> {
         self.jobs.len() > 1
     }
 
-    fn options(&self, text: &mut String) {
+    fn options(&self, text: &mut String) -> Result<()> {
         let Shape { nodes, time } = self.shape;
         let mut options = vec![
             format!("--job-name={}", self.name),
@@ -68,10 +69,13 @@ impl Script<'_> {
         if self.is_array() {
             options.push(format!("--array=0-{}", self.jobs.len() - 1));
         }
-        options.push(format!("--chdir={}", self.folder.display()));
+        options.push(format!("--chdir={}", in_words(self.folder)?));
         let log = if self.is_array() { "%A_%a" } else { "%j" };
-        options.push(format!("--output={}-{log}.log", self.name));
-        directives(text, &options);
+        // A backslash would have sbatch fill in nothing.
+        let name = self.name.replace('%', "%%").replace('\\', "_");
+        options.push(format!("--output={name}-{log}.log"));
+        let options = options.iter().map(|option| word(option));
+        directives(text, &options.collect::<Result<Vec<_>>>()?);
         text.push_str("# All starts of the job write to one log; a node that dies does not end it; it may be\n");
         text.push_str("# started again; and Slurm says before the limit that it is near.\n");
         let warning = format!("--signal=B:USR1@{}", self.warning.as_secs());
@@ -83,6 +87,7 @@ impl Script<'_> {
             );
             directives(text, &self.options);
         }
+        Ok(())
     }
 
     fn surroundings(&self, text: &mut String) -> Result<()> {
@@ -90,11 +95,12 @@ impl Script<'_> {
         if !self.modules.is_empty() {
             let modules: Vec<String> =
                 self.modules.iter().map(|m| quoted(m)).collect::<Result<_>>()?;
-            let _ = writeln!(text, "module load {}", modules.join(" "));
+            let _ = writeln!(text, "module load {} || exit", modules.join(" "));
         }
         if let Some(venv) = self.venv {
-            let activate = format!("{venv}/bin/activate");
-            let _ = writeln!(text, "source {}", quoted(&activate)?);
+            let (home, path) = venv.strip_prefix("~/").map_or(("", venv), |path| ("~/", path));
+            let activate = quoted(&format!("{path}/bin/activate"))?;
+            let _ = writeln!(text, "source {home}{activate} || exit");
         }
         for line in self.setup {
             let _ = writeln!(text, "{line}");
@@ -103,7 +109,7 @@ impl Script<'_> {
     }
 
     fn start(&self, text: &mut String) -> Result<()> {
-        let quoted_path = |path: &Path| quoted(&path.display().to_string());
+        let quoted_path = |path: &Path| quoted(in_words(path)?);
         let (job, out) = match &self.jobs[..] {
             [(job, out)] => (quoted_path(job)?, quoted_path(out)?),
             jobs => {
@@ -184,18 +190,40 @@ exit "$status"
 
 fn directives(text: &mut String, options: &[String]) {
     for option in options {
-        let _ = writeln!(text, "#SBATCH {}", directive(option));
+        let _ = writeln!(text, "#SBATCH {option}");
     }
 }
 
-/// sbatch splits at blanks, except in quotes.
-fn directive(option: &str) -> String {
-    match option.split_once('=') {
-        Some((name, value)) if value.contains(char::is_whitespace) && !value.contains('"') => {
-            format!("{name}=\"{value}\"")
-        }
-        _ => option.to_string(),
+/// A word as sbatch reads it behind `#SBATCH`: blanks, quotes, backslashes and `#` mean something there.
+pub(crate) fn word(text: &str) -> Result<String> {
+    if text.contains(char::is_control) {
+        return Err(Error::input(format!(
+            "{text:?} cannot be told sbatch: expected one line of text"
+        )));
     }
+    if !text.contains(|c: char| c.is_whitespace() || "'\"\\#".contains(c)) {
+        return Ok(text.to_string());
+    }
+    let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    Ok(match text.split_once('=') {
+        Some((name, value)) if name.starts_with("--") => format!("{name}=\"{}\"", escaped(value)),
+        _ => format!("\"{}\"", escaped(text)),
+    })
+}
+
+/// What the job file has behind `#SBATCH`: several words if it says so, or one value with blanks.
+pub(crate) fn line(text: &str) -> Result<String> {
+    match text.split_once('=') {
+        Some((_, value)) if !value.contains(['"', '\'']) => word(text),
+        _ => Ok(text.to_string()),
+    }
+}
+
+/// A path as a script can name it.
+fn in_words(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| {
+        Error::input(format!("{}: not UTF-8, which a script cannot name", path.display()))
+    })
 }
 
 fn quoted(text: &str) -> Result<String> {
@@ -209,8 +237,18 @@ fn quoted(text: &str) -> Result<String> {
 
 /// A word of the launcher's; variables of Slurm's are filled in where the script runs.
 fn argument(word: &str) -> Result<String> {
-    match word.split_once("$SLURM_") {
-        Some(_) if !word.contains('"') => Ok(format!("\"{word}\"")),
-        _ => quoted(word),
+    const FILLED_IN: &str = "$SLURM_";
+    if !word.contains(FILLED_IN) {
+        return quoted(word);
     }
+    let mut text = String::from("\"");
+    for (at, letter) in word.char_indices() {
+        let filled_in = word[at..].starts_with(FILLED_IN);
+        if "\"\\`".contains(letter) || (letter == '$' && !filled_in) {
+            text.push('\\');
+        }
+        text.push(letter);
+    }
+    text.push('"');
+    Ok(text)
 }

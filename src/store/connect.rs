@@ -63,7 +63,7 @@ pub(crate) fn to_read(path: &Path) -> Result<Connection, rusqlite::Error> {
 }
 
 /// Whether the folder's own lock cannot be locked for want of locks.
-fn seems_without_locks(folder: &Path) -> bool {
+pub(super) fn seems_without_locks(folder: &Path) -> bool {
     let opened = OpenOptions::new().read(true).write(true).open(folder.join(LOCK));
     opened.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::Error(_))))
 }

@@ -1,7 +1,8 @@
 //! Opening a store to look into it, whoever writes to it meanwhile and on whatever machine.
 //!
 //! SQLite's log has an index in shared memory, which does not reach other machines: opened there, it
-//! could take the writer's log for its own. So where the writer may be elsewhere, a copy is read.
+//! could take the writer's log for its own. So where the writer may be elsewhere, or there are no locks to
+//! read under, a copy is read.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
+
+use super::connect::seems_without_locks;
 
 /// How often a copy is begun again because the log was, meanwhile.
 const TRIES: u32 = 10;
@@ -23,14 +26,12 @@ const LARGE: u64 = 256 << 20;
 /// Opens a file for reading; the folder of a copy, if one was made, which must be kept as long.
 pub(super) fn open(path: &Path) -> Result<(Connection, Option<TempDir>), String> {
     let text = |error: rusqlite::Error| error.to_string();
-    if !has_log(path).map_err(|error| error.to_string())? {
-        return Ok((read_only(path).map_err(text)?, None));
-    }
-    // Its log's index is on this machine, and so are all who use it.
-    if beside(path, "-shm").exists()
-        && is_from_here(path)
-        && let Ok(connection) = read_only(path)
-    {
+    let in_place = match has_log(path).map_err(|error| error.to_string())? {
+        // Its log's index is on this machine, and so are all who use it.
+        true => beside(path, "-shm").exists() && is_from_here(path),
+        false => !path.parent().is_some_and(seems_without_locks),
+    };
+    if in_place && let Ok(connection) = read_only(path) {
         return Ok((connection, None));
     }
     let copy = copy(path).map_err(|error| format!("no copy can be made of it: {error}"))?;
@@ -78,7 +79,7 @@ fn is_from_here(path: &Path) -> bool {
 fn copy(path: &Path) -> std::io::Result<TempDir> {
     let size = fs::metadata(path)?.len();
     if size > LARGE {
-        log::info!("a run may be writing to {}: {} MB are copied", path.display(), size >> 20);
+        log::info!("{} cannot be read in place: {} MB are copied", path.display(), size >> 20);
     }
     let (folder, log) =
         (tempfile::Builder::new().prefix("gridmpi-").tempdir()?, beside(path, "-wal"));
