@@ -155,9 +155,12 @@ impl Lead {
         tell(self.allocation.as_ref(), &master, self.crunchers);
         office.look_last(hub.now(), &master);
         let tally = master.tally();
+        let since_last = hub.now().saturating_sub(master.last_result());
         let timing = Timing {
             tasks: tally.done - tally.recalled,
             crunch: master.span(),
+            stored: Duration::ZERO,
+            crunched: master.crunched(),
             traffic: done.traffic,
             workers_cpu: done.workers_cpu,
         };
@@ -173,6 +176,7 @@ impl Lead {
             all_left: master.is_over(),
             elapsed,
             timing,
+            last_result: Instant::now() - since_last,
             no_store,
         })
     }
@@ -236,12 +240,13 @@ pub(crate) struct Served {
     out_of_time: bool,
     elapsed: Duration,
     timing: Timing,
+    last_result: Instant,
     no_store: bool,
 }
 
 impl Served {
     pub(crate) fn finish(self) -> Result<Finished> {
-        let Served { job, scratch, mut folder, office, tally, elapsed, timing, .. } = self;
+        let Served { job, scratch, mut folder, office, tally, elapsed, .. } = self;
         let (gave_up, no_store) = (self.gave_up, self.no_store);
         let why = office.interrupted();
         let why = why.or(self.out_of_time.then_some(TIME_IS_OVER));
@@ -250,6 +255,8 @@ impl Served {
         let interrupted = asked.then(|| interrupted(&why, &job, tally, &folder));
         let (store, listeners, mut post) = office.close();
         let results = store.finish(&job)?;
+        let stored = self.timing.crunch + self.last_result.elapsed();
+        let timing = Timing { stored, ..self.timing };
         let stopped = listeners.finish().or(interrupted);
         let stopped = stopped.or_else(|| gave_up.then(|| too_many_failures(&job, tally)));
         if let Some(error) = stopped {

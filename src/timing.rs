@@ -22,6 +22,10 @@ pub(crate) struct Timing {
     pub(crate) tasks: u64,
     /// From the first worker's hello to the last result.
     pub(crate) crunch: Duration,
+    /// From the first worker's hello until everything was in the store.
+    pub(crate) stored: Duration,
+    /// How long all calls of crunch have taken together, in seconds.
+    pub(crate) crunched: f64,
     /// What went between rank 0 and the workers.
     pub(crate) traffic: Traffic,
     /// The processor time of the ranks but rank 0, in seconds; nothing if one did not say.
@@ -35,6 +39,7 @@ impl Timing {
         json!({
             "tasks": self.tasks,
             "crunch_seconds": self.crunch.as_secs_f64(),
+            "stored_seconds": self.stored.as_secs_f64(),
             "total_seconds": START.get().map(|start| start.elapsed().as_secs_f64()),
             "messages": self.traffic.messages,
             "bytes": self.traffic.bytes,

@@ -174,7 +174,7 @@ pub(super) fn tell(finished: &Finished) -> Result<()> {
         0 => log::info!("there was nothing left to compute"),
         runs if finished.no_store => log::info!("{runs} runs in {elapsed:.2} s; none is kept"),
         runs => {
-            let serial: f64 = finished.results.shares()?.iter().map(|share| share.seconds).sum();
+            let serial = finished.timing.crunched;
             log::info!(
                 "{runs} runs in {elapsed:.2} s; one after another they would have taken {serial:.2} s"
             );

@@ -66,6 +66,8 @@ pub(crate) struct Master {
     /// When the first worker said hello, and when the last result came.
     first: Option<Duration>,
     last: Duration,
+    /// How long all calls of crunch have taken together. (seconds)
+    crunched: f64,
     stragglers: Stragglers,
     /// Runs that failed for good since the start.
     failures: u64,
@@ -99,6 +101,7 @@ impl Master {
             first: None,
             last: Duration::ZERO,
             patience: Patience::default(),
+            crunched: 0.0,
             stragglers: Stragglers::default(),
             failures: 0,
             grid,
@@ -297,6 +300,16 @@ impl Master {
     /// From the first worker's hello to the last result.
     pub(crate) fn span(&self) -> Duration {
         self.last.saturating_sub(self.first.unwrap_or(self.last))
+    }
+
+    /// When the last result came.
+    pub(crate) fn last_result(&self) -> Duration {
+        self.last
+    }
+
+    /// How long all calls of crunch since the start have taken together, in seconds.
+    pub(crate) fn crunched(&self) -> f64 {
+        self.crunched
     }
 
     /// What each busy worker is at: its rank, the task, and since when.

@@ -87,6 +87,7 @@ impl Master {
         each: impl FnOnce() -> I,
     ) {
         let count = tasks.end - tasks.start;
+        self.crunched += seconds;
         self.stragglers.took(count, seconds);
         self.pace.took(count, seconds);
         if seconds > SHORT * count as f64 {

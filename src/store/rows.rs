@@ -2,6 +2,7 @@
 //! one is noticed before it is believed.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -111,6 +112,10 @@ fn checksum(
     sum.finalize().into()
 }
 
+/// How many runs one statement puts: SQLite looks for the place of each statement's first row, and finds
+/// that of the next ones beside it.
+const TOGETHER: usize = 64;
+
 /// Puts runs that gave plain numbers, in place of earlier attempts'.
 pub(super) fn put_numbers(
     store: &Connection,
@@ -118,31 +123,78 @@ pub(super) fn put_numbers(
     worker: i64,
     numbers: Numbers,
 ) -> Result<Result<usize, rusqlite::Error>> {
-    let sql =
-        "INSERT OR REPLACE INTO runs (task, failed, score, seconds, started, worker, attempt, sum)
-               VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let mut insert = match store.prepare_cached(sql) {
-        Ok(insert) => insert,
-        Err(error) => return Ok(Err(error)),
-    };
-    let attempt = numbers.attempt;
-    let (mut task, mut started) = (numbers.first as i64, numbers.started);
+    let (attempt, mut task, mut started) = (numbers.attempt, numbers.first, numbers.started);
+    let mut plain = Vec::with_capacity(TOGETHER);
     for (score, seconds) in numbers.each() {
-        let put = if is_json(&Value::Float(score)) {
-            let sum = checksum([task, attempt.into(), 0], Some(score), [None; 3], ValueRef::Null);
-            insert.execute((task, score, seconds, started, worker, attempt, sum))
+        if is_json(&Value::Float(score)) {
+            plain.push((task as i64, score, seconds, started));
         } else {
             let result = Ok(Scored::number(score));
-            let outcome = Outcome { task: task as u64, attempt, started, seconds, result };
-            put_run(store, results, Some(worker), &outcome)?
-        };
-        if let Err(error) = put {
-            return Ok(Err(error));
+            let outcome = Outcome { task, attempt, started, seconds, result };
+            if let Err(error) = put_run(store, results, Some(worker), &outcome)? {
+                return Ok(Err(error));
+            }
+        }
+        if plain.len() == TOGETHER {
+            if let Err(error) = put_plain(store, worker, attempt, &plain) {
+                return Ok(Err(error));
+            }
+            plain.clear();
         }
         task += 1;
         started += seconds;
     }
-    Ok(Ok(numbers.count() as usize))
+    Ok(put_plain(store, worker, attempt, &plain).map(|()| numbers.count() as usize))
+}
+
+/// Puts runs: the task, its score, its seconds, and when it started.
+fn put_plain(
+    store: &Connection,
+    worker: i64,
+    attempt: u32,
+    runs: &[(i64, f64, f64, f64)],
+) -> Result<(), rusqlite::Error> {
+    static ALL: LazyLock<String> = LazyLock::new(|| statement(TOGETHER));
+    static ONE: LazyLock<String> = LazyLock::new(|| statement(1));
+    let mut all = store.prepare_cached(if runs.len() == TOGETHER { &ALL } else { &ONE })?;
+    for runs in runs.chunks(all.parameter_count() / EACH) {
+        all.raw_bind_parameter(1, worker)?;
+        all.raw_bind_parameter(2, attempt)?;
+        for (i, (task, score, seconds, started)) in runs.iter().enumerate() {
+            let first = 3 + i * EACH;
+            all.raw_bind_parameter(first, task)?;
+            all.raw_bind_parameter(first + 1, score)?;
+            all.raw_bind_parameter(first + 2, seconds)?;
+            all.raw_bind_parameter(first + 3, started)?;
+            all.raw_bind_parameter(first + 4, plain_checksum(*task, attempt, *score))?;
+        }
+        all.raw_execute()?;
+    }
+    Ok(())
+}
+
+/// How many parameters of a statement are one run's; two more are all runs'.
+const EACH: usize = 5;
+
+/// Puts so many runs that gave plain numbers.
+fn statement(runs: usize) -> String {
+    let row = |i: usize| {
+        let [task, score, seconds, started, sum] = std::array::from_fn(|k| 3 + i * EACH + k);
+        format!("(?{task}, 0, ?{score}, ?{seconds}, ?{started}, ?1, ?2, ?{sum})")
+    };
+    let columns = "task, failed, score, seconds, started, worker, attempt, sum";
+    let rows: Vec<_> = (0..runs).map(row).collect();
+    format!("INSERT OR REPLACE INTO runs ({columns}) VALUES {}", rows.join(", "))
+}
+
+/// The checksum of a run that gave a plain number, in one go.
+fn plain_checksum(task: i64, attempt: u32, score: f64) -> i64 {
+    let mut bytes = [0xff; 7 * 8];
+    let words = [task as u64, attempt.into(), 0, (score + 0.0).to_bits()];
+    for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    crc32fast::hash(&bytes).into()
 }
 
 /// Puts a run, in place of an earlier attempt's.
@@ -334,4 +386,17 @@ fn damaged(results: &Path, why: &str, table: &str, place: &str) -> Error {
     Error::unexpected(format!(
         "{store}: damaged where {place} in {table} ({why}); to have that computed again: sqlite3 {store} \"DELETE FROM {table} WHERE {place}\""
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_number_has_the_checksum_that_its_row_has() {
+        for (task, attempt, score) in [(0, 1, 0.5), (i64::MAX, u32::MAX, -1e300)] {
+            let row = checksum([task, attempt.into(), 0], Some(score), [None; 3], ValueRef::Null);
+            assert_eq!(plain_checksum(task, attempt, score), row);
+        }
+    }
 }
