@@ -1,5 +1,7 @@
 //! What can be said of any run, a job file's or a study's, and what is printed at its end.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -117,11 +119,7 @@ impl Options {
         match file {
             None => print(format!("{}\n", table(job, results)?).as_bytes())?,
             Some(file) if self.format == Format::Json => print_with_timing(&file, finished)?,
-            Some(file) => {
-                let unreadable =
-                    |e| Error::unexpected(format!("{}: cannot be read: {e}", file.display()));
-                print(&std::fs::read(&file).map_err(unreadable)?)?
-            }
+            Some(file) => copy(&file, 0)?,
         };
         tell(finished)?;
         Ok(finished.tally.exit())
@@ -162,9 +160,24 @@ impl Options {
 
 /// Prints summary.json with what it took as one key more.
 fn print_with_timing(file: &Path, finished: &Finished) -> Result<Exit> {
-    let text = std::fs::read_to_string(file).map_err(|error| Error::unreadable(file, &error))?;
-    let open = text.trim_end().strip_suffix('}').map_or(text.as_str(), str::trim_end);
-    print(format!("{open},\n\"timing\": {}\n}}\n", finished.timing.json()).as_bytes())
+    const END: &str = "\n}\n"; // of any summary.json
+    copy(file, END.len() as u64)?;
+    print(format!(",\n\"timing\": {}{END}", finished.timing.json()).as_bytes())
+}
+
+/// Prints a file, which may be large, but for its last bytes.
+fn copy(file: &Path, but_for: u64) -> Result<Exit> {
+    let unreadable = |error: std::io::Error| Error::unreadable(file, &error);
+    let mut rest = File::open(file).map_err(unreadable)?;
+    let length = rest.metadata().map_err(unreadable)?.len();
+    let mut rest = rest.by_ref().take(length.saturating_sub(but_for));
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        match rest.read(&mut piece).map_err(unreadable)? {
+            0 => return Ok(Exit::Complete),
+            read => print(&piece[..read])?,
+        };
+    }
 }
 
 /// Logs how long it took, what failed and where the results are.

@@ -2,7 +2,7 @@
 //!
 //! Nothing waits inside MPI: a rank that has died would be waited for for ever, and a blocking receive
 //! burns a core. What is sent and received is begun and looked after; waiting is probing, hard for a
-//! moment, then between sleeps that grow with the silence, up to 0.65 ms. MPI counts are
+//! moment, then between sleeps that grow with the silence, up to less than a millisecond. MPI counts are
 //! 32-bit, so a long message goes in parts, told apart by tag; MPI keeps the order of what one rank sends.
 
 mod raw;
@@ -33,9 +33,10 @@ const LEAST_EAGER: Duration = Duration::from_micros(5);
 /// Then a try follows whenever the silence has grown by one part in so many: what waiting adds to the
 /// way of a message is little beside the time it took to come.
 const SHARE: u32 = 16;
-/// The longest sleep between two tries: what an idle spell may add to the next message's way. A task that
-/// becomes ready waits for rank 0 to hear of it, and for an idle worker to hear of rank 0.
-const LONGEST_SLEEP: Duration = Duration::from_micros(650);
+/// The longest sleep between two tries, of rank 0 and of a worker: what an idle spell may add to the next
+/// message's way. A task that becomes ready waits for rank 0 to hear of it, and for an idle worker to hear
+/// of rank 0. Workers mostly crunch while they hear nothing, rank 0 has nothing else to do.
+const LONGEST_SLEEP: [Duration; 2] = [Duration::from_micros(750), Duration::from_micros(400)];
 
 /// How long ranks may take to find each other, whatever their number, and for each of them.
 const INITIALIZE: Duration = Duration::from_secs(60);
@@ -62,8 +63,9 @@ pub(crate) struct Ranks {
     beating: Option<Beating>,
     /// Since when there was nothing to receive while something could be expected.
     idle: Option<Instant>,
-    /// How long to probe without sleeping.
+    /// How long to probe without sleeping, and to sleep then at most.
     eager: Duration,
+    longest_sleep: Duration,
     /// Whether a rank is known to be dead, so that MPI may not be able to shut down.
     hurry: bool,
 }
@@ -99,6 +101,7 @@ impl Ranks {
             beating: None,
             idle: None,
             eager: EAGER,
+            longest_sleep: LONGEST_SLEEP[own.min(1)],
             hurry: false,
         })
     }
@@ -139,7 +142,7 @@ impl Ranks {
             if silent < self.eager {
                 std::hint::spin_loop();
             } else {
-                std::thread::sleep((silent / SHARE).min(LONGEST_SLEEP));
+                std::thread::sleep((silent / SHARE).min(self.longest_sleep));
             }
             let found = self.traffic.lock().poll(buffer)?;
             if found.is_some() {
@@ -162,7 +165,7 @@ impl Drop for Ranks {
         self.beating = None;
         let begin = Instant::now();
         while begin.elapsed() < LAST_SENDS && self.traffic.lock().is_sending() {
-            std::thread::sleep(LONGEST_SLEEP);
+            std::thread::sleep(self.longest_sleep);
         }
         let universe = self.universe.take();
         if !self.hurry && self.traffic.lock().dead.is_empty() {
