@@ -66,18 +66,27 @@ impl CommandCrunch {
 }
 
 impl Kind {
-    /// The command of one task.
-    fn command(&self, job: &Job, coordinates: &[(&str, Value)]) -> Result<Command, String> {
+    /// The command of one task, and what to call its program.
+    fn command(
+        &self,
+        job: &Job,
+        coordinates: &[(&str, Value)],
+    ) -> Result<(Command, String), String> {
         match self {
             Kind::Arguments(templates) => {
                 let fill = |template: &Template| template.fill(coordinates, Ok);
                 let mut arguments = templates.iter().map(fill);
                 let program = arguments.next().expect("checked when the job was parsed")?;
-                let mut command = Command::new(locate(job, &program));
+                let file = locate(job, &program);
+                // A name that the system looks up after the environment was set costs a fork.
+                let found = find_program(&file).and_then(|found| {
+                    std::path::absolute(found).map_err(|error| error.to_string())
+                });
+                let mut command = Command::new(found.as_ref().unwrap_or(&file));
                 for argument in arguments {
                     command.arg(argument?);
                 }
-                Ok(command)
+                Ok((command, file.to_string_lossy().into_owned()))
             }
             Kind::Shell(template) => {
                 let quote = |value: String| match shlex::try_quote(&value) {
@@ -86,7 +95,7 @@ impl Kind {
                 };
                 let mut command = Command::new("/bin/sh");
                 command.arg("-c").arg(template.fill(coordinates, quote)?);
-                Ok(command)
+                Ok((command, "/bin/sh".to_string()))
             }
         }
     }
@@ -97,7 +106,7 @@ impl Cruncher for CommandCrunch {
         let coordinates = task.coordinates();
         let scratch = self.scratch.as_ref().map_err(|e| format!("no scratch folder: {e}"))?;
         let result = scratch.path().join("result");
-        let mut command = self.kind.command(&self.job, &coordinates)?;
+        let (mut command, program) = self.kind.command(&self.job, &coordinates)?;
         command
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -107,7 +116,6 @@ impl Cruncher for CommandCrunch {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let program = command.get_program().to_string_lossy().into_owned();
         let mut child =
             child::spawn(&mut command).map_err(|e| format!("{program} cannot be started: {e}"))?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -177,7 +185,7 @@ pub(crate) fn by_hand(
         _ => return None,
     };
     let line = || {
-        let command = kind.command(job, coordinates)?;
+        let (command, program) = kind.command(job, coordinates)?;
         let quote = |text: &str| {
             let quoted = shlex::try_quote(text);
             quoted.map(|q| q.into_owned()).map_err(|_| "a zero byte cannot be quoted".to_string())
@@ -188,7 +196,8 @@ pub(crate) fn by_hand(
             line += &format!(" {name}={}", quote(&value)?);
         }
         line += " GRIDMPI_RESULT=/dev/stdout";
-        for word in std::iter::once(command.get_program()).chain(command.get_args()) {
+        line += &format!(" {}", quote(&program)?);
+        for word in command.get_args() {
             line += &format!(" {}", quote(&lossy(word))?);
         }
         Ok(line)
@@ -213,16 +222,9 @@ fn template(text: &str) -> Template {
     Template::parse(text).expect("checked when the job was parsed")
 }
 
-/// A program with a slash in its name is relative to the job file; any other is looked up in PATH. Here,
-/// because a name that has to be looked up after the environment is set costs a fork.
+/// A program with a slash in its name is relative to the job file; any other is looked up in PATH.
 fn locate(job: &Job, program: &str) -> PathBuf {
-    if program.contains('/') {
-        return job.folder.join(program);
-    }
-    let found = find_program(Path::new(program)).and_then(|found| {
-        std::path::absolute(found).map_err(|error| error.to_string()) // it is started elsewhere
-    });
-    found.unwrap_or_else(|_| PathBuf::from(program))
+    if program.contains('/') { job.folder.join(program) } else { PathBuf::from(program) }
 }
 
 /// Refuses a program that is not there, unless a placeholder decides which it is.
