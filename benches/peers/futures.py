@@ -20,10 +20,14 @@ def crunch(task):
     return float(task // COLUMNS) * float(task % COLUMNS)
 
 
+def here(_):
+    return 0
+
+
 if __name__ == "__main__":
     tasks, chunksize = int(sys.argv[1]), int(sys.argv[2])
     with MPIPoolExecutor() as pool:
-        list(pool.map(crunch, range(64)))  # every worker is there
+        list(pool.map(here, range(64)))  # every worker is there
         begin = time.perf_counter()
         best = {}
         for task, product in enumerate(pool.map(crunch, range(tasks), chunksize=chunksize)):
