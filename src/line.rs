@@ -141,15 +141,19 @@ impl Line {
         ToMaster::Hello { host: self.host.clone(), threads: self.seats.len() as u32 }
     }
 
-    /// Sends rank 0 a message.
+    /// Sends rank 0 a message. What failed because of a signal comes after word of the signal, and is
+    /// left to do.
     pub(crate) fn send(&self, message: &ToMaster) -> Result<()> {
-        self.ends.lock().send(message)
+        let mut ends = self.ends.lock();
+        ends.tell_of_signal()?;
+        ends.send(message)
     }
 
     /// Reports what a thread was given last, all of it.
     pub(crate) fn answer(&self, message: &ToMaster) -> Result<()> {
         let mut ends = self.ends.lock();
         ends.at_work = ends.at_work.saturating_sub(1);
+        ends.tell_of_signal()?;
         ends.send(message)
     }
 
@@ -247,11 +251,7 @@ impl Line {
             let beat = if ends.welcomed { ToMaster::Beat { idle } } else { self.hello() };
             ends.send(&beat)?;
         }
-        if let Some(asked) = signals::asked().filter(|asked| asked.times > ends.told) {
-            ends.told = asked.times;
-            ends.send(&ToMaster::Interrupted(asked.name.to_string()))?;
-        }
-        Ok(())
+        ends.tell_of_signal()
     }
 
     /// There is nothing to wait for any more: every thread that waits fails with this.
@@ -274,6 +274,15 @@ impl Ends {
     fn send(&mut self, message: &ToMaster) -> Result<()> {
         message::encode_into(message, &mut self.sent);
         self.link.send_small(&self.sent)
+    }
+
+    /// Tells rank 0 of a signal that it has not heard of yet.
+    fn tell_of_signal(&mut self) -> Result<()> {
+        let Some(asked) = signals::asked().filter(|asked| asked.times > self.told) else {
+            return Ok(());
+        };
+        self.told = asked.times;
+        self.send(&ToMaster::Interrupted(asked.name.to_string()))
     }
 
     /// What a thread is to take of the tasks that are here.

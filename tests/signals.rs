@@ -86,6 +86,25 @@ fn what_is_under_way_may_end_and_the_rest_is_left_for_a_second_start() {
 }
 
 #[test]
+fn what_is_signalled_before_gridmpi_is_left_to_do() {
+    // As Slurm does, which signals every process of a job.
+    let desk = || {
+        Desk::with_job(
+            "[crunch]\nshell = \"echo {x} >> started; sleep 0.05; if [ {x} = 9 ] && ! [ -e cut ]; then \
+             touch cut; (sleep 0.1; kill -TERM $PPID) > /dev/null 2>&1 & kill -TERM $$; fi; echo {x}\"\n\
+             [[loop]]\nname = \"x\"\nrange = { from = 0, to = 30 }\nreduce = \"sum\"\n",
+        )
+    };
+    for (command, more) in [(gridmpi(), &["--threads", "2"][..]), (mpirun(3), &[])] {
+        let desk = desk();
+        let (ran, _) = end(start(&desk, command, more));
+        assert!(ran.stderr.contains("SIGTERM: no new task is begun"), "{}", ran.stderr);
+        assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["0"], "{}", ran.stderr);
+        goes_on(&desk);
+    }
+}
+
+#[test]
 fn what_does_not_end_in_time_is_cut_off() {
     let desk = Desk::with_job(
         "[crunch]\nshell = \"echo {x} >> started; test {x} -lt 4 || sleep 651; echo {x}\"\n\

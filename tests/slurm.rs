@@ -218,6 +218,8 @@ fn a_cancelled_job_has_stored_what_it_did_and_stays_cancelled() {
             ["interrupted"]
         );
         assert_eq!(show(&job, "Restarts"), "0", "{}", log(&desk));
+        let failures = sql(&desk, "results/job", "SELECT count(*) FROM failures");
+        assert_eq!(failures, ["0"], "what Slurm cut off has not failed: {}", log(&desk));
     }
     // Whoever wants it goes on anywhere, with what was not done.
     let kept = sql(&desk, "results/job", "SELECT count(*) FROM runs")[0].clone();

@@ -140,28 +140,31 @@ pub(crate) fn wait(
     limits: &Limits,
     tails: &mut [Tail],
 ) -> io::Result<ExitStatus> {
-    let process = watch(child);
-    let ended = loop {
-        let patience = match limits.patience() {
-            Ok(patience) if process.is_some() => patience,
-            Ok(patience) => Some(patience.unwrap_or(TRY).min(TRY)),
-            Err(why) => {
-                end_and_take(child, tails);
-                break Err(why);
-            }
-        };
-        if (take(tails, process.as_ref(), patience)? || process.is_none())
-            && let Some(status) = child.try_wait()?
-        {
-            break Ok(status);
-        }
-    };
+    let ended = wait_and_take(child, limits, tails);
+    if ended.is_err() {
+        end_and_take(child, tails);
+    }
     // What a child has started may hold its output open for longer.
     let until = Instant::now() + PATIENCE;
     while tails.iter().any(|tail| tail.pipe().is_some()) && Instant::now() < until {
         take(tails, None, Some(until.saturating_duration_since(Instant::now())))?;
     }
     ended
+}
+
+fn wait_and_take(child: &mut Child, limits: &Limits, tails: &mut [Tail]) -> io::Result<ExitStatus> {
+    let process = watch(child);
+    loop {
+        let patience = match limits.patience()? {
+            patience if process.is_some() => patience,
+            patience => Some(patience.unwrap_or(TRY).min(TRY)),
+        };
+        if (take(tails, process.as_ref(), patience)? || process.is_none())
+            && let Some(status) = child.try_wait()?
+        {
+            return Ok(status);
+        }
+    }
 }
 
 /// Takes what comes within that time; whether it was the end of the process.
