@@ -20,6 +20,9 @@ const SHORT: f64 = 0.3e-6;
 /// How many at a time.
 const LONGEST_STRIDE: u64 = 16;
 
+/// How long what the clock said is gone by. (s)
+const ASK: Duration = Duration::from_secs(1);
+
 pub(crate) struct Seat {
     thread: u32,
     batch: Mutex<Batch>,
@@ -40,6 +43,7 @@ struct Batch {
     started: f64,
     /// When the task at hand began.
     since: Instant,
+    calendar: Calendar,
     /// When the first result that was not reported came.
     waiting: Option<Instant>,
     /// What is not reported: plain numbers as long as there is nothing else, then outcomes.
@@ -56,6 +60,7 @@ impl Seat {
             first: 0,
             started: 0.0,
             since: Instant::now(),
+            calendar: Calendar::look(),
             waiting: None,
             packed: Vec::new(),
             outcomes: Vec::new(),
@@ -93,10 +98,10 @@ impl Seat {
         mut crunch: impl FnMut(u64) -> (Result<Given, String>, Option<f64>),
         report: impl FnOnce(Report) -> Result<()>,
     ) -> Result<()> {
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
         let mut since = Instant::now();
         {
             let mut batch = self.batch.lock();
+            let started = batch.calendar.time(since);
             (batch.attempt, batch.next, batch.end) = (attempt, first + 1, first + count);
             (batch.first, batch.started, batch.since) = (first, started, since);
         }
@@ -104,7 +109,7 @@ impl Seat {
         // Tasks from here to there are begun one after another.
         let (mut task, mut there, mut stride) = (first, first + 1, 1);
         let mut numbers = [0.0; LONGEST_STRIDE as usize];
-        loop {
+        let mut batch = loop {
             let (mut made, mut other) = (0, None);
             while task < there && other.is_none() {
                 self.at.store(task, Ordering::Relaxed);
@@ -128,20 +133,20 @@ impl Seat {
             }
             if self.is_cancelled() {
                 batch.next = task;
-                break;
+                break batch;
             }
             if task == there {
                 if batch.next == batch.end {
-                    break;
+                    break batch;
                 }
                 stride = if each < SHORT { (stride * 2).min(LONGEST_STRIDE) } else { 1 };
                 there = (task + stride).min(batch.end);
                 batch.next = there;
             }
             (batch.since, since) = (now, now);
-        }
+        };
         self.at.store(u64::MAX, Ordering::Relaxed);
-        self.batch.lock().report(self.thread, report)
+        batch.report(self.thread, report)
     }
 
     /// Whether this thread is at a task that takes long.
@@ -160,6 +165,28 @@ impl Seat {
         let waits = batch.waiting.is_some_and(|since| since.elapsed() > LONG);
         let blocks = batch.next < batch.end && batch.since.elapsed() > LONG;
         if waits || blocks { batch.report(self.thread, report) } else { Ok(()) }
+    }
+}
+
+/// What time it was at some moment: to ask for each message takes as long as a short task.
+struct Calendar {
+    moment: Instant,
+    /// In seconds since 1970.
+    time: f64,
+}
+
+impl Calendar {
+    fn look() -> Calendar {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+        Calendar { moment: Instant::now(), time }
+    }
+
+    /// What time it was just now; in seconds since 1970.
+    fn time(&mut self, now: Instant) -> f64 {
+        if now.saturating_duration_since(self.moment) > ASK {
+            *self = Calendar::look(); // somebody may have set the clock
+        }
+        self.time + now.saturating_duration_since(self.moment).as_secs_f64()
     }
 }
 

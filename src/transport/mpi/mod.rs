@@ -59,6 +59,8 @@ pub(crate) struct Ranks {
     universe: Option<Universe>,
     world: SimpleCommunicator,
     traffic: Arc<Mutex<Traffic>>,
+    /// Whether a rank has died that nobody was told of.
+    is_news: Arc<AtomicBool>,
     start: Instant,
     beating: Option<Beating>,
     /// Since when there was nothing to receive while something could be expected.
@@ -91,12 +93,15 @@ impl Ranks {
         }
         let world = universe.world();
         let (size, own) = (world.size() as usize, world.rank() as usize);
-        let traffic = Arc::new(Mutex::new(Traffic::new(size, own)));
+        let traffic = Traffic::new(size, own)?;
+        let is_news = traffic.is_news.clone();
+        let traffic = Arc::new(Mutex::new(traffic));
         let start = Instant::now();
         Ok(Ranks {
             universe: Some(universe),
             world,
             traffic,
+            is_news,
             start,
             beating: None,
             idle: None,
@@ -168,10 +173,13 @@ impl Drop for Ranks {
             std::thread::sleep(self.longest_sleep);
         }
         let universe = self.universe.take();
-        if !self.hurry && self.traffic.lock().dead.is_empty() {
+        let mut traffic = self.traffic.lock();
+        if !self.hurry && traffic.dead.is_empty() {
+            traffic.end();
             drop(universe);
             return;
         }
+        drop(traffic);
         std::mem::forget(universe); // it would wait here
         let (done, finalized) = channel();
         std::thread::spawn(move || {
@@ -217,7 +225,13 @@ impl Hub for Ranks {
     }
 
     fn dead(&mut self) -> Option<usize> {
-        self.traffic.lock().news.pop_front()
+        if !self.is_news.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut traffic = self.traffic.lock();
+        let dead = traffic.news.pop_front();
+        self.is_news.store(!traffic.news.is_empty(), Ordering::Release);
+        dead
     }
 
     fn hurry(&mut self) {

@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 
@@ -16,17 +17,24 @@ pub(super) enum From {
     Anybody,
 }
 
-/// A message that can be received now.
-pub(super) struct Probed {
-    pub(super) rank: usize,
-    pub(super) tag: c_int,
-    /// (bytes)
-    pub(super) length: usize,
-}
-
 /// MPI said that a call failed, in these words.
 #[derive(Debug)]
 pub(super) struct Failure(pub(super) String);
+
+/// How many receives wait for small messages.
+const SLOTS: usize = 8;
+/// How long a small message may be. (bytes)
+pub(super) const SLOT: usize = 257;
+
+/// Receives that wait for small messages: MPI puts a message that is waited for where it belongs, and
+/// need not keep it until it is asked for. They are begun in turn, and MPI fills them in that order.
+pub(super) struct Waiting {
+    /// These live as long as the process: MPI may write to them until it is told otherwise.
+    slots: &'static mut [[u8; SLOT]; SLOTS],
+    requests: [MPI_Request; SLOTS],
+    /// The one that is filled next.
+    next: usize,
+}
 
 /// All ranks, as MPI_COMM_WORLD has them.
 pub(super) struct World {
@@ -37,6 +45,7 @@ pub(super) struct World {
 // Sound because MPI gave MPI_THREAD_SERIALIZED: any thread may call it, one at a time, and whoever
 // calls has this or what is made by it exclusively.
 unsafe impl Send for World {}
+unsafe impl Send for Waiting {}
 unsafe impl Send for Sending {}
 unsafe impl Send for Receiving {}
 
@@ -52,64 +61,32 @@ impl World {
         }
     }
 
-    /// Whether a message is there.
-    pub(super) fn probe(&self, from: From) -> Result<Option<Probed>, Failure> {
-        // Safety: the outputs are valid for writing, and read only if MPI says it has written them.
-        unsafe {
-            let source = match from {
-                From::Rank(rank) => rank as c_int,
-                From::Anybody => RSMPI_ANY_SOURCE,
-            };
-            let (mut there, mut length) = (0, 0);
-            let mut status = MaybeUninit::<MPI_Status>::zeroed();
-            let code =
-                MPI_Iprobe(source, RSMPI_ANY_TAG, self.comm, &mut there, status.as_mut_ptr());
-            check(code)?;
-            if there == 0 {
-                return Ok(None);
+    /// Begins to receive that many bytes, which come in parts of that length and a shorter one.
+    pub(super) fn receive(
+        &self,
+        rank: usize,
+        tag: c_int,
+        length: usize,
+        part: usize,
+    ) -> Result<Receiving, Failure> {
+        let mut receiving = Receiving { requests: VecDeque::new(), bytes: vec![0; length] };
+        for part in receiving.bytes.chunks_mut(part) {
+            // Safety: the part is that long; `Receiving` keeps it until MPI has done with it.
+            unsafe {
+                let mut request = RSMPI_REQUEST_NULL;
+                check(MPI_Irecv(
+                    part.as_mut_ptr().cast::<c_void>(),
+                    part.len() as c_int,
+                    RSMPI_UINT8_T,
+                    rank as c_int,
+                    tag,
+                    self.comm,
+                    &mut request,
+                ))?;
+                receiving.requests.push_back(request);
             }
-            check(MPI_Get_count(status.as_ptr(), RSMPI_UINT8_T, &mut length))?;
-            let status = status.assume_init();
-            let (rank, tag) = (status.MPI_SOURCE as usize, status.MPI_TAG);
-            Ok(Some(Probed { rank, tag, length: length as usize }))
         }
-    }
-
-    /// Begins to receive a message that was probed.
-    pub(super) fn receive(&self, probed: &Probed) -> Result<Receiving, Failure> {
-        let mut bytes = vec![0u8; probed.length];
-        // Safety: the buffer has that many bytes; `Receiving` keeps it until MPI has done with it.
-        unsafe {
-            let mut request = RSMPI_REQUEST_NULL;
-            check(MPI_Irecv(
-                bytes.as_mut_ptr().cast::<c_void>(),
-                probed.length as c_int,
-                RSMPI_UINT8_T,
-                probed.rank as c_int,
-                probed.tag,
-                self.comm,
-                &mut request,
-            ))?;
-            Ok(Receiving { request, bytes, tag: probed.tag, over: false })
-        }
-    }
-
-    /// Receives a message that was probed and is so small that it has come whole.
-    pub(super) fn receive_now(&self, probed: &Probed, buffer: &mut Vec<u8>) -> Result<(), Failure> {
-        buffer.clear();
-        buffer.resize(probed.length, 0);
-        // Safety: the buffer has that many bytes, and MPI has done with it when the call returns.
-        unsafe {
-            check(MPI_Recv(
-                buffer.as_mut_ptr().cast::<c_void>(),
-                probed.length as c_int,
-                RSMPI_UINT8_T,
-                probed.rank as c_int,
-                probed.tag,
-                self.comm,
-                RSMPI_STATUS_IGNORE,
-            ))
-        }
+        Ok(receiving)
     }
 
     /// Begins to send; at most 2^31 - 1 bytes.
@@ -137,6 +114,78 @@ impl World {
     /// The ranks that MPI knows to be dead; none if this MPI does not tell.
     pub(super) fn dead(&self) -> Vec<usize> {
         self.failed.as_ref().map_or(Vec::new(), |failed| failed.ranks(self.comm))
+    }
+}
+
+impl Waiting {
+    /// Begins to wait for messages with this tag.
+    pub(super) fn new(world: &World, from: From, tag: c_int) -> Result<Waiting, Failure> {
+        let slots = Box::leak(Box::new([[0; SLOT]; SLOTS]));
+        // Safety: a slot has that many bytes, and lives for ever.
+        unsafe {
+            let mut requests = [RSMPI_REQUEST_NULL; SLOTS];
+            let source = match from {
+                From::Rank(rank) => rank as c_int,
+                From::Anybody => RSMPI_ANY_SOURCE,
+            };
+            for (slot, request) in slots.iter_mut().zip(&mut requests) {
+                check(MPI_Recv_init(
+                    slot.as_mut_ptr().cast::<c_void>(),
+                    SLOT as c_int,
+                    RSMPI_UINT8_T,
+                    source,
+                    tag,
+                    world.comm,
+                    request,
+                ))?;
+                check(MPI_Start(request))?;
+            }
+            Ok(Waiting { slots, requests, next: 0 })
+        }
+    }
+
+    /// Has a look at the next message, if it has come, and at who sent it.
+    pub(super) fn take<T>(
+        &mut self,
+        look: impl FnOnce(usize, &[u8]) -> T,
+    ) -> Result<Option<T>, Failure> {
+        let (slot, request) = (&self.slots[self.next], &mut self.requests[self.next]);
+        // Safety: the request is one of MPI's own, which outlives its use. MPI does not write to the slot
+        // between the end of one receive and the start of the next.
+        unsafe {
+            let (mut there, mut length) = (0, 0);
+            let mut status = MaybeUninit::<MPI_Status>::zeroed();
+            let tested = check(MPI_Test(request, &mut there, status.as_mut_ptr()));
+            if tested.is_err() {
+                // Of a death elsewhere, after which it goes on, or its own end.
+                let asked = MPI_Request_get_status(*request, &mut there, status.as_mut_ptr());
+                if asked == 0 && there != 0 {
+                    check(MPI_Start(request))?;
+                }
+                tested?;
+            }
+            if there == 0 {
+                return Ok(None);
+            }
+            check(MPI_Get_count(status.as_ptr(), RSMPI_UINT8_T, &mut length))?;
+            let rank = status.assume_init().MPI_SOURCE as usize;
+            let looked = look(rank, &slot[..length as usize]);
+            self.next = (self.next + 1) % SLOTS;
+            check(MPI_Start(request))?;
+            Ok(Some(looked))
+        }
+    }
+
+    /// Waits no longer: before MPI is shut down.
+    pub(super) fn end(&mut self) {
+        for request in &mut self.requests {
+            // Safety: the request is one of MPI's own; a receive that is cancelled is over.
+            unsafe {
+                MPI_Cancel(request);
+                MPI_Wait(request, RSMPI_STATUS_IGNORE);
+                MPI_Request_free(request);
+            }
+        }
     }
 }
 
@@ -218,16 +267,25 @@ impl Drop for Sending {
 
 /// A message on its way in.
 pub(super) struct Receiving {
-    request: MPI_Request,
+    /// For the parts that are not here.
+    requests: VecDeque<MPI_Request>,
     bytes: Vec<u8>,
-    pub(super) tag: c_int,
-    over: bool,
 }
 
 impl Receiving {
     /// Whether all of it is there.
     pub(super) fn is_over(&mut self) -> Result<bool, Failure> {
-        test(&mut self.request, &mut self.over)
+        while let Some(request) = self.requests.front_mut() {
+            let mut over = false;
+            let tested = test(request, &mut over);
+            if over {
+                self.requests.pop_front();
+            }
+            if !tested? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What has come.
@@ -238,7 +296,7 @@ impl Receiving {
 
 impl Drop for Receiving {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.requests.is_empty() {
             std::mem::forget(std::mem::take(&mut self.bytes)); // MPI may still write to it
         }
     }

@@ -1,18 +1,24 @@
 //! What is on its way between this rank and others: begun, looked after, never waited for.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::raw::{Failure, From, Outgoing, Receiving, Sending, World};
+use super::raw::{Failure, From, Outgoing, Receiving, SLOT, Sending, Waiting, World};
 use crate::error::{Error, Result};
 
-/// The tag of a whole message, or of its last part.
-const WHOLE: i32 = 1;
-/// The tag of a part that others follow.
+/// The tag of a small message.
+const SMALL_ONE: i32 = 1;
+/// The tag of a part of a long one.
 const PART: i32 = 2;
+/// What a small message begins with: there is a whole message after this, or the length of a long one,
+/// whose parts follow.
+const WHOLE: u8 = 0;
+const LONG: u8 = 1;
 /// A message up to this comes in one piece over every network, together with its announcement. (bytes)
-const SMALL: usize = 256;
+const SMALL: usize = SLOT - 1;
 /// How long a part may be. (bytes)
 const PART_LENGTH: usize = 1 << 30;
 
@@ -20,7 +26,7 @@ const PART_LENGTH: usize = 1 << 30;
 pub(super) struct Traffic {
     world: World,
     /// Rank 0 hears everybody, the others rank 0: nobody else's death concerns them.
-    from: From,
+    waiting: Waiting,
     /// Buffers that small messages were sent from, to be used again.
     spare: Vec<Vec<u8>>,
     /// What has not left yet, by rank, in order.
@@ -35,66 +41,72 @@ pub(super) struct Traffic {
     /// The ranks that MPI knows to be dead, and those of them that nobody was told of.
     pub(super) dead: BTreeSet<usize>,
     pub(super) news: VecDeque<usize>,
+    /// Whether there are any, for whoever does not have this.
+    pub(super) is_news: Arc<AtomicBool>,
 }
 
-/// What is under way from one rank.
-#[derive(Default)]
-struct Coming {
-    /// In order.
-    parts: VecDeque<Receiving>,
-    /// The parts that are there, of a message that is not.
-    message: BytesMut,
+/// What has come from one rank, or is coming, in order.
+type Coming = VecDeque<Message>;
+
+enum Message {
+    Whole(Vec<u8>),
+    Long(Receiving),
 }
 
 impl Traffic {
-    pub(super) fn new(size: usize, own: usize) -> Traffic {
-        Traffic {
-            world: World::new(),
-            from: if own == 0 { From::Anybody } else { From::Rank(0) },
+    pub(super) fn new(size: usize, own: usize) -> Result<Traffic> {
+        let world = World::new();
+        let from = if own == 0 { From::Anybody } else { From::Rank(0) };
+        let waiting = Waiting::new(&world, from, SMALL_ONE);
+        Ok(Traffic {
+            waiting: waiting.map_err(|Failure(why)| Error::unexpected(why))?,
+            world,
             spare: Vec::new(),
             to: (0..size).map(|_| VecDeque::new()).collect(),
             sending: BTreeSet::new(),
-            coming: (0..size).map(|_| Coming::default()).collect(),
+            coming: (0..size).map(|_| Coming::new()).collect(),
             open: BTreeSet::new(),
             left: BTreeSet::new(),
             dead: BTreeSet::new(),
             news: VecDeque::new(),
-        }
+            is_news: Arc::default(),
+        })
     }
 
     /// Begins to send. What goes to a dead rank goes nowhere.
     pub(super) fn send(&mut self, rank: usize, mut bytes: Bytes) -> Result<()> {
-        while !self.dead.contains(&rank) {
-            let last = bytes.len() <= PART_LENGTH;
+        if bytes.len() <= SMALL {
+            return self.send_small(rank, &bytes);
+        }
+        self.announce(rank, LONG, &(bytes.len() as u64).to_le_bytes())?;
+        while !bytes.is_empty() {
             let part = bytes.split_to(bytes.len().min(PART_LENGTH));
-            let begun =
-                self.world.send(rank, if last { WHOLE } else { PART }, Outgoing::Shared(part));
-            let begun = begun.and_then(|mut sending| Ok((!sending.is_over()?).then_some(sending)));
-            match begun {
-                Ok(None) => {}
-                Ok(Some(sending)) => {
-                    self.to[rank].push_back(sending);
-                    self.sending.insert(rank);
-                }
-                Err(failure) => self.explain(Some(rank), failure)?,
-            }
-            if last {
-                break;
-            }
+            self.begin(rank, PART, Outgoing::Shared(part))?;
         }
         Ok(())
     }
 
     /// Begins to send a copy.
     pub(super) fn send_small(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
-        if bytes.len() > SMALL || self.dead.contains(&rank) {
-            return self.send(rank, Bytes::copy_from_slice(bytes));
+        match bytes.len() {
+            ..=SMALL => self.announce(rank, WHOLE, bytes),
+            _ => self.send(rank, Bytes::copy_from_slice(bytes)),
         }
+    }
+
+    fn announce(&mut self, rank: usize, what: u8, bytes: &[u8]) -> Result<()> {
         let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.push(what);
         buffer.extend_from_slice(bytes);
-        let begun = self.world.send(rank, WHOLE, Outgoing::Own(buffer));
-        let begun = begun.and_then(|mut sending| Ok((sending.is_over()?, sending)));
-        match begun {
+        self.begin(rank, SMALL_ONE, Outgoing::Own(buffer))
+    }
+
+    fn begin(&mut self, rank: usize, tag: i32, out: Outgoing) -> Result<()> {
+        if self.dead.contains(&rank) {
+            return Ok(());
+        }
+        let begun = self.world.send(rank, tag, out);
+        match begun.and_then(|mut sending| Ok((sending.is_over()?, sending))) {
             Ok((true, sending)) => self.spare.extend(sending.buffer()),
             Ok((false, sending)) => {
                 self.to[rank].push_back(sending);
@@ -109,6 +121,11 @@ impl Traffic {
     pub(super) fn is_sending(&mut self) -> bool {
         let _ = self.look_after_sends();
         !self.sending.is_empty()
+    }
+
+    /// Waits for nothing any more: before MPI is shut down.
+    pub(super) fn end(&mut self) {
+        self.waiting.end();
     }
 
     fn look_after_sends(&mut self) -> Result<()> {
@@ -137,84 +154,77 @@ impl Traffic {
     }
 
     /// A message that is complete, if there is one, in place of what is in `buffer`; who sent it. Begins
-    /// to receive what is there.
+    /// to receive what is announced.
     pub(super) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         self.look_after_sends()?;
-        loop {
-            match self.world.probe(self.from) {
-                Ok(None) => break,
-                Ok(Some(probed)) => {
-                    let rank = probed.rank;
-                    self.dead.remove(&rank); // it was only out of reach
-                    // All of it is there: a receive that waits does not.
-                    if probed.length <= SMALL
-                        && probed.tag == WHOLE
-                        && self.coming[rank].parts.is_empty()
-                        && self.coming[rank].message.is_empty()
-                    {
-                        match self.world.receive_now(&probed, buffer) {
-                            Ok(()) => return Ok(Some(rank)),
-                            Err(failure) => self.explain(Some(rank), failure)?,
-                        }
-                        continue;
-                    }
-                    match self.world.receive(&probed) {
-                        Ok(receiving) => {
-                            self.coming[rank].parts.push_back(receiving);
-                            if let Some(message) = self.complete(rank)? {
-                                *buffer = message.into();
-                                return Ok(Some(rank));
-                            }
-                            self.open.insert(rank);
-                        }
-                        Err(failure) => self.explain(Some(rank), failure)?,
-                    }
+        if !self.open.is_empty() {
+            for rank in self.open.clone() {
+                if let Some(message) = self.complete(rank)? {
+                    *buffer = message;
+                    return Ok(Some(rank));
                 }
+            }
+        }
+        loop {
+            let (world, coming) = (&self.world, &mut self.coming);
+            let taken = self.waiting.take(|rank, bytes| match bytes.split_first() {
+                Some((&WHOLE, bytes)) if coming[rank].is_empty() => {
+                    buffer.clear();
+                    buffer.extend_from_slice(bytes);
+                    Ok((rank, true))
+                }
+                Some((&WHOLE, bytes)) => {
+                    coming[rank].push_back(Message::Whole(bytes.to_vec()));
+                    Ok((rank, false))
+                }
+                length => {
+                    let length = length.and_then(|(_, length)| length.first_chunk().copied());
+                    let length = u64::from_le_bytes(length.unwrap_or_default()) as usize;
+                    let begun = world.receive(rank, PART, length, PART_LENGTH);
+                    let begun = begun.map_err(|failure| (rank, failure))?;
+                    coming[rank].push_back(Message::Long(begun));
+                    Ok((rank, false))
+                }
+            });
+            match taken {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok((rank, is_here)))) => {
+                    self.dead.remove(&rank); // it was only out of reach
+                    if is_here {
+                        return Ok(Some(rank));
+                    }
+                    self.open.insert(rank);
+                }
+                Ok(Some(Err((rank, failure)))) => self.explain(Some(rank), failure)?,
                 Err(failure) => {
                     self.explain(None, failure)?;
-                    break;
+                    return Ok(None);
                 }
             }
         }
-        if self.open.is_empty() {
-            return Ok(None);
-        }
-        for rank in self.open.clone() {
-            if let Some(message) = self.complete(rank)? {
-                *buffer = message.into();
-                return Ok(Some(rank));
-            }
-        }
-        Ok(None)
     }
 
     /// The next message of a rank, if all of it is there.
-    fn complete(&mut self, rank: usize) -> Result<Option<Bytes>> {
-        let coming = &mut self.coming[rank];
-        while let Some(receiving) = coming.parts.front_mut() {
-            match receiving.is_over() {
+    fn complete(&mut self, rank: usize) -> Result<Option<Vec<u8>>> {
+        if let Some(Message::Long(message)) = self.coming[rank].front_mut() {
+            match message.is_over() {
+                Ok(true) => {}
                 Ok(false) => return Ok(None),
-                Ok(true) => {
-                    let Some(part) = coming.parts.pop_front() else { break };
-                    let is_last = part.tag == WHOLE;
-                    let bytes = part.take();
-                    if is_last && coming.message.is_empty() {
-                        return Ok(Some(bytes.into()));
-                    }
-                    coming.message.extend_from_slice(&bytes);
-                    if is_last {
-                        return Ok(Some(std::mem::take(&mut coming.message).freeze()));
-                    }
-                }
                 Err(failure) => {
-                    coming.parts.pop_front();
+                    self.coming[rank].pop_front();
                     self.explain(Some(rank), failure)?;
                     return Ok(None);
                 }
             }
         }
-        self.open.remove(&rank);
-        Ok(None)
+        let message = self.coming[rank].pop_front();
+        if self.coming[rank].is_empty() {
+            self.open.remove(&rank);
+        }
+        Ok(message.map(|message| match message {
+            Message::Whole(bytes) => bytes,
+            Message::Long(message) => message.take(),
+        }))
     }
 
     /// Sees whether a call failed because a rank has died or cannot be reached, which is no error here:
@@ -224,6 +234,7 @@ impl Traffic {
         for rank in self.world.dead().into_iter().chain(with) {
             if self.dead.insert(rank) {
                 self.news.push_back(rank);
+                self.is_news.store(true, Ordering::Release);
                 self.to[rank].clear();
             }
         }
