@@ -225,10 +225,15 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// Adds a task's score and seconds to what becomes [`Numbers`].
-pub(crate) fn pack(score: f64, seconds: f64, packed: &mut Vec<u8>) {
-    packed.extend_from_slice(&score.to_le_bytes());
-    packed.extend_from_slice(&seconds.to_le_bytes());
+/// Adds tasks' scores, and the seconds that each of them took, to what becomes [`Numbers`].
+pub(crate) fn pack(scores: &[f64], seconds: f64, packed: &mut Vec<u8>) {
+    packed.reserve(scores.len() * PACKED);
+    for score in scores {
+        let mut task = [0; PACKED];
+        task[..8].copy_from_slice(&score.to_le_bytes());
+        task[8..].copy_from_slice(&seconds.to_le_bytes());
+        packed.extend_from_slice(&task);
+    }
 }
 
 impl Report<'_> {
@@ -440,7 +445,7 @@ mod tests {
     fn numbers_survive_the_wire_and_can_be_taken_apart() {
         let mut packed = Vec::new();
         for task in 0..4 {
-            pack(f64::from(task) - 1.5, 0.25, &mut packed);
+            pack(&[f64::from(task) - 1.5], 0.25, &mut packed);
         }
         let numbers = Numbers::new(10, 2, 100.0, &packed);
         let made = Made::Numbers(numbers);

@@ -18,7 +18,7 @@ pub(crate) const LONG: Duration = Duration::from_millis(100);
 const SHORT: f64 = 0.3e-6;
 
 /// How many at a time.
-const LONGEST_STRIDE: u64 = 16;
+const LONGEST_STRIDE: u64 = 64;
 
 /// How long what the clock said is gone by. (s)
 const ASK: Duration = Duration::from_secs(1);
@@ -194,11 +194,12 @@ impl Batch {
     /// The next tasks gave these numbers.
     fn numbers(&mut self, numbers: &[f64], seconds: f64, now: Instant) {
         self.waiting.get_or_insert(now);
-        for number in numbers {
-            match self.outcomes.last() {
-                None => message::pack(*number, seconds, &mut self.packed),
-                Some(last) => {
-                    self.done(last.task + 1, seconds, Ok(Given::Number(*number)), now);
+        match self.outcomes.last() {
+            None => message::pack(numbers, seconds, &mut self.packed),
+            Some(last) => {
+                let tasks = last.task + 1..;
+                for (task, number) in tasks.zip(numbers) {
+                    self.done(task, seconds, Ok(Given::Number(*number)), now);
                 }
             }
         }
@@ -208,7 +209,7 @@ impl Batch {
     fn done(&mut self, task: u64, seconds: f64, result: Result<Given, String>, now: Instant) {
         self.waiting.get_or_insert(now);
         if let (true, Ok(Given::Number(number))) = (self.outcomes.is_empty(), &result) {
-            message::pack(*number, seconds, &mut self.packed);
+            message::pack(&[*number], seconds, &mut self.packed);
             return;
         }
         let result = result.map(Scored::from);

@@ -177,7 +177,7 @@ impl Stage<'_> {
         for task in first..first + count {
             let seconds = (self.seconds)(task);
             self.played.busy += seconds;
-            pack(0.0, seconds, &mut packed);
+            pack(&[0.0], seconds, &mut packed);
         }
         if count > 0 {
             self.played.tasks += count;

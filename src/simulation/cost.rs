@@ -59,7 +59,7 @@ impl Answering {
         let mut packed = std::mem::take(&mut self.packed);
         packed.clear();
         for task in first..first + count {
-            pack((task % 1009) as f64, self.seconds, &mut packed);
+            pack(&[(task % 1009) as f64], self.seconds, &mut packed);
         }
         self.now += Duration::from_micros(1);
         let made = Made::Numbers(Numbers::new(first, attempt, 0.0, &packed));
@@ -126,7 +126,7 @@ fn what_the_master_costs() {
             let report = match (round > 0).then(|| given.pop_front()).flatten() {
                 Some(Assignment { first, count, attempt }) => {
                     packed.clear();
-                    (0..count).for_each(|_| pack(1.0, 0.01, &mut packed));
+                    (0..count).for_each(|_| pack(&[1.0], 0.01, &mut packed));
                     let made = Made::Numbers(Numbers::new(first, attempt, 0.0, &packed));
                     Report { thread: 0, made, unbegun: None }
                 }

@@ -256,7 +256,7 @@ fn report(outcomes: Vec<Outcome>, unbegun: Option<Assignment>) -> Vec<u8> {
     let mut packed = Vec::new();
     for outcome in &outcomes {
         if let Some(number) = outcome.result.as_ref().ok().and_then(Scored::as_number) {
-            message::pack(number, outcome.seconds, &mut packed);
+            message::pack(&[number], outcome.seconds, &mut packed);
         }
     }
     let made = match outcomes.first() {

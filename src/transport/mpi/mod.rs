@@ -1,7 +1,7 @@
 //! Workers as MPI ranks. The only room that knows MPI.
 //!
 //! Nothing waits inside MPI: a rank that has died would be waited for for ever, and a blocking receive
-//! burns a core. What is sent and received is begun and looked after; waiting is probing, hard for a
+//! burns a core. What is sent and received is begun and looked after; waiting is looking, hard for a
 //! moment, then between sleeps that grow with the silence, up to less than a millisecond. MPI counts are
 //! 32-bit, so a long message goes in parts, told apart by tag; MPI keeps the order of what one rank sends.
 
@@ -25,7 +25,7 @@ use super::{BEAT, Hub, Link};
 use crate::error::{Error, Result};
 use traffic::Traffic;
 
-/// How long to probe without sleeping, at most and at least. Most answers come sooner, and a sleep costs
+/// How long to look without sleeping, at most and at least. Most answers come sooner, and a sleep costs
 /// a hundred times what they take. Where they do not, it gets shorter: somebody else may need the core.
 /// Not yielding, because where others want the core a yield gives it away for milliseconds.
 const EAGER: Duration = Duration::from_micros(200);
@@ -65,7 +65,7 @@ pub(crate) struct Ranks {
     beating: Option<Beating>,
     /// Since when there was nothing to receive while something could be expected.
     idle: Option<Instant>,
-    /// How long to probe without sleeping, and to sleep then at most.
+    /// How long to look without sleeping, and to sleep then at most.
     eager: Duration,
     longest_sleep: Duration,
     /// Whether a rank is known to be dead, so that MPI may not be able to shut down.
@@ -157,7 +157,7 @@ impl Ranks {
         }
     }
 
-    /// A silence is over: the longer it was, the less is gained by probing hard through the next one.
+    /// A silence is over: the longer it was, the less is gained by looking hard through the next one.
     fn heard(&mut self) {
         let silence = self.idle.take().map_or(Duration::ZERO, |idle| idle.elapsed());
         let less = (self.eager / 2).max(LEAST_EAGER);
