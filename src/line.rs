@@ -141,19 +141,15 @@ impl Line {
         ToMaster::Hello { host: self.host.clone(), threads: self.seats.len() as u32 }
     }
 
-    /// Sends rank 0 a message. What failed because of a signal comes after word of the signal, and is
-    /// left to do.
+    /// Sends rank 0 a message.
     pub(crate) fn send(&self, message: &ToMaster) -> Result<()> {
-        let mut ends = self.ends.lock();
-        ends.tell_of_signal()?;
-        ends.send(message)
+        self.ends.lock().send(message)
     }
 
     /// Reports what a thread was given last, all of it.
     pub(crate) fn answer(&self, message: &ToMaster) -> Result<()> {
         let mut ends = self.ends.lock();
         ends.at_work = ends.at_work.saturating_sub(1);
-        ends.tell_of_signal()?;
         ends.send(message)
     }
 
@@ -271,7 +267,10 @@ impl Line {
 }
 
 impl Ends {
+    /// Sends rank 0 a message. What failed because of a signal comes after word of the signal, and is left
+    /// to do.
     fn send(&mut self, message: &ToMaster) -> Result<()> {
+        self.tell_of_signal()?;
         message::encode_into(message, &mut self.sent);
         self.link.send_small(&self.sent)
     }

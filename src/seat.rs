@@ -20,7 +20,7 @@ const SHORT: f64 = 0.3e-6;
 /// How many at a time.
 const LONGEST_STRIDE: u64 = 64;
 
-/// How long what the clock said is gone by. (s)
+/// How long the time of day is counted on from what the clock said, before it is asked again.
 const ASK: Duration = Duration::from_secs(1);
 
 pub(crate) struct Seat {

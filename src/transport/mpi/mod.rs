@@ -10,7 +10,7 @@ mod traffic;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -59,8 +59,8 @@ pub(crate) struct Ranks {
     universe: Option<Universe>,
     world: SimpleCommunicator,
     traffic: Arc<Mutex<Traffic>>,
-    /// Whether a rank has died that nobody was told of.
-    is_news: Arc<AtomicBool>,
+    /// Ranks that have died.
+    dead: Receiver<usize>,
     start: Instant,
     beating: Option<Beating>,
     /// Since when there was nothing to receive while something could be expected.
@@ -93,15 +93,14 @@ impl Ranks {
         }
         let world = universe.world();
         let (size, own) = (world.size() as usize, world.rank() as usize);
-        let traffic = Traffic::new(size, own)?;
-        let is_news = traffic.is_news.clone();
-        let traffic = Arc::new(Mutex::new(traffic));
+        let (news, dead) = channel();
+        let traffic = Arc::new(Mutex::new(Traffic::new(size, own, news)?));
         let start = Instant::now();
         Ok(Ranks {
             universe: Some(universe),
             world,
             traffic,
-            is_news,
+            dead,
             start,
             beating: None,
             idle: None,
@@ -225,13 +224,7 @@ impl Hub for Ranks {
     }
 
     fn dead(&mut self) -> Option<usize> {
-        if !self.is_news.load(Ordering::Acquire) {
-            return None;
-        }
-        let mut traffic = self.traffic.lock();
-        let dead = traffic.news.pop_front();
-        self.is_news.store(!traffic.news.is_empty(), Ordering::Release);
-        dead
+        self.dead.try_recv().ok()
     }
 
     fn hurry(&mut self) {

@@ -144,11 +144,8 @@ impl Waiting {
         }
     }
 
-    /// Has a look at the next message, if it has come, and at who sent it.
-    pub(super) fn take<T>(
-        &mut self,
-        look: impl FnOnce(usize, &[u8]) -> T,
-    ) -> Result<Option<T>, Failure> {
+    /// The next message, if it has come, in place of what is in `buffer`; who sent it.
+    pub(super) fn take(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>, Failure> {
         let (slot, request) = (&self.slots[self.next], &mut self.requests[self.next]);
         // Safety: the request is one of MPI's own, which outlives its use. MPI does not write to the slot
         // between the end of one receive and the start of the next.
@@ -168,11 +165,11 @@ impl Waiting {
                 return Ok(None);
             }
             check(MPI_Get_count(status.as_ptr(), RSMPI_UINT8_T, &mut length))?;
-            let rank = status.assume_init().MPI_SOURCE as usize;
-            let looked = look(rank, &slot[..length as usize]);
+            buffer.clear();
+            buffer.extend_from_slice(&slot[..length as usize]);
             self.next = (self.next + 1) % SLOTS;
             check(MPI_Start(request))?;
-            Ok(Some(looked))
+            Ok(Some(status.assume_init().MPI_SOURCE as usize))
         }
     }
 

@@ -1,8 +1,7 @@
 //! What is on its way between this rank and others: begun, looked after, never waited for.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 
 use bytes::Bytes;
 
@@ -13,11 +12,11 @@ use crate::error::{Error, Result};
 const SMALL_ONE: i32 = 1;
 /// The tag of a part of a long one.
 const PART: i32 = 2;
-/// What a small message begins with: there is a whole message after this, or the length of a long one,
-/// whose parts follow.
+/// What a small message ends with: before this is a whole message, or the length of a long one, whose
+/// parts follow.
 const WHOLE: u8 = 0;
 const LONG: u8 = 1;
-/// A message up to this comes in one piece over every network, together with its announcement. (bytes)
+/// A message up to this is a small one: it comes in one piece over every network. (bytes)
 const SMALL: usize = SLOT - 1;
 /// How long a part may be. (bytes)
 const PART_LENGTH: usize = 1 << 30;
@@ -33,20 +32,16 @@ pub(super) struct Traffic {
     pub(super) to: Vec<VecDeque<Sending>>,
     /// The ranks something has not left for.
     sending: BTreeSet<usize>,
-    coming: Vec<Coming>,
+    /// What has come from each rank, or is coming, in order.
+    coming: Vec<VecDeque<Message>>,
     /// The ranks something is under way from.
     open: BTreeSet<usize>,
     /// The ranks that have had their last message.
     pub(super) left: BTreeSet<usize>,
-    /// The ranks that MPI knows to be dead, and those of them that nobody was told of.
+    /// The ranks that MPI knows to be dead, and where each of them is told of.
     pub(super) dead: BTreeSet<usize>,
-    pub(super) news: VecDeque<usize>,
-    /// Whether there are any, for whoever does not have this.
-    pub(super) is_news: Arc<AtomicBool>,
+    news: Sender<usize>,
 }
-
-/// What has come from one rank, or is coming, in order.
-type Coming = VecDeque<Message>;
 
 enum Message {
     Whole(Vec<u8>),
@@ -54,7 +49,8 @@ enum Message {
 }
 
 impl Traffic {
-    pub(super) fn new(size: usize, own: usize) -> Result<Traffic> {
+    /// Ranks that die are told of in `news`.
+    pub(super) fn new(size: usize, own: usize, news: Sender<usize>) -> Result<Traffic> {
         let world = World::new();
         let from = if own == 0 { From::Anybody } else { From::Rank(0) };
         let waiting = Waiting::new(&world, from, SMALL_ONE);
@@ -64,12 +60,11 @@ impl Traffic {
             spare: Vec::new(),
             to: (0..size).map(|_| VecDeque::new()).collect(),
             sending: BTreeSet::new(),
-            coming: (0..size).map(|_| Coming::new()).collect(),
+            coming: (0..size).map(|_| VecDeque::new()).collect(),
             open: BTreeSet::new(),
             left: BTreeSet::new(),
             dead: BTreeSet::new(),
-            news: VecDeque::new(),
-            is_news: Arc::default(),
+            news,
         })
     }
 
@@ -96,8 +91,8 @@ impl Traffic {
 
     fn announce(&mut self, rank: usize, what: u8, bytes: &[u8]) -> Result<()> {
         let mut buffer = self.spare.pop().unwrap_or_default();
-        buffer.push(what);
         buffer.extend_from_slice(bytes);
+        buffer.push(what);
         self.begin(rank, SMALL_ONE, Outgoing::Own(buffer))
     }
 
@@ -157,50 +152,39 @@ impl Traffic {
     /// to receive what is announced.
     pub(super) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         self.look_after_sends()?;
-        if !self.open.is_empty() {
-            for rank in self.open.clone() {
-                if let Some(message) = self.complete(rank)? {
-                    *buffer = message;
-                    return Ok(Some(rank));
-                }
+        for rank in self.open.clone() {
+            if let Some(message) = self.complete(rank)? {
+                *buffer = message;
+                return Ok(Some(rank));
             }
         }
         loop {
-            let (world, coming) = (&self.world, &mut self.coming);
-            let taken = self.waiting.take(|rank, bytes| match bytes.split_first() {
-                Some((&WHOLE, bytes)) if coming[rank].is_empty() => {
-                    buffer.clear();
-                    buffer.extend_from_slice(bytes);
-                    Ok((rank, true))
-                }
-                Some((&WHOLE, bytes)) => {
-                    coming[rank].push_back(Message::Whole(bytes.to_vec()));
-                    Ok((rank, false))
-                }
-                length => {
-                    let length = length.and_then(|(_, length)| length.first_chunk().copied());
-                    let length = u64::from_le_bytes(length.unwrap_or_default()) as usize;
-                    let begun = world.receive(rank, PART, length, PART_LENGTH);
-                    let begun = begun.map_err(|failure| (rank, failure))?;
-                    coming[rank].push_back(Message::Long(begun));
-                    Ok((rank, false))
-                }
-            });
-            match taken {
+            let rank = match self.waiting.take(buffer) {
+                Ok(Some(rank)) => rank,
                 Ok(None) => return Ok(None),
-                Ok(Some(Ok((rank, is_here)))) => {
-                    self.dead.remove(&rank); // it was only out of reach
-                    if is_here {
-                        return Ok(Some(rank));
-                    }
-                    self.open.insert(rank);
-                }
-                Ok(Some(Err((rank, failure)))) => self.explain(Some(rank), failure)?,
                 Err(failure) => {
                     self.explain(None, failure)?;
                     return Ok(None);
                 }
-            }
+            };
+            self.dead.remove(&rank); // it was only out of reach
+            let message = if buffer.pop() == Some(WHOLE) {
+                if self.coming[rank].is_empty() {
+                    return Ok(Some(rank));
+                }
+                Message::Whole(buffer.clone())
+            } else {
+                let length = u64::from_le_bytes(buffer.first_chunk().copied().unwrap_or_default());
+                match self.world.receive(rank, PART, length as usize, PART_LENGTH) {
+                    Ok(begun) => Message::Long(begun),
+                    Err(failure) => {
+                        self.explain(Some(rank), failure)?;
+                        continue;
+                    }
+                }
+            };
+            self.coming[rank].push_back(message);
+            self.open.insert(rank);
         }
     }
 
@@ -233,8 +217,7 @@ impl Traffic {
         let known = self.dead.len();
         for rank in self.world.dead().into_iter().chain(with) {
             if self.dead.insert(rank) {
-                self.news.push_back(rank);
-                self.is_news.store(true, Ordering::Release);
+                let _ = self.news.send(rank); // nobody is there to be told at the end
                 self.to[rank].clear();
             }
         }
