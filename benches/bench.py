@@ -397,7 +397,7 @@ def data(bench):
 @row
 def master(bench):
     """The master alone, against simulated workers: its processor time a task, and its memory."""
-    printed, _ = bench.call([bench.master, "what_the_master_costs", "--ignored", "--nocapture"])
+    printed, _ = bench.call([bench.master, "what_the_master_costs", "--nocapture"])
     words = [line.split() for line in printed.splitlines()]
     costs = {line[0]: float(line[1]) for line in words if len(line) == 2 and line[1][0].isdigit()}
     one, batch = costs["us_a_task_batch_1"], costs["us_a_task_batch_1000"]

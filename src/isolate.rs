@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::crunch::{Limits, Place, child, environment};
+use crate::crunch::{Limits, Place, child, ended, environment};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::line::{Caller, Line, Work};
@@ -201,7 +201,7 @@ impl Isolated<'_> {
             }
             // It closes its end a moment before it has ended.
             match child::wait(&mut process.child, &Limits::within(LAST_WORDS), &mut []) {
-                Ok(status) => format!("crunch's process ended: {}", environment::describe(status)),
+                Ok(status) => format!("crunch's process ended: {}", ended::settled(status)),
                 Err(_) => format!("crunch's process is lost: {error}"),
             }
         })

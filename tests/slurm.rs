@@ -1,5 +1,6 @@
 //! Real Slurm jobs on the cluster of scripts/cluster: four nodes, the last one with a partition of its
-//! own. Ignored unless asked for: scripts/slurm-test starts the cluster, runs these and stops it.
+//! own: scripts/slurm-test starts the cluster, runs these and stops it. Who runs all tests does not run
+//! these unless they are named.
 
 mod common;
 
@@ -112,7 +113,6 @@ fn sql(desk: &Desk, out: &str, query: &str) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "needs the cluster of scripts/slurm-test"]
 fn three_nodes_by_either_launcher_give_what_threads_give() {
     let desk = Desk::with_job(&job("job", 60, 0.1));
     let sent =
@@ -143,7 +143,6 @@ fn three_nodes_by_either_launcher_give_what_threads_give() {
 }
 
 #[test]
-#[ignore = "needs the cluster of scripts/slurm-test"]
 fn many_short_allocations_finish_a_job_that_takes_a_longer_time() {
     // 180 s of crunching on two threads, a minute at a time.
     let desk = desk(80, 4.5);
@@ -172,7 +171,6 @@ fn many_short_allocations_finish_a_job_that_takes_a_longer_time() {
 }
 
 #[test]
-#[ignore = "needs the cluster of scripts/slurm-test"]
 fn a_job_that_cannot_find_its_end_goes_by_the_signal_in_time() {
     let desk = desk(200, 1.0);
     // A cluster whose compute nodes have no squeue, and whose scontrol can do no more than requeue.
@@ -198,7 +196,6 @@ fn a_job_that_cannot_find_its_end_goes_by_the_signal_in_time() {
 }
 
 #[test]
-#[ignore = "needs the cluster of scripts/slurm-test"]
 fn a_cancelled_job_has_stored_what_it_did_and_stays_cancelled() {
     let desk = desk(200, 0.3);
     let small = ["--nodes", "2", "--threads", "2", "--time", "2", "job.toml", "--", "--mem=100"];
@@ -268,7 +265,6 @@ fn loses_a_node(gives_up: bool) -> (String, usize) {
 }
 
 #[test]
-#[ignore = "needs the cluster of scripts/slurm-test"]
 fn a_node_is_killed_and_the_others_do_its_tasks() {
     let (said, started) = loses_a_node(false);
     assert!(said.contains("its tasks go to others"), "{said}");
@@ -276,7 +272,6 @@ fn a_node_is_killed_and_the_others_do_its_tasks() {
 }
 
 #[test]
-#[ignore = "needs the cluster of scripts/slurm-test"]
 fn a_node_is_given_up_by_slurm_and_the_ranks_start_again_on_the_others() {
     // Slurm ends the launcher's step on all nodes then, and without --no-kill the whole job.
     let (said, started) = loses_a_node(true);
@@ -285,7 +280,6 @@ fn a_node_is_given_up_by_slurm_and_the_ranks_start_again_on_the_others() {
 }
 
 #[test]
-#[ignore = "needs the cluster of scripts/slurm-test"]
 fn a_job_array_writes_to_a_folder_for_each_job() {
     let desk = Desk::new();
     for (name, tasks) in [("one", 10), ("two", 20), ("three", 30)] {
@@ -304,7 +298,6 @@ fn a_job_array_writes_to_a_folder_for_each_job() {
 }
 
 #[test]
-#[ignore = "needs the cluster of scripts/slurm-test"]
 fn the_second_of_two_jobs_on_one_folder_is_refused() {
     let desk = desk(60, 0.2);
     let small = ["--nodes", "1", "--threads", "2", "--time", "1", "job.toml", "--", "--mem=100"];
@@ -320,7 +313,6 @@ fn the_second_of_two_jobs_on_one_folder_is_refused() {
 }
 
 #[test]
-#[ignore = "needs the cluster of scripts/slurm-test"]
 fn launch_lines_that_would_start_many_single_ranks_are_refused() {
     let desk = desk(4, 0.0);
     let own = gridmpi().get_program().to_str().unwrap().to_string();
@@ -342,7 +334,6 @@ fn launch_lines_that_would_start_many_single_ranks_are_refused() {
 }
 
 #[test]
-#[ignore = "needs the cluster of scripts/slurm-test"]
 fn children_have_their_share_of_the_allocation() {
     let desk = Desk::with_job(
         "[crunch]\nshell = \"echo {x} $OMP_NUM_THREADS $GRIDMPI_MEMORY >> shares; sleep 0.1; echo {x}\"\n\
@@ -359,7 +350,6 @@ fn children_have_their_share_of_the_allocation() {
 }
 
 #[test]
-#[ignore = "needs the cluster of scripts/slurm-test"]
 fn it_submits_by_itself_and_says_why_slurm_refuses() {
     let name = r#"it's #1 "of" a\b, 5% $HOME `id`"#;
     let text = job("job", 4, 0.0);

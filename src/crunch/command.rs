@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::child::{self, Limits};
 use super::tail::Tail;
-use super::{Cruncher, Place, RESULT_LIMIT, Task, environment, too_large};
+use super::{Cruncher, Place, RESULT_LIMIT, Task, ended, environment, too_large};
 use crate::error::Result;
 use crate::job::placeholders::Template;
 use crate::job::{self, Job, named_json};
@@ -129,7 +129,7 @@ impl Cruncher for CommandCrunch {
         let written = read_result(&result);
         let how = match ended {
             Ok(status) if status.success() => None,
-            Ok(status) => Some(environment::describe(status)),
+            Ok(status) => Some(ended::settled(status)),
             Err(why) => Some(why.to_string()),
         };
         if let Some(how) = how {

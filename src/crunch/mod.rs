@@ -4,6 +4,7 @@
 pub(crate) mod child;
 #[cfg(feature = "jobs")]
 mod command;
+pub(crate) mod ended;
 pub(crate) mod environment;
 #[cfg(feature = "jobs")]
 mod multiply;

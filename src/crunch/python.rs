@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 
 use super::child::{self, Limits, Timed};
 use super::python_crunch::Answer;
-use super::{Place, RESULT_LIMIT, Reducer, command, environment, too_large};
+use super::{Place, RESULT_LIMIT, Reducer, command, ended, environment, too_large};
 use crate::error::Result;
 use crate::grid::Key;
 use crate::job::{self, Job, Python, named_json};
@@ -172,7 +172,7 @@ impl PythonChild {
     fn last_words(&mut self, error: &std::io::Error) -> String {
         let how = match self.process.wait() {
             Ok(status) => {
-                format!("the Python child ended ({}; {error})", environment::describe(status))
+                format!("the Python child ended ({}; {error})", ended::settled(status))
             }
             Err(_) => format!("the Python child is lost ({error})"),
         };
