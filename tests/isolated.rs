@@ -15,8 +15,9 @@ fn study() -> Study<String, Vec<String>> {
         .each("way", 0..6)
         .crunch(|(data, way), context| {
             println!("noise on stdout");
-            let seen = context.dictionary::<String, i32>("seen");
-            seen.put(data, way)?;
+            let seen = context.dictionary::<(String, i32), i32>("seen");
+            let own = (data.clone(), *way);
+            seen.put(&own, way)?;
             match way {
                 0 => std::process::abort(),
                 1 => std::process::exit(3),
@@ -25,7 +26,7 @@ fn study() -> Study<String, Vec<String>> {
                 4 => return Err("an ordinary error".into()),
                 _ => {}
             }
-            Ok(format!("{data} {}", seen.fetch(data)?))
+            Ok(format!("{data} {}", seen.fetch(&own)?))
         })
         .reduce(|runs: &Runs<String>| runs.iter().map(|(_, run)| run.clone()).collect())
         .require(0.1)
