@@ -20,6 +20,7 @@ use crate::job::Job;
 use crate::line::{Caller, Line, Work};
 use crate::message::{self, Assignment, Given, Made, Report, Request, Scored, ToMaster, ToWorker};
 use crate::native::Native;
+use crate::seat::Came;
 use crate::transport::Link;
 use crate::worker::{self, Means};
 
@@ -129,7 +130,7 @@ pub(crate) fn relay(
             Work::Crunch(tasks) => {
                 let Assignment { attempt, .. } = tasks;
                 let seat = &line.seats()[place.thread as usize];
-                let run = |task| (isolated.run(task, attempt).map(Given::from), None);
+                let run = |task| Came::Other(isolated.run(task, attempt).map(Given::from), None);
                 seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
             }
             Work::Reduce(key, items) => {

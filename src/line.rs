@@ -385,7 +385,7 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Given;
+    use crate::seat::Came;
     use crate::transport::{Hub, threads};
 
     #[test]
@@ -401,7 +401,7 @@ mod tests {
         let long = |_| {
             std::thread::sleep(Duration::from_millis(200));
             line.attend(false).unwrap();
-            (Ok(Given::Number(1.0)), None)
+            Came::Number(1.0)
         };
         line.seats()[0].crunch(first, long, |_| Ok(())).unwrap();
         let mut received = Vec::new();

@@ -23,6 +23,15 @@ const LONGEST_STRIDE: u64 = 64;
 /// How long the time of day is counted on from what the clock said, before it is asked again.
 const ASK: Duration = Duration::from_secs(1);
 
+/// What a call came to. A plain number comes by itself: to move it from place to place within a result
+/// takes longer than the shortest tasks do.
+pub(crate) enum Came {
+    /// A plain number, which took as long as it took to come.
+    Number(f64),
+    /// Whatever it is, and how long the call took, in seconds, where that is known better.
+    Other(Result<Given, String>, Option<f64>),
+}
+
 pub(crate) struct Seat {
     thread: u32,
     batch: Mutex<Batch>,
@@ -90,12 +99,11 @@ impl Seat {
         }
     }
 
-    /// Crunches a batch task by task and reports it. `crunch` may know better than we how long a call
-    /// took, in seconds.
+    /// Crunches a batch task by task and reports it.
     pub(crate) fn crunch(
         &self,
         Assignment { first, count, attempt }: Assignment,
-        mut crunch: impl FnMut(u64) -> (Result<Given, String>, Option<f64>),
+        mut crunch: impl FnMut(u64) -> Came,
         report: impl FnOnce(Report) -> Result<()>,
     ) -> Result<()> {
         let mut since = Instant::now();
@@ -113,13 +121,12 @@ impl Seat {
             let (mut made, mut other) = (0, None);
             while task < there && other.is_none() {
                 self.at.store(task, Ordering::Relaxed);
-                let (result, seconds) = crunch(task);
-                match result {
-                    Ok(Given::Number(number)) if seconds.is_none() => {
+                match crunch(task) {
+                    Came::Number(number) => {
                         numbers[made] = number;
                         made += 1;
                     }
-                    result => other = Some((task, result, seconds)),
+                    Came::Other(result, seconds) => other = Some((task, result, seconds)),
                 }
                 task += 1;
             }
@@ -267,8 +274,8 @@ mod tests {
     fn numbers_and_others_come_back_in_order() {
         let (seat, reports) = (Seat::new(0), Mutex::new(Vec::new()));
         let crunch = |task| match task {
-            12 => (Err("no".to_string()), None),
-            task => (Ok(Given::Number(task as f64)), None),
+            12 => Came::Other(Err("no".to_string()), None),
+            task => Came::Number(task as f64),
         };
         seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         let all = vec![(10, true), (11, true), (12, false), (13, true)];
@@ -284,7 +291,7 @@ mod tests {
                 seat.report_early(|report| note(&reports, report)).unwrap();
                 seat.report_early(|_| panic!("there is nothing new")).unwrap();
             }
-            (Ok(Given::Number(0.0)), None)
+            Came::Number(0.0)
         };
         seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         let early = (vec![(10, true)], Some((12, 2)));
@@ -300,9 +307,9 @@ mod tests {
             if task == 11 {
                 seat.cancel(Some(11));
                 assert!(seat.is_cancelled());
-                return (Err("cancelled".to_string()), None);
+                return Came::Other(Err("cancelled".to_string()), None);
             }
-            (Ok(Given::Number(0.0)), None)
+            Came::Number(0.0)
         };
         seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         assert_eq!(*reports.lock(), [(vec![(10, true), (11, false)], Some((12, 2)))]);

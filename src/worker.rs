@@ -4,13 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::attendant::Attendant;
-use crate::crunch::{Functions, Place, Task};
+use crate::crunch::{Cruncher, Functions, Place, Task};
 use crate::error::{Error, Result};
 use crate::isolate;
 use crate::job::Job;
 use crate::line::{Caller, Line, Work};
-use crate::message::{self, Assignment, ToMaster, ToWorker};
+use crate::message::{self, Assignment, Given, ToMaster, ToWorker};
 use crate::native::{Native, another_program};
+use crate::seat::Came;
 use crate::transport::Link;
 
 /// How a worker works.
@@ -107,14 +108,7 @@ fn at_seat(
             Work::Crunch(tasks) => {
                 let Assignment { first, count, attempt } = tasks;
                 crunch.expect(first..first + count, attempt);
-                let run = |index| {
-                    let task = Task { job, grid: &grid, index, attempt };
-                    let result = caught("crunch", || crunch.crunch(&task));
-                    if let Err(why) = &result {
-                        log::debug!("task {index} failed: {why}");
-                    }
-                    (result, crunch.seconds())
-                };
+                let run = |index| call(&mut *crunch, &Task { job, grid: &grid, index, attempt });
                 let seat = &line.seats()[place.thread as usize];
                 seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
             }
@@ -124,6 +118,28 @@ fn at_seat(
                 line.answer(&ToMaster::Reduced { key, result })?;
             }
             Work::Leave => return Ok(()),
+        }
+    }
+}
+
+/// Calls crunch.
+fn call(crunch: &mut dyn Cruncher, task: &Task) -> Came {
+    let mut number = 0.0;
+    let result = caught("crunch", || match crunch.crunch(task)? {
+        Given::Number(plain) => {
+            number = plain;
+            Ok(None)
+        }
+        Given::Scored(scored) => Ok(Some(scored)),
+    });
+    let seconds = crunch.seconds();
+    match result {
+        Ok(None) if seconds.is_none() => Came::Number(number),
+        Ok(None) => Came::Other(Ok(Given::Number(number)), seconds),
+        Ok(Some(scored)) => Came::Other(Ok(Given::Scored(scored)), seconds),
+        Err(why) => {
+            log::debug!("task {} failed: {why}", task.index);
+            Came::Other(Err(why), seconds)
         }
     }
 }

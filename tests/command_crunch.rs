@@ -85,8 +85,26 @@ esac
             .contains("the last line on stdout is neither a number nor JSON: \"not a number\""),
         "{errors:?}"
     );
-    assert!(errors[1].contains("nothing on stdout"), "{errors:?}");
-    assert!(errors[2].contains("the result file is neither a number nor JSON"), "{errors:?}");
+    assert!(errors[1].contains("the result file is neither a number nor JSON"), "{errors:?}");
+}
+
+#[test]
+fn a_program_may_be_called_for_what_it_does() {
+    let job = |reduce: &str| {
+        format!(
+            "[crunch]\ncommand = [\"touch\", \"{{x}}.out\"]\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n{reduce}\n"
+        )
+    };
+    for reduce in ["", "reduce = \"count\"", "reduce = \"all\""] {
+        let desk = Desk::with_job(&job(reduce));
+        desk.run_job().exits(0);
+        assert!(desk.path("1.out").exists() && desk.path("2.out").exists());
+        assert_eq!(desk.sql("SELECT DISTINCT status || ': ' || value FROM all_runs"), ["ok: null"]);
+    }
+    let desk = Desk::with_job(&job("reduce = \"max\""));
+    desk.run_job().exits(100);
+    let errors = desk.sql("SELECT DISTINCT error FROM all_runs");
+    assert!(errors.len() == 1 && errors[0].contains("nothing on stdout"), "{errors:?}");
 }
 
 #[test]

@@ -52,6 +52,15 @@ fn a_failed_run_is_tried_again_and_each_failure_is_kept() {
 }
 
 #[test]
+fn where_nothing_is_kept_no_file_is_named() {
+    let desk = shell("exit {x}", "", "[0, 4]");
+    let ran = desk.run(gridmpi(), &["job.toml", "--no-store"]).exits(100);
+    assert!(ran.stderr.contains("2 of 2 runs failed") && ran.stderr.contains("--no-store"));
+    assert!(!ran.stderr.contains("runs.sqlite"), "{}", ran.stderr);
+    assert!(!desk.path("results").exists());
+}
+
+#[test]
 fn a_call_that_takes_too_long_is_ended_with_all_it_started() {
     let line = "test {x} = 1 || (echo ready to sleep >&2; sleep 611 & sleep 612); echo {x}";
     let desk = shell(line, "timeout = 0.5", "[1, 2]");

@@ -194,11 +194,14 @@ pub(super) fn tell(finished: &Finished) -> Result<()> {
         }
     }
     if finished.tally.exit() == Exit::SomeFailed {
+        let why = match finished.no_store {
+            true => "why is kept without --no-store".to_string(),
+            false => format!("see column error of all_runs in {}", finished.folder.store().display()),
+        };
         log::warn!(
-            "{} of {tasks} runs failed, {} groups are incomplete; see column error of all_runs in {}",
+            "{} of {tasks} runs failed, {} groups are incomplete; {why}",
             finished.tally.failed,
-            finished.tally.incomplete,
-            finished.folder.store().display()
+            finished.tally.incomplete
         );
     }
     if finished.scratch.is_none() {
