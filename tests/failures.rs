@@ -104,12 +104,16 @@ fn nothing_is_left_when_gridmpi_is_killed() {
     for start in [gridmpi as fn() -> Command, || mpirun(3)] {
         let desk = shell(line, "", "[1, 2]");
         let mut first = start();
-        first.args(["job.toml", "--out", "struck"]).current_dir(desk.path(""));
+        let struck = desk.path("struck").display().to_string();
+        first.args(["job.toml", "--out", &struck]).current_dir(desk.path(""));
         let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let all = || ["sleep 641", "sleep 642", "sleep 643"].map(running);
         wait_until("it does not start", || all() == [2, 2, 2]);
         // All of gridmpi at once, ranks and mpirun.
-        Command::new("pkill").args(["-KILL", "-f", "job.toml --out struck"]).status().unwrap();
+        Command::new("pkill")
+            .args(["-KILL", "-f", &format!("job.toml --out {struck}")])
+            .status()
+            .unwrap();
         first.wait().unwrap();
         wait_until("something is left", || all() == [0, 0, 0]);
     }

@@ -43,10 +43,13 @@ fn a_killed_run_goes_on_and_ends_like_an_undisturbed_one() {
         [[loop]]\nname = \"b\"\nrange = { from = 0, to = 20 }\nreduce = \"mean\"\n";
     let desk = Desk::with_job(text);
     desk.run(gridmpi(), &["job.toml", "--threads", "4", "--out", "whole"]).exits(0);
+    // So that only this test's are killed.
+    let cut = desk.path("cut").display().to_string();
+    let command_line = format!("job.toml --out {cut}");
     let starts: [fn() -> Command; 3] = [|| mpirun(4), gridmpi, || mpirun(3)];
     for (i, start) in starts.into_iter().enumerate() {
         let mut first = start();
-        first.args(["job.toml", "--out", "cut"]).current_dir(desk.path(""));
+        first.args(["job.toml", "--out", &cut]).current_dir(desk.path(""));
         let mut first = first.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let begin = Instant::now();
         let done = || match desk.path("cut/runs.sqlite").exists() {
@@ -59,12 +62,12 @@ fn a_killed_run_goes_on_and_ends_like_an_undisturbed_one() {
             std::thread::sleep(Duration::from_millis(20));
         }
         // Everything at once, as a power cut would.
-        let everybody = ["-KILL", "-f", "job.toml --out cut"];
+        let everybody = ["-KILL", "-f", &command_line];
         Command::new("pkill").args(everybody).status().unwrap();
         let _ = first.kill();
         first.wait().unwrap();
         let still_there = || {
-            let running = Command::new("pgrep").args(["-f", "job.toml --out cut"]).output();
+            let running = Command::new("pgrep").args(["-f", &command_line]).output();
             !running.unwrap().stdout.is_empty()
         };
         while still_there() {

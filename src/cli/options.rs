@@ -196,7 +196,9 @@ pub(super) fn tell(finished: &Finished) -> Result<()> {
     if finished.tally.exit() == Exit::SomeFailed {
         let why = match finished.no_store {
             true => "why is kept without --no-store".to_string(),
-            false => format!("see column error of all_runs in {}", finished.folder.store().display()),
+            false => {
+                format!("see column error of all_runs in {}", finished.folder.store().display())
+            }
         };
         log::warn!(
             "{} of {tasks} runs failed, {} groups are incomplete; {why}",

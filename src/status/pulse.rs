@@ -17,6 +17,9 @@ use crate::store::Folder;
 const FRESH: Duration = Duration::from_secs(5);
 const DEAD: Duration = Duration::from_secs(40);
 
+/// What a status file needs at the very least. (bytes)
+const ROOM: u64 = 1 << 16;
+
 /// How long to wait for a sign of life.
 const LISTEN: Duration = Duration::from_secs(3);
 
@@ -82,6 +85,12 @@ impl Pulse {
         }
     }
 
+    /// Whether there is no room left for a sign of life.
+    pub(crate) fn is_stifled(&self) -> bool {
+        let disk = rustix::fs::statvfs(&self.folder);
+        disk.is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM)
+    }
+
     fn life(&mut self, status: &Status) -> Life {
         match self.last {
             Some((written, _)) if written == status.written => {}
@@ -116,7 +125,7 @@ impl Pulse {
         }
         match age {
             age if age < FRESH.as_secs_f64() => Life::Alive,
-            age if age < DEAD.as_secs_f64() => Life::Silent(age),
+            age if age < DEAD.as_secs_f64() || self.is_stifled() => Life::Silent(age),
             _ => Life::Died(format!(
                 "{rank_0} has written nothing for {age:.0} s; it writes every second while it lives"
             )),
