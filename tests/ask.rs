@@ -410,6 +410,27 @@ fn a_damaged_run_is_named_before_it_is_believed() {
 }
 
 #[test]
+fn a_torn_store_is_said_to_be_damaged() {
+    let desk = fitted();
+    let store = desk.path("out/runs.sqlite");
+    let pages = sql_rows(&store, "SELECT pageno FROM dbstat WHERE name = 'runs'");
+    let mut torn = fs::read(&store).unwrap();
+    for page in pages {
+        let page: usize = page.parse().unwrap();
+        torn[(page - 1) * 4096..page * 4096].fill(0x5a);
+    }
+    fs::write(&store, torn).unwrap();
+    for arguments in [&["runs", "out"][..], &["report", "out"], &["explain", "out", "5"]] {
+        let ran = desk.run(gridmpi(), arguments).exits(1);
+        let said = ran.stderr;
+        assert!(
+            said.contains("out/runs.sqlite") && said.contains("the store is damaged"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn the_line_by_hand_works_in_any_folder() {
     let desk = Desk::with_job(
         "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"x\"\nvalues = [3, 4]\n",

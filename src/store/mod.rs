@@ -269,7 +269,14 @@ impl Store {
 
 /// What the user sees when SQLite fails.
 fn storing(path: &Path, error: &rusqlite::Error) -> Error {
-    Error::unexpected(format!("{}: the store failed: {error}", path.display()))
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let path = path.display();
+    Error::unexpected(match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => {
+            format!("{path}: the store is damaged ({error}); a start with --fresh moves it aside")
+        }
+        _ => format!("{path}: the store failed: {error}"),
+    })
 }
 
 /// The thread that writes.
