@@ -54,8 +54,12 @@ impl Pulse {
 
     /// Reads the file once more.
     pub(crate) fn look(&mut self) -> Result<Option<(Status, Life)>> {
-        let Some(status) = Status::read(&self.folder)? else { return Ok(None) };
+        let Some(mut status) = Status::read(&self.folder)? else { return Ok(None) };
         let life = self.life(&status);
+        if matches!(life, Life::Silent(_)) && self.is_stifled() {
+            let words = "its disk is full: it cannot say how it stands, and waits for room";
+            status.words = Some(words.to_string());
+        }
         Ok(Some((status, life)))
     }
 
@@ -86,7 +90,7 @@ impl Pulse {
     }
 
     /// Whether there is no room left for a sign of life.
-    pub(crate) fn is_stifled(&self) -> bool {
+    fn is_stifled(&self) -> bool {
         let disk = rustix::fs::statvfs(&self.folder);
         disk.is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM)
     }

@@ -71,13 +71,8 @@ pub(super) fn status(arguments: &Arguments) -> Result<Exit> {
 
 /// Finds out how a run stands: by its file while it goes, by its store once it has ended.
 pub(super) fn stand(folder: &Path) -> Result<Standing> {
-    let mut pulse = Pulse::of(folder);
-    match pulse.look_twice()? {
-        Some((mut status, life @ (Life::Alive | Life::Silent(_)))) => {
-            if life != Life::Alive && pulse.is_stifled() {
-                let words = "its disk is full: it cannot say how it stands, and waits for room";
-                status.words = Some(words.to_string());
-            }
+    match Pulse::of(folder).look_twice()? {
+        Some((status, life @ (Life::Alive | Life::Silent(_)))) => {
             Ok(Standing { status, life, stored: None })
         }
         Some((status, Life::Ended)) => {
