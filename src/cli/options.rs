@@ -195,7 +195,7 @@ pub(super) fn tell(finished: &Finished) -> Result<()> {
     }
     if finished.tally.exit() == Exit::SomeFailed {
         let why = match finished.no_store {
-            true => "why is kept without --no-store".to_string(),
+            true => "run it without --no-store to see why".to_string(),
             false => {
                 format!("see column error of all_runs in {}", finished.folder.store().display())
             }
