@@ -122,7 +122,7 @@ fn at_seat(
     }
 }
 
-/// Calls crunch.
+/// Calls crunch. A plain number is put aside at once.
 fn call(crunch: &mut dyn Cruncher, task: &Task) -> Came {
     let mut number = 0.0;
     let result = caught("crunch", || match crunch.crunch(task)? {
@@ -133,15 +133,14 @@ fn call(crunch: &mut dyn Cruncher, task: &Task) -> Came {
         Given::Scored(scored) => Ok(Some(scored)),
     });
     let seconds = crunch.seconds();
-    match result {
-        Ok(None) if seconds.is_none() => Came::Number(number),
-        Ok(None) => Came::Other(Ok(Given::Number(number)), seconds),
-        Ok(Some(scored)) => Came::Other(Ok(Given::Scored(scored)), seconds),
-        Err(why) => {
-            log::debug!("task {} failed: {why}", task.index);
-            Came::Other(Err(why), seconds)
-        }
+    if let (Ok(None), None) = (&result, seconds) {
+        return Came::Number(number);
     }
+    let result = result.map(|scored| scored.map_or(Given::Number(number), Given::Scored));
+    if let Err(why) = &result {
+        log::debug!("task {} failed: {why}", task.index);
+    }
+    Came::Other(result, seconds)
 }
 
 /// Calls the user's function; a panic is an error like any other.
