@@ -146,73 +146,36 @@
 // A build without job files uses a part of the inner house only.
 #![cfg_attr(not(all(feature = "cli", feature = "jobs")), allow(dead_code))]
 
-mod attendant;
 #[cfg(feature = "cli")]
 mod cli;
-mod conduct;
-mod context;
-mod crunch;
-#[cfg(feature = "jobs")]
-mod csv_file;
-mod dictionary;
-#[cfg(all(feature = "cli", feature = "jobs"))]
-mod durations;
-mod ending;
-mod error;
-mod exchange;
-mod grid;
-#[cfg(all(test, feature = "cli", feature = "jobs"))]
-mod hostile;
-mod isolate;
+mod executor;
 mod job;
-mod launcher;
-mod lead;
-mod line;
 mod master;
-mod message;
-#[cfg_attr(not(feature = "mpi"), allow(dead_code))]
-mod mpi_kind;
-mod native;
-#[cfg(any(feature = "cli", feature = "jobs"))]
-mod nearest;
-mod office;
-#[cfg(all(feature = "cli", feature = "jobs"))]
-mod pilot;
-#[cfg(all(feature = "cli", feature = "jobs"))]
-mod prediction;
-mod reduce;
-mod report;
-mod seat;
-mod serve;
-mod settings;
-mod signals;
-mod simulate;
-mod slurm;
-mod status;
+mod model;
+mod platform;
+mod rank0;
 /// The README's Rust has to compile.
 #[cfg(all(doctest, feature = "cli"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
-#[cfg(test)]
-mod simulation;
+mod report;
 mod store;
 mod study;
-#[cfg_attr(not(feature = "cli"), allow(dead_code))]
-mod timing;
-mod transport;
-mod usage;
-mod value;
+#[cfg(test)]
+mod testing;
+mod util;
+mod wire;
 mod worker;
 
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub use cli::main;
-pub use context::{Context, TaskLogger};
-pub use dictionary::{Dictionary, SharedDictionary};
-pub use error::{Error, Exit};
+pub use executor::context::{Context, TaskLogger};
 pub use master::Order;
-pub use settings::Settings;
+pub use model::value::Value;
+pub use rank0::settings::Settings;
 pub use study::{Begun, Crunch, Crunched, Nest, Outcome, Runs, Study, Summary, WithData, study};
-pub use value::Value;
+pub use util::error::{Error, Exit};
+pub use wire::dictionary::{Dictionary, SharedDictionary};
 
 /// What the user's functions return: an error of any kind, or a text, fails the run it came from.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

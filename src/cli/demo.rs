@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::error::Result;
 use crate::job::{Crunch, Job, Sleep};
 use crate::store::Results;
+use crate::util::error::Result;
 
 const DEMO: &str = include_str!("demo.toml");
 

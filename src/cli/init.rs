@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::print;
-use crate::error::{Error, Exit, Result};
+use crate::cli::print;
+use crate::util::error::{Error, Exit, Result};
 
 const STARTER: &str = include_str!("starter.toml");
 

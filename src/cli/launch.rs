@@ -13,12 +13,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rusqlite::OptionalExtension;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::ending::TIME_IS_OVER;
-use crate::error::{Error, Exit, Result};
 use crate::job::Job;
-use crate::signals;
-use crate::slurm::{Allocation, Step, ask};
+use crate::platform::slurm::{Allocation, Step, ask};
+use crate::rank0::shutdown::TIME_IS_OVER;
 use crate::store::{Folder, to_read};
+use crate::util::error::{Error, Exit, Result};
+use crate::util::signals;
 
 #[derive(Args)]
 #[command(after_help = "\

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use env_logger::{Env, Target};
 
-use crate::report::LogSink;
+use crate::rank0::progress::bar::LogSink;
 
 /// Starts logging for this process's rank; worker threads are named after theirs.
 pub(super) fn start(rank: usize, verbose: u8) {

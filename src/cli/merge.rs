@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::error::{Exit, Result};
 use crate::store::{Folder, merge};
+use crate::util::error::{Exit, Result};
 
 #[derive(Args)]
 #[command(after_help = "\

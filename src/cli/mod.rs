@@ -32,8 +32,8 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "jobs")]
 pub use program::main;
 
-use crate::error::{Error, Exit, Result};
-use crate::timing;
+use crate::rank0::timing;
+use crate::util::error::{Error, Exit, Result};
 
 /// Does what the command line says and reports what went wrong; what to exit with.
 fn outcome<C>(

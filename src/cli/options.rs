@@ -8,13 +8,13 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::print;
-use super::strategy::{self, Chosen};
-use crate::conduct::Finished;
-use crate::error::{Error, Exit, Result};
-use crate::job::find;
+use crate::cli::print;
+use crate::cli::strategy::{self, Chosen};
+use crate::job::lookup;
+use crate::rank0::settings::{Only, Out, Settings};
+use crate::rank0::types::Finished;
 use crate::report::table;
-use crate::settings::{Only, Out, Settings};
+use crate::util::error::{Error, Exit, Result};
 
 #[derive(Args)]
 pub(super) struct Options {
@@ -135,7 +135,7 @@ impl Options {
             if json {
                 let line = json!({
                     "task": task,
-                    "coordinates": find::coordinates_json(job, task),
+                    "coordinates": lookup::coordinates_json(job, task),
                     "status": if run.result.is_ok() { "ok" } else { "failed" },
                     "score": run.result.as_ref().ok().and_then(|scored| scored.score),
                     "value": value.as_ref().ok(),

@@ -2,12 +2,12 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::ask::Ask;
-use super::{compare, init, merge, plan, report, run};
+use crate::cli::ask::Ask;
+use crate::cli::{compare, init, merge, plan, report, run};
 #[cfg(feature = "mpi")]
-use super::{launch, sbatch};
-use crate::error::Exit;
-use crate::launcher::Launched;
+use crate::cli::{launch, sbatch};
+use crate::platform::launcher::Launched;
+use crate::util::error::Exit;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -77,8 +77,8 @@ enum Verb {
 pub fn main() -> std::process::ExitCode {
     let launched = Launched::detect();
     let rank = launched.as_ref().map_or(0, |launched| launched.rank);
-    super::outcome(rank, Cli::try_parse(), |cli| {
-        super::logging::start(rank, cli.verbose);
+    crate::cli::outcome(rank, Cli::try_parse(), |cli| {
+        crate::cli::logging::start(rank, cli.verbose);
         match cli.verb {
             None => run::run(cli.run, launched),
             Some(Verb::Run(arguments)) => run::run(arguments, launched),
@@ -93,8 +93,10 @@ pub fn main() -> std::process::ExitCode {
             Some(Verb::Report(arguments)) => report::report(&arguments),
             Some(Verb::Init(arguments)) => init::init(&arguments),
             Some(Verb::Ask(ask)) => ask.answer(),
-            Some(Verb::Completions { shell }) => super::completions(shell, &mut Cli::command()),
-            Some(Verb::Man) => super::manual(Cli::command()),
+            Some(Verb::Completions { shell }) => {
+                crate::cli::completions(shell, &mut Cli::command())
+            }
+            Some(Verb::Man) => crate::cli::manual(Cli::command()),
         }
     })
     .into()

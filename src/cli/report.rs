@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{print, write_whole};
-use crate::error::{Error, Exit, Result};
+use crate::cli::{print, write_whole};
 use crate::report::{Facts, draw, page};
 use crate::store::Look;
+use crate::util::error::{Error, Exit, Result};
 
 #[derive(Args)]
 #[command(after_help = "\

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::options::Options;
-use super::{demo, print};
-use crate::conduct::{Work, conduct};
-use crate::crunch;
-use crate::error::{Error, Exit, Result};
-use crate::isolate;
+use crate::cli::options::Options;
+use crate::cli::{demo, print};
+use crate::executor;
 use crate::job::{Identity, Job, digests};
-use crate::launcher::Launched;
-use crate::settings::Out;
+use crate::platform::launcher::Launched;
+use crate::rank0::settings::Out;
+use crate::rank0::types::Work;
+use crate::study::run::conduct;
+use crate::util::error::{Error, Exit, Result};
+use crate::worker::isolate;
 
 /// The job that runs if none is named.
 const DEFAULT_JOB: &str = "gridmpi.toml";
@@ -70,7 +71,7 @@ pub(super) fn run(arguments: Arguments, launched: Option<Launched>) -> Result<Ex
             Some(file) => Job::read(file)?,
             None => demo::job(quick)?,
         };
-        crunch::check(&job)?;
+        executor::check(&job)?;
         work(job, text)
     };
     let Some(finished) = conduct(launched, &settings, None, prepare)? else {
@@ -79,7 +80,7 @@ pub(super) fn run(arguments: Arguments, launched: Option<Launched>) -> Result<Ex
     if demo && options.shows_table() {
         let elapsed = finished.elapsed.as_secs_f64();
         print(demo::text(&finished.job, &finished.results, elapsed)?.as_bytes())?;
-        super::options::tell(&finished)?;
+        crate::cli::options::tell(&finished)?;
         return Ok(finished.tally.exit());
     }
     options.show(&finished)

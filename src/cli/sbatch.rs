@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::print;
-use crate::durations::Durations;
-use crate::error::{Error, Exit, Result};
+use crate::cli::plan::durations::Durations;
+use crate::cli::plan::slurm_request::{Load, propose, warning};
+use crate::cli::print;
 use crate::job::{Batch, Job};
-use crate::mpi_kind::MpiKind;
-use crate::slurm::proposal::{Load, propose, warning};
-use crate::slurm::script::{self, Script};
-use crate::slurm::{ask, time};
+use crate::platform::mpi_flavour::MpiKind;
+use crate::platform::slurm::ask;
+use crate::platform::slurm::script::{self, Script};
+use crate::util::duration;
+use crate::util::error::{Error, Exit, Result};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -67,7 +68,7 @@ pub(super) struct Arguments {
 const REQUEUES: u32 = 20;
 
 fn limit(text: &str) -> Result<Duration, String> {
-    time::parse(text).filter(|limit| !limit.is_zero()).ok_or_else(|| {
+    duration::parse(text).filter(|limit| !limit.is_zero()).ok_or_else(|| {
         "expected minutes, hours:minutes:seconds or days-hours:minutes:seconds".to_string()
     })
 }

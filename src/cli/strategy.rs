@@ -1,7 +1,7 @@
 //! What strategies are called on the command line.
 
 use crate::master::{Order, Strategy};
-use crate::nearest::nearest;
+use crate::util::nearest::nearest;
 
 /// A strategy, and the order of tasks if it says one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -3,13 +3,13 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::ask::Ask;
-use super::options::Options;
-use crate::conduct::conduct;
-use crate::error::{Exit, Result};
-use crate::isolate;
-use crate::launcher::Launched;
+use crate::cli::ask::Ask;
+use crate::cli::options::Options;
+use crate::platform::launcher::Launched;
 use crate::study::Study;
+use crate::study::run::conduct;
+use crate::util::error::{Exit, Result};
+use crate::worker::isolate;
 
 /// A gridmpi study.
 #[derive(Parser)]
@@ -29,9 +29,9 @@ enum Verb {
     /// Run the study (the default)
     Run(Options),
     /// Join the runs of several results folders of the study
-    Merge(super::merge::Arguments),
+    Merge(crate::cli::merge::Arguments),
     /// Write one page that shows what came of a run and how it went
-    Report(super::report::Arguments),
+    Report(crate::cli::report::Arguments),
     #[command(flatten)]
     Ask(Ask),
     /// Print completions for a shell
@@ -76,17 +76,19 @@ where
         let name = name.map_or("study".into(), |name| name.to_string_lossy().into_owned());
         let parsed =
             command(&name).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-        super::outcome(rank, parsed, |cli| {
-            super::logging::start(rank, cli.verbose);
+        crate::cli::outcome(rank, parsed, |cli| {
+            crate::cli::logging::start(rank, cli.verbose);
             match cli.verb {
                 None => run(self, &cli.run, launched),
                 Some(Verb::Run(options)) => run(self, &options, launched),
                 _ if rank > 0 => Ok(Exit::Complete),
-                Some(Verb::Merge(arguments)) => super::merge::run(&arguments),
-                Some(Verb::Report(arguments)) => super::report::report(&arguments),
+                Some(Verb::Merge(arguments)) => crate::cli::merge::run(&arguments),
+                Some(Verb::Report(arguments)) => crate::cli::report::report(&arguments),
                 Some(Verb::Ask(ask)) => ask.answer(),
-                Some(Verb::Completions { shell }) => super::completions(shell, &mut command(&name)),
-                Some(Verb::Man) => super::manual(command(&name)),
+                Some(Verb::Completions { shell }) => {
+                    crate::cli::completions(shell, &mut command(&name))
+                }
+                Some(Verb::Man) => crate::cli::manual(command(&name)),
             }
         })
         .into()

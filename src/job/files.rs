@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::Job;
+use crate::job::Job;
+use crate::model::value::Value;
 #[cfg(all(feature = "cli", feature = "jobs"))]
-use crate::error::Error;
-use crate::error::Result;
-use crate::value::Value;
+use crate::util::error::Error;
+use crate::util::error::Result;
 
 /// Calls `each` with the level, the point and the path of every file that a point names: a text in it
 /// that is the path of a regular file, from the job's folder. Points of a range name none.

@@ -6,10 +6,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::files::named_files;
-use super::{Crunch, Job, PythonFunction};
-use crate::error::{Error, Result};
-use crate::reduce::Reduce;
+use crate::job::files::named_files;
+use crate::job::{Crunch, Job, PythonFunction};
+use crate::model::reduce::Reduce;
+use crate::util::error::{Error, Result};
 
 /// The digests of what points name, by level and point.
 pub(crate) type Digests = BTreeMap<usize, BTreeMap<u64, String>>;

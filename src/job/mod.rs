@@ -1,21 +1,17 @@
 //! A job: all that is to be computed. A job file is parsed and validated here, once, on rank 0;
 //! workers get the result.
 
-#[cfg(feature = "jobs")]
-mod batch;
 mod files;
-#[cfg(feature = "cli")]
-pub(crate) mod find;
 mod identity;
-#[cfg(feature = "jobs")]
-mod keys;
+#[cfg(feature = "cli")]
+pub(crate) mod lookup;
 #[cfg(feature = "jobs")]
 mod parse;
 #[cfg(feature = "jobs")]
 pub(crate) mod placeholders;
 mod points;
 #[cfg(feature = "jobs")]
-mod sources;
+mod slurm;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,18 +19,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::grid::{Grid, Key};
 use crate::master::{Order, Patience, Require};
-use crate::message::Winner;
-use crate::reduce::{PythonFunction, Reduce};
-use crate::value::{Value, json_object};
-#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
-pub(crate) use batch::Batch;
+use crate::model::nest::{Grid, Key};
+use crate::model::reduce::{PythonFunction, Reduce};
+use crate::model::results::Winner;
+use crate::model::value::{Value, json_object};
+use crate::util::error::{Error, Result};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;
 pub(crate) use identity::{Digests, Identity, digest, digest_of, digests};
 pub(crate) use points::Points;
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) use slurm::Batch;
 
 /// All that is to be computed: the nest of loops around one expensive function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -172,7 +168,7 @@ impl Job {
             let key = format!("loop.{name}.{source}");
             self.places.lines.iter().any(|(known, _)| *known == key)
         };
-        sources::SOURCES.into_iter().find(|source| is(source)).unwrap_or("points")
+        parse::sources::SOURCES.into_iter().find(|source| is(source)).unwrap_or("points")
     }
 
     /// Where its file is.

@@ -1,7 +1,7 @@
 //! `{loop}` and `{loop.field}` in a command's arguments; `{{` and `}}` stand for braces.
 
-use super::Loop;
-use crate::value::Value;
+use crate::job::Loop;
+use crate::model::value::Value;
 
 /// A text with placeholders, taken apart.
 #[derive(Debug, PartialEq)]

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, LogNormal, Normal, Uniform};
 use serde::{Deserialize, Serialize};
 
-use crate::value::Value;
+use crate::model::value::Value;
 
 /// Where a loop's points come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::grid::Key;
-use crate::message::{Assignment, Outcome, Report, Scored};
-use crate::reduce::Item;
+use crate::model::nest::Key;
+use crate::model::reduce::Item;
+use crate::model::results::{Assignment, Outcome, Report, Scored};
 
 /// How many of a group's points must have a result for the group to count.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

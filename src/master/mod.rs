@@ -3,39 +3,40 @@
 //! The same master therefore runs over MPI, over threads and in virtual time. Its actions are to
 //! be carried out in order: a run is recorded before the worker that returned it is told anything.
 
-mod again;
-pub(crate) mod costs;
-mod dictionary;
-mod dispatch;
+mod batching;
+pub(crate) mod cost_model;
 mod events;
+mod groups;
 mod leases;
-mod nested;
+mod nested_queue;
 mod order;
-mod pace;
-mod record;
-mod roster;
+mod queue;
+mod report;
+mod requeued;
 mod stragglers;
 mod strategy;
 mod view;
+pub(crate) mod virtual_time;
+mod workers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::grid::{Grid, Key};
-use crate::message::{Assignment, Scored};
-use crate::reduce::{Item, Reduce};
-use costs::Costs;
-use dictionary::{Closed, Dictionary};
-use dispatch::Dispatch;
+use crate::model::nest::{Grid, Key};
+use crate::model::reduce::{Item, Reduce};
+use crate::model::results::{Assignment, Scored};
+use batching::Pace;
+use cost_model::Costs;
 pub(crate) use events::{Action, Event, Patience, Require, Run, Summary, Tally};
+use groups::{Closed, Dictionary};
 use leases::Leases;
-use nested::Call;
+use nested_queue::Call;
 pub use order::Order;
-use pace::Pace;
-use roster::{Held, Roster};
+use queue::Dispatch;
 use stragglers::{Stragglers, Worth};
 pub(crate) use strategy::Strategy;
 pub(crate) use view::{Duty, GroupView, View, WorkerView};
+use workers::{Held, Roster};
 
 /// The state machine on rank 0.
 #[derive(Debug)]

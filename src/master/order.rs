@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::costs::Costs;
-use super::dispatch::Done;
+use crate::master::cost_model::Costs;
+use crate::master::queue::Done;
 
 /// The most blocks that are put in order: a longer stream goes in blocks of consecutive tasks.
 const MOST_BLOCKS: u64 = 1 << 16;

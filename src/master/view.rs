@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Master, Tally};
-use crate::grid::Key;
-use crate::message::Winner;
+use crate::master::{Master, Tally};
+use crate::model::nest::Key;
+use crate::model::results::Winner;
 
 /// A run as it stands.
 #[derive(Clone, Debug)]
@@ -77,10 +77,10 @@ impl Master {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grid::Grid;
     use crate::master::{Event, Require};
-    use crate::message::{Made, Outcome, Report, Scored};
-    use crate::reduce::Reduce;
+    use crate::model::nest::Grid;
+    use crate::model::reduce::Reduce;
+    use crate::model::results::{Made, Outcome, Report, Scored};
 
     fn done(first: u64, scores: &[f64]) -> Event<'static> {
         let outcome = |(task, score): (u64, &f64)| Outcome {

@@ -6,15 +6,9 @@ mod export;
 mod figures;
 #[cfg(feature = "cli")]
 mod html;
-mod json;
 #[cfg(feature = "cli")]
-mod lines;
-mod progress;
-mod rows;
-#[cfg(feature = "cli")]
-mod table;
-#[cfg(feature = "cli")]
-pub(crate) mod words;
+pub(crate) mod model;
+pub(crate) mod text;
 
 use crate::master::Summary;
 use crate::store::Results;
@@ -23,24 +17,19 @@ pub(crate) use export::{ExportFormat, export};
 #[cfg(feature = "cli")]
 pub(crate) use figures::draw;
 #[cfg(feature = "cli")]
-pub(crate) use html::quantile;
-#[cfg(feature = "cli")]
-use html::{Axis, Landscape, Scale, Session};
-#[cfg(feature = "cli")]
 pub(crate) use html::{Facts, page};
-pub(crate) use json::write_json;
 #[cfg(feature = "cli")]
-pub(crate) use lines::Lines;
-pub(crate) use progress::Progress;
+pub(crate) use model::timeline::quantile;
 #[cfg(feature = "cli")]
-pub(crate) use progress::bar::LogSink;
+pub(crate) use text::csv::Rows;
+pub(crate) use text::csv::write_csv;
+pub(crate) use text::json::write_json;
 #[cfg(feature = "cli")]
-pub(crate) use rows::Rows;
-pub(crate) use rows::write_csv;
+pub(crate) use text::lines::Lines;
 #[cfg(feature = "cli")]
-pub(crate) use table::table;
+pub(crate) use text::table::table;
 #[cfg(feature = "cli")]
-pub(crate) use table::{beginning, cell as in_words, in_a_line};
+pub(crate) use text::table::{beginning, cell as in_words, in_a_line};
 
 /// What a row's state is called: a run's, or a group's.
 fn status(results: &Results, summary: &Summary) -> &'static str {

@@ -6,14 +6,14 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::folder::LOCK;
-use super::schema;
+use crate::store::folder::LOCK;
+use crate::store::schema;
 
 /// SQLite's way to files without locks; whoever uses it has to be alone.
 const WITHOUT_LOCKS: &str = "unix-none";
 
 /// Opens a store to write to it, ready for use.
-pub(super) fn to_write(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
+pub(crate) fn to_write(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
     if seems_without_locks(folder) && is_without_locks(folder) {
         return alone(path, flags, Some(WITHOUT_LOCKS));
@@ -63,7 +63,7 @@ pub(crate) fn to_read(path: &Path) -> Result<Connection, rusqlite::Error> {
 }
 
 /// Whether the folder's own lock cannot be locked for want of locks.
-pub(super) fn seems_without_locks(folder: &Path) -> bool {
+pub(crate) fn seems_without_locks(folder: &Path) -> bool {
     let opened = OpenOptions::new().read(true).write(true).open(folder.join(LOCK));
     opened.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::Error(_))))
 }

@@ -5,10 +5,10 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::util::error::{Error, Result};
 
 const STORE: &str = "runs.sqlite";
-pub(super) const LOCK: &str = ".lock";
+pub(crate) const LOCK: &str = ".lock";
 const EARLIER: &str = "earlier-";
 
 /// How long a lock may be somebody's who only looks.
@@ -94,7 +94,7 @@ impl Folder {
     }
 
     /// The first of `PREFIX1`, `PREFIX2`, ... that is not there yet.
-    pub(super) fn next(&self, prefix: &str) -> PathBuf {
+    pub(crate) fn next(&self, prefix: &str) -> PathBuf {
         next(&self.path, prefix)
     }
 

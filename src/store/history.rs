@@ -2,11 +2,11 @@
 
 use rusqlite::{Row, params};
 
-use super::{Look, storing};
-use crate::error::Result;
-use crate::grid::Key;
 use crate::master::Summary;
-use crate::message::Scored;
+use crate::model::nest::Key;
+use crate::model::results::Scored;
+use crate::store::{Look, storing};
+use crate::util::error::Result;
 
 /// One attempt at a task.
 #[derive(Clone, Debug, PartialEq)]

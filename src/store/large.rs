@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
-use crate::error::{Error, Result};
+use crate::util::error::{Error, Result};
 
 /// What is longer goes into a file of its own. (bytes)
 const LARGE: usize = 16 << 20;
@@ -18,7 +18,7 @@ const LARGE: usize = 16 << 20;
 const FOLDER: &str = "large";
 
 /// What the column `exact` holds: nothing, the bytes, or the name of the file with them.
-pub(super) fn keep<'a>(results: &Path, exact: &'a Bytes) -> Result<ToSqlOutput<'a>> {
+pub(crate) fn keep<'a>(results: &Path, exact: &'a Bytes) -> Result<ToSqlOutput<'a>> {
     match exact.len() {
         0 => Ok(ToSqlOutput::Borrowed(ValueRef::Null)),
         1..=LARGE => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(exact))),
@@ -48,7 +48,7 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// The bytes that the column holds or names.
-pub(super) fn fetch(results: &Path, column: ValueRef) -> Result<Bytes> {
+pub(crate) fn fetch(results: &Path, column: ValueRef) -> Result<Bytes> {
     match column {
         ValueRef::Blob(bytes) => Ok(Bytes::copy_from_slice(bytes)),
         ValueRef::Text(name) => {

@@ -6,24 +6,24 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::error::{Error, Result};
-use crate::grid::Grid;
 use crate::job::{Digests, Job, Points};
-use crate::value::Value;
+use crate::model::nest::Grid;
+use crate::model::value::Value;
+use crate::util::error::{Error, Result};
 
 /// The loops of a job, outermost first.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    pub(super) loops: Vec<LoopLayout>,
+    pub(crate) loops: Vec<LoopLayout>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct LoopLayout {
-    pub(super) name: String,
-    pub(super) points: Points,
-    pub(super) reduce: Option<String>,
+pub(crate) struct LoopLayout {
+    pub(crate) name: String,
+    pub(crate) points: Points,
+    pub(crate) reduce: Option<String>,
     /// The content of what a point names, where it names something.
-    pub(super) digests: BTreeMap<u64, String>,
+    pub(crate) digests: BTreeMap<u64, String>,
 }
 
 impl LoopLayout {
@@ -59,19 +59,19 @@ impl Layout {
     }
 
     /// The loops, flattened. Nothing is said about which of them fold.
-    pub(super) fn grid(&self) -> Result<Grid> {
+    pub(crate) fn grid(&self) -> Result<Grid> {
         let sizes: Vec<u64> = self.loops.iter().map(|l| l.points.len()).collect();
         Grid::new(&sizes, 0).ok_or_else(|| Error::input("the store's loops make no grid"))
     }
 
     /// Whether every task number means the same in both.
-    pub(super) fn is(&self, other: &Layout) -> bool {
+    pub(crate) fn is(&self, other: &Layout) -> bool {
         self.loops.len() == other.loops.len()
             && self.loops.iter().zip(&other.loops).all(|(here, there)| here.is(there))
     }
 
     /// The layout of a store.
-    pub(super) fn read(store: &Connection) -> Result<Layout, rusqlite::Error> {
+    pub(crate) fn read(store: &Connection) -> Result<Layout, rusqlite::Error> {
         let mut sql = store
             .prepare("SELECT level, name, points, reduce, first, step FROM loops ORDER BY level")?;
         let read = |row: &Row| {
@@ -110,7 +110,7 @@ impl Layout {
     }
 
     /// The loops of both, each with the points of both: this one's first.
-    pub(super) fn union(&self, other: &Layout) -> Result<Layout> {
+    pub(crate) fn union(&self, other: &Layout) -> Result<Layout> {
         let mut loops = Vec::new();
         for here in &self.loops {
             let there = other.named(&here.name).ok_or_else(|| changed_loops(other, self))?;
@@ -166,7 +166,7 @@ fn matches(old: &LoopLayout, new: &LoopLayout) -> Vec<Option<u64>> {
 }
 
 /// From the tasks of one layout to those of another.
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     old: Grid,
     new: Grid,
     /// For each loop of the new layout: which one of the old it is, and where its points went;
@@ -176,7 +176,7 @@ pub(super) struct Mapping {
 
 impl Mapping {
     /// Fails where the loops are not the same ones, in whatever order.
-    pub(super) fn new(old: &Layout, new: &Layout) -> Result<Mapping> {
+    pub(crate) fn new(old: &Layout, new: &Layout) -> Result<Mapping> {
         let mut loops = Vec::new();
         for here in &new.loops {
             let level = old.loops.iter().position(|l| l.name == here.name);
@@ -191,7 +191,7 @@ impl Mapping {
     }
 
     /// The same task in the new layout, if it is there.
-    pub(super) fn task(&self, old: u64) -> Option<u64> {
+    pub(crate) fn task(&self, old: u64) -> Option<u64> {
         let places = self.old.coordinates(self.old.task(old));
         let mut task = 0;
         for (level, (old_level, moved)) in self.loops.iter().enumerate() {
@@ -207,7 +207,7 @@ impl Mapping {
 }
 
 /// What a store's key says, if it has it.
-pub(super) fn note(store: &Connection, key: &str) -> Result<Option<String>, rusqlite::Error> {
+pub(crate) fn note(store: &Connection, key: &str) -> Result<Option<String>, rusqlite::Error> {
     let sql = "SELECT value FROM job WHERE key = ?1";
     store.query_row(sql, params![key], |row| row.get(0)).optional()
 }

@@ -3,29 +3,25 @@
 //! A thread of its own writes, in batches, each batch one durable transaction, so that a slow disk
 //! never holds up a message. Once too much waits to be written, no more tasks are given out.
 
-#[cfg(feature = "cli")]
-mod clause;
-#[cfg(feature = "cli")]
-mod columns;
 mod connect;
+mod copy;
 mod folder;
 #[cfg(feature = "cli")]
 mod history;
 mod large;
 mod layout;
-#[cfg(feature = "cli")]
-mod look;
 mod open;
+#[cfg(feature = "cli")]
+mod query;
+#[cfg(feature = "cli")]
+mod reader;
 mod results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
-mod reuse;
+mod reusable;
 mod rows;
 mod schema;
 #[cfg(feature = "cli")]
-mod select;
-#[cfg(feature = "cli")]
 mod snapshot;
-mod transfer;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -37,33 +33,33 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
-use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::master::{Run, Summary};
-use crate::message::{Numbers, PACKED};
-use crate::signals;
-#[cfg(feature = "cli")]
-pub(crate) use columns::{Column, Kind};
+use crate::model::results::{Numbers, PACKED};
+use crate::util::error::{Error, Result};
+use crate::util::signals;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use connect::to_read;
+#[cfg(feature = "cli")]
+pub(crate) use copy::merge;
 pub(crate) use folder::Folder;
 #[cfg(feature = "cli")]
 pub(crate) use history::{History, Past};
 pub(crate) use layout::Layout;
-#[cfg(all(test, feature = "cli"))]
-pub(crate) use look::described;
-#[cfg(feature = "cli")]
-pub(crate) use look::{Attempt, Failure, Look, Member};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use open::refusal;
 pub(crate) use open::{Opened, Plan};
+#[cfg(feature = "cli")]
+pub(crate) use query::columns::{Column, Kind};
+#[cfg(feature = "cli")]
+pub(crate) use query::select::{Cell, Select};
+#[cfg(all(test, feature = "cli"))]
+pub(crate) use reader::described;
+#[cfg(feature = "cli")]
+pub(crate) use reader::{Attempt, Failure, Look, Member};
 pub(crate) use results::Results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
-pub(crate) use reuse::Found;
-#[cfg(feature = "cli")]
-pub(crate) use select::{Cell, Select};
-#[cfg(feature = "cli")]
-pub(crate) use transfer::merge;
+pub(crate) use reusable::Found;
 
 /// A batch is written once it is this old, or has so many runs or entries.
 const BATCH_AGE: Duration = Duration::from_millis(200);

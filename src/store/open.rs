@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::layout::{Mapping, note};
-use super::rows::{GROUP, RUN, Reader};
-use super::transfer::take_runs;
-use super::{Folder, Layout, Store, connect, schema, storing};
-use crate::error::{Error, Result};
-use crate::grid::Key;
 use crate::job::{Identity, Job};
-use crate::message::{Outcome, Scored};
+use crate::model::nest::Key;
+use crate::model::results::{Outcome, Scored};
+use crate::store::copy::take_runs;
+use crate::store::layout::{Mapping, note};
+use crate::store::rows::{GROUP, RUN, Reader};
+use crate::store::{Folder, Layout, Store, connect, schema, storing};
+use crate::util::error::{Error, Result};
 
 /// The folders, in the results folder, of stores whose runs have found their way into the present
 /// one, as far as the job had a place for them.
@@ -179,7 +179,7 @@ fn start() -> String {
 }
 
 /// Makes a store that does not have its name yet, so that there is never half a one under that.
-pub(super) fn create(
+pub(crate) fn create(
     folder: &Folder,
     layout: &Layout,
     notes: &[(&'static str, String)],
@@ -194,7 +194,7 @@ pub(super) fn create(
 }
 
 /// Opens a store that is there, if it is sound.
-pub(super) fn existing(path: &Path) -> Result<Connection> {
+pub(crate) fn existing(path: &Path) -> Result<Connection> {
     let wrong = |why: &dyn std::fmt::Display| {
         Error::unexpected(format!(
             "{}: {why}; --fresh moves it aside, --out names another folder",
@@ -219,13 +219,13 @@ pub(super) fn existing(path: &Path) -> Result<Connection> {
 }
 
 /// What a store was written for.
-pub(super) struct Before {
-    pub(super) identity: Identity,
+pub(crate) struct Before {
+    pub(crate) identity: Identity,
     sessions: i64,
 }
 
 impl Before {
-    pub(super) fn read(store: &Connection) -> Result<Before, rusqlite::Error> {
+    pub(crate) fn read(store: &Connection) -> Result<Before, rusqlite::Error> {
         let identity = Identity::read(|key| note(store, key))?;
         let sql = "SELECT max(session) FROM workers";
         let sessions: Option<i64> =
@@ -242,7 +242,7 @@ fn in_folder<T>(folder: &Folder, result: Result<T>) -> Result<T> {
 const UNFINISHED: &str = "runs.sqlite.unfinished";
 
 /// Gives the store that was made its name; its path. Nobody has it open.
-pub(super) fn finish(folder: &Folder) -> Result<PathBuf> {
+pub(crate) fn finish(folder: &Folder) -> Result<PathBuf> {
     let path = folder.store();
     fs::rename(folder.file(UNFINISHED), &path)
         .map_err(|error| Error::unexpected(format!("{}: not made: {error}", path.display())))?;
@@ -289,7 +289,7 @@ fn rebuild(
 }
 
 /// The folders of superseded stores, the latest first.
-pub(super) fn superseded(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn superseded(folder: &Path) -> Vec<PathBuf> {
     let numbered = (1..).map(|n| folder.join(format!("{SUPERSEDED}{n}")));
     let mut found: Vec<PathBuf> = numbered.take_while(|path| path.exists()).collect();
     found.reverse();

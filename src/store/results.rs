@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, params};
 
-use super::rows::{GROUP, RUN, Reader};
-use super::storing;
-use crate::error::{Exit, Result};
-use crate::grid::{Grid, Key};
 use crate::job::Job;
 use crate::master::Summary;
+use crate::model::nest::{Grid, Key};
+use crate::store::rows::{GROUP, RUN, Reader};
+use crate::store::storing;
+use crate::util::error::{Exit, Result};
 
 /// A store that nothing is written to any more, but its end.
 pub(crate) struct Results {
@@ -33,7 +33,7 @@ pub(crate) struct WorkerShare {
 }
 
 impl Results {
-    pub(super) fn new(path: PathBuf, connection: Connection, job: &Job) -> Results {
+    pub(crate) fn new(path: PathBuf, connection: Connection, job: &Job) -> Results {
         Results { path, connection, grid: job.grid(), native: job.is_native() }
     }
 
@@ -58,7 +58,7 @@ impl Results {
 
     /// Calls `each` with one group's summary, if it is closed.
     #[cfg(feature = "cli")]
-    pub(super) fn summary(&self, key: Key, mut each: impl FnMut(Summary)) -> Result<()> {
+    pub(crate) fn summary(&self, key: Key, mut each: impl FnMut(Summary)) -> Result<()> {
         let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 AND number = ?2");
         let place = params![key.level as i64, key.index as i64];
         self.query(
@@ -123,13 +123,13 @@ impl Results {
 
     /// For those who look at more than results.
     #[cfg(feature = "cli")]
-    pub(super) fn connection(&self) -> &Connection {
+    pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
 
     /// Makes sure that a run's row is what was written: damage is named before it is believed.
     #[cfg(feature = "cli")]
-    pub(super) fn check(&self, task: i64) -> Result<()> {
+    pub(crate) fn check(&self, task: i64) -> Result<()> {
         let sql = format!("SELECT {RUN} FROM runs WHERE task = ?1");
         self.query(&sql, params![task], |row| self.reader().score(row, None), |_| Ok(()))
     }

@@ -9,18 +9,19 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, ToSql, params};
 use serde_json::json;
 
-use super::large;
-use crate::error::{Error, Result};
-use crate::grid::Key;
 use crate::master::Summary;
-use crate::message::{self, Numbers, Outcome, Scored, Winner};
-use crate::value::Value;
+use crate::model::nest::Key;
+use crate::model::results::{Numbers, Outcome, Scored, Winner};
+use crate::model::value::Value;
+use crate::store::large;
+use crate::util::error::{Error, Result};
+use crate::wire::codec;
 
 /// The columns of a run, as [`Reader::run`] wants them.
-pub(super) const RUN: &str = "task, score, value, error, seconds, started, attempt, exact, sum";
+pub(crate) const RUN: &str = "task, score, value, error, seconds, started, attempt, exact, sum";
 
 /// The columns of a summary, as [`Reader::summary`] wants them.
-pub(super) const GROUP: &str = "number, score, value, error, best, runs, failed, exact, sum";
+pub(crate) const GROUP: &str = "number, score, value, error, best, runs, failed, exact, sum";
 
 /// What the columns of a result hold.
 struct Columns<'a> {
@@ -42,7 +43,7 @@ impl<'a> Columns<'a> {
             Ok(scored) => {
                 let best = scored.best.iter().map(|w| (w.level, w.point)).collect::<Vec<_>>();
                 let exact = if scored.typed.is_empty() && !is_json(&scored.value) {
-                    *spare = message::encode(&scored.value).into();
+                    *spare = codec::encode(&scored.value).into();
                     spare
                 } else {
                     &scored.typed
@@ -117,7 +118,7 @@ fn checksum(
 const TOGETHER: usize = 64;
 
 /// Puts runs that gave plain numbers, in place of earlier attempts'.
-pub(super) fn put_numbers(
+pub(crate) fn put_numbers(
     store: &Connection,
     results: &Path,
     worker: i64,
@@ -198,7 +199,7 @@ fn plain_checksum(task: i64, attempt: u32, score: f64) -> i64 {
 }
 
 /// Puts a run, in place of an earlier attempt's.
-pub(super) fn put_run(
+pub(crate) fn put_run(
     store: &Connection,
     results: &Path,
     worker: Option<i64>,
@@ -234,7 +235,7 @@ pub(super) fn put_run(
 }
 
 /// Puts why nothing came of an attempt that nobody has timed.
-pub(super) fn put_failure(
+pub(crate) fn put_failure(
     store: &Connection,
     worker: Option<i64>,
     task: u64,
@@ -246,7 +247,7 @@ pub(super) fn put_failure(
 }
 
 /// Puts a summary, in place of an earlier one.
-pub(super) fn put_summary(
+pub(crate) fn put_summary(
     store: &Connection,
     results: &Path,
     summary: &Summary,
@@ -275,18 +276,18 @@ pub(super) fn put_summary(
 
 /// Reads rows of one store.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     /// The results folder.
-    pub(super) results: &'a Path,
+    pub(crate) results: &'a Path,
     /// Whether `exact` holds the user's Rust rather than a [`Value`].
-    pub(super) native: bool,
+    pub(crate) native: bool,
 }
 
 impl Reader<'_> {
     /// The key and the score of a row of the columns [`RUN`] or, at a level of groups, [`GROUP`], without
     /// what may be large. The inner error says that it is damaged.
     #[cfg(feature = "cli")]
-    pub(super) fn score(
+    pub(crate) fn score(
         &self,
         row: &Row,
         group: Option<usize>,
@@ -311,7 +312,7 @@ impl Reader<'_> {
     }
 
     /// A row of the columns [`RUN`]. The inner error says that it is damaged.
-    pub(super) fn run(&self, row: &Row) -> Result<Result<Outcome>, rusqlite::Error> {
+    pub(crate) fn run(&self, row: &Row) -> Result<Result<Outcome>, rusqlite::Error> {
         let (task, attempt): (i64, u32) = (row.get(0)?, row.get(6)?);
         let result = self.result(row, 7, None, |failed| [task, attempt.into(), failed.into()])?;
         let (started, seconds) = (row.get(5)?, row.get(4)?);
@@ -321,7 +322,7 @@ impl Reader<'_> {
     }
 
     /// A row of the columns [`GROUP`], of a group at that level.
-    pub(super) fn summary(
+    pub(crate) fn summary(
         &self,
         row: &Row,
         level: usize,
@@ -361,7 +362,7 @@ impl Reader<'_> {
             Err(why) => return Ok(Err(why.to_string())),
         };
         let value = match value {
-            _ if !self.native && !exact.is_empty() => match message::decode(&exact) {
+            _ if !self.native && !exact.is_empty() => match codec::decode(&exact) {
                 Ok(value) => value,
                 Err(why) => return Ok(Err(why.to_string())),
             },

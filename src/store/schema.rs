@@ -3,12 +3,12 @@
 
 use rusqlite::{Connection, params};
 
-use super::Layout;
 use crate::job::Points;
-use crate::value::Value;
+use crate::model::value::Value;
+use crate::store::Layout;
 
 /// The version of the tables; a store of another one is not for this gridmpi.
-pub(super) const FORMAT: i64 = 3;
+pub(crate) const FORMAT: i64 = 3;
 
 const TABLES: &str = "
 CREATE TABLE job (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -27,7 +27,7 @@ CREATE TABLE groups (level INTEGER, number INTEGER, score REAL, value TEXT, best
 
 /// Every commit on disk before it counts. Readers may look on while a run goes, except where the
 /// file system has no shared memory: there the run keeps the file to itself.
-pub(super) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
+pub(crate) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     let wal = |row: &rusqlite::Row| row.get::<_, String>(0);
@@ -40,7 +40,7 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
 }
 
 /// Leaves one file behind, without a log beside it, if nobody else reads it just now.
-pub(super) fn settle(connection: &Connection) {
+pub(crate) fn settle(connection: &Connection) {
     let patience = std::time::Duration::from_millis(100);
     let settled = connection
         .busy_timeout(patience)
@@ -51,7 +51,7 @@ pub(super) fn settle(connection: &Connection) {
 }
 
 /// Brings everything into the one file.
-pub(super) fn gather(connection: &Connection) -> Result<(), rusqlite::Error> {
+pub(crate) fn gather(connection: &Connection) -> Result<(), rusqlite::Error> {
     let busy = |row: &rusqlite::Row| row.get::<_, bool>(0);
     match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], busy)? {
         false => Ok(()),
@@ -63,7 +63,7 @@ pub(super) fn gather(connection: &Connection) -> Result<(), rusqlite::Error> {
 }
 
 /// Makes the tables of a layout and the view over them.
-pub(super) fn create(
+pub(crate) fn create(
     connection: &Connection,
     layout: &Layout,
     notes: &[(&'static str, String)],
@@ -158,7 +158,7 @@ fn view(layout: &Layout) -> String {
     )
 }
 
-pub(super) fn quoted(text: &str, quote: char) -> String {
+pub(crate) fn quoted(text: &str, quote: char) -> String {
     let doubled = text.replace(quote, &format!("{quote}{quote}"));
     format!("{quote}{doubled}{quote}")
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
-use super::connect::seems_without_locks;
+use crate::store::connect::seems_without_locks;
 
 /// How often a copy is begun again because the log was, meanwhile.
 const TRIES: u32 = 10;
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LARGE: u64 = 256 << 20;
 
 /// Opens a file for reading; the folder of a copy, if one was made, which must be kept as long.
-pub(super) fn open(path: &Path) -> Result<(Connection, Option<TempDir>), String> {
+pub(crate) fn open(path: &Path) -> Result<(Connection, Option<TempDir>), String> {
     let text = |error: rusqlite::Error| error.to_string();
     let in_place = match has_log(path).map_err(|error| error.to_string())? {
         // Its log's index is on this machine, and so are all who use it.
@@ -68,7 +68,7 @@ fn has_log(path: &Path) -> std::io::Result<bool> {
 
 /// Whether whoever claimed the folder last did so on this machine.
 fn is_from_here(path: &Path) -> bool {
-    let holder = path.parent().and_then(super::Folder::holder);
+    let holder = path.parent().and_then(crate::store::Folder::holder);
     let host = gethostname::gethostname().to_string_lossy().into_owned();
     holder.is_some_and(|(_, holder)| holder == host)
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::sources::Source;
-use crate::context::Context;
+use crate::executor::context::Context;
+use crate::study::sources::Source;
 
 /// A loop whose points are of type `T`.
 pub struct Over<T> {

@@ -3,6 +3,7 @@
 mod loops;
 mod nest;
 mod outcome;
+pub(crate) mod run;
 mod runs;
 mod sources;
 
@@ -16,20 +17,21 @@ pub use self::nest::{Crunched, Nest};
 pub use self::outcome::Outcome;
 pub use self::runs::{Runs, Summary};
 
-use crate::conduct::{Listener, Work, conduct};
-use crate::context::Context;
-use crate::dictionary::{Board, SharedDictionary};
-use crate::error::{Error, Result};
-use crate::grid::Grid;
-use crate::isolate;
+use crate::executor::context::Context;
+use crate::executor::rust::{CrunchFunction, Level, Native, Prepared, ReduceFunction};
 use crate::job::{self, Digests, Identity, Job, Loop, Points, check_name};
-use crate::launcher::Launched;
 use crate::master::{self, Order, Require};
-use crate::message;
-use crate::native::{CrunchFunction, Level, Native, Prepared, ReduceFunction};
-use crate::reduce::{Item, Reduce};
-use crate::settings::Settings;
+use crate::model::nest::Grid;
+use crate::model::reduce::{Item, Reduce};
+use crate::platform::launcher::Launched;
+use crate::rank0::settings::Settings;
+use crate::rank0::types::{Listener, Work};
+use crate::study::run::conduct;
+use crate::util::error::{Error, Result};
+use crate::wire::codec;
+use crate::wire::dictionary::{Board, SharedDictionary};
 use crate::worker::caught;
+use crate::worker::isolate;
 use loops::Over;
 
 /// How many data sets of a loop a process keeps, if the study does not say.
@@ -204,7 +206,7 @@ where
         let mut reduces = self.reduces;
         reduces.push(Box::new(move |job: &Arc<Job>, group, items: &[Item]| {
             let result = |item: &Item| match &item.result {
-                Some(scored) => message::decode_theirs::<S>(&scored.typed).map(Some),
+                Some(scored) => codec::decode_theirs::<S>(&scored.typed).map(Some),
                 None => Ok(None),
             };
             let results = items.iter().map(result).collect::<Result<_>>();

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Study;
-use super::loops::{Loops, Over, Push};
-use super::runs::Runs;
-use super::sources::{DataSets, Loaded, Source, Values};
-use crate::context::Context;
-use crate::crunch::score;
-use crate::message::{self, Scored};
-use crate::native::{CrunchFunction, Level};
-use crate::value::Value;
+use crate::executor::context::Context;
+use crate::executor::rust::{CrunchFunction, Level};
+use crate::executor::score;
+use crate::model::results::Scored;
+use crate::model::value::Value;
+use crate::study::Study;
+use crate::study::loops::{Loops, Over, Push};
+use crate::study::runs::Runs;
+use crate::study::sources::{DataSets, Loaded, Source, Values};
+use crate::wire::codec;
 
 /// Nested loops of the user's, outermost first, before it is said what happens inside.
 ///
@@ -176,10 +177,10 @@ const SCORE: &str = "score";
 /// score found there.
 pub(super) fn typed<T: Serialize + DeserializeOwned>(value: &T) -> Result<Scored, String> {
     let shown = Value::of(value)?;
-    let bytes = message::encode_theirs(value).map_err(|error| error.to_string())?;
+    let bytes = codec::encode_theirs(value).map_err(|error| error.to_string())?;
     // What nobody will be able to read back is found here, where it costs this run alone.
     if bytes.len() <= READ_BACK {
-        message::decode_theirs::<T>(&bytes).map_err(|error| error.to_string())?;
+        codec::decode_theirs::<T>(&bytes).map_err(|error| error.to_string())?;
     }
     let is_number = shown.field(SCORE).is_some_and(|score| score.as_f64().is_some());
     let scored = match shown {

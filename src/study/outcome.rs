@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::runs::Summary;
-use crate::conduct::Finished;
-use crate::error::Result;
-use crate::grid::Grid;
 use crate::job::Job;
 use crate::master;
-use crate::message;
+use crate::model::nest::Grid;
+use crate::model::results::Scored;
+use crate::rank0::types::Finished;
+use crate::study::runs::Summary;
+use crate::util::error::Result;
+use crate::wire::codec;
 
 /// All that came of a study: its summaries, and every run in the store.
 pub struct Outcome<R, S> {
@@ -86,9 +87,9 @@ impl<S: DeserializeOwned> Summary<S> {
     }
 }
 
-fn typed<T: DeserializeOwned>(result: &Result<message::Scored, String>) -> Result<T, String> {
+fn typed<T: DeserializeOwned>(result: &Result<Scored, String>) -> Result<T, String> {
     match result {
-        Ok(scored) => message::decode_theirs(&scored.typed).map_err(|error| error.to_string()),
+        Ok(scored) => codec::decode_theirs(&scored.typed).map_err(|error| error.to_string()),
         Err(why) => Err(why.clone()),
     }
 }

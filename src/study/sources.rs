@@ -9,12 +9,12 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::executor::context::Context;
+use crate::executor::rust::{Level, Prepared};
 use crate::job::{Points, digest, digest_of};
-use crate::message;
-use crate::native::{Level, Prepared};
-use crate::value::Value;
+use crate::model::value::Value;
+use crate::util::error::{Error, Result};
+use crate::wire::codec;
 
 /// A loop with points of type `T`.
 pub(super) trait Source<T>: Level {
@@ -91,20 +91,20 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for Values<T> {
         for (i, value) in given.iter().enumerate() {
             shown.push(Value::of(value).map_err(|why| wrong(i, &why))?);
             // What cannot be read back by others is found here rather than there.
-            let bytes = message::encode_theirs(value).map_err(|error| wrong(i, &error))?;
-            message::decode_theirs::<T>(&bytes).map_err(|error| wrong(i, &error))?;
+            let bytes = codec::encode_theirs(value).map_err(|error| wrong(i, &error))?;
+            codec::decode_theirs::<T>(&bytes).map_err(|error| wrong(i, &error))?;
             if bytes.len() > SHOWN {
                 digests.insert(i as u64, digest(&bytes));
             }
         }
-        let learned: Bytes = message::encode_theirs(&given)?.into();
+        let learned: Bytes = codec::encode_theirs(&given)?.into();
         self.learn(&learned)?; // so that rank 0's threads have the very values that other ranks have
         Ok(Prepared { points: Points::List(shown), learned, digests })
     }
 
     fn learn(&self, bytes: &Bytes) -> Result<()> {
         if self.known.get().is_none() {
-            let _ = self.known.set(message::decode_theirs(bytes)?);
+            let _ = self.known.set(codec::decode_theirs(bytes)?);
         }
         Ok(())
     }
@@ -165,7 +165,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for DataSets<T> {
         for (i, data) in (0..).zip(&made) {
             let mut length = 0;
             let write = |out: &mut dyn std::io::Write| {
-                length = message::write_theirs(data, out)?;
+                length = codec::write_theirs(data, out)?;
                 Ok(())
             };
             digests.insert(i, digest_of(write).map_err(|error| within(i, error))?);
@@ -174,8 +174,8 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for DataSets<T> {
         }
         // What a rank could not read is found here, before anything is crunched.
         if let Some((_, i, data)) = shortest {
-            message::encode_theirs(data)
-                .and_then(|bytes| message::decode_theirs::<T>(&bytes))
+            codec::encode_theirs(data)
+                .and_then(|bytes| codec::decode_theirs::<T>(&bytes))
                 .map_err(|error| within(i, error))?;
         }
         let _ = self.made.set(made);
@@ -189,7 +189,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for DataSets<T> {
     fn data(&self, point: u64) -> Result<Bytes, String> {
         let data = self.made.get().and_then(|made| made.get(point as usize));
         let data = data.ok_or_else(|| format!("loop '{}' has no point {point}", self.name))?;
-        message::encode_theirs(data).map(Bytes::from).map_err(|error| error.to_string())
+        codec::encode_theirs(data).map(Bytes::from).map_err(|error| error.to_string())
     }
 }
 
@@ -205,7 +205,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Source<T> for DataSets<T> {
         }
         let fetch = || {
             let bytes = context.data(level, index)?;
-            message::decode_theirs(&bytes)
+            codec::decode_theirs(&bytes)
         };
         let data = self.cache.get(index, context.keep(), || fetch().map_err(|e| e.to_string()));
         data.map(Point::Kept).map_err(|why| format!("loop '{}', point {index}: {why}", self.name))

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use super::{Array, Shape, Sink, stream};
-use crate::error::{Exit, Result};
-use crate::grid::Key;
+use crate::cli::ask::{Array, Shape, Sink, stream};
 use crate::job::{Job, named_json};
 use crate::master::Summary;
-use crate::reduce::Reduce;
+use crate::model::nest::Key;
+use crate::model::reduce::Reduce;
+use crate::model::value::Value;
 use crate::report::{Lines, in_words};
 use crate::store::Look;
-use crate::value::Value;
+use crate::util::error::{Exit, Result};
 
 #[derive(Args)]
 #[command(after_help = "\

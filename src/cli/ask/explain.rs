@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use super::{Shape, in_a_row};
+use crate::cli::ask::{Shape, in_a_row};
 use crate::cli::print;
-use crate::error::{Exit, Result};
-use crate::grid::Key;
-use crate::job::{find, named_json};
+use crate::job::{lookup, named_json};
 use crate::master::Summary;
-use crate::report::{in_words, words};
-use crate::status::{Life, Pulse};
+use crate::model::nest::Key;
+use crate::model::value::Value;
+use crate::rank0::status::{Life, Pulse};
+use crate::report::in_words;
+use crate::report::text::words;
 use crate::store::{History, Look, Past};
-use crate::value::Value;
+use crate::util::error::{Exit, Result};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -37,7 +38,7 @@ pub(in crate::cli) struct Arguments {
 
 pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
     let look = Look::into(&arguments.folder)?;
-    let task = find::task(&look.job, &arguments.task)?;
+    let task = lookup::task(&look.job, &arguments.task)?;
     let history = look.history(task)?;
     let by_hand = by_hand(&look, task, &history)?;
     let now = at_work(&arguments.folder, task);
@@ -85,7 +86,7 @@ fn by_hand(look: &Look, task: u64, history: &History) -> Result<ByHand> {
     if !look.job.is_native() {
         let parsed = crate::job::Job::parse(&text, Path::new(&path));
         let coordinates = look.job.coordinates(look.results.grid(), look.results.grid().task(task));
-        match parsed.map(|job| crate::crunch::by_hand(&job, &coordinates, task, attempt)) {
+        match parsed.map(|job| crate::executor::by_hand(&job, &coordinates, task, attempt)) {
             Ok(Some(Ok(line))) => {
                 let note = "its result goes to stdout".to_string();
                 return Ok(ByHand { line: Some(line), note });
@@ -105,7 +106,7 @@ fn by_hand(look: &Look, task: u64, history: &History) -> Result<ByHand> {
         Ok(_) => "the job file has changed since; nothing is stored",
         Err(_) => "the job file is not there any more; the store has it, in the table job",
     };
-    let words = find::words(&look.job, task);
+    let words = lookup::words(&look.job, task);
     let mut line = match look.job.is_native() {
         true => quoted(&path),
         false => format!("{} run {}", quoted(&program()), quoted(&path)),
@@ -165,7 +166,7 @@ fn text(
             lines.push(format!("{:<9} {line}", if i == 0 { what } else { "" }));
         }
     };
-    let coordinates = in_a_row(&find::coordinates_json(&look.job, task));
+    let coordinates = in_a_row(&lookup::coordinates_json(&look.job, task));
     say("task", format!("{task} of {}: {coordinates}", words::count(look.results.grid().tasks())));
     say("status", state(history, now.is_some()).to_string());
     if let Some((rank, host, seconds)) = now {
@@ -290,7 +291,7 @@ fn as_json(
     let scored = history.result.as_ref().and_then(|result| result.as_ref().ok());
     json!({
         "task": task,
-        "coordinates": find::coordinates_json(&look.job, task),
+        "coordinates": lookup::coordinates_json(&look.job, task),
         "status": state(history, now.is_some()),
         "now": now.map(|(rank, host, seconds)| json!({ "rank": rank, "host": host, "seconds": seconds })),
         "score": scored.and_then(|scored| scored.score).map(|score| Value::Float(score).to_json()),

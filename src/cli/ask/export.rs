@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{runs, stream};
+use crate::cli::ask::{runs, stream};
 use crate::cli::{print, write_whole};
-use crate::error::{Exit, Result};
 use crate::report::{self, ExportFormat};
 use crate::store::Look;
+use crate::util::error::{Exit, Result};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -44,7 +44,7 @@ pub(super) fn export(arguments: &Arguments) -> Result<Exit> {
     }
     #[cfg(feature = "parquet")]
     if format == ExportFormat::Parquet && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-        return Err(crate::error::Error::input(
+        return Err(crate::util::error::Error::input(
             "Parquet is not for a terminal: give a file with --to",
         ));
     }

@@ -12,7 +12,7 @@ use std::io::{BufWriter, ErrorKind, Stdout, Write};
 
 use clap::{Subcommand, ValueEnum};
 
-use crate::error::{Error, Exit, Result};
+use crate::util::error::{Error, Exit, Result};
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum Ask {
@@ -120,7 +120,7 @@ impl Array {
 fn in_a_row(values: &serde_json::Value) -> String {
     let value = |value: &serde_json::Value| match value {
         serde_json::Value::Null => String::new(),
-        plain => crate::report::in_words(&crate::value::Value::from_json(plain.clone())),
+        plain => crate::report::in_words(&crate::model::value::Value::from_json(plain.clone())),
     };
     match values.as_object() {
         Some(fields) => {

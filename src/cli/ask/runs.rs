@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Array, Shape, stream};
-use crate::error::{Exit, Result};
+use crate::cli::ask::{Array, Shape, stream};
+use crate::model::value::json_object;
 use crate::report::{Lines, beginning, in_a_line, in_words};
 use crate::store::{Column, Kind, Look, Select};
-use crate::value::json_object;
+use crate::util::error::{Exit, Result};
 
 /// How much of an error or of a record a table shows. (characters)
 const WIDEST: usize = 80;
@@ -93,7 +93,7 @@ fn table(look: &Look, select: &Select) -> Result<Exit> {
             let text = |(cell, column): (&crate::store::Cell, &Column)| {
                 let value = cell.value(column.kind);
                 match (column.name.as_str(), &value) {
-                    ("error", crate::value::Value::Text(error)) => {
+                    ("error", crate::model::value::Value::Text(error)) => {
                         beginning(&shortened(error), WIDEST)
                     }
                     ("value", value) => beginning(&in_words(value), WIDEST),

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{Shape, in_a_row};
+use crate::cli::ask::{Shape, in_a_row};
 use crate::cli::print;
-use crate::error::{Error, Exit, Result};
-use crate::report::{Lines, in_words, words};
-use crate::status::{Group, Life, Pulse, Status, Worker};
+use crate::model::value::Value;
+use crate::rank0::status::{Group, Life, Pulse, Status, Worker};
+use crate::report::text::words;
+use crate::report::{Lines, in_words};
 use crate::store::Look;
-use crate::value::Value;
+use crate::util::error::{Error, Exit, Result};
 
 /// How many groups and workers are printed; JSON has more.
 const MOST: usize = 20;

@@ -2,11 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
-use super::plays::{Entry, Lineup};
-use super::words::{conclusion, median};
-use super::{Case, Source};
-use crate::grid::Key;
+use crate::cli::compare::plays::{Entry, Lineup};
+use crate::cli::compare::words::{conclusion, median};
+use crate::cli::compare::{Case, Source};
 use crate::job::named_json;
+use crate::model::nest::Key;
 
 pub(super) fn json(case: &Case, lineup: &Lineup) -> Json {
     let loops: Vec<Json> = case

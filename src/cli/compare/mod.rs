@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{demo, plan, print, run, strategy};
-use crate::crunch;
-use crate::error::{Error, Exit, Result};
+use crate::cli::{demo, plan, print, run, strategy};
+use crate::executor;
 use crate::job::{Crunch, Job, Sleep};
 use crate::master::Strategy;
-use crate::master::costs::Costs;
+use crate::master::cost_model::Costs;
+use crate::util::error::{Error, Exit, Result};
 use plays::Lineup;
 
 /// How many tasks can be compared: their durations are held in memory, and each is played many times.
@@ -120,7 +120,7 @@ pub(super) fn compare(arguments: &Arguments) -> Result<Exit> {
         Some(file) => Job::read(file)?,
         None => demo::job(arguments.quick)?,
     };
-    crunch::check(&job)?;
+    executor::check(&job)?;
     let tasks = job.grid().tasks();
     if tasks > MOST_TASKS {
         return Err(Error::input(format!(

@@ -1,10 +1,10 @@
 //! Which strategies are compared, and how each goes in virtual time.
 
-use super::Case;
-use crate::grid::Grid;
+use crate::cli::compare::Case;
+use crate::master::virtual_time::maps::{Deadlock, Ended, nested_maps};
+use crate::master::virtual_time::{Play, Played, play};
 use crate::master::{Order, Strategy};
-use crate::simulate::maps::{Deadlock, Ended, nested_maps};
-use crate::simulate::{Play, Played, play};
+use crate::model::nest::Grid;
 
 /// How many tasks, and workers, are played for split pools at most, about: of very long jobs not all
 /// splits are tried.

@@ -1,14 +1,14 @@
 //! The strategies for real, on this machine's threads: what a run takes beside what was predicted.
 
-use super::Case;
-use super::plays::{Lineup, Which};
+use crate::cli::compare::Case;
+use crate::cli::compare::plays::{Lineup, Which};
 use crate::cli::run;
-use crate::conduct::conduct;
-use crate::error::Result;
 use crate::job::Crunch;
-use crate::report::words;
-use crate::settings::Settings;
-use crate::signals;
+use crate::rank0::settings::Settings;
+use crate::report::text::words;
+use crate::study::run::conduct;
+use crate::util::error::Result;
+use crate::util::signals;
 
 /// Runs every strategy that can be, one after another.
 pub(super) fn measure(case: &Case, text: &str, lineup: &mut Lineup) -> Result<()> {

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-use super::plays::{Entry, Lineup};
-use super::{Case, Source};
-use crate::grid::Key;
-use crate::report::{Lines, in_words, words};
-use crate::simulate::maps::{Deadlock, Wait};
+use crate::cli::compare::plays::{Entry, Lineup};
+use crate::cli::compare::{Case, Source};
+use crate::master::virtual_time::maps::{Deadlock, Wait};
+use crate::model::nest::Key;
+use crate::report::text::words;
+use crate::report::{Lines, in_words};
 
 /// Of so many workers it is said what they wait for in a deadlock.
 const MOST_WAITS: usize = 3;

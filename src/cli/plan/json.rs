@@ -2,10 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
-use super::Outlook;
-use crate::prediction::{Prediction, Range};
-use crate::slurm::{proposal, time};
+use crate::cli::plan::Outlook;
+use crate::cli::plan::prediction::{Prediction, Range};
+use crate::cli::plan::slurm_request;
 use crate::store::refusal;
+use crate::util::duration;
 
 pub(super) fn json(outlook: &Outlook) -> Json {
     let Outlook { job, durations, reading, .. } = outlook;
@@ -49,14 +50,14 @@ pub(super) fn json(outlook: &Outlook) -> Json {
 }
 
 fn prediction(prediction: &Prediction) -> Json {
-    let limit = |seconds: Range| proposal::limit(seconds.high, prediction.longest.high);
+    let limit = |seconds: Range| slurm_request::limit(seconds.high, prediction.longest.high);
     let times = prediction.times.iter().map(|each| {
         json!({
             "workers": each.workers,
             "seconds": range(each.seconds),
             "utilisation": each.utilisation,
             "at_least_seconds": each.bound,
-            "slurm_time": time::limit(limit(each.seconds)),
+            "slurm_time": duration::limit(limit(each.seconds)),
         })
     });
     json!({

@@ -1,6 +1,12 @@
 //! `gridmpi plan`: what would run, before it runs. Without a pilot nothing is written, claimed or begun.
 
+pub(crate) mod durations;
 mod json;
+pub(crate) mod pilot;
+pub(crate) mod prediction;
+#[cfg(test)]
+mod prediction_tests;
+pub(crate) mod slurm_request;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -8,17 +14,16 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{demo, print, run};
-use crate::conduct::conduct;
-use crate::crunch;
-use crate::durations::Durations;
-use crate::error::{Error, Exit, Result};
-use crate::isolate;
+use crate::cli::plan::durations::Durations;
+use crate::cli::plan::prediction::{Prediction, predict};
+use crate::cli::plan::slurm_request::WANTED;
+use crate::cli::{demo, print, run};
+use crate::executor;
 use crate::job::{Job, Reading};
-use crate::pilot;
-use crate::prediction::{Prediction, predict};
-use crate::settings::{Only, Out, Settings};
-use crate::slurm::proposal::WANTED;
+use crate::rank0::settings::{Only, Out, Settings};
+use crate::study::run::conduct;
+use crate::util::error::{Error, Exit, Result};
+use crate::worker::isolate;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -81,7 +86,7 @@ pub(super) fn plan(arguments: &Arguments) -> Result<Exit> {
         Some(file) => Job::read(file)?,
         None => demo::job(false)?,
     };
-    crunch::check(&job)?;
+    executor::check(&job)?;
     // Of the demonstration nothing is kept, unless somebody asks for it.
     let named = || file.as_ref().map(|_| Path::new("results").join(&job.name));
     let out = arguments.out.clone().or_else(named);

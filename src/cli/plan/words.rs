@@ -2,16 +2,16 @@
 
 use std::fmt::Write;
 
-use super::Outlook;
+use crate::cli::plan::Outlook;
+use crate::cli::plan::prediction::{NEAR, Prediction, Range, Time};
+use crate::cli::plan::slurm_request;
 use crate::job::{Crunch, Job};
 use crate::master::Order;
-use crate::prediction::{NEAR, Prediction, Range, Time};
-use crate::reduce::Reduce;
-use crate::report::words::{count, percent, seconds, size, things, visible};
+use crate::model::reduce::Reduce;
+use crate::report::text::words::{count, percent, seconds, size, things, visible};
 use crate::report::{Lines, beginning, in_words};
-use crate::slurm::proposal;
-use crate::slurm::time;
 use crate::store::refusal;
+use crate::util::duration;
 
 /// How wide a point is printed. (characters)
 const WIDEST: usize = 40;
@@ -221,7 +221,7 @@ fn times(prediction: &Prediction) -> String {
             seconds(range.high),
             percent(utilisation),
             seconds(bound),
-            time::limit(proposal::limit(range.high, prediction.longest.high)),
+            duration::limit(slurm_request::limit(range.high, prediction.longest.high)),
         ]);
     }
     text + &lines.rest()
@@ -235,7 +235,8 @@ fn advice(outlook: &Outlook, prediction: &Prediction) -> String {
         things(prediction.enough, "worker"),
     );
     if let Some(time) = prediction.times.iter().find(|time| time.workers == prediction.suggested) {
-        let limit = time::limit(proposal::limit(time.seconds.high, prediction.longest.high));
+        let limit =
+            duration::limit(slurm_request::limit(time.seconds.high, prediction.longest.high));
         let why = match prediction.suggested {
             n if n == prediction.enough => "the most that help".to_string(),
             _ => "for an hour or less".to_string(),

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use super::{names, unwritten};
-use crate::error::Result;
+use crate::model::value::Value;
+use crate::report::export::{names, unwritten};
 use crate::store::{Cell, Column, Select};
-use crate::value::Value;
+use crate::util::error::Result;
 
 pub(super) fn write(select: &Select, columns: &[Column], out: &mut impl Write) -> Result<()> {
     let mut csv = csv::Writer::from_writer(out);

@@ -4,9 +4,9 @@ use std::io::Write;
 
 use serde_json::{Map, Value as Json};
 
-use super::unwritten;
-use crate::error::Result;
+use crate::report::export::unwritten;
 use crate::store::{Column, Select};
+use crate::util::error::Result;
 
 pub(super) fn write_lines(select: &Select, columns: &[Column], out: &mut impl Write) -> Result<()> {
     objects(select, columns, |object| {

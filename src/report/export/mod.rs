@@ -7,8 +7,8 @@ mod parquet;
 
 use std::io::Write;
 
-use crate::error::{Error, Result};
 use crate::store::{Column, Look, Select};
+use crate::util::error::{Error, Result};
 
 /// What a program reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

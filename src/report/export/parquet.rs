@@ -11,10 +11,10 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{Type, TypePtr};
 
-use super::unwritten;
-use crate::error::Result;
+use crate::model::value::Value;
+use crate::report::export::unwritten;
 use crate::store::{Cell, Column, Kind, Select};
-use crate::value::Value;
+use crate::util::error::Result;
 
 /// How many rows are gathered before they are written, and how much text at most. (bytes)
 const ROWS: usize = 1 << 16;

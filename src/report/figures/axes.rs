@@ -4,8 +4,8 @@ use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use plotters::coord::types::RangedCoordf64;
 use plotters::style::RGBColor;
 
-use super::{Axis, Scale};
 use crate::report::beginning;
+use crate::report::figures::{Axis, Scale};
 
 /// A text that any XML reader takes.
 pub(super) fn shown(text: &str) -> String {

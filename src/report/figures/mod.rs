@@ -5,9 +5,12 @@ mod paper;
 
 use paper::{Paper, Series, Style};
 
-use super::html::{COLOURS, FAILED};
-use super::{Axis, Facts, Landscape, Scale, Session, in_words, quantile};
-use crate::error::Result;
+use crate::report::html::{COLOURS, FAILED};
+use crate::report::model::axis::{Axis, Scale};
+use crate::report::model::landscape::Landscape;
+use crate::report::model::timeline::Session;
+use crate::report::{Facts, in_words, quantile};
+use crate::util::error::Result;
 
 /// So many data sets make a line each; of more, bands over all are drawn.
 const LINES: usize = COLOURS.len();

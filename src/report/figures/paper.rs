@@ -4,10 +4,10 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::axes::{Drawn, edges, hex, on, range, short, shown, tick, viridis};
-use super::{Axis, Scale};
-use crate::error::{Error, Result};
 use crate::report::beginning;
+use crate::report::figures::axes::{Drawn, edges, hex, on, range, short, shown, tick, viridis};
+use crate::report::figures::{Axis, Scale};
+use crate::util::error::{Error, Result};
 
 /// What a figure has around it.
 pub(super) struct Paper<'a> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Axis, Scale};
+use crate::report::model::axis::{Axis, Scale};
 
 /// Colours that people with any colour vision tell apart (Okabe and Ito), less the one for failures.
 pub(crate) const COLOURS: [&str; 6] =
@@ -10,14 +10,14 @@ pub(crate) const COLOURS: [&str; 6] =
 pub(crate) const FAILED: &str = "#D55E00";
 
 /// A chart, and what can be chosen to be shown in it.
-pub(super) struct Chart {
+pub(crate) struct Chart {
     /// The name of its place in the page.
-    pub(super) id: &'static str,
+    pub(crate) id: &'static str,
     /// What can be chosen, if anything.
-    pub(super) label: Option<String>,
-    pub(super) height: usize,
+    pub(crate) label: Option<String>,
+    pub(crate) height: usize,
     /// What page.js draws.
-    pub(super) json: Json,
+    pub(crate) json: Json,
 }
 
 /// How many categories are named on an axis.
@@ -27,13 +27,13 @@ const TICKS: usize = 40;
 const LABEL: usize = 60;
 
 /// A text of the user's in a chart, where plotly.js would take `<` for markup.
-pub(super) fn label(text: &str) -> String {
+pub(crate) fn label(text: &str) -> String {
     let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     escape(&crate::report::beginning(&shown, LABEL))
 }
 
 /// A text in HTML.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -52,11 +52,11 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// Numbers to seven digits, null where there is none that can be drawn.
-pub(super) fn numbers(numbers: impl IntoIterator<Item = f64>) -> Json {
+pub(crate) fn numbers(numbers: impl IntoIterator<Item = f64>) -> Json {
     Json::Array(numbers.into_iter().map(number).collect())
 }
 
-pub(super) fn number(number: f64) -> Json {
+pub(crate) fn number(number: f64) -> Json {
     if !number.is_finite() {
         return Json::Null;
     }
@@ -65,7 +65,7 @@ pub(super) fn number(number: f64) -> Json {
 }
 
 /// The layout of every chart.
-pub(super) fn layout(height: usize) -> Json {
+pub(crate) fn layout(height: usize) -> Json {
     json!({
         "height": height,
         "margin": { "l": 70, "r": 20, "t": 20, "b": 60 },
@@ -78,7 +78,7 @@ pub(super) fn layout(height: usize) -> Json {
 }
 
 /// A plain axis.
-pub(super) fn plain(title: &str) -> Json {
+pub(crate) fn plain(title: &str) -> Json {
     json!({
         "title": { "text": title }, "automargin": true, "zeroline": false,
         "gridcolor": "#e5e5e5", "linecolor": "#888", "ticks": "outside",
@@ -86,7 +86,7 @@ pub(super) fn plain(title: &str) -> Json {
 }
 
 /// The axis of a parameter.
-pub(super) fn axis(axis: &Axis) -> Json {
+pub(crate) fn axis(axis: &Axis) -> Json {
     let mut json = plain(&label(&axis.name));
     if let Some((places, names)) = axis.named() {
         json["tickvals"] = numbers(places);
@@ -115,7 +115,7 @@ pub(super) fn axis(axis: &Axis) -> Json {
 }
 
 /// A colour scale on which the better score is the brighter one.
-pub(super) fn score_colours(title: &str, high_is_best: bool) -> Json {
+pub(crate) fn score_colours(title: &str, high_is_best: bool) -> Json {
     json!({
         "colorscale": "Viridis",
         "reversescale": !high_is_best,
@@ -124,7 +124,7 @@ pub(super) fn score_colours(title: &str, high_is_best: bool) -> Json {
 }
 
 /// Puts the fields of one object into another.
-pub(super) fn with(mut json: Json, more: Json) -> Json {
+pub(crate) fn with(mut json: Json, more: Json) -> Json {
     if let (Json::Object(fields), Json::Object(more)) = (&mut json, more) {
         fields.extend(more);
     }

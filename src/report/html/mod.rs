@@ -3,26 +3,20 @@
 //! `landscape`, `timeline` and `failures` make out what there is to say, `words` says it, `charts`
 //! draws it, `page` puts it together; `page.js` does no more than to draw what was chosen.
 
-mod axis;
 mod charts;
-mod failures;
-mod landscape;
 mod page;
 mod scores;
-mod timeline;
 mod timings;
 mod words;
 
-use crate::error::Result;
 use crate::report::Rows;
+use crate::report::model::failures::Failures;
+use crate::report::model::landscape::Landscape;
+use crate::report::model::timeline::{Durations, Session, sessions};
 use crate::store::Look;
-pub(crate) use axis::{Axis, Scale};
+use crate::util::error::Result;
 pub(crate) use charts::{COLOURS, FAILED};
-use failures::Failures;
-pub(crate) use landscape::{Landscape, Panel};
 pub(crate) use page::page;
-use timeline::{Durations, sessions};
-pub(crate) use timeline::{Session, quantile};
 
 /// All that a report is made of.
 pub(crate) struct Facts<'a> {
@@ -68,7 +62,7 @@ impl<'a> Facts<'a> {
         }
         let coordinates = self.look.job.coordinates(&grid, grid.task(task));
         let words = coordinates.iter().map(|(name, value)| {
-            format!("{name} {}", super::beginning(&super::in_words(value), 60))
+            format!("{name} {}", crate::report::beginning(&crate::report::in_words(value), 60))
         });
         words.collect::<Vec<_>>().join(", ")
     }

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use super::charts::{Chart, escape};
-use super::scores::{Scores, charts};
-use super::{Facts, Scale, timings, words};
-use crate::error::Result;
-use crate::report::words::{count, things};
+use crate::model::value::Value;
+use crate::report::html::charts::{Chart, escape};
+use crate::report::html::scores::{Scores, charts};
+use crate::report::html::{Facts, timings, words};
+use crate::report::model::axis::Scale;
+use crate::report::text::words::{count, things};
 use crate::report::{beginning, in_a_line, in_words, status};
-use crate::value::Value;
+use crate::util::error::Result;
 
 /// How many rows the table has at most.
 const ROWS: usize = 2000;

@@ -2,9 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
-use super::charts::{COLOURS, Chart, FAILED, label, layout, number, numbers, plain, with};
-use super::{Durations, Facts, Session};
-use crate::report::words::{count, seconds};
+use crate::report::html::charts::{
+    COLOURS, Chart, FAILED, label, layout, number, numbers, plain, with,
+};
+use crate::report::html::{Durations, Facts};
+use crate::report::model::timeline::Session;
+use crate::report::text::words::{count, seconds};
 
 /// So many attempts are drawn one by one; of more, the part of the time that workers were busy.
 const BARS: usize = 1500;
@@ -15,7 +18,7 @@ const COLUMNS: usize = 240;
 const STARTS: usize = 20;
 
 /// The timelines of the starts, the latest first, and what to say about them.
-pub(super) fn timeline(facts: &Facts) -> Option<(Chart, Vec<String>)> {
+pub(crate) fn timeline(facts: &Facts) -> Option<(Chart, Vec<String>)> {
     let shown: Vec<&Session> = facts.sessions.iter().rev().filter(|s| s.attempts > 0).collect();
     let mut notes = Vec::new();
     if shown.len() > STARTS {
@@ -97,7 +100,7 @@ fn bars_of(facts: &Facts, session: &Session) -> (Json, usize, String) {
             let text = format!(
                 "<b>task {}</b>{failed}<br>{}<br>{} on {}",
                 attempt.task,
-                super::charts::escape(&coordinates),
+                crate::report::html::charts::escape(&coordinates),
                 seconds(attempt.seconds),
                 label(&lane.name)
             );
@@ -177,7 +180,7 @@ fn times(low: f64, high: f64) -> (Vec<f64>, Vec<String>) {
 }
 
 /// How many runs took how long.
-pub(super) fn durations(durations: &Durations) -> Chart {
+pub(crate) fn durations(durations: &Durations) -> Chart {
     let Durations { edges, counts, is_log, .. } = durations;
     let text = edges.windows(2).zip(counts).map(|(edge, n)| {
         format!("{} to {}<br>{} runs", seconds(edge[0]), seconds(edge[1]), count(*n))

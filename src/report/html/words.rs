@@ -1,13 +1,14 @@
 //! What the report says in sentences.
 
-use super::{Durations, Facts, Session};
-use crate::report::words::{count, percent, seconds, things};
+use crate::report::html::{Durations, Facts};
+use crate::report::model::timeline::Session;
+use crate::report::text::words::{count, percent, seconds, things};
 
 /// Waiting is told of from this part of the time on.
 const WORTH_TELLING: f64 = 0.01;
 
 /// How far the job is.
-pub(super) fn headline(facts: &Facts) -> String {
+pub(crate) fn headline(facts: &Facts) -> String {
     let tasks = facts.look.job.grid().tasks();
     let (there, failed) = facts.tally;
     let failed = match failed {
@@ -27,7 +28,7 @@ pub(super) fn headline(facts: &Facts) -> String {
 }
 
 /// What can be said about how a start used its workers; nothing if it has no runs.
-pub(super) fn utilisation(facts: &Facts, session: &Session) -> Vec<String> {
+pub(crate) fn utilisation(facts: &Facts, session: &Session) -> Vec<String> {
     let Some((last, alone)) = session.last() else {
         return vec![
             "Of this start no run is left: each was replaced by a later start's.".to_string(),
@@ -83,7 +84,7 @@ fn was(number: usize) -> &'static str {
 }
 
 /// How long runs took.
-pub(super) fn durations(facts: &Facts, durations: &Durations) -> String {
+pub(crate) fn durations(facts: &Facts, durations: &Durations) -> String {
     let Durations { median, p95, longest, .. } = durations;
     format!(
         "Half of the runs took {} or less, 95 of 100 no more than {}; the longest, task {} ({}), took {}.",
@@ -96,7 +97,7 @@ pub(super) fn durations(facts: &Facts, durations: &Durations) -> String {
 }
 
 /// What the charts of scores leave out.
-pub(super) fn left_out(facts: &Facts) -> Vec<String> {
+pub(crate) fn left_out(facts: &Facts) -> Vec<String> {
     let landscape = &facts.landscape;
     let mut all = Vec::new();
     if landscape.panels.is_empty() {

@@ -11,10 +11,10 @@ use clap::Args;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
-use super::status::{self, Standing};
-use crate::error::{Error, Exit, Result};
-use crate::signals;
-use crate::status::{Life, Pulse};
+use crate::cli::ask::status::{self, Standing};
+use crate::rank0::status::{Life, Pulse};
+use crate::util::error::{Error, Exit, Result};
+use crate::util::signals;
 use page::Page;
 
 /// How often the file is read, and how often a key is looked for.

@@ -7,9 +7,9 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Gauge, Paragraph, Row, Table, Wrap};
 
-use super::super::status::{self, Standing};
-use crate::report::words;
-use crate::status::{Life, State};
+use crate::cli::ask::status::{self, Standing};
+use crate::rank0::status::{Life, State};
+use crate::report::text::words;
 
 /// What is drawn.
 pub(super) struct Page {
@@ -133,7 +133,7 @@ impl Page {
     }
 
     fn stragglers(&self) -> Paragraph<'static> {
-        let line = |late: &crate::status::Worker| {
+        let line = |late: &crate::rank0::status::Worker| {
             let text = format!(
                 "rank {} on {}: task {} for {}, where {} could be expected",
                 late.rank,

@@ -2,15 +2,15 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Scores, is_categories, texts};
 use crate::report::html::charts::{COLOURS, Chart, axis, label, layout, numbers, plain, with};
-use crate::report::html::quantile;
+use crate::report::html::scores::{Scores, is_categories, texts};
+use crate::report::model::timeline::quantile;
 
 /// So many values of one parameter among several are drawn; more are put into bins.
 const VALUES: usize = 40;
 
 /// For each parameter the best score at each of its values, and the middle one, whatever the others are.
-pub(super) fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
+pub(crate) fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
     let axes = &scores.landscape.axes;
     let (across, wide) = (axes.len().min(3), 1.0 / axes.len().min(3) as f64);
     let down = axes.len().div_ceil(across);

@@ -2,17 +2,19 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{NUMBERS, Scores, is_categories, texts};
 use crate::report::html::charts::{COLOURS, Chart, axis, label, layout, numbers, plain, with};
-use crate::report::html::{Axis, Panel, quantile};
-use crate::report::words::count;
+use crate::report::html::scores::{NUMBERS, Scores, is_categories, texts};
+use crate::report::model::axis::Axis;
+use crate::report::model::landscape::Panel;
+use crate::report::model::timeline::quantile;
+use crate::report::text::words::count;
 
 /// So many data sets are drawn into one chart as lines; of more, one at a time.
 const TOGETHER: usize = 12;
 /// So many points a line has; more are drawn as bands.
 const LINE: usize = 2000;
 
-pub(super) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
+pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
     let mut notes = Vec::new();
     let mut order: Vec<usize> = (0..x.places.len()).collect();
     order.sort_by(|a, b| x.places[*a].total_cmp(&x.places[*b]));

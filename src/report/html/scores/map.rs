@@ -2,16 +2,17 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{DOTS, Scores, plain_label};
 use crate::report::html::charts::{
     Chart, FAILED, axis, label, layout, number, numbers, score_colours, with,
 };
-use crate::report::html::{Axis, Panel};
+use crate::report::html::scores::{DOTS, Scores, plain_label};
+use crate::report::model::axis::Axis;
+use crate::report::model::landscape::Panel;
 
 /// So many values an axis of a heat map has; more are put into bins.
 const CELLS: usize = 200;
 
-pub(super) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
+pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
     let mut notes = Vec::new();
     let points = x.places.len();
     let grid = x.distinct().len() * y.distinct().len();

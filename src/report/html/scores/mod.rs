@@ -12,9 +12,10 @@ use map::map;
 use parallel::parallel;
 use serde_json::{Value as Json, json};
 
-use super::charts::{Chart, label};
-use super::{Axis, Landscape, Panel, Scale};
-use crate::report::words::count;
+use crate::report::html::charts::{Chart, label};
+use crate::report::model::axis::{Axis, Scale};
+use crate::report::model::landscape::{Landscape, Panel};
+use crate::report::text::words::count;
 
 /// So many points are drawn as dots, or as lines between parallel axes.
 const DOTS: usize = 5000;
@@ -22,14 +23,14 @@ const DOTS: usize = 5000;
 const NUMBERS: usize = 400_000;
 
 /// What the charts are drawn from.
-pub(super) struct Scores<'a> {
-    pub(super) landscape: &'a Landscape,
+pub(crate) struct Scores<'a> {
+    pub(crate) landscape: &'a Landscape,
     /// What a data set is called.
-    pub(super) set: String,
+    pub(crate) set: String,
 }
 
 /// The charts of a landscape, each with what has to be said about it.
-pub(super) fn charts(scores: &Scores) -> Vec<(Chart, Vec<String>)> {
+pub(crate) fn charts(scores: &Scores) -> Vec<(Chart, Vec<String>)> {
     let landscape = scores.landscape;
     let scored = |panel: &Panel| panel.scores.iter().any(|score| score.is_finite());
     if landscape.axes.is_empty() || !landscape.panels.iter().any(scored) {

@@ -2,10 +2,10 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{DOTS, Scores};
 use crate::report::html::charts::{Chart, label, layout, numbers, with};
-use crate::report::html::{Axis, Scale};
-use crate::report::words::count;
+use crate::report::html::scores::{DOTS, Scores};
+use crate::report::model::axis::{Axis, Scale};
+use crate::report::text::words::count;
 
 /// The names along parallel axes are texts, in which nothing means more than it says.
 fn plain_text(name: &str) -> String {
@@ -26,7 +26,7 @@ fn powers(axis: &Axis) -> (Vec<f64>, Vec<String>) {
     powers.map(|power| (power, format!("{:e}", 10f64.powf(power)))).unzip()
 }
 
-pub(super) fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
+pub(crate) fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
     let mut notes = vec![
         "Each line is a point; drag along an axis to keep only the lines that pass there."
             .to_string(),

@@ -1,0 +1,322 @@
+//! How long a job's tasks take, as far as a results folder tells: what was recorded of them, and of the
+//! rest what the additive model of master/costs.rs expects.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+#[cfg(feature = "mpi")]
+use crate::cli::plan::slurm_request::Load;
+use crate::job::{Identity, Job, digests};
+use crate::master::cost_model::Costs;
+use crate::model::nest::Grid;
+use crate::store::{Found, Layout, Look};
+use crate::util::error::Result;
+
+/// How many recorded durations are kept, those of tasks spread evenly over the ones that there are.
+const MOST_KEPT: usize = 1 << 20;
+
+/// By how many of them it is judged whether a loop has an effect.
+const JUDGED: usize = 20_000;
+
+/// A loop has an effect only if with it squares are off by less than this part of what they are without:
+/// chance alone gains a little.
+const GAIN: f64 = 0.95;
+
+/// Over how many tasks, spread evenly over those that are left, their mean is taken.
+#[cfg(feature = "mpi")]
+const MOST_SUMMED: u64 = 100_000;
+
+/// What is known of the durations of a job's tasks, and which tasks a start now would find done.
+#[derive(Clone, Debug)]
+pub(crate) struct Durations {
+    grid: Grid,
+    costs: Costs,
+    /// Tasks and what they took, in grid order. (seconds)
+    kept: Vec<(u64, f64)>,
+    /// One in so many recorded durations is kept.
+    every: usize,
+    /// How many tasks have a recorded duration.
+    recorded: u64,
+    longest: f64,
+    /// Tasks that succeeded, in grid order and apart, and how many others come before.
+    good: Vec<(Range<u64>, u64)>,
+    /// How long those took that failed, which would be tried again.
+    failed: BTreeMap<u64, f64>,
+    /// What makes the runs that are there no runs of the job: a start would refuse the folder.
+    changes: Option<String>,
+    /// Whether a start would use none of them.
+    afresh: bool,
+}
+
+impl Durations {
+    /// Knows nothing.
+    pub(crate) fn unknown(job: &Job) -> Durations {
+        let grid = job.grid();
+        Durations {
+            costs: Costs::new(&grid),
+            grid,
+            kept: Vec::new(),
+            every: 1,
+            recorded: 0,
+            longest: 0.0,
+            good: Vec::new(),
+            failed: BTreeMap::new(),
+            changes: None,
+            afresh: false,
+        }
+    }
+
+    /// What a results folder tells, which is neither claimed nor written to; nothing if it is not there.
+    pub(crate) fn of(job: &Job, out: &Path) -> Result<Durations> {
+        let mut durations = Durations::unknown(job);
+        if !out.exists() {
+            return Ok(durations);
+        }
+        let look = Look::into(out)?;
+        let (layout, identity) = (Layout::of(job, &digests(job)?), Identity::of(job, "")?);
+        durations.changes = look.found(&layout, &identity, |found| durations.add(found))?;
+        durations.afresh = durations.changes.is_some();
+        durations.settle();
+        Ok(durations)
+    }
+
+    /// What these runs tell, which come in grid order.
+    #[cfg(test)]
+    pub(crate) fn found(job: &Job, runs: impl IntoIterator<Item = Found>) -> Durations {
+        let mut durations = Durations::unknown(job);
+        runs.into_iter().for_each(|found| durations.add(found));
+        durations.settle();
+        durations
+    }
+
+    /// A run that is there. They come in grid order.
+    fn add(&mut self, Found { task, seconds, failed }: Found) {
+        if failed {
+            self.failed.insert(task, seconds);
+            return;
+        }
+        match self.good.last_mut() {
+            Some((last, _)) if last.end == task => last.end += 1,
+            Some((last, before)) => {
+                let before = *before + task - last.end;
+                self.good.push((task..task + 1, before));
+            }
+            None => self.good.push((task..task + 1, task)),
+        }
+        self.record(task, seconds);
+    }
+
+    fn record(&mut self, task: u64, seconds: f64) {
+        self.costs.observe(task, seconds);
+        if self.recorded.is_multiple_of(self.every as u64) {
+            self.kept.push((task, seconds));
+        }
+        self.recorded += 1;
+        self.longest = self.longest.max(seconds);
+        if self.kept.len() == MOST_KEPT {
+            let mut place = 0;
+            self.kept.retain(|_| {
+                place += 1;
+                place % 2 == 1
+            });
+            self.every *= 2;
+        }
+    }
+
+    /// All that is there is known.
+    fn settle(&mut self) {
+        if self.recorded == 0 {
+            // Better than nothing: what failed took its time, too.
+            for (task, seconds) in self.failed.clone() {
+                self.record(task, seconds);
+            }
+        }
+        let judged: Vec<_> =
+            self.kept.iter().step_by(self.kept.len().div_ceil(JUDGED).max(1)).copied().collect();
+        self.costs = fitted(self.costs.clone(), self.grid.depth(), &judged);
+    }
+
+    /// How many seconds a task can be expected to take: what it took, if that is known. Nothing if no
+    /// duration is.
+    pub(crate) fn expect(&self, task: u64) -> Option<f64> {
+        self.seconds(task).or_else(|| self.expect_by(&self.costs, task))
+    }
+
+    /// The same of a task that has no recorded duration, by another fit of the model.
+    pub(crate) fn expect_by(&self, costs: &Costs, task: u64) -> Option<f64> {
+        let expected = costs.expect(task)?;
+        // It went on for as long before it failed.
+        Some(self.failed.get(&task).map_or(expected, |seconds| seconds.max(expected)))
+    }
+
+    /// How long a task took, if it succeeded and that was kept.
+    pub(crate) fn seconds(&self, task: u64) -> Option<f64> {
+        let at = self.kept.binary_search_by_key(&task, |(task, _)| *task).ok()?;
+        self.good_at(task).then_some(self.kept[at].1)
+    }
+
+    fn good_at(&self, task: u64) -> bool {
+        let at = self.good.partition_point(|(good, _)| good.end <= task);
+        self.good.get(at).is_some_and(|(good, _)| good.contains(&task))
+    }
+
+    /// Whether a start would reuse a task's run.
+    pub(crate) fn is_done(&self, task: u64) -> bool {
+        !self.afresh && self.good_at(task)
+    }
+
+    /// How many runs a start would reuse.
+    pub(crate) fn done(&self) -> u64 {
+        match self.good.last() {
+            Some((last, before)) if !self.afresh => last.end - before,
+            _ => 0,
+        }
+    }
+
+    /// How many tasks there are to do.
+    pub(crate) fn left(&self) -> u64 {
+        self.grid.tasks() - self.done()
+    }
+
+    /// The n-th task that is to be done, in grid order.
+    pub(crate) fn nth_left(&self, n: u64) -> u64 {
+        let at = match self.afresh {
+            true => 0,
+            false => self.good.partition_point(|(_, before)| *before <= n),
+        };
+        n + at.checked_sub(1).map_or(0, |at| self.good[at].0.end - self.good[at].1)
+    }
+
+    /// How many runs failed and would be tried again.
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed.len() as u64
+    }
+
+    /// Why a start would refuse what is there.
+    pub(crate) fn changes(&self) -> Option<&str> {
+        self.changes.as_deref()
+    }
+
+    /// How many durations were recorded.
+    pub(crate) fn recorded(&self) -> u64 {
+        self.recorded
+    }
+
+    /// Recorded durations, in grid order: all, or if they are very many, some of them.
+    pub(crate) fn kept(&self) -> &[(u64, f64)] {
+        &self.kept
+    }
+
+    /// The longest that what is left is known to take. (seconds)
+    pub(crate) fn longest_left(&self) -> f64 {
+        let recorded = if self.afresh { self.longest } else { 0.0 };
+        self.failed.values().copied().fold(recorded, f64::max)
+    }
+
+    /// The model, by all that was recorded.
+    pub(crate) fn costs(&self) -> &Costs {
+        &self.costs
+    }
+
+    /// The same as if nothing were there to be reused: only the durations are known.
+    pub(crate) fn afresh(mut self) -> Durations {
+        self.afresh = true;
+        self
+    }
+
+    /// What there is to do, for those who ask Slurm for nodes; nothing if no duration is known.
+    #[cfg(feature = "mpi")]
+    pub(crate) fn load(&self) -> Option<Load> {
+        let tasks = self.left();
+        let (summed, mut sum) = (tasks.clamp(1, MOST_SUMMED), 0.0);
+        for i in 0..summed.min(tasks) {
+            let nth = (u128::from(i) * u128::from(tasks) / u128::from(summed)) as u64;
+            sum += self.expect(self.nth_left(nth))?;
+        }
+        let failed = self.failed.values().copied().fold(0.0, f64::max);
+        let (mean, longest) = (self.costs.mean()?, self.longest.max(failed));
+        Some(Load { tasks, mean: if tasks > 0 { sum / summed as f64 } else { mean }, longest })
+    }
+}
+
+/// A model without the effects of loops that do not help to tell what a task takes that was not seen.
+fn fitted(costs: Costs, depth: usize, judged: &[(u64, f64)]) -> Costs {
+    let off = |costs: &Costs| -> f64 {
+        let unseen = |(task, seconds): &(u64, f64)| {
+            costs
+                .expect_unseen(*task, *seconds)
+                .map_or(0.0, |expected| (expected - seconds).powi(2))
+        };
+        judged.iter().map(unseen).sum()
+    };
+    let (mut best, mut least) = (costs.clone(), off(&costs));
+    loop {
+        let levels = (0..depth).filter(|level| best.seen(*level).is_some());
+        let without = levels.map(|level| best.clone().without_effect(level));
+        let scored = without.map(|costs| (off(&costs), costs));
+        match scored.min_by(|(a, _), (b, _)| a.total_cmp(b)) {
+            Some((off, costs)) if off * GAIN <= least => (best, least) = (costs, off),
+            _ => return best,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A job of two loops, and what was found of it.
+    fn durations(found: &[(u64, f64, bool)]) -> Durations {
+        let text = "[crunch]\nbuiltin = \"multiply\"\n\
+                    [[loop]]\nname = \"a\"\nrange = { from = 0, to = 3 }\n\
+                    [[loop]]\nname = \"b\"\nrange = { from = 0, to = 4 }\nreduce = \"sum\"\n";
+        let job = Job::parse(text, Path::new("job.toml")).unwrap();
+        let found = found.iter().map(|(task, seconds, failed)| Found {
+            task: *task,
+            seconds: *seconds,
+            failed: *failed,
+        });
+        Durations::found(&job, found)
+    }
+
+    #[test]
+    fn what_is_done_is_not_left() {
+        let found = [0, 1, 4, 5, 6, 11].map(|task| (task, 1.0, false));
+        let known = durations(&[&found[..3], &[(5, 1.0, true)], &found[4..]].concat());
+        assert_eq!((known.done(), known.left(), known.failed()), (5, 7, 1));
+        let left: Vec<u64> = (0..7).map(|n| known.nth_left(n)).collect();
+        assert_eq!(left, [2, 3, 5, 7, 8, 9, 10]);
+        assert!(left.iter().all(|task| !known.is_done(*task)));
+        let anew = known.afresh();
+        assert_eq!((anew.done(), anew.left(), anew.nth_left(4)), (0, 12, 4));
+        assert_eq!(anew.seconds(4), Some(1.0), "it is still known what it took");
+    }
+
+    #[test]
+    fn what_was_not_recorded_is_expected_by_its_coordinates() {
+        let takes = |task: u64| 1.0 + 10.0 * (task / 4) as f64;
+        let known = durations(&[0, 1, 4, 6, 8, 11].map(|task| (task, takes(task), false)));
+        for task in 0..12 {
+            assert!((known.expect(task).unwrap() - takes(task)).abs() < 1e-9, "task {task}");
+        }
+        assert_eq!((known.costs().seen(0), known.costs().seen(1)), (Some(3), None), "b is no help");
+        assert_eq!(durations(&[]).expect(3), None);
+    }
+
+    #[test]
+    fn what_failed_takes_as_long_at_least() {
+        let known = durations(&[(0, 1.0, false), (1, 1.0, false), (2, 9.0, true), (3, 0.1, true)]);
+        assert_eq!((known.expect(2), known.expect(3)), (Some(9.0), Some(1.0)));
+        let all = durations(&[(2, 9.0, true), (3, 1.0, true)]);
+        assert_eq!((all.expect(0), all.left()), (Some(5.0), 12));
+    }
+
+    #[cfg(feature = "mpi")]
+    #[test]
+    fn a_load_is_of_what_is_left() {
+        let known = durations(&[(0, 2.0, false), (1, 4.0, false)]);
+        assert_eq!(known.load(), Some(Load { tasks: 10, mean: 3.0, longest: 4.0 }));
+        assert_eq!(durations(&[]).load(), None);
+    }
+}

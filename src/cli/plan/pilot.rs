@@ -1,0 +1,135 @@
+//! Which tasks a pilot does: few that stand for all, each loop's points about as often as one another.
+
+use std::collections::BTreeSet;
+
+use crate::cli::plan::durations::Durations;
+use crate::model::nest::Grid;
+
+/// How often it is tried again to find others in place of tasks that are done or chosen already.
+const ROUNDS: u64 = 8;
+
+/// So many tasks of those that are to be done, spread over the grid, in grid order; all, if there are
+/// no more. The same ones every time.
+pub(crate) fn spread(grid: &Grid, durations: &Durations, count: u64) -> Vec<u64> {
+    let wanted = count.min(durations.left());
+    let mut chosen = BTreeSet::new();
+    for round in 0..ROUNDS {
+        let missing = wanted - chosen.len() as u64;
+        let tasks = stratified(grid, missing, round * wanted);
+        chosen.extend(tasks.into_iter().filter(|task| !durations.is_done(*task)));
+    }
+    // What is left may lie in a corner of the grid: from there, evenly.
+    let left = durations.left();
+    let step = coprime((left as f64 * GOLDEN) as u64, left);
+    let mut nth = 0;
+    while (chosen.len() as u64) < wanted {
+        chosen.insert(durations.nth_left(nth));
+        nth = ((u128::from(nth) + u128::from(step)) % u128::from(left)) as u64;
+    }
+    chosen.into_iter().collect()
+}
+
+const GOLDEN: f64 = 0.618_033_988_749_895;
+
+/// The next number that has no factor in common with `with`: steps of it come to every number below.
+fn coprime(mut number: u64, with: u64) -> u64 {
+    let common = |mut a: u64, mut b: u64| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    number = number.max(1);
+    while common(number, with) > 1 {
+        number += 1;
+    }
+    number
+}
+
+/// So many places in the grid, some of them perhaps twice. Along every loop they are as even as can be:
+/// the ranks of a sequence of low discrepancy take the place of its numbers, so that each point comes as
+/// often as any other, or once more. Other `skip`s give others.
+fn stratified(grid: &Grid, count: u64, skip: u64) -> Vec<u64> {
+    let mut tasks = vec![0; count as usize];
+    let ratio = ratio(grid.depth());
+    for level in 0..grid.depth() {
+        let step = ratio.powi(-(level as i32 + 1));
+        let at = |i: u64| ((skip + i + 1) as f64 * step).fract();
+        let mut order: Vec<u64> = (0..count).collect();
+        order.sort_by(|a, b| at(*a).total_cmp(&at(*b)));
+        let size = grid.size(level);
+        for (rank, i) in order.into_iter().enumerate() {
+            let middle = (2 * rank as u128 + 1) * u128::from(size) / (2 * u128::from(count));
+            let task = &mut tasks[i as usize];
+            *task = *task * size + middle as u64;
+        }
+    }
+    tasks
+}
+
+/// The root over 1 of x^(d + 1) = x + 1, the golden ratio for one dimension: its negative powers make a
+/// sequence of low discrepancy in d dimensions (Roberts' R).
+fn ratio(dimensions: usize) -> f64 {
+    (0..64).fold(1.5, |x: f64, _| (x + 1.0).powf(1.0 / (dimensions as f64 + 1.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Job;
+    use crate::store::Found;
+    use std::path::Path;
+
+    fn job(sizes: &[u64]) -> Job {
+        let loops = sizes.iter().enumerate().map(|(i, size)| {
+            format!("[[loop]]\nname = \"l{i}\"\nrange = {{ from = 0, to = {size} }}\n")
+        });
+        let text = format!("[crunch]\nbuiltin = \"multiply\"\n{}", loops.collect::<String>());
+        Job::parse(&text, Path::new("job.toml")).unwrap()
+    }
+
+    #[test]
+    fn every_loops_points_come_as_often_as_one_another() {
+        for (sizes, count) in [(&[4, 50, 5][..], 100), (&[7, 3], 10), (&[1000, 2], 20)] {
+            let job = job(sizes);
+            let grid = job.grid();
+            let tasks = spread(&grid, &Durations::unknown(&job), count);
+            assert_eq!(tasks.len() as u64, count);
+            for (level, size) in sizes.iter().enumerate() {
+                let mut times = vec![0u64; *size as usize];
+                for task in &tasks {
+                    times[grid.coordinates(grid.task(*task))[level] as usize] += 1;
+                }
+                let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+                // Chosen twice, a place is made up for by another.
+                assert!(most - least <= 2, "{sizes:?}, loop {level}: {times:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_done_is_not_chosen_and_nothing_twice() {
+        let job = job(&[10, 10]);
+        let found = (0..97).filter(|task| task % 10 != 3);
+        let found = found.map(|task| Found { task, seconds: 1.0, failed: false });
+        let durations = Durations::found(&job, found);
+        let left: Vec<u64> = (0..100).filter(|task| !durations.is_done(*task)).collect();
+        for count in 1..=20 {
+            let tasks = spread(&job.grid(), &durations, count);
+            assert_eq!(tasks.len(), left.len().min(count as usize));
+            assert!(tasks.iter().all(|task| left.contains(task)), "{tasks:?}");
+            assert!(tasks.is_sorted());
+        }
+        let all = Durations::found(
+            &job,
+            (0..100).map(|task| Found { task, seconds: 1.0, failed: false }),
+        );
+        assert!(spread(&job.grid(), &all, 5).is_empty());
+    }
+
+    #[test]
+    fn a_grid_of_any_size_is_no_matter() {
+        let job = job(&[1 << 20, 1 << 20, 1 << 20]);
+        assert_eq!(spread(&job.grid(), &Durations::unknown(&job), 1000).len(), 1000);
+    }
+}

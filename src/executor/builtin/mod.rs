@@ -1,0 +1,4 @@
+//! Functions that come with gridmpi, by name.
+
+pub(crate) mod multiply;
+pub(crate) mod ridge;

@@ -1,0 +1,173 @@
+//! What crunch may know of the task it was called for, and do besides computing.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use log::{Log, Metadata, Record};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::executor::{Place, Task};
+use crate::job::Job;
+use crate::model::nest::Grid;
+use crate::model::value::Value;
+use crate::util::error::{Error, Result};
+use crate::wire::dictionary::SharedDictionary;
+use crate::wire::messages::{Reply, Request};
+use crate::worker::connection::{Caller, answered};
+
+/// The task at hand, given to `crunch` beside its data and parameters. It can be shared with threads
+/// that crunch starts and joins.
+pub struct Context {
+    job: Arc<Job>,
+    grid: Grid,
+    caller: Caller,
+    place: Place,
+    /// How many data sets this process keeps.
+    keep: usize,
+    index: u64,
+    attempt: u32,
+    scratch: OnceLock<tempfile::TempDir>,
+}
+
+impl Context {
+    pub(crate) fn new(job: &Arc<Job>, caller: &Caller, place: Place, keep: usize) -> Context {
+        let (job, caller) = (job.clone(), caller.clone());
+        let grid = job.grid();
+        Context { job, grid, caller, place, keep, index: 0, attempt: 1, scratch: OnceLock::new() }
+    }
+
+    /// Turns to another task.
+    pub(crate) fn turn_to(&mut self, task: &Task) {
+        self.rest(); // crunch may have panicked before
+        (self.index, self.attempt) = (task.index, task.attempt);
+    }
+
+    /// Deletes what the task left in its scratch folder.
+    pub(crate) fn rest(&mut self) {
+        self.scratch.take();
+    }
+
+    /// The task's index in the flattened nest, from 0.
+    pub fn task(&self) -> u64 {
+        self.index
+    }
+
+    /// The index of the point in each loop, outermost first; each from 0.
+    pub fn indices(&self) -> Vec<u64> {
+        self.grid.coordinates(self.grid.task(self.index))
+    }
+
+    /// Each loop's name and point, outermost first, as the store shows them.
+    pub fn coordinates(&self) -> Vec<(&str, Value)> {
+        self.job.coordinates(&self.grid, self.grid.task(self.index))
+    }
+
+    /// The task's own seed, from 0 to 2^31 - 1, which every library takes. It is a hash of the
+    /// study's seed and the task's coordinates: it depends neither on the rank, nor on the attempt,
+    /// nor on the loops' other points.
+    pub fn seed(&self) -> u32 {
+        self.job.task_seed(&self.coordinates())
+    }
+
+    /// Which try of this task it is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The worker's rank: from 1, because rank 0 is the master.
+    pub fn rank(&self) -> usize {
+        self.place.rank
+    }
+
+    /// How many cores this worker has for itself, at least 1.
+    pub fn cores(&self) -> usize {
+        self.place.cores
+    }
+
+    /// Whether the result is of no use any more, because the study has been stopped or another worker was
+    /// faster: a long crunch that looks at this now and then can return early, with an error. The task
+    /// is then not recorded as failed, but is left to do. (What it returns with `Ok` is recorded as its
+    /// result, whenever that comes.)
+    pub fn is_cancelled(&self) -> bool {
+        self.caller.is_cancelled()
+    }
+
+    /// A folder of this task's own, empty at first, in the folder for temporary files (`TMPDIR`).
+    /// It is deleted when crunch has returned. Fails where no folder can be made.
+    pub fn scratch(&self) -> Result<&Path> {
+        if let Some(folder) = self.scratch.get() {
+            return Ok(folder.path());
+        }
+        let made = tempfile::Builder::new().prefix("gridmpi-").tempdir();
+        let folder = made.map_err(|error| {
+            let place = std::env::temp_dir();
+            Error::unexpected(format!("no scratch folder in {}: {error}", place.display()))
+        })?;
+        Ok(self.scratch.get_or_init(|| folder).path())
+    }
+
+    /// A logger that says which task speaks, for `log`'s macros:
+    /// `log::info!(logger: context.logger(), "{} rows", rows.len())`.
+    pub fn logger(&self) -> TaskLogger<'_> {
+        TaskLogger { context: self }
+    }
+
+    /// The dictionary of that name on rank 0, which every rank can put into and take out of: for what
+    /// one task can do for another, such as a good start for the next fit. Results that depend on
+    /// it depend on the order in which tasks happen to run, unless you see to it that they do not.
+    pub fn dictionary<K, V>(&self, name: &str) -> SharedDictionary<'_, K, V>
+    where
+        K: Serialize,
+        V: Serialize + DeserializeOwned,
+    {
+        SharedDictionary::remote(name, &self.caller)
+    }
+
+    /// How many data sets this process keeps.
+    pub(crate) fn keep(&self) -> usize {
+        self.keep
+    }
+
+    /// A data set's bincode form, from rank 0.
+    pub(crate) fn data(&self, level: usize, point: u64) -> Result<Bytes> {
+        match answered(self.caller.ask(Request::Data { level, point })?)? {
+            Reply::Value(Some(bytes)) => Ok(bytes),
+            _ => Err(Error::bug("a data set without bytes")),
+        }
+    }
+}
+
+/// A logger that puts the task and its coordinates before each message and hands it to the program's
+/// logger. See [`Context::logger`].
+pub struct TaskLogger<'a> {
+    context: &'a Context,
+}
+
+impl Log for TaskLogger<'_> {
+    fn enabled(&self, metadata: &Metadata) -> bool {
+        log::logger().enabled(metadata)
+    }
+
+    fn log(&self, record: &Record) {
+        let mut place = format!("task {}", self.context.index);
+        for (i, (name, value)) in self.context.coordinates().into_iter().enumerate() {
+            let _ = write!(place, "{} {name} {value}", if i == 0 { ":" } else { "," });
+        }
+        log::logger().log(
+            &Record::builder()
+                .metadata(record.metadata().clone())
+                .module_path(record.module_path())
+                .file(record.file())
+                .line(record.line())
+                .args(format_args!("{place}: {}", record.args()))
+                .build(),
+        );
+    }
+
+    fn flush(&self) {
+        log::logger().flush();
+    }
+}

@@ -1,0 +1,268 @@
+//! The user's functions, whatever they are written in: crunch and reductions, one trait each, a file
+//! a kind.
+
+#[cfg(feature = "jobs")]
+mod builtin;
+#[cfg(feature = "jobs")]
+mod command;
+pub(crate) mod context;
+pub(crate) mod process;
+#[cfg(feature = "jobs")]
+mod python;
+pub(crate) mod rust;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::executor::rust::{Native, NativeCrunch, NativeReducer};
+#[cfg(feature = "jobs")]
+use crate::job;
+use crate::job::Job;
+use crate::model::nest::{Grid, Key};
+use crate::model::reduce::Item;
+use crate::model::results::{Given, Scored};
+use crate::model::value::Value;
+use crate::util::error::Result;
+use crate::worker::connection::Caller;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) use command::by_hand;
+pub(crate) use process::child::Limits;
+
+/// The largest result a child process may give: SQLite keeps no more than 10^9 bytes in a row.
+/// (bytes)
+#[cfg(feature = "jobs")]
+const RESULT_LIMIT: u64 = 1 << 29;
+
+/// What a run with a larger one fails with.
+#[cfg(feature = "jobs")]
+fn too_large(size: u64) -> String {
+    format!(
+        "a result of {size} bytes, over the limit of {RESULT_LIMIT}: write it to a file and return the file's name"
+    )
+}
+
+/// One call to make.
+pub(crate) struct Task<'a> {
+    /// The job it is of.
+    pub(crate) job: &'a Job,
+    /// The job's loops, flattened.
+    pub(crate) grid: &'a Grid,
+    /// The task's index.
+    pub(crate) index: u64,
+    /// Which attempt this is, from 1.
+    pub(crate) attempt: u32,
+}
+
+impl Task<'_> {
+    /// Each loop's point, outermost first.
+    pub(crate) fn coordinates(&self) -> Vec<(&str, Value)> {
+        self.job.coordinates(self.grid, self.grid.task(self.index))
+    }
+
+    /// What crunch gave, with its score.
+    #[cfg(feature = "jobs")]
+    fn scored(&self, value: Value) -> Result<Given, String> {
+        score(value, &self.job.score, self.job.needs_score()).map(Given::from)
+    }
+}
+
+/// Where a crunch runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// The worker's rank.
+    pub(crate) rank: usize,
+    /// Which of the worker's threads, from 0.
+    pub(crate) thread: u32,
+    /// How many cores it may use.
+    pub(crate) cores: usize,
+}
+
+/// The expensive function, ready to be called again and again by one worker.
+pub(crate) trait Cruncher {
+    /// These tasks will be called for next, in this order, unless some turn out to be for others.
+    fn expect(&mut self, _tasks: Range<u64>, _attempt: u32) {}
+
+    /// How long the last call took, in seconds, where that is not the time until it returned.
+    fn seconds(&self) -> Option<f64> {
+        None
+    }
+
+    /// Makes one call. What it gives is kept; an error fails this run alone, in these words.
+    fn crunch(&mut self, task: &Task) -> Result<Given, String>;
+}
+
+/// The user's functions that reduce groups, ready to be called again and again.
+pub(crate) trait Reducer {
+    /// The value of a group whose slots hold these items; an error, in words, leaves the group
+    /// incomplete.
+    fn reduce(&mut self, group: Key, items: &[Item]) -> Result<Scored, String>;
+}
+
+/// The user's functions, as all threads of a process have them.
+pub(crate) struct Functions {
+    job: Arc<Job>,
+    native: Option<Arc<Native>>,
+    /// The data sets of `ridge`.
+    #[cfg(feature = "jobs")]
+    tables: Arc<builtin::ridge::Tables>,
+}
+
+impl Functions {
+    /// `native` is the user's Rust, where the job is made of that.
+    pub(crate) fn new(job: &Arc<Job>, native: Option<&Arc<Native>>) -> Functions {
+        Functions {
+            job: job.clone(),
+            native: native.cloned(),
+            #[cfg(feature = "jobs")]
+            tables: Arc::default(),
+        }
+    }
+
+    /// What a thread crunches with.
+    pub(crate) fn cruncher(&self, caller: &Caller, place: Place) -> Box<dyn Cruncher> {
+        let job = &self.job;
+        if let Some(native) = &self.native {
+            return Box::new(NativeCrunch::new(job, native, caller, place));
+        }
+        match &job.crunch {
+            #[cfg(feature = "jobs")]
+            job::Crunch::Multiply { sleep } => {
+                Box::new(builtin::multiply::Multiply::new(job, sleep))
+            }
+            #[cfg(feature = "jobs")]
+            job::Crunch::Ridge { target, standardize } => Box::new(builtin::ridge::Ridge::new(
+                job,
+                &self.tables,
+                target.clone(),
+                *standardize,
+            )),
+            #[cfg(feature = "jobs")]
+            job::Crunch::Python(python) => {
+                Box::new(python::crunch::PythonCrunch::new(job, python, caller, place))
+            }
+            #[cfg(feature = "jobs")]
+            job::Crunch::Command(arguments) => {
+                Box::new(command::CommandCrunch::arguments(job, arguments, caller, place))
+            }
+            #[cfg(feature = "jobs")]
+            job::Crunch::Shell(text) => {
+                Box::new(command::CommandCrunch::shell(job, text, caller, place))
+            }
+            _ => Box::new(Stranger),
+        }
+    }
+
+    /// What a thread reduces groups with.
+    pub(crate) fn reducer(&self, place: Place) -> Box<dyn Reducer + Send> {
+        reducer(&self.job, self.native.as_ref(), place)
+    }
+}
+
+/// Makes what reduces groups where a function of the user's has to.
+pub(crate) fn reducer(
+    job: &Arc<Job>,
+    native: Option<&Arc<Native>>,
+    #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] place: Place,
+) -> Box<dyn Reducer + Send> {
+    match native {
+        Some(native) => Box::new(NativeReducer::new(job, native)),
+        #[cfg(feature = "jobs")]
+        None => Box::new(python::child::PythonReducer::new(job, place)),
+        #[cfg(not(feature = "jobs"))]
+        None => Box::new(Stranger),
+    }
+}
+
+/// Stands for functions this program does not have: rank 0 was started from another one.
+struct Stranger;
+
+const STRANGER: &str = "rank 0 runs a job of another program; start the same program on every rank";
+
+impl Cruncher for Stranger {
+    fn crunch(&mut self, _: &Task) -> Result<Given, String> {
+        Err(STRANGER.to_string())
+    }
+}
+
+impl Reducer for Stranger {
+    fn reduce(&mut self, _: Key, _: &[Item]) -> Result<Scored, String> {
+        Err(STRANGER.to_string())
+    }
+}
+
+/// Looks for what would make every run fail, before any is started: on rank 0, once.
+#[cfg(feature = "jobs")]
+pub(crate) fn check(job: &Job) -> Result<()> {
+    python::child::check_functions(job)?;
+    match &job.crunch {
+        job::Crunch::Multiply { .. } | job::Crunch::Python(_) | job::Crunch::Native(_) => Ok(()),
+        job::Crunch::Ridge { target, .. } => builtin::ridge::check(job, target.as_deref()),
+        job::Crunch::Command(arguments) => command::check(job, "crunch.command", &arguments[0]),
+        job::Crunch::Shell(_) => command::check(job, "crunch.shell", "/bin/sh"),
+    }
+}
+
+/// Finds the score in what crunch gave: a number is its own score, a record has it under `key`.
+/// A score that is NaN, or one that is missing where it is needed, makes a failed run.
+pub(crate) fn score(value: Value, key: &str, needed: bool) -> Result<Scored, String> {
+    let found = match &value {
+        Value::Int(_) | Value::Float(_) => value.as_f64(),
+        Value::Record(fields) => match value.field(key) {
+            Some(number) => Some(number.as_f64().ok_or_else(|| {
+                format!("the record's \"{key}\" is no number: {}", short(number))
+            })?),
+            None if needed => {
+                let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+                let names = names.join(", ");
+                return Err(format!(
+                    "the record has no \"{key}\" (it has: {names}); name its score in [crunch] score"
+                ));
+            }
+            None => None,
+        },
+        other if needed => {
+            return Err(format!("expected a number or a record, got {}", short(other)));
+        }
+        _ => None,
+    };
+    if found.is_some_and(f64::is_nan) {
+        return Err("the score is NaN".to_string());
+    }
+    // A plain number is kept as one kind, so that 3 and 3.0 are the same result.
+    let value = match (&value, found) {
+        (Value::Int(_), Some(number)) => Value::Float(number),
+        _ => value,
+    };
+    Ok(Scored { score: found, value, ..Scored::default() })
+}
+
+/// The beginning of a value, for an error.
+fn short(value: &Value) -> String {
+    let text = value.to_json().to_string();
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_come_from_numbers_and_records() {
+        let record = |json: &str| Value::parse(json).unwrap();
+        assert_eq!(score(Value::Int(3), "score", true).unwrap(), Scored::number(3.0));
+        let named = score(record(r#"{"rmse": 2, "fit": [1]}"#), "rmse", true).unwrap();
+        assert_eq!(named.score, Some(2.0));
+        assert!(score(record(r#"{"rmse": 2}"#), "score", true).unwrap_err().contains("rmse"));
+        assert_eq!(score(record(r#"{"rmse": 2}"#), "score", false).unwrap().score, None);
+        assert!(score(record(r#"{"score": "x"}"#), "score", false).is_err());
+        assert!(score(Value::Float(f64::NAN), "score", false).unwrap_err().contains("NaN"));
+        assert!(score(record("[1]"), "score", true).unwrap_err().contains("[1]"));
+        assert_eq!(
+            score(Value::Float(f64::INFINITY), "score", true).unwrap().score,
+            Some(f64::INFINITY)
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! What a child process of a worker finds in its environment.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::executor::Place;
+use crate::platform::slurm;
+
+/// The launcher's variables: a child that is itself an MPI program takes them for its own and
+/// fails, or takes the whole job down.
+const LAUNCHER: [&str; 13] = [
+    "OMPI_",
+    "PMIX_",
+    "PMIXP_",
+    "PMI_",
+    "PRTE_",
+    "ORTE_",
+    "HYDI_",
+    "HYDRA_",
+    "MPI_LOCAL",
+    "MPIEXEC_",
+    "SLURM_",
+    "SLURMD_",
+    "GFORTRAN_UNBUFFERED",
+];
+
+/// Of those, what users set to make their MPI work at all on their machine, and what mpirun would
+/// not set for one rank.
+const THE_USERS_OWN: [&str; 6] = [
+    "OMPI_ALLOW_RUN_AS_ROOT",
+    "OMPI_MCA_rmaps_base_oversubscribe",
+    "OMPI_MCA_plm",
+    "OMPI_MCA_btl",
+    "OMPI_MCA_pml",
+    "PRTE_MCA_rmaps_default_mapping_policy",
+];
+
+/// What a worker's children find: what this process has, less the launcher's variables, and how many cores
+/// and how much memory (in MiB) there is for them.
+pub(crate) fn of_children(place: Place) -> Vec<(OsString, OsString)> {
+    let of_launcher = |name: &OsString| {
+        let starts_with = |prefixes: &[&str]| {
+            prefixes.iter().any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
+        };
+        starts_with(&LAUNCHER) && !starts_with(&THE_USERS_OWN)
+    };
+    let mut variables: Vec<_> =
+        std::env::vars_os().filter(|(name, _)| !of_launcher(name)).collect();
+    let mut say = |name: &str, value: String| variables.push((name.into(), value.into()));
+    if std::env::var_os("OMP_NUM_THREADS").is_none() {
+        say("OMP_NUM_THREADS", place.cores.to_string());
+    }
+    if let Some(memory) = slurm::memory(place.cores) {
+        say("GRIDMPI_MEMORY", memory.to_string());
+    }
+    say("GRIDMPI_RANK", place.rank.to_string());
+    say("GRIDMPI_THREAD", place.thread.to_string());
+    variables
+}

@@ -1,0 +1,4 @@
+//! Python functions as crunch and as reductions.
+
+pub(crate) mod child;
+pub(crate) mod crunch;

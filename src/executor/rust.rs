@@ -1,0 +1,144 @@
+//! The user's Rust without its types: what a worker and rank 0 need of a study, whatever its data,
+//! parameters, runs and summaries are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::executor::context::Context;
+use crate::executor::{Cruncher, Place, Reducer, Task};
+use crate::job::{Crunch, Job, Points};
+use crate::model::nest::{Grid, Key};
+use crate::model::reduce::Item;
+use crate::model::results::{Given, Scored};
+use crate::util::error::{Error, Result};
+use crate::wire::dictionary::Board;
+use crate::worker::caught;
+use crate::worker::connection::Caller;
+
+/// The points of a loop, made.
+pub(crate) struct Prepared {
+    /// As the store shows them.
+    pub(crate) points: Points,
+    /// What the other ranks have to learn.
+    pub(crate) learned: Bytes,
+    /// The digests of those of which the store does not show everything.
+    pub(crate) digests: BTreeMap<u64, String>,
+}
+
+/// A loop of the user's, whatever its points are.
+pub(crate) trait Level: Send + Sync {
+    /// The loop's name.
+    fn name(&self) -> &str;
+
+    /// Whether its points are data sets, which are worth keeping to.
+    fn is_data(&self) -> bool {
+        false
+    }
+
+    /// On rank 0: makes the points.
+    fn prepare(&self) -> Result<Prepared>;
+
+    /// On the other ranks: takes what rank 0 prepared.
+    fn learn(&self, bytes: &Bytes) -> Result<()>;
+
+    /// On rank 0: the bincode form of a data set that lives there.
+    fn data(&self, point: u64) -> Result<Bytes, String>;
+}
+
+/// Calls crunch at the points with these indices.
+pub(crate) type CrunchFunction =
+    Box<dyn Fn(&[u64], &Context) -> Result<Scored, String> + Send + Sync>;
+
+/// Reduces what a group's slots hold.
+pub(crate) type ReduceFunction =
+    Box<dyn Fn(&Arc<Job>, Key, &[Item]) -> Result<Scored, String> + Send + Sync>;
+
+/// What the program itself brings on every rank.
+pub(crate) struct Native {
+    pub(crate) levels: Vec<Arc<dyn Level>>,
+    pub(crate) crunch: CrunchFunction,
+    /// The innermost loop's first.
+    pub(crate) reduces: Vec<ReduceFunction>,
+    /// How many data sets a process keeps.
+    pub(crate) keep: usize,
+    pub(crate) board: Board,
+}
+
+impl Native {
+    /// Takes the job as rank 0 has it, on whatever rank this is.
+    pub(crate) fn learn(&self, job: &Job) -> Result<()> {
+        let Crunch::Native(learned) = &job.crunch else { return Err(another_program()) };
+        if learned.len() != self.levels.len() {
+            return Err(another_program());
+        }
+        // Rank 0 has read these back itself, so only another program's types can fail here.
+        let mut levels = self.levels.iter().zip(learned);
+        levels.try_for_each(|(level, bytes)| level.learn(bytes)).map_err(|_| another_program())
+    }
+
+    /// The bincode form of a data set that lives on rank 0.
+    pub(crate) fn data(&self, level: usize, point: u64) -> Result<Bytes, String> {
+        let level = self.levels.get(level).ok_or_else(|| format!("there is no loop {level}"))?;
+        caught("Serialize", || level.data(point))
+    }
+
+    /// The dictionary that all ranks share.
+    pub(crate) fn board(&self) -> &Board {
+        &self.board
+    }
+}
+
+/// Why a worker cannot do what rank 0 wants.
+pub(crate) fn another_program() -> Error {
+    Error::input("rank 0 runs another study than this rank; start the same program on every rank")
+}
+
+/// The user's Rust as crunch.
+pub(crate) struct NativeCrunch {
+    native: Arc<Native>,
+    grid: Grid,
+    context: Context,
+}
+
+impl NativeCrunch {
+    pub(crate) fn new(
+        job: &Arc<Job>,
+        native: &Arc<Native>,
+        caller: &Caller,
+        place: Place,
+    ) -> NativeCrunch {
+        let context = Context::new(job, caller, place, native.keep);
+        NativeCrunch { native: native.clone(), grid: job.grid(), context }
+    }
+}
+
+impl Cruncher for NativeCrunch {
+    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
+        self.context.turn_to(task);
+        let indices = self.grid.coordinates(self.grid.task(task.index));
+        let result = (self.native.crunch)(&indices, &self.context);
+        self.context.rest();
+        result.map(Given::from)
+    }
+}
+
+/// The user's Rust as reductions.
+pub(crate) struct NativeReducer {
+    job: Arc<Job>,
+    native: Arc<Native>,
+}
+
+impl NativeReducer {
+    pub(crate) fn new(job: &Arc<Job>, native: &Arc<Native>) -> NativeReducer {
+        NativeReducer { job: job.clone(), native: native.clone() }
+    }
+}
+
+impl Reducer for NativeReducer {
+    fn reduce(&mut self, group: Key, items: &[Item]) -> Result<Scored, String> {
+        let from_innermost = self.job.loops.len() - 1 - group.level;
+        (self.native.reduces[from_innermost])(&self.job, group, items)
+    }
+}

@@ -1,0 +1,230 @@
+//! A job file's tables, key by key: every error names the file, the line and the key, and a key
+//! nobody asked for is refused with the nearest one that was.
+
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use crate::model::value::Value;
+use crate::util::error::{Error, Result};
+pub(crate) use crate::util::nearest::nearest;
+
+/// The text being read, to turn positions into lines.
+#[derive(Clone, Copy)]
+pub(crate) struct Text<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) text: &'a str,
+}
+
+/// A table whose keys are taken one by one; what is left at the end is an error.
+pub(crate) struct Table<'a> {
+    text: Text<'a>,
+    /// How the table is called in errors: `loop.alpha.logspace`, or nothing for the whole file.
+    path: String,
+    at: usize,
+    table: &'a DeTable<'a>,
+    known: Vec<&'static str>,
+}
+
+/// A value and where it stands.
+#[derive(Clone)]
+pub(crate) struct Entry<'a> {
+    text: Text<'a>,
+    pub(crate) path: String,
+    at: usize,
+    value: &'a DeValue<'a>,
+}
+
+impl<'a> Text<'a> {
+    pub(crate) fn error(&self, at: usize, message: impl std::fmt::Display) -> Error {
+        Error::input(format!("{}:{}: {message}", self.file.display(), self.line(at)))
+    }
+
+    fn line(&self, at: usize) -> usize {
+        let before = &self.text.as_bytes()[..at.min(self.text.len())];
+        1 + before.iter().filter(|&&byte| byte == b'\n').count()
+    }
+
+    pub(crate) fn table(self, root: &'a Spanned<DeTable<'a>>) -> Table<'a> {
+        Table { text: self, path: String::new(), at: 0, table: root.get_ref(), known: Vec::new() }
+    }
+}
+
+impl<'a> Table<'a> {
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_string() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Calls the table something else in errors.
+    pub(crate) fn call(&mut self, path: String) {
+        self.path = path;
+    }
+
+    fn entry(&self, key: &DeString<'a>, value: &'a Spanned<DeValue<'a>>) -> Entry<'a> {
+        let path = self.path_of(key);
+        Entry { text: self.text, path, at: value.span().start, value: value.get_ref() }
+    }
+
+    /// The value of `key`, if it is there.
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<Entry<'a>> {
+        self.known.push(key);
+        let (name, value) = self.table.iter().find(|(name, _)| name.get_ref() == key)?;
+        Some(self.entry(name.get_ref(), value))
+    }
+
+    /// The value of `key`, which must be there.
+    pub(crate) fn need(&mut self, key: &'static str) -> Result<Entry<'a>> {
+        if let Some(entry) = self.take(key) {
+            return Ok(entry);
+        }
+        let others: Vec<&str> = self.table.keys().map(|name| &**name.get_ref()).collect();
+        let near = nearest(key, &others).map(|near| format!("; is '{near}' meant for it?"));
+        let missing = format!("'{}' is missing{}", self.path_of(key), near.unwrap_or_default());
+        Err(self.error(missing))
+    }
+
+    /// Every key but those taken so far, which the user chose: all of them are taken.
+    pub(crate) fn rest(&self) -> Vec<(String, Entry<'a>)> {
+        let others = self.table.iter().filter(|(name, _)| !self.known.contains(&&**name.get_ref()));
+        others
+            .map(|(name, value)| (name.get_ref().to_string(), self.entry(name.get_ref(), value)))
+            .collect()
+    }
+
+    /// Refuses keys that nobody took.
+    pub(crate) fn finish(self) -> Result<()> {
+        let stranger = self.table.keys().find(|name| !self.known.contains(&&**name.get_ref()));
+        let Some(stranger) = stranger else { return Ok(()) };
+        let name = stranger.get_ref();
+        let near = nearest(name, &self.known).map(|near| format!("; did you mean '{near}'?"));
+        let message = format!(
+            "'{}' is no key here{} (known: {})",
+            self.path_of(name),
+            near.unwrap_or_default(),
+            self.known.join(", ")
+        );
+        Err(self.text.error(stranger.span().start, message))
+    }
+
+    /// Each key and its line.
+    pub(crate) fn lines(&self) -> Vec<(String, usize)> {
+        let line = |(name, value): (&Spanned<DeString<'a>>, &Spanned<DeValue<'a>>)| {
+            (self.path_of(name.get_ref()), self.text.line(value.span().start))
+        };
+        self.table.iter().map(line).collect()
+    }
+
+    /// An error about the table as a whole.
+    pub(crate) fn error(&self, message: impl std::fmt::Display) -> Error {
+        self.text.error(self.at, message)
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// An error about this value: its place and key, then the message.
+    pub(crate) fn error(&self, message: impl std::fmt::Display) -> Error {
+        self.text.error(self.at, format!("{}: {message}", self.path))
+    }
+
+    /// The line it stands on.
+    pub(crate) fn line(&self) -> usize {
+        self.text.line(self.at)
+    }
+
+    fn expected(&self, what: &str) -> Error {
+        self.error(format!("expected {what}, found {}", describe(self.value)))
+    }
+
+    pub(crate) fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
+    pub(crate) fn text(&self) -> Result<String> {
+        match self.value {
+            DeValue::String(text) => Ok(text.to_string()),
+            _ => Err(self.expected("a text")),
+        }
+    }
+
+    pub(crate) fn boolean(&self) -> Result<bool> {
+        match self.value {
+            DeValue::Boolean(b) => Ok(*b),
+            _ => Err(self.expected("true or false")),
+        }
+    }
+
+    pub(crate) fn whole(&self) -> Result<i64> {
+        match self.value()? {
+            Value::Int(whole) => Ok(whole),
+            _ => Err(self.expected("a whole number")),
+        }
+    }
+
+    /// A whole number of at least `least`.
+    pub(crate) fn count(&self, least: u64) -> Result<u64> {
+        let whole = self.whole()?;
+        u64::try_from(whole)
+            .ok()
+            .filter(|&count| count >= least)
+            .ok_or_else(|| self.error(format!("expected at least {least}, found {whole}")))
+    }
+
+    pub(crate) fn number(&self) -> Result<f64> {
+        self.value()?.as_f64().ok_or_else(|| self.expected("a number"))
+    }
+
+    pub(crate) fn array(&self) -> Result<Vec<Entry<'a>>> {
+        let DeValue::Array(items) = self.value else { return Err(self.expected("an array")) };
+        let entry = |(i, item): (usize, &'a Spanned<DeValue<'a>>)| Entry {
+            text: self.text,
+            path: format!("{}[{i}]", self.path),
+            at: item.span().start,
+            value: item.get_ref(),
+        };
+        Ok(items.iter().enumerate().map(entry).collect())
+    }
+
+    pub(crate) fn table(&self) -> Result<Table<'a>> {
+        let DeValue::Table(table) = self.value else { return Err(self.expected("a table")) };
+        Ok(Table { text: self.text, path: self.path.clone(), at: self.at, table, known: vec![] })
+    }
+
+    /// Any value, as a point can be.
+    pub(crate) fn value(&self) -> Result<Value> {
+        Ok(match self.value {
+            DeValue::String(text) => Value::Text(text.to_string()),
+            DeValue::Boolean(b) => Value::Bool(*b),
+            DeValue::Datetime(time) => Value::Text(time.to_string()),
+            DeValue::Integer(whole) => Value::Int(
+                i64::from_str_radix(whole.as_str(), whole.radix())
+                    .map_err(|_| self.error("a whole number must fit 64 bits"))?,
+            ),
+            DeValue::Float(number) => match number.as_str().parse::<f64>() {
+                Ok(number) if number.is_finite() => Value::Float(number),
+                _ => return Err(self.error("expected a finite number")),
+            },
+            DeValue::Array(_) => {
+                let items = self.array()?;
+                Value::List(items.iter().map(Entry::value).collect::<Result<_>>()?)
+            }
+            DeValue::Table(_) => {
+                let fields = self.table()?.rest();
+                let value = |(name, entry): (String, Entry)| Ok((name, entry.value()?));
+                Value::Record(fields.into_iter().map(value).collect::<Result<_>>()?)
+            }
+        })
+    }
+}
+
+fn describe(value: &DeValue) -> String {
+    match value {
+        DeValue::String(text) => format!("the text \"{text}\""),
+        DeValue::Integer(whole) => format!("{whole}"),
+        DeValue::Float(number) => format!("{number}"),
+        DeValue::Boolean(b) => format!("{b}"),
+        DeValue::Datetime(time) => format!("the time {time}"),
+        DeValue::Array(_) => "an array".to_string(),
+        DeValue::Table(_) => "a table".to_string(),
+    }
+}

@@ -1,0 +1,355 @@
+//! Job file -> [`Job`]: what each key means and what is refused.
+
+pub(crate) mod keys;
+pub(crate) mod sources;
+
+use std::path::Path;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use crate::job::parse::keys::{Entry, Table, Text, nearest};
+use crate::job::slurm::Batch;
+use crate::job::{
+    Crunch, DEFAULT_INTERPRETER, Job, Loop, Places, Python, Sleep, check_job_name, check_name,
+    placeholders,
+};
+use crate::master::{Order, Require};
+use crate::model::nest::{Grid, MOST_TASKS};
+use crate::model::reduce::{PythonFunction, Reduce};
+use crate::model::value::Value;
+use crate::util::error::{Error, Result};
+
+/// How many data sets a Python child keeps if the job does not say.
+const KEEP: u64 = 4;
+
+pub(crate) fn read(file: &Path) -> Result<(Job, String)> {
+    let text = std::fs::read_to_string(file).map_err(|error| Error::unreadable(file, &error))?;
+    Ok((parse(&text, file)?, text))
+}
+
+pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
+    let place = Text { file, text };
+    let document = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        place.error(at, format!("not TOML: {}", error.message()))
+    })?;
+    let mut root = place.table(&document);
+    // Canonical, so that the folder means the same to every rank and to children elsewhere.
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let folder = folder.canonicalize().map_err(|error| Error::unreadable(folder, &error))?;
+
+    let name = name(&mut root, file)?;
+    let seed = root.take("seed").map_or(Ok(0), |seed| seed.count(0))?;
+    let reduce_on_workers = match root.take("reduce_on") {
+        Some(entry) => reduce_on_workers(&entry)?,
+        None => false,
+    };
+    let order = root.take("order").map_or(Ok(Order::Grid), |entry| order(&entry, seed))?;
+    root.take("slurm").map_or(Ok(Batch::default()), |entry| Batch::of(&entry))?;
+    let (crunch_table, loops_entry) = (root.take("crunch"), root.take("loop"));
+    let missing = |what: &str| root.error(what);
+    let no_crunch = missing("there is no [crunch]: say what to call for each task");
+    let no_loop = missing("there is no [[loop]]: a job has at least one");
+    root.finish()?;
+    let crunch_entry = crunch_table.ok_or(no_crunch)?;
+    let loop_entries = loops_entry.ok_or(no_loop)?.array()?;
+
+    let mut places = Places { file: file.display().to_string(), lines: Vec::new() };
+    let mut loops: Vec<Loop> = Vec::new();
+    for entry in &loop_entries {
+        let next = parse_loop(entry, &folder, &loops, &mut places)?;
+        loops.push(next);
+    }
+    let outer = loops.iter().take_while(|l| l.reduce.is_none()).count();
+    if let Some(inner) = (outer..loops.len()).find(|&level| loops[level].reduce.is_none()) {
+        return Err(loop_entries[inner].error(format!(
+            "loop '{}' has no reduce, but loop '{}' around it has one: loops without reduce must be the outermost ones",
+            loops[inner].name, loops[inner - 1].name
+        )));
+    }
+    let sizes: Vec<u64> = loops.iter().map(|l| l.points.len()).collect();
+    let Some(last) = loop_entries.last() else {
+        return Err(crunch_entry.error("there is no [[loop]]: a job has at least one"));
+    };
+    if Grid::new(&sizes, outer).is_none() {
+        let product = sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
+        return Err(last.error(format!("{product} tasks are more than {MOST_TASKS} (2^63 - 1)")));
+    }
+
+    let mut table = crunch_entry.table()?;
+    places.lines.extend(table.lines());
+    let score = table.take("score").map_or(Ok("score".to_string()), |score| score.text())?;
+    let require = table.take("require").map_or(Ok(Require::All), |entry| require(&entry))?;
+    let retries = table.take("retries").map_or(Ok(0), |entry| retries(&entry))?;
+    let tasks: u64 = sizes.iter().product();
+    let most_failures = most_failures(&mut table, tasks)?;
+    let isolate = table.take("isolate").map_or(Ok(false), |entry| entry.boolean())?;
+    let speculate = table.take("speculate").map_or(Ok(false), |entry| entry.boolean())?;
+    let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
+    let crunch = parse_crunch(&mut table, &loops)?;
+    let has_child = matches!(crunch, Crunch::Python(_) | Crunch::Command(_) | Crunch::Shell(_));
+    let timeout = match timeout {
+        Some((_, entry)) if !has_child && !isolate => {
+            let why = "only what runs in a process of its own can be ended: a command, a shell line, Python, or a builtin with isolate = true";
+            return Err(entry.error(why));
+        }
+        other => other.map(|(timeout, _)| timeout),
+    };
+    table.finish()?;
+    Ok(Job {
+        name,
+        seed,
+        folder,
+        loops,
+        crunch,
+        score,
+        require,
+        retries,
+        most_failures,
+        speculate,
+        isolate,
+        timeout,
+        order,
+        reduce_on_workers,
+        places,
+    })
+}
+
+fn name(root: &mut Table, file: &Path) -> Result<String> {
+    let Some(entry) = root.take("name") else {
+        let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        return Ok(stem.unwrap_or_else(|| "job".to_string()));
+    };
+    let name = entry.text()?;
+    check_job_name(&name).map_err(|why| entry.error(why))?;
+    Ok(name)
+}
+
+fn reduce_on_workers(entry: &Entry) -> Result<bool> {
+    match entry.text()?.as_str() {
+        "workers" => Ok(true),
+        "master" => Ok(false),
+        other => Err(entry.error(format!("expected \"master\" or \"workers\", found \"{other}\""))),
+    }
+}
+
+/// In which order tasks are given out.
+fn order(entry: &Entry, seed: u64) -> Result<Order> {
+    const KNOWN: [&str; 3] = ["grid", "longest-first", "random"];
+    match entry.text()?.as_str() {
+        "grid" => Ok(Order::Grid),
+        "longest-first" => Ok(Order::LongestFirst),
+        "random" => Ok(Order::Random(seed)),
+        other => {
+            let near = nearest(other, &KNOWN).map(|near| format!("; did you mean \"{near}\"?"));
+            let (near, known) = (near.unwrap_or_default(), KNOWN.join(", "));
+            Err(entry.error(format!("\"{other}\" is no order{near} (known: {known})")))
+        }
+    }
+}
+
+fn retries(entry: &Entry) -> Result<u32> {
+    let retries = entry.count(0)?;
+    u32::try_from(retries).map_err(|_| entry.error(format!("{retries} is more than 2^32 - 1")))
+}
+
+/// How many runs may fail: `max_failures` is a count or a fraction, `on_failure` all or nothing.
+fn most_failures(table: &mut Table, tasks: u64) -> Result<Option<u64>> {
+    let most = table.take("max_failures");
+    if let Some(entry) = table.take("on_failure") {
+        if most.is_some() {
+            return Err(entry.error("says the same as max_failures; keep one of them"));
+        }
+        return match entry.text()?.as_str() {
+            "keep" => Ok(None),
+            "stop" => Ok(Some(0)),
+            other => Err(entry.error(format!("expected \"keep\" or \"stop\", found \"{other}\""))),
+        };
+    }
+    let Some(entry) = most else { return Ok(None) };
+    match entry.value()? {
+        Value::Int(_) => entry.count(0).map(Some),
+        Value::Float(fraction) if (0.0..1.0).contains(&fraction) => {
+            Ok(Some((fraction * tasks as f64).floor() as u64))
+        }
+        other => Err(entry.error(format!(
+            "expected a count, or a fraction of all runs from 0.0 to under 1.0, found {other}"
+        ))),
+    }
+}
+
+fn timeout(entry: &Entry) -> Result<Duration> {
+    match entry.number()? {
+        seconds if seconds > 0.0 && seconds < 1e9 => Ok(Duration::from_secs_f64(seconds)),
+        other => Err(entry.error(format!("expected seconds, over 0, found {other}"))),
+    }
+}
+
+fn require(entry: &Entry) -> Result<Require> {
+    if let Ok(text) = entry.text() {
+        return match text.as_str() {
+            "all" => Ok(Require::All),
+            _ => Err(entry.error(format!("expected \"all\" or a fraction, found \"{text}\""))),
+        };
+    }
+    match entry.number()? {
+        fraction if fraction > 0.0 && fraction <= 1.0 => Ok(Require::Fraction(fraction)),
+        other => Err(entry.error(format!("expected over 0 and up to 1, found {other}"))),
+    }
+}
+
+fn parse_loop(entry: &Entry, folder: &Path, before: &[Loop], places: &mut Places) -> Result<Loop> {
+    let mut table = entry.table()?;
+    let name_entry = table.need("name")?;
+    let name = name_entry.text()?;
+    check_name(&name, before).map_err(|why| name_entry.error(why))?;
+    table.call(format!("loop.{name}"));
+    places.lines.push((format!("loop.{name}"), entry.line()));
+    places.lines.extend(table.lines());
+    let reduce = table.take("reduce").map(|reduce| parse_reduce(&reduce)).transpose()?;
+    let points = sources::of_loop(&mut table, &name, folder)?;
+    table.finish()?;
+    Ok(Loop { name, points, reduce, is_data: false })
+}
+
+fn parse_reduce(entry: &Entry) -> Result<Reduce> {
+    if entry.is_table() {
+        let mut table = entry.table()?;
+        let function = python_function(&table.need("python")?)?;
+        table.finish()?;
+        return Ok(Reduce::Python(function));
+    }
+    let name = entry.text()?;
+    Reduce::named(&name).ok_or_else(|| {
+        let near = nearest(&name, &Reduce::NAMES).map(|near| format!("; did you mean \"{near}\"?"));
+        entry.error(format!(
+            "\"{name}\" is no reduction{} (known: {}, or {{ python = \"file.py:function\" }})",
+            near.unwrap_or_default(),
+            Reduce::NAMES.join(", ")
+        ))
+    })
+}
+
+fn python_function(entry: &Entry) -> Result<PythonFunction> {
+    let text = entry.text()?;
+    match text.rsplit_once(':') {
+        Some((file, function)) if !file.is_empty() && !function.is_empty() => {
+            Ok(PythonFunction { file: file.to_string(), function: function.to_string() })
+        }
+        _ => Err(entry.error(format!("expected \"file.py:function\", found \"{text}\""))),
+    }
+}
+
+const KINDS: [&str; 4] = ["builtin", "python", "command", "shell"];
+
+fn parse_crunch(table: &mut Table, loops: &[Loop]) -> Result<Crunch> {
+    let mut found = KINDS.into_iter().filter_map(|kind| table.take(kind).map(|e| (kind, e)));
+    let (kind, entry) = match (found.next(), found.next()) {
+        (Some(one), None) => one,
+        (Some((first, _)), Some((_, second))) => {
+            return Err(second.error(format!("crunch is '{first}' already; keep one of them")));
+        }
+        (None, _) => {
+            drop(found);
+            if let Some((stranger, entry)) = table.rest().first()
+                && let Some(near) = nearest(stranger, &KINDS)
+            {
+                return Err(entry.error(format!("no key of [crunch]; did you mean '{near}'?")));
+            }
+            return Err(table.error(format!("[crunch] needs one of {}", KINDS.join(", "))));
+        }
+    };
+    drop(found);
+    match kind {
+        "builtin" => builtin(table, &entry, loops),
+        "python" => Ok(Crunch::Python(python(table, &entry, loops)?)),
+        "command" => {
+            let arguments = entry.array()?;
+            if arguments.is_empty() {
+                return Err(entry.error("expected a program and its arguments, found nothing"));
+            }
+            for argument in &arguments {
+                placeholders::check(&argument.text()?, loops).map_err(|why| argument.error(why))?;
+            }
+            Ok(Crunch::Command(arguments.iter().map(Entry::text).collect::<Result<_>>()?))
+        }
+        _ => {
+            let line = entry.text()?;
+            placeholders::check(&line, loops)
+                .and_then(|()| placeholders::check_unquoted(&line))
+                .map_err(|why| entry.error(why))?;
+            Ok(Crunch::Shell(line))
+        }
+    }
+}
+
+fn builtin(table: &mut Table, entry: &Entry, loops: &[Loop]) -> Result<Crunch> {
+    let name = entry.text()?;
+    match name.as_str() {
+        "multiply" => {
+            let sleep = table.take("sleep").map(|entry| sleep(&entry, loops)).transpose()?;
+            Ok(Crunch::Multiply { sleep: sleep.unwrap_or(Sleep::Seconds(0.0)) })
+        }
+        "ridge" => {
+            const NEEDED: [&str; 3] = ["dataset", "alpha", "fold"];
+            let names: Vec<&str> = loops.iter().map(|l| l.name.as_str()).collect();
+            if let Some(wrong) = NEEDED
+                .iter()
+                .find(|needed| !names.contains(needed))
+                .or(names.iter().find(|name| !NEEDED.contains(name)))
+            {
+                return Err(entry.error(format!(
+                    "ridge takes the loops dataset, alpha and fold, each once; look at '{wrong}'"
+                )));
+            }
+            let target = table.take("target").map(|target| target.text()).transpose()?;
+            let standardize = table.take("standardize").map_or(Ok(false), |s| s.boolean())?;
+            Ok(Crunch::Ridge { target, standardize })
+        }
+        _ => {
+            const KNOWN: [&str; 2] = ["multiply", "ridge"];
+            let near = nearest(&name, &KNOWN).map(|near| format!("; did you mean \"{near}\"?"));
+            let near = near.unwrap_or_default();
+            Err(entry.error(format!("no builtin \"{name}\"{near} (known: {})", KNOWN.join(", "))))
+        }
+    }
+}
+
+/// How long `multiply` sleeps: seconds, or the name of a loop whose points are seconds.
+fn sleep(entry: &Entry, loops: &[Loop]) -> Result<Sleep> {
+    let Ok(name) = entry.text() else {
+        return match entry.number()? {
+            seconds if (0.0..1e9).contains(&seconds) => Ok(Sleep::Seconds(seconds)),
+            other => Err(entry.error(format!("expected seconds, found {other}"))),
+        };
+    };
+    loops.iter().position(|l| l.name == name).map(Sleep::Point).ok_or_else(|| {
+        let names: Vec<&str> = loops.iter().map(|l| l.name.as_str()).collect();
+        let names = names.join(", ");
+        entry.error(format!("expected seconds or the name of a loop ({names}), found \"{name}\""))
+    })
+}
+
+fn python(table: &mut Table, entry: &Entry, loops: &[Loop]) -> Result<Python> {
+    let function = python_function(entry)?;
+    let load = table.take("load").map(|load| python_function(&load)).transpose()?;
+    let data = match table.take("data") {
+        Some(data) => {
+            let name = data.text()?;
+            let names: Vec<&str> = loops.iter().map(|l| l.name.as_str()).collect();
+            names.iter().position(|known| *known == name).ok_or_else(|| {
+                data.error(format!("there is no loop '{name}' (loops: {})", names.join(", ")))
+            })?
+        }
+        None => 0,
+    };
+    let keep = table.take("keep").map_or(Ok(KEEP), |keep| keep.count(1))?;
+    let interpreter = table
+        .take("interpreter")
+        .map_or(Ok(DEFAULT_INTERPRETER.to_string()), |interpreter| interpreter.text())?;
+    Ok(Python { function, load, data, keep, interpreter })
+}

@@ -1,0 +1,285 @@
+//! Where a loop's points come from, as a job file writes it: `values`, `range`, `files`, ...
+
+use std::path::Path;
+
+use crate::job::parse::keys::{Entry, Table, nearest};
+use crate::job::points::{Distribution, Named, Points};
+use crate::model::value::Value;
+use crate::util::csv_file;
+use crate::util::error::Result;
+
+/// The sources a loop can have.
+pub(crate) const SOURCES: [&str; 10] =
+    ["values", "range", "linspace", "logspace", "files", "rows", "grid", "grids", "zip", "random"];
+
+/// The sources that give plain values, which a parameter of a grid can have too.
+const PLAIN: [&str; 4] = ["values", "range", "linspace", "logspace"];
+
+/// How many points a loop may list, since the store does; a range is computed instead.
+const MOST_LISTED: u64 = 10_000_000;
+
+/// The points of a loop, whose table must have exactly one source.
+pub(crate) fn of_loop(table: &mut Table, name: &str, folder: &Path) -> Result<Points> {
+    let mut found =
+        SOURCES.into_iter().filter_map(|source| table.take(source).map(|e| (source, e)));
+    let (source, entry) = match (found.next(), found.next()) {
+        (Some(one), None) => one,
+        (Some((first, _)), Some((second, entry))) => {
+            return Err(entry.error(format!(
+                "the loop has points already, from '{first}'; keep one of '{first}' and '{second}'"
+            )));
+        }
+        (None, _) => {
+            drop(found);
+            if let Some((stranger, entry)) = table.rest().first() {
+                let near = nearest(stranger, &[&SOURCES[..], &["name", "reduce"]].concat());
+                let near = near.map(|near| format!("; did you mean '{near}'?"));
+                return Err(entry.error(format!("no key of a loop{}", near.unwrap_or_default())));
+            }
+            let sources = SOURCES.join(", ");
+            return Err(
+                table.error(format!("loop '{name}' has no points: give it one of {sources}"))
+            );
+        }
+    };
+    drop(found);
+    let points = match source {
+        "files" => files(&entry, folder)?,
+        "rows" => rows(&entry, folder)?,
+        "grid" => Points::Grid(named(&entry)?),
+        "grids" => {
+            let grids = entry.array()?;
+            let grids = grids.iter().map(|grid| Ok(Points::Grid(named(grid)?)));
+            Points::Union(grids.collect::<Result<_>>()?)
+        }
+        "zip" => zip(&entry)?,
+        "random" => random(&entry, name)?,
+        plain_source => plain(plain_source, &entry)?,
+    };
+    if points.is_empty() {
+        return Err(entry.error(format!("loop '{name}' has no points")));
+    }
+    if points.len() > MOST_LISTED && !matches!(points, Points::Range { .. }) {
+        return Err(entry.error(format!(
+            "{} points; more than {MOST_LISTED} can only be a range",
+            points.len()
+        )));
+    }
+    Ok(points)
+}
+
+fn plain(source: &str, entry: &Entry) -> Result<Points> {
+    if source == "values" {
+        let values = entry.array()?;
+        return Ok(Points::List(values.iter().map(Entry::value).collect::<Result<_>>()?));
+    }
+    let mut table = entry.table()?;
+    let points = if source == "range" {
+        range(entry, &mut table)?
+    } else {
+        let (from, to) = (table.need("from")?, table.need("to")?);
+        let count = table.need("count")?.count(1)?;
+        let (first, last) = (from.number()?, to.number()?);
+        if source == "linspace" {
+            Points::Linspace { from: first, to: last, count }
+        } else {
+            for (end, value) in [(&from, first), (&to, last)] {
+                if value <= 0.0 {
+                    return Err(end.error(format!("expected a number over 0, found {value}")));
+                }
+            }
+            Points::Logspace { from: first, to: last, count }
+        }
+    };
+    table.finish()?;
+    Ok(points)
+}
+
+/// Whole numbers from `from` up to, but not including, `to`.
+fn range(entry: &Entry, table: &mut Table) -> Result<Points> {
+    let (from, to) = (table.need("from")?.whole()?, table.need("to")?.whole()?);
+    let step = match table.take("step") {
+        Some(step) => match step.whole()? {
+            0 => return Err(step.error("expected any whole number but 0")),
+            whole => whole,
+        },
+        None => 1,
+    };
+    let (span, stride) = (i128::from(to) - i128::from(from), i128::from(step));
+    let count = if span.signum() == stride.signum() {
+        (span.abs() + stride.abs() - 1) / stride.abs()
+    } else {
+        0
+    };
+    if count == 0 {
+        return Err(entry.error(format!("no points: from {from} to {to} (not included) by {step}")));
+    }
+    let count = i64::try_from(count).map_err(|_| entry.error("more than 2^63 points"))?;
+    Ok(Points::Range { from, step, count: count as u64 })
+}
+
+/// The parameters of a grid or zip: an array of values each, or a table with a plain source.
+fn named(entry: &Entry) -> Result<Vec<Named>> {
+    let parameters = entry.table()?.rest();
+    if parameters.is_empty() {
+        return Err(entry.error("expected at least one parameter, as in { alpha = [1, 2] }"));
+    }
+    parameters
+        .into_iter()
+        .map(|(name, values)| {
+            let points = if values.is_table() {
+                let mut table = values.table()?;
+                let found = PLAIN.into_iter().find_map(|s| table.take(s).map(|e| (s, e)));
+                let (source, inner) = found.ok_or_else(|| {
+                    values.error(format!("expected an array or one of {}", PLAIN.join(", ")))
+                })?;
+                table.finish()?;
+                plain(source, &inner)?
+            } else {
+                plain("values", &values)?
+            };
+            if points.is_empty() {
+                return Err(values.error("no values"));
+            }
+            Ok(Named { name, points })
+        })
+        .collect()
+}
+
+fn zip(entry: &Entry) -> Result<Points> {
+    let parameters = named(entry)?;
+    let first = &parameters[0];
+    for other in &parameters[1..] {
+        if other.points.len() != first.points.len() {
+            return Err(entry.error(format!(
+                "zipped parameters must be equally long: '{}' has {} values, '{}' has {}",
+                first.name,
+                first.points.len(),
+                other.name,
+                other.points.len()
+            )));
+        }
+    }
+    Ok(Points::Zip(parameters))
+}
+
+fn random(entry: &Entry, loop_name: &str) -> Result<Points> {
+    let mut table = entry.table()?;
+    let count = table.need("count")?.count(1)?;
+    let seed = table.take("seed").map_or(Ok(0), |seed| seed.count(0))?;
+    let draws = table.rest();
+    let draws: Vec<(String, Distribution)> = draws
+        .into_iter()
+        .map(|(name, drawn)| Ok((name, distribution(&drawn)?)))
+        .collect::<Result<_>>()?;
+    if draws.is_empty() {
+        let hint =
+            "expected what to draw, as in alpha = { loguniform = { from = 1e-3, to = 1e3 } }";
+        return Err(entry.error(hint));
+    }
+    let bare = matches!(draws.as_slice(), [(name, _)] if name == loop_name);
+    Ok(Points::Random { count, seed, draws, bare })
+}
+
+fn distribution(entry: &Entry) -> Result<Distribution> {
+    let mut outer = entry.table()?;
+    if let Some(choice) = outer.take("choice") {
+        outer.finish()?;
+        let values: Vec<Value> = choice.array()?.iter().map(Entry::value).collect::<Result<_>>()?;
+        if values.is_empty() {
+            return Err(choice.error("no values to choose from"));
+        }
+        return Ok(Distribution::Choice(values));
+    }
+    const KINDS: [&str; 5] = ["uniform", "loguniform", "integers", "normal", "lognormal"];
+    let Some((kind, inner)) = KINDS.into_iter().find_map(|k| outer.take(k).map(|e| (k, e))) else {
+        outer.finish()?;
+        return Err(entry.error(format!("expected one of choice, {}", KINDS.join(", "))));
+    };
+    outer.finish()?;
+    let mut table = inner.table()?;
+    let made = if kind == "integers" {
+        let (from, to) = (table.need("from")?.whole()?, table.need("to")?.whole()?);
+        (from < to).then_some(Distribution::Integers(from, to))
+    } else if let "normal" | "lognormal" = kind {
+        let (mean, sd) = (table.need("mean")?.number()?, table.need("sd")?.number()?);
+        let make = if kind == "normal" { Distribution::Normal } else { Distribution::Lognormal };
+        if sd < 0.0 {
+            return Err(
+                inner.error(format!("expected a standard deviation of 0 or more, found {sd}"))
+            );
+        }
+        Some(make(mean, sd))
+    } else {
+        let (from, to) = (table.need("from")?.number()?, table.need("to")?.number()?);
+        let make = if kind == "uniform" { Distribution::Uniform } else { Distribution::Loguniform };
+        if kind == "loguniform" && from <= 0.0 {
+            return Err(inner.error(format!("expected 'from' over 0, found {from}")));
+        }
+        (from < to && (to - from).is_finite()).then(|| make(from, to))
+    };
+    table.finish()?;
+    made.ok_or_else(|| inner.error("expected 'from' below 'to'"))
+}
+
+/// The files a glob (or several) matches, sorted, as paths relative to the job file.
+fn files(entry: &Entry, folder: &Path) -> Result<Points> {
+    let patterns = if entry.text().is_ok() { vec![entry.clone()] } else { entry.array()? };
+    let mut found = Vec::new();
+    for pattern in &patterns {
+        let text = pattern.text()?;
+        // The job's own folder may hold characters that mean something in a pattern.
+        let base = glob::Pattern::escape(&folder.to_string_lossy());
+        let full = Path::new(&base).join(&text);
+        let paths = glob::glob(&full.to_string_lossy())
+            .map_err(|error| pattern.error(format!("\"{text}\" is no pattern: {error}")))?;
+        let before = found.len();
+        for path in paths {
+            let path = path.map_err(|error| pattern.error(error))?;
+            if path.is_file() {
+                let path = path.strip_prefix(folder).unwrap_or(&path);
+                let text = path.to_str().ok_or_else(|| {
+                    pattern.error(format!("{} is not UTF-8; rename it", path.display()))
+                })?;
+                found.push(text.to_string());
+            }
+        }
+        if found.len() == before {
+            let place = folder.display();
+            return Err(pattern.error(format!("no file matches \"{text}\" in {place}")));
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(Points::List(found.into_iter().map(Value::Text).collect()))
+}
+
+/// The rows of a CSV file: each a record, its columns named by the first line.
+fn rows(entry: &Entry, folder: &Path) -> Result<Points> {
+    let name = entry.text()?;
+    let fail = |why: String| entry.error(format!("{name}: {why}"));
+    let mut reader = csv_file::open(&folder.join(&name)).map_err(|e| fail(e.to_string()))?;
+    let mut lines = reader.records().map(|line| line.map_err(|e| fail(csv_file::problem(&e))));
+    let header = lines.next().unwrap_or_else(|| Err(fail("the file is empty".to_string())))?;
+    let header: Vec<String> = header.iter().map(|name| name.trim().to_string()).collect();
+    if let Some(twice) = (1..header.len()).find(|&i| header[..i].contains(&header[i])) {
+        return Err(fail(format!("line 1 names the column '{}' twice", header[twice])));
+    }
+    let cells: Vec<csv::StringRecord> = lines.collect::<Result<_>>()?;
+    // A column is numbers only if every cell is one: an id such as 007 beside A3 stays as it is.
+    let column = |i: usize| -> Vec<Value> {
+        let numbers: Option<Vec<Value>> = cells.iter().map(|line| number(line[i].trim())).collect();
+        numbers.unwrap_or_else(|| cells.iter().map(|line| line[i].trim().into()).collect())
+    };
+    let columns: Vec<Vec<Value>> = (0..header.len()).map(column).collect();
+    let record = |row: usize| {
+        let values = columns.iter().map(|column| column[row].clone());
+        Value::Record(header.iter().cloned().zip(values).collect())
+    };
+    Ok(Points::List((0..cells.len()).map(record).collect()))
+}
+
+fn number(cell: &str) -> Option<Value> {
+    let whole = cell.parse().ok().map(Value::Int);
+    whole.or_else(|| cell.parse().ok().filter(|n: &f64| n.is_finite()).map(Value::Float))
+}

@@ -1,0 +1,90 @@
+//! The `[slurm]` table: what a job file says of the cluster it is for. It changes no result.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::job::parse::keys::{Entry, Text};
+use crate::util::duration;
+use crate::util::error::Result;
+
+/// What to put into a batch script, as far as it is said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Batch {
+    pub(crate) nodes: Option<u32>,
+    pub(crate) ntasks_per_node: Option<u32>,
+    pub(crate) threads: Option<u32>,
+    pub(crate) time: Option<Duration>,
+    pub(crate) partition: Option<String>,
+    /// How often the job may be requeued.
+    pub(crate) requeues: Option<u32>,
+    /// `mpirun`, or `srun --mpi=pmix`.
+    pub(crate) launcher: Option<String>,
+    /// For `module load`.
+    pub(crate) modules: Vec<String>,
+    /// A Python environment to activate.
+    pub(crate) venv: Option<String>,
+    /// Lines of the script before gridmpi is started.
+    pub(crate) setup: Vec<String>,
+    /// More options for sbatch.
+    pub(crate) options: Vec<String>,
+}
+
+impl Batch {
+    /// What a job file that was found to be right says of Slurm.
+    #[cfg(all(feature = "cli", feature = "mpi"))]
+    pub(crate) fn read(text: &str, file: &Path) -> Result<Batch> {
+        let place = Text { file, text };
+        let document = toml::de::DeTable::parse(text)
+            .map_err(|error| place.error(0, format!("not TOML: {}", error.message())))?;
+        let mut root = place.table(&document);
+        root.take("slurm").map_or(Ok(Batch::default()), |entry| Batch::of(&entry))
+    }
+
+    pub(crate) fn of(entry: &Entry) -> Result<Batch> {
+        let mut table = entry.table()?;
+        let mut count = |key| table.take(key).map(|entry| count(&entry)).transpose();
+        let (nodes, ntasks_per_node) = (count("nodes")?, count("ntasks_per_node")?);
+        let threads = count("threads")?;
+        let requeues = table.take("requeues").map(|entry| entry.count(0)).transpose()?;
+        let time = table.take("time").map(|entry| limit(&entry)).transpose()?;
+        let mut text = |key| table.take(key).map(|entry| entry.text()).transpose();
+        let (partition, launcher, venv) = (text("partition")?, text("launcher")?, text("venv")?);
+        let mut texts = |key| {
+            let list = table.take(key).map_or(Ok(Vec::new()), |entry| entry.array())?;
+            list.iter().map(one_line).collect::<Result<Vec<_>>>()
+        };
+        let (modules, setup, options) = (texts("modules")?, texts("setup")?, texts("options")?);
+        table.finish()?;
+        Ok(Batch {
+            nodes,
+            ntasks_per_node,
+            threads,
+            time,
+            partition,
+            requeues: requeues.map(|count| count.min(u64::from(u32::MAX)) as u32),
+            launcher,
+            modules,
+            venv,
+            setup,
+            options,
+        })
+    }
+}
+
+fn count(entry: &Entry) -> Result<u32> {
+    let count = entry.count(1)?;
+    u32::try_from(count).map_err(|_| entry.error(format!("{count} is more than 2^32 - 1")))
+}
+
+fn limit(entry: &Entry) -> Result<Duration> {
+    let text = entry.text()?;
+    duration::parse(&text).filter(|limit| !limit.is_zero()).ok_or_else(|| {
+        let forms = "minutes, \"hours:minutes:seconds\" or \"days-hours:minutes:seconds\"";
+        entry.error(format!("expected {forms} as sbatch takes them, found \"{text}\""))
+    })
+}
+
+fn one_line(entry: &Entry) -> Result<String> {
+    let text = entry.text()?;
+    if text.contains('\n') { Err(entry.error("expected one line")) } else { Ok(text) }
+}

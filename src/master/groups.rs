@@ -1,0 +1,265 @@
+//! Rank 0's keyed store of open groups: runs go in under their key, closed groups come out.
+//!
+//! A group holds only what its fold still needs: items are folded in grid order as soon as the
+//! slots before them are filled, and those that arrive early wait beside it.
+
+use std::collections::BTreeMap;
+
+use crate::master::{GroupView, Require, Summary};
+use crate::model::nest::{Grid, Key};
+use crate::model::reduce::{Fold, Folded, Item, Reduce};
+use crate::model::results::{Numbers, Scored, Winner};
+
+/// How much that came early is looked at for one view.
+const MOST_SEEN: usize = 100_000;
+
+/// The open groups.
+#[derive(Debug)]
+pub(super) struct Dictionary {
+    grid: Grid,
+    /// How the loop at each level folds; nothing for the outermost ones.
+    reduces: Vec<Option<Reduce>>,
+    require: Require,
+    open: BTreeMap<Key, Group>,
+    /// Groups whose items a function outside is reducing, with their runs and failures.
+    away: BTreeMap<Key, (u64, u64)>,
+    /// What functions outside made of groups at an earlier start.
+    known: BTreeMap<Key, Scored>,
+}
+
+#[derive(Debug)]
+struct Group {
+    fold: Fold,
+    /// The first slot not folded yet.
+    next: u64,
+    early: BTreeMap<u64, Early>,
+    runs: u64,
+    failed: u64,
+}
+
+/// What came before the slots in front of it.
+#[derive(Debug)]
+enum Early {
+    Item(Item),
+    /// Of consecutive slots.
+    Numbers(Vec<f64>),
+}
+
+/// What putting an item can bring about.
+#[derive(Debug, PartialEq)]
+pub(super) enum Closed {
+    /// A group closed and was reduced.
+    Summary(Summary),
+    /// A group closed; its items are to be reduced outside, slot by slot.
+    Outside(Key, Vec<Item>),
+}
+
+impl Dictionary {
+    pub(super) fn new(grid: Grid, reduces: Vec<Option<Reduce>>, require: Require) -> Dictionary {
+        let (open, away, known) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Dictionary { grid, reduces, require, open, away, known }
+    }
+
+    /// Remembers what functions outside made of groups at an earlier start.
+    pub(super) fn know(&mut self, summaries: BTreeMap<Key, Scored>) {
+        self.known = summaries;
+    }
+
+    /// Puts an item under its key. If that completes its group, the group closes and its value is
+    /// put into the group around it, and so on outwards; what closed is appended to `closed`,
+    /// innermost first.
+    pub(super) fn put(&mut self, mut key: Key, mut item: Item, closed: &mut Vec<Closed>) {
+        while let Some((parent, slot)) = self.grid.parent(key) {
+            let size = self.grid.size(parent.level);
+            let reduce = self.reduces[parent.level].as_ref().expect("an inner loop reduces");
+            let group = self.open.entry(parent).or_insert_with(|| Group::new(reduce, parent.level));
+            group.put(slot, item);
+            if group.next < size {
+                return;
+            }
+            let group = self.open.remove(&parent).expect("just put into");
+            let Some(outwards) = self.close(parent, group, closed) else { return };
+            (key, item) = (parent, outwards);
+        }
+    }
+
+    /// Puts the numbers that consecutive tasks gave, as [`Dictionary::put`] would one by one.
+    pub(super) fn put_numbers(&mut self, numbers: Numbers, closed: &mut Vec<Closed>) {
+        let mut scores = numbers.each().map(|(score, _)| score);
+        let (mut task, mut left) = (numbers.first, numbers.count());
+        while left > 0 {
+            let Some((parent, slot)) = self.grid.parent(self.grid.task(task)) else { return };
+            let size = self.grid.size(parent.level);
+            let count = left.min(size - slot);
+            let reduce = self.reduces[parent.level].as_ref().expect("an inner loop reduces");
+            if count == size {
+                // The whole group is here: it need not be kept.
+                let mut group = Group::new(reduce, parent.level);
+                group.put_numbers(0, size, &mut scores);
+                if let Some(item) = self.close(parent, group, closed) {
+                    self.put(parent, item, closed);
+                }
+            } else {
+                let group =
+                    self.open.entry(parent).or_insert_with(|| Group::new(reduce, parent.level));
+                group.put_numbers(slot, count, &mut scores);
+                if group.next == size {
+                    let group = self.open.remove(&parent).expect("just put into");
+                    if let Some(item) = self.close(parent, group, closed) {
+                        self.put(parent, item, closed);
+                    }
+                }
+            }
+            task += count;
+            left -= count;
+        }
+    }
+
+    /// Reduces a group whose slots are all filled: what goes outwards, unless a function outside has
+    /// to reduce it first.
+    fn close(&mut self, key: Key, group: Group, closed: &mut Vec<Closed>) -> Option<Item> {
+        let (runs, failed) = (group.runs, group.failed);
+        let result = match group.close(self.grid.size(key.level), self.require) {
+            Err(why) => Err(why),
+            Ok(Folded::Value(scored)) => Ok(scored),
+            Ok(Folded::Items(items)) => match self.known.remove(&key) {
+                Some(scored) => Ok(scored),
+                None => {
+                    self.away.insert(key, (runs, failed));
+                    closed.push(Closed::Outside(key, items));
+                    return None;
+                }
+            },
+        };
+        // Whoever is around it needs the value too.
+        let outwards = self.grid.parent(key).is_some();
+        let item = Item {
+            result: if outwards { result.as_ref().ok().cloned() } else { None },
+            runs,
+            failed,
+        };
+        closed.push(Closed::Summary(Summary { key, result, runs, failed }));
+        Some(item)
+    }
+
+    /// Takes back a group that was reduced outside and goes on outwards with its value.
+    pub(super) fn reduced(
+        &mut self,
+        key: Key,
+        result: Result<Scored, String>,
+        closed: &mut Vec<Closed>,
+    ) {
+        let Some((runs, failed)) = self.away.remove(&key) else { return };
+        let item = Item { result: result.as_ref().ok().cloned(), runs, failed };
+        closed.push(Closed::Summary(Summary { key, result, runs, failed }));
+        self.put(key, item, closed);
+    }
+
+    /// What the first open groups at a level hold.
+    pub(super) fn views(&self, level: usize, most: usize) -> Vec<GroupView> {
+        let keys = Key { level, index: 0 }..Key { level: level + 1, index: 0 };
+        let mut budget = MOST_SEEN;
+        let view = |(key, group): (&Key, &Group)| GroupView {
+            key: *key,
+            runs: group.runs,
+            failed: group.failed,
+            best: group.best_so_far(level, &mut budget),
+        };
+        self.open.range(keys).take(most).map(view).collect()
+    }
+
+    /// Whether a group is being reduced outside.
+    pub(super) fn awaits_outside(&self) -> bool {
+        !self.away.is_empty()
+    }
+
+    /// Whether no group is open or away.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.away.is_empty()
+    }
+}
+
+impl Group {
+    fn new(reduce: &Reduce, level: usize) -> Group {
+        let fold = Fold::new(reduce, level);
+        Group { fold, next: 0, early: BTreeMap::new(), runs: 0, failed: 0 }
+    }
+
+    fn put(&mut self, slot: u64, item: Item) {
+        self.runs += item.runs;
+        self.failed += item.failed;
+        if slot != self.next {
+            self.early.insert(slot, Early::Item(item));
+            return;
+        }
+        self.fold.push(slot, item);
+        self.next += 1;
+        self.catch_up();
+    }
+
+    fn put_numbers(&mut self, slot: u64, count: u64, scores: &mut impl Iterator<Item = f64>) {
+        self.runs += count;
+        let scores = scores.take(count as usize);
+        if slot != self.next {
+            self.early.insert(slot, Early::Numbers(scores.collect()));
+            return;
+        }
+        self.fold.push_numbers(slot, scores);
+        self.next += count;
+        self.catch_up();
+    }
+
+    /// Folds what was early and is not any more.
+    fn catch_up(&mut self) {
+        if self.early.is_empty() {
+            return;
+        }
+        while let Some(early) = self.early.remove(&self.next) {
+            match early {
+                Early::Item(item) => {
+                    self.fold.push(self.next, item);
+                    self.next += 1;
+                }
+                Early::Numbers(numbers) => {
+                    let count = numbers.len() as u64;
+                    self.fold.push_numbers(self.next, numbers.into_iter());
+                    self.next += count;
+                }
+            }
+        }
+    }
+
+    /// The best score of what is here, early or not, and where it is; of equal ones the first. Nothing if
+    /// the fold looks for none, or too much would have to be looked at.
+    fn best_so_far(&self, level: usize, budget: &mut usize) -> Option<(f64, Vec<Winner>)> {
+        let (sign, folded) = self.fold.best()?;
+        let mut best =
+            folded.and_then(|(slot, scored)| Some((slot, scored.score?, scored.best.as_slice())));
+        for (first, early) in &self.early {
+            let (numbers, item) = match early {
+                Early::Item(item) => (&[][..], item.result.as_ref()),
+                Early::Numbers(numbers) => (numbers.as_slice(), None),
+            };
+            *budget = budget.checked_sub(numbers.len().max(1))?;
+            let item =
+                item.and_then(|scored| Some((*first, scored.score?, scored.best.as_slice())));
+            let numbers = (*first..).zip(numbers).map(|(slot, score)| (slot, *score, &[][..]));
+            for new in numbers.chain(item) {
+                if best.is_none_or(|old| sign * new.1 > sign * old.1) {
+                    best = Some(new);
+                }
+            }
+        }
+        let (point, score, inner) = best?;
+        Some((score, [&[Winner { level, point }], inner].concat()))
+    }
+
+    fn close(self, size: u64, require: Require) -> Result<Folded, String> {
+        let counted = self.fold.count();
+        let missing = format!("{} of {size} points without a result", size - counted);
+        if !require.is_met(counted, size) {
+            return Err(missing);
+        }
+        self.fold.finish().ok_or(missing)
+    }
+}

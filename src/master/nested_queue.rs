@@ -1,0 +1,313 @@
+//! Tasks by points of the outer loop, for the strategies that do not flatten the nest: which points are
+//! open, what of each is left to give, and which worker may have it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use crate::master::queue::Done;
+use crate::master::requeued::Again;
+use crate::master::strategy::Strategy;
+use crate::model::nest::Grid;
+use crate::model::results::Assignment;
+
+#[derive(Debug)]
+pub(super) struct Nested {
+    way: Way,
+    tasks: u64,
+    /// How many tasks a point has.
+    size: u64,
+    /// The first task of the points that were never open.
+    next: u64,
+    open: BTreeMap<u64, Point>,
+    /// What is to be done again of points that are not open.
+    attempted: BTreeMap<u64, Again>,
+    /// For whom there may be something now.
+    call: Call,
+}
+
+/// Of the workers that there was nothing for, those that there may be something for now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Call {
+    #[default]
+    Nobody,
+    /// Those that hold a point or belong to those that crunch.
+    Engaged,
+    All,
+}
+
+/// Who may do what of the points that are open.
+#[derive(Debug)]
+enum Way {
+    /// A thread takes a point and does it alone.
+    Alone {
+        /// The points that each worker holds.
+        held: BTreeMap<usize, BTreeSet<u64>>,
+        /// Open points whose worker was lost.
+        free: BTreeSet<u64>,
+    },
+    /// Some threads do all points that are open, those opened first before the others.
+    Together {
+        /// How many may be open at a time.
+        points: usize,
+        /// Those that have something to give.
+        ready: BTreeSet<u64>,
+        /// How many more threads may crunch.
+        threads: u64,
+        /// The workers that do, and on how many threads.
+        crunchers: BTreeMap<usize, u64>,
+    },
+}
+
+/// What is left to do of a point.
+#[derive(Debug)]
+struct Point {
+    /// Tasks that were not given out yet, and those among them that were done before the start.
+    fresh: Range<u64>,
+    again: Again,
+    /// The worker that does it alone.
+    holder: Option<usize>,
+    /// How many were given out and are not settled.
+    out: u64,
+}
+
+impl Point {
+    /// At most so many tasks, and whether they were given out before.
+    fn give(&mut self, most: u64, done: &Done) -> Option<(Assignment, bool)> {
+        let given = match self.again.take(most) {
+            Some(again) => (again, true),
+            None => {
+                let mut fresh = done.next_to_do(self.fresh.clone());
+                fresh.end = fresh.end.min(fresh.start + most);
+                self.fresh.start = fresh.end;
+                let (first, count) = (fresh.start, fresh.end - fresh.start);
+                (Assignment { first, count, attempt: 1 }, false)
+            }
+        };
+        self.out += given.0.count;
+        (given.0.count > 0).then_some(given)
+    }
+
+    fn is_empty(&self, done: &Done) -> bool {
+        self.again.is_empty() && done.next_to_do(self.fresh.clone()).is_empty()
+    }
+}
+
+impl Nested {
+    /// Nothing for the strategy that flattens the nest.
+    pub(super) fn new(grid: &Grid, strategy: Strategy) -> Option<Nested> {
+        let tasks = grid.tasks();
+        let together = |points, threads| Way::Together {
+            points: usize::try_from(points).unwrap_or(usize::MAX),
+            ready: BTreeSet::new(),
+            threads,
+            crunchers: BTreeMap::new(),
+        };
+        let (way, size) = match strategy {
+            Strategy::Flattened => return None,
+            // The whole job is one point.
+            Strategy::Serial => (Way::alone(), tasks),
+            Strategy::Outer => (Way::alone(), tasks / grid.size(0)),
+            Strategy::Inner => (together(1, u64::MAX), tasks / grid.size(0)),
+            Strategy::Split { outer, inner } => (together(outer, inner), tasks / grid.size(0)),
+        };
+        let (open, attempted) = (BTreeMap::new(), BTreeMap::new());
+        Some(Nested { way, tasks, size, next: 0, open, attempted, call: Call::Nobody })
+    }
+
+    /// Whether a worker of so many threads gets one task at a time for each, so that others get the
+    /// next one.
+    pub(super) fn gives_one(&self, threads: u64) -> bool {
+        matches!(self.way, Way::Together { .. }) || threads > 1
+    }
+
+    /// For whom there may be something, since this was asked.
+    pub(super) fn call(&mut self) -> Call {
+        std::mem::take(&mut self.call)
+    }
+
+    fn calls(&mut self, whom: Call) {
+        self.call = self.call.max(whom);
+    }
+
+    /// Whether a worker holds a point or belongs to those that crunch.
+    pub(super) fn is_engaged(&self, rank: usize) -> bool {
+        match &self.way {
+            Way::Alone { held, .. } => held.get(&rank).is_some_and(|held| !held.is_empty()),
+            Way::Together { crunchers, .. } => crunchers.contains_key(&rank),
+        }
+    }
+
+    /// What a worker gets that has so many threads and holds so much: at most `most` tasks, and whether
+    /// they were given out before.
+    pub(super) fn next(
+        &mut self,
+        rank: usize,
+        (threads, load): (u64, u64),
+        most: u64,
+        done: &Done,
+    ) -> Option<(Assignment, bool)> {
+        if !self.admits(rank, threads, load) {
+            return None;
+        }
+        let most = if self.gives_one(threads) { most.min(1) } else { most };
+        match &mut self.way {
+            Way::Alone { held, .. } => {
+                for at in held.get(&rank).into_iter().flatten() {
+                    let Some(point) = self.open.get_mut(at) else { continue };
+                    let busy = threads > 1 && point.out > 0;
+                    if let Some(given) = (!busy).then(|| point.give(most, done)).flatten() {
+                        return Some(given);
+                    }
+                }
+                if held.get(&rank).is_some_and(|held| held.len() as u64 >= threads) {
+                    return None;
+                }
+            }
+            Way::Together { points, ready, .. } => {
+                if ready.is_empty() {
+                    if self.open.len() >= *points {
+                        return None;
+                    }
+                    self.another(rank, done)?;
+                }
+                return self.first_ready(most, done);
+            }
+        }
+        let at = self.another(rank, done)?;
+        self.open.get_mut(&at)?.give(most, done)
+    }
+
+    /// Something of the point that was opened first.
+    fn first_ready(&mut self, most: u64, done: &Done) -> Option<(Assignment, bool)> {
+        let Way::Together { ready, .. } = &mut self.way else { return None };
+        let at = ready.first().copied()?;
+        let point = self.open.get_mut(&at)?;
+        let given = point.give(most, done);
+        if point.is_empty(done) {
+            ready.remove(&at);
+        }
+        given
+    }
+
+    /// Whether a worker may have something to do at all.
+    pub(super) fn admits(&mut self, rank: usize, threads: u64, load: u64) -> bool {
+        match &mut self.way {
+            // Whoever came first does the whole job.
+            Way::Alone { held, .. } if self.size == self.tasks => {
+                held.contains_key(&rank) || held.is_empty()
+            }
+            Way::Alone { .. } => true,
+            Way::Together { threads: left, crunchers, .. } => {
+                if *left > 0 && !crunchers.contains_key(&rank) {
+                    let own = threads.min(*left);
+                    *left -= own;
+                    crunchers.insert(rank, own);
+                }
+                crunchers.get(&rank).is_some_and(|own| load < *own)
+            }
+        }
+    }
+
+    /// A point for a worker: one that its worker has left, else the first that was never open.
+    fn another(&mut self, rank: usize, done: &Done) -> Option<u64> {
+        let left = match &mut self.way {
+            Way::Alone { free, .. } => free.pop_first(),
+            Way::Together { .. } => None,
+        };
+        let at = left.or_else(|| self.open_next(done))?;
+        match &mut self.way {
+            Way::Alone { held, .. } => {
+                held.entry(rank).or_default().insert(at);
+                self.open.get_mut(&at)?.holder = Some(rank);
+            }
+            Way::Together { ready, .. } => drop(ready.insert(at)),
+        }
+        Some(at)
+    }
+
+    fn open_next(&mut self, done: &Done) -> Option<u64> {
+        let fresh = done.next_to_do(self.next..self.tasks);
+        let fresh = (!fresh.is_empty()).then_some(fresh.start / self.size);
+        let attempted = self.attempted.keys().next().copied();
+        let at = fresh.into_iter().chain(attempted).min()?;
+        let (first, end) = (at * self.size, (at + 1) * self.size);
+        let fresh = first.max(self.next).min(end)..end;
+        self.next = self.next.max(end);
+        let again = self.attempted.remove(&at).unwrap_or_default();
+        self.open.insert(at, Point { fresh, again, holder: None, out: 0 });
+        Some(at)
+    }
+
+    /// Tasks of one point, some attempt of which came to nothing, or was none, are to be done again.
+    pub(super) fn put_back(&mut self, tasks: Range<u64>, attempt: u32) {
+        let at = tasks.start / self.size;
+        let Some(point) = self.open.get_mut(&at) else {
+            self.attempted.entry(at).or_default().push(tasks, attempt);
+            return self.calls(Call::All);
+        };
+        point.out = point.out.saturating_sub(tasks.end - tasks.start);
+        point.again.push(tasks, attempt);
+        let is_free = matches!(self.way, Way::Alone { .. }) && point.holder.is_none();
+        if let Way::Together { ready, .. } = &mut self.way {
+            ready.insert(at);
+        }
+        self.calls(if is_free { Call::All } else { Call::Engaged });
+    }
+
+    /// Tasks that were just given out are to come first again.
+    pub(super) fn put_front(&mut self, tasks: Range<u64>, attempt: u32) {
+        let at = tasks.start / self.size;
+        if let Some(point) = self.open.get_mut(&at) {
+            point.out = point.out.saturating_sub(tasks.end - tasks.start);
+            point.again.push_front(tasks, attempt);
+            if let Way::Together { ready, .. } = &mut self.way {
+                ready.insert(at);
+            }
+        }
+    }
+
+    /// So many tasks of a point, this one among them, are not to be given out any more.
+    pub(super) fn settled(&mut self, task: u64, count: u64, done: &Done) {
+        let at = task / self.size;
+        let Some(point) = self.open.get_mut(&at) else { return };
+        point.out = point.out.saturating_sub(count);
+        if point.out > 0 || !point.is_empty(done) {
+            return;
+        }
+        let holder = self.open.remove(&at).and_then(|point| point.holder);
+        match &mut self.way {
+            Way::Alone { held, free } => {
+                free.remove(&at);
+                if let Some(held) = holder.and_then(|rank| held.get_mut(&rank)) {
+                    held.remove(&at);
+                }
+            }
+            Way::Together { ready, .. } => drop(ready.remove(&at)),
+        }
+        self.calls(Call::Engaged); // the next point can be opened
+    }
+
+    /// A worker was given up: another one takes its place.
+    pub(super) fn lost(&mut self, rank: usize) {
+        match &mut self.way {
+            Way::Alone { held, free } => {
+                for at in held.remove(&rank).unwrap_or_default() {
+                    if let Some(point) = self.open.get_mut(&at) {
+                        point.holder = None;
+                        free.insert(at);
+                    }
+                }
+            }
+            Way::Together { threads, crunchers, .. } => {
+                *threads = threads.saturating_add(crunchers.remove(&rank).unwrap_or_default());
+            }
+        }
+        self.calls(Call::All);
+    }
+}
+
+impl Way {
+    fn alone() -> Way {
+        Way::Alone { held: BTreeMap::new(), free: BTreeSet::new() }
+    }
+}

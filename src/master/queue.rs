@@ -1,0 +1,390 @@
+//! Which task next: the stream of tasks that the flattened nest is, less what is done.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::master::cost_model::Costs;
+use crate::master::nested_queue::{Call, Nested};
+use crate::master::order::{Lanes, Order, Ranked};
+use crate::master::requeued::Again;
+use crate::master::strategy::Strategy;
+use crate::model::nest::Grid;
+use crate::model::results::Assignment;
+
+/// How many tasks that do not fit are passed over before it is taken that none does.
+const MOST_PASSED: u64 = 10_000;
+
+#[derive(Debug)]
+pub(super) struct Dispatch {
+    grid: Grid,
+    stream: Stream,
+    /// What is done already, in grid order and apart.
+    done: Done,
+    /// Tasks of the stream that were not given out, nor done or attempted before the start.
+    fresh: u64,
+    /// How often tasks have failed since the start, those that are tried again.
+    failures: BTreeMap<u64, u32>,
+    /// Tasks to give out once more, and which attempt that will be; they go first.
+    again: Again,
+    /// How many those are.
+    waiting: u64,
+    /// Tasks that do not fit any more.
+    passed: u64,
+    pub(super) costs: Costs,
+}
+
+/// Where the next task comes from.
+#[derive(Debug)]
+enum Stream {
+    Lanes(Lanes),
+    Ranked(Ranked),
+    /// Not a stream at all: it knows what is to be done again, too.
+    Nested(Nested),
+}
+
+/// Tasks that were done before the start.
+#[derive(Debug, Default)]
+pub(super) struct Done(Vec<Range<u64>>);
+
+impl Done {
+    /// These come in grid order.
+    fn add(&mut self, task: u64) {
+        match self.0.last_mut() {
+            Some(last) if last.end == task => last.end += 1,
+            _ => self.0.push(task..task + 1),
+        }
+    }
+
+    /// The first tasks of a range that are not done and follow each other.
+    pub(super) fn next_to_do(&self, range: Range<u64>) -> Range<u64> {
+        let Range { mut start, end } = range;
+        let at = self.0.partition_point(|done| done.end <= start);
+        match self.0.get(at) {
+            None => start..end,
+            Some(done) if done.start > start => start..end.min(done.start),
+            Some(done) => {
+                start = done.end.min(end);
+                let next = self.0.get(at + 1).map_or(end, |next| next.start.min(end));
+                start..next
+            }
+        }
+    }
+}
+
+impl Dispatch {
+    pub(super) fn new(grid: &Grid) -> Dispatch {
+        Dispatch {
+            grid: grid.clone(),
+            stream: Stream::Lanes(Lanes::new(grid.tasks(), grid.tasks())),
+            done: Done::default(),
+            fresh: grid.tasks(),
+            failures: BTreeMap::new(),
+            again: Again::default(),
+            waiting: 0,
+            passed: 0,
+            costs: Costs::new(grid),
+        }
+    }
+
+    /// Gives tasks out in this order. With `data`, the level of a loop whose points are data sets, a
+    /// worker keeps to the data set that it holds as long as there is work of it, in grid order.
+    pub(super) fn order(&mut self, order: Order, data: Option<usize>) {
+        let tasks = self.grid.tasks();
+        self.stream = match order {
+            Order::Grid => {
+                let lane = data.map_or(tasks, |level| tasks / self.grid.keys(level + 1));
+                Stream::Lanes(Lanes::new(tasks, lane))
+            }
+            Order::LongestFirst | Order::Random(_) => Stream::Ranked(Ranked::new(tasks, order)),
+        };
+    }
+
+    /// Gives tasks out as this strategy wants it; unless it flattens the nest, in its own order.
+    pub(super) fn follow(&mut self, strategy: Strategy) {
+        if let Some(nested) = Nested::new(&self.grid, strategy) {
+            self.stream = Stream::Nested(nested);
+        }
+    }
+
+    /// Gives these tasks and no others, those that are done left out; how many it will give.
+    pub(super) fn only(&mut self, tasks: &[u64]) -> u64 {
+        self.order(Order::Grid, None);
+        let attempted: BTreeMap<u64, u32> = std::mem::take(&mut self.again).into_tasks().collect();
+        self.stop();
+        for &task in tasks {
+            let attempt = match attempted.get(&task) {
+                Some(attempt) => *attempt,
+                None if self.done.next_to_do(task..task + 1).is_empty() => continue,
+                None => 1,
+            };
+            self.put_back(task..task + 1, attempt);
+        }
+        self.waiting
+    }
+
+    /// A task is done already. These come in grid order, before any is given out.
+    pub(super) fn skip(&mut self, task: u64) {
+        self.done.add(task);
+        self.fresh -= 1;
+    }
+
+    /// A task that is not done was attempted so often. These come in grid order, among those that are.
+    pub(super) fn know_attempts(&mut self, task: u64, attempts: u32) {
+        self.skip(task);
+        self.give_back(task, attempts);
+    }
+
+    /// A task failed; it is tried once more if it has not been `retries` times since the start.
+    pub(super) fn retry(&mut self, task: u64, attempt: u32, retries: u32) -> bool {
+        if retries == 0 {
+            return false;
+        }
+        let failures = self.failures.entry(task).or_insert(0);
+        *failures += 1;
+        let again = *failures <= retries;
+        if again {
+            self.give_back(task, attempt);
+        } else {
+            self.failures.remove(&task);
+        }
+        again
+    }
+
+    /// A task is given out again, as another attempt.
+    pub(super) fn give_back(&mut self, task: u64, attempt: u32) {
+        self.put_back(task..task + 1, attempt.saturating_add(1));
+    }
+
+    /// Tasks that their worker has not begun are given out again.
+    pub(super) fn put_back(&mut self, tasks: Range<u64>, attempt: u32) {
+        self.waiting += tasks.end - tasks.start;
+        match &mut self.stream {
+            Stream::Nested(nested) => nested.put_back(tasks, attempt),
+            _ => self.again.push(tasks, attempt),
+        }
+    }
+
+    /// Tasks that do not fit together come first again.
+    fn put_front(&mut self, Assignment { first, count, attempt }: Assignment) {
+        self.waiting += count;
+        match &mut self.stream {
+            Stream::Nested(nested) => nested.put_front(first..first + count, attempt),
+            _ => self.again.push_front(first..first + count, attempt),
+        }
+    }
+
+    /// Consecutive tasks that were given out together are done, for good or ill.
+    pub(super) fn settled(&mut self, first: u64, count: u64) {
+        if let Stream::Nested(nested) = &mut self.stream {
+            nested.settled(first, count, &self.done);
+        }
+    }
+
+    /// A worker was given up.
+    pub(super) fn lost(&mut self, rank: usize) {
+        if let Stream::Nested(nested) = &mut self.stream {
+            nested.lost(rank);
+        }
+    }
+
+    /// Whether there may be nothing for one worker where there is something for another.
+    pub(super) fn is_nested(&self) -> bool {
+        matches!(self.stream, Stream::Nested(_))
+    }
+
+    /// Of the workers that there was nothing for, those that there may be something for now.
+    pub(super) fn call(&mut self) -> Call {
+        match &mut self.stream {
+            Stream::Nested(nested) => nested.call(),
+            _ => Call::Nobody,
+        }
+    }
+
+    /// Whether a worker that there is nothing for has its part in what others are at.
+    pub(super) fn is_engaged(&self, rank: usize) -> bool {
+        matches!(&self.stream, Stream::Nested(nested) if nested.is_engaged(rank))
+    }
+
+    /// Whether a worker of so many threads gets one task at a time for each, however short they are.
+    pub(super) fn gives_one(&self, threads: u64) -> bool {
+        matches!(&self.stream, Stream::Nested(nested) if nested.gives_one(threads))
+    }
+
+    /// Whether a worker of so many threads that holds so much may have more, if there is nothing left to
+    /// give but what others are at.
+    pub(super) fn admits(&mut self, rank: usize, (threads, load): (u64, u64)) -> bool {
+        match &mut self.stream {
+            Stream::Nested(nested) => {
+                self.fresh + self.waiting == 0 && nested.admits(rank, threads, load)
+            }
+            _ => true,
+        }
+    }
+
+    /// Gives nothing any more.
+    pub(super) fn stop(&mut self) {
+        self.again.clear();
+        (self.fresh, self.waiting) = (0, 0);
+    }
+
+    /// How many tasks are left to give.
+    pub(super) fn left(&self) -> u64 {
+        self.fresh + self.waiting
+    }
+
+    /// Whether tasks are left undone because they do not fit any more.
+    pub(super) fn has_passed(&self) -> bool {
+        self.passed > 0
+    }
+
+    /// What a worker gets that has so many threads and holds so much, while there is something to give:
+    /// at most `most` tasks, which can be expected to be done within `time` seconds, if that is said.
+    pub(super) fn next(
+        &mut self,
+        rank: usize,
+        room: (u64, u64),
+        mut most: u64,
+        time: Option<f64>,
+    ) -> Option<Assignment> {
+        let Some(time) = time else { return self.take(rank, room, most) };
+        for _ in 0..MOST_PASSED {
+            let assignment = self.take(rank, room, most)?;
+            let Assignment { first, count, .. } = assignment;
+            let expect = |task| self.costs.expect(task).unwrap_or(0.0);
+            if (first..first + count).map(expect).sum::<f64>() <= time {
+                return Some(assignment);
+            }
+            if count > 1 {
+                most = 1; // one of them may fit
+                self.put_front(assignment);
+            } else {
+                self.passed += 1;
+                self.settled(first, 1);
+            }
+        }
+        self.stop(); // so many do not fit that none will
+        None
+    }
+
+    fn take(&mut self, rank: usize, room: (u64, u64), most: u64) -> Option<Assignment> {
+        if let Some(again) = self.again.take(most) {
+            self.waiting -= again.count;
+            return Some(again);
+        }
+        if self.left() == 0 {
+            return None;
+        }
+        let tasks = match &mut self.stream {
+            Stream::Lanes(lanes) => lanes.next(rank, most, &self.done)?,
+            Stream::Ranked(ranked) => ranked.next(most, &self.done, &self.costs)?,
+            Stream::Nested(nested) => {
+                let (given, again) = nested.next(rank, room, most, &self.done)?;
+                let left = if again { &mut self.waiting } else { &mut self.fresh };
+                *left -= given.count;
+                return Some(given);
+            }
+        };
+        let count = tasks.end - tasks.start;
+        self.fresh -= count;
+        Some(Assignment { first: tasks.start, count, attempt: 1 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One thread that holds nothing.
+    const ROOM: (u64, u64) = (1, 0);
+
+    fn all(dispatch: &mut Dispatch, ranks: &[usize], most: u64) -> Vec<(usize, u64, u64)> {
+        let mut ranks = ranks.iter().cycle();
+        let mut next = || {
+            let rank = *ranks.next()?;
+            dispatch.next(rank, ROOM, most, None).map(|given| (rank, given.first, given.count))
+        };
+        std::iter::from_fn(&mut next).collect()
+    }
+
+    #[test]
+    fn what_is_done_or_was_attempted_is_not_fresh() {
+        let mut dispatch = Dispatch::new(&Grid::new(&[12], 1).unwrap());
+        for task in [0, 1, 4, 5, 11] {
+            dispatch.skip(task);
+        }
+        let mut dispatch = Dispatch::new(&Grid::new(&[12], 1).unwrap());
+        for task in [0, 1, 4, 11] {
+            match task {
+                4 => dispatch.know_attempts(4, 2),
+                done => dispatch.skip(done),
+            }
+        }
+        assert_eq!(dispatch.left(), 9);
+        let again = dispatch.next(1, ROOM, 3, None);
+        assert_eq!(again, Some(Assignment { first: 4, count: 1, attempt: 3 }));
+        let rest = all(&mut dispatch, &[1], 4);
+        assert_eq!(rest, [(1, 2, 2), (1, 5, 4), (1, 9, 2)]);
+        assert_eq!(dispatch.left(), 0);
+    }
+
+    #[test]
+    fn of_some_tasks_those_are_given_that_are_not_done() {
+        let mut dispatch = Dispatch::new(&Grid::new(&[12], 1).unwrap());
+        dispatch.skip(3);
+        dispatch.know_attempts(4, 2);
+        dispatch.know_attempts(5, 1);
+        assert_eq!(dispatch.only(&[1, 3, 4, 9]), 3);
+        let first = dispatch.next(1, ROOM, 9, None).unwrap();
+        let second = dispatch.next(1, ROOM, 9, None).unwrap();
+        assert_eq!((first.first, first.attempt, second.first, second.attempt), (1, 1, 4, 3));
+        assert_eq!(all(&mut dispatch, &[1], 9), [(1, 9, 1)]);
+    }
+
+    #[test]
+    fn a_worker_keeps_to_its_data_set_and_then_helps_on_the_longest() {
+        let mut dispatch = Dispatch::new(&Grid::new(&[2, 4], 1).unwrap());
+        dispatch.order(Order::Grid, Some(0));
+        let given = all(&mut dispatch, &[1, 2, 1, 1, 1, 1], 1);
+        let first: Vec<_> = given.iter().map(|(rank, first, _)| (*rank, *first)).collect();
+        assert_eq!(first, [(1, 0), (2, 4), (1, 1), (1, 2), (1, 3), (1, 5), (1, 6), (2, 7)]);
+    }
+
+    #[test]
+    fn the_longest_come_first_once_they_are_known() {
+        let mut dispatch = Dispatch::new(&Grid::new(&[5], 1).unwrap());
+        dispatch.order(Order::LongestFirst, None);
+        assert_eq!(dispatch.next(1, ROOM, 1, None).unwrap().first, 0, "nothing is known yet");
+        for (task, seconds) in [(1, 1.0), (2, 3.0), (3, 0.5), (4, 3.0)] {
+            dispatch.costs.observe(task, seconds);
+        }
+        let order: Vec<_> = all(&mut dispatch, &[1], 9).iter().map(|given| given.1).collect();
+        assert_eq!(order, [2, 4, 1, 3]);
+    }
+
+    #[test]
+    fn a_random_order_has_every_task_once() {
+        let grid = Grid::new(&[200_000], 1).unwrap();
+        let order = |seed| {
+            let mut dispatch = Dispatch::new(&grid);
+            dispatch.order(Order::Random(seed), None);
+            all(&mut dispatch, &[1], 100)
+        };
+        let mut tasks: Vec<u64> = order(1).iter().flat_map(|g| g.1..g.1 + g.2).collect();
+        assert_ne!(tasks[..1000], (0..1000).collect::<Vec<_>>());
+        tasks.sort_unstable();
+        assert_eq!(tasks, (0..200_000).collect::<Vec<_>>());
+        assert_ne!(order(1), order(2));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_passed_over() {
+        let mut dispatch = Dispatch::new(&Grid::new(&[4], 1).unwrap());
+        assert_eq!(dispatch.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "nothing is known yet");
+        for (task, seconds) in [(1, 5.0), (2, 1.0), (3, 5.0)] {
+            dispatch.costs.observe(task, seconds);
+        }
+        assert_eq!(dispatch.next(1, ROOM, 3, Some(2.0)).map(|given| given.first), Some(2));
+        assert_eq!(dispatch.next(1, ROOM, 3, Some(2.0)), None);
+        assert!(dispatch.has_passed());
+    }
+}

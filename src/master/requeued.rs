@@ -1,0 +1,52 @@
+//! Tasks to give out once more.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use crate::model::results::Assignment;
+
+/// Consecutive tasks, and which attempt of them that will be.
+#[derive(Debug, Default)]
+pub(super) struct Again(VecDeque<(Range<u64>, u32)>);
+
+impl Again {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Each task, and which attempt that will be.
+    pub(super) fn into_tasks(self) -> impl Iterator<Item = (u64, u32)> {
+        self.0.into_iter().flat_map(|(tasks, attempt)| tasks.map(move |task| (task, attempt)))
+    }
+
+    /// These come last.
+    pub(super) fn push(&mut self, tasks: Range<u64>, attempt: u32) {
+        match self.0.back_mut() {
+            Some((last, same)) if last.end == tasks.start && *same == attempt => {
+                last.end = tasks.end;
+            }
+            _ => self.0.push_back((tasks, attempt)),
+        }
+    }
+
+    /// These come first.
+    pub(super) fn push_front(&mut self, tasks: Range<u64>, attempt: u32) {
+        self.0.push_front((tasks, attempt));
+    }
+
+    /// The first ones, at most so many.
+    pub(super) fn take(&mut self, most: u64) -> Option<Assignment> {
+        let (tasks, attempt) = self.0.front_mut()?;
+        let (first, attempt) = (tasks.start, *attempt);
+        let count = most.min(tasks.end - first);
+        tasks.start += count;
+        if tasks.is_empty() {
+            self.0.pop_front();
+        }
+        Some(Assignment { first, count, attempt })
+    }
+}

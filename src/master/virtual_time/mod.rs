@@ -1,0 +1,384 @@
+//! A job in virtual time: the real master gives its tasks out to workers that only pretend, each task
+//! taking as long as is said. What would take hours is known in a blink; messages cost nothing.
+
+pub(crate) mod maps;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
+
+use crate::master::cost_model::Costs;
+use crate::master::{Action, Event, Master, Order, Require, Strategy};
+use crate::model::nest::{Grid, Key};
+use crate::model::reduce::Reduce;
+use crate::model::results::{Assignment, Made, Numbers, Outcome, Report, Scored, pack};
+use crate::worker::batch::LONG;
+
+/// What is played.
+#[derive(Clone, Copy)]
+pub(crate) struct Play<'a> {
+    pub(crate) grid: &'a Grid,
+    /// How many tasks can be under way at a time.
+    pub(crate) workers: usize,
+    pub(crate) order: Order,
+    /// The level of a loop whose points are data sets, which workers keep to.
+    pub(crate) data: Option<usize>,
+    pub(crate) strategy: Strategy,
+    /// What tasks are expected to take, as far as it is known before the start.
+    pub(crate) known: Option<&'a Costs>,
+    /// How many tasks to a message; as many as their durations suggest, if it is not said.
+    pub(crate) batch: Option<u64>,
+    /// Which tasks are done already; none if it is not said.
+    pub(crate) done: Option<&'a dyn Fn(u64) -> bool>,
+}
+
+impl Play<'_> {
+    /// All of a job's tasks as one stream, as it runs if nothing else is said.
+    pub(crate) fn flattened(
+        grid: &Grid,
+        workers: usize,
+        order: Order,
+        data: Option<usize>,
+    ) -> Play<'_> {
+        let strategy = Strategy::Flattened;
+        Play { grid, workers, order, data, strategy, known: None, batch: None, done: None }
+    }
+}
+
+/// How it went. Times are in seconds since the start.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Played {
+    /// When the last task was done.
+    pub(crate) makespan: f64,
+    /// For how long workers crunched, all together.
+    pub(crate) busy: f64,
+    /// How many tasks were played.
+    pub(crate) tasks: u64,
+    /// When groups closed, the earliest first: those of [`group_level`].
+    pub(crate) closed: Vec<f64>,
+}
+
+impl Played {
+    /// The part of their time that so many workers crunched.
+    pub(crate) fn utilisation(&self, workers: usize) -> f64 {
+        match self.makespan > 0.0 {
+            true => (self.busy / (workers as f64 * self.makespan)).min(1.0),
+            false => 1.0,
+        }
+    }
+
+    /// For how long they did not, all together.
+    pub(crate) fn idle(&self, workers: usize) -> f64 {
+        (workers as f64 * self.makespan - self.busy).max(0.0)
+    }
+}
+
+/// The level of the groups that are the rows of a result; where the whole job folds into one row, of
+/// those that the outermost loop folds.
+pub(crate) fn group_level(grid: &Grid) -> usize {
+    if grid.outer() == 0 && grid.depth() > 1 { 1 } else { grid.outer() }
+}
+
+/// Plays a job, where each task takes so many seconds. It is asked for a task's more than once.
+pub(crate) fn play(play: &Play, seconds: &dyn Fn(u64) -> f64) -> Played {
+    let Play { grid, workers, .. } = *play;
+    let folds = |level| (level >= grid.outer()).then_some(Reduce::Count);
+    let reduces = (0..grid.depth()).map(folds).collect();
+    let mut master = Master::new(grid.clone(), reduces, Require::All, workers)
+        .in_order(play.order, play.data)
+        .with_strategy(play.strategy)
+        .in_batches(play.batch);
+    if let Some(costs) = play.known {
+        master = master.expecting(costs.clone());
+    }
+    let mut stage = Stage {
+        master,
+        seconds,
+        workers: (0..workers).map(|_| Worker::default()).collect(),
+        coming: BinaryHeap::new(),
+        now: Duration::ZERO,
+        level: group_level(grid),
+        actions: Vec::new(),
+        packed: Vec::new(),
+        played: Played { makespan: 0.0, busy: 0.0, tasks: 0, closed: Vec::new() },
+    };
+    if let Some(done) = play.done {
+        (0..grid.tasks()).filter(|task| done(*task)).for_each(|task| stage.recall(task));
+    }
+    for rank in 1..=workers {
+        stage.on(Event::Joined { rank, host: String::new(), threads: 1 });
+    }
+    for rank in 1..=workers {
+        stage.on(Event::Done { rank, report: Report::of(Vec::new()) });
+    }
+    while stage.next() {}
+    debug_assert!(stage.master.is_over(), "workers wait for each other");
+    stage.played
+}
+
+struct Stage<'a> {
+    master: Master,
+    seconds: &'a dyn Fn(u64) -> f64,
+    /// From rank 1 on.
+    workers: Vec<Worker>,
+    /// When each busy worker reports.
+    coming: BinaryHeap<Reverse<(Duration, usize)>>,
+    now: Duration,
+    level: usize,
+    actions: Vec<Action>,
+    packed: Vec<u8>,
+    played: Played,
+}
+
+#[derive(Default)]
+struct Worker {
+    queue: VecDeque<Assignment>,
+    /// What it reports next.
+    at: Option<Part>,
+}
+
+/// A part of a batch that is reported in one message.
+struct Part {
+    done: Assignment,
+    /// What goes back with it, not begun: it waited behind a long task.
+    unbegun: Option<Assignment>,
+    /// That long task, and when it will be done.
+    long: Option<(u64, Duration)>,
+}
+
+impl Stage<'_> {
+    fn takes(&self, task: u64) -> Duration {
+        Duration::try_from_secs_f64((self.seconds)(task)).unwrap_or_default()
+    }
+
+    /// A task was done before the start.
+    fn recall(&mut self, task: u64) {
+        let (seconds, result) = ((self.seconds)(task), Ok(Scored::number(0.0)));
+        self.on(Event::Recalled(Outcome { task, attempt: 1, started: 0.0, seconds, result }));
+    }
+
+    /// The worker that is done first reports; whether there is one.
+    fn next(&mut self) -> bool {
+        let Some(Reverse((at, rank))) = self.coming.pop() else { return false };
+        self.now = at;
+        let Some(Part { done, unbegun, long }) = self.workers[rank - 1].at.take() else {
+            return true;
+        };
+        let Assignment { first, count, attempt } = done;
+        match long {
+            Some((task, until)) => {
+                let done = Assignment { first: task, count: 1, attempt };
+                self.report_at(until, rank, Part { done, unbegun: None, long: None });
+            }
+            None => self.begin(rank),
+        }
+        let mut packed = std::mem::take(&mut self.packed);
+        packed.clear();
+        for task in first..first + count {
+            let seconds = (self.seconds)(task);
+            self.played.busy += seconds;
+            pack(&[0.0], seconds, &mut packed);
+        }
+        if count > 0 {
+            self.played.tasks += count;
+            self.played.makespan = at.as_secs_f64();
+        }
+        let made = Made::Numbers(Numbers::new(first, attempt, 0.0, &packed));
+        self.on(Event::Done { rank, report: Report { thread: 0, made, unbegun } });
+        self.packed = packed;
+        true
+    }
+
+    fn on(&mut self, event: Event) {
+        let mut actions = std::mem::take(&mut self.actions);
+        self.master.on(event, self.now, &mut actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Assign { rank, assignment } => {
+                    self.workers[rank - 1].queue.push_back(assignment);
+                    if self.workers[rank - 1].at.is_none() {
+                        self.begin(rank);
+                    }
+                }
+                Action::Close(summary) => {
+                    let Key { level, .. } = summary.key;
+                    if level == self.level {
+                        self.played.closed.push(self.now.as_secs_f64());
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.actions = actions;
+    }
+
+    /// A worker begins the batch that it was given first. As a real one does, it reports early what has
+    /// waited for too long, and hands back what waits behind a long task.
+    fn begin(&mut self, rank: usize) {
+        let Some(Assignment { first, count, attempt }) = self.workers[rank - 1].queue.pop_front()
+        else {
+            return;
+        };
+        let end = first + count;
+        let part = |from: u64, to: u64| Assignment { first: from, count: to - from, attempt };
+        let (mut clock, mut waiting) = (self.now, None);
+        for task in first..end {
+            let takes = self.takes(task);
+            let overdue = waiting.map(|since| since + LONG).filter(|at| *at < clock + takes);
+            let blocks = (task + 1 < end && takes > LONG).then(|| clock + LONG);
+            if let Some(early) = overdue.into_iter().chain(blocks).min() {
+                let done = part(first, task);
+                let unbegun = (task + 1 < end).then(|| part(task + 1, end));
+                let long = Some((task, clock + takes));
+                return self.report_at(early, rank, Part { done, unbegun, long });
+            }
+            clock += takes;
+            waiting.get_or_insert(clock);
+        }
+        self.report_at(clock, rank, Part { done: part(first, end), unbegun: None, long: None });
+    }
+
+    fn report_at(&mut self, at: Duration, rank: usize, part: Part) {
+        self.workers[rank - 1].at = Some(part);
+        self.coming.push(Reverse((at, rank)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::master::Strategy;
+
+    fn flattened(grid: &Grid, workers: usize) -> Play<'_> {
+        Play::flattened(grid, workers, Order::Grid, None)
+    }
+
+    #[test]
+    fn constant_durations_give_exact_times() {
+        let grid = Grid::new(&[10, 3], 1).unwrap();
+        let played = play(&flattened(&grid, 8), &|_| 1.0);
+        let closed = vec![1.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 4.0, 4.0];
+        assert_eq!(played, Played { makespan: 4.0, busy: 30.0, tasks: 30, closed });
+        let data = Play { data: Some(0), ..flattened(&grid, 8) };
+        assert_eq!(play(&data, &|_| 1.0).makespan, 4.0);
+        let more = play(&flattened(&grid, 100), &|_| 1.0);
+        assert_eq!((more.makespan, more.closed), (1.0, vec![1.0; 10]));
+    }
+
+    #[test]
+    fn the_textbook_cases_take_what_they_take() {
+        let takes = |sizes: &[u64], workers, strategy| {
+            let grid = Grid::new(sizes, 1).unwrap();
+            play(&Play { strategy, ..flattened(&grid, workers) }, &|_| 1.0)
+        };
+        let makespan = |sizes: &[u64], workers, strategy| takes(sizes, workers, strategy).makespan;
+        let (two, ten) = ([2, 4], [10, 3]);
+        let split = |outer, inner| Strategy::Split { outer, inner };
+        for (strategy, on_4, on_8) in [
+            (Strategy::Serial, 8.0, 30.0),
+            (Strategy::Outer, 4.0, 6.0),
+            (Strategy::Inner, 2.0, 10.0),
+            (Strategy::Flattened, 2.0, 4.0),
+            (split(1, 3), 4.0, 10.0),
+            (split(2, 2), 4.0, 15.0),
+        ] {
+            let times = (makespan(&two, 4, strategy), makespan(&ten, 8, strategy));
+            assert_eq!(times, (on_4, on_8), "{strategy}");
+        }
+        assert_eq!(makespan(&ten, 8, split(4, 3)), 10.0, "three workers do the heavy lifting");
+        assert_eq!(makespan(&ten, 8, split(1, 7)), 10.0, "one data set at a time");
+        assert_eq!(makespan(&ten, 8, split(3, 5)), 6.0);
+        let inner = takes(&ten, 8, Strategy::Inner);
+        assert_eq!(inner.closed, (1..=10).map(f64::from).collect::<Vec<_>>());
+        let outer = takes(&ten, 8, Strategy::Outer);
+        assert_eq!(outer.closed, [[3.0; 8].as_slice(), &[6.0; 2]].concat());
+    }
+
+    #[test]
+    fn what_is_done_takes_no_time() {
+        let grid = Grid::new(&[10, 3], 0).unwrap();
+        let done = |task: u64| task < 12 || task.is_multiple_of(3);
+        let played = play(&Play { done: Some(&done), ..flattened(&grid, 4) }, &|_| 2.0);
+        assert_eq!((played.makespan, played.busy, played.tasks), (6.0, 24.0, 12));
+        assert_eq!(played.closed, [0.0, 0.0, 0.0, 0.0, 2.0, 2.0, 4.0, 4.0, 6.0, 6.0]);
+        let all = play(&Play { done: Some(&|_| true), ..flattened(&grid, 4) }, &|_| 2.0);
+        assert_eq!((all.makespan, all.tasks, all.closed.len()), (0.0, 0, 10));
+    }
+
+    #[test]
+    fn a_long_task_in_a_batch_holds_up_nothing_but_itself() {
+        let grid = Grid::new(&[1000], 1).unwrap();
+        // The first batches are of tasks of 0.1 ms; then there is one of 10 s.
+        let seconds = |task: u64| if task == 500 { 10.0 } else { 1e-4 };
+        let played = play(&flattened(&grid, 2), &seconds);
+        assert!((played.busy - 10.0999).abs() < 1e-9, "{played:?}");
+        assert!((10.02..10.2).contains(&played.makespan), "{played:?}");
+        assert_eq!(played.tasks, 1000);
+    }
+
+    #[test]
+    fn the_longest_first_leave_none_of_them_for_the_end() {
+        let grid = Grid::new(&[2, 8], 1).unwrap();
+        let seconds = |task: u64| if task % 8 == 7 { 8.0 } else { 1.0 };
+        let in_grid_order = play(&flattened(&grid, 4), &seconds);
+        assert_eq!(in_grid_order.makespan, 12.0);
+        let longest = Play { order: Order::LongestFirst, ..flattened(&grid, 4) };
+        assert_eq!(play(&longest, &seconds).makespan, 12.0, "nothing is known when it begins");
+        let mut costs = Costs::new(&grid);
+        (0..16).for_each(|task| costs.observe(task, seconds(task)));
+        let known = Play { known: Some(&costs), ..longest };
+        assert_eq!(play(&known, &seconds).makespan, 8.0);
+    }
+
+    proptest! {
+        #[test]
+        fn every_strategy_does_every_task_once(
+            sizes in prop::collection::vec(1u64..8, 1..4),
+            outer in 0usize..2,
+            workers in 1usize..12,
+            split in (1u64..5, 1u64..5),
+            seed: u64,
+            scale in prop::sample::select(vec![1e-6, 1e-3, 0.05, 1.0]),
+        ) {
+            let grid = Grid::new(&sizes, outer).unwrap();
+            let seconds = |task: u64| scale * ((task ^ seed).wrapping_mul(0x9E37_79B9) % 1000) as f64;
+            let all: f64 = (0..grid.tasks()).map(seconds).sum();
+            let longest = (0..grid.tasks()).map(seconds).fold(0.0, f64::max);
+            let done = |played: &Played| {
+                let bound = longest.max(all / workers as f64);
+                played.tasks == grid.tasks()
+                    && (played.busy - all).abs() <= 1e-9 * all
+                    && played.makespan >= bound * (1.0 - 1e-6) - 1e-6
+                    && played.closed.len() as u64 == match group_level(&grid) {
+                        level if level < grid.depth() => grid.keys(level),
+                        _ => 0,
+                    }
+            };
+            let split = Strategy::Split { outer: split.0, inner: split.1 };
+            for strategy in
+                [Strategy::Flattened, Strategy::Serial, Strategy::Outer, Strategy::Inner, split]
+            {
+                let played = play(&Play { strategy, ..flattened(&grid, workers) }, &seconds);
+                prop_assert!(done(&played), "{}: {:?}", strategy, played);
+                if strategy == Strategy::Serial {
+                    prop_assert!((played.makespan - all).abs() <= 1e-6);
+                }
+            }
+            match maps::nested_maps(&grid, workers, &seconds) {
+                maps::Ended::Played(played) => prop_assert!(done(&played), "{:?}", played),
+                // Whoever holds a point waits: that takes as many as there are workers.
+                maps::Ended::Deadlock(found) => prop_assert_eq!(found.waits.len(), workers),
+            }
+        }
+    }
+
+    #[test]
+    fn short_tasks_are_shared_evenly() {
+        let grid = Grid::new(&[1000, 100], 1).unwrap();
+        let played = play(&flattened(&grid, 100), &|_| 1e-3);
+        assert!((1.0..1.01).contains(&played.makespan), "{}", played.makespan);
+        assert_eq!((played.tasks, played.closed.len()), (100_000, 1000));
+    }
+}

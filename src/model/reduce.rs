@@ -1,0 +1,369 @@
+//! The named folds: how a closed group becomes one value for the loop around it.
+//!
+//! A fold is fed slot by slot in grid order, whatever the order of arrival, so floating-point sums
+//! come out the same to the last bit on any number of workers, and the first of equal bests wins.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::results::{Scored, Winner};
+use crate::model::value::Value;
+
+/// How a loop's points fold into one value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Reduce {
+    /// The greatest score; carries the winning coordinates outwards.
+    Max,
+    /// The smallest score; carries the winning coordinates outwards.
+    Min,
+    /// The arithmetic mean of the scores.
+    Mean,
+    /// The sum of the scores.
+    Sum,
+    /// The middle score, or the mean of the two middle ones.
+    Median,
+    /// The standard deviation of the scores with n in the denominator, as NumPy's `std` and
+    /// scikit-learn's `std_test_score` have it (Welford's algorithm).
+    Std,
+    /// How many runs succeeded.
+    Count,
+    /// All values, as a list in grid order, null where one failed.
+    All,
+    /// The user's Python function, given all runs of the group.
+    Python(PythonFunction),
+    /// The user's Rust function, given all runs of the group.
+    Native,
+}
+
+/// A function in a Python file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PythonFunction {
+    /// The file, as the job file names it.
+    pub(crate) file: String,
+    /// The function's name in it.
+    pub(crate) function: String,
+}
+
+impl Reduce {
+    /// The names a job file can use, besides `{ python = "file.py:function" }`.
+    pub(crate) const NAMES: [&str; 8] =
+        ["max", "min", "mean", "sum", "median", "std", "count", "all"];
+
+    /// The fold of that name.
+    pub(crate) fn named(name: &str) -> Option<Reduce> {
+        Some(match name {
+            "max" => Reduce::Max,
+            "min" => Reduce::Min,
+            "mean" => Reduce::Mean,
+            "sum" => Reduce::Sum,
+            "median" => Reduce::Median,
+            "std" => Reduce::Std,
+            "count" => Reduce::Count,
+            "all" => Reduce::All,
+            _ => return None,
+        })
+    }
+
+    /// What a job file calls it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Reduce::Max => "max",
+            Reduce::Min => "min",
+            Reduce::Mean => "mean",
+            Reduce::Sum => "sum",
+            Reduce::Median => "median",
+            Reduce::Std => "std",
+            Reduce::Count => "count",
+            Reduce::All => "all",
+            Reduce::Python(_) => "python",
+            Reduce::Native => "summarize",
+        }
+    }
+
+    /// Whether a value without a score is of no use to it.
+    pub(crate) fn needs_score(&self) -> bool {
+        !matches!(self, Reduce::Count | Reduce::All) && !self.is_outside()
+    }
+
+    /// Whether a function of the user's does it, outside the master.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self, Reduce::Python(_) | Reduce::Native)
+    }
+
+    /// Whether the winning coordinates go outwards with the value.
+    pub(crate) fn picks_a_winner(&self) -> bool {
+        matches!(self, Reduce::Max | Reduce::Min)
+    }
+}
+
+/// What entered a slot of a group: a run, or a closed inner group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Item {
+    /// What it gave; nothing if it failed or is incomplete.
+    pub(crate) result: Option<Scored>,
+    /// How many runs behind it succeeded.
+    pub(crate) runs: u64,
+    /// How many runs behind it failed.
+    pub(crate) failed: u64,
+}
+
+/// A fold under way.
+#[derive(Debug)]
+pub(crate) struct Fold {
+    level: usize,
+    count: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Best {
+        sign: f64,
+        best: Option<(u64, Scored)>,
+    },
+    Sum {
+        sum: f64,
+        mean: bool,
+    },
+    Std {
+        mean: f64,
+        squares: f64,
+    },
+    Median(Vec<f64>),
+    Count,
+    All(Vec<Value>),
+    /// For a function outside; `typed` says that it only needs what is Rust in them.
+    Items {
+        items: Vec<Item>,
+        typed: bool,
+    },
+}
+
+/// What a finished fold gives.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Folded {
+    /// The value.
+    Value(Scored),
+    /// All items, for a function outside the master to reduce.
+    Items(Vec<Item>),
+}
+
+impl Fold {
+    /// An empty fold over the loop at `level`.
+    pub(crate) fn new(reduce: &Reduce, level: usize) -> Fold {
+        let state = match reduce {
+            Reduce::Max => State::Best { sign: 1.0, best: None },
+            Reduce::Min => State::Best { sign: -1.0, best: None },
+            Reduce::Mean => State::Sum { sum: 0.0, mean: true },
+            Reduce::Sum => State::Sum { sum: 0.0, mean: false },
+            Reduce::Std => State::Std { mean: 0.0, squares: 0.0 },
+            Reduce::Median => State::Median(Vec::new()),
+            Reduce::Count => State::Count,
+            Reduce::All => State::All(Vec::new()),
+            Reduce::Python(_) => State::Items { items: Vec::new(), typed: false },
+            Reduce::Native => State::Items { items: Vec::new(), typed: true },
+        };
+        Fold { level, count: 0, state }
+    }
+
+    /// How many items counted so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// If it looks for the best score: 1 for the greatest, -1 for the smallest; and the one so far, with
+    /// its slot.
+    pub(crate) fn best(&self) -> Option<(f64, Option<(u64, &Scored)>)> {
+        let State::Best { sign, best } = &self.state else { return None };
+        Some((*sign, best.as_ref().map(|(slot, scored)| (*slot, scored))))
+    }
+
+    /// Takes the next slot's item. One that failed, or lacks the score this fold needs, does not
+    /// count.
+    pub(crate) fn push(&mut self, slot: u64, mut item: Item) {
+        let score = item.result.as_ref().and_then(|scored| scored.score);
+        match &mut self.state {
+            State::All(values) => {
+                values.push(item.result.as_ref().map_or(Value::Null, |s| s.value.clone()));
+                self.count += u64::from(item.result.is_some());
+            }
+            State::Items { items, typed } => {
+                self.count += u64::from(item.result.is_some());
+                if let (true, Some(result)) = (*typed, &mut item.result) {
+                    result.value = Value::Null; // it may be large, and nobody looks at it
+                }
+                items.push(item);
+            }
+            State::Count => self.count += u64::from(item.result.is_some()),
+            scored => {
+                let (Some(score), Some(result)) = (score, item.result) else { return };
+                self.count += 1;
+                match scored {
+                    State::Best { sign, best } => {
+                        let beaten = best.as_ref().is_some_and(|(_, old)| {
+                            *sign * score <= *sign * old.score.unwrap_or(f64::NAN)
+                        });
+                        if !beaten {
+                            *best = Some((slot, result));
+                        }
+                    }
+                    State::Sum { sum, .. } => *sum += score,
+                    State::Std { mean, squares } => {
+                        let step = score - *mean;
+                        *mean += step / self.count as f64;
+                        *squares += step * (score - *mean);
+                    }
+                    State::Median(scores) => scores.push(score),
+                    State::Count | State::All(_) | State::Items { .. } => unreachable!("above"),
+                }
+            }
+        }
+    }
+
+    /// The same of consecutive slots that hold plain numbers, none of them NaN.
+    pub(crate) fn push_numbers(&mut self, first: u64, numbers: impl Iterator<Item = f64>) {
+        match &mut self.state {
+            State::Best { sign, best } => {
+                let lead = |(_, scored): &(u64, Scored)| scored.score.map(|score| *sign * score);
+                let mut lead = best.as_ref().and_then(lead).unwrap_or(f64::NAN);
+                let mut leader = None;
+                for (slot, score) in (first..).zip(numbers) {
+                    self.count += 1;
+                    let beaten = *sign * score <= lead;
+                    if !beaten {
+                        lead = *sign * score;
+                        leader = Some((slot, score));
+                    }
+                }
+                if let Some((slot, score)) = leader {
+                    *best = Some((slot, Scored::number(score)));
+                }
+            }
+            State::Sum { sum, .. } => {
+                for score in numbers {
+                    self.count += 1;
+                    *sum += score;
+                }
+            }
+            _ => {
+                for (slot, score) in (first..).zip(numbers) {
+                    let result = Some(Scored::number(score));
+                    self.push(slot, Item { result, runs: 1, failed: 0 });
+                }
+            }
+        }
+    }
+
+    /// The value; `None` if nothing counted where something has to.
+    pub(crate) fn finish(self) -> Option<Folded> {
+        let count = self.count as f64;
+        if self.count == 0 && !matches!(self.state, State::Count) {
+            return None;
+        }
+        let number = match self.state {
+            State::Best { best, .. } => {
+                let (point, mut scored) = best?;
+                scored.best.insert(0, Winner { level: self.level, point });
+                return Some(Folded::Value(scored));
+            }
+            State::Sum { sum, mean } => sum / if mean { count } else { 1.0 },
+            State::Std { squares, .. } => (squares / count).sqrt(),
+            State::Median(mut scores) => {
+                scores.sort_by(f64::total_cmp);
+                let middle = scores.len() / 2;
+                if scores.len() % 2 == 1 {
+                    scores[middle]
+                } else {
+                    (scores[middle - 1] + scores[middle]) / 2.0
+                }
+            }
+            State::Count => {
+                let value = Value::Int(self.count as i64);
+                return Some(Folded::Value(Scored {
+                    score: Some(count),
+                    value,
+                    ..Scored::default()
+                }));
+            }
+            State::All(values) => {
+                let value = Value::List(values);
+                return Some(Folded::Value(Scored { score: None, value, ..Scored::default() }));
+            }
+            State::Items { items, .. } => return Some(Folded::Items(items)),
+        };
+        // inf - inf: a sum of opposite infinities has no value, and NaN is never one.
+        (!number.is_nan()).then(|| Folded::Value(Scored::number(number)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fold(reduce: Reduce, scores: &[Option<f64>]) -> Option<Scored> {
+        let mut fold = Fold::new(&reduce, 1);
+        for (slot, score) in scores.iter().enumerate() {
+            let result = score.map(Scored::number);
+            fold.push(slot as u64, Item { result, runs: 1, failed: 0 });
+        }
+        match fold.finish()? {
+            Folded::Value(scored) => Some(scored),
+            Folded::Items(_) => panic!("a named fold gives a value"),
+        }
+    }
+
+    #[test]
+    fn named_folds_give_what_their_names_say() {
+        let scores = [Some(3.0), None, Some(-1.0), Some(4.0), Some(4.0)];
+        for (reduce, expected) in [
+            (Reduce::Max, 4.0),
+            (Reduce::Min, -1.0),
+            (Reduce::Mean, 2.5),
+            (Reduce::Sum, 10.0),
+            (Reduce::Median, 3.5),
+            (Reduce::Count, 4.0),
+        ] {
+            assert_eq!(fold(reduce, &scores).unwrap().score, Some(expected));
+        }
+        let std = fold(Reduce::Std, &scores).unwrap().score.unwrap();
+        assert!((std - 4.25f64.sqrt()).abs() < 1e-15, "{std}");
+        assert_eq!(
+            fold(Reduce::All, &scores).unwrap().value.to_string(),
+            "[3.0,null,-1.0,4.0,4.0]"
+        );
+    }
+
+    #[test]
+    fn numbers_fold_as_items_do() {
+        let numbers = [2.5, -1.0, 7.0, 7.0, 0.0, -1.0, f64::INFINITY, 3.0];
+        for name in Reduce::NAMES {
+            let mut one_by_one = Fold::new(&Reduce::named(name).unwrap(), 1);
+            for (slot, number) in (0..).zip(numbers) {
+                let result = Some(Scored::number(number));
+                one_by_one.push(slot, Item { result, runs: 1, failed: 0 });
+            }
+            let mut in_parts = Fold::new(&Reduce::named(name).unwrap(), 1);
+            for (at, part) in (0..).step_by(3).zip(numbers.chunks(3)) {
+                in_parts.push_numbers(at, part.iter().copied());
+            }
+            assert_eq!(in_parts.finish(), one_by_one.finish(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_equal_bests_wins() {
+        let tied = [Some(1.0), Some(7.0), Some(7.0), Some(-2.0), Some(-2.0)];
+        let winner = |reduce| fold(reduce, &tied).unwrap().best;
+        assert_eq!(winner(Reduce::Max), [Winner { level: 1, point: 1 }]);
+        assert_eq!(winner(Reduce::Min), [Winner { level: 1, point: 3 }]);
+    }
+
+    #[test]
+    fn nothing_counted_gives_nothing() {
+        for name in Reduce::NAMES {
+            let folded = fold(Reduce::named(name).unwrap(), &[None, None]);
+            assert_eq!(folded.is_some(), name == "count", "{name}");
+        }
+        let opposite = [Some(f64::INFINITY), Some(f64::NEG_INFINITY)];
+        assert_eq!(fold(Reduce::Sum, &opposite), None);
+    }
+}

@@ -1,0 +1,145 @@
+//! Who started this process: the launcher's variables say how many of us there are before MPI is
+//! initialised, and whether MPI agrees tells a launcher that does not fit the MPI library.
+
+#[cfg(feature = "mpi")]
+use crate::platform::mpi_flavour::MpiKind;
+use crate::util::error::Error;
+
+/// What a launcher said of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Launched {
+    /// How many processes it started (or has leave to start), if it says so.
+    pub(crate) size: Option<usize>,
+    /// Which of them this is.
+    pub(crate) rank: usize,
+    /// How many of them are on this host, where it says so.
+    pub(crate) on_host: usize,
+    /// The variable that told of it.
+    pub(crate) variable: &'static str,
+    /// Whether there is anything by which MPI finds the other processes.
+    pub(crate) means: bool,
+}
+
+/// Size, rank and processes on this host, as launchers name them, the innermost launcher first:
+/// mpirun inside a Slurm allocation speaks for itself.
+const VARIABLES: [(&str, &str, &str); 4] = [
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    ("PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS"),
+    (SLURM_STEP, "SLURM_PROCID", "SLURM_STEP_TASKS_PER_NODE"),
+    (SLURM_ALLOCATION, "SLURM_PROCID", "SLURM_TASKS_PER_NODE"),
+];
+
+const SLURM_STEP: &str = "SLURM_STEP_NUM_TASKS";
+const SLURM_ALLOCATION: &str = "SLURM_NTASKS";
+
+/// What srun brings for MPI: of PMIx, of PMI 1 or 2, of Cray.
+const MEANS: [&str; 5] = ["PMIX_RANK", "PMI_RANK", "PMI_FD", "PMI2_DEBUG", "PALS_RANKID"];
+
+/// All that a PMIx launcher such as prterun sets: a rank, and no size.
+const PMIX_RANK: &str = "PMIX_RANK";
+
+impl Launched {
+    /// What this process's environment says; nothing if no launcher started it.
+    pub(crate) fn detect() -> Option<Launched> {
+        Launched::from(|name| std::env::var(name).ok())
+    }
+
+    fn from(variable: impl Fn(&str) -> Option<String>) -> Option<Launched> {
+        // Slurm counts the tasks of several nodes as in "4(x2)": this node's are the first number.
+        let number = |name: &str| {
+            let text = variable(name)?;
+            let digits = text.split(|c: char| !c.is_ascii_digit()).next()?;
+            digits.parse::<usize>().ok()
+        };
+        let means = MEANS.iter().any(|name| variable(name).is_some());
+        let with_size = VARIABLES.into_iter().find_map(|(size, rank, on_host)| {
+            Some(Launched {
+                size: Some(number(size)?),
+                rank: number(rank).unwrap_or(0),
+                on_host: number(on_host).unwrap_or(1).max(1),
+                variable: size,
+                means,
+            })
+        });
+        with_size.or_else(|| {
+            let rank = number(PMIX_RANK)?;
+            Some(Launched { size: None, rank, on_host: 1, variable: PMIX_RANK, means })
+        })
+    }
+
+    /// Whether nobody but MPI can say if there are others: then rank 0 may go on alone where MPI
+    /// knows of none, because every other rank refuses to.
+    pub(crate) fn may_be_alone(&self) -> bool {
+        self.size.is_none() && self.rank == 0
+    }
+
+    /// What the launcher says of the number of processes.
+    fn says(&self) -> String {
+        match self.size {
+            Some(size) => format!("{} says {size} processes", self.variable),
+            None => format!("{} says this is process {} of several", self.variable, self.rank),
+        }
+    }
+
+    /// Whether this may be the one process of a batch script, in an allocation of more tasks.
+    pub(crate) fn is_batch_script(&self) -> bool {
+        self.variable == SLURM_ALLOCATION
+    }
+
+    /// There are several processes, and this gridmpi could not speak to the others.
+    #[cfg(not(feature = "mpi"))]
+    pub(crate) fn without_mpi(&self) -> Error {
+        let says = self.says();
+        Error::input(format!(
+            "{says}, but this gridmpi was built without MPI: build it with the feature `mpi`, or start it without a launcher"
+        ))
+    }
+
+    /// The launcher speaks of several processes and MPI of one.
+    #[cfg(feature = "mpi")]
+    pub(crate) fn mismatch(&self) -> Error {
+        let says = self.says();
+        let alone =
+            if self.is_batch_script() { "; or say --threads N to use this node alone" } else { "" };
+        let advice = MpiKind::own().advice();
+        Error::input(format!(
+            "{says}, but MPI says this one is alone: each would run the whole job; {advice}{alone}"
+        ))
+    }
+
+    /// Slurm has started several processes and brought nothing by which MPI could find the others: an
+    /// MPI that is initialised then may well end the process without a word of ours.
+    #[cfg(feature = "mpi")]
+    pub(crate) fn is_bare_step(&self) -> bool {
+        let needs = matches!(MpiKind::own(), MpiKind::OpenMpi(_) | MpiKind::Mpich);
+        self.variable == SLURM_STEP && self.size != Some(1) && !self.means && needs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launched(variables: &[(&str, &str)]) -> Option<Launched> {
+        Launched::from(|name| {
+            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_string())
+        })
+    }
+
+    #[test]
+    fn the_innermost_launcher_speaks() {
+        assert_eq!(launched(&[("HOME", "/root")]), None);
+        let batch = [("SLURM_NTASKS", "9"), ("SLURM_PROCID", "0")];
+        let script = launched(&batch).unwrap();
+        assert!(script.is_batch_script() && script.size == Some(9));
+        let step = launched(
+            &[&batch[..], &[("SLURM_STEP_NUM_TASKS", "4"), ("SLURM_STEP_TASKS_PER_NODE", "2(x2)")]]
+                .concat(),
+        );
+        assert_eq!(step.map(|l| (l.size, l.on_host)), Some((Some(4), 2)));
+        let one = launched(&[&batch[..], &[("OMPI_COMM_WORLD_SIZE", "1")]].concat()).unwrap();
+        assert_eq!((one.size, one.rank, one.on_host), (Some(1), 0, 1));
+        let pmix = launched(&[("PMIX_RANK", "1")]).unwrap();
+        assert!(pmix.size.is_none() && !pmix.may_be_alone());
+    }
+}

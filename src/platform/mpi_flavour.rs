@@ -1,0 +1,92 @@
+//! Which MPI gridmpi was built with, and how programs are launched on it: a launcher of another one
+//! starts ranks that do not find each other.
+
+/// Families of MPI libraries that are launched alike, by what the library says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MpiKind {
+    /// Open MPI, and its major version.
+    OpenMpi(u32),
+    /// MPICH, and what descends from it without launchers of its own.
+    Mpich,
+    Intel,
+    Cray,
+    Unknown,
+}
+
+impl MpiKind {
+    /// The MPI of this program.
+    #[cfg(feature = "mpi")]
+    pub(crate) fn own() -> MpiKind {
+        MpiKind::of(&crate::wire::transport::mpi::library())
+    }
+
+    fn of(says: &str) -> MpiKind {
+        if let Some(version) = says.split("Open MPI v").nth(1) {
+            let major = version.split('.').next().and_then(|major| major.parse().ok());
+            return MpiKind::OpenMpi(major.unwrap_or(4));
+        }
+        let says = says.to_ascii_uppercase();
+        match says {
+            _ if says.contains("CRAY") => MpiKind::Cray,
+            _ if says.contains("INTEL") => MpiKind::Intel,
+            _ if says.contains("MPICH") || says.contains("MVAPICH") => MpiKind::Mpich,
+            _ => MpiKind::Unknown,
+        }
+    }
+
+    /// What to launch with in a batch script, with its options.
+    pub(crate) fn in_slurm(self) -> &'static [&'static str] {
+        match self {
+            // It survives the loss of a rank or a node, which srun does not; Slurm has bound the job to
+            // its cores, and a rank with threads must not be bound to one of them.
+            MpiKind::OpenMpi(_) => &["mpirun", "--bind-to", "none"],
+            MpiKind::Mpich => &["srun", "--mpi=pmi2"],
+            MpiKind::Cray => &["srun"],
+            MpiKind::Intel | MpiKind::Unknown => &["mpirun"],
+        }
+    }
+
+    /// The lines that work on this MPI, for someone whose line did not.
+    pub(crate) fn advice(self) -> &'static str {
+        match self {
+            MpiKind::OpenMpi(..=4) => {
+                "this gridmpi was built with Open MPI: start it with `mpirun gridmpi ...`, in a Slurm job also with `srun --mpi=pmix gridmpi ...`"
+            }
+            MpiKind::OpenMpi(_) => {
+                "this gridmpi was built with Open MPI 5 or later: start it with its `mpirun gridmpi ...`, in a Slurm job with `mpirun --bind-to none gridmpi ...`"
+            }
+            MpiKind::Mpich => {
+                "this gridmpi was built with MPICH: start it with its `mpiexec gridmpi ...`, in a Slurm job also with `srun --mpi=pmi2 gridmpi ...`"
+            }
+            MpiKind::Intel => {
+                "this gridmpi was built with Intel MPI: start it with its `mpirun gridmpi ...`, or in a Slurm job with `srun --mpi=pmi2 gridmpi ...` and I_MPI_PMI_LIBRARY set"
+            }
+            MpiKind::Cray => {
+                "this gridmpi was built with Cray MPICH: start it in a Slurm job with `srun gridmpi ...`"
+            }
+            MpiKind::Unknown => {
+                "start it with the mpirun of the MPI that gridmpi was built with (`ldd` on the program names it)"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_told_apart_by_what_they_say() {
+        for (says, kind) in [
+            ("Open MPI v4.1.4, package: Debian OpenMPI", MpiKind::OpenMpi(4)),
+            ("Open MPI v5.0.11, package: Open MPI", MpiKind::OpenMpi(5)),
+            ("MPICH Version:\t4.0.2\nMPICH Release date:", MpiKind::Mpich),
+            ("MVAPICH2 Version      :\t2.3.7", MpiKind::Mpich),
+            ("Intel(R) MPI Library 2021.11 for Linux* OS", MpiKind::Intel),
+            ("MPI VERSION    : CRAY MPICH version 8.1.28.15", MpiKind::Cray),
+            ("", MpiKind::Unknown),
+        ] {
+            assert_eq!(MpiKind::of(says), kind, "{says}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Slurm: the allocation this process is in, as the environment and Slurm itself tell of it. When it
+//! ends is what a run has to know to come to an end of its own before.
+
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) mod script;
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+mod step;
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::util::duration;
+use serde::{Deserialize, Serialize};
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) use step::Step;
+
+/// How long Slurm's commands may take to answer: their controller may be busy.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is left for last reports, the store, MPI and the launcher to end, and to requeue the job: so
+/// much, and a hundredth of the time there is, up to a minute.
+const LEAST_MARGIN: Duration = Duration::from_secs(8);
+const MOST_MARGIN: Duration = Duration::from_secs(60);
+const MARGIN_SHARE: u32 = 100;
+
+/// What there is to know of the allocation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Allocation {
+    /// As Slurm's commands name it: `12`, or `12_3` in an array.
+    pub(crate) job: String,
+    /// As Slurm writes them: `n[1-3]`.
+    pub(crate) nodes: String,
+    /// How often it was requeued.
+    pub(crate) restarts: u32,
+    /// When it ends, in seconds since 1970, if it does and that can be found out.
+    pub(crate) end: Option<f64>,
+}
+
+/// An allocation, and whether what is left to do is expected to fit into it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Booked {
+    #[serde(flatten)]
+    pub(crate) allocation: Allocation,
+    /// How long the work that is left may take. (seconds)
+    pub(crate) work_left: Option<f64>,
+    pub(crate) fits: Option<bool>,
+}
+
+impl Booked {
+    pub(crate) fn new(allocation: &Allocation, expected: Option<Duration>) -> Booked {
+        Booked {
+            fits: expected.and_then(|work| allocation.fits(SystemTime::now(), work)),
+            work_left: expected.map(|work| work.as_secs_f64()),
+            allocation: allocation.clone(),
+        }
+    }
+
+    /// What to tell of it: all, or once the run is over only where it was.
+    #[cfg(feature = "cli")]
+    pub(crate) fn line(&self, going: bool) -> String {
+        let expected = self.work_left.and_then(|left| Duration::try_from_secs_f64(left).ok());
+        match going {
+            true => self.allocation.line(SystemTime::now(), expected),
+            false => self.allocation.place(),
+        }
+    }
+}
+
+impl Allocation {
+    /// The one this process is in, if it is in one. Asks Slurm for the end where the environment does
+    /// not tell it.
+    pub(crate) fn detect() -> Option<Allocation> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        Allocation::from(variable, ask, SystemTime::now())
+    }
+
+    fn from(
+        variable: impl Fn(&str) -> Option<String>,
+        ask: impl Fn(&str, &[&str]) -> Option<String>,
+        now: SystemTime,
+    ) -> Option<Allocation> {
+        let id = variable("SLURM_JOB_ID")?;
+        let array = variable("SLURM_ARRAY_JOB_ID").zip(variable("SLURM_ARRAY_TASK_ID"));
+        let job = array.map_or(id.clone(), |(array, task)| format!("{array}_{task}"));
+        let nodes = variable("SLURM_JOB_NODELIST").or_else(|| variable("SLURM_NODELIST"));
+        let restarts = variable("SLURM_RESTART_COUNT").and_then(|count| count.parse().ok());
+        // Slurm tells it from 22.05 or 23.02 on. The time that is left needs no time zone.
+        let told = variable("SLURM_JOB_END_TIME").and_then(|end| end.parse::<f64>().ok());
+        let end = told.or_else(|| {
+            let left = left_by_squeue(&id, &ask).or_else(|| left_by_scontrol(&id, &ask))?;
+            let now = now.duration_since(UNIX_EPOCH).ok()?;
+            Some((now + left).as_secs_f64())
+        });
+        Some(Allocation {
+            job,
+            nodes: nodes.unwrap_or_default(),
+            restarts: restarts.unwrap_or(0),
+            end,
+        })
+    }
+
+    /// How long it goes on from then.
+    pub(crate) fn left(&self, now: SystemTime) -> Option<Duration> {
+        let now = now.duration_since(UNIX_EPOCH).ok()?;
+        let left = self.end? - now.as_secs_f64();
+        Some(Duration::try_from_secs_f64(left.max(0.0)).unwrap_or(Duration::MAX))
+    }
+
+    /// When nothing may be under way any more, so that everything has ended in order before the
+    /// allocation does.
+    pub(crate) fn finish_by(&self, now: SystemTime) -> Option<SystemTime> {
+        let left = self.left(now)?;
+        let margin = (LEAST_MARGIN + left / MARGIN_SHARE).min(MOST_MARGIN);
+        now.checked_add(left.saturating_sub(margin))
+    }
+
+    /// Whether work that takes so long from now on ends in time, if the end is known.
+    fn fits(&self, now: SystemTime, work: Duration) -> Option<bool> {
+        Some(now.checked_add(work)? <= self.finish_by(now)?)
+    }
+
+    /// Job, nodes and restarts.
+    fn place(&self) -> String {
+        let Allocation { job, nodes, restarts, .. } = self;
+        let restarts = match restarts {
+            0 => String::new(),
+            1 => ", restarted once".to_string(),
+            more => format!(", restarted {more} times"),
+        };
+        format!("Slurm job {job} on {nodes}{restarts}")
+    }
+
+    /// What to tell of it: job, nodes, restarts, time left, and whether what there is to do can be
+    /// expected to fit, where that is known.
+    pub(crate) fn line(&self, now: SystemTime, expected: Option<Duration>) -> String {
+        let place = self.place();
+        let Some(left) = self.left(now) else {
+            return format!("{place}; when it ends is not known");
+        };
+        let fits = match expected {
+            None => String::new(),
+            Some(Duration::ZERO) => "; nothing is left to do".to_string(),
+            Some(expected) => {
+                let fits = self.fits(now, expected) == Some(true);
+                let fits = if fits { "expected to fit" } else { "not expected to fit" };
+                format!("; about {} of work left, {fits}", duration::in_words(expected))
+            }
+        };
+        format!("{place}, {} left{fits}", duration::in_words(left))
+    }
+}
+
+fn left_by_squeue(id: &str, ask: impl Fn(&str, &[&str]) -> Option<String>) -> Option<Duration> {
+    let said = ask("squeue", &["--noheader", "--job", id, "--format", "%L"])?;
+    duration::parse(said.lines().next()?.trim())
+}
+
+fn left_by_scontrol(id: &str, ask: impl Fn(&str, &[&str]) -> Option<String>) -> Option<Duration> {
+    let said = ask("scontrol", &["--oneliner", "show", "job", id])?;
+    let value = |key: &str| said.split_whitespace().find_map(|word| word.strip_prefix(key));
+    let (limit, run) = (value("TimeLimit=")?, value("RunTime=")?);
+    Some(duration::parse(limit)?.saturating_sub(duration::parse(run)?))
+}
+
+/// What one of Slurm's commands, or a launcher, prints; nothing if it fails, is not there or does not end.
+pub(crate) fn ask(program: &str, arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().ok()?;
+    let mut out = child.stdout.take()?;
+    let since = Instant::now();
+    // What they print fits a pipe.
+    let status = loop {
+        match child.try_wait().ok()? {
+            Some(status) => break status,
+            None if since.elapsed() > PATIENCE => {
+                log::warn!("{program} does not answer");
+                let _ = child.kill();
+                let _ = child.wait();
+                return None;
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let mut said = String::new();
+    out.read_to_string(&mut said).ok()?;
+    status.success().then_some(said)
+}
+
+/// How many cores this rank has by the allocation; nothing where it does not say.
+pub(crate) fn cores() -> Option<usize> {
+    cores_by(|name| std::env::var(name).ok())
+}
+
+fn cores_by(variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
+    variable("SLURM_JOB_ID")?;
+    let cores = variable("SLURM_CPUS_PER_TASK")?.parse::<usize>().ok()?;
+    (cores > 0).then_some(cores)
+}
+
+/// How much memory that many cores have by the allocation, in MiB; nothing where it does not say.
+pub(crate) fn memory(cores: usize) -> Option<u64> {
+    memory_by(|name| std::env::var(name).ok(), cores as u64)
+}
+
+fn memory_by(variable: impl Fn(&str) -> Option<String>, cores: u64) -> Option<u64> {
+    let number = |name: &str| variable(name)?.parse::<u64>().ok();
+    variable("SLURM_JOB_ID")?;
+    if let Some(each) = number("SLURM_MEM_PER_CPU").filter(|each| *each > 0) {
+        return Some(each * cores);
+    }
+    let node = number("SLURM_MEM_PER_NODE").filter(|node| *node > 0)?; // 0 is all there is
+    let of_node = number("SLURM_CPUS_ON_NODE")?.max(1);
+    Some(node * cores.min(of_node) / of_node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables<'a>(known: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
+        |name| known.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_string())
+    }
+
+    const NOBODY: fn(&str, &[&str]) -> Option<String> = |_, _| None;
+
+    #[test]
+    fn the_end_comes_from_the_environment_then_squeue_then_scontrol() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000);
+        assert_eq!(Allocation::from(variables(&[]), NOBODY, now), None);
+        let basic = [("SLURM_JOB_ID", "12"), ("SLURM_JOB_NODELIST", "n[1-3]")];
+        let told = [&basic[..], &[("SLURM_JOB_END_TIME", "1600"), ("SLURM_RESTART_COUNT", "2")]];
+        let of = |known: &[(&str, &str)], ask: fn(&str, &[&str]) -> Option<String>| {
+            Allocation::from(variables(known), ask, now).unwrap()
+        };
+        let told = of(&told.concat(), NOBODY);
+        assert_eq!((told.end, told.restarts, told.nodes.as_str()), (Some(1600.0), 2, "n[1-3]"));
+        let squeue = of(&basic, |program, _| (program == "squeue").then(|| "1-00:01:40\n".into()));
+        assert_eq!(squeue.end, Some(1_000.0 + 86_400.0 + 100.0));
+        let scontrol = of(&basic, |program, _| {
+            let said = "JobId=12 RunTime=00:00:20 TimeLimit=00:01:00 TimeMin=N/A";
+            (program == "scontrol").then(|| said.into())
+        });
+        assert_eq!(scontrol.end, Some(1_040.0));
+        assert_eq!(of(&basic, |_, _| Some("UNLIMITED".into())).end, None);
+        let array = [("SLURM_ARRAY_JOB_ID", "12"), ("SLURM_ARRAY_TASK_ID", "3")];
+        assert_eq!(of(&[&[("SLURM_JOB_ID", "14")][..], &array].concat(), NOBODY).job, "12_3");
+    }
+
+    #[test]
+    fn there_is_time_to_end_in_order() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000);
+        let ends = |end: f64| {
+            let allocation =
+                Allocation { job: "1".into(), nodes: "n1".into(), restarts: 0, end: Some(end) };
+            let by = allocation.finish_by(now).unwrap();
+            by.duration_since(now).unwrap().as_secs_f64()
+        };
+        assert_eq!(ends(1_100.0), 91.0);
+        assert_eq!(ends(101_000.0), 100_000.0 - 60.0);
+        assert_eq!(ends(1_001.0), 0.0, "too late already");
+    }
+
+    #[test]
+    fn a_line_tells_what_a_user_asks_for() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000);
+        let mut allocation =
+            Allocation { job: "7".into(), nodes: "n[1-2]".into(), restarts: 1, end: Some(1_090.0) };
+        let line = allocation.line(now, Some(Duration::from_secs(30)));
+        let expected = "Slurm job 7 on n[1-2], restarted once, 1 min 30 s left; about 30 s of work left, expected to fit";
+        assert_eq!(line, expected);
+        assert!(
+            allocation.line(now, Some(Duration::from_secs(300))).ends_with("not expected to fit")
+        );
+        allocation.end = None;
+        assert!(allocation.line(now, None).ends_with("when it ends is not known"));
+    }
+
+    #[test]
+    fn cores_and_memory_are_the_allocations() {
+        let by_node = [
+            ("SLURM_JOB_ID", "1"),
+            ("SLURM_CPUS_PER_TASK", "4"),
+            ("SLURM_MEM_PER_NODE", "8000"),
+            ("SLURM_CPUS_ON_NODE", "16"),
+        ];
+        assert_eq!(cores_by(variables(&by_node)), Some(4));
+        assert_eq!(memory_by(variables(&by_node), 4), Some(2000));
+        let by_core = [("SLURM_JOB_ID", "1"), ("SLURM_MEM_PER_CPU", "500")];
+        assert_eq!(memory_by(variables(&by_core), 4), Some(2000));
+        assert_eq!((cores_by(variables(&by_core)), memory_by(variables(&[]), 4)), (None, None));
+    }
+}

@@ -1,0 +1,73 @@
+//! Starting ranks again in an allocation that has lost a node: launchers go by variables that were set
+//! when it had all of them.
+
+use crate::platform::slurm::ask;
+
+/// What is left of the allocation.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Step {
+    /// As Slurm writes them: `n[1,3]`.
+    pub(crate) nodes: String,
+    count: u32,
+    /// How many there were.
+    of: u32,
+}
+
+impl Step {
+    /// The nodes that are left, if some have gone.
+    pub(crate) fn left() -> Option<Step> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let id = variable("SLURM_JOB_ID")?;
+        let of = variable("SLURM_JOB_NUM_NODES")?;
+        if of == "1" {
+            return None;
+        }
+        Step::from(&of, &ask("squeue", &["--noheader", "--job", &id, "--format", "%D %N"])?)
+    }
+
+    fn from(of: &str, said: &str) -> Option<Step> {
+        let (count, nodes) = said.trim().split_once(' ')?;
+        let (count, of) = (count.parse().ok()?, of.parse().ok()?);
+        let nodes = nodes.trim().to_string();
+        (0 < count && count < of).then_some(Step { nodes, count, of })
+    }
+
+    /// How many of so many ranks have a place there: as many on each node as before.
+    pub(crate) fn ranks(&self, all: u32) -> u32 {
+        (all / self.of).max(1) * self.count
+    }
+
+    /// What launchers go by.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut set = vec![
+            ("SLURM_JOB_NODELIST", self.nodes.clone()),
+            ("SLURM_NODELIST", self.nodes.clone()),
+            ("SLURM_JOB_NUM_NODES", self.count.to_string()),
+            ("SLURM_NNODES", self.count.to_string()),
+        ];
+        for name in ["SLURM_NTASKS", "SLURM_NPROCS"] {
+            let all = std::env::var(name).ok().and_then(|text| text.parse().ok());
+            set.extend(all.map(|all| (name, self.ranks(all).to_string())));
+        }
+        for name in ["SLURM_TASKS_PER_NODE", "SLURM_JOB_CPUS_PER_NODE"] {
+            let each = std::env::var(name).ok();
+            let each = each.and_then(|text| text.split('(').next().map(String::from));
+            set.extend(each.map(|each| (name, format!("{each}(x{})", self.count))));
+        }
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_left_where_there_are_nodes() {
+        assert_eq!(Step::from("3", "3 n[1-3]\n"), None);
+        assert_eq!(Step::from("3", ""), None);
+        let step = Step::from("3", "2 n[1,3]\n").unwrap();
+        assert_eq!((step.nodes.as_str(), step.ranks(9)), ("n[1,3]", 6));
+        assert!(step.environment().contains(&("SLURM_NNODES", "2".to_string())));
+    }
+}

@@ -1,0 +1,363 @@
+//! What rank 0 does besides dispensing tasks: keeps runs in the store, has groups reduced and
+//! listeners called on threads of their own, answers what workers ask, shows progress.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::executor::rust::Native;
+use crate::executor::{self, Place};
+use crate::job::Job;
+use crate::master::{Event, Master, Run, Summary};
+use crate::model::nest::Key;
+use crate::model::reduce::{Item, Reduce};
+use crate::model::results::{Numbers, Scored};
+use crate::rank0::Keeper;
+use crate::rank0::progress::Progress;
+use crate::rank0::requests::{self, Exchange};
+use crate::rank0::settings::Settings;
+use crate::rank0::shutdown::Ending;
+use crate::rank0::status::{Post, State};
+use crate::rank0::types::Listener;
+use crate::store::Store;
+use crate::util::error::{Error, Result};
+use crate::util::signals::{self, Asked};
+use crate::wire::messages::Request;
+use crate::worker::caught;
+
+/// How long rank 0 waits for a message before it looks at everything else.
+const TICK: Duration = Duration::from_millis(100);
+/// The same, while something is under way on rank 0 that no message tells of.
+const SHORT_TICK: Duration = Duration::from_millis(2);
+
+/// How many groups may wait on rank 0 to be reduced before no task is given out for a while.
+const MOST_GROUPS: usize = 64;
+
+/// How many summaries may wait for listeners before no task is given out for a while.
+const MOST_SUMMARIES: usize = 10_000;
+
+pub(crate) struct Office {
+    store: Store,
+    progress: Progress,
+    post: Post,
+    exchange: Exchange,
+    reducer: Option<Reducer>,
+    listeners: Option<Listeners>,
+    /// What a listener stopped the study with.
+    stopped: Option<Error>,
+    ending: Ending,
+    /// Whether to find out what all ranks have used.
+    census: bool,
+    /// When the store was looked at last.
+    checked: Duration,
+}
+
+/// The thread that calls functions that reduce.
+struct Reducer {
+    groups: Sender<(Key, Vec<Item>)>,
+    reduced: Receiver<(Key, Result<Scored, String>)>,
+    away: usize,
+}
+
+/// The thread that calls listeners.
+struct Listeners {
+    levels: Vec<usize>,
+    summaries: Sender<Summary>,
+    /// How many of those have been sent and not been heard.
+    waiting: Arc<AtomicUsize>,
+    errors: Receiver<String>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Office {
+    pub(crate) fn open(
+        job: &Arc<Job>,
+        native: Option<&Arc<Native>>,
+        listeners: Vec<(usize, Listener)>,
+        store: Store,
+        (progress, post): (Progress, Post),
+        settings: &Settings,
+        end: Option<Duration>,
+    ) -> Result<Office> {
+        let outside = job.loops.iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
+        let needed = outside && !job.reduce_on_workers;
+        let reducer = if needed { Some(Reducer::start(job, native)?) } else { None };
+        let listeners =
+            if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };
+        let exchange = Exchange::new(native.cloned());
+        let ending = Ending::new(settings.grace, end);
+        let (stopped, census, checked) = (None, settings.census, Duration::ZERO);
+        Ok(Office {
+            store,
+            progress,
+            post,
+            exchange,
+            reducer,
+            listeners,
+            stopped,
+            ending,
+            census,
+            checked,
+        })
+    }
+
+    /// What asked for an end, if anything did.
+    pub(crate) fn interrupted(&self) -> Option<&str> {
+        self.ending.why()
+    }
+
+    /// Stores what was done, because rank 0 cannot go on; what to say of it.
+    pub(crate) fn fail(mut self, error: Error) -> Error {
+        self.progress.finish();
+        self.exchange.close();
+        let error = match self.store.flush() {
+            Ok(()) => error,
+            Err(also) => error.and(&also),
+        };
+        self.post.end(State::of(error.exit), error.exit, &error.to_string());
+        error
+    }
+
+    /// Looks at what there is to see for the last time: everybody has left.
+    pub(crate) fn look_last(&mut self, now: Duration, master: &Master) {
+        self.post.look_last(now, master);
+    }
+
+    /// Closes what is open; the store, the listeners, who may still have to hear some, and the status,
+    /// which is to say how it ended.
+    pub(crate) fn close(self) -> (Store, Hearing, Post) {
+        self.progress.finish();
+        let Office { store, exchange, listeners, stopped, post, .. } = self;
+        (store, Hearing { exchange, listeners, stopped }, post)
+    }
+}
+
+impl Keeper for Office {
+    fn join(&mut self, rank: usize, host: &str) -> Result<()> {
+        self.post.join(rank, host);
+        self.store.join(rank, host)
+    }
+
+    fn record(&mut self, run: Run) -> Result<()> {
+        self.store.record(run)
+    }
+
+    fn record_numbers(&mut self, rank: usize, thread: u32, numbers: Numbers) -> Result<()> {
+        self.store.record_numbers(rank, thread, numbers)
+    }
+
+    fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()> {
+        self.exchange.forget(rank, None);
+        self.store.give_back(task, attempt, rank)
+    }
+
+    fn close(&mut self, summary: Summary) -> Result<()> {
+        if let Some(listeners) = &self.listeners
+            && listeners.levels.contains(&summary.key.level)
+        {
+            listeners.tell(summary.clone());
+        }
+        self.post.close(&summary);
+        self.store.close(summary)
+    }
+
+    fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()> {
+        let reducer = self.reducer.as_mut().ok_or_else(lost_reducer)?;
+        reducer.away += 1;
+        reducer.groups.send((key, items)).map_err(|_| lost_reducer())
+    }
+
+    fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration) {
+        self.exchange.ask(from, ticket, request, now);
+    }
+
+    fn returned(&mut self, rank: usize, thread: u32) {
+        if !self.exchange.is_quiet() {
+            self.exchange.forget(rank, Some(thread));
+        }
+    }
+
+    fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)> {
+        if self.exchange.is_quiet() {
+            return Vec::new();
+        }
+        if master.has_given_up() {
+            self.exchange.end();
+        }
+        let waiting = self.exchange.waiting();
+        let alone = !waiting.is_empty() && master.awaits_only(&waiting);
+        self.exchange.replies(now, alone)
+    }
+
+    fn interrupt(&mut self, rank: usize, signal: &str) {
+        self.ending.interrupt(rank, signal);
+    }
+
+    fn is_full(&self) -> bool {
+        let reducing = self.reducer.as_ref().is_some_and(|reducer| reducer.away > MOST_GROUPS);
+        let listening = self.listeners.as_ref().is_some_and(|l| l.unheard() > MOST_SUMMARIES);
+        reducing || listening || self.store.is_full()
+    }
+
+    fn wants_farewells(&self) -> bool {
+        self.census
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.ending.is_due()
+    }
+
+    fn patience(&self) -> Duration {
+        let reducing = self.reducer.as_ref().is_some_and(|reducer| reducer.away > 0);
+        let soon = reducing || !self.exchange.is_quiet() || self.is_full();
+        if soon { SHORT_TICK } else { TICK }
+    }
+
+    fn event(&mut self) -> Result<Option<Event<'static>>> {
+        if let Some(event) = self.ending.event() {
+            self.exchange.end();
+            return Ok(Some(event));
+        }
+        if let Some(listeners) = &self.listeners
+            && let Ok(why) = listeners.errors.try_recv()
+        {
+            self.stopped = Some(Error::unexpected(why));
+            self.exchange.end();
+            return Ok(Some(Event::Stop));
+        }
+        let Some(reducer) = &mut self.reducer else { return Ok(None) };
+        match reducer.reduced.try_recv() {
+            Ok((key, result)) => {
+                reducer.away -= 1;
+                Ok(Some(Event::Reduced { rank: None, key, result }))
+            }
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(lost_reducer()),
+        }
+    }
+
+    fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
+        self.ending.tick(now);
+        self.progress.show(now, master);
+        if self.post.is_due(now) {
+            let pauses = self.is_full();
+            self.post.look(now, master, pauses, self.ending.why());
+        }
+        if now >= self.checked + TICK {
+            self.checked = now;
+            self.store.check()?;
+        }
+        Ok(())
+    }
+}
+
+fn lost_reducer() -> Error {
+    Error::unexpected("the thread that reduces groups is lost")
+}
+
+impl Reducer {
+    fn start(job: &Arc<Job>, native: Option<&Arc<Native>>) -> Result<Reducer> {
+        let (groups, to_reduce) = channel::<(Key, Vec<Item>)>();
+        let (done, reduced) = channel();
+        let mut reducer = executor::reducer(job, native, Place { rank: 0, thread: 0, cores: 1 });
+        let work = move || {
+            while let Ok((key, items)) = to_reduce.recv() {
+                let result = caught("summarize", || reducer.reduce(key, &items));
+                if done.send((key, result)).is_err() {
+                    return;
+                }
+            }
+        };
+        start("reduce", work)?;
+        Ok(Reducer { groups, reduced, away: 0 })
+    }
+}
+
+impl Listeners {
+    fn start(job: &Arc<Job>, mut listeners: Vec<(usize, Listener)>) -> Result<Listeners> {
+        let levels = listeners.iter().map(|(level, _)| *level).collect();
+        let (summaries, closed) = channel::<Summary>();
+        let (failed, errors) = channel();
+        let job = job.clone();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let unheard = waiting.clone();
+        let work = move || {
+            let grid = job.grid();
+            while let Ok(summary) = closed.recv() {
+                unheard.fetch_sub(1, Ordering::AcqRel);
+                for (level, listen) in &mut listeners {
+                    if *level != summary.key.level {
+                        continue;
+                    }
+                    if let Err(why) = caught("on_summary", || listen(&job, &grid, &summary)) {
+                        let _ = failed.send(format!("the study was stopped: {why}"));
+                        return;
+                    }
+                }
+            }
+        };
+        let thread = start("listen", work)?;
+        Ok(Listeners { levels, summaries, waiting, errors, thread })
+    }
+
+    fn tell(&self, summary: Summary) {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        let _ = self.summaries.send(summary); // it ends only with an error
+    }
+
+    /// How many summaries wait to be heard.
+    fn unheard(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    /// Waits until they have heard everything; what they failed with, if they did. They may still put
+    /// and take, but not wait for ever for what nobody puts.
+    fn finish(self, exchange: &Exchange) -> Option<Error> {
+        let Listeners { summaries, waiting, errors, thread, .. } = self;
+        drop(summaries);
+        let before = signals::asked();
+        let mut last = (waiting.load(Ordering::Acquire), Instant::now());
+        while !thread.is_finished() {
+            std::thread::sleep(SHORT_TICK);
+            let unheard = waiting.load(Ordering::Acquire);
+            if unheard != last.0 {
+                last = (unheard, Instant::now());
+            } else if last.1.elapsed() > requests::PATIENCE {
+                exchange.close();
+            }
+            let asked = signals::asked();
+            if let (true, Some(Asked { name, .. })) = (asked != before, asked) {
+                let still =
+                    "on_summary is still at work; every run is stored, start again to go on";
+                return Some(Error::interrupted(format!("{name}: {still}")));
+            }
+        }
+        errors.try_recv().ok().map(Error::unexpected)
+    }
+}
+
+/// Listeners who may still have to hear some summaries.
+pub(crate) struct Hearing {
+    exchange: Exchange,
+    listeners: Option<Listeners>,
+    stopped: Option<Error>,
+}
+
+impl Hearing {
+    /// Waits until they have; what one of them stopped the study with.
+    pub(crate) fn finish(self) -> Option<Error> {
+        let late = self.listeners.and_then(|listeners| listeners.finish(&self.exchange));
+        self.exchange.close();
+        self.stopped.or(late)
+    }
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_string())
+        .spawn(work)
+        .map_err(|error| Error::unexpected(format!("no thread to {name} on: {error}")))
+}

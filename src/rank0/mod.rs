@@ -1,0 +1,275 @@
+//! Rank 0's loop: wait for a message or a tick, step the master, carry out its actions in order.
+//! The same over every transport.
+
+pub(crate) mod effects;
+pub(crate) mod progress;
+pub(crate) mod requests;
+pub(crate) mod session;
+pub(crate) mod settings;
+pub(crate) mod shutdown;
+pub(crate) mod status;
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
+pub(crate) mod timing;
+pub(crate) mod types;
+
+#[cfg(feature = "mpi")]
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::master::{Action, Event, Master, Run, Summary};
+use crate::model::nest::Key;
+use crate::model::reduce::Item;
+use crate::model::results::{Made, Numbers};
+use crate::util::error::{Error, Result};
+use crate::wire::codec;
+use crate::wire::messages::{Request, ToMaster, ToWorker};
+use crate::wire::transport::Hub;
+
+/// How long to wait for what workers say as they leave.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long to wait for a worker that has not said hello before looking again.
+#[cfg(feature = "mpi")]
+const TICK: Duration = Duration::from_millis(100);
+
+/// What rank 0 does besides dispensing tasks.
+pub(crate) trait Keeper {
+    /// A worker joined from this host.
+    fn join(&mut self, rank: usize, host: &str) -> Result<()>;
+
+    /// Keep this run.
+    fn record(&mut self, run: Run) -> Result<()>;
+
+    /// Keep these runs of one of a worker's threads.
+    fn record_numbers(&mut self, rank: usize, thread: u32, numbers: Numbers) -> Result<()>;
+
+    /// Keep that nothing came of an attempt, because its worker was lost.
+    fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()>;
+
+    /// Keep this summary.
+    fn close(&mut self, summary: Summary) -> Result<()>;
+
+    /// Reduce these items, and report later.
+    fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()>;
+
+    /// A worker asks for something from within crunch.
+    fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration);
+
+    /// One of a worker's threads has returned from crunch.
+    fn returned(&mut self, rank: usize, thread: u32);
+
+    /// The encoded replies that are due by now.
+    fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)>;
+
+    /// A worker was asked by a signal to come to an end.
+    fn interrupt(&mut self, rank: usize, signal: &str);
+
+    /// Whether so much waits to be stored or reduced that no task is to be given out for now.
+    fn is_full(&self) -> bool;
+
+    /// Whether workers are to say what they have used, as they leave.
+    fn wants_farewells(&self) -> bool {
+        false
+    }
+
+    /// Whether to leave now, whoever is still at work.
+    fn is_leaving(&self) -> bool;
+
+    /// How long to wait for a message before looking for events and replies again.
+    fn patience(&self) -> Duration;
+
+    /// What happened meanwhile: a group was reduced, or the job is to stop.
+    fn event(&mut self) -> Result<Option<Event<'static>>>;
+
+    /// Time has passed.
+    fn tick(&mut self, now: Duration, master: &Master) -> Result<()>;
+}
+
+/// What went between rank 0 and the workers, both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    /// How many messages.
+    pub(crate) messages: u64,
+    /// How many bytes were in them.
+    pub(crate) bytes: u64,
+}
+
+impl Traffic {
+    fn count(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes as u64;
+    }
+
+    fn send(&mut self, hub: &mut dyn Hub, rank: usize, message: Bytes) -> Result<()> {
+        self.count(message.len());
+        hub.send(rank, message)
+    }
+}
+
+/// Serves the workers until every run is recorded, every group closed and every worker dismissed; or
+/// until an event has stopped the job and every worker is dismissed; or until the keeper wants to
+/// leave. `job` is the job's bincode form, for the workers; `actions` are what the master wants done
+/// before anything happens. A worker that cannot go on is given up, and its tasks go to others. Ends
+/// early with the error of whatever failed: the transport, the keeper, or the last worker.
+pub(crate) fn serve(
+    master: &mut Master,
+    hub: &mut dyn Hub,
+    keeper: &mut dyn Keeper,
+    job: Bytes,
+    mut actions: Vec<Action>,
+) -> Result<Served> {
+    let welcome = encoded(&ToWorker::Job(job));
+    let mut traffic = Traffic::default();
+    let mut first = true;
+    let (mut received, mut sent) = (Vec::new(), Vec::new());
+    let (mut farewells, mut dismissed) = (Vec::new(), 0);
+    while !master.is_over() && !keeper.is_leaving() {
+        // What the event brought and the master wants kept.
+        let mut numbers = None;
+        let happened =
+            if std::mem::take(&mut first) { Some(Event::Tick) } else { keeper.event()? };
+        let event = match happened {
+            Some(event) => event,
+            None if let Some(rank) = hub.dead() => {
+                log::warn!("rank {rank} has died or cannot be reached; its tasks go to others");
+                hub.hurry();
+                Event::Lost { rank }
+            }
+            None => match hub.receive(keeper.patience(), &mut received)? {
+                Some(rank) => {
+                    traffic.count(received.len());
+                    match codec::decode(&received)? {
+                        ToMaster::Hello { host, threads } => Event::Joined { rank, host, threads },
+                        ToMaster::Done(report) => {
+                            keeper.returned(rank, report.thread);
+                            if let Made::Numbers(made) = report.made {
+                                numbers = Some((rank, report.thread, made));
+                            }
+                            Event::Done { rank, report }
+                        }
+                        ToMaster::Reduced { key, result } => {
+                            Event::Reduced { rank: Some(rank), key, result }
+                        }
+                        ToMaster::Ask { thread, ticket, request } => {
+                            // No business of the master's.
+                            keeper.ask((rank, thread), ticket, request, hub.now());
+                            Event::Tick
+                        }
+                        ToMaster::Interrupted(name) => {
+                            keeper.interrupt(rank, &name);
+                            Event::Tick
+                        }
+                        ToMaster::Beat { idle } => {
+                            // What is on its way to it, it cannot know of.
+                            Event::Beat { rank, idle: idle && !hub.is_sending(rank) }
+                        }
+                        ToMaster::Farewell(seconds) => {
+                            farewells.push(seconds);
+                            Event::Tick
+                        }
+                        ToMaster::Broken(why) => {
+                            log::error!("rank {rank} cannot go on: {why}");
+                            Event::Broken { rank }
+                        }
+                    }
+                }
+                None => Event::Tick,
+            },
+        };
+        let now = hub.now();
+        master.hold(keeper.is_full());
+        master.on(event, now, &mut actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Welcome { rank, host } => {
+                    keeper.join(rank, &host)?;
+                    traffic.send(hub, rank, welcome.clone())?;
+                }
+                Action::Record(run) => keeper.record(*run)?,
+                Action::RecordNumbers { first, count } => {
+                    if let Some((rank, thread, numbers)) = numbers {
+                        keeper.record_numbers(rank, thread, numbers.part(first, count))?;
+                    }
+                }
+                Action::Close(summary) => keeper.close(*summary)?,
+                Action::Reduce { rank: None, key, items } => keeper.reduce(key, items)?,
+                Action::Reduce { rank: Some(rank), key, items } => {
+                    traffic.send(hub, rank, encoded(&ToWorker::Reduce { key, items }))?;
+                }
+                Action::Assign { rank, assignment } => {
+                    codec::encode_into(&ToWorker::Assign(assignment), &mut sent);
+                    traffic.count(sent.len());
+                    hub.send_small(rank, &sent)?;
+                }
+                Action::Cancel { rank, task } => {
+                    traffic.send(hub, rank, encoded(&ToWorker::Cancel(task)))?;
+                }
+                Action::GiveBack { task, attempt, rank } => {
+                    keeper.give_back(task, attempt, rank)?;
+                }
+                Action::Miss { rank } => {
+                    log::warn!(
+                        "rank {rank} has not been heard of for too long; its tasks go to others"
+                    );
+                    hub.hurry();
+                }
+                Action::Dismiss { rank, hurry } => {
+                    let farewell = keeper.wants_farewells();
+                    let message = encoded(&ToWorker::Dismiss { hurry, farewell });
+                    traffic.count(message.len());
+                    hub.send_last(rank, message)?;
+                    dismissed += 1;
+                }
+            }
+        }
+        for (rank, reply) in keeper.replies(now, master) {
+            traffic.send(hub, rank, reply)?;
+        }
+        keeper.tick(now, master)?;
+        if master.is_stranded() {
+            return Err(Error::unexpected(
+                "no worker is left that can go on; what is done is stored",
+            ));
+        }
+    }
+    let begin = hub.now();
+    while keeper.wants_farewells() && farewells.len() < dismissed && hub.now() < begin + LAST_WORDS
+    {
+        if hub.receive(LAST_WORDS / 10, &mut received)?.is_some()
+            && let ToMaster::Farewell(seconds) = codec::decode(&received)?
+        {
+            farewells.push(seconds);
+        }
+    }
+    let workers_cpu = (farewells.len() == dismissed).then(|| farewells.iter().sum());
+    Ok(Served { traffic, workers_cpu })
+}
+
+/// What serving took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Served {
+    /// What went between rank 0 and the workers.
+    pub(crate) traffic: Traffic,
+    /// The processor time that those who were dismissed have used, in seconds, if all have said.
+    pub(crate) workers_cpu: Option<f64>,
+}
+
+/// Sends every worker away as it says hello: there will be no job.
+#[cfg(feature = "mpi")]
+pub(crate) fn turn_away(hub: &mut dyn Hub) -> Result<()> {
+    let mut there: BTreeSet<usize> = (1..=hub.workers()).collect();
+    while !there.is_empty() {
+        if let Some(rank) = hub.receive(TICK, &mut Vec::new())?
+            && there.remove(&rank)
+        {
+            hub.send_last(rank, encoded(&ToWorker::Dismiss { hurry: false, farewell: false }))?;
+        }
+    }
+    Ok(())
+}
+
+fn encoded(message: &ToWorker) -> Bytes {
+    codec::encode(message).into()
+}

@@ -1,0 +1,150 @@
+//! Progress on stderr: a bar on a terminal, a line now and then elsewhere (mpirun's pipes are
+//! elsewhere).
+
+use std::time::Duration;
+
+use crate::master::Master;
+
+/// How soon the first line comes, and how far apart lines are at most.
+const FIRST_LINE: Duration = Duration::from_secs(5);
+const LONGEST_GAP: Duration = Duration::from_secs(60);
+
+/// A task that takes longer than this is named.
+const LONG: Duration = Duration::from_secs(60);
+
+/// How far a job is, for the person who waits for it.
+pub(crate) struct Progress {
+    tasks: u64,
+    next: Duration,
+    gap: Duration,
+}
+
+impl Progress {
+    /// Progress of a job with that many tasks.
+    /// With `bar` it is a bar, where stderr is a terminal.
+    pub(crate) fn new(tasks: u64, bar: bool) -> Progress {
+        let next = if bar && bar::start(tasks) { Duration::ZERO } else { FIRST_LINE };
+        Progress { tasks, next, gap: FIRST_LINE }
+    }
+
+    /// Shows how far the job is, if it is time to.
+    pub(crate) fn show(&mut self, now: Duration, master: &Master) {
+        if now < self.next {
+            return;
+        }
+        if let Some(next) = bar::show(master.tally()) {
+            self.next = now + next;
+            return;
+        }
+        self.gap = (self.gap * 2).min(LONGEST_GAP);
+        self.next = now + self.gap;
+        let tally = master.tally();
+        let here = tally.done - tally.recalled;
+        let rate = here as f64 / now.as_secs_f64();
+        let left = match here {
+            0 => "time left unknown".to_string(),
+            _ => {
+                let seconds = (self.tasks - tally.done) as f64 / rate;
+                format!("{:.0?} left", Duration::from_secs(seconds.ceil() as u64))
+            }
+        };
+        let longest = master.busy().min_by_key(|(_, _, since)| *since);
+        let slow = longest.filter(|(_, _, since)| now.saturating_sub(*since) > LONG);
+        let slow = slow.map_or(String::new(), |(rank, task, since)| {
+            let seconds = now.saturating_sub(since).as_secs();
+            format!("; rank {rank} has been at task {task} for {seconds} s")
+        });
+        log::info!(
+            "{} of {} runs, {} failed, {rate:.1}/s, {left}{slow}",
+            tally.done,
+            self.tasks,
+            tally.failed
+        );
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        bar::finish();
+    }
+}
+
+#[cfg(feature = "cli")]
+pub(crate) mod bar {
+    //! The bar on a terminal.
+
+    use std::io::{IsTerminal, Write};
+    use std::sync::OnceLock;
+    use std::time::Duration;
+
+    use indicatif::{ProgressBar, ProgressStyle};
+
+    use crate::master::Tally;
+
+    /// The bar, if there is one: log lines have to go around it.
+    static BAR: OnceLock<ProgressBar> = OnceLock::new();
+
+    /// How often the bar moves.
+    const REDRAW: Duration = Duration::from_millis(100);
+
+    /// Puts up a bar, where stderr is a terminal; whether it is.
+    pub(crate) fn start(tasks: u64) -> bool {
+        if !std::io::stderr().is_terminal() {
+            return false;
+        }
+        let style = "{bar:30} {human_pos} of {human_len} runs, {per_sec}, {eta} left{msg}";
+        let bar = BAR.get_or_init(|| ProgressBar::new(tasks));
+        bar.set_style(ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()));
+        true
+    }
+
+    /// Moves the bar, if there is one; when to do so again.
+    pub(crate) fn show(tally: Tally) -> Option<Duration> {
+        let bar = BAR.get()?;
+        bar.set_position(tally.done);
+        if tally.failed > 0 {
+            bar.set_message(format!(", {} failed", tally.failed));
+        }
+        Some(REDRAW)
+    }
+
+    pub(crate) fn finish() {
+        if let Some(bar) = BAR.get() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Where log lines go: stderr, around the bar.
+    pub(crate) struct LogSink;
+
+    impl Write for LogSink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            match BAR.get() {
+                Some(bar) => bar.suspend(|| std::io::stderr().write(bytes)),
+                None => std::io::stderr().write(bytes),
+            }
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            std::io::stderr().flush()
+        }
+    }
+}
+
+#[cfg(not(feature = "cli"))]
+mod bar {
+    //! A library user's terminal is the user's own: no bar.
+
+    use std::time::Duration;
+
+    use crate::master::Tally;
+
+    pub(crate) fn start(_: u64) -> bool {
+        false
+    }
+
+    pub(crate) fn show(_: Tally) -> Option<Duration> {
+        None
+    }
+
+    pub(crate) fn finish() {}
+}

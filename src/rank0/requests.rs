@@ -1,0 +1,257 @@
+//! Rank 0's answers to what workers ask from within crunch: data sets, and the dictionary that all
+//! ranks share. Those who wait for a key wait here, not in rank 0's loop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::executor::rust::Native;
+use crate::wire::codec;
+use crate::wire::dictionary::Board;
+use crate::wire::messages::{Deed, Reply, Request, ToWorker};
+use crate::worker::connection::DATA;
+
+/// How long nothing may happen before those who wait are told that nobody will put any more: another
+/// thread of a crunch that waits could, and so could rank 0's own program.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Answers, and keeps who waits.
+pub(crate) struct Exchange {
+    native: Option<Arc<Native>>,
+    board: Board,
+    waiting: Vec<Waiting>,
+    /// The encoded reply with the data set that was asked for last: workers mostly want the same one at
+    /// the same time.
+    encoded: Option<((usize, u64), Bytes)>,
+    replies: Vec<(usize, Bytes)>,
+    /// Since when everybody waits, if everybody does.
+    stuck: Option<Duration>,
+    over: bool,
+}
+
+struct Waiting {
+    rank: usize,
+    thread: u32,
+    ticket: u64,
+    deed: Deed,
+    key: Bytes,
+    until: Option<Duration>,
+}
+
+impl Exchange {
+    pub(crate) fn new(native: Option<Arc<Native>>) -> Exchange {
+        let board = native.as_ref().map(|native| native.board().clone()).unwrap_or_default();
+        Exchange {
+            native,
+            board,
+            waiting: Vec::new(),
+            encoded: None,
+            replies: Vec::new(),
+            stuck: None,
+            over: false,
+        }
+    }
+
+    /// Takes a request; its answer is among the next replies, or comes once there is one.
+    pub(crate) fn ask(
+        &mut self,
+        (rank, thread): (usize, u32),
+        ticket: u64,
+        request: Request,
+        now: Duration,
+    ) {
+        self.stuck = None;
+        match request {
+            Request::Data { level, point } => {
+                let reply = self.data(level, point);
+                self.replies.push((rank, reply));
+            }
+            Request::Dictionary(deed, key) => {
+                let until = match deed {
+                    Deed::Wait(Some(patience)) => Some(now.saturating_add(patience)),
+                    _ => None,
+                };
+                self.waiting.push(Waiting { rank, thread, ticket, deed, key, until });
+            }
+        }
+    }
+
+    /// Whether nobody waits for anything.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.waiting.is_empty() && self.replies.is_empty()
+    }
+
+    /// The workers that wait for a key, one entry for each of their threads that does.
+    pub(crate) fn waiting(&self) -> Vec<usize> {
+        let mut waiting: Vec<_> = self.waiting.iter().map(|w| (w.rank, w.thread)).collect();
+        waiting.sort_unstable();
+        waiting.dedup();
+        waiting.into_iter().map(|(rank, _)| rank).collect()
+    }
+
+    /// This worker, or one of its threads, has returned from what it asked for: nobody there waits any
+    /// more, though a process that has died may seem to.
+    pub(crate) fn forget(&mut self, rank: usize, thread: Option<u32>) {
+        let (gone, left) = self.waiting.drain(..).partition::<Vec<_>, _>(|waiting| {
+            waiting.rank == rank && thread.is_none_or(|thread| waiting.thread == thread)
+        });
+        self.waiting = left;
+        for waiting in gone {
+            self.reply(&waiting, Reply::Refused("crunch has returned".to_string()));
+        }
+    }
+
+    /// Those who wait are not to wait any longer: the study stops.
+    pub(crate) fn end(&mut self) {
+        self.over = true;
+    }
+
+    /// Nobody will put any more.
+    pub(crate) fn close(&self) {
+        self.board.close();
+    }
+
+    /// The encoded replies that are due. `alone` says that no worker but those that wait here has
+    /// anything to do, and nothing on rank 0 either.
+    pub(crate) fn replies(&mut self, now: Duration, alone: bool) -> Vec<(usize, Bytes)> {
+        // Putting may answer one that came earlier, so the puts go first.
+        let (puts, rest): (Vec<_>, Vec<_>) =
+            self.waiting.drain(..).partition(|waiting| matches!(waiting.deed, Deed::Put(_)));
+        for waiting in puts.into_iter().chain(rest) {
+            match self.answer(&waiting, now) {
+                Some(reply) => self.reply(&waiting, reply),
+                None => self.waiting.push(waiting),
+            }
+        }
+        // Who waits for a time only may still put something afterwards.
+        let for_ever = self.waiting.iter().all(|waiting| waiting.until.is_none());
+        if self.waiting.is_empty() || !alone || !for_ever || !self.replies.is_empty() {
+            self.stuck = None;
+        } else {
+            let since = *self.stuck.get_or_insert(now);
+            if now.saturating_sub(since) >= PATIENCE {
+                for waiting in std::mem::take(&mut self.waiting) {
+                    let why = "nothing was put under this key, and nobody is left to put it: for a minute every worker has waited or had nothing to do";
+                    self.reply(&waiting, Reply::Refused(why.to_string()));
+                }
+            }
+        }
+        std::mem::take(&mut self.replies)
+    }
+
+    fn answer(&self, waiting: &Waiting, now: Duration) -> Option<Reply> {
+        let key = &waiting.key;
+        let found = match &waiting.deed {
+            Deed::Put(value) => match self.board.put(key.clone(), value.clone()) {
+                Ok(_) => Some(Reply::Ready(true)),
+                Err(error) => Some(Reply::Refused(error.to_string())),
+            },
+            Deed::Take { wait } => match self.board.try_take(key) {
+                None if *wait => None,
+                value => Some(Reply::Value(value)),
+            },
+            Deed::Fetch { wait } => match self.board.try_fetch(key) {
+                None if *wait => None,
+                value => Some(Reply::Value(value)),
+            },
+            Deed::Wait(_) => match self.board.is_ready(key) {
+                true => Some(Reply::Ready(true)),
+                false if waiting.until.is_some_and(|until| now >= until) => {
+                    Some(Reply::Ready(false))
+                }
+                false => None,
+            },
+        };
+        let stopped = || Reply::Refused("the study is being stopped".to_string());
+        found.or_else(|| self.over.then(stopped))
+    }
+
+    fn reply(&mut self, to: &Waiting, reply: Reply) {
+        let reply = ToWorker::Reply { ticket: to.ticket, reply };
+        self.replies.push((to.rank, codec::encode(&reply).into()));
+    }
+
+    fn data(&mut self, level: usize, point: u64) -> Bytes {
+        if let Some((place, reply)) = &self.encoded
+            && *place == (level, point)
+        {
+            return reply.clone();
+        }
+        self.encoded = None; // before there is another
+        let data = match &self.native {
+            Some(native) => native.data(level, point),
+            None => Err("this job has no data sets on rank 0".to_string()),
+        };
+        let found = data.is_ok();
+        let reply = data.map_or_else(Reply::Refused, |bytes| Reply::Value(Some(bytes)));
+        let reply = Bytes::from(codec::encode(&ToWorker::Reply { ticket: DATA, reply }));
+        self.encoded = found.then(|| ((level, point), reply.clone()));
+        reply
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(replies: Vec<(usize, Bytes)>) -> Vec<(usize, u64, Reply)> {
+        let decode = |(rank, bytes): (usize, Bytes)| match codec::decode(&bytes) {
+            Ok(ToWorker::Reply { ticket, reply }) => (rank, ticket, reply),
+            other => panic!("{other:?}"),
+        };
+        replies.into_iter().map(decode).collect()
+    }
+
+    const TAKE: Deed = Deed::Take { wait: true };
+
+    fn ask(exchange: &mut Exchange, rank: usize, ticket: u64, deed: Deed, seconds: u64) {
+        let request = Request::Dictionary(deed, Bytes::from_static(b"key"));
+        exchange.ask((rank, 0), ticket, request, Duration::from_secs(seconds));
+    }
+
+    #[test]
+    fn a_wait_ends_after_a_minute_in_which_nobody_could_put() {
+        let mut exchange = Exchange::new(None);
+        let at = |exchange: &mut Exchange, seconds, alone| {
+            decoded(exchange.replies(Duration::from_secs(seconds), alone))
+        };
+        ask(&mut exchange, 1, 7, TAKE, 0);
+        assert_eq!(at(&mut exchange, 100, false), [], "others may put");
+        assert_eq!((at(&mut exchange, 101, true), at(&mut exchange, 160, true)), (vec![], vec![]));
+        assert_eq!(at(&mut exchange, 161, false), [], "somebody is at work again");
+        assert_eq!((at(&mut exchange, 162, true), at(&mut exchange, 221, true)), (vec![], vec![]));
+        let [(1, 7, Reply::Refused(why))] = &at(&mut exchange, 222, true)[..] else { panic!() };
+        assert!(why.contains("nobody is left"), "{why}");
+        assert!(exchange.is_quiet());
+    }
+
+    #[test]
+    fn threads_of_one_crunch_hand_values_to_each_other() {
+        let mut exchange = Exchange::new(None);
+        ask(&mut exchange, 1, 1, TAKE, 0);
+        ask(&mut exchange, 1, 2, Deed::Put(Bytes::from_static(b"value")), 0);
+        let value = Reply::Value(Some(Bytes::from_static(b"value")));
+        let replies = decoded(exchange.replies(Duration::ZERO, true));
+        assert_eq!(replies, [(1, 2, Reply::Ready(true)), (1, 1, value)]);
+    }
+
+    #[test]
+    fn who_has_returned_takes_nothing_from_others() {
+        let mut exchange = Exchange::new(None);
+        ask(&mut exchange, 1, 1, TAKE, 0);
+        exchange.forget(1, Some(0));
+        ask(&mut exchange, 2, 1, TAKE, 0);
+        ask(&mut exchange, 3, 1, Deed::Put(Bytes::new()), 0);
+        let replies = decoded(exchange.replies(Duration::ZERO, false));
+        assert!(matches!(replies[0], (1, 1, Reply::Refused(_))), "{replies:?}");
+        assert_eq!(replies[2], (2, 1, Reply::Value(Some(Bytes::new()))));
+    }
+
+    #[test]
+    fn an_endless_wait_is_one() {
+        let mut exchange = Exchange::new(None);
+        ask(&mut exchange, 1, 1, Deed::Wait(Some(Duration::MAX)), 5);
+        assert_eq!(decoded(exchange.replies(Duration::from_secs(1 << 40), false)), []);
+    }
+}

@@ -1,0 +1,324 @@
+//! Rank 0 of one run: from a checked job to workers served, and on to results written.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+
+use crate::executor::rust::Native;
+use crate::job::Job;
+#[cfg(feature = "cli")]
+use crate::job::lookup;
+use crate::master::{Action, Event, Master, Tally};
+use crate::platform::slurm::Allocation;
+use crate::rank0::effects::Office;
+use crate::rank0::progress::Progress;
+use crate::rank0::serve;
+#[cfg(feature = "cli")]
+use crate::rank0::settings::Only;
+use crate::rank0::settings::{Out, Settings};
+use crate::rank0::shutdown::TIME_IS_OVER;
+use crate::rank0::status::{Post, State};
+use crate::rank0::timing::Timing;
+use crate::rank0::types::{Finished, Work};
+use crate::report::{write_csv, write_json};
+use crate::store::{Folder, Layout, Opened, Plan};
+use crate::util::error::{Error, Exit, Result};
+use crate::util::signals;
+use crate::wire::codec;
+use crate::wire::messages::ToWorker;
+use crate::wire::transport::Hub;
+
+/// Who works.
+#[derive(Clone, Copy)]
+pub(crate) struct Crew {
+    /// The lowest rank that works: 0 if rank 0 does, else 1.
+    pub(crate) lowest: usize,
+    pub(crate) workers: usize,
+    /// How many tasks each of them is at at a time.
+    pub(crate) threads: u32,
+    /// How long one of them may be silent.
+    pub(crate) lease: Option<Duration>,
+}
+
+/// Rank 0, ready: everything is read and checked, the results folder claimed, the runs of earlier
+/// starts known to the master.
+pub(crate) struct Lead {
+    job: Arc<Job>,
+    scratch: Option<tempfile::TempDir>,
+    folder: Folder,
+    master: Master,
+    /// What the master wants done before anything happens.
+    actions: Vec<Action>,
+    office: Office,
+    no_store: bool,
+    allocation: Option<Allocation>,
+    /// How many tasks can be under way at a time.
+    crunchers: u64,
+}
+
+impl Lead {
+    pub(crate) fn new(
+        settings: &Settings,
+        native: Option<Arc<Native>>,
+        work: Work,
+        crew: Crew,
+    ) -> Result<Lead> {
+        let Crew { lowest, workers, threads, lease } = crew;
+        let Work { job, text, identity, digests, listeners } = work;
+        let (out, scratch) = match &settings.out {
+            Out::At(out) if !settings.no_store => (out.clone(), None),
+            Out::Named if !settings.no_store => (Path::new("results").join(&job.name), None),
+            _ => {
+                let made = tempfile::Builder::new().prefix("gridmpi-").tempdir();
+                let scratch =
+                    made.map_err(|error| Error::input(format!("no temporary folder: {error}")))?;
+                (scratch.path().to_path_buf(), Some(scratch))
+            }
+        };
+        let folder = Folder::claim(&out, settings.fresh)?;
+        let layout = Layout::of(&job, &digests);
+        let allocation = if settings.is_main { Allocation::detect() } else { None };
+        // Where nothing is kept, nothing is gained by an end in order.
+        let ends = allocation.as_ref().filter(|_| !settings.no_store);
+        let of_allocation = || ends?.finish_by(SystemTime::now());
+        let end = settings.end.or_else(of_allocation).map(until);
+        let (identity, text, keep) = (&identity, &text, settings.keep);
+        let plan = Plan { job: &job, layout: &layout, identity, text, keep };
+        let opened = match settings.no_store {
+            true => Opened::in_memory(&folder, &plan)?,
+            false => Opened::open(&folder, &plan)?,
+        };
+        let job = Arc::new(job);
+        let grid = job.grid();
+        let mut master = Master::new(grid.clone(), job.reduces(), job.require, workers)
+            .with_patience(job.patience())
+            .in_order(settings.order.unwrap_or(job.order), job.data_level())
+            .with_strategy(settings.strategy)
+            .in_batches(settings.batch)
+            .with_end(end);
+        if let Some(costs) = &settings.expected {
+            master = master.expecting(costs.clone());
+        }
+        if lowest == 0 {
+            master = master.with_rank_0_at_work(workers);
+        }
+        master = master.with_leases(lease);
+        if job.reduce_on_workers {
+            master = master.reduce_on_workers();
+        }
+        if job.speculate {
+            master = master.speculate();
+        }
+        let plural = if workers == 1 { "" } else { "s" };
+        log::info!("{}: {} tasks on {workers} worker{plural}", job.name, grid.tasks());
+        let actions = recall(&mut master, &opened, settings.keep_failed)?;
+        #[cfg(feature = "cli")]
+        match &settings.only {
+            Some(Only::Named(words)) => master.only(&[lookup::task(&job, words)?]),
+            Some(Only::These(tasks)) => master.only(tasks),
+            None => {}
+        }
+        let crunchers = workers as u64 * u64::from(threads);
+        tell(allocation.as_ref(), &master, crunchers);
+        let store = opened.start()?;
+        let progress = Progress::new(master.goal(), settings.is_main);
+        let booked = allocation.clone().map(|allocation| (allocation, crunchers));
+        let post = Post::new(&job, scratch.is_none().then(|| folder.path()), booked);
+        let shown = (progress, post);
+        let office = Office::open(&job, native.as_ref(), listeners, store, shown, settings, end)?;
+        let no_store = settings.no_store;
+        Ok(Lead { job, scratch, folder, master, actions, office, no_store, allocation, crunchers })
+    }
+
+    /// Serves the hub's workers until they have all left. If that fails, what was done is stored and
+    /// they get no more word.
+    pub(crate) fn serve(self, hub: &mut dyn Hub) -> Result<Served> {
+        let Lead { job, scratch, folder, mut master, actions, mut office, no_store, .. } = self;
+        signals::heed(true);
+        let clock = Instant::now();
+        let welcome = codec::encode(&*job).into();
+        let done = match serve(&mut master, hub, &mut office, welcome, actions) {
+            Ok(done) => done,
+            Err(error) => {
+                let cancel = Bytes::from(codec::encode(&ToWorker::Cancel(None)));
+                for rank in 1..=hub.workers() {
+                    let _ = hub.send(rank, cancel.clone());
+                }
+                let error = office.fail(error);
+                hub.abandon(&error); // the workers may be deep in crunch
+                return Err(error);
+            }
+        };
+        let elapsed = clock.elapsed();
+        tell(self.allocation.as_ref(), &master, self.crunchers);
+        office.look_last(hub.now(), &master);
+        let tally = master.tally();
+        let since_last = hub.now().saturating_sub(master.last_result());
+        let timing = Timing {
+            tasks: tally.done - tally.recalled,
+            crunch: master.span(),
+            stored: Duration::ZERO,
+            crunched: master.crunched(),
+            traffic: done.traffic,
+            workers_cpu: done.workers_cpu,
+        };
+        Ok(Served {
+            job,
+            scratch,
+            folder,
+            office,
+            tally,
+            is_part: master.goal() < master.tasks(),
+            gave_up: master.has_given_up(),
+            out_of_time: master.is_out_of_time(),
+            all_left: master.is_over(),
+            elapsed,
+            timing,
+            last_result: Instant::now() - since_last,
+            no_store,
+        })
+    }
+}
+
+/// Tells a Slurm user where the job stands.
+fn tell(allocation: Option<&Allocation>, master: &Master, crunchers: u64) {
+    if let Some(allocation) = allocation {
+        log::info!("{}", allocation.line(SystemTime::now(), master.expected(crunchers)));
+    }
+}
+
+/// How long it is from now until then.
+fn until(end: SystemTime) -> Duration {
+    end.duration_since(SystemTime::now()).unwrap_or_default()
+}
+
+/// Feeds the master the runs of earlier starts; what it wants done because of them.
+fn recall(master: &mut Master, opened: &Opened, keep_failed: bool) -> Result<Vec<Action>> {
+    let mut actions = Vec::new();
+    master.know(opened.summaries()?);
+    opened.runs(|outcome| {
+        if outcome.result.is_err() && !keep_failed {
+            master.know_attempts(outcome.task, outcome.attempt);
+        } else {
+            master.on(Event::Recalled(outcome), Duration::ZERO, &mut actions);
+        }
+    })?;
+    let Tally { recalled, .. } = master.tally();
+    if recalled > 0 {
+        let (recalled, tasks) = (grouped(recalled), grouped(master.tasks()));
+        log::info!("{recalled} of {tasks} runs reused");
+    }
+    Ok(actions)
+}
+
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let from_right = |(i, digit): (usize, char)| {
+        let comma = i > 0 && (digits.len() - i).is_multiple_of(3);
+        [comma.then_some(','), Some(digit)].into_iter().flatten()
+    };
+    digits.chars().enumerate().flat_map(from_right).collect()
+}
+
+/// Rank 0 without workers: what is left is to write the results.
+pub(crate) struct Served {
+    job: Arc<Job>,
+    scratch: Option<tempfile::TempDir>,
+    folder: Folder,
+    office: Office,
+    tally: Tally,
+    /// Whether not all tasks were to be done.
+    is_part: bool,
+    /// Whether too many runs failed.
+    gave_up: bool,
+    /// Whether every worker has been dismissed.
+    pub(crate) all_left: bool,
+    /// Whether tasks were left for another start because they could not be done in time.
+    out_of_time: bool,
+    elapsed: Duration,
+    timing: Timing,
+    last_result: Instant,
+    no_store: bool,
+}
+
+impl Served {
+    pub(crate) fn finish(self) -> Result<Finished> {
+        let Served { job, scratch, mut folder, office, tally, elapsed, .. } = self;
+        let (gave_up, no_store) = (self.gave_up, self.no_store);
+        let why = office.interrupted();
+        let why = why.or(self.out_of_time.then_some(TIME_IS_OVER));
+        let why = why.unwrap_or_default().to_string();
+        let asked = !why.is_empty();
+        let interrupted = asked.then(|| interrupted(&why, &job, tally, &folder));
+        let (store, listeners, mut post) = office.close();
+        let results = store.finish(&job)?;
+        let stored = self.timing.crunch + self.last_result.elapsed();
+        let timing = Timing { stored, ..self.timing };
+        let stopped = listeners.finish().or(interrupted);
+        let stopped = stopped.or_else(|| gave_up.then(|| too_many_failures(&job, tally)));
+        if let Some(error) = stopped {
+            let state = match error.exit {
+                Exit::Interrupted => State::Interrupted,
+                _ => State::Stopped,
+            };
+            results.end(state.name(), error.exit, &why)?;
+            post.end(state, error.exit, &error.to_string());
+            return Err(error);
+        }
+        if self.is_part {
+            let words = format!("{} of {} runs, as was asked for", tally.done, job.grid().tasks());
+            results.end(State::Interrupted.name(), tally.exit(), &words)?;
+            post.end(State::Interrupted, tally.exit(), &words);
+            folder.release();
+            return Ok(Finished {
+                job,
+                results,
+                tally,
+                elapsed,
+                timing,
+                no_store,
+                folder,
+                scratch,
+            });
+        }
+        write_file(&folder.file("summary.json"), |out| write_json(&job, &results, out))?;
+        write_file(&folder.file("summary.csv"), |out| write_csv(&job, &results, out))?;
+        results.end(State::Complete.name(), tally.exit(), "")?;
+        post.end(State::Complete, tally.exit(), "");
+        folder.release();
+        Ok(Finished { job, results, tally, elapsed, timing, no_store, folder, scratch })
+    }
+}
+
+fn interrupted(signal: &str, job: &Job, tally: Tally, folder: &Folder) -> Error {
+    Error::interrupted(format!(
+        "{signal}: {} of {} runs are in {}; start it again to go on",
+        grouped(tally.done),
+        grouped(job.grid().tasks()),
+        folder.path().display()
+    ))
+}
+
+fn too_many_failures(job: &Job, tally: Tally) -> Error {
+    let most = job.most_failures.unwrap_or(0);
+    let allowed = if most == 0 { "none is allowed".into() } else { format!("{most} are allowed") };
+    Error::failures(format!(
+        "stopped: {} runs failed, {allowed} (max_failures or on_failure); {} of {} runs are kept; see column error of all_runs, and start again to go on",
+        tally.failed,
+        tally.done,
+        job.grid().tasks()
+    ))
+}
+
+fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    let failed =
+        |e: std::io::Error| Error::unexpected(format!("{}: not written: {e}", path.display()));
+    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    write(&mut out)?;
+    out.flush().map_err(failed)
+}

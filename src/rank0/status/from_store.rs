@@ -1,0 +1,96 @@
+//! How a run stands that has ended, from its store: that is what counts then.
+
+use serde_json::Value as Json;
+
+use crate::job::named_json;
+use crate::rank0::status::{FORM, Group, Groups, State, Status, Workers};
+use crate::store::{Folder, Look};
+use crate::util::error::Result;
+
+/// How many groups are shown.
+const MOST_GROUPS: u64 = 200;
+
+impl Status {
+    /// This, as the store has it.
+    pub(crate) fn settled(self, look: &Look) -> Result<Status> {
+        let Status { host, process, started, seen, written, words, retried, .. } = self;
+        let Status { slurm, workers, .. } = self;
+        let stored = Status::of_store(look)?;
+        // Where a later start has left no word, the store knows better.
+        let words = words.filter(|_| self.state == stored.state);
+        let known = Status { host, process, started, seen, written, words, retried, ..stored };
+        Ok(Status { slurm, workers, ..known })
+    }
+
+    /// All that a store says.
+    pub(crate) fn of_store(look: &Look) -> Result<Status> {
+        let (done, failed) = look.tally()?;
+        let state = match look.note("state")?.as_deref() {
+            Some("complete") => State::Complete,
+            Some("stopped") => State::Stopped,
+            Some("interrupted") => State::Interrupted,
+            _ => State::Running,
+        };
+        let exit_code = look.note("exit_code")?.and_then(|code| code.parse().ok());
+        let folder = look.path().parent();
+        let (process, host) = folder.and_then(Folder::holder).unwrap_or_default();
+        let (started, written) = look.span()?;
+        Ok(Status {
+            form: FORM,
+            name: look.job.name.clone(),
+            state,
+            words: None,
+            exit_code: exit_code.filter(|_| state.is_end()),
+            host,
+            process,
+            started,
+            seen: written,
+            written,
+            tasks: look.results.grid().tasks(),
+            done,
+            reused: 0,
+            failed,
+            running: 0,
+            retried: 0,
+            rate: None,
+            seconds_left: None,
+            slurm: None,
+            groups: groups(look)?,
+            workers: Workers::default(),
+            stragglers: Vec::new(),
+        })
+    }
+}
+
+fn groups(look: &Look) -> Result<Groups> {
+    let (job, grid) = (&look.job, look.results.grid());
+    let outer = job.outer();
+    let Some(reduce) = job.loops.get(outer).and_then(|l| l.reduce.as_ref()) else {
+        return Ok(Groups::default());
+    };
+    let all = grid.tasks() / grid.keys(outer);
+    let mut groups = Groups {
+        all: grid.keys(outer),
+        reduce: Some(reduce.name().to_string()),
+        ..Groups::default()
+    };
+    look.results.summaries(outer, |summary| {
+        groups.closed += 1;
+        groups.incomplete += u64::from(summary.result.is_err());
+        if groups.closed <= MOST_GROUPS {
+            let scored = summary.result.as_ref().ok();
+            groups.latest.push(Group {
+                coordinates: named_json(&job.coordinates(grid, summary.key)),
+                partial: false,
+                score: scored.and_then(|scored| scored.score),
+                best: scored.map_or(Json::Null, |scored| named_json(&job.winners(&scored.best))),
+                runs: summary.runs,
+                failed: summary.failed,
+                all,
+                error: summary.result.err(),
+            });
+        }
+        Ok(())
+    })?;
+    Ok(groups)
+}

@@ -1,0 +1,345 @@
+//! What rank 0 knows, put into words for the status file: on a thread of its own, because coordinates
+//! of a thousand tasks take their time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::job::{Job, named_json};
+use crate::master::{Duty, GroupView, Summary, View, WorkerView};
+use crate::model::nest::{Grid, Key};
+use crate::model::results::Winner;
+use crate::platform::slurm::Booked;
+use crate::rank0::status::{FORM, Group, Groups, State, Status, Worker, Workers};
+
+/// How many workers are listed.
+const MOST_WORKERS: usize = 500;
+
+/// How many stragglers are.
+const MOST_STRAGGLERS: usize = 20;
+
+/// A task is one when it has run this many times as long as could be expected, and this long. (seconds)
+const OVERDUE: f64 = 2.0;
+const SHORTEST: f64 = 1.0;
+
+/// The longest error that is shown. (characters)
+const LONGEST_ERROR: usize = 200;
+
+/// How long back the rate looks.
+const LATELY: Duration = Duration::from_secs(60);
+
+/// From so few runs no rate is told, unless it is all there is.
+const TOO_FEW: u64 = 8;
+
+/// A run as rank 0 saw it.
+pub(crate) struct Sight {
+    pub(crate) now: Duration,
+    pub(crate) view: View,
+    pub(crate) state: State,
+    pub(crate) words: Option<String>,
+    pub(crate) slurm: Option<Booked>,
+    /// The hosts that are new since the last one.
+    pub(crate) hosts: Vec<(usize, String)>,
+    pub(crate) latest: Vec<Closed>,
+    /// How many of the outermost groups have closed, and how many of those without a value.
+    pub(crate) closed: u64,
+    pub(crate) incomplete: u64,
+}
+
+/// A closed group, without what may be large.
+#[derive(Clone, Debug)]
+pub(crate) struct Closed {
+    key: Key,
+    score: Option<f64>,
+    best: Vec<Winner>,
+    runs: u64,
+    failed: u64,
+    error: Option<String>,
+}
+
+impl Closed {
+    pub(crate) fn of(summary: &Summary) -> Closed {
+        let result = summary.result.as_ref();
+        let (score, best) =
+            result.map_or((None, Vec::new()), |scored| (scored.score, scored.best.clone()));
+        let Summary { key, runs, failed, .. } = *summary;
+        let error = result.err().map(|why| why.chars().take(LONGEST_ERROR).collect());
+        Closed { key, score, best, runs, failed, error }
+    }
+}
+
+/// Makes statuses of one job.
+pub(crate) struct Gatherer {
+    job: Arc<Job>,
+    grid: Grid,
+    host: String,
+    started: f64,
+    hosts: BTreeMap<usize, String>,
+    /// How many runs of this start were done when.
+    pace: VecDeque<(Duration, u64)>,
+}
+
+impl Gatherer {
+    pub(crate) fn new(job: &Arc<Job>) -> Gatherer {
+        Gatherer {
+            job: job.clone(),
+            grid: job.grid(),
+            host: gethostname::gethostname().to_string_lossy().into_owned(),
+            started: crate::rank0::status::writer::since_1970(),
+            hosts: BTreeMap::new(),
+            pace: VecDeque::from([(Duration::ZERO, 0)]),
+        }
+    }
+
+    pub(crate) fn status(&mut self, sight: Sight) -> Status {
+        self.hosts.extend(sight.hosts);
+        let tally = sight.view.tally;
+        let rate = self.rate(sight.now, tally.done - tally.recalled);
+        let left = (self.grid.tasks() - tally.done) as f64;
+        let going = sight.state == State::Running || sight.state == State::Paused;
+        let seconds_left = rate.filter(|rate| going && *rate > 0.0).map(|rate| left / rate);
+        let running =
+            sight.view.workers.iter().map(|worker| worker.held.min(worker.threads.into())).sum();
+        let outer = self.grid.outer();
+        let groups = Groups {
+            all: if outer < self.grid.depth() { self.grid.keys(outer) } else { 0 },
+            closed: sight.closed,
+            incomplete: sight.incomplete,
+            reduce: self
+                .job
+                .loops
+                .get(outer)
+                .and_then(|l| l.reduce.as_ref())
+                .map(|reduce| reduce.name().to_string()),
+            latest: sight.latest.iter().map(|group| self.closed(group)).collect(),
+            open: sight.view.open.iter().map(|group| self.open(group)).collect(),
+        };
+        let now = crate::rank0::status::writer::since_1970();
+        Status {
+            form: FORM,
+            name: self.job.name.clone(),
+            state: sight.state,
+            words: sight.words,
+            exit_code: None,
+            host: self.host.clone(),
+            process: std::process::id(),
+            started: self.started,
+            seen: now,
+            written: now,
+            tasks: self.grid.tasks(),
+            done: tally.done,
+            reused: tally.recalled,
+            failed: tally.failed,
+            running,
+            retried: tally.retried,
+            rate,
+            seconds_left,
+            slurm: sight.slurm,
+            groups,
+            stragglers: self.stragglers(&sight.view.workers, sight.now),
+            workers: self.workers(sight.view.workers, sight.now),
+        }
+    }
+
+    /// Runs in a second: lately, or since the start where there were too few.
+    fn rate(&mut self, now: Duration, done: u64) -> Option<f64> {
+        while self.pace.get(1).is_some_and(|(then, before)| {
+            *then + LATELY <= now && done.saturating_sub(*before) >= TOO_FEW
+        }) {
+            self.pace.pop_front();
+        }
+        let (then, before) = *self.pace.front()?;
+        self.pace.push_back((now, done));
+        if self.pace.len() > 4 * LATELY.as_secs() as usize {
+            // So slow a job needs no finer steps; the first one is where it begins.
+            let mut at = 0;
+            self.pace.retain(|_| {
+                at += 1;
+                at == 1 || at % 2 == 0
+            });
+        }
+        let seconds = now.saturating_sub(then).as_secs_f64();
+        (done > before && seconds > 0.0).then(|| (done - before) as f64 / seconds)
+    }
+
+    fn coordinates(&self, key: Key) -> Json {
+        named_json(&self.job.coordinates(&self.grid, key))
+    }
+
+    /// How many runs there are below a key.
+    fn below(&self, key: Key) -> u64 {
+        self.grid.tasks() / self.grid.keys(key.level)
+    }
+
+    fn closed(&self, group: &Closed) -> Group {
+        Group {
+            coordinates: self.coordinates(group.key),
+            partial: false,
+            score: group.score,
+            best: named_json(&self.job.winners(&group.best)),
+            runs: group.runs,
+            failed: group.failed,
+            all: self.below(group.key),
+            error: group.error.clone(),
+        }
+    }
+
+    fn open(&self, group: &GroupView) -> Group {
+        let (score, best) = match &group.best {
+            Some((score, best)) => (Some(*score), best.as_slice()),
+            None => (None, &[][..]),
+        };
+        Group {
+            coordinates: self.coordinates(group.key),
+            partial: true,
+            score,
+            best: named_json(&self.job.winners(best)),
+            runs: group.runs,
+            failed: group.failed,
+            all: self.below(group.key),
+            error: None,
+        }
+    }
+
+    fn worker(&self, view: &WorkerView, now: Duration) -> Worker {
+        let state = match view.duty {
+            Duty::Away => "away",
+            Duty::Preparing => "preparing",
+            Duty::Idle => "idle",
+            Duty::Crunching => "crunching",
+            Duty::Reducing => "reducing",
+            Duty::Gone => "gone",
+            Duty::Lost => "lost",
+        };
+        let works = matches!(view.duty, Duty::Crunching | Duty::Reducing);
+        Worker {
+            rank: view.rank as u64,
+            host: self.hosts.get(&view.rank).cloned().unwrap_or_default(),
+            state: state.to_string(),
+            threads: view.threads,
+            task: view.task,
+            coordinates: view.task.map(|task| self.coordinates(self.grid.task(task))),
+            held: view.held,
+            seconds: works.then(|| now.saturating_sub(view.since).as_secs_f64()),
+            expected: view.expected,
+        }
+    }
+
+    fn stragglers(&self, workers: &[WorkerView], now: Duration) -> Vec<Worker> {
+        let at = |worker: &WorkerView| now.saturating_sub(worker.since).as_secs_f64();
+        let overdue = |worker: &&WorkerView| {
+            let expected = worker.expected.filter(|_| worker.duty == Duty::Crunching);
+            expected.is_some_and(|expected| at(worker) > (OVERDUE * expected).max(SHORTEST))
+        };
+        let mut late: Vec<&WorkerView> = workers.iter().filter(overdue).collect();
+        late.sort_by_key(|worker| worker.since);
+        late.into_iter().take(MOST_STRAGGLERS).map(|worker| self.worker(worker, now)).collect()
+    }
+
+    fn workers(&self, mut views: Vec<WorkerView>, now: Duration) -> Workers {
+        let all = views.len();
+        let count = |duties: &[Duty]| {
+            views.iter().filter(|worker| duties.contains(&worker.duty)).count() as u64
+        };
+        let counts = Workers {
+            all: all as u64,
+            busy: count(&[Duty::Crunching, Duty::Reducing]),
+            idle: count(&[Duty::Idle, Duty::Preparing]),
+            away: count(&[Duty::Away]),
+            lost: count(&[Duty::Lost]),
+            gone: count(&[Duty::Gone]),
+            list: Vec::new(),
+            left_out: all.saturating_sub(MOST_WORKERS) as u64,
+        };
+        if all > MOST_WORKERS {
+            views.sort_by_key(|worker| (worker.held == 0, worker.since, worker.rank));
+            views.truncate(MOST_WORKERS);
+            views.sort_by_key(|worker| worker.rank);
+        }
+        let list = views.iter().map(|worker| self.worker(worker, now)).collect();
+        Workers { list, ..counts }
+    }
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use super::*;
+
+    fn gatherer() -> Gatherer {
+        use crate::job::{Loop, Points};
+        let points = Points::Range { from: 0, step: 1, count: 100_000 };
+        let l = |name: &str| Loop {
+            name: name.to_string(),
+            points: points.clone(),
+            reduce: None,
+            is_data: false,
+        };
+        Gatherer::new(&Arc::new(crate::store::described("big", vec![l("a"), l("b")], false)))
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_last_minute_or_of_all_where_runs_are_rare() {
+        let mut fast = gatherer();
+        let second = Duration::from_secs;
+        for now in 1..=100 {
+            fast.rate(second(now), now * 10);
+        }
+        assert_eq!(fast.rate(second(101), 1010), Some(10.0));
+        for now in 102..200 {
+            fast.rate(second(now), 1010 + (now - 101) * 100);
+        }
+        let rate = fast.rate(second(200), 1010 + 99 * 100).unwrap();
+        assert!((rate - 100.0).abs() < 2.0, "{rate}");
+        let mut slow = gatherer();
+        for now in 1..=100_000 {
+            slow.rate(second(now), now / 20_000);
+        }
+        assert!(slow.pace.len() <= 241, "{}", slow.pace.len());
+        let rate = slow.rate(second(100_001), 5).unwrap();
+        assert!((rate - 5.0 / 100_001.0).abs() < 1e-6, "{rate}");
+        assert_eq!(gatherer().rate(second(5), 0), None);
+    }
+
+    #[test]
+    fn a_status_of_ten_thousand_workers_is_small() {
+        let mut gatherer = gatherer();
+        let worker = |rank: usize| WorkerView {
+            rank,
+            duty: Duty::Crunching,
+            threads: 1,
+            task: Some(rank as u64 * 1000),
+            held: 1,
+            since: Duration::from_secs(20_000 - rank as u64),
+            expected: Some(1.0),
+        };
+        let view = View {
+            tally: Default::default(),
+            workers: (1..=10_000).map(worker).collect(),
+            open: Vec::new(),
+        };
+        let status = gatherer.status(Sight {
+            now: Duration::from_secs(20_000),
+            view,
+            state: State::Running,
+            words: None,
+            slurm: None,
+            hosts: (1..=10_000).map(|rank| (rank, format!("node{rank}"))).collect(),
+            latest: Vec::new(),
+            closed: 0,
+            incomplete: 0,
+        });
+        assert_eq!((status.workers.all, status.workers.busy), (10_000, 10_000));
+        assert_eq!((status.workers.list.len(), status.workers.left_out), (500, 9_500));
+        let ranks: Vec<u64> = status.workers.list.iter().map(|worker| worker.rank).collect();
+        assert_eq!((ranks[0], ranks[499]), (9_501, 10_000), "the longest at their task");
+        assert_eq!(status.stragglers.len(), 20);
+        assert_eq!(
+            (status.stragglers[0].rank, status.stragglers[0].seconds),
+            (10_000, Some(10_000.0))
+        );
+        let bytes = serde_json::to_vec(&status).unwrap().len();
+        assert!(bytes < 200_000, "{bytes} bytes");
+    }
+}

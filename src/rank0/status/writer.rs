@@ -1,0 +1,227 @@
+//! Rank 0's side of the status file: it looks about once a second, and a thread of its own writes, so
+//! that a slow or full disk holds nothing up.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::job::Job;
+use crate::master::{Master, Summary};
+use crate::platform::slurm::{Allocation, Booked};
+use crate::rank0::status::snapshot::{Closed, Gatherer, Sight};
+use crate::rank0::status::{State, Status};
+use crate::util::error::Exit;
+
+/// How often rank 0 looks.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// After how long without a look the thread writes all the same: it says that the process is alive.
+const BEAT: Duration = Duration::from_secs(2);
+
+/// How long the end waits for a disk that does not answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many of the closed groups are remembered, and how many of the open ones are looked at.
+const LATEST: usize = 200;
+const OPEN: usize = 20;
+
+/// The status file of a run. One that is dropped without an end has failed.
+pub(crate) struct Post {
+    /// Nothing where there is no folder to write to, or once it has ended.
+    writer: Option<Writer>,
+    /// The allocation it runs in, and how many tasks can be under way in it at a time.
+    booked: Option<(Allocation, u64)>,
+    outer: usize,
+    next: Duration,
+    hosts: Vec<(usize, String)>,
+    latest: VecDeque<Closed>,
+    closed: u64,
+    incomplete: u64,
+}
+
+struct Writer {
+    news: SyncSender<News>,
+    done: Receiver<()>,
+}
+
+enum News {
+    Sight(Box<Sight>),
+    End(State, Exit, String),
+}
+
+impl Post {
+    /// Writes into the folder; to nowhere if there is none.
+    pub(crate) fn new(
+        job: &Arc<Job>,
+        folder: Option<&Path>,
+        booked: Option<(Allocation, u64)>,
+    ) -> Post {
+        Post {
+            booked,
+            writer: folder.and_then(|folder| Writer::start(job, folder)),
+            outer: job.outer(),
+            next: Duration::ZERO,
+            hosts: Vec::new(),
+            latest: VecDeque::new(),
+            closed: 0,
+            incomplete: 0,
+        }
+    }
+
+    /// A worker is there.
+    pub(crate) fn join(&mut self, rank: usize, host: &str) {
+        self.hosts.push((rank, host.to_string()));
+    }
+
+    /// A group has closed.
+    pub(crate) fn close(&mut self, summary: &Summary) {
+        if summary.key.level != self.outer || self.writer.is_none() {
+            return;
+        }
+        self.closed += 1;
+        self.incomplete += u64::from(summary.result.is_err());
+        self.latest.push_front(Closed::of(summary));
+        self.latest.truncate(LATEST);
+    }
+
+    /// Whether it is time to look.
+    pub(crate) fn is_due(&self, now: Duration) -> bool {
+        now >= self.next
+    }
+
+    /// Looks. `pauses` and `ends` say what the run is at, if it is not running.
+    pub(crate) fn look(
+        &mut self,
+        now: Duration,
+        master: &Master,
+        pauses: bool,
+        ends: Option<&str>,
+    ) {
+        self.next = now + PERIOD;
+        let (state, words) = match ends {
+            Some(signal) => (State::Ending, Some(format!("{signal}: nothing more is begun"))),
+            None if pauses => {
+                let why = "too much waits to be written or reduced (is the disk full?)";
+                (State::Paused, Some(why.to_string()))
+            }
+            None => (State::Running, None),
+        };
+        self.tell(now, master, state, words, Duration::ZERO);
+    }
+
+    /// Looks for the last time: whatever comes now is not about tasks.
+    pub(crate) fn look_last(&mut self, now: Duration, master: &Master) {
+        self.tell(now, master, State::Ending, Some("results are written".to_string()), PATIENCE);
+    }
+
+    fn tell(
+        &mut self,
+        now: Duration,
+        master: &Master,
+        state: State,
+        words: Option<String>,
+        patience: Duration,
+    ) {
+        let Some(writer) = &self.writer else { return };
+        let booked = self.booked.as_ref();
+        let slurm = booked.map(|(at, crunchers)| Booked::new(at, master.expected(*crunchers)));
+        let sight = Box::new(Sight {
+            now,
+            view: master.view(OPEN),
+            state,
+            words,
+            slurm,
+            hosts: std::mem::take(&mut self.hosts),
+            latest: self.latest.iter().cloned().collect(),
+            closed: self.closed,
+            incomplete: self.incomplete,
+        });
+        // If it is still at an earlier one, the disk is slow: the next one has it all.
+        if let Some(News::Sight(sight)) = writer.deliver(News::Sight(sight), patience) {
+            self.hosts = sight.hosts;
+        }
+    }
+
+    /// Says how the run ended.
+    pub(crate) fn end(&mut self, state: State, exit: Exit, words: &str) {
+        let Some(writer) = self.writer.take() else { return };
+        if writer.deliver(News::End(state, exit, words.to_string()), PATIENCE).is_none() {
+            let _ = writer.done.recv_timeout(PATIENCE);
+        }
+    }
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        self.end(State::Failed, Exit::Unexpected, "it ended without saying why");
+    }
+}
+
+impl Writer {
+    fn start(job: &Arc<Job>, folder: &Path) -> Option<Writer> {
+        let (news, to_write) = sync_channel(1);
+        let (end, done) = sync_channel(1);
+        let (folder, gatherer) = (folder.to_path_buf(), Gatherer::new(job));
+        let work = move || {
+            write(&to_write, &folder, gatherer);
+            let _ = end.send(());
+        };
+        let started = std::thread::Builder::new().name("status".to_string()).spawn(work);
+        started.map_err(|error| log::warn!("no thread for the status file: {error}")).ok()?;
+        Some(Writer { news, done })
+    }
+
+    /// Hands it over if the thread takes it in time; gives it back if not.
+    fn deliver(&self, news: News, patience: Duration) -> Option<News> {
+        let begin = Instant::now();
+        let mut news = news;
+        loop {
+            match self.news.try_send(news) {
+                Err(TrySendError::Full(unsent)) if begin.elapsed() < patience => news = unsent,
+                Err(TrySendError::Full(unsent) | TrySendError::Disconnected(unsent)) => {
+                    return Some(unsent);
+                }
+                Ok(()) => return None,
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn write(news: &Receiver<News>, folder: &Path, mut gatherer: Gatherer) {
+    let mut status: Option<Status> = None;
+    let mut trouble = false;
+    loop {
+        let mut over = false;
+        match news.recv_timeout(BEAT) {
+            Ok(News::Sight(sight)) => status = Some(gatherer.status(*sight)),
+            Ok(News::End(state, exit, words)) => {
+                over = true;
+                if let Some(status) = &mut status {
+                    (status.state, status.words) = (state, Some(words).filter(|w| !w.is_empty()));
+                    (status.exit_code, status.seconds_left) = (Some(exit as u8), None);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if let Some(status) = &mut status {
+            status.written = since_1970();
+            let written = status.write(folder);
+            if let (Err(error), false) = (&written, trouble) {
+                log::debug!("{}: the status is not written: {error}", folder.display());
+            }
+            trouble = written.is_err();
+        }
+        if over {
+            return;
+        }
+    }
+}
+
+/// The time.
+pub(crate) fn since_1970() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}

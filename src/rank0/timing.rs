@@ -1,0 +1,51 @@
+//! What a run took: its time, messages, processors and memory.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+
+use crate::rank0::Traffic;
+use crate::util::usage;
+
+static START: OnceLock<Instant> = OnceLock::new();
+
+/// The program begins.
+pub(crate) fn begin() {
+    START.get_or_init(Instant::now);
+}
+
+/// What a run took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    /// Tasks that were crunched since the start.
+    pub(crate) tasks: u64,
+    /// From the first worker's hello to the last result.
+    pub(crate) crunch: Duration,
+    /// From the first worker's hello until everything was in the store.
+    pub(crate) stored: Duration,
+    /// How long all calls of crunch have taken together, in seconds.
+    pub(crate) crunched: f64,
+    /// What went between rank 0 and the workers.
+    pub(crate) traffic: Traffic,
+    /// The processor time of the ranks but rank 0, in seconds; nothing if one did not say.
+    pub(crate) workers_cpu: Option<f64>,
+}
+
+impl Timing {
+    /// As JSON, together with what this process, rank 0, has used until now.
+    pub(crate) fn json(&self) -> Json {
+        let master = usage::cpu_seconds();
+        json!({
+            "tasks": self.tasks,
+            "crunch_seconds": self.crunch.as_secs_f64(),
+            "stored_seconds": self.stored.as_secs_f64(),
+            "total_seconds": START.get().map(|start| start.elapsed().as_secs_f64()),
+            "messages": self.traffic.messages,
+            "bytes": self.traffic.bytes,
+            "master_cpu_seconds": master,
+            "all_cpu_seconds": self.workers_cpu.map(|workers| workers + master),
+            "master_peak_rss_bytes": usage::peak_rss_bytes(),
+        })
+    }
+}

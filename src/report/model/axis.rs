@@ -1,0 +1,207 @@
+//! An axis of a chart: a parameter's values by point, and whether it is linear, logarithmic or a list of
+//! categories.
+
+use std::collections::HashMap;
+
+use crate::job::Job;
+use crate::model::value::Value;
+
+/// One parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Axis {
+    pub(crate) name: String,
+    pub(crate) scale: Scale,
+    /// Where each point of the parameters is: a number, or the place of a category.
+    pub(crate) places: Vec<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Scale {
+    Linear,
+    Log,
+    /// What the places 0, 1, 2, ... are called.
+    Categories(Vec<String>),
+}
+
+/// Positive values that span this factor are shown on a logarithmic scale.
+const WIDE: f64 = 1000.0;
+
+/// How many numbers an axis names one by one, and how long they are at most. (characters)
+const NAMED: usize = 10;
+const SHORT: usize = 6;
+
+impl Axis {
+    /// The axes of the points of these loops, those that vary; of one point at least one.
+    pub(crate) fn all(job: &Job, levels: &[usize]) -> Vec<Axis> {
+        let sizes: Vec<u64> = levels.iter().map(|i| job.loops[*i].points.len()).collect();
+        let points: u64 = sizes.iter().product();
+        let mut axes = Vec::new();
+        for (at, level) in levels.iter().enumerate() {
+            let l = &job.loops[*level];
+            let own: Vec<Value> = (0..sizes[at]).map(|i| l.points.get(i)).collect();
+            let stride: u64 = sizes[at + 1..].iter().product();
+            let spread = |own: Vec<f64>| -> Vec<f64> {
+                (0..points).map(|point| own[(point / stride % sizes[at]) as usize]).collect()
+            };
+            let mut add = |name: String, values: Vec<Value>| {
+                let (scale, places) = scale(&values);
+                axes.push(Axis { name, scale, places: spread(places) });
+            };
+            match l.points.fields() {
+                fields if fields.is_empty() => add(l.name.clone(), own),
+                fields => {
+                    for field in fields {
+                        let cell = |value: &Value| value.field(&field).cloned().unwrap_or_default();
+                        add(format!("{}.{field}", l.name), own.iter().map(cell).collect());
+                    }
+                }
+            }
+        }
+        let varies = |axis: &Axis| axis.places.iter().any(|place| *place != axis.places[0]);
+        let first = axes.first().cloned();
+        axes.retain(varies);
+        if axes.is_empty() { first.into_iter().collect() } else { axes }
+    }
+
+    /// A place, in words.
+    pub(crate) fn words(&self, place: f64) -> String {
+        match &self.scale {
+            Scale::Categories(names) => names[place as usize].clone(),
+            _ => crate::report::in_words(&Value::Float(place)),
+        }
+    }
+
+    /// The places and what they are called, if an axis has room to name each of them.
+    pub(crate) fn named(&self) -> Option<(Vec<f64>, Vec<String>)> {
+        let places = self.distinct();
+        let on = |place: &f64| if self.scale == Scale::Log { place.ln() } else { *place };
+        let (low, high) = (on(places.first()?), on(places.last()?));
+        let apart = |pair: &[f64]| on(&pair[1]) - on(&pair[0]) >= (high - low) / NAMED as f64;
+        let name = |place: &f64| if *place == 0.0 { "0".to_string() } else { self.words(*place) };
+        let names: Vec<String> = places.iter().map(name).collect();
+        let fits = places.len() <= NAMED
+            && places.windows(2).all(apart)
+            && names.iter().all(|name| name.len() <= SHORT);
+        (fits && !matches!(self.scale, Scale::Categories(_))).then_some((places, names))
+    }
+
+    /// The places in at most so many bins, which are even on the axis's scale: the bins' middles, and the
+    /// bin of each point. Categories stay what they are.
+    pub(crate) fn binned(&self, most: usize) -> (Vec<f64>, Vec<usize>) {
+        let distinct = self.distinct();
+        if distinct.len() <= most || matches!(self.scale, Scale::Categories(_)) {
+            let bin = |place: &f64| distinct.partition_point(|other| other < place);
+            let bins = self.places.iter().map(bin).collect();
+            return (distinct, bins);
+        }
+        let log = self.scale == Scale::Log;
+        let on = |place: f64| if log { place.ln() } else { place };
+        let (low, high) = (on(distinct[0]), on(distinct[distinct.len() - 1]));
+        let width = (high - low) / most as f64;
+        let middle = |i: usize| low + (i as f64 + 0.5) * width;
+        let middles = (0..most).map(|i| if log { middle(i).exp() } else { middle(i) }).collect();
+        let bin = |place: &f64| (((on(*place) - low) / width) as usize).min(most - 1);
+        (middles, self.places.iter().map(bin).collect())
+    }
+
+    /// The different places, in order.
+    pub(crate) fn distinct(&self) -> Vec<f64> {
+        let mut places = self.places.clone();
+        places.sort_by(f64::total_cmp);
+        places.dedup();
+        places
+    }
+}
+
+/// The scale that suits values, and their places on it. Whatever is no finite number makes categories.
+fn scale(values: &[Value]) -> (Scale, Vec<f64>) {
+    let numbers: Option<Vec<f64>> =
+        values.iter().map(|value| value.as_f64().filter(|number| number.is_finite())).collect();
+    if let Some(numbers) = numbers {
+        let scale = if is_logarithmic(&numbers) { Scale::Log } else { Scale::Linear };
+        return (scale, numbers);
+    }
+    let mut names = Vec::new();
+    let mut known = HashMap::new();
+    let places = values.iter().map(|value| {
+        let name = crate::report::in_words(value);
+        *known.entry(name.clone()).or_insert_with(|| {
+            names.push(if name.is_empty() { "(none)".to_string() } else { name });
+            (names.len() - 1) as f64
+        })
+    });
+    let places = places.collect();
+    (Scale::Categories(names), places)
+}
+
+/// Whether numbers are positive, and evenly spaced by ratio or spread wide.
+fn is_logarithmic(numbers: &[f64]) -> bool {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_by(f64::total_cmp);
+    numbers.dedup();
+    let (Some(low), Some(high)) = (numbers.first(), numbers.last()) else { return false };
+    if *low <= 0.0 || numbers.len() < 2 {
+        return false;
+    }
+    let ratios = || numbers.windows(2).map(|pair| pair[1] / pair[0]);
+    let uneven = ratios().fold(0.0, f64::max) / ratios().fold(f64::INFINITY, f64::min);
+    // 1, 3, 10, 30 are meant to be even.
+    let even = uneven < 1.0 + 1e-6 || (uneven <= 1.5 && high / low >= 10.0);
+    high / low >= WIDE || (even && numbers.len() > 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(numbers: &[f64]) -> Vec<Value> {
+        numbers.iter().map(|number| Value::Float(*number)).collect()
+    }
+
+    #[test]
+    fn a_scale_follows_from_the_values() {
+        assert_eq!(scale(&floats(&[0.1, 1.0, 10.0])).0, Scale::Log);
+        assert_eq!(scale(&floats(&[1.0, 10.0, 0.1, 1.0])).0, Scale::Log);
+        assert_eq!(scale(&floats(&[0.3, 7.0, 1e-5])).0, Scale::Log);
+        assert_eq!(scale(&floats(&[0.003, 0.01, 0.03, 0.1])).0, Scale::Log);
+        assert_eq!(scale(&floats(&[1.0, 2.0, 3.0])).0, Scale::Linear);
+        let to_twelve: Vec<f64> = (1..=12).map(f64::from).collect();
+        assert_eq!(scale(&floats(&to_twelve)).0, Scale::Linear);
+        assert_eq!(scale(&floats(&[0.0, 1e6])).0, Scale::Linear);
+        assert_eq!(scale(&floats(&[-1.0, 1e6])).0, Scale::Linear);
+        assert_eq!(scale(&floats(&[2.0])).0, Scale::Linear);
+    }
+
+    #[test]
+    fn a_few_numbers_are_named_one_by_one() {
+        let named = |scale: Scale, places: &[f64]| {
+            let axis = Axis { name: "x".into(), scale, places: places.to_vec() };
+            axis.named().map(|(_, names)| names.join(" "))
+        };
+        assert_eq!(named(Scale::Log, &[2.0, 16.0, 4.0, 8.0, 4.0]).as_deref(), Some("2 4 8 16"));
+        assert_eq!(named(Scale::Linear, &[1.0, 2.0, 1000.0]), None, "two of them would overlap");
+        assert_eq!(named(Scale::Log, &[1.0 / 3.0, 3.0]), None, "too long");
+        assert_eq!(named(Scale::Log, &(0..20).map(|i| 2f64.powi(i)).collect::<Vec<_>>()), None);
+    }
+
+    #[test]
+    fn many_places_are_put_into_bins() {
+        let places: Vec<f64> = (0..1000).map(|i| 10f64.powf(i as f64 / 250.0)).collect();
+        let axis = Axis { name: "x".into(), scale: Scale::Log, places };
+        let (middles, bins) = axis.binned(10);
+        assert!((middles[0] / 10f64.powf(0.1998) - 1.0).abs() < 1e-3, "{middles:?}");
+        assert_eq!((bins[0], bins[999], bins.iter().filter(|bin| **bin == 3).count()), (0, 9, 100));
+        let few = Axis { scale: Scale::Linear, places: vec![3.0, 1.0, 3.0], ..axis };
+        assert_eq!(few.binned(10), (vec![1.0, 3.0], vec![1, 0, 1]));
+    }
+
+    #[test]
+    fn what_is_no_finite_number_makes_categories() {
+        let values =
+            ["rbf".into(), Value::Int(3), "rbf".into(), Value::Null, Value::Float(f64::NAN)];
+        let (scale, places) = scale(&values);
+        let names = ["rbf", "3", "(none)", "nan"].map(String::from).to_vec();
+        assert_eq!((scale, places), (Scale::Categories(names), vec![0.0, 1.0, 0.0, 2.0, 3.0]));
+        assert!(matches!(super::scale(&floats(&[1.0, f64::INFINITY])).0, Scale::Categories(_)));
+    }
+}

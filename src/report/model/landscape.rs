@@ -1,0 +1,275 @@
+//! The score over the parameters, data set by data set: which loops are which, and where the best is.
+//! Pure: it is fed scores and holds no more of them than it is told to.
+
+use crate::job::{Job, Loop};
+use crate::model::nest::{Grid, Key};
+use crate::model::reduce::Reduce;
+use crate::report::model::axis::Axis;
+use crate::report::model::timeline::quantile;
+
+/// How many scores are held at most; data sets behind that are counted, not shown. 8 bytes each.
+const MOST: u64 = 20_000_000;
+
+/// Which loops the shown scores are over.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Plan {
+    /// The level whose keys have the scores that are shown.
+    pub(crate) level: usize,
+    /// The loops that are data sets, outermost first.
+    pub(crate) sets: Vec<usize>,
+    /// The loops that are parameters, outermost first.
+    pub(crate) params: Vec<usize>,
+}
+
+impl Plan {
+    /// Folds inside the innermost max or min are what one score is made of (folds, repeats). Of the
+    /// loops that are left, those with max or min are parameters. Where there is none, what a function
+    /// of the user's folds may be parameters too: those are the loops after the first.
+    pub(crate) fn of(job: &Job) -> Plan {
+        let wins = |l: &Loop| l.reduce.as_ref().is_some_and(Reduce::picks_a_winner);
+        let named = |l: &Loop| l.reduce.as_ref().is_some_and(|r| !r.is_outside());
+        let decided = job.loops.iter().rposition(wins).map(|innermost| innermost + 1);
+        let level = decided.unwrap_or_else(|| {
+            match job.loops.len() - job.loops.iter().rev().take_while(|l| named(l)).count() {
+                0 => job.loops.len(), // every loop folds: the runs themselves
+                level => level,
+            }
+        });
+        let (mut params, mut sets): (Vec<usize>, Vec<usize>) =
+            (0..level).partition(|i| wins(&job.loops[*i]));
+        let several = |levels: &[usize]| levels.iter().any(|i| job.loops[*i].points.len() > 1);
+        if params.is_empty() {
+            (sets, params) = (vec![0], (1..level).collect());
+        }
+        if !several(&params) {
+            (params, sets) = ((0..level).collect(), Vec::new());
+        }
+        Plan { level, sets, params }
+    }
+}
+
+/// The scores, and what they are over.
+pub(crate) struct Landscape {
+    pub(crate) plan: Plan,
+    /// What varies among the parameters: their loops, or the fields of their points.
+    pub(crate) axes: Vec<Axis>,
+    /// The data sets that are held.
+    pub(crate) panels: Vec<Panel>,
+    /// How many data sets there are beyond those.
+    pub(crate) left: u64,
+    /// How many points of the parameters there are.
+    pub(crate) points: usize,
+    /// How many scores are infinite, and so in no chart.
+    pub(crate) infinite: u64,
+    /// How many points of the panels have no score: failed, incomplete, or not there yet.
+    pub(crate) missing: u64,
+    /// Whether max or min says which score is best.
+    pub(crate) decided: bool,
+    /// Whether that is the highest: what the outermost of them says.
+    pub(crate) high_is_best: bool,
+    /// What a score is called.
+    pub(crate) score: String,
+}
+
+/// One data set's scores.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Panel {
+    pub(crate) name: String,
+    /// By point of the parameters, the innermost turning fastest; NaN where there is none.
+    pub(crate) scores: Vec<f64>,
+    /// The point with the best one, as the loops' max and min have it.
+    pub(crate) best: Option<usize>,
+}
+
+impl Landscape {
+    /// An empty one, for a job's scores.
+    pub(crate) fn new(job: &Job) -> Landscape {
+        let plan = Plan::of(job);
+        let grid = job.grid();
+        let product =
+            |levels: &[usize]| levels.iter().map(|i| grid.size(*i)).fold(1u64, u64::saturating_mul);
+        let (points, sets) = (product(&plan.params), product(&plan.sets));
+        let shown = if points > MOST { 0 } else { sets.min(MOST / points) };
+        let axes = if shown == 0 { Vec::new() } else { Axis::all(job, &plan.params) };
+        let sizes: Vec<u64> = plan.sets.iter().map(|i| grid.size(*i)).collect();
+        let panel = |set: u64| Panel {
+            name: set_name(job, &plan.sets, &sizes, set),
+            scores: vec![f64::NAN; points as usize],
+            best: None,
+        };
+        let panels = (0..shown).map(panel).collect();
+        let reduces = || plan.params.iter().filter_map(|i| job.loops[*i].reduce.as_ref());
+        let decided = reduces().any(Reduce::picks_a_winner);
+        let high_is_best = reduces().find(|r| r.picks_a_winner()) != Some(&Reduce::Min);
+        Landscape {
+            axes,
+            panels,
+            left: sets - shown,
+            points: if shown == 0 { 0 } else { points as usize },
+            infinite: 0,
+            missing: 0,
+            decided,
+            high_is_best,
+            score: score_name(&job.loops[plan.level..]),
+            plan,
+        }
+    }
+
+    /// Takes the score of a key at the plan's level.
+    pub(crate) fn add(&mut self, grid: &Grid, index: u64, score: Option<f64>) {
+        let digits = grid.coordinates(Key { level: self.plan.level, index });
+        let place =
+            |levels: &[usize]| levels.iter().fold(0, |place, i| place * grid.size(*i) + digits[*i]);
+        let (set, point) = (place(&self.plan.sets), place(&self.plan.params));
+        if let (Some(panel), Some(score)) = (self.panels.get_mut(set as usize), score) {
+            panel.scores[point as usize] = score;
+        }
+    }
+
+    /// Finds the best of every data set, once all scores are there.
+    pub(crate) fn close(&mut self, job: &Job) {
+        let folds: Vec<(usize, Option<Reduce>)> = self
+            .plan
+            .params
+            .iter()
+            .map(|i| (job.loops[*i].points.len() as usize, job.loops[*i].reduce.clone()))
+            .collect();
+        for panel in &mut self.panels {
+            if self.decided {
+                panel.best = best(&panel.scores, &folds);
+            }
+            self.missing += panel.scores.iter().filter(|score| score.is_nan()).count() as u64;
+            self.infinite += panel.scores.iter().filter(|score| score.is_infinite()).count() as u64;
+        }
+    }
+
+    /// The best of some scores; where nothing says which is, their median.
+    pub(crate) fn fold(&self, mut scores: Vec<f64>) -> f64 {
+        scores.retain(|score| !score.is_nan());
+        scores.sort_by(f64::total_cmp);
+        match (self.decided, self.high_is_best) {
+            (true, true) => scores.last().copied().unwrap_or(f64::NAN),
+            (true, false) => scores.first().copied().unwrap_or(f64::NAN),
+            (false, _) => quantile(&scores, 0.5),
+        }
+    }
+}
+
+/// What a score is: how the loops inside it fold.
+fn score_name(inside: &[Loop]) -> String {
+    let names: Vec<&str> =
+        inside.iter().filter_map(|l| l.reduce.as_ref()).map(Reduce::name).collect();
+    if names.is_empty() { "score".to_string() } else { format!("{} score", names.join(" of ")) }
+}
+
+/// Folds the points as the loops' max and min do, from the innermost outwards; the first of equal ones.
+fn best(scores: &[f64], folds: &[(usize, Option<Reduce>)]) -> Option<usize> {
+    let mut winners: Vec<Option<usize>> =
+        scores.iter().enumerate().map(|(i, score)| (!score.is_nan()).then_some(i)).collect();
+    for (size, reduce) in folds.iter().rev() {
+        let low = *reduce == Some(Reduce::Min);
+        let better = |a: usize, b: usize| {
+            if low { scores[b] < scores[a] } else { scores[b] > scores[a] }
+        };
+        winners = winners
+            .chunks(*size)
+            .map(|group| {
+                group.iter().flatten().copied().reduce(|a, b| if better(a, b) { b } else { a })
+            })
+            .collect();
+    }
+    winners.first().copied().flatten()
+}
+
+/// What a data set is called: its points.
+fn set_name(job: &Job, levels: &[usize], sizes: &[u64], set: u64) -> String {
+    let mut rest = set;
+    let mut names = Vec::new();
+    for (level, size) in levels.iter().zip(sizes).rev() {
+        let l = &job.loops[*level];
+        let value = crate::report::in_words(&l.points.get(rest % size));
+        names.push(if levels.len() > 1 { format!("{} {value}", l.name) } else { value });
+        rest /= size;
+    }
+    names.reverse();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Points;
+
+    fn job(loops: &[(&str, u64, Option<Reduce>)]) -> Job {
+        crate::store::described(
+            "test",
+            loops
+                .iter()
+                .map(|(name, count, reduce)| Loop {
+                    name: name.to_string(),
+                    points: Points::Range { from: 0, step: 1, count: *count },
+                    reduce: reduce.clone(),
+                    is_data: false,
+                })
+                .collect(),
+            false,
+        )
+    }
+
+    fn plan(loops: &[(&str, u64, Option<Reduce>)]) -> (usize, Vec<usize>, Vec<usize>) {
+        let Plan { level, sets, params } = Plan::of(&job(loops));
+        (level, sets, params)
+    }
+
+    #[test]
+    fn loops_are_data_sets_parameters_or_folds() {
+        let (max, mean) = (Some(Reduce::Max), Some(Reduce::Mean));
+        let data = || ("dataset", 4, None);
+        let main = [data(), ("alpha", 5, max.clone()), ("fold", 3, mean.clone())];
+        assert_eq!(plan(&main), (2, vec![0], vec![1]));
+        let two = [data(), ("a", 5, max.clone()), ("b", 3, Some(Reduce::Min))];
+        assert_eq!(plan(&two), (3, vec![0], vec![1, 2]));
+        assert_eq!(plan(&[data(), ("a", 5, None)]), (2, vec![0], vec![1]));
+        assert_eq!(plan(&[("darts", 3, None), ("n", 20, mean.clone())]), (1, vec![], vec![0]));
+        assert_eq!(plan(&[("n", 20, mean.clone())]), (1, vec![], vec![0]));
+        assert_eq!(plan(&[data(), ("a", 5, Some(Reduce::Native))]), (2, vec![0], vec![1]));
+        let outside = [data(), ("a", 5, max.clone()), ("fold", 3, Some(Reduce::Native))];
+        assert_eq!(plan(&outside), (2, vec![0], vec![1]));
+        let nested = [("site", 8, mean.clone()), ("dose", 9, max.clone()), ("n", 2, mean)];
+        assert_eq!(plan(&nested), (2, vec![0], vec![1]));
+        assert_eq!(plan(&[data(), ("alpha", 1, max)]), (2, vec![], vec![0, 1]));
+    }
+
+    #[test]
+    fn the_best_is_the_loops_own() {
+        let (max, min) = (Some(Reduce::Max), Some(Reduce::Min));
+        let scores = [1.0, 5.0, 3.0, 4.0, f64::NAN, 4.0];
+        assert_eq!(best(&scores, &[(6, max.clone())]), Some(1));
+        assert_eq!(best(&scores, &[(6, min.clone())]), Some(0));
+        assert_eq!(best(&[4.0, 4.0], &[(2, max.clone())]), Some(0));
+        // The lowest of each row, and of those the highest.
+        assert_eq!(best(&scores, &[(2, max.clone()), (3, min)]), Some(3));
+        assert_eq!(best(&[f64::NAN; 2], &[(2, max)]), None);
+    }
+
+    #[test]
+    fn scores_find_their_place() {
+        let job = job(&[
+            ("set", 2, None),
+            ("a", 2, Some(Reduce::Min)),
+            ("inner", 2, Some(Reduce::Std)),
+            ("b", 2, Some(Reduce::Min)),
+        ]);
+        let mut landscape = Landscape::new(&job);
+        assert_eq!(landscape.plan, Plan { level: 4, sets: vec![0, 2], params: vec![1, 3] });
+        let grid = job.grid();
+        for task in 0..15 {
+            landscape.add(&grid, task, Some(-(task as f64)));
+        }
+        landscape.close(&job);
+        // Set 1, a 1, inner 0, b 1 is task 13.
+        assert_eq!(landscape.panels[2].name, "set 1, inner 0");
+        assert_eq!(landscape.panels[2].scores, [-8.0, -9.0, -12.0, -13.0]);
+        assert_eq!((landscape.panels[2].best, landscape.missing), (Some(3), 1));
+    }
+}

@@ -1,0 +1,124 @@
+//! The result as rows over the outermost loops, and as CSV.
+
+use std::io::Write;
+
+use crate::job::{Job, Loop};
+use crate::master::Summary;
+use crate::model::nest::Key;
+use crate::model::value::Value;
+use crate::report::status;
+use crate::store::Results;
+use crate::util::error::{Error, Result};
+
+/// The columns of the result and how a summary fills them.
+pub(crate) struct Rows<'a> {
+    job: &'a Job,
+    /// Columns of the outermost loops: the loop's level, and the field if its points are records.
+    coordinates: Vec<(usize, Option<String>)>,
+    /// The same for the loops whose winner is carried outwards.
+    best: Vec<(usize, Option<String>)>,
+}
+
+fn columns_of(level: usize, l: &Loop) -> Vec<(usize, Option<String>)> {
+    match l.points.fields() {
+        fields if fields.is_empty() => vec![(level, None)],
+        fields => fields.into_iter().map(|field| (level, Some(field))).collect(),
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// The columns of a job's result.
+    pub(crate) fn new(job: &'a Job) -> Rows<'a> {
+        let outer = job.outer();
+        let decided = job.loops[outer..]
+            .iter()
+            .take_while(|l| l.reduce.as_ref().is_some_and(|reduce| reduce.picks_a_winner()))
+            .count();
+        let columns = |levels: std::ops::Range<usize>| {
+            levels.flat_map(|level| columns_of(level, &job.loops[level])).collect()
+        };
+        Rows { job, coordinates: columns(0..outer), best: columns(outer..outer + decided) }
+    }
+
+    fn name(&self, (level, field): &(usize, Option<String>)) -> String {
+        let name = &self.job.loops[*level].name;
+        field.as_ref().map_or(name.clone(), |field| format!("{name}.{field}"))
+    }
+
+    /// The names of the coordinates' columns.
+    pub(crate) fn coordinate_names(&self) -> Vec<String> {
+        self.coordinates.iter().map(|column| self.name(column)).collect()
+    }
+
+    /// The names of the winning coordinates' columns.
+    pub(crate) fn best_names(&self) -> Vec<String> {
+        self.best.iter().map(|column| self.name(column)).collect()
+    }
+
+    /// The coordinates' cells of a row.
+    pub(crate) fn coordinates(&self, results: &Results, key: Key) -> Vec<Value> {
+        let digits = results.grid().coordinates(key);
+        self.cells(&self.coordinates, |level| digits.get(level).copied())
+    }
+
+    /// The winning coordinates' cells of a row; empty where there is no winner.
+    pub(crate) fn best(&self, summary: &Summary) -> Vec<Value> {
+        let best = summary.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
+        self.cells(&self.best, |level| best.iter().find(|w| w.level == level).map(|w| w.point))
+    }
+
+    fn cells(
+        &self,
+        columns: &[(usize, Option<String>)],
+        point: impl Fn(usize) -> Option<u64>,
+    ) -> Vec<Value> {
+        let cell = |(level, field): &(usize, Option<String>)| {
+            let value = self.job.loops[*level].points.get(point(*level)?);
+            match field {
+                Some(field) => value.field(field).cloned(),
+                None => Some(value),
+            }
+        };
+        columns.iter().map(|column| cell(column).unwrap_or(Value::Null)).collect()
+    }
+}
+
+/// Writes the result as CSV: a row for each point of the outermost loops.
+pub(crate) fn write_csv(job: &Job, results: &Results, out: impl Write) -> Result<()> {
+    let rows = Rows::new(job);
+    let mut csv = csv::Writer::from_writer(out);
+    let failed = |error: csv::Error| Error::unexpected(format!("CSV cannot be written: {error}"));
+    let mut header = rows.coordinate_names();
+    header.extend(rows.best_names().iter().map(|name| format!("best_{name}")));
+    header.extend(["score", "value", "runs", "failed", "status", "error"].map(String::from));
+    csv.write_record(&header).map_err(failed)?;
+    results.summaries(job.outer(), |summary| {
+        let mut cells: Vec<String> =
+            rows.coordinates(results, summary.key).iter().map(cell).collect();
+        cells.extend(rows.best(&summary).iter().map(cell));
+        let (score, value, error) = match &summary.result {
+            Ok(scored) => (scored.score.map(Value::Float), Some(scored.value.clone()), None),
+            Err(error) => (None, None, Some(error.clone())),
+        };
+        cells.extend([score, value].map(|value| value.as_ref().map(cell).unwrap_or_default()));
+        cells.extend([summary.runs.to_string(), summary.failed.to_string()]);
+        cells.push(status(results, &summary).to_string());
+        cells.push(error.unwrap_or_default());
+        csv.write_record(&cells).map_err(failed)
+    })?;
+    csv.flush().map_err(|error| failed(error.into()))
+}
+
+/// The longest text a cell takes, which is what spreadsheets take. (bytes)
+const LONGEST_CELL: usize = 32_767;
+
+fn cell(value: &Value) -> String {
+    let text = match value {
+        Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    match text.len() {
+        0..=LONGEST_CELL => text,
+        long => format!("({long} bytes, see runs.sqlite)"),
+    }
+}

@@ -1,0 +1,92 @@
+//! summary.json: each group with its coordinates, its value, the winner, and what stands behind it.
+//! A group a line, written as it is read, so that size does not matter.
+
+use std::io::Write;
+
+use serde_json::{Value as Json, json};
+
+use crate::job::{Job, named_json};
+use crate::master::Summary;
+use crate::model::value::json_object;
+use crate::report::status;
+use crate::store::Results;
+use crate::util::error::{Error, Result};
+
+/// Writes the groups of every level, outermost first, in grid order. Where there are two loops,
+/// each data set's group also lists its `all_runs`.
+pub(crate) fn write_json(job: &Job, results: &Results, mut out: impl Write) -> Result<()> {
+    let failed = |e: std::io::Error| Error::unexpected(format!("JSON cannot be written: {e}"));
+    let grid = results.grid();
+    let loops = job.loops.iter().map(|l| {
+        json!({
+            "name": l.name,
+            "points": l.points.len(),
+            "reduce": l.reduce.as_ref().map(|reduce| reduce.name()),
+        })
+    });
+    let head =
+        [("name", json!(job.name)), ("tasks", json!(grid.tasks())), ("loops", loops.collect())];
+    writeln!(out, "{{").map_err(failed)?;
+    for (key, value) in head {
+        writeln!(out, "\"{key}\": {value},").map_err(failed)?;
+    }
+    write!(out, "\"groups\": [").map_err(failed)?;
+    // A job that reduces nothing has its runs for a result.
+    let deepest = if grid.outer() == grid.depth() { grid.depth() } else { grid.depth() - 1 };
+    let mut first = true;
+    for level in grid.outer()..=deepest {
+        results.summaries(level, |summary| {
+            let mut entry = entry(job, results, &summary);
+            if level == 1 && grid.depth() == 2 {
+                entry["all_runs"] = all_runs(results, &summary)?;
+            }
+            let comma = if std::mem::take(&mut first) { "" } else { "," };
+            write!(out, "{comma}\n{entry}").map_err(failed)
+        })?;
+    }
+    writeln!(out, "\n]\n}}").map_err(failed)?;
+    out.flush().map_err(failed)
+}
+
+fn entry(job: &Job, results: &Results, summary: &Summary) -> Json {
+    let mut fields = vec![
+        ("coordinates", named_json(&job.coordinates(results.grid(), summary.key))),
+        ("over", json!(job.loops.get(summary.key.level).map(|l| &l.name))),
+        ("runs", json!(summary.runs)),
+        ("failed", json!(summary.failed)),
+        ("status", json!(status(results, summary))),
+    ];
+    match &summary.result {
+        Ok(scored) => {
+            let score =
+                scored.score.map(|score| crate::model::value::Value::Float(score).to_json());
+            let indices =
+                scored.best.iter().map(|w| (job.loops[w.level].name.as_str(), json!(w.point)));
+            fields.push((
+                "summary",
+                json!({
+                    "value": scored.value.to_json(),
+                    "score": score,
+                    "best": named_json(&job.winners(&scored.best)),
+                    "best_index": json_object(indices),
+                }),
+            ));
+        }
+        Err(why) => {
+            fields.push(("summary", Json::Null));
+            fields.push(("error", json!(why)));
+        }
+    }
+    json_object(fields)
+}
+
+/// The values of a group's runs in grid order, null for one that failed.
+fn all_runs(results: &Results, summary: &Summary) -> Result<Json> {
+    let size = results.grid().size(summary.key.level);
+    let mut values = Vec::new();
+    results.runs(summary.key.index * size..(summary.key.index + 1) * size, |run| {
+        values.push(run.result.map_or(Json::Null, |scored| scored.value.to_json()));
+        Ok(())
+    })?;
+    Ok(Json::Array(values))
+}

@@ -1,0 +1,78 @@
+//! Rows of a table as they come: the first ones say how wide columns are, the others follow. So a
+//! million rows need no more memory than a few.
+
+use crate::report::text::words;
+
+/// How many rows are looked at before the first is written.
+const LOOKED_AT: usize = 200;
+
+/// A table being written.
+pub(crate) struct Lines {
+    /// Columns of numbers stand to the right.
+    right: Vec<bool>,
+    waiting: Vec<Vec<String>>,
+    widths: Option<Vec<usize>>,
+}
+
+impl Lines {
+    /// A table of these columns; the flag says which are numbers.
+    pub(crate) fn new(header: impl IntoIterator<Item = (String, bool)>) -> Lines {
+        let (names, right) = header.into_iter().unzip();
+        Lines { right, waiting: vec![names], widths: None }
+    }
+
+    /// Takes a row; gives the text that can be written by now.
+    pub(crate) fn row(&mut self, mut cells: Vec<String>) -> String {
+        for cell in cells.iter_mut().filter(|cell| cell.contains(char::is_control)) {
+            *cell = words::visible(cell);
+        }
+        self.waiting.push(cells);
+        if self.widths.is_some() || self.waiting.len() > LOOKED_AT {
+            self.rest()
+        } else {
+            String::new()
+        }
+    }
+
+    /// The text of what is left.
+    pub(crate) fn rest(&mut self) -> String {
+        let width = |column| {
+            let cells = self.waiting.iter().filter_map(|row: &Vec<String>| row.get(column));
+            cells.map(|cell: &String| cell.chars().count()).max().unwrap_or(0)
+        };
+        let all = || (0..self.right.len()).map(width).collect();
+        let widths = self.widths.take().unwrap_or_else(all);
+        let mut text = String::new();
+        for row in self.waiting.drain(..) {
+            let mut line = String::new();
+            for ((cell, width), right) in row.iter().zip(&widths).zip(&self.right) {
+                line += &match right {
+                    true => format!("{cell:>width$}  "),
+                    false => format!("{cell:<width$}  "),
+                };
+            }
+            text += line.trim_end();
+            text.push('\n');
+        }
+        self.widths = Some(widths);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_however_many_rows_there_are() {
+        let mut lines = Lines::new([("name".to_string(), false), ("n".to_string(), true)]);
+        let mut text = String::new();
+        for i in 0..1000 {
+            text += &lines.row(vec![format!("row {}", i % 100), i.to_string()]);
+        }
+        text += &lines.rest();
+        let all: Vec<&str> = text.lines().collect();
+        assert_eq!(all.len(), 1001);
+        assert_eq!((all[0], all[1], all[101]), ("name      n", "row 0     0", "row 0   100"));
+    }
+}

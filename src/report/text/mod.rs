@@ -1,0 +1,10 @@
+//! Results as text: a table, JSON, CSV.
+
+pub(crate) mod csv;
+pub(crate) mod json;
+#[cfg(feature = "cli")]
+pub(crate) mod lines;
+#[cfg(feature = "cli")]
+pub(crate) mod table;
+#[cfg(feature = "cli")]
+pub(crate) mod words;

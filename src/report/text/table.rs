@@ -1,0 +1,143 @@
+//! The result as a table for a terminal.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::job::Job;
+use crate::model::reduce::Reduce;
+use crate::model::value::Value;
+use crate::report::{Rows, status};
+use crate::store::Results;
+use crate::util::error::Result;
+
+/// How many rows are printed; all of them are in summary.csv.
+pub(crate) const TABLE_ROWS: usize = 200;
+
+/// How wide a summary is printed. (characters)
+const WIDEST: usize = 80;
+
+/// One row for each point of the outermost loops.
+pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
+    let rows = Rows::new(job);
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let mut header = rows.coordinate_names();
+    let texts = header.len();
+    header.extend(rows.best_names().iter().map(|name| format!("best {name}")));
+    let reduces = job.loops.iter().filter_map(|l| l.reduce.as_ref()).map(|reduce| reduce.name());
+    let score = reduces.collect::<Vec<_>>().join(" of ");
+    header.push(if score.is_empty() { "score".to_string() } else { score });
+    header.push("runs".to_string());
+    table.set_header(&header);
+    // What the user's own summarize gives is there to be seen, all of it.
+    let native = job.loops.get(job.outer()).is_some_and(|l| l.reduce == Some(Reduce::Native));
+    let mut more = 0;
+    results.summaries(job.outer(), |summary| {
+        if table.row_count() == TABLE_ROWS {
+            more += 1;
+            return Ok(());
+        }
+        let mut cells: Vec<String> =
+            rows.coordinates(results, summary.key).iter().map(cell).collect();
+        cells.extend(rows.best(&summary).iter().map(cell));
+        cells.push(match &summary.result {
+            Ok(scored) => match scored.score {
+                Some(score) if !native => cell(&Value::Float(score)),
+                _ => beginning(&cell(&scored.value), WIDEST),
+            },
+            Err(error) => format!("{}: {}", status(results, &summary), in_a_line(error)),
+        });
+        let total = summary.runs + summary.failed;
+        cells.push(match summary.failed {
+            0 => format!("{} of {total}", summary.runs),
+            failed => format!("{} of {total}, {failed} failed", summary.runs),
+        });
+        table.add_row(cells);
+        Ok(())
+    })?;
+    for (i, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((if i == 0 { 0 } else { 1 }, 1));
+        if i >= texts {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut text = table.trim_fmt();
+    if more > 0 {
+        text += &format!("\n... and {more} rows more in summary.csv");
+    }
+    Ok(text)
+}
+
+/// The line of an error that says most: of a Python traceback it is the last one.
+pub(crate) fn in_a_line(error: &str) -> &str {
+    let mut lines = error.lines();
+    let line = if error.starts_with("Traceback") { lines.next_back() } else { lines.next() };
+    line.unwrap_or_default()
+}
+
+/// The beginning of a long text.
+pub(crate) fn beginning(text: &str, widest: usize) -> String {
+    match text.char_indices().nth(widest) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
+/// Numbers to six digits, which is enough to look at; summary.csv has them all.
+pub(crate) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Float(f) if f.is_finite() && *f != 0.0 => number(*f),
+        Value::List(items) => {
+            format!("[{}]", items.iter().map(inner).collect::<Vec<_>>().join(", "))
+        }
+        Value::Record(fields) => {
+            let field = |(name, value): &(String, Value)| format!("{name} {}", inner(value));
+            fields.iter().map(field).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn inner(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_string(),
+        Value::Record(_) => format!("({})", cell(value)),
+        other => cell(other),
+    }
+}
+
+fn number(f: f64) -> String {
+    let digits = 5 - f.abs().log10().floor() as i32;
+    match digits {
+        0..=10 => {
+            let text = format!("{f:.*}", digits as usize);
+            let text = if text.contains('.') {
+                text.trim_end_matches('0').trim_end_matches('.')
+            } else {
+                &text
+            };
+            text.to_string()
+        }
+        _ => format!("{f:.5e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (number, text) in [
+            (0.48232705219, "0.482327"),
+            (-3.0, "-3"),
+            (1e-4, "0.0001"),
+            (0.00044984, "0.00044984"),
+            (123456.7, "123457"),
+            (1.5e9, "1.50000e9"),
+            (0.0, "0.0"),
+        ] {
+            assert_eq!(cell(&Value::Float(number)), text);
+        }
+    }
+}

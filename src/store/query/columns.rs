@@ -1,0 +1,164 @@
+//! The columns that runs have for a reader: the view's, with what kind of value is in each, and those
+//! of the records that crunch gave.
+
+use rusqlite::{Connection, Row};
+
+use crate::job::{Job, Loop, Points};
+use crate::model::value::Value;
+use crate::store::schema::quoted;
+
+/// One column.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    /// How SQL gets it from the view: to be read, and to be compared.
+    pub(crate) sql: String,
+    pub(crate) compared: String,
+    pub(crate) kind: Kind,
+}
+
+/// What a column's values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Bool,
+    Int,
+    Float,
+    Text,
+    /// Lists, records, or several kinds: as JSON.
+    Json,
+    /// Seconds since 1970.
+    Time,
+}
+
+/// What every run has, beside its coordinates and what crunch gave.
+const FIXED: [(&str, Kind); 10] = [
+    ("status", Kind::Text),
+    ("score", Kind::Float),
+    ("value", Kind::Json),
+    ("error", Kind::Text),
+    ("seconds", Kind::Float),
+    ("started", Kind::Time),
+    ("rank", Kind::Int),
+    ("host", Kind::Text),
+    ("thread", Kind::Int),
+    ("attempt", Kind::Int),
+];
+
+impl Column {
+    fn of_view(name: &str, kind: Kind) -> Column {
+        let sql = quoted(name, '"');
+        Column { name: name.to_string(), compared: sql.clone(), sql, kind }
+    }
+}
+
+/// The task and what every run has; those that follow the coordinates.
+pub(crate) fn task() -> Column {
+    Column::of_view("task", Kind::Int)
+}
+
+pub(crate) fn fixed() -> Vec<Column> {
+    FIXED.iter().map(|(name, kind)| Column::of_view(name, *kind)).collect()
+}
+
+/// The loops' columns; a record has one for each of its fields.
+pub(crate) fn coordinates(job: &Job) -> Vec<Column> {
+    job.loops.iter().flat_map(of_loop).collect()
+}
+
+/// The loops' whole points, where they are records.
+pub(crate) fn records(job: &Job) -> Vec<Column> {
+    let has_fields = |l: &&Loop| !l.points.fields().is_empty();
+    let whole = |l: &Loop| Column::of_view(&l.name, Kind::Json);
+    job.loops.iter().filter(has_fields).map(whole).collect()
+}
+
+fn of_loop(l: &Loop) -> Vec<Column> {
+    let fields = l.points.fields();
+    let mut columns = Vec::new();
+    for field in &fields {
+        let kinds = each(&l.points).filter_map(|value| value.field(field).map(kind)).flatten();
+        let name = format!("{}.{field}", l.name);
+        columns.push(Column::of_view(&name, common(kinds)));
+    }
+    let plain = || each(&l.points).filter(|value| !matches!(value, Value::Record(_)));
+    if fields.is_empty() || plain().next().is_some() {
+        let kind = match &l.points {
+            Points::Range { .. } => Kind::Int,
+            _ if fields.is_empty() => common(plain().filter_map(kind)),
+            _ => Kind::Json,
+        };
+        columns.push(Column::of_view(&l.name, kind));
+    }
+    columns
+}
+
+/// The points that are written down; those of a range are all alike.
+fn each(points: &Points) -> impl Iterator<Item = &Value> {
+    let list = match points {
+        Points::List(values) => values.as_slice(),
+        _ => &[],
+    };
+    list.iter()
+}
+
+/// What kind of value it is; nothing where there is none.
+fn kind(value: &Value) -> Option<Kind> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(_) => Kind::Bool,
+        Value::Int(_) => Kind::Int,
+        Value::Float(_) => Kind::Float,
+        Value::Text(_) => Kind::Text,
+        Value::List(_) | Value::Record(_) => Kind::Json,
+    })
+}
+
+/// The kind that holds all of these.
+fn common(kinds: impl Iterator<Item = Kind>) -> Kind {
+    let join = |one, other| match (one, other) {
+        (one, other) if one == other => one,
+        (Kind::Int, Kind::Float) | (Kind::Float, Kind::Int) => Kind::Float,
+        _ => Kind::Json,
+    };
+    kinds.reduce(join).unwrap_or(Kind::Text)
+}
+
+/// The fields of the records that crunch gave, in the order they came up. All runs are looked at.
+pub(crate) fn fields(store: &Connection, score: &str) -> Result<Vec<Column>, rusqlite::Error> {
+    // A number that JSON lacks is there as a text.
+    let sql = "SELECT DISTINCT f.key, CASE WHEN f.type = 'text' AND f.atom IN ('NaN', 'Infinity', '-Infinity')
+                                            THEN 'real' ELSE f.type END
+               FROM runs r, json_each(r.value) f
+               WHERE r.value LIKE '{%' AND json_valid(r.value)";
+    let mut statement = store.prepare(sql)?;
+    let read = |row: &Row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+    let mut found: Vec<(String, Vec<Kind>)> = Vec::new();
+    for field in statement.query_map([], read)? {
+        let (name, kind) = field?;
+        let kind = match kind.as_str() {
+            "null" => None,
+            "true" | "false" => Some(Kind::Bool),
+            "integer" => Some(Kind::Int),
+            "real" => Some(Kind::Float),
+            "text" => Some(Kind::Text),
+            _ => Some(Kind::Json),
+        };
+        let at = found.iter().position(|(known, _)| *known == name).unwrap_or(found.len());
+        if at == found.len() {
+            found.push((name, Vec::new()));
+        }
+        found[at].1.extend(kind);
+    }
+    let column = |(name, kinds): (String, Vec<Kind>)| {
+        let kind = common(kinds.into_iter());
+        let path = quoted(&format!("$.{}", quoted(&name, '"')), '\'');
+        let get =
+            |arrow: &str| format!("(CASE WHEN value LIKE '{{%' THEN value {arrow} {path} END)");
+        // `->` gives JSON, texts with their quotes.
+        let compared = get("->>");
+        let sql = if kind == Kind::Json { get("->") } else { compared.clone() };
+        Column { name, sql, compared, kind }
+    };
+    // The score is a column already.
+    Ok(found.into_iter().filter(|(name, _)| name != score).map(column).collect())
+}

@@ -1,0 +1,257 @@
+//! Runs as a reader wants them: those that meet a condition, in an order, with the columns asked for,
+//! one after another.
+
+use rusqlite::types::ValueRef;
+
+use crate::model::value::Value;
+use crate::store::query::columns::{self, Column, Kind};
+use crate::store::query::filter::{self, Names};
+use crate::store::{Look, storing};
+use crate::util::error::{Error, Result};
+
+/// What to select.
+pub(crate) struct Select<'a> {
+    look: &'a Look,
+    conditions: Vec<String>,
+    /// What the user wrote of them.
+    clauses: Vec<String>,
+    order: Vec<String>,
+    limit: Option<u64>,
+}
+
+/// What a cell holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Cell<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    /// A text, or where the column's kind says so JSON.
+    Text(&'a str),
+}
+
+impl Cell<'_> {
+    fn of(value: ValueRef<'_>, kind: Kind) -> Cell<'_> {
+        match (value, kind) {
+            (ValueRef::Integer(whole), Kind::Bool) => Cell::Bool(whole != 0),
+            (ValueRef::Integer(whole), Kind::Float | Kind::Time) => Cell::Float(whole as f64),
+            (ValueRef::Integer(whole), _) => Cell::Int(whole),
+            (ValueRef::Real(number), _) => Cell::Float(number),
+            (ValueRef::Text(text), kind) => match (std::str::from_utf8(text), kind) {
+                (Ok(text), Kind::Float) => text.parse().map_or(Cell::Null, Cell::Float),
+                (Ok(text), _) => Cell::Text(text),
+                (Err(_), _) => Cell::Null,
+            },
+            (ValueRef::Null | ValueRef::Blob(_), _) => Cell::Null,
+        }
+    }
+
+    /// As a value; of a column of that kind.
+    pub(crate) fn value(self, kind: Kind) -> Value {
+        match self {
+            Cell::Null => Value::Null,
+            Cell::Bool(truth) => Value::Bool(truth),
+            Cell::Int(whole) => Value::Int(whole),
+            Cell::Float(number) => Value::Float(number),
+            Cell::Text(json) if kind == Kind::Json => Value::parse(json).unwrap_or(json.into()),
+            Cell::Text(text) => text.into(),
+        }
+    }
+}
+
+impl Look {
+    /// The task and its coordinates.
+    pub(crate) fn coordinate_columns(&self) -> Vec<Column> {
+        std::iter::once(columns::task()).chain(columns::coordinates(&self.job)).collect()
+    }
+
+    /// What every run has beside that; `wanted` says which.
+    pub(crate) fn run_columns(&self, wanted: &[&str]) -> Vec<Column> {
+        let mut fixed = columns::fixed();
+        fixed.retain(|column| wanted.contains(&column.name.as_str()));
+        fixed
+    }
+
+    /// The fields of the records that crunch gave. Where a field is called like another column, its
+    /// name is `value.FIELD`.
+    pub(crate) fn field_columns(&self) -> Result<Vec<Column>> {
+        let score = self.note("score")?.unwrap_or_default();
+        let found = columns::fields(self.results.connection(), &score);
+        let mut found = found.map_err(|error| storing(self.path(), &error))?;
+        let taken: Vec<String> = self.plain_columns().into_iter().map(|c| c.name).collect();
+        for column in &mut found {
+            if taken.contains(&column.name) {
+                column.name = format!("value.{}", column.name);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether crunch gave anything but plain numbers.
+    pub(crate) fn has_values(&self) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM runs WHERE value IS NOT NULL)";
+        let found = self.results.connection().query_row(sql, [], |row| row.get(0));
+        found.map_err(|error| storing(self.path(), &error))
+    }
+
+    fn plain_columns(&self) -> Vec<Column> {
+        let mut all = self.coordinate_columns();
+        all.extend(columns::fixed());
+        for record in columns::records(&self.job) {
+            if !all.iter().any(|column| column.name == record.name) {
+                all.push(record);
+            }
+        }
+        all
+    }
+}
+
+/// The columns that a condition can name.
+struct Known<'a> {
+    look: &'a Look,
+    plain: Vec<Column>,
+    /// Those of records, once somebody has asked for one: all runs are looked at for that.
+    fields: Option<Vec<Column>>,
+}
+
+impl Names for Known<'_> {
+    fn find(&mut self, name: &str) -> Result<Option<String>, String> {
+        if let Some(column) = self.plain.iter().find(|column| column.name == name) {
+            return Ok(Some(column.compared.clone()));
+        }
+        if self.fields.is_none() {
+            self.fields = Some(self.look.field_columns().map_err(|error| error.to_string())?);
+        }
+        let bare = name.strip_prefix("value.").unwrap_or(name);
+        let mut fields = self.fields.iter().flatten();
+        let named = |column: &&Column| column.name == name || column.name == bare;
+        Ok(fields.find(named).map(|column| column.compared.clone()))
+    }
+
+    fn all(&self) -> Vec<String> {
+        let fields = self.fields.iter().flatten();
+        self.plain.iter().chain(fields).map(|column| column.name.clone()).collect()
+    }
+}
+
+impl<'a> Select<'a> {
+    /// Everything, in grid order.
+    pub(crate) fn from(look: &'a Look) -> Select<'a> {
+        Select { look, conditions: Vec::new(), clauses: Vec::new(), order: Vec::new(), limit: None }
+    }
+
+    fn known(&self) -> Known<'a> {
+        Known { look: self.look, plain: self.look.plain_columns(), fields: None }
+    }
+
+    /// Only those that failed.
+    pub(crate) fn failed(&mut self) {
+        self.conditions.push("status = 'failed'".to_string());
+    }
+
+    /// Only those that meet a condition.
+    pub(crate) fn only(&mut self, clause: &str) -> Result<()> {
+        let no = |why: String| refused(clause, &why);
+        let sql = filter::translate(clause, &mut self.known()).map_err(no)?;
+        // What is still wrong with it, SQLite knows.
+        let whole = format!("SELECT 1 FROM all_runs WHERE ({sql})");
+        let prepared = self.look.results.connection().prepare(&whole);
+        prepared.map_err(|error| no(in_words(&error)))?;
+        self.conditions.push(sql);
+        self.clauses.push(clause.to_string());
+        Ok(())
+    }
+
+    /// In this order: columns, each with `asc` or `desc` behind it or nothing.
+    pub(crate) fn sort(&mut self, order: &str) -> Result<()> {
+        let no = |why: String| Error::input(format!("--sort \"{order}\": {why}"));
+        let mut known = self.known();
+        let mut rest = Some(order);
+        while let Some(part) = rest {
+            let (name, behind) = filter::first_name(part).map_err(no)?;
+            let (behind, next) = match behind.split_once(',') {
+                Some((behind, next)) => (behind, Some(next)),
+                None => (behind, None),
+            };
+            rest = next;
+            let mut words = behind.split_whitespace();
+            let way = match words.next().map(str::to_lowercase).as_deref() {
+                None | Some("asc") => "ASC",
+                Some("desc") => "DESC",
+                Some(other) => {
+                    return Err(no(format!(
+                        "expected asc or desc after '{name}', found '{other}'"
+                    )));
+                }
+            };
+            if let Some(more) = words.next() {
+                return Err(no(format!("'{more}': a ',' goes between columns")));
+            }
+            let sql = known.find(&name).map_err(no)?;
+            let sql = sql.ok_or_else(|| no(known.unknown(&name)))?;
+            self.order.push(format!("{sql} {way} NULLS LAST"));
+        }
+        Ok(())
+    }
+
+    /// Only so many.
+    pub(crate) fn limit(&mut self, limit: u64) {
+        self.limit = Some(limit);
+    }
+
+    /// Calls `each` with every row of these columns.
+    pub(crate) fn rows(
+        &self,
+        columns: &[Column],
+        mut each: impl FnMut(&[Cell]) -> Result<()>,
+    ) -> Result<()> {
+        let wanted: Vec<&str> = columns.iter().map(|column| column.sql.as_str()).collect();
+        let mut sql = format!("SELECT {}, task FROM all_runs", wanted.join(", "));
+        for (i, condition) in self.conditions.iter().enumerate() {
+            sql += &format!(" {} ({condition})", if i == 0 { "WHERE" } else { "AND" });
+        }
+        let order: Vec<&str> = self.order.iter().map(String::as_str).chain(["task"]).collect();
+        sql += &format!(" ORDER BY {}", order.join(", "));
+        if let Some(limit) = self.limit {
+            sql += &format!(" LIMIT {}", limit.min(i64::MAX as u64));
+        }
+        let failed = |error: rusqlite::Error| self.no_rows(&error);
+        let mut statement = self.look.results.connection().prepare(&sql).map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let cell = |(i, column): (usize, &Column)| {
+                row.get_ref(i).map(|value| Cell::of(value, column.kind))
+            };
+            let cells = columns.iter().enumerate().map(cell).collect::<Result<Vec<_>, _>>();
+            let cells = cells.map_err(failed)?;
+            self.look.results.check(row.get(columns.len()).map_err(failed)?)?;
+            each(&cells)?;
+        }
+        Ok(())
+    }
+
+    /// What is wrong when rows cannot be had: the store, or a condition that fails on some of them.
+    fn no_rows(&self, error: &rusqlite::Error) -> Error {
+        use rusqlite::ffi::ErrorCode::{TooBig, TypeMismatch, Unknown};
+        match error.sqlite_error_code() {
+            Some(Unknown | TooBig | TypeMismatch) if !self.clauses.is_empty() => {
+                refused(&self.clauses.join("\" --where \""), &in_words(error))
+            }
+            _ => storing(self.look.path(), error),
+        }
+    }
+}
+
+/// What the user sees of a condition that is none.
+fn refused(clause: &str, why: &str) -> Error {
+    Error::input(format!("--where \"{clause}\": {why}"))
+}
+
+/// What SQLite says, without the query it says it of.
+fn in_words(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,229 @@
+//! Looking into a results folder: nothing is written, nothing is claimed, and neither the job file nor
+//! the data has to be there. A run may go on meanwhile.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Row, params};
+
+use crate::job::{Crunch, Job, Loop};
+use crate::master::Require;
+use crate::model::reduce::{PythonFunction, Reduce};
+use crate::store::layout::note;
+use crate::store::{Layout, Results, schema, snapshot, storing};
+use crate::util::error::{Error, Result};
+
+/// What a results folder tells of itself.
+pub(crate) struct Look {
+    path: PathBuf,
+    /// The job as far as its store knows it: its name and its loops. Nothing can be run with it.
+    pub(crate) job: Job,
+    pub(crate) results: Results,
+    /// Where its copy is, if it looks at one.
+    _copy: Option<tempfile::TempDir>,
+}
+
+/// One worker of one start.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Member {
+    pub(crate) worker: i64,
+    /// Which start, from 1.
+    pub(crate) session: i64,
+    pub(crate) rank: i64,
+    pub(crate) host: String,
+    /// Which of its rank's threads, where there are several.
+    pub(crate) thread: Option<i64>,
+}
+
+/// One call of crunch that was timed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Attempt {
+    pub(crate) task: u64,
+    pub(crate) worker: i64,
+    /// In seconds since 1970.
+    pub(crate) started: f64,
+    pub(crate) seconds: f64,
+    pub(crate) failed: bool,
+}
+
+/// A failed attempt, and whether a later one succeeded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Failure {
+    pub(crate) task: u64,
+    pub(crate) error: String,
+    pub(crate) mended: bool,
+}
+
+impl Look {
+    /// Opens the store of a results folder for reading.
+    pub(crate) fn into(folder: &Path) -> Result<Look> {
+        let path = folder.join("runs.sqlite");
+        let no = |why: &dyn std::fmt::Display| {
+            Error::input(format!("results folder {}: {why}", folder.display()))
+        };
+        if !path.is_file() {
+            let why =
+                if folder.exists() { "there is no runs.sqlite in it" } else { "is not there" };
+            return Err(no(&format!("{why}; give the folder a run wrote, results/NAME mostly")));
+        }
+        let sqlite = |error: rusqlite::Error| no(&format!("runs.sqlite cannot be read: {error}"));
+        let cannot = |why: String| no(&format!("runs.sqlite cannot be read: {why}"));
+        let (connection, copy) = snapshot::open(&path).map_err(cannot)?;
+        let format = |row: &Row| row.get::<_, i64>(0);
+        match connection.query_row("PRAGMA user_version", [], format).map_err(sqlite)? {
+            schema::FORMAT => {}
+            0 => return Err(no(&"runs.sqlite is no store of gridmpi's")),
+            other => {
+                let own = schema::FORMAT;
+                let age = if other > own { "a newer" } else { "an older" };
+                return Err(no(&format!(
+                    "runs.sqlite was written by {age} gridmpi (its form is {other}, this one reads {own}); use that one"
+                )));
+            }
+        }
+        let layout = Layout::read(&connection).map_err(sqlite)?;
+        layout.grid()?;
+        let name = note(&connection, "name").map_err(sqlite)?.unwrap_or_default();
+        let crunch = note(&connection, "crunch").map_err(sqlite)?.unwrap_or_default();
+        let job = job(&name, &layout, crunch.starts_with("Rust, version"));
+        let results = Results::new(path.clone(), connection, &job);
+        Ok(Look { path, job, results, _copy: copy })
+    }
+
+    /// Where the store is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the store says of itself under a key.
+    pub(crate) fn note(&self, key: &str) -> Result<Option<String>> {
+        let sql = "SELECT CAST(value AS TEXT) FROM job WHERE key = ?1";
+        let mut found = None;
+        self.each(sql, params![key], |row| row.get(0), |text| found = text)?;
+        Ok(found)
+    }
+
+    /// When the first run began and the last one ended, in seconds since 1970.
+    pub(crate) fn span(&self) -> Result<(f64, f64)> {
+        let sql =
+            "SELECT coalesce(min(started), 0.0), coalesce(max(started + seconds), 0.0) FROM runs";
+        let mut span = (0.0, 0.0);
+        self.each(sql, [], |row| Ok((row.get(0)?, row.get(1)?)), |found| span = found)?;
+        Ok(span)
+    }
+
+    /// How many runs are there, and how many of them failed.
+    pub(crate) fn tally(&self) -> Result<(u64, u64)> {
+        let sql = "SELECT count(*), coalesce(sum(failed), 0) FROM runs";
+        let mut tally = (0, 0);
+        let read = |row: &Row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64));
+        self.each(sql, [], read, |found| tally = found)?;
+        Ok(tally)
+    }
+
+    /// The workers of every start.
+    pub(crate) fn members(&self) -> Result<Vec<Member>> {
+        let sql = "SELECT worker, session, rank, host, thread FROM workers
+                   ORDER BY session, rank, thread, worker";
+        let read = |row: &Row| {
+            Ok(Member {
+                worker: row.get(0)?,
+                session: row.get(1)?,
+                rank: row.get(2)?,
+                host: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+                thread: row.get(4)?,
+            })
+        };
+        let mut members = Vec::new();
+        self.each(sql, [], read, |member| members.push(member))?;
+        Ok(members)
+    }
+
+    /// Every attempt that a worker timed, the failed ones that were tried again included.
+    pub(crate) fn attempts(&self) -> Result<Vec<Attempt>> {
+        let sql = "SELECT task, worker, started, seconds, failed FROM runs
+                   WHERE worker IS NOT NULL AND started IS NOT NULL AND seconds IS NOT NULL
+                   UNION ALL
+                   SELECT f.task, f.worker, f.started, f.seconds, 1 FROM failures f
+                   WHERE f.worker IS NOT NULL AND f.started IS NOT NULL AND f.seconds IS NOT NULL
+                   AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.task = f.task
+                                   AND r.started = f.started AND r.worker = f.worker)";
+        let read = |row: &Row| {
+            Ok(Attempt {
+                task: row.get::<_, i64>(0)? as u64,
+                worker: row.get(1)?,
+                started: row.get(2)?,
+                seconds: row.get(3)?,
+                failed: row.get(4)?,
+            })
+        };
+        let mut attempts = Vec::new();
+        self.each(sql, [], read, |attempt| attempts.push(attempt))?;
+        Ok(attempts)
+    }
+
+    /// Calls `each` with every attempt that failed, in grid order.
+    pub(crate) fn failures(&self, each: impl FnMut(Failure)) -> Result<()> {
+        let sql = "SELECT f.task, f.error, coalesce(r.failed = 0, 0)
+                   FROM failures f LEFT JOIN runs r ON r.task = f.task ORDER BY 1";
+        let read = |row: &Row| {
+            let error: Option<String> = row.get(1)?;
+            Ok(Failure {
+                task: row.get::<_, i64>(0)? as u64,
+                error: error.unwrap_or_default(),
+                mended: row.get(2)?,
+            })
+        };
+        self.each(sql, [], read, each)
+    }
+
+    pub(crate) fn each<T>(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        read: impl Fn(&Row) -> Result<T, rusqlite::Error>,
+        mut each: impl FnMut(T),
+    ) -> Result<()> {
+        let failed = |error: rusqlite::Error| storing(&self.path, &error);
+        let mut statement = self.results.connection().prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query(parameters).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            each(read(row).map_err(failed)?);
+        }
+        Ok(())
+    }
+}
+
+fn job(name: &str, layout: &Layout, native: bool) -> Job {
+    let reduce = |name: &str| match name {
+        "python" => Reduce::Python(PythonFunction { file: String::new(), function: String::new() }),
+        name => Reduce::named(name).unwrap_or(Reduce::Native),
+    };
+    let loops = layout.loops.iter().map(|l| Loop {
+        name: l.name.clone(),
+        points: l.points.clone(),
+        reduce: l.reduce.as_deref().map(reduce),
+        is_data: false,
+    });
+    described(name, loops.collect(), native)
+}
+
+/// A job of which nothing is known but its loops.
+pub(crate) fn described(name: &str, loops: Vec<Loop>, native: bool) -> Job {
+    Job {
+        name: name.to_string(),
+        seed: 0,
+        folder: PathBuf::new(),
+        loops,
+        crunch: if native { Crunch::Native(Vec::new()) } else { Crunch::Command(Vec::new()) },
+        score: String::new(),
+        require: Require::All,
+        retries: 0,
+        most_failures: None,
+        speculate: false,
+        isolate: false,
+        timeout: None,
+        reduce_on_workers: false,
+        order: Default::default(),
+        places: Default::default(),
+    }
+}

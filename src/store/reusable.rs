@@ -1,0 +1,81 @@
+//! What a start on a results folder would find there, told without starting: the runs of its store and,
+//! where the job has changed, of those before it, matched as a start matches them.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Row;
+
+use crate::job::Identity;
+use crate::store::layout::Mapping;
+use crate::store::open::{Before, superseded};
+use crate::store::{Layout, Look, storing};
+use crate::util::error::{Error, Result};
+
+/// A run that is there, by the task number that it has in the job as it is now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) task: u64,
+    pub(crate) seconds: f64,
+    pub(crate) failed: bool,
+}
+
+impl Look {
+    /// Calls `each` with every run that the job has a place for, in grid order. If crunch has changed
+    /// since, a start would use none of them: what has changed, in words.
+    pub(crate) fn found(
+        &self,
+        layout: &Layout,
+        identity: &Identity,
+        mut each: impl FnMut(Found),
+    ) -> Result<Option<String>> {
+        let (own, before) = self.before()?;
+        let changes = before.identity.changes(identity);
+        if own.is(layout) {
+            self.timed(each)?;
+            return Ok(changes);
+        }
+        let folder = self.path().parent().unwrap_or(self.path());
+        let within = |error: Error| error.within(&format!("results folder {}", folder.display()));
+        let mut runs = BTreeMap::new();
+        self.matched(&Mapping::new(&own, layout).map_err(within)?, &mut runs)?;
+        for earlier in superseded(folder) {
+            let earlier = Look::into(&earlier)?;
+            let (own, before) = earlier.before()?;
+            if before.identity.changes(identity).is_none()
+                && let Ok(mapping) = Mapping::new(&own, layout)
+            {
+                earlier.matched(&mapping, &mut runs)?;
+            }
+        }
+        runs.into_values().for_each(&mut each);
+        Ok(changes)
+    }
+
+    fn before(&self) -> Result<(Layout, Before)> {
+        let failed = |error| storing(self.path(), &error);
+        let connection = self.results.connection();
+        let layout = Layout::read(connection).map_err(failed)?;
+        Ok((layout, Before::read(connection).map_err(failed)?))
+    }
+
+    /// Takes the runs that are not there yet; a success takes the place of a failure.
+    fn matched(&self, mapping: &Mapping, runs: &mut BTreeMap<u64, Found>) -> Result<()> {
+        self.timed(|found| {
+            let Some(task) = mapping.task(found.task) else { return };
+            let there = runs.entry(task).or_insert(Found { task, ..found });
+            if there.failed && !found.failed {
+                *there = Found { task, ..found };
+            }
+        })
+    }
+
+    /// Calls `each` with every run of this store, in grid order.
+    fn timed(&self, each: impl FnMut(Found)) -> Result<()> {
+        let sql = "SELECT task, coalesce(seconds, 0.0), failed FROM runs ORDER BY task";
+        let read = |row: &Row| {
+            let (task, seconds): (i64, f64) = (row.get(0)?, row.get(1)?);
+            Ok(Found { task: task as u64, seconds: seconds.max(0.0), failed: row.get(2)? })
+        };
+        self.each(sql, [], read, each)
+    }
+}

@@ -1,0 +1,215 @@
+//! A whole run, wherever this process stands in it: rank 0 leads, every other rank works; or one
+//! process does both on threads.
+
+use crate::rank0::types::{Finished, Work};
+#[cfg(feature = "mpi")]
+use crate::wire::codec;
+#[cfg(feature = "mpi")]
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+#[cfg(feature = "mpi")]
+use std::time::Duration;
+
+use crate::executor::rust::Native;
+use crate::platform::launcher::Launched;
+use crate::platform::slurm;
+use crate::rank0::session::{Crew, Lead};
+use crate::rank0::settings::Settings;
+#[cfg(feature = "mpi")]
+use crate::rank0::turn_away;
+use crate::util::error::{Error, Result};
+use crate::util::signals;
+#[cfg(feature = "mpi")]
+use crate::wire::messages::ToWorker;
+#[cfg(feature = "mpi")]
+use crate::wire::transport::Hub;
+use crate::wire::transport::Link;
+use crate::wire::transport::threads::{self, ThreadLink};
+use crate::worker::{self, Means};
+
+/// How long a worker that is a process may be silent. It speaks every second, even deep in crunch; one
+/// that was only held up is taken back.
+#[cfg(feature = "mpi")]
+const LEASE: Duration = Duration::from_secs(10);
+
+/// Runs what `prepare` makes on rank 0, the way this process was started; the ranks that worked get
+/// nothing. `native` is what the program itself brings on every rank, if it is a study.
+pub(crate) fn conduct(
+    launched: Option<Launched>,
+    settings: &Settings,
+    native: Option<Arc<Native>>,
+    prepare: impl FnOnce() -> Result<Work>,
+) -> Result<Option<Finished>> {
+    match launched {
+        Some(launched) if launched.size != Some(1) => {
+            // One process of a batch script may well want the node's threads; it has to say so.
+            if launched.is_batch_script() && settings.threads.is_some() {
+                return over_threads(settings, native, prepare);
+            }
+            over_ranks(&launched, settings, native, prepare)
+        }
+        _ => over_threads(settings, native, prepare),
+    }
+}
+
+fn over_threads(
+    settings: &Settings,
+    native: Option<Arc<Native>>,
+    prepare: impl FnOnce() -> Result<Work>,
+) -> Result<Option<Finished>> {
+    if settings.is_main {
+        signals::take();
+    }
+    let work = prepare()?;
+    let cores = slurm::cores().unwrap_or_else(own_cores);
+    let threads = settings.threads.unwrap_or(cores);
+    check_strategy(settings, threads)?;
+    let workers = work.job.grid().tasks().min(threads as u64) as usize;
+    let crew = Crew { lowest: 1, workers, threads: 1, lease: None };
+    let lead = Lead::new(settings, native.clone(), work, crew)?;
+    let (mut hub, links) = threads::connect(1, workers);
+    let means = Means { threads: 1, cores: (cores / workers).max(1), is_process: false };
+    let mut joined = Vec::new();
+    for link in links {
+        joined.push(start_worker(link, means, native.clone())?);
+    }
+    // If rank 0 fails, it does not wait for what still crunches.
+    let served = lead.serve(&mut hub)?;
+    if served.all_left {
+        for thread in joined {
+            let _ = thread.join();
+        }
+    }
+    served.finish().map(Some)
+}
+
+/// Starts a worker in a thread of this process.
+fn start_worker(
+    link: ThreadLink,
+    means: Means,
+    native: Option<Arc<Native>>,
+) -> Result<JoinHandle<Result<()>>> {
+    std::thread::Builder::new()
+        .name(format!("rank {}", link.rank()))
+        .spawn(move || worker::work(Box::new(link), means, native.as_ref()))
+        .map_err(|error| Error::unexpected(format!("no more threads: {error}")))
+}
+
+#[cfg(feature = "mpi")]
+fn over_ranks(
+    launched: &Launched,
+    settings: &Settings,
+    native: Option<Arc<Native>>,
+    prepare: impl FnOnce() -> Result<Work>,
+) -> Result<Option<Finished>> {
+    use crate::wire::transport::mpi::Ranks;
+
+    if launched.is_bare_step() {
+        return Err(launched.mismatch()); // every one of them finds this; rank 0 says it
+    }
+    // A rank that died before they are all there would leave the others waiting.
+    signals::heed(true);
+    if settings.is_main {
+        signals::take();
+    }
+    let mut ranks = Ranks::initialize(launched.size.unwrap_or(0))?;
+    if ranks.own_rank() == 0 {
+        ranks.beat(codec::encode(&ToWorker::Beat).into())?;
+    }
+    if ranks.size() == 1 {
+        return if launched.may_be_alone() {
+            over_threads(settings, native, prepare)
+        } else {
+            Err(launched.mismatch()) // every one of them finds this; rank 0 says it
+        };
+    }
+    let cores = slurm::cores().unwrap_or_else(|| (own_cores() / launched.on_host).max(1));
+    let threads = settings.threads.map_or(1, |threads| threads as u32);
+    let means = Means { threads, cores, is_process: true };
+    if ranks.own_rank() > 0 {
+        return worker::work(Box::new(ranks), means, native.as_ref()).map(|()| None);
+    }
+    let lead = || lead_ranks(&mut ranks, settings, means, native, prepare);
+    let led = catch_unwind(AssertUnwindSafe(lead));
+    led.unwrap_or_else(|panic| {
+        let error = Error::bug(worker::panic_text(panic.as_ref()));
+        ranks.abandon(&error); // nobody would ever dismiss the others
+        Err(error)
+    })
+}
+
+#[cfg(feature = "mpi")]
+fn lead_ranks(
+    ranks: &mut dyn Hub,
+    settings: &Settings,
+    means: Means,
+    native: Option<Arc<Native>>,
+    prepare: impl FnOnce() -> Result<Work>,
+) -> Result<Option<Finished>> {
+    use crate::wire::transport::with_local::Beside;
+
+    signals::heed(false);
+    let own = usize::from(settings.master_works);
+    let (workers, threads) = (ranks.workers() + own, means.threads);
+    let crew = Crew { lowest: 1 - own, workers, threads, lease: Some(LEASE) };
+    let lead = match signals::asked() {
+        Some(asked) => Err(Error::interrupted(format!("{}: nothing was begun yet", asked.name))),
+        None => check_strategy(settings, workers * threads as usize)
+            .and_then(|()| prepare())
+            .and_then(|work| Lead::new(settings, native.clone(), work, crew)),
+    };
+    match lead {
+        Ok(lead) => {
+            let served = if settings.master_works {
+                let (hub, links) = threads::connect(0, 1);
+                for link in links {
+                    start_worker(link, Means { is_process: false, ..means }, native.clone())?;
+                }
+                lead.serve(&mut Beside::new(ranks, hub))?
+            } else {
+                lead.serve(ranks)?
+            };
+            let all_left = served.all_left;
+            let finished = served.finish();
+            if let (false, Err(error)) = (all_left, &finished) {
+                ranks.abandon(error); // MPI_Finalize would wait for those that still crunch
+            }
+            finished.map(Some)
+        }
+        Err(error) => {
+            turn_away(ranks)?;
+            Err(error)
+        }
+    }
+}
+
+#[cfg(not(feature = "mpi"))]
+fn over_ranks(
+    launched: &Launched,
+    settings: &Settings,
+    native: Option<Arc<Native>>,
+    prepare: impl FnOnce() -> Result<Work>,
+) -> Result<Option<Finished>> {
+    if launched.may_be_alone() {
+        return over_threads(settings, native, prepare);
+    }
+    Err(launched.without_mpi())
+}
+
+/// Whether so many tasks under way at a time are enough for the strategy.
+fn check_strategy(settings: &Settings, workers: usize) -> Result<()> {
+    let strategy = settings.strategy;
+    let needs = strategy.needs();
+    if needs > workers as u64 {
+        return Err(Error::input(format!(
+            "--strategy {strategy}: that takes {needs} workers, and there are {workers}; --threads or more ranks give more"
+        )));
+    }
+    Ok(())
+}
+
+/// How many cores this machine has for this process.
+fn own_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,145 @@
+//! What the master itself costs: time, memory and allocations for each task, without any transport.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::*;
+use crate::master::Action;
+use crate::model::results::{Assignment, Made, Report, pack};
+use crate::util::usage;
+
+/// A master and workers that answer at once with plain numbers; each batch takes `seconds` a task.
+struct Answering {
+    master: Master,
+    given: VecDeque<(usize, Assignment)>,
+    actions: Vec<Action>,
+    packed: Vec<u8>,
+    now: Duration,
+    seconds: f64,
+    runs: u64,
+    closed: u64,
+}
+
+impl Answering {
+    fn start(sizes: &[u64], workers: usize, batch: Option<u64>, seconds: f64) -> Answering {
+        let grid = Grid::new(sizes, 1).unwrap();
+        let reduces = vec![None, Some(Reduce::Max)];
+        let master = Master::new(grid, reduces, Require::All, workers)
+            .in_batches(batch)
+            .with_leases(Some(Duration::from_secs(10)));
+        let (given, actions, packed) = (VecDeque::new(), Vec::new(), Vec::new());
+        let now = Duration::ZERO;
+        let mut all =
+            Answering { master, given, actions, packed, now, seconds, runs: 0, closed: 0 };
+        for rank in 1..=workers {
+            let host = String::new();
+            all.on(Event::Joined { rank, host, threads: 1 });
+            all.on(Event::Done { rank, report: Report::of(Vec::new()) });
+        }
+        all
+    }
+
+    fn on(&mut self, event: Event) {
+        self.master.on(event, self.now, &mut self.actions);
+        for action in self.actions.drain(..) {
+            match action {
+                Action::Assign { rank, assignment } => self.given.push_back((rank, assignment)),
+                Action::Close(_) => self.closed += 1,
+                Action::RecordNumbers { count, .. } => self.runs += count,
+                _ => {}
+            }
+        }
+    }
+
+    /// The worker that was given something first answers; whether there is one.
+    fn step(&mut self) -> bool {
+        let Some((rank, Assignment { first, count, attempt })) = self.given.pop_front() else {
+            return false;
+        };
+        let mut packed = std::mem::take(&mut self.packed);
+        packed.clear();
+        for task in first..first + count {
+            pack(&[(task % 1009) as f64], self.seconds, &mut packed);
+        }
+        self.now += Duration::from_micros(1);
+        let made = Made::Numbers(Numbers::new(first, attempt, 0.0, &packed));
+        self.on(Event::Done { rank, report: Report { thread: 0, made, unbegun: None } });
+        self.packed = packed;
+        true
+    }
+}
+
+#[test]
+fn no_task_costs_an_allocation() {
+    for batch in [1, 100] {
+        let mut all = Answering::start(&[100, 10_000], 50, Some(batch), 1e-3);
+        while all.runs < 20_000 {
+            all.step();
+        }
+        let before = all.runs;
+        let counted = allocation_counter::measure(|| {
+            while all.runs < before + 200_000 {
+                all.step();
+            }
+        });
+        let runs = all.runs - before;
+        // A group has some, and so has what comes before its turn.
+        let each = counted.count_total as f64 / runs as f64;
+        assert!(each < 0.05, "{each} allocations a task, {batch} to a message");
+    }
+}
+
+/// A measurement too: `scripts/bench` runs it optimised and prints what it says. Without optimisation it is
+/// small, and only what it counts is of use.
+#[test]
+fn what_the_master_costs() {
+    let say = |what: &str, value: f64| println!("{what} {value:.4}");
+    let part = if cfg!(debug_assertions) { 1_000 } else { 1 };
+    for (batch, tasks) in [(1, 3_000_000 / part), (1_000, 500_000_000 / part)] {
+        let mut all = Answering::start(&[10_000, 1_000_000], 100_000, Some(batch), 0.01);
+        let begin = usage::cpu_seconds();
+        while all.runs < tasks {
+            all.step();
+        }
+        let seconds = usage::cpu_seconds() - begin;
+        say(&format!("us_a_task_batch_{batch}"), seconds * 1e6 / all.runs as f64);
+    }
+    let begin = Instant::now();
+    let mut all = Answering::start(&[100_000 / part, 10_000], 1, None, 0.0);
+    say("start_seconds_of_1e9_tasks", begin.elapsed().as_secs_f64());
+    while all.step() {}
+    assert_eq!((all.runs, all.closed), (1_000_000_000 / part, 100_000 / part));
+    say("seconds_for_1e9_tasks", begin.elapsed().as_secs_f64());
+    // Ten thousand groups open at a time: each worker is in a group of its own.
+    let grid = Grid::new(&[10_000, 100_000], 1).unwrap();
+    let reduces = vec![None, Some(Reduce::Max)];
+    let mut master = Master::new(grid, reduces, Require::All, 10_000)
+        .in_order(crate::master::Order::Grid, Some(0))
+        .in_batches(Some(1_000));
+    let mut given = VecDeque::new();
+    let mut actions = Vec::new();
+    let mut packed = Vec::new();
+    let rounds = if part == 1 { 5 } else { 2 };
+    for round in 0..rounds {
+        for rank in 1..=10_000 {
+            let report = match (round > 0).then(|| given.pop_front()).flatten() {
+                Some(Assignment { first, count, attempt }) => {
+                    packed.clear();
+                    (0..count).for_each(|_| pack(&[1.0], 0.01, &mut packed));
+                    let made = Made::Numbers(Numbers::new(first, attempt, 0.0, &packed));
+                    Report { thread: 0, made, unbegun: None }
+                }
+                None => Report::of(Vec::new()),
+            };
+            master.on(Event::Done { rank, report }, Duration::from_secs(round), &mut actions);
+            for action in actions.drain(..) {
+                if let Action::Assign { assignment, .. } = action {
+                    given.push_back(assignment);
+                }
+            }
+        }
+    }
+    assert_eq!(master.tally().done, (rounds - 1) * 10_000 * 1_000);
+    let rss = usage::peak_rss_bytes().unwrap_or(0) as f64;
+    say("mib_with_1e4_groups_open", rss / f64::from(1 << 20));
+}

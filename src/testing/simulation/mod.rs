@@ -1,0 +1,356 @@
+//! The real master and rank 0's real loop against simulated workers in virtual time: whatever the
+//! grid, the workers and the order of replies, every group closes once, with the value that plain
+//! nested loops give.
+
+mod cost;
+mod faults;
+mod strategies;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::master::{Event, Master, Patience, Require, Run, Summary};
+use crate::model::nest::{Grid, Key};
+use crate::model::reduce::{Item, PythonFunction, Reduce};
+use crate::model::results::{Numbers, Report, Scored};
+use crate::rank0::{Keeper, serve};
+use crate::util::error::{Error, Result};
+use crate::wire::messages::Request;
+use crate::wire::transport::Hub;
+use crate::wire::transport::simulated::SimulatedHub;
+use bytes::Bytes;
+use proptest::prelude::*;
+
+/// How many groups close in the whole job.
+fn groups(grid: &Grid) -> u64 {
+    (grid.outer()..grid.depth()).map(|level| grid.keys(level)).sum()
+}
+
+/// Keeps everything in memory; "Python" here adds up the scores.
+#[derive(Default)]
+struct Notes {
+    runs: BTreeMap<u64, Run>,
+    summaries: BTreeMap<Key, Summary>,
+    reduced: Vec<Event<'static>>,
+    joined: usize,
+    /// Attempts that were lost with their workers.
+    given_back: BTreeSet<(u64, u32)>,
+    /// Stops the job once there are so many runs.
+    stop_after: Option<usize>,
+    /// Whether a task may come back.
+    retries: bool,
+    /// Whether the store cannot keep up every other 70 ms.
+    slow_disk: bool,
+    full_now: bool,
+    /// When it has to be over.
+    deadline: Option<Duration>,
+}
+
+impl Keeper for Notes {
+    fn join(&mut self, _: usize, _: &str) -> Result<()> {
+        self.joined += 1;
+        Ok(())
+    }
+
+    fn record(&mut self, run: Run) -> Result<()> {
+        let task = run.outcome.task;
+        let first = self.runs.insert(task, run).is_none();
+        assert!(first || self.retries, "task {task} was recorded twice");
+        Ok(())
+    }
+
+    fn record_numbers(&mut self, rank: usize, thread: u32, numbers: Numbers) -> Result<()> {
+        numbers.outcomes().try_for_each(|outcome| self.record(Run { outcome, rank, thread }))
+    }
+
+    fn give_back(&mut self, task: u64, attempt: u32, _: usize) -> Result<()> {
+        self.given_back.insert((task, attempt));
+        Ok(())
+    }
+
+    fn close(&mut self, summary: Summary) -> Result<()> {
+        let key = summary.key;
+        assert!(self.summaries.insert(key, summary).is_none(), "{key:?} closed twice");
+        Ok(())
+    }
+
+    fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()> {
+        let sum = items.iter().filter_map(|item| item.result.as_ref()?.score).sum();
+        self.reduced.push(Event::Reduced { rank: None, key, result: Ok(Scored::number(sum)) });
+        Ok(())
+    }
+
+    fn ask(&mut self, (rank, _): (usize, u32), _: u64, request: Request, _: Duration) {
+        panic!("a simulated worker asks nothing: rank {rank}, {request:?}");
+    }
+
+    fn replies(&mut self, _: Duration, _: &Master) -> Vec<(usize, Bytes)> {
+        Vec::new()
+    }
+
+    fn returned(&mut self, _: usize, _: u32) {}
+
+    fn is_full(&self) -> bool {
+        self.full_now
+    }
+
+    fn interrupt(&mut self, rank: usize, signal: &str) {
+        panic!("a simulated worker gets no signals: rank {rank}, {signal}");
+    }
+
+    fn is_leaving(&self) -> bool {
+        false
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    fn event(&mut self) -> Result<Option<Event<'static>>> {
+        if self.stop_after.is_some_and(|runs| self.runs.len() >= runs) {
+            return Ok(self.stop_after.take().map(|_| Event::Stop));
+        }
+        Ok(self.reduced.pop())
+    }
+
+    fn tick(&mut self, now: Duration, _: &Master) -> Result<()> {
+        self.full_now = self.slow_disk && (now.as_millis() / 70).is_multiple_of(2);
+        if self.deadline.is_some_and(|deadline| now > deadline) {
+            return Err(Error::unexpected(format!("it is not over after {now:?}")));
+        }
+        Ok(())
+    }
+}
+
+/// A nest, who works on it, and what its crunch gives.
+#[derive(Clone, Debug)]
+struct World {
+    sizes: Vec<u64>,
+    reduces: Vec<Option<Reduce>>,
+    require: Require,
+    workers: usize,
+    seed: u64,
+    /// One in this many runs fails; 0 for none.
+    failing: u64,
+    /// Whether workers reduce what Python has to.
+    delegates: bool,
+}
+
+impl World {
+    fn grid(&self) -> Grid {
+        let outer = self.reduces.iter().take_while(|reduce| reduce.is_none()).count();
+        Grid::new(&self.sizes, outer).unwrap()
+    }
+
+    fn result(&self, task: u64) -> Result<Scored, String> {
+        let mixed = (task ^ self.seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+        if self.failing > 0 && mixed.is_multiple_of(self.failing) {
+            return Err(format!("task {task} fails"));
+        }
+        // Few different scores, so that there are ties.
+        Ok(Scored::number((mixed % 7) as f64 * 0.1))
+    }
+
+    fn takes(&self, task: u64) -> Duration {
+        Duration::from_micros((task.wrapping_mul(self.seed | 1) >> 7) % 5000)
+    }
+
+    fn master(&self) -> Master {
+        let master = Master::new(self.grid(), self.reduces.clone(), self.require, self.workers);
+        if self.delegates { master.reduce_on_workers() } else { master }
+    }
+
+    fn simulate(&self) -> Notes {
+        let (grid, mut master) = (self.grid(), self.master());
+        let crunch = Box::new(|task| (self.takes(task), self.result(task)));
+        let mut hub = SimulatedHub::new(self.workers, self.seed, Duration::from_millis(3), crunch);
+        let mut notes = Notes::default();
+        serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
+        assert!(master.is_over());
+        assert_eq!(master.tally().refused, 0);
+        assert_eq!(master.tally().closed, groups(&grid));
+        assert_eq!((hub.dismissed(), notes.joined), (self.workers, self.workers));
+        notes
+    }
+
+    /// The score that plain nested loops give below a key; nothing if it is incomplete.
+    fn serial(&self, grid: &Grid, key: Key) -> Option<f64> {
+        if key.level == grid.depth() {
+            return self.result(key.index).ok()?.score;
+        }
+        let size = grid.size(key.level);
+        let below = (0..size).map(|slot| {
+            self.serial(grid, Key { level: key.level + 1, index: key.index * size + slot })
+        });
+        let scores: Vec<f64> = below.flatten().collect();
+        let (n, enough) = (scores.len() as f64, self.require.is_met(scores.len() as u64, size));
+        let reduce = self.reduces[key.level].as_ref().unwrap();
+        if !enough || (scores.is_empty() && *reduce != Reduce::Count) {
+            return None;
+        }
+        let mut sorted = scores.clone();
+        sorted.sort_by(f64::total_cmp);
+        let (sum, middle) = (scores.iter().sum::<f64>(), scores.len() / 2);
+        Some(match reduce {
+            Reduce::Max => *sorted.last()?,
+            Reduce::Min => sorted[0],
+            Reduce::Mean => sum / n,
+            Reduce::Sum | Reduce::Python(_) | Reduce::Native => sum,
+            Reduce::Median if scores.len() % 2 == 1 => sorted[middle],
+            Reduce::Median => (sorted[middle - 1] + sorted[middle]) / 2.0,
+            Reduce::Std => {
+                let mean = sum / n;
+                (scores.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / n).sqrt()
+            }
+            Reduce::Count => n,
+            Reduce::All => unreachable!("has no score"),
+        })
+    }
+}
+
+fn reduces() -> impl Strategy<Value = Reduce> {
+    let python = PythonFunction { file: "f.py".into(), function: "f".into() };
+    prop::sample::select(vec![
+        Reduce::Max,
+        Reduce::Min,
+        Reduce::Mean,
+        Reduce::Sum,
+        Reduce::Median,
+        Reduce::Std,
+        Reduce::Count,
+        Reduce::Python(python),
+    ])
+}
+
+fn worlds() -> impl Strategy<Value = World> {
+    let nest = (1usize..=4, 0usize..=4).prop_flat_map(|(depth, outer)| {
+        let outer = outer.min(depth);
+        (prop::collection::vec(1u64..6, depth), prop::collection::vec(reduces(), depth - outer))
+    });
+    let require = prop_oneof![Just(Require::All), (0.1f64..=1.0).prop_map(Require::Fraction)];
+    (nest, require, 1usize..40, any::<u64>(), 0u64..6, any::<bool>()).prop_map(
+        |((sizes, inner), require, workers, seed, failing, delegates)| {
+            let outer = sizes.len() - inner.len();
+            let reduces =
+                vec![None; outer].into_iter().chain(inner.into_iter().map(Some)).collect();
+            World { sizes, reduces, require, workers, seed, failing, delegates }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn every_group_closes_once_with_what_nested_loops_give(world in worlds()) {
+        let grid = world.grid();
+        let notes = world.simulate();
+        prop_assert_eq!(notes.runs.len() as u64, grid.tasks());
+        for (key, summary) in &notes.summaries {
+            let runs = grid.tasks() / grid.keys(key.level);
+            prop_assert_eq!(summary.runs + summary.failed, runs);
+            let score = summary.result.as_ref().ok().and_then(|scored| scored.score);
+            match (score, world.serial(&grid, *key)) {
+                (Some(score), Some(serial)) => {
+                    prop_assert!((score - serial).abs() <= 1e-12 * serial.abs().max(1.0));
+                }
+                (score, serial) => prop_assert_eq!(score, serial),
+            }
+        }
+    }
+
+    #[test]
+    fn neither_workers_nor_order_change_a_bit(world in worlds(), workers in 1usize..40, seed: u64) {
+        let other = World { workers, ..world.clone() };
+        let here = world.simulate();
+        // Other delays, same results: the order of replies follows the hub's seed.
+        let mut master = other.master();
+        let crunch = Box::new(|task| (other.takes(task), other.result(task)));
+        let mut hub = SimulatedHub::new(workers, seed, Duration::from_secs(1), crunch);
+        let mut there = Notes::default();
+        serve(&mut master, &mut hub, &mut there, Bytes::new(), Vec::new()).unwrap();
+        prop_assert_eq!(here.summaries, there.summaries);
+    }
+}
+
+#[test]
+fn the_first_of_equal_bests_wins_whoever_came_first() {
+    for seed in 0..50 {
+        let world = World {
+            sizes: vec![1, 40],
+            reduces: vec![None, Some(Reduce::Max)],
+            require: Require::All,
+            workers: 7,
+            seed,
+            failing: 0,
+            delegates: false,
+        };
+        let notes = world.simulate();
+        let summary = &notes.summaries[&Key { level: 1, index: 0 }];
+        let best = summary.result.as_ref().unwrap();
+        let scores = (0..40).map(|task| world.result(task).unwrap().score.unwrap());
+        let first = scores.clone().position(|score| Some(score) == best.score).unwrap();
+        assert_eq!(best.best[0].point, first as u64, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_thousand_workers_share_a_hundred_thousand_tasks() {
+    let world = World {
+        sizes: vec![100, 1000],
+        reduces: vec![None, Some(Reduce::Mean)],
+        require: Require::All,
+        workers: 1000,
+        seed: 5,
+        failing: 0,
+        delegates: false,
+    };
+    let notes = world.simulate();
+    assert_eq!(notes.runs.len(), 100_000);
+    let ranks: std::collections::BTreeSet<usize> =
+        notes.runs.values().map(|run| run.rank).collect();
+    assert_eq!(ranks.len(), 1000, "every worker got something");
+}
+
+#[test]
+fn the_textbook_case_takes_four_rounds() {
+    let grid = Grid::new(&[10, 3], 1).unwrap();
+    let mut master = Master::new(grid, vec![None, Some(Reduce::Max)], Require::All, 8);
+    let second = Duration::from_secs(1);
+    let crunch = Box::new(move |task| (second, Ok(Scored::number(task as f64))));
+    let mut hub = SimulatedHub::new(8, 1, Duration::ZERO, crunch);
+    let mut notes = Notes::default();
+    serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
+    assert_eq!(hub.now(), 4 * second);
+}
+
+#[test]
+fn stale_doubled_and_unasked_outcomes_are_refused() {
+    use crate::master::Action;
+    use crate::model::results::Outcome;
+
+    let grid = Grid::new(&[3], 1).unwrap();
+    let mut master = Master::new(grid, vec![None], Require::All, 2);
+    let mut actions = Vec::new();
+    let mut done = |rank, tasks: &[(u64, u32)], actions: &mut Vec<Action>| {
+        let outcome = |&(task, attempt): &(u64, u32)| Outcome {
+            task,
+            attempt,
+            started: 0.0,
+            seconds: 0.0,
+            result: Ok(Scored::number(1.0)),
+        };
+        let report = Report::of(tasks.iter().map(outcome).collect());
+        actions.clear();
+        master.on(Event::Done { rank, report }, Duration::ZERO, actions);
+        master.tally()
+    };
+    done(1, &[], &mut actions);
+    assert!(
+        matches!(actions[..], [Action::Assign { rank: 1, assignment }] if assignment.first == 0)
+    );
+    assert_eq!(done(2, &[(0, 1)], &mut actions).refused, 1, "worker 2 was not given task 0");
+    assert_eq!(done(1, &[(0, 2)], &mut actions).refused, 2, "there is no second attempt");
+    assert_eq!(done(1, &[(0, 1), (0, 1)], &mut actions).refused, 3, "once is enough");
+    assert_eq!(done(1, &[(0, 1)], &mut actions).done, 1);
+}

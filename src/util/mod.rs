@@ -1,0 +1,10 @@
+//! What every room may use and that knows none of them: errors, text, files, clocks, signals.
+
+#[cfg(feature = "jobs")]
+pub(crate) mod csv_file;
+pub(crate) mod duration;
+pub(crate) mod error;
+#[cfg(any(feature = "cli", feature = "jobs"))]
+pub(crate) mod nearest;
+pub(crate) mod signals;
+pub(crate) mod usage;

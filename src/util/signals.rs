@@ -1,0 +1,98 @@
+//! Signals that ask for an end: SIGINT, SIGTERM, SIGUSR2. Only a program whose `main` is ours takes
+//! them; elsewhere they are the user's own.
+
+/// A signal that came, and how many came so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) times: usize,
+    pub(crate) name: &'static str,
+}
+
+#[cfg(feature = "cli")]
+mod taken {
+    use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+
+    use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR2};
+    use signal_hook::iterator::Signals;
+
+    use super::*;
+    use crate::util::error::Error;
+
+    static TIMES: AtomicUsize = AtomicUsize::new(0);
+    static LAST: AtomicI32 = AtomicI32::new(0);
+    /// Whether somebody looks whether an end was asked for.
+    static HEEDED: AtomicBool = AtomicBool::new(false);
+
+    /// Takes the signals from now on. While nobody heeds them there is nothing to bring to an end, and the
+    /// first one ends the process.
+    pub(crate) fn take() {
+        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGUSR2]) else {
+            return log::warn!("signals cannot be taken: gridmpi dies of them at once");
+        };
+        std::thread::spawn(move || {
+            for signal in signals.forever() {
+                LAST.store(signal, Ordering::Relaxed);
+                TIMES.fetch_add(1, Ordering::Release);
+                if let (Some(Asked { name, .. }), false) = (asked(), HEEDED.load(Ordering::Acquire))
+                {
+                    let error = Error::interrupted(format!("{name}: nothing was begun yet"));
+                    error.print();
+                    std::process::exit(error.exit as i32);
+                }
+            }
+        });
+    }
+
+    /// Takes SIGUSR1 too, by which a batch system may say that the time is nearly over.
+    #[cfg(all(feature = "mpi", feature = "jobs"))]
+    pub(crate) fn take_warning() {
+        warned(|| {
+            LAST.store(SIGUSR2, Ordering::Relaxed);
+            TIMES.fetch_add(1, Ordering::Release);
+        });
+    }
+
+    /// Takes SIGUSR1 and does nothing about it.
+    #[cfg(all(feature = "mpi", feature = "jobs"))]
+    pub(crate) fn ignore_warning() {
+        warned(|| log::debug!("SIGUSR1: the time is nearly over"));
+    }
+
+    #[cfg(all(feature = "mpi", feature = "jobs"))]
+    fn warned(act: impl Fn() + Send + 'static) {
+        let Ok(mut signals) = Signals::new([signal_hook::consts::SIGUSR1]) else { return };
+        std::thread::spawn(move || signals.forever().for_each(|_| act()));
+    }
+
+    /// Whether somebody looks, from now on.
+    pub(crate) fn heed(heeded: bool) {
+        HEEDED.store(heeded, Ordering::Release);
+    }
+
+    /// Whether and how often an end was asked for.
+    pub(crate) fn asked() -> Option<Asked> {
+        let times = TIMES.load(Ordering::Acquire);
+        let name = match LAST.load(Ordering::Relaxed) {
+            SIGINT => "SIGINT",
+            SIGTERM => "SIGTERM",
+            _ => "SIGUSR2",
+        };
+        (times > 0).then_some(Asked { times, name })
+    }
+}
+
+#[cfg(feature = "cli")]
+pub(crate) use taken::{asked, heed, take};
+#[cfg(all(feature = "cli", feature = "mpi", feature = "jobs"))]
+pub(crate) use taken::{ignore_warning, take_warning};
+
+#[cfg(not(feature = "cli"))]
+pub(crate) fn take() {}
+
+#[cfg(not(feature = "cli"))]
+pub(crate) fn heed(_: bool) {}
+
+#[cfg(not(feature = "cli"))]
+pub(crate) fn asked() -> Option<Asked> {
+    None
+}

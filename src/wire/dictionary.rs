@@ -1,0 +1,307 @@
+//! A keyed store to hand values from one thread or rank to another: put, take, fetch, wait, is_ready.
+//!
+//! [`Dictionary`] is shared by the threads of one process. [`SharedDictionary`] has the same words
+//! for one that lives on rank 0 and that every rank reaches over its line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::util::error::{Error, Result};
+use crate::wire::codec;
+use crate::wire::messages::{Deed, Reply, Request};
+use crate::worker::connection::{Caller, answered};
+
+/// A keyed store that threads share; clones are the same dictionary.
+///
+/// Its laws:
+///
+/// ```
+/// use std::{thread, time::Duration};
+/// use gridmpi::Dictionary;
+///
+/// let runs = Dictionary::new();
+/// assert!(!runs.is_ready(&"a"));
+///
+/// // What is put under a key is ready; putting again replaces it, and gives the old value back.
+/// assert_eq!(runs.put("a", 1)?, None);
+/// assert_eq!(runs.put("a", 2)?, Some(1));
+/// assert!(runs.is_ready(&"a"));
+///
+/// // Fetching copies and leaves, taking empties the key.
+/// assert_eq!(runs.fetch(&"a")?, 2);
+/// assert_eq!(runs.take(&"a")?, 2);
+/// assert!(!runs.is_ready(&"a"));
+/// assert_eq!(runs.try_take(&"a"), None);
+///
+/// // Taking, fetching and waiting block until somebody puts.
+/// let producer = runs.clone();
+/// let thread = thread::spawn(move || producer.put("b", 3).map(drop));
+/// runs.wait(&"b")?;
+/// assert_eq!(runs.take(&"b")?, 3);
+/// thread.join().unwrap()?;
+///
+/// // A wait can have an end, and every wait ends when the dictionary is closed.
+/// assert!(!runs.wait_for(&"c", Duration::from_millis(1))?);
+/// let waiting = runs.clone();
+/// let thread = thread::spawn(move || waiting.take(&"c"));
+/// runs.close();
+/// assert!(thread.join().unwrap().is_err());
+/// assert!(runs.put("c", 4).is_err());
+/// # Ok::<(), gridmpi::Error>(())
+/// ```
+pub struct Dictionary<K, V> {
+    shared: Arc<Shared<K, V>>,
+}
+
+struct Shared<K, V> {
+    state: Mutex<State<K, V>>,
+    changed: Condvar,
+}
+
+struct State<K, V> {
+    values: BTreeMap<K, V>,
+    closed: bool,
+}
+
+impl<K: Ord, V> Dictionary<K, V> {
+    /// An empty dictionary.
+    pub fn new() -> Dictionary<K, V> {
+        let state = Mutex::new(State { values: BTreeMap::new(), closed: false });
+        Dictionary { shared: Arc::new(Shared { state, changed: Condvar::new() }) }
+    }
+
+    /// Puts a value under a key and returns the one it replaces. Fails once the dictionary is closed.
+    pub fn put(&self, key: K, value: V) -> Result<Option<V>> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(closed());
+        }
+        let old = state.values.insert(key, value);
+        self.shared.changed.notify_all();
+        Ok(old)
+    }
+
+    /// Takes the value out, waiting until there is one. Of several that wait one gets it. Fails once
+    /// the dictionary is closed and the value is not there.
+    pub fn take(&self, key: &K) -> Result<V> {
+        self.until(None, |values| values.remove(key)).and_then(|value| value.ok_or_else(closed))
+    }
+
+    /// Copies the value, waiting until there is one. Fails once the dictionary is closed and the
+    /// value is not there.
+    pub fn fetch(&self, key: &K) -> Result<V>
+    where
+        V: Clone,
+    {
+        self.until(None, |values| values.get(key).cloned())
+            .and_then(|value| value.ok_or_else(closed))
+    }
+
+    /// Waits until there is a value. Fails once the dictionary is closed and there is none.
+    pub fn wait(&self, key: &K) -> Result<()> {
+        self.until(None, |values| values.contains_key(key).then_some(())).map(drop)
+    }
+
+    /// Waits until there is a value, for `patience` at most; whether there is one now. Fails once
+    /// the dictionary is closed and there is none.
+    pub fn wait_for(&self, key: &K, patience: Duration) -> Result<bool> {
+        let ready = self.until(Some(patience), |values| values.contains_key(key).then_some(()))?;
+        Ok(ready.is_some())
+    }
+
+    /// Whether there is a value. Does not wait.
+    pub fn is_ready(&self, key: &K) -> bool {
+        self.state().values.contains_key(key)
+    }
+
+    /// Takes the value out, if there is one. Does not wait.
+    pub fn try_take(&self, key: &K) -> Option<V> {
+        self.state().values.remove(key)
+    }
+
+    /// Copies the value, if there is one. Does not wait.
+    pub fn try_fetch(&self, key: &K) -> Option<V>
+    where
+        V: Clone,
+    {
+        self.state().values.get(key).cloned()
+    }
+
+    /// Nothing more will be put: whoever waits, now or later, fails. What is there can still be
+    /// taken.
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until `find` finds something; nothing if that takes longer than `patience`.
+    fn until<T>(
+        &self,
+        patience: Option<Duration>,
+        mut find: impl FnMut(&mut BTreeMap<K, V>) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let begin = Instant::now();
+        let mut state = self.state();
+        loop {
+            if let Some(found) = find(&mut state.values) {
+                return Ok(Some(found));
+            }
+            if state.closed {
+                return Err(closed());
+            }
+            let changed = &self.shared.changed;
+            state = match patience.map(|patience| patience.saturating_sub(begin.elapsed())) {
+                None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return Ok(None),
+                Some(left) => {
+                    changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<K, V>> {
+        // Nothing of the user's runs under this lock but Ord and Clone; a panic in those changes
+        // nothing.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn closed() -> Error {
+    Error::unexpected("the dictionary is closed: nothing more will be put under this key")
+}
+
+impl<K, V> Clone for Dictionary<K, V> {
+    fn clone(&self) -> Self {
+        Dictionary { shared: self.shared.clone() }
+    }
+}
+
+impl<K: Ord, V> Default for Dictionary<K, V> {
+    fn default() -> Self {
+        Dictionary::new()
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Dictionary<K, V> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        out.debug_map().entries(&state.values).finish()
+    }
+}
+
+/// The dictionaries of all names that a study's ranks share, on rank 0: bincode under bincode.
+pub(crate) type Board = Dictionary<Bytes, Bytes>;
+
+/// A dictionary on rank 0 that every rank of a study shares: from within crunch by
+/// [`Context::dictionary`](crate::Context::dictionary), on rank 0 by
+/// [`Study::dictionary`](crate::Study::dictionary). It obeys the laws of [`Dictionary`], and:
+///
+/// - Clones are the same dictionary. Each call from a worker is a message to rank 0 and back, so
+///   [`put`](SharedDictionary::put) does not give the old value back.
+/// - A worker's wait fails when nobody seems left to put: for a minute every worker has waited as well
+///   or had nothing to do.
+/// - It is closed when the study is over, and that ends the waits of rank 0's program too.
+///
+/// Keys and values are compared and carried in their bincode form; see the
+/// [limits](crate#what-serde-types-can-be).
+pub struct SharedDictionary<'a, K, V> {
+    name: String,
+    place: Place<'a>,
+    of: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Clone for SharedDictionary<'_, K, V> {
+    fn clone(&self) -> Self {
+        SharedDictionary { name: self.name.clone(), place: self.place.clone(), of: PhantomData }
+    }
+}
+
+#[derive(Clone)]
+enum Place<'a> {
+    Here(Board),
+    RankZero(&'a Caller),
+}
+
+impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, V> {
+    pub(crate) fn remote(name: &str, caller: &'a Caller) -> SharedDictionary<'a, K, V> {
+        SharedDictionary { name: name.to_string(), place: Place::RankZero(caller), of: PhantomData }
+    }
+
+    pub(crate) fn here(name: &str, board: &Board) -> SharedDictionary<'static, K, V> {
+        let place = Place::Here(board.clone());
+        SharedDictionary { name: name.to_string(), place, of: PhantomData }
+    }
+
+    /// Puts a value under a key, in place of the one that may be there. Fails once the study is over.
+    pub fn put(&self, key: &K, value: &V) -> Result<()> {
+        self.deed(key, Deed::Put(codec::encode_theirs(value)?.into())).map(drop)
+    }
+
+    /// Takes the value out, waiting until there is one. Fails when nobody is left to put it.
+    pub fn take(&self, key: &K) -> Result<V> {
+        self.value(key, Deed::Take { wait: true })?.ok_or_else(closed)
+    }
+
+    /// Copies the value, waiting until there is one. Fails when nobody is left to put it.
+    pub fn fetch(&self, key: &K) -> Result<V> {
+        self.value(key, Deed::Fetch { wait: true })?.ok_or_else(closed)
+    }
+
+    /// Waits until there is a value. Fails when nobody is left to put it.
+    pub fn wait(&self, key: &K) -> Result<()> {
+        self.deed(key, Deed::Wait(None)).map(drop)
+    }
+
+    /// Waits until there is a value, for `patience` at most; whether there is one now. Fails when the
+    /// study is over.
+    pub fn wait_for(&self, key: &K, patience: Duration) -> Result<bool> {
+        Ok(self.deed(key, Deed::Wait(Some(patience)))? == Reply::Ready(true))
+    }
+
+    /// Whether there is a value. Does not wait.
+    pub fn is_ready(&self, key: &K) -> Result<bool> {
+        self.wait_for(key, Duration::ZERO)
+    }
+
+    /// Takes the value out, if there is one. Does not wait.
+    pub fn try_take(&self, key: &K) -> Result<Option<V>> {
+        self.value(key, Deed::Take { wait: false })
+    }
+
+    /// Copies the value, if there is one. Does not wait.
+    pub fn try_fetch(&self, key: &K) -> Result<Option<V>> {
+        self.value(key, Deed::Fetch { wait: false })
+    }
+
+    fn value(&self, key: &K, deed: Deed) -> Result<Option<V>> {
+        match self.deed(key, deed)? {
+            Reply::Value(Some(bytes)) => codec::decode_theirs(&bytes).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn deed(&self, key: &K, deed: Deed) -> Result<Reply> {
+        let key = Bytes::from(codec::encode_theirs(&(&self.name, key))?);
+        match &self.place {
+            Place::RankZero(caller) => answered(caller.ask(Request::Dictionary(deed, key))?),
+            Place::Here(board) => Ok(match deed {
+                Deed::Put(value) => board.put(key, value).map(|_| Reply::Ready(true))?,
+                Deed::Take { wait: true } => Reply::Value(Some(board.take(&key)?)),
+                Deed::Take { wait: false } => Reply::Value(board.try_take(&key)),
+                Deed::Fetch { wait: true } => Reply::Value(Some(board.fetch(&key)?)),
+                Deed::Fetch { wait: false } => Reply::Value(board.try_fetch(&key)),
+                Deed::Wait(None) => board.wait(&key).map(|()| Reply::Ready(true))?,
+                Deed::Wait(Some(Duration::ZERO)) => Reply::Ready(board.is_ready(&key)),
+                Deed::Wait(Some(patience)) => Reply::Ready(board.wait_for(&key, patience)?),
+            }),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Workers in virtual time: rank 0's real loop and the real master run against thousands of
+//! simulated workers in one thread, with delays and faults drawn from a seed. A run of hours takes
+//! milliseconds, and the same seed repeats it exactly.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::model::results::{Assignment, Made, Numbers, Outcome, PACKED, Report, Scored, pack};
+use crate::util::error::Result;
+use crate::wire::codec;
+use crate::wire::messages::{ToMaster, ToWorker};
+use crate::wire::transport::{BEAT, Hub};
+
+/// What a simulated crunch gives for a task: how long it takes, and its result.
+pub(crate) type Crunch<'a> = Box<dyn FnMut(u64) -> (Duration, Result<Scored, String>) + 'a>;
+
+/// What can go wrong with each message and each worker. Chances are from 0 to 1.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    /// How many workers may say that they cannot go on, and the chance that one does, each time it is
+    /// given something.
+    pub(crate) breaking: (usize, f64),
+    /// The same of workers that die without a word.
+    pub(crate) dying: (usize, f64),
+    /// The chance that a message is lost.
+    pub(crate) lost: f64,
+    /// That it comes twice.
+    pub(crate) doubled: f64,
+    /// That it comes late, by up to so long.
+    pub(crate) late: (f64, Duration),
+}
+
+/// Something that happens, in virtual time.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    /// A message reaches rank 0.
+    AtMaster(usize, Vec<u8>),
+    /// A message reaches a worker.
+    AtWorker(usize, Bytes),
+    /// A worker has done what it was at; its answer.
+    Done(usize, Vec<u8>),
+    /// A worker says that it is there.
+    Beat(usize),
+}
+
+#[derive(Default)]
+struct Worker {
+    welcomed: bool,
+    busy: bool,
+    queue: VecDeque<ToWorker>,
+    /// It answers nothing any more.
+    gone: bool,
+}
+
+/// Rank 0's end of a simulated world.
+pub(crate) struct SimulatedHub<'a> {
+    now: Duration,
+    crunch: Crunch<'a>,
+    rng: ChaCha8Rng,
+    longest_delay: Duration,
+    faults: Faults,
+    /// When, in what order it was brought about, and what.
+    coming: BinaryHeap<Reverse<(Duration, u64, Happening)>>,
+    brought_about: u64,
+    workers: Vec<Worker>,
+    dismissed: BTreeSet<usize>,
+    broken: usize,
+    died: usize,
+}
+
+impl<'a> SimulatedHub<'a> {
+    /// A world of `workers` workers that crunch as told. Each message takes between nothing and
+    /// `longest_delay`, drawn from `seed`.
+    pub(crate) fn new(
+        workers: usize,
+        seed: u64,
+        longest_delay: Duration,
+        crunch: Crunch<'a>,
+    ) -> Self {
+        let mut hub = SimulatedHub {
+            now: Duration::ZERO,
+            crunch,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            longest_delay,
+            faults: Faults::default(),
+            coming: BinaryHeap::new(),
+            brought_about: 0,
+            workers: (0..workers).map(|_| Worker::default()).collect(),
+            dismissed: BTreeSet::new(),
+            broken: 0,
+            died: 0,
+        };
+        for rank in 1..=workers {
+            hub.say(rank, &hello(rank));
+        }
+        hub
+    }
+
+    /// Lets this go wrong. Workers then say all the time that they are there.
+    pub(crate) fn with_faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        for rank in 1..=self.workers.len() {
+            let first = BEAT.mul_f64(self.rng.random::<f64>());
+            self.bring_about(first, Happening::Beat(rank));
+        }
+        self
+    }
+
+    /// How many workers have said that they cannot go on.
+    pub(crate) fn broken(&self) -> usize {
+        self.broken
+    }
+
+    /// How many workers were told to leave.
+    pub(crate) fn dismissed(&self) -> usize {
+        self.dismissed.len()
+    }
+
+    fn bring_about(&mut self, after: Duration, what: Happening) {
+        self.brought_about += 1;
+        self.coming.push(Reverse((self.now + after, self.brought_about, what)));
+    }
+
+    fn chance(&mut self, of: f64) -> bool {
+        of > 0.0 && self.rng.random_bool(of)
+    }
+
+    /// How long each copy of a message is on its way that gets there.
+    fn ways(&mut self) -> Vec<Duration> {
+        if self.chance(self.faults.lost) {
+            return Vec::new();
+        }
+        let copies = if self.chance(self.faults.doubled) { 2 } else { 1 };
+        let way = |_| {
+            let way = self.longest_delay.mul_f64(self.rng.random::<f64>());
+            let (chance, by) = self.faults.late;
+            if self.chance(chance) { way + by.mul_f64(self.rng.random::<f64>()) } else { way }
+        };
+        (0..copies).map(way).collect()
+    }
+
+    /// A worker sends rank 0 a message.
+    fn say(&mut self, rank: usize, message: &ToMaster) {
+        let bytes = codec::encode(message);
+        for way in self.ways() {
+            self.bring_about(way, Happening::AtMaster(rank, bytes.clone()));
+        }
+    }
+
+    /// A message reaches a worker.
+    fn arrives(&mut self, rank: usize, bytes: &Bytes) -> Result<()> {
+        let worker = &mut self.workers[rank - 1];
+        let message = codec::decode::<ToWorker>(bytes)?;
+        if worker.gone {
+            return Ok(());
+        }
+        match message {
+            ToWorker::Job(_) if worker.welcomed => {}
+            ToWorker::Job(_) => {
+                worker.welcomed = true;
+                self.say(rank, &ToMaster::Done(Report::of(Vec::new())));
+            }
+            ToWorker::Assign(_) | ToWorker::Reduce { .. } => {
+                let Faults { breaking, dying, .. } = self.faults;
+                if self.broken < breaking.0 && self.chance(breaking.1) {
+                    self.broken += 1;
+                    self.workers[rank - 1].gone = true;
+                    self.say(rank, &ToMaster::Broken("it broke".to_string()));
+                } else if self.died < dying.0 && self.chance(dying.1) {
+                    self.died += 1;
+                    self.workers[rank - 1].gone = true;
+                } else {
+                    self.workers[rank - 1].queue.push_back(message);
+                    self.work(rank);
+                }
+            }
+            ToWorker::Dismiss { .. } => worker.gone = true,
+            ToWorker::Cancel(_) | ToWorker::Beat => {}
+            ToWorker::Reply { reply, .. } => panic!("a simulated worker asked nothing: {reply:?}"),
+        }
+        Ok(())
+    }
+
+    /// A worker begins what it was given first.
+    fn work(&mut self, rank: usize) {
+        let worker = &mut self.workers[rank - 1];
+        if worker.busy {
+            return;
+        }
+        let (takes, answer) = match worker.queue.pop_front() {
+            Some(ToWorker::Assign(assignment)) => {
+                let mut busy = Duration::ZERO;
+                let mut outcomes = Vec::new();
+                // Now and then a worker leaves the rest of a long batch to others.
+                let whole = assignment.count == 1 || self.chance(0.8);
+                let begun = if whole { assignment.count } else { assignment.count / 2 };
+                let rest = assignment.first + begun;
+                for task in assignment.first..rest {
+                    let (takes, result) = (self.crunch)(task);
+                    let started = (self.now + busy).as_secs_f64();
+                    busy += takes;
+                    let (attempt, seconds) = (assignment.attempt, takes.as_secs_f64());
+                    outcomes.push(Outcome { task, attempt, started, seconds, result });
+                }
+                let unbegun = (!whole).then(|| Assignment {
+                    first: rest,
+                    count: assignment.count - begun,
+                    ..assignment
+                });
+                (busy, report(outcomes, unbegun))
+            }
+            Some(ToWorker::Reduce { key, items }) => {
+                let sum = items.iter().filter_map(|item| item.result.as_ref()?.score).sum();
+                let reduced = ToMaster::Reduced { key, result: Ok(Scored::number(sum)) };
+                (Duration::ZERO, codec::encode(&reduced))
+            }
+            _ => return,
+        };
+        self.workers[rank - 1].busy = true;
+        self.bring_about(takes, Happening::Done(rank, answer));
+    }
+
+    /// Something happens; a message that reaches rank 0 by it.
+    fn happens(&mut self, what: Happening) -> Result<Option<(usize, Vec<u8>)>> {
+        match what {
+            Happening::AtMaster(rank, bytes) => return Ok(Some((rank, bytes))),
+            Happening::AtWorker(rank, bytes) => self.arrives(rank, &bytes)?,
+            Happening::Done(rank, _) if self.workers[rank - 1].gone => {}
+            Happening::Done(rank, bytes) => {
+                for way in self.ways() {
+                    self.bring_about(way, Happening::AtMaster(rank, bytes.clone()));
+                }
+                self.workers[rank - 1].busy = false;
+                self.work(rank);
+            }
+            Happening::Beat(rank) => {
+                let Worker { welcomed, busy, queue, gone } = &self.workers[rank - 1];
+                if !gone {
+                    let beat = ToMaster::Beat { idle: !busy && queue.is_empty() };
+                    self.say(rank, &if *welcomed { beat } else { hello(rank) });
+                    self.bring_about(BEAT, Happening::Beat(rank));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What a worker says of what it did: numbers in one piece, as real ones do.
+fn report(outcomes: Vec<Outcome>, unbegun: Option<Assignment>) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for outcome in &outcomes {
+        if let Some(number) = outcome.result.as_ref().ok().and_then(Scored::as_number) {
+            pack(&[number], outcome.seconds, &mut packed);
+        }
+    }
+    let made = match outcomes.first() {
+        Some(Outcome { task, attempt, started, .. }) if packed.len() == outcomes.len() * PACKED => {
+            Made::Numbers(Numbers::new(*task, *attempt, *started, &packed))
+        }
+        _ => Made::Outcomes(outcomes),
+    };
+    codec::encode(&ToMaster::Done(Report { thread: 0, made, unbegun }))
+}
+
+fn hello(rank: usize) -> ToMaster<'static> {
+    ToMaster::Hello { host: format!("host{}", rank % 16), threads: 1 }
+}
+
+impl Hub for SimulatedHub<'_> {
+    fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    fn now(&self) -> Duration {
+        self.now
+    }
+
+    fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
+        let until = self.now + wait;
+        while self.coming.peek().is_some_and(|Reverse((at, ..))| *at <= until) {
+            let Some(Reverse((at, _, what))) = self.coming.pop() else { break };
+            self.now = self.now.max(at);
+            if let Some((rank, bytes)) = self.happens(what)? {
+                *buffer = bytes;
+                return Ok(Some(rank));
+            }
+        }
+        self.now = until;
+        Ok(None)
+    }
+
+    fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        if matches!(codec::decode(&bytes)?, ToWorker::Dismiss { .. }) {
+            self.dismissed.insert(rank);
+        }
+        for way in self.ways() {
+            self.bring_about(way, Happening::AtWorker(rank, bytes.clone()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! Rank 0 at work itself: threads of its own beside the other ranks.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::util::error::{Error, Result};
+use crate::wire::transport::Hub;
+use crate::wire::transport::threads::ThreadHub;
+
+/// How long to listen to the other ranks before looking at our own threads again.
+const TURN: Duration = Duration::from_millis(1);
+
+/// The other ranks, and rank 0's own worker.
+pub(crate) struct Beside<'a> {
+    ranks: &'a mut dyn Hub,
+    own: ThreadHub,
+    /// Whether our own worker was told to leave.
+    left: bool,
+}
+
+impl<'a> Beside<'a> {
+    pub(crate) fn new(ranks: &'a mut dyn Hub, own: ThreadHub) -> Beside<'a> {
+        Beside { ranks, own, left: false }
+    }
+}
+
+impl Hub for Beside<'_> {
+    fn workers(&self) -> usize {
+        self.ranks.workers()
+    }
+
+    fn now(&self) -> Duration {
+        self.ranks.now()
+    }
+
+    fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
+        let mut left = wait;
+        loop {
+            if !self.left
+                && let Some(rank) = self.own.receive(Duration::ZERO, buffer)?
+            {
+                return Ok(Some(rank));
+            }
+            let turn = left.min(TURN);
+            if let Some(rank) = self.ranks.receive(turn, buffer)? {
+                return Ok(Some(rank));
+            }
+            left -= turn;
+            if left.is_zero() {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        if rank == 0 { self.own.send(rank, bytes) } else { self.ranks.send(rank, bytes) }
+    }
+
+    fn send_small(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
+        match rank {
+            0 => self.own.send_small(rank, bytes),
+            _ => self.ranks.send_small(rank, bytes),
+        }
+    }
+
+    fn send_last(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        if rank == 0 {
+            self.left = true;
+            return self.own.send(rank, bytes);
+        }
+        self.ranks.send_last(rank, bytes)
+    }
+
+    fn is_sending(&self, rank: usize) -> bool {
+        rank > 0 && self.ranks.is_sending(rank)
+    }
+
+    fn dead(&mut self) -> Option<usize> {
+        self.ranks.dead()
+    }
+
+    fn hurry(&mut self) {
+        self.ranks.hurry();
+    }
+
+    fn abandon(&mut self, error: &Error) {
+        self.ranks.abandon(error);
+    }
+}

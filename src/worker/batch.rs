@@ -1,0 +1,317 @@
+//! Where one of a worker's threads crunches a batch: what is done of it, what is not begun. Another
+//! thread may look in, so that one long task holds up neither the results before it nor the tasks
+//! behind it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+
+use crate::model::results::{Assignment, Given, Made, Numbers, Outcome, Report, Scored, pack};
+use crate::util::error::Result;
+
+/// How long a result may wait for the rest of its batch, and a batch for a task.
+pub(crate) const LONG: Duration = Duration::from_millis(100);
+
+/// Tasks shorter than this are begun several at a time and share what they took: reading the clock takes
+/// longer than they do. (seconds)
+const SHORT: f64 = 0.3e-6;
+
+/// How many at a time.
+const LONGEST_STRIDE: u64 = 64;
+
+/// How long the time of day is counted on from what the clock said, before it is asked again.
+const ASK: Duration = Duration::from_secs(1);
+
+/// What a call came to. A plain number comes by itself: to move it from place to place within a result
+/// takes longer than the shortest tasks do.
+pub(crate) enum Came {
+    /// A plain number, which took as long as it took to come.
+    Number(f64),
+    /// Whatever it is, and how long the call took, in seconds, where that is known better.
+    Other(Result<Given, String>, Option<f64>),
+}
+
+pub(crate) struct Seat {
+    thread: u32,
+    batch: Mutex<Batch>,
+    /// The task at hand.
+    at: AtomicU64,
+    /// Whether that one is of no use any more, or whatever comes.
+    cancelled: AtomicBool,
+    stopped: AtomicBool,
+}
+
+struct Batch {
+    attempt: u32,
+    /// The tasks that were not begun.
+    next: u64,
+    end: u64,
+    /// The first task that was not reported, and when it started, in seconds since 1970.
+    first: u64,
+    started: f64,
+    /// When the task at hand began.
+    since: Instant,
+    calendar: Calendar,
+    /// When the first result that was not reported came.
+    waiting: Option<Instant>,
+    /// What is not reported: plain numbers as long as there is nothing else, then outcomes.
+    packed: Vec<u8>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Seat {
+    pub(crate) fn new(thread: u32) -> Seat {
+        let batch = Batch {
+            attempt: 1,
+            next: 0,
+            end: 0,
+            first: 0,
+            started: 0.0,
+            since: Instant::now(),
+            calendar: Calendar::look(),
+            waiting: None,
+            packed: Vec::new(),
+            outcomes: Vec::new(),
+        };
+        Seat {
+            thread,
+            batch: Mutex::new(batch),
+            at: AtomicU64::new(u64::MAX),
+            cancelled: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether rank 0 wants what this thread is at to come to an end.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// What this thread is at is of no use any more, if it is at that task, or whatever it is at.
+    pub(crate) fn cancel(&self, task: Option<u64>) {
+        match task {
+            None => self.stopped.store(true, Ordering::Relaxed),
+            Some(task) if task == self.at.load(Ordering::Relaxed) => {
+                self.cancelled.store(true, Ordering::Relaxed);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Crunches a batch task by task and reports it.
+    pub(crate) fn crunch(
+        &self,
+        Assignment { first, count, attempt }: Assignment,
+        mut crunch: impl FnMut(u64) -> Came,
+        report: impl FnOnce(Report) -> Result<()>,
+    ) -> Result<()> {
+        let mut since = Instant::now();
+        {
+            let mut batch = self.batch.lock();
+            let started = batch.calendar.time(since);
+            (batch.attempt, batch.next, batch.end) = (attempt, first + 1, first + count);
+            (batch.first, batch.started, batch.since) = (first, started, since);
+        }
+        self.cancelled.store(false, Ordering::Relaxed);
+        // Tasks from here to there are begun one after another.
+        let (mut task, mut there, mut stride) = (first, first + 1, 1);
+        let mut numbers = [0.0; LONGEST_STRIDE as usize];
+        let mut batch = loop {
+            let (mut made, mut other) = (0, None);
+            while task < there && other.is_none() {
+                self.at.store(task, Ordering::Relaxed);
+                match crunch(task) {
+                    Came::Number(number) => {
+                        numbers[made] = number;
+                        made += 1;
+                    }
+                    Came::Other(result, seconds) => other = Some((task, result, seconds)),
+                }
+                task += 1;
+            }
+            let now = Instant::now();
+            let took = (now - since).as_secs_f64();
+            let each = took / (made as f64 + f64::from(u8::from(other.is_some())));
+            let mut batch = self.batch.lock();
+            batch.numbers(&numbers[..made], each, now);
+            if let Some((task, result, seconds)) = other {
+                batch.done(task, seconds.unwrap_or(each), result, now);
+            }
+            if self.is_cancelled() {
+                batch.next = task;
+                break batch;
+            }
+            if task == there {
+                if batch.next == batch.end {
+                    break batch;
+                }
+                stride = if each < SHORT { (stride * 2).min(LONGEST_STRIDE) } else { 1 };
+                there = (task + stride).min(batch.end);
+                batch.next = there;
+            }
+            (batch.since, since) = (now, now);
+        };
+        self.at.store(u64::MAX, Ordering::Relaxed);
+        batch.report(self.thread, report)
+    }
+
+    /// Whether this thread is at a task that takes long.
+    pub(crate) fn is_at_a_long_task(&self) -> bool {
+        // One that is at its batch just now is not.
+        let since = self.batch.try_lock().map(|batch| batch.since);
+        self.at.load(Ordering::Relaxed) != u64::MAX
+            && since.is_some_and(|since| since.elapsed() > LONG)
+    }
+
+    /// Reports what is done, if it has waited for too long, and hands back what waits behind a task that
+    /// takes long.
+    pub(crate) fn report_early(&self, report: impl FnOnce(Report) -> Result<()>) -> Result<()> {
+        // A thread that is at its batch just now is not at a long task.
+        let Some(mut batch) = self.batch.try_lock() else { return Ok(()) };
+        let waits = batch.waiting.is_some_and(|since| since.elapsed() > LONG);
+        let blocks = batch.next < batch.end && batch.since.elapsed() > LONG;
+        if waits || blocks { batch.report(self.thread, report) } else { Ok(()) }
+    }
+}
+
+/// What time it was at some moment: to ask for each message takes as long as a short task.
+struct Calendar {
+    moment: Instant,
+    /// In seconds since 1970.
+    time: f64,
+}
+
+impl Calendar {
+    fn look() -> Calendar {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+        Calendar { moment: Instant::now(), time }
+    }
+
+    /// What time it was just now; in seconds since 1970.
+    fn time(&mut self, now: Instant) -> f64 {
+        if now.saturating_duration_since(self.moment) > ASK {
+            *self = Calendar::look(); // somebody may have set the clock
+        }
+        self.time + now.saturating_duration_since(self.moment).as_secs_f64()
+    }
+}
+
+impl Batch {
+    /// The next tasks gave these numbers.
+    fn numbers(&mut self, numbers: &[f64], seconds: f64, now: Instant) {
+        self.waiting.get_or_insert(now);
+        match self.outcomes.last() {
+            None => pack(numbers, seconds, &mut self.packed),
+            Some(last) => {
+                let tasks = last.task + 1..;
+                for (task, number) in tasks.zip(numbers) {
+                    self.done(task, seconds, Ok(Given::Number(*number)), now);
+                }
+            }
+        }
+    }
+
+    /// The next task, whatever it gave.
+    fn done(&mut self, task: u64, seconds: f64, result: Result<Given, String>, now: Instant) {
+        self.waiting.get_or_insert(now);
+        if let (true, Ok(Given::Number(number))) = (self.outcomes.is_empty(), &result) {
+            pack(&[*number], seconds, &mut self.packed);
+            return;
+        }
+        let result = result.map(Scored::from);
+        let numbers = Numbers::new(self.first, self.attempt, self.started, &self.packed);
+        self.outcomes.extend(numbers.outcomes());
+        self.packed.clear();
+        let last = self.outcomes.last();
+        let started = last.map_or(self.started, |last| last.started + last.seconds);
+        self.outcomes.push(Outcome { task, attempt: self.attempt, started, seconds, result });
+    }
+
+    fn report(&mut self, thread: u32, report: impl FnOnce(Report) -> Result<()>) -> Result<()> {
+        let (attempt, count) = (self.attempt, self.end - self.next);
+        let unbegun = (count > 0).then_some(Assignment { first: self.next, count, attempt });
+        self.end = self.next;
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let reported = if outcomes.is_empty() {
+            let numbers = Numbers::new(self.first, attempt, self.started, &self.packed);
+            let (made, seconds) = (numbers.count(), numbers.each().map(|(_, seconds)| seconds));
+            self.started += seconds.sum::<f64>();
+            self.first += made;
+            report(Report { thread, made: Made::Numbers(numbers), unbegun })
+        } else {
+            if let Some(last) = outcomes.last() {
+                (self.first, self.started) = (last.task + 1, last.started + last.seconds);
+            }
+            report(Report { thread, made: Made::Outcomes(outcomes), unbegun })
+        };
+        self.packed.clear();
+        self.waiting = None;
+        reported
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Reported = (Vec<(u64, bool)>, Option<(u64, u64)>);
+
+    fn note(reports: &Mutex<Vec<Reported>>, report: Report) -> Result<()> {
+        let outcomes = match report.made {
+            Made::Outcomes(outcomes) => outcomes,
+            Made::Numbers(numbers) => numbers.outcomes().collect(),
+        };
+        let outcomes = outcomes.iter().map(|o| (o.task, o.result.is_ok())).collect();
+        let unbegun = report.unbegun.map(|rest| (rest.first, rest.count));
+        reports.lock().push((outcomes, unbegun));
+        Ok(())
+    }
+
+    const BATCH: Assignment = Assignment { first: 10, count: 4, attempt: 1 };
+
+    #[test]
+    fn numbers_and_others_come_back_in_order() {
+        let (seat, reports) = (Seat::new(0), Mutex::new(Vec::new()));
+        let crunch = |task| match task {
+            12 => Came::Other(Err("no".to_string()), None),
+            task => Came::Number(task as f64),
+        };
+        seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        let all = vec![(10, true), (11, true), (12, false), (13, true)];
+        assert_eq!(*reports.lock(), [(all, None)]);
+    }
+
+    #[test]
+    fn a_long_task_holds_up_nothing_but_itself() {
+        let (seat, reports) = (Seat::new(0), Mutex::new(Vec::new()));
+        let crunch = |task| {
+            if task == 11 {
+                std::thread::sleep(LONG * 2);
+                seat.report_early(|report| note(&reports, report)).unwrap();
+                seat.report_early(|_| panic!("there is nothing new")).unwrap();
+            }
+            Came::Number(0.0)
+        };
+        seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        let early = (vec![(10, true)], Some((12, 2)));
+        assert_eq!(*reports.lock(), [early, (vec![(11, true)], None)]);
+    }
+
+    #[test]
+    fn what_is_cancelled_ends_after_the_task_at_hand() {
+        let (seat, reports) = (Seat::new(0), Mutex::new(Vec::new()));
+        let crunch = |task| {
+            seat.cancel(Some(13));
+            assert!(!seat.is_cancelled(), "another task was cancelled");
+            if task == 11 {
+                seat.cancel(Some(11));
+                assert!(seat.is_cancelled());
+                return Came::Other(Err("cancelled".to_string()), None);
+            }
+            Came::Number(0.0)
+        };
+        seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        assert_eq!(*reports.lock(), [(vec![(10, true), (11, false)], Some((12, 2)))]);
+    }
+}

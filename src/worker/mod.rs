@@ -1,0 +1,176 @@
+//! A worker: request, crunch, return. The same over MPI and threads.
+
+pub(crate) mod batch;
+pub(crate) mod connection;
+pub(crate) mod heartbeat;
+pub(crate) mod isolate;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::executor::rust::{Native, another_program};
+use crate::executor::{Cruncher, Functions, Place, Task};
+use crate::job::Job;
+use crate::model::results::{Assignment, Given};
+use crate::util::error::{Error, Result};
+use crate::wire::codec;
+use crate::wire::messages::{ToMaster, ToWorker};
+use crate::wire::transport::Link;
+use crate::worker::batch::Came;
+use crate::worker::connection::{Caller, Line, Work};
+use crate::worker::heartbeat::Attendant;
+
+/// How a worker works.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Means {
+    /// How many tasks it is at at a time.
+    pub(crate) threads: u32,
+    /// How many cores it has for all of them.
+    pub(crate) cores: usize,
+    /// Whether it is a process of its own, which signals can reach and rank 0 can leave behind.
+    pub(crate) is_process: bool,
+}
+
+/// Works for rank 0 until it is dismissed. If it cannot go on, rank 0 is told why. `native` is what
+/// the program itself brings, where the job is made of the user's Rust.
+pub(crate) fn work(link: Box<dyn Link>, means: Means, native: Option<&Arc<Native>>) -> Result<()> {
+    let line = Arc::new(Line::new(link, means.threads, means.is_process));
+    let _attendant = Attendant::start(&line, means.is_process)?;
+    let whole = catch_unwind(AssertUnwindSafe(|| request_crunch_return(&line, means, native)));
+    let result = whole.unwrap_or_else(|panic| Err(Error::bug(panic_text(panic.as_ref()))));
+    if let Err(error) = &result {
+        let _ = line.send(&ToMaster::Broken(error.to_string()));
+    }
+    result
+}
+
+fn request_crunch_return(
+    line: &Arc<Line>,
+    means: Means,
+    native: Option<&Arc<Native>>,
+) -> Result<()> {
+    let Some(bytes) = line.welcome()? else { return Ok(()) };
+    let job: Arc<Job> = Arc::new(codec::decode(&bytes)?);
+    let isolates = job.isolate && !isolate::is_isolated();
+    match native {
+        Some(native) if !isolates => native.learn(&job)?,
+        None if job.is_native() && !isolates => return Err(another_program()),
+        _ => {}
+    }
+    let cores = (means.cores / means.threads as usize).max(1);
+    let functions = Functions::new(&job, native);
+    let work_on = |thread: u32| {
+        let caller = Caller::new(line, thread);
+        let place = Place { rank: line.rank(), thread, cores };
+        match isolates {
+            true => isolate::relay(line, &caller, &job, &bytes, place),
+            false => at_seat(line, &caller, &job, &functions, place),
+        }
+    };
+    line.ready()?;
+    if means.threads == 1 {
+        return work_on(0);
+    }
+    std::thread::scope(|scope| {
+        let work_on = &work_on;
+        let start = |thread| {
+            let named = std::thread::Builder::new().name(format!("thread {thread}"));
+            named.spawn_scoped(scope, move || {
+                let worked = work_on(thread);
+                if let Err(error) = &worked {
+                    line.close(error); // the others wait for nothing then
+                }
+                worked
+            })
+        };
+        let started: Vec<_> = (0..means.threads).map(start).collect();
+        let mut whole = Ok(());
+        for thread in started {
+            let joined = thread.map_err(|error| {
+                let error = Error::unexpected(format!("no more threads: {error}"));
+                line.close(&error);
+                error
+            })?;
+            let worked = joined.join().unwrap_or_else(|p| Err(Error::bug(panic_text(p.as_ref()))));
+            whole = whole.and(worked);
+        }
+        whole
+    })
+}
+
+/// One thread: request, crunch, return.
+fn at_seat(
+    line: &Line,
+    caller: &Caller,
+    job: &Arc<Job>,
+    functions: &Functions,
+    place: Place,
+) -> Result<()> {
+    let grid = job.grid();
+    let mut crunch = functions.cruncher(caller, place);
+    let mut reducer = None;
+    loop {
+        match line.next()? {
+            Work::Crunch(tasks) => {
+                let Assignment { first, count, attempt } = tasks;
+                crunch.expect(first..first + count, attempt);
+                let run = |index| call(&mut *crunch, &Task { job, grid: &grid, index, attempt });
+                let seat = &line.seats()[place.thread as usize];
+                seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
+            }
+            Work::Reduce(key, items) => {
+                let reducer = reducer.get_or_insert_with(|| functions.reducer(place));
+                let result = caught("summarize", || reducer.reduce(key, &items));
+                line.answer(&ToMaster::Reduced { key, result })?;
+            }
+            Work::Leave => return Ok(()),
+        }
+    }
+}
+
+/// Calls crunch. A plain number is put aside at once.
+fn call(crunch: &mut dyn Cruncher, task: &Task) -> Came {
+    let mut number = 0.0;
+    let result = caught("crunch", || match crunch.crunch(task)? {
+        Given::Number(plain) => {
+            number = plain;
+            Ok(None)
+        }
+        Given::Scored(scored) => Ok(Some(scored)),
+    });
+    let seconds = crunch.seconds();
+    if let (Ok(None), None) = (&result, seconds) {
+        return Came::Number(number);
+    }
+    let result = result.map(|scored| scored.map_or(Given::Number(number), Given::Scored));
+    if let Err(why) = &result {
+        log::debug!("task {} failed: {why}", task.index);
+    }
+    Came::Other(result, seconds)
+}
+
+/// Calls the user's function; a panic is an error like any other.
+pub(crate) fn caught<T>(what: &str, call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|panic| Err(format!("{what} panicked: {}", panic_text(panic.as_ref()))))
+}
+
+/// The error of a message that nobody waits for.
+pub(crate) fn out_of_turn(message: &ToWorker) -> Error {
+    let what = match message {
+        ToWorker::Job(_) => "the job",
+        ToWorker::Assign(_) => "tasks",
+        ToWorker::Reduce { .. } => "a group to reduce",
+        ToWorker::Reply { .. } => "a reply",
+        ToWorker::Cancel(_) => "a cancellation",
+        ToWorker::Beat => "a beat",
+        ToWorker::Dismiss { .. } => "a dismissal",
+    };
+    Error::bug(format!("{what} came out of turn"))
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("(no message)")
+}
