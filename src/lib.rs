@@ -170,7 +170,7 @@ mod worker;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub use cli::main;
 pub use executor::context::{Context, TaskLogger};
-pub use master::Order;
+pub use model::policy::Order;
 pub use model::value::Value;
 pub use rank0::settings::Settings;
 pub use study::{Begun, Crunch, Crunched, Nest, Outcome, Runs, Study, Summary, WithData, study};

@@ -1,6 +1,7 @@
 //! What strategies are called on the command line.
 
-use crate::master::{Order, Strategy};
+use crate::master::Strategy;
+use crate::model::policy::Order;
 use crate::util::nearest::nearest;
 
 /// A strategy, and the order of tasks if it says one.

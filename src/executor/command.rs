@@ -16,7 +16,7 @@ use crate::job::{self, Job, named_json};
 use crate::model::results::Given;
 use crate::model::value::Value;
 use crate::util::error::Result;
-use crate::worker::connection::Caller;
+use crate::wire::requests::MasterClient;
 
 /// How much of the end of a program's output is kept. (bytes)
 const KEPT_STDOUT: usize = 1 << 20;
@@ -42,7 +42,7 @@ impl CommandCrunch {
     pub(crate) fn arguments(
         job: &Arc<Job>,
         arguments: &[String],
-        caller: &Caller,
+        caller: &Arc<dyn MasterClient>,
         place: Place,
     ) -> CommandCrunch {
         let kind = Kind::Arguments(arguments.iter().map(|a| template(a)).collect());
@@ -52,13 +52,18 @@ impl CommandCrunch {
     pub(crate) fn shell(
         job: &Arc<Job>,
         text: &str,
-        caller: &Caller,
+        caller: &Arc<dyn MasterClient>,
         place: Place,
     ) -> CommandCrunch {
         CommandCrunch::new(job, Kind::Shell(template(text)), caller, place)
     }
 
-    fn new(job: &Arc<Job>, kind: Kind, caller: &Caller, place: Place) -> CommandCrunch {
+    fn new(
+        job: &Arc<Job>,
+        kind: Kind,
+        caller: &Arc<dyn MasterClient>,
+        place: Place,
+    ) -> CommandCrunch {
         let scratch = tempfile::Builder::new().prefix("gridmpi-").tempdir();
         let limits = Limits::new(job.timeout, Some(caller));
         let environment = environment::of_children(place);

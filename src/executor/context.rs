@@ -15,15 +15,16 @@ use crate::model::nest::Grid;
 use crate::model::value::Value;
 use crate::util::error::{Error, Result};
 use crate::wire::dictionary::SharedDictionary;
-use crate::wire::messages::{Reply, Request};
-use crate::worker::connection::{Caller, answered};
+use crate::wire::requests::MasterClient;
+use crate::wire::requests::answered;
+use crate::wire::requests::{Reply, Request};
 
 /// The task at hand, given to `crunch` beside its data and parameters. It can be shared with threads
 /// that crunch starts and joins.
 pub struct Context {
     job: Arc<Job>,
     grid: Grid,
-    caller: Caller,
+    caller: Arc<dyn MasterClient>,
     place: Place,
     /// How many data sets this process keeps.
     keep: usize,
@@ -33,7 +34,12 @@ pub struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(job: &Arc<Job>, caller: &Caller, place: Place, keep: usize) -> Context {
+    pub(crate) fn new(
+        job: &Arc<Job>,
+        caller: &Arc<dyn MasterClient>,
+        place: Place,
+        keep: usize,
+    ) -> Context {
         let (job, caller) = (job.clone(), caller.clone());
         let grid = job.grid();
         Context { job, grid, caller, place, keep, index: 0, attempt: 1, scratch: OnceLock::new() }
@@ -123,7 +129,7 @@ impl Context {
         K: Serialize,
         V: Serialize + DeserializeOwned,
     {
-        SharedDictionary::remote(name, &self.caller)
+        SharedDictionary::remote(name, &*self.caller)
     }
 
     /// How many data sets this process keeps.

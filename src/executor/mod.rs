@@ -23,7 +23,7 @@ use crate::model::reduce::Item;
 use crate::model::results::{Given, Scored};
 use crate::model::value::Value;
 use crate::util::error::Result;
-use crate::worker::connection::Caller;
+use crate::wire::requests::MasterClient;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use command::by_hand;
 pub(crate) use process::child::Limits;
@@ -119,7 +119,11 @@ impl Functions {
     }
 
     /// What a thread crunches with.
-    pub(crate) fn cruncher(&self, caller: &Caller, place: Place) -> Box<dyn Cruncher> {
+    pub(crate) fn cruncher(
+        &self,
+        caller: &Arc<dyn MasterClient>,
+        place: Place,
+    ) -> Box<dyn Cruncher> {
         let job = &self.job;
         if let Some(native) = &self.native {
             return Box::new(NativeCrunch::new(job, native, caller, place));

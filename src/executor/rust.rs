@@ -13,9 +13,9 @@ use crate::model::nest::{Grid, Key};
 use crate::model::reduce::Item;
 use crate::model::results::{Given, Scored};
 use crate::util::error::{Error, Result};
+use crate::util::panic::caught;
 use crate::wire::dictionary::Board;
-use crate::worker::caught;
-use crate::worker::connection::Caller;
+use crate::wire::requests::MasterClient;
 
 /// The points of a loop, made.
 pub(crate) struct Prepared {
@@ -106,7 +106,7 @@ impl NativeCrunch {
     pub(crate) fn new(
         job: &Arc<Job>,
         native: &Arc<Native>,
-        caller: &Caller,
+        caller: &Arc<dyn MasterClient>,
         place: Place,
     ) -> NativeCrunch {
         let context = Context::new(job, caller, place, native.keep);

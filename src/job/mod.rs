@@ -19,8 +19,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::master::{Order, Patience, Require};
 use crate::model::nest::{Grid, Key};
+use crate::model::policy::{Order, Patience, Require};
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::model::results::Winner;
 use crate::model::value::{Value, json_object};

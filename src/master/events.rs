@@ -1,38 +1,9 @@
 //! What goes into the master and what comes out: events, actions, and what they carry.
 
-use serde::{Deserialize, Serialize};
-
 use crate::model::nest::Key;
 use crate::model::reduce::Item;
 use crate::model::results::{Assignment, Outcome, Report, Scored};
-
-/// How many of a group's points must have a result for the group to count.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Require {
-    /// Every one.
-    All,
-    /// At least this fraction of them, over 0 and up to 1.
-    Fraction(f64),
-}
-
-impl Require {
-    /// Whether it is a fraction over 0 and up to 1, if it is one.
-    pub(crate) fn is_sound(self) -> bool {
-        match self {
-            Require::All => true,
-            Require::Fraction(fraction) => fraction > 0.0 && fraction <= 1.0,
-        }
-    }
-
-    /// Whether `counted` of `size` points are enough.
-    pub(crate) fn is_met(self, counted: u64, size: u64) -> bool {
-        match self {
-            Require::All => counted == size,
-            // Less a hair, so that 0.7 of 10 is 7 whatever binary fractions make of it.
-            Require::Fraction(fraction) => counted as f64 >= fraction * size as f64 - 1e-9,
-        }
-    }
-}
+use crate::model::results::{GroupSummary, Run};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +94,7 @@ pub(crate) enum Action {
         count: u64,
     },
     /// Keep this summary: its group has closed.
-    Close(Box<Summary>),
+    Close(Box<GroupSummary>),
     /// Reduce these items, one a slot, and report with [`Event::Reduced`].
     Reduce {
         /// The worker to send them to; nobody if rank 0 is to do it.
@@ -168,62 +139,4 @@ pub(crate) enum Action {
         /// Whether others are missing.
         hurry: bool,
     },
-}
-
-/// What came of a task, and where.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Run {
-    /// What came of it.
-    pub(crate) outcome: Outcome,
-    /// The worker's rank.
-    pub(crate) rank: usize,
-    /// Which of the worker's threads.
-    pub(crate) thread: u32,
-}
-
-/// The reduced value of a group and what stands behind it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Summary {
-    /// The group.
-    pub(crate) key: Key,
-    /// Its value, or why it is incomplete.
-    pub(crate) result: Result<Scored, String>,
-    /// How many runs below it succeeded.
-    pub(crate) runs: u64,
-    /// How many runs below it failed.
-    pub(crate) failed: u64,
-}
-
-/// How far the job is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    /// Runs recorded, good or bad, those of earlier starts included.
-    pub(crate) done: u64,
-    /// Those of earlier starts.
-    pub(crate) recalled: u64,
-    /// Attempts that failed and were followed by another.
-    pub(crate) retried: u64,
-    /// Tasks that a lost worker held, or of which a message was lost.
-    pub(crate) given_back: u64,
-    /// Workers that were given up.
-    pub(crate) lost: u64,
-    /// Runs that failed.
-    pub(crate) failed: u64,
-    /// Groups closed.
-    pub(crate) closed: u64,
-    /// Groups that closed without a value.
-    pub(crate) incomplete: u64,
-    /// Outcomes of tasks that were out twice and had come already.
-    pub(crate) dropped: u64,
-    /// Outcomes refused because nobody waits for them.
-    pub(crate) refused: u64,
-}
-
-/// What a job puts up with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Patience {
-    /// How often a failed run is tried once more.
-    pub(crate) retries: u32,
-    /// How many runs may fail for good before the job stops; any number if it is not said.
-    pub(crate) failures: Option<u64>,
 }

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::master::{GroupView, Require, Summary};
+use crate::master::GroupView;
 use crate::model::nest::{Grid, Key};
+use crate::model::policy::Require;
 use crate::model::reduce::{Fold, Folded, Item, Reduce};
+use crate::model::results::GroupSummary;
 use crate::model::results::{Numbers, Scored, Winner};
 
 /// How much that came early is looked at for one view.
@@ -49,7 +51,7 @@ enum Early {
 #[derive(Debug, PartialEq)]
 pub(super) enum Closed {
     /// A group closed and was reduced.
-    Summary(Summary),
+    Summary(GroupSummary),
     /// A group closed; its items are to be reduced outside, slot by slot.
     Outside(Key, Vec<Item>),
 }
@@ -138,7 +140,7 @@ impl Dictionary {
             runs,
             failed,
         };
-        closed.push(Closed::Summary(Summary { key, result, runs, failed }));
+        closed.push(Closed::Summary(GroupSummary { key, result, runs, failed }));
         Some(item)
     }
 
@@ -151,7 +153,7 @@ impl Dictionary {
     ) {
         let Some((runs, failed)) = self.away.remove(&key) else { return };
         let item = Item { result: result.as_ref().ok().cloned(), runs, failed };
-        closed.push(Closed::Summary(Summary { key, result, runs, failed }));
+        closed.push(Closed::Summary(GroupSummary { key, result, runs, failed }));
         self.put(key, item, closed);
     }
 

@@ -23,15 +23,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::model::nest::{Grid, Key};
+use crate::model::policy::{Order, Patience, Require};
 use crate::model::reduce::{Item, Reduce};
+use crate::model::results::Tally;
 use crate::model::results::{Assignment, Scored};
 use batching::Pace;
 use cost_model::Costs;
-pub(crate) use events::{Action, Event, Patience, Require, Run, Summary, Tally};
+pub(crate) use events::{Action, Event};
 use groups::{Closed, Dictionary};
 use leases::Leases;
 use nested_queue::Call;
-pub use order::Order;
 use queue::Dispatch;
 use stragglers::{Stragglers, Worth};
 pub(crate) use strategy::Strategy;

@@ -3,27 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
 use crate::master::cost_model::Costs;
 use crate::master::queue::Done;
+use crate::model::policy::Order;
 
 /// The most blocks that are put in order: a longer stream goes in blocks of consecutive tasks.
 const MOST_BLOCKS: u64 = 1 << 16;
-
-/// In which order tasks are given out. The results do not depend on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Order {
-    /// As the nested loops would run them, so that groups close early and few are open.
-    #[default]
-    Grid,
-    /// Those that are expected to take longest first, so that none of them is left for the end: by the
-    /// durations recorded earlier, and by those of the run as it goes.
-    LongestFirst,
-    /// In an order drawn from this seed; in runs of consecutive tasks where there are more than
-    /// 65,536.
-    Random(u64),
-}
 
 /// Grid order: consecutive tasks, cut into lanes. A worker stays on its lane as long as there is
 /// something on it, then takes the next one, and when there is none helps on the longest.

@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use crate::master::cost_model::Costs;
 use crate::master::nested_queue::{Call, Nested};
-use crate::master::order::{Lanes, Order, Ranked};
+use crate::master::order::{Lanes, Ranked};
 use crate::master::requeued::Again;
 use crate::master::strategy::Strategy;
 use crate::model::nest::Grid;
+use crate::model::policy::Order;
 use crate::model::results::Assignment;
 
 /// How many tasks that do not fit are passed over before it is taken that none does.

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::master::stragglers::Worth;
-use crate::master::{Action, Master, Run};
+use crate::master::{Action, Master};
+use crate::model::results::Run;
 use crate::model::results::{Assignment, Made, Numbers, Outcome, Report};
 
 /// Tasks shorter than this are not told apart by how long they take. (seconds)

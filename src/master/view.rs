@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::master::{Master, Tally};
+use crate::master::Master;
 use crate::model::nest::Key;
+use crate::model::results::Tally;
 use crate::model::results::Winner;
 
 /// A run as it stands.
@@ -77,8 +78,9 @@ impl Master {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::master::{Event, Require};
+    use crate::master::Event;
     use crate::model::nest::Grid;
+    use crate::model::policy::Require;
     use crate::model::reduce::Reduce;
     use crate::model::results::{Made, Outcome, Report, Scored};
 

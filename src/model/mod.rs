@@ -1,6 +1,7 @@
 //! What a job is made of, whoever computes it: values, the nest of loops, folds, results.
 
 pub(crate) mod nest;
+pub(crate) mod policy;
 pub(crate) mod reduce;
 pub(crate) mod results;
 pub(crate) mod value;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::model::nest::Key;
 use crate::model::value::Value;
 
 /// What one of a worker's threads made of tasks it was assigned.
@@ -199,4 +200,53 @@ impl Scored {
             _ => None,
         }
     }
+}
+
+/// What came of a task, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Run {
+    /// What came of it.
+    pub(crate) outcome: Outcome,
+    /// The worker's rank.
+    pub(crate) rank: usize,
+    /// Which of the worker's threads.
+    pub(crate) thread: u32,
+}
+
+/// The reduced value of a group and what stands behind it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GroupSummary {
+    /// The group.
+    pub(crate) key: Key,
+    /// Its value, or why it is incomplete.
+    pub(crate) result: Result<Scored, String>,
+    /// How many runs below it succeeded.
+    pub(crate) runs: u64,
+    /// How many runs below it failed.
+    pub(crate) failed: u64,
+}
+
+/// How far the job is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Runs recorded, good or bad, those of earlier starts included.
+    pub(crate) done: u64,
+    /// Those of earlier starts.
+    pub(crate) recalled: u64,
+    /// Attempts that failed and were followed by another.
+    pub(crate) retried: u64,
+    /// Tasks that a lost worker held, or of which a message was lost.
+    pub(crate) given_back: u64,
+    /// Workers that were given up.
+    pub(crate) lost: u64,
+    /// Runs that failed.
+    pub(crate) failed: u64,
+    /// Groups closed.
+    pub(crate) closed: u64,
+    /// Groups that closed without a value.
+    pub(crate) incomplete: u64,
+    /// Outcomes of tasks that were out twice and had come already.
+    pub(crate) dropped: u64,
+    /// Outcomes refused because nobody waits for them.
+    pub(crate) refused: u64,
 }

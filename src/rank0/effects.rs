@@ -11,9 +11,10 @@ use bytes::Bytes;
 use crate::executor::rust::Native;
 use crate::executor::{self, Place};
 use crate::job::Job;
-use crate::master::{Event, Master, Run, Summary};
+use crate::master::{Event, Master};
 use crate::model::nest::Key;
 use crate::model::reduce::{Item, Reduce};
+use crate::model::results::{GroupSummary, Run};
 use crate::model::results::{Numbers, Scored};
 use crate::rank0::Keeper;
 use crate::rank0::progress::Progress;
@@ -24,9 +25,9 @@ use crate::rank0::status::{Post, State};
 use crate::rank0::types::Listener;
 use crate::store::Store;
 use crate::util::error::{Error, Result};
+use crate::util::panic::caught;
 use crate::util::signals::{self, Asked};
-use crate::wire::messages::Request;
-use crate::worker::caught;
+use crate::wire::requests::Request;
 
 /// How long rank 0 waits for a message before it looks at everything else.
 const TICK: Duration = Duration::from_millis(100);
@@ -65,7 +66,7 @@ struct Reducer {
 /// The thread that calls listeners.
 struct Listeners {
     levels: Vec<usize>,
-    summaries: Sender<Summary>,
+    summaries: Sender<GroupSummary>,
     /// How many of those have been sent and not been heard.
     waiting: Arc<AtomicUsize>,
     errors: Receiver<String>,
@@ -154,7 +155,7 @@ impl Keeper for Office {
         self.store.give_back(task, attempt, rank)
     }
 
-    fn close(&mut self, summary: Summary) -> Result<()> {
+    fn close(&mut self, summary: GroupSummary) -> Result<()> {
         if let Some(listeners) = &self.listeners
             && listeners.levels.contains(&summary.key.level)
         {
@@ -279,7 +280,7 @@ impl Reducer {
 impl Listeners {
     fn start(job: &Arc<Job>, mut listeners: Vec<(usize, Listener)>) -> Result<Listeners> {
         let levels = listeners.iter().map(|(level, _)| *level).collect();
-        let (summaries, closed) = channel::<Summary>();
+        let (summaries, closed) = channel::<GroupSummary>();
         let (failed, errors) = channel();
         let job = job.clone();
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -303,7 +304,7 @@ impl Listeners {
         Ok(Listeners { levels, summaries, waiting, errors, thread })
     }
 
-    fn tell(&self, summary: Summary) {
+    fn tell(&self, summary: GroupSummary) {
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let _ = self.summaries.send(summary); // it ends only with an error
     }

@@ -18,13 +18,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::master::{Action, Event, Master, Run, Summary};
+use crate::master::{Action, Event, Master};
 use crate::model::nest::Key;
 use crate::model::reduce::Item;
+use crate::model::results::{GroupSummary, Run};
 use crate::model::results::{Made, Numbers};
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
-use crate::wire::messages::{Request, ToMaster, ToWorker};
+use crate::wire::messages::{ToMaster, ToWorker};
+use crate::wire::requests::Request;
 use crate::wire::transport::Hub;
 
 /// How long to wait for what workers say as they leave.
@@ -49,7 +51,7 @@ pub(crate) trait Keeper {
     fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()>;
 
     /// Keep this summary.
-    fn close(&mut self, summary: Summary) -> Result<()>;
+    fn close(&mut self, summary: GroupSummary) -> Result<()>;
 
     /// Reduce these items, and report later.
     fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()>;

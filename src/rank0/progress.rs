@@ -78,7 +78,7 @@ pub(crate) mod bar {
 
     use indicatif::{ProgressBar, ProgressStyle};
 
-    use crate::master::Tally;
+    use crate::model::results::Tally;
 
     /// The bar, if there is one: log lines have to go around it.
     static BAR: OnceLock<ProgressBar> = OnceLock::new();
@@ -136,7 +136,7 @@ mod bar {
 
     use std::time::Duration;
 
-    use crate::master::Tally;
+    use crate::model::results::Tally;
 
     pub(crate) fn start(_: u64) -> bool {
         false

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use crate::executor::rust::Native;
 use crate::wire::codec;
 use crate::wire::dictionary::Board;
-use crate::wire::messages::{Deed, Reply, Request, ToWorker};
-use crate::worker::connection::DATA;
+use crate::wire::messages::ToWorker;
+use crate::wire::requests::DATA;
+use crate::wire::requests::{Deed, Reply, Request};
 
 /// How long nothing may happen before those who wait are told that nobody will put any more: another
 /// thread of a crunch that waits could, and so could rank 0's own program.

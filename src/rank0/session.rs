@@ -12,7 +12,8 @@ use crate::executor::rust::Native;
 use crate::job::Job;
 #[cfg(feature = "cli")]
 use crate::job::lookup;
-use crate::master::{Action, Event, Master, Tally};
+use crate::master::{Action, Event, Master};
+use crate::model::results::Tally;
 use crate::platform::slurm::Allocation;
 use crate::rank0::effects::Office;
 use crate::rank0::progress::Progress;

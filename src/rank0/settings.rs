@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::master::Strategy;
 use crate::master::cost_model::Costs;
-use crate::master::{Order, Strategy};
+use crate::model::policy::Order;
 
 /// How and where to run.
 ///

@@ -10,7 +10,7 @@ mod html;
 pub(crate) mod model;
 pub(crate) mod text;
 
-use crate::master::Summary;
+use crate::model::results::GroupSummary;
 use crate::store::Results;
 #[cfg(feature = "cli")]
 pub(crate) use export::{ExportFormat, export};
@@ -32,7 +32,7 @@ pub(crate) use text::table::table;
 pub(crate) use text::table::{beginning, cell as in_words, in_a_line};
 
 /// What a row's state is called: a run's, or a group's.
-fn status(results: &Results, summary: &Summary) -> &'static str {
+fn status(results: &Results, summary: &GroupSummary) -> &'static str {
     let is_run = summary.key.level == results.grid().depth();
     match (&summary.result, is_run) {
         (Ok(_), true) => "ok",

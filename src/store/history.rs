@@ -2,8 +2,8 @@
 
 use rusqlite::{Row, params};
 
-use crate::master::Summary;
 use crate::model::nest::Key;
+use crate::model::results::GroupSummary;
 use crate::model::results::Scored;
 use crate::store::{Look, storing};
 use crate::util::error::Result;
@@ -31,7 +31,7 @@ pub(crate) struct History {
     /// Every attempt, the last one last.
     pub(crate) attempts: Vec<Past>,
     /// The groups it is in, from the innermost outwards; nothing for one that is open.
-    pub(crate) groups: Vec<(Key, Option<Summary>)>,
+    pub(crate) groups: Vec<(Key, Option<GroupSummary>)>,
 }
 
 impl Look {
@@ -81,7 +81,7 @@ impl Look {
     }
 
     /// A group, if it is closed.
-    pub(crate) fn group(&self, key: Key) -> Result<Option<Summary>> {
+    pub(crate) fn group(&self, key: Key) -> Result<Option<GroupSummary>> {
         let mut found = None;
         self.results.summary(key, |summary| found = Some(summary))?;
         Ok(found)

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use crate::job::Job;
-use crate::master::{Run, Summary};
+use crate::model::results::{GroupSummary, Run};
 use crate::model::results::{Numbers, PACKED};
 use crate::util::error::{Error, Result};
 use crate::util::signals;
@@ -111,7 +111,7 @@ enum Entry {
         attempt: u32,
         rank: usize,
     },
-    Summary(Summary),
+    Summary(GroupSummary),
 }
 
 impl Entry {
@@ -196,7 +196,7 @@ impl Store {
     }
 
     /// Keeps a summary.
-    pub(crate) fn close(&mut self, summary: Summary) -> Result<()> {
+    pub(crate) fn close(&mut self, summary: GroupSummary) -> Result<()> {
         self.send(Entry::Summary(summary))
     }
 

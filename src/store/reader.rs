@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Row, params};
 
 use crate::job::{Crunch, Job, Loop};
-use crate::master::Require;
+use crate::model::policy::Require;
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::store::layout::note;
 use crate::store::{Layout, Results, schema, snapshot, storing};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Row, params};
 
 use crate::job::Job;
-use crate::master::Summary;
 use crate::model::nest::{Grid, Key};
+use crate::model::results::GroupSummary;
 use crate::store::rows::{GROUP, RUN, Reader};
 use crate::store::storing;
 use crate::util::error::{Exit, Result};
@@ -47,7 +47,7 @@ impl Results {
     pub(crate) fn summaries(
         &self,
         level: usize,
-        each: impl FnMut(Summary) -> Result<()>,
+        each: impl FnMut(GroupSummary) -> Result<()>,
     ) -> Result<()> {
         if level == self.grid.depth() {
             return self.runs(0..self.grid.tasks(), each);
@@ -58,7 +58,7 @@ impl Results {
 
     /// Calls `each` with one group's summary, if it is closed.
     #[cfg(feature = "cli")]
-    pub(crate) fn summary(&self, key: Key, mut each: impl FnMut(Summary)) -> Result<()> {
+    pub(crate) fn summary(&self, key: Key, mut each: impl FnMut(GroupSummary)) -> Result<()> {
         let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 AND number = ?2");
         let place = params![key.level as i64, key.index as i64];
         self.query(
@@ -76,7 +76,7 @@ impl Results {
     pub(crate) fn runs(
         &self,
         tasks: std::ops::Range<u64>,
-        mut each: impl FnMut(Summary) -> Result<()>,
+        mut each: impl FnMut(GroupSummary) -> Result<()>,
     ) -> Result<()> {
         let sql = format!("SELECT {RUN} FROM runs WHERE task >= ?1 AND task < ?2 ORDER BY task");
         let level = self.grid.depth();
@@ -88,7 +88,7 @@ impl Results {
             |outcome| {
                 let key = Key { level, index: outcome.task };
                 let runs = u64::from(outcome.result.is_ok());
-                each(Summary { key, result: outcome.result, runs, failed: 1 - runs })
+                each(GroupSummary { key, result: outcome.result, runs, failed: 1 - runs })
             },
         )
     }

@@ -9,8 +9,8 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, ToSql, params};
 use serde_json::json;
 
-use crate::master::Summary;
 use crate::model::nest::Key;
+use crate::model::results::GroupSummary;
 use crate::model::results::{Numbers, Outcome, Scored, Winner};
 use crate::model::value::Value;
 use crate::store::large;
@@ -250,7 +250,7 @@ pub(crate) fn put_failure(
 pub(crate) fn put_summary(
     store: &Connection,
     results: &Path,
-    summary: &Summary,
+    summary: &GroupSummary,
 ) -> Result<Result<usize, rusqlite::Error>> {
     let mut spare = Bytes::new();
     let columns = Columns::of(&summary.result, results, &mut spare)?;
@@ -326,13 +326,13 @@ impl Reader<'_> {
         &self,
         row: &Row,
         level: usize,
-    ) -> Result<Result<Summary>, rusqlite::Error> {
+    ) -> Result<Result<GroupSummary>, rusqlite::Error> {
         let (index, runs, failed): (i64, i64, i64) = (row.get(0)?, row.get(5)?, row.get(6)?);
         let best: Option<String> = row.get(4)?;
         let result = self.result(row, 7, best, |_| [index, runs, failed])?;
         let key = Key { level, index: index as u64 };
         Ok(result
-            .map(|result| Summary { key, result, runs: runs as u64, failed: failed as u64 })
+            .map(|result| GroupSummary { key, result, runs: runs as u64, failed: failed as u64 })
             .map_err(|why| {
                 let place = format!("level = {level} AND number = {index}");
                 damaged(self.results, &why, "groups", &place)

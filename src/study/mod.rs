@@ -20,17 +20,18 @@ pub use self::runs::{Runs, Summary};
 use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, Level, Native, Prepared, ReduceFunction};
 use crate::job::{self, Digests, Identity, Job, Loop, Points, check_name};
-use crate::master::{self, Order, Require};
 use crate::model::nest::Grid;
+use crate::model::policy::{Order, Require};
 use crate::model::reduce::{Item, Reduce};
+use crate::model::results::GroupSummary;
 use crate::platform::launcher::Launched;
 use crate::rank0::settings::Settings;
 use crate::rank0::types::{Listener, Work};
 use crate::study::run::conduct;
 use crate::util::error::{Error, Result};
+use crate::util::panic::caught;
 use crate::wire::codec;
 use crate::wire::dictionary::{Board, SharedDictionary};
-use crate::worker::caught;
 use crate::worker::isolate;
 use loops::Over;
 
@@ -330,7 +331,7 @@ where
     where
         F: FnMut(Summary<S>) -> crate::Result<()> + Send + 'static,
     {
-        let listen = move |job: &Job, grid: &Grid, summary: &master::Summary| {
+        let listen = move |job: &Job, grid: &Grid, summary: &GroupSummary| {
             listen(Summary::of(job, grid, summary)).map_err(|error| error.to_string())
         };
         self.listeners.push((self.reduces.len(), Box::new(listen)));

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use crate::job::Job;
-use crate::master;
 use crate::model::nest::Grid;
+use crate::model::results::GroupSummary;
 use crate::model::results::Scored;
 use crate::rank0::types::Finished;
 use crate::study::runs::Summary;
@@ -75,7 +75,7 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
 }
 
 impl<S: DeserializeOwned> Summary<S> {
-    pub(super) fn of(job: &Job, grid: &Grid, summary: &master::Summary) -> Summary<S> {
+    pub(super) fn of(job: &Job, grid: &Grid, summary: &GroupSummary) -> Summary<S> {
         let coordinates = job.coordinates(grid, summary.key);
         Summary {
             coordinates: coordinates.into_iter().map(|(name, v)| (name.to_string(), v)).collect(),

@@ -19,6 +19,8 @@ use crate::rank0::settings::Settings;
 #[cfg(feature = "mpi")]
 use crate::rank0::turn_away;
 use crate::util::error::{Error, Result};
+#[cfg(feature = "mpi")]
+use crate::util::panic::panic_text;
 use crate::util::signals;
 #[cfg(feature = "mpi")]
 use crate::wire::messages::ToWorker;
@@ -133,7 +135,7 @@ fn over_ranks(
     let lead = || lead_ranks(&mut ranks, settings, means, native, prepare);
     let led = catch_unwind(AssertUnwindSafe(lead));
     led.unwrap_or_else(|panic| {
-        let error = Error::bug(worker::panic_text(panic.as_ref()));
+        let error = Error::bug(panic_text(panic.as_ref()));
         ranks.abandon(&error); // nobody would ever dismiss the others
         Err(error)
     })

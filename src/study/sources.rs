@@ -150,7 +150,8 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for DataSets<T> {
 
     fn prepare(&self) -> Result<Prepared> {
         let make = locked(&self.make).take().ok_or_else(|| Error::input("a study runs once"))?;
-        let made = crate::worker::caught("what makes them", || make().map_err(|e| e.to_string()));
+        let made =
+            crate::util::panic::caught("what makes them", || make().map_err(|e| e.to_string()));
         let (names, made) = made.map_err(|why| {
             Error::input(format!("the data sets of loop '{}' cannot be made: {why}", self.name))
         })?;

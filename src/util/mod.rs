@@ -6,5 +6,6 @@ pub(crate) mod duration;
 pub(crate) mod error;
 #[cfg(any(feature = "cli", feature = "jobs"))]
 pub(crate) mod nearest;
+pub(crate) mod panic;
 pub(crate) mod signals;
 pub(crate) mod usage;

@@ -15,8 +15,9 @@ use serde::de::DeserializeOwned;
 
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
-use crate::wire::messages::{Deed, Reply, Request};
-use crate::worker::connection::{Caller, answered};
+use crate::wire::requests::MasterClient;
+use crate::wire::requests::answered;
+use crate::wire::requests::{Deed, Reply, Request};
 
 /// A keyed store that threads share; clones are the same dictionary.
 ///
@@ -227,11 +228,11 @@ impl<K, V> Clone for SharedDictionary<'_, K, V> {
 #[derive(Clone)]
 enum Place<'a> {
     Here(Board),
-    RankZero(&'a Caller),
+    RankZero(&'a dyn MasterClient),
 }
 
 impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, V> {
-    pub(crate) fn remote(name: &str, caller: &'a Caller) -> SharedDictionary<'a, K, V> {
+    pub(crate) fn remote(name: &str, caller: &'a dyn MasterClient) -> SharedDictionary<'a, K, V> {
         SharedDictionary { name: name.to_string(), place: Place::RankZero(caller), of: PhantomData }
     }
 

@@ -3,8 +3,6 @@
 //! bincode does not describe itself: no `flatten`, `untagged` or `skip_serializing_if` in anything
 //! reachable from here. A task crosses as an index, because every rank holds the same grid.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +10,7 @@ use crate::model::nest::Key;
 use crate::model::reduce::Item;
 use crate::model::results::{Assignment, Report, Scored};
 use crate::util::error::Result;
+use crate::wire::requests::{Reply, Request};
 
 /// From a worker to the master.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,50 +52,6 @@ pub(crate) enum ToMaster<'a> {
     Interrupted(String),
     /// This worker cannot go on.
     Broken(String),
-}
-
-/// What a worker may need while it crunches.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Request {
-    /// A data set that lives on rank 0: a point of the loop at a level.
-    Data {
-        /// The loop's level.
-        level: usize,
-        /// The point's index.
-        point: u64,
-    },
-    /// Something of the dictionary that rank 0 keeps for all.
-    Dictionary(Deed, Bytes),
-}
-
-/// What to do with a key of the dictionary.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Deed {
-    /// Put this value under it.
-    Put(Bytes),
-    /// Take the value out; with `wait`, once there is one.
-    Take {
-        /// Whether to wait for it.
-        wait: bool,
-    },
-    /// Copy the value; with `wait`, once there is one.
-    Fetch {
-        /// Whether to wait for it.
-        wait: bool,
-    },
-    /// Say once there is a value, or when that long has passed without one.
-    Wait(Option<Duration>),
-}
-
-/// The answer to a [`Request`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Reply {
-    /// The data set, or the value of a key; nothing where there is none.
-    Value(Option<Bytes>),
-    /// Whether there is a value.
-    Ready(bool),
-    /// It cannot be had: why.
-    Refused(String),
 }
 
 /// From the master to a worker.

@@ -3,4 +3,5 @@
 pub(crate) mod codec;
 pub(crate) mod dictionary;
 pub(crate) mod messages;
+pub(crate) mod requests;
 pub(crate) mod transport;

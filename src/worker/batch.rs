@@ -7,11 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use crate::model::policy::LONG;
 use crate::model::results::{Assignment, Given, Made, Numbers, Outcome, Report, Scored, pack};
 use crate::util::error::Result;
-
-/// How long a result may wait for the rest of its batch, and a batch for a task.
-pub(crate) const LONG: Duration = Duration::from_millis(100);
 
 /// Tasks shorter than this are begun several at a time and share what they took: reading the clock takes
 /// longer than they do. (seconds)

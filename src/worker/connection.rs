@@ -16,7 +16,9 @@ use crate::util::error::{Error, Result};
 use crate::util::signals;
 use crate::util::usage;
 use crate::wire::codec;
-use crate::wire::messages::{Reply, Request, ToMaster, ToWorker};
+use crate::wire::messages::{ToMaster, ToWorker};
+use crate::wire::requests::{DATA, MasterClient};
+use crate::wire::requests::{Reply, Request};
 use crate::wire::transport::{BEAT, Link};
 use crate::worker;
 use crate::worker::batch::Seat;
@@ -30,9 +32,6 @@ const LEASE: Duration = Duration::from_secs(30);
 /// The longest time between two looks of the attendant that counts: if this process was held up itself,
 /// rank 0's messages wait.
 const STEP: Duration = Duration::from_millis(200);
-
-/// The ticket of every request for a data set: a rank makes one at a time.
-pub(crate) const DATA: u64 = 0;
 
 /// One a worker. Several threads may wait for something at a time: each reads what comes and leaves what
 /// is for another where that one looks. The lock is fair, so that everybody gets to look.
@@ -351,14 +350,6 @@ impl Ends {
     }
 }
 
-/// Rank 0's refusal as an error.
-pub(crate) fn answered(reply: Reply) -> Result<Reply> {
-    match reply {
-        Reply::Refused(why) => Err(Error::unexpected(why)),
-        reply => Ok(reply),
-    }
-}
-
 /// What crunch has of the line: its thread's part in it.
 #[derive(Clone)]
 pub(crate) struct Caller {
@@ -370,15 +361,14 @@ impl Caller {
     pub(crate) fn new(line: &Arc<Line>, thread: u32) -> Caller {
         Caller { line: line.clone(), thread }
     }
+}
 
-    /// Asks rank 0 for something and waits for the answer.
-    pub(crate) fn ask(&self, request: Request) -> Result<Reply> {
+impl MasterClient for Caller {
+    fn ask(&self, request: Request) -> Result<Reply> {
         self.line.ask(self.thread, request)
     }
 
-    /// Whether rank 0 wants what this thread is at to come to an end. Looks whether a word of that has
-    /// come.
-    pub(crate) fn is_cancelled(&self) -> bool {
+    fn is_cancelled(&self) -> bool {
         self.line.look();
         self.line.seats()[self.thread as usize].is_cancelled()
     }

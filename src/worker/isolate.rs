@@ -21,10 +21,12 @@ use crate::job::Job;
 use crate::model::results::{Assignment, Given, Made, Report, Scored};
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
-use crate::wire::messages::{Request, ToMaster, ToWorker};
+use crate::wire::messages::{ToMaster, ToWorker};
+use crate::wire::requests::MasterClient;
+use crate::wire::requests::Request;
 use crate::wire::transport::Link;
 use crate::worker::batch::Came;
-use crate::worker::connection::{Caller, Line, Work};
+use crate::worker::connection::{Line, Work};
 use crate::worker::{self, Means};
 
 /// Tells a process that it is such a worker: whose child it has to be, its rank, its cores, and where
@@ -121,7 +123,7 @@ fn read(from: &mut impl Read) -> io::Result<Vec<u8>> {
 /// A thread's work, passed on to a process that does it.
 pub(crate) fn relay(
     line: &Line,
-    caller: &Caller,
+    caller: &Arc<dyn MasterClient>,
     job: &Job,
     bytes: &Bytes,
     place: Place,
@@ -151,7 +153,7 @@ pub(crate) fn relay(
 }
 
 struct Isolated<'a> {
-    caller: &'a Caller,
+    caller: &'a Arc<dyn MasterClient>,
     job: &'a Bytes,
     place: Place,
     limits: Limits,
@@ -263,7 +265,7 @@ impl Process {
         message: &ToWorker,
         answer: impl Fn(ToMaster) -> Option<T>,
         limits: &Limits,
-        caller: &Caller,
+        caller: &Arc<dyn MasterClient>,
     ) -> io::Result<T> {
         write(&mut *self.to_process.lock(), &codec::encode(message))?;
         loop {
@@ -281,7 +283,12 @@ impl Process {
     }
 
     /// Gets the process an answer from rank 0. Not here: it may ask for more before it has this one.
-    fn pass_on(&self, ticket: u64, request: Request, caller: &Caller) -> io::Result<()> {
+    fn pass_on(
+        &self,
+        ticket: u64,
+        request: Request,
+        caller: &Arc<dyn MasterClient>,
+    ) -> io::Result<()> {
         let (caller, to_process) = (caller.clone(), self.to_process.clone());
         let pass_on = move || {
             let answer = caller.ask(request).map(|reply| ToWorker::Reply { ticket, reply });

@@ -13,8 +13,10 @@ use crate::executor::{Cruncher, Functions, Place, Task};
 use crate::job::Job;
 use crate::model::results::{Assignment, Given};
 use crate::util::error::{Error, Result};
+use crate::util::panic::{caught, panic_text};
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
+use crate::wire::requests::MasterClient;
 use crate::wire::transport::Link;
 use crate::worker::batch::Came;
 use crate::worker::connection::{Caller, Line, Work};
@@ -60,7 +62,7 @@ fn request_crunch_return(
     let cores = (means.cores / means.threads as usize).max(1);
     let functions = Functions::new(&job, native);
     let work_on = |thread: u32| {
-        let caller = Caller::new(line, thread);
+        let caller: Arc<dyn MasterClient> = Arc::new(Caller::new(line, thread));
         let place = Place { rank: line.rank(), thread, cores };
         match isolates {
             true => isolate::relay(line, &caller, &job, &bytes, place),
@@ -101,7 +103,7 @@ fn request_crunch_return(
 /// One thread: request, crunch, return.
 fn at_seat(
     line: &Line,
-    caller: &Caller,
+    caller: &Arc<dyn MasterClient>,
     job: &Arc<Job>,
     functions: &Functions,
     place: Place,
@@ -149,12 +151,6 @@ fn call(crunch: &mut dyn Cruncher, task: &Task) -> Came {
     Came::Other(result, seconds)
 }
 
-/// Calls the user's function; a panic is an error like any other.
-pub(crate) fn caught<T>(what: &str, call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|panic| Err(format!("{what} panicked: {}", panic_text(panic.as_ref()))))
-}
-
 /// The error of a message that nobody waits for.
 pub(crate) fn out_of_turn(message: &ToWorker) -> Error {
     let what = match message {
@@ -167,10 +163,4 @@ pub(crate) fn out_of_turn(message: &ToWorker) -> Error {
         ToWorker::Dismiss { .. } => "a dismissal",
     };
     Error::bug(format!("{what} came out of turn"))
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("(no message)")
 }

@@ -7,9 +7,9 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::ask::{Array, Shape, Sink, stream};
 use crate::job::{Job, named_json};
-use crate::master::Summary;
 use crate::model::nest::Key;
 use crate::model::reduce::Reduce;
+use crate::model::results::GroupSummary;
 use crate::model::value::Value;
 use crate::report::{Lines, in_words};
 use crate::store::Look;
@@ -72,7 +72,7 @@ struct Row {
     /// How many runs are there, and of them how many failed.
     runs: u64,
     failed: u64,
-    best: Vec<Summary>,
+    best: Vec<GroupSummary>,
 }
 
 pub(super) fn best(arguments: &Arguments) -> Result<Exit> {
@@ -132,7 +132,7 @@ fn each(
         let closed = if ranking.reduce.is_some() { look.group(key)? } else { None };
         let all = grid.tasks() / grid.keys(ranking.group);
         let status = match closed {
-            Some(Summary { result: Err(_), .. }) => "incomplete",
+            Some(GroupSummary { result: Err(_), .. }) => "incomplete",
             Some(_) => "complete",
             None if ranking.reduce.is_none() && runs == all => "complete",
             None => "partial",
@@ -143,7 +143,7 @@ fn each(
 }
 
 /// The coordinates that a place has beside those of its row.
-fn inner(look: &Look, row: Key, place: &Summary) -> Vec<(String, Value)> {
+fn inner(look: &Look, row: Key, place: &GroupSummary) -> Vec<(String, Value)> {
     let coordinates = look.job.coordinates(look.results.grid(), place.key);
     let inner = coordinates.into_iter().skip(row.level);
     let won = place.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
@@ -214,7 +214,7 @@ fn note(look: &Look, row: &Row) -> String {
 
 fn as_json(look: &Look, ranking: &Ranking, row: &Row) -> Json {
     let grid = look.results.grid();
-    let place = |(i, place): (usize, &Summary)| {
+    let place = |(i, place): (usize, &GroupSummary)| {
         let inner = inner(look, row.key, place);
         let inner: Vec<(&str, Value)> =
             inner.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();

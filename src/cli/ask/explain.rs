@@ -8,8 +8,8 @@ use serde_json::{Value as Json, json};
 use crate::cli::ask::{Shape, in_a_row};
 use crate::cli::print;
 use crate::job::{lookup, named_json};
-use crate::master::Summary;
 use crate::model::nest::Key;
+use crate::model::results::GroupSummary;
 use crate::model::value::Value;
 use crate::rank0::status::{Life, Pulse};
 use crate::report::in_words;
@@ -144,9 +144,9 @@ fn state(history: &History, now: bool) -> &'static str {
     }
 }
 
-fn group_state(group: &Option<Summary>) -> &'static str {
+fn group_state(group: &Option<GroupSummary>) -> &'static str {
     match group {
-        Some(Summary { result: Ok(_), .. }) => "complete",
+        Some(GroupSummary { result: Ok(_), .. }) => "complete",
         Some(_) => "incomplete",
         None => "open",
     }
@@ -239,20 +239,22 @@ fn ran(past: &Past) -> String {
     format!("{words}, attempt {}", past.attempt)
 }
 
-fn in_words_of(look: &Look, key: Key, group: &Option<Summary>) -> String {
+fn in_words_of(look: &Look, key: Key, group: &Option<GroupSummary>) -> String {
     let place = in_a_row(&named_json(&look.job.coordinates(look.results.grid(), key)));
     let place = if place.is_empty() { "the whole job".to_string() } else { place };
     let over = &look.job.loops[key.level].name;
     let state = group_state(group);
     match group {
-        Some(Summary { result: Ok(scored), runs, failed, .. }) => {
+        Some(GroupSummary { result: Ok(scored), runs, failed, .. }) => {
             let score = scored.score.map(Value::Float).unwrap_or(scored.value.clone());
             format!(
                 "{place}, over {over}: {state}, {} from {runs} runs, {failed} failed",
                 in_words(&score)
             )
         }
-        Some(Summary { result: Err(why), .. }) => format!("{place}, over {over}: {state}, {why}"),
+        Some(GroupSummary { result: Err(why), .. }) => {
+            format!("{place}, over {over}: {state}, {why}")
+        }
         None => format!("{place}, over {over}: {state}"),
     }
 }
@@ -277,7 +279,7 @@ fn as_json(
             "thread": past.thread,
         })
     };
-    let group = |(key, group): &(Key, Option<Summary>)| {
+    let group = |(key, group): &(Key, Option<GroupSummary>)| {
         let scored = group.as_ref().and_then(|group| group.result.as_ref().ok());
         json!({
             "coordinates": named_json(&look.job.coordinates(look.results.grid(), *key)),

@@ -1,10 +1,11 @@
 //! Which strategies are compared, and how each goes in virtual time.
 
 use crate::cli::compare::Case;
+use crate::master::Strategy;
 use crate::master::virtual_time::maps::{Deadlock, Ended, nested_maps};
 use crate::master::virtual_time::{Play, Played, play};
-use crate::master::{Order, Strategy};
 use crate::model::nest::Grid;
+use crate::model::policy::Order;
 
 /// How many tasks, and workers, are played for split pools at most, about: of very long jobs not all
 /// splits are tried.

@@ -11,8 +11,8 @@ use crate::cli::plan::durations::Durations;
 use crate::cli::plan::pilot::spread;
 use crate::cli::plan::prediction::{Prediction, Range, Time, predict};
 use crate::job::Job;
-use crate::master::Order;
 use crate::master::virtual_time::{Play, play};
+use crate::model::policy::Order;
 use crate::store::Found;
 
 fn job(sizes: &[u64]) -> Job {

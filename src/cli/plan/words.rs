@@ -6,7 +6,7 @@ use crate::cli::plan::Outlook;
 use crate::cli::plan::prediction::{NEAR, Prediction, Range, Time};
 use crate::cli::plan::slurm_request;
 use crate::job::{Crunch, Job};
-use crate::master::Order;
+use crate::model::policy::Order;
 use crate::model::reduce::Reduce;
 use crate::report::text::words::{count, percent, seconds, size, things, visible};
 use crate::report::{Lines, beginning, in_words};

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::executor::process::tail::Tail;
-use crate::worker::connection::Caller;
+use crate::wire::requests::MasterClient;
 
 /// How long a child has to end by itself when it is asked to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -73,13 +74,13 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
 #[derive(Clone)]
 pub(crate) struct Limits {
     timeout: Option<Duration>,
-    caller: Option<Caller>,
+    caller: Option<Arc<dyn MasterClient>>,
     until: Option<Instant>,
 }
 
 impl Limits {
     /// `caller` tells whether the call has been cancelled.
-    pub(crate) fn new(timeout: Option<Duration>, caller: Option<&Caller>) -> Limits {
+    pub(crate) fn new(timeout: Option<Duration>, caller: Option<&Arc<dyn MasterClient>>) -> Limits {
         Limits { timeout, caller: caller.cloned(), until: None }
     }
 
@@ -95,7 +96,7 @@ impl Limits {
 
     /// Whether the call is of no use any more.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.caller.as_ref().is_some_and(Caller::is_cancelled)
+        self.caller.as_ref().is_some_and(|caller| caller.is_cancelled())
     }
 
     /// How long to wait before looking again; an error if the call is to end.

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::executor::python::child::{PythonChild, Setup, crunch_functions};
 use crate::executor::{Cruncher, Limits, Place, Task};
@@ -15,7 +16,7 @@ use crate::model::nest::Grid;
 use crate::model::results::Given;
 use crate::model::value::Value;
 use crate::util::error::Result;
-use crate::worker::connection::Caller;
+use crate::wire::requests::MasterClient;
 
 /// How long a request may be: it has to fit into a pipe beside an answer that is not read yet. (bytes)
 const LENGTH: usize = 32 << 10;
@@ -47,7 +48,12 @@ pub(crate) struct PythonCrunch {
 }
 
 impl PythonCrunch {
-    pub(crate) fn new(job: &Job, python: &Python, caller: &Caller, place: Place) -> PythonCrunch {
+    pub(crate) fn new(
+        job: &Job,
+        python: &Python,
+        caller: &Arc<dyn MasterClient>,
+        place: Place,
+    ) -> PythonCrunch {
         let points = job.loops.iter().map(|l| match l.points.len() {
             length if length <= MOST_POINTS => {
                 (0..length).map(|point| l.points.get(point).to_json().to_string()).collect()

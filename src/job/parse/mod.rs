@@ -14,8 +14,8 @@ use crate::job::{
     Crunch, DEFAULT_INTERPRETER, Job, Loop, Places, Python, Sleep, check_job_name, check_name,
     placeholders,
 };
-use crate::master::{Order, Require};
 use crate::model::nest::{Grid, MOST_TASKS};
+use crate::model::policy::{Order, Require};
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::model::value::Value;
 use crate::util::error::{Error, Result};

@@ -8,11 +8,12 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use crate::master::cost_model::Costs;
-use crate::master::{Action, Event, Master, Order, Require, Strategy};
+use crate::master::{Action, Event, Master, Strategy};
 use crate::model::nest::{Grid, Key};
+use crate::model::policy::LONG;
+use crate::model::policy::{Order, Require};
 use crate::model::reduce::Reduce;
 use crate::model::results::{Assignment, Made, Numbers, Outcome, Report, Scored, pack};
-use crate::worker::batch::LONG;
 
 /// What is played.
 #[derive(Clone, Copy)]

@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::job::{Job, named_json};
-use crate::master::{Duty, GroupView, Summary, View, WorkerView};
+use crate::master::{Duty, GroupView, View, WorkerView};
 use crate::model::nest::{Grid, Key};
+use crate::model::results::GroupSummary;
 use crate::model::results::Winner;
 use crate::platform::slurm::Booked;
 use crate::rank0::status::{FORM, Group, Groups, State, Status, Worker, Workers};
@@ -60,11 +61,11 @@ pub(crate) struct Closed {
 }
 
 impl Closed {
-    pub(crate) fn of(summary: &Summary) -> Closed {
+    pub(crate) fn of(summary: &GroupSummary) -> Closed {
         let result = summary.result.as_ref();
         let (score, best) =
             result.map_or((None, Vec::new()), |scored| (scored.score, scored.best.clone()));
-        let Summary { key, runs, failed, .. } = *summary;
+        let GroupSummary { key, runs, failed, .. } = *summary;
         let error = result.err().map(|why| why.chars().take(LONGEST_ERROR).collect());
         Closed { key, score, best, runs, failed, error }
     }

@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::job::Job;
-use crate::master::{Master, Summary};
+use crate::master::Master;
+use crate::model::results::GroupSummary;
 use crate::platform::slurm::{Allocation, Booked};
 use crate::rank0::status::snapshot::{Closed, Gatherer, Sight};
 use crate::rank0::status::{State, Status};
@@ -76,7 +77,7 @@ impl Post {
     }
 
     /// A group has closed.
-    pub(crate) fn close(&mut self, summary: &Summary) {
+    pub(crate) fn close(&mut self, summary: &GroupSummary) {
         if summary.key.level != self.outer || self.writer.is_none() {
             return;
         }

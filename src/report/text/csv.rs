@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use crate::job::{Job, Loop};
-use crate::master::Summary;
 use crate::model::nest::Key;
+use crate::model::results::GroupSummary;
 use crate::model::value::Value;
 use crate::report::status;
 use crate::store::Results;
@@ -62,7 +62,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The winning coordinates' cells of a row; empty where there is no winner.
-    pub(crate) fn best(&self, summary: &Summary) -> Vec<Value> {
+    pub(crate) fn best(&self, summary: &GroupSummary) -> Vec<Value> {
         let best = summary.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
         self.cells(&self.best, |level| best.iter().find(|w| w.level == level).map(|w| w.point))
     }

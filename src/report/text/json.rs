@@ -6,7 +6,7 @@ use std::io::Write;
 use serde_json::{Value as Json, json};
 
 use crate::job::{Job, named_json};
-use crate::master::Summary;
+use crate::model::results::GroupSummary;
 use crate::model::value::json_object;
 use crate::report::status;
 use crate::store::Results;
@@ -48,7 +48,7 @@ pub(crate) fn write_json(job: &Job, results: &Results, mut out: impl Write) -> R
     out.flush().map_err(failed)
 }
 
-fn entry(job: &Job, results: &Results, summary: &Summary) -> Json {
+fn entry(job: &Job, results: &Results, summary: &GroupSummary) -> Json {
     let mut fields = vec![
         ("coordinates", named_json(&job.coordinates(results.grid(), summary.key))),
         ("over", json!(job.loops.get(summary.key.level).map(|l| &l.name))),
@@ -81,7 +81,7 @@ fn entry(job: &Job, results: &Results, summary: &Summary) -> Json {
 }
 
 /// The values of a group's runs in grid order, null for one that failed.
-fn all_runs(results: &Results, summary: &Summary) -> Result<Json> {
+fn all_runs(results: &Results, summary: &GroupSummary) -> Result<Json> {
     let size = results.grid().size(summary.key.level);
     let mut values = Vec::new();
     results.runs(summary.key.index * size..(summary.key.index + 1) * size, |run| {

@@ -114,7 +114,7 @@ fn what_the_master_costs() {
     let grid = Grid::new(&[10_000, 100_000], 1).unwrap();
     let reduces = vec![None, Some(Reduce::Max)];
     let mut master = Master::new(grid, reduces, Require::All, 10_000)
-        .in_order(crate::master::Order::Grid, Some(0))
+        .in_order(crate::model::policy::Order::Grid, Some(0))
         .in_batches(Some(1_000));
     let mut given = VecDeque::new();
     let mut actions = Vec::new();

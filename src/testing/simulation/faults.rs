@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::master::{Action, Tally};
+use crate::master::Action;
+use crate::model::results::Tally;
 use crate::wire::transport::simulated::Faults;
 
 #[test]
@@ -66,7 +67,7 @@ fn a_failed_run_is_tried_as_often_as_it_may_be() {
             (80, 40 * (1 + 2 + 2 + 2)),
             "seed {seed}"
         );
-        let count = |summary: &Summary| summary.result.as_ref().unwrap().score;
+        let count = |summary: &GroupSummary| summary.result.as_ref().unwrap().score;
         assert!(
             notes.summaries.values().all(|summary| count(summary) == Some(24.0)),
             "seed {seed}"

@@ -9,13 +9,15 @@ mod strategies;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::master::{Event, Master, Patience, Require, Run, Summary};
+use crate::master::{Event, Master};
 use crate::model::nest::{Grid, Key};
+use crate::model::policy::{Patience, Require};
 use crate::model::reduce::{Item, PythonFunction, Reduce};
+use crate::model::results::{GroupSummary, Run};
 use crate::model::results::{Numbers, Report, Scored};
 use crate::rank0::{Keeper, serve};
 use crate::util::error::{Error, Result};
-use crate::wire::messages::Request;
+use crate::wire::requests::Request;
 use crate::wire::transport::Hub;
 use crate::wire::transport::simulated::SimulatedHub;
 use bytes::Bytes;
@@ -30,7 +32,7 @@ fn groups(grid: &Grid) -> u64 {
 #[derive(Default)]
 struct Notes {
     runs: BTreeMap<u64, Run>,
-    summaries: BTreeMap<Key, Summary>,
+    summaries: BTreeMap<Key, GroupSummary>,
     reduced: Vec<Event<'static>>,
     joined: usize,
     /// Attempts that were lost with their workers.
@@ -68,7 +70,7 @@ impl Keeper for Notes {
         Ok(())
     }
 
-    fn close(&mut self, summary: Summary) -> Result<()> {
+    fn close(&mut self, summary: GroupSummary) -> Result<()> {
         let key = summary.key;
         assert!(self.summaries.insert(key, summary).is_none(), "{key:?} closed twice");
         Ok(())

@@ -1,0 +1,59 @@
+//! What a job and a study say of how they are run: in which order, what may fail.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// In which order tasks are given out. The results do not depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// As the nested loops would run them, so that groups close early and few are open.
+    #[default]
+    Grid,
+    /// Those that are expected to take longest first, so that none of them is left for the end: by the
+    /// durations recorded earlier, and by those of the run as it goes.
+    LongestFirst,
+    /// In an order drawn from this seed; in runs of consecutive tasks where there are more than
+    /// 65,536.
+    Random(u64),
+}
+
+/// How many of a group's points must have a result for the group to count.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Require {
+    /// Every one.
+    All,
+    /// At least this fraction of them, over 0 and up to 1.
+    Fraction(f64),
+}
+
+impl Require {
+    /// Whether it is a fraction over 0 and up to 1, if it is one.
+    pub(crate) fn is_sound(self) -> bool {
+        match self {
+            Require::All => true,
+            Require::Fraction(fraction) => fraction > 0.0 && fraction <= 1.0,
+        }
+    }
+
+    /// Whether `counted` of `size` points are enough.
+    pub(crate) fn is_met(self, counted: u64, size: u64) -> bool {
+        match self {
+            Require::All => counted == size,
+            // Less a hair, so that 0.7 of 10 is 7 whatever binary fractions make of it.
+            Require::Fraction(fraction) => counted as f64 >= fraction * size as f64 - 1e-9,
+        }
+    }
+}
+
+/// What a job puts up with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// How often a failed run is tried once more.
+    pub(crate) retries: u32,
+    /// How many runs may fail for good before the job stops; any number if it is not said.
+    pub(crate) failures: Option<u64>,
+}
+
+/// How long a result may wait for the rest of its batch, and a batch for a task.
+pub(crate) const LONG: Duration = Duration::from_millis(100);
