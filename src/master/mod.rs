@@ -5,6 +5,7 @@
 
 mod batching;
 pub(crate) mod cost_model;
+mod done;
 mod events;
 mod groups;
 mod leases;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::master::queue::Done;
+use crate::master::done::Done;
 use crate::master::requeued::Again;
 use crate::master::strategy::Strategy;
 use crate::model::nest::Grid;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::master::cost_model::Costs;
-use crate::master::queue::Done;
+use crate::master::done::Done;
 use crate::model::policy::Order;
 
 /// The most blocks that are put in order: a longer stream goes in blocks of consecutive tasks.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::store::file::{Before, create, existing, finish};
 use crate::store::layout::{Mapping, note};
-use crate::store::open::{Before, create, existing, finish};
 use crate::store::rows::{RUN, Reader};
 use crate::store::{Folder, Layout, rows, schema, storing};
 use crate::util::error::{Error, Result};

@@ -5,6 +5,7 @@
 
 mod connect;
 mod copy;
+mod file;
 mod folder;
 #[cfg(feature = "cli")]
 mod history;

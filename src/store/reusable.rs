@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use rusqlite::Row;
 
 use crate::job::Identity;
+use crate::store::file::Before;
 use crate::store::layout::Mapping;
-use crate::store::open::{Before, superseded};
+use crate::store::open::superseded;
 use crate::store::{Layout, Look, storing};
 use crate::util::error::{Error, Result};
 

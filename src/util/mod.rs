@@ -1,5 +1,6 @@
 //! What every room may use and that knows none of them: errors, text, files, clocks, signals.
 
+pub(crate) mod clock;
 #[cfg(feature = "jobs")]
 pub(crate) mod csv_file;
 pub(crate) mod duration;

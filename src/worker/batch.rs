@@ -3,12 +3,13 @@
 //! behind it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::model::policy::LONG;
 use crate::model::results::{Assignment, Given, Made, Numbers, Outcome, Report, Scored, pack};
+use crate::util::clock::since_1970;
 use crate::util::error::Result;
 
 /// Tasks shorter than this are begun several at a time and share what they took: reading the clock takes
@@ -182,8 +183,7 @@ struct Calendar {
 
 impl Calendar {
     fn look() -> Calendar {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
-        Calendar { moment: Instant::now(), time }
+        Calendar { moment: Instant::now(), time: since_1970() }
     }
 
     /// What time it was just now; in seconds since 1970.

@@ -13,7 +13,6 @@ use serde_json::{Value as Json, json};
 
 use crate::executor::process::child::{self, Limits, Timed};
 use crate::executor::process::{ended, environment};
-use crate::executor::python::crunch::Answer;
 use crate::executor::{Place, RESULT_LIMIT, Reducer, command, too_large};
 use crate::job::{self, Job, Python, named_json};
 use crate::model::nest::Key;
@@ -207,6 +206,9 @@ fn answered(answer: Json) -> std::io::Result<Answer> {
     };
     Ok((result, seconds))
 }
+
+/// What came of a task, and how long it took in the child, in seconds.
+pub(crate) type Answer = (Result<Value, String>, f64);
 
 /// The answers to a request, and its number.
 type Answers = (u64, Vec<Answer>);

@@ -9,12 +9,11 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::executor::python::child::{PythonChild, Setup, crunch_functions};
+use crate::executor::python::child::{Answer, PythonChild, Setup, crunch_functions};
 use crate::executor::{Cruncher, Limits, Place, Task};
 use crate::job::{Job, Python};
 use crate::model::nest::Grid;
 use crate::model::results::Given;
-use crate::model::value::Value;
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 
@@ -23,9 +22,6 @@ const LENGTH: usize = 32 << 10;
 
 /// Loops up to this many points have the form of their points in requests worked out beforehand.
 const MOST_POINTS: u64 = 1 << 16;
-
-/// What came of a task, and how long it took in the child, in seconds.
-pub(crate) type Answer = (Result<Value, String>, f64);
 
 /// The user's Python function as crunch.
 pub(crate) struct PythonCrunch {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, test_kill_process};
 
 use crate::rank0::status::Status;
-use crate::rank0::status::writer::since_1970;
 use crate::store::Folder;
+use crate::util::clock::since_1970;
 use crate::util::error::Result;
 
 /// Rank 0 writes every second or two. How old its file may be on the same machine before its lock is

@@ -88,7 +88,7 @@ impl Gatherer {
             job: job.clone(),
             grid: job.grid(),
             host: gethostname::gethostname().to_string_lossy().into_owned(),
-            started: crate::rank0::status::writer::since_1970(),
+            started: crate::util::clock::since_1970(),
             hosts: BTreeMap::new(),
             pace: VecDeque::from([(Duration::ZERO, 0)]),
         }
@@ -117,7 +117,7 @@ impl Gatherer {
             latest: sight.latest.iter().map(|group| self.closed(group)).collect(),
             open: sight.view.open.iter().map(|group| self.open(group)).collect(),
         };
-        let now = crate::rank0::status::writer::since_1970();
+        let now = crate::util::clock::since_1970();
         Status {
             form: FORM,
             name: self.job.name.clone(),

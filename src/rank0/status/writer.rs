@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::job::Job;
 use crate::master::Master;
@@ -13,6 +13,7 @@ use crate::model::results::GroupSummary;
 use crate::platform::slurm::{Allocation, Booked};
 use crate::rank0::status::snapshot::{Closed, Gatherer, Sight};
 use crate::rank0::status::{State, Status};
+use crate::util::clock::since_1970;
 use crate::util::error::Exit;
 
 /// How often rank 0 looks.
@@ -220,9 +221,4 @@ fn write(news: &Receiver<News>, folder: &Path, mut gatherer: Gatherer) {
             return;
         }
     }
-}
-
-/// The time.
-pub(crate) fn since_1970() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

@@ -1,0 +1,32 @@
+//! Which tasks were done before the start.
+
+use std::ops::Range;
+
+/// Tasks that were done before the start.
+#[derive(Debug, Default)]
+pub(super) struct Done(Vec<Range<u64>>);
+
+impl Done {
+    /// These come in grid order.
+    pub(super) fn add(&mut self, task: u64) {
+        match self.0.last_mut() {
+            Some(last) if last.end == task => last.end += 1,
+            _ => self.0.push(task..task + 1),
+        }
+    }
+
+    /// The first tasks of a range that are not done and follow each other.
+    pub(super) fn next_to_do(&self, range: Range<u64>) -> Range<u64> {
+        let Range { mut start, end } = range;
+        let at = self.0.partition_point(|done| done.end <= start);
+        match self.0.get(at) {
+            None => start..end,
+            Some(done) if done.start > start => start..end.min(done.start),
+            Some(done) => {
+                start = done.end.min(end);
+                let next = self.0.get(at + 1).map_or(end, |next| next.start.min(end));
+                start..next
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The store's file: made without its name, opened if it is sound, given its name when it is whole.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use crate::job::Identity;
+use crate::store::layout::note;
+use crate::store::{Folder, Layout, connect, schema};
+use crate::util::error::{Error, Result};
+
+/// A store that is being made from others; worth nothing before it has its name.
+const UNFINISHED: &str = "runs.sqlite.unfinished";
+
+/// Makes a store that does not have its name yet, so that there is never half a one under that.
+pub(crate) fn create(
+    folder: &Folder,
+    layout: &Layout,
+    notes: &[(&'static str, String)],
+) -> Result<Connection, rusqlite::Error> {
+    let path = folder.file(UNFINISHED);
+    for left in ["", "-wal", "-shm", "-journal"] {
+        let _ = fs::remove_file(folder.file(&format!("{UNFINISHED}{left}")));
+    }
+    let connection = connect::to_write(&path, OpenFlags::default())?;
+    schema::create(&connection, layout, notes)?;
+    Ok(connection)
+}
+
+/// Opens a store that is there, if it is sound.
+pub(crate) fn existing(path: &Path) -> Result<Connection> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        Error::unexpected(format!(
+            "{}: {why}; --fresh moves it aside, --out names another folder",
+            path.display()
+        ))
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = connect::to_write(path, flags).map_err(|error| wrong(&error))?;
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    match number("PRAGMA user_version").map_err(|error| wrong(&error))? {
+        schema::FORMAT => {}
+        other => {
+            let of = "the store has the form of another gridmpi";
+            return Err(wrong(&format!("{of} ({other}, this one has {})", schema::FORMAT)));
+        }
+    }
+    let sound = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    match sound.map_err(|error| wrong(&error))?.as_str() {
+        "ok" => Ok(connection),
+        damage => Err(wrong(&format!("the store is damaged ({damage})"))),
+    }
+}
+
+/// Gives the store that was made its name; its path. Nobody has it open.
+pub(crate) fn finish(folder: &Folder) -> Result<PathBuf> {
+    let path = folder.store();
+    fs::rename(folder.file(UNFINISHED), &path)
+        .map_err(|error| Error::unexpected(format!("{}: not made: {error}", path.display())))?;
+    Ok(path)
+}
+
+/// What a store was written for.
+pub(crate) struct Before {
+    pub(crate) identity: Identity,
+    pub(crate) sessions: i64,
+}
+
+impl Before {
+    pub(crate) fn read(store: &Connection) -> Result<Before, rusqlite::Error> {
+        let identity = Identity::read(|key| note(store, key))?;
+        let sql = "SELECT max(session) FROM workers";
+        let sessions: Option<i64> =
+            store.query_row(sql, [], |row| row.get(0)).optional()?.flatten();
+        Ok(Before { identity, sessions: sessions.unwrap_or(0) })
+    }
+}
