@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::job::{Crunch, Job, Sleep};
+use crate::job::{CrunchSpec, Job, Sleep};
 use crate::store::Results;
 use crate::util::error::Result;
 
@@ -16,7 +16,7 @@ const QUICK: f64 = 0.01;
 pub(super) fn job(quick: bool) -> Result<(Job, String)> {
     let mut job = Job::parse(DEMO, Path::new("demo.toml"))?;
     if quick {
-        job.crunch = Crunch::Multiply { sleep: Sleep::Seconds(QUICK) };
+        job.crunch = CrunchSpec::Multiply { sleep: Sleep::Seconds(QUICK) };
     }
     Ok((job, DEMO.to_string()))
 }

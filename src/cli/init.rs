@@ -16,13 +16,13 @@ const STARTER: &str = include_str!("starter.toml");
 Examples:
   gridmpi init                writes gridmpi.toml, which `gridmpi` then runs
   gridmpi init fits/new.toml  writes it elsewhere")]
-pub(super) struct Arguments {
+pub(super) struct InitArgs {
     /// The file to write; it must not exist
     #[arg(default_value = "gridmpi.toml")]
     file: PathBuf,
 }
 
-pub(super) fn init(arguments: &Arguments) -> Result<Exit> {
+pub(super) fn init(arguments: &InitArgs) -> Result<Exit> {
     let file = &arguments.file;
     let written = OpenOptions::new()
         .write(true)

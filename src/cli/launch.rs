@@ -31,7 +31,7 @@ Examples:
 When a worker dies, its tasks go to others, where the MPI allows that (Open MPI 4 and 5). If mpirun ends
 before the job is complete, because rank 0 was killed, say, it is started again and goes on where it
 stopped; after three starts in a row without a new run it gives up.")]
-pub(super) struct Arguments {
+pub(super) struct LaunchArgs {
     /// How many ranks, rank 0 included
     #[arg(short, value_name = "RANKS", value_parser = clap::value_parser!(u32).range(1..))]
     n: u32,
@@ -75,7 +75,7 @@ const LOST_LOCK: Duration = Duration::from_secs(180);
 /// How long a launcher may take to end once its job has.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-pub(super) fn launch(arguments: &Arguments) -> Result<Exit> {
+pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     let (job, _) = Job::read(&arguments.job)?;
     let named = || Path::new("results").join(&job.name);
     let out = arguments.out.clone().unwrap_or_else(named);
@@ -139,7 +139,7 @@ pub(super) fn launch(arguments: &Arguments) -> Result<Exit> {
 
 /// Ranks have ended in order before the job was complete: there will be another start. Unless one of the
 /// same length would bring no more than this one.
-fn interrupted(arguments: &Arguments, watch: &Watch, after: &Seen, begun: u64) -> Result<Exit> {
+fn interrupted(arguments: &LaunchArgs, watch: &Watch, after: &Seen, begun: u64) -> Result<Exit> {
     if after.why == TIME_IS_OVER && after.runs == begun {
         return Err(Error::unexpected(format!(
             "{}: not one run came to its end in the time there was; {} of {} are done; give it more time",
@@ -166,7 +166,7 @@ fn wait_for_folder(out: &Path, patience: Duration) -> Result<()> {
 
 /// One start of the launcher, until it has ended.
 fn supervise(
-    arguments: &Arguments,
+    arguments: &LaunchArgs,
     survival: Survival,
     out: &Path,
     watch: &Watch,
@@ -238,7 +238,7 @@ impl Survival {
     }
 }
 
-fn start(arguments: &Arguments, survival: Survival, out: &Path) -> Result<Child> {
+fn start(arguments: &LaunchArgs, survival: Survival, out: &Path) -> Result<Child> {
     let own = std::env::current_exe()
         .map_err(|e| Error::unexpected(format!("where gridmpi itself is cannot be found: {e}")))?;
     let mut command = Command::new(&arguments.mpirun);

@@ -15,7 +15,7 @@ Example: half of the parameters were run on each of two clusters.
 
 Loops must have the same names; points are those of all folders, the first one's first. Where two
 folders have the same run, a success counts rather than a failure, else the first one's.")]
-pub(super) struct Arguments {
+pub(super) struct MergeArgs {
     /// The results folders
     #[arg(required = true, num_args = 2..)]
     folders: Vec<PathBuf>,
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     out: PathBuf,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
+pub(super) fn run(arguments: &MergeArgs) -> Result<Exit> {
     let out = Folder::claim(&arguments.out, false)?;
     let (taken, tasks) = merge(&arguments.folders, &out)?;
     let place = out.path().display();

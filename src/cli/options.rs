@@ -12,7 +12,7 @@ use crate::cli::print;
 use crate::cli::strategy::{self, Chosen};
 use crate::job::lookup;
 use crate::rank0::settings::{Only, Out, Settings};
-use crate::rank0::types::Finished;
+use crate::rank0::types::RunResult;
 use crate::report::table;
 use crate::util::error::{Error, Exit, Result};
 
@@ -43,8 +43,8 @@ pub(super) struct Options {
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// What to print on stdout at the end
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub(super) format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    pub(super) format: OutputFormat,
     /// Move what the results folder holds already into a folder inside it, and begin anew
     #[arg(long, conflicts_with_all = ["keep", "keep_failed"])]
     fresh: bool,
@@ -67,7 +67,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum OutputFormat {
     Table,
     Json,
     Csv,
@@ -89,7 +89,7 @@ impl Options {
             master_works: self.master_works,
             no_store: self.no_store,
             only: Some(self.only.clone()).filter(|only| !only.is_empty()).map(Only::Named),
-            census: self.format == Format::Json && self.only.is_empty(),
+            census: self.format == OutputFormat::Json && self.only.is_empty(),
             end: None,
             fresh: self.fresh,
             keep: self.keep,
@@ -102,23 +102,23 @@ impl Options {
     /// Whether a table of the whole result is to be printed.
     #[cfg(feature = "jobs")]
     pub(super) fn shows_table(&self) -> bool {
-        self.format == Format::Table && self.only.is_empty()
+        self.format == OutputFormat::Table && self.only.is_empty()
     }
 
     /// Prints the result, and what to know about it.
-    pub(super) fn show(&self, finished: &Finished) -> Result<Exit> {
+    pub(super) fn show(&self, finished: &RunResult) -> Result<Exit> {
         if !self.only.is_empty() {
             return self.show_run(finished);
         }
-        let Finished { job, results, folder, .. } = finished;
+        let RunResult { job, results, folder, .. } = finished;
         let file = match self.format {
-            Format::Table => None,
-            Format::Json => Some(folder.file("summary.json")),
-            Format::Csv => Some(folder.file("summary.csv")),
+            OutputFormat::Table => None,
+            OutputFormat::Json => Some(folder.file("summary.json")),
+            OutputFormat::Csv => Some(folder.file("summary.csv")),
         };
         match file {
             None => print(format!("{}\n", table(job, results)?).as_bytes())?,
-            Some(file) if self.format == Format::Json => print_with_timing(&file, finished)?,
+            Some(file) if self.format == OutputFormat::Json => print_with_timing(&file, finished)?,
             Some(file) => copy(&file, 0)?,
         };
         tell(finished)?;
@@ -126,11 +126,11 @@ impl Options {
     }
 
     /// Prints what the one task gave that was to be done.
-    fn show_run(&self, finished: &Finished) -> Result<Exit> {
-        let Finished { job, results, .. } = finished;
+    fn show_run(&self, finished: &RunResult) -> Result<Exit> {
+        let RunResult { job, results, .. } = finished;
         let mut exit = Exit::SomeFailed;
         results.runs(0..results.grid().tasks(), |run| {
-            let (task, json) = (run.key.index, self.format == Format::Json);
+            let (task, json) = (run.key.index, self.format == OutputFormat::Json);
             let value = run.result.as_ref().map(|scored| scored.value.to_json());
             if json {
                 let line = json!({
@@ -159,7 +159,7 @@ impl Options {
 }
 
 /// Prints summary.json with what it took as one key more.
-fn print_with_timing(file: &Path, finished: &Finished) -> Result<Exit> {
+fn print_with_timing(file: &Path, finished: &RunResult) -> Result<Exit> {
     const END: &str = "\n}\n"; // of any summary.json
     copy(file, END.len() as u64)?;
     print(format!(",\n\"timing\": {}{END}", finished.timing.json()).as_bytes())
@@ -181,7 +181,7 @@ fn copy(file: &Path, but_for: u64) -> Result<Exit> {
 }
 
 /// Logs how long it took, what failed and where the results are.
-pub(super) fn tell(finished: &Finished) -> Result<()> {
+pub(super) fn tell(finished: &RunResult) -> Result<()> {
     let (tasks, elapsed) = (finished.job.grid().tasks(), finished.elapsed.as_secs_f64());
     match finished.tally.done - finished.tally.recalled {
         0 => log::info!("there was nothing left to compute"),

@@ -6,7 +6,7 @@ use crate::cli::ask::Ask;
 use crate::cli::{compare, init, merge, plan, report, run};
 #[cfg(feature = "mpi")]
 use crate::cli::{launch, sbatch};
-use crate::platform::launcher::Launched;
+use crate::platform::launcher::LaunchInfo;
 use crate::util::error::Exit;
 
 const EXAMPLES: &str = "\
@@ -26,36 +26,36 @@ Exit codes: 0 complete; 1 unexpected; 2 bad usage, job file or data; 75 interrup
 /// Nested loops around one expensive function, run as one stream of tasks over MPI or threads.
 #[derive(Parser)]
 #[command(name = "gridmpi", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
-struct Cli {
+struct ProgramCli {
     #[command(subcommand)]
-    verb: Option<Verb>,
+    verb: Option<ProgramVerb>,
     #[command(flatten)]
-    run: run::Arguments,
+    run: run::RunArgs,
     /// Say more (-v: each failed run and what Python prints; -vv: everything); RUST_LOG overrides
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 }
 
 #[derive(Subcommand)]
-enum Verb {
+enum ProgramVerb {
     /// Run a job (the default: `gridmpi JOB` is `gridmpi run JOB`)
-    Run(run::Arguments),
+    Run(run::RunArgs),
     /// Tell what would run, what of it is done already, and how long it takes on how many workers
-    Plan(plan::Arguments),
+    Plan(plan::PlanArgs),
     /// Show what flattening the nest gains: the same tasks under every strategy, side by side
-    Compare(compare::Arguments),
+    Compare(compare::CompareArgs),
     /// Start mpirun, watch over it, and start it again until the job is complete
     #[cfg(feature = "mpi")]
-    Launch(launch::Arguments),
+    Launch(launch::LaunchArgs),
     /// Print a batch script for a Slurm cluster, or submit it
     #[cfg(feature = "mpi")]
-    Sbatch(sbatch::Arguments),
+    Sbatch(sbatch::SbatchArgs),
     /// Join the runs of several results folders of one job
-    Merge(merge::Arguments),
+    Merge(merge::MergeArgs),
     /// Write one page that shows what came of a run and how it went
-    Report(report::Arguments),
+    Report(report::ReportArgs),
     /// Write a commented job file to start from
-    Init(init::Arguments),
+    Init(init::InitArgs),
     #[command(flatten)]
     Ask(Ask),
     /// Print completions for a shell
@@ -75,28 +75,28 @@ enum Verb {
 
 /// Parses the command line, does what it says, and reports what went wrong.
 pub fn main() -> std::process::ExitCode {
-    let launched = Launched::detect();
+    let launched = LaunchInfo::detect();
     let rank = launched.as_ref().map_or(0, |launched| launched.rank);
-    crate::cli::outcome(rank, Cli::try_parse(), |cli| {
+    crate::cli::outcome(rank, ProgramCli::try_parse(), |cli| {
         crate::cli::logging::start(rank, cli.verbose);
         match cli.verb {
             None => run::run(cli.run, launched),
-            Some(Verb::Run(arguments)) => run::run(arguments, launched),
+            Some(ProgramVerb::Run(arguments)) => run::run(arguments, launched),
             _ if rank > 0 => Ok(Exit::Complete),
-            Some(Verb::Plan(arguments)) => plan::plan(&arguments),
-            Some(Verb::Compare(arguments)) => compare::compare(&arguments),
+            Some(ProgramVerb::Plan(arguments)) => plan::plan(&arguments),
+            Some(ProgramVerb::Compare(arguments)) => compare::compare(&arguments),
             #[cfg(feature = "mpi")]
-            Some(Verb::Launch(arguments)) => launch::launch(&arguments),
+            Some(ProgramVerb::Launch(arguments)) => launch::launch(&arguments),
             #[cfg(feature = "mpi")]
-            Some(Verb::Sbatch(arguments)) => sbatch::sbatch(&arguments),
-            Some(Verb::Merge(arguments)) => merge::run(&arguments),
-            Some(Verb::Report(arguments)) => report::report(&arguments),
-            Some(Verb::Init(arguments)) => init::init(&arguments),
-            Some(Verb::Ask(ask)) => ask.answer(),
-            Some(Verb::Completions { shell }) => {
-                crate::cli::completions(shell, &mut Cli::command())
+            Some(ProgramVerb::Sbatch(arguments)) => sbatch::sbatch(&arguments),
+            Some(ProgramVerb::Merge(arguments)) => merge::run(&arguments),
+            Some(ProgramVerb::Report(arguments)) => report::report(&arguments),
+            Some(ProgramVerb::Init(arguments)) => init::init(&arguments),
+            Some(ProgramVerb::Ask(ask)) => ask.answer(),
+            Some(ProgramVerb::Completions { shell }) => {
+                crate::cli::completions(shell, &mut ProgramCli::command())
             }
-            Some(Verb::Man) => crate::cli::manual(Cli::command()),
+            Some(ProgramVerb::Man) => crate::cli::manual(ProgramCli::command()),
         }
     })
     .into()

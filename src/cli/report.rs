@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::cli::{print, write_whole};
 use crate::report::{Facts, draw, page};
-use crate::store::Look;
+use crate::store::StoreReader;
 use crate::util::error::{Error, Exit, Result};
 
 #[derive(Args)]
@@ -20,7 +20,7 @@ Examples:
   report results/NAME                     writes results/NAME/report.html
   report results/NAME --to fits.html      writes it elsewhere
   report results/NAME --figures figures   also writes SVG figures for a paper")]
-pub(super) struct Arguments {
+pub(super) struct ReportArgs {
     /// The results folder
     folder: PathBuf,
     /// The file to write [default: report.html in the results folder]
@@ -31,8 +31,8 @@ pub(super) struct Arguments {
     figures: Option<PathBuf>,
 }
 
-pub(super) fn report(arguments: &Arguments) -> Result<Exit> {
-    let look = Look::into(&arguments.folder)?;
+pub(super) fn report(arguments: &ReportArgs) -> Result<Exit> {
+    let look = StoreReader::into(&arguments.folder)?;
     let facts = Facts::gather(&look)?;
     let file = arguments.to.clone().unwrap_or_else(|| arguments.folder.join("report.html"));
     write(&file, &page(&facts)?)?;

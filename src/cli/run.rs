@@ -8,9 +8,9 @@ use crate::cli::options::Options;
 use crate::cli::{demo, print};
 use crate::executor;
 use crate::job::{Identity, Job, digests};
-use crate::platform::launcher::Launched;
+use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Out;
-use crate::rank0::types::Work;
+use crate::rank0::types::PreparedJob;
 use crate::study::run::conduct;
 use crate::util::error::{Error, Exit, Result};
 use crate::worker::isolate;
@@ -30,7 +30,7 @@ Examples:
 
 The results folder holds runs.sqlite (every run; look at its view all_runs), summary.json and
 summary.csv.")]
-pub(super) struct Arguments {
+pub(super) struct RunArgs {
     /// The job file [default: ./gridmpi.toml if there is one, else the built-in demonstration]
     job: Option<PathBuf>,
     #[command(flatten)]
@@ -46,15 +46,15 @@ pub(super) fn default_job() -> Option<PathBuf> {
 }
 
 /// A job that was checked, and what its runs are matched by.
-pub(super) fn work(job: Job, text: String) -> Result<Work> {
+pub(super) fn work(job: Job, text: String) -> Result<PreparedJob> {
     let (identity, digests) = (Identity::of(&job, "")?, digests(&job)?);
-    Ok(Work { job, text, identity, digests, listeners: Vec::new() })
+    Ok(PreparedJob { job, text, identity, digests, listeners: Vec::new() })
 }
 
 /// Runs a job the way this process was started.
-pub(super) fn run(arguments: Arguments, launched: Option<Launched>) -> Result<Exit> {
+pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit> {
     isolate::work_if_isolated(None);
-    let Arguments { job, options, quick } = arguments;
+    let RunArgs { job, options, quick } = arguments;
     let file = job.or_else(default_job);
     let demo = file.is_none();
     let mut settings = options.settings();

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::plan::durations::Durations;
-use crate::cli::plan::slurm_request::{Load, propose, warning};
+use crate::cli::plan::durations::RecordedDurations;
+use crate::cli::plan::slurm_request::{RemainingWork, propose, warning};
 use crate::cli::print;
-use crate::job::{Batch, Job};
-use crate::platform::mpi_flavour::MpiKind;
+use crate::job::{Job, SlurmOptions};
+use crate::platform::mpi_flavour::MpiFlavour;
 use crate::platform::slurm::ask;
 use crate::platform::slurm::script::{self, Script};
 use crate::util::duration;
@@ -28,7 +28,7 @@ Examples:
 A job knows when its time is over: it begins nothing that would not be done by then, stores what is,
 and is requeued by its own script until it is complete. What the job file says in [slurm] holds where
 the command line says nothing. docs/slurm.md has the whole story.")]
-pub(super) struct Arguments {
+pub(super) struct SbatchArgs {
     /// The job file; several make a job array
     #[arg(required = true)]
     jobs: Vec<PathBuf>,
@@ -76,13 +76,13 @@ fn limit(text: &str) -> Result<Duration, String> {
 /// A job that is to be run by the script.
 struct Wanted {
     job: Job,
-    batch: Batch,
+    batch: SlurmOptions,
     file: PathBuf,
     out: PathBuf,
-    load: Option<Load>,
+    load: Option<RemainingWork>,
 }
 
-pub(super) fn sbatch(arguments: &Arguments) -> Result<Exit> {
+pub(super) fn sbatch(arguments: &SbatchArgs) -> Result<Exit> {
     if arguments.out.is_some() && arguments.jobs.len() > 1 {
         return Err(Error::input("--out names one folder, and there are several jobs"));
     }
@@ -103,20 +103,20 @@ pub(super) fn sbatch(arguments: &Arguments) -> Result<Exit> {
     if arguments.submit { submit(&text) } else { print(text.as_bytes()) }
 }
 
-fn want(arguments: &Arguments, file: &Path) -> Result<Wanted> {
+fn want(arguments: &SbatchArgs, file: &Path) -> Result<Wanted> {
     let (job, text) = Job::read(file)?;
-    let batch = Batch::read(&text, file)?;
+    let batch = SlurmOptions::read(&text, file)?;
     let named = || Path::new("results").join(&job.name);
     let out = arguments.out.clone().unwrap_or_else(named);
-    let durations = Durations::of(&job, &out).unwrap_or_else(|error| {
+    let durations = RecordedDurations::of(&job, &out).unwrap_or_else(|error| {
         log::warn!("how long tasks take is not known: {error}");
-        Durations::unknown(&job)
+        RecordedDurations::unknown(&job)
     });
     let load = durations.load();
     Ok(Wanted { job, batch, file: file.to_path_buf(), out, load })
 }
 
-fn script(arguments: &Arguments, wanted: &[Wanted]) -> Result<String> {
+fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     let batch = &wanted[0].batch;
     let partition = arguments.partition.as_deref().or(batch.partition.as_deref());
     let ntasks_per_node = arguments.ntasks_per_node.or(batch.ntasks_per_node).unwrap_or(1);
@@ -128,13 +128,13 @@ fn script(arguments: &Arguments, wanted: &[Wanted]) -> Result<String> {
         (cores.unwrap_or(1) / ntasks_per_node).max(1)
     });
     // Of several jobs the one with most to do is what the allocation has to do for.
-    let work = |load: &Load| load.tasks as f64 * load.mean;
-    let all = wanted.iter().map(|wanted| wanted.load).collect::<Option<Vec<Load>>>();
+    let work = |load: &RemainingWork| load.tasks as f64 * load.mean;
+    let all = wanted.iter().map(|wanted| wanted.load).collect::<Option<Vec<RemainingWork>>>();
     let load = all.and_then(|all| all.into_iter().max_by(|a, b| work(a).total_cmp(&work(b))));
     let (nodes, time) = (arguments.nodes.or(batch.nodes), arguments.time.or(batch.time));
     let per_node = u64::from(ntasks_per_node) * u64::from(threads);
     let shape = propose(load.as_ref(), per_node, nodes, time);
-    let kind = MpiKind::own();
+    let kind = MpiFlavour::own();
     let launcher = match arguments.launcher.as_ref().or(batch.launcher.as_ref()) {
         Some(line) => shlex::split(line)
             .filter(|words| !words.is_empty())
@@ -173,7 +173,7 @@ fn script(arguments: &Arguments, wanted: &[Wanted]) -> Result<String> {
 }
 
 /// The comment at the top: what the script is for, and why it asks for what it asks for.
-fn about(wanted: &[Wanted], load: Option<&Load>, nodes: bool, time: bool) -> Vec<String> {
+fn about(wanted: &[Wanted], load: Option<&RemainingWork>, nodes: bool, time: bool) -> Vec<String> {
     let jobs = wanted.iter().map(|Wanted { job, file, .. }| {
         format!("{} ({}): {} tasks", job.name, file.display(), job.grid().tasks())
     });

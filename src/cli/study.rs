@@ -5,7 +5,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::ask::Ask;
 use crate::cli::options::Options;
-use crate::platform::launcher::Launched;
+use crate::platform::launcher::LaunchInfo;
 use crate::study::Study;
 use crate::study::run::conduct;
 use crate::util::error::{Exit, Result};
@@ -14,9 +14,9 @@ use crate::worker::isolate;
 /// A gridmpi study.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
-struct Cli {
+struct StudyCli {
     #[command(subcommand)]
-    verb: Option<Verb>,
+    verb: Option<StudyVerb>,
     #[command(flatten)]
     run: Options,
     /// Say more (-v: each failed run; -vv: everything); RUST_LOG overrides
@@ -25,13 +25,13 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Verb {
+enum StudyVerb {
     /// Run the study (the default)
     Run(Options),
     /// Join the runs of several results folders of the study
-    Merge(crate::cli::merge::Arguments),
+    Merge(crate::cli::merge::MergeArgs),
     /// Write one page that shows what came of a run and how it went
-    Report(crate::cli::report::Arguments),
+    Report(crate::cli::report::ReportArgs),
     #[command(flatten)]
     Ask(Ask),
     /// Print completions for a shell
@@ -57,7 +57,7 @@ summary.csv.
 
 Exit codes: 0 complete; 1 unexpected; 2 bad usage or data; 75 interrupted,\nrun it again to go on; 100 some runs failed."
     );
-    Cli::command().name(name.to_string()).bin_name(name.to_string()).after_help(examples)
+    StudyCli::command().name(name.to_string()).bin_name(name.to_string()).after_help(examples)
 }
 
 impl<R, S> Study<R, S>
@@ -69,33 +69,34 @@ where
     /// study into `results/NAME`, prints its table, and says what to exit with. Starts a logger on
     /// stderr, unless the program has started one.
     pub fn main(self) -> std::process::ExitCode {
-        let launched = Launched::detect();
+        let launched = LaunchInfo::detect();
         let rank = launched.as_ref().map_or(0, |launched| launched.rank);
         let program = std::env::args_os().next().map(std::path::PathBuf::from);
         let name = program.as_deref().and_then(|path| path.file_name());
         let name = name.map_or("study".into(), |name| name.to_string_lossy().into_owned());
-        let parsed =
-            command(&name).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+        let parsed = command(&name)
+            .try_get_matches()
+            .and_then(|matches| StudyCli::from_arg_matches(&matches));
         crate::cli::outcome(rank, parsed, |cli| {
             crate::cli::logging::start(rank, cli.verbose);
             match cli.verb {
                 None => run(self, &cli.run, launched),
-                Some(Verb::Run(options)) => run(self, &options, launched),
+                Some(StudyVerb::Run(options)) => run(self, &options, launched),
                 _ if rank > 0 => Ok(Exit::Complete),
-                Some(Verb::Merge(arguments)) => crate::cli::merge::run(&arguments),
-                Some(Verb::Report(arguments)) => crate::cli::report::report(&arguments),
-                Some(Verb::Ask(ask)) => ask.answer(),
-                Some(Verb::Completions { shell }) => {
+                Some(StudyVerb::Merge(arguments)) => crate::cli::merge::run(&arguments),
+                Some(StudyVerb::Report(arguments)) => crate::cli::report::report(&arguments),
+                Some(StudyVerb::Ask(ask)) => ask.answer(),
+                Some(StudyVerb::Completions { shell }) => {
                     crate::cli::completions(shell, &mut command(&name))
                 }
-                Some(Verb::Man) => crate::cli::manual(command(&name)),
+                Some(StudyVerb::Man) => crate::cli::manual(command(&name)),
             }
         })
         .into()
     }
 }
 
-fn run<R, S>(study: Study<R, S>, options: &Options, launched: Option<Launched>) -> Result<Exit>
+fn run<R, S>(study: Study<R, S>, options: &Options, launched: Option<LaunchInfo>) -> Result<Exit>
 where
     R: serde::Serialize + serde::de::DeserializeOwned + 'static,
     S: serde::Serialize + serde::de::DeserializeOwned + 'static,

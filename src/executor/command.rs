@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::executor::process::child::{self, Limits};
 use crate::executor::process::tail::Tail;
 use crate::executor::process::{ended, environment};
-use crate::executor::{Cruncher, Place, RESULT_LIMIT, Task, too_large};
+use crate::executor::{Executor, RESULT_LIMIT, Slot, Task, too_large};
 use crate::job::placeholders::Template;
 use crate::job::{self, Job, named_json};
 use crate::model::results::Given;
@@ -23,55 +23,55 @@ const KEPT_STDOUT: usize = 1 << 20;
 const KEPT_STDERR: usize = 16 << 10;
 
 /// A program and its arguments, or a shell's line, to fill in for each task.
-pub(crate) struct CommandCrunch {
+pub(crate) struct CommandExecutor {
     job: Arc<Job>,
     /// What every child finds in its environment.
     environment: Vec<(OsString, OsString)>,
-    kind: Kind,
+    kind: CommandKind,
     limits: Limits,
     /// Where result files go; gone with the worker.
     scratch: std::io::Result<tempfile::TempDir>,
 }
 
-enum Kind {
+enum CommandKind {
     Arguments(Vec<Template>),
     Shell(Template),
 }
 
-impl CommandCrunch {
+impl CommandExecutor {
     pub(crate) fn arguments(
         job: &Arc<Job>,
         arguments: &[String],
         caller: &Arc<dyn MasterClient>,
-        place: Place,
-    ) -> CommandCrunch {
-        let kind = Kind::Arguments(arguments.iter().map(|a| template(a)).collect());
-        CommandCrunch::new(job, kind, caller, place)
+        place: Slot,
+    ) -> CommandExecutor {
+        let kind = CommandKind::Arguments(arguments.iter().map(|a| template(a)).collect());
+        CommandExecutor::new(job, kind, caller, place)
     }
 
     pub(crate) fn shell(
         job: &Arc<Job>,
         text: &str,
         caller: &Arc<dyn MasterClient>,
-        place: Place,
-    ) -> CommandCrunch {
-        CommandCrunch::new(job, Kind::Shell(template(text)), caller, place)
+        place: Slot,
+    ) -> CommandExecutor {
+        CommandExecutor::new(job, CommandKind::Shell(template(text)), caller, place)
     }
 
     fn new(
         job: &Arc<Job>,
-        kind: Kind,
+        kind: CommandKind,
         caller: &Arc<dyn MasterClient>,
-        place: Place,
-    ) -> CommandCrunch {
+        place: Slot,
+    ) -> CommandExecutor {
         let scratch = tempfile::Builder::new().prefix("gridmpi-").tempdir();
         let limits = Limits::new(job.timeout, Some(caller));
         let environment = environment::of_children(place);
-        CommandCrunch { job: job.clone(), environment, kind, limits, scratch }
+        CommandExecutor { job: job.clone(), environment, kind, limits, scratch }
     }
 }
 
-impl Kind {
+impl CommandKind {
     /// The command of one task, and what to call its program.
     fn command(
         &self,
@@ -79,7 +79,7 @@ impl Kind {
         coordinates: &[(&str, Value)],
     ) -> Result<(Command, String), String> {
         match self {
-            Kind::Arguments(templates) => {
+            CommandKind::Arguments(templates) => {
                 let fill = |template: &Template| template.fill(coordinates, Ok);
                 let mut arguments = templates.iter().map(fill);
                 let program = arguments.next().expect("checked when the job was parsed")?;
@@ -94,7 +94,7 @@ impl Kind {
                 }
                 Ok((command, file.to_string_lossy().into_owned()))
             }
-            Kind::Shell(template) => {
+            CommandKind::Shell(template) => {
                 let quote = |value: String| match shlex::try_quote(&value) {
                     Ok(quoted) => Ok(quoted.into_owned()),
                     Err(_) => Err("a value with a zero byte cannot be quoted".to_string()),
@@ -107,7 +107,7 @@ impl Kind {
     }
 }
 
-impl Cruncher for CommandCrunch {
+impl Executor for CommandExecutor {
     fn crunch(&mut self, task: &Task) -> Result<Given, String> {
         let coordinates = task.coordinates();
         let scratch = self.scratch.as_ref().map_err(|e| format!("no scratch folder: {e}"))?;
@@ -185,10 +185,10 @@ pub(crate) fn by_hand(
     attempt: u32,
 ) -> Option<Result<String, String>> {
     let kind = match &job.crunch {
-        job::Crunch::Command(arguments) => {
-            Kind::Arguments(arguments.iter().map(|a| template(a)).collect())
+        job::CrunchSpec::Command(arguments) => {
+            CommandKind::Arguments(arguments.iter().map(|a| template(a)).collect())
         }
-        job::Crunch::Shell(text) => Kind::Shell(template(text)),
+        job::CrunchSpec::Shell(text) => CommandKind::Shell(template(text)),
         _ => return None,
     };
     let line = || {

@@ -9,7 +9,7 @@ use log::{Log, Metadata, Record};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::executor::{Place, Task};
+use crate::executor::{Slot, Task};
 use crate::job::Job;
 use crate::model::nest::Grid;
 use crate::model::value::Value;
@@ -25,7 +25,7 @@ pub struct Context {
     job: Arc<Job>,
     grid: Grid,
     caller: Arc<dyn MasterClient>,
-    place: Place,
+    place: Slot,
     /// How many data sets this process keeps.
     keep: usize,
     index: u64,
@@ -37,7 +37,7 @@ impl Context {
     pub(crate) fn new(
         job: &Arc<Job>,
         caller: &Arc<dyn MasterClient>,
-        place: Place,
+        place: Slot,
         keep: usize,
     ) -> Context {
         let (job, caller) = (job.clone(), caller.clone());

@@ -14,12 +14,12 @@ pub(crate) mod rust;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::executor::rust::{Native, NativeCrunch, NativeReducer};
+use crate::executor::rust::{ErasedStudy, RustExecutor, RustReducer};
 #[cfg(feature = "jobs")]
 use crate::job;
 use crate::job::Job;
 use crate::model::nest::{Grid, Key};
-use crate::model::reduce::Item;
+use crate::model::reduce::SlotResult;
 use crate::model::results::{Given, Scored};
 use crate::model::value::Value;
 use crate::util::error::Result;
@@ -68,7 +68,7 @@ impl Task<'_> {
 
 /// Where a crunch runs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Slot {
     /// The worker's rank.
     pub(crate) rank: usize,
     /// Which of the worker's threads, from 0.
@@ -78,7 +78,7 @@ pub(crate) struct Place {
 }
 
 /// The expensive function, ready to be called again and again by one worker.
-pub(crate) trait Cruncher {
+pub(crate) trait Executor {
     /// These tasks will be called for next, in this order, unless some turn out to be for others.
     fn expect(&mut self, _tasks: Range<u64>, _attempt: u32) {}
 
@@ -92,25 +92,25 @@ pub(crate) trait Cruncher {
 }
 
 /// The user's functions that reduce groups, ready to be called again and again.
-pub(crate) trait Reducer {
+pub(crate) trait GroupReducer {
     /// The value of a group whose slots hold these items; an error, in words, leaves the group
     /// incomplete.
-    fn reduce(&mut self, group: Key, items: &[Item]) -> Result<Scored, String>;
+    fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String>;
 }
 
 /// The user's functions, as all threads of a process have them.
-pub(crate) struct Functions {
+pub(crate) struct ExecutorRegistry {
     job: Arc<Job>,
-    native: Option<Arc<Native>>,
+    native: Option<Arc<ErasedStudy>>,
     /// The data sets of `ridge`.
     #[cfg(feature = "jobs")]
-    tables: Arc<builtin::ridge::Tables>,
+    tables: Arc<builtin::ridge::RidgeCache>,
 }
 
-impl Functions {
+impl ExecutorRegistry {
     /// `native` is the user's Rust, where the job is made of that.
-    pub(crate) fn new(job: &Arc<Job>, native: Option<&Arc<Native>>) -> Functions {
-        Functions {
+    pub(crate) fn new(job: &Arc<Job>, native: Option<&Arc<ErasedStudy>>) -> ExecutorRegistry {
+        ExecutorRegistry {
             job: job.clone(),
             native: native.cloned(),
             #[cfg(feature = "jobs")]
@@ -122,42 +122,42 @@ impl Functions {
     pub(crate) fn cruncher(
         &self,
         caller: &Arc<dyn MasterClient>,
-        place: Place,
-    ) -> Box<dyn Cruncher> {
+        place: Slot,
+    ) -> Box<dyn Executor> {
         let job = &self.job;
         if let Some(native) = &self.native {
-            return Box::new(NativeCrunch::new(job, native, caller, place));
+            return Box::new(RustExecutor::new(job, native, caller, place));
         }
         match &job.crunch {
             #[cfg(feature = "jobs")]
-            job::Crunch::Multiply { sleep } => {
+            job::CrunchSpec::Multiply { sleep } => {
                 Box::new(builtin::multiply::Multiply::new(job, sleep))
             }
             #[cfg(feature = "jobs")]
-            job::Crunch::Ridge { target, standardize } => Box::new(builtin::ridge::Ridge::new(
+            job::CrunchSpec::Ridge { target, standardize } => Box::new(builtin::ridge::Ridge::new(
                 job,
                 &self.tables,
                 target.clone(),
                 *standardize,
             )),
             #[cfg(feature = "jobs")]
-            job::Crunch::Python(python) => {
-                Box::new(python::crunch::PythonCrunch::new(job, python, caller, place))
+            job::CrunchSpec::Python(python) => {
+                Box::new(python::crunch::PythonExecutor::new(job, python, caller, place))
             }
             #[cfg(feature = "jobs")]
-            job::Crunch::Command(arguments) => {
-                Box::new(command::CommandCrunch::arguments(job, arguments, caller, place))
+            job::CrunchSpec::Command(arguments) => {
+                Box::new(command::CommandExecutor::arguments(job, arguments, caller, place))
             }
             #[cfg(feature = "jobs")]
-            job::Crunch::Shell(text) => {
-                Box::new(command::CommandCrunch::shell(job, text, caller, place))
+            job::CrunchSpec::Shell(text) => {
+                Box::new(command::CommandExecutor::shell(job, text, caller, place))
             }
             _ => Box::new(Stranger),
         }
     }
 
     /// What a thread reduces groups with.
-    pub(crate) fn reducer(&self, place: Place) -> Box<dyn Reducer + Send> {
+    pub(crate) fn reducer(&self, place: Slot) -> Box<dyn GroupReducer + Send> {
         reducer(&self.job, self.native.as_ref(), place)
     }
 }
@@ -165,11 +165,11 @@ impl Functions {
 /// Makes what reduces groups where a function of the user's has to.
 pub(crate) fn reducer(
     job: &Arc<Job>,
-    native: Option<&Arc<Native>>,
-    #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] place: Place,
-) -> Box<dyn Reducer + Send> {
+    native: Option<&Arc<ErasedStudy>>,
+    #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] place: Slot,
+) -> Box<dyn GroupReducer + Send> {
     match native {
-        Some(native) => Box::new(NativeReducer::new(job, native)),
+        Some(native) => Box::new(RustReducer::new(job, native)),
         #[cfg(feature = "jobs")]
         None => Box::new(python::child::PythonReducer::new(job, place)),
         #[cfg(not(feature = "jobs"))]
@@ -182,14 +182,14 @@ struct Stranger;
 
 const STRANGER: &str = "rank 0 runs a job of another program; start the same program on every rank";
 
-impl Cruncher for Stranger {
+impl Executor for Stranger {
     fn crunch(&mut self, _: &Task) -> Result<Given, String> {
         Err(STRANGER.to_string())
     }
 }
 
-impl Reducer for Stranger {
-    fn reduce(&mut self, _: Key, _: &[Item]) -> Result<Scored, String> {
+impl GroupReducer for Stranger {
+    fn reduce(&mut self, _: Key, _: &[SlotResult]) -> Result<Scored, String> {
         Err(STRANGER.to_string())
     }
 }
@@ -199,10 +199,12 @@ impl Reducer for Stranger {
 pub(crate) fn check(job: &Job) -> Result<()> {
     python::child::check_functions(job)?;
     match &job.crunch {
-        job::Crunch::Multiply { .. } | job::Crunch::Python(_) | job::Crunch::Native(_) => Ok(()),
-        job::Crunch::Ridge { target, .. } => builtin::ridge::check(job, target.as_deref()),
-        job::Crunch::Command(arguments) => command::check(job, "crunch.command", &arguments[0]),
-        job::Crunch::Shell(_) => command::check(job, "crunch.shell", "/bin/sh"),
+        job::CrunchSpec::Multiply { .. }
+        | job::CrunchSpec::Python(_)
+        | job::CrunchSpec::Native(_) => Ok(()),
+        job::CrunchSpec::Ridge { target, .. } => builtin::ridge::check(job, target.as_deref()),
+        job::CrunchSpec::Command(arguments) => command::check(job, "crunch.command", &arguments[0]),
+        job::CrunchSpec::Shell(_) => command::check(job, "crunch.shell", "/bin/sh"),
     }
 }
 

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::executor::context::Context;
-use crate::executor::{Cruncher, Place, Reducer, Task};
-use crate::job::{Crunch, Job, Points};
+use crate::executor::{Executor, GroupReducer, Slot, Task};
+use crate::job::{CrunchSpec, Job, Points};
 use crate::model::nest::{Grid, Key};
-use crate::model::reduce::Item;
+use crate::model::reduce::SlotResult;
 use crate::model::results::{Given, Scored};
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
-use crate::wire::dictionary::Board;
+use crate::wire::dictionary::DictionaryData;
 use crate::wire::requests::MasterClient;
 
 /// The points of a loop, made.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedLoop {
     /// As the store shows them.
     pub(crate) points: Points,
     /// What the other ranks have to learn.
@@ -28,7 +28,7 @@ pub(crate) struct Prepared {
 }
 
 /// A loop of the user's, whatever its points are.
-pub(crate) trait Level: Send + Sync {
+pub(crate) trait LoopSource: Send + Sync {
     /// The loop's name.
     fn name(&self) -> &str;
 
@@ -38,7 +38,7 @@ pub(crate) trait Level: Send + Sync {
     }
 
     /// On rank 0: makes the points.
-    fn prepare(&self) -> Result<Prepared>;
+    fn prepare(&self) -> Result<PreparedLoop>;
 
     /// On the other ranks: takes what rank 0 prepared.
     fn learn(&self, bytes: &Bytes) -> Result<()>;
@@ -53,23 +53,23 @@ pub(crate) type CrunchFunction =
 
 /// Reduces what a group's slots hold.
 pub(crate) type ReduceFunction =
-    Box<dyn Fn(&Arc<Job>, Key, &[Item]) -> Result<Scored, String> + Send + Sync>;
+    Box<dyn Fn(&Arc<Job>, Key, &[SlotResult]) -> Result<Scored, String> + Send + Sync>;
 
 /// What the program itself brings on every rank.
-pub(crate) struct Native {
-    pub(crate) levels: Vec<Arc<dyn Level>>,
+pub(crate) struct ErasedStudy {
+    pub(crate) levels: Vec<Arc<dyn LoopSource>>,
     pub(crate) crunch: CrunchFunction,
     /// The innermost loop's first.
     pub(crate) reduces: Vec<ReduceFunction>,
     /// How many data sets a process keeps.
     pub(crate) keep: usize,
-    pub(crate) board: Board,
+    pub(crate) board: DictionaryData,
 }
 
-impl Native {
+impl ErasedStudy {
     /// Takes the job as rank 0 has it, on whatever rank this is.
     pub(crate) fn learn(&self, job: &Job) -> Result<()> {
-        let Crunch::Native(learned) = &job.crunch else { return Err(another_program()) };
+        let CrunchSpec::Native(learned) = &job.crunch else { return Err(another_program()) };
         if learned.len() != self.levels.len() {
             return Err(another_program());
         }
@@ -85,7 +85,7 @@ impl Native {
     }
 
     /// The dictionary that all ranks share.
-    pub(crate) fn board(&self) -> &Board {
+    pub(crate) fn board(&self) -> &DictionaryData {
         &self.board
     }
 }
@@ -96,25 +96,25 @@ pub(crate) fn another_program() -> Error {
 }
 
 /// The user's Rust as crunch.
-pub(crate) struct NativeCrunch {
-    native: Arc<Native>,
+pub(crate) struct RustExecutor {
+    native: Arc<ErasedStudy>,
     grid: Grid,
     context: Context,
 }
 
-impl NativeCrunch {
+impl RustExecutor {
     pub(crate) fn new(
         job: &Arc<Job>,
-        native: &Arc<Native>,
+        native: &Arc<ErasedStudy>,
         caller: &Arc<dyn MasterClient>,
-        place: Place,
-    ) -> NativeCrunch {
+        place: Slot,
+    ) -> RustExecutor {
         let context = Context::new(job, caller, place, native.keep);
-        NativeCrunch { native: native.clone(), grid: job.grid(), context }
+        RustExecutor { native: native.clone(), grid: job.grid(), context }
     }
 }
 
-impl Cruncher for NativeCrunch {
+impl Executor for RustExecutor {
     fn crunch(&mut self, task: &Task) -> Result<Given, String> {
         self.context.turn_to(task);
         let indices = self.grid.coordinates(self.grid.task(task.index));
@@ -125,19 +125,19 @@ impl Cruncher for NativeCrunch {
 }
 
 /// The user's Rust as reductions.
-pub(crate) struct NativeReducer {
+pub(crate) struct RustReducer {
     job: Arc<Job>,
-    native: Arc<Native>,
+    native: Arc<ErasedStudy>,
 }
 
-impl NativeReducer {
-    pub(crate) fn new(job: &Arc<Job>, native: &Arc<Native>) -> NativeReducer {
-        NativeReducer { job: job.clone(), native: native.clone() }
+impl RustReducer {
+    pub(crate) fn new(job: &Arc<Job>, native: &Arc<ErasedStudy>) -> RustReducer {
+        RustReducer { job: job.clone(), native: native.clone() }
     }
 }
 
-impl Reducer for NativeReducer {
-    fn reduce(&mut self, group: Key, items: &[Item]) -> Result<Scored, String> {
+impl GroupReducer for RustReducer {
+    fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
         let from_innermost = self.job.loops.len() - 1 - group.level;
         (self.native.reduces[from_innermost])(&self.job, group, items)
     }

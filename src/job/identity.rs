@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::job::files::named_files;
-use crate::job::{Crunch, Job, PythonFunction};
+use crate::job::{CrunchSpec, Job, PythonFunction};
 use crate::model::reduce::Reduce;
 use crate::util::error::{Error, Result};
 
@@ -31,20 +31,20 @@ impl Identity {
             Ok(format!("{}:{} ({})", f.file, f.function, digest_file(&job.folder.join(&f.file))?))
         };
         let crunch = match &job.crunch {
-            Crunch::Multiply { .. } => "builtin multiply 1".to_string(),
-            Crunch::Ridge { target, standardize } => {
+            CrunchSpec::Multiply { .. } => "builtin multiply 1".to_string(),
+            CrunchSpec::Ridge { target, standardize } => {
                 let target = target.as_deref().unwrap_or("the last column");
                 format!("builtin ridge 1, target {target}, standardize {standardize}")
             }
-            Crunch::Python(python) => match &python.load {
+            CrunchSpec::Python(python) => match &python.load {
                 Some(load) => {
                     format!("python {}, load {}", function(&python.function)?, function(load)?)
                 }
                 None => format!("python {}", function(&python.function)?),
             },
-            Crunch::Command(arguments) => format!("command {arguments:?}"),
-            Crunch::Shell(line) => format!("shell {line}"),
-            Crunch::Native(_) => format!("Rust, version \"{version}\""),
+            CrunchSpec::Command(arguments) => format!("command {arguments:?}"),
+            CrunchSpec::Shell(line) => format!("shell {line}"),
+            CrunchSpec::Native(_) => format!("Rust, version \"{version}\""),
         };
         let reduce = |reduce: Option<&Reduce>| match reduce {
             Some(Reduce::Python(f)) => Ok(format!("python {}", function(f)?)),

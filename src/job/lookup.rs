@@ -211,7 +211,7 @@ mod tests {
             ("p", list(r#"[{"depth": 2, "rate": 0.1}, {"depth": 3, "rate": 0.1}]"#)),
             ("fold", Points::Range { from: 10, step: -2, count: 5 }),
         ];
-        crate::store::described("job", loops.into_iter().map(l).collect(), false)
+        crate::job::Job::with_loops("job", loops.into_iter().map(l).collect(), false)
     }
 
     fn find(words: &str) -> Result<u64, String> {

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::model::nest::{Grid, Key};
-use crate::model::policy::{Order, Patience, Require};
+use crate::model::policy::{Completeness, FailureLimits, Order};
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::model::results::Winner;
 use crate::model::value::{Value, json_object};
@@ -30,7 +30,7 @@ pub(crate) use files::Reading;
 pub(crate) use identity::{Digests, Identity, digest, digest_of, digests};
 pub(crate) use points::Points;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
-pub(crate) use slurm::Batch;
+pub(crate) use slurm::SlurmOptions;
 
 /// All that is to be computed: the nest of loops around one expensive function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,11 +44,11 @@ pub(crate) struct Job {
     /// The loops, outermost first.
     pub(crate) loops: Vec<Loop>,
     /// The expensive function.
-    pub(crate) crunch: Crunch,
+    pub(crate) crunch: CrunchSpec,
     /// The field of a crunched record that is its score.
     pub(crate) score: String,
     /// How many of a group's points must have a result.
-    pub(crate) require: Require,
+    pub(crate) require: Completeness,
     /// How often a failed run is tried once more.
     pub(crate) retries: u32,
     /// How many runs may fail for good before the job stops.
@@ -91,7 +91,7 @@ pub(crate) struct Loop {
 
 /// The expensive function, and how to call it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Crunch {
+pub(crate) enum CrunchSpec {
     /// The product of the task's numbers.
     Multiply {
         /// How long to sleep first.
@@ -139,6 +139,32 @@ pub(crate) struct Python {
 }
 
 impl Job {
+    /// A job of which nothing is known but its loops.
+    #[cfg(feature = "cli")]
+    pub(crate) fn with_loops(name: &str, loops: Vec<Loop>, native: bool) -> Job {
+        let crunch = match native {
+            true => CrunchSpec::Native(Vec::new()),
+            false => CrunchSpec::Command(Vec::new()),
+        };
+        Job {
+            name: name.to_string(),
+            seed: 0,
+            folder: PathBuf::new(),
+            loops,
+            crunch,
+            score: String::new(),
+            require: Completeness::All,
+            retries: 0,
+            most_failures: None,
+            speculate: false,
+            isolate: false,
+            timeout: None,
+            reduce_on_workers: false,
+            order: Default::default(),
+            places: Default::default(),
+        }
+    }
+
     /// Reads, parses and validates a job file.
     #[cfg(feature = "jobs")]
     pub(crate) fn read(file: &std::path::Path) -> Result<(Job, String)> {
@@ -186,15 +212,15 @@ impl Job {
 
     /// Whether crunch is the user's Rust.
     pub(crate) fn is_native(&self) -> bool {
-        matches!(self.crunch, Crunch::Native(_))
+        matches!(self.crunch, CrunchSpec::Native(_))
     }
 
     /// The level of the loop whose points are data sets that workers keep in memory, if there is one.
     pub(crate) fn data_level(&self) -> Option<usize> {
         match &self.crunch {
-            Crunch::Ridge { .. } => self.loops.iter().position(|l| l.name == "dataset"),
-            Crunch::Python(Python { load: Some(_), data, .. }) => Some(*data),
-            Crunch::Native(_) => self.loops.iter().position(|l| l.is_data),
+            CrunchSpec::Ridge { .. } => self.loops.iter().position(|l| l.name == "dataset"),
+            CrunchSpec::Python(Python { load: Some(_), data, .. }) => Some(*data),
+            CrunchSpec::Native(_) => self.loops.iter().position(|l| l.is_data),
             _ => None,
         }
     }
@@ -205,8 +231,8 @@ impl Job {
     }
 
     /// What the job puts up with.
-    pub(crate) fn patience(&self) -> Patience {
-        Patience { retries: self.retries, failures: self.most_failures }
+    pub(crate) fn patience(&self) -> FailureLimits {
+        FailureLimits { retries: self.retries, failures: self.most_failures }
     }
 
     /// How each level's loop folds.
@@ -222,7 +248,7 @@ impl Job {
     /// The interpreter for Python functions: crunch's, or the default one.
     pub(crate) fn interpreter(&self) -> &str {
         match &self.crunch {
-            Crunch::Python(python) => &python.interpreter,
+            CrunchSpec::Python(python) => &python.interpreter,
             _ => DEFAULT_INTERPRETER,
         }
     }

@@ -5,10 +5,10 @@ use crate::model::value::Value;
 
 /// A text with placeholders, taken apart.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Template(Vec<Piece>);
+pub(crate) struct Template(Vec<TemplatePart>);
 
 #[derive(Debug, PartialEq)]
-enum Piece {
+enum TemplatePart {
     Text(String),
     Place { name: String, field: Option<String> },
 }
@@ -31,22 +31,22 @@ impl Template {
             let end = rest.find('}').filter(|_| brace == "{").ok_or_else(|| {
                 format!("a lone '{brace}' in \"{text}\"; write '{brace}{brace}' for a brace")
             })?;
-            pieces.push(Piece::Text(std::mem::take(&mut plain)));
+            pieces.push(TemplatePart::Text(std::mem::take(&mut plain)));
             let (name, field) = match rest[..end].split_once('.') {
                 Some((name, field)) => (name, Some(field.to_string())),
                 None => (&rest[..end], None),
             };
-            pieces.push(Piece::Place { name: name.to_string(), field });
+            pieces.push(TemplatePart::Place { name: name.to_string(), field });
             rest = &rest[end + 1..];
         }
         plain.push_str(rest);
-        pieces.push(Piece::Text(plain));
+        pieces.push(TemplatePart::Text(plain));
         Ok(Template(pieces))
     }
 
     /// Whether it has no placeholder.
     pub(crate) fn is_plain(&self) -> bool {
-        self.0.iter().all(|piece| matches!(piece, Piece::Text(_)))
+        self.0.iter().all(|piece| matches!(piece, TemplatePart::Text(_)))
     }
 
     /// The text with each placeholder's value, as `quote` writes it.
@@ -58,8 +58,8 @@ impl Template {
         let mut filled = String::new();
         for piece in &self.0 {
             match piece {
-                Piece::Text(text) => filled.push_str(text),
-                Piece::Place { name, field } => {
+                TemplatePart::Text(text) => filled.push_str(text),
+                TemplatePart::Place { name, field } => {
                     let found = coordinates.iter().find(|(loop_name, _)| loop_name == name);
                     let mut value = found.map(|(_, value)| value);
                     if let Some(field) = field {
@@ -80,7 +80,7 @@ impl Template {
 /// Says what is wrong if a placeholder names no loop, or no field of it.
 pub(super) fn check(text: &str, loops: &[Loop]) -> Result<(), String> {
     for piece in Template::parse(text)?.0 {
-        let Piece::Place { name, field } = piece else { continue };
+        let TemplatePart::Place { name, field } = piece else { continue };
         let Some(named) = loops.iter().find(|l| l.name == name) else {
             let names: Vec<&str> = loops.iter().map(|l| l.name.as_str()).collect();
             let names = names.join(", ");

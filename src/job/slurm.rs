@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::job::parse::keys::{Entry, Text};
+use crate::job::parse::keys::{TomlEntry, TomlText};
 use crate::util::duration;
 use crate::util::error::Result;
 
 /// What to put into a batch script, as far as it is said.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Batch {
+pub(crate) struct SlurmOptions {
     pub(crate) nodes: Option<u32>,
     pub(crate) ntasks_per_node: Option<u32>,
     pub(crate) threads: Option<u32>,
@@ -29,18 +29,18 @@ pub(crate) struct Batch {
     pub(crate) options: Vec<String>,
 }
 
-impl Batch {
+impl SlurmOptions {
     /// What a job file that was found to be right says of Slurm.
     #[cfg(all(feature = "cli", feature = "mpi"))]
-    pub(crate) fn read(text: &str, file: &Path) -> Result<Batch> {
-        let place = Text { file, text };
+    pub(crate) fn read(text: &str, file: &Path) -> Result<SlurmOptions> {
+        let place = TomlText { file, text };
         let document = toml::de::DeTable::parse(text)
             .map_err(|error| place.error(0, format!("not TOML: {}", error.message())))?;
         let mut root = place.table(&document);
-        root.take("slurm").map_or(Ok(Batch::default()), |entry| Batch::of(&entry))
+        root.take("slurm").map_or(Ok(SlurmOptions::default()), |entry| SlurmOptions::of(&entry))
     }
 
-    pub(crate) fn of(entry: &Entry) -> Result<Batch> {
+    pub(crate) fn of(entry: &TomlEntry) -> Result<SlurmOptions> {
         let mut table = entry.table()?;
         let mut count = |key| table.take(key).map(|entry| count(&entry)).transpose();
         let (nodes, ntasks_per_node) = (count("nodes")?, count("ntasks_per_node")?);
@@ -55,7 +55,7 @@ impl Batch {
         };
         let (modules, setup, options) = (texts("modules")?, texts("setup")?, texts("options")?);
         table.finish()?;
-        Ok(Batch {
+        Ok(SlurmOptions {
             nodes,
             ntasks_per_node,
             threads,
@@ -71,12 +71,12 @@ impl Batch {
     }
 }
 
-fn count(entry: &Entry) -> Result<u32> {
+fn count(entry: &TomlEntry) -> Result<u32> {
     let count = entry.count(1)?;
     u32::try_from(count).map_err(|_| entry.error(format!("{count} is more than 2^32 - 1")))
 }
 
-fn limit(entry: &Entry) -> Result<Duration> {
+fn limit(entry: &TomlEntry) -> Result<Duration> {
     let text = entry.text()?;
     duration::parse(&text).filter(|limit| !limit.is_zero()).ok_or_else(|| {
         let forms = "minutes, \"hours:minutes:seconds\" or \"days-hours:minutes:seconds\"";
@@ -84,7 +84,7 @@ fn limit(entry: &Entry) -> Result<Duration> {
     })
 }
 
-fn one_line(entry: &Entry) -> Result<String> {
+fn one_line(entry: &TomlEntry) -> Result<String> {
     let text = entry.text()?;
     if text.contains('\n') { Err(entry.error("expected one line")) } else { Ok(text) }
 }

@@ -11,7 +11,7 @@ const MOST_POINTS: u64 = 1 << 20;
 
 /// Expected durations of tasks.
 #[derive(Clone, Debug)]
-pub(crate) struct Costs {
+pub(crate) struct CostModel {
     grid: Grid,
     all: Mean,
     /// For each loop, its points; empty for a loop with too many.
@@ -41,14 +41,14 @@ impl Mean {
     }
 }
 
-impl Costs {
+impl CostModel {
     /// Knows nothing yet of the tasks of a grid.
-    pub(crate) fn new(grid: &Grid) -> Costs {
+    pub(crate) fn new(grid: &Grid) -> CostModel {
         let points = (0..grid.depth()).map(|level| match grid.size(level) {
             size if size <= MOST_POINTS => vec![Mean::default(); size as usize],
             _ => Vec::new(),
         });
-        Costs { grid: grid.clone(), all: Mean::default(), points: points.collect() }
+        CostModel { grid: grid.clone(), all: Mean::default(), points: points.collect() }
     }
 
     /// A task took this many seconds.
@@ -93,16 +93,16 @@ impl Costs {
 
     /// Takes the points of a loop to have no effect.
     #[cfg(all(feature = "cli", feature = "jobs"))]
-    pub(crate) fn without_effect(mut self, level: usize) -> Costs {
+    pub(crate) fn without_effect(mut self, level: usize) -> CostModel {
         self.points[level] = Vec::new();
         self
     }
 
     /// The same loops' effects, of which nothing is known yet.
     #[cfg(all(feature = "cli", feature = "jobs"))]
-    pub(crate) fn forgotten(&self) -> Costs {
+    pub(crate) fn forgotten(&self) -> CostModel {
         let points = self.points.iter().map(|points| vec![Mean::default(); points.len()]);
-        Costs { grid: self.grid.clone(), all: Mean::default(), points: points.collect() }
+        CostModel { grid: self.grid.clone(), all: Mean::default(), points: points.collect() }
     }
 
     /// How many points of a loop were observed; nothing for one without effect.
@@ -131,7 +131,7 @@ mod tests {
     fn what_adds_up_is_learned_exactly() {
         let grid = Grid::new(&[3, 4], 1).unwrap();
         let takes = |task: u64| 1.0 + (task / 4) as f64 * 10.0 + (task % 4) as f64;
-        let mut costs = Costs::new(&grid);
+        let mut costs = CostModel::new(&grid);
         assert_eq!(costs.expect(5), None);
         for task in 0..grid.tasks() {
             costs.observe(task, takes(task));
@@ -145,12 +145,12 @@ mod tests {
     #[test]
     fn what_was_observed_can_be_left_out() {
         let grid = Grid::new(&[2, 3], 1).unwrap();
-        let mut costs = Costs::new(&grid);
+        let mut costs = CostModel::new(&grid);
         costs.observe(0, 1.0);
         assert_eq!(costs.expect_unseen(0, 1.0), None, "there is nothing else");
         costs.observe(1, 4.0);
         costs.observe(3, 2.0);
-        let mut without = Costs::new(&grid);
+        let mut without = CostModel::new(&grid);
         without.observe(0, 1.0);
         without.observe(3, 2.0);
         assert_eq!(costs.expect_unseen(1, 4.0), without.expect(1));
@@ -163,12 +163,12 @@ mod tests {
     #[test]
     fn points_not_seen_cost_what_all_do() {
         let grid = Grid::new(&[1 << 40], 0).unwrap();
-        let mut costs = Costs::new(&grid);
+        let mut costs = CostModel::new(&grid);
         costs.observe(7, 2.0);
         costs.observe(1 << 39, 4.0);
         assert_eq!(costs.expect(7), Some(3.0), "a loop of 2^40 points has no effects");
         let grid = Grid::new(&[100], 0).unwrap();
-        let mut costs = Costs::new(&grid);
+        let mut costs = CostModel::new(&grid);
         costs.observe(7, 2.0);
         costs.observe(8, 4.0);
         assert_eq!((costs.expect(7), costs.expect(9)), (Some(2.0), Some(3.0)));

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 /// Tasks that were done before the start.
 #[derive(Debug, Default)]
-pub(super) struct Done(Vec<Range<u64>>);
+pub(super) struct DoneTasks(Vec<Range<u64>>);
 
-impl Done {
+impl DoneTasks {
     /// These come in grid order.
     pub(super) fn add(&mut self, task: u64) {
         match self.0.last_mut() {

@@ -1,8 +1,8 @@
 //! What goes into the master and what comes out: events, actions, and what they carry.
 
 use crate::model::nest::Key;
-use crate::model::reduce::Item;
-use crate::model::results::{Assignment, Outcome, Report, Scored};
+use crate::model::reduce::SlotResult;
+use crate::model::results::{Assignment, AttemptResult, Report, Scored};
 use crate::model::results::{GroupSummary, Run};
 
 /// Something that happened.
@@ -26,7 +26,7 @@ pub(crate) enum Event<'a> {
     },
     /// The outcome of an earlier start, which need not be recorded again. These come in grid order,
     /// before anything else.
-    Recalled(Outcome),
+    Recalled(AttemptResult),
     /// A group was reduced outside the master.
     Reduced {
         /// The worker that did it; nobody if rank 0 did.
@@ -102,7 +102,7 @@ pub(crate) enum Action {
         /// The group.
         key: Key,
         /// What its slots hold, in grid order.
-        items: Vec<Item>,
+        items: Vec<SlotResult>,
     },
     /// Send these tasks.
     Assign {

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use crate::master::GroupView;
 use crate::model::nest::{Grid, Key};
-use crate::model::policy::Require;
-use crate::model::reduce::{Fold, Folded, Item, Reduce};
+use crate::model::policy::Completeness;
+use crate::model::reduce::{Fold, Folded, Reduce, SlotResult};
 use crate::model::results::GroupSummary;
 use crate::model::results::{Numbers, Scored, Winner};
 
@@ -17,12 +17,12 @@ const MOST_SEEN: usize = 100_000;
 
 /// The open groups.
 #[derive(Debug)]
-pub(super) struct Dictionary {
+pub(super) struct OpenGroups {
     grid: Grid,
     /// How the loop at each level folds; nothing for the outermost ones.
     reduces: Vec<Option<Reduce>>,
-    require: Require,
-    open: BTreeMap<Key, Group>,
+    require: Completeness,
+    open: BTreeMap<Key, OpenGroup>,
     /// Groups whose items a function outside is reducing, with their runs and failures.
     away: BTreeMap<Key, (u64, u64)>,
     /// What functions outside made of groups at an earlier start.
@@ -30,7 +30,7 @@ pub(super) struct Dictionary {
 }
 
 #[derive(Debug)]
-struct Group {
+struct OpenGroup {
     fold: Fold,
     /// The first slot not folded yet.
     next: u64,
@@ -42,24 +42,28 @@ struct Group {
 /// What came before the slots in front of it.
 #[derive(Debug)]
 enum Early {
-    Item(Item),
+    Item(SlotResult),
     /// Of consecutive slots.
     Numbers(Vec<f64>),
 }
 
 /// What putting an item can bring about.
 #[derive(Debug, PartialEq)]
-pub(super) enum Closed {
+pub(super) enum ClosedGroup {
     /// A group closed and was reduced.
     Summary(GroupSummary),
     /// A group closed; its items are to be reduced outside, slot by slot.
-    Outside(Key, Vec<Item>),
+    Outside(Key, Vec<SlotResult>),
 }
 
-impl Dictionary {
-    pub(super) fn new(grid: Grid, reduces: Vec<Option<Reduce>>, require: Require) -> Dictionary {
+impl OpenGroups {
+    pub(super) fn new(
+        grid: Grid,
+        reduces: Vec<Option<Reduce>>,
+        require: Completeness,
+    ) -> OpenGroups {
         let (open, away, known) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Dictionary { grid, reduces, require, open, away, known }
+        OpenGroups { grid, reduces, require, open, away, known }
     }
 
     /// Remembers what functions outside made of groups at an earlier start.
@@ -70,11 +74,17 @@ impl Dictionary {
     /// Puts an item under its key. If that completes its group, the group closes and its value is
     /// put into the group around it, and so on outwards; what closed is appended to `closed`,
     /// innermost first.
-    pub(super) fn put(&mut self, mut key: Key, mut item: Item, closed: &mut Vec<Closed>) {
+    pub(super) fn put(
+        &mut self,
+        mut key: Key,
+        mut item: SlotResult,
+        closed: &mut Vec<ClosedGroup>,
+    ) {
         while let Some((parent, slot)) = self.grid.parent(key) {
             let size = self.grid.size(parent.level);
             let reduce = self.reduces[parent.level].as_ref().expect("an inner loop reduces");
-            let group = self.open.entry(parent).or_insert_with(|| Group::new(reduce, parent.level));
+            let group =
+                self.open.entry(parent).or_insert_with(|| OpenGroup::new(reduce, parent.level));
             group.put(slot, item);
             if group.next < size {
                 return;
@@ -85,8 +95,8 @@ impl Dictionary {
         }
     }
 
-    /// Puts the numbers that consecutive tasks gave, as [`Dictionary::put`] would one by one.
-    pub(super) fn put_numbers(&mut self, numbers: Numbers, closed: &mut Vec<Closed>) {
+    /// Puts the numbers that consecutive tasks gave, as [`OpenGroups::put`] would one by one.
+    pub(super) fn put_numbers(&mut self, numbers: Numbers, closed: &mut Vec<ClosedGroup>) {
         let mut scores = numbers.each().map(|(score, _)| score);
         let (mut task, mut left) = (numbers.first, numbers.count());
         while left > 0 {
@@ -96,14 +106,14 @@ impl Dictionary {
             let reduce = self.reduces[parent.level].as_ref().expect("an inner loop reduces");
             if count == size {
                 // The whole group is here: it need not be kept.
-                let mut group = Group::new(reduce, parent.level);
+                let mut group = OpenGroup::new(reduce, parent.level);
                 group.put_numbers(0, size, &mut scores);
                 if let Some(item) = self.close(parent, group, closed) {
                     self.put(parent, item, closed);
                 }
             } else {
                 let group =
-                    self.open.entry(parent).or_insert_with(|| Group::new(reduce, parent.level));
+                    self.open.entry(parent).or_insert_with(|| OpenGroup::new(reduce, parent.level));
                 group.put_numbers(slot, count, &mut scores);
                 if group.next == size {
                     let group = self.open.remove(&parent).expect("just put into");
@@ -119,7 +129,12 @@ impl Dictionary {
 
     /// Reduces a group whose slots are all filled: what goes outwards, unless a function outside has
     /// to reduce it first.
-    fn close(&mut self, key: Key, group: Group, closed: &mut Vec<Closed>) -> Option<Item> {
+    fn close(
+        &mut self,
+        key: Key,
+        group: OpenGroup,
+        closed: &mut Vec<ClosedGroup>,
+    ) -> Option<SlotResult> {
         let (runs, failed) = (group.runs, group.failed);
         let result = match group.close(self.grid.size(key.level), self.require) {
             Err(why) => Err(why),
@@ -128,19 +143,19 @@ impl Dictionary {
                 Some(scored) => Ok(scored),
                 None => {
                     self.away.insert(key, (runs, failed));
-                    closed.push(Closed::Outside(key, items));
+                    closed.push(ClosedGroup::Outside(key, items));
                     return None;
                 }
             },
         };
         // Whoever is around it needs the value too.
         let outwards = self.grid.parent(key).is_some();
-        let item = Item {
+        let item = SlotResult {
             result: if outwards { result.as_ref().ok().cloned() } else { None },
             runs,
             failed,
         };
-        closed.push(Closed::Summary(GroupSummary { key, result, runs, failed }));
+        closed.push(ClosedGroup::Summary(GroupSummary { key, result, runs, failed }));
         Some(item)
     }
 
@@ -149,11 +164,11 @@ impl Dictionary {
         &mut self,
         key: Key,
         result: Result<Scored, String>,
-        closed: &mut Vec<Closed>,
+        closed: &mut Vec<ClosedGroup>,
     ) {
         let Some((runs, failed)) = self.away.remove(&key) else { return };
-        let item = Item { result: result.as_ref().ok().cloned(), runs, failed };
-        closed.push(Closed::Summary(GroupSummary { key, result, runs, failed }));
+        let item = SlotResult { result: result.as_ref().ok().cloned(), runs, failed };
+        closed.push(ClosedGroup::Summary(GroupSummary { key, result, runs, failed }));
         self.put(key, item, closed);
     }
 
@@ -161,7 +176,7 @@ impl Dictionary {
     pub(super) fn views(&self, level: usize, most: usize) -> Vec<GroupView> {
         let keys = Key { level, index: 0 }..Key { level: level + 1, index: 0 };
         let mut budget = MOST_SEEN;
-        let view = |(key, group): (&Key, &Group)| GroupView {
+        let view = |(key, group): (&Key, &OpenGroup)| GroupView {
             key: *key,
             runs: group.runs,
             failed: group.failed,
@@ -181,13 +196,13 @@ impl Dictionary {
     }
 }
 
-impl Group {
-    fn new(reduce: &Reduce, level: usize) -> Group {
+impl OpenGroup {
+    fn new(reduce: &Reduce, level: usize) -> OpenGroup {
         let fold = Fold::new(reduce, level);
-        Group { fold, next: 0, early: BTreeMap::new(), runs: 0, failed: 0 }
+        OpenGroup { fold, next: 0, early: BTreeMap::new(), runs: 0, failed: 0 }
     }
 
-    fn put(&mut self, slot: u64, item: Item) {
+    fn put(&mut self, slot: u64, item: SlotResult) {
         self.runs += item.runs;
         self.failed += item.failed;
         if slot != self.next {
@@ -256,7 +271,7 @@ impl Group {
         Some((score, [&[Winner { level, point }], inner].concat()))
     }
 
-    fn close(self, size: u64, require: Require) -> Result<Folded, String> {
+    fn close(self, size: u64, require: Completeness) -> Result<Folded, String> {
         let counted = self.fold.count();
         let missing = format!("{} of {size} points without a result", size - counted);
         if !require.is_met(counted, size) {

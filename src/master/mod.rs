@@ -24,39 +24,39 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::model::nest::{Grid, Key};
-use crate::model::policy::{Order, Patience, Require};
-use crate::model::reduce::{Item, Reduce};
+use crate::model::policy::{Completeness, FailureLimits, Order};
+use crate::model::reduce::{Reduce, SlotResult};
 use crate::model::results::Tally;
 use crate::model::results::{Assignment, Scored};
-use batching::Pace;
-use cost_model::Costs;
+use batching::BatchSizer;
+use cost_model::CostModel;
 pub(crate) use events::{Action, Event};
-use groups::{Closed, Dictionary};
+use groups::{ClosedGroup, OpenGroups};
 use leases::Leases;
-use nested_queue::Call;
-use queue::Dispatch;
-use stragglers::{Stragglers, Worth};
+use nested_queue::Wake;
+use queue::TaskQueue;
+use stragglers::{Stragglers, Verdict};
 pub(crate) use strategy::Strategy;
-pub(crate) use view::{Duty, GroupView, View, WorkerView};
-use workers::{Held, Roster};
+pub(crate) use view::{GroupView, View, WorkerActivity, WorkerView};
+use workers::{Returned, Workers};
 
 /// The state machine on rank 0.
 #[derive(Debug)]
 pub(crate) struct Master {
     grid: Grid,
-    dispatch: Dispatch,
-    pace: Pace,
-    roster: Roster,
+    dispatch: TaskQueue,
+    pace: BatchSizer,
+    roster: Workers,
     leases: Leases,
-    dictionary: Dictionary,
+    dictionary: OpenGroups,
     tally: Tally,
-    closed: Vec<Closed>,
+    closed: Vec<ClosedGroup>,
     /// Whether workers reduce the groups that a function outside has to.
     delegates: bool,
     /// Groups that wait for a worker to reduce them.
-    to_reduce: VecDeque<(Key, Vec<Item>)>,
+    to_reduce: VecDeque<(Key, Vec<SlotResult>)>,
     /// Groups that a worker is reducing, in case it is lost.
-    reducing: BTreeMap<Key, Vec<Item>>,
+    reducing: BTreeMap<Key, Vec<SlotResult>>,
     /// Whether no task is to be given out for now.
     held: bool,
     stopping: bool,
@@ -65,7 +65,7 @@ pub(crate) struct Master {
     wanted: Option<u64>,
     /// When nothing may be under way any more.
     end: Option<Duration>,
-    patience: Patience,
+    patience: FailureLimits,
     /// When the first worker said hello, and when the last result came.
     first: Option<Duration>,
     last: Duration,
@@ -82,15 +82,15 @@ impl Master {
     pub(crate) fn new(
         grid: Grid,
         reduces: Vec<Option<Reduce>>,
-        require: Require,
+        require: Completeness,
         workers: usize,
     ) -> Master {
         Master {
-            dispatch: Dispatch::new(&grid),
-            pace: Pace::default(),
-            roster: Roster::new(1, workers),
+            dispatch: TaskQueue::new(&grid),
+            pace: BatchSizer::default(),
+            roster: Workers::new(1, workers),
             leases: Leases::new(1, workers),
-            dictionary: Dictionary::new(grid.clone(), reduces, require),
+            dictionary: OpenGroups::new(grid.clone(), reduces, require),
             tally: Tally::default(),
             closed: Vec::new(),
             delegates: false,
@@ -103,7 +103,7 @@ impl Master {
             end: None,
             first: None,
             last: Duration::ZERO,
-            patience: Patience::default(),
+            patience: FailureLimits::default(),
             crunched: 0.0,
             stragglers: Stragglers::default(),
             failures: 0,
@@ -119,7 +119,7 @@ impl Master {
 
     /// Has rank 0 among the workers: ranks 0 to `workers` - 1.
     pub(crate) fn with_rank_0_at_work(mut self, workers: usize) -> Master {
-        self.roster = Roster::new(0, workers);
+        self.roster = Workers::new(0, workers);
         self.leases = Leases::new(0, workers);
         self
     }
@@ -139,7 +139,7 @@ impl Master {
     }
 
     /// Says what tasks can be expected to take, before any is done.
-    pub(crate) fn expecting(mut self, costs: Costs) -> Master {
+    pub(crate) fn expecting(mut self, costs: CostModel) -> Master {
         self.dispatch.costs = costs;
         self
     }
@@ -164,7 +164,7 @@ impl Master {
     }
 
     /// Says what the job puts up with; if it is not called, any failures and no retries.
-    pub(crate) fn with_patience(mut self, patience: Patience) -> Master {
+    pub(crate) fn with_patience(mut self, patience: FailureLimits) -> Master {
         self.patience = patience;
         self
     }
@@ -332,13 +332,13 @@ impl Master {
     }
 
     /// Others take a worker's place.
-    fn lose(&mut self, rank: usize, held: Held, actions: &mut Vec<Action>) {
+    fn lose(&mut self, rank: usize, held: Returned, actions: &mut Vec<Action>) {
         self.give_back(rank, held, actions);
         self.dispatch.lost(rank);
     }
 
     /// What a worker held of which nothing will come is to be done again.
-    fn give_back(&mut self, rank: usize, held: Held, actions: &mut Vec<Action>) {
+    fn give_back(&mut self, rank: usize, held: Returned, actions: &mut Vec<Action>) {
         for key in held.groups {
             self.to_reduce.extend(self.reducing.remove(&key).map(|items| (key, items)));
         }
@@ -347,7 +347,7 @@ impl Master {
         }
         for (tasks, attempt) in held.tasks {
             for task in tasks {
-                if self.stragglers.returned(task, None) != Worth::Nothing {
+                if self.stragglers.returned(task, None) != Verdict::Nothing {
                     self.tally.given_back += 1;
                     self.dispatch.give_back(task, attempt);
                     actions.push(Action::GiveBack { task, attempt, rank });
@@ -389,7 +389,7 @@ impl Master {
     fn put(&mut self, task: u64, result: Result<Scored, String>) {
         let result = result.ok();
         let good = u64::from(result.is_some());
-        let item = Item { result, runs: good, failed: 1 - good };
+        let item = SlotResult { result, runs: good, failed: 1 - good };
         self.tally.done += 1;
         self.tally.failed += 1 - good;
         self.dictionary.put(self.grid.task(task), item, &mut self.closed);
@@ -398,16 +398,16 @@ impl Master {
     fn report_closed(&mut self, actions: &mut Vec<Action>) {
         for closed in self.closed.drain(..) {
             actions.push(match closed {
-                Closed::Summary(summary) => {
+                ClosedGroup::Summary(summary) => {
                     self.tally.closed += 1;
                     self.tally.incomplete += u64::from(summary.result.is_err());
                     Action::Close(Box::new(summary))
                 }
-                Closed::Outside(key, items) if self.delegates => {
+                ClosedGroup::Outside(key, items) if self.delegates => {
                     self.to_reduce.push_back((key, items));
                     continue;
                 }
-                Closed::Outside(key, items) => Action::Reduce { rank: None, key, items },
+                ClosedGroup::Outside(key, items) => Action::Reduce { rank: None, key, items },
             });
         }
     }
@@ -416,12 +416,12 @@ impl Master {
     fn employ(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let time = self.end.map(|end| end.saturating_sub(now).as_secs_f64());
         if !self.to_reduce.is_empty() || self.stragglers.enabled && self.dispatch.left() == 0 {
-            self.roster.call(Call::All);
+            self.roster.call(Wake::All);
         }
         loop {
             let over = self.stopping || self.is_complete();
             let call = self.dispatch.call();
-            self.roster.call(if over { Call::All } else { call });
+            self.roster.call(if over { Wake::All } else { call });
             let Some(rank) = self.roster.first_open() else { break };
             let (threads, load) = self.roster.load(rank);
             let (batch, batches) = match self.dispatch.gives_one(threads) {

@@ -4,30 +4,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::master::done::Done;
-use crate::master::requeued::Again;
+use crate::master::done::DoneTasks;
+use crate::master::requeued::RequeuedTasks;
 use crate::master::strategy::Strategy;
 use crate::model::nest::Grid;
 use crate::model::results::Assignment;
 
 #[derive(Debug)]
-pub(super) struct Nested {
-    way: Way,
+pub(super) struct NestedQueue {
+    way: Ownership,
     tasks: u64,
     /// How many tasks a point has.
     size: u64,
     /// The first task of the points that were never open.
     next: u64,
-    open: BTreeMap<u64, Point>,
+    open: BTreeMap<u64, OuterPoint>,
     /// What is to be done again of points that are not open.
-    attempted: BTreeMap<u64, Again>,
+    attempted: BTreeMap<u64, RequeuedTasks>,
     /// For whom there may be something now.
-    call: Call,
+    call: Wake,
 }
 
 /// Of the workers that there was nothing for, those that there may be something for now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Call {
+pub(super) enum Wake {
     #[default]
     Nobody,
     /// Those that hold a point or belong to those that crunch.
@@ -37,7 +37,7 @@ pub(super) enum Call {
 
 /// Who may do what of the points that are open.
 #[derive(Debug)]
-enum Way {
+enum Ownership {
     /// A thread takes a point and does it alone.
     Alone {
         /// The points that each worker holds.
@@ -60,19 +60,19 @@ enum Way {
 
 /// What is left to do of a point.
 #[derive(Debug)]
-struct Point {
+struct OuterPoint {
     /// Tasks that were not given out yet, and those among them that were done before the start.
     fresh: Range<u64>,
-    again: Again,
+    again: RequeuedTasks,
     /// The worker that does it alone.
     holder: Option<usize>,
     /// How many were given out and are not settled.
     out: u64,
 }
 
-impl Point {
+impl OuterPoint {
     /// At most so many tasks, and whether they were given out before.
-    fn give(&mut self, most: u64, done: &Done) -> Option<(Assignment, bool)> {
+    fn give(&mut self, most: u64, done: &DoneTasks) -> Option<(Assignment, bool)> {
         let given = match self.again.take(most) {
             Some(again) => (again, true),
             None => {
@@ -87,16 +87,16 @@ impl Point {
         (given.0.count > 0).then_some(given)
     }
 
-    fn is_empty(&self, done: &Done) -> bool {
+    fn is_empty(&self, done: &DoneTasks) -> bool {
         self.again.is_empty() && done.next_to_do(self.fresh.clone()).is_empty()
     }
 }
 
-impl Nested {
+impl NestedQueue {
     /// Nothing for the strategy that flattens the nest.
-    pub(super) fn new(grid: &Grid, strategy: Strategy) -> Option<Nested> {
+    pub(super) fn new(grid: &Grid, strategy: Strategy) -> Option<NestedQueue> {
         let tasks = grid.tasks();
-        let together = |points, threads| Way::Together {
+        let together = |points, threads| Ownership::Together {
             points: usize::try_from(points).unwrap_or(usize::MAX),
             ready: BTreeSet::new(),
             threads,
@@ -105,35 +105,35 @@ impl Nested {
         let (way, size) = match strategy {
             Strategy::Flattened => return None,
             // The whole job is one point.
-            Strategy::Serial => (Way::alone(), tasks),
-            Strategy::Outer => (Way::alone(), tasks / grid.size(0)),
+            Strategy::Serial => (Ownership::alone(), tasks),
+            Strategy::Outer => (Ownership::alone(), tasks / grid.size(0)),
             Strategy::Inner => (together(1, u64::MAX), tasks / grid.size(0)),
             Strategy::Split { outer, inner } => (together(outer, inner), tasks / grid.size(0)),
         };
         let (open, attempted) = (BTreeMap::new(), BTreeMap::new());
-        Some(Nested { way, tasks, size, next: 0, open, attempted, call: Call::Nobody })
+        Some(NestedQueue { way, tasks, size, next: 0, open, attempted, call: Wake::Nobody })
     }
 
     /// Whether a worker of so many threads gets one task at a time for each, so that others get the
     /// next one.
     pub(super) fn gives_one(&self, threads: u64) -> bool {
-        matches!(self.way, Way::Together { .. }) || threads > 1
+        matches!(self.way, Ownership::Together { .. }) || threads > 1
     }
 
     /// For whom there may be something, since this was asked.
-    pub(super) fn call(&mut self) -> Call {
+    pub(super) fn call(&mut self) -> Wake {
         std::mem::take(&mut self.call)
     }
 
-    fn calls(&mut self, whom: Call) {
+    fn calls(&mut self, whom: Wake) {
         self.call = self.call.max(whom);
     }
 
     /// Whether a worker holds a point or belongs to those that crunch.
     pub(super) fn is_engaged(&self, rank: usize) -> bool {
         match &self.way {
-            Way::Alone { held, .. } => held.get(&rank).is_some_and(|held| !held.is_empty()),
-            Way::Together { crunchers, .. } => crunchers.contains_key(&rank),
+            Ownership::Alone { held, .. } => held.get(&rank).is_some_and(|held| !held.is_empty()),
+            Ownership::Together { crunchers, .. } => crunchers.contains_key(&rank),
         }
     }
 
@@ -144,14 +144,14 @@ impl Nested {
         rank: usize,
         (threads, load): (u64, u64),
         most: u64,
-        done: &Done,
+        done: &DoneTasks,
     ) -> Option<(Assignment, bool)> {
         if !self.admits(rank, threads, load) {
             return None;
         }
         let most = if self.gives_one(threads) { most.min(1) } else { most };
         match &mut self.way {
-            Way::Alone { held, .. } => {
+            Ownership::Alone { held, .. } => {
                 for at in held.get(&rank).into_iter().flatten() {
                     let Some(point) = self.open.get_mut(at) else { continue };
                     let busy = threads > 1 && point.out > 0;
@@ -163,7 +163,7 @@ impl Nested {
                     return None;
                 }
             }
-            Way::Together { points, ready, .. } => {
+            Ownership::Together { points, ready, .. } => {
                 if ready.is_empty() {
                     if self.open.len() >= *points {
                         return None;
@@ -178,8 +178,8 @@ impl Nested {
     }
 
     /// Something of the point that was opened first.
-    fn first_ready(&mut self, most: u64, done: &Done) -> Option<(Assignment, bool)> {
-        let Way::Together { ready, .. } = &mut self.way else { return None };
+    fn first_ready(&mut self, most: u64, done: &DoneTasks) -> Option<(Assignment, bool)> {
+        let Ownership::Together { ready, .. } = &mut self.way else { return None };
         let at = ready.first().copied()?;
         let point = self.open.get_mut(&at)?;
         let given = point.give(most, done);
@@ -193,11 +193,11 @@ impl Nested {
     pub(super) fn admits(&mut self, rank: usize, threads: u64, load: u64) -> bool {
         match &mut self.way {
             // Whoever came first does the whole job.
-            Way::Alone { held, .. } if self.size == self.tasks => {
+            Ownership::Alone { held, .. } if self.size == self.tasks => {
                 held.contains_key(&rank) || held.is_empty()
             }
-            Way::Alone { .. } => true,
-            Way::Together { threads: left, crunchers, .. } => {
+            Ownership::Alone { .. } => true,
+            Ownership::Together { threads: left, crunchers, .. } => {
                 if *left > 0 && !crunchers.contains_key(&rank) {
                     let own = threads.min(*left);
                     *left -= own;
@@ -209,23 +209,23 @@ impl Nested {
     }
 
     /// A point for a worker: one that its worker has left, else the first that was never open.
-    fn another(&mut self, rank: usize, done: &Done) -> Option<u64> {
+    fn another(&mut self, rank: usize, done: &DoneTasks) -> Option<u64> {
         let left = match &mut self.way {
-            Way::Alone { free, .. } => free.pop_first(),
-            Way::Together { .. } => None,
+            Ownership::Alone { free, .. } => free.pop_first(),
+            Ownership::Together { .. } => None,
         };
         let at = left.or_else(|| self.open_next(done))?;
         match &mut self.way {
-            Way::Alone { held, .. } => {
+            Ownership::Alone { held, .. } => {
                 held.entry(rank).or_default().insert(at);
                 self.open.get_mut(&at)?.holder = Some(rank);
             }
-            Way::Together { ready, .. } => drop(ready.insert(at)),
+            Ownership::Together { ready, .. } => drop(ready.insert(at)),
         }
         Some(at)
     }
 
-    fn open_next(&mut self, done: &Done) -> Option<u64> {
+    fn open_next(&mut self, done: &DoneTasks) -> Option<u64> {
         let fresh = done.next_to_do(self.next..self.tasks);
         let fresh = (!fresh.is_empty()).then_some(fresh.start / self.size);
         let attempted = self.attempted.keys().next().copied();
@@ -234,7 +234,7 @@ impl Nested {
         let fresh = first.max(self.next).min(end)..end;
         self.next = self.next.max(end);
         let again = self.attempted.remove(&at).unwrap_or_default();
-        self.open.insert(at, Point { fresh, again, holder: None, out: 0 });
+        self.open.insert(at, OuterPoint { fresh, again, holder: None, out: 0 });
         Some(at)
     }
 
@@ -243,15 +243,15 @@ impl Nested {
         let at = tasks.start / self.size;
         let Some(point) = self.open.get_mut(&at) else {
             self.attempted.entry(at).or_default().push(tasks, attempt);
-            return self.calls(Call::All);
+            return self.calls(Wake::All);
         };
         point.out = point.out.saturating_sub(tasks.end - tasks.start);
         point.again.push(tasks, attempt);
-        let is_free = matches!(self.way, Way::Alone { .. }) && point.holder.is_none();
-        if let Way::Together { ready, .. } = &mut self.way {
+        let is_free = matches!(self.way, Ownership::Alone { .. }) && point.holder.is_none();
+        if let Ownership::Together { ready, .. } = &mut self.way {
             ready.insert(at);
         }
-        self.calls(if is_free { Call::All } else { Call::Engaged });
+        self.calls(if is_free { Wake::All } else { Wake::Engaged });
     }
 
     /// Tasks that were just given out are to come first again.
@@ -260,14 +260,14 @@ impl Nested {
         if let Some(point) = self.open.get_mut(&at) {
             point.out = point.out.saturating_sub(tasks.end - tasks.start);
             point.again.push_front(tasks, attempt);
-            if let Way::Together { ready, .. } = &mut self.way {
+            if let Ownership::Together { ready, .. } = &mut self.way {
                 ready.insert(at);
             }
         }
     }
 
     /// So many tasks of a point, this one among them, are not to be given out any more.
-    pub(super) fn settled(&mut self, task: u64, count: u64, done: &Done) {
+    pub(super) fn settled(&mut self, task: u64, count: u64, done: &DoneTasks) {
         let at = task / self.size;
         let Some(point) = self.open.get_mut(&at) else { return };
         point.out = point.out.saturating_sub(count);
@@ -276,21 +276,21 @@ impl Nested {
         }
         let holder = self.open.remove(&at).and_then(|point| point.holder);
         match &mut self.way {
-            Way::Alone { held, free } => {
+            Ownership::Alone { held, free } => {
                 free.remove(&at);
                 if let Some(held) = holder.and_then(|rank| held.get_mut(&rank)) {
                     held.remove(&at);
                 }
             }
-            Way::Together { ready, .. } => drop(ready.remove(&at)),
+            Ownership::Together { ready, .. } => drop(ready.remove(&at)),
         }
-        self.calls(Call::Engaged); // the next point can be opened
+        self.calls(Wake::Engaged); // the next point can be opened
     }
 
     /// A worker was given up: another one takes its place.
     pub(super) fn lost(&mut self, rank: usize) {
         match &mut self.way {
-            Way::Alone { held, free } => {
+            Ownership::Alone { held, free } => {
                 for at in held.remove(&rank).unwrap_or_default() {
                     if let Some(point) = self.open.get_mut(&at) {
                         point.holder = None;
@@ -298,16 +298,16 @@ impl Nested {
                     }
                 }
             }
-            Way::Together { threads, crunchers, .. } => {
+            Ownership::Together { threads, crunchers, .. } => {
                 *threads = threads.saturating_add(crunchers.remove(&rank).unwrap_or_default());
             }
         }
-        self.calls(Call::All);
+        self.calls(Wake::All);
     }
 }
 
-impl Way {
-    fn alone() -> Way {
-        Way::Alone { held: BTreeMap::new(), free: BTreeSet::new() }
+impl Ownership {
+    fn alone() -> Ownership {
+        Ownership::Alone { held: BTreeMap::new(), free: BTreeSet::new() }
     }
 }

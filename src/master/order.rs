@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::master::cost_model::Costs;
-use crate::master::done::Done;
+use crate::master::cost_model::CostModel;
+use crate::master::done::DoneTasks;
 use crate::model::policy::Order;
 
 /// The most blocks that are put in order: a longer stream goes in blocks of consecutive tasks.
@@ -13,7 +13,7 @@ const MOST_BLOCKS: u64 = 1 << 16;
 /// Grid order: consecutive tasks, cut into lanes. A worker stays on its lane as long as there is
 /// something on it, then takes the next one, and when there is none helps on the longest.
 #[derive(Debug)]
-pub(super) struct Lanes {
+pub(super) struct LaneOrder {
     tasks: u64,
     length: u64,
     /// The first lane that nobody was on.
@@ -26,15 +26,15 @@ pub(super) struct Lanes {
     on: Vec<Option<u64>>,
 }
 
-impl Lanes {
+impl LaneOrder {
     /// Lanes of `length` tasks each.
-    pub(super) fn new(tasks: u64, length: u64) -> Lanes {
+    pub(super) fn new(tasks: u64, length: u64) -> LaneOrder {
         let (open, longest) = (BTreeMap::new(), BTreeSet::new());
-        Lanes { tasks, length: length.max(1), next: 0, open, longest, on: Vec::new() }
+        LaneOrder { tasks, length: length.max(1), next: 0, open, longest, on: Vec::new() }
     }
 
     /// The next tasks for a worker, at most so many.
-    pub(super) fn next(&mut self, rank: usize, most: u64, done: &Done) -> Option<Range<u64>> {
+    pub(super) fn next(&mut self, rank: usize, most: u64, done: &DoneTasks) -> Option<Range<u64>> {
         if self.on.len() <= rank {
             self.on.resize(rank + 1, None);
         }
@@ -85,15 +85,15 @@ impl Lanes {
 
 /// Any other order: a list of blocks, the next one last.
 #[derive(Debug)]
-pub(super) struct Ranked {
+pub(super) struct RankedOrder {
     order: Order,
     blocks: Vec<Range<u64>>,
     /// How many tasks have to be known before the blocks are put in order again.
     again_at: u64,
 }
 
-impl Ranked {
-    pub(super) fn new(tasks: u64, order: Order) -> Ranked {
+impl RankedOrder {
+    pub(super) fn new(tasks: u64, order: Order) -> RankedOrder {
         let length = tasks.div_ceil(MOST_BLOCKS);
         let block = |start: u64| start..(start + length).min(tasks);
         let mut blocks: Vec<_> =
@@ -101,10 +101,15 @@ impl Ranked {
         if let Order::Random(seed) = order {
             blocks.sort_by_key(|block| (mixed(block.start ^ seed), block.start));
         }
-        Ranked { order, blocks, again_at: 1 }
+        RankedOrder { order, blocks, again_at: 1 }
     }
 
-    pub(super) fn next(&mut self, most: u64, done: &Done, costs: &Costs) -> Option<Range<u64>> {
+    pub(super) fn next(
+        &mut self,
+        most: u64,
+        done: &DoneTasks,
+        costs: &CostModel,
+    ) -> Option<Range<u64>> {
         if self.order == Order::LongestFirst && costs.observed() >= self.again_at {
             self.again_at = costs.observed() * 2;
             let expected = |block: &Range<u64>| costs.expect(block.start).unwrap_or(0.0);

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::master::cost_model::Costs;
-use crate::master::done::Done;
-use crate::master::nested_queue::{Call, Nested};
-use crate::master::order::{Lanes, Ranked};
-use crate::master::requeued::Again;
+use crate::master::cost_model::CostModel;
+use crate::master::done::DoneTasks;
+use crate::master::nested_queue::{NestedQueue, Wake};
+use crate::master::order::{LaneOrder, RankedOrder};
+use crate::master::requeued::RequeuedTasks;
 use crate::master::strategy::Strategy;
 use crate::model::nest::Grid;
 use crate::model::policy::Order;
@@ -17,45 +17,45 @@ use crate::model::results::Assignment;
 const MOST_PASSED: u64 = 10_000;
 
 #[derive(Debug)]
-pub(super) struct Dispatch {
+pub(super) struct TaskQueue {
     grid: Grid,
     stream: Stream,
     /// What is done already, in grid order and apart.
-    done: Done,
+    done: DoneTasks,
     /// Tasks of the stream that were not given out, nor done or attempted before the start.
     fresh: u64,
     /// How often tasks have failed since the start, those that are tried again.
     failures: BTreeMap<u64, u32>,
     /// Tasks to give out once more, and which attempt that will be; they go first.
-    again: Again,
+    again: RequeuedTasks,
     /// How many those are.
     waiting: u64,
     /// Tasks that do not fit any more.
     passed: u64,
-    pub(super) costs: Costs,
+    pub(super) costs: CostModel,
 }
 
 /// Where the next task comes from.
 #[derive(Debug)]
 enum Stream {
-    Lanes(Lanes),
-    Ranked(Ranked),
+    Lanes(LaneOrder),
+    Ranked(RankedOrder),
     /// Not a stream at all: it knows what is to be done again, too.
-    Nested(Nested),
+    Nested(NestedQueue),
 }
 
-impl Dispatch {
-    pub(super) fn new(grid: &Grid) -> Dispatch {
-        Dispatch {
+impl TaskQueue {
+    pub(super) fn new(grid: &Grid) -> TaskQueue {
+        TaskQueue {
             grid: grid.clone(),
-            stream: Stream::Lanes(Lanes::new(grid.tasks(), grid.tasks())),
-            done: Done::default(),
+            stream: Stream::Lanes(LaneOrder::new(grid.tasks(), grid.tasks())),
+            done: DoneTasks::default(),
             fresh: grid.tasks(),
             failures: BTreeMap::new(),
-            again: Again::default(),
+            again: RequeuedTasks::default(),
             waiting: 0,
             passed: 0,
-            costs: Costs::new(grid),
+            costs: CostModel::new(grid),
         }
     }
 
@@ -66,15 +66,17 @@ impl Dispatch {
         self.stream = match order {
             Order::Grid => {
                 let lane = data.map_or(tasks, |level| tasks / self.grid.keys(level + 1));
-                Stream::Lanes(Lanes::new(tasks, lane))
+                Stream::Lanes(LaneOrder::new(tasks, lane))
             }
-            Order::LongestFirst | Order::Random(_) => Stream::Ranked(Ranked::new(tasks, order)),
+            Order::LongestFirst | Order::Random(_) => {
+                Stream::Ranked(RankedOrder::new(tasks, order))
+            }
         };
     }
 
     /// Gives tasks out as this strategy wants it; unless it flattens the nest, in its own order.
     pub(super) fn follow(&mut self, strategy: Strategy) {
-        if let Some(nested) = Nested::new(&self.grid, strategy) {
+        if let Some(nested) = NestedQueue::new(&self.grid, strategy) {
             self.stream = Stream::Nested(nested);
         }
     }
@@ -166,10 +168,10 @@ impl Dispatch {
     }
 
     /// Of the workers that there was nothing for, those that there may be something for now.
-    pub(super) fn call(&mut self) -> Call {
+    pub(super) fn call(&mut self) -> Wake {
         match &mut self.stream {
             Stream::Nested(nested) => nested.call(),
-            _ => Call::Nobody,
+            _ => Wake::Nobody,
         }
     }
 
@@ -270,7 +272,7 @@ mod tests {
     /// One thread that holds nothing.
     const ROOM: (u64, u64) = (1, 0);
 
-    fn all(dispatch: &mut Dispatch, ranks: &[usize], most: u64) -> Vec<(usize, u64, u64)> {
+    fn all(dispatch: &mut TaskQueue, ranks: &[usize], most: u64) -> Vec<(usize, u64, u64)> {
         let mut ranks = ranks.iter().cycle();
         let mut next = || {
             let rank = *ranks.next()?;
@@ -281,11 +283,11 @@ mod tests {
 
     #[test]
     fn what_is_done_or_was_attempted_is_not_fresh() {
-        let mut dispatch = Dispatch::new(&Grid::new(&[12], 1).unwrap());
+        let mut dispatch = TaskQueue::new(&Grid::new(&[12], 1).unwrap());
         for task in [0, 1, 4, 5, 11] {
             dispatch.skip(task);
         }
-        let mut dispatch = Dispatch::new(&Grid::new(&[12], 1).unwrap());
+        let mut dispatch = TaskQueue::new(&Grid::new(&[12], 1).unwrap());
         for task in [0, 1, 4, 11] {
             match task {
                 4 => dispatch.know_attempts(4, 2),
@@ -302,7 +304,7 @@ mod tests {
 
     #[test]
     fn of_some_tasks_those_are_given_that_are_not_done() {
-        let mut dispatch = Dispatch::new(&Grid::new(&[12], 1).unwrap());
+        let mut dispatch = TaskQueue::new(&Grid::new(&[12], 1).unwrap());
         dispatch.skip(3);
         dispatch.know_attempts(4, 2);
         dispatch.know_attempts(5, 1);
@@ -315,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_worker_keeps_to_its_data_set_and_then_helps_on_the_longest() {
-        let mut dispatch = Dispatch::new(&Grid::new(&[2, 4], 1).unwrap());
+        let mut dispatch = TaskQueue::new(&Grid::new(&[2, 4], 1).unwrap());
         dispatch.order(Order::Grid, Some(0));
         let given = all(&mut dispatch, &[1, 2, 1, 1, 1, 1], 1);
         let first: Vec<_> = given.iter().map(|(rank, first, _)| (*rank, *first)).collect();
@@ -324,7 +326,7 @@ mod tests {
 
     #[test]
     fn the_longest_come_first_once_they_are_known() {
-        let mut dispatch = Dispatch::new(&Grid::new(&[5], 1).unwrap());
+        let mut dispatch = TaskQueue::new(&Grid::new(&[5], 1).unwrap());
         dispatch.order(Order::LongestFirst, None);
         assert_eq!(dispatch.next(1, ROOM, 1, None).unwrap().first, 0, "nothing is known yet");
         for (task, seconds) in [(1, 1.0), (2, 3.0), (3, 0.5), (4, 3.0)] {
@@ -338,7 +340,7 @@ mod tests {
     fn a_random_order_has_every_task_once() {
         let grid = Grid::new(&[200_000], 1).unwrap();
         let order = |seed| {
-            let mut dispatch = Dispatch::new(&grid);
+            let mut dispatch = TaskQueue::new(&grid);
             dispatch.order(Order::Random(seed), None);
             all(&mut dispatch, &[1], 100)
         };
@@ -351,7 +353,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_passed_over() {
-        let mut dispatch = Dispatch::new(&Grid::new(&[4], 1).unwrap());
+        let mut dispatch = TaskQueue::new(&Grid::new(&[4], 1).unwrap());
         assert_eq!(dispatch.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "nothing is known yet");
         for (task, seconds) in [(1, 5.0), (2, 1.0), (3, 5.0)] {
             dispatch.costs.observe(task, seconds);

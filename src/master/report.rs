@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::master::stragglers::Worth;
+use crate::master::stragglers::Verdict;
 use crate::master::{Action, Master};
 use crate::model::results::Run;
-use crate::model::results::{Assignment, Made, Numbers, Outcome, Report};
+use crate::model::results::{Assignment, AttemptResult, Made, Numbers, Report};
 
 /// Tasks shorter than this are not told apart by how long they take. (seconds)
 const SHORT: f64 = 20e-6;
@@ -25,7 +25,7 @@ impl Master {
             Made::Numbers(numbers) => self.record_numbers(rank, thread, numbers, now, actions),
             Made::Outcomes(outcomes) => {
                 for outcome in outcomes {
-                    let Outcome { task, attempt, .. } = outcome;
+                    let AttemptResult { task, attempt, .. } = outcome;
                     if self.roster.take(rank, (task, 1), attempt, now) == 1 {
                         self.record(rank, thread, outcome, actions);
                     } else {
@@ -37,7 +37,7 @@ impl Master {
         if let Some(Assignment { first, count, attempt }) = unbegun {
             for task in first..first + count {
                 let held = self.roster.take(rank, (task, 1), attempt, now) == 1;
-                let wanted = held && self.stragglers.returned(task, None) != Worth::Nothing;
+                let wanted = held && self.stragglers.returned(task, None) != Verdict::Nothing;
                 if wanted && !self.stopping {
                     self.dispatch.put_back(task..task + 1, attempt);
                 }
@@ -100,15 +100,21 @@ impl Master {
         }
     }
 
-    fn record(&mut self, rank: usize, thread: u32, outcome: Outcome, actions: &mut Vec<Action>) {
+    fn record(
+        &mut self,
+        rank: usize,
+        thread: u32,
+        outcome: AttemptResult,
+        actions: &mut Vec<Action>,
+    ) {
         match self.stragglers.returned(outcome.task, Some(outcome.result.is_ok())) {
-            Worth::Counts { other: true } => {
+            Verdict::Counts { other: true } => {
                 let task = Some(outcome.task);
                 let others = self.roster.holders(outcome.task);
                 actions.extend(others.map(|rank| Action::Cancel { rank, task }));
             }
-            Worth::Counts { other: false } => {}
-            Worth::Nothing => {
+            Verdict::Counts { other: false } => {}
+            Verdict::Nothing => {
                 self.tally.dropped += 1;
                 return;
             }

@@ -7,9 +7,9 @@ use crate::model::results::Assignment;
 
 /// Consecutive tasks, and which attempt of them that will be.
 #[derive(Debug, Default)]
-pub(super) struct Again(VecDeque<(Range<u64>, u32)>);
+pub(super) struct RequeuedTasks(VecDeque<(Range<u64>, u32)>);
 
-impl Again {
+impl RequeuedTasks {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -27,7 +27,7 @@ struct Doubled {
 
 /// What an outcome is worth.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Worth {
+pub(super) enum Verdict {
     /// It counts; with `other`, the task is still out with another worker.
     Counts { other: bool },
     /// It does not: another came first, or may still come and succeed.
@@ -67,20 +67,20 @@ impl Stragglers {
     }
 
     /// An outcome of a task came in, or (`None`) its worker was lost.
-    pub(super) fn returned(&mut self, task: u64, succeeded: Option<bool>) -> Worth {
+    pub(super) fn returned(&mut self, task: u64, succeeded: Option<bool>) -> Verdict {
         let Some(doubled) = self.doubled.get_mut(&task) else {
-            return Worth::Counts { other: false };
+            return Verdict::Counts { other: false };
         };
         doubled.out -= 1;
         let other = doubled.out > 0;
         let worth = match (doubled.settled, succeeded) {
-            (true, _) => Worth::Nothing,
+            (true, _) => Verdict::Nothing,
             (false, Some(true)) => {
                 doubled.settled = true;
-                Worth::Counts { other }
+                Verdict::Counts { other }
             }
-            (false, _) if other => Worth::Nothing,
-            (false, _) => Worth::Counts { other: false },
+            (false, _) if other => Verdict::Nothing,
+            (false, _) => Verdict::Counts { other: false },
         };
         if !other {
             self.doubled.remove(&task);

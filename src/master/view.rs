@@ -21,7 +21,7 @@ pub(crate) struct View {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct WorkerView {
     pub(crate) rank: usize,
-    pub(crate) duty: Duty,
+    pub(crate) duty: WorkerActivity,
     /// How many tasks it can be at at a time.
     pub(crate) threads: u32,
     /// The first task of those that it holds and has not returned.
@@ -36,7 +36,7 @@ pub(crate) struct WorkerView {
 
 /// What a worker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Duty {
+pub(crate) enum WorkerActivity {
     /// It has not been heard of yet.
     Away,
     /// It has the job and has not asked for work yet.
@@ -80,12 +80,12 @@ mod tests {
     use super::*;
     use crate::master::Event;
     use crate::model::nest::Grid;
-    use crate::model::policy::Require;
+    use crate::model::policy::Completeness;
     use crate::model::reduce::Reduce;
-    use crate::model::results::{Made, Outcome, Report, Scored};
+    use crate::model::results::{AttemptResult, Made, Report, Scored};
 
     fn done(first: u64, scores: &[f64]) -> Event<'static> {
-        let outcome = |(task, score): (u64, &f64)| Outcome {
+        let outcome = |(task, score): (u64, &f64)| AttemptResult {
             task,
             attempt: 1,
             started: 0.0,
@@ -100,17 +100,17 @@ mod tests {
     fn a_view_tells_where_workers_are_and_the_best_so_far() {
         let grid = Grid::new(&[2, 3], 1).unwrap();
         let reduces = vec![None, Some(Reduce::Min)];
-        let mut master = Master::new(grid, reduces, Require::All, 2).in_batches(Some(1));
+        let mut master = Master::new(grid, reduces, Completeness::All, 2).in_batches(Some(1));
         let mut on = |event, second| {
             master.on(event, Duration::from_secs(second), &mut Vec::new());
             master.view(10)
         };
         let seen = on(Event::Tick, 0);
-        assert!(seen.workers.iter().all(|worker| worker.duty == Duty::Away), "{seen:?}");
+        assert!(seen.workers.iter().all(|worker| worker.duty == WorkerActivity::Away), "{seen:?}");
         on(Event::Joined { rank: 1, host: "a".into(), threads: 1 }, 1);
         let seen = on(done(0, &[]), 2);
         let at = |seen: &View| (seen.workers[0].task, seen.workers[0].since.as_secs());
-        assert_eq!((seen.workers[0].duty, at(&seen)), (Duty::Crunching, (Some(0), 2)));
+        assert_eq!((seen.workers[0].duty, at(&seen)), (WorkerActivity::Crunching, (Some(0), 2)));
         assert_eq!(seen.open, []);
         on(done(0, &[5.0]), 4);
         let seen = on(done(1, &[4.0]), 6);
@@ -119,6 +119,6 @@ mod tests {
         assert_eq!(seen.open, [GroupView { key, runs: 2, failed: 0, best }]);
         assert_eq!(seen.workers[0].expected, Some(2.0));
         let seen = on(Event::Lost { rank: 1 }, 7);
-        assert_eq!((seen.workers[0].duty, seen.workers[0].held), (Duty::Lost, 0));
+        assert_eq!((seen.workers[0].duty, seen.workers[0].held), (WorkerActivity::Lost, 0));
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::master::nested_queue::Call;
-use crate::master::view::{Duty, WorkerView};
+use crate::master::nested_queue::Wake;
+use crate::master::view::{WorkerActivity, WorkerView};
 use crate::model::nest::Key;
 use crate::model::results::Assignment;
 
@@ -13,11 +13,11 @@ use crate::model::results::Assignment;
 const SETTLE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub(super) struct Roster {
+pub(super) struct Workers {
     /// The lowest rank that works: 0 or 1.
     lowest: usize,
     /// One entry a worker, in order of rank.
-    workers: Vec<Worker>,
+    workers: Vec<WorkerRecord>,
     /// The ranks that may take more than they hold, so that nobody has to search for them.
     open: BTreeSet<usize>,
     /// The ranks that may too, but there is nothing for them now: those that have their part in what
@@ -31,12 +31,12 @@ pub(super) struct Roster {
 }
 
 #[derive(Clone, Debug)]
-struct Worker {
-    state: State,
+struct WorkerRecord {
+    state: WorkerPhase,
     /// How many tasks it can be at at a time.
     threads: u32,
     /// What it was given and has not returned, in that order.
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<AssignedRange>,
     /// How many tasks those are.
     tasks: u64,
     /// The groups it is to reduce.
@@ -46,7 +46,7 @@ struct Worker {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
+enum WorkerPhase {
     /// Not heard of yet.
     Away,
     /// Sent the job, and preparing.
@@ -63,7 +63,7 @@ enum State {
 
 /// Consecutive tasks that a worker holds.
 #[derive(Clone, Copy, Debug)]
-struct Piece {
+struct AssignedRange {
     first: u64,
     end: u64,
     attempt: u32,
@@ -73,16 +73,16 @@ struct Piece {
 
 /// What a worker held of which nothing will come.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Held {
+pub(super) struct Returned {
     /// Tasks, and which attempt of them it was.
     pub(super) tasks: Vec<(Range<u64>, u32)>,
     pub(super) groups: Vec<Key>,
 }
 
-impl Worker {
-    fn away() -> Worker {
-        Worker {
-            state: State::Away,
+impl WorkerRecord {
+    fn away() -> WorkerRecord {
+        WorkerRecord {
+            state: WorkerPhase::Away,
             threads: 1,
             pieces: VecDeque::new(),
             tasks: 0,
@@ -95,19 +95,22 @@ impl Worker {
         self.tasks == 0 && self.groups.is_empty()
     }
 
-    fn let_go(&mut self) -> Held {
+    fn let_go(&mut self) -> Returned {
         self.tasks = 0;
         let tasks = self.pieces.drain(..).map(|piece| (piece.first..piece.end, piece.attempt));
-        Held { tasks: tasks.collect(), groups: self.groups.drain(..).map(|(key, _)| key).collect() }
+        Returned {
+            tasks: tasks.collect(),
+            groups: self.groups.drain(..).map(|(key, _)| key).collect(),
+        }
     }
 }
 
-impl Roster {
+impl Workers {
     /// Of `workers` workers, ranks `lowest` and up.
-    pub(super) fn new(lowest: usize, workers: usize) -> Roster {
-        Roster {
+    pub(super) fn new(lowest: usize, workers: usize) -> Workers {
+        Workers {
             lowest,
-            workers: vec![Worker::away(); workers],
+            workers: vec![WorkerRecord::away(); workers],
             open: BTreeSet::new(),
             waiting: BTreeSet::new(),
             spare: BTreeSet::new(),
@@ -117,11 +120,11 @@ impl Roster {
         }
     }
 
-    fn at(&self, rank: usize) -> &Worker {
+    fn at(&self, rank: usize) -> &WorkerRecord {
         &self.workers[rank - self.lowest]
     }
 
-    fn at_mut(&mut self, rank: usize) -> &mut Worker {
+    fn at_mut(&mut self, rank: usize) -> &mut WorkerRecord {
         &mut self.workers[rank - self.lowest]
     }
 
@@ -135,11 +138,11 @@ impl Roster {
         now: Duration,
     ) -> u64 {
         let worker = self.at_mut(rank);
-        let holds = |p: &Piece| p.attempt == attempt && (p.first..p.end).contains(&first);
+        let holds = |p: &AssignedRange| p.attempt == attempt && (p.first..p.end).contains(&first);
         let Some(at) = worker.pieces.iter().position(holds) else { return 0 };
         let piece = &mut worker.pieces[at];
         let taken = count.min(piece.end - first);
-        let rest = Piece { first: first + taken, since: now, ..*piece };
+        let rest = AssignedRange { first: first + taken, since: now, ..*piece };
         if first == piece.first {
             *piece = rest;
         } else {
@@ -161,12 +164,12 @@ impl Roster {
     /// A worker has reported: it is here.
     pub(super) fn reported(&mut self, rank: usize) {
         match self.at(rank).state {
-            State::Here => {}
-            State::Dismissed | State::Broken => return,
+            WorkerPhase::Here => {}
+            WorkerPhase::Dismissed | WorkerPhase::Broken => return,
             was => {
-                self.lost -= usize::from(was == State::Lost); // it was only silent
+                self.lost -= usize::from(was == WorkerPhase::Lost); // it was only silent
                 self.threads += u64::from(self.at(rank).threads);
-                self.at_mut(rank).state = State::Here;
+                self.at_mut(rank).state = WorkerPhase::Here;
             }
         }
         self.close(rank);
@@ -186,11 +189,11 @@ impl Roster {
     }
 
     /// There may be something for workers that wait.
-    pub(super) fn call(&mut self, whom: Call) {
-        if whom >= Call::Engaged {
+    pub(super) fn call(&mut self, whom: Wake) {
+        if whom >= Wake::Engaged {
             self.open.append(&mut self.waiting);
         }
-        if whom == Call::All {
+        if whom == Wake::All {
             self.open.append(&mut self.spare);
         }
     }
@@ -198,33 +201,33 @@ impl Roster {
     /// A worker said hello: whether it is to be sent the job. Once is enough, unless that was lost.
     pub(super) fn welcome(&mut self, rank: usize, threads: u32, now: Duration) -> bool {
         let new = match self.at(rank).state {
-            State::Away => true,
-            State::Welcomed(since) => now >= since + SETTLE,
+            WorkerPhase::Away => true,
+            WorkerPhase::Welcomed(since) => now >= since + SETTLE,
             // It has not even got the job: nothing it was given has come of it.
-            State::Lost => {
+            WorkerPhase::Lost => {
                 self.lost -= 1;
                 true
             }
-            State::Here | State::Dismissed | State::Broken => false,
+            WorkerPhase::Here | WorkerPhase::Dismissed | WorkerPhase::Broken => false,
         };
         if new {
             let worker = self.at_mut(rank);
-            (worker.state, worker.threads) = (State::Welcomed(now), threads.max(1));
+            (worker.state, worker.threads) = (WorkerPhase::Welcomed(now), threads.max(1));
         }
         new
     }
 
     /// A worker says that it holds nothing: if that has to be believed, what it was given and has not
     /// answered. A message was lost then, and it is idle.
-    pub(super) fn free(&mut self, rank: usize, now: Duration) -> Held {
+    pub(super) fn free(&mut self, rank: usize, now: Duration) -> Returned {
         let worker = self.at_mut(rank);
         let held = match worker.state {
-            State::Dismissed | State::Broken => return Held::default(),
+            WorkerPhase::Dismissed | WorkerPhase::Broken => return Returned::default(),
             // What it was given may be on its way.
-            State::Here if worker.holds_nothing() || now < worker.given + SETTLE => {
-                return Held::default();
+            WorkerPhase::Here if worker.holds_nothing() || now < worker.given + SETTLE => {
+                return Returned::default();
             }
-            State::Welcomed(since) if now < since + SETTLE => return Held::default(),
+            WorkerPhase::Welcomed(since) if now < since + SETTLE => return Returned::default(),
             _ => worker.let_go(),
         };
         self.reported(rank);
@@ -233,7 +236,7 @@ impl Roster {
 
     /// Whether a worker was told to leave.
     pub(super) fn is_dismissed(&self, rank: usize) -> bool {
-        self.at(rank).state == State::Dismissed
+        self.at(rank).state == WorkerPhase::Dismissed
     }
 
     /// Whether this worker was to reduce that group; if so it is not any more.
@@ -248,7 +251,7 @@ impl Roster {
     pub(super) fn assign(&mut self, rank: usize, assignment: Assignment, now: Duration) {
         let Assignment { first, count, attempt } = assignment;
         let worker = self.at_mut(rank);
-        worker.pieces.push_back(Piece { first, end: first + count, attempt, since: now });
+        worker.pieces.push_back(AssignedRange { first, end: first + count, attempt, since: now });
         worker.tasks += count;
         worker.given = now;
     }
@@ -262,29 +265,29 @@ impl Roster {
     pub(super) fn dismiss(&mut self, rank: usize) {
         self.close(rank);
         self.dismissed += 1;
-        self.at_mut(rank).state = State::Dismissed;
+        self.at_mut(rank).state = WorkerPhase::Dismissed;
     }
 
     /// Gives a worker up for good.
-    pub(super) fn lose_for_good(&mut self, rank: usize) -> Held {
+    pub(super) fn lose_for_good(&mut self, rank: usize) -> Returned {
         let held = self.lose(rank);
-        if self.at(rank).state == State::Lost {
-            self.at_mut(rank).state = State::Broken;
+        if self.at(rank).state == WorkerPhase::Lost {
+            self.at_mut(rank).state = WorkerPhase::Broken;
         }
         held
     }
 
     /// Gives a worker up; what it held and has not returned.
-    pub(super) fn lose(&mut self, rank: usize) -> Held {
+    pub(super) fn lose(&mut self, rank: usize) -> Returned {
         if !self.is_here(rank) {
-            return Held::default();
+            return Returned::default();
         }
         self.close(rank);
         self.lost += 1;
         let worker = self.at_mut(rank);
-        let was = std::mem::replace(&mut worker.state, State::Lost);
+        let was = std::mem::replace(&mut worker.state, WorkerPhase::Lost);
         let (held, threads) = (worker.let_go(), worker.threads);
-        if was == State::Here {
+        if was == WorkerPhase::Here {
             self.threads -= u64::from(threads);
         }
         held
@@ -292,7 +295,10 @@ impl Roster {
 
     /// Whether something is expected of a worker.
     pub(super) fn is_here(&self, rank: usize) -> bool {
-        !matches!(self.at(rank).state, State::Dismissed | State::Lost | State::Broken)
+        !matches!(
+            self.at(rank).state,
+            WorkerPhase::Dismissed | WorkerPhase::Lost | WorkerPhase::Broken
+        )
     }
 
     /// Whether some workers were given up.
@@ -332,24 +338,24 @@ impl Roster {
 
     /// The ranks that crunch or reduce.
     pub(super) fn at_work(&self) -> impl Iterator<Item = usize> + '_ {
-        self.ranks(|worker| worker.state == State::Here && !worker.holds_nothing())
+        self.ranks(|worker| worker.state == WorkerPhase::Here && !worker.holds_nothing())
     }
 
     /// The ranks that something may still be heard of: neither waiting for work nor gone.
     pub(super) fn not_idle(&self) -> impl Iterator<Item = usize> + '_ {
         self.ranks(|worker| match worker.state {
-            State::Away | State::Welcomed(_) => true,
-            State::Here => !worker.holds_nothing(),
-            State::Dismissed | State::Lost | State::Broken => false,
+            WorkerPhase::Away | WorkerPhase::Welcomed(_) => true,
+            WorkerPhase::Here => !worker.holds_nothing(),
+            WorkerPhase::Dismissed | WorkerPhase::Lost | WorkerPhase::Broken => false,
         })
     }
 
-    fn ranks(&self, which: impl Fn(&Worker) -> bool) -> impl Iterator<Item = usize> {
+    fn ranks(&self, which: impl Fn(&WorkerRecord) -> bool) -> impl Iterator<Item = usize> {
         let ranks = (self.lowest..).zip(&self.workers);
         ranks.filter(move |(_, worker)| which(worker)).map(|(rank, _)| rank)
     }
 
-    fn pieces(&self) -> impl Iterator<Item = (usize, &Piece)> + '_ {
+    fn pieces(&self) -> impl Iterator<Item = (usize, &AssignedRange)> + '_ {
         let ranks = (self.lowest..).zip(&self.workers);
         ranks.flat_map(|(rank, worker)| worker.pieces.iter().map(move |piece| (rank, piece)))
     }
@@ -361,7 +367,7 @@ impl Roster {
 
     /// The workers that hold a task.
     pub(super) fn holders(&self, task: u64) -> impl Iterator<Item = usize> + '_ {
-        let holds = move |piece: &Piece| (piece.first..piece.end).contains(&task);
+        let holds = move |piece: &AssignedRange| (piece.first..piece.end).contains(&task);
         self.pieces().filter(move |(_, piece)| holds(piece)).map(|(rank, _)| rank)
     }
 
@@ -375,13 +381,13 @@ impl Roster {
         (self.lowest..).zip(&self.workers).map(|(rank, worker)| {
             let (piece, group) = (worker.pieces.front(), worker.groups.first());
             let duty = match worker.state {
-                State::Away => Duty::Away,
-                State::Welcomed(_) => Duty::Preparing,
-                State::Here if piece.is_some() => Duty::Crunching,
-                State::Here if group.is_some() => Duty::Reducing,
-                State::Here => Duty::Idle,
-                State::Dismissed => Duty::Gone,
-                State::Lost | State::Broken => Duty::Lost,
+                WorkerPhase::Away => WorkerActivity::Away,
+                WorkerPhase::Welcomed(_) => WorkerActivity::Preparing,
+                WorkerPhase::Here if piece.is_some() => WorkerActivity::Crunching,
+                WorkerPhase::Here if group.is_some() => WorkerActivity::Reducing,
+                WorkerPhase::Here => WorkerActivity::Idle,
+                WorkerPhase::Dismissed => WorkerActivity::Gone,
+                WorkerPhase::Lost | WorkerPhase::Broken => WorkerActivity::Lost,
             };
             let since = piece.map(|piece| piece.since).or(group.map(|(_, since)| *since));
             WorkerView {

@@ -20,35 +20,35 @@ pub enum Order {
 
 /// How many of a group's points must have a result for the group to count.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Require {
+pub(crate) enum Completeness {
     /// Every one.
     All,
     /// At least this fraction of them, over 0 and up to 1.
     Fraction(f64),
 }
 
-impl Require {
+impl Completeness {
     /// Whether it is a fraction over 0 and up to 1, if it is one.
     pub(crate) fn is_sound(self) -> bool {
         match self {
-            Require::All => true,
-            Require::Fraction(fraction) => fraction > 0.0 && fraction <= 1.0,
+            Completeness::All => true,
+            Completeness::Fraction(fraction) => fraction > 0.0 && fraction <= 1.0,
         }
     }
 
     /// Whether `counted` of `size` points are enough.
     pub(crate) fn is_met(self, counted: u64, size: u64) -> bool {
         match self {
-            Require::All => counted == size,
+            Completeness::All => counted == size,
             // Less a hair, so that 0.7 of 10 is 7 whatever binary fractions make of it.
-            Require::Fraction(fraction) => counted as f64 >= fraction * size as f64 - 1e-9,
+            Completeness::Fraction(fraction) => counted as f64 >= fraction * size as f64 - 1e-9,
         }
     }
 }
 
 /// What a job puts up with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Patience {
+pub(crate) struct FailureLimits {
     /// How often a failed run is tried once more.
     pub(crate) retries: u32,
     /// How many runs may fail for good before the job stops; any number if it is not said.

@@ -97,7 +97,7 @@ impl Reduce {
 
 /// What entered a slot of a group: a run, or a closed inner group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Item {
+pub(crate) struct SlotResult {
     /// What it gave; nothing if it failed or is incomplete.
     pub(crate) result: Option<Scored>,
     /// How many runs behind it succeeded.
@@ -111,11 +111,11 @@ pub(crate) struct Item {
 pub(crate) struct Fold {
     level: usize,
     count: u64,
-    state: State,
+    state: FoldState,
 }
 
 #[derive(Debug)]
-enum State {
+enum FoldState {
     Best {
         sign: f64,
         best: Option<(u64, Scored)>,
@@ -133,7 +133,7 @@ enum State {
     All(Vec<Value>),
     /// For a function outside; `typed` says that it only needs what is Rust in them.
     Items {
-        items: Vec<Item>,
+        items: Vec<SlotResult>,
         typed: bool,
     },
 }
@@ -144,23 +144,23 @@ pub(crate) enum Folded {
     /// The value.
     Value(Scored),
     /// All items, for a function outside the master to reduce.
-    Items(Vec<Item>),
+    Items(Vec<SlotResult>),
 }
 
 impl Fold {
     /// An empty fold over the loop at `level`.
     pub(crate) fn new(reduce: &Reduce, level: usize) -> Fold {
         let state = match reduce {
-            Reduce::Max => State::Best { sign: 1.0, best: None },
-            Reduce::Min => State::Best { sign: -1.0, best: None },
-            Reduce::Mean => State::Sum { sum: 0.0, mean: true },
-            Reduce::Sum => State::Sum { sum: 0.0, mean: false },
-            Reduce::Std => State::Std { mean: 0.0, squares: 0.0 },
-            Reduce::Median => State::Median(Vec::new()),
-            Reduce::Count => State::Count,
-            Reduce::All => State::All(Vec::new()),
-            Reduce::Python(_) => State::Items { items: Vec::new(), typed: false },
-            Reduce::Native => State::Items { items: Vec::new(), typed: true },
+            Reduce::Max => FoldState::Best { sign: 1.0, best: None },
+            Reduce::Min => FoldState::Best { sign: -1.0, best: None },
+            Reduce::Mean => FoldState::Sum { sum: 0.0, mean: true },
+            Reduce::Sum => FoldState::Sum { sum: 0.0, mean: false },
+            Reduce::Std => FoldState::Std { mean: 0.0, squares: 0.0 },
+            Reduce::Median => FoldState::Median(Vec::new()),
+            Reduce::Count => FoldState::Count,
+            Reduce::All => FoldState::All(Vec::new()),
+            Reduce::Python(_) => FoldState::Items { items: Vec::new(), typed: false },
+            Reduce::Native => FoldState::Items { items: Vec::new(), typed: true },
         };
         Fold { level, count: 0, state }
     }
@@ -173,32 +173,32 @@ impl Fold {
     /// If it looks for the best score: 1 for the greatest, -1 for the smallest; and the one so far, with
     /// its slot.
     pub(crate) fn best(&self) -> Option<(f64, Option<(u64, &Scored)>)> {
-        let State::Best { sign, best } = &self.state else { return None };
+        let FoldState::Best { sign, best } = &self.state else { return None };
         Some((*sign, best.as_ref().map(|(slot, scored)| (*slot, scored))))
     }
 
     /// Takes the next slot's item. One that failed, or lacks the score this fold needs, does not
     /// count.
-    pub(crate) fn push(&mut self, slot: u64, mut item: Item) {
+    pub(crate) fn push(&mut self, slot: u64, mut item: SlotResult) {
         let score = item.result.as_ref().and_then(|scored| scored.score);
         match &mut self.state {
-            State::All(values) => {
+            FoldState::All(values) => {
                 values.push(item.result.as_ref().map_or(Value::Null, |s| s.value.clone()));
                 self.count += u64::from(item.result.is_some());
             }
-            State::Items { items, typed } => {
+            FoldState::Items { items, typed } => {
                 self.count += u64::from(item.result.is_some());
                 if let (true, Some(result)) = (*typed, &mut item.result) {
                     result.value = Value::Null; // it may be large, and nobody looks at it
                 }
                 items.push(item);
             }
-            State::Count => self.count += u64::from(item.result.is_some()),
+            FoldState::Count => self.count += u64::from(item.result.is_some()),
             scored => {
                 let (Some(score), Some(result)) = (score, item.result) else { return };
                 self.count += 1;
                 match scored {
-                    State::Best { sign, best } => {
+                    FoldState::Best { sign, best } => {
                         let beaten = best.as_ref().is_some_and(|(_, old)| {
                             *sign * score <= *sign * old.score.unwrap_or(f64::NAN)
                         });
@@ -206,14 +206,16 @@ impl Fold {
                             *best = Some((slot, result));
                         }
                     }
-                    State::Sum { sum, .. } => *sum += score,
-                    State::Std { mean, squares } => {
+                    FoldState::Sum { sum, .. } => *sum += score,
+                    FoldState::Std { mean, squares } => {
                         let step = score - *mean;
                         *mean += step / self.count as f64;
                         *squares += step * (score - *mean);
                     }
-                    State::Median(scores) => scores.push(score),
-                    State::Count | State::All(_) | State::Items { .. } => unreachable!("above"),
+                    FoldState::Median(scores) => scores.push(score),
+                    FoldState::Count | FoldState::All(_) | FoldState::Items { .. } => {
+                        unreachable!("above")
+                    }
                 }
             }
         }
@@ -222,7 +224,7 @@ impl Fold {
     /// The same of consecutive slots that hold plain numbers, none of them NaN.
     pub(crate) fn push_numbers(&mut self, first: u64, numbers: impl Iterator<Item = f64>) {
         match &mut self.state {
-            State::Best { sign, best } => {
+            FoldState::Best { sign, best } => {
                 let lead = |(_, scored): &(u64, Scored)| scored.score.map(|score| *sign * score);
                 let mut lead = best.as_ref().and_then(lead).unwrap_or(f64::NAN);
                 let mut leader = None;
@@ -238,7 +240,7 @@ impl Fold {
                     *best = Some((slot, Scored::number(score)));
                 }
             }
-            State::Sum { sum, .. } => {
+            FoldState::Sum { sum, .. } => {
                 for score in numbers {
                     self.count += 1;
                     *sum += score;
@@ -247,7 +249,7 @@ impl Fold {
             _ => {
                 for (slot, score) in (first..).zip(numbers) {
                     let result = Some(Scored::number(score));
-                    self.push(slot, Item { result, runs: 1, failed: 0 });
+                    self.push(slot, SlotResult { result, runs: 1, failed: 0 });
                 }
             }
         }
@@ -256,18 +258,18 @@ impl Fold {
     /// The value; `None` if nothing counted where something has to.
     pub(crate) fn finish(self) -> Option<Folded> {
         let count = self.count as f64;
-        if self.count == 0 && !matches!(self.state, State::Count) {
+        if self.count == 0 && !matches!(self.state, FoldState::Count) {
             return None;
         }
         let number = match self.state {
-            State::Best { best, .. } => {
+            FoldState::Best { best, .. } => {
                 let (point, mut scored) = best?;
                 scored.best.insert(0, Winner { level: self.level, point });
                 return Some(Folded::Value(scored));
             }
-            State::Sum { sum, mean } => sum / if mean { count } else { 1.0 },
-            State::Std { squares, .. } => (squares / count).sqrt(),
-            State::Median(mut scores) => {
+            FoldState::Sum { sum, mean } => sum / if mean { count } else { 1.0 },
+            FoldState::Std { squares, .. } => (squares / count).sqrt(),
+            FoldState::Median(mut scores) => {
                 scores.sort_by(f64::total_cmp);
                 let middle = scores.len() / 2;
                 if scores.len() % 2 == 1 {
@@ -276,7 +278,7 @@ impl Fold {
                     (scores[middle - 1] + scores[middle]) / 2.0
                 }
             }
-            State::Count => {
+            FoldState::Count => {
                 let value = Value::Int(self.count as i64);
                 return Some(Folded::Value(Scored {
                     score: Some(count),
@@ -284,11 +286,11 @@ impl Fold {
                     ..Scored::default()
                 }));
             }
-            State::All(values) => {
+            FoldState::All(values) => {
                 let value = Value::List(values);
                 return Some(Folded::Value(Scored { score: None, value, ..Scored::default() }));
             }
-            State::Items { items, .. } => return Some(Folded::Items(items)),
+            FoldState::Items { items, .. } => return Some(Folded::Items(items)),
         };
         // inf - inf: a sum of opposite infinities has no value, and NaN is never one.
         (!number.is_nan()).then(|| Folded::Value(Scored::number(number)))
@@ -303,7 +305,7 @@ mod tests {
         let mut fold = Fold::new(&reduce, 1);
         for (slot, score) in scores.iter().enumerate() {
             let result = score.map(Scored::number);
-            fold.push(slot as u64, Item { result, runs: 1, failed: 0 });
+            fold.push(slot as u64, SlotResult { result, runs: 1, failed: 0 });
         }
         match fold.finish()? {
             Folded::Value(scored) => Some(scored),
@@ -339,7 +341,7 @@ mod tests {
             let mut one_by_one = Fold::new(&Reduce::named(name).unwrap(), 1);
             for (slot, number) in (0..).zip(numbers) {
                 let result = Some(Scored::number(number));
-                one_by_one.push(slot, Item { result, runs: 1, failed: 0 });
+                one_by_one.push(slot, SlotResult { result, runs: 1, failed: 0 });
             }
             let mut in_parts = Fold::new(&Reduce::named(name).unwrap(), 1);
             for (at, part) in (0..).step_by(3).zip(numbers.chunks(3)) {

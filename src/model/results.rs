@@ -22,7 +22,7 @@ pub(crate) struct Report<'a> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Made<'a> {
     /// Whatever it is.
-    Outcomes(Vec<Outcome>),
+    Outcomes(Vec<AttemptResult>),
     /// Plain numbers, of consecutive tasks.
     #[serde(borrow)]
     Numbers(Numbers<'a>),
@@ -71,11 +71,11 @@ impl<'a> Numbers<'a> {
     }
 
     /// Each as an outcome of its own.
-    pub(crate) fn outcomes(self) -> impl Iterator<Item = Outcome> + use<'a> {
+    pub(crate) fn outcomes(self) -> impl Iterator<Item = AttemptResult> + use<'a> {
         let (mut task, mut started) = (self.first, self.started);
         self.each().map(move |(score, seconds)| {
             let result = Ok(Scored::number(score));
-            let outcome = Outcome { task, attempt: self.attempt, started, seconds, result };
+            let outcome = AttemptResult { task, attempt: self.attempt, started, seconds, result };
             task += 1;
             started += seconds;
             outcome
@@ -101,7 +101,7 @@ pub(crate) fn pack(scores: &[f64], seconds: f64, packed: &mut Vec<u8>) {
 
 impl Report<'_> {
     /// Outcomes of the worker's first thread.
-    pub(crate) fn of(outcomes: Vec<Outcome>) -> Report<'static> {
+    pub(crate) fn of(outcomes: Vec<AttemptResult>) -> Report<'static> {
         Report { thread: 0, made: Made::Outcomes(outcomes), unbegun: None }
     }
 }
@@ -119,7 +119,7 @@ pub(crate) struct Assignment {
 
 /// What came of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Outcome {
+pub(crate) struct AttemptResult {
     /// The task's index.
     pub(crate) task: u64,
     /// Which attempt this was; a stale one is refused.
@@ -206,7 +206,7 @@ impl Scored {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Run {
     /// What came of it.
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: AttemptResult,
     /// The worker's rank.
     pub(crate) rank: usize,
     /// Which of the worker's threads.

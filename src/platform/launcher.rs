@@ -2,12 +2,12 @@
 //! initialised, and whether MPI agrees tells a launcher that does not fit the MPI library.
 
 #[cfg(feature = "mpi")]
-use crate::platform::mpi_flavour::MpiKind;
+use crate::platform::mpi_flavour::MpiFlavour;
 use crate::util::error::Error;
 
 /// What a launcher said of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Launched {
+pub(crate) struct LaunchInfo {
     /// How many processes it started (or has leave to start), if it says so.
     pub(crate) size: Option<usize>,
     /// Which of them this is.
@@ -38,13 +38,13 @@ const MEANS: [&str; 5] = ["PMIX_RANK", "PMI_RANK", "PMI_FD", "PMI2_DEBUG", "PALS
 /// All that a PMIx launcher such as prterun sets: a rank, and no size.
 const PMIX_RANK: &str = "PMIX_RANK";
 
-impl Launched {
+impl LaunchInfo {
     /// What this process's environment says; nothing if no launcher started it.
-    pub(crate) fn detect() -> Option<Launched> {
-        Launched::from(|name| std::env::var(name).ok())
+    pub(crate) fn detect() -> Option<LaunchInfo> {
+        LaunchInfo::from(|name| std::env::var(name).ok())
     }
 
-    fn from(variable: impl Fn(&str) -> Option<String>) -> Option<Launched> {
+    fn from(variable: impl Fn(&str) -> Option<String>) -> Option<LaunchInfo> {
         // Slurm counts the tasks of several nodes as in "4(x2)": this node's are the first number.
         let number = |name: &str| {
             let text = variable(name)?;
@@ -53,7 +53,7 @@ impl Launched {
         };
         let means = MEANS.iter().any(|name| variable(name).is_some());
         let with_size = VARIABLES.into_iter().find_map(|(size, rank, on_host)| {
-            Some(Launched {
+            Some(LaunchInfo {
                 size: Some(number(size)?),
                 rank: number(rank).unwrap_or(0),
                 on_host: number(on_host).unwrap_or(1).max(1),
@@ -63,7 +63,7 @@ impl Launched {
         });
         with_size.or_else(|| {
             let rank = number(PMIX_RANK)?;
-            Some(Launched { size: None, rank, on_host: 1, variable: PMIX_RANK, means })
+            Some(LaunchInfo { size: None, rank, on_host: 1, variable: PMIX_RANK, means })
         })
     }
 
@@ -101,7 +101,7 @@ impl Launched {
         let says = self.says();
         let alone =
             if self.is_batch_script() { "; or say --threads N to use this node alone" } else { "" };
-        let advice = MpiKind::own().advice();
+        let advice = MpiFlavour::own().advice();
         Error::input(format!(
             "{says}, but MPI says this one is alone: each would run the whole job; {advice}{alone}"
         ))
@@ -111,7 +111,7 @@ impl Launched {
     /// MPI that is initialised then may well end the process without a word of ours.
     #[cfg(feature = "mpi")]
     pub(crate) fn is_bare_step(&self) -> bool {
-        let needs = matches!(MpiKind::own(), MpiKind::OpenMpi(_) | MpiKind::Mpich);
+        let needs = matches!(MpiFlavour::own(), MpiFlavour::OpenMpi(_) | MpiFlavour::Mpich);
         self.variable == SLURM_STEP && self.size != Some(1) && !self.means && needs
     }
 }
@@ -120,8 +120,8 @@ impl Launched {
 mod tests {
     use super::*;
 
-    fn launched(variables: &[(&str, &str)]) -> Option<Launched> {
-        Launched::from(|name| {
+    fn launched(variables: &[(&str, &str)]) -> Option<LaunchInfo> {
+        LaunchInfo::from(|name| {
             variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_string())
         })
     }

@@ -3,7 +3,7 @@
 
 /// Families of MPI libraries that are launched alike, by what the library says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MpiKind {
+pub(crate) enum MpiFlavour {
     /// Open MPI, and its major version.
     OpenMpi(u32),
     /// MPICH, and what descends from it without launchers of its own.
@@ -13,24 +13,24 @@ pub(crate) enum MpiKind {
     Unknown,
 }
 
-impl MpiKind {
+impl MpiFlavour {
     /// The MPI of this program.
     #[cfg(feature = "mpi")]
-    pub(crate) fn own() -> MpiKind {
-        MpiKind::of(&crate::wire::transport::mpi::library())
+    pub(crate) fn own() -> MpiFlavour {
+        MpiFlavour::of(&crate::wire::transport::mpi::library())
     }
 
-    fn of(says: &str) -> MpiKind {
+    fn of(says: &str) -> MpiFlavour {
         if let Some(version) = says.split("Open MPI v").nth(1) {
             let major = version.split('.').next().and_then(|major| major.parse().ok());
-            return MpiKind::OpenMpi(major.unwrap_or(4));
+            return MpiFlavour::OpenMpi(major.unwrap_or(4));
         }
         let says = says.to_ascii_uppercase();
         match says {
-            _ if says.contains("CRAY") => MpiKind::Cray,
-            _ if says.contains("INTEL") => MpiKind::Intel,
-            _ if says.contains("MPICH") || says.contains("MVAPICH") => MpiKind::Mpich,
-            _ => MpiKind::Unknown,
+            _ if says.contains("CRAY") => MpiFlavour::Cray,
+            _ if says.contains("INTEL") => MpiFlavour::Intel,
+            _ if says.contains("MPICH") || says.contains("MVAPICH") => MpiFlavour::Mpich,
+            _ => MpiFlavour::Unknown,
         }
     }
 
@@ -39,32 +39,32 @@ impl MpiKind {
         match self {
             // It survives the loss of a rank or a node, which srun does not; Slurm has bound the job to
             // its cores, and a rank with threads must not be bound to one of them.
-            MpiKind::OpenMpi(_) => &["mpirun", "--bind-to", "none"],
-            MpiKind::Mpich => &["srun", "--mpi=pmi2"],
-            MpiKind::Cray => &["srun"],
-            MpiKind::Intel | MpiKind::Unknown => &["mpirun"],
+            MpiFlavour::OpenMpi(_) => &["mpirun", "--bind-to", "none"],
+            MpiFlavour::Mpich => &["srun", "--mpi=pmi2"],
+            MpiFlavour::Cray => &["srun"],
+            MpiFlavour::Intel | MpiFlavour::Unknown => &["mpirun"],
         }
     }
 
     /// The lines that work on this MPI, for someone whose line did not.
     pub(crate) fn advice(self) -> &'static str {
         match self {
-            MpiKind::OpenMpi(..=4) => {
+            MpiFlavour::OpenMpi(..=4) => {
                 "this gridmpi was built with Open MPI: start it with `mpirun gridmpi ...`, in a Slurm job also with `srun --mpi=pmix gridmpi ...`"
             }
-            MpiKind::OpenMpi(_) => {
+            MpiFlavour::OpenMpi(_) => {
                 "this gridmpi was built with Open MPI 5 or later: start it with its `mpirun gridmpi ...`, in a Slurm job with `mpirun --bind-to none gridmpi ...`"
             }
-            MpiKind::Mpich => {
+            MpiFlavour::Mpich => {
                 "this gridmpi was built with MPICH: start it with its `mpiexec gridmpi ...`, in a Slurm job also with `srun --mpi=pmi2 gridmpi ...`"
             }
-            MpiKind::Intel => {
+            MpiFlavour::Intel => {
                 "this gridmpi was built with Intel MPI: start it with its `mpirun gridmpi ...`, or in a Slurm job with `srun --mpi=pmi2 gridmpi ...` and I_MPI_PMI_LIBRARY set"
             }
-            MpiKind::Cray => {
+            MpiFlavour::Cray => {
                 "this gridmpi was built with Cray MPICH: start it in a Slurm job with `srun gridmpi ...`"
             }
-            MpiKind::Unknown => {
+            MpiFlavour::Unknown => {
                 "start it with the mpirun of the MPI that gridmpi was built with (`ldd` on the program names it)"
             }
         }
@@ -78,15 +78,15 @@ mod tests {
     #[test]
     fn libraries_are_told_apart_by_what_they_say() {
         for (says, kind) in [
-            ("Open MPI v4.1.4, package: Debian OpenMPI", MpiKind::OpenMpi(4)),
-            ("Open MPI v5.0.11, package: Open MPI", MpiKind::OpenMpi(5)),
-            ("MPICH Version:\t4.0.2\nMPICH Release date:", MpiKind::Mpich),
-            ("MVAPICH2 Version      :\t2.3.7", MpiKind::Mpich),
-            ("Intel(R) MPI Library 2021.11 for Linux* OS", MpiKind::Intel),
-            ("MPI VERSION    : CRAY MPICH version 8.1.28.15", MpiKind::Cray),
-            ("", MpiKind::Unknown),
+            ("Open MPI v4.1.4, package: Debian OpenMPI", MpiFlavour::OpenMpi(4)),
+            ("Open MPI v5.0.11, package: Open MPI", MpiFlavour::OpenMpi(5)),
+            ("MPICH Version:\t4.0.2\nMPICH Release date:", MpiFlavour::Mpich),
+            ("MVAPICH2 Version      :\t2.3.7", MpiFlavour::Mpich),
+            ("Intel(R) MPI Library 2021.11 for Linux* OS", MpiFlavour::Intel),
+            ("MPI VERSION    : CRAY MPICH version 8.1.28.15", MpiFlavour::Cray),
+            ("", MpiFlavour::Unknown),
         ] {
-            assert_eq!(MpiKind::of(says), kind, "{says}");
+            assert_eq!(MpiFlavour::of(says), kind, "{says}");
         }
     }
 }

@@ -8,25 +8,25 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::executor::rust::Native;
-use crate::executor::{self, Place};
+use crate::executor::rust::ErasedStudy;
+use crate::executor::{self, Slot};
 use crate::job::Job;
 use crate::master::{Event, Master};
 use crate::model::nest::Key;
-use crate::model::reduce::{Item, Reduce};
+use crate::model::reduce::{Reduce, SlotResult};
 use crate::model::results::{GroupSummary, Run};
 use crate::model::results::{Numbers, Scored};
-use crate::rank0::Keeper;
+use crate::rank0::Effects;
 use crate::rank0::progress::Progress;
-use crate::rank0::requests::{self, Exchange};
+use crate::rank0::requests::{self, RequestBroker};
 use crate::rank0::settings::Settings;
-use crate::rank0::shutdown::Ending;
-use crate::rank0::status::{Post, State};
+use crate::rank0::shutdown::Shutdown;
+use crate::rank0::status::{RunState, StatusWriter};
 use crate::rank0::types::Listener;
 use crate::store::Store;
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
-use crate::util::signals::{self, Asked};
+use crate::util::signals::{self, SignalRequest};
 use crate::wire::requests::Request;
 
 /// How long rank 0 waits for a message before it looks at everything else.
@@ -40,16 +40,16 @@ const MOST_GROUPS: usize = 64;
 /// How many summaries may wait for listeners before no task is given out for a while.
 const MOST_SUMMARIES: usize = 10_000;
 
-pub(crate) struct Office {
+pub(crate) struct RunEffects {
     store: Store,
     progress: Progress,
-    post: Post,
-    exchange: Exchange,
-    reducer: Option<Reducer>,
+    post: StatusWriter,
+    exchange: RequestBroker,
+    reducer: Option<ReduceThread>,
     listeners: Option<Listeners>,
     /// What a listener stopped the study with.
     stopped: Option<Error>,
-    ending: Ending,
+    ending: Shutdown,
     /// Whether to find out what all ranks have used.
     census: bool,
     /// When the store was looked at last.
@@ -57,8 +57,8 @@ pub(crate) struct Office {
 }
 
 /// The thread that calls functions that reduce.
-struct Reducer {
-    groups: Sender<(Key, Vec<Item>)>,
+struct ReduceThread {
+    groups: Sender<(Key, Vec<SlotResult>)>,
     reduced: Receiver<(Key, Result<Scored, String>)>,
     away: usize,
 }
@@ -73,25 +73,25 @@ struct Listeners {
     thread: std::thread::JoinHandle<()>,
 }
 
-impl Office {
+impl RunEffects {
     pub(crate) fn open(
         job: &Arc<Job>,
-        native: Option<&Arc<Native>>,
+        native: Option<&Arc<ErasedStudy>>,
         listeners: Vec<(usize, Listener)>,
         store: Store,
-        (progress, post): (Progress, Post),
+        (progress, post): (Progress, StatusWriter),
         settings: &Settings,
         end: Option<Duration>,
-    ) -> Result<Office> {
+    ) -> Result<RunEffects> {
         let outside = job.loops.iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
         let needed = outside && !job.reduce_on_workers;
-        let reducer = if needed { Some(Reducer::start(job, native)?) } else { None };
+        let reducer = if needed { Some(ReduceThread::start(job, native)?) } else { None };
         let listeners =
             if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };
-        let exchange = Exchange::new(native.cloned());
-        let ending = Ending::new(settings.grace, end);
+        let exchange = RequestBroker::new(native.cloned());
+        let ending = Shutdown::new(settings.grace, end);
         let (stopped, census, checked) = (None, settings.census, Duration::ZERO);
-        Ok(Office {
+        Ok(RunEffects {
             store,
             progress,
             post,
@@ -118,7 +118,7 @@ impl Office {
             Ok(()) => error,
             Err(also) => error.and(&also),
         };
-        self.post.end(State::of(error.exit), error.exit, &error.to_string());
+        self.post.end(RunState::of(error.exit), error.exit, &error.to_string());
         error
     }
 
@@ -129,14 +129,14 @@ impl Office {
 
     /// Closes what is open; the store, the listeners, who may still have to hear some, and the status,
     /// which is to say how it ended.
-    pub(crate) fn close(self) -> (Store, Hearing, Post) {
+    pub(crate) fn close(self) -> (Store, PendingListeners, StatusWriter) {
         self.progress.finish();
-        let Office { store, exchange, listeners, stopped, post, .. } = self;
-        (store, Hearing { exchange, listeners, stopped }, post)
+        let RunEffects { store, exchange, listeners, stopped, post, .. } = self;
+        (store, PendingListeners { exchange, listeners, stopped }, post)
     }
 }
 
-impl Keeper for Office {
+impl Effects for RunEffects {
     fn join(&mut self, rank: usize, host: &str) -> Result<()> {
         self.post.join(rank, host);
         self.store.join(rank, host)
@@ -165,7 +165,7 @@ impl Keeper for Office {
         self.store.close(summary)
     }
 
-    fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()> {
+    fn reduce(&mut self, key: Key, items: Vec<SlotResult>) -> Result<()> {
         let reducer = self.reducer.as_mut().ok_or_else(lost_reducer)?;
         reducer.away += 1;
         reducer.groups.send((key, items)).map_err(|_| lost_reducer())
@@ -259,11 +259,11 @@ fn lost_reducer() -> Error {
     Error::unexpected("the thread that reduces groups is lost")
 }
 
-impl Reducer {
-    fn start(job: &Arc<Job>, native: Option<&Arc<Native>>) -> Result<Reducer> {
-        let (groups, to_reduce) = channel::<(Key, Vec<Item>)>();
+impl ReduceThread {
+    fn start(job: &Arc<Job>, native: Option<&Arc<ErasedStudy>>) -> Result<ReduceThread> {
+        let (groups, to_reduce) = channel::<(Key, Vec<SlotResult>)>();
         let (done, reduced) = channel();
-        let mut reducer = executor::reducer(job, native, Place { rank: 0, thread: 0, cores: 1 });
+        let mut reducer = executor::reducer(job, native, Slot { rank: 0, thread: 0, cores: 1 });
         let work = move || {
             while let Ok((key, items)) = to_reduce.recv() {
                 let result = caught("summarize", || reducer.reduce(key, &items));
@@ -273,7 +273,7 @@ impl Reducer {
             }
         };
         start("reduce", work)?;
-        Ok(Reducer { groups, reduced, away: 0 })
+        Ok(ReduceThread { groups, reduced, away: 0 })
     }
 }
 
@@ -316,7 +316,7 @@ impl Listeners {
 
     /// Waits until they have heard everything; what they failed with, if they did. They may still put
     /// and take, but not wait for ever for what nobody puts.
-    fn finish(self, exchange: &Exchange) -> Option<Error> {
+    fn finish(self, exchange: &RequestBroker) -> Option<Error> {
         let Listeners { summaries, waiting, errors, thread, .. } = self;
         drop(summaries);
         let before = signals::asked();
@@ -330,7 +330,7 @@ impl Listeners {
                 exchange.close();
             }
             let asked = signals::asked();
-            if let (true, Some(Asked { name, .. })) = (asked != before, asked) {
+            if let (true, Some(SignalRequest { name, .. })) = (asked != before, asked) {
                 let still =
                     "on_summary is still at work; every run is stored, start again to go on";
                 return Some(Error::interrupted(format!("{name}: {still}")));
@@ -341,13 +341,13 @@ impl Listeners {
 }
 
 /// Listeners who may still have to hear some summaries.
-pub(crate) struct Hearing {
-    exchange: Exchange,
+pub(crate) struct PendingListeners {
+    exchange: RequestBroker,
     listeners: Option<Listeners>,
     stopped: Option<Error>,
 }
 
-impl Hearing {
+impl PendingListeners {
     /// Waits until they have; what one of them stopped the study with.
     pub(crate) fn finish(self) -> Option<Error> {
         let late = self.listeners.and_then(|listeners| listeners.finish(&self.exchange));

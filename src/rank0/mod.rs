@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 use crate::master::{Action, Event, Master};
 use crate::model::nest::Key;
-use crate::model::reduce::Item;
+use crate::model::reduce::SlotResult;
 use crate::model::results::{GroupSummary, Run};
 use crate::model::results::{Made, Numbers};
 use crate::util::error::{Error, Result};
@@ -37,7 +37,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(100);
 
 /// What rank 0 does besides dispensing tasks.
-pub(crate) trait Keeper {
+pub(crate) trait Effects {
     /// A worker joined from this host.
     fn join(&mut self, rank: usize, host: &str) -> Result<()>;
 
@@ -54,7 +54,7 @@ pub(crate) trait Keeper {
     fn close(&mut self, summary: GroupSummary) -> Result<()>;
 
     /// Reduce these items, and report later.
-    fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()>;
+    fn reduce(&mut self, key: Key, items: Vec<SlotResult>) -> Result<()>;
 
     /// A worker asks for something from within crunch.
     fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration);
@@ -91,14 +91,14 @@ pub(crate) trait Keeper {
 
 /// What went between rank 0 and the workers, both ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Traffic {
+pub(crate) struct MessageCount {
     /// How many messages.
     pub(crate) messages: u64,
     /// How many bytes were in them.
     pub(crate) bytes: u64,
 }
 
-impl Traffic {
+impl MessageCount {
     fn count(&mut self, bytes: usize) {
         self.messages += 1;
         self.bytes += bytes as u64;
@@ -118,12 +118,12 @@ impl Traffic {
 pub(crate) fn serve(
     master: &mut Master,
     hub: &mut dyn Hub,
-    keeper: &mut dyn Keeper,
+    keeper: &mut dyn Effects,
     job: Bytes,
     mut actions: Vec<Action>,
-) -> Result<Served> {
+) -> Result<LoopStats> {
     let welcome = encoded(&ToWorker::Job(job));
-    let mut traffic = Traffic::default();
+    let mut traffic = MessageCount::default();
     let mut first = true;
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
@@ -246,14 +246,14 @@ pub(crate) fn serve(
         }
     }
     let workers_cpu = (farewells.len() == dismissed).then(|| farewells.iter().sum());
-    Ok(Served { traffic, workers_cpu })
+    Ok(LoopStats { traffic, workers_cpu })
 }
 
 /// What serving took.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Served {
+pub(crate) struct LoopStats {
     /// What went between rank 0 and the workers.
-    pub(crate) traffic: Traffic,
+    pub(crate) traffic: MessageCount,
     /// The processor time that those who were dismissed have used, in seconds, if all have said.
     pub(crate) workers_cpu: Option<f64>,
 }

@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::executor::rust::Native;
+use crate::executor::rust::ErasedStudy;
 use crate::wire::codec;
-use crate::wire::dictionary::Board;
+use crate::wire::dictionary::DictionaryData;
 use crate::wire::messages::ToWorker;
 use crate::wire::requests::DATA;
-use crate::wire::requests::{Deed, Reply, Request};
+use crate::wire::requests::{DictionaryOp, Reply, Request};
 
 /// How long nothing may happen before those who wait are told that nobody will put any more: another
 /// thread of a crunch that waits could, and so could rank 0's own program.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Answers, and keeps who waits.
-pub(crate) struct Exchange {
-    native: Option<Arc<Native>>,
-    board: Board,
-    waiting: Vec<Waiting>,
+pub(crate) struct RequestBroker {
+    native: Option<Arc<ErasedStudy>>,
+    board: DictionaryData,
+    waiting: Vec<PendingRequest>,
     /// The encoded reply with the data set that was asked for last: workers mostly want the same one at
     /// the same time.
     encoded: Option<((usize, u64), Bytes)>,
@@ -31,19 +31,19 @@ pub(crate) struct Exchange {
     over: bool,
 }
 
-struct Waiting {
+struct PendingRequest {
     rank: usize,
     thread: u32,
     ticket: u64,
-    deed: Deed,
+    deed: DictionaryOp,
     key: Bytes,
     until: Option<Duration>,
 }
 
-impl Exchange {
-    pub(crate) fn new(native: Option<Arc<Native>>) -> Exchange {
+impl RequestBroker {
+    pub(crate) fn new(native: Option<Arc<ErasedStudy>>) -> RequestBroker {
         let board = native.as_ref().map(|native| native.board().clone()).unwrap_or_default();
-        Exchange {
+        RequestBroker {
             native,
             board,
             waiting: Vec::new(),
@@ -70,10 +70,10 @@ impl Exchange {
             }
             Request::Dictionary(deed, key) => {
                 let until = match deed {
-                    Deed::Wait(Some(patience)) => Some(now.saturating_add(patience)),
+                    DictionaryOp::Wait(Some(patience)) => Some(now.saturating_add(patience)),
                     _ => None,
                 };
-                self.waiting.push(Waiting { rank, thread, ticket, deed, key, until });
+                self.waiting.push(PendingRequest { rank, thread, ticket, deed, key, until });
             }
         }
     }
@@ -117,8 +117,10 @@ impl Exchange {
     /// anything to do, and nothing on rank 0 either.
     pub(crate) fn replies(&mut self, now: Duration, alone: bool) -> Vec<(usize, Bytes)> {
         // Putting may answer one that came earlier, so the puts go first.
-        let (puts, rest): (Vec<_>, Vec<_>) =
-            self.waiting.drain(..).partition(|waiting| matches!(waiting.deed, Deed::Put(_)));
+        let (puts, rest): (Vec<_>, Vec<_>) = self
+            .waiting
+            .drain(..)
+            .partition(|waiting| matches!(waiting.deed, DictionaryOp::Put(_)));
         for waiting in puts.into_iter().chain(rest) {
             match self.answer(&waiting, now) {
                 Some(reply) => self.reply(&waiting, reply),
@@ -141,22 +143,22 @@ impl Exchange {
         std::mem::take(&mut self.replies)
     }
 
-    fn answer(&self, waiting: &Waiting, now: Duration) -> Option<Reply> {
+    fn answer(&self, waiting: &PendingRequest, now: Duration) -> Option<Reply> {
         let key = &waiting.key;
         let found = match &waiting.deed {
-            Deed::Put(value) => match self.board.put(key.clone(), value.clone()) {
+            DictionaryOp::Put(value) => match self.board.put(key.clone(), value.clone()) {
                 Ok(_) => Some(Reply::Ready(true)),
                 Err(error) => Some(Reply::Refused(error.to_string())),
             },
-            Deed::Take { wait } => match self.board.try_take(key) {
+            DictionaryOp::Take { wait } => match self.board.try_take(key) {
                 None if *wait => None,
                 value => Some(Reply::Value(value)),
             },
-            Deed::Fetch { wait } => match self.board.try_fetch(key) {
+            DictionaryOp::Fetch { wait } => match self.board.try_fetch(key) {
                 None if *wait => None,
                 value => Some(Reply::Value(value)),
             },
-            Deed::Wait(_) => match self.board.is_ready(key) {
+            DictionaryOp::Wait(_) => match self.board.is_ready(key) {
                 true => Some(Reply::Ready(true)),
                 false if waiting.until.is_some_and(|until| now >= until) => {
                     Some(Reply::Ready(false))
@@ -168,7 +170,7 @@ impl Exchange {
         found.or_else(|| self.over.then(stopped))
     }
 
-    fn reply(&mut self, to: &Waiting, reply: Reply) {
+    fn reply(&mut self, to: &PendingRequest, reply: Reply) {
         let reply = ToWorker::Reply { ticket: to.ticket, reply };
         self.replies.push((to.rank, codec::encode(&reply).into()));
     }
@@ -204,17 +206,23 @@ mod tests {
         replies.into_iter().map(decode).collect()
     }
 
-    const TAKE: Deed = Deed::Take { wait: true };
+    const TAKE: DictionaryOp = DictionaryOp::Take { wait: true };
 
-    fn ask(exchange: &mut Exchange, rank: usize, ticket: u64, deed: Deed, seconds: u64) {
+    fn ask(
+        exchange: &mut RequestBroker,
+        rank: usize,
+        ticket: u64,
+        deed: DictionaryOp,
+        seconds: u64,
+    ) {
         let request = Request::Dictionary(deed, Bytes::from_static(b"key"));
         exchange.ask((rank, 0), ticket, request, Duration::from_secs(seconds));
     }
 
     #[test]
     fn a_wait_ends_after_a_minute_in_which_nobody_could_put() {
-        let mut exchange = Exchange::new(None);
-        let at = |exchange: &mut Exchange, seconds, alone| {
+        let mut exchange = RequestBroker::new(None);
+        let at = |exchange: &mut RequestBroker, seconds, alone| {
             decoded(exchange.replies(Duration::from_secs(seconds), alone))
         };
         ask(&mut exchange, 1, 7, TAKE, 0);
@@ -229,9 +237,9 @@ mod tests {
 
     #[test]
     fn threads_of_one_crunch_hand_values_to_each_other() {
-        let mut exchange = Exchange::new(None);
+        let mut exchange = RequestBroker::new(None);
         ask(&mut exchange, 1, 1, TAKE, 0);
-        ask(&mut exchange, 1, 2, Deed::Put(Bytes::from_static(b"value")), 0);
+        ask(&mut exchange, 1, 2, DictionaryOp::Put(Bytes::from_static(b"value")), 0);
         let value = Reply::Value(Some(Bytes::from_static(b"value")));
         let replies = decoded(exchange.replies(Duration::ZERO, true));
         assert_eq!(replies, [(1, 2, Reply::Ready(true)), (1, 1, value)]);
@@ -239,11 +247,11 @@ mod tests {
 
     #[test]
     fn who_has_returned_takes_nothing_from_others() {
-        let mut exchange = Exchange::new(None);
+        let mut exchange = RequestBroker::new(None);
         ask(&mut exchange, 1, 1, TAKE, 0);
         exchange.forget(1, Some(0));
         ask(&mut exchange, 2, 1, TAKE, 0);
-        ask(&mut exchange, 3, 1, Deed::Put(Bytes::new()), 0);
+        ask(&mut exchange, 3, 1, DictionaryOp::Put(Bytes::new()), 0);
         let replies = decoded(exchange.replies(Duration::ZERO, false));
         assert!(matches!(replies[0], (1, 1, Reply::Refused(_))), "{replies:?}");
         assert_eq!(replies[2], (2, 1, Reply::Value(Some(Bytes::new()))));
@@ -251,8 +259,8 @@ mod tests {
 
     #[test]
     fn an_endless_wait_is_one() {
-        let mut exchange = Exchange::new(None);
-        ask(&mut exchange, 1, 1, Deed::Wait(Some(Duration::MAX)), 5);
+        let mut exchange = RequestBroker::new(None);
+        ask(&mut exchange, 1, 1, DictionaryOp::Wait(Some(Duration::MAX)), 5);
         assert_eq!(decoded(exchange.replies(Duration::from_secs(1 << 40), false)), []);
     }
 }

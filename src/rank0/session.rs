@@ -8,25 +8,25 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
-use crate::executor::rust::Native;
+use crate::executor::rust::ErasedStudy;
 use crate::job::Job;
 #[cfg(feature = "cli")]
 use crate::job::lookup;
 use crate::master::{Action, Event, Master};
 use crate::model::results::Tally;
 use crate::platform::slurm::Allocation;
-use crate::rank0::effects::Office;
+use crate::rank0::effects::RunEffects;
 use crate::rank0::progress::Progress;
 use crate::rank0::serve;
 #[cfg(feature = "cli")]
 use crate::rank0::settings::Only;
 use crate::rank0::settings::{Out, Settings};
 use crate::rank0::shutdown::TIME_IS_OVER;
-use crate::rank0::status::{Post, State};
+use crate::rank0::status::{RunState, StatusWriter};
 use crate::rank0::timing::Timing;
-use crate::rank0::types::{Finished, Work};
+use crate::rank0::types::{PreparedJob, RunResult};
 use crate::report::{write_csv, write_json};
-use crate::store::{Folder, Layout, Opened, Plan};
+use crate::store::{Folder, Layout, OpenOptions, OpenStore};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::signals;
 use crate::wire::codec;
@@ -35,7 +35,7 @@ use crate::wire::transport::Hub;
 
 /// Who works.
 #[derive(Clone, Copy)]
-pub(crate) struct Crew {
+pub(crate) struct WorkerPool {
     /// The lowest rank that works: 0 if rank 0 does, else 1.
     pub(crate) lowest: usize,
     pub(crate) workers: usize,
@@ -47,29 +47,29 @@ pub(crate) struct Crew {
 
 /// Rank 0, ready: everything is read and checked, the results folder claimed, the runs of earlier
 /// starts known to the master.
-pub(crate) struct Lead {
+pub(crate) struct Session {
     job: Arc<Job>,
     scratch: Option<tempfile::TempDir>,
     folder: Folder,
     master: Master,
     /// What the master wants done before anything happens.
     actions: Vec<Action>,
-    office: Office,
+    office: RunEffects,
     no_store: bool,
     allocation: Option<Allocation>,
     /// How many tasks can be under way at a time.
     crunchers: u64,
 }
 
-impl Lead {
+impl Session {
     pub(crate) fn new(
         settings: &Settings,
-        native: Option<Arc<Native>>,
-        work: Work,
-        crew: Crew,
-    ) -> Result<Lead> {
-        let Crew { lowest, workers, threads, lease } = crew;
-        let Work { job, text, identity, digests, listeners } = work;
+        native: Option<Arc<ErasedStudy>>,
+        work: PreparedJob,
+        crew: WorkerPool,
+    ) -> Result<Session> {
+        let WorkerPool { lowest, workers, threads, lease } = crew;
+        let PreparedJob { job, text, identity, digests, listeners } = work;
         let (out, scratch) = match &settings.out {
             Out::At(out) if !settings.no_store => (out.clone(), None),
             Out::Named if !settings.no_store => (Path::new("results").join(&job.name), None),
@@ -88,10 +88,10 @@ impl Lead {
         let of_allocation = || ends?.finish_by(SystemTime::now());
         let end = settings.end.or_else(of_allocation).map(until);
         let (identity, text, keep) = (&identity, &text, settings.keep);
-        let plan = Plan { job: &job, layout: &layout, identity, text, keep };
+        let plan = OpenOptions { job: &job, layout: &layout, identity, text, keep };
         let opened = match settings.no_store {
-            true => Opened::in_memory(&folder, &plan)?,
-            false => Opened::open(&folder, &plan)?,
+            true => OpenStore::in_memory(&folder, &plan)?,
+            false => OpenStore::open(&folder, &plan)?,
         };
         let job = Arc::new(job);
         let grid = job.grid();
@@ -128,17 +128,28 @@ impl Lead {
         let store = opened.start()?;
         let progress = Progress::new(master.goal(), settings.is_main);
         let booked = allocation.clone().map(|allocation| (allocation, crunchers));
-        let post = Post::new(&job, scratch.is_none().then(|| folder.path()), booked);
+        let post = StatusWriter::new(&job, scratch.is_none().then(|| folder.path()), booked);
         let shown = (progress, post);
-        let office = Office::open(&job, native.as_ref(), listeners, store, shown, settings, end)?;
+        let office =
+            RunEffects::open(&job, native.as_ref(), listeners, store, shown, settings, end)?;
         let no_store = settings.no_store;
-        Ok(Lead { job, scratch, folder, master, actions, office, no_store, allocation, crunchers })
+        Ok(Session {
+            job,
+            scratch,
+            folder,
+            master,
+            actions,
+            office,
+            no_store,
+            allocation,
+            crunchers,
+        })
     }
 
     /// Serves the hub's workers until they have all left. If that fails, what was done is stored and
     /// they get no more word.
-    pub(crate) fn serve(self, hub: &mut dyn Hub) -> Result<Served> {
-        let Lead { job, scratch, folder, mut master, actions, mut office, no_store, .. } = self;
+    pub(crate) fn serve(self, hub: &mut dyn Hub) -> Result<DrainedSession> {
+        let Session { job, scratch, folder, mut master, actions, mut office, no_store, .. } = self;
         signals::heed(true);
         let clock = Instant::now();
         let welcome = codec::encode(&*job).into();
@@ -167,7 +178,7 @@ impl Lead {
             traffic: done.traffic,
             workers_cpu: done.workers_cpu,
         };
-        Ok(Served {
+        Ok(DrainedSession {
             job,
             scratch,
             folder,
@@ -198,7 +209,7 @@ fn until(end: SystemTime) -> Duration {
 }
 
 /// Feeds the master the runs of earlier starts; what it wants done because of them.
-fn recall(master: &mut Master, opened: &Opened, keep_failed: bool) -> Result<Vec<Action>> {
+fn recall(master: &mut Master, opened: &OpenStore, keep_failed: bool) -> Result<Vec<Action>> {
     let mut actions = Vec::new();
     master.know(opened.summaries()?);
     opened.runs(|outcome| {
@@ -227,11 +238,11 @@ fn grouped(number: u64) -> String {
 }
 
 /// Rank 0 without workers: what is left is to write the results.
-pub(crate) struct Served {
+pub(crate) struct DrainedSession {
     job: Arc<Job>,
     scratch: Option<tempfile::TempDir>,
     folder: Folder,
-    office: Office,
+    office: RunEffects,
     tally: Tally,
     /// Whether not all tasks were to be done.
     is_part: bool,
@@ -247,9 +258,9 @@ pub(crate) struct Served {
     no_store: bool,
 }
 
-impl Served {
-    pub(crate) fn finish(self) -> Result<Finished> {
-        let Served { job, scratch, mut folder, office, tally, elapsed, .. } = self;
+impl DrainedSession {
+    pub(crate) fn finish(self) -> Result<RunResult> {
+        let DrainedSession { job, scratch, mut folder, office, tally, elapsed, .. } = self;
         let (gave_up, no_store) = (self.gave_up, self.no_store);
         let why = office.interrupted();
         let why = why.or(self.out_of_time.then_some(TIME_IS_OVER));
@@ -264,8 +275,8 @@ impl Served {
         let stopped = stopped.or_else(|| gave_up.then(|| too_many_failures(&job, tally)));
         if let Some(error) = stopped {
             let state = match error.exit {
-                Exit::Interrupted => State::Interrupted,
-                _ => State::Stopped,
+                Exit::Interrupted => RunState::Interrupted,
+                _ => RunState::Stopped,
             };
             results.end(state.name(), error.exit, &why)?;
             post.end(state, error.exit, &error.to_string());
@@ -273,10 +284,10 @@ impl Served {
         }
         if self.is_part {
             let words = format!("{} of {} runs, as was asked for", tally.done, job.grid().tasks());
-            results.end(State::Interrupted.name(), tally.exit(), &words)?;
-            post.end(State::Interrupted, tally.exit(), &words);
+            results.end(RunState::Interrupted.name(), tally.exit(), &words)?;
+            post.end(RunState::Interrupted, tally.exit(), &words);
             folder.release();
-            return Ok(Finished {
+            return Ok(RunResult {
                 job,
                 results,
                 tally,
@@ -289,10 +300,10 @@ impl Served {
         }
         write_file(&folder.file("summary.json"), |out| write_json(&job, &results, out))?;
         write_file(&folder.file("summary.csv"), |out| write_csv(&job, &results, out))?;
-        results.end(State::Complete.name(), tally.exit(), "")?;
-        post.end(State::Complete, tally.exit(), "");
+        results.end(RunState::Complete.name(), tally.exit(), "")?;
+        post.end(RunState::Complete, tally.exit(), "");
         folder.release();
-        Ok(Finished { job, results, tally, elapsed, timing, no_store, folder, scratch })
+        Ok(RunResult { job, results, tally, elapsed, timing, no_store, folder, scratch })
     }
 }
 

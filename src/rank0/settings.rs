@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::master::Strategy;
-use crate::master::cost_model::Costs;
+use crate::master::cost_model::CostModel;
 use crate::model::policy::Order;
 
 /// How and where to run.
@@ -24,7 +24,7 @@ pub struct Settings {
     /// In which order tasks are given out, if not in the job's.
     pub(crate) order: Option<Order>,
     /// What tasks can be expected to take, if anything is known of it before the start.
-    pub(crate) expected: Option<Costs>,
+    pub(crate) expected: Option<CostModel>,
     /// Whether rank 0 crunches too.
     pub(crate) master_works: bool,
     /// Whether runs are kept only until their group is reduced.

@@ -17,7 +17,7 @@ const UNDER_MPIRUN: Duration = Duration::from_millis(400);
 pub(crate) const TIME_IS_OVER: &str = "the time is over";
 
 /// How far that end has come.
-pub(crate) struct Ending {
+pub(crate) struct Shutdown {
     /// How long what is under way may go on.
     grace: Duration,
     /// When nothing may be under way any more.
@@ -34,10 +34,10 @@ pub(crate) struct Ending {
     times: usize,
 }
 
-impl Ending {
+impl Shutdown {
     /// No signal has come, and it is not `end` yet.
-    pub(crate) fn new(grace: Duration, end: Option<Duration>) -> Ending {
-        Ending {
+    pub(crate) fn new(grace: Duration, end: Option<Duration>) -> Shutdown {
+        Shutdown {
             grace,
             end,
             now: Duration::ZERO,

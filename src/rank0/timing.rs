@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::rank0::Traffic;
+use crate::rank0::MessageCount;
 use crate::util::usage;
 
 static START: OnceLock<Instant> = OnceLock::new();
@@ -27,7 +27,7 @@ pub(crate) struct Timing {
     /// How long all calls of crunch have taken together, in seconds.
     pub(crate) crunched: f64,
     /// What went between rank 0 and the workers.
-    pub(crate) traffic: Traffic,
+    pub(crate) traffic: MessageCount,
     /// The processor time of the ranks but rank 0, in seconds; nothing if one did not say.
     pub(crate) workers_cpu: Option<f64>,
 }

@@ -14,7 +14,7 @@ use crate::util::error::{Exit, Result};
 pub(crate) type Listener = Box<dyn FnMut(&Job, &Grid, &GroupSummary) -> Result<(), String> + Send>;
 
 /// What rank 0 is to run: nothing is known to be wrong with it.
-pub(crate) struct Work {
+pub(crate) struct PreparedJob {
     pub(crate) job: Job,
     /// The job file, if it came from one; kept with the runs.
     pub(crate) text: String,
@@ -26,7 +26,7 @@ pub(crate) struct Work {
 }
 
 /// What rank 0 has in the end.
-pub(crate) struct Finished {
+pub(crate) struct RunResult {
     pub(crate) job: Arc<Job>,
     pub(crate) results: Results,
     pub(crate) tally: Tally,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::store::file::{Before, create, existing, finish};
+use crate::store::file::{StoredIdentity, create, existing, finish};
 use crate::store::layout::{Mapping, note};
 use crate::store::rows::{RUN, Reader};
 use crate::store::{Folder, Layout, rows, schema, storing};
@@ -15,7 +15,7 @@ type Side<'a> = (&'a Connection, &'a Layout, &'a Path);
 
 /// What came of taking runs over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub(crate) struct CopyReport {
     /// Runs that came.
     pub(crate) runs: u64,
     /// Runs that were there already, with another result; those that were there stay.
@@ -24,7 +24,7 @@ pub(crate) struct Taken {
 
 /// Copies the runs that have a place in the new layout and are not there yet, and all workers. A
 /// success takes the place of a failure.
-pub(crate) fn take_runs(new: Side, old: Side) -> Result<Taken> {
+pub(crate) fn take_runs(new: Side, old: Side) -> Result<CopyReport> {
     let mapping = Mapping::new(old.1, new.1)?;
     copy(new, old, &mapping).unwrap_or_else(|error| {
         let between = format!("{} to {}", old.2.display(), new.2.display());
@@ -36,7 +36,7 @@ fn copy(
     (new, _, results): Side,
     (old, _, folder): Side,
     mapping: &Mapping,
-) -> Result<Result<Taken>, rusqlite::Error> {
+) -> Result<Result<CopyReport>, rusqlite::Error> {
     let batch = new.unchecked_transaction()?;
     let highest = |column: &str| {
         let sql = format!("SELECT coalesce(max({column}), 0) FROM workers");
@@ -56,7 +56,7 @@ fn copy(
     // Taken as Rust's, the exact form of any value stays as it is.
     let (reader, own) =
         (Reader { results: folder, native: true }, Reader { results, native: true });
-    let mut taken = Taken::default();
+    let mut taken = CopyReport::default();
     let mut runs = old.prepare(&format!("SELECT {RUN}, worker FROM runs"))?;
     let mut found = runs.query([])?;
     while let Some(row) = found.next()? {
@@ -94,7 +94,7 @@ fn copy(
 
 /// Makes a store in `out` with the points and the runs of all these results folders, which must be
 /// of one crunch. Summaries are left to the next run of the job.
-pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(Taken, u64)> {
+pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u64)> {
     let path = out.store();
     if path.exists() {
         return Err(Error::input(format!(
@@ -102,7 +102,7 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(Taken, u64)> {
             out.path().display()
         )));
     }
-    let mut sources: Vec<(Folder, Connection, Layout, Before)> = Vec::new();
+    let mut sources: Vec<(Folder, Connection, Layout, StoredIdentity)> = Vec::new();
     let mut union: Option<Layout> = None;
     for folder in folders {
         let place = format!("results folder {}", folder.display());
@@ -113,7 +113,7 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(Taken, u64)> {
         let failed = |error| storing(&claimed.store(), &error);
         let store = existing(&claimed.store())?;
         let (before, layout) =
-            (Before::read(&store).map_err(failed)?, Layout::read(&store).map_err(failed)?);
+            (StoredIdentity::read(&store).map_err(failed)?, Layout::read(&store).map_err(failed)?);
         if let Some((first, _, _, other)) = sources.first()
             && let Some(changes) = other.identity.changes(&before.identity)
         {
@@ -137,7 +137,7 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(Taken, u64)> {
     }
     notes.extend(before.identity.notes());
     let new = create(out, &union, &notes).map_err(failed)?;
-    let mut all = Taken::default();
+    let mut all = CopyReport::default();
     for (folder, store, layout, _) in &sources {
         let taken = take_runs((&new, &union, out.path()), (store, layout, folder.path()))?;
         all.runs += taken.runs;

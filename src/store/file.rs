@@ -62,17 +62,17 @@ pub(crate) fn finish(folder: &Folder) -> Result<PathBuf> {
 }
 
 /// What a store was written for.
-pub(crate) struct Before {
+pub(crate) struct StoredIdentity {
     pub(crate) identity: Identity,
     pub(crate) sessions: i64,
 }
 
-impl Before {
-    pub(crate) fn read(store: &Connection) -> Result<Before, rusqlite::Error> {
+impl StoredIdentity {
+    pub(crate) fn read(store: &Connection) -> Result<StoredIdentity, rusqlite::Error> {
         let identity = Identity::read(|key| note(store, key))?;
         let sql = "SELECT max(session) FROM workers";
         let sessions: Option<i64> =
             store.query_row(sql, [], |row| row.get(0)).optional()?.flatten();
-        Ok(Before { identity, sessions: sessions.unwrap_or(0) })
+        Ok(StoredIdentity { identity, sessions: sessions.unwrap_or(0) })
     }
 }

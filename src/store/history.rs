@@ -5,12 +5,12 @@ use rusqlite::{Row, params};
 use crate::model::nest::Key;
 use crate::model::results::GroupSummary;
 use crate::model::results::Scored;
-use crate::store::{Look, storing};
+use crate::store::{StoreReader, storing};
 use crate::util::error::Result;
 
 /// One attempt at a task.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Past {
+pub(crate) struct AttemptRow {
     pub(crate) attempt: i64,
     pub(crate) failed: bool,
     pub(crate) error: Option<String>,
@@ -29,12 +29,12 @@ pub(crate) struct History {
     /// What came of it, if something has.
     pub(crate) result: Option<Result<Scored, String>>,
     /// Every attempt, the last one last.
-    pub(crate) attempts: Vec<Past>,
+    pub(crate) attempts: Vec<AttemptRow>,
     /// The groups it is in, from the innermost outwards; nothing for one that is open.
     pub(crate) groups: Vec<(Key, Option<GroupSummary>)>,
 }
 
-impl Look {
+impl StoreReader {
     /// What is known of a task.
     pub(crate) fn history(&self, task: u64) -> Result<History> {
         let failed = |error: rusqlite::Error| storing(self.path(), &error);
@@ -55,7 +55,7 @@ impl Look {
                    LEFT JOIN workers w ON w.worker = a.worker
                    ORDER BY a.started IS NULL, a.started, a.attempt";
         let read = |row: &Row| {
-            Ok(Past {
+            Ok(AttemptRow {
                 attempt: row.get(0)?,
                 failed: row.get(1)?,
                 error: row.get(2)?,

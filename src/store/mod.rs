@@ -45,22 +45,20 @@ pub(crate) use connect::to_read;
 pub(crate) use copy::merge;
 pub(crate) use folder::Folder;
 #[cfg(feature = "cli")]
-pub(crate) use history::{History, Past};
+pub(crate) use history::{AttemptRow, History};
 pub(crate) use layout::Layout;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use open::refusal;
-pub(crate) use open::{Opened, Plan};
+pub(crate) use open::{OpenOptions, OpenStore};
 #[cfg(feature = "cli")]
-pub(crate) use query::columns::{Column, Kind};
+pub(crate) use query::columns::{Column, ColumnKind};
 #[cfg(feature = "cli")]
 pub(crate) use query::select::{Cell, Select};
-#[cfg(all(test, feature = "cli"))]
-pub(crate) use reader::described;
 #[cfg(feature = "cli")]
-pub(crate) use reader::{Attempt, Failure, Look, Member};
+pub(crate) use reader::{Attempt, FailureRow, StoreReader, WorkerRow};
 pub(crate) use results::Results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
-pub(crate) use reusable::Found;
+pub(crate) use reusable::ReusableRun;
 
 /// A batch is written once it is this old, or has so many runs or entries.
 const BATCH_AGE: Duration = Duration::from_millis(200);
@@ -80,9 +78,9 @@ const RETRY: Duration = Duration::from_millis(500);
 /// The store being written.
 pub(crate) struct Store {
     path: PathBuf,
-    queue: Option<Sender<Vec<Entry>>>,
+    queue: Option<Sender<Vec<StoreEntry>>>,
     /// What is not handed to the writer yet: waking it costs more than an entry.
-    pending: Vec<Entry>,
+    pending: Vec<StoreEntry>,
     held: usize,
     /// About how many bytes are on their way to the writer.
     queued: Arc<AtomicUsize>,
@@ -91,7 +89,7 @@ pub(crate) struct Store {
     keeps_runs: bool,
 }
 
-enum Entry {
+enum StoreEntry {
     Worker {
         rank: usize,
         host: String,
@@ -115,28 +113,28 @@ enum Entry {
     Summary(GroupSummary),
 }
 
-impl Entry {
+impl StoreEntry {
     /// About how many bytes of results it holds.
     fn weight(&self) -> usize {
         let result = match self {
-            Entry::Worker { .. } | Entry::Lost { .. } => return 0,
-            Entry::Numbers { packed, .. } => return packed.len(),
-            Entry::Run(run) => &run.outcome.result,
-            Entry::Summary(summary) => &summary.result,
+            StoreEntry::Worker { .. } | StoreEntry::Lost { .. } => return 0,
+            StoreEntry::Numbers { packed, .. } => return packed.len(),
+            StoreEntry::Run(run) => &run.outcome.result,
+            StoreEntry::Summary(summary) => &summary.result,
         };
         let held = match result {
             Ok(scored) => scored.typed.len() + scored.value.weight(),
             Err(error) => error.len(),
         };
-        size_of::<Entry>() + held
+        size_of::<StoreEntry>() + held
     }
 
     /// How many runs it is.
     fn runs(&self) -> usize {
         match self {
-            Entry::Run(_) => 1,
-            Entry::Numbers { packed, .. } => packed.len() / PACKED,
-            Entry::Worker { .. } | Entry::Lost { .. } | Entry::Summary(_) => 0,
+            StoreEntry::Run(_) => 1,
+            StoreEntry::Numbers { packed, .. } => packed.len() / PACKED,
+            StoreEntry::Worker { .. } | StoreEntry::Lost { .. } | StoreEntry::Summary(_) => 0,
         }
     }
 }
@@ -147,7 +145,7 @@ impl Store {
         let (queue, entries) = channel();
         let results = path.parent().unwrap_or(Path::new(".")).to_path_buf();
         let queued = Arc::new(AtomicUsize::new(0));
-        let mut writer = Writer {
+        let mut writer = StoreWriter {
             queued: queued.clone(),
             path: path.to_path_buf(),
             results,
@@ -168,12 +166,12 @@ impl Store {
 
     /// Keeps a worker and its host.
     pub(crate) fn join(&mut self, rank: usize, host: &str) -> Result<()> {
-        self.send(Entry::Worker { rank, host: host.to_string() })
+        self.send(StoreEntry::Worker { rank, host: host.to_string() })
     }
 
     /// Keeps a run, in place of an earlier attempt.
     pub(crate) fn record(&mut self, run: Run) -> Result<()> {
-        if self.keeps_runs { self.send(Entry::Run(run)) } else { Ok(()) }
+        if self.keeps_runs { self.send(StoreEntry::Run(run)) } else { Ok(()) }
     }
 
     /// Keeps runs that gave plain numbers.
@@ -188,17 +186,17 @@ impl Store {
         }
         let Numbers { first, attempt, started, .. } = numbers;
         let packed = numbers.packed().into();
-        self.send(Entry::Numbers { rank, thread, first, attempt, started, packed })
+        self.send(StoreEntry::Numbers { rank, thread, first, attempt, started, packed })
     }
 
     /// Keeps that nothing came of an attempt, because its worker was lost.
     pub(crate) fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()> {
-        self.send(Entry::Lost { task, attempt, rank })
+        self.send(StoreEntry::Lost { task, attempt, rank })
     }
 
     /// Keeps a summary.
     pub(crate) fn close(&mut self, summary: GroupSummary) -> Result<()> {
-        self.send(Entry::Summary(summary))
+        self.send(StoreEntry::Summary(summary))
     }
 
     /// Writes what is left and hands the store over for reading.
@@ -234,7 +232,7 @@ impl Store {
     }
 
     /// Has an entry written soon.
-    fn send(&mut self, entry: Entry) -> Result<()> {
+    fn send(&mut self, entry: StoreEntry) -> Result<()> {
         self.held += entry.weight();
         self.pending.push(entry);
         if self.held > HELD || self.pending.len() >= MOST_HELD { self.hand_over() } else { Ok(()) }
@@ -277,7 +275,7 @@ fn storing(path: &Path, error: &rusqlite::Error) -> Error {
 }
 
 /// The thread that writes.
-struct Writer {
+struct StoreWriter {
     queued: Arc<AtomicUsize>,
     path: PathBuf,
     results: PathBuf,
@@ -293,26 +291,26 @@ struct Writer {
     on_disk: bool,
 }
 
-impl Writer {
-    fn write(&mut self, entries: &Receiver<Vec<Entry>>) -> Result<()> {
+impl StoreWriter {
+    fn write(&mut self, entries: &Receiver<Vec<StoreEntry>>) -> Result<()> {
         while let Ok(first) = entries.recv() {
             let due = Instant::now() + BATCH_AGE;
             let mut batch = first;
-            let mut runs: usize = batch.iter().map(Entry::runs).sum();
+            let mut runs: usize = batch.iter().map(StoreEntry::runs).sum();
             while runs < BATCH_LENGTH && batch.len() < BATCH_LENGTH {
                 let next = entries.try_recv().or_else(|_| {
                     entries.recv_timeout(due.saturating_duration_since(Instant::now()))
                 });
                 match next {
                     Ok(more) => {
-                        runs += more.iter().map(Entry::runs).sum::<usize>();
+                        runs += more.iter().map(StoreEntry::runs).sum::<usize>();
                         batch.extend(more);
                     }
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                 }
             }
             self.commit(&batch)?;
-            let weight: usize = batch.iter().map(Entry::weight).sum();
+            let weight: usize = batch.iter().map(StoreEntry::weight).sum();
             self.queued.fetch_sub(weight, Ordering::AcqRel);
         }
         Ok(())
@@ -320,7 +318,7 @@ impl Writer {
 
     /// Writes a batch. What cannot be written just now (the disk is full, somebody has the file locked)
     /// is tried again until it can, or until a signal asks for an end.
-    fn commit(&mut self, batch: &[Entry]) -> Result<()> {
+    fn commit(&mut self, batch: &[StoreEntry]) -> Result<()> {
         let mut trouble = false;
         loop {
             let Err(error) = self.try_commit(batch) else {
@@ -344,7 +342,7 @@ impl Writer {
                 );
             }
             if let Some(asked) = signals::asked() {
-                let runs: usize = batch.iter().map(Entry::runs).sum();
+                let runs: usize = batch.iter().map(StoreEntry::runs).sum();
                 return Err(Error::interrupted(format!(
                     "{}: {}; the last {runs} runs are not stored; make room and start again to go on",
                     asked.name, error.error
@@ -354,7 +352,7 @@ impl Writer {
         }
     }
 
-    fn try_commit(&mut self, batch: &[Entry]) -> Result<(), Trouble> {
+    fn try_commit(&mut self, batch: &[StoreEntry]) -> Result<(), Trouble> {
         // A file that was deleted could be written for ever, for nobody.
         if self.on_disk && !self.path.exists() {
             let gone = Error::unexpected(format!("{}: is gone", self.path.display()));
@@ -388,14 +386,14 @@ impl Writer {
         Trouble { error: storing(&self.path, error), may_pass: !lasting }
     }
 
-    fn insert(&mut self, entry: &Entry) -> Result<(), Trouble> {
+    fn insert(&mut self, entry: &StoreEntry) -> Result<(), Trouble> {
         let on_disk = |error| Trouble { error, may_pass: true };
         let inserted = match entry {
-            Entry::Worker { rank, host } => {
+            StoreEntry::Worker { rank, host } => {
                 self.hosts.insert(*rank, host.clone());
                 self.worker(*rank, 0).map(|_| 0)
             }
-            Entry::Numbers { rank, thread, first, attempt, started, packed } => {
+            StoreEntry::Numbers { rank, thread, first, attempt, started, packed } => {
                 let numbers = Numbers::new(*first, *attempt, *started, packed);
                 let worker = self.worker(*rank, *thread);
                 match worker {
@@ -406,16 +404,16 @@ impl Writer {
                     Err(error) => Err(error),
                 }
             }
-            Entry::Run(Run { outcome, rank, thread }) => {
+            StoreEntry::Run(Run { outcome, rank, thread }) => {
                 let worker = Some(self.worker(*rank, *thread).map_err(|e| self.trouble(&e))?);
                 rows::put_run(&self.connection, &self.results, worker, outcome).map_err(on_disk)?
             }
-            Entry::Lost { task, attempt, rank } => {
+            StoreEntry::Lost { task, attempt, rank } => {
                 let worker = self.workers.get(&(*rank, 0)).copied();
                 let why = format!("rank {rank} was lost while it was at this");
                 rows::put_failure(&self.connection, worker, *task, *attempt, &why)
             }
-            Entry::Summary(summary) => {
+            StoreEntry::Summary(summary) => {
                 rows::put_summary(&self.connection, &self.results, summary).map_err(on_disk)?
             }
         };
@@ -444,7 +442,7 @@ mod tests {
         let store = Store {
             path: "runs.sqlite".into(),
             queue: Some(queue),
-            pending: vec![Entry::Lost { task: 0, attempt: 1, rank: 1 }],
+            pending: vec![StoreEntry::Lost { task: 0, attempt: 1, rank: 1 }],
             held: 0,
             queued: Arc::default(),
             writer: Some(writer),

@@ -9,9 +9,9 @@ use rusqlite::{Connection, params};
 
 use crate::job::{Identity, Job};
 use crate::model::nest::Key;
-use crate::model::results::{Outcome, Scored};
+use crate::model::results::{AttemptResult, Scored};
 use crate::store::copy::take_runs;
-use crate::store::file::{Before, create, existing, finish};
+use crate::store::file::{StoredIdentity, create, existing, finish};
 use crate::store::layout::Mapping;
 use crate::store::rows::{GROUP, RUN, Reader};
 use crate::store::{Folder, Layout, Store, schema, storing};
@@ -22,7 +22,7 @@ use crate::util::error::{Error, Result};
 const SUPERSEDED: &str = "superseded-";
 
 /// What a store is opened for.
-pub(crate) struct Plan<'a> {
+pub(crate) struct OpenOptions<'a> {
     pub(crate) job: &'a Job,
     pub(crate) layout: &'a Layout,
     pub(crate) identity: &'a Identity,
@@ -33,7 +33,7 @@ pub(crate) struct Plan<'a> {
 }
 
 /// A store that is open, and not written to yet.
-pub(crate) struct Opened {
+pub(crate) struct OpenStore {
     path: PathBuf,
     connection: Connection,
     session: i64,
@@ -43,9 +43,9 @@ pub(crate) struct Opened {
     reusable: Vec<usize>,
 }
 
-impl Opened {
+impl OpenStore {
     /// Opens the folder's store, or makes it. Fails where its runs cannot be this job's.
-    pub(crate) fn open(folder: &Folder, plan: &Plan) -> Result<Opened> {
+    pub(crate) fn open(folder: &Folder, plan: &OpenOptions) -> Result<OpenStore> {
         let path = folder.store();
         let failed = |error| storing(&path, &error);
         if !path.exists() {
@@ -53,14 +53,14 @@ impl Opened {
             schema::gather(&connection).map_err(failed)?;
             drop(connection);
             let connection = existing(&finish(folder)?)?;
-            return Ok(Opened {
+            return Ok(OpenStore {
                 reusable: Vec::new(),
                 session: 1,
                 ..opened(path, connection, plan)
             });
         }
         let connection = existing(&path)?;
-        let before = Before::read(&connection).map_err(failed)?;
+        let before = StoredIdentity::read(&connection).map_err(failed)?;
         if let (false, Some(changes)) = (plan.keep, before.identity.changes(plan.identity)) {
             return Err(Error::input(refusal(folder.path(), &changes)));
         }
@@ -81,20 +81,20 @@ impl Opened {
             let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
             connection.execute(sql, params![key, value]).map_err(failed)?;
         }
-        Ok(Opened { reusable, session: before.sessions + 1, ..opened(path, connection, plan) })
+        Ok(OpenStore { reusable, session: before.sessions + 1, ..opened(path, connection, plan) })
     }
 
     /// A store that is only in memory, and keeps no runs.
-    pub(crate) fn in_memory(folder: &Folder, plan: &Plan) -> Result<Opened> {
+    pub(crate) fn in_memory(folder: &Folder, plan: &OpenOptions) -> Result<OpenStore> {
         let path = folder.store();
         let made = Connection::open_in_memory()
             .and_then(|store| schema::create(&store, plan.layout, &notes(plan)).map(|()| store));
         let connection = made.map_err(|error| storing(&path, &error))?;
-        Ok(Opened { keeps_runs: false, ..opened(path, connection, plan) })
+        Ok(OpenStore { keeps_runs: false, ..opened(path, connection, plan) })
     }
 
     /// Calls `each` with every run that is there, in grid order. A damaged one is an error.
-    pub(crate) fn runs(&self, mut each: impl FnMut(Outcome)) -> Result<()> {
+    pub(crate) fn runs(&self, mut each: impl FnMut(AttemptResult)) -> Result<()> {
         let sql = format!("SELECT {RUN} FROM runs ORDER BY task");
         let failed = |error: rusqlite::Error| storing(&self.path, &error);
         let mut statement = self.connection.prepare(&sql).map_err(failed)?;
@@ -144,14 +144,14 @@ pub(crate) fn refusal(folder: &Path, changes: &str) -> String {
     )
 }
 
-fn opened(path: PathBuf, connection: Connection, plan: &Plan) -> Opened {
+fn opened(path: PathBuf, connection: Connection, plan: &OpenOptions) -> OpenStore {
     let native = plan.job.is_native();
     let reusable = Vec::new();
-    Opened { path, connection, session: 1, native, keeps_runs: true, reusable }
+    OpenStore { path, connection, session: 1, native, keeps_runs: true, reusable }
 }
 
 /// What the store says of itself.
-fn notes(plan: &Plan) -> Vec<(&'static str, String)> {
+fn notes(plan: &OpenOptions) -> Vec<(&'static str, String)> {
     let notes = [
         ("name", plan.job.name.clone()),
         ("file", plan.text.to_string()),
@@ -189,7 +189,7 @@ fn rebuild(
     folder: &Folder,
     present: Connection,
     layout: &Layout,
-    plan: &Plan,
+    plan: &OpenOptions,
 ) -> Result<Connection> {
     let path = folder.store();
     let failed = |error| storing(&path, &error);
@@ -197,7 +197,7 @@ fn rebuild(
     take_runs((&new, plan.layout, folder.path()), (&present, layout, folder.path()))?;
     for earlier in superseded(folder.path()) {
         let earlier = existing(&earlier.join("runs.sqlite"))?;
-        let before = Before::read(&earlier).map_err(failed)?;
+        let before = StoredIdentity::read(&earlier).map_err(failed)?;
         let layout = Layout::read(&earlier).map_err(failed)?;
         let same_crunch = plan.keep || before.identity.changes(plan.identity).is_none();
         if same_crunch && Mapping::new(&layout, plan.layout).is_ok() {

@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Row, params};
 
-use crate::job::{Crunch, Job, Loop};
-use crate::model::policy::Require;
+use crate::job::{Job, Loop};
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::store::layout::note;
 use crate::store::{Layout, Results, schema, snapshot, storing};
 use crate::util::error::{Error, Result};
 
 /// What a results folder tells of itself.
-pub(crate) struct Look {
+pub(crate) struct StoreReader {
     path: PathBuf,
     /// The job as far as its store knows it: its name and its loops. Nothing can be run with it.
     pub(crate) job: Job,
@@ -24,7 +23,7 @@ pub(crate) struct Look {
 
 /// One worker of one start.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Member {
+pub(crate) struct WorkerRow {
     pub(crate) worker: i64,
     /// Which start, from 1.
     pub(crate) session: i64,
@@ -47,15 +46,15 @@ pub(crate) struct Attempt {
 
 /// A failed attempt, and whether a later one succeeded.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Failure {
+pub(crate) struct FailureRow {
     pub(crate) task: u64,
     pub(crate) error: String,
     pub(crate) mended: bool,
 }
 
-impl Look {
+impl StoreReader {
     /// Opens the store of a results folder for reading.
-    pub(crate) fn into(folder: &Path) -> Result<Look> {
+    pub(crate) fn into(folder: &Path) -> Result<StoreReader> {
         let path = folder.join("runs.sqlite");
         let no = |why: &dyn std::fmt::Display| {
             Error::input(format!("results folder {}: {why}", folder.display()))
@@ -86,7 +85,7 @@ impl Look {
         let crunch = note(&connection, "crunch").map_err(sqlite)?.unwrap_or_default();
         let job = job(&name, &layout, crunch.starts_with("Rust, version"));
         let results = Results::new(path.clone(), connection, &job);
-        Ok(Look { path, job, results, _copy: copy })
+        Ok(StoreReader { path, job, results, _copy: copy })
     }
 
     /// Where the store is.
@@ -121,11 +120,11 @@ impl Look {
     }
 
     /// The workers of every start.
-    pub(crate) fn members(&self) -> Result<Vec<Member>> {
+    pub(crate) fn members(&self) -> Result<Vec<WorkerRow>> {
         let sql = "SELECT worker, session, rank, host, thread FROM workers
                    ORDER BY session, rank, thread, worker";
         let read = |row: &Row| {
-            Ok(Member {
+            Ok(WorkerRow {
                 worker: row.get(0)?,
                 session: row.get(1)?,
                 rank: row.get(2)?,
@@ -162,12 +161,12 @@ impl Look {
     }
 
     /// Calls `each` with every attempt that failed, in grid order.
-    pub(crate) fn failures(&self, each: impl FnMut(Failure)) -> Result<()> {
+    pub(crate) fn failures(&self, each: impl FnMut(FailureRow)) -> Result<()> {
         let sql = "SELECT f.task, f.error, coalesce(r.failed = 0, 0)
                    FROM failures f LEFT JOIN runs r ON r.task = f.task ORDER BY 1";
         let read = |row: &Row| {
             let error: Option<String> = row.get(1)?;
-            Ok(Failure {
+            Ok(FailureRow {
                 task: row.get::<_, i64>(0)? as u64,
                 error: error.unwrap_or_default(),
                 mended: row.get(2)?,
@@ -204,26 +203,5 @@ fn job(name: &str, layout: &Layout, native: bool) -> Job {
         reduce: l.reduce.as_deref().map(reduce),
         is_data: false,
     });
-    described(name, loops.collect(), native)
-}
-
-/// A job of which nothing is known but its loops.
-pub(crate) fn described(name: &str, loops: Vec<Loop>, native: bool) -> Job {
-    Job {
-        name: name.to_string(),
-        seed: 0,
-        folder: PathBuf::new(),
-        loops,
-        crunch: if native { Crunch::Native(Vec::new()) } else { Crunch::Command(Vec::new()) },
-        score: String::new(),
-        require: Require::All,
-        retries: 0,
-        most_failures: None,
-        speculate: false,
-        isolate: false,
-        timeout: None,
-        reduce_on_workers: false,
-        order: Default::default(),
-        places: Default::default(),
-    }
+    Job::with_loops(name, loops.collect(), native)
 }

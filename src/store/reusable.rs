@@ -6,28 +6,28 @@ use std::collections::BTreeMap;
 use rusqlite::Row;
 
 use crate::job::Identity;
-use crate::store::file::Before;
+use crate::store::file::StoredIdentity;
 use crate::store::layout::Mapping;
 use crate::store::open::superseded;
-use crate::store::{Layout, Look, storing};
+use crate::store::{Layout, StoreReader, storing};
 use crate::util::error::{Error, Result};
 
 /// A run that is there, by the task number that it has in the job as it is now.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Found {
+pub(crate) struct ReusableRun {
     pub(crate) task: u64,
     pub(crate) seconds: f64,
     pub(crate) failed: bool,
 }
 
-impl Look {
+impl StoreReader {
     /// Calls `each` with every run that the job has a place for, in grid order. If crunch has changed
     /// since, a start would use none of them: what has changed, in words.
     pub(crate) fn found(
         &self,
         layout: &Layout,
         identity: &Identity,
-        mut each: impl FnMut(Found),
+        mut each: impl FnMut(ReusableRun),
     ) -> Result<Option<String>> {
         let (own, before) = self.before()?;
         let changes = before.identity.changes(identity);
@@ -40,7 +40,7 @@ impl Look {
         let mut runs = BTreeMap::new();
         self.matched(&Mapping::new(&own, layout).map_err(within)?, &mut runs)?;
         for earlier in superseded(folder) {
-            let earlier = Look::into(&earlier)?;
+            let earlier = StoreReader::into(&earlier)?;
             let (own, before) = earlier.before()?;
             if before.identity.changes(identity).is_none()
                 && let Ok(mapping) = Mapping::new(&own, layout)
@@ -52,30 +52,30 @@ impl Look {
         Ok(changes)
     }
 
-    fn before(&self) -> Result<(Layout, Before)> {
+    fn before(&self) -> Result<(Layout, StoredIdentity)> {
         let failed = |error| storing(self.path(), &error);
         let connection = self.results.connection();
         let layout = Layout::read(connection).map_err(failed)?;
-        Ok((layout, Before::read(connection).map_err(failed)?))
+        Ok((layout, StoredIdentity::read(connection).map_err(failed)?))
     }
 
     /// Takes the runs that are not there yet; a success takes the place of a failure.
-    fn matched(&self, mapping: &Mapping, runs: &mut BTreeMap<u64, Found>) -> Result<()> {
+    fn matched(&self, mapping: &Mapping, runs: &mut BTreeMap<u64, ReusableRun>) -> Result<()> {
         self.timed(|found| {
             let Some(task) = mapping.task(found.task) else { return };
-            let there = runs.entry(task).or_insert(Found { task, ..found });
+            let there = runs.entry(task).or_insert(ReusableRun { task, ..found });
             if there.failed && !found.failed {
-                *there = Found { task, ..found };
+                *there = ReusableRun { task, ..found };
             }
         })
     }
 
     /// Calls `each` with every run of this store, in grid order.
-    fn timed(&self, each: impl FnMut(Found)) -> Result<()> {
+    fn timed(&self, each: impl FnMut(ReusableRun)) -> Result<()> {
         let sql = "SELECT task, coalesce(seconds, 0.0), failed FROM runs ORDER BY task";
         let read = |row: &Row| {
             let (task, seconds): (i64, f64) = (row.get(0)?, row.get(1)?);
-            Ok(Found { task: task as u64, seconds: seconds.max(0.0), failed: row.get(2)? })
+            Ok(ReusableRun { task: task as u64, seconds: seconds.max(0.0), failed: row.get(2)? })
         };
         self.each(sql, [], read, each)
     }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::model::nest::Key;
 use crate::model::results::GroupSummary;
-use crate::model::results::{Numbers, Outcome, Scored, Winner};
+use crate::model::results::{AttemptResult, Numbers, Scored, Winner};
 use crate::model::value::Value;
 use crate::store::large;
 use crate::util::error::{Error, Result};
@@ -131,7 +131,7 @@ pub(crate) fn put_numbers(
             plain.push((task as i64, score, seconds, started));
         } else {
             let result = Ok(Scored::number(score));
-            let outcome = Outcome { task, attempt, started, seconds, result };
+            let outcome = AttemptResult { task, attempt, started, seconds, result };
             if let Err(error) = put_run(store, results, Some(worker), &outcome)? {
                 return Ok(Err(error));
             }
@@ -203,7 +203,7 @@ pub(crate) fn put_run(
     store: &Connection,
     results: &Path,
     worker: Option<i64>,
-    outcome: &Outcome,
+    outcome: &AttemptResult,
 ) -> Result<Result<usize, rusqlite::Error>> {
     let mut spare = Bytes::new();
     let columns = Columns::of(&outcome.result, results, &mut spare)?;
@@ -229,7 +229,7 @@ pub(crate) fn put_run(
     // A later attempt will take the row; what went wrong each time is worth keeping.
     let sql = "INSERT INTO failures (task, attempt, error, seconds, started, worker)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let Outcome { task, attempt, seconds, started, .. } = outcome;
+    let AttemptResult { task, attempt, seconds, started, .. } = outcome;
     let row = params![*task as i64, attempt, error, seconds, started, worker];
     Ok(put.and_then(|put| store.prepare_cached(sql)?.execute(row).map(|_| put)))
 }
@@ -312,12 +312,12 @@ impl Reader<'_> {
     }
 
     /// A row of the columns [`RUN`]. The inner error says that it is damaged.
-    pub(crate) fn run(&self, row: &Row) -> Result<Result<Outcome>, rusqlite::Error> {
+    pub(crate) fn run(&self, row: &Row) -> Result<Result<AttemptResult>, rusqlite::Error> {
         let (task, attempt): (i64, u32) = (row.get(0)?, row.get(6)?);
         let result = self.result(row, 7, None, |failed| [task, attempt.into(), failed.into()])?;
         let (started, seconds) = (row.get(5)?, row.get(4)?);
         Ok(result
-            .map(|result| Outcome { task: task as u64, attempt, started, seconds, result })
+            .map(|result| AttemptResult { task: task as u64, attempt, started, seconds, result })
             .map_err(|why| damaged(self.results, &why, "runs", &format!("task = {task}"))))
     }
 

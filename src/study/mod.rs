@@ -18,20 +18,22 @@ pub use self::outcome::Outcome;
 pub use self::runs::{Runs, Summary};
 
 use crate::executor::context::Context;
-use crate::executor::rust::{CrunchFunction, Level, Native, Prepared, ReduceFunction};
+use crate::executor::rust::{
+    CrunchFunction, ErasedStudy, LoopSource, PreparedLoop, ReduceFunction,
+};
 use crate::job::{self, Digests, Identity, Job, Loop, Points, check_name};
 use crate::model::nest::Grid;
-use crate::model::policy::{Order, Require};
-use crate::model::reduce::{Item, Reduce};
+use crate::model::policy::{Completeness, Order};
+use crate::model::reduce::{Reduce, SlotResult};
 use crate::model::results::GroupSummary;
-use crate::platform::launcher::Launched;
+use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Settings;
-use crate::rank0::types::{Listener, Work};
+use crate::rank0::types::{Listener, PreparedJob};
 use crate::study::run::conduct;
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
 use crate::wire::codec;
-use crate::wire::dictionary::{Board, SharedDictionary};
+use crate::wire::dictionary::{DictionaryData, SharedDictionary};
 use crate::worker::isolate;
 use loops::Over;
 
@@ -139,7 +141,7 @@ pub struct Study<R, S> {
     name: String,
     seed: u64,
     version: String,
-    require: Require,
+    require: Completeness,
     keep: usize,
     retries: u32,
     most_failures: Option<u64>,
@@ -148,24 +150,24 @@ pub struct Study<R, S> {
     isolate: bool,
     timeout: Option<Duration>,
     reduce_on_workers: bool,
-    levels: Vec<Arc<dyn Level>>,
+    levels: Vec<Arc<dyn LoopSource>>,
     crunch: CrunchFunction,
     reduces: Vec<ReduceFunction>,
-    board: Board,
+    board: DictionaryData,
     listeners: Vec<(usize, Listener)>,
     of: std::marker::PhantomData<fn() -> (R, S)>,
 }
 
 impl<R> Study<R, R> {
     /// A study that folds nothing yet.
-    fn begin(levels: Vec<Arc<dyn Level>>, crunch: CrunchFunction) -> Study<R, R> {
+    fn begin(levels: Vec<Arc<dyn LoopSource>>, crunch: CrunchFunction) -> Study<R, R> {
         let program = std::env::current_exe().ok();
         let name = program.as_deref().and_then(|path| path.file_stem());
         Study {
             name: name.map_or("study".to_string(), |name| name.to_string_lossy().into_owned()),
             seed: 0,
             version: "1".to_string(),
-            require: Require::All,
+            require: Completeness::All,
             keep: KEEP,
             retries: 0,
             most_failures: None,
@@ -177,7 +179,7 @@ impl<R> Study<R, R> {
             levels,
             crunch,
             reduces: Vec::new(),
-            board: Board::new(),
+            board: DictionaryData::new(),
             listeners: Vec::new(),
             of: std::marker::PhantomData,
         }
@@ -205,8 +207,8 @@ where
         F: Fn(&Runs<S>) -> T + Send + Sync + 'static,
     {
         let mut reduces = self.reduces;
-        reduces.push(Box::new(move |job: &Arc<Job>, group, items: &[Item]| {
-            let result = |item: &Item| match &item.result {
+        reduces.push(Box::new(move |job: &Arc<Job>, group, items: &[SlotResult]| {
+            let result = |item: &SlotResult| match &item.result {
                 Some(scored) => codec::decode_theirs::<S>(&scored.typed).map(Some),
                 None => Ok(None),
             };
@@ -259,7 +261,7 @@ where
     /// The fraction of a group's points that must have a result for the group to be summarised, over
     /// 0 and up to 1. If it is not called, all of them: a group with a failed run is incomplete.
     pub fn require(mut self, fraction: f64) -> Self {
-        self.require = Require::Fraction(fraction);
+        self.require = Completeness::Fraction(fraction);
         self
     }
 
@@ -362,14 +364,14 @@ where
         }
         let (native, prepare) = self.split();
         isolate::work_if_isolated(Some(&native));
-        let finished = conduct(Launched::detect(), settings, Some(native.clone()), prepare);
+        let finished = conduct(LaunchInfo::detect(), settings, Some(native.clone()), prepare);
         native.board().close(); // on every rank and after any error: nobody waits for what cannot come
         finished?.map(Outcome::read).transpose()
     }
 
     /// What every rank brings, and what rank 0 does before it starts.
-    pub(crate) fn split(self) -> (Arc<Native>, impl FnOnce() -> Result<Work>) {
-        let native = Arc::new(Native {
+    pub(crate) fn split(self) -> (Arc<ErasedStudy>, impl FnOnce() -> Result<PreparedJob>) {
+        let native = Arc::new(ErasedStudy {
             levels: self.levels,
             crunch: self.crunch,
             reduces: self.reduces,
@@ -395,7 +397,7 @@ where
                 seed,
                 folder: std::env::current_dir().unwrap_or_default(),
                 loops,
-                crunch: job::Crunch::Native(learned),
+                crunch: job::CrunchSpec::Native(learned),
                 score: "score".to_string(),
                 require,
                 retries,
@@ -417,14 +419,14 @@ where
             for (level, of_level) in own_digests {
                 digests.entry(level).or_default().extend(of_level);
             }
-            Ok(Work { job, text: String::new(), identity, digests, listeners })
+            Ok(PreparedJob { job, text: String::new(), identity, digests, listeners })
         };
         (native, prepare)
     }
 }
 
 /// The loops as the job has them, what other ranks have to learn of each, and digests of points.
-fn prepare_loops(native: &Native) -> Result<(Vec<Loop>, Vec<bytes::Bytes>, Digests)> {
+fn prepare_loops(native: &ErasedStudy) -> Result<(Vec<Loop>, Vec<bytes::Bytes>, Digests)> {
     let depth = native.levels.len();
     if native.reduces.len() > depth {
         let folds = native.reduces.len();
@@ -439,7 +441,7 @@ fn prepare_loops(native: &Native) -> Result<(Vec<Loop>, Vec<bytes::Bytes>, Diges
         let prepared = caught(&format!("what makes loop '{name}'"), || {
             level.prepare().map_err(|error| error.to_string())
         });
-        let Prepared { points, learned: bytes, digests: of_level } =
+        let PreparedLoop { points, learned: bytes, digests: of_level } =
             prepared.map_err(Error::input)?;
         if points.is_empty() {
             return Err(Error::input(format!("loop '{name}' has no points")));

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::executor::context::Context;
-use crate::executor::rust::{CrunchFunction, Level};
+use crate::executor::rust::{CrunchFunction, LoopSource};
 use crate::executor::score;
 use crate::model::results::Scored;
 use crate::model::value::Value;
@@ -44,7 +44,7 @@ use crate::wire::codec;
 /// ```
 pub struct Nest<L> {
     loops: L,
-    levels: Vec<Arc<dyn Level>>,
+    levels: Vec<Arc<dyn LoopSource>>,
 }
 
 impl Nest<()> {
@@ -151,7 +151,7 @@ impl<L: Loops> Nest<L> {
 
 /// Loops and what is called inside of them, before it is said how they fold.
 pub struct Crunched<R> {
-    levels: Vec<Arc<dyn Level>>,
+    levels: Vec<Arc<dyn LoopSource>>,
     call: CrunchFunction,
     of: std::marker::PhantomData<fn() -> R>,
 }

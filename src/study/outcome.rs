@@ -10,7 +10,7 @@ use crate::job::Job;
 use crate::model::nest::Grid;
 use crate::model::results::GroupSummary;
 use crate::model::results::Scored;
-use crate::rank0::types::Finished;
+use crate::rank0::types::RunResult;
 use crate::study::runs::Summary;
 use crate::util::error::Result;
 use crate::wire::codec;
@@ -19,12 +19,12 @@ use crate::wire::codec;
 pub struct Outcome<R, S> {
     /// One for each point of the loops that do not fold, in grid order.
     pub summaries: Vec<Summary<S>>,
-    finished: Finished,
+    finished: RunResult,
     of: PhantomData<fn() -> R>,
 }
 
 impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
-    pub(super) fn read(finished: Finished) -> Result<Outcome<R, S>> {
+    pub(super) fn read(finished: RunResult) -> Result<Outcome<R, S>> {
         let mut summaries = Vec::new();
         let (job, grid) = (&finished.job, finished.job.grid());
         finished.results.summaries(grid.outer(), |summary| {

@@ -1,7 +1,7 @@
 //! A whole run, wherever this process stands in it: rank 0 leads, every other rank works; or one
 //! process does both on threads.
 
-use crate::rank0::types::{Finished, Work};
+use crate::rank0::types::{PreparedJob, RunResult};
 #[cfg(feature = "mpi")]
 use crate::wire::codec;
 #[cfg(feature = "mpi")]
@@ -11,10 +11,10 @@ use std::thread::JoinHandle;
 #[cfg(feature = "mpi")]
 use std::time::Duration;
 
-use crate::executor::rust::Native;
-use crate::platform::launcher::Launched;
+use crate::executor::rust::ErasedStudy;
+use crate::platform::launcher::LaunchInfo;
 use crate::platform::slurm;
-use crate::rank0::session::{Crew, Lead};
+use crate::rank0::session::{Session, WorkerPool};
 use crate::rank0::settings::Settings;
 #[cfg(feature = "mpi")]
 use crate::rank0::turn_away;
@@ -28,7 +28,7 @@ use crate::wire::messages::ToWorker;
 use crate::wire::transport::Hub;
 use crate::wire::transport::Link;
 use crate::wire::transport::threads::{self, ThreadLink};
-use crate::worker::{self, Means};
+use crate::worker::{self, WorkerConfig};
 
 /// How long a worker that is a process may be silent. It speaks every second, even deep in crunch; one
 /// that was only held up is taken back.
@@ -38,11 +38,11 @@ const LEASE: Duration = Duration::from_secs(10);
 /// Runs what `prepare` makes on rank 0, the way this process was started; the ranks that worked get
 /// nothing. `native` is what the program itself brings on every rank, if it is a study.
 pub(crate) fn conduct(
-    launched: Option<Launched>,
+    launched: Option<LaunchInfo>,
     settings: &Settings,
-    native: Option<Arc<Native>>,
-    prepare: impl FnOnce() -> Result<Work>,
-) -> Result<Option<Finished>> {
+    native: Option<Arc<ErasedStudy>>,
+    prepare: impl FnOnce() -> Result<PreparedJob>,
+) -> Result<Option<RunResult>> {
     match launched {
         Some(launched) if launched.size != Some(1) => {
             // One process of a batch script may well want the node's threads; it has to say so.
@@ -57,9 +57,9 @@ pub(crate) fn conduct(
 
 fn over_threads(
     settings: &Settings,
-    native: Option<Arc<Native>>,
-    prepare: impl FnOnce() -> Result<Work>,
-) -> Result<Option<Finished>> {
+    native: Option<Arc<ErasedStudy>>,
+    prepare: impl FnOnce() -> Result<PreparedJob>,
+) -> Result<Option<RunResult>> {
     if settings.is_main {
         signals::take();
     }
@@ -68,10 +68,10 @@ fn over_threads(
     let threads = settings.threads.unwrap_or(cores);
     check_strategy(settings, threads)?;
     let workers = work.job.grid().tasks().min(threads as u64) as usize;
-    let crew = Crew { lowest: 1, workers, threads: 1, lease: None };
-    let lead = Lead::new(settings, native.clone(), work, crew)?;
+    let crew = WorkerPool { lowest: 1, workers, threads: 1, lease: None };
+    let lead = Session::new(settings, native.clone(), work, crew)?;
     let (mut hub, links) = threads::connect(1, workers);
-    let means = Means { threads: 1, cores: (cores / workers).max(1), is_process: false };
+    let means = WorkerConfig { threads: 1, cores: (cores / workers).max(1), is_process: false };
     let mut joined = Vec::new();
     for link in links {
         joined.push(start_worker(link, means, native.clone())?);
@@ -89,8 +89,8 @@ fn over_threads(
 /// Starts a worker in a thread of this process.
 fn start_worker(
     link: ThreadLink,
-    means: Means,
-    native: Option<Arc<Native>>,
+    means: WorkerConfig,
+    native: Option<Arc<ErasedStudy>>,
 ) -> Result<JoinHandle<Result<()>>> {
     std::thread::Builder::new()
         .name(format!("rank {}", link.rank()))
@@ -100,12 +100,12 @@ fn start_worker(
 
 #[cfg(feature = "mpi")]
 fn over_ranks(
-    launched: &Launched,
+    launched: &LaunchInfo,
     settings: &Settings,
-    native: Option<Arc<Native>>,
-    prepare: impl FnOnce() -> Result<Work>,
-) -> Result<Option<Finished>> {
-    use crate::wire::transport::mpi::Ranks;
+    native: Option<Arc<ErasedStudy>>,
+    prepare: impl FnOnce() -> Result<PreparedJob>,
+) -> Result<Option<RunResult>> {
+    use crate::wire::transport::mpi::MpiRanks;
 
     if launched.is_bare_step() {
         return Err(launched.mismatch()); // every one of them finds this; rank 0 says it
@@ -115,7 +115,7 @@ fn over_ranks(
     if settings.is_main {
         signals::take();
     }
-    let mut ranks = Ranks::initialize(launched.size.unwrap_or(0))?;
+    let mut ranks = MpiRanks::initialize(launched.size.unwrap_or(0))?;
     if ranks.own_rank() == 0 {
         ranks.beat(codec::encode(&ToWorker::Beat).into())?;
     }
@@ -128,7 +128,7 @@ fn over_ranks(
     }
     let cores = slurm::cores().unwrap_or_else(|| (own_cores() / launched.on_host).max(1));
     let threads = settings.threads.map_or(1, |threads| threads as u32);
-    let means = Means { threads, cores, is_process: true };
+    let means = WorkerConfig { threads, cores, is_process: true };
     if ranks.own_rank() > 0 {
         return worker::work(Box::new(ranks), means, native.as_ref()).map(|()| None);
     }
@@ -145,30 +145,34 @@ fn over_ranks(
 fn lead_ranks(
     ranks: &mut dyn Hub,
     settings: &Settings,
-    means: Means,
-    native: Option<Arc<Native>>,
-    prepare: impl FnOnce() -> Result<Work>,
-) -> Result<Option<Finished>> {
-    use crate::wire::transport::with_local::Beside;
+    means: WorkerConfig,
+    native: Option<Arc<ErasedStudy>>,
+    prepare: impl FnOnce() -> Result<PreparedJob>,
+) -> Result<Option<RunResult>> {
+    use crate::wire::transport::with_local::WithLocal;
 
     signals::heed(false);
     let own = usize::from(settings.master_works);
     let (workers, threads) = (ranks.workers() + own, means.threads);
-    let crew = Crew { lowest: 1 - own, workers, threads, lease: Some(LEASE) };
+    let crew = WorkerPool { lowest: 1 - own, workers, threads, lease: Some(LEASE) };
     let lead = match signals::asked() {
         Some(asked) => Err(Error::interrupted(format!("{}: nothing was begun yet", asked.name))),
         None => check_strategy(settings, workers * threads as usize)
             .and_then(|()| prepare())
-            .and_then(|work| Lead::new(settings, native.clone(), work, crew)),
+            .and_then(|work| Session::new(settings, native.clone(), work, crew)),
     };
     match lead {
         Ok(lead) => {
             let served = if settings.master_works {
                 let (hub, links) = threads::connect(0, 1);
                 for link in links {
-                    start_worker(link, Means { is_process: false, ..means }, native.clone())?;
+                    start_worker(
+                        link,
+                        WorkerConfig { is_process: false, ..means },
+                        native.clone(),
+                    )?;
                 }
-                lead.serve(&mut Beside::new(ranks, hub))?
+                lead.serve(&mut WithLocal::new(ranks, hub))?
             } else {
                 lead.serve(ranks)?
             };
@@ -188,11 +192,11 @@ fn lead_ranks(
 
 #[cfg(not(feature = "mpi"))]
 fn over_ranks(
-    launched: &Launched,
+    launched: &LaunchInfo,
     settings: &Settings,
-    native: Option<Arc<Native>>,
-    prepare: impl FnOnce() -> Result<Work>,
-) -> Result<Option<Finished>> {
+    native: Option<Arc<ErasedStudy>>,
+    prepare: impl FnOnce() -> Result<PreparedJob>,
+) -> Result<Option<RunResult>> {
     if launched.may_be_alone() {
         return over_threads(settings, native, prepare);
     }

@@ -10,38 +10,38 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::executor::context::Context;
-use crate::executor::rust::{Level, Prepared};
+use crate::executor::rust::{LoopSource, PreparedLoop};
 use crate::job::{Points, digest, digest_of};
 use crate::model::value::Value;
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
 
 /// A loop with points of type `T`.
-pub(super) trait Source<T>: Level {
+pub(super) trait Source<T>: LoopSource {
     /// One point, wherever it has to come from.
     fn point<'a>(
         &'a self,
         level: usize,
         index: u64,
         context: &Context,
-    ) -> Result<Point<'a, T>, String>;
+    ) -> Result<PointRef<'a, T>, String>;
 }
 
 /// A point, for as long as a task needs it.
-pub(super) enum Point<'a, T> {
+pub(super) enum PointRef<'a, T> {
     /// The loop holds it.
     Here(&'a T),
     /// The cache may drop it meanwhile.
     Kept(Arc<T>),
 }
 
-impl<T> Deref for Point<'_, T> {
+impl<T> Deref for PointRef<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
         match self {
-            Point::Here(point) => point,
-            Point::Kept(point) => point,
+            PointRef::Here(point) => point,
+            PointRef::Kept(point) => point,
         }
     }
 }
@@ -50,7 +50,7 @@ impl<T> Deref for Point<'_, T> {
 const SHOWN: usize = 4096;
 
 /// What the user gave, until rank 0 takes it.
-type Given<T> = Mutex<Option<T>>;
+type SharedValue<T> = Mutex<Option<T>>;
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic of the user's leaves nothing half done under these locks.
@@ -60,7 +60,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Values that all ranks know, because rank 0 tells them.
 pub(super) struct Values<T> {
     name: String,
-    given: Given<Vec<T>>,
+    given: SharedValue<Vec<T>>,
     known: OnceLock<Vec<T>>,
 }
 
@@ -76,12 +76,12 @@ impl<T> Values<T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned + Send + Sync> Level for Values<T> {
+impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for Values<T> {
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn prepare(&self) -> Result<Prepared> {
+    fn prepare(&self) -> Result<PreparedLoop> {
         let given = locked(&self.given).take().ok_or_else(|| Error::input("a study runs once"))?;
         let wrong = |i: usize, why: &dyn std::fmt::Display| {
             Error::input(format!("loop '{}', point {i}: {why}", self.name))
@@ -99,7 +99,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for Values<T> {
         }
         let learned: Bytes = codec::encode_theirs(&given)?.into();
         self.learn(&learned)?; // so that rank 0's threads have the very values that other ranks have
-        Ok(Prepared { points: Points::List(shown), learned, digests })
+        Ok(PreparedLoop { points: Points::List(shown), learned, digests })
     }
 
     fn learn(&self, bytes: &Bytes) -> Result<()> {
@@ -115,8 +115,8 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for Values<T> {
 }
 
 impl<T: Serialize + DeserializeOwned + Send + Sync> Source<T> for Values<T> {
-    fn point<'a>(&'a self, _: usize, index: u64, _: &Context) -> Result<Point<'a, T>, String> {
-        self.get(index).map(Point::Here)
+    fn point<'a>(&'a self, _: usize, index: u64, _: &Context) -> Result<PointRef<'a, T>, String> {
+        self.get(index).map(PointRef::Here)
     }
 }
 
@@ -126,7 +126,7 @@ type Make<T> = Box<dyn FnOnce() -> crate::Result<(Option<Vec<String>>, Vec<T>)> 
 /// Data sets that live on rank 0; a rank gets one when it first has a task of it.
 pub(super) struct DataSets<T> {
     name: String,
-    make: Given<Make<T>>,
+    make: SharedValue<Make<T>>,
     /// Rank 0's, which its own threads share.
     made: OnceLock<Vec<T>>,
     cache: Cache<T>,
@@ -139,7 +139,7 @@ impl<T> DataSets<T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned + Send + Sync> Level for DataSets<T> {
+impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for DataSets<T> {
     fn name(&self) -> &str {
         &self.name
     }
@@ -148,7 +148,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for DataSets<T> {
         true
     }
 
-    fn prepare(&self) -> Result<Prepared> {
+    fn prepare(&self) -> Result<PreparedLoop> {
         let make = locked(&self.make).take().ok_or_else(|| Error::input("a study runs once"))?;
         let made =
             crate::util::panic::caught("what makes them", || make().map_err(|e| e.to_string()));
@@ -180,7 +180,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Level for DataSets<T> {
                 .map_err(|error| within(i, error))?;
         }
         let _ = self.made.set(made);
-        Ok(Prepared { points, learned: Bytes::new(), digests })
+        Ok(PreparedLoop { points, learned: Bytes::new(), digests })
     }
 
     fn learn(&self, _: &Bytes) -> Result<()> {
@@ -200,26 +200,27 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Source<T> for DataSets<T> {
         level: usize,
         index: u64,
         context: &Context,
-    ) -> Result<Point<'a, T>, String> {
+    ) -> Result<PointRef<'a, T>, String> {
         if let Some(data) = self.made.get().and_then(|made| made.get(index as usize)) {
-            return Ok(Point::Here(data));
+            return Ok(PointRef::Here(data));
         }
         let fetch = || {
             let bytes = context.data(level, index)?;
             codec::decode_theirs(&bytes)
         };
         let data = self.cache.get(index, context.keep(), || fetch().map_err(|e| e.to_string()));
-        data.map(Point::Kept).map_err(|why| format!("loop '{}', point {index}: {why}", self.name))
+        data.map(PointRef::Kept)
+            .map_err(|why| format!("loop '{}', point {index}: {why}", self.name))
     }
 }
 
 /// The user's function that loads a data set.
-type Load<K, T> = Box<dyn Fn(&K) -> crate::Result<T> + Send + Sync>;
+type LoadFunction<K, T> = Box<dyn Fn(&K) -> crate::Result<T> + Send + Sync>;
 
 /// Data sets that each rank loads for itself, by keys that all ranks know.
 pub(super) struct Loaded<K, T> {
     keys: Values<K>,
-    load: Load<K, T>,
+    load: LoadFunction<K, T>,
     cache: Cache<T>,
 }
 
@@ -227,13 +228,13 @@ impl<K, T> Loaded<K, T> {
     pub(super) fn new(
         name: &str,
         keys: impl IntoIterator<Item = K>,
-        load: Load<K, T>,
+        load: LoadFunction<K, T>,
     ) -> Loaded<K, T> {
         Loaded { keys: Values::new(name, keys), load, cache: Cache::new() }
     }
 }
 
-impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> Level for Loaded<K, T> {
+impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> LoopSource for Loaded<K, T> {
     fn name(&self) -> &str {
         self.keys.name()
     }
@@ -242,7 +243,7 @@ impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> Level for Lo
         true
     }
 
-    fn prepare(&self) -> Result<Prepared> {
+    fn prepare(&self) -> Result<PreparedLoop> {
         self.keys.prepare()
     }
 
@@ -261,21 +262,21 @@ impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> Source<T> fo
         _: usize,
         index: u64,
         context: &Context,
-    ) -> Result<Point<'a, T>, String> {
+    ) -> Result<PointRef<'a, T>, String> {
         let key = self.keys.get(index)?;
         let load = || (self.load)(key).map_err(|error| format!("not loaded: {error}"));
-        self.cache.get(index, context.keep(), load).map(Point::Kept)
+        self.cache.get(index, context.keep(), load).map(PointRef::Kept)
     }
 }
 
 /// The data sets of one loop that a process keeps; its threads share them.
 struct Cache<T> {
     /// The least recently used first.
-    slots: Mutex<VecDeque<(u64, Slot<T>)>>,
+    slots: Mutex<VecDeque<(u64, CacheSlot<T>)>>,
 }
 
 /// Locked while the data set is on its way, so that others wait for it rather than get it again.
-type Slot<T> = Arc<Mutex<Option<Arc<T>>>>;
+type CacheSlot<T> = Arc<Mutex<Option<Arc<T>>>>;
 
 impl<T> Cache<T> {
     fn new() -> Cache<T> {

@@ -3,7 +3,7 @@
 
 /// A signal that came, and how many came so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct SignalRequest {
     pub(crate) times: usize,
     pub(crate) name: &'static str,
 }
@@ -33,7 +33,8 @@ mod taken {
             for signal in signals.forever() {
                 LAST.store(signal, Ordering::Relaxed);
                 TIMES.fetch_add(1, Ordering::Release);
-                if let (Some(Asked { name, .. }), false) = (asked(), HEEDED.load(Ordering::Acquire))
+                if let (Some(SignalRequest { name, .. }), false) =
+                    (asked(), HEEDED.load(Ordering::Acquire))
                 {
                     let error = Error::interrupted(format!("{name}: nothing was begun yet"));
                     error.print();
@@ -70,14 +71,14 @@ mod taken {
     }
 
     /// Whether and how often an end was asked for.
-    pub(crate) fn asked() -> Option<Asked> {
+    pub(crate) fn asked() -> Option<SignalRequest> {
         let times = TIMES.load(Ordering::Acquire);
         let name = match LAST.load(Ordering::Relaxed) {
             SIGINT => "SIGINT",
             SIGTERM => "SIGTERM",
             _ => "SIGUSR2",
         };
-        (times > 0).then_some(Asked { times, name })
+        (times > 0).then_some(SignalRequest { times, name })
     }
 }
 
@@ -93,6 +94,6 @@ pub(crate) fn take() {}
 pub(crate) fn heed(_: bool) {}
 
 #[cfg(not(feature = "cli"))]
-pub(crate) fn asked() -> Option<Asked> {
+pub(crate) fn asked() -> Option<SignalRequest> {
     None
 }

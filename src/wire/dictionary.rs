@@ -17,7 +17,7 @@ use crate::util::error::{Error, Result};
 use crate::wire::codec;
 use crate::wire::requests::MasterClient;
 use crate::wire::requests::answered;
-use crate::wire::requests::{Deed, Reply, Request};
+use crate::wire::requests::{DictionaryOp, Reply, Request};
 
 /// A keyed store that threads share; clones are the same dictionary.
 ///
@@ -62,11 +62,11 @@ pub struct Dictionary<K, V> {
 }
 
 struct Shared<K, V> {
-    state: Mutex<State<K, V>>,
+    state: Mutex<DictionaryState<K, V>>,
     changed: Condvar,
 }
 
-struct State<K, V> {
+struct DictionaryState<K, V> {
     values: BTreeMap<K, V>,
     closed: bool,
 }
@@ -74,7 +74,7 @@ struct State<K, V> {
 impl<K: Ord, V> Dictionary<K, V> {
     /// An empty dictionary.
     pub fn new() -> Dictionary<K, V> {
-        let state = Mutex::new(State { values: BTreeMap::new(), closed: false });
+        let state = Mutex::new(DictionaryState { values: BTreeMap::new(), closed: false });
         Dictionary { shared: Arc::new(Shared { state, changed: Condvar::new() }) }
     }
 
@@ -168,7 +168,7 @@ impl<K: Ord, V> Dictionary<K, V> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State<K, V>> {
+    fn state(&self) -> MutexGuard<'_, DictionaryState<K, V>> {
         // Nothing of the user's runs under this lock but Ord and Clone; a panic in those changes
         // nothing.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -199,7 +199,7 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Dictionary<K, V> {
 }
 
 /// The dictionaries of all names that a study's ranks share, on rank 0: bincode under bincode.
-pub(crate) type Board = Dictionary<Bytes, Bytes>;
+pub(crate) type DictionaryData = Dictionary<Bytes, Bytes>;
 
 /// A dictionary on rank 0 that every rank of a study shares: from within crunch by
 /// [`Context::dictionary`](crate::Context::dictionary), on rank 0 by
@@ -215,7 +215,7 @@ pub(crate) type Board = Dictionary<Bytes, Bytes>;
 /// [limits](crate#what-serde-types-can-be).
 pub struct SharedDictionary<'a, K, V> {
     name: String,
-    place: Place<'a>,
+    place: DictionaryPlace<'a>,
     of: PhantomData<fn() -> (K, V)>,
 }
 
@@ -226,45 +226,49 @@ impl<K, V> Clone for SharedDictionary<'_, K, V> {
 }
 
 #[derive(Clone)]
-enum Place<'a> {
-    Here(Board),
+enum DictionaryPlace<'a> {
+    Here(DictionaryData),
     RankZero(&'a dyn MasterClient),
 }
 
 impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, V> {
     pub(crate) fn remote(name: &str, caller: &'a dyn MasterClient) -> SharedDictionary<'a, K, V> {
-        SharedDictionary { name: name.to_string(), place: Place::RankZero(caller), of: PhantomData }
+        SharedDictionary {
+            name: name.to_string(),
+            place: DictionaryPlace::RankZero(caller),
+            of: PhantomData,
+        }
     }
 
-    pub(crate) fn here(name: &str, board: &Board) -> SharedDictionary<'static, K, V> {
-        let place = Place::Here(board.clone());
+    pub(crate) fn here(name: &str, board: &DictionaryData) -> SharedDictionary<'static, K, V> {
+        let place = DictionaryPlace::Here(board.clone());
         SharedDictionary { name: name.to_string(), place, of: PhantomData }
     }
 
     /// Puts a value under a key, in place of the one that may be there. Fails once the study is over.
     pub fn put(&self, key: &K, value: &V) -> Result<()> {
-        self.deed(key, Deed::Put(codec::encode_theirs(value)?.into())).map(drop)
+        self.deed(key, DictionaryOp::Put(codec::encode_theirs(value)?.into())).map(drop)
     }
 
     /// Takes the value out, waiting until there is one. Fails when nobody is left to put it.
     pub fn take(&self, key: &K) -> Result<V> {
-        self.value(key, Deed::Take { wait: true })?.ok_or_else(closed)
+        self.value(key, DictionaryOp::Take { wait: true })?.ok_or_else(closed)
     }
 
     /// Copies the value, waiting until there is one. Fails when nobody is left to put it.
     pub fn fetch(&self, key: &K) -> Result<V> {
-        self.value(key, Deed::Fetch { wait: true })?.ok_or_else(closed)
+        self.value(key, DictionaryOp::Fetch { wait: true })?.ok_or_else(closed)
     }
 
     /// Waits until there is a value. Fails when nobody is left to put it.
     pub fn wait(&self, key: &K) -> Result<()> {
-        self.deed(key, Deed::Wait(None)).map(drop)
+        self.deed(key, DictionaryOp::Wait(None)).map(drop)
     }
 
     /// Waits until there is a value, for `patience` at most; whether there is one now. Fails when the
     /// study is over.
     pub fn wait_for(&self, key: &K, patience: Duration) -> Result<bool> {
-        Ok(self.deed(key, Deed::Wait(Some(patience)))? == Reply::Ready(true))
+        Ok(self.deed(key, DictionaryOp::Wait(Some(patience)))? == Reply::Ready(true))
     }
 
     /// Whether there is a value. Does not wait.
@@ -274,34 +278,36 @@ impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, 
 
     /// Takes the value out, if there is one. Does not wait.
     pub fn try_take(&self, key: &K) -> Result<Option<V>> {
-        self.value(key, Deed::Take { wait: false })
+        self.value(key, DictionaryOp::Take { wait: false })
     }
 
     /// Copies the value, if there is one. Does not wait.
     pub fn try_fetch(&self, key: &K) -> Result<Option<V>> {
-        self.value(key, Deed::Fetch { wait: false })
+        self.value(key, DictionaryOp::Fetch { wait: false })
     }
 
-    fn value(&self, key: &K, deed: Deed) -> Result<Option<V>> {
+    fn value(&self, key: &K, deed: DictionaryOp) -> Result<Option<V>> {
         match self.deed(key, deed)? {
             Reply::Value(Some(bytes)) => codec::decode_theirs(&bytes).map(Some),
             _ => Ok(None),
         }
     }
 
-    fn deed(&self, key: &K, deed: Deed) -> Result<Reply> {
+    fn deed(&self, key: &K, deed: DictionaryOp) -> Result<Reply> {
         let key = Bytes::from(codec::encode_theirs(&(&self.name, key))?);
         match &self.place {
-            Place::RankZero(caller) => answered(caller.ask(Request::Dictionary(deed, key))?),
-            Place::Here(board) => Ok(match deed {
-                Deed::Put(value) => board.put(key, value).map(|_| Reply::Ready(true))?,
-                Deed::Take { wait: true } => Reply::Value(Some(board.take(&key)?)),
-                Deed::Take { wait: false } => Reply::Value(board.try_take(&key)),
-                Deed::Fetch { wait: true } => Reply::Value(Some(board.fetch(&key)?)),
-                Deed::Fetch { wait: false } => Reply::Value(board.try_fetch(&key)),
-                Deed::Wait(None) => board.wait(&key).map(|()| Reply::Ready(true))?,
-                Deed::Wait(Some(Duration::ZERO)) => Reply::Ready(board.is_ready(&key)),
-                Deed::Wait(Some(patience)) => Reply::Ready(board.wait_for(&key, patience)?),
+            DictionaryPlace::RankZero(caller) => {
+                answered(caller.ask(Request::Dictionary(deed, key))?)
+            }
+            DictionaryPlace::Here(board) => Ok(match deed {
+                DictionaryOp::Put(value) => board.put(key, value).map(|_| Reply::Ready(true))?,
+                DictionaryOp::Take { wait: true } => Reply::Value(Some(board.take(&key)?)),
+                DictionaryOp::Take { wait: false } => Reply::Value(board.try_take(&key)),
+                DictionaryOp::Fetch { wait: true } => Reply::Value(Some(board.fetch(&key)?)),
+                DictionaryOp::Fetch { wait: false } => Reply::Value(board.try_fetch(&key)),
+                DictionaryOp::Wait(None) => board.wait(&key).map(|()| Reply::Ready(true))?,
+                DictionaryOp::Wait(Some(Duration::ZERO)) => Reply::Ready(board.is_ready(&key)),
+                DictionaryOp::Wait(Some(patience)) => Reply::Ready(board.wait_for(&key, patience)?),
             }),
         }
     }

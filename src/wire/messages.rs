@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::model::nest::Key;
-use crate::model::reduce::Item;
+use crate::model::reduce::SlotResult;
 use crate::model::results::{Assignment, Report, Scored};
 use crate::util::error::Result;
 use crate::wire::requests::{Reply, Request};
@@ -66,7 +66,7 @@ pub(crate) enum ToWorker {
         /// The group.
         key: Key,
         /// What its slots hold, in grid order.
-        items: Vec<Item>,
+        items: Vec<SlotResult>,
     },
     /// The answer to a question.
     Reply {
@@ -92,14 +92,14 @@ pub(crate) enum ToWorker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::results::{Made, Numbers, Outcome, Winner, pack};
+    use crate::model::results::{AttemptResult, Made, Numbers, Winner, pack};
     use crate::model::value::Value;
     use crate::wire::codec::{decode, encode};
     use proptest::prelude::*;
 
     #[test]
     fn messages_survive_the_wire() {
-        let outcome = Outcome {
+        let outcome = AttemptResult {
             task: u64::MAX,
             attempt: 2,
             started: 1.5,

@@ -31,12 +31,12 @@ pub(crate) enum Request {
         point: u64,
     },
     /// Something of the dictionary that rank 0 keeps for all.
-    Dictionary(Deed, Bytes),
+    Dictionary(DictionaryOp, Bytes),
 }
 
 /// What to do with a key of the dictionary.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Deed {
+pub(crate) enum DictionaryOp {
     /// Put this value under it.
     Put(Bytes),
     /// Take the value out; with `wait`, once there is one.

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::model::policy::LONG;
-use crate::model::results::{Assignment, Given, Made, Numbers, Outcome, Report, Scored, pack};
+use crate::model::results::{
+    Assignment, AttemptResult, Given, Made, Numbers, Report, Scored, pack,
+};
 use crate::util::clock::since_1970;
 use crate::util::error::Result;
 
@@ -31,9 +33,9 @@ pub(crate) enum Came {
     Other(Result<Given, String>, Option<f64>),
 }
 
-pub(crate) struct Seat {
+pub(crate) struct ThreadBatch {
     thread: u32,
-    batch: Mutex<Batch>,
+    batch: Mutex<BatchState>,
     /// The task at hand.
     at: AtomicU64,
     /// Whether that one is of no use any more, or whatever comes.
@@ -41,7 +43,7 @@ pub(crate) struct Seat {
     stopped: AtomicBool,
 }
 
-struct Batch {
+struct BatchState {
     attempt: u32,
     /// The tasks that were not begun.
     next: u64,
@@ -51,29 +53,29 @@ struct Batch {
     started: f64,
     /// When the task at hand began.
     since: Instant,
-    calendar: Calendar,
+    calendar: WallClock,
     /// When the first result that was not reported came.
     waiting: Option<Instant>,
     /// What is not reported: plain numbers as long as there is nothing else, then outcomes.
     packed: Vec<u8>,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<AttemptResult>,
 }
 
-impl Seat {
-    pub(crate) fn new(thread: u32) -> Seat {
-        let batch = Batch {
+impl ThreadBatch {
+    pub(crate) fn new(thread: u32) -> ThreadBatch {
+        let batch = BatchState {
             attempt: 1,
             next: 0,
             end: 0,
             first: 0,
             started: 0.0,
             since: Instant::now(),
-            calendar: Calendar::look(),
+            calendar: WallClock::look(),
             waiting: None,
             packed: Vec::new(),
             outcomes: Vec::new(),
         };
-        Seat {
+        ThreadBatch {
             thread,
             batch: Mutex::new(batch),
             at: AtomicU64::new(u64::MAX),
@@ -175,27 +177,27 @@ impl Seat {
 }
 
 /// What time it was at some moment: to ask for each message takes as long as a short task.
-struct Calendar {
+struct WallClock {
     moment: Instant,
     /// In seconds since 1970.
     time: f64,
 }
 
-impl Calendar {
-    fn look() -> Calendar {
-        Calendar { moment: Instant::now(), time: since_1970() }
+impl WallClock {
+    fn look() -> WallClock {
+        WallClock { moment: Instant::now(), time: since_1970() }
     }
 
     /// What time it was just now; in seconds since 1970.
     fn time(&mut self, now: Instant) -> f64 {
         if now.saturating_duration_since(self.moment) > ASK {
-            *self = Calendar::look(); // somebody may have set the clock
+            *self = WallClock::look(); // somebody may have set the clock
         }
         self.time + now.saturating_duration_since(self.moment).as_secs_f64()
     }
 }
 
-impl Batch {
+impl BatchState {
     /// The next tasks gave these numbers.
     fn numbers(&mut self, numbers: &[f64], seconds: f64, now: Instant) {
         self.waiting.get_or_insert(now);
@@ -223,7 +225,7 @@ impl Batch {
         self.packed.clear();
         let last = self.outcomes.last();
         let started = last.map_or(self.started, |last| last.started + last.seconds);
-        self.outcomes.push(Outcome { task, attempt: self.attempt, started, seconds, result });
+        self.outcomes.push(AttemptResult { task, attempt: self.attempt, started, seconds, result });
     }
 
     fn report(&mut self, thread: u32, report: impl FnOnce(Report) -> Result<()>) -> Result<()> {
@@ -270,7 +272,7 @@ mod tests {
 
     #[test]
     fn numbers_and_others_come_back_in_order() {
-        let (seat, reports) = (Seat::new(0), Mutex::new(Vec::new()));
+        let (seat, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
         let crunch = |task| match task {
             12 => Came::Other(Err("no".to_string()), None),
             task => Came::Number(task as f64),
@@ -282,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_long_task_holds_up_nothing_but_itself() {
-        let (seat, reports) = (Seat::new(0), Mutex::new(Vec::new()));
+        let (seat, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
         let crunch = |task| {
             if task == 11 {
                 std::thread::sleep(LONG * 2);
@@ -298,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_is_cancelled_ends_after_the_task_at_hand() {
-        let (seat, reports) = (Seat::new(0), Mutex::new(Vec::new()));
+        let (seat, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
         let crunch = |task| {
             seat.cancel(Some(13));
             assert!(!seat.is_cancelled(), "another task was cancelled");

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::model::nest::Key;
-use crate::model::reduce::Item;
+use crate::model::reduce::SlotResult;
 use crate::model::results::{Assignment, Report};
 use crate::util::error::{Error, Result};
 use crate::util::signals;
@@ -21,7 +21,7 @@ use crate::wire::requests::{DATA, MasterClient};
 use crate::wire::requests::{Reply, Request};
 use crate::wire::transport::{BEAT, Link};
 use crate::worker;
-use crate::worker::batch::Seat;
+use crate::worker::batch::ThreadBatch;
 
 /// How long the line is held while nothing comes: so long others have to wait for it.
 const LOOK: Duration = Duration::from_millis(20);
@@ -35,24 +35,24 @@ const STEP: Duration = Duration::from_millis(200);
 
 /// One a worker. Several threads may wait for something at a time: each reads what comes and leaves what
 /// is for another where that one looks. The lock is fair, so that everybody gets to look.
-pub(crate) struct Line {
+pub(crate) struct Connection {
     rank: usize,
     host: String,
-    ends: Mutex<Ends>,
-    seats: Vec<Seat>,
+    ends: Mutex<ConnectionState>,
+    seats: Vec<ThreadBatch>,
     tickets: AtomicU64,
     fetching: Mutex<()>,
 }
 
 /// What a thread that crunches is to do next.
-pub(crate) enum Work {
+pub(crate) enum NextWork {
     Crunch(Assignment),
-    Reduce(Key, Vec<Item>),
+    Reduce(Key, Vec<SlotResult>),
     /// There is nothing left to do.
     Leave,
 }
 
-struct Ends {
+struct ConnectionState {
     link: Box<dyn Link>,
     /// What was received last, and what is sent next.
     received: Vec<u8>,
@@ -84,13 +84,13 @@ struct Ends {
     is_process: bool,
 }
 
-impl Line {
+impl Connection {
     /// A line for so many threads that crunch, in a process of their own or rank 0's.
-    pub(crate) fn new(link: Box<dyn Link>, threads: u32, is_process: bool) -> Line {
+    pub(crate) fn new(link: Box<dyn Link>, threads: u32, is_process: bool) -> Connection {
         let rank = link.rank();
         let host = gethostname::gethostname().to_string_lossy().into_owned();
         let now = Instant::now();
-        let ends = Ends {
+        let ends = ConnectionState {
             link,
             received: Vec::new(),
             sent: Vec::new(),
@@ -108,11 +108,11 @@ impl Line {
             over: None,
             is_process,
         };
-        Line {
+        Connection {
             rank,
             host,
             ends: Mutex::new(ends),
-            seats: (0..threads).map(Seat::new).collect(),
+            seats: (0..threads).map(ThreadBatch::new).collect(),
             tickets: AtomicU64::new(DATA + 1),
             fetching: Mutex::new(()),
         }
@@ -124,7 +124,7 @@ impl Line {
     }
 
     /// The threads that crunch.
-    pub(crate) fn seats(&self) -> &[Seat] {
+    pub(crate) fn seats(&self) -> &[ThreadBatch] {
         &self.seats
     }
 
@@ -162,15 +162,15 @@ impl Line {
     }
 
     /// Waits for what rank 0 wants a thread to do next.
-    pub(crate) fn next(&self) -> Result<Work> {
+    pub(crate) fn next(&self) -> Result<NextWork> {
         self.wait(|ends| {
             let work = match ends.share() {
-                Some(share) => Work::Crunch(share),
+                Some(share) => NextWork::Crunch(share),
                 None => match ends.early.pop_front()? {
-                    ToWorker::Reduce { key, items } => Work::Reduce(key, items),
+                    ToWorker::Reduce { key, items } => NextWork::Reduce(key, items),
                     dismissed @ ToWorker::Dismiss { .. } => {
                         ends.early.push_front(dismissed); // for the other threads too
-                        return Some(Ok(Work::Leave));
+                        return Some(Ok(NextWork::Leave));
                     }
                     other => return Some(Err(worker::out_of_turn(&other))),
                 },
@@ -191,7 +191,7 @@ impl Line {
         self.wait(|ends| ends.replies.remove(&ticket))
     }
 
-    fn wait<T>(&self, mut find: impl FnMut(&mut Ends) -> Option<T>) -> Result<T> {
+    fn wait<T>(&self, mut find: impl FnMut(&mut ConnectionState) -> Option<T>) -> Result<T> {
         loop {
             let mut ends = self.ends.lock();
             if ends.stopped {
@@ -225,7 +225,7 @@ impl Line {
         for seat in &self.seats {
             seat.report_early(|report| self.send(&ToMaster::Done(report)))?;
         }
-        let blocked = self.seats.iter().all(Seat::is_at_a_long_task);
+        let blocked = self.seats.iter().all(ThreadBatch::is_at_a_long_task);
         let mut ends = self.ends.lock();
         let since = ends.looked.elapsed().min(STEP);
         ends.silence += since;
@@ -267,7 +267,7 @@ impl Line {
     }
 }
 
-impl Ends {
+impl ConnectionState {
     /// Sends rank 0 a message. What failed because of a signal comes after word of the signal, and is left
     /// to do.
     fn send(&mut self, message: &ToMaster) -> Result<()> {
@@ -308,7 +308,7 @@ impl Ends {
 
     /// Reads one message, if one comes within that time, and leaves it where it is looked for; whether
     /// one came.
-    fn read(&mut self, wait: Duration, seats: &[Seat]) -> Result<bool> {
+    fn read(&mut self, wait: Duration, seats: &[ThreadBatch]) -> Result<bool> {
         if !self.link.receive(wait, &mut self.received)? {
             return Ok(false);
         }
@@ -352,18 +352,18 @@ impl Ends {
 
 /// What crunch has of the line: its thread's part in it.
 #[derive(Clone)]
-pub(crate) struct Caller {
-    line: Arc<Line>,
+pub(crate) struct ThreadConnection {
+    line: Arc<Connection>,
     thread: u32,
 }
 
-impl Caller {
-    pub(crate) fn new(line: &Arc<Line>, thread: u32) -> Caller {
-        Caller { line: line.clone(), thread }
+impl ThreadConnection {
+    pub(crate) fn new(line: &Arc<Connection>, thread: u32) -> ThreadConnection {
+        ThreadConnection { line: line.clone(), thread }
     }
 }
 
-impl MasterClient for Caller {
+impl MasterClient for ThreadConnection {
     fn ask(&self, request: Request) -> Result<Reply> {
         self.line.ask(self.thread, request)
     }
@@ -384,12 +384,12 @@ mod tests {
     fn what_waits_behind_a_long_task_is_handed_back() {
         let (mut hub, links) = threads::connect(1, 1);
         let link = links.into_iter().next().unwrap();
-        let line = Line::new(Box::new(link), 1, false);
+        let line = Connection::new(Box::new(link), 1, false);
         for first in [0, 7] {
             let next = ToWorker::Assign(Assignment { first, count: 1, attempt: 1 });
             hub.send(1, codec::encode(&next).into()).unwrap();
         }
-        let Work::Crunch(first) = line.next().unwrap() else { panic!("a task comes first") };
+        let NextWork::Crunch(first) = line.next().unwrap() else { panic!("a task comes first") };
         let long = |_| {
             std::thread::sleep(Duration::from_millis(200));
             line.attend(false).unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::util::error::{Error, Result};
 use crate::util::signals;
-use crate::worker::connection::Line;
+use crate::worker::connection::Connection;
 
 /// How often it looks for something to do.
 const ATTEND: Duration = Duration::from_millis(50);
@@ -16,15 +16,15 @@ const ATTEND: Duration = Duration::from_millis(50);
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Ends with this.
-pub(crate) struct Attendant {
+pub(crate) struct Heartbeat {
     thread: Option<JoinHandle<()>>,
     over: Arc<AtomicBool>,
 }
 
-impl Attendant {
+impl Heartbeat {
     /// Attends to a line. With `is_process`, the worker is a process of its own, which signals can reach
     /// and rank 0 can leave behind.
-    pub(crate) fn start(line: &Arc<Line>, is_process: bool) -> Result<Attendant> {
+    pub(crate) fn start(line: &Arc<Connection>, is_process: bool) -> Result<Heartbeat> {
         if is_process {
             signals::heed(true);
         }
@@ -43,11 +43,11 @@ impl Attendant {
             .name("attend".to_string())
             .spawn(attend)
             .map_err(|error| Error::unexpected(format!("no thread to attend rank 0: {error}")))?;
-        Ok(Attendant { thread: Some(thread), over })
+        Ok(Heartbeat { thread: Some(thread), over })
     }
 }
 
-impl Drop for Attendant {
+impl Drop for Heartbeat {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -58,7 +58,7 @@ impl Drop for Attendant {
 }
 
 /// There is no rank 0 to work for: has crunch come to its end, and if it does not, ends the process.
-fn leave(line: &Line, error: &Error, is_over: &AtomicBool) {
+fn leave(line: &Connection, error: &Error, is_over: &AtomicBool) {
     line.close(error);
     let begin = Instant::now();
     while begin.elapsed() < LAST_WORDS {

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::executor::process::{child, ended, environment};
-use crate::executor::rust::Native;
-use crate::executor::{Limits, Place};
+use crate::executor::rust::ErasedStudy;
+use crate::executor::{Limits, Slot};
 use crate::job::Job;
 use crate::model::results::{Assignment, Given, Made, Report, Scored};
 use crate::util::error::{Error, Result};
@@ -26,8 +26,8 @@ use crate::wire::requests::MasterClient;
 use crate::wire::requests::Request;
 use crate::wire::transport::Link;
 use crate::worker::batch::Came;
-use crate::worker::connection::{Line, Work};
-use crate::worker::{self, Means};
+use crate::worker::connection::{Connection, NextWork};
+use crate::worker::{self, WorkerConfig};
 
 /// Tells a process that it is such a worker: whose child it has to be, its rank, its cores, and where
 /// to connect to.
@@ -40,11 +40,11 @@ const START: Duration = Duration::from_secs(60);
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Where this process is such a worker, it works and ends here.
-pub(crate) fn work_if_isolated(native: Option<&Arc<Native>>) {
+pub(crate) fn work_if_isolated(native: Option<&Arc<ErasedStudy>>) {
     let Some((rank, cores, socket)) = place() else { return };
     let stream = UnixStream::connect(socket);
     let worked = stream.map_err(|error| gone(&error)).and_then(|stream| {
-        let means = Means { threads: 1, cores, is_process: false };
+        let means = WorkerConfig { threads: 1, cores, is_process: false };
         worker::work(Box::new(SocketLink { rank, stream }), means, native)
     });
     std::process::exit(worked.map_or(1, |()| 0));
@@ -122,23 +122,23 @@ fn read(from: &mut impl Read) -> io::Result<Vec<u8>> {
 
 /// A thread's work, passed on to a process that does it.
 pub(crate) fn relay(
-    line: &Line,
+    line: &Connection,
     caller: &Arc<dyn MasterClient>,
     job: &Job,
     bytes: &Bytes,
-    place: Place,
+    place: Slot,
 ) -> Result<()> {
     let limits = Limits::new(job.timeout, Some(caller));
     let mut isolated = Isolated { caller, job: bytes, place, limits, process: None };
     loop {
         match line.next()? {
-            Work::Crunch(tasks) => {
+            NextWork::Crunch(tasks) => {
                 let Assignment { attempt, .. } = tasks;
                 let seat = &line.seats()[place.thread as usize];
                 let run = |task| Came::Other(isolated.run(task, attempt).map(Given::from), None);
                 seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
             }
-            Work::Reduce(key, items) => {
+            NextWork::Reduce(key, items) => {
                 let reduce = ToWorker::Reduce { key, items };
                 let reduced = isolated.call(&reduce, |answer| match answer {
                     ToMaster::Reduced { result, .. } => Some(result),
@@ -147,7 +147,7 @@ pub(crate) fn relay(
                 let result = reduced.and_then(|result| result);
                 line.answer(&ToMaster::Reduced { key, result })?;
             }
-            Work::Leave => return Ok(()),
+            NextWork::Leave => return Ok(()),
         }
     }
 }
@@ -155,7 +155,7 @@ pub(crate) fn relay(
 struct Isolated<'a> {
     caller: &'a Arc<dyn MasterClient>,
     job: &'a Bytes,
-    place: Place,
+    place: Slot,
     limits: Limits,
     process: Option<Process>,
 }
@@ -218,7 +218,7 @@ impl Isolated<'_> {
         let socket: PathBuf = folder.path().join("socket");
         let listener = UnixListener::bind(&socket)?;
         let mut command = Command::new(std::env::current_exe()?);
-        let Place { rank, cores, .. } = self.place;
+        let Slot { rank, cores, .. } = self.place;
         // What it prints must not get into this process's result.
         let stderr = || io::stderr().as_fd().try_clone_to_owned();
         command

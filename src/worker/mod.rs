@@ -8,8 +8,8 @@ pub(crate) mod isolate;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::executor::rust::{Native, another_program};
-use crate::executor::{Cruncher, Functions, Place, Task};
+use crate::executor::rust::{ErasedStudy, another_program};
+use crate::executor::{Executor, ExecutorRegistry, Slot, Task};
 use crate::job::Job;
 use crate::model::results::{Assignment, Given};
 use crate::util::error::{Error, Result};
@@ -19,12 +19,12 @@ use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::requests::MasterClient;
 use crate::wire::transport::Link;
 use crate::worker::batch::Came;
-use crate::worker::connection::{Caller, Line, Work};
-use crate::worker::heartbeat::Attendant;
+use crate::worker::connection::{Connection, NextWork, ThreadConnection};
+use crate::worker::heartbeat::Heartbeat;
 
 /// How a worker works.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Means {
+pub(crate) struct WorkerConfig {
     /// How many tasks it is at at a time.
     pub(crate) threads: u32,
     /// How many cores it has for all of them.
@@ -35,9 +35,13 @@ pub(crate) struct Means {
 
 /// Works for rank 0 until it is dismissed. If it cannot go on, rank 0 is told why. `native` is what
 /// the program itself brings, where the job is made of the user's Rust.
-pub(crate) fn work(link: Box<dyn Link>, means: Means, native: Option<&Arc<Native>>) -> Result<()> {
-    let line = Arc::new(Line::new(link, means.threads, means.is_process));
-    let _attendant = Attendant::start(&line, means.is_process)?;
+pub(crate) fn work(
+    link: Box<dyn Link>,
+    means: WorkerConfig,
+    native: Option<&Arc<ErasedStudy>>,
+) -> Result<()> {
+    let line = Arc::new(Connection::new(link, means.threads, means.is_process));
+    let _attendant = Heartbeat::start(&line, means.is_process)?;
     let whole = catch_unwind(AssertUnwindSafe(|| request_crunch_return(&line, means, native)));
     let result = whole.unwrap_or_else(|panic| Err(Error::bug(panic_text(panic.as_ref()))));
     if let Err(error) = &result {
@@ -47,9 +51,9 @@ pub(crate) fn work(link: Box<dyn Link>, means: Means, native: Option<&Arc<Native
 }
 
 fn request_crunch_return(
-    line: &Arc<Line>,
-    means: Means,
-    native: Option<&Arc<Native>>,
+    line: &Arc<Connection>,
+    means: WorkerConfig,
+    native: Option<&Arc<ErasedStudy>>,
 ) -> Result<()> {
     let Some(bytes) = line.welcome()? else { return Ok(()) };
     let job: Arc<Job> = Arc::new(codec::decode(&bytes)?);
@@ -60,10 +64,10 @@ fn request_crunch_return(
         _ => {}
     }
     let cores = (means.cores / means.threads as usize).max(1);
-    let functions = Functions::new(&job, native);
+    let functions = ExecutorRegistry::new(&job, native);
     let work_on = |thread: u32| {
-        let caller: Arc<dyn MasterClient> = Arc::new(Caller::new(line, thread));
-        let place = Place { rank: line.rank(), thread, cores };
+        let caller: Arc<dyn MasterClient> = Arc::new(ThreadConnection::new(line, thread));
+        let place = Slot { rank: line.rank(), thread, cores };
         match isolates {
             true => isolate::relay(line, &caller, &job, &bytes, place),
             false => at_seat(line, &caller, &job, &functions, place),
@@ -102,36 +106,36 @@ fn request_crunch_return(
 
 /// One thread: request, crunch, return.
 fn at_seat(
-    line: &Line,
+    line: &Connection,
     caller: &Arc<dyn MasterClient>,
     job: &Arc<Job>,
-    functions: &Functions,
-    place: Place,
+    functions: &ExecutorRegistry,
+    place: Slot,
 ) -> Result<()> {
     let grid = job.grid();
     let mut crunch = functions.cruncher(caller, place);
     let mut reducer = None;
     loop {
         match line.next()? {
-            Work::Crunch(tasks) => {
+            NextWork::Crunch(tasks) => {
                 let Assignment { first, count, attempt } = tasks;
                 crunch.expect(first..first + count, attempt);
                 let run = |index| call(&mut *crunch, &Task { job, grid: &grid, index, attempt });
                 let seat = &line.seats()[place.thread as usize];
                 seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
             }
-            Work::Reduce(key, items) => {
+            NextWork::Reduce(key, items) => {
                 let reducer = reducer.get_or_insert_with(|| functions.reducer(place));
                 let result = caught("summarize", || reducer.reduce(key, &items));
                 line.answer(&ToMaster::Reduced { key, result })?;
             }
-            Work::Leave => return Ok(()),
+            NextWork::Leave => return Ok(()),
         }
     }
 }
 
 /// Calls crunch. A plain number is put aside at once.
-fn call(crunch: &mut dyn Cruncher, task: &Task) -> Came {
+fn call(crunch: &mut dyn Executor, task: &Task) -> Came {
     let mut number = 0.0;
     let result = caught("crunch", || match crunch.crunch(task)? {
         Given::Number(plain) => {

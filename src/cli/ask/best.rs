@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use crate::cli::ask::{Array, Shape, Sink, stream};
+use crate::cli::ask::{Array, ListFormat, Sink, stream};
 use crate::job::{Job, named_json};
 use crate::model::nest::Key;
 use crate::model::reduce::Reduce;
 use crate::model::results::GroupSummary;
 use crate::model::value::Value;
 use crate::report::{Lines, in_words};
-use crate::store::Look;
+use crate::store::StoreReader;
 use crate::util::error::{Exit, Result};
 
 #[derive(Args)]
@@ -34,8 +34,8 @@ pub(in crate::cli) struct Arguments {
     #[arg(long)]
     lowest: bool,
     /// What to print
-    #[arg(long, value_enum, default_value_t = Shape::Table)]
-    format: Shape,
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    format: ListFormat,
 }
 
 /// What is ranked.
@@ -76,11 +76,11 @@ struct Row {
 }
 
 pub(super) fn best(arguments: &Arguments) -> Result<Exit> {
-    let look = Look::into(&arguments.folder)?;
+    let look = StoreReader::into(&arguments.folder)?;
     let ranking = Ranking::of(&look.job, arguments.lowest);
     stream(|sink| match arguments.format {
-        Shape::Table => table(&look, &ranking, arguments.top, sink),
-        Shape::Json => {
+        ListFormat::Table => table(&look, &ranking, arguments.top, sink),
+        ListFormat::Json => {
             let mut array = Array::begin(sink)?;
             each(&look, &ranking, arguments.top, |row| {
                 array.push(sink, &as_json(&look, &ranking, &row))
@@ -92,7 +92,7 @@ pub(super) fn best(arguments: &Arguments) -> Result<Exit> {
 
 /// Calls `each` with every row that has a score, in grid order.
 fn each(
-    look: &Look,
+    look: &StoreReader,
     ranking: &Ranking,
     top: u64,
     mut each: impl FnMut(Row) -> Result<()>,
@@ -143,7 +143,7 @@ fn each(
 }
 
 /// The coordinates that a place has beside those of its row.
-fn inner(look: &Look, row: Key, place: &GroupSummary) -> Vec<(String, Value)> {
+fn inner(look: &StoreReader, row: Key, place: &GroupSummary) -> Vec<(String, Value)> {
     let coordinates = look.job.coordinates(look.results.grid(), place.key);
     let inner = coordinates.into_iter().skip(row.level);
     let won = place.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
@@ -151,7 +151,7 @@ fn inner(look: &Look, row: Key, place: &GroupSummary) -> Vec<(String, Value)> {
     all.map(|(name, value)| (name.to_string(), value)).collect()
 }
 
-fn table(look: &Look, ranking: &Ranking, top: u64, sink: &mut Sink) -> Result<()> {
+fn table(look: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> Result<()> {
     let outer: Vec<&str> =
         look.job.loops[..ranking.group].iter().map(|l| l.name.as_str()).collect();
     let mut lines: Option<Lines> = None;
@@ -198,7 +198,7 @@ fn table(look: &Look, ranking: &Ranking, top: u64, sink: &mut Sink) -> Result<()
 }
 
 /// What there is to say of a row that is not simply complete.
-fn note(look: &Look, row: &Row) -> String {
+fn note(look: &StoreReader, row: &Row) -> String {
     let grid = look.results.grid();
     let all = grid.tasks() / grid.keys(row.key.level);
     let failed = match row.failed {
@@ -212,7 +212,7 @@ fn note(look: &Look, row: &Row) -> String {
     }
 }
 
-fn as_json(look: &Look, ranking: &Ranking, row: &Row) -> Json {
+fn as_json(look: &StoreReader, ranking: &Ranking, row: &Row) -> Json {
     let grid = look.results.grid();
     let place = |(i, place): (usize, &GroupSummary)| {
         let inner = inner(look, row.key, place);

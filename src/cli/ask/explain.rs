@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use crate::cli::ask::{Shape, in_a_row};
+use crate::cli::ask::{ListFormat, in_a_row};
 use crate::cli::print;
 use crate::job::{lookup, named_json};
 use crate::model::nest::Key;
 use crate::model::results::GroupSummary;
 use crate::model::value::Value;
-use crate::rank0::status::{Life, Pulse};
+use crate::rank0::status::{Life, Liveness};
 use crate::report::in_words;
 use crate::report::text::words;
-use crate::store::{History, Look, Past};
+use crate::store::{AttemptRow, History, StoreReader};
 use crate::util::error::{Exit, Result};
 
 #[derive(Args)]
@@ -32,28 +32,30 @@ pub(in crate::cli) struct Arguments {
     #[arg(required = true, value_name = "TASK|LOOP=VALUE")]
     task: Vec<String>,
     /// What to print
-    #[arg(long, value_enum, default_value_t = Shape::Table)]
-    format: Shape,
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    format: ListFormat,
 }
 
 pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
-    let look = Look::into(&arguments.folder)?;
+    let look = StoreReader::into(&arguments.folder)?;
     let task = lookup::task(&look.job, &arguments.task)?;
     let history = look.history(task)?;
     let by_hand = by_hand(&look, task, &history)?;
     let now = at_work(&arguments.folder, task);
     let seed = seed(&look, task)?;
     match arguments.format {
-        Shape::Json => {
+        ListFormat::Json => {
             let json = as_json(&look, task, seed, &history, now.as_ref(), &by_hand);
             print(format!("{json:#}\n").as_bytes())
         }
-        Shape::Table => print(text(&look, task, seed, &history, now.as_ref(), &by_hand).as_bytes()),
+        ListFormat::Table => {
+            print(text(&look, task, seed, &history, now.as_ref(), &by_hand).as_bytes())
+        }
     }
 }
 
 /// The task's seed.
-fn seed(look: &Look, task: u64) -> Result<u32> {
+fn seed(look: &StoreReader, task: u64) -> Result<u32> {
     let mut job = look.job.clone();
     job.seed = look.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
     Ok(job.task_seed(&job.coordinates(look.results.grid(), look.results.grid().task(task))))
@@ -61,7 +63,7 @@ fn seed(look: &Look, task: u64) -> Result<u32> {
 
 /// The worker that is at the task just now: its rank, host, and for how long.
 fn at_work(folder: &Path, task: u64) -> Option<(u64, String, f64)> {
-    let (status, life) = Pulse::of(folder).look().ok()??;
+    let (status, life) = Liveness::of(folder).look().ok()??;
     let at = status.workers.list.into_iter().find(|worker| worker.task == Some(task))?;
     matches!(life, Life::Alive | Life::Silent(_))
         .then(|| (at.rank, at.host, at.seconds.unwrap_or(0.0)))
@@ -75,7 +77,7 @@ struct ByHand {
     note: String,
 }
 
-fn by_hand(look: &Look, task: u64, history: &History) -> Result<ByHand> {
+fn by_hand(look: &StoreReader, task: u64, history: &History) -> Result<ByHand> {
     let path = look.note("path")?.unwrap_or_default();
     let text = look.note("file")?.unwrap_or_default();
     let attempt = history.attempts.last().map_or(1, |past| past.attempt.max(1) as u32);
@@ -153,7 +155,7 @@ fn group_state(group: &Option<GroupSummary>) -> &'static str {
 }
 
 fn text(
-    look: &Look,
+    look: &StoreReader,
     task: u64,
     seed: u32,
     history: &History,
@@ -218,7 +220,7 @@ fn text(
     lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-fn ran(past: &Past) -> String {
+fn ran(past: &AttemptRow) -> String {
     let mut words = Vec::new();
     if let Some(rank) = past.rank {
         words.push(format!("rank {rank}"));
@@ -239,7 +241,7 @@ fn ran(past: &Past) -> String {
     format!("{words}, attempt {}", past.attempt)
 }
 
-fn in_words_of(look: &Look, key: Key, group: &Option<GroupSummary>) -> String {
+fn in_words_of(look: &StoreReader, key: Key, group: &Option<GroupSummary>) -> String {
     let place = in_a_row(&named_json(&look.job.coordinates(look.results.grid(), key)));
     let place = if place.is_empty() { "the whole job".to_string() } else { place };
     let over = &look.job.loops[key.level].name;
@@ -260,14 +262,14 @@ fn in_words_of(look: &Look, key: Key, group: &Option<GroupSummary>) -> String {
 }
 
 fn as_json(
-    look: &Look,
+    look: &StoreReader,
     task: u64,
     seed: u32,
     history: &History,
     now: Option<&(u64, String, f64)>,
     by_hand: &ByHand,
 ) -> Json {
-    let past = |past: &Past| {
+    let past = |past: &AttemptRow| {
         json!({
             "attempt": past.attempt,
             "status": if past.failed { "failed" } else { "ok" },

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::ask::{runs, stream};
 use crate::cli::{print, write_whole};
 use crate::report::{self, ExportFormat};
-use crate::store::Look;
+use crate::store::StoreReader;
 use crate::util::error::{Exit, Result};
 
 #[derive(Args)]
@@ -35,7 +35,7 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) fn export(arguments: &Arguments) -> Result<Exit> {
-    let look = Look::into(&arguments.folder)?;
+    let look = StoreReader::into(&arguments.folder)?;
     let select = runs::select(&look, false, &arguments.clauses, None, None)?;
     let format = arguments.format;
     if let Some(file) = &arguments.to {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::ask::{Array, Shape, stream};
+use crate::cli::ask::{Array, ListFormat, stream};
 use crate::model::value::json_object;
 use crate::report::{Lines, beginning, in_a_line, in_words};
-use crate::store::{Column, Kind, Look, Select};
+use crate::store::{Column, ColumnKind, Select, StoreReader};
 use crate::util::error::{Exit, Result};
 
 /// How much of an error or of a record a table shows. (characters)
@@ -41,13 +41,13 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "RUNS")]
     limit: Option<u64>,
     /// What to print
-    #[arg(long, value_enum, default_value_t = Shape::Table)]
-    format: Shape,
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    format: ListFormat,
 }
 
 /// What to select of a store, as the command line says it.
 pub(super) fn select<'a>(
-    look: &'a Look,
+    look: &'a StoreReader,
     failed: bool,
     clauses: &[String],
     sort: Option<&str>,
@@ -68,16 +68,16 @@ pub(super) fn select<'a>(
 }
 
 pub(super) fn runs(arguments: &Arguments) -> Result<Exit> {
-    let look = Look::into(&arguments.folder)?;
+    let look = StoreReader::into(&arguments.folder)?;
     let Arguments { failed, clauses, sort, limit, format, .. } = arguments;
     let select = select(&look, *failed, clauses, sort.as_deref(), *limit)?;
     match format {
-        Shape::Table => table(&look, &select),
-        Shape::Json => as_json(&look, &select),
+        ListFormat::Table => table(&look, &select),
+        ListFormat::Json => as_json(&look, &select),
     }
 }
 
-fn table(look: &Look, select: &Select) -> Result<Exit> {
+fn table(look: &StoreReader, select: &Select) -> Result<Exit> {
     let mut columns = look.coordinate_columns();
     columns.extend(look.run_columns(&["status", "score"]));
     if look.has_values()? {
@@ -86,7 +86,8 @@ fn table(look: &Look, select: &Select) -> Result<Exit> {
     columns.extend(look.run_columns(&["seconds", "rank", "host", "attempt"]));
     columns.extend(look.run_columns(&["error"]));
     stream(|sink| {
-        let is_number = |column: &Column| matches!(column.kind, Kind::Int | Kind::Float);
+        let is_number =
+            |column: &Column| matches!(column.kind, ColumnKind::Int | ColumnKind::Float);
         let header = columns.iter().map(|column| (column.name.clone(), is_number(column)));
         let mut lines = Lines::new(header);
         select.rows(&columns, |cells| {
@@ -117,7 +118,7 @@ fn shortened(error: &str) -> String {
     }
 }
 
-fn as_json(look: &Look, select: &Select) -> Result<Exit> {
+fn as_json(look: &StoreReader, select: &Select) -> Result<Exit> {
     let coordinates = look.coordinate_columns();
     let wanted = [
         "status", "score", "value", "error", "seconds", "started", "rank", "host", "thread",

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::ask::{Shape, in_a_row};
+use crate::cli::ask::{ListFormat, in_a_row};
 use crate::cli::print;
 use crate::model::value::Value;
-use crate::rank0::status::{Group, Life, Pulse, Status, Worker};
+use crate::rank0::status::{GroupStatus, Life, Liveness, Status, WorkerStatus};
 use crate::report::text::words;
 use crate::report::{Lines, in_words};
-use crate::store::Look;
+use crate::store::StoreReader;
 use crate::util::error::{Error, Exit, Result};
 
 /// How many groups and workers are printed; JSON has more.
@@ -30,8 +30,8 @@ pub(in crate::cli) struct Arguments {
     /// The results folder
     folder: PathBuf,
     /// What to print
-    #[arg(long, value_enum, default_value_t = Shape::Table)]
-    format: Shape,
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    format: ListFormat,
 }
 
 /// How a run stands, and whether it goes on.
@@ -52,8 +52,8 @@ impl Standing {
 pub(super) fn status(arguments: &Arguments) -> Result<Exit> {
     let standing = stand(&arguments.folder)?;
     match arguments.format {
-        Shape::Table => print(text(&standing).as_bytes()),
-        Shape::Json => {
+        ListFormat::Table => print(text(&standing).as_bytes()),
+        ListFormat::Json => {
             let mut json = serde_json::to_value(&standing.status)
                 .map_err(|error| Error::unexpected(format!("no JSON: {error}")))?;
             let (life, why) = match &standing.life {
@@ -72,12 +72,12 @@ pub(super) fn status(arguments: &Arguments) -> Result<Exit> {
 
 /// Finds out how a run stands: by its file while it goes, by its store once it has ended.
 pub(super) fn stand(folder: &Path) -> Result<Standing> {
-    match Pulse::of(folder).look_twice()? {
+    match Liveness::of(folder).look_twice()? {
         Some((status, life @ (Life::Alive | Life::Silent(_)))) => {
             Ok(Standing { status, life, stored: None })
         }
         Some((status, Life::Ended)) => {
-            let look = Look::into(folder)?;
+            let look = StoreReader::into(folder)?;
             match status.settled(&look)? {
                 status if status.state.is_end() => {
                     Ok(Standing { status, life: Life::Ended, stored: None })
@@ -86,19 +86,19 @@ pub(super) fn stand(folder: &Path) -> Result<Standing> {
             }
         }
         Some((status, died)) => {
-            let stored = Look::into(folder).and_then(|look| look.tally()).ok();
+            let stored = StoreReader::into(folder).and_then(|look| look.tally()).ok();
             Ok(Standing { status, life: died, stored: stored.map(|(runs, _)| runs) })
         }
-        None => unheard(folder, &Look::into(folder)?),
+        None => unheard(folder, &StoreReader::into(folder)?),
     }
 }
 
 /// How a start stands that has left no word of its own yet, or ever: by its store and its claim.
-fn unheard(folder: &Path, look: &Look) -> Result<Standing> {
+fn unheard(folder: &Path, look: &StoreReader) -> Result<Standing> {
     let mut status = Status::of_store(look)?;
     let life = match status.state.is_end() {
         true => Life::Ended,
-        false => Pulse::of(folder).claimed(&status),
+        false => Liveness::of(folder).claimed(&status),
     };
     if life == Life::Alive {
         status.words = Some("it begins just now".to_string());
@@ -190,7 +190,7 @@ pub(super) fn workers(status: &Status) -> String {
 }
 
 /// A group's cells: where it is, its score, where the best is, and what stands behind it.
-pub(super) fn group(group: &Group) -> Vec<String> {
+pub(super) fn group(group: &GroupStatus) -> Vec<String> {
     let place = in_a_row(&group.coordinates);
     let score = match (&group.score, &group.error) {
         (Some(score), _) => in_words(&Value::Float(*score)),
@@ -210,7 +210,7 @@ pub(super) const GROUP: [(&str, bool); 5] =
     [("group", false), ("score", true), ("best", false), ("runs", false), ("", false)];
 
 /// A worker's cells.
-pub(super) fn worker(worker: &Worker) -> Vec<String> {
+pub(super) fn worker(worker: &WorkerStatus) -> Vec<String> {
     let at = worker.coordinates.as_ref().map(in_a_row).unwrap_or_default();
     let more = match worker.held {
         0 | 1 => String::new(),
@@ -255,7 +255,7 @@ fn text(standing: &Standing) -> String {
     if going {
         let _ = writeln!(text, "{}", workers(status));
     }
-    let shown: Vec<&Group> = status.groups.open.iter().chain(&status.groups.latest).collect();
+    let shown: Vec<&GroupStatus> = status.groups.open.iter().chain(&status.groups.latest).collect();
     if !shown.is_empty() {
         let _ = write!(text, "\n{}", table(&GROUP, shown.iter().take(MOST).map(|g| group(g))));
         if shown.len() > MOST {

@@ -2,13 +2,13 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::cli::compare::plays::{Entry, Lineup};
+use crate::cli::compare::plays::{StrategyResult, StrategyResults};
 use crate::cli::compare::words::{conclusion, median};
-use crate::cli::compare::{Case, Source};
+use crate::cli::compare::{Case, DurationSource};
 use crate::job::named_json;
 use crate::model::nest::Key;
 
-pub(super) fn json(case: &Case, lineup: &Lineup) -> Json {
+pub(super) fn json(case: &Case, lineup: &StrategyResults) -> Json {
     let loops: Vec<Json> = case
         .job
         .loops
@@ -16,9 +16,9 @@ pub(super) fn json(case: &Case, lineup: &Lineup) -> Json {
         .map(|l| json!({ "name": l.name, "points": l.points.len() }))
         .collect();
     let (source, recorded) = match &case.source {
-        Source::Given => ("given", None),
-        Source::Sleep => ("sleep", None),
-        Source::Recorded(recorded, _) => ("recorded", Some(recorded)),
+        DurationSource::Given => ("given", None),
+        DurationSource::Sleep => ("sleep", None),
+        DurationSource::Recorded(recorded, _) => ("recorded", Some(recorded)),
     };
     json!({
         "job": case.job.name,
@@ -39,7 +39,7 @@ pub(super) fn json(case: &Case, lineup: &Lineup) -> Json {
     })
 }
 
-fn strategy(case: &Case, entry: &Entry) -> Json {
+fn strategy(case: &Case, entry: &StrategyResult) -> Json {
     let key = |key: Key| named_json(&case.job.coordinates(&case.job.grid(), key));
     let played = entry.played();
     let deadlock = entry.deadlock().map(|deadlock| {

@@ -12,11 +12,11 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::{demo, plan, print, run, strategy};
 use crate::executor;
-use crate::job::{Crunch, Job, Sleep};
+use crate::job::{CrunchSpec, Job, Sleep};
 use crate::master::Strategy;
-use crate::master::cost_model::Costs;
+use crate::master::cost_model::CostModel;
 use crate::util::error::{Error, Exit, Result};
-use plays::Lineup;
+use plays::StrategyResults;
 
 /// How many tasks can be compared: their durations are held in memory, and each is played many times.
 const MOST_TASKS: u64 = 10_000_000;
@@ -41,7 +41,7 @@ Examples:
   gridmpi compare job.toml --workers 8 --seconds 1      every task takes 1 s
   gridmpi compare job.toml --workers 8 --split 4+3      these split pools, instead of all
   gridmpi compare job.toml --workers 4 --real           also run each on 4 threads, and keep nothing")]
-pub(super) struct Arguments {
+pub(super) struct CompareArgs {
     /// The job file [default: ./gridmpi.toml if there is one, else the built-in demonstration]
     job: Option<PathBuf>,
     /// How many workers
@@ -63,12 +63,12 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "seconds")]
     quick: bool,
     /// What to print
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = CompareFormat::Table)]
+    format: CompareFormat,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum CompareFormat {
     Table,
     Json,
 }
@@ -80,12 +80,12 @@ struct Case {
     /// How long each task takes.
     seconds: Vec<f64>,
     /// What is known of that when a run begins.
-    known: Costs,
-    source: Source,
+    known: CostModel,
+    source: DurationSource,
 }
 
 /// Where durations come from.
-enum Source {
+enum DurationSource {
     /// Each task takes what was said.
     Given,
     /// Each sleeps as the job says.
@@ -101,7 +101,7 @@ fn duration(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn compare(arguments: &Arguments) -> Result<Exit> {
+pub(super) fn compare(arguments: &CompareArgs) -> Result<Exit> {
     let workers = arguments.workers as usize;
     if let Some(split) = arguments.split.filter(|split| split.needs() > workers as u64) {
         let (needs, split) = (split.needs(), split.to_string());
@@ -129,24 +129,24 @@ pub(super) fn compare(arguments: &Arguments) -> Result<Exit> {
         )));
     }
     let case = case(arguments, job, file.is_some())?;
-    let mut lineup = Lineup::play(&case, arguments.split);
+    let mut lineup = StrategyResults::play(&case, arguments.split);
     if arguments.real {
         real::measure(&case, &text, &mut lineup)?;
     }
     match arguments.format {
-        Format::Table => print(words::text(&case, &lineup).as_bytes()),
-        Format::Json => print(format!("{:#}\n", json::json(&case, &lineup)).as_bytes()),
+        CompareFormat::Table => print(words::text(&case, &lineup).as_bytes()),
+        CompareFormat::Json => print(format!("{:#}\n", json::json(&case, &lineup)).as_bytes()),
     }
 }
 
 /// Finds out how long tasks take.
-fn case(arguments: &Arguments, job: Job, named: bool) -> Result<Case> {
+fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
     let (grid, workers) = (job.grid(), arguments.workers as usize);
     let all = |seconds: &dyn Fn(u64) -> f64| (0..grid.tasks()).map(seconds).collect::<Vec<_>>();
     if let Some(given) = arguments.seconds {
         let seconds = all(&|_| given);
-        let known = Costs::new(&grid);
-        return Ok(Case { job, workers, seconds, known, source: Source::Given });
+        let known = CostModel::new(&grid);
+        return Ok(Case { job, workers, seconds, known, source: DurationSource::Given });
     }
     let of_job = || named.then(|| Path::new("results").join(&job.name));
     if let Some(out) = arguments.out.clone().or_else(of_job) {
@@ -154,7 +154,7 @@ fn case(arguments: &Arguments, job: Job, named: bool) -> Result<Case> {
         if durations.recorded() > 0 {
             let seconds = all(&|task| durations.expect(task).unwrap_or_default());
             let (known, recorded) = (durations.costs().clone(), durations.recorded());
-            let source = Source::Recorded(recorded, out);
+            let source = DurationSource::Recorded(recorded, out);
             return Ok(Case { job, workers, seconds, known, source });
         }
         if arguments.out.is_some() {
@@ -165,8 +165,8 @@ fn case(arguments: &Arguments, job: Job, named: bool) -> Result<Case> {
         }
     }
     let seconds = match &job.crunch {
-        Crunch::Multiply { sleep: Sleep::Seconds(seconds) } => all(&|_| *seconds),
-        Crunch::Multiply { sleep: Sleep::Point(level) } => {
+        CrunchSpec::Multiply { sleep: Sleep::Seconds(seconds) } => all(&|_| *seconds),
+        CrunchSpec::Multiply { sleep: Sleep::Point(level) } => {
             let points = &job.loops[*level].points;
             let inside = grid.tasks() / grid.keys(level + 1);
             let point = |task| task / inside % grid.size(*level);
@@ -180,7 +180,7 @@ fn case(arguments: &Arguments, job: Job, named: bool) -> Result<Case> {
             job.name
         )));
     }
-    let mut known = Costs::new(&grid);
+    let mut known = CostModel::new(&grid);
     (0..).zip(&seconds).for_each(|(task, seconds)| known.observe(task, *seconds));
-    Ok(Case { job, workers, seconds, known, source: Source::Sleep })
+    Ok(Case { job, workers, seconds, known, source: DurationSource::Sleep })
 }

@@ -3,7 +3,7 @@
 use crate::cli::compare::Case;
 use crate::master::Strategy;
 use crate::master::virtual_time::maps::{Deadlock, Ended, nested_maps};
-use crate::master::virtual_time::{Play, Played, play};
+use crate::master::virtual_time::{Simulation, SimulationResult, play};
 use crate::model::nest::Grid;
 use crate::model::policy::Order;
 
@@ -15,15 +15,15 @@ const MOST_PLAYED: u64 = 10_000_000;
 const FEWEST_SPLITS: u64 = 3;
 
 /// All strategies, side by side.
-pub(super) struct Lineup {
-    pub(super) entries: Vec<Entry>,
+pub(super) struct StrategyResults {
+    pub(super) entries: Vec<StrategyResult>,
     pub(super) splits: Splits,
     /// No schedule takes less: the total shared by all workers, or the longest task. (seconds)
     pub(super) bound: f64,
 }
 
 /// A strategy and what came of it.
-pub(super) struct Entry {
+pub(super) struct StrategyResult {
     pub(super) which: Which,
     pub(super) ended: Ended,
     /// What a real run took, in seconds, and how many of its runs failed.
@@ -63,9 +63,9 @@ impl Which {
     }
 }
 
-impl Entry {
+impl StrategyResult {
     /// How it went, if it came to an end.
-    pub(super) fn played(&self) -> Option<&Played> {
+    pub(super) fn played(&self) -> Option<&SimulationResult> {
         match &self.ended {
             Ended::Played(played) => Some(played),
             Ended::Deadlock(_) => None,
@@ -80,19 +80,20 @@ impl Entry {
     }
 }
 
-impl Lineup {
+impl StrategyResults {
     /// Plays them all; of split pools this one, or the best and the worst.
-    pub(super) fn play(case: &Case, split: Option<Strategy>) -> Lineup {
+    pub(super) fn play(case: &Case, split: Option<Strategy>) -> StrategyResults {
         let grid = case.job.grid();
         let seconds = |task: u64| case.seconds[task as usize];
         let played = |strategy, order| {
-            let flattened = Play::flattened(&grid, case.workers, order, case.job.data_level());
-            let one = Play { strategy, known: Some(&case.known), ..flattened };
+            let flattened =
+                Simulation::flattened(&grid, case.workers, order, case.job.data_level());
+            let one = Simulation { strategy, known: Some(&case.known), ..flattened };
             let ended = Ended::Played(play(&one, &seconds));
-            Entry { which: Which::Strategy(strategy, order), ended, measured: None }
+            StrategyResult { which: Which::Strategy(strategy, order), ended, measured: None }
         };
         let simple = [Strategy::Serial, Strategy::Outer, Strategy::Inner];
-        let mut entries: Vec<Entry> = simple.map(|way| played(way, Order::Grid)).into();
+        let mut entries: Vec<StrategyResult> = simple.map(|way| played(way, Order::Grid)).into();
         let all = splits(&grid, case.workers as u64);
         let splits = Splits {
             tried: if split.is_some() { 1 } else { all.len() as u64 },
@@ -103,12 +104,12 @@ impl Lineup {
         let pools = tried.into_iter().map(|split| played(split, Order::Grid));
         entries.extend(best_and_worst(pools));
         let ended = nested_maps(&grid, case.workers, &seconds);
-        entries.push(Entry { which: Which::Maps, ended, measured: None });
+        entries.push(StrategyResult { which: Which::Maps, ended, measured: None });
         entries.push(played(Strategy::Flattened, Order::Grid));
         entries.push(played(Strategy::Flattened, Order::LongestFirst));
         let longest = case.seconds.iter().copied().fold(0.0, f64::max);
         let bound = longest.max(case.seconds.iter().sum::<f64>() / case.workers as f64);
-        Lineup { entries, splits, bound }
+        StrategyResults { entries, splits, bound }
     }
 }
 
@@ -123,9 +124,9 @@ fn splits(grid: &Grid, workers: u64) -> Vec<Strategy> {
 }
 
 /// The one that is done first, and, if that is another, the one that is done last.
-fn best_and_worst(entries: impl Iterator<Item = Entry>) -> Vec<Entry> {
-    let (mut best, mut worst): (Option<Entry>, Option<Entry>) = (None, None);
-    let takes = |entry: &Entry| entry.played().map_or(0.0, |played| played.makespan);
+fn best_and_worst(entries: impl Iterator<Item = StrategyResult>) -> Vec<StrategyResult> {
+    let (mut best, mut worst): (Option<StrategyResult>, Option<StrategyResult>) = (None, None);
+    let takes = |entry: &StrategyResult| entry.played().map_or(0.0, |played| played.makespan);
     for entry in entries {
         match &best {
             None => best = Some(entry),

@@ -1,9 +1,9 @@
 //! The strategies for real, on this machine's threads: what a run takes beside what was predicted.
 
 use crate::cli::compare::Case;
-use crate::cli::compare::plays::{Lineup, Which};
+use crate::cli::compare::plays::{StrategyResults, Which};
 use crate::cli::run;
-use crate::job::Crunch;
+use crate::job::CrunchSpec;
 use crate::rank0::settings::Settings;
 use crate::report::text::words;
 use crate::study::run::conduct;
@@ -11,9 +11,9 @@ use crate::util::error::Result;
 use crate::util::signals;
 
 /// Runs every strategy that can be, one after another.
-pub(super) fn measure(case: &Case, text: &str, lineup: &mut Lineup) -> Result<()> {
+pub(super) fn measure(case: &Case, text: &str, lineup: &mut StrategyResults) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if cores < case.workers && !matches!(case.job.crunch, Crunch::Multiply { .. }) {
+    if cores < case.workers && !matches!(case.job.crunch, CrunchSpec::Multiply { .. }) {
         log::warn!(
             "{} threads share {cores} cores here: what computes will take longer than predicted",
             case.workers

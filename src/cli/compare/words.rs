@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::cli::compare::plays::{Entry, Lineup};
-use crate::cli::compare::{Case, Source};
+use crate::cli::compare::plays::{StrategyResult, StrategyResults};
+use crate::cli::compare::{Case, DurationSource};
 use crate::master::virtual_time::maps::{Deadlock, Wait};
 use crate::model::nest::Key;
 use crate::report::text::words;
@@ -15,7 +15,7 @@ const MOST_WAITS: usize = 3;
 /// Less than this part of a time is no difference.
 const SAME: f64 = 5e-3;
 
-pub(super) fn text(case: &Case, lineup: &Lineup) -> String {
+pub(super) fn text(case: &Case, lineup: &StrategyResults) -> String {
     let mut text = heading(case);
     text += &table(case, lineup);
     let mut notes = Vec::new();
@@ -61,9 +61,9 @@ fn heading(case: &Case) -> String {
         ),
     };
     let source = match &case.source {
-        Source::Given => "as given".to_string(),
-        Source::Sleep => "as the job sleeps".to_string(),
-        Source::Recorded(recorded, out) => {
+        DurationSource::Given => "as given".to_string(),
+        DurationSource::Sleep => "as the job sleeps".to_string(),
+        DurationSource::Recorded(recorded, out) => {
             let (recorded, all) = (*recorded, case.seconds.len() as u64);
             let others = if recorded < all { ", the others by those" } else { "" };
             format!("{} recorded in {}{others}", words::count(recorded), out.display())
@@ -77,7 +77,7 @@ fn heading(case: &Case) -> String {
     )
 }
 
-fn table(case: &Case, lineup: &Lineup) -> String {
+fn table(case: &Case, lineup: &StrategyResults) -> String {
     let is_real = lineup.entries.iter().any(|entry| entry.measured.is_some());
     let mut header = vec![("strategy", false), ("makespan", true)];
     header.extend(is_real.then_some(("measured", true)));
@@ -108,8 +108,9 @@ pub(super) fn median(closed: &[f64]) -> Option<f64> {
 }
 
 /// What flattening gains, in a sentence or two.
-pub(super) fn conclusion(lineup: &Lineup) -> String {
-    let takes = |entry: &Entry| entry.played().map_or(f64::INFINITY, |played| played.makespan);
+pub(super) fn conclusion(lineup: &StrategyResults) -> String {
+    let takes =
+        |entry: &StrategyResult| entry.played().map_or(f64::INFINITY, |played| played.makespan);
     let least = |flattened: bool| {
         let those = lineup.entries.iter().filter(|entry| entry.which.is_flattened() == flattened);
         those.min_by(|a, b| takes(a).total_cmp(&takes(b)))

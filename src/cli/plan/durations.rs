@@ -6,11 +6,11 @@ use std::ops::Range;
 use std::path::Path;
 
 #[cfg(feature = "mpi")]
-use crate::cli::plan::slurm_request::Load;
+use crate::cli::plan::slurm_request::RemainingWork;
 use crate::job::{Identity, Job, digests};
-use crate::master::cost_model::Costs;
+use crate::master::cost_model::CostModel;
 use crate::model::nest::Grid;
-use crate::store::{Found, Layout, Look};
+use crate::store::{Layout, ReusableRun, StoreReader};
 use crate::util::error::Result;
 
 /// How many recorded durations are kept, those of tasks spread evenly over the ones that there are.
@@ -29,9 +29,9 @@ const MOST_SUMMED: u64 = 100_000;
 
 /// What is known of the durations of a job's tasks, and which tasks a start now would find done.
 #[derive(Clone, Debug)]
-pub(crate) struct Durations {
+pub(crate) struct RecordedDurations {
     grid: Grid,
-    costs: Costs,
+    costs: CostModel,
     /// Tasks and what they took, in grid order. (seconds)
     kept: Vec<(u64, f64)>,
     /// One in so many recorded durations is kept.
@@ -49,12 +49,12 @@ pub(crate) struct Durations {
     afresh: bool,
 }
 
-impl Durations {
+impl RecordedDurations {
     /// Knows nothing.
-    pub(crate) fn unknown(job: &Job) -> Durations {
+    pub(crate) fn unknown(job: &Job) -> RecordedDurations {
         let grid = job.grid();
-        Durations {
-            costs: Costs::new(&grid),
+        RecordedDurations {
+            costs: CostModel::new(&grid),
             grid,
             kept: Vec::new(),
             every: 1,
@@ -68,12 +68,12 @@ impl Durations {
     }
 
     /// What a results folder tells, which is neither claimed nor written to; nothing if it is not there.
-    pub(crate) fn of(job: &Job, out: &Path) -> Result<Durations> {
-        let mut durations = Durations::unknown(job);
+    pub(crate) fn of(job: &Job, out: &Path) -> Result<RecordedDurations> {
+        let mut durations = RecordedDurations::unknown(job);
         if !out.exists() {
             return Ok(durations);
         }
-        let look = Look::into(out)?;
+        let look = StoreReader::into(out)?;
         let (layout, identity) = (Layout::of(job, &digests(job)?), Identity::of(job, "")?);
         durations.changes = look.found(&layout, &identity, |found| durations.add(found))?;
         durations.afresh = durations.changes.is_some();
@@ -83,15 +83,18 @@ impl Durations {
 
     /// What these runs tell, which come in grid order.
     #[cfg(test)]
-    pub(crate) fn found(job: &Job, runs: impl IntoIterator<Item = Found>) -> Durations {
-        let mut durations = Durations::unknown(job);
+    pub(crate) fn found(
+        job: &Job,
+        runs: impl IntoIterator<Item = ReusableRun>,
+    ) -> RecordedDurations {
+        let mut durations = RecordedDurations::unknown(job);
         runs.into_iter().for_each(|found| durations.add(found));
         durations.settle();
         durations
     }
 
     /// A run that is there. They come in grid order.
-    fn add(&mut self, Found { task, seconds, failed }: Found) {
+    fn add(&mut self, ReusableRun { task, seconds, failed }: ReusableRun) {
         if failed {
             self.failed.insert(task, seconds);
             return;
@@ -144,7 +147,7 @@ impl Durations {
     }
 
     /// The same of a task that has no recorded duration, by another fit of the model.
-    pub(crate) fn expect_by(&self, costs: &Costs, task: u64) -> Option<f64> {
+    pub(crate) fn expect_by(&self, costs: &CostModel, task: u64) -> Option<f64> {
         let expected = costs.expect(task)?;
         // It went on for as long before it failed.
         Some(self.failed.get(&task).map_or(expected, |seconds| seconds.max(expected)))
@@ -215,19 +218,19 @@ impl Durations {
     }
 
     /// The model, by all that was recorded.
-    pub(crate) fn costs(&self) -> &Costs {
+    pub(crate) fn costs(&self) -> &CostModel {
         &self.costs
     }
 
     /// The same as if nothing were there to be reused: only the durations are known.
-    pub(crate) fn afresh(mut self) -> Durations {
+    pub(crate) fn afresh(mut self) -> RecordedDurations {
         self.afresh = true;
         self
     }
 
     /// What there is to do, for those who ask Slurm for nodes; nothing if no duration is known.
     #[cfg(feature = "mpi")]
-    pub(crate) fn load(&self) -> Option<Load> {
+    pub(crate) fn load(&self) -> Option<RemainingWork> {
         let tasks = self.left();
         let (summed, mut sum) = (tasks.clamp(1, MOST_SUMMED), 0.0);
         for i in 0..summed.min(tasks) {
@@ -236,13 +239,17 @@ impl Durations {
         }
         let failed = self.failed.values().copied().fold(0.0, f64::max);
         let (mean, longest) = (self.costs.mean()?, self.longest.max(failed));
-        Some(Load { tasks, mean: if tasks > 0 { sum / summed as f64 } else { mean }, longest })
+        Some(RemainingWork {
+            tasks,
+            mean: if tasks > 0 { sum / summed as f64 } else { mean },
+            longest,
+        })
     }
 }
 
 /// A model without the effects of loops that do not help to tell what a task takes that was not seen.
-fn fitted(costs: Costs, depth: usize, judged: &[(u64, f64)]) -> Costs {
-    let off = |costs: &Costs| -> f64 {
+fn fitted(costs: CostModel, depth: usize, judged: &[(u64, f64)]) -> CostModel {
+    let off = |costs: &CostModel| -> f64 {
         let unseen = |(task, seconds): &(u64, f64)| {
             costs
                 .expect_unseen(*task, *seconds)
@@ -267,17 +274,17 @@ mod tests {
     use super::*;
 
     /// A job of two loops, and what was found of it.
-    fn durations(found: &[(u64, f64, bool)]) -> Durations {
+    fn durations(found: &[(u64, f64, bool)]) -> RecordedDurations {
         let text = "[crunch]\nbuiltin = \"multiply\"\n\
                     [[loop]]\nname = \"a\"\nrange = { from = 0, to = 3 }\n\
                     [[loop]]\nname = \"b\"\nrange = { from = 0, to = 4 }\nreduce = \"sum\"\n";
         let job = Job::parse(text, Path::new("job.toml")).unwrap();
-        let found = found.iter().map(|(task, seconds, failed)| Found {
+        let found = found.iter().map(|(task, seconds, failed)| ReusableRun {
             task: *task,
             seconds: *seconds,
             failed: *failed,
         });
-        Durations::found(&job, found)
+        RecordedDurations::found(&job, found)
     }
 
     #[test]
@@ -316,7 +323,7 @@ mod tests {
     #[test]
     fn a_load_is_of_what_is_left() {
         let known = durations(&[(0, 2.0, false), (1, 4.0, false)]);
-        assert_eq!(known.load(), Some(Load { tasks: 10, mean: 3.0, longest: 4.0 }));
+        assert_eq!(known.load(), Some(RemainingWork { tasks: 10, mean: 3.0, longest: 4.0 }));
         assert_eq!(durations(&[]).load(), None);
     }
 }

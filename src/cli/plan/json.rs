@@ -2,14 +2,14 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::cli::plan::Outlook;
+use crate::cli::plan::PlanReport;
 use crate::cli::plan::prediction::{Prediction, Range};
 use crate::cli::plan::slurm_request;
 use crate::store::refusal;
 use crate::util::duration;
 
-pub(super) fn json(outlook: &Outlook) -> Json {
-    let Outlook { job, durations, reading, .. } = outlook;
+pub(super) fn json(outlook: &PlanReport) -> Json {
+    let PlanReport { job, durations, reading, .. } = outlook;
     let grid = job.grid();
     let loops = job.loops.iter().map(|l| {
         json!({

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::plan::durations::Durations;
+use crate::cli::plan::durations::RecordedDurations;
 use crate::cli::plan::prediction::{Prediction, predict};
 use crate::cli::plan::slurm_request::WANTED;
 use crate::cli::{demo, print, run};
@@ -35,7 +35,7 @@ Examples:
 
 A worker here does one task at a time: a rank, or each of its threads. A pilot's runs are kept in the
 results folder like any others: `gridmpi run` goes on with them. Without a pilot nothing is written.")]
-pub(super) struct Arguments {
+pub(super) struct PlanArgs {
     /// The job file [default: ./gridmpi.toml if there is one, else the built-in demonstration]
     job: Option<PathBuf>,
     /// The folder for results [default: results/NAME]
@@ -54,32 +54,32 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "pilot")]
     fresh: bool,
     /// What to print
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    format: PlanFormat,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum PlanFormat {
     Text,
     Json,
 }
 
 /// All there is to tell.
-struct Outlook {
+struct PlanReport {
     job: Job,
     /// What the job is called on the command line.
     file: Option<PathBuf>,
     /// The results folder, if there would be one.
     out: Option<PathBuf>,
     reading: Reading,
-    durations: Durations,
+    durations: RecordedDurations,
     fresh: bool,
     /// How many tasks a pilot has just done, and how many of them failed.
     pilot: Option<(u64, u64)>,
     prediction: Option<Prediction>,
 }
 
-pub(super) fn plan(arguments: &Arguments) -> Result<Exit> {
+pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
     isolate::work_if_isolated(None);
     let file = arguments.job.clone().or_else(run::default_job);
     let (job, text) = match &file {
@@ -92,7 +92,7 @@ pub(super) fn plan(arguments: &Arguments) -> Result<Exit> {
     let out = arguments.out.clone().or_else(named);
     let mut durations = match &out {
         Some(out) => known(&job, out, arguments.out.is_some())?,
-        None => Durations::unknown(&job),
+        None => RecordedDurations::unknown(&job),
     };
     let (mut pilot, mut exit) = (None, Exit::Complete);
     if let Some(count) = arguments.pilot {
@@ -109,7 +109,7 @@ pub(super) fn plan(arguments: &Arguments) -> Result<Exit> {
         if let Some(done) = conduct(None, &settings, None, || run::work(work, text))? {
             pilot = Some((done.tally.done - done.tally.recalled, done.tally.failed));
             exit = done.tally.exit();
-            durations = Durations::of(&job, done.folder.path())?;
+            durations = RecordedDurations::of(&job, done.folder.path())?;
         }
     }
     if arguments.fresh {
@@ -119,23 +119,23 @@ pub(super) fn plan(arguments: &Arguments) -> Result<Exit> {
     let prediction = predict(&job, &durations, workers, WANTED);
     let reading = Reading::of(&job)?;
     let fresh = arguments.fresh;
-    let outlook = Outlook { job, file, out, reading, durations, fresh, pilot, prediction };
+    let outlook = PlanReport { job, file, out, reading, durations, fresh, pilot, prediction };
     match arguments.format {
-        Format::Text => print(words::text(&outlook).as_bytes())?,
-        Format::Json => print(format!("{:#}\n", json::json(&outlook)).as_bytes())?,
+        PlanFormat::Text => print(words::text(&outlook).as_bytes())?,
+        PlanFormat::Json => print(format!("{:#}\n", json::json(&outlook)).as_bytes())?,
     };
     Ok(exit)
 }
 
 /// What the results folder tells. One that somebody names has to be one; where none was named, there may
 /// be no runs yet.
-pub(super) fn known(job: &Job, out: &Path, named: bool) -> Result<Durations> {
+pub(super) fn known(job: &Job, out: &Path, named: bool) -> Result<RecordedDurations> {
     let is_empty = || std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
     if out.is_dir() && (!named || is_empty()) && !out.join("runs.sqlite").exists() {
-        return Ok(Durations::unknown(job));
+        return Ok(RecordedDurations::unknown(job));
     }
     if out.exists() && !out.is_dir() {
         return Err(Error::input(format!("results folder {}: is not a folder", out.display())));
     }
-    Durations::of(job, out)
+    RecordedDurations::of(job, out)
 }

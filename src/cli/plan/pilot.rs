@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::cli::plan::durations::Durations;
+use crate::cli::plan::durations::RecordedDurations;
 use crate::model::nest::Grid;
 
 /// How often it is tried again to find others in place of tasks that are done or chosen already.
@@ -10,7 +10,7 @@ const ROUNDS: u64 = 8;
 
 /// So many tasks of those that are to be done, spread over the grid, in grid order; all, if there are
 /// no more. The same ones every time.
-pub(crate) fn spread(grid: &Grid, durations: &Durations, count: u64) -> Vec<u64> {
+pub(crate) fn spread(grid: &Grid, durations: &RecordedDurations, count: u64) -> Vec<u64> {
     let wanted = count.min(durations.left());
     let mut chosen = BTreeSet::new();
     for round in 0..ROUNDS {
@@ -77,7 +77,7 @@ fn ratio(dimensions: usize) -> f64 {
 mod tests {
     use super::*;
     use crate::job::Job;
-    use crate::store::Found;
+    use crate::store::ReusableRun;
     use std::path::Path;
 
     fn job(sizes: &[u64]) -> Job {
@@ -93,7 +93,7 @@ mod tests {
         for (sizes, count) in [(&[4, 50, 5][..], 100), (&[7, 3], 10), (&[1000, 2], 20)] {
             let job = job(sizes);
             let grid = job.grid();
-            let tasks = spread(&grid, &Durations::unknown(&job), count);
+            let tasks = spread(&grid, &RecordedDurations::unknown(&job), count);
             assert_eq!(tasks.len() as u64, count);
             for (level, size) in sizes.iter().enumerate() {
                 let mut times = vec![0u64; *size as usize];
@@ -111,8 +111,8 @@ mod tests {
     fn what_is_done_is_not_chosen_and_nothing_twice() {
         let job = job(&[10, 10]);
         let found = (0..97).filter(|task| task % 10 != 3);
-        let found = found.map(|task| Found { task, seconds: 1.0, failed: false });
-        let durations = Durations::found(&job, found);
+        let found = found.map(|task| ReusableRun { task, seconds: 1.0, failed: false });
+        let durations = RecordedDurations::found(&job, found);
         let left: Vec<u64> = (0..100).filter(|task| !durations.is_done(*task)).collect();
         for count in 1..=20 {
             let tasks = spread(&job.grid(), &durations, count);
@@ -120,9 +120,9 @@ mod tests {
             assert!(tasks.iter().all(|task| left.contains(task)), "{tasks:?}");
             assert!(tasks.is_sorted());
         }
-        let all = Durations::found(
+        let all = RecordedDurations::found(
             &job,
-            (0..100).map(|task| Found { task, seconds: 1.0, failed: false }),
+            (0..100).map(|task| ReusableRun { task, seconds: 1.0, failed: false }),
         );
         assert!(spread(&job.grid(), &all, 5).is_empty());
     }
@@ -130,6 +130,6 @@ mod tests {
     #[test]
     fn a_grid_of_any_size_is_no_matter() {
         let job = job(&[1 << 20, 1 << 20, 1 << 20]);
-        assert_eq!(spread(&job.grid(), &Durations::unknown(&job), 1000).len(), 1000);
+        assert_eq!(spread(&job.grid(), &RecordedDurations::unknown(&job), 1000).len(), 1000);
     }
 }

@@ -5,10 +5,10 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::cli::plan::durations::Durations;
+use crate::cli::plan::durations::RecordedDurations;
 use crate::job::Job;
-use crate::master::cost_model::Costs;
-use crate::master::virtual_time::{Play, play};
+use crate::master::cost_model::CostModel;
+use crate::master::virtual_time::{Simulation, play};
 use crate::model::nest::Grid;
 use crate::report::quantile;
 
@@ -92,14 +92,14 @@ pub(crate) struct Prediction {
 /// left, or no duration known.
 pub(crate) fn predict(
     job: &Job,
-    durations: &Durations,
+    durations: &RecordedDurations,
     workers: Option<&[u64]>,
     wanted: f64,
 ) -> Option<Prediction> {
     let left = durations.left();
     durations.costs().mean().filter(|_| left > 0)?;
     let largest = workers.and_then(|workers| workers.iter().max()).map_or(0, |most| *most);
-    let stage = Stage::new(job, durations, AT_A_TIME.max(FOR_A_WORKER * largest));
+    let stage = PredictionInput::new(job, durations, AT_A_TIME.max(FOR_A_WORKER * largest));
     // The model as it is: what is asked first is asked of that.
     let first = stage.draw(durations.costs(), 0);
     let enough = stage.enough(&first);
@@ -122,9 +122,9 @@ pub(crate) fn predict(
     }
     let time = |workers: u64| {
         let each: Vec<f64> = drawn.iter().map(|drawn| stage.time(drawn, workers)).collect();
-        let share = |(drawn, time): (&Drawn, &f64)| drawn.total / (workers as f64 * time);
+        let share = |(drawn, time): (&DrawnDurations, &f64)| drawn.total / (workers as f64 * time);
         let utilisation = Range::of(drawn.iter().zip(&each).map(share).collect()).middle;
-        let bound = |drawn: &Drawn| (drawn.total / workers as f64).max(drawn.longest);
+        let bound = |drawn: &DrawnDurations| (drawn.total / workers as f64).max(drawn.longest);
         Time {
             workers,
             seconds: Range::of(each),
@@ -154,9 +154,9 @@ fn usual(enough: u64) -> Vec<u64> {
 }
 
 /// What is played: the tasks that are left, or some that stand for them.
-struct Stage<'a> {
+struct PredictionInput<'a> {
     job: &'a Job,
-    durations: &'a Durations,
+    durations: &'a RecordedDurations,
     left: u64,
     grid: Grid,
     tasks: Vec<u64>,
@@ -165,13 +165,13 @@ struct Stage<'a> {
     /// How much longer all that are left are expected to take than those that are played.
     scale: f64,
     /// What the master knows from the start, where it is not the job's own grid.
-    known: Option<Costs>,
+    known: Option<CostModel>,
     /// What was expected of tasks that were recorded, and by how much that was off, by what was expected.
     off: Vec<(f64, f64)>,
 }
 
 /// Durations as they may be.
-struct Drawn {
+struct DrawnDurations {
     /// Of each task that is played.
     seconds: Vec<f64>,
     /// Of all that are left, together, and of the longest.
@@ -179,8 +179,8 @@ struct Drawn {
     longest: f64,
 }
 
-impl<'a> Stage<'a> {
-    fn new(job: &'a Job, durations: &'a Durations, most: u64) -> Stage<'a> {
+impl<'a> PredictionInput<'a> {
+    fn new(job: &'a Job, durations: &'a RecordedDurations, most: u64) -> PredictionInput<'a> {
         let (own, left) = (job.grid(), durations.left());
         let count = left.min(most);
         let nth = |i: u64| (u128::from(i) * u128::from(left) / u128::from(count)) as u64;
@@ -208,15 +208,15 @@ impl<'a> Stage<'a> {
             .then(|| (0..left).map(|nth| expect(durations.nth_left(nth))).sum::<f64>());
         let scale = all.map_or(left as f64 / count as f64, |all| all / played);
         let known = (!is_own && durations.done() > 0).then(|| {
-            let mut known = Costs::new(&grid);
+            let mut known = CostModel::new(&grid);
             (0..count).zip(&tasks).for_each(|(place, task)| known.observe(place, expect(*task)));
             known
         });
-        Stage { job, durations, left, grid, tasks, own: is_own, scale, known, off }
+        PredictionInput { job, durations, left, grid, tasks, own: is_own, scale, known, off }
     }
 
     /// The model, had chance recorded others: fitted to as many durations, drawn from those there are.
-    fn refitted(&self, seed: u64) -> Costs {
+    fn refitted(&self, seed: u64) -> CostModel {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let kept = self.durations.kept();
         let mut costs = self.durations.costs().forgotten();
@@ -227,7 +227,7 @@ impl<'a> Stage<'a> {
         costs
     }
 
-    fn draw(&self, costs: &Costs, seed: u64) -> Drawn {
+    fn draw(&self, costs: &CostModel, seed: u64) -> DrawnDurations {
         let mut rng = ChaCha8Rng::seed_from_u64(!seed);
         let mut draw = |task: &u64| match self.durations.seconds(*task) {
             Some(seconds) => seconds,
@@ -236,11 +236,11 @@ impl<'a> Stage<'a> {
         let seconds: Vec<f64> = self.tasks.iter().map(&mut draw).collect();
         let played: f64 = seconds.iter().sum();
         let longest = seconds.iter().copied().fold(self.durations.longest_left(), f64::max);
-        Drawn { seconds, total: played * self.scale, longest }
+        DrawnDurations { seconds, total: played * self.scale, longest }
     }
 
     /// What a task may take that was not recorded: what is expected, off by as much as one like it was.
-    fn draw_one(&self, costs: &Costs, task: u64, rng: &mut ChaCha8Rng) -> f64 {
+    fn draw_one(&self, costs: &CostModel, task: u64, rng: &mut ChaCha8Rng) -> f64 {
         let expected = self.durations.expect_by(costs, task).unwrap_or(0.0);
         if self.off.is_empty() {
             return expected;
@@ -260,7 +260,7 @@ impl<'a> Stage<'a> {
 
     /// How long so many workers take, with these durations. Where some tasks stand for all, those give
     /// what is lost at the end, beside the time that all of them share.
-    fn time(&self, drawn: &Drawn, workers: u64) -> f64 {
+    fn time(&self, drawn: &DrawnDurations, workers: u64) -> f64 {
         let busy: f64 = drawn.seconds.iter().sum();
         let played = self.play(drawn, workers);
         match self.left == self.tasks.len() as u64 {
@@ -269,7 +269,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn play(&self, drawn: &Drawn, workers: u64) -> f64 {
+    fn play(&self, drawn: &DrawnDurations, workers: u64) -> f64 {
         let workers = workers.min(self.tasks.len() as u64) as usize;
         let order = self.job.order;
         let (grid, own) = (&self.grid, self.own);
@@ -288,12 +288,15 @@ impl<'a> Stage<'a> {
             None
         };
         let known = self.known.as_ref();
-        play(&Play { done, known, ..Play::flattened(grid, workers, order, data) }, &seconds)
-            .makespan
+        play(
+            &Simulation { done, known, ..Simulation::flattened(grid, workers, order, data) },
+            &seconds,
+        )
+        .makespan
     }
 
     /// The fewest workers that are about as fast as any number is.
-    fn enough(&self, drawn: &Drawn) -> u64 {
+    fn enough(&self, drawn: &DrawnDurations) -> u64 {
         let soon = drawn.longest * NEAR;
         let least = ((drawn.total / soon).ceil().max(1.0) as u64).min(self.left);
         if self.left > self.tasks.len() as u64 || soon == 0.0 {

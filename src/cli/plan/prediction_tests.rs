@@ -7,13 +7,13 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, LogNormal};
 
-use crate::cli::plan::durations::Durations;
+use crate::cli::plan::durations::RecordedDurations;
 use crate::cli::plan::pilot::spread;
 use crate::cli::plan::prediction::{Prediction, Range, Time, predict};
 use crate::job::Job;
-use crate::master::virtual_time::{Play, play};
+use crate::master::virtual_time::{Simulation, play};
 use crate::model::policy::Order;
-use crate::store::Found;
+use crate::store::ReusableRun;
 
 fn job(sizes: &[u64]) -> Job {
     let loops = sizes.iter().enumerate().map(|(i, size)| {
@@ -27,9 +27,9 @@ fn recorded(
     job: &Job,
     tasks: impl IntoIterator<Item = u64>,
     takes: impl Fn(u64) -> f64,
-) -> Durations {
-    let found = |task| Found { task, seconds: takes(task), failed: false };
-    Durations::found(job, tasks.into_iter().map(found))
+) -> RecordedDurations {
+    let found = |task| ReusableRun { task, seconds: takes(task), failed: false };
+    RecordedDurations::found(job, tasks.into_iter().map(found))
 }
 
 fn sure(seconds: f64) -> Range {
@@ -55,7 +55,11 @@ fn what_is_known_is_predicted_exactly() {
     assert_eq!(at(&rest, 9).seconds, sure(3.0));
     assert_eq!(rest.total, sure(27.0));
     assert_eq!(predict(&job, &recorded(&job, 0..30, |_| 1.0), None, 3600.0), None, "all is done");
-    assert_eq!(predict(&job, &Durations::unknown(&job), None, 3600.0), None, "nothing is known");
+    assert_eq!(
+        predict(&job, &RecordedDurations::unknown(&job), None, 3600.0),
+        None,
+        "nothing is known"
+    );
 }
 
 #[test]
@@ -101,12 +105,13 @@ fn the_range_holds_the_truth_about_as_often_as_it_says() {
     for kind in 0..3 {
         for seed in 0..12 {
             let truth = takes(kind, seed, grid.tasks());
-            let chosen = spread(&grid, &Durations::unknown(&job), 60);
+            let chosen = spread(&grid, &RecordedDurations::unknown(&job), 60);
             let known = recorded(&job, chosen, |task| truth[task as usize]);
             let prediction = predict(&job, &known, Some(&[workers]), 3600.0).unwrap();
             let done = |task: u64| known.is_done(task);
-            let flat = Play::flattened(&grid, workers as usize, Order::Grid, None);
-            let played = play(&Play { done: Some(&done), ..flat }, &|task| truth[task as usize]);
+            let flat = Simulation::flattened(&grid, workers as usize, Order::Grid, None);
+            let played =
+                play(&Simulation { done: Some(&done), ..flat }, &|task| truth[task as usize]);
             let Range { low, middle, high } = at(&prediction, workers).seconds;
             assert!(low <= middle && middle <= high && low < high);
             held += usize::from((low..=high).contains(&played.makespan));
@@ -140,7 +145,7 @@ fn some_tasks_stand_for_very_many() {
     let total: f64 = truth.iter().sum();
     assert!((prediction.total.middle / total - 1.0).abs() < 1e-9);
     let grid = job.grid();
-    let flat = Play::flattened(&grid, 64, Order::Grid, None);
+    let flat = Simulation::flattened(&grid, 64, Order::Grid, None);
     let played = play(&flat, &|task| truth[task as usize]).makespan;
     let predicted = at(&prediction, 64);
     assert!((predicted.seconds.middle / played - 1.0).abs() < 0.01, "{predicted:?}, {played}");

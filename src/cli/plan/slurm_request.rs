@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::platform::slurm::script::Shape;
+use crate::platform::slurm::script::ResourceRequest;
 
 /// What there is left to do, as far as recorded durations tell.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Load {
+pub(crate) struct RemainingWork {
     /// Tasks that are not done.
     pub(crate) tasks: u64,
     /// What one of them can be expected to take, and the longest that was recorded. (seconds)
@@ -24,17 +24,20 @@ pub(crate) const WANTED: f64 = 3600.0;
 const MOST_TIME: f64 = 86_400.0;
 const MOST_NODES: u32 = 32;
 /// What is asked for where nothing was recorded.
-const UNKNOWN: Shape = Shape { nodes: 1, time: Duration::from_secs(3600) };
+const UNKNOWN: ResourceRequest = ResourceRequest { nodes: 1, time: Duration::from_secs(3600) };
 
 /// Fills in what was not asked for. `threads` is how many tasks a node can be at at a time.
 pub(crate) fn propose(
-    load: Option<&Load>,
+    load: Option<&RemainingWork>,
     threads: u64,
     nodes: Option<u32>,
     time: Option<Duration>,
-) -> Shape {
+) -> ResourceRequest {
     let Some(load) = load else {
-        return Shape { nodes: nodes.unwrap_or(UNKNOWN.nodes), time: time.unwrap_or(UNKNOWN.time) };
+        return ResourceRequest {
+            nodes: nodes.unwrap_or(UNKNOWN.nodes),
+            time: time.unwrap_or(UNKNOWN.time),
+        };
     };
     let work = load.tasks as f64 * load.mean * SPARE;
     let longest = load.longest * SPARE;
@@ -48,7 +51,7 @@ pub(crate) fn propose(
         let rounds = load.tasks.div_ceil(threads * u64::from(nodes)) as f64;
         limit(rounds * load.mean, load.longest)
     });
-    Shape { nodes, time }
+    ResourceRequest { nodes, time }
 }
 
 /// The time to ask for where work is expected to take so long, and its longest task so long. (seconds)
@@ -61,7 +64,7 @@ pub(crate) fn limit(work: f64, longest: f64) -> Duration {
 }
 
 /// How long before its end Slurm should say so: long enough for what is under way to come to its end.
-pub(crate) fn warning(load: Option<&Load>, time: Duration) -> Duration {
+pub(crate) fn warning(load: Option<&RemainingWork>, time: Duration) -> Duration {
     let longest = load.map_or(0.0, |load| load.longest * SPARE + 30.0);
     let seconds = longest.max(60.0).min(time.as_secs_f64() / 4.0);
     Duration::from_secs(seconds as u64)
@@ -77,31 +80,34 @@ mod tests {
 
     #[test]
     fn an_hour_on_as_many_nodes_as_that_takes() {
-        let load = Load { tasks: 100_000, mean: 4.0, longest: 10.0 };
+        let load = RemainingWork { tasks: 100_000, mean: 4.0, longest: 10.0 };
         let shape = propose(Some(&load), 16, None, None);
         assert_eq!(shape.nodes, 9);
         assert!((hours(1.0)..=hours(1.5)).contains(&shape.time), "{shape:?}");
-        let few = Load { tasks: 20, mean: 600.0, longest: 700.0 };
+        let few = RemainingWork { tasks: 20, mean: 600.0, longest: 700.0 };
         assert_eq!(propose(Some(&few), 16, None, None).nodes, 1);
-        let huge = Load { tasks: 1 << 40, mean: 600.0, longest: 700.0 };
-        assert_eq!(propose(Some(&huge), 16, None, None), Shape { nodes: 32, time: hours(24.0) });
+        let huge = RemainingWork { tasks: 1 << 40, mean: 600.0, longest: 700.0 };
+        assert_eq!(
+            propose(Some(&huge), 16, None, None),
+            ResourceRequest { nodes: 32, time: hours(24.0) }
+        );
     }
 
     #[test]
     fn what_was_asked_for_stays() {
-        let load = Load { tasks: 1_000, mean: 30.0, longest: 60.0 };
+        let load = RemainingWork { tasks: 1_000, mean: 30.0, longest: 60.0 };
         let shape = propose(Some(&load), 10, Some(2), None);
         assert_eq!(shape.nodes, 2);
         let expected = 1_000.0 * 30.0 / 20.0;
         assert!(shape.time.as_secs_f64() > expected && shape.time < hours(1.0), "{shape:?}");
         let shape = propose(Some(&load), 10, None, Some(hours(0.25)));
-        assert_eq!(shape, Shape { nodes: 5, time: hours(0.25) });
+        assert_eq!(shape, ResourceRequest { nodes: 5, time: hours(0.25) });
         assert_eq!(propose(None, 10, None, None), UNKNOWN);
     }
 
     #[test]
     fn the_longest_task_fits() {
-        let load = Load { tasks: 4, mean: 90_000.0, longest: 100_000.0 };
+        let load = RemainingWork { tasks: 4, mean: 90_000.0, longest: 100_000.0 };
         let shape = propose(Some(&load), 4, None, None);
         assert!(shape.time.as_secs_f64() >= 125_000.0, "{shape:?}");
         assert_eq!(warning(Some(&load), hours(1.0)), hours(0.25));

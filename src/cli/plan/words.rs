@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::cli::plan::Outlook;
+use crate::cli::plan::PlanReport;
 use crate::cli::plan::prediction::{NEAR, Prediction, Range, Time};
 use crate::cli::plan::slurm_request;
-use crate::job::{Crunch, Job};
+use crate::job::{CrunchSpec, Job};
 use crate::model::policy::Order;
 use crate::model::reduce::Reduce;
 use crate::report::text::words::{count, percent, seconds, size, things, visible};
@@ -16,7 +16,7 @@ use crate::util::duration;
 /// How wide a point is printed. (characters)
 const WIDEST: usize = 40;
 
-pub(super) fn text(outlook: &Outlook) -> String {
+pub(super) fn text(outlook: &PlanReport) -> String {
     let mut text = head(outlook);
     text += &loops(&outlook.job);
     text.push('\n');
@@ -44,20 +44,20 @@ pub(super) fn text(outlook: &Outlook) -> String {
     text
 }
 
-fn head(outlook: &Outlook) -> String {
+fn head(outlook: &PlanReport) -> String {
     let from = match &outlook.file {
         Some(file) => file.display().to_string(),
         None => "the built-in demonstration".to_string(),
     };
     let crunch = match &outlook.job.crunch {
-        Crunch::Multiply { .. } => "builtin multiply".to_string(),
-        Crunch::Ridge { .. } => "builtin ridge".to_string(),
-        Crunch::Python(python) => {
+        CrunchSpec::Multiply { .. } => "builtin multiply".to_string(),
+        CrunchSpec::Ridge { .. } => "builtin ridge".to_string(),
+        CrunchSpec::Python(python) => {
             format!("python {}:{}", python.function.file, python.function.function)
         }
-        Crunch::Command(words) => format!("command {}", words.join(" ")),
-        Crunch::Shell(line) => format!("shell {line}"),
-        Crunch::Native(_) => "Rust".to_string(),
+        CrunchSpec::Command(words) => format!("command {}", words.join(" ")),
+        CrunchSpec::Shell(line) => format!("shell {line}"),
+        CrunchSpec::Native(_) => "Rust".to_string(),
     };
     visible(&format!("{} ({from}), crunch: {}", outlook.job.name, beginning(&crunch, 2 * WIDEST)))
         + "\n\n"
@@ -110,7 +110,7 @@ fn order(job: &Job) -> String {
     }
 }
 
-fn reading(outlook: &Outlook) -> String {
+fn reading(outlook: &PlanReport) -> String {
     let reading = &outlook.reading;
     if reading.files == 0 {
         return "No point names a file that is there: workers get all they need from rank 0."
@@ -125,7 +125,7 @@ fn reading(outlook: &Outlook) -> String {
 }
 
 /// What is done already.
-fn there(outlook: &Outlook) -> String {
+fn there(outlook: &PlanReport) -> String {
     let (durations, tasks) = (&outlook.durations, outlook.job.grid().tasks());
     let Some(out) = &outlook.out else {
         return "Nothing is kept of the demonstration, unless --out names a folder.".to_string();
@@ -165,7 +165,7 @@ fn range(range: Range) -> String {
 }
 
 /// What the prediction stands on.
-fn known(outlook: &Outlook, prediction: &Prediction) -> String {
+fn known(outlook: &PlanReport, prediction: &Prediction) -> String {
     let durations = &outlook.durations;
     let kept = durations.kept().iter().map(|(_, seconds)| *seconds);
     let shortest = kept.clone().fold(f64::INFINITY, f64::min);
@@ -192,7 +192,7 @@ fn known(outlook: &Outlook, prediction: &Prediction) -> String {
 }
 
 /// Of which loops not every point was seen.
-fn unseen(outlook: &Outlook) -> Vec<String> {
+fn unseen(outlook: &PlanReport) -> Vec<String> {
     let costs = outlook.durations.costs();
     let loops = outlook.job.loops.iter().enumerate();
     let part = loops.filter_map(|(level, l)| {
@@ -227,7 +227,7 @@ fn times(prediction: &Prediction) -> String {
     text + &lines.rest()
 }
 
-fn advice(outlook: &Outlook, prediction: &Prediction) -> String {
+fn advice(outlook: &PlanReport, prediction: &Prediction) -> String {
     let near = percent(NEAR - 1.0);
     let near = near.trim_end_matches(".0%").trim_end_matches('%');
     let mut text = format!(
@@ -255,7 +255,7 @@ fn advice(outlook: &Outlook, prediction: &Prediction) -> String {
 }
 
 /// How to get a prediction where there is none.
-fn unknown(outlook: &Outlook) -> String {
+fn unknown(outlook: &PlanReport) -> String {
     let job = outlook.file.as_ref().map_or(String::new(), |file| format!(" {}", file.display()));
     let tasks = outlook.job.grid().tasks();
     let pilot = (tasks / 10).clamp(8, 100).min(tasks);

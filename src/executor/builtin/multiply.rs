@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::executor::{Cruncher, Task};
+use crate::executor::{Executor, Task};
 use crate::job::{Job, Sleep};
 use crate::model::results::Given;
 use crate::model::value::Value;
@@ -61,7 +61,7 @@ impl Multiply {
     }
 }
 
-impl Cruncher for Multiply {
+impl Executor for Multiply {
     fn crunch(&mut self, task: &Task) -> Result<Given, String> {
         let sleep = self.seconds(task);
         if sleep > 0.0 {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use nalgebra::{DMatrix, DVector, RowDVector};
 use parking_lot::Mutex;
 
-use crate::executor::{Cruncher, Task};
+use crate::executor::{Executor, Task};
 use crate::job::{Job, Points};
 use crate::model::results::Given;
 use crate::model::value::Value;
@@ -23,18 +23,18 @@ use crate::util::error::{Error, Result};
 const KEEP: usize = 2;
 
 /// Features and target of a data set.
-struct Table {
+struct RidgeData {
     features: DMatrix<f64>,
     target: DVector<f64>,
 }
 
 /// The data sets of a process, most recently used last; each is read once for all threads.
 #[derive(Default)]
-pub(crate) struct Tables(Mutex<VecDeque<(String, Arc<Table>)>>);
+pub(crate) struct RidgeCache(Mutex<VecDeque<(String, Arc<RidgeData>)>>);
 
 pub(crate) struct Ridge {
     job: Arc<Job>,
-    tables: Arc<Tables>,
+    tables: Arc<RidgeCache>,
     target: Option<String>,
     standardize: bool,
     folds: usize,
@@ -43,7 +43,7 @@ pub(crate) struct Ridge {
 impl Ridge {
     pub(crate) fn new(
         job: &Arc<Job>,
-        tables: &Arc<Tables>,
+        tables: &Arc<RidgeCache>,
         target: Option<String>,
         standardize: bool,
     ) -> Ridge {
@@ -51,7 +51,7 @@ impl Ridge {
         Ridge { job: job.clone(), tables: tables.clone(), target, standardize, folds }
     }
 
-    fn table(&self, file: &str) -> Result<Arc<Table>, String> {
+    fn table(&self, file: &str) -> Result<Arc<RidgeData>, String> {
         let mut tables = self.tables.0.lock();
         let held = tables.iter().position(|(name, _)| name == file);
         let entry = match held.and_then(|at| tables.remove(at)) {
@@ -59,7 +59,7 @@ impl Ridge {
             None => {
                 let path = self.job.folder.join(file);
                 let table =
-                    Table::read(&path, self.target.as_deref()).map_err(|e| e.to_string())?;
+                    RidgeData::read(&path, self.target.as_deref()).map_err(|e| e.to_string())?;
                 (file.to_string(), Arc::new(table))
             }
         };
@@ -72,7 +72,7 @@ impl Ridge {
     }
 }
 
-impl Cruncher for Ridge {
+impl Executor for Ridge {
     fn crunch(&mut self, task: &Task) -> Result<Given, String> {
         let coordinates = task.coordinates();
         let point = |name: &str| {
@@ -87,7 +87,7 @@ impl Cruncher for Ridge {
     }
 }
 
-impl Table {
+impl RidgeData {
     /// R^2 on one fold of a model fitted to the others.
     fn score(
         &self,
@@ -126,7 +126,7 @@ impl Table {
     }
 
     /// Reads a CSV file of numbers. The first line names the columns, unless it is all numbers.
-    fn read(path: &Path, target: Option<&str>) -> Result<Table> {
+    fn read(path: &Path, target: Option<&str>) -> Result<RidgeData> {
         let fail = |why: String| Error::input(format!("{}: {why}", path.display()));
         let mut reader = csv_file::open(path).map_err(|error| Error::unreadable(path, &error))?;
         let mut names: Vec<String> = Vec::new();
@@ -167,7 +167,7 @@ impl Table {
         };
         let all = DMatrix::from_row_slice(cells.len() / names.len(), names.len(), &cells);
         let target = all.column(column).into_owned();
-        Ok(Table { features: all.remove_column(column), target })
+        Ok(RidgeData { features: all.remove_column(column), target })
     }
 }
 
@@ -245,7 +245,7 @@ pub(crate) fn check(job: &Job, target: Option<&str>) -> Result<()> {
                 "dataset" => {
                     let Value::Text(file) = &point else { return wrong("a file") };
                     let path = job.folder.join(file);
-                    let rows = Table::read(&path, target)?.target.len();
+                    let rows = RidgeData::read(&path, target)?.target.len();
                     // R^2 needs two rows to score on.
                     if (rows as u64) / 2 < folds {
                         return Err(Error::input(format!(

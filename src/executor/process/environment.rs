@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::executor::Place;
+use crate::executor::Slot;
 use crate::platform::slurm;
 
 /// The launcher's variables: a child that is itself an MPI program takes them for its own and
@@ -37,7 +37,7 @@ const THE_USERS_OWN: [&str; 6] = [
 
 /// What a worker's children find: what this process has, less the launcher's variables, and how many cores
 /// and how much memory (in MiB) there is for them.
-pub(crate) fn of_children(place: Place) -> Vec<(OsString, OsString)> {
+pub(crate) fn of_children(place: Slot) -> Vec<(OsString, OsString)> {
     let of_launcher = |name: &OsString| {
         let starts_with = |prefixes: &[&str]| {
             prefixes.iter().any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))

@@ -13,10 +13,10 @@ use serde_json::{Value as Json, json};
 
 use crate::executor::process::child::{self, Limits, Timed};
 use crate::executor::process::{ended, environment};
-use crate::executor::{Place, RESULT_LIMIT, Reducer, command, too_large};
+use crate::executor::{GroupReducer, RESULT_LIMIT, Slot, command, too_large};
 use crate::job::{self, Job, Python, named_json};
 use crate::model::nest::Key;
-use crate::model::reduce::{Item, PythonFunction, Reduce};
+use crate::model::reduce::{PythonFunction, Reduce, SlotResult};
 use crate::model::results::Scored;
 use crate::model::value::Value;
 use crate::util::error::Result;
@@ -40,12 +40,12 @@ const MARK: &str = "__gridmpi_float__";
 pub(crate) struct Setup {
     interpreter: PathBuf,
     folder: PathBuf,
-    place: Place,
+    place: Slot,
     first_frame: Json,
 }
 
 impl Setup {
-    pub(crate) fn new(job: &Job, functions: &[(String, &PythonFunction)], place: Place) -> Setup {
+    pub(crate) fn new(job: &Job, functions: &[(String, &PythonFunction)], place: Slot) -> Setup {
         let named = job.interpreter();
         let interpreter =
             if named.contains('/') { job.folder.join(named) } else { PathBuf::from(named) };
@@ -55,7 +55,7 @@ impl Setup {
             .collect();
         let arguments: Vec<&str> = job.loops.iter().map(|l| l.name.as_str()).collect();
         let (data, keep) = match &job.crunch {
-            job::Crunch::Python(python) => (arguments[python.data], python.keep),
+            job::CrunchSpec::Python(python) => (arguments[python.data], python.keep),
             _ => (arguments[0], 1),
         };
         let first_frame = json!({
@@ -338,17 +338,17 @@ pub(crate) struct PythonReducer {
 }
 
 impl PythonReducer {
-    pub(crate) fn new(job: &Arc<Job>, place: Place) -> PythonReducer {
+    pub(crate) fn new(job: &Arc<Job>, place: Slot) -> PythonReducer {
         let setup = Setup::new(job, &reduce_functions(job), place);
         PythonReducer { job: job.clone(), setup, child: None }
     }
 }
 
-impl Reducer for PythonReducer {
-    fn reduce(&mut self, group: Key, items: &[Item]) -> Result<Scored, String> {
+impl GroupReducer for PythonReducer {
+    fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
         let outer = self.job.coordinates(&self.job.grid(), group);
         let over = &self.job.loops[group.level];
-        let run = |(slot, item): (u64, &Item)| {
+        let run = |(slot, item): (u64, &SlotResult)| {
             let own = (over.name.as_str(), over.points.get(slot));
             let mut fields = named_json(&outer.iter().cloned().chain([own]).collect::<Vec<_>>());
             let result = item.result.as_ref();
@@ -391,13 +391,13 @@ fn reduce_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
 /// Imports each Python function the job names, in a child of rank 0, before anything is crunched.
 pub(crate) fn check_functions(job: &Job) -> Result<()> {
     let mut named = reduce_functions(job);
-    if let job::Crunch::Python(python) = &job.crunch {
+    if let job::CrunchSpec::Python(python) = &job.crunch {
         named.extend(crunch_functions(python));
     }
     if named.is_empty() {
         return Ok(());
     }
-    let place = Place { rank: 0, thread: 0, cores: 1 };
+    let place = Slot { rank: 0, thread: 0, cores: 1 };
     let interpreter = Setup::new(job, &[], place).interpreter;
     command::find_program(&interpreter).map_err(|why| {
         job.wrong("crunch.interpreter", format!("\"{}\" {why}", job.interpreter()))

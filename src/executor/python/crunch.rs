@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::executor::python::child::{Answer, PythonChild, Setup, crunch_functions};
-use crate::executor::{Cruncher, Limits, Place, Task};
+use crate::executor::{Executor, Limits, Slot, Task};
 use crate::job::{Job, Python};
 use crate::model::nest::Grid;
 use crate::model::results::Given;
@@ -24,7 +24,7 @@ const LENGTH: usize = 32 << 10;
 const MOST_POINTS: u64 = 1 << 16;
 
 /// The user's Python function as crunch.
-pub(crate) struct PythonCrunch {
+pub(crate) struct PythonExecutor {
     setup: Setup,
     limits: Limits,
     grid: Grid,
@@ -43,20 +43,20 @@ pub(crate) struct PythonCrunch {
     seconds: Option<f64>,
 }
 
-impl PythonCrunch {
+impl PythonExecutor {
     pub(crate) fn new(
         job: &Job,
         python: &Python,
         caller: &Arc<dyn MasterClient>,
-        place: Place,
-    ) -> PythonCrunch {
+        place: Slot,
+    ) -> PythonExecutor {
         let points = job.loops.iter().map(|l| match l.points.len() {
             length if length <= MOST_POINTS => {
                 (0..length).map(|point| l.points.get(point).to_json().to_string()).collect()
             }
             _ => Vec::new(),
         });
-        PythonCrunch {
+        PythonExecutor {
             setup: Setup::new(job, &crunch_functions(python), place),
             limits: Limits::new(job.timeout, Some(caller)),
             grid: job.grid(),
@@ -158,7 +158,7 @@ impl PythonCrunch {
     }
 }
 
-impl Cruncher for PythonCrunch {
+impl Executor for PythonExecutor {
     fn expect(&mut self, tasks: Range<u64>, _: u32) {
         self.expected = tasks;
     }

@@ -12,14 +12,14 @@ pub(crate) use crate::util::nearest::nearest;
 
 /// The text being read, to turn positions into lines.
 #[derive(Clone, Copy)]
-pub(crate) struct Text<'a> {
+pub(crate) struct TomlText<'a> {
     pub(crate) file: &'a Path,
     pub(crate) text: &'a str,
 }
 
 /// A table whose keys are taken one by one; what is left at the end is an error.
-pub(crate) struct Table<'a> {
-    text: Text<'a>,
+pub(crate) struct TomlTable<'a> {
+    text: TomlText<'a>,
     /// How the table is called in errors: `loop.alpha.logspace`, or nothing for the whole file.
     path: String,
     at: usize,
@@ -29,14 +29,14 @@ pub(crate) struct Table<'a> {
 
 /// A value and where it stands.
 #[derive(Clone)]
-pub(crate) struct Entry<'a> {
-    text: Text<'a>,
+pub(crate) struct TomlEntry<'a> {
+    text: TomlText<'a>,
     pub(crate) path: String,
     at: usize,
     value: &'a DeValue<'a>,
 }
 
-impl<'a> Text<'a> {
+impl<'a> TomlText<'a> {
     pub(crate) fn error(&self, at: usize, message: impl std::fmt::Display) -> Error {
         Error::input(format!("{}:{}: {message}", self.file.display(), self.line(at)))
     }
@@ -46,12 +46,18 @@ impl<'a> Text<'a> {
         1 + before.iter().filter(|&&byte| byte == b'\n').count()
     }
 
-    pub(crate) fn table(self, root: &'a Spanned<DeTable<'a>>) -> Table<'a> {
-        Table { text: self, path: String::new(), at: 0, table: root.get_ref(), known: Vec::new() }
+    pub(crate) fn table(self, root: &'a Spanned<DeTable<'a>>) -> TomlTable<'a> {
+        TomlTable {
+            text: self,
+            path: String::new(),
+            at: 0,
+            table: root.get_ref(),
+            known: Vec::new(),
+        }
     }
 }
 
-impl<'a> Table<'a> {
+impl<'a> TomlTable<'a> {
     fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_string() } else { format!("{}.{key}", self.path) }
     }
@@ -61,20 +67,20 @@ impl<'a> Table<'a> {
         self.path = path;
     }
 
-    fn entry(&self, key: &DeString<'a>, value: &'a Spanned<DeValue<'a>>) -> Entry<'a> {
+    fn entry(&self, key: &DeString<'a>, value: &'a Spanned<DeValue<'a>>) -> TomlEntry<'a> {
         let path = self.path_of(key);
-        Entry { text: self.text, path, at: value.span().start, value: value.get_ref() }
+        TomlEntry { text: self.text, path, at: value.span().start, value: value.get_ref() }
     }
 
     /// The value of `key`, if it is there.
-    pub(crate) fn take(&mut self, key: &'static str) -> Option<Entry<'a>> {
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<TomlEntry<'a>> {
         self.known.push(key);
         let (name, value) = self.table.iter().find(|(name, _)| name.get_ref() == key)?;
         Some(self.entry(name.get_ref(), value))
     }
 
     /// The value of `key`, which must be there.
-    pub(crate) fn need(&mut self, key: &'static str) -> Result<Entry<'a>> {
+    pub(crate) fn need(&mut self, key: &'static str) -> Result<TomlEntry<'a>> {
         if let Some(entry) = self.take(key) {
             return Ok(entry);
         }
@@ -85,7 +91,7 @@ impl<'a> Table<'a> {
     }
 
     /// Every key but those taken so far, which the user chose: all of them are taken.
-    pub(crate) fn rest(&self) -> Vec<(String, Entry<'a>)> {
+    pub(crate) fn rest(&self) -> Vec<(String, TomlEntry<'a>)> {
         let others = self.table.iter().filter(|(name, _)| !self.known.contains(&&**name.get_ref()));
         others
             .map(|(name, value)| (name.get_ref().to_string(), self.entry(name.get_ref(), value)))
@@ -121,7 +127,7 @@ impl<'a> Table<'a> {
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a> TomlEntry<'a> {
     /// An error about this value: its place and key, then the message.
     pub(crate) fn error(&self, message: impl std::fmt::Display) -> Error {
         self.text.error(self.at, format!("{}: {message}", self.path))
@@ -174,9 +180,9 @@ impl<'a> Entry<'a> {
         self.value()?.as_f64().ok_or_else(|| self.expected("a number"))
     }
 
-    pub(crate) fn array(&self) -> Result<Vec<Entry<'a>>> {
+    pub(crate) fn array(&self) -> Result<Vec<TomlEntry<'a>>> {
         let DeValue::Array(items) = self.value else { return Err(self.expected("an array")) };
-        let entry = |(i, item): (usize, &'a Spanned<DeValue<'a>>)| Entry {
+        let entry = |(i, item): (usize, &'a Spanned<DeValue<'a>>)| TomlEntry {
             text: self.text,
             path: format!("{}[{i}]", self.path),
             at: item.span().start,
@@ -185,9 +191,15 @@ impl<'a> Entry<'a> {
         Ok(items.iter().enumerate().map(entry).collect())
     }
 
-    pub(crate) fn table(&self) -> Result<Table<'a>> {
+    pub(crate) fn table(&self) -> Result<TomlTable<'a>> {
         let DeValue::Table(table) = self.value else { return Err(self.expected("a table")) };
-        Ok(Table { text: self.text, path: self.path.clone(), at: self.at, table, known: vec![] })
+        Ok(TomlTable {
+            text: self.text,
+            path: self.path.clone(),
+            at: self.at,
+            table,
+            known: vec![],
+        })
     }
 
     /// Any value, as a point can be.
@@ -206,11 +218,11 @@ impl<'a> Entry<'a> {
             },
             DeValue::Array(_) => {
                 let items = self.array()?;
-                Value::List(items.iter().map(Entry::value).collect::<Result<_>>()?)
+                Value::List(items.iter().map(TomlEntry::value).collect::<Result<_>>()?)
             }
             DeValue::Table(_) => {
                 let fields = self.table()?.rest();
-                let value = |(name, entry): (String, Entry)| Ok((name, entry.value()?));
+                let value = |(name, entry): (String, TomlEntry)| Ok((name, entry.value()?));
                 Value::Record(fields.into_iter().map(value).collect::<Result<_>>()?)
             }
         })

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use crate::job::parse::keys::{Entry, Table, Text, nearest};
-use crate::job::slurm::Batch;
+use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText, nearest};
+use crate::job::slurm::SlurmOptions;
 use crate::job::{
-    Crunch, DEFAULT_INTERPRETER, Job, Loop, Places, Python, Sleep, check_job_name, check_name,
+    CrunchSpec, DEFAULT_INTERPRETER, Job, Loop, Places, Python, Sleep, check_job_name, check_name,
     placeholders,
 };
 use crate::model::nest::{Grid, MOST_TASKS};
-use crate::model::policy::{Order, Require};
+use crate::model::policy::{Completeness, Order};
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::model::value::Value;
 use crate::util::error::{Error, Result};
@@ -29,7 +29,7 @@ pub(crate) fn read(file: &Path) -> Result<(Job, String)> {
 }
 
 pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
-    let place = Text { file, text };
+    let place = TomlText { file, text };
     let document = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         place.error(at, format!("not TOML: {}", error.message()))
@@ -49,7 +49,7 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
         None => false,
     };
     let order = root.take("order").map_or(Ok(Order::Grid), |entry| order(&entry, seed))?;
-    root.take("slurm").map_or(Ok(Batch::default()), |entry| Batch::of(&entry))?;
+    root.take("slurm").map_or(Ok(SlurmOptions::default()), |entry| SlurmOptions::of(&entry))?;
     let (crunch_table, loops_entry) = (root.take("crunch"), root.take("loop"));
     let missing = |what: &str| root.error(what);
     let no_crunch = missing("there is no [crunch]: say what to call for each task");
@@ -83,7 +83,7 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
     let mut table = crunch_entry.table()?;
     places.lines.extend(table.lines());
     let score = table.take("score").map_or(Ok("score".to_string()), |score| score.text())?;
-    let require = table.take("require").map_or(Ok(Require::All), |entry| require(&entry))?;
+    let require = table.take("require").map_or(Ok(Completeness::All), |entry| require(&entry))?;
     let retries = table.take("retries").map_or(Ok(0), |entry| retries(&entry))?;
     let tasks: u64 = sizes.iter().product();
     let most_failures = most_failures(&mut table, tasks)?;
@@ -91,7 +91,8 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
     let speculate = table.take("speculate").map_or(Ok(false), |entry| entry.boolean())?;
     let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
     let crunch = parse_crunch(&mut table, &loops)?;
-    let has_child = matches!(crunch, Crunch::Python(_) | Crunch::Command(_) | Crunch::Shell(_));
+    let has_child =
+        matches!(crunch, CrunchSpec::Python(_) | CrunchSpec::Command(_) | CrunchSpec::Shell(_));
     let timeout = match timeout {
         Some((_, entry)) if !has_child && !isolate => {
             let why = "only what runs in a process of its own can be ended: a command, a shell line, Python, or a builtin with isolate = true";
@@ -119,7 +120,7 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
     })
 }
 
-fn name(root: &mut Table, file: &Path) -> Result<String> {
+fn name(root: &mut TomlTable, file: &Path) -> Result<String> {
     let Some(entry) = root.take("name") else {
         let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         return Ok(stem.unwrap_or_else(|| "job".to_string()));
@@ -129,7 +130,7 @@ fn name(root: &mut Table, file: &Path) -> Result<String> {
     Ok(name)
 }
 
-fn reduce_on_workers(entry: &Entry) -> Result<bool> {
+fn reduce_on_workers(entry: &TomlEntry) -> Result<bool> {
     match entry.text()?.as_str() {
         "workers" => Ok(true),
         "master" => Ok(false),
@@ -138,7 +139,7 @@ fn reduce_on_workers(entry: &Entry) -> Result<bool> {
 }
 
 /// In which order tasks are given out.
-fn order(entry: &Entry, seed: u64) -> Result<Order> {
+fn order(entry: &TomlEntry, seed: u64) -> Result<Order> {
     const KNOWN: [&str; 3] = ["grid", "longest-first", "random"];
     match entry.text()?.as_str() {
         "grid" => Ok(Order::Grid),
@@ -152,13 +153,13 @@ fn order(entry: &Entry, seed: u64) -> Result<Order> {
     }
 }
 
-fn retries(entry: &Entry) -> Result<u32> {
+fn retries(entry: &TomlEntry) -> Result<u32> {
     let retries = entry.count(0)?;
     u32::try_from(retries).map_err(|_| entry.error(format!("{retries} is more than 2^32 - 1")))
 }
 
 /// How many runs may fail: `max_failures` is a count or a fraction, `on_failure` all or nothing.
-fn most_failures(table: &mut Table, tasks: u64) -> Result<Option<u64>> {
+fn most_failures(table: &mut TomlTable, tasks: u64) -> Result<Option<u64>> {
     let most = table.take("max_failures");
     if let Some(entry) = table.take("on_failure") {
         if most.is_some() {
@@ -182,27 +183,32 @@ fn most_failures(table: &mut Table, tasks: u64) -> Result<Option<u64>> {
     }
 }
 
-fn timeout(entry: &Entry) -> Result<Duration> {
+fn timeout(entry: &TomlEntry) -> Result<Duration> {
     match entry.number()? {
         seconds if seconds > 0.0 && seconds < 1e9 => Ok(Duration::from_secs_f64(seconds)),
         other => Err(entry.error(format!("expected seconds, over 0, found {other}"))),
     }
 }
 
-fn require(entry: &Entry) -> Result<Require> {
+fn require(entry: &TomlEntry) -> Result<Completeness> {
     if let Ok(text) = entry.text() {
         return match text.as_str() {
-            "all" => Ok(Require::All),
+            "all" => Ok(Completeness::All),
             _ => Err(entry.error(format!("expected \"all\" or a fraction, found \"{text}\""))),
         };
     }
     match entry.number()? {
-        fraction if fraction > 0.0 && fraction <= 1.0 => Ok(Require::Fraction(fraction)),
+        fraction if fraction > 0.0 && fraction <= 1.0 => Ok(Completeness::Fraction(fraction)),
         other => Err(entry.error(format!("expected over 0 and up to 1, found {other}"))),
     }
 }
 
-fn parse_loop(entry: &Entry, folder: &Path, before: &[Loop], places: &mut Places) -> Result<Loop> {
+fn parse_loop(
+    entry: &TomlEntry,
+    folder: &Path,
+    before: &[Loop],
+    places: &mut Places,
+) -> Result<Loop> {
     let mut table = entry.table()?;
     let name_entry = table.need("name")?;
     let name = name_entry.text()?;
@@ -216,7 +222,7 @@ fn parse_loop(entry: &Entry, folder: &Path, before: &[Loop], places: &mut Places
     Ok(Loop { name, points, reduce, is_data: false })
 }
 
-fn parse_reduce(entry: &Entry) -> Result<Reduce> {
+fn parse_reduce(entry: &TomlEntry) -> Result<Reduce> {
     if entry.is_table() {
         let mut table = entry.table()?;
         let function = python_function(&table.need("python")?)?;
@@ -234,7 +240,7 @@ fn parse_reduce(entry: &Entry) -> Result<Reduce> {
     })
 }
 
-fn python_function(entry: &Entry) -> Result<PythonFunction> {
+fn python_function(entry: &TomlEntry) -> Result<PythonFunction> {
     let text = entry.text()?;
     match text.rsplit_once(':') {
         Some((file, function)) if !file.is_empty() && !function.is_empty() => {
@@ -246,7 +252,7 @@ fn python_function(entry: &Entry) -> Result<PythonFunction> {
 
 const KINDS: [&str; 4] = ["builtin", "python", "command", "shell"];
 
-fn parse_crunch(table: &mut Table, loops: &[Loop]) -> Result<Crunch> {
+fn parse_crunch(table: &mut TomlTable, loops: &[Loop]) -> Result<CrunchSpec> {
     let mut found = KINDS.into_iter().filter_map(|kind| table.take(kind).map(|e| (kind, e)));
     let (kind, entry) = match (found.next(), found.next()) {
         (Some(one), None) => one,
@@ -266,7 +272,7 @@ fn parse_crunch(table: &mut Table, loops: &[Loop]) -> Result<Crunch> {
     drop(found);
     match kind {
         "builtin" => builtin(table, &entry, loops),
-        "python" => Ok(Crunch::Python(python(table, &entry, loops)?)),
+        "python" => Ok(CrunchSpec::Python(python(table, &entry, loops)?)),
         "command" => {
             let arguments = entry.array()?;
             if arguments.is_empty() {
@@ -275,24 +281,24 @@ fn parse_crunch(table: &mut Table, loops: &[Loop]) -> Result<Crunch> {
             for argument in &arguments {
                 placeholders::check(&argument.text()?, loops).map_err(|why| argument.error(why))?;
             }
-            Ok(Crunch::Command(arguments.iter().map(Entry::text).collect::<Result<_>>()?))
+            Ok(CrunchSpec::Command(arguments.iter().map(TomlEntry::text).collect::<Result<_>>()?))
         }
         _ => {
             let line = entry.text()?;
             placeholders::check(&line, loops)
                 .and_then(|()| placeholders::check_unquoted(&line))
                 .map_err(|why| entry.error(why))?;
-            Ok(Crunch::Shell(line))
+            Ok(CrunchSpec::Shell(line))
         }
     }
 }
 
-fn builtin(table: &mut Table, entry: &Entry, loops: &[Loop]) -> Result<Crunch> {
+fn builtin(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<CrunchSpec> {
     let name = entry.text()?;
     match name.as_str() {
         "multiply" => {
             let sleep = table.take("sleep").map(|entry| sleep(&entry, loops)).transpose()?;
-            Ok(Crunch::Multiply { sleep: sleep.unwrap_or(Sleep::Seconds(0.0)) })
+            Ok(CrunchSpec::Multiply { sleep: sleep.unwrap_or(Sleep::Seconds(0.0)) })
         }
         "ridge" => {
             const NEEDED: [&str; 3] = ["dataset", "alpha", "fold"];
@@ -308,7 +314,7 @@ fn builtin(table: &mut Table, entry: &Entry, loops: &[Loop]) -> Result<Crunch> {
             }
             let target = table.take("target").map(|target| target.text()).transpose()?;
             let standardize = table.take("standardize").map_or(Ok(false), |s| s.boolean())?;
-            Ok(Crunch::Ridge { target, standardize })
+            Ok(CrunchSpec::Ridge { target, standardize })
         }
         _ => {
             const KNOWN: [&str; 2] = ["multiply", "ridge"];
@@ -320,7 +326,7 @@ fn builtin(table: &mut Table, entry: &Entry, loops: &[Loop]) -> Result<Crunch> {
 }
 
 /// How long `multiply` sleeps: seconds, or the name of a loop whose points are seconds.
-fn sleep(entry: &Entry, loops: &[Loop]) -> Result<Sleep> {
+fn sleep(entry: &TomlEntry, loops: &[Loop]) -> Result<Sleep> {
     let Ok(name) = entry.text() else {
         return match entry.number()? {
             seconds if (0.0..1e9).contains(&seconds) => Ok(Sleep::Seconds(seconds)),
@@ -334,7 +340,7 @@ fn sleep(entry: &Entry, loops: &[Loop]) -> Result<Sleep> {
     })
 }
 
-fn python(table: &mut Table, entry: &Entry, loops: &[Loop]) -> Result<Python> {
+fn python(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<Python> {
     let function = python_function(entry)?;
     let load = table.take("load").map(|load| python_function(&load)).transpose()?;
     let data = match table.take("data") {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::job::parse::keys::{Entry, Table, nearest};
+use crate::job::parse::keys::{TomlEntry, TomlTable, nearest};
 use crate::job::points::{Distribution, Named, Points};
 use crate::model::value::Value;
 use crate::util::csv_file;
@@ -19,7 +19,7 @@ const PLAIN: [&str; 4] = ["values", "range", "linspace", "logspace"];
 const MOST_LISTED: u64 = 10_000_000;
 
 /// The points of a loop, whose table must have exactly one source.
-pub(crate) fn of_loop(table: &mut Table, name: &str, folder: &Path) -> Result<Points> {
+pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Result<Points> {
     let mut found =
         SOURCES.into_iter().filter_map(|source| table.take(source).map(|e| (source, e)));
     let (source, entry) = match (found.next(), found.next()) {
@@ -68,10 +68,10 @@ pub(crate) fn of_loop(table: &mut Table, name: &str, folder: &Path) -> Result<Po
     Ok(points)
 }
 
-fn plain(source: &str, entry: &Entry) -> Result<Points> {
+fn plain(source: &str, entry: &TomlEntry) -> Result<Points> {
     if source == "values" {
         let values = entry.array()?;
-        return Ok(Points::List(values.iter().map(Entry::value).collect::<Result<_>>()?));
+        return Ok(Points::List(values.iter().map(TomlEntry::value).collect::<Result<_>>()?));
     }
     let mut table = entry.table()?;
     let points = if source == "range" {
@@ -96,7 +96,7 @@ fn plain(source: &str, entry: &Entry) -> Result<Points> {
 }
 
 /// Whole numbers from `from` up to, but not including, `to`.
-fn range(entry: &Entry, table: &mut Table) -> Result<Points> {
+fn range(entry: &TomlEntry, table: &mut TomlTable) -> Result<Points> {
     let (from, to) = (table.need("from")?.whole()?, table.need("to")?.whole()?);
     let step = match table.take("step") {
         Some(step) => match step.whole()? {
@@ -119,7 +119,7 @@ fn range(entry: &Entry, table: &mut Table) -> Result<Points> {
 }
 
 /// The parameters of a grid or zip: an array of values each, or a table with a plain source.
-fn named(entry: &Entry) -> Result<Vec<Named>> {
+fn named(entry: &TomlEntry) -> Result<Vec<Named>> {
     let parameters = entry.table()?.rest();
     if parameters.is_empty() {
         return Err(entry.error("expected at least one parameter, as in { alpha = [1, 2] }"));
@@ -146,7 +146,7 @@ fn named(entry: &Entry) -> Result<Vec<Named>> {
         .collect()
 }
 
-fn zip(entry: &Entry) -> Result<Points> {
+fn zip(entry: &TomlEntry) -> Result<Points> {
     let parameters = named(entry)?;
     let first = &parameters[0];
     for other in &parameters[1..] {
@@ -163,7 +163,7 @@ fn zip(entry: &Entry) -> Result<Points> {
     Ok(Points::Zip(parameters))
 }
 
-fn random(entry: &Entry, loop_name: &str) -> Result<Points> {
+fn random(entry: &TomlEntry, loop_name: &str) -> Result<Points> {
     let mut table = entry.table()?;
     let count = table.need("count")?.count(1)?;
     let seed = table.take("seed").map_or(Ok(0), |seed| seed.count(0))?;
@@ -181,11 +181,12 @@ fn random(entry: &Entry, loop_name: &str) -> Result<Points> {
     Ok(Points::Random { count, seed, draws, bare })
 }
 
-fn distribution(entry: &Entry) -> Result<Distribution> {
+fn distribution(entry: &TomlEntry) -> Result<Distribution> {
     let mut outer = entry.table()?;
     if let Some(choice) = outer.take("choice") {
         outer.finish()?;
-        let values: Vec<Value> = choice.array()?.iter().map(Entry::value).collect::<Result<_>>()?;
+        let values: Vec<Value> =
+            choice.array()?.iter().map(TomlEntry::value).collect::<Result<_>>()?;
         if values.is_empty() {
             return Err(choice.error("no values to choose from"));
         }
@@ -223,7 +224,7 @@ fn distribution(entry: &Entry) -> Result<Distribution> {
 }
 
 /// The files a glob (or several) matches, sorted, as paths relative to the job file.
-fn files(entry: &Entry, folder: &Path) -> Result<Points> {
+fn files(entry: &TomlEntry, folder: &Path) -> Result<Points> {
     let patterns = if entry.text().is_ok() { vec![entry.clone()] } else { entry.array()? };
     let mut found = Vec::new();
     for pattern in &patterns {
@@ -255,7 +256,7 @@ fn files(entry: &Entry, folder: &Path) -> Result<Points> {
 }
 
 /// The rows of a CSV file: each a record, its columns named by the first line.
-fn rows(entry: &Entry, folder: &Path) -> Result<Points> {
+fn rows(entry: &TomlEntry, folder: &Path) -> Result<Points> {
     let name = entry.text()?;
     let fail = |why: String| entry.error(format!("{name}: {why}"));
     let mut reader = csv_file::open(&folder.join(&name)).map_err(|e| fail(e.to_string()))?;

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::master::virtual_time::{Played, group_level};
+use crate::master::virtual_time::{SimulationResult, group_level};
 use crate::model::nest::{Grid, Key};
 
 /// How nested maps end.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ended {
-    Played(Played),
+    Played(SimulationResult),
     Deadlock(Deadlock),
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn nested_maps(grid: &Grid, workers: usize, seconds: &dyn Fn(u64) -> 
         running: BinaryHeap::new(),
         waiting: BTreeMap::new(),
         now: Duration::ZERO,
-        played: Played { makespan: 0.0, busy: 0.0, tasks: 0, closed: Vec::new() },
+        played: SimulationResult { makespan: 0.0, busy: 0.0, tasks: 0, closed: Vec::new() },
     };
     loop {
         pool.begin(seconds);
@@ -82,7 +82,7 @@ struct Pool<'a> {
     /// Bodies that wait for their inner map: who runs them, and how many of its bodies are not done.
     waiting: BTreeMap<Key, (usize, u64)>,
     now: Duration,
-    played: Played,
+    played: SimulationResult,
 }
 
 impl Pool<'_> {

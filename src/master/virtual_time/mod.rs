@@ -7,17 +7,17 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use crate::master::cost_model::Costs;
+use crate::master::cost_model::CostModel;
 use crate::master::{Action, Event, Master, Strategy};
 use crate::model::nest::{Grid, Key};
 use crate::model::policy::LONG;
-use crate::model::policy::{Order, Require};
+use crate::model::policy::{Completeness, Order};
 use crate::model::reduce::Reduce;
-use crate::model::results::{Assignment, Made, Numbers, Outcome, Report, Scored, pack};
+use crate::model::results::{Assignment, AttemptResult, Made, Numbers, Report, Scored, pack};
 
 /// What is played.
 #[derive(Clone, Copy)]
-pub(crate) struct Play<'a> {
+pub(crate) struct Simulation<'a> {
     pub(crate) grid: &'a Grid,
     /// How many tasks can be under way at a time.
     pub(crate) workers: usize,
@@ -26,29 +26,29 @@ pub(crate) struct Play<'a> {
     pub(crate) data: Option<usize>,
     pub(crate) strategy: Strategy,
     /// What tasks are expected to take, as far as it is known before the start.
-    pub(crate) known: Option<&'a Costs>,
+    pub(crate) known: Option<&'a CostModel>,
     /// How many tasks to a message; as many as their durations suggest, if it is not said.
     pub(crate) batch: Option<u64>,
     /// Which tasks are done already; none if it is not said.
     pub(crate) done: Option<&'a dyn Fn(u64) -> bool>,
 }
 
-impl Play<'_> {
+impl Simulation<'_> {
     /// All of a job's tasks as one stream, as it runs if nothing else is said.
     pub(crate) fn flattened(
         grid: &Grid,
         workers: usize,
         order: Order,
         data: Option<usize>,
-    ) -> Play<'_> {
+    ) -> Simulation<'_> {
         let strategy = Strategy::Flattened;
-        Play { grid, workers, order, data, strategy, known: None, batch: None, done: None }
+        Simulation { grid, workers, order, data, strategy, known: None, batch: None, done: None }
     }
 }
 
 /// How it went. Times are in seconds since the start.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Played {
+pub(crate) struct SimulationResult {
     /// When the last task was done.
     pub(crate) makespan: f64,
     /// For how long workers crunched, all together.
@@ -59,7 +59,7 @@ pub(crate) struct Played {
     pub(crate) closed: Vec<f64>,
 }
 
-impl Played {
+impl SimulationResult {
     /// The part of their time that so many workers crunched.
     pub(crate) fn utilisation(&self, workers: usize) -> f64 {
         match self.makespan > 0.0 {
@@ -81,27 +81,27 @@ pub(crate) fn group_level(grid: &Grid) -> usize {
 }
 
 /// Plays a job, where each task takes so many seconds. It is asked for a task's more than once.
-pub(crate) fn play(play: &Play, seconds: &dyn Fn(u64) -> f64) -> Played {
-    let Play { grid, workers, .. } = *play;
+pub(crate) fn play(play: &Simulation, seconds: &dyn Fn(u64) -> f64) -> SimulationResult {
+    let Simulation { grid, workers, .. } = *play;
     let folds = |level| (level >= grid.outer()).then_some(Reduce::Count);
     let reduces = (0..grid.depth()).map(folds).collect();
-    let mut master = Master::new(grid.clone(), reduces, Require::All, workers)
+    let mut master = Master::new(grid.clone(), reduces, Completeness::All, workers)
         .in_order(play.order, play.data)
         .with_strategy(play.strategy)
         .in_batches(play.batch);
     if let Some(costs) = play.known {
         master = master.expecting(costs.clone());
     }
-    let mut stage = Stage {
+    let mut stage = SimulatedJob {
         master,
         seconds,
-        workers: (0..workers).map(|_| Worker::default()).collect(),
+        workers: (0..workers).map(|_| VirtualWorker::default()).collect(),
         coming: BinaryHeap::new(),
         now: Duration::ZERO,
         level: group_level(grid),
         actions: Vec::new(),
         packed: Vec::new(),
-        played: Played { makespan: 0.0, busy: 0.0, tasks: 0, closed: Vec::new() },
+        played: SimulationResult { makespan: 0.0, busy: 0.0, tasks: 0, closed: Vec::new() },
     };
     if let Some(done) = play.done {
         (0..grid.tasks()).filter(|task| done(*task)).for_each(|task| stage.recall(task));
@@ -117,22 +117,22 @@ pub(crate) fn play(play: &Play, seconds: &dyn Fn(u64) -> f64) -> Played {
     stage.played
 }
 
-struct Stage<'a> {
+struct SimulatedJob<'a> {
     master: Master,
     seconds: &'a dyn Fn(u64) -> f64,
     /// From rank 1 on.
-    workers: Vec<Worker>,
+    workers: Vec<VirtualWorker>,
     /// When each busy worker reports.
     coming: BinaryHeap<Reverse<(Duration, usize)>>,
     now: Duration,
     level: usize,
     actions: Vec<Action>,
     packed: Vec<u8>,
-    played: Played,
+    played: SimulationResult,
 }
 
 #[derive(Default)]
-struct Worker {
+struct VirtualWorker {
     queue: VecDeque<Assignment>,
     /// What it reports next.
     at: Option<Part>,
@@ -147,7 +147,7 @@ struct Part {
     long: Option<(u64, Duration)>,
 }
 
-impl Stage<'_> {
+impl SimulatedJob<'_> {
     fn takes(&self, task: u64) -> Duration {
         Duration::try_from_secs_f64((self.seconds)(task)).unwrap_or_default()
     }
@@ -155,7 +155,7 @@ impl Stage<'_> {
     /// A task was done before the start.
     fn recall(&mut self, task: u64) {
         let (seconds, result) = ((self.seconds)(task), Ok(Scored::number(0.0)));
-        self.on(Event::Recalled(Outcome { task, attempt: 1, started: 0.0, seconds, result }));
+        self.on(Event::Recalled(AttemptResult { task, attempt: 1, started: 0.0, seconds, result }));
     }
 
     /// The worker that is done first reports; whether there is one.
@@ -252,8 +252,8 @@ mod tests {
     use super::*;
     use crate::master::Strategy;
 
-    fn flattened(grid: &Grid, workers: usize) -> Play<'_> {
-        Play::flattened(grid, workers, Order::Grid, None)
+    fn flattened(grid: &Grid, workers: usize) -> Simulation<'_> {
+        Simulation::flattened(grid, workers, Order::Grid, None)
     }
 
     #[test]
@@ -261,8 +261,8 @@ mod tests {
         let grid = Grid::new(&[10, 3], 1).unwrap();
         let played = play(&flattened(&grid, 8), &|_| 1.0);
         let closed = vec![1.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 4.0, 4.0];
-        assert_eq!(played, Played { makespan: 4.0, busy: 30.0, tasks: 30, closed });
-        let data = Play { data: Some(0), ..flattened(&grid, 8) };
+        assert_eq!(played, SimulationResult { makespan: 4.0, busy: 30.0, tasks: 30, closed });
+        let data = Simulation { data: Some(0), ..flattened(&grid, 8) };
         assert_eq!(play(&data, &|_| 1.0).makespan, 4.0);
         let more = play(&flattened(&grid, 100), &|_| 1.0);
         assert_eq!((more.makespan, more.closed), (1.0, vec![1.0; 10]));
@@ -272,7 +272,7 @@ mod tests {
     fn the_textbook_cases_take_what_they_take() {
         let takes = |sizes: &[u64], workers, strategy| {
             let grid = Grid::new(sizes, 1).unwrap();
-            play(&Play { strategy, ..flattened(&grid, workers) }, &|_| 1.0)
+            play(&Simulation { strategy, ..flattened(&grid, workers) }, &|_| 1.0)
         };
         let makespan = |sizes: &[u64], workers, strategy| takes(sizes, workers, strategy).makespan;
         let (two, ten) = ([2, 4], [10, 3]);
@@ -301,10 +301,10 @@ mod tests {
     fn what_is_done_takes_no_time() {
         let grid = Grid::new(&[10, 3], 0).unwrap();
         let done = |task: u64| task < 12 || task.is_multiple_of(3);
-        let played = play(&Play { done: Some(&done), ..flattened(&grid, 4) }, &|_| 2.0);
+        let played = play(&Simulation { done: Some(&done), ..flattened(&grid, 4) }, &|_| 2.0);
         assert_eq!((played.makespan, played.busy, played.tasks), (6.0, 24.0, 12));
         assert_eq!(played.closed, [0.0, 0.0, 0.0, 0.0, 2.0, 2.0, 4.0, 4.0, 6.0, 6.0]);
-        let all = play(&Play { done: Some(&|_| true), ..flattened(&grid, 4) }, &|_| 2.0);
+        let all = play(&Simulation { done: Some(&|_| true), ..flattened(&grid, 4) }, &|_| 2.0);
         assert_eq!((all.makespan, all.tasks, all.closed.len()), (0.0, 0, 10));
     }
 
@@ -325,11 +325,11 @@ mod tests {
         let seconds = |task: u64| if task % 8 == 7 { 8.0 } else { 1.0 };
         let in_grid_order = play(&flattened(&grid, 4), &seconds);
         assert_eq!(in_grid_order.makespan, 12.0);
-        let longest = Play { order: Order::LongestFirst, ..flattened(&grid, 4) };
+        let longest = Simulation { order: Order::LongestFirst, ..flattened(&grid, 4) };
         assert_eq!(play(&longest, &seconds).makespan, 12.0, "nothing is known when it begins");
-        let mut costs = Costs::new(&grid);
+        let mut costs = CostModel::new(&grid);
         (0..16).for_each(|task| costs.observe(task, seconds(task)));
-        let known = Play { known: Some(&costs), ..longest };
+        let known = Simulation { known: Some(&costs), ..longest };
         assert_eq!(play(&known, &seconds).makespan, 8.0);
     }
 
@@ -347,7 +347,7 @@ mod tests {
             let seconds = |task: u64| scale * ((task ^ seed).wrapping_mul(0x9E37_79B9) % 1000) as f64;
             let all: f64 = (0..grid.tasks()).map(seconds).sum();
             let longest = (0..grid.tasks()).map(seconds).fold(0.0, f64::max);
-            let done = |played: &Played| {
+            let done = |played: &SimulationResult| {
                 let bound = longest.max(all / workers as f64);
                 played.tasks == grid.tasks()
                     && (played.busy - all).abs() <= 1e-9 * all
@@ -361,7 +361,7 @@ mod tests {
             for strategy in
                 [Strategy::Flattened, Strategy::Serial, Strategy::Outer, Strategy::Inner, split]
             {
-                let played = play(&Play { strategy, ..flattened(&grid, workers) }, &seconds);
+                let played = play(&Simulation { strategy, ..flattened(&grid, workers) }, &seconds);
                 prop_assert!(done(&played), "{}: {:?}", strategy, played);
                 if strategy == Strategy::Serial {
                     prop_assert!((played.makespan - all).abs() <= 1e-6);

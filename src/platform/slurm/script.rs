@@ -11,7 +11,7 @@ use crate::util::error::{Error, Result};
 
 /// What to ask Slurm for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Shape {
+pub(crate) struct ResourceRequest {
     pub(crate) nodes: u32,
     pub(crate) time: Duration,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Script<'a> {
     pub(crate) name: &'a str,
     /// The job files and their results folders; several make a job array.
     pub(crate) jobs: Vec<(PathBuf, PathBuf)>,
-    pub(crate) shape: Shape,
+    pub(crate) shape: ResourceRequest,
     pub(crate) ntasks_per_node: u32,
     pub(crate) threads: u32,
     pub(crate) partition: Option<&'a str>,
@@ -63,7 +63,7 @@ impl Script<'_> {
     }
 
     fn options(&self, text: &mut String) -> Result<()> {
-        let Shape { nodes, time } = self.shape;
+        let ResourceRequest { nodes, time } = self.shape;
         let mut options = vec![
             format!("--job-name={}", self.name),
             format!("--nodes={nodes}"),

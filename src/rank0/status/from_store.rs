@@ -3,8 +3,8 @@
 use serde_json::Value as Json;
 
 use crate::job::named_json;
-use crate::rank0::status::{FORM, Group, Groups, State, Status, Workers};
-use crate::store::{Folder, Look};
+use crate::rank0::status::{FORM, GroupStatus, GroupsStatus, RunState, Status, WorkersStatus};
+use crate::store::{Folder, StoreReader};
 use crate::util::error::Result;
 
 /// How many groups are shown.
@@ -12,7 +12,7 @@ const MOST_GROUPS: u64 = 200;
 
 impl Status {
     /// This, as the store has it.
-    pub(crate) fn settled(self, look: &Look) -> Result<Status> {
+    pub(crate) fn settled(self, look: &StoreReader) -> Result<Status> {
         let Status { host, process, started, seen, written, words, retried, .. } = self;
         let Status { slurm, workers, .. } = self;
         let stored = Status::of_store(look)?;
@@ -23,13 +23,13 @@ impl Status {
     }
 
     /// All that a store says.
-    pub(crate) fn of_store(look: &Look) -> Result<Status> {
+    pub(crate) fn of_store(look: &StoreReader) -> Result<Status> {
         let (done, failed) = look.tally()?;
         let state = match look.note("state")?.as_deref() {
-            Some("complete") => State::Complete,
-            Some("stopped") => State::Stopped,
-            Some("interrupted") => State::Interrupted,
-            _ => State::Running,
+            Some("complete") => RunState::Complete,
+            Some("stopped") => RunState::Stopped,
+            Some("interrupted") => RunState::Interrupted,
+            _ => RunState::Running,
         };
         let exit_code = look.note("exit_code")?.and_then(|code| code.parse().ok());
         let folder = look.path().parent();
@@ -56,30 +56,30 @@ impl Status {
             seconds_left: None,
             slurm: None,
             groups: groups(look)?,
-            workers: Workers::default(),
+            workers: WorkersStatus::default(),
             stragglers: Vec::new(),
         })
     }
 }
 
-fn groups(look: &Look) -> Result<Groups> {
+fn groups(look: &StoreReader) -> Result<GroupsStatus> {
     let (job, grid) = (&look.job, look.results.grid());
     let outer = job.outer();
     let Some(reduce) = job.loops.get(outer).and_then(|l| l.reduce.as_ref()) else {
-        return Ok(Groups::default());
+        return Ok(GroupsStatus::default());
     };
     let all = grid.tasks() / grid.keys(outer);
-    let mut groups = Groups {
+    let mut groups = GroupsStatus {
         all: grid.keys(outer),
         reduce: Some(reduce.name().to_string()),
-        ..Groups::default()
+        ..GroupsStatus::default()
     };
     look.results.summaries(outer, |summary| {
         groups.closed += 1;
         groups.incomplete += u64::from(summary.result.is_err());
         if groups.closed <= MOST_GROUPS {
             let scored = summary.result.as_ref().ok();
-            groups.latest.push(Group {
+            groups.latest.push(GroupStatus {
                 coordinates: named_json(&job.coordinates(grid, summary.key)),
                 partial: false,
                 score: scored.and_then(|scored| scored.score),

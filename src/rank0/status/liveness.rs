@@ -37,7 +37,7 @@ pub(crate) enum Life {
 }
 
 /// Follows one status file. Clocks of two machines may differ: that a file changes is told by this one's.
-pub(crate) struct Pulse {
+pub(crate) struct Liveness {
     folder: PathBuf,
     host: String,
     /// What was written last, and when that was seen first.
@@ -46,10 +46,10 @@ pub(crate) struct Pulse {
     beats: bool,
 }
 
-impl Pulse {
-    pub(crate) fn of(folder: &Path) -> Pulse {
+impl Liveness {
+    pub(crate) fn of(folder: &Path) -> Liveness {
         let host = gethostname::gethostname().to_string_lossy().into_owned();
-        Pulse { folder: folder.to_path_buf(), host, last: None, beats: false }
+        Liveness { folder: folder.to_path_buf(), host, last: None, beats: false }
     }
 
     /// Reads the file once more.

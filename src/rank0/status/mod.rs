@@ -16,8 +16,8 @@ use serde_json::Value as Json;
 use crate::platform::slurm::Booked;
 use crate::util::error::Exit;
 #[cfg(feature = "cli")]
-pub(crate) use liveness::{Life, Pulse};
-pub(crate) use writer::Post;
+pub(crate) use liveness::{Life, Liveness};
+pub(crate) use writer::StatusWriter;
 
 /// The file's name in the results folder.
 pub(crate) const FILE: &str = "status.json";
@@ -31,7 +31,7 @@ pub(crate) struct Status {
     pub(crate) form: u32,
     /// The job's name.
     pub(crate) name: String,
-    pub(crate) state: State,
+    pub(crate) state: RunState,
     /// What there is to say of that: why it pauses, or how it ended.
     pub(crate) words: Option<String>,
     /// What gridmpi exits with, once it has ended.
@@ -60,16 +60,16 @@ pub(crate) struct Status {
     /// The Slurm job it runs in, if it does.
     #[serde(default)]
     pub(crate) slurm: Option<Booked>,
-    pub(crate) groups: Groups,
-    pub(crate) workers: Workers,
+    pub(crate) groups: GroupsStatus,
+    pub(crate) workers: WorkersStatus,
     /// Workers whose task takes far longer than could be expected; the longest first.
-    pub(crate) stragglers: Vec<Worker>,
+    pub(crate) stragglers: Vec<WorkerStatus>,
 }
 
 /// What a run is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum State {
+pub(crate) enum RunState {
     Running,
     /// So much waits to be written or reduced that no task is given out.
     Paused,
@@ -85,37 +85,37 @@ pub(crate) enum State {
     Failed,
 }
 
-impl State {
+impl RunState {
     /// Whether it is over.
     pub(crate) fn is_end(self) -> bool {
-        !matches!(self, State::Running | State::Paused | State::Ending)
+        !matches!(self, RunState::Running | RunState::Paused | RunState::Ending)
     }
 
     /// How a run ended that ended with an error.
-    pub(crate) fn of(exit: Exit) -> State {
+    pub(crate) fn of(exit: Exit) -> RunState {
         match exit {
-            Exit::Interrupted => State::Interrupted,
-            _ => State::Failed,
+            Exit::Interrupted => RunState::Interrupted,
+            _ => RunState::Failed,
         }
     }
 
     /// As the file and the store say it.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            State::Running => "running",
-            State::Paused => "paused",
-            State::Ending => "ending",
-            State::Complete => "complete",
-            State::Stopped => "stopped",
-            State::Interrupted => "interrupted",
-            State::Failed => "failed",
+            RunState::Running => "running",
+            RunState::Paused => "paused",
+            RunState::Ending => "ending",
+            RunState::Complete => "complete",
+            RunState::Stopped => "stopped",
+            RunState::Interrupted => "interrupted",
+            RunState::Failed => "failed",
         }
     }
 }
 
 /// The outermost groups: each of them is a row of the result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Groups {
+pub(crate) struct GroupsStatus {
     /// How many there are in all.
     pub(crate) all: u64,
     pub(crate) closed: u64,
@@ -124,14 +124,14 @@ pub(crate) struct Groups {
     /// What the loop reduces by, such as `max`.
     pub(crate) reduce: Option<String>,
     /// The ones that closed last, the latest first.
-    pub(crate) latest: Vec<Group>,
+    pub(crate) latest: Vec<GroupStatus>,
     /// The first open ones: what they have is partial.
-    pub(crate) open: Vec<Group>,
+    pub(crate) open: Vec<GroupStatus>,
 }
 
 /// One group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Group {
+pub(crate) struct GroupStatus {
     pub(crate) coordinates: Json,
     /// Whether runs are still to come: what is best may change.
     pub(crate) partial: bool,
@@ -147,7 +147,7 @@ pub(crate) struct Group {
 
 /// The workers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Workers {
+pub(crate) struct WorkersStatus {
     /// How many there are in all, and of them at work, idle, not heard of yet, lost, and sent home.
     pub(crate) all: u64,
     pub(crate) busy: u64,
@@ -156,14 +156,14 @@ pub(crate) struct Workers {
     pub(crate) lost: u64,
     pub(crate) gone: u64,
     /// Each of them by rank; where there are too many, those that have been at their task longest.
-    pub(crate) list: Vec<Worker>,
+    pub(crate) list: Vec<WorkerStatus>,
     /// How many are not in the list.
     pub(crate) left_out: u64,
 }
 
 /// One worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Worker {
+pub(crate) struct WorkerStatus {
     pub(crate) rank: u64,
     pub(crate) host: String,
     /// `crunching`, `reducing`, `idle`, `preparing`, `away`, `lost` or `gone`.

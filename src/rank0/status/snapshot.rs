@@ -8,12 +8,14 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::job::{Job, named_json};
-use crate::master::{Duty, GroupView, View, WorkerView};
+use crate::master::{GroupView, View, WorkerActivity, WorkerView};
 use crate::model::nest::{Grid, Key};
 use crate::model::results::GroupSummary;
 use crate::model::results::Winner;
 use crate::platform::slurm::Booked;
-use crate::rank0::status::{FORM, Group, Groups, State, Status, Worker, Workers};
+use crate::rank0::status::{
+    FORM, GroupStatus, GroupsStatus, RunState, Status, WorkerStatus, WorkersStatus,
+};
 
 /// How many workers are listed.
 const MOST_WORKERS: usize = 500;
@@ -35,15 +37,15 @@ const LATELY: Duration = Duration::from_secs(60);
 const TOO_FEW: u64 = 8;
 
 /// A run as rank 0 saw it.
-pub(crate) struct Sight {
+pub(crate) struct Snapshot {
     pub(crate) now: Duration,
     pub(crate) view: View,
-    pub(crate) state: State,
+    pub(crate) state: RunState,
     pub(crate) words: Option<String>,
     pub(crate) slurm: Option<Booked>,
     /// The hosts that are new since the last one.
     pub(crate) hosts: Vec<(usize, String)>,
-    pub(crate) latest: Vec<Closed>,
+    pub(crate) latest: Vec<ClosedStatus>,
     /// How many of the outermost groups have closed, and how many of those without a value.
     pub(crate) closed: u64,
     pub(crate) incomplete: u64,
@@ -51,7 +53,7 @@ pub(crate) struct Sight {
 
 /// A closed group, without what may be large.
 #[derive(Clone, Debug)]
-pub(crate) struct Closed {
+pub(crate) struct ClosedStatus {
     key: Key,
     score: Option<f64>,
     best: Vec<Winner>,
@@ -60,19 +62,19 @@ pub(crate) struct Closed {
     error: Option<String>,
 }
 
-impl Closed {
-    pub(crate) fn of(summary: &GroupSummary) -> Closed {
+impl ClosedStatus {
+    pub(crate) fn of(summary: &GroupSummary) -> ClosedStatus {
         let result = summary.result.as_ref();
         let (score, best) =
             result.map_or((None, Vec::new()), |scored| (scored.score, scored.best.clone()));
         let GroupSummary { key, runs, failed, .. } = *summary;
         let error = result.err().map(|why| why.chars().take(LONGEST_ERROR).collect());
-        Closed { key, score, best, runs, failed, error }
+        ClosedStatus { key, score, best, runs, failed, error }
     }
 }
 
 /// Makes statuses of one job.
-pub(crate) struct Gatherer {
+pub(crate) struct SnapshotBuilder {
     job: Arc<Job>,
     grid: Grid,
     host: String,
@@ -82,9 +84,9 @@ pub(crate) struct Gatherer {
     pace: VecDeque<(Duration, u64)>,
 }
 
-impl Gatherer {
-    pub(crate) fn new(job: &Arc<Job>) -> Gatherer {
-        Gatherer {
+impl SnapshotBuilder {
+    pub(crate) fn new(job: &Arc<Job>) -> SnapshotBuilder {
+        SnapshotBuilder {
             job: job.clone(),
             grid: job.grid(),
             host: gethostname::gethostname().to_string_lossy().into_owned(),
@@ -94,17 +96,17 @@ impl Gatherer {
         }
     }
 
-    pub(crate) fn status(&mut self, sight: Sight) -> Status {
+    pub(crate) fn status(&mut self, sight: Snapshot) -> Status {
         self.hosts.extend(sight.hosts);
         let tally = sight.view.tally;
         let rate = self.rate(sight.now, tally.done - tally.recalled);
         let left = (self.grid.tasks() - tally.done) as f64;
-        let going = sight.state == State::Running || sight.state == State::Paused;
+        let going = sight.state == RunState::Running || sight.state == RunState::Paused;
         let seconds_left = rate.filter(|rate| going && *rate > 0.0).map(|rate| left / rate);
         let running =
             sight.view.workers.iter().map(|worker| worker.held.min(worker.threads.into())).sum();
         let outer = self.grid.outer();
-        let groups = Groups {
+        let groups = GroupsStatus {
             all: if outer < self.grid.depth() { self.grid.keys(outer) } else { 0 },
             closed: sight.closed,
             incomplete: sight.incomplete,
@@ -174,8 +176,8 @@ impl Gatherer {
         self.grid.tasks() / self.grid.keys(key.level)
     }
 
-    fn closed(&self, group: &Closed) -> Group {
-        Group {
+    fn closed(&self, group: &ClosedStatus) -> GroupStatus {
+        GroupStatus {
             coordinates: self.coordinates(group.key),
             partial: false,
             score: group.score,
@@ -187,12 +189,12 @@ impl Gatherer {
         }
     }
 
-    fn open(&self, group: &GroupView) -> Group {
+    fn open(&self, group: &GroupView) -> GroupStatus {
         let (score, best) = match &group.best {
             Some((score, best)) => (Some(*score), best.as_slice()),
             None => (None, &[][..]),
         };
-        Group {
+        GroupStatus {
             coordinates: self.coordinates(group.key),
             partial: true,
             score,
@@ -204,18 +206,18 @@ impl Gatherer {
         }
     }
 
-    fn worker(&self, view: &WorkerView, now: Duration) -> Worker {
+    fn worker(&self, view: &WorkerView, now: Duration) -> WorkerStatus {
         let state = match view.duty {
-            Duty::Away => "away",
-            Duty::Preparing => "preparing",
-            Duty::Idle => "idle",
-            Duty::Crunching => "crunching",
-            Duty::Reducing => "reducing",
-            Duty::Gone => "gone",
-            Duty::Lost => "lost",
+            WorkerActivity::Away => "away",
+            WorkerActivity::Preparing => "preparing",
+            WorkerActivity::Idle => "idle",
+            WorkerActivity::Crunching => "crunching",
+            WorkerActivity::Reducing => "reducing",
+            WorkerActivity::Gone => "gone",
+            WorkerActivity::Lost => "lost",
         };
-        let works = matches!(view.duty, Duty::Crunching | Duty::Reducing);
-        Worker {
+        let works = matches!(view.duty, WorkerActivity::Crunching | WorkerActivity::Reducing);
+        WorkerStatus {
             rank: view.rank as u64,
             host: self.hosts.get(&view.rank).cloned().unwrap_or_default(),
             state: state.to_string(),
@@ -228,10 +230,10 @@ impl Gatherer {
         }
     }
 
-    fn stragglers(&self, workers: &[WorkerView], now: Duration) -> Vec<Worker> {
+    fn stragglers(&self, workers: &[WorkerView], now: Duration) -> Vec<WorkerStatus> {
         let at = |worker: &WorkerView| now.saturating_sub(worker.since).as_secs_f64();
         let overdue = |worker: &&WorkerView| {
-            let expected = worker.expected.filter(|_| worker.duty == Duty::Crunching);
+            let expected = worker.expected.filter(|_| worker.duty == WorkerActivity::Crunching);
             expected.is_some_and(|expected| at(worker) > (OVERDUE * expected).max(SHORTEST))
         };
         let mut late: Vec<&WorkerView> = workers.iter().filter(overdue).collect();
@@ -239,18 +241,18 @@ impl Gatherer {
         late.into_iter().take(MOST_STRAGGLERS).map(|worker| self.worker(worker, now)).collect()
     }
 
-    fn workers(&self, mut views: Vec<WorkerView>, now: Duration) -> Workers {
+    fn workers(&self, mut views: Vec<WorkerView>, now: Duration) -> WorkersStatus {
         let all = views.len();
-        let count = |duties: &[Duty]| {
+        let count = |duties: &[WorkerActivity]| {
             views.iter().filter(|worker| duties.contains(&worker.duty)).count() as u64
         };
-        let counts = Workers {
+        let counts = WorkersStatus {
             all: all as u64,
-            busy: count(&[Duty::Crunching, Duty::Reducing]),
-            idle: count(&[Duty::Idle, Duty::Preparing]),
-            away: count(&[Duty::Away]),
-            lost: count(&[Duty::Lost]),
-            gone: count(&[Duty::Gone]),
+            busy: count(&[WorkerActivity::Crunching, WorkerActivity::Reducing]),
+            idle: count(&[WorkerActivity::Idle, WorkerActivity::Preparing]),
+            away: count(&[WorkerActivity::Away]),
+            lost: count(&[WorkerActivity::Lost]),
+            gone: count(&[WorkerActivity::Gone]),
             list: Vec::new(),
             left_out: all.saturating_sub(MOST_WORKERS) as u64,
         };
@@ -260,7 +262,7 @@ impl Gatherer {
             views.sort_by_key(|worker| worker.rank);
         }
         let list = views.iter().map(|worker| self.worker(worker, now)).collect();
-        Workers { list, ..counts }
+        WorkersStatus { list, ..counts }
     }
 }
 
@@ -268,7 +270,7 @@ impl Gatherer {
 mod tests {
     use super::*;
 
-    fn gatherer() -> Gatherer {
+    fn gatherer() -> SnapshotBuilder {
         use crate::job::{Loop, Points};
         let points = Points::Range { from: 0, step: 1, count: 100_000 };
         let l = |name: &str| Loop {
@@ -277,7 +279,11 @@ mod tests {
             reduce: None,
             is_data: false,
         };
-        Gatherer::new(&Arc::new(crate::store::described("big", vec![l("a"), l("b")], false)))
+        SnapshotBuilder::new(&Arc::new(crate::job::Job::with_loops(
+            "big",
+            vec![l("a"), l("b")],
+            false,
+        )))
     }
 
     #[test]
@@ -308,7 +314,7 @@ mod tests {
         let mut gatherer = gatherer();
         let worker = |rank: usize| WorkerView {
             rank,
-            duty: Duty::Crunching,
+            duty: WorkerActivity::Crunching,
             threads: 1,
             task: Some(rank as u64 * 1000),
             held: 1,
@@ -320,10 +326,10 @@ mod tests {
             workers: (1..=10_000).map(worker).collect(),
             open: Vec::new(),
         };
-        let status = gatherer.status(Sight {
+        let status = gatherer.status(Snapshot {
             now: Duration::from_secs(20_000),
             view,
-            state: State::Running,
+            state: RunState::Running,
             words: None,
             slurm: None,
             hosts: (1..=10_000).map(|rank| (rank, format!("node{rank}"))).collect(),

@@ -11,8 +11,8 @@ use crate::job::Job;
 use crate::master::Master;
 use crate::model::results::GroupSummary;
 use crate::platform::slurm::{Allocation, Booked};
-use crate::rank0::status::snapshot::{Closed, Gatherer, Sight};
-use crate::rank0::status::{State, Status};
+use crate::rank0::status::snapshot::{ClosedStatus, Snapshot, SnapshotBuilder};
+use crate::rank0::status::{RunState, Status};
 use crate::util::clock::since_1970;
 use crate::util::error::Exit;
 
@@ -30,39 +30,39 @@ const LATEST: usize = 200;
 const OPEN: usize = 20;
 
 /// The status file of a run. One that is dropped without an end has failed.
-pub(crate) struct Post {
+pub(crate) struct StatusWriter {
     /// Nothing where there is no folder to write to, or once it has ended.
-    writer: Option<Writer>,
+    writer: Option<WriterThread>,
     /// The allocation it runs in, and how many tasks can be under way in it at a time.
     booked: Option<(Allocation, u64)>,
     outer: usize,
     next: Duration,
     hosts: Vec<(usize, String)>,
-    latest: VecDeque<Closed>,
+    latest: VecDeque<ClosedStatus>,
     closed: u64,
     incomplete: u64,
 }
 
-struct Writer {
+struct WriterThread {
     news: SyncSender<News>,
     done: Receiver<()>,
 }
 
 enum News {
-    Sight(Box<Sight>),
-    End(State, Exit, String),
+    Sight(Box<Snapshot>),
+    End(RunState, Exit, String),
 }
 
-impl Post {
+impl StatusWriter {
     /// Writes into the folder; to nowhere if there is none.
     pub(crate) fn new(
         job: &Arc<Job>,
         folder: Option<&Path>,
         booked: Option<(Allocation, u64)>,
-    ) -> Post {
-        Post {
+    ) -> StatusWriter {
+        StatusWriter {
             booked,
-            writer: folder.and_then(|folder| Writer::start(job, folder)),
+            writer: folder.and_then(|folder| WriterThread::start(job, folder)),
             outer: job.outer(),
             next: Duration::ZERO,
             hosts: Vec::new(),
@@ -84,7 +84,7 @@ impl Post {
         }
         self.closed += 1;
         self.incomplete += u64::from(summary.result.is_err());
-        self.latest.push_front(Closed::of(summary));
+        self.latest.push_front(ClosedStatus::of(summary));
         self.latest.truncate(LATEST);
     }
 
@@ -103,33 +103,33 @@ impl Post {
     ) {
         self.next = now + PERIOD;
         let (state, words) = match ends {
-            Some(signal) => (State::Ending, Some(format!("{signal}: nothing more is begun"))),
+            Some(signal) => (RunState::Ending, Some(format!("{signal}: nothing more is begun"))),
             None if pauses => {
                 let why = "too much waits to be written or reduced (is the disk full?)";
-                (State::Paused, Some(why.to_string()))
+                (RunState::Paused, Some(why.to_string()))
             }
-            None => (State::Running, None),
+            None => (RunState::Running, None),
         };
         self.tell(now, master, state, words, Duration::ZERO);
     }
 
     /// Looks for the last time: whatever comes now is not about tasks.
     pub(crate) fn look_last(&mut self, now: Duration, master: &Master) {
-        self.tell(now, master, State::Ending, Some("results are written".to_string()), PATIENCE);
+        self.tell(now, master, RunState::Ending, Some("results are written".to_string()), PATIENCE);
     }
 
     fn tell(
         &mut self,
         now: Duration,
         master: &Master,
-        state: State,
+        state: RunState,
         words: Option<String>,
         patience: Duration,
     ) {
         let Some(writer) = &self.writer else { return };
         let booked = self.booked.as_ref();
         let slurm = booked.map(|(at, crunchers)| Booked::new(at, master.expected(*crunchers)));
-        let sight = Box::new(Sight {
+        let sight = Box::new(Snapshot {
             now,
             view: master.view(OPEN),
             state,
@@ -147,7 +147,7 @@ impl Post {
     }
 
     /// Says how the run ended.
-    pub(crate) fn end(&mut self, state: State, exit: Exit, words: &str) {
+    pub(crate) fn end(&mut self, state: RunState, exit: Exit, words: &str) {
         let Some(writer) = self.writer.take() else { return };
         if writer.deliver(News::End(state, exit, words.to_string()), PATIENCE).is_none() {
             let _ = writer.done.recv_timeout(PATIENCE);
@@ -155,24 +155,24 @@ impl Post {
     }
 }
 
-impl Drop for Post {
+impl Drop for StatusWriter {
     fn drop(&mut self) {
-        self.end(State::Failed, Exit::Unexpected, "it ended without saying why");
+        self.end(RunState::Failed, Exit::Unexpected, "it ended without saying why");
     }
 }
 
-impl Writer {
-    fn start(job: &Arc<Job>, folder: &Path) -> Option<Writer> {
+impl WriterThread {
+    fn start(job: &Arc<Job>, folder: &Path) -> Option<WriterThread> {
         let (news, to_write) = sync_channel(1);
         let (end, done) = sync_channel(1);
-        let (folder, gatherer) = (folder.to_path_buf(), Gatherer::new(job));
+        let (folder, gatherer) = (folder.to_path_buf(), SnapshotBuilder::new(job));
         let work = move || {
             write(&to_write, &folder, gatherer);
             let _ = end.send(());
         };
         let started = std::thread::Builder::new().name("status".to_string()).spawn(work);
         started.map_err(|error| log::warn!("no thread for the status file: {error}")).ok()?;
-        Some(Writer { news, done })
+        Some(WriterThread { news, done })
     }
 
     /// Hands it over if the thread takes it in time; gives it back if not.
@@ -192,7 +192,7 @@ impl Writer {
     }
 }
 
-fn write(news: &Receiver<News>, folder: &Path, mut gatherer: Gatherer) {
+fn write(news: &Receiver<News>, folder: &Path, mut gatherer: SnapshotBuilder) {
     let mut status: Option<Status> = None;
     let mut trouble = false;
     loop {

@@ -7,7 +7,7 @@ mod parquet;
 
 use std::io::Write;
 
-use crate::store::{Column, Look, Select};
+use crate::store::{Column, Select, StoreReader};
 use crate::util::error::{Error, Result};
 
 /// What a program reads.
@@ -27,7 +27,7 @@ pub(crate) enum ExportFormat {
 /// Writes the runs that were selected: a row each, with a column for each loop, for what every run has,
 /// and for each field of what crunch gave.
 pub(crate) fn export(
-    look: &Look,
+    look: &StoreReader,
     select: &Select,
     format: ExportFormat,
     out: &mut (impl Write + Send),

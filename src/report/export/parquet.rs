@@ -13,7 +13,7 @@ use parquet::schema::types::{Type, TypePtr};
 
 use crate::model::value::Value;
 use crate::report::export::unwritten;
-use crate::store::{Cell, Column, Kind, Select};
+use crate::store::{Cell, Column, ColumnKind, Select};
 use crate::util::error::Result;
 
 /// How many rows are gathered before they are written, and how much text at most. (bytes)
@@ -21,15 +21,15 @@ const ROWS: usize = 1 << 16;
 const TEXT: usize = 32 << 20;
 
 /// The values of a column that wait, those that are there.
-enum Values {
+enum ColumnValues {
     Bools(Vec<bool>),
     Ints(Vec<i64>),
     Floats(Vec<f64>),
     Texts(Vec<ByteArray>),
 }
 
-struct Waiting {
-    values: Values,
+struct PendingRows {
+    values: ColumnValues,
     /// For each row, whether it has one.
     there: Vec<i16>,
 }
@@ -43,7 +43,7 @@ pub(super) fn write(
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
     let writer = SerializedFileWriter::new(out, schema, Arc::new(properties));
     let mut writer = writer.map_err(unwritten)?;
-    let mut waiting: Vec<Waiting> = columns.iter().map(Waiting::of).collect();
+    let mut waiting: Vec<PendingRows> = columns.iter().map(PendingRows::of).collect();
     let (mut rows, mut text) = (0, 0);
     select.rows(columns, |cells| {
         for ((cell, column), waiting) in cells.iter().zip(columns).zip(&mut waiting) {
@@ -65,11 +65,13 @@ pub(super) fn write(
 fn schema(columns: &[Column]) -> Result<TypePtr, ParquetError> {
     let field = |column: &Column| {
         let (physical, logical) = match column.kind {
-            Kind::Bool => (Physical::BOOLEAN, None),
-            Kind::Int => (Physical::INT64, None),
-            Kind::Float => (Physical::DOUBLE, None),
-            Kind::Text | Kind::Json => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-            Kind::Time => {
+            ColumnKind::Bool => (Physical::BOOLEAN, None),
+            ColumnKind::Int => (Physical::INT64, None),
+            ColumnKind::Float => (Physical::DOUBLE, None),
+            ColumnKind::Text | ColumnKind::Json => {
+                (Physical::BYTE_ARRAY, Some(LogicalType::String))
+            }
+            ColumnKind::Time => {
                 let logical = LogicalType::timestamp(true, TimeUnit::MICROS);
                 (Physical::INT64, Some(logical))
             }
@@ -85,26 +87,26 @@ fn schema(columns: &[Column]) -> Result<TypePtr, ParquetError> {
 
 fn write_group<W: Write + Send>(
     writer: &mut SerializedFileWriter<W>,
-    waiting: &mut [Waiting],
+    waiting: &mut [PendingRows],
 ) -> Result<(), ParquetError> {
     let mut group = writer.next_row_group()?;
     for column in waiting {
         let Some(mut to) = group.next_column()? else { break };
         let there = Some(column.there.as_slice());
         match (to.untyped(), &mut column.values) {
-            (ColumnWriter::BoolColumnWriter(to), Values::Bools(values)) => {
+            (ColumnWriter::BoolColumnWriter(to), ColumnValues::Bools(values)) => {
                 to.write_batch(values, there, None)?;
                 values.clear();
             }
-            (ColumnWriter::Int64ColumnWriter(to), Values::Ints(values)) => {
+            (ColumnWriter::Int64ColumnWriter(to), ColumnValues::Ints(values)) => {
                 to.write_batch(values, there, None)?;
                 values.clear();
             }
-            (ColumnWriter::DoubleColumnWriter(to), Values::Floats(values)) => {
+            (ColumnWriter::DoubleColumnWriter(to), ColumnValues::Floats(values)) => {
                 to.write_batch(values, there, None)?;
                 values.clear();
             }
-            (ColumnWriter::ByteArrayColumnWriter(to), Values::Texts(values)) => {
+            (ColumnWriter::ByteArrayColumnWriter(to), ColumnValues::Texts(values)) => {
                 to.write_batch(values, there, None)?;
                 values.clear();
             }
@@ -116,45 +118,45 @@ fn write_group<W: Write + Send>(
     group.close().map(drop)
 }
 
-impl Waiting {
-    fn of(column: &Column) -> Waiting {
+impl PendingRows {
+    fn of(column: &Column) -> PendingRows {
         let values = match column.kind {
-            Kind::Bool => Values::Bools(Vec::new()),
-            Kind::Int | Kind::Time => Values::Ints(Vec::new()),
-            Kind::Float => Values::Floats(Vec::new()),
-            Kind::Text | Kind::Json => Values::Texts(Vec::new()),
+            ColumnKind::Bool => ColumnValues::Bools(Vec::new()),
+            ColumnKind::Int | ColumnKind::Time => ColumnValues::Ints(Vec::new()),
+            ColumnKind::Float => ColumnValues::Floats(Vec::new()),
+            ColumnKind::Text | ColumnKind::Json => ColumnValues::Texts(Vec::new()),
         };
-        Waiting { values, there: Vec::new() }
+        PendingRows { values, there: Vec::new() }
     }
 
     /// Takes a cell; how many bytes of text it has.
-    fn push(&mut self, cell: Cell, kind: Kind) -> usize {
+    fn push(&mut self, cell: Cell, kind: ColumnKind) -> usize {
         let mut text = 0;
         let there = match (&mut self.values, cell) {
             (_, Cell::Null) => false,
-            (Values::Bools(values), Cell::Bool(truth)) => {
+            (ColumnValues::Bools(values), Cell::Bool(truth)) => {
                 values.push(truth);
                 true
             }
-            (Values::Ints(values), Cell::Float(seconds)) if kind == Kind::Time => {
+            (ColumnValues::Ints(values), Cell::Float(seconds)) if kind == ColumnKind::Time => {
                 values.push((seconds * 1e6).round() as i64);
                 true
             }
-            (Values::Ints(values), Cell::Int(whole)) => {
+            (ColumnValues::Ints(values), Cell::Int(whole)) => {
                 values.push(whole);
                 true
             }
-            (Values::Floats(values), Cell::Float(number)) => {
+            (ColumnValues::Floats(values), Cell::Float(number)) => {
                 values.push(number);
                 true
             }
-            (Values::Texts(values), Cell::Text(written)) => {
+            (ColumnValues::Texts(values), Cell::Text(written)) => {
                 text = written.len();
                 values.push(written.into());
                 true
             }
             // A column of several kinds.
-            (Values::Texts(values), other) => {
+            (ColumnValues::Texts(values), other) => {
                 let written = match other.value(kind) {
                     Value::Text(text) => text,
                     other => other.to_json().to_string(),

@@ -20,23 +20,23 @@ pub(super) fn on(axis: &Axis, place: f64) -> f64 {
 }
 
 /// An axis as it is drawn, with its ticks where its values are, if they are few.
-pub(super) struct Drawn {
+pub(super) struct DrawnAxis {
     linear: RangedCoordf64,
     ticks: Vec<f64>,
 }
 
-impl Drawn {
-    pub(super) fn new(axis: &Axis, from: f64, to: f64) -> Drawn {
+impl DrawnAxis {
+    pub(super) fn new(axis: &Axis, from: f64, to: f64) -> DrawnAxis {
         let linear = RangedCoordf64::from(from..to);
         let ticks = match axis.named() {
             Some((places, _)) => places.into_iter().map(|place| on(axis, place)).collect(),
             None => linear.key_points(ticks(axis)),
         };
-        Drawn { linear, ticks }
+        DrawnAxis { linear, ticks }
     }
 }
 
-impl Ranged for Drawn {
+impl Ranged for DrawnAxis {
     type FormatOption = DefaultFormatting;
     type ValueType = f64;
 
@@ -173,10 +173,10 @@ mod tests {
     #[test]
     fn a_few_values_are_ticks_themselves() {
         let axis = Axis { name: String::new(), scale: Scale::Log, places: vec![2.0, 8.0, 4.0] };
-        let names = Drawn::new(&axis, 0.0, 1.0).ticks.into_iter().map(|at| tick(&axis, at));
+        let names = DrawnAxis::new(&axis, 0.0, 1.0).ticks.into_iter().map(|at| tick(&axis, at));
         assert_eq!(names.collect::<Vec<_>>(), ["2", "4", "8"]);
         let many = Axis { places: (1..=90).map(f64::from).collect(), ..axis };
-        assert_eq!(Drawn::new(&many, 0.0, 2.0).ticks.first(), Some(&0.0));
+        assert_eq!(DrawnAxis::new(&many, 0.0, 2.0).ticks.first(), Some(&0.0));
     }
 
     #[test]

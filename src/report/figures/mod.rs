@@ -8,7 +8,7 @@ use paper::{Paper, Series, Style};
 use crate::report::html::{COLOURS, FAILED};
 use crate::report::model::axis::{Axis, Scale};
 use crate::report::model::landscape::Landscape;
-use crate::report::model::timeline::Session;
+use crate::report::model::timeline::StartTimeline;
 use crate::report::{Facts, in_words, quantile};
 use crate::util::error::Result;
 
@@ -124,7 +124,7 @@ fn map(landscape: &Landscape, x: &Axis, y: &Axis, panel: usize, name: &str) -> R
 }
 
 /// The latest start's runs, worker by worker.
-fn timeline(facts: &Facts, session: &Session) -> Result<String> {
+fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
     let grid = facts.look.job.grid();
     let height = (session.lanes.len().min(64) as u32 * 22 + 90).clamp(160, 900);
     let x =

@@ -5,7 +5,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::report::beginning;
-use crate::report::figures::axes::{Drawn, edges, hex, on, range, short, shown, tick, viridis};
+use crate::report::figures::axes::{DrawnAxis, edges, hex, on, range, short, shown, tick, viridis};
 use crate::report::figures::{Axis, Scale};
 use crate::util::error::{Error, Result};
 
@@ -37,7 +37,7 @@ pub(super) struct Series {
 pub(super) type Band<'a> = (&'a str, &'static str, Vec<(f64, f64)>, Vec<(f64, f64)>);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Done = std::result::Result<(), Box<dyn std::error::Error>>;
+type DrawResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
 const FONT: &str = "sans-serif";
 const SMALL: u32 = 15;
@@ -61,7 +61,7 @@ impl Paper<'_> {
                 .margin(12)
                 .x_label_area_size(52)
                 .y_label_area_size(68)
-                .build_cartesian_2d(Drawn::new(self.x, xs.0, xs.1), ys.0..ys.1)?;
+                .build_cartesian_2d(DrawnAxis::new(self.x, xs.0, xs.1), ys.0..ys.1)?;
             chart
                 .configure_mesh()
                 .disable_x_mesh()
@@ -151,8 +151,8 @@ impl Paper<'_> {
                 .x_label_area_size(52)
                 .y_label_area_size(side)
                 .build_cartesian_2d(
-                    Drawn::new(self.x, columns[0], columns[xs.len()]),
-                    Drawn::new(y, height.start, height.end),
+                    DrawnAxis::new(self.x, columns[0], columns[xs.len()]),
+                    DrawnAxis::new(y, height.start, height.end),
                 )?;
             for (row, line) in cells.iter().enumerate() {
                 for (column, value) in line.iter().enumerate() {
@@ -215,7 +215,7 @@ impl Paper<'_> {
                 .margin(12)
                 .x_label_area_size(52)
                 .y_label_area_size(110)
-                .build_cartesian_2d(0.0..end, Drawn::new(&names, low, -0.5))?;
+                .build_cartesian_2d(0.0..end, DrawnAxis::new(&names, low, -0.5))?;
             chart
                 .configure_mesh()
                 .disable_mesh()
@@ -241,7 +241,7 @@ impl Paper<'_> {
         })
     }
 
-    fn draw(&self, draw: impl FnOnce(&Area) -> Done) -> Result<String> {
+    fn draw(&self, draw: impl FnOnce(&Area) -> DrawResult) -> Result<String> {
         let mut svg = String::new();
         let drawn = {
             let area =
@@ -255,7 +255,7 @@ impl Paper<'_> {
 }
 
 /// A line of a legend: a colour, so many pixels thick, and what it means.
-fn swatch(legend: &Area, name: &str, (colour, thick): (&str, i32), top: &mut i32) -> Done {
+fn swatch(legend: &Area, name: &str, (colour, thick): (&str, i32), top: &mut i32) -> DrawResult {
     let corners = [(4, *top - thick / 2), (28, *top + thick / 2 + 1)];
     legend.draw(&Rectangle::new(corners, hex(colour).filled()))?;
     text(legend, &beginning(name, 19), (34, *top), HPos::Left, SMALL - 1)?;
@@ -263,7 +263,7 @@ fn swatch(legend: &Area, name: &str, (colour, thick): (&str, i32), top: &mut i32
     Ok(())
 }
 
-fn text(area: &Area, words: &str, at: (i32, i32), side: HPos, size: u32) -> Done {
+fn text(area: &Area, words: &str, at: (i32, i32), side: HPos, size: u32) -> DrawResult {
     let style = (FONT, size).into_text_style(area).pos(Pos::new(side, VPos::Center));
     Ok(area.draw(&Text::new(shown(words), at, style))?)
 }

@@ -12,28 +12,28 @@ mod words;
 use crate::report::Rows;
 use crate::report::model::failures::Failures;
 use crate::report::model::landscape::Landscape;
-use crate::report::model::timeline::{Durations, Session, sessions};
-use crate::store::Look;
+use crate::report::model::timeline::{DurationStats, StartTimeline, sessions};
+use crate::store::StoreReader;
 use crate::util::error::Result;
 pub(crate) use charts::{COLOURS, FAILED};
 pub(crate) use page::page;
 
 /// All that a report is made of.
 pub(crate) struct Facts<'a> {
-    pub(crate) look: &'a Look,
+    pub(crate) look: &'a StoreReader,
     rows: Rows<'a>,
     state: String,
     /// How many runs are there, and how many of them failed.
     tally: (u64, u64),
     pub(crate) landscape: Landscape,
-    pub(crate) sessions: Vec<Session>,
-    durations: Option<Durations>,
+    pub(crate) sessions: Vec<StartTimeline>,
+    durations: Option<DurationStats>,
     failures: Failures,
 }
 
 impl<'a> Facts<'a> {
     /// Reads what a results folder holds.
-    pub(crate) fn gather(look: &'a Look) -> Result<Facts<'a>> {
+    pub(crate) fn gather(look: &'a StoreReader) -> Result<Facts<'a>> {
         let grid = look.job.grid();
         let mut landscape = Landscape::new(&look.job);
         let level = landscape.plan.level;
@@ -48,7 +48,7 @@ impl<'a> Facts<'a> {
             state: look.note("state")?.unwrap_or_default(),
             tally: look.tally()?,
             landscape,
-            durations: Durations::of(&sessions),
+            durations: DurationStats::of(&sessions),
             sessions,
             failures,
         })

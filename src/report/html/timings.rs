@@ -2,11 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::report::html::Facts;
 use crate::report::html::charts::{
     COLOURS, Chart, FAILED, label, layout, number, numbers, plain, with,
 };
-use crate::report::html::{Durations, Facts};
-use crate::report::model::timeline::Session;
+use crate::report::model::timeline::DurationStats;
+use crate::report::model::timeline::StartTimeline;
 use crate::report::text::words::{count, seconds};
 
 /// So many attempts are drawn one by one; of more, the part of the time that workers were busy.
@@ -19,7 +20,8 @@ const STARTS: usize = 20;
 
 /// The timelines of the starts, the latest first, and what to say about them.
 pub(crate) fn timeline(facts: &Facts) -> Option<(Chart, Vec<String>)> {
-    let shown: Vec<&Session> = facts.sessions.iter().rev().filter(|s| s.attempts > 0).collect();
+    let shown: Vec<&StartTimeline> =
+        facts.sessions.iter().rev().filter(|s| s.attempts > 0).collect();
     let mut notes = Vec::new();
     if shown.len() > STARTS {
         notes.push(format!("The latest {STARTS} of {} starts can be chosen.", shown.len()));
@@ -56,7 +58,7 @@ fn shape(rows: usize) -> (Json, usize) {
 }
 
 /// Every attempt as a bar, coloured by the outermost loop if that helps.
-fn bars_of(facts: &Facts, session: &Session) -> (Json, usize, String) {
+fn bars_of(facts: &Facts, session: &StartTimeline) -> (Json, usize, String) {
     let job = &facts.look.job;
     let grid = job.grid();
     let outermost = &job.loops[0];
@@ -128,7 +130,7 @@ fn bars_of(facts: &Facts, session: &Session) -> (Json, usize, String) {
     (json!({ "data": traces, "layout": shape }), height, format!("{}.", note.join("; ")))
 }
 
-fn bins_of(session: &Session) -> (Json, usize, String) {
+fn bins_of(session: &StartTimeline) -> (Json, usize, String) {
     let (bins, together) = session.bins(ROWS, COLUMNS);
     let names: Vec<String> = session
         .lanes
@@ -180,8 +182,8 @@ fn times(low: f64, high: f64) -> (Vec<f64>, Vec<String>) {
 }
 
 /// How many runs took how long.
-pub(crate) fn durations(durations: &Durations) -> Chart {
-    let Durations { edges, counts, is_log, .. } = durations;
+pub(crate) fn durations(durations: &DurationStats) -> Chart {
+    let DurationStats { edges, counts, is_log, .. } = durations;
     let text = edges.windows(2).zip(counts).map(|(edge, n)| {
         format!("{} to {}<br>{} runs", seconds(edge[0]), seconds(edge[1]), count(*n))
     });

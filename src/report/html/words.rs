@@ -1,7 +1,8 @@
 //! What the report says in sentences.
 
-use crate::report::html::{Durations, Facts};
-use crate::report::model::timeline::Session;
+use crate::report::html::Facts;
+use crate::report::model::timeline::DurationStats;
+use crate::report::model::timeline::StartTimeline;
 use crate::report::text::words::{count, percent, seconds, things};
 
 /// Waiting is told of from this part of the time on.
@@ -28,7 +29,7 @@ pub(crate) fn headline(facts: &Facts) -> String {
 }
 
 /// What can be said about how a start used its workers; nothing if it has no runs.
-pub(crate) fn utilisation(facts: &Facts, session: &Session) -> Vec<String> {
+pub(crate) fn utilisation(facts: &Facts, session: &StartTimeline) -> Vec<String> {
     let Some((last, alone)) = session.last() else {
         return vec![
             "Of this start no run is left: each was replaced by a later start's.".to_string(),
@@ -84,8 +85,8 @@ fn was(number: usize) -> &'static str {
 }
 
 /// How long runs took.
-pub(crate) fn durations(facts: &Facts, durations: &Durations) -> String {
-    let Durations { median, p95, longest, .. } = durations;
+pub(crate) fn durations(facts: &Facts, durations: &DurationStats) -> String {
+    let DurationStats { median, p95, longest, .. } = durations;
     format!(
         "Half of the runs took {} or less, 95 of 100 no more than {}; the longest, task {} ({}), took {}.",
         seconds(*median),

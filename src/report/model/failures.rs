@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::store::Failure;
+use crate::store::FailureRow;
 
 /// Failures of one kind.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Kind {
+pub(crate) struct FailureKind {
     /// The line that says most.
     pub(crate) message: String,
     /// The whole of the first one.
@@ -26,14 +26,14 @@ const LONGEST: usize = 4000;
 /// Failures by kind.
 #[derive(Default)]
 pub(crate) struct Failures {
-    kinds: BTreeMap<usize, Kind>,
+    kinds: BTreeMap<usize, FailureKind>,
     places: HashMap<String, usize>,
     /// Failures of kinds beyond those that are told apart.
     pub(crate) others: u64,
 }
 
 impl Failures {
-    pub(crate) fn add(&mut self, failure: Failure) {
+    pub(crate) fn add(&mut self, failure: FailureRow) {
         let message = message(&failure.error);
         let pattern = pattern(&message);
         let next = self.places.len();
@@ -48,7 +48,7 @@ impl Failures {
                 next
             }
         };
-        let kind = self.kinds.entry(place).or_insert_with(|| Kind {
+        let kind = self.kinds.entry(place).or_insert_with(|| FailureKind {
             message: crate::report::beginning(&message, 300),
             example: crate::report::beginning(&failure.error, LONGEST),
             attempts: 0,
@@ -63,8 +63,8 @@ impl Failures {
     }
 
     /// The kinds, the most frequent first.
-    pub(crate) fn kinds(&self) -> Vec<&Kind> {
-        let mut kinds: Vec<&Kind> = self.kinds.values().collect();
+    pub(crate) fn kinds(&self) -> Vec<&FailureKind> {
+        let mut kinds: Vec<&FailureKind> = self.kinds.values().collect();
         kinds.sort_by_key(|kind| std::cmp::Reverse(kind.attempts));
         kinds
     }
@@ -105,7 +105,7 @@ mod tests {
             (3, "row 8 is empty", true),
             (4, "./fit: exit status: 3\nreading\n  no such file\n\n", false),
         ] {
-            failures.add(Failure { task, error: error.to_string(), mended });
+            failures.add(FailureRow { task, error: error.to_string(), mended });
         }
         let kinds = failures.kinds();
         assert_eq!(kinds.len(), 3);
@@ -120,7 +120,7 @@ mod tests {
         let mut failures = Failures::default();
         for i in 0..KINDS as u32 + 5 {
             let error = format!("{}", char::from_u32(0x4e00 + i).unwrap());
-            failures.add(Failure { task: 0, error, mended: false });
+            failures.add(FailureRow { task: 0, error, mended: false });
         }
         assert_eq!((failures.kinds().len(), failures.others), (KINDS, 5));
     }

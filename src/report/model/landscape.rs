@@ -12,7 +12,7 @@ const MOST: u64 = 20_000_000;
 
 /// Which loops the shown scores are over.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Plan {
+pub(crate) struct LandscapePlan {
     /// The level whose keys have the scores that are shown.
     pub(crate) level: usize,
     /// The loops that are data sets, outermost first.
@@ -21,11 +21,11 @@ pub(crate) struct Plan {
     pub(crate) params: Vec<usize>,
 }
 
-impl Plan {
+impl LandscapePlan {
     /// Folds inside the innermost max or min are what one score is made of (folds, repeats). Of the
     /// loops that are left, those with max or min are parameters. Where there is none, what a function
     /// of the user's folds may be parameters too: those are the loops after the first.
-    pub(crate) fn of(job: &Job) -> Plan {
+    pub(crate) fn of(job: &Job) -> LandscapePlan {
         let wins = |l: &Loop| l.reduce.as_ref().is_some_and(Reduce::picks_a_winner);
         let named = |l: &Loop| l.reduce.as_ref().is_some_and(|r| !r.is_outside());
         let decided = job.loops.iter().rposition(wins).map(|innermost| innermost + 1);
@@ -44,13 +44,13 @@ impl Plan {
         if !several(&params) {
             (params, sets) = ((0..level).collect(), Vec::new());
         }
-        Plan { level, sets, params }
+        LandscapePlan { level, sets, params }
     }
 }
 
 /// The scores, and what they are over.
 pub(crate) struct Landscape {
-    pub(crate) plan: Plan,
+    pub(crate) plan: LandscapePlan,
     /// What varies among the parameters: their loops, or the fields of their points.
     pub(crate) axes: Vec<Axis>,
     /// The data sets that are held.
@@ -84,7 +84,7 @@ pub(crate) struct Panel {
 impl Landscape {
     /// An empty one, for a job's scores.
     pub(crate) fn new(job: &Job) -> Landscape {
-        let plan = Plan::of(job);
+        let plan = LandscapePlan::of(job);
         let grid = job.grid();
         let product =
             |levels: &[usize]| levels.iter().map(|i| grid.size(*i)).fold(1u64, u64::saturating_mul);
@@ -201,7 +201,7 @@ mod tests {
     use crate::job::Points;
 
     fn job(loops: &[(&str, u64, Option<Reduce>)]) -> Job {
-        crate::store::described(
+        crate::job::Job::with_loops(
             "test",
             loops
                 .iter()
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn plan(loops: &[(&str, u64, Option<Reduce>)]) -> (usize, Vec<usize>, Vec<usize>) {
-        let Plan { level, sets, params } = Plan::of(&job(loops));
+        let LandscapePlan { level, sets, params } = LandscapePlan::of(&job(loops));
         (level, sets, params)
     }
 
@@ -261,7 +261,10 @@ mod tests {
             ("b", 2, Some(Reduce::Min)),
         ]);
         let mut landscape = Landscape::new(&job);
-        assert_eq!(landscape.plan, Plan { level: 4, sets: vec![0, 2], params: vec![1, 3] });
+        assert_eq!(
+            landscape.plan,
+            LandscapePlan { level: 4, sets: vec![0, 2], params: vec![1, 3] }
+        );
         let grid = job.grid();
         for task in 0..15 {
             landscape.add(&grid, task, Some(-(task as f64)));

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::{Attempt, Member};
+use crate::store::{Attempt, WorkerRow};
 
 /// One start of the job: its workers, and what they did as far as the store still knows it.
-pub(crate) struct Session {
+pub(crate) struct StartTimeline {
     /// Which start, from 1.
     pub(crate) number: i64,
     pub(crate) hosts: usize,
@@ -35,17 +35,17 @@ fn end(attempt: &Attempt) -> f64 {
 }
 
 /// The starts that workers came to, the first one first.
-pub(crate) fn sessions(members: &[Member], attempts: Vec<Attempt>) -> Vec<Session> {
+pub(crate) fn sessions(members: &[WorkerRow], attempts: Vec<Attempt>) -> Vec<StartTimeline> {
     let mut by_worker: BTreeMap<i64, Vec<Attempt>> = BTreeMap::new();
     let timed = |attempt: &Attempt| attempt.started.is_finite() && attempt.seconds.is_finite();
     for attempt in attempts.into_iter().filter(timed) {
         by_worker.entry(attempt.worker).or_default().push(attempt);
     }
-    let mut sessions: BTreeMap<i64, Vec<&Member>> = BTreeMap::new();
+    let mut sessions: BTreeMap<i64, Vec<&WorkerRow>> = BTreeMap::new();
     for member in members {
         sessions.entry(member.session).or_default().push(member);
     }
-    let session = |(number, members): (i64, Vec<&Member>)| {
+    let session = |(number, members): (i64, Vec<&WorkerRow>)| {
         let mut hosts: Vec<&str> = members.iter().map(|member| member.host.as_str()).collect();
         hosts.sort_unstable();
         hosts.dedup();
@@ -73,7 +73,7 @@ pub(crate) fn sessions(members: &[Member], attempts: Vec<Attempt>) -> Vec<Sessio
             }
         }
         let every = || all.iter().flat_map(|lane: &Lane| &lane.attempts);
-        Session {
+        StartTimeline {
             number,
             hosts: hosts.len(),
             attempts: every().count(),
@@ -103,7 +103,7 @@ fn lanes(mut attempts: Vec<Attempt>) -> Vec<Vec<Attempt>> {
     lanes
 }
 
-impl Session {
+impl StartTimeline {
     /// From the first start to the last end, in seconds.
     pub(crate) fn wall(&self) -> f64 {
         if self.attempts == 0 { 0.0 } else { self.end - self.begin }
@@ -171,7 +171,7 @@ impl Session {
 
 /// How long things took.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Durations {
+pub(crate) struct DurationStats {
     /// Lower edges of the bins, and the upper edge of the last one, in seconds.
     pub(crate) edges: Vec<f64>,
     pub(crate) counts: Vec<u64>,
@@ -184,10 +184,10 @@ pub(crate) struct Durations {
 
 const BINS: usize = 40;
 
-impl Durations {
+impl DurationStats {
     /// Of all attempts, if there are any.
-    pub(crate) fn of(sessions: &[Session]) -> Option<Durations> {
-        let every = || sessions.iter().flat_map(Session::every);
+    pub(crate) fn of(sessions: &[StartTimeline]) -> Option<DurationStats> {
+        let every = || sessions.iter().flat_map(StartTimeline::every);
         let longest = *every().max_by(|a, b| a.seconds.total_cmp(&b.seconds))?;
         let mut seconds: Vec<f64> = every().map(|attempt| attempt.seconds.max(0.0)).collect();
         seconds.sort_by(f64::total_cmp);
@@ -208,7 +208,7 @@ impl Durations {
             counts[bin.saturating_sub(1).min(BINS - 1)] += 1;
         }
         let (median, p95) = (quantile(&seconds, 0.5), quantile(&seconds, 0.95));
-        Some(Durations { edges, counts, is_log, median, p95, longest })
+        Some(DurationStats { edges, counts, is_log, median, p95, longest })
     }
 }
 
@@ -224,15 +224,15 @@ pub(crate) fn quantile(sorted: &[f64], part: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn member(worker: i64, session: i64, rank: i64) -> Member {
-        Member { worker, session, rank, host: "here".into(), thread: Some(0) }
+    fn member(worker: i64, session: i64, rank: i64) -> WorkerRow {
+        WorkerRow { worker, session, rank, host: "here".into(), thread: Some(0) }
     }
 
     fn attempt(task: u64, worker: i64, started: f64, seconds: f64) -> Attempt {
         Attempt { task, worker, started, seconds, failed: false }
     }
 
-    fn two_workers() -> Session {
+    fn two_workers() -> StartTimeline {
         let members = [member(1, 1, 1), member(2, 1, 2)];
         let attempts = vec![
             attempt(0, 1, 100.0, 2.0),
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(session.busy(), 6.0);
         assert_eq!(session.bound(), 3.0);
         let equal = (0..30).map(|i| attempt(i, i as i64 % 8, (i / 8) as f64, 1.0)).collect();
-        let members: Vec<Member> = (0..8).map(|worker| member(worker, 1, worker)).collect();
+        let members: Vec<WorkerRow> = (0..8).map(|worker| member(worker, 1, worker)).collect();
         assert_eq!(sessions(&members, equal)[0].bound(), 4.0, "one of the eight has to do four");
         assert!((session.wall() - 4.0005).abs() < 1e-6);
         let (last, alone) = session.last().unwrap();
@@ -274,7 +274,7 @@ mod tests {
         let tasks = |i: usize| session.lanes[i].attempts.iter().map(|a| a.task).collect::<Vec<_>>();
         assert_eq!((tasks(0), tasks(1)), (vec![0, 2], vec![1]));
         assert_eq!(session.lanes[1].name, "rank 4, 2");
-        let threads = [member(1, 1, 4), Member { thread: Some(1), ..member(2, 1, 4) }];
+        let threads = [member(1, 1, 4), WorkerRow { thread: Some(1), ..member(2, 1, 4) }];
         let session = &sessions(&threads, Vec::new())[0];
         assert_eq!(session.lanes[1].name, "rank 4, thread 1");
     }
@@ -284,7 +284,7 @@ mod tests {
         let members = [member(1, 1, 1), member(2, 2, 1), member(3, 2, 2)];
         let attempts = vec![attempt(0, 1, 0.0, 1.0), attempt(1, 2, 9000.0, 1.0)];
         let found = sessions(&members, attempts);
-        assert_eq!(found.iter().map(Session::wall).collect::<Vec<_>>(), [1.0, 1.0]);
+        assert_eq!(found.iter().map(StartTimeline::wall).collect::<Vec<_>>(), [1.0, 1.0]);
         assert_eq!(found[1].lanes.len(), 2);
         assert_eq!(found[1].tail(), 1.0, "one never had anything to do");
         let idle = sessions(&members[..1], Vec::new());
@@ -293,15 +293,15 @@ mod tests {
 
     #[test]
     fn durations_are_counted_once_each() {
-        let durations = Durations::of(&[two_workers()]).unwrap();
+        let durations = DurationStats::of(&[two_workers()]).unwrap();
         assert_eq!(durations.counts.iter().sum::<u64>(), 4);
         assert_eq!((durations.median, durations.is_log), (1.5, false));
-        assert_eq!(Durations::of(&[]), None);
+        assert_eq!(DurationStats::of(&[]), None);
         let attempts = (0..7).map(|i| attempt(i, 1, i as f64 * 1e4, 10f64.powi(i as i32 - 3)));
-        let wide = Durations::of(&sessions(&[member(1, 1, 1)], attempts.collect())).unwrap();
+        let wide = DurationStats::of(&sessions(&[member(1, 1, 1)], attempts.collect())).unwrap();
         assert!(wide.is_log);
         assert_eq!(wide.counts.iter().sum::<u64>(), 7);
-        let zero = Durations::of(&sessions(&[member(1, 1, 1)], vec![attempt(0, 1, 0.0, 0.0)]));
+        let zero = DurationStats::of(&sessions(&[member(1, 1, 1)], vec![attempt(0, 1, 0.0, 0.0)]));
         assert_eq!(zero.unwrap().counts.iter().sum::<u64>(), 1);
     }
 

@@ -14,12 +14,12 @@ pub(crate) struct Column {
     /// How SQL gets it from the view: to be read, and to be compared.
     pub(crate) sql: String,
     pub(crate) compared: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ColumnKind,
 }
 
 /// What a column's values are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ColumnKind {
     Bool,
     Int,
     Float,
@@ -31,21 +31,21 @@ pub(crate) enum Kind {
 }
 
 /// What every run has, beside its coordinates and what crunch gave.
-const FIXED: [(&str, Kind); 10] = [
-    ("status", Kind::Text),
-    ("score", Kind::Float),
-    ("value", Kind::Json),
-    ("error", Kind::Text),
-    ("seconds", Kind::Float),
-    ("started", Kind::Time),
-    ("rank", Kind::Int),
-    ("host", Kind::Text),
-    ("thread", Kind::Int),
-    ("attempt", Kind::Int),
+const FIXED: [(&str, ColumnKind); 10] = [
+    ("status", ColumnKind::Text),
+    ("score", ColumnKind::Float),
+    ("value", ColumnKind::Json),
+    ("error", ColumnKind::Text),
+    ("seconds", ColumnKind::Float),
+    ("started", ColumnKind::Time),
+    ("rank", ColumnKind::Int),
+    ("host", ColumnKind::Text),
+    ("thread", ColumnKind::Int),
+    ("attempt", ColumnKind::Int),
 ];
 
 impl Column {
-    fn of_view(name: &str, kind: Kind) -> Column {
+    fn of_view(name: &str, kind: ColumnKind) -> Column {
         let sql = quoted(name, '"');
         Column { name: name.to_string(), compared: sql.clone(), sql, kind }
     }
@@ -53,7 +53,7 @@ impl Column {
 
 /// The task and what every run has; those that follow the coordinates.
 pub(crate) fn task() -> Column {
-    Column::of_view("task", Kind::Int)
+    Column::of_view("task", ColumnKind::Int)
 }
 
 pub(crate) fn fixed() -> Vec<Column> {
@@ -68,7 +68,7 @@ pub(crate) fn coordinates(job: &Job) -> Vec<Column> {
 /// The loops' whole points, where they are records.
 pub(crate) fn records(job: &Job) -> Vec<Column> {
     let has_fields = |l: &&Loop| !l.points.fields().is_empty();
-    let whole = |l: &Loop| Column::of_view(&l.name, Kind::Json);
+    let whole = |l: &Loop| Column::of_view(&l.name, ColumnKind::Json);
     job.loops.iter().filter(has_fields).map(whole).collect()
 }
 
@@ -83,9 +83,9 @@ fn of_loop(l: &Loop) -> Vec<Column> {
     let plain = || each(&l.points).filter(|value| !matches!(value, Value::Record(_)));
     if fields.is_empty() || plain().next().is_some() {
         let kind = match &l.points {
-            Points::Range { .. } => Kind::Int,
+            Points::Range { .. } => ColumnKind::Int,
             _ if fields.is_empty() => common(plain().filter_map(kind)),
-            _ => Kind::Json,
+            _ => ColumnKind::Json,
         };
         columns.push(Column::of_view(&l.name, kind));
     }
@@ -102,25 +102,27 @@ fn each(points: &Points) -> impl Iterator<Item = &Value> {
 }
 
 /// What kind of value it is; nothing where there is none.
-fn kind(value: &Value) -> Option<Kind> {
+fn kind(value: &Value) -> Option<ColumnKind> {
     Some(match value {
         Value::Null => return None,
-        Value::Bool(_) => Kind::Bool,
-        Value::Int(_) => Kind::Int,
-        Value::Float(_) => Kind::Float,
-        Value::Text(_) => Kind::Text,
-        Value::List(_) | Value::Record(_) => Kind::Json,
+        Value::Bool(_) => ColumnKind::Bool,
+        Value::Int(_) => ColumnKind::Int,
+        Value::Float(_) => ColumnKind::Float,
+        Value::Text(_) => ColumnKind::Text,
+        Value::List(_) | Value::Record(_) => ColumnKind::Json,
     })
 }
 
 /// The kind that holds all of these.
-fn common(kinds: impl Iterator<Item = Kind>) -> Kind {
+fn common(kinds: impl Iterator<Item = ColumnKind>) -> ColumnKind {
     let join = |one, other| match (one, other) {
         (one, other) if one == other => one,
-        (Kind::Int, Kind::Float) | (Kind::Float, Kind::Int) => Kind::Float,
-        _ => Kind::Json,
+        (ColumnKind::Int, ColumnKind::Float) | (ColumnKind::Float, ColumnKind::Int) => {
+            ColumnKind::Float
+        }
+        _ => ColumnKind::Json,
     };
-    kinds.reduce(join).unwrap_or(Kind::Text)
+    kinds.reduce(join).unwrap_or(ColumnKind::Text)
 }
 
 /// The fields of the records that crunch gave, in the order they came up. All runs are looked at.
@@ -132,16 +134,16 @@ pub(crate) fn fields(store: &Connection, score: &str) -> Result<Vec<Column>, rus
                WHERE r.value LIKE '{%' AND json_valid(r.value)";
     let mut statement = store.prepare(sql)?;
     let read = |row: &Row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
-    let mut found: Vec<(String, Vec<Kind>)> = Vec::new();
+    let mut found: Vec<(String, Vec<ColumnKind>)> = Vec::new();
     for field in statement.query_map([], read)? {
         let (name, kind) = field?;
         let kind = match kind.as_str() {
             "null" => None,
-            "true" | "false" => Some(Kind::Bool),
-            "integer" => Some(Kind::Int),
-            "real" => Some(Kind::Float),
-            "text" => Some(Kind::Text),
-            _ => Some(Kind::Json),
+            "true" | "false" => Some(ColumnKind::Bool),
+            "integer" => Some(ColumnKind::Int),
+            "real" => Some(ColumnKind::Float),
+            "text" => Some(ColumnKind::Text),
+            _ => Some(ColumnKind::Json),
         };
         let at = found.iter().position(|(known, _)| *known == name).unwrap_or(found.len());
         if at == found.len() {
@@ -149,14 +151,14 @@ pub(crate) fn fields(store: &Connection, score: &str) -> Result<Vec<Column>, rus
         }
         found[at].1.extend(kind);
     }
-    let column = |(name, kinds): (String, Vec<Kind>)| {
+    let column = |(name, kinds): (String, Vec<ColumnKind>)| {
         let kind = common(kinds.into_iter());
         let path = quoted(&format!("$.{}", quoted(&name, '"')), '\'');
         let get =
             |arrow: &str| format!("(CASE WHEN value LIKE '{{%' THEN value {arrow} {path} END)");
         // `->` gives JSON, texts with their quotes.
         let compared = get("->>");
-        let sql = if kind == Kind::Json { get("->") } else { compared.clone() };
+        let sql = if kind == ColumnKind::Json { get("->") } else { compared.clone() };
         Column { name, sql, compared, kind }
     };
     // The score is a column already.

@@ -4,14 +4,14 @@
 use rusqlite::types::ValueRef;
 
 use crate::model::value::Value;
-use crate::store::query::columns::{self, Column, Kind};
+use crate::store::query::columns::{self, Column, ColumnKind};
 use crate::store::query::filter::{self, Names};
-use crate::store::{Look, storing};
+use crate::store::{StoreReader, storing};
 use crate::util::error::{Error, Result};
 
 /// What to select.
 pub(crate) struct Select<'a> {
-    look: &'a Look,
+    look: &'a StoreReader,
     conditions: Vec<String>,
     /// What the user wrote of them.
     clauses: Vec<String>,
@@ -31,14 +31,16 @@ pub(crate) enum Cell<'a> {
 }
 
 impl Cell<'_> {
-    fn of(value: ValueRef<'_>, kind: Kind) -> Cell<'_> {
+    fn of(value: ValueRef<'_>, kind: ColumnKind) -> Cell<'_> {
         match (value, kind) {
-            (ValueRef::Integer(whole), Kind::Bool) => Cell::Bool(whole != 0),
-            (ValueRef::Integer(whole), Kind::Float | Kind::Time) => Cell::Float(whole as f64),
+            (ValueRef::Integer(whole), ColumnKind::Bool) => Cell::Bool(whole != 0),
+            (ValueRef::Integer(whole), ColumnKind::Float | ColumnKind::Time) => {
+                Cell::Float(whole as f64)
+            }
             (ValueRef::Integer(whole), _) => Cell::Int(whole),
             (ValueRef::Real(number), _) => Cell::Float(number),
             (ValueRef::Text(text), kind) => match (std::str::from_utf8(text), kind) {
-                (Ok(text), Kind::Float) => text.parse().map_or(Cell::Null, Cell::Float),
+                (Ok(text), ColumnKind::Float) => text.parse().map_or(Cell::Null, Cell::Float),
                 (Ok(text), _) => Cell::Text(text),
                 (Err(_), _) => Cell::Null,
             },
@@ -47,19 +49,21 @@ impl Cell<'_> {
     }
 
     /// As a value; of a column of that kind.
-    pub(crate) fn value(self, kind: Kind) -> Value {
+    pub(crate) fn value(self, kind: ColumnKind) -> Value {
         match self {
             Cell::Null => Value::Null,
             Cell::Bool(truth) => Value::Bool(truth),
             Cell::Int(whole) => Value::Int(whole),
             Cell::Float(number) => Value::Float(number),
-            Cell::Text(json) if kind == Kind::Json => Value::parse(json).unwrap_or(json.into()),
+            Cell::Text(json) if kind == ColumnKind::Json => {
+                Value::parse(json).unwrap_or(json.into())
+            }
             Cell::Text(text) => text.into(),
         }
     }
 }
 
-impl Look {
+impl StoreReader {
     /// The task and its coordinates.
     pub(crate) fn coordinate_columns(&self) -> Vec<Column> {
         std::iter::once(columns::task()).chain(columns::coordinates(&self.job)).collect()
@@ -108,7 +112,7 @@ impl Look {
 
 /// The columns that a condition can name.
 struct Known<'a> {
-    look: &'a Look,
+    look: &'a StoreReader,
     plain: Vec<Column>,
     /// Those of records, once somebody has asked for one: all runs are looked at for that.
     fields: Option<Vec<Column>>,
@@ -136,7 +140,7 @@ impl Names for Known<'_> {
 
 impl<'a> Select<'a> {
     /// Everything, in grid order.
-    pub(crate) fn from(look: &'a Look) -> Select<'a> {
+    pub(crate) fn from(look: &'a StoreReader) -> Select<'a> {
         Select { look, conditions: Vec::new(), clauses: Vec::new(), order: Vec::new(), limit: None }
     }
 

@@ -24,7 +24,7 @@ impl Answering {
     fn start(sizes: &[u64], workers: usize, batch: Option<u64>, seconds: f64) -> Answering {
         let grid = Grid::new(sizes, 1).unwrap();
         let reduces = vec![None, Some(Reduce::Max)];
-        let master = Master::new(grid, reduces, Require::All, workers)
+        let master = Master::new(grid, reduces, Completeness::All, workers)
             .in_batches(batch)
             .with_leases(Some(Duration::from_secs(10)));
         let (given, actions, packed) = (VecDeque::new(), Vec::new(), Vec::new());
@@ -113,7 +113,7 @@ fn what_the_master_costs() {
     // Ten thousand groups open at a time: each worker is in a group of its own.
     let grid = Grid::new(&[10_000, 100_000], 1).unwrap();
     let reduces = vec![None, Some(Reduce::Max)];
-    let mut master = Master::new(grid, reduces, Require::All, 10_000)
+    let mut master = Master::new(grid, reduces, Completeness::All, 10_000)
         .in_order(crate::model::policy::Order::Grid, Some(0))
         .in_batches(Some(1_000));
     let mut given = VecDeque::new();

@@ -13,7 +13,7 @@ fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
         let world = World {
             sizes: vec![20, 30],
             reduces: vec![None, Some(Reduce::Native)],
-            require: Require::All,
+            require: Completeness::All,
             workers: 7,
             seed,
             failing: 5,
@@ -38,10 +38,10 @@ fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
 fn a_failed_run_is_tried_as_often_as_it_may_be() {
     for seed in 0..30 {
         let grid = Grid::new(&[5, 40], 1).unwrap();
-        let patience = Patience { retries: 2, failures: None };
+        let patience = FailureLimits { retries: 2, failures: None };
         let reduces = vec![None, Some(Reduce::Count)];
         let mut master =
-            Master::new(grid, reduces, Require::Fraction(0.1), 6).with_patience(patience);
+            Master::new(grid, reduces, Completeness::Fraction(0.1), 6).with_patience(patience);
         let mut attempts = BTreeMap::<u64, u32>::new();
         let crunch = Box::new(|task: u64| {
             let attempt = attempts.entry(task).or_default();
@@ -77,7 +77,7 @@ fn a_failed_run_is_tried_as_often_as_it_may_be() {
 
 #[test]
 fn while_the_store_is_full_nothing_is_given_out() {
-    let mut master = Master::new(Grid::new(&[2], 1).unwrap(), vec![None], Require::All, 1);
+    let mut master = Master::new(Grid::new(&[2], 1).unwrap(), vec![None], Completeness::All, 1);
     let mut actions = Vec::new();
     let asks = Event::Done { rank: 1, report: Report::of(Vec::new()) };
     master.hold(true);
@@ -90,7 +90,7 @@ fn while_the_store_is_full_nothing_is_given_out() {
     let world = World {
         sizes: vec![20, 30],
         reduces: vec![None, Some(Reduce::Native)],
-        require: Require::All,
+        require: Completeness::All,
         workers: 7,
         seed: 3,
         failing: 5,
@@ -107,8 +107,8 @@ fn while_the_store_is_full_nothing_is_given_out() {
 #[test]
 fn too_many_failures_stop_the_job() {
     let grid = Grid::new(&[1000], 1).unwrap();
-    let patience = Patience { retries: 0, failures: Some(10) };
-    let mut master = Master::new(grid, vec![None], Require::All, 7).with_patience(patience);
+    let patience = FailureLimits { retries: 0, failures: Some(10) };
+    let mut master = Master::new(grid, vec![None], Completeness::All, 7).with_patience(patience);
     let crunch = Box::new(|task| (Duration::from_millis(task % 3), Err("no".to_string())));
     let mut hub = SimulatedHub::new(7, 3, Duration::from_millis(1), crunch);
     let mut notes = Notes::default();
@@ -123,7 +123,7 @@ fn recalled_runs_are_not_dispensed_and_end_the_same() {
         let world = World {
             sizes: vec![3, 4, 5],
             reduces: vec![None, Some(Reduce::Max), Some(Reduce::Native)],
-            require: Require::Fraction(0.3),
+            require: Completeness::Fraction(0.3),
             workers: 5,
             seed,
             failing: 4,
@@ -155,7 +155,7 @@ fn what_a_lost_worker_held_is_done_by_others() {
         let world = World {
             sizes: vec![4, 5, 6],
             reduces: vec![None, Some(Reduce::Sum), Some(Reduce::Native)],
-            require: Require::All,
+            require: Completeness::All,
             workers: 8,
             seed,
             failing: 0,
@@ -179,7 +179,7 @@ fn what_a_lost_worker_held_is_done_by_others() {
 #[test]
 fn when_the_last_worker_is_lost_it_is_said() {
     let grid = Grid::new(&[100], 1).unwrap();
-    let mut master = Master::new(grid, vec![None], Require::All, 3);
+    let mut master = Master::new(grid, vec![None], Completeness::All, 3);
     let crunch = Box::new(|_| (Duration::from_millis(1), Ok(Scored::number(1.0))));
     let faults = Faults { breaking: (3, 0.1), ..Faults::default() };
     let mut hub = SimulatedHub::new(3, 1, Duration::ZERO, crunch).with_faults(faults);
@@ -192,7 +192,7 @@ fn a_straggler_is_given_out_twice_and_the_first_result_counts() {
     for seed in 0..40 {
         let grid = Grid::new(&[10, 10], 1).unwrap();
         let reduces = vec![None, Some(Reduce::Sum)];
-        let mut master = Master::new(grid, reduces, Require::All, 8).speculate();
+        let mut master = Master::new(grid, reduces, Completeness::All, 8).speculate();
         let mut calls = BTreeMap::<u64, u32>::new();
         // One of the last ten tasks takes an hour where it is called first.
         let crunch = Box::new(|task: u64| {
@@ -249,7 +249,7 @@ fn survive(seed: u64) -> Tally {
     let world = World {
         sizes: vec![4, 6, 10],
         reduces: vec![None, Some(Reduce::Sum), Some(Reduce::Native)],
-        require: Require::Fraction(0.2),
+        require: Completeness::Fraction(0.2),
         workers: 100,
         seed,
         failing: 7 * (seed % 2),

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use crate::master::{Event, Master};
 use crate::model::nest::{Grid, Key};
-use crate::model::policy::{Patience, Require};
-use crate::model::reduce::{Item, PythonFunction, Reduce};
+use crate::model::policy::{Completeness, FailureLimits};
+use crate::model::reduce::{PythonFunction, Reduce, SlotResult};
 use crate::model::results::{GroupSummary, Run};
 use crate::model::results::{Numbers, Report, Scored};
-use crate::rank0::{Keeper, serve};
+use crate::rank0::{Effects, serve};
 use crate::util::error::{Error, Result};
 use crate::wire::requests::Request;
 use crate::wire::transport::Hub;
@@ -48,7 +48,7 @@ struct Notes {
     deadline: Option<Duration>,
 }
 
-impl Keeper for Notes {
+impl Effects for Notes {
     fn join(&mut self, _: usize, _: &str) -> Result<()> {
         self.joined += 1;
         Ok(())
@@ -76,7 +76,7 @@ impl Keeper for Notes {
         Ok(())
     }
 
-    fn reduce(&mut self, key: Key, items: Vec<Item>) -> Result<()> {
+    fn reduce(&mut self, key: Key, items: Vec<SlotResult>) -> Result<()> {
         let sum = items.iter().filter_map(|item| item.result.as_ref()?.score).sum();
         self.reduced.push(Event::Reduced { rank: None, key, result: Ok(Scored::number(sum)) });
         Ok(())
@@ -129,7 +129,7 @@ impl Keeper for Notes {
 struct World {
     sizes: Vec<u64>,
     reduces: Vec<Option<Reduce>>,
-    require: Require,
+    require: Completeness,
     workers: usize,
     seed: u64,
     /// One in this many runs fails; 0 for none.
@@ -229,7 +229,8 @@ fn worlds() -> impl Strategy<Value = World> {
         let outer = outer.min(depth);
         (prop::collection::vec(1u64..6, depth), prop::collection::vec(reduces(), depth - outer))
     });
-    let require = prop_oneof![Just(Require::All), (0.1f64..=1.0).prop_map(Require::Fraction)];
+    let require =
+        prop_oneof![Just(Completeness::All), (0.1f64..=1.0).prop_map(Completeness::Fraction)];
     (nest, require, 1usize..40, any::<u64>(), 0u64..6, any::<bool>()).prop_map(
         |((sizes, inner), require, workers, seed, failing, delegates)| {
             let outer = sizes.len() - inner.len();
@@ -281,7 +282,7 @@ fn the_first_of_equal_bests_wins_whoever_came_first() {
         let world = World {
             sizes: vec![1, 40],
             reduces: vec![None, Some(Reduce::Max)],
-            require: Require::All,
+            require: Completeness::All,
             workers: 7,
             seed,
             failing: 0,
@@ -301,7 +302,7 @@ fn a_thousand_workers_share_a_hundred_thousand_tasks() {
     let world = World {
         sizes: vec![100, 1000],
         reduces: vec![None, Some(Reduce::Mean)],
-        require: Require::All,
+        require: Completeness::All,
         workers: 1000,
         seed: 5,
         failing: 0,
@@ -317,7 +318,7 @@ fn a_thousand_workers_share_a_hundred_thousand_tasks() {
 #[test]
 fn the_textbook_case_takes_four_rounds() {
     let grid = Grid::new(&[10, 3], 1).unwrap();
-    let mut master = Master::new(grid, vec![None, Some(Reduce::Max)], Require::All, 8);
+    let mut master = Master::new(grid, vec![None, Some(Reduce::Max)], Completeness::All, 8);
     let second = Duration::from_secs(1);
     let crunch = Box::new(move |task| (second, Ok(Scored::number(task as f64))));
     let mut hub = SimulatedHub::new(8, 1, Duration::ZERO, crunch);
@@ -329,13 +330,13 @@ fn the_textbook_case_takes_four_rounds() {
 #[test]
 fn stale_doubled_and_unasked_outcomes_are_refused() {
     use crate::master::Action;
-    use crate::model::results::Outcome;
+    use crate::model::results::AttemptResult;
 
     let grid = Grid::new(&[3], 1).unwrap();
-    let mut master = Master::new(grid, vec![None], Require::All, 2);
+    let mut master = Master::new(grid, vec![None], Completeness::All, 2);
     let mut actions = Vec::new();
     let mut done = |rank, tasks: &[(u64, u32)], actions: &mut Vec<Action>| {
-        let outcome = |&(task, attempt): &(u64, u32)| Outcome {
+        let outcome = |&(task, attempt): &(u64, u32)| AttemptResult {
             task,
             attempt,
             started: 0.0,

@@ -19,7 +19,7 @@ fn world(seed: u64) -> World {
     World {
         sizes: vec![9, 3, 4],
         reduces: vec![None, Some(Reduce::Sum), Some(Reduce::Native)],
-        require: Require::Fraction(0.2),
+        require: Completeness::Fraction(0.2),
         workers: 8,
         seed,
         failing: 7 * (seed % 2),
@@ -86,7 +86,7 @@ fn every_strategy_keeps_to_its_way() {
 fn whatever_goes_wrong_every_strategy_ends_with_the_same() {
     for seed in 0..1400 {
         let (world, way) = (world(seed), WAYS[(seed % 7) as usize]);
-        let patience = Patience { retries: (seed % 3) as u32, failures: None };
+        let patience = FailureLimits { retries: (seed % 3) as u32, failures: None };
         let mut master = world
             .master()
             .with_strategy(way)
@@ -147,7 +147,8 @@ fn a_worker_with_threads_holds_as_many_points() {
     let grid = Grid::new(&[5, 4], 1).unwrap();
     let given = |way: Way| {
         let reduces = vec![None, Some(Reduce::Max)];
-        let mut master = Master::new(grid.clone(), reduces, Require::All, 2).with_strategy(way);
+        let mut master =
+            Master::new(grid.clone(), reduces, Completeness::All, 2).with_strategy(way);
         let mut actions = Vec::new();
         for rank in [1, 2] {
             let host = String::new();

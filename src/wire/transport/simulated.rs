@@ -10,14 +10,17 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::results::{Assignment, Made, Numbers, Outcome, PACKED, Report, Scored, pack};
+use crate::model::results::{
+    Assignment, AttemptResult, Made, Numbers, PACKED, Report, Scored, pack,
+};
 use crate::util::error::Result;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::transport::{BEAT, Hub};
 
 /// What a simulated crunch gives for a task: how long it takes, and its result.
-pub(crate) type Crunch<'a> = Box<dyn FnMut(u64) -> (Duration, Result<Scored, String>) + 'a>;
+pub(crate) type SimulatedCrunch<'a> =
+    Box<dyn FnMut(u64) -> (Duration, Result<Scored, String>) + 'a>;
 
 /// What can go wrong with each message and each worker. Chances are from 0 to 1.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,7 +52,7 @@ enum Happening {
 }
 
 #[derive(Default)]
-struct Worker {
+struct SimulatedWorker {
     welcomed: bool,
     busy: bool,
     queue: VecDeque<ToWorker>,
@@ -60,14 +63,14 @@ struct Worker {
 /// Rank 0's end of a simulated world.
 pub(crate) struct SimulatedHub<'a> {
     now: Duration,
-    crunch: Crunch<'a>,
+    crunch: SimulatedCrunch<'a>,
     rng: ChaCha8Rng,
     longest_delay: Duration,
     faults: Faults,
     /// When, in what order it was brought about, and what.
     coming: BinaryHeap<Reverse<(Duration, u64, Happening)>>,
     brought_about: u64,
-    workers: Vec<Worker>,
+    workers: Vec<SimulatedWorker>,
     dismissed: BTreeSet<usize>,
     broken: usize,
     died: usize,
@@ -80,7 +83,7 @@ impl<'a> SimulatedHub<'a> {
         workers: usize,
         seed: u64,
         longest_delay: Duration,
-        crunch: Crunch<'a>,
+        crunch: SimulatedCrunch<'a>,
     ) -> Self {
         let mut hub = SimulatedHub {
             now: Duration::ZERO,
@@ -90,7 +93,7 @@ impl<'a> SimulatedHub<'a> {
             faults: Faults::default(),
             coming: BinaryHeap::new(),
             brought_about: 0,
-            workers: (0..workers).map(|_| Worker::default()).collect(),
+            workers: (0..workers).map(|_| SimulatedWorker::default()).collect(),
             dismissed: BTreeSet::new(),
             broken: 0,
             died: 0,
@@ -205,7 +208,7 @@ impl<'a> SimulatedHub<'a> {
                     let started = (self.now + busy).as_secs_f64();
                     busy += takes;
                     let (attempt, seconds) = (assignment.attempt, takes.as_secs_f64());
-                    outcomes.push(Outcome { task, attempt, started, seconds, result });
+                    outcomes.push(AttemptResult { task, attempt, started, seconds, result });
                 }
                 let unbegun = (!whole).then(|| Assignment {
                     first: rest,
@@ -239,7 +242,7 @@ impl<'a> SimulatedHub<'a> {
                 self.work(rank);
             }
             Happening::Beat(rank) => {
-                let Worker { welcomed, busy, queue, gone } = &self.workers[rank - 1];
+                let SimulatedWorker { welcomed, busy, queue, gone } = &self.workers[rank - 1];
                 if !gone {
                     let beat = ToMaster::Beat { idle: !busy && queue.is_empty() };
                     self.say(rank, &if *welcomed { beat } else { hello(rank) });
@@ -252,7 +255,7 @@ impl<'a> SimulatedHub<'a> {
 }
 
 /// What a worker says of what it did: numbers in one piece, as real ones do.
-fn report(outcomes: Vec<Outcome>, unbegun: Option<Assignment>) -> Vec<u8> {
+fn report(outcomes: Vec<AttemptResult>, unbegun: Option<Assignment>) -> Vec<u8> {
     let mut packed = Vec::new();
     for outcome in &outcomes {
         if let Some(number) = outcome.result.as_ref().ok().and_then(Scored::as_number) {
@@ -260,7 +263,9 @@ fn report(outcomes: Vec<Outcome>, unbegun: Option<Assignment>) -> Vec<u8> {
         }
     }
     let made = match outcomes.first() {
-        Some(Outcome { task, attempt, started, .. }) if packed.len() == outcomes.len() * PACKED => {
+        Some(AttemptResult { task, attempt, started, .. })
+            if packed.len() == outcomes.len() * PACKED =>
+        {
             Made::Numbers(Numbers::new(*task, *attempt, *started, &packed))
         }
         _ => Made::Outcomes(outcomes),

@@ -12,20 +12,20 @@ use crate::wire::transport::threads::ThreadHub;
 const TURN: Duration = Duration::from_millis(1);
 
 /// The other ranks, and rank 0's own worker.
-pub(crate) struct Beside<'a> {
+pub(crate) struct WithLocal<'a> {
     ranks: &'a mut dyn Hub,
     own: ThreadHub,
     /// Whether our own worker was told to leave.
     left: bool,
 }
 
-impl<'a> Beside<'a> {
-    pub(crate) fn new(ranks: &'a mut dyn Hub, own: ThreadHub) -> Beside<'a> {
-        Beside { ranks, own, left: false }
+impl<'a> WithLocal<'a> {
+    pub(crate) fn new(ranks: &'a mut dyn Hub, own: ThreadHub) -> WithLocal<'a> {
+        WithLocal { ranks, own, left: false }
     }
 }
 
-impl Hub for Beside<'_> {
+impl Hub for WithLocal<'_> {
     fn workers(&self) -> usize {
         self.ranks.workers()
     }

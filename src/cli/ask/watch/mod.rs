@@ -12,7 +12,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
 use crate::cli::ask::status::{self, Standing};
-use crate::rank0::status::{Life, Pulse};
+use crate::rank0::status::{Life, Liveness};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::signals;
 use page::Page;
@@ -55,7 +55,7 @@ pub(in crate::cli) fn watch(arguments: &Arguments) -> Result<Exit> {
 /// Draws until somebody leaves, or the folder does.
 fn follow(terminal: &mut DefaultTerminal, folder: &Path, first: Standing) -> Result<Exit> {
     let failed = |error: std::io::Error| Error::unexpected(format!("the terminal failed: {error}"));
-    let mut pulse = Pulse::of(folder);
+    let mut pulse = Liveness::of(folder);
     let mut page = Page::new(first);
     let mut read = Instant::now();
     loop {
@@ -84,7 +84,7 @@ fn follow(terminal: &mut DefaultTerminal, folder: &Path, first: Standing) -> Res
 }
 
 /// Reads how the run stands by now.
-fn look(pulse: &mut Pulse, folder: &Path, page: &mut Page) -> Result<()> {
+fn look(pulse: &mut Liveness, folder: &Path, page: &mut Page) -> Result<()> {
     match pulse.look() {
         Ok(Some((status, Life::Ended))) => {
             // The store is what counts at the end, and is read once.

@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Gauge, Paragraph, Row, Table, Wrap};
 
 use crate::cli::ask::status::{self, Standing};
-use crate::rank0::status::{Life, State};
+use crate::rank0::status::{Life, RunState};
 use crate::report::text::words;
 
 /// What is drawn.
@@ -97,10 +97,9 @@ impl Page {
 
     fn head(&self) -> Paragraph<'static> {
         let colour = match (&self.standing.life, self.standing.status.state) {
-            (Life::Died(_), _) | (_, State::Failed | State::Stopped) => Color::Red,
-            (Life::Silent(_), _) | (_, State::Paused | State::Ending | State::Interrupted) => {
-                Color::Yellow
-            }
+            (Life::Died(_), _) | (_, RunState::Failed | RunState::Stopped) => Color::Red,
+            (Life::Silent(_), _)
+            | (_, RunState::Paused | RunState::Ending | RunState::Interrupted) => Color::Yellow,
             _ => Color::Green,
         };
         let style = Style::new().fg(colour).add_modifier(Modifier::BOLD);
@@ -133,7 +132,7 @@ impl Page {
     }
 
     fn stragglers(&self) -> Paragraph<'static> {
-        let line = |late: &crate::rank0::status::Worker| {
+        let line = |late: &crate::rank0::status::WorkerStatus| {
             let text = format!(
                 "rank {} on {}: task {} for {}, where {} could be expected",
                 late.rank,

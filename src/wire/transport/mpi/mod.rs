@@ -55,14 +55,14 @@ pub(crate) fn library() -> String {
 }
 
 /// MPI, initialised. Dropping it finalises MPI.
-pub(crate) struct Ranks {
+pub(crate) struct MpiRanks {
     universe: Option<Universe>,
     world: SimpleCommunicator,
     traffic: Arc<Mutex<Traffic>>,
     /// Ranks that have died.
     dead: Receiver<usize>,
     start: Instant,
-    beating: Option<Beating>,
+    beating: Option<HeartbeatThread>,
     /// Since when there was nothing to receive while something could be expected.
     idle: Option<Instant>,
     /// How long to look without sleeping, and to sleep then at most.
@@ -75,11 +75,11 @@ pub(crate) struct Ranks {
 // Sound because MPI was asked for MPI_THREAD_SERIALIZED and gave it: any thread may call it, one at
 // a time. Every call after the first ones is made under the lock of `traffic`.
 #[allow(unsafe_code)]
-unsafe impl Send for Ranks {}
+unsafe impl Send for MpiRanks {}
 
-impl Ranks {
+impl MpiRanks {
     /// Initialises MPI, once a process. `expected` is how many ranks a launcher has started.
-    pub(crate) fn initialize(expected: usize) -> Result<Ranks> {
+    pub(crate) fn initialize(expected: usize) -> Result<MpiRanks> {
         let missing = "not all ranks have come to MPI; one has died on its way, or its host is out of reach; start again";
         let watch =
             watch(INITIALIZE + INITIALIZE_EACH * expected as u32, Error::unexpected(missing));
@@ -96,7 +96,7 @@ impl Ranks {
         let (news, dead) = channel();
         let traffic = Arc::new(Mutex::new(Traffic::new(size, own, news)?));
         let start = Instant::now();
-        Ok(Ranks {
+        Ok(MpiRanks {
             universe: Some(universe),
             world,
             traffic,
@@ -122,7 +122,7 @@ impl Ranks {
 
     /// Sends every other rank this from now on, again and again, whatever this process is at.
     pub(crate) fn beat(&mut self, message: Bytes) -> Result<()> {
-        self.beating = Some(Beating::start(self.traffic.clone(), message)?);
+        self.beating = Some(HeartbeatThread::start(self.traffic.clone(), message)?);
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl Ranks {
     }
 }
 
-impl Drop for Ranks {
+impl Drop for MpiRanks {
     fn drop(&mut self) {
         self.beating = None;
         let begin = Instant::now();
@@ -192,7 +192,7 @@ impl Drop for Ranks {
     }
 }
 
-impl Hub for Ranks {
+impl Hub for MpiRanks {
     fn workers(&self) -> usize {
         self.size() - 1
     }
@@ -241,7 +241,7 @@ impl Hub for Ranks {
     }
 }
 
-impl Link for Ranks {
+impl Link for MpiRanks {
     fn rank(&self) -> usize {
         self.own_rank()
     }
@@ -279,13 +279,13 @@ fn watch(time: Duration, error: Error) -> Sender<()> {
 }
 
 /// A thread that tells other ranks that this one is there.
-struct Beating {
+struct HeartbeatThread {
     thread: Option<JoinHandle<()>>,
     over: Arc<AtomicBool>,
 }
 
-impl Beating {
-    fn start(traffic: Arc<Mutex<Traffic>>, message: Bytes) -> Result<Beating> {
+impl HeartbeatThread {
+    fn start(traffic: Arc<Mutex<Traffic>>, message: Bytes) -> Result<HeartbeatThread> {
         let over = Arc::new(AtomicBool::new(false));
         let is_over = over.clone();
         let beat = move || {
@@ -307,11 +307,11 @@ impl Beating {
             .name("beat".to_string())
             .spawn(beat)
             .map_err(|error| Error::unexpected(format!("no thread to beat on: {error}")))?;
-        Ok(Beating { thread: Some(thread), over })
+        Ok(HeartbeatThread { thread: Some(thread), over })
     }
 }
 
-impl Drop for Beating {
+impl Drop for HeartbeatThread {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {

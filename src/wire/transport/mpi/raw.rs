@@ -12,14 +12,14 @@ use mpi::ffi::*;
 
 /// Where a message may come from.
 #[derive(Clone, Copy)]
-pub(super) enum From {
+pub(super) enum MessageSource {
     Rank(usize),
     Anybody,
 }
 
 /// MPI said that a call failed, in these words.
 #[derive(Debug)]
-pub(super) struct Failure(pub(super) String);
+pub(super) struct MpiFailure(pub(super) String);
 
 /// How many receives wait for small messages.
 const SLOTS: usize = 8;
@@ -28,7 +28,7 @@ pub(super) const SLOT: usize = 257;
 
 /// Receives that wait for small messages: MPI puts a message that is waited for where it belongs, and
 /// need not keep it until it is asked for. They are begun in turn, and MPI fills them in that order.
-pub(super) struct Waiting {
+pub(super) struct PostedReceives {
     /// These live as long as the process: MPI may write to them until it is told otherwise.
     slots: &'static mut [[u8; SLOT]; SLOTS],
     requests: [MPI_Request; SLOTS],
@@ -45,7 +45,7 @@ pub(super) struct World {
 // Sound because MPI gave MPI_THREAD_SERIALIZED: any thread may call it, one at a time, and whoever
 // calls has this or what is made by it exclusively.
 unsafe impl Send for World {}
-unsafe impl Send for Waiting {}
+unsafe impl Send for PostedReceives {}
 unsafe impl Send for Sending {}
 unsafe impl Send for Receiving {}
 
@@ -68,7 +68,7 @@ impl World {
         tag: c_int,
         length: usize,
         part: usize,
-    ) -> Result<Receiving, Failure> {
+    ) -> Result<Receiving, MpiFailure> {
         let mut receiving = Receiving { requests: VecDeque::new(), bytes: vec![0; length] };
         for part in receiving.bytes.chunks_mut(part) {
             // Safety: the part is that long; `Receiving` keeps it until MPI has done with it.
@@ -90,7 +90,12 @@ impl World {
     }
 
     /// Begins to send; at most 2^31 - 1 bytes.
-    pub(super) fn send(&self, rank: usize, tag: c_int, out: Outgoing) -> Result<Sending, Failure> {
+    pub(super) fn send(
+        &self,
+        rank: usize,
+        tag: c_int,
+        out: Outgoing,
+    ) -> Result<Sending, MpiFailure> {
         let bytes: &[u8] = match &out {
             Outgoing::Shared(bytes) => bytes,
             Outgoing::Own(bytes) => bytes,
@@ -117,16 +122,20 @@ impl World {
     }
 }
 
-impl Waiting {
+impl PostedReceives {
     /// Begins to wait for messages with this tag.
-    pub(super) fn new(world: &World, from: From, tag: c_int) -> Result<Waiting, Failure> {
+    pub(super) fn new(
+        world: &World,
+        from: MessageSource,
+        tag: c_int,
+    ) -> Result<PostedReceives, MpiFailure> {
         let slots = Box::leak(Box::new([[0; SLOT]; SLOTS]));
         // Safety: a slot has that many bytes, and lives for ever.
         unsafe {
             let mut requests = [RSMPI_REQUEST_NULL; SLOTS];
             let source = match from {
-                From::Rank(rank) => rank as c_int,
-                From::Anybody => RSMPI_ANY_SOURCE,
+                MessageSource::Rank(rank) => rank as c_int,
+                MessageSource::Anybody => RSMPI_ANY_SOURCE,
             };
             for (slot, request) in slots.iter_mut().zip(&mut requests) {
                 check(MPI_Recv_init(
@@ -140,12 +149,12 @@ impl Waiting {
                 ))?;
                 check(MPI_Start(request))?;
             }
-            Ok(Waiting { slots, requests, next: 0 })
+            Ok(PostedReceives { slots, requests, next: 0 })
         }
     }
 
     /// The next message, if it has come, in place of what is in `buffer`; who sent it.
-    pub(super) fn take(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>, Failure> {
+    pub(super) fn take(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>, MpiFailure> {
         let (slot, request) = (&self.slots[self.next], &mut self.requests[self.next]);
         // Safety: the request is one of MPI's own, which outlives its use. MPI does not write to the slot
         // between the end of one receive and the start of the next.
@@ -234,7 +243,7 @@ pub(super) struct Sending {
 
 impl Sending {
     /// Whether MPI has done with it.
-    pub(super) fn is_over(&mut self) -> Result<bool, Failure> {
+    pub(super) fn is_over(&mut self) -> Result<bool, MpiFailure> {
         test(&mut self.request, &mut self.over)
     }
 
@@ -271,7 +280,7 @@ pub(super) struct Receiving {
 
 impl Receiving {
     /// Whether all of it is there.
-    pub(super) fn is_over(&mut self) -> Result<bool, Failure> {
+    pub(super) fn is_over(&mut self) -> Result<bool, MpiFailure> {
         while let Some(request) = self.requests.front_mut() {
             let mut over = false;
             let tested = test(request, &mut over);
@@ -299,7 +308,7 @@ impl Drop for Receiving {
     }
 }
 
-fn test(request: &mut MPI_Request, over: &mut bool) -> Result<bool, Failure> {
+fn test(request: &mut MPI_Request, over: &mut bool) -> Result<bool, MpiFailure> {
     if !*over {
         let mut done = 0;
         let mut status = MaybeUninit::<MPI_Status>::zeroed();
@@ -311,7 +320,7 @@ fn test(request: &mut MPI_Request, over: &mut bool) -> Result<bool, Failure> {
     Ok(*over)
 }
 
-fn check(code: c_int) -> Result<(), Failure> {
+fn check(code: c_int) -> Result<(), MpiFailure> {
     if code == 0 {
         return Ok(());
     }
@@ -320,7 +329,7 @@ fn check(code: c_int) -> Result<(), Failure> {
     // Safety: the buffer is longer than any MPI's longest text.
     unsafe { MPI_Error_string(code, text.as_mut_ptr().cast(), &mut length) };
     let text = &text[..(length.max(0) as usize).min(text.len())];
-    Err(Failure(format!("MPI error {code}: {}", String::from_utf8_lossy(text))))
+    Err(MpiFailure(format!("MPI error {code}: {}", String::from_utf8_lossy(text))))
 }
 
 /// The calls of User-Level Failure Mitigation (MPI 5's fault tolerance), where the MPI has them. They

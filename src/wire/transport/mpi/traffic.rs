@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::util::error::{Error, Result};
 use crate::wire::transport::mpi::raw::{
-    Failure, From, Outgoing, Receiving, SLOT, Sending, Waiting, World,
+    MessageSource, MpiFailure, Outgoing, PostedReceives, Receiving, SLOT, Sending, World,
 };
 
 /// The tag of a small message.
@@ -27,7 +27,7 @@ const PART_LENGTH: usize = 1 << 30;
 pub(super) struct Traffic {
     world: World,
     /// Rank 0 hears everybody, the others rank 0: nobody else's death concerns them.
-    waiting: Waiting,
+    waiting: PostedReceives,
     /// Buffers that small messages were sent from, to be used again.
     spare: Vec<Vec<u8>>,
     /// What has not left yet, by rank, in order.
@@ -54,10 +54,10 @@ impl Traffic {
     /// Ranks that die are told of in `news`.
     pub(super) fn new(size: usize, own: usize, news: Sender<usize>) -> Result<Traffic> {
         let world = World::new();
-        let from = if own == 0 { From::Anybody } else { From::Rank(0) };
-        let waiting = Waiting::new(&world, from, SMALL_ONE);
+        let from = if own == 0 { MessageSource::Anybody } else { MessageSource::Rank(0) };
+        let waiting = PostedReceives::new(&world, from, SMALL_ONE);
         Ok(Traffic {
-            waiting: waiting.map_err(|Failure(why)| Error::unexpected(why))?,
+            waiting: waiting.map_err(|MpiFailure(why)| Error::unexpected(why))?,
             world,
             spare: Vec::new(),
             to: (0..size).map(|_| VecDeque::new()).collect(),
@@ -215,7 +215,7 @@ impl Traffic {
 
     /// Sees whether a call failed because a rank has died or cannot be reached, which is no error here:
     /// others go on. `with` is the rank the call was about, if it was about one.
-    fn explain(&mut self, with: Option<usize>, failure: Failure) -> Result<()> {
+    fn explain(&mut self, with: Option<usize>, failure: MpiFailure) -> Result<()> {
         let known = self.dead.len();
         for rank in self.world.dead().into_iter().chain(with) {
             if self.dead.insert(rank) {
@@ -224,7 +224,7 @@ impl Traffic {
             }
         }
         if self.dead.contains(&0) {
-            let Failure(why) = failure;
+            let MpiFailure(why) = failure;
             return Err(Error::unexpected(format!("rank 0 cannot be reached: {why}")));
         }
         let is_explained = self.dead.len() > known || with.is_some();
