@@ -152,16 +152,39 @@ fn every_guide_does_what_it_says() {
     }
 }
 
+/// The anchor that a heading has on GitHub.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
 #[test]
-fn links_between_pages_lead_somewhere() {
+fn links_and_files_that_pages_name_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = docs().into_iter().map(|(name, page)| (root.join("docs"), name, page));
-    let all = pages.chain([(root.to_path_buf(), "README.md".to_string(), readme())]);
-    for (folder, name, page) in all {
+    let page = |name: &str| fs::read_to_string(root.join(name)).unwrap();
+    let guides = docs().into_iter().map(|(name, page)| (root.join("docs"), name, page));
+    let others = ["README.md", "CONTRIBUTING.md"];
+    let others = others.map(|name| (root.to_path_buf(), name.to_string(), page(name)));
+    for (folder, name, page) in guides.chain(others) {
         for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap();
-            let elsewhere = file.contains("://") || file.is_empty();
-            assert!(elsewhere || folder.join(file).exists(), "{name} links to {link}");
+            if link.contains("://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let file = if file.is_empty() { folder.join(&name) } else { folder.join(file) };
+            assert!(file.exists(), "{name} links to {link}");
+            let known = || fs::read_to_string(&file).unwrap();
+            let is_there = heading.is_empty()
+                || known().lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+            assert!(is_there, "{name} links to {link}");
+        }
+        // What stands in backquotes and begins with a folder of the project is a file of the project.
+        for path in page.split('`').skip(1).step_by(2) {
+            let is_path = ["src/", "tests/", "scripts/"].iter().any(|at| path.starts_with(at));
+            if let (true, Some(path)) = (is_path, path.split(' ').next()) {
+                assert!(root.join(path).exists(), "{name} names {path}");
+            }
         }
     }
 }
