@@ -65,7 +65,7 @@ impl CommandExecutor {
         place: Slot,
     ) -> CommandExecutor {
         let scratch = tempfile::Builder::new().prefix("gridmpi-").tempdir();
-        let limits = Limits::new(job.timeout, Some(caller));
+        let limits = Limits::new(job.policy.timeout, Some(caller));
         let environment = environment::of_children(place);
         CommandExecutor { job: job.clone(), environment, kind, limits, scratch }
     }
