@@ -4,6 +4,8 @@
 //! be carried out in order: a run is recorded before the worker that returned it is told anything.
 
 mod batching;
+#[cfg(test)]
+mod check;
 mod config;
 pub(crate) mod cost_model;
 mod done;

@@ -209,6 +209,22 @@ impl TaskQueue {
         self.passed > 0
     }
 
+    /// How many tasks were passed over because they do not fit any more.
+    #[cfg(test)]
+    pub(super) fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// Panics unless as many tasks wait to be given out again as are counted.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let waiting = match &self.stream {
+            Stream::Nested(nested) => nested.requeued(),
+            _ => self.again.count(),
+        };
+        assert_eq!(waiting, self.waiting, "tasks to give out again");
+    }
+
     /// What a worker gets that has so many threads and holds so much, while there is something to give:
     /// at most `most` tasks, which can be expected to be done within `time` seconds, if that is said.
     pub(super) fn next(

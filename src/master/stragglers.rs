@@ -70,6 +70,15 @@ impl Stragglers {
         Some((task, attempt))
     }
 
+    /// How many of the tasks that workers hold are held by another one too, or done.
+    #[cfg(test)]
+    pub(super) fn held_twice(&self) -> u64 {
+        self.doubled
+            .values()
+            .map(|doubled| u64::from(doubled.out - u32::from(!doubled.settled)))
+            .sum()
+    }
+
     /// An outcome of a task came in, or (`None`) its worker was lost.
     pub(super) fn returned(&mut self, task: u64, succeeded: Option<bool>) -> Verdict {
         let Some(doubled) = self.doubled.get_mut(&task) else {

@@ -194,6 +194,8 @@ impl SimulatedJob<'_> {
     fn on(&mut self, event: Event) {
         let mut actions = std::mem::take(&mut self.actions);
         self.master.on(event, self.now, &mut actions);
+        #[cfg(test)]
+        self.master.check();
         for action in actions.drain(..) {
             match action {
                 Action::Assign { rank, assignment } => {

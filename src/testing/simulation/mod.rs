@@ -115,7 +115,8 @@ impl Effects for Notes {
         Ok(self.reduced.pop())
     }
 
-    fn tick(&mut self, now: Duration, _: &Master) -> Result<()> {
+    fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
+        master.check();
         self.full_now = self.slow_disk && (now.as_millis() / 70).is_multiple_of(2);
         if self.deadline.is_some_and(|deadline| now > deadline) {
             return Err(Error::unexpected(format!("it is not over after {now:?}")));
