@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::master::Strategy as Way;
+use crate::model::policy::Order;
 use crate::wire::transport::simulated::Faults;
 
 const WAYS: [Way; 7] = [
@@ -145,7 +146,9 @@ fn a_worker_with_threads_holds_as_many_points() {
     let grid = Grid::new(&[5, 4], 1).unwrap();
     let given = |way: Way| {
         let reduces = vec![None, Some(Reduce::Max)];
-        let config = MasterConfig { strategy: way, ..workers(2) };
+        // A strategy has its own order, whatever the job's is.
+        let policy = Policy { order: Order::Random(1), ..Policy::default() };
+        let config = MasterConfig { strategy: way, policy, data: Some(0), ..workers(2) };
         let mut master = Master::new(grid.clone(), reduces, config);
         let mut actions = Vec::new();
         for rank in [1, 2] {
