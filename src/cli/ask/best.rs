@@ -17,20 +17,21 @@ use crate::util::error::{Exit, Result};
 
 #[derive(Args)]
 #[command(after_help = "\
-For each row of the result: the points of the loop that max or min decides, best first. If no loop is
-decided so, the rows themselves, highest score first. What is not final is marked partial.
+Shows, for each row of the result, the points of the loop that is reduced by max or min, best first. \
+If there is no such loop, the rows themselves are sorted by score, highest first. Results that are \
+not final yet are marked partial.
 
 Examples:
-  best results/NAME               the best of each row
-  best results/NAME --top 5       the best five
-  best results/NAME --format json")]
+  gridmpi best results/NAME                the best point of each row
+  gridmpi best results/NAME --top 5        the best five
+  gridmpi best results/NAME --format json")]
 pub(in crate::cli) struct Arguments {
-    /// The results folder
+    /// Results folder
     folder: PathBuf,
-    /// How many of each row
+    /// Points per row
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     top: u64,
-    /// Lowest score first, where no loop says what is best
+    /// Sort by lowest score first, if no loop reduces by max or min
     #[arg(long)]
     lowest: bool,
     /// What to print

@@ -20,15 +20,15 @@ use crate::util::error::{Exit, Result};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  explain results/NAME 7                              by the task's number
-  explain results/NAME dataset=crime alpha=0.1 fold=2  by its coordinates
+  gridmpi explain results/NAME 7                        by the task's number
+  gridmpi explain results/NAME dataset=crime alpha=0.1  by its coordinates
 
-A file can be given by its name alone, a number to the six digits that tables show, a field of a record
-as LOOP.FIELD=VALUE.")]
+A file can be given without its folder and extension, and a number as tables print it (six digits). \
+A field of a record is written LOOP.FIELD=VALUE.")]
 pub(in crate::cli) struct Arguments {
-    /// The results folder
+    /// Results folder
     folder: PathBuf,
-    /// The task's number, or its coordinates
+    /// Number of the task, or its coordinates
     #[arg(required = true, value_name = "TASK|LOOP=VALUE")]
     task: Vec<String>,
     /// What to print
