@@ -18,7 +18,7 @@ use crate::platform::slurm::{Allocation, Step, ask};
 use crate::rank0::shutdown::TIME_IS_OVER;
 use crate::store::{Folder, to_read};
 use crate::util::error::{Error, Exit, Result};
-use crate::util::signals;
+use crate::util::{machine, signals};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -272,7 +272,7 @@ fn start(arguments: &LaunchArgs, survival: Survival, out: &Path) -> Result<Child
         log::warn!("started by root: telling Open MPI that this is meant");
         command.envs(AS_ROOT.map(|name| (name, "1")));
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = machine::cores();
     if arguments.n as usize > cores && arguments.more.is_empty() {
         log::warn!("{} ranks on {cores} cores", arguments.n);
         command.env("OMPI_MCA_rmaps_base_oversubscribe", "1");

@@ -35,10 +35,8 @@ const RESULT_LIMIT: u64 = 1 << 29;
 
 /// What a run with a larger one fails with.
 #[cfg(feature = "jobs")]
-fn too_large(size: u64) -> String {
-    format!(
-        "a result of {size} bytes, over the limit of {RESULT_LIMIT}: write it to a file and return the file's name"
-    )
+fn too_large(size: impl std::fmt::Display) -> String {
+    format!("a result of {size}: write it to a file and return the file's name")
 }
 
 /// One call to make.

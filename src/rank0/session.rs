@@ -1,7 +1,7 @@
 //! Rank 0 of one run: from a checked job to workers served, and on to results written.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -28,6 +28,7 @@ use crate::rank0::types::{PreparedJob, RunResult};
 use crate::report::{write_csv, write_json};
 use crate::store::{Folder, Layout, OpenOptions, OpenStore};
 use crate::util::error::{Error, Exit, Result};
+use crate::util::files::{Durability, temporary_folder, write_whole};
 use crate::util::signals;
 use crate::wire::codec;
 use crate::wire::messages::ToWorker;
@@ -74,9 +75,8 @@ impl Session {
             Out::At(out) if !settings.no_store => (out.clone(), None),
             Out::Named if !settings.no_store => (Path::new("results").join(&job.name), None),
             _ => {
-                let made = tempfile::Builder::new().prefix("gridmpi-").tempdir();
-                let scratch =
-                    made.map_err(|error| Error::input(format!("no temporary folder: {error}")))?;
+                let scratch = temporary_folder()
+                    .map_err(|error| Error::input(format!("no temporary folder: {error}")))?;
                 (scratch.path().to_path_buf(), Some(scratch))
             }
         };
@@ -330,7 +330,5 @@ fn too_many_failures(job: &Job, tally: Tally) -> Error {
 fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let failed =
         |e: std::io::Error| Error::unexpected(format!("{}: not written: {e}", path.display()));
-    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
-    write(&mut out)?;
-    out.flush().map_err(failed)
+    write_whole(path, Durability::Eventual, failed, write)
 }

@@ -2,7 +2,7 @@
 //! that imports and loaded data are paid for once.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -20,6 +20,7 @@ use crate::model::reduce::{PythonFunction, Reduce, SlotResult};
 use crate::model::results::Scored;
 use crate::model::value::Value;
 use crate::util::error::Result;
+use crate::util::framing::{read_frame, write_frame};
 
 const CHILD: &str = include_str!("child.py");
 
@@ -118,10 +119,7 @@ impl PythonChild {
 
     /// Sends a request.
     pub(crate) fn send(&mut self, request: &[u8]) -> std::io::Result<()> {
-        let requests = self.requests.as_mut().expect("open until dropped");
-        requests.write_all(&(request.len() as u64).to_le_bytes())?;
-        requests.write_all(request)?;
-        requests.flush()
+        write_frame(self.requests.as_mut().expect("open until dropped"), request)
     }
 
     /// Reads a frame of answers, if it is to that request.
@@ -130,7 +128,7 @@ impl PythonChild {
         request: u64,
         answers: &mut VecDeque<Answer>,
     ) -> std::io::Result<()> {
-        let frame = read_frame(&mut self.answers)?;
+        let frame = read_frame(&mut self.answers, RESULT_LIMIT)?;
         let (to, found) = match frame.strip_prefix(b"N") {
             Some(numbers) => read_numbers(numbers)?,
             None => read_others(&frame)?,
@@ -159,7 +157,8 @@ impl PythonChild {
             _ => drop(self.process.kill()),
         }
         match error.kind() {
-            ErrorKind::FileTooLarge | ErrorKind::TimedOut => error.to_string(),
+            ErrorKind::FileTooLarge => too_large(error),
+            ErrorKind::TimedOut => error.to_string(),
             _ => self.last_words(error),
         }
     }
@@ -188,7 +187,7 @@ impl PythonChild {
 
 /// Reads what a child answers, or anything else that the user's code may have put into its pipe.
 fn read_answer(answers: &mut impl Read) -> std::io::Result<Result<Value, String>> {
-    let frame = read_frame(answers)?;
+    let frame = read_frame(answers, RESULT_LIMIT)?;
     Ok(answered(serde_json::from_slice(&frame)?)?.0)
 }
 
@@ -233,21 +232,6 @@ fn read_others(frame: &[u8]) -> std::io::Result<Answers> {
     let Some(request) = frame.get("batch").and_then(Json::as_u64) else { return Err(no_answer()) };
     let Some(Json::Array(answers)) = frame.remove("answers") else { return Err(no_answer()) };
     Ok((request, answers.into_iter().map(answered).collect::<std::io::Result<_>>()?))
-}
-
-/// Reads a frame, or anything else that the user's code may have put into the pipe.
-fn read_frame(answers: &mut impl Read) -> std::io::Result<Vec<u8>> {
-    let mut size = [0; 8];
-    answers.read_exact(&mut size)?;
-    let size = u64::from_le_bytes(size);
-    if size > RESULT_LIMIT {
-        return Err(std::io::Error::new(ErrorKind::FileTooLarge, too_large(size)));
-    }
-    let mut body = Vec::new();
-    if (answers.take(size).read_to_end(&mut body)? as u64) < size {
-        return Err(ErrorKind::UnexpectedEof.into());
-    }
-    Ok(body)
 }
 
 impl Drop for PythonChild {
