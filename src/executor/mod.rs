@@ -23,6 +23,7 @@ use crate::model::reduce::SlotResult;
 use crate::model::results::{Given, Scored};
 use crate::model::value::Value;
 use crate::util::error::Result;
+use crate::util::text::beginning;
 use crate::wire::requests::MasterClient;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use command::by_hand;
@@ -242,11 +243,7 @@ pub(crate) fn score(value: Value, key: &str, needed: bool) -> Result<Scored, Str
 
 /// The beginning of a value, for an error.
 fn short(value: &Value) -> String {
-    let text = value.to_json().to_string();
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
+    beginning(&value.to_json().to_string(), 80)
 }
 
 #[cfg(test)]

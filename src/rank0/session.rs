@@ -30,6 +30,7 @@ use crate::store::{Folder, Layout, OpenOptions, OpenStore};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files::{Durability, temporary_folder, write_whole};
 use crate::util::signals;
+use crate::util::text::count;
 use crate::wire::codec;
 use crate::wire::messages::ToWorker;
 use crate::wire::transport::Hub;
@@ -221,20 +222,10 @@ fn recall(master: &mut Master, opened: &OpenStore, keep_failed: bool) -> Result<
     })?;
     let Tally { recalled, .. } = master.tally();
     if recalled > 0 {
-        let (recalled, tasks) = (grouped(recalled), grouped(master.tasks()));
+        let (recalled, tasks) = (count(recalled), count(master.tasks()));
         log::info!("{recalled} of {tasks} runs reused");
     }
     Ok(actions)
-}
-
-/// A number with its thousands apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let from_right = |(i, digit): (usize, char)| {
-        let comma = i > 0 && (digits.len() - i).is_multiple_of(3);
-        [comma.then_some(','), Some(digit)].into_iter().flatten()
-    };
-    digits.chars().enumerate().flat_map(from_right).collect()
 }
 
 /// Rank 0 without workers: what is left is to write the results.
@@ -310,8 +301,8 @@ impl DrainedSession {
 fn interrupted(signal: &str, job: &Job, tally: Tally, folder: &Folder) -> Error {
     Error::interrupted(format!(
         "{signal}: {} of {} runs are in {}; start it again to go on",
-        grouped(tally.done),
-        grouped(job.grid().tasks()),
+        count(tally.done),
+        count(job.grid().tasks()),
         folder.path().display()
     ))
 }

@@ -8,9 +8,8 @@ pub(crate) mod error;
 pub(crate) mod files;
 pub(crate) mod framing;
 pub(crate) mod machine;
-#[cfg(any(feature = "cli", feature = "jobs"))]
-pub(crate) mod nearest;
 pub(crate) mod panic;
 pub(crate) mod signals;
+pub(crate) mod text;
 pub(crate) mod thread;
 pub(crate) mod usage;

@@ -8,6 +8,7 @@ use crate::model::value::Value;
 use crate::report::{Rows, status};
 use crate::store::Results;
 use crate::util::error::Result;
+use crate::util::text::beginning;
 
 /// How many rows are printed; all of them are in summary.csv.
 pub(crate) const TABLE_ROWS: usize = 200;
@@ -72,14 +73,6 @@ pub(crate) fn in_a_line(error: &str) -> &str {
     let mut lines = error.lines();
     let line = if error.starts_with("Traceback") { lines.next_back() } else { lines.next() };
     line.unwrap_or_default()
-}
-
-/// The beginning of a long text.
-pub(crate) fn beginning(text: &str, widest: usize) -> String {
-    match text.char_indices().nth(widest) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_string(),
-    }
 }
 
 /// Numbers to six digits, which is enough to look at; summary.csv has them all.
