@@ -21,8 +21,6 @@ pub(crate) use figures::draw;
 #[cfg(feature = "cli")]
 pub(crate) use html::{Facts, page};
 #[cfg(feature = "cli")]
-pub(crate) use model::timeline::quantile;
-#[cfg(feature = "cli")]
 pub(crate) use text::csv::Rows;
 pub(crate) use text::csv::write_csv;
 pub(crate) use text::json::write_json;
