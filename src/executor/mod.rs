@@ -170,7 +170,7 @@ pub(crate) fn reducer(
     match native {
         Some(native) => Box::new(RustReducer::new(job, native)),
         #[cfg(feature = "jobs")]
-        None => Box::new(python::child::PythonReducer::new(job, place)),
+        None => Box::new(python::reducer::PythonReducer::new(job, place)),
         #[cfg(not(feature = "jobs"))]
         None => Box::new(Stranger),
     }
@@ -196,7 +196,7 @@ impl GroupReducer for Stranger {
 /// Looks for what would make every run fail, before any is started: on rank 0, once.
 #[cfg(feature = "jobs")]
 pub(crate) fn check(job: &Job) -> Result<()> {
-    python::child::check_functions(job)?;
+    python::functions::check_functions(job)?;
     match &job.crunch {
         job::CrunchSpec::Multiply { .. }
         | job::CrunchSpec::Python(_)
