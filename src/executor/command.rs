@@ -66,7 +66,7 @@ impl CommandExecutor {
         place: Slot,
     ) -> CommandExecutor {
         let scratch = files::temporary_folder();
-        let limits = Limits::new(job.timeout, Some(caller));
+        let limits = Limits::new(job.policy.timeout, Some(caller));
         let environment = environment::of_children(place);
         CommandExecutor { job: job.clone(), environment, kind, limits, scratch }
     }

@@ -85,7 +85,7 @@ impl RunEffects {
         end: Option<Duration>,
     ) -> Result<RunEffects> {
         let outside = job.loops.iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
-        let needed = outside && !job.reduce_on_workers;
+        let needed = outside && !job.policy.reduce_on_workers;
         let reducer = if needed { Some(ReduceThread::start(job, native)?) } else { None };
         let listeners =
             if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };

@@ -12,7 +12,8 @@ use crate::executor::rust::ErasedStudy;
 use crate::job::Job;
 #[cfg(feature = "cli")]
 use crate::job::lookup;
-use crate::master::{Action, Event, Master};
+use crate::master::{Action, Event, Master, MasterConfig};
+use crate::model::policy::Policy;
 use crate::model::results::Tally;
 use crate::platform::slurm::Allocation;
 use crate::rank0::effects::RunEffects;
@@ -96,25 +97,19 @@ impl Session {
         };
         let job = Arc::new(job);
         let grid = job.grid();
-        let mut master = Master::new(grid.clone(), job.reduces(), job.require, workers)
-            .with_patience(job.patience())
-            .in_order(settings.order.unwrap_or(job.order), job.data_level())
-            .with_strategy(settings.strategy)
-            .in_batches(settings.batch)
-            .with_end(end);
-        if let Some(costs) = &settings.expected {
-            master = master.expecting(costs.clone());
-        }
-        if lowest == 0 {
-            master = master.with_rank_0_at_work(workers);
-        }
-        master = master.with_leases(lease);
-        if job.reduce_on_workers {
-            master = master.reduce_on_workers();
-        }
-        if job.speculate {
-            master = master.speculate();
-        }
+        let order = settings.order.unwrap_or(job.policy.order);
+        let config = MasterConfig {
+            lowest,
+            workers,
+            policy: Policy { order, ..job.policy },
+            data: job.data_level(),
+            strategy: settings.strategy,
+            batch: settings.batch,
+            end,
+            lease,
+            expected: settings.expected.clone(),
+        };
+        let mut master = Master::new(grid.clone(), job.reduces(), config);
         let plural = if workers == 1 { "" } else { "s" };
         log::info!("{}: {} tasks on {workers} worker{plural}", job.name, grid.tasks());
         let actions = recall(&mut master, &opened, settings.keep_failed)?;
@@ -308,7 +303,7 @@ fn interrupted(signal: &str, job: &Job, tally: Tally, folder: &Folder) -> Error 
 }
 
 fn too_many_failures(job: &Job, tally: Tally) -> Error {
-    let most = job.most_failures.unwrap_or(0);
+    let most = job.policy.most_failures.unwrap_or(0);
     let allowed = if most == 0 { "none is allowed".into() } else { format!("{most} are allowed") };
     Error::failures(format!(
         "stopped: {} runs failed, {allowed} (max_failures or on_failure); {} of {} runs are kept; see column error of all_runs, and start again to go on",

@@ -41,7 +41,7 @@ pub(crate) fn relay(
     bytes: &Bytes,
     place: Slot,
 ) -> Result<()> {
-    let limits = Limits::new(job.timeout, Some(caller));
+    let limits = Limits::new(job.policy.timeout, Some(caller));
     let mut isolated = Isolated { caller, job: bytes, place, limits, process: None };
     loop {
         match line.next()? {

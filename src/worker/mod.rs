@@ -57,7 +57,7 @@ fn request_crunch_return(
 ) -> Result<()> {
     let Some(bytes) = line.welcome()? else { return Ok(()) };
     let job: Arc<Job> = Arc::new(codec::decode(&bytes)?);
-    let isolates = job.isolate && !isolated_main::is_isolated();
+    let isolates = job.policy.isolate && !isolated_main::is_isolated();
     match native {
         Some(native) if !isolates => native.learn(&job)?,
         None if job.is_native() && !isolates => return Err(another_program()),

@@ -271,7 +271,7 @@ impl<'a> PredictionInput<'a> {
 
     fn play(&self, drawn: &DrawnDurations, workers: u64) -> f64 {
         let workers = workers.min(self.tasks.len() as u64) as usize;
-        let order = self.job.order;
+        let order = self.job.policy.order;
         let (grid, own) = (&self.grid, self.own);
         let data = if own { self.job.data_level() } else { None };
         let done = |task: u64| self.durations.is_done(task);

@@ -99,7 +99,7 @@ fn shape(job: &Job) -> String {
 
 fn order(job: &Job) -> String {
     let data = job.data_level().map(|level| job.loops[level].name.as_str());
-    match (job.order, data) {
+    match (job.policy.order, data) {
         (Order::Grid, Some(data)) => format!(
             "Order: as nested loops would, each worker on one {data} as long as there is work of it."
         ),

@@ -60,7 +60,7 @@ impl PythonExecutor {
         });
         PythonExecutor {
             setup: Setup::new(job, &crunch_functions(python), place),
-            limits: Limits::new(job.timeout, Some(caller)),
+            limits: Limits::new(job.policy.timeout, Some(caller)),
             grid: job.grid(),
             points: points.collect(),
             child: None,

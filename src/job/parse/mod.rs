@@ -15,7 +15,7 @@ use crate::job::{
     placeholders,
 };
 use crate::model::nest::{Grid, MOST_TASKS};
-use crate::model::policy::{Completeness, Order};
+use crate::model::policy::{Completeness, Order, Policy};
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::model::value::Value;
 use crate::util::error::{Error, Result};
@@ -50,6 +50,7 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
         None => false,
     };
     let order = root.take("order").map_or(Ok(Order::Grid), |entry| order(&entry, seed))?;
+    let policy = Policy { seed, order, reduce_on_workers, ..Policy::default() };
     root.take("slurm").map_or(Ok(SlurmOptions::default()), |entry| SlurmOptions::of(&entry))?;
     let (crunch_table, loops_entry) = (root.take("crunch"), root.take("loop"));
     let missing = |what: &str| root.error(what);
@@ -84,41 +85,28 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
     let mut table = crunch_entry.table()?;
     places.lines.extend(table.lines());
     let score = table.take("score").map_or(Ok("score".to_string()), |score| score.text())?;
-    let require = table.take("require").map_or(Ok(Completeness::All), |entry| require(&entry))?;
-    let retries = table.take("retries").map_or(Ok(0), |entry| retries(&entry))?;
-    let tasks: u64 = sizes.iter().product();
-    let most_failures = most_failures(&mut table, tasks)?;
-    let isolate = table.take("isolate").map_or(Ok(false), |entry| entry.boolean())?;
-    let speculate = table.take("speculate").map_or(Ok(false), |entry| entry.boolean())?;
+    let policy = Policy {
+        require: table.take("require").map_or(Ok(Completeness::All), |entry| require(&entry))?,
+        retries: table.take("retries").map_or(Ok(0), |entry| retries(&entry))?,
+        most_failures: most_failures(&mut table, sizes.iter().product())?,
+        isolate: table.take("isolate").map_or(Ok(false), |entry| entry.boolean())?,
+        speculate: table.take("speculate").map_or(Ok(false), |entry| entry.boolean())?,
+        ..policy
+    };
     let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
     let crunch = parse_crunch(&mut table, &loops)?;
     let has_child =
         matches!(crunch, CrunchSpec::Python(_) | CrunchSpec::Command(_) | CrunchSpec::Shell(_));
     let timeout = match timeout {
-        Some((_, entry)) if !has_child && !isolate => {
+        Some((_, entry)) if !has_child && !policy.isolate => {
             let why = "only what runs in a process of its own can be ended: a command, a shell line, Python, or a builtin with isolate = true";
             return Err(entry.error(why));
         }
         other => other.map(|(timeout, _)| timeout),
     };
     table.finish()?;
-    Ok(Job {
-        name,
-        seed,
-        folder,
-        loops,
-        crunch,
-        score,
-        require,
-        retries,
-        most_failures,
-        speculate,
-        isolate,
-        timeout,
-        order,
-        reduce_on_workers,
-        places,
-    })
+    let policy = Policy { timeout, ..policy };
+    Ok(Job { name, folder, loops, crunch, score, policy, places })
 }
 
 fn name(root: &mut TomlTable, file: &Path) -> Result<String> {
