@@ -32,7 +32,7 @@ use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
 use crate::wire::codec;
 use crate::wire::dictionary::{DictionaryData, SharedDictionary};
-use crate::worker::isolate;
+use crate::worker::isolated_main;
 use loops::Over;
 
 /// How many data sets of a loop a process keeps, if the study does not say.
@@ -327,11 +327,11 @@ where
     /// [`on_summary`](Study::on_summary) failed with. Under MPI a failure of the store or the transport
     /// is printed and ends all ranks at once (`MPI_Abort`), because some may be deep in crunch.
     pub fn run(self, settings: &Settings) -> Result<Option<Outcome<R, S>>> {
-        if !isolate::is_first_study() && self.policy.isolate {
+        if !isolated_main::is_first_study() && self.policy.isolate {
             return Err(Error::input("only the first study that a program runs can be isolated"));
         }
         let (native, prepare) = self.split();
-        isolate::work_if_isolated(Some(&native));
+        isolated_main::work_if_isolated(Some(&native));
         let finished = conduct(LaunchInfo::detect(), settings, Some(native.clone()), prepare);
         native.board().close(); // on every rank and after any error: nobody waits for what cannot come
         finished?.map(Outcome::read).transpose()

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText, nearest};
+use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::slurm::SlurmOptions;
 use crate::job::{
     CrunchSpec, DEFAULT_INTERPRETER, Job, Loop, Places, Python, Sleep, check_job_name, check_name,
@@ -19,6 +19,7 @@ use crate::model::policy::{Completeness, Order, Policy};
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::model::value::Value;
 use crate::util::error::{Error, Result};
+use crate::util::text::{did_you_mean, nearest};
 
 /// How many data sets a Python child keeps if the job does not say.
 const KEEP: u64 = 4;
@@ -134,8 +135,7 @@ fn order(entry: &TomlEntry, seed: u64) -> Result<Order> {
         "longest-first" => Ok(Order::LongestFirst),
         "random" => Ok(Order::Random(seed)),
         other => {
-            let near = nearest(other, &KNOWN).map(|near| format!("; did you mean \"{near}\"?"));
-            let (near, known) = (near.unwrap_or_default(), KNOWN.join(", "));
+            let (near, known) = (did_you_mean(other, &KNOWN, "\""), KNOWN.join(", "));
             Err(entry.error(format!("\"{other}\" is no order{near} (known: {known})")))
         }
     }
@@ -219,11 +219,10 @@ fn parse_reduce(entry: &TomlEntry) -> Result<Reduce> {
     }
     let name = entry.text()?;
     Reduce::named(&name).ok_or_else(|| {
-        let near = nearest(&name, &Reduce::NAMES).map(|near| format!("; did you mean \"{near}\"?"));
+        let near = did_you_mean(&name, &Reduce::NAMES, "\"");
+        let known = Reduce::NAMES.join(", ");
         entry.error(format!(
-            "\"{name}\" is no reduction{} (known: {}, or {{ python = \"file.py:function\" }})",
-            near.unwrap_or_default(),
-            Reduce::NAMES.join(", ")
+            "\"{name}\" is no reduction{near} (known: {known}, or {{ python = \"file.py:function\" }})"
         ))
     })
 }
@@ -306,8 +305,7 @@ fn builtin(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<C
         }
         _ => {
             const KNOWN: [&str; 2] = ["multiply", "ridge"];
-            let near = nearest(&name, &KNOWN).map(|near| format!("; did you mean \"{near}\"?"));
-            let near = near.unwrap_or_default();
+            let near = did_you_mean(&name, &KNOWN, "\"");
             Err(entry.error(format!("no builtin \"{name}\"{near} (known: {})", KNOWN.join(", "))))
         }
     }
