@@ -259,7 +259,7 @@ fn exports_have_every_run_with_a_column_for_everything() {
         desk.run(gridmpi(), &["export", "out", "--format", "csv", "--to", "runs.csv"]).exits(0);
     assert_eq!(out.stdout, "wrote runs.csv\n");
     assert_eq!(fs::read_to_string(desk.path("runs.csv")).unwrap(), csv);
-    assert!(!desk.path("runs.csv.unfinished").exists());
+    assert!(!desk.path(".runs.csv.unfinished").exists());
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn what_is_no_plain_file_is_written_to_and_stays() {
         &["report", "out", "--to", "link"],
     ] {
         says(&desk, arguments);
-        assert!(desk.path("link").is_symlink() && !desk.path("link.unfinished").exists());
+        assert!(desk.path("link").is_symlink() && !desk.path(".link.unfinished").exists());
         let text = fs::read_to_string(desk.path("elsewhere/old.csv")).unwrap();
         let (begin, end) =
             (text.starts_with("task,") || text.starts_with("<!DOCTYPE"), text.trim_end());
@@ -393,7 +393,7 @@ fn a_damaged_run_is_named_before_it_is_believed() {
         let ran = desk.run(gridmpi(), arguments).exits(1);
         assert!(ran.stderr.contains("damaged where task = 5 in runs"), "{}", ran.stderr);
     }
-    assert!(!desk.path("x").exists() && !desk.path("x.unfinished").exists());
+    assert!(!desk.path("x").exists() && !desk.path(".x.unfinished").exists());
     says(&desk, &["runs", "out", "--where", "task < 5"]);
     sql_rows(
         &store,

@@ -9,16 +9,17 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use rusqlite::OptionalExtension;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::job::Job;
 use crate::platform::slurm::{Allocation, Step, ask};
+use crate::rank0::progress::bar;
 use crate::rank0::shutdown::TIME_IS_OVER;
 use crate::store::{Folder, to_read};
 use crate::util::error::{Error, Exit, Result};
-use crate::util::signals;
+use crate::util::{machine, signals};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -92,7 +93,7 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     let restarted = allocation.is_some_and(|allocation| allocation.restarts > 0);
     wait_for_folder(&out, if restarted { LOST_LOCK } else { Duration::ZERO })?;
     let survival = Survival::of(&arguments.mpirun);
-    let bar = bar(watch.tasks);
+    let bar = std::io::stderr().is_terminal().then(|| bar::of_runs(watch.tasks));
     let mut fruitless = 0;
     let begun = watch.look().runs;
     loop {
@@ -273,7 +274,7 @@ fn start(arguments: &LaunchArgs, survival: Survival, out: &Path) -> Result<Child
         log::warn!("started by root: telling Open MPI that this is meant");
         command.envs(AS_ROOT.map(|name| (name, "1")));
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = machine::cores();
     if arguments.n as usize > cores && arguments.more.is_empty() {
         log::warn!("{} ranks on {cores} cores", arguments.n);
         command.env("OMPI_MCA_rmaps_base_oversubscribe", "1");
@@ -288,16 +289,6 @@ fn start(arguments: &LaunchArgs, survival: Survival, out: &Path) -> Result<Child
 }
 
 const AS_ROOT: [&str; 2] = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"];
-
-fn bar(tasks: u64) -> Option<ProgressBar> {
-    if !std::io::stderr().is_terminal() {
-        return None;
-    }
-    let bar = ProgressBar::new(tasks);
-    let style = "{bar:30} {human_pos} of {human_len} runs, {per_sec}, {eta} left";
-    bar.set_style(ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()));
-    Some(bar)
-}
 
 /// What there is to see of a run from outside.
 struct Watch {

@@ -25,15 +25,16 @@ mod sbatch;
 mod strategy;
 mod study;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[cfg(feature = "jobs")]
 pub use program::main;
 
 use crate::rank0::timing;
 use crate::util::error::{Error, Exit, Result};
+use crate::util::files::{Durability, write_whole};
 
 /// The end of the help of every program.
 const EXIT_CODES: &str = "\
@@ -82,31 +83,12 @@ fn manual(command: clap::Command) -> Result<Exit> {
     print(&page)
 }
 
-/// Writes a file that is whole whenever it is there: somebody may have it open. What is no plain file, such
-/// as a device or a link, stays what it is.
-fn write_whole(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+/// Writes a file that the command line names.
+fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let no = |error: std::io::Error| {
         Error::input(format!("{}: not written: {error}; --to names another file", path.display()))
     };
-    let special = path.symlink_metadata().is_ok_and(|at| !at.is_file());
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(if special { "" } else { ".unfinished" });
-    let unfinished = PathBuf::from(unfinished);
-    let file = if special {
-        OpenOptions::new().write(true).truncate(true).open(path)
-    } else {
-        File::create(&unfinished)
-    };
-    let mut out = BufWriter::new(file.map_err(no)?);
-    let written = write(&mut out).and_then(|()| out.flush().map_err(no));
-    if special {
-        return written;
-    }
-    let renamed = written.and_then(|()| fs::rename(&unfinished, path).map_err(no));
-    if renamed.is_err() {
-        let _ = fs::remove_file(&unfinished);
-    }
-    renamed
+    write_whole(path, Durability::Eventual, no, write)
 }
 
 /// Writes to stdout; a reader that has heard enough is no error.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::{print, write_whole};
+use crate::cli::{print, write_file};
 use crate::report::{Facts, draw, page};
 use crate::store::StoreReader;
 use crate::util::error::{Error, Exit, Result};
@@ -52,7 +52,7 @@ pub(super) fn report(arguments: &ReportArgs) -> Result<Exit> {
 
 /// Writes a text.
 fn write(file: &Path, text: &str) -> Result<()> {
-    write_whole(file, |out| {
+    write_file(file, |out| {
         out.write_all(text.as_bytes())
             .map_err(|error| Error::input(format!("{}: not written: {error}", file.display())))
     })

@@ -13,7 +13,7 @@ use crate::rank0::settings::Out;
 use crate::rank0::types::PreparedJob;
 use crate::study::run::conduct;
 use crate::util::error::{Error, Exit, Result};
-use crate::worker::isolate;
+use crate::worker::isolated_main;
 
 /// The job that runs if none is named.
 const DEFAULT_JOB: &str = "gridmpi.toml";
@@ -54,7 +54,7 @@ pub(super) fn work(job: Job, text: String) -> Result<PreparedJob> {
 
 /// Runs a job the way this process was started.
 pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit> {
-    isolate::work_if_isolated(None);
+    isolated_main::work_if_isolated(None);
     let RunArgs { job, options, quick } = arguments;
     let file = job.or_else(default_job);
     let demo = file.is_none();

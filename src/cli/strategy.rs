@@ -2,7 +2,7 @@
 
 use crate::master::Strategy;
 use crate::model::policy::Order;
-use crate::util::nearest::nearest;
+use crate::util::text::did_you_mean;
 
 /// A strategy, and the order of tasks if it says one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -27,12 +27,8 @@ pub(super) fn parse(name: &str) -> Result<Chosen, String> {
         _ => match name.strip_prefix("split:") {
             Some(sizes) => split(sizes)?,
             None => {
-                let meant = nearest(name, &NAMES).map(|known| format!("; did you mean {known}?"));
-                return Err(format!(
-                    "no such strategy{}; there are {}",
-                    meant.unwrap_or_default(),
-                    NAMES.join(", ")
-                ));
+                let (meant, known) = (did_you_mean(name, &NAMES, ""), NAMES.join(", "));
+                return Err(format!("no such strategy{meant}; there are {known}"));
             }
         },
     };

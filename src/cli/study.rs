@@ -10,7 +10,7 @@ use crate::platform::launcher::LaunchInfo;
 use crate::study::Study;
 use crate::study::run::conduct;
 use crate::util::error::{Exit, Result};
-use crate::worker::isolate;
+use crate::worker::isolated_main;
 
 /// A gridmpi study.
 #[derive(Parser)]
@@ -115,7 +115,7 @@ where
     S: serde::Serialize + serde::de::DeserializeOwned + 'static,
 {
     let (native, prepare) = study.split();
-    isolate::work_if_isolated(Some(&native));
+    isolated_main::work_if_isolated(Some(&native));
     let finished = conduct(launched, &options.settings(), Some(native.clone()), prepare);
     native.board().close(); // whatever happened: threads of the program's own may wait for it
     match finished? {

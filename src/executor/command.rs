@@ -16,6 +16,7 @@ use crate::job::{self, Job, named_json};
 use crate::model::results::Given;
 use crate::model::value::Value;
 use crate::util::error::Result;
+use crate::util::files;
 use crate::wire::requests::MasterClient;
 
 /// How much of the end of a program's output is kept. (bytes)
@@ -64,8 +65,8 @@ impl CommandExecutor {
         caller: &Arc<dyn MasterClient>,
         place: Slot,
     ) -> CommandExecutor {
-        let scratch = tempfile::Builder::new().prefix("gridmpi-").tempdir();
-        let limits = Limits::new(job.timeout, Some(caller));
+        let scratch = files::temporary_folder();
+        let limits = Limits::new(job.policy.timeout, Some(caller));
         let environment = environment::of_children(place);
         CommandExecutor { job: job.clone(), environment, kind, limits, scratch }
     }
@@ -219,7 +220,9 @@ fn read_result(path: &Path) -> Result<Option<String>, String> {
     let read = file.take(RESULT_LIMIT + 1).read_to_string(&mut text);
     let removed = fs::remove_file(path);
     match read {
-        Ok(read) if read as u64 > RESULT_LIMIT => Err(too_large(read as u64)),
+        Ok(read) if read as u64 > RESULT_LIMIT => {
+            Err(too_large(format_args!("{read} bytes, over the limit of {RESULT_LIMIT}")))
+        }
         Err(error) => Err(format!("the result file cannot be read: {error}")),
         Ok(_) => removed.map(|()| Some(text)).map_err(|e| format!("the result file stays: {e}")),
     }

@@ -14,10 +14,9 @@ use crate::job::Job;
 use crate::model::nest::Grid;
 use crate::model::value::Value;
 use crate::util::error::{Error, Result};
+use crate::util::files::temporary_folder;
 use crate::wire::dictionary::SharedDictionary;
-use crate::wire::requests::MasterClient;
-use crate::wire::requests::answered;
-use crate::wire::requests::{Reply, Request};
+use crate::wire::requests::{MasterClient, Reply, Request, answered};
 
 /// The task at hand, given to `crunch` beside its data and parameters. It can be shared with threads
 /// that crunch starts and joins.
@@ -107,7 +106,7 @@ impl Context {
         if let Some(folder) = self.scratch.get() {
             return Ok(folder.path());
         }
-        let made = tempfile::Builder::new().prefix("gridmpi-").tempdir();
+        let made = temporary_folder();
         let folder = made.map_err(|error| {
             let place = std::env::temp_dir();
             Error::unexpected(format!("no scratch folder in {}: {error}", place.display()))

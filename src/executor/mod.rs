@@ -23,6 +23,7 @@ use crate::model::reduce::SlotResult;
 use crate::model::results::{Given, Scored};
 use crate::model::value::Value;
 use crate::util::error::Result;
+use crate::util::text::beginning;
 use crate::wire::requests::MasterClient;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use command::by_hand;
@@ -35,10 +36,8 @@ const RESULT_LIMIT: u64 = 1 << 29;
 
 /// What a run with a larger one fails with.
 #[cfg(feature = "jobs")]
-fn too_large(size: u64) -> String {
-    format!(
-        "a result of {size} bytes, over the limit of {RESULT_LIMIT}: write it to a file and return the file's name"
-    )
+fn too_large(size: impl std::fmt::Display) -> String {
+    format!("a result of {size}: write it to a file and return the file's name")
 }
 
 /// One call to make.
@@ -171,7 +170,7 @@ pub(crate) fn reducer(
     match native {
         Some(native) => Box::new(RustReducer::new(job, native)),
         #[cfg(feature = "jobs")]
-        None => Box::new(python::child::PythonReducer::new(job, place)),
+        None => Box::new(python::reducer::PythonReducer::new(job, place)),
         #[cfg(not(feature = "jobs"))]
         None => Box::new(Stranger),
     }
@@ -197,7 +196,7 @@ impl GroupReducer for Stranger {
 /// Looks for what would make every run fail, before any is started: on rank 0, once.
 #[cfg(feature = "jobs")]
 pub(crate) fn check(job: &Job) -> Result<()> {
-    python::child::check_functions(job)?;
+    python::functions::check_functions(job)?;
     match &job.crunch {
         job::CrunchSpec::Multiply { .. }
         | job::CrunchSpec::Python(_)
@@ -244,11 +243,7 @@ pub(crate) fn score(value: Value, key: &str, needed: bool) -> Result<Scored, Str
 
 /// The beginning of a value, for an error.
 fn short(value: &Value) -> String {
-    let text = value.to_json().to_string();
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
+    beginning(&value.to_json().to_string(), 80)
 }
 
 #[cfg(test)]

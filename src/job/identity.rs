@@ -52,7 +52,12 @@ impl Identity {
             named => Ok(named.map_or("", Reduce::name).to_string()),
         };
         let reduces = job.loops.iter().map(|l| reduce(l.reduce.as_ref())).collect::<Result<_>>()?;
-        Ok(Identity { crunch, score: job.score.clone(), seed: job.seed.to_string(), reduces })
+        Ok(Identity {
+            crunch,
+            score: job.score.clone(),
+            seed: job.policy.seed.to_string(),
+            reduces,
+        })
     }
 
     /// As the store keeps it.

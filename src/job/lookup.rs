@@ -3,7 +3,7 @@
 use crate::job::{Job, Loop, Points, named_json};
 use crate::model::value::Value;
 use crate::util::error::{Error, Result};
-use crate::util::nearest::nearest;
+use crate::util::text::did_you_mean;
 
 /// Numbers that agree so far were meant: tables show six digits.
 const SIX_DIGITS: f64 = 5e-6;
@@ -78,9 +78,7 @@ fn column<'n>(job: &Job, name: &'n str) -> Result<(usize, Option<&'n str>)> {
     for l in &job.loops {
         known.extend(l.points.fields().iter().map(|field| format!("{}.{field}", l.name)));
     }
-    let names: Vec<&str> = known.iter().map(String::as_str).collect();
-    let near = nearest(name, &names).map(|near| format!("; did you mean '{near}'?"));
-    let (near, all) = (near.unwrap_or_default(), known.join(", "));
+    let (near, all) = (did_you_mean(name, &known, "'"), known.join(", "));
     Err(Error::input(format!("there is no loop '{name}'{near} (loops: {all})")))
 }
 

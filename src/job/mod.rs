@@ -14,13 +14,12 @@ mod points;
 mod slurm;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::model::nest::{Grid, Key};
-use crate::model::policy::{Completeness, FailureLimits, Order};
+use crate::model::policy::Policy;
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::model::results::Winner;
 use crate::model::value::{Value, json_object};
@@ -37,8 +36,6 @@ pub(crate) use slurm::SlurmOptions;
 pub(crate) struct Job {
     /// Names the results folder.
     pub(crate) name: String,
-    /// What every task's own seed derives from.
-    pub(crate) seed: u64,
     /// The folder that relative paths are relative to: the job file's.
     pub(crate) folder: PathBuf,
     /// The loops, outermost first.
@@ -47,22 +44,8 @@ pub(crate) struct Job {
     pub(crate) crunch: CrunchSpec,
     /// The field of a crunched record that is its score.
     pub(crate) score: String,
-    /// How many of a group's points must have a result.
-    pub(crate) require: Completeness,
-    /// How often a failed run is tried once more.
-    pub(crate) retries: u32,
-    /// How many runs may fail for good before the job stops.
-    pub(crate) most_failures: Option<u64>,
-    /// Whether a task that takes far longer than others is given out a second time.
-    pub(crate) speculate: bool,
-    /// Whether crunch in Rust runs in a process of its own.
-    pub(crate) isolate: bool,
-    /// How long one call may take, of what runs in a process of its own.
-    pub(crate) timeout: Option<Duration>,
-    /// In which order tasks are given out.
-    pub(crate) order: Order,
-    /// Whether workers make the reductions that a function of the user's does.
-    pub(crate) reduce_on_workers: bool,
+    /// How it is run.
+    pub(crate) policy: Policy,
     /// Where the job file says what; stays on rank 0.
     #[serde(skip)]
     pub(crate) places: Places,
@@ -148,20 +131,12 @@ impl Job {
         };
         Job {
             name: name.to_string(),
-            seed: 0,
             folder: PathBuf::new(),
             loops,
             crunch,
             score: String::new(),
-            require: Completeness::All,
-            retries: 0,
-            most_failures: None,
-            speculate: false,
-            isolate: false,
-            timeout: None,
-            reduce_on_workers: false,
-            order: Default::default(),
-            places: Default::default(),
+            policy: Policy::default(),
+            places: Places::default(),
         }
     }
 
@@ -230,11 +205,6 @@ impl Job {
         self.loops.iter().take_while(|l| l.reduce.is_none()).count()
     }
 
-    /// What the job puts up with.
-    pub(crate) fn patience(&self) -> FailureLimits {
-        FailureLimits { retries: self.retries, failures: self.most_failures }
-    }
-
     /// How each level's loop folds.
     pub(crate) fn reduces(&self) -> Vec<Option<Reduce>> {
         self.loops.iter().map(|l| l.reduce.clone()).collect()
@@ -277,7 +247,7 @@ impl Job {
         let mut by_name: Vec<_> = coordinates.iter().map(|(name, value)| (*name, value)).collect();
         by_name.sort_by_key(|(name, _)| *name);
         let text = json_object(by_name.into_iter().map(|(n, v)| (n, v.to_json()))).to_string();
-        let hash = blake3::hash(format!("{}\n{text}", self.seed).as_bytes());
+        let hash = blake3::hash(format!("{}\n{text}", self.policy.seed).as_bytes());
         let first = hash.as_bytes().first_chunk::<4>().expect("a hash has 32 bytes");
         u32::from_le_bytes(*first) & (i32::MAX as u32)
     }

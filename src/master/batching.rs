@@ -31,7 +31,7 @@ const ROUNDS: u64 = 4;
 /// How many runs the mean is over: older ones fade.
 const MEMORY: f64 = 4096.0;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct BatchSizer {
     /// How many tasks to a message, if that is said.
     fixed: Option<u64>,
@@ -40,9 +40,9 @@ pub(super) struct BatchSizer {
 }
 
 impl BatchSizer {
-    /// So many tasks to a message, whatever they take.
-    pub(super) fn fix(&mut self, batch: Option<u64>) {
-        self.fixed = batch;
+    /// With `batch`, so many tasks to a message, whatever they take.
+    pub(super) fn new(batch: Option<u64>) -> BatchSizer {
+        BatchSizer { fixed: batch, seconds: 0.0, runs: 0.0 }
     }
 
     pub(super) fn is_fixed(&self) -> bool {
@@ -89,27 +89,27 @@ mod tests {
 
     #[test]
     fn batches_are_long_where_tasks_are_short_and_shrink_to_one() {
-        let mut pace = BatchSizer::default();
+        let mut pace = BatchSizer::new(None);
         assert_eq!(pace.batch(1_000_000, 8), (1, 1), "nothing is known yet");
         pace.took(8, 8e-7);
         assert_eq!(pace.batch(1_000_000_000, 8), (MOST, 2));
         assert_eq!(pace.batch(320, 8), (10, 1), "a quarter of what is left, shared by eight");
         assert_eq!(pace.batch(31, 8), (1, 1));
-        let mut pace = BatchSizer::default();
+        let mut pace = BatchSizer::new(None);
         pace.took(100, 0.01);
         assert_eq!(pace.batch(1_000_000, 8), (20, 2), "2 ms of tasks of 0.1 ms");
-        let mut pace = BatchSizer::default();
+        let mut pace = BatchSizer::new(None);
         pace.took(100, 1.0);
         assert_eq!(pace.batch(1_000, 8), (1, 2), "while one is done the next one is there");
         assert_eq!(pace.batch(63, 8), (1, 1), "but not towards the end");
-        let mut pace = BatchSizer::default();
+        let mut pace = BatchSizer::new(None);
         pace.took(2, 20.0);
         assert_eq!(pace.batch(1_000_000, 8), (1, 1), "long ones are given when asked for");
     }
 
     #[test]
     fn what_was_long_ago_fades() {
-        let mut pace = BatchSizer::default();
+        let mut pace = BatchSizer::new(None);
         pace.took(10, 100.0);
         for _ in 0..1_000 {
             pace.took(1_000, 0.001);
@@ -120,8 +120,7 @@ mod tests {
 
     #[test]
     fn a_fixed_batch_is_what_was_said() {
-        let mut pace = BatchSizer::default();
-        pace.fix(Some(1));
+        let mut pace = BatchSizer::new(Some(1));
         pace.took(1000, 1e-4);
         assert_eq!(pace.batch(1_000_000, 2).0, 1);
         assert!(pace.batch(1_000_000, 2).1 > 8, "but several are under way");

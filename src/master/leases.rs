@@ -25,19 +25,15 @@ pub(super) struct Leases {
 }
 
 impl Leases {
-    pub(super) fn new(lowest: usize, workers: usize) -> Leases {
+    pub(super) fn new(lowest: usize, workers: usize, length: Option<Duration>) -> Leases {
         Leases {
             lowest,
-            length: None,
+            length,
             clock: Duration::ZERO,
             now: Duration::ZERO,
             looked: Duration::ZERO,
             heard: vec![Duration::ZERO; workers],
         }
-    }
-
-    pub(super) fn set(&mut self, length: Option<Duration>) {
-        self.length = length;
     }
 
     /// It is now so late.

@@ -4,6 +4,9 @@
 //! be carried out in order: a run is recorded before the worker that returned it is told anything.
 
 mod batching;
+#[cfg(test)]
+mod check;
+mod config;
 pub(crate) mod cost_model;
 mod done;
 mod events;
@@ -24,11 +27,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::model::nest::{Grid, Key};
-use crate::model::policy::{Completeness, FailureLimits, Order};
+use crate::model::policy::Policy;
 use crate::model::reduce::{Reduce, SlotResult};
 use crate::model::results::Tally;
 use crate::model::results::{Assignment, Scored};
 use batching::BatchSizer;
+pub(crate) use config::MasterConfig;
 use cost_model::CostModel;
 pub(crate) use events::{Action, Event};
 use groups::{ClosedGroup, OpenGroups};
@@ -44,6 +48,7 @@ use workers::{Returned, Workers};
 #[derive(Debug)]
 pub(crate) struct Master {
     grid: Grid,
+    policy: Policy,
     dispatch: TaskQueue,
     pace: BatchSizer,
     roster: Workers,
@@ -51,8 +56,6 @@ pub(crate) struct Master {
     dictionary: OpenGroups,
     tally: Tally,
     closed: Vec<ClosedGroup>,
-    /// Whether workers reduce the groups that a function outside has to.
-    delegates: bool,
     /// Groups that wait for a worker to reduce them.
     to_reduce: VecDeque<(Key, Vec<SlotResult>)>,
     /// Groups that a worker is reducing, in case it is lost.
@@ -65,7 +68,6 @@ pub(crate) struct Master {
     wanted: Option<u64>,
     /// When nothing may be under way any more.
     end: Option<Duration>,
-    patience: FailureLimits,
     /// When the first worker said hello, and when the last result came.
     first: Option<Duration>,
     last: Duration,
@@ -77,108 +79,39 @@ pub(crate) struct Master {
 }
 
 impl Master {
-    /// A master of `workers` workers, ranks 1 to `workers`. `reduces` says how the loop at each
-    /// level folds: nothing for the grid's outer loops, something for every other.
-    pub(crate) fn new(
-        grid: Grid,
-        reduces: Vec<Option<Reduce>>,
-        require: Completeness,
-        workers: usize,
-    ) -> Master {
+    /// `reduces` says how the loop at each level folds: nothing for the grid's outer loops, something
+    /// for every other.
+    pub(crate) fn new(grid: Grid, reduces: Vec<Option<Reduce>>, config: MasterConfig) -> Master {
+        let MasterConfig { lowest, workers, policy, data, strategy, .. } = config;
+        let costs = config.expected.unwrap_or_else(|| CostModel::new(&grid));
         Master {
-            dispatch: TaskQueue::new(&grid),
-            pace: BatchSizer::default(),
-            roster: Workers::new(1, workers),
-            leases: Leases::new(1, workers),
-            dictionary: OpenGroups::new(grid.clone(), reduces, require),
+            dispatch: TaskQueue::new(&grid, strategy, (policy.order, data), costs),
+            pace: BatchSizer::new(config.batch),
+            roster: Workers::new(lowest, workers),
+            leases: Leases::new(lowest, workers, config.lease),
+            dictionary: OpenGroups::new(grid.clone(), reduces, policy.require),
             tally: Tally::default(),
             closed: Vec::new(),
-            delegates: false,
             to_reduce: VecDeque::new(),
             reducing: BTreeMap::new(),
             held: false,
             stopping: false,
             cancelled: false,
             wanted: None,
-            end: None,
+            end: config.end,
             first: None,
             last: Duration::ZERO,
-            patience: FailureLimits::default(),
             crunched: 0.0,
-            stragglers: Stragglers::default(),
+            stragglers: Stragglers::new(policy.speculate),
             failures: 0,
+            policy,
             grid,
         }
-    }
-
-    /// Has the workers reduce groups, as tasks of their own, where a function outside has to.
-    pub(crate) fn reduce_on_workers(mut self) -> Master {
-        self.delegates = true;
-        self
-    }
-
-    /// Has rank 0 among the workers: ranks 0 to `workers` - 1.
-    pub(crate) fn with_rank_0_at_work(mut self, workers: usize) -> Master {
-        self.roster = Workers::new(0, workers);
-        self.leases = Leases::new(0, workers);
-        self
-    }
-
-    /// Gives tasks out in this order. With `data`, the level of a loop whose points are data sets, a
-    /// worker keeps to the data set that it holds as long as there is work of it. If it is not called,
-    /// in grid order, whatever the data.
-    pub(crate) fn in_order(mut self, order: Order, data: Option<usize>) -> Master {
-        self.dispatch.order(order, data);
-        self
-    }
-
-    /// Makes the nest parallel in this way; if it is not called, it is flattened. An order counts only then.
-    pub(crate) fn with_strategy(mut self, strategy: Strategy) -> Master {
-        self.dispatch.follow(strategy);
-        self
-    }
-
-    /// Says what tasks can be expected to take, before any is done.
-    pub(crate) fn expecting(mut self, costs: CostModel) -> Master {
-        self.dispatch.costs = costs;
-        self
-    }
-
-    /// Gives so many tasks out in a message. If it is not called, or with nothing, as many as their
-    /// durations suggest.
-    pub(crate) fn in_batches(mut self, batch: Option<u64>) -> Master {
-        self.pace.fix(batch);
-        self
     }
 
     /// Has these tasks done and no others, once it knows what is done already.
     pub(crate) fn only(&mut self, tasks: &[u64]) {
         self.wanted = Some(self.dispatch.only(tasks));
-    }
-
-    /// Says when nothing may be under way any more, in time since the start: what cannot be expected to
-    /// be done by then is not given out.
-    pub(crate) fn with_end(mut self, end: Option<Duration>) -> Master {
-        self.end = end;
-        self
-    }
-
-    /// Says what the job puts up with; if it is not called, any failures and no retries.
-    pub(crate) fn with_patience(mut self, patience: FailureLimits) -> Master {
-        self.patience = patience;
-        self
-    }
-
-    /// Gives workers up that nothing was heard of for so long. If it is not called, nobody is.
-    pub(crate) fn with_leases(mut self, length: Option<Duration>) -> Master {
-        self.leases.set(length);
-        self
-    }
-
-    /// Gives a task that takes far longer than others out a second time, when nothing else is left.
-    pub(crate) fn speculate(mut self) -> Master {
-        self.stragglers.enabled = true;
-        self
     }
 
     /// Remembers summaries of an earlier start: a group that turns out to be one of these need not be
@@ -276,7 +209,7 @@ impl Master {
     /// Whether none but these workers has anything to do, nor will have.
     /// Each of their threads that does is one entry.
     pub(crate) fn awaits_only(&self, ranks: &[usize]) -> bool {
-        let reducing = !self.delegates && self.dictionary.awaits_outside();
+        let reducing = !self.policy.reduce_on_workers && self.dictionary.awaits_outside();
         let waits = |rank| {
             let (threads, load) = self.roster.load(rank);
             let waiting = ranks.iter().filter(|waiting| **waiting == rank).count() as u64;
@@ -322,7 +255,7 @@ impl Master {
 
     /// Whether more runs have failed for good since the start than the job puts up with.
     pub(crate) fn has_given_up(&self) -> bool {
-        self.patience.failures.is_some_and(|most| self.failures > most)
+        self.policy.most_failures.is_some_and(|most| self.failures > most)
     }
 
     /// The task that is longest overdue, to be given to another worker too.
@@ -403,7 +336,7 @@ impl Master {
                     self.tally.incomplete += u64::from(summary.result.is_err());
                     Action::Close(Box::new(summary))
                 }
-                ClosedGroup::Outside(key, items) if self.delegates => {
+                ClosedGroup::Outside(key, items) if self.policy.reduce_on_workers => {
                     self.to_reduce.push_back((key, items));
                     continue;
                 }
@@ -415,7 +348,7 @@ impl Master {
     /// Gives every worker that may take more something to do, or leave to go once all is done.
     fn employ(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let time = self.end.map(|end| end.saturating_sub(now).as_secs_f64());
-        if !self.to_reduce.is_empty() || self.stragglers.enabled && self.dispatch.left() == 0 {
+        if !self.to_reduce.is_empty() || self.policy.speculate && self.dispatch.left() == 0 {
             self.roster.call(Wake::All);
         }
         loop {

@@ -287,6 +287,13 @@ impl NestedQueue {
         self.calls(Wake::Engaged); // the next point can be opened
     }
 
+    /// How many tasks are to be given out again.
+    #[cfg(test)]
+    pub(super) fn requeued(&self) -> u64 {
+        let open = self.open.values().map(|point| &point.again);
+        open.chain(self.attempted.values()).map(RequeuedTasks::count).sum()
+    }
+
     /// A worker was given up: another one takes its place.
     pub(super) fn lost(&mut self, rank: usize) {
         match &mut self.way {

@@ -18,7 +18,7 @@ const MOST_PASSED: u64 = 10_000;
 
 #[derive(Debug)]
 pub(super) struct TaskQueue {
-    grid: Grid,
+    tasks: u64,
     stream: Stream,
     /// What is done already, in grid order and apart.
     done: DoneTasks,
@@ -45,45 +45,42 @@ enum Stream {
 }
 
 impl TaskQueue {
-    pub(super) fn new(grid: &Grid) -> TaskQueue {
+    /// Gives tasks out as this strategy wants it. If it flattens the nest, in this order; with `data`,
+    /// the level of a loop whose points are data sets, a worker keeps to the data set that it holds as
+    /// long as there is work of it, in grid order.
+    pub(super) fn new(
+        grid: &Grid,
+        strategy: Strategy,
+        (order, data): (Order, Option<usize>),
+        costs: CostModel,
+    ) -> TaskQueue {
+        let tasks = grid.tasks();
+        let stream = match (NestedQueue::new(grid, strategy), order) {
+            (Some(nested), _) => Stream::Nested(nested),
+            (None, Order::Grid) => {
+                let lane = data.map_or(tasks, |level| tasks / grid.keys(level + 1));
+                Stream::Lanes(LaneOrder::new(tasks, lane))
+            }
+            (None, Order::LongestFirst | Order::Random(_)) => {
+                Stream::Ranked(RankedOrder::new(tasks, order))
+            }
+        };
         TaskQueue {
-            grid: grid.clone(),
-            stream: Stream::Lanes(LaneOrder::new(grid.tasks(), grid.tasks())),
+            tasks,
+            stream,
             done: DoneTasks::default(),
-            fresh: grid.tasks(),
+            fresh: tasks,
             failures: BTreeMap::new(),
             again: RequeuedTasks::default(),
             waiting: 0,
             passed: 0,
-            costs: CostModel::new(grid),
-        }
-    }
-
-    /// Gives tasks out in this order. With `data`, the level of a loop whose points are data sets, a
-    /// worker keeps to the data set that it holds as long as there is work of it, in grid order.
-    pub(super) fn order(&mut self, order: Order, data: Option<usize>) {
-        let tasks = self.grid.tasks();
-        self.stream = match order {
-            Order::Grid => {
-                let lane = data.map_or(tasks, |level| tasks / self.grid.keys(level + 1));
-                Stream::Lanes(LaneOrder::new(tasks, lane))
-            }
-            Order::LongestFirst | Order::Random(_) => {
-                Stream::Ranked(RankedOrder::new(tasks, order))
-            }
-        };
-    }
-
-    /// Gives tasks out as this strategy wants it; unless it flattens the nest, in its own order.
-    pub(super) fn follow(&mut self, strategy: Strategy) {
-        if let Some(nested) = NestedQueue::new(&self.grid, strategy) {
-            self.stream = Stream::Nested(nested);
+            costs,
         }
     }
 
     /// Gives these tasks and no others, those that are done left out; how many it will give.
     pub(super) fn only(&mut self, tasks: &[u64]) -> u64 {
-        self.order(Order::Grid, None);
+        self.stream = Stream::Lanes(LaneOrder::new(self.tasks, self.tasks));
         let attempted: BTreeMap<u64, u32> = std::mem::take(&mut self.again).into_tasks().collect();
         self.stop();
         for &task in tasks {
@@ -212,6 +209,22 @@ impl TaskQueue {
         self.passed > 0
     }
 
+    /// How many tasks were passed over because they do not fit any more.
+    #[cfg(test)]
+    pub(super) fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// Panics unless as many tasks wait to be given out again as are counted.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let waiting = match &self.stream {
+            Stream::Nested(nested) => nested.requeued(),
+            _ => self.again.count(),
+        };
+        assert_eq!(waiting, self.waiting, "tasks to give out again");
+    }
+
     /// What a worker gets that has so many threads and holds so much, while there is something to give:
     /// at most `most` tasks, which can be expected to be done within `time` seconds, if that is said.
     pub(super) fn next(
@@ -272,6 +285,11 @@ mod tests {
     /// One thread that holds nothing.
     const ROOM: (u64, u64) = (1, 0);
 
+    fn queue(sizes: &[u64], order: Order, data: Option<usize>) -> TaskQueue {
+        let grid = Grid::new(sizes, 1).unwrap();
+        TaskQueue::new(&grid, Strategy::Flattened, (order, data), CostModel::new(&grid))
+    }
+
     fn all(dispatch: &mut TaskQueue, ranks: &[usize], most: u64) -> Vec<(usize, u64, u64)> {
         let mut ranks = ranks.iter().cycle();
         let mut next = || {
@@ -283,11 +301,11 @@ mod tests {
 
     #[test]
     fn what_is_done_or_was_attempted_is_not_fresh() {
-        let mut dispatch = TaskQueue::new(&Grid::new(&[12], 1).unwrap());
+        let mut dispatch = queue(&[12], Order::Grid, None);
         for task in [0, 1, 4, 5, 11] {
             dispatch.skip(task);
         }
-        let mut dispatch = TaskQueue::new(&Grid::new(&[12], 1).unwrap());
+        let mut dispatch = queue(&[12], Order::Grid, None);
         for task in [0, 1, 4, 11] {
             match task {
                 4 => dispatch.know_attempts(4, 2),
@@ -304,7 +322,7 @@ mod tests {
 
     #[test]
     fn of_some_tasks_those_are_given_that_are_not_done() {
-        let mut dispatch = TaskQueue::new(&Grid::new(&[12], 1).unwrap());
+        let mut dispatch = queue(&[12], Order::Grid, None);
         dispatch.skip(3);
         dispatch.know_attempts(4, 2);
         dispatch.know_attempts(5, 1);
@@ -317,8 +335,7 @@ mod tests {
 
     #[test]
     fn a_worker_keeps_to_its_data_set_and_then_helps_on_the_longest() {
-        let mut dispatch = TaskQueue::new(&Grid::new(&[2, 4], 1).unwrap());
-        dispatch.order(Order::Grid, Some(0));
+        let mut dispatch = queue(&[2, 4], Order::Grid, Some(0));
         let given = all(&mut dispatch, &[1, 2, 1, 1, 1, 1], 1);
         let first: Vec<_> = given.iter().map(|(rank, first, _)| (*rank, *first)).collect();
         assert_eq!(first, [(1, 0), (2, 4), (1, 1), (1, 2), (1, 3), (1, 5), (1, 6), (2, 7)]);
@@ -326,8 +343,7 @@ mod tests {
 
     #[test]
     fn the_longest_come_first_once_they_are_known() {
-        let mut dispatch = TaskQueue::new(&Grid::new(&[5], 1).unwrap());
-        dispatch.order(Order::LongestFirst, None);
+        let mut dispatch = queue(&[5], Order::LongestFirst, None);
         assert_eq!(dispatch.next(1, ROOM, 1, None).unwrap().first, 0, "nothing is known yet");
         for (task, seconds) in [(1, 1.0), (2, 3.0), (3, 0.5), (4, 3.0)] {
             dispatch.costs.observe(task, seconds);
@@ -338,12 +354,7 @@ mod tests {
 
     #[test]
     fn a_random_order_has_every_task_once() {
-        let grid = Grid::new(&[200_000], 1).unwrap();
-        let order = |seed| {
-            let mut dispatch = TaskQueue::new(&grid);
-            dispatch.order(Order::Random(seed), None);
-            all(&mut dispatch, &[1], 100)
-        };
+        let order = |seed| all(&mut queue(&[200_000], Order::Random(seed), None), &[1], 100);
         let mut tasks: Vec<u64> = order(1).iter().flat_map(|g| g.1..g.1 + g.2).collect();
         assert_ne!(tasks[..1000], (0..1000).collect::<Vec<_>>());
         tasks.sort_unstable();
@@ -353,7 +364,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_passed_over() {
-        let mut dispatch = TaskQueue::new(&Grid::new(&[4], 1).unwrap());
+        let mut dispatch = queue(&[4], Order::Grid, None);
         assert_eq!(dispatch.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "nothing is known yet");
         for (task, seconds) in [(1, 5.0), (2, 1.0), (3, 5.0)] {
             dispatch.costs.observe(task, seconds);

@@ -125,7 +125,7 @@ impl Master {
             return; // perhaps only cancelled half-way: it is left to do
         }
         let failed = outcome.result.is_err();
-        if failed && self.dispatch.retry(outcome.task, outcome.attempt, self.patience.retries) {
+        if failed && self.dispatch.retry(outcome.task, outcome.attempt, self.policy.retries) {
             self.tally.retried += 1;
             actions.push(Action::Record(Box::new(Run { outcome, rank, thread })));
             return;

@@ -14,6 +14,12 @@ impl RequeuedTasks {
         self.0.is_empty()
     }
 
+    /// How many tasks these are.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> u64 {
+        self.0.iter().map(|(tasks, _)| tasks.end - tasks.start).sum()
+    }
+
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

@@ -10,9 +10,9 @@ const OVERDUE: f64 = 2.0;
 /// And for at least this long.
 const SHORTEST: Duration = Duration::from_millis(500);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stragglers {
-    pub(super) enabled: bool,
+    enabled: bool,
     seconds: f64,
     runs: u64,
     /// Tasks that are out twice, and how many of the two are still out; 0 once one has won.
@@ -35,6 +35,10 @@ pub(super) enum Verdict {
 }
 
 impl Stragglers {
+    pub(super) fn new(enabled: bool) -> Stragglers {
+        Stragglers { enabled, seconds: 0.0, runs: 0, doubled: BTreeMap::new() }
+    }
+
     /// So many runs took so long together.
     pub(super) fn took(&mut self, runs: u64, seconds: f64) {
         self.seconds += seconds;
@@ -64,6 +68,15 @@ impl Stragglers {
             .min_by_key(|(task, _, since)| (*since, *task))?;
         self.doubled.insert(task, Doubled { out: 2, settled: false });
         Some((task, attempt))
+    }
+
+    /// How many of the tasks that workers hold are held by another one too, or done.
+    #[cfg(test)]
+    pub(super) fn held_twice(&self) -> u64 {
+        self.doubled
+            .values()
+            .map(|doubled| u64::from(doubled.out - u32::from(!doubled.settled)))
+            .sum()
     }
 
     /// An outcome of a task came in, or (`None`) its worker was lost.

@@ -78,9 +78,8 @@ impl Master {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::master::Event;
+    use crate::master::{Event, MasterConfig};
     use crate::model::nest::Grid;
-    use crate::model::policy::Completeness;
     use crate::model::reduce::Reduce;
     use crate::model::results::{AttemptResult, Made, Report, Scored};
 
@@ -100,7 +99,8 @@ mod tests {
     fn a_view_tells_where_workers_are_and_the_best_so_far() {
         let grid = Grid::new(&[2, 3], 1).unwrap();
         let reduces = vec![None, Some(Reduce::Min)];
-        let mut master = Master::new(grid, reduces, Completeness::All, 2).in_batches(Some(1));
+        let config = MasterConfig { workers: 2, batch: Some(1), ..MasterConfig::default() };
+        let mut master = Master::new(grid, reduces, config);
         let mut on = |event, second| {
             master.on(event, Duration::from_secs(second), &mut Vec::new());
             master.view(10)

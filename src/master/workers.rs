@@ -376,6 +376,45 @@ impl Workers {
         self.pieces().map(|(rank, piece)| (rank, piece.first, piece.since))
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The tasks that workers hold.
+    #[cfg(test)]
+    pub(super) fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.pieces().map(|(_, piece)| piece.first..piece.end)
+    }
+
+    /// How many tasks workers hold.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.tasks).sum()
+    }
+
+    /// Panics unless each count is what it counts; how many groups workers reduce.
+    #[cfg(test)]
+    pub(super) fn check(&self) -> usize {
+        let (mut threads, mut dismissed, mut lost) = (0, 0, 0);
+        for worker in &self.workers {
+            let tasks = worker.pieces.iter().map(|piece| piece.end - piece.first).sum::<u64>();
+            assert_eq!(tasks, worker.tasks, "{worker:?}");
+            let is_among = |states: &[WorkerPhase]| states.contains(&worker.state);
+            if is_among(&[WorkerPhase::Here, WorkerPhase::Dismissed]) {
+                threads += u64::from(worker.threads);
+            }
+            dismissed += usize::from(is_among(&[WorkerPhase::Dismissed]));
+            lost += usize::from(is_among(&[WorkerPhase::Lost, WorkerPhase::Broken]));
+        }
+        assert_eq!((threads, dismissed, lost), (self.threads, self.dismissed, self.lost));
+        let (open, waiting, spare) = (&self.open, &self.waiting, &self.spare);
+        assert!(open.is_disjoint(waiting) && open.is_disjoint(spare) && waiting.is_disjoint(spare));
+        let mut listed = open.iter().chain(waiting).chain(spare);
+        assert!(listed.all(|rank| self.at(*rank).state == WorkerPhase::Here));
+        self.workers.iter().map(|worker| worker.groups.len()).sum()
+    }
+
     /// Where each worker is. What is to be expected of its task is for others to say.
     pub(super) fn views(&self) -> impl Iterator<Item = WorkerView> + '_ {
         (self.lowest..).zip(&self.workers).map(|(rank, worker)| {

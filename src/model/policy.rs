@@ -1,8 +1,32 @@
-//! What a job and a study say of how they are run: in which order, what may fail.
+//! How a job is run, whether a job file or a program describes it: in which order, what may fail.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+/// How a job is run: what a job file and a study have in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Policy {
+    /// What every task's own seed derives from.
+    pub(crate) seed: u64,
+    /// How many of a group's points must have a result.
+    pub(crate) require: Completeness,
+    /// How often a failed run is tried once more.
+    pub(crate) retries: u32,
+    /// How many runs may fail for good before the job stops; any number if it is not said.
+    pub(crate) most_failures: Option<u64>,
+    /// Whether a task that takes far longer than others is given out a second time, when nothing
+    /// else is left to give.
+    pub(crate) speculate: bool,
+    /// Whether crunch in Rust runs in a process of its own.
+    pub(crate) isolate: bool,
+    /// How long one call may take, of what runs in a process of its own.
+    pub(crate) timeout: Option<Duration>,
+    /// In which order tasks are given out.
+    pub(crate) order: Order,
+    /// Whether workers, not rank 0, call the functions that reduce a group outside gridmpi.
+    pub(crate) reduce_on_workers: bool,
+}
 
 /// In which order tasks are given out. The results do not depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,9 +43,10 @@ pub enum Order {
 }
 
 /// How many of a group's points must have a result for the group to count.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Completeness {
     /// Every one.
+    #[default]
     All,
     /// At least this fraction of them, over 0 and up to 1.
     Fraction(f64),
@@ -44,15 +69,6 @@ impl Completeness {
             Completeness::Fraction(fraction) => counted as f64 >= fraction * size as f64 - 1e-9,
         }
     }
-}
-
-/// What a job puts up with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FailureLimits {
-    /// How often a failed run is tried once more.
-    pub(crate) retries: u32,
-    /// How many runs may fail for good before the job stops; any number if it is not said.
-    pub(crate) failures: Option<u64>,
 }
 
 /// How long a result may wait for the rest of its batch, and a batch for a task.

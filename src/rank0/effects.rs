@@ -27,6 +27,7 @@ use crate::store::Store;
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
 use crate::util::signals::{self, SignalRequest};
+use crate::util::thread;
 use crate::wire::requests::Request;
 
 /// How long rank 0 waits for a message before it looks at everything else.
@@ -84,7 +85,7 @@ impl RunEffects {
         end: Option<Duration>,
     ) -> Result<RunEffects> {
         let outside = job.loops.iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
-        let needed = outside && !job.reduce_on_workers;
+        let needed = outside && !job.policy.reduce_on_workers;
         let reducer = if needed { Some(ReduceThread::start(job, native)?) } else { None };
         let listeners =
             if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };
@@ -272,7 +273,7 @@ impl ReduceThread {
                 }
             }
         };
-        start("reduce", work)?;
+        thread::start("reduce", work)?;
         Ok(ReduceThread { groups, reduced, away: 0 })
     }
 }
@@ -300,7 +301,7 @@ impl Listeners {
                 }
             }
         };
-        let thread = start("listen", work)?;
+        let thread = thread::start("listen", work)?;
         Ok(Listeners { levels, summaries, waiting, errors, thread })
     }
 
@@ -354,11 +355,4 @@ impl PendingListeners {
         self.exchange.close();
         self.stopped.or(late)
     }
-}
-
-fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new()
-        .name(name.to_string())
-        .spawn(work)
-        .map_err(|error| Error::unexpected(format!("no thread to {name} on: {error}")))
 }

@@ -91,10 +91,15 @@ pub(crate) mod bar {
         if !std::io::stderr().is_terminal() {
             return false;
         }
-        let style = "{bar:30} {human_pos} of {human_len} runs, {per_sec}, {eta} left{msg}";
-        let bar = BAR.get_or_init(|| ProgressBar::new(tasks));
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()));
+        BAR.get_or_init(|| of_runs(tasks));
         true
+    }
+
+    /// A bar of runs.
+    pub(crate) fn of_runs(tasks: u64) -> ProgressBar {
+        let style = "{bar:30} {human_pos} of {human_len} runs, {per_sec}, {eta} left{msg}";
+        let style = ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar());
+        ProgressBar::new(tasks).with_style(style)
     }
 
     /// Moves the bar, if there is one; when to do so again.

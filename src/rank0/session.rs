@@ -1,7 +1,7 @@
 //! Rank 0 of one run: from a checked job to workers served, and on to results written.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -12,7 +12,8 @@ use crate::executor::rust::ErasedStudy;
 use crate::job::Job;
 #[cfg(feature = "cli")]
 use crate::job::lookup;
-use crate::master::{Action, Event, Master};
+use crate::master::{Action, Event, Master, MasterConfig};
+use crate::model::policy::Policy;
 use crate::model::results::Tally;
 use crate::platform::slurm::Allocation;
 use crate::rank0::effects::RunEffects;
@@ -28,7 +29,9 @@ use crate::rank0::types::{PreparedJob, RunResult};
 use crate::report::{write_csv, write_json};
 use crate::store::{Folder, Layout, OpenOptions, OpenStore};
 use crate::util::error::{Error, Exit, Result};
+use crate::util::files::{Durability, temporary_folder, write_whole};
 use crate::util::signals;
+use crate::util::text::count;
 use crate::wire::codec;
 use crate::wire::messages::ToWorker;
 use crate::wire::transport::Hub;
@@ -74,9 +77,8 @@ impl Session {
             Out::At(out) if !settings.no_store => (out.clone(), None),
             Out::Named if !settings.no_store => (Path::new("results").join(&job.name), None),
             _ => {
-                let made = tempfile::Builder::new().prefix("gridmpi-").tempdir();
-                let scratch =
-                    made.map_err(|error| Error::input(format!("no temporary folder: {error}")))?;
+                let scratch = temporary_folder()
+                    .map_err(|error| Error::input(format!("no temporary folder: {error}")))?;
                 (scratch.path().to_path_buf(), Some(scratch))
             }
         };
@@ -95,25 +97,19 @@ impl Session {
         };
         let job = Arc::new(job);
         let grid = job.grid();
-        let mut master = Master::new(grid.clone(), job.reduces(), job.require, workers)
-            .with_patience(job.patience())
-            .in_order(settings.order.unwrap_or(job.order), job.data_level())
-            .with_strategy(settings.strategy)
-            .in_batches(settings.batch)
-            .with_end(end);
-        if let Some(costs) = &settings.expected {
-            master = master.expecting(costs.clone());
-        }
-        if lowest == 0 {
-            master = master.with_rank_0_at_work(workers);
-        }
-        master = master.with_leases(lease);
-        if job.reduce_on_workers {
-            master = master.reduce_on_workers();
-        }
-        if job.speculate {
-            master = master.speculate();
-        }
+        let order = settings.order.unwrap_or(job.policy.order);
+        let config = MasterConfig {
+            lowest,
+            workers,
+            policy: Policy { order, ..job.policy },
+            data: job.data_level(),
+            strategy: settings.strategy,
+            batch: settings.batch,
+            end,
+            lease,
+            expected: settings.expected.clone(),
+        };
+        let mut master = Master::new(grid.clone(), job.reduces(), config);
         let plural = if workers == 1 { "" } else { "s" };
         log::info!("{}: {} tasks on {workers} worker{plural}", job.name, grid.tasks());
         let actions = recall(&mut master, &opened, settings.keep_failed)?;
@@ -221,20 +217,10 @@ fn recall(master: &mut Master, opened: &OpenStore, keep_failed: bool) -> Result<
     })?;
     let Tally { recalled, .. } = master.tally();
     if recalled > 0 {
-        let (recalled, tasks) = (grouped(recalled), grouped(master.tasks()));
+        let (recalled, tasks) = (count(recalled), count(master.tasks()));
         log::info!("{recalled} of {tasks} runs reused");
     }
     Ok(actions)
-}
-
-/// A number with its thousands apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let from_right = |(i, digit): (usize, char)| {
-        let comma = i > 0 && (digits.len() - i).is_multiple_of(3);
-        [comma.then_some(','), Some(digit)].into_iter().flatten()
-    };
-    digits.chars().enumerate().flat_map(from_right).collect()
 }
 
 /// Rank 0 without workers: what is left is to write the results.
@@ -310,14 +296,14 @@ impl DrainedSession {
 fn interrupted(signal: &str, job: &Job, tally: Tally, folder: &Folder) -> Error {
     Error::interrupted(format!(
         "{signal}: {} of {} runs are in {}; start it again to go on",
-        grouped(tally.done),
-        grouped(job.grid().tasks()),
+        count(tally.done),
+        count(job.grid().tasks()),
         folder.path().display()
     ))
 }
 
 fn too_many_failures(job: &Job, tally: Tally) -> Error {
-    let most = job.most_failures.unwrap_or(0);
+    let most = job.policy.most_failures.unwrap_or(0);
     let allowed = if most == 0 { "none is allowed".into() } else { format!("{most} are allowed") };
     Error::failures(format!(
         "stopped: {} runs failed, {allowed} (max_failures or on_failure); {} of {} runs are kept; see column error of all_runs, and start again to go on",
@@ -330,7 +316,5 @@ fn too_many_failures(job: &Job, tally: Tally) -> Error {
 fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let failed =
         |e: std::io::Error| Error::unexpected(format!("{}: not written: {e}", path.display()));
-    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
-    write(&mut out)?;
-    out.flush().map_err(failed)
+    write_whole(path, Durability::Eventual, failed, write)
 }

@@ -13,13 +13,13 @@ pub(crate) mod text;
 use crate::model::results::GroupSummary;
 use crate::store::Results;
 #[cfg(feature = "cli")]
+pub(crate) use crate::util::text::beginning;
+#[cfg(feature = "cli")]
 pub(crate) use export::{ExportFormat, export};
 #[cfg(feature = "cli")]
 pub(crate) use figures::draw;
 #[cfg(feature = "cli")]
 pub(crate) use html::{Facts, page};
-#[cfg(feature = "cli")]
-pub(crate) use model::timeline::quantile;
 #[cfg(feature = "cli")]
 pub(crate) use text::csv::Rows;
 pub(crate) use text::csv::write_csv;
@@ -29,7 +29,7 @@ pub(crate) use text::lines::Lines;
 #[cfg(feature = "cli")]
 pub(crate) use text::table::table;
 #[cfg(feature = "cli")]
-pub(crate) use text::table::{beginning, cell as in_words, in_a_line};
+pub(crate) use text::table::{cell as in_words, in_a_line};
 
 /// What a row's state is called: a run's, or a group's.
 fn status(results: &Results, summary: &GroupSummary) -> &'static str {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::util::error::{Error, Result};
+use crate::util::machine;
 
 const STORE: &str = "runs.sqlite";
 pub(crate) const LOCK: &str = ".lock";
@@ -54,10 +55,9 @@ impl Folder {
                 );
             }
         }
-        let host = gethostname::gethostname();
         let slurm = std::env::var("SLURM_JOB_ID").ok();
         let slurm = slurm.map_or(String::new(), |job| format!(", Slurm job {job}"));
-        let (process, host) = (std::process::id(), host.to_string_lossy());
+        let (process, host) = (std::process::id(), machine::host());
         let holder = format!("process {process} on {host}{slurm}\n");
         lock.rewind()
             .and_then(|()| lock.set_len(0))

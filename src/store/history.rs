@@ -3,9 +3,8 @@
 use rusqlite::{Row, params};
 
 use crate::model::nest::Key;
-use crate::model::results::GroupSummary;
-use crate::model::results::Scored;
-use crate::store::{StoreReader, storing};
+use crate::model::results::{GroupSummary, Scored};
+use crate::store::StoreReader;
 use crate::util::error::Result;
 
 /// One attempt at a task.
@@ -37,13 +36,9 @@ pub(crate) struct History {
 impl StoreReader {
     /// What is known of a task.
     pub(crate) fn history(&self, task: u64) -> Result<History> {
-        let failed = |error: rusqlite::Error| storing(self.path(), &error);
         let mut result = None;
         self.results.runs(task..task + 1, |run| {
-            result = Some(match run.result {
-                Ok(scored) => Ok(scored),
-                Err(why) => Err(why),
-            });
+            result = Some(run.result);
             Ok(())
         })?;
         let sql = "SELECT a.attempt, a.failed, a.error, a.seconds,
@@ -67,10 +62,8 @@ impl StoreReader {
                 thread: row.get(8)?,
             })
         };
-        let connection = self.results.connection();
-        let mut statement = connection.prepare(sql).map_err(failed)?;
-        let found = statement.query_map(params![task as i64], read).map_err(failed)?;
-        let attempts = found.collect::<Result<_, _>>().map_err(failed)?;
+        let mut attempts = Vec::new();
+        self.each(sql, params![task as i64], read, |attempt| attempts.push(attempt))?;
         let mut groups = Vec::new();
         let mut key = self.results.grid().task(task);
         while let Some((parent, _)) = self.results.grid().parent(key) {
@@ -91,12 +84,14 @@ impl StoreReader {
     pub(crate) fn below(&self, key: Key) -> Result<(u64, u64)> {
         let grid = self.results.grid();
         let size = grid.tasks() / grid.keys(key.level);
+        self.tally_of(key.index * size..(key.index + 1) * size)
+    }
+
+    /// The same of a range of tasks.
+    pub(crate) fn tally_of(&self, tasks: std::ops::Range<u64>) -> Result<(u64, u64)> {
         let sql =
             "SELECT count(*), coalesce(sum(failed), 0) FROM runs WHERE task >= ?1 AND task < ?2";
-        let range = params![(key.index * size) as i64, ((key.index + 1) * size) as i64];
-        let read = |row: &Row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64));
-        let prepared = self.results.connection().prepare_cached(sql);
-        let tally = prepared.and_then(|mut sql| sql.query_row(range, read));
-        tally.map_err(|error| storing(self.path(), &error))
+        let range = params![tasks.start as i64, tasks.end as i64];
+        self.one(sql, range, |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)))
     }
 }

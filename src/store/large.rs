@@ -1,7 +1,7 @@
 //! Where the exact form of a value is kept: in its row, or beside the store where it is too large for
 //! one. SQLite keeps no more than 10^9 bytes a row, and is slow long before.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
 use crate::util::error::{Error, Result};
+use crate::util::files::{Durability, write_whole};
 
 /// What is longer goes into a file of its own. (bytes)
 const LARGE: usize = 16 << 20;
@@ -37,14 +38,8 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if path.exists() {
         return Ok(()); // the same content
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let unfinished = path.with_extension("unfinished");
-    let mut file = File::create(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    File::open(folder)?.sync_all()
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    write_whole(path, Durability::Synced, |e| e, |out| out.write_all(bytes))
 }
 
 /// The bytes that the column holds or names.

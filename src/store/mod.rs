@@ -35,10 +35,9 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use crate::job::Job;
-use crate::model::results::{GroupSummary, Run};
-use crate::model::results::{Numbers, PACKED};
+use crate::model::results::{GroupSummary, Numbers, PACKED, Run};
 use crate::util::error::{Error, Result};
-use crate::util::signals;
+use crate::util::{signals, thread};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use connect::to_read;
 #[cfg(feature = "cli")]
@@ -156,10 +155,8 @@ impl Store {
             new: Vec::new(),
             on_disk: keeps_runs,
         };
-        let writer = std::thread::Builder::new()
-            .name("store".to_string())
-            .spawn(move || writer.write(&entries).map(|()| writer.connection))
-            .map_err(|error| Error::unexpected(format!("no thread for the store: {error}")))?;
+        let work = move || writer.write(&entries).map(|()| writer.connection);
+        let writer = thread::start("store", work)?;
         let (path, queue, writer) = (path.to_path_buf(), Some(queue), Some(writer));
         Ok(Store { path, queue, pending: Vec::new(), held: 0, queued, writer, keeps_runs })
     }

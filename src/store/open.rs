@@ -15,6 +15,7 @@ use crate::store::file::{StoredIdentity, create, existing, finish};
 use crate::store::layout::Mapping;
 use crate::store::rows::{GROUP, RUN, Reader};
 use crate::store::{Folder, Layout, Store, schema, storing};
+use crate::util::clock;
 use crate::util::error::{Error, Result};
 
 /// The folders, in the results folder, of stores whose runs have found their way into the present
@@ -158,7 +159,7 @@ fn notes(plan: &OpenOptions) -> Vec<(&'static str, String)> {
         ("path", path(plan.job)),
         ("tasks", plan.job.grid().tasks().to_string()),
         ("state", "running".to_string()),
-        ("start", start()),
+        ("start", clock::process_stamp()),
     ];
     notes.into_iter().chain(plan.identity.notes()).collect()
 }
@@ -171,12 +172,6 @@ fn path(job: &Job) -> String {
     }
     let program = std::env::current_exe().ok().filter(|_| job.is_native());
     program.map_or(String::new(), |program| program.display().to_string())
-}
-
-/// Tells one start from another.
-fn start() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    format!("{}-{}", std::process::id(), now.map_or(0, |now| now.as_nanos()))
 }
 
 fn in_folder<T>(folder: &Folder, result: Result<T>) -> Result<T> {

@@ -105,18 +105,12 @@ impl StoreReader {
     pub(crate) fn span(&self) -> Result<(f64, f64)> {
         let sql =
             "SELECT coalesce(min(started), 0.0), coalesce(max(started + seconds), 0.0) FROM runs";
-        let mut span = (0.0, 0.0);
-        self.each(sql, [], |row| Ok((row.get(0)?, row.get(1)?)), |found| span = found)?;
-        Ok(span)
+        self.one(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     /// How many runs are there, and how many of them failed.
     pub(crate) fn tally(&self) -> Result<(u64, u64)> {
-        let sql = "SELECT count(*), coalesce(sum(failed), 0) FROM runs";
-        let mut tally = (0, 0);
-        let read = |row: &Row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64));
-        self.each(sql, [], read, |found| tally = found)?;
-        Ok(tally)
+        self.tally_of(0..self.results.grid().tasks())
     }
 
     /// The workers of every start.
@@ -182,13 +176,23 @@ impl StoreReader {
         read: impl Fn(&Row) -> Result<T, rusqlite::Error>,
         mut each: impl FnMut(T),
     ) -> Result<()> {
-        let failed = |error: rusqlite::Error| storing(&self.path, &error);
-        let mut statement = self.results.connection().prepare_cached(sql).map_err(failed)?;
-        let mut rows = statement.query(parameters).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            each(read(row).map_err(failed)?);
-        }
-        Ok(())
+        let read = |row: &Row| read(row).map(Ok);
+        self.results.query(sql, parameters, read, |found| {
+            each(found);
+            Ok(())
+        })
+    }
+
+    /// The one row of a query that has one.
+    pub(crate) fn one<T>(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        read: impl Fn(&Row) -> Result<T, rusqlite::Error>,
+    ) -> Result<T> {
+        let mut found = None;
+        self.each(sql, parameters, read, |row| found = Some(row))?;
+        found.ok_or_else(|| storing(&self.path, &rusqlite::Error::QueryReturnedNoRows))
     }
 }
 

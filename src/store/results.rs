@@ -159,7 +159,7 @@ impl Results {
         Reader { results: self.path.parent().unwrap_or(Path::new(".")), native: self.native }
     }
 
-    fn query<T>(
+    pub(crate) fn query<T>(
         &self,
         sql: &str,
         parameters: impl rusqlite::Params,

@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, params};
 
-use crate::job::Points;
+use crate::job::{Points, RUN_COLUMNS};
 use crate::model::value::Value;
 use crate::store::Layout;
 
@@ -138,19 +138,14 @@ fn view(layout: &Layout) -> String {
             columns.push(format!("json_extract({value}, {path}) AS {name}"));
         }
     }
-    for rest in [
-        "CASE WHEN r.failed THEN 'failed' ELSE 'ok' END AS status",
-        "r.score AS score",
-        "coalesce(r.value, r.score) AS value",
-        "r.error AS error",
-        "r.seconds AS seconds",
-        "r.started AS started",
-        "w.rank AS rank",
-        "w.host AS host",
-        "w.thread AS thread",
-        "r.attempt AS attempt",
-    ] {
-        columns.push(rest.to_string());
+    for name in &RUN_COLUMNS[1..] {
+        let sql = match *name {
+            "status" => "CASE WHEN r.failed THEN 'failed' ELSE 'ok' END".to_string(),
+            "value" => "coalesce(r.value, r.score)".to_string(),
+            "rank" | "host" | "thread" => format!("w.{name}"),
+            own => format!("r.{own}"),
+        };
+        columns.push(format!("{sql} AS {name}"));
     }
     format!(
         "CREATE VIEW all_runs AS SELECT {} FROM runs r LEFT JOIN workers w ON w.worker = r.worker;",

@@ -13,6 +13,8 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use crate::store::connect::seems_without_locks;
+use crate::util::files::temporary_folder;
+use crate::util::machine;
 
 /// How often a copy is begun again because the log was, meanwhile.
 const TRIES: u32 = 10;
@@ -69,8 +71,7 @@ fn has_log(path: &Path) -> std::io::Result<bool> {
 /// Whether whoever claimed the folder last did so on this machine.
 fn is_from_here(path: &Path) -> bool {
     let holder = path.parent().and_then(crate::store::Folder::holder);
-    let host = gethostname::gethostname().to_string_lossy().into_owned();
-    holder.is_some_and(|(_, holder)| holder == host)
+    holder.is_some_and(|(_, holder)| holder == machine::host())
 }
 
 /// Copies a store and its log as they are at one time. What goes from the log into the store stays in
@@ -81,8 +82,7 @@ fn copy(path: &Path) -> std::io::Result<TempDir> {
     if size > LARGE {
         log::info!("{} cannot be read in place: {} MB are copied", path.display(), size >> 20);
     }
-    let (folder, log) =
-        (tempfile::Builder::new().prefix("gridmpi-").tempdir()?, beside(path, "-wal"));
+    let (folder, log) = (temporary_folder()?, beside(path, "-wal"));
     for _ in 0..TRIES {
         let before = generation(&log)?;
         fs::copy(path, folder.path().join("store"))?;

@@ -62,20 +62,16 @@ macro_rules! tuples {
     };
 }
 
-tuples!();
-tuples!(A 0);
-tuples!(A 0 B 1);
-tuples!(A 0 B 1 C 2);
-tuples!(A 0 B 1 C 2 D 3);
-tuples!(A 0 B 1 C 2 D 3 E 4);
-tuples!(A 0 B 1 C 2 D 3 E 4 F 5);
-tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6);
-tuples!(A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7);
-tuples!(push);
-tuples!(push A 0);
-tuples!(push A 0 B 1);
-tuples!(push A 0 B 1 C 2);
-tuples!(push A 0 B 1 C 2 D 3);
-tuples!(push A 0 B 1 C 2 D 3 E 4);
-tuples!(push A 0 B 1 C 2 D 3 E 4 F 5);
-tuples!(push A 0 B 1 C 2 D 3 E 4 F 5 G 6);
+/// The same for the tuple of none, of the first, of the first two, ...
+macro_rules! up_to {
+    ($($loop:ident $level:tt)* ;) => {
+        tuples!($($loop $level)*);
+    };
+    ($($loop:ident $level:tt)* ; $next:ident $at:tt $($rest:tt)*) => {
+        tuples!($($loop $level)*);
+        tuples!(push $($loop $level)*);
+        up_to!($($loop $level)* $next $at ; $($rest)*);
+    };
+}
+
+up_to!(; A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7);

@@ -18,12 +18,10 @@ pub use self::outcome::Outcome;
 pub use self::runs::{Runs, Summary};
 
 use crate::executor::context::Context;
-use crate::executor::rust::{
-    CrunchFunction, ErasedStudy, LoopSource, PreparedLoop, ReduceFunction,
-};
+use crate::executor::rust::{CrunchFunction, ErasedStudy, LoopSource, PreparedLoop};
 use crate::job::{self, Digests, Identity, Job, Loop, Points, check_name};
 use crate::model::nest::Grid;
-use crate::model::policy::{Completeness, Order};
+use crate::model::policy::{Completeness, Order, Policy};
 use crate::model::reduce::{Reduce, SlotResult};
 use crate::model::results::GroupSummary;
 use crate::platform::launcher::LaunchInfo;
@@ -34,7 +32,7 @@ use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
 use crate::wire::codec;
 use crate::wire::dictionary::{DictionaryData, SharedDictionary};
-use crate::worker::isolate;
+use crate::worker::isolated_main;
 use loops::Over;
 
 /// How many data sets of a loop a process keeps, if the study does not say.
@@ -139,21 +137,9 @@ impl<C: Crunch> WithData<C> {
 /// outermost group that folds comes to.
 pub struct Study<R, S> {
     name: String,
-    seed: u64,
     version: String,
-    require: Completeness,
-    keep: usize,
-    retries: u32,
-    most_failures: Option<u64>,
-    speculate: bool,
-    order: Order,
-    isolate: bool,
-    timeout: Option<Duration>,
-    reduce_on_workers: bool,
-    levels: Vec<Arc<dyn LoopSource>>,
-    crunch: CrunchFunction,
-    reduces: Vec<ReduceFunction>,
-    board: DictionaryData,
+    policy: Policy,
+    erased: ErasedStudy,
     listeners: Vec<(usize, Listener)>,
     of: std::marker::PhantomData<fn() -> (R, S)>,
 }
@@ -165,21 +151,15 @@ impl<R> Study<R, R> {
         let name = program.as_deref().and_then(|path| path.file_stem());
         Study {
             name: name.map_or("study".to_string(), |name| name.to_string_lossy().into_owned()),
-            seed: 0,
             version: "1".to_string(),
-            require: Completeness::All,
-            keep: KEEP,
-            retries: 0,
-            most_failures: None,
-            speculate: false,
-            order: Order::Grid,
-            isolate: false,
-            timeout: None,
-            reduce_on_workers: false,
-            levels,
-            crunch,
-            reduces: Vec::new(),
-            board: DictionaryData::new(),
+            policy: Policy::default(),
+            erased: ErasedStudy {
+                levels,
+                crunch,
+                reduces: Vec::new(),
+                keep: KEEP,
+                board: DictionaryData::new(),
+            },
             listeners: Vec::new(),
             of: std::marker::PhantomData,
         }
@@ -206,8 +186,8 @@ where
         T: Serialize + DeserializeOwned + 'static,
         F: Fn(&Runs<S>) -> T + Send + Sync + 'static,
     {
-        let mut reduces = self.reduces;
-        reduces.push(Box::new(move |job: &Arc<Job>, group, items: &[SlotResult]| {
+        let mut erased = self.erased;
+        erased.reduces.push(Box::new(move |job: &Arc<Job>, group, items: &[SlotResult]| {
             let result = |item: &SlotResult| match &item.result {
                 Some(scored) => codec::decode_theirs::<S>(&scored.typed).map(Some),
                 None => Ok(None),
@@ -218,21 +198,9 @@ where
         }));
         Study {
             name: self.name,
-            seed: self.seed,
             version: self.version,
-            require: self.require,
-            keep: self.keep,
-            retries: self.retries,
-            most_failures: self.most_failures,
-            speculate: self.speculate,
-            order: self.order,
-            isolate: self.isolate,
-            timeout: self.timeout,
-            reduce_on_workers: self.reduce_on_workers,
-            levels: self.levels,
-            crunch: self.crunch,
-            reduces,
-            board: self.board,
+            policy: self.policy,
+            erased,
             listeners: self.listeners,
             of: std::marker::PhantomData,
         }
@@ -246,7 +214,7 @@ where
 
     /// What every task's own seed derives from; 0 if it is not called.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.policy.seed = seed;
         self
     }
 
@@ -261,21 +229,21 @@ where
     /// The fraction of a group's points that must have a result for the group to be summarised, over
     /// 0 and up to 1. If it is not called, all of them: a group with a failed run is incomplete.
     pub fn require(mut self, fraction: f64) -> Self {
-        self.require = Completeness::Fraction(fraction);
+        self.policy.require = Completeness::Fraction(fraction);
         self
     }
 
     /// How often a failed run is tried once more; never if it is not called. [`Context::attempt`] tells
     /// crunch which try it is.
     pub fn retries(mut self, retries: u32) -> Self {
-        self.retries = retries;
+        self.policy.retries = retries;
         self
     }
 
     /// Stops the study when more runs than this have failed for good; if it is not called it goes on
     /// whatever fails. [`run`](Study::run) fails then; another start goes on.
     pub fn max_failures(mut self, failures: u64) -> Self {
-        self.most_failures = Some(failures);
+        self.policy.most_failures = Some(failures);
         self
     }
 
@@ -283,14 +251,14 @@ where
     /// as others did, to an idle worker too; the first result counts. The other call is
     /// [cancelled](Context::is_cancelled), and the study ends when it has returned.
     pub fn speculate(mut self) -> Self {
-        self.speculate = true;
+        self.policy.speculate = true;
         self
     }
 
     /// Gives tasks out in this order; if it is not called, as nested loops would run them. No result
     /// depends on it.
     pub fn order(mut self, order: Order) -> Self {
-        self.order = order;
+        self.policy.order = order;
         self
     }
 
@@ -299,21 +267,21 @@ where
     /// own run; each worker holds its own data sets, and each call is a message more.
     /// Only for the first study that a program runs: started again, it has to come to this one first.
     pub fn isolate(mut self) -> Self {
-        self.isolate = true;
+        self.policy.isolate = true;
         self
     }
 
     /// How long one call of crunch may take; then its process is ended and the run has failed. Only
     /// for a study that is [isolated](Study::isolate): it is refused otherwise.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.policy.timeout = Some(timeout);
         self
     }
 
     /// How many data sets of each loop a process keeps, at least 1; 4 if it is not called. The least
     /// recently used one goes first.
     pub fn keep(mut self, data_sets: usize) -> Self {
-        self.keep = data_sets.max(1);
+        self.erased.keep = data_sets.max(1);
         self
     }
 
@@ -321,7 +289,7 @@ where
     /// summarize that is itself expensive. The [front page](crate#expensive-summaries) says from when
     /// that is faster.
     pub fn reduce_on_workers(mut self) -> Self {
-        self.reduce_on_workers = true;
+        self.policy.reduce_on_workers = true;
         self
     }
 
@@ -336,7 +304,7 @@ where
         let listen = move |job: &Job, grid: &Grid, summary: &GroupSummary| {
             listen(Summary::of(job, grid, summary)).map_err(|error| error.to_string())
         };
-        self.listeners.push((self.reduces.len(), Box::new(listen)));
+        self.listeners.push((self.erased.reduces.len(), Box::new(listen)));
         self
     }
 
@@ -349,7 +317,7 @@ where
         K: Serialize,
         V: Serialize + DeserializeOwned,
     {
-        SharedDictionary::here(name, &self.board)
+        SharedDictionary::here(name, &self.erased.board)
     }
 
     /// Runs the study and waits for its end: over MPI if this process was started by mpirun or srun
@@ -359,11 +327,11 @@ where
     /// [`on_summary`](Study::on_summary) failed with. Under MPI a failure of the store or the transport
     /// is printed and ends all ranks at once (`MPI_Abort`), because some may be deep in crunch.
     pub fn run(self, settings: &Settings) -> Result<Option<Outcome<R, S>>> {
-        if !isolate::is_first_study() && self.isolate {
+        if !isolated_main::is_first_study() && self.policy.isolate {
             return Err(Error::input("only the first study that a program runs can be isolated"));
         }
         let (native, prepare) = self.split();
-        isolate::work_if_isolated(Some(&native));
+        isolated_main::work_if_isolated(Some(&native));
         let finished = conduct(LaunchInfo::detect(), settings, Some(native.clone()), prepare);
         native.board().close(); // on every rank and after any error: nobody waits for what cannot come
         finished?.map(Outcome::read).transpose()
@@ -371,42 +339,24 @@ where
 
     /// What every rank brings, and what rank 0 does before it starts.
     pub(crate) fn split(self) -> (Arc<ErasedStudy>, impl FnOnce() -> Result<PreparedJob>) {
-        let native = Arc::new(ErasedStudy {
-            levels: self.levels,
-            crunch: self.crunch,
-            reduces: self.reduces,
-            keep: self.keep,
-            board: self.board,
-        });
-        let (listeners, brought) = (self.listeners, native.clone());
-        let (name, seed, require) = (self.name, self.seed, self.require);
-        let (retries, most_failures) = (self.retries, self.most_failures);
-        let (speculate, isolate, timeout) = (self.speculate, self.isolate, self.timeout);
-        let order = self.order;
-        let (reduce_on_workers, version) = (self.reduce_on_workers, self.version);
+        let Study { name, version, policy, erased, listeners, .. } = self;
+        let native = Arc::new(erased);
+        let brought = native.clone();
         let prepare = move || {
-            if !require.is_sound() {
+            if !policy.require.is_sound() {
                 return Err(Error::input("require: expected over 0 and up to 1"));
             }
-            if timeout.is_some() && !isolate {
+            if policy.timeout.is_some() && !policy.isolate {
                 return Err(Error::input("timeout: only a study that is isolated can be ended"));
             }
             let (loops, learned, own_digests) = prepare_loops(&brought)?;
             let job = Job {
                 name,
-                seed,
                 folder: std::env::current_dir().unwrap_or_default(),
                 loops,
                 crunch: job::CrunchSpec::Native(learned),
                 score: "score".to_string(),
-                require,
-                retries,
-                most_failures,
-                speculate,
-                order,
-                isolate,
-                timeout,
-                reduce_on_workers,
+                policy,
                 places: job::Places::default(),
             };
             job::check_job_name(&job.name).map_err(|why| Error::input(format!("name: {why}")))?;

@@ -21,7 +21,7 @@ use crate::rank0::turn_away;
 use crate::util::error::{Error, Result};
 #[cfg(feature = "mpi")]
 use crate::util::panic::panic_text;
-use crate::util::signals;
+use crate::util::{machine, signals, thread};
 #[cfg(feature = "mpi")]
 use crate::wire::messages::ToWorker;
 #[cfg(feature = "mpi")]
@@ -64,7 +64,7 @@ fn over_threads(
         signals::take();
     }
     let work = prepare()?;
-    let cores = slurm::cores().unwrap_or_else(own_cores);
+    let cores = slurm::cores().unwrap_or_else(machine::cores);
     let threads = settings.threads.unwrap_or(cores);
     check_strategy(settings, threads)?;
     let workers = work.job.grid().tasks().min(threads as u64) as usize;
@@ -92,10 +92,8 @@ fn start_worker(
     means: WorkerConfig,
     native: Option<Arc<ErasedStudy>>,
 ) -> Result<JoinHandle<Result<()>>> {
-    std::thread::Builder::new()
-        .name(format!("rank {}", link.rank()))
-        .spawn(move || worker::work(Box::new(link), means, native.as_ref()))
-        .map_err(|error| Error::unexpected(format!("no more threads: {error}")))
+    let name = format!("rank {}", link.rank());
+    thread::start(&name, move || worker::work(Box::new(link), means, native.as_ref()))
 }
 
 #[cfg(feature = "mpi")]
@@ -126,7 +124,7 @@ fn over_ranks(
             Err(launched.mismatch()) // every one of them finds this; rank 0 says it
         };
     }
-    let cores = slurm::cores().unwrap_or_else(|| (own_cores() / launched.on_host).max(1));
+    let cores = slurm::cores().unwrap_or_else(|| (machine::cores() / launched.on_host).max(1));
     let threads = settings.threads.map_or(1, |threads| threads as u32);
     let means = WorkerConfig { threads, cores, is_process: true };
     if ranks.own_rank() > 0 {
@@ -213,9 +211,4 @@ fn check_strategy(settings: &Settings, workers: usize) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// How many cores this machine has for this process.
-fn own_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -1,7 +1,7 @@
 //! Where the points of a Rust loop come from: values that every rank learns, data sets that live on
 //! rank 0, data sets that each rank loads for itself.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -13,6 +13,7 @@ use crate::executor::context::Context;
 use crate::executor::rust::{LoopSource, PreparedLoop};
 use crate::job::{Points, digest, digest_of};
 use crate::model::value::Value;
+use crate::util::cache::Cache;
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
 
@@ -129,13 +130,13 @@ pub(super) struct DataSets<T> {
     make: SharedValue<Make<T>>,
     /// Rank 0's, which its own threads share.
     made: OnceLock<Vec<T>>,
-    cache: Cache<T>,
+    cache: Cache<u64, T>,
 }
 
 impl<T> DataSets<T> {
     pub(super) fn new(name: &str, make: Make<T>) -> DataSets<T> {
         let make = Mutex::new(Some(make));
-        DataSets { name: name.to_string(), make, made: OnceLock::new(), cache: Cache::new() }
+        DataSets { name: name.to_string(), make, made: OnceLock::new(), cache: Cache::default() }
     }
 }
 
@@ -221,7 +222,7 @@ type LoadFunction<K, T> = Box<dyn Fn(&K) -> crate::Result<T> + Send + Sync>;
 pub(super) struct Loaded<K, T> {
     keys: Values<K>,
     load: LoadFunction<K, T>,
-    cache: Cache<T>,
+    cache: Cache<u64, T>,
 }
 
 impl<K, T> Loaded<K, T> {
@@ -230,7 +231,7 @@ impl<K, T> Loaded<K, T> {
         keys: impl IntoIterator<Item = K>,
         load: LoadFunction<K, T>,
     ) -> Loaded<K, T> {
-        Loaded { keys: Values::new(name, keys), load, cache: Cache::new() }
+        Loaded { keys: Values::new(name, keys), load, cache: Cache::default() }
     }
 }
 
@@ -266,72 +267,5 @@ impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> Source<T> fo
         let key = self.keys.get(index)?;
         let load = || (self.load)(key).map_err(|error| format!("not loaded: {error}"));
         self.cache.get(index, context.keep(), load).map(PointRef::Kept)
-    }
-}
-
-/// The data sets of one loop that a process keeps; its threads share them.
-struct Cache<T> {
-    /// The least recently used first.
-    slots: Mutex<VecDeque<(u64, CacheSlot<T>)>>,
-}
-
-/// Locked while the data set is on its way, so that others wait for it rather than get it again.
-type CacheSlot<T> = Arc<Mutex<Option<Arc<T>>>>;
-
-impl<T> Cache<T> {
-    fn new() -> Cache<T> {
-        Cache { slots: Mutex::new(VecDeque::new()) }
-    }
-
-    fn get(
-        &self,
-        index: u64,
-        keep: usize,
-        make: impl FnOnce() -> Result<T, String>,
-    ) -> Result<Arc<T>, String> {
-        let slot = {
-            let mut slots = locked(&self.slots);
-            let held = slots.iter().position(|(held, _)| *held == index);
-            let entry = held.and_then(|at| slots.remove(at));
-            let entry = entry.unwrap_or_else(|| (index, Arc::new(Mutex::new(None))));
-            let slot = entry.1.clone();
-            slots.push_back(entry);
-            while slots.len() > keep {
-                slots.pop_front();
-            }
-            slot
-        };
-        let mut data = locked(&slot);
-        if data.is_none() {
-            *data = Some(Arc::new(make()?));
-        }
-        data.clone().ok_or_else(|| "a bug in gridmpi: no data".to_string())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use super::*;
-
-    #[test]
-    fn the_cache_keeps_the_last_ones_used_and_tries_again_what_failed() {
-        let cache = Cache::new();
-        let made = Cell::new(0);
-        let get = |index: u64| {
-            let make = || {
-                made.set(made.get() + 1);
-                if index == 9 { Err("no".to_string()) } else { Ok(index * 10) }
-            };
-            cache.get(index, 2, make).map(|data| *data)
-        };
-        assert_eq!((get(1), get(2), get(1), get(1)), (Ok(10), Ok(20), Ok(10), Ok(10)));
-        assert_eq!(made.get(), 2);
-        assert_eq!(get(3), Ok(30)); // and 2 has to go
-        assert_eq!((get(1), made.get()), (Ok(10), 3));
-        assert_eq!((get(2), made.get()), (Ok(20), 4));
-        assert!(get(9).is_err() && get(9).is_err());
-        assert_eq!(made.get(), 6);
     }
 }

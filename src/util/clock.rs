@@ -1,8 +1,22 @@
-//! What time it is.
+//! What time it is, by the clock on the wall.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time now, in seconds since 1970.
 pub(crate) fn since_1970() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+    seconds(SystemTime::now())
+}
+
+/// A time in seconds since 1970.
+pub(crate) fn seconds(time: SystemTime) -> f64 {
+    since(time).as_secs_f64()
+}
+
+/// Tells this process, and what it does now, from any other on this machine.
+pub(crate) fn process_stamp() -> String {
+    format!("{}-{}", std::process::id(), since(SystemTime::now()).as_nanos())
+}
+
+fn since(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

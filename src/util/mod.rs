@@ -1,12 +1,18 @@
 //! What every room may use and that knows none of them: errors, text, files, clocks, signals.
 
+pub(crate) mod cache;
 pub(crate) mod clock;
 #[cfg(feature = "jobs")]
 pub(crate) mod csv_file;
 pub(crate) mod duration;
 pub(crate) mod error;
-#[cfg(any(feature = "cli", feature = "jobs"))]
-pub(crate) mod nearest;
+pub(crate) mod files;
+pub(crate) mod framing;
+pub(crate) mod machine;
 pub(crate) mod panic;
 pub(crate) mod signals;
+#[cfg(feature = "cli")]
+pub(crate) mod stats;
+pub(crate) mod text;
+pub(crate) mod thread;
 pub(crate) mod usage;

@@ -3,7 +3,8 @@
 pub(crate) mod batch;
 pub(crate) mod connection;
 pub(crate) mod heartbeat;
-pub(crate) mod isolate;
+pub(crate) mod isolated_main;
+pub(crate) mod isolated_relay;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,7 +21,6 @@ use crate::wire::requests::MasterClient;
 use crate::wire::transport::Link;
 use crate::worker::batch::Came;
 use crate::worker::connection::{Connection, NextWork, ThreadConnection};
-use crate::worker::heartbeat::Heartbeat;
 
 /// How a worker works.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ pub(crate) fn work(
     native: Option<&Arc<ErasedStudy>>,
 ) -> Result<()> {
     let line = Arc::new(Connection::new(link, means.threads, means.is_process));
-    let _attendant = Heartbeat::start(&line, means.is_process)?;
+    let _heartbeat = heartbeat::start(&line, means.is_process)?;
     let whole = catch_unwind(AssertUnwindSafe(|| request_crunch_return(&line, means, native)));
     let result = whole.unwrap_or_else(|panic| Err(Error::bug(panic_text(panic.as_ref()))));
     if let Err(error) = &result {
@@ -57,7 +57,7 @@ fn request_crunch_return(
 ) -> Result<()> {
     let Some(bytes) = line.welcome()? else { return Ok(()) };
     let job: Arc<Job> = Arc::new(codec::decode(&bytes)?);
-    let isolates = job.isolate && !isolate::is_isolated();
+    let isolates = job.policy.isolate && !isolated_main::is_isolated();
     match native {
         Some(native) if !isolates => native.learn(&job)?,
         None if job.is_native() && !isolates => return Err(another_program()),
@@ -69,7 +69,7 @@ fn request_crunch_return(
         let caller: Arc<dyn MasterClient> = Arc::new(ThreadConnection::new(line, thread));
         let place = Slot { rank: line.rank(), thread, cores };
         match isolates {
-            true => isolate::relay(line, &caller, &job, &bytes, place),
+            true => isolated_relay::relay(line, &caller, &job, &bytes, place),
             false => at_seat(line, &caller, &job, &functions, place),
         }
     };

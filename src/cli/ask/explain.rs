@@ -57,7 +57,7 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
 /// The task's seed.
 fn seed(look: &StoreReader, task: u64) -> Result<u32> {
     let mut job = look.job.clone();
-    job.seed = look.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    job.policy.seed = look.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
     Ok(job.task_seed(&job.coordinates(look.results.grid(), look.results.grid().task(task))))
 }
 

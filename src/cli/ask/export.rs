@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::ask::{runs, stream};
-use crate::cli::{print, write_whole};
+use crate::cli::{print, write_file};
 use crate::report::{self, ExportFormat};
 use crate::store::StoreReader;
 use crate::util::error::{Exit, Result};
@@ -39,7 +39,7 @@ pub(super) fn export(arguments: &Arguments) -> Result<Exit> {
     let select = runs::select(&look, false, &arguments.clauses, None, None)?;
     let format = arguments.format;
     if let Some(file) = &arguments.to {
-        write_whole(file, |out| report::export(&look, &select, format, out))?;
+        write_file(file, |out| report::export(&look, &select, format, out))?;
         return print(format!("wrote {}\n", file.display()).as_bytes());
     }
     #[cfg(feature = "parquet")]

@@ -45,7 +45,7 @@ impl Ask {
 
 /// What an answer looks like.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ListFormat {
+pub(in crate::cli) enum ListFormat {
     Table,
     Json,
 }

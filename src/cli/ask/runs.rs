@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
 
 use crate::cli::ask::{Array, ListFormat, stream};
+use crate::job::RUN_COLUMNS;
 use crate::model::value::json_object;
 use crate::report::{Lines, beginning, in_a_line, in_words};
 use crate::store::{Column, ColumnKind, Select, StoreReader};
@@ -79,12 +79,9 @@ pub(super) fn runs(arguments: &Arguments) -> Result<Exit> {
 
 fn table(look: &StoreReader, select: &Select) -> Result<Exit> {
     let mut columns = look.coordinate_columns();
-    columns.extend(look.run_columns(&["status", "score"]));
-    if look.has_values()? {
-        columns.extend(look.run_columns(&["value"]));
-    }
-    columns.extend(look.run_columns(&["seconds", "rank", "host", "attempt"]));
-    columns.extend(look.run_columns(&["error"]));
+    columns.extend(["status", "score"].map(Column::of_run));
+    columns.extend(look.has_values()?.then(|| Column::of_run("value")));
+    columns.extend(["seconds", "rank", "host", "attempt", "error"].map(Column::of_run));
     stream(|sink| {
         let is_number =
             |column: &Column| matches!(column.kind, ColumnKind::Int | ColumnKind::Float);
@@ -120,28 +117,19 @@ fn shortened(error: &str) -> String {
 
 fn as_json(look: &StoreReader, select: &Select) -> Result<Exit> {
     let coordinates = look.coordinate_columns();
-    let wanted = [
-        "status", "score", "value", "error", "seconds", "started", "rank", "host", "thread",
-        "attempt",
-    ];
     let mut columns = coordinates.clone();
-    columns.extend(look.run_columns(&wanted));
+    columns.extend(RUN_COLUMNS[1..].iter().map(|name| Column::of_run(name)));
     stream(|sink| {
         let mut array = Array::begin(sink)?;
         select.rows(&columns, |cells| {
-            let value = |(column, cell): (&Column, &crate::store::Cell)| {
-                (column.name.clone(), cell.value(column.kind).to_json())
-            };
-            let all: Vec<_> = columns.iter().zip(cells).map(value).collect();
-            let (place, rest) = all.split_at(coordinates.len());
-            let named = |(name, value): &(String, serde_json::Value)| (name.clone(), value.clone());
-            let place: serde_json::Map<_, _> = place[1..].iter().map(named).collect();
-            let mut entry =
-                json_object([("task", all[0].1.clone()), ("coordinates", json!(place))]);
-            if let Some(entry) = entry.as_object_mut() {
-                entry.extend(rest.iter().map(named));
-            }
-            array.push(sink, &entry)
+            let mut all = columns
+                .iter()
+                .zip(cells)
+                .map(|(column, cell)| (column.name.as_str(), cell.value(column.kind).to_json()));
+            let task = all.by_ref().take(1).collect::<Vec<_>>();
+            let place = json_object(all.by_ref().take(coordinates.len() - 1));
+            let entry = task.into_iter().chain([("coordinates", place)]).chain(all);
+            array.push(sink, &json_object(entry))
         })?;
         array.end(sink)
     })

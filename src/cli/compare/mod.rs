@@ -8,8 +8,9 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use crate::cli::ask::ListFormat;
 use crate::cli::{demo, plan, print, run, strategy};
 use crate::executor;
 use crate::job::{CrunchSpec, Job, Sleep};
@@ -63,14 +64,8 @@ pub(super) struct CompareArgs {
     #[arg(long, conflicts_with = "seconds")]
     quick: bool,
     /// What to print
-    #[arg(long, value_enum, default_value_t = CompareFormat::Table)]
-    format: CompareFormat,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum CompareFormat {
-    Table,
-    Json,
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    format: ListFormat,
 }
 
 /// What is compared.
@@ -134,8 +129,8 @@ pub(super) fn compare(arguments: &CompareArgs) -> Result<Exit> {
         real::measure(&case, &text, &mut lineup)?;
     }
     match arguments.format {
-        CompareFormat::Table => print(words::text(&case, &lineup).as_bytes()),
-        CompareFormat::Json => print(format!("{:#}\n", json::json(&case, &lineup)).as_bytes()),
+        ListFormat::Table => print(words::text(&case, &lineup).as_bytes()),
+        ListFormat::Json => print(format!("{:#}\n", json::json(&case, &lineup)).as_bytes()),
     }
 }
 

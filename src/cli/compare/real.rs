@@ -8,11 +8,11 @@ use crate::rank0::settings::Settings;
 use crate::report::text::words;
 use crate::study::run::conduct;
 use crate::util::error::Result;
-use crate::util::signals;
+use crate::util::{machine, signals};
 
 /// Runs every strategy that can be, one after another.
 pub(super) fn measure(case: &Case, text: &str, lineup: &mut StrategyResults) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = machine::cores();
     if cores < case.workers && !matches!(case.job.crunch, CrunchSpec::Multiply { .. }) {
         log::warn!(
             "{} threads share {cores} cores here: what computes will take longer than predicted",

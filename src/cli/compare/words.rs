@@ -8,6 +8,7 @@ use crate::master::virtual_time::maps::{Deadlock, Wait};
 use crate::model::nest::Key;
 use crate::report::text::words;
 use crate::report::{Lines, in_words};
+use crate::util::stats::extent;
 
 /// Of so many workers it is said what they wait for in a deadlock.
 const MOST_WAITS: usize = 3;
@@ -49,8 +50,7 @@ fn heading(case: &Case) -> String {
         case.job.loops.iter().map(|l| format!("{} {}", l.points.len(), l.name)).collect();
     let tasks = words::things(case.seconds.len() as u64, "task");
     let total: f64 = case.seconds.iter().sum();
-    let longest = case.seconds.iter().copied().fold(0.0, f64::max);
-    let shortest = case.seconds.iter().copied().fold(f64::MAX, f64::min);
+    let (shortest, longest) = extent(case.seconds.iter().copied());
     let each = match longest - shortest <= SAME * longest {
         true => format!("{} each", words::seconds(longest)),
         false => format!(

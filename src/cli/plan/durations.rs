@@ -272,19 +272,16 @@ fn fitted(costs: CostModel, depth: usize, judged: &[(u64, f64)]) -> CostModel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::plan::prediction_tests::job;
 
     /// A job of two loops, and what was found of it.
     fn durations(found: &[(u64, f64, bool)]) -> RecordedDurations {
-        let text = "[crunch]\nbuiltin = \"multiply\"\n\
-                    [[loop]]\nname = \"a\"\nrange = { from = 0, to = 3 }\n\
-                    [[loop]]\nname = \"b\"\nrange = { from = 0, to = 4 }\nreduce = \"sum\"\n";
-        let job = Job::parse(text, Path::new("job.toml")).unwrap();
         let found = found.iter().map(|(task, seconds, failed)| ReusableRun {
             task: *task,
             seconds: *seconds,
             failed: *failed,
         });
-        RecordedDurations::found(&job, found)
+        RecordedDurations::found(&job(&[3, 4]), found)
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
         "tasks": grid.tasks(),
         "groups": groups.collect::<Vec<_>>(),
         "rows": grid.keys(grid.outer()),
-        "order": job.order,
+        "order": job.policy.order,
         "files": reading.files,
         "bytes": reading.bytes,
         "largest_data_set_bytes": reading.data_set,

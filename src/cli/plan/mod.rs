@@ -23,7 +23,7 @@ use crate::job::{Job, Reading};
 use crate::rank0::settings::{Only, Out, Settings};
 use crate::study::run::conduct;
 use crate::util::error::{Error, Exit, Result};
-use crate::worker::isolate;
+use crate::worker::isolated_main;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -81,7 +81,7 @@ struct PlanReport {
 }
 
 pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
-    isolate::work_if_isolated(None);
+    isolated_main::work_if_isolated(None);
     let file = arguments.job.clone().or_else(run::default_job);
     let (job, text) = match &file {
         Some(file) => Job::read(file)?,

@@ -76,17 +76,8 @@ fn ratio(dimensions: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Job;
+    use crate::cli::plan::prediction_tests::job;
     use crate::store::ReusableRun;
-    use std::path::Path;
-
-    fn job(sizes: &[u64]) -> Job {
-        let loops = sizes.iter().enumerate().map(|(i, size)| {
-            format!("[[loop]]\nname = \"l{i}\"\nrange = {{ from = 0, to = {size} }}\n")
-        });
-        let text = format!("[crunch]\nbuiltin = \"multiply\"\n{}", loops.collect::<String>());
-        Job::parse(&text, Path::new("job.toml")).unwrap()
-    }
 
     #[test]
     fn every_loops_points_come_as_often_as_one_another() {

@@ -10,7 +10,7 @@ use crate::job::Job;
 use crate::master::cost_model::CostModel;
 use crate::master::virtual_time::{Simulation, play};
 use crate::model::nest::Grid;
-use crate::report::quantile;
+use crate::util::stats::{quantile, sorted};
 
 /// How often it is played, for each number of workers, and how often at least where it is long: between
 /// the least and the most of 19 the next one falls nine times out of ten.
@@ -51,8 +51,8 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    fn of(mut numbers: Vec<f64>) -> Range {
-        numbers.sort_by(f64::total_cmp);
+    fn of(numbers: impl Iterator<Item = f64>) -> Range {
+        let numbers = sorted(numbers);
         // Of k numbers the next one falls below the i-th, from 1, i times out of k + 1.
         let (count, last) = (numbers.len() as f64, (numbers.len() - 1).max(1) as f64);
         let part = ((BEYOND * (count + 1.0) - 1.0) / last).clamp(0.0, 0.5);
@@ -123,19 +123,19 @@ pub(crate) fn predict(
     let time = |workers: u64| {
         let each: Vec<f64> = drawn.iter().map(|drawn| stage.time(drawn, workers)).collect();
         let share = |(drawn, time): (&DrawnDurations, &f64)| drawn.total / (workers as f64 * time);
-        let utilisation = Range::of(drawn.iter().zip(&each).map(share).collect()).middle;
+        let utilisation = Range::of(drawn.iter().zip(&each).map(share)).middle;
         let bound = |drawn: &DrawnDurations| (drawn.total / workers as f64).max(drawn.longest);
         Time {
             workers,
-            seconds: Range::of(each),
+            seconds: Range::of(each.into_iter()),
             utilisation: if utilisation.is_nan() { 1.0 } else { utilisation.min(1.0) },
-            bound: Range::of(drawn.iter().map(bound).collect()).middle,
+            bound: Range::of(drawn.iter().map(bound)).middle,
         }
     };
     Some(Prediction {
         times: asked.into_iter().map(time).collect(),
-        total: Range::of(drawn.iter().map(|drawn| drawn.total).collect()),
-        longest: Range::of(drawn.iter().map(|drawn| drawn.longest).collect()),
+        total: Range::of(drawn.iter().map(|drawn| drawn.total)),
+        longest: Range::of(drawn.iter().map(|drawn| drawn.longest)),
         enough,
         suggested,
         played: stage.tasks.len() as u64,
@@ -271,7 +271,7 @@ impl<'a> PredictionInput<'a> {
 
     fn play(&self, drawn: &DrawnDurations, workers: u64) -> f64 {
         let workers = workers.min(self.tasks.len() as u64) as usize;
-        let order = self.job.order;
+        let order = self.job.policy.order;
         let (grid, own) = (&self.grid, self.own);
         let data = if own { self.job.data_level() } else { None };
         let done = |task: u64| self.durations.is_done(task);

@@ -15,7 +15,8 @@ use crate::master::virtual_time::{Simulation, play};
 use crate::model::policy::Order;
 use crate::store::ReusableRun;
 
-fn job(sizes: &[u64]) -> Job {
+/// A job of nested ranges of these sizes.
+pub(crate) fn job(sizes: &[u64]) -> Job {
     let loops = sizes.iter().enumerate().map(|(i, size)| {
         format!("[[loop]]\nname = \"l{i}\"\nrange = {{ from = 0, to = {size} }}\n")
     });

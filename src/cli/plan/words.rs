@@ -12,6 +12,7 @@ use crate::report::text::words::{count, percent, seconds, size, things, visible}
 use crate::report::{Lines, beginning, in_words};
 use crate::store::refusal;
 use crate::util::duration;
+use crate::util::stats::extent;
 
 /// How wide a point is printed. (characters)
 const WIDEST: usize = 40;
@@ -98,7 +99,7 @@ fn shape(job: &Job) -> String {
 
 fn order(job: &Job) -> String {
     let data = job.data_level().map(|level| job.loops[level].name.as_str());
-    match (job.order, data) {
+    match (job.policy.order, data) {
         (Order::Grid, Some(data)) => format!(
             "Order: as nested loops would, each worker on one {data} as long as there is work of it."
         ),
@@ -167,9 +168,7 @@ fn range(range: Range) -> String {
 /// What the prediction stands on.
 fn known(outlook: &PlanReport, prediction: &Prediction) -> String {
     let durations = &outlook.durations;
-    let kept = durations.kept().iter().map(|(_, seconds)| *seconds);
-    let shortest = kept.clone().fold(f64::INFINITY, f64::min);
-    let longest = kept.fold(0.0, f64::max);
+    let (shortest, longest) = extent(durations.kept().iter().map(|(_, seconds)| *seconds));
     let spread = match durations.recorded() {
         1 => "; one tells nothing of how they differ".to_string(),
         _ => format!(", {} to {}", seconds(shortest), seconds(longest)),

@@ -5,17 +5,16 @@
 //! 1970). Folds are contiguous; the first `n mod k` of them are one row longer. Both are what
 //! scikit-learn's `Ridge` and `KFold` do without shuffling, and a test holds every run to that.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector, RowDVector};
-use parking_lot::Mutex;
 
 use crate::executor::{Executor, Task};
 use crate::job::{Job, Points};
 use crate::model::results::Given;
 use crate::model::value::Value;
+use crate::util::cache::Cache;
 use crate::util::csv_file;
 use crate::util::error::{Error, Result};
 
@@ -23,14 +22,13 @@ use crate::util::error::{Error, Result};
 const KEEP: usize = 2;
 
 /// Features and target of a data set.
-struct RidgeData {
+pub(crate) struct RidgeData {
     features: DMatrix<f64>,
     target: DVector<f64>,
 }
 
-/// The data sets of a process, most recently used last; each is read once for all threads.
-#[derive(Default)]
-pub(crate) struct RidgeCache(Mutex<VecDeque<(String, Arc<RidgeData>)>>);
+/// The data sets of a process, by their files.
+pub(crate) type RidgeCache = Cache<String, RidgeData>;
 
 pub(crate) struct Ridge {
     job: Arc<Job>,
@@ -52,23 +50,8 @@ impl Ridge {
     }
 
     fn table(&self, file: &str) -> Result<Arc<RidgeData>, String> {
-        let mut tables = self.tables.0.lock();
-        let held = tables.iter().position(|(name, _)| name == file);
-        let entry = match held.and_then(|at| tables.remove(at)) {
-            Some(entry) => entry,
-            None => {
-                let path = self.job.folder.join(file);
-                let table =
-                    RidgeData::read(&path, self.target.as_deref()).map_err(|e| e.to_string())?;
-                (file.to_string(), Arc::new(table))
-            }
-        };
-        let table = entry.1.clone();
-        tables.push_back(entry);
-        if tables.len() > KEEP {
-            tables.pop_front();
-        }
-        Ok(table)
+        let read = || RidgeData::read(&self.job.folder.join(file), self.target.as_deref());
+        self.tables.get(file.to_string(), KEEP, read).map_err(|error| error.to_string())
     }
 }
 

@@ -8,12 +8,13 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::executor::process::tail::Tail;
+use crate::util::clock;
 use crate::wire::requests::MasterClient;
 
 /// How long a child has to end by itself when it is asked to.
@@ -52,8 +53,7 @@ static GUARD: OnceLock<(Option<ChildStdin>, String)> = OnceLock::new();
 /// Starts a child.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     let (_, mark) = GUARD.get_or_init(|| {
-        let born = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-        let mark = format!("{}-{born}", std::process::id());
+        let mark = clock::process_stamp();
         let guardian = Command::new("/bin/sh")
             .args(["-c", GUARDIAN, "gridmpi-guardian", &format!("{MARK}={mark}")])
             .env_remove(MARK) // gridmpi may itself be somebody's child

@@ -9,7 +9,9 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::executor::python::child::{Answer, PythonChild, Setup, crunch_functions};
+use crate::executor::python::child::{PythonChild, Setup};
+use crate::executor::python::functions::crunch_functions;
+use crate::executor::python::protocol::Answer;
 use crate::executor::{Executor, Limits, Slot, Task};
 use crate::job::{Job, Python};
 use crate::model::nest::Grid;
@@ -58,7 +60,7 @@ impl PythonExecutor {
         });
         PythonExecutor {
             setup: Setup::new(job, &crunch_functions(python), place),
-            limits: Limits::new(job.timeout, Some(caller)),
+            limits: Limits::new(job.policy.timeout, Some(caller)),
             grid: job.grid(),
             points: points.collect(),
             child: None,

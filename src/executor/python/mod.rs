@@ -1,4 +1,7 @@
 //! Python functions as crunch and as reductions.
 
-pub(crate) mod child;
+mod child;
 pub(crate) mod crunch;
+pub(crate) mod functions;
+mod protocol;
+pub(crate) mod reducer;

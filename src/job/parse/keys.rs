@@ -8,7 +8,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use crate::model::value::Value;
 use crate::util::error::{Error, Result};
-pub(crate) use crate::util::nearest::nearest;
+use crate::util::text::{did_you_mean, nearest};
 
 /// The text being read, to turn positions into lines.
 #[derive(Clone, Copy)]
@@ -103,13 +103,8 @@ impl<'a> TomlTable<'a> {
         let stranger = self.table.keys().find(|name| !self.known.contains(&&**name.get_ref()));
         let Some(stranger) = stranger else { return Ok(()) };
         let name = stranger.get_ref();
-        let near = nearest(name, &self.known).map(|near| format!("; did you mean '{near}'?"));
-        let message = format!(
-            "'{}' is no key here{} (known: {})",
-            self.path_of(name),
-            near.unwrap_or_default(),
-            self.known.join(", ")
-        );
+        let (near, known) = (did_you_mean(name, &self.known, "'"), self.known.join(", "));
+        let message = format!("'{}' is no key here{near} (known: {known})", self.path_of(name));
         Err(self.text.error(stranger.span().start, message))
     }
 

@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText, nearest};
+use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::slurm::SlurmOptions;
 use crate::job::{
     CrunchSpec, DEFAULT_INTERPRETER, Job, Loop, Places, Python, Sleep, check_job_name, check_name,
     placeholders,
 };
 use crate::model::nest::{Grid, MOST_TASKS};
-use crate::model::policy::{Completeness, Order};
+use crate::model::policy::{Completeness, Order, Policy};
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::model::value::Value;
 use crate::util::error::{Error, Result};
+use crate::util::text::{did_you_mean, nearest};
 
 /// How many data sets a Python child keeps if the job does not say.
 const KEEP: u64 = 4;
@@ -49,6 +50,7 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
         None => false,
     };
     let order = root.take("order").map_or(Ok(Order::Grid), |entry| order(&entry, seed))?;
+    let policy = Policy { seed, order, reduce_on_workers, ..Policy::default() };
     root.take("slurm").map_or(Ok(SlurmOptions::default()), |entry| SlurmOptions::of(&entry))?;
     let (crunch_table, loops_entry) = (root.take("crunch"), root.take("loop"));
     let missing = |what: &str| root.error(what);
@@ -83,41 +85,28 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
     let mut table = crunch_entry.table()?;
     places.lines.extend(table.lines());
     let score = table.take("score").map_or(Ok("score".to_string()), |score| score.text())?;
-    let require = table.take("require").map_or(Ok(Completeness::All), |entry| require(&entry))?;
-    let retries = table.take("retries").map_or(Ok(0), |entry| retries(&entry))?;
-    let tasks: u64 = sizes.iter().product();
-    let most_failures = most_failures(&mut table, tasks)?;
-    let isolate = table.take("isolate").map_or(Ok(false), |entry| entry.boolean())?;
-    let speculate = table.take("speculate").map_or(Ok(false), |entry| entry.boolean())?;
+    let policy = Policy {
+        require: table.take("require").map_or(Ok(Completeness::All), |entry| require(&entry))?,
+        retries: table.take("retries").map_or(Ok(0), |entry| retries(&entry))?,
+        most_failures: most_failures(&mut table, sizes.iter().product())?,
+        isolate: table.take("isolate").map_or(Ok(false), |entry| entry.boolean())?,
+        speculate: table.take("speculate").map_or(Ok(false), |entry| entry.boolean())?,
+        ..policy
+    };
     let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
     let crunch = parse_crunch(&mut table, &loops)?;
     let has_child =
         matches!(crunch, CrunchSpec::Python(_) | CrunchSpec::Command(_) | CrunchSpec::Shell(_));
     let timeout = match timeout {
-        Some((_, entry)) if !has_child && !isolate => {
+        Some((_, entry)) if !has_child && !policy.isolate => {
             let why = "only what runs in a process of its own can be ended: a command, a shell line, Python, or a builtin with isolate = true";
             return Err(entry.error(why));
         }
         other => other.map(|(timeout, _)| timeout),
     };
     table.finish()?;
-    Ok(Job {
-        name,
-        seed,
-        folder,
-        loops,
-        crunch,
-        score,
-        require,
-        retries,
-        most_failures,
-        speculate,
-        isolate,
-        timeout,
-        order,
-        reduce_on_workers,
-        places,
-    })
+    let policy = Policy { timeout, ..policy };
+    Ok(Job { name, folder, loops, crunch, score, policy, places })
 }
 
 fn name(root: &mut TomlTable, file: &Path) -> Result<String> {
@@ -146,8 +135,7 @@ fn order(entry: &TomlEntry, seed: u64) -> Result<Order> {
         "longest-first" => Ok(Order::LongestFirst),
         "random" => Ok(Order::Random(seed)),
         other => {
-            let near = nearest(other, &KNOWN).map(|near| format!("; did you mean \"{near}\"?"));
-            let (near, known) = (near.unwrap_or_default(), KNOWN.join(", "));
+            let (near, known) = (did_you_mean(other, &KNOWN, "\""), KNOWN.join(", "));
             Err(entry.error(format!("\"{other}\" is no order{near} (known: {known})")))
         }
     }
@@ -231,11 +219,10 @@ fn parse_reduce(entry: &TomlEntry) -> Result<Reduce> {
     }
     let name = entry.text()?;
     Reduce::named(&name).ok_or_else(|| {
-        let near = nearest(&name, &Reduce::NAMES).map(|near| format!("; did you mean \"{near}\"?"));
+        let near = did_you_mean(&name, &Reduce::NAMES, "\"");
+        let known = Reduce::NAMES.join(", ");
         entry.error(format!(
-            "\"{name}\" is no reduction{} (known: {}, or {{ python = \"file.py:function\" }})",
-            near.unwrap_or_default(),
-            Reduce::NAMES.join(", ")
+            "\"{name}\" is no reduction{near} (known: {known}, or {{ python = \"file.py:function\" }})"
         ))
     })
 }
@@ -318,8 +305,7 @@ fn builtin(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<C
         }
         _ => {
             const KNOWN: [&str; 2] = ["multiply", "ridge"];
-            let near = nearest(&name, &KNOWN).map(|near| format!("; did you mean \"{near}\"?"));
-            let near = near.unwrap_or_default();
+            let near = did_you_mean(&name, &KNOWN, "\"");
             Err(entry.error(format!("no builtin \"{name}\"{near} (known: {})", KNOWN.join(", "))))
         }
     }

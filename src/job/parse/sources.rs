@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use crate::job::parse::keys::{TomlEntry, TomlTable, nearest};
+use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::points::{Distribution, Named, Points};
 use crate::model::value::Value;
 use crate::util::csv_file;
 use crate::util::error::Result;
+use crate::util::text::did_you_mean;
 
 /// The sources a loop can have.
 pub(crate) const SOURCES: [&str; 10] =
@@ -32,9 +33,9 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
         (None, _) => {
             drop(found);
             if let Some((stranger, entry)) = table.rest().first() {
-                let near = nearest(stranger, &[&SOURCES[..], &["name", "reduce"]].concat());
-                let near = near.map(|near| format!("; did you mean '{near}'?"));
-                return Err(entry.error(format!("no key of a loop{}", near.unwrap_or_default())));
+                let known = [&SOURCES[..], &["name", "reduce"]].concat();
+                let near = did_you_mean(stranger, &known, "'");
+                return Err(entry.error(format!("no key of a loop{near}")));
             }
             let sources = SOURCES.join(", ");
             return Err(

@@ -8,10 +8,9 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use crate::master::cost_model::CostModel;
-use crate::master::{Action, Event, Master, Strategy};
+use crate::master::{Action, Event, Master, MasterConfig, Strategy};
 use crate::model::nest::{Grid, Key};
-use crate::model::policy::LONG;
-use crate::model::policy::{Completeness, Order};
+use crate::model::policy::{LONG, Order, Policy};
 use crate::model::reduce::Reduce;
 use crate::model::results::{Assignment, AttemptResult, Made, Numbers, Report, Scored, pack};
 
@@ -85,15 +84,17 @@ pub(crate) fn play(play: &Simulation, seconds: &dyn Fn(u64) -> f64) -> Simulatio
     let Simulation { grid, workers, .. } = *play;
     let folds = |level| (level >= grid.outer()).then_some(Reduce::Count);
     let reduces = (0..grid.depth()).map(folds).collect();
-    let mut master = Master::new(grid.clone(), reduces, Completeness::All, workers)
-        .in_order(play.order, play.data)
-        .with_strategy(play.strategy)
-        .in_batches(play.batch);
-    if let Some(costs) = play.known {
-        master = master.expecting(costs.clone());
-    }
+    let config = MasterConfig {
+        workers,
+        policy: Policy { order: play.order, ..Policy::default() },
+        data: play.data,
+        strategy: play.strategy,
+        batch: play.batch,
+        expected: play.known.cloned(),
+        ..MasterConfig::default()
+    };
     let mut stage = SimulatedJob {
-        master,
+        master: Master::new(grid.clone(), reduces, config),
         seconds,
         workers: (0..workers).map(|_| VirtualWorker::default()).collect(),
         coming: BinaryHeap::new(),
@@ -193,6 +194,8 @@ impl SimulatedJob<'_> {
     fn on(&mut self, event: Event) {
         let mut actions = std::mem::take(&mut self.actions);
         self.master.on(event, self.now, &mut actions);
+        #[cfg(test)]
+        self.master.check();
         for action in actions.drain(..) {
             match action {
                 Action::Assign { rank, assignment } => {

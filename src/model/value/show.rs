@@ -114,8 +114,13 @@ fn tagged(variant: Option<&'static str>, value: Value) -> Value {
     }
 }
 
-fn whole<I: Copy + TryInto<i64>>(number: I, otherwise: f64) -> Value {
-    number.try_into().map_or(Value::Float(otherwise), Value::Int)
+/// Whole numbers of every size: those that 64 bits do not hold become floats.
+macro_rules! whole_numbers {
+    ($($method:ident $kind:ty;)*) => {$(
+        fn $method(self, v: $kind) -> Result<Value, Refused> {
+            Ok(i64::try_from(v).map_or(Value::Float(v as f64), Value::Int))
+        }
+    )*};
 }
 
 struct Elements<'b> {
@@ -183,35 +188,9 @@ impl<'b> Serializer for Show<'b> {
     fn serialize_bool(self, v: bool) -> Result<Value, Refused> {
         Ok(Value::Bool(v))
     }
-    fn serialize_i8(self, v: i8) -> Result<Value, Refused> {
-        Ok(Value::Int(v.into()))
-    }
-    fn serialize_i16(self, v: i16) -> Result<Value, Refused> {
-        Ok(Value::Int(v.into()))
-    }
-    fn serialize_i32(self, v: i32) -> Result<Value, Refused> {
-        Ok(Value::Int(v.into()))
-    }
-    fn serialize_i64(self, v: i64) -> Result<Value, Refused> {
-        Ok(Value::Int(v))
-    }
-    fn serialize_i128(self, v: i128) -> Result<Value, Refused> {
-        Ok(whole(v, v as f64))
-    }
-    fn serialize_u8(self, v: u8) -> Result<Value, Refused> {
-        Ok(Value::Int(v.into()))
-    }
-    fn serialize_u16(self, v: u16) -> Result<Value, Refused> {
-        Ok(Value::Int(v.into()))
-    }
-    fn serialize_u32(self, v: u32) -> Result<Value, Refused> {
-        Ok(Value::Int(v.into()))
-    }
-    fn serialize_u64(self, v: u64) -> Result<Value, Refused> {
-        Ok(whole(v, v as f64))
-    }
-    fn serialize_u128(self, v: u128) -> Result<Value, Refused> {
-        Ok(whole(v, v as f64))
+    whole_numbers! {
+        serialize_i8 i8; serialize_i16 i16; serialize_i32 i32; serialize_i64 i64; serialize_i128 i128;
+        serialize_u8 u8; serialize_u16 u16; serialize_u32 u32; serialize_u64 u64; serialize_u128 u128;
     }
     fn serialize_f32(self, v: f32) -> Result<Value, Refused> {
         Ok(Value::Float(v.into()))

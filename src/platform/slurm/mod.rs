@@ -8,10 +8,11 @@ mod step;
 
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::util::duration;
 use serde::{Deserialize, Serialize};
+
+use crate::util::{clock, duration};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use step::Step;
 
@@ -89,8 +90,7 @@ impl Allocation {
         let told = variable("SLURM_JOB_END_TIME").and_then(|end| end.parse::<f64>().ok());
         let end = told.or_else(|| {
             let left = left_by_squeue(&id, &ask).or_else(|| left_by_scontrol(&id, &ask))?;
-            let now = now.duration_since(UNIX_EPOCH).ok()?;
-            Some((now + left).as_secs_f64())
+            Some(clock::seconds(now + left))
         });
         Some(Allocation {
             job,
@@ -102,8 +102,7 @@ impl Allocation {
 
     /// How long it goes on from then.
     pub(crate) fn left(&self, now: SystemTime) -> Option<Duration> {
-        let now = now.duration_since(UNIX_EPOCH).ok()?;
-        let left = self.end? - now.as_secs_f64();
+        let left = self.end? - clock::seconds(now);
         Some(Duration::try_from_secs_f64(left.max(0.0)).unwrap_or(Duration::MAX))
     }
 
@@ -217,6 +216,8 @@ fn memory_by(variable: impl Fn(&str) -> Option<String>, cores: u64) -> Option<u6
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     fn variables<'a>(known: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {

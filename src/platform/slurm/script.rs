@@ -1,6 +1,5 @@
 //! A batch script for sbatch: complete, commented, and able to have itself started again.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,34 +41,80 @@ pub(crate) struct Script<'a> {
     pub(crate) folder: &'a Path,
 }
 
+/// The script, with `{{name}}` for what differs. A name at the beginning of a line stands for whole lines,
+/// or for none.
+const TEMPLATE: &str = include_str!("batch_script.sh");
+
 impl Script<'_> {
     /// The script.
     pub(crate) fn text(&self) -> Result<String> {
-        let login = if self.modules.is_empty() { "" } else { " -l" }; // so that there is `module`
-        let mut text = format!("#!/bin/bash{login}\n");
-        for line in &self.about {
-            // A file's name may go on in another line, where it would be no comment.
-            let _ = writeln!(text, "# {}", line.replace(char::is_control, "?"));
+        let (mut text, mut rest) = (String::new(), TEMPLATE);
+        while let Some((before, (name, after))) =
+            rest.split_once("{{").and_then(|(before, rest)| Some((before, rest.split_once("}}")?)))
+        {
+            text += before;
+            text += &self.part(name)?;
+            rest = after;
         }
-        self.options(&mut text)?;
-        self.surroundings(&mut text)?;
-        self.start(&mut text)?;
-        self.end(&mut text);
-        Ok(text)
+        Ok(text + rest)
+    }
+
+    /// What stands for a name in the template.
+    fn part(&self, name: &str) -> Result<String> {
+        let path = |path: &Path| quoted(in_words(path)?);
+        let of_array = |list: &str| Ok(format!("\"${{{list}[$SLURM_ARRAY_TASK_ID]}}\""));
+        Ok(match name {
+            "login" if self.modules.is_empty() => String::new(),
+            "login" => " -l".to_string(), // so that there is `module`
+            // A file's name may go on in another line, where it would be no comment.
+            "about" => lines("# ", self.about.iter().map(|l| l.replace(char::is_control, "?"))),
+            "options" => lines("#SBATCH ", self.options()?),
+            "warning" => self.warning.as_secs().to_string(),
+            "more_options" if self.options.is_empty() => String::new(),
+            "more_options" => {
+                let about =
+                    "# As asked for; the last one of two that contradict each other counts.";
+                format!("{about}\n{}", lines("#SBATCH ", self.options.clone()))
+            }
+            "setup" => self.setup()?,
+            "array" if !self.is_array() => String::new(),
+            "array" => {
+                let jobs = words(self.jobs.iter().map(|(job, _)| path(job)))?;
+                let folders = words(self.jobs.iter().map(|(_, out)| path(out)))?;
+                let about =
+                    "# One job of the array for each job file, with a results folder of its own.";
+                format!("{about}\njobs=({jobs})\nfolders=({folders})\n")
+            }
+            "gridmpi" => path(self.gridmpi)?,
+            // A rank is too much to leave it to dispensing.
+            "threads" if self.threads > 1 => format!("{} --master-works", self.threads),
+            "threads" => self.threads.to_string(),
+            "grace" => self.warning.as_secs().saturating_sub(15).max(5).to_string(),
+            "launcher" => quoted(&self.launcher[0])?,
+            "launcher_options" if self.launcher.len() == 1 => String::new(),
+            "launcher_options" => {
+                format!(" -- {}", words(self.launcher[1..].iter().map(|word| argument(word)))?)
+            }
+            "job" if self.is_array() => of_array("jobs")?,
+            "job" => path(&self.jobs[0].0)?,
+            "out" if self.is_array() => of_array("folders")?,
+            "out" => path(&self.jobs[0].1)?,
+            "requeues" => self.requeues.to_string(),
+            other => return Err(Error::bug(format!("the batch script has no \"{other}\""))),
+        })
     }
 
     fn is_array(&self) -> bool {
         self.jobs.len() > 1
     }
 
-    fn options(&self, text: &mut String) -> Result<()> {
-        let ResourceRequest { nodes, time } = self.shape;
+    fn options(&self) -> Result<Vec<String>> {
         let mut options = vec![
             format!("--job-name={}", self.name),
-            format!("--nodes={nodes}"),
+            format!("--nodes={}", self.shape.nodes),
             format!("--ntasks-per-node={}", self.ntasks_per_node),
             format!("--cpus-per-task={}", self.threads),
-            format!("--time={}", limit(time)),
+            format!("--time={}", limit(self.shape.time)),
         ];
         options.extend(self.partition.map(|partition| format!("--partition={partition}")));
         if self.is_array() {
@@ -80,124 +125,31 @@ impl Script<'_> {
         // A backslash would have sbatch fill in nothing.
         let name = self.name.replace('%', "%%").replace('\\', "_");
         options.push(format!("--output={name}-{log}.log"));
-        let options = options.iter().map(|option| word(option));
-        directives(text, &options.collect::<Result<Vec<_>>>()?);
-        text.push_str("# All starts of the job write to one log; a node that dies does not end it; it may be\n");
-        text.push_str("# started again; and Slurm says before the limit that it is near.\n");
-        let warning = format!("--signal=B:USR1@{}", self.warning.as_secs());
-        let fixed = ["--open-mode=append", "--no-kill", "--requeue", &warning];
-        directives(text, &fixed.map(String::from));
-        if !self.options.is_empty() {
-            text.push_str(
-                "# As asked for; the last one of two that contradict each other counts.\n",
-            );
-            directives(text, &self.options);
-        }
-        Ok(())
+        options.iter().map(|option| word(option)).collect()
     }
 
-    fn surroundings(&self, text: &mut String) -> Result<()> {
-        text.push('\n');
+    fn setup(&self) -> Result<String> {
+        let mut setup = Vec::new();
         if !self.modules.is_empty() {
-            let modules: Vec<String> =
-                self.modules.iter().map(|m| quoted(m)).collect::<Result<_>>()?;
-            let _ = writeln!(text, "module load {} || exit", modules.join(" "));
+            let modules = words(self.modules.iter().map(|module| quoted(module)))?;
+            setup.push(format!("module load {modules} || exit"));
         }
         if let Some(venv) = self.venv {
             let (home, path) = venv.strip_prefix("~/").map_or(("", venv), |path| ("~/", path));
             let activate = quoted(&format!("{path}/bin/activate"))?;
-            let _ = writeln!(text, "source {home}{activate} || exit");
+            setup.push(format!("source {home}{activate} || exit"));
         }
-        for line in self.setup {
-            let _ = writeln!(text, "{line}");
-        }
-        Ok(())
-    }
-
-    fn start(&self, text: &mut String) -> Result<()> {
-        let quoted_path = |path: &Path| quoted(in_words(path)?);
-        let (job, out) = match &self.jobs[..] {
-            [(job, out)] => (quoted_path(job)?, quoted_path(out)?),
-            jobs => {
-                let list = |paths: Vec<&PathBuf>| -> Result<String> {
-                    Ok(paths
-                        .into_iter()
-                        .map(|p| quoted_path(p))
-                        .collect::<Result<Vec<_>>>()?
-                        .join(" "))
-                };
-                text.push_str(
-                    "# One job of the array for each job file, with a results folder of its own.\n",
-                );
-                let _ =
-                    writeln!(text, "jobs=({})", list(jobs.iter().map(|(job, _)| job).collect())?);
-                let _ = writeln!(
-                    text,
-                    "folders=({})",
-                    list(jobs.iter().map(|(_, out)| out).collect())?
-                );
-                let of = |list: &str| format!("\"${{{list}[$SLURM_ARRAY_TASK_ID]}}\"");
-                (of("jobs"), of("folders"))
-            }
-        };
-        text.push_str(
-            "# The supervisor starts the launcher, and starts it again if that ends before the job does.\n",
-        );
-        let grace =
-            self.warning.saturating_sub(Duration::from_secs(15)).max(Duration::from_secs(5));
-        let mut line = format!(
-            "{} launch -n \"$SLURM_NTASKS\" --threads {}",
-            quoted_path(self.gridmpi)?,
-            self.threads
-        );
-        if self.threads > 1 {
-            line += " --master-works"; // a rank is too much to leave it to dispensing
-        }
-        let (program, more) = self.launcher.split_first().expect("a launcher has a name");
-        let _ = write!(line, " --grace {} --mpirun {}", grace.as_secs(), quoted(program)?);
-        let _ = write!(line, " \\\n    {job} --out {out}");
-        if !more.is_empty() {
-            let more: Vec<String> =
-                more.iter().map(|word| argument(word)).collect::<Result<_>>()?;
-            let _ = write!(line, " -- {}", more.join(" "));
-        }
-        let _ = writeln!(text, "{line} &\ngridmpi=$!");
-        Ok(())
-    }
-
-    fn end(&self, text: &mut String) {
-        let _ = write!(
-            text,
-            r#"
-# Slurm's warning goes to gridmpi, which heeds it where it does not know the end itself. What scancel
-# ends stays ended. To end it softly: scancel --batch --signal=USR2 "$SLURM_JOB_ID"
-cancelled=
-trap 'kill -USR1 "$gridmpi"' USR1
-trap 'kill -USR2 "$gridmpi"; cancelled=yes' USR2
-trap 'cancelled=yes' TERM
-while kill -0 "$gridmpi" 2>/dev/null; do wait "$gridmpi"; done # a signal interrupts a wait
-wait "$gridmpi"
-status=$?
-
-# 75: there was no time left. What is done is stored; the same job goes on with the rest.
-if [ "$status" = 75 ] && [ -z "$cancelled" ]; then
-    if [ "${{SLURM_RESTART_COUNT:-0}}" -lt {requeues} ]; then
-        scontrol requeue "$SLURM_JOB_ID" || echo "requeue is refused here: submit this script again to go on" >&2
-    else
-        echo "requeued {requeues} times: submit this script again to go on" >&2
-    fi
-fi
-exit "$status"
-"#,
-            requeues = self.requeues
-        );
+        setup.extend_from_slice(self.setup);
+        Ok(lines("", setup))
     }
 }
 
-fn directives(text: &mut String, options: &[String]) {
-    for option in options {
-        let _ = writeln!(text, "#SBATCH {option}");
-    }
+fn lines(begin: &str, lines: impl IntoIterator<Item = String>) -> String {
+    lines.into_iter().map(|line| format!("{begin}{line}\n")).collect()
+}
+
+fn words(words: impl Iterator<Item = Result<String>>) -> Result<String> {
+    Ok(words.collect::<Result<Vec<_>>>()?.join(" "))
 }
 
 /// A word as sbatch reads it behind `#SBATCH`: blanks, quotes, backslashes and `#` mean something there.

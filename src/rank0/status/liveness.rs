@@ -10,6 +10,7 @@ use crate::rank0::status::Status;
 use crate::store::Folder;
 use crate::util::clock::since_1970;
 use crate::util::error::Result;
+use crate::util::machine::host;
 
 /// Rank 0 writes every second or two. How old its file may be on the same machine before its lock is
 /// looked at, and on another one, where a shared file system may show an old one for a while, before it
@@ -48,8 +49,7 @@ pub(crate) struct Liveness {
 
 impl Liveness {
     pub(crate) fn of(folder: &Path) -> Liveness {
-        let host = gethostname::gethostname().to_string_lossy().into_owned();
-        Liveness { folder: folder.to_path_buf(), host, last: None, beats: false }
+        Liveness { folder: folder.to_path_buf(), host: host(), last: None, beats: false }
     }
 
     /// Reads the file once more.

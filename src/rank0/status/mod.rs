@@ -8,6 +8,7 @@ mod liveness;
 mod snapshot;
 mod writer;
 
+use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use serde_json::Value as Json;
 
 use crate::platform::slurm::Booked;
 use crate::util::error::Exit;
+use crate::util::files::{Durability, write_whole};
 #[cfg(feature = "cli")]
 pub(crate) use liveness::{Life, Liveness};
 pub(crate) use writer::StatusWriter;
@@ -210,13 +212,7 @@ impl Status {
 
     /// Writes it so that whoever reads sees the whole of an old or of a new one.
     fn write(&self, folder: &Path) -> std::io::Result<()> {
-        let unfinished = folder.join(".status.json.unfinished");
         let text = serde_json::to_vec(self).map_err(std::io::Error::other)?;
-        let written = std::fs::write(&unfinished, text)
-            .and_then(|()| std::fs::rename(&unfinished, folder.join(FILE)));
-        if written.is_err() {
-            let _ = std::fs::remove_file(&unfinished); // a full disk needs the room
-        }
-        written
+        write_whole(&folder.join(FILE), Durability::Eventual, |e| e, |out| out.write_all(&text))
     }
 }

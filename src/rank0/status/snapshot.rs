@@ -10,8 +10,7 @@ use serde_json::Value as Json;
 use crate::job::{Job, named_json};
 use crate::master::{GroupView, View, WorkerActivity, WorkerView};
 use crate::model::nest::{Grid, Key};
-use crate::model::results::GroupSummary;
-use crate::model::results::Winner;
+use crate::model::results::{GroupSummary, Winner};
 use crate::platform::slurm::Booked;
 use crate::rank0::status::{
     FORM, GroupStatus, GroupsStatus, RunState, Status, WorkerStatus, WorkersStatus,
@@ -89,7 +88,7 @@ impl SnapshotBuilder {
         SnapshotBuilder {
             job: job.clone(),
             grid: job.grid(),
-            host: gethostname::gethostname().to_string_lossy().into_owned(),
+            host: crate::util::machine::host(),
             started: crate::util::clock::since_1970(),
             hosts: BTreeMap::new(),
             pace: VecDeque::from([(Duration::ZERO, 0)]),

@@ -15,6 +15,7 @@ use crate::rank0::status::snapshot::{ClosedStatus, Snapshot, SnapshotBuilder};
 use crate::rank0::status::{RunState, Status};
 use crate::util::clock::since_1970;
 use crate::util::error::Exit;
+use crate::util::thread;
 
 /// How often rank 0 looks.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -170,8 +171,7 @@ impl WriterThread {
             write(&to_write, &folder, gatherer);
             let _ = end.send(());
         };
-        let started = std::thread::Builder::new().name("status".to_string()).spawn(work);
-        started.map_err(|error| log::warn!("no thread for the status file: {error}")).ok()?;
+        thread::start("status", work).map_err(|error| log::warn!("{error}")).ok()?;
         Some(WriterThread { news, done })
     }
 

@@ -34,15 +34,13 @@ pub(crate) fn export(
 ) -> Result<()> {
     let fields = look.field_columns()?;
     let mut columns = look.coordinate_columns();
-    columns.extend(look.run_columns(&["status", "score"]));
+    columns.extend(["status", "score"].map(Column::of_run));
     match fields.is_empty() {
-        true if look.has_values()? => columns.extend(look.run_columns(&["value"])),
+        true if look.has_values()? => columns.push(Column::of_run("value")),
         _ => columns.extend(fields),
     }
     let rest = ["seconds", "started", "rank", "host", "thread", "attempt", "error"];
-    let mut others = look.run_columns(&rest);
-    others.sort_by_key(|column| rest.iter().position(|name| *name == column.name));
-    columns.extend(others);
+    columns.extend(rest.map(Column::of_run));
     match format {
         ExportFormat::Csv => csv::write(select, &columns, out),
         ExportFormat::Jsonl => json::write_lines(select, &columns, out),

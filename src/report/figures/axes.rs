@@ -6,6 +6,7 @@ use plotters::style::RGBColor;
 
 use crate::report::beginning;
 use crate::report::figures::{Axis, Scale};
+use crate::util::stats::extent;
 
 /// A text that any XML reader takes.
 pub(super) fn shown(text: &str) -> String {
@@ -115,8 +116,7 @@ pub(super) fn short(number: f64) -> String {
 
 /// From the lowest to the highest, with a margin.
 pub(super) fn range(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
-    let fold = |(low, high): (f64, f64), number: f64| (low.min(number), high.max(number));
-    match numbers.fold((f64::INFINITY, f64::NEG_INFINITY), fold) {
+    match extent(numbers) {
         (low, high) if low > high => (0.0, 1.0),
         (low, high) if low == high => (low - 0.5, high + 0.5),
         (low, high) => {

@@ -9,8 +9,9 @@ use crate::report::html::{COLOURS, FAILED};
 use crate::report::model::axis::{Axis, Scale};
 use crate::report::model::landscape::Landscape;
 use crate::report::model::timeline::StartTimeline;
-use crate::report::{Facts, in_words, quantile};
+use crate::report::{Facts, in_words};
 use crate::util::error::Result;
+use crate::util::stats::{quantile, sorted};
 
 /// So many data sets make a line each; of more, bands over all are drawn.
 const LINES: usize = COLOURS.len();
@@ -94,10 +95,8 @@ fn scores(landscape: &Landscape, axis: &Axis) -> Result<String> {
     }
     let at = |part: f64| -> Vec<(f64, f64)> {
         let column = |i: usize| {
-            let mut scores: Vec<f64> =
-                lines.iter().map(|line| line[i].1).filter(|score| score.is_finite()).collect();
-            scores.sort_by(f64::total_cmp);
-            (places[i], quantile(&scores, part))
+            let scores = lines.iter().map(|line| line[i].1).filter(|score| score.is_finite());
+            (places[i], quantile(&sorted(scores), part))
         };
         (0..places.len()).map(column).collect()
     };

@@ -8,6 +8,7 @@ use crate::report::beginning;
 use crate::report::figures::axes::{DrawnAxis, edges, hex, on, range, short, shown, tick, viridis};
 use crate::report::figures::{Axis, Scale};
 use crate::util::error::{Error, Result};
+use crate::util::stats::extent;
 
 /// What a figure has around it.
 pub(super) struct Paper<'a> {
@@ -130,9 +131,8 @@ impl Paper<'_> {
         (title, of): (&str, &str),
         high_is_bright: bool,
     ) -> Result<String> {
-        let finite = || cells.iter().flatten().copied().filter(|value| value.is_finite());
-        let low = finite().fold(f64::INFINITY, f64::min);
-        let high = finite().fold(f64::NEG_INFINITY, f64::max);
+        let finite = cells.iter().flatten().copied().filter(|value| value.is_finite());
+        let (low, high) = extent(finite);
         let colour = |value: f64| {
             let part = if high > low { (value - low) / (high - low) } else { 0.5 };
             viridis(if high_is_bright { part } else { 1.0 - part })

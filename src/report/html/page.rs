@@ -7,6 +7,7 @@ use crate::report::html::charts::{Chart, escape};
 use crate::report::html::scores::{Scores, charts};
 use crate::report::html::{Facts, timings, words};
 use crate::report::model::axis::Scale;
+use crate::report::text::table::score_name;
 use crate::report::text::words::{count, things};
 use crate::report::{beginning, in_a_line, in_words, status};
 use crate::util::error::Result;
@@ -91,12 +92,9 @@ fn paragraph(class: &str, sentences: &[String]) -> String {
 /// The result: one row for each point of the outermost loops.
 fn table(facts: &Facts) -> Result<String> {
     let (job, results) = (&facts.look.job, &facts.look.results);
-    let reduces: Vec<&str> =
-        job.loops.iter().filter_map(|l| l.reduce.as_ref()).map(|reduce| reduce.name()).collect();
-    let score = if reduces.is_empty() { "score".to_string() } else { reduces.join(" of ") };
     let mut header = facts.rows.coordinate_names();
     header.extend(facts.rows.best_names().iter().map(|name| format!("best {name}")));
-    header.extend([score, "runs".to_string(), "status".to_string()]);
+    header.extend([score_name(job), "runs".to_string(), "status".to_string()]);
     let mut rows = String::new();
     let mut numeric = vec![false; header.len()];
     let (mut number, mut bad) = (0u64, 0u64);

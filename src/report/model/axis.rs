@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::job::Job;
 use crate::model::value::Value;
+use crate::util::stats::sorted;
 
 /// One parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,8 +107,7 @@ impl Axis {
 
     /// The different places, in order.
     pub(crate) fn distinct(&self) -> Vec<f64> {
-        let mut places = self.places.clone();
-        places.sort_by(f64::total_cmp);
+        let mut places = sorted(self.places.iter().copied());
         places.dedup();
         places
     }
@@ -136,8 +136,7 @@ fn scale(values: &[Value]) -> (Scale, Vec<f64>) {
 
 /// Whether numbers are positive, and evenly spaced by ratio or spread wide.
 fn is_logarithmic(numbers: &[f64]) -> bool {
-    let mut numbers = numbers.to_vec();
-    numbers.sort_by(f64::total_cmp);
+    let mut numbers = sorted(numbers.iter().copied());
     numbers.dedup();
     let (Some(low), Some(high)) = (numbers.first(), numbers.last()) else { return false };
     if *low <= 0.0 || numbers.len() < 2 {

@@ -5,7 +5,7 @@ use crate::job::{Job, Loop};
 use crate::model::nest::{Grid, Key};
 use crate::model::reduce::Reduce;
 use crate::report::model::axis::Axis;
-use crate::report::model::timeline::quantile;
+use crate::util::stats::median;
 
 /// How many scores are held at most; data sets behind that are counted, not shown. 8 bytes each.
 const MOST: u64 = 20_000_000;
@@ -144,13 +144,11 @@ impl Landscape {
     }
 
     /// The best of some scores; where nothing says which is, their median.
-    pub(crate) fn fold(&self, mut scores: Vec<f64>) -> f64 {
-        scores.retain(|score| !score.is_nan());
-        scores.sort_by(f64::total_cmp);
+    pub(crate) fn fold(&self, scores: Vec<f64>) -> f64 {
         match (self.decided, self.high_is_best) {
-            (true, true) => scores.last().copied().unwrap_or(f64::NAN),
-            (true, false) => scores.first().copied().unwrap_or(f64::NAN),
-            (false, _) => quantile(&scores, 0.5),
+            (true, true) => scores.into_iter().fold(f64::NAN, f64::max),
+            (true, false) => scores.into_iter().fold(f64::NAN, f64::min),
+            (false, _) => median(scores),
         }
     }
 }

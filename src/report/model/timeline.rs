@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::store::{Attempt, WorkerRow};
+use crate::util::stats::{quantile, sorted};
 
 /// One start of the job: its workers, and what they did as far as the store still knows it.
 pub(crate) struct StartTimeline {
@@ -119,9 +120,9 @@ impl StartTimeline {
     /// k + 1 times the shortest of those.
     pub(crate) fn bound(&self) -> f64 {
         let workers = self.lanes.len().max(1);
-        let mut seconds: Vec<f64> = self.every().map(|attempt| attempt.seconds).collect();
-        seconds.sort_by(|a, b| b.total_cmp(a));
-        let together = seconds.iter().step_by(workers).zip(1..).map(|(s, k)| s * f64::from(k));
+        let seconds = sorted(self.every().map(|attempt| attempt.seconds));
+        let together =
+            seconds.iter().rev().step_by(workers).zip(1..).map(|(s, k)| s * f64::from(k));
         together.fold(self.busy() / workers as f64, f64::max)
     }
 
@@ -189,8 +190,7 @@ impl DurationStats {
     pub(crate) fn of(sessions: &[StartTimeline]) -> Option<DurationStats> {
         let every = || sessions.iter().flat_map(StartTimeline::every);
         let longest = *every().max_by(|a, b| a.seconds.total_cmp(&b.seconds))?;
-        let mut seconds: Vec<f64> = every().map(|attempt| attempt.seconds.max(0.0)).collect();
-        seconds.sort_by(f64::total_cmp);
+        let seconds = sorted(every().map(|attempt| attempt.seconds.max(0.0)));
         // Of nothing there is no logarithm.
         let low = seconds.iter().copied().find(|s| *s > 0.0).unwrap_or(1e-9).max(1e-9);
         let high = seconds[seconds.len() - 1].max(low);
@@ -210,14 +210,6 @@ impl DurationStats {
         let (median, p95) = (quantile(&seconds, 0.5), quantile(&seconds, 0.95));
         Some(DurationStats { edges, counts, is_log, median, p95, longest })
     }
-}
-
-/// The quantile of sorted numbers, interpolated; of none it is NaN.
-pub(crate) fn quantile(sorted: &[f64], part: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-    let place = part * last as f64;
-    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    if below == above { below } else { below + (above - below) * place.fract() }
 }
 
 #[cfg(test)]
@@ -303,15 +295,5 @@ mod tests {
         assert_eq!(wide.counts.iter().sum::<u64>(), 7);
         let zero = DurationStats::of(&sessions(&[member(1, 1, 1)], vec![attempt(0, 1, 0.0, 0.0)]));
         assert_eq!(zero.unwrap().counts.iter().sum::<u64>(), 1);
-    }
-
-    #[test]
-    fn quantiles_are_interpolated() {
-        assert_eq!(quantile(&[1.0, 2.0], 0.5), 1.5);
-        assert_eq!(
-            quantile(&[f64::NEG_INFINITY, f64::INFINITY, f64::INFINITY], 0.9),
-            f64::INFINITY
-        );
-        assert!(quantile(&[], 0.5).is_nan());
     }
 }

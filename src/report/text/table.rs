@@ -1,13 +1,13 @@
 //! The result as a table for a terminal.
 
-use comfy_table::{CellAlignment, Table, presets};
-
 use crate::job::Job;
 use crate::model::reduce::Reduce;
 use crate::model::value::Value;
+use crate::report::text::lines::Lines;
 use crate::report::{Rows, status};
 use crate::store::Results;
 use crate::util::error::Result;
+use crate::util::text::beginning;
 
 /// How many rows are printed; all of them are in summary.csv.
 pub(crate) const TABLE_ROWS: usize = 200;
@@ -18,22 +18,18 @@ const WIDEST: usize = 80;
 /// One row for each point of the outermost loops.
 pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
     let rows = Rows::new(job);
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
     let mut header = rows.coordinate_names();
     let texts = header.len();
     header.extend(rows.best_names().iter().map(|name| format!("best {name}")));
-    let reduces = job.loops.iter().filter_map(|l| l.reduce.as_ref()).map(|reduce| reduce.name());
-    let score = reduces.collect::<Vec<_>>().join(" of ");
-    header.push(if score.is_empty() { "score".to_string() } else { score });
-    header.push("runs".to_string());
-    table.set_header(&header);
+    header.extend([score_name(job), "runs".to_string()]);
+    let header = header.into_iter().enumerate().map(|(i, name)| (name, i >= texts));
+    let mut lines = Lines::new(header);
     // What the user's own summarize gives is there to be seen, all of it.
     let native = job.loops.get(job.outer()).is_some_and(|l| l.reduce == Some(Reduce::Native));
-    let mut more = 0;
+    let (mut text, mut number) = (String::new(), 0);
     results.summaries(job.outer(), |summary| {
-        if table.row_count() == TABLE_ROWS {
-            more += 1;
+        number += 1;
+        if number > TABLE_ROWS {
             return Ok(());
         }
         let mut cells: Vec<String> =
@@ -51,20 +47,21 @@ pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
             0 => format!("{} of {total}", summary.runs),
             failed => format!("{} of {total}, {failed} failed", summary.runs),
         });
-        table.add_row(cells);
+        text += &lines.row(cells);
         Ok(())
     })?;
-    for (i, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((if i == 0 { 0 } else { 1 }, 1));
-        if i >= texts {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+    text += &lines.rest();
+    if number > TABLE_ROWS {
+        text += &format!("... and {} rows more in summary.csv", number - TABLE_ROWS);
     }
-    let mut text = table.trim_fmt();
-    if more > 0 {
-        text += &format!("\n... and {more} rows more in summary.csv");
-    }
-    Ok(text)
+    Ok(text.trim_end().to_string())
+}
+
+/// What the column of the result is called: how the loops fold.
+pub(crate) fn score_name(job: &Job) -> String {
+    let reduces = job.loops.iter().filter_map(|l| l.reduce.as_ref()).map(Reduce::name);
+    let name = reduces.collect::<Vec<_>>().join(" of ");
+    if name.is_empty() { "score".to_string() } else { name }
 }
 
 /// The line of an error that says most: of a Python traceback it is the last one.
@@ -72,14 +69,6 @@ pub(crate) fn in_a_line(error: &str) -> &str {
     let mut lines = error.lines();
     let line = if error.starts_with("Traceback") { lines.next_back() } else { lines.next() };
     line.unwrap_or_default()
-}
-
-/// The beginning of a long text.
-pub(crate) fn beginning(text: &str, widest: usize) -> String {
-    match text.char_indices().nth(widest) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_string(),
-    }
 }
 
 /// Numbers to six digits, which is enough to look at; summary.csv has them all.

@@ -1,5 +1,7 @@
 //! Numbers in words, as people read them.
 
+pub(crate) use crate::util::text::count;
+
 /// A time: `45 ms`, `3.2 s`, `12 min 3 s`, `2 h 5 min`.
 pub(crate) fn seconds(seconds: f64) -> String {
     let whole = seconds.round() as u64;
@@ -24,19 +26,6 @@ pub(crate) fn visible(text: &str) -> String {
         false => letter.to_string(),
     };
     text.chars().map(spell).collect()
-}
-
-/// A count with its thousands apart.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A part of a whole; never 100% or 0% unless it is.

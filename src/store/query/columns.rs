@@ -30,34 +30,23 @@ pub(crate) enum ColumnKind {
     Time,
 }
 
-/// What every run has, beside its coordinates and what crunch gave.
-const FIXED: [(&str, ColumnKind); 10] = [
-    ("status", ColumnKind::Text),
-    ("score", ColumnKind::Float),
-    ("value", ColumnKind::Json),
-    ("error", ColumnKind::Text),
-    ("seconds", ColumnKind::Float),
-    ("started", ColumnKind::Time),
-    ("rank", ColumnKind::Int),
-    ("host", ColumnKind::Text),
-    ("thread", ColumnKind::Int),
-    ("attempt", ColumnKind::Int),
-];
-
 impl Column {
+    /// A column that every run has.
+    pub(crate) fn of_run(name: &str) -> Column {
+        let kind = match name {
+            "status" | "error" | "host" => ColumnKind::Text,
+            "score" | "seconds" => ColumnKind::Float,
+            "started" => ColumnKind::Time,
+            "value" => ColumnKind::Json,
+            _ => ColumnKind::Int,
+        };
+        Column::of_view(name, kind)
+    }
+
     fn of_view(name: &str, kind: ColumnKind) -> Column {
         let sql = quoted(name, '"');
         Column { name: name.to_string(), compared: sql.clone(), sql, kind }
     }
-}
-
-/// The task and what every run has; those that follow the coordinates.
-pub(crate) fn task() -> Column {
-    Column::of_view("task", ColumnKind::Int)
-}
-
-pub(crate) fn fixed() -> Vec<Column> {
-    FIXED.iter().map(|(name, kind)| Column::of_view(name, *kind)).collect()
 }
 
 /// The loops' columns; a record has one for each of its fields.

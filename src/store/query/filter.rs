@@ -2,50 +2,16 @@
 //! SQLite: one expression over known columns, with functions that only compute.
 
 use crate::store::schema::quoted;
-use crate::util::nearest::{is_slip_of, nearest};
+use crate::util::text::{did_you_mean, is_slip_of};
 
 /// SQL's own words that an expression may have.
-const WORDS: [&str; 24] = [
-    "AND", "OR", "NOT", "IN", "IS", "NULL", "LIKE", "GLOB", "BETWEEN", "ESCAPE", "CASE", "WHEN",
-    "THEN", "ELSE", "END", "TRUE", "FALSE", "ISNULL", "NOTNULL", "CAST", "AS", "REAL", "INTEGER",
-    "TEXT",
-];
+const WORDS: &str = "AND OR NOT IN IS NULL LIKE GLOB BETWEEN ESCAPE CASE WHEN THEN ELSE END TRUE FALSE \
+    ISNULL NOTNULL CAST AS REAL INTEGER TEXT";
 
 /// Functions that only compute.
-const FUNCTIONS: [&str; 32] = [
-    "abs",
-    "round",
-    "min",
-    "max",
-    "sign",
-    "exp",
-    "ln",
-    "log",
-    "log10",
-    "log2",
-    "pow",
-    "power",
-    "sqrt",
-    "floor",
-    "ceil",
-    "length",
-    "lower",
-    "upper",
-    "trim",
-    "ltrim",
-    "rtrim",
-    "substr",
-    "instr",
-    "replace",
-    "coalesce",
-    "ifnull",
-    "nullif",
-    "iif",
-    "typeof",
-    "json_extract",
-    "json_array_length",
-    "datetime",
-];
+const FUNCTIONS: &str = "abs round min max sign exp ln log log10 log2 pow power sqrt floor ceil length \
+    lower upper trim ltrim rtrim substr instr replace coalesce ifnull nullif iif typeof json_extract \
+    json_array_length datetime";
 
 /// What a name stands for in SQL; an error names those there are.
 pub(crate) trait Names {
@@ -57,21 +23,14 @@ pub(crate) trait Names {
 
     /// Whether a name is likely to be a column's with a slip in it.
     fn is_near(&self, name: &str) -> bool {
-        let all = self.all();
-        let names: Vec<&str> = all.iter().map(String::as_str).collect();
-        is_slip_of(name, &names)
+        is_slip_of(name, &self.all())
     }
 
     /// Says that there is no such column, and which may be meant.
     fn unknown(&self, name: &str) -> String {
         let all = self.all();
-        let names: Vec<&str> = all.iter().map(String::as_str).collect();
-        let near = nearest(name, &names).map(|near| format!("; did you mean '{near}'?"));
-        format!(
-            "there is no column '{name}'{} (columns: {})",
-            near.unwrap_or_default(),
-            all.join(", ")
-        )
+        let (near, known) = (did_you_mean(name, &all, "'"), all.join(", "));
+        format!("there is no column '{name}'{near} (columns: {known})")
     }
 }
 
@@ -137,7 +96,7 @@ pub(crate) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, S
 
 fn word(word: &str, called: bool, names: &mut dyn Names) -> Result<String, String> {
     let upper = word.to_uppercase();
-    if WORDS.contains(&upper.as_str()) {
+    if WORDS.split(' ').any(|known| known == upper) {
         return Ok(upper);
     }
     if upper == "SELECT" {
@@ -145,15 +104,12 @@ fn word(word: &str, called: bool, names: &mut dyn Names) -> Result<String, Strin
     }
     if called {
         let lower = word.to_lowercase();
-        if FUNCTIONS.contains(&lower.as_str()) {
+        let known: Vec<&str> = FUNCTIONS.split(' ').collect();
+        if known.contains(&lower.as_str()) {
             return Ok(lower);
         }
-        let near = nearest(&lower, &FUNCTIONS).map(|near| format!("; did you mean '{near}'?"));
-        let known = FUNCTIONS.join(", ");
-        return Err(format!(
-            "there is no function '{word}' here{} (functions: {known})",
-            near.unwrap_or_default()
-        ));
+        let (near, known) = (did_you_mean(&lower, &known, "'"), known.join(", "));
+        return Err(format!("there is no function '{word}' here{near} (functions: {known})"));
     }
     names.find(word)?.ok_or_else(|| {
         let unknown = names.unknown(word);

@@ -3,6 +3,7 @@
 
 use rusqlite::types::ValueRef;
 
+use crate::job::RUN_COLUMNS;
 use crate::model::value::Value;
 use crate::store::query::columns::{self, Column, ColumnKind};
 use crate::store::query::filter::{self, Names};
@@ -66,14 +67,7 @@ impl Cell<'_> {
 impl StoreReader {
     /// The task and its coordinates.
     pub(crate) fn coordinate_columns(&self) -> Vec<Column> {
-        std::iter::once(columns::task()).chain(columns::coordinates(&self.job)).collect()
-    }
-
-    /// What every run has beside that; `wanted` says which.
-    pub(crate) fn run_columns(&self, wanted: &[&str]) -> Vec<Column> {
-        let mut fixed = columns::fixed();
-        fixed.retain(|column| wanted.contains(&column.name.as_str()));
-        fixed
+        std::iter::once(Column::of_run("task")).chain(columns::coordinates(&self.job)).collect()
     }
 
     /// The fields of the records that crunch gave. Where a field is called like another column, its
@@ -93,14 +87,12 @@ impl StoreReader {
 
     /// Whether crunch gave anything but plain numbers.
     pub(crate) fn has_values(&self) -> Result<bool> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM runs WHERE value IS NOT NULL)";
-        let found = self.results.connection().query_row(sql, [], |row| row.get(0));
-        found.map_err(|error| storing(self.path(), &error))
+        self.one("SELECT EXISTS (SELECT 1 FROM runs WHERE value IS NOT NULL)", [], |row| row.get(0))
     }
 
     fn plain_columns(&self) -> Vec<Column> {
         let mut all = self.coordinate_columns();
-        all.extend(columns::fixed());
+        all.extend(RUN_COLUMNS[1..].iter().map(|name| Column::of_run(name)));
         for record in columns::records(&self.job) {
             if !all.iter().any(|column| column.name == record.name) {
                 all.push(record);

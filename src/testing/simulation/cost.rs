@@ -24,9 +24,9 @@ impl Answering {
     fn start(sizes: &[u64], workers: usize, batch: Option<u64>, seconds: f64) -> Answering {
         let grid = Grid::new(sizes, 1).unwrap();
         let reduces = vec![None, Some(Reduce::Max)];
-        let master = Master::new(grid, reduces, Completeness::All, workers)
-            .in_batches(batch)
-            .with_leases(Some(Duration::from_secs(10)));
+        let lease = Some(Duration::from_secs(10));
+        let config = MasterConfig { workers, batch, lease, ..MasterConfig::default() };
+        let master = Master::new(grid, reduces, config);
         let (given, actions, packed) = (VecDeque::new(), Vec::new(), Vec::new());
         let now = Duration::ZERO;
         let mut all =
@@ -113,9 +113,9 @@ fn what_the_master_costs() {
     // Ten thousand groups open at a time: each worker is in a group of its own.
     let grid = Grid::new(&[10_000, 100_000], 1).unwrap();
     let reduces = vec![None, Some(Reduce::Max)];
-    let mut master = Master::new(grid, reduces, Completeness::All, 10_000)
-        .in_order(crate::model::policy::Order::Grid, Some(0))
-        .in_batches(Some(1_000));
+    let (workers, data, batch) = (10_000, Some(0), Some(1_000));
+    let config = MasterConfig { workers, data, batch, ..MasterConfig::default() };
+    let mut master = Master::new(grid, reduces, config);
     let mut given = VecDeque::new();
     let mut actions = Vec::new();
     let mut packed = Vec::new();

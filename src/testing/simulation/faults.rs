@@ -38,10 +38,10 @@ fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
 fn a_failed_run_is_tried_as_often_as_it_may_be() {
     for seed in 0..30 {
         let grid = Grid::new(&[5, 40], 1).unwrap();
-        let patience = FailureLimits { retries: 2, failures: None };
+        let require = Completeness::Fraction(0.1);
+        let policy = Policy { retries: 2, require, ..Policy::default() };
         let reduces = vec![None, Some(Reduce::Count)];
-        let mut master =
-            Master::new(grid, reduces, Completeness::Fraction(0.1), 6).with_patience(patience);
+        let mut master = Master::new(grid, reduces, MasterConfig { policy, ..workers(6) });
         let mut attempts = BTreeMap::<u64, u32>::new();
         let crunch = Box::new(|task: u64| {
             let attempt = attempts.entry(task).or_default();
@@ -77,7 +77,7 @@ fn a_failed_run_is_tried_as_often_as_it_may_be() {
 
 #[test]
 fn while_the_store_is_full_nothing_is_given_out() {
-    let mut master = Master::new(Grid::new(&[2], 1).unwrap(), vec![None], Completeness::All, 1);
+    let mut master = Master::new(Grid::new(&[2], 1).unwrap(), vec![None], workers(1));
     let mut actions = Vec::new();
     let asks = Event::Done { rank: 1, report: Report::of(Vec::new()) };
     master.hold(true);
@@ -107,8 +107,8 @@ fn while_the_store_is_full_nothing_is_given_out() {
 #[test]
 fn too_many_failures_stop_the_job() {
     let grid = Grid::new(&[1000], 1).unwrap();
-    let patience = FailureLimits { retries: 0, failures: Some(10) };
-    let mut master = Master::new(grid, vec![None], Completeness::All, 7).with_patience(patience);
+    let policy = Policy { most_failures: Some(10), ..Policy::default() };
+    let mut master = Master::new(grid, vec![None], MasterConfig { policy, ..workers(7) });
     let crunch = Box::new(|task| (Duration::from_millis(task % 3), Err("no".to_string())));
     let mut hub = SimulatedHub::new(7, 3, Duration::from_millis(1), crunch);
     let mut notes = Notes::default();
@@ -179,7 +179,7 @@ fn what_a_lost_worker_held_is_done_by_others() {
 #[test]
 fn when_the_last_worker_is_lost_it_is_said() {
     let grid = Grid::new(&[100], 1).unwrap();
-    let mut master = Master::new(grid, vec![None], Completeness::All, 3);
+    let mut master = Master::new(grid, vec![None], workers(3));
     let crunch = Box::new(|_| (Duration::from_millis(1), Ok(Scored::number(1.0))));
     let faults = Faults { breaking: (3, 0.1), ..Faults::default() };
     let mut hub = SimulatedHub::new(3, 1, Duration::ZERO, crunch).with_faults(faults);
@@ -192,7 +192,8 @@ fn a_straggler_is_given_out_twice_and_the_first_result_counts() {
     for seed in 0..40 {
         let grid = Grid::new(&[10, 10], 1).unwrap();
         let reduces = vec![None, Some(Reduce::Sum)];
-        let mut master = Master::new(grid, reduces, Completeness::All, 8).speculate();
+        let policy = Policy { speculate: true, ..Policy::default() };
+        let mut master = Master::new(grid, reduces, MasterConfig { policy, ..workers(8) });
         let mut calls = BTreeMap::<u64, u32>::new();
         // One of the last ten tasks takes an hour where it is called first.
         let crunch = Box::new(|task: u64| {
@@ -255,7 +256,8 @@ fn survive(seed: u64) -> Tally {
         failing: 7 * (seed % 2),
         delegates: !seed.is_multiple_of(3),
     };
-    let mut master = world.master().with_leases(Some(Duration::from_secs(10)));
+    let lease = Some(Duration::from_secs(10));
+    let mut master = world.master_with(MasterConfig { lease, ..world.config() });
     let crunch = Box::new(|task| (100 * world.takes(task), world.result(task)));
     let faults = Faults {
         breaking: (25, 0.02),

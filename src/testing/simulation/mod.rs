@@ -9,9 +9,9 @@ mod strategies;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::master::{Event, Master};
+use crate::master::{Event, Master, MasterConfig};
 use crate::model::nest::{Grid, Key};
-use crate::model::policy::{Completeness, FailureLimits};
+use crate::model::policy::{Completeness, Policy};
 use crate::model::reduce::{PythonFunction, Reduce, SlotResult};
 use crate::model::results::{GroupSummary, Run};
 use crate::model::results::{Numbers, Report, Scored};
@@ -115,7 +115,8 @@ impl Effects for Notes {
         Ok(self.reduced.pop())
     }
 
-    fn tick(&mut self, now: Duration, _: &Master) -> Result<()> {
+    fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
+        master.check();
         self.full_now = self.slow_disk && (now.as_millis() / 70).is_multiple_of(2);
         if self.deadline.is_some_and(|deadline| now > deadline) {
             return Err(Error::unexpected(format!("it is not over after {now:?}")));
@@ -157,9 +158,18 @@ impl World {
         Duration::from_micros((task.wrapping_mul(self.seed | 1) >> 7) % 5000)
     }
 
+    fn config(&self) -> MasterConfig {
+        let (require, reduce_on_workers) = (self.require, self.delegates);
+        let policy = Policy { require, reduce_on_workers, ..Policy::default() };
+        MasterConfig { workers: self.workers, policy, ..MasterConfig::default() }
+    }
+
     fn master(&self) -> Master {
-        let master = Master::new(self.grid(), self.reduces.clone(), self.require, self.workers);
-        if self.delegates { master.reduce_on_workers() } else { master }
+        self.master_with(self.config())
+    }
+
+    fn master_with(&self, config: MasterConfig) -> Master {
+        Master::new(self.grid(), self.reduces.clone(), config)
     }
 
     fn simulate(&self) -> Notes {
@@ -208,6 +218,11 @@ impl World {
             Reduce::All => unreachable!("has no score"),
         })
     }
+}
+
+/// So many workers, and nothing else said.
+fn workers(workers: usize) -> MasterConfig {
+    MasterConfig { workers, ..MasterConfig::default() }
 }
 
 fn reduces() -> impl Strategy<Value = Reduce> {
@@ -318,7 +333,7 @@ fn a_thousand_workers_share_a_hundred_thousand_tasks() {
 #[test]
 fn the_textbook_case_takes_four_rounds() {
     let grid = Grid::new(&[10, 3], 1).unwrap();
-    let mut master = Master::new(grid, vec![None, Some(Reduce::Max)], Completeness::All, 8);
+    let mut master = Master::new(grid, vec![None, Some(Reduce::Max)], workers(8));
     let second = Duration::from_secs(1);
     let crunch = Box::new(move |task| (second, Ok(Scored::number(task as f64))));
     let mut hub = SimulatedHub::new(8, 1, Duration::ZERO, crunch);
@@ -333,7 +348,7 @@ fn stale_doubled_and_unasked_outcomes_are_refused() {
     use crate::model::results::AttemptResult;
 
     let grid = Grid::new(&[3], 1).unwrap();
-    let mut master = Master::new(grid, vec![None], Completeness::All, 2);
+    let mut master = Master::new(grid, vec![None], workers(2));
     let mut actions = Vec::new();
     let mut done = |rank, tasks: &[(u64, u32)], actions: &mut Vec<Action>| {
         let outcome = |&(task, attempt): &(u64, u32)| AttemptResult {

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::master::Strategy as Way;
+use crate::model::policy::Order;
 use crate::wire::transport::simulated::Faults;
 
 const WAYS: [Way; 7] = [
@@ -29,7 +30,7 @@ fn world(seed: u64) -> World {
 
 /// Runs a world where nothing goes wrong: what each run was, in order of its start.
 fn runs(world: &World, way: Way) -> Vec<Run> {
-    let mut master = world.master().with_strategy(way);
+    let mut master = world.master_with(MasterConfig { strategy: way, ..world.config() });
     let crunch = Box::new(|task| (10 * world.takes(task), world.result(task)));
     let mut hub = SimulatedHub::new(world.workers, world.seed, Duration::from_millis(3), crunch);
     let mut notes = Notes { deadline: Some(Duration::from_secs(600)), ..Notes::default() };
@@ -86,15 +87,14 @@ fn every_strategy_keeps_to_its_way() {
 fn whatever_goes_wrong_every_strategy_ends_with_the_same() {
     for seed in 0..1400 {
         let (world, way) = (world(seed), WAYS[(seed % 7) as usize]);
-        let patience = FailureLimits { retries: (seed % 3) as u32, failures: None };
-        let mut master = world
-            .master()
-            .with_strategy(way)
-            .with_patience(patience)
-            .with_leases(Some(Duration::from_secs(10)));
-        if seed % 5 < 2 {
-            master = master.speculate();
-        }
+        let config = world.config();
+        let (retries, speculate) = ((seed % 3) as u32, seed % 5 < 2);
+        let mut master = world.master_with(MasterConfig {
+            strategy: way,
+            policy: Policy { retries, speculate, ..config.policy },
+            lease: Some(Duration::from_secs(10)),
+            ..config
+        });
         let mut actions = Vec::new();
         let whole = world.simulate();
         for run in whole.runs.values().filter(|run| seed % 2 == 0 && run.outcome.task % 5 < 2) {
@@ -124,10 +124,9 @@ fn whatever_goes_wrong_every_strategy_ends_with_the_same() {
 fn a_stop_or_an_end_ends_every_strategy() {
     for seed in 0..70 {
         let (world, way) = (world(seed), WAYS[(seed % 7) as usize]);
-        let mut master = world.master().with_strategy(way);
-        if seed % 2 == 0 {
-            master = master.with_end(Some(Duration::from_millis(400)));
-        }
+        let end = (seed % 2 == 0).then_some(Duration::from_millis(400));
+        let config = MasterConfig { strategy: way, end, ..world.config() };
+        let mut master = world.master_with(config);
         let crunch = Box::new(|task| (10 * world.takes(task), world.result(task)));
         let mut hub = SimulatedHub::new(8, seed, Duration::from_millis(3), crunch);
         let stop_after = (seed % 2 == 1).then_some(20);
@@ -147,8 +146,10 @@ fn a_worker_with_threads_holds_as_many_points() {
     let grid = Grid::new(&[5, 4], 1).unwrap();
     let given = |way: Way| {
         let reduces = vec![None, Some(Reduce::Max)];
-        let mut master =
-            Master::new(grid.clone(), reduces, Completeness::All, 2).with_strategy(way);
+        // A strategy has its own order, whatever the job's is.
+        let policy = Policy { order: Order::Random(1), ..Policy::default() };
+        let config = MasterConfig { strategy: way, policy, data: Some(0), ..workers(2) };
+        let mut master = Master::new(grid.clone(), reduces, config);
         let mut actions = Vec::new();
         for rank in [1, 2] {
             let host = String::new();

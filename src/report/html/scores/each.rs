@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::report::html::charts::{COLOURS, Chart, axis, label, layout, numbers, plain, with};
 use crate::report::html::scores::{Scores, is_categories, texts};
-use crate::report::model::timeline::quantile;
+use crate::util::stats::median;
 
 /// So many values of one parameter among several are drawn; more are put into bins.
 const VALUES: usize = 40;
@@ -69,15 +69,12 @@ pub(crate) fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
         let mut ys = Vec::new();
         for (len, bin) in &bins {
             let mut groups = vec![Vec::new(); *len];
-            for (point, score) in panel.scores.iter().enumerate().filter(|(_, s)| !s.is_nan()) {
+            for (point, score) in panel.scores.iter().enumerate() {
                 groups[bin[point]].push(*score);
             }
             ys.push(numbers(groups.iter().map(|values| scores.landscape.fold(values.clone()))));
             if scores.landscape.decided {
-                ys.push(numbers(groups.into_iter().map(|mut values| {
-                    values.sort_by(f64::total_cmp);
-                    quantile(&values, 0.5)
-                })));
+                ys.push(numbers(groups.into_iter().map(median)));
             }
         }
         ys.into_iter()

@@ -6,8 +6,8 @@ use crate::report::html::charts::{COLOURS, Chart, axis, label, layout, numbers, 
 use crate::report::html::scores::{NUMBERS, Scores, is_categories, texts};
 use crate::report::model::axis::Axis;
 use crate::report::model::landscape::Panel;
-use crate::report::model::timeline::quantile;
 use crate::report::text::words::count;
+use crate::util::stats::{median, quantile, sorted};
 
 /// So many data sets are drawn into one chart as lines; of more, one at a time.
 const TOGETHER: usize = 12;
@@ -26,13 +26,8 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
             count(order.len() as u64)
         ));
     }
-    let middle = |values: Vec<f64>| {
-        let mut values: Vec<f64> = values.into_iter().filter(|v| !v.is_nan()).collect();
-        values.sort_by(f64::total_cmp);
-        quantile(&values, 0.5)
-    };
     let through = |values: &[f64]| -> Vec<f64> {
-        order.chunks(bin).map(|bin| middle(bin.iter().map(|i| values[*i]).collect())).collect()
+        order.chunks(bin).map(|bin| median(bin.iter().map(|i| values[*i]))).collect()
     };
     let xs =
         if bin > 1 { through(&x.places) } else { order.iter().map(|i| x.places[*i]).collect() };
@@ -92,11 +87,7 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
         scores.set
     ));
     let all: Vec<Vec<f64>> = panels.iter().map(|panel| through(&panel.scores)).collect();
-    let column = |i: usize| {
-        let mut values: Vec<f64> = all.iter().map(|y| y[i]).filter(|y| y.is_finite()).collect();
-        values.sort_by(f64::total_cmp);
-        values
-    };
+    let column = |i: usize| sorted(all.iter().map(|y| y[i]).filter(|y| y.is_finite()));
     let columns: Vec<Vec<f64>> = (0..xs.len()).map(column).collect();
     let at = |part: f64| numbers(columns.iter().map(|sorted| quantile(sorted, part)));
     let edge = |part: f64, fill: Option<&str>| {

@@ -1,0 +1,54 @@
+//! The Python functions that a job names.
+
+use crate::executor::process::child::Limits;
+use crate::executor::python::child::{PythonChild, Setup};
+use crate::executor::{Slot, command};
+use crate::job::{self, Job, Python};
+use crate::model::reduce::{PythonFunction, Reduce};
+use crate::util::error::Result;
+
+pub(crate) fn crunch_functions(python: &Python) -> Vec<(String, &PythonFunction)> {
+    let load = python.load.iter().map(|load| ("load".to_string(), load));
+    std::iter::once(("crunch".to_string(), &python.function)).chain(load).collect()
+}
+
+/// The Python functions that reduce loops, by the loop's level.
+pub(super) fn reduce_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
+    let mut functions = Vec::new();
+    for (level, l) in job.loops.iter().enumerate() {
+        if let Some(Reduce::Python(function)) = &l.reduce {
+            functions.push((format!("reduce {level}"), function));
+        }
+    }
+    functions
+}
+
+/// Imports each Python function the job names, in a child of rank 0, before anything is crunched.
+pub(crate) fn check_functions(job: &Job) -> Result<()> {
+    let mut named = reduce_functions(job);
+    if let job::CrunchSpec::Python(python) = &job.crunch {
+        named.extend(crunch_functions(python));
+    }
+    if named.is_empty() {
+        return Ok(());
+    }
+    let place = Slot { rank: 0, thread: 0, cores: 1 };
+    let interpreter = Setup::new(job, &[], place).interpreter;
+    command::find_program(&interpreter).map_err(|why| {
+        job.wrong("crunch.interpreter", format!("\"{}\" {why}", job.interpreter()))
+    })?;
+    for (name, function) in named {
+        let key = match name.strip_prefix("reduce ").and_then(|level| level.parse::<usize>().ok()) {
+            Some(level) => format!("loop.{}.reduce", job.loops[level].name),
+            None if name == "load" => "crunch.load".to_string(),
+            None => "crunch.python".to_string(),
+        };
+        let file = job.folder.join(&function.file);
+        if !file.is_file() {
+            return Err(job.wrong(&key, format!("there is no file {}", file.display())));
+        }
+        PythonChild::start(&Setup::new(job, &[(name, function)], place), &Limits::new(None, None))
+            .map_err(|why| job.wrong(&key, why))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Python functions as reductions.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use crate::executor::process::child::Limits;
+use crate::executor::python::child::{PythonChild, Setup};
+use crate::executor::python::functions::reduce_functions;
+use crate::executor::python::protocol::marked;
+use crate::executor::{GroupReducer, Slot, score};
+use crate::job::{Job, named_json};
+use crate::model::nest::Key;
+use crate::model::reduce::SlotResult;
+use crate::model::results::Scored;
+use crate::model::value::Value;
+use crate::util::error::Result;
+
+/// Calls a child, starting one if none runs. A call has no time limit.
+fn call(child: &mut Option<PythonChild>, setup: &Setup, request: &Json) -> Result<Value, String> {
+    let limits = Limits::new(None, None);
+    if let Some(running) = child
+        && running.is_alive()
+    {
+        running.begin(&limits);
+        match running.ask(request) {
+            // It died after its last answer and has not seen this request: no fault of this one.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            answered => return answered.unwrap_or_else(|error| Err(running.give_up(&error))),
+        }
+    }
+    let child = child.insert(PythonChild::start(setup, &limits)?);
+    child.begin(&limits);
+    child.call(request)
+}
+
+/// The user's Python functions as reductions.
+pub(crate) struct PythonReducer {
+    job: Arc<Job>,
+    setup: Setup,
+    child: Option<PythonChild>,
+}
+
+impl PythonReducer {
+    pub(crate) fn new(job: &Arc<Job>, place: Slot) -> PythonReducer {
+        let setup = Setup::new(job, &reduce_functions(job), place);
+        PythonReducer { job: job.clone(), setup, child: None }
+    }
+}
+
+impl GroupReducer for PythonReducer {
+    fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
+        let outer = self.job.coordinates(&self.job.grid(), group);
+        let over = &self.job.loops[group.level];
+        let run = |(slot, item): (u64, &SlotResult)| {
+            let own = (over.name.as_str(), over.points.get(slot));
+            let mut fields = named_json(&outer.iter().cloned().chain([own]).collect::<Vec<_>>());
+            let result = item.result.as_ref();
+            fields["status"] = json!(if result.is_some() { "ok" } else { "failed" });
+            fields["value"] = result.map_or(Json::Null, |scored| marked(&scored.value));
+            let number = result.and_then(|scored| scored.score);
+            fields["score"] = number.map_or(Json::Null, |number| marked(&Value::Float(number)));
+            fields
+        };
+        let runs: Vec<Json> = (0..).zip(items).map(run).collect();
+        let request = json!({ "function": format!("reduce {}", group.level), "runs": runs });
+        let mut value = call(&mut self.child, &self.setup, &request);
+        if value.is_err() && !self.child.as_mut().is_some_and(PythonChild::is_alive) {
+            // Whatever ended the child, these runs are worth a second try.
+            value = call(&mut self.child, &self.setup, &request);
+        }
+        let value = value?;
+        // Whether a score is needed is for the loop around to say; a NaN never is one.
+        score(value, &self.job.score, false)
+    }
+}

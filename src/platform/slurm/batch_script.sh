@@ -1,0 +1,32 @@
+#!/bin/bash{{login}}
+{{about}}{{options}}# All starts of the job write to one log; a node that dies does not end it; it may be
+# started again; and Slurm says before the limit that it is near.
+#SBATCH --open-mode=append
+#SBATCH --no-kill
+#SBATCH --requeue
+#SBATCH --signal=B:USR1@{{warning}}
+{{more_options}}
+{{setup}}{{array}}# The supervisor starts the launcher, and starts it again if that ends before the job does.
+{{gridmpi}} launch -n "$SLURM_NTASKS" --threads {{threads}} --grace {{grace}} --mpirun {{launcher}} \
+    {{job}} --out {{out}}{{launcher_options}} &
+gridmpi=$!
+
+# Slurm's warning goes to gridmpi, which heeds it where it does not know the end itself. What scancel
+# ends stays ended. To end it softly: scancel --batch --signal=USR2 "$SLURM_JOB_ID"
+cancelled=
+trap 'kill -USR1 "$gridmpi"' USR1
+trap 'kill -USR2 "$gridmpi"; cancelled=yes' USR2
+trap 'cancelled=yes' TERM
+while kill -0 "$gridmpi" 2>/dev/null; do wait "$gridmpi"; done # a signal interrupts a wait
+wait "$gridmpi"
+status=$?
+
+# 75: there was no time left. What is done is stored; the same job goes on with the rest.
+if [ "$status" = 75 ] && [ -z "$cancelled" ]; then
+    if [ "${SLURM_RESTART_COUNT:-0}" -lt {{requeues}} ]; then
+        scontrol requeue "$SLURM_JOB_ID" || echo "requeue is refused here: submit this script again to go on" >&2
+    else
+        echo "requeued {{requeues}} times: submit this script again to go on" >&2
+    fi
+fi
+exit "$status"

@@ -1,0 +1,87 @@
+//! An isolated worker: this same program, started again by a rank to call crunch in a process of its own.
+//! It is an ordinary worker whose messages go through a socket to that rank.
+
+use std::io::{self, ErrorKind};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::executor::Limits;
+use crate::executor::rust::ErasedStudy;
+use crate::util::error::{Error, Result};
+use crate::util::framing::{read_frame, write_frame};
+use crate::wire::transport::Link;
+use crate::worker::{self, WorkerConfig};
+
+/// Tells a process that it is such a worker: whose child it has to be, its rank, its cores, and where
+/// to connect to.
+pub(crate) const PLACE: &str = "GRIDMPI_ISOLATED";
+
+/// Where this process is such a worker, it works and ends here.
+pub(crate) fn work_if_isolated(native: Option<&Arc<ErasedStudy>>) {
+    let Some((rank, cores, socket)) = place() else { return };
+    let stream = UnixStream::connect(socket);
+    let worked = stream.map_err(|error| gone(&error)).and_then(|stream| {
+        let means = WorkerConfig { threads: 1, cores, is_process: false };
+        worker::work(Box::new(SocketLink { rank, stream }), means, native)
+    });
+    std::process::exit(worked.map_or(1, |()| 0));
+}
+
+/// Notes that a study is run; whether it is this process's first. Started again, the program comes to
+/// its first study and works for that.
+pub(crate) fn is_first_study() -> bool {
+    static STUDIES: AtomicUsize = AtomicUsize::new(0);
+    STUDIES.fetch_add(1, Ordering::Relaxed) == 0
+}
+
+/// Whether this process is such a worker.
+pub(crate) fn is_isolated() -> bool {
+    place().is_some()
+}
+
+/// What the rank says, where this process is the rank's child itself: what crunch starts inherits the
+/// variable, and means nothing by it.
+fn place() -> Option<(usize, usize, String)> {
+    let place = std::env::var(PLACE).ok()?;
+    let mut parts = place.splitn(4, ' ');
+    let mut number = || parts.next()?.parse::<usize>().ok();
+    let (parent, rank, cores) = (number()?, number()?, number()?);
+    let socket = parts.next()?.to_string();
+    (parent as u32 == std::os::unix::process::parent_id()).then_some((rank, cores, socket))
+}
+
+fn gone(error: &io::Error) -> Error {
+    Error::unexpected(format!("the rank of this crunch has gone: {error}"))
+}
+
+/// The isolated worker's end: messages with their length before them.
+struct SocketLink {
+    rank: usize,
+    stream: UnixStream,
+}
+
+impl Link for SocketLink {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn send(&mut self, bytes: Bytes) -> Result<()> {
+        write_frame(&mut self.stream, &bytes).map_err(|error| gone(&error))
+    }
+
+    fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<bool> {
+        // Nothing is begun to be read before something is there, and then all of it is.
+        match Limits::within(wait).wait_for(&self.stream) {
+            Ok(()) => {
+                *buffer = read_frame(&mut self.stream, u64::MAX).map_err(|error| gone(&error))?;
+                Ok(true)
+            }
+            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(false),
+            Err(error) => Err(gone(&error)),
+        }
+    }
+}
