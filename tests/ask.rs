@@ -518,7 +518,7 @@ fn what_cannot_be_answered_is_said() {
         ("empty", "results folder empty: there is no runs.sqlite in it"),
         ("file", "results folder file: "),
         ("strange", "results folder strange: runs.sqlite cannot be read: file is not a database"),
-        ("newer", "written by a newer gridmpi (its form is 99"),
+        ("newer", "written by a newer gridmpi (in format 99"),
     ] {
         for verb in [&["status"][..], &["watch"], &["best"], &["runs"], &["explain"], &["export"]] {
             let mut arguments = vec![verb[0], folder];
@@ -562,7 +562,7 @@ fn what_cannot_be_answered_is_said() {
         ),
         (&["runs", "out", "--sort", "\"score"], "a name is not closed"),
         (&["runs", "out", "--sort", "score,"], "a column is missing"),
-        (&["runs", "out", "--where", "score < 1; drop table runs"], "one condition is meant"),
+        (&["runs", "out", "--where", "score < 1; drop table runs"], "expected one condition"),
         (&["export", "out", "--format", "csv", "--where", "1) or (1"], "a ')' without a '('"),
         (
             &["runs", "out", "--sort", "scor"],
@@ -572,7 +572,7 @@ fn what_cannot_be_answered_is_said() {
         (&["explain", "out", "24"], "task 24: there are 24, from 0 to 23"),
         (
             &["explain", "out", "dataset=c", "p.alpha=1", "fold=0"],
-            "dataset=c: no point of loop 'dataset' is that: data/a.csv, data/b.csv",
+            "dataset=c: there is no such point in loop 'dataset': data/a.csv, data/b.csv",
         ),
         (
             &["explain", "out", "dataset=a", "p.alpha=1"],

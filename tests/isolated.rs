@@ -39,10 +39,10 @@ fn what_takes_a_process_down_costs_one_run() {
     let begin = Instant::now();
     let outcome = study().run(&Settings::default().threads(2)).unwrap().unwrap();
     let words = [
-        "crunch's process ended: signal: 6",
-        "crunch's process ended: exit status: 3",
+        "the process of crunch ended: signal: 6",
+        "the process of crunch ended: exit status: 3",
         "timed out: it took more than 1 s",
-        "crunch's process ended: signal: ",
+        "the process of crunch ended: signal: ",
         "an ordinary error",
     ];
     for (summary, data) in outcome.summaries.iter().zip(["one", "two"]) {

@@ -153,7 +153,7 @@ fn a_pilot_is_the_beginning_of_the_run() {
     assert_eq!((seen("file"), seen("x")), (vec!["4".to_string()], vec!["10".to_string()]));
     assert!(!desk.path("results/small/summary.json").exists());
     let status = desk.run(gridmpi(), &["status", "results/small"]).exits(0).stdout;
-    assert!(status.contains("interrupted (10 of 40 runs, as was asked for)"), "{status}");
+    assert!(status.contains("interrupted (10 of 40 runs, as requested)"), "{status}");
     let more = plan(&desk, &["--pilot", "4", "--threads", "2"]);
     assert_eq!((&more["done"], &more["pilot"]["done"]), (&14.into(), &4.into()));
     let ran = desk.run(gridmpi(), &["job.toml", "--threads", "2"]).exits(0);

@@ -310,7 +310,7 @@ fn a_damaged_store_is_noticed_and_named() {
     fs::write(&store, &sound).unwrap();
     sql_rows(&store, "PRAGMA user_version = 1");
     let said = refusal(&fs::read(&store).unwrap());
-    assert!(said.contains("has the form of another gridmpi (1, this one has 3)"), "{said}");
+    assert!(said.contains("has the format of another gridmpi (1, this one has 3)"), "{said}");
 }
 
 #[test]

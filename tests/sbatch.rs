@@ -182,7 +182,11 @@ fn what_slurm_cannot_be_told_is_refused() {
     for words in [["--partition", "a\ntouch run"], ["--", "--comment=a\ntouch run"]] {
         let asked = [&["sbatch", "job.toml", "--threads", "1"][..], &words].concat();
         let ran = desk.run(gridmpi(), &asked).exits(2);
-        assert!(ran.stderr.contains("cannot be told sbatch: expected one line"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("cannot be passed to sbatch: expected a single line"),
+            "{}",
+            ran.stderr
+        );
     }
     for (line, says) in [
         ("node = 3", "job.toml:8: 'slurm.node' is no key here; did you mean 'nodes'?"),
@@ -236,11 +240,11 @@ fn what_takes_longer_than_the_allocation_is_cut_off_and_said_to_be_hopeless() {
     let begin = Instant::now();
     let ran = desk.run(allocated(gridmpi(), 10), &run).exits(75);
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
-    assert!(ran.stderr.contains("what is still under way is cut off"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("running tasks are cut off"), "{}", ran.stderr);
     // The script must not have it requeued.
     let launch = ["launch", "-n", "2", "job.toml", "--out", "out"];
     let ran = desk.run(allocated(gridmpi(), 10), &launch).exits(1);
-    assert!(ran.stderr.contains("not one run came to its end in the time"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no run finished within the time limit"), "{}", ran.stderr);
 }
 
 #[test]
@@ -250,7 +254,7 @@ fn a_launcher_that_stays_does_not_keep_a_job_from_being_requeued() {
     desk.script("stays", stays);
     let launch = ["launch", "-n", "2", "job.toml", "--out", "out", "--mpirun", "./stays"];
     let ran = desk.run(allocated(gridmpi(), 15), &launch).exits(75);
-    assert!(ran.stderr.contains("rank 0 has gone before the job was complete"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("rank 0 ended before the job was complete"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("starting it again"), "{}", ran.stderr);
     assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'why'"), ["the time is over"]);
 }

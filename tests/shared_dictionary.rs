@@ -111,7 +111,7 @@ fn a_wait_ends_when_nobody_is_left_to_put() {
     assert_eq!(outcome.summaries[0].failed, 2);
     let runs = outcome.runs(&outcome.summaries[0]).unwrap();
     let why = runs[1].clone().unwrap_err();
-    assert!(why.contains("nobody is left to put it"), "{why}");
+    assert!(why.contains("no worker is left to put one"), "{why}");
     assert!(begin.elapsed() > Duration::from_secs(60), "{:?}", begin.elapsed());
 }
 

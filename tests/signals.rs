@@ -71,7 +71,7 @@ fn what_is_under_way_may_end_and_the_rest_is_left_for_a_second_start() {
         let (ran, took) = end(child);
         let ran = ran.exits(75);
         assert!(took < Duration::from_secs(5), "{took:?}");
-        for said in [&format!("SIG{name}: no new task is begun"), "start it again to go on"] {
+        for said in [&format!("SIG{name}: no new task is started"), "start it again to go on"] {
             assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
         }
         let started = std::fs::read_to_string(desk.path("started")).unwrap().lines().count();
@@ -98,7 +98,7 @@ fn what_is_signalled_before_gridmpi_is_left_to_do() {
     for (command, more) in [(gridmpi(), &["--threads", "2"][..]), (mpirun(3), &[])] {
         let desk = desk();
         let (ran, _) = end(start(&desk, command, more));
-        assert!(ran.stderr.contains("SIGTERM: no new task is begun"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("SIGTERM: no new task is started"), "{}", ran.stderr);
         assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["0"], "{}", ran.stderr);
         goes_on(&desk);
     }
@@ -152,7 +152,7 @@ fn any_rank_or_mpirun_can_be_signalled() {
         let (ran, took) = end(child);
         assert!(took < Duration::from_secs(10), "{whom:?} {name}: {took:?}");
         assert!(ran.code != 0, "{whom:?} {name}: {}", ran.stderr);
-        assert!(ran.stderr.contains("no new task is begun"), "{whom:?} {name}: {}", ran.stderr);
+        assert!(ran.stderr.contains("no new task is started"), "{whom:?} {name}: {}", ran.stderr);
         if whom.is_some() || name == "USR2" {
             let started = std::fs::read_to_string(desk.path("started")).unwrap().lines().count();
             let stored = desk.sql("SELECT count(*) FROM runs");

@@ -185,7 +185,7 @@ fn a_job_that_cannot_find_its_end_goes_by_the_signal_in_time() {
     ends(&desk, &job, 90, "FAILED", "75:0");
     let said = log(&desk);
     assert!(said.contains("when it ends is not known"), "{said}");
-    assert!(said.contains("SIGUSR2: no new task is begun"), "{said}");
+    assert!(said.contains("SIGUSR2: no new task is started"), "{said}");
     assert!(said.contains("requeue is refused here"), "{said}");
     let asked = std::fs::read_to_string(desk.path("asked")).unwrap();
     assert!(asked.contains(&format!("requeue {job}")), "{asked}");
@@ -275,7 +275,7 @@ fn a_node_is_killed_and_the_others_do_its_tasks() {
 fn a_node_is_given_up_by_slurm_and_the_ranks_start_again_on_the_others() {
     // Slurm ends the launcher's step on all nodes then, and without --no-kill the whole job.
     let (said, started) = loses_a_node(true);
-    assert!(said.contains("the nodes that are left: gs[1-2]"), "{said}");
+    assert!(said.contains("the remaining nodes: gs[1-2]"), "{said}");
     assert!(started <= 120 + 6 + 6, "what was under way or just done, at most: {started}");
 }
 

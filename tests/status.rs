@@ -124,7 +124,7 @@ fn a_run_over_mpi_is_seen_while_it_goes_and_when_it_has_died() {
     let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
     assert!(text.starts_with("job: HAS DIED: rank 0 "), "{text}");
     assert!(text.contains(&format!("{stored} runs are stored; start it again to go on")), "{text}");
-    assert!(!text.contains(" left\n") && text.contains("when it was heard of last"), "{text}");
+    assert!(!text.contains(" left\n") && text.contains("state when last written"), "{text}");
     run.wait().unwrap();
 
     desk.write("job.toml", &SLOW.replace("sleep = 0.5", "sleep = 0.01"));
@@ -186,18 +186,15 @@ fn a_start_that_has_left_no_word_yet_is_not_taken_for_dead() {
         assert_eq!((&begins["life"], &begins["state"]), (&json!("alive"), &json!("running")));
         assert_eq!((&begins["process"], &begins["host"]), (&json!(holder.id()), &json!(host)));
         let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
-        assert!(
-            text.starts_with("job: running (it begins just now), rank 0 is process "),
-            "{text}"
-        );
+        assert!(text.starts_with("job: running (it has just begun), rank 0 is process "), "{text}");
     }
     drop(holder.stdin.take());
     holder.wait().unwrap();
     let dead = status(&desk);
-    let why = format!("rank 0 (process {} on {host}) is not there any more", holder.id());
+    let why = format!("rank 0 (process {} on {host}) has ended", holder.id());
     assert_eq!((&dead["life"], &dead["life_why"]), (&json!("died"), &json!(why)));
     fs::remove_file(desk.path("out/.lock")).unwrap();
-    assert_eq!(status(&desk)["life_why"], "nobody has claimed the folder");
+    assert_eq!(status(&desk)["life_why"], "no process holds the folder");
 }
 
 #[test]
@@ -210,7 +207,7 @@ fn a_straggler_is_told_of_and_watched_in_any_terminal() {
     assert_eq!(late["stragglers"][0]["coordinates"], json!({ "group": 0, "x": 3 }));
     assert!(late["stragglers"][0]["expected"].as_f64() < Some(1.0), "{late}");
     let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
-    assert!(text.contains("has been at task 3 for "), "{text}");
+    assert!(text.contains("has been running task 3 for "), "{text}");
     let explained = desk.run(gridmpi(), &["explain", "out", "3"]).exits(0).stdout;
     assert!(explained.contains("status    running\nnow       rank "), "{explained}");
     for (rows, columns) in [(2, 5), (1, 1), (8, 30)] {
@@ -279,7 +276,7 @@ fn a_run_on_another_machine_is_judged_by_its_file_alone() {
     for part in [
         "far: running, rank 0 is process 1 on another-machine",
         "40 of 100 runs (40.0%), 1 failed, 2 running; one in 2.50 s, 2 min 30 s left",
-        "rank 1 on n1 has been at task 7 for 90.0 s, where 2.50 s could be expected",
+        "rank 1 on n1 has been running task 7 for 90.0 s, expected 2.50 s",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
@@ -307,7 +304,7 @@ fn a_run_on_another_machine_is_judged_by_its_file_alone() {
     put(&out, &newer);
     let ran = desk.run(gridmpi(), &["status", "out"]).exits(2);
     assert!(
-        ran.stderr.contains("out/status.json: written by a newer gridmpi (its form is 99"),
+        ran.stderr.contains("out/status.json: written by a newer gridmpi (in format 99"),
         "{}",
         ran.stderr
     );
@@ -425,7 +422,7 @@ fn watch_gives_the_terminal_back_when_the_folder_goes_or_it_is_killed() {
     fs::create_dir(desk.path("out")).unwrap();
     put(&desk.path("out"), &elsewhere(now()));
     let terminal = Terminal::watch(&desk);
-    terminal.until(&["far: running", "x 7", "where 2.50 s could be expected"]);
+    terminal.until(&["far: running", "x 7", "expected 2.50 s"]);
     fs::remove_dir_all(desk.path("out")).unwrap();
     let left = terminal.end();
     assert!(left.contains("results folder out: is gone") && left.contains("left with 1"), "{left}");

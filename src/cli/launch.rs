@@ -144,7 +144,7 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
 fn interrupted(arguments: &LaunchArgs, watch: &Watch, after: &Seen, begun: u64) -> Result<Exit> {
     if after.why == TIME_IS_OVER && after.runs == begun {
         return Err(Error::unexpected(format!(
-            "{}: not one run came to its end in the time there was; {} of {} are done; give it more time",
+            "{}: no run finished within the time limit; {} of {} are done; request more time",
             arguments.job.display(),
             after.runs,
             watch.tasks
@@ -206,7 +206,7 @@ fn supervise(
             // While rank 0 is there it holds the folder. The others would wait for it for a while.
             free = if Folder::is_free(out) == Some(true) { free + 1 } else { 0 };
             if free > LOOKS {
-                log::warn!("rank 0 has gone before the job was complete");
+                log::warn!("rank 0 ended before the job was complete");
                 let _ = kill_process_group(group, Signal::KILL);
             }
         }
@@ -242,11 +242,11 @@ impl Survival {
 
 fn start(arguments: &LaunchArgs, survival: Survival, out: &Path) -> Result<Child> {
     let own = std::env::current_exe()
-        .map_err(|e| Error::unexpected(format!("where gridmpi itself is cannot be found: {e}")))?;
+        .map_err(|e| Error::unexpected(format!("the path of gridmpi cannot be found: {e}")))?;
     let mut command = Command::new(&arguments.mpirun);
     let step = Step::left();
     if let Some(step) = &step {
-        log::warn!("the nodes that are left: {}", step.nodes);
+        log::warn!("the remaining nodes: {}", step.nodes);
         command.envs(step.environment());
     }
     match survival {
@@ -271,7 +271,7 @@ fn start(arguments: &LaunchArgs, survival: Survival, out: &Path) -> Result<Child
     }
     // Open MPI refuses both unless told; other launchers do not know these.
     if rustix::process::geteuid().is_root() && std::env::var_os(AS_ROOT[0]).is_none() {
-        log::warn!("started by root: telling Open MPI that this is meant");
+        log::warn!("started by root: Open MPI is told to allow it");
         command.envs(AS_ROOT.map(|name| (name, "1")));
     }
     let cores = machine::cores();
@@ -332,7 +332,7 @@ impl Watch {
                 return seen;
             }
             if !std::mem::replace(&mut said, true) {
-                log::warn!("its ranks go on without it; waiting for them");
+                log::warn!("the launcher has ended, but its ranks go on; waiting for them");
             }
             std::thread::sleep(LOOK);
         }

@@ -123,7 +123,7 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     let threads = arguments.threads.or(batch.threads).unwrap_or_else(|| {
         let cores = cores_of_a_node(partition);
         if cores.is_none() {
-            log::warn!("how many cores a node has is not known here: say --threads");
+            log::warn!("the number of cores per node is not known here: give --threads");
         }
         (cores.unwrap_or(1) / ntasks_per_node).max(1)
     });
@@ -145,7 +145,7 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     let current = std::env::current_dir().and_then(|folder| folder.canonicalize());
     let folder = current.map_err(|e| Error::unexpected(format!("this folder: {e}")))?;
     let own = std::env::current_exe()
-        .map_err(|e| Error::unexpected(format!("where gridmpi itself is cannot be found: {e}")))?;
+        .map_err(|e| Error::unexpected(format!("the path of gridmpi cannot be found: {e}")))?;
     let name = match wanted {
         [one] => one.job.name.clone(),
         several => format!("{}-and-{}-more", several[0].job.name, several.len() - 1),

@@ -136,7 +136,7 @@ fn said(wanted: &[(&str, Option<&str>, &str)]) -> String {
 
 fn nothing(l: &Loop, wanted: &[(&str, Option<&str>, &str)]) -> Error {
     let points = listed(l, 0..l.points.len());
-    Error::input(format!("{}: no point of loop '{}' is that: {points}", said(wanted), l.name))
+    Error::input(format!("{}: there is no such point in loop '{}': {points}", said(wanted), l.name))
 }
 
 fn listed(l: &Loop, points: impl Iterator<Item = u64>) -> String {
@@ -250,7 +250,7 @@ mod tests {
             ),
             (
                 "dataset=a alpha=0.2 p.depth=2 fold=10",
-                "alpha=0.2: no point of loop 'alpha' is that: 0.1, 0.316227766",
+                "alpha=0.2: there is no such point in loop 'alpha': 0.1, 0.316227766",
             ),
             ("dataset=a alpha=0.1 p.rate=0.1 fold=10", "2 points of p are p.rate=0.1"),
             (

@@ -1,4 +1,4 @@
-//! Who has not been heard of for too long.
+//! Who has been silent for too long.
 //!
 //! Time counts only as long as rank 0 attends: if it was held up itself, everybody's messages wait for
 //! it, and nobody is given up for that.

@@ -99,8 +99,11 @@ impl LaunchInfo {
     #[cfg(feature = "mpi")]
     pub(crate) fn mismatch(&self) -> Error {
         let says = self.says();
-        let alone =
-            if self.is_batch_script() { "; or say --threads N to use this node alone" } else { "" };
+        let alone = if self.is_batch_script() {
+            "; or give --threads N to use this node alone"
+        } else {
+            ""
+        };
         let advice = MpiFlavour::own().advice();
         Error::input(format!(
             "{says}, but MPI says this one is alone: each would run the whole job; {advice}{alone}"

@@ -257,7 +257,7 @@ impl Effects for RunEffects {
 }
 
 fn lost_reducer() -> Error {
-    Error::unexpected("the thread that reduces groups is lost")
+    Error::unexpected("the thread that reduces groups has ended")
 }
 
 impl ReduceThread {
@@ -333,7 +333,7 @@ impl Listeners {
             let asked = signals::asked();
             if let (true, Some(SignalRequest { name, .. })) = (asked != before, asked) {
                 let still =
-                    "on_summary is still at work; every run is stored, start again to go on";
+                    "on_summary is still running; every run is stored; start again to go on";
                 return Some(Error::interrupted(format!("{name}: {still}")));
             }
         }

@@ -212,9 +212,7 @@ pub(crate) fn serve(
                     keeper.give_back(task, attempt, rank)?;
                 }
                 Action::Miss { rank } => {
-                    log::warn!(
-                        "rank {rank} has not been heard of for too long; its tasks go to others"
-                    );
+                    log::warn!("rank {rank} has been silent for too long; its tasks go to others");
                     hub.hurry();
                 }
                 Action::Dismiss { rank, hurry } => {

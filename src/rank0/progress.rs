@@ -52,7 +52,7 @@ impl Progress {
         let slow = longest.filter(|(_, _, since)| now.saturating_sub(*since) > LONG);
         let slow = slow.map_or(String::new(), |(rank, task, since)| {
             let seconds = now.saturating_sub(since).as_secs();
-            format!("; rank {rank} has been at task {task} for {seconds} s")
+            format!("; rank {rank} has been running task {task} for {seconds} s")
         });
         log::info!(
             "{} of {} runs, {} failed, {rate:.1}/s, {left}{slow}",

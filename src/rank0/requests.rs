@@ -135,7 +135,7 @@ impl RequestBroker {
             let since = *self.stuck.get_or_insert(now);
             if now.saturating_sub(since) >= PATIENCE {
                 for waiting in std::mem::take(&mut self.waiting) {
-                    let why = "nothing was put under this key, and nobody is left to put it: for a minute every worker has waited or had nothing to do";
+                    let why = "there is no value under this key, and no worker is left to put one: for a minute every worker has been waiting or idle";
                     self.reply(&waiting, Reply::Refused(why.to_string()));
                 }
             }
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(at(&mut exchange, 161, false), [], "somebody is at work again");
         assert_eq!((at(&mut exchange, 162, true), at(&mut exchange, 221, true)), (vec![], vec![]));
         let [(1, 7, Reply::Refused(why))] = &at(&mut exchange, 222, true)[..] else { panic!() };
-        assert!(why.contains("nobody is left"), "{why}");
+        assert!(why.contains("no worker is left"), "{why}");
         assert!(exchange.is_quiet());
     }
 

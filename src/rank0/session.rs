@@ -269,7 +269,7 @@ impl DrainedSession {
             return Err(error);
         }
         if self.is_part {
-            let words = format!("{} of {} runs, as was asked for", tally.done, job.grid().tasks());
+            let words = format!("{} of {} runs, as requested", tally.done, job.grid().tasks());
             results.end(RunState::Interrupted.name(), tally.exit(), &words)?;
             post.end(RunState::Interrupted, tally.exit(), &words);
             folder.release();

@@ -112,10 +112,10 @@ impl Shutdown {
         self.begun = Some((name.to_string(), self.now));
         match self.limit().unwrap_or_default().saturating_sub(self.now) {
             Duration::ZERO if name == TIME_IS_OVER => {
-                log::warn!("{name}: what is still under way is cut off");
+                log::warn!("{name}: running tasks are cut off");
             }
             left => log::warn!(
-                "{name}: no new task is begun; those under way have {:.1} s; a second signal ends at once",
+                "{name}: no new task is started; running ones have {:.1} s to finish; a second signal stops them",
                 left.as_secs_f64()
             ),
         }

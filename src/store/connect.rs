@@ -37,7 +37,7 @@ fn alone(path: &Path, flags: OpenFlags, way: Option<&str>) -> Result<Connection,
     };
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     schema::prepare(&connection)?;
-    log::debug!("{}: kept by this process alone", path.display());
+    log::debug!("{}: opened in exclusive mode", path.display());
     Ok(connection)
 }
 

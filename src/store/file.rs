@@ -42,7 +42,7 @@ pub(crate) fn existing(path: &Path) -> Result<Connection> {
     match number("PRAGMA user_version").map_err(|error| wrong(&error))? {
         schema::FORMAT => {}
         other => {
-            let of = "the store has the form of another gridmpi";
+            let of = "the store has the format of another gridmpi";
             return Err(wrong(&format!("{of} ({other}, this one has {})", schema::FORMAT)));
         }
     }

@@ -52,7 +52,7 @@ pub(crate) fn fetch(results: &Path, column: ValueRef) -> Result<Bytes> {
             let wrong = |why: String| Error::unexpected(format!("{}: {why}", path.display()));
             let bytes = fs::read(&path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
             if !name.ends_with(blake3::hash(&bytes).to_hex().as_str()) {
-                return Err(wrong("is damaged: it is not what was written".to_string()));
+                return Err(wrong("is damaged: it differs from what was written".to_string()));
             }
             Ok(Bytes::from(bytes))
         }

@@ -334,7 +334,7 @@ impl StoreWriter {
             }
             if !std::mem::replace(&mut trouble, true) {
                 log::error!(
-                    "{}; crunching pauses until it can be written, nothing is lost meanwhile; a signal (Ctrl-C) ends",
+                    "{}; crunching pauses until it can be written, and no run is lost; a signal (Ctrl-C) stops the job",
                     error.error
                 );
             }

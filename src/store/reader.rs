@@ -75,7 +75,7 @@ impl StoreReader {
                 let own = schema::FORMAT;
                 let age = if other > own { "a newer" } else { "an older" };
                 return Err(no(&format!(
-                    "runs.sqlite was written by {age} gridmpi (its form is {other}, this one reads {own}); use that one"
+                    "runs.sqlite was written by {age} gridmpi (in format {other}; this one reads format {own}); use that version"
                 )));
             }
         }

@@ -46,7 +46,7 @@ pub(crate) fn settle(connection: &Connection) {
         .busy_timeout(patience)
         .and_then(|()| connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())));
     if let Err(error) = settled {
-        log::debug!("the store keeps its log beside it: {error}");
+        log::debug!("the store's write-ahead log stays a file of its own: {error}");
     }
 }
 

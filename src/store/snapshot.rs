@@ -80,7 +80,7 @@ fn is_from_here(path: &Path) -> bool {
 fn copy(path: &Path) -> std::io::Result<TempDir> {
     let size = fs::metadata(path)?.len();
     if size > LARGE {
-        log::info!("{} cannot be read in place: {} MB are copied", path.display(), size >> 20);
+        log::info!("{} cannot be read in place: copying {} MB", path.display(), size >> 20);
     }
     let (folder, log) = (temporary_folder()?, beside(path, "-wal"));
     for _ in 0..TRIES {

@@ -347,7 +347,9 @@ where
                 return Err(Error::input("require: expected over 0 and up to 1"));
             }
             if policy.timeout.is_some() && !policy.isolate {
-                return Err(Error::input("timeout: only a study that is isolated can be ended"));
+                return Err(Error::input(
+                    "timeout: only the calls of an isolated study can be ended",
+                ));
             }
             let (loops, learned, own_digests) = prepare_loops(&brought)?;
             let job = Job {
@@ -388,7 +390,7 @@ fn prepare_loops(native: &ErasedStudy) -> Result<(Vec<Loop>, Vec<bytes::Bytes>, 
     for (i, level) in native.levels.iter().enumerate() {
         let name = level.name();
         check_name(name, &loops).map_err(Error::input)?;
-        let prepared = caught(&format!("what makes loop '{name}'"), || {
+        let prepared = caught(&format!("the closure of loop '{name}'"), || {
             level.prepare().map_err(|error| error.to_string())
         });
         let PreparedLoop { points, learned: bytes, digests: of_level } =

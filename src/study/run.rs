@@ -154,7 +154,7 @@ fn lead_ranks(
     let (workers, threads) = (ranks.workers() + own, means.threads);
     let crew = WorkerPool { lowest: 1 - own, workers, threads, lease: Some(LEASE) };
     let lead = match signals::asked() {
-        Some(asked) => Err(Error::interrupted(format!("{}: nothing was begun yet", asked.name))),
+        Some(asked) => Err(Error::interrupted(format!("{}: nothing was started yet", asked.name))),
         None => check_strategy(settings, workers * threads as usize)
             .and_then(|()| prepare())
             .and_then(|work| Session::new(settings, native.clone(), work, crew)),

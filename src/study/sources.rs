@@ -83,7 +83,8 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for Values<T> {
     }
 
     fn prepare(&self) -> Result<PreparedLoop> {
-        let given = locked(&self.given).take().ok_or_else(|| Error::input("a study runs once"))?;
+        let given =
+            locked(&self.given).take().ok_or_else(|| Error::input("a study can run only once"))?;
         let wrong = |i: usize, why: &dyn std::fmt::Display| {
             Error::input(format!("loop '{}', point {i}: {why}", self.name))
         };
@@ -150,9 +151,9 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for DataSets<T> {
     }
 
     fn prepare(&self) -> Result<PreparedLoop> {
-        let make = locked(&self.make).take().ok_or_else(|| Error::input("a study runs once"))?;
-        let made =
-            crate::util::panic::caught("what makes them", || make().map_err(|e| e.to_string()));
+        let make =
+            locked(&self.make).take().ok_or_else(|| Error::input("a study can run only once"))?;
+        let made = crate::util::panic::caught("the closure", || make().map_err(|e| e.to_string()));
         let (names, made) = made.map_err(|why| {
             Error::input(format!("the data sets of loop '{}' cannot be made: {why}", self.name))
         })?;

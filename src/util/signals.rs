@@ -27,7 +27,7 @@ mod taken {
     /// first one ends the process.
     pub(crate) fn take() {
         let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGUSR2]) else {
-            return log::warn!("signals cannot be taken: gridmpi dies of them at once");
+            return log::warn!("signals cannot be handled: they end gridmpi at once");
         };
         std::thread::spawn(move || {
             for signal in signals.forever() {
@@ -36,7 +36,7 @@ mod taken {
                 if let (Some(SignalRequest { name, .. }), false) =
                     (asked(), HEEDED.load(Ordering::Acquire))
                 {
-                    let error = Error::interrupted(format!("{name}: nothing was begun yet"));
+                    let error = Error::interrupted(format!("{name}: nothing was started yet"));
                     error.print();
                     std::process::exit(error.exit as i32);
                 }
@@ -56,7 +56,7 @@ mod taken {
     /// Takes SIGUSR1 and does nothing about it.
     #[cfg(all(feature = "mpi", feature = "jobs"))]
     pub(crate) fn ignore_warning() {
-        warned(|| log::debug!("SIGUSR1: the time is nearly over"));
+        warned(|| log::debug!("SIGUSR1: the time limit is near"));
     }
 
     #[cfg(all(feature = "mpi", feature = "jobs"))]

@@ -79,13 +79,13 @@ pub(crate) fn decode_theirs<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 
 fn theirs<T: ?Sized>(what: &str, why: &dyn std::fmt::Display) -> Error {
     Error::input(format!(
-        "a {} {what} in bincode's form ({why}); serde's flatten, untagged and skip_serializing_if do not work in what crosses between ranks",
+        "a {} {what} in bincode's form ({why}); serde's flatten, untagged and skip_serializing_if do not work in values that are sent between ranks",
         std::any::type_name::<T>()
     ))
 }
 
 fn garbled(why: String) -> Error {
     Error::unexpected(format!(
-        "a message between ranks is garbled ({why}); do all ranks run the same gridmpi?"
+        "a message between ranks is corrupt ({why}); do all ranks run the same gridmpi?"
     ))
 }

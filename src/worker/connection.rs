@@ -263,7 +263,7 @@ impl Connection {
 
     fn alone(&self) -> Error {
         let (rank, seconds) = (self.rank, LEASE.as_secs());
-        Error::unexpected(format!("rank {rank} leaves: rank 0 has been silent for {seconds} s"))
+        Error::unexpected(format!("rank {rank} exits: rank 0 has been silent for {seconds} s"))
     }
 }
 

@@ -55,7 +55,7 @@ fn place() -> Option<(usize, usize, String)> {
 }
 
 fn gone(error: &io::Error) -> Error {
-    Error::unexpected(format!("the rank of this crunch has gone: {error}"))
+    Error::unexpected(format!("the rank that started this process has ended: {error}"))
 }
 
 /// The isolated worker's end: messages with their length before them.

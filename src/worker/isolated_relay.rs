@@ -108,7 +108,7 @@ impl Isolated<'_> {
         answer: impl Fn(ToMaster) -> Option<T>,
     ) -> Result<T, String> {
         if self.process.is_none() {
-            self.process = Some(self.start().map_err(|e| format!("crunch's process: {e}"))?);
+            self.process = Some(self.start().map_err(|e| format!("the process of crunch: {e}"))?);
         }
         self.limits.begin();
         let process = self.process.as_mut().expect("just started");
@@ -120,8 +120,8 @@ impl Isolated<'_> {
             }
             // It closes its end a moment before it has ended.
             match child::wait(&mut process.child, &Limits::within(LAST_WORDS), &mut []) {
-                Ok(status) => format!("crunch's process ended: {}", ended::settled(status)),
-                Err(_) => format!("crunch's process is lost: {error}"),
+                Ok(status) => format!("the process of crunch ended: {}", ended::settled(status)),
+                Err(_) => format!("the process of crunch is lost: {error}"),
             }
         })
     }
@@ -152,11 +152,11 @@ impl Isolated<'_> {
                 Err(error) => return Err(error),
             }
             if let Some(status) = child.try_wait()? {
-                return Err(io::Error::other(format!("it ended before it got to work: {status}")));
+                return Err(io::Error::other(format!("it ended before it was ready: {status}")));
             }
             if begin.elapsed() > START {
                 child::end(&mut child);
-                return Err(io::Error::other(format!("it did not get to work in {START:?}")));
+                return Err(io::Error::other(format!("it was not ready within {START:?}")));
             }
             std::thread::sleep(Duration::from_millis(2));
         };

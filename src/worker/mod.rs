@@ -93,7 +93,7 @@ fn request_crunch_return(
         let mut whole = Ok(());
         for thread in started {
             let joined = thread.map_err(|error| {
-                let error = Error::unexpected(format!("no more threads: {error}"));
+                let error = Error::unexpected(format!("a thread cannot be started: {error}"));
                 line.close(&error);
                 error
             })?;
@@ -166,5 +166,5 @@ pub(crate) fn out_of_turn(message: &ToWorker) -> Error {
         ToWorker::Beat => "a beat",
         ToWorker::Dismiss { .. } => "a dismissal",
     };
-    Error::bug(format!("{what} came out of turn"))
+    Error::bug(format!("unexpected message: {what}"))
 }

@@ -174,7 +174,7 @@ fn text(
     if let Some((rank, host, seconds)) = now {
         say(
             "now",
-            format!("rank {rank} on {host} has been at it for {}", words::seconds(*seconds)),
+            format!("rank {rank} on {host} has been running it for {}", words::seconds(*seconds)),
         );
     }
     if let Some(Ok(scored)) = &history.result {
@@ -237,7 +237,7 @@ fn ran(past: &AttemptRow) -> String {
     if let Some(seconds) = past.seconds {
         words.push(format!("for {}", words::seconds(seconds)));
     }
-    let words = if words.is_empty() { "nobody knows where".to_string() } else { words.join(" ") };
+    let words = if words.is_empty() { "unknown worker".to_string() } else { words.join(" ") };
     format!("{words}, attempt {}", past.attempt)
 }
 

@@ -102,7 +102,7 @@ fn unheard(folder: &Path, look: &StoreReader) -> Result<Standing> {
         false => Liveness::of(folder).claimed(&status),
     };
     if life == Life::Alive {
-        status.words = Some("it begins just now".to_string());
+        status.words = Some("it has just begun".to_string());
     }
     Ok(Standing { status, life, stored: None })
 }
@@ -116,7 +116,7 @@ pub(super) fn headline(standing: &Standing) -> String {
             format!("{name}: {}{why}, rank 0 is process {process} on {host}", state.name())
         }
         Life::Silent(seconds) => format!(
-            "{name}: {}{why}, but nothing was heard of process {process} on {host} for {seconds:.0} s",
+            "{name}: {}{why}, but process {process} on {host} has been silent for {seconds:.0} s",
             state.name()
         ),
         Life::Ended => format!("{name}: {}{why}", state.name()),
@@ -181,7 +181,7 @@ pub(super) fn workers(status: &Status) -> String {
         (workers.idle, "idle"),
         (workers.away, "not there yet"),
         (workers.lost, "lost"),
-        (workers.gone, "sent home"),
+        (workers.gone, "dismissed"),
     ] {
         if number > 0 {
             let _ = write!(line, ", {} {what}", words::count(number));
@@ -266,7 +266,7 @@ fn text(standing: &Standing) -> String {
     let list = &status.workers.list;
     if !status.state.is_end() && !list.is_empty() {
         if !going {
-            text += "\nwhen it was heard of last:";
+            text += "\nstate when last written:";
         }
         let _ = write!(text, "\n{}", table(&WORKER, list.iter().take(MOST).map(worker)));
         let more = list.len().saturating_sub(MOST) as u64 + status.workers.left_out;
@@ -275,12 +275,12 @@ fn text(standing: &Standing) -> String {
         }
     }
     if going && !status.stragglers.is_empty() {
-        text += "\nfar longer than could be expected:\n";
+        text += "\nmuch longer than expected:\n";
         for late in &status.stragglers {
             let expected = late.expected.map(words::seconds).unwrap_or_default();
             let _ = writeln!(
                 text,
-                "rank {} on {} has been at task {} for {}, where {expected} could be expected",
+                "rank {} on {} has been running task {} for {}, expected {expected}",
                 late.rank,
                 late.host,
                 late.task.unwrap_or_default(),

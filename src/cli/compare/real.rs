@@ -15,7 +15,7 @@ pub(super) fn measure(case: &Case, text: &str, lineup: &mut StrategyResults) -> 
     let cores = machine::cores();
     if cores < case.workers && !matches!(case.job.crunch, CrunchSpec::Multiply { .. }) {
         log::warn!(
-            "{} threads share {cores} cores here: what computes will take longer than predicted",
+            "{} threads share {cores} cores: tasks that compute take longer than predicted",
             case.workers
         );
     }

@@ -63,7 +63,7 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
             .process_group(0)
             .spawn();
         if let Err(error) = &guardian {
-            log::warn!("no guardian ({error}): children may outlive gridmpi if it is killed");
+            log::warn!("child processes cannot be watched ({error}): they may outlive gridmpi if it is killed");
         }
         (guardian.ok().and_then(|mut guardian| guardian.stdin.take()), mark)
     });

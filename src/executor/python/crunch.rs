@@ -146,7 +146,7 @@ impl PythonExecutor {
             child.read_answers(self.requests, &mut self.answers)?;
         }
         if self.answers.len() as u64 > self.asked.end - self.asked.start {
-            let why = "more answers than were asked for";
+            let why = "more answers than requests";
             return Err(std::io::Error::new(ErrorKind::InvalidData, why));
         }
         Ok(())
@@ -184,7 +184,10 @@ impl Executor for PythonExecutor {
             if !several || cancelled {
                 return Err(why);
             }
-            log::debug!("among tasks from {} on: {why}; they are tried one at a time", task.index);
+            log::debug!(
+                "in the batch from task {} on: {why}; its tasks are tried one at a time",
+                task.index
+            );
         }
         let (result, seconds) = self.answers.pop_front().ok_or("a bug in gridmpi: no answer")?;
         self.asked.start += 1;

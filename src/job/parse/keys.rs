@@ -226,7 +226,7 @@ impl<'a> TomlEntry<'a> {
 
 fn describe(value: &DeValue) -> String {
     match value {
-        DeValue::String(text) => format!("the text \"{text}\""),
+        DeValue::String(text) => format!("the string \"{text}\""),
         DeValue::Integer(whole) => format!("{whole}"),
         DeValue::Float(number) => format!("{number}"),
         DeValue::Boolean(b) => format!("{b}"),

@@ -296,7 +296,7 @@ fn builtin(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<C
                 .or(names.iter().find(|name| !NEEDED.contains(name)))
             {
                 return Err(entry.error(format!(
-                    "ridge takes the loops dataset, alpha and fold, each once; look at '{wrong}'"
+                    "ridge takes the loops dataset, alpha and fold, each once; '{wrong}' is wrong"
                 )));
             }
             let target = table.take("target").map(|target| target.text()).transpose()?;

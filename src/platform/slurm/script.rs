@@ -156,7 +156,7 @@ fn words(words: impl Iterator<Item = Result<String>>) -> Result<String> {
 pub(crate) fn word(text: &str) -> Result<String> {
     if text.contains(char::is_control) {
         return Err(Error::input(format!(
-            "{text:?} cannot be told sbatch: expected one line of text"
+            "{text:?} cannot be passed to sbatch: expected a single line"
         )));
     }
     if !text.contains(|c: char| c.is_whitespace() || "'\"\\#".contains(c)) {
@@ -190,7 +190,9 @@ fn quoted(text: &str) -> Result<String> {
         return Ok(text.to_string());
     }
     let quoted = try_quote(text);
-    quoted.map(String::from).map_err(|_| Error::input(format!("{text:?} cannot stand in a script")))
+    quoted
+        .map(String::from)
+        .map_err(|_| Error::input(format!("{text:?} cannot be written into a script")))
 }
 
 /// A word of the launcher's; variables of Slurm's are filled in where the script runs.

@@ -57,7 +57,7 @@ impl Liveness {
         let Some(mut status) = Status::read(&self.folder)? else { return Ok(None) };
         let life = self.life(&status);
         if matches!(life, Life::Silent(_)) && self.is_stifled() {
-            let words = "its disk is full: it cannot say how it stands, and waits for room";
+            let words = "its disk is full: it cannot write its status, and waits for space";
             status.words = Some(words.to_string());
         }
         Ok(Some((status, life)))
@@ -84,7 +84,7 @@ impl Liveness {
     pub(crate) fn claimed(&mut self, status: &Status) -> Life {
         match Folder::is_free(&self.folder) {
             Some(false) => Life::Alive,
-            _ if status.host.is_empty() => Life::Died("nobody has claimed the folder".to_string()),
+            _ if status.host.is_empty() => Life::Died("no process holds the folder".to_string()),
             _ => self.life(status),
         }
     }
@@ -120,11 +120,11 @@ impl Liveness {
             }
             // A process in another container is not to be seen, but its lock is.
             return match Folder::is_free(&self.folder) {
-                Some(true) => Life::Died(format!("{rank_0} is not there any more")),
+                Some(true) => Life::Died(format!("{rank_0} has ended")),
                 _ if age < FRESH.as_secs_f64() => Life::Alive,
                 Some(false) => Life::Silent(age),
                 None if is_process(status.process) => Life::Silent(age),
-                None => Life::Died(format!("{rank_0} is not there any more")),
+                None => Life::Died(format!("{rank_0} has ended")),
             };
         }
         match age {

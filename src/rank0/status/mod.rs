@@ -202,7 +202,7 @@ impl Status {
             Some(form) => {
                 let age = if form > u64::from(FORM) { "a newer" } else { "an older" };
                 return Err(no(&format!(
-                    "written by {age} gridmpi (its form is {form}, this one reads {FORM}); use that one"
+                    "written by {age} gridmpi (in format {form}; this one reads format {FORM}); use that version"
                 )));
             }
             None => return Err(no("is not a status file of gridmpi's")),

@@ -104,7 +104,7 @@ impl StatusWriter {
     ) {
         self.next = now + PERIOD;
         let (state, words) = match ends {
-            Some(signal) => (RunState::Ending, Some(format!("{signal}: nothing more is begun"))),
+            Some(signal) => (RunState::Ending, Some(format!("{signal}: no new task is started"))),
             None if pauses => {
                 let why = "too much waits to be written or reduced (is the disk full?)";
                 (RunState::Paused, Some(why.to_string()))
@@ -158,7 +158,7 @@ impl StatusWriter {
 
 impl Drop for StatusWriter {
     fn drop(&mut self) {
-        self.end(RunState::Failed, Exit::Unexpected, "it ended without saying why");
+        self.end(RunState::Failed, Exit::Unexpected, "it ended without giving a reason");
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, S
         let (length, piece) = match letter {
             letter if letter.is_whitespace() => (letter.len_utf8(), " ".to_string()),
             '\'' => {
-                let length = closing(rest, '\'').ok_or("a text is not closed: a ' is missing")?;
+                let length = closing(rest, '\'').ok_or("a string is not closed: a ' is missing")?;
                 (length, rest[..length].to_string())
             }
             '"' => {
@@ -52,7 +52,7 @@ pub(crate) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, S
                 let column = match names.find(&name)? {
                     None if names.is_near(&name) => {
                         let unknown = names.unknown(&name);
-                        return Err(format!("{unknown}; a text stands in single quotes"));
+                        return Err(format!("{unknown}; a string stands in single quotes"));
                     }
                     None => quoted(&name, '\''),
                     Some(column) => column,
@@ -75,14 +75,18 @@ pub(crate) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, S
                 }
                 (1, letter.to_string())
             }
-            '-' if rest.starts_with("--") => return Err("there are no comments here".to_string()),
-            '/' if rest.starts_with("/*") => return Err("there are no comments here".to_string()),
+            '-' if rest.starts_with("--") => {
+                return Err("comments are not allowed here".to_string());
+            }
+            '/' if rest.starts_with("/*") => {
+                return Err("comments are not allowed here".to_string());
+            }
             '&' if rest.starts_with("&&") => return Err("'&&' is written 'and' here".to_string()),
             '<' | '>' | '=' | '!' | '+' | '-' | '*' | '/' | '%' | '|' | '&' | '~' | ',' | '.' => {
                 (1, letter.to_string())
             }
-            ';' => return Err("';': one condition is meant, not several statements".to_string()),
-            other => return Err(format!("'{other}' means nothing here")),
+            ';' => return Err("';': expected one condition, not several statements".to_string()),
+            other => return Err(format!("unexpected '{other}'")),
         };
         sql += &piece;
         rest = &rest[length..];
@@ -100,7 +104,7 @@ fn word(word: &str, called: bool, names: &mut dyn Names) -> Result<String, Strin
         return Ok(upper);
     }
     if upper == "SELECT" {
-        return Err("'select': a condition over the columns is meant, no query; for those open runs.sqlite with any SQLite client".to_string());
+        return Err("'select': expected a condition over the columns, not a query; for queries open runs.sqlite with any SQLite client".to_string());
     }
     if called {
         let lower = word.to_lowercase();
@@ -113,7 +117,7 @@ fn word(word: &str, called: bool, names: &mut dyn Names) -> Result<String, Strin
     }
     names.find(word)?.ok_or_else(|| {
         let unknown = names.unknown(word);
-        format!("{unknown}; a text stands in quotes: '{word}'")
+        format!("{unknown}; a string stands in quotes: '{word}'")
     })
 }
 
@@ -215,7 +219,7 @@ mod tests {
                 "alhpa < 1",
                 "there is no column 'alhpa'; did you mean 'alpha'? (columns: alpha, p.depth",
             ),
-            ("status = failed", "a text stands in quotes: 'failed'"),
+            ("status = failed", "a string stands in quotes: 'failed'"),
             ("alpha < 1; drop table runs", "one condition"),
             ("alpha < 1) union (select 1", "without a '('"),
             ("alpha in (select task from runs)", "no query"),

@@ -134,7 +134,7 @@ impl Page {
     fn stragglers(&self) -> Paragraph<'static> {
         let line = |late: &crate::rank0::status::WorkerStatus| {
             let text = format!(
-                "rank {} on {}: task {} for {}, where {} could be expected",
+                "rank {} on {}: task {} for {}, expected {}",
                 late.rank,
                 late.host,
                 late.task.unwrap_or_default(),

@@ -80,15 +80,17 @@ unsafe impl Send for MpiRanks {}
 impl MpiRanks {
     /// Initialises MPI, once a process. `expected` is how many ranks a launcher has started.
     pub(crate) fn initialize(expected: usize) -> Result<MpiRanks> {
-        let missing = "not all ranks have come to MPI; one has died on its way, or its host is out of reach; start again";
+        let missing = "not all ranks have reached MPI: one has died, or its host cannot be reached; start again";
         let watch =
             watch(INITIALIZE + INITIALIZE_EACH * expected as u32, Error::unexpected(missing));
-        let (universe, level) = mpi::initialize_with_threading(Threading::Serialized)
-            .ok_or_else(|| Error::unexpected("MPI was initialised before: one run a process"))?;
+        let (universe, level) =
+            mpi::initialize_with_threading(Threading::Serialized).ok_or_else(|| {
+                Error::unexpected("MPI was initialised before: a process can run one study only")
+            })?;
         drop(watch);
         if level < Threading::Serialized {
             return Err(Error::unexpected(
-                "this MPI cannot be called from several threads in turn (MPI_THREAD_SERIALIZED)",
+                "this MPI does not allow calls from several threads in turn (MPI_THREAD_SERIALIZED)",
             ));
         }
         let world = universe.world();
@@ -186,7 +188,7 @@ impl Drop for MpiRanks {
             let _ = done.send(());
         });
         if finalized.recv_timeout(FINALIZE).is_err() {
-            log::debug!("MPI does not shut down: a rank has died");
+            log::debug!("MPI is not finalised, because a rank has died");
             raw::leave_at_exit();
         }
     }
@@ -306,7 +308,7 @@ impl HeartbeatThread {
         let thread = std::thread::Builder::new()
             .name("beat".to_string())
             .spawn(beat)
-            .map_err(|error| Error::unexpected(format!("no thread to beat on: {error}")))?;
+            .map_err(|error| Error::unexpected(format!("no thread for heartbeats: {error}")))?;
         Ok(HeartbeatThread { thread: Some(thread), over })
     }
 }
