@@ -572,7 +572,7 @@ fn what_cannot_be_answered_is_said() {
         (&["explain", "out", "24"], "task 24: there are 24, from 0 to 23"),
         (
             &["explain", "out", "dataset=c", "p.alpha=1", "fold=0"],
-            "dataset=c: there is no such point in loop 'dataset': data/a.csv, data/b.csv",
+            "dataset=c: loop 'dataset' has no such point: data/a.csv, data/b.csv",
         ),
         (
             &["explain", "out", "dataset=a", "p.alpha=1"],
@@ -584,7 +584,7 @@ fn what_cannot_be_answered_is_said() {
             "\"first\": expected a task's number, or coordinates such as dataset=data/a.csv",
         ),
         (&["export", "out", "--format", "xls"], "invalid value 'xls'"),
-        (&["run", "job.toml", "--only", "fold=9"], "no point of loop 'fold'"),
+        (&["run", "job.toml", "--only", "fold=9"], "loop 'fold' has no such point"),
         (&["run", "job.toml", "--only", "1", "--out", "x"], "cannot be used with"),
     ] {
         let ran = desk.run(gridmpi(), arguments).exits(2);

@@ -86,7 +86,7 @@ fn a_timeout_needs_a_process_to_end() {
         .reduce(|runs: &Runs<i32>| runs.len())
         .timeout(Duration::from_secs(1));
     let error = study.run(&Settings::default()).map(drop).unwrap_err();
-    assert!(error.to_string().contains("only a study that is isolated"), "{error}");
+    assert!(error.to_string().contains("only the calls of an isolated study"), "{error}");
 }
 
 #[test]

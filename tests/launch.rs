@@ -75,7 +75,7 @@ fn the_master_is_killed_and_the_job_is_complete_in_the_end() {
     wait_for_tasks(&desk, 10);
     kill(&desk, "-o", "^[^ ]*gridmpi run");
     let ran = end(child).exits(0);
-    assert!(ran.stderr.contains("rank 0 has ended"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("rank 0 ended before"), "{}", ran.stderr);
     assert!(ran.stderr.contains("starting it again"), "{}", ran.stderr);
     assert!(ran.stderr.contains("of 60 runs reused"), "{}", ran.stderr);
     whole(&desk);

@@ -78,9 +78,9 @@ where
     R: serde::Serialize + serde::de::DeserializeOwned + 'static,
     S: serde::Serialize + serde::de::DeserializeOwned + 'static,
 {
-    /// The rest of a program's `main`: takes the command line (`--help` says what it knows), runs the
-    /// study into `results/NAME`, prints its table, and says what to exit with. Starts a logger on
-    /// stderr, unless the program has started one.
+    /// The rest of a program's `main`: reads the command line (`--help` explains it), runs the study into
+    /// `results/NAME`, prints the table of results, and returns the exit code. Starts a logger on stderr,
+    /// unless the program has one.
     pub fn main(self) -> std::process::ExitCode {
         let launched = LaunchInfo::detect();
         let rank = launched.as_ref().map_or(0, |launched| launched.rank);

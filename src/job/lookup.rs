@@ -136,7 +136,7 @@ fn said(wanted: &[(&str, Option<&str>, &str)]) -> String {
 
 fn nothing(l: &Loop, wanted: &[(&str, Option<&str>, &str)]) -> Error {
     let points = listed(l, 0..l.points.len());
-    Error::input(format!("{}: there is no such point in loop '{}': {points}", said(wanted), l.name))
+    Error::input(format!("{}: loop '{}' has no such point: {points}", said(wanted), l.name))
 }
 
 fn listed(l: &Loop, points: impl Iterator<Item = u64>) -> String {
@@ -250,15 +250,15 @@ mod tests {
             ),
             (
                 "dataset=a alpha=0.2 p.depth=2 fold=10",
-                "alpha=0.2: there is no such point in loop 'alpha': 0.1, 0.316227766",
+                "alpha=0.2: loop 'alpha' has no such point: 0.1, 0.316227766",
             ),
             ("dataset=a alpha=0.1 p.rate=0.1 fold=10", "2 points of p are p.rate=0.1"),
             (
                 "dataset=a alpha=0.1 p.depth=2",
                 "which fold? Give it too, as fold=VALUE: 10, 8, 6, 4, 2",
             ),
-            ("dataset=a alpha=0.1 p.depth=2 fold=3", "fold=3: no point"),
-            ("dataset=a alpha=0.1 p.depth=2 fold=0", "fold=0: no point"),
+            ("dataset=a alpha=0.1 p.depth=2 fold=3", "fold=3: loop 'fold' has no such point"),
+            ("dataset=a alpha=0.1 p.depth=2 fold=0", "fold=0: loop 'fold' has no such point"),
         ] {
             let why = find(words).unwrap_err();
             assert!(why.contains(says), "{words}: {why}");

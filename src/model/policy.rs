@@ -28,17 +28,17 @@ pub(crate) struct Policy {
     pub(crate) reduce_on_workers: bool,
 }
 
-/// In which order tasks are given out. The results do not depend on it.
+/// The order in which tasks are handed out. The results do not depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
-    /// As the nested loops would run them, so that groups close early and few are open.
+    /// The order of the nested loops, so that groups are complete early and few are open at a time.
     #[default]
     Grid,
-    /// Those that are expected to take longest first, so that none of them is left for the end: by the
-    /// durations recorded earlier, and by those of the run as it goes.
+    /// The tasks that are expected to take longest come first, so that none of them is left for the end.
+    /// Expected durations come from earlier runs and from the current one.
     LongestFirst,
-    /// In an order drawn from this seed; in runs of consecutive tasks where there are more than
-    /// 65,536.
+    /// A random order with this seed. If there are more than 65,536 tasks, ranges of consecutive tasks
+    /// are shuffled instead of single tasks.
     Random(u64),
 }
 

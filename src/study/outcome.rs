@@ -15,9 +15,9 @@ use crate::study::runs::Summary;
 use crate::util::error::Result;
 use crate::wire::codec;
 
-/// All that came of a study: its summaries, and every run in the store.
+/// The results of a study: its summaries, and every run, which is read from the store.
 pub struct Outcome<R, S> {
-    /// One for each point of the loops that do not fold, in grid order.
+    /// One summary for each point of the loops that are not reduced, in grid order.
     pub summaries: Vec<Summary<S>>,
     finished: RunResult,
     of: PhantomData<fn() -> R>,
@@ -34,8 +34,8 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
         Ok(Outcome { summaries, finished, of: PhantomData })
     }
 
-    /// Every run below a summary, in grid order: what crunch gave, or in words why it failed. Read
-    /// from the store; fails where that cannot be read.
+    /// The runs behind a summary, in grid order: the result of crunch, or a message that says why it
+    /// failed. They are read from the store; an error if it cannot be read.
     pub fn runs(&self, summary: &Summary<S>) -> Result<Vec<Result<R, String>>> {
         let grid = self.finished.job.grid();
         let key = summary
@@ -52,7 +52,7 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
         Ok(runs)
     }
 
-    /// How many runs failed.
+    /// The number of failed runs.
     pub fn failed(&self) -> u64 {
         self.finished.tally.failed
     }
@@ -62,13 +62,14 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
         self.finished.elapsed
     }
 
-    /// How many messages and bytes went between rank 0 and the workers, both ways.
+    /// The number of messages and bytes between rank 0 and the workers, in both directions.
     pub fn traffic(&self) -> (u64, u64) {
         (self.finished.timing.traffic.messages, self.finished.timing.traffic.bytes)
     }
 
-    /// The results folder, with runs.sqlite, summary.json and summary.csv. If
-    /// [`Settings::out`](crate::Settings::out) was not given it goes with this outcome.
+    /// The results folder, with runs.sqlite, summary.json and summary.csv. Without
+    /// [`Settings::out`](crate::Settings::out) it is a temporary folder, which is deleted when this
+    /// outcome is dropped.
     pub fn folder(&self) -> &Path {
         self.finished.folder.path()
     }

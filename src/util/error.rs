@@ -3,18 +3,18 @@
 use std::fmt;
 use std::process::ExitCode;
 
-/// Why gridmpi ends, as its exit code says it.
+/// The exit code of gridmpi.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Every run is there.
+    /// Every run is done.
     Complete = 0,
-    /// Something gridmpi did not foresee or cannot help: a full disk, a lost connection.
+    /// An unexpected error, such as a full disk or a lost connection.
     Unexpected = 1,
     /// The command line, the job file or the data is wrong; nothing was crunched.
     BadInput = 2,
-    /// A signal asked for an end; another start goes on.
+    /// Interrupted by a signal or a time limit; another start resumes the job.
     Interrupted = 75,
-    /// Everything was tried; some runs failed.
+    /// Some runs failed.
     SomeFailed = 100,
 }
 
@@ -24,10 +24,10 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// A message for a person, and the exit code that follows.
+/// An error message, with the exit code of the process.
 #[derive(Clone)]
 pub struct Error {
-    /// What the process should exit with.
+    /// The exit code that belongs to this error.
     pub exit: Exit,
     message: String,
 }
