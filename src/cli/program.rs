@@ -22,7 +22,7 @@ Examples:
   gridmpi report results/NAME   write a report of the run, as one HTML file
   gridmpi help run              explain how to run a job";
 
-/// Nested loops around one expensive function, run as one stream of tasks over MPI or threads.
+/// Nested loops around one expensive function (crunch), run as one stream of tasks over MPI or threads.
 #[derive(Parser)]
 #[command(name = "gridmpi", version, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"), args_conflicts_with_subcommands = true)]
 struct ProgramCli {

@@ -13,13 +13,13 @@ use crate::util::error::{Error, Result};
 /// What a program reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ExportFormat {
-    /// Comma-separated, the first line names the columns
+    /// Comma-separated values; the first line has the names of the columns
     Csv,
-    /// A JSON object a line
+    /// One JSON object per line
     Jsonl,
     /// The same objects in one array
     Json,
-    /// Columns with their types, compressed; for pandas, polars, R, DuckDB
+    /// Compressed columns with types, for pandas, polars, R and DuckDB
     #[cfg(feature = "parquet")]
     Parquet,
 }
