@@ -12,9 +12,9 @@ use std::sync::Arc;
 use nalgebra::{DMatrix, DVector, RowDVector};
 use parking_lot::Mutex;
 
-use crate::executor::{Executor, Task};
+use crate::executor::{CallResult, Executor, Task};
 use crate::job::{Job, Points};
-use crate::model::results::Given;
+use crate::model::results::Scored;
 use crate::model::value::Value;
 use crate::util::csv_file;
 use crate::util::error::{Error, Result};
@@ -73,7 +73,13 @@ impl Ridge {
 }
 
 impl Executor for Ridge {
-    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
+    fn crunch(&mut self, task: &Task) -> CallResult {
+        CallResult::from(self.call(task))
+    }
+}
+
+impl Ridge {
+    fn call(&mut self, task: &Task) -> Result<Scored, String> {
         let coordinates = task.coordinates();
         let point = |name: &str| {
             coordinates.iter().find(|(l, _)| *l == name).map(|(_, value)| value).expect("checked")

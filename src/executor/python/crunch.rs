@@ -10,10 +10,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::executor::python::child::{Answer, PythonChild, Setup, crunch_functions};
-use crate::executor::{Executor, Limits, Slot, Task};
+use crate::executor::{CallResult, Executor, Limits, Slot, Task};
 use crate::job::{Job, Python};
 use crate::model::nest::Grid;
-use crate::model::results::Given;
+use crate::model::results::Scored;
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 
@@ -167,7 +167,13 @@ impl Executor for PythonExecutor {
         self.seconds
     }
 
-    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
+    fn crunch(&mut self, task: &Task) -> CallResult {
+        CallResult::from(self.call(task))
+    }
+}
+
+impl PythonExecutor {
+    fn call(&mut self, task: &Task) -> Result<Scored, String> {
         self.seconds = None;
         loop {
             if self.asked.start != task.index || self.asked.is_empty() {
