@@ -20,7 +20,7 @@ use crate::job;
 use crate::job::Job;
 use crate::model::nest::{Grid, Key};
 use crate::model::reduce::SlotResult;
-use crate::model::results::{Given, Scored};
+use crate::model::results::Scored;
 use crate::model::value::Value;
 use crate::util::error::Result;
 use crate::util::text::beginning;
@@ -60,8 +60,27 @@ impl Task<'_> {
 
     /// What crunch gave, with its score.
     #[cfg(feature = "jobs")]
-    fn scored(&self, value: Value) -> Result<Given, String> {
-        score(value, &self.job.score, self.job.needs_score()).map(Given::from)
+    fn scored(&self, value: Value) -> Result<Scored, String> {
+        score(value, &self.job.score, self.job.needs_score())
+    }
+}
+
+/// What came of a call: mostly a plain number, which travels in registers. To move anything larger takes
+/// longer than the shortest tasks do.
+#[derive(Debug)]
+pub(crate) enum CallResult {
+    /// A plain number, not NaN.
+    Number(f64),
+    /// Anything else that crunch gave, or in words why it gave nothing.
+    Other(Box<Result<Scored, String>>),
+}
+
+impl From<Result<Scored, String>> for CallResult {
+    fn from(result: Result<Scored, String>) -> CallResult {
+        match result.as_ref().ok().and_then(Scored::as_number) {
+            Some(number) => CallResult::Number(number),
+            None => CallResult::Other(Box::new(result)),
+        }
     }
 }
 
@@ -87,7 +106,7 @@ pub(crate) trait Executor {
     }
 
     /// Makes one call. What it gives is kept; an error fails this run alone, in these words.
-    fn crunch(&mut self, task: &Task) -> Result<Given, String>;
+    fn crunch(&mut self, task: &Task) -> CallResult;
 }
 
 /// The user's functions that reduce groups, ready to be called again and again.
@@ -182,8 +201,8 @@ struct Stranger;
 const STRANGER: &str = "rank 0 runs a job of another program; start the same program on every rank";
 
 impl Executor for Stranger {
-    fn crunch(&mut self, _: &Task) -> Result<Given, String> {
-        Err(STRANGER.to_string())
+    fn crunch(&mut self, _: &Task) -> CallResult {
+        CallResult::from(Err(STRANGER.to_string()))
     }
 }
 

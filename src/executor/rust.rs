@@ -7,11 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::executor::context::Context;
-use crate::executor::{Executor, GroupReducer, Slot, Task};
+use crate::executor::{CallResult, Executor, GroupReducer, Slot, Task};
 use crate::job::{CrunchSpec, Job, Points};
 use crate::model::nest::{Grid, Key};
 use crate::model::reduce::SlotResult;
-use crate::model::results::{Given, Scored};
+use crate::model::results::Scored;
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
 use crate::wire::dictionary::DictionaryData;
@@ -115,12 +115,12 @@ impl RustExecutor {
 }
 
 impl Executor for RustExecutor {
-    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
+    fn crunch(&mut self, task: &Task) -> CallResult {
         self.context.turn_to(task);
         let indices = self.grid.coordinates(self.grid.task(task.index));
         let result = (self.native.crunch)(&indices, &self.context);
         self.context.rest();
-        result.map(Given::from)
+        CallResult::from(result)
     }
 }
 

@@ -4,13 +4,14 @@
 //! slots before them are filled, and those that arrive early wait beside it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::master::GroupView;
+use crate::model::batch::RunBatch;
 use crate::model::nest::{Grid, Key};
 use crate::model::policy::Completeness;
 use crate::model::reduce::{Fold, Folded, Reduce, SlotResult};
-use crate::model::results::GroupSummary;
-use crate::model::results::{Numbers, Scored, Winner};
+use crate::model::results::{GroupSummary, Scored, Winner};
 
 /// How much that came early is looked at for one view.
 const MOST_SEEN: usize = 100_000;
@@ -95,26 +96,43 @@ impl OpenGroups {
         }
     }
 
-    /// Puts the numbers that consecutive tasks gave, as [`OpenGroups::put`] would one by one.
-    pub(super) fn put_numbers(&mut self, numbers: Numbers, closed: &mut Vec<ClosedGroup>) {
-        let mut scores = numbers.each().map(|(score, _)| score);
-        let (mut task, mut left) = (numbers.first, numbers.count());
-        while left > 0 {
+    /// Puts what consecutive tasks gave, as [`OpenGroups::put`] would one by one: plain numbers go in by
+    /// the column.
+    pub(super) fn put_runs(&mut self, runs: &RunBatch, closed: &mut Vec<ClosedGroup>) {
+        let Range { start: mut task, end } = runs.tasks();
+        let mut scores = runs.scores();
+        for other in runs.others() {
+            self.put_numbers(task..other.task, &mut scores, closed);
+            scores.next();
+            let item = SlotResult::of_run(other.result.clone().ok());
+            self.put(self.grid.task(other.task), item, closed);
+            task = other.task + 1;
+        }
+        self.put_numbers(task..end, &mut scores, closed);
+    }
+
+    fn put_numbers(
+        &mut self,
+        Range { start: mut task, end }: Range<u64>,
+        scores: &mut impl Iterator<Item = f64>,
+        closed: &mut Vec<ClosedGroup>,
+    ) {
+        while task < end {
             let Some((parent, slot)) = self.grid.parent(self.grid.task(task)) else { return };
             let size = self.grid.size(parent.level);
-            let count = left.min(size - slot);
+            let count = (end - task).min(size - slot);
             let reduce = self.reduces[parent.level].as_ref().expect("an inner loop reduces");
             if count == size {
                 // The whole group is here: it need not be kept.
                 let mut group = OpenGroup::new(reduce, parent.level);
-                group.put_numbers(0, size, &mut scores);
+                group.put_numbers(0, size, scores);
                 if let Some(item) = self.close(parent, group, closed) {
                     self.put(parent, item, closed);
                 }
             } else {
                 let group =
                     self.open.entry(parent).or_insert_with(|| OpenGroup::new(reduce, parent.level));
-                group.put_numbers(slot, count, &mut scores);
+                group.put_numbers(slot, count, scores);
                 if group.next == size {
                     let group = self.open.remove(&parent).expect("just put into");
                     if let Some(item) = self.close(parent, group, closed) {
@@ -123,7 +141,6 @@ impl OpenGroups {
                 }
             }
             task += count;
-            left -= count;
         }
     }
 

@@ -29,12 +29,11 @@ use std::time::Duration;
 use crate::model::nest::{Grid, Key};
 use crate::model::policy::Policy;
 use crate::model::reduce::{Reduce, SlotResult};
-use crate::model::results::Tally;
-use crate::model::results::{Assignment, Scored};
+use crate::model::results::{Assignment, AttemptResult, Scored, Tally};
 use batching::BatchSizer;
 pub(crate) use config::MasterConfig;
 use cost_model::CostModel;
-pub(crate) use events::{Action, Event};
+pub(crate) use events::{Action, Event, emptied};
 use groups::{ClosedGroup, OpenGroups};
 use leases::Leases;
 use nested_queue::Wake;
@@ -131,7 +130,12 @@ impl Master {
     }
 
     /// Takes an event at time `now` since the start and appends what is to be done to `actions`.
-    pub(crate) fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
+    pub(crate) fn on<'a>(
+        &mut self,
+        event: Event<'a>,
+        now: Duration,
+        actions: &mut Vec<Action<'a>>,
+    ) {
         self.leases.tick(now);
         if let Some(rank) = event.sender() {
             self.leases.renew(rank);
@@ -156,11 +160,14 @@ impl Master {
                 self.report(rank, report, now, actions);
                 self.roster.reported(rank);
             }
-            Event::Recalled(outcome) => {
-                self.dispatch.skip(outcome.task);
-                self.dispatch.costs.observe(outcome.task, outcome.seconds);
+            Event::Recalled(AttemptResult { task, seconds, result, .. }) => {
+                self.dispatch.skip(task);
+                self.dispatch.costs.observe(task, seconds);
+                let item = SlotResult::of_run(result.ok());
                 self.tally.recalled += 1;
-                self.put(outcome.task, outcome.result);
+                self.tally.done += 1;
+                self.tally.failed += item.failed;
+                self.dictionary.put(self.grid.task(task), item, &mut self.closed);
                 self.report_closed(actions);
             }
             Event::Reduced { rank, key, result } => {
@@ -316,16 +323,6 @@ impl Master {
         if !std::mem::replace(&mut self.cancelled, true) {
             actions.extend(self.roster.at_work().map(|rank| Action::Cancel { rank, task: None }));
         }
-    }
-
-    /// Puts what came of a task into the dictionary.
-    fn put(&mut self, task: u64, result: Result<Scored, String>) {
-        let result = result.ok();
-        let good = u64::from(result.is_some());
-        let item = SlotResult { result, runs: good, failed: 1 - good };
-        self.tally.done += 1;
-        self.tally.failed += 1 - good;
-        self.dictionary.put(self.grid.task(task), item, &mut self.closed);
     }
 
     fn report_closed(&mut self, actions: &mut Vec<Action>) {

@@ -79,20 +79,15 @@ impl Master {
 mod tests {
     use super::*;
     use crate::master::{Event, MasterConfig};
+    use crate::model::batch::{Report, RunBatch};
     use crate::model::nest::Grid;
     use crate::model::reduce::Reduce;
-    use crate::model::results::{AttemptResult, Made, Report, Scored};
 
     fn done(first: u64, scores: &[f64]) -> Event<'static> {
-        let outcome = |(task, score): (u64, &f64)| AttemptResult {
-            task,
-            attempt: 1,
-            started: 0.0,
-            seconds: 2.0,
-            result: Ok(Scored::number(*score)),
-        };
-        let made = Made::Outcomes((first..).zip(scores).map(outcome).collect());
-        Event::Done { rank: 1, report: Report { thread: 0, made, unbegun: None } }
+        let mut runs = RunBatch::default();
+        runs.restart(first, 1, 0.0);
+        runs.push_numbers(scores, 2.0);
+        Event::Done { rank: 1, report: Report { runs, ..Report::default() } }
     }
 
     #[test]

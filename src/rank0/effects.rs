@@ -12,10 +12,10 @@ use crate::executor::rust::ErasedStudy;
 use crate::executor::{self, Slot};
 use crate::job::Job;
 use crate::master::{Event, Master};
+use crate::model::batch::RunBatch;
 use crate::model::nest::Key;
 use crate::model::reduce::{Reduce, SlotResult};
-use crate::model::results::{GroupSummary, Run};
-use crate::model::results::{Numbers, Scored};
+use crate::model::results::{GroupSummary, Scored};
 use crate::rank0::Effects;
 use crate::rank0::progress::Progress;
 use crate::rank0::requests::{self, RequestBroker};
@@ -143,12 +143,8 @@ impl Effects for RunEffects {
         self.store.join(rank, host)
     }
 
-    fn record(&mut self, run: Run) -> Result<()> {
-        self.store.record(run)
-    }
-
-    fn record_numbers(&mut self, rank: usize, thread: u32, numbers: Numbers) -> Result<()> {
-        self.store.record_numbers(rank, thread, numbers)
+    fn record(&mut self, rank: usize, thread: u32, runs: RunBatch) -> Result<()> {
+        self.store.record(rank, thread, runs)
     }
 
     fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()> {

@@ -56,7 +56,7 @@ pub(crate) struct Session {
     folder: Folder,
     master: Master,
     /// What the master wants done before anything happens.
-    actions: Vec<Action>,
+    actions: Vec<Action<'static>>,
     office: RunEffects,
     no_store: bool,
     allocation: Option<Allocation>,
@@ -205,7 +205,11 @@ fn until(end: SystemTime) -> Duration {
 }
 
 /// Feeds the master the runs of earlier starts; what it wants done because of them.
-fn recall(master: &mut Master, opened: &OpenStore, keep_failed: bool) -> Result<Vec<Action>> {
+fn recall(
+    master: &mut Master,
+    opened: &OpenStore,
+    keep_failed: bool,
+) -> Result<Vec<Action<'static>>> {
     let mut actions = Vec::new();
     master.know(opened.summaries()?);
     opened.runs(|outcome| {

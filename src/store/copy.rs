@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::model::results::AttemptResult;
 use crate::store::file::{StoredIdentity, create, existing, finish};
 use crate::store::layout::{Mapping, note};
 use crate::store::rows::{RUN, Reader};
@@ -82,7 +83,9 @@ fn copy(
         if better {
             let worker: Option<i64> = row.get(9)?;
             let worker = worker.map(|worker| first + worker);
-            match rows::put_run(&batch, results, worker, &outcome) {
+            let AttemptResult { attempt, started, seconds, result, .. } = &outcome;
+            let (which, when) = ((task, *attempt), (*started, *seconds));
+            match rows::put_run(&batch, results, worker, which, when, result) {
                 Ok(put) => taken.runs += put? as u64,
                 Err(error) => return Ok(Err(error)),
             }

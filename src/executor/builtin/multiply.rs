@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::executor::{Executor, Task};
+use crate::executor::{CallResult, Executor, Task};
 use crate::job::{Job, Sleep};
-use crate::model::results::Given;
 use crate::model::value::Value;
-use crate::util::error::Result;
 
 /// Loops up to this many points have their factors worked out beforehand.
 const MOST_FACTORS: u64 = 1 << 16;
@@ -62,7 +60,7 @@ impl Multiply {
 }
 
 impl Executor for Multiply {
-    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
+    fn crunch(&mut self, task: &Task) -> CallResult {
         let sleep = self.seconds(task);
         if sleep > 0.0 {
             std::thread::sleep(Duration::try_from_secs_f64(sleep).unwrap_or(Duration::MAX));
@@ -77,8 +75,8 @@ impl Executor for Multiply {
         self.next = goes_on.then_some((task.index + 1, point + 1, outer));
         // -0.0 + 0.0 is 0.0: nobody wants to read "-0"
         match product + 0.0 {
-            nan if nan.is_nan() => task.scored(Value::Float(nan)),
-            product => Ok(Given::Number(product)),
+            nan if nan.is_nan() => CallResult::from(task.scored(Value::Float(nan))),
+            product => CallResult::Number(product),
         }
     }
 }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector, RowDVector};
 
-use crate::executor::{Executor, Task};
+use crate::executor::{CallResult, Executor, Task};
 use crate::job::{Job, Points};
-use crate::model::results::Given;
+use crate::model::results::Scored;
 use crate::model::value::Value;
 use crate::util::cache::Cache;
 use crate::util::csv_file;
@@ -56,7 +56,13 @@ impl Ridge {
 }
 
 impl Executor for Ridge {
-    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
+    fn crunch(&mut self, task: &Task) -> CallResult {
+        CallResult::from(self.call(task))
+    }
+}
+
+impl Ridge {
+    fn call(&mut self, task: &Task) -> Result<Scored, String> {
         let coordinates = task.coordinates();
         let point = |name: &str| {
             coordinates.iter().find(|(l, _)| *l == name).map(|(_, value)| value).expect("checked")

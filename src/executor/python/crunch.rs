@@ -12,10 +12,10 @@ use std::sync::Arc;
 use crate::executor::python::child::{PythonChild, Setup};
 use crate::executor::python::functions::crunch_functions;
 use crate::executor::python::protocol::Answer;
-use crate::executor::{Executor, Limits, Slot, Task};
+use crate::executor::{CallResult, Executor, Limits, Slot, Task};
 use crate::job::{Job, Python};
 use crate::model::nest::Grid;
-use crate::model::results::Given;
+use crate::model::results::Scored;
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 
@@ -169,7 +169,13 @@ impl Executor for PythonExecutor {
         self.seconds
     }
 
-    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
+    fn crunch(&mut self, task: &Task) -> CallResult {
+        CallResult::from(self.call(task))
+    }
+}
+
+impl PythonExecutor {
+    fn call(&mut self, task: &Task) -> Result<Scored, String> {
         self.seconds = None;
         loop {
             if self.asked.start != task.index || self.asked.is_empty() {

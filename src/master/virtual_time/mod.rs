@@ -8,11 +8,12 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use crate::master::cost_model::CostModel;
-use crate::master::{Action, Event, Master, MasterConfig, Strategy};
+use crate::master::{Action, Event, Master, MasterConfig, Strategy, emptied};
+use crate::model::batch::{Report, RunBatch};
 use crate::model::nest::{Grid, Key};
 use crate::model::policy::{LONG, Order, Policy};
 use crate::model::reduce::Reduce;
-use crate::model::results::{Assignment, AttemptResult, Made, Numbers, Report, Scored, pack};
+use crate::model::results::{Assignment, AttemptResult, Scored};
 
 /// What is played.
 #[derive(Clone, Copy)]
@@ -101,7 +102,7 @@ pub(crate) fn play(play: &Simulation, seconds: &dyn Fn(u64) -> f64) -> Simulatio
         now: Duration::ZERO,
         level: group_level(grid),
         actions: Vec::new(),
-        packed: Vec::new(),
+        runs: RunBatch::default(),
         played: SimulationResult { makespan: 0.0, busy: 0.0, tasks: 0, closed: Vec::new() },
     };
     if let Some(done) = play.done {
@@ -111,7 +112,7 @@ pub(crate) fn play(play: &Simulation, seconds: &dyn Fn(u64) -> f64) -> Simulatio
         stage.on(Event::Joined { rank, host: String::new(), threads: 1 });
     }
     for rank in 1..=workers {
-        stage.on(Event::Done { rank, report: Report::of(Vec::new()) });
+        stage.on(Event::Done { rank, report: Report::default() });
     }
     while stage.next() {}
     debug_assert!(stage.master.is_over(), "workers wait for each other");
@@ -127,8 +128,8 @@ struct SimulatedJob<'a> {
     coming: BinaryHeap<Reverse<(Duration, usize)>>,
     now: Duration,
     level: usize,
-    actions: Vec<Action>,
-    packed: Vec<u8>,
+    actions: Vec<Action<'static>>,
+    runs: RunBatch<'static>,
     played: SimulationResult,
 }
 
@@ -174,25 +175,25 @@ impl SimulatedJob<'_> {
             }
             None => self.begin(rank),
         }
-        let mut packed = std::mem::take(&mut self.packed);
-        packed.clear();
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.restart(first, attempt, 0.0);
         for task in first..first + count {
             let seconds = (self.seconds)(task);
             self.played.busy += seconds;
-            pack(&[0.0], seconds, &mut packed);
+            runs.push_number(0.0, seconds);
         }
         if count > 0 {
             self.played.tasks += count;
             self.played.makespan = at.as_secs_f64();
         }
-        let made = Made::Numbers(Numbers::new(first, attempt, 0.0, &packed));
-        self.on(Event::Done { rank, report: Report { thread: 0, made, unbegun } });
-        self.packed = packed;
+        let report = Report { thread: 0, runs: runs.lend(), unbegun };
+        self.on(Event::Done { rank, report });
+        self.runs = runs;
         true
     }
 
     fn on(&mut self, event: Event) {
-        let mut actions = std::mem::take(&mut self.actions);
+        let mut actions: Vec<Action> = std::mem::take(&mut self.actions);
         self.master.on(event, self.now, &mut actions);
         #[cfg(test)]
         self.master.check();
@@ -213,7 +214,7 @@ impl SimulatedJob<'_> {
                 _ => {}
             }
         }
-        self.actions = actions;
+        self.actions = emptied(actions);
     }
 
     /// A worker begins the batch that it was given first. As a real one does, it reports early what has

@@ -79,7 +79,7 @@ fn a_failed_run_is_tried_as_often_as_it_may_be() {
 fn while_the_store_is_full_nothing_is_given_out() {
     let mut master = Master::new(Grid::new(&[2], 1).unwrap(), vec![None], workers(1));
     let mut actions = Vec::new();
-    let asks = Event::Done { rank: 1, report: Report::of(Vec::new()) };
+    let asks = Event::Done { rank: 1, report: Report::default() };
     master.hold(true);
     master.on(asks, Duration::ZERO, &mut actions);
     assert_eq!(actions, []);

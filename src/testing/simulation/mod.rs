@@ -7,14 +7,15 @@ mod faults;
 mod strategies;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::master::{Event, Master, MasterConfig};
+use crate::model::batch::{Report, RunBatch};
 use crate::model::nest::{Grid, Key};
 use crate::model::policy::{Completeness, Policy};
 use crate::model::reduce::{PythonFunction, Reduce, SlotResult};
-use crate::model::results::{GroupSummary, Run};
-use crate::model::results::{Numbers, Report, Scored};
+use crate::model::results::{AttemptResult, GroupSummary, Scored};
 use crate::rank0::{Effects, serve};
 use crate::util::error::{Error, Result};
 use crate::wire::requests::Request;
@@ -26,6 +27,13 @@ use proptest::prelude::*;
 /// How many groups close in the whole job.
 fn groups(grid: &Grid) -> u64 {
     (grid.outer()..grid.depth()).map(|level| grid.keys(level)).sum()
+}
+
+/// What came of a task, and where.
+#[derive(Clone, Debug, PartialEq)]
+struct Run {
+    outcome: AttemptResult,
+    rank: usize,
 }
 
 /// Keeps everything in memory; "Python" here adds up the scores.
@@ -54,15 +62,13 @@ impl Effects for Notes {
         Ok(())
     }
 
-    fn record(&mut self, run: Run) -> Result<()> {
-        let task = run.outcome.task;
-        let first = self.runs.insert(task, run).is_none();
-        assert!(first || self.retries, "task {task} was recorded twice");
+    fn record(&mut self, rank: usize, _: u32, runs: RunBatch) -> Result<()> {
+        for outcome in runs.into_results() {
+            let task = outcome.task;
+            let first = self.runs.insert(task, Run { outcome, rank }).is_none();
+            assert!(first || self.retries, "task {task} was recorded twice");
+        }
         Ok(())
-    }
-
-    fn record_numbers(&mut self, rank: usize, thread: u32, numbers: Numbers) -> Result<()> {
-        numbers.outcomes().try_for_each(|outcome| self.record(Run { outcome, rank, thread }))
     }
 
     fn give_back(&mut self, task: u64, attempt: u32, _: usize) -> Result<()> {
@@ -345,30 +351,26 @@ fn the_textbook_case_takes_four_rounds() {
 #[test]
 fn stale_doubled_and_unasked_outcomes_are_refused() {
     use crate::master::Action;
-    use crate::model::results::AttemptResult;
 
     let grid = Grid::new(&[3], 1).unwrap();
     let mut master = Master::new(grid, vec![None], workers(2));
     let mut actions = Vec::new();
-    let mut done = |rank, tasks: &[(u64, u32)], actions: &mut Vec<Action>| {
-        let outcome = |&(task, attempt): &(u64, u32)| AttemptResult {
-            task,
-            attempt,
-            started: 0.0,
-            seconds: 0.0,
-            result: Ok(Scored::number(1.0)),
-        };
-        let report = Report::of(tasks.iter().map(outcome).collect());
+    let mut done = |rank, (tasks, attempt): (Range<u64>, u32), actions: &mut Vec<Action>| {
+        let mut runs = RunBatch::default();
+        runs.restart(tasks.start, attempt, 0.0);
+        tasks.for_each(|_| runs.push_number(1.0, 0.0));
+        let report = Report { runs, ..Report::default() };
         actions.clear();
         master.on(Event::Done { rank, report }, Duration::ZERO, actions);
         master.tally()
     };
-    done(1, &[], &mut actions);
+    done(1, (0..0, 1), &mut actions);
     assert!(
         matches!(actions[..], [Action::Assign { rank: 1, assignment }] if assignment.first == 0)
     );
-    assert_eq!(done(2, &[(0, 1)], &mut actions).refused, 1, "worker 2 was not given task 0");
-    assert_eq!(done(1, &[(0, 2)], &mut actions).refused, 2, "there is no second attempt");
-    assert_eq!(done(1, &[(0, 1), (0, 1)], &mut actions).refused, 3, "once is enough");
-    assert_eq!(done(1, &[(0, 1)], &mut actions).done, 1);
+    assert_eq!(done(2, (0..1, 1), &mut actions).refused, 1, "worker 2 was not given task 0");
+    assert_eq!(done(1, (0..1, 2), &mut actions).refused, 2, "there is no second attempt");
+    let tally = done(1, (0..2, 1), &mut actions);
+    assert_eq!((tally.done, tally.refused), (1, 3), "task 1 is not out");
+    assert_eq!(done(1, (0..1, 1), &mut actions).refused, 4, "once is enough");
 }

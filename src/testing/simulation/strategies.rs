@@ -154,7 +154,7 @@ fn a_worker_with_threads_holds_as_many_points() {
         for rank in [1, 2] {
             let host = String::new();
             master.on(Event::Joined { rank, host, threads: 3 }, Duration::ZERO, &mut actions);
-            let report = Report::of(Vec::new());
+            let report = Report::default();
             master.on(Event::Done { rank, report }, Duration::ZERO, &mut actions);
         }
         let task = |action: &Action| match action {
