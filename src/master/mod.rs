@@ -23,9 +23,9 @@ mod workers;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::model::nest::{Grid, Key};
+use crate::model::nest::{Key, LoopNest};
 use crate::model::policy::{Completeness, FailureLimits, Order};
-use crate::model::reduce::{Reduce, SlotResult};
+use crate::model::reduce::SlotResult;
 use crate::model::results::Tally;
 use crate::model::results::{Assignment, Scored};
 use batching::BatchSizer;
@@ -43,7 +43,7 @@ use workers::{Returned, Workers};
 /// The state machine on rank 0.
 #[derive(Debug)]
 pub(crate) struct Master {
-    grid: Grid,
+    nest: LoopNest,
     dispatch: TaskQueue,
     pace: BatchSizer,
     roster: Workers,
@@ -77,20 +77,14 @@ pub(crate) struct Master {
 }
 
 impl Master {
-    /// A master of `workers` workers, ranks 1 to `workers`. `reduces` says how the loop at each
-    /// level folds: nothing for the grid's outer loops, something for every other.
-    pub(crate) fn new(
-        grid: Grid,
-        reduces: Vec<Option<Reduce>>,
-        require: Completeness,
-        workers: usize,
-    ) -> Master {
+    /// A master of `workers` workers, ranks 1 to `workers`.
+    pub(crate) fn new(nest: LoopNest, require: Completeness, workers: usize) -> Master {
         Master {
-            dispatch: TaskQueue::new(&grid),
+            dispatch: TaskQueue::new(&nest),
             pace: BatchSizer::default(),
             roster: Workers::new(1, workers),
             leases: Leases::new(1, workers),
-            dictionary: OpenGroups::new(grid.clone(), reduces, require),
+            dictionary: OpenGroups::new(nest.clone(), require),
             tally: Tally::default(),
             closed: Vec::new(),
             delegates: false,
@@ -107,7 +101,7 @@ impl Master {
             crunched: 0.0,
             stragglers: Stragglers::default(),
             failures: 0,
-            grid,
+            nest,
         }
     }
 
@@ -264,7 +258,7 @@ impl Master {
 
     /// Whether every run that is wanted is recorded, and every group of them is closed.
     pub(crate) fn is_complete(&self) -> bool {
-        let all = self.tally.done == self.grid.tasks() && self.dictionary.is_empty();
+        let all = self.tally.done == self.nest.tasks() && self.dictionary.is_empty();
         all || self.wanted.is_some_and(|wanted| self.tally.done - self.tally.recalled >= wanted)
     }
 
@@ -287,12 +281,12 @@ impl Master {
 
     /// How many runs there will be, those of earlier starts included.
     pub(crate) fn goal(&self) -> u64 {
-        self.wanted.map_or(self.grid.tasks(), |wanted| self.tally.recalled + wanted)
+        self.wanted.map_or(self.nest.tasks(), |wanted| self.tally.recalled + wanted)
     }
 
     /// How many tasks there are.
     pub(crate) fn tasks(&self) -> u64 {
-        self.grid.tasks()
+        self.nest.tasks()
     }
 
     /// How far the job is.
@@ -392,7 +386,7 @@ impl Master {
         let item = SlotResult { result, runs: good, failed: 1 - good };
         self.tally.done += 1;
         self.tally.failed += 1 - good;
-        self.dictionary.put(self.grid.task(task), item, &mut self.closed);
+        self.dictionary.put(self.nest.task(task), item, &mut self.closed);
     }
 
     fn report_closed(&mut self, actions: &mut Vec<Action>) {

@@ -9,7 +9,7 @@ use crate::master::nested_queue::{NestedQueue, Wake};
 use crate::master::order::{LaneOrder, RankedOrder};
 use crate::master::requeued::RequeuedTasks;
 use crate::master::strategy::Strategy;
-use crate::model::nest::Grid;
+use crate::model::nest::LoopNest;
 use crate::model::policy::Order;
 use crate::model::results::Assignment;
 
@@ -18,7 +18,7 @@ const MOST_PASSED: u64 = 10_000;
 
 #[derive(Debug)]
 pub(super) struct TaskQueue {
-    grid: Grid,
+    nest: LoopNest,
     stream: Stream,
     /// What is done already, in grid order and apart.
     done: DoneTasks,
@@ -45,38 +45,37 @@ enum Stream {
 }
 
 impl TaskQueue {
-    pub(super) fn new(grid: &Grid) -> TaskQueue {
+    pub(super) fn new(nest: &LoopNest) -> TaskQueue {
         TaskQueue {
-            grid: grid.clone(),
-            stream: Stream::Lanes(LaneOrder::new(grid.tasks(), grid.tasks())),
+            nest: nest.clone(),
+            stream: Stream::Lanes(LaneOrder::new(nest.clone(), 0)),
             done: DoneTasks::default(),
-            fresh: grid.tasks(),
+            fresh: nest.tasks(),
             failures: BTreeMap::new(),
             again: RequeuedTasks::default(),
             waiting: 0,
             passed: 0,
-            costs: CostModel::new(grid),
+            costs: CostModel::new(nest),
         }
     }
 
     /// Gives tasks out in this order. With `data`, the level of a loop whose points are data sets, a
     /// worker keeps to the data set that it holds as long as there is work of it, in grid order.
     pub(super) fn order(&mut self, order: Order, data: Option<usize>) {
-        let tasks = self.grid.tasks();
         self.stream = match order {
             Order::Grid => {
-                let lane = data.map_or(tasks, |level| tasks / self.grid.keys(level + 1));
-                Stream::Lanes(LaneOrder::new(tasks, lane))
+                let level = data.map_or(0, |level| level + 1);
+                Stream::Lanes(LaneOrder::new(self.nest.clone(), level))
             }
             Order::LongestFirst | Order::Random(_) => {
-                Stream::Ranked(RankedOrder::new(tasks, order))
+                Stream::Ranked(RankedOrder::new(self.nest.tasks(), order))
             }
         };
     }
 
     /// Gives tasks out as this strategy wants it; unless it flattens the nest, in its own order.
     pub(super) fn follow(&mut self, strategy: Strategy) {
-        if let Some(nested) = NestedQueue::new(&self.grid, strategy) {
+        if let Some(nested) = NestedQueue::new(&self.nest, strategy) {
             self.stream = Stream::Nested(nested);
         }
     }
@@ -283,11 +282,11 @@ mod tests {
 
     #[test]
     fn what_is_done_or_was_attempted_is_not_fresh() {
-        let mut dispatch = TaskQueue::new(&Grid::new(&[12], 1).unwrap());
+        let mut dispatch = TaskQueue::new(&LoopNest::sized(&[12], 1));
         for task in [0, 1, 4, 5, 11] {
             dispatch.skip(task);
         }
-        let mut dispatch = TaskQueue::new(&Grid::new(&[12], 1).unwrap());
+        let mut dispatch = TaskQueue::new(&LoopNest::sized(&[12], 1));
         for task in [0, 1, 4, 11] {
             match task {
                 4 => dispatch.know_attempts(4, 2),
@@ -304,7 +303,7 @@ mod tests {
 
     #[test]
     fn of_some_tasks_those_are_given_that_are_not_done() {
-        let mut dispatch = TaskQueue::new(&Grid::new(&[12], 1).unwrap());
+        let mut dispatch = TaskQueue::new(&LoopNest::sized(&[12], 1));
         dispatch.skip(3);
         dispatch.know_attempts(4, 2);
         dispatch.know_attempts(5, 1);
@@ -317,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_worker_keeps_to_its_data_set_and_then_helps_on_the_longest() {
-        let mut dispatch = TaskQueue::new(&Grid::new(&[2, 4], 1).unwrap());
+        let mut dispatch = TaskQueue::new(&LoopNest::sized(&[2, 4], 1));
         dispatch.order(Order::Grid, Some(0));
         let given = all(&mut dispatch, &[1, 2, 1, 1, 1, 1], 1);
         let first: Vec<_> = given.iter().map(|(rank, first, _)| (*rank, *first)).collect();
@@ -326,7 +325,7 @@ mod tests {
 
     #[test]
     fn the_longest_come_first_once_they_are_known() {
-        let mut dispatch = TaskQueue::new(&Grid::new(&[5], 1).unwrap());
+        let mut dispatch = TaskQueue::new(&LoopNest::sized(&[5], 1));
         dispatch.order(Order::LongestFirst, None);
         assert_eq!(dispatch.next(1, ROOM, 1, None).unwrap().first, 0, "nothing is known yet");
         for (task, seconds) in [(1, 1.0), (2, 3.0), (3, 0.5), (4, 3.0)] {
@@ -338,9 +337,9 @@ mod tests {
 
     #[test]
     fn a_random_order_has_every_task_once() {
-        let grid = Grid::new(&[200_000], 1).unwrap();
+        let nest = LoopNest::sized(&[200_000], 1);
         let order = |seed| {
-            let mut dispatch = TaskQueue::new(&grid);
+            let mut dispatch = TaskQueue::new(&nest);
             dispatch.order(Order::Random(seed), None);
             all(&mut dispatch, &[1], 100)
         };
@@ -353,7 +352,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_passed_over() {
-        let mut dispatch = TaskQueue::new(&Grid::new(&[4], 1).unwrap());
+        let mut dispatch = TaskQueue::new(&LoopNest::sized(&[4], 1));
         assert_eq!(dispatch.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "nothing is known yet");
         for (task, seconds) in [(1, 5.0), (2, 1.0), (3, 5.0)] {
             dispatch.costs.observe(task, seconds);

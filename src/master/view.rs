@@ -70,7 +70,7 @@ impl Master {
             .roster
             .views()
             .map(|worker| WorkerView { expected: worker.task.and_then(expected), ..worker });
-        let open = self.dictionary.views(self.grid.outer(), groups);
+        let open = self.dictionary.views(self.nest.outer(), groups);
         View { tally: self.tally, workers: workers.collect(), open }
     }
 }
@@ -79,7 +79,7 @@ impl Master {
 mod tests {
     use super::*;
     use crate::master::Event;
-    use crate::model::nest::Grid;
+    use crate::model::nest::LoopNest;
     use crate::model::policy::Completeness;
     use crate::model::reduce::Reduce;
     use crate::model::results::{AttemptResult, Made, Report, Scored};
@@ -98,9 +98,8 @@ mod tests {
 
     #[test]
     fn a_view_tells_where_workers_are_and_the_best_so_far() {
-        let grid = Grid::new(&[2, 3], 1).unwrap();
-        let reduces = vec![None, Some(Reduce::Min)];
-        let mut master = Master::new(grid, reduces, Completeness::All, 2).in_batches(Some(1));
+        let nest = LoopNest::of_sizes(&[2, 3], [None, Some(Reduce::Min)]).unwrap();
+        let mut master = Master::new(nest, Completeness::All, 2).in_batches(Some(1));
         let mut on = |event, second| {
             master.on(event, Duration::from_secs(second), &mut Vec::new());
             master.view(10)

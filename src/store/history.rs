@@ -72,10 +72,10 @@ impl StoreReader {
         let found = statement.query_map(params![task as i64], read).map_err(failed)?;
         let attempts = found.collect::<Result<_, _>>().map_err(failed)?;
         let mut groups = Vec::new();
-        let mut key = self.results.grid().task(task);
-        while let Some((parent, _)) = self.results.grid().parent(key) {
-            groups.push((parent, self.group(parent)?));
-            key = parent;
+        let mut key = self.nest().task(task);
+        while let Some((group, _)) = self.nest().group(key) {
+            groups.push((group, self.group(group)?));
+            key = group;
         }
         Ok(History { result, attempts, groups })
     }
@@ -89,11 +89,10 @@ impl StoreReader {
 
     /// How many runs there are below a key, and how many of them failed.
     pub(crate) fn below(&self, key: Key) -> Result<(u64, u64)> {
-        let grid = self.results.grid();
-        let size = grid.tasks() / grid.keys(key.level);
+        let tasks = self.nest().tasks_below(key);
         let sql =
             "SELECT count(*), coalesce(sum(failed), 0) FROM runs WHERE task >= ?1 AND task < ?2";
-        let range = params![(key.index * size) as i64, ((key.index + 1) * size) as i64];
+        let range = params![tasks.start as i64, tasks.end as i64];
         let read = |row: &Row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64));
         let prepared = self.results.connection().prepare_cached(sql);
         let tally = prepared.and_then(|mut sql| sql.query_row(range, read));

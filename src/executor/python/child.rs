@@ -53,7 +53,7 @@ impl Setup {
             .iter()
             .map(|(key, f)| (key.as_str(), (job.folder.join(&f.file), f.function.as_str())))
             .collect();
-        let arguments: Vec<&str> = job.loops.iter().map(|l| l.name.as_str()).collect();
+        let arguments: Vec<&str> = job.nest.loops().iter().map(|l| l.name.as_str()).collect();
         let (data, keep) = match &job.crunch {
             job::CrunchSpec::Python(python) => (arguments[python.data], python.keep),
             _ => (arguments[0], 1),
@@ -346,11 +346,9 @@ impl PythonReducer {
 
 impl GroupReducer for PythonReducer {
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
-        let outer = self.job.coordinates(&self.job.grid(), group);
-        let over = &self.job.loops[group.level];
-        let run = |(slot, item): (u64, &SlotResult)| {
-            let own = (over.name.as_str(), over.points.get(slot));
-            let mut fields = named_json(&outer.iter().cloned().chain([own]).collect::<Vec<_>>());
+        let nest = &self.job.nest;
+        let run = |(index, item): (u64, &SlotResult)| {
+            let mut fields = named_json(&nest.coordinates(Key { level: group.level + 1, index }));
             let result = item.result.as_ref();
             fields["status"] = json!(if result.is_some() { "ok" } else { "failed" });
             fields["value"] = result.map_or(Json::Null, |scored| marked(&scored.value));
@@ -358,7 +356,7 @@ impl GroupReducer for PythonReducer {
             fields["score"] = score.map_or(Json::Null, |score| marked(&Value::Float(score)));
             fields
         };
-        let runs: Vec<Json> = (0..).zip(items).map(run).collect();
+        let runs: Vec<Json> = nest.children(group).zip(items).map(run).collect();
         let request = json!({ "function": format!("reduce {}", group.level), "runs": runs });
         let limits = Limits::new(None, None);
         let mut value = call(&mut self.child, &self.setup, &limits, &request);
@@ -380,7 +378,7 @@ pub(crate) fn crunch_functions(python: &Python) -> Vec<(String, &PythonFunction)
 /// The Python functions that reduce loops, by the loop's level.
 fn reduce_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
     let mut functions = Vec::new();
-    for (level, l) in job.loops.iter().enumerate() {
+    for (level, l) in job.nest.loops().iter().enumerate() {
         if let Some(Reduce::Python(function)) = &l.reduce {
             functions.push((format!("reduce {level}"), function));
         }
@@ -404,7 +402,7 @@ pub(crate) fn check_functions(job: &Job) -> Result<()> {
     })?;
     for (name, function) in named {
         let key = match name.strip_prefix("reduce ").and_then(|level| level.parse::<usize>().ok()) {
-            Some(level) => format!("loop.{}.reduce", job.loops[level].name),
+            Some(level) => format!("loop.{}.reduce", job.nest.loops()[level].name),
             None if name == "load" => "crunch.load".to_string(),
             None => "crunch.python".to_string(),
         };

@@ -11,10 +11,10 @@ use toml::de::DeTable;
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText, nearest};
 use crate::job::slurm::SlurmOptions;
 use crate::job::{
-    CrunchSpec, DEFAULT_INTERPRETER, Job, Loop, Places, Python, Sleep, check_job_name, check_name,
+    CrunchSpec, DEFAULT_INTERPRETER, Job, Places, Python, Sleep, check_job_name, check_name,
     placeholders,
 };
-use crate::model::nest::{Grid, MOST_TASKS};
+use crate::model::nest::{Loop, LoopNest};
 use crate::model::policy::{Completeness, Order};
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::model::value::Value;
@@ -71,26 +71,21 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
             loops[inner].name, loops[inner - 1].name
         )));
     }
-    let sizes: Vec<u64> = loops.iter().map(|l| l.points.len()).collect();
     let Some(last) = loop_entries.last() else {
         return Err(crunch_entry.error("there is no [[loop]]: a job has at least one"));
     };
-    if Grid::new(&sizes, outer).is_none() {
-        let product = sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
-        return Err(last.error(format!("{product} tasks are more than {MOST_TASKS} (2^63 - 1)")));
-    }
+    let nest = LoopNest::new(loops).map_err(|why| last.error(why))?;
 
     let mut table = crunch_entry.table()?;
     places.lines.extend(table.lines());
     let score = table.take("score").map_or(Ok("score".to_string()), |score| score.text())?;
     let require = table.take("require").map_or(Ok(Completeness::All), |entry| require(&entry))?;
     let retries = table.take("retries").map_or(Ok(0), |entry| retries(&entry))?;
-    let tasks: u64 = sizes.iter().product();
-    let most_failures = most_failures(&mut table, tasks)?;
+    let most_failures = most_failures(&mut table, nest.tasks())?;
     let isolate = table.take("isolate").map_or(Ok(false), |entry| entry.boolean())?;
     let speculate = table.take("speculate").map_or(Ok(false), |entry| entry.boolean())?;
     let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
-    let crunch = parse_crunch(&mut table, &loops)?;
+    let crunch = parse_crunch(&mut table, nest.loops())?;
     let has_child =
         matches!(crunch, CrunchSpec::Python(_) | CrunchSpec::Command(_) | CrunchSpec::Shell(_));
     let timeout = match timeout {
@@ -105,7 +100,7 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
         name,
         seed,
         folder,
-        loops,
+        nest,
         crunch,
         score,
         require,

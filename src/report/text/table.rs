@@ -2,7 +2,6 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::job::Job;
 use crate::model::reduce::Reduce;
 use crate::model::value::Value;
 use crate::report::{Rows, status};
@@ -16,28 +15,28 @@ pub(crate) const TABLE_ROWS: usize = 200;
 const WIDEST: usize = 80;
 
 /// One row for each point of the outermost loops.
-pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
-    let rows = Rows::new(job);
+pub(crate) fn table(results: &Results) -> Result<String> {
+    let nest = results.nest();
+    let rows = Rows::new(nest);
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let mut header = rows.coordinate_names();
     let texts = header.len();
     header.extend(rows.best_names().iter().map(|name| format!("best {name}")));
-    let reduces = job.loops.iter().filter_map(|l| l.reduce.as_ref()).map(|reduce| reduce.name());
+    let reduces = nest.loops().iter().filter_map(|l| l.reduce.as_ref()).map(|reduce| reduce.name());
     let score = reduces.collect::<Vec<_>>().join(" of ");
     header.push(if score.is_empty() { "score".to_string() } else { score });
     header.push("runs".to_string());
     table.set_header(&header);
     // What the user's own summarize gives is there to be seen, all of it.
-    let native = job.loops.get(job.outer()).is_some_and(|l| l.reduce == Some(Reduce::Native));
+    let native = nest.loops().get(nest.outer()).is_some_and(|l| l.reduce == Some(Reduce::Native));
     let mut more = 0;
-    results.summaries(job.outer(), |summary| {
+    results.summaries(nest.outer(), |summary| {
         if table.row_count() == TABLE_ROWS {
             more += 1;
             return Ok(());
         }
-        let mut cells: Vec<String> =
-            rows.coordinates(results, summary.key).iter().map(cell).collect();
+        let mut cells: Vec<String> = rows.coordinates(summary.key).iter().map(cell).collect();
         cells.extend(rows.best(&summary).iter().map(cell));
         cells.push(match &summary.result {
             Ok(scored) => match scored.score {

@@ -66,7 +66,7 @@ impl Cell<'_> {
 impl StoreReader {
     /// The task and its coordinates.
     pub(crate) fn coordinate_columns(&self) -> Vec<Column> {
-        std::iter::once(columns::task()).chain(columns::coordinates(&self.job)).collect()
+        std::iter::once(columns::task()).chain(columns::coordinates(self.nest())).collect()
     }
 
     /// What every run has beside that; `wanted` says which.
@@ -101,7 +101,7 @@ impl StoreReader {
     fn plain_columns(&self) -> Vec<Column> {
         let mut all = self.coordinate_columns();
         all.extend(columns::fixed());
-        for record in columns::records(&self.job) {
+        for record in columns::records(self.nest()) {
             if !all.iter().any(|column| column.name == record.name) {
                 all.push(record);
             }

@@ -22,9 +22,8 @@ struct Answering {
 
 impl Answering {
     fn start(sizes: &[u64], workers: usize, batch: Option<u64>, seconds: f64) -> Answering {
-        let grid = Grid::new(sizes, 1).unwrap();
-        let reduces = vec![None, Some(Reduce::Max)];
-        let master = Master::new(grid, reduces, Completeness::All, workers)
+        let nest = LoopNest::sized(sizes, 1);
+        let master = Master::new(nest, Completeness::All, workers)
             .in_batches(batch)
             .with_leases(Some(Duration::from_secs(10)));
         let (given, actions, packed) = (VecDeque::new(), Vec::new(), Vec::new());
@@ -111,9 +110,8 @@ fn what_the_master_costs() {
     assert_eq!((all.runs, all.closed), (1_000_000_000 / part, 100_000 / part));
     say("seconds_for_1e9_tasks", begin.elapsed().as_secs_f64());
     // Ten thousand groups open at a time: each worker is in a group of its own.
-    let grid = Grid::new(&[10_000, 100_000], 1).unwrap();
-    let reduces = vec![None, Some(Reduce::Max)];
-    let mut master = Master::new(grid, reduces, Completeness::All, 10_000)
+    let nest = LoopNest::sized(&[10_000, 100_000], 1);
+    let mut master = Master::new(nest, Completeness::All, 10_000)
         .in_order(crate::model::policy::Order::Grid, Some(0))
         .in_batches(Some(1_000));
     let mut given = VecDeque::new();

@@ -144,11 +144,9 @@ fn a_stop_or_an_end_ends_every_strategy() {
 fn a_worker_with_threads_holds_as_many_points() {
     use crate::master::Action;
 
-    let grid = Grid::new(&[5, 4], 1).unwrap();
+    let nest = LoopNest::sized(&[5, 4], 1);
     let given = |way: Way| {
-        let reduces = vec![None, Some(Reduce::Max)];
-        let mut master =
-            Master::new(grid.clone(), reduces, Completeness::All, 2).with_strategy(way);
+        let mut master = Master::new(nest.clone(), Completeness::All, 2).with_strategy(way);
         let mut actions = Vec::new();
         for rank in [1, 2] {
             let host = String::new();
