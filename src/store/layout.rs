@@ -182,7 +182,7 @@ fn reduction(name: &str) -> Option<Reduce> {
 
 fn unknown_reduction(l: &str, reduction: &str, writer: &str) -> String {
     format!(
-        "loop '{l}' reduces by '{reduction}', which this gridmpi ({}) does not know; use the gridmpi that wrote the store ({writer}), or a newer one",
+        "loop '{l}' has the reduction '{reduction}', which this gridmpi ({}) does not know; use the gridmpi that wrote the store ({writer}), or a newer one",
         env!("CARGO_PKG_VERSION")
     )
 }

@@ -18,7 +18,9 @@ use crate::model::reduce::Reduce;
 use crate::model::results::Winner;
 use crate::model::value::Value;
 pub(crate) use key::Key;
-pub(crate) use points::{Distribution, Named, Points};
+pub(crate) use points::Points;
+#[cfg(feature = "jobs")]
+pub(crate) use points::{Distribution, Named};
 
 /// One level of the nest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
