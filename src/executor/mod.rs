@@ -18,7 +18,7 @@ use crate::executor::rust::{ErasedStudy, RustExecutor, RustReducer};
 #[cfg(feature = "jobs")]
 use crate::job;
 use crate::job::Job;
-use crate::model::nest::{Grid, Key};
+use crate::model::nest::Key;
 use crate::model::reduce::SlotResult;
 use crate::model::results::Scored;
 use crate::model::value::Value;
@@ -44,8 +44,6 @@ fn too_large(size: impl std::fmt::Display) -> String {
 pub(crate) struct Task<'a> {
     /// The job it is of.
     pub(crate) job: &'a Job,
-    /// The job's loops, flattened.
-    pub(crate) grid: &'a Grid,
     /// The task's index.
     pub(crate) index: u64,
     /// Which attempt this is, from 1.
@@ -55,7 +53,7 @@ pub(crate) struct Task<'a> {
 impl Task<'_> {
     /// Each loop's point, outermost first.
     pub(crate) fn coordinates(&self) -> Vec<(&str, Value)> {
-        self.job.coordinates(self.grid, self.grid.task(self.index))
+        self.job.nest.coordinates(self.job.nest.task(self.index))
     }
 
     /// What crunch gave, with its score.

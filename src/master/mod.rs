@@ -26,9 +26,9 @@ mod workers;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::model::nest::{Grid, Key};
+use crate::model::nest::{Key, LoopNest};
 use crate::model::policy::Policy;
-use crate::model::reduce::{Reduce, SlotResult};
+use crate::model::reduce::SlotResult;
 use crate::model::results::{Assignment, AttemptResult, Scored, Tally};
 use batching::BatchSizer;
 pub(crate) use config::MasterConfig;
@@ -46,7 +46,7 @@ use workers::{Returned, Workers};
 /// The state machine on rank 0.
 #[derive(Debug)]
 pub(crate) struct Master {
-    grid: Grid,
+    nest: LoopNest,
     policy: Policy,
     dispatch: TaskQueue,
     pace: BatchSizer,
@@ -78,17 +78,15 @@ pub(crate) struct Master {
 }
 
 impl Master {
-    /// `reduces` says how the loop at each level folds: nothing for the grid's outer loops, something
-    /// for every other.
-    pub(crate) fn new(grid: Grid, reduces: Vec<Option<Reduce>>, config: MasterConfig) -> Master {
+    pub(crate) fn new(nest: LoopNest, config: MasterConfig) -> Master {
         let MasterConfig { lowest, workers, policy, data, strategy, .. } = config;
-        let costs = config.expected.unwrap_or_else(|| CostModel::new(&grid));
+        let costs = config.expected.unwrap_or_else(|| CostModel::new(&nest));
         Master {
-            dispatch: TaskQueue::new(&grid, strategy, (policy.order, data), costs),
+            dispatch: TaskQueue::new(&nest, strategy, (policy.order, data), costs),
             pace: BatchSizer::new(config.batch),
             roster: Workers::new(lowest, workers),
             leases: Leases::new(lowest, workers, config.lease),
-            dictionary: OpenGroups::new(grid.clone(), reduces, policy.require),
+            dictionary: OpenGroups::new(nest.clone(), policy.require),
             tally: Tally::default(),
             closed: Vec::new(),
             to_reduce: VecDeque::new(),
@@ -104,7 +102,7 @@ impl Master {
             stragglers: Stragglers::new(policy.speculate),
             failures: 0,
             policy,
-            grid,
+            nest,
         }
     }
 
@@ -167,7 +165,7 @@ impl Master {
                 self.tally.recalled += 1;
                 self.tally.done += 1;
                 self.tally.failed += item.failed;
-                self.dictionary.put(self.grid.task(task), item, &mut self.closed);
+                self.dictionary.put(self.nest.task(task), item, &mut self.closed);
                 self.report_closed(actions);
             }
             Event::Reduced { rank, key, result } => {
@@ -204,7 +202,7 @@ impl Master {
 
     /// Whether every run that is wanted is recorded, and every group of them is closed.
     pub(crate) fn is_complete(&self) -> bool {
-        let all = self.tally.done == self.grid.tasks() && self.dictionary.is_empty();
+        let all = self.tally.done == self.nest.tasks() && self.dictionary.is_empty();
         all || self.wanted.is_some_and(|wanted| self.tally.done - self.tally.recalled >= wanted)
     }
 
@@ -227,12 +225,12 @@ impl Master {
 
     /// How many runs there will be, those of earlier starts included.
     pub(crate) fn goal(&self) -> u64 {
-        self.wanted.map_or(self.grid.tasks(), |wanted| self.tally.recalled + wanted)
+        self.wanted.map_or(self.nest.tasks(), |wanted| self.tally.recalled + wanted)
     }
 
     /// How many tasks there are.
     pub(crate) fn tasks(&self) -> u64 {
-        self.grid.tasks()
+        self.nest.tasks()
     }
 
     /// How far the job is.

@@ -84,7 +84,8 @@ impl RunEffects {
         settings: &Settings,
         end: Option<Duration>,
     ) -> Result<RunEffects> {
-        let outside = job.loops.iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
+        let outside =
+            job.nest.loops().iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
         let needed = outside && !job.policy.reduce_on_workers;
         let reducer = if needed { Some(ReduceThread::start(job, native)?) } else { None };
         let listeners =
@@ -283,14 +284,13 @@ impl Listeners {
         let waiting = Arc::new(AtomicUsize::new(0));
         let unheard = waiting.clone();
         let work = move || {
-            let grid = job.grid();
             while let Ok(summary) = closed.recv() {
                 unheard.fetch_sub(1, Ordering::AcqRel);
                 for (level, listen) in &mut listeners {
                     if *level != summary.key.level {
                         continue;
                     }
-                    if let Err(why) = caught("on_summary", || listen(&job, &grid, &summary)) {
+                    if let Err(why) = caught("on_summary", || listen(&job.nest, &summary)) {
                         let _ = failed.send(format!("the study was stopped: {why}"));
                         return;
                     }

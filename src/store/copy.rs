@@ -115,8 +115,8 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
         let claimed = Folder::claim(folder, false)?;
         let failed = |error| storing(&claimed.store(), &error);
         let store = existing(&claimed.store())?;
-        let (before, layout) =
-            (StoredIdentity::read(&store).map_err(failed)?, Layout::read(&store).map_err(failed)?);
+        let before = StoredIdentity::read(&store).map_err(failed)?;
+        let layout = Layout::of_store(&store, &claimed.store())?;
         if let Some((first, _, _, other)) = sources.first()
             && let Some(changes) = other.identity.changes(&before.identity)
         {
@@ -132,7 +132,7 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
     let (Some((_, first, _, before)), Some(union)) = (sources.first(), union) else {
         return Err(Error::input("there is nothing to merge"));
     };
-    let tasks = union.grid()?.tasks();
+    let tasks = union.nest.tasks();
     let failed = |error| storing(&path, &error);
     let mut notes = vec![("state", "merged".to_string()), ("tasks", tasks.to_string())];
     for key in ["name", "file"] {

@@ -179,7 +179,7 @@ impl Store {
     pub(crate) fn finish(mut self, job: &Job) -> Result<Results> {
         let connection = self.join_writer()?;
         schema::settle(&connection);
-        Ok(Results::new(self.path, connection, job))
+        Ok(Results::new(self.path, connection, job.nest.clone(), job.is_native()))
     }
 
     /// Writes what is left and closes the store.

@@ -1,7 +1,7 @@
 //! Every message between master and worker, and its bincode form.
 //!
 //! bincode does not describe itself: no `flatten`, `untagged` or `skip_serializing_if` in anything
-//! reachable from here. A task crosses as an index, because every rank holds the same grid.
+//! reachable from here. A task crosses as an index, because every rank holds the same nest.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

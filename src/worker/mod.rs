@@ -111,7 +111,6 @@ fn at_seat(
     functions: &ExecutorRegistry,
     place: Slot,
 ) -> Result<()> {
-    let grid = job.grid();
     let mut crunch = functions.cruncher(caller, place);
     let mut reducer = None;
     loop {
@@ -120,7 +119,7 @@ fn at_seat(
                 let Assignment { first, count, attempt } = tasks;
                 crunch.expect(first..first + count, attempt);
                 let run = |index| {
-                    let result = call(&mut *crunch, &Task { job, grid: &grid, index, attempt });
+                    let result = call(&mut *crunch, &Task { job, index, attempt });
                     (result, crunch.seconds())
                 };
                 let seat = &line.seats()[place.thread as usize];

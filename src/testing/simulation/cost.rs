@@ -22,11 +22,10 @@ struct Answering {
 
 impl Answering {
     fn start(sizes: &[u64], workers: usize, batch: Option<u64>, seconds: f64) -> Answering {
-        let grid = Grid::new(sizes, 1).unwrap();
-        let reduces = vec![None, Some(Reduce::Max)];
+        let nest = LoopNest::sized(sizes, 1);
         let lease = Some(Duration::from_secs(10));
         let config = MasterConfig { workers, batch, lease, ..MasterConfig::default() };
-        let master = Master::new(grid, reduces, config);
+        let master = Master::new(nest, config);
         let (given, actions, batch) = (VecDeque::new(), Vec::new(), RunBatch::default());
         let now = Duration::ZERO;
         let mut all = Answering { master, given, actions, batch, now, seconds, runs: 0, closed: 0 };
@@ -112,11 +111,10 @@ fn what_the_master_costs() {
     assert_eq!((all.runs, all.closed), (1_000_000_000 / part, 100_000 / part));
     say("seconds_for_1e9_tasks", begin.elapsed().as_secs_f64());
     // Ten thousand groups open at a time: each worker is in a group of its own.
-    let grid = Grid::new(&[10_000, 100_000], 1).unwrap();
-    let reduces = vec![None, Some(Reduce::Max)];
+    let nest = LoopNest::sized(&[10_000, 100_000], 1);
     let (workers, data, batch) = (10_000, Some(0), Some(1_000));
     let config = MasterConfig { workers, data, batch, ..MasterConfig::default() };
-    let mut master = Master::new(grid, reduces, config);
+    let mut master = Master::new(nest, config);
     let mut given = VecDeque::new();
     let (mut list, mut batch) = (Vec::new(), RunBatch::default());
     let rounds = if part == 1 { 5 } else { 2 };

@@ -1,5 +1,5 @@
 //! The real master and rank 0's real loop against simulated workers in virtual time: whatever the
-//! grid, the workers and the order of replies, every group closes once, with the value that plain
+//! nest, the workers and the order of replies, every group closes once, with the value that plain
 //! nested loops give.
 
 mod cost;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::master::{Event, Master, MasterConfig};
 use crate::model::batch::{Report, RunBatch};
-use crate::model::nest::{Grid, Key};
+use crate::model::nest::{Key, LoopNest};
 use crate::model::policy::{Completeness, Policy};
 use crate::model::reduce::{PythonFunction, Reduce, SlotResult};
 use crate::model::results::{AttemptResult, GroupSummary, Scored};
@@ -25,8 +25,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 /// How many groups close in the whole job.
-fn groups(grid: &Grid) -> u64 {
-    (grid.outer()..grid.depth()).map(|level| grid.keys(level)).sum()
+fn groups(nest: &LoopNest) -> u64 {
+    (nest.outer()..nest.depth()).map(|level| nest.keys(level)).sum()
 }
 
 /// What came of a task, and where.
@@ -146,9 +146,8 @@ struct World {
 }
 
 impl World {
-    fn grid(&self) -> Grid {
-        let outer = self.reduces.iter().take_while(|reduce| reduce.is_none()).count();
-        Grid::new(&self.sizes, outer).unwrap()
+    fn nest(&self) -> LoopNest {
+        LoopNest::of_sizes(&self.sizes, self.reduces.clone()).unwrap()
     }
 
     fn result(&self, task: u64) -> Result<Scored, String> {
@@ -175,31 +174,29 @@ impl World {
     }
 
     fn master_with(&self, config: MasterConfig) -> Master {
-        Master::new(self.grid(), self.reduces.clone(), config)
+        Master::new(self.nest(), config)
     }
 
     fn simulate(&self) -> Notes {
-        let (grid, mut master) = (self.grid(), self.master());
+        let (nest, mut master) = (self.nest(), self.master());
         let crunch = Box::new(|task| (self.takes(task), self.result(task)));
         let mut hub = SimulatedHub::new(self.workers, self.seed, Duration::from_millis(3), crunch);
         let mut notes = Notes::default();
         serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
         assert!(master.is_over());
         assert_eq!(master.tally().refused, 0);
-        assert_eq!(master.tally().closed, groups(&grid));
+        assert_eq!(master.tally().closed, groups(&nest));
         assert_eq!((hub.dismissed(), notes.joined), (self.workers, self.workers));
         notes
     }
 
     /// The score that plain nested loops give below a key; nothing if it is incomplete.
-    fn serial(&self, grid: &Grid, key: Key) -> Option<f64> {
-        if key.level == grid.depth() {
+    fn serial(&self, nest: &LoopNest, key: Key) -> Option<f64> {
+        if key.level == nest.depth() {
             return self.result(key.index).ok()?.score;
         }
-        let size = grid.size(key.level);
-        let below = (0..size).map(|slot| {
-            self.serial(grid, Key { level: key.level + 1, index: key.index * size + slot })
-        });
+        let size = nest.slots(key);
+        let below = (0..size).map(|slot| self.serial(nest, nest.child(key, slot)?));
         let scores: Vec<f64> = below.flatten().collect();
         let (n, enough) = (scores.len() as f64, self.require.is_met(scores.len() as u64, size));
         let reduce = self.reduces[key.level].as_ref().unwrap();
@@ -267,14 +264,13 @@ proptest! {
 
     #[test]
     fn every_group_closes_once_with_what_nested_loops_give(world in worlds()) {
-        let grid = world.grid();
+        let nest = world.nest();
         let notes = world.simulate();
-        prop_assert_eq!(notes.runs.len() as u64, grid.tasks());
+        prop_assert_eq!(notes.runs.len() as u64, nest.tasks());
         for (key, summary) in &notes.summaries {
-            let runs = grid.tasks() / grid.keys(key.level);
-            prop_assert_eq!(summary.runs + summary.failed, runs);
+            prop_assert_eq!(summary.runs + summary.failed, nest.task_count(*key));
             let score = summary.result.as_ref().ok().and_then(|scored| scored.score);
-            match (score, world.serial(&grid, *key)) {
+            match (score, world.serial(&nest, *key)) {
                 (Some(score), Some(serial)) => {
                     prop_assert!((score - serial).abs() <= 1e-12 * serial.abs().max(1.0));
                 }
@@ -338,8 +334,8 @@ fn a_thousand_workers_share_a_hundred_thousand_tasks() {
 
 #[test]
 fn the_textbook_case_takes_four_rounds() {
-    let grid = Grid::new(&[10, 3], 1).unwrap();
-    let mut master = Master::new(grid, vec![None, Some(Reduce::Max)], workers(8));
+    let nest = LoopNest::sized(&[10, 3], 1);
+    let mut master = Master::new(nest, workers(8));
     let second = Duration::from_secs(1);
     let crunch = Box::new(move |task| (second, Ok(Scored::number(task as f64))));
     let mut hub = SimulatedHub::new(8, 1, Duration::ZERO, crunch);
@@ -352,8 +348,8 @@ fn the_textbook_case_takes_four_rounds() {
 fn stale_doubled_and_unasked_outcomes_are_refused() {
     use crate::master::Action;
 
-    let grid = Grid::new(&[3], 1).unwrap();
-    let mut master = Master::new(grid, vec![None], workers(2));
+    let nest = LoopNest::sized(&[3], 1);
+    let mut master = Master::new(nest, workers(2));
     let mut actions = Vec::new();
     let mut done = |rank, (tasks, attempt): (Range<u64>, u32), actions: &mut Vec<Action>| {
         let mut runs = RunBatch::default();

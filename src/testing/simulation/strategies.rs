@@ -143,13 +143,12 @@ fn a_stop_or_an_end_ends_every_strategy() {
 fn a_worker_with_threads_holds_as_many_points() {
     use crate::master::Action;
 
-    let grid = Grid::new(&[5, 4], 1).unwrap();
+    let nest = LoopNest::sized(&[5, 4], 1);
     let given = |way: Way| {
-        let reduces = vec![None, Some(Reduce::Max)];
         // A strategy has its own order, whatever the job's is.
         let policy = Policy { order: Order::Random(1), ..Policy::default() };
         let config = MasterConfig { strategy: way, policy, data: Some(0), ..workers(2) };
-        let mut master = Master::new(grid.clone(), reduces, config);
+        let mut master = Master::new(nest.clone(), config);
         let mut actions = Vec::new();
         for rank in [1, 2] {
             let host = String::new();
