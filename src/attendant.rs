@@ -1,4 +1,5 @@
-//! The thread that attends to a worker's line while crunch keeps the worker's own threads busy.
+//! The threads that attend to a worker's line while crunch keeps the worker's own threads busy. The
+//! heartbeat has one of its own: the other may have a long message to send or to read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::line::Line;
 use crate::signals;
+use crate::transport::BEAT;
 
 /// How often it looks for something to do.
 const ATTEND: Duration = Duration::from_millis(50);
@@ -15,9 +17,9 @@ const ATTEND: Duration = Duration::from_millis(50);
 /// How long crunch may take to return once rank 0 has gone; then the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// Ends with this.
+/// They end with this.
 pub(crate) struct Attendant {
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     over: Arc<AtomicBool>,
 }
 
@@ -29,28 +31,42 @@ impl Attendant {
             signals::heed(true);
         }
         let over = Arc::new(AtomicBool::new(false));
-        let (line, is_over) = (line.clone(), over.clone());
-        let attend = move || {
+        let mut attendant = Attendant { threads: Vec::new(), over };
+        let (of_line, is_over) = (line.clone(), attendant.over.clone());
+        attendant.begin("attend", move || {
             while !is_over.load(Ordering::Relaxed) {
-                match line.attend(is_process) {
+                match of_line.attend(is_process) {
                     Ok(()) => std::thread::park_timeout(ATTEND),
-                    Err(error) if is_process => return leave(&line, &error, &is_over),
+                    Err(error) if is_process => return leave(&of_line, &error, &is_over),
                     Err(_) => return, // rank 0 has gone, and with it this process
                 }
             }
-        };
-        let thread = std::thread::Builder::new()
-            .name("attend".to_string())
-            .spawn(attend)
-            .map_err(|error| Error::unexpected(format!("no thread to attend rank 0: {error}")))?;
-        Ok(Attendant { thread: Some(thread), over })
+        })?;
+        if is_process {
+            let (line, is_over) = (line.clone(), attendant.over.clone());
+            attendant.begin("beat", move || {
+                std::thread::park_timeout(BEAT); // the first message is hello
+                while !is_over.load(Ordering::Relaxed) {
+                    line.beat();
+                    std::thread::park_timeout(BEAT);
+                }
+            })?;
+        }
+        Ok(attendant)
+    }
+
+    fn begin(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+        let thread = std::thread::Builder::new().name(name.to_string()).spawn(work);
+        let failed = |error| Error::unexpected(format!("no thread to attend rank 0: {error}"));
+        self.threads.push(thread.map_err(failed)?);
+        Ok(())
     }
 }
 
 impl Drop for Attendant {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             thread.thread().unpark();
             let _ = thread.join();
         }

@@ -1,13 +1,18 @@
 //! A worker's line to rank 0: its link, shared between the threads that crunch, what runs inside crunch
-//! (which may ask for data or the dictionary), and the thread that attends to it meanwhile.
+//! (which may ask for data or the dictionary), and the threads that attend to it meanwhile.
+//!
+//! A heartbeat needs the link too, so nobody holds it for long: what is sent is encoded before, and a long
+//! message is decoded after.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::grid::Key;
@@ -15,7 +20,7 @@ use crate::message::{self, Assignment, Reply, Report, Request, ToMaster, ToWorke
 use crate::reduce::Item;
 use crate::seat::Seat;
 use crate::signals;
-use crate::transport::{BEAT, Link};
+use crate::transport::Link;
 use crate::usage;
 use crate::worker;
 
@@ -28,6 +33,14 @@ const LEASE: Duration = Duration::from_secs(30);
 /// The longest time between two looks of the attendant that counts: if this process was held up itself,
 /// rank 0's messages wait.
 const STEP: Duration = Duration::from_millis(200);
+
+/// A message over this is a long one: to decode it takes longer than others should wait. (bytes)
+const LONG: usize = 1 << 16;
+
+thread_local! {
+    /// What this thread sends next: encoded before the line is held.
+    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The ticket of every request for a data set: a rank makes one at a time.
 pub(crate) const DATA: u64 = 0;
@@ -53,9 +66,12 @@ pub(crate) enum Work {
 
 struct Ends {
     link: Box<dyn Link>,
-    /// What was received last, and what is sent next.
+    /// What was received last, and what is sent while the line is held.
     received: Vec<u8>,
     sent: Vec<u8>,
+    /// What was received and is to be decoded, in order; whether a thread is at that.
+    to_decode: VecDeque<Vec<u8>>,
+    decoding: bool,
     /// Tasks that no thread has taken, and how many of them each is to take at a time.
     tasks: VecDeque<(Assignment, u64)>,
     /// What else nobody has looked at yet.
@@ -72,13 +88,14 @@ struct Ends {
     ready: bool,
     /// How many threads hold something they have not answered.
     at_work: usize,
-    /// When the attendant looked last, and when rank 0 was told last that this worker is there.
+    /// When the attendant looked last.
     looked: Instant,
-    beaten: Instant,
     /// For how long nothing has come.
     silence: Duration,
     /// Why nothing more will come.
     over: Option<Error>,
+    /// Why no heartbeat could be sent.
+    lost: Option<Error>,
     /// Whether this is a process of its own.
     is_process: bool,
 }
@@ -88,11 +105,12 @@ impl Line {
     pub(crate) fn new(link: Box<dyn Link>, threads: u32, is_process: bool) -> Line {
         let rank = link.rank();
         let host = gethostname::gethostname().to_string_lossy().into_owned();
-        let now = Instant::now();
         let ends = Ends {
             link,
             received: Vec::new(),
             sent: Vec::new(),
+            to_decode: VecDeque::new(),
+            decoding: false,
             tasks: VecDeque::new(),
             early: VecDeque::new(),
             replies: BTreeMap::new(),
@@ -101,10 +119,10 @@ impl Line {
             welcomed: false,
             ready: false,
             at_work: 0,
-            looked: now,
-            beaten: now,
+            looked: Instant::now(),
             silence: Duration::ZERO,
             over: None,
+            lost: None,
             is_process,
         };
         Line {
@@ -143,21 +161,27 @@ impl Line {
 
     /// Sends rank 0 a message.
     pub(crate) fn send(&self, message: &ToMaster) -> Result<()> {
-        self.ends.lock().send(message)
+        self.post(message, |_| ())
+    }
+
+    /// Sends rank 0 a message; `first` is done as the line is held for that.
+    fn post(&self, message: &impl Serialize, first: impl FnOnce(&mut Ends)) -> Result<()> {
+        ENCODED.with_borrow_mut(|bytes| {
+            message::encode_into(message, bytes);
+            let mut ends = self.ends.lock();
+            first(&mut ends);
+            ends.send(bytes)
+        })
     }
 
     /// Reports what a thread was given last, all of it.
     pub(crate) fn answer(&self, message: &ToMaster) -> Result<()> {
-        let mut ends = self.ends.lock();
-        ends.at_work = ends.at_work.saturating_sub(1);
-        ends.send(message)
+        self.post(message, |ends| ends.at_work = ends.at_work.saturating_sub(1))
     }
 
     /// Asks for work.
     pub(crate) fn ready(&self) -> Result<()> {
-        let mut ends = self.ends.lock();
-        ends.ready = true;
-        ends.send(&ToMaster::Done(Report::of(Vec::new())))
+        self.post(&ToMaster::Done(Report::of(Vec::new())), |ends| ends.ready = true)
     }
 
     /// Waits for what rank 0 wants a thread to do next.
@@ -205,8 +229,41 @@ impl Line {
             if ends.is_alone() {
                 return Err(self.alone());
             }
-            ends.read(LOOK, &self.seats)?;
+            self.read(&mut ends, LOOK)?;
         }
+    }
+
+    /// Reads one message, if one comes within that time, and leaves it where it is looked for; whether
+    /// one came. The line is not held while a long one is decoded: what others read meanwhile comes after
+    /// it.
+    fn read(&self, ends: &mut MutexGuard<Ends>, wait: Duration) -> Result<bool> {
+        if !ends.receive(wait)? {
+            return Ok(false);
+        }
+        if !ends.decoding && ends.received.len() <= LONG {
+            let message = message::decode(&ends.received)?;
+            ends.take_in(message, &self.seats)?;
+            return Ok(true);
+        }
+        let bytes = std::mem::take(&mut ends.received);
+        ends.to_decode.push_back(bytes);
+        if ends.decoding {
+            return Ok(true);
+        }
+        ends.decoding = true;
+        let decoded = self.decode(ends);
+        ends.decoding = false;
+        decoded.map(|()| true)
+    }
+
+    fn decode(&self, ends: &mut MutexGuard<Ends>) -> Result<()> {
+        while let Some(bytes) = ends.to_decode.pop_front() {
+            // To give gigabytes back takes its time, too.
+            let decode = move || message::decode(&bytes);
+            let message = MutexGuard::unlocked(ends, decode)?;
+            ends.take_in(message, &self.seats)?;
+        }
+        Ok(())
     }
 
     /// Looks whether rank 0 has cancelled something.
@@ -214,12 +271,12 @@ impl Line {
         // Whoever holds the line at the moment will see the word; a thread that waits will find it
         // garbled or lost, if it is.
         if let Some(mut ends) = self.ends.try_lock() {
-            while let Ok(true) = ends.read(Duration::ZERO, &self.seats) {}
+            while let Ok(true) = self.read(&mut ends, Duration::ZERO) {}
         }
     }
 
-    /// Hears what rank 0 says, whatever the threads are at; with `speaks`, rank 0 is told what it has to
-    /// know of this process, and has to be there.
+    /// Hears what rank 0 says, whatever the threads are at, and tells it what they have done; with
+    /// `speaks`, it is told of signals, too, and has to be there.
     pub(crate) fn attend(&self, speaks: bool) -> Result<()> {
         for seat in &self.seats {
             seat.report_early(|report| self.send(&ToMaster::Done(report)))?;
@@ -229,7 +286,7 @@ impl Line {
         let since = ends.looked.elapsed().min(STEP);
         ends.silence += since;
         ends.looked = Instant::now();
-        while ends.read(Duration::ZERO, &self.seats)? {}
+        while self.read(&mut ends, Duration::ZERO)? {}
         if blocked {
             ends.hand_back()?; // others may be free
         }
@@ -240,14 +297,19 @@ impl Line {
         if ends.is_alone() {
             return Err(self.alone());
         }
-        if ends.beaten.elapsed() >= BEAT {
-            ends.beaten = Instant::now();
-            let holds_nothing = ends.tasks.is_empty() && ends.early.is_empty();
-            let idle = ends.ready && ends.at_work == 0 && holds_nothing;
-            let beat = if ends.welcomed { ToMaster::Beat { idle } } else { self.hello() };
-            ends.send(&beat)?;
-        }
+        ends.lost.take().map_or(Ok(()), Err)?;
         ends.tell_of_signal()
+    }
+
+    /// Tells rank 0 that this process is there, whatever its other threads are at. That it cannot be told
+    /// is for whoever attends to find.
+    pub(crate) fn beat(&self) {
+        let mut ends = self.ends.lock();
+        let beat =
+            if ends.welcomed { ToMaster::Beat { idle: ends.is_idle() } } else { self.hello() };
+        if let Err(error) = ends.say(&beat) {
+            ends.lost = Some(error);
+        }
     }
 
     /// There is nothing to wait for any more: every thread that waits fails with this.
@@ -267,9 +329,18 @@ impl Line {
 }
 
 impl Ends {
-    /// Sends rank 0 a message. What failed because of a signal comes after word of the signal, and is left
-    /// to do.
-    fn send(&mut self, message: &ToMaster) -> Result<()> {
+    /// Sends rank 0 an encoded message. What failed because of a signal comes after word of the signal,
+    /// and is left to do.
+    fn send(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
+        self.tell_of_signal()?;
+        match bytes.len() {
+            ..=LONG => self.link.send_small(bytes),
+            _ => self.link.send(std::mem::take(bytes).into()),
+        }
+    }
+
+    /// Sends rank 0 a short message.
+    fn say(&mut self, message: &ToMaster) -> Result<()> {
         self.tell_of_signal()?;
         message::encode_into(message, &mut self.sent);
         self.link.send_small(&self.sent)
@@ -281,7 +352,7 @@ impl Ends {
             return Ok(());
         };
         self.told = asked.times;
-        self.send(&ToMaster::Interrupted(asked.name.to_string()))
+        self.say(&ToMaster::Interrupted(asked.name.to_string()))
     }
 
     /// What a thread is to take of the tasks that are here.
@@ -300,19 +371,23 @@ impl Ends {
     fn hand_back(&mut self) -> Result<()> {
         while let Some((tasks, _)) = self.tasks.pop_front() {
             let unbegun = Some(tasks);
-            self.send(&ToMaster::Done(Report { unbegun, ..Report::of(Vec::new()) }))?;
+            self.say(&ToMaster::Done(Report { unbegun, ..Report::of(Vec::new()) }))?;
         }
         Ok(())
     }
 
-    /// Reads one message, if one comes within that time, and leaves it where it is looked for; whether
-    /// one came.
-    fn read(&mut self, wait: Duration, seats: &[Seat]) -> Result<bool> {
-        if !self.link.receive(wait, &mut self.received)? {
-            return Ok(false);
+    /// Receives a message, if one comes within that time; whether one came.
+    fn receive(&mut self, wait: Duration) -> Result<bool> {
+        let came = self.link.receive(wait, &mut self.received)?;
+        if came || self.link.alive() {
+            self.silence = Duration::ZERO;
         }
-        self.silence = Duration::ZERO;
-        match message::decode(&self.received)? {
+        Ok(came)
+    }
+
+    /// Leaves a message where it is looked for.
+    fn take_in(&mut self, message: ToWorker, seats: &[Seat]) -> Result<()> {
+        match message {
             ToWorker::Cancel(task) => {
                 self.stopped |= task.is_none();
                 for seat in seats {
@@ -334,13 +409,19 @@ impl Ends {
                     }
                     if farewell {
                         let seconds = if self.is_process { usage::cpu_seconds() } else { 0.0 };
-                        self.send(&ToMaster::Farewell(seconds))?;
+                        self.say(&ToMaster::Farewell(seconds))?;
                     }
                 }
                 self.early.push_back(other);
             }
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Whether nothing is to be done here, nor on its way here.
+    fn is_idle(&self) -> bool {
+        let holds_nothing = self.tasks.is_empty() && self.early.is_empty() && !self.decoding;
+        self.ready && self.at_work == 0 && holds_nothing && !self.link.is_receiving()
     }
 
     /// Whether rank 0 has been silent for too long.
@@ -383,31 +464,4 @@ impl Caller {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::seat::Came;
-    use crate::transport::{Hub, threads};
-
-    #[test]
-    fn what_waits_behind_a_long_task_is_handed_back() {
-        let (mut hub, links) = threads::connect(1, 1);
-        let link = links.into_iter().next().unwrap();
-        let line = Line::new(Box::new(link), 1, false);
-        for first in [0, 7] {
-            let next = ToWorker::Assign(Assignment { first, count: 1, attempt: 1 });
-            hub.send(1, message::encode(&next).into()).unwrap();
-        }
-        let Work::Crunch(first) = line.next().unwrap() else { panic!("a task comes first") };
-        let long = |_| {
-            std::thread::sleep(Duration::from_millis(200));
-            line.attend(false).unwrap();
-            Came::Number(1.0)
-        };
-        line.seats()[0].crunch(first, long, |_| Ok(())).unwrap();
-        let mut received = Vec::new();
-        assert_eq!(hub.receive(Duration::from_secs(10), &mut received).unwrap(), Some(1));
-        let ToMaster::Done(report) = message::decode(&received).unwrap() else { panic!() };
-        assert_eq!(report.unbegun, Some(Assignment { first: 7, count: 1, attempt: 1 }));
-        assert_eq!(report.made, Report::of(Vec::new()).made);
-    }
-}
+mod tests;
