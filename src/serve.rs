@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::grid::Key;
-use crate::master::{Action, Event, Master, Run, Summary};
+use crate::master::{Action, Event, Master, Run, Summary, WAIT_FOR_SILENT};
 use crate::message::{self, Made, Numbers, Request, ToMaster, ToWorker};
 use crate::reduce::Item;
 use crate::transport::Hub;
@@ -110,6 +110,7 @@ pub(crate) fn serve(
     let welcome = encoded(&ToWorker::Job(job));
     let mut traffic = Traffic::default();
     let mut first = true;
+    let mut waits = false;
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
     while !master.is_over() && !keeper.is_leaving() {
@@ -124,6 +125,7 @@ pub(crate) fn serve(
                 hub.hurry();
                 Event::Lost { rank }
             }
+            None if let Some(rank) = hub.alive() => Event::Alive { rank },
             None => match hub.receive(keeper.patience(), &mut received)? {
                 Some(rank) => {
                     traffic.count(received.len());
@@ -142,11 +144,11 @@ pub(crate) fn serve(
                         ToMaster::Ask { thread, ticket, request } => {
                             // No business of the master's.
                             keeper.ask((rank, thread), ticket, request, hub.now());
-                            Event::Tick
+                            Event::Alive { rank }
                         }
                         ToMaster::Interrupted(name) => {
                             keeper.interrupt(rank, &name);
-                            Event::Tick
+                            Event::Alive { rank }
                         }
                         ToMaster::Beat { idle } => {
                             // What is on its way to it, it cannot know of.
@@ -216,9 +218,17 @@ pub(crate) fn serve(
         }
         keeper.tick(now, master)?;
         if master.is_stranded() {
-            return Err(Error::unexpected(
-                "no worker is left that can go on; what is done is stored",
-            ));
+            return Err(stranded(master.deserted().is_some()));
+        }
+        let deserted = master.deserted();
+        match (deserted, std::mem::replace(&mut waits, deserted.is_some())) {
+            (Some(silence), false) => log::warn!(
+                "no worker has been heard of for {} s; waiting up to {} minutes for one to come back",
+                silence.as_secs(),
+                WAIT_FOR_SILENT.as_secs() / 60
+            ),
+            (None, true) if !master.is_over() => log::info!("a worker has come back"),
+            _ => {}
         }
     }
     let begin = hub.now();
@@ -232,6 +242,14 @@ pub(crate) fn serve(
     }
     let workers_cpu = (farewells.len() == dismissed).then(|| farewells.iter().sum());
     Ok(Served { traffic, workers_cpu })
+}
+
+/// Nobody is left to do anything, though rank 0 may have waited for somebody.
+fn stranded(waited: bool) -> Error {
+    let minutes = WAIT_FOR_SILENT.as_secs() / 60;
+    let since =
+        if waited { format!(": none came back in {minutes} minutes") } else { String::new() };
+    Error::unexpected(format!("no worker is left that can go on{since}; what is done is stored"))
 }
 
 /// What serving took.

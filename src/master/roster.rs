@@ -27,7 +27,9 @@ pub(super) struct Roster {
     /// How many tasks all that are here can be at at a time.
     threads: u64,
     dismissed: usize,
+    /// How many were given up, and how many of those are only silent.
     lost: usize,
+    silent: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -55,8 +57,10 @@ enum State {
     Here,
     /// Told to leave.
     Dismissed,
-    /// Nothing is to be expected of it any more, unless it turns out that it was only silent.
-    Lost,
+    /// Nothing was heard of it for too long; it may come back.
+    Silent,
+    /// Its process or its connection has ended, as far as anybody can tell.
+    Gone,
     /// It said itself that it cannot go on.
     Broken,
 }
@@ -114,6 +118,7 @@ impl Roster {
             threads: 0,
             dismissed: 0,
             lost: 0,
+            silent: 0,
         }
     }
 
@@ -163,14 +168,21 @@ impl Roster {
         match self.at(rank).state {
             State::Here => {}
             State::Dismissed | State::Broken => return,
-            was => {
-                self.lost -= usize::from(was == State::Lost); // it was only silent
+            _ => {
+                self.take_back(rank);
                 self.threads += u64::from(self.at(rank).threads);
                 self.at_mut(rank).state = State::Here;
             }
         }
         self.close(rank);
         self.open.insert(rank);
+    }
+
+    /// A worker that was given up is heard again.
+    fn take_back(&mut self, rank: usize) {
+        let state = self.at(rank).state;
+        self.lost -= usize::from(matches!(state, State::Silent | State::Gone));
+        self.silent -= usize::from(state == State::Silent);
     }
 
     fn close(&mut self, rank: usize) {
@@ -201,8 +213,8 @@ impl Roster {
             State::Away => true,
             State::Welcomed(since) => now >= since + SETTLE,
             // It has not even got the job: nothing it was given has come of it.
-            State::Lost => {
-                self.lost -= 1;
+            State::Silent | State::Gone => {
+                self.take_back(rank);
                 true
             }
             State::Here | State::Dismissed | State::Broken => false,
@@ -265,24 +277,32 @@ impl Roster {
         self.at_mut(rank).state = State::Dismissed;
     }
 
-    /// Gives a worker up for good.
-    pub(super) fn lose_for_good(&mut self, rank: usize) -> Held {
-        let held = self.lose(rank);
-        if self.at(rank).state == State::Lost {
-            self.at_mut(rank).state = State::Broken;
-        }
-        held
+    /// Gives a worker up that says itself that it cannot go on; what it held and has not returned.
+    pub(super) fn break_down(&mut self, rank: usize) -> Held {
+        self.lose(rank, State::Broken)
     }
 
-    /// Gives a worker up; what it held and has not returned.
-    pub(super) fn lose(&mut self, rank: usize) -> Held {
-        if !self.is_here(rank) {
-            return Held::default();
+    /// Gives a worker up whose process or connection has ended.
+    pub(super) fn end(&mut self, rank: usize) -> Held {
+        self.lose(rank, State::Gone)
+    }
+
+    /// Gives a worker up that nothing was heard of for too long.
+    pub(super) fn miss(&mut self, rank: usize) -> Held {
+        self.lose(rank, State::Silent)
+    }
+
+    fn lose(&mut self, rank: usize, state: State) -> Held {
+        match self.at(rank).state {
+            State::Dismissed | State::Broken => return Held::default(),
+            State::Silent | State::Gone => self.take_back(rank), // more is known of it now
+            State::Away | State::Welcomed(_) | State::Here => {}
         }
         self.close(rank);
         self.lost += 1;
+        self.silent += usize::from(state == State::Silent);
         let worker = self.at_mut(rank);
-        let was = std::mem::replace(&mut worker.state, State::Lost);
+        let was = std::mem::replace(&mut worker.state, state);
         let (held, threads) = (worker.let_go(), worker.threads);
         if was == State::Here {
             self.threads -= u64::from(threads);
@@ -292,7 +312,7 @@ impl Roster {
 
     /// Whether something is expected of a worker.
     pub(super) fn is_here(&self, rank: usize) -> bool {
-        !matches!(self.at(rank).state, State::Dismissed | State::Lost | State::Broken)
+        matches!(self.at(rank).state, State::Away | State::Welcomed(_) | State::Here)
     }
 
     /// Whether some workers were given up.
@@ -303,6 +323,13 @@ impl Roster {
     /// Whether no worker is left that could do anything.
     pub(super) fn all_lost(&self) -> bool {
         self.lost == self.workers.len()
+    }
+
+    /// The workers that were given up and may come back.
+    pub(super) fn silent(&self) -> impl Iterator<Item = usize> + '_ {
+        let workers = if self.silent > 0 { self.workers.as_slice() } else { &[] };
+        let ranks = (self.lowest..).zip(workers);
+        ranks.filter(|(_, worker)| worker.state == State::Silent).map(|(rank, _)| rank)
     }
 
     /// The lowest rank that may take more than it holds.
@@ -340,7 +367,7 @@ impl Roster {
         self.ranks(|worker| match worker.state {
             State::Away | State::Welcomed(_) => true,
             State::Here => !worker.holds_nothing(),
-            State::Dismissed | State::Lost | State::Broken => false,
+            State::Dismissed | State::Silent | State::Gone | State::Broken => false,
         })
     }
 
@@ -381,7 +408,7 @@ impl Roster {
                 State::Here if group.is_some() => Duty::Reducing,
                 State::Here => Duty::Idle,
                 State::Dismissed => Duty::Gone,
-                State::Lost | State::Broken => Duty::Lost,
+                State::Silent | State::Gone | State::Broken => Duty::Lost,
             };
             let since = piece.map(|piece| piece.since).or(group.map(|(_, since)| *since));
             WorkerView {

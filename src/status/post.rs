@@ -46,6 +46,11 @@ struct Writer {
     done: Receiver<()>,
 }
 
+/// What is said where every worker is silent.
+fn nobody(silence: Duration) -> String {
+    format!("no worker has been heard of for {} s; waiting for one to come back", silence.as_secs())
+}
+
 enum News {
     Sight(Box<Sight>),
     End(State, Exit, String),
@@ -106,7 +111,7 @@ impl Post {
                 let why = "too much waits to be written or reduced (is the disk full?)";
                 (State::Paused, Some(why.to_string()))
             }
-            None => (State::Running, None),
+            None => (State::Running, master.deserted().map(nobody)),
         };
         self.tell(now, master, state, words, Duration::ZERO);
     }
