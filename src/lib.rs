@@ -180,6 +180,7 @@ mod office;
 mod pilot;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 mod prediction;
+mod process;
 mod reduce;
 mod report;
 mod seat;

@@ -16,7 +16,8 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::grid::Key;
-use crate::message::{self, Assignment, Reply, Report, Request, ToMaster, ToWorker};
+use crate::message::{self, Assignment, ProcessId, Reply, Report, Request, ToMaster, ToWorker};
+use crate::process;
 use crate::reduce::Item;
 use crate::seat::Seat;
 use crate::signals;
@@ -50,6 +51,7 @@ pub(crate) const DATA: u64 = 0;
 pub(crate) struct Line {
     rank: usize,
     host: String,
+    process: Option<ProcessId>,
     ends: Mutex<Ends>,
     seats: Vec<Seat>,
     tickets: AtomicU64,
@@ -128,6 +130,7 @@ impl Line {
         Line {
             rank,
             host,
+            process: if is_process { process::own() } else { None },
             ends: Mutex::new(ends),
             seats: (0..threads).map(Seat::new).collect(),
             tickets: AtomicU64::new(DATA + 1),
@@ -156,7 +159,8 @@ impl Line {
     }
 
     fn hello(&self) -> ToMaster<'static> {
-        ToMaster::Hello { host: self.host.clone(), threads: self.seats.len() as u32 }
+        let (host, process) = (self.host.clone(), self.process.clone());
+        ToMaster::Hello { host, threads: self.seats.len() as u32, process }
     }
 
     /// Sends rank 0 a message.

@@ -31,6 +31,8 @@ pub(crate) enum ToMaster<'a> {
         host: String,
         /// How many tasks it can be at at a time.
         threads: u32,
+        /// Which process it is, where that can be told.
+        process: Option<ProcessId>,
     },
     /// What came of tasks that were assigned; asks for more. The first request carries none.
     #[serde(borrow)]
@@ -62,6 +64,17 @@ pub(crate) enum ToMaster<'a> {
     Interrupted(String),
     /// This worker cannot go on.
     Broken(String),
+}
+
+/// A process, told apart from every other one that was or will be on any machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessId {
+    /// The machine since it was started, and the name space that the number belongs to.
+    pub(crate) place: String,
+    /// Its number there.
+    pub(crate) number: u32,
+    /// When it started, by the machine's own count: numbers are used again.
+    pub(crate) started: u64,
 }
 
 /// What a worker may need while it crunches.

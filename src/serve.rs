@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::grid::Key;
 use crate::master::{Action, Event, Master, Run, Summary, WAIT_FOR_SILENT};
 use crate::message::{self, Made, Numbers, Request, ToMaster, ToWorker};
+use crate::process::Processes;
 use crate::reduce::Item;
 use crate::transport::Hub;
 
@@ -110,7 +111,8 @@ pub(crate) fn serve(
     let welcome = encoded(&ToWorker::Job(job));
     let mut traffic = Traffic::default();
     let mut first = true;
-    let mut waits = false;
+    let mut processes = Processes::new();
+    let (mut ended, mut waits) = (Vec::new(), false);
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
     while !master.is_over() && !keeper.is_leaving() {
@@ -120,7 +122,7 @@ pub(crate) fn serve(
             if std::mem::take(&mut first) { Some(Event::Tick) } else { keeper.event()? };
         let event = match happened {
             Some(event) => event,
-            None if let Some(rank) = hub.dead() => {
+            None if let Some(rank) = ended.pop().or_else(|| hub.dead()) => {
                 log::warn!("rank {rank} has died or cannot be reached; its tasks go to others");
                 hub.hurry();
                 Event::Lost { rank }
@@ -130,7 +132,10 @@ pub(crate) fn serve(
                 Some(rank) => {
                     traffic.count(received.len());
                     match message::decode(&received)? {
-                        ToMaster::Hello { host, threads } => Event::Joined { rank, host, threads },
+                        ToMaster::Hello { host, threads, process } => {
+                            processes.joined(rank, process);
+                            Event::Joined { rank, host, threads }
+                        }
                         ToMaster::Done(report) => {
                             keeper.returned(rank, report.thread);
                             if let Made::Numbers(made) = report.made {
@@ -203,6 +208,7 @@ pub(crate) fn serve(
                         "rank {rank} has not been heard of for too long; its tasks go to others"
                     );
                     hub.hurry();
+                    processes.look_soon();
                 }
                 Action::Dismiss { rank, hurry } => {
                     let farewell = keeper.wants_farewells();
@@ -217,8 +223,12 @@ pub(crate) fn serve(
             traffic.send(hub, rank, reply)?;
         }
         keeper.tick(now, master)?;
+        ended.extend(processes.ended(now, master.silent()));
         if master.is_stranded() {
             return Err(stranded(master.deserted().is_some()));
+        }
+        if !ended.is_empty() {
+            continue; // the master is to hear of that first
         }
         let deserted = master.deserted();
         match (deserted, std::mem::replace(&mut waits, deserted.is_some())) {

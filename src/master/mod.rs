@@ -366,6 +366,11 @@ impl Master {
         Duration::try_from_secs_f64(left.div_ceil(threads.max(1)) as f64 * seconds).ok()
     }
 
+    /// The workers that were given up because they are silent, and may come back.
+    pub(crate) fn silent(&self) -> impl Iterator<Item = usize> + '_ {
+        self.roster.silent()
+    }
+
     /// For how long nothing was heard of any worker, where there is something left to do, nobody is here
     /// to do it, and one may come back.
     pub(crate) fn deserted(&self) -> Option<Duration> {

@@ -293,7 +293,7 @@ fn report(outcomes: Vec<Outcome>, unbegun: Option<Assignment>) -> Vec<u8> {
 }
 
 fn hello(rank: usize) -> ToMaster<'static> {
-    ToMaster::Hello { host: format!("host{}", rank % 16), threads: 1 }
+    ToMaster::Hello { host: format!("host{}", rank % 16), threads: 1, process: None }
 }
 
 impl Hub for SimulatedHub<'_> {
