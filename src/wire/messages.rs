@@ -11,6 +11,7 @@ use crate::model::nest::Key;
 use crate::model::reduce::SlotResult;
 use crate::model::results::{Assignment, Scored};
 use crate::util::error::Result;
+use crate::util::process::ProcessId;
 use crate::wire::requests::{Reply, Request};
 
 /// From a worker to the master.
@@ -22,6 +23,8 @@ pub(crate) enum ToMaster<'a> {
         host: String,
         /// How many tasks it can be at at a time.
         threads: u32,
+        /// Which process it is, where that can be told.
+        process: Option<ProcessId>,
     },
     /// The runs of tasks that were assigned; asks for more. The first request carries none.
     #[serde(borrow)]
