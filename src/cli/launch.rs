@@ -81,7 +81,7 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     let (job, _) = Job::read(&arguments.job)?;
     let named = || Path::new("results").join(&job.name);
     let out = arguments.out.clone().unwrap_or_else(named);
-    let watch = Watch { store: out.join("runs.sqlite"), tasks: job.grid().tasks() };
+    let watch = Watch { store: out.join("runs.sqlite"), tasks: job.nest.tasks() };
     signals::take();
     signals::heed(true);
     let allocation = Allocation::detect();

@@ -110,14 +110,14 @@ impl Options {
         if !self.only.is_empty() {
             return self.show_run(finished);
         }
-        let RunResult { job, results, folder, .. } = finished;
+        let RunResult { results, folder, .. } = finished;
         let file = match self.format {
             OutputFormat::Table => None,
             OutputFormat::Json => Some(folder.file("summary.json")),
             OutputFormat::Csv => Some(folder.file("summary.csv")),
         };
         match file {
-            None => print(format!("{}\n", table(job, results)?).as_bytes())?,
+            None => print(format!("{}\n", table(results)?).as_bytes())?,
             Some(file) if self.format == OutputFormat::Json => print_with_timing(&file, finished)?,
             Some(file) => copy(&file, 0)?,
         };
@@ -129,13 +129,13 @@ impl Options {
     fn show_run(&self, finished: &RunResult) -> Result<Exit> {
         let RunResult { job, results, .. } = finished;
         let mut exit = Exit::SomeFailed;
-        results.runs(0..results.grid().tasks(), |run| {
+        results.runs(0..results.nest().tasks(), |run| {
             let (task, json) = (run.key.index, self.format == OutputFormat::Json);
             let value = run.result.as_ref().map(|scored| scored.value.to_json());
             if json {
                 let line = json!({
                     "task": task,
-                    "coordinates": lookup::coordinates_json(job, task),
+                    "coordinates": lookup::coordinates_json(&job.nest, task),
                     "status": if run.result.is_ok() { "ok" } else { "failed" },
                     "score": run.result.as_ref().ok().and_then(|scored| scored.score),
                     "value": value.as_ref().ok(),
@@ -182,7 +182,7 @@ fn copy(file: &Path, but_for: u64) -> Result<Exit> {
 
 /// Logs how long it took, what failed and where the results are.
 pub(super) fn tell(finished: &RunResult) -> Result<()> {
-    let (tasks, elapsed) = (finished.job.grid().tasks(), finished.elapsed.as_secs_f64());
+    let (tasks, elapsed) = (finished.job.nest.tasks(), finished.elapsed.as_secs_f64());
     match finished.tally.done - finished.tally.recalled {
         0 => log::info!("there was nothing left to compute"),
         runs if finished.no_store => log::info!("{runs} runs in {elapsed:.2} s; none is kept"),

@@ -80,7 +80,7 @@ pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Ex
     };
     if demo && options.shows_table() {
         let elapsed = finished.elapsed.as_secs_f64();
-        print(demo::text(&finished.job, &finished.results, elapsed)?.as_bytes())?;
+        print(demo::text(&finished.results, elapsed)?.as_bytes())?;
         crate::cli::options::tell(&finished)?;
         return Ok(finished.tally.exit());
     }

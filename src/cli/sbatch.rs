@@ -175,7 +175,7 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
 /// The comment at the top: what the script is for, and why it asks for what it asks for.
 fn about(wanted: &[Wanted], load: Option<&RemainingWork>, nodes: bool, time: bool) -> Vec<String> {
     let jobs = wanted.iter().map(|Wanted { job, file, .. }| {
-        format!("{} ({}): {} tasks", job.name, file.display(), job.grid().tasks())
+        format!("{} ({}): {} tasks", job.name, file.display(), job.nest.tasks())
     });
     let mut lines: Vec<String> = jobs.collect();
     lines.push(format!("By gridmpi {}. Submit it with: sbatch FILE", env!("CARGO_PKG_VERSION")));

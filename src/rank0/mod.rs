@@ -2,6 +2,7 @@
 //! The same over every transport.
 
 pub(crate) mod effects;
+mod processes;
 pub(crate) mod progress;
 pub(crate) mod requests;
 pub(crate) mod session;
@@ -18,11 +19,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::master::{Action, Event, Master};
+use crate::master::{Action, Event, Master, WAIT_FOR_SILENT, emptied};
+use crate::model::batch::RunBatch;
 use crate::model::nest::Key;
 use crate::model::reduce::SlotResult;
-use crate::model::results::{GroupSummary, Run};
-use crate::model::results::{Made, Numbers};
+use crate::model::results::GroupSummary;
+use crate::rank0::processes::Processes;
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
@@ -41,11 +43,8 @@ pub(crate) trait Effects {
     /// A worker joined from this host.
     fn join(&mut self, rank: usize, host: &str) -> Result<()>;
 
-    /// Keep this run.
-    fn record(&mut self, run: Run) -> Result<()>;
-
     /// Keep these runs of one of a worker's threads.
-    fn record_numbers(&mut self, rank: usize, thread: u32, numbers: Numbers) -> Result<()>;
+    fn record(&mut self, rank: usize, thread: u32, runs: RunBatch) -> Result<()>;
 
     /// Keep that nothing came of an attempt, because its worker was lost.
     fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()>;
@@ -120,35 +119,38 @@ pub(crate) fn serve(
     hub: &mut dyn Hub,
     keeper: &mut dyn Effects,
     job: Bytes,
-    mut actions: Vec<Action>,
+    mut actions: Vec<Action<'static>>,
 ) -> Result<LoopStats> {
     let welcome = encoded(&ToWorker::Job(job));
     let mut traffic = MessageCount::default();
     let mut first = true;
+    let mut processes = Processes::new();
+    let (mut ended, mut waits) = (Vec::new(), false);
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
     while !master.is_over() && !keeper.is_leaving() {
-        // What the event brought and the master wants kept.
-        let mut numbers = None;
+        // What this event brings about, which may borrow from its message.
+        let mut due: Vec<Action> = actions;
         let happened =
             if std::mem::take(&mut first) { Some(Event::Tick) } else { keeper.event()? };
         let event = match happened {
             Some(event) => event,
-            None if let Some(rank) = hub.dead() => {
+            None if let Some(rank) = ended.pop().or_else(|| hub.dead()) => {
                 log::warn!("rank {rank} has died or cannot be reached; its tasks go to others");
                 hub.hurry();
                 Event::Lost { rank }
             }
+            None if let Some(rank) = hub.alive() => Event::Alive { rank },
             None => match hub.receive(keeper.patience(), &mut received)? {
                 Some(rank) => {
                     traffic.count(received.len());
                     match codec::decode(&received)? {
-                        ToMaster::Hello { host, threads } => Event::Joined { rank, host, threads },
+                        ToMaster::Hello { host, threads, process } => {
+                            processes.joined(rank, process);
+                            Event::Joined { rank, host, threads }
+                        }
                         ToMaster::Done(report) => {
                             keeper.returned(rank, report.thread);
-                            if let Made::Numbers(made) = report.made {
-                                numbers = Some((rank, report.thread, made));
-                            }
                             Event::Done { rank, report }
                         }
                         ToMaster::Reduced { key, result } => {
@@ -157,11 +159,11 @@ pub(crate) fn serve(
                         ToMaster::Ask { thread, ticket, request } => {
                             // No business of the master's.
                             keeper.ask((rank, thread), ticket, request, hub.now());
-                            Event::Tick
+                            Event::Alive { rank }
                         }
                         ToMaster::Interrupted(name) => {
                             keeper.interrupt(rank, &name);
-                            Event::Tick
+                            Event::Alive { rank }
                         }
                         ToMaster::Beat { idle } => {
                             // What is on its way to it, it cannot know of.
@@ -182,19 +184,14 @@ pub(crate) fn serve(
         };
         let now = hub.now();
         master.hold(keeper.is_full());
-        master.on(event, now, &mut actions);
-        for action in actions.drain(..) {
+        master.on(event, now, &mut due);
+        for action in due.drain(..) {
             match action {
                 Action::Welcome { rank, host } => {
                     keeper.join(rank, &host)?;
                     traffic.send(hub, rank, welcome.clone())?;
                 }
-                Action::Record(run) => keeper.record(*run)?,
-                Action::RecordNumbers { first, count } => {
-                    if let Some((rank, thread, numbers)) = numbers {
-                        keeper.record_numbers(rank, thread, numbers.part(first, count))?;
-                    }
-                }
+                Action::Record { rank, thread, runs } => keeper.record(rank, thread, runs)?,
                 Action::Close(summary) => keeper.close(*summary)?,
                 Action::Reduce { rank: None, key, items } => keeper.reduce(key, items)?,
                 Action::Reduce { rank: Some(rank), key, items } => {
@@ -214,6 +211,7 @@ pub(crate) fn serve(
                 Action::Miss { rank } => {
                     log::warn!("rank {rank} has been silent for too long; its tasks go to others");
                     hub.hurry();
+                    processes.look_soon();
                 }
                 Action::Dismiss { rank, hurry } => {
                     let farewell = keeper.wants_farewells();
@@ -224,14 +222,27 @@ pub(crate) fn serve(
                 }
             }
         }
+        actions = emptied(due);
         for (rank, reply) in keeper.replies(now, master) {
             traffic.send(hub, rank, reply)?;
         }
         keeper.tick(now, master)?;
+        ended.extend(processes.ended(now, master.silent()));
         if master.is_stranded() {
-            return Err(Error::unexpected(
-                "no worker is left that can go on; what is done is stored",
-            ));
+            return Err(stranded(master.deserted().is_some()));
+        }
+        if !ended.is_empty() {
+            continue; // the master is to hear of that first
+        }
+        let deserted = master.deserted();
+        match (deserted, std::mem::replace(&mut waits, deserted.is_some())) {
+            (Some(silence), false) => log::warn!(
+                "all workers have been silent for {} s; waiting up to {} minutes for one to come back",
+                silence.as_secs(),
+                WAIT_FOR_SILENT.as_secs() / 60
+            ),
+            (None, true) if !master.is_over() => log::info!("a worker has come back"),
+            _ => {}
         }
     }
     let begin = hub.now();
@@ -245,6 +256,14 @@ pub(crate) fn serve(
     }
     let workers_cpu = (farewells.len() == dismissed).then(|| farewells.iter().sum());
     Ok(LoopStats { traffic, workers_cpu })
+}
+
+/// Nobody is left to do anything, though rank 0 may have waited for somebody.
+fn stranded(waited: bool) -> Error {
+    let minutes = WAIT_FOR_SILENT.as_secs() / 60;
+    let since =
+        if waited { format!(": none came back in {minutes} minutes") } else { String::new() };
+    Error::unexpected(format!("no worker is left that can go on{since}; what is done is stored"))
 }
 
 /// What serving took.

@@ -33,7 +33,7 @@ pub(crate) use text::table::{cell as in_words, in_a_line};
 
 /// What a row's state is called: a run's, or a group's.
 fn status(results: &Results, summary: &GroupSummary) -> &'static str {
-    let is_run = summary.key.level == results.grid().depth();
+    let is_run = summary.key.level == results.nest().depth();
     match (&summary.result, is_run) {
         (Ok(_), true) => "ok",
         (Err(_), true) => "failed",

@@ -116,7 +116,7 @@ pub(super) fn compare(arguments: &CompareArgs) -> Result<Exit> {
         None => demo::job(arguments.quick)?,
     };
     executor::check(&job)?;
-    let tasks = job.grid().tasks();
+    let tasks = job.nest.tasks();
     if tasks > MOST_TASKS {
         return Err(Error::input(format!(
             "{}: {tasks} tasks are too many to compare; up to {MOST_TASKS} can be, so give loops fewer points for it",
@@ -136,11 +136,11 @@ pub(super) fn compare(arguments: &CompareArgs) -> Result<Exit> {
 
 /// Finds out how long tasks take.
 fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
-    let (grid, workers) = (job.grid(), arguments.workers as usize);
-    let all = |seconds: &dyn Fn(u64) -> f64| (0..grid.tasks()).map(seconds).collect::<Vec<_>>();
+    let (nest, workers) = (job.nest.clone(), arguments.workers as usize);
+    let all = |seconds: &dyn Fn(u64) -> f64| (0..nest.tasks()).map(seconds).collect::<Vec<_>>();
     if let Some(given) = arguments.seconds {
         let seconds = all(&|_| given);
-        let known = CostModel::new(&grid);
+        let known = CostModel::new(&nest);
         return Ok(Case { job, workers, seconds, known, source: DurationSource::Given });
     }
     let of_job = || named.then(|| Path::new("results").join(&job.name));
@@ -162,10 +162,8 @@ fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
     let seconds = match &job.crunch {
         CrunchSpec::Multiply { sleep: Sleep::Seconds(seconds) } => all(&|_| *seconds),
         CrunchSpec::Multiply { sleep: Sleep::Point(level) } => {
-            let points = &job.loops[*level].points;
-            let inside = grid.tasks() / grid.keys(level + 1);
-            let point = |task| task / inside % grid.size(*level);
-            all(&|task| points.get(point(task)).as_f64().unwrap_or_default())
+            let point = |task| nest.value(nest.ancestor(nest.task(task), level + 1));
+            all(&|task| point(task).as_f64().unwrap_or_default())
         }
         _ => Vec::new(),
     };
@@ -175,7 +173,7 @@ fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
             job.name
         )));
     }
-    let mut known = CostModel::new(&grid);
+    let mut known = CostModel::new(&nest);
     (0..).zip(&seconds).for_each(|(task, seconds)| known.observe(task, *seconds));
     Ok(Case { job, workers, seconds, known, source: DurationSource::Sleep })
 }

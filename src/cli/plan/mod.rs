@@ -97,7 +97,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
     };
     let (mut pilot, mut exit) = (None, Exit::Complete);
     if let Some(count) = arguments.pilot {
-        let tasks = pilot::spread(&job.grid(), &durations, count);
+        let tasks = pilot::spread(&job.nest, &durations, count);
         let settings = Settings {
             threads: arguments.threads.map(|threads| threads as usize),
             out: out.clone().map_or(Out::Temporary, Out::At),

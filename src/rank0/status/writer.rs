@@ -49,6 +49,14 @@ struct WriterThread {
     done: Receiver<()>,
 }
 
+/// What is said where every worker is silent.
+fn nobody(silence: Duration) -> String {
+    format!(
+        "all workers have been silent for {} s; waiting for one to come back",
+        silence.as_secs()
+    )
+}
+
 enum News {
     Sight(Box<Snapshot>),
     End(RunState, Exit, String),
@@ -64,7 +72,7 @@ impl StatusWriter {
         StatusWriter {
             booked,
             writer: folder.and_then(|folder| WriterThread::start(job, folder)),
-            outer: job.outer(),
+            outer: job.nest.outer(),
             next: Duration::ZERO,
             hosts: Vec::new(),
             latest: VecDeque::new(),
@@ -109,7 +117,7 @@ impl StatusWriter {
                 let why = "too much waits to be written or reduced (is the disk full?)";
                 (RunState::Paused, Some(why.to_string()))
             }
-            None => (RunState::Running, None),
+            None => (RunState::Running, master.deserted().map(nobody)),
         };
         self.tell(now, master, state, words, Duration::ZERO);
     }
@@ -166,7 +174,7 @@ impl WriterThread {
     fn start(job: &Arc<Job>, folder: &Path) -> Option<WriterThread> {
         let (news, to_write) = sync_channel(1);
         let (end, done) = sync_channel(1);
-        let (folder, gatherer) = (folder.to_path_buf(), SnapshotBuilder::new(job));
+        let (folder, gatherer) = (folder.to_path_buf(), SnapshotBuilder::new(&job.name, &job.nest));
         let work = move || {
             write(&to_write, &folder, gatherer);
             let _ = end.send(());

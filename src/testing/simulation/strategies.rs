@@ -107,6 +107,7 @@ fn whatever_goes_wrong_every_strategy_ends_with_the_same() {
             lost: 0.02,
             doubled: 0.02,
             late: (0.02, Duration::from_secs(20)),
+            ..Faults::default()
         };
         let hub = SimulatedHub::new(8, seed, Duration::from_millis(300), crunch);
         let mut hub = hub.with_faults(faults);
@@ -143,18 +144,17 @@ fn a_stop_or_an_end_ends_every_strategy() {
 fn a_worker_with_threads_holds_as_many_points() {
     use crate::master::Action;
 
-    let grid = Grid::new(&[5, 4], 1).unwrap();
+    let nest = LoopNest::sized(&[5, 4], 1);
     let given = |way: Way| {
-        let reduces = vec![None, Some(Reduce::Max)];
         // A strategy has its own order, whatever the job's is.
         let policy = Policy { order: Order::Random(1), ..Policy::default() };
         let config = MasterConfig { strategy: way, policy, data: Some(0), ..workers(2) };
-        let mut master = Master::new(grid.clone(), reduces, config);
+        let mut master = Master::new(nest.clone(), config);
         let mut actions = Vec::new();
         for rank in [1, 2] {
             let host = String::new();
             master.on(Event::Joined { rank, host, threads: 3 }, Duration::ZERO, &mut actions);
-            let report = Report::of(Vec::new());
+            let report = Report::default();
             master.on(Event::Done { rank, report }, Duration::ZERO, &mut actions);
         }
         let task = |action: &Action| match action {

@@ -10,9 +10,8 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::results::{
-    Assignment, AttemptResult, Made, Numbers, PACKED, Report, Scored, pack,
-};
+use crate::model::batch::{Report, RunBatch};
+use crate::model::results::{Assignment, Scored};
 use crate::util::error::Result;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
@@ -36,6 +35,11 @@ pub(crate) struct Faults {
     pub(crate) doubled: f64,
     /// That it comes late, by up to so long.
     pub(crate) late: (f64, Duration),
+    /// From when on every worker falls silent, one after another within so long, and for how long each.
+    /// What it does or is sent meanwhile comes of it afterwards, as where a process is suspended.
+    pub(crate) silence: Option<(Duration, Duration, Duration)>,
+    /// When all workers die, and the transport says so.
+    pub(crate) end: Option<Duration>,
 }
 
 /// Something that happens, in virtual time.
@@ -58,6 +62,8 @@ struct SimulatedWorker {
     queue: VecDeque<ToWorker>,
     /// It answers nothing any more.
     gone: bool,
+    /// From when to when it is silent.
+    silent: Option<(Duration, Duration)>,
 }
 
 /// Rank 0's end of a simulated world.
@@ -74,6 +80,8 @@ pub(crate) struct SimulatedHub<'a> {
     dismissed: BTreeSet<usize>,
     broken: usize,
     died: usize,
+    /// The workers whose death was told.
+    told: usize,
 }
 
 impl<'a> SimulatedHub<'a> {
@@ -97,6 +105,7 @@ impl<'a> SimulatedHub<'a> {
             dismissed: BTreeSet::new(),
             broken: 0,
             died: 0,
+            told: 0,
         };
         for rank in 1..=workers {
             hub.say(rank, &hello(rank));
@@ -110,6 +119,10 @@ impl<'a> SimulatedHub<'a> {
         for rank in 1..=self.workers.len() {
             let first = BEAT.mul_f64(self.rng.random::<f64>());
             self.bring_about(first, Happening::Beat(rank));
+            self.workers[rank - 1].silent = faults.silence.map(|(from, within, length)| {
+                let from = from + within.mul_f64(self.rng.random::<f64>());
+                (from, from.saturating_add(length))
+            });
         }
         self
     }
@@ -166,7 +179,7 @@ impl<'a> SimulatedHub<'a> {
             ToWorker::Job(_) if worker.welcomed => {}
             ToWorker::Job(_) => {
                 worker.welcomed = true;
-                self.say(rank, &ToMaster::Done(Report::of(Vec::new())));
+                self.say(rank, &ToMaster::Done(Report::default()));
             }
             ToWorker::Assign(_) | ToWorker::Reduce { .. } => {
                 let Faults { breaking, dying, .. } = self.faults;
@@ -198,24 +211,20 @@ impl<'a> SimulatedHub<'a> {
         let (takes, answer) = match worker.queue.pop_front() {
             Some(ToWorker::Assign(assignment)) => {
                 let mut busy = Duration::ZERO;
-                let mut outcomes = Vec::new();
+                let Assignment { first, count, attempt } = assignment;
+                let mut runs = RunBatch::default();
+                runs.restart(first, attempt, self.now.as_secs_f64());
                 // Now and then a worker leaves the rest of a long batch to others.
-                let whole = assignment.count == 1 || self.chance(0.8);
-                let begun = if whole { assignment.count } else { assignment.count / 2 };
-                let rest = assignment.first + begun;
-                for task in assignment.first..rest {
+                let whole = count == 1 || self.chance(0.8);
+                let begun = if whole { count } else { count / 2 };
+                for task in first..first + begun {
                     let (takes, result) = (self.crunch)(task);
-                    let started = (self.now + busy).as_secs_f64();
                     busy += takes;
-                    let (attempt, seconds) = (assignment.attempt, takes.as_secs_f64());
-                    outcomes.push(AttemptResult { task, attempt, started, seconds, result });
+                    runs.push(result, takes.as_secs_f64());
                 }
-                let unbegun = (!whole).then(|| Assignment {
-                    first: rest,
-                    count: assignment.count - begun,
-                    ..assignment
-                });
-                (busy, report(outcomes, unbegun))
+                let (first, count) = (first + begun, count - begun);
+                let unbegun = (!whole).then_some(Assignment { first, count, attempt });
+                (busy, codec::encode(&ToMaster::Done(Report { thread: 0, runs, unbegun })))
             }
             Some(ToWorker::Reduce { key, items }) => {
                 let sum = items.iter().filter_map(|item| item.result.as_ref()?.score).sum();
@@ -226,6 +235,16 @@ impl<'a> SimulatedHub<'a> {
         };
         self.workers[rank - 1].busy = true;
         self.bring_about(takes, Happening::Done(rank, answer));
+    }
+
+    /// When something can happen that was to happen now: what concerns a silent worker waits.
+    fn postponed(&self, what: &Happening) -> Option<Duration> {
+        let (Happening::AtMaster(rank, _)
+        | Happening::AtWorker(rank, _)
+        | Happening::Done(rank, _)
+        | Happening::Beat(rank)) = what;
+        let (from, to) = self.workers[rank - 1].silent?;
+        (from..to).contains(&self.now).then_some(to)
     }
 
     /// Something happens; a message that reaches rank 0 by it.
@@ -242,7 +261,7 @@ impl<'a> SimulatedHub<'a> {
                 self.work(rank);
             }
             Happening::Beat(rank) => {
-                let SimulatedWorker { welcomed, busy, queue, gone } = &self.workers[rank - 1];
+                let SimulatedWorker { welcomed, busy, queue, gone, .. } = &self.workers[rank - 1];
                 if !gone {
                     let beat = ToMaster::Beat { idle: !busy && queue.is_empty() };
                     self.say(rank, &if *welcomed { beat } else { hello(rank) });
@@ -254,27 +273,8 @@ impl<'a> SimulatedHub<'a> {
     }
 }
 
-/// What a worker says of what it did: numbers in one piece, as real ones do.
-fn report(outcomes: Vec<AttemptResult>, unbegun: Option<Assignment>) -> Vec<u8> {
-    let mut packed = Vec::new();
-    for outcome in &outcomes {
-        if let Some(number) = outcome.result.as_ref().ok().and_then(Scored::as_number) {
-            pack(&[number], outcome.seconds, &mut packed);
-        }
-    }
-    let made = match outcomes.first() {
-        Some(AttemptResult { task, attempt, started, .. })
-            if packed.len() == outcomes.len() * PACKED =>
-        {
-            Made::Numbers(Numbers::new(*task, *attempt, *started, &packed))
-        }
-        _ => Made::Outcomes(outcomes),
-    };
-    codec::encode(&ToMaster::Done(Report { thread: 0, made, unbegun }))
-}
-
 fn hello(rank: usize) -> ToMaster<'static> {
-    ToMaster::Hello { host: format!("host{}", rank % 16), threads: 1 }
+    ToMaster::Hello { host: format!("host{}", rank % 16), threads: 1, process: None }
 }
 
 impl Hub for SimulatedHub<'_> {
@@ -289,8 +289,12 @@ impl Hub for SimulatedHub<'_> {
     fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         let until = self.now + wait;
         while self.coming.peek().is_some_and(|Reverse((at, ..))| *at <= until) {
-            let Some(Reverse((at, _, what))) = self.coming.pop() else { break };
+            let Some(Reverse((at, order, what))) = self.coming.pop() else { break };
             self.now = self.now.max(at);
+            if let Some(later) = self.postponed(&what) {
+                self.coming.push(Reverse((later, order, what)));
+                continue;
+            }
             if let Some((rank, bytes)) = self.happens(what)? {
                 *buffer = bytes;
                 return Ok(Some(rank));
@@ -298,6 +302,14 @@ impl Hub for SimulatedHub<'_> {
         }
         self.now = until;
         Ok(None)
+    }
+
+    fn dead(&mut self) -> Option<usize> {
+        let all_died = self.faults.end.is_some_and(|end| self.now >= end);
+        let next = self.workers.get_mut(self.told).filter(|_| all_died)?;
+        next.gone = true;
+        self.told += 1;
+        Some(self.told)
     }
 
     fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
