@@ -63,11 +63,11 @@ pub(super) struct Outbox {
     /// Small messages, in order.
     small: VecDeque<Sending>,
     /// Parts of long ones that are under way, in order, and what comes after them.
-    parts: VecDeque<Part>,
+    parts: VecDeque<MessagePart>,
     rest: VecDeque<Bytes>,
 }
 
-struct Part {
+struct MessagePart {
     sending: Sending,
     /// A full one has left only when its receiver takes it; what is short may be on its way to nobody.
     is_full: bool,
@@ -110,7 +110,7 @@ impl Outbox {
                 }
                 let is_full = part.len() == PART_LENGTH;
                 let sending = world.send(rank, PART, Outgoing::Shared(part))?;
-                self.parts.push_back(Part { sending, is_full });
+                self.parts.push_back(MessagePart { sending, is_full });
             }
             let Some(part) = self.parts.front_mut() else { break };
             let over = part.sending.is_over();
