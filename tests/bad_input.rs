@@ -277,6 +277,27 @@ fn folders_that_cannot_take_results() {
 }
 
 #[test]
+fn a_reduction_that_this_version_does_not_know() {
+    let desk = Desk::with_job(&format!("{CRUNCH}{X}reduce = \"max\"\n"));
+    desk.run_job().exits(0);
+    desk.sql("UPDATE loops SET reduce = 'trimmed_mean'; UPDATE job SET value = '9.9' WHERE key = 'gridmpi'");
+    for arguments in [
+        &["best", "out"][..],
+        &["explain", "out", "0"],
+        &["report", "out"],
+        &["merge", "out", "second", "--out", "merged"],
+        &["job.toml", "--out", "out"],
+        &["plan", "job.toml", "--out", "out"],
+    ] {
+        let ran = desk.run(gridmpi(), arguments).exits(2);
+        for says in ["out", "loop 'x' has the reduction 'trimmed_mean'", "wrote the store (9.9)"] {
+            assert!(ran.stderr.contains(says), "{arguments:?}: {}", ran.stderr);
+        }
+        assert!(ran.stdout.is_empty(), "{arguments:?}: {}", ran.stdout);
+    }
+}
+
+#[test]
 fn plans_that_cannot_be_made() {
     let desk = Desk::with_job(&format!("{CRUNCH}{X}"));
     desk.write("other.toml", &format!("{CRUNCH}{}", X.replace("\"x\"", "\"y\"")));

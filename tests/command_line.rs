@@ -2,10 +2,11 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Desk, gridmpi, mpirun};
+use common::{Desk, example, gridmpi, mpirun};
 
 const JOB: &str = "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n";
 
@@ -168,6 +169,50 @@ fn help_teaches() {
     // Under mpirun it is said once.
     let help = desk.run(mpirun(3), &["--help"]).exits(0).stdout;
     assert_eq!(help.matches("Exit codes").count(), 1);
+}
+
+/// The help of a verb on a terminal of that width.
+fn help_of(program: &Path, verb: &str, width: usize) -> String {
+    let mut command = Command::new(program);
+    command.env("COLUMNS", width.to_string());
+    let arguments: Vec<&str> = verb.split_whitespace().chain(["--help"]).collect();
+    Desk::new().run(command, &arguments).exits(0).stdout
+}
+
+#[test]
+fn every_help_is_wrapped_once_and_its_examples_call_the_program() {
+    let own = PathBuf::from(gridmpi().get_program());
+    for (program, name) in [(own, "gridmpi"), (example("textbook"), "textbook")] {
+        let top = help_of(&program, "", 80);
+        let verbs = top.lines().skip_while(|line| *line != "Commands:").skip(1);
+        let verbs = verbs.take_while(|line| !line.is_empty());
+        // The lines that are indented further go on with the verb above.
+        let verbs = verbs.filter(|line| !line.starts_with("   "));
+        let verbs: Vec<&str> = verbs.filter_map(|line| line.split_whitespace().next()).collect();
+        assert!(verbs.contains(&"export") && verbs.last() == Some(&"help"), "{verbs:?}");
+        for verb in verbs.iter().filter(|verb| **verb != "help").chain([&""]) {
+            for width in [80, 100] {
+                let help = help_of(&program, verb, width);
+                let lines: Vec<&str> = help.lines().collect();
+                let too_long = lines.iter().find(|line| line.chars().count() > width);
+                assert_eq!(too_long, None, "{name} {verb} --help");
+                // A line of prose ends where the next word has no room, and nowhere else.
+                for pair in lines.windows(2) {
+                    let is_prose = |line: &str| line.starts_with(|c: char| c.is_alphabetic());
+                    let next = pair[1].split(' ').next().unwrap_or_default();
+                    let room = pair[0].len() + 1 + next.len() <= width;
+                    let wrapped_twice = room && is_prose(pair[0]) && is_prose(pair[1]);
+                    assert!(!wrapped_twice, "{name} {verb} --help:\n{}\n{}", pair[0], pair[1]);
+                }
+                let examples = lines.iter().skip_while(|line| !line.starts_with("Example"));
+                for example in examples.skip(1).take_while(|line| !line.is_empty()) {
+                    let call = example.trim_start_matches("  mpirun -n 9").trim_start();
+                    let called = call.split(' ').next() == Some(name);
+                    assert!(called, "{name} {verb} --help:\n{example}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -22,13 +22,12 @@ pub(super) fn job(quick: bool) -> Result<(Job, String)> {
 }
 
 /// Every data set's runs and summary, who ran how many, and what one after another would take.
-pub(super) fn text(job: &Job, results: &Results, elapsed: f64) -> Result<String> {
-    let grid = results.grid();
+pub(super) fn text(results: &Results, elapsed: f64) -> Result<String> {
+    let nest = results.nest();
     let mut text = String::from("dataset  all_runs                        summary (max, index)\n");
-    results.summaries(job.outer(), |summary| {
-        let first = summary.key.index * grid.size(1);
+    results.summaries(nest.outer(), |summary| {
         let mut runs = Vec::new();
-        results.runs(first..first + grid.size(1), |run| {
+        results.runs(nest.tasks_below(summary.key), |run| {
             let score = run.result.ok().and_then(|scored| scored.score);
             runs.push(score.map_or("failed".to_string(), |score| format!("{score:.4}")));
             Ok(())
@@ -50,7 +49,7 @@ pub(super) fn text(job: &Job, results: &Results, elapsed: f64) -> Result<String>
     let _ = writeln!(
         text,
         "\n{} tasks took {elapsed:.2} s; one after another they would have taken {serial:.2} s",
-        grid.tasks()
+        nest.tasks()
     );
     Ok(text)
 }

@@ -14,10 +14,10 @@ const STARTER: &str = include_str!("starter.toml");
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  gridmpi init                writes gridmpi.toml, which `gridmpi` then runs
-  gridmpi init fits/new.toml  writes it elsewhere")]
+  gridmpi init                write gridmpi.toml, which `gridmpi` then runs
+  gridmpi init fits/new.toml  write another file")]
 pub(super) struct InitArgs {
-    /// The file to write; it must not exist
+    /// File to write; it must not exist yet
     #[arg(default_value = "gridmpi.toml")]
     file: PathBuf,
 }

@@ -24,39 +24,40 @@ use crate::util::{machine, signals};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  gridmpi launch -n 9 job.toml                   rank 0 and 8 workers on this machine
+  gridmpi launch -n 9 job.toml                   rank 0 and 8 workers, here
   gridmpi launch -n 64 job.toml -- --hostfile h  what follows -- goes to mpirun
   gridmpi launch -n 4 --threads 16 --master-works job.toml -- --bind-to none
-                                                 4 ranks that crunch on 16 threads each
 
-When a worker dies, its tasks go to others, where the MPI allows that (Open MPI 4 and 5). If mpirun ends
-before the job is complete, because rank 0 was killed, say, it is started again and goes on where it
-stopped; after three starts in a row without a new run it gives up.")]
+The last example starts 4 ranks, each of which runs tasks on 16 threads.
+
+If a worker dies, its tasks go to other workers, where the MPI allows that (Open MPI 4 and 5). If \
+mpirun ends before the job is complete, for instance because rank 0 was killed, it is started again, \
+and the job goes on where it stopped. After three starts in a row without a new run, launch gives up.")]
 pub(super) struct LaunchArgs {
-    /// How many ranks, rank 0 included
+    /// Number of ranks, including rank 0
     #[arg(short, value_name = "RANKS", value_parser = clap::value_parser!(u32).range(1..))]
     n: u32,
-    /// The job file
+    /// Job file
     job: PathBuf,
-    /// How many threads each rank crunches on
+    /// Threads per rank [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     threads: Option<u32>,
-    /// Have rank 0 crunch too, beside dispensing tasks
+    /// Let rank 0 run tasks too, besides handing them out
     #[arg(long)]
     master_works: bool,
-    /// The folder for results [default: results/NAME]
+    /// Results folder [default: results/NAME]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// How long runs that are under way may go on after SIGINT, SIGTERM or SIGUSR2, in seconds
+    /// Seconds that running tasks may take to finish after SIGINT, SIGTERM or SIGUSR2
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     grace: f64,
-    /// Use the runs in the results folder though crunch has changed since
+    /// Reuse the runs in the results folder although crunch has changed
     #[arg(long)]
     keep: bool,
-    /// The launcher
+    /// The program that starts the ranks
     #[arg(long, value_name = "PROGRAM", default_value = "mpirun")]
     mpirun: String,
-    /// More for the launcher
+    /// More options for the launcher
     #[arg(last = true)]
     more: Vec<String>,
 }
@@ -80,7 +81,7 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     let (job, _) = Job::read(&arguments.job)?;
     let named = || Path::new("results").join(&job.name);
     let out = arguments.out.clone().unwrap_or_else(named);
-    let watch = Watch { store: out.join("runs.sqlite"), tasks: job.grid().tasks() };
+    let watch = Watch { store: out.join("runs.sqlite"), tasks: job.nest.tasks() };
     signals::take();
     signals::heed(true);
     let allocation = Allocation::detect();

@@ -9,17 +9,20 @@ use crate::util::error::{Exit, Result};
 
 #[derive(Args)]
 #[command(after_help = "\
-Example: half of the parameters were run on each of two clusters.
+Examples, where each of two clusters ran half of the parameters:
   gridmpi merge results/north results/south --out results/all
-  gridmpi job.toml --out results/all       with all parameters: nothing is computed again
+  gridmpi job.toml --out results/all
 
-Loops must have the same names; points are those of all folders, the first one's first. Where two
-folders have the same run, a success counts rather than a failure, else the first one's.")]
+The second command runs the job with all parameters; it computes only what is missing.
+
+The loops must have the same names. The merged loops have the points of all folders, those of the \
+first folder first. If two folders have the same run, a successful one takes precedence over a \
+failed one, and otherwise that of the earlier folder.")]
 pub(super) struct MergeArgs {
-    /// The results folders
+    /// Results folders to merge
     #[arg(required = true, num_args = 2..)]
     folders: Vec<PathBuf>,
-    /// The folder for all of them
+    /// Results folder to write
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
 }

@@ -36,6 +36,15 @@ use crate::rank0::timing;
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files::{Durability, write_whole};
 
+/// The end of the help of every program.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    complete
+  1    unexpected error
+  2    wrong usage, job file or data
+  75   interrupted; run the same command again to resume
+  100  finished, but some runs failed";
+
 /// Does what the command line says and reports what went wrong; what to exit with.
 fn outcome<C>(
     rank: usize,

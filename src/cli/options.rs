@@ -18,43 +18,43 @@ use crate::util::error::{Error, Exit, Result};
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// How many threads each worker process crunches on [default: 1 a rank; without mpirun all cores]
+    /// Threads per worker process [default: 1 under mpirun, else one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     threads: Option<u32>,
-    /// How many tasks to give out in a message [default: by how long they take]
+    /// Tasks per message [default: chosen by how long tasks take]
     #[arg(long, value_name = "TASKS", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     batch: Option<u64>,
-    /// How to make the nest parallel: flattened, longest-first (flattened, in that order), serial, outer,
-    /// inner or split:A+B. Results are the same; `gridmpi compare --help` says what they are
-    /// [default: flattened, in the job's order]
+    /// How to run the nest in parallel: flattened, longest-first (flattened, longest tasks first),
+    /// serial, outer, inner or split:A+B; `gridmpi compare --help` explains them. The results are the
+    /// same for all [default: flattened, in the job's order]
     #[arg(long, value_name = "NAME", value_parser = strategy::parse, conflicts_with = "only")]
     strategy: Option<Chosen>,
-    /// Under mpirun, have rank 0 crunch too, beside dispensing tasks
+    /// Under mpirun: let rank 0 run tasks too, besides handing them out
     #[arg(long)]
     master_works: bool,
-    /// Keep no runs, only summaries, and put nothing into a results folder
+    /// Keep only the summaries, not the runs, and write no results folder
     #[arg(long, conflicts_with_all = ["out", "fresh", "keep", "keep_failed"])]
     no_store: bool,
-    /// Do one task alone, given by its number or, as often as there are loops, by a coordinate such as
-    /// alpha=0.1; print what it gives, and keep nothing
+    /// Run one task, print its result and store nothing. The task is given by its number, or by one
+    /// coordinate per loop: --only dataset=crime --only alpha=0.1
     #[arg(long, value_name = "TASK|LOOP=VALUE", conflicts_with_all = ["out", "fresh", "keep", "keep_failed", "no_store"])]
     only: Vec<String>,
-    /// The folder for results [default: results/NAME]
+    /// Results folder [default: results/NAME]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// What to print on stdout at the end
     #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
     pub(super) format: OutputFormat,
-    /// Move what the results folder holds already into a folder inside it, and begin anew
+    /// Move the earlier results into a subfolder of the results folder, and start over
     #[arg(long, conflicts_with_all = ["keep", "keep_failed"])]
     fresh: bool,
-    /// Use the runs in the results folder though crunch has changed since
+    /// Reuse the runs in the results folder although crunch has changed
     #[arg(long)]
     keep: bool,
-    /// How long runs that are under way may go on after SIGINT, SIGTERM or SIGUSR2, in seconds
+    /// Seconds that running tasks may take to finish after SIGINT, SIGTERM or SIGUSR2
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     grace: f64,
-    /// Leave runs of earlier starts that failed as they are, instead of trying them again
+    /// Do not try again the runs that failed in earlier starts
     #[arg(long)]
     keep_failed: bool,
 }
@@ -110,14 +110,14 @@ impl Options {
         if !self.only.is_empty() {
             return self.show_run(finished);
         }
-        let RunResult { job, results, folder, .. } = finished;
+        let RunResult { results, folder, .. } = finished;
         let file = match self.format {
             OutputFormat::Table => None,
             OutputFormat::Json => Some(folder.file("summary.json")),
             OutputFormat::Csv => Some(folder.file("summary.csv")),
         };
         match file {
-            None => print(format!("{}\n", table(job, results)?).as_bytes())?,
+            None => print(format!("{}\n", table(results)?).as_bytes())?,
             Some(file) if self.format == OutputFormat::Json => print_with_timing(&file, finished)?,
             Some(file) => copy(&file, 0)?,
         };
@@ -129,13 +129,13 @@ impl Options {
     fn show_run(&self, finished: &RunResult) -> Result<Exit> {
         let RunResult { job, results, .. } = finished;
         let mut exit = Exit::SomeFailed;
-        results.runs(0..results.grid().tasks(), |run| {
+        results.runs(0..results.nest().tasks(), |run| {
             let (task, json) = (run.key.index, self.format == OutputFormat::Json);
             let value = run.result.as_ref().map(|scored| scored.value.to_json());
             if json {
                 let line = json!({
                     "task": task,
-                    "coordinates": lookup::coordinates_json(job, task),
+                    "coordinates": lookup::coordinates_json(&job.nest, task),
                     "status": if run.result.is_ok() { "ok" } else { "failed" },
                     "score": run.result.as_ref().ok().and_then(|scored| scored.score),
                     "value": value.as_ref().ok(),
@@ -182,7 +182,7 @@ fn copy(file: &Path, but_for: u64) -> Result<Exit> {
 
 /// Logs how long it took, what failed and where the results are.
 pub(super) fn tell(finished: &RunResult) -> Result<()> {
-    let (tasks, elapsed) = (finished.job.grid().tasks(), finished.elapsed.as_secs_f64());
+    let (tasks, elapsed) = (finished.job.nest.tasks(), finished.elapsed.as_secs_f64());
     match finished.tally.done - finished.tally.recalled {
         0 => log::info!("there was nothing left to compute"),
         runs if finished.no_store => log::info!("{runs} runs in {elapsed:.2} s; none is kept"),

@@ -2,6 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::cli::EXIT_CODES;
 use crate::cli::ask::Ask;
 use crate::cli::{compare, init, merge, plan, report, run};
 #[cfg(feature = "mpi")]
@@ -11,54 +12,52 @@ use crate::util::error::Exit;
 
 const EXAMPLES: &str = "\
 Examples:
-  gridmpi                              the built-in demonstration, or ./gridmpi.toml if there is one
-  gridmpi init                         write a commented job to start from
-  gridmpi plan job.toml                what would run, and how long it takes on how many workers
-  gridmpi compare --workers 8          what flattening the nest gains
-  gridmpi job.toml                     run a job on this machine's threads
-  mpirun -n 9 gridmpi job.toml         run it on 8 workers; rank 0 dispenses the tasks
-  gridmpi launch -n 9 job.toml         the same, started again if a rank dies
-  gridmpi report results/NAME          one page that shows what came of it and how it went
-  gridmpi help run                     all about running
-
-Exit codes: 0 complete; 1 unexpected; 2 bad usage, job file or data; 75 interrupted,\nrun it again to go on; 100 some runs failed.";
+  gridmpi                       run ./gridmpi.toml, or the demonstration
+  gridmpi init                  write a commented job file to start from
+  gridmpi plan job.toml         list the tasks and predict how long they take
+  gridmpi compare --workers 8   compare strategies for parallel nested loops
+  gridmpi job.toml              run a job on the threads of this machine
+  mpirun -n 9 gridmpi job.toml  run it on 8 workers; rank 0 hands out the tasks
+  gridmpi launch -n 9 job.toml  the same, restarted if a rank dies
+  gridmpi report results/NAME   write a report of the run, as one HTML file
+  gridmpi help run              explain how to run a job";
 
 /// Nested loops around one expensive function, run as one stream of tasks over MPI or threads.
 #[derive(Parser)]
-#[command(name = "gridmpi", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "gridmpi", version, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"), args_conflicts_with_subcommands = true)]
 struct ProgramCli {
     #[command(subcommand)]
     verb: Option<ProgramVerb>,
     #[command(flatten)]
     run: run::RunArgs,
-    /// Say more (-v: each failed run and what Python prints; -vv: everything); RUST_LOG overrides
+    /// Log more (-v: failed runs and the output of Python; -vv: everything); RUST_LOG overrides this
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 }
 
 #[derive(Subcommand)]
 enum ProgramVerb {
-    /// Run a job (the default: `gridmpi JOB` is `gridmpi run JOB`)
+    /// Run a job (the default: `gridmpi JOB` means `gridmpi run JOB`)
     Run(run::RunArgs),
-    /// Tell what would run, what of it is done already, and how long it takes on how many workers
+    /// Show what would run and what is done already, and predict how long the rest takes
     Plan(plan::PlanArgs),
-    /// Show what flattening the nest gains: the same tasks under every strategy, side by side
+    /// Compare strategies for running nested loops in parallel, on the same tasks
     Compare(compare::CompareArgs),
-    /// Start mpirun, watch over it, and start it again until the job is complete
+    /// Start mpirun, and restart it until the job is complete
     #[cfg(feature = "mpi")]
     Launch(launch::LaunchArgs),
-    /// Print a batch script for a Slurm cluster, or submit it
+    /// Print a batch script for Slurm, or submit it
     #[cfg(feature = "mpi")]
     Sbatch(sbatch::SbatchArgs),
-    /// Join the runs of several results folders of one job
+    /// Merge the runs of several results folders of one job
     Merge(merge::MergeArgs),
-    /// Write one page that shows what came of a run and how it went
+    /// Write a report of a run, as one HTML file
     Report(report::ReportArgs),
     /// Write a commented job file to start from
     Init(init::InitArgs),
     #[command(flatten)]
     Ask(Ask),
-    /// Print completions for a shell
+    /// Print shell completions
     #[command(
         after_help = "Example:\n  gridmpi completions bash > ~/.local/share/bash-completion/completions/gridmpi"
     )]

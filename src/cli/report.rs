@@ -13,20 +13,21 @@ use crate::util::error::{Error, Exit, Result};
 
 #[derive(Args)]
 #[command(after_help = "\
-The page needs no network and nothing beside it: it can be sent as it is. It shows the summary, the score
-over the parameters, who ran what when, how long runs took and what failed. A run may go on meanwhile.
+The report is one HTML file that needs no network. It shows the summary, the score over the \
+parameters, which worker ran what when, how long runs took, and what failed. It can be written while \
+the run is going on.
 
 Examples:
-  report results/NAME                     writes results/NAME/report.html
-  report results/NAME --to fits.html      writes it elsewhere
-  report results/NAME --figures figures   also writes SVG figures for a paper")]
+  gridmpi report results/NAME                    write results/NAME/report.html
+  gridmpi report results/NAME --to fits.html     write another file
+  gridmpi report results/NAME --figures figures  also write SVG figures")]
 pub(super) struct ReportArgs {
-    /// The results folder
+    /// Results folder
     folder: PathBuf,
-    /// The file to write [default: report.html in the results folder]
+    /// File to write [default: report.html in the results folder]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// Also write figures, as SVG, into this folder
+    /// Also write figures as SVG into this folder
     #[arg(long, value_name = "FOLDER")]
     figures: Option<PathBuf>,
 }

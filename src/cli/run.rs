@@ -23,19 +23,20 @@ const DEFAULT_JOB: &str = "gridmpi.toml";
 Examples:
   gridmpi run job.toml                     on all cores of this machine
   gridmpi run job.toml --threads 4         on four threads
-  mpirun -n 9 gridmpi run job.toml         on 8 workers over MPI; same results to the last byte
-  gridmpi run job.toml --out results/try2  into another folder
-  gridmpi run job.toml --format csv        the summary as CSV on stdout
-  gridmpi --quick                          the built-in demonstration, a hundred times as fast
+  mpirun -n 9 gridmpi run job.toml         on 8 workers over MPI
+  gridmpi run job.toml --out results/try2  into another results folder
+  gridmpi run job.toml --format csv        print the summary as CSV
+  gridmpi --quick                          the demonstration, 100 times as fast
 
-The results folder holds runs.sqlite (every run; look at its view all_runs), summary.json and
-summary.csv.")]
+The results are the same to the last byte on any number of ranks and threads. The results folder \
+holds runs.sqlite (every run, in its view all_runs), summary.json and summary.csv. A run that was \
+interrupted goes on where it stopped when it is started again.")]
 pub(super) struct RunArgs {
-    /// The job file [default: ./gridmpi.toml if there is one, else the built-in demonstration]
+    /// Job file [default: ./gridmpi.toml if it exists, else the built-in demonstration]
     job: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
-    /// The demonstration with 10 ms instead of 1 s a task
+    /// Run the built-in demonstration with 10 ms per task instead of 1 s
     #[arg(long)]
     quick: bool,
 }
@@ -79,7 +80,7 @@ pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Ex
     };
     if demo && options.shows_table() {
         let elapsed = finished.elapsed.as_secs_f64();
-        print(demo::text(&finished.job, &finished.results, elapsed)?.as_bytes())?;
+        print(demo::text(&finished.results, elapsed)?.as_bytes())?;
         crate::cli::options::tell(&finished)?;
         return Ok(finished.tally.exit());
     }

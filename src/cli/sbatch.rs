@@ -20,40 +20,40 @@ use crate::util::error::{Error, Exit, Result};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  gridmpi sbatch job.toml --nodes 4 --threads 16 --time 2:00:00 > job.sh   look at it, then: sbatch job.sh
-  gridmpi sbatch job.toml | sbatch                      nodes and time as earlier runs suggest
+  gridmpi sbatch job.toml --nodes 4 --threads 16 --time 2:00:00 > job.sh
+  gridmpi sbatch job.toml | sbatch              nodes and time by earlier runs
   gridmpi sbatch job.toml --submit -- --mem=8G --account=physics
-  gridmpi sbatch a.toml b.toml c.toml --submit          a job array, a results folder for each
+  gridmpi sbatch a.toml b.toml c.toml --submit  an array: one folder for each
 
-A job knows when its time is over: it begins nothing that would not be done by then, stores what is,
-and is requeued by its own script until it is complete. What the job file says in [slurm] holds where
-the command line says nothing. docs/slurm.md has the whole story.")]
+Before its time limit the job stops: it begins no task that would not finish in time, and stores \
+what is done. Its script then requeues it, until the job is complete. The table [slurm] of the job \
+file sets the same options; the command line takes precedence. docs/slurm.md explains the rest.")]
 pub(super) struct SbatchArgs {
-    /// The job file; several make a job array
+    /// Job file; several job files make a job array
     #[arg(required = true)]
     jobs: Vec<PathBuf>,
-    /// How many nodes [default: as many as make it take an hour, by what runs took so far]
+    /// Number of nodes [default: enough to finish in about an hour, by recorded durations]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     nodes: Option<u32>,
-    /// How many ranks on each node [default: 1]
+    /// Ranks per node [default: 1]
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..))]
     ntasks_per_node: Option<u32>,
-    /// How many threads each rank crunches on [default: a node's cores, shared by its ranks]
+    /// Threads per rank [default: the cores of a node, divided by its ranks]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=65536))]
     threads: Option<u32>,
-    /// The time limit of one allocation, as sbatch takes it [default: by what runs took so far]
+    /// Time limit of one allocation, in sbatch's format [default: by recorded durations]
     #[arg(long, value_name = "LIMIT", value_parser = limit)]
     time: Option<Duration>,
-    /// The partition
+    /// Partition
     #[arg(long, value_name = "P")]
     partition: Option<String>,
-    /// The folder for results [default: results/NAME]
+    /// Results folder [default: results/NAME]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// How often the job may be requeued, at most [default: 20]
+    /// How often the job may be requeued [default: 20]
     #[arg(long, value_name = "K")]
     requeues: Option<u32>,
-    /// The launcher and its options, such as "srun --mpi=pmix" [default: what fits the MPI gridmpi has]
+    /// Launcher and its options, such as "srun --mpi=pmix" [default: by the MPI gridmpi was built with]
     #[arg(long, value_name = "LINE")]
     launcher: Option<String>,
     /// Submit the script instead of printing it
@@ -175,7 +175,7 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
 /// The comment at the top: what the script is for, and why it asks for what it asks for.
 fn about(wanted: &[Wanted], load: Option<&RemainingWork>, nodes: bool, time: bool) -> Vec<String> {
     let jobs = wanted.iter().map(|Wanted { job, file, .. }| {
-        format!("{} ({}): {} tasks", job.name, file.display(), job.grid().tasks())
+        format!("{} ({}): {} tasks", job.name, file.display(), job.nest.tasks())
     });
     let mut lines: Vec<String> = jobs.collect();
     lines.push(format!("By gridmpi {}. Submit it with: sbatch FILE", env!("CARGO_PKG_VERSION")));

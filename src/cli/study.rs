@@ -3,6 +3,7 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::cli::EXIT_CODES;
 use crate::cli::ask::Ask;
 use crate::cli::options::Options;
 use crate::platform::launcher::LaunchInfo;
@@ -19,7 +20,7 @@ struct StudyCli {
     verb: Option<StudyVerb>,
     #[command(flatten)]
     run: Options,
-    /// Say more (-v: each failed run; -vv: everything); RUST_LOG overrides
+    /// Log more (-v: failed runs; -vv: everything); RUST_LOG overrides this
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 }
@@ -28,13 +29,13 @@ struct StudyCli {
 enum StudyVerb {
     /// Run the study (the default)
     Run(Options),
-    /// Join the runs of several results folders of the study
+    /// Merge the runs of several results folders of the study
     Merge(crate::cli::merge::MergeArgs),
-    /// Write one page that shows what came of a run and how it went
+    /// Write a report of a run, as one HTML file
     Report(crate::cli::report::ReportArgs),
     #[command(flatten)]
     Ask(Ask),
-    /// Print completions for a shell
+    /// Print shell completions
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
@@ -47,17 +48,29 @@ fn command(name: &str) -> clap::Command {
     let examples = format!(
         "\
 Examples:
-  {name}                        on all cores of this machine
-  {name} --threads 4            on four threads
-  mpirun -n 9 {name}            on 8 workers over MPI; same results to the last byte
-  {name} --format json          the summary as JSON on stdout
+  {name}                on all cores of this machine
+  {name} --threads 4    on four threads
+  mpirun -n 9 {name}    on 8 workers over MPI
+  {name} --format json  print the summary as JSON
 
-The results folder holds runs.sqlite (every run; look at its view all_runs), summary.json and
-summary.csv.
+The results are the same to the last byte on any number of ranks and threads. The results folder \
+holds runs.sqlite (every run, in its view all_runs), summary.json and summary.csv. A run that was \
+interrupted goes on where it stopped when it is started again.
 
-Exit codes: 0 complete; 1 unexpected; 2 bad usage or data; 75 interrupted,\nrun it again to go on; 100 some runs failed."
+{EXIT_CODES}"
     );
-    StudyCli::command().name(name.to_string()).bin_name(name.to_string()).after_help(examples)
+    // The verbs are those of gridmpi, and their examples call it by name.
+    StudyCli::command()
+        .name(name.to_string())
+        .bin_name(name.to_string())
+        .after_help(examples)
+        .mut_subcommands(|verb| match verb.get_after_help().map(ToString::to_string) {
+            Some(help) => {
+                let help = help.replace("gridmpi job.toml", name);
+                verb.after_help(help.replace("  gridmpi ", &format!("  {name} ")))
+            }
+            None => verb,
+        })
 }
 
 impl<R, S> Study<R, S>

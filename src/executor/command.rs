@@ -10,10 +10,10 @@ use std::sync::Arc;
 use crate::executor::process::child::{self, Limits};
 use crate::executor::process::tail::Tail;
 use crate::executor::process::{ended, environment};
-use crate::executor::{Executor, RESULT_LIMIT, Slot, Task, too_large};
+use crate::executor::{CallResult, Executor, RESULT_LIMIT, Slot, Task, too_large};
 use crate::job::placeholders::Template;
 use crate::job::{self, Job, named_json};
-use crate::model::results::Given;
+use crate::model::results::Scored;
 use crate::model::value::Value;
 use crate::util::error::Result;
 use crate::util::files;
@@ -109,7 +109,13 @@ impl CommandKind {
 }
 
 impl Executor for CommandExecutor {
-    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
+    fn crunch(&mut self, task: &Task) -> CallResult {
+        CallResult::from(self.call(task))
+    }
+}
+
+impl CommandExecutor {
+    fn call(&mut self, task: &Task) -> Result<Scored, String> {
         let coordinates = task.coordinates();
         let scratch = self.scratch.as_ref().map_err(|e| format!("no scratch folder: {e}"))?;
         let result = scratch.path().join("result");

@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 
 use crate::executor::{Slot, Task};
 use crate::job::Job;
-use crate::model::nest::Grid;
 use crate::model::value::Value;
 use crate::util::error::{Error, Result};
 use crate::util::files::temporary_folder;
@@ -22,7 +21,6 @@ use crate::wire::requests::{MasterClient, Reply, Request, answered};
 /// that crunch starts and joins.
 pub struct Context {
     job: Arc<Job>,
-    grid: Grid,
     caller: Arc<dyn MasterClient>,
     place: Slot,
     /// How many data sets this process keeps.
@@ -40,8 +38,7 @@ impl Context {
         keep: usize,
     ) -> Context {
         let (job, caller) = (job.clone(), caller.clone());
-        let grid = job.grid();
-        Context { job, grid, caller, place, keep, index: 0, attempt: 1, scratch: OnceLock::new() }
+        Context { job, caller, place, keep, index: 0, attempt: 1, scratch: OnceLock::new() }
     }
 
     /// Turns to another task.
@@ -62,12 +59,12 @@ impl Context {
 
     /// The index of the point in each loop, outermost first; each from 0.
     pub fn indices(&self) -> Vec<u64> {
-        self.grid.coordinates(self.grid.task(self.index))
+        self.job.nest.indices(self.job.nest.task(self.index))
     }
 
     /// Each loop's name and point, outermost first, as the store shows them.
     pub fn coordinates(&self) -> Vec<(&str, Value)> {
-        self.job.coordinates(&self.grid, self.grid.task(self.index))
+        self.job.nest.coordinates(self.job.nest.task(self.index))
     }
 
     /// The task's own seed, from 0 to 2^31 - 1, which every library takes. It is a hash of the

@@ -18,9 +18,9 @@ use crate::executor::rust::{ErasedStudy, RustExecutor, RustReducer};
 #[cfg(feature = "jobs")]
 use crate::job;
 use crate::job::Job;
-use crate::model::nest::{Grid, Key};
+use crate::model::nest::Key;
 use crate::model::reduce::SlotResult;
-use crate::model::results::{Given, Scored};
+use crate::model::results::Scored;
 use crate::model::value::Value;
 use crate::util::error::Result;
 use crate::util::text::beginning;
@@ -44,8 +44,6 @@ fn too_large(size: impl std::fmt::Display) -> String {
 pub(crate) struct Task<'a> {
     /// The job it is of.
     pub(crate) job: &'a Job,
-    /// The job's loops, flattened.
-    pub(crate) grid: &'a Grid,
     /// The task's index.
     pub(crate) index: u64,
     /// Which attempt this is, from 1.
@@ -55,13 +53,32 @@ pub(crate) struct Task<'a> {
 impl Task<'_> {
     /// Each loop's point, outermost first.
     pub(crate) fn coordinates(&self) -> Vec<(&str, Value)> {
-        self.job.coordinates(self.grid, self.grid.task(self.index))
+        self.job.nest.coordinates(self.job.nest.task(self.index))
     }
 
     /// What crunch gave, with its score.
     #[cfg(feature = "jobs")]
-    fn scored(&self, value: Value) -> Result<Given, String> {
-        score(value, &self.job.score, self.job.needs_score()).map(Given::from)
+    fn scored(&self, value: Value) -> Result<Scored, String> {
+        score(value, &self.job.score, self.job.needs_score())
+    }
+}
+
+/// What came of a call: mostly a plain number, which travels in registers. To move anything larger takes
+/// longer than the shortest tasks do.
+#[derive(Debug)]
+pub(crate) enum CallResult {
+    /// A plain number, not NaN.
+    Number(f64),
+    /// Anything else that crunch gave, or in words why it gave nothing.
+    Other(Box<Result<Scored, String>>),
+}
+
+impl From<Result<Scored, String>> for CallResult {
+    fn from(result: Result<Scored, String>) -> CallResult {
+        match result.as_ref().ok().and_then(Scored::as_number) {
+            Some(number) => CallResult::Number(number),
+            None => CallResult::Other(Box::new(result)),
+        }
     }
 }
 
@@ -87,7 +104,7 @@ pub(crate) trait Executor {
     }
 
     /// Makes one call. What it gives is kept; an error fails this run alone, in these words.
-    fn crunch(&mut self, task: &Task) -> Result<Given, String>;
+    fn crunch(&mut self, task: &Task) -> CallResult;
 }
 
 /// The user's functions that reduce groups, ready to be called again and again.
@@ -182,8 +199,8 @@ struct Stranger;
 const STRANGER: &str = "rank 0 runs a job of another program; start the same program on every rank";
 
 impl Executor for Stranger {
-    fn crunch(&mut self, _: &Task) -> Result<Given, String> {
-        Err(STRANGER.to_string())
+    fn crunch(&mut self, _: &Task) -> CallResult {
+        CallResult::from(Err(STRANGER.to_string()))
     }
 }
 

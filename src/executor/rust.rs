@@ -7,11 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::executor::context::Context;
-use crate::executor::{Executor, GroupReducer, Slot, Task};
-use crate::job::{CrunchSpec, Job, Points};
-use crate::model::nest::{Grid, Key};
+use crate::executor::{CallResult, Executor, GroupReducer, Slot, Task};
+use crate::job::{CrunchSpec, Job};
+use crate::model::nest::{Key, Points};
 use crate::model::reduce::SlotResult;
-use crate::model::results::{Given, Scored};
+use crate::model::results::Scored;
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
 use crate::wire::dictionary::DictionaryData;
@@ -98,7 +98,6 @@ pub(crate) fn another_program() -> Error {
 /// The user's Rust as crunch.
 pub(crate) struct RustExecutor {
     native: Arc<ErasedStudy>,
-    grid: Grid,
     context: Context,
 }
 
@@ -110,17 +109,17 @@ impl RustExecutor {
         place: Slot,
     ) -> RustExecutor {
         let context = Context::new(job, caller, place, native.keep);
-        RustExecutor { native: native.clone(), grid: job.grid(), context }
+        RustExecutor { native: native.clone(), context }
     }
 }
 
 impl Executor for RustExecutor {
-    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
+    fn crunch(&mut self, task: &Task) -> CallResult {
         self.context.turn_to(task);
-        let indices = self.grid.coordinates(self.grid.task(task.index));
+        let indices = self.context.indices();
         let result = (self.native.crunch)(&indices, &self.context);
         self.context.rest();
-        result.map(Given::from)
+        CallResult::from(result)
     }
 }
 
@@ -138,7 +137,7 @@ impl RustReducer {
 
 impl GroupReducer for RustReducer {
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
-        let from_innermost = self.job.loops.len() - 1 - group.level;
+        let from_innermost = self.job.nest.depth() - 1 - group.level;
         (self.native.reduces[from_innermost])(&self.job, group, items)
     }
 }

@@ -19,7 +19,8 @@ pub(super) fn named_files(
 ) -> Result<()> {
     // The same name may come many times.
     let mut known: HashMap<String, Option<PathBuf>> = HashMap::new();
-    for (level, l) in job.loops.iter().enumerate().filter(|(_, l)| l.points.may_name_files()) {
+    for (level, l) in job.nest.loops().iter().enumerate().filter(|(_, l)| l.points.may_name_files())
+    {
         for point in 0..l.points.len() {
             let value = l.points.get(point);
             for name in texts(&value) {
@@ -63,7 +64,7 @@ pub(crate) struct Reading {
 impl Reading {
     pub(crate) fn of(job: &Job) -> Result<Reading> {
         let mut sizes: HashMap<PathBuf, u64> = HashMap::new();
-        let mut largest = vec![0; job.loops.len()];
+        let mut largest = vec![0; job.nest.depth()];
         let mut at = (0, 0, 0);
         let mut own = BTreeSet::new();
         named_files(job, |level, point, path| {

@@ -51,7 +51,8 @@ impl Identity {
             Some(Reduce::Native) => Ok(format!("Rust, version \"{version}\"")),
             named => Ok(named.map_or("", Reduce::name).to_string()),
         };
-        let reduces = job.loops.iter().map(|l| reduce(l.reduce.as_ref())).collect::<Result<_>>()?;
+        let reduces =
+            job.nest.loops().iter().map(|l| reduce(l.reduce.as_ref())).collect::<Result<_>>()?;
         Ok(Identity {
             crunch,
             score: job.score.clone(),

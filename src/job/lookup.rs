@@ -1,6 +1,7 @@
 //! Finding a task by what a person calls it: its number, or its coordinates as `alpha=0.1 fold=2`.
 
-use crate::job::{Job, Loop, Points, named_json};
+use crate::job::named_json;
+use crate::model::nest::{Key, Loop, LoopNest, Points};
 use crate::model::value::Value;
 use crate::util::error::{Error, Result};
 use crate::util::text::did_you_mean;
@@ -12,33 +13,32 @@ const SIX_DIGITS: f64 = 5e-6;
 const LISTED: u64 = 8;
 
 /// The task that is meant.
-pub(crate) fn task(job: &Job, words: &[String]) -> Result<u64> {
-    let grid = job.grid();
+pub(crate) fn task(nest: &LoopNest, words: &[String]) -> Result<u64> {
     if let [word] = words
         && let Ok(task) = word.parse::<u64>()
     {
-        return match task < grid.tasks() {
+        return match task < nest.tasks() {
             true => Ok(task),
             false => {
-                let (tasks, last) = (grid.tasks(), grid.tasks() - 1);
+                let (tasks, last) = (nest.tasks(), nest.tasks() - 1);
                 Err(Error::input(format!("task {task}: there are {tasks}, from 0 to {last}")))
             }
         };
     }
-    let mut wanted = vec![Vec::new(); job.loops.len()];
+    let mut wanted = vec![Vec::new(); nest.depth()];
     for word in words {
         let (name, value) = word.split_once('=').ok_or_else(|| {
             Error::input(format!(
                 "\"{word}\": expected a task's number, or coordinates such as {}",
-                example(job)
+                example(nest)
             ))
         })?;
-        let (level, field) = column(job, name)?;
+        let (level, field) = column(nest, name)?;
         wanted[level].push((name, field, value));
     }
-    let mut task = 0;
+    let mut key = Key::ROOT;
     let mut missing = None;
-    for (l, wanted) in job.loops.iter().zip(wanted) {
+    for (l, wanted) in nest.loops().iter().zip(wanted) {
         let point = match point(l, &wanted) {
             // What is wrong comes before what is not there at all.
             Err(error) if wanted.is_empty() => {
@@ -47,35 +47,35 @@ pub(crate) fn task(job: &Job, words: &[String]) -> Result<u64> {
             }
             point => point?,
         };
-        task = task * l.points.len() + point;
+        key = nest.child(key, point).expect("a point of the loop");
     }
-    missing.map_or(Ok(task), Err)
+    missing.map_or(Ok(key.index), Err)
 }
 
 /// What a person calls a task, exactly: a word for each loop.
-pub(crate) fn words(job: &Job, task: u64) -> Vec<String> {
-    let grid = job.grid();
-    let coordinates = job.coordinates(&grid, grid.task(task));
+pub(crate) fn words(nest: &LoopNest, task: u64) -> Vec<String> {
+    let coordinates = nest.coordinates(nest.task(task));
     coordinates.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
-fn example(job: &Job) -> String {
-    words(job, 0).join(" ")
+fn example(nest: &LoopNest) -> String {
+    words(nest, 0).join(" ")
 }
 
 /// The loop that a name stands for, and the field of its points.
-fn column<'n>(job: &Job, name: &'n str) -> Result<(usize, Option<&'n str>)> {
-    if let Some(level) = job.loops.iter().position(|l| l.name == name) {
+fn column<'n>(nest: &LoopNest, name: &'n str) -> Result<(usize, Option<&'n str>)> {
+    let loops = nest.loops();
+    if let Some(level) = loops.iter().position(|l| l.name == name) {
         return Ok((level, None));
     }
     if let Some((of, field)) = name.split_once('.')
-        && let Some(level) = job.loops.iter().position(|l| l.name == of)
-        && job.loops[level].points.fields().iter().any(|known| known == field)
+        && let Some(level) = loops.iter().position(|l| l.name == of)
+        && loops[level].points.fields().iter().any(|known| known == field)
     {
         return Ok((level, Some(field)));
     }
-    let mut known: Vec<String> = job.loops.iter().map(|l| l.name.clone()).collect();
-    for l in &job.loops {
+    let mut known: Vec<String> = loops.iter().map(|l| l.name.clone()).collect();
+    for l in loops {
         known.extend(l.points.fields().iter().map(|field| format!("{}.{field}", l.name)));
     }
     let (near, all) = (did_you_mean(name, &known, "'"), known.join(", "));
@@ -183,16 +183,15 @@ fn is_alike(value: &Value, text: &str) -> bool {
 }
 
 /// A task's coordinates as JSON.
-pub(crate) fn coordinates_json(job: &Job, task: u64) -> serde_json::Value {
-    let grid = job.grid();
-    named_json(&job.coordinates(&grid, grid.task(task)))
+pub(crate) fn coordinates_json(nest: &LoopNest, task: u64) -> serde_json::Value {
+    named_json(&nest.coordinates(nest.task(task)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn job() -> Job {
+    fn nest() -> LoopNest {
         let list = |json: &str| {
             let Ok(Value::List(values)) = Value::parse(json) else { panic!("{json}") };
             Points::List(values)
@@ -209,12 +208,12 @@ mod tests {
             ("p", list(r#"[{"depth": 2, "rate": 0.1}, {"depth": 3, "rate": 0.1}]"#)),
             ("fold", Points::Range { from: 10, step: -2, count: 5 }),
         ];
-        crate::job::Job::with_loops("job", loops.into_iter().map(l).collect(), false)
+        LoopNest::new(loops.into_iter().map(l).collect()).unwrap()
     }
 
     fn find(words: &str) -> Result<u64, String> {
         let words: Vec<String> = words.split_whitespace().map(String::from).collect();
-        task(&job(), &words).map_err(|error| error.to_string())
+        task(&nest(), &words).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -228,10 +227,10 @@ mod tests {
         ] {
             assert_eq!(find(words), Ok(task), "{words}");
         }
-        for task in 0..job().grid().tasks() {
-            let words = words(&job(), task);
-            let found = super::task(&job(), &words).map_err(|error| error.to_string()).unwrap();
-            assert_eq!(coordinates_json(&job(), found), coordinates_json(&job(), task));
+        for task in 0..nest().tasks() {
+            let words = words(&nest(), task);
+            let found = super::task(&nest(), &words).map_err(|error| error.to_string()).unwrap();
+            assert_eq!(coordinates_json(&nest(), found), coordinates_json(&nest(), task));
         }
     }
 

@@ -9,7 +9,6 @@ pub(crate) mod lookup;
 mod parse;
 #[cfg(feature = "jobs")]
 pub(crate) mod placeholders;
-mod points;
 #[cfg(feature = "jobs")]
 mod slurm;
 
@@ -18,16 +17,14 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::nest::{Grid, Key};
+use crate::model::nest::{Loop, LoopNest};
 use crate::model::policy::Policy;
 use crate::model::reduce::{PythonFunction, Reduce};
-use crate::model::results::Winner;
 use crate::model::value::{Value, json_object};
 use crate::util::error::{Error, Result};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;
 pub(crate) use identity::{Digests, Identity, digest, digest_of, digests};
-pub(crate) use points::Points;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
 
@@ -39,7 +36,7 @@ pub(crate) struct Job {
     /// The folder that relative paths are relative to: the job file's.
     pub(crate) folder: PathBuf,
     /// The loops, outermost first.
-    pub(crate) loops: Vec<Loop>,
+    pub(crate) nest: LoopNest,
     /// The expensive function.
     pub(crate) crunch: CrunchSpec,
     /// The field of a crunched record that is its score.
@@ -57,19 +54,6 @@ pub(crate) struct Places {
     file: String,
     /// Keys such as `crunch.python` or `loop.alpha`, and their lines.
     lines: Vec<(String, usize)>,
-}
-
-/// One level of the nest.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Loop {
-    /// The loop's name, unique in the job.
-    pub(crate) name: String,
-    /// The values it takes.
-    pub(crate) points: Points,
-    /// How its points fold into one value for the loop around it.
-    pub(crate) reduce: Option<Reduce>,
-    /// Whether its points are data sets that the program brings.
-    pub(crate) is_data: bool,
 }
 
 /// The expensive function, and how to call it.
@@ -122,24 +106,6 @@ pub(crate) struct Python {
 }
 
 impl Job {
-    /// A job of which nothing is known but its loops.
-    #[cfg(feature = "cli")]
-    pub(crate) fn with_loops(name: &str, loops: Vec<Loop>, native: bool) -> Job {
-        let crunch = match native {
-            true => CrunchSpec::Native(Vec::new()),
-            false => CrunchSpec::Command(Vec::new()),
-        };
-        Job {
-            name: name.to_string(),
-            folder: PathBuf::new(),
-            loops,
-            crunch,
-            score: String::new(),
-            policy: Policy::default(),
-            places: Places::default(),
-        }
-    }
-
     /// Reads, parses and validates a job file.
     #[cfg(feature = "jobs")]
     pub(crate) fn read(file: &std::path::Path) -> Result<(Job, String)> {
@@ -179,12 +145,6 @@ impl Job {
         name.map_or_else(|| self.folder.clone(), |name| self.folder.join(name))
     }
 
-    /// The loops, flattened.
-    pub(crate) fn grid(&self) -> Grid {
-        let sizes: Vec<u64> = self.loops.iter().map(|l| l.points.len()).collect();
-        Grid::new(&sizes, self.outer()).expect("validated when the job was parsed")
-    }
-
     /// Whether crunch is the user's Rust.
     pub(crate) fn is_native(&self) -> bool {
         matches!(self.crunch, CrunchSpec::Native(_))
@@ -193,26 +153,16 @@ impl Job {
     /// The level of the loop whose points are data sets that workers keep in memory, if there is one.
     pub(crate) fn data_level(&self) -> Option<usize> {
         match &self.crunch {
-            CrunchSpec::Ridge { .. } => self.loops.iter().position(|l| l.name == "dataset"),
+            CrunchSpec::Ridge { .. } => self.nest.loops().iter().position(|l| l.name == "dataset"),
             CrunchSpec::Python(Python { load: Some(_), data, .. }) => Some(*data),
-            CrunchSpec::Native(_) => self.loops.iter().position(|l| l.is_data),
+            CrunchSpec::Native(_) => self.nest.loops().iter().position(|l| l.is_data),
             _ => None,
         }
     }
 
-    /// How many of the outermost loops do not reduce.
-    pub(crate) fn outer(&self) -> usize {
-        self.loops.iter().take_while(|l| l.reduce.is_none()).count()
-    }
-
-    /// How each level's loop folds.
-    pub(crate) fn reduces(&self) -> Vec<Option<Reduce>> {
-        self.loops.iter().map(|l| l.reduce.clone()).collect()
-    }
-
     /// Whether a run without a score is of no use to the innermost loop's reduction.
     pub(crate) fn needs_score(&self) -> bool {
-        self.loops.last().and_then(|l| l.reduce.as_ref()).is_some_and(Reduce::needs_score)
+        self.nest.loops().last().and_then(|l| l.reduce.as_ref()).is_some_and(Reduce::needs_score)
     }
 
     /// The interpreter for Python functions: crunch's, or the default one.
@@ -223,34 +173,23 @@ impl Job {
         }
     }
 
-    /// The point that each of the key's loops takes there, outermost first.
-    pub(crate) fn coordinates(&self, grid: &Grid, key: Key) -> Vec<(&str, Value)> {
-        let digits = grid.coordinates(key);
-        self.loops.iter().zip(digits).map(|(l, i)| (l.name.as_str(), l.points.get(i))).collect()
-    }
-
-    /// The winning point of each loop that max or min decided.
-    pub(crate) fn winners(&self, best: &[Winner]) -> Vec<(&str, Value)> {
-        best.iter()
-            .map(|winner| {
-                let decided = &self.loops[winner.level];
-                (decided.name.as_str(), decided.points.get(winner.point))
-            })
-            .collect()
-    }
-
-    /// A task's seed: from 0 to 2^31 - 1, which every library takes (NumPy, scikit-learn's
-    /// `random_state`, R, C). It is the first 31 bits of a BLAKE3 hash of the job's seed and the
-    /// task's coordinates by name, so it depends neither on the rank, nor on the loops' other points,
-    /// nor on their order.
+    /// The seed of a task at these coordinates.
     pub(crate) fn task_seed(&self, coordinates: &[(&str, Value)]) -> u32 {
-        let mut by_name: Vec<_> = coordinates.iter().map(|(name, value)| (*name, value)).collect();
-        by_name.sort_by_key(|(name, _)| *name);
-        let text = json_object(by_name.into_iter().map(|(n, v)| (n, v.to_json()))).to_string();
-        let hash = blake3::hash(format!("{}\n{text}", self.policy.seed).as_bytes());
-        let first = hash.as_bytes().first_chunk::<4>().expect("a hash has 32 bytes");
-        u32::from_le_bytes(*first) & (i32::MAX as u32)
+        task_seed(self.policy.seed, coordinates)
     }
+}
+
+/// A task's seed: from 0 to 2^31 - 1, which every library takes (NumPy, scikit-learn's
+/// `random_state`, R, C). It is the first 31 bits of a BLAKE3 hash of the job's seed and the
+/// task's coordinates by name, so it depends neither on the rank, nor on the loops' other points,
+/// nor on their order.
+pub(crate) fn task_seed(seed: u64, coordinates: &[(&str, Value)]) -> u32 {
+    let mut by_name: Vec<_> = coordinates.iter().map(|(name, value)| (*name, value)).collect();
+    by_name.sort_by_key(|(name, _)| *name);
+    let text = json_object(by_name.into_iter().map(|(n, v)| (n, v.to_json()))).to_string();
+    let hash = blake3::hash(format!("{seed}\n{text}").as_bytes());
+    let first = hash.as_bytes().first_chunk::<4>().expect("a hash has 32 bytes");
+    u32::from_le_bytes(*first) & (i32::MAX as u32)
 }
 
 /// What is wrong with a job's name, if anything is: it names a folder.

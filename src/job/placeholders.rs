@@ -1,6 +1,6 @@
 //! `{loop}` and `{loop.field}` in a command's arguments; `{{` and `}}` stand for braces.
 
-use crate::job::Loop;
+use crate::model::nest::Loop;
 use crate::model::value::Value;
 
 /// A text with placeholders, taken apart.

@@ -4,7 +4,7 @@
 //! coordinates. Each effect is the mean over the tasks seen with that coordinate, less the overall
 //! mean, which is the least-squares fit where every combination was seen equally often.
 
-use crate::model::nest::Grid;
+use crate::model::nest::LoopNest;
 
 /// A loop with more points than this is taken to have no effect: it would need a number for each.
 const MOST_POINTS: u64 = 1 << 20;
@@ -12,7 +12,7 @@ const MOST_POINTS: u64 = 1 << 20;
 /// Expected durations of tasks.
 #[derive(Clone, Debug)]
 pub(crate) struct CostModel {
-    grid: Grid,
+    nest: LoopNest,
     all: Mean,
     /// For each loop, its points; empty for a loop with too many.
     points: Vec<Vec<Mean>>,
@@ -42,25 +42,24 @@ impl Mean {
 }
 
 impl CostModel {
-    /// Knows nothing yet of the tasks of a grid.
-    pub(crate) fn new(grid: &Grid) -> CostModel {
-        let points = (0..grid.depth()).map(|level| match grid.size(level) {
+    /// Knows nothing yet of the tasks of a nest.
+    pub(crate) fn new(nest: &LoopNest) -> CostModel {
+        let points = nest.loops().iter().map(|l| match l.points.len() {
             size if size <= MOST_POINTS => vec![Mean::default(); size as usize],
             _ => Vec::new(),
         });
-        CostModel { grid: grid.clone(), all: Mean::default(), points: points.collect() }
+        CostModel { nest: nest.clone(), all: Mean::default(), points: points.collect() }
     }
 
     /// A task took this many seconds.
     pub(crate) fn observe(&mut self, task: u64, seconds: f64) {
         self.all.add(seconds);
-        let mut rest = task;
-        for (level, points) in self.points.iter_mut().enumerate().rev() {
-            let size = self.grid.size(level);
-            if let Some(mean) = points.get_mut((rest % size) as usize) {
+        let mut key = self.nest.task(task);
+        while let Some((outer, slot)) = self.nest.parent(key) {
+            if let Some(mean) = self.points[outer.level].get_mut(slot as usize) {
                 mean.add(seconds);
             }
-            rest /= size;
+            key = outer;
         }
     }
 
@@ -73,12 +72,11 @@ impl CostModel {
 
     /// What is known of each coordinate of a task, the innermost first.
     fn means(&self, task: u64) -> impl Iterator<Item = Mean> + '_ {
-        let mut rest = task;
-        self.points.iter().enumerate().rev().filter_map(move |(level, points)| {
-            let size = self.grid.size(level);
-            let mean = points.get((rest % size) as usize).copied();
-            rest /= size;
-            mean
+        let mut key = self.nest.task(task);
+        self.points.iter().rev().filter_map(move |points| {
+            let (outer, slot) = self.nest.parent(key)?;
+            key = outer;
+            points.get(slot as usize).copied()
         })
     }
 
@@ -102,7 +100,7 @@ impl CostModel {
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn forgotten(&self) -> CostModel {
         let points = self.points.iter().map(|points| vec![Mean::default(); points.len()]);
-        CostModel { grid: self.grid.clone(), all: Mean::default(), points: points.collect() }
+        CostModel { nest: self.nest.clone(), all: Mean::default(), points: points.collect() }
     }
 
     /// How many points of a loop were observed; nothing for one without effect.
@@ -129,14 +127,14 @@ mod tests {
 
     #[test]
     fn what_adds_up_is_learned_exactly() {
-        let grid = Grid::new(&[3, 4], 1).unwrap();
+        let nest = LoopNest::sized(&[3, 4], 1);
         let takes = |task: u64| 1.0 + (task / 4) as f64 * 10.0 + (task % 4) as f64;
-        let mut costs = CostModel::new(&grid);
+        let mut costs = CostModel::new(&nest);
         assert_eq!(costs.expect(5), None);
-        for task in 0..grid.tasks() {
+        for task in 0..nest.tasks() {
             costs.observe(task, takes(task));
         }
-        for task in 0..grid.tasks() {
+        for task in 0..nest.tasks() {
             assert!((costs.expect(task).unwrap() - takes(task)).abs() < 1e-9, "task {task}");
         }
     }
@@ -144,13 +142,13 @@ mod tests {
     #[cfg(all(feature = "cli", feature = "jobs"))]
     #[test]
     fn what_was_observed_can_be_left_out() {
-        let grid = Grid::new(&[2, 3], 1).unwrap();
-        let mut costs = CostModel::new(&grid);
+        let nest = LoopNest::sized(&[2, 3], 1);
+        let mut costs = CostModel::new(&nest);
         costs.observe(0, 1.0);
         assert_eq!(costs.expect_unseen(0, 1.0), None, "there is nothing else");
         costs.observe(1, 4.0);
         costs.observe(3, 2.0);
-        let mut without = CostModel::new(&grid);
+        let mut without = CostModel::new(&nest);
         without.observe(0, 1.0);
         without.observe(3, 2.0);
         assert_eq!(costs.expect_unseen(1, 4.0), without.expect(1));
@@ -162,13 +160,13 @@ mod tests {
 
     #[test]
     fn points_not_seen_cost_what_all_do() {
-        let grid = Grid::new(&[1 << 40], 0).unwrap();
-        let mut costs = CostModel::new(&grid);
+        let nest = LoopNest::sized(&[1 << 40], 0);
+        let mut costs = CostModel::new(&nest);
         costs.observe(7, 2.0);
         costs.observe(1 << 39, 4.0);
         assert_eq!(costs.expect(7), Some(3.0), "a loop of 2^40 points has no effects");
-        let grid = Grid::new(&[100], 0).unwrap();
-        let mut costs = CostModel::new(&grid);
+        let nest = LoopNest::sized(&[100], 0);
+        let mut costs = CostModel::new(&nest);
         costs.observe(7, 2.0);
         costs.observe(8, 4.0);
         assert_eq!((costs.expect(7), costs.expect(9)), (Some(2.0), Some(3.0)));

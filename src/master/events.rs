@@ -1,9 +1,9 @@
 //! What goes into the master and what comes out: events, actions, and what they carry.
 
+use crate::model::batch::{Report, RunBatch};
 use crate::model::nest::Key;
 use crate::model::reduce::SlotResult;
-use crate::model::results::{Assignment, AttemptResult, Report, Scored};
-use crate::model::results::{GroupSummary, Run};
+use crate::model::results::{Assignment, AttemptResult, GroupSummary, Scored};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,11 +17,11 @@ pub(crate) enum Event<'a> {
         /// How many tasks it can be at at a time.
         threads: u32,
     },
-    /// A worker returned outcomes (none, the first time) and may want more.
+    /// A worker returned runs (none, the first time) and may want more.
     Done {
         /// The worker.
         rank: usize,
-        /// What came of tasks that it held.
+        /// The runs of tasks that it held.
         report: Report<'a>,
     },
     /// The outcome of an earlier start, which need not be recorded again. These come in grid order,
@@ -76,7 +76,7 @@ impl Event<'_> {
 
 /// Something to do, in this order.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Action {
+pub(crate) enum Action<'a> {
     /// Note the worker and send it the job.
     Welcome {
         /// The worker.
@@ -84,14 +84,14 @@ pub(crate) enum Action {
         /// Its host.
         host: String,
     },
-    /// Keep this run.
-    Record(Box<Run>),
-    /// Keep these runs, whose numbers are in the event.
-    RecordNumbers {
-        /// The first task.
-        first: u64,
-        /// How many.
-        count: u64,
+    /// Keep these runs.
+    Record {
+        /// The worker that made them.
+        rank: usize,
+        /// Which of its threads.
+        thread: u32,
+        /// The runs.
+        runs: RunBatch<'a>,
     },
     /// Keep this summary: its group has closed.
     Close(Box<GroupSummary>),
@@ -139,4 +139,10 @@ pub(crate) enum Action {
         /// Whether others are missing.
         hurry: bool,
     },
+}
+
+/// An empty list in the memory of this one, for the actions of another event.
+pub(crate) fn emptied<'b>(mut actions: Vec<Action<'_>>) -> Vec<Action<'b>> {
+    actions.clear();
+    actions.into_iter().map(|_| unreachable!("the list is empty")).collect()
 }

@@ -4,13 +4,14 @@
 //! slots before them are filled, and those that arrive early wait beside it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::master::GroupView;
-use crate::model::nest::{Grid, Key};
+use crate::model::batch::RunBatch;
+use crate::model::nest::{Key, LoopNest};
 use crate::model::policy::Completeness;
-use crate::model::reduce::{Fold, Folded, Reduce, SlotResult};
-use crate::model::results::GroupSummary;
-use crate::model::results::{Numbers, Scored, Winner};
+use crate::model::reduce::{Fold, Folded, SlotResult};
+use crate::model::results::{GroupSummary, Scored, Winner};
 
 /// How much that came early is looked at for one view.
 const MOST_SEEN: usize = 100_000;
@@ -18,9 +19,7 @@ const MOST_SEEN: usize = 100_000;
 /// The open groups.
 #[derive(Debug)]
 pub(super) struct OpenGroups {
-    grid: Grid,
-    /// How the loop at each level folds; nothing for the outermost ones.
-    reduces: Vec<Option<Reduce>>,
+    nest: LoopNest,
     require: Completeness,
     open: BTreeMap<Key, OpenGroup>,
     /// Groups whose items a function outside is reducing, with their runs and failures.
@@ -57,13 +56,9 @@ pub(super) enum ClosedGroup {
 }
 
 impl OpenGroups {
-    pub(super) fn new(
-        grid: Grid,
-        reduces: Vec<Option<Reduce>>,
-        require: Completeness,
-    ) -> OpenGroups {
+    pub(super) fn new(nest: LoopNest, require: Completeness) -> OpenGroups {
         let (open, away, known) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        OpenGroups { grid, reduces, require, open, away, known }
+        OpenGroups { nest, require, open, away, known }
     }
 
     /// Remembers what functions outside made of groups at an earlier start.
@@ -80,11 +75,10 @@ impl OpenGroups {
         mut item: SlotResult,
         closed: &mut Vec<ClosedGroup>,
     ) {
-        while let Some((parent, slot)) = self.grid.parent(key) {
-            let size = self.grid.size(parent.level);
-            let reduce = self.reduces[parent.level].as_ref().expect("an inner loop reduces");
-            let group =
-                self.open.entry(parent).or_insert_with(|| OpenGroup::new(reduce, parent.level));
+        while let Some((parent, slot)) = self.nest.group(key) {
+            let size = self.nest.slots(parent);
+            let nest = &self.nest;
+            let group = self.open.entry(parent).or_insert_with(|| OpenGroup::new(nest, parent));
             group.put(slot, item);
             if group.next < size {
                 return;
@@ -95,26 +89,42 @@ impl OpenGroups {
         }
     }
 
-    /// Puts the numbers that consecutive tasks gave, as [`OpenGroups::put`] would one by one.
-    pub(super) fn put_numbers(&mut self, numbers: Numbers, closed: &mut Vec<ClosedGroup>) {
-        let mut scores = numbers.each().map(|(score, _)| score);
-        let (mut task, mut left) = (numbers.first, numbers.count());
-        while left > 0 {
-            let Some((parent, slot)) = self.grid.parent(self.grid.task(task)) else { return };
-            let size = self.grid.size(parent.level);
-            let count = left.min(size - slot);
-            let reduce = self.reduces[parent.level].as_ref().expect("an inner loop reduces");
+    /// Puts what consecutive tasks gave, as [`OpenGroups::put`] would one by one: plain numbers go in by
+    /// the column.
+    pub(super) fn put_runs(&mut self, runs: &RunBatch, closed: &mut Vec<ClosedGroup>) {
+        let Range { start: mut task, end } = runs.tasks();
+        let mut scores = runs.scores();
+        for other in runs.others() {
+            self.put_numbers(task..other.task, &mut scores, closed);
+            scores.next();
+            let item = SlotResult::of_run(other.result.clone().ok());
+            self.put(self.nest.task(other.task), item, closed);
+            task = other.task + 1;
+        }
+        self.put_numbers(task..end, &mut scores, closed);
+    }
+
+    fn put_numbers(
+        &mut self,
+        Range { start: mut task, end }: Range<u64>,
+        scores: &mut impl Iterator<Item = f64>,
+        closed: &mut Vec<ClosedGroup>,
+    ) {
+        while task < end {
+            let nest = &self.nest;
+            let Some((parent, slot)) = nest.group(nest.task(task)) else { return };
+            let size = nest.slots(parent);
+            let count = (end - task).min(size - slot);
             if count == size {
                 // The whole group is here: it need not be kept.
-                let mut group = OpenGroup::new(reduce, parent.level);
-                group.put_numbers(0, size, &mut scores);
+                let mut group = OpenGroup::new(nest, parent);
+                group.put_numbers(0, size, scores);
                 if let Some(item) = self.close(parent, group, closed) {
                     self.put(parent, item, closed);
                 }
             } else {
-                let group =
-                    self.open.entry(parent).or_insert_with(|| OpenGroup::new(reduce, parent.level));
-                group.put_numbers(slot, count, &mut scores);
+                let group = self.open.entry(parent).or_insert_with(|| OpenGroup::new(nest, parent));
+                group.put_numbers(slot, count, scores);
                 if group.next == size {
                     let group = self.open.remove(&parent).expect("just put into");
                     if let Some(item) = self.close(parent, group, closed) {
@@ -123,7 +133,6 @@ impl OpenGroups {
                 }
             }
             task += count;
-            left -= count;
         }
     }
 
@@ -136,7 +145,7 @@ impl OpenGroups {
         closed: &mut Vec<ClosedGroup>,
     ) -> Option<SlotResult> {
         let (runs, failed) = (group.runs, group.failed);
-        let result = match group.close(self.grid.size(key.level), self.require) {
+        let result = match group.close(self.nest.slots(key), self.require) {
             Err(why) => Err(why),
             Ok(Folded::Value(scored)) => Ok(scored),
             Ok(Folded::Items(items)) => match self.known.remove(&key) {
@@ -149,7 +158,7 @@ impl OpenGroups {
             },
         };
         // Whoever is around it needs the value too.
-        let outwards = self.grid.parent(key).is_some();
+        let outwards = self.nest.group(key).is_some();
         let item = SlotResult {
             result: if outwards { result.as_ref().ok().cloned() } else { None },
             runs,
@@ -197,8 +206,9 @@ impl OpenGroups {
 }
 
 impl OpenGroup {
-    fn new(reduce: &Reduce, level: usize) -> OpenGroup {
-        let fold = Fold::new(reduce, level);
+    fn new(nest: &LoopNest, key: Key) -> OpenGroup {
+        let reduce = nest.loops()[key.level].reduce.as_ref().expect("an inner loop reduces");
+        let fold = Fold::new(reduce, key.level);
         OpenGroup { fold, next: 0, early: BTreeMap::new(), runs: 0, failed: 0 }
     }
 

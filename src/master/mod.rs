@@ -26,15 +26,14 @@ mod workers;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::model::nest::{Grid, Key};
+use crate::model::nest::{Key, LoopNest};
 use crate::model::policy::Policy;
-use crate::model::reduce::{Reduce, SlotResult};
-use crate::model::results::Tally;
-use crate::model::results::{Assignment, Scored};
+use crate::model::reduce::SlotResult;
+use crate::model::results::{Assignment, AttemptResult, Scored, Tally};
 use batching::BatchSizer;
 pub(crate) use config::MasterConfig;
 use cost_model::CostModel;
-pub(crate) use events::{Action, Event};
+pub(crate) use events::{Action, Event, emptied};
 use groups::{ClosedGroup, OpenGroups};
 use leases::Leases;
 use nested_queue::Wake;
@@ -47,7 +46,7 @@ use workers::{Returned, Workers};
 /// The state machine on rank 0.
 #[derive(Debug)]
 pub(crate) struct Master {
-    grid: Grid,
+    nest: LoopNest,
     policy: Policy,
     dispatch: TaskQueue,
     pace: BatchSizer,
@@ -79,17 +78,15 @@ pub(crate) struct Master {
 }
 
 impl Master {
-    /// `reduces` says how the loop at each level folds: nothing for the grid's outer loops, something
-    /// for every other.
-    pub(crate) fn new(grid: Grid, reduces: Vec<Option<Reduce>>, config: MasterConfig) -> Master {
+    pub(crate) fn new(nest: LoopNest, config: MasterConfig) -> Master {
         let MasterConfig { lowest, workers, policy, data, strategy, .. } = config;
-        let costs = config.expected.unwrap_or_else(|| CostModel::new(&grid));
+        let costs = config.expected.unwrap_or_else(|| CostModel::new(&nest));
         Master {
-            dispatch: TaskQueue::new(&grid, strategy, (policy.order, data), costs),
+            dispatch: TaskQueue::new(&nest, strategy, (policy.order, data), costs),
             pace: BatchSizer::new(config.batch),
             roster: Workers::new(lowest, workers),
             leases: Leases::new(lowest, workers, config.lease),
-            dictionary: OpenGroups::new(grid.clone(), reduces, policy.require),
+            dictionary: OpenGroups::new(nest.clone(), policy.require),
             tally: Tally::default(),
             closed: Vec::new(),
             to_reduce: VecDeque::new(),
@@ -105,7 +102,7 @@ impl Master {
             stragglers: Stragglers::new(policy.speculate),
             failures: 0,
             policy,
-            grid,
+            nest,
         }
     }
 
@@ -131,7 +128,12 @@ impl Master {
     }
 
     /// Takes an event at time `now` since the start and appends what is to be done to `actions`.
-    pub(crate) fn on(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
+    pub(crate) fn on<'a>(
+        &mut self,
+        event: Event<'a>,
+        now: Duration,
+        actions: &mut Vec<Action<'a>>,
+    ) {
         self.leases.tick(now);
         if let Some(rank) = event.sender() {
             self.leases.renew(rank);
@@ -156,11 +158,14 @@ impl Master {
                 self.report(rank, report, now, actions);
                 self.roster.reported(rank);
             }
-            Event::Recalled(outcome) => {
-                self.dispatch.skip(outcome.task);
-                self.dispatch.costs.observe(outcome.task, outcome.seconds);
+            Event::Recalled(AttemptResult { task, seconds, result, .. }) => {
+                self.dispatch.skip(task);
+                self.dispatch.costs.observe(task, seconds);
+                let item = SlotResult::of_run(result.ok());
                 self.tally.recalled += 1;
-                self.put(outcome.task, outcome.result);
+                self.tally.done += 1;
+                self.tally.failed += item.failed;
+                self.dictionary.put(self.nest.task(task), item, &mut self.closed);
                 self.report_closed(actions);
             }
             Event::Reduced { rank, key, result } => {
@@ -197,7 +202,7 @@ impl Master {
 
     /// Whether every run that is wanted is recorded, and every group of them is closed.
     pub(crate) fn is_complete(&self) -> bool {
-        let all = self.tally.done == self.grid.tasks() && self.dictionary.is_empty();
+        let all = self.tally.done == self.nest.tasks() && self.dictionary.is_empty();
         all || self.wanted.is_some_and(|wanted| self.tally.done - self.tally.recalled >= wanted)
     }
 
@@ -220,12 +225,12 @@ impl Master {
 
     /// How many runs there will be, those of earlier starts included.
     pub(crate) fn goal(&self) -> u64 {
-        self.wanted.map_or(self.grid.tasks(), |wanted| self.tally.recalled + wanted)
+        self.wanted.map_or(self.nest.tasks(), |wanted| self.tally.recalled + wanted)
     }
 
     /// How many tasks there are.
     pub(crate) fn tasks(&self) -> u64 {
-        self.grid.tasks()
+        self.nest.tasks()
     }
 
     /// How far the job is.
@@ -316,16 +321,6 @@ impl Master {
         if !std::mem::replace(&mut self.cancelled, true) {
             actions.extend(self.roster.at_work().map(|rank| Action::Cancel { rank, task: None }));
         }
-    }
-
-    /// Puts what came of a task into the dictionary.
-    fn put(&mut self, task: u64, result: Result<Scored, String>) {
-        let result = result.ok();
-        let good = u64::from(result.is_some());
-        let item = SlotResult { result, runs: good, failed: 1 - good };
-        self.tally.done += 1;
-        self.tally.failed += 1 - good;
-        self.dictionary.put(self.grid.task(task), item, &mut self.closed);
     }
 
     fn report_closed(&mut self, actions: &mut Vec<Action>) {

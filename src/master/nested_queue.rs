@@ -7,15 +7,15 @@ use std::ops::Range;
 use crate::master::done::DoneTasks;
 use crate::master::requeued::RequeuedTasks;
 use crate::master::strategy::Strategy;
-use crate::model::nest::Grid;
+use crate::model::nest::{Key, LoopNest};
 use crate::model::results::Assignment;
 
 #[derive(Debug)]
 pub(super) struct NestedQueue {
     way: Ownership,
-    tasks: u64,
-    /// How many tasks a point has.
-    size: u64,
+    nest: LoopNest,
+    /// The level of the keys that are points: 1 for the outer loop's, 0 if the whole job is one point.
+    level: usize,
     /// The first task of the points that were never open.
     next: u64,
     open: BTreeMap<u64, OuterPoint>,
@@ -94,24 +94,28 @@ impl OuterPoint {
 
 impl NestedQueue {
     /// Nothing for the strategy that flattens the nest.
-    pub(super) fn new(grid: &Grid, strategy: Strategy) -> Option<NestedQueue> {
-        let tasks = grid.tasks();
+    pub(super) fn new(nest: &LoopNest, strategy: Strategy) -> Option<NestedQueue> {
         let together = |points, threads| Ownership::Together {
             points: usize::try_from(points).unwrap_or(usize::MAX),
             ready: BTreeSet::new(),
             threads,
             crunchers: BTreeMap::new(),
         };
-        let (way, size) = match strategy {
+        let (way, level) = match strategy {
             Strategy::Flattened => return None,
-            // The whole job is one point.
-            Strategy::Serial => (Ownership::alone(), tasks),
-            Strategy::Outer => (Ownership::alone(), tasks / grid.size(0)),
-            Strategy::Inner => (together(1, u64::MAX), tasks / grid.size(0)),
-            Strategy::Split { outer, inner } => (together(outer, inner), tasks / grid.size(0)),
+            Strategy::Serial => (Ownership::alone(), 0),
+            Strategy::Outer => (Ownership::alone(), 1),
+            Strategy::Inner => (together(1, u64::MAX), 1),
+            Strategy::Split { outer, inner } => (together(outer, inner), 1),
         };
         let (open, attempted) = (BTreeMap::new(), BTreeMap::new());
-        Some(NestedQueue { way, tasks, size, next: 0, open, attempted, call: Wake::Nobody })
+        let (nest, call) = (nest.clone(), Wake::Nobody);
+        Some(NestedQueue { way, nest, level, next: 0, open, attempted, call })
+    }
+
+    /// The point that a task is of.
+    fn point(&self, task: u64) -> u64 {
+        self.nest.ancestor(self.nest.task(task), self.level).index
     }
 
     /// Whether a worker of so many threads gets one task at a time for each, so that others get the
@@ -193,7 +197,7 @@ impl NestedQueue {
     pub(super) fn admits(&mut self, rank: usize, threads: u64, load: u64) -> bool {
         match &mut self.way {
             // Whoever came first does the whole job.
-            Ownership::Alone { held, .. } if self.size == self.tasks => {
+            Ownership::Alone { held, .. } if self.nest.keys(self.level) == 1 => {
                 held.contains_key(&rank) || held.is_empty()
             }
             Ownership::Alone { .. } => true,
@@ -226,13 +230,13 @@ impl NestedQueue {
     }
 
     fn open_next(&mut self, done: &DoneTasks) -> Option<u64> {
-        let fresh = done.next_to_do(self.next..self.tasks);
-        let fresh = (!fresh.is_empty()).then_some(fresh.start / self.size);
+        let fresh = done.next_to_do(self.next..self.nest.tasks());
+        let fresh = (!fresh.is_empty()).then(|| self.point(fresh.start));
         let attempted = self.attempted.keys().next().copied();
         let at = fresh.into_iter().chain(attempted).min()?;
-        let (first, end) = (at * self.size, (at + 1) * self.size);
-        let fresh = first.max(self.next).min(end)..end;
-        self.next = self.next.max(end);
+        let tasks = self.nest.tasks_below(Key { level: self.level, index: at });
+        let fresh = tasks.start.max(self.next).min(tasks.end)..tasks.end;
+        self.next = self.next.max(tasks.end);
         let again = self.attempted.remove(&at).unwrap_or_default();
         self.open.insert(at, OuterPoint { fresh, again, holder: None, out: 0 });
         Some(at)
@@ -240,7 +244,7 @@ impl NestedQueue {
 
     /// Tasks of one point, some attempt of which came to nothing, or was none, are to be done again.
     pub(super) fn put_back(&mut self, tasks: Range<u64>, attempt: u32) {
-        let at = tasks.start / self.size;
+        let at = self.point(tasks.start);
         let Some(point) = self.open.get_mut(&at) else {
             self.attempted.entry(at).or_default().push(tasks, attempt);
             return self.calls(Wake::All);
@@ -256,7 +260,7 @@ impl NestedQueue {
 
     /// Tasks that were just given out are to come first again.
     pub(super) fn put_front(&mut self, tasks: Range<u64>, attempt: u32) {
-        let at = tasks.start / self.size;
+        let at = self.point(tasks.start);
         if let Some(point) = self.open.get_mut(&at) {
             point.out = point.out.saturating_sub(tasks.end - tasks.start);
             point.again.push_front(tasks, attempt);
@@ -268,7 +272,7 @@ impl NestedQueue {
 
     /// So many tasks of a point, this one among them, are not to be given out any more.
     pub(super) fn settled(&mut self, task: u64, count: u64, done: &DoneTasks) {
-        let at = task / self.size;
+        let at = self.point(task);
         let Some(point) = self.open.get_mut(&at) else { return };
         point.out = point.out.saturating_sub(count);
         if point.out > 0 || !point.is_empty(done) {

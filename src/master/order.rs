@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::master::cost_model::CostModel;
 use crate::master::done::DoneTasks;
+use crate::model::nest::{Key, LoopNest};
 use crate::model::policy::Order;
 
 /// The most blocks that are put in order: a longer stream goes in blocks of consecutive tasks.
@@ -14,8 +15,10 @@ const MOST_BLOCKS: u64 = 1 << 16;
 /// something on it, then takes the next one, and when there is none helps on the longest.
 #[derive(Debug)]
 pub(super) struct LaneOrder {
-    tasks: u64,
-    length: u64,
+    nest: LoopNest,
+    /// The level of the keys whose tasks are a lane each, and how many those are.
+    level: usize,
+    lanes: u64,
     /// The first lane that nobody was on.
     next: u64,
     /// What is left of each lane that somebody is or was on.
@@ -27,10 +30,10 @@ pub(super) struct LaneOrder {
 }
 
 impl LaneOrder {
-    /// Lanes of `length` tasks each.
-    pub(super) fn new(tasks: u64, length: u64) -> LaneOrder {
+    /// A lane for each key at a level.
+    pub(super) fn new(nest: LoopNest, level: usize) -> LaneOrder {
         let (open, longest) = (BTreeMap::new(), BTreeSet::new());
-        LaneOrder { tasks, length: length.max(1), next: 0, open, longest, on: Vec::new() }
+        LaneOrder { lanes: nest.keys(level), nest, level, next: 0, open, longest, on: Vec::new() }
     }
 
     /// The next tasks for a worker, at most so many.
@@ -53,7 +56,7 @@ impl LaneOrder {
             if rest == 0 {
                 self.open.remove(&lane);
             }
-            if self.length < self.tasks {
+            if self.lanes > 1 {
                 self.longest.remove(&(left, std::cmp::Reverse(lane)));
                 if rest > 0 {
                     self.longest.insert((rest, std::cmp::Reverse(lane)));
@@ -68,15 +71,14 @@ impl LaneOrder {
     /// A lane to go to: one that nobody was on, else the longest.
     fn another(&mut self) -> Option<u64> {
         let lane = self.next;
-        let first = lane.saturating_mul(self.length);
-        if first < self.tasks {
+        if lane < self.lanes {
             self.next += 1;
-            let tasks = first..(first + self.length).min(self.tasks);
+            let tasks = self.nest.tasks_below(Key { level: self.level, index: lane });
             self.longest.insert((tasks.end - tasks.start, std::cmp::Reverse(lane)));
             self.open.insert(lane, tasks);
             return Some(lane);
         }
-        match self.length < self.tasks {
+        match self.lanes > 1 {
             true => self.longest.last().map(|(_, lane)| lane.0),
             false => self.open.keys().next().copied(),
         }

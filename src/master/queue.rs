@@ -9,7 +9,7 @@ use crate::master::nested_queue::{NestedQueue, Wake};
 use crate::master::order::{LaneOrder, RankedOrder};
 use crate::master::requeued::RequeuedTasks;
 use crate::master::strategy::Strategy;
-use crate::model::nest::Grid;
+use crate::model::nest::LoopNest;
 use crate::model::policy::Order;
 use crate::model::results::Assignment;
 
@@ -18,7 +18,7 @@ const MOST_PASSED: u64 = 10_000;
 
 #[derive(Debug)]
 pub(super) struct TaskQueue {
-    tasks: u64,
+    nest: LoopNest,
     stream: Stream,
     /// What is done already, in grid order and apart.
     done: DoneTasks,
@@ -49,24 +49,24 @@ impl TaskQueue {
     /// the level of a loop whose points are data sets, a worker keeps to the data set that it holds as
     /// long as there is work of it, in grid order.
     pub(super) fn new(
-        grid: &Grid,
+        nest: &LoopNest,
         strategy: Strategy,
         (order, data): (Order, Option<usize>),
         costs: CostModel,
     ) -> TaskQueue {
-        let tasks = grid.tasks();
-        let stream = match (NestedQueue::new(grid, strategy), order) {
+        let tasks = nest.tasks();
+        let stream = match (NestedQueue::new(nest, strategy), order) {
             (Some(nested), _) => Stream::Nested(nested),
             (None, Order::Grid) => {
-                let lane = data.map_or(tasks, |level| tasks / grid.keys(level + 1));
-                Stream::Lanes(LaneOrder::new(tasks, lane))
+                let level = data.map_or(0, |level| level + 1);
+                Stream::Lanes(LaneOrder::new(nest.clone(), level))
             }
             (None, Order::LongestFirst | Order::Random(_)) => {
                 Stream::Ranked(RankedOrder::new(tasks, order))
             }
         };
         TaskQueue {
-            tasks,
+            nest: nest.clone(),
             stream,
             done: DoneTasks::default(),
             fresh: tasks,
@@ -80,7 +80,7 @@ impl TaskQueue {
 
     /// Gives these tasks and no others, those that are done left out; how many it will give.
     pub(super) fn only(&mut self, tasks: &[u64]) -> u64 {
-        self.stream = Stream::Lanes(LaneOrder::new(self.tasks, self.tasks));
+        self.stream = Stream::Lanes(LaneOrder::new(self.nest.clone(), 0));
         let attempted: BTreeMap<u64, u32> = std::mem::take(&mut self.again).into_tasks().collect();
         self.stop();
         for &task in tasks {
@@ -286,8 +286,8 @@ mod tests {
     const ROOM: (u64, u64) = (1, 0);
 
     fn queue(sizes: &[u64], order: Order, data: Option<usize>) -> TaskQueue {
-        let grid = Grid::new(sizes, 1).unwrap();
-        TaskQueue::new(&grid, Strategy::Flattened, (order, data), CostModel::new(&grid))
+        let nest = LoopNest::sized(sizes, 1);
+        TaskQueue::new(&nest, Strategy::Flattened, (order, data), CostModel::new(&nest))
     }
 
     fn all(dispatch: &mut TaskQueue, ranks: &[usize], most: u64) -> Vec<(usize, u64, u64)> {

@@ -1,37 +1,36 @@
 //! What workers report: which of it counts, and what is learned from it.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use crate::master::stragglers::Verdict;
 use crate::master::{Action, Master};
-use crate::model::results::Run;
-use crate::model::results::{Assignment, AttemptResult, Made, Numbers, Report};
+use crate::model::batch::{Report, RunBatch};
+use crate::model::results::Assignment;
 
 /// Tasks shorter than this are not told apart by how long they take. (seconds)
 const SHORT: f64 = 20e-6;
 
 impl Master {
-    /// Takes what a worker reports.
-    pub(super) fn report(
+    /// Takes what a worker reports: of its runs, those of tasks that it holds in this attempt.
+    pub(super) fn report<'a>(
         &mut self,
         rank: usize,
-        report: Report,
+        report: Report<'a>,
         now: Duration,
-        actions: &mut Vec<Action>,
+        actions: &mut Vec<Action<'a>>,
     ) {
-        let Report { thread, made, unbegun } = report;
-        match made {
-            Made::Numbers(numbers) => self.record_numbers(rank, thread, numbers, now, actions),
-            Made::Outcomes(outcomes) => {
-                for outcome in outcomes {
-                    let AttemptResult { task, attempt, .. } = outcome;
-                    if self.roster.take(rank, (task, 1), attempt, now) == 1 {
-                        self.record(rank, thread, outcome, actions);
-                    } else {
-                        self.tally.refused += 1;
-                    }
+        let Report { thread, mut runs, unbegun } = report;
+        if !runs.is_valid() {
+            self.tally.refused += 1;
+            runs = RunBatch::default();
+        }
+        while runs.count() > 0 {
+            match self.roster.take(rank, (runs.first, runs.count()), runs.attempt, now) {
+                0 => {
+                    self.tally.refused += 1;
+                    drop(runs.take_first(1));
                 }
+                held => self.judge(rank, thread, runs.take_first(held), actions),
             }
         }
         if let Some(Assignment { first, count, attempt }) = unbegun {
@@ -45,73 +44,44 @@ impl Master {
         }
     }
 
-    /// Takes numbers that come in one piece: as outcomes one by one where one of them needs care.
-    fn record_numbers(
+    /// Takes runs that the worker was to make. Those that succeeded and are out nowhere else are taken
+    /// together, each of the others by itself.
+    fn judge<'a>(
         &mut self,
         rank: usize,
         thread: u32,
-        numbers: Numbers,
-        now: Duration,
-        actions: &mut Vec<Action>,
+        mut runs: RunBatch<'a>,
+        actions: &mut Vec<Action<'a>>,
     ) {
-        let (mut first, end) = (numbers.first, numbers.first + numbers.count());
-        while first < end {
-            let count = self.roster.take(rank, (first, end - first), numbers.attempt, now);
-            if count == 0 {
-                self.tally.refused += 1;
-                first += 1;
-                continue;
-            }
-            let part = if count == numbers.count() { numbers } else { numbers.part(first, count) };
-            if self.stragglers.is_single(first..first + count) {
-                let seconds = part.each().map(|(_, seconds)| seconds).sum();
-                self.took(first..first + count, seconds, || part.each().map(|(_, s)| s));
-                self.tally.done += count;
-                self.dispatch.settled(first, count);
-                actions.push(Action::RecordNumbers { first, count });
-                self.dictionary.put_numbers(part, &mut self.closed);
-                self.report_closed(actions);
+        while runs.count() > 0 {
+            let doubled = self.stragglers.first_doubled(runs.tasks());
+            let special = doubled.into_iter().chain(runs.first_failure()).min();
+            let plain = special.map_or(runs.count(), |task| task - runs.first);
+            if plain > 0 {
+                let part = runs.take_first(plain);
+                self.learn(&part);
+                self.complete(rank, thread, part, actions);
             } else {
-                for outcome in part.outcomes() {
-                    self.record(rank, thread, outcome, actions);
-                }
+                let failed = runs.first_failure() == Some(runs.first);
+                self.judge_one(rank, thread, runs.take_first(1), failed, actions);
             }
-            first += count;
         }
     }
 
-    /// Learns from durations: of each task, where they are long enough for it to matter.
-    fn took<I: Iterator<Item = f64>>(
-        &mut self,
-        tasks: Range<u64>,
-        seconds: f64,
-        each: impl FnOnce() -> I,
-    ) {
-        let count = tasks.end - tasks.start;
-        self.crunched += seconds;
-        self.stragglers.took(count, seconds);
-        self.pace.took(count, seconds);
-        if seconds > SHORT * count as f64 {
-            for (task, seconds) in tasks.zip(each()) {
-                self.dispatch.costs.observe(task, seconds);
-            }
-        } else {
-            self.dispatch.costs.observe(tasks.start, seconds / count as f64);
-        }
-    }
-
-    fn record(
+    /// Takes a run that failed, or whose task is out twice.
+    fn judge_one<'a>(
         &mut self,
         rank: usize,
         thread: u32,
-        outcome: AttemptResult,
-        actions: &mut Vec<Action>,
+        run: RunBatch<'a>,
+        failed: bool,
+        actions: &mut Vec<Action<'a>>,
     ) {
-        match self.stragglers.returned(outcome.task, Some(outcome.result.is_ok())) {
+        let (task, attempt) = (run.first, run.attempt);
+        match self.stragglers.returned(task, Some(!failed)) {
             Verdict::Counts { other: true } => {
-                let task = Some(outcome.task);
-                let others = self.roster.holders(outcome.task);
-                actions.extend(others.map(|rank| Action::Cancel { rank, task }));
+                let others = self.roster.holders(task);
+                actions.extend(others.map(|rank| Action::Cancel { rank, task: Some(task) }));
             }
             Verdict::Counts { other: false } => {}
             Verdict::Nothing => {
@@ -119,24 +89,50 @@ impl Master {
                 return;
             }
         }
-        let seconds = outcome.seconds;
-        self.took(outcome.task..outcome.task + 1, seconds, || std::iter::once(seconds));
-        if self.stopping && outcome.result.is_err() {
+        self.learn(&run);
+        if self.stopping && failed {
             return; // perhaps only cancelled half-way: it is left to do
         }
-        let failed = outcome.result.is_err();
-        if failed && self.dispatch.retry(outcome.task, outcome.attempt, self.policy.retries) {
+        if failed && self.dispatch.retry(task, attempt, self.policy.retries) {
             self.tally.retried += 1;
-            actions.push(Action::Record(Box::new(Run { outcome, rank, thread })));
+            actions.push(Action::Record { rank, thread, runs: run });
             return;
         }
-        self.dispatch.settled(outcome.task, 1);
-        self.put(outcome.task, outcome.result.clone());
-        actions.push(Action::Record(Box::new(Run { outcome, rank, thread })));
-        self.report_closed(actions);
+        self.complete(rank, thread, run, actions);
         self.failures += u64::from(failed);
         if self.has_given_up() {
             self.stop(actions);
         }
+    }
+
+    /// Learns from durations: of each task, where they are long enough for it to matter.
+    fn learn(&mut self, runs: &RunBatch) {
+        let (count, seconds) = (runs.count(), runs.seconds().sum::<f64>());
+        self.crunched += seconds;
+        self.stragglers.took(count, seconds);
+        self.pace.took(count, seconds);
+        if seconds > SHORT * count as f64 {
+            for (task, seconds) in runs.tasks().zip(runs.seconds()) {
+                self.dispatch.costs.observe(task, seconds);
+            }
+        } else {
+            self.dispatch.costs.observe(runs.first, seconds / count as f64);
+        }
+    }
+
+    /// Tasks are done, for good or ill: their runs are kept and enter their groups.
+    fn complete<'a>(
+        &mut self,
+        rank: usize,
+        thread: u32,
+        runs: RunBatch<'a>,
+        actions: &mut Vec<Action<'a>>,
+    ) {
+        self.tally.done += runs.count();
+        self.tally.failed += runs.others().filter(|other| other.result.is_err()).count() as u64;
+        self.dispatch.settled(runs.first, runs.count());
+        self.dictionary.put_runs(&runs, &mut self.closed);
+        actions.push(Action::Record { rank, thread, runs });
+        self.report_closed(actions);
     }
 }

@@ -2,6 +2,7 @@
 //! out a second time, and the first result counts.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 /// A task is overdue when it has run this many times as long as the mean of those that are done.
@@ -45,9 +46,9 @@ impl Stragglers {
         self.runs += runs;
     }
 
-    /// Whether none of these tasks is out twice.
-    pub(super) fn is_single(&self, tasks: std::ops::Range<u64>) -> bool {
-        self.doubled.is_empty() || self.doubled.range(tasks).next().is_none()
+    /// The first of these tasks that is out twice.
+    pub(super) fn first_doubled(&self, tasks: Range<u64>) -> Option<u64> {
+        self.doubled.range(tasks).next().map(|(task, _)| *task)
     }
 
     /// Of the tasks that are out, with their attempt and since when, the one that is longest overdue.

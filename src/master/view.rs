@@ -70,7 +70,7 @@ impl Master {
             .roster
             .views()
             .map(|worker| WorkerView { expected: worker.task.and_then(expected), ..worker });
-        let open = self.dictionary.views(self.grid.outer(), groups);
+        let open = self.dictionary.views(self.nest.outer(), groups);
         View { tally: self.tally, workers: workers.collect(), open }
     }
 }
@@ -79,28 +79,22 @@ impl Master {
 mod tests {
     use super::*;
     use crate::master::{Event, MasterConfig};
-    use crate::model::nest::Grid;
+    use crate::model::batch::{Report, RunBatch};
+    use crate::model::nest::LoopNest;
     use crate::model::reduce::Reduce;
-    use crate::model::results::{AttemptResult, Made, Report, Scored};
 
     fn done(first: u64, scores: &[f64]) -> Event<'static> {
-        let outcome = |(task, score): (u64, &f64)| AttemptResult {
-            task,
-            attempt: 1,
-            started: 0.0,
-            seconds: 2.0,
-            result: Ok(Scored::number(*score)),
-        };
-        let made = Made::Outcomes((first..).zip(scores).map(outcome).collect());
-        Event::Done { rank: 1, report: Report { thread: 0, made, unbegun: None } }
+        let mut runs = RunBatch::default();
+        runs.restart(first, 1, 0.0);
+        runs.push_numbers(scores, 2.0);
+        Event::Done { rank: 1, report: Report { runs, ..Report::default() } }
     }
 
     #[test]
     fn a_view_tells_where_workers_are_and_the_best_so_far() {
-        let grid = Grid::new(&[2, 3], 1).unwrap();
-        let reduces = vec![None, Some(Reduce::Min)];
+        let nest = LoopNest::of_sizes(&[2, 3], [None, Some(Reduce::Min)]).unwrap();
         let config = MasterConfig { workers: 2, batch: Some(1), ..MasterConfig::default() };
-        let mut master = Master::new(grid, reduces, config);
+        let mut master = Master::new(nest, config);
         let mut on = |event, second| {
             master.on(event, Duration::from_secs(second), &mut Vec::new());
             master.view(10)

@@ -1,5 +1,6 @@
 //! What a job is made of, whoever computes it: values, the nest of loops, folds, results.
 
+pub(crate) mod batch;
 pub(crate) mod nest;
 pub(crate) mod policy;
 pub(crate) mod reduce;

@@ -106,6 +106,14 @@ pub(crate) struct SlotResult {
     pub(crate) failed: u64,
 }
 
+impl SlotResult {
+    /// A run's: what it gave, if it succeeded.
+    pub(crate) fn of_run(result: Option<Scored>) -> SlotResult {
+        let runs = u64::from(result.is_some());
+        SlotResult { result, runs, failed: 1 - runs }
+    }
+}
+
 /// A fold under way.
 #[derive(Debug)]
 pub(crate) struct Fold {

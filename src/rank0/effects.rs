@@ -12,10 +12,10 @@ use crate::executor::rust::ErasedStudy;
 use crate::executor::{self, Slot};
 use crate::job::Job;
 use crate::master::{Event, Master};
+use crate::model::batch::RunBatch;
 use crate::model::nest::Key;
 use crate::model::reduce::{Reduce, SlotResult};
-use crate::model::results::{GroupSummary, Run};
-use crate::model::results::{Numbers, Scored};
+use crate::model::results::{GroupSummary, Scored};
 use crate::rank0::Effects;
 use crate::rank0::progress::Progress;
 use crate::rank0::requests::{self, RequestBroker};
@@ -84,7 +84,8 @@ impl RunEffects {
         settings: &Settings,
         end: Option<Duration>,
     ) -> Result<RunEffects> {
-        let outside = job.loops.iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
+        let outside =
+            job.nest.loops().iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
         let needed = outside && !job.policy.reduce_on_workers;
         let reducer = if needed { Some(ReduceThread::start(job, native)?) } else { None };
         let listeners =
@@ -143,12 +144,8 @@ impl Effects for RunEffects {
         self.store.join(rank, host)
     }
 
-    fn record(&mut self, run: Run) -> Result<()> {
-        self.store.record(run)
-    }
-
-    fn record_numbers(&mut self, rank: usize, thread: u32, numbers: Numbers) -> Result<()> {
-        self.store.record_numbers(rank, thread, numbers)
+    fn record(&mut self, rank: usize, thread: u32, runs: RunBatch) -> Result<()> {
+        self.store.record(rank, thread, runs)
     }
 
     fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()> {
@@ -287,14 +284,13 @@ impl Listeners {
         let waiting = Arc::new(AtomicUsize::new(0));
         let unheard = waiting.clone();
         let work = move || {
-            let grid = job.grid();
             while let Ok(summary) = closed.recv() {
                 unheard.fetch_sub(1, Ordering::AcqRel);
                 for (level, listen) in &mut listeners {
                     if *level != summary.key.level {
                         continue;
                     }
-                    if let Err(why) = caught("on_summary", || listen(&job, &grid, &summary)) {
+                    if let Err(why) = caught("on_summary", || listen(&job.nest, &summary)) {
                         let _ = failed.send(format!("the study was stopped: {why}"));
                         return;
                     }

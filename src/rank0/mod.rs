@@ -18,11 +18,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::master::{Action, Event, Master};
+use crate::master::{Action, Event, Master, emptied};
+use crate::model::batch::RunBatch;
 use crate::model::nest::Key;
 use crate::model::reduce::SlotResult;
-use crate::model::results::{GroupSummary, Run};
-use crate::model::results::{Made, Numbers};
+use crate::model::results::GroupSummary;
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
@@ -41,11 +41,8 @@ pub(crate) trait Effects {
     /// A worker joined from this host.
     fn join(&mut self, rank: usize, host: &str) -> Result<()>;
 
-    /// Keep this run.
-    fn record(&mut self, run: Run) -> Result<()>;
-
     /// Keep these runs of one of a worker's threads.
-    fn record_numbers(&mut self, rank: usize, thread: u32, numbers: Numbers) -> Result<()>;
+    fn record(&mut self, rank: usize, thread: u32, runs: RunBatch) -> Result<()>;
 
     /// Keep that nothing came of an attempt, because its worker was lost.
     fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()>;
@@ -120,7 +117,7 @@ pub(crate) fn serve(
     hub: &mut dyn Hub,
     keeper: &mut dyn Effects,
     job: Bytes,
-    mut actions: Vec<Action>,
+    mut actions: Vec<Action<'static>>,
 ) -> Result<LoopStats> {
     let welcome = encoded(&ToWorker::Job(job));
     let mut traffic = MessageCount::default();
@@ -128,8 +125,8 @@ pub(crate) fn serve(
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
     while !master.is_over() && !keeper.is_leaving() {
-        // What the event brought and the master wants kept.
-        let mut numbers = None;
+        // What this event brings about, which may borrow from its message.
+        let mut due: Vec<Action> = actions;
         let happened =
             if std::mem::take(&mut first) { Some(Event::Tick) } else { keeper.event()? };
         let event = match happened {
@@ -146,9 +143,6 @@ pub(crate) fn serve(
                         ToMaster::Hello { host, threads } => Event::Joined { rank, host, threads },
                         ToMaster::Done(report) => {
                             keeper.returned(rank, report.thread);
-                            if let Made::Numbers(made) = report.made {
-                                numbers = Some((rank, report.thread, made));
-                            }
                             Event::Done { rank, report }
                         }
                         ToMaster::Reduced { key, result } => {
@@ -182,19 +176,14 @@ pub(crate) fn serve(
         };
         let now = hub.now();
         master.hold(keeper.is_full());
-        master.on(event, now, &mut actions);
-        for action in actions.drain(..) {
+        master.on(event, now, &mut due);
+        for action in due.drain(..) {
             match action {
                 Action::Welcome { rank, host } => {
                     keeper.join(rank, &host)?;
                     traffic.send(hub, rank, welcome.clone())?;
                 }
-                Action::Record(run) => keeper.record(*run)?,
-                Action::RecordNumbers { first, count } => {
-                    if let Some((rank, thread, numbers)) = numbers {
-                        keeper.record_numbers(rank, thread, numbers.part(first, count))?;
-                    }
-                }
+                Action::Record { rank, thread, runs } => keeper.record(rank, thread, runs)?,
                 Action::Close(summary) => keeper.close(*summary)?,
                 Action::Reduce { rank: None, key, items } => keeper.reduce(key, items)?,
                 Action::Reduce { rank: Some(rank), key, items } => {
@@ -226,6 +215,7 @@ pub(crate) fn serve(
                 }
             }
         }
+        actions = emptied(due);
         for (rank, reply) in keeper.replies(now, master) {
             traffic.send(hub, rank, reply)?;
         }

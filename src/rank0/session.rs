@@ -56,7 +56,7 @@ pub(crate) struct Session {
     folder: Folder,
     master: Master,
     /// What the master wants done before anything happens.
-    actions: Vec<Action>,
+    actions: Vec<Action<'static>>,
     office: RunEffects,
     no_store: bool,
     allocation: Option<Allocation>,
@@ -96,7 +96,6 @@ impl Session {
             false => OpenStore::open(&folder, &plan)?,
         };
         let job = Arc::new(job);
-        let grid = job.grid();
         let order = settings.order.unwrap_or(job.policy.order);
         let config = MasterConfig {
             lowest,
@@ -109,13 +108,13 @@ impl Session {
             lease,
             expected: settings.expected.clone(),
         };
-        let mut master = Master::new(grid.clone(), job.reduces(), config);
+        let mut master = Master::new(job.nest.clone(), config);
         let plural = if workers == 1 { "" } else { "s" };
-        log::info!("{}: {} tasks on {workers} worker{plural}", job.name, grid.tasks());
+        log::info!("{}: {} tasks on {workers} worker{plural}", job.name, job.nest.tasks());
         let actions = recall(&mut master, &opened, settings.keep_failed)?;
         #[cfg(feature = "cli")]
         match &settings.only {
-            Some(Only::Named(words)) => master.only(&[lookup::task(&job, words)?]),
+            Some(Only::Named(words)) => master.only(&[lookup::task(&job.nest, words)?]),
             Some(Only::These(tasks)) => master.only(tasks),
             None => {}
         }
@@ -205,7 +204,11 @@ fn until(end: SystemTime) -> Duration {
 }
 
 /// Feeds the master the runs of earlier starts; what it wants done because of them.
-fn recall(master: &mut Master, opened: &OpenStore, keep_failed: bool) -> Result<Vec<Action>> {
+fn recall(
+    master: &mut Master,
+    opened: &OpenStore,
+    keep_failed: bool,
+) -> Result<Vec<Action<'static>>> {
     let mut actions = Vec::new();
     master.know(opened.summaries()?);
     opened.runs(|outcome| {
@@ -269,7 +272,7 @@ impl DrainedSession {
             return Err(error);
         }
         if self.is_part {
-            let words = format!("{} of {} runs, as was asked for", tally.done, job.grid().tasks());
+            let words = format!("{} of {} runs, as was asked for", tally.done, job.nest.tasks());
             results.end(RunState::Interrupted.name(), tally.exit(), &words)?;
             post.end(RunState::Interrupted, tally.exit(), &words);
             folder.release();
@@ -284,8 +287,8 @@ impl DrainedSession {
                 scratch,
             });
         }
-        write_file(&folder.file("summary.json"), |out| write_json(&job, &results, out))?;
-        write_file(&folder.file("summary.csv"), |out| write_csv(&job, &results, out))?;
+        write_file(&folder.file("summary.json"), |out| write_json(&job.name, &results, out))?;
+        write_file(&folder.file("summary.csv"), |out| write_csv(&results, out))?;
         results.end(RunState::Complete.name(), tally.exit(), "")?;
         post.end(RunState::Complete, tally.exit(), "");
         folder.release();
@@ -297,7 +300,7 @@ fn interrupted(signal: &str, job: &Job, tally: Tally, folder: &Folder) -> Error 
     Error::interrupted(format!(
         "{signal}: {} of {} runs are in {}; start it again to go on",
         count(tally.done),
-        count(job.grid().tasks()),
+        count(job.nest.tasks()),
         folder.path().display()
     ))
 }
@@ -309,7 +312,7 @@ fn too_many_failures(job: &Job, tally: Tally) -> Error {
         "stopped: {} runs failed, {allowed} (max_failures or on_failure); {} of {} runs are kept; see column error of all_runs, and start again to go on",
         tally.failed,
         tally.done,
-        job.grid().tasks()
+        job.nest.tasks()
     ))
 }
 

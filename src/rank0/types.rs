@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::job::{Digests, Identity, Job};
-use crate::model::nest::Grid;
+use crate::model::nest::LoopNest;
 use crate::model::results::{GroupSummary, Tally};
 use crate::rank0::timing::Timing;
 use crate::store::{Folder, Results};
 use crate::util::error::{Exit, Result};
 
 /// Hears of each summary of one level.
-pub(crate) type Listener = Box<dyn FnMut(&Job, &Grid, &GroupSummary) -> Result<(), String> + Send>;
+pub(crate) type Listener = Box<dyn FnMut(&LoopNest, &GroupSummary) -> Result<(), String> + Send>;
 
 /// What rank 0 is to run: nothing is known to be wrong with it.
 pub(crate) struct PreparedJob {

@@ -31,7 +31,7 @@ mod for_cli {
 
 /// What a row's state is called: a run's, or a group's.
 fn status(results: &Results, summary: &GroupSummary) -> &'static str {
-    let is_run = summary.key.level == results.grid().depth();
+    let is_run = summary.key.level == results.nest().depth();
     match (&summary.result, is_run) {
         (Ok(_), true) => "ok",
         (Err(_), true) => "failed",

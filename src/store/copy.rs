@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::model::results::AttemptResult;
 use crate::store::file::{StoredIdentity, create, existing, finish};
 use crate::store::layout::{Mapping, note};
 use crate::store::rows::{RUN, Reader};
@@ -82,7 +83,9 @@ fn copy(
         if better {
             let worker: Option<i64> = row.get(9)?;
             let worker = worker.map(|worker| first + worker);
-            match rows::put_run(&batch, results, worker, &outcome) {
+            let AttemptResult { attempt, started, seconds, result, .. } = &outcome;
+            let (which, when) = ((task, *attempt), (*started, *seconds));
+            match rows::put_run(&batch, results, worker, which, when, result) {
                 Ok(put) => taken.runs += put? as u64,
                 Err(error) => return Ok(Err(error)),
             }
@@ -112,8 +115,8 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
         let claimed = Folder::claim(folder, false)?;
         let failed = |error| storing(&claimed.store(), &error);
         let store = existing(&claimed.store())?;
-        let (before, layout) =
-            (StoredIdentity::read(&store).map_err(failed)?, Layout::read(&store).map_err(failed)?);
+        let before = StoredIdentity::read(&store).map_err(failed)?;
+        let layout = Layout::of_store(&store, &claimed.store())?;
         if let Some((first, _, _, other)) = sources.first()
             && let Some(changes) = other.identity.changes(&before.identity)
         {
@@ -129,7 +132,7 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
     let (Some((_, first, _, before)), Some(union)) = (sources.first(), union) else {
         return Err(Error::input("there is nothing to merge"));
     };
-    let tasks = union.grid()?.tasks();
+    let tasks = union.nest.tasks();
     let failed = |error| storing(&path, &error);
     let mut notes = vec![("state", "merged".to_string()), ("tasks", tasks.to_string())];
     for key in ["name", "file"] {

@@ -65,10 +65,10 @@ impl StoreReader {
         let mut attempts = Vec::new();
         self.each(sql, params![task as i64], read, |attempt| attempts.push(attempt))?;
         let mut groups = Vec::new();
-        let mut key = self.results.grid().task(task);
-        while let Some((parent, _)) = self.results.grid().parent(key) {
-            groups.push((parent, self.group(parent)?));
-            key = parent;
+        let mut key = self.nest().task(task);
+        while let Some((group, _)) = self.nest().group(key) {
+            groups.push((group, self.group(group)?));
+            key = group;
         }
         Ok(History { result, attempts, groups })
     }
@@ -82,9 +82,7 @@ impl StoreReader {
 
     /// How many runs there are below a key, and how many of them failed.
     pub(crate) fn below(&self, key: Key) -> Result<(u64, u64)> {
-        let grid = self.results.grid();
-        let size = grid.tasks() / grid.keys(key.level);
-        self.tally_of(key.index * size..(key.index + 1) * size)
+        self.tally_of(self.nest().tasks_below(key))
     }
 
     /// The same of a range of tasks.

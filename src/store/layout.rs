@@ -3,75 +3,87 @@
 //! reordered and every run is found again.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::job::{Digests, Job, Points};
-use crate::model::nest::Grid;
+use crate::job::{Digests, Job};
+use crate::model::nest::{Key, Loop, LoopNest, Points};
+use crate::model::reduce::{PythonFunction, Reduce};
 use crate::model::value::Value;
+use crate::store::storing;
 use crate::util::error::{Error, Result};
 
-/// The loops of a job, outermost first.
+/// The loops of a job, and what their points name.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    pub(crate) loops: Vec<LoopLayout>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct LoopLayout {
-    pub(crate) name: String,
-    pub(crate) points: Points,
-    pub(crate) reduce: Option<String>,
+    pub(crate) nest: LoopNest,
     /// The content of what a point names, where it names something.
-    pub(crate) digests: BTreeMap<u64, String>,
+    pub(crate) digests: Digests,
 }
 
-impl LoopLayout {
+/// One loop of a layout.
+#[derive(Clone, Copy)]
+struct LoopLayout<'a> {
+    l: &'a Loop,
+    digests: Option<&'a BTreeMap<u64, String>>,
+}
+
+impl<'a> LoopLayout<'a> {
+    /// The digests, if there is one.
+    fn named(&self) -> Option<&'a BTreeMap<u64, String>> {
+        self.digests.filter(|digests| !digests.is_empty())
+    }
+
+    fn digest(&self, point: u64) -> Option<&String> {
+        self.digests.and_then(|digests| digests.get(&point))
+    }
+
     /// What a point is: its value, and the content of what it names.
     fn identity(&self, point: u64) -> String {
-        let value = self.points.get(point).to_json().to_string();
-        match self.digests.get(&point) {
+        let value = self.l.points.get(point).to_json().to_string();
+        match self.digest(point) {
             Some(digest) => format!("{value} {digest}"),
             None => value,
         }
     }
 
     fn is(&self, other: &LoopLayout) -> bool {
+        let (points, others) = (&self.l.points, &other.l.points);
         let same_points = || {
-            self.points == other.points
-                || self.points.len() == other.points.len()
-                    && (0..self.points.len()).all(|i| self.identity(i) == other.identity(i))
+            points == others
+                || points.len() == others.len()
+                    && (0..points.len()).all(|i| self.identity(i) == other.identity(i))
         };
-        self.name == other.name && self.digests == other.digests && same_points()
+        self.l.name == other.l.name && self.named() == other.named() && same_points()
     }
 }
 
 impl Layout {
     /// The layout of a job and of what its points name.
     pub(crate) fn of(job: &Job, digests: &Digests) -> Layout {
-        let layout = |(level, l): (usize, &crate::job::Loop)| LoopLayout {
-            name: l.name.clone(),
-            points: l.points.clone(),
-            reduce: l.reduce.as_ref().map(|reduce| reduce.name().to_string()),
-            digests: digests.get(&level).cloned().unwrap_or_default(),
-        };
-        Layout { loops: job.loops.iter().enumerate().map(layout).collect() }
+        Layout { nest: job.nest.clone(), digests: digests.clone() }
     }
 
-    /// The loops, flattened. Nothing is said about which of them fold.
-    pub(crate) fn grid(&self) -> Result<Grid> {
-        let sizes: Vec<u64> = self.loops.iter().map(|l| l.points.len()).collect();
-        Grid::new(&sizes, 0).ok_or_else(|| Error::input("the store's loops make no grid"))
+    fn loops(&self) -> impl Iterator<Item = LoopLayout<'_>> {
+        let loops = self.nest.loops().iter().enumerate();
+        loops.map(|(level, l)| LoopLayout { l, digests: self.digests.get(&level) })
     }
 
     /// Whether every task number means the same in both.
     pub(crate) fn is(&self, other: &Layout) -> bool {
-        self.loops.len() == other.loops.len()
-            && self.loops.iter().zip(&other.loops).all(|(here, there)| here.is(there))
+        self.nest.depth() == other.nest.depth()
+            && self.loops().zip(other.loops()).all(|(here, there)| here.is(&there))
     }
 
-    /// The layout of a store.
-    pub(crate) fn read(store: &Connection) -> Result<Layout, rusqlite::Error> {
+    /// The layout of the store at this path.
+    pub(crate) fn of_store(store: &Connection, path: &Path) -> Result<Layout> {
+        let layout = Layout::read(store).map_err(|error| storing(path, &error))?;
+        layout.map_err(|why| Error::input(format!("{}: {why}", path.display())))
+    }
+
+    /// The layout of a store; in words, why this version cannot make one of what the store says.
+    pub(crate) fn read(store: &Connection) -> Result<Result<Layout, String>, rusqlite::Error> {
         let mut sql = store
             .prepare("SELECT level, name, points, reduce, first, step FROM loops ORDER BY level")?;
         let read = |row: &Row| {
@@ -82,11 +94,11 @@ impl Layout {
                 step,
                 count: count as u64,
             });
-            Ok((level, row.get(1)?, row.get(3)?, range))
+            Ok((level, row.get::<_, String>(1)?, row.get::<_, Option<String>>(3)?, range))
         };
-        let loops = sql.query_map([], read)?.collect::<Result<Vec<_>, _>>()?;
-        let mut layout = Layout { loops: Vec::new() };
-        for (level, name, reduce, range) in loops {
+        let found = sql.query_map([], read)?.collect::<Result<Vec<_>, _>>()?;
+        let (mut loops, mut digests) = (Vec::new(), Digests::new());
+        for (level, name, reduce, range) in found {
             let points = match range {
                 Some(range) => range,
                 None => {
@@ -103,47 +115,76 @@ impl Layout {
             let sql = "SELECT point, digest FROM digests WHERE level = ?1";
             let digest = |row: &Row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?));
             let mut sql = store.prepare(sql)?;
-            let digests = sql.query_map(params![level], digest)?.collect::<Result<_, _>>()?;
-            layout.loops.push(LoopLayout { name, points, reduce, digests });
+            let of_level = sql.query_map(params![level], digest)?.collect::<Result<_, _>>()?;
+            digests.insert(loops.len(), of_level);
+            let known = reduce.as_deref().map(|name| reduction(name).ok_or(name)).transpose();
+            let reduce = match known {
+                Ok(known) => known,
+                Err(unknown) => {
+                    let writer = note(store, "gridmpi")?.unwrap_or_default();
+                    return Ok(Err(unknown_reduction(&name, unknown, &writer)));
+                }
+            };
+            loops.push(Loop { name, points, reduce, is_data: false });
         }
-        Ok(layout)
+        let nest = LoopNest::new(loops).map_err(|why| format!("the store makes no sense: {why}"));
+        Ok(nest.map(|nest| Layout { nest, digests }))
     }
 
     /// The loops of both, each with the points of both: this one's first.
     pub(crate) fn union(&self, other: &Layout) -> Result<Layout> {
-        let mut loops = Vec::new();
-        for here in &self.loops {
-            let there = other.named(&here.name).ok_or_else(|| changed_loops(other, self))?;
-            if here.is(there) {
-                loops.push(here.clone());
-                continue;
-            }
-            let mut values: Vec<Value> =
-                (0..here.points.len()).map(|i| here.points.get(i)).collect();
-            let mut digests = here.digests.clone();
-            let match_of = matches(there, here);
-            for i in (0..there.points.len()).filter(|i| match_of[*i as usize].is_none()) {
-                if let Some(digest) = there.digests.get(&i) {
-                    digests.insert(values.len() as u64, digest.clone());
+        let (mut loops, mut digests) = (Vec::new(), Digests::new());
+        for (level, here) in self.loops().enumerate() {
+            let there = other.named(&here.l.name).ok_or_else(|| changed_loops(other, self))?;
+            let mut of_level = here.digests.cloned().unwrap_or_default();
+            let mut l = here.l.clone();
+            if !here.is(&there) {
+                let points = &here.l.points;
+                let mut values: Vec<Value> = (0..points.len()).map(|i| points.get(i)).collect();
+                let match_of = matches(&there, &here);
+                let points = &there.l.points;
+                for i in (0..points.len()).filter(|i| match_of[*i as usize].is_none()) {
+                    if let Some(digest) = there.digest(i) {
+                        of_level.insert(values.len() as u64, digest.clone());
+                    }
+                    values.push(points.get(i));
                 }
-                values.push(there.points.get(i));
+                l.points = Points::List(values);
             }
-            let points = Points::List(values);
-            loops.push(LoopLayout { points, digests, ..here.clone() });
+            loops.push(l);
+            digests.insert(level, of_level);
         }
-        if other.loops.len() != loops.len() {
+        if other.nest.depth() != loops.len() {
             return Err(changed_loops(other, self));
         }
-        Ok(Layout { loops })
+        Ok(Layout { nest: LoopNest::new(loops).map_err(Error::input)?, digests })
     }
 
-    fn named(&self, name: &str) -> Option<&LoopLayout> {
-        self.loops.iter().find(|l| l.name == name)
+    fn named(&self, name: &str) -> Option<LoopLayout<'_>> {
+        self.loops().find(|there| there.l.name == name)
     }
 
     fn names(&self) -> String {
-        self.loops.iter().map(|l| l.name.as_str()).collect::<Vec<_>>().join(", ")
+        self.loops().map(|here| here.l.name.as_str()).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// The reduction that a store calls so. Of the user's functions it says no more than that it was one.
+fn reduction(name: &str) -> Option<Reduce> {
+    match name {
+        "python" => {
+            Some(Reduce::Python(PythonFunction { file: String::new(), function: String::new() }))
+        }
+        "summarize" => Some(Reduce::Native),
+        name => Reduce::named(name),
+    }
+}
+
+fn unknown_reduction(l: &str, reduction: &str, writer: &str) -> String {
+    format!(
+        "loop '{l}' has the reduction '{reduction}', which this gridmpi ({}) does not know; use the gridmpi that wrote the store ({writer}), or a newer one",
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 /// Runs cannot be matched where the loops themselves are others.
@@ -158,17 +199,17 @@ fn changed_loops(old: &Layout, new: &Layout) -> Error {
 /// For each point of `old` the one of `new` that is the same; each is matched once, in order.
 fn matches(old: &LoopLayout, new: &LoopLayout) -> Vec<Option<u64>> {
     let mut places: HashMap<String, std::collections::VecDeque<u64>> = HashMap::new();
-    for point in 0..new.points.len() {
+    for point in 0..new.l.points.len() {
         places.entry(new.identity(point)).or_default().push_back(point);
     }
     let mut find = |point| places.get_mut(&old.identity(point)).and_then(|same| same.pop_front());
-    (0..old.points.len()).map(&mut find).collect()
+    (0..old.l.points.len()).map(&mut find).collect()
 }
 
 /// From the tasks of one layout to those of another.
 pub(crate) struct Mapping {
-    old: Grid,
-    new: Grid,
+    old: LoopNest,
+    new: LoopNest,
     /// For each loop of the new layout: which one of the old it is, and where its points went;
     /// nothing if none has moved.
     loops: Vec<(usize, Option<Vec<Option<u64>>>)>,
@@ -178,31 +219,31 @@ impl Mapping {
     /// Fails where the loops are not the same ones, in whatever order.
     pub(crate) fn new(old: &Layout, new: &Layout) -> Result<Mapping> {
         let mut loops = Vec::new();
-        for here in &new.loops {
-            let level = old.loops.iter().position(|l| l.name == here.name);
-            let level = level.ok_or_else(|| changed_loops(old, new))?;
-            let there = &old.loops[level];
-            loops.push((level, (!there.is(here)).then(|| matches(there, here))));
+        for here in new.loops() {
+            let mut all = old.loops().enumerate();
+            let there = all.find(|(_, there)| there.l.name == here.l.name);
+            let (level, there) = there.ok_or_else(|| changed_loops(old, new))?;
+            loops.push((level, (!there.is(&here)).then(|| matches(&there, &here))));
         }
-        if old.loops.len() != new.loops.len() {
+        if old.nest.depth() != new.nest.depth() {
             return Err(changed_loops(old, new));
         }
-        Ok(Mapping { old: old.grid()?, new: new.grid()?, loops })
+        Ok(Mapping { old: old.nest.clone(), new: new.nest.clone(), loops })
     }
 
     /// The same task in the new layout, if it is there.
     pub(crate) fn task(&self, old: u64) -> Option<u64> {
-        let places = self.old.coordinates(self.old.task(old));
-        let mut task = 0;
-        for (level, (old_level, moved)) in self.loops.iter().enumerate() {
+        let places = self.old.indices(self.old.task(old));
+        let mut key = Key::ROOT;
+        for (old_level, moved) in &self.loops {
             let place = places[*old_level];
             let place = match moved {
                 Some(moved) => (*moved.get(place as usize)?)?,
                 None => place,
             };
-            task = task * self.new.size(level) + place;
+            key = self.new.child(key, place)?;
         }
-        Some(task)
+        Some(key.index)
     }
 }
 
@@ -216,21 +257,27 @@ pub(crate) fn note(store: &Connection, key: &str) -> Result<Option<String>, rusq
 mod tests {
     use super::*;
 
-    type Loop<'a> = (&'a str, &'a [i64], &'a [(u64, &'a str)]);
+    type Given<'a> = (&'a str, &'a [i64], &'a [(u64, &'a str)]);
 
-    fn layout(loops: &[Loop]) -> Layout {
-        let loops = loops.iter().map(|(name, values, digests)| LoopLayout {
+    fn layout(loops: &[Given]) -> Layout {
+        let list = |(name, values, _): &Given| Loop {
             name: name.to_string(),
             points: Points::List(values.iter().map(|v| Value::Int(*v)).collect()),
             reduce: None,
-            digests: digests.iter().map(|(i, digest)| (*i, digest.to_string())).collect(),
-        });
-        Layout { loops: loops.collect() }
+            is_data: false,
+        };
+        let digests = |(_, _, digests): &Given| {
+            digests.iter().map(|(i, digest)| (*i, digest.to_string())).collect()
+        };
+        Layout {
+            nest: LoopNest::new(loops.iter().map(list).collect()).unwrap(),
+            digests: loops.iter().map(digests).enumerate().collect(),
+        }
     }
 
     fn moved(old: &Layout, new: &Layout) -> Vec<Option<u64>> {
         let mapping = Mapping::new(old, new).unwrap();
-        (0..old.grid().unwrap().tasks()).map(|task| mapping.task(task)).collect()
+        (0..old.nest.tasks()).map(|task| mapping.task(task)).collect()
     }
 
     #[test]

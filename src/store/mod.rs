@@ -35,7 +35,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use crate::job::Job;
-use crate::model::results::{GroupSummary, Numbers, PACKED, Run};
+use crate::model::batch::RunBatch;
+use crate::model::results::{GroupSummary, weight};
 use crate::util::error::{Error, Result};
 use crate::util::{signals, thread};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
@@ -93,15 +94,10 @@ enum StoreEntry {
         rank: usize,
         host: String,
     },
-    Run(Run),
-    /// Runs that gave plain numbers.
-    Numbers {
+    Runs {
         rank: usize,
         thread: u32,
-        first: u64,
-        attempt: u32,
-        started: f64,
-        packed: Box<[u8]>,
+        runs: RunBatch<'static>,
     },
     /// Nothing came of an attempt.
     Lost {
@@ -115,24 +111,19 @@ enum StoreEntry {
 impl StoreEntry {
     /// About how many bytes of results it holds.
     fn weight(&self) -> usize {
-        let result = match self {
-            StoreEntry::Worker { .. } | StoreEntry::Lost { .. } => return 0,
-            StoreEntry::Numbers { packed, .. } => return packed.len(),
-            StoreEntry::Run(run) => &run.outcome.result,
-            StoreEntry::Summary(summary) => &summary.result,
-        };
-        let held = match result {
-            Ok(scored) => scored.typed.len() + scored.value.weight(),
-            Err(error) => error.len(),
-        };
-        size_of::<StoreEntry>() + held
+        match self {
+            StoreEntry::Worker { .. } | StoreEntry::Lost { .. } => 0,
+            StoreEntry::Runs { runs, .. } => runs.weight(),
+            StoreEntry::Summary(GroupSummary { result, .. }) => {
+                size_of::<StoreEntry>() + weight(result)
+            }
+        }
     }
 
     /// How many runs it is.
     fn runs(&self) -> usize {
         match self {
-            StoreEntry::Run(_) => 1,
-            StoreEntry::Numbers { packed, .. } => packed.len() / PACKED,
+            StoreEntry::Runs { runs, .. } => runs.count() as usize,
             StoreEntry::Worker { .. } | StoreEntry::Lost { .. } | StoreEntry::Summary(_) => 0,
         }
     }
@@ -166,24 +157,12 @@ impl Store {
         self.send(StoreEntry::Worker { rank, host: host.to_string() })
     }
 
-    /// Keeps a run, in place of an earlier attempt.
-    pub(crate) fn record(&mut self, run: Run) -> Result<()> {
-        if self.keeps_runs { self.send(StoreEntry::Run(run)) } else { Ok(()) }
-    }
-
-    /// Keeps runs that gave plain numbers.
-    pub(crate) fn record_numbers(
-        &mut self,
-        rank: usize,
-        thread: u32,
-        numbers: Numbers,
-    ) -> Result<()> {
-        if !self.keeps_runs {
-            return Ok(());
+    /// Keeps runs, in place of earlier attempts.
+    pub(crate) fn record(&mut self, rank: usize, thread: u32, runs: RunBatch) -> Result<()> {
+        match self.keeps_runs {
+            true => self.send(StoreEntry::Runs { rank, thread, runs: runs.into_owned() }),
+            false => Ok(()),
         }
-        let Numbers { first, attempt, started, .. } = numbers;
-        let packed = numbers.packed().into();
-        self.send(StoreEntry::Numbers { rank, thread, first, attempt, started, packed })
     }
 
     /// Keeps that nothing came of an attempt, because its worker was lost.
@@ -200,7 +179,7 @@ impl Store {
     pub(crate) fn finish(mut self, job: &Job) -> Result<Results> {
         let connection = self.join_writer()?;
         schema::settle(&connection);
-        Ok(Results::new(self.path, connection, job))
+        Ok(Results::new(self.path, connection, job.nest.clone(), job.is_native()))
     }
 
     /// Writes what is left and closes the store.
@@ -390,20 +369,9 @@ impl StoreWriter {
                 self.hosts.insert(*rank, host.clone());
                 self.worker(*rank, 0).map(|_| 0)
             }
-            StoreEntry::Numbers { rank, thread, first, attempt, started, packed } => {
-                let numbers = Numbers::new(*first, *attempt, *started, packed);
-                let worker = self.worker(*rank, *thread);
-                match worker {
-                    Ok(worker) => {
-                        rows::put_numbers(&self.connection, &self.results, worker, numbers)
-                            .map_err(on_disk)?
-                    }
-                    Err(error) => Err(error),
-                }
-            }
-            StoreEntry::Run(Run { outcome, rank, thread }) => {
-                let worker = Some(self.worker(*rank, *thread).map_err(|e| self.trouble(&e))?);
-                rows::put_run(&self.connection, &self.results, worker, outcome).map_err(on_disk)?
+            StoreEntry::Runs { rank, thread, runs } => {
+                let worker = self.worker(*rank, *thread).map_err(|e| self.trouble(&e))?;
+                rows::put_runs(&self.connection, &self.results, worker, runs).map_err(on_disk)?
             }
             StoreEntry::Lost { task, attempt, rank } => {
                 let worker = self.workers.get(&(*rank, 0)).copied();

@@ -65,15 +65,17 @@ impl OpenStore {
         if let (false, Some(changes)) = (plan.keep, before.identity.changes(plan.identity)) {
             return Err(Error::input(refusal(folder.path(), &changes)));
         }
-        let layout = Layout::read(&connection).map_err(failed)?;
+        let layout = Layout::of_store(&connection, &path)?;
         let connection = if layout.is(plan.layout) {
             connection
         } else {
             in_folder(folder, rebuild(folder, connection, &layout, plan))?
         };
         schema::prepare(&connection).map_err(failed)?;
-        let reusable = (0..plan.job.loops.len())
-            .filter(|level| plan.job.loops[*level].reduce.as_ref().is_some_and(|r| r.is_outside()))
+        let reusable = (0..plan.job.nest.depth())
+            .filter(|level| {
+                plan.job.nest.loops()[*level].reduce.as_ref().is_some_and(|r| r.is_outside())
+            })
             .filter(|level| {
                 before.identity.reduces.get(*level) == plan.identity.reduces.get(*level)
             })
@@ -157,7 +159,7 @@ fn notes(plan: &OpenOptions) -> Vec<(&'static str, String)> {
         ("name", plan.job.name.clone()),
         ("file", plan.text.to_string()),
         ("path", path(plan.job)),
-        ("tasks", plan.job.grid().tasks().to_string()),
+        ("tasks", plan.job.nest.tasks().to_string()),
         ("state", "running".to_string()),
         ("start", clock::process_stamp()),
     ];
@@ -191,9 +193,10 @@ fn rebuild(
     let new = create(folder, plan.layout, &notes(plan)).map_err(failed)?;
     take_runs((&new, plan.layout, folder.path()), (&present, layout, folder.path()))?;
     for earlier in superseded(folder.path()) {
-        let earlier = existing(&earlier.join("runs.sqlite"))?;
+        let own = earlier.join("runs.sqlite");
+        let earlier = existing(&own)?;
         let before = StoredIdentity::read(&earlier).map_err(failed)?;
-        let layout = Layout::read(&earlier).map_err(failed)?;
+        let layout = Layout::of_store(&earlier, &own)?;
         let same_crunch = plan.keep || before.identity.changes(plan.identity).is_none();
         if same_crunch && Mapping::new(&layout, plan.layout).is_ok() {
             take_runs((&new, plan.layout, folder.path()), (&earlier, &layout, folder.path()))?;

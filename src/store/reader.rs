@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Row, params};
 
-use crate::job::{Job, Loop};
-use crate::model::reduce::{PythonFunction, Reduce};
+use crate::model::nest::LoopNest;
 use crate::store::layout::note;
 use crate::store::{Layout, Results, schema, snapshot, storing};
 use crate::util::error::{Error, Result};
@@ -14,8 +13,8 @@ use crate::util::error::{Error, Result};
 /// What a results folder tells of itself.
 pub(crate) struct StoreReader {
     path: PathBuf,
-    /// The job as far as its store knows it: its name and its loops. Nothing can be run with it.
-    pub(crate) job: Job,
+    /// The job's name.
+    pub(crate) name: String,
     pub(crate) results: Results,
     /// Where its copy is, if it looks at one.
     _copy: Option<tempfile::TempDir>,
@@ -79,18 +78,22 @@ impl StoreReader {
                 )));
             }
         }
-        let layout = Layout::read(&connection).map_err(sqlite)?;
-        layout.grid()?;
+        let layout = Layout::read(&connection).map_err(sqlite)?.map_err(|why| no(&why))?;
         let name = note(&connection, "name").map_err(sqlite)?.unwrap_or_default();
         let crunch = note(&connection, "crunch").map_err(sqlite)?.unwrap_or_default();
-        let job = job(&name, &layout, crunch.starts_with("Rust, version"));
-        let results = Results::new(path.clone(), connection, &job);
-        Ok(StoreReader { path, job, results, _copy: copy })
+        let native = crunch.starts_with("Rust, version");
+        let results = Results::new(path.clone(), connection, layout.nest, native);
+        Ok(StoreReader { path, name, results, _copy: copy })
     }
 
     /// Where the store is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The loops that the runs are of.
+    pub(crate) fn nest(&self) -> &LoopNest {
+        self.results.nest()
     }
 
     /// What the store says of itself under a key.
@@ -110,7 +113,7 @@ impl StoreReader {
 
     /// How many runs are there, and how many of them failed.
     pub(crate) fn tally(&self) -> Result<(u64, u64)> {
-        self.tally_of(0..self.results.grid().tasks())
+        self.tally_of(0..self.nest().tasks())
     }
 
     /// The workers of every start.
@@ -194,18 +197,4 @@ impl StoreReader {
         self.each(sql, parameters, read, |row| found = Some(row))?;
         found.ok_or_else(|| storing(&self.path, &rusqlite::Error::QueryReturnedNoRows))
     }
-}
-
-fn job(name: &str, layout: &Layout, native: bool) -> Job {
-    let reduce = |name: &str| match name {
-        "python" => Reduce::Python(PythonFunction { file: String::new(), function: String::new() }),
-        name => Reduce::named(name).unwrap_or(Reduce::Native),
-    };
-    let loops = layout.loops.iter().map(|l| Loop {
-        name: l.name.clone(),
-        points: l.points.clone(),
-        reduce: l.reduce.as_deref().map(reduce),
-        is_data: false,
-    });
-    Job::with_loops(name, loops.collect(), native)
 }

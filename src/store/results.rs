@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, params};
 
-use crate::job::Job;
-use crate::model::nest::{Grid, Key};
+use crate::model::nest::{Key, LoopNest};
 use crate::model::results::GroupSummary;
 use crate::store::rows::{GROUP, RUN, Reader};
 use crate::store::storing;
@@ -15,7 +14,7 @@ use crate::util::error::{Exit, Result};
 pub(crate) struct Results {
     path: PathBuf,
     connection: Connection,
-    grid: Grid,
+    nest: LoopNest,
     native: bool,
 }
 
@@ -33,13 +32,24 @@ pub(crate) struct WorkerShare {
 }
 
 impl Results {
-    pub(crate) fn new(path: PathBuf, connection: Connection, job: &Job) -> Results {
-        Results { path, connection, grid: job.grid(), native: job.is_native() }
+    pub(crate) fn new(
+        path: PathBuf,
+        connection: Connection,
+        nest: LoopNest,
+        native: bool,
+    ) -> Results {
+        Results { path, connection, nest, native }
     }
 
-    /// The grid the runs are of.
-    pub(crate) fn grid(&self) -> &Grid {
-        &self.grid
+    /// The loops that the runs are of.
+    pub(crate) fn nest(&self) -> &LoopNest {
+        &self.nest
+    }
+
+    /// Whether crunch was the user's Rust.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_native(&self) -> bool {
+        self.native
     }
 
     /// Calls `each` with every summary whose key has `level` coordinates, in grid order. At the
@@ -49,8 +59,8 @@ impl Results {
         level: usize,
         each: impl FnMut(GroupSummary) -> Result<()>,
     ) -> Result<()> {
-        if level == self.grid.depth() {
-            return self.runs(0..self.grid.tasks(), each);
+        if level == self.nest.depth() {
+            return self.runs(0..self.nest.tasks(), each);
         }
         let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 ORDER BY number");
         self.query(&sql, params![level as i64], |row| self.reader().summary(row, level), each)
@@ -79,7 +89,7 @@ impl Results {
         mut each: impl FnMut(GroupSummary) -> Result<()>,
     ) -> Result<()> {
         let sql = format!("SELECT {RUN} FROM runs WHERE task >= ?1 AND task < ?2 ORDER BY task");
-        let level = self.grid.depth();
+        let level = self.nest.depth();
         let range = params![tasks.start as i64, tasks.end as i64];
         self.query(
             &sql,
@@ -141,7 +151,7 @@ impl Results {
         level: usize,
         mut each: impl FnMut(u64, Option<f64>),
     ) -> Result<()> {
-        let (sql, group) = match level == self.grid.depth() {
+        let (sql, group) = match level == self.nest.depth() {
             true => (format!("SELECT {RUN} FROM runs WHERE ?1 = ?1 ORDER BY task"), None),
             false => {
                 let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 ORDER BY number");

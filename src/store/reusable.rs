@@ -55,7 +55,7 @@ impl StoreReader {
     fn before(&self) -> Result<(Layout, StoredIdentity)> {
         let failed = |error| storing(self.path(), &error);
         let connection = self.results.connection();
-        let layout = Layout::read(connection).map_err(failed)?;
+        let layout = Layout::of_store(connection, self.path())?;
         Ok((layout, StoredIdentity::read(connection).map_err(failed)?))
     }
 

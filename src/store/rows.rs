@@ -9,9 +9,9 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, ToSql, params};
 use serde_json::json;
 
+use crate::model::batch::RunBatch;
 use crate::model::nest::Key;
-use crate::model::results::GroupSummary;
-use crate::model::results::{AttemptResult, Numbers, Scored, Winner};
+use crate::model::results::{AttemptResult, GroupSummary, Scored, Winner};
 use crate::model::value::Value;
 use crate::store::large;
 use crate::util::error::{Error, Result};
@@ -117,22 +117,29 @@ fn checksum(
 /// that of the next ones beside it.
 const TOGETHER: usize = 64;
 
-/// Puts runs that gave plain numbers, in place of earlier attempts'.
-pub(crate) fn put_numbers(
+/// Puts runs, in place of earlier attempts'.
+pub(crate) fn put_runs(
     store: &Connection,
     results: &Path,
     worker: i64,
-    numbers: Numbers,
+    runs: &RunBatch,
 ) -> Result<Result<usize, rusqlite::Error>> {
-    let (attempt, mut task, mut started) = (numbers.attempt, numbers.first, numbers.started);
+    let (attempt, mut started, mut others) = (runs.attempt, runs.started, runs.others().peekable());
     let mut plain = Vec::with_capacity(TOGETHER);
-    for (score, seconds) in numbers.each() {
+    for (task, (score, seconds)) in runs.tasks().zip(runs.scores().zip(runs.seconds())) {
         if is_json(&Value::Float(score)) {
             plain.push((task as i64, score, seconds, started));
         } else {
-            let result = Ok(Scored::number(score));
-            let outcome = AttemptResult { task, attempt, started, seconds, result };
-            if let Err(error) = put_run(store, results, Some(worker), &outcome)? {
+            let number;
+            let result = match others.next_if(|other| other.task == task) {
+                Some(other) => &other.result,
+                None => {
+                    number = Ok(Scored::number(score));
+                    &number
+                }
+            };
+            let (which, when) = ((task, attempt), (started, seconds));
+            if let Err(error) = put_run(store, results, Some(worker), which, when, result)? {
                 return Ok(Err(error));
             }
         }
@@ -142,10 +149,9 @@ pub(crate) fn put_numbers(
             }
             plain.clear();
         }
-        task += 1;
         started += seconds;
     }
-    Ok(put_plain(store, worker, attempt, &plain).map(|()| numbers.count() as usize))
+    Ok(put_plain(store, worker, attempt, &plain).map(|()| runs.count() as usize))
 }
 
 /// Puts runs: the task, its score, its seconds, and when it started.
@@ -198,29 +204,32 @@ fn plain_checksum(task: i64, attempt: u32, score: f64) -> i64 {
     crc32fast::hash(&bytes).into()
 }
 
-/// Puts a run, in place of an earlier attempt's.
+/// Puts a run, in place of an earlier attempt's: its task and attempt, when it started and for how long it
+/// ran, and what came of it.
 pub(crate) fn put_run(
     store: &Connection,
     results: &Path,
     worker: Option<i64>,
-    outcome: &AttemptResult,
+    (task, attempt): (u64, u32),
+    (started, seconds): (f64, f64),
+    result: &Result<Scored, String>,
 ) -> Result<Result<usize, rusqlite::Error>> {
     let mut spare = Bytes::new();
-    let columns = Columns::of(&outcome.result, results, &mut spare)?;
-    let failed = columns.error.is_some();
-    let sum = columns.sum([outcome.task as i64, outcome.attempt.into(), failed.into()]);
+    let columns = Columns::of(result, results, &mut spare)?;
+    let (task, failed) = (task as i64, columns.error.is_some());
+    let sum = columns.sum([task, attempt.into(), failed.into()]);
     let sql = "INSERT OR REPLACE INTO runs (task, failed, score, value, error, seconds, started, worker, attempt, exact, sum)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     let all: [&dyn ToSql; 11] = [
-        &(outcome.task as i64),
+        &task,
         &failed,
         &columns.score,
         &columns.value,
         &columns.error,
-        &outcome.seconds,
-        &outcome.started,
+        &seconds,
+        &started,
         &worker,
-        &outcome.attempt,
+        &attempt,
         &columns.exact,
         &sum,
     ];
@@ -229,8 +238,7 @@ pub(crate) fn put_run(
     // A later attempt will take the row; what went wrong each time is worth keeping.
     let sql = "INSERT INTO failures (task, attempt, error, seconds, started, worker)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let AttemptResult { task, attempt, seconds, started, .. } = outcome;
-    let row = params![*task as i64, attempt, error, seconds, started, worker];
+    let row = params![task, attempt, error, seconds, started, worker];
     Ok(put.and_then(|put| store.prepare_cached(sql)?.execute(row).map(|_| put)))
 }
 

@@ -3,7 +3,9 @@
 
 use rusqlite::{Connection, params};
 
-use crate::job::{Points, RUN_COLUMNS};
+use crate::job::RUN_COLUMNS;
+use crate::model::nest::{Key, LoopNest, Points};
+use crate::model::reduce::Reduce;
 use crate::model::value::Value;
 use crate::store::Layout;
 
@@ -80,8 +82,8 @@ pub(crate) fn create(
         let mut add_loop = batch.prepare("INSERT INTO loops VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
         let mut add_point = batch.prepare("INSERT INTO points VALUES (?1, ?2, ?3, ?4)")?;
         let mut add_digest = batch.prepare("INSERT INTO digests VALUES (?1, ?2, ?3)")?;
-        for (level, l) in layout.loops.iter().enumerate() {
-            let level = level as i64;
+        for (at, l) in layout.nest.loops().iter().enumerate() {
+            let level = at as i64;
             let range = match l.points {
                 Points::Range { from, step, .. } => Some((from, step)),
                 _ => None,
@@ -91,11 +93,11 @@ pub(crate) fn create(
                 level,
                 l.name,
                 l.points.len() as i64,
-                l.reduce,
+                l.reduce.as_ref().map(Reduce::name),
                 first,
                 step
             ])?;
-            for (point, digest) in &l.digests {
+            for (point, digest) in layout.digests.get(&at).into_iter().flatten() {
                 add_digest.execute(params![level, *point as i64, digest])?;
             }
             if range.is_some() {
@@ -122,11 +124,9 @@ pub(crate) fn create(
 /// The view `all_runs`: a column for each loop under its name, and for each field of its records
 /// under `loop.field`.
 fn view(layout: &Layout) -> String {
-    let sizes: Vec<u64> = layout.loops.iter().map(|l| l.points.len()).collect();
     let mut columns = vec!["r.task AS task".to_string()];
-    for (level, l) in layout.loops.iter().enumerate() {
-        let stride: u64 = sizes[level + 1..].iter().product();
-        let point = format!("(r.task / {stride} % {})", sizes[level]);
+    for (level, l) in layout.nest.loops().iter().enumerate() {
+        let point = point(&layout.nest, level);
         let value = match &l.points {
             Points::Range { from, step, .. } => format!("({from} + {step} * {point})"),
             _ => format!("(SELECT value FROM points WHERE level = {level} AND point = {point})"),
@@ -151,6 +151,14 @@ fn view(layout: &Layout) -> String {
         "CREATE VIEW all_runs AS SELECT {} FROM runs r LEFT JOIN workers w ON w.worker = r.worker;",
         columns.join(",\n  ")
     )
+}
+
+/// A run's point of the loop at a level, as SQL. Any client can read the view, so this repeats in SQL
+/// what the nest does.
+fn point(nest: &LoopNest, level: usize) -> String {
+    let around = Key { level, index: 0 };
+    let inside = Key { level: level + 1, index: 0 };
+    format!("(r.task / {} % {})", nest.task_count(inside), nest.slots(around))
 }
 
 pub(crate) fn quoted(text: &str, quote: char) -> String {

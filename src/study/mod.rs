@@ -19,8 +19,8 @@ pub use self::runs::{Runs, Summary};
 
 use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, ErasedStudy, LoopSource, PreparedLoop};
-use crate::job::{self, Digests, Identity, Job, Loop, Points, check_name};
-use crate::model::nest::Grid;
+use crate::job::{self, Digests, Identity, Job, check_name};
+use crate::model::nest::{Loop, LoopNest, Points};
 use crate::model::policy::{Completeness, Order, Policy};
 use crate::model::reduce::{Reduce, SlotResult};
 use crate::model::results::GroupSummary;
@@ -301,8 +301,8 @@ where
     where
         F: FnMut(Summary<S>) -> crate::Result<()> + Send + 'static,
     {
-        let listen = move |job: &Job, grid: &Grid, summary: &GroupSummary| {
-            listen(Summary::of(job, grid, summary)).map_err(|error| error.to_string())
+        let listen = move |nest: &LoopNest, summary: &GroupSummary| {
+            listen(Summary::of(nest, summary)).map_err(|error| error.to_string())
         };
         self.listeners.push((self.erased.reduces.len(), Box::new(listen)));
         self
@@ -349,18 +349,18 @@ where
             if policy.timeout.is_some() && !policy.isolate {
                 return Err(Error::input("timeout: only a study that is isolated can be ended"));
             }
-            let (loops, learned, own_digests) = prepare_loops(&brought)?;
+            let (nest, learned, own_digests) = prepare_loops(&brought)?;
             let job = Job {
                 name,
                 folder: std::env::current_dir().unwrap_or_default(),
-                loops,
+                nest,
                 crunch: job::CrunchSpec::Native(learned),
                 score: "score".to_string(),
                 policy,
                 places: job::Places::default(),
             };
             job::check_job_name(&job.name).map_err(|why| Error::input(format!("name: {why}")))?;
-            let depth = job.loops.len();
+            let depth = job.nest.depth();
             let listeners =
                 listeners.into_iter().map(|(folds, listen)| (depth - folds, listen)).collect();
             let identity = Identity::of(&job, &version)?;
@@ -376,7 +376,7 @@ where
 }
 
 /// The loops as the job has them, what other ranks have to learn of each, and digests of points.
-fn prepare_loops(native: &ErasedStudy) -> Result<(Vec<Loop>, Vec<bytes::Bytes>, Digests)> {
+fn prepare_loops(native: &ErasedStudy) -> Result<(LoopNest, Vec<bytes::Bytes>, Digests)> {
     let depth = native.levels.len();
     if native.reduces.len() > depth {
         let folds = native.reduces.len();
@@ -405,10 +405,5 @@ fn prepare_loops(native: &ErasedStudy) -> Result<(Vec<Loop>, Vec<bytes::Bytes>, 
         learned.push(bytes);
         digests.insert(i, of_level);
     }
-    let sizes: Vec<u64> = loops.iter().map(|l| l.points.len()).collect();
-    if Grid::new(&sizes, outer).is_none() {
-        let product = sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
-        return Err(Error::input(format!("{product} tasks are more than 2^63 - 1")));
-    }
-    Ok((loops, learned, digests))
+    Ok((LoopNest::new(loops).map_err(Error::input)?, learned, digests))
 }

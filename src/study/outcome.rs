@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::job::Job;
-use crate::model::nest::Grid;
+use crate::model::nest::LoopNest;
 use crate::model::results::GroupSummary;
 use crate::model::results::Scored;
 use crate::rank0::types::RunResult;
@@ -26,9 +25,9 @@ pub struct Outcome<R, S> {
 impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
     pub(super) fn read(finished: RunResult) -> Result<Outcome<R, S>> {
         let mut summaries = Vec::new();
-        let (job, grid) = (&finished.job, finished.job.grid());
-        finished.results.summaries(grid.outer(), |summary| {
-            summaries.push(Summary::of(job, &grid, &summary));
+        let nest = &finished.job.nest;
+        finished.results.summaries(nest.outer(), |summary| {
+            summaries.push(Summary::of(nest, &summary));
             Ok(())
         })?;
         Ok(Outcome { summaries, finished, of: PhantomData })
@@ -37,15 +36,10 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
     /// Every run below a summary, in grid order: what crunch gave, or in words why it failed. Read
     /// from the store; fails where that cannot be read.
     pub fn runs(&self, summary: &Summary<S>) -> Result<Vec<Result<R, String>>> {
-        let grid = self.finished.job.grid();
-        let key = summary
-            .indices
-            .iter()
-            .enumerate()
-            .fold(0, |index, (level, point)| index * grid.size(level) + point);
-        let below = grid.tasks() / grid.keys(summary.indices.len());
+        let nest = &self.finished.job.nest;
+        let tasks = nest.key_at(&summary.indices).map_or(0..0, |key| nest.tasks_below(key));
         let mut runs = Vec::new();
-        self.finished.results.runs(key * below..(key + 1) * below, |run| {
+        self.finished.results.runs(tasks, |run| {
             runs.push(typed(&run.result));
             Ok(())
         })?;
@@ -75,11 +69,11 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
 }
 
 impl<S: DeserializeOwned> Summary<S> {
-    pub(super) fn of(job: &Job, grid: &Grid, summary: &GroupSummary) -> Summary<S> {
-        let coordinates = job.coordinates(grid, summary.key);
+    pub(super) fn of(nest: &LoopNest, summary: &GroupSummary) -> Summary<S> {
+        let coordinates = nest.coordinates(summary.key);
         Summary {
             coordinates: coordinates.into_iter().map(|(name, v)| (name.to_string(), v)).collect(),
-            indices: grid.coordinates(summary.key),
+            indices: nest.indices(summary.key),
             value: typed(&summary.result),
             runs: summary.runs,
             failed: summary.failed,

@@ -67,7 +67,7 @@ fn over_threads(
     let cores = slurm::cores().unwrap_or_else(machine::cores);
     let threads = settings.threads.unwrap_or(cores);
     check_strategy(settings, threads)?;
-    let workers = work.job.grid().tasks().min(threads as u64) as usize;
+    let workers = work.job.nest.tasks().min(threads as u64) as usize;
     let crew = WorkerPool { lowest: 1, workers, threads: 1, lease: None };
     let lead = Session::new(settings, native.clone(), work, crew)?;
     let (mut hub, links) = threads::connect(1, workers);

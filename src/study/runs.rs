@@ -69,12 +69,13 @@ impl<R> Runs<R> {
     /// If the loop has no such point.
     pub fn point(&self, index: usize) -> Value {
         assert!(index < self.len(), "point {index} of {}", self.len());
-        self.job.loops[self.group.level].points.get(index as u64)
+        let point = self.job.nest.child(self.group, index as u64);
+        point.map_or(Value::Null, |key| self.job.nest.value(key))
     }
 
     /// The names and points of the loops around, outermost first: which group it is.
     pub fn coordinates(&self) -> Vec<(&str, Value)> {
-        self.job.coordinates(&self.job.grid(), self.group)
+        self.job.nest.coordinates(self.group)
     }
 }
 

@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 
 use crate::executor::context::Context;
 use crate::executor::rust::{LoopSource, PreparedLoop};
-use crate::job::{Points, digest, digest_of};
+use crate::job::{digest, digest_of};
+use crate::model::nest::Points;
 use crate::model::value::Value;
 use crate::util::cache::Cache;
 use crate::util::error::{Error, Result};

@@ -85,9 +85,8 @@ proptest! {
         let text: String = text.into_iter().collect();
         match Job::parse(&text, Path::new("job.toml")) {
             Ok(job) => {
-                let grid = job.grid();
-                let last = grid.task(grid.tasks() - 1);
-                job.task_seed(&job.coordinates(&grid, last));
+                let last = job.nest.task(job.nest.tasks() - 1);
+                job.task_seed(&job.nest.coordinates(last));
             }
             Err(error) => prop_assert!(error.to_string().starts_with("job.toml"), "{error}"),
         }
@@ -140,8 +139,7 @@ proptest! {
         let parse = |text: &str| Job::parse(text, &folder.path().join("job.toml"));
         let loops = "[[loop]]\nname = \"r\"\nrows = \"x.csv\"\n";
         if let Ok(job) = parse(&format!("[crunch]\nbuiltin = \"multiply\"\n{loops}")) {
-            let grid = job.grid();
-            job.coordinates(&grid, grid.task(grid.tasks() - 1));
+            job.nest.coordinates(job.nest.task(job.nest.tasks() - 1));
         }
         let ridge = "[crunch]\nbuiltin = \"ridge\"\n[[loop]]\nname = \"dataset\"\nfiles = \"x.csv\"\n\
             [[loop]]\nname = \"alpha\"\nvalues = [1]\nreduce = \"max\"\n\

@@ -1,14 +1,15 @@
 //! Every message between master and worker, and its bincode form.
 //!
 //! bincode does not describe itself: no `flatten`, `untagged` or `skip_serializing_if` in anything
-//! reachable from here. A task crosses as an index, because every rank holds the same grid.
+//! reachable from here. A task crosses as an index, because every rank holds the same nest.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::model::batch::Report;
 use crate::model::nest::Key;
 use crate::model::reduce::SlotResult;
-use crate::model::results::{Assignment, Report, Scored};
+use crate::model::results::{Assignment, Scored};
 use crate::util::error::Result;
 use crate::wire::requests::{Reply, Request};
 
@@ -22,7 +23,7 @@ pub(crate) enum ToMaster<'a> {
         /// How many tasks it can be at at a time.
         threads: u32,
     },
-    /// What came of tasks that were assigned; asks for more. The first request carries none.
+    /// The runs of tasks that were assigned; asks for more. The first request carries none.
     #[serde(borrow)]
     Done(Report<'a>),
     /// What came of a group that was to be reduced; asks for more.
@@ -92,49 +93,33 @@ pub(crate) enum ToWorker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::results::{AttemptResult, Made, Numbers, Winner, pack};
+    use crate::model::batch::RunBatch;
+    use crate::model::results::Winner;
     use crate::model::value::Value;
     use crate::wire::codec::{decode, encode};
     use proptest::prelude::*;
 
     #[test]
-    fn messages_survive_the_wire() {
-        let outcome = AttemptResult {
-            task: u64::MAX,
-            attempt: 2,
-            started: 1.5,
-            seconds: 0.25,
-            result: Ok(Scored {
-                score: Some(f64::INFINITY),
-                value: Value::Record(vec![
-                    ("a".into(), Value::Null),
-                    ("b".into(), Value::List(vec![Value::Int(-1), Value::Bool(true)])),
-                ]),
-                best: vec![Winner { level: 1, point: 7 }],
-                typed: Bytes::from_static(&[1, 2]),
-            }),
+    fn reports_survive_the_wire() {
+        let record = Scored {
+            score: Some(f64::INFINITY),
+            value: Value::Record(vec![
+                ("a".into(), Value::Null),
+                ("b".into(), Value::List(vec![Value::Int(-1), Value::Bool(true)])),
+            ]),
+            best: vec![Winner { level: 1, point: 7 }],
+            typed: Bytes::from_static(&[1, 2]),
         };
-        let message = ToMaster::Done(Report::of(vec![outcome]));
-        assert_eq!(decode::<ToMaster>(&encode(&message)).unwrap(), message);
-    }
-
-    #[test]
-    fn numbers_survive_the_wire_and_can_be_taken_apart() {
-        let mut packed = Vec::new();
-        for task in 0..4 {
-            pack(&[f64::from(task) - 1.5], 0.25, &mut packed);
-        }
-        let numbers = Numbers::new(10, 2, 100.0, &packed);
-        let made = Made::Numbers(numbers);
+        let mut runs = RunBatch::default();
+        runs.restart(u64::MAX - 3, 2, 1.5);
+        runs.push_number(-1.5, 0.25);
+        runs.push(Ok(record), 0.25);
+        runs.push(Err("no".to_string()), 0.5);
+        let expected = runs.clone();
         let unbegun = Some(Assignment { first: 14, count: 2, attempt: 2 });
-        let bytes = encode(&ToMaster::Done(Report { thread: 3, made: made.clone(), unbegun }));
+        let bytes = encode(&ToMaster::Done(Report { thread: 3, runs: runs.lend(), unbegun }));
         let ToMaster::Done(report) = decode(&bytes).unwrap() else { panic!() };
-        assert_eq!((report.thread, report.made, report.unbegun), (3, made, unbegun));
-        let part = numbers.part(12, 2);
-        assert_eq!(part.each().collect::<Vec<_>>(), [(0.5, 0.25), (1.5, 0.25)]);
-        let last = part.outcomes().last().unwrap();
-        assert_eq!((last.task, last.attempt, last.started), (13, 2, 100.75));
-        assert_eq!(last.result.unwrap().as_number(), Some(1.5));
+        assert_eq!((report.thread, report.runs, report.unbegun), (3, expected, unbegun));
     }
 
     proptest! {

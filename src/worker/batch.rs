@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::executor::CallResult;
+use crate::model::batch::{Report, RunBatch};
 use crate::model::policy::LONG;
-use crate::model::results::{
-    Assignment, AttemptResult, Given, Made, Numbers, Report, Scored, pack,
-};
+use crate::model::results::Assignment;
 use crate::util::clock::since_1970;
 use crate::util::error::Result;
 
@@ -24,15 +24,6 @@ const LONGEST_STRIDE: u64 = 64;
 /// How long the time of day is counted on from what the clock said, before it is asked again.
 const ASK: Duration = Duration::from_secs(1);
 
-/// What a call came to. A plain number comes by itself: to move it from place to place within a result
-/// takes longer than the shortest tasks do.
-pub(crate) enum Came {
-    /// A plain number, which took as long as it took to come.
-    Number(f64),
-    /// Whatever it is, and how long the call took, in seconds, where that is known better.
-    Other(Result<Given, String>, Option<f64>),
-}
-
 pub(crate) struct ThreadBatch {
     thread: u32,
     batch: Mutex<BatchState>,
@@ -44,36 +35,27 @@ pub(crate) struct ThreadBatch {
 }
 
 struct BatchState {
-    attempt: u32,
     /// The tasks that were not begun.
     next: u64,
     end: u64,
-    /// The first task that was not reported, and when it started, in seconds since 1970.
-    first: u64,
-    started: f64,
     /// When the task at hand began.
     since: Instant,
     calendar: WallClock,
     /// When the first result that was not reported came.
     waiting: Option<Instant>,
-    /// What is not reported: plain numbers as long as there is nothing else, then outcomes.
-    packed: Vec<u8>,
-    outcomes: Vec<AttemptResult>,
+    /// The runs that are not reported.
+    runs: RunBatch<'static>,
 }
 
 impl ThreadBatch {
     pub(crate) fn new(thread: u32) -> ThreadBatch {
         let batch = BatchState {
-            attempt: 1,
             next: 0,
             end: 0,
-            first: 0,
-            started: 0.0,
             since: Instant::now(),
             calendar: WallClock::look(),
             waiting: None,
-            packed: Vec::new(),
-            outcomes: Vec::new(),
+            runs: RunBatch::default(),
         };
         ThreadBatch {
             thread,
@@ -100,19 +82,20 @@ impl ThreadBatch {
         }
     }
 
-    /// Crunches a batch task by task and reports it.
+    /// Crunches a batch task by task and reports it. A call says how many seconds it took where that is not
+    /// the time until it returned.
     pub(crate) fn crunch(
         &self,
         Assignment { first, count, attempt }: Assignment,
-        mut crunch: impl FnMut(u64) -> Came,
+        mut crunch: impl FnMut(u64) -> (CallResult, Option<f64>),
         report: impl FnOnce(Report) -> Result<()>,
     ) -> Result<()> {
         let mut since = Instant::now();
         {
             let mut batch = self.batch.lock();
             let started = batch.calendar.time(since);
-            (batch.attempt, batch.next, batch.end) = (attempt, first + 1, first + count);
-            (batch.first, batch.started, batch.since) = (first, started, since);
+            (batch.next, batch.end, batch.since) = (first + 1, first + count, since);
+            batch.runs.restart(first, attempt, started);
         }
         self.cancelled.store(false, Ordering::Relaxed);
         // Tasks from here to there are begun one after another.
@@ -123,11 +106,11 @@ impl ThreadBatch {
             while task < there && other.is_none() {
                 self.at.store(task, Ordering::Relaxed);
                 match crunch(task) {
-                    Came::Number(number) => {
+                    (CallResult::Number(number), None) => {
                         numbers[made] = number;
                         made += 1;
                     }
-                    Came::Other(result, seconds) => other = Some((task, result, seconds)),
+                    result => other = Some(result),
                 }
                 task += 1;
             }
@@ -135,9 +118,14 @@ impl ThreadBatch {
             let took = (now - since).as_secs_f64();
             let each = took / (made as f64 + f64::from(u8::from(other.is_some())));
             let mut batch = self.batch.lock();
-            batch.numbers(&numbers[..made], each, now);
-            if let Some((task, result, seconds)) = other {
-                batch.done(task, seconds.unwrap_or(each), result, now);
+            batch.waiting.get_or_insert(now);
+            batch.runs.push_numbers(&numbers[..made], each);
+            if let Some((result, seconds)) = other {
+                let seconds = seconds.unwrap_or(each);
+                match result {
+                    CallResult::Number(number) => batch.runs.push_number(number, seconds),
+                    CallResult::Other(result) => batch.runs.push(*result, seconds),
+                }
             }
             if self.is_cancelled() {
                 batch.next = task;
@@ -198,55 +186,14 @@ impl WallClock {
 }
 
 impl BatchState {
-    /// The next tasks gave these numbers.
-    fn numbers(&mut self, numbers: &[f64], seconds: f64, now: Instant) {
-        self.waiting.get_or_insert(now);
-        match self.outcomes.last() {
-            None => pack(numbers, seconds, &mut self.packed),
-            Some(last) => {
-                let tasks = last.task + 1..;
-                for (task, number) in tasks.zip(numbers) {
-                    self.done(task, seconds, Ok(Given::Number(*number)), now);
-                }
-            }
-        }
-    }
-
-    /// The next task, whatever it gave.
-    fn done(&mut self, task: u64, seconds: f64, result: Result<Given, String>, now: Instant) {
-        self.waiting.get_or_insert(now);
-        if let (true, Ok(Given::Number(number))) = (self.outcomes.is_empty(), &result) {
-            pack(&[*number], seconds, &mut self.packed);
-            return;
-        }
-        let result = result.map(Scored::from);
-        let numbers = Numbers::new(self.first, self.attempt, self.started, &self.packed);
-        self.outcomes.extend(numbers.outcomes());
-        self.packed.clear();
-        let last = self.outcomes.last();
-        let started = last.map_or(self.started, |last| last.started + last.seconds);
-        self.outcomes.push(AttemptResult { task, attempt: self.attempt, started, seconds, result });
-    }
-
     fn report(&mut self, thread: u32, report: impl FnOnce(Report) -> Result<()>) -> Result<()> {
-        let (attempt, count) = (self.attempt, self.end - self.next);
+        let (attempt, count) = (self.runs.attempt, self.end - self.next);
         let unbegun = (count > 0).then_some(Assignment { first: self.next, count, attempt });
         self.end = self.next;
-        let outcomes = std::mem::take(&mut self.outcomes);
-        let reported = if outcomes.is_empty() {
-            let numbers = Numbers::new(self.first, attempt, self.started, &self.packed);
-            let (made, seconds) = (numbers.count(), numbers.each().map(|(_, seconds)| seconds));
-            self.started += seconds.sum::<f64>();
-            self.first += made;
-            report(Report { thread, made: Made::Numbers(numbers), unbegun })
-        } else {
-            if let Some(last) = outcomes.last() {
-                (self.first, self.started) = (last.task + 1, last.started + last.seconds);
-            }
-            report(Report { thread, made: Made::Outcomes(outcomes), unbegun })
-        };
-        self.packed.clear();
         self.waiting = None;
+        let (next, started) = (self.runs.tasks().end, self.runs.ended());
+        let reported = report(Report { thread, runs: self.runs.lend(), unbegun });
+        self.runs.restart(next, attempt, started);
         reported
     }
 }
@@ -258,11 +205,7 @@ mod tests {
     type Reported = (Vec<(u64, bool)>, Option<(u64, u64)>);
 
     fn note(reports: &Mutex<Vec<Reported>>, report: Report) -> Result<()> {
-        let outcomes = match report.made {
-            Made::Outcomes(outcomes) => outcomes,
-            Made::Numbers(numbers) => numbers.outcomes().collect(),
-        };
-        let outcomes = outcomes.iter().map(|o| (o.task, o.result.is_ok())).collect();
+        let outcomes = report.runs.into_results().map(|o| (o.task, o.result.is_ok())).collect();
         let unbegun = report.unbegun.map(|rest| (rest.first, rest.count));
         reports.lock().push((outcomes, unbegun));
         Ok(())
@@ -274,8 +217,8 @@ mod tests {
     fn numbers_and_others_come_back_in_order() {
         let (seat, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
         let crunch = |task| match task {
-            12 => Came::Other(Err("no".to_string()), None),
-            task => Came::Number(task as f64),
+            12 => (CallResult::from(Err("no".to_string())), None),
+            task => (CallResult::Number(task as f64), None),
         };
         seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         let all = vec![(10, true), (11, true), (12, false), (13, true)];
@@ -291,7 +234,7 @@ mod tests {
                 seat.report_early(|report| note(&reports, report)).unwrap();
                 seat.report_early(|_| panic!("there is nothing new")).unwrap();
             }
-            Came::Number(0.0)
+            (CallResult::Number(0.0), None)
         };
         seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         let early = (vec![(10, true)], Some((12, 2)));
@@ -307,9 +250,9 @@ mod tests {
             if task == 11 {
                 seat.cancel(Some(11));
                 assert!(seat.is_cancelled());
-                return Came::Other(Err("cancelled".to_string()), None);
+                return (CallResult::from(Err("cancelled".to_string())), None);
             }
-            Came::Number(0.0)
+            (CallResult::Number(0.0), None)
         };
         seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         assert_eq!(*reports.lock(), [(vec![(10, true), (11, false)], Some((12, 2)))]);

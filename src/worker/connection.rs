@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::model::batch::Report;
 use crate::model::nest::Key;
 use crate::model::reduce::SlotResult;
-use crate::model::results::{Assignment, Report};
+use crate::model::results::Assignment;
 use crate::util::error::{Error, Result};
 use crate::util::signals;
 use crate::util::usage;
@@ -158,7 +159,7 @@ impl Connection {
     pub(crate) fn ready(&self) -> Result<()> {
         let mut ends = self.ends.lock();
         ends.ready = true;
-        ends.send(&ToMaster::Done(Report::of(Vec::new())))
+        ends.send(&ToMaster::Done(Report::default()))
     }
 
     /// Waits for what rank 0 wants a thread to do next.
@@ -301,7 +302,7 @@ impl ConnectionState {
     fn hand_back(&mut self) -> Result<()> {
         while let Some((tasks, _)) = self.tasks.pop_front() {
             let unbegun = Some(tasks);
-            self.send(&ToMaster::Done(Report { unbegun, ..Report::of(Vec::new()) }))?;
+            self.send(&ToMaster::Done(Report { unbegun, ..Report::default() }))?;
         }
         Ok(())
     }
@@ -377,8 +378,8 @@ impl MasterClient for ThreadConnection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::CallResult;
     use crate::wire::transport::{Hub, threads};
-    use crate::worker::batch::Came;
 
     #[test]
     fn what_waits_behind_a_long_task_is_handed_back() {
@@ -393,13 +394,13 @@ mod tests {
         let long = |_| {
             std::thread::sleep(Duration::from_millis(200));
             line.attend(false).unwrap();
-            Came::Number(1.0)
+            (CallResult::Number(1.0), None)
         };
         line.seats()[0].crunch(first, long, |_| Ok(())).unwrap();
         let mut received = Vec::new();
         assert_eq!(hub.receive(Duration::from_secs(10), &mut received).unwrap(), Some(1));
         let ToMaster::Done(report) = codec::decode(&received).unwrap() else { panic!() };
         assert_eq!(report.unbegun, Some(Assignment { first: 7, count: 1, attempt: 1 }));
-        assert_eq!(report.made, Report::of(Vec::new()).made);
+        assert_eq!(report.runs.count(), 0);
     }
 }

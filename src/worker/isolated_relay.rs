@@ -13,9 +13,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::executor::process::{child, ended, environment};
-use crate::executor::{Limits, Slot};
+use crate::executor::{CallResult, Limits, Slot};
 use crate::job::Job;
-use crate::model::results::{Assignment, Given, Made, Report, Scored};
+use crate::model::results::{Assignment, Scored};
 use crate::util::error::Result;
 use crate::util::files::temporary_folder;
 use crate::util::framing::{read_frame, write_frame};
@@ -23,7 +23,6 @@ use crate::util::thread;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::requests::{MasterClient, Request};
-use crate::worker::batch::Came;
 use crate::worker::connection::{Connection, NextWork};
 use crate::worker::isolated_main::PLACE;
 
@@ -48,7 +47,7 @@ pub(crate) fn relay(
             NextWork::Crunch(tasks) => {
                 let Assignment { attempt, .. } = tasks;
                 let seat = &line.seats()[place.thread as usize];
-                let run = |task| Came::Other(isolated.run(task, attempt).map(Given::from), None);
+                let run = |task| (CallResult::from(isolated.run(task, attempt)), None);
                 seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
             }
             NextWork::Reduce(key, items) => {
@@ -90,12 +89,7 @@ impl Isolated<'_> {
     fn run(&mut self, task: u64, attempt: u32) -> Result<Scored, String> {
         let assignment = Assignment { first: task, count: 1, attempt };
         self.call(&ToWorker::Assign(assignment), |answer| match answer {
-            ToMaster::Done(Report { made: Made::Outcomes(outcomes), .. }) => {
-                outcomes.into_iter().next().map(|outcome| outcome.result)
-            }
-            ToMaster::Done(Report { made: Made::Numbers(numbers), .. }) => {
-                numbers.outcomes().next().map(|outcome| outcome.result)
-            }
+            ToMaster::Done(report) => report.runs.into_results().next().map(|run| run.result),
             _ => None,
         })?
     }

@@ -10,16 +10,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::executor::rust::{ErasedStudy, another_program};
-use crate::executor::{Executor, ExecutorRegistry, Slot, Task};
+use crate::executor::{CallResult, Executor, ExecutorRegistry, Slot, Task};
 use crate::job::Job;
-use crate::model::results::{Assignment, Given};
+use crate::model::results::Assignment;
 use crate::util::error::{Error, Result};
 use crate::util::panic::{caught, panic_text};
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::requests::MasterClient;
 use crate::wire::transport::Link;
-use crate::worker::batch::Came;
 use crate::worker::connection::{Connection, NextWork, ThreadConnection};
 
 /// How a worker works.
@@ -112,7 +111,6 @@ fn at_seat(
     functions: &ExecutorRegistry,
     place: Slot,
 ) -> Result<()> {
-    let grid = job.grid();
     let mut crunch = functions.cruncher(caller, place);
     let mut reducer = None;
     loop {
@@ -120,7 +118,10 @@ fn at_seat(
             NextWork::Crunch(tasks) => {
                 let Assignment { first, count, attempt } = tasks;
                 crunch.expect(first..first + count, attempt);
-                let run = |index| call(&mut *crunch, &Task { job, grid: &grid, index, attempt });
+                let run = |index| {
+                    let result = call(&mut *crunch, &Task { job, index, attempt });
+                    (result, crunch.seconds())
+                };
                 let seat = &line.seats()[place.thread as usize];
                 seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
             }
@@ -134,25 +135,16 @@ fn at_seat(
     }
 }
 
-/// Calls crunch. A plain number is put aside at once.
-fn call(crunch: &mut dyn Executor, task: &Task) -> Came {
-    let mut number = 0.0;
-    let result = caught("crunch", || match crunch.crunch(task)? {
-        Given::Number(plain) => {
-            number = plain;
-            Ok(None)
-        }
-        Given::Scored(scored) => Ok(Some(scored)),
-    });
-    let seconds = crunch.seconds();
-    if let (Ok(None), None) = (&result, seconds) {
-        return Came::Number(number);
-    }
-    let result = result.map(|scored| scored.map_or(Given::Number(number), Given::Scored));
-    if let Err(why) = &result {
+/// Calls crunch. A panic is a failure like any other.
+fn call(crunch: &mut dyn Executor, task: &Task) -> CallResult {
+    let called = caught("crunch", || Ok(crunch.crunch(task)));
+    let result = called.unwrap_or_else(|panic| CallResult::from(Err(panic)));
+    if let CallResult::Other(other) = &result
+        && let Err(why) = &**other
+    {
         log::debug!("task {} failed: {why}", task.index);
     }
-    Came::Other(result, seconds)
+    result
 }
 
 /// The error of a message that nobody waits for.

@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use crate::cli::ask::{Array, ListFormat, Sink, stream};
-use crate::job::{Job, named_json};
-use crate::model::nest::Key;
+use crate::job::named_json;
+use crate::model::nest::{Key, LoopNest};
 use crate::model::reduce::Reduce;
 use crate::model::results::GroupSummary;
 use crate::model::value::Value;
@@ -17,20 +17,21 @@ use crate::util::error::{Exit, Result};
 
 #[derive(Args)]
 #[command(after_help = "\
-For each row of the result: the points of the loop that max or min decides, best first. If no loop is
-decided so, the rows themselves, highest score first. What is not final is marked partial.
+Shows, for each row of the result, the points of the loop that is reduced by max or min, best first. \
+If there is no such loop, the rows themselves are sorted by score, highest first. Results that are \
+not final yet are marked partial.
 
 Examples:
-  best results/NAME               the best of each row
-  best results/NAME --top 5       the best five
-  best results/NAME --format json")]
+  gridmpi best results/NAME                the best point of each row
+  gridmpi best results/NAME --top 5        the best five
+  gridmpi best results/NAME --format json")]
 pub(in crate::cli) struct Arguments {
-    /// The results folder
+    /// Results folder
     folder: PathBuf,
-    /// How many of each row
+    /// Points per row
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     top: u64,
-    /// Lowest score first, where no loop says what is best
+    /// Sort by lowest score first, if no loop reduces by max or min
     #[arg(long)]
     lowest: bool,
     /// What to print
@@ -50,8 +51,8 @@ struct Ranking {
 }
 
 impl Ranking {
-    fn of(job: &Job, lowest: bool) -> Ranking {
-        for (level, l) in job.loops.iter().enumerate() {
+    fn of(nest: &LoopNest, lowest: bool) -> Ranking {
+        for (level, l) in nest.loops().iter().enumerate() {
             let (sign, reduce) = match l.reduce {
                 Some(Reduce::Max) => (1.0, "max"),
                 Some(Reduce::Min) => (-1.0, "min"),
@@ -61,7 +62,7 @@ impl Ranking {
         }
         let sign = if lowest { -1.0 } else { 1.0 };
         // The whole result is one row; if the loops are folded into one number, its parts are ranked.
-        Ranking { group: 0, level: job.outer().max(1), sign, reduce: None }
+        Ranking { group: 0, level: nest.outer().max(1), sign, reduce: None }
     }
 }
 
@@ -77,7 +78,7 @@ struct Row {
 
 pub(super) fn best(arguments: &Arguments) -> Result<Exit> {
     let look = StoreReader::into(&arguments.folder)?;
-    let ranking = Ranking::of(&look.job, arguments.lowest);
+    let ranking = Ranking::of(look.nest(), arguments.lowest);
     stream(|sink| match arguments.format {
         ListFormat::Table => table(&look, &ranking, arguments.top, sink),
         ListFormat::Json => {
@@ -97,13 +98,13 @@ fn each(
     top: u64,
     mut each: impl FnMut(Row) -> Result<()>,
 ) -> Result<()> {
-    let grid = look.results.grid();
-    let size = grid.keys(ranking.level) / grid.keys(ranking.group);
+    let nest = look.nest();
     // The best so far of each group: what is kept is the result, not what it came from.
     let mut groups: Vec<(u64, Vec<(f64, u64)>)> = Vec::new();
     look.results.scores(ranking.level, |number, score| {
         let Some(score) = score.filter(|score| !score.is_nan()) else { return };
-        let group = number / size;
+        let key = Key { level: ranking.level, index: number };
+        let group = nest.ancestor(key, ranking.group).index;
         if groups.last().is_none_or(|(last, _)| *last != group) {
             groups.push((group, Vec::new()));
         }
@@ -120,7 +121,7 @@ fn each(
         let mut found = Vec::new();
         for (_, number) in best {
             let key = Key { level: ranking.level, index: number };
-            match ranking.level == grid.depth() {
+            match ranking.level == nest.depth() {
                 true => look.results.runs(number..number + 1, |run| {
                     found.push(run);
                     Ok(())
@@ -130,7 +131,7 @@ fn each(
         }
         let (runs, failed) = look.below(key)?;
         let closed = if ranking.reduce.is_some() { look.group(key)? } else { None };
-        let all = grid.tasks() / grid.keys(ranking.group);
+        let all = nest.task_count(key);
         let status = match closed {
             Some(GroupSummary { result: Err(_), .. }) => "incomplete",
             Some(_) => "complete",
@@ -144,16 +145,16 @@ fn each(
 
 /// The coordinates that a place has beside those of its row.
 fn inner(look: &StoreReader, row: Key, place: &GroupSummary) -> Vec<(String, Value)> {
-    let coordinates = look.job.coordinates(look.results.grid(), place.key);
+    let coordinates = look.nest().coordinates(place.key);
     let inner = coordinates.into_iter().skip(row.level);
     let won = place.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
-    let all = inner.chain(look.job.winners(won));
+    let all = inner.chain(look.nest().winners(place.key, won));
     all.map(|(name, value)| (name.to_string(), value)).collect()
 }
 
 fn table(look: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> Result<()> {
     let outer: Vec<&str> =
-        look.job.loops[..ranking.group].iter().map(|l| l.name.as_str()).collect();
+        look.nest().loops()[..ranking.group].iter().map(|l| l.name.as_str()).collect();
     let mut lines: Option<Lines> = None;
     each(look, ranking, top, |row| {
         for (i, place) in row.best.iter().enumerate() {
@@ -167,7 +168,7 @@ fn table(look: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> Re
                 header.push((String::new(), false));
                 Lines::new(header)
             });
-            let coordinates = look.job.coordinates(look.results.grid(), row.key);
+            let coordinates = look.nest().coordinates(row.key);
             let mut cells: Vec<String> =
                 coordinates.iter().map(|(_, value)| in_words(value)).collect();
             cells.extend((top > 1).then(|| (i + 1).to_string()));
@@ -199,8 +200,7 @@ fn table(look: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> Re
 
 /// What there is to say of a row that is not simply complete.
 fn note(look: &StoreReader, row: &Row) -> String {
-    let grid = look.results.grid();
-    let all = grid.tasks() / grid.keys(row.key.level);
+    let all = look.nest().task_count(row.key);
     let failed = match row.failed {
         0 => String::new(),
         failed => format!(", {failed} failed"),
@@ -213,7 +213,6 @@ fn note(look: &StoreReader, row: &Row) -> String {
 }
 
 fn as_json(look: &StoreReader, ranking: &Ranking, row: &Row) -> Json {
-    let grid = look.results.grid();
     let place = |(i, place): (usize, &GroupSummary)| {
         let inner = inner(look, row.key, place);
         let inner: Vec<(&str, Value)> =
@@ -229,12 +228,12 @@ fn as_json(look: &StoreReader, ranking: &Ranking, row: &Row) -> Json {
         })
     };
     json!({
-        "coordinates": named_json(&look.job.coordinates(grid, row.key)),
+        "coordinates": named_json(&look.nest().coordinates(row.key)),
         "reduce": ranking.reduce,
         "status": row.status,
         "runs": row.runs,
         "failed": row.failed,
-        "all": grid.tasks() / grid.keys(row.key.level),
+        "all": look.nest().task_count(row.key),
         "best": row.best.iter().enumerate().map(place).collect::<Vec<_>>(),
     })
 }

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::ask::{ListFormat, in_a_row};
 use crate::cli::print;
-use crate::job::{lookup, named_json};
+use crate::job::{lookup, named_json, task_seed};
 use crate::model::nest::Key;
 use crate::model::results::GroupSummary;
 use crate::model::value::Value;
@@ -20,15 +20,15 @@ use crate::util::error::{Exit, Result};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  explain results/NAME 7                              by the task's number
-  explain results/NAME dataset=crime alpha=0.1 fold=2  by its coordinates
+  gridmpi explain results/NAME 7                        by the task's number
+  gridmpi explain results/NAME dataset=crime alpha=0.1  by its coordinates
 
-A file can be given by its name alone, a number to the six digits that tables show, a field of a record
-as LOOP.FIELD=VALUE.")]
+A file can be given without its folder and extension, and a number as tables print it (six digits). \
+A field of a record is written LOOP.FIELD=VALUE.")]
 pub(in crate::cli) struct Arguments {
-    /// The results folder
+    /// Results folder
     folder: PathBuf,
-    /// The task's number, or its coordinates
+    /// Number of the task, or its coordinates
     #[arg(required = true, value_name = "TASK|LOOP=VALUE")]
     task: Vec<String>,
     /// What to print
@@ -38,7 +38,7 @@ pub(in crate::cli) struct Arguments {
 
 pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
     let look = StoreReader::into(&arguments.folder)?;
-    let task = lookup::task(&look.job, &arguments.task)?;
+    let task = lookup::task(look.nest(), &arguments.task)?;
     let history = look.history(task)?;
     let by_hand = by_hand(&look, task, &history)?;
     let now = at_work(&arguments.folder, task);
@@ -56,9 +56,8 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
 
 /// The task's seed.
 fn seed(look: &StoreReader, task: u64) -> Result<u32> {
-    let mut job = look.job.clone();
-    job.policy.seed = look.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    Ok(job.task_seed(&job.coordinates(look.results.grid(), look.results.grid().task(task))))
+    let seed = look.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    Ok(task_seed(seed, &look.nest().coordinates(look.nest().task(task))))
 }
 
 /// The worker that is at the task just now: its rank, host, and for how long.
@@ -85,9 +84,9 @@ fn by_hand(look: &StoreReader, task: u64, history: &History) -> Result<ByHand> {
         return Ok(ByHand { line: None, note: "the store does not say what ran".to_string() });
     }
     #[cfg(feature = "jobs")]
-    if !look.job.is_native() {
+    if !look.results.is_native() {
         let parsed = crate::job::Job::parse(&text, Path::new(&path));
-        let coordinates = look.job.coordinates(look.results.grid(), look.results.grid().task(task));
+        let coordinates = look.nest().coordinates(look.nest().task(task));
         match parsed.map(|job| crate::executor::by_hand(&job, &coordinates, task, attempt)) {
             Ok(Some(Ok(line))) => {
                 let note = "its result goes to stdout".to_string();
@@ -103,13 +102,13 @@ fn by_hand(look: &StoreReader, task: u64, history: &History) -> Result<ByHand> {
     }
     let _ = (attempt, &text);
     let note = match std::fs::read_to_string(&path) {
-        _ if look.job.is_native() => "nothing is stored; the program must end in Study::main",
+        _ if look.results.is_native() => "nothing is stored; the program must end in Study::main",
         Ok(now) if now == text => "what it gives goes to stdout; nothing is stored",
         Ok(_) => "the job file has changed since; nothing is stored",
         Err(_) => "the job file is not there any more; the store has it, in the table job",
     };
-    let words = lookup::words(&look.job, task);
-    let mut line = match look.job.is_native() {
+    let words = lookup::words(look.nest(), task);
+    let mut line = match look.results.is_native() {
         true => quoted(&path),
         false => format!("{} run {}", quoted(&program()), quoted(&path)),
     };
@@ -168,8 +167,8 @@ fn text(
             lines.push(format!("{:<9} {line}", if i == 0 { what } else { "" }));
         }
     };
-    let coordinates = in_a_row(&lookup::coordinates_json(&look.job, task));
-    say("task", format!("{task} of {}: {coordinates}", words::count(look.results.grid().tasks())));
+    let coordinates = in_a_row(&lookup::coordinates_json(look.nest(), task));
+    say("task", format!("{task} of {}: {coordinates}", words::count(look.nest().tasks())));
     say("status", state(history, now.is_some()).to_string());
     if let Some((rank, host, seconds)) = now {
         say(
@@ -242,9 +241,9 @@ fn ran(past: &AttemptRow) -> String {
 }
 
 fn in_words_of(look: &StoreReader, key: Key, group: &Option<GroupSummary>) -> String {
-    let place = in_a_row(&named_json(&look.job.coordinates(look.results.grid(), key)));
+    let place = in_a_row(&named_json(&look.nest().coordinates(key)));
     let place = if place.is_empty() { "the whole job".to_string() } else { place };
-    let over = &look.job.loops[key.level].name;
+    let over = &look.nest().loops()[key.level].name;
     let state = group_state(group);
     match group {
         Some(GroupSummary { result: Ok(scored), runs, failed, .. }) => {
@@ -284,8 +283,8 @@ fn as_json(
     let group = |(key, group): &(Key, Option<GroupSummary>)| {
         let scored = group.as_ref().and_then(|group| group.result.as_ref().ok());
         json!({
-            "coordinates": named_json(&look.job.coordinates(look.results.grid(), *key)),
-            "over": look.job.loops[key.level].name,
+            "coordinates": named_json(&look.nest().coordinates(*key)),
+            "over": look.nest().loops()[key.level].name,
             "status": group_state(group),
             "score": scored.and_then(|scored| scored.score),
             "runs": group.as_ref().map(|group| group.runs),
@@ -295,7 +294,7 @@ fn as_json(
     let scored = history.result.as_ref().and_then(|result| result.as_ref().ok());
     json!({
         "task": task,
-        "coordinates": lookup::coordinates_json(&look.job, task),
+        "coordinates": lookup::coordinates_json(look.nest(), task),
         "status": state(history, now.is_some()),
         "now": now.map(|(rank, host, seconds)| json!({ "rank": rank, "host": host, "seconds": seconds })),
         "score": scored.and_then(|scored| scored.score).map(|score| Value::Float(score).to_json()),

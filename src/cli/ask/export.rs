@@ -12,24 +12,24 @@ use crate::util::error::{Exit, Result};
 
 #[derive(Args)]
 #[command(after_help = "\
-A row a run, with a column for each loop (LOOP.FIELD where points are records), for status, score, each
-field of what crunch gave, seconds, started, rank, host, thread, attempt, error. Times are seconds since
-1970, in Parquet timestamps.
+There is one row per run, with one column for each loop (LOOP.FIELD if points are records), for \
+status and score, for each field of the results, and for seconds, started, rank, host, thread, \
+attempt and error. Times are seconds since 1970; in Parquet they are timestamps.
 
 Examples:
-  export results/NAME --format parquet --to runs.parquet
-  export results/NAME --format csv --where \"status='ok'\" > runs.csv
-  export results/NAME --format jsonl | head -n 1")]
+  gridmpi export results/NAME --format parquet --to runs.parquet
+  gridmpi export results/NAME --format csv --where \"status='ok'\" > runs.csv
+  gridmpi export results/NAME --format jsonl | head -n 1")]
 pub(in crate::cli) struct Arguments {
-    /// The results folder
+    /// Results folder
     folder: PathBuf,
-    /// What to write
+    /// Format of the export
     #[arg(long, value_enum)]
     format: ExportFormat,
-    /// The file to write [default: stdout]
+    /// File to write [default: stdout]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// Only runs that meet this condition (see `runs`)
+    /// Only runs that meet this condition (see `runs --help`)
     #[arg(long = "where", value_name = "CONDITION")]
     clauses: Vec<String>,
 }

@@ -16,17 +16,17 @@ use crate::util::error::{Error, Exit, Result};
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum Ask {
-    /// Tell how a run stands: done, failed, time left, workers, groups so far
+    /// Show the state of a run: done, failed, time left, workers, groups so far
     Status(status::Arguments),
-    /// Follow a run on a page in the terminal, from any machine that has its folder
+    /// Follow a run in the terminal, from any machine that can read its results folder
     Watch(watch::Arguments),
     /// Show the best points of each row of the result
     Best(best::Arguments),
-    /// List runs: all, those that failed, those that meet a condition
+    /// List runs: all, those that failed, or those that meet a condition
     Runs(runs::Arguments),
-    /// Tell all about one task, and how to run it again by hand
+    /// Show everything about one task, and how to run it again by hand
     Explain(explain::Arguments),
-    /// Write all runs for other programs, as CSV, JSON lines or Parquet
+    /// Export all runs as CSV, JSON or Parquet
     Export(export::Arguments),
 }
 

@@ -17,16 +17,16 @@ const WIDEST: usize = 80;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  runs results/NAME --failed                        what failed, and why
-  runs results/NAME --where \"alpha<1 and fold=0\"    those that meet a condition
-  runs results/NAME --sort \"score desc\" --limit 10  the ten best
-  runs results/NAME --where \"seconds>60\" --format json
+  gridmpi runs results/NAME --failed                        what failed and why
+  gridmpi runs results/NAME --where \"alpha<1 and fold=0\"    by a condition
+  gridmpi runs results/NAME --sort \"score desc\" --limit 10  the ten best runs
+  gridmpi runs results/NAME --where \"seconds>60\" --format json
 
-A condition is an SQL expression over the columns: task, the loops' names (LOOP.FIELD where points are
-records), status, score, value, error, seconds, started, rank, host, thread, attempt, and the fields of
-what crunch gave. Texts stand in single quotes.")]
+A condition is an SQL expression over these columns: task, the names of the loops (LOOP.FIELD if \
+points are records), status, score, value, error, seconds, started, rank, host, thread, attempt, and \
+the fields of the results. Strings stand in single quotes.")]
 pub(in crate::cli) struct Arguments {
-    /// The results folder
+    /// Results folder
     folder: PathBuf,
     /// Only runs that failed
     #[arg(long)]
@@ -34,10 +34,10 @@ pub(in crate::cli) struct Arguments {
     /// Only runs that meet this condition
     #[arg(long = "where", value_name = "CONDITION")]
     clauses: Vec<String>,
-    /// In the order of these columns, such as score or "score desc, alpha" [default: grid order]
+    /// Columns to sort by, such as score or "score desc, alpha" [default: grid order]
     #[arg(long, value_name = "COLUMNS")]
     sort: Option<String>,
-    /// At most so many
+    /// List at most this many runs
     #[arg(long, value_name = "RUNS")]
     limit: Option<u64>,
     /// What to print

@@ -20,14 +20,15 @@ const MOST: usize = 20;
 
 #[derive(Args)]
 #[command(after_help = "\
-A run writes how it stands into status.json in its results folder, about once a second. That is what is
-read while it goes, from whatever machine; the store is left alone. Once it has ended the store is read.
+While a run is going on, rank 0 writes its state to status.json in the results folder about once a \
+second. This command reads that file, so it works from any machine that can read the folder, and it \
+does not touch the store. Once the run has ended, the state is read from the store.
 
 Examples:
-  status results/NAME
-  status results/NAME --format json")]
+  gridmpi status results/NAME
+  gridmpi status results/NAME --format json")]
 pub(in crate::cli) struct Arguments {
-    /// The results folder
+    /// Results folder
     folder: PathBuf,
     /// What to print
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]

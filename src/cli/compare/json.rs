@@ -11,7 +11,8 @@ use crate::model::nest::Key;
 pub(super) fn json(case: &Case, lineup: &StrategyResults) -> Json {
     let loops: Vec<Json> = case
         .job
-        .loops
+        .nest
+        .loops()
         .iter()
         .map(|l| json!({ "name": l.name, "points": l.points.len() }))
         .collect();
@@ -23,7 +24,7 @@ pub(super) fn json(case: &Case, lineup: &StrategyResults) -> Json {
     json!({
         "job": case.job.name,
         "loops": loops,
-        "tasks": case.job.grid().tasks(),
+        "tasks": case.job.nest.tasks(),
         "workers": case.workers,
         "durations": {
             "source": source,
@@ -40,7 +41,7 @@ pub(super) fn json(case: &Case, lineup: &StrategyResults) -> Json {
 }
 
 fn strategy(case: &Case, entry: &StrategyResult) -> Json {
-    let key = |key: Key| named_json(&case.job.coordinates(&case.job.grid(), key));
+    let key = |key: Key| named_json(&case.job.nest.coordinates(key));
     let played = entry.played();
     let deadlock = entry.deadlock().map(|deadlock| {
         let waits = deadlock.waits.iter().map(|wait| {

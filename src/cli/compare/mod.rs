@@ -25,42 +25,42 @@ const MOST_TASKS: u64 = 10_000_000;
 #[derive(Args)]
 #[command(after_help = "\
 Strategies (\"outer\" is the outermost loop, \"inner\" are all loops inside it):
-  serial         one worker does one task after another
-  outer          outer loop parallel: a worker takes a whole point of it and does it alone
-  inner          inner loops parallel: all workers do one point of the outer loop, then the next
-  split:A+B      split pools: A workers hold a point of the outer loop each and only wait, B crunch
-  nested maps    parallel maps inside parallel maps on one pool: who waits occupies a worker
+  serial         one worker runs one task after another
+  outer          outer loop parallel: a worker does all tasks of an outer point
+  inner          inner loops parallel: all workers do one outer point at a time
+  split:A+B      two pools: A workers hold an outer point and wait, B run tasks
+  nested maps    parallel maps inside parallel maps, on one pool of workers
   flattened      all loops as one stream of tasks: what gridmpi does
-  longest-first  the same, the tasks first that are expected to take longest
+  longest-first  flattened, with the tasks expected to take longest first
 
-Durations are those recorded in the results folder; a task that was not recorded takes what the others
-suggest. --seconds gives every task the same. Messages cost nothing here.
+Durations come from the results folder; those of tasks not recorded there are estimated from the \
+others. Messages between ranks are taken to cost nothing.
 
 Examples:
-  gridmpi compare --workers 8                           the built-in demonstration
-  gridmpi compare job.toml --workers 64                 by the durations in results/NAME
-  gridmpi compare job.toml --workers 8 --seconds 1      every task takes 1 s
-  gridmpi compare job.toml --workers 8 --split 4+3      these split pools, instead of all
-  gridmpi compare job.toml --workers 4 --real           also run each on 4 threads, and keep nothing")]
+  gridmpi compare --workers 8                       the built-in demonstration
+  gridmpi compare job.toml --workers 64             with recorded durations
+  gridmpi compare job.toml --workers 8 --seconds 1  every task takes 1 s
+  gridmpi compare job.toml --workers 8 --split 4+3  only these split pools
+  gridmpi compare job.toml --workers 4 --real       also run it on 4 threads")]
 pub(super) struct CompareArgs {
-    /// The job file [default: ./gridmpi.toml if there is one, else the built-in demonstration]
+    /// Job file [default: ./gridmpi.toml if it exists, else the built-in demonstration]
     job: Option<PathBuf>,
-    /// How many workers
+    /// Number of workers
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     workers: u32,
-    /// The sizes of the split pools: A hold points of the outer loop, B crunch [default: all are tried]
+    /// Sizes of the split pools: A workers hold outer points, B run tasks [default: try all sizes]
     #[arg(long, value_name = "A+B", value_parser = strategy::split)]
     split: Option<Strategy>,
-    /// Every task takes so long
+    /// Let every task take this long
     #[arg(long, value_name = "SECONDS", value_parser = duration)]
     seconds: Option<f64>,
-    /// The results folder with recorded durations [default: results/NAME]
+    /// Results folder with recorded durations [default: results/NAME]
     #[arg(long, value_name = "FOLDER", conflicts_with = "seconds")]
     out: Option<PathBuf>,
-    /// Run each strategy on this machine's threads, too, as `run --strategy` does; nothing is kept
+    /// Also run each strategy on the threads of this machine; nothing is stored
     #[arg(long)]
     real: bool,
-    /// The demonstration with 10 ms instead of 1 s a task
+    /// Run the built-in demonstration with 10 ms per task instead of 1 s
     #[arg(long, conflicts_with = "seconds")]
     quick: bool,
     /// What to print
@@ -116,7 +116,7 @@ pub(super) fn compare(arguments: &CompareArgs) -> Result<Exit> {
         None => demo::job(arguments.quick)?,
     };
     executor::check(&job)?;
-    let tasks = job.grid().tasks();
+    let tasks = job.nest.tasks();
     if tasks > MOST_TASKS {
         return Err(Error::input(format!(
             "{}: {tasks} tasks are too many to compare; up to {MOST_TASKS} can be, so give loops fewer points for it",
@@ -136,11 +136,11 @@ pub(super) fn compare(arguments: &CompareArgs) -> Result<Exit> {
 
 /// Finds out how long tasks take.
 fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
-    let (grid, workers) = (job.grid(), arguments.workers as usize);
-    let all = |seconds: &dyn Fn(u64) -> f64| (0..grid.tasks()).map(seconds).collect::<Vec<_>>();
+    let (nest, workers) = (job.nest.clone(), arguments.workers as usize);
+    let all = |seconds: &dyn Fn(u64) -> f64| (0..nest.tasks()).map(seconds).collect::<Vec<_>>();
     if let Some(given) = arguments.seconds {
         let seconds = all(&|_| given);
-        let known = CostModel::new(&grid);
+        let known = CostModel::new(&nest);
         return Ok(Case { job, workers, seconds, known, source: DurationSource::Given });
     }
     let of_job = || named.then(|| Path::new("results").join(&job.name));
@@ -162,10 +162,8 @@ fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
     let seconds = match &job.crunch {
         CrunchSpec::Multiply { sleep: Sleep::Seconds(seconds) } => all(&|_| *seconds),
         CrunchSpec::Multiply { sleep: Sleep::Point(level) } => {
-            let points = &job.loops[*level].points;
-            let inside = grid.tasks() / grid.keys(level + 1);
-            let point = |task| task / inside % grid.size(*level);
-            all(&|task| points.get(point(task)).as_f64().unwrap_or_default())
+            let point = |task| nest.value(nest.ancestor(nest.task(task), level + 1));
+            all(&|task| point(task).as_f64().unwrap_or_default())
         }
         _ => Vec::new(),
     };
@@ -175,7 +173,7 @@ fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
             job.name
         )));
     }
-    let mut known = CostModel::new(&grid);
+    let mut known = CostModel::new(&nest);
     (0..).zip(&seconds).for_each(|(task, seconds)| known.observe(task, *seconds));
     Ok(Case { job, workers, seconds, known, source: DurationSource::Sleep })
 }

@@ -4,7 +4,7 @@ use crate::cli::compare::Case;
 use crate::master::Strategy;
 use crate::master::virtual_time::maps::{Deadlock, Ended, nested_maps};
 use crate::master::virtual_time::{Simulation, SimulationResult, play};
-use crate::model::nest::Grid;
+use crate::model::nest::LoopNest;
 use crate::model::policy::Order;
 
 /// How many tasks, and workers, are played for split pools at most, about: of very long jobs not all
@@ -83,18 +83,17 @@ impl StrategyResult {
 impl StrategyResults {
     /// Plays them all; of split pools this one, or the best and the worst.
     pub(super) fn play(case: &Case, split: Option<Strategy>) -> StrategyResults {
-        let grid = case.job.grid();
+        let nest = &case.job.nest;
         let seconds = |task: u64| case.seconds[task as usize];
         let played = |strategy, order| {
-            let flattened =
-                Simulation::flattened(&grid, case.workers, order, case.job.data_level());
+            let flattened = Simulation::flattened(nest, case.workers, order, case.job.data_level());
             let one = Simulation { strategy, known: Some(&case.known), ..flattened };
             let ended = Ended::Played(play(&one, &seconds));
             StrategyResult { which: Which::Strategy(strategy, order), ended, measured: None }
         };
         let simple = [Strategy::Serial, Strategy::Outer, Strategy::Inner];
         let mut entries: Vec<StrategyResult> = simple.map(|way| played(way, Order::Grid)).into();
-        let all = splits(&grid, case.workers as u64);
+        let all = splits(nest, case.workers as u64);
         let splits = Splits {
             tried: if split.is_some() { 1 } else { all.len() as u64 },
             of: case.workers as u64 - 1,
@@ -103,7 +102,7 @@ impl StrategyResults {
         let tried = split.map_or(all, |split| vec![split]);
         let pools = tried.into_iter().map(|split| played(split, Order::Grid));
         entries.extend(best_and_worst(pools));
-        let ended = nested_maps(&grid, case.workers, &seconds);
+        let ended = nested_maps(nest, case.workers, &seconds);
         entries.push(StrategyResult { which: Which::Maps, ended, measured: None });
         entries.push(played(Strategy::Flattened, Order::Grid));
         entries.push(played(Strategy::Flattened, Order::LongestFirst));
@@ -115,9 +114,9 @@ impl StrategyResults {
 
 /// The ways to split so many workers into two pools, those with few holders first; spread evenly over all
 /// where all would be too many.
-fn splits(grid: &Grid, workers: u64) -> Vec<Strategy> {
+fn splits(nest: &LoopNest, workers: u64) -> Vec<Strategy> {
     let of = workers - 1;
-    let few = (MOST_PLAYED / (grid.tasks() + workers)).max(FEWEST_SPLITS).min(of);
+    let few = (MOST_PLAYED / (nest.tasks() + workers)).max(FEWEST_SPLITS).min(of);
     let outer = |i: u64| 1 + i * (of - 1) / (few - 1).max(1);
     let split = |outer| Strategy::Split { outer, inner: workers - outer };
     (0..few).map(outer).map(split).collect()

@@ -47,7 +47,7 @@ pub(super) fn text(case: &Case, lineup: &StrategyResults) -> String {
 
 fn heading(case: &Case) -> String {
     let loops: Vec<String> =
-        case.job.loops.iter().map(|l| format!("{} {}", l.points.len(), l.name)).collect();
+        case.job.nest.loops().iter().map(|l| format!("{} {}", l.points.len(), l.name)).collect();
     let tasks = words::things(case.seconds.len() as u64, "task");
     let total: f64 = case.seconds.iter().sum();
     let (shortest, longest) = extent(case.seconds.iter().copied());
@@ -149,9 +149,9 @@ pub(super) fn conclusion(lineup: &StrategyResults) -> String {
 
 /// Who waits for whom.
 fn waits(case: &Case, deadlock: &Deadlock) -> String {
-    let (job, grid) = (&case.job, case.job.grid());
+    let nest = &case.job.nest;
     let named = |key: Key| {
-        let coordinates = job.coordinates(&grid, key);
+        let coordinates = nest.coordinates(key);
         let each = coordinates.iter().map(|(name, value)| format!("{name} {}", in_words(value)));
         each.collect::<Vec<_>>().join(", ")
     };
@@ -168,8 +168,8 @@ fn waits(case: &Case, deadlock: &Deadlock) -> String {
         }
     );
     for Wait { worker, holds, queued, behind, held } in deadlock.waits.iter().take(MOST_WAITS) {
-        let inner = &job.loops[holds.level].name;
-        let all = words::things(grid.size(holds.level), inner);
+        let inner = &nest.loops()[holds.level].name;
+        let all = words::things(nest.slots(*holds), inner);
         let _ = write!(text, "  worker {worker} holds {} and waits for its {all}", named(*holds));
         let holders = match held[..] {
             [one] => format!("worker {one} holds one of them, and waits too"),

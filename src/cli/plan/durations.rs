@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::cli::plan::slurm_request::RemainingWork;
 use crate::job::{Identity, Job, digests};
 use crate::master::cost_model::CostModel;
-use crate::model::nest::Grid;
+use crate::model::nest::LoopNest;
 use crate::store::{Layout, ReusableRun, StoreReader};
 use crate::util::error::Result;
 
@@ -30,7 +30,7 @@ const MOST_SUMMED: u64 = 100_000;
 /// What is known of the durations of a job's tasks, and which tasks a start now would find done.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedDurations {
-    grid: Grid,
+    nest: LoopNest,
     costs: CostModel,
     /// Tasks and what they took, in grid order. (seconds)
     kept: Vec<(u64, f64)>,
@@ -52,10 +52,9 @@ pub(crate) struct RecordedDurations {
 impl RecordedDurations {
     /// Knows nothing.
     pub(crate) fn unknown(job: &Job) -> RecordedDurations {
-        let grid = job.grid();
         RecordedDurations {
-            costs: CostModel::new(&grid),
-            grid,
+            costs: CostModel::new(&job.nest),
+            nest: job.nest.clone(),
             kept: Vec::new(),
             every: 1,
             recorded: 0,
@@ -137,7 +136,7 @@ impl RecordedDurations {
         }
         let judged: Vec<_> =
             self.kept.iter().step_by(self.kept.len().div_ceil(JUDGED).max(1)).copied().collect();
-        self.costs = fitted(self.costs.clone(), self.grid.depth(), &judged);
+        self.costs = fitted(self.costs.clone(), self.nest.depth(), &judged);
     }
 
     /// How many seconds a task can be expected to take: what it took, if that is known. Nothing if no
@@ -179,7 +178,7 @@ impl RecordedDurations {
 
     /// How many tasks there are to do.
     pub(crate) fn left(&self) -> u64 {
-        self.grid.tasks() - self.done()
+        self.nest.tasks() - self.done()
     }
 
     /// The n-th task that is to be done, in grid order.

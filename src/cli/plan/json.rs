@@ -10,8 +10,8 @@ use crate::util::duration;
 
 pub(super) fn json(outlook: &PlanReport) -> Json {
     let PlanReport { job, durations, reading, .. } = outlook;
-    let grid = job.grid();
-    let loops = job.loops.iter().map(|l| {
+    let nest = &job.nest;
+    let loops = nest.loops().iter().map(|l| {
         json!({
             "name": l.name,
             "source": job.source(&l.name),
@@ -21,9 +21,9 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
             "reduce": l.reduce.as_ref().map(|reduce| reduce.name()),
         })
     });
-    let groups = (grid.outer()..grid.depth()).map(|level| {
-        let l = &job.loops[level];
-        json!({ "over": l.name, "groups": grid.keys(level), "of": grid.size(level) })
+    let groups = (nest.outer()..nest.depth()).map(|level| {
+        let l = &nest.loops()[level];
+        json!({ "over": l.name, "groups": nest.keys(level), "of": l.points.len() })
     });
     let changes = durations.changes().zip(outlook.out.as_deref());
     json!({
@@ -31,9 +31,9 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
         "file": outlook.file,
         "folder": outlook.out,
         "loops": loops.collect::<Vec<_>>(),
-        "tasks": grid.tasks(),
+        "tasks": nest.tasks(),
         "groups": groups.collect::<Vec<_>>(),
-        "rows": grid.keys(grid.outer()),
+        "rows": nest.keys(nest.outer()),
         "order": job.policy.order,
         "files": reading.files,
         "bytes": reading.bytes,

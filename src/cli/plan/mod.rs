@@ -28,29 +28,30 @@ use crate::worker::isolated_main;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  gridmpi plan job.toml                       loops, tasks, what is done; times, if any run was recorded
-  gridmpi plan job.toml --pilot 40            do 40 tasks spread over the grid, and predict by them
-  gridmpi plan job.toml --workers 16,64,256   the time on so many workers
-  gridmpi plan job.toml --fresh               as if nothing were done: what `run --fresh` would take
+  gridmpi plan job.toml                      loops, tasks, what is done
+  gridmpi plan job.toml --pilot 40           run 40 tasks, predict from them
+  gridmpi plan job.toml --workers 16,64,256  the time on 16, 64 and 256 workers
+  gridmpi plan job.toml --fresh              the time of `gridmpi run --fresh`
 
-A worker here does one task at a time: a rank, or each of its threads. A pilot's runs are kept in the
-results folder like any others: `gridmpi run` goes on with them. Without a pilot nothing is written.")]
+Times are predicted from the durations in the results folder; without any, use --pilot. A worker \
+runs one task at a time: a rank, or each thread of a rank with several threads. The runs of a pilot \
+are stored in the results folder, and `gridmpi run` reuses them. Without --pilot nothing is written.")]
 pub(super) struct PlanArgs {
-    /// The job file [default: ./gridmpi.toml if there is one, else the built-in demonstration]
+    /// Job file [default: ./gridmpi.toml if it exists, else the built-in demonstration]
     job: Option<PathBuf>,
-    /// The folder for results [default: results/NAME]
+    /// Results folder [default: results/NAME]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Do so many tasks first, spread over the grid, on this machine's threads
+    /// First run N tasks, spread over the grid, on the threads of this machine
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pilot: Option<u64>,
-    /// For how many workers to predict [default: 1, 8, 32, ... until more are waste]
+    /// Numbers of workers to predict for [default: 1, 8, 32, ... as long as more workers help]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     workers: Vec<u64>,
-    /// On how many threads to do the pilot [default: all cores]
+    /// Threads for the pilot [default: one per core]
     #[arg(long, value_name = "T", requires = "pilot", value_parser = clap::value_parser!(u32).range(1..=65536))]
     threads: Option<u32>,
-    /// Plan as if nothing were done yet; what is recorded still tells how long tasks take
+    /// Plan as if no task were done; recorded durations are still used
     #[arg(long, conflicts_with = "pilot")]
     fresh: bool,
     /// What to print
@@ -96,7 +97,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
     };
     let (mut pilot, mut exit) = (None, Exit::Complete);
     if let Some(count) = arguments.pilot {
-        let tasks = pilot::spread(&job.grid(), &durations, count);
+        let tasks = pilot::spread(&job.nest, &durations, count);
         let settings = Settings {
             threads: arguments.threads.map(|threads| threads as usize),
             out: out.clone().map_or(Out::Temporary, Out::At),

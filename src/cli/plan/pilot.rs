@@ -3,22 +3,22 @@
 use std::collections::BTreeSet;
 
 use crate::cli::plan::durations::RecordedDurations;
-use crate::model::nest::Grid;
+use crate::model::nest::{Key, LoopNest};
 
 /// How often it is tried again to find others in place of tasks that are done or chosen already.
 const ROUNDS: u64 = 8;
 
-/// So many tasks of those that are to be done, spread over the grid, in grid order; all, if there are
+/// So many tasks of those that are to be done, spread over the nest, in grid order; all, if there are
 /// no more. The same ones every time.
-pub(crate) fn spread(grid: &Grid, durations: &RecordedDurations, count: u64) -> Vec<u64> {
+pub(crate) fn spread(nest: &LoopNest, durations: &RecordedDurations, count: u64) -> Vec<u64> {
     let wanted = count.min(durations.left());
     let mut chosen = BTreeSet::new();
     for round in 0..ROUNDS {
         let missing = wanted - chosen.len() as u64;
-        let tasks = stratified(grid, missing, round * wanted);
+        let tasks = stratified(nest, missing, round * wanted);
         chosen.extend(tasks.into_iter().filter(|task| !durations.is_done(*task)));
     }
-    // What is left may lie in a corner of the grid: from there, evenly.
+    // What is left may lie in a corner of the nest: from there, evenly.
     let left = durations.left();
     let step = coprime((left as f64 * GOLDEN) as u64, left);
     let mut nth = 0;
@@ -46,25 +46,25 @@ fn coprime(mut number: u64, with: u64) -> u64 {
     number
 }
 
-/// So many places in the grid, some of them perhaps twice. Along every loop they are as even as can be:
+/// So many places in the nest, some of them perhaps twice. Along every loop they are as even as can be:
 /// the ranks of a sequence of low discrepancy take the place of its numbers, so that each point comes as
 /// often as any other, or once more. Other `skip`s give others.
-fn stratified(grid: &Grid, count: u64, skip: u64) -> Vec<u64> {
-    let mut tasks = vec![0; count as usize];
-    let ratio = ratio(grid.depth());
-    for level in 0..grid.depth() {
+fn stratified(nest: &LoopNest, count: u64, skip: u64) -> Vec<u64> {
+    let mut keys = vec![Key::ROOT; count as usize];
+    let ratio = ratio(nest.depth());
+    for level in 0..nest.depth() {
         let step = ratio.powi(-(level as i32 + 1));
         let at = |i: u64| ((skip + i + 1) as f64 * step).fract();
         let mut order: Vec<u64> = (0..count).collect();
         order.sort_by(|a, b| at(*a).total_cmp(&at(*b)));
-        let size = grid.size(level);
         for (rank, i) in order.into_iter().enumerate() {
-            let middle = (2 * rank as u128 + 1) * u128::from(size) / (2 * u128::from(count));
-            let task = &mut tasks[i as usize];
-            *task = *task * size + middle as u64;
+            let key = &mut keys[i as usize];
+            let slots = u128::from(nest.slots(*key));
+            let middle = (2 * rank as u128 + 1) * slots / (2 * u128::from(count));
+            *key = nest.child(*key, middle as u64).expect("a middle is inside");
         }
     }
-    tasks
+    keys.into_iter().map(|key| key.index).collect()
 }
 
 /// The root over 1 of x^(d + 1) = x + 1, the golden ratio for one dimension: its negative powers make a
@@ -83,13 +83,13 @@ mod tests {
     fn every_loops_points_come_as_often_as_one_another() {
         for (sizes, count) in [(&[4, 50, 5][..], 100), (&[7, 3], 10), (&[1000, 2], 20)] {
             let job = job(sizes);
-            let grid = job.grid();
-            let tasks = spread(&grid, &RecordedDurations::unknown(&job), count);
+            let nest = &job.nest;
+            let tasks = spread(nest, &RecordedDurations::unknown(&job), count);
             assert_eq!(tasks.len() as u64, count);
             for (level, size) in sizes.iter().enumerate() {
                 let mut times = vec![0u64; *size as usize];
                 for task in &tasks {
-                    times[grid.coordinates(grid.task(*task))[level] as usize] += 1;
+                    times[nest.indices(nest.task(*task))[level] as usize] += 1;
                 }
                 let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
                 // Chosen twice, a place is made up for by another.
@@ -106,7 +106,7 @@ mod tests {
         let durations = RecordedDurations::found(&job, found);
         let left: Vec<u64> = (0..100).filter(|task| !durations.is_done(*task)).collect();
         for count in 1..=20 {
-            let tasks = spread(&job.grid(), &durations, count);
+            let tasks = spread(&job.nest, &durations, count);
             assert_eq!(tasks.len(), left.len().min(count as usize));
             assert!(tasks.iter().all(|task| left.contains(task)), "{tasks:?}");
             assert!(tasks.is_sorted());
@@ -115,12 +115,12 @@ mod tests {
             &job,
             (0..100).map(|task| ReusableRun { task, seconds: 1.0, failed: false }),
         );
-        assert!(spread(&job.grid(), &all, 5).is_empty());
+        assert!(spread(&job.nest, &all, 5).is_empty());
     }
 
     #[test]
-    fn a_grid_of_any_size_is_no_matter() {
+    fn a_nest_of_any_size_is_no_matter() {
         let job = job(&[1 << 20, 1 << 20, 1 << 20]);
-        assert_eq!(spread(&job.grid(), &RecordedDurations::unknown(&job), 1000).len(), 1000);
+        assert_eq!(spread(&job.nest, &RecordedDurations::unknown(&job), 1000).len(), 1000);
     }
 }

@@ -9,7 +9,7 @@ use crate::cli::plan::durations::RecordedDurations;
 use crate::job::Job;
 use crate::master::cost_model::CostModel;
 use crate::master::virtual_time::{Simulation, play};
-use crate::model::nest::Grid;
+use crate::model::nest::LoopNest;
 use crate::util::stats::{quantile, sorted};
 
 /// How often it is played, for each number of workers, and how often at least where it is long: between
@@ -158,13 +158,13 @@ struct PredictionInput<'a> {
     job: &'a Job,
     durations: &'a RecordedDurations,
     left: u64,
-    grid: Grid,
+    nest: LoopNest,
     tasks: Vec<u64>,
-    /// Whether it is the job's own grid that is played, with what is done left out.
+    /// Whether it is the job's own nest that is played, with what is done left out.
     own: bool,
     /// How much longer all that are left are expected to take than those that are played.
     scale: f64,
-    /// What the master knows from the start, where it is not the job's own grid.
+    /// What the master knows from the start, where it is not the job's own nest.
     known: Option<CostModel>,
     /// What was expected of tasks that were recorded, and by how much that was off, by what was expected.
     off: Vec<(f64, f64)>,
@@ -181,14 +181,14 @@ struct DrawnDurations {
 
 impl<'a> PredictionInput<'a> {
     fn new(job: &'a Job, durations: &'a RecordedDurations, most: u64) -> PredictionInput<'a> {
-        let (own, left) = (job.grid(), durations.left());
+        let (own, left) = (&job.nest, durations.left());
         let count = left.min(most);
         let nth = |i: u64| (u128::from(i) * u128::from(left) / u128::from(count)) as u64;
         let tasks: Vec<u64> = (0..count).map(|i| durations.nth_left(nth(i))).collect();
         let is_own = count == left && own.tasks() <= most.saturating_mul(2);
-        let grid = match is_own {
-            true => own,
-            false => Grid::new(&[count], 1).expect("it has tasks"),
+        let nest = match is_own {
+            true => own.clone(),
+            false => LoopNest::of_sizes(&[count], [None]).expect("it has tasks"),
         };
         let kept = durations.kept();
         let every = kept.len().div_ceil(REFITTED).max(1);
@@ -208,11 +208,11 @@ impl<'a> PredictionInput<'a> {
             .then(|| (0..left).map(|nth| expect(durations.nth_left(nth))).sum::<f64>());
         let scale = all.map_or(left as f64 / count as f64, |all| all / played);
         let known = (!is_own && durations.done() > 0).then(|| {
-            let mut known = CostModel::new(&grid);
+            let mut known = CostModel::new(&nest);
             (0..count).zip(&tasks).for_each(|(place, task)| known.observe(place, expect(*task)));
             known
         });
-        PredictionInput { job, durations, left, grid, tasks, own: is_own, scale, known, off }
+        PredictionInput { job, durations, left, nest, tasks, own: is_own, scale, known, off }
     }
 
     /// The model, had chance recorded others: fitted to as many durations, drawn from those there are.
@@ -272,7 +272,7 @@ impl<'a> PredictionInput<'a> {
     fn play(&self, drawn: &DrawnDurations, workers: u64) -> f64 {
         let workers = workers.min(self.tasks.len() as u64) as usize;
         let order = self.job.policy.order;
-        let (grid, own) = (&self.grid, self.own);
+        let (nest, own) = (&self.nest, self.own);
         let data = if own { self.job.data_level() } else { None };
         let done = |task: u64| self.durations.is_done(task);
         let seconds = |task: u64| match own {
@@ -289,7 +289,7 @@ impl<'a> PredictionInput<'a> {
         };
         let known = self.known.as_ref();
         play(
-            &Simulation { done, known, ..Simulation::flattened(grid, workers, order, data) },
+            &Simulation { done, known, ..Simulation::flattened(nest, workers, order, data) },
             &seconds,
         )
         .makespan

@@ -101,16 +101,16 @@ fn takes(kind: usize, seed: u64, tasks: u64) -> Vec<f64> {
 #[test]
 fn the_range_holds_the_truth_about_as_often_as_it_says() {
     let job = job(&[6, 50]);
-    let (grid, workers) = (job.grid(), 16);
+    let (nest, workers) = (&job.nest, 16);
     let (mut off, mut held) = (Vec::new(), 0);
     for kind in 0..3 {
         for seed in 0..12 {
-            let truth = takes(kind, seed, grid.tasks());
-            let chosen = spread(&grid, &RecordedDurations::unknown(&job), 60);
+            let truth = takes(kind, seed, nest.tasks());
+            let chosen = spread(nest, &RecordedDurations::unknown(&job), 60);
             let known = recorded(&job, chosen, |task| truth[task as usize]);
             let prediction = predict(&job, &known, Some(&[workers]), 3600.0).unwrap();
             let done = |task: u64| known.is_done(task);
-            let flat = Simulation::flattened(&grid, workers as usize, Order::Grid, None);
+            let flat = Simulation::flattened(nest, workers as usize, Order::Grid, None);
             let played =
                 play(&Simulation { done: Some(&done), ..flat }, &|task| truth[task as usize]);
             let Range { low, middle, high } = at(&prediction, workers).seconds;
@@ -145,8 +145,8 @@ fn some_tasks_stand_for_very_many() {
     assert_eq!(prediction.played, 5_000);
     let total: f64 = truth.iter().sum();
     assert!((prediction.total.middle / total - 1.0).abs() < 1e-9);
-    let grid = job.grid();
-    let flat = Simulation::flattened(&grid, 64, Order::Grid, None);
+    let nest = &job.nest;
+    let flat = Simulation::flattened(nest, 64, Order::Grid, None);
     let played = play(&flat, &|task| truth[task as usize]).makespan;
     let predicted = at(&prediction, 64);
     assert!((predicted.seconds.middle / played - 1.0).abs() < 0.01, "{predicted:?}, {played}");

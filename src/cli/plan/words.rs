@@ -69,7 +69,7 @@ fn loops(job: &Job) -> String {
     let columns = columns.into_iter().chain([("last", false), ("reduce", false)]);
     let mut lines = Lines::new(columns.map(|(name, right)| (name.to_string(), right)));
     let mut text = String::new();
-    for l in &job.loops {
+    for l in job.nest.loops() {
         let point = |i| beginning(&in_words(&l.points.get(i)), WIDEST);
         let last = l.points.len() - 1;
         text += &lines.row(vec![
@@ -86,19 +86,19 @@ fn loops(job: &Job) -> String {
 
 /// How many tasks there are, and into how many groups they fold.
 fn shape(job: &Job) -> String {
-    let grid = job.grid();
-    let mut parts = vec![things(grid.tasks(), "task")];
-    for level in (grid.outer()..grid.depth()).rev() {
-        let l = &job.loops[level];
+    let nest = &job.nest;
+    let mut parts = vec![things(nest.tasks(), "task")];
+    for level in (nest.outer()..nest.depth()).rev() {
+        let l = &nest.loops()[level];
         let reduce = l.reduce.as_ref().map_or("", Reduce::name);
-        let groups = things(grid.keys(level), "group");
-        parts.push(format!("{groups} of {} ({reduce} over {})", count(grid.size(level)), l.name));
+        let groups = things(nest.keys(level), "group");
+        parts.push(format!("{groups} of {} ({reduce} over {})", count(l.points.len()), l.name));
     }
-    format!("{}; the result has {}.", parts.join(", "), things(grid.keys(grid.outer()), "row"))
+    format!("{}; the result has {}.", parts.join(", "), things(nest.keys(nest.outer()), "row"))
 }
 
 fn order(job: &Job) -> String {
-    let data = job.data_level().map(|level| job.loops[level].name.as_str());
+    let data = job.data_level().map(|level| job.nest.loops()[level].name.as_str());
     match (job.policy.order, data) {
         (Order::Grid, Some(data)) => format!(
             "Order: as nested loops would, each worker on one {data} as long as there is work of it."
@@ -127,7 +127,7 @@ fn reading(outlook: &PlanReport) -> String {
 
 /// What is done already.
 fn there(outlook: &PlanReport) -> String {
-    let (durations, tasks) = (&outlook.durations, outlook.job.grid().tasks());
+    let (durations, tasks) = (&outlook.durations, outlook.job.nest.tasks());
     let Some(out) = &outlook.out else {
         return "Nothing is kept of the demonstration, unless --out names a folder.".to_string();
     };
@@ -193,7 +193,7 @@ fn known(outlook: &PlanReport, prediction: &Prediction) -> String {
 /// Of which loops not every point was seen.
 fn unseen(outlook: &PlanReport) -> Vec<String> {
     let costs = outlook.durations.costs();
-    let loops = outlook.job.loops.iter().enumerate();
+    let loops = outlook.job.nest.loops().iter().enumerate();
     let part = loops.filter_map(|(level, l)| {
         let (seen, all) = (costs.seen(level)?, l.points.len());
         (seen < all).then(|| {
@@ -256,7 +256,7 @@ fn advice(outlook: &PlanReport, prediction: &Prediction) -> String {
 /// How to get a prediction where there is none.
 fn unknown(outlook: &PlanReport) -> String {
     let job = outlook.file.as_ref().map_or(String::new(), |file| format!(" {}", file.display()));
-    let tasks = outlook.job.grid().tasks();
+    let tasks = outlook.job.nest.tasks();
     let pilot = (tasks / 10).clamp(8, 100).min(tasks);
     format!(
         "How long it takes is not known: no run is recorded. gridmpi plan{job} --pilot {pilot} does {pilot} tasks here, spread over the grid, and predicts by them; the run goes on from there. --out names a folder that has runs of it."

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::executor::{Executor, Task};
+use crate::executor::{CallResult, Executor, Task};
 use crate::job::{Job, Sleep};
-use crate::model::results::Given;
 use crate::model::value::Value;
-use crate::util::error::Result;
 
 /// Loops up to this many points have their factors worked out beforehand.
 const MOST_FACTORS: u64 = 1 << 16;
@@ -18,14 +16,24 @@ pub(crate) struct Multiply {
     sleep: Sleep,
     /// What each point of each loop brings to the product, where the loop is not too long.
     factors: Vec<Vec<f64>>,
-    /// The task that comes next if the innermost loop goes on, its point there, and the product of the
-    /// other loops' factors: most tasks come one after another.
-    next: Option<(u64, usize, f64)>,
+    /// What comes next if the innermost loop goes on: most tasks come one after another.
+    next: Option<NextFactor>,
+}
+
+/// A task of which all factors but the last are known.
+#[derive(Clone, Copy)]
+struct NextFactor {
+    task: u64,
+    /// Its point of the innermost loop, and how many that has.
+    point: u64,
+    slots: u64,
+    /// The product of the other loops' factors.
+    outer: f64,
 }
 
 impl Multiply {
     pub(crate) fn new(job: &Arc<Job>, sleep: &Sleep) -> Multiply {
-        let factors = job.loops.iter().map(|l| match l.points.len() {
+        let factors = job.nest.loops().iter().map(|l| match l.points.len() {
             length if length <= MOST_FACTORS => {
                 (0..length).map(|point| factor(&l.points.get(point))).collect()
             }
@@ -35,18 +43,20 @@ impl Multiply {
         Multiply { job: job.clone(), sleep: sleep.clone(), factors, next: None }
     }
 
-    fn factor(&self, level: usize, point: usize) -> f64 {
-        match self.factors[level].get(point) {
+    fn factor(&self, level: usize, point: u64) -> f64 {
+        match self.factors[level].get(point as usize) {
             Some(factor) => *factor,
-            None => factor(&self.job.loops[level].points.get(point as u64)),
+            None => factor(&self.job.nest.loops()[level].points.get(point)),
         }
     }
 
-    /// A task's point of the innermost loop, and the product of the other loops' factors.
-    fn outer(&self, task: &Task) -> (usize, f64) {
-        let mut points = task.grid.coordinates(task.grid.task(task.index)).into_iter().enumerate();
-        let innermost = points.next_back().map_or(0, |(_, point)| point as usize);
-        (innermost, points.map(|(level, point)| self.factor(level, point as usize)).product())
+    /// Multiplies what the loops around the innermost one bring to a task.
+    fn outer(&self, task: u64) -> NextFactor {
+        let nest = &self.job.nest;
+        let (around, point) = nest.parent(nest.task(task)).expect("there is a loop");
+        let points = nest.indices(around).into_iter().enumerate();
+        let outer = points.map(|(level, point)| self.factor(level, point)).product();
+        NextFactor { task, point, slots: nest.slots(around), outer }
     }
 
     /// How long a task sleeps.
@@ -54,31 +64,32 @@ impl Multiply {
         match &self.sleep {
             Sleep::Seconds(seconds) => *seconds,
             Sleep::Point(level) => {
-                let point = task.grid.coordinates(task.grid.task(task.index))[*level];
-                self.job.loops[*level].points.get(point).as_f64().unwrap_or(0.0)
+                let nest = &self.job.nest;
+                let key = nest.ancestor(nest.task(task.index), level + 1);
+                nest.value(key).as_f64().unwrap_or(0.0)
             }
         }
     }
 }
 
 impl Executor for Multiply {
-    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
+    fn crunch(&mut self, task: &Task) -> CallResult {
         let sleep = self.seconds(task);
         if sleep > 0.0 {
             std::thread::sleep(Duration::try_from_secs_f64(sleep).unwrap_or(Duration::MAX));
         }
         let innermost = self.factors.len() - 1;
-        let (point, outer) = match self.next {
-            Some((next, point, outer)) if next == task.index => (point, outer),
-            _ => self.outer(task),
-        };
+        let known = self.next.filter(|next| next.task == task.index);
+        let NextFactor { task: index, point, slots, outer } =
+            known.unwrap_or_else(|| self.outer(task.index));
         let product = outer * self.factor(innermost, point);
-        let goes_on = (point as u64 + 1) < task.grid.size(innermost);
-        self.next = goes_on.then_some((task.index + 1, point + 1, outer));
+        let goes_on = point + 1 < slots;
+        let next = || NextFactor { task: index + 1, point: point + 1, slots, outer };
+        self.next = goes_on.then(next);
         // -0.0 + 0.0 is 0.0: nobody wants to read "-0"
         match product + 0.0 {
-            nan if nan.is_nan() => task.scored(Value::Float(nan)),
-            product => Ok(Given::Number(product)),
+            nan if nan.is_nan() => CallResult::from(task.scored(Value::Float(nan))),
+            product => CallResult::Number(product),
         }
     }
 }

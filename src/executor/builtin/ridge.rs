@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector, RowDVector};
 
-use crate::executor::{Executor, Task};
-use crate::job::{Job, Points};
-use crate::model::results::Given;
+use crate::executor::{CallResult, Executor, Task};
+use crate::job::Job;
+use crate::model::nest::Points;
+use crate::model::results::Scored;
 use crate::model::value::Value;
 use crate::util::cache::Cache;
 use crate::util::csv_file;
@@ -56,7 +57,13 @@ impl Ridge {
 }
 
 impl Executor for Ridge {
-    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
+    fn crunch(&mut self, task: &Task) -> CallResult {
+        CallResult::from(self.call(task))
+    }
+}
+
+impl Ridge {
+    fn call(&mut self, task: &Task) -> Result<Scored, String> {
         let coordinates = task.coordinates();
         let point = |name: &str| {
             coordinates.iter().find(|(l, _)| *l == name).map(|(_, value)| value).expect("checked")
@@ -198,13 +205,13 @@ fn r_squared(truth: &DVector<f64>, predicted: &DVector<f64>) -> f64 {
 }
 
 fn folds(job: &Job) -> u64 {
-    job.loops.iter().find(|l| l.name == "fold").map_or(0, |l| l.points.len())
+    job.nest.loops().iter().find(|l| l.name == "fold").map_or(0, |l| l.points.len())
 }
 
 /// Reads every data set once and looks at every alpha and fold.
 pub(crate) fn check(job: &Job, target: Option<&str>) -> Result<()> {
     let folds = folds(job);
-    for l in &job.loops {
+    for l in job.nest.loops() {
         let last = l.points.len() - 1;
         let looked_at: Box<dyn Iterator<Item = u64>> = match l.points {
             // What holds for both ends of a range holds in between.

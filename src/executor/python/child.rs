@@ -52,7 +52,7 @@ impl Setup {
             .iter()
             .map(|(key, f)| (key.as_str(), (job.folder.join(&f.file), f.function.as_str())))
             .collect();
-        let arguments: Vec<&str> = job.loops.iter().map(|l| l.name.as_str()).collect();
+        let arguments: Vec<&str> = job.nest.loops().iter().map(|l| l.name.as_str()).collect();
         let (data, keep) = match &job.crunch {
             job::CrunchSpec::Python(python) => (arguments[python.data], python.keep),
             _ => (arguments[0], 1),

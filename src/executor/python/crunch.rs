@@ -12,10 +12,9 @@ use std::sync::Arc;
 use crate::executor::python::child::{PythonChild, Setup};
 use crate::executor::python::functions::crunch_functions;
 use crate::executor::python::protocol::Answer;
-use crate::executor::{Executor, Limits, Slot, Task};
+use crate::executor::{CallResult, Executor, Limits, Slot, Task};
 use crate::job::{Job, Python};
-use crate::model::nest::Grid;
-use crate::model::results::Given;
+use crate::model::results::Scored;
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 
@@ -29,7 +28,6 @@ const MOST_POINTS: u64 = 1 << 16;
 pub(crate) struct PythonExecutor {
     setup: Setup,
     limits: Limits,
-    grid: Grid,
     /// The points of each loop as JSON, where the loop is not too long.
     points: Vec<Vec<String>>,
     child: Option<PythonChild>,
@@ -52,7 +50,7 @@ impl PythonExecutor {
         caller: &Arc<dyn MasterClient>,
         place: Slot,
     ) -> PythonExecutor {
-        let points = job.loops.iter().map(|l| match l.points.len() {
+        let points = job.nest.loops().iter().map(|l| match l.points.len() {
             length if length <= MOST_POINTS => {
                 (0..length).map(|point| l.points.get(point).to_json().to_string()).collect()
             }
@@ -61,7 +59,6 @@ impl PythonExecutor {
         PythonExecutor {
             setup: Setup::new(job, &crunch_functions(python), place),
             limits: Limits::new(job.policy.timeout, Some(caller)),
-            grid: job.grid(),
             points: points.collect(),
             child: None,
             expected: 0..0,
@@ -106,25 +103,26 @@ impl PythonExecutor {
         request.clear();
         request.push_str(&format!("{{\"batch\": {}, \"points\": [", self.requests));
         let mut seeds = String::new();
+        let nest = &task.job.nest;
         let mut next = first;
         while next < end && request.len() + seeds.len() < LENGTH {
             request.push_str(if next == first { "[" } else { ",[" });
-            let key = self.grid.task(next);
-            for (level, point) in self.grid.coordinates(key).into_iter().enumerate() {
+            let key = nest.task(next);
+            for (level, point) in nest.indices(key).into_iter().enumerate() {
                 if level > 0 {
                     request.push(',');
                 }
                 match self.points[level].get(point as usize) {
                     Some(json) => request.push_str(json),
                     None => {
-                        let value = task.job.loops[level].points.get(point);
+                        let value = nest.loops()[level].points.get(point);
                         request.push_str(&value.to_json().to_string());
                     }
                 }
             }
             request.push(']');
             if child.is_seeded() {
-                let seed = task.job.task_seed(&task.job.coordinates(&self.grid, key));
+                let seed = task.job.task_seed(&nest.coordinates(key));
                 seeds.push_str(if next == first { "" } else { "," });
                 seeds.push_str(&seed.to_string());
             }
@@ -169,7 +167,13 @@ impl Executor for PythonExecutor {
         self.seconds
     }
 
-    fn crunch(&mut self, task: &Task) -> Result<Given, String> {
+    fn crunch(&mut self, task: &Task) -> CallResult {
+        CallResult::from(self.call(task))
+    }
+}
+
+impl PythonExecutor {
+    fn call(&mut self, task: &Task) -> Result<Scored, String> {
         self.seconds = None;
         loop {
             if self.asked.start != task.index || self.asked.is_empty() {

@@ -15,7 +15,7 @@ pub(crate) fn crunch_functions(python: &Python) -> Vec<(String, &PythonFunction)
 /// The Python functions that reduce loops, by the loop's level.
 pub(super) fn reduce_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
     let mut functions = Vec::new();
-    for (level, l) in job.loops.iter().enumerate() {
+    for (level, l) in job.nest.loops().iter().enumerate() {
         if let Some(Reduce::Python(function)) = &l.reduce {
             functions.push((format!("reduce {level}"), function));
         }
@@ -39,7 +39,7 @@ pub(crate) fn check_functions(job: &Job) -> Result<()> {
     })?;
     for (name, function) in named {
         let key = match name.strip_prefix("reduce ").and_then(|level| level.parse::<usize>().ok()) {
-            Some(level) => format!("loop.{}.reduce", job.loops[level].name),
+            Some(level) => format!("loop.{}.reduce", job.nest.loops()[level].name),
             None if name == "load" => "crunch.load".to_string(),
             None => "crunch.python".to_string(),
         };

@@ -51,11 +51,9 @@ impl PythonReducer {
 
 impl GroupReducer for PythonReducer {
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
-        let outer = self.job.coordinates(&self.job.grid(), group);
-        let over = &self.job.loops[group.level];
-        let run = |(slot, item): (u64, &SlotResult)| {
-            let own = (over.name.as_str(), over.points.get(slot));
-            let mut fields = named_json(&outer.iter().cloned().chain([own]).collect::<Vec<_>>());
+        let nest = &self.job.nest;
+        let run = |(index, item): (u64, &SlotResult)| {
+            let mut fields = named_json(&nest.coordinates(Key { level: group.level + 1, index }));
             let result = item.result.as_ref();
             fields["status"] = json!(if result.is_some() { "ok" } else { "failed" });
             fields["value"] = result.map_or(Json::Null, |scored| marked(&scored.value));
@@ -63,7 +61,7 @@ impl GroupReducer for PythonReducer {
             fields["score"] = number.map_or(Json::Null, |number| marked(&Value::Float(number)));
             fields
         };
-        let runs: Vec<Json> = (0..).zip(items).map(run).collect();
+        let runs: Vec<Json> = nest.children(group).zip(items).map(run).collect();
         let request = json!({ "function": format!("reduce {}", group.level), "runs": runs });
         let mut value = call(&mut self.child, &self.setup, &request);
         if value.is_err() && !self.child.as_mut().is_some_and(PythonChild::is_alive) {

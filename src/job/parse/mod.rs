@@ -11,10 +11,10 @@ use toml::de::DeTable;
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::slurm::SlurmOptions;
 use crate::job::{
-    CrunchSpec, DEFAULT_INTERPRETER, Job, Loop, Places, Python, Sleep, check_job_name, check_name,
+    CrunchSpec, DEFAULT_INTERPRETER, Job, Places, Python, Sleep, check_job_name, check_name,
     placeholders,
 };
-use crate::model::nest::{Grid, MOST_TASKS};
+use crate::model::nest::{Loop, LoopNest};
 use crate::model::policy::{Completeness, Order, Policy};
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::model::value::Value;
@@ -73,14 +73,10 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
             loops[inner].name, loops[inner - 1].name
         )));
     }
-    let sizes: Vec<u64> = loops.iter().map(|l| l.points.len()).collect();
     let Some(last) = loop_entries.last() else {
         return Err(crunch_entry.error("there is no [[loop]]: a job has at least one"));
     };
-    if Grid::new(&sizes, outer).is_none() {
-        let product = sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
-        return Err(last.error(format!("{product} tasks are more than {MOST_TASKS} (2^63 - 1)")));
-    }
+    let nest = LoopNest::new(loops).map_err(|why| last.error(why))?;
 
     let mut table = crunch_entry.table()?;
     places.lines.extend(table.lines());
@@ -88,13 +84,13 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
     let policy = Policy {
         require: table.take("require").map_or(Ok(Completeness::All), |entry| require(&entry))?,
         retries: table.take("retries").map_or(Ok(0), |entry| retries(&entry))?,
-        most_failures: most_failures(&mut table, sizes.iter().product())?,
+        most_failures: most_failures(&mut table, nest.tasks())?,
         isolate: table.take("isolate").map_or(Ok(false), |entry| entry.boolean())?,
         speculate: table.take("speculate").map_or(Ok(false), |entry| entry.boolean())?,
         ..policy
     };
     let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
-    let crunch = parse_crunch(&mut table, &loops)?;
+    let crunch = parse_crunch(&mut table, nest.loops())?;
     let has_child =
         matches!(crunch, CrunchSpec::Python(_) | CrunchSpec::Command(_) | CrunchSpec::Shell(_));
     let timeout = match timeout {
@@ -106,7 +102,7 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
     };
     table.finish()?;
     let policy = Policy { timeout, ..policy };
-    Ok(Job { name, folder, loops, crunch, score, policy, places })
+    Ok(Job { name, folder, nest, crunch, score, policy, places })
 }
 
 fn name(root: &mut TomlTable, file: &Path) -> Result<String> {

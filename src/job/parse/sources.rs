@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::job::parse::keys::{TomlEntry, TomlTable};
-use crate::job::points::{Distribution, Named, Points};
+use crate::model::nest::{Distribution, Named, Points};
 use crate::model::value::Value;
 use crate::util::csv_file;
 use crate::util::error::Result;

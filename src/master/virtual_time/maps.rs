@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::master::virtual_time::{SimulationResult, group_level};
-use crate::model::nest::{Grid, Key};
+use crate::model::nest::{Key, LoopNest};
 
 /// How nested maps end.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,11 +44,11 @@ pub(crate) struct Wait {
 }
 
 /// Plays the nest of maps on a pool of workers that takes bodies in the order in which they came.
-pub(crate) fn nested_maps(grid: &Grid, workers: usize, seconds: &dyn Fn(u64) -> f64) -> Ended {
+pub(crate) fn nested_maps(nest: &LoopNest, workers: usize, seconds: &dyn Fn(u64) -> f64) -> Ended {
     let mut pool = Pool {
-        grid,
+        nest,
         free: (1..=workers).collect(),
-        queue: VecDeque::from([(1, 0..grid.size(0))]),
+        queue: VecDeque::from([(1, nest.children(Key::ROOT))]),
         running: BinaryHeap::new(),
         waiting: BTreeMap::new(),
         now: Duration::ZERO,
@@ -61,7 +61,7 @@ pub(crate) fn nested_maps(grid: &Grid, workers: usize, seconds: &dyn Fn(u64) -> 
         pool.played.tasks += 1;
         pool.played.makespan = at.as_secs_f64();
         pool.free.insert(worker);
-        pool.is_done(grid.task(task));
+        pool.is_done(nest.task(task));
     }
     match pool.queue.front() {
         None => Ended::Played(pool.played),
@@ -73,7 +73,7 @@ pub(crate) fn nested_maps(grid: &Grid, workers: usize, seconds: &dyn Fn(u64) -> 
 }
 
 struct Pool<'a> {
-    grid: &'a Grid,
+    nest: &'a LoopNest,
     free: BTreeSet<usize>,
     /// Bodies of one map each: their level and which they are.
     queue: VecDeque<(usize, Range<u64>)>,
@@ -97,32 +97,28 @@ impl Pool<'_> {
             if keys.is_empty() {
                 self.queue.pop_front();
             }
-            if key.level == self.grid.depth() {
+            if key.level == self.nest.depth() {
                 let takes = seconds(key.index);
                 self.played.busy += takes;
                 let takes = Duration::try_from_secs_f64(takes).unwrap_or_default();
                 self.running.push(Reverse((self.now + takes, worker, key.index)));
             } else {
-                let size = self.grid.size(key.level);
-                self.waiting.insert(key, (worker, size));
-                self.queue.push_back((key.level + 1, key.index * size..(key.index + 1) * size));
+                self.waiting.insert(key, (worker, self.nest.slots(key)));
+                self.queue.push_back((key.level + 1, self.nest.children(key)));
             }
         }
     }
 
     /// A body is done, and perhaps the map that it belongs to.
     fn is_done(&mut self, mut key: Key) {
-        let (level, depth) = (group_level(self.grid), self.grid.depth());
+        let (level, depth) = (group_level(self.nest), self.nest.depth());
         loop {
-            let is_last = key.level == 1 && self.played.tasks == self.grid.tasks();
+            let is_last = key.level == 1 && self.played.tasks == self.nest.tasks();
             if key.level == level && level < depth || is_last && level == 0 {
                 self.played.closed.push(self.now.as_secs_f64());
             }
-            if key.level == 1 {
-                return;
-            }
-            let outer = key.level - 1;
-            key = Key { level: outer, index: key.index / self.grid.size(outer) };
+            let Some((outer, _)) = self.nest.parent(key) else { return };
+            key = outer;
             let Some((worker, left)) = self.waiting.get_mut(&key) else { return };
             *left -= 1;
             if *left > 0 {
@@ -141,8 +137,7 @@ impl Pool<'_> {
 
     fn wait(&self, key: Key) -> Wait {
         let (worker, _) = self.waiting[&key];
-        let size = self.grid.size(key.level);
-        let inner = key.index * size..(key.index + 1) * size;
+        let inner = self.nest.children(key);
         let is_inner = |(level, keys): &(usize, Range<u64>)| {
             *level == key.level + 1 && inner.contains(&keys.start)
         };
@@ -162,7 +157,7 @@ mod tests {
     use super::*;
 
     fn maps(sizes: &[u64], workers: usize) -> Ended {
-        nested_maps(&Grid::new(sizes, 1).unwrap(), workers, &|_| 1.0)
+        nested_maps(&LoopNest::sized(sizes, 1), workers, &|_| 1.0)
     }
 
     #[test]
@@ -198,8 +193,8 @@ mod tests {
 
     #[test]
     fn one_map_is_no_nest() {
-        let grid = Grid::new(&[10], 0).unwrap();
-        let Ended::Played(played) = nested_maps(&grid, 4, &|_| 1.0) else { panic!("a deadlock") };
+        let nest = LoopNest::sized(&[10], 0);
+        let Ended::Played(played) = nested_maps(&nest, 4, &|_| 1.0) else { panic!("a deadlock") };
         assert_eq!((played.makespan, played.closed), (3.0, vec![3.0]));
     }
 }

@@ -8,16 +8,16 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use crate::master::cost_model::CostModel;
-use crate::master::{Action, Event, Master, MasterConfig, Strategy};
-use crate::model::nest::{Grid, Key};
+use crate::master::{Action, Event, Master, MasterConfig, Strategy, emptied};
+use crate::model::batch::{Report, RunBatch};
+use crate::model::nest::{Key, LoopNest};
 use crate::model::policy::{LONG, Order, Policy};
-use crate::model::reduce::Reduce;
-use crate::model::results::{Assignment, AttemptResult, Made, Numbers, Report, Scored, pack};
+use crate::model::results::{Assignment, AttemptResult, Scored};
 
 /// What is played.
 #[derive(Clone, Copy)]
 pub(crate) struct Simulation<'a> {
-    pub(crate) grid: &'a Grid,
+    pub(crate) nest: &'a LoopNest,
     /// How many tasks can be under way at a time.
     pub(crate) workers: usize,
     pub(crate) order: Order,
@@ -35,13 +35,13 @@ pub(crate) struct Simulation<'a> {
 impl Simulation<'_> {
     /// All of a job's tasks as one stream, as it runs if nothing else is said.
     pub(crate) fn flattened(
-        grid: &Grid,
+        nest: &LoopNest,
         workers: usize,
         order: Order,
         data: Option<usize>,
     ) -> Simulation<'_> {
         let strategy = Strategy::Flattened;
-        Simulation { grid, workers, order, data, strategy, known: None, batch: None, done: None }
+        Simulation { nest, workers, order, data, strategy, known: None, batch: None, done: None }
     }
 }
 
@@ -75,15 +75,13 @@ impl SimulationResult {
 
 /// The level of the groups that are the rows of a result; where the whole job folds into one row, of
 /// those that the outermost loop folds.
-pub(crate) fn group_level(grid: &Grid) -> usize {
-    if grid.outer() == 0 && grid.depth() > 1 { 1 } else { grid.outer() }
+pub(crate) fn group_level(nest: &LoopNest) -> usize {
+    if nest.outer() == 0 && nest.depth() > 1 { 1 } else { nest.outer() }
 }
 
 /// Plays a job, where each task takes so many seconds. It is asked for a task's more than once.
 pub(crate) fn play(play: &Simulation, seconds: &dyn Fn(u64) -> f64) -> SimulationResult {
-    let Simulation { grid, workers, .. } = *play;
-    let folds = |level| (level >= grid.outer()).then_some(Reduce::Count);
-    let reduces = (0..grid.depth()).map(folds).collect();
+    let Simulation { nest, workers, .. } = *play;
     let config = MasterConfig {
         workers,
         policy: Policy { order: play.order, ..Policy::default() },
@@ -94,24 +92,24 @@ pub(crate) fn play(play: &Simulation, seconds: &dyn Fn(u64) -> f64) -> Simulatio
         ..MasterConfig::default()
     };
     let mut stage = SimulatedJob {
-        master: Master::new(grid.clone(), reduces, config),
+        master: Master::new(nest.counting(), config),
         seconds,
         workers: (0..workers).map(|_| VirtualWorker::default()).collect(),
         coming: BinaryHeap::new(),
         now: Duration::ZERO,
-        level: group_level(grid),
+        level: group_level(nest),
         actions: Vec::new(),
-        packed: Vec::new(),
+        runs: RunBatch::default(),
         played: SimulationResult { makespan: 0.0, busy: 0.0, tasks: 0, closed: Vec::new() },
     };
     if let Some(done) = play.done {
-        (0..grid.tasks()).filter(|task| done(*task)).for_each(|task| stage.recall(task));
+        (0..nest.tasks()).filter(|task| done(*task)).for_each(|task| stage.recall(task));
     }
     for rank in 1..=workers {
         stage.on(Event::Joined { rank, host: String::new(), threads: 1 });
     }
     for rank in 1..=workers {
-        stage.on(Event::Done { rank, report: Report::of(Vec::new()) });
+        stage.on(Event::Done { rank, report: Report::default() });
     }
     while stage.next() {}
     debug_assert!(stage.master.is_over(), "workers wait for each other");
@@ -127,8 +125,8 @@ struct SimulatedJob<'a> {
     coming: BinaryHeap<Reverse<(Duration, usize)>>,
     now: Duration,
     level: usize,
-    actions: Vec<Action>,
-    packed: Vec<u8>,
+    actions: Vec<Action<'static>>,
+    runs: RunBatch<'static>,
     played: SimulationResult,
 }
 
@@ -174,25 +172,25 @@ impl SimulatedJob<'_> {
             }
             None => self.begin(rank),
         }
-        let mut packed = std::mem::take(&mut self.packed);
-        packed.clear();
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.restart(first, attempt, 0.0);
         for task in first..first + count {
             let seconds = (self.seconds)(task);
             self.played.busy += seconds;
-            pack(&[0.0], seconds, &mut packed);
+            runs.push_number(0.0, seconds);
         }
         if count > 0 {
             self.played.tasks += count;
             self.played.makespan = at.as_secs_f64();
         }
-        let made = Made::Numbers(Numbers::new(first, attempt, 0.0, &packed));
-        self.on(Event::Done { rank, report: Report { thread: 0, made, unbegun } });
-        self.packed = packed;
+        let report = Report { thread: 0, runs: runs.lend(), unbegun };
+        self.on(Event::Done { rank, report });
+        self.runs = runs;
         true
     }
 
     fn on(&mut self, event: Event) {
-        let mut actions = std::mem::take(&mut self.actions);
+        let mut actions: Vec<Action> = std::mem::take(&mut self.actions);
         self.master.on(event, self.now, &mut actions);
         #[cfg(test)]
         self.master.check();
@@ -213,7 +211,7 @@ impl SimulatedJob<'_> {
                 _ => {}
             }
         }
-        self.actions = actions;
+        self.actions = emptied(actions);
     }
 
     /// A worker begins the batch that it was given first. As a real one does, it reports early what has
@@ -255,27 +253,27 @@ mod tests {
     use super::*;
     use crate::master::Strategy;
 
-    fn flattened(grid: &Grid, workers: usize) -> Simulation<'_> {
-        Simulation::flattened(grid, workers, Order::Grid, None)
+    fn flattened(nest: &LoopNest, workers: usize) -> Simulation<'_> {
+        Simulation::flattened(nest, workers, Order::Grid, None)
     }
 
     #[test]
     fn constant_durations_give_exact_times() {
-        let grid = Grid::new(&[10, 3], 1).unwrap();
-        let played = play(&flattened(&grid, 8), &|_| 1.0);
+        let nest = LoopNest::sized(&[10, 3], 1);
+        let played = play(&flattened(&nest, 8), &|_| 1.0);
         let closed = vec![1.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 4.0, 4.0];
         assert_eq!(played, SimulationResult { makespan: 4.0, busy: 30.0, tasks: 30, closed });
-        let data = Simulation { data: Some(0), ..flattened(&grid, 8) };
+        let data = Simulation { data: Some(0), ..flattened(&nest, 8) };
         assert_eq!(play(&data, &|_| 1.0).makespan, 4.0);
-        let more = play(&flattened(&grid, 100), &|_| 1.0);
+        let more = play(&flattened(&nest, 100), &|_| 1.0);
         assert_eq!((more.makespan, more.closed), (1.0, vec![1.0; 10]));
     }
 
     #[test]
     fn the_textbook_cases_take_what_they_take() {
         let takes = |sizes: &[u64], workers, strategy| {
-            let grid = Grid::new(sizes, 1).unwrap();
-            play(&Simulation { strategy, ..flattened(&grid, workers) }, &|_| 1.0)
+            let nest = LoopNest::sized(sizes, 1);
+            play(&Simulation { strategy, ..flattened(&nest, workers) }, &|_| 1.0)
         };
         let makespan = |sizes: &[u64], workers, strategy| takes(sizes, workers, strategy).makespan;
         let (two, ten) = ([2, 4], [10, 3]);
@@ -302,21 +300,21 @@ mod tests {
 
     #[test]
     fn what_is_done_takes_no_time() {
-        let grid = Grid::new(&[10, 3], 0).unwrap();
+        let nest = LoopNest::sized(&[10, 3], 0);
         let done = |task: u64| task < 12 || task.is_multiple_of(3);
-        let played = play(&Simulation { done: Some(&done), ..flattened(&grid, 4) }, &|_| 2.0);
+        let played = play(&Simulation { done: Some(&done), ..flattened(&nest, 4) }, &|_| 2.0);
         assert_eq!((played.makespan, played.busy, played.tasks), (6.0, 24.0, 12));
         assert_eq!(played.closed, [0.0, 0.0, 0.0, 0.0, 2.0, 2.0, 4.0, 4.0, 6.0, 6.0]);
-        let all = play(&Simulation { done: Some(&|_| true), ..flattened(&grid, 4) }, &|_| 2.0);
+        let all = play(&Simulation { done: Some(&|_| true), ..flattened(&nest, 4) }, &|_| 2.0);
         assert_eq!((all.makespan, all.tasks, all.closed.len()), (0.0, 0, 10));
     }
 
     #[test]
     fn a_long_task_in_a_batch_holds_up_nothing_but_itself() {
-        let grid = Grid::new(&[1000], 1).unwrap();
+        let nest = LoopNest::sized(&[1000], 1);
         // The first batches are of tasks of 0.1 ms; then there is one of 10 s.
         let seconds = |task: u64| if task == 500 { 10.0 } else { 1e-4 };
-        let played = play(&flattened(&grid, 2), &seconds);
+        let played = play(&flattened(&nest, 2), &seconds);
         assert!((played.busy - 10.0999).abs() < 1e-9, "{played:?}");
         assert!((10.02..10.2).contains(&played.makespan), "{played:?}");
         assert_eq!(played.tasks, 1000);
@@ -324,13 +322,13 @@ mod tests {
 
     #[test]
     fn the_longest_first_leave_none_of_them_for_the_end() {
-        let grid = Grid::new(&[2, 8], 1).unwrap();
+        let nest = LoopNest::sized(&[2, 8], 1);
         let seconds = |task: u64| if task % 8 == 7 { 8.0 } else { 1.0 };
-        let in_grid_order = play(&flattened(&grid, 4), &seconds);
+        let in_grid_order = play(&flattened(&nest, 4), &seconds);
         assert_eq!(in_grid_order.makespan, 12.0);
-        let longest = Simulation { order: Order::LongestFirst, ..flattened(&grid, 4) };
+        let longest = Simulation { order: Order::LongestFirst, ..flattened(&nest, 4) };
         assert_eq!(play(&longest, &seconds).makespan, 12.0, "nothing is known when it begins");
-        let mut costs = CostModel::new(&grid);
+        let mut costs = CostModel::new(&nest);
         (0..16).for_each(|task| costs.observe(task, seconds(task)));
         let known = Simulation { known: Some(&costs), ..longest };
         assert_eq!(play(&known, &seconds).makespan, 8.0);
@@ -346,17 +344,17 @@ mod tests {
             seed: u64,
             scale in prop::sample::select(vec![1e-6, 1e-3, 0.05, 1.0]),
         ) {
-            let grid = Grid::new(&sizes, outer).unwrap();
+            let nest = LoopNest::sized(&sizes, outer);
             let seconds = |task: u64| scale * ((task ^ seed).wrapping_mul(0x9E37_79B9) % 1000) as f64;
-            let all: f64 = (0..grid.tasks()).map(seconds).sum();
-            let longest = (0..grid.tasks()).map(seconds).fold(0.0, f64::max);
+            let all: f64 = (0..nest.tasks()).map(seconds).sum();
+            let longest = (0..nest.tasks()).map(seconds).fold(0.0, f64::max);
             let done = |played: &SimulationResult| {
                 let bound = longest.max(all / workers as f64);
-                played.tasks == grid.tasks()
+                played.tasks == nest.tasks()
                     && (played.busy - all).abs() <= 1e-9 * all
                     && played.makespan >= bound * (1.0 - 1e-6) - 1e-6
-                    && played.closed.len() as u64 == match group_level(&grid) {
-                        level if level < grid.depth() => grid.keys(level),
+                    && played.closed.len() as u64 == match group_level(&nest) {
+                        level if level < nest.depth() => nest.keys(level),
                         _ => 0,
                     }
             };
@@ -364,13 +362,13 @@ mod tests {
             for strategy in
                 [Strategy::Flattened, Strategy::Serial, Strategy::Outer, Strategy::Inner, split]
             {
-                let played = play(&Simulation { strategy, ..flattened(&grid, workers) }, &seconds);
+                let played = play(&Simulation { strategy, ..flattened(&nest, workers) }, &seconds);
                 prop_assert!(done(&played), "{}: {:?}", strategy, played);
                 if strategy == Strategy::Serial {
                     prop_assert!((played.makespan - all).abs() <= 1e-6);
                 }
             }
-            match maps::nested_maps(&grid, workers, &seconds) {
+            match maps::nested_maps(&nest, workers, &seconds) {
                 maps::Ended::Played(played) => prop_assert!(done(&played), "{:?}", played),
                 // Whoever holds a point waits: that takes as many as there are workers.
                 maps::Ended::Deadlock(found) => prop_assert_eq!(found.waits.len(), workers),
@@ -380,8 +378,8 @@ mod tests {
 
     #[test]
     fn short_tasks_are_shared_evenly() {
-        let grid = Grid::new(&[1000, 100], 1).unwrap();
-        let played = play(&flattened(&grid, 100), &|_| 1e-3);
+        let nest = LoopNest::sized(&[1000, 100], 1);
+        let played = play(&flattened(&nest, 100), &|_| 1e-3);
         assert!((1.0..1.01).contains(&played.makespan), "{}", played.makespan);
         assert_eq!((played.tasks, played.closed.len()), (100_000, 1000));
     }

@@ -37,7 +37,7 @@ impl Status {
         let (started, written) = look.span()?;
         Ok(Status {
             form: FORM,
-            name: look.job.name.clone(),
+            name: look.name.clone(),
             state,
             words: None,
             exit_code: exit_code.filter(|_| state.is_end()),
@@ -46,7 +46,7 @@ impl Status {
             started,
             seen: written,
             written,
-            tasks: look.results.grid().tasks(),
+            tasks: look.nest().tasks(),
             done,
             reused: 0,
             failed,
@@ -63,14 +63,13 @@ impl Status {
 }
 
 fn groups(look: &StoreReader) -> Result<GroupsStatus> {
-    let (job, grid) = (&look.job, look.results.grid());
-    let outer = job.outer();
-    let Some(reduce) = job.loops.get(outer).and_then(|l| l.reduce.as_ref()) else {
+    let nest = look.nest();
+    let outer = nest.outer();
+    let Some(reduce) = nest.loops().get(outer).and_then(|l| l.reduce.as_ref()) else {
         return Ok(GroupsStatus::default());
     };
-    let all = grid.tasks() / grid.keys(outer);
     let mut groups = GroupsStatus {
-        all: grid.keys(outer),
+        all: nest.keys(outer),
         reduce: Some(reduce.name().to_string()),
         ..GroupsStatus::default()
     };
@@ -80,13 +79,15 @@ fn groups(look: &StoreReader) -> Result<GroupsStatus> {
         if groups.closed <= MOST_GROUPS {
             let scored = summary.result.as_ref().ok();
             groups.latest.push(GroupStatus {
-                coordinates: named_json(&job.coordinates(grid, summary.key)),
+                coordinates: named_json(&nest.coordinates(summary.key)),
                 partial: false,
                 score: scored.and_then(|scored| scored.score),
-                best: scored.map_or(Json::Null, |scored| named_json(&job.winners(&scored.best))),
+                best: scored.map_or(Json::Null, |scored| {
+                    named_json(&nest.winners(summary.key, &scored.best))
+                }),
                 runs: summary.runs,
                 failed: summary.failed,
-                all,
+                all: nest.task_count(summary.key),
                 error: summary.result.err(),
             });
         }

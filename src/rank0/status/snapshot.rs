@@ -2,14 +2,13 @@
 //! of a thousand tasks take their time.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::job::{Job, named_json};
+use crate::job::named_json;
 use crate::master::{GroupView, View, WorkerActivity, WorkerView};
-use crate::model::nest::{Grid, Key};
+use crate::model::nest::{Key, LoopNest};
 use crate::model::results::{GroupSummary, Winner};
 use crate::platform::slurm::Booked;
 use crate::rank0::status::{
@@ -74,8 +73,8 @@ impl ClosedStatus {
 
 /// Makes statuses of one job.
 pub(crate) struct SnapshotBuilder {
-    job: Arc<Job>,
-    grid: Grid,
+    name: String,
+    nest: LoopNest,
     host: String,
     started: f64,
     hosts: BTreeMap<usize, String>,
@@ -84,10 +83,10 @@ pub(crate) struct SnapshotBuilder {
 }
 
 impl SnapshotBuilder {
-    pub(crate) fn new(job: &Arc<Job>) -> SnapshotBuilder {
+    pub(crate) fn new(name: &str, nest: &LoopNest) -> SnapshotBuilder {
         SnapshotBuilder {
-            job: job.clone(),
-            grid: job.grid(),
+            name: name.to_string(),
+            nest: nest.clone(),
             host: crate::util::machine::host(),
             started: crate::util::clock::since_1970(),
             hosts: BTreeMap::new(),
@@ -99,20 +98,18 @@ impl SnapshotBuilder {
         self.hosts.extend(sight.hosts);
         let tally = sight.view.tally;
         let rate = self.rate(sight.now, tally.done - tally.recalled);
-        let left = (self.grid.tasks() - tally.done) as f64;
+        let left = (self.nest.tasks() - tally.done) as f64;
         let going = sight.state == RunState::Running || sight.state == RunState::Paused;
         let seconds_left = rate.filter(|rate| going && *rate > 0.0).map(|rate| left / rate);
         let running =
             sight.view.workers.iter().map(|worker| worker.held.min(worker.threads.into())).sum();
-        let outer = self.grid.outer();
+        let nest = &self.nest;
+        let outermost = nest.loops().get(nest.outer());
         let groups = GroupsStatus {
-            all: if outer < self.grid.depth() { self.grid.keys(outer) } else { 0 },
+            all: outermost.map_or(0, |_| nest.keys(nest.outer())),
             closed: sight.closed,
             incomplete: sight.incomplete,
-            reduce: self
-                .job
-                .loops
-                .get(outer)
+            reduce: outermost
                 .and_then(|l| l.reduce.as_ref())
                 .map(|reduce| reduce.name().to_string()),
             latest: sight.latest.iter().map(|group| self.closed(group)).collect(),
@@ -121,7 +118,7 @@ impl SnapshotBuilder {
         let now = crate::util::clock::since_1970();
         Status {
             form: FORM,
-            name: self.job.name.clone(),
+            name: self.name.clone(),
             state: sight.state,
             words: sight.words,
             exit_code: None,
@@ -130,7 +127,7 @@ impl SnapshotBuilder {
             started: self.started,
             seen: now,
             written: now,
-            tasks: self.grid.tasks(),
+            tasks: nest.tasks(),
             done: tally.done,
             reused: tally.recalled,
             failed: tally.failed,
@@ -167,12 +164,7 @@ impl SnapshotBuilder {
     }
 
     fn coordinates(&self, key: Key) -> Json {
-        named_json(&self.job.coordinates(&self.grid, key))
-    }
-
-    /// How many runs there are below a key.
-    fn below(&self, key: Key) -> u64 {
-        self.grid.tasks() / self.grid.keys(key.level)
+        named_json(&self.nest.coordinates(key))
     }
 
     fn closed(&self, group: &ClosedStatus) -> GroupStatus {
@@ -180,10 +172,10 @@ impl SnapshotBuilder {
             coordinates: self.coordinates(group.key),
             partial: false,
             score: group.score,
-            best: named_json(&self.job.winners(&group.best)),
+            best: named_json(&self.nest.winners(group.key, &group.best)),
             runs: group.runs,
             failed: group.failed,
-            all: self.below(group.key),
+            all: self.nest.task_count(group.key),
             error: group.error.clone(),
         }
     }
@@ -197,10 +189,10 @@ impl SnapshotBuilder {
             coordinates: self.coordinates(group.key),
             partial: true,
             score,
-            best: named_json(&self.job.winners(best)),
+            best: named_json(&self.nest.winners(group.key, best)),
             runs: group.runs,
             failed: group.failed,
-            all: self.below(group.key),
+            all: self.nest.task_count(group.key),
             error: None,
         }
     }
@@ -222,7 +214,7 @@ impl SnapshotBuilder {
             state: state.to_string(),
             threads: view.threads,
             task: view.task,
-            coordinates: view.task.map(|task| self.coordinates(self.grid.task(task))),
+            coordinates: view.task.map(|task| self.coordinates(self.nest.task(task))),
             held: view.held,
             seconds: works.then(|| now.saturating_sub(view.since).as_secs_f64()),
             expected: view.expected,
@@ -270,19 +262,7 @@ mod tests {
     use super::*;
 
     fn gatherer() -> SnapshotBuilder {
-        use crate::job::{Loop, Points};
-        let points = Points::Range { from: 0, step: 1, count: 100_000 };
-        let l = |name: &str| Loop {
-            name: name.to_string(),
-            points: points.clone(),
-            reduce: None,
-            is_data: false,
-        };
-        SnapshotBuilder::new(&Arc::new(crate::job::Job::with_loops(
-            "big",
-            vec![l("a"), l("b")],
-            false,
-        )))
+        SnapshotBuilder::new("big", &LoopNest::of_sizes(&[100_000; 2], [None, None]).unwrap())
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl StatusWriter {
         StatusWriter {
             booked,
             writer: folder.and_then(|folder| WriterThread::start(job, folder)),
-            outer: job.outer(),
+            outer: job.nest.outer(),
             next: Duration::ZERO,
             hosts: Vec::new(),
             latest: VecDeque::new(),
@@ -166,7 +166,7 @@ impl WriterThread {
     fn start(job: &Arc<Job>, folder: &Path) -> Option<WriterThread> {
         let (news, to_write) = sync_channel(1);
         let (end, done) = sync_channel(1);
-        let (folder, gatherer) = (folder.to_path_buf(), SnapshotBuilder::new(job));
+        let (folder, gatherer) = (folder.to_path_buf(), SnapshotBuilder::new(&job.name, &job.nest));
         let work = move || {
             write(&to_write, &folder, gatherer);
             let _ = end.send(());

@@ -124,18 +124,18 @@ fn map(landscape: &Landscape, x: &Axis, y: &Axis, panel: usize, name: &str) -> R
 
 /// The latest start's runs, worker by worker.
 fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
-    let grid = facts.look.job.grid();
+    let nest = facts.look.nest();
     let height = (session.lanes.len().min(64) as u32 * 22 + 90).clamp(160, 900);
     let x =
         Axis { name: "time (s)".into(), scale: Scale::Linear, places: vec![0.0, session.wall()] };
     let paper = Paper { x: &x, y: "", width: 720, height };
     if session.attempts <= BARS && session.lanes.len() <= 64 {
-        let several = grid.depth() > 1;
+        let several = nest.depth() > 1;
         let mut bars = Vec::new();
         for (lane, attempts) in session.lanes.iter().map(|lane| &lane.attempts).enumerate() {
             for attempt in attempts {
-                let set = match several && attempt.task < grid.tasks() {
-                    true => grid.coordinates(grid.task(attempt.task))[0] as usize,
+                let set = match several && attempt.task < nest.tasks() {
+                    true => nest.ancestor(nest.task(attempt.task), 1).index as usize,
                     false => 0,
                 };
                 let colour = if attempt.failed { FAILED } else { COLOURS[set % COLOURS.len()] };
@@ -144,7 +144,7 @@ fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
             }
         }
         let names: Vec<String> = session.lanes.iter().map(|lane| lane.name.clone()).collect();
-        let outermost = &facts.look.job.loops[0];
+        let outermost = &nest.loops()[0];
         let mut meaning = Vec::new();
         if several && outermost.points.len() <= COLOURS.len() as u64 {
             let points = (0..outermost.points.len()).map(|i| in_words(&outermost.points.get(i)));

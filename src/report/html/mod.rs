@@ -34,17 +34,16 @@ pub(crate) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// Reads what a results folder holds.
     pub(crate) fn gather(look: &'a StoreReader) -> Result<Facts<'a>> {
-        let grid = look.job.grid();
-        let mut landscape = Landscape::new(&look.job);
+        let mut landscape = Landscape::new(look.nest());
         let level = landscape.plan.level;
-        look.results.scores(level, |index, score| landscape.add(&grid, index, score))?;
-        landscape.close(&look.job);
+        look.results.scores(level, |index, score| landscape.add(index, score))?;
+        landscape.close();
         let sessions = sessions(&look.members()?, look.attempts()?);
         let mut failures = Failures::default();
         look.failures(|failure| failures.add(failure))?;
         Ok(Facts {
             look,
-            rows: Rows::new(&look.job),
+            rows: Rows::new(look.nest()),
             state: look.note("state")?.unwrap_or_default(),
             tally: look.tally()?,
             landscape,
@@ -56,11 +55,11 @@ impl<'a> Facts<'a> {
 
     /// A task's coordinates, in words.
     fn task(&self, task: u64) -> String {
-        let grid = self.look.job.grid();
-        if task >= grid.tasks() {
+        let nest = self.look.nest();
+        if task >= nest.tasks() {
             return String::new();
         }
-        let coordinates = self.look.job.coordinates(&grid, grid.task(task));
+        let coordinates = nest.coordinates(nest.task(task));
         let words = coordinates.iter().map(|(name, value)| {
             format!("{name} {}", crate::report::beginning(&crate::report::in_words(value), 60))
         });

@@ -20,7 +20,7 @@ const STARTS: usize = 20;
 
 /// The whole page.
 pub(crate) fn page(facts: &Facts) -> Result<String> {
-    let name = escape(&facts.look.job.name);
+    let name = escape(&facts.look.name);
     let mut body =
         format!("<h1>{name}</h1>\n<p class=\"headline\">{}</p>\n", escape(&words::headline(facts)));
     body += &table(facts)?;
@@ -91,20 +91,20 @@ fn paragraph(class: &str, sentences: &[String]) -> String {
 
 /// The result: one row for each point of the outermost loops.
 fn table(facts: &Facts) -> Result<String> {
-    let (job, results) = (&facts.look.job, &facts.look.results);
+    let (nest, results) = (facts.look.nest(), &facts.look.results);
     let mut header = facts.rows.coordinate_names();
     header.extend(facts.rows.best_names().iter().map(|name| format!("best {name}")));
-    header.extend([score_name(job), "runs".to_string(), "status".to_string()]);
+    header.extend([score_name(nest), "runs".to_string(), "status".to_string()]);
     let mut rows = String::new();
     let mut numeric = vec![false; header.len()];
     let (mut number, mut bad) = (0u64, 0u64);
-    results.summaries(job.outer(), |summary| {
+    results.summaries(nest.outer(), |summary| {
         number += 1;
         bad += u64::from(summary.result.is_err());
         if number > ROWS as u64 {
             return Ok(());
         }
-        let mut cells: Vec<Value> = facts.rows.coordinates(results, summary.key);
+        let mut cells: Vec<Value> = facts.rows.coordinates(summary.key);
         cells.extend(facts.rows.best(&summary));
         cells.push(match &summary.result {
             Ok(scored) => scored.score.map_or_else(|| scored.value.clone(), Value::Float),
@@ -133,7 +133,7 @@ fn table(facts: &Facts) -> Result<String> {
         let _ = writeln!(rows, "<td>{}</td></tr>", escape(&status));
         Ok(())
     })?;
-    let expected = job.grid().keys(job.outer());
+    let expected = nest.keys(nest.outer());
     let mut notes = Vec::new();
     if number < expected {
         notes.push(format!("Not there yet: {}.", things(expected - number, "row")));
@@ -160,8 +160,8 @@ fn table(facts: &Facts) -> Result<String> {
 }
 
 fn scores(facts: &Facts) -> String {
-    let (job, landscape) = (&facts.look.job, &facts.landscape);
-    let sets: Vec<&str> = landscape.plan.sets.iter().map(|i| job.loops[*i].name.as_str()).collect();
+    let (loops, landscape) = (facts.look.nest().loops(), &facts.landscape);
+    let sets: Vec<&str> = landscape.plan.sets.iter().map(|i| loops[*i].name.as_str()).collect();
     let over: Vec<&str> = landscape.axes.iter().map(|axis| axis.name.as_str()).collect();
     let title = match over.as_slice() {
         [] => "Scores".to_string(),

@@ -59,10 +59,9 @@ fn shape(rows: usize) -> (Json, usize) {
 
 /// Every attempt as a bar, coloured by the outermost loop if that helps.
 fn bars_of(facts: &Facts, session: &StartTimeline) -> (Json, usize, String) {
-    let job = &facts.look.job;
-    let grid = job.grid();
-    let outermost = &job.loops[0];
-    let coloured = job.loops.len() > 1;
+    let nest = facts.look.nest();
+    let outermost = &nest.loops()[0];
+    let coloured = nest.depth() > 1;
     let points = outermost.points.len();
     let named = coloured && points <= COLOURS.len() as u64;
     let groups = if coloured { points.min(COLOURS.len() as u64) as usize } else { 1 };
@@ -86,8 +85,8 @@ fn bars_of(facts: &Facts, session: &StartTimeline) -> (Json, usize, String) {
     };
     for lane in &session.lanes {
         for attempt in &lane.attempts {
-            let group = match coloured && attempt.task < grid.tasks() {
-                true => grid.coordinates(grid.task(attempt.task))[0] as usize % groups,
+            let group = match coloured && attempt.task < nest.tasks() {
+                true => nest.ancestor(nest.task(attempt.task), 1).index as usize % groups,
                 false => 0,
             };
             let trace = &mut traces[if attempt.failed { groups } else { group }];

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::job::Job;
+use crate::model::nest::LoopNest;
 use crate::model::value::Value;
 use crate::util::stats::sorted;
 
@@ -32,17 +32,15 @@ const NAMED: usize = 10;
 const SHORT: usize = 6;
 
 impl Axis {
-    /// The axes of the points of these loops, those that vary; of one point at least one.
-    pub(crate) fn all(job: &Job, levels: &[usize]) -> Vec<Axis> {
-        let sizes: Vec<u64> = levels.iter().map(|i| job.loops[*i].points.len()).collect();
-        let points: u64 = sizes.iter().product();
+    /// The axes of these loops' points, those that vary; of one point at least one.
+    pub(crate) fn all(nest: &LoopNest) -> Vec<Axis> {
         let mut axes = Vec::new();
-        for (at, level) in levels.iter().enumerate() {
-            let l = &job.loops[*level];
-            let own: Vec<Value> = (0..sizes[at]).map(|i| l.points.get(i)).collect();
-            let stride: u64 = sizes[at + 1..].iter().product();
+        for (level, l) in nest.loops().iter().enumerate() {
+            let own: Vec<Value> = (0..l.points.len()).map(|i| l.points.get(i)).collect();
             let spread = |own: Vec<f64>| -> Vec<f64> {
-                (0..points).map(|point| own[(point / stride % sizes[at]) as usize]).collect()
+                let own = |key| own[nest.parent(key).map_or(0, |(_, slot)| slot) as usize];
+                let keys = (0..nest.tasks()).map(|point| nest.task(point));
+                keys.map(|point| own(nest.ancestor(point, level + 1))).collect()
             };
             let mut add = |name: String, values: Vec<Value>| {
                 let (scale, places) = scale(&values);

@@ -1,8 +1,7 @@
 //! The score over the parameters, data set by data set: which loops are which, and where the best is.
 //! Pure: it is fed scores and holds no more of them than it is told to.
 
-use crate::job::{Job, Loop};
-use crate::model::nest::{Grid, Key};
+use crate::model::nest::{Key, Loop, LoopNest};
 use crate::model::reduce::Reduce;
 use crate::report::model::axis::Axis;
 use crate::util::stats::median;
@@ -25,19 +24,20 @@ impl LandscapePlan {
     /// Folds inside the innermost max or min are what one score is made of (folds, repeats). Of the
     /// loops that are left, those with max or min are parameters. Where there is none, what a function
     /// of the user's folds may be parameters too: those are the loops after the first.
-    pub(crate) fn of(job: &Job) -> LandscapePlan {
+    pub(crate) fn of(nest: &LoopNest) -> LandscapePlan {
+        let loops = nest.loops();
         let wins = |l: &Loop| l.reduce.as_ref().is_some_and(Reduce::picks_a_winner);
         let named = |l: &Loop| l.reduce.as_ref().is_some_and(|r| !r.is_outside());
-        let decided = job.loops.iter().rposition(wins).map(|innermost| innermost + 1);
+        let decided = loops.iter().rposition(wins).map(|innermost| innermost + 1);
         let level = decided.unwrap_or_else(|| {
-            match job.loops.len() - job.loops.iter().rev().take_while(|l| named(l)).count() {
-                0 => job.loops.len(), // every loop folds: the runs themselves
+            match loops.len() - loops.iter().rev().take_while(|l| named(l)).count() {
+                0 => loops.len(), // every loop folds: the runs themselves
                 level => level,
             }
         });
         let (mut params, mut sets): (Vec<usize>, Vec<usize>) =
-            (0..level).partition(|i| wins(&job.loops[*i]));
-        let several = |levels: &[usize]| levels.iter().any(|i| job.loops[*i].points.len() > 1);
+            (0..level).partition(|i| wins(&loops[*i]));
+        let several = |levels: &[usize]| levels.iter().any(|i| loops[*i].points.len() > 1);
         if params.is_empty() {
             (sets, params) = (vec![0], (1..level).collect());
         }
@@ -50,7 +50,11 @@ impl LandscapePlan {
 
 /// The scores, and what they are over.
 pub(crate) struct Landscape {
+    nest: LoopNest,
     pub(crate) plan: LandscapePlan,
+    /// The loops that are data sets, and those that are parameters, as nests of their own.
+    sets: LoopNest,
+    params: LoopNest,
     /// What varies among the parameters: their loops, or the fields of their points.
     pub(crate) axes: Vec<Axis>,
     /// The data sets that are held.
@@ -82,61 +86,59 @@ pub(crate) struct Panel {
 }
 
 impl Landscape {
-    /// An empty one, for a job's scores.
-    pub(crate) fn new(job: &Job) -> Landscape {
-        let plan = LandscapePlan::of(job);
-        let grid = job.grid();
-        let product =
-            |levels: &[usize]| levels.iter().map(|i| grid.size(*i)).fold(1u64, u64::saturating_mul);
-        let (points, sets) = (product(&plan.params), product(&plan.sets));
-        let shown = if points > MOST { 0 } else { sets.min(MOST / points) };
-        let axes = if shown == 0 { Vec::new() } else { Axis::all(job, &plan.params) };
-        let sizes: Vec<u64> = plan.sets.iter().map(|i| grid.size(*i)).collect();
+    /// An empty one, for the scores of these loops.
+    pub(crate) fn new(nest: &LoopNest) -> Landscape {
+        let plan = LandscapePlan::of(nest);
+        let (sets, params) = (nest.only(&plan.sets), nest.only(&plan.params));
+        let points = params.tasks();
+        let shown = if points > MOST { 0 } else { sets.tasks().min(MOST / points) };
+        let axes = if shown == 0 { Vec::new() } else { Axis::all(&params) };
         let panel = |set: u64| Panel {
-            name: set_name(job, &plan.sets, &sizes, set),
+            name: set_name(&sets, set),
             scores: vec![f64::NAN; points as usize],
             best: None,
         };
         let panels = (0..shown).map(panel).collect();
-        let reduces = || plan.params.iter().filter_map(|i| job.loops[*i].reduce.as_ref());
+        let reduces = || params.loops().iter().filter_map(|l| l.reduce.as_ref());
         let decided = reduces().any(Reduce::picks_a_winner);
         let high_is_best = reduces().find(|r| r.picks_a_winner()) != Some(&Reduce::Min);
         Landscape {
             axes,
             panels,
-            left: sets - shown,
+            left: sets.tasks() - shown,
             points: if shown == 0 { 0 } else { points as usize },
             infinite: 0,
             missing: 0,
             decided,
             high_is_best,
-            score: score_name(&job.loops[plan.level..]),
+            score: score_name(&nest.loops()[plan.level..]),
+            nest: nest.clone(),
             plan,
+            sets,
+            params,
         }
     }
 
     /// Takes the score of a key at the plan's level.
-    pub(crate) fn add(&mut self, grid: &Grid, index: u64, score: Option<f64>) {
-        let digits = grid.coordinates(Key { level: self.plan.level, index });
-        let place =
-            |levels: &[usize]| levels.iter().fold(0, |place, i| place * grid.size(*i) + digits[*i]);
-        let (set, point) = (place(&self.plan.sets), place(&self.plan.params));
-        if let (Some(panel), Some(score)) = (self.panels.get_mut(set as usize), score) {
-            panel.scores[point as usize] = score;
+    pub(crate) fn add(&mut self, index: u64, score: Option<f64>) {
+        let indices = self.nest.indices(Key { level: self.plan.level, index });
+        let place = |nest: &LoopNest, levels: &[usize]| {
+            let mut own = levels.iter().map(|level| indices[*level]);
+            own.try_fold(Key::ROOT, |key, slot| nest.child(key, slot))
+        };
+        let set = place(&self.sets, &self.plan.sets);
+        let point = place(&self.params, &self.plan.params);
+        let (Some(set), Some(point), Some(score)) = (set, point, score) else { return };
+        if let Some(panel) = self.panels.get_mut(set.index as usize) {
+            panel.scores[point.index as usize] = score;
         }
     }
 
     /// Finds the best of every data set, once all scores are there.
-    pub(crate) fn close(&mut self, job: &Job) {
-        let folds: Vec<(usize, Option<Reduce>)> = self
-            .plan
-            .params
-            .iter()
-            .map(|i| (job.loops[*i].points.len() as usize, job.loops[*i].reduce.clone()))
-            .collect();
+    pub(crate) fn close(&mut self) {
         for panel in &mut self.panels {
             if self.decided {
-                panel.best = best(&panel.scores, &folds);
+                panel.best = best(&panel.scores, &self.params);
             }
             self.missing += panel.scores.iter().filter(|score| score.is_nan()).count() as u64;
             self.infinite += panel.scores.iter().filter(|score| score.is_infinite()).count() as u64;
@@ -161,46 +163,41 @@ fn score_name(inside: &[Loop]) -> String {
 }
 
 /// Folds the points as the loops' max and min do, from the innermost outwards; the first of equal ones.
-fn best(scores: &[f64], folds: &[(usize, Option<Reduce>)]) -> Option<usize> {
+fn best(scores: &[f64], params: &LoopNest) -> Option<usize> {
     let mut winners: Vec<Option<usize>> =
         scores.iter().enumerate().map(|(i, score)| (!score.is_nan()).then_some(i)).collect();
-    for (size, reduce) in folds.iter().rev() {
-        let low = *reduce == Some(Reduce::Min);
+    for (level, l) in params.loops().iter().enumerate().rev() {
+        let low = l.reduce == Some(Reduce::Min);
         let better = |a: usize, b: usize| {
             if low { scores[b] < scores[a] } else { scores[b] > scores[a] }
         };
-        winners = winners
-            .chunks(*size)
-            .map(|group| {
-                group.iter().flatten().copied().reduce(|a, b| if better(a, b) { b } else { a })
-            })
-            .collect();
+        let winner = |index| {
+            let inside = params.children(Key { level, index });
+            let inside = &winners[inside.start as usize..inside.end as usize];
+            inside.iter().flatten().copied().reduce(|a, b| if better(a, b) { b } else { a })
+        };
+        winners = (0..params.keys(level)).map(winner).collect();
     }
     winners.first().copied().flatten()
 }
 
 /// What a data set is called: its points.
-fn set_name(job: &Job, levels: &[usize], sizes: &[u64], set: u64) -> String {
-    let mut rest = set;
-    let mut names = Vec::new();
-    for (level, size) in levels.iter().zip(sizes).rev() {
-        let l = &job.loops[*level];
-        let value = crate::report::in_words(&l.points.get(rest % size));
-        names.push(if levels.len() > 1 { format!("{} {value}", l.name) } else { value });
-        rest /= size;
-    }
-    names.reverse();
-    names.join(", ")
+fn set_name(sets: &LoopNest, set: u64) -> String {
+    let coordinates = sets.coordinates(sets.task(set));
+    let names = coordinates.iter().map(|(name, value)| {
+        let value = crate::report::in_words(value);
+        if coordinates.len() > 1 { format!("{name} {value}") } else { value }
+    });
+    names.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Points;
+    use crate::model::nest::Points;
 
-    fn job(loops: &[(&str, u64, Option<Reduce>)]) -> Job {
-        crate::job::Job::with_loops(
-            "test",
+    fn nest(loops: &[(&str, u64, Option<Reduce>)]) -> LoopNest {
+        LoopNest::new(
             loops
                 .iter()
                 .map(|(name, count, reduce)| Loop {
@@ -210,12 +207,12 @@ mod tests {
                     is_data: false,
                 })
                 .collect(),
-            false,
         )
+        .unwrap()
     }
 
     fn plan(loops: &[(&str, u64, Option<Reduce>)]) -> (usize, Vec<usize>, Vec<usize>) {
-        let LandscapePlan { level, sets, params } = LandscapePlan::of(&job(loops));
+        let LandscapePlan { level, sets, params } = LandscapePlan::of(&nest(loops));
         (level, sets, params)
     }
 
@@ -241,33 +238,37 @@ mod tests {
     #[test]
     fn the_best_is_the_loops_own() {
         let (max, min) = (Some(Reduce::Max), Some(Reduce::Min));
+        let best = |scores: &[f64], loops: &[(u64, &Option<Reduce>)]| {
+            let loops: Vec<_> =
+                loops.iter().map(|(n, reduce)| ("a", *n, (*reduce).clone())).collect();
+            super::best(scores, &nest(&loops))
+        };
         let scores = [1.0, 5.0, 3.0, 4.0, f64::NAN, 4.0];
-        assert_eq!(best(&scores, &[(6, max.clone())]), Some(1));
-        assert_eq!(best(&scores, &[(6, min.clone())]), Some(0));
-        assert_eq!(best(&[4.0, 4.0], &[(2, max.clone())]), Some(0));
+        assert_eq!(best(&scores, &[(6, &max)]), Some(1));
+        assert_eq!(best(&scores, &[(6, &min)]), Some(0));
+        assert_eq!(best(&[4.0, 4.0], &[(2, &max)]), Some(0));
         // The lowest of each row, and of those the highest.
-        assert_eq!(best(&scores, &[(2, max.clone()), (3, min)]), Some(3));
-        assert_eq!(best(&[f64::NAN; 2], &[(2, max)]), None);
+        assert_eq!(best(&scores, &[(2, &max), (3, &min)]), Some(3));
+        assert_eq!(best(&[f64::NAN; 2], &[(2, &max)]), None);
     }
 
     #[test]
     fn scores_find_their_place() {
-        let job = job(&[
+        let nest = nest(&[
             ("set", 2, None),
             ("a", 2, Some(Reduce::Min)),
             ("inner", 2, Some(Reduce::Std)),
             ("b", 2, Some(Reduce::Min)),
         ]);
-        let mut landscape = Landscape::new(&job);
+        let mut landscape = Landscape::new(&nest);
         assert_eq!(
             landscape.plan,
             LandscapePlan { level: 4, sets: vec![0, 2], params: vec![1, 3] }
         );
-        let grid = job.grid();
         for task in 0..15 {
-            landscape.add(&grid, task, Some(-(task as f64)));
+            landscape.add(task, Some(-(task as f64)));
         }
-        landscape.close(&job);
+        landscape.close();
         // Set 1, a 1, inner 0, b 1 is task 13.
         assert_eq!(landscape.panels[2].name, "set 1, inner 0");
         assert_eq!(landscape.panels[2].scores, [-8.0, -9.0, -12.0, -13.0]);

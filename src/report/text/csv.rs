@@ -2,8 +2,7 @@
 
 use std::io::Write;
 
-use crate::job::{Job, Loop};
-use crate::model::nest::Key;
+use crate::model::nest::{Key, Loop, LoopNest};
 use crate::model::results::GroupSummary;
 use crate::model::value::Value;
 use crate::report::status;
@@ -12,7 +11,7 @@ use crate::util::error::{Error, Result};
 
 /// The columns of the result and how a summary fills them.
 pub(crate) struct Rows<'a> {
-    job: &'a Job,
+    nest: &'a LoopNest,
     /// Columns of the outermost loops: the loop's level, and the field if its points are records.
     coordinates: Vec<(usize, Option<String>)>,
     /// The same for the loops whose winner is carried outwards.
@@ -27,21 +26,21 @@ fn columns_of(level: usize, l: &Loop) -> Vec<(usize, Option<String>)> {
 }
 
 impl<'a> Rows<'a> {
-    /// The columns of a job's result.
-    pub(crate) fn new(job: &'a Job) -> Rows<'a> {
-        let outer = job.outer();
-        let decided = job.loops[outer..]
+    /// The columns of a result over these loops.
+    pub(crate) fn new(nest: &'a LoopNest) -> Rows<'a> {
+        let (loops, outer) = (nest.loops(), nest.outer());
+        let decided = loops[outer..]
             .iter()
             .take_while(|l| l.reduce.as_ref().is_some_and(|reduce| reduce.picks_a_winner()))
             .count();
         let columns = |levels: std::ops::Range<usize>| {
-            levels.flat_map(|level| columns_of(level, &job.loops[level])).collect()
+            levels.flat_map(|level| columns_of(level, &loops[level])).collect()
         };
-        Rows { job, coordinates: columns(0..outer), best: columns(outer..outer + decided) }
+        Rows { nest, coordinates: columns(0..outer), best: columns(outer..outer + decided) }
     }
 
     fn name(&self, (level, field): &(usize, Option<String>)) -> String {
-        let name = &self.job.loops[*level].name;
+        let name = &self.nest.loops()[*level].name;
         field.as_ref().map_or(name.clone(), |field| format!("{name}.{field}"))
     }
 
@@ -56,45 +55,44 @@ impl<'a> Rows<'a> {
     }
 
     /// The coordinates' cells of a row.
-    pub(crate) fn coordinates(&self, results: &Results, key: Key) -> Vec<Value> {
-        let digits = results.grid().coordinates(key);
-        self.cells(&self.coordinates, |level| digits.get(level).copied())
+    pub(crate) fn coordinates(&self, key: Key) -> Vec<Value> {
+        cells(&self.coordinates, 0, &self.nest.coordinates(key))
     }
 
     /// The winning coordinates' cells of a row; empty where there is no winner.
     pub(crate) fn best(&self, summary: &GroupSummary) -> Vec<Value> {
         let best = summary.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
-        self.cells(&self.best, |level| best.iter().find(|w| w.level == level).map(|w| w.point))
-    }
-
-    fn cells(
-        &self,
-        columns: &[(usize, Option<String>)],
-        point: impl Fn(usize) -> Option<u64>,
-    ) -> Vec<Value> {
-        let cell = |(level, field): &(usize, Option<String>)| {
-            let value = self.job.loops[*level].points.get(point(*level)?);
-            match field {
-                Some(field) => value.field(field).cloned(),
-                None => Some(value),
-            }
-        };
-        columns.iter().map(|column| cell(column).unwrap_or(Value::Null)).collect()
+        cells(&self.best, summary.key.level, &self.nest.winners(summary.key, best))
     }
 }
 
+/// The cells of columns, from the points of the loops from a level on.
+fn cells(
+    columns: &[(usize, Option<String>)],
+    first: usize,
+    points: &[(&str, Value)],
+) -> Vec<Value> {
+    let cell = |(level, field): &(usize, Option<String>)| {
+        let (_, value) = points.get(level.checked_sub(first)?)?;
+        match field {
+            Some(field) => value.field(field).cloned(),
+            None => Some(value.clone()),
+        }
+    };
+    columns.iter().map(|column| cell(column).unwrap_or(Value::Null)).collect()
+}
+
 /// Writes the result as CSV: a row for each point of the outermost loops.
-pub(crate) fn write_csv(job: &Job, results: &Results, out: impl Write) -> Result<()> {
-    let rows = Rows::new(job);
+pub(crate) fn write_csv(results: &Results, out: impl Write) -> Result<()> {
+    let rows = Rows::new(results.nest());
     let mut csv = csv::Writer::from_writer(out);
     let failed = |error: csv::Error| Error::unexpected(format!("CSV cannot be written: {error}"));
     let mut header = rows.coordinate_names();
     header.extend(rows.best_names().iter().map(|name| format!("best_{name}")));
     header.extend(["score", "value", "runs", "failed", "status", "error"].map(String::from));
     csv.write_record(&header).map_err(failed)?;
-    results.summaries(job.outer(), |summary| {
-        let mut cells: Vec<String> =
-            rows.coordinates(results, summary.key).iter().map(cell).collect();
+    results.summaries(results.nest().outer(), |summary| {
+        let mut cells: Vec<String> = rows.coordinates(summary.key).iter().map(cell).collect();
         cells.extend(rows.best(&summary).iter().map(cell));
         let (score, value, error) = match &summary.result {
             Ok(scored) => (scored.score.map(Value::Float), Some(scored.value.clone()), None),

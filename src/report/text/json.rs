@@ -5,7 +5,7 @@ use std::io::Write;
 
 use serde_json::{Value as Json, json};
 
-use crate::job::{Job, named_json};
+use crate::job::named_json;
 use crate::model::results::GroupSummary;
 use crate::model::value::json_object;
 use crate::report::status;
@@ -14,30 +14,29 @@ use crate::util::error::{Error, Result};
 
 /// Writes the groups of every level, outermost first, in grid order. Where there are two loops,
 /// each data set's group also lists its `all_runs`.
-pub(crate) fn write_json(job: &Job, results: &Results, mut out: impl Write) -> Result<()> {
+pub(crate) fn write_json(name: &str, results: &Results, mut out: impl Write) -> Result<()> {
     let failed = |e: std::io::Error| Error::unexpected(format!("JSON cannot be written: {e}"));
-    let grid = results.grid();
-    let loops = job.loops.iter().map(|l| {
+    let nest = results.nest();
+    let loops = nest.loops().iter().map(|l| {
         json!({
             "name": l.name,
             "points": l.points.len(),
             "reduce": l.reduce.as_ref().map(|reduce| reduce.name()),
         })
     });
-    let head =
-        [("name", json!(job.name)), ("tasks", json!(grid.tasks())), ("loops", loops.collect())];
+    let head = [("name", json!(name)), ("tasks", json!(nest.tasks())), ("loops", loops.collect())];
     writeln!(out, "{{").map_err(failed)?;
     for (key, value) in head {
         writeln!(out, "\"{key}\": {value},").map_err(failed)?;
     }
     write!(out, "\"groups\": [").map_err(failed)?;
     // A job that reduces nothing has its runs for a result.
-    let deepest = if grid.outer() == grid.depth() { grid.depth() } else { grid.depth() - 1 };
+    let deepest = if nest.outer() == nest.depth() { nest.depth() } else { nest.depth() - 1 };
     let mut first = true;
-    for level in grid.outer()..=deepest {
+    for level in nest.outer()..=deepest {
         results.summaries(level, |summary| {
-            let mut entry = entry(job, results, &summary);
-            if level == 1 && grid.depth() == 2 {
+            let mut entry = entry(results, &summary);
+            if level == 1 && nest.depth() == 2 {
                 entry["all_runs"] = all_runs(results, &summary)?;
             }
             let comma = if std::mem::take(&mut first) { "" } else { "," };
@@ -48,10 +47,11 @@ pub(crate) fn write_json(job: &Job, results: &Results, mut out: impl Write) -> R
     out.flush().map_err(failed)
 }
 
-fn entry(job: &Job, results: &Results, summary: &GroupSummary) -> Json {
+fn entry(results: &Results, summary: &GroupSummary) -> Json {
+    let nest = results.nest();
     let mut fields = vec![
-        ("coordinates", named_json(&job.coordinates(results.grid(), summary.key))),
-        ("over", json!(job.loops.get(summary.key.level).map(|l| &l.name))),
+        ("coordinates", named_json(&nest.coordinates(summary.key))),
+        ("over", json!(nest.loops().get(summary.key.level).map(|l| &l.name))),
         ("runs", json!(summary.runs)),
         ("failed", json!(summary.failed)),
         ("status", json!(status(results, summary))),
@@ -61,13 +61,13 @@ fn entry(job: &Job, results: &Results, summary: &GroupSummary) -> Json {
             let score =
                 scored.score.map(|score| crate::model::value::Value::Float(score).to_json());
             let indices =
-                scored.best.iter().map(|w| (job.loops[w.level].name.as_str(), json!(w.point)));
+                scored.best.iter().map(|w| (nest.loops()[w.level].name.as_str(), json!(w.point)));
             fields.push((
                 "summary",
                 json!({
                     "value": scored.value.to_json(),
                     "score": score,
-                    "best": named_json(&job.winners(&scored.best)),
+                    "best": named_json(&nest.winners(summary.key, &scored.best)),
                     "best_index": json_object(indices),
                 }),
             ));
@@ -82,9 +82,8 @@ fn entry(job: &Job, results: &Results, summary: &GroupSummary) -> Json {
 
 /// The values of a group's runs in grid order, null for one that failed.
 fn all_runs(results: &Results, summary: &GroupSummary) -> Result<Json> {
-    let size = results.grid().size(summary.key.level);
     let mut values = Vec::new();
-    results.runs(summary.key.index * size..(summary.key.index + 1) * size, |run| {
+    results.runs(results.nest().tasks_below(summary.key), |run| {
         values.push(run.result.map_or(Json::Null, |scored| scored.value.to_json()));
         Ok(())
     })?;

@@ -1,6 +1,6 @@
 //! The result as a table for a terminal.
 
-use crate::job::Job;
+use crate::model::nest::LoopNest;
 use crate::model::reduce::Reduce;
 use crate::model::value::Value;
 use crate::report::text::lines::Lines;
@@ -16,24 +16,24 @@ pub(crate) const TABLE_ROWS: usize = 200;
 const WIDEST: usize = 80;
 
 /// One row for each point of the outermost loops.
-pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
-    let rows = Rows::new(job);
+pub(crate) fn table(results: &Results) -> Result<String> {
+    let nest = results.nest();
+    let rows = Rows::new(nest);
     let mut header = rows.coordinate_names();
     let texts = header.len();
     header.extend(rows.best_names().iter().map(|name| format!("best {name}")));
-    header.extend([score_name(job), "runs".to_string()]);
+    header.extend([score_name(nest), "runs".to_string()]);
     let header = header.into_iter().enumerate().map(|(i, name)| (name, i >= texts));
     let mut lines = Lines::new(header);
     // What the user's own summarize gives is there to be seen, all of it.
-    let native = job.loops.get(job.outer()).is_some_and(|l| l.reduce == Some(Reduce::Native));
+    let native = nest.loops().get(nest.outer()).is_some_and(|l| l.reduce == Some(Reduce::Native));
     let (mut text, mut number) = (String::new(), 0);
-    results.summaries(job.outer(), |summary| {
+    results.summaries(nest.outer(), |summary| {
         number += 1;
         if number > TABLE_ROWS {
             return Ok(());
         }
-        let mut cells: Vec<String> =
-            rows.coordinates(results, summary.key).iter().map(cell).collect();
+        let mut cells: Vec<String> = rows.coordinates(summary.key).iter().map(cell).collect();
         cells.extend(rows.best(&summary).iter().map(cell));
         cells.push(match &summary.result {
             Ok(scored) => match scored.score {
@@ -58,8 +58,8 @@ pub(crate) fn table(job: &Job, results: &Results) -> Result<String> {
 }
 
 /// What the column of the result is called: how the loops fold.
-pub(crate) fn score_name(job: &Job) -> String {
-    let reduces = job.loops.iter().filter_map(|l| l.reduce.as_ref()).map(Reduce::name);
+pub(crate) fn score_name(nest: &LoopNest) -> String {
+    let reduces = nest.loops().iter().filter_map(|l| l.reduce.as_ref()).map(Reduce::name);
     let name = reduces.collect::<Vec<_>>().join(" of ");
     if name.is_empty() { "score".to_string() } else { name }
 }

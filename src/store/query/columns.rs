@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, Row};
 
-use crate::job::{Job, Loop, Points};
+use crate::model::nest::{Loop, LoopNest, Points};
 use crate::model::value::Value;
 use crate::store::schema::quoted;
 
@@ -50,15 +50,15 @@ impl Column {
 }
 
 /// The loops' columns; a record has one for each of its fields.
-pub(crate) fn coordinates(job: &Job) -> Vec<Column> {
-    job.loops.iter().flat_map(of_loop).collect()
+pub(crate) fn coordinates(nest: &LoopNest) -> Vec<Column> {
+    nest.loops().iter().flat_map(of_loop).collect()
 }
 
 /// The loops' whole points, where they are records.
-pub(crate) fn records(job: &Job) -> Vec<Column> {
+pub(crate) fn records(nest: &LoopNest) -> Vec<Column> {
     let has_fields = |l: &&Loop| !l.points.fields().is_empty();
     let whole = |l: &Loop| Column::of_view(&l.name, ColumnKind::Json);
-    job.loops.iter().filter(has_fields).map(whole).collect()
+    nest.loops().iter().filter(has_fields).map(whole).collect()
 }
 
 fn of_loop(l: &Loop) -> Vec<Column> {

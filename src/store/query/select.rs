@@ -68,7 +68,7 @@ impl Cell<'_> {
 impl StoreReader {
     /// The task and its coordinates.
     pub(crate) fn coordinate_columns(&self) -> Vec<Column> {
-        std::iter::once(Column::of_run("task")).chain(columns::coordinates(&self.job)).collect()
+        std::iter::once(Column::of_run("task")).chain(columns::coordinates(self.nest())).collect()
     }
 
     /// The fields of the records that crunch gave. Where a field is called like another column, its
@@ -94,7 +94,7 @@ impl StoreReader {
     fn plain_columns(&self) -> Vec<Column> {
         let mut all = self.coordinate_columns();
         all.extend(RUN_COLUMNS[1..].iter().map(|name| Column::of_run(name)));
-        for record in columns::records(&self.job) {
+        for record in columns::records(self.nest()) {
             if !all.iter().any(|column| column.name == record.name) {
                 all.push(record);
             }

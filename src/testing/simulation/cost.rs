@@ -4,16 +4,16 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::*;
-use crate::master::Action;
-use crate::model::results::{Assignment, Made, Report, pack};
+use crate::master::{Action, emptied};
+use crate::model::results::Assignment;
 use crate::util::usage;
 
 /// A master and workers that answer at once with plain numbers; each batch takes `seconds` a task.
 struct Answering {
     master: Master,
     given: VecDeque<(usize, Assignment)>,
-    actions: Vec<Action>,
-    packed: Vec<u8>,
+    actions: Vec<Action<'static>>,
+    batch: RunBatch<'static>,
     now: Duration,
     seconds: f64,
     runs: u64,
@@ -22,33 +22,33 @@ struct Answering {
 
 impl Answering {
     fn start(sizes: &[u64], workers: usize, batch: Option<u64>, seconds: f64) -> Answering {
-        let grid = Grid::new(sizes, 1).unwrap();
-        let reduces = vec![None, Some(Reduce::Max)];
+        let nest = LoopNest::sized(sizes, 1);
         let lease = Some(Duration::from_secs(10));
         let config = MasterConfig { workers, batch, lease, ..MasterConfig::default() };
-        let master = Master::new(grid, reduces, config);
-        let (given, actions, packed) = (VecDeque::new(), Vec::new(), Vec::new());
+        let master = Master::new(nest, config);
+        let (given, actions, batch) = (VecDeque::new(), Vec::new(), RunBatch::default());
         let now = Duration::ZERO;
-        let mut all =
-            Answering { master, given, actions, packed, now, seconds, runs: 0, closed: 0 };
+        let mut all = Answering { master, given, actions, batch, now, seconds, runs: 0, closed: 0 };
         for rank in 1..=workers {
             let host = String::new();
             all.on(Event::Joined { rank, host, threads: 1 });
-            all.on(Event::Done { rank, report: Report::of(Vec::new()) });
+            all.on(Event::Done { rank, report: Report::default() });
         }
         all
     }
 
     fn on(&mut self, event: Event) {
-        self.master.on(event, self.now, &mut self.actions);
-        for action in self.actions.drain(..) {
+        let mut actions: Vec<Action> = std::mem::take(&mut self.actions);
+        self.master.on(event, self.now, &mut actions);
+        for action in actions.drain(..) {
             match action {
                 Action::Assign { rank, assignment } => self.given.push_back((rank, assignment)),
                 Action::Close(_) => self.closed += 1,
-                Action::RecordNumbers { count, .. } => self.runs += count,
+                Action::Record { runs, .. } => self.runs += runs.count(),
                 _ => {}
             }
         }
+        self.actions = emptied(actions);
     }
 
     /// The worker that was given something first answers; whether there is one.
@@ -56,15 +56,15 @@ impl Answering {
         let Some((rank, Assignment { first, count, attempt })) = self.given.pop_front() else {
             return false;
         };
-        let mut packed = std::mem::take(&mut self.packed);
-        packed.clear();
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.restart(first, attempt, 0.0);
         for task in first..first + count {
-            pack(&[(task % 1009) as f64], self.seconds, &mut packed);
+            batch.push_number((task % 1009) as f64, self.seconds);
         }
         self.now += Duration::from_micros(1);
-        let made = Made::Numbers(Numbers::new(first, attempt, 0.0, &packed));
-        self.on(Event::Done { rank, report: Report { thread: 0, made, unbegun: None } });
-        self.packed = packed;
+        let report = Report { runs: batch.lend(), ..Report::default() };
+        self.on(Event::Done { rank, report });
+        self.batch = batch;
         true
     }
 }
@@ -111,32 +111,31 @@ fn what_the_master_costs() {
     assert_eq!((all.runs, all.closed), (1_000_000_000 / part, 100_000 / part));
     say("seconds_for_1e9_tasks", begin.elapsed().as_secs_f64());
     // Ten thousand groups open at a time: each worker is in a group of its own.
-    let grid = Grid::new(&[10_000, 100_000], 1).unwrap();
-    let reduces = vec![None, Some(Reduce::Max)];
+    let nest = LoopNest::sized(&[10_000, 100_000], 1);
     let (workers, data, batch) = (10_000, Some(0), Some(1_000));
     let config = MasterConfig { workers, data, batch, ..MasterConfig::default() };
-    let mut master = Master::new(grid, reduces, config);
+    let mut master = Master::new(nest, config);
     let mut given = VecDeque::new();
-    let mut actions = Vec::new();
-    let mut packed = Vec::new();
+    let (mut list, mut batch) = (Vec::new(), RunBatch::default());
     let rounds = if part == 1 { 5 } else { 2 };
     for round in 0..rounds {
         for rank in 1..=10_000 {
-            let report = match (round > 0).then(|| given.pop_front()).flatten() {
-                Some(Assignment { first, count, attempt }) => {
-                    packed.clear();
-                    (0..count).for_each(|_| pack(&[1.0], 0.01, &mut packed));
-                    let made = Made::Numbers(Numbers::new(first, attempt, 0.0, &packed));
-                    Report { thread: 0, made, unbegun: None }
-                }
-                None => Report::of(Vec::new()),
-            };
+            let mut report = Report::default();
+            if round > 0
+                && let Some(Assignment { first, count, attempt }) = given.pop_front()
+            {
+                batch.restart(first, attempt, 0.0);
+                (0..count).for_each(|_| batch.push_number(1.0, 0.01));
+                report.runs = batch.lend();
+            }
+            let mut actions: Vec<Action> = list;
             master.on(Event::Done { rank, report }, Duration::from_secs(round), &mut actions);
             for action in actions.drain(..) {
                 if let Action::Assign { assignment, .. } = action {
                     given.push_back(assignment);
                 }
             }
+            list = emptied(actions);
         }
     }
     assert_eq!(master.tally().done, (rounds - 1) * 10_000 * 1_000);

@@ -37,11 +37,10 @@ fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
 #[test]
 fn a_failed_run_is_tried_as_often_as_it_may_be() {
     for seed in 0..30 {
-        let grid = Grid::new(&[5, 40], 1).unwrap();
+        let nest = LoopNest::of_sizes(&[5, 40], [None, Some(Reduce::Count)]).unwrap();
         let require = Completeness::Fraction(0.1);
         let policy = Policy { retries: 2, require, ..Policy::default() };
-        let reduces = vec![None, Some(Reduce::Count)];
-        let mut master = Master::new(grid, reduces, MasterConfig { policy, ..workers(6) });
+        let mut master = Master::new(nest, MasterConfig { policy, ..workers(6) });
         let mut attempts = BTreeMap::<u64, u32>::new();
         let crunch = Box::new(|task: u64| {
             let attempt = attempts.entry(task).or_default();
@@ -77,9 +76,9 @@ fn a_failed_run_is_tried_as_often_as_it_may_be() {
 
 #[test]
 fn while_the_store_is_full_nothing_is_given_out() {
-    let mut master = Master::new(Grid::new(&[2], 1).unwrap(), vec![None], workers(1));
+    let mut master = Master::new(LoopNest::sized(&[2], 1), workers(1));
     let mut actions = Vec::new();
-    let asks = Event::Done { rank: 1, report: Report::of(Vec::new()) };
+    let asks = Event::Done { rank: 1, report: Report::default() };
     master.hold(true);
     master.on(asks, Duration::ZERO, &mut actions);
     assert_eq!(actions, []);
@@ -106,9 +105,9 @@ fn while_the_store_is_full_nothing_is_given_out() {
 
 #[test]
 fn too_many_failures_stop_the_job() {
-    let grid = Grid::new(&[1000], 1).unwrap();
+    let nest = LoopNest::sized(&[1000], 1);
     let policy = Policy { most_failures: Some(10), ..Policy::default() };
-    let mut master = Master::new(grid, vec![None], MasterConfig { policy, ..workers(7) });
+    let mut master = Master::new(nest, MasterConfig { policy, ..workers(7) });
     let crunch = Box::new(|task| (Duration::from_millis(task % 3), Err("no".to_string())));
     let mut hub = SimulatedHub::new(7, 3, Duration::from_millis(1), crunch);
     let mut notes = Notes::default();
@@ -178,8 +177,8 @@ fn what_a_lost_worker_held_is_done_by_others() {
 
 #[test]
 fn when_the_last_worker_is_lost_it_is_said() {
-    let grid = Grid::new(&[100], 1).unwrap();
-    let mut master = Master::new(grid, vec![None], workers(3));
+    let nest = LoopNest::sized(&[100], 1);
+    let mut master = Master::new(nest, workers(3));
     let crunch = Box::new(|_| (Duration::from_millis(1), Ok(Scored::number(1.0))));
     let faults = Faults { breaking: (3, 0.1), ..Faults::default() };
     let mut hub = SimulatedHub::new(3, 1, Duration::ZERO, crunch).with_faults(faults);
@@ -190,10 +189,9 @@ fn when_the_last_worker_is_lost_it_is_said() {
 #[test]
 fn a_straggler_is_given_out_twice_and_the_first_result_counts() {
     for seed in 0..40 {
-        let grid = Grid::new(&[10, 10], 1).unwrap();
-        let reduces = vec![None, Some(Reduce::Sum)];
+        let nest = LoopNest::of_sizes(&[10, 10], [None, Some(Reduce::Sum)]).unwrap();
         let policy = Policy { speculate: true, ..Policy::default() };
-        let mut master = Master::new(grid, reduces, MasterConfig { policy, ..workers(8) });
+        let mut master = Master::new(nest, MasterConfig { policy, ..workers(8) });
         let mut calls = BTreeMap::<u64, u32>::new();
         // One of the last ten tasks takes an hour where it is called first.
         let crunch = Box::new(|task: u64| {
@@ -277,11 +275,11 @@ fn survive(seed: u64) -> Tally {
         let missing = (1..run.outcome.attempt).find(|n| !notes.given_back.contains(&(*task, *n)));
         assert_eq!(missing, None, "seed {seed}: an attempt at task {task} is not accounted for");
     }
-    let grid = world.grid();
-    assert_eq!(notes.summaries.len() as u64, groups(&grid), "seed {seed}");
+    let nest = world.nest();
+    assert_eq!(notes.summaries.len() as u64, groups(&nest), "seed {seed}");
     for (key, summary) in &notes.summaries {
         let score = summary.result.as_ref().ok().and_then(|scored| scored.score);
-        let serial = world.serial(&grid, *key);
+        let serial = world.serial(&nest, *key);
         let same = match (score, serial) {
             (Some(score), Some(serial)) => (score - serial).abs() < 1e-9,
             (score, serial) => score == serial,

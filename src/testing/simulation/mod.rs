@@ -1,5 +1,5 @@
 //! The real master and rank 0's real loop against simulated workers in virtual time: whatever the
-//! grid, the workers and the order of replies, every group closes once, with the value that plain
+//! nest, the workers and the order of replies, every group closes once, with the value that plain
 //! nested loops give.
 
 mod cost;
@@ -7,14 +7,15 @@ mod faults;
 mod strategies;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::master::{Event, Master, MasterConfig};
-use crate::model::nest::{Grid, Key};
+use crate::model::batch::{Report, RunBatch};
+use crate::model::nest::{Key, LoopNest};
 use crate::model::policy::{Completeness, Policy};
 use crate::model::reduce::{PythonFunction, Reduce, SlotResult};
-use crate::model::results::{GroupSummary, Run};
-use crate::model::results::{Numbers, Report, Scored};
+use crate::model::results::{AttemptResult, GroupSummary, Scored};
 use crate::rank0::{Effects, serve};
 use crate::util::error::{Error, Result};
 use crate::wire::requests::Request;
@@ -24,8 +25,15 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 /// How many groups close in the whole job.
-fn groups(grid: &Grid) -> u64 {
-    (grid.outer()..grid.depth()).map(|level| grid.keys(level)).sum()
+fn groups(nest: &LoopNest) -> u64 {
+    (nest.outer()..nest.depth()).map(|level| nest.keys(level)).sum()
+}
+
+/// What came of a task, and where.
+#[derive(Clone, Debug, PartialEq)]
+struct Run {
+    outcome: AttemptResult,
+    rank: usize,
 }
 
 /// Keeps everything in memory; "Python" here adds up the scores.
@@ -54,15 +62,13 @@ impl Effects for Notes {
         Ok(())
     }
 
-    fn record(&mut self, run: Run) -> Result<()> {
-        let task = run.outcome.task;
-        let first = self.runs.insert(task, run).is_none();
-        assert!(first || self.retries, "task {task} was recorded twice");
+    fn record(&mut self, rank: usize, _: u32, runs: RunBatch) -> Result<()> {
+        for outcome in runs.into_results() {
+            let task = outcome.task;
+            let first = self.runs.insert(task, Run { outcome, rank }).is_none();
+            assert!(first || self.retries, "task {task} was recorded twice");
+        }
         Ok(())
-    }
-
-    fn record_numbers(&mut self, rank: usize, thread: u32, numbers: Numbers) -> Result<()> {
-        numbers.outcomes().try_for_each(|outcome| self.record(Run { outcome, rank, thread }))
     }
 
     fn give_back(&mut self, task: u64, attempt: u32, _: usize) -> Result<()> {
@@ -140,9 +146,8 @@ struct World {
 }
 
 impl World {
-    fn grid(&self) -> Grid {
-        let outer = self.reduces.iter().take_while(|reduce| reduce.is_none()).count();
-        Grid::new(&self.sizes, outer).unwrap()
+    fn nest(&self) -> LoopNest {
+        LoopNest::of_sizes(&self.sizes, self.reduces.clone()).unwrap()
     }
 
     fn result(&self, task: u64) -> Result<Scored, String> {
@@ -169,31 +174,29 @@ impl World {
     }
 
     fn master_with(&self, config: MasterConfig) -> Master {
-        Master::new(self.grid(), self.reduces.clone(), config)
+        Master::new(self.nest(), config)
     }
 
     fn simulate(&self) -> Notes {
-        let (grid, mut master) = (self.grid(), self.master());
+        let (nest, mut master) = (self.nest(), self.master());
         let crunch = Box::new(|task| (self.takes(task), self.result(task)));
         let mut hub = SimulatedHub::new(self.workers, self.seed, Duration::from_millis(3), crunch);
         let mut notes = Notes::default();
         serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
         assert!(master.is_over());
         assert_eq!(master.tally().refused, 0);
-        assert_eq!(master.tally().closed, groups(&grid));
+        assert_eq!(master.tally().closed, groups(&nest));
         assert_eq!((hub.dismissed(), notes.joined), (self.workers, self.workers));
         notes
     }
 
     /// The score that plain nested loops give below a key; nothing if it is incomplete.
-    fn serial(&self, grid: &Grid, key: Key) -> Option<f64> {
-        if key.level == grid.depth() {
+    fn serial(&self, nest: &LoopNest, key: Key) -> Option<f64> {
+        if key.level == nest.depth() {
             return self.result(key.index).ok()?.score;
         }
-        let size = grid.size(key.level);
-        let below = (0..size).map(|slot| {
-            self.serial(grid, Key { level: key.level + 1, index: key.index * size + slot })
-        });
+        let size = nest.slots(key);
+        let below = (0..size).map(|slot| self.serial(nest, nest.child(key, slot)?));
         let scores: Vec<f64> = below.flatten().collect();
         let (n, enough) = (scores.len() as f64, self.require.is_met(scores.len() as u64, size));
         let reduce = self.reduces[key.level].as_ref().unwrap();
@@ -261,14 +264,13 @@ proptest! {
 
     #[test]
     fn every_group_closes_once_with_what_nested_loops_give(world in worlds()) {
-        let grid = world.grid();
+        let nest = world.nest();
         let notes = world.simulate();
-        prop_assert_eq!(notes.runs.len() as u64, grid.tasks());
+        prop_assert_eq!(notes.runs.len() as u64, nest.tasks());
         for (key, summary) in &notes.summaries {
-            let runs = grid.tasks() / grid.keys(key.level);
-            prop_assert_eq!(summary.runs + summary.failed, runs);
+            prop_assert_eq!(summary.runs + summary.failed, nest.task_count(*key));
             let score = summary.result.as_ref().ok().and_then(|scored| scored.score);
-            match (score, world.serial(&grid, *key)) {
+            match (score, world.serial(&nest, *key)) {
                 (Some(score), Some(serial)) => {
                     prop_assert!((score - serial).abs() <= 1e-12 * serial.abs().max(1.0));
                 }
@@ -332,8 +334,8 @@ fn a_thousand_workers_share_a_hundred_thousand_tasks() {
 
 #[test]
 fn the_textbook_case_takes_four_rounds() {
-    let grid = Grid::new(&[10, 3], 1).unwrap();
-    let mut master = Master::new(grid, vec![None, Some(Reduce::Max)], workers(8));
+    let nest = LoopNest::sized(&[10, 3], 1);
+    let mut master = Master::new(nest, workers(8));
     let second = Duration::from_secs(1);
     let crunch = Box::new(move |task| (second, Ok(Scored::number(task as f64))));
     let mut hub = SimulatedHub::new(8, 1, Duration::ZERO, crunch);
@@ -345,30 +347,26 @@ fn the_textbook_case_takes_four_rounds() {
 #[test]
 fn stale_doubled_and_unasked_outcomes_are_refused() {
     use crate::master::Action;
-    use crate::model::results::AttemptResult;
 
-    let grid = Grid::new(&[3], 1).unwrap();
-    let mut master = Master::new(grid, vec![None], workers(2));
+    let nest = LoopNest::sized(&[3], 1);
+    let mut master = Master::new(nest, workers(2));
     let mut actions = Vec::new();
-    let mut done = |rank, tasks: &[(u64, u32)], actions: &mut Vec<Action>| {
-        let outcome = |&(task, attempt): &(u64, u32)| AttemptResult {
-            task,
-            attempt,
-            started: 0.0,
-            seconds: 0.0,
-            result: Ok(Scored::number(1.0)),
-        };
-        let report = Report::of(tasks.iter().map(outcome).collect());
+    let mut done = |rank, (tasks, attempt): (Range<u64>, u32), actions: &mut Vec<Action>| {
+        let mut runs = RunBatch::default();
+        runs.restart(tasks.start, attempt, 0.0);
+        tasks.for_each(|_| runs.push_number(1.0, 0.0));
+        let report = Report { runs, ..Report::default() };
         actions.clear();
         master.on(Event::Done { rank, report }, Duration::ZERO, actions);
         master.tally()
     };
-    done(1, &[], &mut actions);
+    done(1, (0..0, 1), &mut actions);
     assert!(
         matches!(actions[..], [Action::Assign { rank: 1, assignment }] if assignment.first == 0)
     );
-    assert_eq!(done(2, &[(0, 1)], &mut actions).refused, 1, "worker 2 was not given task 0");
-    assert_eq!(done(1, &[(0, 2)], &mut actions).refused, 2, "there is no second attempt");
-    assert_eq!(done(1, &[(0, 1), (0, 1)], &mut actions).refused, 3, "once is enough");
-    assert_eq!(done(1, &[(0, 1)], &mut actions).done, 1);
+    assert_eq!(done(2, (0..1, 1), &mut actions).refused, 1, "worker 2 was not given task 0");
+    assert_eq!(done(1, (0..1, 2), &mut actions).refused, 2, "there is no second attempt");
+    let tally = done(1, (0..2, 1), &mut actions);
+    assert_eq!((tally.done, tally.refused), (1, 3), "task 1 is not out");
+    assert_eq!(done(1, (0..1, 1), &mut actions).refused, 4, "once is enough");
 }

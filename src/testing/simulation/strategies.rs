@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::master::Strategy as Way;
+use crate::model::policy::Order;
 use crate::wire::transport::simulated::Faults;
 
 const WAYS: [Way; 7] = [
@@ -142,16 +143,17 @@ fn a_stop_or_an_end_ends_every_strategy() {
 fn a_worker_with_threads_holds_as_many_points() {
     use crate::master::Action;
 
-    let grid = Grid::new(&[5, 4], 1).unwrap();
+    let nest = LoopNest::sized(&[5, 4], 1);
     let given = |way: Way| {
-        let reduces = vec![None, Some(Reduce::Max)];
-        let config = MasterConfig { strategy: way, ..workers(2) };
-        let mut master = Master::new(grid.clone(), reduces, config);
+        // A strategy has its own order, whatever the job's is.
+        let policy = Policy { order: Order::Random(1), ..Policy::default() };
+        let config = MasterConfig { strategy: way, policy, data: Some(0), ..workers(2) };
+        let mut master = Master::new(nest.clone(), config);
         let mut actions = Vec::new();
         for rank in [1, 2] {
             let host = String::new();
             master.on(Event::Joined { rank, host, threads: 3 }, Duration::ZERO, &mut actions);
-            let report = Report::of(Vec::new());
+            let report = Report::default();
             master.on(Event::Done { rank, report }, Duration::ZERO, &mut actions);
         }
         let task = |action: &Action| match action {

@@ -10,9 +10,8 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::results::{
-    Assignment, AttemptResult, Made, Numbers, PACKED, Report, Scored, pack,
-};
+use crate::model::batch::{Report, RunBatch};
+use crate::model::results::{Assignment, Scored};
 use crate::util::error::Result;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
@@ -166,7 +165,7 @@ impl<'a> SimulatedHub<'a> {
             ToWorker::Job(_) if worker.welcomed => {}
             ToWorker::Job(_) => {
                 worker.welcomed = true;
-                self.say(rank, &ToMaster::Done(Report::of(Vec::new())));
+                self.say(rank, &ToMaster::Done(Report::default()));
             }
             ToWorker::Assign(_) | ToWorker::Reduce { .. } => {
                 let Faults { breaking, dying, .. } = self.faults;
@@ -198,24 +197,20 @@ impl<'a> SimulatedHub<'a> {
         let (takes, answer) = match worker.queue.pop_front() {
             Some(ToWorker::Assign(assignment)) => {
                 let mut busy = Duration::ZERO;
-                let mut outcomes = Vec::new();
+                let Assignment { first, count, attempt } = assignment;
+                let mut runs = RunBatch::default();
+                runs.restart(first, attempt, self.now.as_secs_f64());
                 // Now and then a worker leaves the rest of a long batch to others.
-                let whole = assignment.count == 1 || self.chance(0.8);
-                let begun = if whole { assignment.count } else { assignment.count / 2 };
-                let rest = assignment.first + begun;
-                for task in assignment.first..rest {
+                let whole = count == 1 || self.chance(0.8);
+                let begun = if whole { count } else { count / 2 };
+                for task in first..first + begun {
                     let (takes, result) = (self.crunch)(task);
-                    let started = (self.now + busy).as_secs_f64();
                     busy += takes;
-                    let (attempt, seconds) = (assignment.attempt, takes.as_secs_f64());
-                    outcomes.push(AttemptResult { task, attempt, started, seconds, result });
+                    runs.push(result, takes.as_secs_f64());
                 }
-                let unbegun = (!whole).then(|| Assignment {
-                    first: rest,
-                    count: assignment.count - begun,
-                    ..assignment
-                });
-                (busy, report(outcomes, unbegun))
+                let (first, count) = (first + begun, count - begun);
+                let unbegun = (!whole).then_some(Assignment { first, count, attempt });
+                (busy, codec::encode(&ToMaster::Done(Report { thread: 0, runs, unbegun })))
             }
             Some(ToWorker::Reduce { key, items }) => {
                 let sum = items.iter().filter_map(|item| item.result.as_ref()?.score).sum();
@@ -252,25 +247,6 @@ impl<'a> SimulatedHub<'a> {
         }
         Ok(None)
     }
-}
-
-/// What a worker says of what it did: numbers in one piece, as real ones do.
-fn report(outcomes: Vec<AttemptResult>, unbegun: Option<Assignment>) -> Vec<u8> {
-    let mut packed = Vec::new();
-    for outcome in &outcomes {
-        if let Some(number) = outcome.result.as_ref().ok().and_then(Scored::as_number) {
-            pack(&[number], outcome.seconds, &mut packed);
-        }
-    }
-    let made = match outcomes.first() {
-        Some(AttemptResult { task, attempt, started, .. })
-            if packed.len() == outcomes.len() * PACKED =>
-        {
-            Made::Numbers(Numbers::new(*task, *attempt, *started, &packed))
-        }
-        _ => Made::Outcomes(outcomes),
-    };
-    codec::encode(&ToMaster::Done(Report { thread: 0, made, unbegun }))
 }
 
 fn hello(rank: usize) -> ToMaster<'static> {

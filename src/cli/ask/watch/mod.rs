@@ -23,13 +23,16 @@ const KEYS: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 #[command(after_help = "\
-Keys: q or Ctrl-C leaves; the arrows, PgUp, PgDn, Home and End scroll; Tab goes from workers to groups.
-The run is not disturbed: only its status.json is read, which it replaces about once a second.
+Keys: q or Ctrl-C quits. The arrow keys, PgUp, PgDn, Home and End scroll. Tab switches between \
+workers and groups.
+
+Only status.json in the results folder is read, which rank 0 writes about once a second; the run is \
+not disturbed.
 
 Example:
-  watch results/NAME")]
+  gridmpi watch results/NAME")]
 pub(in crate::cli) struct Arguments {
-    /// The results folder
+    /// Results folder
     folder: PathBuf,
 }
 

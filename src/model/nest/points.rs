@@ -3,8 +3,10 @@
 //! No source keeps a list that the user did not write, so a range of a billion is as small as a
 //! range of five, and a job crosses to the workers in a few hundred bytes.
 
-use rand::SeedableRng;
+use std::collections::BTreeSet;
+
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution as _, LogNormal, Normal, Uniform};
 use serde::{Deserialize, Serialize};
 
@@ -146,7 +148,7 @@ impl Points {
             }
             _ => Vec::new(),
         };
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
         names
     }

@@ -1,0 +1,287 @@
+//! Batches of runs: the one form in which results travel, from the thread that called crunch to the
+//! rows of the store. It is columnar, because most runs give a plain number, millions per second.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::results::{Assignment, AttemptResult, Scored, weight};
+
+/// The bytes of a number in a column.
+const WIDTH: usize = size_of::<f64>();
+
+/// Runs of consecutive tasks, made one after another by one thread, all in the same attempt. Its columns
+/// may be borrowed from the message that it came in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunBatch<'a> {
+    /// The first task.
+    pub(crate) first: u64,
+    /// Which attempt of all of them this was.
+    pub(crate) attempt: u32,
+    /// When the first run started, in seconds since 1970. Each other one started when the one before it
+    /// ended.
+    pub(crate) started: f64,
+    /// The score of each run that gave a plain number, NaN for each of the others; little-endian.
+    #[serde(borrow, with = "serde_bytes")]
+    scores: Cow<'a, [u8]>,
+    /// How long each run took, in seconds; little-endian.
+    #[serde(borrow, with = "serde_bytes")]
+    seconds: Cow<'a, [u8]>,
+    /// The runs that gave anything but a plain number, by task.
+    others: VecDeque<OtherRun>,
+}
+
+/// A run that failed or gave more than a plain number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OtherRun {
+    /// The task.
+    pub(crate) task: u64,
+    /// What crunch gave, or in words why it gave nothing.
+    pub(crate) result: Result<Scored, String>,
+}
+
+/// What one of a worker's threads reports of the tasks it was assigned.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Report<'a> {
+    /// Which thread, from 0.
+    pub(crate) thread: u32,
+    /// The runs it has made. None in a request for work.
+    #[serde(borrow)]
+    pub(crate) runs: RunBatch<'a>,
+    /// Assigned tasks that were not begun, and will not be: they are for others to do.
+    pub(crate) unbegun: Option<Assignment>,
+}
+
+impl RunBatch<'static> {
+    /// Begins a batch in the memory of the one before it.
+    pub(crate) fn restart(&mut self, first: u64, attempt: u32, started: f64) {
+        (self.first, self.attempt, self.started) = (first, attempt, started);
+        self.scores.to_mut().clear();
+        self.seconds.to_mut().clear();
+        self.others.clear();
+    }
+
+    /// The next task gave a plain number, which is not NaN.
+    pub(crate) fn push_number(&mut self, number: f64, seconds: f64) {
+        self.scores.to_mut().extend_from_slice(&number.to_le_bytes());
+        self.seconds.to_mut().extend_from_slice(&seconds.to_le_bytes());
+    }
+
+    /// So did the next ones, each in as many seconds.
+    pub(crate) fn push_numbers(&mut self, numbers: &[f64], seconds: f64) {
+        let scores = self.scores.to_mut();
+        let end = scores.len();
+        scores.resize(end + numbers.len() * WIDTH, 0);
+        for (place, number) in scores[end..].chunks_exact_mut(WIDTH).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        let column = self.seconds.to_mut();
+        column.resize(end + numbers.len() * WIDTH, 0);
+        for place in column[end..].chunks_exact_mut(WIDTH) {
+            place.copy_from_slice(&seconds.to_le_bytes());
+        }
+    }
+
+    /// What came of the next task, whatever it is.
+    pub(crate) fn push(&mut self, result: Result<Scored, String>, seconds: f64) {
+        match result.as_ref().ok().and_then(Scored::as_number) {
+            Some(number) => self.push_number(number, seconds),
+            None => {
+                self.others.push_back(OtherRun { task: self.tasks().end, result });
+                self.push_number(f64::NAN, seconds);
+            }
+        }
+    }
+
+    /// The batch as it is to be sent: it borrows the columns and takes the rest. To be followed by
+    /// [`RunBatch::restart`].
+    pub(crate) fn lend(&mut self) -> RunBatch<'_> {
+        RunBatch {
+            scores: Cow::Borrowed(&self.scores),
+            seconds: Cow::Borrowed(&self.seconds),
+            others: std::mem::take(&mut self.others),
+            ..*self
+        }
+    }
+}
+
+impl<'a> RunBatch<'a> {
+    /// Whether the parts fit together, as those of every batch do that was built here.
+    pub(crate) fn is_valid(&self) -> bool {
+        let whole = self.scores.len() == self.seconds.len()
+            && self.scores.len().is_multiple_of(WIDTH)
+            && self.first.checked_add(self.count()).is_some();
+        let has = |other: &OtherRun| self.tasks().contains(&other.task);
+        let tasks = || self.others.iter().map(|other| other.task);
+        whole && self.others.iter().all(has) && tasks().is_sorted_by(|a, b| a < b)
+    }
+
+    /// How many runs.
+    pub(crate) fn count(&self) -> u64 {
+        (self.scores.len() / WIDTH) as u64
+    }
+
+    /// Their tasks.
+    pub(crate) fn tasks(&self) -> Range<u64> {
+        self.first..self.first + self.count()
+    }
+
+    /// Each run's score; NaN for those that are among the others.
+    pub(crate) fn scores(&self) -> impl Iterator<Item = f64> {
+        numbers(&self.scores)
+    }
+
+    /// How long each run took, in seconds.
+    pub(crate) fn seconds(&self) -> impl Iterator<Item = f64> {
+        numbers(&self.seconds)
+    }
+
+    /// The runs that gave anything but a plain number, by task.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &OtherRun> {
+        self.others.iter()
+    }
+
+    /// The first task that failed.
+    pub(crate) fn first_failure(&self) -> Option<u64> {
+        self.others.iter().find(|other| other.result.is_err()).map(|other| other.task)
+    }
+
+    /// When the last run ended, in seconds since 1970.
+    pub(crate) fn ended(&self) -> f64 {
+        self.started + self.seconds().sum::<f64>()
+    }
+
+    /// Takes the first `count` runs out of a valid batch.
+    pub(crate) fn take_first(&mut self, count: u64) -> RunBatch<'a> {
+        if count == self.count() {
+            let (first, started) = (self.first + count, self.started);
+            let rest = RunBatch { first, attempt: self.attempt, started, ..RunBatch::default() };
+            return std::mem::replace(self, rest);
+        }
+        let bytes = count as usize * WIDTH;
+        let end = self.first + count;
+        let others = self.others.partition_point(|other| other.task < end);
+        let taken = RunBatch {
+            first: self.first,
+            attempt: self.attempt,
+            started: self.started,
+            scores: take_front(&mut self.scores, bytes),
+            seconds: take_front(&mut self.seconds, bytes),
+            others: self.others.drain(..others).collect(),
+        };
+        (self.first, self.started) = (end, taken.ended());
+        taken
+    }
+
+    /// The same, with columns of its own.
+    pub(crate) fn into_owned(self) -> RunBatch<'static> {
+        RunBatch {
+            first: self.first,
+            attempt: self.attempt,
+            started: self.started,
+            scores: Cow::Owned(self.scores.into_owned()),
+            seconds: Cow::Owned(self.seconds.into_owned()),
+            others: self.others,
+        }
+    }
+
+    /// Each run by itself.
+    pub(crate) fn into_results(mut self) -> impl Iterator<Item = AttemptResult> {
+        let mut others = std::mem::take(&mut self.others);
+        let (mut task, mut started, attempt) = (self.first, self.started, self.attempt);
+        let runs: Vec<_> = self.scores().zip(self.seconds()).collect();
+        runs.into_iter().map(move |(score, seconds)| {
+            let result = match others.front() {
+                Some(other) if other.task == task => others.pop_front().map(|other| other.result),
+                _ => None,
+            };
+            let result = result.unwrap_or_else(|| Ok(Scored::number(score)));
+            let run = AttemptResult { task, attempt, started, seconds, result };
+            task += 1;
+            started += seconds;
+            run
+        })
+    }
+
+    /// About how many bytes of results it holds.
+    pub(crate) fn weight(&self) -> usize {
+        let held = |other: &OtherRun| size_of::<OtherRun>() + weight(&other.result);
+        self.scores.len() + self.seconds.len() + self.others.iter().map(held).sum::<usize>()
+    }
+}
+
+fn numbers(column: &[u8]) -> impl Iterator<Item = f64> {
+    column.as_chunks().0.iter().map(|number| f64::from_le_bytes(*number))
+}
+
+fn take_front<'a>(column: &mut Cow<'a, [u8]>, bytes: usize) -> Cow<'a, [u8]> {
+    match column {
+        Cow::Borrowed(all) => {
+            let (front, rest) = all.split_at(bytes);
+            *all = rest;
+            Cow::Borrowed(front)
+        }
+        Cow::Owned(all) => {
+            let rest = all.split_off(bytes);
+            Cow::Owned(std::mem::replace(all, rest))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tasks 10 to 14: numbers, but for a failure at 12 and a record at 13.
+    fn batch() -> RunBatch<'static> {
+        let mut runs = RunBatch::default();
+        runs.restart(10, 2, 100.0);
+        runs.push_numbers(&[0.5, 1.5], 0.25);
+        runs.push(Err("no".to_string()), 1.0);
+        runs.push(Ok(Scored { score: Some(3.0), ..Scored::default() }), 0.5);
+        runs.push(Ok(Scored::number(4.5)), 0.25);
+        runs
+    }
+
+    #[test]
+    fn a_batch_can_be_taken_apart_anywhere() {
+        let whole: Vec<_> = batch().into_results().collect();
+        let started: Vec<_> =
+            whole.iter().map(|run| (run.task, run.attempt, run.started)).collect();
+        assert_eq!(
+            started,
+            [(10, 2, 100.0), (11, 2, 100.25), (12, 2, 100.5), (13, 2, 101.5), (14, 2, 102.0)]
+        );
+        assert_eq!(whole[4].result, Ok(Scored::number(4.5)));
+        assert_eq!((batch().first_failure(), batch().ended()), (Some(12), 102.25));
+        for at in 0..=5 {
+            let mut owned = batch();
+            let mut lender = batch();
+            let mut lent = lender.lend();
+            for rest in [&mut owned, &mut lent] {
+                let first = rest.take_first(at);
+                assert!(first.is_valid() && rest.is_valid());
+                assert_eq!((first.tasks(), rest.tasks()), (10..10 + at, 10 + at..15));
+                let parts = first.into_owned().into_results().chain(rest.clone().into_results());
+                assert_eq!(parts.collect::<Vec<_>>(), whole);
+            }
+        }
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_together_are_noticed() {
+        assert!(batch().is_valid() && RunBatch::default().is_valid());
+        let spoilt = |spoil: fn(&mut RunBatch)| {
+            let mut runs = batch();
+            spoil(&mut runs);
+            !runs.is_valid()
+        };
+        assert!(spoilt(|runs| runs.first = u64::MAX - 3));
+        assert!(spoilt(|runs| runs.seconds.to_mut().truncate(32)));
+        assert!(spoilt(|runs| runs.scores.to_mut().push(0)));
+        assert!(spoilt(|runs| runs.others.swap(0, 1)));
+        assert!(spoilt(|runs| runs.others[1].task = 15));
+    }
+}
