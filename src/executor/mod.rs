@@ -18,10 +18,7 @@ use crate::executor::rust::{ErasedStudy, RustExecutor, RustReducer};
 #[cfg(feature = "jobs")]
 use crate::job;
 use crate::job::Job;
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::Scored;
-use crate::model::value::Value;
+use crate::model::{Key, Scored, SlotResult, Value};
 use crate::util::error::Result;
 use crate::util::text::beginning;
 use crate::wire::requests::MasterClient;

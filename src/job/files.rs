@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::job::Job;
-use crate::model::value::Value;
+use crate::model::Value;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::util::error::Error;
 use crate::util::error::Result;

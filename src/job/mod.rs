@@ -17,10 +17,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::nest::{Loop, LoopNest};
-use crate::model::policy::Policy;
-use crate::model::reduce::{PythonFunction, Reduce};
-use crate::model::value::{Value, json_object};
+use crate::model::{Loop, LoopNest, Policy, PythonFunction, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;

@@ -7,8 +7,7 @@ use std::ops::Range;
 use crate::master::done::DoneTasks;
 use crate::master::requeued::RequeuedTasks;
 use crate::master::strategy::Strategy;
-use crate::model::nest::{Key, LoopNest};
-use crate::model::results::Assignment;
+use crate::model::{Assignment, Key, LoopNest};
 
 #[derive(Debug)]
 pub(super) struct NestedQueue {

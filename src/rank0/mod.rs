@@ -19,10 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::master::{Action, Event, Master, emptied};
-use crate::model::batch::RunBatch;
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::GroupSummary;
+use crate::model::{GroupSummary, Key, RunBatch, SlotResult};
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};

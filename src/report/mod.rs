@@ -10,7 +10,7 @@ mod html;
 pub(crate) mod model;
 pub(crate) mod text;
 
-use crate::model::results::GroupSummary;
+use crate::model::GroupSummary;
 use crate::store::Results;
 #[cfg(feature = "cli")]
 pub(crate) use for_cli::*;

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, params};
 
-use crate::model::nest::{Key, LoopNest};
-use crate::model::results::GroupSummary;
+use crate::model::{GroupSummary, Key, LoopNest};
 use crate::store::rows::{GROUP, RUN, Reader};
 use crate::store::storing;
 use crate::util::error::{Exit, Result};

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::job::Job;
-use crate::model::nest::Key;
-use crate::model::value::Value;
+use crate::model::{Key, Value};
 
 /// All that came of one group: the runs of a data set, or the summaries of the loop inside, one a
 /// point, in the order of the loop whatever the order in which they came. A point whose run failed

@@ -9,10 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::model::batch::Report;
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::Assignment;
+use crate::model::{Assignment, Key, Report, SlotResult};
 use crate::util::error::{Error, Result};
 use crate::util::signals;
 use crate::util::usage;

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use serde_json::{Value as Json, json};
 
 use crate::executor::RESULT_LIMIT;
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::util::error::Result;
 use crate::util::framing::read_frame;
 

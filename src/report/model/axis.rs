@@ -3,8 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::nest::LoopNest;
-use crate::model::value::Value;
+use crate::model::{LoopNest, Value};
 use crate::util::stats::sorted;
 
 /// One parameter.

@@ -3,8 +3,7 @@
 
 use rusqlite::{Connection, Row};
 
-use crate::model::nest::{Loop, LoopNest, Points};
-use crate::model::value::Value;
+use crate::model::{Loop, LoopNest, Points, Value};
 use crate::store::schema::quoted;
 
 /// One column.

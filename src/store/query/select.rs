@@ -4,7 +4,7 @@
 use rusqlite::types::ValueRef;
 
 use crate::job::RUN_COLUMNS;
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::store::query::columns::{self, Column, ColumnKind};
 use crate::store::query::filter::{self, Names};
 use crate::store::query::permissions;
