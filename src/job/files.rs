@@ -37,7 +37,6 @@ pub(super) fn named_files(
     Ok(())
 }
 
-/// The texts in a value.
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::Text(text) => vec![text],

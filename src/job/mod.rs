@@ -38,7 +38,6 @@ pub(crate) struct Job {
     pub(crate) crunch: CrunchSpec,
     /// The field of a crunched record that is its score.
     pub(crate) score: String,
-    /// How it is run.
     pub(crate) policy: Policy,
     /// Where the job file says what; stays on rank 0.
     #[serde(skip)]

@@ -112,7 +112,6 @@ impl NestedQueue {
         Some(NestedQueue { way, nest, level, next: 0, open, attempted, call })
     }
 
-    /// The point that a task is of.
     fn point(&self, task: u64) -> u64 {
         self.nest.ancestor(self.nest.task(task), self.level).index
     }

@@ -20,11 +20,8 @@ pub(crate) struct Results {
 /// What one worker did.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WorkerShare {
-    /// Its rank.
     pub(crate) rank: u64,
-    /// Its host.
     pub(crate) host: String,
-    /// How many runs it made.
     pub(crate) runs: u64,
     /// How long they took together, in seconds.
     pub(crate) seconds: f64,

@@ -282,7 +282,6 @@ pub(crate) fn put_summary(
 /// Reads rows of one store.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
-    /// The results folder.
     pub(crate) results: &'a Path,
     /// Whether `exact` holds the user's Rust rather than a [`Value`].
     pub(crate) native: bool,

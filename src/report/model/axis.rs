@@ -61,7 +61,6 @@ impl Axis {
         if axes.is_empty() { first.into_iter().collect() } else { axes }
     }
 
-    /// A place, in words.
     pub(crate) fn words(&self, place: f64) -> String {
         match &self.scale {
             Scale::Categories(names) => names[place as usize].clone(),

@@ -30,7 +30,6 @@ pub(crate) enum ColumnKind {
 }
 
 impl Column {
-    /// A column that every run has.
     pub(crate) fn of_run(name: &str) -> Column {
         let kind = match name {
             "status" | "error" | "host" => ColumnKind::Text,
