@@ -67,6 +67,32 @@ fn a_worker_is_killed_and_the_others_do_its_tasks() {
     assert_eq!(desk.sql(lost), ["1|1|2|0"]);
 }
 
+/// Sends all workers of this test a signal: every rank but the first that was started.
+fn signal_workers(desk: &Desk, signal: &str) {
+    let pattern = format!("^[^ ]*gridmpi run.*{}", desk.path("out").display());
+    let found = Command::new("pgrep").args(["-f", &pattern]).output().unwrap();
+    let found = String::from_utf8(found.stdout).unwrap();
+    let workers: Vec<&str> = found.lines().skip(1).collect();
+    assert_eq!(workers.len(), 2, "{found}");
+    assert!(Command::new("kill").arg(signal).args(workers).status().unwrap().success());
+}
+
+#[test]
+fn workers_that_are_all_suspended_for_a_while_are_waited_for() {
+    let desk = desk();
+    let out = desk.path("out");
+    let child = launch(&desk, &["-n", "3", "job.toml", "--out", out.to_str().unwrap()]);
+    wait_for_tasks(&desk, 10);
+    signal_workers(&desk, "-STOP");
+    std::thread::sleep(Duration::from_secs(14));
+    signal_workers(&desk, "-CONT");
+    let ran = end(child).exits(0);
+    assert!(ran.stderr.contains("no worker has been heard of for 1"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("a worker has come back"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("starting it again"), "{}", ran.stderr);
+    whole(&desk);
+}
+
 #[test]
 fn the_master_is_killed_and_the_job_is_complete_in_the_end() {
     let desk = desk();
@@ -114,7 +140,9 @@ fn it_gives_up_when_nothing_comes_of_it() {
     let desk = Desk::with_job(
         "[crunch]\nshell = \"kill -KILL $PPID\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n",
     );
+    let begin = Instant::now();
     let ran = end(launch(&desk, &["-n", "2", "job.toml"])).exits(1);
+    assert!(begin.elapsed() < Duration::from_secs(150), "a dead worker is not waited for");
     assert!(ran.stderr.contains("3 starts in a row brought nothing new"), "{}", ran.stderr);
     assert_eq!(ran.stderr.matches("starting it again").count(), 2, "{}", ran.stderr);
 }

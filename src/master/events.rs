@@ -42,12 +42,17 @@ pub(crate) enum Event<'a> {
         /// Whether it holds nothing, and nothing is on its way to it.
         idle: bool,
     },
+    /// A message to or from a worker has come further, so it is there.
+    Alive {
+        /// The worker.
+        rank: usize,
+    },
     /// A worker says that it cannot go on.
     Broken {
         /// The worker.
         rank: usize,
     },
-    /// Nothing is to be expected of a worker any more, it seems.
+    /// A worker's process or its connection has ended, it seems.
     Lost {
         /// The worker.
         rank: usize,
@@ -67,7 +72,8 @@ impl Event<'_> {
             Event::Joined { rank, .. }
             | Event::Done { rank, .. }
             | Event::Reduced { rank: Some(rank), .. }
-            | Event::Beat { rank, .. } => Some(*rank),
+            | Event::Beat { rank, .. }
+            | Event::Alive { rank } => Some(*rank),
             _ => None,
         }
     }

@@ -33,6 +33,7 @@ use cost_model::CostModel;
 pub(crate) use events::{Action, Event, emptied};
 use groups::{ClosedGroup, OpenGroups};
 use leases::Leases;
+pub(crate) use leases::WAIT_FOR_SILENT;
 use nested_queue::Wake;
 use queue::TaskQueue;
 use stragglers::{Stragglers, Verdict};
@@ -149,7 +150,7 @@ impl Master {
                 let held = self.roster.free(rank, now);
                 self.give_back(rank, held, actions);
             }
-            Event::Beat { .. } => {}
+            Event::Beat { .. } | Event::Alive { .. } => {}
             Event::Done { rank, report } => {
                 self.last = now;
                 self.report(rank, report, now, actions);
@@ -175,11 +176,11 @@ impl Master {
                 }
             }
             Event::Broken { rank } => {
-                let held = self.roster.lose_for_good(rank);
+                let held = self.roster.break_down(rank);
                 self.lose(rank, held, actions);
             }
             Event::Lost { rank } => {
-                let held = self.roster.lose(rank);
+                let held = self.roster.end(rank);
                 self.lose(rank, held, actions);
             }
             Event::Drain => self.drain(),
@@ -190,7 +191,7 @@ impl Master {
             if self.roster.is_here(rank) {
                 self.tally.lost += 1;
                 actions.push(Action::Miss { rank });
-                let held = self.roster.lose(rank);
+                let held = self.roster.miss(rank);
                 self.lose(rank, held, actions);
             }
         }
@@ -303,9 +304,29 @@ impl Master {
         Duration::try_from_secs_f64(left.div_ceil(threads.max(1)) as f64 * seconds).ok()
     }
 
-    /// Whether there is something left to do, and nobody to do it.
+    /// The workers that were given up because they are silent, and may come back.
+    pub(crate) fn silent(&self) -> impl Iterator<Item = usize> + '_ {
+        self.roster.silent()
+    }
+
+    /// For how long nothing was heard of any worker, where there is something left to do, nobody is here
+    /// to do it, and one may come back.
+    pub(crate) fn deserted(&self) -> Option<Duration> {
+        let is_empty = self.roster.all_lost() && !self.is_over();
+        let silent = is_empty.then(|| self.roster.silent());
+        silent.into_iter().flatten().map(|rank| self.leases.silence(rank)).min()
+    }
+
+    /// Whether there is something left to do, and nobody to do it, nor to be waited for. Whoever is only
+    /// silent is waited for, unless the job is stopping: it is over then.
     pub(crate) fn is_stranded(&self) -> bool {
-        self.roster.all_lost() && !self.is_complete()
+        if !self.roster.all_lost() || self.is_complete() {
+            return false;
+        }
+        match self.deserted() {
+            Some(silence) => self.leases.is_hopeless(silence),
+            None => self.roster.silent().next().is_none(),
+        }
     }
 
     fn drain(&mut self) {

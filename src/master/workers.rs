@@ -26,7 +26,9 @@ pub(super) struct Workers {
     /// How many tasks all that are here can be at at a time.
     threads: u64,
     dismissed: usize,
+    /// How many were given up, and how many of those are only silent.
     lost: usize,
+    silent: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -54,8 +56,10 @@ enum WorkerPhase {
     Here,
     /// Told to leave.
     Dismissed,
-    /// Nothing is to be expected of it any more, unless it turns out that it was only silent.
-    Lost,
+    /// Nothing was heard of it for too long; it may come back.
+    Silent,
+    /// Its process or its connection has ended, as far as anybody can tell.
+    Gone,
     /// It said itself that it cannot go on.
     Broken,
 }
@@ -116,6 +120,7 @@ impl Workers {
             threads: 0,
             dismissed: 0,
             lost: 0,
+            silent: 0,
         }
     }
 
@@ -165,14 +170,21 @@ impl Workers {
         match self.at(rank).state {
             WorkerPhase::Here => {}
             WorkerPhase::Dismissed | WorkerPhase::Broken => return,
-            was => {
-                self.lost -= usize::from(was == WorkerPhase::Lost); // it was only silent
+            _ => {
+                self.take_back(rank);
                 self.threads += u64::from(self.at(rank).threads);
                 self.at_mut(rank).state = WorkerPhase::Here;
             }
         }
         self.close(rank);
         self.open.insert(rank);
+    }
+
+    /// A worker that was given up is heard again.
+    fn take_back(&mut self, rank: usize) {
+        let state = self.at(rank).state;
+        self.lost -= usize::from(matches!(state, WorkerPhase::Silent | WorkerPhase::Gone));
+        self.silent -= usize::from(state == WorkerPhase::Silent);
     }
 
     fn close(&mut self, rank: usize) {
@@ -203,8 +215,8 @@ impl Workers {
             WorkerPhase::Away => true,
             WorkerPhase::Welcomed(since) => now >= since + SETTLE,
             // It has not even got the job: nothing it was given has come of it.
-            WorkerPhase::Lost => {
-                self.lost -= 1;
+            WorkerPhase::Silent | WorkerPhase::Gone => {
+                self.take_back(rank);
                 true
             }
             WorkerPhase::Here | WorkerPhase::Dismissed | WorkerPhase::Broken => false,
@@ -267,24 +279,32 @@ impl Workers {
         self.at_mut(rank).state = WorkerPhase::Dismissed;
     }
 
-    /// Gives a worker up for good.
-    pub(super) fn lose_for_good(&mut self, rank: usize) -> Returned {
-        let held = self.lose(rank);
-        if self.at(rank).state == WorkerPhase::Lost {
-            self.at_mut(rank).state = WorkerPhase::Broken;
-        }
-        held
+    /// Gives a worker up that says itself that it cannot go on; what it held and has not returned.
+    pub(super) fn break_down(&mut self, rank: usize) -> Returned {
+        self.lose(rank, WorkerPhase::Broken)
     }
 
-    /// Gives a worker up; what it held and has not returned.
-    pub(super) fn lose(&mut self, rank: usize) -> Returned {
-        if !self.is_here(rank) {
-            return Returned::default();
+    /// Gives a worker up whose process or connection has ended.
+    pub(super) fn end(&mut self, rank: usize) -> Returned {
+        self.lose(rank, WorkerPhase::Gone)
+    }
+
+    /// Gives a worker up that nothing was heard of for too long.
+    pub(super) fn miss(&mut self, rank: usize) -> Returned {
+        self.lose(rank, WorkerPhase::Silent)
+    }
+
+    fn lose(&mut self, rank: usize, state: WorkerPhase) -> Returned {
+        match self.at(rank).state {
+            WorkerPhase::Dismissed | WorkerPhase::Broken => return Returned::default(),
+            WorkerPhase::Silent | WorkerPhase::Gone => self.take_back(rank), // more is known of it now
+            WorkerPhase::Away | WorkerPhase::Welcomed(_) | WorkerPhase::Here => {}
         }
         self.close(rank);
         self.lost += 1;
+        self.silent += usize::from(state == WorkerPhase::Silent);
         let worker = self.at_mut(rank);
-        let was = std::mem::replace(&mut worker.state, WorkerPhase::Lost);
+        let was = std::mem::replace(&mut worker.state, state);
         let (held, threads) = (worker.let_go(), worker.threads);
         if was == WorkerPhase::Here {
             self.threads -= u64::from(threads);
@@ -294,9 +314,9 @@ impl Workers {
 
     /// Whether something is expected of a worker.
     pub(super) fn is_here(&self, rank: usize) -> bool {
-        !matches!(
+        matches!(
             self.at(rank).state,
-            WorkerPhase::Dismissed | WorkerPhase::Lost | WorkerPhase::Broken
+            WorkerPhase::Away | WorkerPhase::Welcomed(_) | WorkerPhase::Here
         )
     }
 
@@ -308,6 +328,13 @@ impl Workers {
     /// Whether no worker is left that could do anything.
     pub(super) fn all_lost(&self) -> bool {
         self.lost == self.workers.len()
+    }
+
+    /// The workers that were given up and may come back.
+    pub(super) fn silent(&self) -> impl Iterator<Item = usize> + '_ {
+        let workers = if self.silent > 0 { self.workers.as_slice() } else { &[] };
+        let ranks = (self.lowest..).zip(workers);
+        ranks.filter(|(_, worker)| worker.state == WorkerPhase::Silent).map(|(rank, _)| rank)
     }
 
     /// The lowest rank that may take more than it holds.
@@ -345,7 +372,10 @@ impl Workers {
         self.ranks(|worker| match worker.state {
             WorkerPhase::Away | WorkerPhase::Welcomed(_) => true,
             WorkerPhase::Here => !worker.holds_nothing(),
-            WorkerPhase::Dismissed | WorkerPhase::Lost | WorkerPhase::Broken => false,
+            WorkerPhase::Dismissed
+            | WorkerPhase::Silent
+            | WorkerPhase::Gone
+            | WorkerPhase::Broken => false,
         })
     }
 
@@ -404,7 +434,11 @@ impl Workers {
                 threads += u64::from(worker.threads);
             }
             dismissed += usize::from(is_among(&[WorkerPhase::Dismissed]));
-            lost += usize::from(is_among(&[WorkerPhase::Lost, WorkerPhase::Broken]));
+            lost += usize::from(is_among(&[
+                WorkerPhase::Silent,
+                WorkerPhase::Gone,
+                WorkerPhase::Broken,
+            ]));
         }
         assert_eq!((threads, dismissed, lost), (self.threads, self.dismissed, self.lost));
         let (open, waiting, spare) = (&self.open, &self.waiting, &self.spare);
@@ -425,7 +459,9 @@ impl Workers {
                 WorkerPhase::Here if group.is_some() => WorkerActivity::Reducing,
                 WorkerPhase::Here => WorkerActivity::Idle,
                 WorkerPhase::Dismissed => WorkerActivity::Gone,
-                WorkerPhase::Lost | WorkerPhase::Broken => WorkerActivity::Lost,
+                WorkerPhase::Silent | WorkerPhase::Gone | WorkerPhase::Broken => {
+                    WorkerActivity::Lost
+                }
             };
             let since = piece.map(|piece| piece.since).or(group.map(|(_, since)| *since));
             WorkerView {

@@ -2,6 +2,7 @@
 //! The same over every transport.
 
 pub(crate) mod effects;
+mod processes;
 pub(crate) mod progress;
 pub(crate) mod requests;
 pub(crate) mod session;
@@ -18,8 +19,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::master::{Action, Event, Master, emptied};
+use crate::master::{Action, Event, Master, WAIT_FOR_SILENT, emptied};
 use crate::model::{GroupSummary, Key, RunBatch, SlotResult};
+use crate::rank0::processes::Processes;
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
@@ -119,6 +121,8 @@ pub(crate) fn serve(
     let welcome = encoded(&ToWorker::Job(job));
     let mut traffic = MessageCount::default();
     let mut first = true;
+    let mut processes = Processes::new();
+    let (mut ended, mut waits) = (Vec::new(), false);
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
     while !master.is_over() && !keeper.is_leaving() {
@@ -128,16 +132,20 @@ pub(crate) fn serve(
             if std::mem::take(&mut first) { Some(Event::Tick) } else { keeper.event()? };
         let event = match happened {
             Some(event) => event,
-            None if let Some(rank) = hub.dead() => {
+            None if let Some(rank) = ended.pop().or_else(|| hub.dead()) => {
                 log::warn!("rank {rank} has died or cannot be reached; its tasks go to others");
                 hub.hurry();
                 Event::Lost { rank }
             }
+            None if let Some(rank) = hub.alive() => Event::Alive { rank },
             None => match hub.receive(keeper.patience(), &mut received)? {
                 Some(rank) => {
                     traffic.count(received.len());
                     match codec::decode(&received)? {
-                        ToMaster::Hello { host, threads } => Event::Joined { rank, host, threads },
+                        ToMaster::Hello { host, threads, process } => {
+                            processes.joined(rank, process);
+                            Event::Joined { rank, host, threads }
+                        }
                         ToMaster::Done(report) => {
                             keeper.returned(rank, report.thread);
                             Event::Done { rank, report }
@@ -148,11 +156,11 @@ pub(crate) fn serve(
                         ToMaster::Ask { thread, ticket, request } => {
                             // No business of the master's.
                             keeper.ask((rank, thread), ticket, request, hub.now());
-                            Event::Tick
+                            Event::Alive { rank }
                         }
                         ToMaster::Interrupted(name) => {
                             keeper.interrupt(rank, &name);
-                            Event::Tick
+                            Event::Alive { rank }
                         }
                         ToMaster::Beat { idle } => {
                             // What is on its way to it, it cannot know of.
@@ -202,6 +210,7 @@ pub(crate) fn serve(
                         "rank {rank} has not been heard of for too long; its tasks go to others"
                     );
                     hub.hurry();
+                    processes.look_soon();
                 }
                 Action::Dismiss { rank, hurry } => {
                     let farewell = keeper.wants_farewells();
@@ -217,10 +226,22 @@ pub(crate) fn serve(
             traffic.send(hub, rank, reply)?;
         }
         keeper.tick(now, master)?;
+        ended.extend(processes.ended(now, master.silent()));
         if master.is_stranded() {
-            return Err(Error::unexpected(
-                "no worker is left that can go on; what is done is stored",
-            ));
+            return Err(stranded(master.deserted().is_some()));
+        }
+        if !ended.is_empty() {
+            continue; // the master is to hear of that first
+        }
+        let deserted = master.deserted();
+        match (deserted, std::mem::replace(&mut waits, deserted.is_some())) {
+            (Some(silence), false) => log::warn!(
+                "no worker has been heard of for {} s; waiting up to {} minutes for one to come back",
+                silence.as_secs(),
+                WAIT_FOR_SILENT.as_secs() / 60
+            ),
+            (None, true) if !master.is_over() => log::info!("a worker has come back"),
+            _ => {}
         }
     }
     let begin = hub.now();
@@ -234,6 +255,14 @@ pub(crate) fn serve(
     }
     let workers_cpu = (farewells.len() == dismissed).then(|| farewells.iter().sum());
     Ok(LoopStats { traffic, workers_cpu })
+}
+
+/// Nobody is left to do anything, though rank 0 may have waited for somebody.
+fn stranded(waited: bool) -> Error {
+    let minutes = WAIT_FOR_SILENT.as_secs() / 60;
+    let since =
+        if waited { format!(": none came back in {minutes} minutes") } else { String::new() };
+    Error::unexpected(format!("no worker is left that can go on{since}; what is done is stored"))
 }
 
 /// What serving took.

@@ -10,6 +10,7 @@ pub(crate) mod files;
 pub(crate) mod framing;
 pub(crate) mod machine;
 pub(crate) mod panic;
+pub(crate) mod process;
 pub(crate) mod signals;
 #[cfg(feature = "cli")]
 pub(crate) mod stats;

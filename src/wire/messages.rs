@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Assignment, Key, Report, Scored, SlotResult};
 use crate::util::error::Result;
+use crate::util::process::ProcessId;
 use crate::wire::requests::{Reply, Request};
 
 /// From a worker to the master.
@@ -19,6 +20,8 @@ pub(crate) enum ToMaster<'a> {
         host: String,
         /// How many tasks it can be at at a time.
         threads: u32,
+        /// Which process it is, where that can be told.
+        process: Option<ProcessId>,
     },
     /// The runs of tasks that were assigned; asks for more. The first request carries none.
     #[serde(borrow)]

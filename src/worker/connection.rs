@@ -1,23 +1,30 @@
 //! A worker's line to rank 0: its link, shared between the threads that crunch, what runs inside crunch
-//! (which may ask for data or the dictionary), and the thread that attends to it meanwhile.
+//! (which may ask for data or the dictionary), and the threads that attend to it meanwhile.
+//!
+//! A heartbeat needs the link too, so nobody holds it for long: what is sent is encoded before, and a long
+//! message is decoded after.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use serde::Serialize;
 
 use crate::model::{Assignment, Key, Report, SlotResult};
 use crate::util::error::{Error, Result};
+use crate::util::machine;
+use crate::util::process::{self, ProcessId};
 use crate::util::signals;
 use crate::util::usage;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::requests::{DATA, MasterClient};
 use crate::wire::requests::{Reply, Request};
-use crate::wire::transport::{BEAT, Link};
+use crate::wire::transport::Link;
 use crate::worker;
 use crate::worker::batch::ThreadBatch;
 
@@ -31,11 +38,20 @@ const LEASE: Duration = Duration::from_secs(30);
 /// rank 0's messages wait.
 const STEP: Duration = Duration::from_millis(200);
 
+/// A message over this is a long one: to decode it takes longer than others should wait. (bytes)
+const LONG: usize = 1 << 16;
+
+thread_local! {
+    /// What this thread sends next: encoded before the connection is locked.
+    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// One a worker. Several threads may wait for something at a time: each reads what comes and leaves what
 /// is for another where that one looks. The lock is fair, so that everybody gets to look.
 pub(crate) struct Connection {
     rank: usize,
     host: String,
+    process: Option<ProcessId>,
     ends: Mutex<ConnectionState>,
     seats: Vec<ThreadBatch>,
     tickets: AtomicU64,
@@ -52,9 +68,12 @@ pub(crate) enum NextWork {
 
 struct ConnectionState {
     link: Box<dyn Link>,
-    /// What was received last, and what is sent next.
+    /// What was received last, and what is sent while the line is held.
     received: Vec<u8>,
     sent: Vec<u8>,
+    /// What was received and is to be decoded, in order; whether a thread is at that.
+    to_decode: VecDeque<Vec<u8>>,
+    decoding: bool,
     /// Tasks that no thread has taken, and how many of them each is to take at a time.
     tasks: VecDeque<(Assignment, u64)>,
     /// What else nobody has looked at yet.
@@ -71,13 +90,14 @@ struct ConnectionState {
     ready: bool,
     /// How many threads hold something they have not answered.
     at_work: usize,
-    /// When the attendant looked last, and when rank 0 was told last that this worker is there.
+    /// When the attendant looked last.
     looked: Instant,
-    beaten: Instant,
     /// For how long nothing has come.
     silence: Duration,
     /// Why nothing more will come.
     over: Option<Error>,
+    /// Why no heartbeat could be sent.
+    lost: Option<Error>,
     /// Whether this is a process of its own.
     is_process: bool,
 }
@@ -86,12 +106,13 @@ impl Connection {
     /// A line for so many threads that crunch, in a process of their own or rank 0's.
     pub(crate) fn new(link: Box<dyn Link>, threads: u32, is_process: bool) -> Connection {
         let rank = link.rank();
-        let host = gethostname::gethostname().to_string_lossy().into_owned();
-        let now = Instant::now();
+        let host = machine::host();
         let ends = ConnectionState {
             link,
             received: Vec::new(),
             sent: Vec::new(),
+            to_decode: VecDeque::new(),
+            decoding: false,
             tasks: VecDeque::new(),
             early: VecDeque::new(),
             replies: BTreeMap::new(),
@@ -100,15 +121,16 @@ impl Connection {
             welcomed: false,
             ready: false,
             at_work: 0,
-            looked: now,
-            beaten: now,
+            looked: Instant::now(),
             silence: Duration::ZERO,
             over: None,
+            lost: None,
             is_process,
         };
         Connection {
             rank,
             host,
+            process: if is_process { process::own() } else { None },
             ends: Mutex::new(ends),
             seats: (0..threads).map(ThreadBatch::new).collect(),
             tickets: AtomicU64::new(DATA + 1),
@@ -137,26 +159,37 @@ impl Connection {
     }
 
     fn hello(&self) -> ToMaster<'static> {
-        ToMaster::Hello { host: self.host.clone(), threads: self.seats.len() as u32 }
+        let (host, process) = (self.host.clone(), self.process.clone());
+        ToMaster::Hello { host, threads: self.seats.len() as u32, process }
     }
 
     /// Sends rank 0 a message.
     pub(crate) fn send(&self, message: &ToMaster) -> Result<()> {
-        self.ends.lock().send(message)
+        self.post(message, |_| ())
+    }
+
+    /// Sends rank 0 a message; `first` is done as the line is held for that.
+    fn post(
+        &self,
+        message: &impl Serialize,
+        first: impl FnOnce(&mut ConnectionState),
+    ) -> Result<()> {
+        ENCODED.with_borrow_mut(|bytes| {
+            codec::encode_into(message, bytes);
+            let mut ends = self.ends.lock();
+            first(&mut ends);
+            ends.send(bytes)
+        })
     }
 
     /// Reports what a thread was given last, all of it.
     pub(crate) fn answer(&self, message: &ToMaster) -> Result<()> {
-        let mut ends = self.ends.lock();
-        ends.at_work = ends.at_work.saturating_sub(1);
-        ends.send(message)
+        self.post(message, |ends| ends.at_work = ends.at_work.saturating_sub(1))
     }
 
     /// Asks for work.
     pub(crate) fn ready(&self) -> Result<()> {
-        let mut ends = self.ends.lock();
-        ends.ready = true;
-        ends.send(&ToMaster::Done(Report::default()))
+        self.post(&ToMaster::Done(Report::default()), |ends| ends.ready = true)
     }
 
     /// Waits for what rank 0 wants a thread to do next.
@@ -204,8 +237,41 @@ impl Connection {
             if ends.is_alone() {
                 return Err(self.alone());
             }
-            ends.read(LOOK, &self.seats)?;
+            self.read(&mut ends, LOOK)?;
         }
+    }
+
+    /// Reads one message, if one comes within that time, and leaves it where it is looked for; whether
+    /// one came. The line is not held while a long one is decoded: what others read meanwhile comes after
+    /// it.
+    fn read(&self, ends: &mut MutexGuard<ConnectionState>, wait: Duration) -> Result<bool> {
+        if !ends.receive(wait)? {
+            return Ok(false);
+        }
+        if !ends.decoding && ends.received.len() <= LONG {
+            let message = codec::decode(&ends.received)?;
+            ends.take_in(message, &self.seats)?;
+            return Ok(true);
+        }
+        let bytes = std::mem::take(&mut ends.received);
+        ends.to_decode.push_back(bytes);
+        if ends.decoding {
+            return Ok(true);
+        }
+        ends.decoding = true;
+        let decoded = self.decode(ends);
+        ends.decoding = false;
+        decoded.map(|()| true)
+    }
+
+    fn decode(&self, ends: &mut MutexGuard<ConnectionState>) -> Result<()> {
+        while let Some(bytes) = ends.to_decode.pop_front() {
+            // To give gigabytes back takes its time, too.
+            let decode = move || codec::decode(&bytes);
+            let message = MutexGuard::unlocked(ends, decode)?;
+            ends.take_in(message, &self.seats)?;
+        }
+        Ok(())
     }
 
     /// Looks whether rank 0 has cancelled something.
@@ -213,12 +279,12 @@ impl Connection {
         // Whoever holds the line at the moment will see the word; a thread that waits will find it
         // garbled or lost, if it is.
         if let Some(mut ends) = self.ends.try_lock() {
-            while let Ok(true) = ends.read(Duration::ZERO, &self.seats) {}
+            while let Ok(true) = self.read(&mut ends, Duration::ZERO) {}
         }
     }
 
-    /// Hears what rank 0 says, whatever the threads are at; with `speaks`, rank 0 is told what it has to
-    /// know of this process, and has to be there.
+    /// Hears what rank 0 says, whatever the threads are at, and tells it what they have done; with
+    /// `speaks`, it is told of signals, too, and has to be there.
     pub(crate) fn attend(&self, speaks: bool) -> Result<()> {
         for seat in &self.seats {
             seat.report_early(|report| self.send(&ToMaster::Done(report)))?;
@@ -228,7 +294,7 @@ impl Connection {
         let since = ends.looked.elapsed().min(STEP);
         ends.silence += since;
         ends.looked = Instant::now();
-        while ends.read(Duration::ZERO, &self.seats)? {}
+        while self.read(&mut ends, Duration::ZERO)? {}
         if blocked {
             ends.hand_back()?; // others may be free
         }
@@ -239,14 +305,19 @@ impl Connection {
         if ends.is_alone() {
             return Err(self.alone());
         }
-        if ends.beaten.elapsed() >= BEAT {
-            ends.beaten = Instant::now();
-            let holds_nothing = ends.tasks.is_empty() && ends.early.is_empty();
-            let idle = ends.ready && ends.at_work == 0 && holds_nothing;
-            let beat = if ends.welcomed { ToMaster::Beat { idle } } else { self.hello() };
-            ends.send(&beat)?;
-        }
+        ends.lost.take().map_or(Ok(()), Err)?;
         ends.tell_of_signal()
+    }
+
+    /// Tells rank 0 that this process is there, whatever its other threads are at. That it cannot be told
+    /// is for whoever attends to find.
+    pub(crate) fn beat(&self) {
+        let mut ends = self.ends.lock();
+        let beat =
+            if ends.welcomed { ToMaster::Beat { idle: ends.is_idle() } } else { self.hello() };
+        if let Err(error) = ends.say(&beat) {
+            ends.lost = Some(error);
+        }
     }
 
     /// There is nothing to wait for any more: every thread that waits fails with this.
@@ -266,9 +337,18 @@ impl Connection {
 }
 
 impl ConnectionState {
-    /// Sends rank 0 a message. What failed because of a signal comes after word of the signal, and is left
-    /// to do.
-    fn send(&mut self, message: &ToMaster) -> Result<()> {
+    /// Sends rank 0 an encoded message. What failed because of a signal comes after word of the signal,
+    /// and is left to do.
+    fn send(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
+        self.tell_of_signal()?;
+        match bytes.len() {
+            ..=LONG => self.link.send_small(bytes),
+            _ => self.link.send(std::mem::take(bytes).into()),
+        }
+    }
+
+    /// Sends rank 0 a short message.
+    fn say(&mut self, message: &ToMaster) -> Result<()> {
         self.tell_of_signal()?;
         codec::encode_into(message, &mut self.sent);
         self.link.send_small(&self.sent)
@@ -280,7 +360,7 @@ impl ConnectionState {
             return Ok(());
         };
         self.told = asked.times;
-        self.send(&ToMaster::Interrupted(asked.name.to_string()))
+        self.say(&ToMaster::Interrupted(asked.name.to_string()))
     }
 
     /// What a thread is to take of the tasks that are here.
@@ -299,19 +379,23 @@ impl ConnectionState {
     fn hand_back(&mut self) -> Result<()> {
         while let Some((tasks, _)) = self.tasks.pop_front() {
             let unbegun = Some(tasks);
-            self.send(&ToMaster::Done(Report { unbegun, ..Report::default() }))?;
+            self.say(&ToMaster::Done(Report { unbegun, ..Report::default() }))?;
         }
         Ok(())
     }
 
-    /// Reads one message, if one comes within that time, and leaves it where it is looked for; whether
-    /// one came.
-    fn read(&mut self, wait: Duration, seats: &[ThreadBatch]) -> Result<bool> {
-        if !self.link.receive(wait, &mut self.received)? {
-            return Ok(false);
+    /// Receives a message, if one comes within that time; whether one came.
+    fn receive(&mut self, wait: Duration) -> Result<bool> {
+        let came = self.link.receive(wait, &mut self.received)?;
+        if came || self.link.alive() {
+            self.silence = Duration::ZERO;
         }
-        self.silence = Duration::ZERO;
-        match codec::decode(&self.received)? {
+        Ok(came)
+    }
+
+    /// Leaves a message where it is looked for.
+    fn take_in(&mut self, message: ToWorker, seats: &[ThreadBatch]) -> Result<()> {
+        match message {
             ToWorker::Cancel(task) => {
                 self.stopped |= task.is_none();
                 for seat in seats {
@@ -333,13 +417,19 @@ impl ConnectionState {
                     }
                     if farewell {
                         let seconds = if self.is_process { usage::cpu_seconds() } else { 0.0 };
-                        self.send(&ToMaster::Farewell(seconds))?;
+                        self.say(&ToMaster::Farewell(seconds))?;
                     }
                 }
                 self.early.push_back(other);
             }
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Whether nothing is to be done here, nor on its way here.
+    fn is_idle(&self) -> bool {
+        let holds_nothing = self.tasks.is_empty() && self.early.is_empty() && !self.decoding;
+        self.ready && self.at_work == 0 && holds_nothing && !self.link.is_receiving()
     }
 
     /// Whether rank 0 has been silent for too long.
@@ -373,31 +463,4 @@ impl MasterClient for ThreadConnection {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::executor::CallResult;
-    use crate::wire::transport::{Hub, threads};
-
-    #[test]
-    fn what_waits_behind_a_long_task_is_handed_back() {
-        let (mut hub, links) = threads::connect(1, 1);
-        let link = links.into_iter().next().unwrap();
-        let line = Connection::new(Box::new(link), 1, false);
-        for first in [0, 7] {
-            let next = ToWorker::Assign(Assignment { first, count: 1, attempt: 1 });
-            hub.send(1, codec::encode(&next).into()).unwrap();
-        }
-        let NextWork::Crunch(first) = line.next().unwrap() else { panic!("a task comes first") };
-        let long = |_| {
-            std::thread::sleep(Duration::from_millis(200));
-            line.attend(false).unwrap();
-            (CallResult::Number(1.0), None)
-        };
-        line.seats()[0].crunch(first, long, |_| Ok(())).unwrap();
-        let mut received = Vec::new();
-        assert_eq!(hub.receive(Duration::from_secs(10), &mut received).unwrap(), Some(1));
-        let ToMaster::Done(report) = codec::decode(&received).unwrap() else { panic!() };
-        assert_eq!(report.unbegun, Some(Assignment { first: 7, count: 1, attempt: 1 }));
-        assert_eq!(report.runs.count(), 0);
-    }
-}
+mod tests;

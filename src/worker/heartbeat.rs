@@ -1,6 +1,7 @@
-//! The thread that attends to a worker's line while crunch keeps the worker's own threads busy.
+//! The threads that look after a worker's connection while crunch keeps the worker's own threads busy.
+//! The heartbeat has a thread of its own, because the other one may have a long message to send or read.
 
-use std::ops::ControlFlow;
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::util::error::{Error, Result};
 use crate::util::signals;
 use crate::util::thread::Ticker;
+use crate::wire::transport::BEAT;
 use crate::worker::connection::Connection;
 
 /// How often it looks for something to do.
@@ -16,22 +18,29 @@ const ATTEND: Duration = Duration::from_millis(50);
 /// How long crunch may take to return once rank 0 has gone; then the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// Attends to a connection until what comes back is dropped. With `is_process`, the worker is a process of
+/// Looks after a connection until what comes back is dropped. With `is_process`, the worker is a process of
 /// its own, which signals can reach and rank 0 can leave behind.
-pub(crate) fn start(line: &Arc<Connection>, is_process: bool) -> Result<Ticker> {
+pub(crate) fn start(line: &Arc<Connection>, is_process: bool) -> Result<Vec<Ticker>> {
+    let served = line.clone();
+    let mut threads = vec![Ticker::start("connection", ATTEND, move |is_over| {
+        match served.attend(is_process) {
+            Ok(()) => return Continue(()),
+            Err(error) if is_process => leave(&served, &error, is_over),
+            Err(_) => {} // rank 0 has gone, and with it this process
+        }
+        Break(())
+    })?];
     if is_process {
         signals::heed(true);
+        let (line, mut has_said_hello) = (line.clone(), false);
+        threads.push(Ticker::start("heartbeat", BEAT, move |_| {
+            if std::mem::replace(&mut has_said_hello, true) {
+                line.beat();
+            }
+            Continue(())
+        })?);
     }
-    let line = line.clone();
-    Ticker::start("heartbeat", ATTEND, move |is_over| match line.attend(is_process) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => {
-            if is_process {
-                leave(&line, &error, is_over);
-            } // else rank 0 has gone, and with it this process
-            ControlFlow::Break(())
-        }
-    })
+    Ok(threads)
 }
 
 /// There is no rank 0 to work for: has crunch come to its end, and if it does not, ends the process.

@@ -49,6 +49,11 @@ struct WriterThread {
     done: Receiver<()>,
 }
 
+/// What is said where every worker is silent.
+fn nobody(silence: Duration) -> String {
+    format!("no worker has been heard of for {} s; waiting for one to come back", silence.as_secs())
+}
+
 enum News {
     Sight(Box<Snapshot>),
     End(RunState, Exit, String),
@@ -109,7 +114,7 @@ impl StatusWriter {
                 let why = "too much waits to be written or reduced (is the disk full?)";
                 (RunState::Paused, Some(why.to_string()))
             }
-            None => (RunState::Running, None),
+            None => (RunState::Running, master.deserted().map(nobody)),
         };
         self.tell(now, master, state, words, Duration::ZERO);
     }

@@ -263,6 +263,7 @@ fn survive(seed: u64) -> Tally {
         lost: 0.03,
         doubled: 0.03,
         late: (0.03, Duration::from_secs(30)),
+        ..Faults::default()
     };
     let hub = SimulatedHub::new(100, seed, Duration::from_millis(300), crunch);
     let mut hub = hub.with_faults(faults);

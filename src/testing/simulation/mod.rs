@@ -4,6 +4,7 @@
 
 mod cost;
 mod faults;
+mod silence;
 mod strategies;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,9 @@ struct Notes {
     given_back: BTreeSet<(u64, u32)>,
     /// Stops the job once there are so many runs.
     stop_after: Option<usize>,
+    /// When to begin nothing more.
+    drain_at: Option<Duration>,
+    now: Duration,
     /// Whether a task may come back.
     retries: bool,
     /// Whether the store cannot keep up every other 70 ms.
@@ -117,11 +121,15 @@ impl Effects for Notes {
         if self.stop_after.is_some_and(|runs| self.runs.len() >= runs) {
             return Ok(self.stop_after.take().map(|_| Event::Stop));
         }
+        if self.drain_at.is_some_and(|at| self.now >= at) {
+            return Ok(self.drain_at.take().map(|_| Event::Drain));
+        }
         Ok(self.reduced.pop())
     }
 
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
         master.check();
+        self.now = now;
         self.full_now = self.slow_disk && (now.as_millis() / 70).is_multiple_of(2);
         if self.deadline.is_some_and(|deadline| now > deadline) {
             return Err(Error::unexpected(format!("it is not over after {now:?}")));

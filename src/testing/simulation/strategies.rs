@@ -107,6 +107,7 @@ fn whatever_goes_wrong_every_strategy_ends_with_the_same() {
             lost: 0.02,
             doubled: 0.02,
             late: (0.02, Duration::from_secs(20)),
+            ..Faults::default()
         };
         let hub = SimulatedHub::new(8, seed, Duration::from_millis(300), crunch);
         let mut hub = hub.with_faults(faults);

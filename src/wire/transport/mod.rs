@@ -48,6 +48,12 @@ pub(crate) trait Hub {
         false
     }
 
+    /// A worker that is known to be there although no message of it is complete: one that has come waits
+    /// behind a longer one, or a long one to or from it has come further. Each once since it was asked.
+    fn alive(&mut self) -> Option<usize> {
+        None
+    }
+
     /// A worker that is known to have died, each once.
     fn dead(&mut self) -> Option<usize> {
         None
@@ -75,6 +81,16 @@ pub(crate) trait Link: Send {
 
     /// The next message from rank 0, in place of what is in `buffer`; whether one came within `wait`.
     fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<bool>;
+
+    /// Whether rank 0 is known to be there although no message of it is complete, since this was asked.
+    fn alive(&mut self) -> bool {
+        false
+    }
+
+    /// Whether a message from rank 0 is announced, and not all of it is here.
+    fn is_receiving(&self) -> bool {
+        false
+    }
 
     /// A rank has died: in the end it is not to be waited for.
     fn hurry(&mut self) {}

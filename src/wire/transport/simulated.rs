@@ -34,6 +34,11 @@ pub(crate) struct Faults {
     pub(crate) doubled: f64,
     /// That it comes late, by up to so long.
     pub(crate) late: (f64, Duration),
+    /// From when on every worker falls silent, one after another within so long, and for how long each.
+    /// What it does or is sent meanwhile comes of it afterwards, as where a process is suspended.
+    pub(crate) silence: Option<(Duration, Duration, Duration)>,
+    /// When all workers die, and the transport says so.
+    pub(crate) end: Option<Duration>,
 }
 
 /// Something that happens, in virtual time.
@@ -56,6 +61,8 @@ struct SimulatedWorker {
     queue: VecDeque<ToWorker>,
     /// It answers nothing any more.
     gone: bool,
+    /// From when to when it is silent.
+    silent: Option<(Duration, Duration)>,
 }
 
 /// Rank 0's end of a simulated world.
@@ -72,6 +79,8 @@ pub(crate) struct SimulatedHub<'a> {
     dismissed: BTreeSet<usize>,
     broken: usize,
     died: usize,
+    /// The workers whose death was told.
+    told: usize,
 }
 
 impl<'a> SimulatedHub<'a> {
@@ -95,6 +104,7 @@ impl<'a> SimulatedHub<'a> {
             dismissed: BTreeSet::new(),
             broken: 0,
             died: 0,
+            told: 0,
         };
         for rank in 1..=workers {
             hub.say(rank, &hello(rank));
@@ -108,6 +118,10 @@ impl<'a> SimulatedHub<'a> {
         for rank in 1..=self.workers.len() {
             let first = BEAT.mul_f64(self.rng.random::<f64>());
             self.bring_about(first, Happening::Beat(rank));
+            self.workers[rank - 1].silent = faults.silence.map(|(from, within, length)| {
+                let from = from + within.mul_f64(self.rng.random::<f64>());
+                (from, from.saturating_add(length))
+            });
         }
         self
     }
@@ -222,6 +236,16 @@ impl<'a> SimulatedHub<'a> {
         self.bring_about(takes, Happening::Done(rank, answer));
     }
 
+    /// When something can happen that was to happen now: what concerns a silent worker waits.
+    fn postponed(&self, what: &Happening) -> Option<Duration> {
+        let (Happening::AtMaster(rank, _)
+        | Happening::AtWorker(rank, _)
+        | Happening::Done(rank, _)
+        | Happening::Beat(rank)) = what;
+        let (from, to) = self.workers[rank - 1].silent?;
+        (from..to).contains(&self.now).then_some(to)
+    }
+
     /// Something happens; a message that reaches rank 0 by it.
     fn happens(&mut self, what: Happening) -> Result<Option<(usize, Vec<u8>)>> {
         match what {
@@ -236,7 +260,7 @@ impl<'a> SimulatedHub<'a> {
                 self.work(rank);
             }
             Happening::Beat(rank) => {
-                let SimulatedWorker { welcomed, busy, queue, gone } = &self.workers[rank - 1];
+                let SimulatedWorker { welcomed, busy, queue, gone, .. } = &self.workers[rank - 1];
                 if !gone {
                     let beat = ToMaster::Beat { idle: !busy && queue.is_empty() };
                     self.say(rank, &if *welcomed { beat } else { hello(rank) });
@@ -249,7 +273,7 @@ impl<'a> SimulatedHub<'a> {
 }
 
 fn hello(rank: usize) -> ToMaster<'static> {
-    ToMaster::Hello { host: format!("host{}", rank % 16), threads: 1 }
+    ToMaster::Hello { host: format!("host{}", rank % 16), threads: 1, process: None }
 }
 
 impl Hub for SimulatedHub<'_> {
@@ -264,8 +288,12 @@ impl Hub for SimulatedHub<'_> {
     fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         let until = self.now + wait;
         while self.coming.peek().is_some_and(|Reverse((at, ..))| *at <= until) {
-            let Some(Reverse((at, _, what))) = self.coming.pop() else { break };
+            let Some(Reverse((at, order, what))) = self.coming.pop() else { break };
             self.now = self.now.max(at);
+            if let Some(later) = self.postponed(&what) {
+                self.coming.push(Reverse((later, order, what)));
+                continue;
+            }
             if let Some((rank, bytes)) = self.happens(what)? {
                 *buffer = bytes;
                 return Ok(Some(rank));
@@ -273,6 +301,14 @@ impl Hub for SimulatedHub<'_> {
         }
         self.now = until;
         Ok(None)
+    }
+
+    fn dead(&mut self) -> Option<usize> {
+        let all_died = self.faults.end.is_some_and(|end| self.now >= end);
+        let next = self.workers.get_mut(self.told).filter(|_| all_died)?;
+        next.gone = true;
+        self.told += 1;
+        Some(self.told)
     }
 
     fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {

@@ -76,6 +76,10 @@ impl Hub for WithLocal<'_> {
         rank > 0 && self.ranks.is_sending(rank)
     }
 
+    fn alive(&mut self) -> Option<usize> {
+        self.ranks.alive()
+    }
+
     fn dead(&mut self) -> Option<usize> {
         self.ranks.dead()
     }

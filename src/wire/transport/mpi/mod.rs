@@ -6,8 +6,11 @@
 //! 32-bit, so a long message goes in parts, told apart by tag; MPI keeps the order of what one rank sends.
 
 mod raw;
+#[cfg(test)]
+mod tests;
 mod traffic;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -61,6 +64,8 @@ pub(crate) struct MpiRanks {
     traffic: Arc<Mutex<Traffic>>,
     /// Ranks that have died.
     dead: Receiver<usize>,
+    /// Ranks that are known to be there although no message of theirs is complete.
+    alive: BTreeSet<usize>,
     start: Instant,
     beating: Option<HeartbeatThread>,
     /// Since when there was nothing to receive while something could be expected.
@@ -101,6 +106,7 @@ impl MpiRanks {
             world,
             traffic,
             dead,
+            alive: BTreeSet::new(),
             start,
             beating: None,
             idle: None,
@@ -128,16 +134,19 @@ impl MpiRanks {
 
     /// Whatever message is complete by the time `wait` is over, and who sent it.
     fn receive_within(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
-        let found = self.traffic.lock().poll(buffer)?;
+        let (found, moved, news) = self.look(buffer)?;
         if found.is_some() {
             self.heard();
             return Ok(found);
         }
-        if wait.is_zero() {
+        if moved {
+            self.idle = None; // the next part may come at once
+        }
+        if wait.is_zero() || news {
             return Ok(None); // a look is no silence: nothing was expected
         }
         let begin = Instant::now();
-        let idle = *self.idle.get_or_insert(begin);
+        let mut idle = *self.idle.get_or_insert(begin);
         loop {
             let (waited, silent) = (begin.elapsed(), idle.elapsed());
             if waited >= wait {
@@ -148,12 +157,31 @@ impl MpiRanks {
             } else {
                 std::thread::sleep((silent / SHARE).min(self.longest_sleep));
             }
-            let found = self.traffic.lock().poll(buffer)?;
+            let (found, moved, news) = self.look(buffer)?;
             if found.is_some() {
                 self.heard();
                 return Ok(found);
             }
+            if moved {
+                idle = Instant::now();
+                self.idle = Some(idle);
+            }
+            if news {
+                return Ok(None); // that somebody is there is not to wait for the message
+            }
         }
+    }
+
+    /// Who has sent a message that is complete; whether a long one has come further; and whether that
+    /// shows that somebody is there.
+    fn look(&mut self, buffer: &mut Vec<u8>) -> Result<(Option<usize>, bool, bool)> {
+        let mut traffic = self.traffic.lock();
+        let found = traffic.poll(buffer)?;
+        let news = !traffic.signs.is_empty();
+        if news {
+            self.alive.append(&mut traffic.signs);
+        }
+        Ok((found, std::mem::take(&mut traffic.moved), news))
     }
 
     /// A silence is over: the longer it was, the less is gained by looking hard through the next one.
@@ -223,6 +251,10 @@ impl Hub for MpiRanks {
         !self.traffic.lock().to[rank].is_empty()
     }
 
+    fn alive(&mut self) -> Option<usize> {
+        self.alive.pop_first()
+    }
+
     fn dead(&mut self) -> Option<usize> {
         self.dead.try_recv().ok()
     }
@@ -260,6 +292,14 @@ impl Link for MpiRanks {
         Ok(self.receive_within(wait, buffer)?.is_some())
     }
 
+    fn alive(&mut self) -> bool {
+        !std::mem::take(&mut self.alive).is_empty()
+    }
+
+    fn is_receiving(&self) -> bool {
+        self.traffic.lock().is_receiving(0)
+    }
+
     fn hurry(&mut self) {
         self.hurry = true;
     }
@@ -293,7 +333,8 @@ impl HeartbeatThread {
                 let mut traffic = traffic.lock();
                 let all = 1..traffic.to.len();
                 for rank in all {
-                    let takes = traffic.to[rank].len() < UNTAKEN && !traffic.left.contains(&rank);
+                    let takes =
+                        traffic.to[rank].untaken() < UNTAKEN && !traffic.left.contains(&rank);
                     // What is wrong with MPI is for whoever needs it to say.
                     if takes && traffic.send(rank, message.clone()).is_err() {
                         return;

@@ -61,34 +61,6 @@ impl World {
         }
     }
 
-    /// Begins to receive that many bytes, which come in parts of that length and a shorter one.
-    pub(super) fn receive(
-        &self,
-        rank: usize,
-        tag: c_int,
-        length: usize,
-        part: usize,
-    ) -> Result<Receiving, MpiFailure> {
-        let mut receiving = Receiving { requests: VecDeque::new(), bytes: vec![0; length] };
-        for part in receiving.bytes.chunks_mut(part) {
-            // Safety: the part is that long; `Receiving` keeps it until MPI has done with it.
-            unsafe {
-                let mut request = RSMPI_REQUEST_NULL;
-                check(MPI_Irecv(
-                    part.as_mut_ptr().cast::<c_void>(),
-                    part.len() as c_int,
-                    RSMPI_UINT8_T,
-                    rank as c_int,
-                    tag,
-                    self.comm,
-                    &mut request,
-                ))?;
-                receiving.requests.push_back(request);
-            }
-        }
-        Ok(receiving)
-    }
-
     /// Begins to send; at most 2^31 - 1 bytes.
     pub(super) fn send(
         &self,
@@ -271,27 +243,73 @@ impl Drop for Sending {
     }
 }
 
-/// A message on its way in.
+/// A message on its way in, in parts.
 pub(super) struct Receiving {
-    /// For the parts that are not here.
+    rank: usize,
+    tag: c_int,
+    /// How long the parts are; the last one may be shorter. (bytes)
+    part: usize,
+    /// For the parts that are expected next, and how many bytes were expected so far.
     requests: VecDeque<MPI_Request>,
+    expected: usize,
     bytes: Vec<u8>,
 }
 
 impl Receiving {
-    /// Whether all of it is there.
-    pub(super) fn is_over(&mut self) -> Result<bool, MpiFailure> {
-        while let Some(request) = self.requests.front_mut() {
+    /// Of that many bytes.
+    pub(super) fn new(rank: usize, tag: c_int, length: usize, part: usize) -> Receiving {
+        let (requests, bytes) = (VecDeque::new(), vec![0; length]);
+        Receiving { rank, tag, part, requests, expected: 0, bytes }
+    }
+
+    /// Has MPI receive up to so many parts at a time; how many have come since the last call. That is no
+    /// more than so many either: MPI may copy a part while it is called, and others wait meanwhile.
+    pub(super) fn go_on(&mut self, world: &World, parts: usize) -> Result<usize, MpiFailure> {
+        let mut came = 0;
+        loop {
+            while self.requests.len() < parts && self.expected < self.bytes.len() {
+                self.expect(world)?;
+            }
+            let Some(request) = self.requests.front_mut().filter(|_| came < parts) else {
+                return Ok(came);
+            };
             let mut over = false;
             let tested = test(request, &mut over);
             if over {
                 self.requests.pop_front();
             }
             if !tested? {
-                return Ok(false);
+                return Ok(came);
             }
+            came += 1;
         }
-        Ok(true)
+    }
+
+    /// Begins to receive the next part.
+    fn expect(&mut self, world: &World) -> Result<(), MpiFailure> {
+        let end = self.bytes.len().min(self.expected + self.part);
+        // Safety: the part lies within the buffer, and stays where it is until MPI has done with it: the
+        // buffer neither grows nor is freed before.
+        unsafe {
+            let mut request = RSMPI_REQUEST_NULL;
+            check(MPI_Irecv(
+                self.bytes.as_mut_ptr().add(self.expected).cast::<c_void>(),
+                (end - self.expected) as c_int,
+                RSMPI_UINT8_T,
+                self.rank as c_int,
+                self.tag,
+                world.comm,
+                &mut request,
+            ))?;
+            self.requests.push_back(request);
+        }
+        self.expected = end;
+        Ok(())
+    }
+
+    /// Whether all of it is there.
+    pub(super) fn is_over(&self) -> bool {
+        self.expected == self.bytes.len() && self.requests.is_empty()
     }
 
     /// What has come.

@@ -1,0 +1,131 @@
+//! What may wait for what at a worker's line.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use serde::Serializer;
+
+use super::*;
+use crate::executor::CallResult;
+use crate::wire::transport::threads::ThreadHub;
+use crate::wire::transport::{Hub, threads};
+
+/// How long to wait for what has to come.
+const SOON: Duration = Duration::from_secs(10);
+
+fn connect() -> (ThreadHub, Connection) {
+    let (hub, links) = threads::connect(1, 1);
+    let link = links.into_iter().next().unwrap();
+    (hub, Connection::new(Box::new(link), 1, false))
+}
+
+/// The next message, and the bytes that it borrows from.
+fn next<'a>(hub: &mut ThreadHub, received: &'a mut Vec<u8>) -> ToMaster<'a> {
+    assert_eq!(hub.receive(SOON, received).unwrap(), Some(1));
+    codec::decode(received).unwrap()
+}
+
+fn send(hub: &mut ThreadHub, message: &ToWorker) {
+    hub.send(1, codec::encode(message).into()).unwrap();
+}
+
+#[test]
+fn what_waits_behind_a_long_task_is_handed_back() {
+    let (mut hub, line) = connect();
+    for first in [0, 7] {
+        send(&mut hub, &ToWorker::Assign(Assignment { first, count: 1, attempt: 1 }));
+    }
+    let NextWork::Crunch(first) = line.next().unwrap() else { panic!("a task comes first") };
+    let long = |_| {
+        std::thread::sleep(Duration::from_millis(200));
+        line.attend(false).unwrap();
+        (CallResult::Number(1.0), None)
+    };
+    line.seats()[0].crunch(first, long, |_| Ok(())).unwrap();
+    let mut received = Vec::new();
+    let ToMaster::Done(report) = next(&mut hub, &mut received) else { panic!() };
+    assert_eq!(report.unbegun, Some(Assignment { first: 7, count: 1, attempt: 1 }));
+    assert_eq!(report.runs.count(), 0);
+}
+
+/// A message that takes long to encode: until it is told to end.
+struct Long {
+    begun: Sender<()>,
+    end: Receiver<()>,
+}
+
+impl Serialize for Long {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.begun.send(()).unwrap();
+        let _ = self.end.recv_timeout(SOON);
+        ToMaster::Broken("long".to_string()).serialize(serializer)
+    }
+}
+
+#[test]
+fn a_heartbeat_does_not_wait_for_a_message_that_is_being_encoded() {
+    let (mut hub, line) = connect();
+    let (begun, has_begun) = channel();
+    let (to_end, end) = channel();
+    let long = Long { begun, end };
+    let mut received = Vec::new();
+    std::thread::scope(|scope| {
+        let line = &line;
+        let sending = scope.spawn(move || line.post(&long, |_| ()));
+        has_begun.recv_timeout(SOON).unwrap();
+        line.beat();
+        assert!(matches!(next(&mut hub, &mut received), ToMaster::Hello { .. }));
+        to_end.send(()).unwrap();
+        sending.join().unwrap().unwrap();
+    });
+    assert_eq!(next(&mut hub, &mut received), ToMaster::Broken("long".to_string()));
+}
+
+#[test]
+fn what_comes_while_a_message_is_being_decoded_comes_after_it() {
+    let (mut hub, line) = connect();
+    send(&mut hub, &ToWorker::Job(Bytes::new()));
+    assert!(line.welcome().unwrap().is_some());
+    line.ready().unwrap();
+    let mut received = Vec::new();
+    assert!(matches!(next(&mut hub, &mut received), ToMaster::Hello { .. }));
+    assert!(matches!(next(&mut hub, &mut received), ToMaster::Done(_)));
+    // Another thread is about to decode a group to reduce.
+    let reduce = ToWorker::Reduce { key: Key { level: 0, index: 0 }, items: Vec::new() };
+    {
+        let mut ends = line.ends.lock();
+        ends.decoding = true;
+        ends.to_decode.push_back(codec::encode(&reduce));
+    }
+    send(&mut hub, &ToWorker::Dismiss { hurry: false, farewell: false });
+    line.attend(false).unwrap();
+    line.beat();
+    let beat = next(&mut hub, &mut received);
+    assert_eq!(
+        beat,
+        ToMaster::Beat { idle: false },
+        "it does not wait, and there is something to do"
+    );
+    {
+        let mut ends = line.ends.lock();
+        assert!(ends.early.is_empty(), "nothing overtakes it");
+        line.decode(&mut ends).unwrap();
+        ends.decoding = false;
+    }
+    assert!(matches!(line.next().unwrap(), NextWork::Reduce(..)));
+    assert!(matches!(line.next().unwrap(), NextWork::Leave));
+}
+
+#[test]
+fn a_long_message_is_read_in_its_turn() {
+    let (mut hub, line) = connect();
+    let long = Bytes::from(vec![7; 3 * LONG]);
+    send(&mut hub, &ToWorker::Job(long.clone()));
+    send(&mut hub, &ToWorker::Assign(Assignment { first: 3, count: 1, attempt: 1 }));
+    assert_eq!(line.welcome().unwrap(), Some(long.clone()));
+    let NextWork::Crunch(task) = line.next().unwrap() else { panic!("it was given a task") };
+    assert_eq!(task.first, 3);
+    line.send(&ToMaster::Broken("x".repeat(3 * LONG))).unwrap();
+    let mut received = Vec::new();
+    assert!(matches!(next(&mut hub, &mut received), ToMaster::Hello { .. }));
+    assert_eq!(next(&mut hub, &mut received), ToMaster::Broken("x".repeat(3 * LONG)));
+}
