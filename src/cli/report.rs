@@ -50,7 +50,6 @@ pub(super) fn report(arguments: &ReportArgs) -> Result<Exit> {
     print(said.as_bytes())
 }
 
-/// Writes a text.
 fn write(file: &Path, text: &str) -> Result<()> {
     write_file(file, |out| {
         out.write_all(text.as_bytes())

@@ -1,7 +1,7 @@
 //! What strategies are called on the command line.
 
 use crate::master::Strategy;
-use crate::model::policy::Order;
+use crate::model::Order;
 use crate::util::text::did_you_mean;
 
 /// A strategy, and the order of tasks if it says one.

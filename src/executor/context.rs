@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::executor::{Slot, Task};
 use crate::job::Job;
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::util::error::{Error, Result};
 use crate::util::files::temporary_folder;
 use crate::wire::dictionary::SharedDictionary;

@@ -18,10 +18,7 @@ use crate::executor::rust::{ErasedStudy, RustExecutor, RustReducer};
 #[cfg(feature = "jobs")]
 use crate::job;
 use crate::job::Job;
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::Scored;
-use crate::model::value::Value;
+use crate::model::{Key, Scored, SlotResult, Value};
 use crate::util::error::Result;
 use crate::util::text::beginning;
 use crate::wire::requests::MasterClient;
@@ -42,9 +39,7 @@ fn too_large(size: impl std::fmt::Display) -> String {
 
 /// One call to make.
 pub(crate) struct Task<'a> {
-    /// The job it is of.
     pub(crate) job: &'a Job,
-    /// The task's index.
     pub(crate) index: u64,
     /// Which attempt this is, from 1.
     pub(crate) attempt: u32,
@@ -85,7 +80,6 @@ impl From<Result<Scored, String>> for CallResult {
 /// Where a crunch runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
-    /// The worker's rank.
     pub(crate) rank: usize,
     /// Which of the worker's threads, from 0.
     pub(crate) thread: u32,

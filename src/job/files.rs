@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::job::Job;
-use crate::model::value::Value;
+use crate::model::Value;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::util::error::Error;
 use crate::util::error::Result;
@@ -37,7 +37,6 @@ pub(super) fn named_files(
     Ok(())
 }
 
-/// The texts in a value.
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::Text(text) => vec![text],

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::job::files::named_files;
 use crate::job::{CrunchSpec, Job, PythonFunction};
-use crate::model::reduce::Reduce;
+use crate::model::Reduce;
 use crate::util::error::{Error, Result};
 
 /// The digests of what points name, by level and point.

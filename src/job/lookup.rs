@@ -1,8 +1,7 @@
 //! Finding a task by what a person calls it: its number, or its coordinates as `alpha=0.1 fold=2`.
 
 use crate::job::named_json;
-use crate::model::nest::{Key, Loop, LoopNest, Points};
-use crate::model::value::Value;
+use crate::model::{Key, Loop, LoopNest, Points, Value};
 use crate::util::error::{Error, Result};
 use crate::util::text::did_you_mean;
 

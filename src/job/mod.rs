@@ -17,10 +17,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::nest::{Loop, LoopNest};
-use crate::model::policy::Policy;
-use crate::model::reduce::{PythonFunction, Reduce};
-use crate::model::value::{Value, json_object};
+use crate::model::{Loop, LoopNest, Policy, PythonFunction, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;
@@ -41,7 +38,6 @@ pub(crate) struct Job {
     pub(crate) crunch: CrunchSpec,
     /// The field of a crunched record that is its score.
     pub(crate) score: String,
-    /// How it is run.
     pub(crate) policy: Policy,
     /// Where the job file says what; stays on rank 0.
     #[serde(skip)]

@@ -1,7 +1,6 @@
 //! `{loop}` and `{loop.field}` in a command's arguments; `{{` and `}}` stand for braces.
 
-use crate::model::nest::Loop;
-use crate::model::value::Value;
+use crate::model::{Loop, Value};
 
 /// A text with placeholders, taken apart.
 #[derive(Debug, PartialEq)]

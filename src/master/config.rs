@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::master::cost_model::CostModel;
 use crate::master::strategy::Strategy;
-use crate::model::policy::Policy;
+use crate::model::Policy;
 
 /// How a master gives tasks out, and to how many workers. No field depends on another one, except
 /// where it says so.

@@ -4,7 +4,7 @@
 //! coordinates. Each effect is the mean over the tasks seen with that coordinate, less the overall
 //! mean, which is the least-squares fit where every combination was seen equally often.
 
-use crate::model::nest::LoopNest;
+use crate::model::LoopNest;
 
 /// A loop with more points than this is taken to have no effect: it would need a number for each.
 const MOST_POINTS: u64 = 1 << 20;

@@ -1,9 +1,8 @@
 //! What goes into the master and what comes out: events, actions, and what they carry.
 
-use crate::model::batch::{Report, RunBatch};
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::{Assignment, AttemptResult, GroupSummary, Scored};
+use crate::model::{
+    Assignment, AttemptResult, GroupSummary, Key, Report, RunBatch, Scored, SlotResult,
+};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]

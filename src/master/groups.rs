@@ -7,11 +7,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::master::GroupView;
-use crate::model::batch::RunBatch;
-use crate::model::nest::{Key, LoopNest};
-use crate::model::policy::Completeness;
-use crate::model::reduce::{Fold, Folded, SlotResult};
-use crate::model::results::{GroupSummary, Scored, Winner};
+use crate::model::{
+    Completeness, Fold, Folded, GroupSummary, Key, LoopNest, RunBatch, Scored, SlotResult, Winner,
+};
 
 /// How much that came early is looked at for one view.
 const MOST_SEEN: usize = 100_000;

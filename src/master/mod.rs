@@ -26,10 +26,7 @@ mod workers;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::model::nest::{Key, LoopNest};
-use crate::model::policy::Policy;
-use crate::model::reduce::SlotResult;
-use crate::model::results::{Assignment, AttemptResult, Scored, Tally};
+use crate::model::{Assignment, AttemptResult, Key, LoopNest, Policy, Scored, SlotResult, Tally};
 use batching::BatchSizer;
 pub(crate) use config::MasterConfig;
 use cost_model::CostModel;

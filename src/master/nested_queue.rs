@@ -7,8 +7,7 @@ use std::ops::Range;
 use crate::master::done::DoneTasks;
 use crate::master::requeued::RequeuedTasks;
 use crate::master::strategy::Strategy;
-use crate::model::nest::{Key, LoopNest};
-use crate::model::results::Assignment;
+use crate::model::{Assignment, Key, LoopNest};
 
 #[derive(Debug)]
 pub(super) struct NestedQueue {
@@ -113,7 +112,6 @@ impl NestedQueue {
         Some(NestedQueue { way, nest, level, next: 0, open, attempted, call })
     }
 
-    /// The point that a task is of.
     fn point(&self, task: u64) -> u64 {
         self.nest.ancestor(self.nest.task(task), self.level).index
     }

@@ -5,8 +5,7 @@ use std::ops::Range;
 
 use crate::master::cost_model::CostModel;
 use crate::master::done::DoneTasks;
-use crate::model::nest::{Key, LoopNest};
-use crate::model::policy::Order;
+use crate::model::{Key, LoopNest, Order};
 
 /// The most blocks that are put in order: a longer stream goes in blocks of consecutive tasks.
 const MOST_BLOCKS: u64 = 1 << 16;

@@ -9,9 +9,7 @@ use crate::master::nested_queue::{NestedQueue, Wake};
 use crate::master::order::{LaneOrder, RankedOrder};
 use crate::master::requeued::RequeuedTasks;
 use crate::master::strategy::Strategy;
-use crate::model::nest::LoopNest;
-use crate::model::policy::Order;
-use crate::model::results::Assignment;
+use crate::model::{Assignment, LoopNest, Order};
 
 /// How many tasks that do not fit are passed over before it is taken that none does.
 const MOST_PASSED: u64 = 10_000;

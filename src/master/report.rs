@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use crate::master::stragglers::Verdict;
 use crate::master::{Action, Master};
-use crate::model::batch::{Report, RunBatch};
-use crate::model::results::Assignment;
+use crate::model::{Assignment, Report, RunBatch};
 
 /// Tasks shorter than this are not told apart by how long they take. (seconds)
 const SHORT: f64 = 20e-6;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::model::results::Assignment;
+use crate::model::Assignment;
 
 /// Consecutive tasks, and which attempt of them that will be.
 #[derive(Debug, Default)]

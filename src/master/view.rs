@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use crate::master::Master;
-use crate::model::nest::Key;
-use crate::model::results::Tally;
-use crate::model::results::Winner;
+use crate::model::{Key, Tally, Winner};
 
 /// A run as it stands.
 #[derive(Clone, Debug)]
@@ -79,9 +77,7 @@ impl Master {
 mod tests {
     use super::*;
     use crate::master::{Event, MasterConfig};
-    use crate::model::batch::{Report, RunBatch};
-    use crate::model::nest::LoopNest;
-    use crate::model::reduce::Reduce;
+    use crate::model::{LoopNest, Reduce, Report, RunBatch};
 
     fn done(first: u64, scores: &[f64]) -> Event<'static> {
         let mut runs = RunBatch::default();

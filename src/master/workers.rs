@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use crate::master::nested_queue::Wake;
 use crate::master::view::{WorkerActivity, WorkerView};
-use crate::model::nest::Key;
-use crate::model::results::Assignment;
+use crate::model::{Assignment, Key};
 
 /// How long a message may be on its way before a worker that knows nothing of it is believed.
 const SETTLE: Duration = Duration::from_secs(5);

@@ -16,7 +16,6 @@ const WIDTH: usize = size_of::<f64>();
 /// may be borrowed from the message that it came in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RunBatch<'a> {
-    /// The first task.
     pub(crate) first: u64,
     /// Which attempt of all of them this was.
     pub(crate) attempt: u32,
@@ -36,7 +35,6 @@ pub(crate) struct RunBatch<'a> {
 /// A run that failed or gave more than a plain number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OtherRun {
-    /// The task.
     pub(crate) task: u64,
     /// What crunch gave, or in words why it gave nothing.
     pub(crate) result: Result<Scored, String>,

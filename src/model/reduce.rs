@@ -39,7 +39,6 @@ pub(crate) enum Reduce {
 pub(crate) struct PythonFunction {
     /// The file, as the job file names it.
     pub(crate) file: String,
-    /// The function's name in it.
     pub(crate) function: String,
 }
 
@@ -149,7 +148,6 @@ enum FoldState {
 /// What a finished fold gives.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Folded {
-    /// The value.
     Value(Scored),
     /// All items, for a function outside the master to reduce.
     Items(Vec<SlotResult>),

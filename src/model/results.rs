@@ -9,7 +9,6 @@ use crate::model::value::Value;
 /// A range of tasks given to one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Assignment {
-    /// The first task.
     pub(crate) first: u64,
     /// How many tasks, counting up from the first.
     pub(crate) count: u64,
@@ -20,7 +19,6 @@ pub(crate) struct Assignment {
 /// What came of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AttemptResult {
-    /// The task's index.
     pub(crate) task: u64,
     /// Which attempt this was; a stale one is refused.
     pub(crate) attempt: u32,
@@ -86,7 +84,6 @@ pub(crate) fn weight(result: &Result<Scored, String>) -> usize {
 /// The reduced value of a group and what stands behind it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct GroupSummary {
-    /// The group.
     pub(crate) key: Key,
     /// Its value, or why it is incomplete.
     pub(crate) result: Result<Scored, String>,
@@ -109,9 +106,7 @@ pub(crate) struct Tally {
     pub(crate) given_back: u64,
     /// Workers that were given up.
     pub(crate) lost: u64,
-    /// Runs that failed.
     pub(crate) failed: u64,
-    /// Groups closed.
     pub(crate) closed: u64,
     /// Groups that closed without a value.
     pub(crate) incomplete: u64,

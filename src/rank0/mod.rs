@@ -20,10 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::master::{Action, Event, Master, WAIT_FOR_SILENT, emptied};
-use crate::model::batch::RunBatch;
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::GroupSummary;
+use crate::model::{GroupSummary, Key, RunBatch, SlotResult};
 use crate::rank0::processes::Processes;
 use crate::util::error::{Error, Result};
 use crate::wire::codec;

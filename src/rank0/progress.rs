@@ -78,7 +78,7 @@ pub(crate) mod bar {
 
     use indicatif::{ProgressBar, ProgressStyle};
 
-    use crate::model::results::Tally;
+    use crate::model::Tally;
 
     /// The bar, if there is one: log lines have to go around it.
     static BAR: OnceLock<ProgressBar> = OnceLock::new();
@@ -141,7 +141,7 @@ mod bar {
 
     use std::time::Duration;
 
-    use crate::model::results::Tally;
+    use crate::model::Tally;
 
     pub(crate) fn start(_: u64) -> bool {
         false

@@ -13,8 +13,7 @@ use crate::job::Job;
 #[cfg(feature = "cli")]
 use crate::job::lookup;
 use crate::master::{Action, Event, Master, MasterConfig};
-use crate::model::policy::Policy;
-use crate::model::results::Tally;
+use crate::model::{Policy, Tally};
 use crate::platform::slurm::Allocation;
 use crate::rank0::effects::RunEffects;
 use crate::rank0::progress::Progress;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::master::Strategy;
 use crate::master::cost_model::CostModel;
-use crate::model::policy::Order;
+use crate::model::Order;
 
 /// How and where to run a study.
 ///

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::job::{Digests, Identity, Job};
-use crate::model::nest::LoopNest;
-use crate::model::results::{GroupSummary, Tally};
+use crate::model::{GroupSummary, LoopNest, Tally};
 use crate::rank0::timing::Timing;
 use crate::store::{Folder, Results};
 use crate::util::error::{Exit, Result};

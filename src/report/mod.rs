@@ -10,26 +10,24 @@ mod html;
 pub(crate) mod model;
 pub(crate) mod text;
 
-use crate::model::results::GroupSummary;
+use crate::model::GroupSummary;
 use crate::store::Results;
 #[cfg(feature = "cli")]
-pub(crate) use crate::util::text::beginning;
-#[cfg(feature = "cli")]
-pub(crate) use export::{ExportFormat, export};
-#[cfg(feature = "cli")]
-pub(crate) use figures::draw;
-#[cfg(feature = "cli")]
-pub(crate) use html::{Facts, page};
-#[cfg(feature = "cli")]
-pub(crate) use text::csv::Rows;
+pub(crate) use for_cli::*;
 pub(crate) use text::csv::write_csv;
 pub(crate) use text::json::write_json;
+
+/// What only the command line asks for.
 #[cfg(feature = "cli")]
-pub(crate) use text::lines::Lines;
-#[cfg(feature = "cli")]
-pub(crate) use text::table::table;
-#[cfg(feature = "cli")]
-pub(crate) use text::table::{cell as in_words, in_a_line};
+mod for_cli {
+    pub(crate) use super::export::{ExportFormat, export};
+    pub(crate) use super::figures::draw;
+    pub(crate) use super::html::{Facts, page};
+    pub(crate) use super::text::csv::Rows;
+    pub(crate) use super::text::lines::Lines;
+    pub(crate) use super::text::table::{cell as in_words, in_a_line, table};
+    pub(crate) use crate::util::text::beginning;
+}
 
 /// What a row's state is called: a run's, or a group's.
 fn status(results: &Results, summary: &GroupSummary) -> &'static str {

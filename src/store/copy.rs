@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::model::results::AttemptResult;
+use crate::model::AttemptResult;
 use crate::store::file::{StoredIdentity, create, existing, finish};
 use crate::store::layout::{Mapping, note};
 use crate::store::rows::{RUN, Reader};

@@ -2,8 +2,7 @@
 
 use rusqlite::{Row, params};
 
-use crate::model::nest::Key;
-use crate::model::results::{GroupSummary, Scored};
+use crate::model::{GroupSummary, Key, Scored};
 use crate::store::StoreReader;
 use crate::util::error::Result;
 

@@ -8,9 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::job::{Digests, Job};
-use crate::model::nest::{Key, Loop, LoopNest, Points};
-use crate::model::reduce::{PythonFunction, Reduce};
-use crate::model::value::Value;
+use crate::model::{Key, Loop, LoopNest, Points, PythonFunction, Reduce, Value};
 use crate::store::storing;
 use crate::util::error::{Error, Result};
 

@@ -35,8 +35,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use crate::job::Job;
-use crate::model::batch::RunBatch;
-use crate::model::results::{GroupSummary, weight};
+use crate::model::{GroupSummary, RunBatch, weight};
 use crate::util::error::{Error, Result};
 use crate::util::{signals, thread};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, params};
 
 use crate::job::{Identity, Job};
-use crate::model::nest::Key;
-use crate::model::results::{AttemptResult, Scored};
+use crate::model::{AttemptResult, Key, Scored};
 use crate::store::copy::take_runs;
 use crate::store::file::{StoredIdentity, create, existing, finish};
 use crate::store::layout::Mapping;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Row, params};
 
-use crate::model::nest::LoopNest;
+use crate::model::LoopNest;
 use crate::store::layout::note;
 use crate::store::{Layout, Results, schema, snapshot, storing};
 use crate::util::error::{Error, Result};

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, params};
 
-use crate::model::nest::{Key, LoopNest};
-use crate::model::results::GroupSummary;
+use crate::model::{GroupSummary, Key, LoopNest};
 use crate::store::rows::{GROUP, RUN, Reader};
 use crate::store::storing;
 use crate::util::error::{Exit, Result};
@@ -21,11 +20,8 @@ pub(crate) struct Results {
 /// What one worker did.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WorkerShare {
-    /// Its rank.
     pub(crate) rank: u64,
-    /// Its host.
     pub(crate) host: String,
-    /// How many runs it made.
     pub(crate) runs: u64,
     /// How long they took together, in seconds.
     pub(crate) seconds: f64,

@@ -9,10 +9,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, ToSql, params};
 use serde_json::json;
 
-use crate::model::batch::RunBatch;
-use crate::model::nest::Key;
-use crate::model::results::{AttemptResult, GroupSummary, Scored, Winner};
-use crate::model::value::Value;
+use crate::model::{AttemptResult, GroupSummary, Key, RunBatch, Scored, Value, Winner};
 use crate::store::large;
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
@@ -285,7 +282,6 @@ pub(crate) fn put_summary(
 /// Reads rows of one store.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
-    /// The results folder.
     pub(crate) results: &'a Path,
     /// Whether `exact` holds the user's Rust rather than a [`Value`].
     pub(crate) native: bool,

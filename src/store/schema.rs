@@ -4,9 +4,7 @@
 use rusqlite::{Connection, params};
 
 use crate::job::RUN_COLUMNS;
-use crate::model::nest::{Key, LoopNest, Points};
-use crate::model::reduce::Reduce;
-use crate::model::value::Value;
+use crate::model::{Key, LoopNest, Points, Reduce, Value};
 use crate::store::Layout;
 
 /// The version of the tables; a store of another one is not for this gridmpi.

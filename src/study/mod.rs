@@ -20,10 +20,9 @@ pub use self::runs::{Runs, Summary};
 use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, ErasedStudy, LoopSource, PreparedLoop};
 use crate::job::{self, Digests, Identity, Job, check_name};
-use crate::model::nest::{Loop, LoopNest, Points};
-use crate::model::policy::{Completeness, Order, Policy};
-use crate::model::reduce::{Reduce, SlotResult};
-use crate::model::results::GroupSummary;
+use crate::model::{
+    Completeness, GroupSummary, Loop, LoopNest, Order, Points, Policy, Reduce, SlotResult,
+};
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Settings;
 use crate::rank0::types::{Listener, PreparedJob};

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::model::nest::LoopNest;
-use crate::model::results::GroupSummary;
-use crate::model::results::Scored;
+use crate::model::{GroupSummary, LoopNest, Scored};
 use crate::rank0::types::RunResult;
 use crate::study::runs::Summary;
 use crate::util::error::Result;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::job::Job;
-use crate::model::nest::Key;
-use crate::model::value::Value;
+use crate::model::{Key, Value};
 
 /// The results of one group: the runs of a data set, or the summaries of the loop inside. There is one
 /// per point of the loop, in the order of the loop, whatever the order in which they arrived. A point

@@ -6,7 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use crate::job::{Job, placeholders};
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 

@@ -2,7 +2,6 @@
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 
-/// Writes a message.
 pub(crate) fn write_frame(out: &mut impl Write, message: &[u8]) -> Result<()> {
     out.write_all(&(message.len() as u64).to_le_bytes())?;
     out.write_all(message)?;

@@ -6,10 +6,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::batch::Report;
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::{Assignment, Scored};
+use crate::model::{Assignment, Key, Report, Scored, SlotResult};
 use crate::util::error::Result;
 use crate::util::process::ProcessId;
 use crate::wire::requests::{Reply, Request};
@@ -96,9 +93,7 @@ pub(crate) enum ToWorker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::batch::RunBatch;
-    use crate::model::results::Winner;
-    use crate::model::value::Value;
+    use crate::model::{RunBatch, Value, Winner};
     use crate::wire::codec::{decode, encode};
     use proptest::prelude::*;
 

@@ -24,12 +24,7 @@ pub(crate) trait MasterClient: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// A data set that lives on rank 0: a point of the loop at a level.
-    Data {
-        /// The loop's level.
-        level: usize,
-        /// The point's index.
-        point: u64,
-    },
+    Data { level: usize, point: u64 },
     /// Something of the dictionary that rank 0 keeps for all.
     Dictionary(DictionaryOp, Bytes),
 }
@@ -40,15 +35,9 @@ pub(crate) enum DictionaryOp {
     /// Put this value under it.
     Put(Bytes),
     /// Take the value out; with `wait`, once there is one.
-    Take {
-        /// Whether to wait for it.
-        wait: bool,
-    },
+    Take { wait: bool },
     /// Copy the value; with `wait`, once there is one.
-    Fetch {
-        /// Whether to wait for it.
-        wait: bool,
-    },
+    Fetch { wait: bool },
     /// Say once there is a value, or when that long has passed without one.
     Wait(Option<Duration>),
 }
@@ -58,7 +47,6 @@ pub(crate) enum DictionaryOp {
 pub(crate) enum Reply {
     /// The data set, or the value of a key; nothing where there is none.
     Value(Option<Bytes>),
-    /// Whether there is a value.
     Ready(bool),
     /// It cannot be had: why.
     Refused(String),

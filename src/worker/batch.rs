@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::executor::CallResult;
-use crate::model::batch::{Report, RunBatch};
-use crate::model::policy::LONG;
-use crate::model::results::Assignment;
+use crate::model::{Assignment, LONG, Report, RunBatch};
 use crate::util::clock::since_1970;
 use crate::util::error::Result;
 

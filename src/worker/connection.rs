@@ -14,10 +14,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
-use crate::model::batch::Report;
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::Assignment;
+use crate::model::{Assignment, Key, Report, SlotResult};
 use crate::util::error::{Error, Result};
 use crate::util::machine;
 use crate::util::process::{self, ProcessId};

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::executor::process::{child, ended, environment};
 use crate::executor::{CallResult, Limits, Slot};
 use crate::job::Job;
-use crate::model::results::{Assignment, Scored};
+use crate::model::{Assignment, Scored};
 use crate::util::error::Result;
 use crate::util::files::temporary_folder;
 use crate::util::framing::{read_frame, write_frame};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::executor::rust::{ErasedStudy, another_program};
 use crate::executor::{CallResult, Executor, ExecutorRegistry, Slot, Task};
 use crate::job::Job;
-use crate::model::results::Assignment;
+use crate::model::Assignment;
 use crate::util::error::{Error, Result};
 use crate::util::panic::{caught, panic_text};
 use crate::wire::codec;

@@ -7,10 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::ask::{Array, ListFormat, Sink, stream};
 use crate::job::named_json;
-use crate::model::nest::{Key, LoopNest};
-use crate::model::reduce::Reduce;
-use crate::model::results::GroupSummary;
-use crate::model::value::Value;
+use crate::model::{GroupSummary, Key, LoopNest, Reduce, Value};
 use crate::report::{Lines, in_words};
 use crate::store::StoreReader;
 use crate::util::error::{Exit, Result};

@@ -8,9 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::cli::ask::{ListFormat, in_a_row};
 use crate::cli::print;
 use crate::job::{lookup, named_json, task_seed};
-use crate::model::nest::Key;
-use crate::model::results::GroupSummary;
-use crate::model::value::Value;
+use crate::model::{GroupSummary, Key, Value};
 use crate::rank0::status::{Life, Liveness};
 use crate::report::in_words;
 use crate::report::text::words;
@@ -41,17 +39,23 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
     let task = lookup::task(look.nest(), &arguments.task)?;
     let history = look.history(task)?;
     let by_hand = by_hand(&look, task, &history)?;
-    let now = at_work(&arguments.folder, task);
-    let seed = seed(&look, task)?;
+    let (now, seed) = (at_work(&arguments.folder, task), seed(&look, task)?);
+    let facts = TaskFacts { look: &look, task, seed, history, now, by_hand };
     match arguments.format {
-        ListFormat::Json => {
-            let json = as_json(&look, task, seed, &history, now.as_ref(), &by_hand);
-            print(format!("{json:#}\n").as_bytes())
-        }
-        ListFormat::Table => {
-            print(text(&look, task, seed, &history, now.as_ref(), &by_hand).as_bytes())
-        }
+        ListFormat::Json => print(format!("{:#}\n", as_json(&facts)).as_bytes()),
+        ListFormat::Table => print(text(&facts).as_bytes()),
     }
+}
+
+/// All there is to say of a task.
+struct TaskFacts<'a> {
+    look: &'a StoreReader,
+    task: u64,
+    seed: u32,
+    history: History,
+    /// The worker that is at it: its rank, host, and for how long.
+    now: Option<(u64, String, f64)>,
+    by_hand: ByHand,
 }
 
 /// The task's seed.
@@ -153,21 +157,15 @@ fn group_state(group: &Option<GroupSummary>) -> &'static str {
     }
 }
 
-fn text(
-    look: &StoreReader,
-    task: u64,
-    seed: u32,
-    history: &History,
-    now: Option<&(u64, String, f64)>,
-    by_hand: &ByHand,
-) -> String {
+fn text(facts: &TaskFacts) -> String {
+    let TaskFacts { look, task, seed, history, now, by_hand } = facts;
     let mut lines = Vec::new();
     let mut say = |what: &str, text: String| {
         for (i, line) in text.trim_end().lines().enumerate() {
             lines.push(format!("{:<9} {line}", if i == 0 { what } else { "" }));
         }
     };
-    let coordinates = in_a_row(&lookup::coordinates_json(look.nest(), task));
+    let coordinates = in_a_row(&lookup::coordinates_json(look.nest(), *task));
     say("task", format!("{task} of {}: {coordinates}", words::count(look.nest().tasks())));
     say("status", state(history, now.is_some()).to_string());
     if let Some((rank, host, seconds)) = now {
@@ -260,14 +258,8 @@ fn in_words_of(look: &StoreReader, key: Key, group: &Option<GroupSummary>) -> St
     }
 }
 
-fn as_json(
-    look: &StoreReader,
-    task: u64,
-    seed: u32,
-    history: &History,
-    now: Option<&(u64, String, f64)>,
-    by_hand: &ByHand,
-) -> Json {
+fn as_json(facts: &TaskFacts) -> Json {
+    let TaskFacts { look, task, seed, history, now, by_hand } = facts;
     let past = |past: &AttemptRow| {
         json!({
             "attempt": past.attempt,
@@ -294,9 +286,9 @@ fn as_json(
     let scored = history.result.as_ref().and_then(|result| result.as_ref().ok());
     json!({
         "task": task,
-        "coordinates": lookup::coordinates_json(look.nest(), task),
+        "coordinates": lookup::coordinates_json(look.nest(), *task),
         "status": state(history, now.is_some()),
-        "now": now.map(|(rank, host, seconds)| json!({ "rank": rank, "host": host, "seconds": seconds })),
+        "now": now.as_ref().map(|(rank, host, seconds)| json!({ "rank": rank, "host": host, "seconds": seconds })),
         "score": scored.and_then(|scored| scored.score).map(|score| Value::Float(score).to_json()),
         "value": scored.map(|scored| scored.value.to_json()),
         "error": history.result.as_ref().and_then(|result| result.as_ref().err()),

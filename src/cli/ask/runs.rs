@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::ask::{Array, ListFormat, stream};
 use crate::job::RUN_COLUMNS;
-use crate::model::value::json_object;
+use crate::model::json_object;
 use crate::report::{Lines, beginning, in_a_line, in_words};
 use crate::store::{Column, ColumnKind, Select, StoreReader};
 use crate::util::error::{Exit, Result};

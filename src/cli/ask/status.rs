@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::ask::{ListFormat, in_a_row};
 use crate::cli::print;
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::rank0::status::{GroupStatus, Life, Liveness, Status, WorkerStatus};
 use crate::report::text::words;
 use crate::report::{Lines, in_words};

@@ -4,8 +4,7 @@ use crate::cli::compare::Case;
 use crate::master::Strategy;
 use crate::master::virtual_time::maps::{Deadlock, Ended, nested_maps};
 use crate::master::virtual_time::{Simulation, SimulationResult, play};
-use crate::model::nest::LoopNest;
-use crate::model::policy::Order;
+use crate::model::{LoopNest, Order};
 
 /// How many tasks, and workers, are played for split pools at most, about: of very long jobs not all
 /// splits are tried.

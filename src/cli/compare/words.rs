@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::cli::compare::plays::{StrategyResult, StrategyResults};
 use crate::cli::compare::{Case, DurationSource};
 use crate::master::virtual_time::maps::{Deadlock, Wait};
-use crate::model::nest::Key;
+use crate::model::Key;
 use crate::report::text::words;
 use crate::report::{Lines, in_words};
 use crate::util::stats::extent;

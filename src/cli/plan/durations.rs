@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::cli::plan::slurm_request::RemainingWork;
 use crate::job::{Identity, Job, digests};
 use crate::master::cost_model::CostModel;
-use crate::model::nest::LoopNest;
+use crate::model::LoopNest;
 use crate::store::{Layout, ReusableRun, StoreReader};
 use crate::util::error::Result;
 

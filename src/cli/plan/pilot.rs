@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::cli::plan::durations::RecordedDurations;
-use crate::model::nest::{Key, LoopNest};
+use crate::model::{Key, LoopNest};
 
 /// How often it is tried again to find others in place of tasks that are done or chosen already.
 const ROUNDS: u64 = 8;

@@ -9,7 +9,7 @@ use crate::cli::plan::durations::RecordedDurations;
 use crate::job::Job;
 use crate::master::cost_model::CostModel;
 use crate::master::virtual_time::{Simulation, play};
-use crate::model::nest::LoopNest;
+use crate::model::LoopNest;
 use crate::util::stats::{quantile, sorted};
 
 /// How often it is played, for each number of workers, and how often at least where it is long: between

@@ -12,7 +12,7 @@ use crate::cli::plan::pilot::spread;
 use crate::cli::plan::prediction::{Prediction, Range, Time, predict};
 use crate::job::Job;
 use crate::master::virtual_time::{Simulation, play};
-use crate::model::policy::Order;
+use crate::model::Order;
 use crate::store::ReusableRun;
 
 /// A job of nested ranges of these sizes.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::executor::{CallResult, Executor, Task};
 use crate::job::{Job, Sleep};
-use crate::model::value::Value;
+use crate::model::Value;
 
 /// Loops up to this many points have their factors worked out beforehand.
 const MOST_FACTORS: u64 = 1 << 16;

@@ -12,9 +12,7 @@ use nalgebra::{DMatrix, DVector, RowDVector};
 
 use crate::executor::{CallResult, Executor, Task};
 use crate::job::Job;
-use crate::model::nest::Points;
-use crate::model::results::Scored;
-use crate::model::value::Value;
+use crate::model::{Points, Scored, Value};
 use crate::util::cache::Cache;
 use crate::util::csv_file;
 use crate::util::error::{Error, Result};

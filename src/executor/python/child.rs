@@ -18,8 +18,7 @@ use crate::executor::process::{ended, environment};
 use crate::executor::python::protocol::{self, Answer};
 use crate::executor::{Slot, too_large};
 use crate::job::{self, Job};
-use crate::model::reduce::PythonFunction;
-use crate::model::value::Value;
+use crate::model::{PythonFunction, Value};
 use crate::util::error::Result;
 use crate::util::framing::write_frame;
 

@@ -14,7 +14,7 @@ use crate::executor::python::functions::crunch_functions;
 use crate::executor::python::protocol::Answer;
 use crate::executor::{CallResult, Executor, Limits, Slot, Task};
 use crate::job::{Job, Python};
-use crate::model::results::Scored;
+use crate::model::Scored;
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 

@@ -4,7 +4,7 @@ use crate::executor::process::child::Limits;
 use crate::executor::python::child::{PythonChild, Setup};
 use crate::executor::{Slot, command};
 use crate::job::{self, Job, Python};
-use crate::model::reduce::{PythonFunction, Reduce};
+use crate::model::{PythonFunction, Reduce};
 use crate::util::error::Result;
 
 pub(crate) fn crunch_functions(python: &Python) -> Vec<(String, &PythonFunction)> {

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use serde_json::{Value as Json, json};
 
 use crate::executor::RESULT_LIMIT;
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::util::error::Result;
 use crate::util::framing::read_frame;
 
@@ -62,7 +62,6 @@ fn read_numbers(frame: &[u8]) -> std::io::Result<Answers> {
     Ok((u64::from_le_bytes(*request), answers))
 }
 
-/// Any other answers.
 fn read_others(frame: &[u8]) -> std::io::Result<Answers> {
     let Json::Object(mut frame) = serde_json::from_slice(frame)? else { return Err(no_answer()) };
     let Some(request) = frame.get("batch").and_then(Json::as_u64) else { return Err(no_answer()) };

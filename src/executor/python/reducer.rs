@@ -11,10 +11,7 @@ use crate::executor::python::functions::reduce_functions;
 use crate::executor::python::protocol::marked;
 use crate::executor::{GroupReducer, Slot, score};
 use crate::job::{Job, named_json};
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::Scored;
-use crate::model::value::Value;
+use crate::model::{Key, Scored, SlotResult, Value};
 use crate::util::error::Result;
 
 /// Calls a child, starting one if none runs. A call has no time limit.

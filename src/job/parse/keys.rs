@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::util::error::{Error, Result};
 use crate::util::text::{did_you_mean, nearest};
 

@@ -14,10 +14,7 @@ use crate::job::{
     CrunchSpec, DEFAULT_INTERPRETER, Job, Places, Python, Sleep, check_job_name, check_name,
     placeholders,
 };
-use crate::model::nest::{Loop, LoopNest};
-use crate::model::policy::{Completeness, Order, Policy};
-use crate::model::reduce::{PythonFunction, Reduce};
-use crate::model::value::Value;
+use crate::model::{Completeness, Loop, LoopNest, Order, Policy, PythonFunction, Reduce, Value};
 use crate::util::error::{Error, Result};
 use crate::util::text::{did_you_mean, nearest};
 

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use crate::job::parse::keys::{TomlEntry, TomlTable};
-use crate::model::nest::{Distribution, Named, Points};
-use crate::model::value::Value;
+use crate::model::{Distribution, Named, Points, Value};
 use crate::util::csv_file;
 use crate::util::error::Result;
 use crate::util::text::did_you_mean;

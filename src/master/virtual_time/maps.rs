@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::master::virtual_time::{SimulationResult, group_level};
-use crate::model::nest::{Key, LoopNest};
+use crate::model::{Key, LoopNest};
 
 /// How nested maps end.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use crate::master::cost_model::CostModel;
 use crate::master::{Action, Event, Master, MasterConfig, Strategy, emptied};
-use crate::model::batch::{Report, RunBatch};
-use crate::model::nest::{Key, LoopNest};
-use crate::model::policy::{LONG, Order, Policy};
-use crate::model::results::{Assignment, AttemptResult, Scored};
+use crate::model::{
+    Assignment, AttemptResult, Key, LONG, LoopNest, Order, Policy, Report, RunBatch, Scored,
+};
 
 /// What is played.
 #[derive(Clone, Copy)]

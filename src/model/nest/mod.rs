@@ -136,7 +136,6 @@ impl LoopNest {
         &self.0.loops
     }
 
-    /// How many tasks there are.
     pub(crate) fn tasks(&self) -> u64 {
         self.0.below[0]
     }
@@ -146,7 +145,6 @@ impl LoopNest {
         self.tasks() / self.0.below[level]
     }
 
-    /// The key of a task.
     pub(crate) fn task(&self, index: u64) -> Key {
         Key { level: self.depth(), index }
     }

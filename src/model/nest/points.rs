@@ -18,32 +18,11 @@ pub(crate) enum Points {
     /// As written, or as found in files.
     List(Vec<Value>),
     /// Whole numbers: `from + i * step`.
-    Range {
-        /// The first.
-        from: i64,
-        /// From one to the next.
-        step: i64,
-        /// How many.
-        count: u64,
-    },
+    Range { from: i64, step: i64, count: u64 },
     /// Evenly spaced, both ends included.
-    Linspace {
-        /// The first.
-        from: f64,
-        /// The last.
-        to: f64,
-        /// How many.
-        count: u64,
-    },
+    Linspace { from: f64, to: f64, count: u64 },
     /// Evenly spaced on a logarithmic scale, both ends included.
-    Logspace {
-        /// The first.
-        from: f64,
-        /// The last.
-        to: f64,
-        /// How many.
-        count: u64,
-    },
+    Logspace { from: f64, to: f64, count: u64 },
     /// Records of every combination, the last name turning fastest.
     Grid(Vec<Named>),
     /// One source after another.
@@ -53,7 +32,6 @@ pub(crate) enum Points {
     /// Random draws. The i-th draw depends on the seed, the name and i alone, so a longer loop
     /// begins with the shorter one's points.
     Random {
-        /// How many.
         count: u64,
         /// The same seed gives the same points.
         seed: u64,
@@ -69,7 +47,6 @@ pub(crate) enum Points {
 pub(crate) struct Named {
     /// The field of the record.
     pub(crate) name: String,
-    /// Its values.
     pub(crate) points: Points,
 }
 

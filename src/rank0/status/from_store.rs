@@ -11,7 +11,6 @@ use crate::util::error::Result;
 const MOST_GROUPS: u64 = 200;
 
 impl Status {
-    /// This, as the store has it.
     pub(crate) fn settled(self, look: &StoreReader) -> Result<Status> {
         let Status { host, process, started, seen, written, words, retried, .. } = self;
         let Status { slurm, workers, .. } = self;

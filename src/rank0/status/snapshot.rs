@@ -8,8 +8,7 @@ use serde_json::Value as Json;
 
 use crate::job::named_json;
 use crate::master::{GroupView, View, WorkerActivity, WorkerView};
-use crate::model::nest::{Key, LoopNest};
-use crate::model::results::{GroupSummary, Winner};
+use crate::model::{GroupSummary, Key, LoopNest, Winner};
 use crate::platform::slurm::Booked;
 use crate::rank0::status::{
     FORM, GroupStatus, GroupsStatus, RunState, Status, WorkerStatus, WorkersStatus,

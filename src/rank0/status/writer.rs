@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::job::Job;
 use crate::master::Master;
-use crate::model::results::GroupSummary;
+use crate::model::GroupSummary;
 use crate::platform::slurm::{Allocation, Booked};
 use crate::rank0::status::snapshot::{ClosedStatus, Snapshot, SnapshotBuilder};
 use crate::rank0::status::{RunState, Status};

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::report::export::{names, unwritten};
 use crate::store::{Cell, Column, Select};
 use crate::util::error::Result;

@@ -11,7 +11,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{Type, TypePtr};
 
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::report::export::unwritten;
 use crate::store::{Cell, Column, ColumnKind, Select};
 use crate::util::error::Result;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::report::html::charts::{Chart, escape};
 use crate::report::html::scores::{Scores, charts};
 use crate::report::html::{Facts, timings, words};

@@ -3,8 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::nest::LoopNest;
-use crate::model::value::Value;
+use crate::model::{LoopNest, Value};
 use crate::util::stats::sorted;
 
 /// One parameter.
@@ -62,7 +61,6 @@ impl Axis {
         if axes.is_empty() { first.into_iter().collect() } else { axes }
     }
 
-    /// A place, in words.
     pub(crate) fn words(&self, place: f64) -> String {
         match &self.scale {
             Scale::Categories(names) => names[place as usize].clone(),

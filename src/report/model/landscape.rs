@@ -1,8 +1,7 @@
 //! The score over the parameters, data set by data set: which loops are which, and where the best is.
 //! Pure: it is fed scores and holds no more of them than it is told to.
 
-use crate::model::nest::{Key, Loop, LoopNest};
-use crate::model::reduce::Reduce;
+use crate::model::{Key, Loop, LoopNest, Reduce};
 use crate::report::model::axis::Axis;
 use crate::util::stats::median;
 
@@ -194,7 +193,7 @@ fn set_name(sets: &LoopNest, set: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::nest::Points;
+    use crate::model::Points;
 
     fn nest(loops: &[(&str, u64, Option<Reduce>)]) -> LoopNest {
         LoopNest::new(

@@ -2,9 +2,7 @@
 
 use std::io::Write;
 
-use crate::model::nest::{Key, Loop, LoopNest};
-use crate::model::results::GroupSummary;
-use crate::model::value::Value;
+use crate::model::{GroupSummary, Key, Loop, LoopNest, Value};
 use crate::report::status;
 use crate::store::Results;
 use crate::util::error::{Error, Result};

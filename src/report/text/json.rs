@@ -6,8 +6,7 @@ use std::io::Write;
 use serde_json::{Value as Json, json};
 
 use crate::job::named_json;
-use crate::model::results::GroupSummary;
-use crate::model::value::json_object;
+use crate::model::{GroupSummary, json_object};
 use crate::report::status;
 use crate::store::Results;
 use crate::util::error::{Error, Result};

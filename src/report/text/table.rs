@@ -1,8 +1,6 @@
 //! The result as a table for a terminal.
 
-use crate::model::nest::LoopNest;
-use crate::model::reduce::Reduce;
-use crate::model::value::Value;
+use crate::model::{LoopNest, Reduce, Value};
 use crate::report::text::lines::Lines;
 use crate::report::{Rows, status};
 use crate::store::Results;

@@ -3,8 +3,7 @@
 
 use rusqlite::{Connection, Row};
 
-use crate::model::nest::{Loop, LoopNest, Points};
-use crate::model::value::Value;
+use crate::model::{Loop, LoopNest, Points, Value};
 use crate::store::schema::quoted;
 
 /// One column.
@@ -31,7 +30,6 @@ pub(crate) enum ColumnKind {
 }
 
 impl Column {
-    /// A column that every run has.
     pub(crate) fn of_run(name: &str) -> Column {
         let kind = match name {
             "status" | "error" | "host" => ColumnKind::Text,

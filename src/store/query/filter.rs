@@ -9,7 +9,7 @@ const WORDS: &str = "AND OR NOT IN IS NULL LIKE GLOB BETWEEN ESCAPE CASE WHEN TH
     ISNULL NOTNULL CAST AS REAL INTEGER TEXT";
 
 /// Functions that only compute.
-const FUNCTIONS: &str = "abs round min max sign exp ln log log10 log2 pow power sqrt floor ceil length \
+pub(super) const FUNCTIONS: &str = "abs round min max sign exp ln log log10 log2 pow power sqrt floor ceil length \
     lower upper trim ltrim rtrim substr instr replace coalesce ifnull nullif iif typeof json_extract \
     json_array_length datetime";
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod columns;
 pub(crate) mod filter;
+mod permissions;
 pub(crate) mod select;

@@ -4,9 +4,10 @@
 use rusqlite::types::ValueRef;
 
 use crate::job::RUN_COLUMNS;
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::store::query::columns::{self, Column, ColumnKind};
 use crate::store::query::filter::{self, Names};
+use crate::store::query::permissions;
 use crate::store::{StoreReader, storing};
 use crate::util::error::{Error, Result};
 
@@ -151,8 +152,8 @@ impl<'a> Select<'a> {
         let sql = filter::translate(clause, &mut self.known()).map_err(no)?;
         // What is still wrong with it, SQLite knows.
         let whole = format!("SELECT 1 FROM all_runs WHERE ({sql})");
-        let prepared = self.look.results.connection().prepare(&whole);
-        prepared.map_err(|error| no(in_words(&error)))?;
+        let checked = permissions::check(self.look.results.connection(), &whole);
+        checked.map_err(|error| no(in_words(&error)))?;
         self.conditions.push(sql);
         self.clauses.push(clause.to_string());
         Ok(())

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::master::{Action, emptied};
-use crate::model::results::Assignment;
+use crate::model::Assignment;
 use crate::util::usage;
 
 /// A master and workers that answer at once with plain numbers; each batch takes `seconds` a task.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::master::Action;
-use crate::model::results::Tally;
+use crate::model::Tally;
 use crate::wire::transport::simulated::Faults;
 
 #[test]

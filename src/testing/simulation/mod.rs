@@ -12,11 +12,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::master::{Event, Master, MasterConfig};
-use crate::model::batch::{Report, RunBatch};
-use crate::model::nest::{Key, LoopNest};
-use crate::model::policy::{Completeness, Policy};
-use crate::model::reduce::{PythonFunction, Reduce, SlotResult};
-use crate::model::results::{AttemptResult, GroupSummary, Scored};
+use crate::model::{
+    AttemptResult, Completeness, GroupSummary, Key, LoopNest, Policy, PythonFunction, Reduce,
+    Report, RunBatch, Scored, SlotResult,
+};
 use crate::rank0::{Effects, serve};
 use crate::util::error::{Error, Result};
 use crate::wire::requests::Request;

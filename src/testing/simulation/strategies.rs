@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::master::Strategy as Way;
-use crate::model::policy::Order;
+use crate::model::Order;
 use crate::wire::transport::simulated::Faults;
 
 const WAYS: [Way; 7] = [

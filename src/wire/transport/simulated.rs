@@ -10,8 +10,7 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::batch::{Report, RunBatch};
-use crate::model::results::{Assignment, Scored};
+use crate::model::{Assignment, Report, RunBatch, Scored};
 use crate::util::error::Result;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
