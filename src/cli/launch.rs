@@ -83,7 +83,7 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     let out = arguments.out.clone().unwrap_or_else(named);
     let watch = Watch { store: out.join("runs.sqlite"), tasks: job.nest.tasks() };
     signals::take();
-    signals::heed(true);
+    signals::set_consumed(true);
     let allocation = Allocation::detect();
     if allocation.as_ref().is_none_or(|allocation| allocation.end.is_none()) {
         signals::take_warning();
@@ -95,9 +95,9 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     let survival = Survival::of(&arguments.mpirun);
     let bar = std::io::stderr().is_terminal().then(|| bar::of_runs(watch.tasks));
     let mut fruitless = 0;
-    let begun = watch.look().runs;
+    let begun = watch.observe().runs;
     loop {
-        let before = watch.look();
+        let before = watch.observe();
         let status = supervise(arguments, survival, &out, &watch, &before, bar.as_ref())?;
         let after = watch.wait_until_free(&before, &out);
         // What an earlier start left there says nothing about this one.
@@ -189,7 +189,7 @@ fn supervise(
             // mpirun passes USR2 on, and leaves the ranks the time they want; after INT it would not.
             let _ = kill_process(group, Signal::USR2);
         }
-        let seen = watch.look();
+        let seen = watch.observe();
         if let Some(bar) = bar {
             bar.set_position(seen.runs);
         }
@@ -308,7 +308,7 @@ struct Seen {
 
 impl Watch {
     /// Looks at the store; a store that is not there, or cannot be read just now, shows nothing.
-    fn look(&self) -> Seen {
+    fn observe(&self) -> Seen {
         self.read().ok().flatten().unwrap_or(Seen {
             runs: 0,
             state: String::new(),
@@ -323,7 +323,7 @@ impl Watch {
     fn wait_until_free(&self, before: &Seen, out: &Path) -> Seen {
         let mut said = false;
         loop {
-            let seen = self.look();
+            let seen = self.observe();
             let over = seen.start != before.start && seen.state == "complete";
             if over || !out.exists() || Folder::claim(out, false).is_ok() {
                 return seen;

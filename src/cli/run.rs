@@ -11,7 +11,7 @@ use crate::job::{Identity, Job, digests};
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Out;
 use crate::rank0::types::PreparedJob;
-use crate::study::run::conduct;
+use crate::study::run::run_job;
 use crate::util::error::{Error, Exit, Result};
 use crate::worker::isolated_main;
 
@@ -75,7 +75,7 @@ pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Ex
         executor::check(&job)?;
         work(job, text)
     };
-    let Some(finished) = conduct(launched, &settings, None, prepare)? else {
+    let Some(finished) = run_job(launched, &settings, None, prepare)? else {
         return Ok(Exit::Complete);
     };
     if demo && options.shows_table() {

@@ -8,7 +8,7 @@ use crate::cli::ask::Ask;
 use crate::cli::options::Options;
 use crate::platform::launcher::LaunchInfo;
 use crate::study::Study;
-use crate::study::run::conduct;
+use crate::study::run::run_job;
 use crate::util::error::{Exit, Result};
 use crate::worker::isolated_main;
 
@@ -116,8 +116,8 @@ where
 {
     let (native, prepare) = study.split();
     isolated_main::work_if_isolated(Some(&native));
-    let finished = conduct(launched, &options.settings(), Some(native.clone()), prepare);
-    native.board().close(); // whatever happened: threads of the program's own may wait for it
+    let finished = run_job(launched, &options.settings(), Some(native.clone()), prepare);
+    native.dictionary().close(); // whatever happened: threads of the program's own may wait for it
     match finished? {
         Some(finished) => options.show(&finished),
         None => Ok(Exit::Complete),

@@ -61,7 +61,7 @@ pub(crate) struct ErasedStudy {
     pub(crate) reduces: Vec<ReduceFunction>,
     /// How many data sets a process keeps.
     pub(crate) keep: usize,
-    pub(crate) board: DictionaryData,
+    pub(crate) dictionary: DictionaryData,
 }
 
 impl ErasedStudy {
@@ -83,8 +83,8 @@ impl ErasedStudy {
     }
 
     /// The dictionary that all ranks share.
-    pub(crate) fn board(&self) -> &DictionaryData {
-        &self.board
+    pub(crate) fn dictionary(&self) -> &DictionaryData {
+        &self.dictionary
     }
 }
 

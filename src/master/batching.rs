@@ -89,40 +89,40 @@ mod tests {
 
     #[test]
     fn batches_are_long_where_tasks_are_short_and_shrink_to_one() {
-        let mut pace = BatchSizer::new(None);
-        assert_eq!(pace.batch(1_000_000, 8), (1, 1), "nothing is known yet");
-        pace.took(8, 8e-7);
-        assert_eq!(pace.batch(1_000_000_000, 8), (MOST, 2));
-        assert_eq!(pace.batch(320, 8), (10, 1), "a quarter of what is left, shared by eight");
-        assert_eq!(pace.batch(31, 8), (1, 1));
-        let mut pace = BatchSizer::new(None);
-        pace.took(100, 0.01);
-        assert_eq!(pace.batch(1_000_000, 8), (20, 2), "2 ms of tasks of 0.1 ms");
-        let mut pace = BatchSizer::new(None);
-        pace.took(100, 1.0);
-        assert_eq!(pace.batch(1_000, 8), (1, 2), "while one is done the next one is there");
-        assert_eq!(pace.batch(63, 8), (1, 1), "but not towards the end");
-        let mut pace = BatchSizer::new(None);
-        pace.took(2, 20.0);
-        assert_eq!(pace.batch(1_000_000, 8), (1, 1), "long ones are given when asked for");
+        let mut batching = BatchSizer::new(None);
+        assert_eq!(batching.batch(1_000_000, 8), (1, 1), "nothing is known yet");
+        batching.took(8, 8e-7);
+        assert_eq!(batching.batch(1_000_000_000, 8), (MOST, 2));
+        assert_eq!(batching.batch(320, 8), (10, 1), "a quarter of what is left, shared by eight");
+        assert_eq!(batching.batch(31, 8), (1, 1));
+        let mut batching = BatchSizer::new(None);
+        batching.took(100, 0.01);
+        assert_eq!(batching.batch(1_000_000, 8), (20, 2), "2 ms of tasks of 0.1 ms");
+        let mut batching = BatchSizer::new(None);
+        batching.took(100, 1.0);
+        assert_eq!(batching.batch(1_000, 8), (1, 2), "while one is done the next one is there");
+        assert_eq!(batching.batch(63, 8), (1, 1), "but not towards the end");
+        let mut batching = BatchSizer::new(None);
+        batching.took(2, 20.0);
+        assert_eq!(batching.batch(1_000_000, 8), (1, 1), "long ones are given when asked for");
     }
 
     #[test]
     fn what_was_long_ago_fades() {
-        let mut pace = BatchSizer::new(None);
-        pace.took(10, 100.0);
+        let mut batching = BatchSizer::new(None);
+        batching.took(10, 100.0);
         for _ in 0..1_000 {
-            pace.took(1_000, 0.001);
+            batching.took(1_000, 0.001);
         }
-        let (batch, _) = pace.batch(1 << 40, 8);
+        let (batch, _) = batching.batch(1 << 40, 8);
         assert!((1_900..=2_000).contains(&batch), "2 ms of tasks of 1 us: {batch}");
     }
 
     #[test]
     fn a_fixed_batch_is_what_was_said() {
-        let mut pace = BatchSizer::new(Some(1));
-        pace.took(1000, 1e-4);
-        assert_eq!(pace.batch(1_000_000, 2).0, 1);
-        assert!(pace.batch(1_000_000, 2).1 > 8, "but several are under way");
+        let mut batching = BatchSizer::new(Some(1));
+        batching.took(1000, 1e-4);
+        assert_eq!(batching.batch(1_000_000, 2).0, 1);
+        assert!(batching.batch(1_000_000, 2).1 > 8, "but several are under way");
     }
 }

@@ -21,15 +21,15 @@ impl Master {
     /// over or done.
     pub(crate) fn check(&self) {
         let event = EVENTS.replace(EVENTS.get() + 1);
-        let every = (self.roster.len() as u64).div_ceil(FEW_WORKERS).max(1);
+        let every = (self.workers.len() as u64).div_ceil(FEW_WORKERS).max(1);
         if event.is_multiple_of(every * THOROUGH) {
             self.check_counts();
         }
         if self.stopping {
-            assert_eq!(self.dispatch.left(), 0, "nothing is given out any more");
+            assert_eq!(self.queue.left(), 0, "nothing is given out any more");
         } else if event.is_multiple_of(every) {
-            let (left, passed) = (self.dispatch.left(), self.dispatch.passed());
-            let (held, twice) = (self.roster.held(), self.stragglers.held_twice());
+            let (left, passed) = (self.queue.left(), self.queue.passed());
+            let (held, twice) = (self.workers.held(), self.stragglers.held_twice());
             assert_eq!(
                 self.tally.done + left + held - twice + passed,
                 self.goal(),
@@ -41,12 +41,12 @@ impl Master {
 
     /// Panics unless each count is what it counts, and no two workers hold a task that is not out twice.
     fn check_counts(&self) {
-        assert_eq!(self.reducing.len(), self.roster.check(), "groups that workers reduce");
+        assert_eq!(self.reducing.len(), self.workers.check(), "groups that workers reduce");
         if self.stopping {
             return;
         }
-        self.dispatch.check();
-        let mut ranges: Vec<Range<u64>> = self.roster.ranges().collect();
+        self.queue.check();
+        let mut ranges: Vec<Range<u64>> = self.workers.ranges().collect();
         ranges.sort_unstable_by_key(|range| range.start);
         let shared = ranges.windows(2).map(|two| two[0].end.saturating_sub(two[1].start));
         assert!(shared.sum::<u64>() <= self.stragglers.held_twice(), "{ranges:?}");

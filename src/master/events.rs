@@ -36,7 +36,7 @@ pub(crate) enum Event<'a> {
         result: Result<Scored, String>,
     },
     /// A worker is there.
-    Beat {
+    Heartbeat {
         /// The worker.
         rank: usize,
         /// Whether it holds nothing, and nothing is on its way to it.
@@ -72,7 +72,7 @@ impl Event<'_> {
             Event::Joined { rank, .. }
             | Event::Done { rank, .. }
             | Event::Reduced { rank: Some(rank), .. }
-            | Event::Beat { rank, .. }
+            | Event::Heartbeat { rank, .. }
             | Event::Alive { rank } => Some(*rank),
             _ => None,
         }
@@ -142,7 +142,7 @@ pub(crate) enum Action<'a> {
         /// The worker.
         rank: usize,
         /// Whether others are missing.
-        hurry: bool,
+        skip_finalize: bool,
     },
 }
 

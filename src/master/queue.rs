@@ -25,7 +25,7 @@ pub(super) struct TaskQueue {
     /// How often tasks have failed since the start, those that are tried again.
     failures: BTreeMap<u64, u32>,
     /// Tasks to give out once more, and which attempt that will be; they go first.
-    again: RequeuedTasks,
+    requeued: RequeuedTasks,
     /// How many those are.
     waiting: u64,
     /// Tasks that do not fit any more.
@@ -69,7 +69,7 @@ impl TaskQueue {
             done: DoneTasks::default(),
             fresh: tasks,
             failures: BTreeMap::new(),
-            again: RequeuedTasks::default(),
+            requeued: RequeuedTasks::default(),
             waiting: 0,
             passed: 0,
             costs,
@@ -79,7 +79,8 @@ impl TaskQueue {
     /// Gives these tasks and no others, those that are done left out; how many it will give.
     pub(super) fn only(&mut self, tasks: &[u64]) -> u64 {
         self.stream = Stream::Lanes(LaneOrder::new(self.nest.clone(), 0));
-        let attempted: BTreeMap<u64, u32> = std::mem::take(&mut self.again).into_tasks().collect();
+        let attempted: BTreeMap<u64, u32> =
+            std::mem::take(&mut self.requeued).into_tasks().collect();
         self.stop();
         for &task in tasks {
             let attempt = match attempted.get(&task) {
@@ -111,13 +112,13 @@ impl TaskQueue {
         }
         let failures = self.failures.entry(task).or_insert(0);
         *failures += 1;
-        let again = *failures <= retries;
-        if again {
+        let requeued = *failures <= retries;
+        if requeued {
             self.give_back(task, attempt);
         } else {
             self.failures.remove(&task);
         }
-        again
+        requeued
     }
 
     /// A task is given out again, as another attempt.
@@ -130,7 +131,7 @@ impl TaskQueue {
         self.waiting += tasks.end - tasks.start;
         match &mut self.stream {
             Stream::Nested(nested) => nested.put_back(tasks, attempt),
-            _ => self.again.push(tasks, attempt),
+            _ => self.requeued.push(tasks, attempt),
         }
     }
 
@@ -139,7 +140,7 @@ impl TaskQueue {
         self.waiting += count;
         match &mut self.stream {
             Stream::Nested(nested) => nested.put_front(first..first + count, attempt),
-            _ => self.again.push_front(first..first + count, attempt),
+            _ => self.requeued.push_front(first..first + count, attempt),
         }
     }
 
@@ -193,7 +194,7 @@ impl TaskQueue {
 
     /// Gives nothing any more.
     pub(super) fn stop(&mut self) {
-        self.again.clear();
+        self.requeued.clear();
         (self.fresh, self.waiting) = (0, 0);
     }
 
@@ -218,7 +219,7 @@ impl TaskQueue {
     pub(super) fn check(&self) {
         let waiting = match &self.stream {
             Stream::Nested(nested) => nested.requeued(),
-            _ => self.again.count(),
+            _ => self.requeued.count(),
         };
         assert_eq!(waiting, self.waiting, "tasks to give out again");
     }
@@ -253,9 +254,9 @@ impl TaskQueue {
     }
 
     fn take(&mut self, rank: usize, room: (u64, u64), most: u64) -> Option<Assignment> {
-        if let Some(again) = self.again.take(most) {
-            self.waiting -= again.count;
-            return Some(again);
+        if let Some(requeued) = self.requeued.take(most) {
+            self.waiting -= requeued.count;
+            return Some(requeued);
         }
         if self.left() == 0 {
             return None;
@@ -264,8 +265,8 @@ impl TaskQueue {
             Stream::Lanes(lanes) => lanes.next(rank, most, &self.done)?,
             Stream::Ranked(ranked) => ranked.next(most, &self.done, &self.costs)?,
             Stream::Nested(nested) => {
-                let (given, again) = nested.next(rank, room, most, &self.done)?;
-                let left = if again { &mut self.waiting } else { &mut self.fresh };
+                let (given, requeued) = nested.next(rank, room, most, &self.done)?;
+                let left = if requeued { &mut self.waiting } else { &mut self.fresh };
                 *left -= given.count;
                 return Some(given);
             }
@@ -283,76 +284,76 @@ mod tests {
     /// One thread that holds nothing.
     const ROOM: (u64, u64) = (1, 0);
 
-    fn queue(sizes: &[u64], order: Order, data: Option<usize>) -> TaskQueue {
+    fn new_queue(sizes: &[u64], order: Order, data: Option<usize>) -> TaskQueue {
         let nest = LoopNest::sized(sizes, 1);
         TaskQueue::new(&nest, Strategy::Flattened, (order, data), CostModel::new(&nest))
     }
 
-    fn all(dispatch: &mut TaskQueue, ranks: &[usize], most: u64) -> Vec<(usize, u64, u64)> {
+    fn all(queue: &mut TaskQueue, ranks: &[usize], most: u64) -> Vec<(usize, u64, u64)> {
         let mut ranks = ranks.iter().cycle();
         let mut next = || {
             let rank = *ranks.next()?;
-            dispatch.next(rank, ROOM, most, None).map(|given| (rank, given.first, given.count))
+            queue.next(rank, ROOM, most, None).map(|given| (rank, given.first, given.count))
         };
         std::iter::from_fn(&mut next).collect()
     }
 
     #[test]
     fn what_is_done_or_was_attempted_is_not_fresh() {
-        let mut dispatch = queue(&[12], Order::Grid, None);
+        let mut queue = new_queue(&[12], Order::Grid, None);
         for task in [0, 1, 4, 5, 11] {
-            dispatch.skip(task);
+            queue.skip(task);
         }
-        let mut dispatch = queue(&[12], Order::Grid, None);
+        let mut queue = new_queue(&[12], Order::Grid, None);
         for task in [0, 1, 4, 11] {
             match task {
-                4 => dispatch.know_attempts(4, 2),
-                done => dispatch.skip(done),
+                4 => queue.know_attempts(4, 2),
+                done => queue.skip(done),
             }
         }
-        assert_eq!(dispatch.left(), 9);
-        let again = dispatch.next(1, ROOM, 3, None);
-        assert_eq!(again, Some(Assignment { first: 4, count: 1, attempt: 3 }));
-        let rest = all(&mut dispatch, &[1], 4);
+        assert_eq!(queue.left(), 9);
+        let requeued = queue.next(1, ROOM, 3, None);
+        assert_eq!(requeued, Some(Assignment { first: 4, count: 1, attempt: 3 }));
+        let rest = all(&mut queue, &[1], 4);
         assert_eq!(rest, [(1, 2, 2), (1, 5, 4), (1, 9, 2)]);
-        assert_eq!(dispatch.left(), 0);
+        assert_eq!(queue.left(), 0);
     }
 
     #[test]
     fn of_some_tasks_those_are_given_that_are_not_done() {
-        let mut dispatch = queue(&[12], Order::Grid, None);
-        dispatch.skip(3);
-        dispatch.know_attempts(4, 2);
-        dispatch.know_attempts(5, 1);
-        assert_eq!(dispatch.only(&[1, 3, 4, 9]), 3);
-        let first = dispatch.next(1, ROOM, 9, None).unwrap();
-        let second = dispatch.next(1, ROOM, 9, None).unwrap();
+        let mut queue = new_queue(&[12], Order::Grid, None);
+        queue.skip(3);
+        queue.know_attempts(4, 2);
+        queue.know_attempts(5, 1);
+        assert_eq!(queue.only(&[1, 3, 4, 9]), 3);
+        let first = queue.next(1, ROOM, 9, None).unwrap();
+        let second = queue.next(1, ROOM, 9, None).unwrap();
         assert_eq!((first.first, first.attempt, second.first, second.attempt), (1, 1, 4, 3));
-        assert_eq!(all(&mut dispatch, &[1], 9), [(1, 9, 1)]);
+        assert_eq!(all(&mut queue, &[1], 9), [(1, 9, 1)]);
     }
 
     #[test]
     fn a_worker_keeps_to_its_data_set_and_then_helps_on_the_longest() {
-        let mut dispatch = queue(&[2, 4], Order::Grid, Some(0));
-        let given = all(&mut dispatch, &[1, 2, 1, 1, 1, 1], 1);
+        let mut queue = new_queue(&[2, 4], Order::Grid, Some(0));
+        let given = all(&mut queue, &[1, 2, 1, 1, 1, 1], 1);
         let first: Vec<_> = given.iter().map(|(rank, first, _)| (*rank, *first)).collect();
         assert_eq!(first, [(1, 0), (2, 4), (1, 1), (1, 2), (1, 3), (1, 5), (1, 6), (2, 7)]);
     }
 
     #[test]
     fn the_longest_come_first_once_they_are_known() {
-        let mut dispatch = queue(&[5], Order::LongestFirst, None);
-        assert_eq!(dispatch.next(1, ROOM, 1, None).unwrap().first, 0, "nothing is known yet");
+        let mut queue = new_queue(&[5], Order::LongestFirst, None);
+        assert_eq!(queue.next(1, ROOM, 1, None).unwrap().first, 0, "nothing is known yet");
         for (task, seconds) in [(1, 1.0), (2, 3.0), (3, 0.5), (4, 3.0)] {
-            dispatch.costs.observe(task, seconds);
+            queue.costs.observe(task, seconds);
         }
-        let order: Vec<_> = all(&mut dispatch, &[1], 9).iter().map(|given| given.1).collect();
+        let order: Vec<_> = all(&mut queue, &[1], 9).iter().map(|given| given.1).collect();
         assert_eq!(order, [2, 4, 1, 3]);
     }
 
     #[test]
     fn a_random_order_has_every_task_once() {
-        let order = |seed| all(&mut queue(&[200_000], Order::Random(seed), None), &[1], 100);
+        let order = |seed| all(&mut new_queue(&[200_000], Order::Random(seed), None), &[1], 100);
         let mut tasks: Vec<u64> = order(1).iter().flat_map(|g| g.1..g.1 + g.2).collect();
         assert_ne!(tasks[..1000], (0..1000).collect::<Vec<_>>());
         tasks.sort_unstable();
@@ -362,13 +363,13 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_passed_over() {
-        let mut dispatch = queue(&[4], Order::Grid, None);
-        assert_eq!(dispatch.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "nothing is known yet");
+        let mut queue = new_queue(&[4], Order::Grid, None);
+        assert_eq!(queue.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "nothing is known yet");
         for (task, seconds) in [(1, 5.0), (2, 1.0), (3, 5.0)] {
-            dispatch.costs.observe(task, seconds);
+            queue.costs.observe(task, seconds);
         }
-        assert_eq!(dispatch.next(1, ROOM, 3, Some(2.0)).map(|given| given.first), Some(2));
-        assert_eq!(dispatch.next(1, ROOM, 3, Some(2.0)), None);
-        assert!(dispatch.has_passed());
+        assert_eq!(queue.next(1, ROOM, 3, Some(2.0)).map(|given| given.first), Some(2));
+        assert_eq!(queue.next(1, ROOM, 3, Some(2.0)), None);
+        assert!(queue.has_passed());
     }
 }

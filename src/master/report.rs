@@ -24,7 +24,7 @@ impl Master {
             runs = RunBatch::default();
         }
         while runs.count() > 0 {
-            match self.roster.take(rank, (runs.first, runs.count()), runs.attempt, now) {
+            match self.workers.take(rank, (runs.first, runs.count()), runs.attempt, now) {
                 0 => {
                     self.tally.refused += 1;
                     drop(runs.take_first(1));
@@ -34,10 +34,10 @@ impl Master {
         }
         if let Some(Assignment { first, count, attempt }) = unbegun {
             for task in first..first + count {
-                let held = self.roster.take(rank, (task, 1), attempt, now) == 1;
+                let held = self.workers.take(rank, (task, 1), attempt, now) == 1;
                 let wanted = held && self.stragglers.returned(task, None) != Verdict::Nothing;
                 if wanted && !self.stopping {
-                    self.dispatch.put_back(task..task + 1, attempt);
+                    self.queue.put_back(task..task + 1, attempt);
                 }
             }
         }
@@ -79,7 +79,7 @@ impl Master {
         let (task, attempt) = (run.first, run.attempt);
         match self.stragglers.returned(task, Some(!failed)) {
             Verdict::Counts { other: true } => {
-                let others = self.roster.holders(task);
+                let others = self.workers.holders(task);
                 actions.extend(others.map(|rank| Action::Cancel { rank, task: Some(task) }));
             }
             Verdict::Counts { other: false } => {}
@@ -92,7 +92,7 @@ impl Master {
         if self.stopping && failed {
             return; // perhaps only cancelled half-way: it is left to do
         }
-        if failed && self.dispatch.retry(task, attempt, self.policy.retries) {
+        if failed && self.queue.retry(task, attempt, self.policy.retries) {
             self.tally.retried += 1;
             actions.push(Action::Record { rank, thread, runs: run });
             return;
@@ -109,13 +109,13 @@ impl Master {
         let (count, seconds) = (runs.count(), runs.seconds().sum::<f64>());
         self.crunched += seconds;
         self.stragglers.took(count, seconds);
-        self.pace.took(count, seconds);
+        self.batching.took(count, seconds);
         if seconds > SHORT * count as f64 {
             for (task, seconds) in runs.tasks().zip(runs.seconds()) {
-                self.dispatch.costs.observe(task, seconds);
+                self.queue.costs.observe(task, seconds);
             }
         } else {
-            self.dispatch.costs.observe(runs.first, seconds / count as f64);
+            self.queue.costs.observe(runs.first, seconds / count as f64);
         }
     }
 
@@ -129,8 +129,8 @@ impl Master {
     ) {
         self.tally.done += runs.count();
         self.tally.failed += runs.others().filter(|other| other.result.is_err()).count() as u64;
-        self.dispatch.settled(runs.first, runs.count());
-        self.dictionary.put_runs(&runs, &mut self.closed);
+        self.queue.settled(runs.first, runs.count());
+        self.groups.put_runs(&runs, &mut self.closed);
         actions.push(Action::Record { rank, thread, runs });
         self.report_closed(actions);
     }

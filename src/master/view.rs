@@ -63,12 +63,12 @@ pub(crate) struct GroupView {
 impl Master {
     /// The run as it stands, with so many of the open groups at most.
     pub(crate) fn view(&self, groups: usize) -> View {
-        let expected = |task| self.dispatch.costs.expect(task);
+        let expected = |task| self.queue.costs.expect(task);
         let workers = self
-            .roster
+            .workers
             .views()
             .map(|worker| WorkerView { expected: worker.task.and_then(expected), ..worker });
-        let open = self.dictionary.views(self.nest.outer(), groups);
+        let open = self.groups.views(self.nest.outer(), groups);
         View { tally: self.tally, workers: workers.collect(), open }
     }
 }

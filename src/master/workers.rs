@@ -200,7 +200,7 @@ impl Workers {
     }
 
     /// There may be something for workers that wait.
-    pub(super) fn call(&mut self, whom: Wake) {
+    pub(super) fn wake(&mut self, whom: Wake) {
         if whom >= Wake::Engaged {
             self.open.append(&mut self.waiting);
         }

@@ -41,8 +41,8 @@ const MOST_SUMMARIES: usize = 10_000;
 pub(crate) struct RunEffects {
     store: Store,
     progress: Progress,
-    post: StatusWriter,
-    exchange: RequestBroker,
+    status: StatusWriter,
+    requests: RequestBroker,
     reducer: Option<ReduceThread>,
     listeners: Option<Listeners>,
     /// What a listener stopped the study with.
@@ -77,7 +77,7 @@ impl RunEffects {
         native: Option<&Arc<ErasedStudy>>,
         listeners: Vec<(usize, Listener)>,
         store: Store,
-        (progress, post): (Progress, StatusWriter),
+        (progress, status): (Progress, StatusWriter),
         settings: &Settings,
         end: Option<Duration>,
     ) -> Result<RunEffects> {
@@ -87,14 +87,14 @@ impl RunEffects {
         let reducer = if needed { Some(ReduceThread::start(job, native)?) } else { None };
         let listeners =
             if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };
-        let exchange = RequestBroker::new(native.cloned());
+        let requests = RequestBroker::new(native.cloned());
         let ending = Shutdown::new(settings.grace, end);
         let (stopped, census, checked) = (None, settings.census, Duration::ZERO);
         Ok(RunEffects {
             store,
             progress,
-            post,
-            exchange,
+            status,
+            requests,
             reducer,
             listeners,
             stopped,
@@ -112,32 +112,32 @@ impl RunEffects {
     /// Stores what was done, because rank 0 cannot go on; what to say of it.
     pub(crate) fn fail(mut self, error: Error) -> Error {
         self.progress.finish();
-        self.exchange.close();
+        self.requests.close();
         let error = match self.store.flush() {
             Ok(()) => error,
             Err(also) => error.and(&also),
         };
-        self.post.end(RunState::of(error.exit), error.exit, &error.to_string());
+        self.status.end(RunState::of(error.exit), error.exit, &error.to_string());
         error
     }
 
     /// Looks at what there is to see for the last time: everybody has left.
     pub(crate) fn look_last(&mut self, now: Duration, master: &Master) {
-        self.post.look_last(now, master);
+        self.status.look_last(now, master);
     }
 
     /// Closes what is open; the store, the listeners, who may still have to hear some, and the status,
     /// which is to say how it ended.
     pub(crate) fn close(self) -> (Store, PendingListeners, StatusWriter) {
         self.progress.finish();
-        let RunEffects { store, exchange, listeners, stopped, post, .. } = self;
-        (store, PendingListeners { exchange, listeners, stopped }, post)
+        let RunEffects { store, requests, listeners, stopped, status, .. } = self;
+        (store, PendingListeners { requests, listeners, stopped }, status)
     }
 }
 
 impl Effects for RunEffects {
     fn join(&mut self, rank: usize, host: &str) -> Result<()> {
-        self.post.join(rank, host);
+        self.status.join(rank, host);
         self.store.join(rank, host)
     }
 
@@ -146,7 +146,7 @@ impl Effects for RunEffects {
     }
 
     fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()> {
-        self.exchange.forget(rank, None);
+        self.requests.forget(rank, None);
         self.store.give_back(task, attempt, rank)
     }
 
@@ -156,7 +156,7 @@ impl Effects for RunEffects {
         {
             listeners.tell(summary.clone());
         }
-        self.post.close(&summary);
+        self.status.close(&summary);
         self.store.close(summary)
     }
 
@@ -167,25 +167,25 @@ impl Effects for RunEffects {
     }
 
     fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration) {
-        self.exchange.ask(from, ticket, request, now);
+        self.requests.ask(from, ticket, request, now);
     }
 
     fn returned(&mut self, rank: usize, thread: u32) {
-        if !self.exchange.is_quiet() {
-            self.exchange.forget(rank, Some(thread));
+        if !self.requests.is_quiet() {
+            self.requests.forget(rank, Some(thread));
         }
     }
 
     fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)> {
-        if self.exchange.is_quiet() {
+        if self.requests.is_quiet() {
             return Vec::new();
         }
         if master.has_given_up() {
-            self.exchange.end();
+            self.requests.end();
         }
-        let waiting = self.exchange.waiting();
+        let waiting = self.requests.waiting();
         let alone = !waiting.is_empty() && master.awaits_only(&waiting);
-        self.exchange.replies(now, alone)
+        self.requests.replies(now, alone)
     }
 
     fn interrupt(&mut self, rank: usize, signal: &str) {
@@ -208,20 +208,20 @@ impl Effects for RunEffects {
 
     fn patience(&self) -> Duration {
         let reducing = self.reducer.as_ref().is_some_and(|reducer| reducer.away > 0);
-        let soon = reducing || !self.exchange.is_quiet() || self.is_full();
+        let soon = reducing || !self.requests.is_quiet() || self.is_full();
         if soon { SHORT_TICK } else { TICK }
     }
 
     fn event(&mut self) -> Result<Option<Event<'static>>> {
         if let Some(event) = self.ending.event() {
-            self.exchange.end();
+            self.requests.end();
             return Ok(Some(event));
         }
         if let Some(listeners) = &self.listeners
             && let Ok(why) = listeners.errors.try_recv()
         {
             self.stopped = Some(Error::unexpected(why));
-            self.exchange.end();
+            self.requests.end();
             return Ok(Some(Event::Stop));
         }
         let Some(reducer) = &mut self.reducer else { return Ok(None) };
@@ -238,9 +238,9 @@ impl Effects for RunEffects {
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
         self.ending.tick(now);
         self.progress.show(now, master);
-        if self.post.is_due(now) {
+        if self.status.is_due(now) {
             let pauses = self.is_full();
-            self.post.look(now, master, pauses, self.ending.why());
+            self.status.look(now, master, pauses, self.ending.why());
         }
         if now >= self.checked + TICK {
             self.checked = now;
@@ -310,7 +310,7 @@ impl Listeners {
 
     /// Waits until they have heard everything; what they failed with, if they did. They may still put
     /// and take, but not wait for ever for what nobody puts.
-    fn finish(self, exchange: &RequestBroker) -> Option<Error> {
+    fn finish(self, requests: &RequestBroker) -> Option<Error> {
         let Listeners { summaries, waiting, errors, thread, .. } = self;
         drop(summaries);
         let before = signals::asked();
@@ -321,7 +321,7 @@ impl Listeners {
             if unheard != last.0 {
                 last = (unheard, Instant::now());
             } else if last.1.elapsed() > requests::PATIENCE {
-                exchange.close();
+                requests.close();
             }
             let asked = signals::asked();
             if let (true, Some(SignalRequest { name, .. })) = (asked != before, asked) {
@@ -336,7 +336,7 @@ impl Listeners {
 
 /// Listeners who may still have to hear some summaries.
 pub(crate) struct PendingListeners {
-    exchange: RequestBroker,
+    requests: RequestBroker,
     listeners: Option<Listeners>,
     stopped: Option<Error>,
 }
@@ -344,8 +344,8 @@ pub(crate) struct PendingListeners {
 impl PendingListeners {
     /// Waits until they have; what one of them stopped the study with.
     pub(crate) fn finish(self) -> Option<Error> {
-        let late = self.listeners.and_then(|listeners| listeners.finish(&self.exchange));
-        self.exchange.close();
+        let late = self.listeners.and_then(|listeners| listeners.finish(&self.requests));
+        self.requests.close();
         self.stopped.or(late)
     }
 }

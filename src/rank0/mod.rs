@@ -114,7 +114,7 @@ impl MessageCount {
 pub(crate) fn serve(
     master: &mut Master,
     hub: &mut dyn Hub,
-    keeper: &mut dyn Effects,
+    effects: &mut dyn Effects,
     job: Bytes,
     mut actions: Vec<Action<'static>>,
 ) -> Result<LoopStats> {
@@ -125,20 +125,20 @@ pub(crate) fn serve(
     let (mut ended, mut waits) = (Vec::new(), false);
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
-    while !master.is_over() && !keeper.is_leaving() {
+    while !master.is_over() && !effects.is_leaving() {
         // What this event brings about, which may borrow from its message.
         let mut due: Vec<Action> = actions;
         let happened =
-            if std::mem::take(&mut first) { Some(Event::Tick) } else { keeper.event()? };
+            if std::mem::take(&mut first) { Some(Event::Tick) } else { effects.event()? };
         let event = match happened {
             Some(event) => event,
             None if let Some(rank) = ended.pop().or_else(|| hub.dead()) => {
                 log::warn!("rank {rank} has died or cannot be reached; its tasks go to others");
-                hub.hurry();
+                hub.skip_finalize();
                 Event::Lost { rank }
             }
             None if let Some(rank) = hub.alive() => Event::Alive { rank },
-            None => match hub.receive(keeper.patience(), &mut received)? {
+            None => match hub.receive(effects.patience(), &mut received)? {
                 Some(rank) => {
                     traffic.count(received.len());
                     match codec::decode(&received)? {
@@ -147,7 +147,7 @@ pub(crate) fn serve(
                             Event::Joined { rank, host, threads }
                         }
                         ToMaster::Done(report) => {
-                            keeper.returned(rank, report.thread);
+                            effects.returned(rank, report.thread);
                             Event::Done { rank, report }
                         }
                         ToMaster::Reduced { key, result } => {
@@ -155,16 +155,16 @@ pub(crate) fn serve(
                         }
                         ToMaster::Ask { thread, ticket, request } => {
                             // No business of the master's.
-                            keeper.ask((rank, thread), ticket, request, hub.now());
+                            effects.ask((rank, thread), ticket, request, hub.now());
                             Event::Alive { rank }
                         }
                         ToMaster::Interrupted(name) => {
-                            keeper.interrupt(rank, &name);
+                            effects.interrupt(rank, &name);
                             Event::Alive { rank }
                         }
-                        ToMaster::Beat { idle } => {
+                        ToMaster::Heartbeat { idle } => {
                             // What is on its way to it, it cannot know of.
-                            Event::Beat { rank, idle: idle && !hub.is_sending(rank) }
+                            Event::Heartbeat { rank, idle: idle && !hub.is_sending(rank) }
                         }
                         ToMaster::Farewell(seconds) => {
                             farewells.push(seconds);
@@ -180,17 +180,17 @@ pub(crate) fn serve(
             },
         };
         let now = hub.now();
-        master.hold(keeper.is_full());
+        master.hold(effects.is_full());
         master.on(event, now, &mut due);
         for action in due.drain(..) {
             match action {
                 Action::Welcome { rank, host } => {
-                    keeper.join(rank, &host)?;
+                    effects.join(rank, &host)?;
                     traffic.send(hub, rank, welcome.clone())?;
                 }
-                Action::Record { rank, thread, runs } => keeper.record(rank, thread, runs)?,
-                Action::Close(summary) => keeper.close(*summary)?,
-                Action::Reduce { rank: None, key, items } => keeper.reduce(key, items)?,
+                Action::Record { rank, thread, runs } => effects.record(rank, thread, runs)?,
+                Action::Close(summary) => effects.close(*summary)?,
+                Action::Reduce { rank: None, key, items } => effects.reduce(key, items)?,
                 Action::Reduce { rank: Some(rank), key, items } => {
                     traffic.send(hub, rank, encoded(&ToWorker::Reduce { key, items }))?;
                 }
@@ -203,16 +203,16 @@ pub(crate) fn serve(
                     traffic.send(hub, rank, encoded(&ToWorker::Cancel(task)))?;
                 }
                 Action::GiveBack { task, attempt, rank } => {
-                    keeper.give_back(task, attempt, rank)?;
+                    effects.give_back(task, attempt, rank)?;
                 }
                 Action::Miss { rank } => {
                     log::warn!("rank {rank} has been silent for too long; its tasks go to others");
-                    hub.hurry();
+                    hub.skip_finalize();
                     processes.look_soon();
                 }
-                Action::Dismiss { rank, hurry } => {
-                    let farewell = keeper.wants_farewells();
-                    let message = encoded(&ToWorker::Dismiss { hurry, farewell });
+                Action::Dismiss { rank, skip_finalize } => {
+                    let farewell = effects.wants_farewells();
+                    let message = encoded(&ToWorker::Dismiss { skip_finalize, farewell });
                     traffic.count(message.len());
                     hub.send_last(rank, message)?;
                     dismissed += 1;
@@ -220,10 +220,10 @@ pub(crate) fn serve(
             }
         }
         actions = emptied(due);
-        for (rank, reply) in keeper.replies(now, master) {
+        for (rank, reply) in effects.replies(now, master) {
             traffic.send(hub, rank, reply)?;
         }
-        keeper.tick(now, master)?;
+        effects.tick(now, master)?;
         ended.extend(processes.ended(now, master.silent()));
         if master.is_stranded() {
             return Err(stranded(master.deserted().is_some()));
@@ -243,7 +243,7 @@ pub(crate) fn serve(
         }
     }
     let begin = hub.now();
-    while keeper.wants_farewells() && farewells.len() < dismissed && hub.now() < begin + LAST_WORDS
+    while effects.wants_farewells() && farewells.len() < dismissed && hub.now() < begin + LAST_WORDS
     {
         if hub.receive(LAST_WORDS / 10, &mut received)?.is_some()
             && let ToMaster::Farewell(seconds) = codec::decode(&received)?
@@ -274,13 +274,16 @@ pub(crate) struct LoopStats {
 
 /// Sends every worker away as it says hello: there will be no job.
 #[cfg(feature = "mpi")]
-pub(crate) fn turn_away(hub: &mut dyn Hub) -> Result<()> {
+pub(crate) fn dismiss_all(hub: &mut dyn Hub) -> Result<()> {
     let mut there: BTreeSet<usize> = (1..=hub.workers()).collect();
     while !there.is_empty() {
         if let Some(rank) = hub.receive(TICK, &mut Vec::new())?
             && there.remove(&rank)
         {
-            hub.send_last(rank, encoded(&ToWorker::Dismiss { hurry: false, farewell: false }))?;
+            hub.send_last(
+                rank,
+                encoded(&ToWorker::Dismiss { skip_finalize: false, farewell: false }),
+            )?;
         }
     }
     Ok(())

@@ -20,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Answers, and keeps who waits.
 pub(crate) struct RequestBroker {
     native: Option<Arc<ErasedStudy>>,
-    board: DictionaryData,
+    dictionary: DictionaryData,
     waiting: Vec<PendingRequest>,
     /// The encoded reply with the data set that was asked for last: workers mostly want the same one at
     /// the same time.
@@ -42,10 +42,11 @@ struct PendingRequest {
 
 impl RequestBroker {
     pub(crate) fn new(native: Option<Arc<ErasedStudy>>) -> RequestBroker {
-        let board = native.as_ref().map(|native| native.board().clone()).unwrap_or_default();
+        let dictionary =
+            native.as_ref().map(|native| native.dictionary().clone()).unwrap_or_default();
         RequestBroker {
             native,
-            board,
+            dictionary,
             waiting: Vec::new(),
             encoded: None,
             replies: Vec::new(),
@@ -110,7 +111,7 @@ impl RequestBroker {
 
     /// Nobody will put any more.
     pub(crate) fn close(&self) {
-        self.board.close();
+        self.dictionary.close();
     }
 
     /// The encoded replies that are due. `alone` says that no worker but those that wait here has
@@ -146,19 +147,19 @@ impl RequestBroker {
     fn answer(&self, waiting: &PendingRequest, now: Duration) -> Option<Reply> {
         let key = &waiting.key;
         let found = match &waiting.deed {
-            DictionaryOp::Put(value) => match self.board.put(key.clone(), value.clone()) {
+            DictionaryOp::Put(value) => match self.dictionary.put(key.clone(), value.clone()) {
                 Ok(_) => Some(Reply::Ready(true)),
                 Err(error) => Some(Reply::Refused(error.to_string())),
             },
-            DictionaryOp::Take { wait } => match self.board.try_take(key) {
+            DictionaryOp::Take { wait } => match self.dictionary.try_take(key) {
                 None if *wait => None,
                 value => Some(Reply::Value(value)),
             },
-            DictionaryOp::Fetch { wait } => match self.board.try_fetch(key) {
+            DictionaryOp::Fetch { wait } => match self.dictionary.try_fetch(key) {
                 None if *wait => None,
                 value => Some(Reply::Value(value)),
             },
-            DictionaryOp::Wait(_) => match self.board.is_ready(key) {
+            DictionaryOp::Wait(_) => match self.dictionary.is_ready(key) {
                 true => Some(Reply::Ready(true)),
                 false if waiting.until.is_some_and(|until| now >= until) => {
                     Some(Reply::Ready(false))

@@ -56,7 +56,7 @@ pub(crate) struct Session {
     master: Master,
     /// What the master wants done before anything happens.
     actions: Vec<Action<'static>>,
-    office: RunEffects,
+    effects: RunEffects,
     no_store: bool,
     allocation: Option<Allocation>,
     /// How many tasks can be under way at a time.
@@ -122,9 +122,9 @@ impl Session {
         let store = opened.start()?;
         let progress = Progress::new(master.goal(), settings.is_main);
         let booked = allocation.clone().map(|allocation| (allocation, crunchers));
-        let post = StatusWriter::new(&job, scratch.is_none().then(|| folder.path()), booked);
-        let shown = (progress, post);
-        let office =
+        let status = StatusWriter::new(&job, scratch.is_none().then(|| folder.path()), booked);
+        let shown = (progress, status);
+        let effects =
             RunEffects::open(&job, native.as_ref(), listeners, store, shown, settings, end)?;
         let no_store = settings.no_store;
         Ok(Session {
@@ -133,7 +133,7 @@ impl Session {
             folder,
             master,
             actions,
-            office,
+            effects,
             no_store,
             allocation,
             crunchers,
@@ -143,25 +143,25 @@ impl Session {
     /// Serves the hub's workers until they have all left. If that fails, what was done is stored and
     /// they get no more word.
     pub(crate) fn serve(self, hub: &mut dyn Hub) -> Result<DrainedSession> {
-        let Session { job, scratch, folder, mut master, actions, mut office, no_store, .. } = self;
-        signals::heed(true);
+        let Session { job, scratch, folder, mut master, actions, mut effects, no_store, .. } = self;
+        signals::set_consumed(true);
         let clock = Instant::now();
         let welcome = codec::encode(&*job).into();
-        let done = match serve(&mut master, hub, &mut office, welcome, actions) {
+        let done = match serve(&mut master, hub, &mut effects, welcome, actions) {
             Ok(done) => done,
             Err(error) => {
                 let cancel = Bytes::from(codec::encode(&ToWorker::Cancel(None)));
                 for rank in 1..=hub.workers() {
                     let _ = hub.send(rank, cancel.clone());
                 }
-                let error = office.fail(error);
-                hub.abandon(&error); // the workers may be deep in crunch
+                let error = effects.fail(error);
+                hub.abort(&error); // the workers may be deep in crunch
                 return Err(error);
             }
         };
         let elapsed = clock.elapsed();
         tell(self.allocation.as_ref(), &master, self.crunchers);
-        office.look_last(hub.now(), &master);
+        effects.look_last(hub.now(), &master);
         let tally = master.tally();
         let since_last = hub.now().saturating_sub(master.last_result());
         let timing = Timing {
@@ -176,7 +176,7 @@ impl Session {
             job,
             scratch,
             folder,
-            office,
+            effects,
             tally,
             is_part: master.goal() < master.tasks(),
             gave_up: master.has_given_up(),
@@ -230,7 +230,7 @@ pub(crate) struct DrainedSession {
     job: Arc<Job>,
     scratch: Option<tempfile::TempDir>,
     folder: Folder,
-    office: RunEffects,
+    effects: RunEffects,
     tally: Tally,
     /// Whether not all tasks were to be done.
     is_part: bool,
@@ -248,14 +248,14 @@ pub(crate) struct DrainedSession {
 
 impl DrainedSession {
     pub(crate) fn finish(self) -> Result<RunResult> {
-        let DrainedSession { job, scratch, mut folder, office, tally, elapsed, .. } = self;
+        let DrainedSession { job, scratch, mut folder, effects, tally, elapsed, .. } = self;
         let (gave_up, no_store) = (self.gave_up, self.no_store);
-        let why = office.interrupted();
+        let why = effects.interrupted();
         let why = why.or(self.out_of_time.then_some(TIME_IS_OVER));
         let why = why.unwrap_or_default().to_string();
         let asked = !why.is_empty();
         let interrupted = asked.then(|| interrupted(&why, &job, tally, &folder));
-        let (store, listeners, mut post) = office.close();
+        let (store, listeners, mut status) = effects.close();
         let results = store.finish(&job)?;
         let stored = self.timing.crunch + self.last_result.elapsed();
         let timing = Timing { stored, ..self.timing };
@@ -267,13 +267,13 @@ impl DrainedSession {
                 _ => RunState::Stopped,
             };
             results.end(state.name(), error.exit, &why)?;
-            post.end(state, error.exit, &error.to_string());
+            status.end(state, error.exit, &error.to_string());
             return Err(error);
         }
         if self.is_part {
             let words = format!("{} of {} runs, as requested", tally.done, job.nest.tasks());
             results.end(RunState::Interrupted.name(), tally.exit(), &words)?;
-            post.end(RunState::Interrupted, tally.exit(), &words);
+            status.end(RunState::Interrupted, tally.exit(), &words);
             folder.release();
             return Ok(RunResult {
                 job,
@@ -289,7 +289,7 @@ impl DrainedSession {
         write_file(&folder.file("summary.json"), |out| write_json(&job.name, &results, out))?;
         write_file(&folder.file("summary.csv"), |out| write_csv(&results, out))?;
         results.end(RunState::Complete.name(), tally.exit(), "")?;
-        post.end(RunState::Complete, tally.exit(), "");
+        status.end(RunState::Complete, tally.exit(), "");
         folder.release();
         Ok(RunResult { job, results, tally, elapsed, timing, no_store, folder, scratch })
     }

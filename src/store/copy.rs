@@ -146,8 +146,8 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
         all.runs += taken.runs;
         all.disagree += taken.disagree;
     }
-    schema::gather(&new).map_err(failed)?;
+    schema::checkpoint_wal(&new).map_err(failed)?;
     drop(new);
-    schema::settle(&existing(&finish(out)?)?);
+    schema::leave_wal_mode(&existing(&finish(out)?)?);
     Ok((all, tasks))
 }

@@ -177,7 +177,7 @@ impl Store {
     /// Writes what is left and hands the store over for reading.
     pub(crate) fn finish(mut self, job: &Job) -> Result<Results> {
         let connection = self.join_writer()?;
-        schema::settle(&connection);
+        schema::leave_wal_mode(&connection);
         Ok(Results::new(self.path, connection, job.nest.clone(), job.is_native()))
     }
 

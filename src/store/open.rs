@@ -50,7 +50,7 @@ impl OpenStore {
         let failed = |error| storing(&path, &error);
         if !path.exists() {
             let connection = create(folder, plan.layout, &notes(plan)).map_err(failed)?;
-            schema::gather(&connection).map_err(failed)?;
+            schema::checkpoint_wal(&connection).map_err(failed)?;
             drop(connection);
             let connection = existing(&finish(folder)?)?;
             return Ok(OpenStore {
@@ -202,9 +202,9 @@ fn rebuild(
         }
     }
     // From here on the old one or the new one is in place, whatever happens.
-    schema::gather(&new).map_err(failed)?;
+    schema::checkpoint_wal(&new).map_err(failed)?;
     drop(new);
-    schema::gather(&present).map_err(failed)?;
+    schema::checkpoint_wal(&present).map_err(failed)?;
     drop(present);
     let io = |error: std::io::Error| {
         Error::unexpected(format!("results folder {}: {error}", folder.path().display()))

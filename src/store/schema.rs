@@ -40,7 +40,7 @@ pub(crate) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
 }
 
 /// Leaves one file behind, without a log beside it, if nobody else reads it just now.
-pub(crate) fn settle(connection: &Connection) {
+pub(crate) fn leave_wal_mode(connection: &Connection) {
     let patience = std::time::Duration::from_millis(100);
     let settled = connection
         .busy_timeout(patience)
@@ -51,7 +51,7 @@ pub(crate) fn settle(connection: &Connection) {
 }
 
 /// Brings everything into the one file.
-pub(crate) fn gather(connection: &Connection) -> Result<(), rusqlite::Error> {
+pub(crate) fn checkpoint_wal(connection: &Connection) -> Result<(), rusqlite::Error> {
     let busy = |row: &rusqlite::Row| row.get::<_, bool>(0);
     match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], busy)? {
         false => Ok(()),

@@ -26,7 +26,7 @@ use crate::model::{
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Settings;
 use crate::rank0::types::{Listener, PreparedJob};
-use crate::study::run::conduct;
+use crate::study::run::run_job;
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
 use crate::wire::codec;
@@ -157,7 +157,7 @@ impl<R> Study<R, R> {
                 crunch,
                 reduces: Vec::new(),
                 keep: KEEP,
-                board: DictionaryData::new(),
+                dictionary: DictionaryData::new(),
             },
             listeners: Vec::new(),
             of: std::marker::PhantomData,
@@ -317,7 +317,7 @@ where
         K: Serialize,
         V: Serialize + DeserializeOwned,
     {
-        SharedDictionary::here(name, &self.erased.board)
+        SharedDictionary::here(name, &self.erased.dictionary)
     }
 
     /// Runs the study and returns when it is over. If mpirun or srun has started this process, it runs
@@ -336,8 +336,8 @@ where
         }
         let (native, prepare) = self.split();
         isolated_main::work_if_isolated(Some(&native));
-        let finished = conduct(LaunchInfo::detect(), settings, Some(native.clone()), prepare);
-        native.board().close(); // on every rank and after any error: nobody waits for what cannot come
+        let finished = run_job(LaunchInfo::detect(), settings, Some(native.clone()), prepare);
+        native.dictionary().close(); // on every rank and after any error: nobody waits for what cannot come
         finished?.map(Outcome::read).transpose()
     }
 

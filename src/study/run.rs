@@ -14,10 +14,10 @@ use std::time::Duration;
 use crate::executor::rust::ErasedStudy;
 use crate::platform::launcher::LaunchInfo;
 use crate::platform::slurm;
+#[cfg(feature = "mpi")]
+use crate::rank0::dismiss_all;
 use crate::rank0::session::{Session, WorkerPool};
 use crate::rank0::settings::Settings;
-#[cfg(feature = "mpi")]
-use crate::rank0::turn_away;
 use crate::util::error::{Error, Result};
 #[cfg(feature = "mpi")]
 use crate::util::panic::panic_text;
@@ -37,7 +37,7 @@ const LEASE: Duration = Duration::from_secs(10);
 
 /// Runs what `prepare` makes on rank 0, the way this process was started; the ranks that worked get
 /// nothing. `native` is what the program itself brings on every rank, if it is a study.
-pub(crate) fn conduct(
+pub(crate) fn run_job(
     launched: Option<LaunchInfo>,
     settings: &Settings,
     native: Option<Arc<ErasedStudy>>,
@@ -109,13 +109,13 @@ fn over_ranks(
         return Err(launched.mismatch()); // every one of them finds this; rank 0 says it
     }
     // A rank that died before they are all there would leave the others waiting.
-    signals::heed(true);
+    signals::set_consumed(true);
     if settings.is_main {
         signals::take();
     }
     let mut ranks = MpiRanks::initialize(launched.size.unwrap_or(0))?;
     if ranks.own_rank() == 0 {
-        ranks.beat(codec::encode(&ToWorker::Beat).into())?;
+        ranks.beat(codec::encode(&ToWorker::Heartbeat).into())?;
     }
     if ranks.size() == 1 {
         return if launched.may_be_alone() {
@@ -134,7 +134,7 @@ fn over_ranks(
     let led = catch_unwind(AssertUnwindSafe(lead));
     led.unwrap_or_else(|panic| {
         let error = Error::bug(panic_text(panic.as_ref()));
-        ranks.abandon(&error); // nobody would ever dismiss the others
+        ranks.abort(&error); // nobody would ever dismiss the others
         Err(error)
     })
 }
@@ -149,7 +149,7 @@ fn lead_ranks(
 ) -> Result<Option<RunResult>> {
     use crate::wire::transport::with_local::WithLocal;
 
-    signals::heed(false);
+    signals::set_consumed(false);
     let own = usize::from(settings.master_works);
     let (workers, threads) = (ranks.workers() + own, means.threads);
     let crew = WorkerPool { lowest: 1 - own, workers, threads, lease: Some(LEASE) };
@@ -177,12 +177,12 @@ fn lead_ranks(
             let all_left = served.all_left;
             let finished = served.finish();
             if let (false, Err(error)) = (all_left, &finished) {
-                ranks.abandon(error); // MPI_Finalize would wait for those that still crunch
+                ranks.abort(error); // MPI_Finalize would wait for those that still crunch
             }
             finished.map(Some)
         }
         Err(error) => {
-            turn_away(ranks)?;
+            dismiss_all(ranks)?;
             Err(error)
         }
     }

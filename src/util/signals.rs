@@ -21,7 +21,7 @@ mod taken {
     static TIMES: AtomicUsize = AtomicUsize::new(0);
     static LAST: AtomicI32 = AtomicI32::new(0);
     /// Whether somebody looks whether an end was asked for.
-    static HEEDED: AtomicBool = AtomicBool::new(false);
+    static CONSUMED: AtomicBool = AtomicBool::new(false);
 
     /// Takes the signals from now on. While nobody heeds them there is nothing to bring to an end, and the
     /// first one ends the process.
@@ -34,7 +34,7 @@ mod taken {
                 LAST.store(signal, Ordering::Relaxed);
                 TIMES.fetch_add(1, Ordering::Release);
                 if let (Some(SignalRequest { name, .. }), false) =
-                    (asked(), HEEDED.load(Ordering::Acquire))
+                    (asked(), CONSUMED.load(Ordering::Acquire))
                 {
                     let error = Error::interrupted(format!("{name}: nothing was started yet"));
                     error.print();
@@ -66,8 +66,8 @@ mod taken {
     }
 
     /// Whether somebody looks, from now on.
-    pub(crate) fn heed(heeded: bool) {
-        HEEDED.store(heeded, Ordering::Release);
+    pub(crate) fn set_consumed(heeded: bool) {
+        CONSUMED.store(heeded, Ordering::Release);
     }
 
     /// Whether and how often an end was asked for.
@@ -83,7 +83,7 @@ mod taken {
 }
 
 #[cfg(feature = "cli")]
-pub(crate) use taken::{asked, heed, take};
+pub(crate) use taken::{asked, set_consumed, take};
 #[cfg(all(feature = "cli", feature = "mpi", feature = "jobs"))]
 pub(crate) use taken::{ignore_warning, take_warning};
 
@@ -91,7 +91,7 @@ pub(crate) use taken::{ignore_warning, take_warning};
 pub(crate) fn take() {}
 
 #[cfg(not(feature = "cli"))]
-pub(crate) fn heed(_: bool) {}
+pub(crate) fn set_consumed(_: bool) {}
 
 #[cfg(not(feature = "cli"))]
 pub(crate) fn asked() -> Option<SignalRequest> {

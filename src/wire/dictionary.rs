@@ -240,8 +240,8 @@ impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, 
         }
     }
 
-    pub(crate) fn here(name: &str, board: &DictionaryData) -> SharedDictionary<'static, K, V> {
-        let place = DictionaryPlace::Here(board.clone());
+    pub(crate) fn here(name: &str, dictionary: &DictionaryData) -> SharedDictionary<'static, K, V> {
+        let place = DictionaryPlace::Here(dictionary.clone());
         SharedDictionary { name: name.to_string(), place, of: PhantomData }
     }
 
@@ -299,15 +299,19 @@ impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, 
             DictionaryPlace::RankZero(caller) => {
                 answered(caller.ask(Request::Dictionary(deed, key))?)
             }
-            DictionaryPlace::Here(board) => Ok(match deed {
-                DictionaryOp::Put(value) => board.put(key, value).map(|_| Reply::Ready(true))?,
-                DictionaryOp::Take { wait: true } => Reply::Value(Some(board.take(&key)?)),
-                DictionaryOp::Take { wait: false } => Reply::Value(board.try_take(&key)),
-                DictionaryOp::Fetch { wait: true } => Reply::Value(Some(board.fetch(&key)?)),
-                DictionaryOp::Fetch { wait: false } => Reply::Value(board.try_fetch(&key)),
-                DictionaryOp::Wait(None) => board.wait(&key).map(|()| Reply::Ready(true))?,
-                DictionaryOp::Wait(Some(Duration::ZERO)) => Reply::Ready(board.is_ready(&key)),
-                DictionaryOp::Wait(Some(patience)) => Reply::Ready(board.wait_for(&key, patience)?),
+            DictionaryPlace::Here(dictionary) => Ok(match deed {
+                DictionaryOp::Put(value) => {
+                    dictionary.put(key, value).map(|_| Reply::Ready(true))?
+                }
+                DictionaryOp::Take { wait: true } => Reply::Value(Some(dictionary.take(&key)?)),
+                DictionaryOp::Take { wait: false } => Reply::Value(dictionary.try_take(&key)),
+                DictionaryOp::Fetch { wait: true } => Reply::Value(Some(dictionary.fetch(&key)?)),
+                DictionaryOp::Fetch { wait: false } => Reply::Value(dictionary.try_fetch(&key)),
+                DictionaryOp::Wait(None) => dictionary.wait(&key).map(|()| Reply::Ready(true))?,
+                DictionaryOp::Wait(Some(Duration::ZERO)) => Reply::Ready(dictionary.is_ready(&key)),
+                DictionaryOp::Wait(Some(patience)) => {
+                    Reply::Ready(dictionary.wait_for(&key, patience)?)
+                }
             }),
         }
     }

@@ -43,7 +43,7 @@ pub(crate) enum ToMaster<'a> {
         request: Request,
     },
     /// I am there, and have what I need to work. Sent again and again, whatever crunch is at.
-    Beat {
+    Heartbeat {
         /// Whether I hold nothing that I have not answered.
         idle: bool,
     },
@@ -80,11 +80,11 @@ pub(crate) enum ToWorker {
     /// report.
     Cancel(Option<u64>),
     /// Rank 0 is there. Sent again and again, whatever it is at.
-    Beat,
+    Heartbeat,
     /// There is nothing left to do: leave.
     Dismiss {
         /// Whether a worker has died, so that MPI may not be able to shut down.
-        hurry: bool,
+        skip_finalize: bool,
         /// Whether rank 0 waits for a farewell.
         farewell: bool,
     },

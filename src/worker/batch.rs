@@ -51,7 +51,7 @@ impl ThreadBatch {
             next: 0,
             end: 0,
             since: Instant::now(),
-            calendar: WallClock::look(),
+            calendar: WallClock::read(),
             waiting: None,
             runs: RunBatch::default(),
         };
@@ -170,14 +170,14 @@ struct WallClock {
 }
 
 impl WallClock {
-    fn look() -> WallClock {
+    fn read() -> WallClock {
         WallClock { moment: Instant::now(), time: since_1970() }
     }
 
     /// What time it was just now; in seconds since 1970.
     fn time(&mut self, now: Instant) -> f64 {
         if now.saturating_duration_since(self.moment) > ASK {
-            *self = WallClock::look(); // somebody may have set the clock
+            *self = WallClock::read(); // somebody may have set the clock
         }
         self.time + now.saturating_duration_since(self.moment).as_secs_f64()
     }
@@ -213,46 +213,46 @@ mod tests {
 
     #[test]
     fn numbers_and_others_come_back_in_order() {
-        let (seat, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
+        let (batch, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
         let crunch = |task| match task {
             12 => (CallResult::from(Err("no".to_string())), None),
             task => (CallResult::Number(task as f64), None),
         };
-        seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         let all = vec![(10, true), (11, true), (12, false), (13, true)];
         assert_eq!(*reports.lock(), [(all, None)]);
     }
 
     #[test]
     fn a_long_task_holds_up_nothing_but_itself() {
-        let (seat, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
+        let (batch, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
         let crunch = |task| {
             if task == 11 {
                 std::thread::sleep(LONG * 2);
-                seat.report_early(|report| note(&reports, report)).unwrap();
-                seat.report_early(|_| panic!("there is nothing new")).unwrap();
+                batch.report_early(|report| note(&reports, report)).unwrap();
+                batch.report_early(|_| panic!("there is nothing new")).unwrap();
             }
             (CallResult::Number(0.0), None)
         };
-        seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
-        let early = (vec![(10, true)], Some((12, 2)));
-        assert_eq!(*reports.lock(), [early, (vec![(11, true)], None)]);
+        batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        let unclaimed = (vec![(10, true)], Some((12, 2)));
+        assert_eq!(*reports.lock(), [unclaimed, (vec![(11, true)], None)]);
     }
 
     #[test]
     fn what_is_cancelled_ends_after_the_task_at_hand() {
-        let (seat, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
+        let (batch, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
         let crunch = |task| {
-            seat.cancel(Some(13));
-            assert!(!seat.is_cancelled(), "another task was cancelled");
+            batch.cancel(Some(13));
+            assert!(!batch.is_cancelled(), "another task was cancelled");
             if task == 11 {
-                seat.cancel(Some(11));
-                assert!(seat.is_cancelled());
+                batch.cancel(Some(11));
+                assert!(batch.is_cancelled());
                 return (CallResult::from(Err("cancelled".to_string())), None);
             }
             (CallResult::Number(0.0), None)
         };
-        seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         assert_eq!(*reports.lock(), [(vec![(10, true), (11, false)], Some((12, 2)))]);
     }
 }

@@ -52,8 +52,8 @@ pub(crate) struct Connection {
     rank: usize,
     host: String,
     process: Option<ProcessId>,
-    ends: Mutex<ConnectionState>,
-    seats: Vec<ThreadBatch>,
+    state: Mutex<ConnectionState>,
+    batches: Vec<ThreadBatch>,
     tickets: AtomicU64,
     fetching: Mutex<()>,
 }
@@ -77,7 +77,7 @@ struct ConnectionState {
     /// Tasks that no thread has taken, and how many of them each is to take at a time.
     tasks: VecDeque<(Assignment, u64)>,
     /// What else nobody has looked at yet.
-    early: VecDeque<ToWorker>,
+    unclaimed: VecDeque<ToWorker>,
     /// Answers that nobody has fetched yet, by ticket.
     replies: BTreeMap<u64, Reply>,
     /// Whether nothing that waits here is to be begun.
@@ -85,13 +85,13 @@ struct ConnectionState {
     /// How many signals rank 0 knows of.
     told: usize,
     /// Whether the job is here.
-    welcomed: bool,
+    has_job: bool,
     /// Whether rank 0 was asked for work.
     ready: bool,
     /// How many threads hold something they have not answered.
     at_work: usize,
     /// When the attendant looked last.
-    looked: Instant,
+    last_poll: Instant,
     /// For how long nothing has come.
     silence: Duration,
     /// Why nothing more will come.
@@ -107,21 +107,21 @@ impl Connection {
     pub(crate) fn new(link: Box<dyn Link>, threads: u32, is_process: bool) -> Connection {
         let rank = link.rank();
         let host = machine::host();
-        let ends = ConnectionState {
+        let state = ConnectionState {
             link,
             received: Vec::new(),
             sent: Vec::new(),
             to_decode: VecDeque::new(),
             decoding: false,
             tasks: VecDeque::new(),
-            early: VecDeque::new(),
+            unclaimed: VecDeque::new(),
             replies: BTreeMap::new(),
             stopped: false,
             told: 0,
-            welcomed: false,
+            has_job: false,
             ready: false,
             at_work: 0,
-            looked: Instant::now(),
+            last_poll: Instant::now(),
             silence: Duration::ZERO,
             over: None,
             lost: None,
@@ -131,8 +131,8 @@ impl Connection {
             rank,
             host,
             process: if is_process { process::own() } else { None },
-            ends: Mutex::new(ends),
-            seats: (0..threads).map(ThreadBatch::new).collect(),
+            state: Mutex::new(state),
+            batches: (0..threads).map(ThreadBatch::new).collect(),
             tickets: AtomicU64::new(DATA + 1),
             fetching: Mutex::new(()),
         }
@@ -144,23 +144,23 @@ impl Connection {
     }
 
     /// The threads that crunch.
-    pub(crate) fn seats(&self) -> &[ThreadBatch] {
-        &self.seats
+    pub(crate) fn batches(&self) -> &[ThreadBatch] {
+        &self.batches
     }
 
     /// Says hello; the job, or nothing if there is none.
-    pub(crate) fn welcome(&self) -> Result<Option<Bytes>> {
+    pub(crate) fn request_job(&self) -> Result<Option<Bytes>> {
         self.send(&self.hello())?;
-        self.wait(|ends| match ends.early.pop_front()? {
+        self.wait(|state| match state.unclaimed.pop_front()? {
             ToWorker::Job(bytes) => Some(Ok(Some(bytes))),
             ToWorker::Dismiss { .. } => Some(Ok(None)),
-            other => Some(Err(worker::out_of_turn(&other))),
+            other => Some(Err(worker::unexpected_message(&other))),
         })?
     }
 
     fn hello(&self) -> ToMaster<'static> {
         let (host, process) = (self.host.clone(), self.process.clone());
-        ToMaster::Hello { host, threads: self.seats.len() as u32, process }
+        ToMaster::Hello { host, threads: self.batches.len() as u32, process }
     }
 
     /// Sends rank 0 a message.
@@ -176,37 +176,37 @@ impl Connection {
     ) -> Result<()> {
         ENCODED.with_borrow_mut(|bytes| {
             codec::encode_into(message, bytes);
-            let mut ends = self.ends.lock();
-            first(&mut ends);
-            ends.send(bytes)
+            let mut state = self.state.lock();
+            first(&mut state);
+            state.send(bytes)
         })
     }
 
     /// Reports what a thread was given last, all of it.
     pub(crate) fn answer(&self, message: &ToMaster) -> Result<()> {
-        self.post(message, |ends| ends.at_work = ends.at_work.saturating_sub(1))
+        self.post(message, |state| state.at_work = state.at_work.saturating_sub(1))
     }
 
     /// Asks for work.
     pub(crate) fn ready(&self) -> Result<()> {
-        self.post(&ToMaster::Done(Report::default()), |ends| ends.ready = true)
+        self.post(&ToMaster::Done(Report::default()), |state| state.ready = true)
     }
 
     /// Waits for what rank 0 wants a thread to do next.
     pub(crate) fn next(&self) -> Result<NextWork> {
-        self.wait(|ends| {
-            let work = match ends.share() {
+        self.wait(|state| {
+            let work = match state.share() {
                 Some(share) => NextWork::Crunch(share),
-                None => match ends.early.pop_front()? {
+                None => match state.unclaimed.pop_front()? {
                     ToWorker::Reduce { key, items } => NextWork::Reduce(key, items),
                     dismissed @ ToWorker::Dismiss { .. } => {
-                        ends.early.push_front(dismissed); // for the other threads too
+                        state.unclaimed.push_front(dismissed); // for the other threads too
                         return Some(Ok(NextWork::Leave));
                     }
-                    other => return Some(Err(worker::out_of_turn(&other))),
+                    other => return Some(Err(worker::unexpected_message(&other))),
                 },
             };
-            ends.at_work += 1;
+            state.at_work += 1;
             Some(Ok(work))
         })?
     }
@@ -219,118 +219,121 @@ impl Connection {
             Request::Dictionary(..) => self.tickets.fetch_add(1, Ordering::Relaxed),
         };
         self.send(&ToMaster::Ask { thread, ticket, request })?;
-        self.wait(|ends| ends.replies.remove(&ticket))
+        self.wait(|state| state.replies.remove(&ticket))
     }
 
     fn wait<T>(&self, mut find: impl FnMut(&mut ConnectionState) -> Option<T>) -> Result<T> {
         loop {
-            let mut ends = self.ends.lock();
-            if ends.stopped {
-                ends.hand_back()?;
+            let mut state = self.state.lock();
+            if state.stopped {
+                state.return_unbegun()?;
             }
-            if let Some(found) = find(&mut ends) {
+            if let Some(found) = find(&mut state) {
                 return Ok(found);
             }
-            if let Some(error) = &ends.over {
+            if let Some(error) = &state.over {
                 return Err(error.clone());
             }
-            if ends.is_alone() {
-                return Err(self.alone());
+            if state.is_rank0_silent() {
+                return Err(self.rank0_is_silent());
             }
-            self.read(&mut ends, LOOK)?;
+            self.read(&mut state, LOOK)?;
         }
     }
 
     /// Reads one message, if one comes within that time, and leaves it where it is looked for; whether
     /// one came. The line is not held while a long one is decoded: what others read meanwhile comes after
     /// it.
-    fn read(&self, ends: &mut MutexGuard<ConnectionState>, wait: Duration) -> Result<bool> {
-        if !ends.receive(wait)? {
+    fn read(&self, state: &mut MutexGuard<ConnectionState>, wait: Duration) -> Result<bool> {
+        if !state.receive(wait)? {
             return Ok(false);
         }
-        if !ends.decoding && ends.received.len() <= LONG {
-            let message = codec::decode(&ends.received)?;
-            ends.take_in(message, &self.seats)?;
+        if !state.decoding && state.received.len() <= LONG {
+            let message = codec::decode(&state.received)?;
+            state.take_in(message, &self.batches)?;
             return Ok(true);
         }
-        let bytes = std::mem::take(&mut ends.received);
-        ends.to_decode.push_back(bytes);
-        if ends.decoding {
+        let bytes = std::mem::take(&mut state.received);
+        state.to_decode.push_back(bytes);
+        if state.decoding {
             return Ok(true);
         }
-        ends.decoding = true;
-        let decoded = self.decode(ends);
-        ends.decoding = false;
+        state.decoding = true;
+        let decoded = self.decode(state);
+        state.decoding = false;
         decoded.map(|()| true)
     }
 
-    fn decode(&self, ends: &mut MutexGuard<ConnectionState>) -> Result<()> {
-        while let Some(bytes) = ends.to_decode.pop_front() {
+    fn decode(&self, state: &mut MutexGuard<ConnectionState>) -> Result<()> {
+        while let Some(bytes) = state.to_decode.pop_front() {
             // To give gigabytes back takes its time, too.
             let decode = move || codec::decode(&bytes);
-            let message = MutexGuard::unlocked(ends, decode)?;
-            ends.take_in(message, &self.seats)?;
+            let message = MutexGuard::unlocked(state, decode)?;
+            state.take_in(message, &self.batches)?;
         }
         Ok(())
     }
 
     /// Looks whether rank 0 has cancelled something.
-    pub(crate) fn look(&self) {
+    pub(crate) fn poll(&self) {
         // Whoever holds the line at the moment will see the word; a thread that waits will find it
         // garbled or lost, if it is.
-        if let Some(mut ends) = self.ends.try_lock() {
-            while let Ok(true) = self.read(&mut ends, Duration::ZERO) {}
+        if let Some(mut state) = self.state.try_lock() {
+            while let Ok(true) = self.read(&mut state, Duration::ZERO) {}
         }
     }
 
     /// Hears what rank 0 says, whatever the threads are at, and tells it what they have done; with
     /// `speaks`, it is told of signals, too, and has to be there.
-    pub(crate) fn attend(&self, speaks: bool) -> Result<()> {
-        for seat in &self.seats {
-            seat.report_early(|report| self.send(&ToMaster::Done(report)))?;
+    pub(crate) fn service(&self, speaks: bool) -> Result<()> {
+        for batch in &self.batches {
+            batch.report_early(|report| self.send(&ToMaster::Done(report)))?;
         }
-        let blocked = self.seats.iter().all(ThreadBatch::is_at_a_long_task);
-        let mut ends = self.ends.lock();
-        let since = ends.looked.elapsed().min(STEP);
-        ends.silence += since;
-        ends.looked = Instant::now();
-        while self.read(&mut ends, Duration::ZERO)? {}
+        let blocked = self.batches.iter().all(ThreadBatch::is_at_a_long_task);
+        let mut state = self.state.lock();
+        let since = state.last_poll.elapsed().min(STEP);
+        state.silence += since;
+        state.last_poll = Instant::now();
+        while self.read(&mut state, Duration::ZERO)? {}
         if blocked {
-            ends.hand_back()?; // others may be free
+            state.return_unbegun()?; // others may be free
         }
         if !speaks {
-            ends.silence = Duration::ZERO;
+            state.silence = Duration::ZERO;
             return Ok(());
         }
-        if ends.is_alone() {
-            return Err(self.alone());
+        if state.is_rank0_silent() {
+            return Err(self.rank0_is_silent());
         }
-        ends.lost.take().map_or(Ok(()), Err)?;
-        ends.tell_of_signal()
+        state.lost.take().map_or(Ok(()), Err)?;
+        state.report_signal()
     }
 
     /// Tells rank 0 that this process is there, whatever its other threads are at. That it cannot be told
     /// is for whoever attends to find.
-    pub(crate) fn beat(&self) {
-        let mut ends = self.ends.lock();
-        let beat =
-            if ends.welcomed { ToMaster::Beat { idle: ends.is_idle() } } else { self.hello() };
-        if let Err(error) = ends.say(&beat) {
-            ends.lost = Some(error);
+    pub(crate) fn send_heartbeat(&self) {
+        let mut state = self.state.lock();
+        let beat = if state.has_job {
+            ToMaster::Heartbeat { idle: state.is_idle() }
+        } else {
+            self.hello()
+        };
+        if let Err(error) = state.send_short(&beat) {
+            state.lost = Some(error);
         }
     }
 
     /// There is nothing to wait for any more: every thread that waits fails with this.
     pub(crate) fn close(&self, error: &Error) {
-        for seat in &self.seats {
-            seat.cancel(None);
+        for batch in &self.batches {
+            batch.cancel(None);
         }
-        let mut ends = self.ends.lock();
-        ends.link.hurry();
-        ends.over = Some(error.clone());
+        let mut state = self.state.lock();
+        state.link.skip_finalize();
+        state.over = Some(error.clone());
     }
 
-    fn alone(&self) -> Error {
+    fn rank0_is_silent(&self) -> Error {
         let (rank, seconds) = (self.rank, LEASE.as_secs());
         Error::unexpected(format!("rank {rank} exits: rank 0 has been silent for {seconds} s"))
     }
@@ -340,7 +343,7 @@ impl ConnectionState {
     /// Sends rank 0 an encoded message. What failed because of a signal comes after word of the signal,
     /// and is left to do.
     fn send(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
-        self.tell_of_signal()?;
+        self.report_signal()?;
         match bytes.len() {
             ..=LONG => self.link.send_small(bytes),
             _ => self.link.send(std::mem::take(bytes).into()),
@@ -348,19 +351,19 @@ impl ConnectionState {
     }
 
     /// Sends rank 0 a short message.
-    fn say(&mut self, message: &ToMaster) -> Result<()> {
-        self.tell_of_signal()?;
+    fn send_short(&mut self, message: &ToMaster) -> Result<()> {
+        self.report_signal()?;
         codec::encode_into(message, &mut self.sent);
         self.link.send_small(&self.sent)
     }
 
     /// Tells rank 0 of a signal that it has not heard of yet.
-    fn tell_of_signal(&mut self) -> Result<()> {
+    fn report_signal(&mut self) -> Result<()> {
         let Some(asked) = signals::asked().filter(|asked| asked.times > self.told) else {
             return Ok(());
         };
         self.told = asked.times;
-        self.say(&ToMaster::Interrupted(asked.name.to_string()))
+        self.send_short(&ToMaster::Interrupted(asked.name.to_string()))
     }
 
     /// What a thread is to take of the tasks that are here.
@@ -376,10 +379,10 @@ impl ConnectionState {
     }
 
     /// Tells rank 0 that tasks are not going to be begun.
-    fn hand_back(&mut self) -> Result<()> {
+    fn return_unbegun(&mut self) -> Result<()> {
         while let Some((tasks, _)) = self.tasks.pop_front() {
             let unbegun = Some(tasks);
-            self.say(&ToMaster::Done(Report { unbegun, ..Report::default() }))?;
+            self.send_short(&ToMaster::Done(Report { unbegun, ..Report::default() }))?;
         }
         Ok(())
     }
@@ -394,33 +397,33 @@ impl ConnectionState {
     }
 
     /// Leaves a message where it is looked for.
-    fn take_in(&mut self, message: ToWorker, seats: &[ThreadBatch]) -> Result<()> {
+    fn take_in(&mut self, message: ToWorker, batches: &[ThreadBatch]) -> Result<()> {
         match message {
             ToWorker::Cancel(task) => {
                 self.stopped |= task.is_none();
-                for seat in seats {
-                    seat.cancel(task);
+                for batch in batches {
+                    batch.cancel(task);
                 }
             }
             ToWorker::Reply { ticket, reply } => drop(self.replies.insert(ticket, reply)),
-            ToWorker::Beat => {}
+            ToWorker::Heartbeat => {}
             ToWorker::Assign(tasks) => {
-                let share = tasks.count.div_ceil(seats.len() as u64);
+                let share = tasks.count.div_ceil(batches.len() as u64);
                 self.tasks.push_back((tasks, share));
             }
-            ToWorker::Job(_) if self.welcomed => {} // this worker has said hello more than once
+            ToWorker::Job(_) if self.has_job => {} // this worker has said hello more than once
             other => {
-                self.welcomed |= matches!(other, ToWorker::Job(_));
-                if let ToWorker::Dismiss { hurry, farewell } = other {
-                    if hurry {
-                        self.link.hurry();
+                self.has_job |= matches!(other, ToWorker::Job(_));
+                if let ToWorker::Dismiss { skip_finalize, farewell } = other {
+                    if skip_finalize {
+                        self.link.skip_finalize();
                     }
                     if farewell {
                         let seconds = if self.is_process { usage::cpu_seconds() } else { 0.0 };
-                        self.say(&ToMaster::Farewell(seconds))?;
+                        self.send_short(&ToMaster::Farewell(seconds))?;
                     }
                 }
-                self.early.push_back(other);
+                self.unclaimed.push_back(other);
             }
         }
         Ok(())
@@ -428,12 +431,12 @@ impl ConnectionState {
 
     /// Whether nothing is to be done here, nor on its way here.
     fn is_idle(&self) -> bool {
-        let holds_nothing = self.tasks.is_empty() && self.early.is_empty() && !self.decoding;
+        let holds_nothing = self.tasks.is_empty() && self.unclaimed.is_empty() && !self.decoding;
         self.ready && self.at_work == 0 && holds_nothing && !self.link.is_receiving()
     }
 
     /// Whether rank 0 has been silent for too long.
-    fn is_alone(&self) -> bool {
+    fn is_rank0_silent(&self) -> bool {
         self.silence > LEASE
     }
 }
@@ -441,24 +444,24 @@ impl ConnectionState {
 /// What crunch has of the line: its thread's part in it.
 #[derive(Clone)]
 pub(crate) struct ThreadConnection {
-    line: Arc<Connection>,
+    connection: Arc<Connection>,
     thread: u32,
 }
 
 impl ThreadConnection {
-    pub(crate) fn new(line: &Arc<Connection>, thread: u32) -> ThreadConnection {
-        ThreadConnection { line: line.clone(), thread }
+    pub(crate) fn new(connection: &Arc<Connection>, thread: u32) -> ThreadConnection {
+        ThreadConnection { connection: connection.clone(), thread }
     }
 }
 
 impl MasterClient for ThreadConnection {
     fn ask(&self, request: Request) -> Result<Reply> {
-        self.line.ask(self.thread, request)
+        self.connection.ask(self.thread, request)
     }
 
     fn is_cancelled(&self) -> bool {
-        self.line.look();
-        self.line.seats()[self.thread as usize].is_cancelled()
+        self.connection.poll();
+        self.connection.batches()[self.thread as usize].is_cancelled()
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::util::error::{Error, Result};
 use crate::util::signals;
 use crate::util::thread::Ticker;
-use crate::wire::transport::BEAT;
+use crate::wire::transport::HEARTBEAT_PERIOD;
 use crate::worker::connection::Connection;
 
 /// How often it looks for something to do.
@@ -20,10 +20,10 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Looks after a connection until what comes back is dropped. With `is_process`, the worker is a process of
 /// its own, which signals can reach and rank 0 can leave behind.
-pub(crate) fn start(line: &Arc<Connection>, is_process: bool) -> Result<Vec<Ticker>> {
-    let served = line.clone();
+pub(crate) fn start(connection: &Arc<Connection>, is_process: bool) -> Result<Vec<Ticker>> {
+    let served = connection.clone();
     let mut threads = vec![Ticker::start("connection", ATTEND, move |is_over| {
-        match served.attend(is_process) {
+        match served.service(is_process) {
             Ok(()) => return Continue(()),
             Err(error) if is_process => leave(&served, &error, is_over),
             Err(_) => {} // rank 0 has gone, and with it this process
@@ -31,11 +31,11 @@ pub(crate) fn start(line: &Arc<Connection>, is_process: bool) -> Result<Vec<Tick
         Break(())
     })?];
     if is_process {
-        signals::heed(true);
-        let (line, mut has_said_hello) = (line.clone(), false);
-        threads.push(Ticker::start("heartbeat", BEAT, move |_| {
+        signals::set_consumed(true);
+        let (connection, mut has_said_hello) = (connection.clone(), false);
+        threads.push(Ticker::start("heartbeat", HEARTBEAT_PERIOD, move |_| {
             if std::mem::replace(&mut has_said_hello, true) {
-                line.beat();
+                connection.send_heartbeat();
             }
             Continue(())
         })?);
@@ -44,8 +44,8 @@ pub(crate) fn start(line: &Arc<Connection>, is_process: bool) -> Result<Vec<Tick
 }
 
 /// There is no rank 0 to work for: has crunch come to its end, and if it does not, ends the process.
-fn leave(line: &Connection, error: &Error, is_over: &AtomicBool) {
-    line.close(error);
+fn leave(connection: &Connection, error: &Error, is_over: &AtomicBool) {
+    connection.close(error);
     let begin = Instant::now();
     while begin.elapsed() < LAST_WORDS {
         if is_over.load(Ordering::Relaxed) {

@@ -34,7 +34,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A thread's work, passed on to a process that does it.
 pub(crate) fn relay(
-    line: &Connection,
+    connection: &Connection,
     caller: &Arc<dyn MasterClient>,
     job: &Job,
     bytes: &Bytes,
@@ -43,12 +43,12 @@ pub(crate) fn relay(
     let limits = Limits::new(job.policy.timeout, Some(caller));
     let mut isolated = Isolated { caller, job: bytes, place, limits, process: None };
     loop {
-        match line.next()? {
+        match connection.next()? {
             NextWork::Crunch(tasks) => {
                 let Assignment { attempt, .. } = tasks;
-                let seat = &line.seats()[place.thread as usize];
+                let batch = &connection.batches()[place.thread as usize];
                 let run = |task| (CallResult::from(isolated.run(task, attempt)), None);
-                seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
+                batch.crunch(tasks, run, |report| connection.answer(&ToMaster::Done(report)))?;
             }
             NextWork::Reduce(key, items) => {
                 let reduce = ToWorker::Reduce { key, items };
@@ -57,7 +57,7 @@ pub(crate) fn relay(
                     _ => None,
                 });
                 let result = reduced.and_then(|result| result);
-                line.answer(&ToMaster::Reduced { key, result })?;
+                connection.answer(&ToMaster::Reduced { key, result })?;
             }
             NextWork::Leave => return Ok(()),
         }

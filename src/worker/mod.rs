@@ -39,22 +39,23 @@ pub(crate) fn work(
     means: WorkerConfig,
     native: Option<&Arc<ErasedStudy>>,
 ) -> Result<()> {
-    let line = Arc::new(Connection::new(link, means.threads, means.is_process));
-    let _heartbeat = heartbeat::start(&line, means.is_process)?;
-    let whole = catch_unwind(AssertUnwindSafe(|| request_crunch_return(&line, means, native)));
+    let connection = Arc::new(Connection::new(link, means.threads, means.is_process));
+    let _heartbeat = heartbeat::start(&connection, means.is_process)?;
+    let whole =
+        catch_unwind(AssertUnwindSafe(|| request_crunch_return(&connection, means, native)));
     let result = whole.unwrap_or_else(|panic| Err(Error::bug(panic_text(panic.as_ref()))));
     if let Err(error) = &result {
-        let _ = line.send(&ToMaster::Broken(error.to_string()));
+        let _ = connection.send(&ToMaster::Broken(error.to_string()));
     }
     result
 }
 
 fn request_crunch_return(
-    line: &Arc<Connection>,
+    connection: &Arc<Connection>,
     means: WorkerConfig,
     native: Option<&Arc<ErasedStudy>>,
 ) -> Result<()> {
-    let Some(bytes) = line.welcome()? else { return Ok(()) };
+    let Some(bytes) = connection.request_job()? else { return Ok(()) };
     let job: Arc<Job> = Arc::new(codec::decode(&bytes)?);
     let isolates = job.policy.isolate && !isolated_main::is_isolated();
     match native {
@@ -65,14 +66,14 @@ fn request_crunch_return(
     let cores = (means.cores / means.threads as usize).max(1);
     let functions = ExecutorRegistry::new(&job, native);
     let work_on = |thread: u32| {
-        let caller: Arc<dyn MasterClient> = Arc::new(ThreadConnection::new(line, thread));
-        let place = Slot { rank: line.rank(), thread, cores };
+        let caller: Arc<dyn MasterClient> = Arc::new(ThreadConnection::new(connection, thread));
+        let place = Slot { rank: connection.rank(), thread, cores };
         match isolates {
-            true => isolated_relay::relay(line, &caller, &job, &bytes, place),
-            false => at_seat(line, &caller, &job, &functions, place),
+            true => isolated_relay::relay(connection, &caller, &job, &bytes, place),
+            false => run_thread(connection, &caller, &job, &functions, place),
         }
     };
-    line.ready()?;
+    connection.ready()?;
     if means.threads == 1 {
         return work_on(0);
     }
@@ -83,7 +84,7 @@ fn request_crunch_return(
             named.spawn_scoped(scope, move || {
                 let worked = work_on(thread);
                 if let Err(error) = &worked {
-                    line.close(error); // the others wait for nothing then
+                    connection.close(error); // the others wait for nothing then
                 }
                 worked
             })
@@ -93,7 +94,7 @@ fn request_crunch_return(
         for thread in started {
             let joined = thread.map_err(|error| {
                 let error = Error::unexpected(format!("a thread cannot be started: {error}"));
-                line.close(&error);
+                connection.close(&error);
                 error
             })?;
             let worked = joined.join().unwrap_or_else(|p| Err(Error::bug(panic_text(p.as_ref()))));
@@ -104,8 +105,8 @@ fn request_crunch_return(
 }
 
 /// One thread: request, crunch, return.
-fn at_seat(
-    line: &Connection,
+fn run_thread(
+    connection: &Connection,
     caller: &Arc<dyn MasterClient>,
     job: &Arc<Job>,
     functions: &ExecutorRegistry,
@@ -114,7 +115,7 @@ fn at_seat(
     let mut crunch = functions.cruncher(caller, place);
     let mut reducer = None;
     loop {
-        match line.next()? {
+        match connection.next()? {
             NextWork::Crunch(tasks) => {
                 let Assignment { first, count, attempt } = tasks;
                 crunch.expect(first..first + count, attempt);
@@ -122,13 +123,13 @@ fn at_seat(
                     let result = call(&mut *crunch, &Task { job, index, attempt });
                     (result, crunch.seconds())
                 };
-                let seat = &line.seats()[place.thread as usize];
-                seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
+                let batch = &connection.batches()[place.thread as usize];
+                batch.crunch(tasks, run, |report| connection.answer(&ToMaster::Done(report)))?;
             }
             NextWork::Reduce(key, items) => {
                 let reducer = reducer.get_or_insert_with(|| functions.reducer(place));
                 let result = caught("summarize", || reducer.reduce(key, &items));
-                line.answer(&ToMaster::Reduced { key, result })?;
+                connection.answer(&ToMaster::Reduced { key, result })?;
             }
             NextWork::Leave => return Ok(()),
         }
@@ -148,14 +149,14 @@ fn call(crunch: &mut dyn Executor, task: &Task) -> CallResult {
 }
 
 /// The error of a message that nobody waits for.
-pub(crate) fn out_of_turn(message: &ToWorker) -> Error {
+pub(crate) fn unexpected_message(message: &ToWorker) -> Error {
     let what = match message {
         ToWorker::Job(_) => "the job",
         ToWorker::Assign(_) => "tasks",
         ToWorker::Reduce { .. } => "a group to reduce",
         ToWorker::Reply { .. } => "a reply",
         ToWorker::Cancel(_) => "a cancellation",
-        ToWorker::Beat => "a beat",
+        ToWorker::Heartbeat => "a beat",
         ToWorker::Dismiss { .. } => "a dismissal",
     };
     Error::bug(format!("unexpected message: {what}"))

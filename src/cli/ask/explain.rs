@@ -35,12 +35,12 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
-    let look = StoreReader::into(&arguments.folder)?;
-    let task = lookup::task(look.nest(), &arguments.task)?;
-    let history = look.history(task)?;
-    let by_hand = by_hand(&look, task, &history)?;
-    let (now, seed) = (at_work(&arguments.folder, task), seed(&look, task)?);
-    let facts = TaskFacts { look: &look, task, seed, history, now, by_hand };
+    let reader = StoreReader::into(&arguments.folder)?;
+    let task = lookup::task(reader.nest(), &arguments.task)?;
+    let history = reader.history(task)?;
+    let by_hand = by_hand(&reader, task, &history)?;
+    let (now, seed) = (at_work(&arguments.folder, task), seed(&reader, task)?);
+    let facts = TaskFacts { reader: &reader, task, seed, history, now, by_hand };
     match arguments.format {
         ListFormat::Json => print(format!("{:#}\n", as_json(&facts)).as_bytes()),
         ListFormat::Table => print(text(&facts).as_bytes()),
@@ -49,7 +49,7 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
 
 /// All there is to say of a task.
 struct TaskFacts<'a> {
-    look: &'a StoreReader,
+    reader: &'a StoreReader,
     task: u64,
     seed: u32,
     history: History,
@@ -59,14 +59,14 @@ struct TaskFacts<'a> {
 }
 
 /// The task's seed.
-fn seed(look: &StoreReader, task: u64) -> Result<u32> {
-    let seed = look.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    Ok(task_seed(seed, &look.nest().coordinates(look.nest().task(task))))
+fn seed(reader: &StoreReader, task: u64) -> Result<u32> {
+    let seed = reader.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    Ok(task_seed(seed, &reader.nest().coordinates(reader.nest().task(task))))
 }
 
 /// The worker that is at the task just now: its rank, host, and for how long.
 fn at_work(folder: &Path, task: u64) -> Option<(u64, String, f64)> {
-    let (status, life) = Liveness::of(folder).look().ok()??;
+    let (status, life) = Liveness::of(folder).check().ok()??;
     let at = status.workers.list.into_iter().find(|worker| worker.task == Some(task))?;
     matches!(life, Life::Alive | Life::Silent(_))
         .then(|| (at.rank, at.host, at.seconds.unwrap_or(0.0)))
@@ -80,17 +80,17 @@ struct ByHand {
     note: String,
 }
 
-fn by_hand(look: &StoreReader, task: u64, history: &History) -> Result<ByHand> {
-    let path = look.note("path")?.unwrap_or_default();
-    let text = look.note("file")?.unwrap_or_default();
+fn by_hand(reader: &StoreReader, task: u64, history: &History) -> Result<ByHand> {
+    let path = reader.note("path")?.unwrap_or_default();
+    let text = reader.note("file")?.unwrap_or_default();
     let attempt = history.attempts.last().map_or(1, |past| past.attempt.max(1) as u32);
     if path.is_empty() {
         return Ok(ByHand { line: None, note: "the store does not say what ran".to_string() });
     }
     #[cfg(feature = "jobs")]
-    if !look.results.is_native() {
+    if !reader.results.is_native() {
         let parsed = crate::job::Job::parse(&text, Path::new(&path));
-        let coordinates = look.nest().coordinates(look.nest().task(task));
+        let coordinates = reader.nest().coordinates(reader.nest().task(task));
         match parsed.map(|job| crate::executor::by_hand(&job, &coordinates, task, attempt)) {
             Ok(Some(Ok(line))) => {
                 let note = "its result goes to stdout".to_string();
@@ -106,13 +106,13 @@ fn by_hand(look: &StoreReader, task: u64, history: &History) -> Result<ByHand> {
     }
     let _ = (attempt, &text);
     let note = match std::fs::read_to_string(&path) {
-        _ if look.results.is_native() => "nothing is stored; the program must end in Study::main",
+        _ if reader.results.is_native() => "nothing is stored; the program must end in Study::main",
         Ok(now) if now == text => "what it gives goes to stdout; nothing is stored",
         Ok(_) => "the job file has changed since; nothing is stored",
         Err(_) => "the job file is not there any more; the store has it, in the table job",
     };
-    let words = lookup::words(look.nest(), task);
-    let mut line = match look.results.is_native() {
+    let words = lookup::words(reader.nest(), task);
+    let mut line = match reader.results.is_native() {
         true => quoted(&path),
         false => format!("{} run {}", quoted(&program()), quoted(&path)),
     };
@@ -158,15 +158,15 @@ fn group_state(group: &Option<GroupSummary>) -> &'static str {
 }
 
 fn text(facts: &TaskFacts) -> String {
-    let TaskFacts { look, task, seed, history, now, by_hand } = facts;
+    let TaskFacts { reader, task, seed, history, now, by_hand } = facts;
     let mut lines = Vec::new();
     let mut say = |what: &str, text: String| {
         for (i, line) in text.trim_end().lines().enumerate() {
             lines.push(format!("{:<9} {line}", if i == 0 { what } else { "" }));
         }
     };
-    let coordinates = in_a_row(&lookup::coordinates_json(look.nest(), *task));
-    say("task", format!("{task} of {}: {coordinates}", words::count(look.nest().tasks())));
+    let coordinates = in_a_row(&lookup::coordinates_json(reader.nest(), *task));
+    say("task", format!("{task} of {}: {coordinates}", words::count(reader.nest().tasks())));
     say("status", state(history, now.is_some()).to_string());
     if let Some((rank, host, seconds)) = now {
         say(
@@ -208,7 +208,7 @@ fn text(facts: &TaskFacts) -> String {
     }
     say("seed", seed.to_string());
     for (key, group) in &history.groups {
-        say("group", in_words_of(look, *key, group));
+        say("group", in_words_of(reader, *key, group));
     }
     match &by_hand.line {
         Some(line) => say("by hand", format!("{line}\n({})", by_hand.note)),
@@ -238,10 +238,10 @@ fn ran(past: &AttemptRow) -> String {
     format!("{words}, attempt {}", past.attempt)
 }
 
-fn in_words_of(look: &StoreReader, key: Key, group: &Option<GroupSummary>) -> String {
-    let place = in_a_row(&named_json(&look.nest().coordinates(key)));
+fn in_words_of(reader: &StoreReader, key: Key, group: &Option<GroupSummary>) -> String {
+    let place = in_a_row(&named_json(&reader.nest().coordinates(key)));
     let place = if place.is_empty() { "the whole job".to_string() } else { place };
-    let over = &look.nest().loops()[key.level].name;
+    let over = &reader.nest().loops()[key.level].name;
     let state = group_state(group);
     match group {
         Some(GroupSummary { result: Ok(scored), runs, failed, .. }) => {
@@ -259,7 +259,7 @@ fn in_words_of(look: &StoreReader, key: Key, group: &Option<GroupSummary>) -> St
 }
 
 fn as_json(facts: &TaskFacts) -> Json {
-    let TaskFacts { look, task, seed, history, now, by_hand } = facts;
+    let TaskFacts { reader, task, seed, history, now, by_hand } = facts;
     let past = |past: &AttemptRow| {
         json!({
             "attempt": past.attempt,
@@ -275,8 +275,8 @@ fn as_json(facts: &TaskFacts) -> Json {
     let group = |(key, group): &(Key, Option<GroupSummary>)| {
         let scored = group.as_ref().and_then(|group| group.result.as_ref().ok());
         json!({
-            "coordinates": named_json(&look.nest().coordinates(*key)),
-            "over": look.nest().loops()[key.level].name,
+            "coordinates": named_json(&reader.nest().coordinates(*key)),
+            "over": reader.nest().loops()[key.level].name,
             "status": group_state(group),
             "score": scored.and_then(|scored| scored.score),
             "runs": group.as_ref().map(|group| group.runs),
@@ -286,7 +286,7 @@ fn as_json(facts: &TaskFacts) -> Json {
     let scored = history.result.as_ref().and_then(|result| result.as_ref().ok());
     json!({
         "task": task,
-        "coordinates": lookup::coordinates_json(look.nest(), *task),
+        "coordinates": lookup::coordinates_json(reader.nest(), *task),
         "status": state(history, now.is_some()),
         "now": now.as_ref().map(|(rank, host, seconds)| json!({ "rank": rank, "host": host, "seconds": seconds })),
         "score": scored.and_then(|scored| scored.score).map(|score| Value::Float(score).to_json()),

@@ -78,16 +78,16 @@ pub(super) fn stand(folder: &Path) -> Result<Standing> {
             Ok(Standing { status, life, stored: None })
         }
         Some((status, Life::Ended)) => {
-            let look = StoreReader::into(folder)?;
-            match status.settled(&look)? {
+            let reader = StoreReader::into(folder)?;
+            match status.settled(&reader)? {
                 status if status.state.is_end() => {
                     Ok(Standing { status, life: Life::Ended, stored: None })
                 }
-                _ => unheard(folder, &look),
+                _ => unheard(folder, &reader),
             }
         }
         Some((status, died)) => {
-            let stored = StoreReader::into(folder).and_then(|look| look.tally()).ok();
+            let stored = StoreReader::into(folder).and_then(|reader| reader.tally()).ok();
             Ok(Standing { status, life: died, stored: stored.map(|(runs, _)| runs) })
         }
         None => unheard(folder, &StoreReader::into(folder)?),
@@ -95,8 +95,8 @@ pub(super) fn stand(folder: &Path) -> Result<Standing> {
 }
 
 /// How a start stands that has left no word of its own yet, or ever: by its store and its claim.
-fn unheard(folder: &Path, look: &StoreReader) -> Result<Standing> {
-    let mut status = Status::of_store(look)?;
+fn unheard(folder: &Path, reader: &StoreReader) -> Result<Standing> {
+    let mut status = Status::of_store(reader)?;
     let life = match status.state.is_end() {
         true => Life::Ended,
         false => Liveness::of(folder).claimed(&status),

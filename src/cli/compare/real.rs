@@ -6,7 +6,7 @@ use crate::cli::run;
 use crate::job::CrunchSpec;
 use crate::rank0::settings::Settings;
 use crate::report::text::words;
-use crate::study::run::conduct;
+use crate::study::run::run_job;
 use crate::util::error::Result;
 use crate::util::{machine, signals};
 
@@ -32,7 +32,7 @@ pub(super) fn measure(case: &Case, text: &str, lineup: &mut StrategyResults) -> 
             ..Settings::default().threads(case.workers).no_store()
         };
         let prepare = || run::work(case.job.clone(), text.to_string());
-        if let Some(finished) = conduct(None, &settings, None, prepare)? {
+        if let Some(finished) = run_job(None, &settings, None, prepare)? {
             entry.measured = Some((finished.timing.crunch.as_secs_f64(), finished.tally.failed));
         }
     }

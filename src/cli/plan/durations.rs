@@ -72,9 +72,9 @@ impl RecordedDurations {
         if !out.exists() {
             return Ok(durations);
         }
-        let look = StoreReader::into(out)?;
+        let reader = StoreReader::into(out)?;
         let (layout, identity) = (Layout::of(job, &digests(job)?), Identity::of(job, "")?);
-        durations.changes = look.found(&layout, &identity, |found| durations.add(found))?;
+        durations.changes = reader.found(&layout, &identity, |found| durations.add(found))?;
         durations.afresh = durations.changes.is_some();
         durations.settle();
         Ok(durations)

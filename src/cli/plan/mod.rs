@@ -21,7 +21,7 @@ use crate::cli::{demo, print, run};
 use crate::executor;
 use crate::job::{Job, Reading};
 use crate::rank0::settings::{Only, Out, Settings};
-use crate::study::run::conduct;
+use crate::study::run::run_job;
 use crate::util::error::{Error, Exit, Result};
 use crate::worker::isolated_main;
 
@@ -107,7 +107,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
             ..Settings::default()
         };
         let work = job.clone();
-        if let Some(done) = conduct(None, &settings, None, || run::work(work, text))? {
+        if let Some(done) = run_job(None, &settings, None, || run::work(work, text))? {
             pilot = Some((done.tally.done - done.tally.recalled, done.tally.failed));
             exit = done.tally.exit();
             durations = RecordedDurations::of(&job, done.folder.path())?;

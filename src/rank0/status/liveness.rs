@@ -53,7 +53,7 @@ impl Liveness {
     }
 
     /// Reads the file once more.
-    pub(crate) fn look(&mut self) -> Result<Option<(Status, Life)>> {
+    pub(crate) fn check(&mut self) -> Result<Option<(Status, Life)>> {
         let Some(mut status) = Status::read(&self.folder)? else { return Ok(None) };
         let life = self.life(&status);
         if matches!(life, Life::Silent(_)) && self.is_stifled() {
@@ -67,7 +67,7 @@ impl Liveness {
     pub(crate) fn look_twice(&mut self) -> Result<Option<(Status, Life)>> {
         let begin = Instant::now();
         loop {
-            let seen = self.look()?;
+            let seen = self.check()?;
             let doubtful = match &seen {
                 Some((status, Life::Died(_))) => status.host != self.host,
                 Some((_, Life::Silent(_))) => true,

@@ -21,7 +21,7 @@ use crate::util::thread;
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// After how long without a look the thread writes all the same: it says that the process is alive.
-const BEAT: Duration = Duration::from_secs(2);
+const HEARTBEAT_PERIOD: Duration = Duration::from_secs(2);
 
 /// How long the end waits for a disk that does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -205,7 +205,7 @@ fn write(news: &Receiver<News>, folder: &Path, mut gatherer: SnapshotBuilder) {
     let mut trouble = false;
     loop {
         let mut over = false;
-        match news.recv_timeout(BEAT) {
+        match news.recv_timeout(HEARTBEAT_PERIOD) {
             Ok(News::Sight(sight)) => status = Some(gatherer.status(*sight)),
             Ok(News::End(state, exit, words)) => {
                 over = true;

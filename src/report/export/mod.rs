@@ -27,16 +27,16 @@ pub(crate) enum ExportFormat {
 /// Writes the runs that were selected: a row each, with a column for each loop, for what every run has,
 /// and for each field of what crunch gave.
 pub(crate) fn export(
-    look: &StoreReader,
+    reader: &StoreReader,
     select: &Select,
     format: ExportFormat,
     out: &mut (impl Write + Send),
 ) -> Result<()> {
-    let fields = look.field_columns()?;
-    let mut columns = look.coordinate_columns();
+    let fields = reader.field_columns()?;
+    let mut columns = reader.coordinate_columns();
     columns.extend(["status", "score"].map(Column::of_run));
     match fields.is_empty() {
-        true if look.has_values()? => columns.push(Column::of_run("value")),
+        true if reader.has_values()? => columns.push(Column::of_run("value")),
         _ => columns.extend(fields),
     }
     let rest = ["seconds", "started", "rank", "host", "thread", "attempt", "error"];

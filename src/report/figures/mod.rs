@@ -124,7 +124,7 @@ fn map(landscape: &Landscape, x: &Axis, y: &Axis, panel: usize, name: &str) -> R
 
 /// The latest start's runs, worker by worker.
 fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
-    let nest = facts.look.nest();
+    let nest = facts.reader.nest();
     let height = (session.lanes.len().min(64) as u32 * 22 + 90).clamp(160, 900);
     let x =
         Axis { name: "time (s)".into(), scale: Scale::Linear, places: vec![0.0, session.wall()] };

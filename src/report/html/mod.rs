@@ -20,7 +20,7 @@ pub(crate) use page::page;
 
 /// All that a report is made of.
 pub(crate) struct Facts<'a> {
-    pub(crate) look: &'a StoreReader,
+    pub(crate) reader: &'a StoreReader,
     rows: Rows<'a>,
     state: String,
     /// How many runs are there, and how many of them failed.
@@ -33,19 +33,19 @@ pub(crate) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     /// Reads what a results folder holds.
-    pub(crate) fn gather(look: &'a StoreReader) -> Result<Facts<'a>> {
-        let mut landscape = Landscape::new(look.nest());
+    pub(crate) fn gather(reader: &'a StoreReader) -> Result<Facts<'a>> {
+        let mut landscape = Landscape::new(reader.nest());
         let level = landscape.plan.level;
-        look.results.scores(level, |index, score| landscape.add(index, score))?;
+        reader.results.scores(level, |index, score| landscape.add(index, score))?;
         landscape.close();
-        let sessions = sessions(&look.members()?, look.attempts()?);
+        let sessions = sessions(&reader.members()?, reader.attempts()?);
         let mut failures = Failures::default();
-        look.failures(|failure| failures.add(failure))?;
+        reader.failures(|failure| failures.add(failure))?;
         Ok(Facts {
-            look,
-            rows: Rows::new(look.nest()),
-            state: look.note("state")?.unwrap_or_default(),
-            tally: look.tally()?,
+            reader,
+            rows: Rows::new(reader.nest()),
+            state: reader.note("state")?.unwrap_or_default(),
+            tally: reader.tally()?,
             landscape,
             durations: DurationStats::of(&sessions),
             sessions,
@@ -55,7 +55,7 @@ impl<'a> Facts<'a> {
 
     /// A task's coordinates, in words.
     fn task(&self, task: u64) -> String {
-        let nest = self.look.nest();
+        let nest = self.reader.nest();
         if task >= nest.tasks() {
             return String::new();
         }

@@ -20,15 +20,15 @@ const STARTS: usize = 20;
 
 /// The whole page.
 pub(crate) fn page(facts: &Facts) -> Result<String> {
-    let name = escape(&facts.look.name);
+    let name = escape(&facts.reader.name);
     let mut body =
         format!("<h1>{name}</h1>\n<p class=\"headline\">{}</p>\n", escape(&words::headline(facts)));
     body += &table(facts)?;
     body += &scores(facts);
     body += &time(facts);
     body += &failures(facts);
-    let from = facts.look.note("gridmpi")?.unwrap_or_default();
-    let crunch = facts.look.note("crunch")?.unwrap_or_default();
+    let from = facts.reader.note("gridmpi")?.unwrap_or_default();
+    let crunch = facts.reader.note("crunch")?.unwrap_or_default();
     let _ = write!(
         body,
         "<footer>Crunch: <code>{}</code>. The store was made by gridmpi {}, this page by {}.</footer>",
@@ -91,7 +91,7 @@ fn paragraph(class: &str, sentences: &[String]) -> String {
 
 /// The result: one row for each point of the outermost loops.
 fn table(facts: &Facts) -> Result<String> {
-    let (nest, results) = (facts.look.nest(), &facts.look.results);
+    let (nest, results) = (facts.reader.nest(), &facts.reader.results);
     let mut header = facts.rows.coordinate_names();
     header.extend(facts.rows.best_names().iter().map(|name| format!("best {name}")));
     header.extend([score_name(nest), "runs".to_string(), "status".to_string()]);
@@ -160,7 +160,7 @@ fn table(facts: &Facts) -> Result<String> {
 }
 
 fn scores(facts: &Facts) -> String {
-    let (loops, landscape) = (facts.look.nest().loops(), &facts.landscape);
+    let (loops, landscape) = (facts.reader.nest().loops(), &facts.landscape);
     let sets: Vec<&str> = landscape.plan.sets.iter().map(|i| loops[*i].name.as_str()).collect();
     let over: Vec<&str> = landscape.axes.iter().map(|axis| axis.name.as_str()).collect();
     let title = match over.as_slice() {

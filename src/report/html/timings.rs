@@ -59,7 +59,7 @@ fn shape(rows: usize) -> (Json, usize) {
 
 /// Every attempt as a bar, coloured by the outermost loop if that helps.
 fn bars_of(facts: &Facts, session: &StartTimeline) -> (Json, usize, String) {
-    let nest = facts.look.nest();
+    let nest = facts.reader.nest();
     let outermost = &nest.loops()[0];
     let coloured = nest.depth() > 1;
     let points = outermost.points.len();

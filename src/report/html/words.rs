@@ -10,7 +10,7 @@ const WORTH_TELLING: f64 = 0.01;
 
 /// How far the job is.
 pub(crate) fn headline(facts: &Facts) -> String {
-    let tasks = facts.look.nest().tasks();
+    let tasks = facts.reader.nest().tasks();
     let (there, failed) = facts.tally;
     let failed = match failed {
         0 => "none failed".to_string(),

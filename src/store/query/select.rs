@@ -13,7 +13,7 @@ use crate::util::error::{Error, Result};
 
 /// What to select.
 pub(crate) struct Select<'a> {
-    look: &'a StoreReader,
+    reader: &'a StoreReader,
     conditions: Vec<String>,
     /// What the user wrote of them.
     clauses: Vec<String>,
@@ -105,7 +105,7 @@ impl StoreReader {
 
 /// The columns that a condition can name.
 struct Known<'a> {
-    look: &'a StoreReader,
+    reader: &'a StoreReader,
     plain: Vec<Column>,
     /// Those of records, once somebody has asked for one: all runs are looked at for that.
     fields: Option<Vec<Column>>,
@@ -117,7 +117,7 @@ impl Names for Known<'_> {
             return Ok(Some(column.compared.clone()));
         }
         if self.fields.is_none() {
-            self.fields = Some(self.look.field_columns().map_err(|error| error.to_string())?);
+            self.fields = Some(self.reader.field_columns().map_err(|error| error.to_string())?);
         }
         let bare = name.strip_prefix("value.").unwrap_or(name);
         let mut fields = self.fields.iter().flatten();
@@ -133,12 +133,18 @@ impl Names for Known<'_> {
 
 impl<'a> Select<'a> {
     /// Everything, in grid order.
-    pub(crate) fn from(look: &'a StoreReader) -> Select<'a> {
-        Select { look, conditions: Vec::new(), clauses: Vec::new(), order: Vec::new(), limit: None }
+    pub(crate) fn from(reader: &'a StoreReader) -> Select<'a> {
+        Select {
+            reader,
+            conditions: Vec::new(),
+            clauses: Vec::new(),
+            order: Vec::new(),
+            limit: None,
+        }
     }
 
     fn known(&self) -> Known<'a> {
-        Known { look: self.look, plain: self.look.plain_columns(), fields: None }
+        Known { reader: self.reader, plain: self.reader.plain_columns(), fields: None }
     }
 
     /// Only those that failed.
@@ -152,7 +158,7 @@ impl<'a> Select<'a> {
         let sql = filter::translate(clause, &mut self.known()).map_err(no)?;
         // What is still wrong with it, SQLite knows.
         let whole = format!("SELECT 1 FROM all_runs WHERE ({sql})");
-        let checked = permissions::check(self.look.results.connection(), &whole);
+        let checked = permissions::check(self.reader.results.connection(), &whole);
         checked.map_err(|error| no(in_words(&error)))?;
         self.conditions.push(sql);
         self.clauses.push(clause.to_string());
@@ -213,7 +219,7 @@ impl<'a> Select<'a> {
             sql += &format!(" LIMIT {}", limit.min(i64::MAX as u64));
         }
         let failed = |error: rusqlite::Error| self.no_rows(&error);
-        let mut statement = self.look.results.connection().prepare(&sql).map_err(failed)?;
+        let mut statement = self.reader.results.connection().prepare(&sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             let cell = |(i, column): (usize, &Column)| {
@@ -221,7 +227,7 @@ impl<'a> Select<'a> {
             };
             let cells = columns.iter().enumerate().map(cell).collect::<Result<Vec<_>, _>>();
             let cells = cells.map_err(failed)?;
-            self.look.results.check(row.get(columns.len()).map_err(failed)?)?;
+            self.reader.results.check(row.get(columns.len()).map_err(failed)?)?;
             each(&cells)?;
         }
         Ok(())
@@ -234,7 +240,7 @@ impl<'a> Select<'a> {
             Some(Unknown | TooBig | TypeMismatch) if !self.clauses.is_empty() => {
                 refused(&self.clauses.join("\" --where \""), &in_words(error))
             }
-            _ => storing(self.look.path(), error),
+            _ => storing(self.reader.path(), error),
         }
     }
 }

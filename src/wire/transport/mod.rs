@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crate::util::error::{Error, Result};
 
 /// How often processes tell each other that they are there.
-pub(crate) const BEAT: Duration = Duration::from_secs(1);
+pub(crate) const HEARTBEAT_PERIOD: Duration = Duration::from_secs(1);
 
 /// Rank 0's end: every worker in one place.
 pub(crate) trait Hub {
@@ -60,10 +60,10 @@ pub(crate) trait Hub {
     }
 
     /// A worker has died: in the end it is not to be waited for.
-    fn hurry(&mut self) {}
+    fn skip_finalize(&mut self) {}
 
     /// Rank 0 cannot go on, because of this. Where workers would wait for ever, it ends them.
-    fn abandon(&mut self, _error: &Error) {}
+    fn abort(&mut self, _error: &Error) {}
 }
 
 /// A worker's end: rank 0 alone. One thread at a time uses it, not always the same.
@@ -93,5 +93,5 @@ pub(crate) trait Link: Send {
     }
 
     /// A rank has died: in the end it is not to be waited for.
-    fn hurry(&mut self) {}
+    fn skip_finalize(&mut self) {}
 }

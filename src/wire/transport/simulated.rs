@@ -14,7 +14,7 @@ use crate::model::{Assignment, Report, RunBatch, Scored};
 use crate::util::error::Result;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
-use crate::wire::transport::{BEAT, Hub};
+use crate::wire::transport::{HEARTBEAT_PERIOD, Hub};
 
 /// What a simulated crunch gives for a task: how long it takes, and its result.
 pub(crate) type SimulatedCrunch<'a> =
@@ -51,7 +51,7 @@ enum Happening {
     /// A worker has done what it was at; its answer.
     Done(usize, Vec<u8>),
     /// A worker says that it is there.
-    Beat(usize),
+    Heartbeat(usize),
 }
 
 #[derive(Default)]
@@ -116,8 +116,8 @@ impl<'a> SimulatedHub<'a> {
     pub(crate) fn with_faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
         for rank in 1..=self.workers.len() {
-            let first = BEAT.mul_f64(self.rng.random::<f64>());
-            self.bring_about(first, Happening::Beat(rank));
+            let first = HEARTBEAT_PERIOD.mul_f64(self.rng.random::<f64>());
+            self.bring_about(first, Happening::Heartbeat(rank));
             self.workers[rank - 1].silent = faults.silence.map(|(from, within, length)| {
                 let from = from + within.mul_f64(self.rng.random::<f64>());
                 (from, from.saturating_add(length))
@@ -195,7 +195,7 @@ impl<'a> SimulatedHub<'a> {
                 }
             }
             ToWorker::Dismiss { .. } => worker.gone = true,
-            ToWorker::Cancel(_) | ToWorker::Beat => {}
+            ToWorker::Cancel(_) | ToWorker::Heartbeat => {}
             ToWorker::Reply { reply, .. } => panic!("a simulated worker asked nothing: {reply:?}"),
         }
         Ok(())
@@ -241,7 +241,7 @@ impl<'a> SimulatedHub<'a> {
         let (Happening::AtMaster(rank, _)
         | Happening::AtWorker(rank, _)
         | Happening::Done(rank, _)
-        | Happening::Beat(rank)) = what;
+        | Happening::Heartbeat(rank)) = what;
         let (from, to) = self.workers[rank - 1].silent?;
         (from..to).contains(&self.now).then_some(to)
     }
@@ -259,12 +259,12 @@ impl<'a> SimulatedHub<'a> {
                 self.workers[rank - 1].busy = false;
                 self.work(rank);
             }
-            Happening::Beat(rank) => {
+            Happening::Heartbeat(rank) => {
                 let SimulatedWorker { welcomed, busy, queue, gone, .. } = &self.workers[rank - 1];
                 if !gone {
-                    let beat = ToMaster::Beat { idle: !busy && queue.is_empty() };
+                    let beat = ToMaster::Heartbeat { idle: !busy && queue.is_empty() };
                     self.say(rank, &if *welcomed { beat } else { hello(rank) });
-                    self.bring_about(BEAT, Happening::Beat(rank));
+                    self.bring_about(HEARTBEAT_PERIOD, Happening::Heartbeat(rank));
                 }
             }
         }

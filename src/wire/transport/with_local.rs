@@ -84,11 +84,11 @@ impl Hub for WithLocal<'_> {
         self.ranks.dead()
     }
 
-    fn hurry(&mut self) {
-        self.ranks.hurry();
+    fn skip_finalize(&mut self) {
+        self.ranks.skip_finalize();
     }
 
-    fn abandon(&mut self, error: &Error) {
-        self.ranks.abandon(error);
+    fn abort(&mut self, error: &Error) {
+        self.ranks.abort(error);
     }
 }

@@ -30,17 +30,17 @@ fn send(hub: &mut ThreadHub, message: &ToWorker) {
 
 #[test]
 fn what_waits_behind_a_long_task_is_handed_back() {
-    let (mut hub, line) = connect();
+    let (mut hub, connection) = connect();
     for first in [0, 7] {
         send(&mut hub, &ToWorker::Assign(Assignment { first, count: 1, attempt: 1 }));
     }
-    let NextWork::Crunch(first) = line.next().unwrap() else { panic!("a task comes first") };
+    let NextWork::Crunch(first) = connection.next().unwrap() else { panic!("a task comes first") };
     let long = |_| {
         std::thread::sleep(Duration::from_millis(200));
-        line.attend(false).unwrap();
+        connection.service(false).unwrap();
         (CallResult::Number(1.0), None)
     };
-    line.seats()[0].crunch(first, long, |_| Ok(())).unwrap();
+    connection.batches()[0].crunch(first, long, |_| Ok(())).unwrap();
     let mut received = Vec::new();
     let ToMaster::Done(report) = next(&mut hub, &mut received) else { panic!() };
     assert_eq!(report.unbegun, Some(Assignment { first: 7, count: 1, attempt: 1 }));
@@ -63,16 +63,16 @@ impl Serialize for Long {
 
 #[test]
 fn a_heartbeat_does_not_wait_for_a_message_that_is_being_encoded() {
-    let (mut hub, line) = connect();
+    let (mut hub, connection) = connect();
     let (begun, has_begun) = channel();
     let (to_end, end) = channel();
     let long = Long { begun, end };
     let mut received = Vec::new();
     std::thread::scope(|scope| {
-        let line = &line;
-        let sending = scope.spawn(move || line.post(&long, |_| ()));
+        let connection = &connection;
+        let sending = scope.spawn(move || connection.post(&long, |_| ()));
         has_begun.recv_timeout(SOON).unwrap();
-        line.beat();
+        connection.send_heartbeat();
         assert!(matches!(next(&mut hub, &mut received), ToMaster::Hello { .. }));
         to_end.send(()).unwrap();
         sending.join().unwrap().unwrap();
@@ -82,49 +82,49 @@ fn a_heartbeat_does_not_wait_for_a_message_that_is_being_encoded() {
 
 #[test]
 fn what_comes_while_a_message_is_being_decoded_comes_after_it() {
-    let (mut hub, line) = connect();
+    let (mut hub, connection) = connect();
     send(&mut hub, &ToWorker::Job(Bytes::new()));
-    assert!(line.welcome().unwrap().is_some());
-    line.ready().unwrap();
+    assert!(connection.request_job().unwrap().is_some());
+    connection.ready().unwrap();
     let mut received = Vec::new();
     assert!(matches!(next(&mut hub, &mut received), ToMaster::Hello { .. }));
     assert!(matches!(next(&mut hub, &mut received), ToMaster::Done(_)));
     // Another thread is about to decode a group to reduce.
     let reduce = ToWorker::Reduce { key: Key { level: 0, index: 0 }, items: Vec::new() };
     {
-        let mut ends = line.ends.lock();
-        ends.decoding = true;
-        ends.to_decode.push_back(codec::encode(&reduce));
+        let mut state = connection.state.lock();
+        state.decoding = true;
+        state.to_decode.push_back(codec::encode(&reduce));
     }
-    send(&mut hub, &ToWorker::Dismiss { hurry: false, farewell: false });
-    line.attend(false).unwrap();
-    line.beat();
+    send(&mut hub, &ToWorker::Dismiss { skip_finalize: false, farewell: false });
+    connection.service(false).unwrap();
+    connection.send_heartbeat();
     let beat = next(&mut hub, &mut received);
     assert_eq!(
         beat,
-        ToMaster::Beat { idle: false },
+        ToMaster::Heartbeat { idle: false },
         "it does not wait, and there is something to do"
     );
     {
-        let mut ends = line.ends.lock();
-        assert!(ends.early.is_empty(), "nothing overtakes it");
-        line.decode(&mut ends).unwrap();
-        ends.decoding = false;
+        let mut state = connection.state.lock();
+        assert!(state.unclaimed.is_empty(), "nothing overtakes it");
+        connection.decode(&mut state).unwrap();
+        state.decoding = false;
     }
-    assert!(matches!(line.next().unwrap(), NextWork::Reduce(..)));
-    assert!(matches!(line.next().unwrap(), NextWork::Leave));
+    assert!(matches!(connection.next().unwrap(), NextWork::Reduce(..)));
+    assert!(matches!(connection.next().unwrap(), NextWork::Leave));
 }
 
 #[test]
 fn a_long_message_is_read_in_its_turn() {
-    let (mut hub, line) = connect();
+    let (mut hub, connection) = connect();
     let long = Bytes::from(vec![7; 3 * LONG]);
     send(&mut hub, &ToWorker::Job(long.clone()));
     send(&mut hub, &ToWorker::Assign(Assignment { first: 3, count: 1, attempt: 1 }));
-    assert_eq!(line.welcome().unwrap(), Some(long.clone()));
-    let NextWork::Crunch(task) = line.next().unwrap() else { panic!("it was given a task") };
+    assert_eq!(connection.request_job().unwrap(), Some(long.clone()));
+    let NextWork::Crunch(task) = connection.next().unwrap() else { panic!("it was given a task") };
     assert_eq!(task.first, 3);
-    line.send(&ToMaster::Broken("x".repeat(3 * LONG))).unwrap();
+    connection.send(&ToMaster::Broken("x".repeat(3 * LONG))).unwrap();
     let mut received = Vec::new();
     assert!(matches!(next(&mut hub, &mut received), ToMaster::Hello { .. }));
     assert_eq!(next(&mut hub, &mut received), ToMaster::Broken("x".repeat(3 * LONG)));

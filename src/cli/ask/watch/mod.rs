@@ -47,7 +47,7 @@ pub(in crate::cli) fn watch(arguments: &Arguments) -> Result<Exit> {
     }
     let no_terminal = |error| Error::unexpected(format!("the terminal cannot be used: {error}"));
     signals::take();
-    signals::heed(true);
+    signals::set_consumed(true);
     // Also gives the terminal back where something panics.
     let mut terminal = ratatui::try_init().map_err(no_terminal)?;
     let followed = follow(&mut terminal, folder, first);
@@ -58,7 +58,7 @@ pub(in crate::cli) fn watch(arguments: &Arguments) -> Result<Exit> {
 /// Draws until somebody leaves, or the folder does.
 fn follow(terminal: &mut DefaultTerminal, folder: &Path, first: Standing) -> Result<Exit> {
     let failed = |error: std::io::Error| Error::unexpected(format!("the terminal failed: {error}"));
-    let mut pulse = Liveness::of(folder);
+    let mut liveness = Liveness::of(folder);
     let mut page = Page::new(first);
     let mut read = Instant::now();
     loop {
@@ -81,14 +81,14 @@ fn follow(terminal: &mut DefaultTerminal, folder: &Path, first: Standing) -> Res
         }
         if read.elapsed() >= PERIOD {
             read = Instant::now();
-            look(&mut pulse, folder, &mut page)?;
+            refresh(&mut liveness, folder, &mut page)?;
         }
     }
 }
 
 /// Reads how the run stands by now.
-fn look(pulse: &mut Liveness, folder: &Path, page: &mut Page) -> Result<()> {
-    match pulse.look() {
+fn refresh(liveness: &mut Liveness, folder: &Path, page: &mut Page) -> Result<()> {
+    match liveness.check() {
         Ok(Some((status, Life::Ended))) => {
             // The store is what counts at the end, and is read once.
             if page.standing.life != Life::Ended || page.standing.status.written != status.written {

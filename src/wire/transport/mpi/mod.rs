@@ -25,7 +25,7 @@ use mpi::traits::*;
 use parking_lot::Mutex;
 
 use crate::util::error::{Error, Result};
-use crate::wire::transport::{BEAT, Hub, Link};
+use crate::wire::transport::{HEARTBEAT_PERIOD, Hub, Link};
 use traffic::Traffic;
 
 /// How long to look without sleeping, at most and at least. Most answers come sooner, and a sleep costs
@@ -74,7 +74,7 @@ pub(crate) struct MpiRanks {
     eager: Duration,
     longest_sleep: Duration,
     /// Whether a rank is known to be dead, so that MPI may not be able to shut down.
-    hurry: bool,
+    skip_finalize: bool,
 }
 
 // Sound because MPI was asked for MPI_THREAD_SERIALIZED and gave it: any thread may call it, one at
@@ -114,7 +114,7 @@ impl MpiRanks {
             idle: None,
             eager: EAGER,
             longest_sleep: LONGEST_SLEEP[own.min(1)],
-            hurry: false,
+            skip_finalize: false,
         })
     }
 
@@ -203,7 +203,7 @@ impl Drop for MpiRanks {
         }
         let universe = self.universe.take();
         let mut traffic = self.traffic.lock();
-        if !self.hurry && traffic.dead.is_empty() {
+        if !self.skip_finalize && traffic.dead.is_empty() {
             traffic.end();
             drop(universe);
             return;
@@ -261,12 +261,12 @@ impl Hub for MpiRanks {
         self.dead.try_recv().ok()
     }
 
-    fn hurry(&mut self) {
-        self.hurry = true;
+    fn skip_finalize(&mut self) {
+        self.skip_finalize = true;
     }
 
     /// Ends every rank at once, this one too.
-    fn abandon(&mut self, error: &Error) {
+    fn abort(&mut self, error: &Error) {
         error.print();
         // Where ranks cannot be reached this takes its time.
         let _watch = watch(FINALIZE, error.clone());
@@ -302,8 +302,8 @@ impl Link for MpiRanks {
         self.traffic.lock().is_receiving(0)
     }
 
-    fn hurry(&mut self) {
-        self.hurry = true;
+    fn skip_finalize(&mut self) {
+        self.skip_finalize = true;
     }
 }
 
@@ -343,7 +343,7 @@ impl HeartbeatThread {
                     }
                 }
                 drop(traffic);
-                std::thread::park_timeout(BEAT);
+                std::thread::park_timeout(HEARTBEAT_PERIOD);
             }
         };
         let thread = std::thread::Builder::new()
