@@ -84,7 +84,6 @@ struct ConnectionState {
     stopped: bool,
     /// How many signals rank 0 knows of.
     told: usize,
-    /// Whether the job is here.
     welcomed: bool,
     /// Whether rank 0 was asked for work.
     ready: bool,

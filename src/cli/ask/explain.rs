@@ -58,7 +58,6 @@ struct TaskFacts<'a> {
     by_hand: ByHand,
 }
 
-/// The task's seed.
 fn seed(look: &StoreReader, task: u64) -> Result<u32> {
     let seed = look.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
     Ok(task_seed(seed, &look.nest().coordinates(look.nest().task(task))))
