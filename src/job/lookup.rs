@@ -181,7 +181,6 @@ fn is_alike(value: &Value, text: &str) -> bool {
     }
 }
 
-/// A task's coordinates as JSON.
 pub(crate) fn coordinates_json(nest: &LoopNest, task: u64) -> serde_json::Value {
     named_json(&nest.coordinates(nest.task(task)))
 }

@@ -9,16 +9,13 @@ use crate::model::{
 pub(crate) enum Event<'a> {
     /// A worker said hello from its host.
     Joined {
-        /// The worker.
         rank: usize,
-        /// Its host.
         host: String,
         /// How many tasks it can be at at a time.
         threads: u32,
     },
     /// A worker returned runs (none, the first time) and may want more.
     Done {
-        /// The worker.
         rank: usize,
         /// The runs of tasks that it held.
         report: Report<'a>,
@@ -30,33 +27,22 @@ pub(crate) enum Event<'a> {
     Reduced {
         /// The worker that did it; nobody if rank 0 did.
         rank: Option<usize>,
-        /// The group.
         key: Key,
         /// Its value, or why there is none.
         result: Result<Scored, String>,
     },
     /// A worker is there.
     Heartbeat {
-        /// The worker.
         rank: usize,
         /// Whether it holds nothing, and nothing is on its way to it.
         idle: bool,
     },
     /// A message to or from a worker has come further, so it is there.
-    Alive {
-        /// The worker.
-        rank: usize,
-    },
+    Alive { rank: usize },
     /// A worker says that it cannot go on.
-    Broken {
-        /// The worker.
-        rank: usize,
-    },
+    Broken { rank: usize },
     /// A worker's process or its connection has ended, it seems.
-    Lost {
-        /// The worker.
-        rank: usize,
-    },
+    Lost { rank: usize },
     /// Nothing more is to be begun; what is under way comes to its end.
     Drain,
     /// Nothing more is to be begun, and what is under way is of no use any more.
@@ -83,19 +69,12 @@ impl Event<'_> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Action<'a> {
     /// Note the worker and send it the job.
-    Welcome {
-        /// The worker.
-        rank: usize,
-        /// Its host.
-        host: String,
-    },
+    Welcome { rank: usize, host: String },
     /// Keep these runs.
     Record {
         /// The worker that made them.
         rank: usize,
-        /// Which of its threads.
         thread: u32,
-        /// The runs.
         runs: RunBatch<'a>,
     },
     /// Keep this summary: its group has closed.
@@ -104,42 +83,24 @@ pub(crate) enum Action<'a> {
     Reduce {
         /// The worker to send them to; nobody if rank 0 is to do it.
         rank: Option<usize>,
-        /// The group.
         key: Key,
         /// What its slots hold, in grid order.
         items: Vec<SlotResult>,
     },
     /// Send these tasks.
-    Assign {
-        /// The worker.
-        rank: usize,
-        /// The tasks.
-        assignment: Assignment,
-    },
+    Assign { rank: usize, assignment: Assignment },
     /// Tell the worker that what it is at is of no use any more.
     Cancel {
-        /// The worker.
         rank: usize,
         /// The task, if it is not about everything.
         task: Option<u64>,
     },
     /// Nothing was heard of the worker for too long; its tasks go to others.
-    Miss {
-        /// The worker.
-        rank: usize,
-    },
+    Miss { rank: usize },
     /// Keep that nothing came of this attempt: its worker was lost. Another one follows.
-    GiveBack {
-        /// The task.
-        task: u64,
-        /// Which attempt it was.
-        attempt: u32,
-        /// The worker.
-        rank: usize,
-    },
+    GiveBack { task: u64, attempt: u32, rank: usize },
     /// Tell the worker to leave.
     Dismiss {
-        /// The worker.
         rank: usize,
         /// Whether others are missing.
         skip_finalize: bool,

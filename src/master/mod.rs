@@ -226,7 +226,6 @@ impl Master {
         self.wanted.map_or(self.nest.tasks(), |wanted| self.tally.recalled + wanted)
     }
 
-    /// How many tasks there are.
     pub(crate) fn tasks(&self) -> u64 {
         self.nest.tasks()
     }

@@ -88,7 +88,6 @@ pub(crate) trait Effects {
 /// What went between rank 0 and the workers, both ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MessageCount {
-    /// How many messages.
     pub(crate) messages: u64,
     /// How many bytes were in them.
     pub(crate) bytes: u64,

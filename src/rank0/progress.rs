@@ -95,7 +95,6 @@ pub(crate) mod bar {
         true
     }
 
-    /// A bar of runs.
     pub(crate) fn of_runs(tasks: u64) -> ProgressBar {
         let style = "{bar:30} {human_pos} of {human_len} runs, {per_sec}, {eta} left{msg}";
         let style = ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar());

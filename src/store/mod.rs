@@ -119,7 +119,6 @@ impl StoreEntry {
         }
     }
 
-    /// How many runs it is.
     fn runs(&self) -> usize {
         match self {
             StoreEntry::Runs { runs, .. } => runs.count() as usize,

@@ -13,7 +13,6 @@ use crate::util::error::{Error, Result};
 /// What a results folder tells of itself.
 pub(crate) struct StoreReader {
     path: PathBuf,
-    /// The job's name.
     pub(crate) name: String,
     pub(crate) results: Results,
     /// Where its copy is, if it looks at one.

@@ -28,7 +28,6 @@ pub(crate) enum ToMaster<'a> {
     Done(Report<'a>),
     /// What came of a group that was to be reduced; asks for more.
     Reduced {
-        /// The group.
         key: Key,
         /// Its value, or why there is none.
         result: Result<Scored, String>,
@@ -39,7 +38,6 @@ pub(crate) enum ToMaster<'a> {
         thread: u32,
         /// What the worker knows the question by.
         ticket: u64,
-        /// The question.
         request: Request,
     },
     /// I am there, and have what I need to work. Sent again and again, whatever crunch is at.
@@ -64,18 +62,12 @@ pub(crate) enum ToWorker {
     Assign(Assignment),
     /// Reduce these items of a group, one a slot, and answer with [`ToMaster::Reduced`].
     Reduce {
-        /// The group.
         key: Key,
         /// What its slots hold, in grid order.
         items: Vec<SlotResult>,
     },
     /// The answer to a question.
-    Reply {
-        /// The question's.
-        ticket: u64,
-        /// The answer.
-        reply: Reply,
-    },
+    Reply { ticket: u64, reply: Reply },
     /// What you crunch (of one task, or whatever it is) is of no use any more: come to an end, and
     /// report.
     Cancel(Option<u64>),

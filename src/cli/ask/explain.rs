@@ -58,7 +58,6 @@ struct TaskFacts<'a> {
     by_hand: ByHand,
 }
 
-/// The task's seed.
 fn seed(reader: &StoreReader, task: u64) -> Result<u32> {
     let seed = reader.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
     Ok(task_seed(seed, &reader.nest().coordinates(reader.nest().task(task))))

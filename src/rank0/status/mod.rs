@@ -31,7 +31,6 @@ const FORM: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) form: u32,
-    /// The job's name.
     pub(crate) name: String,
     pub(crate) state: RunState,
     /// What there is to say of that: why it pauses, or how it ended.
@@ -118,7 +117,6 @@ impl RunState {
 /// The outermost groups: each of them is a row of the result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GroupsStatus {
-    /// How many there are in all.
     pub(crate) all: u64,
     pub(crate) closed: u64,
     /// Those of the closed that have no value, because too many of their runs failed.

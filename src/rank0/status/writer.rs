@@ -86,7 +86,6 @@ impl StatusWriter {
         self.hosts.push((rank, host.to_string()));
     }
 
-    /// A group has closed.
     pub(crate) fn close(&mut self, summary: &GroupSummary) {
         if summary.key.level != self.outer || self.writer.is_none() {
             return;

@@ -55,7 +55,6 @@ fn unwritten(error: impl std::fmt::Display) -> Error {
     Error::unexpected(format!("the export cannot be written: {error}"))
 }
 
-/// A column's name.
 fn names(columns: &[Column]) -> impl Iterator<Item = &str> {
     columns.iter().map(|column| column.name.as_str())
 }

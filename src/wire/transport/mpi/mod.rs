@@ -11,10 +11,9 @@ mod tests;
 mod traffic;
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -25,6 +24,7 @@ use mpi::traits::*;
 use parking_lot::Mutex;
 
 use crate::util::error::{Error, Result};
+use crate::util::thread::Ticker;
 use crate::wire::transport::{HEARTBEAT_PERIOD, Hub, Link};
 use traffic::Traffic;
 
@@ -67,7 +67,7 @@ pub(crate) struct MpiRanks {
     /// Ranks that are known to be there although no message of theirs is complete.
     alive: BTreeSet<usize>,
     start: Instant,
-    beating: Option<HeartbeatThread>,
+    beating: Option<Ticker>,
     /// Since when there was nothing to receive while something could be expected.
     idle: Option<Instant>,
     /// How long to look without sleeping, and to sleep then at most.
@@ -130,7 +130,7 @@ impl MpiRanks {
 
     /// Sends every other rank this from now on, again and again, whatever this process is at.
     pub(crate) fn beat(&mut self, message: Bytes) -> Result<()> {
-        self.beating = Some(HeartbeatThread::start(self.traffic.clone(), message)?);
+        self.beating = Some(start_heartbeat(self.traffic.clone(), message)?);
         Ok(())
     }
 
@@ -320,46 +320,17 @@ fn watch(time: Duration, error: Error) -> Sender<()> {
     in_time
 }
 
-/// A thread that tells other ranks that this one is there.
-struct HeartbeatThread {
-    thread: Option<JoinHandle<()>>,
-    over: Arc<AtomicBool>,
-}
-
-impl HeartbeatThread {
-    fn start(traffic: Arc<Mutex<Traffic>>, message: Bytes) -> Result<HeartbeatThread> {
-        let over = Arc::new(AtomicBool::new(false));
-        let is_over = over.clone();
-        let beat = move || {
-            while !is_over.load(Ordering::Relaxed) {
-                let mut traffic = traffic.lock();
-                let all = 1..traffic.to.len();
-                for rank in all {
-                    let takes =
-                        traffic.to[rank].untaken() < UNTAKEN && !traffic.left.contains(&rank);
-                    // What is wrong with MPI is for whoever needs it to say.
-                    if takes && traffic.send(rank, message.clone()).is_err() {
-                        return;
-                    }
-                }
-                drop(traffic);
-                std::thread::park_timeout(HEARTBEAT_PERIOD);
+/// Tells other ranks that this one is alive, until what comes back is dropped.
+fn start_heartbeat(traffic: Arc<Mutex<Traffic>>, message: Bytes) -> Result<Ticker> {
+    Ticker::start("heartbeat", HEARTBEAT_PERIOD, move |_| {
+        let mut traffic = traffic.lock();
+        for rank in 1..traffic.to.len() {
+            let takes = traffic.to[rank].untaken() < UNTAKEN && !traffic.left.contains(&rank);
+            // What is wrong with MPI is for whoever needs it to say.
+            if takes && traffic.send(rank, message.clone()).is_err() {
+                return Break(());
             }
-        };
-        let thread = std::thread::Builder::new()
-            .name("beat".to_string())
-            .spawn(beat)
-            .map_err(|error| Error::unexpected(format!("no thread for heartbeats: {error}")))?;
-        Ok(HeartbeatThread { thread: Some(thread), over })
-    }
-}
-
-impl Drop for HeartbeatThread {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            let _ = thread.join();
         }
-    }
+        Continue(())
+    })
 }
