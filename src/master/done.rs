@@ -15,7 +15,7 @@ impl DoneTasks {
         }
     }
 
-    /// The first run of consecutive tasks in `range` that are not done.
+    /// The first consecutive tasks in `range` that are not done.
     pub(super) fn next_to_do(&self, range: Range<u64>) -> Range<u64> {
         let Range { mut start, end } = range;
         let at = self.0.partition_point(|done| done.end <= start);
