@@ -52,7 +52,7 @@ pub(crate) enum Event<'a> {
     Drain,
     /// Start no more tasks and cancel the running ones.
     Stop,
-    /// Time passed.
+    /// Nothing but the passage of time, for leases and stragglers.
     Tick,
 }
 
@@ -95,7 +95,7 @@ pub(crate) enum Action<'a> {
         /// The group's slots in grid order.
         items: Vec<SlotResult>,
     },
-    /// Send these tasks.
+    /// Send these tasks to the worker.
     Assign {
         rank: usize,
         assignment: Assignment,

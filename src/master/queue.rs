@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn the_longest_come_first_once_they_are_known() {
         let mut queue = new_queue(&[5], Order::LongestFirst, None);
-        assert_eq!(queue.next(1, ROOM, 1, None).unwrap().first, 0, "nothing is known yet");
+        assert_eq!(queue.next(1, ROOM, 1, None).unwrap().first, 0, "no observation yet");
         for (task, seconds) in [(1, 1.0), (2, 3.0), (3, 0.5), (4, 3.0)] {
             queue.costs.observe(task, seconds);
         }
@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_passed_over() {
         let mut queue = new_queue(&[4], Order::Grid, None);
-        assert_eq!(queue.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "nothing is known yet");
+        assert_eq!(queue.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "no observation yet");
         for (task, seconds) in [(1, 5.0), (2, 1.0), (3, 5.0)] {
             queue.costs.observe(task, seconds);
         }

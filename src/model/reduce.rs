@@ -37,7 +37,7 @@ pub(crate) enum Reduce {
 /// A function in a Python file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PythonFunction {
-    /// The file, as the job file names it.
+    /// The file's path as in the job file.
     pub(crate) file: String,
     pub(crate) function: String,
 }
@@ -47,7 +47,7 @@ impl Reduce {
     pub(crate) const NAMES: [&str; 8] =
         ["max", "min", "mean", "sum", "median", "std", "count", "all"];
 
-    /// The fold of that name.
+    /// The reduction of that name.
     pub(crate) fn named(name: &str) -> Option<Reduce> {
         Some(match name {
             "max" => Reduce::Max,
@@ -99,9 +99,9 @@ impl Reduce {
 pub(crate) struct SlotResult {
     /// The value; `None` if the run failed or the group is incomplete.
     pub(crate) result: Option<Scored>,
-    /// How many runs behind it succeeded.
+    /// Number of successful runs below it.
     pub(crate) runs: u64,
-    /// How many runs behind it failed.
+    /// Number of failed runs below it.
     pub(crate) failed: u64,
 }
 
@@ -182,8 +182,7 @@ impl Fold {
         Some((*sign, best.as_ref().map(|(slot, scored)| (*slot, scored))))
     }
 
-    /// Takes the next slot's item. One that failed, or lacks the score this fold needs, does not
-    /// count.
+    /// Takes the next slot's item. It does not count if it failed, or lacks a score that this fold needs.
     pub(crate) fn push(&mut self, slot: u64, mut item: SlotResult) {
         let score = item.result.as_ref().and_then(|scored| scored.score);
         match &mut self.state {

@@ -42,7 +42,7 @@ pub(crate) struct Scored {
     pub(crate) typed: Bytes,
 }
 
-/// The point of a loop that won a max or min.
+/// The winning point of a max or min.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Winner {
     /// The loop, counted from the outermost.
@@ -52,7 +52,6 @@ pub(crate) struct Winner {
 }
 
 impl Scored {
-    /// A plain number.
     pub(crate) fn number(number: f64) -> Scored {
         Scored { score: Some(number), value: Value::Float(number), ..Scored::default() }
     }

@@ -1,7 +1,7 @@
 //! Every message between master and worker, and its bincode form.
 //!
-//! bincode does not describe itself: no `flatten`, `untagged` or `skip_serializing_if` in anything
-//! reachable from here. A task crosses as an index, because every rank holds the same nest.
+//! bincode is not self-describing: no type reachable from here may use `flatten`, `untagged` or
+//! `skip_serializing_if`. A task is sent as its index, because every rank has the same nest.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

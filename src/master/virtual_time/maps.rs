@@ -17,10 +17,10 @@ pub(crate) enum Ended {
     Deadlock(Deadlock),
 }
 
-/// Every worker waits for bodies that wait for a worker.
+/// A deadlock: every worker waits for bodies that are queued.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Deadlock {
-    /// When the last worker began to wait, in seconds since the start.
+    /// When the last worker started to wait, in seconds since the start.
     pub(crate) at: f64,
     /// Number of tasks done by then.
     pub(crate) done: u64,

@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn a_long_task_in_a_batch_holds_up_nothing_but_itself() {
         let nest = LoopNest::sized(&[1000], 1);
-        // The first batches are of tasks of 0.1 ms; then there is one of 10 s.
+        // The first batches have tasks of 0.1 ms; task 500 takes 10 s.
         let seconds = |task: u64| if task == 500 { 10.0 } else { 1e-4 };
         let played = play(&flattened(&nest, 2), &seconds);
         assert!((played.busy - 10.0999).abs() < 1e-9, "{played:?}");

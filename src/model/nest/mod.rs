@@ -129,7 +129,6 @@ impl LoopNest {
         self.0.outer
     }
 
-    /// The loops, outermost first.
     pub(crate) fn loops(&self) -> &[Loop] {
         &self.0.loops
     }
@@ -152,7 +151,7 @@ impl LoopNest {
         self.0.sizes[key.level]
     }
 
-    /// The key one loop further out, and the slot of `key` there; `None` for the whole job.
+    /// The key one level further out, and the slot of `key` in it; `None` for the whole job.
     pub(crate) fn parent(&self, key: Key) -> Option<(Key, u64)> {
         let level = key.level.checked_sub(1)?;
         let size = self.0.sizes[level];
@@ -165,7 +164,7 @@ impl LoopNest {
         if key.level <= self.0.outer { None } else { self.parent(key) }
     }
 
-    /// The key at a point of the loop directly inside `key`; `None` if that has no such point.
+    /// The key at a slot of `key`; `None` if there is no such slot.
     pub(crate) fn child(&self, key: Key, slot: u64) -> Option<Key> {
         let children = self.children(key);
         let index = children.start.checked_add(slot).filter(|index| children.contains(index))?;
@@ -229,7 +228,7 @@ impl LoopNest {
         named.map(|(l, i)| (l.name.as_str(), l.points.get(i))).collect()
     }
 
-    /// The winning point of each loop inside a key that max or min decided.
+    /// The name and winning value of each loop inside a key that max or min decided.
     pub(crate) fn winners(&self, key: Key, best: &[Winner]) -> Vec<(&str, Value)> {
         let mut at = key;
         let won = best.iter().map_while(|winner| {

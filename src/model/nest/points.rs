@@ -29,8 +29,8 @@ pub(crate) enum Points {
     Union(Vec<Points>),
     /// Records of the i-th value of each.
     Zip(Vec<Named>),
-    /// Random draws. The i-th draw depends on the seed, the name and i alone, so a longer loop
-    /// begins with the shorter one's points.
+    /// Random draws. The i-th draw depends only on the seed, the name and i, so a longer loop starts with
+    /// the points of a shorter one.
     Random {
         count: u64,
         /// The same seed gives the same points.

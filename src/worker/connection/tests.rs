@@ -107,7 +107,7 @@ fn what_comes_while_a_message_is_being_decoded_comes_after_it() {
     );
     {
         let mut state = connection.state.lock();
-        assert!(state.unclaimed.is_empty(), "nothing overtakes it");
+        assert!(state.unclaimed.is_empty(), "no message overtakes it");
         connection.decode(&mut state).unwrap();
         state.decoding = false;
     }

@@ -10,9 +10,9 @@ use crate::wire::transport::mpi::raw::{
     MessageSource, MpiFailure, Outgoing, PostedReceives, Receiving, SLOT, Sending, World,
 };
 
-/// The tag of a small message.
+/// The MPI tag of a small message.
 const SMALL_ONE: i32 = 1;
-/// The tag of a part of a long message.
+/// The MPI tag of a part of a long message.
 const PART: i32 = 2;
 /// The last byte of a small message: the bytes before it are a whole message, or the length of a long
 /// message whose parts follow.
