@@ -1,7 +1,7 @@
 //! The master: a pure state machine. Events in, actions out; no I/O, no clock, no MPI.
 //!
-//! The same master therefore runs over MPI, over threads and in virtual time. Its actions are to
-//! be carried out in order: a run is recorded before the worker that returned it is told anything.
+//! The same master therefore runs over MPI, over threads and in virtual time. Actions must be carried
+//! out in order: a run is recorded before the worker that returned it is sent anything.
 
 mod batching;
 #[cfg(test)]
@@ -53,22 +53,22 @@ pub(crate) struct Master {
     groups: OpenGroups,
     tally: Tally,
     closed: Vec<ClosedGroup>,
-    /// Groups that wait for a worker to reduce them.
+    /// Groups queued for a worker to reduce.
     to_reduce: VecDeque<(Key, Vec<SlotResult>)>,
-    /// Groups that a worker is reducing, in case it is lost.
+    /// Groups that a worker is reducing; requeued if it is lost.
     reducing: BTreeMap<Key, Vec<SlotResult>>,
-    /// Whether no task is to be given out for now.
+    /// Whether assignment of tasks is paused.
     held: bool,
     stopping: bool,
     cancelled: bool,
-    /// How many tasks are wanted, if not all that are not done yet.
+    /// How many tasks to run; all that are not done if `None`.
     wanted: Option<u64>,
-    /// When nothing may be under way any more.
+    /// When all tasks must have ended.
     end: Option<Duration>,
-    /// When the first worker said hello, and when the last result came.
+    /// Time of the first worker's hello, and of the last result.
     first: Option<Duration>,
     last: Duration,
-    /// How long all calls of crunch have taken together. (seconds)
+    /// Total duration of all calls of crunch. (seconds)
     crunched: f64,
     stragglers: Stragglers,
     /// Runs that failed for good since the start.
@@ -104,28 +104,27 @@ impl Master {
         }
     }
 
-    /// Has these tasks done and no others, once it knows what is done already.
+    /// Runs only these tasks. Must be called after all `Recalled` events.
     pub(crate) fn only(&mut self, tasks: &[u64]) {
         self.wanted = Some(self.queue.only(tasks));
     }
 
-    /// Remembers summaries of an earlier start: a group that turns out to be one of these need not be
-    /// reduced outside again.
+    /// Sets the summaries of earlier starts: these groups need no second call of the user's function.
     pub(crate) fn know(&mut self, summaries: BTreeMap<Key, Scored>) {
         self.groups.know(summaries);
     }
 
-    /// Remembers that a task was attempted before, and failed.
+    /// Sets how often a task was attempted in earlier starts without success.
     pub(crate) fn know_attempts(&mut self, task: u64, attempts: u32) {
         self.queue.know_attempts(task, attempts);
     }
 
-    /// Says whether tasks are to be held back until further notice.
+    /// Pauses or resumes the assignment of tasks.
     pub(crate) fn hold(&mut self, held: bool) {
         self.held = held;
     }
 
-    /// Takes an event at time `now` since the start and appends what is to be done to `actions`.
+    /// Handles an event at time `now` since the start and appends the resulting actions.
     pub(crate) fn on<'a>(
         &mut self,
         event: Event<'a>,
@@ -198,19 +197,19 @@ impl Master {
         self.assign_work(now, actions);
     }
 
-    /// Whether every run that is wanted is recorded, and every group of them is closed.
+    /// Whether every wanted run is recorded and its groups are closed.
     pub(crate) fn is_complete(&self) -> bool {
         let all = self.tally.done == self.nest.tasks() && self.groups.is_empty();
         all || self.wanted.is_some_and(|wanted| self.tally.done - self.tally.recalled >= wanted)
     }
 
-    /// Whether every worker has been told to leave, and nothing is awaited any more.
+    /// Whether the job has ended and every worker is dismissed or given up.
     pub(crate) fn is_over(&self) -> bool {
         (self.stopping || self.is_complete()) && self.workers.all_dismissed()
     }
 
-    /// Whether none but these workers has anything to do, nor will have.
-    /// Each of their threads that does is one entry.
+    /// Whether all remaining work is on threads that wait on the dictionary. `ranks` has one entry per
+    /// such thread.
     pub(crate) fn awaits_only(&self, ranks: &[usize]) -> bool {
         let reducing = !self.policy.reduce_on_workers && self.groups.awaits_outside();
         let waits = |rank| {
@@ -221,7 +220,7 @@ impl Master {
         !reducing && self.workers.not_idle().all(waits)
     }
 
-    /// How many runs there will be, those of earlier starts included.
+    /// The number of runs at the end, those of earlier starts included.
     pub(crate) fn goal(&self) -> u64 {
         self.wanted.map_or(self.nest.tasks(), |wanted| self.tally.recalled + wanted)
     }
@@ -230,49 +229,48 @@ impl Master {
         self.nest.tasks()
     }
 
-    /// How far the job is.
+    /// Progress counters.
     pub(crate) fn tally(&self) -> Tally {
         self.tally
     }
 
-    /// From the first worker's hello to the last result.
+    /// Time from the first worker's hello to the last result.
     pub(crate) fn span(&self) -> Duration {
         self.last.saturating_sub(self.first.unwrap_or(self.last))
     }
 
-    /// When the last result came.
     pub(crate) fn last_result(&self) -> Duration {
         self.last
     }
 
-    /// How long all calls of crunch since the start have taken together, in seconds.
+    /// Total duration of all calls of crunch since the start, in seconds.
     pub(crate) fn crunched(&self) -> f64 {
         self.crunched
     }
 
-    /// What each busy worker is at: its rank, the task, and since when.
+    /// Per assigned range: the worker, its current task, and when that may have started.
     pub(crate) fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
         self.workers.busy()
     }
 
-    /// Whether more runs have failed for good since the start than the job puts up with.
+    /// Whether more runs have failed for good since the start than the job allows.
     pub(crate) fn has_given_up(&self) -> bool {
         self.policy.most_failures.is_some_and(|most| self.failures > most)
     }
 
-    /// The task that is longest overdue, to be given to another worker too.
+    /// A duplicate of the task that is longest overdue.
     fn second_try(&mut self, now: Duration) -> Option<Assignment> {
         let (first, attempt) = self.stragglers.overdue(now, self.workers.out())?;
         Some(Assignment { first, count: 1, attempt: attempt.saturating_add(1) })
     }
 
-    /// Others take a worker's place.
+    /// Requeues everything a lost worker held.
     fn lose(&mut self, rank: usize, held: Returned, actions: &mut Vec<Action>) {
         self.give_back(rank, held, actions);
         self.queue.lost(rank);
     }
 
-    /// What a worker held of which nothing will come is to be done again.
+    /// Requeues tasks and groups that a worker will not return.
     fn give_back(&mut self, rank: usize, held: Returned, actions: &mut Vec<Action>) {
         for key in held.groups {
             self.to_reduce.extend(self.reducing.remove(&key).map(|items| (key, items)));
@@ -291,33 +289,33 @@ impl Master {
         }
     }
 
-    /// Whether tasks were left undone because they could not be expected to be done by the end.
+    /// Whether tasks were skipped because they were expected to run past the end of the allocation.
     pub(crate) fn is_out_of_time(&self) -> bool {
         self.queue.has_passed()
     }
 
-    /// How long what is left can be expected to take on so many threads, by the mean of what is done.
+    /// Expected time for the remaining tasks on `threads` threads, from the mean duration so far.
     pub(crate) fn expected(&self, threads: u64) -> Option<Duration> {
         let seconds = self.queue.costs.mean()?;
         let left = self.goal().saturating_sub(self.tally.done);
         Duration::try_from_secs_f64(left.div_ceil(threads.max(1)) as f64 * seconds).ok()
     }
 
-    /// The workers that were given up because they are silent, and may come back.
+    /// Workers that were given up because they are silent, and may come back.
     pub(crate) fn silent(&self) -> impl Iterator<Item = usize> + '_ {
         self.workers.silent()
     }
 
-    /// For how long nothing was heard of any worker, where there is something left to do, nobody is here
-    /// to do it, and one may come back.
+    /// Time since the last sign of life of any worker, if all workers are lost, work is left, and one may
+    /// come back.
     pub(crate) fn deserted(&self) -> Option<Duration> {
         let is_empty = self.workers.all_lost() && !self.is_over();
         let silent = is_empty.then(|| self.workers.silent());
         silent.into_iter().flatten().map(|rank| self.leases.silence(rank)).min()
     }
 
-    /// Whether there is something left to do, and nobody to do it, nor to be waited for. Whoever is only
-    /// silent is waited for, unless the job is stopping: it is over then.
+    /// Whether work is left, all workers are lost and none is expected back. Silent workers are waited for
+    /// up to [`WAIT_FOR_SILENT`], but not if the job is stopping.
     pub(crate) fn is_stranded(&self) -> bool {
         if !self.workers.all_lost() || self.is_complete() {
             return false;
@@ -357,7 +355,7 @@ impl Master {
         }
     }
 
-    /// Gives every worker that may take more something to do, or leave to go once all is done.
+    /// Assigns work to every open worker, or dismisses idle workers once the job is over.
     fn assign_work(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let time = self.end.map(|end| end.saturating_sub(now).as_secs_f64());
         if !self.to_reduce.is_empty() || self.policy.speculate && self.queue.left() == 0 {
@@ -397,7 +395,7 @@ impl Master {
             } else if self.queue.is_nested() {
                 self.workers.wait(rank, self.queue.is_engaged(rank));
             } else {
-                break; // it waits: someone else's task may come back
+                break; // it stays open: another worker's task may be requeued
             }
         }
     }
@@ -410,7 +408,7 @@ impl Master {
         time: Option<f64>,
         now: Duration,
     ) -> Option<Assignment> {
-        // One message does for all threads, unless it is said how many tasks a message has.
+        // One message serves all threads, unless the batch size is fixed.
         let most = if self.batching.is_fixed() { batch } else { batch * threads };
         let next = self.queue.next(rank, (threads, load), most, time);
         next.or_else(|| {

@@ -1,4 +1,4 @@
-//! Which task next: the stream of tasks that the flattened nest is, less what is done.
+//! The task queue: the flattened nest as a stream of tasks, without those already done.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,41 +11,40 @@ use crate::master::requeued::RequeuedTasks;
 use crate::master::strategy::Strategy;
 use crate::model::{Assignment, LoopNest, Order};
 
-/// How many tasks that do not fit are passed over before it is taken that none does.
+/// After this many tasks that do not fit in the remaining time, it is assumed that none does.
 const MOST_PASSED: u64 = 10_000;
 
 #[derive(Debug)]
 pub(super) struct TaskQueue {
     nest: LoopNest,
     stream: Stream,
-    /// What is done already, in grid order and apart.
+    /// Tasks done in earlier starts.
     done: DoneTasks,
-    /// Tasks of the stream that were not given out, nor done or attempted before the start.
+    /// Number of tasks never assigned, and neither done nor attempted before the start.
     fresh: u64,
-    /// How often tasks have failed since the start, those that are tried again.
+    /// Failures since the start, per task that is retried.
     failures: BTreeMap<u64, u32>,
-    /// Tasks to give out once more, and which attempt that will be; they go first.
+    /// Tasks to assign again; they go first.
     requeued: RequeuedTasks,
-    /// How many those are.
+    /// Number of requeued tasks, those of a nested queue included.
     waiting: u64,
-    /// Tasks that do not fit any more.
+    /// Number of tasks that do not fit in the remaining time.
     passed: u64,
     pub(super) costs: CostModel,
 }
 
-/// Where the next task comes from.
+/// The source of the next task.
 #[derive(Debug)]
 enum Stream {
     Lanes(LaneOrder),
     Ranked(RankedOrder),
-    /// Not a stream at all: it knows what is to be done again, too.
+    /// Keeps its requeued tasks itself.
     Nested(NestedQueue),
 }
 
 impl TaskQueue {
-    /// Gives tasks out as this strategy wants it. If it flattens the nest, in this order; with `data`,
-    /// the level of a loop whose points are data sets, a worker keeps to the data set that it holds as
-    /// long as there is work of it, in grid order.
+    /// `order` applies if the strategy flattens the nest. `data` is the level of a loop whose points are
+    /// data sets: in grid order, a worker stays on its data set as long as that has tasks left.
     pub(super) fn new(
         nest: &LoopNest,
         strategy: Strategy,
@@ -76,7 +75,7 @@ impl TaskQueue {
         }
     }
 
-    /// Gives these tasks and no others, those that are done left out; how many it will give.
+    /// Restricts the queue to these tasks. Returns how many of them are not done.
     pub(super) fn only(&mut self, tasks: &[u64]) -> u64 {
         self.stream = Stream::Lanes(LaneOrder::new(self.nest.clone(), 0));
         let attempted: BTreeMap<u64, u32> =
@@ -93,19 +92,19 @@ impl TaskQueue {
         self.waiting
     }
 
-    /// A task is done already. These come in grid order, before any is given out.
+    /// Marks a task as done. Must be called in grid order, before any task is assigned.
     pub(super) fn skip(&mut self, task: u64) {
         self.done.add(task);
         self.fresh -= 1;
     }
 
-    /// A task that is not done was attempted so often. These come in grid order, among those that are.
+    /// Marks a task as attempted and not done. Must be called in grid order, together with `skip`.
     pub(super) fn know_attempts(&mut self, task: u64, attempts: u32) {
         self.skip(task);
         self.give_back(task, attempts);
     }
 
-    /// A task failed; it is tried once more if it has not been `retries` times since the start.
+    /// Requeues a failed task, at most `retries` times since the start; whether it was requeued.
     pub(super) fn retry(&mut self, task: u64, attempt: u32, retries: u32) -> bool {
         if retries == 0 {
             return false;
@@ -121,12 +120,12 @@ impl TaskQueue {
         requeued
     }
 
-    /// A task is given out again, as another attempt.
+    /// Requeues a task as another attempt.
     pub(super) fn give_back(&mut self, task: u64, attempt: u32) {
         self.put_back(task..task + 1, attempt.saturating_add(1));
     }
 
-    /// Tasks that their worker has not begun are given out again.
+    /// Requeues tasks that were never started, as the same attempt.
     pub(super) fn put_back(&mut self, tasks: Range<u64>, attempt: u32) {
         self.waiting += tasks.end - tasks.start;
         match &mut self.stream {
@@ -135,7 +134,7 @@ impl TaskQueue {
         }
     }
 
-    /// Tasks that do not fit together come first again.
+    /// Puts an assignment back at the front of the queue.
     fn put_front(&mut self, Assignment { first, count, attempt }: Assignment) {
         self.waiting += count;
         match &mut self.stream {
@@ -144,26 +143,26 @@ impl TaskQueue {
         }
     }
 
-    /// Consecutive tasks that were given out together are done, for good or ill.
+    /// Marks consecutive tasks of one assignment as finished, whether they succeeded or not.
     pub(super) fn settled(&mut self, first: u64, count: u64) {
         if let Stream::Nested(nested) = &mut self.stream {
             nested.settled(first, count, &self.done);
         }
     }
 
-    /// A worker was given up.
+    /// Frees what a lost worker owned.
     pub(super) fn lost(&mut self, rank: usize) {
         if let Stream::Nested(nested) = &mut self.stream {
             nested.lost(rank);
         }
     }
 
-    /// Whether there may be nothing for one worker where there is something for another.
+    /// Whether the queue can be empty for one worker and not for another.
     pub(super) fn is_nested(&self) -> bool {
         matches!(self.stream, Stream::Nested(_))
     }
 
-    /// Of the workers that there was nothing for, those that there may be something for now.
+    /// Which idle workers to wake.
     pub(super) fn call(&mut self) -> Wake {
         match &mut self.stream {
             Stream::Nested(nested) => nested.call(),
@@ -171,18 +170,17 @@ impl TaskQueue {
         }
     }
 
-    /// Whether a worker that there is nothing for has its part in what others are at.
+    /// Whether an idle worker belongs to an open point.
     pub(super) fn is_engaged(&self, rank: usize) -> bool {
         matches!(&self.stream, Stream::Nested(nested) if nested.is_engaged(rank))
     }
 
-    /// Whether a worker of so many threads gets one task at a time for each, however short they are.
+    /// Whether batches have a single task, however short the tasks are.
     pub(super) fn gives_one(&self, threads: u64) -> bool {
         matches!(&self.stream, Stream::Nested(nested) if nested.gives_one(threads))
     }
 
-    /// Whether a worker of so many threads that holds so much may have more, if there is nothing left to
-    /// give but what others are at.
+    /// Whether a worker with this many threads and assigned tasks may take a duplicate of a running task.
     pub(super) fn admits(&mut self, rank: usize, (threads, load): (u64, u64)) -> bool {
         match &mut self.stream {
             Stream::Nested(nested) => {
@@ -192,40 +190,39 @@ impl TaskQueue {
         }
     }
 
-    /// Gives nothing any more.
+    /// Drops all tasks that are left.
     pub(super) fn stop(&mut self) {
         self.requeued.clear();
         (self.fresh, self.waiting) = (0, 0);
     }
 
-    /// How many tasks are left to give.
+    /// How many tasks are left to assign.
     pub(super) fn left(&self) -> u64 {
         self.fresh + self.waiting
     }
 
-    /// Whether tasks are left undone because they do not fit any more.
+    /// Whether tasks were skipped because they do not fit in the remaining time.
     pub(super) fn has_passed(&self) -> bool {
         self.passed > 0
     }
 
-    /// How many tasks were passed over because they do not fit any more.
     #[cfg(test)]
     pub(super) fn passed(&self) -> u64 {
         self.passed
     }
 
-    /// Panics unless as many tasks wait to be given out again as are counted.
+    /// Panics unless the counter matches the number of requeued tasks.
     #[cfg(test)]
     pub(super) fn check(&self) {
         let waiting = match &self.stream {
             Stream::Nested(nested) => nested.requeued(),
             _ => self.requeued.count(),
         };
-        assert_eq!(waiting, self.waiting, "tasks to give out again");
+        assert_eq!(waiting, self.waiting, "requeued tasks");
     }
 
-    /// What a worker gets that has so many threads and holds so much, while there is something to give:
-    /// at most `most` tasks, which can be expected to be done within `time` seconds, if that is said.
+    /// Takes at most `most` tasks for a worker. `room` is its number of threads and of assigned tasks. With
+    /// `time`, only tasks that are expected to end within that many seconds.
     pub(super) fn next(
         &mut self,
         rank: usize,
@@ -249,7 +246,7 @@ impl TaskQueue {
                 self.settled(first, 1);
             }
         }
-        self.stop(); // so many do not fit that none will
+        self.stop(); // assume that no other task fits either
         None
     }
 
@@ -281,7 +278,7 @@ impl TaskQueue {
 mod tests {
     use super::*;
 
-    /// One thread that holds nothing.
+    /// One thread without assigned tasks.
     const ROOM: (u64, u64) = (1, 0);
 
     fn new_queue(sizes: &[u64], order: Order, data: Option<usize>) -> TaskQueue {
@@ -343,7 +340,7 @@ mod tests {
     #[test]
     fn the_longest_come_first_once_they_are_known() {
         let mut queue = new_queue(&[5], Order::LongestFirst, None);
-        assert_eq!(queue.next(1, ROOM, 1, None).unwrap().first, 0, "nothing is known yet");
+        assert_eq!(queue.next(1, ROOM, 1, None).unwrap().first, 0, "no observation yet");
         for (task, seconds) in [(1, 1.0), (2, 3.0), (3, 0.5), (4, 3.0)] {
             queue.costs.observe(task, seconds);
         }
@@ -364,7 +361,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_passed_over() {
         let mut queue = new_queue(&[4], Order::Grid, None);
-        assert_eq!(queue.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "nothing is known yet");
+        assert_eq!(queue.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "no observation yet");
         for (task, seconds) in [(1, 5.0), (2, 1.0), (3, 5.0)] {
             queue.costs.observe(task, seconds);
         }

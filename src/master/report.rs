@@ -1,4 +1,4 @@
-//! What workers report: which of it counts, and what is learned from it.
+//! Handles workers' reports: which results count, and what durations teach the cost model.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use crate::master::stragglers::Verdict;
 use crate::master::{Action, Master};
 use crate::model::{Assignment, Report, RunBatch};
 
-/// Tasks shorter than this are not told apart by how long they take. (seconds)
+/// Durations below this are recorded only as the batch's mean. (seconds)
 const SHORT: f64 = 20e-6;
 
 impl Master {
-    /// Takes what a worker reports: of its runs, those of tasks that it holds in this attempt.
+    /// Accepts the runs of tasks that the worker holds in this attempt, and refuses the rest.
     pub(super) fn report<'a>(
         &mut self,
         rank: usize,
@@ -43,8 +43,8 @@ impl Master {
         }
     }
 
-    /// Takes runs that the worker was to make. Those that succeeded and are out nowhere else are taken
-    /// together, each of the others by itself.
+    /// Handles runs of tasks that the worker holds. Successful runs of tasks that were not duplicated are
+    /// handled together, each other run alone.
     fn judge<'a>(
         &mut self,
         rank: usize,
@@ -67,7 +67,7 @@ impl Master {
         }
     }
 
-    /// Takes a run that failed, or whose task is out twice.
+    /// Handles a run that failed, or whose task was duplicated.
     fn judge_one<'a>(
         &mut self,
         rank: usize,
@@ -90,7 +90,7 @@ impl Master {
         }
         self.learn(&run);
         if self.stopping && failed {
-            return; // perhaps only cancelled half-way: it is left to do
+            return; // it may have failed because it was cancelled: leave it to the next start
         }
         if failed && self.queue.retry(task, attempt, self.policy.retries) {
             self.tally.retried += 1;
@@ -104,7 +104,7 @@ impl Master {
         }
     }
 
-    /// Learns from durations: of each task, where they are long enough for it to matter.
+    /// Learns from durations: per task, or from the batch's mean if tasks are short.
     fn learn(&mut self, runs: &RunBatch) {
         let (count, seconds) = (runs.count(), runs.seconds().sum::<f64>());
         self.crunched += seconds;
@@ -119,7 +119,7 @@ impl Master {
         }
     }
 
-    /// Tasks are done, for good or ill: their runs are kept and enter their groups.
+    /// Records final runs, successful or not, and puts them into their groups.
     fn complete<'a>(
         &mut self,
         rank: usize,

@@ -1,5 +1,5 @@
-//! Batches of runs: the one form in which results travel, from the thread that called crunch to the
-//! rows of the store. It is columnar, because most runs give a plain number, millions per second.
+//! Batches of runs: the form of results from the worker thread to the rows of the store. The layout is
+//! columnar, because most runs give a plain number, at millions per second.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -9,26 +9,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::results::{Assignment, AttemptResult, Scored, weight};
 
-/// The bytes of a number in a column.
+/// Bytes per number in a column.
 const WIDTH: usize = size_of::<f64>();
 
-/// Runs of consecutive tasks, made one after another by one thread, all in the same attempt. Its columns
-/// may be borrowed from the message that it came in.
+/// Runs of consecutive tasks, made in sequence by one thread in the same attempt. The columns may be
+/// borrowed from a received message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RunBatch<'a> {
     pub(crate) first: u64,
-    /// Which attempt of all of them this was.
     pub(crate) attempt: u32,
-    /// When the first run started, in seconds since 1970. Each other one started when the one before it
+    /// When the first run started, in seconds since 1970. Each later run started when the one before it
     /// ended.
     pub(crate) started: f64,
-    /// The score of each run that gave a plain number, NaN for each of the others; little-endian.
+    /// Scores of the runs that gave a plain number, NaN for the others; little-endian.
     #[serde(borrow, with = "serde_bytes")]
     scores: Cow<'a, [u8]>,
-    /// How long each run took, in seconds; little-endian.
+    /// Duration of each run in seconds; little-endian.
     #[serde(borrow, with = "serde_bytes")]
     seconds: Cow<'a, [u8]>,
-    /// The runs that gave anything but a plain number, by task.
+    /// The runs that failed or gave more than a plain number, in order of task.
     others: VecDeque<OtherRun>,
 }
 
@@ -36,24 +35,24 @@ pub(crate) struct RunBatch<'a> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OtherRun {
     pub(crate) task: u64,
-    /// What crunch gave, or in words why it gave nothing.
+    /// The value, or the error message.
     pub(crate) result: Result<Scored, String>,
 }
 
-/// What one of a worker's threads reports of the tasks it was assigned.
+/// A report of a worker thread on its assigned tasks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report<'a> {
     /// Which thread, from 0.
     pub(crate) thread: u32,
-    /// The runs it has made. None in a request for work.
+    /// Its runs. Empty in a request for work.
     #[serde(borrow)]
     pub(crate) runs: RunBatch<'a>,
-    /// Assigned tasks that were not begun, and will not be: they are for others to do.
+    /// Assigned tasks that were not started and are returned to the queue.
     pub(crate) unbegun: Option<Assignment>,
 }
 
 impl RunBatch<'static> {
-    /// Begins a batch in the memory of the one before it.
+    /// Starts a new batch in the same memory.
     pub(crate) fn restart(&mut self, first: u64, attempt: u32, started: f64) {
         (self.first, self.attempt, self.started) = (first, attempt, started);
         self.scores.to_mut().clear();
@@ -61,13 +60,13 @@ impl RunBatch<'static> {
         self.others.clear();
     }
 
-    /// The next task gave a plain number, which is not NaN.
+    /// Appends a run that gave a plain number, not NaN.
     pub(crate) fn push_number(&mut self, number: f64, seconds: f64) {
         self.scores.to_mut().extend_from_slice(&number.to_le_bytes());
         self.seconds.to_mut().extend_from_slice(&seconds.to_le_bytes());
     }
 
-    /// So did the next ones, each in as many seconds.
+    /// Appends runs that gave plain numbers, not NaN, each with the same duration.
     pub(crate) fn push_numbers(&mut self, numbers: &[f64], seconds: f64) {
         let scores = self.scores.to_mut();
         let end = scores.len();
@@ -82,7 +81,7 @@ impl RunBatch<'static> {
         }
     }
 
-    /// What came of the next task, whatever it is.
+    /// Appends a run with any result.
     pub(crate) fn push(&mut self, result: Result<Scored, String>, seconds: f64) {
         match result.as_ref().ok().and_then(Scored::as_number) {
             Some(number) => self.push_number(number, seconds),
@@ -93,8 +92,8 @@ impl RunBatch<'static> {
         }
     }
 
-    /// The batch as it is to be sent: it borrows the columns and takes the rest. To be followed by
-    /// [`RunBatch::restart`].
+    /// The batch to be sent: borrows the columns and takes the other runs. Call [`RunBatch::restart`]
+    /// afterwards.
     pub(crate) fn lend(&mut self) -> RunBatch<'_> {
         RunBatch {
             scores: Cow::Borrowed(&self.scores),
@@ -106,7 +105,7 @@ impl RunBatch<'static> {
 }
 
 impl<'a> RunBatch<'a> {
-    /// Whether the parts fit together, as those of every batch do that was built here.
+    /// Whether the columns are consistent. True unless the batch came from a corrupt message.
     pub(crate) fn is_valid(&self) -> bool {
         let whole = self.scores.len() == self.seconds.len()
             && self.scores.len().is_multiple_of(WIDTH)
@@ -116,27 +115,26 @@ impl<'a> RunBatch<'a> {
         whole && self.others.iter().all(has) && tasks().is_sorted_by(|a, b| a < b)
     }
 
-    /// How many runs.
+    /// Number of runs.
     pub(crate) fn count(&self) -> u64 {
         (self.scores.len() / WIDTH) as u64
     }
 
-    /// Their tasks.
     pub(crate) fn tasks(&self) -> Range<u64> {
         self.first..self.first + self.count()
     }
 
-    /// Each run's score; NaN for those that are among the others.
+    /// Each run's score; NaN for those in [`RunBatch::others`].
     pub(crate) fn scores(&self) -> impl Iterator<Item = f64> {
         numbers(&self.scores)
     }
 
-    /// How long each run took, in seconds.
+    /// Duration of each run in seconds.
     pub(crate) fn seconds(&self) -> impl Iterator<Item = f64> {
         numbers(&self.seconds)
     }
 
-    /// The runs that gave anything but a plain number, by task.
+    /// The runs that failed or gave more than a plain number, in order of task.
     pub(crate) fn others(&self) -> impl Iterator<Item = &OtherRun> {
         self.others.iter()
     }
@@ -151,7 +149,7 @@ impl<'a> RunBatch<'a> {
         self.started + self.seconds().sum::<f64>()
     }
 
-    /// Takes the first `count` runs out of a valid batch.
+    /// Splits the first `count` runs off a valid batch.
     pub(crate) fn take_first(&mut self, count: u64) -> RunBatch<'a> {
         if count == self.count() {
             let (first, started) = (self.first + count, self.started);
@@ -173,7 +171,7 @@ impl<'a> RunBatch<'a> {
         taken
     }
 
-    /// The same, with columns of its own.
+    /// The same batch with owned columns.
     pub(crate) fn into_owned(self) -> RunBatch<'static> {
         RunBatch {
             first: self.first,
@@ -185,7 +183,7 @@ impl<'a> RunBatch<'a> {
         }
     }
 
-    /// Each run by itself.
+    /// The runs as single results.
     pub(crate) fn into_results(mut self) -> impl Iterator<Item = AttemptResult> {
         let mut others = std::mem::take(&mut self.others);
         let (mut task, mut started, attempt) = (self.first, self.started, self.attempt);
@@ -203,7 +201,7 @@ impl<'a> RunBatch<'a> {
         })
     }
 
-    /// About how many bytes of results it holds.
+    /// Approximate size of the results in bytes.
     pub(crate) fn weight(&self) -> usize {
         let held = |other: &OtherRun| size_of::<OtherRun>() + weight(&other.result);
         self.scores.len() + self.seconds.len() + self.others.iter().map(held).sum::<usize>()
@@ -232,7 +230,7 @@ fn take_front<'a>(column: &mut Cow<'a, [u8]>, bytes: usize) -> Cow<'a, [u8]> {
 mod tests {
     use super::*;
 
-    /// Tasks 10 to 14: numbers, but for a failure at 12 and a record at 13.
+    /// Tasks 10 to 14: numbers, except a failure at 12 and a record at 13.
     fn batch() -> RunBatch<'static> {
         let mut runs = RunBatch::default();
         runs.restart(10, 2, 100.0);

@@ -142,7 +142,7 @@ impl<K: Ord, V> Dictionary<K, V> {
         self.shared.changed.notify_all();
     }
 
-    /// Waits until `find` finds something; nothing if that takes longer than `patience`.
+    /// Waits until `find` finds something; `None` if that takes longer than `patience`.
     fn until<T>(
         &self,
         patience: Option<Duration>,
@@ -169,8 +169,7 @@ impl<K: Ord, V> Dictionary<K, V> {
     }
 
     fn state(&self) -> MutexGuard<'_, DictionaryState<K, V>> {
-        // Nothing of the user's runs under this lock but Ord and Clone; a panic in those changes
-        // nothing.
+        // The only user code under this lock is Ord and Clone, and a panic in those changes nothing.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -198,7 +197,7 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Dictionary<K, V> {
     }
 }
 
-/// The dictionaries of all names that a study's ranks share, on rank 0: bincode under bincode.
+/// Rank 0's data of all shared dictionaries of a study; keys and values are encoded.
 pub(crate) type DictionaryData = Dictionary<Bytes, Bytes>;
 
 /// A dictionary on rank 0 that all ranks of a study share. crunch gets it from

@@ -1,8 +1,8 @@
-//! A worker's line to rank 0: its link, shared between the threads that crunch, what runs inside crunch
-//! (which may ask for data or the dictionary), and the threads that attend to it meanwhile.
+//! A worker's connection to rank 0. It is shared by the worker's threads, by crunch (for data sets and
+//! the dictionary), and by the service and heartbeat threads.
 //!
-//! A heartbeat needs the link too, so nobody holds it for long: what is sent is encoded before, and a long
-//! message is decoded after.
+//! The lock must never be held for long, because heartbeats need it too: messages are encoded before it
+//! is taken, and long messages are decoded without it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -28,26 +28,27 @@ use crate::wire::transport::Link;
 use crate::worker;
 use crate::worker::batch::ThreadBatch;
 
-/// How long the line is held while nothing comes: so long others have to wait for it.
+/// How long one receive may hold the lock; other threads wait that long.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How long rank 0 may be silent. It has more to do than a worker, and is worth more patience.
+/// How long rank 0 may be silent before it is given up. Longer than a worker's lease, because rank 0 is
+/// busier.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// The longest time between two looks of the attendant that counts: if this process was held up itself,
-/// rank 0's messages wait.
+/// The most time that counts as silence between two polls: if this process itself was blocked, rank 0's
+/// messages are queued.
 const STEP: Duration = Duration::from_millis(200);
 
-/// A message over this is a long one: to decode it takes longer than others should wait. (bytes)
+/// A message above this size is long: decoding it would hold the lock for too long. (bytes)
 const LONG: usize = 1 << 16;
 
 thread_local! {
-    /// What this thread sends next: encoded before the connection is locked.
+    /// This thread's send buffer, filled before the connection is locked.
     static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// One a worker. Several threads may wait for something at a time: each reads what comes and leaves what
-/// is for another where that one looks. The lock is fair, so that everybody gets to look.
+/// One per worker. Several threads may wait for messages: each reads what arrives and stores messages for
+/// other threads. The lock is fair, so that every thread gets its turn.
 pub(crate) struct Connection {
     rank: usize,
     host: String,
@@ -58,52 +59,52 @@ pub(crate) struct Connection {
     fetching: Mutex<()>,
 }
 
-/// What a thread that crunches is to do next.
+/// The next work of a thread.
 pub(crate) enum NextWork {
     Crunch(Assignment),
     Reduce(Key, Vec<SlotResult>),
-    /// There is nothing left to do.
+    /// The worker is dismissed.
     Leave,
 }
 
 struct ConnectionState {
     link: Box<dyn Link>,
-    /// What was received last, and what is sent while the line is held.
+    /// Buffers for the last message received, and for short messages sent under the lock.
     received: Vec<u8>,
     sent: Vec<u8>,
-    /// What was received and is to be decoded, in order; whether a thread is at that.
+    /// Received messages to decode, in order, and whether a thread is decoding one.
     to_decode: VecDeque<Vec<u8>>,
     decoding: bool,
-    /// Tasks that no thread has taken, and how many of them each is to take at a time.
+    /// Tasks that no thread has taken, and how many each thread takes as its share.
     tasks: VecDeque<(Assignment, u64)>,
-    /// What else nobody has looked at yet.
+    /// Other messages that no thread has taken.
     unclaimed: VecDeque<ToWorker>,
-    /// Answers that nobody has fetched yet, by ticket.
+    /// Replies that no thread has taken, by ticket.
     replies: BTreeMap<u64, Reply>,
-    /// Whether nothing that waits here is to be begun.
+    /// Whether all work is cancelled, so that queued tasks must not start.
     stopped: bool,
-    /// How many signals rank 0 knows of.
+    /// How many signals were reported to rank 0.
     told: usize,
-    /// Whether the job is here.
+    /// Whether the job has arrived.
     has_job: bool,
-    /// Whether rank 0 was asked for work.
+    /// Whether the first request for work was sent.
     ready: bool,
-    /// How many threads hold something they have not answered.
+    /// How many threads hold work that is not answered.
     at_work: usize,
-    /// When the attendant looked last.
+    /// When the service thread polled last.
     last_poll: Instant,
-    /// For how long nothing has come.
+    /// Time since the last sign of life of rank 0.
     silence: Duration,
-    /// Why nothing more will come.
+    /// Why the connection was closed.
     over: Option<Error>,
-    /// Why no heartbeat could be sent.
+    /// Why sending a heartbeat failed.
     lost: Option<Error>,
-    /// Whether this is a process of its own.
+    /// Whether the worker is a process of its own.
     is_process: bool,
 }
 
 impl Connection {
-    /// A line for so many threads that crunch, in a process of their own or rank 0's.
+    /// A connection for `threads` threads, in their own process or in that of rank 0.
     pub(crate) fn new(link: Box<dyn Link>, threads: u32, is_process: bool) -> Connection {
         let rank = link.rank();
         let host = machine::host();
@@ -138,17 +139,16 @@ impl Connection {
         }
     }
 
-    /// The worker's rank.
     pub(crate) fn rank(&self) -> usize {
         self.rank
     }
 
-    /// The threads that crunch.
+    /// The batch of each thread.
     pub(crate) fn batches(&self) -> &[ThreadBatch] {
         &self.batches
     }
 
-    /// Says hello; the job, or nothing if there is none.
+    /// Says hello and waits for the job; `None` if the worker is dismissed instead.
     pub(crate) fn request_job(&self) -> Result<Option<Bytes>> {
         self.send(&self.hello())?;
         self.wait(|state| match state.unclaimed.pop_front()? {
@@ -163,12 +163,11 @@ impl Connection {
         ToMaster::Hello { host, threads: self.batches.len() as u32, process }
     }
 
-    /// Sends rank 0 a message.
     pub(crate) fn send(&self, message: &ToMaster) -> Result<()> {
         self.post(message, |_| ())
     }
 
-    /// Sends rank 0 a message; `first` is done as the line is held for that.
+    /// Sends rank 0 a message; `first` runs under the same lock, before the message is sent.
     fn post(
         &self,
         message: &impl Serialize,
@@ -182,17 +181,17 @@ impl Connection {
         })
     }
 
-    /// Reports what a thread was given last, all of it.
+    /// Sends a thread's final report on its current work.
     pub(crate) fn answer(&self, message: &ToMaster) -> Result<()> {
         self.post(message, |state| state.at_work = state.at_work.saturating_sub(1))
     }
 
-    /// Asks for work.
+    /// Sends the first request for work.
     pub(crate) fn ready(&self) -> Result<()> {
         self.post(&ToMaster::Done(Report::default()), |state| state.ready = true)
     }
 
-    /// Waits for what rank 0 wants a thread to do next.
+    /// Waits for the next work of a thread.
     pub(crate) fn next(&self) -> Result<NextWork> {
         self.wait(|state| {
             let work = match state.share() {
@@ -211,7 +210,7 @@ impl Connection {
         })?
     }
 
-    /// Asks rank 0 for something and waits for the answer.
+    /// Sends a request to rank 0 and waits for the reply.
     pub(crate) fn ask(&self, thread: u32, request: Request) -> Result<Reply> {
         let _alone = matches!(request, Request::Data { .. }).then(|| self.fetching.lock());
         let ticket = match request {
@@ -241,9 +240,9 @@ impl Connection {
         }
     }
 
-    /// Reads one message, if one comes within that time, and leaves it where it is looked for; whether
-    /// one came. The line is not held while a long one is decoded: what others read meanwhile comes after
-    /// it.
+    /// Reads one message, if one arrives within `wait`, and stores it for the thread it is for. Returns
+    /// whether one arrived. A long message is decoded without the lock; messages that other threads read
+    /// meanwhile are stored after it, so the order is kept.
     fn read(&self, state: &mut MutexGuard<ConnectionState>, wait: Duration) -> Result<bool> {
         if !state.receive(wait)? {
             return Ok(false);
@@ -266,7 +265,7 @@ impl Connection {
 
     fn decode(&self, state: &mut MutexGuard<ConnectionState>) -> Result<()> {
         while let Some(bytes) = state.to_decode.pop_front() {
-            // To give gigabytes back takes its time, too.
+            // Freeing gigabytes takes time too, so it happens without the lock.
             let decode = move || codec::decode(&bytes);
             let message = MutexGuard::unlocked(state, decode)?;
             state.take_in(message, &self.batches)?;
@@ -274,17 +273,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Looks whether rank 0 has cancelled something.
+    /// Receives pending messages, in case rank 0 has cancelled something.
     pub(crate) fn poll(&self) {
-        // Whoever holds the line at the moment will see the word; a thread that waits will find it
-        // garbled or lost, if it is.
+        // The thread that holds the lock reads the cancellation. A waiting thread reports errors.
         if let Some(mut state) = self.state.try_lock() {
             while let Ok(true) = self.read(&mut state, Duration::ZERO) {}
         }
     }
 
-    /// Hears what rank 0 says, whatever the threads are at, and tells it what they have done; with
-    /// `speaks`, it is told of signals, too, and has to be there.
+    /// Reports finished runs early and receives pending messages while the threads are busy. With `speaks`,
+    /// also reports signals and checks rank 0's lease.
     pub(crate) fn service(&self, speaks: bool) -> Result<()> {
         for batch in &self.batches {
             batch.report_early(|report| self.send(&ToMaster::Done(report)))?;
@@ -296,7 +294,7 @@ impl Connection {
         state.last_poll = Instant::now();
         while self.read(&mut state, Duration::ZERO)? {}
         if blocked {
-            state.return_unbegun()?; // others may be free
+            state.return_unbegun()?; // other workers may be idle
         }
         if !speaks {
             state.silence = Duration::ZERO;
@@ -309,8 +307,7 @@ impl Connection {
         state.report_signal()
     }
 
-    /// Tells rank 0 that this process is there, whatever its other threads are at. That it cannot be told
-    /// is for whoever attends to find.
+    /// Sends rank 0 a heartbeat. An error is kept for the service thread.
     pub(crate) fn send_heartbeat(&self) {
         let mut state = self.state.lock();
         let beat = if state.has_job {
@@ -323,7 +320,7 @@ impl Connection {
         }
     }
 
-    /// There is nothing to wait for any more: every thread that waits fails with this.
+    /// Closes the connection: every waiting thread fails with this error.
     pub(crate) fn close(&self, error: &Error) {
         for batch in &self.batches {
             batch.cancel(None);
@@ -340,8 +337,8 @@ impl Connection {
 }
 
 impl ConnectionState {
-    /// Sends rank 0 an encoded message. What failed because of a signal comes after word of the signal,
-    /// and is left to do.
+    /// Sends rank 0 an encoded message. A signal is reported first, so that a run that failed because of it
+    /// is not recorded as failed.
     fn send(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
         self.report_signal()?;
         match bytes.len() {
@@ -350,14 +347,13 @@ impl ConnectionState {
         }
     }
 
-    /// Sends rank 0 a short message.
     fn send_short(&mut self, message: &ToMaster) -> Result<()> {
         self.report_signal()?;
         codec::encode_into(message, &mut self.sent);
         self.link.send_small(&self.sent)
     }
 
-    /// Tells rank 0 of a signal that it has not heard of yet.
+    /// Reports a new signal to rank 0.
     fn report_signal(&mut self) -> Result<()> {
         let Some(asked) = signals::asked().filter(|asked| asked.times > self.told) else {
             return Ok(());
@@ -366,7 +362,7 @@ impl ConnectionState {
         self.send_short(&ToMaster::Interrupted(asked.name.to_string()))
     }
 
-    /// What a thread is to take of the tasks that are here.
+    /// Takes a thread's share of the queued tasks.
     fn share(&mut self) -> Option<Assignment> {
         let (tasks, share) = self.tasks.front_mut()?;
         let Assignment { first, count, attempt } = *tasks;
@@ -378,7 +374,7 @@ impl ConnectionState {
         Some(share)
     }
 
-    /// Tells rank 0 that tasks are not going to be begun.
+    /// Returns the queued tasks to rank 0.
     fn return_unbegun(&mut self) -> Result<()> {
         while let Some((tasks, _)) = self.tasks.pop_front() {
             let unbegun = Some(tasks);
@@ -387,7 +383,7 @@ impl ConnectionState {
         Ok(())
     }
 
-    /// Receives a message, if one comes within that time; whether one came.
+    /// Receives a message, if one arrives within `wait`; whether one arrived.
     fn receive(&mut self, wait: Duration) -> Result<bool> {
         let came = self.link.receive(wait, &mut self.received)?;
         if came || self.link.alive() {
@@ -396,7 +392,7 @@ impl ConnectionState {
         Ok(came)
     }
 
-    /// Leaves a message where it is looked for.
+    /// Stores a message for the thread it is for.
     fn take_in(&mut self, message: ToWorker, batches: &[ThreadBatch]) -> Result<()> {
         match message {
             ToWorker::Cancel(task) => {
@@ -411,7 +407,7 @@ impl ConnectionState {
                 let share = tasks.count.div_ceil(batches.len() as u64);
                 self.tasks.push_back((tasks, share));
             }
-            ToWorker::Job(_) if self.has_job => {} // this worker has said hello more than once
+            ToWorker::Job(_) if self.has_job => {} // the hello was sent more than once
             other => {
                 self.has_job |= matches!(other, ToWorker::Job(_));
                 if let ToWorker::Dismiss { skip_finalize, farewell } = other {
@@ -429,19 +425,19 @@ impl ConnectionState {
         Ok(())
     }
 
-    /// Whether nothing is to be done here, nor on its way here.
+    /// Whether the worker holds no work and is receiving none.
     fn is_idle(&self) -> bool {
         let holds_nothing = self.tasks.is_empty() && self.unclaimed.is_empty() && !self.decoding;
         self.ready && self.at_work == 0 && holds_nothing && !self.link.is_receiving()
     }
 
-    /// Whether rank 0 has been silent for too long.
+    /// Whether rank 0's lease has expired.
     fn is_rank0_silent(&self) -> bool {
         self.silence > LEASE
     }
 }
 
-/// What crunch has of the line: its thread's part in it.
+/// One thread's handle on the connection, for crunch.
 #[derive(Clone)]
 pub(crate) struct ThreadConnection {
     connection: Arc<Connection>,

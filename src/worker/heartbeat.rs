@@ -1,5 +1,5 @@
-//! The threads that look after a worker's connection while crunch keeps the worker's own threads busy.
-//! The heartbeat has a thread of its own, because the other one may have a long message to send or read.
+//! The service thread and the heartbeat thread of a connection; both are joined on drop. The heartbeat has
+//! its own thread, because the service thread may be sending or reading a long message.
 
 use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use crate::util::thread::Ticker;
 use crate::wire::transport::HEARTBEAT_PERIOD;
 use crate::worker::connection::Connection;
 
-/// How often it looks for something to do.
+/// Polling interval of the service thread.
 const ATTEND: Duration = Duration::from_millis(50);
 
-/// How long crunch may take to return once rank 0 has gone; then the process ends.
+/// How long crunch may take to return once rank 0 is lost; then the process exits.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// Looks after a connection until what comes back is dropped. With `is_process`, the worker is a process of
-/// its own, which signals can reach and rank 0 can leave behind.
+/// Starts the threads; they end when the returned handles are dropped. With `is_process`, the worker is a
+/// process of its own, which can receive signals and can lose rank 0.
 pub(crate) fn start(connection: &Arc<Connection>, is_process: bool) -> Result<Vec<Ticker>> {
     let served = connection.clone();
     let mut threads = vec![Ticker::start("connection", ATTEND, move |is_over| {
         match served.service(is_process) {
             Ok(()) => return Continue(()),
             Err(error) if is_process => leave(&served, &error, is_over),
-            Err(_) => {} // rank 0 has gone, and with it this process
+            Err(_) => {} // rank 0 runs in this process, which ends with it
         }
         Break(())
     })?];
@@ -43,7 +43,7 @@ pub(crate) fn start(connection: &Arc<Connection>, is_process: bool) -> Result<Ve
     Ok(threads)
 }
 
-/// There is no rank 0 to work for: has crunch come to its end, and if it does not, ends the process.
+/// Rank 0 is lost: cancels crunch, and exits the process if crunch does not return.
 fn leave(connection: &Connection, error: &Error, is_over: &AtomicBool) {
     connection.close(error);
     let begin = Instant::now();

@@ -1,4 +1,4 @@
-//! A worker: request, crunch, return. The same over MPI and threads.
+//! The worker: request, crunch, return. The same over MPI and threads.
 
 pub(crate) mod batch;
 pub(crate) mod connection;
@@ -21,19 +21,19 @@ use crate::wire::requests::MasterClient;
 use crate::wire::transport::Link;
 use crate::worker::connection::{Connection, NextWork, ThreadConnection};
 
-/// How a worker works.
+/// The configuration of a worker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WorkerConfig {
-    /// How many tasks it is at at a time.
+    /// Number of threads; each runs one task.
     pub(crate) threads: u32,
-    /// How many cores it has for all of them.
+    /// Number of cores for all threads.
     pub(crate) cores: usize,
-    /// Whether it is a process of its own, which signals can reach and rank 0 can leave behind.
+    /// Whether it is a process of its own, which can receive signals and can lose rank 0.
     pub(crate) is_process: bool,
 }
 
-/// Works for rank 0 until it is dismissed. If it cannot go on, rank 0 is told why. `native` is what
-/// the program itself brings, where the job is made of the user's Rust.
+/// Works for rank 0 until dismissed. A fatal error is reported to rank 0. `native` holds the user's Rust
+/// functions, if the job calls any.
 pub(crate) fn work(
     link: Box<dyn Link>,
     means: WorkerConfig,
@@ -84,7 +84,7 @@ fn request_crunch_return(
             named.spawn_scoped(scope, move || {
                 let worked = work_on(thread);
                 if let Err(error) = &worked {
-                    connection.close(error); // the others wait for nothing then
+                    connection.close(error); // wakes the other threads
                 }
                 worked
             })
@@ -104,7 +104,7 @@ fn request_crunch_return(
     })
 }
 
-/// One thread: request, crunch, return.
+/// The loop of one thread.
 fn run_thread(
     connection: &Connection,
     caller: &Arc<dyn MasterClient>,
@@ -136,7 +136,7 @@ fn run_thread(
     }
 }
 
-/// Calls crunch. A panic is a failure like any other.
+/// Calls crunch. A panic is a failed run.
 fn call(crunch: &mut dyn Executor, task: &Task) -> CallResult {
     let called = caught("crunch", || Ok(crunch.crunch(task)));
     let result = called.unwrap_or_else(|panic| CallResult::from(Err(panic)));
@@ -148,7 +148,7 @@ fn call(crunch: &mut dyn Executor, task: &Task) -> CallResult {
     result
 }
 
-/// The error of a message that nobody waits for.
+/// The error of an unexpected message.
 pub(crate) fn unexpected_message(message: &ToWorker) -> Error {
     let what = match message {
         ToWorker::Job(_) => "the job",

@@ -1,6 +1,6 @@
-//! What a point, a result or a summary is made of: JSON's kinds of value.
+//! The values of points, results and summaries: the types of JSON.
 //!
-//! JSON's own type cannot cross the wire, because bincode does not describe itself; this one can.
+//! serde_json's own type cannot be decoded from bincode, which is not self-describing; this one can.
 //! Numbers print the same everywhere (table, placeholder, store, seed): as JSON prints them.
 
 mod show;
@@ -48,7 +48,7 @@ impl Value {
         }
     }
 
-    /// About how many bytes it takes.
+    /// Approximate size in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Value::Text(text) => text.len(),
@@ -81,7 +81,7 @@ impl Value {
         }
     }
 
-    /// From JSON. A whole number that does not fit 64 bits becomes a float.
+    /// Converts from JSON. A whole number that does not fit 64 bits becomes a float.
     pub(crate) fn from_json(json: Json) -> Value {
         match json {
             Json::Null => Value::Null,

@@ -1,4 +1,4 @@
-//! Workers in virtual time: rank 0's real loop and the real master run against thousands of
+//! Simulated transport in virtual time: rank 0's real event loop and master run against thousands of
 //! simulated workers in one thread, with delays and faults drawn from a seed. A run of hours takes
 //! milliseconds, and the same seed repeats it exactly.
 
@@ -16,41 +16,40 @@ use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::transport::{HEARTBEAT_PERIOD, Hub};
 
-/// What a simulated crunch gives for a task: how long it takes, and its result.
+/// The simulated crunch: duration and result of a task.
 pub(crate) type SimulatedCrunch<'a> =
     Box<dyn FnMut(u64) -> (Duration, Result<Scored, String>) + 'a>;
 
-/// What can go wrong with each message and each worker. Chances are from 0 to 1.
+/// Injected faults. Probabilities are from 0 to 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
-    /// How many workers may say that they cannot go on, and the chance that one does, each time it is
-    /// given something.
+    /// How many workers may report a fatal error, and the probability that one does per assignment.
     pub(crate) breaking: (usize, f64),
-    /// The same of workers that die without a word.
+    /// How many workers may die silently, and the probability that one does per assignment.
     pub(crate) dying: (usize, f64),
-    /// The chance that a message is lost.
+    /// Probability that a message is lost.
     pub(crate) lost: f64,
-    /// That it comes twice.
+    /// Probability that a message is delivered twice.
     pub(crate) doubled: f64,
-    /// That it comes late, by up to so long.
+    /// Probability that a message is delayed, and the longest delay.
     pub(crate) late: (f64, Duration),
-    /// From when on every worker falls silent, one after another within so long, and for how long each.
-    /// What it does or is sent meanwhile comes of it afterwards, as where a process is suspended.
+    /// Every worker falls silent once, like a suspended process, and handles its messages afterwards: start,
+    /// the time span over which the workers' silences begin, and the length of each silence.
     pub(crate) silence: Option<(Duration, Duration, Duration)>,
-    /// When all workers die, and the transport says so.
+    /// When all workers die, reported by the transport.
     pub(crate) end: Option<Duration>,
 }
 
-/// Something that happens, in virtual time.
+/// An event in virtual time.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     /// A message reaches rank 0.
     AtMaster(usize, Vec<u8>),
     /// A message reaches a worker.
     AtWorker(usize, Bytes),
-    /// A worker has done what it was at; its answer.
+    /// A worker has finished its work; its report.
     Done(usize, Vec<u8>),
-    /// A worker says that it is there.
+    /// A worker sends a heartbeat.
     Heartbeat(usize),
 }
 
@@ -59,33 +58,33 @@ struct SimulatedWorker {
     welcomed: bool,
     busy: bool,
     queue: VecDeque<ToWorker>,
-    /// It answers nothing any more.
+    /// Whether it has died.
     gone: bool,
-    /// From when to when it is silent.
+    /// Begin and end of its silence.
     silent: Option<(Duration, Duration)>,
 }
 
-/// Rank 0's end of a simulated world.
+/// Rank 0's end of the simulated transport.
 pub(crate) struct SimulatedHub<'a> {
     now: Duration,
     crunch: SimulatedCrunch<'a>,
     rng: ChaCha8Rng,
     longest_delay: Duration,
     faults: Faults,
-    /// When, in what order it was brought about, and what.
+    /// Future events: time, a sequence number to break ties, and the event.
     coming: BinaryHeap<Reverse<(Duration, u64, Happening)>>,
     brought_about: u64,
     workers: Vec<SimulatedWorker>,
     dismissed: BTreeSet<usize>,
     broken: usize,
     died: usize,
-    /// The workers whose death was told.
+    /// How many deaths were reported.
     told: usize,
 }
 
 impl<'a> SimulatedHub<'a> {
-    /// A world of `workers` workers that crunch as told. Each message takes between nothing and
-    /// `longest_delay`, drawn from `seed`.
+    /// A hub of `workers` simulated workers. Message delays are between 0 and `longest_delay`, drawn from
+    /// `seed`.
     pub(crate) fn new(
         workers: usize,
         seed: u64,
@@ -112,7 +111,7 @@ impl<'a> SimulatedHub<'a> {
         hub
     }
 
-    /// Lets this go wrong. Workers then say all the time that they are there.
+    /// Enables faults. Workers then send heartbeats.
     pub(crate) fn with_faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
         for rank in 1..=self.workers.len() {
@@ -126,12 +125,11 @@ impl<'a> SimulatedHub<'a> {
         self
     }
 
-    /// How many workers have said that they cannot go on.
+    /// How many workers have reported a fatal error.
     pub(crate) fn broken(&self) -> usize {
         self.broken
     }
 
-    /// How many workers were told to leave.
     pub(crate) fn dismissed(&self) -> usize {
         self.dismissed.len()
     }
@@ -145,7 +143,7 @@ impl<'a> SimulatedHub<'a> {
         of > 0.0 && self.rng.random_bool(of)
     }
 
-    /// How long each copy of a message is on its way that gets there.
+    /// The delay of each delivered copy of a message.
     fn ways(&mut self) -> Vec<Duration> {
         if self.chance(self.faults.lost) {
             return Vec::new();
@@ -159,7 +157,6 @@ impl<'a> SimulatedHub<'a> {
         (0..copies).map(way).collect()
     }
 
-    /// A worker sends rank 0 a message.
     fn say(&mut self, rank: usize, message: &ToMaster) {
         let bytes = codec::encode(message);
         for way in self.ways() {
@@ -201,7 +198,7 @@ impl<'a> SimulatedHub<'a> {
         Ok(())
     }
 
-    /// A worker begins what it was given first.
+    /// Starts a worker's next assignment.
     fn work(&mut self, rank: usize) {
         let worker = &mut self.workers[rank - 1];
         if worker.busy {
@@ -213,7 +210,7 @@ impl<'a> SimulatedHub<'a> {
                 let Assignment { first, count, attempt } = assignment;
                 let mut runs = RunBatch::default();
                 runs.restart(first, attempt, self.now.as_secs_f64());
-                // Now and then a worker leaves the rest of a long batch to others.
+                // Sometimes a worker returns the rest of a long batch.
                 let whole = count == 1 || self.chance(0.8);
                 let begun = if whole { count } else { count / 2 };
                 for task in first..first + begun {
@@ -236,7 +233,7 @@ impl<'a> SimulatedHub<'a> {
         self.bring_about(takes, Happening::Done(rank, answer));
     }
 
-    /// When something can happen that was to happen now: what concerns a silent worker waits.
+    /// The time to which an event is postponed because its worker is silent.
     fn postponed(&self, what: &Happening) -> Option<Duration> {
         let (Happening::AtMaster(rank, _)
         | Happening::AtWorker(rank, _)
@@ -246,7 +243,7 @@ impl<'a> SimulatedHub<'a> {
         (from..to).contains(&self.now).then_some(to)
     }
 
-    /// Something happens; a message that reaches rank 0 by it.
+    /// Handles an event; returns a message that reaches rank 0.
     fn happens(&mut self, what: Happening) -> Result<Option<(usize, Vec<u8>)>> {
         match what {
             Happening::AtMaster(rank, bytes) => return Ok(Some((rank, bytes))),

@@ -1,4 +1,4 @@
-//! Workers as threads of this process: no MPI, the same messages in the same bincode form.
+//! Transport between threads of this process: the same encoded messages, without MPI.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub(crate) struct ThreadLink {
     from_hub: Receiver<Bytes>,
 }
 
-/// A hub and its links, of `workers` ranks from `lowest` up.
+/// A hub and its links for `workers` ranks from `lowest` up.
 pub(crate) fn connect(lowest: usize, workers: usize) -> (ThreadHub, Vec<ThreadLink>) {
     let (to_hub, from_workers) = channel();
     let mut to_workers = Vec::new();

@@ -1,4 +1,4 @@
-//! Rank 0 at work itself: threads of its own beside the other ranks.
+//! Transport for rank 0 with local threads: combines the other ranks and a worker in rank 0's process.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use crate::util::error::{Error, Result};
 use crate::wire::transport::Hub;
 use crate::wire::transport::threads::ThreadHub;
 
-/// How long to listen to the other ranks before looking at our own threads again.
+/// How long to wait for other ranks before polling the local threads again.
 const TURN: Duration = Duration::from_millis(1);
 
-/// The other ranks, and rank 0's own worker.
+/// The other ranks and the local worker.
 pub(crate) struct WithLocal<'a> {
     ranks: &'a mut dyn Hub,
     own: ThreadHub,
-    /// Whether our own worker was told to leave.
+    /// Whether the local worker was dismissed.
     left: bool,
 }
 

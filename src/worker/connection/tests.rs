@@ -1,4 +1,4 @@
-//! What may wait for what at a worker's line.
+//! Tests that no operation on a connection waits for a slow one.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -9,7 +9,7 @@ use crate::executor::CallResult;
 use crate::wire::transport::threads::ThreadHub;
 use crate::wire::transport::{Hub, threads};
 
-/// How long to wait for what has to come.
+/// How long to wait for an expected message.
 const SOON: Duration = Duration::from_secs(10);
 
 fn connect() -> (ThreadHub, Connection) {
@@ -18,7 +18,7 @@ fn connect() -> (ThreadHub, Connection) {
     (hub, Connection::new(Box::new(link), 1, false))
 }
 
-/// The next message, and the bytes that it borrows from.
+/// The next message; it borrows from `received`.
 fn next<'a>(hub: &mut ThreadHub, received: &'a mut Vec<u8>) -> ToMaster<'a> {
     assert_eq!(hub.receive(SOON, received).unwrap(), Some(1));
     codec::decode(received).unwrap()
@@ -47,7 +47,7 @@ fn what_waits_behind_a_long_task_is_handed_back() {
     assert_eq!(report.runs.count(), 0);
 }
 
-/// A message that takes long to encode: until it is told to end.
+/// A message whose encoding blocks until released.
 struct Long {
     begun: Sender<()>,
     end: Receiver<()>,
@@ -103,11 +103,11 @@ fn what_comes_while_a_message_is_being_decoded_comes_after_it() {
     assert_eq!(
         beat,
         ToMaster::Heartbeat { idle: false },
-        "it does not wait, and there is something to do"
+        "it does not wait, and the worker is not idle"
     );
     {
         let mut state = connection.state.lock();
-        assert!(state.unclaimed.is_empty(), "nothing overtakes it");
+        assert!(state.unclaimed.is_empty(), "no message overtakes it");
         connection.decode(&mut state).unwrap();
         state.decoding = false;
     }

@@ -1,9 +1,9 @@
-//! Workers as MPI ranks. The only room that knows MPI.
+//! Transport over MPI, the only part of gridmpi that calls MPI.
 //!
-//! Nothing waits inside MPI: a rank that has died would be waited for for ever, and a blocking receive
-//! burns a core. What is sent and received is begun and looked after; waiting is looking, hard for a
-//! moment, then between sleeps that grow with the silence, up to less than a millisecond. MPI counts are
-//! 32-bit, so a long message goes in parts, told apart by tag; MPI keeps the order of what one rank sends.
+//! No call blocks inside MPI: it would never return if the other rank has died, and a blocking receive
+//! keeps a core busy. All sends and receives are nonblocking. Waiting means polling: first without sleep,
+//! then with sleeps that grow with the silence, up to less than a millisecond. MPI counts are 32-bit, so a
+//! long message is sent in parts with their own tag; MPI keeps the order of messages of one rank.
 
 mod raw;
 #[cfg(test)]
@@ -28,31 +28,31 @@ use crate::util::thread::Ticker;
 use crate::wire::transport::{HEARTBEAT_PERIOD, Hub, Link};
 use traffic::Traffic;
 
-/// How long to look without sleeping, at most and at least. Most answers come sooner, and a sleep costs
-/// a hundred times what they take. Where they do not, it gets shorter: somebody else may need the core.
-/// Not yielding, because where others want the core a yield gives it away for milliseconds.
+/// How long to poll without sleep, at most and at least. Most answers come sooner, and a sleep takes a
+/// hundred times as long. If they do not, the time shrinks, because another process may need the core.
+/// There is no yield, because on a busy core a yield takes milliseconds.
 const EAGER: Duration = Duration::from_micros(200);
 const LEAST_EAGER: Duration = Duration::from_micros(5);
-/// Then a try follows whenever the silence has grown by one part in so many: what waiting adds to the
-/// way of a message is little beside the time it took to come.
+/// After that, each sleep is the silence so far divided by this, so that polling adds little to the
+/// latency of a message compared with the time waited for it.
 const SHARE: u32 = 16;
-/// The longest sleep between two tries, of rank 0 and of a worker: what an idle spell may add to the next
-/// message's way. A task that becomes ready waits for rank 0 to hear of it, and for an idle worker to hear
-/// of rank 0. Workers mostly crunch while they hear nothing, rank 0 has nothing else to do.
+/// The longest sleep between two polls, of rank 0 and of a worker: the most latency that polling adds.
+/// An assignment to an idle worker waits for both: rank 0 has to receive the request or result, and the
+/// worker the assignment. Workers mostly crunch while no message arrives; rank 0 has nothing else to do.
 const LONGEST_SLEEP: [Duration; 2] = [Duration::from_micros(750), Duration::from_micros(400)];
 
-/// How long ranks may take to find each other, whatever their number, and for each of them.
+/// Time limit of `MPI_Init`: a constant part, and a part per rank.
 const INITIALIZE: Duration = Duration::from_secs(60);
 const INITIALIZE_EACH: Duration = Duration::from_millis(100);
-/// How long to look after what is still on its way at the end.
+/// How long pending sends may take at the end.
 const LAST_SENDS: Duration = Duration::from_secs(5);
-/// How long shutting MPI down may take where a rank has died.
+/// How long MPI may take to shut down if a rank has died.
 const FINALIZE: Duration = Duration::from_secs(5);
 
-/// How many messages may be under way to a rank that does not take them before it gets no more beats.
+/// With this many small messages pending for a rank, it is sent no more heartbeats.
 const UNTAKEN: usize = 4;
 
-/// What the MPI library says of itself; it need not be initialised for that.
+/// The MPI library's version string; MPI need not be initialised.
 pub(crate) fn library() -> String {
     mpi::environment::library_version().unwrap_or_default()
 }
@@ -64,16 +64,16 @@ pub(crate) struct MpiRanks {
     traffic: Arc<Mutex<Traffic>>,
     /// Ranks that have died.
     dead: Receiver<usize>,
-    /// Ranks that are known to be there although no message of theirs is complete.
+    /// Ranks that gave a sign of life without a complete message.
     alive: BTreeSet<usize>,
     start: Instant,
     beating: Option<Ticker>,
-    /// Since when there was nothing to receive while something could be expected.
+    /// Start of the current silence, while a message was expected.
     idle: Option<Instant>,
-    /// How long to look without sleeping, and to sleep then at most.
+    /// How long to poll without sleep, and the longest sleep after that.
     eager: Duration,
     longest_sleep: Duration,
-    /// Whether a rank is known to be dead, so that MPI may not be able to shut down.
+    /// Whether a rank is known to be dead, so that `MPI_Finalize` might hang.
     skip_finalize: bool,
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct MpiRanks {
 unsafe impl Send for MpiRanks {}
 
 impl MpiRanks {
-    /// Initialises MPI, once a process. `expected` is how many ranks a launcher has started.
+    /// Initialises MPI; once per process. `expected` is the number of ranks that the launcher started.
     pub(crate) fn initialize(expected: usize) -> Result<MpiRanks> {
         let missing = "not all ranks have reached MPI: one has died, or its host cannot be reached; start again";
         let watch =
@@ -123,18 +123,18 @@ impl MpiRanks {
         self.world.rank() as usize
     }
 
-    /// How many ranks there are, rank 0 included.
+    /// Number of ranks, rank 0 included.
     pub(crate) fn size(&self) -> usize {
         self.world.size() as usize
     }
 
-    /// Sends every other rank this from now on, again and again, whatever this process is at.
+    /// Starts the heartbeat thread, which sends this message to every other rank periodically.
     pub(crate) fn beat(&mut self, message: Bytes) -> Result<()> {
         self.beating = Some(start_heartbeat(self.traffic.clone(), message)?);
         Ok(())
     }
 
-    /// Whatever message is complete by the time `wait` is over, and who sent it.
+    /// Receives a message that is complete within `wait`; returns its sender.
     fn receive_within(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         let (found, moved, news) = self.look(buffer)?;
         if found.is_some() {
@@ -145,7 +145,7 @@ impl MpiRanks {
             self.idle = None; // the next part may come at once
         }
         if wait.is_zero() || news {
-            return Ok(None); // a look is no silence: nothing was expected
+            return Ok(None); // a single poll does not count as silence
         }
         let begin = Instant::now();
         let mut idle = *self.idle.get_or_insert(begin);
@@ -169,13 +169,13 @@ impl MpiRanks {
                 self.idle = Some(idle);
             }
             if news {
-                return Ok(None); // that somebody is there is not to wait for the message
+                return Ok(None); // report the sign of life before the message is complete
             }
         }
     }
 
-    /// Who has sent a message that is complete; whether a long one has come further; and whether that
-    /// shows that somebody is there.
+    /// Polls once. Returns the sender of a complete message, whether a long message has made progress, and
+    /// whether there are new signs of life.
     fn look(&mut self, buffer: &mut Vec<u8>) -> Result<(Option<usize>, bool, bool)> {
         let mut traffic = self.traffic.lock();
         let found = traffic.poll(buffer)?;
@@ -186,7 +186,7 @@ impl MpiRanks {
         Ok((found, std::mem::take(&mut traffic.moved), news))
     }
 
-    /// A silence is over: the longer it was, the less is gained by looking hard through the next one.
+    /// Ends a silence. After a long one, the next is polled without sleep for a shorter time.
     fn heard(&mut self) {
         let silence = self.idle.take().map_or(Duration::ZERO, |idle| idle.elapsed());
         let less = (self.eager / 2).max(LEAST_EAGER);
@@ -209,7 +209,7 @@ impl Drop for MpiRanks {
             return;
         }
         drop(traffic);
-        std::mem::forget(universe); // it would wait here
+        std::mem::forget(universe); // its drop would block here
         let (done, finalized) = channel();
         std::thread::spawn(move || {
             raw::finalize();
@@ -265,10 +265,10 @@ impl Hub for MpiRanks {
         self.skip_finalize = true;
     }
 
-    /// Ends every rank at once, this one too.
+    /// Aborts all ranks, including this one.
     fn abort(&mut self, error: &Error) {
         error.print();
-        // Where ranks cannot be reached this takes its time.
+        // If ranks cannot be reached, the abort may take long.
         let _watch = watch(FINALIZE, error.clone());
         let _alone = self.traffic.lock();
         self.world.abort(error.exit as i32)
@@ -307,8 +307,8 @@ impl Link for MpiRanks {
     }
 }
 
-/// Ends the process with this error unless what comes back is dropped in time: MPI has no way out of
-/// some of its waits.
+/// Watchdog: exits the process with this error unless the returned value is dropped in time. Some MPI
+/// calls cannot be interrupted.
 fn watch(time: Duration, error: Error) -> Sender<()> {
     let (in_time, dropped) = channel();
     std::thread::spawn(move || {

@@ -1,20 +1,19 @@
-//! Messages between two real ranks. Each test starts itself again under mpirun, where it plays its rank's
-//! part.
+//! Tests with two real ranks. Each test starts itself again under mpirun, where it runs its rank's part.
 
 use std::process::Command;
 
 use super::*;
 
-/// Set where this process is a rank.
+/// Set if this process is a rank.
 const RANK: &str = "GRIDMPI_TEST_IS_RANK";
 
-/// How long to wait for what has to come.
+/// How long to wait for an expected message.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Longer than all that may be under way at a time.
+/// Longer than all parts that may be in flight.
 const LONG: usize = 60 << 20;
 
-/// This process as a rank; where it is none, two are started and have to succeed.
+/// If this process is a rank, initialises it. Otherwise starts two ranks, which must succeed.
 fn on_two_ranks(test: &str) -> Option<MpiRanks> {
     if std::env::var_os(RANK).is_some() {
         return Some(MpiRanks::initialize(2).unwrap());
@@ -31,7 +30,7 @@ fn on_two_ranks(test: &str) -> Option<MpiRanks> {
     None
 }
 
-/// The next message at rank 0, and how often rank 1 was known to be there before it had come.
+/// The next message at rank 0, and how many signs of life of rank 1 came before it.
 fn at_hub(ranks: &mut MpiRanks) -> (Vec<u8>, usize) {
     let (begin, mut buffer, mut signs) = (Instant::now(), Vec::new(), 0);
     while begin.elapsed() < SOON {
@@ -41,10 +40,10 @@ fn at_hub(ranks: &mut MpiRanks) -> (Vec<u8>, usize) {
         }
         signs += usize::from(Hub::alive(ranks) == Some(1));
     }
-    panic!("nothing came");
+    panic!("no message arrived");
 }
 
-/// The same at rank 1.
+/// The next message at rank 1, and how many signs of life of rank 0 came before it.
 fn at_link(ranks: &mut MpiRanks) -> (Vec<u8>, usize) {
     let (begin, mut buffer, mut signs) = (Instant::now(), Vec::new(), 0);
     while begin.elapsed() < SOON {
@@ -53,7 +52,7 @@ fn at_link(ranks: &mut MpiRanks) -> (Vec<u8>, usize) {
         }
         signs += usize::from(Link::alive(ranks));
     }
-    panic!("nothing came");
+    panic!("no message arrived");
 }
 
 fn long(first: u8) -> Vec<u8> {
@@ -81,7 +80,7 @@ fn a_long_message_shows_on_its_way_that_its_sender_is_there_and_order_is_kept() 
     Hub::send(&mut ranks, 1, long(3).into()).unwrap();
     assert!(ranks.is_sending(1));
     let (bytes, signs) = at_hub(&mut ranks);
-    assert!(bytes == b"end" && signs > 2, "what a rank takes shows that it is there: {signs}");
+    assert!(bytes == b"end" && signs > 2, "a part that a rank receives is a sign of life: {signs}");
     assert!(!ranks.is_sending(1));
 }
 
@@ -92,7 +91,7 @@ fn a_small_message_behind_a_long_one_is_a_sign_at_once() {
         return;
     };
     if ranks.own_rank() == 1 {
-        // Not a part is sent before the other rank has heard of what comes behind it.
+        // No part is sent before the other rank has received the message behind it.
         ranks.traffic.lock().announce_long(0, LONG).unwrap();
         assert_eq!(at_link(&mut ranks).0, b"announced");
         Link::send_small(&mut ranks, b"beat").unwrap();
@@ -105,7 +104,7 @@ fn a_small_message_behind_a_long_one_is_a_sign_at_once() {
         let begin = Instant::now();
         while Hub::alive(&mut ranks).is_none() {
             assert_eq!(Hub::receive(&mut ranks, SOON, &mut Vec::new()).unwrap(), None);
-            assert!(begin.elapsed() < SOON, "nothing came");
+            assert!(begin.elapsed() < SOON, "no message arrived");
         }
         Hub::send_small(&mut ranks, 1, answer.as_bytes()).unwrap();
     }

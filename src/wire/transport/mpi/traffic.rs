@@ -1,4 +1,4 @@
-//! What is on its way between this rank and others: begun, looked after, never waited for.
+//! Messages in flight between this rank and others; all operations are nonblocking.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::Sender;
@@ -10,44 +10,45 @@ use crate::wire::transport::mpi::raw::{
     MessageSource, MpiFailure, Outgoing, PostedReceives, Receiving, SLOT, Sending, World,
 };
 
-/// The tag of a small message.
+/// The MPI tag of a small message.
 const SMALL_ONE: i32 = 1;
-/// The tag of a part of a long one.
+/// The MPI tag of a part of a long message.
 const PART: i32 = 2;
-/// What a small message ends with: before this is a whole message, or the length of a long one, whose
-/// parts follow.
+/// The last byte of a small message: the bytes before it are a whole message, or the length of a long
+/// message whose parts follow.
 const WHOLE: u8 = 0;
 const LONG: u8 = 1;
-/// A message up to this is a small one: it comes in one piece over every network. (bytes)
+/// A message up to this length is small: every network sends it eagerly, in one piece. (bytes)
 const SMALL: usize = SLOT - 1;
-/// How long a part may be, and how many of a rank's are under way at a time. MPI mostly copies a part in
-/// one call, for which a heartbeat has to wait; over a slow line it has to wait for the parts before it;
-/// and each that has crossed is a sign of life. (bytes)
+/// The longest part, in bytes, and the most parts in flight per rank. MPI mostly copies a part in one
+/// call, and a heartbeat waits for that call; on a slow network it also waits for the parts before it.
+/// Each part that has arrived is a sign of life.
 const PART_LENGTH: usize = 4 << 20;
 const PARTS: usize = 4;
 
-/// What is on its way between this rank and others.
+/// Messages in flight between this rank and others.
 pub(super) struct Traffic {
     world: World,
-    /// Rank 0 hears everybody, the others rank 0: nobody else's death concerns them.
+    /// Rank 0 receives from any rank. Workers receive from rank 0 only, so that the death of another worker
+    /// does not affect them.
     waiting: PostedReceives,
-    /// Buffers that small messages were sent from, to be used again.
+    /// Free send buffers of small messages.
     spare: Vec<Vec<u8>>,
-    /// What has not left yet, by rank.
+    /// Pending sends, by rank.
     pub(super) to: Vec<Outbox>,
-    /// The ranks something has not left for.
+    /// Ranks with pending sends.
     sending: BTreeSet<usize>,
-    /// What has come from each rank, or is coming, in order.
+    /// Messages received or being received, per rank, in order.
     coming: Vec<VecDeque<Message>>,
-    /// The ranks something is under way from.
+    /// Ranks with messages being received.
     open: BTreeSet<usize>,
-    /// The ranks that are known to be there although no message of theirs is complete: until it is asked.
+    /// Ranks that gave a sign of life without a complete message since the last query.
     pub(super) signs: BTreeSet<usize>,
-    /// Whether a long message has come further: until it is asked.
+    /// Whether a long message has made progress since the last query.
     pub(super) moved: bool,
-    /// The ranks that have had their last message.
+    /// Ranks that were sent their last message.
     pub(super) left: BTreeSet<usize>,
-    /// The ranks that MPI knows to be dead, and where each of them is told of.
+    /// Ranks known to be dead, and the channel on which their deaths are reported.
     pub(super) dead: BTreeSet<usize>,
     news: Sender<usize>,
 }
@@ -57,19 +58,20 @@ enum Message {
     Long(Receiving),
 }
 
-/// What has not left yet for a rank.
+/// Pending sends to a rank.
 #[derive(Default)]
 pub(super) struct Outbox {
     /// Small messages, in order.
     small: VecDeque<Sending>,
-    /// Parts of long ones that are under way, in order, and what comes after them.
+    /// Parts of long messages in flight, in order, and the messages queued behind them.
     parts: VecDeque<MessagePart>,
     rest: VecDeque<Bytes>,
 }
 
 struct MessagePart {
     sending: Sending,
-    /// A full one has left only when its receiver takes it; what is short may be on its way to nobody.
+    /// Whether the part has full length. The send of a full part completes only when the receiver takes it;
+    /// that of a short one may complete although nobody receives it.
     is_full: bool,
 }
 
@@ -78,13 +80,13 @@ impl Outbox {
         self.small.is_empty() && self.parts.is_empty() && self.rest.is_empty()
     }
 
-    /// How many small messages the rank has not taken.
+    /// Number of small messages that the rank has not received.
     pub(super) fn untaken(&self) -> usize {
         self.small.len()
     }
 
-    /// Looks after what is under way and begins what may be. Whether a part has left that shows that the
-    /// rank is there. Buffers of small messages that have left become spare.
+    /// Completes sends and starts further parts. Returns whether a full part was sent, which is a sign of
+    /// life. Buffers of sent small messages become spare.
     fn go_on(
         &mut self,
         (world, rank): (&World, usize),
@@ -126,7 +128,7 @@ impl Outbox {
 }
 
 impl Traffic {
-    /// Ranks that die are told of in `news`.
+    /// Ranks that die are reported on `news`.
     pub(super) fn new(size: usize, own: usize, news: Sender<usize>) -> Result<Traffic> {
         let world = World::new();
         let from = if own == 0 { MessageSource::Anybody } else { MessageSource::Rank(0) };
@@ -147,7 +149,7 @@ impl Traffic {
         })
     }
 
-    /// Begins to send. What goes to a dead rank goes nowhere.
+    /// Starts to send. Messages to a dead rank are dropped.
     pub(super) fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
         if bytes.len() <= SMALL {
             return self.send_small(rank, &bytes);
@@ -160,7 +162,7 @@ impl Traffic {
         self.announce(rank, LONG, &(length as u64).to_le_bytes())
     }
 
-    /// Begins to send what was announced.
+    /// Starts to send the parts of an announced message.
     pub(super) fn send_long(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
         if !self.dead.contains(&rank) {
             self.to[rank].rest.push_back(bytes);
@@ -170,7 +172,7 @@ impl Traffic {
         Ok(())
     }
 
-    /// Begins to send a copy.
+    /// Starts to send a copy.
     pub(super) fn send_small(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
         match bytes.len() {
             ..=SMALL => self.announce(rank, WHOLE, bytes),
@@ -197,24 +199,24 @@ impl Traffic {
         Ok(())
     }
 
-    /// Whether something is still on its way out to somebody who is there.
+    /// Whether sends to live ranks are pending.
     pub(super) fn is_sending(&mut self) -> bool {
         let _ = self.look_after_sends();
         !self.sending.is_empty()
     }
 
-    /// Whether a message is coming from a rank.
+    /// Whether a message from a rank is being received.
     pub(super) fn is_receiving(&self, rank: usize) -> bool {
         self.open.contains(&rank)
     }
 
-    /// A long message to or from a rank comes further.
+    /// Notes progress of a long message to or from a rank.
     fn moves(&mut self, rank: usize) {
         self.signs.insert(rank);
         self.moved = true;
     }
 
-    /// Waits for nothing any more: before MPI is shut down.
+    /// Cancels the posted receives, before MPI is shut down.
     pub(super) fn end(&mut self) {
         self.waiting.end();
     }
@@ -241,8 +243,8 @@ impl Traffic {
         Ok(())
     }
 
-    /// A message that is complete, if there is one, in place of what is in `buffer`; who sent it. Begins
-    /// to receive what is announced.
+    /// Receives a complete message, if there is one, into `buffer`, replacing its contents; returns its
+    /// sender. Starts to receive announced messages.
     pub(super) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         self.look_after_sends()?;
         for rank in self.open.clone() {
@@ -260,7 +262,7 @@ impl Traffic {
                     return Ok(None);
                 }
             };
-            self.dead.remove(&rank); // it was only out of reach
+            self.dead.remove(&rank); // it was only unreachable
             let is_first = self.coming[rank].is_empty();
             let message = if buffer.pop() == Some(WHOLE) {
                 if is_first {
@@ -271,7 +273,7 @@ impl Traffic {
             } else {
                 let length = u64::from_le_bytes(buffer.first_chunk().copied().unwrap_or_default());
                 if length as usize > PART_LENGTH {
-                    self.moves(rank); // a shorter one comes as soon as its first part would
+                    self.moves(rank); // a shorter message completes as early as its first part would
                 }
                 Message::Long(Receiving::new(rank, PART, length as usize, PART_LENGTH))
             };
@@ -284,7 +286,7 @@ impl Traffic {
         }
     }
 
-    /// The next message of a rank, if all of it is there.
+    /// The next message of a rank, if it is complete.
     fn complete(&mut self, rank: usize) -> Result<Option<Vec<u8>>> {
         if let Some(Message::Long(message)) = self.coming[rank].front_mut() {
             let came = message.go_on(&self.world, PARTS);
@@ -312,13 +314,13 @@ impl Traffic {
         }))
     }
 
-    /// Sees whether a call failed because a rank has died or cannot be reached, which is no error here:
-    /// others go on. `with` is the rank the call was about, if it was about one.
+    /// Handles a failed call. It is no error if a rank has died or is unreachable, because the others go on.
+    /// `with` is the rank that the call addressed, if any.
     fn explain(&mut self, with: Option<usize>, failure: MpiFailure) -> Result<()> {
         let known = self.dead.len();
         for rank in self.world.dead().into_iter().chain(with) {
             if self.dead.insert(rank) {
-                let _ = self.news.send(rank); // nobody is there to be told at the end
+                let _ = self.news.send(rank); // the receiver is gone at shutdown
                 self.to[rank] = Outbox::default();
                 self.signs.remove(&rank);
             }
