@@ -1,4 +1,4 @@
-//! All runs for other programs, a file a format: CSV, JSON, Parquet.
+//! Exports of all runs, one file per format: CSV, JSON, Parquet.
 
 mod csv;
 mod json;
@@ -24,8 +24,8 @@ pub(crate) enum ExportFormat {
     Parquet,
 }
 
-/// Writes the runs that were selected: a row each, with a column for each loop, for what every run has,
-/// and for each field of what crunch gave.
+/// Writes the selected runs, one row each: a column per loop, the columns that every run has, and a column
+/// per field of crunch's result.
 pub(crate) fn export(
     reader: &StoreReader,
     select: &Select,
@@ -50,12 +50,11 @@ pub(crate) fn export(
     }
 }
 
-/// What the user sees of an output that cannot be written.
+/// The error for an output that cannot be written.
 fn unwritten(error: impl std::fmt::Display) -> Error {
     Error::unexpected(format!("the export cannot be written: {error}"))
 }
 
-/// A column's name.
 fn names(columns: &[Column]) -> impl Iterator<Item = &str> {
     columns.iter().map(|column| column.name.as_str())
 }

@@ -1,5 +1,5 @@
-//! When every worker is silent, in virtual time: whoever may come back is waited for, whoever is known to
-//! have ended is not.
+//! All workers silent, in virtual time: rank 0 waits for workers that may come back, but not for workers that
+//! are known to have ended.
 
 use super::*;
 use crate::master::Action;
@@ -7,7 +7,7 @@ use crate::wire::transport::simulated::Faults;
 
 const LEASE: Duration = Duration::from_secs(10);
 
-/// When the workers begin to fall silent, and within how long all of them do.
+/// When the workers begin to fall silent, and within what time all of them do.
 const FROM: Duration = Duration::from_secs(20);
 const WITHIN: Duration = Duration::from_secs(5);
 
@@ -23,7 +23,7 @@ fn world(seed: u64) -> World {
     }
 }
 
-/// Plays a job of some minutes; how it went, what is noted, when it was over.
+/// Simulates a job of some minutes; returns the result, the recorder, the end time and the master.
 fn play(seed: u64, faults: Faults, notes: Notes) -> (Result<()>, Notes, Duration, Master) {
     let world = world(seed);
     let mut master = world.master_with(MasterConfig { lease: Some(LEASE), ..world.config() });
@@ -73,7 +73,7 @@ fn workers_that_stay_silent_are_waited_for_five_minutes() {
 #[test]
 fn workers_that_have_all_ended_are_not_waited_for() {
     for seed in 0..50 {
-        // Once while they are at work, once when they have been silent for a while.
+        // Once while the workers are busy, once after they have been silent for a while.
         for after in [5, 60].map(Duration::from_secs) {
             let end = Some(FROM + after);
             let faults = Faults { end, ..silent_for(Duration::MAX) };
