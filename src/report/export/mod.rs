@@ -10,7 +10,7 @@ use std::io::Write;
 use crate::store::{Column, Select, StoreReader};
 use crate::util::error::{Error, Result};
 
-/// What a program reads.
+/// An export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ExportFormat {
     /// Comma-separated values; the first line has the names of the columns
