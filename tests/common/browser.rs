@@ -53,7 +53,7 @@ impl Browser {
         let listening = lines
             .find_map(|line| line.ok()?.strip_prefix("DevTools listening on ").map(String::from));
         let address = listening.expect("the browser does not start");
-        std::thread::spawn(move || lines.for_each(drop)); // or the browser would block on a full pipe
+        std::thread::spawn(move || lines.for_each(drop)); // or the browser would block
         let host = address.strip_prefix("ws://").and_then(|rest| rest.split('/').next()).unwrap();
         let stream = TcpStream::connect(host).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -293,7 +293,7 @@ mod tests {
         assert!(left.iter().all(|task| !known.is_done(*task)));
         let anew = known.afresh();
         assert_eq!((anew.done(), anew.left(), anew.nth_left(4)), (0, 12, 4));
-        assert_eq!(anew.seconds(4), Some(1.0), "it is still known what it took");
+        assert_eq!(anew.seconds(4), Some(1.0), "its duration is still used");
     }
 
     #[test]
@@ -303,7 +303,7 @@ mod tests {
         for task in 0..12 {
             assert!((known.expect(task).unwrap() - takes(task)).abs() < 1e-9, "task {task}");
         }
-        assert_eq!((known.costs().seen(0), known.costs().seen(1)), (Some(3), None), "b is no help");
+        assert_eq!((known.costs().seen(0), known.costs().seen(1)), (Some(3), None), "no effect");
         assert_eq!(durations(&[]).expect(3), None);
     }
 

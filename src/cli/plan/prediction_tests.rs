@@ -55,7 +55,7 @@ fn what_is_known_is_predicted_exactly() {
     let rest = predict(&job, &recorded(&job, [3, 14, 25], |_| 1.0), Some(&[9]), 3600.0).unwrap();
     assert_eq!(at(&rest, 9).seconds, sure(3.0));
     assert_eq!(rest.total, sure(27.0));
-    assert_eq!(predict(&job, &recorded(&job, 0..30, |_| 1.0), None, 3600.0), None, "all is done");
+    assert_eq!(predict(&job, &recorded(&job, 0..30, |_| 1.0), None, 3600.0), None, "none left");
     assert_eq!(
         predict(&job, &RecordedDurations::unknown(&job), None, 3600.0),
         None,
@@ -75,7 +75,7 @@ fn more_workers_are_waste_once_the_longest_task_is_all_there_is_to_wait_for() {
     assert_eq!(seconds, [13.0, 10.0, 10.0, 10.0]);
     let bounds: Vec<f64> = prediction.times.iter().map(|time| time.bound).collect();
     assert_eq!(bounds, [12.5, 10.0, 10.0, 10.0]);
-    assert_eq!(prediction.suggested, 4, "50 s of work are done in 15");
+    assert_eq!(prediction.suggested, 4, "50 s of work in 15 s");
 }
 
 /// Durations from one of three distributions.

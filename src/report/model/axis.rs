@@ -173,7 +173,7 @@ mod tests {
             axis.named().map(|(_, names)| names.join(" "))
         };
         assert_eq!(named(Scale::Log, &[2.0, 16.0, 4.0, 8.0, 4.0]).as_deref(), Some("2 4 8 16"));
-        assert_eq!(named(Scale::Linear, &[1.0, 2.0, 1000.0]), None, "two of them would overlap");
+        assert_eq!(named(Scale::Linear, &[1.0, 2.0, 1000.0]), None, "two labels would overlap");
         assert_eq!(named(Scale::Log, &[1.0 / 3.0, 3.0]), None, "too long");
         assert_eq!(named(Scale::Log, &(0..20).map(|i| 2f64.powi(i)).collect::<Vec<_>>()), None);
     }

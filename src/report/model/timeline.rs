@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(session.bound(), 3.0);
         let equal = (0..30).map(|i| attempt(i, i as i64 % 8, (i / 8) as f64, 1.0)).collect();
         let members: Vec<WorkerRow> = (0..8).map(|worker| member(worker, 1, worker)).collect();
-        assert_eq!(sessions(&members, equal)[0].bound(), 4.0, "one of the eight has to do four");
+        assert_eq!(sessions(&members, equal)[0].bound(), 4.0, "one of the eight runs four");
         assert!((session.wall() - 4.0005).abs() < 1e-6);
         let (last, alone) = session.last().unwrap();
         assert_eq!(last.task, 3);
@@ -278,7 +278,7 @@ mod tests {
         let found = sessions(&members, attempts);
         assert_eq!(found.iter().map(StartTimeline::wall).collect::<Vec<_>>(), [1.0, 1.0]);
         assert_eq!(found[1].lanes.len(), 2);
-        assert_eq!(found[1].tail(), 1.0, "one never had anything to do");
+        assert_eq!(found[1].tail(), 1.0, "one worker was always idle");
         let idle = sessions(&members[..1], Vec::new());
         assert_eq!((idle[0].wall(), idle[0].last()), (0.0, None));
     }

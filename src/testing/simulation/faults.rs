@@ -113,7 +113,7 @@ fn too_many_failures_stop_the_job() {
     let mut notes = Notes::default();
     serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
     assert!(master.has_given_up() && master.is_over());
-    assert_eq!(notes.runs.len(), 11, "what fails after that was cancelled, as far as anyone knows");
+    assert_eq!(notes.runs.len(), 11, "a later failure counts as cancelled");
 }
 
 #[test]
@@ -205,14 +205,14 @@ fn a_straggler_is_given_out_twice_and_the_first_result_counts() {
         let mut notes = Notes::default();
         serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
         drop(hub);
-        assert_eq!(notes.runs.len(), 100, "seed {seed}: each once");
+        assert_eq!(notes.runs.len(), 100, "seed {seed}: each stored once");
         let last = notes.summaries.values().last().unwrap().result.as_ref().unwrap().score;
         assert_eq!(last, Some((90..100).sum::<i32>().into()), "seed {seed}");
         let twice = calls.values().filter(|calls| **calls > 1).count() as u64;
         assert_eq!(master.tally().dropped, twice, "seed {seed}");
         assert_eq!(twice, 1, "seed {seed}");
         let waited = notes.runs.values().map(|run| run.outcome.started).fold(0.0, f64::max);
-        assert!(waited < 60.0, "seed {seed}: nobody waits an hour to begin");
+        assert!(waited < 60.0, "seed {seed}: no start waits an hour");
     }
 }
 

@@ -335,7 +335,7 @@ fn a_thousand_workers_share_a_hundred_thousand_tasks() {
     assert_eq!(notes.runs.len(), 100_000);
     let ranks: std::collections::BTreeSet<usize> =
         notes.runs.values().map(|run| run.rank).collect();
-    assert_eq!(ranks.len(), 1000, "every worker got something");
+    assert_eq!(ranks.len(), 1000, "every worker got a task");
 }
 
 #[test]
@@ -373,6 +373,6 @@ fn stale_doubled_and_unasked_outcomes_are_refused() {
     assert_eq!(done(2, (0..1, 1), &mut actions).refused, 1, "worker 2 was not given task 0");
     assert_eq!(done(1, (0..1, 2), &mut actions).refused, 2, "there is no second attempt");
     let tally = done(1, (0..2, 1), &mut actions);
-    assert_eq!((tally.done, tally.refused), (1, 3), "task 1 is not out");
-    assert_eq!(done(1, (0..1, 1), &mut actions).refused, 4, "once is enough");
+    assert_eq!((tally.done, tally.refused), (1, 3), "task 1 is not running");
+    assert_eq!(done(1, (0..1, 1), &mut actions).refused, 4, "it is recorded once");
 }

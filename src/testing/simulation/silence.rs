@@ -47,7 +47,7 @@ fn workers_that_all_fall_silent_and_come_back_finish_the_job() {
         let (served, notes, _, master) = play(seed, faults, Notes::default());
         served.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         assert!(master.is_complete(), "seed {seed}");
-        assert_eq!(master.tally().lost, world(seed).workers as u64, "seed {seed}: all were missed");
+        assert_eq!(master.tally().lost, world(seed).workers as u64, "seed {seed}: all were lost");
         assert_eq!(notes.runs.len(), 240, "seed {seed}");
         assert_eq!(notes.summaries, world(seed).simulate().summaries, "seed {seed}");
         for (task, run) in &notes.runs {
@@ -118,6 +118,6 @@ fn rank_0s_own_worker_is_never_silent() {
             _ => None,
         }));
     }
-    assert_eq!(missed, [(1, 12)], "it is at a long task");
+    assert_eq!(missed, [(1, 12)], "it runs a long task");
     assert!(!master.is_stranded());
 }

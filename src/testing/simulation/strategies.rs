@@ -63,7 +63,7 @@ fn every_strategy_keeps_to_its_way() {
         let outer = points(&runs(&world, Way::Outer));
         assert!(outer.iter().all(|(.., ranks)| ranks.len() == 1), "seed {seed}: {outer:?}");
         let all: BTreeSet<_> = outer.iter().flat_map(|(.., ranks)| ranks).collect();
-        assert!(all.len() > 4, "seed {seed}: they take points side by side");
+        assert!(all.len() > 4, "seed {seed}: points run concurrently");
 
         let inner = points(&runs(&world, Way::Inner));
         assert!(inner.windows(2).all(|two| two[0].1 <= two[1].0), "seed {seed}: {inner:?}");
