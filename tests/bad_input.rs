@@ -1,5 +1,5 @@
-//! Bad input: each is refused before anything is crunched, with exit code 2 and an error that names
-//! the file, the line and the key.
+//! Bad input is refused before any task runs, with exit code 2 and an error that names the file, the line and
+//! the key.
 
 mod common;
 

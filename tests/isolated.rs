@@ -1,10 +1,10 @@
-//! Crunch in processes of their own: what takes one down costs one run.
+//! Crunch in separate processes: a crash fails one run only.
 
 use std::time::{Duration, Instant};
 
 use gridmpi::{Nest, Runs, Settings, Study};
 
-/// Every way to go wrong that a thread could not survive.
+/// Every kind of failure that a thread cannot survive.
 fn study() -> Study<String, Vec<String>> {
     #[allow(unconditional_recursion)]
     fn deeper(n: u64) -> u64 {

@@ -1,4 +1,4 @@
-//! `gridmpi launch`: a rank or the launcher may die, and the job is complete in the end.
+//! `gridmpi launch`: a rank or the launcher may die, and the job still completes.
 
 mod common;
 
@@ -32,9 +32,9 @@ fn wait_for_tasks(desk: &Desk, tasks: usize) {
     }
 }
 
-/// Kills the newest (`-n`) or the oldest (`-o`) process of those.
+/// Kills the newest (`-n`) or the oldest (`-o`) process that matches.
 fn kill(desk: &Desk, which: &str, pattern: &str) {
-    // Only this test's: its out folder is named in every command line.
+    // Only this test's processes: its out folder is in every command line.
     let pattern = format!("{pattern}.*{}", desk.path("out").display());
     let killed = Command::new("pkill").args(["-KILL", which, "-f", &pattern]).status().unwrap();
     assert!(killed.success(), "nobody to kill");
@@ -60,14 +60,14 @@ fn a_worker_is_killed_and_the_others_do_its_tasks() {
     assert!(ran.stderr.contains("its tasks go to others"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("starting it again"), "{}", ran.stderr);
     whole(&desk);
-    // What the worker was killed over had begun, or was about to.
+    // The killed worker's task had started, or was about to.
     assert!((60..=61).contains(&started(&desk)), "{} were started", started(&desk));
     let lost = "SELECT f.attempt, f.error LIKE 'rank % was lost while%', r.attempt, r.failed
                 FROM failures f JOIN runs r ON r.task = f.task";
     assert_eq!(desk.sql(lost), ["1|1|2|0"]);
 }
 
-/// Sends all workers of this test a signal: every rank but the first that was started.
+/// Signals all workers of this test: every rank but the first one started.
 fn signal_workers(desk: &Desk, signal: &str) {
     let pattern = format!("^[^ ]*gridmpi run.*{}", desk.path("out").display());
     let found = Command::new("pgrep").args(["-f", &pattern]).output().unwrap();
@@ -158,11 +158,11 @@ fn it_exits_as_the_job_does_and_says_what_is_wrong() {
     assert!(launcher.stderr.contains("mpirunn cannot be started"), "{}", launcher.stderr);
     let refused = end(launch(&desk, &["-n", "3", "job.toml", "--", "--no-such-option"]));
     assert!(refused.code != 0 && refused.code != 100, "an earlier start's state is not this one's");
-    // Started by hand it goes on as well.
+    // A start by hand resumes it as well.
     desk.run(mpirun(2), &["job.toml"]).exits(100);
 }
 
-/// A launcher that stays when its ranks have ended, as Open MPI 4 does when it has lost a host.
+/// A launcher that stays after its ranks have ended, as Open MPI 4 does when it has lost a host.
 const STAYS: &str =
     "#!/bin/sh\n[ \"$1\" != --version ] || exec mpirun --version\nmpirun \"$@\"\nexec sleep 1000\n";
 

@@ -1,4 +1,5 @@
-//! Signals: no new task, a time for those under way, a closed store, and a second start that goes on.
+//! Signals: no new tasks start, running ones get a grace period, the store is closed, and a second start
+//! resumes.
 
 mod common;
 
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::{Desk, Ran, gridmpi, mpirun};
 
-/// A job of shell lines that take `sleep` seconds each.
+/// A job of shell commands that take `sleep` seconds each.
 fn desk(sleep: &str) -> Desk {
     Desk::with_job(&format!(
         "[crunch]\nshell = \"echo {{x}} >> started; sleep {sleep}; echo {{x}}\"\n\
@@ -38,7 +39,7 @@ fn end(child: Child) -> (Ran, Duration) {
     (Ran::new(child.wait_with_output().unwrap()), begin.elapsed())
 }
 
-/// The pid of a rank of this desk's job.
+/// The pid of a rank of this test's job.
 fn rank(desk: &Desk, rank: usize) -> u32 {
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let here = std::fs::read_link(entry.path().join("cwd"))
@@ -53,7 +54,7 @@ fn rank(desk: &Desk, rank: usize) -> u32 {
     panic!("rank {rank} is not there")
 }
 
-/// Goes on until the end, and demands that nothing was done twice for no reason.
+/// Resumes to the end; checks that no finished task was repeated.
 fn goes_on(desk: &Desk) {
     let kept: u64 = desk.sql("SELECT count(*) FROM runs")[0].parse().unwrap();
     assert!((1..30).contains(&kept), "{kept}");
@@ -87,7 +88,7 @@ fn what_is_under_way_may_end_and_the_rest_is_left_for_a_second_start() {
 
 #[test]
 fn what_is_signalled_before_gridmpi_is_left_to_do() {
-    // As Slurm does, which signals every process of a job.
+    // Slurm signals every process of a job.
     let desk = || {
         Desk::with_job(
             "[crunch]\nshell = \"echo {x} >> started; sleep 0.05; if [ {x} = 9 ] && ! [ -e cut ]; then \

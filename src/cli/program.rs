@@ -1,4 +1,4 @@
-//! The command line of the program `gridmpi` itself: jobs from files.
+//! The command line of the program `gridmpi`: jobs from files.
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -72,7 +72,7 @@ enum ProgramVerb {
     Man,
 }
 
-/// Parses the command line, does what it says, and reports what went wrong.
+/// Parses the command line, runs the command, and reports errors.
 pub fn main() -> std::process::ExitCode {
     let launched = LaunchInfo::detect();
     let rank = launched.as_ref().map_or(0, |launched| launched.rank);

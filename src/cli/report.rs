@@ -1,4 +1,4 @@
-//! `gridmpi report`: a results folder as one page for a browser, and as figures for a paper.
+//! `gridmpi report`: a results folder as an HTML page, and as figures for a paper.
 
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,4 @@
-//! The command line that every program with a study has: the verbs of gridmpi, less those for job
-//! files.
+//! The command line of every program with a study: gridmpi's subcommands without those for job files.
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -59,7 +58,7 @@ interrupted goes on where it stopped when it is started again.
 
 {EXIT_CODES}"
     );
-    // The verbs are those of gridmpi, and their examples call it by name.
+    // The subcommands are gridmpi's, and their examples use its name.
     StudyCli::command()
         .name(name.to_string())
         .bin_name(name.to_string())
@@ -117,7 +116,7 @@ where
     let (native, prepare) = study.split();
     isolated_main::work_if_isolated(Some(&native));
     let finished = run_job(launched, &options.settings(), Some(native.clone()), prepare);
-    native.dictionary().close(); // whatever happened: threads of the program's own may wait for it
+    native.dictionary().close(); // in any case: the program's own threads may wait for it
     match finished? {
         Some(finished) => options.show(&finished),
         None => Ok(Exit::Complete),

@@ -1,4 +1,4 @@
-//! What crunch may know of the task it was called for, and do besides computing.
+//! What the user's crunch can learn about its task, and its access to the dictionary and data sets.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -23,7 +23,6 @@ pub struct Context {
     job: Arc<Job>,
     caller: Arc<dyn MasterClient>,
     place: Slot,
-    /// How many data sets this process keeps.
     keep: usize,
     index: u64,
     attempt: u32,
@@ -41,13 +40,13 @@ impl Context {
         Context { job, caller, place, keep, index: 0, attempt: 1, scratch: OnceLock::new() }
     }
 
-    /// Turns to another task.
+    /// Switches to another task.
     pub(crate) fn turn_to(&mut self, task: &Task) {
         self.rest(); // crunch may have panicked before
         (self.index, self.attempt) = (task.index, task.attempt);
     }
 
-    /// Deletes what the task left in its scratch folder.
+    /// Deletes the task's scratch folder.
     pub(crate) fn rest(&mut self) {
         self.scratch.take();
     }
@@ -129,7 +128,6 @@ impl Context {
         SharedDictionary::remote(name, &*self.caller)
     }
 
-    /// How many data sets this process keeps.
     pub(crate) fn keep(&self) -> usize {
         self.keep
     }

@@ -1,4 +1,4 @@
-//! What a person or a program reads at the end: a table, JSON, CSV; and progress on the way there.
+//! The results for people and programs: tables, JSON, CSV, exports, HTML reports and figures.
 
 #[cfg(feature = "cli")]
 mod export;
@@ -17,7 +17,7 @@ pub(crate) use for_cli::*;
 pub(crate) use text::csv::write_csv;
 pub(crate) use text::json::write_json;
 
-/// What only the command line asks for.
+/// Used only by the command line.
 #[cfg(feature = "cli")]
 mod for_cli {
     pub(crate) use super::export::{ExportFormat, export};
@@ -29,7 +29,7 @@ mod for_cli {
     pub(crate) use crate::util::text::beginning;
 }
 
-/// What a row's state is called: a run's, or a group's.
+/// The status of a row: of a run or of a group.
 fn status(results: &Results, summary: &GroupSummary) -> &'static str {
     let is_run = summary.key.level == results.nest().depth();
     match (&summary.result, is_run) {

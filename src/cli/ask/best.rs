@@ -1,4 +1,4 @@
-//! `gridmpi best`: the best points of each row of the result, and whether that is final.
+//! `gridmpi best`: the best points per row of the result, and whether they are final.
 
 use std::path::PathBuf;
 
@@ -36,14 +36,14 @@ pub(in crate::cli) struct Arguments {
     format: ListFormat,
 }
 
-/// What is ranked.
+/// What is ranked, and within which groups.
 struct Ranking {
-    /// The level of the groups within which is ranked.
+    /// The level of the groups; points are ranked within each.
     group: usize,
-    /// The level of what is ranked.
+    /// The level of the points that are ranked.
     level: usize,
     sign: f64,
-    /// How the groups reduce, if they do.
+    /// The groups' reduction, if they have one.
     reduce: Option<&'static str>,
 }
 
@@ -58,16 +58,16 @@ impl Ranking {
             return Ranking { group: level, level: level + 1, sign, reduce: Some(reduce) };
         }
         let sign = if lowest { -1.0 } else { 1.0 };
-        // The whole result is one row; if the loops are folded into one number, its parts are ranked.
+        // The whole result is one row. If the loops are reduced to one number, rank its parts.
         Ranking { group: 0, level: nest.outer().max(1), sign, reduce: None }
     }
 }
 
-/// A row of the result with its best.
+/// A row of the result, and its best points.
 struct Row {
     key: Key,
     status: &'static str,
-    /// How many runs are there, and of them how many failed.
+    /// The number of runs, and how many of them failed.
     runs: u64,
     failed: u64,
     best: Vec<GroupSummary>,
@@ -88,7 +88,7 @@ pub(super) fn best(arguments: &Arguments) -> Result<Exit> {
     })
 }
 
-/// Calls `each` with every row that has a score, in grid order.
+/// Calls `each` for every row with a score, in grid order.
 fn each(
     reader: &StoreReader,
     ranking: &Ranking,
@@ -96,7 +96,7 @@ fn each(
     mut each: impl FnMut(Row) -> Result<()>,
 ) -> Result<()> {
     let nest = reader.nest();
-    // The best so far of each group: what is kept is the result, not what it came from.
+    // The best points so far per group; memory is bounded by the size of the answer.
     let mut groups: Vec<(u64, Vec<(f64, u64)>)> = Vec::new();
     reader.results.scores(ranking.level, |number, score| {
         let Some(score) = score.filter(|score| !score.is_nan()) else { return };
@@ -106,7 +106,7 @@ fn each(
             groups.push((group, Vec::new()));
         }
         let Some((_, best)) = groups.last_mut() else { return };
-        // Of equal ones the first in grid order stays before.
+        // Of equal scores, the first in grid order stays first.
         let at = best.partition_point(|(other, _)| ranking.sign * other >= ranking.sign * score);
         if (at as u64) < top {
             best.insert(at, (score, number));
@@ -140,7 +140,7 @@ fn each(
     Ok(())
 }
 
-/// The coordinates that a place has beside those of its row.
+/// The coordinates of a place, without those of its row.
 fn inner(reader: &StoreReader, row: Key, place: &GroupSummary) -> Vec<(String, Value)> {
     let coordinates = reader.nest().coordinates(place.key);
     let inner = coordinates.into_iter().skip(row.level);
@@ -195,7 +195,7 @@ fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> 
     }
 }
 
-/// What there is to say of a row that is not simply complete.
+/// A note on a row that is not simply complete.
 fn note(reader: &StoreReader, row: &Row) -> String {
     let all = reader.nest().task_count(row.key);
     let failed = match row.failed {

@@ -1,4 +1,4 @@
-//! `gridmpi explain`: all about one task, and how to run it again by hand.
+//! `gridmpi explain`: all facts about one task, and how to run it again by hand.
 
 use std::path::{Path, PathBuf};
 
@@ -47,13 +47,13 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
     }
 }
 
-/// All there is to say of a task.
+/// All facts about a task.
 struct TaskFacts<'a> {
     reader: &'a StoreReader,
     task: u64,
     seed: u32,
     history: History,
-    /// The worker that is at it: its rank, host, and for how long.
+    /// The worker that runs it now: its rank, its host, and for how long.
     now: Option<(u64, String, f64)>,
     by_hand: ByHand,
 }
@@ -63,7 +63,7 @@ fn seed(reader: &StoreReader, task: u64) -> Result<u32> {
     Ok(task_seed(seed, &reader.nest().coordinates(reader.nest().task(task))))
 }
 
-/// The worker that is at the task just now: its rank, host, and for how long.
+/// The worker that runs the task now: its rank, its host, and for how long.
 fn at_work(folder: &Path, task: u64) -> Option<(u64, String, f64)> {
     let (status, life) = Liveness::of(folder).check().ok()??;
     let at = status.workers.list.into_iter().find(|worker| worker.task == Some(task))?;
@@ -71,11 +71,10 @@ fn at_work(folder: &Path, task: u64) -> Option<(u64, String, f64)> {
         .then(|| (at.rank, at.host, at.seconds.unwrap_or(0.0)))
 }
 
-/// How to run the task again.
 struct ByHand {
-    /// The line for a shell.
+    /// The shell command.
     line: Option<String>,
-    /// What there is to say of it.
+    /// An explanation for the user.
     note: String,
 }
 
@@ -121,7 +120,7 @@ fn by_hand(reader: &StoreReader, task: u64, history: &History) -> Result<ByHand>
     Ok(ByHand { line: Some(line), note: note.to_string() })
 }
 
-/// This program, as a shell in any folder finds it.
+/// The path of this program, valid in any directory.
 fn program() -> String {
     let called = std::env::args().next().unwrap_or("gridmpi".to_string());
     match std::path::absolute(&called) {
@@ -130,7 +129,7 @@ fn program() -> String {
     }
 }
 
-/// A word that a shell takes as it is.
+/// A word quoted for a shell.
 fn quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-+./=:,@%".contains(letter);
     match word.chars().all(plain) && !word.is_empty() {

@@ -1,4 +1,4 @@
-//! `gridmpi runs`: runs as a list, those that are asked for, in the order that is asked for.
+//! `gridmpi runs`: a list of runs, filtered and sorted.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::report::{Lines, beginning, in_a_line, in_words};
 use crate::store::{Column, ColumnKind, Select, StoreReader};
 use crate::util::error::{Exit, Result};
 
-/// How much of an error or of a record a table shows. (characters)
+/// Maximum printed width of an error or a record. (characters)
 const WIDEST: usize = 80;
 
 #[derive(Args)]
@@ -45,7 +45,7 @@ pub(in crate::cli) struct Arguments {
     format: ListFormat,
 }
 
-/// What to select of a store, as the command line says it.
+/// The selection of runs that the options describe.
 pub(super) fn select<'a>(
     reader: &'a StoreReader,
     failed: bool,
@@ -106,7 +106,7 @@ fn table(reader: &StoreReader, select: &Select) -> Result<Exit> {
     })
 }
 
-/// What went wrong, and the end of what was said about it.
+/// The first and the last part of an error message.
 fn shortened(error: &str) -> String {
     let first = in_a_line(error);
     match error.trim_end().lines().next_back() {

@@ -1,4 +1,4 @@
-//! `gridmpi status`: how a run stands, in a few lines.
+//! `gridmpi status`: the state of a run, in a few lines.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::report::{Lines, in_words};
 use crate::store::StoreReader;
 use crate::util::error::{Error, Exit, Result};
 
-/// How many groups and workers are printed; JSON has more.
+/// Maximum number of groups and workers printed; JSON has more.
 const MOST: usize = 20;
 
 #[derive(Args)]
@@ -35,16 +35,16 @@ pub(in crate::cli) struct Arguments {
     format: ListFormat,
 }
 
-/// How a run stands, and whether it goes on.
+/// The state of a run, and whether it is still running.
 pub(super) struct Standing {
     pub(super) status: Status,
     pub(super) life: Life,
-    /// How many runs its store has, where it has died.
+    /// For a run that has died, the number of runs in its store.
     pub(super) stored: Option<u64>,
 }
 
 impl Standing {
-    /// Whether it goes on, as far as is known.
+    /// Whether it is still running, as far as is known.
     pub(super) fn is_going(&self) -> bool {
         matches!(self.life, Life::Alive | Life::Silent(_))
     }
@@ -71,7 +71,7 @@ pub(super) fn status(arguments: &Arguments) -> Result<Exit> {
     }
 }
 
-/// Finds out how a run stands: by its file while it goes, by its store once it has ended.
+/// Determines the state of a run: from its status file while it runs, from its store once it has ended.
 pub(super) fn stand(folder: &Path) -> Result<Standing> {
     match Liveness::of(folder).look_twice()? {
         Some((status, life @ (Life::Alive | Life::Silent(_)))) => {
@@ -94,7 +94,7 @@ pub(super) fn stand(folder: &Path) -> Result<Standing> {
     }
 }
 
-/// How a start stands that has left no word of its own yet, or ever: by its store and its claim.
+/// The state of a start without a status file: from its store and its lock.
 fn unheard(folder: &Path, reader: &StoreReader) -> Result<Standing> {
     let mut status = Status::of_store(reader)?;
     let life = match status.state.is_end() {
@@ -107,7 +107,7 @@ fn unheard(folder: &Path, reader: &StoreReader) -> Result<Standing> {
     Ok(Standing { status, life, stored: None })
 }
 
-/// The first line: what it is and how it is.
+/// The first line: name and state.
 pub(super) fn headline(standing: &Standing) -> String {
     let Status { name, state, host, process, words, .. } = &standing.status;
     let why = words.as_ref().map_or(String::new(), |words| format!(" ({words})"));
@@ -124,7 +124,7 @@ pub(super) fn headline(standing: &Standing) -> String {
     }
 }
 
-/// How far it is, in one line.
+/// The progress, in one line.
 pub(super) fn progress(standing: &Standing) -> String {
     let status = &standing.status;
     let part = status.done as f64 / status.tasks.max(1) as f64;
@@ -156,7 +156,6 @@ pub(super) fn progress(standing: &Standing) -> String {
     line
 }
 
-/// The groups, in one line.
 pub(super) fn groups(status: &Status) -> Option<String> {
     let groups = &status.groups;
     let incomplete = match groups.incomplete {
@@ -172,7 +171,6 @@ pub(super) fn groups(status: &Status) -> Option<String> {
     })
 }
 
-/// The workers, in one line.
 pub(super) fn workers(status: &Status) -> String {
     let workers = &status.workers;
     let mut line =
@@ -190,7 +188,7 @@ pub(super) fn workers(status: &Status) -> String {
     line
 }
 
-/// A group's cells: where it is, its score, where the best is, and what stands behind it.
+/// A group's cells: coordinates, score, best point and counts.
 pub(super) fn group(group: &GroupStatus) -> Vec<String> {
     let place = in_a_row(&group.coordinates);
     let score = match (&group.score, &group.error) {
@@ -210,7 +208,6 @@ pub(super) fn group(group: &GroupStatus) -> Vec<String> {
 pub(super) const GROUP: [(&str, bool); 5] =
     [("group", false), ("score", true), ("best", false), ("runs", false), ("", false)];
 
-/// A worker's cells.
 pub(super) fn worker(worker: &WorkerStatus) -> Vec<String> {
     let at = worker.coordinates.as_ref().map(in_a_row).unwrap_or_default();
     let more = match worker.held {

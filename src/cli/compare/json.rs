@@ -1,4 +1,4 @@
-//! The comparison for other programs.
+//! The comparison as JSON.
 
 use serde_json::{Value as Json, json};
 

@@ -1,4 +1,4 @@
-//! The strategies for real, on this machine's threads: what a run takes beside what was predicted.
+//! Runs the strategies for real on this machine's threads, to compare with the prediction.
 
 use crate::cli::compare::Case;
 use crate::cli::compare::plays::{StrategyResults, Which};
@@ -10,7 +10,7 @@ use crate::study::run::run_job;
 use crate::util::error::Result;
 use crate::util::{machine, signals};
 
-/// Runs every strategy that can be, one after another.
+/// Runs every strategy that can run, one after another.
 pub(super) fn measure(case: &Case, text: &str, lineup: &mut StrategyResults) -> Result<()> {
     let cores = machine::cores();
     if cores < case.workers && !matches!(case.job.crunch, CrunchSpec::Multiply { .. }) {

@@ -23,7 +23,7 @@ pub(super) fn reduce_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
     functions
 }
 
-/// Imports each Python function the job names, in a child of rank 0, before anything is crunched.
+/// Imports each Python function of the job in a child of rank 0, before any task runs.
 pub(crate) fn check_functions(job: &Job) -> Result<()> {
     let mut named = reduce_functions(job);
     if let job::CrunchSpec::Python(python) = &job.crunch {

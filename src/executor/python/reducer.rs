@@ -22,7 +22,7 @@ fn call(child: &mut Option<PythonChild>, setup: &Setup, request: &Json) -> Resul
     {
         running.begin(&limits);
         match running.ask(request) {
-            // It died after its last answer and has not seen this request: no fault of this one.
+            // It died after its last answer and never saw this request, so this call is not at fault.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             answered => return answered.unwrap_or_else(|error| Err(running.give_up(&error))),
         }
@@ -32,7 +32,6 @@ fn call(child: &mut Option<PythonChild>, setup: &Setup, request: &Json) -> Resul
     child.call(request)
 }
 
-/// The user's Python functions as reductions.
 pub(crate) struct PythonReducer {
     job: Arc<Job>,
     setup: Setup,
@@ -62,11 +61,11 @@ impl GroupReducer for PythonReducer {
         let request = json!({ "function": format!("reduce {}", group.level), "runs": runs });
         let mut value = call(&mut self.child, &self.setup, &request);
         if value.is_err() && !self.child.as_mut().is_some_and(PythonChild::is_alive) {
-            // Whatever ended the child, these runs are worth a second try.
+            // The child may have died for an unrelated reason, so the group is tried once more.
             value = call(&mut self.child, &self.setup, &request);
         }
         let value = value?;
-        // Whether a score is needed is for the loop around to say; a NaN never is one.
+        // The enclosing loop decides whether a score is needed; NaN is never valid.
         score(value, &self.job.score, false)
     }
 }

@@ -1,4 +1,4 @@
-//! Runs as CSV: numbers to the last digit, an empty cell where there is nothing.
+//! Runs as CSV: numbers in full precision, empty cells for missing values.
 
 use std::io::Write;
 

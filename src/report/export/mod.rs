@@ -1,4 +1,4 @@
-//! All runs for other programs, a file a format: CSV, JSON, Parquet.
+//! Exports of all runs, one file per format: CSV, JSON, Parquet.
 
 mod csv;
 mod json;
@@ -10,7 +10,7 @@ use std::io::Write;
 use crate::store::{Column, Select, StoreReader};
 use crate::util::error::{Error, Result};
 
-/// What a program reads.
+/// An export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ExportFormat {
     /// Comma-separated values; the first line has the names of the columns
@@ -24,8 +24,8 @@ pub(crate) enum ExportFormat {
     Parquet,
 }
 
-/// Writes the runs that were selected: a row each, with a column for each loop, for what every run has,
-/// and for each field of what crunch gave.
+/// Writes the selected runs, one row each: a column per loop, the columns that every run has, and a column
+/// per field of crunch's result.
 pub(crate) fn export(
     reader: &StoreReader,
     select: &Select,
@@ -50,7 +50,7 @@ pub(crate) fn export(
     }
 }
 
-/// What the user sees of an output that cannot be written.
+/// The error for an output that cannot be written.
 fn unwritten(error: impl std::fmt::Display) -> Error {
     Error::unexpected(format!("the export cannot be written: {error}"))
 }

@@ -1,5 +1,5 @@
-//! When every worker is silent, in virtual time: whoever may come back is waited for, whoever is known to
-//! have ended is not.
+//! All workers silent, in virtual time: rank 0 waits for workers that may come back, but not for workers that
+//! are known to have ended.
 
 use super::*;
 use crate::master::Action;
@@ -7,7 +7,7 @@ use crate::wire::transport::simulated::Faults;
 
 const LEASE: Duration = Duration::from_secs(10);
 
-/// When the workers begin to fall silent, and within how long all of them do.
+/// When the workers begin to fall silent, and within what time all of them do.
 const FROM: Duration = Duration::from_secs(20);
 const WITHIN: Duration = Duration::from_secs(5);
 
@@ -23,7 +23,7 @@ fn world(seed: u64) -> World {
     }
 }
 
-/// Plays a job of some minutes; how it went, what is noted, when it was over.
+/// Simulates a job of some minutes; returns the result, the recorder, the end time and the master.
 fn play(seed: u64, faults: Faults, notes: Notes) -> (Result<()>, Notes, Duration, Master) {
     let world = world(seed);
     let mut master = world.master_with(MasterConfig { lease: Some(LEASE), ..world.config() });
@@ -47,7 +47,7 @@ fn workers_that_all_fall_silent_and_come_back_finish_the_job() {
         let (served, notes, _, master) = play(seed, faults, Notes::default());
         served.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         assert!(master.is_complete(), "seed {seed}");
-        assert_eq!(master.tally().lost, world(seed).workers as u64, "seed {seed}: all were missed");
+        assert_eq!(master.tally().lost, world(seed).workers as u64, "seed {seed}: all were lost");
         assert_eq!(notes.runs.len(), 240, "seed {seed}");
         assert_eq!(notes.summaries, world(seed).simulate().summaries, "seed {seed}");
         for (task, run) in &notes.runs {
@@ -73,7 +73,7 @@ fn workers_that_stay_silent_are_waited_for_five_minutes() {
 #[test]
 fn workers_that_have_all_ended_are_not_waited_for() {
     for seed in 0..50 {
-        // Once while they are at work, once when they have been silent for a while.
+        // Once while the workers are busy, once after they have been silent for a while.
         for after in [5, 60].map(Duration::from_secs) {
             let end = Some(FROM + after);
             let faults = Faults { end, ..silent_for(Duration::MAX) };
@@ -118,6 +118,6 @@ fn rank_0s_own_worker_is_never_silent() {
             _ => None,
         }));
     }
-    assert_eq!(missed, [(1, 12)], "it is at a long task");
+    assert_eq!(missed, [(1, 12)], "it runs a long task");
     assert!(!master.is_stranded());
 }
