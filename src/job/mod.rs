@@ -34,7 +34,6 @@ pub(crate) struct Job {
     pub(crate) folder: PathBuf,
     /// The loops, outermost first.
     pub(crate) nest: LoopNest,
-    /// The expensive function.
     pub(crate) crunch: CrunchSpec,
     /// The field of crunch's result that is the score.
     pub(crate) score: String,
@@ -69,9 +68,9 @@ pub(crate) enum CrunchSpec {
     },
     /// A function in a Python file.
     Python(Python),
-    /// A program, argument by argument, with placeholders.
+    /// A program and its arguments, with placeholders.
     Command(Vec<String>),
-    /// A line for `/bin/sh`, with placeholders.
+    /// A command line for `/bin/sh`, with placeholders.
     Shell(String),
     /// The user's Rust: for each loop the bincode form of its points, where they are not fetched.
     Native(Vec<Bytes>),
@@ -97,7 +96,7 @@ pub(crate) struct Python {
     pub(crate) data: usize,
     /// How many data sets a child process keeps; the least recently used one is dropped first.
     pub(crate) keep: u64,
-    /// The Python to run.
+    /// The Python interpreter.
     pub(crate) interpreter: String,
 }
 

@@ -1,4 +1,5 @@
-//! `{loop}` and `{loop.field}` in a command's arguments; `{{` and `}}` stand for braces.
+//! Fills placeholders in a command's arguments: `{loop}` and `{loop.field}`; `{{` and `}}` stand for
+//! braces.
 
 use crate::model::{Loop, Value};
 

@@ -55,7 +55,7 @@ pub(crate) trait Effects {
     /// A worker sent a request from within crunch.
     fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration);
 
-    /// One of a worker's threads has returned from crunch.
+    /// A thread of a worker has returned from crunch.
     fn returned(&mut self, rank: usize, thread: u32);
 
     /// Encoded replies that are ready, with the ranks they go to.

@@ -11,7 +11,7 @@ use crate::store::rows::{RUN, Reader};
 use crate::store::{Folder, Layout, rows, schema, storing};
 use crate::util::error::{Error, Result};
 
-/// A store, what its task numbers mean, and the folder it lies in.
+/// A store, its layout, and its results folder.
 type Side<'a> = (&'a Connection, &'a Layout, &'a Path);
 
 /// The result of copying runs.

@@ -84,7 +84,7 @@ impl Folder {
         }
     }
 
-    /// The process that claimed the folder last, and its host.
+    /// The PID and host of the process that last locked the folder.
     #[cfg(feature = "cli")]
     pub(crate) fn holder(path: &Path) -> Option<(u32, String)> {
         let text = fs::read_to_string(path.join(LOCK)).ok()?;

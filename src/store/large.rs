@@ -36,7 +36,7 @@ pub(crate) fn keep<'a>(results: &Path, exact: &'a Bytes) -> Result<ToSqlOutput<'
 /// Writes a file that is complete and synced to disk when this returns.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if path.exists() {
-        return Ok(()); // the same content
+        return Ok(()); // its name is the digest of its content
     }
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
     write_whole(path, Durability::Synced, |e| e, |out| out.write_all(bytes))

@@ -306,7 +306,7 @@ impl StoreWriter {
             for worker in self.new.drain(..) {
                 self.workers.remove(&worker);
             }
-            let _ = self.connection.execute_batch("ROLLBACK"); // there may be nothing to roll back
+            let _ = self.connection.execute_batch("ROLLBACK"); // fails if no transaction is open
             if !error.may_pass {
                 return Err(error.error);
             }

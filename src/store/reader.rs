@@ -13,7 +13,6 @@ use crate::util::error::{Error, Result};
 /// The open store of a results folder.
 pub(crate) struct StoreReader {
     path: PathBuf,
-    /// The job's name.
     pub(crate) name: String,
     pub(crate) results: Results,
     /// The folder of the copy, if the store is read from a copy.

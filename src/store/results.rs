@@ -41,7 +41,6 @@ impl Results {
         &self.nest
     }
 
-    /// Whether crunch is the user's Rust.
     #[cfg(feature = "cli")]
     pub(crate) fn is_native(&self) -> bool {
         self.native

@@ -14,10 +14,10 @@ use crate::store::large;
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
 
-/// The columns of a run, as [`Reader::run`] wants them.
+/// The columns that [`Reader::run`] expects.
 pub(crate) const RUN: &str = "task, score, value, error, seconds, started, attempt, exact, sum";
 
-/// The columns of a summary, as [`Reader::summary`] wants them.
+/// The columns that [`Reader::summary`] expects.
 pub(crate) const GROUP: &str = "number, score, value, error, best, runs, failed, exact, sum";
 
 /// The columns of a result.
@@ -48,7 +48,7 @@ impl<'a> Columns<'a> {
                 Columns {
                     score: scored.score,
                     value: match (&scored.value, scored.score) {
-                        (Value::Float(_), Some(_)) => None, // it is just the score
+                        (Value::Float(_), Some(_)) => None, // the column `score` has it
                         (value, _) => Some(value.to_json().to_string()),
                     },
                     best: (!best.is_empty()).then(|| json!(best).to_string()),

@@ -99,7 +99,7 @@ pub(crate) fn create(
                 add_digest.execute(params![level, *point as i64, digest])?;
             }
             if range.is_some() {
-                continue; // the view computes it
+                continue; // the view computes the points of a range
             }
             for point in 0..l.points.len() {
                 let value = l.points.get(point);

@@ -106,7 +106,7 @@ fn over_ranks(
     use crate::wire::transport::mpi::MpiRanks;
 
     if launched.is_bare_step() {
-        return Err(launched.mismatch()); // every one of them finds this; rank 0 says it
+        return Err(launched.mismatch()); // every rank finds this; rank 0 prints it
     }
     // If a rank died before all have joined, the others would wait for ever.
     signals::set_consumed(true);
@@ -121,7 +121,7 @@ fn over_ranks(
         return if launched.may_be_alone() {
             over_threads(settings, native, prepare)
         } else {
-            Err(launched.mismatch()) // every one of them finds this; rank 0 says it
+            Err(launched.mismatch()) // every rank finds this; rank 0 prints it
         };
     }
     let cores = slurm::cores().unwrap_or_else(|| (machine::cores() / launched.on_host).max(1));

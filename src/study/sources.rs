@@ -28,7 +28,7 @@ pub(super) trait Source<T>: LoopSource {
     ) -> Result<PointRef<'a, T>, String>;
 }
 
-/// A point, for as long as a task needs it.
+/// A point, borrowed or shared while a task needs it.
 pub(super) enum PointRef<'a, T> {
     /// Owned by the loop.
     Here(&'a T),

@@ -196,7 +196,7 @@ impl<'a> TomlEntry<'a> {
         })
     }
 
-    /// Any value, as a point can be.
+    /// Any value that a point can have.
     pub(crate) fn value(&self) -> Result<Value> {
         Ok(match self.value {
             DeValue::String(text) => Value::Text(text.to_string()),

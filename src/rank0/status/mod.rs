@@ -31,7 +31,6 @@ const FORM: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) form: u32,
-    /// The job's name.
     pub(crate) name: String,
     pub(crate) state: RunState,
     /// Why it is paused, or how it ended.
