@@ -150,7 +150,7 @@
 //! your own code needs `mpi`, or no feature at all: with `default-features = false` it runs on threads,
 //! and building it needs a C compiler only for SQLite.
 
-// A build without job files uses a part of the inner house only.
+// A build without the command line and job files uses only a part of the rooms below.
 #![cfg_attr(not(all(feature = "cli", feature = "jobs")), allow(dead_code))]
 
 #[cfg(feature = "cli")]

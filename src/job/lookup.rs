@@ -1,17 +1,16 @@
-//! Finding a task by what a person calls it: its number, or its coordinates as `alpha=0.1 fold=2`.
+//! Finds the task that a user names: by its number, or by its coordinates as `alpha=0.1 fold=2`.
 
 use crate::job::named_json;
 use crate::model::{Key, Loop, LoopNest, Points, Value};
 use crate::util::error::{Error, Result};
 use crate::util::text::did_you_mean;
 
-/// Numbers that agree so far were meant: tables show six digits.
+/// Relative tolerance when numbers are compared: tables show six digits.
 const SIX_DIGITS: f64 = 5e-6;
 
-/// How many points an error lists.
 const LISTED: u64 = 8;
 
-/// The task that is meant.
+/// The task that these words name.
 pub(crate) fn task(nest: &LoopNest, words: &[String]) -> Result<u64> {
     if let [word] = words
         && let Ok(task) = word.parse::<u64>()
@@ -39,7 +38,7 @@ pub(crate) fn task(nest: &LoopNest, words: &[String]) -> Result<u64> {
     let mut missing = None;
     for (l, wanted) in nest.loops().iter().zip(wanted) {
         let point = match point(l, &wanted) {
-            // What is wrong comes before what is not there at all.
+            // An error in a given coordinate is reported before a missing one.
             Err(error) if wanted.is_empty() => {
                 missing.get_or_insert(error);
                 0
@@ -51,7 +50,7 @@ pub(crate) fn task(nest: &LoopNest, words: &[String]) -> Result<u64> {
     missing.map_or(Ok(key.index), Err)
 }
 
-/// What a person calls a task, exactly: a word for each loop.
+/// A task's coordinates, exactly: one word per loop.
 pub(crate) fn words(nest: &LoopNest, task: u64) -> Vec<String> {
     let coordinates = nest.coordinates(nest.task(task));
     coordinates.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
@@ -61,7 +60,7 @@ fn example(nest: &LoopNest) -> String {
     words(nest, 0).join(" ")
 }
 
-/// The loop that a name stands for, and the field of its points.
+/// The loop that a name stands for, and the field of its points, if it names one.
 fn column<'n>(nest: &LoopNest, name: &'n str) -> Result<(usize, Option<&'n str>)> {
     let loops = nest.loops();
     if let Some(level) = loops.iter().position(|l| l.name == name) {
@@ -81,7 +80,7 @@ fn column<'n>(nest: &LoopNest, name: &'n str) -> Result<(usize, Option<&'n str>)
     Err(Error::input(format!("there is no loop '{name}'{near} (loops: {all})")))
 }
 
-/// The one point of a loop that is all of what is wanted.
+/// The one point of a loop that has all the wanted values.
 fn point(l: &Loop, wanted: &[(&str, Option<&str>, &str)]) -> Result<u64> {
     if let (Points::Range { from, step, count }, [(_, None, value)]) = (&l.points, wanted) {
         let number = value.parse::<i64>().ok().and_then(|number| number.checked_sub(*from));
@@ -117,7 +116,7 @@ fn point(l: &Loop, wanted: &[(&str, Option<&str>, &str)]) -> Result<u64> {
     let equal = |places: &[u64]| places.iter().all(|i| l.points.get(*i) == l.points.get(places[0]));
     match same.as_slice() {
         [] => Err(nothing(l, wanted)),
-        several if equal(several) => Ok(several[0]), // of equal ones the first
+        several if equal(several) => Ok(several[0]), // the first of equal ones
         several => Err(Error::input(format!(
             "{} points of {} are {}: {}; say which",
             several.len(),

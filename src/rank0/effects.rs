@@ -1,5 +1,5 @@
-//! What rank 0 does besides dispensing tasks: keeps runs in the store, has groups reduced and
-//! listeners called on threads of their own, answers what workers ask, shows progress.
+//! Side effects of rank 0's event loop: writes runs to the store, runs reductions and listeners on threads
+//! of their own, answers workers' requests, shows progress.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,15 +27,15 @@ use crate::util::signals::{self, SignalRequest};
 use crate::util::thread;
 use crate::wire::requests::Request;
 
-/// How long rank 0 waits for a message before it looks at everything else.
+/// Longest wait for a message before everything else is checked.
 const TICK: Duration = Duration::from_millis(100);
-/// The same, while something is under way on rank 0 that no message tells of.
+/// The same while work is pending on rank 0 that no message announces.
 const SHORT_TICK: Duration = Duration::from_millis(2);
 
-/// How many groups may wait on rank 0 to be reduced before no task is given out for a while.
+/// No tasks are handed out while more groups than this wait to be reduced on rank 0.
 const MOST_GROUPS: usize = 64;
 
-/// How many summaries may wait for listeners before no task is given out for a while.
+/// No tasks are handed out while more summaries than this wait for listeners.
 const MOST_SUMMARIES: usize = 10_000;
 
 pub(crate) struct RunEffects {
@@ -45,16 +45,16 @@ pub(crate) struct RunEffects {
     requests: RequestBroker,
     reducer: Option<ReduceThread>,
     listeners: Option<Listeners>,
-    /// What a listener stopped the study with.
+    /// The error with which a listener stopped the study.
     stopped: Option<Error>,
     ending: Shutdown,
-    /// Whether to find out what all ranks have used.
+    /// Whether workers report their processor time when they leave.
     census: bool,
-    /// When the store was looked at last.
+    /// When the store was last checked.
     checked: Duration,
 }
 
-/// The thread that calls functions that reduce.
+/// The thread that runs reductions.
 struct ReduceThread {
     groups: Sender<(Key, Vec<SlotResult>)>,
     reduced: Receiver<(Key, Result<Scored, String>)>,
@@ -65,7 +65,7 @@ struct ReduceThread {
 struct Listeners {
     levels: Vec<usize>,
     summaries: Sender<GroupSummary>,
-    /// How many of those have been sent and not been heard.
+    /// Number of summaries sent and not yet received by the thread.
     waiting: Arc<AtomicUsize>,
     errors: Receiver<String>,
     thread: std::thread::JoinHandle<()>,
@@ -104,12 +104,12 @@ impl RunEffects {
         })
     }
 
-    /// What asked for an end, if anything did.
+    /// The signal or time limit that began the shutdown, if any.
     pub(crate) fn interrupted(&self) -> Option<&str> {
         self.ending.why()
     }
 
-    /// Stores what was done, because rank 0 cannot go on; what to say of it.
+    /// Rank 0 cannot go on: flushes the store and returns the error to report.
     pub(crate) fn fail(mut self, error: Error) -> Error {
         self.progress.finish();
         self.requests.close();
@@ -121,13 +121,13 @@ impl RunEffects {
         error
     }
 
-    /// Looks at what there is to see for the last time: everybody has left.
+    /// Takes the last status snapshot: all workers have left.
     pub(crate) fn look_last(&mut self, now: Duration, master: &Master) {
         self.status.look_last(now, master);
     }
 
-    /// Closes what is open; the store, the listeners, who may still have to hear some, and the status,
-    /// which is to say how it ended.
+    /// Ends the progress display. Returns the store, the listeners (which may still have summaries to
+    /// handle), and the status writer, which records how the run ended.
     pub(crate) fn close(self) -> (Store, PendingListeners, StatusWriter) {
         self.progress.finish();
         let RunEffects { store, requests, listeners, stopped, status, .. } = self;
@@ -300,16 +300,17 @@ impl Listeners {
 
     fn tell(&self, summary: GroupSummary) {
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        let _ = self.summaries.send(summary); // it ends only with an error
+        let _ = self.summaries.send(summary); // the thread ends early only after an error
     }
 
-    /// How many summaries wait to be heard.
+    /// Number of summaries not yet received by the listener thread.
     fn unheard(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
     }
 
-    /// Waits until they have heard everything; what they failed with, if they did. They may still put
-    /// and take, but not wait for ever for what nobody puts.
+    /// Waits until the listeners have handled everything; returns the error of one that failed. They may
+    /// still put and take dictionary values. If there is no progress for too long, the dictionary is
+    /// closed, so that no listener waits for ever for a value that nobody puts.
     fn finish(self, requests: &RequestBroker) -> Option<Error> {
         let Listeners { summaries, waiting, errors, thread, .. } = self;
         drop(summaries);
@@ -334,7 +335,7 @@ impl Listeners {
     }
 }
 
-/// Listeners who may still have to hear some summaries.
+/// Listeners that may still have summaries to handle.
 pub(crate) struct PendingListeners {
     requests: RequestBroker,
     listeners: Option<Listeners>,
@@ -342,7 +343,7 @@ pub(crate) struct PendingListeners {
 }
 
 impl PendingListeners {
-    /// Waits until they have; what one of them stopped the study with.
+    /// Waits for the listeners; returns the error with which one of them stopped the study.
     pub(crate) fn finish(self) -> Option<Error> {
         let late = self.listeners.and_then(|listeners| listeners.finish(&self.requests));
         self.requests.close();

@@ -1,22 +1,22 @@
-//! Whether the processes of workers on this machine still run. A silent worker may come back; one whose
-//! process has ended does not, and MPI does not always report that.
+//! Tells whether the processes of workers on this machine still run. A silent worker may come back, but
+//! one whose process has ended does not, and MPI does not always report that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::util::process::{ProcessId, is_running, own};
 
-/// How often to look whether the processes of silent workers still run.
+/// How often the processes of silent workers are checked.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The processes of workers on this machine.
 #[derive(Debug)]
 pub(crate) struct Processes {
-    /// Where this process is; nothing if that cannot be told.
+    /// The boot and PID namespace of this process, if they are known.
     here: Option<String>,
     /// By rank.
     known: BTreeMap<usize, ProcessId>,
-    /// When to look again.
+    /// When to check again.
     next: Duration,
 }
 
@@ -26,7 +26,7 @@ impl Processes {
         Processes { here, known: BTreeMap::new(), next: Duration::ZERO }
     }
 
-    /// A worker said which process it is. What cannot be seen now will not be missed later.
+    /// A worker reported its process. It is followed only if it is visible from here and running now.
     pub(crate) fn joined(&mut self, rank: usize, process: Option<ProcessId>) {
         let is_here = |process: &ProcessId| self.here.as_ref() == Some(&process.place);
         if let Some(process) = process.filter(|process| is_here(process) && is_running(process)) {
@@ -34,12 +34,12 @@ impl Processes {
         }
     }
 
-    /// A worker was given up: it is looked at at once.
+    /// A worker was given up: check again at once.
     pub(crate) fn look_soon(&mut self) {
         self.next = Duration::ZERO;
     }
 
-    /// Those of the silent workers whose processes have ended, if it is time to look.
+    /// The silent workers whose processes have ended, if a check is due.
     pub(crate) fn ended(
         &mut self,
         now: Duration,
@@ -80,8 +80,8 @@ mod tests {
         while is_running(&process) {
             std::thread::yield_now();
         }
-        assert_eq!(ended(1), [0; 0], "it is not time to look");
-        assert_eq!(ended(2), [1], "nobody has waited for it, and it has ended all the same");
+        assert_eq!(ended(1), [0; 0], "no check is due");
+        assert_eq!(ended(2), [1], "a zombie has ended too");
         child.wait().unwrap();
         assert_eq!(ended(3), [1]);
     }

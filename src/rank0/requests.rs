@@ -1,5 +1,5 @@
-//! Rank 0's answers to what workers ask from within crunch: data sets, and the dictionary that all
-//! ranks share. Those who wait for a key wait here, not in rank 0's loop.
+//! Rank 0's answers to requests that workers send from within crunch: data sets, and the dictionary that
+//! all ranks share. Blocked requests wait here and do not block the event loop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use crate::wire::messages::ToWorker;
 use crate::wire::requests::DATA;
 use crate::wire::requests::{DictionaryOp, Reply, Request};
 
-/// How long nothing may happen before those who wait are told that nobody will put any more: another
-/// thread of a crunch that waits could, and so could rank 0's own program.
+/// After this long without activity, blocked requests are refused, because nobody will put a value. Not
+/// earlier: another thread of a blocked crunch, or rank 0's own program, may still put one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Answers, and keeps who waits.
+/// Answers requests and holds the blocked ones.
 pub(crate) struct RequestBroker {
     native: Option<Arc<ErasedStudy>>,
     dictionary: DictionaryData,
     waiting: Vec<PendingRequest>,
-    /// The encoded reply with the data set that was asked for last: workers mostly want the same one at
+    /// The encoded reply with the data set that was requested last: workers mostly want the same one at
     /// the same time.
     encoded: Option<((usize, u64), Bytes)>,
     replies: Vec<(usize, Bytes)>,
-    /// Since when everybody waits, if everybody does.
+    /// Since when every worker has been blocked or idle, if all are.
     stuck: Option<Duration>,
     over: bool,
 }
@@ -55,7 +55,7 @@ impl RequestBroker {
         }
     }
 
-    /// Takes a request; its answer is among the next replies, or comes once there is one.
+    /// Takes a request. Its reply is among the next ones, or follows once the key has a value.
     pub(crate) fn ask(
         &mut self,
         (rank, thread): (usize, u32),
@@ -79,12 +79,12 @@ impl RequestBroker {
         }
     }
 
-    /// Whether nobody waits for anything.
+    /// Whether no request is open.
     pub(crate) fn is_quiet(&self) -> bool {
         self.waiting.is_empty() && self.replies.is_empty()
     }
 
-    /// The workers that wait for a key, one entry for each of their threads that does.
+    /// The ranks with blocked requests, once per blocked thread.
     pub(crate) fn waiting(&self) -> Vec<usize> {
         let mut waiting: Vec<_> = self.waiting.iter().map(|w| (w.rank, w.thread)).collect();
         waiting.sort_unstable();
@@ -92,8 +92,8 @@ impl RequestBroker {
         waiting.into_iter().map(|(rank, _)| rank).collect()
     }
 
-    /// This worker, or one of its threads, has returned from what it asked for: nobody there waits any
-    /// more, though a process that has died may seem to.
+    /// Refuses the blocked requests of a worker, or of one of its threads: crunch has returned there, or
+    /// the worker is lost.
     pub(crate) fn forget(&mut self, rank: usize, thread: Option<u32>) {
         let (gone, left) = self.waiting.drain(..).partition::<Vec<_>, _>(|waiting| {
             waiting.rank == rank && thread.is_none_or(|thread| waiting.thread == thread)
@@ -104,20 +104,20 @@ impl RequestBroker {
         }
     }
 
-    /// Those who wait are not to wait any longer: the study stops.
+    /// The study stops: requests that would block are refused from now on.
     pub(crate) fn end(&mut self) {
         self.over = true;
     }
 
-    /// Nobody will put any more.
+    /// Closes the dictionary: no more values will be put.
     pub(crate) fn close(&self) {
         self.dictionary.close();
     }
 
-    /// The encoded replies that are due. `alone` says that no worker but those that wait here has
-    /// anything to do, and nothing on rank 0 either.
+    /// The encoded replies that are ready. `alone` says that only the workers with blocked requests have
+    /// tasks, and that nothing is pending on rank 0.
     pub(crate) fn replies(&mut self, now: Duration, alone: bool) -> Vec<(usize, Bytes)> {
-        // Putting may answer one that came earlier, so the puts go first.
+        // A put may answer a request that arrived earlier, so puts go first.
         let (puts, rest): (Vec<_>, Vec<_>) = self
             .waiting
             .drain(..)
@@ -128,7 +128,7 @@ impl RequestBroker {
                 None => self.waiting.push(waiting),
             }
         }
-        // Who waits for a time only may still put something afterwards.
+        // A request with a time limit returns, and its crunch may put a value then.
         let for_ever = self.waiting.iter().all(|waiting| waiting.until.is_none());
         if self.waiting.is_empty() || !alone || !for_ever || !self.replies.is_empty() {
             self.stuck = None;
@@ -182,7 +182,7 @@ impl RequestBroker {
         {
             return reply.clone();
         }
-        self.encoded = None; // before there is another
+        self.encoded = None; // free it before the next one is made
         let data = match &self.native {
             Some(native) => native.data(level, point),
             None => Err("this job has no data sets on rank 0".to_string()),
@@ -229,7 +229,7 @@ mod tests {
         ask(&mut exchange, 1, 7, TAKE, 0);
         assert_eq!(at(&mut exchange, 100, false), [], "others may put");
         assert_eq!((at(&mut exchange, 101, true), at(&mut exchange, 160, true)), (vec![], vec![]));
-        assert_eq!(at(&mut exchange, 161, false), [], "somebody is at work again");
+        assert_eq!(at(&mut exchange, 161, false), [], "a worker is busy again");
         assert_eq!((at(&mut exchange, 162, true), at(&mut exchange, 221, true)), (vec![], vec![]));
         let [(1, 7, Reply::Refused(why))] = &at(&mut exchange, 222, true)[..] else { panic!() };
         assert!(why.contains("no worker is left"), "{why}");

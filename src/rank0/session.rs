@@ -1,4 +1,4 @@
-//! Rank 0 of one run: from a checked job to workers served, and on to results written.
+//! Rank 0 of one run: opens the store, serves the workers, and writes the results.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -35,31 +35,31 @@ use crate::wire::codec;
 use crate::wire::messages::ToWorker;
 use crate::wire::transport::Hub;
 
-/// Who works.
+/// The workers of a run.
 #[derive(Clone, Copy)]
 pub(crate) struct WorkerPool {
-    /// The lowest rank that works: 0 if rank 0 does, else 1.
+    /// The lowest worker rank: 0 if rank 0 works too, else 1.
     pub(crate) lowest: usize,
     pub(crate) workers: usize,
-    /// How many tasks each of them is at at a time.
+    /// Threads per worker.
     pub(crate) threads: u32,
-    /// How long one of them may be silent.
+    /// How long a worker may be silent before it is given up.
     pub(crate) lease: Option<Duration>,
 }
 
-/// Rank 0, ready: everything is read and checked, the results folder claimed, the runs of earlier
-/// starts known to the master.
+/// Rank 0 before its event loop: everything is read and checked, the results folder is claimed, and the
+/// master knows the runs of earlier starts.
 pub(crate) struct Session {
     job: Arc<Job>,
     scratch: Option<tempfile::TempDir>,
     folder: Folder,
     master: Master,
-    /// What the master wants done before anything happens.
+    /// The master's actions to carry out before the first event.
     actions: Vec<Action<'static>>,
     effects: RunEffects,
     no_store: bool,
     allocation: Option<Allocation>,
-    /// How many tasks can be under way at a time.
+    /// Number of tasks that can run at the same time.
     crunchers: u64,
 }
 
@@ -84,7 +84,7 @@ impl Session {
         let folder = Folder::claim(&out, settings.fresh)?;
         let layout = Layout::of(&job, &digests);
         let allocation = if settings.is_main { Allocation::detect() } else { None };
-        // Where nothing is kept, nothing is gained by an end in order.
+        // Without a store, an orderly shutdown before the time limit saves nothing.
         let ends = allocation.as_ref().filter(|_| !settings.no_store);
         let of_allocation = || ends?.finish_by(SystemTime::now());
         let end = settings.end.or_else(of_allocation).map(until);
@@ -140,8 +140,8 @@ impl Session {
         })
     }
 
-    /// Serves the hub's workers until they have all left. If that fails, what was done is stored and
-    /// they get no more word.
+    /// Serves the workers until they have all left. If that fails, finished runs are stored, running tasks
+    /// are cancelled and the transport is aborted.
     pub(crate) fn serve(self, hub: &mut dyn Hub) -> Result<DrainedSession> {
         let Session { job, scratch, folder, mut master, actions, mut effects, no_store, .. } = self;
         signals::set_consumed(true);
@@ -155,7 +155,7 @@ impl Session {
                     let _ = hub.send(rank, cancel.clone());
                 }
                 let error = effects.fail(error);
-                hub.abort(&error); // the workers may be deep in crunch
+                hub.abort(&error); // workers may be in a long call of crunch
                 return Err(error);
             }
         };
@@ -190,19 +190,18 @@ impl Session {
     }
 }
 
-/// Tells a Slurm user where the job stands.
+/// Logs the state of the Slurm allocation.
 fn tell(allocation: Option<&Allocation>, master: &Master, crunchers: u64) {
     if let Some(allocation) = allocation {
         log::info!("{}", allocation.line(SystemTime::now(), master.expected(crunchers)));
     }
 }
 
-/// How long it is from now until then.
 fn until(end: SystemTime) -> Duration {
     end.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
-/// Feeds the master the runs of earlier starts; what it wants done because of them.
+/// Feeds the master the runs of earlier starts; returns the actions that this causes.
 fn recall(
     master: &mut Master,
     opened: &OpenStore,
@@ -225,14 +224,14 @@ fn recall(
     Ok(actions)
 }
 
-/// Rank 0 without workers: what is left is to write the results.
+/// Rank 0 after its event loop: only the results have to be written.
 pub(crate) struct DrainedSession {
     job: Arc<Job>,
     scratch: Option<tempfile::TempDir>,
     folder: Folder,
     effects: RunEffects,
     tally: Tally,
-    /// Whether not all tasks were to be done.
+    /// Whether only some of the tasks were requested.
     is_part: bool,
     /// Whether too many runs failed.
     gave_up: bool,

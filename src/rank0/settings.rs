@@ -17,30 +17,30 @@ use crate::model::Order;
 pub struct Settings {
     pub(crate) threads: Option<usize>,
     pub(crate) out: Out,
-    /// How many tasks to a message; as many as their durations suggest, if it is not said.
+    /// Tasks per message; chosen by the durations of the tasks if it is not set.
     pub(crate) batch: Option<u64>,
-    /// How the nest is made parallel.
+    /// How the nest is parallelised.
     pub(crate) strategy: Strategy,
-    /// In which order tasks are given out, if not in the job's.
+    /// The order of tasks, if it is not the job's.
     pub(crate) order: Option<Order>,
-    /// What tasks can be expected to take, if anything is known of it before the start.
+    /// A cost model, if one is known before the start.
     pub(crate) expected: Option<CostModel>,
     /// Whether rank 0 crunches too.
     pub(crate) master_works: bool,
     /// Whether runs are kept only until their group is reduced.
     pub(crate) no_store: bool,
-    /// Whether to find out what all ranks have used of their machines.
+    /// Whether workers report their processor time when they leave.
     pub(crate) census: bool,
     /// The tasks to do, if not all.
     pub(crate) only: Option<Only>,
-    /// When nothing may be under way any more.
+    /// The time limit: no task may run after it.
     pub(crate) end: Option<SystemTime>,
     pub(crate) fresh: bool,
     pub(crate) keep: bool,
     pub(crate) keep_failed: bool,
-    /// Whether this is a program's `main`: it shows a bar on a terminal, and takes signals.
+    /// Whether this is a program's `main`, which shows a progress bar and handles signals.
     pub(crate) is_main: bool,
-    /// How long runs that are under way may go on after a signal.
+    /// How long running tasks may go on after a signal.
     pub(crate) grace: Duration,
 }
 
@@ -49,14 +49,14 @@ pub struct Settings {
 pub(crate) enum Only {
     /// One, by its number or its coordinates.
     Named(Vec<String>),
-    /// These, as far as they are not done.
+    /// These, unless they are done.
     These(Vec<u64>),
 }
 
 /// Where results go.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Out {
-    /// A folder that goes with the results.
+    /// A temporary folder, deleted with the results.
     #[default]
     Temporary,
     /// `results/NAME`.

@@ -34,7 +34,7 @@ use crate::wire::dictionary::{DictionaryData, SharedDictionary};
 use crate::worker::isolated_main;
 use loops::Over;
 
-/// How many data sets of a loop a process keeps, if the study does not say.
+/// How many data sets of each loop a process keeps by default.
 const KEEP: usize = 4;
 
 /// The user's expensive function, and the function that summarises its runs, for the two loops of most
@@ -144,7 +144,7 @@ pub struct Study<R, S> {
 }
 
 impl<R> Study<R, R> {
-    /// A study that folds nothing yet.
+    /// A study without reductions.
     fn begin(levels: Vec<Arc<dyn LoopSource>>, crunch: CrunchFunction) -> Study<R, R> {
         let program = std::env::current_exe().ok();
         let name = program.as_deref().and_then(|path| path.file_stem());
@@ -337,11 +337,11 @@ where
         let (native, prepare) = self.split();
         isolated_main::work_if_isolated(Some(&native));
         let finished = run_job(LaunchInfo::detect(), settings, Some(native.clone()), prepare);
-        native.dictionary().close(); // on every rank and after any error: nobody waits for what cannot come
+        native.dictionary().close(); // on every rank, even after an error: nobody must wait for ever
         finished?.map(Outcome::read).transpose()
     }
 
-    /// What every rank brings, and what rank 0 does before it starts.
+    /// The part that every rank needs, and a closure that prepares the job on rank 0.
     pub(crate) fn split(self) -> (Arc<ErasedStudy>, impl FnOnce() -> Result<PreparedJob>) {
         let Study { name, version, policy, erased, listeners, .. } = self;
         let native = Arc::new(erased);
@@ -370,7 +370,7 @@ where
             let listeners =
                 listeners.into_iter().map(|(folds, listen)| (depth - folds, listen)).collect();
             let identity = Identity::of(&job, &version)?;
-            // Keys of data sets to load may well be files, seen from here.
+            // Keys of data sets to load may name files, which rank 0 can see.
             let mut digests = job::digests(&job)?;
             for (level, of_level) in own_digests {
                 digests.entry(level).or_default().extend(of_level);
@@ -381,7 +381,8 @@ where
     }
 }
 
-/// The loops as the job has them, what other ranks have to learn of each, and digests of points.
+/// Prepares the loops: the job's nest, the bincode form of each loop for other ranks, and digests of
+/// points.
 fn prepare_loops(native: &ErasedStudy) -> Result<(LoopNest, Vec<bytes::Bytes>, Digests)> {
     let depth = native.levels.len();
     if native.reduces.len() > depth {

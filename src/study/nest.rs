@@ -1,4 +1,4 @@
-//! Loops of the user's around a Rust closure, of any depth and each of its own type.
+//! Nested loops around a Rust closure, of any depth, each with its own type.
 
 use std::sync::Arc;
 
@@ -167,37 +167,36 @@ impl<R: Serialize + DeserializeOwned + 'static> Crunched<R> {
     }
 }
 
-/// Longer ones are not read back as a trial: that takes a while. (bytes)
+/// Longer values are not decoded as a check, because that takes too long. (bytes)
 const READ_BACK: usize = 16 << 20;
 
 /// The field of a run or a summary that is its score.
 const SCORE: &str = "score";
 
-/// A run or a summary as it travels and is stored: its bincode form, how the store shows it, and the
-/// score found there.
+/// Converts a run or a summary: its bincode form, the form that the store shows, and its score.
 pub(super) fn typed<T: Serialize + DeserializeOwned>(value: &T) -> Result<Scored, String> {
     let shown = Value::of(value)?;
     let bytes = codec::encode_theirs(value).map_err(|error| error.to_string())?;
-    // What nobody will be able to read back is found here, where it costs this run alone.
+    // A value that cannot be decoded is found here, so that only this run fails.
     if bytes.len() <= READ_BACK {
         codec::decode_theirs::<T>(&bytes).map_err(|error| error.to_string())?;
     }
     let is_number = shown.field(SCORE).is_some_and(|score| score.as_f64().is_some());
     let scored = match shown {
-        // A field of that name that is none is the user's own affair.
+        // A field of that name that is not a number is not a score.
         Value::Record(_) if !is_number => Scored { value: shown, ..Scored::default() },
         shown => score(shown, SCORE, false)?,
     };
     Ok(Scored { typed: bytes.into(), ..scored })
 }
 
-/// An error and what caused it, in one line.
+/// An error and its causes, in one line.
 fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
-        // Some errors say their cause themselves.
+        // Some errors include their cause.
         if !text.contains(&more) {
             text = format!("{text}: {more}");
         }

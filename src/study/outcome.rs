@@ -1,4 +1,4 @@
-//! What a finished study leaves to its program.
+//! The results of a finished study.
 
 use std::marker::PhantomData;
 use std::path::Path;

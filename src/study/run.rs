@@ -1,5 +1,5 @@
-//! A whole run, wherever this process stands in it: rank 0 leads, every other rank works; or one
-//! process does both on threads.
+//! Runs a job in this process's role: over MPI rank 0 is the master and every other rank a worker; without
+//! MPI, one process is both, on threads.
 
 use crate::rank0::types::{PreparedJob, RunResult};
 #[cfg(feature = "mpi")]
@@ -30,13 +30,13 @@ use crate::wire::transport::Link;
 use crate::wire::transport::threads::{self, ThreadLink};
 use crate::worker::{self, WorkerConfig};
 
-/// How long a worker that is a process may be silent. It speaks every second, even deep in crunch; one
-/// that was only held up is taken back.
+/// How long a worker process may be silent before its tasks go to others. It sends a heartbeat every
+/// second, even during a long call of crunch. A worker that was only delayed is accepted again.
 #[cfg(feature = "mpi")]
 const LEASE: Duration = Duration::from_secs(10);
 
-/// Runs what `prepare` makes on rank 0, the way this process was started; the ranks that worked get
-/// nothing. `native` is what the program itself brings on every rank, if it is a study.
+/// Runs the job that `prepare` makes on rank 0, over MPI or threads, depending on how this process was
+/// started. Worker ranks get nothing. `native` is the user's study, which every rank has.
 pub(crate) fn run_job(
     launched: Option<LaunchInfo>,
     settings: &Settings,
@@ -45,7 +45,7 @@ pub(crate) fn run_job(
 ) -> Result<Option<RunResult>> {
     match launched {
         Some(launched) if launched.size != Some(1) => {
-            // One process of a batch script may well want the node's threads; it has to say so.
+            // The only process of a batch script may use the node's threads, if it asks for threads.
             if launched.is_batch_script() && settings.threads.is_some() {
                 return over_threads(settings, native, prepare);
             }
@@ -76,7 +76,7 @@ fn over_threads(
     for link in links {
         joined.push(start_worker(link, means, native.clone())?);
     }
-    // If rank 0 fails, it does not wait for what still crunches.
+    // If rank 0 fails, it does not wait for running tasks.
     let served = lead.serve(&mut hub)?;
     if served.all_left {
         for thread in joined {
@@ -106,9 +106,9 @@ fn over_ranks(
     use crate::wire::transport::mpi::MpiRanks;
 
     if launched.is_bare_step() {
-        return Err(launched.mismatch()); // every one of them finds this; rank 0 says it
+        return Err(launched.mismatch()); // every rank finds this; rank 0 prints it
     }
-    // A rank that died before they are all there would leave the others waiting.
+    // If a rank died before all have joined, the others would wait for ever.
     signals::set_consumed(true);
     if settings.is_main {
         signals::take();
@@ -121,7 +121,7 @@ fn over_ranks(
         return if launched.may_be_alone() {
             over_threads(settings, native, prepare)
         } else {
-            Err(launched.mismatch()) // every one of them finds this; rank 0 says it
+            Err(launched.mismatch()) // every rank finds this; rank 0 prints it
         };
     }
     let cores = slurm::cores().unwrap_or_else(|| (machine::cores() / launched.on_host).max(1));
@@ -134,7 +134,7 @@ fn over_ranks(
     let led = catch_unwind(AssertUnwindSafe(lead));
     led.unwrap_or_else(|panic| {
         let error = Error::bug(panic_text(panic.as_ref()));
-        ranks.abort(&error); // nobody would ever dismiss the others
+        ranks.abort(&error); // otherwise the workers would never be dismissed
         Err(error)
     })
 }
@@ -177,7 +177,7 @@ fn lead_ranks(
             let all_left = served.all_left;
             let finished = served.finish();
             if let (false, Err(error)) = (all_left, &finished) {
-                ranks.abort(error); // MPI_Finalize would wait for those that still crunch
+                ranks.abort(error); // MPI_Finalize would wait for busy workers
             }
             finished.map(Some)
         }
@@ -201,7 +201,7 @@ fn over_ranks(
     Err(launched.without_mpi())
 }
 
-/// Whether so many tasks under way at a time are enough for the strategy.
+/// Fails if there are too few workers for the strategy.
 fn check_strategy(settings: &Settings, workers: usize) -> Result<()> {
     let strategy = settings.strategy;
     let needs = strategy.needs();

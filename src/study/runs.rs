@@ -1,4 +1,4 @@
-//! A closed group as the user's summarize sees it, and a summary as the user gets it.
+//! A group's results as summarize gets them, and the summary as the user gets it.
 
 use std::sync::Arc;
 

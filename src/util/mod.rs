@@ -1,4 +1,4 @@
-//! What every room may use and that knows none of them: errors, text, files, clocks, signals.
+//! Helpers that depend on no other module: errors, strings, files, clocks, signals.
 
 pub(crate) mod cache;
 pub(crate) mod clock;

@@ -1,21 +1,21 @@
-//! Which process this is, and whether another one on this machine still runs.
+//! Identifies processes uniquely, and tells whether one on this machine still runs.
 
 use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-/// A process, told apart from every other one that was or will be on any machine.
+/// A process identity that is unique across machines and reuse of PIDs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessId {
     /// The boot of the machine, and the PID namespace.
     pub(crate) place: String,
     /// The PID.
     pub(crate) number: u32,
-    /// When it started, in clock ticks since the boot: PIDs are used again.
+    /// When it started, in clock ticks since the boot, because PIDs are reused.
     pub(crate) started: u64,
 }
 
-/// This process; nothing where the system does not tell.
+/// This process; nothing if the system does not provide its identity.
 pub(crate) fn own() -> Option<ProcessId> {
     let (number, started, _) = stat("self")?;
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
@@ -23,17 +23,17 @@ pub(crate) fn own() -> Option<ProcessId> {
     Some(ProcessId { place: format!("{} {}", boot.trim(), names.display()), number, started })
 }
 
-/// A process's number, when it started, and its state.
+/// A process's PID, start time and state.
 fn stat(process: &str) -> Option<(u32, u64, char)> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The second field is its name in parentheses, and may be anything.
+    // The second field is the name in parentheses, which may contain anything.
     let (number, _) = stat.split_once(' ')?;
     let (_, rest) = stat.rsplit_once(") ")?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     Some((number.parse().ok()?, fields.get(19)?.parse().ok()?, fields.first()?.chars().next()?))
 }
 
-/// Whether a process with this number runs that started then.
+/// Whether this process still runs: one with its PID and its start time.
 pub(crate) fn is_running(process: &ProcessId) -> bool {
     stat(&process.number.to_string()).is_some_and(|(_, started, state)| {
         started == process.started && !matches!(state, 'Z' | 'X' | 'x')

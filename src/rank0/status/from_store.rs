@@ -1,4 +1,4 @@
-//! How a run stands that has ended, from its store: that is what counts then.
+//! The status of a run that has ended, read from its store.
 
 use serde_json::Value as Json;
 
@@ -7,7 +7,6 @@ use crate::rank0::status::{FORM, GroupStatus, GroupsStatus, RunState, Status, Wo
 use crate::store::{Folder, StoreReader};
 use crate::util::error::Result;
 
-/// How many groups are shown.
 const MOST_GROUPS: u64 = 200;
 
 impl Status {
@@ -15,13 +14,13 @@ impl Status {
         let Status { host, process, started, seen, written, words, retried, .. } = self;
         let Status { slurm, workers, .. } = self;
         let stored = Status::of_store(reader)?;
-        // Where a later start has left no word, the store knows better.
+        // The words belong to the state in the file. They are dropped if the store has another state.
         let words = words.filter(|_| self.state == stored.state);
         let known = Status { host, process, started, seen, written, words, retried, ..stored };
         Ok(Status { slurm, workers, ..known })
     }
 
-    /// All that a store says.
+    /// The status as far as a store knows it.
     pub(crate) fn of_store(reader: &StoreReader) -> Result<Status> {
         let (done, failed) = reader.tally()?;
         let state = match reader.note("state")?.as_deref() {

@@ -1,5 +1,5 @@
-//! What rank 0 knows, put into words for the status file: on a thread of its own, because coordinates
-//! of a thousand tasks take their time.
+//! Turns a snapshot of rank 0's state into the content of the status file. It runs on the writer's thread,
+//! because formatting the coordinates of a thousand tasks takes time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -14,41 +14,40 @@ use crate::rank0::status::{
     FORM, GroupStatus, GroupsStatus, RunState, Status, WorkerStatus, WorkersStatus,
 };
 
-/// How many workers are listed.
 const MOST_WORKERS: usize = 500;
 
-/// How many stragglers are.
 const MOST_STRAGGLERS: usize = 20;
 
-/// A task is one when it has run this many times as long as could be expected, and this long. (seconds)
+/// A task is a straggler if it has run for this many times its expected duration, and for this long.
+/// (seconds)
 const OVERDUE: f64 = 2.0;
 const SHORTEST: f64 = 1.0;
 
 /// The longest error that is shown. (characters)
 const LONGEST_ERROR: usize = 200;
 
-/// How long back the rate looks.
+/// The period over which the rate is measured.
 const LATELY: Duration = Duration::from_secs(60);
 
-/// From so few runs no rate is told, unless it is all there is.
+/// With fewer runs than this in the period, a longer one is used.
 const TOO_FEW: u64 = 8;
 
-/// A run as rank 0 saw it.
+/// The state of a run on rank 0 at one time.
 pub(crate) struct Snapshot {
     pub(crate) now: Duration,
     pub(crate) view: View,
     pub(crate) state: RunState,
     pub(crate) words: Option<String>,
     pub(crate) slurm: Option<Booked>,
-    /// The hosts that are new since the last one.
+    /// The workers that joined since the last snapshot, with their hosts.
     pub(crate) hosts: Vec<(usize, String)>,
     pub(crate) latest: Vec<ClosedStatus>,
-    /// How many of the outermost groups have closed, and how many of those without a value.
+    /// Number of closed outermost groups, and of those without a value.
     pub(crate) closed: u64,
     pub(crate) incomplete: u64,
 }
 
-/// A closed group, without what may be large.
+/// A closed group, without its value, which may be large.
 #[derive(Clone, Debug)]
 pub(crate) struct ClosedStatus {
     key: Key,
@@ -70,14 +69,14 @@ impl ClosedStatus {
     }
 }
 
-/// Makes statuses of one job.
+/// Builds the statuses of one job.
 pub(crate) struct SnapshotBuilder {
     name: String,
     nest: LoopNest,
     host: String,
     started: f64,
     hosts: BTreeMap<usize, String>,
-    /// How many runs of this start were done when.
+    /// The number of finished runs of this start over time.
     pace: VecDeque<(Duration, u64)>,
 }
 
@@ -141,7 +140,7 @@ impl SnapshotBuilder {
         }
     }
 
-    /// Runs in a second: lately, or since the start where there were too few.
+    /// Runs per second: over the last period, or over a longer one if there were too few runs.
     fn rate(&mut self, now: Duration, done: u64) -> Option<f64> {
         while self.pace.get(1).is_some_and(|(then, before)| {
             *then + LATELY <= now && done.saturating_sub(*before) >= TOO_FEW
@@ -151,7 +150,7 @@ impl SnapshotBuilder {
         let (then, before) = *self.pace.front()?;
         self.pace.push_back((now, done));
         if self.pace.len() > 4 * LATELY.as_secs() as usize {
-            // So slow a job needs no finer steps; the first one is where it begins.
+            // Thins out the samples of a slow job, but keeps the first one.
             let mut at = 0;
             self.pace.retain(|_| {
                 at += 1;
@@ -318,7 +317,7 @@ mod tests {
         assert_eq!((status.workers.all, status.workers.busy), (10_000, 10_000));
         assert_eq!((status.workers.list.len(), status.workers.left_out), (500, 9_500));
         let ranks: Vec<u64> = status.workers.list.iter().map(|worker| worker.rank).collect();
-        assert_eq!((ranks[0], ranks[499]), (9_501, 10_000), "the longest at their task");
+        assert_eq!((ranks[0], ranks[499]), (9_501, 10_000), "the longest-running tasks");
         assert_eq!(status.stragglers.len(), 20);
         assert_eq!(
             (status.stragglers[0].rank, status.stragglers[0].seconds),

@@ -1,5 +1,5 @@
-//! Rank 0's side of the status file: it looks about once a second, and a thread of its own writes, so
-//! that a slow or full disk holds nothing up.
+//! Writes the status file. Rank 0 takes a snapshot about once per second, and a thread of its own writes
+//! it, so that a slow or full disk does not block the event loop.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -17,24 +17,25 @@ use crate::util::clock::since_1970;
 use crate::util::error::Exit;
 use crate::util::thread;
 
-/// How often rank 0 looks.
+/// Time between snapshots.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// After how long without a look the thread writes all the same: it says that the process is alive.
+/// After this long without a snapshot the thread writes the file anyway, to show that the process is
+/// alive.
 const HEARTBEAT_PERIOD: Duration = Duration::from_secs(2);
 
-/// How long the end waits for a disk that does not answer.
+/// How long the end of a run waits for a slow disk.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How many of the closed groups are remembered, and how many of the open ones are looked at.
+/// Number of closed groups that are kept, and of open groups in a snapshot.
 const LATEST: usize = 200;
 const OPEN: usize = 20;
 
-/// The status file of a run. One that is dropped without an end has failed.
+/// The status file of a run. If this is dropped before `end`, the run has failed.
 pub(crate) struct StatusWriter {
-    /// Nothing where there is no folder to write to, or once it has ended.
+    /// Nothing if there is no folder to write to, or after `end`.
     writer: Option<WriterThread>,
-    /// The allocation it runs in, and how many tasks can be under way in it at a time.
+    /// The Slurm allocation, and how many tasks can run in it at the same time.
     booked: Option<(Allocation, u64)>,
     outer: usize,
     next: Duration,
@@ -49,7 +50,7 @@ struct WriterThread {
     done: Receiver<()>,
 }
 
-/// What is said where every worker is silent.
+/// The message while every worker is silent.
 fn nobody(silence: Duration) -> String {
     format!(
         "all workers have been silent for {} s; waiting for one to come back",
@@ -63,7 +64,7 @@ enum News {
 }
 
 impl StatusWriter {
-    /// Writes into the folder; to nowhere if there is none.
+    /// Writes into the folder, if there is one.
     pub(crate) fn new(
         job: &Arc<Job>,
         folder: Option<&Path>,
@@ -81,7 +82,7 @@ impl StatusWriter {
         }
     }
 
-    /// A worker is there.
+    /// A worker has joined.
     pub(crate) fn join(&mut self, rank: usize, host: &str) {
         self.hosts.push((rank, host.to_string()));
     }
@@ -96,12 +97,12 @@ impl StatusWriter {
         self.latest.truncate(LATEST);
     }
 
-    /// Whether it is time to look.
+    /// Whether the next snapshot is due.
     pub(crate) fn is_due(&self, now: Duration) -> bool {
         now >= self.next
     }
 
-    /// Looks. `pauses` and `ends` say what the run is at, if it is not running.
+    /// Takes a snapshot. `pauses` and `ends` say why no tasks are handed out, if so.
     pub(crate) fn look(
         &mut self,
         now: Duration,
@@ -121,7 +122,7 @@ impl StatusWriter {
         self.tell(now, master, state, words, Duration::ZERO);
     }
 
-    /// Looks for the last time: whatever comes now is not about tasks.
+    /// Takes the last snapshot: all tasks are over.
     pub(crate) fn look_last(&mut self, now: Duration, master: &Master) {
         self.tell(now, master, RunState::Ending, Some("results are written".to_string()), PATIENCE);
     }
@@ -148,13 +149,13 @@ impl StatusWriter {
             closed: self.closed,
             incomplete: self.incomplete,
         });
-        // If it is still at an earlier one, the disk is slow: the next one has it all.
+        // If the thread is still busy, the disk is slow. The next snapshot will have everything.
         if let Some(News::Sight(sight)) = writer.deliver(News::Sight(sight), patience) {
             self.hosts = sight.hosts;
         }
     }
 
-    /// Says how the run ended.
+    /// Records how the run ended.
     pub(crate) fn end(&mut self, state: RunState, exit: Exit, words: &str) {
         let Some(writer) = self.writer.take() else { return };
         if writer.deliver(News::End(state, exit, words.to_string()), PATIENCE).is_none() {
@@ -182,7 +183,7 @@ impl WriterThread {
         Some(WriterThread { news, done })
     }
 
-    /// Hands it over if the thread takes it in time; gives it back if not.
+    /// Sends a message to the thread; returns it if the thread does not take it in time.
     fn deliver(&self, news: News, patience: Duration) -> Option<News> {
         let begin = Instant::now();
         let mut news = news;

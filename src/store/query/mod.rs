@@ -1,4 +1,4 @@
-//! Selecting runs: a condition, columns, an order.
+//! Queries over runs: a condition, columns, an order.
 
 pub(crate) mod columns;
 pub(crate) mod filter;

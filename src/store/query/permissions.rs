@@ -1,24 +1,24 @@
-//! What the condition of a query may make SQLite do: SQLite itself says what it is about to do while it
-//! prepares the query, whatever the text looks like.
+//! Restricts what a query may do: SQLite's authorizer reports each action while the query is prepared,
+//! however it is written.
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, Error};
 
 use crate::store::query::filter::FUNCTIONS;
 
-/// The view that conditions are about. What it does by itself is allowed.
+/// The view that conditions read. Everything that its definition does is allowed.
 const VIEW: &str = "all_runs";
 
-/// What operators are to SQLite: functions.
+/// Operators that are functions to SQLite.
 const OPERATORS: [&str; 4] = ["like", "glob", "->", "->>"];
 
-/// Prepares a query if all it does is to read the view, with functions that only compute.
+/// Prepares a query; fails unless it only reads the view and calls functions without side effects.
 pub(crate) fn check(connection: &Connection, sql: &str) -> Result<(), Error> {
     let authorize = |context: AuthContext<'_>| {
         let allowed = match context.action {
             _ if context.accessor == Some(VIEW) => true,
             AuthAction::Select => true,
-            // A table of which no column is read is the view's, to which the query comes down.
+            // SQLite reports tables under the view with an empty column name if no column of them is read.
             AuthAction::Read { table_name, column_name } => {
                 table_name == VIEW || column_name.is_empty()
             }
@@ -59,6 +59,9 @@ mod tests {
         ] {
             assert!(may(not).is_err(), "{not}");
         }
-        assert!(store.prepare("SELECT point FROM points").is_ok(), "other queries are free again");
+        assert!(
+            store.prepare("SELECT point FROM points").is_ok(),
+            "other queries are not restricted"
+        );
     }
 }
