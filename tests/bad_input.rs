@@ -28,7 +28,7 @@ fn refused_job(job: &str, says: &[&str]) {
 fn files_that_are_no_jobs() {
     refused(&Desk::new(), &["job.toml: cannot be read"]);
     refused_job("[crunch\n", &["job.toml:1: not TOML"]);
-    refused_job("name = 3\n[crunch]\n", &["job.toml:1: name: expected a text, found 3"]);
+    refused_job("name = 3\n[crunch]\n", &["job.toml:1: name: expected a string, found 3"]);
     refused_job("name = \"a/b\"\n", &["job.toml:1: name: \"a/b\" names no folder"]);
     refused_job(
         &format!("reduce_on = \"worker\"\n{CRUNCH}{X}"),

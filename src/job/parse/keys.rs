@@ -143,7 +143,7 @@ impl<'a> TomlEntry<'a> {
     pub(crate) fn text(&self) -> Result<String> {
         match self.value {
             DeValue::String(text) => Ok(text.to_string()),
-            _ => Err(self.expected("a text")),
+            _ => Err(self.expected("a string")),
         }
     }
 
