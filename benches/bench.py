@@ -149,7 +149,7 @@ def one_a_message(bench):
             lambda: tasks_a_second(bench.timing(ranks, job, "--no-store", "--batch", 1)),
             lambda: farm(bench, ranks, tasks, 1),
         )
-        bench.faster(f"empty tasks, one a message, -n {ranks}", mine, theirs, "C farm", 1, 0.8)
+        bench.faster(f"empty tasks, one per message, -n {ranks}", mine, theirs, "C farm", 1, 0.8)
 
 
 @row
@@ -163,7 +163,7 @@ def batches(bench):
             lambda: farm(bench, ranks, tasks, 100),
             lambda: best_futures(bench, ranks),
         )
-        bench.faster(f"empty tasks, batches, -n {ranks}", mine, theirs, "C farm, 100 a message,", 1, 0.3)
+        bench.faster(f"empty tasks, batches, -n {ranks}", mine, theirs, "C farm, 100 per message,", 1, 0.3)
         bench.faster(f"empty tasks, batches, -n {ranks}", mine, python, "mpi4py.futures", 1, 30)
     loky = [sys.executable, HERE / "peers" / "loky.py", bench.size(200_000, 5_000), 2]
     job = bench.file("job.toml", empty(bench.size(100_000, 1_000), rows=False))
@@ -220,9 +220,9 @@ reduce = "count"
         lambda: piped("parallel -j2 true", few),
         lambda: a_second(bench.call(hyperqueue)[0]),
     )
-    bench.faster("a process a task, 2 workers", mine, xargs, "xargs -P2", 1, 0.8)
-    bench.faster("a process a task, 2 workers", mine, parallel, "GNU parallel", 1, 4)
-    bench.faster("a process a task, 2 workers", mine, hq, "HyperQueue", 1, 5)
+    bench.faster("a process per task, 2 workers", mine, xargs, "xargs -P2", 1, 0.8)
+    bench.faster("a process per task, 2 workers", mine, parallel, "GNU parallel", 1, 4)
+    bench.faster("a process per task, 2 workers", mine, hq, "HyperQueue", 1, 5)
 
 
 @row
@@ -266,8 +266,8 @@ reduce = "max"
     crunching, starting, pool = bench.turns(mine, start, lambda: 30 / futures(bench, 9, 30, 1, SECONDS=bench.size(1.0, 0.02)))
     ideal = bench.size(4.0, 0.08)
     around = statistics.median(timing["wall"] - timing["crunch_seconds"] for timing in timings) - starting
-    bench.say("the textbook's job, crunching (s)", f"{crunching:.3f}", f"ideal {ideal:.3f}, mpi4py.futures {pool:.3f}", crunching, "<= 4.02")
-    bench.say("the same, around it but for MPI's own start (s)", f"{around:.3f}", f"MPI's start {starting:.3f}", around, "<= 0.2")
+    bench.say("the textbook job, crunching (s)", f"{crunching:.3f}", f"ideal {ideal:.3f}, mpi4py.futures {pool:.3f}", crunching, "<= 4.02")
+    bench.say("the same, overhead without the start of MPI (s)", f"{around:.3f}", f"start of MPI {starting:.3f}", around, "<= 0.2")
 
 
 def makespan(bench, job, folder):
@@ -312,8 +312,8 @@ def makespans(bench):
         return ratio
 
     plain, known = bench.turns(in_order("grid"), learned)
-    bench.say("1,000 lognormal tasks, makespan over the least", f"{plain:.4f}", "grid order", plain, "<= 1.05")
-    bench.say("the same, durations learned from one repeat", f"{known:.4f}", "longest first", known, "<= 1.02")
+    bench.say("1,000 lognormal tasks, makespan over the lower bound", f"{plain:.4f}", "grid order", plain, "<= 1.05")
+    bench.say("the same, with durations of one earlier repeat", f"{known:.4f}", "longest first", known, "<= 1.02")
 
 
 @row
@@ -337,7 +337,7 @@ reduce = "max"
         lambda: bench.timing(9, long, "--no-store")["all_cpu_seconds"],
     )
     share = 100 * (many - few) / bench.size(10, 1)
-    bench.say("8 workers asleep: of one core, all ranks together (%)", f"{share:.2f}", "", share, "<= 3")
+    bench.say("8 workers sleeping: load of one core, all ranks together (%)", f"{share:.2f}", "", share, "<= 3")
     waits = bench.size(3, 0.3)
     script = "[ $1 = 7 ] && [ $GRIDMPI_ATTEMPT = 1 ] && sleep WAITS && exit 1; echo 1"
     job = bench.file("job.toml", f'''
@@ -369,7 +369,7 @@ def memory(bench):
     peak, = bench.turns(lambda: bench.timing(3, job, "--fresh", "--out", bench.folder / "memory")["master_peak_rss_bytes"])
     shutil.rmtree(bench.folder / "memory")
     mib = peak / 2**20
-    bench.say("10^7 tasks in 10^5 groups, rank 0's peak memory (MiB)", f"{mib:.0f}", "durable store", mib, "<= 100")
+    bench.say("10^7 tasks in 10^5 groups, peak memory of rank 0 (MiB)", f"{mib:.0f}", "durable store", mib, "<= 100")
 
 
 @row
@@ -390,7 +390,7 @@ def data(bench):
         return a_second(bench.ranks(5, bench.farm, tasks, 1, 100, megabytes * 1_000_000)[0])
 
     keeping, sending = bench.turns(mine, shipping)
-    bench.say("one data set x 1,000 parameters, times it crossed", f"{max(bytes_crossed):.2f}", "4 workers", max(bytes_crossed), "<= 4.01")
+    bench.say("one data set x 1,000 parameters, number of transfers", f"{max(bytes_crossed):.2f}", "4 workers", max(bytes_crossed), "<= 4.01")
     bench.faster("one data set x 1,000 parameters", keeping, sending, "sent with each task", 1, 20)
 
 
@@ -401,10 +401,10 @@ def master(bench):
     words = [line.split() for line in printed.splitlines()]
     costs = {line[0]: float(line[1]) for line in words if len(line) == 2 and line[1][0].isdigit()}
     one, batch = costs["us_a_task_batch_1"], costs["us_a_task_batch_1000"]
-    bench.say("rank 0's decisions a task, 10^5 workers, one at a time (us)", f"{one:.3f}", "simulated", one, "<= 1")
+    bench.say("decisions of rank 0 per task, 10^5 workers, one at a time (us)", f"{one:.3f}", "simulated", one, "<= 1")
     bench.say("the same, batches of 1,000 (us)", f"{batch:.4f}", "simulated", batch, "<= 0.1")
     start = costs["start_seconds_of_1e9_tasks"]
-    bench.say("10^9 tasks: start-up (s)", f"{start:.3f}", "simulated", start, "<= 1")
+    bench.say("10^9 tasks: start (s)", f"{start:.3f}", "simulated", start, "<= 1")
     mib = costs["mib_with_1e4_groups_open"]
     bench.say("10^9 tasks, 10^4 groups open: peak memory (MiB)", f"{mib:.0f}", "simulated", mib, "<= 1024")
 

@@ -1,11 +1,11 @@
-//! gridmpi: nested loops around one expensive function, flattened into one stream of tasks over MPI
-//! or threads, and regrouped by a keyed dictionary on rank 0.
+//! gridmpi runs nested loops around one expensive function as one stream of tasks, over MPI or threads,
+//! and groups the results by their loops in a dictionary on rank 0.
 //!
-//! You have data sets and parameters, and a function to call for each pair. Bring it as Rust, and the
-//! rest is here: MPI ranks or this machine's threads, a store that keeps every run, summaries that
-//! close as their last run comes in, and the command line of the program `gridmpi`.
+//! You have data sets, parameters, and a function to call for each pair. Write the function in Rust;
+//! this library adds the MPI ranks or threads, a store with every run, a summary of each group as
+//! soon as its last run is done, and the command line of the program `gridmpi`.
 //!
-//! # A whole program
+//! # A complete program
 //!
 //! ```
 //! use gridmpi::{Context, Crunch, Result, Runs};
@@ -39,24 +39,25 @@
 //! # Ok::<(), gridmpi::Error>(())
 //! ```
 //!
-//! Run it as it is, on this machine's threads, or as `mpirun -n 9 your-program`, on 8 workers: the
-//! results are the same to the last byte. `your-program --help` says what it can do. Results go to
-//! `results/your-program`: `runs.sqlite` with every run in its view `all_runs`, `summary.json`,
-//! `summary.csv`.
+//! Run the program as it is, on the threads of this machine, or as `mpirun -n 9 your-program`, on 8
+//! workers. The results are the same to the last byte. `your-program --help` lists its commands and
+//! options. Results go to `results/your-program`: `runs.sqlite` with every run in its view `all_runs`,
+//! `summary.json` and `summary.csv`.
 //!
-//! # From your own code
+//! # Calling it from your own code
 //!
-//! `Study::main` is for programs that are nothing else. [`Study::run`] gives the [`Outcome`] to yours:
+//! `Study::main` is the whole `main` of a program. [`Study::run`] instead returns the [`Outcome`] to your
+//! code:
 //!
 //! ```
 //! use gridmpi::{Nest, Runs, Settings};
 //!
 //! let study = Nest::new()
-//!     .load("file", ["a".to_string(), "bcd".to_string()], |name| Ok(name.len())) // where needed
+//!     .load("file", ["a".to_string(), "bcd".to_string()], |name| Ok(name.len())) // on each process that needs it
 //!     .each("power", 1..4u32)
 //!     .crunch(|(length, power), context| {
 //!         if context.is_cancelled() {
-//!             return Err("cancelled".into()); // costs this run alone, as a panic does
+//!             return Err("cancelled".into()); // fails this run only, as a panic does
 //!         }
 //!         Ok(length.pow(*power))
 //!     })
@@ -75,75 +76,81 @@
 //!
 //! # Deeper nests
 //!
-//! A [`Nest`] has up to eight loops, each of its own type, and a [`reduce`](Crunched::reduce) for each
-//! one that folds, from the innermost outwards. The loops that do not fold are the rows of the
-//! result. Loops are values that every rank knows ([`Nest::each`]), data sets that live on rank 0 and
-//! go to a rank when it first needs one ([`Nest::data`]), or data sets that each rank loads
-//! ([`Nest::load`]).
+//! A [`Nest`] has up to eight loops, each with its own type. There is one [`reduce`](Crunched::reduce) for
+//! each loop that is reduced, from the innermost outwards. The result has one row per point of the
+//! other loops. A loop is over values that every rank holds ([`Nest::each`]), over data sets that are
+//! made on rank 0 and sent to a rank when it first needs one ([`Nest::data`]), or over data sets that
+//! each rank loads itself ([`Nest::load`]).
 //!
 //! # What crunch gets
 //!
-//! A [`Context`] with the task's coordinates, its own seed (the same on any rank, and for any other
-//! points), a flag that says that the result is of no use any more, a scratch folder, a logger, and
-//! the [dictionary](Context::dictionary) on rank 0 through which ranks can hand values to each other.
-//! A [`Dictionary`] of your own hands them from thread to thread.
+//! crunch gets a [`Context`]. It has the coordinates of the task, its own seed (which depends on
+//! nothing but these and the seed of the study), a flag that is set when the result is no longer
+//! needed, a scratch folder, a logger, and the [dictionary](Context::dictionary) on rank 0, through
+//! which ranks exchange values. A [`Dictionary`] of your own does the same between threads.
 //!
-//! # What fails
+//! # Failures
 //!
-//! An error, a panic, or a run that is NaN (or whose field `score` is) fails that run alone; its words
-//! are in the store and in [`Outcome::runs`]. A group with a failed run is incomplete, and its summary
-//! says so, unless [`Study::require`] allows for some: then summarize is called with the others, and
-//! [`Runs::failed`] tells which are missing. A crunch that takes its whole process down costs
-//! its worker, and mostly the job with it: mpirun ends the others unless it is told otherwise (Open MPI
-//! 4: `--mca orte_enable_recovery 1`, 5: `--with-ft ulfm`). In a study that is
-//! [isolated](Study::isolate) it costs its run.
+//! An error, a panic, or a result that is NaN (or whose field `score` is) fails one run. The message is
+//! stored, and [`Outcome::runs`] returns it. A group with a failed run is incomplete and has no summary,
+//! unless [`Study::require`] allows for failures: then summarize is called with the other runs, and
+//! [`Runs::failed`] says which ones are missing. A crunch that ends its whole process ends its worker,
+//! and usually the job: mpirun then ends all ranks unless it is told not to (Open MPI 4: `--mca
+//! orte_enable_recovery 1`, Open MPI 5: `--with-ft ulfm`). In an [isolated](Study::isolate) study it
+//! fails one run only.
 //!
 //! # Running again
 //!
-//! A second run into the same folder goes on where the first one stopped, on any number of ranks or
-//! threads, and computes only what is new: runs are matched by their points and the content of their
-//! data sets (of those that each rank loads: where a key is the path of a file, or has one in it),
-//! failed ones are tried again ([`Settings::keep_failed`] leaves them). gridmpi cannot see
-//! whether your Rust has changed: say so with [`Study::version`], and runs of the old version are
-//! refused. A run that fails can be tried several times at once ([`Study::retries`]), and too many
-//! failures can stop the study ([`Study::max_failures`]). A crunch that may crash or hang is best
-//! [isolated](Study::isolate).
+//! A second run with the same results folder resumes the first one, on any number of ranks or
+//! threads, and computes only what is missing. Runs are matched by their points and by the content of
+//! their data sets. (A data set that ranks load themselves counts with the content of its file, if its
+//! key is the path of a file or contains one.) Failed runs are tried again, unless
+//! [`Settings::keep_failed`] is set.
+//!
+//! gridmpi cannot see whether your Rust code has changed. Change [`Study::version`] when it has, and
+//! runs of the old version are refused. [`Study::retries`] tries a failed run several times within one
+//! start, and [`Study::max_failures`] stops a study with too many failures.
 //!
 //! # Expensive summaries
 //!
-//! Summaries are made on a thread of rank 0, beside the dispatching. With
-//! [`Study::reduce_on_workers`] the workers make them, as tasks of their own. That is faster from
-//! where one takes longer than `t / (w - 1)`, with `t` the time to crunch one group and `w` the number
-//! of workers: `cargo bench --bench reduce_on` finds it between 2.9 and 3.6 ms for 8 workers and groups
-//! of 20 ms, where the formula says 2.9 ms. Below it rank 0 is up to 8% faster, and far above it
-//! the workers are `w` times.
+//! Summaries are computed in a thread on rank 0, besides the thread that hands out tasks. With
+//! [`Study::reduce_on_workers`], workers compute them as tasks of their own. This is faster if one
+//! summary takes longer than `t / (w - 1)`, where `t` is the time to crunch one group and `w` the number
+//! of workers. For 8 workers and groups of 20 ms this limit is 2.9 ms; `cargo bench --bench reduce_on`
+//! measures it between 2.9 and 3.6 ms. Below it rank 0 is up to 8% faster; far above it the workers are
+//! `w` times faster.
 //!
-//! # What serde types can be
+//! # Limits of serde types
 //!
-//! Data sets from rank 0, parameters, runs and summaries cross between ranks in
-//! [bincode's](https://docs.rs/bincode) form, which does not describe itself: in such types serde's
-//! `flatten`, `untagged`, `tag` and `skip_serializing_if` do not work. Parameters that cannot be read
-//! back are refused before anything is crunched; a run that cannot be fails. What is read back has to own
-//! what it holds: `String` rather than `&str`; what serde skips is not there on other ranks. A map in a
-//! data set, or in a key of the dictionary, should be a `BTreeMap`: a `HashMap` has another order each
-//! time, and so counts as another data set. The store and the tables show the same values as JSON
-//! has them, with `NaN` and `Infinity` as texts, and of a value of more than 100,000 numbers or a
-//! mebibyte of text only so much. A single result or data set may be larger than 2 GiB.
+//! Data sets from rank 0, parameters, runs and summaries are sent between ranks in the form of
+//! [bincode](https://docs.rs/bincode), which does not describe itself. Therefore:
+//!
+//! - serde's `flatten`, `untagged`, `tag` and `skip_serializing_if` do not work in these types.
+//!   Parameters that cannot be read back are refused before anything is crunched; a run that cannot be
+//!   read back fails.
+//! - Types must own what they contain: `String`, not `&str`. Fields that serde skips are missing on other
+//!   ranks.
+//! - A map in a data set, or in a key of the dictionary, should be a `BTreeMap`. A `HashMap` has another
+//!   order each time, and then counts as another data set.
+//!
+//! The store and the tables show values as JSON, with `NaN` and `Infinity` as strings. Of a value with
+//! more than 100,000 numbers or 1 MiB of strings they show only a part. A single result or data set
+//! may be larger than 2 GiB.
 //!
 //! # Features
 //!
-//! | feature | brings | default |
+//! | feature | adds | default |
 //! | --- | --- | --- |
 //! | `mpi` | ranks over MPI; needs an MPI library and libclang to build | yes |
 //! | `cli` | `Study::main`: command line, table, report, progress bar, a logger | yes |
-//! | `jobs` | job files and what they can call; with `cli` the program `gridmpi` | yes |
+//! | `jobs` | job files and what they can call; together with `cli` the program `gridmpi` | yes |
 //! | `parquet` | exports as Parquet | yes |
 //!
-//! A study with the verbs of the command line needs `mpi` and `cli`; one that is called from your own
-//! code `mpi`, or nothing: `default-features = false` runs on threads and needs no C compiler
-//! but for SQLite.
+//! A program that is a study, with the command line, needs `mpi` and `cli`. A study that is called from
+//! your own code needs `mpi`, or no feature at all: with `default-features = false` it runs on threads,
+//! and building it needs a C compiler only for SQLite.
 
-// A build without job files uses a part of the inner house only.
+// A build without the command line and job files uses only a part of the rooms below.
 #![cfg_attr(not(all(feature = "cli", feature = "jobs")), allow(dead_code))]
 
 #[cfg(feature = "cli")]
@@ -177,5 +184,5 @@ pub use study::{Begun, Crunch, Crunched, Nest, Outcome, Runs, Study, Summary, Wi
 pub use util::error::{Error, Exit};
 pub use wire::dictionary::{Dictionary, SharedDictionary};
 
-/// What the user's functions return: an error of any kind, or a text, fails the run it came from.
+/// What the user's functions return. An error of any type, or a string, fails the run.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -1,4 +1,4 @@
-//! What a results folder answers: `best`, `runs`, `explain`, `export`, and one task run again alone.
+//! Queries of a results folder: `best`, `runs`, `explain`, `export`, and rerunning a single task.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::process::Command;
 use common::{Desk, example, gridmpi, python_with_sklearn, sql_rows};
 use serde_json::{Value as Json, json};
 
-/// Fits that give records; one alpha fails on one data set, with words on stderr.
+/// Fits that return records; one alpha fails on one data set, with a message on stderr.
 const FIT: &str = r#"#!/bin/sh
 case "$1 $2" in
     *b.csv\ 0.1) echo "reading $1" >&2; echo "singular matrix" >&2; exit 3;;
@@ -50,7 +50,7 @@ fn json(desk: &Desk, arguments: &[&str]) -> Json {
     desk.run(gridmpi(), &[arguments, &["--format", "json"]].concat()).exits(0).json()
 }
 
-/// Everything in the folder and what is in it.
+/// All files of the folder, with contents.
 fn contents(desk: &Desk) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(desk.path("out")).unwrap().map(|entry| entry.unwrap().path());
     let mut all: Vec<_> = entries
@@ -78,7 +78,7 @@ fn best_ranks_the_points_of_each_row() {
     assert_eq!(alphas(&top[1]), [10.0, 1.0, 0.01], "one that failed is never the best");
     assert_eq!(top[1]["status"], "complete");
     assert_eq!((&top[1]["failed"], &top[1]["best"][0]["runs"]), (&json!(3), &json!(3)));
-    // The first of them is what the summary says.
+    // The first one equals the summary.
     let summary: Json =
         serde_json::from_slice(&fs::read(desk.path("out/summary.json")).unwrap()).unwrap();
     assert_eq!(summary["groups"][0]["summary"]["score"], top[0]["best"][0]["score"]);
@@ -87,7 +87,7 @@ fn best_ranks_the_points_of_each_row() {
 #[test]
 fn what_is_not_final_is_marked_partial() {
     let desk = fitted();
-    // As it is while a run goes: of the second data set five runs are there, one point of four is closed.
+    // As during a run: the second data set has five runs, and one of its four points is closed.
     sql_rows(
         &desk.path("out/runs.sqlite"),
         "DELETE FROM runs WHERE task > 16 OR task = 15;
@@ -187,7 +187,7 @@ fn explain_tells_what_became_of_a_task_and_how_to_run_it_again() {
     };
     let again = by_hand(&failed).exits(3);
     assert_eq!(again.stderr, "reading data/b.csv\nsingular matrix\n");
-    // One that went well gives the same, in the same environment.
+    // A successful run gives the same result, in the same environment.
     let good = json(&desk, &["explain", "out", "dataset=a.csv", "p.alpha=.1", "fold=1"]);
     let printed: Json = serde_json::from_str(&by_hand(&good).exits(0).stdout).unwrap();
     assert_eq!(printed, good["value"]);
@@ -220,7 +220,7 @@ fn a_python_function_and_a_study_are_run_again_alone() {
     );
     assert_eq!(by_hand(&bad, "--format json").exits(100).json()["error"], bad["error"]);
     assert_eq!(contents(&desk), before, "nothing is stored");
-    // The job file is another one now: that is said, and its first task is still found.
+    // The job file has changed: the output says so, and the store's first task is still found.
     desk.write(
         "job.toml",
         &fs::read_to_string(desk.path("job.toml")).unwrap().replace("[2, 3]", "[1, 2]"),
@@ -297,7 +297,7 @@ print(json.dumps({"pandas": kinds, "polars": {name: str(kind) for name, kind in 
         ("p.alpha", "float64", "Float64"),
         ("fold", "int64", "Int64"),
         ("score", "float64", "Float64"),
-        ("n", "float64", "Int64"), // pandas has no whole numbers where some are missing
+        ("n", "float64", "Int64"), // pandas has no nullable integers by default
         ("ok", "object", "Boolean"),
         ("fit", "str", "String"),
         ("seconds", "float64", "Float64"),
@@ -335,7 +335,7 @@ fn values_of_any_kind_come_through() {
     let read = "import polars; f = polars.read_parquet('x.parquet'); print(f['score'][0], f['low'][0], f['big'][0], f['odd'].to_list())";
     let ran = desk.run(Command::new(python_with_sklearn()), &["-c", read]).exits(0);
     assert_eq!(ran.stdout, "inf -inf 9007199254740993 ['[1]', '2', '2', '2']\n");
-    // Two loops are told apart from what is called like them.
+    // Two loops are distinguished from result fields of the same name.
     let clause = ["runs", "out", "--where", "value.x = 'text'"];
     assert_eq!(json(&desk, &clause)[0]["task"], 2);
 }
@@ -487,7 +487,8 @@ fn a_reader_that_leaves_early_is_no_error() {
 #[test]
 fn a_store_that_another_machine_may_write_to_is_copied() {
     let desk = fitted();
-    // A run that was killed there: its log is beside the store, and its claim names the other host.
+    // A run that was killed on another machine: its WAL file is still there, and the lock file names that
+    // host.
     let store = desk.path("out/runs.sqlite");
     let writer = rusqlite::Connection::open(&store).unwrap();
     writer.pragma_update(None, "locking_mode", "EXCLUSIVE").unwrap();
@@ -498,7 +499,7 @@ fn a_store_that_another_machine_may_write_to_is_copied() {
     assert_eq!(json(&desk, &["runs", "out", "--failed"]).as_array().unwrap().len(), 3);
     assert_eq!(json(&desk, &["best", "out"])[0]["best"][0]["score"], 10.0);
     assert_eq!(contents(&desk), before);
-    writer.execute("UPDATE runs SET failed = 0 WHERE task = 1", []).unwrap(); // it can go on
+    writer.execute("UPDATE runs SET failed = 0 WHERE task = 1", []).unwrap(); // it can continue
 }
 
 #[test]
@@ -518,7 +519,7 @@ fn what_cannot_be_answered_is_said() {
         ("empty", "results folder empty: there is no runs.sqlite in it"),
         ("file", "results folder file: "),
         ("strange", "results folder strange: runs.sqlite cannot be read: file is not a database"),
-        ("newer", "written by a newer gridmpi (its form is 99"),
+        ("newer", "written by a newer gridmpi (in format 99"),
     ] {
         for verb in [&["status"][..], &["watch"], &["best"], &["runs"], &["explain"], &["export"]] {
             let mut arguments = vec![verb[0], folder];
@@ -541,7 +542,7 @@ fn what_cannot_be_answered_is_said() {
         (&["runs", "out", "--where", "rmes < 1"], "did you mean 'rmse'?"),
         (&["runs", "out", "--where", "score <"], "--where \"score <\": "),
         (&["runs", "out", "--where", "\"p.alhpa\" < 1"], "did you mean 'p.alpha'?"),
-        // What only some runs show to be no condition.
+        // Not a valid condition, which only some runs reveal.
         (&["runs", "out", "--where", "json_extract(error, 'x') = 1"], "--where \"json_extract("),
         (
             &["runs", "out", "--where", "task >= 0", "--where", "abs(-9223372036854775807 - 1)"],
@@ -562,7 +563,7 @@ fn what_cannot_be_answered_is_said() {
         ),
         (&["runs", "out", "--sort", "\"score"], "a name is not closed"),
         (&["runs", "out", "--sort", "score,"], "a column is missing"),
-        (&["runs", "out", "--where", "score < 1; drop table runs"], "one condition is meant"),
+        (&["runs", "out", "--where", "score < 1; drop table runs"], "expected one condition"),
         (&["export", "out", "--format", "csv", "--where", "1) or (1"], "a ')' without a '('"),
         (
             &["runs", "out", "--sort", "scor"],
@@ -572,7 +573,7 @@ fn what_cannot_be_answered_is_said() {
         (&["explain", "out", "24"], "task 24: there are 24, from 0 to 23"),
         (
             &["explain", "out", "dataset=c", "p.alpha=1", "fold=0"],
-            "dataset=c: no point of loop 'dataset' is that: data/a.csv, data/b.csv",
+            "dataset=c: loop 'dataset' has no such point: data/a.csv, data/b.csv",
         ),
         (
             &["explain", "out", "dataset=a", "p.alpha=1"],
@@ -584,7 +585,7 @@ fn what_cannot_be_answered_is_said() {
             "\"first\": expected a task's number, or coordinates such as dataset=data/a.csv",
         ),
         (&["export", "out", "--format", "xls"], "invalid value 'xls'"),
-        (&["run", "job.toml", "--only", "fold=9"], "no point of loop 'fold'"),
+        (&["run", "job.toml", "--only", "fold=9"], "loop 'fold' has no such point"),
         (&["run", "job.toml", "--only", "1", "--out", "x"], "cannot be used with"),
     ] {
         let ran = desk.run(gridmpi(), arguments).exits(2);

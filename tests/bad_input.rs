@@ -1,5 +1,5 @@
-//! Bad input: each is refused before anything is crunched, with exit code 2 and an error that names
-//! the file, the line and the key.
+//! Bad input is refused before any task runs, with exit code 2 and an error that names the file, the line and
+//! the key.
 
 mod common;
 
@@ -266,7 +266,7 @@ fn data_that_ridge_cannot_use() {
     desk.write("job.toml", &ridge("", "1", "range = { from = 0, to = 1 }"));
     refused(&desk, &["expected at least 2 folds"]);
     desk.write("job.toml", &ridge("", "1", two_folds).replace("\"alpha\"", "\"lambda\""));
-    refused(&desk, &["ridge takes the loops dataset, alpha and fold, each once; look at 'alpha'"]);
+    refused(&desk, &["ridge takes the loops dataset, alpha and fold, each once; 'alpha' is wrong"]);
 }
 
 #[test]

@@ -167,7 +167,7 @@ printf '{"task": %s, "seed": %s, "attempt": %s, "rank": %s, "point": %s, "omp": 
 
 #[test]
 fn a_program_that_is_an_mpi_program_itself_starts() {
-    // gridmpi --quick on two ranks of its own, inside a rank of gridmpi.
+    // gridmpi --quick on two ranks, inside a rank of gridmpi.
     let program = env!("CARGO_BIN_EXE_gridmpi");
     let desk = desk(
         &format!("shell = \"mpirun --oversubscribe -n 2 {program} --quick --format csv | wc -l\""),

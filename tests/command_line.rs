@@ -1,4 +1,4 @@
-//! What a user types, and what comes of it.
+//! The command line: arguments, output and exit codes.
 
 mod common;
 
@@ -42,7 +42,7 @@ fn without_arguments_it_demonstrates_the_textbook_case() {
 
 #[test]
 fn eight_workers_take_four_seconds_for_thirty() {
-    // Not a benchmark, so a slow machine may take longer: four rounds of 1 s, and 30 s one after another.
+    // Not a benchmark, so a slow machine may take longer than four rounds of 1 s; a serial run takes 30 s.
     let desk = Desk::new();
     let ran = desk.run(mpirun(9), &[]).exits(0);
     let took = ran.stdout.lines().last().unwrap().to_string();
@@ -118,7 +118,7 @@ fn singletons_of_a_launcher_that_does_not_fit_are_refused() {
             &[("PMI_SIZE", "4"), ("PMI_RANK", "0")][..],
             "PMI_SIZE says 4 processes, but MPI says this one is alone",
         ),
-        (&[("SLURM_NTASKS", "9"), ("SLURM_PROCID", "0")], "or say --threads N"),
+        (&[("SLURM_NTASKS", "9"), ("SLURM_PROCID", "0")], "or give --threads N"),
         (
             &[("SLURM_STEP_NUM_TASKS", "9"), ("SLURM_PROCID", "0")],
             "each would run the whole job; this gridmpi was built with ",
@@ -133,7 +133,7 @@ fn singletons_of_a_launcher_that_does_not_fit_are_refused() {
     let mut other_rank = gridmpi();
     other_rank.envs([("PMI_SIZE", "4"), ("PMI_RANK", "3")]);
     assert!(!desk.run(other_rank, &["job.toml"]).exits(2).stderr.contains("gridmpi: error"));
-    // A PMIx launcher tells no size: every rank but the first refuses to run the whole job.
+    // A PMIx launcher does not tell the size: every rank but the first refuses to run the whole job.
     for (rank, code) in [("1", 2), ("0", 0)] {
         let mut command = gridmpi();
         command.env("PMIX_RANK", rank);
@@ -166,12 +166,12 @@ fn help_teaches() {
         let help = desk.run(gridmpi(), &["help", verb]).exits(0).stdout;
         assert!(help.contains("Example"), "gridmpi help {verb} has no example:\n{help}");
     }
-    // Under mpirun it is said once.
+    // Under mpirun it is printed once.
     let help = desk.run(mpirun(3), &["--help"]).exits(0).stdout;
     assert_eq!(help.matches("Exit codes").count(), 1);
 }
 
-/// The help of a verb on a terminal of that width.
+/// The help of a subcommand in a terminal of that width.
 fn help_of(program: &Path, verb: &str, width: usize) -> String {
     let mut command = Command::new(program);
     command.env("COLUMNS", width.to_string());
@@ -186,7 +186,7 @@ fn every_help_is_wrapped_once_and_its_examples_call_the_program() {
         let top = help_of(&program, "", 80);
         let verbs = top.lines().skip_while(|line| *line != "Commands:").skip(1);
         let verbs = verbs.take_while(|line| !line.is_empty());
-        // The lines that are indented further go on with the verb above.
+        // Lines with more indentation continue the previous subcommand.
         let verbs = verbs.filter(|line| !line.starts_with("   "));
         let verbs: Vec<&str> = verbs.filter_map(|line| line.split_whitespace().next()).collect();
         assert!(verbs.contains(&"export") && verbs.last() == Some(&"help"), "{verbs:?}");
@@ -196,7 +196,7 @@ fn every_help_is_wrapped_once_and_its_examples_call_the_program() {
                 let lines: Vec<&str> = help.lines().collect();
                 let too_long = lines.iter().find(|line| line.chars().count() > width);
                 assert_eq!(too_long, None, "{name} {verb} --help");
-                // A line of prose ends where the next word has no room, and nowhere else.
+                // A line of prose is broken only where the next word does not fit.
                 for pair in lines.windows(2) {
                     let is_prose = |line: &str| line.starts_with(|c: char| c.is_alphabetic());
                     let next = pair[1].split(' ').next().unwrap_or_default();
@@ -237,7 +237,7 @@ fn logs_name_the_rank_on_stderr() {
     let mut quiet = gridmpi();
     quiet.env("RUST_LOG", "error");
     assert_eq!(desk.run(quiet, &["job.toml", "--fresh"]).exits(0).stderr, "");
-    // A failed run is told with -v, by the worker it failed on.
+    // With -v, failed runs are reported by the worker that ran them.
     desk.write(
         "job.toml",
         "[crunch]\ncommand = [\"false\"]\n[[loop]]\nname = \"x\"\nvalues = [1]\n",

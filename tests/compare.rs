@@ -1,4 +1,4 @@
-//! What flattening gains: `gridmpi compare` in virtual time and for real, and `run --strategy`.
+//! The gain from flattening: `gridmpi compare` in virtual time and for real, and `run --strategy`.
 
 mod common;
 
@@ -21,7 +21,7 @@ fn job(sizes: &[u64]) -> String {
     job
 }
 
-/// What compare says, as JSON.
+/// The output of compare, as JSON.
 fn compared(desk: &Desk, arguments: &[&str]) -> Json {
     let arguments = [&["compare"], arguments, &["--format", "json"]].concat();
     let ran = desk.run(gridmpi(), &arguments).exits(0);
@@ -97,7 +97,7 @@ fn deeper_nests_deadlock_with_those_who_hold_and_those_who_queue() {
     assert_eq!(makespan(&enough, "nested maps"), 4.0);
 }
 
-/// Durations from a results folder, of which some tasks are not recorded, while a run goes on in it.
+/// Durations from a results folder with some tasks unrecorded, while a run is using it.
 #[test]
 fn recorded_durations_are_used_while_a_run_goes_on() {
     let text = |points: &str| {
@@ -117,7 +117,7 @@ fn recorded_durations_are_used_while_a_run_goes_on() {
     assert!(makespan(&all, "flattened") >= 0.4, "{all}");
     assert!(makespan(&all, "flattened") <= makespan(&all, "serial"));
 
-    // The same job with more points, and a run that does them.
+    // The same job with more points, and a run of them.
     desk.write("job.toml", &text("0.01, 0.2, 600"));
     let mut going = gridmpi();
     going.args(["job.toml", "--threads", "1", "--out", "out"]).current_dir(desk.path("."));
@@ -146,7 +146,7 @@ fn the_real_ones_take_what_was_predicted_or_longer() {
         }
         let (measured, predicted) =
             (measured.unwrap(), entry["makespan_seconds"].as_f64().unwrap());
-        // A sleep is never shorter than it should be.
+        // A sleep never ends early.
         assert!(
             measured >= predicted * 0.999,
             "{name}: {measured} s, predicted were {predicted} s"
@@ -181,7 +181,7 @@ fn results_are_the_same_under_every_strategy() {
     assert_eq!(ran("ranks-outer", most), 1);
 }
 
-/// What was begun under one strategy goes on under another.
+/// A run started under one strategy can be resumed under another.
 #[test]
 fn a_run_goes_on_under_another_strategy() {
     let desk = Desk::with_job(

@@ -1,4 +1,4 @@
-//! Every example, alone and on five ranks: the same results, and those that were to be expected.
+//! Every example, alone and on five ranks: identical results with the expected values.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::process::Command;
 use common::{Desk, Ran, example, mpirun_of, runs_without_times};
 use serde_json::Value;
 
-/// Runs an example both ways and demands the same of both; what it printed alone.
+/// Runs an example both ways and checks that the results are equal; returns the output.
 fn both_ways(name: &str) -> Vec<Value> {
     let desk = Desk::new();
     let json = ["--format", "json", "--out"];

@@ -1,4 +1,4 @@
-//! A crunch that misbehaves costs its own run, and leaves nothing behind.
+//! A misbehaving crunch fails only its own run, and leaves no processes or files behind.
 
 mod common;
 
@@ -13,7 +13,7 @@ fn shell(line: &str, more: &str, values: &str) -> Desk {
     ))
 }
 
-/// How many processes have this command line.
+/// The number of processes with this command line.
 fn running(text: &str) -> usize {
     let mut found = 0;
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -109,7 +109,7 @@ fn nothing_is_left_when_gridmpi_is_killed() {
         let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let all = || ["sleep 641", "sleep 642", "sleep 643"].map(running);
         wait_until("it does not start", || all() == [2, 2, 2]);
-        // All of gridmpi at once, ranks and mpirun.
+        // Kill all of gridmpi at once: ranks and mpirun.
         Command::new("pkill")
             .args(["-KILL", "-f", &format!("job.toml --out {struck}")])
             .status()

@@ -1,4 +1,4 @@
-//! A store that cannot be written for a while: crunching pauses, nothing is lost, and it goes on.
+//! A store that is temporarily not writable: the job pauses, loses nothing, and continues.
 
 mod common;
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{Desk, gridmpi, mpirun};
 
-/// Results of a kilobyte, so that small disks are full soon.
+/// Results of 1 kB, so that small disks fill up quickly.
 fn desk(count: usize) -> Desk {
     let desk = Desk::with_job(&format!(
         "[crunch]\npython = \"fit.py:crunch\"\n[[loop]]\nname = \"x\"\nrange = {{ from = 0, to = {count} }}\nreduce = \"sum\"\n"
@@ -32,7 +32,7 @@ fn start(desk: &Desk, mut command: Command, out: &Path) -> (Child, Receiver<Stri
     (child, said)
 }
 
-/// Waits for a line on stderr with this text.
+/// Waits for a line on stderr that contains `text`.
 fn hear(said: &Receiver<String>, text: &str) -> String {
     let begin = Instant::now();
     let mut all = String::new();
@@ -46,7 +46,7 @@ fn hear(said: &Receiver<String>, text: &str) -> String {
     panic!("nobody said {text}: {all}")
 }
 
-/// The store, once runs come in.
+/// The store, once it has runs.
 fn crunching(desk: &Desk) -> rusqlite::Connection {
     let begin = Instant::now();
     let runs = |store: &rusqlite::Connection| {
@@ -56,7 +56,7 @@ fn crunching(desk: &Desk) -> rusqlite::Connection {
         assert!(begin.elapsed() < Duration::from_secs(60), "it does not get on");
         std::thread::sleep(Duration::from_millis(20));
         if !desk.path("out/runs.sqlite").exists() {
-            continue; // opening it would make it
+            continue; // opening would create it
         }
         let store = rusqlite::Connection::open(desk.path("out/runs.sqlite")).unwrap();
         store.busy_timeout(Duration::from_secs(5)).unwrap();
@@ -73,7 +73,7 @@ fn score(child: Child) -> f64 {
     json["groups"][0]["summary"]["score"].as_f64().unwrap()
 }
 
-/// A small disk; nothing where this user may not mount one.
+/// A small disk; None if this user may not mount one.
 struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {

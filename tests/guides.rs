@@ -1,9 +1,9 @@
-//! The guides in docs/ and the README are true: every block that says so is run, in order, in an empty folder, as a
-//! reader would. What a block's first line says behind the language:
+//! Checks that the guides in docs/ and the README are true: every annotated block is run, in order, in an
+//! empty folder, as a reader would. The annotation follows the language in a block's first line:
 //!
 //! - `sh run` is run by bash and must succeed; `sh run exit=N` must end with N.
 //! - `LANGUAGE file=NAME` is written to that file.
-//! - `text output` is what the block before it printed on stdout; a line `...` stands for any lines.
+//! - `text output` is the stdout of the previous block; a line `...` matches any lines.
 
 mod common;
 
@@ -14,13 +14,13 @@ use std::process::Command;
 use common::{Desk, gridmpi, python_with_sklearn};
 
 struct Block {
-    /// The words behind the language.
+    /// The annotation: the words after the language.
     says: Vec<String>,
     text: String,
     line: usize,
 }
 
-/// The fenced blocks of a page that say something behind their language.
+/// The annotated blocks of a page.
 fn blocks(page: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut within: Option<bool> = None;
@@ -46,7 +46,7 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// Whether a text is what a page shows; a line `...` there stands for any lines.
+/// Whether the output matches what a page shows; a line `...` matches any lines.
 fn matches(shown: &str, printed: &str) -> bool {
     fn follow(shown: &[&str], printed: &[&str]) -> bool {
         match (shown, printed) {
@@ -87,7 +87,7 @@ fn bash(desk: &Desk, script: &str) -> Command {
     bash
 }
 
-/// Does what a page says; how many blocks were run.
+/// Runs the blocks of a page; returns how many were run.
 fn follow(name: &str, page: &str) -> usize {
     let desk = Desk::new();
     let (mut ran, mut printed) = (0, String::new());
@@ -152,16 +152,39 @@ fn every_guide_does_what_it_says() {
     }
 }
 
+/// GitHub's anchor for a heading.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
 #[test]
-fn links_between_pages_lead_somewhere() {
+fn links_and_files_that_pages_name_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = docs().into_iter().map(|(name, page)| (root.join("docs"), name, page));
-    let all = pages.chain([(root.to_path_buf(), "README.md".to_string(), readme())]);
-    for (folder, name, page) in all {
+    let page = |name: &str| fs::read_to_string(root.join(name)).unwrap();
+    let guides = docs().into_iter().map(|(name, page)| (root.join("docs"), name, page));
+    let others = ["README.md", "CONTRIBUTING.md"];
+    let others = others.map(|name| (root.to_path_buf(), name.to_string(), page(name)));
+    for (folder, name, page) in guides.chain(others) {
         for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap();
-            let elsewhere = file.contains("://") || file.is_empty();
-            assert!(elsewhere || folder.join(file).exists(), "{name} links to {link}");
+            if link.contains("://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let file = if file.is_empty() { folder.join(&name) } else { folder.join(file) };
+            assert!(file.exists(), "{name} links to {link}");
+            let known = || fs::read_to_string(&file).unwrap();
+            let is_there = heading.is_empty()
+                || known().lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+            assert!(is_there, "{name} links to {link}");
+        }
+        // A path in backquotes that begins with a folder of the project must exist.
+        for path in page.split('`').skip(1).step_by(2) {
+            let is_path = ["src/", "tests/", "scripts/"].iter().any(|at| path.starts_with(at));
+            if let (true, Some(path)) = (is_path, path.split(' ').next()) {
+                assert!(root.join(path).exists(), "{name} names {path}");
+            }
         }
     }
 }

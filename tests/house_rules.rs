@@ -1,12 +1,12 @@
-//! The rules of the source tree, checked by reading it: which room may use which, that no files import
-//! each other in a circle, what may be named where, and how files begin.
+//! Checks the rules of the source tree: which room may use which, no import cycles between files, where some
+//! names may appear, and how files begin.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each folder of src/ and the folders that its code may use besides itself. A folder uses only folders
-/// that stand above it here, so that no circle of folders is possible.
+/// Each folder of src/ and the folders that its code may use besides itself. A folder may use only folders
+/// listed before it, so there are no cycles of folders.
 const ROOMS: &[(&str, &[&str])] = &[
     ("util", &[]),
     ("model", &["util"]),
@@ -45,7 +45,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Files that belong to no room.
+/// Files outside all rooms.
 const LOOSE: &[&str] = &["lib.rs", "main.rs"];
 
 /// Every source file, by its path below src/.
@@ -70,17 +70,17 @@ fn sources() -> BTreeMap<String, String> {
     files.into_iter().map(read).collect()
 }
 
-/// A source without its comments.
+/// A source without comments.
 fn without_comments(text: &str) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// A source without its comments and without its tests.
+/// A source without comments and tests.
 fn code(text: &str) -> String {
     without_comments(text.split("#[cfg(test)]\nmod tests").next().unwrap())
 }
 
-/// The module that a file is: `store/query/mod.rs` is `["store", "query"]`.
+/// A file's module path: `store/query/mod.rs` is `["store", "query"]`.
 fn module(file: &str) -> Vec<&str> {
     let name = file.trim_end_matches(".rs");
     let mut parts: Vec<&str> = name.split('/').collect();
@@ -90,7 +90,7 @@ fn module(file: &str) -> Vec<&str> {
     parts
 }
 
-/// The paths that an import names, one for each name: `a::{b, c::{d, e}}` is `a::b`, `a::c::d`, `a::c::e`.
+/// The paths of an import, one per name: `a::{b, c::{d, e}}` is `a::b`, `a::c::d`, `a::c::e`.
 fn paths(import: &str) -> Vec<String> {
     let Some((prefix, rest)) = import.split_once('{') else {
         return vec![import.split(" as ").next().unwrap().trim().to_string()];
@@ -115,7 +115,7 @@ fn paths(import: &str) -> Vec<String> {
         .collect()
 }
 
-/// What a file imports from this crate, whether by `use` or where it is needed: absolute paths.
+/// The absolute paths that a file imports from this crate, by `use` or inline.
 fn imports(file: &str, text: &str) -> Vec<Vec<String>> {
     let own = module(file);
     let absolute = |path: &str| -> Option<Vec<String>> {
@@ -158,7 +158,7 @@ fn imports(file: &str, text: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// The names that a `mod.rs` hands on from files below it, and where from.
+/// The names that each `mod.rs` re-exports from files below it, with their origins.
 fn reexports(sources: &BTreeMap<String, String>) -> BTreeMap<Vec<String>, Vec<String>> {
     let mut handed_on = BTreeMap::new();
     for (file, text) in sources.iter().filter(|(file, _)| file.ends_with("mod.rs")) {
@@ -185,8 +185,8 @@ fn reexports(sources: &BTreeMap<String, String>) -> BTreeMap<Vec<String>, Vec<St
     handed_on
 }
 
-/// Which files each file imports, tests aside. What a `mod.rs` hands on counts as the file it is from. A
-/// module and the `mod.rs` above it belong together: they may import each other.
+/// Which files each file imports, without tests. A name re-exported by a `mod.rs` counts as its file of
+/// origin. A module and the `mod.rs` above it may import each other.
 fn arrows(sources: &BTreeMap<String, String>) -> BTreeMap<&str, BTreeSet<&str>> {
     let by_module: BTreeMap<Vec<String>, &str> = sources
         .keys()
@@ -222,7 +222,7 @@ fn arrows(sources: &BTreeMap<String, String>) -> BTreeMap<&str, BTreeSet<&str>> 
     arrows
 }
 
-/// Files that import each other in a ring, if there are any.
+/// A cycle of imports, if there is one.
 fn ring(arrows: &BTreeMap<&str, BTreeSet<&str>>) -> Option<Vec<String>> {
     fn visit<'a>(
         file: &'a str,
@@ -249,7 +249,7 @@ fn room(file: &str) -> Option<&str> {
     file.split_once('/').map(|(room, _)| room)
 }
 
-/// Lines of the named sources that contain one of the words.
+/// Lines of the matching sources that contain one of the words.
 fn offenders(applies: impl Fn(&str) -> bool, words: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for (name, text) in sources().into_iter().filter(|(name, _)| applies(name)) {
@@ -293,7 +293,7 @@ fn rooms_use_only_what_the_table_allows() {
     for (file, text) in &sources() {
         let Some(own) = room(file) else { continue };
         let Some((_, may_use)) = ROOMS.iter().find(|(name, _)| *name == own) else { continue };
-        // Tests keep to the table too.
+        // Tests follow the table too.
         for path in imports(file, &without_comments(text)) {
             let used = path[0].as_str();
             let is_room = ROOMS.iter().any(|(name, _)| *name == used);
@@ -369,7 +369,7 @@ fn files_hold_one_idea() {
     assert_none(long.map(|(name, _)| name).collect(), "no file over 500 lines");
 }
 
-/// Type names that stand more than once, each with the reason.
+/// Type names that are defined more than once, with the reason.
 const SAME_NAMES: &[(&str, &str)] =
     &[("Result", "the crate's own, and in lib.rs the one that the user's functions return")];
 

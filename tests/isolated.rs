@@ -1,10 +1,10 @@
-//! Crunch in processes of their own: what takes one down costs one run.
+//! Crunch in separate processes: a crash fails one run only.
 
 use std::time::{Duration, Instant};
 
 use gridmpi::{Nest, Runs, Settings, Study};
 
-/// Every way to go wrong that a thread could not survive.
+/// Every kind of failure that a thread cannot survive.
 fn study() -> Study<String, Vec<String>> {
     #[allow(unconditional_recursion)]
     fn deeper(n: u64) -> u64 {
@@ -39,10 +39,10 @@ fn what_takes_a_process_down_costs_one_run() {
     let begin = Instant::now();
     let outcome = study().run(&Settings::default().threads(2)).unwrap().unwrap();
     let words = [
-        "crunch's process ended: signal: 6",
-        "crunch's process ended: exit status: 3",
+        "the process of crunch ended: signal: 6",
+        "the process of crunch ended: exit status: 3",
         "timed out: it took more than 1 s",
-        "crunch's process ended: signal: ",
+        "the process of crunch ended: signal: ",
         "an ordinary error",
     ];
     for (summary, data) in outcome.summaries.iter().zip(["one", "two"]) {
@@ -86,7 +86,7 @@ fn a_timeout_needs_a_process_to_end() {
         .reduce(|runs: &Runs<i32>| runs.len())
         .timeout(Duration::from_secs(1));
     let error = study.run(&Settings::default()).map(drop).unwrap_err();
-    assert!(error.to_string().contains("only a study that is isolated"), "{error}");
+    assert!(error.to_string().contains("only the calls of an isolated study"), "{error}");
 }
 
 #[test]

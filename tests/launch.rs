@@ -1,4 +1,4 @@
-//! `gridmpi launch`: a rank or the launcher may die, and the job is complete in the end.
+//! `gridmpi launch`: a rank or the launcher may die, and the job still completes.
 
 mod common;
 
@@ -32,9 +32,9 @@ fn wait_for_tasks(desk: &Desk, tasks: usize) {
     }
 }
 
-/// Kills the newest (`-n`) or the oldest (`-o`) process of those.
+/// Kills the newest (`-n`) or the oldest (`-o`) process that matches.
 fn kill(desk: &Desk, which: &str, pattern: &str) {
-    // Only this test's: its out folder is named in every command line.
+    // Only this test's processes: its out folder is in every command line.
     let pattern = format!("{pattern}.*{}", desk.path("out").display());
     let killed = Command::new("pkill").args(["-KILL", which, "-f", &pattern]).status().unwrap();
     assert!(killed.success(), "nobody to kill");
@@ -60,11 +60,37 @@ fn a_worker_is_killed_and_the_others_do_its_tasks() {
     assert!(ran.stderr.contains("its tasks go to others"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("starting it again"), "{}", ran.stderr);
     whole(&desk);
-    // What the worker was killed over had begun, or was about to.
+    // The killed worker's task had started, or was about to.
     assert!((60..=61).contains(&started(&desk)), "{} were started", started(&desk));
     let lost = "SELECT f.attempt, f.error LIKE 'rank % was lost while%', r.attempt, r.failed
                 FROM failures f JOIN runs r ON r.task = f.task";
     assert_eq!(desk.sql(lost), ["1|1|2|0"]);
+}
+
+/// Signals all workers of this test: every rank but the first one started.
+fn signal_workers(desk: &Desk, signal: &str) {
+    let pattern = format!("^[^ ]*gridmpi run.*{}", desk.path("out").display());
+    let found = Command::new("pgrep").args(["-f", &pattern]).output().unwrap();
+    let found = String::from_utf8(found.stdout).unwrap();
+    let workers: Vec<&str> = found.lines().skip(1).collect();
+    assert_eq!(workers.len(), 2, "{found}");
+    assert!(Command::new("kill").arg(signal).args(workers).status().unwrap().success());
+}
+
+#[test]
+fn workers_that_are_all_suspended_for_a_while_are_waited_for() {
+    let desk = desk();
+    let out = desk.path("out");
+    let child = launch(&desk, &["-n", "3", "job.toml", "--out", out.to_str().unwrap()]);
+    wait_for_tasks(&desk, 10);
+    signal_workers(&desk, "-STOP");
+    std::thread::sleep(Duration::from_secs(14));
+    signal_workers(&desk, "-CONT");
+    let ran = end(child).exits(0);
+    assert!(ran.stderr.contains("all workers have been silent for 1"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("a worker has come back"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("starting it again"), "{}", ran.stderr);
+    whole(&desk);
 }
 
 #[test]
@@ -75,7 +101,7 @@ fn the_master_is_killed_and_the_job_is_complete_in_the_end() {
     wait_for_tasks(&desk, 10);
     kill(&desk, "-o", "^[^ ]*gridmpi run");
     let ran = end(child).exits(0);
-    assert!(ran.stderr.contains("rank 0 has gone"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("rank 0 ended before"), "{}", ran.stderr);
     assert!(ran.stderr.contains("starting it again"), "{}", ran.stderr);
     assert!(ran.stderr.contains("of 60 runs reused"), "{}", ran.stderr);
     whole(&desk);
@@ -114,7 +140,9 @@ fn it_gives_up_when_nothing_comes_of_it() {
     let desk = Desk::with_job(
         "[crunch]\nshell = \"kill -KILL $PPID\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n",
     );
+    let begin = Instant::now();
     let ran = end(launch(&desk, &["-n", "2", "job.toml"])).exits(1);
+    assert!(begin.elapsed() < Duration::from_secs(150), "a dead worker is not waited for");
     assert!(ran.stderr.contains("3 starts in a row brought nothing new"), "{}", ran.stderr);
     assert_eq!(ran.stderr.matches("starting it again").count(), 2, "{}", ran.stderr);
 }
@@ -130,11 +158,11 @@ fn it_exits_as_the_job_does_and_says_what_is_wrong() {
     assert!(launcher.stderr.contains("mpirunn cannot be started"), "{}", launcher.stderr);
     let refused = end(launch(&desk, &["-n", "3", "job.toml", "--", "--no-such-option"]));
     assert!(refused.code != 0 && refused.code != 100, "an earlier start's state is not this one's");
-    // Started by hand it goes on as well.
+    // A start by hand resumes it as well.
     desk.run(mpirun(2), &["job.toml"]).exits(100);
 }
 
-/// A launcher that stays when its ranks have ended, as Open MPI 4 does when it has lost a host.
+/// A launcher that stays after its ranks have ended, as Open MPI 4 does when it has lost a host.
 const STAYS: &str =
     "#!/bin/sh\n[ \"$1\" != --version ] || exec mpirun --version\nmpirun \"$@\"\nexec sleep 1000\n";
 

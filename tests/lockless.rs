@@ -1,5 +1,5 @@
-//! File systems of clusters that have no locks or no shared memory: the store is kept by one process
-//! alone, and nothing is lost there either.
+//! Cluster file systems without locks or shared memory: one process alone uses the store, and nothing is
+//! lost.
 
 mod common;
 
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use common::{Desk, gridmpi};
 
-/// ENOLCK and ENOSYS: what locks fail with. With 0 they work, and only shared memory is missing.
+/// The errors of lock calls: ENOLCK and ENOSYS. With 0, locks work and only shared memory is missing.
 const LOCKS_FAIL: [&str; 3] = ["37", "38", "0"];
 
-/// What makes a folder lockless for a program: tests/lockless.c, compiled.
+/// The preload library that makes a folder lockless for a program: tests/lockless.c, compiled.
 fn shim(desk: &Desk) -> PathBuf {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lockless.c");
     let built = desk.path("lockless.so");
@@ -28,7 +28,7 @@ fn lockless(desk: &Desk, shim: &PathBuf, error: &str) -> Command {
     command
 }
 
-/// A job of 40 tasks, the last ones of which wait for a file `go`.
+/// A job of 40 tasks; the last ones wait for a file `go`.
 fn desk() -> Desk {
     Desk::with_job(
         "[crunch]\nshell = \"echo {x} >> started; until [ {x} -lt 30 ] || [ -e go ]; do sleep 0.02; done; echo {x}\"\n\
@@ -36,7 +36,7 @@ fn desk() -> Desk {
     )
 }
 
-/// What a verb that looks into the folder says, on that file system as well.
+/// The output of a subcommand that reads the folder on that file system.
 fn look(desk: &Desk, shim: &PathBuf, error: &str, verb: &str) -> String {
     desk.run(lockless(desk, shim, error), &[verb, "out"]).exits(0).stdout
 }
@@ -112,7 +112,7 @@ fn what_was_killed_goes_on() {
         child.wait().unwrap();
         let log = std::fs::metadata(desk.path("out/runs.sqlite-wal")).unwrap();
         assert!(log.len() > 0, "there is a log to go on with");
-        // Without locks its silence tells.
+        // Without locks, only its silence shows that it has died.
         let mut status = String::new();
         while !status.contains("job: HAS DIED") {
             assert!(begin.elapsed() < Duration::from_secs(60), "{status}");
@@ -124,7 +124,7 @@ fn what_was_killed_goes_on() {
         assert!(ran.stderr.contains("of 40 runs reused"), "{}", ran.stderr);
         assert_eq!(ran.score(), 780.0);
         whole(&desk);
-        // A batch of results at most is done again.
+        // At most one batch of results is repeated.
         assert!(started() <= 40 + 8, "{}", started());
     }
 }

@@ -1,4 +1,4 @@
-//! The main job against scikit-learn, and against itself on any number of threads and ranks.
+//! The main job, compared with scikit-learn, and on different numbers of threads and ranks.
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use common::{Desk, gridmpi, jobs, mpirun, python_with_sklearn, runs_without_times, sql_rows};
 
-/// Prints scikit-learn's score of every run, in grid order, for the alphas and files it is given.
+/// Prints scikit-learn's score of every run, in grid order, for the given alphas and files.
 const SKLEARN: &str = r#"
 import json, sys
 import numpy as np

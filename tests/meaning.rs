@@ -1,11 +1,11 @@
-//! What a job file means: points, reductions, ties, failures, seeds.
+//! The semantics of a job file: points, reductions, ties, failures, seeds.
 
 mod common;
 
 use common::{Desk, gridmpi, mpirun};
 use serde_json::json;
 
-/// A job whose crunch is Python code, and its loops.
+/// A job whose crunch is this Python code, with these loops.
 fn python_job(code: &str, crunch: &str, loops: &str) -> Desk {
     let desk = Desk::with_job(&format!("[crunch]\npython = \"fit.py:crunch\"\n{crunch}\n{loops}"));
     desk.write("fit.py", code);
@@ -138,7 +138,7 @@ fn nan_is_a_failed_run_and_never_the_best() {
         desk.sql("SELECT DISTINCT error FROM all_runs WHERE status = 'failed'"),
         ["the score is NaN"]
     );
-    // The same with three of four required: the best of those that there are.
+    // The same with three of four required: the best of the available ones.
     let desk = python_job(code, "require = 0.75", TWO_LOOPS);
     let ran = desk.run_job().exits(100);
     let group = &ran.groups()[0];

@@ -1,16 +1,16 @@
-//! Typed nests against plain nested loops: any sizes, failures and thread counts, a reduction at each
-//! level.
+//! Typed nests compared with plain nested loops: various sizes, failures and thread counts, and a reduction
+//! at each level.
 
 use gridmpi::{Nest, Runs, Settings};
 use proptest::prelude::*;
 
-/// What one run gives, or that it fails.
+/// The result of one run; None if it fails.
 fn crunch(seed: u64, a: u64, b: u64, c: u64) -> Option<f64> {
     let mixed = (seed ^ (a << 40) ^ (b << 20) ^ c).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
     (!mixed.is_multiple_of(7)).then(|| (mixed % 1000) as f64 / 8.0)
 }
 
-/// Three reductions with different types, each sensitive to order and to what failed.
+/// Three reductions of different types, each sensitive to the order and to failed runs.
 fn spread(results: &[(usize, f64)]) -> (f64, Vec<usize>) {
     let sum = results.iter().fold(0.0, |sum, (i, result)| sum / 3.0 + result * (*i as f64 + 1.0));
     (sum, results.iter().map(|(i, _)| *i).collect())
@@ -29,7 +29,7 @@ fn with_indices<R: Clone>(runs: &Runs<R>) -> Vec<(usize, R)> {
     runs.iter().map(|(i, run)| (i, run.clone())).collect()
 }
 
-/// Folds what is there, if that is enough.
+/// Reduces the available results, if they are enough.
 fn fold<R, S>(
     require: f64,
     results: Vec<Option<R>>,

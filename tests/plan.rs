@@ -1,4 +1,4 @@
-//! `gridmpi plan`: what it tells before a run, and whether the run then is as it said.
+//! `gridmpi plan`: its predictions before a run, compared with the run.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::path::Path;
 use common::{Desk, Ran, gridmpi};
 use serde_json::Value as Json;
 
-/// What `gridmpi plan job.toml` says, as JSON.
+/// The output of `gridmpi plan job.toml`, as JSON.
 fn plan(desk: &Desk, arguments: &[&str]) -> Json {
     desk.run(gridmpi(), &[&["plan", "job.toml", "--format", "json"][..], arguments].concat())
         .exits(0)
@@ -34,8 +34,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Whether a real run takes what was predicted, by a tenth. A machine that is busy with other things may
-/// hold one up: then the best of some tries counts.
+/// Checks that a real run takes the predicted time within a tenth. A busy machine may delay a run, so one
+/// good attempt out of several is enough.
 fn is_near(predicted: f64, real: impl Fn(usize) -> Ran) {
     let mut seen = Vec::new();
     for attempt in 0..4 {
@@ -48,8 +48,8 @@ fn is_near(predicted: f64, real: impl Fn(usize) -> Ran) {
     panic!("{predicted} s were predicted, it took {seen:?}");
 }
 
-/// Predicts what is left after a pilot, and on another number of workers what was all recorded; and runs
-/// it. Tasks sleep, so that it hardly matters what else the machine is at.
+/// Predicts the remaining time after a pilot, then the time on another number of workers once everything is
+/// recorded, and compares both with real runs. Tasks sleep, so other load on the machine hardly matters.
 fn predicts_what_comes(job: &str, tasks: u64, pilot: &str) {
     let desk = Desk::with_job(job);
     let said =
@@ -145,7 +145,7 @@ fn a_pilot_is_the_beginning_of_the_run() {
         (&said["done"], &said["left"], &said["pilot"]["done"]),
         (&10.into(), &30.into(), &10.into())
     );
-    // Each file's and each number's turn comes.
+    // The pilot covers every file and every number.
     let store = desk.path("results/small/runs.sqlite");
     let seen = |name: &str| {
         common::sql_rows(&store, &format!("SELECT count(DISTINCT {name}) FROM all_runs"))
@@ -153,7 +153,7 @@ fn a_pilot_is_the_beginning_of_the_run() {
     assert_eq!((seen("file"), seen("x")), (vec!["4".to_string()], vec!["10".to_string()]));
     assert!(!desk.path("results/small/summary.json").exists());
     let status = desk.run(gridmpi(), &["status", "results/small"]).exits(0).stdout;
-    assert!(status.contains("interrupted (10 of 40 runs, as was asked for)"), "{status}");
+    assert!(status.contains("interrupted (10 of 40 runs, as requested)"), "{status}");
     let more = plan(&desk, &["--pilot", "4", "--threads", "2"]);
     assert_eq!((&more["done"], &more["pilot"]["done"]), (&14.into(), &4.into()));
     let ran = desk.run(gridmpi(), &["job.toml", "--threads", "2"]).exits(0);
@@ -165,7 +165,7 @@ fn a_pilot_is_the_beginning_of_the_run() {
         "{text}"
     );
     assert!(text.contains("Nothing is left to do."), "{text}");
-    // A pilot of more than there is completes the job.
+    // A pilot larger than the job completes it.
     let other = small();
     plan(&other, &["--pilot", "1000", "--threads", "2"]);
     assert!(other.path("results/small/summary.json").exists());
@@ -195,7 +195,7 @@ fn a_changed_job_is_matched_as_a_start_matches_it() {
     let desk = small();
     desk.run(gridmpi(), &["job.toml", "--threads", "2"]).exits(0);
     let job = fs::read_to_string(desk.path("job.toml")).unwrap();
-    // Another file, another content, fewer numbers, and some that are new.
+    // One more file, one with changed content, fewer numbers, and some new ones.
     desk.write("b.dat", "other");
     desk.write("e.dat", "new");
     desk.write("job.toml", &job.replace("from = 0, to = 10", "from = 5, to = 12"));
@@ -203,12 +203,12 @@ fn a_changed_job_is_matched_as_a_start_matches_it() {
     assert_eq!((&said["tasks"], &said["done"]), (&35.into(), &15.into()), "a, c and d with 5 to 9");
     let ran = desk.run(gridmpi(), &["job.toml", "--threads", "2"]).exits(0);
     assert!(ran.stderr.contains("15 of 35 runs reused"), "{}", ran.stderr);
-    // What the first store had comes back, too.
+    // The first store's runs are used again, too.
     desk.write("job.toml", &job);
     assert_eq!(plan(&desk, &[])["done"], 40);
     let ran = desk.run(gridmpi(), &["job.toml", "--threads", "2"]).exits(0);
     assert!(ran.stderr.contains("40 of 50 runs reused"), "{}", ran.stderr);
-    // Of another crunch nothing can be reused; how long it took is still worth something.
+    // After a change of crunch no run can be reused, but the durations are still used.
     desk.write("job.toml", &job.replace("echo {x}", "echo 1{x}"));
     let said = plan(&desk, &[]);
     assert_eq!(
@@ -259,7 +259,7 @@ fn a_plan_can_be_made_while_a_run_goes() {
     while done() < 8 {
         assert!(going.try_wait().unwrap().is_none());
     }
-    // It keeps the folder to itself.
+    // The pilot locks the folder.
     let ran = desk.run(gridmpi(), &["plan", "job.toml", "--out", "out", "--pilot", "3"]).exits(2);
     assert!(ran.stderr.contains("in use by another gridmpi"), "{}", ran.stderr);
     rustix::process::kill_process(

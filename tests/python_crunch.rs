@@ -1,4 +1,4 @@
-//! `python = "file.py:function"`: one long-lived child a worker, whatever the user's code does.
+//! `python = "file.py:function"`: one long-lived child per worker, regardless of what the user's code does.
 
 mod common;
 
@@ -258,7 +258,7 @@ def total(runs):
 
 #[test]
 fn garbage_in_the_pipe_itself_costs_its_run_and_no_other() {
-    // What is said to be coming: too much, never, no JSON, and JSON that is no answer.
+    // Length headers and contents: far too long, never sent, not JSON, and JSON that is no answer.
     let code = r#"
 import os, struct
 GARBAGE = [struct.pack("<Q", 1 << 60), struct.pack("<Q", 1 << 20) + b"short",
@@ -299,8 +299,8 @@ fn a_child_that_dies_over_a_reduction_is_given_another_try() {
     assert_eq!(values, [7.0, 14.0]);
 }
 
-/// A hundred thousand short calls go many to a request: each has its own result, its own seconds, and a
-/// call that fails, takes long or takes the child down costs nobody else's.
+/// A hundred thousand short calls share requests. Each has its own result and duration, and a call that
+/// fails, takes long or kills the child affects no other.
 #[test]
 fn short_calls_go_together_and_stand_for_themselves() {
     let desk = Desk::with_job(

@@ -1,5 +1,5 @@
-//! `gridmpi report`, as a real browser shows it: charts are there, hovering tells, nothing is asked of
-//! the network, nothing the user wrote is taken for markup or script.
+//! `gridmpi report` in a real browser: charts are drawn, hovering shows values, there are no network
+//! requests, and user strings are never interpreted as markup or script.
 
 #[path = "common/browser.rs"]
 mod browser;
@@ -12,7 +12,7 @@ use browser::Browser;
 use common::{Desk, example, gridmpi, sql_rows};
 use serde_json::json;
 
-/// Runs job.toml and writes its report; the browser with it.
+/// Runs job.toml and writes its report; opens it in a browser.
 fn reported(desk: &Desk, exit: i32) -> Browser {
     desk.run_job().exits(exit);
     report(desk)
@@ -26,14 +26,14 @@ fn report(desk: &Desk) -> Browser {
     browser
 }
 
-/// Nothing was asked for, nothing complained about, nothing the user wrote was executed.
+/// Checks that there are no requests, no errors, and no executed user strings.
 fn assert_clean(browser: &mut Browser) {
     assert_eq!(browser.requests(), [""; 0]);
     assert_eq!(browser.complaints(), [""; 0]);
     assert_eq!(browser.eval("typeof window.hacked"), json!("undefined"));
 }
 
-/// The place of a point of a trace in the window, once the chart was scrolled to.
+/// The window position of a point of a trace, after scrolling to the chart.
 fn point(chart: &str, trace: usize, point: usize) -> String {
     format!(
         "(() => {{
@@ -54,7 +54,7 @@ fn hovered(chart: &str) -> String {
     )
 }
 
-/// Moves the mouse over a point, until the chart says all of this about it.
+/// Hovers over a point until the chart shows all of `says`.
 fn hover(browser: &mut Browser, chart: &str, (trace, index): (usize, usize), says: &[&str]) {
     browser.point_at(&point(chart, trace, index));
     let says = json!(says);
@@ -96,7 +96,7 @@ fn a_line_for_each_data_set_and_a_bar_for_each_run() {
         browser.eval("document.querySelectorAll('#timeline .bars .point').length"),
         json!(20)
     );
-    // The third point of the first line: alpha 1, 2 x 1 x (1 + 2) / 2; the best is the last one.
+    // The third point of the first line: alpha 1, 2 x 1 x (1 + 2) / 2; the best point is the last.
     hover(&mut browser, "scores", (0, 2), &["alpha: 1", "mean score: 3"]);
     hover(&mut browser, "scores", (1, 0), &["alpha: 100", "mean score: 300"]);
     hover(&mut browser, "timeline", (0, 3), &["task ", "dataset 2, alpha ", " ms on rank "]);
@@ -109,7 +109,7 @@ fn a_line_for_each_data_set_and_a_bar_for_each_run() {
     ] {
         assert!(page.contains(said), "{said:?} is not in:\n{page}");
     }
-    // The table can be sorted by a column.
+    // The table can be sorted by column.
     let first = "document.querySelector('table.sorted tbody td').textContent";
     assert_eq!(browser.eval(first), json!("2"));
     browser.eval("document.querySelector('table.sorted th button').click()");
@@ -130,7 +130,7 @@ fn two_parameters_make_a_heat_map() {
     let best = "(() => { const t = document.getElementById('scores')._fullData[1]; return [t.x[0], t.y[0]] })()";
     assert_eq!(browser.eval(best), json!([1, 1]), "the lowest");
     hover(&mut browser, "scores", (1, 0), &["best", "score: 1"]);
-    // Another data set, in both charts.
+    // Select another data set, in both charts.
     let choose = "(() => { const s = document.querySelector('select[data-choice=scores]'); s.selectedIndex = 1; s.dispatchEvent(new Event('change')); })()";
     browser.eval(choose);
     let corner = "document.getElementById('scores')._fullData[0].z[5][2]";
@@ -143,7 +143,7 @@ fn two_parameters_make_a_heat_map() {
     assert_clean(&mut browser);
 }
 
-/// Whatever a user may call things, or an error may say.
+/// Hostile names and error messages.
 const HOSTILE: [&str; 5] = [
     "</script><script>window.hacked=1</script>",
     "<img src=x onerror=window.hacked=1>",
@@ -177,7 +177,7 @@ fn nothing_a_user_wrote_is_markup_or_script() {
     assert_eq!(shown[0], json!(HOSTILE[0]));
     assert_eq!(shown[3], json!(HOSTILE[3]));
     assert_eq!(browser.eval("document.querySelector('select').options[1].text"), json!(HOSTILE[1]));
-    // Parallel lines for three parameters, and each by itself; every data set is drawn once.
+    // Parallel coordinates for three parameters, and each parameter separately; every data set is drawn once.
     assert_eq!(browser.eval("document.querySelectorAll('#scores canvas').length > 0"), json!(true));
     assert_eq!(
         browser.eval("document.getElementById('scores')._fullData[0].dimensions.length"),
@@ -256,7 +256,7 @@ fn parallel_axes_name_their_values_and_the_red_line_is_the_best() {
         of(&mut browser, "t.dimensions[1].ticktext"),
         json!(["1e-3", "1e-2", "1e-1", "1e0"])
     );
-    // The one line in the colour of the best, by depth, n and score: the lowest, as the loops have it.
+    // The only line in the colour of the best: depth, n and score; the lowest score, as the loops define it.
     let red = "(() => { const red = Array.from(t.line.color, (c, i) => c === 1 ? i : -1).filter(i => i >= 0); return [red.length, ...[0, 2, 3].map(d => t.dimensions[d].values[red[0]])] })()";
     let one = of(&mut browser, red);
     assert_eq!((&one[0], &one[2]), (&json!(1), &json!(1)));
@@ -272,7 +272,7 @@ fn parallel_axes_name_their_values_and_the_red_line_is_the_best() {
 fn utilisation_is_told_against_the_lower_bound() {
     let desk = Desk::with_job(LINES);
     desk.run_job().exits(0);
-    // Ten seconds of two workers, the last run of which takes three more.
+    // Ten seconds on two workers; the last run takes three more.
     sql_rows(
         &desk.path("out/runs.sqlite"),
         "UPDATE runs SET started = 1000 + task / 2, seconds = 1, worker = (SELECT min(worker) FROM workers);
@@ -307,7 +307,7 @@ fn each_start_is_measured_by_itself() {
     assert_eq!(browser.eval(bars), json!(16), "the latest first");
     browser.eval("(() => { const s = document.querySelector('select[data-choice=timeline]'); s.selectedIndex = 1; s.dispatchEvent(new Event('change')); })()");
     browser.until(&format!("{bars} === 20"));
-    // A run that was cut short says so, and what is there is shown.
+    // An interrupted run says so and shows what is there.
     let store = desk.path("out/runs.sqlite");
     sql_rows(
         &store,
@@ -358,7 +358,7 @@ fn a_study_in_rust_has_the_verb_too() {
     let ran = desk.run(study(), &["report", "out"]).exits(0);
     assert_eq!(ran.stdout, "wrote out/report.html\n");
     let mut browser = report(&desk);
-    // Ten data sets over three parameters; only the user's function knows which is best.
+    // Ten data sets over three parameters; only the user's function defines the best.
     let lines = "document.querySelectorAll('#scores .scatterlayer .trace').length";
     assert_eq!(browser.eval(lines), json!(10));
     let page = browser.eval("document.body.innerText");
@@ -404,7 +404,7 @@ fn figures_are_sound_and_say_what_they_show() {
             assert!(texts.as_array().unwrap().contains(&json!(text)), "{name}: {texts}");
         }
         if job == LINES {
-            // The best is at the last alpha for one data set and at the first one for the other.
+            // The best is at the last alpha for one data set, at the first for the other.
             let svg = fs::read_to_string(desk.path("figures/score-over-alpha.svg")).unwrap();
             let marked = format!(
                 "(() => {{ const all = [...new DOMParser().parseFromString({}, 'image/svg+xml').querySelectorAll('circle')], x = c => Number(c.getAttribute('cx'));

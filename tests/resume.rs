@@ -1,5 +1,4 @@
-//! Going on where an earlier start stopped: what is done is never done again, and the end is the same
-//! to the byte.
+//! Resuming: finished tasks are never repeated, and the final results are identical to the byte.
 
 mod common;
 
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::{Desk, gridmpi, mpirun, runs_without_times, sql_rows};
 
-/// A job that notes each call in the file `calls`.
+/// A job that appends each call to the file `calls`.
 fn noting(crunch: &str, loops: &str) -> Desk {
     let desk = Desk::with_job(&job(crunch, loops));
     desk.write("calls", "");
@@ -24,7 +23,7 @@ fn loop_of(name: &str, values: &str, reduce: &str) -> String {
     format!("[[loop]]\nname = \"{name}\"\nvalues = {values}\n{reduce}\n")
 }
 
-/// The calls made since this was asked last, sorted.
+/// The calls since the last check, sorted.
 fn calls(desk: &Desk) -> Vec<String> {
     let text = fs::read_to_string(desk.path("calls")).unwrap();
     desk.write("calls", "");
@@ -43,7 +42,7 @@ fn a_killed_run_goes_on_and_ends_like_an_undisturbed_one() {
         [[loop]]\nname = \"b\"\nrange = { from = 0, to = 20 }\nreduce = \"mean\"\n";
     let desk = Desk::with_job(text);
     desk.run(gridmpi(), &["job.toml", "--threads", "4", "--out", "whole"]).exits(0);
-    // So that only this test's are killed.
+    // Kill only this test's processes.
     let cut = desk.path("cut").display().to_string();
     let command_line = format!("job.toml --out {cut}");
     let starts: [fn() -> Command; 3] = [|| mpirun(4), gridmpi, || mpirun(3)];
@@ -61,7 +60,7 @@ fn a_killed_run_goes_on_and_ends_like_an_undisturbed_one() {
             assert!(begin.elapsed() < Duration::from_secs(60), "start {i} does not get on");
             std::thread::sleep(Duration::from_millis(20));
         }
-        // Everything at once, as a power cut would.
+        // Kill everything at once, like a power cut.
         let everybody = ["-KILL", "-f", &command_line];
         Command::new("pkill").args(everybody).status().unwrap();
         let _ = first.kill();
@@ -108,7 +107,7 @@ fn a_changed_job_computes_only_what_is_new() {
             desk.run(gridmpi(), &["job.toml", "--out", "whole", "--format", "json", "--fresh"]);
         assert_eq!(ran.summary(), whole.exits(0).summary(), "as if it had never been another job");
         let mut all = calls(&desk);
-        // The comparison calls each task once.
+        // The run to compare with calls each task once.
         for call in sql_rows(&desk.path("whole/runs.sqlite"), "SELECT a || ' ' || b FROM all_runs")
         {
             let at = all.iter().position(|known| *known == call).unwrap();
@@ -301,7 +300,7 @@ fn a_damaged_store_is_noticed_and_named() {
     let mut torn = sound.clone();
     torn[4096..8192].fill(0x5a);
     refusal(&torn);
-    // Rank 0 finds the damage before the others have anything to do; they leave with it.
+    // Rank 0 finds the damage before the others have work; they end with it.
     fs::write(&store, &sound).unwrap();
     sql_rows(&store, "UPDATE runs SET score = 99 WHERE task = 2");
     let ran = desk.run(mpirun(3), &["job.toml", "--out", "out"]).exits(1);
@@ -310,14 +309,14 @@ fn a_damaged_store_is_noticed_and_named() {
     fs::write(&store, &sound).unwrap();
     sql_rows(&store, "PRAGMA user_version = 1");
     let said = refusal(&fs::read(&store).unwrap());
-    assert!(said.contains("has the form of another gridmpi (1, this one has 3)"), "{said}");
+    assert!(said.contains("has the format of another gridmpi (1, this one has 3)"), "{said}");
 }
 
 #[test]
 fn a_store_that_was_never_finished_is_none() {
     let desk = noting(NOTE, &(loop_of("a", "[1, 2]", "") + &loop_of("b", "[5, 6]", MAX)));
     fs::create_dir(desk.path("out")).unwrap();
-    // As a start leaves them that was killed while it made the store.
+    // The files left by a start that was killed while it created the store.
     for left in ["", "-wal", "-shm"] {
         desk.write(&format!("out/runs.sqlite.unfinished{left}"), &"half a store ".repeat(999));
     }

@@ -1,5 +1,4 @@
-//! `gridmpi sbatch` and a job that knows its end, as far as that needs no Slurm: tests/slurm.rs has the
-//! rest.
+//! `gridmpi sbatch` and time limits, as far as they can be tested without Slurm; tests/slurm.rs has the rest.
 
 mod common;
 
@@ -15,7 +14,7 @@ fn job(seconds: f64, more: &str) -> String {
     )
 }
 
-/// What `gridmpi sbatch` prints, which bash must understand.
+/// The output of `gridmpi sbatch`; checks that bash can parse it.
 fn script(desk: &Desk, arguments: &[&str]) -> String {
     let script = desk.run(gridmpi(), &[&["sbatch"][..], arguments].concat()).exits(0).stdout;
     desk.write("job.sh", &script);
@@ -80,7 +79,7 @@ fn the_job_file_speaks_where_the_command_line_does_not() {
     has(&text, &said);
     assert!(text.contains("--mpirun srun") && text.contains("--out 'the results'"), "{text}");
     assert!(text.contains("-lt 3 ]"), "{text}");
-    // It changes no result, nor what runs are matched by.
+    // It changes neither the results nor the identity of runs.
     desk.run_job().exits(0);
     desk.write("job.toml", &job(0.0, ""));
     assert!(desk.run_job().exits(0).stderr.contains("100 of 100 runs reused"));
@@ -93,7 +92,7 @@ fn nodes_and_time_follow_from_what_runs_took() {
     has(&text, &["#SBATCH --nodes=1", "#SBATCH --time=01:00:00"]);
     assert!(text.contains("a guess: no run was recorded yet"), "{text}");
     desk.run(gridmpi(), &["job.toml", "--out", "results/job"]).exits(0);
-    // As if the first half had taken ten minutes each.
+    // As if each task of the first half had taken ten minutes.
     let store = desk.path("results/job/runs.sqlite");
     let store = rusqlite::Connection::open(store).unwrap();
     store
@@ -127,7 +126,7 @@ fn several_jobs_make_an_array() {
     refuse(&["a.toml", "--launcher", "'"], "no launcher");
 }
 
-/// Blanks, quotes and what a shell would run.
+/// Blanks, quotes and shell commands.
 const HOSTILE: &str = r#"it's #1 "x" \ %j $HOME `touch run` $(touch run) ; touch run"#;
 
 /// Runs the script as Slurm would on one node.
@@ -145,14 +144,14 @@ fn nothing_in_a_name_is_run_by_the_script() {
     let out = format!("{HOSTILE}\nout");
     let asked = [file, "--out", &out, "--threads", "2", "--nodes", "1", "--time", "1"];
     let text = script(&desk, &[&asked[..], &["--", "--comment", HOSTILE]].concat());
-    // As sbatch reads them: in quotes, with a backslash before what would end those.
+    // As sbatch reads them: quoted, with quotes and backslashes escaped.
     let quoted = HOSTILE.replace('\\', r"\\").replace('"', "\\\"");
     has(&text, &[&format!("#SBATCH --job-name=\"{quoted}\"")]);
     has(&text, &[&format!("#SBATCH --comment \"{quoted}\"")]);
     let ran = desk.run(bash(&desk), &["job.sh"]).exits(0);
     assert!(desk.path(&out).join("summary.json").exists(), "{}", ran.stderr);
     assert!(!desk.path("run").exists(), "{text}");
-    // The launcher's words are no shell's either, but for what Slurm tells.
+    // A shell must not interpret the launcher's words either, except Slurm's variables.
     desk.script("launcher", "#!/bin/sh\nprintf '%s|' \"$@\" > words\n");
     let line = r#"./launcher '$SLURM_NTASKS "`touch run`\ $(touch run) $HOME' '$(touch run)'"#;
     let fresh = ["--out", "launched", "--launcher", line];
@@ -182,7 +181,11 @@ fn what_slurm_cannot_be_told_is_refused() {
     for words in [["--partition", "a\ntouch run"], ["--", "--comment=a\ntouch run"]] {
         let asked = [&["sbatch", "job.toml", "--threads", "1"][..], &words].concat();
         let ran = desk.run(gridmpi(), &asked).exits(2);
-        assert!(ran.stderr.contains("cannot be told sbatch: expected one line"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("cannot be passed to sbatch: expected a single line"),
+            "{}",
+            ran.stderr
+        );
     }
     for (line, says) in [
         ("node = 3", "job.toml:8: 'slurm.node' is no key here; did you mean 'nodes'?"),
@@ -197,7 +200,7 @@ fn what_slurm_cannot_be_told_is_refused() {
     }
 }
 
-/// As in an allocation of Slurm's that ends in so many seconds.
+/// Environment of a Slurm allocation that ends in `seconds`.
 fn allocated(mut command: Command, seconds: u64) -> Command {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let end = (now + Duration::from_secs(seconds)).as_secs().to_string();
@@ -236,11 +239,11 @@ fn what_takes_longer_than_the_allocation_is_cut_off_and_said_to_be_hopeless() {
     let begin = Instant::now();
     let ran = desk.run(allocated(gridmpi(), 10), &run).exits(75);
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
-    assert!(ran.stderr.contains("what is still under way is cut off"), "{}", ran.stderr);
-    // The script must not have it requeued.
+    assert!(ran.stderr.contains("running tasks are cut off"), "{}", ran.stderr);
+    // The script must not requeue it.
     let launch = ["launch", "-n", "2", "job.toml", "--out", "out"];
     let ran = desk.run(allocated(gridmpi(), 10), &launch).exits(1);
-    assert!(ran.stderr.contains("not one run came to its end in the time"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no run finished within the time limit"), "{}", ran.stderr);
 }
 
 #[test]
@@ -250,7 +253,7 @@ fn a_launcher_that_stays_does_not_keep_a_job_from_being_requeued() {
     desk.script("stays", stays);
     let launch = ["launch", "-n", "2", "job.toml", "--out", "out", "--mpirun", "./stays"];
     let ran = desk.run(allocated(gridmpi(), 15), &launch).exits(75);
-    assert!(ran.stderr.contains("rank 0 has gone before the job was complete"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("rank 0 ended before the job was complete"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("starting it again"), "{}", ran.stderr);
     assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'why'"), ["the time is over"]);
 }

@@ -1,5 +1,5 @@
-//! The dictionary that the ranks of a study share, here among threads; tests/studies_over_mpi.rs has
-//! it among ranks.
+//! The dictionary that a study's ranks share, here among threads; tests/studies_over_mpi.rs tests it among
+//! ranks.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ fn texts(runs: &Runs<String>) -> Vec<String> {
 
 #[test]
 fn tasks_hand_values_to_each_other() {
-    // Task 1 waits for what task 0 puts, and the other way round: a ping and a pong.
+    // Tasks 0 and 1 wait for each other's values in turn.
     let study = Nest::new()
         .each("part", 0..2u64)
         .crunch(|(task,), context| {
@@ -111,7 +111,7 @@ fn a_wait_ends_when_nobody_is_left_to_put() {
     assert_eq!(outcome.summaries[0].failed, 2);
     let runs = outcome.runs(&outcome.summaries[0]).unwrap();
     let why = runs[1].clone().unwrap_err();
-    assert!(why.contains("nobody is left to put it"), "{why}");
+    assert!(why.contains("no worker is left to put one"), "{why}");
     assert!(begin.elapsed() > Duration::from_secs(60), "{:?}", begin.elapsed());
 }
 
@@ -121,7 +121,7 @@ fn rank_0_puts_before_hears_during_and_takes_after() {
         .each("group", 0..4u64)
         .each("repeat", 0..3u64)
         .crunch(|(group, _), context| {
-            // The start of a group is what rank 0 made of the one before.
+            // Each group starts with the value that rank 0 computed from the previous one.
             Ok(context.dictionary::<u64, u64>("starts").fetch(group)? + 1)
         })
         .reduce(|runs: &Runs<u64>| runs.iter().map(|(_, run)| run).sum::<u64>());

@@ -1,4 +1,5 @@
-//! Signals: no new task, a time for those under way, a closed store, and a second start that goes on.
+//! Signals: no new tasks start, running ones get a grace period, the store is closed, and a second start
+//! resumes.
 
 mod common;
 
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::{Desk, Ran, gridmpi, mpirun};
 
-/// A job of shell lines that take `sleep` seconds each.
+/// A job of shell commands that take `sleep` seconds each.
 fn desk(sleep: &str) -> Desk {
     Desk::with_job(&format!(
         "[crunch]\nshell = \"echo {{x}} >> started; sleep {sleep}; echo {{x}}\"\n\
@@ -38,7 +39,7 @@ fn end(child: Child) -> (Ran, Duration) {
     (Ran::new(child.wait_with_output().unwrap()), begin.elapsed())
 }
 
-/// The pid of a rank of this desk's job.
+/// The pid of a rank of this test's job.
 fn rank(desk: &Desk, rank: usize) -> u32 {
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let here = std::fs::read_link(entry.path().join("cwd"))
@@ -53,7 +54,7 @@ fn rank(desk: &Desk, rank: usize) -> u32 {
     panic!("rank {rank} is not there")
 }
 
-/// Goes on until the end, and demands that nothing was done twice for no reason.
+/// Resumes to the end; checks that no finished task was repeated.
 fn goes_on(desk: &Desk) {
     let kept: u64 = desk.sql("SELECT count(*) FROM runs")[0].parse().unwrap();
     assert!((1..30).contains(&kept), "{kept}");
@@ -71,7 +72,7 @@ fn what_is_under_way_may_end_and_the_rest_is_left_for_a_second_start() {
         let (ran, took) = end(child);
         let ran = ran.exits(75);
         assert!(took < Duration::from_secs(5), "{took:?}");
-        for said in [&format!("SIG{name}: no new task is begun"), "start it again to go on"] {
+        for said in [&format!("SIG{name}: no new task is started"), "start it again to go on"] {
             assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
         }
         let started = std::fs::read_to_string(desk.path("started")).unwrap().lines().count();
@@ -87,7 +88,7 @@ fn what_is_under_way_may_end_and_the_rest_is_left_for_a_second_start() {
 
 #[test]
 fn what_is_signalled_before_gridmpi_is_left_to_do() {
-    // As Slurm does, which signals every process of a job.
+    // Slurm signals every process of a job.
     let desk = || {
         Desk::with_job(
             "[crunch]\nshell = \"echo {x} >> started; sleep 0.05; if [ {x} = 9 ] && ! [ -e cut ]; then \
@@ -98,7 +99,7 @@ fn what_is_signalled_before_gridmpi_is_left_to_do() {
     for (command, more) in [(gridmpi(), &["--threads", "2"][..]), (mpirun(3), &[])] {
         let desk = desk();
         let (ran, _) = end(start(&desk, command, more));
-        assert!(ran.stderr.contains("SIGTERM: no new task is begun"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("SIGTERM: no new task is started"), "{}", ran.stderr);
         assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["0"], "{}", ran.stderr);
         goes_on(&desk);
     }
@@ -152,7 +153,7 @@ fn any_rank_or_mpirun_can_be_signalled() {
         let (ran, took) = end(child);
         assert!(took < Duration::from_secs(10), "{whom:?} {name}: {took:?}");
         assert!(ran.code != 0, "{whom:?} {name}: {}", ran.stderr);
-        assert!(ran.stderr.contains("no new task is begun"), "{whom:?} {name}: {}", ran.stderr);
+        assert!(ran.stderr.contains("no new task is started"), "{whom:?} {name}: {}", ran.stderr);
         if whom.is_some() || name == "USR2" {
             let started = std::fs::read_to_string(desk.path("started")).unwrap().lines().count();
             let stored = desk.sql("SELECT count(*) FROM runs");

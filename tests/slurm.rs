@@ -1,6 +1,5 @@
-//! Real Slurm jobs on the cluster of scripts/cluster: four nodes, the last one with a partition of its
-//! own: scripts/slurm-test starts the cluster, runs these and stops it. Who runs all tests does not run
-//! these unless they are named.
+//! Real Slurm jobs on the cluster of scripts/cluster: four nodes, the last also in a partition of its own.
+//! scripts/slurm-test starts the cluster, runs these tests and stops it; otherwise they run only if named.
 
 mod common;
 
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{Desk, Ran, gridmpi, sql_rows};
 
-/// One of Slurm's commands, or scripts/cluster itself; what it prints.
+/// Runs one of Slurm's commands, or scripts/cluster itself; returns its output.
 fn ask(program: &str, arguments: &[&str]) -> String {
     let cluster = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/cluster");
     let program = if program == "cluster" { cluster } else { PathBuf::from(program) };
@@ -21,7 +20,7 @@ fn ask(program: &str, arguments: &[&str]) -> String {
     said
 }
 
-/// A job of `tasks` shell lines that take `seconds` each and leave a line in the file `started`.
+/// A job of `tasks` shell commands that take `seconds` each and append a line to the file `started`.
 fn job(name: &str, tasks: u32, seconds: f64) -> String {
     format!(
         "name = \"{name}\"\n[crunch]\n\
@@ -34,7 +33,7 @@ fn desk(tasks: u32, seconds: f64) -> Desk {
     Desk::with_job(&job("job", tasks, seconds))
 }
 
-/// Submits what `gridmpi sbatch` prints; the job's number.
+/// Submits the script that `gridmpi sbatch` prints; returns the job's number.
 fn submit(desk: &Desk, arguments: &[&str]) -> String {
     let script = desk.run(gridmpi(), &[&["sbatch"][..], arguments].concat()).exits(0).stdout;
     desk.write("job.sh", &script);
@@ -55,7 +54,7 @@ fn show(job: &str, key: &str) -> String {
     value.unwrap_or_else(|| panic!("no {key} in {said}")).to_string()
 }
 
-/// All logs of the desk's jobs.
+/// The logs of all jobs in the test's folder.
 fn log(desk: &Desk) -> String {
     let mut text = String::new();
     for entry in std::fs::read_dir(desk.path("")).unwrap().flatten() {
@@ -76,7 +75,7 @@ fn wait_until(desk: &Desk, seconds: u64, what: &str, is: impl Fn() -> bool) {
     }
 }
 
-/// Waits until the job has ended, and demands a state and, unless it is empty, an exit code.
+/// Waits until the job has ended; checks its state and, unless `code` is empty, its exit code.
 fn ends(desk: &Desk, job: &str, seconds: u64, state: &str, code: &str) {
     let over = ["COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"];
     wait_until(desk, seconds, "end", || over.contains(&show(job, "JobState").as_str()));
@@ -86,7 +85,7 @@ fn ends(desk: &Desk, job: &str, seconds: u64, state: &str, code: &str) {
     }
 }
 
-/// How many tasks were started, and how many different ones.
+/// The number of started tasks, and of distinct ones.
 fn started(desk: &Desk, name: &str) -> (usize, usize) {
     let text = std::fs::read_to_string(desk.path(&format!("{name}.started"))).unwrap_or_default();
     let mut tasks: Vec<&str> = text.lines().collect();
@@ -102,7 +101,7 @@ fn summary(desk: &Desk, out: &str) -> String {
         .unwrap_or_else(|e| panic!("{}: {e}\n{}", path.display(), log(desk)))
 }
 
-/// The same job on this machine's threads; its summary.
+/// The summary of the same job on this machine's threads.
 fn on_threads(desk: &Desk, job: &str) -> String {
     desk.run(gridmpi(), &[job, "--threads", "4", "--out", "threads"]).exits(0);
     summary(desk, "threads")
@@ -144,7 +143,7 @@ fn three_nodes_by_either_launcher_give_what_threads_give() {
 
 #[test]
 fn many_short_allocations_finish_a_job_that_takes_a_longer_time() {
-    // 180 s of crunching on two threads, a minute at a time.
+    // 180 s of work on two threads, in allocations of one minute.
     let desk = desk(80, 4.5);
     let short =
         ["job.toml", "--partition", "last", "--nodes", "1", "--threads", "2", "--time", "1"];
@@ -173,7 +172,7 @@ fn many_short_allocations_finish_a_job_that_takes_a_longer_time() {
 #[test]
 fn a_job_that_cannot_find_its_end_goes_by_the_signal_in_time() {
     let desk = desk(200, 1.0);
-    // A cluster whose compute nodes have no squeue, and whose scontrol can do no more than requeue.
+    // A cluster without squeue on its compute nodes, whose scontrol can only requeue.
     desk.script("bin/squeue", "#!/bin/sh\nexit 1\n");
     desk.script("bin/scontrol", "#!/bin/sh\necho $* >> asked\nexit 1\n");
     let path = format!("export PATH={}:$PATH", desk.path("bin").display());
@@ -185,7 +184,7 @@ fn a_job_that_cannot_find_its_end_goes_by_the_signal_in_time() {
     ends(&desk, &job, 90, "FAILED", "75:0");
     let said = log(&desk);
     assert!(said.contains("when it ends is not known"), "{said}");
-    assert!(said.contains("SIGUSR2: no new task is begun"), "{said}");
+    assert!(said.contains("SIGUSR2: no new task is started"), "{said}");
     assert!(said.contains("requeue is refused here"), "{said}");
     let asked = std::fs::read_to_string(desk.path("asked")).unwrap();
     assert!(asked.contains(&format!("requeue {job}")), "{asked}");
@@ -218,7 +217,7 @@ fn a_cancelled_job_has_stored_what_it_did_and_stays_cancelled() {
         let failures = sql(&desk, "results/job", "SELECT count(*) FROM failures");
         assert_eq!(failures, ["0"], "what Slurm cut off has not failed: {}", log(&desk));
     }
-    // Whoever wants it goes on anywhere, with what was not done.
+    // The run can be resumed anywhere; only unfinished tasks are left.
     let kept = sql(&desk, "results/job", "SELECT count(*) FROM runs")[0].clone();
     let cut = started(&desk, "job").0 - kept.parse::<usize>().unwrap();
     assert!(cut <= 4, "{cut} were cut off, all by the hard cancel");
@@ -227,7 +226,7 @@ fn a_cancelled_job_has_stored_what_it_did_and_stays_cancelled() {
     assert_eq!((last.score(), started(&desk, "job").0), (19_900.0, 200 + cut));
 }
 
-/// Brings the node back, also when the test fails.
+/// A killed node, revived on drop, so also when the test fails.
 struct Dead(&'static str);
 
 impl Drop for Dead {
@@ -236,14 +235,14 @@ impl Drop for Dead {
         let begin = Instant::now();
         while ask("sinfo", &["-h", "-N", "-n", self.0, "-p", "main", "-o", "%T"]) != "idle" {
             if begin.elapsed() > Duration::from_secs(30) {
-                return; // the next test will say so
+                return; // the next test will report it
             }
             std::thread::sleep(Duration::from_millis(200));
         }
     }
 }
 
-/// A job on three nodes loses one; what it said, and how many tasks were started. It is whole all the same.
+/// A job on three nodes loses one and still completes; returns its log and the number of started tasks.
 fn loses_a_node(gives_up: bool) -> (String, usize) {
     let desk = desk(120, 0.5);
     let three = ["--nodes", "3", "--threads", "2", "--time", "3", "job.toml", "--", "--mem=100"];
@@ -273,9 +272,9 @@ fn a_node_is_killed_and_the_others_do_its_tasks() {
 
 #[test]
 fn a_node_is_given_up_by_slurm_and_the_ranks_start_again_on_the_others() {
-    // Slurm ends the launcher's step on all nodes then, and without --no-kill the whole job.
+    // Slurm then ends the launcher's step on all nodes; without --no-kill, the whole job.
     let (said, started) = loses_a_node(true);
-    assert!(said.contains("the nodes that are left: gs[1-2]"), "{said}");
+    assert!(said.contains("the remaining nodes: gs[1-2]"), "{said}");
     assert!(started <= 120 + 6 + 6, "what was under way or just done, at most: {started}");
 }
 
@@ -367,7 +366,7 @@ fn it_submits_by_itself_and_says_why_slurm_refuses() {
     let nowhere = [&small[..], &["--partition", "nowhere"]].concat();
     let refused = desk.run(gridmpi(), &nowhere).exits(2);
     assert!(refused.stderr.contains("sbatch has refused the script"), "{}", refused.stderr);
-    // The cores of a node come from Slurm.
+    // Slurm tells the number of cores per node.
     let asked = desk.run(gridmpi(), &["sbatch", "job.toml", "--ntasks-per-node", "2"]).exits(0);
     assert!(asked.stdout.contains("#SBATCH --cpus-per-task=2\n"), "{}", asked.stdout);
 }

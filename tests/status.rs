@@ -1,5 +1,5 @@
-//! `gridmpi status` and `gridmpi watch`: during a real mpirun job, when it has died, and afterwards.
-//! watch is seen as a terminal shows it.
+//! `gridmpi status` and `gridmpi watch`: during a real mpirun job, after it has died, and after its end.
+//! watch runs in a terminal emulator.
 
 mod common;
 
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use common::{Desk, gridmpi, mpirun};
 use serde_json::{Value as Json, json};
 
-/// How long anything may take.
+/// Timeout of every wait.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Twelve groups of four, each run half a second.
+/// Twelve groups of four tasks of half a second.
 const SLOW: &str = "
 [crunch]
 builtin = \"multiply\"
@@ -43,7 +43,7 @@ fn file(desk: &Desk) -> Option<Json> {
     serde_json::from_slice(&fs::read(desk.path("out/status.json")).ok()?).ok()
 }
 
-/// Waits until the status file says so.
+/// Waits until the status file meets a condition.
 fn until(desk: &Desk, what: &str, is: impl Fn(&Json) -> bool) -> Json {
     let begin = Instant::now();
     loop {
@@ -101,7 +101,7 @@ fn a_run_over_mpi_is_seen_while_it_goes_and_when_it_has_died() {
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
-    // The best of an open group is partial, in the store's view of it too.
+    // The best of an open group is partial; likewise according to the store.
     let open =
         until(&desk, "a group is open", |status| status["groups"]["open"][0]["score"].is_f64());
     assert_eq!(open["groups"]["open"][0]["partial"], true);
@@ -124,7 +124,7 @@ fn a_run_over_mpi_is_seen_while_it_goes_and_when_it_has_died() {
     let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
     assert!(text.starts_with("job: HAS DIED: rank 0 "), "{text}");
     assert!(text.contains(&format!("{stored} runs are stored; start it again to go on")), "{text}");
-    assert!(!text.contains(" left\n") && text.contains("when it was heard of last"), "{text}");
+    assert!(!text.contains(" left\n") && text.contains("state when last written"), "{text}");
     run.wait().unwrap();
 
     desk.write("job.toml", &SLOW.replace("sleep = 0.5", "sleep = 0.01"));
@@ -156,7 +156,7 @@ fn how_a_run_ended_is_told() {
     assert_eq!(run.wait().unwrap().code(), Some(75));
     let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
     assert!(text.starts_with("job: interrupted (SIGINT: "), "{text}");
-    // Without the file the store tells.
+    // Without the status file, the store is used.
     fs::remove_file(desk.path("out/status.json")).unwrap();
     let told = status(&desk);
     assert_eq!((&told["life"], &told["state"]), (&json!("ended"), &json!("interrupted")));
@@ -171,7 +171,7 @@ fn a_start_that_has_left_no_word_yet_is_not_taken_for_dead() {
         "UPDATE job SET value = 'running' WHERE key = 'state'",
     );
     let host = gethostname::gethostname().to_string_lossy().into_owned();
-    // Its claim, as Folder::claim makes it; the status file is an earlier start's, or not there.
+    // The lock, as taken by Folder::claim; the status file is missing or from an earlier start.
     let mut hold = Command::new("flock");
     hold.args([".lock", "sh", "-c", "echo held; exec cat"]).current_dir(desk.path("out"));
     let mut holder = hold.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -186,18 +186,15 @@ fn a_start_that_has_left_no_word_yet_is_not_taken_for_dead() {
         assert_eq!((&begins["life"], &begins["state"]), (&json!("alive"), &json!("running")));
         assert_eq!((&begins["process"], &begins["host"]), (&json!(holder.id()), &json!(host)));
         let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
-        assert!(
-            text.starts_with("job: running (it begins just now), rank 0 is process "),
-            "{text}"
-        );
+        assert!(text.starts_with("job: running (it has just begun), rank 0 is process "), "{text}");
     }
     drop(holder.stdin.take());
     holder.wait().unwrap();
     let dead = status(&desk);
-    let why = format!("rank 0 (process {} on {host}) is not there any more", holder.id());
+    let why = format!("rank 0 (process {} on {host}) has ended", holder.id());
     assert_eq!((&dead["life"], &dead["life_why"]), (&json!("died"), &json!(why)));
     fs::remove_file(desk.path("out/.lock")).unwrap();
-    assert_eq!(status(&desk)["life_why"], "nobody has claimed the folder");
+    assert_eq!(status(&desk)["life_why"], "no process holds the folder");
 }
 
 #[test]
@@ -210,7 +207,7 @@ fn a_straggler_is_told_of_and_watched_in_any_terminal() {
     assert_eq!(late["stragglers"][0]["coordinates"], json!({ "group": 0, "x": 3 }));
     assert!(late["stragglers"][0]["expected"].as_f64() < Some(1.0), "{late}");
     let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
-    assert!(text.contains("has been at task 3 for "), "{text}");
+    assert!(text.contains("has been running task 3 for "), "{text}");
     let explained = desk.run(gridmpi(), &["explain", "out", "3"]).exits(0).stdout;
     assert!(explained.contains("status    running\nnow       rank "), "{explained}");
     for (rows, columns) in [(2, 5), (1, 1), (8, 30)] {
@@ -230,7 +227,7 @@ fn a_straggler_is_told_of_and_watched_in_any_terminal() {
     }
     kill("-9", &late["process"]);
     run.wait().unwrap();
-    // What cannot be shown of a group in a word is shown in more of them.
+    // A group without a value shows the reason in words.
     desk.write(
         "job.toml",
         &fs::read_to_string(desk.path("job.toml")).unwrap().replace("exec sleep 600", "true"),
@@ -242,7 +239,7 @@ fn a_straggler_is_told_of_and_watched_in_any_terminal() {
     terminal.end();
 }
 
-/// A status file as a run on another machine writes it.
+/// A status file as written by a run on another machine.
 fn elsewhere(written: f64) -> Json {
     json!({
         "form": 1, "name": "far", "state": "running", "words": null, "exit_code": null,
@@ -273,13 +270,13 @@ fn a_run_on_another_machine_is_judged_by_its_file_alone() {
     let desk = Desk::new();
     let out = desk.path("out");
     fs::create_dir(&out).unwrap();
-    // There is no store here to look into, and none is needed.
+    // There is no store here, and none is needed.
     put(&out, &elsewhere(now()));
     let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
     for part in [
         "far: running, rank 0 is process 1 on another-machine",
         "40 of 100 runs (40.0%), 1 failed, 2 running; one in 2.50 s, 2 min 30 s left",
-        "rank 1 on n1 has been at task 7 for 90.0 s, where 2.50 s could be expected",
+        "rank 1 on n1 has been running task 7 for 90.0 s, expected 2.50 s",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
@@ -289,7 +286,7 @@ fn a_run_on_another_machine_is_judged_by_its_file_alone() {
     let dead = status(&desk);
     assert_eq!(dead["life"], "died");
     assert!(dead["life_why"].as_str().unwrap().contains("has written nothing for 10"), "{dead}");
-    // Its clock may be wrong: what changes is alive.
+    // Its clock may be wrong: a file that changes means that it is alive.
     let writer = {
         let out = out.clone();
         std::thread::spawn(move || {
@@ -307,7 +304,7 @@ fn a_run_on_another_machine_is_judged_by_its_file_alone() {
     put(&out, &newer);
     let ran = desk.run(gridmpi(), &["status", "out"]).exits(2);
     assert!(
-        ran.stderr.contains("out/status.json: written by a newer gridmpi (its form is 99"),
+        ran.stderr.contains("out/status.json: written by a newer gridmpi (in format 99"),
         "{}",
         ran.stderr
     );
@@ -371,7 +368,7 @@ impl Terminal {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits for the end; what is on the screen then, which is the one there was before.
+    /// Waits for the end; returns the restored screen.
     fn end(mut self) -> String {
         self.until(&["left with"]);
         self.process.wait().unwrap();
@@ -409,7 +406,7 @@ fn watch_follows_a_run_until_it_has_died_and_leaves_when_asked() {
     run.wait().unwrap();
     terminal.press("q");
     assert!(terminal.end().contains("left with 0"));
-    // Once it is complete it says so; Ctrl-C leaves too.
+    // A completed run says so; Ctrl-C quits too.
     desk.write("job.toml", &SLOW.replace("sleep = 0.5", "sleep = 0.01"));
     desk.run(gridmpi(), &["run", "job.toml", "--out", "out", "--keep"]).exits(0);
     let mut terminal = Terminal::watch(&desk);
@@ -425,7 +422,7 @@ fn watch_gives_the_terminal_back_when_the_folder_goes_or_it_is_killed() {
     fs::create_dir(desk.path("out")).unwrap();
     put(&desk.path("out"), &elsewhere(now()));
     let terminal = Terminal::watch(&desk);
-    terminal.until(&["far: running", "x 7", "where 2.50 s could be expected"]);
+    terminal.until(&["far: running", "x 7", "expected 2.50 s"]);
     fs::remove_dir_all(desk.path("out")).unwrap();
     let left = terminal.end();
     assert!(left.contains("results folder out: is gone") && left.contains("left with 1"), "{left}");

@@ -1,4 +1,4 @@
-//! The library as its users see it: studies of their own Rust on this machine's threads.
+//! The library from a user's view: studies in Rust on this machine's threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use gridmpi::{Context, Crunch, Dictionary, Nest, Outcome, Runs, Settings, Study, Value};
 use serde::{Deserialize, Serialize};
 
-/// Runs on that many threads, here.
+/// Runs a study on that many threads.
 fn run<R, S>(study: Study<R, S>, threads: usize) -> gridmpi::Result<Outcome<R, S>>
 where
     R: Serialize + serde::de::DeserializeOwned + 'static,
@@ -109,7 +109,7 @@ fn summaries_are_heard_while_other_groups_still_run() {
         .each("group", 0..3)
         .each("repeat", 0..2)
         .crunch(move |(group, _), _| {
-            // Nobody gets past the first group before its summary was heard.
+            // The first group's summary must arrive before the others can run.
             let ready = *group == 0 || wait.wait_for(&(group - 1), Duration::from_secs(30))?;
             if ready { Ok(*group) } else { Err("nothing was heard".into()) }
         })
@@ -228,7 +228,7 @@ fn the_logger_says_which_task_speaks() {
         fn flush(&self) {}
     }
     static LINES: Lines = Lines(Mutex::new(Vec::new()));
-    log::set_logger(&LINES).unwrap(); // nextest gives every test a process of its own
+    log::set_logger(&LINES).unwrap(); // nextest runs every test in its own process
     log::set_max_level(log::LevelFilter::Info);
     let study = Nest::new()
         .each("kernel", ["rbf".to_string()])
@@ -516,7 +516,7 @@ fn points_that_json_has_no_number_for_are_found_again() {
     assert!(!out.join("superseded-1").exists(), "the job is the same");
 }
 
-/// Panics where it is written.
+/// Panics when it is serialized.
 struct Unwritable;
 
 impl serde::Serialize for Unwritable {

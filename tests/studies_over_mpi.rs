@@ -1,5 +1,5 @@
-//! Studies over real MPI ranks: what crosses between them, how often, and that nothing else differs
-//! from threads. Each test starts itself again under mpirun, where it plays its rank's part.
+//! Studies over real MPI ranks: what is sent between them, how often, and that results equal those on
+//! threads. Each test starts itself again under mpirun, as the ranks.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::{Desk, Ran, mpirun_of};
 use gridmpi::{Nest, Outcome, Runs, Settings, Study};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Set where this process is a rank.
+/// Set if this process is a rank.
 const RANK: &str = "GRIDMPI_TEST_IS_RANK";
 
 /// Runs the named test of this file on that many ranks.
@@ -23,7 +23,7 @@ fn is_rank() -> bool {
     std::env::var_os(RANK).is_some()
 }
 
-/// Runs a study; on rank 0 `check` sees the outcome and what it returns is printed.
+/// Runs a study; on rank 0, `check` gets the outcome and its return value is printed.
 fn play<R, S>(study: Study<R, S>, check: impl FnOnce(Outcome<R, S>) -> String)
 where
     R: Serialize + DeserializeOwned + 'static,
@@ -34,7 +34,7 @@ where
     }
 }
 
-/// What rank 0 said.
+/// The output of rank 0.
 fn said(ran: &Ran) -> String {
     let lines: Vec<&str> =
         ran.stdout.lines().filter_map(|line| line.split("rank 0 says: ").nth(1)).collect();
@@ -69,7 +69,7 @@ fn a_rank_keeps_the_last_few_data_sets() {
         assert_eq!(said(&ran), "12 data sets crossed");
         return;
     }
-    // 3 passes over 4 data sets in turn, of which two are kept: each has to come every time.
+    // 3 passes over 4 data sets, of which two are cached: each must be sent again in every pass.
     let study = Nest::new()
         .each("pass", 0..3)
         .data("dataset", || Ok((0..4).map(|i| vec![i; 1 << 20]).collect::<Vec<Vec<u8>>>()))
@@ -112,8 +112,8 @@ fn any_rank_puts_and_takes_through_rank_0s_dictionary() {
         assert_eq!(said(&ran), "0 1 2 3 4 5 6 7 8 9");
         return;
     }
-    // The remote channel of the textbook: workers put products under their data set, and whoever has
-    // the last task of a data set takes them all.
+    // The textbook's remote channel: workers put products under their data set; the worker with the data
+    // set's last task takes them all.
     let study = Nest::new()
         .each("dataset", 0..10i64)
         .each("param", [-1i64, 0, 1])
@@ -140,7 +140,7 @@ fn ranks_that_wait_for_each_other_are_told_so() {
     if !is_rank() {
         let begin = Instant::now();
         let ran = on_ranks(3, "ranks_that_wait_for_each_other_are_told_so").exits(0);
-        assert!(said(&ran).contains("nobody is left to put it"), "{}", ran.stdout);
+        assert!(said(&ran).contains("no worker is left to put one"), "{}", ran.stdout);
         assert!(begin.elapsed() > Duration::from_secs(60));
         return;
     }
@@ -231,7 +231,7 @@ fn wrong_data_is_said_once_and_every_rank_leaves() {
     }
 }
 
-/// Whether so much memory is free, as far as this system tells.
+/// Whether that much memory is free, if the system tells.
 fn has_room(bytes: u64) -> bool {
     let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = told.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
@@ -252,7 +252,7 @@ fn data_sets_and_runs_over_2_gib_cross() {
         assert!(bytes > 2 * SIZE, "{bytes}");
         return;
     }
-    /// Bytes that serde takes in one go.
+    /// Bytes that serde handles in one call.
     #[derive(Serialize, serde::Deserialize)]
     struct Blob(#[serde(with = "serde_bytes")] Vec<u8>);
     let study = Nest::new()

@@ -1,4 +1,4 @@
-//! The built-in demonstration: 10 data sets x 3 parameters, and what came of them.
+//! The built-in demonstration: 10 data sets x 3 parameters, and a text about its results.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -12,7 +12,7 @@ const DEMO: &str = include_str!("demo.toml");
 /// How long a task sleeps with --quick. (seconds)
 const QUICK: f64 = 0.01;
 
-/// The demonstration's job, and its file.
+/// The demonstration's job, and its job file.
 pub(super) fn job(quick: bool) -> Result<(Job, String)> {
     let mut job = Job::parse(DEMO, Path::new("demo.toml"))?;
     if quick {
@@ -21,7 +21,7 @@ pub(super) fn job(quick: bool) -> Result<(Job, String)> {
     Ok((job, DEMO.to_string()))
 }
 
-/// Every data set's runs and summary, who ran how many, and what one after another would take.
+/// Each data set's runs and summary, the runs per worker, and the time that a serial run would take.
 pub(super) fn text(results: &Results, elapsed: f64) -> Result<String> {
     let nest = results.nest();
     let mut text = String::from("dataset  all_runs                        summary (max, index)\n");

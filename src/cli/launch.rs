@@ -1,6 +1,6 @@
-//! `gridmpi launch`: starts mpirun, watches over it, and starts it again for as long as that helps.
+//! `gridmpi launch`: starts mpirun, monitors it, and restarts it as long as that helps.
 //!
-//! What counts is the store: mpirun's exit code says nothing certain about what was done.
+//! Only the store tells what was done: mpirun's exit code is not reliable.
 
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
@@ -62,19 +62,19 @@ pub(super) struct LaunchArgs {
     more: Vec<String>,
 }
 
-/// Starts in a row that may bring nothing new.
+/// Number of consecutive starts that may add no runs.
 const PATIENCE: u32 = 3;
 
-/// How often to look at the store.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often to check the store.
+const POLL_PERIOD: Duration = Duration::from_millis(500);
 
-/// For how many looks in a row nobody may hold the results folder before rank 0 counts as gone.
+/// Rank 0 counts as gone if the results folder was unlocked in this many consecutive checks.
 const LOOKS: u32 = 10;
 
-/// How long a network file system may hold the lock of a node that has died.
+/// How long a network file system may keep the lock of a dead node.
 const LOST_LOCK: Duration = Duration::from_secs(180);
 
-/// How long a launcher may take to end once its job has.
+/// How long a launcher may take to end after its job.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
@@ -83,29 +83,29 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     let out = arguments.out.clone().unwrap_or_else(named);
     let watch = Watch { store: out.join("runs.sqlite"), tasks: job.nest.tasks() };
     signals::take();
-    signals::heed(true);
+    signals::set_consumed(true);
     let allocation = Allocation::detect();
     if allocation.as_ref().is_none_or(|allocation| allocation.end.is_none()) {
         signals::take_warning();
     } else {
-        signals::ignore_warning(); // rank 0 knows when the time is over
+        signals::ignore_warning(); // rank 0 knows the time limit
     }
     let restarted = allocation.is_some_and(|allocation| allocation.restarts > 0);
     wait_for_folder(&out, if restarted { LOST_LOCK } else { Duration::ZERO })?;
     let survival = Survival::of(&arguments.mpirun);
     let bar = std::io::stderr().is_terminal().then(|| bar::of_runs(watch.tasks));
     let mut fruitless = 0;
-    let begun = watch.look().runs;
+    let begun = watch.observe().runs;
     loop {
-        let before = watch.look();
+        let before = watch.observe();
         let status = supervise(arguments, survival, &out, &watch, &before, bar.as_ref())?;
         let after = watch.wait_until_free(&before, &out);
-        // What an earlier start left there says nothing about this one.
+        // A state that an earlier start left there says nothing about this one.
         let state = if after.start == before.start { "" } else { after.state.as_str() };
         match (state, signals::asked()) {
-            // Where it was stopped, why is on stderr already, and starting again would not mend it.
+            // After a stop, the reason is already on stderr, and a restart would not help.
             ("complete" | "stopped", _) => return Ok(after.exit),
-            // Somebody signalled a rank. When a rank dies, mpirun itself signals the others.
+            // A rank was signalled from outside. When a rank dies, mpirun itself signals the others.
             ("interrupted", None) if status.code() == Some(Exit::Interrupted as i32) => {
                 return interrupted(arguments, &watch, &after, begun);
             }
@@ -139,12 +139,12 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     }
 }
 
-/// Ranks have ended in order before the job was complete: there will be another start. Unless one of the
-/// same length would bring no more than this one.
+/// The ranks ended in order before the job was complete, so there will be another start. Unless another one
+/// of the same length would add no more runs than this one did.
 fn interrupted(arguments: &LaunchArgs, watch: &Watch, after: &Seen, begun: u64) -> Result<Exit> {
     if after.why == TIME_IS_OVER && after.runs == begun {
         return Err(Error::unexpected(format!(
-            "{}: not one run came to its end in the time there was; {} of {} are done; give it more time",
+            "{}: no run finished within the time limit; {} of {} are done; request more time",
             arguments.job.display(),
             after.runs,
             watch.tasks
@@ -153,20 +153,20 @@ fn interrupted(arguments: &LaunchArgs, watch: &Watch, after: &Seen, begun: u64) 
     Ok(Exit::Interrupted)
 }
 
-/// Refuses a results folder that cannot be had or that somebody else is at: not every launcher would tell
-/// that rank 0 did. In a job that was restarted this may only be what a node that died has left behind.
+/// Refuses a results folder that cannot be used or that another process has locked: not every launcher would
+/// pass on rank 0's error. In a restarted job, the lock may only be left over from a dead node.
 fn wait_for_folder(out: &Path, patience: Duration) -> Result<()> {
     let since = Instant::now();
     while Folder::is_free(out) == Some(false) {
         if since.elapsed() >= patience || signals::asked().is_some() {
             break;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_PERIOD);
     }
     Folder::claim(out, false).map(drop)
 }
 
-/// One start of the launcher, until it has ended.
+/// Runs the launcher once, until it has ended.
 fn supervise(
     arguments: &LaunchArgs,
     survival: Survival,
@@ -186,10 +186,10 @@ fn supervise(
         }
         if let Some(asked) = signals::asked().filter(|asked| asked.times > forwarded) {
             forwarded = asked.times;
-            // mpirun passes USR2 on, and leaves the ranks the time they want; after INT it would not.
+            // mpirun forwards USR2 and lets the ranks finish in their own time; after INT it would not.
             let _ = kill_process(group, Signal::USR2);
         }
-        let seen = watch.look();
+        let seen = watch.observe();
         if let Some(bar) = bar {
             bar.set_position(seen.runs);
         }
@@ -203,25 +203,25 @@ fn supervise(
                 let _ = kill_process_group(group, Signal::KILL);
             }
         } else if seen.start != before.start {
-            // While rank 0 is there it holds the folder. The others would wait for it for a while.
+            // Rank 0 keeps the folder locked while it runs. Without it, the others would wait for a while.
             free = if Folder::is_free(out) == Some(true) { free + 1 } else { 0 };
             if free > LOOKS {
-                log::warn!("rank 0 has gone before the job was complete");
+                log::warn!("rank 0 ended before the job was complete");
                 let _ = kill_process_group(group, Signal::KILL);
             }
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_PERIOD);
     }
 }
 
-/// How a launcher is told to let the others go on when a rank dies.
+/// The launcher's option to keep the other ranks running when one dies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Survival {
     /// Open MPI 4.
     Recovery,
     /// Open MPI 5 and later: User-Level Failure Mitigation.
     Ulfm,
-    /// It cannot be told.
+    /// No known option.
     None,
 }
 
@@ -242,11 +242,11 @@ impl Survival {
 
 fn start(arguments: &LaunchArgs, survival: Survival, out: &Path) -> Result<Child> {
     let own = std::env::current_exe()
-        .map_err(|e| Error::unexpected(format!("where gridmpi itself is cannot be found: {e}")))?;
+        .map_err(|e| Error::unexpected(format!("the path of gridmpi cannot be found: {e}")))?;
     let mut command = Command::new(&arguments.mpirun);
     let step = Step::left();
     if let Some(step) = &step {
-        log::warn!("the nodes that are left: {}", step.nodes);
+        log::warn!("the remaining nodes: {}", step.nodes);
         command.envs(step.environment());
     }
     match survival {
@@ -269,9 +269,9 @@ fn start(arguments: &LaunchArgs, survival: Survival, out: &Path) -> Result<Child
             command.arg(flag);
         }
     }
-    // Open MPI refuses both unless told; other launchers do not know these.
+    // Open MPI requires both variables; other launchers ignore them.
     if rustix::process::geteuid().is_root() && std::env::var_os(AS_ROOT[0]).is_none() {
-        log::warn!("started by root: telling Open MPI that this is meant");
+        log::warn!("started by root: Open MPI is told to allow it");
         command.envs(AS_ROOT.map(|name| (name, "1")));
     }
     let cores = machine::cores();
@@ -290,7 +290,7 @@ fn start(arguments: &LaunchArgs, survival: Survival, out: &Path) -> Result<Child
 
 const AS_ROOT: [&str; 2] = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"];
 
-/// What there is to see of a run from outside.
+/// The state of a run as seen in its store.
 struct Watch {
     store: PathBuf,
     tasks: u64,
@@ -301,14 +301,14 @@ struct Seen {
     state: String,
     /// Why it was interrupted, if it was.
     why: String,
-    /// Which start opened the store last.
+    /// The start that opened the store last.
     start: String,
     exit: Exit,
 }
 
 impl Watch {
-    /// Looks at the store; a store that is not there, or cannot be read just now, shows nothing.
-    fn look(&self) -> Seen {
+    /// Reads the store; if it is missing or unreadable at present, the state is empty.
+    fn observe(&self) -> Seen {
         self.read().ok().flatten().unwrap_or(Seen {
             runs: 0,
             state: String::new(),
@@ -318,12 +318,12 @@ impl Watch {
         })
     }
 
-    /// Looks once nobody holds the results folder any more: ranks whose launcher was killed may well
-    /// go on, even to the end.
+    /// Reads the store once the results folder is unlocked: ranks whose launcher was killed may still
+    /// continue, even to the end.
     fn wait_until_free(&self, before: &Seen, out: &Path) -> Seen {
         let mut said = false;
         loop {
-            let seen = self.look();
+            let seen = self.observe();
             let over = seen.start != before.start && seen.state == "complete";
             if over || !out.exists() || Folder::claim(out, false).is_ok() {
                 return seen;
@@ -332,9 +332,9 @@ impl Watch {
                 return seen;
             }
             if !std::mem::replace(&mut said, true) {
-                log::warn!("its ranks go on without it; waiting for them");
+                log::warn!("the launcher has ended, but its ranks go on; waiting for them");
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_PERIOD);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Log lines on stderr, each with its time and rank.
+//! Log messages on stderr, each with time and rank.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use env_logger::{Env, Target};
 
 use crate::rank0::progress::bar::LogSink;
 
-/// Starts logging for this process's rank; worker threads are named after theirs.
+/// Starts logging for this process's rank; messages of worker threads carry the thread's name.
 pub(super) fn start(rank: usize, verbose: u8) {
     let level = match verbose {
         0 => "gridmpi=info,warn",
@@ -25,5 +25,5 @@ pub(super) fn start(rank: usize, verbose: u8) {
             }
         })
         .try_init()
-        .ok(); // a study's program may have a logger of its own
+        .ok(); // a study's program may have its own logger
 }

@@ -1,4 +1,4 @@
-//! `gridmpi merge`: the runs of several results folders of one job in one.
+//! `gridmpi merge`: merges the runs of several results folders of one job.
 
 use std::path::PathBuf;
 

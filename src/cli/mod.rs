@@ -1,5 +1,5 @@
-//! The command line: one file a verb. `program.rs` is gridmpi's own, `study.rs` that of every program
-//! with a study.
+//! The command line: one file per subcommand. `program.rs` has gridmpi's own, `study.rs` that of every
+//! program with a study.
 
 mod ask;
 #[cfg(feature = "jobs")]
@@ -36,7 +36,6 @@ use crate::rank0::timing;
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files::{Durability, write_whole};
 
-/// The end of the help of every program.
 const EXIT_CODES: &str = "\
 Exit codes:
   0    complete
@@ -45,7 +44,7 @@ Exit codes:
   75   interrupted; run the same command again to resume
   100  finished, but some runs failed";
 
-/// Does what the command line says and reports what went wrong; what to exit with.
+/// Runs the command, reports errors, and returns the exit code.
 fn outcome<C>(
     rank: usize,
     parsed: Result<C, clap::Error>,
@@ -54,7 +53,7 @@ fn outcome<C>(
     timing::begin();
     let cli = match parsed {
         Ok(cli) => cli,
-        // Under mpirun one rank says it; the others leave without a word.
+        // Under mpirun only rank 0 reports it; the others exit silently.
         Err(_) if rank > 0 => return Exit::Complete,
         Err(error) => {
             let _ = error.print();
@@ -83,7 +82,7 @@ fn manual(command: clap::Command) -> Result<Exit> {
     print(&page)
 }
 
-/// Writes a file that the command line names.
+/// Writes a file named on the command line.
 fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let no = |error: std::io::Error| {
         Error::input(format!("{}: not written: {error}; --to names another file", path.display()))
@@ -91,7 +90,7 @@ fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()
     write_whole(path, Durability::Eventual, no, write)
 }
 
-/// Writes to stdout; a reader that has heard enough is no error.
+/// Writes to stdout; a reader that closes the pipe early is no error.
 fn print(bytes: &[u8]) -> Result<Exit> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {

@@ -1,4 +1,4 @@
-//! What can be said of any run, a job file's or a study's, and what is printed at its end.
+//! The options shared by every run, of a job file or a study, and the output at its end.
 
 use std::fs::File;
 use std::io::Read;
@@ -99,13 +99,13 @@ impl Options {
         }
     }
 
-    /// Whether a table of the whole result is to be printed.
+    /// Whether to print a table of the whole result.
     #[cfg(feature = "jobs")]
     pub(super) fn shows_table(&self) -> bool {
         self.format == OutputFormat::Table && self.only.is_empty()
     }
 
-    /// Prints the result, and what to know about it.
+    /// Prints the result, with warnings and notes on stderr.
     pub(super) fn show(&self, finished: &RunResult) -> Result<Exit> {
         if !self.only.is_empty() {
             return self.show_run(finished);
@@ -125,7 +125,7 @@ impl Options {
         Ok(finished.tally.exit())
     }
 
-    /// Prints what the one task gave that was to be done.
+    /// Prints the result of the single task that was run.
     fn show_run(&self, finished: &RunResult) -> Result<Exit> {
         let RunResult { job, results, .. } = finished;
         let mut exit = Exit::SomeFailed;
@@ -158,14 +158,14 @@ impl Options {
     }
 }
 
-/// Prints summary.json with what it took as one key more.
+/// Prints summary.json with the run's timing as one more key.
 fn print_with_timing(file: &Path, finished: &RunResult) -> Result<Exit> {
-    const END: &str = "\n}\n"; // of any summary.json
+    const END: &str = "\n}\n"; // the end of every summary.json
     copy(file, END.len() as u64)?;
     print(format!(",\n\"timing\": {}{END}", finished.timing.json()).as_bytes())
 }
 
-/// Prints a file, which may be large, but for its last bytes.
+/// Prints a file, which may be large, without its last bytes.
 fn copy(file: &Path, but_for: u64) -> Result<Exit> {
     let unreadable = |error: std::io::Error| Error::unreadable(file, &error);
     let mut rest = File::open(file).map_err(unreadable)?;
@@ -180,7 +180,7 @@ fn copy(file: &Path, but_for: u64) -> Result<Exit> {
     }
 }
 
-/// Logs how long it took, what failed and where the results are.
+/// Logs the elapsed time, the failures and the results folder.
 pub(super) fn tell(finished: &RunResult) -> Result<()> {
     let (tasks, elapsed) = (finished.job.nest.tasks(), finished.elapsed.as_secs_f64());
     match finished.tally.done - finished.tally.recalled {

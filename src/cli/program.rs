@@ -1,4 +1,4 @@
-//! The command line of the program `gridmpi` itself: jobs from files.
+//! The command line of the program `gridmpi`: jobs from files.
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -22,7 +22,7 @@ Examples:
   gridmpi report results/NAME   write a report of the run, as one HTML file
   gridmpi help run              explain how to run a job";
 
-/// Nested loops around one expensive function, run as one stream of tasks over MPI or threads.
+/// Nested loops around one expensive function (crunch), run as one stream of tasks over MPI or threads.
 #[derive(Parser)]
 #[command(name = "gridmpi", version, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"), args_conflicts_with_subcommands = true)]
 struct ProgramCli {
@@ -72,7 +72,7 @@ enum ProgramVerb {
     Man,
 }
 
-/// Parses the command line, does what it says, and reports what went wrong.
+/// Parses the command line, runs the command, and reports errors.
 pub fn main() -> std::process::ExitCode {
     let launched = LaunchInfo::detect();
     let rank = launched.as_ref().map_or(0, |launched| launched.rank);

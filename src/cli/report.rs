@@ -1,4 +1,4 @@
-//! `gridmpi report`: a results folder as one page for a browser, and as figures for a paper.
+//! `gridmpi report`: a results folder as an HTML page, and as figures for a paper.
 
 use std::fs;
 use std::io::Write;
@@ -33,8 +33,8 @@ pub(super) struct ReportArgs {
 }
 
 pub(super) fn report(arguments: &ReportArgs) -> Result<Exit> {
-    let look = StoreReader::into(&arguments.folder)?;
-    let facts = Facts::gather(&look)?;
+    let reader = StoreReader::into(&arguments.folder)?;
+    let facts = Facts::gather(&reader)?;
     let file = arguments.to.clone().unwrap_or_else(|| arguments.folder.join("report.html"));
     write(&file, &page(&facts)?)?;
     let mut said = format!("wrote {}\n", file.display());
@@ -50,7 +50,6 @@ pub(super) fn report(arguments: &ReportArgs) -> Result<Exit> {
     print(said.as_bytes())
 }
 
-/// Writes a text.
 fn write(file: &Path, text: &str) -> Result<()> {
     write_file(file, |out| {
         out.write_all(text.as_bytes())

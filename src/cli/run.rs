@@ -1,4 +1,4 @@
-//! `gridmpi run`: a job file's job, over MPI ranks or this machine's threads.
+//! `gridmpi run`: runs a job file over MPI ranks or on this machine's threads.
 
 use std::path::PathBuf;
 
@@ -11,11 +11,11 @@ use crate::job::{Identity, Job, digests};
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Out;
 use crate::rank0::types::PreparedJob;
-use crate::study::run::conduct;
+use crate::study::run::run_job;
 use crate::util::error::{Error, Exit, Result};
 use crate::worker::isolated_main;
 
-/// The job that runs if none is named.
+/// The job file used if none is named.
 const DEFAULT_JOB: &str = "gridmpi.toml";
 
 #[derive(Args)]
@@ -41,18 +41,18 @@ pub(super) struct RunArgs {
     quick: bool,
 }
 
-/// The job if none is named; nothing if that is the built-in demonstration.
+/// The default job file; None means the built-in demonstration.
 pub(super) fn default_job() -> Option<PathBuf> {
     Some(PathBuf::from(DEFAULT_JOB)).filter(|file| file.exists())
 }
 
-/// A job that was checked, and what its runs are matched by.
+/// A checked job, with the identity that stored runs are matched against.
 pub(super) fn work(job: Job, text: String) -> Result<PreparedJob> {
     let (identity, digests) = (Identity::of(&job, "")?, digests(&job)?);
     Ok(PreparedJob { job, text, identity, digests, listeners: Vec::new() })
 }
 
-/// Runs a job the way this process was started.
+/// Runs a job over MPI or threads, depending on how this process was started.
 pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit> {
     isolated_main::work_if_isolated(None);
     let RunArgs { job, options, quick } = arguments;
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Ex
     let demo = file.is_none();
     let mut settings = options.settings();
     if demo && settings.out == Out::Named {
-        settings.out = Out::Temporary; // nobody asked for a folder
+        settings.out = Out::Temporary; // no results folder was asked for
     }
     let prepare = || {
         if quick && !demo {
@@ -75,7 +75,7 @@ pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Ex
         executor::check(&job)?;
         work(job, text)
     };
-    let Some(finished) = conduct(launched, &settings, None, prepare)? else {
+    let Some(finished) = run_job(launched, &settings, None, prepare)? else {
         return Ok(Exit::Complete);
     };
     if demo && options.shows_table() {

@@ -64,7 +64,7 @@ pub(super) struct SbatchArgs {
     more: Vec<String>,
 }
 
-/// How often a job may be requeued if nobody says.
+/// The default number of requeues.
 const REQUEUES: u32 = 20;
 
 fn limit(text: &str) -> Result<Duration, String> {
@@ -73,7 +73,7 @@ fn limit(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// A job that is to be run by the script.
+/// A job that the script will run.
 struct Wanted {
     job: Job,
     batch: SlurmOptions,
@@ -123,11 +123,11 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     let threads = arguments.threads.or(batch.threads).unwrap_or_else(|| {
         let cores = cores_of_a_node(partition);
         if cores.is_none() {
-            log::warn!("how many cores a node has is not known here: say --threads");
+            log::warn!("the number of cores per node is not known here: give --threads");
         }
         (cores.unwrap_or(1) / ntasks_per_node).max(1)
     });
-    // Of several jobs the one with most to do is what the allocation has to do for.
+    // With several jobs, the one with the most work determines the allocation.
     let work = |load: &RemainingWork| load.tasks as f64 * load.mean;
     let all = wanted.iter().map(|wanted| wanted.load).collect::<Option<Vec<RemainingWork>>>();
     let load = all.and_then(|all| all.into_iter().max_by(|a, b| work(a).total_cmp(&work(b))));
@@ -145,7 +145,7 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     let current = std::env::current_dir().and_then(|folder| folder.canonicalize());
     let folder = current.map_err(|e| Error::unexpected(format!("this folder: {e}")))?;
     let own = std::env::current_exe()
-        .map_err(|e| Error::unexpected(format!("where gridmpi itself is cannot be found: {e}")))?;
+        .map_err(|e| Error::unexpected(format!("the path of gridmpi cannot be found: {e}")))?;
     let name = match wanted {
         [one] => one.job.name.clone(),
         several => format!("{}-and-{}-more", several[0].job.name, several.len() - 1),
@@ -172,7 +172,7 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     .text()
 }
 
-/// The comment at the top: what the script is for, and why it asks for what it asks for.
+/// The comment at the top: the script's purpose, and the reasons for its requests.
 fn about(wanted: &[Wanted], load: Option<&RemainingWork>, nodes: bool, time: bool) -> Vec<String> {
     let jobs = wanted.iter().map(|Wanted { job, file, .. }| {
         format!("{} ({}): {} tasks", job.name, file.display(), job.nest.tasks())
@@ -197,7 +197,7 @@ fn about(wanted: &[Wanted], load: Option<&RemainingWork>, nodes: bool, time: boo
     lines
 }
 
-/// srun does not take the cores of a rank from the allocation.
+/// srun does not take the cores per rank from the allocation.
 fn with_cores(mut launcher: Vec<String>) -> Vec<String> {
     let is_srun = Path::new(&launcher[0]).file_name().is_some_and(|name| name == "srun");
     let says = |word: &String| word.starts_with("-c") || word.starts_with("--cpus-per-task");
@@ -211,14 +211,14 @@ fn with_cores(mut launcher: Vec<String>) -> Vec<String> {
     launcher
 }
 
-/// How many cores the partition's nodes have, the smallest of them.
+/// The number of cores per node in the partition; the smallest node counts.
 fn cores_of_a_node(partition: Option<&str>) -> Option<u32> {
     let of: Vec<&str> = partition.map_or(vec![], |partition| vec!["--partition", partition]);
     let said = ask("sinfo", &[&["--noheader", "--format", "%c"][..], &of].concat())?;
     said.lines().filter_map(|line| line.trim().trim_end_matches('+').parse().ok()).min()
 }
 
-/// Options as they were given: `--mem 8G` is two words, and one line of the script.
+/// Options as given: `--mem 8G` is two words, and one line of the script.
 fn options(words: &[String]) -> Result<Vec<String>> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {

@@ -1,10 +1,10 @@
-//! What strategies are called on the command line.
+//! Parses strategy names of the command line.
 
 use crate::master::Strategy;
-use crate::model::policy::Order;
+use crate::model::Order;
 use crate::util::text::did_you_mean;
 
-/// A strategy, and the order of tasks if it says one.
+/// A strategy, and the order of tasks if the name implies one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Chosen {
     pub(super) strategy: Strategy,
@@ -13,7 +13,6 @@ pub(super) struct Chosen {
 
 const NAMES: [&str; 6] = ["flattened", "longest-first", "serial", "outer", "inner", "split:A+B"];
 
-/// The strategy of that name.
 pub(super) fn parse(name: &str) -> Result<Chosen, String> {
     let strategy = match name {
         "flattened" => Strategy::Flattened,
@@ -35,7 +34,7 @@ pub(super) fn parse(name: &str) -> Result<Chosen, String> {
     Ok(Chosen { strategy, order: None })
 }
 
-/// Split pools of these sizes: `4+3`.
+/// Parses the sizes of split pools: `4+3`.
 pub(super) fn split(sizes: &str) -> Result<Strategy, String> {
     let size = |text: &str| text.parse::<u64>().ok().filter(|size| (1..=1_000_000).contains(size));
     let sizes = sizes.split_once('+').and_then(|(a, b)| Some((size(a)?, size(b)?)));

@@ -1,5 +1,4 @@
-//! The command line that every program with a study has: the verbs of gridmpi, less those for job
-//! files.
+//! The command line of every program with a study: gridmpi's subcommands without those for job files.
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -8,7 +7,7 @@ use crate::cli::ask::Ask;
 use crate::cli::options::Options;
 use crate::platform::launcher::LaunchInfo;
 use crate::study::Study;
-use crate::study::run::conduct;
+use crate::study::run::run_job;
 use crate::util::error::{Exit, Result};
 use crate::worker::isolated_main;
 
@@ -59,7 +58,7 @@ interrupted goes on where it stopped when it is started again.
 
 {EXIT_CODES}"
     );
-    // The verbs are those of gridmpi, and their examples call it by name.
+    // The subcommands are gridmpi's, and their examples use its name.
     StudyCli::command()
         .name(name.to_string())
         .bin_name(name.to_string())
@@ -78,9 +77,9 @@ where
     R: serde::Serialize + serde::de::DeserializeOwned + 'static,
     S: serde::Serialize + serde::de::DeserializeOwned + 'static,
 {
-    /// The rest of a program's `main`: takes the command line (`--help` says what it knows), runs the
-    /// study into `results/NAME`, prints its table, and says what to exit with. Starts a logger on
-    /// stderr, unless the program has started one.
+    /// The rest of a program's `main`: reads the command line (`--help` explains it), runs the study into
+    /// `results/NAME`, prints the table of results, and returns the exit code. Starts a logger on stderr,
+    /// unless the program has one.
     pub fn main(self) -> std::process::ExitCode {
         let launched = LaunchInfo::detect();
         let rank = launched.as_ref().map_or(0, |launched| launched.rank);
@@ -114,10 +113,10 @@ where
     R: serde::Serialize + serde::de::DeserializeOwned + 'static,
     S: serde::Serialize + serde::de::DeserializeOwned + 'static,
 {
-    let (native, prepare) = study.split();
-    isolated_main::work_if_isolated(Some(&native));
-    let finished = conduct(launched, &options.settings(), Some(native.clone()), prepare);
-    native.board().close(); // whatever happened: threads of the program's own may wait for it
+    let (study, prepare) = study.split();
+    isolated_main::work_if_isolated(Some(&study));
+    let finished = run_job(launched, &options.settings(), Some(study.clone()), prepare);
+    study.dictionary().close(); // in any case: the program's own threads may wait for it
     match finished? {
         Some(finished) => options.show(&finished),
         None => Ok(Exit::Complete),

@@ -1,4 +1,4 @@
-//! Any program as crunch: one process a task, its answer in a file or in the last line it prints.
+//! Any program as crunch: one process per task; its result is a file or the last line of its output.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,8 +13,7 @@ use crate::executor::process::{ended, environment};
 use crate::executor::{CallResult, Executor, RESULT_LIMIT, Slot, Task, too_large};
 use crate::job::placeholders::Template;
 use crate::job::{self, Job, named_json};
-use crate::model::results::Scored;
-use crate::model::value::Value;
+use crate::model::{Scored, Value};
 use crate::util::error::Result;
 use crate::util::files;
 use crate::wire::requests::MasterClient;
@@ -23,14 +22,14 @@ use crate::wire::requests::MasterClient;
 const KEPT_STDOUT: usize = 1 << 20;
 const KEPT_STDERR: usize = 16 << 10;
 
-/// A program and its arguments, or a shell's line, to fill in for each task.
+/// A command line or shell script with placeholders, filled in per task.
 pub(crate) struct CommandExecutor {
     job: Arc<Job>,
-    /// What every child finds in its environment.
+    /// The environment of every child process.
     environment: Vec<(OsString, OsString)>,
     kind: CommandKind,
     limits: Limits,
-    /// Where result files go; gone with the worker.
+    /// Folder for result files; deleted with the executor.
     scratch: std::io::Result<tempfile::TempDir>,
 }
 
@@ -73,7 +72,7 @@ impl CommandExecutor {
 }
 
 impl CommandKind {
-    /// The command of one task, and what to call its program.
+    /// The command of one task, and the program's name for messages.
     fn command(
         &self,
         job: &Job,
@@ -85,7 +84,8 @@ impl CommandKind {
                 let mut arguments = templates.iter().map(fill);
                 let program = arguments.next().expect("checked when the job was parsed")?;
                 let file = locate(job, &program);
-                // A name that the system looks up after the environment was set costs a fork.
+                // Resolve the program here: with a changed environment, a PATH lookup at spawn time costs an
+                // extra fork.
                 let found = find_program(&file).and_then(|found| {
                     std::path::absolute(found).map_err(|error| error.to_string())
                 });
@@ -158,7 +158,7 @@ impl CommandExecutor {
                     let line = crate::executor::short(&last.into());
                     format!("the last line on stdout is neither a number nor JSON: {line}")
                 }),
-                // It may have been called for what it does.
+                // No score needed: the program may be run for its side effects.
                 None if !task.job.needs_score() => Ok(Value::Null),
                 None => Err("no result: no result file, and nothing on stdout".to_string()),
             },
@@ -167,7 +167,7 @@ impl CommandExecutor {
     }
 }
 
-/// What a program finds in its environment about its task.
+/// The environment variables that describe the task.
 fn variables(
     job: &Job,
     coordinates: &[(&str, Value)],
@@ -182,8 +182,8 @@ fn variables(
     ]
 }
 
-/// The line for a shell that makes the call of one task by hand: in the job's folder, with what the
-/// program finds in its environment, its result on stdout. Nothing if crunch is no command.
+/// A shell command line that repeats one task's call by hand: in the job's folder, with the same environment
+/// variables, and the result on stdout. None if crunch is not a command.
 #[cfg(feature = "cli")]
 pub(crate) fn by_hand(
     job: &Job,
@@ -219,7 +219,7 @@ pub(crate) fn by_hand(
     Some(line())
 }
 
-/// Takes the result file, if the program wrote one.
+/// Reads and removes the result file, if the program wrote one.
 fn read_result(path: &Path) -> Result<Option<String>, String> {
     let Ok(file) = fs::File::open(path) else { return Ok(None) };
     let mut text = String::new();
@@ -243,7 +243,7 @@ fn locate(job: &Job, program: &str) -> PathBuf {
     if program.contains('/') { job.folder.join(program) } else { PathBuf::from(program) }
 }
 
-/// Refuses a program that is not there, unless a placeholder decides which it is.
+/// Checks that a program exists. Skipped if its name contains placeholders.
 pub(crate) fn check(job: &Job, key: &str, program: &str) -> Result<()> {
     if !template(program).is_plain() {
         return Ok(());
@@ -253,7 +253,7 @@ pub(crate) fn check(job: &Job, key: &str, program: &str) -> Result<()> {
         .map_err(|why| job.wrong(key, format!("the program \"{program}\" {why}")))
 }
 
-/// The file that running `program` would run.
+/// The path of the executable that `program` resolves to.
 pub(crate) fn find_program(program: &Path) -> Result<PathBuf, String> {
     use std::os::unix::fs::PermissionsExt;
     let runs = |path: &Path| {

@@ -1,4 +1,4 @@
-//! What crunch may know of the task it was called for, and do besides computing.
+//! What the user's crunch can learn about its task, and its access to the dictionary and data sets.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -11,19 +11,18 @@ use serde::de::DeserializeOwned;
 
 use crate::executor::{Slot, Task};
 use crate::job::Job;
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::util::error::{Error, Result};
 use crate::util::files::temporary_folder;
 use crate::wire::dictionary::SharedDictionary;
 use crate::wire::requests::{MasterClient, Reply, Request, answered};
 
-/// The task at hand, given to `crunch` beside its data and parameters. It can be shared with threads
+/// The current task, which `crunch` gets besides its data and parameters. It can be shared with threads
 /// that crunch starts and joins.
 pub struct Context {
     job: Arc<Job>,
     caller: Arc<dyn MasterClient>,
     place: Slot,
-    /// How many data sets this process keeps.
     keep: usize,
     index: u64,
     attempt: u32,
@@ -41,13 +40,13 @@ impl Context {
         Context { job, caller, place, keep, index: 0, attempt: 1, scratch: OnceLock::new() }
     }
 
-    /// Turns to another task.
+    /// Switches to another task.
     pub(crate) fn turn_to(&mut self, task: &Task) {
         self.rest(); // crunch may have panicked before
         (self.index, self.attempt) = (task.index, task.attempt);
     }
 
-    /// Deletes what the task left in its scratch folder.
+    /// Deletes the task's scratch folder.
     pub(crate) fn rest(&mut self) {
         self.scratch.take();
     }
@@ -67,38 +66,39 @@ impl Context {
         self.job.nest.coordinates(self.job.nest.task(self.index))
     }
 
-    /// The task's own seed, from 0 to 2^31 - 1, which every library takes. It is a hash of the
-    /// study's seed and the task's coordinates: it depends neither on the rank, nor on the attempt,
-    /// nor on the loops' other points.
+    /// The seed of this task, from 0 to 2^31 - 1, a range that every library accepts. It is a hash of the
+    /// study's seed and the task's coordinates. It does not depend on the rank, on the attempt, or on the
+    /// other points of the loops.
     pub fn seed(&self) -> u32 {
         self.job.task_seed(&self.coordinates())
     }
 
-    /// Which try of this task it is, from 1.
+    /// The number of this attempt at the task, from 1.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// The worker's rank: from 1, because rank 0 is the master.
+    /// The rank of this worker: 1 or more, or 0 if rank 0 runs tasks too
+    /// ([`Settings::master_works`](crate::Settings::master_works)).
     pub fn rank(&self) -> usize {
         self.place.rank
     }
 
-    /// How many cores this worker has for itself, at least 1.
+    /// The number of cores that this call may use, at least 1.
     pub fn cores(&self) -> usize {
         self.place.cores
     }
 
-    /// Whether the result is of no use any more, because the study has been stopped or another worker was
-    /// faster: a long crunch that looks at this now and then can return early, with an error. The task
-    /// is then not recorded as failed, but is left to do. (What it returns with `Ok` is recorded as its
-    /// result, whenever that comes.)
+    /// Whether the result is no longer needed, because the study has been stopped or another worker was
+    /// faster. A long crunch can check this now and then and return early, with an error. The run then
+    /// does not count as failed, and the task is still to be done. A result returned with `Ok` is stored
+    /// in any case.
     pub fn is_cancelled(&self) -> bool {
         self.caller.is_cancelled()
     }
 
-    /// A folder of this task's own, empty at first, in the folder for temporary files (`TMPDIR`).
-    /// It is deleted when crunch has returned. Fails where no folder can be made.
+    /// An empty folder for this task alone, in the folder for temporary files (`TMPDIR`). It is deleted
+    /// when crunch has returned. An error if it cannot be made.
     pub fn scratch(&self) -> Result<&Path> {
         if let Some(folder) = self.scratch.get() {
             return Ok(folder.path());
@@ -111,15 +111,15 @@ impl Context {
         Ok(self.scratch.get_or_init(|| folder).path())
     }
 
-    /// A logger that says which task speaks, for `log`'s macros:
+    /// A logger that adds the task to each message, for the macros of the crate `log`:
     /// `log::info!(logger: context.logger(), "{} rows", rows.len())`.
     pub fn logger(&self) -> TaskLogger<'_> {
         TaskLogger { context: self }
     }
 
-    /// The dictionary of that name on rank 0, which every rank can put into and take out of: for what
-    /// one task can do for another, such as a good start for the next fit. Results that depend on
-    /// it depend on the order in which tasks happen to run, unless you see to it that they do not.
+    /// The dictionary of this name on rank 0, which all ranks share. With it one task can help another,
+    /// for instance with a good start value for the next fit. Results that use it may depend on the order
+    /// in which tasks happen to run.
     pub fn dictionary<K, V>(&self, name: &str) -> SharedDictionary<'_, K, V>
     where
         K: Serialize,
@@ -128,7 +128,6 @@ impl Context {
         SharedDictionary::remote(name, &*self.caller)
     }
 
-    /// How many data sets this process keeps.
     pub(crate) fn keep(&self) -> usize {
         self.keep
     }
@@ -142,8 +141,8 @@ impl Context {
     }
 }
 
-/// A logger that puts the task and its coordinates before each message and hands it to the program's
-/// logger. See [`Context::logger`].
+/// A logger that puts the task and its coordinates before each message and passes it to the logger of
+/// the program. See [`Context::logger`].
 pub struct TaskLogger<'a> {
     context: &'a Context,
 }

@@ -1,5 +1,4 @@
-//! The user's functions, whatever they are written in: crunch and reductions, one trait each, a file
-//! a kind.
+//! The user's functions in any language: one trait for crunch, one for reductions, one file per kind.
 
 #[cfg(feature = "jobs")]
 mod builtin;
@@ -18,10 +17,7 @@ use crate::executor::rust::{ErasedStudy, RustExecutor, RustReducer};
 #[cfg(feature = "jobs")]
 use crate::job;
 use crate::job::Job;
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::Scored;
-use crate::model::value::Value;
+use crate::model::{Key, Scored, SlotResult, Value};
 use crate::util::error::Result;
 use crate::util::text::beginning;
 use crate::wire::requests::MasterClient;
@@ -29,24 +25,20 @@ use crate::wire::requests::MasterClient;
 pub(crate) use command::by_hand;
 pub(crate) use process::child::Limits;
 
-/// The largest result a child process may give: SQLite keeps no more than 10^9 bytes in a row.
-/// (bytes)
+/// The largest result a child process may return, in bytes: SQLite keeps at most 10^9 bytes per row.
 #[cfg(feature = "jobs")]
 const RESULT_LIMIT: u64 = 1 << 29;
 
-/// What a run with a larger one fails with.
 #[cfg(feature = "jobs")]
 fn too_large(size: impl std::fmt::Display) -> String {
     format!("a result of {size}: write it to a file and return the file's name")
 }
 
-/// One call to make.
+/// One call of crunch.
 pub(crate) struct Task<'a> {
-    /// The job it is of.
     pub(crate) job: &'a Job,
-    /// The task's index.
     pub(crate) index: u64,
-    /// Which attempt this is, from 1.
+    /// The number of the attempt, from 1.
     pub(crate) attempt: u32,
 }
 
@@ -56,20 +48,20 @@ impl Task<'_> {
         self.job.nest.coordinates(self.job.nest.task(self.index))
     }
 
-    /// What crunch gave, with its score.
+    /// The value with its score.
     #[cfg(feature = "jobs")]
     fn scored(&self, value: Value) -> Result<Scored, String> {
         score(value, &self.job.score, self.job.needs_score())
     }
 }
 
-/// What came of a call: mostly a plain number, which travels in registers. To move anything larger takes
-/// longer than the shortest tasks do.
+/// The result of a call. Usually a plain number, which fits in registers: moving anything larger would take
+/// longer than the shortest tasks.
 #[derive(Debug)]
 pub(crate) enum CallResult {
     /// A plain number, not NaN.
     Number(f64),
-    /// Anything else that crunch gave, or in words why it gave nothing.
+    /// Any other result, or the error text.
     Other(Box<Result<Scored, String>>),
 }
 
@@ -82,67 +74,64 @@ impl From<Result<Scored, String>> for CallResult {
     }
 }
 
-/// Where a crunch runs.
+/// The rank and thread that runs a task.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
-    /// The worker's rank.
     pub(crate) rank: usize,
-    /// Which of the worker's threads, from 0.
+    /// The worker's thread, from 0.
     pub(crate) thread: u32,
-    /// How many cores it may use.
     pub(crate) cores: usize,
 }
 
-/// The expensive function, ready to be called again and again by one worker.
+/// The user's crunch, called repeatedly by one worker thread.
 pub(crate) trait Executor {
-    /// These tasks will be called for next, in this order, unless some turn out to be for others.
+    /// Announces the tasks that will be called next, in order. Some may be reassigned to other workers.
     fn expect(&mut self, _tasks: Range<u64>, _attempt: u32) {}
 
-    /// How long the last call took, in seconds, where that is not the time until it returned.
+    /// Duration of the last call in seconds, if it is not the time until it returned.
     fn seconds(&self) -> Option<f64> {
         None
     }
 
-    /// Makes one call. What it gives is kept; an error fails this run alone, in these words.
+    /// Makes one call. An error fails this run only; it is stored as the error text.
     fn crunch(&mut self, task: &Task) -> CallResult;
 }
 
-/// The user's functions that reduce groups, ready to be called again and again.
+/// The user's reductions, called repeatedly.
 pub(crate) trait GroupReducer {
-    /// The value of a group whose slots hold these items; an error, in words, leaves the group
-    /// incomplete.
+    /// The value of a group with these items in its slots. After an error the group stays incomplete.
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String>;
 }
 
-/// The user's functions, as all threads of a process have them.
+/// The user's functions, shared by all threads of a process.
 pub(crate) struct ExecutorRegistry {
     job: Arc<Job>,
-    native: Option<Arc<ErasedStudy>>,
-    /// The data sets of `ridge`.
+    study: Option<Arc<ErasedStudy>>,
+    /// Cached data sets of `ridge`.
     #[cfg(feature = "jobs")]
     tables: Arc<builtin::ridge::RidgeCache>,
 }
 
 impl ExecutorRegistry {
-    /// `native` is the user's Rust, where the job is made of that.
-    pub(crate) fn new(job: &Arc<Job>, native: Option<&Arc<ErasedStudy>>) -> ExecutorRegistry {
+    /// `native` is the user's Rust, if the job comes from a Rust program.
+    pub(crate) fn new(job: &Arc<Job>, study: Option<&Arc<ErasedStudy>>) -> ExecutorRegistry {
         ExecutorRegistry {
             job: job.clone(),
-            native: native.cloned(),
+            study: study.cloned(),
             #[cfg(feature = "jobs")]
             tables: Arc::default(),
         }
     }
 
-    /// What a thread crunches with.
+    /// The executor of one thread.
     pub(crate) fn cruncher(
         &self,
         caller: &Arc<dyn MasterClient>,
         place: Slot,
     ) -> Box<dyn Executor> {
         let job = &self.job;
-        if let Some(native) = &self.native {
-            return Box::new(RustExecutor::new(job, native, caller, place));
+        if let Some(study) = &self.study {
+            return Box::new(RustExecutor::new(job, study, caller, place));
         }
         match &job.crunch {
             #[cfg(feature = "jobs")]
@@ -172,20 +161,19 @@ impl ExecutorRegistry {
         }
     }
 
-    /// What a thread reduces groups with.
     pub(crate) fn reducer(&self, place: Slot) -> Box<dyn GroupReducer + Send> {
-        reducer(&self.job, self.native.as_ref(), place)
+        reducer(&self.job, self.study.as_ref(), place)
     }
 }
 
-/// Makes what reduces groups where a function of the user's has to.
+/// Creates the reducer for loops that a function of the user's reduces.
 pub(crate) fn reducer(
     job: &Arc<Job>,
-    native: Option<&Arc<ErasedStudy>>,
+    study: Option<&Arc<ErasedStudy>>,
     #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] place: Slot,
 ) -> Box<dyn GroupReducer + Send> {
-    match native {
-        Some(native) => Box::new(RustReducer::new(job, native)),
+    match study {
+        Some(study) => Box::new(RustReducer::new(job, study)),
         #[cfg(feature = "jobs")]
         None => Box::new(python::reducer::PythonReducer::new(job, place)),
         #[cfg(not(feature = "jobs"))]
@@ -193,7 +181,7 @@ pub(crate) fn reducer(
     }
 }
 
-/// Stands for functions this program does not have: rank 0 was started from another one.
+/// Used where this program lacks the job's functions: rank 0 was started from another program.
 struct Stranger;
 
 const STRANGER: &str = "rank 0 runs a job of another program; start the same program on every rank";
@@ -210,7 +198,7 @@ impl GroupReducer for Stranger {
     }
 }
 
-/// Looks for what would make every run fail, before any is started: on rank 0, once.
+/// Checks, once on rank 0, for errors that would make every run fail.
 #[cfg(feature = "jobs")]
 pub(crate) fn check(job: &Job) -> Result<()> {
     python::functions::check_functions(job)?;
@@ -224,8 +212,8 @@ pub(crate) fn check(job: &Job) -> Result<()> {
     }
 }
 
-/// Finds the score in what crunch gave: a number is its own score, a record has it under `key`.
-/// A score that is NaN, or one that is missing where it is needed, makes a failed run.
+/// Finds the score in crunch's result: a number is its own score, a record has it under `key`. A NaN score,
+/// or a missing score where one is needed, makes the run fail.
 pub(crate) fn score(value: Value, key: &str, needed: bool) -> Result<Scored, String> {
     let found = match &value {
         Value::Int(_) | Value::Float(_) => value.as_f64(),
@@ -250,7 +238,7 @@ pub(crate) fn score(value: Value, key: &str, needed: bool) -> Result<Scored, Str
     if found.is_some_and(f64::is_nan) {
         return Err("the score is NaN".to_string());
     }
-    // A plain number is kept as one kind, so that 3 and 3.0 are the same result.
+    // Numbers are stored as floats, so that 3 and 3.0 are the same result.
     let value = match (&value, found) {
         (Value::Int(_), Some(number)) => Value::Float(number),
         _ => value,
@@ -258,7 +246,7 @@ pub(crate) fn score(value: Value, key: &str, needed: bool) -> Result<Scored, Str
     Ok(Scored { score: found, value, ..Scored::default() })
 }
 
-/// The beginning of a value, for an error.
+/// A value, shortened for an error message.
 fn short(value: &Value) -> String {
     beginning(&value.to_json().to_string(), 80)
 }

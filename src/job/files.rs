@@ -1,4 +1,4 @@
-//! The files that points name: what they are is part of what a run is, and workers have to read them.
+//! Finds the files that points name: their content is part of a run's identity, and workers read them.
 
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use std::collections::BTreeSet;
@@ -6,18 +6,18 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::job::Job;
-use crate::model::value::Value;
+use crate::model::Value;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::util::error::Error;
 use crate::util::error::Result;
 
-/// Calls `each` with the level, the point and the path of every file that a point names: a text in it
-/// that is the path of a regular file, from the job's folder. Points of a range name none.
+/// Calls `each` with the level, the point and the path of every file that a point names: a string in the
+/// point that is the path of a regular file, relative to the job's folder. Points of a range name none.
 pub(super) fn named_files(
     job: &Job,
     mut each: impl FnMut(usize, u64, &Path) -> Result<()>,
 ) -> Result<()> {
-    // The same name may come many times.
+    // The same name may occur many times.
     let mut known: HashMap<String, Option<PathBuf>> = HashMap::new();
     for (level, l) in job.nest.loops().iter().enumerate().filter(|(_, l)| l.points.may_name_files())
     {
@@ -37,7 +37,6 @@ pub(super) fn named_files(
     Ok(())
 }
 
-/// The texts in a value.
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::Text(text) => vec![text],
@@ -47,14 +46,14 @@ fn texts(value: &Value) -> Vec<&str> {
     }
 }
 
-/// What there is to read.
+/// The size of the input files.
 #[cfg(all(feature = "cli", feature = "jobs"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Reading {
-    /// Files that points name, and their size together. (bytes)
+    /// Number of files that points name, and their total size. (bytes)
     pub(crate) files: u64,
     pub(crate) bytes: u64,
-    /// Those of one task, at most: the largest point of each loop. (bytes)
+    /// The most that one task can read: the largest point of each loop. (bytes)
     pub(crate) of_a_task: u64,
     /// The largest data set, if workers keep data sets in memory. (bytes)
     pub(crate) data_set: Option<u64>,

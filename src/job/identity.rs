@@ -1,5 +1,5 @@
-//! What runs are matched by besides their coordinates: which crunch made them, and the content of the
-//! files and data sets that points name.
+//! The identity of a job's crunch, and digests of the files and data sets that its points name. Stored
+//! runs are matched by these and by their coordinates.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,24 +8,24 @@ use std::path::{Path, PathBuf};
 
 use crate::job::files::named_files;
 use crate::job::{CrunchSpec, Job, PythonFunction};
-use crate::model::reduce::Reduce;
+use crate::model::Reduce;
 use crate::util::error::{Error, Result};
 
-/// The digests of what points name, by level and point.
+/// Digests of what points name, by level and point.
 pub(crate) type Digests = BTreeMap<usize, BTreeMap<u64, String>>;
 
-/// Which crunch and which reductions a job has, in words.
+/// Descriptions of a job's crunch and reductions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Identity {
     pub(crate) crunch: String,
     pub(crate) score: String,
     pub(crate) seed: String,
-    /// How each loop folds, outermost first.
+    /// The reduction of each loop, outermost first.
     pub(crate) reduces: Vec<String>,
 }
 
 impl Identity {
-    /// The identity of a job. `version` is what its user calls this version of a crunch in Rust.
+    /// The identity of a job. `version` is the version that the user gives to a crunch in Rust.
     pub(crate) fn of(job: &Job, version: &str) -> Result<Identity> {
         let function = |f: &PythonFunction| {
             Ok(format!("{}:{} ({})", f.file, f.function, digest_file(&job.folder.join(&f.file))?))
@@ -61,7 +61,7 @@ impl Identity {
         })
     }
 
-    /// As the store keeps it.
+    /// The rows of the store's table `job`.
     pub(crate) fn notes(&self) -> [(&'static str, String); 4] {
         [
             ("crunch", self.crunch.clone()),
@@ -71,7 +71,7 @@ impl Identity {
         ]
     }
 
-    /// Back from the store.
+    /// Reads the identity from a store.
     pub(crate) fn read<E>(
         mut note: impl FnMut(&str) -> Result<Option<String>, E>,
     ) -> Result<Identity, E> {
@@ -84,7 +84,7 @@ impl Identity {
         })
     }
 
-    /// What makes the runs of this one no runs of the other, in words.
+    /// Why runs with this identity cannot be used with the other one.
     pub(crate) fn changes(&self, now: &Identity) -> Option<String> {
         let changed = [
             ("crunch", &self.crunch, &now.crunch),
@@ -100,10 +100,9 @@ impl Identity {
     }
 }
 
-/// The content of every file that a point names.
+/// The digests of all files that points name.
 pub(crate) fn digests(job: &Job) -> Result<Digests> {
     let mut digests = Digests::new();
-    // The same file may be named many times.
     let mut known: BTreeMap<PathBuf, String> = BTreeMap::new();
     named_files(job, |level, point, path| {
         let digest = match known.get(path) {
@@ -120,7 +119,7 @@ pub(crate) fn digests(job: &Job) -> Result<Digests> {
     Ok(digests)
 }
 
-/// The beginning of a file's BLAKE3 digest, which is enough to tell any two apart.
+/// The first 128 bits of a file's BLAKE3 digest, enough to tell any two files apart.
 fn digest_file(path: &Path) -> Result<String> {
     let unreadable = |error: std::io::Error| {
         Error::input(format!("{}: cannot be read: {error}", path.display()))
@@ -130,12 +129,12 @@ fn digest_file(path: &Path) -> Result<String> {
     Ok(short(&hasher.finalize()))
 }
 
-/// The same of bytes in memory.
+/// The same for bytes in memory.
 pub(crate) fn digest(bytes: &[u8]) -> String {
     short(&blake3::hash(bytes))
 }
 
-/// The same of what is written.
+/// The same for the output of `write`.
 pub(crate) fn digest_of(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<String> {
     let mut out = BufWriter::with_capacity(1 << 16, blake3::Hasher::new());
     write(&mut out)?;

@@ -1,18 +1,16 @@
-//! Finding a task by what a person calls it: its number, or its coordinates as `alpha=0.1 fold=2`.
+//! Finds the task that a user names: by its number, or by its coordinates as `alpha=0.1 fold=2`.
 
 use crate::job::named_json;
-use crate::model::nest::{Key, Loop, LoopNest, Points};
-use crate::model::value::Value;
+use crate::model::{Key, Loop, LoopNest, Points, Value};
 use crate::util::error::{Error, Result};
 use crate::util::text::did_you_mean;
 
-/// Numbers that agree so far were meant: tables show six digits.
+/// Relative tolerance when numbers are compared: tables show six digits.
 const SIX_DIGITS: f64 = 5e-6;
 
-/// How many points an error lists.
 const LISTED: u64 = 8;
 
-/// The task that is meant.
+/// The task that these words name.
 pub(crate) fn task(nest: &LoopNest, words: &[String]) -> Result<u64> {
     if let [word] = words
         && let Ok(task) = word.parse::<u64>()
@@ -40,7 +38,7 @@ pub(crate) fn task(nest: &LoopNest, words: &[String]) -> Result<u64> {
     let mut missing = None;
     for (l, wanted) in nest.loops().iter().zip(wanted) {
         let point = match point(l, &wanted) {
-            // What is wrong comes before what is not there at all.
+            // An error in a given coordinate is reported before a missing one.
             Err(error) if wanted.is_empty() => {
                 missing.get_or_insert(error);
                 0
@@ -52,7 +50,7 @@ pub(crate) fn task(nest: &LoopNest, words: &[String]) -> Result<u64> {
     missing.map_or(Ok(key.index), Err)
 }
 
-/// What a person calls a task, exactly: a word for each loop.
+/// A task's coordinates, exactly: one word per loop.
 pub(crate) fn words(nest: &LoopNest, task: u64) -> Vec<String> {
     let coordinates = nest.coordinates(nest.task(task));
     coordinates.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
@@ -62,7 +60,7 @@ fn example(nest: &LoopNest) -> String {
     words(nest, 0).join(" ")
 }
 
-/// The loop that a name stands for, and the field of its points.
+/// The loop that a name stands for, and the field of its points, if it names one.
 fn column<'n>(nest: &LoopNest, name: &'n str) -> Result<(usize, Option<&'n str>)> {
     let loops = nest.loops();
     if let Some(level) = loops.iter().position(|l| l.name == name) {
@@ -82,7 +80,7 @@ fn column<'n>(nest: &LoopNest, name: &'n str) -> Result<(usize, Option<&'n str>)
     Err(Error::input(format!("there is no loop '{name}'{near} (loops: {all})")))
 }
 
-/// The one point of a loop that is all of what is wanted.
+/// The one point of a loop that has all the wanted values.
 fn point(l: &Loop, wanted: &[(&str, Option<&str>, &str)]) -> Result<u64> {
     if let (Points::Range { from, step, count }, [(_, None, value)]) = (&l.points, wanted) {
         let number = value.parse::<i64>().ok().and_then(|number| number.checked_sub(*from));
@@ -118,7 +116,7 @@ fn point(l: &Loop, wanted: &[(&str, Option<&str>, &str)]) -> Result<u64> {
     let equal = |places: &[u64]| places.iter().all(|i| l.points.get(*i) == l.points.get(places[0]));
     match same.as_slice() {
         [] => Err(nothing(l, wanted)),
-        several if equal(several) => Ok(several[0]), // of equal ones the first
+        several if equal(several) => Ok(several[0]), // the first of equal ones
         several => Err(Error::input(format!(
             "{} points of {} are {}: {}; say which",
             several.len(),
@@ -136,7 +134,7 @@ fn said(wanted: &[(&str, Option<&str>, &str)]) -> String {
 
 fn nothing(l: &Loop, wanted: &[(&str, Option<&str>, &str)]) -> Error {
     let points = listed(l, 0..l.points.len());
-    Error::input(format!("{}: no point of loop '{}' is that: {points}", said(wanted), l.name))
+    Error::input(format!("{}: loop '{}' has no such point: {points}", said(wanted), l.name))
 }
 
 fn listed(l: &Loop, points: impl Iterator<Item = u64>) -> String {
@@ -182,7 +180,6 @@ fn is_alike(value: &Value, text: &str) -> bool {
     }
 }
 
-/// A task's coordinates as JSON.
 pub(crate) fn coordinates_json(nest: &LoopNest, task: u64) -> serde_json::Value {
     named_json(&nest.coordinates(nest.task(task)))
 }
@@ -249,15 +246,15 @@ mod tests {
             ),
             (
                 "dataset=a alpha=0.2 p.depth=2 fold=10",
-                "alpha=0.2: no point of loop 'alpha' is that: 0.1, 0.316227766",
+                "alpha=0.2: loop 'alpha' has no such point: 0.1, 0.316227766",
             ),
             ("dataset=a alpha=0.1 p.rate=0.1 fold=10", "2 points of p are p.rate=0.1"),
             (
                 "dataset=a alpha=0.1 p.depth=2",
                 "which fold? Give it too, as fold=VALUE: 10, 8, 6, 4, 2",
             ),
-            ("dataset=a alpha=0.1 p.depth=2 fold=3", "fold=3: no point"),
-            ("dataset=a alpha=0.1 p.depth=2 fold=0", "fold=0: no point"),
+            ("dataset=a alpha=0.1 p.depth=2 fold=3", "fold=3: loop 'fold' has no such point"),
+            ("dataset=a alpha=0.1 p.depth=2 fold=0", "fold=0: loop 'fold' has no such point"),
         ] {
             let why = find(words).unwrap_err();
             assert!(why.contains(says), "{words}: {why}");

@@ -1,5 +1,5 @@
-//! A job: all that is to be computed. A job file is parsed and validated here, once, on rank 0;
-//! workers get the result.
+//! The job: all that is to be computed. A job file is parsed and validated once, on rank 0; workers
+//! receive the result.
 
 mod files;
 mod identity;
@@ -17,10 +17,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::nest::{Loop, LoopNest};
-use crate::model::policy::Policy;
-use crate::model::reduce::{PythonFunction, Reduce};
-use crate::model::value::{Value, json_object};
+use crate::model::{Loop, LoopNest, Policy, PythonFunction, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;
@@ -28,27 +25,25 @@ pub(crate) use identity::{Digests, Identity, digest, digest_of, digests};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
 
-/// All that is to be computed: the nest of loops around one expensive function.
+/// A job: the nest of loops around one expensive function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Job {
     /// Names the results folder.
     pub(crate) name: String,
-    /// The folder that relative paths are relative to: the job file's.
+    /// The job file's folder, to which relative paths are relative.
     pub(crate) folder: PathBuf,
     /// The loops, outermost first.
     pub(crate) nest: LoopNest,
-    /// The expensive function.
     pub(crate) crunch: CrunchSpec,
-    /// The field of a crunched record that is its score.
+    /// The field of crunch's result that is the score.
     pub(crate) score: String,
-    /// How it is run.
     pub(crate) policy: Policy,
-    /// Where the job file says what; stays on rank 0.
+    /// Line numbers of the job file's keys; only on rank 0.
     #[serde(skip)]
     pub(crate) places: Places,
 }
 
-/// Where a job file says what, for errors found after it was parsed.
+/// Line numbers of a job file's keys, for errors found after parsing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Places {
     file: String,
@@ -73,9 +68,9 @@ pub(crate) enum CrunchSpec {
     },
     /// A function in a Python file.
     Python(Python),
-    /// A program, argument by argument, with placeholders.
+    /// A program and its arguments, with placeholders.
     Command(Vec<String>),
-    /// A line for `/bin/sh`, with placeholders.
+    /// A command line for `/bin/sh`, with placeholders.
     Shell(String),
     /// The user's Rust: for each loop the bincode form of its points, where they are not fetched.
     Native(Vec<Bytes>),
@@ -84,9 +79,9 @@ pub(crate) enum CrunchSpec {
 /// How long `multiply` sleeps, in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Sleep {
-    /// Always so long.
+    /// The same for every task.
     Seconds(f64),
-    /// As the point of the loop at this level says.
+    /// The value of the point of the loop at this level.
     Point(usize),
 }
 
@@ -95,13 +90,13 @@ pub(crate) enum Sleep {
 pub(crate) struct Python {
     /// The function to call for each task.
     pub(crate) function: PythonFunction,
-    /// Turns the point of the loop `data` into data, once a child.
+    /// Turns the point of the loop `data` into data, once per child process.
     pub(crate) load: Option<PythonFunction>,
     /// The level of the loop whose points `load` takes.
     pub(crate) data: usize,
-    /// How many loaded data sets a child keeps; the least recently used goes first.
+    /// How many data sets a child process keeps; the least recently used one is dropped first.
     pub(crate) keep: u64,
-    /// The Python to run.
+    /// The Python interpreter.
     pub(crate) interpreter: String,
 }
 
@@ -112,14 +107,14 @@ impl Job {
         parse::read(file)
     }
 
-    /// Parses and validates a job given as text; `file` names it in errors, and relative paths in
-    /// it are relative to that file's folder, which must exist.
+    /// Parses and validates a job's text. `file` names it in errors; its folder, which must exist, is the
+    /// base of relative paths.
     #[cfg(feature = "jobs")]
     pub(crate) fn parse(text: &str, file: &std::path::Path) -> Result<Job> {
         parse::parse(text, file)
     }
 
-    /// An error about what the job file says under `key`, naming the file and line.
+    /// An error about the value of `key` in the job file, with file and line.
     pub(crate) fn wrong(&self, key: &str, why: impl std::fmt::Display) -> Error {
         let places = &self.places;
         match places.lines.iter().find(|(known, _)| known == key) {
@@ -128,7 +123,7 @@ impl Job {
         }
     }
 
-    /// Where a loop's points come from, as the job file writes it: `files`, `logspace`.
+    /// The source of a loop's points, as the job file calls it: `files`, `logspace`.
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn source(&self, name: &str) -> &'static str {
         let is = |source: &str| {
@@ -138,7 +133,7 @@ impl Job {
         parse::sources::SOURCES.into_iter().find(|source| is(source)).unwrap_or("points")
     }
 
-    /// Where its file is.
+    /// The path of the job file.
     #[cfg(feature = "jobs")]
     pub(crate) fn file(&self) -> PathBuf {
         let name = std::path::Path::new(&self.places.file).file_name();
@@ -150,7 +145,7 @@ impl Job {
         matches!(self.crunch, CrunchSpec::Native(_))
     }
 
-    /// The level of the loop whose points are data sets that workers keep in memory, if there is one.
+    /// The level of the loop over data sets that workers keep in memory, if there is one.
     pub(crate) fn data_level(&self) -> Option<usize> {
         match &self.crunch {
             CrunchSpec::Ridge { .. } => self.nest.loops().iter().position(|l| l.name == "dataset"),
@@ -160,7 +155,7 @@ impl Job {
         }
     }
 
-    /// Whether a run without a score is of no use to the innermost loop's reduction.
+    /// Whether the innermost loop's reduction needs a score from every run.
     pub(crate) fn needs_score(&self) -> bool {
         self.nest.loops().last().and_then(|l| l.reduce.as_ref()).is_some_and(Reduce::needs_score)
     }
@@ -192,7 +187,7 @@ pub(crate) fn task_seed(seed: u64, coordinates: &[(&str, Value)]) -> u32 {
     u32::from_le_bytes(*first) & (i32::MAX as u32)
 }
 
-/// What is wrong with a job's name, if anything is: it names a folder.
+/// Checks a job's name, which is also a folder's name.
 pub(crate) fn check_job_name(name: &str) -> Result<(), String> {
     if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
         return Err(format!("\"{name}\" names no folder: use letters, digits, '-' or '_'"));
@@ -200,7 +195,7 @@ pub(crate) fn check_job_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What is wrong with a loop's name, if anything is.
+/// Checks a loop's name.
 pub(crate) fn check_name(name: &str, before: &[Loop]) -> Result<(), String> {
     let mut letters = name.chars();
     let starts = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
@@ -221,7 +216,7 @@ pub(crate) fn check_name(name: &str, before: &[Loop]) -> Result<(), String> {
     Ok(())
 }
 
-/// The columns every stored run has beside its coordinates; no loop may be called like one.
+/// The columns of every stored run besides its coordinates; no loop may have such a name.
 pub(crate) const RUN_COLUMNS: [&str; 11] = [
     "task", "status", "score", "value", "error", "seconds", "started", "rank", "host", "thread",
     "attempt",

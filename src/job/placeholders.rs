@@ -1,9 +1,9 @@
-//! `{loop}` and `{loop.field}` in a command's arguments; `{{` and `}}` stand for braces.
+//! Fills placeholders in a command's arguments: `{loop}` and `{loop.field}`; `{{` and `}}` stand for
+//! braces.
 
-use crate::model::nest::Loop;
-use crate::model::value::Value;
+use crate::model::{Loop, Value};
 
-/// A text with placeholders, taken apart.
+/// A parsed string with placeholders.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Template(Vec<TemplatePart>);
 
@@ -14,7 +14,7 @@ enum TemplatePart {
 }
 
 impl Template {
-    /// Takes a text apart; says what is wrong with its braces.
+    /// Parses a string; the error says what is wrong with its braces.
     pub(crate) fn parse(text: &str) -> Result<Template, String> {
         let mut pieces = Vec::new();
         let mut plain = String::new();
@@ -49,7 +49,7 @@ impl Template {
         self.0.iter().all(|piece| matches!(piece, TemplatePart::Text(_)))
     }
 
-    /// The text with each placeholder's value, as `quote` writes it.
+    /// The string with the placeholders replaced by values, each passed through `quote`.
     pub(crate) fn fill(
         &self,
         coordinates: &[(&str, Value)],
@@ -77,7 +77,7 @@ impl Template {
     }
 }
 
-/// Says what is wrong if a placeholder names no loop, or no field of it.
+/// Checks that each placeholder names a loop, or a field of its points.
 pub(super) fn check(text: &str, loops: &[Loop]) -> Result<(), String> {
     for piece in Template::parse(text)?.0 {
         let TemplatePart::Place { name, field } = piece else { continue };
@@ -101,8 +101,8 @@ pub(super) fn check(text: &str, loops: &[Loop]) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses placeholders inside quotes of a shell line: values are quoted when they are filled in,
-/// and quotes inside quotes would undo that.
+/// Refuses placeholders inside quotes in a shell command: values are quoted when they are filled in, and
+/// quotes inside quotes would undo that.
 pub(super) fn check_unquoted(line: &str) -> Result<(), String> {
     let mut quote = None;
     let mut letters = line.chars().peekable();

@@ -1,4 +1,4 @@
-//! The `[slurm]` table: what a job file says of the cluster it is for. It changes no result.
+//! The `[slurm]` table: a job file's options for the cluster. It changes no result.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::job::parse::keys::{TomlEntry, TomlText};
 use crate::util::duration;
 use crate::util::error::Result;
 
-/// What to put into a batch script, as far as it is said.
+/// Options of the batch script that the job file sets.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct SlurmOptions {
     pub(crate) nodes: Option<u32>,
@@ -25,12 +25,12 @@ pub(crate) struct SlurmOptions {
     pub(crate) venv: Option<String>,
     /// Lines of the script before gridmpi is started.
     pub(crate) setup: Vec<String>,
-    /// More options for sbatch.
+    /// Further options for sbatch.
     pub(crate) options: Vec<String>,
 }
 
 impl SlurmOptions {
-    /// What a job file that was found to be right says of Slurm.
+    /// Reads the table of a job file that was validated before.
     #[cfg(all(feature = "cli", feature = "mpi"))]
     pub(crate) fn read(text: &str, file: &Path) -> Result<SlurmOptions> {
         let place = TomlText { file, text };

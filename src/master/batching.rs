@@ -1,46 +1,46 @@
-//! How many tasks at a time, from how long they take: one in a message where tasks are long, thousands
-//! where they are nothing, and one again towards the end, so that no worker ends with a hoard.
+//! Batch size from the mean task duration: one task per message for long tasks, thousands for tiny ones,
+//! and one again towards the end, so that all workers finish together.
 
-/// How long a batch should keep a thread busy: far longer than a message takes, and short enough that
-/// it matters to nobody. (seconds)
+/// Target duration of a batch: far longer than a message takes, and too short to delay the end of the
+/// job. (seconds)
 const BATCH: f64 = 2e-3;
 
-/// The most tasks in a batch for one thread.
+/// The most tasks per batch of one thread.
 const MOST: u64 = 8192;
 
-/// A batch that is shorter than this is followed by others before it is back, so that nobody waits for
-/// a message. (seconds)
+/// A thread gets further batches before a batch shorter than this is returned, to hide message latency.
+/// (seconds)
 const SHORT: f64 = 4e-3;
 
-/// One up to this is followed by another one, which waits at the worker: a message takes a while to be
-/// seen where nobody spins. What waits behind a task that takes longer is handed back. (seconds)
+/// A thread gets a second batch, queued at the worker, behind a batch up to this long: without spinning,
+/// receiving a message has some latency. Tasks queued behind a longer task are returned. (seconds)
 const MEDIUM: f64 = 50e-3;
 
-/// How much work should be under way where batches are shorter still, and may not be longer. (seconds)
+/// Target duration of all batches in flight, where batches cannot be made long enough. (seconds)
 const AHEAD: f64 = 50e-6;
 
-/// About what a message costs. (seconds)
+/// Approximate cost of a message. (seconds)
 const MESSAGE: f64 = 1e-6;
 
 /// The most batches that a thread holds.
 const MOST_BATCHES: f64 = 32.0;
 
-/// How many tasks each thread gets at least a share of in every round: the last ones are short.
+/// A batch has at most `left / (ROUNDS * threads)` tasks, so that batches shrink towards the end.
 const ROUNDS: u64 = 4;
 
-/// How many runs the mean is over: older ones fade.
+/// Number of runs that the mean is over; older runs fade.
 const MEMORY: f64 = 4096.0;
 
 #[derive(Debug)]
 pub(super) struct BatchSizer {
-    /// How many tasks to a message, if that is said.
+    /// Fixed number of tasks per message.
     fixed: Option<u64>,
     seconds: f64,
     runs: f64,
 }
 
 impl BatchSizer {
-    /// With `batch`, so many tasks to a message, whatever they take.
+    /// With `batch`, a message has that many tasks whatever their duration.
     pub(super) fn new(batch: Option<u64>) -> BatchSizer {
         BatchSizer { fixed: batch, seconds: 0.0, runs: 0.0 }
     }
@@ -49,7 +49,7 @@ impl BatchSizer {
         self.fixed.is_some()
     }
 
-    /// So many runs took so many seconds together.
+    /// Records the total duration of some runs.
     pub(super) fn took(&mut self, runs: u64, seconds: f64) {
         self.runs += runs as f64;
         self.seconds += seconds;
@@ -60,8 +60,7 @@ impl BatchSizer {
         }
     }
 
-    /// How many tasks a batch for one of `threads` threads has, and how many of them it holds, with
-    /// so many left to give.
+    /// Number of tasks per batch and of batches per thread, with `left` tasks for `threads` threads.
     pub(super) fn batch(&self, left: u64, threads: u64) -> (u64, u64) {
         let share = (left / (ROUNDS * threads.max(1))).max(1);
         if self.runs == 0.0 {
@@ -89,40 +88,40 @@ mod tests {
 
     #[test]
     fn batches_are_long_where_tasks_are_short_and_shrink_to_one() {
-        let mut pace = BatchSizer::new(None);
-        assert_eq!(pace.batch(1_000_000, 8), (1, 1), "nothing is known yet");
-        pace.took(8, 8e-7);
-        assert_eq!(pace.batch(1_000_000_000, 8), (MOST, 2));
-        assert_eq!(pace.batch(320, 8), (10, 1), "a quarter of what is left, shared by eight");
-        assert_eq!(pace.batch(31, 8), (1, 1));
-        let mut pace = BatchSizer::new(None);
-        pace.took(100, 0.01);
-        assert_eq!(pace.batch(1_000_000, 8), (20, 2), "2 ms of tasks of 0.1 ms");
-        let mut pace = BatchSizer::new(None);
-        pace.took(100, 1.0);
-        assert_eq!(pace.batch(1_000, 8), (1, 2), "while one is done the next one is there");
-        assert_eq!(pace.batch(63, 8), (1, 1), "but not towards the end");
-        let mut pace = BatchSizer::new(None);
-        pace.took(2, 20.0);
-        assert_eq!(pace.batch(1_000_000, 8), (1, 1), "long ones are given when asked for");
+        let mut batching = BatchSizer::new(None);
+        assert_eq!(batching.batch(1_000_000, 8), (1, 1), "no observation yet");
+        batching.took(8, 8e-7);
+        assert_eq!(batching.batch(1_000_000_000, 8), (MOST, 2));
+        assert_eq!(batching.batch(320, 8), (10, 1), "a quarter of what is left, shared by eight");
+        assert_eq!(batching.batch(31, 8), (1, 1));
+        let mut batching = BatchSizer::new(None);
+        batching.took(100, 0.01);
+        assert_eq!(batching.batch(1_000_000, 8), (20, 2), "2 ms of tasks of 0.1 ms");
+        let mut batching = BatchSizer::new(None);
+        batching.took(100, 1.0);
+        assert_eq!(batching.batch(1_000, 8), (1, 2), "the next task is queued while one runs");
+        assert_eq!(batching.batch(63, 8), (1, 1), "but not towards the end");
+        let mut batching = BatchSizer::new(None);
+        batching.took(2, 20.0);
+        assert_eq!(batching.batch(1_000_000, 8), (1, 1), "long tasks are sent only on request");
     }
 
     #[test]
     fn what_was_long_ago_fades() {
-        let mut pace = BatchSizer::new(None);
-        pace.took(10, 100.0);
+        let mut batching = BatchSizer::new(None);
+        batching.took(10, 100.0);
         for _ in 0..1_000 {
-            pace.took(1_000, 0.001);
+            batching.took(1_000, 0.001);
         }
-        let (batch, _) = pace.batch(1 << 40, 8);
+        let (batch, _) = batching.batch(1 << 40, 8);
         assert!((1_900..=2_000).contains(&batch), "2 ms of tasks of 1 us: {batch}");
     }
 
     #[test]
     fn a_fixed_batch_is_what_was_said() {
-        let mut pace = BatchSizer::new(Some(1));
-        pace.took(1000, 1e-4);
-        assert_eq!(pace.batch(1_000_000, 2).0, 1);
-        assert!(pace.batch(1_000_000, 2).1 > 8, "but several are under way");
+        let mut batching = BatchSizer::new(Some(1));
+        batching.took(1000, 1e-4);
+        assert_eq!(batching.batch(1_000_000, 2).0, 1);
+        assert!(batching.batch(1_000_000, 2).1 > 8, "but several batches are in flight");
     }
 }

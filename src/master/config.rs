@@ -1,39 +1,38 @@
-//! What a master is told before it starts.
+//! The configuration of a master.
 
 use std::time::Duration;
 
 use crate::master::cost_model::CostModel;
 use crate::master::strategy::Strategy;
-use crate::model::policy::Policy;
+use crate::model::Policy;
 
-/// How a master gives tasks out, and to how many workers. No field depends on another one, except
-/// where it says so.
+/// How a master assigns tasks, and to how many workers. Fields are independent unless stated.
 #[derive(Clone, Debug)]
 pub(crate) struct MasterConfig {
-    /// The lowest rank that works: 0 if rank 0 does, else 1.
+    /// The rank of the first worker: 0 if rank 0 has local threads, else 1.
     pub(crate) lowest: usize,
-    /// How many workers there are, the lowest rank included.
+    /// Number of workers.
     pub(crate) workers: usize,
-    /// What the job says. Its order counts only if the nest is flattened.
+    /// The job's policy. Its order applies only if the nest is flattened.
     pub(crate) policy: Policy,
-    /// The level of a loop whose points are data sets: a worker keeps to the data set that it holds
-    /// as long as there is work of it. It counts only if the nest is flattened and in grid order.
+    /// The level of a loop whose points are data sets: a worker stays on its data set as long as that has
+    /// tasks left. Applies only if the nest is flattened and in grid order.
     pub(crate) data: Option<usize>,
-    /// How the nest is made parallel. A strategy that does not flatten it has its own order.
+    /// How the nest is parallelised. A strategy that does not flatten it has its own order.
     pub(crate) strategy: Strategy,
-    /// How many tasks to a message; as many as their durations suggest, if it is not said.
+    /// Number of tasks per message; chosen from task durations if `None`.
     pub(crate) batch: Option<u64>,
-    /// When nothing may be under way any more, in time since the start: what cannot be expected to be
-    /// done by then is not given out.
+    /// When all tasks must have ended, in time since the start. Tasks expected to end later are not
+    /// assigned.
     pub(crate) end: Option<Duration>,
-    /// How long a worker may be silent before it is given up; for ever, if it is not said.
+    /// How long a worker may be silent before it is given up; unlimited if `None`.
     pub(crate) lease: Option<Duration>,
-    /// What tasks can be expected to take, if anything is known of it before the start.
+    /// Expected task durations from earlier starts.
     pub(crate) expected: Option<CostModel>,
 }
 
 impl Default for MasterConfig {
-    /// One worker, rank 1, and nothing else said.
+    /// One worker, rank 1, and default values.
     fn default() -> MasterConfig {
         MasterConfig {
             lowest: 1,

@@ -1,20 +1,19 @@
-//! What tasks cost: expected seconds, learned from those that are done.
+//! The cost model: expected duration of each task, learned from finished tasks.
 //!
-//! The model is additive: a task takes what all take on average, and more or less by each of its
-//! coordinates. Each effect is the mean over the tasks seen with that coordinate, less the overall
-//! mean, which is the least-squares fit where every combination was seen equally often.
+//! The model is additive: the overall mean plus one effect per coordinate of the task. Each effect is
+//! the mean over the tasks observed with that coordinate, less the overall mean. This is the
+//! least-squares fit where every combination was observed equally often.
 
-use crate::model::nest::LoopNest;
+use crate::model::LoopNest;
 
-/// A loop with more points than this is taken to have no effect: it would need a number for each.
+/// A loop with more points than this is assumed to have no effect, to limit memory.
 const MOST_POINTS: u64 = 1 << 20;
 
-/// Expected durations of tasks.
 #[derive(Clone, Debug)]
 pub(crate) struct CostModel {
     nest: LoopNest,
     all: Mean,
-    /// For each loop, its points; empty for a loop with too many.
+    /// Per loop, the mean at each point; empty for a loop without effect.
     points: Vec<Vec<Mean>>,
 }
 
@@ -34,7 +33,7 @@ impl Mean {
         (self.count > 0).then(|| self.sum / self.count as f64)
     }
 
-    /// What it would be without one that it is over.
+    /// The mean without one of its observations.
     #[cfg(all(feature = "cli", feature = "jobs"))]
     fn without(self, seconds: f64) -> Option<f64> {
         Mean { sum: self.sum - seconds, count: self.count.checked_sub(1)? }.get()
@@ -42,7 +41,7 @@ impl Mean {
 }
 
 impl CostModel {
-    /// Knows nothing yet of the tasks of a nest.
+    /// A model without observations.
     pub(crate) fn new(nest: &LoopNest) -> CostModel {
         let points = nest.loops().iter().map(|l| match l.points.len() {
             size if size <= MOST_POINTS => vec![Mean::default(); size as usize],
@@ -51,7 +50,7 @@ impl CostModel {
         CostModel { nest: nest.clone(), all: Mean::default(), points: points.collect() }
     }
 
-    /// A task took this many seconds.
+    /// Records that a task took this many seconds.
     pub(crate) fn observe(&mut self, task: u64, seconds: f64) {
         self.all.add(seconds);
         let mut key = self.nest.task(task);
@@ -63,14 +62,14 @@ impl CostModel {
         }
     }
 
-    /// How many seconds a task can be expected to take; nothing if none was observed yet.
+    /// Expected duration of a task in seconds; `None` before the first observation.
     pub(crate) fn expect(&self, task: u64) -> Option<f64> {
         let all = self.all.get()?;
         let effect = |mean: Mean| mean.get().map_or(0.0, |mean| mean - all);
         Some((all + self.means(task).map(effect).sum::<f64>()).max(0.0))
     }
 
-    /// What is known of each coordinate of a task, the innermost first.
+    /// The mean at each coordinate of a task, innermost first.
     fn means(&self, task: u64) -> impl Iterator<Item = Mean> + '_ {
         let mut key = self.nest.task(task);
         self.points.iter().rev().filter_map(move |points| {
@@ -80,8 +79,8 @@ impl CostModel {
         })
     }
 
-    /// What would be expected of a task that was observed, had it not been: what this differs by from
-    /// what the task took is how far off an expectation is.
+    /// Leave-one-out expectation for an observed task. Its difference from the measured duration estimates
+    /// the model's error.
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn expect_unseen(&self, task: u64, seconds: f64) -> Option<f64> {
         let all = self.all.without(seconds)?;
@@ -89,33 +88,33 @@ impl CostModel {
         Some((all + self.means(task).map(effect).sum::<f64>()).max(0.0))
     }
 
-    /// Takes the points of a loop to have no effect.
+    /// Assumes that a loop has no effect.
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn without_effect(mut self, level: usize) -> CostModel {
         self.points[level] = Vec::new();
         self
     }
 
-    /// The same loops' effects, of which nothing is known yet.
+    /// A model with the same effects and no observations.
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn forgotten(&self) -> CostModel {
         let points = self.points.iter().map(|points| vec![Mean::default(); points.len()]);
         CostModel { nest: self.nest.clone(), all: Mean::default(), points: points.collect() }
     }
 
-    /// How many points of a loop were observed; nothing for one without effect.
+    /// How many points of a loop were observed; `None` for a loop without effect.
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn seen(&self, level: usize) -> Option<u64> {
         let points = Some(&self.points[level]).filter(|points| !points.is_empty())?;
         Some(points.iter().filter(|mean| mean.count > 0).count() as u64)
     }
 
-    /// How many seconds those that were observed took on average.
+    /// Mean duration of the observed tasks in seconds.
     pub(crate) fn mean(&self) -> Option<f64> {
         self.all.get()
     }
 
-    /// How many tasks were observed.
+    /// Number of observed tasks.
     pub(crate) fn observed(&self) -> u64 {
         self.all.count
     }
@@ -145,7 +144,7 @@ mod tests {
         let nest = LoopNest::sized(&[2, 3], 1);
         let mut costs = CostModel::new(&nest);
         costs.observe(0, 1.0);
-        assert_eq!(costs.expect_unseen(0, 1.0), None, "there is nothing else");
+        assert_eq!(costs.expect_unseen(0, 1.0), None, "no other observation");
         costs.observe(1, 4.0);
         costs.observe(3, 2.0);
         let mut without = CostModel::new(&nest);

@@ -1,13 +1,13 @@
-//! Which tasks were done before the start.
+//! Tasks done in earlier starts.
 
 use std::ops::Range;
 
-/// Tasks that were done before the start.
+/// Ranges of tasks in grid order.
 #[derive(Debug, Default)]
 pub(super) struct DoneTasks(Vec<Range<u64>>);
 
 impl DoneTasks {
-    /// These come in grid order.
+    /// Must be called in grid order.
     pub(super) fn add(&mut self, task: u64) {
         match self.0.last_mut() {
             Some(last) if last.end == task => last.end += 1,
@@ -15,7 +15,7 @@ impl DoneTasks {
         }
     }
 
-    /// The first tasks of a range that are not done and follow each other.
+    /// The first consecutive tasks in `range` that are not done.
     pub(super) fn next_to_do(&self, range: Range<u64>) -> Range<u64> {
         let Range { mut start, end } = range;
         let at = self.0.partition_point(|done| done.end <= start);

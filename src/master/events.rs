@@ -1,147 +1,109 @@
-//! What goes into the master and what comes out: events, actions, and what they carry.
+//! The master's input and output: events and actions.
 
-use crate::model::batch::{Report, RunBatch};
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::{Assignment, AttemptResult, GroupSummary, Scored};
+use crate::model::{
+    Assignment, AttemptResult, GroupSummary, Key, Report, RunBatch, Scored, SlotResult,
+};
 
-/// Something that happened.
+/// An input of the master.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event<'a> {
-    /// A worker said hello from its host.
+    /// A worker sent its hello.
     Joined {
-        /// The worker.
         rank: usize,
-        /// Its host.
         host: String,
-        /// How many tasks it can be at at a time.
+        /// How many tasks it runs in parallel.
         threads: u32,
     },
-    /// A worker returned runs (none, the first time) and may want more.
-    Done {
-        /// The worker.
-        rank: usize,
-        /// The runs of tasks that it held.
-        report: Report<'a>,
-    },
-    /// The outcome of an earlier start, which need not be recorded again. These come in grid order,
-    /// before anything else.
+    /// A worker returned runs (none in its first request) and may want more.
+    Done { rank: usize, report: Report<'a> },
+    /// A result of an earlier start, already in the store. These come in grid order, before any other
+    /// event.
     Recalled(AttemptResult),
     /// A group was reduced outside the master.
     Reduced {
-        /// The worker that did it; nobody if rank 0 did.
+        /// The worker that reduced it; `None` for rank 0.
         rank: Option<usize>,
-        /// The group.
         key: Key,
-        /// Its value, or why there is none.
+        /// The group's value, or the error.
         result: Result<Scored, String>,
     },
-    /// A worker is there.
-    Beat {
-        /// The worker.
+    /// A worker's heartbeat.
+    Heartbeat {
         rank: usize,
-        /// Whether it holds nothing, and nothing is on its way to it.
+        /// Whether it holds nothing and is receiving nothing.
         idle: bool,
     },
-    /// A worker says that it cannot go on.
-    Broken {
-        /// The worker.
-        rank: usize,
-    },
-    /// Nothing is to be expected of a worker any more, it seems.
-    Lost {
-        /// The worker.
-        rank: usize,
-    },
-    /// Nothing more is to be begun; what is under way comes to its end.
+    /// A long message to or from a worker has made progress, which counts as a sign of life.
+    Alive { rank: usize },
+    /// A worker reported a fatal error.
+    Broken { rank: usize },
+    /// A worker's process or its connection seems to have ended.
+    Lost { rank: usize },
+    /// Start no more tasks; let running tasks finish.
     Drain,
-    /// Nothing more is to be begun, and what is under way is of no use any more.
+    /// Start no more tasks and cancel the running ones.
     Stop,
-    /// Time passed.
+    /// Nothing but the passage of time, for leases and stragglers.
     Tick,
 }
 
 impl Event<'_> {
-    /// The worker that was heard, if it was one.
+    /// The worker that this event is a sign of life of.
     pub(super) fn sender(&self) -> Option<usize> {
         match self {
             Event::Joined { rank, .. }
             | Event::Done { rank, .. }
             | Event::Reduced { rank: Some(rank), .. }
-            | Event::Beat { rank, .. } => Some(*rank),
+            | Event::Heartbeat { rank, .. }
+            | Event::Alive { rank } => Some(*rank),
             _ => None,
         }
     }
 }
 
-/// Something to do, in this order.
+/// An output of the master. Actions are carried out in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Action<'a> {
-    /// Note the worker and send it the job.
-    Welcome {
-        /// The worker.
-        rank: usize,
-        /// Its host.
-        host: String,
-    },
-    /// Keep these runs.
+    /// Register the worker and send it the job.
+    Welcome { rank: usize, host: String },
+    /// Write these runs to the store.
     Record {
-        /// The worker that made them.
         rank: usize,
-        /// Which of its threads.
+        /// Which of the worker's threads made them.
         thread: u32,
-        /// The runs.
         runs: RunBatch<'a>,
     },
-    /// Keep this summary: its group has closed.
+    /// Write the summary of a closed group to the store.
     Close(Box<GroupSummary>),
-    /// Reduce these items, one a slot, and report with [`Event::Reduced`].
+    /// Reduce these items, one per slot, and report with [`Event::Reduced`].
     Reduce {
-        /// The worker to send them to; nobody if rank 0 is to do it.
+        /// The worker to send them to; `None` for rank 0.
         rank: Option<usize>,
-        /// The group.
         key: Key,
-        /// What its slots hold, in grid order.
+        /// The group's slots in grid order.
         items: Vec<SlotResult>,
     },
-    /// Send these tasks.
-    Assign {
-        /// The worker.
-        rank: usize,
-        /// The tasks.
-        assignment: Assignment,
-    },
-    /// Tell the worker that what it is at is of no use any more.
+    /// Send these tasks to the worker.
+    Assign { rank: usize, assignment: Assignment },
+    /// Tell the worker to cancel what it is running.
     Cancel {
-        /// The worker.
         rank: usize,
-        /// The task, if it is not about everything.
+        /// Only this task; everything if `None`.
         task: Option<u64>,
     },
-    /// Nothing was heard of the worker for too long; its tasks go to others.
-    Miss {
-        /// The worker.
-        rank: usize,
-    },
-    /// Keep that nothing came of this attempt: its worker was lost. Another one follows.
-    GiveBack {
-        /// The task.
-        task: u64,
-        /// Which attempt it was.
-        attempt: u32,
-        /// The worker.
-        rank: usize,
-    },
+    /// The worker's lease has expired; its tasks go to others.
+    Miss { rank: usize },
+    /// Record that this attempt gave no result because its worker was lost. Another attempt follows.
+    GiveBack { task: u64, attempt: u32, rank: usize },
     /// Tell the worker to leave.
     Dismiss {
-        /// The worker.
         rank: usize,
-        /// Whether others are missing.
-        hurry: bool,
+        /// Whether other workers were lost, so that `MPI_Finalize` might hang.
+        skip_finalize: bool,
     },
 }
 
-/// An empty list in the memory of this one, for the actions of another event.
+/// Reuses the allocation of this list for the actions of another event.
 pub(crate) fn emptied<'b>(mut actions: Vec<Action<'_>>) -> Vec<Action<'b>> {
     actions.clear();
     actions.into_iter().map(|_| unreachable!("the list is empty")).collect()

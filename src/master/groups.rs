@@ -1,30 +1,27 @@
-//! Rank 0's keyed store of open groups: runs go in under their key, closed groups come out.
+//! The open groups on rank 0: runs go in under their key, closed groups come out.
 //!
-//! A group holds only what its fold still needs: items are folded in grid order as soon as the
-//! slots before them are filled, and those that arrive early wait beside it.
+//! A group keeps only what its fold still needs. Items are folded in grid order, as soon as all slots
+//! before them are filled. Items that arrive early are buffered.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::master::GroupView;
-use crate::model::batch::RunBatch;
-use crate::model::nest::{Key, LoopNest};
-use crate::model::policy::Completeness;
-use crate::model::reduce::{Fold, Folded, SlotResult};
-use crate::model::results::{GroupSummary, Scored, Winner};
+use crate::model::{
+    Completeness, Fold, Folded, GroupSummary, Key, LoopNest, RunBatch, Scored, SlotResult, Winner,
+};
 
-/// How much that came early is looked at for one view.
+/// The most buffered items that one view scans.
 const MOST_SEEN: usize = 100_000;
 
-/// The open groups.
 #[derive(Debug)]
 pub(super) struct OpenGroups {
     nest: LoopNest,
     require: Completeness,
     open: BTreeMap<Key, OpenGroup>,
-    /// Groups whose items a function outside is reducing, with their runs and failures.
+    /// Groups that the user's function is reducing, with their number of runs and failures.
     away: BTreeMap<Key, (u64, u64)>,
-    /// What functions outside made of groups at an earlier start.
+    /// Values of the user's function from earlier starts.
     known: BTreeMap<Key, Scored>,
 }
 
@@ -38,20 +35,20 @@ struct OpenGroup {
     failed: u64,
 }
 
-/// What came before the slots in front of it.
+/// Items buffered until the slots before them are filled.
 #[derive(Debug)]
 enum Early {
     Item(SlotResult),
-    /// Of consecutive slots.
+    /// Plain numbers of consecutive slots.
     Numbers(Vec<f64>),
 }
 
-/// What putting an item can bring about.
+/// A group that has closed.
 #[derive(Debug, PartialEq)]
 pub(super) enum ClosedGroup {
-    /// A group closed and was reduced.
+    /// The group was reduced here.
     Summary(GroupSummary),
-    /// A group closed; its items are to be reduced outside, slot by slot.
+    /// The user's function has to reduce these items, one per slot.
     Outside(Key, Vec<SlotResult>),
 }
 
@@ -61,14 +58,13 @@ impl OpenGroups {
         OpenGroups { nest, require, open, away, known }
     }
 
-    /// Remembers what functions outside made of groups at an earlier start.
+    /// Sets the values of the user's function from earlier starts.
     pub(super) fn know(&mut self, summaries: BTreeMap<Key, Scored>) {
         self.known = summaries;
     }
 
-    /// Puts an item under its key. If that completes its group, the group closes and its value is
-    /// put into the group around it, and so on outwards; what closed is appended to `closed`,
-    /// innermost first.
+    /// Puts an item under its key. A group that is complete closes, and its value goes into the group
+    /// around it, and so on outwards. Closed groups are appended to `closed`, innermost first.
     pub(super) fn put(
         &mut self,
         mut key: Key,
@@ -89,8 +85,8 @@ impl OpenGroups {
         }
     }
 
-    /// Puts what consecutive tasks gave, as [`OpenGroups::put`] would one by one: plain numbers go in by
-    /// the column.
+    /// Puts the results of consecutive tasks. Same as [`OpenGroups::put`] for each, but faster for plain
+    /// numbers, which are taken by the column.
     pub(super) fn put_runs(&mut self, runs: &RunBatch, closed: &mut Vec<ClosedGroup>) {
         let Range { start: mut task, end } = runs.tasks();
         let mut scores = runs.scores();
@@ -116,7 +112,7 @@ impl OpenGroups {
             let size = nest.slots(parent);
             let count = (end - task).min(size - slot);
             if count == size {
-                // The whole group is here: it need not be kept.
+                // The whole group is in this batch, so it need not be stored.
                 let mut group = OpenGroup::new(nest, parent);
                 group.put_numbers(0, size, scores);
                 if let Some(item) = self.close(parent, group, closed) {
@@ -136,8 +132,8 @@ impl OpenGroups {
         }
     }
 
-    /// Reduces a group whose slots are all filled: what goes outwards, unless a function outside has
-    /// to reduce it first.
+    /// Reduces a group whose slots are all filled. Returns its item for the group around it, or `None` if
+    /// the user's function has to reduce it first.
     fn close(
         &mut self,
         key: Key,
@@ -157,7 +153,7 @@ impl OpenGroups {
                 }
             },
         };
-        // Whoever is around it needs the value too.
+        // A group around this one needs the value too.
         let outwards = self.nest.group(key).is_some();
         let item = SlotResult {
             result: if outwards { result.as_ref().ok().cloned() } else { None },
@@ -168,7 +164,7 @@ impl OpenGroups {
         Some(item)
     }
 
-    /// Takes back a group that was reduced outside and goes on outwards with its value.
+    /// Takes the user's function's value of a group and puts it into the group around it.
     pub(super) fn reduced(
         &mut self,
         key: Key,
@@ -181,7 +177,7 @@ impl OpenGroups {
         self.put(key, item, closed);
     }
 
-    /// What the first open groups at a level hold.
+    /// Views of the first `most` open groups at a level.
     pub(super) fn views(&self, level: usize, most: usize) -> Vec<GroupView> {
         let keys = Key { level, index: 0 }..Key { level: level + 1, index: 0 };
         let mut budget = MOST_SEEN;
@@ -194,12 +190,12 @@ impl OpenGroups {
         self.open.range(keys).take(most).map(view).collect()
     }
 
-    /// Whether a group is being reduced outside.
+    /// Whether the user's function is reducing a group.
     pub(super) fn awaits_outside(&self) -> bool {
         !self.away.is_empty()
     }
 
-    /// Whether no group is open or away.
+    /// Whether no group is open or being reduced.
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.away.is_empty()
     }
@@ -236,7 +232,7 @@ impl OpenGroup {
         self.catch_up();
     }
 
-    /// Folds what was early and is not any more.
+    /// Folds buffered items whose turn has come.
     fn catch_up(&mut self) {
         if self.early.is_empty() {
             return;
@@ -256,8 +252,8 @@ impl OpenGroup {
         }
     }
 
-    /// The best score of what is here, early or not, and where it is; of equal ones the first. Nothing if
-    /// the fold looks for none, or too much would have to be looked at.
+    /// The best score so far, buffered items included, and its point; the first of equal ones. `None` if
+    /// the fold is neither max nor min, or the scan would exceed the budget.
     fn best_so_far(&self, level: usize, budget: &mut usize) -> Option<(f64, Vec<Winner>)> {
         let (sign, folded) = self.fold.best()?;
         let mut best =

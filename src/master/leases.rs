@@ -1,26 +1,30 @@
-//! Who has not been heard of for too long.
+//! Leases: which workers have been silent for too long.
 //!
-//! Time counts only as long as rank 0 attends: if it was held up itself, everybody's messages wait for
-//! it, and nobody is given up for that.
+//! Only time during which rank 0 processes messages counts. If rank 0 itself was blocked, messages are
+//! queued, and neither a worker nor the job is given up for that.
 
 use std::time::Duration;
 
-/// The longest time between two events that counts as attended.
+/// The most time that counts between two events.
 const STEP: Duration = Duration::from_secs(1);
 
-/// How often to look.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often expired leases are searched.
+const POLL_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long a job waits for a worker to come back when all are silent. Long enough for a hung network or
+/// file system, or a host out of memory, to recover.
+pub(crate) const WAIT_FOR_SILENT: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Debug)]
 pub(super) struct Leases {
-    /// How long a worker may be silent; nothing if nobody ever is.
+    /// How long a worker may be silent; unlimited if `None`.
     length: Option<Duration>,
-    /// The time that was attended.
+    /// The sum of the time that counts.
     clock: Duration,
     now: Duration,
     looked: Duration,
     lowest: usize,
-    /// When each worker was heard last, by that clock, from the lowest rank on.
+    /// Value of `clock` at each worker's last sign of life, from the lowest rank.
     heard: Vec<Duration>,
 }
 
@@ -36,29 +40,36 @@ impl Leases {
         }
     }
 
-    /// It is now so late.
+    /// Advances the clock.
     pub(super) fn tick(&mut self, now: Duration) {
         self.clock += now.saturating_sub(self.now).min(STEP);
         self.now = now;
     }
 
-    /// A worker was heard.
+    /// Renews the lease of a worker after a sign of life.
     pub(super) fn renew(&mut self, rank: usize) {
         self.heard[rank - self.lowest] = self.clock;
     }
 
-    /// The workers whose lease has run out, if it is time to look.
+    /// Time since the last sign of life of a worker.
+    pub(super) fn silence(&self, rank: usize) -> Duration {
+        self.clock - self.heard[rank - self.lowest]
+    }
+
+    /// Whether a worker that has been silent this long is not expected back.
+    pub(super) fn is_hopeless(&self, silence: Duration) -> bool {
+        silence > self.length.unwrap_or_default() + WAIT_FOR_SILENT
+    }
+
+    /// Workers whose lease has expired; checked once per second.
     pub(super) fn run_out(&mut self) -> Vec<usize> {
         let Some(length) = self.length else { return Vec::new() };
-        if self.clock < self.looked + LOOK {
+        if self.clock < self.looked + POLL_PERIOD {
             return Vec::new();
         }
         self.looked = self.clock;
-        let silent = |heard: &Duration| self.clock > *heard + length;
-        (self.lowest..)
-            .zip(&self.heard)
-            .filter(|(_, heard)| silent(heard))
-            .map(|(rank, _)| rank)
-            .collect()
+        // The worker on rank 0 is a local thread, which needs no heartbeat.
+        let all = self.lowest.max(1)..self.lowest + self.heard.len();
+        all.filter(|rank| self.silence(*rank) > length).collect()
     }
 }

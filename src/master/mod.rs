@@ -1,7 +1,7 @@
 //! The master: a pure state machine. Events in, actions out; no I/O, no clock, no MPI.
 //!
-//! The same master therefore runs over MPI, over threads and in virtual time. Its actions are to
-//! be carried out in order: a run is recorded before the worker that returned it is told anything.
+//! The same master therefore runs over MPI, over threads and in virtual time. Actions must be carried
+//! out in order: a run is recorded before the worker that returned it is sent anything.
 
 mod batching;
 #[cfg(test)]
@@ -26,16 +26,14 @@ mod workers;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::model::nest::{Key, LoopNest};
-use crate::model::policy::Policy;
-use crate::model::reduce::SlotResult;
-use crate::model::results::{Assignment, AttemptResult, Scored, Tally};
+use crate::model::{Assignment, AttemptResult, Key, LoopNest, Policy, Scored, SlotResult, Tally};
 use batching::BatchSizer;
 pub(crate) use config::MasterConfig;
 use cost_model::CostModel;
 pub(crate) use events::{Action, Event, emptied};
 use groups::{ClosedGroup, OpenGroups};
 use leases::Leases;
+pub(crate) use leases::WAIT_FOR_SILENT;
 use nested_queue::Wake;
 use queue::TaskQueue;
 use stragglers::{Stragglers, Verdict};
@@ -48,29 +46,29 @@ use workers::{Returned, Workers};
 pub(crate) struct Master {
     nest: LoopNest,
     policy: Policy,
-    dispatch: TaskQueue,
-    pace: BatchSizer,
-    roster: Workers,
+    queue: TaskQueue,
+    batching: BatchSizer,
+    workers: Workers,
     leases: Leases,
-    dictionary: OpenGroups,
+    groups: OpenGroups,
     tally: Tally,
     closed: Vec<ClosedGroup>,
-    /// Groups that wait for a worker to reduce them.
+    /// Groups queued for a worker to reduce.
     to_reduce: VecDeque<(Key, Vec<SlotResult>)>,
-    /// Groups that a worker is reducing, in case it is lost.
+    /// Groups that a worker is reducing; requeued if it is lost.
     reducing: BTreeMap<Key, Vec<SlotResult>>,
-    /// Whether no task is to be given out for now.
+    /// Whether assignment of tasks is paused.
     held: bool,
     stopping: bool,
     cancelled: bool,
-    /// How many tasks are wanted, if not all that are not done yet.
+    /// How many tasks to run; all that are not done if `None`.
     wanted: Option<u64>,
-    /// When nothing may be under way any more.
+    /// When all tasks must have ended.
     end: Option<Duration>,
-    /// When the first worker said hello, and when the last result came.
+    /// Time of the first worker's hello, and of the last result.
     first: Option<Duration>,
     last: Duration,
-    /// How long all calls of crunch have taken together. (seconds)
+    /// Total duration of all calls of crunch. (seconds)
     crunched: f64,
     stragglers: Stragglers,
     /// Runs that failed for good since the start.
@@ -82,11 +80,11 @@ impl Master {
         let MasterConfig { lowest, workers, policy, data, strategy, .. } = config;
         let costs = config.expected.unwrap_or_else(|| CostModel::new(&nest));
         Master {
-            dispatch: TaskQueue::new(&nest, strategy, (policy.order, data), costs),
-            pace: BatchSizer::new(config.batch),
-            roster: Workers::new(lowest, workers),
+            queue: TaskQueue::new(&nest, strategy, (policy.order, data), costs),
+            batching: BatchSizer::new(config.batch),
+            workers: Workers::new(lowest, workers),
             leases: Leases::new(lowest, workers, config.lease),
-            dictionary: OpenGroups::new(nest.clone(), policy.require),
+            groups: OpenGroups::new(nest.clone(), policy.require),
             tally: Tally::default(),
             closed: Vec::new(),
             to_reduce: VecDeque::new(),
@@ -106,28 +104,27 @@ impl Master {
         }
     }
 
-    /// Has these tasks done and no others, once it knows what is done already.
+    /// Runs only these tasks. Must be called after all `Recalled` events.
     pub(crate) fn only(&mut self, tasks: &[u64]) {
-        self.wanted = Some(self.dispatch.only(tasks));
+        self.wanted = Some(self.queue.only(tasks));
     }
 
-    /// Remembers summaries of an earlier start: a group that turns out to be one of these need not be
-    /// reduced outside again.
+    /// Sets the summaries of earlier starts: these groups need no second call of the user's function.
     pub(crate) fn know(&mut self, summaries: BTreeMap<Key, Scored>) {
-        self.dictionary.know(summaries);
+        self.groups.know(summaries);
     }
 
-    /// Remembers that a task was attempted before, and failed.
+    /// Sets how often a task was attempted in earlier starts without success.
     pub(crate) fn know_attempts(&mut self, task: u64, attempts: u32) {
-        self.dispatch.know_attempts(task, attempts);
+        self.queue.know_attempts(task, attempts);
     }
 
-    /// Says whether tasks are to be held back until further notice.
+    /// Pauses or resumes the assignment of tasks.
     pub(crate) fn hold(&mut self, held: bool) {
         self.held = held;
     }
 
-    /// Takes an event at time `now` since the start and appends what is to be done to `actions`.
+    /// Handles an event at time `now` since the start and appends the resulting actions.
     pub(crate) fn on<'a>(
         &mut self,
         event: Event<'a>,
@@ -141,48 +138,48 @@ impl Master {
         match event {
             Event::Joined { rank, host, threads } => {
                 self.first.get_or_insert(now);
-                if self.roster.welcome(rank, threads, now) {
+                if self.workers.welcome(rank, threads, now) {
                     actions.push(Action::Welcome { rank, host });
                 }
             }
-            Event::Beat { rank, idle: true } => {
-                if self.roster.is_dismissed(rank) {
-                    actions.push(Action::Dismiss { rank, hurry: self.roster.any_lost() });
+            Event::Heartbeat { rank, idle: true } => {
+                if self.workers.is_dismissed(rank) {
+                    actions.push(Action::Dismiss { rank, skip_finalize: self.workers.any_lost() });
                 }
-                let held = self.roster.free(rank, now);
+                let held = self.workers.free(rank, now);
                 self.give_back(rank, held, actions);
             }
-            Event::Beat { .. } => {}
+            Event::Heartbeat { .. } | Event::Alive { .. } => {}
             Event::Done { rank, report } => {
                 self.last = now;
                 self.report(rank, report, now, actions);
-                self.roster.reported(rank);
+                self.workers.reported(rank);
             }
             Event::Recalled(AttemptResult { task, seconds, result, .. }) => {
-                self.dispatch.skip(task);
-                self.dispatch.costs.observe(task, seconds);
+                self.queue.skip(task);
+                self.queue.costs.observe(task, seconds);
                 let item = SlotResult::of_run(result.ok());
                 self.tally.recalled += 1;
                 self.tally.done += 1;
                 self.tally.failed += item.failed;
-                self.dictionary.put(self.nest.task(task), item, &mut self.closed);
+                self.groups.put(self.nest.task(task), item, &mut self.closed);
                 self.report_closed(actions);
             }
             Event::Reduced { rank, key, result } => {
-                if rank.is_some_and(|rank| !self.roster.has_reduced(rank, key)) {
+                if rank.is_some_and(|rank| !self.workers.has_reduced(rank, key)) {
                     self.tally.refused += 1;
                 } else {
                     self.reducing.remove(&key);
-                    self.dictionary.reduced(key, result, &mut self.closed);
+                    self.groups.reduced(key, result, &mut self.closed);
                     self.report_closed(actions);
                 }
             }
             Event::Broken { rank } => {
-                let held = self.roster.lose_for_good(rank);
+                let held = self.workers.break_down(rank);
                 self.lose(rank, held, actions);
             }
             Event::Lost { rank } => {
-                let held = self.roster.lose(rank);
+                let held = self.workers.end(rank);
                 self.lose(rank, held, actions);
             }
             Event::Drain => self.drain(),
@@ -190,92 +187,90 @@ impl Master {
             Event::Tick => {}
         }
         for rank in self.leases.run_out() {
-            if self.roster.is_here(rank) {
+            if self.workers.is_here(rank) {
                 self.tally.lost += 1;
                 actions.push(Action::Miss { rank });
-                let held = self.roster.lose(rank);
+                let held = self.workers.miss(rank);
                 self.lose(rank, held, actions);
             }
         }
-        self.employ(now, actions);
+        self.assign_work(now, actions);
     }
 
-    /// Whether every run that is wanted is recorded, and every group of them is closed.
+    /// Whether every wanted run is recorded and its groups are closed.
     pub(crate) fn is_complete(&self) -> bool {
-        let all = self.tally.done == self.nest.tasks() && self.dictionary.is_empty();
+        let all = self.tally.done == self.nest.tasks() && self.groups.is_empty();
         all || self.wanted.is_some_and(|wanted| self.tally.done - self.tally.recalled >= wanted)
     }
 
-    /// Whether every worker has been told to leave, and nothing is awaited any more.
+    /// Whether the job has ended and every worker is dismissed or given up.
     pub(crate) fn is_over(&self) -> bool {
-        (self.stopping || self.is_complete()) && self.roster.all_dismissed()
+        (self.stopping || self.is_complete()) && self.workers.all_dismissed()
     }
 
-    /// Whether none but these workers has anything to do, nor will have.
-    /// Each of their threads that does is one entry.
+    /// Whether all remaining work is on threads that wait on the dictionary. `ranks` has one entry per
+    /// such thread.
     pub(crate) fn awaits_only(&self, ranks: &[usize]) -> bool {
-        let reducing = !self.policy.reduce_on_workers && self.dictionary.awaits_outside();
+        let reducing = !self.policy.reduce_on_workers && self.groups.awaits_outside();
         let waits = |rank| {
-            let (threads, load) = self.roster.load(rank);
+            let (threads, load) = self.workers.load(rank);
             let waiting = ranks.iter().filter(|waiting| **waiting == rank).count() as u64;
             waiting > 0 && waiting >= threads.min(load)
         };
-        !reducing && self.roster.not_idle().all(waits)
+        !reducing && self.workers.not_idle().all(waits)
     }
 
-    /// How many runs there will be, those of earlier starts included.
+    /// The number of runs at the end, those of earlier starts included.
     pub(crate) fn goal(&self) -> u64 {
         self.wanted.map_or(self.nest.tasks(), |wanted| self.tally.recalled + wanted)
     }
 
-    /// How many tasks there are.
     pub(crate) fn tasks(&self) -> u64 {
         self.nest.tasks()
     }
 
-    /// How far the job is.
+    /// Progress counters.
     pub(crate) fn tally(&self) -> Tally {
         self.tally
     }
 
-    /// From the first worker's hello to the last result.
+    /// Time from the first worker's hello to the last result.
     pub(crate) fn span(&self) -> Duration {
         self.last.saturating_sub(self.first.unwrap_or(self.last))
     }
 
-    /// When the last result came.
     pub(crate) fn last_result(&self) -> Duration {
         self.last
     }
 
-    /// How long all calls of crunch since the start have taken together, in seconds.
+    /// Total duration of all calls of crunch since the start, in seconds.
     pub(crate) fn crunched(&self) -> f64 {
         self.crunched
     }
 
-    /// What each busy worker is at: its rank, the task, and since when.
+    /// Per assigned range: the worker, its current task, and when that may have started.
     pub(crate) fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
-        self.roster.busy()
+        self.workers.busy()
     }
 
-    /// Whether more runs have failed for good since the start than the job puts up with.
+    /// Whether more runs have failed for good since the start than the job allows.
     pub(crate) fn has_given_up(&self) -> bool {
         self.policy.most_failures.is_some_and(|most| self.failures > most)
     }
 
-    /// The task that is longest overdue, to be given to another worker too.
+    /// A duplicate of the task that is longest overdue.
     fn second_try(&mut self, now: Duration) -> Option<Assignment> {
-        let (first, attempt) = self.stragglers.overdue(now, self.roster.out())?;
+        let (first, attempt) = self.stragglers.overdue(now, self.workers.out())?;
         Some(Assignment { first, count: 1, attempt: attempt.saturating_add(1) })
     }
 
-    /// Others take a worker's place.
+    /// Requeues everything a lost worker held.
     fn lose(&mut self, rank: usize, held: Returned, actions: &mut Vec<Action>) {
         self.give_back(rank, held, actions);
-        self.dispatch.lost(rank);
+        self.queue.lost(rank);
     }
 
-    /// What a worker held of which nothing will come is to be done again.
+    /// Requeues tasks and groups that a worker will not return.
     fn give_back(&mut self, rank: usize, held: Returned, actions: &mut Vec<Action>) {
         for key in held.groups {
             self.to_reduce.extend(self.reducing.remove(&key).map(|items| (key, items)));
@@ -287,39 +282,59 @@ impl Master {
             for task in tasks {
                 if self.stragglers.returned(task, None) != Verdict::Nothing {
                     self.tally.given_back += 1;
-                    self.dispatch.give_back(task, attempt);
+                    self.queue.give_back(task, attempt);
                     actions.push(Action::GiveBack { task, attempt, rank });
                 }
             }
         }
     }
 
-    /// Whether tasks were left undone because they could not be expected to be done by the end.
+    /// Whether tasks were skipped because they were expected to run past the end of the allocation.
     pub(crate) fn is_out_of_time(&self) -> bool {
-        self.dispatch.has_passed()
+        self.queue.has_passed()
     }
 
-    /// How long what is left can be expected to take on so many threads, by the mean of what is done.
+    /// Expected time for the remaining tasks on `threads` threads, from the mean duration so far.
     pub(crate) fn expected(&self, threads: u64) -> Option<Duration> {
-        let seconds = self.dispatch.costs.mean()?;
+        let seconds = self.queue.costs.mean()?;
         let left = self.goal().saturating_sub(self.tally.done);
         Duration::try_from_secs_f64(left.div_ceil(threads.max(1)) as f64 * seconds).ok()
     }
 
-    /// Whether there is something left to do, and nobody to do it.
+    /// Workers that were given up because they are silent, and may come back.
+    pub(crate) fn silent(&self) -> impl Iterator<Item = usize> + '_ {
+        self.workers.silent()
+    }
+
+    /// Time since the last sign of life of any worker, if all workers are lost, work is left, and one may
+    /// come back.
+    pub(crate) fn deserted(&self) -> Option<Duration> {
+        let is_empty = self.workers.all_lost() && !self.is_over();
+        let silent = is_empty.then(|| self.workers.silent());
+        silent.into_iter().flatten().map(|rank| self.leases.silence(rank)).min()
+    }
+
+    /// Whether work is left, all workers are lost and none is expected back. Silent workers are waited for
+    /// up to [`WAIT_FOR_SILENT`], but not if the job is stopping.
     pub(crate) fn is_stranded(&self) -> bool {
-        self.roster.all_lost() && !self.is_complete()
+        if !self.workers.all_lost() || self.is_complete() {
+            return false;
+        }
+        match self.deserted() {
+            Some(silence) => self.leases.is_hopeless(silence),
+            None => self.workers.silent().next().is_none(),
+        }
     }
 
     fn drain(&mut self) {
         self.stopping = true;
-        self.dispatch.stop();
+        self.queue.stop();
     }
 
     fn stop(&mut self, actions: &mut Vec<Action>) {
         self.drain();
         if !std::mem::replace(&mut self.cancelled, true) {
-            actions.extend(self.roster.at_work().map(|rank| Action::Cancel { rank, task: None }));
+            actions.extend(self.workers.at_work().map(|rank| Action::Cancel { rank, task: None }));
         }
     }
 
@@ -340,47 +355,47 @@ impl Master {
         }
     }
 
-    /// Gives every worker that may take more something to do, or leave to go once all is done.
-    fn employ(&mut self, now: Duration, actions: &mut Vec<Action>) {
+    /// Assigns work to every open worker, or dismisses idle workers once the job is over.
+    fn assign_work(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let time = self.end.map(|end| end.saturating_sub(now).as_secs_f64());
-        if !self.to_reduce.is_empty() || self.policy.speculate && self.dispatch.left() == 0 {
-            self.roster.call(Wake::All);
+        if !self.to_reduce.is_empty() || self.policy.speculate && self.queue.left() == 0 {
+            self.workers.wake(Wake::All);
         }
         loop {
             let over = self.stopping || self.is_complete();
-            let call = self.dispatch.call();
-            self.roster.call(if over { Wake::All } else { call });
-            let Some(rank) = self.roster.first_open() else { break };
-            let (threads, load) = self.roster.load(rank);
-            let (batch, batches) = match self.dispatch.gives_one(threads) {
+            let call = self.queue.call();
+            self.workers.wake(if over { Wake::All } else { call });
+            let Some(rank) = self.workers.first_open() else { break };
+            let (threads, load) = self.workers.load(rank);
+            let (batch, batches) = match self.queue.gives_one(threads) {
                 true => (1, 1),
-                false => self.pace.batch(self.dispatch.left(), self.roster.threads()),
+                false => self.batching.batch(self.queue.left(), self.workers.threads()),
             };
             let room = (threads * batch * batches).saturating_sub(load);
             if over {
                 if load > 0 {
-                    self.roster.has_enough(rank);
+                    self.workers.has_enough(rank);
                 } else {
-                    self.roster.dismiss(rank);
-                    actions.push(Action::Dismiss { rank, hurry: self.roster.any_lost() });
+                    self.workers.dismiss(rank);
+                    actions.push(Action::Dismiss { rank, skip_finalize: self.workers.any_lost() });
                 }
             } else if load > 0 && room < batch {
-                self.roster.has_enough(rank);
+                self.workers.has_enough(rank);
             } else if let Some((key, items)) = self.to_reduce.pop_front() {
-                self.roster.reduce(rank, key, now);
+                self.workers.reduce(rank, key, now);
                 self.reducing.insert(key, items.clone());
                 actions.push(Action::Reduce { rank: Some(rank), key, items });
             } else if self.held {
                 break;
             } else if let Some(assignment) = self.another(rank, (threads, load), batch, time, now) {
-                self.roster.assign(rank, assignment, now);
+                self.workers.assign(rank, assignment, now);
                 actions.push(Action::Assign { rank, assignment });
-            } else if self.is_out_of_time() && self.dispatch.left() == 0 && !self.stopping {
+            } else if self.is_out_of_time() && self.queue.left() == 0 && !self.stopping {
                 self.drain();
-            } else if self.dispatch.is_nested() {
-                self.roster.wait(rank, self.dispatch.is_engaged(rank));
+            } else if self.queue.is_nested() {
+                self.workers.wait(rank, self.queue.is_engaged(rank));
             } else {
-                break; // it waits: someone else's task may come back
+                break; // it stays open: another worker's task may be requeued
             }
         }
     }
@@ -393,11 +408,11 @@ impl Master {
         time: Option<f64>,
         now: Duration,
     ) -> Option<Assignment> {
-        // One message does for all threads, unless it is said how many tasks a message has.
-        let most = if self.pace.is_fixed() { batch } else { batch * threads };
-        let next = self.dispatch.next(rank, (threads, load), most, time);
+        // One message serves all threads, unless the batch size is fixed.
+        let most = if self.batching.is_fixed() { batch } else { batch * threads };
+        let next = self.queue.next(rank, (threads, load), most, time);
         next.or_else(|| {
-            self.dispatch.admits(rank, (threads, load)).then(|| self.second_try(now)).flatten()
+            self.queue.admits(rank, (threads, load)).then(|| self.second_try(now)).flatten()
         })
     }
 }

@@ -1,5 +1,5 @@
-//! Tasks by points of the outer loop, for the strategies that do not flatten the nest: which points are
-//! open, what of each is left to give, and which worker may have it.
+//! The task queue of the strategies that do not flatten the nest: open points of the outer loop, their
+//! remaining tasks, and which worker may take them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -7,71 +7,70 @@ use std::ops::Range;
 use crate::master::done::DoneTasks;
 use crate::master::requeued::RequeuedTasks;
 use crate::master::strategy::Strategy;
-use crate::model::nest::{Key, LoopNest};
-use crate::model::results::Assignment;
+use crate::model::{Assignment, Key, LoopNest};
 
 #[derive(Debug)]
 pub(super) struct NestedQueue {
     way: Ownership,
     nest: LoopNest,
-    /// The level of the keys that are points: 1 for the outer loop's, 0 if the whole job is one point.
+    /// The level of the points' keys: 1 for the outer loop, 0 if the whole job is one point.
     level: usize,
-    /// The first task of the points that were never open.
+    /// The first task of the points that were never opened.
     next: u64,
     open: BTreeMap<u64, OuterPoint>,
-    /// What is to be done again of points that are not open.
+    /// Requeued tasks of points that are not open.
     attempted: BTreeMap<u64, RequeuedTasks>,
-    /// For whom there may be something now.
+    /// Which idle workers to wake.
     call: Wake,
 }
 
-/// Of the workers that there was nothing for, those that there may be something for now.
+/// Which idle workers to wake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wake {
     #[default]
     Nobody,
-    /// Those that hold a point or belong to those that crunch.
+    /// Workers that hold a point or are among the crunchers.
     Engaged,
     All,
 }
 
-/// Who may do what of the points that are open.
+/// How open points are shared between workers.
 #[derive(Debug)]
 enum Ownership {
-    /// A thread takes a point and does it alone.
+    /// Each point belongs to one thread.
     Alone {
-        /// The points that each worker holds.
+        /// Points held per worker.
         held: BTreeMap<usize, BTreeSet<u64>>,
         /// Open points whose worker was lost.
         free: BTreeSet<u64>,
     },
-    /// Some threads do all points that are open, those opened first before the others.
+    /// Some threads work on all open points together, in the order in which these were opened.
     Together {
-        /// How many may be open at a time.
+        /// How many points may be open at once.
         points: usize,
-        /// Those that have something to give.
+        /// Open points with tasks left to assign.
         ready: BTreeSet<u64>,
-        /// How many more threads may crunch.
+        /// How many more threads may join.
         threads: u64,
-        /// The workers that do, and on how many threads.
+        /// Number of threads per worker that has joined.
         crunchers: BTreeMap<usize, u64>,
     },
 }
 
-/// What is left to do of a point.
+/// The remaining work of a point.
 #[derive(Debug)]
 struct OuterPoint {
-    /// Tasks that were not given out yet, and those among them that were done before the start.
+    /// Tasks never assigned; may include tasks done before the start.
     fresh: Range<u64>,
     again: RequeuedTasks,
-    /// The worker that does it alone.
+    /// The worker that owns the point.
     holder: Option<usize>,
-    /// How many were given out and are not settled.
+    /// How many tasks are assigned and not settled.
     out: u64,
 }
 
 impl OuterPoint {
-    /// At most so many tasks, and whether they were given out before.
+    /// Takes at most `most` tasks; the flag says whether they were requeued.
     fn give(&mut self, most: u64, done: &DoneTasks) -> Option<(Assignment, bool)> {
         let given = match self.again.take(most) {
             Some(again) => (again, true),
@@ -93,7 +92,7 @@ impl OuterPoint {
 }
 
 impl NestedQueue {
-    /// Nothing for the strategy that flattens the nest.
+    /// `None` for the strategy that flattens the nest.
     pub(super) fn new(nest: &LoopNest, strategy: Strategy) -> Option<NestedQueue> {
         let together = |points, threads| Ownership::Together {
             points: usize::try_from(points).unwrap_or(usize::MAX),
@@ -113,18 +112,16 @@ impl NestedQueue {
         Some(NestedQueue { way, nest, level, next: 0, open, attempted, call })
     }
 
-    /// The point that a task is of.
     fn point(&self, task: u64) -> u64 {
         self.nest.ancestor(self.nest.task(task), self.level).index
     }
 
-    /// Whether a worker of so many threads gets one task at a time for each, so that others get the
-    /// next one.
+    /// Whether batches have a single task, so that tasks spread over the threads.
     pub(super) fn gives_one(&self, threads: u64) -> bool {
         matches!(self.way, Ownership::Together { .. }) || threads > 1
     }
 
-    /// For whom there may be something, since this was asked.
+    /// Takes the pending wake-up.
     pub(super) fn call(&mut self) -> Wake {
         std::mem::take(&mut self.call)
     }
@@ -133,7 +130,7 @@ impl NestedQueue {
         self.call = self.call.max(whom);
     }
 
-    /// Whether a worker holds a point or belongs to those that crunch.
+    /// Whether a worker holds a point or is among the crunchers.
     pub(super) fn is_engaged(&self, rank: usize) -> bool {
         match &self.way {
             Ownership::Alone { held, .. } => held.get(&rank).is_some_and(|held| !held.is_empty()),
@@ -141,8 +138,8 @@ impl NestedQueue {
         }
     }
 
-    /// What a worker gets that has so many threads and holds so much: at most `most` tasks, and whether
-    /// they were given out before.
+    /// Takes at most `most` tasks for a worker with this many threads and assigned tasks; the flag says
+    /// whether they were requeued.
     pub(super) fn next(
         &mut self,
         rank: usize,
@@ -181,7 +178,7 @@ impl NestedQueue {
         self.open.get_mut(&at)?.give(most, done)
     }
 
-    /// Something of the point that was opened first.
+    /// Takes tasks of the point that was opened first.
     fn first_ready(&mut self, most: u64, done: &DoneTasks) -> Option<(Assignment, bool)> {
         let Ownership::Together { ready, .. } = &mut self.way else { return None };
         let at = ready.first().copied()?;
@@ -193,10 +190,10 @@ impl NestedQueue {
         given
     }
 
-    /// Whether a worker may have something to do at all.
+    /// Whether a worker may take a task at all.
     pub(super) fn admits(&mut self, rank: usize, threads: u64, load: u64) -> bool {
         match &mut self.way {
-            // Whoever came first does the whole job.
+            // The first worker to ask runs the whole job.
             Ownership::Alone { held, .. } if self.nest.keys(self.level) == 1 => {
                 held.contains_key(&rank) || held.is_empty()
             }
@@ -212,7 +209,7 @@ impl NestedQueue {
         }
     }
 
-    /// A point for a worker: one that its worker has left, else the first that was never open.
+    /// Opens a point for a worker: one whose worker was lost, else the first that was never opened.
     fn another(&mut self, rank: usize, done: &DoneTasks) -> Option<u64> {
         let left = match &mut self.way {
             Ownership::Alone { free, .. } => free.pop_first(),
@@ -242,7 +239,7 @@ impl NestedQueue {
         Some(at)
     }
 
-    /// Tasks of one point, some attempt of which came to nothing, or was none, are to be done again.
+    /// Requeues tasks of one point whose attempt gave no result or never started.
     pub(super) fn put_back(&mut self, tasks: Range<u64>, attempt: u32) {
         let at = self.point(tasks.start);
         let Some(point) = self.open.get_mut(&at) else {
@@ -258,7 +255,7 @@ impl NestedQueue {
         self.calls(if is_free { Wake::All } else { Wake::Engaged });
     }
 
-    /// Tasks that were just given out are to come first again.
+    /// Puts tasks that were just taken back at the front.
     pub(super) fn put_front(&mut self, tasks: Range<u64>, attempt: u32) {
         let at = self.point(tasks.start);
         if let Some(point) = self.open.get_mut(&at) {
@@ -270,7 +267,7 @@ impl NestedQueue {
         }
     }
 
-    /// So many tasks of a point, this one among them, are not to be given out any more.
+    /// Marks `count` tasks of one point, `task` among them, as finished; closes the point after the last.
     pub(super) fn settled(&mut self, task: u64, count: u64, done: &DoneTasks) {
         let at = self.point(task);
         let Some(point) = self.open.get_mut(&at) else { return };
@@ -291,14 +288,13 @@ impl NestedQueue {
         self.calls(Wake::Engaged); // the next point can be opened
     }
 
-    /// How many tasks are to be given out again.
     #[cfg(test)]
     pub(super) fn requeued(&self) -> u64 {
         let open = self.open.values().map(|point| &point.again);
         open.chain(self.attempted.values()).map(RequeuedTasks::count).sum()
     }
 
-    /// A worker was given up: another one takes its place.
+    /// Frees the points and threads of a lost worker.
     pub(super) fn lost(&mut self, rank: usize) {
         match &mut self.way {
             Ownership::Alone { held, free } => {

@@ -1,42 +1,41 @@
-//! In which order tasks are given out.
+//! The order in which tasks are assigned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::master::cost_model::CostModel;
 use crate::master::done::DoneTasks;
-use crate::model::nest::{Key, LoopNest};
-use crate::model::policy::Order;
+use crate::model::{Key, LoopNest, Order};
 
-/// The most blocks that are put in order: a longer stream goes in blocks of consecutive tasks.
+/// The most blocks that are sorted; with more tasks than this, a block has several consecutive tasks.
 const MOST_BLOCKS: u64 = 1 << 16;
 
-/// Grid order: consecutive tasks, cut into lanes. A worker stays on its lane as long as there is
-/// something on it, then takes the next one, and when there is none helps on the longest.
+/// Grid order: consecutive tasks, cut into lanes. A worker stays on its lane until that is empty, then
+/// takes the next one. Once no lane is left, it helps on the longest.
 #[derive(Debug)]
 pub(super) struct LaneOrder {
     nest: LoopNest,
-    /// The level of the keys whose tasks are a lane each, and how many those are.
+    /// The level whose keys are the lanes, and the number of lanes.
     level: usize,
     lanes: u64,
-    /// The first lane that nobody was on.
+    /// The first lane that no worker has taken.
     next: u64,
-    /// What is left of each lane that somebody is or was on.
+    /// Remaining tasks per lane that was taken.
     open: BTreeMap<u64, Range<u64>>,
-    /// The same lanes, by how much is left.
+    /// The same lanes by number of remaining tasks.
     longest: BTreeSet<(u64, std::cmp::Reverse<u64>)>,
-    /// Which lane each rank is on.
+    /// Lane per rank.
     on: Vec<Option<u64>>,
 }
 
 impl LaneOrder {
-    /// A lane for each key at a level.
+    /// One lane per key at `level`.
     pub(super) fn new(nest: LoopNest, level: usize) -> LaneOrder {
         let (open, longest) = (BTreeMap::new(), BTreeSet::new());
         LaneOrder { lanes: nest.keys(level), nest, level, next: 0, open, longest, on: Vec::new() }
     }
 
-    /// The next tasks for a worker, at most so many.
+    /// The next tasks for a worker, at most `most`.
     pub(super) fn next(&mut self, rank: usize, most: u64, done: &DoneTasks) -> Option<Range<u64>> {
         if self.on.len() <= rank {
             self.on.resize(rank + 1, None);
@@ -68,7 +67,7 @@ impl LaneOrder {
         }
     }
 
-    /// A lane to go to: one that nobody was on, else the longest.
+    /// A lane for a worker: the next one not taken, else the longest.
     fn another(&mut self) -> Option<u64> {
         let lane = self.next;
         if lane < self.lanes {
@@ -85,12 +84,12 @@ impl LaneOrder {
     }
 }
 
-/// Any other order: a list of blocks, the next one last.
+/// Any other order: a list of blocks in reverse, so that the next one is last.
 #[derive(Debug)]
 pub(super) struct RankedOrder {
     order: Order,
     blocks: Vec<Range<u64>>,
-    /// How many tasks have to be known before the blocks are put in order again.
+    /// Number of observed tasks at which the blocks are sorted again.
     again_at: u64,
 }
 
@@ -115,7 +114,7 @@ impl RankedOrder {
         if self.order == Order::LongestFirst && costs.observed() >= self.again_at {
             self.again_at = costs.observed() * 2;
             let expected = |block: &Range<u64>| costs.expect(block.start).unwrap_or(0.0);
-            // The sort keeps what is equal in its order, which was grid order at first.
+            // The sort is stable, so equal blocks stay in grid order.
             self.blocks.sort_by(|a, b| expected(a).total_cmp(&expected(b)));
         }
         loop {

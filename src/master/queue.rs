@@ -1,4 +1,4 @@
-//! Which task next: the stream of tasks that the flattened nest is, less what is done.
+//! The task queue: the flattened nest as a stream of tasks, without those already done.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,45 +9,42 @@ use crate::master::nested_queue::{NestedQueue, Wake};
 use crate::master::order::{LaneOrder, RankedOrder};
 use crate::master::requeued::RequeuedTasks;
 use crate::master::strategy::Strategy;
-use crate::model::nest::LoopNest;
-use crate::model::policy::Order;
-use crate::model::results::Assignment;
+use crate::model::{Assignment, LoopNest, Order};
 
-/// How many tasks that do not fit are passed over before it is taken that none does.
+/// After this many tasks that do not fit in the remaining time, it is assumed that none does.
 const MOST_PASSED: u64 = 10_000;
 
 #[derive(Debug)]
 pub(super) struct TaskQueue {
     nest: LoopNest,
     stream: Stream,
-    /// What is done already, in grid order and apart.
+    /// Tasks done in earlier starts.
     done: DoneTasks,
-    /// Tasks of the stream that were not given out, nor done or attempted before the start.
+    /// Number of tasks never assigned, and neither done nor attempted before the start.
     fresh: u64,
-    /// How often tasks have failed since the start, those that are tried again.
+    /// Failures since the start, per task that is retried.
     failures: BTreeMap<u64, u32>,
-    /// Tasks to give out once more, and which attempt that will be; they go first.
-    again: RequeuedTasks,
-    /// How many those are.
+    /// Tasks to assign again; they go first.
+    requeued: RequeuedTasks,
+    /// Number of requeued tasks, those of a nested queue included.
     waiting: u64,
-    /// Tasks that do not fit any more.
+    /// Number of tasks that do not fit in the remaining time.
     passed: u64,
     pub(super) costs: CostModel,
 }
 
-/// Where the next task comes from.
+/// The source of the next task.
 #[derive(Debug)]
 enum Stream {
     Lanes(LaneOrder),
     Ranked(RankedOrder),
-    /// Not a stream at all: it knows what is to be done again, too.
+    /// Keeps its requeued tasks itself.
     Nested(NestedQueue),
 }
 
 impl TaskQueue {
-    /// Gives tasks out as this strategy wants it. If it flattens the nest, in this order; with `data`,
-    /// the level of a loop whose points are data sets, a worker keeps to the data set that it holds as
-    /// long as there is work of it, in grid order.
+    /// `order` applies if the strategy flattens the nest. `data` is the level of a loop whose points are
+    /// data sets: in grid order, a worker stays on its data set as long as that has tasks left.
     pub(super) fn new(
         nest: &LoopNest,
         strategy: Strategy,
@@ -71,17 +68,18 @@ impl TaskQueue {
             done: DoneTasks::default(),
             fresh: tasks,
             failures: BTreeMap::new(),
-            again: RequeuedTasks::default(),
+            requeued: RequeuedTasks::default(),
             waiting: 0,
             passed: 0,
             costs,
         }
     }
 
-    /// Gives these tasks and no others, those that are done left out; how many it will give.
+    /// Restricts the queue to these tasks. Returns how many of them are not done.
     pub(super) fn only(&mut self, tasks: &[u64]) -> u64 {
         self.stream = Stream::Lanes(LaneOrder::new(self.nest.clone(), 0));
-        let attempted: BTreeMap<u64, u32> = std::mem::take(&mut self.again).into_tasks().collect();
+        let attempted: BTreeMap<u64, u32> =
+            std::mem::take(&mut self.requeued).into_tasks().collect();
         self.stop();
         for &task in tasks {
             let attempt = match attempted.get(&task) {
@@ -94,77 +92,77 @@ impl TaskQueue {
         self.waiting
     }
 
-    /// A task is done already. These come in grid order, before any is given out.
+    /// Marks a task as done. Must be called in grid order, before any task is assigned.
     pub(super) fn skip(&mut self, task: u64) {
         self.done.add(task);
         self.fresh -= 1;
     }
 
-    /// A task that is not done was attempted so often. These come in grid order, among those that are.
+    /// Marks a task as attempted and not done. Must be called in grid order, together with `skip`.
     pub(super) fn know_attempts(&mut self, task: u64, attempts: u32) {
         self.skip(task);
         self.give_back(task, attempts);
     }
 
-    /// A task failed; it is tried once more if it has not been `retries` times since the start.
+    /// Requeues a failed task, at most `retries` times since the start; whether it was requeued.
     pub(super) fn retry(&mut self, task: u64, attempt: u32, retries: u32) -> bool {
         if retries == 0 {
             return false;
         }
         let failures = self.failures.entry(task).or_insert(0);
         *failures += 1;
-        let again = *failures <= retries;
-        if again {
+        let requeued = *failures <= retries;
+        if requeued {
             self.give_back(task, attempt);
         } else {
             self.failures.remove(&task);
         }
-        again
+        requeued
     }
 
-    /// A task is given out again, as another attempt.
+    /// Requeues a task as another attempt.
     pub(super) fn give_back(&mut self, task: u64, attempt: u32) {
         self.put_back(task..task + 1, attempt.saturating_add(1));
     }
 
-    /// Tasks that their worker has not begun are given out again.
+    /// Requeues tasks that were never started, as the same attempt.
     pub(super) fn put_back(&mut self, tasks: Range<u64>, attempt: u32) {
         self.waiting += tasks.end - tasks.start;
         match &mut self.stream {
             Stream::Nested(nested) => nested.put_back(tasks, attempt),
-            _ => self.again.push(tasks, attempt),
+            _ => self.requeued.push(tasks, attempt),
         }
     }
 
-    /// Tasks that do not fit together come first again.
+    /// Puts an assignment back at the front of the queue.
     fn put_front(&mut self, Assignment { first, count, attempt }: Assignment) {
         self.waiting += count;
         match &mut self.stream {
             Stream::Nested(nested) => nested.put_front(first..first + count, attempt),
-            _ => self.again.push_front(first..first + count, attempt),
+            _ => self.requeued.push_front(first..first + count, attempt),
         }
     }
 
-    /// Consecutive tasks that were given out together are done, for good or ill.
+    /// Marks consecutive tasks of one assignment as finished, whether they succeeded or not.
     pub(super) fn settled(&mut self, first: u64, count: u64) {
         if let Stream::Nested(nested) = &mut self.stream {
             nested.settled(first, count, &self.done);
         }
     }
 
-    /// A worker was given up.
+    /// Frees what a lost worker owned.
     pub(super) fn lost(&mut self, rank: usize) {
         if let Stream::Nested(nested) = &mut self.stream {
             nested.lost(rank);
         }
     }
 
-    /// Whether there may be nothing for one worker where there is something for another.
+    /// Whether the queue can be empty for one worker and not for another.
     pub(super) fn is_nested(&self) -> bool {
         matches!(self.stream, Stream::Nested(_))
     }
 
-    /// Of the workers that there was nothing for, those that there may be something for now.
+    /// Which idle workers to wake.
     pub(super) fn call(&mut self) -> Wake {
         match &mut self.stream {
             Stream::Nested(nested) => nested.call(),
@@ -172,18 +170,17 @@ impl TaskQueue {
         }
     }
 
-    /// Whether a worker that there is nothing for has its part in what others are at.
+    /// Whether an idle worker belongs to an open point.
     pub(super) fn is_engaged(&self, rank: usize) -> bool {
         matches!(&self.stream, Stream::Nested(nested) if nested.is_engaged(rank))
     }
 
-    /// Whether a worker of so many threads gets one task at a time for each, however short they are.
+    /// Whether batches have a single task, however short the tasks are.
     pub(super) fn gives_one(&self, threads: u64) -> bool {
         matches!(&self.stream, Stream::Nested(nested) if nested.gives_one(threads))
     }
 
-    /// Whether a worker of so many threads that holds so much may have more, if there is nothing left to
-    /// give but what others are at.
+    /// Whether a worker with this many threads and assigned tasks may take a duplicate of a running task.
     pub(super) fn admits(&mut self, rank: usize, (threads, load): (u64, u64)) -> bool {
         match &mut self.stream {
             Stream::Nested(nested) => {
@@ -193,40 +190,39 @@ impl TaskQueue {
         }
     }
 
-    /// Gives nothing any more.
+    /// Drops all tasks that are left.
     pub(super) fn stop(&mut self) {
-        self.again.clear();
+        self.requeued.clear();
         (self.fresh, self.waiting) = (0, 0);
     }
 
-    /// How many tasks are left to give.
+    /// How many tasks are left to assign.
     pub(super) fn left(&self) -> u64 {
         self.fresh + self.waiting
     }
 
-    /// Whether tasks are left undone because they do not fit any more.
+    /// Whether tasks were skipped because they do not fit in the remaining time.
     pub(super) fn has_passed(&self) -> bool {
         self.passed > 0
     }
 
-    /// How many tasks were passed over because they do not fit any more.
     #[cfg(test)]
     pub(super) fn passed(&self) -> u64 {
         self.passed
     }
 
-    /// Panics unless as many tasks wait to be given out again as are counted.
+    /// Panics unless the counter matches the number of requeued tasks.
     #[cfg(test)]
     pub(super) fn check(&self) {
         let waiting = match &self.stream {
             Stream::Nested(nested) => nested.requeued(),
-            _ => self.again.count(),
+            _ => self.requeued.count(),
         };
-        assert_eq!(waiting, self.waiting, "tasks to give out again");
+        assert_eq!(waiting, self.waiting, "requeued tasks");
     }
 
-    /// What a worker gets that has so many threads and holds so much, while there is something to give:
-    /// at most `most` tasks, which can be expected to be done within `time` seconds, if that is said.
+    /// Takes at most `most` tasks for a worker. `room` is its number of threads and of assigned tasks. With
+    /// `time`, only tasks that are expected to end within that many seconds.
     pub(super) fn next(
         &mut self,
         rank: usize,
@@ -250,14 +246,14 @@ impl TaskQueue {
                 self.settled(first, 1);
             }
         }
-        self.stop(); // so many do not fit that none will
+        self.stop(); // assume that no other task fits either
         None
     }
 
     fn take(&mut self, rank: usize, room: (u64, u64), most: u64) -> Option<Assignment> {
-        if let Some(again) = self.again.take(most) {
-            self.waiting -= again.count;
-            return Some(again);
+        if let Some(requeued) = self.requeued.take(most) {
+            self.waiting -= requeued.count;
+            return Some(requeued);
         }
         if self.left() == 0 {
             return None;
@@ -266,8 +262,8 @@ impl TaskQueue {
             Stream::Lanes(lanes) => lanes.next(rank, most, &self.done)?,
             Stream::Ranked(ranked) => ranked.next(most, &self.done, &self.costs)?,
             Stream::Nested(nested) => {
-                let (given, again) = nested.next(rank, room, most, &self.done)?;
-                let left = if again { &mut self.waiting } else { &mut self.fresh };
+                let (given, requeued) = nested.next(rank, room, most, &self.done)?;
+                let left = if requeued { &mut self.waiting } else { &mut self.fresh };
                 *left -= given.count;
                 return Some(given);
             }
@@ -282,79 +278,79 @@ impl TaskQueue {
 mod tests {
     use super::*;
 
-    /// One thread that holds nothing.
+    /// One thread without assigned tasks.
     const ROOM: (u64, u64) = (1, 0);
 
-    fn queue(sizes: &[u64], order: Order, data: Option<usize>) -> TaskQueue {
+    fn new_queue(sizes: &[u64], order: Order, data: Option<usize>) -> TaskQueue {
         let nest = LoopNest::sized(sizes, 1);
         TaskQueue::new(&nest, Strategy::Flattened, (order, data), CostModel::new(&nest))
     }
 
-    fn all(dispatch: &mut TaskQueue, ranks: &[usize], most: u64) -> Vec<(usize, u64, u64)> {
+    fn all(queue: &mut TaskQueue, ranks: &[usize], most: u64) -> Vec<(usize, u64, u64)> {
         let mut ranks = ranks.iter().cycle();
         let mut next = || {
             let rank = *ranks.next()?;
-            dispatch.next(rank, ROOM, most, None).map(|given| (rank, given.first, given.count))
+            queue.next(rank, ROOM, most, None).map(|given| (rank, given.first, given.count))
         };
         std::iter::from_fn(&mut next).collect()
     }
 
     #[test]
     fn what_is_done_or_was_attempted_is_not_fresh() {
-        let mut dispatch = queue(&[12], Order::Grid, None);
+        let mut queue = new_queue(&[12], Order::Grid, None);
         for task in [0, 1, 4, 5, 11] {
-            dispatch.skip(task);
+            queue.skip(task);
         }
-        let mut dispatch = queue(&[12], Order::Grid, None);
+        let mut queue = new_queue(&[12], Order::Grid, None);
         for task in [0, 1, 4, 11] {
             match task {
-                4 => dispatch.know_attempts(4, 2),
-                done => dispatch.skip(done),
+                4 => queue.know_attempts(4, 2),
+                done => queue.skip(done),
             }
         }
-        assert_eq!(dispatch.left(), 9);
-        let again = dispatch.next(1, ROOM, 3, None);
-        assert_eq!(again, Some(Assignment { first: 4, count: 1, attempt: 3 }));
-        let rest = all(&mut dispatch, &[1], 4);
+        assert_eq!(queue.left(), 9);
+        let requeued = queue.next(1, ROOM, 3, None);
+        assert_eq!(requeued, Some(Assignment { first: 4, count: 1, attempt: 3 }));
+        let rest = all(&mut queue, &[1], 4);
         assert_eq!(rest, [(1, 2, 2), (1, 5, 4), (1, 9, 2)]);
-        assert_eq!(dispatch.left(), 0);
+        assert_eq!(queue.left(), 0);
     }
 
     #[test]
     fn of_some_tasks_those_are_given_that_are_not_done() {
-        let mut dispatch = queue(&[12], Order::Grid, None);
-        dispatch.skip(3);
-        dispatch.know_attempts(4, 2);
-        dispatch.know_attempts(5, 1);
-        assert_eq!(dispatch.only(&[1, 3, 4, 9]), 3);
-        let first = dispatch.next(1, ROOM, 9, None).unwrap();
-        let second = dispatch.next(1, ROOM, 9, None).unwrap();
+        let mut queue = new_queue(&[12], Order::Grid, None);
+        queue.skip(3);
+        queue.know_attempts(4, 2);
+        queue.know_attempts(5, 1);
+        assert_eq!(queue.only(&[1, 3, 4, 9]), 3);
+        let first = queue.next(1, ROOM, 9, None).unwrap();
+        let second = queue.next(1, ROOM, 9, None).unwrap();
         assert_eq!((first.first, first.attempt, second.first, second.attempt), (1, 1, 4, 3));
-        assert_eq!(all(&mut dispatch, &[1], 9), [(1, 9, 1)]);
+        assert_eq!(all(&mut queue, &[1], 9), [(1, 9, 1)]);
     }
 
     #[test]
     fn a_worker_keeps_to_its_data_set_and_then_helps_on_the_longest() {
-        let mut dispatch = queue(&[2, 4], Order::Grid, Some(0));
-        let given = all(&mut dispatch, &[1, 2, 1, 1, 1, 1], 1);
+        let mut queue = new_queue(&[2, 4], Order::Grid, Some(0));
+        let given = all(&mut queue, &[1, 2, 1, 1, 1, 1], 1);
         let first: Vec<_> = given.iter().map(|(rank, first, _)| (*rank, *first)).collect();
         assert_eq!(first, [(1, 0), (2, 4), (1, 1), (1, 2), (1, 3), (1, 5), (1, 6), (2, 7)]);
     }
 
     #[test]
     fn the_longest_come_first_once_they_are_known() {
-        let mut dispatch = queue(&[5], Order::LongestFirst, None);
-        assert_eq!(dispatch.next(1, ROOM, 1, None).unwrap().first, 0, "nothing is known yet");
+        let mut queue = new_queue(&[5], Order::LongestFirst, None);
+        assert_eq!(queue.next(1, ROOM, 1, None).unwrap().first, 0, "no observation yet");
         for (task, seconds) in [(1, 1.0), (2, 3.0), (3, 0.5), (4, 3.0)] {
-            dispatch.costs.observe(task, seconds);
+            queue.costs.observe(task, seconds);
         }
-        let order: Vec<_> = all(&mut dispatch, &[1], 9).iter().map(|given| given.1).collect();
+        let order: Vec<_> = all(&mut queue, &[1], 9).iter().map(|given| given.1).collect();
         assert_eq!(order, [2, 4, 1, 3]);
     }
 
     #[test]
     fn a_random_order_has_every_task_once() {
-        let order = |seed| all(&mut queue(&[200_000], Order::Random(seed), None), &[1], 100);
+        let order = |seed| all(&mut new_queue(&[200_000], Order::Random(seed), None), &[1], 100);
         let mut tasks: Vec<u64> = order(1).iter().flat_map(|g| g.1..g.1 + g.2).collect();
         assert_ne!(tasks[..1000], (0..1000).collect::<Vec<_>>());
         tasks.sort_unstable();
@@ -364,13 +360,13 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_passed_over() {
-        let mut dispatch = queue(&[4], Order::Grid, None);
-        assert_eq!(dispatch.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "nothing is known yet");
+        let mut queue = new_queue(&[4], Order::Grid, None);
+        assert_eq!(queue.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "no observation yet");
         for (task, seconds) in [(1, 5.0), (2, 1.0), (3, 5.0)] {
-            dispatch.costs.observe(task, seconds);
+            queue.costs.observe(task, seconds);
         }
-        assert_eq!(dispatch.next(1, ROOM, 3, Some(2.0)).map(|given| given.first), Some(2));
-        assert_eq!(dispatch.next(1, ROOM, 3, Some(2.0)), None);
-        assert!(dispatch.has_passed());
+        assert_eq!(queue.next(1, ROOM, 3, Some(2.0)).map(|given| given.first), Some(2));
+        assert_eq!(queue.next(1, ROOM, 3, Some(2.0)), None);
+        assert!(queue.has_passed());
     }
 }

@@ -1,17 +1,16 @@
-//! What workers report: which of it counts, and what is learned from it.
+//! Handles workers' reports: which results count, and what durations teach the cost model.
 
 use std::time::Duration;
 
 use crate::master::stragglers::Verdict;
 use crate::master::{Action, Master};
-use crate::model::batch::{Report, RunBatch};
-use crate::model::results::Assignment;
+use crate::model::{Assignment, Report, RunBatch};
 
-/// Tasks shorter than this are not told apart by how long they take. (seconds)
+/// Durations below this are recorded only as the batch's mean. (seconds)
 const SHORT: f64 = 20e-6;
 
 impl Master {
-    /// Takes what a worker reports: of its runs, those of tasks that it holds in this attempt.
+    /// Accepts the runs of tasks that the worker holds in this attempt, and refuses the rest.
     pub(super) fn report<'a>(
         &mut self,
         rank: usize,
@@ -25,7 +24,7 @@ impl Master {
             runs = RunBatch::default();
         }
         while runs.count() > 0 {
-            match self.roster.take(rank, (runs.first, runs.count()), runs.attempt, now) {
+            match self.workers.take(rank, (runs.first, runs.count()), runs.attempt, now) {
                 0 => {
                     self.tally.refused += 1;
                     drop(runs.take_first(1));
@@ -39,17 +38,17 @@ impl Master {
         }
         if let Some(Assignment { first, count, attempt }) = unbegun {
             for task in first..first + count {
-                let held = self.roster.take(rank, (task, 1), attempt, now) == 1;
+                let held = self.workers.take(rank, (task, 1), attempt, now) == 1;
                 let wanted = held && self.stragglers.returned(task, None) != Verdict::Nothing;
                 if wanted && !self.stopping {
-                    self.dispatch.put_back(task..task + 1, attempt);
+                    self.queue.put_back(task..task + 1, attempt);
                 }
             }
         }
     }
 
-    /// Takes runs that the worker was to make. Those that succeeded and are out nowhere else are taken
-    /// together, each of the others by itself.
+    /// Handles runs of tasks that the worker holds. Successful runs of tasks that were not duplicated are
+    /// handled together, each other run alone.
     fn judge<'a>(
         &mut self,
         rank: usize,
@@ -75,7 +74,7 @@ impl Master {
         }
     }
 
-    /// Takes a run that failed, or whose task is out twice.
+    /// Handles a run that failed, or whose task was duplicated.
     fn judge_one<'a>(
         &mut self,
         rank: usize,
@@ -87,7 +86,7 @@ impl Master {
         let (task, attempt) = (run.first, run.attempt);
         match self.stragglers.returned(task, Some(!failed)) {
             Verdict::Counts { other: true } => {
-                let others = self.roster.holders(task);
+                let others = self.workers.holders(task);
                 actions.extend(others.map(|rank| Action::Cancel { rank, task: Some(task) }));
             }
             Verdict::Counts { other: false } => {}
@@ -98,9 +97,9 @@ impl Master {
         }
         self.learn(&run);
         if self.stopping && failed {
-            return; // perhaps only cancelled half-way: it is left to do
+            return; // it may have failed because it was cancelled: leave it to the next start
         }
-        if failed && self.dispatch.retry(task, attempt, self.policy.retries) {
+        if failed && self.queue.retry(task, attempt, self.policy.retries) {
             self.tally.retried += 1;
             actions.push(Action::Record { rank, thread, runs: run });
             return;
@@ -112,22 +111,22 @@ impl Master {
         }
     }
 
-    /// Learns from durations: of each task, where they are long enough for it to matter.
+    /// Learns from durations: per task, or from the batch's mean if tasks are short.
     fn learn(&mut self, runs: &RunBatch) {
         let (count, seconds) = (runs.count(), runs.seconds().sum::<f64>());
         self.crunched += seconds;
         self.stragglers.took(count, seconds);
-        self.pace.took(count, seconds);
+        self.batching.took(count, seconds);
         if seconds > SHORT * count as f64 {
             for (task, seconds) in runs.tasks().zip(runs.seconds()) {
-                self.dispatch.costs.observe(task, seconds);
+                self.queue.costs.observe(task, seconds);
             }
         } else {
-            self.dispatch.costs.observe(runs.first, seconds / count as f64);
+            self.queue.costs.observe(runs.first, seconds / count as f64);
         }
     }
 
-    /// Tasks are done, for good or ill: their runs are kept and enter their groups.
+    /// Records final runs, successful or not, and puts them into their groups.
     fn complete<'a>(
         &mut self,
         rank: usize,
@@ -137,8 +136,8 @@ impl Master {
     ) {
         self.tally.done += runs.count();
         self.tally.failed += runs.others().filter(|other| other.result.is_err()).count() as u64;
-        self.dispatch.settled(runs.first, runs.count());
-        self.dictionary.put_runs(&runs, &mut self.closed);
+        self.queue.settled(runs.first, runs.count());
+        self.groups.put_runs(&runs, &mut self.closed);
         actions.push(Action::Record { rank, thread, runs });
         self.report_closed(actions);
     }

@@ -1,11 +1,11 @@
-//! Tasks to give out once more.
+//! Tasks to assign again.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::model::results::Assignment;
+use crate::model::Assignment;
 
-/// Consecutive tasks, and which attempt of them that will be.
+/// Ranges of tasks with the number of their next attempt.
 #[derive(Debug, Default)]
 pub(super) struct RequeuedTasks(VecDeque<(Range<u64>, u32)>);
 
@@ -14,7 +14,6 @@ impl RequeuedTasks {
         self.0.is_empty()
     }
 
-    /// How many tasks these are.
     #[cfg(test)]
     pub(super) fn count(&self) -> u64 {
         self.0.iter().map(|(tasks, _)| tasks.end - tasks.start).sum()
@@ -24,12 +23,10 @@ impl RequeuedTasks {
         self.0.clear();
     }
 
-    /// Each task, and which attempt that will be.
     pub(super) fn into_tasks(self) -> impl Iterator<Item = (u64, u32)> {
         self.0.into_iter().flat_map(|(tasks, attempt)| tasks.map(move |task| (task, attempt)))
     }
 
-    /// These come last.
     pub(super) fn push(&mut self, tasks: Range<u64>, attempt: u32) {
         match self.0.back_mut() {
             Some((last, same)) if last.end == tasks.start && *same == attempt => {
@@ -39,12 +36,11 @@ impl RequeuedTasks {
         }
     }
 
-    /// These come first.
     pub(super) fn push_front(&mut self, tasks: Range<u64>, attempt: u32) {
         self.0.push_front((tasks, attempt));
     }
 
-    /// The first ones, at most so many.
+    /// Takes at most `most` tasks from the front.
     pub(super) fn take(&mut self, most: u64) -> Option<Assignment> {
         let (tasks, attempt) = self.0.front_mut()?;
         let (first, attempt) = (tasks.start, *attempt);

@@ -1,5 +1,5 @@
-//! Tasks that take far longer than others: when nothing else is left to give, one of them is given
-//! out a second time, and the first result counts.
+//! Straggler mitigation: once the queue is empty, a task that takes far longer than others is assigned
+//! to a second worker, and the first result counts.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// A task is overdue when it has run this many times as long as the mean of those that are done.
 const OVERDUE: f64 = 2.0;
 
-/// And for at least this long.
+/// The least running time of an overdue task.
 const SHORTEST: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Stragglers {
     enabled: bool,
     seconds: f64,
     runs: u64,
-    /// Tasks that are out twice, and how many of the two are still out; 0 once one has won.
+    /// Tasks that were assigned to a second worker.
     doubled: BTreeMap<u64, Doubled>,
 }
 
@@ -26,12 +26,12 @@ struct Doubled {
     settled: bool,
 }
 
-/// What an outcome is worth.
+/// Whether a result counts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It counts; with `other`, the task is still out with another worker.
+    /// It counts; with `other`, another worker still runs the task.
     Counts { other: bool },
-    /// It does not: another came first, or may still come and succeed.
+    /// It does not count: the other attempt came first, or may still succeed.
     Nothing,
 }
 
@@ -40,18 +40,19 @@ impl Stragglers {
         Stragglers { enabled, seconds: 0.0, runs: 0, doubled: BTreeMap::new() }
     }
 
-    /// So many runs took so long together.
+    /// Records the total duration of some runs.
     pub(super) fn took(&mut self, runs: u64, seconds: f64) {
         self.seconds += seconds;
         self.runs += runs;
     }
 
-    /// The first of these tasks that is out twice.
+    /// The first of these tasks that was duplicated.
     pub(super) fn first_doubled(&self, tasks: Range<u64>) -> Option<u64> {
         self.doubled.range(tasks).next().map(|(task, _)| *task)
     }
 
-    /// Of the tasks that are out, with their attempt and since when, the one that is longest overdue.
+    /// The task that is longest overdue among the running ones (task, attempt, start time). It is marked as
+    /// duplicated.
     pub(super) fn overdue(
         &mut self,
         now: Duration,
@@ -71,7 +72,7 @@ impl Stragglers {
         Some((task, attempt))
     }
 
-    /// How many of the tasks that workers hold are held by another one too, or done.
+    /// How many held tasks are also held by another worker, or already done.
     #[cfg(test)]
     pub(super) fn held_twice(&self) -> u64 {
         self.doubled
@@ -80,7 +81,7 @@ impl Stragglers {
             .sum()
     }
 
-    /// An outcome of a task came in, or (`None`) its worker was lost.
+    /// Judges a result of a task; `None` means that its worker was lost or has not started it.
     pub(super) fn returned(&mut self, task: u64, succeeded: Option<bool>) -> Verdict {
         let Some(doubled) = self.doubled.get_mut(&task) else {
             return Verdict::Counts { other: false };

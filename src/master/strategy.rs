@@ -1,31 +1,31 @@
-//! How the nest is made parallel: flattened, or as nested loops are elsewhere, so that the two can be
-//! compared. "Outer" is the outermost loop; "inner" are all loops inside it.
+//! How the nest is parallelised: flattened, or by conventional nested parallelism for comparison.
+//! "Outer" is the outermost loop; "inner" are all loops inside it.
 
 use std::fmt;
 
-/// How the nest is made parallel. The results do not depend on it.
+/// How the nest is parallelised. The results do not depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Strategy {
-    /// All loops are one stream of tasks, and any free worker takes the next one.
+    /// All loops are one stream of tasks; any free worker takes the next task.
     #[default]
     Flattened,
-    /// One worker does one task after another.
+    /// One worker runs all tasks in sequence.
     Serial,
-    /// Each worker takes a whole point of the outer loop and does it alone.
+    /// Each worker takes a whole point of the outer loop.
     Outer,
-    /// All workers do the inner loops of one point of the outer loop, and wait until it is done.
+    /// All workers share the inner loops of one point of the outer loop, with a barrier after each point.
     Inner,
-    /// Some workers hold a point of the outer loop each and only wait; the others do their inner loops.
+    /// Some workers each hold a point of the outer loop and only wait; the others run the inner loops.
     Split {
-        /// How many hold a point.
+        /// Number of workers that hold a point.
         outer: u64,
-        /// How many crunch.
+        /// Number of workers that crunch.
         inner: u64,
     },
 }
 
 impl Strategy {
-    /// How many workers it takes at least.
+    /// The least number of workers.
     pub(crate) fn needs(self) -> u64 {
         match self {
             Strategy::Split { outer, inner } => outer.saturating_add(inner),

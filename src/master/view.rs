@@ -1,13 +1,11 @@
-//! What there is to see of a run while it goes: where each worker is, and what open groups hold so far.
+//! Snapshot of a running job for display: workers, open groups and progress.
 
 use std::time::Duration;
 
 use crate::master::Master;
-use crate::model::nest::Key;
-use crate::model::results::Tally;
-use crate::model::results::Winner;
+use crate::model::{Key, Tally, Winner};
 
-/// A run as it stands.
+/// A snapshot of a running job.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) tally: Tally,
@@ -17,60 +15,58 @@ pub(crate) struct View {
     pub(crate) open: Vec<GroupView>,
 }
 
-/// Where a worker is.
+/// The state of a worker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct WorkerView {
     pub(crate) rank: usize,
-    pub(crate) duty: WorkerActivity,
-    /// How many tasks it can be at at a time.
+    pub(crate) activity: WorkerActivity,
     pub(crate) threads: u32,
-    /// The first task of those that it holds and has not returned.
+    /// The first task that it holds.
     pub(crate) task: Option<u64>,
-    /// How many it holds; a group to reduce counts as one.
+    /// How many tasks it holds; a group to reduce counts as one.
     pub(crate) held: u64,
-    /// Since when it has been at the first one.
+    /// When the first task may have started.
     pub(crate) since: Duration,
-    /// How many seconds that one can be expected to take.
+    /// Expected duration of the first task in seconds.
     pub(crate) expected: Option<f64>,
 }
 
-/// What a worker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WorkerActivity {
-    /// It has not been heard of yet.
+    /// It has not said hello.
     Away,
-    /// It has the job and has not asked for work yet.
+    /// It was sent the job and has not asked for work.
     Preparing,
     /// It holds nothing.
     Idle,
     Crunching,
     Reducing,
-    /// It was told to leave.
+    /// It was dismissed.
     Gone,
-    /// Nothing is expected of it any more.
+    /// It was given up.
     Lost,
 }
 
-/// What an open group holds.
+/// The state of an open group.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct GroupView {
     pub(crate) key: Key,
-    /// How many runs below it have succeeded, as far as the groups in between are closed.
+    /// Successful runs below it; runs of inner groups count once these are closed.
     pub(crate) runs: u64,
     pub(crate) failed: u64,
-    /// The best score so far and where it is, if the group looks for one.
+    /// The best score so far and its point, for max and min.
     pub(crate) best: Option<(f64, Vec<Winner>)>,
 }
 
 impl Master {
-    /// The run as it stands, with so many of the open groups at most.
+    /// A snapshot with at most `groups` open groups.
     pub(crate) fn view(&self, groups: usize) -> View {
-        let expected = |task| self.dispatch.costs.expect(task);
+        let expected = |task| self.queue.costs.expect(task);
         let workers = self
-            .roster
+            .workers
             .views()
             .map(|worker| WorkerView { expected: worker.task.and_then(expected), ..worker });
-        let open = self.dictionary.views(self.nest.outer(), groups);
+        let open = self.groups.views(self.nest.outer(), groups);
         View { tally: self.tally, workers: workers.collect(), open }
     }
 }
@@ -79,9 +75,7 @@ impl Master {
 mod tests {
     use super::*;
     use crate::master::{Event, MasterConfig};
-    use crate::model::batch::{Report, RunBatch};
-    use crate::model::nest::LoopNest;
-    use crate::model::reduce::Reduce;
+    use crate::model::{LoopNest, Reduce, Report, RunBatch};
 
     fn done(first: u64, scores: &[f64]) -> Event<'static> {
         let mut runs = RunBatch::default();
@@ -100,11 +94,17 @@ mod tests {
             master.view(10)
         };
         let seen = on(Event::Tick, 0);
-        assert!(seen.workers.iter().all(|worker| worker.duty == WorkerActivity::Away), "{seen:?}");
+        assert!(
+            seen.workers.iter().all(|worker| worker.activity == WorkerActivity::Away),
+            "{seen:?}"
+        );
         on(Event::Joined { rank: 1, host: "a".into(), threads: 1 }, 1);
         let seen = on(done(0, &[]), 2);
         let at = |seen: &View| (seen.workers[0].task, seen.workers[0].since.as_secs());
-        assert_eq!((seen.workers[0].duty, at(&seen)), (WorkerActivity::Crunching, (Some(0), 2)));
+        assert_eq!(
+            (seen.workers[0].activity, at(&seen)),
+            (WorkerActivity::Crunching, (Some(0), 2))
+        );
         assert_eq!(seen.open, []);
         on(done(0, &[5.0]), 4);
         let seen = on(done(1, &[4.0]), 6);
@@ -113,6 +113,6 @@ mod tests {
         assert_eq!(seen.open, [GroupView { key, runs: 2, failed: 0, best }]);
         assert_eq!(seen.workers[0].expected, Some(2.0));
         let seen = on(Event::Lost { rank: 1 }, 7);
-        assert_eq!((seen.workers[0].duty, seen.workers[0].held), (WorkerActivity::Lost, 0));
+        assert_eq!((seen.workers[0].activity, seen.workers[0].held), (WorkerActivity::Lost, 0));
     }
 }

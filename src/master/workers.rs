@@ -1,4 +1,4 @@
-//! Who works here: what each worker holds and since when.
+//! Per-worker state and assignments.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
@@ -6,58 +6,60 @@ use std::time::Duration;
 
 use crate::master::nested_queue::Wake;
 use crate::master::view::{WorkerActivity, WorkerView};
-use crate::model::nest::Key;
-use crate::model::results::Assignment;
+use crate::model::{Assignment, Key};
 
-/// How long a message may be on its way before a worker that knows nothing of it is believed.
-const SETTLE: Duration = Duration::from_secs(5);
+/// How long an assignment may be in flight. A worker that still reports to be idle after this time is
+/// believed: the message was lost.
+const REPORT_GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Workers {
-    /// The lowest rank that works: 0 or 1.
+    /// The rank of the first worker: 0 or 1.
     lowest: usize,
-    /// One entry a worker, in order of rank.
+    /// One entry per worker, in order of rank.
     workers: Vec<WorkerRecord>,
-    /// The ranks that may take more than they hold, so that nobody has to search for them.
+    /// Workers that can take another assignment; kept as an index to avoid a search.
     open: BTreeSet<usize>,
-    /// The ranks that may too, but there is nothing for them now: those that have their part in what
-    /// others are at, and the rest.
+    /// Workers that could take an assignment while the queue has none for them: those engaged in an open
+    /// point of the outer loop, and the others.
     waiting: BTreeSet<usize>,
     spare: BTreeSet<usize>,
-    /// How many tasks all that are here can be at at a time.
+    /// Number of threads of all active workers.
     threads: u64,
     dismissed: usize,
+    /// How many workers were given up, and how many of those are only silent.
     lost: usize,
+    silent: usize,
 }
 
 #[derive(Clone, Debug)]
 struct WorkerRecord {
     state: WorkerPhase,
-    /// How many tasks it can be at at a time.
     threads: u32,
-    /// What it was given and has not returned, in that order.
+    /// Assigned ranges that are not returned, in the order of assignment.
     pieces: VecDeque<AssignedRange>,
-    /// How many tasks those are.
+    /// Total number of tasks in `pieces`.
     tasks: u64,
-    /// The groups it is to reduce.
+    /// Groups assigned for reduction, and when.
     groups: Vec<(Key, Duration)>,
-    /// When it was given something last.
+    /// Time of the last assignment.
     given: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum WorkerPhase {
-    /// Not heard of yet.
+    /// Has not said hello.
     Away,
-    /// Sent the job, and preparing.
+    /// Was sent the job at this time and is preparing.
     Welcomed(Duration),
     /// Has asked for work.
     Here,
-    /// Told to leave.
     Dismissed,
-    /// Nothing is to be expected of it any more, unless it turns out that it was only silent.
-    Lost,
-    /// It said itself that it cannot go on.
+    /// Its lease has expired; it may come back.
+    Silent,
+    /// Its process or its connection seems to have ended.
+    Gone,
+    /// It reported a fatal error.
     Broken,
 }
 
@@ -67,14 +69,14 @@ struct AssignedRange {
     first: u64,
     end: u64,
     attempt: u32,
-    /// Since when it may be at the first one.
+    /// When the first task may have started.
     since: Duration,
 }
 
-/// What a worker held of which nothing will come.
+/// Work taken from a worker that will not return it.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Returned {
-    /// Tasks, and which attempt of them it was.
+    /// Ranges of tasks with their attempt number.
     pub(super) tasks: Vec<(Range<u64>, u32)>,
     pub(super) groups: Vec<Key>,
 }
@@ -106,7 +108,6 @@ impl WorkerRecord {
 }
 
 impl Workers {
-    /// Of `workers` workers, ranks `lowest` and up.
     pub(super) fn new(lowest: usize, workers: usize) -> Workers {
         Workers {
             lowest,
@@ -117,6 +118,7 @@ impl Workers {
             threads: 0,
             dismissed: 0,
             lost: 0,
+            silent: 0,
         }
     }
 
@@ -128,8 +130,8 @@ impl Workers {
         &mut self.workers[rank - self.lowest]
     }
 
-    /// Takes tasks that a worker returns from what it holds: how many of `count` from `first` on it
-    /// holds in this attempt. Each is taken once.
+    /// Removes returned tasks from a worker's assignments. Returns how many of the `count` tasks starting
+    /// at `first` it holds in this attempt. Each task is removed only once.
     pub(super) fn take(
         &mut self,
         rank: usize,
@@ -161,13 +163,13 @@ impl Workers {
         taken
     }
 
-    /// A worker has reported: it is here.
+    /// Marks a worker as active and open for assignments.
     pub(super) fn reported(&mut self, rank: usize) {
         match self.at(rank).state {
             WorkerPhase::Here => {}
             WorkerPhase::Dismissed | WorkerPhase::Broken => return,
-            was => {
-                self.lost -= usize::from(was == WorkerPhase::Lost); // it was only silent
+            _ => {
+                self.take_back(rank);
                 self.threads += u64::from(self.at(rank).threads);
                 self.at_mut(rank).state = WorkerPhase::Here;
             }
@@ -176,20 +178,27 @@ impl Workers {
         self.open.insert(rank);
     }
 
+    /// Corrects the counts when a worker that was given up reports again.
+    fn take_back(&mut self, rank: usize) {
+        let state = self.at(rank).state;
+        self.lost -= usize::from(matches!(state, WorkerPhase::Silent | WorkerPhase::Gone));
+        self.silent -= usize::from(state == WorkerPhase::Silent);
+    }
+
     fn close(&mut self, rank: usize) {
         for ranks in [&mut self.open, &mut self.waiting, &mut self.spare] {
             ranks.remove(&rank);
         }
     }
 
-    /// There is nothing for a worker now: until those are called that are engaged, or that are not.
+    /// Parks a worker that the queue has nothing for, until [`Workers::wake`] is called for its kind.
     pub(super) fn wait(&mut self, rank: usize, is_engaged: bool) {
         self.open.remove(&rank);
         if is_engaged { &mut self.waiting } else { &mut self.spare }.insert(rank);
     }
 
-    /// There may be something for workers that wait.
-    pub(super) fn call(&mut self, whom: Wake) {
+    /// Makes parked workers open again.
+    pub(super) fn wake(&mut self, whom: Wake) {
         if whom >= Wake::Engaged {
             self.open.append(&mut self.waiting);
         }
@@ -198,14 +207,14 @@ impl Workers {
         }
     }
 
-    /// A worker said hello: whether it is to be sent the job. Once is enough, unless that was lost.
+    /// Handles a hello. Returns whether to send the job: the first time, or again if that message was lost.
     pub(super) fn welcome(&mut self, rank: usize, threads: u32, now: Duration) -> bool {
         let new = match self.at(rank).state {
             WorkerPhase::Away => true,
-            WorkerPhase::Welcomed(since) => now >= since + SETTLE,
-            // It has not even got the job: nothing it was given has come of it.
-            WorkerPhase::Lost => {
-                self.lost -= 1;
+            WorkerPhase::Welcomed(since) => now >= since + REPORT_GRACE,
+            // It asks for the job again, so it holds no assignment.
+            WorkerPhase::Silent | WorkerPhase::Gone => {
+                self.take_back(rank);
                 true
             }
             WorkerPhase::Here | WorkerPhase::Dismissed | WorkerPhase::Broken => false,
@@ -217,29 +226,30 @@ impl Workers {
         new
     }
 
-    /// A worker says that it holds nothing: if that has to be believed, what it was given and has not
-    /// answered. A message was lost then, and it is idle.
+    /// Handles a worker's claim to be idle. If it is believed, a message was lost: returns the work that
+    /// was assigned and not answered.
     pub(super) fn free(&mut self, rank: usize, now: Duration) -> Returned {
         let worker = self.at_mut(rank);
         let held = match worker.state {
             WorkerPhase::Dismissed | WorkerPhase::Broken => return Returned::default(),
-            // What it was given may be on its way.
-            WorkerPhase::Here if worker.holds_nothing() || now < worker.given + SETTLE => {
+            // The assignment may still be in flight.
+            WorkerPhase::Here if worker.holds_nothing() || now < worker.given + REPORT_GRACE => {
                 return Returned::default();
             }
-            WorkerPhase::Welcomed(since) if now < since + SETTLE => return Returned::default(),
+            WorkerPhase::Welcomed(since) if now < since + REPORT_GRACE => {
+                return Returned::default();
+            }
             _ => worker.let_go(),
         };
         self.reported(rank);
         held
     }
 
-    /// Whether a worker was told to leave.
     pub(super) fn is_dismissed(&self, rank: usize) -> bool {
         self.at(rank).state == WorkerPhase::Dismissed
     }
 
-    /// Whether this worker was to reduce that group; if so it is not any more.
+    /// Removes a group from a worker's reductions; whether it was among them.
     pub(super) fn has_reduced(&mut self, rank: usize, group: Key) -> bool {
         let groups = &mut self.at_mut(rank).groups;
         let Some(at) = groups.iter().position(|(key, _)| *key == group) else { return false };
@@ -268,24 +278,32 @@ impl Workers {
         self.at_mut(rank).state = WorkerPhase::Dismissed;
     }
 
-    /// Gives a worker up for good.
-    pub(super) fn lose_for_good(&mut self, rank: usize) -> Returned {
-        let held = self.lose(rank);
-        if self.at(rank).state == WorkerPhase::Lost {
-            self.at_mut(rank).state = WorkerPhase::Broken;
-        }
-        held
+    /// Gives up a worker that reported a fatal error. Returns what it held.
+    pub(super) fn break_down(&mut self, rank: usize) -> Returned {
+        self.lose(rank, WorkerPhase::Broken)
     }
 
-    /// Gives a worker up; what it held and has not returned.
-    pub(super) fn lose(&mut self, rank: usize) -> Returned {
-        if !self.is_here(rank) {
-            return Returned::default();
+    /// Gives up a worker whose process or connection has ended.
+    pub(super) fn end(&mut self, rank: usize) -> Returned {
+        self.lose(rank, WorkerPhase::Gone)
+    }
+
+    /// Gives up a worker whose lease has expired.
+    pub(super) fn miss(&mut self, rank: usize) -> Returned {
+        self.lose(rank, WorkerPhase::Silent)
+    }
+
+    fn lose(&mut self, rank: usize, state: WorkerPhase) -> Returned {
+        match self.at(rank).state {
+            WorkerPhase::Dismissed | WorkerPhase::Broken => return Returned::default(),
+            WorkerPhase::Silent | WorkerPhase::Gone => self.take_back(rank), // counted again below
+            WorkerPhase::Away | WorkerPhase::Welcomed(_) | WorkerPhase::Here => {}
         }
         self.close(rank);
         self.lost += 1;
+        self.silent += usize::from(state == WorkerPhase::Silent);
         let worker = self.at_mut(rank);
-        let was = std::mem::replace(&mut worker.state, WorkerPhase::Lost);
+        let was = std::mem::replace(&mut worker.state, state);
         let (held, threads) = (worker.let_go(), worker.threads);
         if was == WorkerPhase::Here {
             self.threads -= u64::from(threads);
@@ -293,41 +311,46 @@ impl Workers {
         held
     }
 
-    /// Whether something is expected of a worker.
+    /// Whether the worker is neither dismissed nor given up.
     pub(super) fn is_here(&self, rank: usize) -> bool {
-        !matches!(
+        matches!(
             self.at(rank).state,
-            WorkerPhase::Dismissed | WorkerPhase::Lost | WorkerPhase::Broken
+            WorkerPhase::Away | WorkerPhase::Welcomed(_) | WorkerPhase::Here
         )
     }
 
-    /// Whether some workers were given up.
     pub(super) fn any_lost(&self) -> bool {
         self.lost > 0
     }
 
-    /// Whether no worker is left that could do anything.
+    /// Whether every worker was given up.
     pub(super) fn all_lost(&self) -> bool {
         self.lost == self.workers.len()
     }
 
-    /// The lowest rank that may take more than it holds.
+    /// Workers that were given up and may come back.
+    pub(super) fn silent(&self) -> impl Iterator<Item = usize> + '_ {
+        let workers = if self.silent > 0 { self.workers.as_slice() } else { &[] };
+        let ranks = (self.lowest..).zip(workers);
+        ranks.filter(|(_, worker)| worker.state == WorkerPhase::Silent).map(|(rank, _)| rank)
+    }
+
+    /// The lowest rank that can take another assignment.
     pub(super) fn first_open(&self) -> Option<usize> {
         self.open.first().copied()
     }
 
-    /// A worker has enough for now: until it reports.
+    /// Gives the worker nothing more until it reports.
     pub(super) fn has_enough(&mut self, rank: usize) {
         self.close(rank);
     }
 
-    /// How many tasks a worker can be at at a time, and how many it holds; a group counts as a task.
+    /// A worker's number of threads, and how many tasks it holds; a group to reduce counts as a task.
     pub(super) fn load(&self, rank: usize) -> (u64, u64) {
         let worker = self.at(rank);
         (worker.threads.into(), worker.tasks + worker.groups.len() as u64)
     }
 
-    /// How many tasks all workers that are here can be at at a time.
     pub(super) fn threads(&self) -> u64 {
         self.threads
     }
@@ -336,17 +359,20 @@ impl Workers {
         self.dismissed + self.lost == self.workers.len()
     }
 
-    /// The ranks that crunch or reduce.
+    /// Workers that hold tasks or groups.
     pub(super) fn at_work(&self) -> impl Iterator<Item = usize> + '_ {
         self.ranks(|worker| worker.state == WorkerPhase::Here && !worker.holds_nothing())
     }
 
-    /// The ranks that something may still be heard of: neither waiting for work nor gone.
+    /// Workers from which a message can still be expected: neither idle nor gone.
     pub(super) fn not_idle(&self) -> impl Iterator<Item = usize> + '_ {
         self.ranks(|worker| match worker.state {
             WorkerPhase::Away | WorkerPhase::Welcomed(_) => true,
             WorkerPhase::Here => !worker.holds_nothing(),
-            WorkerPhase::Dismissed | WorkerPhase::Lost | WorkerPhase::Broken => false,
+            WorkerPhase::Dismissed
+            | WorkerPhase::Silent
+            | WorkerPhase::Gone
+            | WorkerPhase::Broken => false,
         })
     }
 
@@ -360,18 +386,18 @@ impl Workers {
         ranks.flat_map(|(rank, worker)| worker.pieces.iter().map(move |piece| (rank, piece)))
     }
 
-    /// The first task of all that workers hold, which attempt that is, and since when.
+    /// Per assigned range: its first task, the attempt, and when that task may have started.
     pub(super) fn out(&self) -> impl Iterator<Item = (u64, u32, Duration)> + '_ {
         self.pieces().map(|(_, piece)| (piece.first, piece.attempt, piece.since))
     }
 
-    /// The workers that hold a task.
+    /// All workers that hold a task; two if it was duplicated.
     pub(super) fn holders(&self, task: u64) -> impl Iterator<Item = usize> + '_ {
         let holds = move |piece: &AssignedRange| (piece.first..piece.end).contains(&task);
         self.pieces().filter(move |(_, piece)| holds(piece)).map(|(rank, _)| rank)
     }
 
-    /// The first task of all that each worker holds and has not returned, and since when.
+    /// Per assigned range: the worker, the first task, and when that task may have started.
     pub(super) fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
         self.pieces().map(|(rank, piece)| (rank, piece.first, piece.since))
     }
@@ -381,19 +407,17 @@ impl Workers {
         self.workers.len()
     }
 
-    /// The tasks that workers hold.
     #[cfg(test)]
     pub(super) fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.pieces().map(|(_, piece)| piece.first..piece.end)
     }
 
-    /// How many tasks workers hold.
     #[cfg(test)]
     pub(super) fn held(&self) -> u64 {
         self.workers.iter().map(|worker| worker.tasks).sum()
     }
 
-    /// Panics unless each count is what it counts; how many groups workers reduce.
+    /// Panics unless every counter matches the records. Returns how many groups are being reduced.
     #[cfg(test)]
     pub(super) fn check(&self) -> usize {
         let (mut threads, mut dismissed, mut lost) = (0, 0, 0);
@@ -405,7 +429,11 @@ impl Workers {
                 threads += u64::from(worker.threads);
             }
             dismissed += usize::from(is_among(&[WorkerPhase::Dismissed]));
-            lost += usize::from(is_among(&[WorkerPhase::Lost, WorkerPhase::Broken]));
+            lost += usize::from(is_among(&[
+                WorkerPhase::Silent,
+                WorkerPhase::Gone,
+                WorkerPhase::Broken,
+            ]));
         }
         assert_eq!((threads, dismissed, lost), (self.threads, self.dismissed, self.lost));
         let (open, waiting, spare) = (&self.open, &self.waiting, &self.spare);
@@ -415,23 +443,25 @@ impl Workers {
         self.workers.iter().map(|worker| worker.groups.len()).sum()
     }
 
-    /// Where each worker is. What is to be expected of its task is for others to say.
+    /// A snapshot of each worker, without expected durations.
     pub(super) fn views(&self) -> impl Iterator<Item = WorkerView> + '_ {
         (self.lowest..).zip(&self.workers).map(|(rank, worker)| {
             let (piece, group) = (worker.pieces.front(), worker.groups.first());
-            let duty = match worker.state {
+            let activity = match worker.state {
                 WorkerPhase::Away => WorkerActivity::Away,
                 WorkerPhase::Welcomed(_) => WorkerActivity::Preparing,
                 WorkerPhase::Here if piece.is_some() => WorkerActivity::Crunching,
                 WorkerPhase::Here if group.is_some() => WorkerActivity::Reducing,
                 WorkerPhase::Here => WorkerActivity::Idle,
                 WorkerPhase::Dismissed => WorkerActivity::Gone,
-                WorkerPhase::Lost | WorkerPhase::Broken => WorkerActivity::Lost,
+                WorkerPhase::Silent | WorkerPhase::Gone | WorkerPhase::Broken => {
+                    WorkerActivity::Lost
+                }
             };
             let since = piece.map(|piece| piece.since).or(group.map(|(_, since)| *since));
             WorkerView {
                 rank,
-                duty,
+                activity,
                 threads: worker.threads,
                 task: piece.map(|piece| piece.first),
                 held: worker.tasks + worker.groups.len() as u64,

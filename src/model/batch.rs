@@ -1,5 +1,5 @@
-//! Batches of runs: the one form in which results travel, from the thread that called crunch to the
-//! rows of the store. It is columnar, because most runs give a plain number, millions per second.
+//! Batches of runs: the form of results from the worker thread to the rows of the store. Scores and
+//! durations are packed in a buffer, because most runs give a plain number, at millions per second.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -9,25 +9,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::results::{Assignment, AttemptResult, Scored, weight};
 
-/// The bytes of a run's score and seconds.
+/// Bytes per run: its score and its duration.
 const WIDTH: usize = 2 * size_of::<f64>();
 
-/// Runs of consecutive tasks, made one after another by one thread, all in the same attempt. Their numbers
-/// may be borrowed from the message that they came in.
+/// Runs of consecutive tasks, made in sequence by one thread in the same attempt. The numbers may be
+/// borrowed from a received message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RunBatch<'a> {
-    /// The first task.
     pub(crate) first: u64,
-    /// Which attempt of all of them this was.
     pub(crate) attempt: u32,
-    /// When the first run started, in seconds since 1970. Each other one started when the one before it
+    /// When the first run started, in seconds since 1970. Each later run started when the one before it
     /// ended.
     pub(crate) started: f64,
-    /// Each run's score, NaN for those among `others`, and seconds; little-endian. Both are in one buffer,
-    /// because a batch of one run is to be no more work than two numbers are.
+    /// Score and duration in seconds of each run, little-endian; the score of a run in `others` is NaN. Both
+    /// are in one buffer, so that a message with a single run is as cheap as possible.
     #[serde(borrow, with = "serde_bytes")]
     numbers: Cow<'a, [u8]>,
-    /// The runs that gave anything but a plain number, by task; none is `None`.
+    /// The runs that failed or gave more than a plain number, in order of task. Boxed, because a batch is
+    /// moved often and most have none; never empty.
     others: Option<Box<OtherRuns>>,
 }
 
@@ -36,38 +35,37 @@ type OtherRuns = VecDeque<OtherRun>;
 /// A run that failed or gave more than a plain number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OtherRun {
-    /// The task.
     pub(crate) task: u64,
-    /// What crunch gave, or in words why it gave nothing.
+    /// The value, or the error message.
     pub(crate) result: Result<Scored, String>,
 }
 
-/// What one of a worker's threads reports of the tasks it was assigned.
+/// A report of a worker thread on its assigned tasks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report<'a> {
     /// Which thread, from 0.
     pub(crate) thread: u32,
-    /// The runs it has made. None in a request for work.
+    /// Its runs. Empty in a request for work.
     #[serde(borrow)]
     pub(crate) runs: RunBatch<'a>,
-    /// Assigned tasks that were not begun, and will not be: they are for others to do.
+    /// Assigned tasks that were not started and are returned to the queue.
     pub(crate) unbegun: Option<Assignment>,
 }
 
 impl RunBatch<'static> {
-    /// Begins a batch in the memory of the one before it.
+    /// Starts a new batch in the same memory.
     pub(crate) fn restart(&mut self, first: u64, attempt: u32, started: f64) {
         (self.first, self.attempt, self.started) = (first, attempt, started);
         self.numbers.to_mut().clear();
         self.others = None;
     }
 
-    /// The next task gave a plain number, which is not NaN.
+    /// Appends a run that gave a plain number, not NaN.
     pub(crate) fn push_number(&mut self, number: f64, seconds: f64) {
         self.push_numbers(&[number], seconds);
     }
 
-    /// The next tasks gave plain numbers, each in as many seconds.
+    /// Appends runs that gave plain numbers, not NaN, each with the same duration.
     #[inline]
     pub(crate) fn push_numbers(&mut self, numbers: &[f64], seconds: f64) {
         let all = self.numbers.to_mut();
@@ -80,7 +78,7 @@ impl RunBatch<'static> {
         }
     }
 
-    /// What came of the next task, whatever it is.
+    /// Appends a run with any result.
     pub(crate) fn push(&mut self, result: Result<Scored, String>, seconds: f64) {
         match result.as_ref().ok().and_then(Scored::as_number) {
             Some(number) => self.push_number(number, seconds),
@@ -92,8 +90,8 @@ impl RunBatch<'static> {
         }
     }
 
-    /// The batch as it is to be sent: it borrows the numbers and takes the rest. To be followed by
-    /// [`RunBatch::restart`].
+    /// The batch to be sent: borrows the numbers and takes the other runs. Call [`RunBatch::restart`]
+    /// afterwards.
     pub(crate) fn lend(&mut self) -> RunBatch<'_> {
         let (numbers, others) = (Cow::Borrowed(&*self.numbers), self.others.take());
         RunBatch { numbers, others, ..*self }
@@ -101,7 +99,7 @@ impl RunBatch<'static> {
 }
 
 impl<'a> RunBatch<'a> {
-    /// Whether the parts fit together, as those of every batch do that was built here.
+    /// Whether the parts are consistent. True unless the batch came from a corrupt message.
     pub(crate) fn is_valid(&self) -> bool {
         self.numbers.len().is_multiple_of(WIDTH)
             && self.first.checked_add(self.count()).is_some()
@@ -112,33 +110,32 @@ impl<'a> RunBatch<'a> {
             })
     }
 
-    /// How many runs.
+    /// Number of runs.
     pub(crate) fn count(&self) -> u64 {
         (self.numbers.len() / WIDTH) as u64
     }
 
-    /// Their tasks.
     pub(crate) fn tasks(&self) -> Range<u64> {
         self.first..self.first + self.count()
     }
 
-    /// Each run's score; NaN for those that are among the others.
+    /// Each run's score; NaN for those in [`RunBatch::others`].
     pub(crate) fn scores(&self) -> impl Iterator<Item = f64> {
         self.runs().map(|(score, _)| score)
     }
 
-    /// How long each run took, in seconds.
+    /// Duration of each run in seconds.
     pub(crate) fn seconds(&self) -> impl Iterator<Item = f64> {
         self.runs().map(|(_, seconds)| seconds)
     }
 
-    /// Each run's score and seconds.
+    /// Score and duration in seconds of each run.
     pub(crate) fn runs(&self) -> impl Iterator<Item = (f64, f64)> {
         let number = |bytes: &[u8]| bytes.first_chunk().map_or(0.0, |b| f64::from_le_bytes(*b));
         self.numbers.chunks_exact(WIDTH).map(move |run| (number(run), number(&run[WIDTH / 2..])))
     }
 
-    /// The runs that gave anything but a plain number, by task.
+    /// The runs that failed or gave more than a plain number, in order of task.
     pub(crate) fn others(&self) -> impl Iterator<Item = &OtherRun> {
         self.others.as_deref().map(VecDeque::iter).unwrap_or_default()
     }
@@ -153,7 +150,7 @@ impl<'a> RunBatch<'a> {
         self.started + self.seconds().sum::<f64>()
     }
 
-    /// Takes the first `count` runs out of a valid batch.
+    /// Splits the first `count` runs off a valid batch.
     pub(crate) fn take_first(&mut self, count: u64) -> RunBatch<'a> {
         let end = self.first + count;
         let mut others = None;
@@ -168,7 +165,7 @@ impl<'a> RunBatch<'a> {
         taken
     }
 
-    /// The same, with numbers of its own.
+    /// The same batch with owned numbers.
     pub(crate) fn into_owned(self) -> RunBatch<'static> {
         RunBatch {
             first: self.first,
@@ -179,7 +176,7 @@ impl<'a> RunBatch<'a> {
         }
     }
 
-    /// Each run by itself.
+    /// The runs as single results.
     pub(crate) fn into_results(mut self) -> impl Iterator<Item = AttemptResult> {
         let mut others = self.others.take().unwrap_or_default();
         let (mut task, mut started, attempt) = (self.first, self.started, self.attempt);
@@ -197,7 +194,7 @@ impl<'a> RunBatch<'a> {
         })
     }
 
-    /// About how many bytes of results it holds.
+    /// Approximate size of the results in bytes.
     pub(crate) fn weight(&self) -> usize {
         let held = |other: &OtherRun| size_of::<OtherRun>() + weight(&other.result);
         self.numbers.len() + self.others().map(held).sum::<usize>()
@@ -222,7 +219,7 @@ fn take_front<'a>(numbers: &mut Cow<'a, [u8]>, bytes: usize) -> Cow<'a, [u8]> {
 mod tests {
     use super::*;
 
-    /// Tasks 10 to 14: numbers, but for a failure at 12 and a record at 13.
+    /// Tasks 10 to 14: numbers, except a failure at 12 and a record at 13.
     fn batch() -> RunBatch<'static> {
         let mut runs = RunBatch::default();
         runs.restart(10, 2, 100.0);

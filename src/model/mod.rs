@@ -1,4 +1,4 @@
-//! What a job is made of, whoever computes it: values, the nest of loops, folds, results.
+//! The job's data model: values, the nest of loops, reductions, results.
 
 pub(crate) mod batch;
 pub(crate) mod nest;
@@ -6,3 +6,6 @@ pub(crate) mod policy;
 pub(crate) mod reduce;
 pub(crate) mod results;
 pub(crate) mod value;
+
+// Other modules import these from `model`; files within it import from each other.
+pub(crate) use self::{batch::*, nest::*, policy::*, reduce::*, results::*, value::*};

@@ -1,44 +1,43 @@
-//! How a job is run, whether a job file or a program describes it: in which order, what may fail.
+//! The policy of a job, from a job file or a program: order of tasks, retries, limits.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How a job is run: what a job file and a study have in common.
+/// How a job is run; common to job files and studies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Policy {
-    /// What every task's own seed derives from.
+    /// The base of every task's seed.
     pub(crate) seed: u64,
     /// How many of a group's points must have a result.
     pub(crate) require: Completeness,
-    /// How often a failed run is tried once more.
+    /// How often a failed run is retried.
     pub(crate) retries: u32,
-    /// How many runs may fail for good before the job stops; any number if it is not said.
+    /// How many runs may fail for good before the job stops; unlimited if `None`.
     pub(crate) most_failures: Option<u64>,
-    /// Whether a task that takes far longer than others is given out a second time, when nothing
-    /// else is left to give.
+    /// Whether a task that takes far longer than others is assigned to a second worker, once the queue is
+    /// empty.
     pub(crate) speculate: bool,
-    /// Whether crunch in Rust runs in a process of its own.
+    /// Whether the user's Rust crunch runs in a separate process.
     pub(crate) isolate: bool,
-    /// How long one call may take, of what runs in a process of its own.
+    /// Time limit per call of a function that runs in a separate process.
     pub(crate) timeout: Option<Duration>,
-    /// In which order tasks are given out.
     pub(crate) order: Order,
-    /// Whether workers, not rank 0, call the functions that reduce a group outside gridmpi.
+    /// Whether workers, not rank 0, call the user's reduction.
     pub(crate) reduce_on_workers: bool,
 }
 
-/// In which order tasks are given out. The results do not depend on it.
+/// The order in which tasks are handed out. The results do not depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
-    /// As the nested loops would run them, so that groups close early and few are open.
+    /// The order of the nested loops, so that groups are complete early and few are open at a time.
     #[default]
     Grid,
-    /// Those that are expected to take longest first, so that none of them is left for the end: by the
-    /// durations recorded earlier, and by those of the run as it goes.
+    /// The tasks that are expected to take longest come first, so that none of them is left for the end.
+    /// Expected durations come from earlier runs and from the current one.
     LongestFirst,
-    /// In an order drawn from this seed; in runs of consecutive tasks where there are more than
-    /// 65,536.
+    /// A random order with this seed. If there are more than 65,536 tasks, ranges of consecutive tasks
+    /// are shuffled instead of single tasks.
     Random(u64),
 }
 
@@ -53,7 +52,7 @@ pub(crate) enum Completeness {
 }
 
 impl Completeness {
-    /// Whether it is a fraction over 0 and up to 1, if it is one.
+    /// Whether a fraction is over 0 and at most 1.
     pub(crate) fn is_sound(self) -> bool {
         match self {
             Completeness::All => true,
@@ -65,11 +64,11 @@ impl Completeness {
     pub(crate) fn is_met(self, counted: u64, size: u64) -> bool {
         match self {
             Completeness::All => counted == size,
-            // Less a hair, so that 0.7 of 10 is 7 whatever binary fractions make of it.
+            // The tolerance makes 0.7 of 10 equal 7 despite binary rounding.
             Completeness::Fraction(fraction) => counted as f64 >= fraction * size as f64 - 1e-9,
         }
     }
 }
 
-/// How long a result may wait for the rest of its batch, and a batch for a task.
+/// How long a result may wait for the rest of its batch. A task that runs longer than this is long.
 pub(crate) const LONG: Duration = Duration::from_millis(100);

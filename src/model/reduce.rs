@@ -1,7 +1,7 @@
-//! The named folds: how a closed group becomes one value for the loop around it.
+//! The reductions: how a closed group becomes one value for the loop around it.
 //!
-//! A fold is fed slot by slot in grid order, whatever the order of arrival, so floating-point sums
-//! come out the same to the last bit on any number of workers, and the first of equal bests wins.
+//! A fold gets its items in grid order, whatever the order of arrival. Floating-point sums are therefore
+//! equal to the last bit on any number of workers, and the first of equal bests wins.
 
 use serde::{Deserialize, Serialize};
 
@@ -37,9 +37,8 @@ pub(crate) enum Reduce {
 /// A function in a Python file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PythonFunction {
-    /// The file, as the job file names it.
+    /// The file's path as in the job file.
     pub(crate) file: String,
-    /// The function's name in it.
     pub(crate) function: String,
 }
 
@@ -48,7 +47,7 @@ impl Reduce {
     pub(crate) const NAMES: [&str; 8] =
         ["max", "min", "mean", "sum", "median", "std", "count", "all"];
 
-    /// The fold of that name.
+    /// The reduction of that name.
     pub(crate) fn named(name: &str) -> Option<Reduce> {
         Some(match name {
             "max" => Reduce::Max,
@@ -63,7 +62,7 @@ impl Reduce {
         })
     }
 
-    /// What a job file calls it.
+    /// Its name in a job file.
     pub(crate) fn name(&self) -> &str {
         match self {
             Reduce::Max => "max",
@@ -79,42 +78,42 @@ impl Reduce {
         }
     }
 
-    /// Whether a value without a score is of no use to it.
+    /// Whether it ignores values without a score.
     pub(crate) fn needs_score(&self) -> bool {
         !matches!(self, Reduce::Count | Reduce::All) && !self.is_outside()
     }
 
-    /// Whether a function of the user's does it, outside the master.
+    /// Whether the user's function computes it, outside the master.
     pub(crate) fn is_outside(&self) -> bool {
         matches!(self, Reduce::Python(_) | Reduce::Native)
     }
 
-    /// Whether the winning coordinates go outwards with the value.
+    /// Whether the winning coordinates are passed outwards with the value.
     pub(crate) fn picks_a_winner(&self) -> bool {
         matches!(self, Reduce::Max | Reduce::Min)
     }
 }
 
-/// What entered a slot of a group: a run, or a closed inner group.
+/// The result in a slot of a group: of a run, or of a closed inner group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SlotResult {
-    /// What it gave; nothing if it failed or is incomplete.
+    /// The value; `None` if the run failed or the group is incomplete.
     pub(crate) result: Option<Scored>,
-    /// How many runs behind it succeeded.
+    /// Number of successful runs below it.
     pub(crate) runs: u64,
-    /// How many runs behind it failed.
+    /// Number of failed runs below it.
     pub(crate) failed: u64,
 }
 
 impl SlotResult {
-    /// A run's: what it gave, if it succeeded.
+    /// From a run's value, if it succeeded.
     pub(crate) fn of_run(result: Option<Scored>) -> SlotResult {
         let runs = u64::from(result.is_some());
         SlotResult { result, runs, failed: 1 - runs }
     }
 }
 
-/// A fold under way.
+/// A fold in progress.
 #[derive(Debug)]
 pub(crate) struct Fold {
     level: usize,
@@ -139,19 +138,18 @@ enum FoldState {
     Median(Vec<f64>),
     Count,
     All(Vec<Value>),
-    /// For a function outside; `typed` says that it only needs what is Rust in them.
+    /// For the user's function; with `typed`, it needs only the encoded Rust values.
     Items {
         items: Vec<SlotResult>,
         typed: bool,
     },
 }
 
-/// What a finished fold gives.
+/// The result of a finished fold.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Folded {
-    /// The value.
     Value(Scored),
-    /// All items, for a function outside the master to reduce.
+    /// All items, for the user's function to reduce.
     Items(Vec<SlotResult>),
 }
 
@@ -173,20 +171,18 @@ impl Fold {
         Fold { level, count: 0, state }
     }
 
-    /// How many items counted so far.
+    /// Number of items that counted so far.
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
-    /// If it looks for the best score: 1 for the greatest, -1 for the smallest; and the one so far, with
-    /// its slot.
+    /// For max and min: the sign (1 for max, -1 for min), and the best score so far with its slot.
     pub(crate) fn best(&self) -> Option<(f64, Option<(u64, &Scored)>)> {
         let FoldState::Best { sign, best } = &self.state else { return None };
         Some((*sign, best.as_ref().map(|(slot, scored)| (*slot, scored))))
     }
 
-    /// Takes the next slot's item. One that failed, or lacks the score this fold needs, does not
-    /// count.
+    /// Takes the next slot's item. It does not count if it failed, or lacks a score that this fold needs.
     pub(crate) fn push(&mut self, slot: u64, mut item: SlotResult) {
         let score = item.result.as_ref().and_then(|scored| scored.score);
         match &mut self.state {
@@ -197,7 +193,7 @@ impl Fold {
             FoldState::Items { items, typed } => {
                 self.count += u64::from(item.result.is_some());
                 if let (true, Some(result)) = (*typed, &mut item.result) {
-                    result.value = Value::Null; // it may be large, and nobody looks at it
+                    result.value = Value::Null; // it may be large, and is not needed
                 }
                 items.push(item);
             }
@@ -229,7 +225,7 @@ impl Fold {
         }
     }
 
-    /// The same of consecutive slots that hold plain numbers, none of them NaN.
+    /// Takes plain numbers of consecutive slots, none of them NaN.
     pub(crate) fn push_numbers(&mut self, first: u64, numbers: impl Iterator<Item = f64>) {
         match &mut self.state {
             FoldState::Best { sign, best } => {
@@ -263,7 +259,7 @@ impl Fold {
         }
     }
 
-    /// The value; `None` if nothing counted where something has to.
+    /// The value; `None` if no item counted and the fold needs one.
     pub(crate) fn finish(self) -> Option<Folded> {
         let count = self.count as f64;
         if self.count == 0 && !matches!(self.state, FoldState::Count) {

@@ -1,4 +1,4 @@
-//! What comes of tasks: assignments, the results of attempts, the summaries of groups.
+//! Assignments, results of attempts and summaries of groups.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,43 +9,40 @@ use crate::model::value::Value;
 /// A range of tasks given to one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Assignment {
-    /// The first task.
     pub(crate) first: u64,
-    /// How many tasks, counting up from the first.
     pub(crate) count: u64,
-    /// 1 for the first try of these tasks, and so on.
+    /// The attempt number, from 1.
     pub(crate) attempt: u32,
 }
 
-/// What came of a task.
+/// The result of an attempt of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AttemptResult {
-    /// The task's index.
     pub(crate) task: u64,
-    /// Which attempt this was; a stale one is refused.
+    /// The attempt number; results of stale attempts are refused.
     pub(crate) attempt: u32,
     /// When it started, in seconds since 1970.
     pub(crate) started: f64,
-    /// How long crunch took, in seconds.
+    /// Duration of the call of crunch in seconds.
     pub(crate) seconds: f64,
-    /// What crunch gave, or in words why it gave nothing.
+    /// The value, or the error message.
     pub(crate) result: Result<Scored, String>,
 }
 
-/// A value with its score: what a run gave, or what a group was reduced to.
+/// A value with its score: of a run, or of a reduced group.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Scored {
     /// The number that reductions compare and add; never NaN.
     pub(crate) score: Option<f64>,
-    /// Everything that was given.
+    /// The whole value.
     pub(crate) value: Value,
     /// The winning point of each loop that max or min decided, outermost first.
     pub(crate) best: Vec<Winner>,
-    /// The Rust value's bincode form, where crunch or the reduction is the user's Rust.
+    /// The encoded Rust value, if crunch or the reduction is the user's Rust function.
     pub(crate) typed: Bytes,
 }
 
-/// The point of a loop that won a max or min.
+/// The winning point of a max or min.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Winner {
     /// The loop, counted from the outermost.
@@ -55,12 +52,11 @@ pub(crate) struct Winner {
 }
 
 impl Scored {
-    /// A plain number.
     pub(crate) fn number(number: f64) -> Scored {
         Scored { score: Some(number), value: Value::Float(number), ..Scored::default() }
     }
 
-    /// The number, if this is nothing but one.
+    /// The number, if the value is a plain number.
     pub(crate) fn as_number(&self) -> Option<f64> {
         match (self.score, &self.value) {
             (Some(score), Value::Float(value))
@@ -75,7 +71,7 @@ impl Scored {
     }
 }
 
-/// About how many bytes a result holds, besides its own size.
+/// Approximate size of a result's heap memory in bytes.
 pub(crate) fn weight(result: &Result<Scored, String>) -> usize {
     match result {
         Ok(scored) => scored.typed.len() + scored.value.weight(),
@@ -83,12 +79,11 @@ pub(crate) fn weight(result: &Result<Scored, String>) -> usize {
     }
 }
 
-/// The reduced value of a group and what stands behind it.
+/// The reduced value of a group and its number of runs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct GroupSummary {
-    /// The group.
     pub(crate) key: Key,
-    /// Its value, or why it is incomplete.
+    /// The value, or why the group is incomplete.
     pub(crate) result: Result<Scored, String>,
     /// How many runs below it succeeded.
     pub(crate) runs: u64,
@@ -96,27 +91,25 @@ pub(crate) struct GroupSummary {
     pub(crate) failed: u64,
 }
 
-/// How far the job is.
+/// Progress counters of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Runs recorded, good or bad, those of earlier starts included.
+    /// Recorded runs, successful or not, those of earlier starts included.
     pub(crate) done: u64,
-    /// Those of earlier starts.
+    /// Recorded runs of earlier starts.
     pub(crate) recalled: u64,
     /// Attempts that failed and were followed by another.
     pub(crate) retried: u64,
-    /// Tasks that a lost worker held, or of which a message was lost.
+    /// Tasks requeued because their worker or a message was lost.
     pub(crate) given_back: u64,
     /// Workers that were given up.
     pub(crate) lost: u64,
-    /// Runs that failed.
     pub(crate) failed: u64,
-    /// Groups closed.
     pub(crate) closed: u64,
     /// Groups that closed without a value.
     pub(crate) incomplete: u64,
-    /// Outcomes of tasks that were out twice and had come already.
+    /// Results of duplicated tasks that did not count.
     pub(crate) dropped: u64,
-    /// Outcomes refused because nobody waits for them.
+    /// Results of stale attempts, and invalid reports.
     pub(crate) refused: u64,
 }

@@ -1,27 +1,27 @@
-//! Who started this process: the launcher's variables say how many of us there are before MPI is
-//! initialised, and whether MPI agrees tells a launcher that does not fit the MPI library.
+//! Detects the launcher of this process. Its environment variables give the number of processes before MPI
+//! is initialised; if MPI disagrees, the launcher does not fit the MPI library.
 
 #[cfg(feature = "mpi")]
 use crate::platform::mpi_flavour::MpiFlavour;
 use crate::util::error::Error;
 
-/// What a launcher said of this process.
+/// What the launcher's variables say about this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LaunchInfo {
-    /// How many processes it started (or has leave to start), if it says so.
+    /// How many processes it started (or may start), if it says so.
     pub(crate) size: Option<usize>,
-    /// Which of them this is.
+    /// The rank of this process.
     pub(crate) rank: usize,
-    /// How many of them are on this host, where it says so.
+    /// How many of the processes are on this host, if it says so.
     pub(crate) on_host: usize,
-    /// The variable that told of it.
+    /// The variable with the number or the rank.
     pub(crate) variable: &'static str,
-    /// Whether there is anything by which MPI finds the other processes.
+    /// Whether there is a variable by which MPI can find the other processes.
     pub(crate) means: bool,
 }
 
-/// Size, rank and processes on this host, as launchers name them, the innermost launcher first:
-/// mpirun inside a Slurm allocation speaks for itself.
+/// The variables for size, rank and processes on this host, the innermost launcher first: inside a Slurm
+/// allocation, mpirun's own variables count.
 const VARIABLES: [(&str, &str, &str); 4] = [
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
     ("PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS"),
@@ -32,20 +32,20 @@ const VARIABLES: [(&str, &str, &str); 4] = [
 const SLURM_STEP: &str = "SLURM_STEP_NUM_TASKS";
 const SLURM_ALLOCATION: &str = "SLURM_NTASKS";
 
-/// What srun brings for MPI: of PMIx, of PMI 1 or 2, of Cray.
+/// Variables that srun sets for MPI: of PMIx, of PMI 1 or 2, of Cray.
 const MEANS: [&str; 5] = ["PMIX_RANK", "PMI_RANK", "PMI_FD", "PMI2_DEBUG", "PALS_RANKID"];
 
-/// All that a PMIx launcher such as prterun sets: a rank, and no size.
+/// The only variable that a PMIx launcher such as prterun sets: the rank, without a size.
 const PMIX_RANK: &str = "PMIX_RANK";
 
 impl LaunchInfo {
-    /// What this process's environment says; nothing if no launcher started it.
+    /// Reads the environment; nothing if no launcher started this process.
     pub(crate) fn detect() -> Option<LaunchInfo> {
         LaunchInfo::from(|name| std::env::var(name).ok())
     }
 
     fn from(variable: impl Fn(&str) -> Option<String>) -> Option<LaunchInfo> {
-        // Slurm counts the tasks of several nodes as in "4(x2)": this node's are the first number.
+        // Slurm writes the tasks of several nodes as "4(x2)"; the first number is this node's.
         let number = |name: &str| {
             let text = variable(name)?;
             let digits = text.split(|c: char| !c.is_ascii_digit()).next()?;
@@ -67,13 +67,12 @@ impl LaunchInfo {
         })
     }
 
-    /// Whether nobody but MPI can say if there are others: then rank 0 may go on alone where MPI
-    /// knows of none, because every other rank refuses to.
+    /// Whether only MPI knows if there are other processes. Rank 0 may then run alone if MPI knows of
+    /// none, because every other rank refuses to.
     pub(crate) fn may_be_alone(&self) -> bool {
         self.size.is_none() && self.rank == 0
     }
 
-    /// What the launcher says of the number of processes.
     fn says(&self) -> String {
         match self.size {
             Some(size) => format!("{} says {size} processes", self.variable),
@@ -81,12 +80,12 @@ impl LaunchInfo {
         }
     }
 
-    /// Whether this may be the one process of a batch script, in an allocation of more tasks.
+    /// Whether this may be the only process of a batch script, in an allocation of more tasks.
     pub(crate) fn is_batch_script(&self) -> bool {
         self.variable == SLURM_ALLOCATION
     }
 
-    /// There are several processes, and this gridmpi could not speak to the others.
+    /// The error for several processes in a build without MPI.
     #[cfg(not(feature = "mpi"))]
     pub(crate) fn without_mpi(&self) -> Error {
         let says = self.says();
@@ -95,20 +94,23 @@ impl LaunchInfo {
         ))
     }
 
-    /// The launcher speaks of several processes and MPI of one.
+    /// The error if the launcher started several processes and MPI knows of one.
     #[cfg(feature = "mpi")]
     pub(crate) fn mismatch(&self) -> Error {
         let says = self.says();
-        let alone =
-            if self.is_batch_script() { "; or say --threads N to use this node alone" } else { "" };
+        let alone = if self.is_batch_script() {
+            "; or give --threads N to use this node alone"
+        } else {
+            ""
+        };
         let advice = MpiFlavour::own().advice();
         Error::input(format!(
             "{says}, but MPI says this one is alone: each would run the whole job; {advice}{alone}"
         ))
     }
 
-    /// Slurm has started several processes and brought nothing by which MPI could find the others: an
-    /// MPI that is initialised then may well end the process without a word of ours.
+    /// Whether Slurm has started several processes without anything by which MPI could find the others:
+    /// MPI may then end the process during initialisation, without a message of ours.
     #[cfg(feature = "mpi")]
     pub(crate) fn is_bare_step(&self) -> bool {
         let needs = matches!(MpiFlavour::own(), MpiFlavour::OpenMpi(_) | MpiFlavour::Mpich);

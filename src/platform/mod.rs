@@ -1,4 +1,4 @@
-//! Where this process runs: the launcher that started it, the MPI it was built with, Slurm.
+//! The environment of this process: its launcher, its MPI library, Slurm.
 
 pub(crate) mod launcher;
 #[cfg_attr(not(feature = "mpi"), allow(dead_code))]

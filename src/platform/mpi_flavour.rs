@@ -1,12 +1,12 @@
-//! Which MPI gridmpi was built with, and how programs are launched on it: a launcher of another one
-//! starts ranks that do not find each other.
+//! Tells which MPI library gridmpi was built with, and how to launch programs with it: ranks started by
+//! the launcher of another library do not find each other.
 
-/// Families of MPI libraries that are launched alike, by what the library says of itself.
+/// Families of MPI libraries with the same launchers, recognised by their version string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MpiFlavour {
     /// Open MPI, and its major version.
     OpenMpi(u32),
-    /// MPICH, and what descends from it without launchers of its own.
+    /// MPICH, and its derivatives without launchers of their own.
     Mpich,
     Intel,
     Cray,
@@ -14,7 +14,7 @@ pub(crate) enum MpiFlavour {
 }
 
 impl MpiFlavour {
-    /// The MPI of this program.
+    /// The MPI library of this program.
     #[cfg(feature = "mpi")]
     pub(crate) fn own() -> MpiFlavour {
         MpiFlavour::of(&crate::wire::transport::mpi::library())
@@ -34,11 +34,11 @@ impl MpiFlavour {
         }
     }
 
-    /// What to launch with in a batch script, with its options.
+    /// The launcher for a batch script, with its options.
     pub(crate) fn in_slurm(self) -> &'static [&'static str] {
         match self {
-            // It survives the loss of a rank or a node, which srun does not; Slurm has bound the job to
-            // its cores, and a rank with threads must not be bound to one of them.
+            // mpirun survives the loss of a rank or a node; srun does not. Slurm has bound the job to its
+            // cores already, and a rank with threads must not be bound to one core.
             MpiFlavour::OpenMpi(_) => &["mpirun", "--bind-to", "none"],
             MpiFlavour::Mpich => &["srun", "--mpi=pmi2"],
             MpiFlavour::Cray => &["srun"],
@@ -46,7 +46,7 @@ impl MpiFlavour {
         }
     }
 
-    /// The lines that work on this MPI, for someone whose line did not.
+    /// Commands that work with this MPI library, for an error message.
     pub(crate) fn advice(self) -> &'static str {
         match self {
             MpiFlavour::OpenMpi(..=4) => {

@@ -1,5 +1,5 @@
-//! What rank 0 does besides dispensing tasks: keeps runs in the store, has groups reduced and
-//! listeners called on threads of their own, answers what workers ask, shows progress.
+//! Side effects of rank 0's event loop: writes runs to the store, runs reductions and listeners on threads
+//! of their own, answers workers' requests, shows progress.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,7 @@ use crate::executor::rust::ErasedStudy;
 use crate::executor::{self, Slot};
 use crate::job::Job;
 use crate::master::{Event, Master};
-use crate::model::batch::RunBatch;
-use crate::model::nest::Key;
-use crate::model::reduce::{Reduce, SlotResult};
-use crate::model::results::{GroupSummary, Scored};
+use crate::model::{GroupSummary, Key, Reduce, RunBatch, Scored, SlotResult};
 use crate::rank0::Effects;
 use crate::rank0::progress::Progress;
 use crate::rank0::requests::{self, RequestBroker};
@@ -30,34 +27,34 @@ use crate::util::signals::{self, SignalRequest};
 use crate::util::thread;
 use crate::wire::requests::Request;
 
-/// How long rank 0 waits for a message before it looks at everything else.
+/// Longest wait for a message before everything else is checked.
 const TICK: Duration = Duration::from_millis(100);
-/// The same, while something is under way on rank 0 that no message tells of.
+/// The same while work is pending on rank 0 that no message announces.
 const SHORT_TICK: Duration = Duration::from_millis(2);
 
-/// How many groups may wait on rank 0 to be reduced before no task is given out for a while.
+/// No tasks are handed out while more groups than this wait to be reduced on rank 0.
 const MOST_GROUPS: usize = 64;
 
-/// How many summaries may wait for listeners before no task is given out for a while.
+/// No tasks are handed out while more summaries than this wait for listeners.
 const MOST_SUMMARIES: usize = 10_000;
 
 pub(crate) struct RunEffects {
     store: Store,
     progress: Progress,
-    post: StatusWriter,
-    exchange: RequestBroker,
+    status: StatusWriter,
+    requests: RequestBroker,
     reducer: Option<ReduceThread>,
     listeners: Option<Listeners>,
-    /// What a listener stopped the study with.
+    /// The error with which a listener stopped the study.
     stopped: Option<Error>,
     ending: Shutdown,
-    /// Whether to find out what all ranks have used.
+    /// Whether workers report their processor time when they leave.
     census: bool,
-    /// When the store was looked at last.
+    /// When the store was last checked.
     checked: Duration,
 }
 
-/// The thread that calls functions that reduce.
+/// The thread that runs reductions.
 struct ReduceThread {
     groups: Sender<(Key, Vec<SlotResult>)>,
     reduced: Receiver<(Key, Result<Scored, String>)>,
@@ -68,7 +65,7 @@ struct ReduceThread {
 struct Listeners {
     levels: Vec<usize>,
     summaries: Sender<GroupSummary>,
-    /// How many of those have been sent and not been heard.
+    /// Number of summaries sent and not yet received by the thread.
     waiting: Arc<AtomicUsize>,
     errors: Receiver<String>,
     thread: std::thread::JoinHandle<()>,
@@ -77,27 +74,27 @@ struct Listeners {
 impl RunEffects {
     pub(crate) fn open(
         job: &Arc<Job>,
-        native: Option<&Arc<ErasedStudy>>,
+        study: Option<&Arc<ErasedStudy>>,
         listeners: Vec<(usize, Listener)>,
         store: Store,
-        (progress, post): (Progress, StatusWriter),
+        (progress, status): (Progress, StatusWriter),
         settings: &Settings,
         end: Option<Duration>,
     ) -> Result<RunEffects> {
         let outside =
             job.nest.loops().iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
         let needed = outside && !job.policy.reduce_on_workers;
-        let reducer = if needed { Some(ReduceThread::start(job, native)?) } else { None };
+        let reducer = if needed { Some(ReduceThread::start(job, study)?) } else { None };
         let listeners =
             if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };
-        let exchange = RequestBroker::new(native.cloned());
+        let requests = RequestBroker::new(study.cloned());
         let ending = Shutdown::new(settings.grace, end);
         let (stopped, census, checked) = (None, settings.census, Duration::ZERO);
         Ok(RunEffects {
             store,
             progress,
-            post,
-            exchange,
+            status,
+            requests,
             reducer,
             listeners,
             stopped,
@@ -107,40 +104,40 @@ impl RunEffects {
         })
     }
 
-    /// What asked for an end, if anything did.
+    /// The signal or time limit that began the shutdown, if any.
     pub(crate) fn interrupted(&self) -> Option<&str> {
         self.ending.why()
     }
 
-    /// Stores what was done, because rank 0 cannot go on; what to say of it.
+    /// Rank 0 cannot go on: flushes the store and returns the error to report.
     pub(crate) fn fail(mut self, error: Error) -> Error {
         self.progress.finish();
-        self.exchange.close();
+        self.requests.close();
         let error = match self.store.flush() {
             Ok(()) => error,
             Err(also) => error.and(&also),
         };
-        self.post.end(RunState::of(error.exit), error.exit, &error.to_string());
+        self.status.end(RunState::of(error.exit), error.exit, &error.to_string());
         error
     }
 
-    /// Looks at what there is to see for the last time: everybody has left.
-    pub(crate) fn look_last(&mut self, now: Duration, master: &Master) {
-        self.post.look_last(now, master);
+    /// Takes the last status snapshot: all workers have left.
+    pub(crate) fn write_last(&mut self, now: Duration, master: &Master) {
+        self.status.write_last(now, master);
     }
 
-    /// Closes what is open; the store, the listeners, who may still have to hear some, and the status,
-    /// which is to say how it ended.
+    /// Ends the progress display. Returns the store, the listeners (which may still have summaries to
+    /// handle), and the status writer, which records how the run ended.
     pub(crate) fn close(self) -> (Store, PendingListeners, StatusWriter) {
         self.progress.finish();
-        let RunEffects { store, exchange, listeners, stopped, post, .. } = self;
-        (store, PendingListeners { exchange, listeners, stopped }, post)
+        let RunEffects { store, requests, listeners, stopped, status, .. } = self;
+        (store, PendingListeners { requests, listeners, stopped }, status)
     }
 }
 
 impl Effects for RunEffects {
     fn join(&mut self, rank: usize, host: &str) -> Result<()> {
-        self.post.join(rank, host);
+        self.status.join(rank, host);
         self.store.join(rank, host)
     }
 
@@ -149,7 +146,7 @@ impl Effects for RunEffects {
     }
 
     fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()> {
-        self.exchange.forget(rank, None);
+        self.requests.forget(rank, None);
         self.store.give_back(task, attempt, rank)
     }
 
@@ -159,7 +156,7 @@ impl Effects for RunEffects {
         {
             listeners.tell(summary.clone());
         }
-        self.post.close(&summary);
+        self.status.close(&summary);
         self.store.close(summary)
     }
 
@@ -170,25 +167,25 @@ impl Effects for RunEffects {
     }
 
     fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration) {
-        self.exchange.ask(from, ticket, request, now);
+        self.requests.ask(from, ticket, request, now);
     }
 
     fn returned(&mut self, rank: usize, thread: u32) {
-        if !self.exchange.is_quiet() {
-            self.exchange.forget(rank, Some(thread));
+        if !self.requests.is_quiet() {
+            self.requests.forget(rank, Some(thread));
         }
     }
 
     fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)> {
-        if self.exchange.is_quiet() {
+        if self.requests.is_quiet() {
             return Vec::new();
         }
         if master.has_given_up() {
-            self.exchange.end();
+            self.requests.end();
         }
-        let waiting = self.exchange.waiting();
+        let waiting = self.requests.waiting();
         let alone = !waiting.is_empty() && master.awaits_only(&waiting);
-        self.exchange.replies(now, alone)
+        self.requests.replies(now, alone)
     }
 
     fn interrupt(&mut self, rank: usize, signal: &str) {
@@ -211,20 +208,20 @@ impl Effects for RunEffects {
 
     fn patience(&self) -> Duration {
         let reducing = self.reducer.as_ref().is_some_and(|reducer| reducer.away > 0);
-        let soon = reducing || !self.exchange.is_quiet() || self.is_full();
+        let soon = reducing || !self.requests.is_quiet() || self.is_full();
         if soon { SHORT_TICK } else { TICK }
     }
 
     fn event(&mut self) -> Result<Option<Event<'static>>> {
         if let Some(event) = self.ending.event() {
-            self.exchange.end();
+            self.requests.end();
             return Ok(Some(event));
         }
         if let Some(listeners) = &self.listeners
             && let Ok(why) = listeners.errors.try_recv()
         {
             self.stopped = Some(Error::unexpected(why));
-            self.exchange.end();
+            self.requests.end();
             return Ok(Some(Event::Stop));
         }
         let Some(reducer) = &mut self.reducer else { return Ok(None) };
@@ -241,9 +238,9 @@ impl Effects for RunEffects {
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
         self.ending.tick(now);
         self.progress.show(now, master);
-        if self.post.is_due(now) {
+        if self.status.is_due(now) {
             let pauses = self.is_full();
-            self.post.look(now, master, pauses, self.ending.why());
+            self.status.look(now, master, pauses, self.ending.why());
         }
         if now >= self.checked + TICK {
             self.checked = now;
@@ -254,14 +251,14 @@ impl Effects for RunEffects {
 }
 
 fn lost_reducer() -> Error {
-    Error::unexpected("the thread that reduces groups is lost")
+    Error::unexpected("the thread that reduces groups has ended")
 }
 
 impl ReduceThread {
-    fn start(job: &Arc<Job>, native: Option<&Arc<ErasedStudy>>) -> Result<ReduceThread> {
+    fn start(job: &Arc<Job>, study: Option<&Arc<ErasedStudy>>) -> Result<ReduceThread> {
         let (groups, to_reduce) = channel::<(Key, Vec<SlotResult>)>();
         let (done, reduced) = channel();
-        let mut reducer = executor::reducer(job, native, Slot { rank: 0, thread: 0, cores: 1 });
+        let mut reducer = executor::reducer(job, study, Slot { rank: 0, thread: 0, cores: 1 });
         let work = move || {
             while let Ok((key, items)) = to_reduce.recv() {
                 let result = caught("summarize", || reducer.reduce(key, &items));
@@ -303,17 +300,18 @@ impl Listeners {
 
     fn tell(&self, summary: GroupSummary) {
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        let _ = self.summaries.send(summary); // it ends only with an error
+        let _ = self.summaries.send(summary); // the thread ends early only after an error
     }
 
-    /// How many summaries wait to be heard.
+    /// Number of summaries not yet received by the listener thread.
     fn unheard(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
     }
 
-    /// Waits until they have heard everything; what they failed with, if they did. They may still put
-    /// and take, but not wait for ever for what nobody puts.
-    fn finish(self, exchange: &RequestBroker) -> Option<Error> {
+    /// Waits until the listeners have handled everything; returns the error of one that failed. They may
+    /// still put and take dictionary values. If there is no progress for too long, the dictionary is
+    /// closed, so that no listener waits for ever for a value that nobody puts.
+    fn finish(self, requests: &RequestBroker) -> Option<Error> {
         let Listeners { summaries, waiting, errors, thread, .. } = self;
         drop(summaries);
         let before = signals::asked();
@@ -324,12 +322,12 @@ impl Listeners {
             if unheard != last.0 {
                 last = (unheard, Instant::now());
             } else if last.1.elapsed() > requests::PATIENCE {
-                exchange.close();
+                requests.close();
             }
             let asked = signals::asked();
             if let (true, Some(SignalRequest { name, .. })) = (asked != before, asked) {
                 let still =
-                    "on_summary is still at work; every run is stored, start again to go on";
+                    "on_summary is still running; every run is stored; start again to go on";
                 return Some(Error::interrupted(format!("{name}: {still}")));
             }
         }
@@ -337,18 +335,18 @@ impl Listeners {
     }
 }
 
-/// Listeners who may still have to hear some summaries.
+/// Listeners that may still have summaries to handle.
 pub(crate) struct PendingListeners {
-    exchange: RequestBroker,
+    requests: RequestBroker,
     listeners: Option<Listeners>,
     stopped: Option<Error>,
 }
 
 impl PendingListeners {
-    /// Waits until they have; what one of them stopped the study with.
+    /// Waits for the listeners; returns the error with which one of them stopped the study.
     pub(crate) fn finish(self) -> Option<Error> {
-        let late = self.listeners.and_then(|listeners| listeners.finish(&self.exchange));
-        self.exchange.close();
+        let late = self.listeners.and_then(|listeners| listeners.finish(&self.requests));
+        self.requests.close();
         self.stopped.or(late)
     }
 }

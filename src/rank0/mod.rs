@@ -1,7 +1,8 @@
-//! Rank 0's loop: wait for a message or a tick, step the master, carry out its actions in order.
-//! The same over every transport.
+//! Rank 0's event loop: wait for a message or a tick, step the master, carry out its actions in order. It
+//! is the same for every transport.
 
 pub(crate) mod effects;
+mod processes;
 pub(crate) mod progress;
 pub(crate) mod requests;
 pub(crate) mod session;
@@ -18,80 +19,76 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::master::{Action, Event, Master, emptied};
-use crate::model::batch::RunBatch;
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::GroupSummary;
+use crate::master::{Action, Event, Master, WAIT_FOR_SILENT, emptied};
+use crate::model::{GroupSummary, Key, RunBatch, SlotResult};
+use crate::rank0::processes::Processes;
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::requests::Request;
 use crate::wire::transport::Hub;
 
-/// How long to wait for what workers say as they leave.
+/// Time limit for the workers' farewell messages.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How long to wait for a worker that has not said hello before looking again.
+/// Longest wait for one message while workers are dismissed.
 #[cfg(feature = "mpi")]
 const TICK: Duration = Duration::from_millis(100);
 
-/// What rank 0 does besides dispensing tasks.
+/// The side effects of the event loop. Simulated tests have their own implementation.
 pub(crate) trait Effects {
     /// A worker joined from this host.
     fn join(&mut self, rank: usize, host: &str) -> Result<()>;
 
-    /// Keep these runs of one of a worker's threads.
+    /// Stores runs of one thread of a worker.
     fn record(&mut self, rank: usize, thread: u32, runs: RunBatch) -> Result<()>;
 
-    /// Keep that nothing came of an attempt, because its worker was lost.
+    /// Stores that an attempt has no result because its worker was lost.
     fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()>;
 
-    /// Keep this summary.
+    /// Stores a summary and passes it to listeners.
     fn close(&mut self, summary: GroupSummary) -> Result<()>;
 
-    /// Reduce these items, and report later.
+    /// Starts to reduce these items; the result follows as an event.
     fn reduce(&mut self, key: Key, items: Vec<SlotResult>) -> Result<()>;
 
-    /// A worker asks for something from within crunch.
+    /// A worker sent a request from within crunch.
     fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration);
 
-    /// One of a worker's threads has returned from crunch.
+    /// A thread of a worker has returned from crunch.
     fn returned(&mut self, rank: usize, thread: u32);
 
-    /// The encoded replies that are due by now.
+    /// Encoded replies that are ready, with the ranks they go to.
     fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)>;
 
-    /// A worker was asked by a signal to come to an end.
+    /// A worker received a signal that asks for shutdown.
     fn interrupt(&mut self, rank: usize, signal: &str);
 
-    /// Whether so much waits to be stored or reduced that no task is to be given out for now.
+    /// Backpressure: whether too much waits to be stored or reduced to hand out tasks.
     fn is_full(&self) -> bool;
 
-    /// Whether workers are to say what they have used, as they leave.
+    /// Whether workers report their processor time when they leave.
     fn wants_farewells(&self) -> bool {
         false
     }
 
-    /// Whether to leave now, whoever is still at work.
+    /// Whether to leave now, even if workers are still busy.
     fn is_leaving(&self) -> bool;
 
-    /// How long to wait for a message before looking for events and replies again.
+    /// Longest wait for a message before events and replies are checked again.
     fn patience(&self) -> Duration;
 
-    /// What happened meanwhile: a group was reduced, or the job is to stop.
+    /// An event that no message brought: a group was reduced, or the job has to stop.
     fn event(&mut self) -> Result<Option<Event<'static>>>;
 
-    /// Time has passed.
+    /// Called once per pass of the event loop.
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()>;
 }
 
-/// What went between rank 0 and the workers, both ways.
+/// Messages between rank 0 and the workers, in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MessageCount {
-    /// How many messages.
     pub(crate) messages: u64,
-    /// How many bytes were in them.
     pub(crate) bytes: u64,
 }
 
@@ -107,59 +104,65 @@ impl MessageCount {
     }
 }
 
-/// Serves the workers until every run is recorded, every group closed and every worker dismissed; or
-/// until an event has stopped the job and every worker is dismissed; or until the keeper wants to
-/// leave. `job` is the job's bincode form, for the workers; `actions` are what the master wants done
-/// before anything happens. A worker that cannot go on is given up, and its tasks go to others. Ends
-/// early with the error of whatever failed: the transport, the keeper, or the last worker.
+/// Runs the event loop until every run is recorded, every group closed and every worker dismissed; or
+/// until an event has stopped the job and every worker is dismissed; or until `effects` wants to leave.
+/// `job` is the job's bincode form, for the workers; `actions` are the master's actions to carry out
+/// before the first event. A worker that cannot go on is given up, and its tasks go to others. Returns
+/// early with an error of the transport, of the effects, or of the last worker.
 pub(crate) fn serve(
     master: &mut Master,
     hub: &mut dyn Hub,
-    keeper: &mut dyn Effects,
+    effects: &mut dyn Effects,
     job: Bytes,
     mut actions: Vec<Action<'static>>,
 ) -> Result<LoopStats> {
     let welcome = encoded(&ToWorker::Job(job));
     let mut traffic = MessageCount::default();
     let mut first = true;
+    let mut processes = Processes::new();
+    let (mut ended, mut waits) = (Vec::new(), false);
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
-    while !master.is_over() && !keeper.is_leaving() {
-        // What this event brings about, which may borrow from its message.
+    while !master.is_over() && !effects.is_leaving() {
+        // The actions that this event causes. They may borrow from its message.
         let mut due: Vec<Action> = actions;
         let happened =
-            if std::mem::take(&mut first) { Some(Event::Tick) } else { keeper.event()? };
+            if std::mem::take(&mut first) { Some(Event::Tick) } else { effects.event()? };
         let event = match happened {
             Some(event) => event,
-            None if let Some(rank) = hub.dead() => {
+            None if let Some(rank) = ended.pop().or_else(|| hub.dead()) => {
                 log::warn!("rank {rank} has died or cannot be reached; its tasks go to others");
-                hub.hurry();
+                hub.skip_finalize();
                 Event::Lost { rank }
             }
-            None => match hub.receive(keeper.patience(), &mut received)? {
+            None if let Some(rank) = hub.alive() => Event::Alive { rank },
+            None => match hub.receive(effects.patience(), &mut received)? {
                 Some(rank) => {
                     traffic.count(received.len());
                     match codec::decode(&received)? {
-                        ToMaster::Hello { host, threads } => Event::Joined { rank, host, threads },
+                        ToMaster::Hello { host, threads, process } => {
+                            processes.joined(rank, process);
+                            Event::Joined { rank, host, threads }
+                        }
                         ToMaster::Done(report) => {
-                            keeper.returned(rank, report.thread);
+                            effects.returned(rank, report.thread);
                             Event::Done { rank, report }
                         }
                         ToMaster::Reduced { key, result } => {
                             Event::Reduced { rank: Some(rank), key, result }
                         }
                         ToMaster::Ask { thread, ticket, request } => {
-                            // No business of the master's.
-                            keeper.ask((rank, thread), ticket, request, hub.now());
-                            Event::Tick
+                            // The request broker answers it, not the master.
+                            effects.ask((rank, thread), ticket, request, hub.now());
+                            Event::Alive { rank }
                         }
                         ToMaster::Interrupted(name) => {
-                            keeper.interrupt(rank, &name);
-                            Event::Tick
+                            effects.interrupt(rank, &name);
+                            Event::Alive { rank }
                         }
-                        ToMaster::Beat { idle } => {
-                            // What is on its way to it, it cannot know of.
-                            Event::Beat { rank, idle: idle && !hub.is_sending(rank) }
+                        ToMaster::Heartbeat { idle } => {
+                            // A worker does not know of a message still in flight, so it is not idle then.
+                            Event::Heartbeat { rank, idle: idle && !hub.is_sending(rank) }
                         }
                         ToMaster::Farewell(seconds) => {
                             farewells.push(seconds);
@@ -175,17 +178,17 @@ pub(crate) fn serve(
             },
         };
         let now = hub.now();
-        master.hold(keeper.is_full());
+        master.hold(effects.is_full());
         master.on(event, now, &mut due);
         for action in due.drain(..) {
             match action {
                 Action::Welcome { rank, host } => {
-                    keeper.join(rank, &host)?;
+                    effects.join(rank, &host)?;
                     traffic.send(hub, rank, welcome.clone())?;
                 }
-                Action::Record { rank, thread, runs } => keeper.record(rank, thread, runs)?,
-                Action::Close(summary) => keeper.close(*summary)?,
-                Action::Reduce { rank: None, key, items } => keeper.reduce(key, items)?,
+                Action::Record { rank, thread, runs } => effects.record(rank, thread, runs)?,
+                Action::Close(summary) => effects.close(*summary)?,
+                Action::Reduce { rank: None, key, items } => effects.reduce(key, items)?,
                 Action::Reduce { rank: Some(rank), key, items } => {
                     traffic.send(hub, rank, encoded(&ToWorker::Reduce { key, items }))?;
                 }
@@ -198,17 +201,16 @@ pub(crate) fn serve(
                     traffic.send(hub, rank, encoded(&ToWorker::Cancel(task)))?;
                 }
                 Action::GiveBack { task, attempt, rank } => {
-                    keeper.give_back(task, attempt, rank)?;
+                    effects.give_back(task, attempt, rank)?;
                 }
                 Action::Miss { rank } => {
-                    log::warn!(
-                        "rank {rank} has not been heard of for too long; its tasks go to others"
-                    );
-                    hub.hurry();
+                    log::warn!("rank {rank} has been silent for too long; its tasks go to others");
+                    hub.skip_finalize();
+                    processes.poll_soon();
                 }
-                Action::Dismiss { rank, hurry } => {
-                    let farewell = keeper.wants_farewells();
-                    let message = encoded(&ToWorker::Dismiss { hurry, farewell });
+                Action::Dismiss { rank, skip_finalize } => {
+                    let farewell = effects.wants_farewells();
+                    let message = encoded(&ToWorker::Dismiss { skip_finalize, farewell });
                     traffic.count(message.len());
                     hub.send_last(rank, message)?;
                     dismissed += 1;
@@ -216,18 +218,30 @@ pub(crate) fn serve(
             }
         }
         actions = emptied(due);
-        for (rank, reply) in keeper.replies(now, master) {
+        for (rank, reply) in effects.replies(now, master) {
             traffic.send(hub, rank, reply)?;
         }
-        keeper.tick(now, master)?;
+        effects.tick(now, master)?;
+        ended.extend(processes.ended(now, master.silent()));
         if master.is_stranded() {
-            return Err(Error::unexpected(
-                "no worker is left that can go on; what is done is stored",
-            ));
+            return Err(stranded(master.deserted().is_some()));
+        }
+        if !ended.is_empty() {
+            continue; // the master handles that first
+        }
+        let deserted = master.deserted();
+        match (deserted, std::mem::replace(&mut waits, deserted.is_some())) {
+            (Some(silence), false) => log::warn!(
+                "all workers have been silent for {} s; waiting up to {} minutes for one to come back",
+                silence.as_secs(),
+                WAIT_FOR_SILENT.as_secs() / 60
+            ),
+            (None, true) if !master.is_over() => log::info!("a worker has come back"),
+            _ => {}
         }
     }
     let begin = hub.now();
-    while keeper.wants_farewells() && farewells.len() < dismissed && hub.now() < begin + LAST_WORDS
+    while effects.wants_farewells() && farewells.len() < dismissed && hub.now() < begin + LAST_WORDS
     {
         if hub.receive(LAST_WORDS / 10, &mut received)?.is_some()
             && let ToMaster::Farewell(seconds) = codec::decode(&received)?
@@ -239,24 +253,34 @@ pub(crate) fn serve(
     Ok(LoopStats { traffic, workers_cpu })
 }
 
-/// What serving took.
+/// The error when no worker is left. `waited` says that rank 0 has waited for silent ones.
+fn stranded(waited: bool) -> Error {
+    let minutes = WAIT_FOR_SILENT.as_secs() / 60;
+    let since =
+        if waited { format!(": none came back in {minutes} minutes") } else { String::new() };
+    Error::unexpected(format!("no worker is left that can go on{since}; what is done is stored"))
+}
+
+/// Measurements of the event loop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoopStats {
-    /// What went between rank 0 and the workers.
     pub(crate) traffic: MessageCount,
-    /// The processor time that those who were dismissed have used, in seconds, if all have said.
+    /// Processor time of the dismissed workers, in seconds, if all have reported it.
     pub(crate) workers_cpu: Option<f64>,
 }
 
-/// Sends every worker away as it says hello: there will be no job.
+/// Dismisses every worker as it says hello: there will be no job.
 #[cfg(feature = "mpi")]
-pub(crate) fn turn_away(hub: &mut dyn Hub) -> Result<()> {
+pub(crate) fn dismiss_all(hub: &mut dyn Hub) -> Result<()> {
     let mut there: BTreeSet<usize> = (1..=hub.workers()).collect();
     while !there.is_empty() {
         if let Some(rank) = hub.receive(TICK, &mut Vec::new())?
             && there.remove(&rank)
         {
-            hub.send_last(rank, encoded(&ToWorker::Dismiss { hurry: false, farewell: false }))?;
+            hub.send_last(
+                rank,
+                encoded(&ToWorker::Dismiss { skip_finalize: false, farewell: false }),
+            )?;
         }
     }
     Ok(())

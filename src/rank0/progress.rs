@@ -1,18 +1,18 @@
-//! Progress on stderr: a bar on a terminal, a line now and then elsewhere (mpirun's pipes are
-//! elsewhere).
+//! Progress on stderr: a bar on a terminal, otherwise a log line from time to time (mpirun makes stderr a
+//! pipe).
 
 use std::time::Duration;
 
 use crate::master::Master;
 
-/// How soon the first line comes, and how far apart lines are at most.
+/// When the first line is logged, and the longest time between lines.
 const FIRST_LINE: Duration = Duration::from_secs(5);
 const LONGEST_GAP: Duration = Duration::from_secs(60);
 
-/// A task that takes longer than this is named.
+/// A task that runs longer than this is named.
 const LONG: Duration = Duration::from_secs(60);
 
-/// How far a job is, for the person who waits for it.
+/// Shows the progress of a job.
 pub(crate) struct Progress {
     tasks: u64,
     next: Duration,
@@ -20,14 +20,13 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Progress of a job with that many tasks.
-    /// With `bar` it is a bar, where stderr is a terminal.
+    /// With `bar` it is a bar, if stderr is a terminal.
     pub(crate) fn new(tasks: u64, bar: bool) -> Progress {
         let next = if bar && bar::start(tasks) { Duration::ZERO } else { FIRST_LINE };
         Progress { tasks, next, gap: FIRST_LINE }
     }
 
-    /// Shows how far the job is, if it is time to.
+    /// Shows the progress if an update is due.
     pub(crate) fn show(&mut self, now: Duration, master: &Master) {
         if now < self.next {
             return;
@@ -52,7 +51,7 @@ impl Progress {
         let slow = longest.filter(|(_, _, since)| now.saturating_sub(*since) > LONG);
         let slow = slow.map_or(String::new(), |(rank, task, since)| {
             let seconds = now.saturating_sub(since).as_secs();
-            format!("; rank {rank} has been at task {task} for {seconds} s")
+            format!("; rank {rank} has been running task {task} for {seconds} s")
         });
         log::info!(
             "{} of {} runs, {} failed, {rate:.1}/s, {left}{slow}",
@@ -62,7 +61,7 @@ impl Progress {
         );
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn finish(&self) {
         bar::finish();
     }
@@ -78,15 +77,14 @@ pub(crate) mod bar {
 
     use indicatif::{ProgressBar, ProgressStyle};
 
-    use crate::model::results::Tally;
+    use crate::model::Tally;
 
-    /// The bar, if there is one: log lines have to go around it.
+    /// The bar, if there is one. Log lines must not overwrite it.
     static BAR: OnceLock<ProgressBar> = OnceLock::new();
 
-    /// How often the bar moves.
     const REDRAW: Duration = Duration::from_millis(100);
 
-    /// Puts up a bar, where stderr is a terminal; whether it is.
+    /// Shows a bar if stderr is a terminal; returns whether it is.
     pub(crate) fn start(tasks: u64) -> bool {
         if !std::io::stderr().is_terminal() {
             return false;
@@ -95,14 +93,13 @@ pub(crate) mod bar {
         true
     }
 
-    /// A bar of runs.
     pub(crate) fn of_runs(tasks: u64) -> ProgressBar {
         let style = "{bar:30} {human_pos} of {human_len} runs, {per_sec}, {eta} left{msg}";
         let style = ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar());
         ProgressBar::new(tasks).with_style(style)
     }
 
-    /// Moves the bar, if there is one; when to do so again.
+    /// Redraws the bar, if there is one; returns the time until the next redraw.
     pub(crate) fn show(tally: Tally) -> Option<Duration> {
         let bar = BAR.get()?;
         bar.set_position(tally.done);
@@ -118,7 +115,7 @@ pub(crate) mod bar {
         }
     }
 
-    /// Where log lines go: stderr, around the bar.
+    /// Writes log lines to stderr without disturbing the bar.
     pub(crate) struct LogSink;
 
     impl Write for LogSink {
@@ -137,11 +134,11 @@ pub(crate) mod bar {
 
 #[cfg(not(feature = "cli"))]
 mod bar {
-    //! A library user's terminal is the user's own: no bar.
+    //! Without the command line there is no bar: the terminal belongs to the user's program.
 
     use std::time::Duration;
 
-    use crate::model::results::Tally;
+    use crate::model::Tally;
 
     pub(crate) fn start(_: u64) -> bool {
         false

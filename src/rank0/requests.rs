@@ -1,5 +1,5 @@
-//! Rank 0's answers to what workers ask from within crunch: data sets, and the dictionary that all
-//! ranks share. Those who wait for a key wait here, not in rank 0's loop.
+//! Rank 0's answers to requests that workers send from within crunch: data sets, and the dictionary that
+//! all ranks share. Blocked requests wait here and do not block the event loop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use crate::wire::messages::ToWorker;
 use crate::wire::requests::DATA;
 use crate::wire::requests::{DictionaryOp, Reply, Request};
 
-/// How long nothing may happen before those who wait are told that nobody will put any more: another
-/// thread of a crunch that waits could, and so could rank 0's own program.
+/// After this long without activity, blocked requests are refused, because nobody will put a value. Not
+/// earlier: another thread of a blocked crunch, or rank 0's own program, may still put one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Answers, and keeps who waits.
+/// Answers requests and holds the blocked ones.
 pub(crate) struct RequestBroker {
-    native: Option<Arc<ErasedStudy>>,
-    board: DictionaryData,
+    study: Option<Arc<ErasedStudy>>,
+    dictionary: DictionaryData,
     waiting: Vec<PendingRequest>,
-    /// The encoded reply with the data set that was asked for last: workers mostly want the same one at
+    /// The encoded reply with the data set that was requested last: workers mostly want the same one at
     /// the same time.
     encoded: Option<((usize, u64), Bytes)>,
     replies: Vec<(usize, Bytes)>,
-    /// Since when everybody waits, if everybody does.
+    /// Since when every worker has been blocked or idle, if all are.
     stuck: Option<Duration>,
     over: bool,
 }
@@ -35,17 +35,17 @@ struct PendingRequest {
     rank: usize,
     thread: u32,
     ticket: u64,
-    deed: DictionaryOp,
+    operation: DictionaryOp,
     key: Bytes,
     until: Option<Duration>,
 }
 
 impl RequestBroker {
-    pub(crate) fn new(native: Option<Arc<ErasedStudy>>) -> RequestBroker {
-        let board = native.as_ref().map(|native| native.board().clone()).unwrap_or_default();
+    pub(crate) fn new(study: Option<Arc<ErasedStudy>>) -> RequestBroker {
+        let dictionary = study.as_ref().map(|study| study.dictionary().clone()).unwrap_or_default();
         RequestBroker {
-            native,
-            board,
+            study,
+            dictionary,
             waiting: Vec::new(),
             encoded: None,
             replies: Vec::new(),
@@ -54,7 +54,7 @@ impl RequestBroker {
         }
     }
 
-    /// Takes a request; its answer is among the next replies, or comes once there is one.
+    /// Takes a request. Its reply is among the next ones, or follows once the key has a value.
     pub(crate) fn ask(
         &mut self,
         (rank, thread): (usize, u32),
@@ -68,22 +68,22 @@ impl RequestBroker {
                 let reply = self.data(level, point);
                 self.replies.push((rank, reply));
             }
-            Request::Dictionary(deed, key) => {
-                let until = match deed {
+            Request::Dictionary(operation, key) => {
+                let until = match operation {
                     DictionaryOp::Wait(Some(patience)) => Some(now.saturating_add(patience)),
                     _ => None,
                 };
-                self.waiting.push(PendingRequest { rank, thread, ticket, deed, key, until });
+                self.waiting.push(PendingRequest { rank, thread, ticket, operation, key, until });
             }
         }
     }
 
-    /// Whether nobody waits for anything.
+    /// Whether no request is open.
     pub(crate) fn is_quiet(&self) -> bool {
         self.waiting.is_empty() && self.replies.is_empty()
     }
 
-    /// The workers that wait for a key, one entry for each of their threads that does.
+    /// The ranks with blocked requests, once per blocked thread.
     pub(crate) fn waiting(&self) -> Vec<usize> {
         let mut waiting: Vec<_> = self.waiting.iter().map(|w| (w.rank, w.thread)).collect();
         waiting.sort_unstable();
@@ -91,8 +91,8 @@ impl RequestBroker {
         waiting.into_iter().map(|(rank, _)| rank).collect()
     }
 
-    /// This worker, or one of its threads, has returned from what it asked for: nobody there waits any
-    /// more, though a process that has died may seem to.
+    /// Refuses the blocked requests of a worker, or of one of its threads: crunch has returned there, or
+    /// the worker is lost.
     pub(crate) fn forget(&mut self, rank: usize, thread: Option<u32>) {
         let (gone, left) = self.waiting.drain(..).partition::<Vec<_>, _>(|waiting| {
             waiting.rank == rank && thread.is_none_or(|thread| waiting.thread == thread)
@@ -103,31 +103,31 @@ impl RequestBroker {
         }
     }
 
-    /// Those who wait are not to wait any longer: the study stops.
+    /// The study stops: requests that would block are refused from now on.
     pub(crate) fn end(&mut self) {
         self.over = true;
     }
 
-    /// Nobody will put any more.
+    /// Closes the dictionary: no more values will be put.
     pub(crate) fn close(&self) {
-        self.board.close();
+        self.dictionary.close();
     }
 
-    /// The encoded replies that are due. `alone` says that no worker but those that wait here has
-    /// anything to do, and nothing on rank 0 either.
+    /// The encoded replies that are ready. `alone` says that only the workers with blocked requests have
+    /// tasks, and that nothing is pending on rank 0.
     pub(crate) fn replies(&mut self, now: Duration, alone: bool) -> Vec<(usize, Bytes)> {
-        // Putting may answer one that came earlier, so the puts go first.
+        // A put may answer a request that arrived earlier, so puts go first.
         let (puts, rest): (Vec<_>, Vec<_>) = self
             .waiting
             .drain(..)
-            .partition(|waiting| matches!(waiting.deed, DictionaryOp::Put(_)));
+            .partition(|waiting| matches!(waiting.operation, DictionaryOp::Put(_)));
         for waiting in puts.into_iter().chain(rest) {
             match self.answer(&waiting, now) {
                 Some(reply) => self.reply(&waiting, reply),
                 None => self.waiting.push(waiting),
             }
         }
-        // Who waits for a time only may still put something afterwards.
+        // A request with a time limit returns, and its crunch may put a value then.
         let for_ever = self.waiting.iter().all(|waiting| waiting.until.is_none());
         if self.waiting.is_empty() || !alone || !for_ever || !self.replies.is_empty() {
             self.stuck = None;
@@ -135,7 +135,7 @@ impl RequestBroker {
             let since = *self.stuck.get_or_insert(now);
             if now.saturating_sub(since) >= PATIENCE {
                 for waiting in std::mem::take(&mut self.waiting) {
-                    let why = "nothing was put under this key, and nobody is left to put it: for a minute every worker has waited or had nothing to do";
+                    let why = "there is no value under this key, and no worker is left to put one: for a minute every worker has been waiting or idle";
                     self.reply(&waiting, Reply::Refused(why.to_string()));
                 }
             }
@@ -145,20 +145,20 @@ impl RequestBroker {
 
     fn answer(&self, waiting: &PendingRequest, now: Duration) -> Option<Reply> {
         let key = &waiting.key;
-        let found = match &waiting.deed {
-            DictionaryOp::Put(value) => match self.board.put(key.clone(), value.clone()) {
+        let found = match &waiting.operation {
+            DictionaryOp::Put(value) => match self.dictionary.put(key.clone(), value.clone()) {
                 Ok(_) => Some(Reply::Ready(true)),
                 Err(error) => Some(Reply::Refused(error.to_string())),
             },
-            DictionaryOp::Take { wait } => match self.board.try_take(key) {
+            DictionaryOp::Take { wait } => match self.dictionary.try_take(key) {
                 None if *wait => None,
                 value => Some(Reply::Value(value)),
             },
-            DictionaryOp::Fetch { wait } => match self.board.try_fetch(key) {
+            DictionaryOp::Fetch { wait } => match self.dictionary.try_fetch(key) {
                 None if *wait => None,
                 value => Some(Reply::Value(value)),
             },
-            DictionaryOp::Wait(_) => match self.board.is_ready(key) {
+            DictionaryOp::Wait(_) => match self.dictionary.is_ready(key) {
                 true => Some(Reply::Ready(true)),
                 false if waiting.until.is_some_and(|until| now >= until) => {
                     Some(Reply::Ready(false))
@@ -181,9 +181,9 @@ impl RequestBroker {
         {
             return reply.clone();
         }
-        self.encoded = None; // before there is another
-        let data = match &self.native {
-            Some(native) => native.data(level, point),
+        self.encoded = None; // free it before the next one is made
+        let data = match &self.study {
+            Some(study) => study.data(level, point),
             None => Err("this job has no data sets on rank 0".to_string()),
         };
         let found = data.is_ok();
@@ -209,58 +209,58 @@ mod tests {
     const TAKE: DictionaryOp = DictionaryOp::Take { wait: true };
 
     fn ask(
-        exchange: &mut RequestBroker,
+        broker: &mut RequestBroker,
         rank: usize,
         ticket: u64,
-        deed: DictionaryOp,
+        operation: DictionaryOp,
         seconds: u64,
     ) {
-        let request = Request::Dictionary(deed, Bytes::from_static(b"key"));
-        exchange.ask((rank, 0), ticket, request, Duration::from_secs(seconds));
+        let request = Request::Dictionary(operation, Bytes::from_static(b"key"));
+        broker.ask((rank, 0), ticket, request, Duration::from_secs(seconds));
     }
 
     #[test]
     fn a_wait_ends_after_a_minute_in_which_nobody_could_put() {
-        let mut exchange = RequestBroker::new(None);
-        let at = |exchange: &mut RequestBroker, seconds, alone| {
-            decoded(exchange.replies(Duration::from_secs(seconds), alone))
+        let mut broker = RequestBroker::new(None);
+        let at = |broker: &mut RequestBroker, seconds, alone| {
+            decoded(broker.replies(Duration::from_secs(seconds), alone))
         };
-        ask(&mut exchange, 1, 7, TAKE, 0);
-        assert_eq!(at(&mut exchange, 100, false), [], "others may put");
-        assert_eq!((at(&mut exchange, 101, true), at(&mut exchange, 160, true)), (vec![], vec![]));
-        assert_eq!(at(&mut exchange, 161, false), [], "somebody is at work again");
-        assert_eq!((at(&mut exchange, 162, true), at(&mut exchange, 221, true)), (vec![], vec![]));
-        let [(1, 7, Reply::Refused(why))] = &at(&mut exchange, 222, true)[..] else { panic!() };
-        assert!(why.contains("nobody is left"), "{why}");
-        assert!(exchange.is_quiet());
+        ask(&mut broker, 1, 7, TAKE, 0);
+        assert_eq!(at(&mut broker, 100, false), [], "others may put");
+        assert_eq!((at(&mut broker, 101, true), at(&mut broker, 160, true)), (vec![], vec![]));
+        assert_eq!(at(&mut broker, 161, false), [], "a worker is busy again");
+        assert_eq!((at(&mut broker, 162, true), at(&mut broker, 221, true)), (vec![], vec![]));
+        let [(1, 7, Reply::Refused(why))] = &at(&mut broker, 222, true)[..] else { panic!() };
+        assert!(why.contains("no worker is left"), "{why}");
+        assert!(broker.is_quiet());
     }
 
     #[test]
     fn threads_of_one_crunch_hand_values_to_each_other() {
-        let mut exchange = RequestBroker::new(None);
-        ask(&mut exchange, 1, 1, TAKE, 0);
-        ask(&mut exchange, 1, 2, DictionaryOp::Put(Bytes::from_static(b"value")), 0);
+        let mut broker = RequestBroker::new(None);
+        ask(&mut broker, 1, 1, TAKE, 0);
+        ask(&mut broker, 1, 2, DictionaryOp::Put(Bytes::from_static(b"value")), 0);
         let value = Reply::Value(Some(Bytes::from_static(b"value")));
-        let replies = decoded(exchange.replies(Duration::ZERO, true));
+        let replies = decoded(broker.replies(Duration::ZERO, true));
         assert_eq!(replies, [(1, 2, Reply::Ready(true)), (1, 1, value)]);
     }
 
     #[test]
     fn who_has_returned_takes_nothing_from_others() {
-        let mut exchange = RequestBroker::new(None);
-        ask(&mut exchange, 1, 1, TAKE, 0);
-        exchange.forget(1, Some(0));
-        ask(&mut exchange, 2, 1, TAKE, 0);
-        ask(&mut exchange, 3, 1, DictionaryOp::Put(Bytes::new()), 0);
-        let replies = decoded(exchange.replies(Duration::ZERO, false));
+        let mut broker = RequestBroker::new(None);
+        ask(&mut broker, 1, 1, TAKE, 0);
+        broker.forget(1, Some(0));
+        ask(&mut broker, 2, 1, TAKE, 0);
+        ask(&mut broker, 3, 1, DictionaryOp::Put(Bytes::new()), 0);
+        let replies = decoded(broker.replies(Duration::ZERO, false));
         assert!(matches!(replies[0], (1, 1, Reply::Refused(_))), "{replies:?}");
         assert_eq!(replies[2], (2, 1, Reply::Value(Some(Bytes::new()))));
     }
 
     #[test]
     fn an_endless_wait_is_one() {
-        let mut exchange = RequestBroker::new(None);
-        ask(&mut exchange, 1, 1, DictionaryOp::Wait(Some(Duration::MAX)), 5);
-        assert_eq!(decoded(exchange.replies(Duration::from_secs(1 << 40), false)), []);
+        let mut broker = RequestBroker::new(None);
+        ask(&mut broker, 1, 1, DictionaryOp::Wait(Some(Duration::MAX)), 5);
+        assert_eq!(decoded(broker.replies(Duration::from_secs(1 << 40), false)), []);
     }
 }

@@ -1,4 +1,4 @@
-//! Rank 0 of one run: from a checked job to workers served, and on to results written.
+//! Rank 0 of one run: opens the store, serves the workers, and writes the results.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -13,8 +13,7 @@ use crate::job::Job;
 #[cfg(feature = "cli")]
 use crate::job::lookup;
 use crate::master::{Action, Event, Master, MasterConfig};
-use crate::model::policy::Policy;
-use crate::model::results::Tally;
+use crate::model::{Policy, Tally};
 use crate::platform::slurm::Allocation;
 use crate::rank0::effects::RunEffects;
 use crate::rank0::progress::Progress;
@@ -36,42 +35,42 @@ use crate::wire::codec;
 use crate::wire::messages::ToWorker;
 use crate::wire::transport::Hub;
 
-/// Who works.
+/// The workers of a run.
 #[derive(Clone, Copy)]
 pub(crate) struct WorkerPool {
-    /// The lowest rank that works: 0 if rank 0 does, else 1.
+    /// The lowest worker rank: 0 if rank 0 works too, else 1.
     pub(crate) lowest: usize,
     pub(crate) workers: usize,
-    /// How many tasks each of them is at at a time.
+    /// Threads per worker.
     pub(crate) threads: u32,
-    /// How long one of them may be silent.
+    /// How long a worker may be silent before it is given up.
     pub(crate) lease: Option<Duration>,
 }
 
-/// Rank 0, ready: everything is read and checked, the results folder claimed, the runs of earlier
-/// starts known to the master.
+/// Rank 0 before its event loop: everything is read and checked, the results folder is claimed, and the
+/// master knows the runs of earlier starts.
 pub(crate) struct Session {
     job: Arc<Job>,
     scratch: Option<tempfile::TempDir>,
     folder: Folder,
     master: Master,
-    /// What the master wants done before anything happens.
+    /// The master's actions to carry out before the first event.
     actions: Vec<Action<'static>>,
-    office: RunEffects,
+    effects: RunEffects,
     no_store: bool,
     allocation: Option<Allocation>,
-    /// How many tasks can be under way at a time.
+    /// Number of tasks that can run at the same time.
     crunchers: u64,
 }
 
 impl Session {
     pub(crate) fn new(
         settings: &Settings,
-        native: Option<Arc<ErasedStudy>>,
+        study: Option<Arc<ErasedStudy>>,
         work: PreparedJob,
-        crew: WorkerPool,
+        pool: WorkerPool,
     ) -> Result<Session> {
-        let WorkerPool { lowest, workers, threads, lease } = crew;
+        let WorkerPool { lowest, workers, threads, lease } = pool;
         let PreparedJob { job, text, identity, digests, listeners } = work;
         let (out, scratch) = match &settings.out {
             Out::At(out) if !settings.no_store => (out.clone(), None),
@@ -85,7 +84,7 @@ impl Session {
         let folder = Folder::claim(&out, settings.fresh)?;
         let layout = Layout::of(&job, &digests);
         let allocation = if settings.is_main { Allocation::detect() } else { None };
-        // Where nothing is kept, nothing is gained by an end in order.
+        // Without a store, an orderly shutdown before the time limit saves nothing.
         let ends = allocation.as_ref().filter(|_| !settings.no_store);
         let of_allocation = || ends?.finish_by(SystemTime::now());
         let end = settings.end.or_else(of_allocation).map(until);
@@ -123,10 +122,10 @@ impl Session {
         let store = opened.start()?;
         let progress = Progress::new(master.goal(), settings.is_main);
         let booked = allocation.clone().map(|allocation| (allocation, crunchers));
-        let post = StatusWriter::new(&job, scratch.is_none().then(|| folder.path()), booked);
-        let shown = (progress, post);
-        let office =
-            RunEffects::open(&job, native.as_ref(), listeners, store, shown, settings, end)?;
+        let status = StatusWriter::new(&job, scratch.is_none().then(|| folder.path()), booked);
+        let shown = (progress, status);
+        let effects =
+            RunEffects::open(&job, study.as_ref(), listeners, store, shown, settings, end)?;
         let no_store = settings.no_store;
         Ok(Session {
             job,
@@ -134,35 +133,35 @@ impl Session {
             folder,
             master,
             actions,
-            office,
+            effects,
             no_store,
             allocation,
             crunchers,
         })
     }
 
-    /// Serves the hub's workers until they have all left. If that fails, what was done is stored and
-    /// they get no more word.
+    /// Serves the workers until they have all left. If that fails, finished runs are stored, running tasks
+    /// are cancelled and the transport is aborted.
     pub(crate) fn serve(self, hub: &mut dyn Hub) -> Result<DrainedSession> {
-        let Session { job, scratch, folder, mut master, actions, mut office, no_store, .. } = self;
-        signals::heed(true);
+        let Session { job, scratch, folder, mut master, actions, mut effects, no_store, .. } = self;
+        signals::set_consumed(true);
         let clock = Instant::now();
         let welcome = codec::encode(&*job).into();
-        let done = match serve(&mut master, hub, &mut office, welcome, actions) {
+        let done = match serve(&mut master, hub, &mut effects, welcome, actions) {
             Ok(done) => done,
             Err(error) => {
                 let cancel = Bytes::from(codec::encode(&ToWorker::Cancel(None)));
                 for rank in 1..=hub.workers() {
                     let _ = hub.send(rank, cancel.clone());
                 }
-                let error = office.fail(error);
-                hub.abandon(&error); // the workers may be deep in crunch
+                let error = effects.fail(error);
+                hub.abort(&error); // workers may be in a long call of crunch
                 return Err(error);
             }
         };
         let elapsed = clock.elapsed();
         tell(self.allocation.as_ref(), &master, self.crunchers);
-        office.look_last(hub.now(), &master);
+        effects.write_last(hub.now(), &master);
         let tally = master.tally();
         let since_last = hub.now().saturating_sub(master.last_result());
         let timing = Timing {
@@ -177,7 +176,7 @@ impl Session {
             job,
             scratch,
             folder,
-            office,
+            effects,
             tally,
             is_part: master.goal() < master.tasks(),
             gave_up: master.has_given_up(),
@@ -191,19 +190,18 @@ impl Session {
     }
 }
 
-/// Tells a Slurm user where the job stands.
+/// Logs the state of the Slurm allocation.
 fn tell(allocation: Option<&Allocation>, master: &Master, crunchers: u64) {
     if let Some(allocation) = allocation {
         log::info!("{}", allocation.line(SystemTime::now(), master.expected(crunchers)));
     }
 }
 
-/// How long it is from now until then.
 fn until(end: SystemTime) -> Duration {
     end.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
-/// Feeds the master the runs of earlier starts; what it wants done because of them.
+/// Feeds the master the runs of earlier starts; returns the actions that this causes.
 fn recall(
     master: &mut Master,
     opened: &OpenStore,
@@ -226,14 +224,14 @@ fn recall(
     Ok(actions)
 }
 
-/// Rank 0 without workers: what is left is to write the results.
+/// Rank 0 after its event loop: only the results have to be written.
 pub(crate) struct DrainedSession {
     job: Arc<Job>,
     scratch: Option<tempfile::TempDir>,
     folder: Folder,
-    office: RunEffects,
+    effects: RunEffects,
     tally: Tally,
-    /// Whether not all tasks were to be done.
+    /// Whether only some of the tasks were requested.
     is_part: bool,
     /// Whether too many runs failed.
     gave_up: bool,
@@ -249,14 +247,14 @@ pub(crate) struct DrainedSession {
 
 impl DrainedSession {
     pub(crate) fn finish(self) -> Result<RunResult> {
-        let DrainedSession { job, scratch, mut folder, office, tally, elapsed, .. } = self;
+        let DrainedSession { job, scratch, mut folder, effects, tally, elapsed, .. } = self;
         let (gave_up, no_store) = (self.gave_up, self.no_store);
-        let why = office.interrupted();
+        let why = effects.interrupted();
         let why = why.or(self.out_of_time.then_some(TIME_IS_OVER));
         let why = why.unwrap_or_default().to_string();
         let asked = !why.is_empty();
         let interrupted = asked.then(|| interrupted(&why, &job, tally, &folder));
-        let (store, listeners, mut post) = office.close();
+        let (store, listeners, mut status) = effects.close();
         let results = store.finish(&job)?;
         let stored = self.timing.crunch + self.last_result.elapsed();
         let timing = Timing { stored, ..self.timing };
@@ -268,13 +266,13 @@ impl DrainedSession {
                 _ => RunState::Stopped,
             };
             results.end(state.name(), error.exit, &why)?;
-            post.end(state, error.exit, &error.to_string());
+            status.end(state, error.exit, &error.to_string());
             return Err(error);
         }
         if self.is_part {
-            let words = format!("{} of {} runs, as was asked for", tally.done, job.nest.tasks());
+            let words = format!("{} of {} runs, as requested", tally.done, job.nest.tasks());
             results.end(RunState::Interrupted.name(), tally.exit(), &words)?;
-            post.end(RunState::Interrupted, tally.exit(), &words);
+            status.end(RunState::Interrupted, tally.exit(), &words);
             folder.release();
             return Ok(RunResult {
                 job,
@@ -290,7 +288,7 @@ impl DrainedSession {
         write_file(&folder.file("summary.json"), |out| write_json(&job.name, &results, out))?;
         write_file(&folder.file("summary.csv"), |out| write_csv(&results, out))?;
         results.end(RunState::Complete.name(), tally.exit(), "")?;
-        post.end(RunState::Complete, tally.exit(), "");
+        status.end(RunState::Complete, tally.exit(), "");
         folder.release();
         Ok(RunResult { job, results, tally, elapsed, timing, no_store, folder, scratch })
     }

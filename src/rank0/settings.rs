@@ -1,13 +1,13 @@
-//! How and where to run: what a command line says, or a program's own code.
+//! How and where to run, as set by the command line or by a program.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::master::Strategy;
 use crate::master::cost_model::CostModel;
-use crate::model::policy::Order;
+use crate::model::Order;
 
-/// How and where to run.
+/// How and where to run a study.
 ///
 /// ```
 /// use gridmpi::Settings;
@@ -17,30 +17,30 @@ use crate::model::policy::Order;
 pub struct Settings {
     pub(crate) threads: Option<usize>,
     pub(crate) out: Out,
-    /// How many tasks to a message; as many as their durations suggest, if it is not said.
+    /// Tasks per message; chosen by the durations of the tasks if it is not set.
     pub(crate) batch: Option<u64>,
-    /// How the nest is made parallel.
+    /// How the nest is parallelised.
     pub(crate) strategy: Strategy,
-    /// In which order tasks are given out, if not in the job's.
+    /// The order of tasks, if it is not the job's.
     pub(crate) order: Option<Order>,
-    /// What tasks can be expected to take, if anything is known of it before the start.
+    /// A cost model, if one is known before the start.
     pub(crate) expected: Option<CostModel>,
     /// Whether rank 0 crunches too.
     pub(crate) master_works: bool,
     /// Whether runs are kept only until their group is reduced.
     pub(crate) no_store: bool,
-    /// Whether to find out what all ranks have used of their machines.
+    /// Whether workers report their processor time when they leave.
     pub(crate) census: bool,
     /// The tasks to do, if not all.
     pub(crate) only: Option<Only>,
-    /// When nothing may be under way any more.
+    /// The time limit: no task may run after it.
     pub(crate) end: Option<SystemTime>,
     pub(crate) fresh: bool,
     pub(crate) keep: bool,
     pub(crate) keep_failed: bool,
-    /// Whether this is a program's `main`: it shows a bar on a terminal, and takes signals.
+    /// Whether this is a program's `main`, which shows a progress bar and handles signals.
     pub(crate) is_main: bool,
-    /// How long runs that are under way may go on after a signal.
+    /// How long running tasks may go on after a signal.
     pub(crate) grace: Duration,
 }
 
@@ -49,14 +49,14 @@ pub struct Settings {
 pub(crate) enum Only {
     /// One, by its number or its coordinates.
     Named(Vec<String>),
-    /// These, as far as they are not done.
+    /// These, unless they are done.
     These(Vec<u64>),
 }
 
 /// Where results go.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Out {
-    /// A folder that goes with the results.
+    /// A temporary folder, deleted with the results.
     #[default]
     Temporary,
     /// `results/NAME`.
@@ -65,56 +65,56 @@ pub(crate) enum Out {
 }
 
 impl Settings {
-    /// How many threads each worker process crunches on, 1 at least. If it is not called: under mpirun
-    /// one, so that each rank is one worker; without it one for each core of this machine.
+    /// Sets the number of threads per worker process, at least 1. Default: one under mpirun, so that each
+    /// rank is one worker; otherwise one per core of this machine.
     pub fn threads(mut self, threads: usize) -> Settings {
         self.threads = Some(threads.max(1));
         self
     }
 
-    /// Give out so many tasks in a message, 1 at least. If it is not called that follows from how long
-    /// tasks take: one where they are long, thousands where they are nothing.
+    /// Sets the number of tasks per message, at least 1. Default: chosen by the durations of the tasks,
+    /// from one long task to thousands of very short ones.
     pub fn batch(mut self, tasks: u64) -> Settings {
         self.batch = Some(tasks.max(1));
         self
     }
 
-    /// Under mpirun, have rank 0 crunch too, in threads beside the one that dispenses tasks; for a
-    /// machine where every core counts. If it is not called it only dispenses.
+    /// Lets rank 0 run tasks too under mpirun, in threads besides the one that hands out tasks. Default:
+    /// rank 0 only hands out tasks.
     pub fn master_works(mut self) -> Settings {
         self.master_works = true;
         self
     }
 
-    /// Keep no run: each is forgotten when its group is reduced, and only summaries are left. What is
-    /// interrupted then has to begin anew.
+    /// Stores no runs: each is dropped when its group is reduced, and only the summaries are kept. A study
+    /// that is interrupted then starts from the beginning.
     pub fn no_store(mut self) -> Settings {
         self.no_store = true;
         self
     }
 
-    /// The folder for results, made if it is not there. If it is not called they go to a temporary
-    /// one, which ends with the outcome.
+    /// Sets the results folder, which is made if it does not exist. Default: a temporary folder, which is
+    /// deleted when the outcome is dropped.
     pub fn out(mut self, folder: impl Into<PathBuf>) -> Settings {
         self.out = Out::At(folder.into());
         self
     }
 
-    /// Move what the results folder holds already into a folder inside it, and begin anew. If it is
-    /// not called, runs that are there and are the study's are not computed again.
+    /// Moves earlier results into a subfolder of the results folder and starts over. Default: runs of this
+    /// study that are in the folder are reused.
     pub fn fresh(mut self) -> Settings {
         self.fresh = true;
         self
     }
 
-    /// Use the runs in the results folder though crunch, its score's name or the seed has changed
-    /// since; if it is not called they are refused then.
+    /// Reuses the runs in the results folder although the version of crunch or the seed has changed.
+    /// Default: [`Study::run`](crate::Study::run) returns an error in this case.
     pub fn keep(mut self) -> Settings {
         self.keep = true;
         self
     }
 
-    /// Leave runs of earlier starts that failed as they are; if it is not called they are tried again.
+    /// Does not try again the runs that failed in earlier starts. Default: they are tried again.
     pub fn keep_failed(mut self) -> Settings {
         self.keep_failed = true;
         self

@@ -1,5 +1,5 @@
-//! The end that a signal asks for, or that the time brings, step by step: nothing more is begun, then
-//! what is under way is cancelled, then rank 0 leaves whoever has not reported.
+//! Shutdown after a signal or at the time limit, in steps: no new task is started, then running tasks are
+//! cancelled, then rank 0 leaves even if workers have not reported.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,35 +7,35 @@ use std::time::Duration;
 use crate::master::Event;
 use crate::util::signals;
 
-/// How long those that were cancelled may take to report.
+/// How long cancelled tasks may take to report.
 const LAST_REPORTS: Duration = Duration::from_secs(2);
 
-/// How long mpirun leaves us after it has been interrupted: it kills a second after it has sent TERM.
+/// Grace time under an mpirun that was interrupted: it sends SIGKILL one second after SIGTERM.
 const UNDER_MPIRUN: Duration = Duration::from_millis(400);
 
-/// What is said of an end that the time brings.
+/// The reason given for a shutdown at the time limit.
 pub(crate) const TIME_IS_OVER: &str = "the time is over";
 
-/// How far that end has come.
+/// The state of the shutdown.
 pub(crate) struct Shutdown {
-    /// How long what is under way may go on.
+    /// How long running tasks may go on after the shutdown has begun.
     grace: Duration,
-    /// When nothing may be under way any more.
+    /// The time limit: no task may run after it.
     end: Option<Duration>,
     now: Duration,
-    /// How many signals reached each of the other ranks. One that a launcher passes on reaches all.
+    /// Number of signals per other rank. A launcher passes one signal on to all ranks, so the largest
+    /// number counts, not the sum.
     elsewhere: BTreeMap<usize, usize>,
-    /// Which signal began it, and when.
+    /// What began the shutdown, and when.
     begun: Option<(String, Duration)>,
-    /// What is to happen because of a signal elsewhere.
+    /// The event due to a signal on another rank.
     due: Option<Event<'static>>,
     cancelled: bool,
-    /// How often an end was asked for.
+    /// Number of signals so far.
     times: usize,
 }
 
 impl Shutdown {
-    /// No signal has come, and it is not `end` yet.
     pub(crate) fn new(grace: Duration, end: Option<Duration>) -> Shutdown {
         Shutdown {
             grace,
@@ -49,12 +49,11 @@ impl Shutdown {
         }
     }
 
-    /// Time has passed.
     pub(crate) fn tick(&mut self, now: Duration) {
         self.now = now;
     }
 
-    /// What began it, if anything did.
+    /// What began the shutdown, if it has begun.
     pub(crate) fn why(&self) -> Option<&str> {
         self.begun.as_ref().map(|(name, _)| name.as_str())
     }
@@ -68,7 +67,7 @@ impl Shutdown {
         }
     }
 
-    /// What is to happen by now.
+    /// The next event of the shutdown, if one is due.
     pub(crate) fn event(&mut self) -> Option<Event<'static>> {
         if let Some(due) = self.due.take() {
             return Some(due);
@@ -87,18 +86,18 @@ impl Shutdown {
         None
     }
 
-    /// Whether to leave now.
+    /// Whether rank 0 leaves now, even if workers are still busy.
     pub(crate) fn is_due(&self) -> bool {
         let Some(limit) = self.limit() else { return false };
         self.times > 1 || self.now >= limit + LAST_REPORTS
     }
 
-    /// Whether nothing may be under way any more.
+    /// Whether the time limit is reached.
     fn is_over(&self) -> bool {
         self.end.is_some_and(|end| self.now >= end)
     }
 
-    /// How long what is under way may go on, once the end has begun.
+    /// When running tasks are cancelled, once the shutdown has begun.
     fn limit(&self) -> Option<Duration> {
         let (_, since) = self.begun.as_ref()?;
         let limit = *since + self.grace;
@@ -112,10 +111,10 @@ impl Shutdown {
         self.begun = Some((name.to_string(), self.now));
         match self.limit().unwrap_or_default().saturating_sub(self.now) {
             Duration::ZERO if name == TIME_IS_OVER => {
-                log::warn!("{name}: what is still under way is cut off");
+                log::warn!("{name}: running tasks are cut off");
             }
             left => log::warn!(
-                "{name}: no new task is begun; those under way have {:.1} s; a second signal ends at once",
+                "{name}: no new task is started; running ones have {:.1} s to finish; a second signal stops them",
                 left.as_secs_f64()
             ),
         }

@@ -1,4 +1,4 @@
-//! What a run took: its time, messages, processors and memory.
+//! Resource usage of a run: time, messages, processor time and memory.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -10,30 +10,29 @@ use crate::util::usage;
 
 static START: OnceLock<Instant> = OnceLock::new();
 
-/// The program begins.
+/// Starts the program's clock.
 pub(crate) fn begin() {
     START.get_or_init(Instant::now);
 }
 
-/// What a run took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
-    /// Tasks that were crunched since the start.
+    /// Tasks that were run in this start.
     pub(crate) tasks: u64,
     /// From the first worker's hello to the last result.
     pub(crate) crunch: Duration,
     /// From the first worker's hello until everything was in the store.
     pub(crate) stored: Duration,
-    /// How long all calls of crunch have taken together, in seconds.
+    /// Total time of all calls of crunch, in seconds.
     pub(crate) crunched: f64,
-    /// What went between rank 0 and the workers.
+    /// Messages between rank 0 and the workers.
     pub(crate) traffic: MessageCount,
-    /// The processor time of the ranks but rank 0, in seconds; nothing if one did not say.
+    /// Processor time of the workers, in seconds, if all have reported it.
     pub(crate) workers_cpu: Option<f64>,
 }
 
 impl Timing {
-    /// As JSON, together with what this process, rank 0, has used until now.
+    /// As JSON, with the usage of this process, rank 0, so far.
     pub(crate) fn json(&self) -> Json {
         let master = usage::cpu_seconds();
         json!({

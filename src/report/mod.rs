@@ -1,4 +1,4 @@
-//! What a person or a program reads at the end: a table, JSON, CSV; and progress on the way there.
+//! The results for people and programs: tables, JSON, CSV, exports, HTML reports and figures.
 
 #[cfg(feature = "cli")]
 mod export;
@@ -10,28 +10,26 @@ mod html;
 pub(crate) mod model;
 pub(crate) mod text;
 
-use crate::model::results::GroupSummary;
+use crate::model::GroupSummary;
 use crate::store::Results;
 #[cfg(feature = "cli")]
-pub(crate) use crate::util::text::beginning;
-#[cfg(feature = "cli")]
-pub(crate) use export::{ExportFormat, export};
-#[cfg(feature = "cli")]
-pub(crate) use figures::draw;
-#[cfg(feature = "cli")]
-pub(crate) use html::{Facts, page};
-#[cfg(feature = "cli")]
-pub(crate) use text::csv::Rows;
+pub(crate) use for_cli::*;
 pub(crate) use text::csv::write_csv;
 pub(crate) use text::json::write_json;
-#[cfg(feature = "cli")]
-pub(crate) use text::lines::Lines;
-#[cfg(feature = "cli")]
-pub(crate) use text::table::table;
-#[cfg(feature = "cli")]
-pub(crate) use text::table::{cell as in_words, in_a_line};
 
-/// What a row's state is called: a run's, or a group's.
+/// Used only by the command line.
+#[cfg(feature = "cli")]
+mod for_cli {
+    pub(crate) use super::export::{ExportFormat, export};
+    pub(crate) use super::figures::draw;
+    pub(crate) use super::html::{Facts, page};
+    pub(crate) use super::text::csv::Rows;
+    pub(crate) use super::text::lines::Lines;
+    pub(crate) use super::text::table::{cell as in_words, in_a_line, table};
+    pub(crate) use crate::util::text::beginning;
+}
+
+/// The status of a row: of a run or of a group.
 fn status(results: &Results, summary: &GroupSummary) -> &'static str {
     let is_run = summary.key.level == results.nest().depth();
     match (&summary.result, is_run) {

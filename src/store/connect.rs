@@ -1,5 +1,5 @@
-//! Opening a store's file on whatever file system it lies on. Where there is no shared memory, or there
-//! are no locks (Lustre without -o flock, some NFS), one connection keeps it to itself.
+//! Opens the store's file on any file system. Where there is no shared memory, or no locks (Lustre without
+//! -o flock, some NFS), one connection has exclusive access.
 
 use std::fs::{OpenOptions, TryLockError};
 use std::path::Path;
@@ -9,10 +9,10 @@ use rusqlite::{Connection, OpenFlags};
 use crate::store::folder::LOCK;
 use crate::store::schema;
 
-/// SQLite's way to files without locks; whoever uses it has to be alone.
+/// SQLite's VFS without locks; safe only for exclusive access.
 const WITHOUT_LOCKS: &str = "unix-none";
 
-/// Opens a store to write to it, ready for use.
+/// Opens a store for writing.
 pub(crate) fn to_write(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
     if seems_without_locks(folder) && is_without_locks(folder) {
@@ -20,12 +20,12 @@ pub(crate) fn to_write(path: &Path, flags: OpenFlags) -> Result<Connection, rusq
     }
     let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
         schema::prepare(&connection)?;
-        connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?; // it is only now that it looks for the log
+        connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?; // SQLite opens the write-ahead log only now
         Ok(connection)
     });
     opened.or_else(|error| match is_without_locks(folder) {
         true => alone(path, flags, Some(WITHOUT_LOCKS)),
-        // A log that was left behind cannot be read without shared memory unless one is alone.
+        // Without shared memory, a leftover write-ahead log can be read only with exclusive access.
         false => alone(path, flags, None).map_err(|_| error),
     })
 }
@@ -37,12 +37,12 @@ fn alone(path: &Path, flags: OpenFlags, way: Option<&str>) -> Result<Connection,
     };
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     schema::prepare(&connection)?;
-    log::debug!("{}: kept by this process alone", path.display());
+    log::debug!("{}: opened in exclusive mode", path.display());
     Ok(connection)
 }
 
-/// Opens a store to look into it. Without locks it is read as if nobody wrote to it: what the log beside
-/// it holds is not seen then.
+/// Opens a store for reading. Without locks it is opened as immutable; the content of a write-ahead log is
+/// not seen then.
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) fn to_read(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -62,13 +62,13 @@ pub(crate) fn to_read(path: &Path) -> Result<Connection, rusqlite::Error> {
     Connection::open_with_flags(format!("file:{name}?immutable=1"), flags).and_then(readable)
 }
 
-/// Whether the folder's own lock cannot be locked for want of locks.
+/// Whether locking the folder's lock file fails because there are no locks.
 pub(crate) fn seems_without_locks(folder: &Path) -> bool {
     let opened = OpenOptions::new().read(true).write(true).open(folder.join(LOCK));
     opened.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::Error(_))))
 }
 
-/// Whether SQLite cannot lock a file that nobody else knows of.
+/// Whether SQLite cannot lock even a new file that no other process uses.
 fn is_without_locks(folder: &Path) -> bool {
     let Ok(file) = tempfile::Builder::new().prefix(".locks").tempfile_in(folder) else {
         return false;

@@ -1,30 +1,30 @@
-//! Runs from one store into another, and several stores into one.
+//! Copies runs from one store into another, and merges several stores into one.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::model::results::AttemptResult;
+use crate::model::AttemptResult;
 use crate::store::file::{StoredIdentity, create, existing, finish};
 use crate::store::layout::{Mapping, note};
 use crate::store::rows::{RUN, Reader};
 use crate::store::{Folder, Layout, rows, schema, storing};
 use crate::util::error::{Error, Result};
 
-/// A store, what its task numbers mean, and the folder it lies in.
+/// A store, its layout, and its results folder.
 type Side<'a> = (&'a Connection, &'a Layout, &'a Path);
 
-/// What came of taking runs over.
+/// The result of copying runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CopyReport {
-    /// Runs that came.
+    /// Runs that were copied.
     pub(crate) runs: u64,
-    /// Runs that were there already, with another result; those that were there stay.
+    /// Runs that both stores have with different results; the existing ones stay.
     pub(crate) disagree: u64,
 }
 
-/// Copies the runs that have a place in the new layout and are not there yet, and all workers. A
-/// success takes the place of a failure.
+/// Copies all workers, and the runs that belong to the new layout and are missing there. A success
+/// replaces a failure.
 pub(crate) fn take_runs(new: Side, old: Side) -> Result<CopyReport> {
     let mapping = Mapping::new(old.1, new.1)?;
     copy(new, old, &mapping).unwrap_or_else(|error| {
@@ -54,7 +54,7 @@ fn copy(
                    VALUES (?1, ?2, ?3, ?4, ?5)";
         batch.execute(sql, params![first + worker, session + at, rank, host, thread])?;
     }
-    // Taken as Rust's, the exact form of any value stays as it is.
+    // Read as the user's Rust, so that the exact form of any value is copied unchanged.
     let (reader, own) =
         (Reader { results: folder, native: true }, Reader { results, native: true });
     let mut taken = CopyReport::default();
@@ -95,8 +95,8 @@ fn copy(
     Ok(Ok(taken))
 }
 
-/// Makes a store in `out` with the points and the runs of all these results folders, which must be
-/// of one crunch. Summaries are left to the next run of the job.
+/// Makes a store in `out` with the points and the runs of all these results folders, which must have the
+/// same crunch. Summaries are left to the next run of the job.
 pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u64)> {
     let path = out.store();
     if path.exists() {
@@ -146,8 +146,8 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
         all.runs += taken.runs;
         all.disagree += taken.disagree;
     }
-    schema::gather(&new).map_err(failed)?;
+    schema::checkpoint_wal(&new).map_err(failed)?;
     drop(new);
-    schema::settle(&existing(&finish(out)?)?);
+    schema::leave_wal_mode(&existing(&finish(out)?)?);
     Ok((all, tasks))
 }

@@ -1,4 +1,4 @@
-//! The store's file: made without its name, opened if it is sound, given its name when it is whole.
+//! The store's file: made under a temporary name, renamed when it is complete, checked when it is opened.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use crate::store::layout::note;
 use crate::store::{Folder, Layout, connect, schema};
 use crate::util::error::{Error, Result};
 
-/// A store that is being made from others; worth nothing before it has its name.
+/// The name of a store that is not complete yet.
 const UNFINISHED: &str = "runs.sqlite.unfinished";
 
-/// Makes a store that does not have its name yet, so that there is never half a one under that.
+/// Makes a store under a temporary name, so that the final name never stands for an incomplete one.
 pub(crate) fn create(
     folder: &Folder,
     layout: &Layout,
@@ -28,7 +28,7 @@ pub(crate) fn create(
     Ok(connection)
 }
 
-/// Opens a store that is there, if it is sound.
+/// Opens an existing store and checks it.
 pub(crate) fn existing(path: &Path) -> Result<Connection> {
     let wrong = |why: &dyn std::fmt::Display| {
         Error::unexpected(format!(
@@ -42,7 +42,7 @@ pub(crate) fn existing(path: &Path) -> Result<Connection> {
     match number("PRAGMA user_version").map_err(|error| wrong(&error))? {
         schema::FORMAT => {}
         other => {
-            let of = "the store has the form of another gridmpi";
+            let of = "the store has the format of another gridmpi";
             return Err(wrong(&format!("{of} ({other}, this one has {})", schema::FORMAT)));
         }
     }
@@ -53,7 +53,7 @@ pub(crate) fn existing(path: &Path) -> Result<Connection> {
     }
 }
 
-/// Gives the store that was made its name; its path. Nobody has it open.
+/// Renames a complete store, which must be closed, to its final name; returns its path.
 pub(crate) fn finish(folder: &Folder) -> Result<PathBuf> {
     let path = folder.store();
     fs::rename(folder.file(UNFINISHED), &path)
@@ -61,7 +61,7 @@ pub(crate) fn finish(folder: &Folder) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What a store was written for.
+/// The job that a store was written for.
 pub(crate) struct StoredIdentity {
     pub(crate) identity: Identity,
     pub(crate) sessions: i64,

@@ -1,4 +1,4 @@
-//! The results folder: claimed by one gridmpi at a time; what is in it is gone on with, or moved aside.
+//! The results folder: locked by one gridmpi process; earlier runs in it are continued or moved aside.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -12,10 +12,10 @@ const STORE: &str = "runs.sqlite";
 pub(crate) const LOCK: &str = ".lock";
 const EARLIER: &str = "earlier-";
 
-/// How long a lock may be somebody's who only looks.
+/// How long to wait for a lock: a process that only checks it holds it for less.
 const LOOKED_AT: Duration = Duration::from_millis(500);
 
-/// A claimed results folder. The claim ends with the process at the latest, however that ends.
+/// A locked results folder. The lock ends with the process at the latest, however that ends.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -23,8 +23,8 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if need be and claims it. With `fresh`, what is in it is moved into
-    /// `earlier-1`, `earlier-2`, ... inside it.
+    /// Makes the folder if need be and locks it. With `fresh`, its content is moved into `earlier-1`,
+    /// `earlier-2`, ... inside it.
     pub(crate) fn claim(path: &Path, fresh: bool) -> Result<Folder> {
         let no = |what: &str, error: std::io::Error| {
             Error::input(format!("results folder {}: {what}: {error}", path.display()))
@@ -70,21 +70,21 @@ impl Folder {
         Ok(Folder { path: path.to_path_buf(), lock: Some(lock) })
     }
 
-    /// Whether nobody holds the folder just now, if there are locks here to tell.
+    /// Whether no process holds the folder's lock; nothing where there are no locks.
     #[cfg(feature = "cli")]
     pub(crate) fn is_free(path: &Path) -> Option<bool> {
         let open = || OpenOptions::new().read(true).write(true).open(path.join(LOCK)).ok();
         let (own, other) = (open()?, open()?);
-        // Shared, so that two who look do not take each other for the holder.
+        // Shared, so that two processes that check do not take each other for the holder.
         match own.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Some(false),
             Err(TryLockError::Error(_)) => None,
-            // Where two can have it there are none.
+            // If both handles get the lock, there are no locks.
             Ok(()) => matches!(other.try_lock(), Err(TryLockError::WouldBlock)).then_some(true),
         }
     }
 
-    /// The process that claimed the folder last, and its host.
+    /// The PID and host of the process that last locked the folder.
     #[cfg(feature = "cli")]
     pub(crate) fn holder(path: &Path) -> Option<(u32, String)> {
         let text = fs::read_to_string(path.join(LOCK)).ok()?;
@@ -93,33 +93,30 @@ impl Folder {
         Some((process.parse().ok()?, host.to_string()))
     }
 
-    /// The first of `PREFIX1`, `PREFIX2`, ... that is not there yet.
+    /// The first of `PREFIX1`, `PREFIX2`, ... that does not exist.
     pub(crate) fn next(&self, prefix: &str) -> PathBuf {
         next(&self.path, prefix)
     }
 
-    /// Ends the claim: another gridmpi may go on with what is there.
+    /// Releases the lock, so that another gridmpi process may use the folder.
     pub(crate) fn release(&mut self) {
         self.lock = None;
     }
 
-    /// Where the store is.
     pub(crate) fn store(&self) -> PathBuf {
         self.path.join(STORE)
     }
 
-    /// A file of that name in the folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// The folder.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Takes the lock. Somebody who only looks whether it is free has it for a moment.
+/// Takes the lock. A process that only checks it holds it for a moment.
 fn patiently(lock: &File) -> std::result::Result<(), TryLockError> {
     let begin = Instant::now();
     loop {

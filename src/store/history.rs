@@ -1,9 +1,8 @@
-//! All that a store knows of one task: what came of it, and of each attempt before.
+//! The history of one task in a store: its result and all its attempts.
 
 use rusqlite::{Row, params};
 
-use crate::model::nest::Key;
-use crate::model::results::{GroupSummary, Scored};
+use crate::model::{GroupSummary, Key, Scored};
 use crate::store::StoreReader;
 use crate::util::error::Result;
 
@@ -14,7 +13,7 @@ pub(crate) struct AttemptRow {
     pub(crate) failed: bool,
     pub(crate) error: Option<String>,
     pub(crate) seconds: Option<f64>,
-    /// When it began, as people write it (UTC), and in seconds since 1970.
+    /// When it began, as UTC text and in seconds since 1970.
     pub(crate) began: Option<String>,
     pub(crate) started: Option<f64>,
     pub(crate) rank: Option<i64>,
@@ -22,19 +21,19 @@ pub(crate) struct AttemptRow {
     pub(crate) thread: Option<i64>,
 }
 
-/// What a store knows of a task.
+/// The history of a task.
 #[derive(Debug)]
 pub(crate) struct History {
-    /// What came of it, if something has.
+    /// The result, if there is one.
     pub(crate) result: Option<Result<Scored, String>>,
-    /// Every attempt, the last one last.
+    /// All attempts, latest last.
     pub(crate) attempts: Vec<AttemptRow>,
-    /// The groups it is in, from the innermost outwards; nothing for one that is open.
+    /// Its groups, from the innermost outwards, with the summary of each closed one.
     pub(crate) groups: Vec<(Key, Option<GroupSummary>)>,
 }
 
 impl StoreReader {
-    /// What is known of a task.
+    /// The history of a task.
     pub(crate) fn history(&self, task: u64) -> Result<History> {
         let mut result = None;
         self.results.runs(task..task + 1, |run| {
@@ -73,19 +72,19 @@ impl StoreReader {
         Ok(History { result, attempts, groups })
     }
 
-    /// A group, if it is closed.
+    /// The summary of a group, if it is closed.
     pub(crate) fn group(&self, key: Key) -> Result<Option<GroupSummary>> {
         let mut found = None;
         self.results.summary(key, |summary| found = Some(summary))?;
         Ok(found)
     }
 
-    /// How many runs there are below a key, and how many of them failed.
+    /// Number of runs below a key, and of failed ones among them.
     pub(crate) fn below(&self, key: Key) -> Result<(u64, u64)> {
         self.tally_of(self.nest().tasks_below(key))
     }
 
-    /// The same of a range of tasks.
+    /// The same for a range of tasks.
     pub(crate) fn tally_of(&self, tasks: std::ops::Range<u64>) -> Result<(u64, u64)> {
         let sql =
             "SELECT count(*), coalesce(sum(failed), 0) FROM runs WHERE task >= ?1 AND task < ?2";

@@ -1,5 +1,5 @@
-//! Where the exact form of a value is kept: in its row, or beside the store where it is too large for
-//! one. SQLite keeps no more than 10^9 bytes a row, and is slow long before.
+//! Stores the exact form of a value: in its row, or in a file next to the store if it is too large.
+//! SQLite's limit is 10^9 bytes per row, and it is slow long before.
 
 use std::fs;
 use std::io::Write;
@@ -11,14 +11,14 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use crate::util::error::{Error, Result};
 use crate::util::files::{Durability, write_whole};
 
-/// What is longer goes into a file of its own. (bytes)
+/// Longer values go into a file of their own. (bytes)
 const LARGE: usize = 16 << 20;
 
-/// The folder of such files in the results folder. Each is named after its content, so that it means
-/// the same to a store whose tasks have other numbers.
+/// The folder of these files in the results folder. Each is named by the digest of its content, so that
+/// its name stays valid in a store with other task numbers.
 const FOLDER: &str = "large";
 
-/// What the column `exact` holds: nothing, the bytes, or the name of the file with them.
+/// The content of the column `exact`: nothing, the bytes, or the name of the file with them.
 pub(crate) fn keep<'a>(results: &Path, exact: &'a Bytes) -> Result<ToSqlOutput<'a>> {
     match exact.len() {
         0 => Ok(ToSqlOutput::Borrowed(ValueRef::Null)),
@@ -33,16 +33,16 @@ pub(crate) fn keep<'a>(results: &Path, exact: &'a Bytes) -> Result<ToSqlOutput<'
     }
 }
 
-/// Writes a file that is there, whole, once this returns, whatever happens to the machine.
+/// Writes a file that is complete and synced to disk when this returns.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if path.exists() {
-        return Ok(()); // the same content
+        return Ok(()); // its name is the digest of its content
     }
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
     write_whole(path, Durability::Synced, |e| e, |out| out.write_all(bytes))
 }
 
-/// The bytes that the column holds or names.
+/// The bytes that the column holds, or that are in the file it names.
 pub(crate) fn fetch(results: &Path, column: ValueRef) -> Result<Bytes> {
     match column {
         ValueRef::Blob(bytes) => Ok(Bytes::copy_from_slice(bytes)),
@@ -52,7 +52,7 @@ pub(crate) fn fetch(results: &Path, column: ValueRef) -> Result<Bytes> {
             let wrong = |why: String| Error::unexpected(format!("{}: {why}", path.display()));
             let bytes = fs::read(&path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
             if !name.ends_with(blake3::hash(&bytes).to_hex().as_str()) {
-                return Err(wrong("is damaged: it is not what was written".to_string()));
+                return Err(wrong("is damaged: it differs from what was written".to_string()));
             }
             Ok(Bytes::from(bytes))
         }

@@ -1,6 +1,6 @@
-//! What a store's task numbers mean: its loops and their points, with the content of what the points
-//! name. Two layouts are matched by that, never by number, so that a job can grow, shrink and be
-//! reordered and every run is found again.
+//! The layout that gives a store's task numbers their meaning: the loops and their points, with digests of
+//! what the points name. Two layouts are matched by these, never by number, so that a job can grow, shrink
+//! and be reordered and every run is found again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -8,17 +8,15 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::job::{Digests, Job};
-use crate::model::nest::{Key, Loop, LoopNest, Points};
-use crate::model::reduce::{PythonFunction, Reduce};
-use crate::model::value::Value;
+use crate::model::{Key, Loop, LoopNest, Points, PythonFunction, Reduce, Value};
 use crate::store::storing;
 use crate::util::error::{Error, Result};
 
-/// The loops of a job, and what their points name.
+/// The loops of a job, and the digests of what their points name.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub(crate) nest: LoopNest,
-    /// The content of what a point names, where it names something.
+    /// Digests of what points name, by level and point.
     pub(crate) digests: Digests,
 }
 
@@ -30,7 +28,6 @@ struct LoopLayout<'a> {
 }
 
 impl<'a> LoopLayout<'a> {
-    /// The digests, if there is one.
     fn named(&self) -> Option<&'a BTreeMap<u64, String>> {
         self.digests.filter(|digests| !digests.is_empty())
     }
@@ -39,7 +36,7 @@ impl<'a> LoopLayout<'a> {
         self.digests.and_then(|digests| digests.get(&point))
     }
 
-    /// What a point is: its value, and the content of what it names.
+    /// The identity of a point: its value, and the digest of what it names.
     fn identity(&self, point: u64) -> String {
         let value = self.l.points.get(point).to_json().to_string();
         match self.digest(point) {
@@ -60,7 +57,6 @@ impl<'a> LoopLayout<'a> {
 }
 
 impl Layout {
-    /// The layout of a job and of what its points name.
     pub(crate) fn of(job: &Job, digests: &Digests) -> Layout {
         Layout { nest: job.nest.clone(), digests: digests.clone() }
     }
@@ -70,19 +66,18 @@ impl Layout {
         loops.map(|(level, l)| LoopLayout { l, digests: self.digests.get(&level) })
     }
 
-    /// Whether every task number means the same in both.
+    /// Whether every task number means the same in both layouts.
     pub(crate) fn is(&self, other: &Layout) -> bool {
         self.nest.depth() == other.nest.depth()
             && self.loops().zip(other.loops()).all(|(here, there)| here.is(&there))
     }
 
-    /// The layout of the store at this path.
     pub(crate) fn of_store(store: &Connection, path: &Path) -> Result<Layout> {
         let layout = Layout::read(store).map_err(|error| storing(path, &error))?;
         layout.map_err(|why| Error::input(format!("{}: {why}", path.display())))
     }
 
-    /// The layout of a store; in words, why this version cannot make one of what the store says.
+    /// The layout of a store. The inner error says why this version cannot read it.
     pub(crate) fn read(store: &Connection) -> Result<Result<Layout, String>, rusqlite::Error> {
         let mut sql = store
             .prepare("SELECT level, name, points, reduce, first, step FROM loops ORDER BY level")?;
@@ -127,11 +122,11 @@ impl Layout {
             };
             loops.push(Loop { name, points, reduce, is_data: false });
         }
-        let nest = LoopNest::new(loops).map_err(|why| format!("the store makes no sense: {why}"));
+        let nest = LoopNest::new(loops).map_err(|why| format!("the store is inconsistent: {why}"));
         Ok(nest.map(|nest| Layout { nest, digests }))
     }
 
-    /// The loops of both, each with the points of both: this one's first.
+    /// The union of both layouts: each loop with the points of both, this one's first.
     pub(crate) fn union(&self, other: &Layout) -> Result<Layout> {
         let (mut loops, mut digests) = (Vec::new(), Digests::new());
         for (level, here) in self.loops().enumerate() {
@@ -169,7 +164,7 @@ impl Layout {
     }
 }
 
-/// The reduction that a store calls so. Of the user's functions it says no more than that it was one.
+/// The reduction with this name in a store. For the user's functions the store has the kind only.
 fn reduction(name: &str) -> Option<Reduce> {
     match name {
         "python" => {
@@ -187,7 +182,7 @@ fn unknown_reduction(l: &str, reduction: &str, writer: &str) -> String {
     )
 }
 
-/// Runs cannot be matched where the loops themselves are others.
+/// The error for different loops: their runs cannot be matched.
 fn changed_loops(old: &Layout, new: &Layout) -> Error {
     Error::input(format!(
         "its runs are of the loops {}, this job's loops are {}: they cannot be matched; give another folder with --out, or --fresh to move them aside",
@@ -196,7 +191,7 @@ fn changed_loops(old: &Layout, new: &Layout) -> Error {
     ))
 }
 
-/// For each point of `old` the one of `new` that is the same; each is matched once, in order.
+/// For each point of `old` the equal point of `new`; equal ones are matched one to one, in order.
 fn matches(old: &LoopLayout, new: &LoopLayout) -> Vec<Option<u64>> {
     let mut places: HashMap<String, std::collections::VecDeque<u64>> = HashMap::new();
     for point in 0..new.l.points.len() {
@@ -206,17 +201,17 @@ fn matches(old: &LoopLayout, new: &LoopLayout) -> Vec<Option<u64>> {
     (0..old.l.points.len()).map(&mut find).collect()
 }
 
-/// From the tasks of one layout to those of another.
+/// Maps the tasks of one layout to those of another.
 pub(crate) struct Mapping {
     old: LoopNest,
     new: LoopNest,
-    /// For each loop of the new layout: which one of the old it is, and where its points went;
-    /// nothing if none has moved.
+    /// For each loop of the new layout: its level in the old one, and the new index of each old point;
+    /// nothing if the points are the same.
     loops: Vec<(usize, Option<Vec<Option<u64>>>)>,
 }
 
 impl Mapping {
-    /// Fails where the loops are not the same ones, in whatever order.
+    /// Fails if the loops differ; their order may differ.
     pub(crate) fn new(old: &Layout, new: &Layout) -> Result<Mapping> {
         let mut loops = Vec::new();
         for here in new.loops() {
@@ -231,7 +226,7 @@ impl Mapping {
         Ok(Mapping { old: old.nest.clone(), new: new.nest.clone(), loops })
     }
 
-    /// The same task in the new layout, if it is there.
+    /// The same task in the new layout, if it exists there.
     pub(crate) fn task(&self, old: u64) -> Option<u64> {
         let places = self.old.indices(self.old.task(old));
         let mut key = Key::ROOT;
@@ -247,7 +242,7 @@ impl Mapping {
     }
 }
 
-/// What a store's key says, if it has it.
+/// The value of a key in the store's table `job`.
 pub(crate) fn note(store: &Connection, key: &str) -> Result<Option<String>, rusqlite::Error> {
     let sql = "SELECT value FROM job WHERE key = ?1";
     store.query_row(sql, params![key], |row| row.get(0)).optional()

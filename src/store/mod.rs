@@ -1,7 +1,7 @@
-//! The store: one SQLite file that keeps every run, owned by rank 0.
+//! The store: one SQLite file with every run, owned by rank 0.
 //!
-//! A thread of its own writes, in batches, each batch one durable transaction, so that a slow disk
-//! never holds up a message. Once too much waits to be written, no more tasks are given out.
+//! A thread of its own writes batches, each in one durable transaction, so that a slow disk does not block
+//! the event loop. If too much waits to be written, no more tasks are handed out.
 
 mod connect;
 mod copy;
@@ -35,8 +35,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use crate::job::Job;
-use crate::model::batch::RunBatch;
-use crate::model::results::{GroupSummary, weight};
+use crate::model::{GroupSummary, RunBatch, weight};
 use crate::util::error::{Error, Result};
 use crate::util::{signals, thread};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
@@ -60,32 +59,32 @@ pub(crate) use results::Results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use reusable::ReusableRun;
 
-/// A batch is written once it is this old, or has so many runs or entries.
+/// A batch is written once it is this old, or has this many runs or entries.
 const BATCH_AGE: Duration = Duration::from_millis(200);
 const BATCH_LENGTH: usize = 50_000;
 
-/// How much may be on its way to the writer before that counts as full. (bytes)
+/// The store is full if more than this waits for the writer. (bytes)
 const MOST_BYTES: usize = 32 << 20;
 
-/// How much may be pending before it is handed to the writer: bytes and entries. It never waits for
-/// longer than until the next look at the writer.
+/// Limits for entries that are not yet sent to the writer: their bytes and their number. They are also
+/// sent whenever the writer is checked.
 const HELD: usize = 256 << 10;
 const MOST_HELD: usize = 256;
 
-/// How long to wait before trying again to write what could not be written.
+/// Time between attempts to write a batch again.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The store being written.
+/// The store while it is written to.
 pub(crate) struct Store {
     path: PathBuf,
     queue: Option<Sender<Vec<StoreEntry>>>,
-    /// What is not handed to the writer yet: waking it costs more than an entry.
+    /// Entries not yet sent to the writer: waking it costs more than an entry.
     pending: Vec<StoreEntry>,
     held: usize,
-    /// About how many bytes are on their way to the writer.
+    /// Approximate number of bytes that wait for the writer.
     queued: Arc<AtomicUsize>,
     writer: Option<JoinHandle<Result<Connection>>>,
-    /// Whether runs are kept, on disk; if not, summaries are, in memory.
+    /// Whether runs are stored, on disk. If not, only summaries are, in memory.
     keeps_runs: bool,
 }
 
@@ -99,7 +98,7 @@ enum StoreEntry {
         thread: u32,
         runs: RunBatch<'static>,
     },
-    /// Nothing came of an attempt.
+    /// An attempt without a result.
     Lost {
         task: u64,
         attempt: u32,
@@ -109,7 +108,7 @@ enum StoreEntry {
 }
 
 impl StoreEntry {
-    /// About how many bytes of results it holds.
+    /// Approximate number of bytes of results.
     fn weight(&self) -> usize {
         match self {
             StoreEntry::Worker { .. } | StoreEntry::Lost { .. } => 0,
@@ -120,7 +119,6 @@ impl StoreEntry {
         }
     }
 
-    /// How many runs it is.
     fn runs(&self) -> usize {
         match self {
             StoreEntry::Runs { runs, .. } => runs.count() as usize,
@@ -130,7 +128,7 @@ impl StoreEntry {
 }
 
 impl Store {
-    /// Starts the writer of a store. `session` counts the starts on it, from 1.
+    /// Starts the writer thread. `session` counts the starts on this store, from 1.
     fn start(path: &Path, connection: Connection, session: i64, keeps_runs: bool) -> Result<Store> {
         let (queue, entries) = channel();
         let results = path.parent().unwrap_or(Path::new(".")).to_path_buf();
@@ -152,12 +150,12 @@ impl Store {
         Ok(Store { path, queue, pending: Vec::new(), held: 0, queued, writer, keeps_runs })
     }
 
-    /// Keeps a worker and its host.
+    /// Stores a worker and its host.
     pub(crate) fn join(&mut self, rank: usize, host: &str) -> Result<()> {
         self.send(StoreEntry::Worker { rank, host: host.to_string() })
     }
 
-    /// Keeps runs, in place of earlier attempts.
+    /// Stores runs; they replace earlier attempts.
     pub(crate) fn record(&mut self, rank: usize, thread: u32, runs: RunBatch) -> Result<()> {
         match self.keeps_runs {
             true => self.send(StoreEntry::Runs { rank, thread, runs: runs.into_owned() }),
@@ -165,34 +163,34 @@ impl Store {
         }
     }
 
-    /// Keeps that nothing came of an attempt, because its worker was lost.
+    /// Stores that an attempt has no result because its worker was lost.
     pub(crate) fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()> {
         self.send(StoreEntry::Lost { task, attempt, rank })
     }
 
-    /// Keeps a summary.
+    /// Stores a summary.
     pub(crate) fn close(&mut self, summary: GroupSummary) -> Result<()> {
         self.send(StoreEntry::Summary(summary))
     }
 
-    /// Writes what is left and hands the store over for reading.
+    /// Writes the remaining entries and returns the store for reading.
     pub(crate) fn finish(mut self, job: &Job) -> Result<Results> {
         let connection = self.join_writer()?;
-        schema::settle(&connection);
+        schema::leave_wal_mode(&connection);
         Ok(Results::new(self.path, connection, job.nest.clone(), job.is_native()))
     }
 
-    /// Writes what is left and closes the store.
+    /// Writes the remaining entries and closes the store.
     pub(crate) fn flush(mut self) -> Result<()> {
-        if self.writer.is_some() { self.join_writer().map(drop) } else { Ok(()) } // or it said why
+        if self.writer.is_some() { self.join_writer().map(drop) } else { Ok(()) } // or it failed before
     }
 
-    /// Whether so much waits to be written that there should not be more for now.
+    /// Backpressure: whether too much waits to be written.
     pub(crate) fn is_full(&self) -> bool {
         self.queued.load(Ordering::Acquire) > MOST_BYTES
     }
 
-    /// Hands what is pending to the writer; fails if that has given up.
+    /// Sends pending entries to the writer. Fails if the writer has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         self.hand_over()?;
         self.look_at_writer()
@@ -202,12 +200,12 @@ impl Store {
         if self.writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
             return Ok(());
         }
-        // It ends only with an error, which is what to say then.
+        // The writer ends early only with an error; that is the one to report.
         let closed = Error::unexpected(format!("{}: the store is closed", self.path.display()));
         Err(self.join_writer().err().unwrap_or(closed))
     }
 
-    /// Has an entry written soon.
+    /// Queues an entry.
     fn send(&mut self, entry: StoreEntry) -> Result<()> {
         self.held += entry.weight();
         self.pending.push(entry);
@@ -218,7 +216,7 @@ impl Store {
         if self.is_handed_over() { Ok(()) } else { self.look_at_writer() }
     }
 
-    /// Hands over what is pending; whether the writer is there to take it.
+    /// Sends pending entries to the writer; returns whether the writer still runs.
     fn is_handed_over(&mut self) -> bool {
         if self.pending.is_empty() {
             return true;
@@ -229,7 +227,7 @@ impl Store {
     }
 
     fn join_writer(&mut self) -> Result<Connection> {
-        // If the writer has gone, joining it says why.
+        // If the writer has ended, joining it gives the reason.
         self.is_handed_over();
         self.queue = None;
         let lost =
@@ -238,7 +236,7 @@ impl Store {
     }
 }
 
-/// What the user sees when SQLite fails.
+/// The error message for a failure of SQLite.
 fn storing(path: &Path, error: &rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     let path = path.display();
@@ -250,20 +248,20 @@ fn storing(path: &Path, error: &rusqlite::Error) -> Error {
     })
 }
 
-/// The thread that writes.
+/// The writer thread.
 struct StoreWriter {
     queued: Arc<AtomicUsize>,
     path: PathBuf,
     results: PathBuf,
     session: i64,
     connection: Connection,
-    /// Each rank's host.
+    /// The host of each rank.
     hosts: HashMap<usize, String>,
-    /// The rows of this session's workers, by rank and thread.
+    /// Row ids of this session's workers, by rank and thread.
     workers: HashMap<(usize, u32), i64>,
-    /// Those of them that the batch at hand has made.
+    /// Workers that the current batch has added.
     new: Vec<(usize, u32)>,
-    /// Whether it is a file.
+    /// Whether the store is a file.
     on_disk: bool,
 }
 
@@ -292,8 +290,8 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Writes a batch. What cannot be written just now (the disk is full, somebody has the file locked)
-    /// is tried again until it can, or until a signal asks for an end.
+    /// Writes a batch. If that fails for a reason that may pass (a full disk, a locked file), it is tried
+    /// again until it succeeds or a signal asks for shutdown.
     fn commit(&mut self, batch: &[StoreEntry]) -> Result<()> {
         let mut trouble = false;
         loop {
@@ -307,13 +305,13 @@ impl StoreWriter {
             for worker in self.new.drain(..) {
                 self.workers.remove(&worker);
             }
-            let _ = self.connection.execute_batch("ROLLBACK"); // there may be nothing to roll back
+            let _ = self.connection.execute_batch("ROLLBACK"); // fails if no transaction is open
             if !error.may_pass {
                 return Err(error.error);
             }
             if !std::mem::replace(&mut trouble, true) {
                 log::error!(
-                    "{}; crunching pauses until it can be written, nothing is lost meanwhile; a signal (Ctrl-C) ends",
+                    "{}; crunching pauses until it can be written, and no run is lost; a signal (Ctrl-C) stops the job",
                     error.error
                 );
             }
@@ -329,7 +327,7 @@ impl StoreWriter {
     }
 
     fn try_commit(&mut self, batch: &[StoreEntry]) -> Result<(), Trouble> {
-        // A file that was deleted could be written for ever, for nobody.
+        // Writing to a deleted file would succeed, and lose everything.
         if self.on_disk && !self.path.exists() {
             let gone = Error::unexpected(format!("{}: is gone", self.path.display()));
             return Err(Trouble { error: gone, may_pass: true });
@@ -341,7 +339,7 @@ impl StoreWriter {
         self.connection.execute_batch("COMMIT").map_err(|error| self.trouble(&error))
     }
 
-    /// The row of one of a worker's threads; made if there is none.
+    /// The row id of one of a worker's threads, added if it is missing.
     fn worker(&mut self, rank: usize, thread: u32) -> Result<i64, rusqlite::Error> {
         if let Some(row) = self.workers.get(&(rank, thread)) {
             return Ok(*row);
@@ -386,7 +384,7 @@ impl StoreWriter {
     }
 }
 
-/// Why a batch could not be written, and whether that may pass.
+/// Why a batch could not be written, and whether trying again may help.
 struct Trouble {
     error: Error,
     may_pass: bool,

@@ -1,5 +1,5 @@
-//! Opening a results folder: a new store, or the runs of earlier starts, matched to the job as it is
-//! now. Nothing that was computed is lost: runs that the job has no place for stay in the folder.
+//! Opens the store of a results folder: a new one, or the runs of earlier starts, matched to the job as it
+//! is now. Runs that the job no longer has stay in the folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, params};
 
 use crate::job::{Identity, Job};
-use crate::model::nest::Key;
-use crate::model::results::{AttemptResult, Scored};
+use crate::model::{AttemptResult, Key, Scored};
 use crate::store::copy::take_runs;
 use crate::store::file::{StoredIdentity, create, existing, finish};
 use crate::store::layout::Mapping;
@@ -18,40 +17,40 @@ use crate::store::{Folder, Layout, Store, schema, storing};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
 
-/// The folders, in the results folder, of stores whose runs have found their way into the present
-/// one, as far as the job had a place for them.
+/// Prefix of the folders for replaced stores. Their runs have been copied into the current store, if the
+/// job still has them.
 const SUPERSEDED: &str = "superseded-";
 
-/// What a store is opened for.
+/// The job that a store is opened for.
 pub(crate) struct OpenOptions<'a> {
     pub(crate) job: &'a Job,
     pub(crate) layout: &'a Layout,
     pub(crate) identity: &'a Identity,
-    /// The job file, kept with the runs.
+    /// The text of the job file, stored with the runs.
     pub(crate) text: &'a str,
-    /// Whether runs count though crunch has changed since.
+    /// Whether runs are reused although crunch has changed.
     pub(crate) keep: bool,
 }
 
-/// A store that is open, and not written to yet.
+/// An open store, before the writer is started.
 pub(crate) struct OpenStore {
     path: PathBuf,
     connection: Connection,
     session: i64,
     native: bool,
     keeps_runs: bool,
-    /// The levels whose groups a function of the user's reduced, the same one as before.
+    /// Levels with a reduction by the user that has not changed, so that summaries can be reused.
     reusable: Vec<usize>,
 }
 
 impl OpenStore {
-    /// Opens the folder's store, or makes it. Fails where its runs cannot be this job's.
+    /// Opens the folder's store, or makes a new one. Fails if its runs cannot be this job's.
     pub(crate) fn open(folder: &Folder, plan: &OpenOptions) -> Result<OpenStore> {
         let path = folder.store();
         let failed = |error| storing(&path, &error);
         if !path.exists() {
             let connection = create(folder, plan.layout, &notes(plan)).map_err(failed)?;
-            schema::gather(&connection).map_err(failed)?;
+            schema::checkpoint_wal(&connection).map_err(failed)?;
             drop(connection);
             let connection = existing(&finish(folder)?)?;
             return Ok(OpenStore {
@@ -87,7 +86,7 @@ impl OpenStore {
         Ok(OpenStore { reusable, session: before.sessions + 1, ..opened(path, connection, plan) })
     }
 
-    /// A store that is only in memory, and keeps no runs.
+    /// A store in memory, without runs.
     pub(crate) fn in_memory(folder: &Folder, plan: &OpenOptions) -> Result<OpenStore> {
         let path = folder.store();
         let made = Connection::open_in_memory()
@@ -96,7 +95,7 @@ impl OpenStore {
         Ok(OpenStore { keeps_runs: false, ..opened(path, connection, plan) })
     }
 
-    /// Calls `each` with every run that is there, in grid order. A damaged one is an error.
+    /// Calls `each` with every run, in grid order. A damaged run is an error.
     pub(crate) fn runs(&self, mut each: impl FnMut(AttemptResult)) -> Result<()> {
         let sql = format!("SELECT {RUN} FROM runs ORDER BY task");
         let failed = |error: rusqlite::Error| storing(&self.path, &error);
@@ -108,8 +107,8 @@ impl OpenStore {
         Ok(())
     }
 
-    /// The summaries of the user's functions that need not be made again, if all their runs are
-    /// there; other summaries are forgotten.
+    /// Reusable summaries of the user's functions, for groups whose runs are all there. All other
+    /// summaries are deleted.
     pub(crate) fn summaries(&self) -> Result<BTreeMap<Key, Scored>> {
         let failed = |error: rusqlite::Error| storing(&self.path, &error);
         let mut known = BTreeMap::new();
@@ -129,7 +128,7 @@ impl OpenStore {
         Ok(known)
     }
 
-    /// Starts to write.
+    /// Starts the writer.
     pub(crate) fn start(self) -> Result<Store> {
         Store::start(&self.path, self.connection, self.session, self.keeps_runs)
     }
@@ -139,7 +138,7 @@ impl OpenStore {
     }
 }
 
-/// Why a start refuses a folder whose runs are not the job's, and what to do about it.
+/// The error message if a folder's runs are not the job's, with the options to proceed.
 pub(crate) fn refusal(folder: &Path, changes: &str) -> String {
     format!(
         "results folder {}: {changes}; --keep uses the runs that are there all the same, --fresh moves them aside, --out names another folder",
@@ -153,7 +152,7 @@ fn opened(path: PathBuf, connection: Connection, plan: &OpenOptions) -> OpenStor
     OpenStore { path, connection, session: 1, native, keeps_runs: true, reusable }
 }
 
-/// What the store says of itself.
+/// The store's table `job`.
 fn notes(plan: &OpenOptions) -> Vec<(&'static str, String)> {
     let notes = [
         ("name", plan.job.name.clone()),
@@ -166,7 +165,7 @@ fn notes(plan: &OpenOptions) -> Vec<(&'static str, String)> {
     notes.into_iter().chain(plan.identity.notes()).collect()
 }
 
-/// Where the job file is; of a study, the program.
+/// The path of the job file or, for a study, of the program.
 fn path(job: &Job) -> String {
     #[cfg(feature = "jobs")]
     if !job.is_native() {
@@ -180,8 +179,8 @@ fn in_folder<T>(folder: &Folder, result: Result<T>) -> Result<T> {
     result.map_err(|error| error.within(&format!("results folder {}", folder.path().display())))
 }
 
-/// Makes a store of the job as it is now from the one that is there and those before it, and puts it
-/// in the one's place. The one that was there is kept.
+/// Replaces the store by one for the job as it is now, with the runs of this store and of the ones before.
+/// The old store is kept.
 fn rebuild(
     folder: &Folder,
     present: Connection,
@@ -202,10 +201,10 @@ fn rebuild(
             take_runs((&new, plan.layout, folder.path()), (&earlier, &layout, folder.path()))?;
         }
     }
-    // From here on the old one or the new one is in place, whatever happens.
-    schema::gather(&new).map_err(failed)?;
+    // From here on, either the old or the new store is in place, whatever happens.
+    schema::checkpoint_wal(&new).map_err(failed)?;
     drop(new);
-    schema::gather(&present).map_err(failed)?;
+    schema::checkpoint_wal(&present).map_err(failed)?;
     drop(present);
     let io = |error: std::io::Error| {
         Error::unexpected(format!("results folder {}: {error}", folder.path().display()))
@@ -220,7 +219,7 @@ fn rebuild(
     existing(&path)
 }
 
-/// The folders of superseded stores, the latest first.
+/// The folders of superseded stores, latest first.
 pub(crate) fn superseded(folder: &Path) -> Vec<PathBuf> {
     let numbered = (1..).map(|n| folder.join(format!("{SUPERSEDED}{n}")));
     let mut found: Vec<PathBuf> = numbered.take_while(|path| path.exists()).collect();

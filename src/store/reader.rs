@@ -1,26 +1,25 @@
-//! Looking into a results folder: nothing is written, nothing is claimed, and neither the job file nor
-//! the data has to be there. A run may go on meanwhile.
+//! Reads a results folder without writing to it or locking it. Neither the job file nor the data are
+//! needed. A run may be going on.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Row, params};
 
-use crate::model::nest::LoopNest;
+use crate::model::LoopNest;
 use crate::store::layout::note;
 use crate::store::{Layout, Results, schema, snapshot, storing};
 use crate::util::error::{Error, Result};
 
-/// What a results folder tells of itself.
+/// The open store of a results folder.
 pub(crate) struct StoreReader {
     path: PathBuf,
-    /// The job's name.
     pub(crate) name: String,
     pub(crate) results: Results,
-    /// Where its copy is, if it looks at one.
+    /// The folder of the copy, if the store is read from a copy.
     _copy: Option<tempfile::TempDir>,
 }
 
-/// One worker of one start.
+/// A worker of one start.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WorkerRow {
     pub(crate) worker: i64,
@@ -28,11 +27,11 @@ pub(crate) struct WorkerRow {
     pub(crate) session: i64,
     pub(crate) rank: i64,
     pub(crate) host: String,
-    /// Which of its rank's threads, where there are several.
+    /// Its thread within the rank, if there are several.
     pub(crate) thread: Option<i64>,
 }
 
-/// One call of crunch that was timed.
+/// A timed call of crunch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Attempt {
     pub(crate) task: u64,
@@ -52,7 +51,6 @@ pub(crate) struct FailureRow {
 }
 
 impl StoreReader {
-    /// Opens the store of a results folder for reading.
     pub(crate) fn into(folder: &Path) -> Result<StoreReader> {
         let path = folder.join("runs.sqlite");
         let no = |why: &dyn std::fmt::Display| {
@@ -74,7 +72,7 @@ impl StoreReader {
                 let own = schema::FORMAT;
                 let age = if other > own { "a newer" } else { "an older" };
                 return Err(no(&format!(
-                    "runs.sqlite was written by {age} gridmpi (its form is {other}, this one reads {own}); use that one"
+                    "runs.sqlite was written by {age} gridmpi (in format {other}; this one reads format {own}); use that version"
                 )));
             }
         }
@@ -86,17 +84,15 @@ impl StoreReader {
         Ok(StoreReader { path, name, results, _copy: copy })
     }
 
-    /// Where the store is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The loops that the runs are of.
     pub(crate) fn nest(&self) -> &LoopNest {
         self.results.nest()
     }
 
-    /// What the store says of itself under a key.
+    /// A value of the store's table `job`.
     pub(crate) fn note(&self, key: &str) -> Result<Option<String>> {
         let sql = "SELECT CAST(value AS TEXT) FROM job WHERE key = ?1";
         let mut found = None;
@@ -111,7 +107,7 @@ impl StoreReader {
         self.one(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// How many runs are there, and how many of them failed.
+    /// Number of runs, and of failed ones among them.
     pub(crate) fn tally(&self) -> Result<(u64, u64)> {
         self.tally_of(0..self.nest().tasks())
     }
@@ -134,7 +130,7 @@ impl StoreReader {
         Ok(members)
     }
 
-    /// Every attempt that a worker timed, the failed ones that were tried again included.
+    /// All timed attempts, including failed ones that were tried again.
     pub(crate) fn attempts(&self) -> Result<Vec<Attempt>> {
         let sql = "SELECT task, worker, started, seconds, failed FROM runs
                    WHERE worker IS NOT NULL AND started IS NOT NULL AND seconds IS NOT NULL
@@ -157,7 +153,7 @@ impl StoreReader {
         Ok(attempts)
     }
 
-    /// Calls `each` with every attempt that failed, in grid order.
+    /// Calls `each` with every failed attempt, in grid order.
     pub(crate) fn failures(&self, each: impl FnMut(FailureRow)) -> Result<()> {
         let sql = "SELECT f.task, f.error, coalesce(r.failed = 0, 0)
                    FROM failures f LEFT JOIN runs r ON r.task = f.task ORDER BY 1";
@@ -186,7 +182,7 @@ impl StoreReader {
         })
     }
 
-    /// The one row of a query that has one.
+    /// The only row of a query.
     pub(crate) fn one<T>(
         &self,
         sql: &str,

@@ -1,16 +1,15 @@
-//! Reading a finished store: summaries, runs, and who did how much.
+//! Reads a finished store: summaries, runs, and each worker's share.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, params};
 
-use crate::model::nest::{Key, LoopNest};
-use crate::model::results::GroupSummary;
+use crate::model::{GroupSummary, Key, LoopNest};
 use crate::store::rows::{GROUP, RUN, Reader};
 use crate::store::storing;
 use crate::util::error::{Exit, Result};
 
-/// A store that nothing is written to any more, but its end.
+/// A finished store. Only how the run ended is still written to it.
 pub(crate) struct Results {
     path: PathBuf,
     connection: Connection,
@@ -18,16 +17,13 @@ pub(crate) struct Results {
     native: bool,
 }
 
-/// What one worker did.
+/// One worker's share of the runs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WorkerShare {
-    /// Its rank.
     pub(crate) rank: u64,
-    /// Its host.
     pub(crate) host: String,
-    /// How many runs it made.
     pub(crate) runs: u64,
-    /// How long they took together, in seconds.
+    /// Their total time, in seconds.
     pub(crate) seconds: f64,
 }
 
@@ -41,19 +37,17 @@ impl Results {
         Results { path, connection, nest, native }
     }
 
-    /// The loops that the runs are of.
     pub(crate) fn nest(&self) -> &LoopNest {
         &self.nest
     }
 
-    /// Whether crunch was the user's Rust.
     #[cfg(feature = "cli")]
     pub(crate) fn is_native(&self) -> bool {
         self.native
     }
 
-    /// Calls `each` with every summary whose key has `level` coordinates, in grid order. At the
-    /// deepest level these are the runs, each standing for itself.
+    /// Calls `each` with every summary whose key has `level` coordinates, in grid order. At the deepest
+    /// level these are the runs.
     pub(crate) fn summaries(
         &self,
         level: usize,
@@ -66,7 +60,7 @@ impl Results {
         self.query(&sql, params![level as i64], |row| self.reader().summary(row, level), each)
     }
 
-    /// Calls `each` with one group's summary, if it is closed.
+    /// Calls `each` with the summary of one group, if it is closed.
     #[cfg(feature = "cli")]
     pub(crate) fn summary(&self, key: Key, mut each: impl FnMut(GroupSummary)) -> Result<()> {
         let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 AND number = ?2");
@@ -103,7 +97,7 @@ impl Results {
         )
     }
 
-    /// What each worker did since the last start, by rank.
+    /// Each worker's share since the last start, by rank.
     pub(crate) fn shares(&self) -> Result<Vec<WorkerShare>> {
         let sql = "SELECT w.rank, w.host, count(r.task), coalesce(sum(r.seconds), 0.0)
                    FROM workers w LEFT JOIN runs r ON r.worker = w.worker
@@ -122,8 +116,8 @@ impl Results {
         Ok(shares)
     }
 
-    /// Marks how the job ended, with the code the process exits with: a launcher may change that.
-    /// And why, where it was interrupted.
+    /// Records how the job ended, with the exit code of this process (a launcher may change it), and why
+    /// if it was interrupted.
     pub(crate) fn end(&self, state: &str, exit: Exit, why: &str) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO job (key, value)
                    VALUES ('state', ?1), ('exit_code', ?2), ('why', ?3)";
@@ -131,20 +125,21 @@ impl Results {
         marked.map(drop).map_err(|error| storing(&self.path, &error))
     }
 
-    /// For those who look at more than results.
+    /// For queries beyond results.
     #[cfg(feature = "cli")]
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// Makes sure that a run's row is what was written: damage is named before it is believed.
+    /// Verifies the checksum of a run's row.
     #[cfg(feature = "cli")]
     pub(crate) fn check(&self, task: i64) -> Result<()> {
         let sql = format!("SELECT {RUN} FROM runs WHERE task = ?1");
         self.query(&sql, params![task], |row| self.reader().score(row, None), |_| Ok(()))
     }
 
-    /// Calls `each` with the score of every key at a level, in grid order; nothing where there is none.
+    /// Calls `each` with the score of every key at a level, in grid order; nothing for a key without a
+    /// score.
     #[cfg(feature = "cli")]
     pub(crate) fn scores(
         &self,

@@ -1,5 +1,5 @@
-//! What a start on a results folder would find there, told without starting: the runs of its store and,
-//! where the job has changed, of those before it, matched as a start matches them.
+//! Finds the runs that a start would reuse, without starting: those of the store and, if the job has
+//! changed, of the ones before, matched as a start matches them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::store::open::superseded;
 use crate::store::{Layout, StoreReader, storing};
 use crate::util::error::{Error, Result};
 
-/// A run that is there, by the task number that it has in the job as it is now.
+/// A stored run, with its task number in the job as it is now.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ReusableRun {
     pub(crate) task: u64,
@@ -21,8 +21,8 @@ pub(crate) struct ReusableRun {
 }
 
 impl StoreReader {
-    /// Calls `each` with every run that the job has a place for, in grid order. If crunch has changed
-    /// since, a start would use none of them: what has changed, in words.
+    /// Calls `each` with every run that the job can reuse, in grid order. If crunch has changed, a start
+    /// would use none of them; the changes are returned.
     pub(crate) fn found(
         &self,
         layout: &Layout,
@@ -59,7 +59,7 @@ impl StoreReader {
         Ok((layout, StoredIdentity::read(connection).map_err(failed)?))
     }
 
-    /// Takes the runs that are not there yet; a success takes the place of a failure.
+    /// Adds missing runs; a success replaces a failure.
     fn matched(&self, mapping: &Mapping, runs: &mut BTreeMap<u64, ReusableRun>) -> Result<()> {
         self.timed(|found| {
             let Some(task) = mapping.task(found.task) else { return };

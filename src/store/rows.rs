@@ -1,5 +1,5 @@
-//! Runs and summaries as rows of the store, and back. Each row carries a checksum, so that a damaged
-//! one is noticed before it is believed.
+//! Converts runs and summaries to rows of the store and back. Each row has a checksum, so that damage is
+//! detected.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -9,21 +9,18 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, ToSql, params};
 use serde_json::json;
 
-use crate::model::batch::RunBatch;
-use crate::model::nest::Key;
-use crate::model::results::{AttemptResult, GroupSummary, Scored, Winner};
-use crate::model::value::Value;
+use crate::model::{AttemptResult, GroupSummary, Key, RunBatch, Scored, Value, Winner};
 use crate::store::large;
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
 
-/// The columns of a run, as [`Reader::run`] wants them.
+/// The columns that [`Reader::run`] expects.
 pub(crate) const RUN: &str = "task, score, value, error, seconds, started, attempt, exact, sum";
 
-/// The columns of a summary, as [`Reader::summary`] wants them.
+/// The columns that [`Reader::summary`] expects.
 pub(crate) const GROUP: &str = "number, score, value, error, best, runs, failed, exact, sum";
 
-/// What the columns of a result hold.
+/// The columns of a result.
 struct Columns<'a> {
     score: Option<f64>,
     value: Option<String>,
@@ -51,7 +48,7 @@ impl<'a> Columns<'a> {
                 Columns {
                     score: scored.score,
                     value: match (&scored.value, scored.score) {
-                        (Value::Float(_), Some(_)) => None, // it is just the score
+                        (Value::Float(_), Some(_)) => None, // the column `score` has it
                         (value, _) => Some(value.to_json().to_string()),
                     },
                     best: (!best.is_empty()).then(|| json!(best).to_string()),
@@ -80,8 +77,8 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Whether the columns `score` and `value` hold a value without loss: JSON has no infinities, and
-/// SQLite no negative zero.
+/// Whether the columns `score` and `value` hold a value exactly: JSON has no infinities, and SQLite no
+/// negative zero.
 fn is_json(value: &Value) -> bool {
     match value {
         Value::Float(f) => f.is_finite() && !(*f == 0.0 && f.is_sign_negative()),
@@ -113,11 +110,11 @@ fn checksum(
     sum.finalize().into()
 }
 
-/// How many runs one statement puts: SQLite looks for the place of each statement's first row, and finds
-/// that of the next ones beside it.
+/// Runs per INSERT: SQLite searches the B-tree for the first row of a statement and finds the place of the
+/// next ones next to it.
 const TOGETHER: usize = 64;
 
-/// Puts runs, in place of earlier attempts'.
+/// Inserts runs; they replace earlier attempts.
 pub(crate) fn put_runs(
     store: &Connection,
     results: &Path,
@@ -154,7 +151,7 @@ pub(crate) fn put_runs(
     Ok(put_plain(store, worker, attempt, &plain).map(|()| runs.count() as usize))
 }
 
-/// Puts runs: the task, its score, its seconds, and when it started.
+/// Inserts runs with plain numbers: task, score, seconds and start time of each.
 fn put_plain(
     store: &Connection,
     worker: i64,
@@ -180,10 +177,10 @@ fn put_plain(
     Ok(())
 }
 
-/// How many parameters of a statement are one run's; two more are all runs'.
+/// SQL parameters per run. Two more are common to all runs.
 const EACH: usize = 5;
 
-/// Puts so many runs that gave plain numbers.
+/// The SQL that inserts this many runs with plain numbers.
 fn statement(runs: usize) -> String {
     let row = |i: usize| {
         let [task, score, seconds, started, sum] = std::array::from_fn(|k| 3 + i * EACH + k);
@@ -194,7 +191,7 @@ fn statement(runs: usize) -> String {
     format!("INSERT OR REPLACE INTO runs ({columns}) VALUES {}", rows.join(", "))
 }
 
-/// The checksum of a run that gave a plain number, in one go.
+/// The checksum of the row of a run with a plain number, in one call.
 fn plain_checksum(task: i64, attempt: u32, score: f64) -> i64 {
     let mut bytes = [0xff; 7 * 8];
     let words = [task as u64, attempt.into(), 0, (score + 0.0).to_bits()];
@@ -204,8 +201,8 @@ fn plain_checksum(task: i64, attempt: u32, score: f64) -> i64 {
     crc32fast::hash(&bytes).into()
 }
 
-/// Puts a run, in place of an earlier attempt's: its task and attempt, when it started and for how long it
-/// ran, and what came of it.
+/// Inserts a run, which replaces an earlier attempt: its task and attempt, its start time and seconds, and
+/// its result.
 pub(crate) fn put_run(
     store: &Connection,
     results: &Path,
@@ -235,14 +232,14 @@ pub(crate) fn put_run(
     ];
     let put = store.prepare_cached(sql).and_then(|mut sql| sql.execute(all));
     let Some(error) = columns.error else { return Ok(put) };
-    // A later attempt will take the row; what went wrong each time is worth keeping.
+    // A later attempt replaces this row, so each error is kept in its own table too.
     let sql = "INSERT INTO failures (task, attempt, error, seconds, started, worker)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let row = params![task, attempt, error, seconds, started, worker];
     Ok(put.and_then(|put| store.prepare_cached(sql)?.execute(row).map(|_| put)))
 }
 
-/// Puts why nothing came of an attempt that nobody has timed.
+/// Inserts why an attempt has no result and no time.
 pub(crate) fn put_failure(
     store: &Connection,
     worker: Option<i64>,
@@ -254,7 +251,7 @@ pub(crate) fn put_failure(
     store.prepare_cached(sql)?.execute(params![task as i64, attempt, why, worker])
 }
 
-/// Puts a summary, in place of an earlier one.
+/// Inserts a summary, which replaces an earlier one.
 pub(crate) fn put_summary(
     store: &Connection,
     results: &Path,
@@ -285,15 +282,14 @@ pub(crate) fn put_summary(
 /// Reads rows of one store.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
-    /// The results folder.
     pub(crate) results: &'a Path,
     /// Whether `exact` holds the user's Rust rather than a [`Value`].
     pub(crate) native: bool,
 }
 
 impl Reader<'_> {
-    /// The key and the score of a row of the columns [`RUN`] or, at a level of groups, [`GROUP`], without
-    /// what may be large. The inner error says that it is damaged.
+    /// The key and the score of a row with the columns [`RUN`] or, at a level of groups, [`GROUP`],
+    /// without loading large values. The inner error says that the row is damaged.
     #[cfg(feature = "cli")]
     pub(crate) fn score(
         &self,
@@ -319,7 +315,7 @@ impl Reader<'_> {
         Ok(Err(damaged(self.results, NO_MATCH, table, &place)))
     }
 
-    /// A row of the columns [`RUN`]. The inner error says that it is damaged.
+    /// Reads a row with the columns [`RUN`]. The inner error says that it is damaged.
     pub(crate) fn run(&self, row: &Row) -> Result<Result<AttemptResult>, rusqlite::Error> {
         let (task, attempt): (i64, u32) = (row.get(0)?, row.get(6)?);
         let result = self.result(row, 7, None, |failed| [task, attempt.into(), failed.into()])?;
@@ -329,7 +325,7 @@ impl Reader<'_> {
             .map_err(|why| damaged(self.results, &why, "runs", &format!("task = {task}"))))
     }
 
-    /// A row of the columns [`GROUP`], of a group at that level.
+    /// Reads a row with the columns [`GROUP`], of a group at this level.
     pub(crate) fn summary(
         &self,
         row: &Row,
@@ -347,7 +343,7 @@ impl Reader<'_> {
             }))
     }
 
-    /// The result in columns 1, 2, 3 and, with its checksum behind it, `exact`.
+    /// The result in the columns 1, 2, 3 and `exact`, which the checksum follows.
     fn result(
         &self,
         row: &Row,
@@ -385,10 +381,9 @@ impl Reader<'_> {
     }
 }
 
-/// Why a row is not believed.
 const NO_MATCH: &str = "its checksum does not match";
 
-/// What the user sees of a damaged row, and can do about it.
+/// The error message for a damaged row, with the command that removes it.
 fn damaged(results: &Path, why: &str, table: &str, place: &str) -> Error {
     let store = results.join("runs.sqlite");
     let store = store.display();

@@ -4,12 +4,10 @@
 use rusqlite::{Connection, params};
 
 use crate::job::RUN_COLUMNS;
-use crate::model::nest::{Key, LoopNest, Points};
-use crate::model::reduce::Reduce;
-use crate::model::value::Value;
+use crate::model::{Key, LoopNest, Points, Reduce, Value};
 use crate::store::Layout;
 
-/// The version of the tables; a store of another one is not for this gridmpi.
+/// The version of the tables; other versions are refused.
 pub(crate) const FORMAT: i64 = 3;
 
 const TABLES: &str = "
@@ -27,8 +25,8 @@ CREATE TABLE groups (level INTEGER, number INTEGER, score REAL, value TEXT, best
                      PRIMARY KEY (level, number)) WITHOUT ROWID;
 ";
 
-/// Every commit on disk before it counts. Readers may look on while a run goes, except where the
-/// file system has no shared memory: there the run keeps the file to itself.
+/// Sets up durable commits in WAL mode, so that others can read during a run. Without shared memory, the
+/// connection has exclusive access.
 pub(crate) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -41,19 +39,19 @@ pub(crate) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     Ok(())
 }
 
-/// Leaves one file behind, without a log beside it, if nobody else reads it just now.
-pub(crate) fn settle(connection: &Connection) {
+/// Leaves WAL mode so that a single file remains, unless a reader prevents it.
+pub(crate) fn leave_wal_mode(connection: &Connection) {
     let patience = std::time::Duration::from_millis(100);
     let settled = connection
         .busy_timeout(patience)
         .and_then(|()| connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())));
     if let Err(error) = settled {
-        log::debug!("the store keeps its log beside it: {error}");
+        log::debug!("the store's write-ahead log stays a file of its own: {error}");
     }
 }
 
-/// Brings everything into the one file.
-pub(crate) fn gather(connection: &Connection) -> Result<(), rusqlite::Error> {
+/// Writes the whole WAL into the file.
+pub(crate) fn checkpoint_wal(connection: &Connection) -> Result<(), rusqlite::Error> {
     let busy = |row: &rusqlite::Row| row.get::<_, bool>(0);
     match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], busy)? {
         false => Ok(()),
@@ -64,7 +62,7 @@ pub(crate) fn gather(connection: &Connection) -> Result<(), rusqlite::Error> {
     }
 }
 
-/// Makes the tables of a layout and the view over them.
+/// Makes the tables for a layout and the view over them.
 pub(crate) fn create(
     connection: &Connection,
     layout: &Layout,
@@ -101,7 +99,7 @@ pub(crate) fn create(
                 add_digest.execute(params![level, *point as i64, digest])?;
             }
             if range.is_some() {
-                continue; // the view computes it
+                continue; // the view computes the points of a range
             }
             for point in 0..l.points.len() {
                 let value = l.points.get(point);
@@ -121,8 +119,7 @@ pub(crate) fn create(
     batch.commit()
 }
 
-/// The view `all_runs`: a column for each loop under its name, and for each field of its records
-/// under `loop.field`.
+/// The view `all_runs`: one column per loop, and one per field of its records, called `loop.field`.
 fn view(layout: &Layout) -> String {
     let mut columns = vec!["r.task AS task".to_string()];
     for (level, l) in layout.nest.loops().iter().enumerate() {
@@ -153,8 +150,8 @@ fn view(layout: &Layout) -> String {
     )
 }
 
-/// A run's point of the loop at a level, as SQL. Any client can read the view, so this repeats in SQL
-/// what the nest does.
+/// The point of a run in the loop at a level, as SQL. It repeats what the nest computes, so that any
+/// client can read the view.
 fn point(nest: &LoopNest, level: usize) -> String {
     let around = Key { level, index: 0 };
     let inside = Key { level: level + 1, index: 0 };

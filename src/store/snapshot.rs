@@ -1,8 +1,8 @@
-//! Opening a store to look into it, whoever writes to it meanwhile and on whatever machine.
+//! Opens a store for reading while another process, maybe on another machine, writes to it.
 //!
-//! SQLite's log has an index in shared memory, which does not reach other machines: opened there, it
-//! could take the writer's log for its own. So where the writer may be elsewhere, or there are no locks to
-//! read under, a copy is read.
+//! SQLite's WAL has an index in shared memory, which does not reach other machines. A reader there could
+//! take the writer's WAL for a leftover. So if the writer may be on another machine, or if there are no
+//! locks, a copy is read.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -16,20 +16,20 @@ use crate::store::connect::seems_without_locks;
 use crate::util::files::temporary_folder;
 use crate::util::machine;
 
-/// How often a copy is begun again because the log was, meanwhile.
+/// Attempts to copy before giving up, if the WAL is restarted meanwhile.
 const TRIES: u32 = 10;
 
-/// How long to wait for a writer that holds the file.
+/// Time limit for waiting on the writer's lock.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A copy of this size is worth a word. (bytes)
+/// A copy larger than this is logged. (bytes)
 const LARGE: u64 = 256 << 20;
 
-/// Opens a file for reading; the folder of a copy, if one was made, which must be kept as long.
+/// Opens a file for reading. If it is a copy, also returns its folder, which must outlive the connection.
 pub(crate) fn open(path: &Path) -> Result<(Connection, Option<TempDir>), String> {
     let text = |error: rusqlite::Error| error.to_string();
     let in_place = match has_log(path).map_err(|error| error.to_string())? {
-        // Its log's index is on this machine, and so are all who use it.
+        // The WAL's index is on this machine, and so are all processes that use it.
         true => beside(path, "-shm").exists() && is_from_here(path),
         false => !path.parent().is_some_and(seems_without_locks),
     };
@@ -61,26 +61,26 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Whether changes go to a log beside the file: what its header says.
+/// Whether the file is in WAL mode, by its header.
 fn has_log(path: &Path) -> std::io::Result<bool> {
     let mut header = Vec::new();
     File::open(path)?.take(20).read_to_end(&mut header)?;
     Ok(header.get(18) == Some(&2))
 }
 
-/// Whether whoever claimed the folder last did so on this machine.
+/// Whether the last process that claimed the folder ran on this machine.
 fn is_from_here(path: &Path) -> bool {
     let holder = path.parent().and_then(crate::store::Folder::holder);
     holder.is_some_and(|(_, holder)| holder == machine::host())
 }
 
-/// Copies a store and its log as they are at one time. What goes from the log into the store stays in
-/// the log until that begins anew, under another number: if the number is the same after as before, the
-/// two fit together, whatever was copied in between.
+/// Makes a consistent copy of a store and its WAL. A checkpoint leaves its frames in the WAL until the WAL
+/// is restarted with a new salt in the header. So if the header is the same before and after, the two
+/// copies fit together.
 fn copy(path: &Path) -> std::io::Result<TempDir> {
     let size = fs::metadata(path)?.len();
     if size > LARGE {
-        log::info!("{} cannot be read in place: {} MB are copied", path.display(), size >> 20);
+        log::info!("{} cannot be read in place: copying {} MB", path.display(), size >> 20);
     }
     let (folder, log) = (temporary_folder()?, beside(path, "-wal"));
     for _ in 0..TRIES {
@@ -101,7 +101,7 @@ fn copy(path: &Path) -> std::io::Result<TempDir> {
     Err(std::io::Error::other("it changes too fast; try again"))
 }
 
-/// What tells one beginning of a log from another: its header. Nothing where it has none.
+/// The header of a WAL, which changes with each restart; empty if there is none.
 fn generation(log: &Path) -> std::io::Result<Vec<u8>> {
     let mut header = Vec::new();
     match File::open(log) {
@@ -121,11 +121,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runs.sqlite");
         let writer = Connection::open(&path).unwrap();
-        // As where a file system has no shared memory.
+        // As on a file system without shared memory.
         writer.pragma_update(None, "locking_mode", "EXCLUSIVE").unwrap();
         writer.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
         writer.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1), (2);").unwrap();
-        assert!(read_only(&path).is_err(), "the writer keeps it to itself");
+        assert!(read_only(&path).is_err(), "the writer has exclusive access");
         let names = || {
             let mut names: Vec<_> =
                 fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(count(&reader), 2);
         assert!(reader.execute_batch("INSERT INTO t VALUES (3)").is_err());
         for i in 0..2_000 {
-            writer.execute("INSERT INTO t VALUES (?1)", [i]).unwrap(); // the log begins anew
+            writer.execute("INSERT INTO t VALUES (?1)", [i]).unwrap(); // the WAL is restarted
         }
         assert_eq!(count(&reader), 2);
         assert_eq!(count(&open(&path).unwrap().0), 2_002);

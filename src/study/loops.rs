@@ -1,4 +1,4 @@
-//! The loops of a nest as a tuple, so that crunch gets one reference a loop, each of its own type.
+//! The loops of a nest as a tuple, so that crunch gets one reference per loop, each of its own type.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ pub struct Over<T> {
 
 /// The loops around crunch, outermost first: a tuple of at most eight.
 pub trait Loops: Send + Sync + 'static {
-    /// A reference to a point of each loop.
+    /// One reference per loop, to its point.
     type Points<'a>;
 
-    /// Gets the points with these indices and calls `crunch` with them. The outer error says that a
-    /// point could not be had.
+    /// Gets the points with these indices and calls `crunch` with them. The outer error says that a point
+    /// could not be loaded.
     fn call<R>(
         &self,
         indices: &[u64],
@@ -25,12 +25,12 @@ pub trait Loops: Send + Sync + 'static {
     ) -> Result<R, String>;
 }
 
-/// Loops that another can be put inside of.
+/// Loops to which one more can be added inside.
 pub trait Push<T>: Loops {
-    /// These loops, and the other inside of them.
+    /// These loops with one more inside.
     type Inside: Loops;
 
-    /// Puts it there.
+    /// Adds the loop.
     fn push(self, inside: Over<T>) -> Self::Inside;
 }
 
@@ -62,7 +62,7 @@ macro_rules! tuples {
     };
 }
 
-/// The same for the tuple of none, of the first, of the first two, ...
+/// Implements the traits for tuples of zero to eight loops.
 macro_rules! up_to {
     ($($loop:ident $level:tt)* ;) => {
         tuples!($($loop $level)*);

@@ -20,14 +20,13 @@ pub use self::runs::{Runs, Summary};
 use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, ErasedStudy, LoopSource, PreparedLoop};
 use crate::job::{self, Digests, Identity, Job, check_name};
-use crate::model::nest::{Loop, LoopNest, Points};
-use crate::model::policy::{Completeness, Order, Policy};
-use crate::model::reduce::{Reduce, SlotResult};
-use crate::model::results::GroupSummary;
+use crate::model::{
+    Completeness, GroupSummary, Loop, LoopNest, Order, Points, Policy, Reduce, SlotResult,
+};
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Settings;
 use crate::rank0::types::{Listener, PreparedJob};
-use crate::study::run::conduct;
+use crate::study::run::run_job;
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
 use crate::wire::codec;
@@ -35,27 +34,27 @@ use crate::wire::dictionary::{DictionaryData, SharedDictionary};
 use crate::worker::isolated_main;
 use loops::Over;
 
-/// How many data sets of a loop a process keeps, if the study does not say.
+/// How many data sets of each loop a process keeps by default.
 const KEEP: usize = 4;
 
-/// The user's expensive function and what makes a summary of its runs: the two loops of most
-/// studies, over data sets and over parameters. For deeper nests see [`Nest`].
+/// The user's expensive function, and the function that summarises its runs, for the two loops of most
+/// studies: data sets and parameters. For deeper nests see [`Nest`].
 ///
-/// The types cross between ranks by serde; see the [limits](crate#what-serde-types-can-be). Give
-/// `Run` and `Summary` a field `score` (or let them be numbers) and the store and the tables have it
-/// as such.
+/// Values of these types are sent between ranks with serde, within these
+/// [limits](crate#limits-of-serde-types). If `Run` or `Summary` is a number or has a field `score`, this
+/// is its score in the store and the tables.
 pub trait Crunch: Send + Sync + 'static {
     /// A data set.
     type Data: Send + Sync + 'static;
     /// One combination of parameters.
     type Param: Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// What comes of one call; all of them are kept.
+    /// The result of one call; every result is stored.
     type Run: Serialize + DeserializeOwned + 'static;
-    /// What the runs of one data set come to.
+    /// The summary of the runs of one data set.
     type Summary: Serialize + DeserializeOwned + 'static;
 
-    /// The expensive call. An error, a panic or a run that is NaN (or whose `score` is) fails this
-    /// run alone.
+    /// The expensive call, for one data set and one combination of parameters. An error, a panic, or a
+    /// result that is NaN (or whose `score` is) fails this run only.
     fn crunch(
         &self,
         data: &Self::Data,
@@ -63,23 +62,23 @@ pub trait Crunch: Send + Sync + 'static {
         context: &Context,
     ) -> crate::Result<Self::Run>;
 
-    /// What the runs of a data set come to, in the order of the parameters. A panic leaves the data
-    /// set without a summary, as does a summary that is NaN (or whose `score` is).
+    /// Summarises the runs of a data set, which are in the order of the parameters. After a panic, or
+    /// with a summary that is NaN (or whose `score` is), the data set has no summary.
     fn summarize(&self, runs: &Runs<Self::Run>) -> Self::Summary;
 }
 
-/// Begins a study of this crunch: data sets next, then parameters.
+/// Begins a study of this crunch. Add data sets next, then parameters.
 pub fn study<C: Crunch>(crunch: C) -> Begun<C> {
     Begun { crunch }
 }
 
-/// A crunch that has no data sets yet.
+/// A crunch without data sets and parameters; see [`study`].
 pub struct Begun<C> {
     crunch: C,
 }
 
 impl<C: Crunch> Begun<C> {
-    /// Data sets that live on rank 0, where `make` is called once; see [`Nest::data`].
+    /// Adds data sets that are made on rank 0, where `make` is called once; see [`Nest::data`].
     pub fn data_sets(
         self,
         make: impl FnOnce() -> crate::Result<Vec<C::Data>> + Send + 'static,
@@ -90,7 +89,7 @@ impl<C: Crunch> Begun<C> {
         WithData { crunch: self.crunch, nest: Nest::new().data("dataset", make) }
     }
 
-    /// The same, each with a name; see [`Nest::named_data`].
+    /// Adds data sets from rank 0, each with a name; see [`Nest::named_data`].
     pub fn named_data_sets(
         self,
         make: impl FnOnce() -> crate::Result<Vec<(String, C::Data)>> + Send + 'static,
@@ -101,7 +100,7 @@ impl<C: Crunch> Begun<C> {
         WithData { crunch: self.crunch, nest: Nest::new().named_data("dataset", make) }
     }
 
-    /// Data sets that each process loads for itself when it first has a task of one; see
+    /// Adds data sets that each process loads itself when it first has a task with one; see
     /// [`Nest::load`].
     pub fn load<K>(
         self,
@@ -115,14 +114,14 @@ impl<C: Crunch> Begun<C> {
     }
 }
 
-/// A crunch with data sets, and no parameters yet.
+/// A crunch with data sets and without parameters; see [`study`].
 pub struct WithData<C: Crunch> {
     crunch: C,
     nest: Nest<(Over<C::Data>,)>,
 }
 
 impl<C: Crunch> WithData<C> {
-    /// The parameters to try on every data set. Those of rank 0 count; other ranks are told them.
+    /// Adds the parameters to try on every data set. Rank 0 sends its own to all other ranks.
     pub fn params(self, params: impl IntoIterator<Item = C::Param>) -> Study<C::Run, C::Summary> {
         let crunch = Arc::new(self.crunch);
         let summarizer = crunch.clone();
@@ -133,8 +132,8 @@ impl<C: Crunch> WithData<C> {
     }
 }
 
-/// All that is to be computed, in the user's Rust, ready to run: `R` is what a run gives, `S` what the
-/// outermost group that folds comes to.
+/// Loops, crunch and reductions, ready to run. `R` is the result of a run, and `S` the summary of the
+/// outermost loop that is reduced.
 pub struct Study<R, S> {
     name: String,
     version: String,
@@ -145,7 +144,7 @@ pub struct Study<R, S> {
 }
 
 impl<R> Study<R, R> {
-    /// A study that folds nothing yet.
+    /// A study without reductions.
     fn begin(levels: Vec<Arc<dyn LoopSource>>, crunch: CrunchFunction) -> Study<R, R> {
         let program = std::env::current_exe().ok();
         let name = program.as_deref().and_then(|path| path.file_stem());
@@ -158,7 +157,7 @@ impl<R> Study<R, R> {
                 crunch,
                 reduces: Vec::new(),
                 keep: KEEP,
-                board: DictionaryData::new(),
+                dictionary: DictionaryData::new(),
             },
             listeners: Vec::new(),
             of: std::marker::PhantomData,
@@ -171,8 +170,8 @@ where
     R: Serialize + DeserializeOwned + 'static,
     S: Serialize + DeserializeOwned + 'static,
 {
-    /// Folds the next loop outwards: `summarize` gets the summaries of the loop inside of it. Without
-    /// it that loop and those around it are the rows of the result.
+    /// Reduces the next loop outwards: `summarize` gets the summaries of the loop inside it. The result
+    /// has one row per point of the loops that are not reduced.
     pub fn reduce<T, F>(self, summarize: F) -> Study<R, T>
     where
         T: Serialize + DeserializeOwned + 'static,
@@ -206,97 +205,98 @@ where
         }
     }
 
-    /// Names the results folder, `results/NAME`; the program's name if it is not called.
+    /// Sets the name of the results folder, `results/NAME`. Default: the name of the program.
     pub fn name(mut self, name: &str) -> Self {
         self.name = name.to_string();
         self
     }
 
-    /// What every task's own seed derives from; 0 if it is not called.
+    /// Sets the seed from which the seed of every task derives. Default: 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.policy.seed = seed;
         self
     }
 
-    /// What you call this version of crunch and summarize; "1" if it is not called. gridmpi cannot see
-    /// whether your Rust has changed: with another version, runs of an earlier one are refused unless
-    /// [`Settings::keep`] is called for.
+    /// Sets the version of crunch and summarize. Default: "1". gridmpi cannot see whether your Rust code
+    /// has changed. Stored runs of another version are refused, unless [`Settings::keep`] is set.
     pub fn version(mut self, version: &str) -> Self {
         self.version = version.to_string();
         self
     }
 
-    /// The fraction of a group's points that must have a result for the group to be summarised, over
-    /// 0 and up to 1. If it is not called, all of them: a group with a failed run is incomplete.
+    /// Sets the fraction of a group's points that must have a result for the group to be summarised:
+    /// greater than 0 and at most 1. Default: all points; a group with a failed run is incomplete.
     pub fn require(mut self, fraction: f64) -> Self {
         self.policy.require = Completeness::Fraction(fraction);
         self
     }
 
-    /// How often a failed run is tried once more; never if it is not called. [`Context::attempt`] tells
-    /// crunch which try it is.
+    /// Sets how often a failed run is tried again. Default: 0. [`Context::attempt`] is the number of the
+    /// attempt.
     pub fn retries(mut self, retries: u32) -> Self {
         self.policy.retries = retries;
         self
     }
 
-    /// Stops the study when more runs than this have failed for good; if it is not called it goes on
-    /// whatever fails. [`run`](Study::run) fails then; another start goes on.
+    /// Stops the study when more runs than this have failed after all retries; [`run`](Study::run) then
+    /// returns an error, and another start resumes the study. Default: no limit.
     pub fn max_failures(mut self, failures: u64) -> Self {
         self.policy.most_failures = Some(failures);
         self
     }
 
-    /// When nothing else is left to do, gives the task that has run longest, and more than twice as long
-    /// as others did, to an idle worker too; the first result counts. The other call is
+    /// If nothing else is left to do, an idle worker also runs the task that has been running longest, if
+    /// it takes more than twice as long as others did. The first result counts. The other call is
     /// [cancelled](Context::is_cancelled), and the study ends when it has returned.
     pub fn speculate(mut self) -> Self {
         self.policy.speculate = true;
         self
     }
 
-    /// Gives tasks out in this order; if it is not called, as nested loops would run them. No result
+    /// Sets the order in which tasks are handed out. Default: the order of the nested loops. No result
     /// depends on it.
     pub fn order(mut self, order: Order) -> Self {
         self.policy.order = order;
         self
     }
 
-    /// Has each worker call crunch in a process of its own, which is this program started again with
-    /// the same arguments (on a Unix system). A crunch that crashes, or ends its process, then costs its
-    /// own run; each worker holds its own data sets, and each call is a message more.
-    /// Only for the first study that a program runs: started again, it has to come to this one first.
+    /// Lets each worker call crunch in a process of its own, so that a crunch that crashes or ends its
+    /// process fails one run only. The process is this program, started again with the same arguments
+    /// (on a Unix system). Each such process holds its own data sets, and each call takes one more
+    /// message. Only the first study that a program runs can be isolated, because the new process must
+    /// reach the same study first.
     pub fn isolate(mut self) -> Self {
         self.policy.isolate = true;
         self
     }
 
-    /// How long one call of crunch may take; then its process is ended and the run has failed. Only
-    /// for a study that is [isolated](Study::isolate): it is refused otherwise.
+    /// Sets the time limit of one call of crunch. At the limit its process is ended and the run fails.
+    /// Only an [isolated](Study::isolate) study can have one; otherwise [`run`](Study::run) returns an
+    /// error.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.policy.timeout = Some(timeout);
         self
     }
 
-    /// How many data sets of each loop a process keeps, at least 1; 4 if it is not called. The least
-    /// recently used one goes first.
+    /// Sets how many data sets of each loop a process keeps, at least 1. Default: 4. The least recently
+    /// used one is dropped first.
     pub fn keep(mut self, data_sets: usize) -> Self {
         self.erased.keep = data_sets.max(1);
         self
     }
 
-    /// Has the workers call summarize, as tasks of their own, instead of a thread on rank 0: for a
-    /// summarize that is itself expensive. The [front page](crate#expensive-summaries) says from when
-    /// that is faster.
+    /// Lets the workers call summarize, as tasks of their own, instead of a thread on rank 0. This is for
+    /// a summarize that is itself expensive; the [front page](crate#expensive-summaries) says when it is
+    /// faster.
     pub fn reduce_on_workers(mut self) -> Self {
         self.policy.reduce_on_workers = true;
         self
     }
 
-    /// Calls `listen` on rank 0, on a thread of its own, with each summary as its group closes, while
-    /// others still run; first with those of earlier starts that are reused. An error from it stops
-    /// the study: what is under way comes to its end (see [`Context::is_cancelled`]), what was done is
-    /// stored, and [`run`](Study::run) fails with it.
+    /// Calls `listen` with each summary as soon as its group is complete, on rank 0 in a thread of its
+    /// own. Summaries of earlier starts that are reused come first. An error stops the study: running
+    /// calls are cancelled (see [`Context::is_cancelled`]), finished runs are stored, and
+    /// [`run`](Study::run) returns the error.
     pub fn on_summary<F>(mut self, mut listen: F) -> Self
     where
         F: FnMut(Summary<S>) -> crate::Result<()> + Send + 'static,
@@ -308,36 +308,40 @@ where
         self
     }
 
-    /// The dictionary of that name, which the ranks share, as rank 0's program sees it; crunch reaches
-    /// it by [`Context::dictionary`]. It is closed when the study is over; what is left in it can be
-    /// taken then. On other ranks what this returns is an empty dictionary that nobody else sees, and
-    /// that is closed too.
+    /// The shared dictionary of this name, for the program on rank 0; crunch uses
+    /// [`Context::dictionary`]. It is closed when the study is over; the values in it can still be taken
+    /// then. On other ranks this returns an empty dictionary that is not shared, and that is closed at
+    /// the end too.
     pub fn dictionary<K, V>(&self, name: &str) -> SharedDictionary<'static, K, V>
     where
         K: Serialize,
         V: Serialize + DeserializeOwned,
     {
-        SharedDictionary::here(name, &self.erased.board)
+        SharedDictionary::here(name, &self.erased.dictionary)
     }
 
-    /// Runs the study and waits for its end: over MPI if this process was started by mpirun or srun
-    /// (then every rank has to get here, once), else on this machine's threads. Rank 0 gets the
-    /// outcome; the other ranks work for it and get nothing. Fails if the study or the settings are
-    /// wrong, before anything is crunched; if the store or the transport fails; or with what
-    /// [`on_summary`](Study::on_summary) failed with. Under MPI a failure of the store or the transport
-    /// is printed and ends all ranks at once (`MPI_Abort`), because some may be deep in crunch.
+    /// Runs the study and returns when it is over. If mpirun or srun has started this process, it runs
+    /// over MPI, and every rank must call this once; otherwise it runs on the threads of this machine.
+    /// Rank 0 gets the outcome; all other ranks are workers and get `None`.
+    ///
+    /// # Errors
+    /// If the study or the settings are wrong (before anything is crunched), if the store or the
+    /// transport fails, if too many runs fail ([`max_failures`](Study::max_failures)), or if
+    /// [`on_summary`](Study::on_summary) returns an error. Under MPI, a failure of the store or the
+    /// transport is printed and ends all ranks at once with `MPI_Abort`, because some may be in a long
+    /// call of crunch.
     pub fn run(self, settings: &Settings) -> Result<Option<Outcome<R, S>>> {
         if !isolated_main::is_first_study() && self.policy.isolate {
             return Err(Error::input("only the first study that a program runs can be isolated"));
         }
         let (native, prepare) = self.split();
         isolated_main::work_if_isolated(Some(&native));
-        let finished = conduct(LaunchInfo::detect(), settings, Some(native.clone()), prepare);
-        native.board().close(); // on every rank and after any error: nobody waits for what cannot come
+        let finished = run_job(LaunchInfo::detect(), settings, Some(native.clone()), prepare);
+        native.dictionary().close(); // on every rank, even after an error: nobody must wait for ever
         finished?.map(Outcome::read).transpose()
     }
 
-    /// What every rank brings, and what rank 0 does before it starts.
+    /// The part that every rank needs, and a closure that prepares the job on rank 0.
     pub(crate) fn split(self) -> (Arc<ErasedStudy>, impl FnOnce() -> Result<PreparedJob>) {
         let Study { name, version, policy, erased, listeners, .. } = self;
         let native = Arc::new(erased);
@@ -347,7 +351,9 @@ where
                 return Err(Error::input("require: expected over 0 and up to 1"));
             }
             if policy.timeout.is_some() && !policy.isolate {
-                return Err(Error::input("timeout: only a study that is isolated can be ended"));
+                return Err(Error::input(
+                    "timeout: only the calls of an isolated study can be ended",
+                ));
             }
             let (nest, learned, own_digests) = prepare_loops(&brought)?;
             let job = Job {
@@ -364,7 +370,7 @@ where
             let listeners =
                 listeners.into_iter().map(|(folds, listen)| (depth - folds, listen)).collect();
             let identity = Identity::of(&job, &version)?;
-            // Keys of data sets to load may well be files, seen from here.
+            // Keys of data sets to load may name files, which rank 0 can see.
             let mut digests = job::digests(&job)?;
             for (level, of_level) in own_digests {
                 digests.entry(level).or_default().extend(of_level);
@@ -375,7 +381,8 @@ where
     }
 }
 
-/// The loops as the job has them, what other ranks have to learn of each, and digests of points.
+/// Prepares the loops: the job's nest, the bincode form of each loop for other ranks, and digests of
+/// points.
 fn prepare_loops(native: &ErasedStudy) -> Result<(LoopNest, Vec<bytes::Bytes>, Digests)> {
     let depth = native.levels.len();
     if native.reduces.len() > depth {
@@ -388,7 +395,7 @@ fn prepare_loops(native: &ErasedStudy) -> Result<(LoopNest, Vec<bytes::Bytes>, D
     for (i, level) in native.levels.iter().enumerate() {
         let name = level.name();
         check_name(name, &loops).map_err(Error::input)?;
-        let prepared = caught(&format!("what makes loop '{name}'"), || {
+        let prepared = caught(&format!("the closure of loop '{name}'"), || {
             level.prepare().map_err(|error| error.to_string())
         });
         let PreparedLoop { points, learned: bytes, digests: of_level } =

@@ -1,4 +1,4 @@
-//! Loops of the user's around a Rust closure, of any depth and each of its own type.
+//! Nested loops around a Rust closure, of any depth, each with its own type.
 
 use std::sync::Arc;
 
@@ -8,20 +8,18 @@ use serde::de::DeserializeOwned;
 use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, LoopSource};
 use crate::executor::score;
-use crate::model::results::Scored;
-use crate::model::value::Value;
+use crate::model::{Scored, Value};
 use crate::study::Study;
 use crate::study::loops::{Loops, Over, Push};
 use crate::study::runs::Runs;
 use crate::study::sources::{DataSets, Loaded, Source, Values};
 use crate::wire::codec;
 
-/// Nested loops of the user's, outermost first, before it is said what happens inside.
+/// Nested loops, from the outermost inwards, without crunch.
 ///
-/// Each method that adds a loop puts it inside those that are there; up to eight. Then
-/// [`crunch`](Nest::crunch) says what to call in the innermost one, and as many
-/// [`reduce`](Crunched::reduce)s as there are loops to fold say how, from the innermost outwards. The
-/// loops that are left are the rows of the result.
+/// Each method adds a loop inside those that are there, up to eight. Then [`crunch`](Nest::crunch) sets the
+/// function to call in the innermost loop, and each [`reduce`](Crunched::reduce) reduces one loop, from the
+/// innermost outwards. The result has one row per point of the loops that are not reduced.
 ///
 /// ```
 /// use gridmpi::{Nest, Runs, Settings};
@@ -48,7 +46,7 @@ pub struct Nest<L> {
 }
 
 impl Nest<()> {
-    /// No loop yet.
+    /// A nest without loops.
     pub fn new() -> Nest<()> {
         Nest { loops: (), levels: Vec::new() }
     }
@@ -61,8 +59,8 @@ impl Default for Nest<()> {
 }
 
 impl<L: Loops> Nest<L> {
-    /// A loop over values that are small enough for every rank to hold: parameters, folds, repeats.
-    /// Those of rank 0 count; other ranks are told them.
+    /// Adds a loop over values that every rank holds, such as parameters, folds or repeats. Rank 0 sends
+    /// its own to all other ranks.
     pub fn each<T>(self, name: &str, values: impl IntoIterator<Item = T>) -> Nest<L::Inside>
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
@@ -71,9 +69,9 @@ impl<L: Loops> Nest<L> {
         self.push(Values::new(name, values))
     }
 
-    /// A loop over data sets that live on rank 0, where `make` is called once, before anything is
-    /// crunched. A worker gets a data set when it first has a task of it, and keeps the last few (see
-    /// [`Study::keep`]); threads of one process share them. The store calls them 0, 1, 2, ...
+    /// Adds a loop over data sets that are made on rank 0, where `make` is called once, before anything is
+    /// crunched. A process gets a data set when it first has a task with it, and keeps the last few (see
+    /// [`Study::keep`]), which its threads share. In the store the data sets are called 0, 1, 2, ...
     pub fn data<T>(
         self,
         name: &str,
@@ -86,7 +84,7 @@ impl<L: Loops> Nest<L> {
         self.push(DataSets::new(name, Box::new(|| Ok((None, make()?)))))
     }
 
-    /// The same, each with a name for the store and the tables.
+    /// Adds a loop over data sets as [`data`](Nest::data) does, each with a name for the store and the tables.
     pub fn named_data<T>(
         self,
         name: &str,
@@ -103,12 +101,14 @@ impl<L: Loops> Nest<L> {
         self.push(DataSets::new(name, Box::new(make)))
     }
 
-    /// A loop over data sets that each process loads for itself, when it first has a task of one:
-    /// files on a shared disk, say. Only the keys cross between ranks. A process keeps the last few
-    /// (see [`Study::keep`]). A `load` that fails costs the run that needed it; the next one tries
-    /// again. A key that is the path of a file, from where rank 0 was started, or a key with such a path
-    /// in it, counts with the file's content: another start redoes the runs of a file that has
-    /// changed.
+    /// Adds a loop over data sets that each process loads itself when it first has a task with one, such
+    /// as files on a shared disk. Only the keys are sent between ranks. A process keeps the last few data
+    /// sets (see [`Study::keep`]). If `load` fails, the run that needed it fails, and the next run calls
+    /// `load` again.
+    ///
+    /// If a key is the path of a file, or contains one, the content of the file counts as well: another
+    /// start repeats the runs of a file that has changed. Paths are relative to the folder in which rank 0
+    /// was started.
     pub fn load<K, T>(
         self,
         name: &str,
@@ -123,9 +123,9 @@ impl<L: Loops> Nest<L> {
         self.push(Loaded::new(name, keys, Box::new(load)))
     }
 
-    /// What to call at each point of the innermost loop, with a reference to the point of every
-    /// loop. An error, a panic or a result that is NaN (or whose field `score` is) fails that run
-    /// alone.
+    /// Sets the function to call at each point of the innermost loop. It gets a tuple with a reference to
+    /// the point of every loop, outermost first. An error, a panic, or a result that is NaN (or whose
+    /// field `score` is) fails this run only.
     pub fn crunch<R, F>(self, crunch: F) -> Crunched<R>
     where
         R: Serialize + DeserializeOwned + 'static,
@@ -149,7 +149,7 @@ impl<L: Loops> Nest<L> {
     }
 }
 
-/// Loops and what is called inside of them, before it is said how they fold.
+/// Nested loops with crunch, of which none is reduced yet.
 pub struct Crunched<R> {
     levels: Vec<Arc<dyn LoopSource>>,
     call: CrunchFunction,
@@ -157,7 +157,7 @@ pub struct Crunched<R> {
 }
 
 impl<R: Serialize + DeserializeOwned + 'static> Crunched<R> {
-    /// Folds the innermost loop: `summarize` is called once for each group of runs that closes.
+    /// Reduces the innermost loop: `summarize` is called once for each complete group of runs.
     pub fn reduce<S, F>(self, summarize: F) -> Study<R, S>
     where
         S: Serialize + DeserializeOwned + 'static,
@@ -167,37 +167,36 @@ impl<R: Serialize + DeserializeOwned + 'static> Crunched<R> {
     }
 }
 
-/// Longer ones are not read back as a trial: that takes a while. (bytes)
+/// Longer values are not decoded as a check, because that takes too long. (bytes)
 const READ_BACK: usize = 16 << 20;
 
 /// The field of a run or a summary that is its score.
 const SCORE: &str = "score";
 
-/// A run or a summary as it travels and is stored: its bincode form, how the store shows it, and the
-/// score found there.
+/// Converts a run or a summary: its bincode form, the form that the store shows, and its score.
 pub(super) fn typed<T: Serialize + DeserializeOwned>(value: &T) -> Result<Scored, String> {
     let shown = Value::of(value)?;
     let bytes = codec::encode_theirs(value).map_err(|error| error.to_string())?;
-    // What nobody will be able to read back is found here, where it costs this run alone.
+    // A value that cannot be decoded is found here, so that only this run fails.
     if bytes.len() <= READ_BACK {
         codec::decode_theirs::<T>(&bytes).map_err(|error| error.to_string())?;
     }
     let is_number = shown.field(SCORE).is_some_and(|score| score.as_f64().is_some());
     let scored = match shown {
-        // A field of that name that is none is the user's own affair.
+        // A field of that name that is not a number is not a score.
         Value::Record(_) if !is_number => Scored { value: shown, ..Scored::default() },
         shown => score(shown, SCORE, false)?,
     };
     Ok(Scored { typed: bytes.into(), ..scored })
 }
 
-/// An error and what caused it, in one line.
+/// An error and its causes, in one line.
 fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
-        // Some errors say their cause themselves.
+        // Some errors include their cause.
         if !text.contains(&more) {
             text = format!("{text}: {more}");
         }

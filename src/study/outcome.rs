@@ -1,4 +1,4 @@
-//! What a finished study leaves to its program.
+//! The results of a finished study.
 
 use std::marker::PhantomData;
 use std::path::Path;
@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::model::nest::LoopNest;
-use crate::model::results::GroupSummary;
-use crate::model::results::Scored;
+use crate::model::{GroupSummary, LoopNest, Scored};
 use crate::rank0::types::RunResult;
 use crate::study::runs::Summary;
 use crate::util::error::Result;
 use crate::wire::codec;
 
-/// All that came of a study: its summaries, and every run in the store.
+/// The results of a study: its summaries, and every run, which is read from the store.
 pub struct Outcome<R, S> {
-    /// One for each point of the loops that do not fold, in grid order.
+    /// One summary for each point of the loops that are not reduced, in grid order.
     pub summaries: Vec<Summary<S>>,
     finished: RunResult,
     of: PhantomData<fn() -> R>,
@@ -33,8 +31,8 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
         Ok(Outcome { summaries, finished, of: PhantomData })
     }
 
-    /// Every run below a summary, in grid order: what crunch gave, or in words why it failed. Read
-    /// from the store; fails where that cannot be read.
+    /// The runs behind a summary, in grid order: the result of crunch, or a message that says why it
+    /// failed. They are read from the store; an error if it cannot be read.
     pub fn runs(&self, summary: &Summary<S>) -> Result<Vec<Result<R, String>>> {
         let nest = &self.finished.job.nest;
         let tasks = nest.key_at(&summary.indices).map_or(0..0, |key| nest.tasks_below(key));
@@ -46,7 +44,7 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
         Ok(runs)
     }
 
-    /// How many runs failed.
+    /// The number of failed runs.
     pub fn failed(&self) -> u64 {
         self.finished.tally.failed
     }
@@ -56,13 +54,14 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
         self.finished.elapsed
     }
 
-    /// How many messages and bytes went between rank 0 and the workers, both ways.
+    /// The number of messages and bytes between rank 0 and the workers, in both directions.
     pub fn traffic(&self) -> (u64, u64) {
         (self.finished.timing.traffic.messages, self.finished.timing.traffic.bytes)
     }
 
-    /// The results folder, with runs.sqlite, summary.json and summary.csv. If
-    /// [`Settings::out`](crate::Settings::out) was not given it goes with this outcome.
+    /// The results folder, with runs.sqlite, summary.json and summary.csv. Without
+    /// [`Settings::out`](crate::Settings::out) it is a temporary folder, which is deleted when this
+    /// outcome is dropped.
     pub fn folder(&self) -> &Path {
         self.finished.folder.path()
     }

@@ -1,5 +1,5 @@
-//! A whole run, wherever this process stands in it: rank 0 leads, every other rank works; or one
-//! process does both on threads.
+//! Runs a job in this process's role: over MPI rank 0 is the master and every other rank a worker; without
+//! MPI, one process is both, on threads.
 
 use crate::rank0::types::{PreparedJob, RunResult};
 #[cfg(feature = "mpi")]
@@ -14,10 +14,10 @@ use std::time::Duration;
 use crate::executor::rust::ErasedStudy;
 use crate::platform::launcher::LaunchInfo;
 use crate::platform::slurm;
+#[cfg(feature = "mpi")]
+use crate::rank0::dismiss_all;
 use crate::rank0::session::{Session, WorkerPool};
 use crate::rank0::settings::Settings;
-#[cfg(feature = "mpi")]
-use crate::rank0::turn_away;
 use crate::util::error::{Error, Result};
 #[cfg(feature = "mpi")]
 use crate::util::panic::panic_text;
@@ -30,34 +30,34 @@ use crate::wire::transport::Link;
 use crate::wire::transport::threads::{self, ThreadLink};
 use crate::worker::{self, WorkerConfig};
 
-/// How long a worker that is a process may be silent. It speaks every second, even deep in crunch; one
-/// that was only held up is taken back.
+/// How long a worker process may be silent before its tasks go to others. It sends a heartbeat every
+/// second, even during a long call of crunch. A worker that was only delayed is accepted again.
 #[cfg(feature = "mpi")]
 const LEASE: Duration = Duration::from_secs(10);
 
-/// Runs what `prepare` makes on rank 0, the way this process was started; the ranks that worked get
-/// nothing. `native` is what the program itself brings on every rank, if it is a study.
-pub(crate) fn conduct(
+/// Runs the job that `prepare` makes on rank 0, over MPI or threads, depending on how this process was
+/// started. Worker ranks get nothing. `native` is the user's study, which every rank has.
+pub(crate) fn run_job(
     launched: Option<LaunchInfo>,
     settings: &Settings,
-    native: Option<Arc<ErasedStudy>>,
+    study: Option<Arc<ErasedStudy>>,
     prepare: impl FnOnce() -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     match launched {
         Some(launched) if launched.size != Some(1) => {
-            // One process of a batch script may well want the node's threads; it has to say so.
+            // The only process of a batch script may use the node's threads, if it asks for threads.
             if launched.is_batch_script() && settings.threads.is_some() {
-                return over_threads(settings, native, prepare);
+                return over_threads(settings, study, prepare);
             }
-            over_ranks(&launched, settings, native, prepare)
+            over_ranks(&launched, settings, study, prepare)
         }
-        _ => over_threads(settings, native, prepare),
+        _ => over_threads(settings, study, prepare),
     }
 }
 
 fn over_threads(
     settings: &Settings,
-    native: Option<Arc<ErasedStudy>>,
+    study: Option<Arc<ErasedStudy>>,
     prepare: impl FnOnce() -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     if settings.is_main {
@@ -68,16 +68,16 @@ fn over_threads(
     let threads = settings.threads.unwrap_or(cores);
     check_strategy(settings, threads)?;
     let workers = work.job.nest.tasks().min(threads as u64) as usize;
-    let crew = WorkerPool { lowest: 1, workers, threads: 1, lease: None };
-    let lead = Session::new(settings, native.clone(), work, crew)?;
+    let pool = WorkerPool { lowest: 1, workers, threads: 1, lease: None };
+    let session = Session::new(settings, study.clone(), work, pool)?;
     let (mut hub, links) = threads::connect(1, workers);
-    let means = WorkerConfig { threads: 1, cores: (cores / workers).max(1), is_process: false };
+    let config = WorkerConfig { threads: 1, cores: (cores / workers).max(1), is_process: false };
     let mut joined = Vec::new();
     for link in links {
-        joined.push(start_worker(link, means, native.clone())?);
+        joined.push(start_worker(link, config, study.clone())?);
     }
-    // If rank 0 fails, it does not wait for what still crunches.
-    let served = lead.serve(&mut hub)?;
+    // If rank 0 fails, it does not wait for running tasks.
+    let served = session.serve(&mut hub)?;
     if served.all_left {
         for thread in joined {
             let _ = thread.join();
@@ -89,100 +89,100 @@ fn over_threads(
 /// Starts a worker in a thread of this process.
 fn start_worker(
     link: ThreadLink,
-    means: WorkerConfig,
-    native: Option<Arc<ErasedStudy>>,
+    config: WorkerConfig,
+    study: Option<Arc<ErasedStudy>>,
 ) -> Result<JoinHandle<Result<()>>> {
     let name = format!("rank {}", link.rank());
-    thread::start(&name, move || worker::work(Box::new(link), means, native.as_ref()))
+    thread::start(&name, move || worker::work(Box::new(link), config, study.as_ref()))
 }
 
 #[cfg(feature = "mpi")]
 fn over_ranks(
     launched: &LaunchInfo,
     settings: &Settings,
-    native: Option<Arc<ErasedStudy>>,
+    study: Option<Arc<ErasedStudy>>,
     prepare: impl FnOnce() -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     use crate::wire::transport::mpi::MpiRanks;
 
     if launched.is_bare_step() {
-        return Err(launched.mismatch()); // every one of them finds this; rank 0 says it
+        return Err(launched.mismatch()); // every rank finds this; rank 0 prints it
     }
-    // A rank that died before they are all there would leave the others waiting.
-    signals::heed(true);
+    // If a rank died before all have joined, the others would wait for ever.
+    signals::set_consumed(true);
     if settings.is_main {
         signals::take();
     }
     let mut ranks = MpiRanks::initialize(launched.size.unwrap_or(0))?;
     if ranks.own_rank() == 0 {
-        ranks.beat(codec::encode(&ToWorker::Beat).into())?;
+        ranks.beat(codec::encode(&ToWorker::Heartbeat).into())?;
     }
     if ranks.size() == 1 {
         return if launched.may_be_alone() {
-            over_threads(settings, native, prepare)
+            over_threads(settings, study, prepare)
         } else {
-            Err(launched.mismatch()) // every one of them finds this; rank 0 says it
+            Err(launched.mismatch()) // every rank finds this; rank 0 prints it
         };
     }
     let cores = slurm::cores().unwrap_or_else(|| (machine::cores() / launched.on_host).max(1));
     let threads = settings.threads.map_or(1, |threads| threads as u32);
-    let means = WorkerConfig { threads, cores, is_process: true };
+    let config = WorkerConfig { threads, cores, is_process: true };
     if ranks.own_rank() > 0 {
-        return worker::work(Box::new(ranks), means, native.as_ref()).map(|()| None);
+        return worker::work(Box::new(ranks), config, study.as_ref()).map(|()| None);
     }
-    let lead = || lead_ranks(&mut ranks, settings, means, native, prepare);
-    let led = catch_unwind(AssertUnwindSafe(lead));
-    led.unwrap_or_else(|panic| {
+    let session = || run_rank0(&mut ranks, settings, config, study, prepare);
+    let ended = catch_unwind(AssertUnwindSafe(session));
+    ended.unwrap_or_else(|panic| {
         let error = Error::bug(panic_text(panic.as_ref()));
-        ranks.abandon(&error); // nobody would ever dismiss the others
+        ranks.abort(&error); // otherwise the workers would never be dismissed
         Err(error)
     })
 }
 
 #[cfg(feature = "mpi")]
-fn lead_ranks(
+fn run_rank0(
     ranks: &mut dyn Hub,
     settings: &Settings,
-    means: WorkerConfig,
-    native: Option<Arc<ErasedStudy>>,
+    config: WorkerConfig,
+    study: Option<Arc<ErasedStudy>>,
     prepare: impl FnOnce() -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     use crate::wire::transport::with_local::WithLocal;
 
-    signals::heed(false);
+    signals::set_consumed(false);
     let own = usize::from(settings.master_works);
-    let (workers, threads) = (ranks.workers() + own, means.threads);
-    let crew = WorkerPool { lowest: 1 - own, workers, threads, lease: Some(LEASE) };
-    let lead = match signals::asked() {
-        Some(asked) => Err(Error::interrupted(format!("{}: nothing was begun yet", asked.name))),
+    let (workers, threads) = (ranks.workers() + own, config.threads);
+    let pool = WorkerPool { lowest: 1 - own, workers, threads, lease: Some(LEASE) };
+    let session = match signals::asked() {
+        Some(asked) => Err(Error::interrupted(format!("{}: nothing was started yet", asked.name))),
         None => check_strategy(settings, workers * threads as usize)
             .and_then(|()| prepare())
-            .and_then(|work| Session::new(settings, native.clone(), work, crew)),
+            .and_then(|work| Session::new(settings, study.clone(), work, pool)),
     };
-    match lead {
-        Ok(lead) => {
+    match session {
+        Ok(session) => {
             let served = if settings.master_works {
                 let (hub, links) = threads::connect(0, 1);
                 for link in links {
                     start_worker(
                         link,
-                        WorkerConfig { is_process: false, ..means },
-                        native.clone(),
+                        WorkerConfig { is_process: false, ..config },
+                        study.clone(),
                     )?;
                 }
-                lead.serve(&mut WithLocal::new(ranks, hub))?
+                session.serve(&mut WithLocal::new(ranks, hub))?
             } else {
-                lead.serve(ranks)?
+                session.serve(ranks)?
             };
             let all_left = served.all_left;
             let finished = served.finish();
             if let (false, Err(error)) = (all_left, &finished) {
-                ranks.abandon(error); // MPI_Finalize would wait for those that still crunch
+                ranks.abort(error); // MPI_Finalize would wait for busy workers
             }
             finished.map(Some)
         }
         Err(error) => {
-            turn_away(ranks)?;
+            dismiss_all(ranks)?;
             Err(error)
         }
     }
@@ -192,16 +192,16 @@ fn lead_ranks(
 fn over_ranks(
     launched: &LaunchInfo,
     settings: &Settings,
-    native: Option<Arc<ErasedStudy>>,
+    study: Option<Arc<ErasedStudy>>,
     prepare: impl FnOnce() -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     if launched.may_be_alone() {
-        return over_threads(settings, native, prepare);
+        return over_threads(settings, study, prepare);
     }
     Err(launched.without_mpi())
 }
 
-/// Whether so many tasks under way at a time are enough for the strategy.
+/// Fails if there are too few workers for the strategy.
 fn check_strategy(settings: &Settings, workers: usize) -> Result<()> {
     let strategy = settings.strategy;
     let needs = strategy.needs();

@@ -1,14 +1,13 @@
-//! A closed group as the user's summarize sees it, and a summary as the user gets it.
+//! A group's results as summarize gets them, and the summary as the user gets it.
 
 use std::sync::Arc;
 
 use crate::job::Job;
-use crate::model::nest::Key;
-use crate::model::value::Value;
+use crate::model::{Key, Value};
 
-/// All that came of one group: the runs of a data set, or the summaries of the loop inside, one a
-/// point, in the order of the loop whatever the order in which they came. A point whose run failed
-/// (or whose group inside is incomplete) has its place and no result.
+/// The results of one group: the runs of a data set, or the summaries of the loop inside. There is one
+/// per point of the loop, in the order of the loop, whatever the order in which they arrived. A point
+/// whose run failed, or whose group inside is incomplete, has no result.
 pub struct Runs<R> {
     pub(super) results: Vec<Option<R>>,
     pub(super) job: Arc<Job>,
@@ -16,38 +15,37 @@ pub struct Runs<R> {
 }
 
 impl<R> Runs<R> {
-    /// How many points the loop has, those without a result included; at least 1.
+    /// The number of points of the loop, including those without a result; at least 1.
     #[allow(clippy::len_without_is_empty)] // it never is
     pub fn len(&self) -> usize {
         self.results.len()
     }
 
-    /// What came of the point with this index; nothing if it failed.
+    /// The result of the point with this index; `None` if it failed or if there is no such point.
     pub fn get(&self, index: usize) -> Option<&R> {
         self.results.get(index).and_then(Option::as_ref)
     }
 
-    /// The results and the indices of their points, in the order of the loop, without those that
-    /// failed.
+    /// The indices of the points with their results, in the order of the loop, without failed ones.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &R)> {
         self.results.iter().enumerate().filter_map(|(i, result)| Some((i, result.as_ref()?)))
     }
 
-    /// The indices of the points that failed. Empty unless
-    /// [`require`](crate::Study::require) allows for some.
+    /// The indices of the points that failed. Empty unless [`require`](crate::Study::require) allows for
+    /// failures.
     pub fn failed(&self) -> Vec<usize> {
         let failed = |(i, result): (usize, &Option<R>)| result.is_none().then_some(i);
         self.results.iter().enumerate().filter_map(failed).collect()
     }
 
-    /// The result with the greatest score, and its point's index: the first of equal ones. Scores
-    /// that are NaN do not count; nothing if no other is there.
+    /// The index of the point with the greatest score, and its result. If several are equal, the first
+    /// one; scores that are NaN are ignored. `None` if there is no score.
     pub fn max_by(&self, score: impl Fn(&R) -> f64) -> Option<(usize, &R)> {
         self.best(|result| score(result))
     }
 
-    /// The result with the smallest score, and its point's index: the first of equal ones. Scores
-    /// that are NaN do not count; nothing if no other is there.
+    /// The index of the point with the smallest score, and its result. If several are equal, the first
+    /// one; scores that are NaN are ignored. `None` if there is no score.
     pub fn min_by(&self, score: impl Fn(&R) -> f64) -> Option<(usize, &R)> {
         self.best(|result| -score(result))
     }
@@ -73,23 +71,23 @@ impl<R> Runs<R> {
         point.map_or(Value::Null, |key| self.job.nest.value(key))
     }
 
-    /// The names and points of the loops around, outermost first: which group it is.
+    /// The names and points of the loops around the group, outermost first.
     pub fn coordinates(&self) -> Vec<(&str, Value)> {
         self.job.nest.coordinates(self.group)
     }
 }
 
-/// A group's summary, and what it stands on.
+/// The summary of a group, with its coordinates and the number of its runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary<S> {
     /// The names and points of the loops around the group, outermost first.
     pub coordinates: Vec<(String, Value)>,
     /// The indices of those points, each from 0.
     pub indices: Vec<u64>,
-    /// What summarize made of the group, or in words why the group is incomplete.
+    /// The result of summarize, or a message that says why the group is incomplete.
     pub value: Result<S, String>,
-    /// How many runs below it succeeded.
+    /// The number of successful runs in the group, at all levels below.
     pub runs: u64,
-    /// How many runs below it failed.
+    /// The number of failed runs in the group, at all levels below.
     pub failed: u64,
 }

@@ -1,5 +1,5 @@
-//! Where the points of a Rust loop come from: values that every rank learns, data sets that live on
-//! rank 0, data sets that each rank loads for itself.
+//! The sources of a Rust loop's points: values that every rank holds, data sets made on rank 0, data sets
+//! that each rank loads itself.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -12,15 +12,14 @@ use serde::de::DeserializeOwned;
 use crate::executor::context::Context;
 use crate::executor::rust::{LoopSource, PreparedLoop};
 use crate::job::{digest, digest_of};
-use crate::model::nest::Points;
-use crate::model::value::Value;
+use crate::model::{Points, Value};
 use crate::util::cache::Cache;
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
 
 /// A loop with points of type `T`.
 pub(super) trait Source<T>: LoopSource {
-    /// One point, wherever it has to come from.
+    /// Gets one point: held, fetched or loaded.
     fn point<'a>(
         &'a self,
         level: usize,
@@ -29,11 +28,11 @@ pub(super) trait Source<T>: LoopSource {
     ) -> Result<PointRef<'a, T>, String>;
 }
 
-/// A point, for as long as a task needs it.
+/// A point, borrowed or shared while a task needs it.
 pub(super) enum PointRef<'a, T> {
-    /// The loop holds it.
+    /// Owned by the loop.
     Here(&'a T),
-    /// The cache may drop it meanwhile.
+    /// Shared with the cache, which may drop it meanwhile.
     Kept(Arc<T>),
 }
 
@@ -48,18 +47,18 @@ impl<T> Deref for PointRef<'_, T> {
     }
 }
 
-/// A point of more bytes than this may not be shown in full, so that only its digest tells it apart.
+/// Values longer than this may be shortened in the store, so a digest identifies them. (bytes)
 const SHOWN: usize = 4096;
 
-/// What the user gave, until rank 0 takes it.
+/// The user's value, until rank 0 takes it.
 type SharedValue<T> = Mutex<Option<T>>;
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic of the user's leaves nothing half done under these locks.
+    // A panic of the user's function leaves no inconsistent data under these locks.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Values that all ranks know, because rank 0 tells them.
+/// Values that all ranks hold; rank 0 sends its own.
 pub(super) struct Values<T> {
     name: String,
     given: SharedValue<Vec<T>>,
@@ -84,7 +83,8 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for Values<T> {
     }
 
     fn prepare(&self) -> Result<PreparedLoop> {
-        let given = locked(&self.given).take().ok_or_else(|| Error::input("a study runs once"))?;
+        let given =
+            locked(&self.given).take().ok_or_else(|| Error::input("a study can run only once"))?;
         let wrong = |i: usize, why: &dyn std::fmt::Display| {
             Error::input(format!("loop '{}', point {i}: {why}", self.name))
         };
@@ -92,7 +92,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for Values<T> {
         let mut digests = BTreeMap::new();
         for (i, value) in given.iter().enumerate() {
             shown.push(Value::of(value).map_err(|why| wrong(i, &why))?);
-            // What cannot be read back by others is found here rather than there.
+            // Values that other ranks could not decode are found here.
             let bytes = codec::encode_theirs(value).map_err(|error| wrong(i, &error))?;
             codec::decode_theirs::<T>(&bytes).map_err(|error| wrong(i, &error))?;
             if bytes.len() > SHOWN {
@@ -100,7 +100,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for Values<T> {
             }
         }
         let learned: Bytes = codec::encode_theirs(&given)?.into();
-        self.learn(&learned)?; // so that rank 0's threads have the very values that other ranks have
+        self.learn(&learned)?; // so that rank 0's threads have exactly the values of other ranks
         Ok(PreparedLoop { points: Points::List(shown), learned, digests })
     }
 
@@ -122,14 +122,14 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Source<T> for Values<T> {
     }
 }
 
-/// What makes data sets on rank 0, with their names, where they have some.
+/// Makes data sets on rank 0, with their names, if they have some.
 type Make<T> = Box<dyn FnOnce() -> crate::Result<(Option<Vec<String>>, Vec<T>)> + Send>;
 
-/// Data sets that live on rank 0; a rank gets one when it first has a task of it.
+/// Data sets that are made on rank 0; a rank gets one when it first has a task with it.
 pub(super) struct DataSets<T> {
     name: String,
     make: SharedValue<Make<T>>,
-    /// Rank 0's, which its own threads share.
+    /// On rank 0 only; shared by its threads.
     made: OnceLock<Vec<T>>,
     cache: Cache<u64, T>,
 }
@@ -151,9 +151,9 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for DataSets<T> {
     }
 
     fn prepare(&self) -> Result<PreparedLoop> {
-        let make = locked(&self.make).take().ok_or_else(|| Error::input("a study runs once"))?;
-        let made =
-            crate::util::panic::caught("what makes them", || make().map_err(|e| e.to_string()));
+        let make =
+            locked(&self.make).take().ok_or_else(|| Error::input("a study can run only once"))?;
+        let made = crate::util::panic::caught("the closure", || make().map_err(|e| e.to_string()));
         let (names, made) = made.map_err(|why| {
             Error::input(format!("the data sets of loop '{}' cannot be made: {why}", self.name))
         })?;
@@ -175,7 +175,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for DataSets<T> {
             shortest =
                 [shortest, Some((length, i, data))].into_iter().flatten().min_by_key(|s| s.0);
         }
-        // What a rank could not read is found here, before anything is crunched.
+        // A type that other ranks could not decode is found here, before anything is crunched.
         if let Some((_, i, data)) = shortest {
             codec::encode_theirs(data)
                 .and_then(|bytes| codec::decode_theirs::<T>(&bytes))
@@ -219,7 +219,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Source<T> for DataSets<T> {
 /// The user's function that loads a data set.
 type LoadFunction<K, T> = Box<dyn Fn(&K) -> crate::Result<T> + Send + Sync>;
 
-/// Data sets that each rank loads for itself, by keys that all ranks know.
+/// Data sets that each rank loads itself, by keys that all ranks hold.
 pub(super) struct Loaded<K, T> {
     keys: Values<K>,
     load: LoadFunction<K, T>,

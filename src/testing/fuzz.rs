@@ -1,16 +1,15 @@
-//! Whatever comes in from outside, however malformed: an error in words, never a panic, a hang or
-//! memory without bounds.
+//! Malformed input must give an error, never a panic, a hang or unbounded memory.
 
 use std::path::Path;
 
 use proptest::prelude::*;
 
 use crate::job::{Job, placeholders};
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 
-/// A job with a bit of everything.
+/// A job that uses most features.
 const JOB: &str = r#"
 name = "job"
 seed = 7
@@ -35,7 +34,7 @@ random = { count = 5, seed = 1, u = { uniform = { from = 0.0, to = 1.0 } }, k = 
 reduce = "mean"
 "#;
 
-/// Words and signs that mean something in a job file, and some that do not.
+/// Fragments of job files, valid and invalid.
 const SCRAPS: [&str; 30] = [
     "[",
     "]",
@@ -116,7 +115,7 @@ proptest! {
         message in prop::collection::vec(any::<u8>(), 0..60),
         lengths in prop::collection::vec(prop_oneof![Just(251u8), Just(252), Just(253), Just(255)], 0..4),
     ) {
-        // Bytes that bincode takes for lengths of up to 2^64, at any place.
+        // Bytes that bincode reads as lengths of up to 2^64, at any position.
         let mut bytes = message;
         for (i, length) in lengths.into_iter().enumerate() {
             let at = (i * 7).min(bytes.len());

@@ -1,4 +1,4 @@
-//! Tests of several rooms together: simulation with faults, and malformed input.
+//! Tests across rooms: simulation with faults, and malformed input.
 
 #[cfg(all(feature = "cli", feature = "jobs"))]
 mod fuzz;

@@ -1,4 +1,4 @@
-//! The values that were used last, each made once for all threads.
+//! A cache of the values used last, each made once for all threads.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 /// Values by their keys, the least recently used first.
 pub(crate) struct Cache<K, T>(Mutex<VecDeque<(K, CacheSlot<T>)>>);
 
-/// Locked while the value is made, so that others wait for it rather than make it again.
+/// Locked while the value is made, so that other threads wait for it instead of making it again.
 type CacheSlot<T> = Arc<Mutex<Option<Arc<T>>>>;
 
 impl<K, T> Default for Cache<K, T> {
@@ -18,7 +18,7 @@ impl<K, T> Default for Cache<K, T> {
 }
 
 impl<K: PartialEq, T> Cache<K, T> {
-    /// The value of a key, made if it is not there; the last `keep` ones used stay.
+    /// The value of a key, made if it is missing. The `keep` values used last stay.
     pub(crate) fn get<E>(
         &self,
         key: K,
@@ -63,7 +63,7 @@ mod tests {
         };
         assert_eq!((get(1), get(2), get(1), get(1)), (Ok(10), Ok(20), Ok(10), Ok(10)));
         assert_eq!(made.get(), 2);
-        assert_eq!(get(3), Ok(30)); // and 2 has to go
+        assert_eq!(get(3), Ok(30)); // evicts 2
         assert_eq!((get(1), made.get()), (Ok(10), 3));
         assert_eq!((get(2), made.get()), (Ok(20), 4));
         assert!(get(9).is_err() && get(9).is_err());

@@ -1,8 +1,8 @@
-//! What time it is, by the clock on the wall.
+//! The time by the wall clock.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The time now, in seconds since 1970.
+/// The current time, in seconds since 1970.
 pub(crate) fn since_1970() -> f64 {
     seconds(SystemTime::now())
 }
@@ -12,7 +12,7 @@ pub(crate) fn seconds(time: SystemTime) -> f64 {
     since(time).as_secs_f64()
 }
 
-/// Tells this process, and what it does now, from any other on this machine.
+/// A unique string for this process and the current time.
 pub(crate) fn process_stamp() -> String {
     format!("{}-{}", std::process::id(), since(SystemTime::now()).as_nanos())
 }

@@ -1,12 +1,12 @@
-//! Opening CSV files as people have them, and saying what is wrong with one in this project's words.
+//! Opens CSV files, also with a byte order mark, and describes errors in this project's words.
 
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-/// What spreadsheets put at the beginning of a UTF-8 file.
+/// Spreadsheets write it at the start of a UTF-8 file.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// A reader over every line, the first one included.
+/// A reader over all lines, including the first one.
 pub(crate) fn open(path: &Path) -> std::io::Result<csv::Reader<impl Read + use<>>> {
     let mut file = BufReader::new(std::fs::File::open(path)?);
     let mut start = Vec::new();
@@ -18,7 +18,7 @@ pub(crate) fn open(path: &Path) -> std::io::Result<csv::Reader<impl Read + use<>
     Ok(csv::ReaderBuilder::new().has_headers(false).from_reader(whole))
 }
 
-/// What is wrong, with the line it is on.
+/// The error message, with the line.
 pub(crate) fn problem(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {

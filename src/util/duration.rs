@@ -1,10 +1,10 @@
-//! Durations as Slurm writes them, and as people read them.
+//! Parses and prints durations, in Slurm's notation and in words.
 
 use std::time::Duration;
 
-/// `minutes`, `minutes:seconds`, `hours:minutes:seconds`, `days-hours`, `days-hours:minutes` and
-/// `days-hours:minutes:seconds`, as sbatch takes them; nothing for UNLIMITED and whatever else.
-/// What squeue prints is of that form, except that it never leaves the seconds out.
+/// Parses `minutes`, `minutes:seconds`, `hours:minutes:seconds`, `days-hours`, `days-hours:minutes` and
+/// `days-hours:minutes:seconds`, as sbatch takes them; nothing for UNLIMITED or anything else. squeue
+/// prints the same form, but never omits the seconds.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let number = |text: &str| text.parse::<u64>().ok();
     let (days, rest) = match text.split_once('-') {
@@ -25,7 +25,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(minutes.checked_mul(60)?.checked_add(seconds)?))
 }
 
-/// A limit for sbatch, in whole minutes: `02:30:00`, `1-00:00:00`.
+/// A time limit for sbatch, rounded up to minutes: `02:30:00`, `1-00:00:00`.
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) fn limit(length: Duration) -> String {
     let minutes = length.as_secs().div_ceil(60).max(1);
@@ -36,7 +36,7 @@ pub(crate) fn limit(length: Duration) -> String {
     }
 }
 
-/// The two largest units: `2 d 3 h`, `1 min 30 s`, `12 s`.
+/// The two largest units, in words: `2 d 3 h`, `1 min 30 s`, `12 s`.
 pub(crate) fn in_words(length: Duration) -> String {
     let seconds = length.as_secs();
     let units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];

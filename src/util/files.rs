@@ -1,20 +1,21 @@
-//! Files that appear whole or not at all, and folders that go with the process.
+//! Writes files atomically, and makes temporary folders.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Result, Write};
 use std::path::Path;
 
-/// What has to be on the disk when a file is written.
+/// How durable a written file is.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Durability {
-    /// What the system writes in its own time.
+    /// The system writes it to disk in its own time.
     Eventual,
-    /// The file and its name, whatever happens to the machine.
+    /// The file and its name are synced to disk.
     Synced,
 }
 
-/// Writes a file that is whole whenever it is there: somebody may have the old one open, and the disk may be
-/// full. What is no plain file, such as a device or a link, stays what it is. `failed` says what went wrong.
+/// Writes a file under a temporary name and renames it, so that it is always complete, even if a reader
+/// has the old one open or the disk is full. What is not a regular file, such as a device or a link, is
+/// written in place. `failed` makes the error.
 pub(crate) fn write_whole<E>(
     path: &Path,
     durability: Durability,
@@ -44,12 +45,12 @@ pub(crate) fn write_whole<E>(
         }
     });
     if named.is_err() {
-        let _ = fs::remove_file(&unfinished); // a full disk needs the room
+        let _ = fs::remove_file(&unfinished); // to free space on a full disk
     }
     named
 }
 
-/// A folder in the folder for temporary files, deleted when this is dropped.
+/// A temporary folder, deleted when this is dropped.
 pub(crate) fn temporary_folder() -> Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("gridmpi-").tempdir()
 }

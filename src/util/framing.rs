@@ -1,16 +1,15 @@
-//! Messages through a pipe or a socket: eight bytes of length, little-endian, then the message.
+//! Frames messages in a pipe or a socket: eight bytes of length, little-endian, then the message.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 
-/// Writes a message.
 pub(crate) fn write_frame(out: &mut impl Write, message: &[u8]) -> Result<()> {
     out.write_all(&(message.len() as u64).to_le_bytes())?;
     out.write_all(message)?;
     out.flush()
 }
 
-/// Reads a message; one that claims to be longer than `limit` is refused as [`ErrorKind::FileTooLarge`].
-/// Memory grows with what comes: the other end may claim any length.
+/// Reads a message. If its length is over `limit`, it is refused as [`ErrorKind::FileTooLarge`]. Memory is
+/// allocated as data arrives, because the other end may claim any length.
 pub(crate) fn read_frame(from: &mut impl Read, limit: u64) -> Result<Vec<u8>> {
     let mut length = [0; 8];
     from.read_exact(&mut length)?;

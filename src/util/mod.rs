@@ -1,4 +1,4 @@
-//! What every room may use and that knows none of them: errors, text, files, clocks, signals.
+//! Helpers that depend on no other module: errors, strings, files, clocks, signals.
 
 pub(crate) mod cache;
 pub(crate) mod clock;
@@ -10,6 +10,7 @@ pub(crate) mod files;
 pub(crate) mod framing;
 pub(crate) mod machine;
 pub(crate) mod panic;
+pub(crate) mod process;
 pub(crate) mod signals;
 #[cfg(feature = "cli")]
 pub(crate) mod stats;

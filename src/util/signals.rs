@@ -1,7 +1,7 @@
-//! Signals that ask for an end: SIGINT, SIGTERM, SIGUSR2. Only a program whose `main` is ours takes
-//! them; elsewhere they are the user's own.
+//! Handles the signals that ask for shutdown: SIGINT, SIGTERM, SIGUSR2. Only a program whose `main` is
+//! ours installs handlers; otherwise signals belong to the user's program.
 
-/// A signal that came, and how many came so far.
+/// The last signal, and the number of signals so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SignalRequest {
     pub(crate) times: usize,
@@ -20,23 +20,23 @@ mod taken {
 
     static TIMES: AtomicUsize = AtomicUsize::new(0);
     static LAST: AtomicI32 = AtomicI32::new(0);
-    /// Whether somebody looks whether an end was asked for.
-    static HEEDED: AtomicBool = AtomicBool::new(false);
+    /// Whether a run checks for signals.
+    static CONSUMED: AtomicBool = AtomicBool::new(false);
 
-    /// Takes the signals from now on. While nobody heeds them there is nothing to bring to an end, and the
-    /// first one ends the process.
+    /// Handles the signals from now on. While no run checks for them there is nothing to shut down, and
+    /// the first signal ends the process.
     pub(crate) fn take() {
         let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGUSR2]) else {
-            return log::warn!("signals cannot be taken: gridmpi dies of them at once");
+            return log::warn!("signals cannot be handled: they end gridmpi at once");
         };
         std::thread::spawn(move || {
             for signal in signals.forever() {
                 LAST.store(signal, Ordering::Relaxed);
                 TIMES.fetch_add(1, Ordering::Release);
                 if let (Some(SignalRequest { name, .. }), false) =
-                    (asked(), HEEDED.load(Ordering::Acquire))
+                    (asked(), CONSUMED.load(Ordering::Acquire))
                 {
-                    let error = Error::interrupted(format!("{name}: nothing was begun yet"));
+                    let error = Error::interrupted(format!("{name}: nothing was started yet"));
                     error.print();
                     std::process::exit(error.exit as i32);
                 }
@@ -44,7 +44,7 @@ mod taken {
         });
     }
 
-    /// Takes SIGUSR1 too, by which a batch system may say that the time is nearly over.
+    /// Handles SIGUSR1 too, with which a batch system may announce the time limit.
     #[cfg(all(feature = "mpi", feature = "jobs"))]
     pub(crate) fn take_warning() {
         warned(|| {
@@ -53,10 +53,10 @@ mod taken {
         });
     }
 
-    /// Takes SIGUSR1 and does nothing about it.
+    /// Handles SIGUSR1 and ignores it.
     #[cfg(all(feature = "mpi", feature = "jobs"))]
     pub(crate) fn ignore_warning() {
-        warned(|| log::debug!("SIGUSR1: the time is nearly over"));
+        warned(|| log::debug!("SIGUSR1: the time limit is near"));
     }
 
     #[cfg(all(feature = "mpi", feature = "jobs"))]
@@ -65,12 +65,12 @@ mod taken {
         std::thread::spawn(move || signals.forever().for_each(|_| act()));
     }
 
-    /// Whether somebody looks, from now on.
-    pub(crate) fn heed(heeded: bool) {
-        HEEDED.store(heeded, Ordering::Release);
+    /// Sets whether a run checks for signals from now on.
+    pub(crate) fn set_consumed(heeded: bool) {
+        CONSUMED.store(heeded, Ordering::Release);
     }
 
-    /// Whether and how often an end was asked for.
+    /// The signals so far, if there were any.
     pub(crate) fn asked() -> Option<SignalRequest> {
         let times = TIMES.load(Ordering::Acquire);
         let name = match LAST.load(Ordering::Relaxed) {
@@ -83,7 +83,7 @@ mod taken {
 }
 
 #[cfg(feature = "cli")]
-pub(crate) use taken::{asked, heed, take};
+pub(crate) use taken::{asked, set_consumed, take};
 #[cfg(all(feature = "cli", feature = "mpi", feature = "jobs"))]
 pub(crate) use taken::{ignore_warning, take_warning};
 
@@ -91,7 +91,7 @@ pub(crate) use taken::{ignore_warning, take_warning};
 pub(crate) fn take() {}
 
 #[cfg(not(feature = "cli"))]
-pub(crate) fn heed(_: bool) {}
+pub(crate) fn set_consumed(_: bool) {}
 
 #[cfg(not(feature = "cli"))]
 pub(crate) fn asked() -> Option<SignalRequest> {

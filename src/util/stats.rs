@@ -1,13 +1,13 @@
 //! Order statistics of numbers.
 
-/// Numbers in order.
+/// The numbers in ascending order.
 pub(crate) fn sorted(numbers: impl IntoIterator<Item = f64>) -> Vec<f64> {
     let mut numbers: Vec<f64> = numbers.into_iter().collect();
     numbers.sort_by(f64::total_cmp);
     numbers
 }
 
-/// The quantile of sorted numbers, interpolated; of none it is NaN.
+/// The quantile of sorted numbers, interpolated; NaN if there are none.
 pub(crate) fn quantile(sorted: &[f64], part: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let place = part * last as f64;
@@ -15,12 +15,12 @@ pub(crate) fn quantile(sorted: &[f64], part: f64) -> f64 {
     if below == above { below } else { below + (above - below) * place.fract() }
 }
 
-/// The median of the numbers that are some; of none it is NaN.
+/// The median of the numbers that are not NaN; NaN if there are none.
 pub(crate) fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
     quantile(&sorted(numbers.into_iter().filter(|number| !number.is_nan())), 0.5)
 }
 
-/// The least and the greatest; infinities the wrong way around of none.
+/// The minimum and the maximum; (infinity, -infinity) if there are none.
 pub(crate) fn extent(numbers: impl IntoIterator<Item = f64>) -> (f64, f64) {
     let both = |(low, high): (f64, f64), number: f64| (low.min(number), high.max(number));
     numbers.into_iter().fold((f64::INFINITY, f64::NEG_INFINITY), both)

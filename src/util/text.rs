@@ -1,6 +1,6 @@
-//! Words for people: numbers of things, the beginnings of long texts, and what may have been meant.
+//! Formats text for users: counts, shortened strings, suggestions for misspelled names.
 
-/// A count with its thousands apart.
+/// A number with commas between thousands.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let from_right = |(i, digit): (usize, char)| {
@@ -10,7 +10,7 @@ pub(crate) fn count(number: u64) -> String {
     digits.chars().enumerate().flat_map(from_right).collect()
 }
 
-/// The beginning of a long text.
+/// The first `widest` characters of a string, and "..." if it is longer.
 pub(crate) fn beginning(text: &str, widest: usize) -> String {
     match text.char_indices().nth(widest) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -18,7 +18,7 @@ pub(crate) fn beginning(text: &str, widest: usize) -> String {
     }
 }
 
-/// The known name most like `name`, if one is at all like it.
+/// The known name most similar to `name`, if one is similar enough.
 #[cfg(any(feature = "cli", feature = "jobs"))]
 pub(crate) fn nearest<'n>(name: &str, known: &'n [impl AsRef<str>]) -> Option<&'n str> {
     let off = |known: &&'n str| strsim::osa_distance(name, known);
@@ -26,14 +26,15 @@ pub(crate) fn nearest<'n>(name: &str, known: &'n [impl AsRef<str>]) -> Option<&'
     known.filter(|known| off(known) <= 2.max(known.len() / 3)).min_by_key(off)
 }
 
-/// Asks for the known name most like `name`, in these quotes: `; did you mean 'alpha'?`; nothing if none is.
+/// Suggests the known name most similar to `name`, in these quotes: `; did you mean 'alpha'?`; empty if
+/// none is similar.
 #[cfg(any(feature = "cli", feature = "jobs"))]
 pub(crate) fn did_you_mean(name: &str, known: &[impl AsRef<str>], quote: &str) -> String {
     let near = nearest(name, known);
     near.map_or(String::new(), |near| format!("; did you mean {quote}{near}{quote}?"))
 }
 
-/// Whether a name is likely to be one of the known ones, with a slip in it.
+/// Whether a name is likely to be a misspelled known one.
 #[cfg(feature = "cli")]
 pub(crate) fn is_slip_of(name: &str, known: &[impl AsRef<str>]) -> bool {
     let length = name.chars().count();

@@ -1,4 +1,4 @@
-//! Threads with names, and threads that do something now and then.
+//! Starts named threads, and threads that do something periodically.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::util::error::{Error, Result};
 
-/// Starts a thread of that name.
+/// Starts a thread with this name.
 pub(crate) fn start<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -17,15 +17,15 @@ pub(crate) fn start<T: Send + 'static>(
     started.map_err(|error| Error::unexpected(format!("no thread for \"{name}\": {error}")))
 }
 
-/// A thread that does something now and then; joined when this is dropped.
+/// A thread that does something periodically; joined when this is dropped.
 pub(crate) struct Ticker {
     thread: Option<JoinHandle<()>>,
     is_over: Arc<AtomicBool>,
 }
 
 impl Ticker {
-    /// Calls `tick` at once and once a `period`, until it breaks or the ticker is dropped, which the flag
-    /// tells.
+    /// Calls `tick` at once and then once per `period`, until it breaks or the ticker is dropped, which
+    /// sets the flag.
     pub(crate) fn start(
         name: &str,
         period: Duration,

@@ -1,15 +1,14 @@
-//! What this process has used of its machine.
+//! Resource usage of this process.
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// How much processor time all threads have had together, in seconds.
+/// Total processor time of all threads, in seconds.
 pub(crate) fn cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// The most memory that this process has held at a time, in bytes; nothing where the system does not
-/// tell.
+/// Peak resident memory, in bytes, if the system provides it.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

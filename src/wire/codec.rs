@@ -1,4 +1,4 @@
-//! The bincode form of messages, and of the values of the user's types.
+//! Encoding and decoding of messages and of the user's values with bincode.
 
 use std::io::Write;
 
@@ -6,28 +6,28 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::util::error::{Error, Result};
 
-/// A decoder never believes a length beyond this, whatever a message claims. (bytes)
+/// Limit on any length that a message claims. (bytes)
 const LIMIT: usize = 1 << 36;
 
-/// The same where the message is no longer than [`SMALL`]: bincode takes the memory a text claims before
-/// it looks whether the text is there.
+/// The limit for messages up to [`SMALL`] bytes: bincode allocates the claimed length of a string before
+/// it checks that the string is there.
 const LIMIT_OF_SMALL: usize = 1 << 21;
 const SMALL: usize = 1 << 16;
 
-/// A message's bincode form.
+/// Encodes a message.
 pub(crate) fn encode(message: &impl Serialize) -> Vec<u8> {
     bincode::serde::encode_to_vec(message, bincode::config::standard())
         .expect("every message type has a bincode form")
 }
 
-/// The same into a buffer, in place of what is there.
+/// Encodes a message into a buffer, replacing its contents.
 pub(crate) fn encode_into(message: &impl Serialize, buffer: &mut Vec<u8>) {
     buffer.clear();
     bincode::serde::encode_into_std_write(message, buffer, bincode::config::standard())
         .expect("every message type has a bincode form");
 }
 
-/// A message back from its bincode form; an error if the bytes are no such message or too many.
+/// Decodes a message; an error if the bytes are invalid or some are left over.
 pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
     let config = bincode::config::standard();
     let decoded = if bytes.len() <= SMALL {
@@ -44,13 +44,13 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
     }
 }
 
-/// The bincode form of a value of the user's type, which may not have one.
+/// Encodes a value of the user's type; an error if it has no bincode form.
 pub(crate) fn encode_theirs<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
     bincode::serde::encode_to_vec(value, bincode::config::standard())
         .map_err(|error| theirs::<T>("cannot be written", &error))
 }
 
-/// Writes that form, which is not held in memory, and says how many bytes it has.
+/// Encodes a value of the user's type without buffering it; returns the number of bytes.
 pub(crate) fn write_theirs<T: Serialize + ?Sized>(
     value: &T,
     mut out: &mut dyn Write,
@@ -59,7 +59,7 @@ pub(crate) fn write_theirs<T: Serialize + ?Sized>(
         .map_err(|error| theirs::<T>("cannot be written", &error))
 }
 
-/// A value of the user's type back from its bincode form.
+/// Decodes a value of the user's type.
 pub(crate) fn decode_theirs<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let config = bincode::config::standard();
     let decoded = if bytes.len() <= SMALL {
@@ -79,13 +79,13 @@ pub(crate) fn decode_theirs<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 
 fn theirs<T: ?Sized>(what: &str, why: &dyn std::fmt::Display) -> Error {
     Error::input(format!(
-        "a {} {what} in bincode's form ({why}); serde's flatten, untagged and skip_serializing_if do not work in what crosses between ranks",
+        "a {} {what} in bincode's form ({why}); serde's flatten, untagged and skip_serializing_if do not work in values that are sent between ranks",
         std::any::type_name::<T>()
     ))
 }
 
 fn garbled(why: String) -> Error {
     Error::unexpected(format!(
-        "a message between ranks is garbled ({why}); do all ranks run the same gridmpi?"
+        "a message between ranks is corrupt ({why}); do all ranks run the same gridmpi?"
     ))
 }

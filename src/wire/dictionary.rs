@@ -1,7 +1,7 @@
-//! A keyed store to hand values from one thread or rank to another: put, take, fetch, wait, is_ready.
+//! A dictionary through which threads or ranks exchange values: put, take, fetch, wait, is_ready.
 //!
-//! [`Dictionary`] is shared by the threads of one process. [`SharedDictionary`] has the same words
-//! for one that lives on rank 0 and that every rank reaches over its line.
+//! [`Dictionary`] is shared by the threads of one process. [`SharedDictionary`] has the same operations;
+//! its values are on rank 0, and other ranks reach them by messages.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,9 +19,9 @@ use crate::wire::requests::MasterClient;
 use crate::wire::requests::answered;
 use crate::wire::requests::{DictionaryOp, Reply, Request};
 
-/// A keyed store that threads share; clones are the same dictionary.
+/// A dictionary that threads share. Clones are handles to the same dictionary.
 ///
-/// Its laws:
+/// Its operations:
 ///
 /// ```
 /// use std::{thread, time::Duration};
@@ -30,25 +30,25 @@ use crate::wire::requests::{DictionaryOp, Reply, Request};
 /// let runs = Dictionary::new();
 /// assert!(!runs.is_ready(&"a"));
 ///
-/// // What is put under a key is ready; putting again replaces it, and gives the old value back.
+/// // A value that is put under a key is ready. Putting again replaces it and returns the old value.
 /// assert_eq!(runs.put("a", 1)?, None);
 /// assert_eq!(runs.put("a", 2)?, Some(1));
 /// assert!(runs.is_ready(&"a"));
 ///
-/// // Fetching copies and leaves, taking empties the key.
+/// // `fetch` copies the value, `take` removes it.
 /// assert_eq!(runs.fetch(&"a")?, 2);
 /// assert_eq!(runs.take(&"a")?, 2);
 /// assert!(!runs.is_ready(&"a"));
 /// assert_eq!(runs.try_take(&"a"), None);
 ///
-/// // Taking, fetching and waiting block until somebody puts.
+/// // `take`, `fetch` and `wait` block until there is a value.
 /// let producer = runs.clone();
 /// let thread = thread::spawn(move || producer.put("b", 3).map(drop));
 /// runs.wait(&"b")?;
 /// assert_eq!(runs.take(&"b")?, 3);
 /// thread.join().unwrap()?;
 ///
-/// // A wait can have an end, and every wait ends when the dictionary is closed.
+/// // A wait can have a time limit, and every wait ends when the dictionary is closed.
 /// assert!(!runs.wait_for(&"c", Duration::from_millis(1))?);
 /// let waiting = runs.clone();
 /// let thread = thread::spawn(move || waiting.take(&"c"));
@@ -78,7 +78,7 @@ impl<K: Ord, V> Dictionary<K, V> {
         Dictionary { shared: Arc::new(Shared { state, changed: Condvar::new() }) }
     }
 
-    /// Puts a value under a key and returns the one it replaces. Fails once the dictionary is closed.
+    /// Puts a value under a key and returns the value it replaces. An error if the dictionary is closed.
     pub fn put(&self, key: K, value: V) -> Result<Option<V>> {
         let mut state = self.state();
         if state.closed {
@@ -89,14 +89,14 @@ impl<K: Ord, V> Dictionary<K, V> {
         Ok(old)
     }
 
-    /// Takes the value out, waiting until there is one. Of several that wait one gets it. Fails once
-    /// the dictionary is closed and the value is not there.
+    /// Waits until there is a value, and removes it. If several threads wait, one of them gets it. An
+    /// error if there is no value and the dictionary is closed.
     pub fn take(&self, key: &K) -> Result<V> {
         self.until(None, |values| values.remove(key)).and_then(|value| value.ok_or_else(closed))
     }
 
-    /// Copies the value, waiting until there is one. Fails once the dictionary is closed and the
-    /// value is not there.
+    /// Waits until there is a value, and copies it. An error if there is no value and the dictionary is
+    /// closed.
     pub fn fetch(&self, key: &K) -> Result<V>
     where
         V: Clone,
@@ -105,13 +105,13 @@ impl<K: Ord, V> Dictionary<K, V> {
             .and_then(|value| value.ok_or_else(closed))
     }
 
-    /// Waits until there is a value. Fails once the dictionary is closed and there is none.
+    /// Waits until there is a value. An error if there is none and the dictionary is closed.
     pub fn wait(&self, key: &K) -> Result<()> {
         self.until(None, |values| values.contains_key(key).then_some(())).map(drop)
     }
 
-    /// Waits until there is a value, for `patience` at most; whether there is one now. Fails once
-    /// the dictionary is closed and there is none.
+    /// Waits until there is a value, but for `patience` at most. Returns whether there is one now. An
+    /// error if there is none and the dictionary is closed.
     pub fn wait_for(&self, key: &K, patience: Duration) -> Result<bool> {
         let ready = self.until(Some(patience), |values| values.contains_key(key).then_some(()))?;
         Ok(ready.is_some())
@@ -122,7 +122,7 @@ impl<K: Ord, V> Dictionary<K, V> {
         self.state().values.contains_key(key)
     }
 
-    /// Takes the value out, if there is one. Does not wait.
+    /// Removes and returns the value, if there is one. Does not wait.
     pub fn try_take(&self, key: &K) -> Option<V> {
         self.state().values.remove(key)
     }
@@ -135,14 +135,14 @@ impl<K: Ord, V> Dictionary<K, V> {
         self.state().values.get(key).cloned()
     }
 
-    /// Nothing more will be put: whoever waits, now or later, fails. What is there can still be
-    /// taken.
+    /// Closes the dictionary. No value can be put any more, and every wait for a missing value returns an
+    /// error. Values that are there can still be taken.
     pub fn close(&self) {
         self.state().closed = true;
         self.shared.changed.notify_all();
     }
 
-    /// Waits until `find` finds something; nothing if that takes longer than `patience`.
+    /// Waits until `find` finds something; `None` if that takes longer than `patience`.
     fn until<T>(
         &self,
         patience: Option<Duration>,
@@ -169,8 +169,7 @@ impl<K: Ord, V> Dictionary<K, V> {
     }
 
     fn state(&self) -> MutexGuard<'_, DictionaryState<K, V>> {
-        // Nothing of the user's runs under this lock but Ord and Clone; a panic in those changes
-        // nothing.
+        // The only user code under this lock is Ord and Clone, and a panic in those changes nothing.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -198,21 +197,21 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Dictionary<K, V> {
     }
 }
 
-/// The dictionaries of all names that a study's ranks share, on rank 0: bincode under bincode.
+/// Rank 0's data of all shared dictionaries of a study; keys and values are encoded.
 pub(crate) type DictionaryData = Dictionary<Bytes, Bytes>;
 
-/// A dictionary on rank 0 that every rank of a study shares: from within crunch by
-/// [`Context::dictionary`](crate::Context::dictionary), on rank 0 by
-/// [`Study::dictionary`](crate::Study::dictionary). It obeys the laws of [`Dictionary`], and:
+/// A dictionary on rank 0 that all ranks of a study share. crunch gets it from
+/// [`Context::dictionary`](crate::Context::dictionary), and the program on rank 0 from
+/// [`Study::dictionary`](crate::Study::dictionary). It behaves like a [`Dictionary`], and:
 ///
-/// - Clones are the same dictionary. Each call from a worker is a message to rank 0 and back, so
-///   [`put`](SharedDictionary::put) does not give the old value back.
-/// - A worker's wait fails when nobody seems left to put: for a minute every worker has waited as well
-///   or had nothing to do.
-/// - It is closed when the study is over, and that ends the waits of rank 0's program too.
+/// - Each call from a worker is a message to rank 0 and a reply. [`put`](SharedDictionary::put) does not
+///   return the old value.
+/// - A wait of a worker ends with an error if no worker seems left to put the value: for a minute every
+///   worker has been waiting or idle.
+/// - The dictionary is closed when the study is over, which ends the waits on rank 0 too.
 ///
-/// Keys and values are compared and carried in their bincode form; see the
-/// [limits](crate#what-serde-types-can-be).
+/// Keys are compared, and keys and values are sent, in their bincode form, within these
+/// [limits](crate#limits-of-serde-types).
 pub struct SharedDictionary<'a, K, V> {
     name: String,
     place: DictionaryPlace<'a>,
@@ -240,35 +239,35 @@ impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, 
         }
     }
 
-    pub(crate) fn here(name: &str, board: &DictionaryData) -> SharedDictionary<'static, K, V> {
-        let place = DictionaryPlace::Here(board.clone());
+    pub(crate) fn here(name: &str, dictionary: &DictionaryData) -> SharedDictionary<'static, K, V> {
+        let place = DictionaryPlace::Here(dictionary.clone());
         SharedDictionary { name: name.to_string(), place, of: PhantomData }
     }
 
-    /// Puts a value under a key, in place of the one that may be there. Fails once the study is over.
+    /// Puts a value under a key, and replaces one that is there. An error if the study is over.
     pub fn put(&self, key: &K, value: &V) -> Result<()> {
-        self.deed(key, DictionaryOp::Put(codec::encode_theirs(value)?.into())).map(drop)
+        self.operation(key, DictionaryOp::Put(codec::encode_theirs(value)?.into())).map(drop)
     }
 
-    /// Takes the value out, waiting until there is one. Fails when nobody is left to put it.
+    /// Waits until there is a value, and removes it. An error if no worker is left to put it.
     pub fn take(&self, key: &K) -> Result<V> {
         self.value(key, DictionaryOp::Take { wait: true })?.ok_or_else(closed)
     }
 
-    /// Copies the value, waiting until there is one. Fails when nobody is left to put it.
+    /// Waits until there is a value, and copies it. An error if no worker is left to put it.
     pub fn fetch(&self, key: &K) -> Result<V> {
         self.value(key, DictionaryOp::Fetch { wait: true })?.ok_or_else(closed)
     }
 
-    /// Waits until there is a value. Fails when nobody is left to put it.
+    /// Waits until there is a value. An error if no worker is left to put it.
     pub fn wait(&self, key: &K) -> Result<()> {
-        self.deed(key, DictionaryOp::Wait(None)).map(drop)
+        self.operation(key, DictionaryOp::Wait(None)).map(drop)
     }
 
-    /// Waits until there is a value, for `patience` at most; whether there is one now. Fails when the
-    /// study is over.
+    /// Waits until there is a value, but for `patience` at most. Returns whether there is one now. An
+    /// error if the study is over.
     pub fn wait_for(&self, key: &K, patience: Duration) -> Result<bool> {
-        Ok(self.deed(key, DictionaryOp::Wait(Some(patience)))? == Reply::Ready(true))
+        Ok(self.operation(key, DictionaryOp::Wait(Some(patience)))? == Reply::Ready(true))
     }
 
     /// Whether there is a value. Does not wait.
@@ -276,7 +275,7 @@ impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, 
         self.wait_for(key, Duration::ZERO)
     }
 
-    /// Takes the value out, if there is one. Does not wait.
+    /// Removes and returns the value, if there is one. Does not wait.
     pub fn try_take(&self, key: &K) -> Result<Option<V>> {
         self.value(key, DictionaryOp::Take { wait: false })
     }
@@ -286,28 +285,32 @@ impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, 
         self.value(key, DictionaryOp::Fetch { wait: false })
     }
 
-    fn value(&self, key: &K, deed: DictionaryOp) -> Result<Option<V>> {
-        match self.deed(key, deed)? {
+    fn value(&self, key: &K, operation: DictionaryOp) -> Result<Option<V>> {
+        match self.operation(key, operation)? {
             Reply::Value(Some(bytes)) => codec::decode_theirs(&bytes).map(Some),
             _ => Ok(None),
         }
     }
 
-    fn deed(&self, key: &K, deed: DictionaryOp) -> Result<Reply> {
+    fn operation(&self, key: &K, operation: DictionaryOp) -> Result<Reply> {
         let key = Bytes::from(codec::encode_theirs(&(&self.name, key))?);
         match &self.place {
             DictionaryPlace::RankZero(caller) => {
-                answered(caller.ask(Request::Dictionary(deed, key))?)
+                answered(caller.ask(Request::Dictionary(operation, key))?)
             }
-            DictionaryPlace::Here(board) => Ok(match deed {
-                DictionaryOp::Put(value) => board.put(key, value).map(|_| Reply::Ready(true))?,
-                DictionaryOp::Take { wait: true } => Reply::Value(Some(board.take(&key)?)),
-                DictionaryOp::Take { wait: false } => Reply::Value(board.try_take(&key)),
-                DictionaryOp::Fetch { wait: true } => Reply::Value(Some(board.fetch(&key)?)),
-                DictionaryOp::Fetch { wait: false } => Reply::Value(board.try_fetch(&key)),
-                DictionaryOp::Wait(None) => board.wait(&key).map(|()| Reply::Ready(true))?,
-                DictionaryOp::Wait(Some(Duration::ZERO)) => Reply::Ready(board.is_ready(&key)),
-                DictionaryOp::Wait(Some(patience)) => Reply::Ready(board.wait_for(&key, patience)?),
+            DictionaryPlace::Here(dictionary) => Ok(match operation {
+                DictionaryOp::Put(value) => {
+                    dictionary.put(key, value).map(|_| Reply::Ready(true))?
+                }
+                DictionaryOp::Take { wait: true } => Reply::Value(Some(dictionary.take(&key)?)),
+                DictionaryOp::Take { wait: false } => Reply::Value(dictionary.try_take(&key)),
+                DictionaryOp::Fetch { wait: true } => Reply::Value(Some(dictionary.fetch(&key)?)),
+                DictionaryOp::Fetch { wait: false } => Reply::Value(dictionary.try_fetch(&key)),
+                DictionaryOp::Wait(None) => dictionary.wait(&key).map(|()| Reply::Ready(true))?,
+                DictionaryOp::Wait(Some(Duration::ZERO)) => Reply::Ready(dictionary.is_ready(&key)),
+                DictionaryOp::Wait(Some(patience)) => {
+                    Reply::Ready(dictionary.wait_for(&key, patience)?)
+                }
             }),
         }
     }

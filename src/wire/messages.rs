@@ -1,90 +1,79 @@
 //! Every message between master and worker, and its bincode form.
 //!
-//! bincode does not describe itself: no `flatten`, `untagged` or `skip_serializing_if` in anything
-//! reachable from here. A task crosses as an index, because every rank holds the same nest.
+//! bincode is not self-describing: no type reachable from here may use `flatten`, `untagged` or
+//! `skip_serializing_if`. A task is sent as its index, because every rank has the same nest.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::batch::Report;
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::{Assignment, Scored};
+use crate::model::{Assignment, Key, Report, Scored, SlotResult};
 use crate::util::error::Result;
+use crate::util::process::ProcessId;
 use crate::wire::requests::{Reply, Request};
 
 /// From a worker to the master.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ToMaster<'a> {
-    /// The first message: here I am. Sent again and again, until there is an answer.
+    /// The first message. Repeated until it is answered.
     Hello {
-        /// The worker's host name.
         host: String,
-        /// How many tasks it can be at at a time.
+        /// How many tasks it runs in parallel.
         threads: u32,
+        /// Its process, where the platform can tell.
+        process: Option<ProcessId>,
     },
-    /// The runs of tasks that were assigned; asks for more. The first request carries none.
+    /// Results of assigned tasks, and a request for more. The first request carries none.
     #[serde(borrow)]
     Done(Report<'a>),
-    /// What came of a group that was to be reduced; asks for more.
+    /// The result of a reduction, and a request for more.
     Reduced {
-        /// The group.
         key: Key,
-        /// Its value, or why there is none.
+        /// The group's value, or the error.
         result: Result<Scored, String>,
     },
-    /// A question from within crunch; its answer bears the same ticket.
+    /// A request from crunch; its reply has the same ticket.
     Ask {
-        /// Which of the worker's threads asks.
+        /// Which of the worker's threads sent it.
         thread: u32,
-        /// What the worker knows the question by.
         ticket: u64,
-        /// The question.
         request: Request,
     },
-    /// I am there, and have what I need to work. Sent again and again, whatever crunch is at.
-    Beat {
-        /// Whether I hold nothing that I have not answered.
+    /// A heartbeat of a worker that has the job; sent also while crunch runs.
+    Heartbeat {
+        /// Whether the worker holds nothing unanswered.
         idle: bool,
     },
-    /// I leave, and have used so many seconds of processor time.
+    /// The worker leaves; its CPU time in seconds.
     Farewell(f64),
-    /// A signal asks this rank for an end; its name.
+    /// The name of a signal that asked this rank to end.
     Interrupted(String),
-    /// This worker cannot go on.
+    /// A fatal error of this worker.
     Broken(String),
 }
 
 /// From the master to a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ToWorker {
-    /// The answer to `Hello`: the job, in its own bincode form, made once for all workers.
+    /// The answer to `Hello`: the job, encoded once for all workers.
     Job(Bytes),
-    /// Crunch these.
+    /// Tasks to crunch.
     Assign(Assignment),
-    /// Reduce these items of a group, one a slot, and answer with [`ToMaster::Reduced`].
+    /// A group to reduce; answered by [`ToMaster::Reduced`].
     Reduce {
-        /// The group.
         key: Key,
-        /// What its slots hold, in grid order.
+        /// One item per slot, in grid order.
         items: Vec<SlotResult>,
     },
-    /// The answer to a question.
-    Reply {
-        /// The question's.
-        ticket: u64,
-        /// The answer.
-        reply: Reply,
-    },
-    /// What you crunch (of one task, or whatever it is) is of no use any more: come to an end, and
-    /// report.
+    /// The reply to a request.
+    Reply { ticket: u64, reply: Reply },
+    /// Cancel this task, or everything if `None`, and report.
     Cancel(Option<u64>),
-    /// Rank 0 is there. Sent again and again, whatever it is at.
-    Beat,
-    /// There is nothing left to do: leave.
+    /// Rank 0's heartbeat, sent also while rank 0 is busy.
+    Heartbeat,
+    /// No work is left: the worker leaves.
     Dismiss {
-        /// Whether a worker has died, so that MPI may not be able to shut down.
-        hurry: bool,
+        /// Whether a worker has died, so that `MPI_Finalize` might hang.
+        skip_finalize: bool,
         /// Whether rank 0 waits for a farewell.
         farewell: bool,
     },
@@ -93,9 +82,7 @@ pub(crate) enum ToWorker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::batch::RunBatch;
-    use crate::model::results::Winner;
-    use crate::model::value::Value;
+    use crate::model::{RunBatch, Value, Winner};
     use crate::wire::codec::{decode, encode};
     use proptest::prelude::*;
 

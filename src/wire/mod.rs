@@ -1,4 +1,4 @@
-//! What goes between ranks: messages, their bincode form, and the transports that carry them.
+//! Communication between ranks: messages, their encoding, and the transports.
 
 pub(crate) mod codec;
 pub(crate) mod dictionary;

@@ -1,5 +1,5 @@
-//! What the user's function may ask of rank 0 while it runs: data sets, and the dictionary that all
-//! ranks share.
+//! Requests that the user's function may send to rank 0: data sets, and the dictionary that all ranks
+//! share.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::util::error::{Error, Result};
 
-/// The ticket of every request for a data set: a rank makes one at a time.
+/// The ticket of every request for a data set; each rank has at most one in flight.
 pub(crate) const DATA: u64 = 0;
 
-/// What a function that a worker calls has of rank 0.
+/// The user's function's access to rank 0.
 pub(crate) trait MasterClient: Send + Sync {
     /// Sends rank 0 a request and waits for its reply.
     fn ask(&self, request: Request) -> Result<Reply>;
@@ -20,51 +20,39 @@ pub(crate) trait MasterClient: Send + Sync {
     fn is_cancelled(&self) -> bool;
 }
 
-/// What a worker may need while it crunches.
+/// A request from crunch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// A data set that lives on rank 0: a point of the loop at a level.
-    Data {
-        /// The loop's level.
-        level: usize,
-        /// The point's index.
-        point: u64,
-    },
-    /// Something of the dictionary that rank 0 keeps for all.
+    /// A data set on rank 0: a point of the loop at this level.
+    Data { level: usize, point: u64 },
+    /// An operation on the shared dictionary.
     Dictionary(DictionaryOp, Bytes),
 }
 
-/// What to do with a key of the dictionary.
+/// An operation on a key of the dictionary.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum DictionaryOp {
     /// Put this value under it.
     Put(Bytes),
-    /// Take the value out; with `wait`, once there is one.
-    Take {
-        /// Whether to wait for it.
-        wait: bool,
-    },
-    /// Copy the value; with `wait`, once there is one.
-    Fetch {
-        /// Whether to wait for it.
-        wait: bool,
-    },
-    /// Say once there is a value, or when that long has passed without one.
+    /// Remove the value; with `wait`, wait until there is one.
+    Take { wait: bool },
+    /// Copy the value; with `wait`, wait until there is one.
+    Fetch { wait: bool },
+    /// Wait until there is a value, or until the timeout.
     Wait(Option<Duration>),
 }
 
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Reply {
-    /// The data set, or the value of a key; nothing where there is none.
+    /// The data set, or the value of a key if there is one.
     Value(Option<Bytes>),
-    /// Whether there is a value.
     Ready(bool),
-    /// It cannot be had: why.
+    /// The error.
     Refused(String),
 }
 
-/// Rank 0's refusal as an error.
+/// Turns a refusal into an error.
 pub(crate) fn answered(reply: Reply) -> Result<Reply> {
     match reply {
         Reply::Refused(why) => Err(Error::unexpected(why)),

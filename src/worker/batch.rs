@@ -1,5 +1,5 @@
-//! Where one of a worker's threads crunches a batch: what is done of it, what is not begun. Another
-//! thread may look in, so that one long task holds up neither the results before it nor the tasks
+//! The current batch of one worker thread: its finished runs and the tasks not started. It is shared
+//! with the service thread, so that a long task delays neither the results before it nor the tasks
 //! behind it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,42 +8,40 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::executor::CallResult;
-use crate::model::batch::{Report, RunBatch};
-use crate::model::policy::LONG;
-use crate::model::results::Assignment;
+use crate::model::{Assignment, LONG, Report, RunBatch};
 use crate::util::clock::since_1970;
 use crate::util::error::Result;
 
-/// Tasks shorter than this are begun several at a time and share what they took: reading the clock takes
-/// longer than they do. (seconds)
+/// Tasks shorter than this run several per reading of the clock and share the measured time, because
+/// reading the clock takes longer than they do. (seconds)
 const SHORT: f64 = 0.3e-6;
 
-/// How many at a time.
+/// The most tasks per reading of the clock.
 const LONGEST_STRIDE: u64 = 64;
 
-/// How long the time of day is counted on from what the clock said, before it is asked again.
+/// How long the time of day is derived from the monotonic clock before the wall clock is read again.
 const ASK: Duration = Duration::from_secs(1);
 
 pub(crate) struct ThreadBatch {
     thread: u32,
     batch: Mutex<BatchState>,
-    /// The task at hand.
+    /// The current task.
     at: AtomicU64,
-    /// Whether that one is of no use any more, or whatever comes.
+    /// Whether the current task is cancelled, and whether all work is.
     cancelled: AtomicBool,
     stopped: AtomicBool,
 }
 
 struct BatchState {
-    /// The tasks that were not begun.
+    /// The tasks not started.
     next: u64,
     end: u64,
-    /// When the task at hand began.
+    /// When the current task started.
     since: Instant,
     calendar: WallClock,
-    /// When the first result that was not reported came.
+    /// When the first result that is not reported was ready.
     waiting: Option<Instant>,
-    /// The runs that are not reported.
+    /// Runs not reported.
     runs: RunBatch<'static>,
 }
 
@@ -53,7 +51,7 @@ impl ThreadBatch {
             next: 0,
             end: 0,
             since: Instant::now(),
-            calendar: WallClock::look(),
+            calendar: WallClock::read(),
             waiting: None,
             runs: RunBatch::default(),
         };
@@ -66,12 +64,12 @@ impl ThreadBatch {
         }
     }
 
-    /// Whether rank 0 wants what this thread is at to come to an end.
+    /// Whether rank 0 has cancelled this thread's work.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed) || self.stopped.load(Ordering::Relaxed)
     }
 
-    /// What this thread is at is of no use any more, if it is at that task, or whatever it is at.
+    /// Cancels the given task if it is the current one, or with `None` all work of this thread.
     pub(crate) fn cancel(&self, task: Option<u64>) {
         match task {
             None => self.stopped.store(true, Ordering::Relaxed),
@@ -82,7 +80,7 @@ impl ThreadBatch {
         }
     }
 
-    /// Crunches a batch task by task and reports it. A call says how many seconds it took where that is not
+    /// Runs a batch task by task and reports it. `crunch` may return the duration in seconds, if that is not
     /// the time until it returned.
     pub(crate) fn crunch(
         &self,
@@ -98,7 +96,7 @@ impl ThreadBatch {
             batch.runs.restart(first, attempt, started);
         }
         self.cancelled.store(false, Ordering::Relaxed);
-        // Tasks from here to there are begun one after another.
+        // The tasks from `task` to `there` run without another reading of the clock.
         let (mut task, mut there, mut stride) = (first, first + 1, 1);
         let mut numbers = [0.0; LONGEST_STRIDE as usize];
         let mut batch = loop {
@@ -145,18 +143,17 @@ impl ThreadBatch {
         batch.report(self.thread, report)
     }
 
-    /// Whether this thread is at a task that takes long.
+    /// Whether this thread has been running one task for longer than [`LONG`].
     pub(crate) fn is_at_a_long_task(&self) -> bool {
-        // One that is at its batch just now is not.
+        // A thread that holds the lock is between tasks.
         let since = self.batch.try_lock().map(|batch| batch.since);
         self.at.load(Ordering::Relaxed) != u64::MAX
             && since.is_some_and(|since| since.elapsed() > LONG)
     }
 
-    /// Reports what is done, if it has waited for too long, and hands back what waits behind a task that
-    /// takes long.
+    /// Reports finished runs that have waited for too long, and returns the tasks behind a long task.
     pub(crate) fn report_early(&self, report: impl FnOnce(Report) -> Result<()>) -> Result<()> {
-        // A thread that is at its batch just now is not at a long task.
+        // A thread that holds the lock is between tasks.
         let Some(mut batch) = self.batch.try_lock() else { return Ok(()) };
         let waits = batch.waiting.is_some_and(|since| since.elapsed() > LONG);
         let blocks = batch.next < batch.end && batch.since.elapsed() > LONG;
@@ -164,22 +161,22 @@ impl ThreadBatch {
     }
 }
 
-/// What time it was at some moment: to ask for each message takes as long as a short task.
+/// A reading of the wall clock, cached because reading it per message takes as long as a short task.
 struct WallClock {
     moment: Instant,
-    /// In seconds since 1970.
+    /// Seconds since 1970.
     time: f64,
 }
 
 impl WallClock {
-    fn look() -> WallClock {
+    fn read() -> WallClock {
         WallClock { moment: Instant::now(), time: since_1970() }
     }
 
-    /// What time it was just now; in seconds since 1970.
+    /// The time of day at `now`, in seconds since 1970.
     fn time(&mut self, now: Instant) -> f64 {
         if now.saturating_duration_since(self.moment) > ASK {
-            *self = WallClock::look(); // somebody may have set the clock
+            *self = WallClock::read(); // the clock may have been set
         }
         self.time + now.saturating_duration_since(self.moment).as_secs_f64()
     }
@@ -215,46 +212,46 @@ mod tests {
 
     #[test]
     fn numbers_and_others_come_back_in_order() {
-        let (seat, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
+        let (batch, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
         let crunch = |task| match task {
             12 => (CallResult::from(Err("no".to_string())), None),
             task => (CallResult::Number(task as f64), None),
         };
-        seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         let all = vec![(10, true), (11, true), (12, false), (13, true)];
         assert_eq!(*reports.lock(), [(all, None)]);
     }
 
     #[test]
     fn a_long_task_holds_up_nothing_but_itself() {
-        let (seat, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
+        let (batch, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
         let crunch = |task| {
             if task == 11 {
                 std::thread::sleep(LONG * 2);
-                seat.report_early(|report| note(&reports, report)).unwrap();
-                seat.report_early(|_| panic!("there is nothing new")).unwrap();
+                batch.report_early(|report| note(&reports, report)).unwrap();
+                batch.report_early(|_| panic!("there is nothing new")).unwrap();
             }
             (CallResult::Number(0.0), None)
         };
-        seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
-        let early = (vec![(10, true)], Some((12, 2)));
-        assert_eq!(*reports.lock(), [early, (vec![(11, true)], None)]);
+        batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        let unclaimed = (vec![(10, true)], Some((12, 2)));
+        assert_eq!(*reports.lock(), [unclaimed, (vec![(11, true)], None)]);
     }
 
     #[test]
     fn what_is_cancelled_ends_after_the_task_at_hand() {
-        let (seat, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
+        let (batch, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
         let crunch = |task| {
-            seat.cancel(Some(13));
-            assert!(!seat.is_cancelled(), "another task was cancelled");
+            batch.cancel(Some(13));
+            assert!(!batch.is_cancelled(), "another task was cancelled");
             if task == 11 {
-                seat.cancel(Some(11));
-                assert!(seat.is_cancelled());
+                batch.cancel(Some(11));
+                assert!(batch.is_cancelled());
                 return (CallResult::from(Err("cancelled".to_string())), None);
             }
             (CallResult::Number(0.0), None)
         };
-        seat.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         assert_eq!(*reports.lock(), [(vec![(10, true), (11, false)], Some((12, 2)))]);
     }
 }

@@ -1,187 +1,216 @@
-//! A worker's line to rank 0: its link, shared between the threads that crunch, what runs inside crunch
-//! (which may ask for data or the dictionary), and the thread that attends to it meanwhile.
+//! A worker's connection to rank 0. It is shared by the worker's threads, by crunch (for data sets and
+//! the dictionary), and by the service and heartbeat threads.
+//!
+//! The lock must never be held for long, because heartbeats need it too: messages are encoded before it
+//! is taken, and long messages are decoded without it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use serde::Serialize;
 
-use crate::model::batch::Report;
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::Assignment;
+use crate::model::{Assignment, Key, Report, SlotResult};
 use crate::util::error::{Error, Result};
+use crate::util::machine;
+use crate::util::process::{self, ProcessId};
 use crate::util::signals;
 use crate::util::usage;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::requests::{DATA, MasterClient};
 use crate::wire::requests::{Reply, Request};
-use crate::wire::transport::{BEAT, Link};
+use crate::wire::transport::Link;
 use crate::worker;
 use crate::worker::batch::ThreadBatch;
 
-/// How long the line is held while nothing comes: so long others have to wait for it.
-const LOOK: Duration = Duration::from_millis(20);
+/// How long one receive may hold the lock; other threads wait that long.
+const POLL_PERIOD: Duration = Duration::from_millis(20);
 
-/// How long rank 0 may be silent. It has more to do than a worker, and is worth more patience.
+/// How long rank 0 may be silent before it is given up. Longer than a worker's lease, because rank 0 is
+/// busier.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// The longest time between two looks of the attendant that counts: if this process was held up itself,
-/// rank 0's messages wait.
+/// The most time that counts as silence between two polls: if this process itself was blocked, rank 0's
+/// messages are queued.
 const STEP: Duration = Duration::from_millis(200);
 
-/// One a worker. Several threads may wait for something at a time: each reads what comes and leaves what
-/// is for another where that one looks. The lock is fair, so that everybody gets to look.
+/// A message above this size is long: decoding it would hold the lock for too long. (bytes)
+const LONG: usize = 1 << 16;
+
+thread_local! {
+    /// This thread's send buffer, filled before the connection is locked.
+    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One per worker. Several threads may wait for messages: each reads what arrives and stores messages for
+/// other threads. The lock is fair, so that every thread gets its turn.
 pub(crate) struct Connection {
     rank: usize,
     host: String,
-    ends: Mutex<ConnectionState>,
-    seats: Vec<ThreadBatch>,
+    process: Option<ProcessId>,
+    state: Mutex<ConnectionState>,
+    batches: Vec<ThreadBatch>,
     tickets: AtomicU64,
     fetching: Mutex<()>,
 }
 
-/// What a thread that crunches is to do next.
+/// The next work of a thread.
 pub(crate) enum NextWork {
     Crunch(Assignment),
     Reduce(Key, Vec<SlotResult>),
-    /// There is nothing left to do.
+    /// The worker is dismissed.
     Leave,
 }
 
 struct ConnectionState {
     link: Box<dyn Link>,
-    /// What was received last, and what is sent next.
+    /// Buffers for the last message received, and for short messages sent under the lock.
     received: Vec<u8>,
     sent: Vec<u8>,
-    /// Tasks that no thread has taken, and how many of them each is to take at a time.
+    /// Received messages to decode, in order, and whether a thread is decoding one.
+    to_decode: VecDeque<Vec<u8>>,
+    decoding: bool,
+    /// Tasks that no thread has taken, and how many each thread takes as its share.
     tasks: VecDeque<(Assignment, u64)>,
-    /// What else nobody has looked at yet.
-    early: VecDeque<ToWorker>,
-    /// Answers that nobody has fetched yet, by ticket.
+    /// Other messages that no thread has taken.
+    unclaimed: VecDeque<ToWorker>,
+    /// Replies that no thread has taken, by ticket.
     replies: BTreeMap<u64, Reply>,
-    /// Whether nothing that waits here is to be begun.
+    /// Whether all work is cancelled, so that queued tasks must not start.
     stopped: bool,
-    /// How many signals rank 0 knows of.
+    /// How many signals were reported to rank 0.
     told: usize,
-    /// Whether the job is here.
-    welcomed: bool,
-    /// Whether rank 0 was asked for work.
+    /// Whether the job has arrived.
+    has_job: bool,
+    /// Whether the first request for work was sent.
     ready: bool,
-    /// How many threads hold something they have not answered.
+    /// How many threads hold work that is not answered.
     at_work: usize,
-    /// When the attendant looked last, and when rank 0 was told last that this worker is there.
-    looked: Instant,
-    beaten: Instant,
-    /// For how long nothing has come.
+    /// When the service thread polled last.
+    last_poll: Instant,
+    /// Time since the last sign of life of rank 0.
     silence: Duration,
-    /// Why nothing more will come.
+    /// Why the connection was closed.
     over: Option<Error>,
-    /// Whether this is a process of its own.
+    /// Why sending a heartbeat failed.
+    lost: Option<Error>,
+    /// Whether the worker is a process of its own.
     is_process: bool,
 }
 
 impl Connection {
-    /// A line for so many threads that crunch, in a process of their own or rank 0's.
+    /// A connection for `threads` threads, in their own process or in that of rank 0.
     pub(crate) fn new(link: Box<dyn Link>, threads: u32, is_process: bool) -> Connection {
         let rank = link.rank();
-        let host = gethostname::gethostname().to_string_lossy().into_owned();
-        let now = Instant::now();
-        let ends = ConnectionState {
+        let host = machine::host();
+        let state = ConnectionState {
             link,
             received: Vec::new(),
             sent: Vec::new(),
+            to_decode: VecDeque::new(),
+            decoding: false,
             tasks: VecDeque::new(),
-            early: VecDeque::new(),
+            unclaimed: VecDeque::new(),
             replies: BTreeMap::new(),
             stopped: false,
             told: 0,
-            welcomed: false,
+            has_job: false,
             ready: false,
             at_work: 0,
-            looked: now,
-            beaten: now,
+            last_poll: Instant::now(),
             silence: Duration::ZERO,
             over: None,
+            lost: None,
             is_process,
         };
         Connection {
             rank,
             host,
-            ends: Mutex::new(ends),
-            seats: (0..threads).map(ThreadBatch::new).collect(),
+            process: if is_process { process::own() } else { None },
+            state: Mutex::new(state),
+            batches: (0..threads).map(ThreadBatch::new).collect(),
             tickets: AtomicU64::new(DATA + 1),
             fetching: Mutex::new(()),
         }
     }
 
-    /// The worker's rank.
     pub(crate) fn rank(&self) -> usize {
         self.rank
     }
 
-    /// The threads that crunch.
-    pub(crate) fn seats(&self) -> &[ThreadBatch] {
-        &self.seats
+    /// The batch of each thread.
+    pub(crate) fn batches(&self) -> &[ThreadBatch] {
+        &self.batches
     }
 
-    /// Says hello; the job, or nothing if there is none.
-    pub(crate) fn welcome(&self) -> Result<Option<Bytes>> {
+    /// Says hello and waits for the job; `None` if the worker is dismissed instead.
+    pub(crate) fn request_job(&self) -> Result<Option<Bytes>> {
         self.send(&self.hello())?;
-        self.wait(|ends| match ends.early.pop_front()? {
+        self.wait(|state| match state.unclaimed.pop_front()? {
             ToWorker::Job(bytes) => Some(Ok(Some(bytes))),
             ToWorker::Dismiss { .. } => Some(Ok(None)),
-            other => Some(Err(worker::out_of_turn(&other))),
+            other => Some(Err(worker::unexpected_message(&other))),
         })?
     }
 
     fn hello(&self) -> ToMaster<'static> {
-        ToMaster::Hello { host: self.host.clone(), threads: self.seats.len() as u32 }
+        let (host, process) = (self.host.clone(), self.process.clone());
+        ToMaster::Hello { host, threads: self.batches.len() as u32, process }
     }
 
-    /// Sends rank 0 a message.
     pub(crate) fn send(&self, message: &ToMaster) -> Result<()> {
-        self.ends.lock().send(message)
+        self.post(message, |_| ())
     }
 
-    /// Reports what a thread was given last, all of it.
+    /// Sends rank 0 a message; `first` runs under the same lock, before the message is sent.
+    fn post(
+        &self,
+        message: &impl Serialize,
+        first: impl FnOnce(&mut ConnectionState),
+    ) -> Result<()> {
+        ENCODED.with_borrow_mut(|bytes| {
+            codec::encode_into(message, bytes);
+            let mut state = self.state.lock();
+            first(&mut state);
+            state.send(bytes)
+        })
+    }
+
+    /// Sends a thread's final report on its current work.
     pub(crate) fn answer(&self, message: &ToMaster) -> Result<()> {
-        let mut ends = self.ends.lock();
-        ends.at_work = ends.at_work.saturating_sub(1);
-        ends.send(message)
+        self.post(message, |state| state.at_work = state.at_work.saturating_sub(1))
     }
 
-    /// Asks for work.
+    /// Sends the first request for work.
     pub(crate) fn ready(&self) -> Result<()> {
-        let mut ends = self.ends.lock();
-        ends.ready = true;
-        ends.send(&ToMaster::Done(Report::default()))
+        self.post(&ToMaster::Done(Report::default()), |state| state.ready = true)
     }
 
-    /// Waits for what rank 0 wants a thread to do next.
+    /// Waits for the next work of a thread.
     pub(crate) fn next(&self) -> Result<NextWork> {
-        self.wait(|ends| {
-            let work = match ends.share() {
+        self.wait(|state| {
+            let work = match state.share() {
                 Some(share) => NextWork::Crunch(share),
-                None => match ends.early.pop_front()? {
+                None => match state.unclaimed.pop_front()? {
                     ToWorker::Reduce { key, items } => NextWork::Reduce(key, items),
                     dismissed @ ToWorker::Dismiss { .. } => {
-                        ends.early.push_front(dismissed); // for the other threads too
+                        state.unclaimed.push_front(dismissed); // for the other threads too
                         return Some(Ok(NextWork::Leave));
                     }
-                    other => return Some(Err(worker::out_of_turn(&other))),
+                    other => return Some(Err(worker::unexpected_message(&other))),
                 },
             };
-            ends.at_work += 1;
+            state.at_work += 1;
             Some(Ok(work))
         })?
     }
 
-    /// Asks rank 0 for something and waits for the answer.
+    /// Sends a request to rank 0 and waits for the reply.
     pub(crate) fn ask(&self, thread: u32, request: Request) -> Result<Reply> {
         let _alone = matches!(request, Request::Data { .. }).then(|| self.fetching.lock());
         let ticket = match request {
@@ -189,104 +218,151 @@ impl Connection {
             Request::Dictionary(..) => self.tickets.fetch_add(1, Ordering::Relaxed),
         };
         self.send(&ToMaster::Ask { thread, ticket, request })?;
-        self.wait(|ends| ends.replies.remove(&ticket))
+        self.wait(|state| state.replies.remove(&ticket))
     }
 
     fn wait<T>(&self, mut find: impl FnMut(&mut ConnectionState) -> Option<T>) -> Result<T> {
         loop {
-            let mut ends = self.ends.lock();
-            if ends.stopped {
-                ends.hand_back()?;
+            let mut state = self.state.lock();
+            if state.stopped {
+                state.return_unbegun()?;
             }
-            if let Some(found) = find(&mut ends) {
+            if let Some(found) = find(&mut state) {
                 return Ok(found);
             }
-            if let Some(error) = &ends.over {
+            if let Some(error) = &state.over {
                 return Err(error.clone());
             }
-            if ends.is_alone() {
-                return Err(self.alone());
+            if state.is_rank0_silent() {
+                return Err(self.rank0_is_silent());
             }
-            ends.read(LOOK, &self.seats)?;
+            self.read(&mut state, POLL_PERIOD)?;
         }
     }
 
-    /// Looks whether rank 0 has cancelled something.
-    pub(crate) fn look(&self) {
-        // Whoever holds the line at the moment will see the word; a thread that waits will find it
-        // garbled or lost, if it is.
-        if let Some(mut ends) = self.ends.try_lock() {
-            while let Ok(true) = ends.read(Duration::ZERO, &self.seats) {}
+    /// Reads one message, if one arrives within `wait`, and stores it for the thread it is for. Returns
+    /// whether one arrived. A long message is decoded without the lock; messages that other threads read
+    /// meanwhile are stored after it, so the order is kept.
+    fn read(&self, state: &mut MutexGuard<ConnectionState>, wait: Duration) -> Result<bool> {
+        if !state.receive(wait)? {
+            return Ok(false);
+        }
+        if !state.decoding && state.received.len() <= LONG {
+            let message = codec::decode(&state.received)?;
+            state.take_in(message, &self.batches)?;
+            return Ok(true);
+        }
+        let bytes = std::mem::take(&mut state.received);
+        state.to_decode.push_back(bytes);
+        if state.decoding {
+            return Ok(true);
+        }
+        state.decoding = true;
+        let decoded = self.decode(state);
+        state.decoding = false;
+        decoded.map(|()| true)
+    }
+
+    fn decode(&self, state: &mut MutexGuard<ConnectionState>) -> Result<()> {
+        while let Some(bytes) = state.to_decode.pop_front() {
+            // Freeing gigabytes takes time too, so it happens without the lock.
+            let decode = move || codec::decode(&bytes);
+            let message = MutexGuard::unlocked(state, decode)?;
+            state.take_in(message, &self.batches)?;
+        }
+        Ok(())
+    }
+
+    /// Receives pending messages, in case rank 0 has cancelled something.
+    pub(crate) fn poll(&self) {
+        // The thread that holds the lock reads the cancellation. A waiting thread reports errors.
+        if let Some(mut state) = self.state.try_lock() {
+            while let Ok(true) = self.read(&mut state, Duration::ZERO) {}
         }
     }
 
-    /// Hears what rank 0 says, whatever the threads are at; with `speaks`, rank 0 is told what it has to
-    /// know of this process, and has to be there.
-    pub(crate) fn attend(&self, speaks: bool) -> Result<()> {
-        for seat in &self.seats {
-            seat.report_early(|report| self.send(&ToMaster::Done(report)))?;
+    /// Reports finished runs early and receives pending messages while the threads are busy. With `speaks`,
+    /// also reports signals and checks rank 0's lease.
+    pub(crate) fn service(&self, speaks: bool) -> Result<()> {
+        for batch in &self.batches {
+            batch.report_early(|report| self.send(&ToMaster::Done(report)))?;
         }
-        let blocked = self.seats.iter().all(ThreadBatch::is_at_a_long_task);
-        let mut ends = self.ends.lock();
-        let since = ends.looked.elapsed().min(STEP);
-        ends.silence += since;
-        ends.looked = Instant::now();
-        while ends.read(Duration::ZERO, &self.seats)? {}
+        let blocked = self.batches.iter().all(ThreadBatch::is_at_a_long_task);
+        let mut state = self.state.lock();
+        let since = state.last_poll.elapsed().min(STEP);
+        state.silence += since;
+        state.last_poll = Instant::now();
+        while self.read(&mut state, Duration::ZERO)? {}
         if blocked {
-            ends.hand_back()?; // others may be free
+            state.return_unbegun()?; // other workers may be idle
         }
         if !speaks {
-            ends.silence = Duration::ZERO;
+            state.silence = Duration::ZERO;
             return Ok(());
         }
-        if ends.is_alone() {
-            return Err(self.alone());
+        if state.is_rank0_silent() {
+            return Err(self.rank0_is_silent());
         }
-        if ends.beaten.elapsed() >= BEAT {
-            ends.beaten = Instant::now();
-            let holds_nothing = ends.tasks.is_empty() && ends.early.is_empty();
-            let idle = ends.ready && ends.at_work == 0 && holds_nothing;
-            let beat = if ends.welcomed { ToMaster::Beat { idle } } else { self.hello() };
-            ends.send(&beat)?;
-        }
-        ends.tell_of_signal()
+        state.lost.take().map_or(Ok(()), Err)?;
+        state.report_signal()
     }
 
-    /// There is nothing to wait for any more: every thread that waits fails with this.
+    /// Sends rank 0 a heartbeat. An error is kept for the service thread.
+    pub(crate) fn send_heartbeat(&self) {
+        let mut state = self.state.lock();
+        let beat = if state.has_job {
+            ToMaster::Heartbeat { idle: state.is_idle() }
+        } else {
+            self.hello()
+        };
+        if let Err(error) = state.send_short(&beat) {
+            state.lost = Some(error);
+        }
+    }
+
+    /// Closes the connection: every waiting thread fails with this error.
     pub(crate) fn close(&self, error: &Error) {
-        for seat in &self.seats {
-            seat.cancel(None);
+        for batch in &self.batches {
+            batch.cancel(None);
         }
-        let mut ends = self.ends.lock();
-        ends.link.hurry();
-        ends.over = Some(error.clone());
+        let mut state = self.state.lock();
+        state.link.skip_finalize();
+        state.over = Some(error.clone());
     }
 
-    fn alone(&self) -> Error {
+    fn rank0_is_silent(&self) -> Error {
         let (rank, seconds) = (self.rank, LEASE.as_secs());
-        Error::unexpected(format!("rank {rank} leaves: rank 0 has been silent for {seconds} s"))
+        Error::unexpected(format!("rank {rank} exits: rank 0 has been silent for {seconds} s"))
     }
 }
 
 impl ConnectionState {
-    /// Sends rank 0 a message. What failed because of a signal comes after word of the signal, and is left
-    /// to do.
-    fn send(&mut self, message: &ToMaster) -> Result<()> {
-        self.tell_of_signal()?;
+    /// Sends rank 0 an encoded message. A signal is reported first, so that a run that failed because of it
+    /// is not recorded as failed.
+    fn send(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
+        self.report_signal()?;
+        match bytes.len() {
+            ..=LONG => self.link.send_small(bytes),
+            _ => self.link.send(std::mem::take(bytes).into()),
+        }
+    }
+
+    fn send_short(&mut self, message: &ToMaster) -> Result<()> {
+        self.report_signal()?;
         codec::encode_into(message, &mut self.sent);
         self.link.send_small(&self.sent)
     }
 
-    /// Tells rank 0 of a signal that it has not heard of yet.
-    fn tell_of_signal(&mut self) -> Result<()> {
+    /// Reports a new signal to rank 0.
+    fn report_signal(&mut self) -> Result<()> {
         let Some(asked) = signals::asked().filter(|asked| asked.times > self.told) else {
             return Ok(());
         };
         self.told = asked.times;
-        self.send(&ToMaster::Interrupted(asked.name.to_string()))
+        self.send_short(&ToMaster::Interrupted(asked.name.to_string()))
     }
 
-    /// What a thread is to take of the tasks that are here.
+    /// Takes a thread's share of the queued tasks.
     fn share(&mut self) -> Option<Assignment> {
         let (tasks, share) = self.tasks.front_mut()?;
         let Assignment { first, count, attempt } = *tasks;
@@ -298,109 +374,92 @@ impl ConnectionState {
         Some(share)
     }
 
-    /// Tells rank 0 that tasks are not going to be begun.
-    fn hand_back(&mut self) -> Result<()> {
+    /// Returns the queued tasks to rank 0.
+    fn return_unbegun(&mut self) -> Result<()> {
         while let Some((tasks, _)) = self.tasks.pop_front() {
             let unbegun = Some(tasks);
-            self.send(&ToMaster::Done(Report { unbegun, ..Report::default() }))?;
+            self.send_short(&ToMaster::Done(Report { unbegun, ..Report::default() }))?;
         }
         Ok(())
     }
 
-    /// Reads one message, if one comes within that time, and leaves it where it is looked for; whether
-    /// one came.
-    fn read(&mut self, wait: Duration, seats: &[ThreadBatch]) -> Result<bool> {
-        if !self.link.receive(wait, &mut self.received)? {
-            return Ok(false);
+    /// Receives a message, if one arrives within `wait`; whether one arrived.
+    fn receive(&mut self, wait: Duration) -> Result<bool> {
+        let came = self.link.receive(wait, &mut self.received)?;
+        if came || self.link.alive() {
+            self.silence = Duration::ZERO;
         }
-        self.silence = Duration::ZERO;
-        match codec::decode(&self.received)? {
+        Ok(came)
+    }
+
+    /// Stores a message for the thread it is for.
+    fn take_in(&mut self, message: ToWorker, batches: &[ThreadBatch]) -> Result<()> {
+        match message {
             ToWorker::Cancel(task) => {
                 self.stopped |= task.is_none();
-                for seat in seats {
-                    seat.cancel(task);
+                for batch in batches {
+                    batch.cancel(task);
                 }
             }
             ToWorker::Reply { ticket, reply } => drop(self.replies.insert(ticket, reply)),
-            ToWorker::Beat => {}
+            ToWorker::Heartbeat => {}
             ToWorker::Assign(tasks) => {
-                let share = tasks.count.div_ceil(seats.len() as u64);
+                let share = tasks.count.div_ceil(batches.len() as u64);
                 self.tasks.push_back((tasks, share));
             }
-            ToWorker::Job(_) if self.welcomed => {} // this worker has said hello more than once
+            ToWorker::Job(_) if self.has_job => {} // the hello was sent more than once
             other => {
-                self.welcomed |= matches!(other, ToWorker::Job(_));
-                if let ToWorker::Dismiss { hurry, farewell } = other {
-                    if hurry {
-                        self.link.hurry();
+                self.has_job |= matches!(other, ToWorker::Job(_));
+                if let ToWorker::Dismiss { skip_finalize, farewell } = other {
+                    if skip_finalize {
+                        self.link.skip_finalize();
                     }
                     if farewell {
                         let seconds = if self.is_process { usage::cpu_seconds() } else { 0.0 };
-                        self.send(&ToMaster::Farewell(seconds))?;
+                        self.send_short(&ToMaster::Farewell(seconds))?;
                     }
                 }
-                self.early.push_back(other);
+                self.unclaimed.push_back(other);
             }
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Whether rank 0 has been silent for too long.
-    fn is_alone(&self) -> bool {
+    /// Whether the worker holds no work and is receiving none.
+    fn is_idle(&self) -> bool {
+        let holds_nothing = self.tasks.is_empty() && self.unclaimed.is_empty() && !self.decoding;
+        self.ready && self.at_work == 0 && holds_nothing && !self.link.is_receiving()
+    }
+
+    /// Whether rank 0's lease has expired.
+    fn is_rank0_silent(&self) -> bool {
         self.silence > LEASE
     }
 }
 
-/// What crunch has of the line: its thread's part in it.
+/// One thread's handle on the connection, for crunch.
 #[derive(Clone)]
 pub(crate) struct ThreadConnection {
-    line: Arc<Connection>,
+    connection: Arc<Connection>,
     thread: u32,
 }
 
 impl ThreadConnection {
-    pub(crate) fn new(line: &Arc<Connection>, thread: u32) -> ThreadConnection {
-        ThreadConnection { line: line.clone(), thread }
+    pub(crate) fn new(connection: &Arc<Connection>, thread: u32) -> ThreadConnection {
+        ThreadConnection { connection: connection.clone(), thread }
     }
 }
 
 impl MasterClient for ThreadConnection {
     fn ask(&self, request: Request) -> Result<Reply> {
-        self.line.ask(self.thread, request)
+        self.connection.ask(self.thread, request)
     }
 
     fn is_cancelled(&self) -> bool {
-        self.line.look();
-        self.line.seats()[self.thread as usize].is_cancelled()
+        self.connection.poll();
+        self.connection.batches()[self.thread as usize].is_cancelled()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::executor::CallResult;
-    use crate::wire::transport::{Hub, threads};
-
-    #[test]
-    fn what_waits_behind_a_long_task_is_handed_back() {
-        let (mut hub, links) = threads::connect(1, 1);
-        let link = links.into_iter().next().unwrap();
-        let line = Connection::new(Box::new(link), 1, false);
-        for first in [0, 7] {
-            let next = ToWorker::Assign(Assignment { first, count: 1, attempt: 1 });
-            hub.send(1, codec::encode(&next).into()).unwrap();
-        }
-        let NextWork::Crunch(first) = line.next().unwrap() else { panic!("a task comes first") };
-        let long = |_| {
-            std::thread::sleep(Duration::from_millis(200));
-            line.attend(false).unwrap();
-            (CallResult::Number(1.0), None)
-        };
-        line.seats()[0].crunch(first, long, |_| Ok(())).unwrap();
-        let mut received = Vec::new();
-        assert_eq!(hub.receive(Duration::from_secs(10), &mut received).unwrap(), Some(1));
-        let ToMaster::Done(report) = codec::decode(&received).unwrap() else { panic!() };
-        assert_eq!(report.unbegun, Some(Assignment { first: 7, count: 1, attempt: 1 }));
-        assert_eq!(report.runs.count(), 0);
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
-//! The thread that attends to a worker's line while crunch keeps the worker's own threads busy.
+//! The service thread and the heartbeat thread of a connection; both are joined on drop. The heartbeat has
+//! its own thread, because the service thread may be sending or reading a long message.
 
-use std::ops::ControlFlow;
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,35 +9,43 @@ use std::time::{Duration, Instant};
 use crate::util::error::{Error, Result};
 use crate::util::signals;
 use crate::util::thread::Ticker;
+use crate::wire::transport::HEARTBEAT_PERIOD;
 use crate::worker::connection::Connection;
 
-/// How often it looks for something to do.
+/// Polling interval of the service thread.
 const ATTEND: Duration = Duration::from_millis(50);
 
-/// How long crunch may take to return once rank 0 has gone; then the process ends.
+/// How long crunch may take to return once rank 0 is lost; then the process exits.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// Attends to a connection until what comes back is dropped. With `is_process`, the worker is a process of
-/// its own, which signals can reach and rank 0 can leave behind.
-pub(crate) fn start(line: &Arc<Connection>, is_process: bool) -> Result<Ticker> {
-    if is_process {
-        signals::heed(true);
-    }
-    let line = line.clone();
-    Ticker::start("heartbeat", ATTEND, move |is_over| match line.attend(is_process) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => {
-            if is_process {
-                leave(&line, &error, is_over);
-            } // else rank 0 has gone, and with it this process
-            ControlFlow::Break(())
+/// Starts the threads; they end when the returned handles are dropped. With `is_process`, the worker is a
+/// process of its own, which can receive signals and can lose rank 0.
+pub(crate) fn start(connection: &Arc<Connection>, is_process: bool) -> Result<Vec<Ticker>> {
+    let served = connection.clone();
+    let mut threads = vec![Ticker::start("connection", ATTEND, move |is_over| {
+        match served.service(is_process) {
+            Ok(()) => return Continue(()),
+            Err(error) if is_process => leave(&served, &error, is_over),
+            Err(_) => {} // rank 0 runs in this process, which ends with it
         }
-    })
+        Break(())
+    })?];
+    if is_process {
+        signals::set_consumed(true);
+        let (connection, mut has_said_hello) = (connection.clone(), false);
+        threads.push(Ticker::start("heartbeat", HEARTBEAT_PERIOD, move |_| {
+            if std::mem::replace(&mut has_said_hello, true) {
+                connection.send_heartbeat();
+            }
+            Continue(())
+        })?);
+    }
+    Ok(threads)
 }
 
-/// There is no rank 0 to work for: has crunch come to its end, and if it does not, ends the process.
-fn leave(line: &Connection, error: &Error, is_over: &AtomicBool) {
-    line.close(error);
+/// Rank 0 is lost: cancels crunch, and exits the process if crunch does not return.
+fn leave(connection: &Connection, error: &Error, is_over: &AtomicBool) {
+    connection.close(error);
     let begin = Instant::now();
     while begin.elapsed() < LAST_WORDS {
         if is_over.load(Ordering::Relaxed) {

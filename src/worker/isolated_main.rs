@@ -1,5 +1,5 @@
-//! An isolated worker: this same program, started again by a rank to call crunch in a process of its own.
-//! It is an ordinary worker whose messages go through a socket to that rank.
+//! An isolated worker: this program, started again by a rank to call crunch in a separate process.
+//! It is an ordinary worker that is connected to that rank by a socket.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
@@ -16,35 +16,35 @@ use crate::util::framing::{read_frame, write_frame};
 use crate::wire::transport::Link;
 use crate::worker::{self, WorkerConfig};
 
-/// Tells a process that it is such a worker: whose child it has to be, its rank, its cores, and where
-/// to connect to.
+/// The environment variable of an isolated worker: its parent's process id, its rank, its cores, and the
+/// socket to connect to.
 pub(crate) const PLACE: &str = "GRIDMPI_ISOLATED";
 
-/// Where this process is such a worker, it works and ends here.
-pub(crate) fn work_if_isolated(native: Option<&Arc<ErasedStudy>>) {
+/// If this process is an isolated worker, works and exits here.
+pub(crate) fn work_if_isolated(study: Option<&Arc<ErasedStudy>>) {
     let Some((rank, cores, socket)) = place() else { return };
     let stream = UnixStream::connect(socket);
     let worked = stream.map_err(|error| gone(&error)).and_then(|stream| {
         let means = WorkerConfig { threads: 1, cores, is_process: false };
-        worker::work(Box::new(SocketLink { rank, stream }), means, native)
+        worker::work(Box::new(SocketLink { rank, stream }), means, study)
     });
     std::process::exit(worked.map_or(1, |()| 0));
 }
 
-/// Notes that a study is run; whether it is this process's first. Started again, the program comes to
-/// its first study and works for that.
+/// Counts the studies of this process; whether this is the first. Only the first can be isolated, because
+/// the program started again reaches that one.
 pub(crate) fn is_first_study() -> bool {
     static STUDIES: AtomicUsize = AtomicUsize::new(0);
     STUDIES.fetch_add(1, Ordering::Relaxed) == 0
 }
 
-/// Whether this process is such a worker.
+/// Whether this process is an isolated worker.
 pub(crate) fn is_isolated() -> bool {
     place().is_some()
 }
 
-/// What the rank says, where this process is the rank's child itself: what crunch starts inherits the
-/// variable, and means nothing by it.
+/// Rank, cores and socket, if this process is a direct child of the rank. Processes that crunch starts
+/// inherit the variable and must ignore it.
 fn place() -> Option<(usize, usize, String)> {
     let place = std::env::var(PLACE).ok()?;
     let mut parts = place.splitn(4, ' ');
@@ -55,10 +55,10 @@ fn place() -> Option<(usize, usize, String)> {
 }
 
 fn gone(error: &io::Error) -> Error {
-    Error::unexpected(format!("the rank of this crunch has gone: {error}"))
+    Error::unexpected(format!("the rank that started this process has ended: {error}"))
 }
 
-/// The isolated worker's end: messages with their length before them.
+/// The isolated worker's link: each message is preceded by its length.
 struct SocketLink {
     rank: usize,
     stream: UnixStream,
@@ -74,7 +74,7 @@ impl Link for SocketLink {
     }
 
     fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<bool> {
-        // Nothing is begun to be read before something is there, and then all of it is.
+        // Read only once data is there, then read the whole message.
         match Limits::within(wait).wait_for(&self.stream) {
             Ok(()) => {
                 *buffer = read_frame(&mut self.stream, u64::MAX).map_err(|error| gone(&error))?;

@@ -1,5 +1,5 @@
-//! A rank's side of an isolated worker: it starts the process and passes messages on. What takes that process
-//! down costs one run, and a call that takes too long can be ended.
+//! The rank's side of an isolated worker: starts the process and relays messages. A crash of that process
+//! costs one run, and a call that takes too long can be killed.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::executor::process::{child, ended, environment};
 use crate::executor::{CallResult, Limits, Slot};
 use crate::job::Job;
-use crate::model::results::{Assignment, Scored};
+use crate::model::{Assignment, Scored};
 use crate::util::error::Result;
 use crate::util::files::temporary_folder;
 use crate::util::framing::{read_frame, write_frame};
@@ -26,15 +26,15 @@ use crate::wire::requests::{MasterClient, Request};
 use crate::worker::connection::{Connection, NextWork};
 use crate::worker::isolated_main::PLACE;
 
-/// How long the program may take to get to where it connects.
+/// How long the program may take to connect after its start.
 const START: Duration = Duration::from_secs(60);
 
-/// How long a process that has closed its end may take to have ended.
+/// How long a process may take to exit after closing its socket.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// A thread's work, passed on to a process that does it.
+/// One thread's loop: relays its work to an isolated process.
 pub(crate) fn relay(
-    line: &Connection,
+    connection: &Connection,
     caller: &Arc<dyn MasterClient>,
     job: &Job,
     bytes: &Bytes,
@@ -43,12 +43,12 @@ pub(crate) fn relay(
     let limits = Limits::new(job.policy.timeout, Some(caller));
     let mut isolated = Isolated { caller, job: bytes, place, limits, process: None };
     loop {
-        match line.next()? {
+        match connection.next()? {
             NextWork::Crunch(tasks) => {
                 let Assignment { attempt, .. } = tasks;
-                let seat = &line.seats()[place.thread as usize];
+                let batch = &connection.batches()[place.thread as usize];
                 let run = |task| (CallResult::from(isolated.run(task, attempt)), None);
-                seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
+                batch.crunch(tasks, run, |report| connection.answer(&ToMaster::Done(report)))?;
             }
             NextWork::Reduce(key, items) => {
                 let reduce = ToWorker::Reduce { key, items };
@@ -57,7 +57,7 @@ pub(crate) fn relay(
                     _ => None,
                 });
                 let result = reduced.and_then(|result| result);
-                line.answer(&ToMaster::Reduced { key, result })?;
+                connection.answer(&ToMaster::Reduced { key, result })?;
             }
             NextWork::Leave => return Ok(()),
         }
@@ -94,15 +94,15 @@ impl Isolated<'_> {
         })?
     }
 
-    /// Has the process do something, and looks for the answer in what it says. What takes it down is an
-    /// error in words; the next call starts another one.
+    /// Sends the process a message and waits for its answer. A crash is returned as an error message; the
+    /// next call starts another process.
     fn call<T>(
         &mut self,
         message: &ToWorker,
         answer: impl Fn(ToMaster) -> Option<T>,
     ) -> Result<T, String> {
         if self.process.is_none() {
-            self.process = Some(self.start().map_err(|e| format!("crunch's process: {e}"))?);
+            self.process = Some(self.start().map_err(|e| format!("the process of crunch: {e}"))?);
         }
         self.limits.begin();
         let process = self.process.as_mut().expect("just started");
@@ -110,12 +110,12 @@ impl Isolated<'_> {
         called.map_err(|error| {
             let mut process = self.process.take().expect("called");
             if error.kind() == ErrorKind::TimedOut {
-                return error.to_string(); // dropping it ends it
+                return error.to_string(); // dropping the process kills it
             }
-            // It closes its end a moment before it has ended.
+            // The socket closes a moment before the process has exited.
             match child::wait(&mut process.child, &Limits::within(LAST_WORDS), &mut []) {
-                Ok(status) => format!("crunch's process ended: {}", ended::settled(status)),
-                Err(_) => format!("crunch's process is lost: {error}"),
+                Ok(status) => format!("the process of crunch ended: {}", ended::settled(status)),
+                Err(_) => format!("the process of crunch is lost: {error}"),
             }
         })
     }
@@ -126,7 +126,7 @@ impl Isolated<'_> {
         let listener = UnixListener::bind(&socket)?;
         let mut command = Command::new(std::env::current_exe()?);
         let Slot { rank, cores, .. } = self.place;
-        // What it prints must not get into this process's result.
+        // Its output must not mix with this process's standard output.
         let stderr = || io::stderr().as_fd().try_clone_to_owned();
         command
             .args(std::env::args_os().skip(1))
@@ -146,11 +146,11 @@ impl Isolated<'_> {
                 Err(error) => return Err(error),
             }
             if let Some(status) = child.try_wait()? {
-                return Err(io::Error::other(format!("it ended before it got to work: {status}")));
+                return Err(io::Error::other(format!("it ended before it was ready: {status}")));
             }
             if begin.elapsed() > START {
                 child::end(&mut child);
-                return Err(io::Error::other(format!("it did not get to work in {START:?}")));
+                return Err(io::Error::other(format!("it was not ready within {START:?}")));
             }
             std::thread::sleep(Duration::from_millis(2));
         };
@@ -166,7 +166,7 @@ impl Isolated<'_> {
 }
 
 impl Process {
-    /// Sends a message and waits for the answer; what is asked meanwhile goes to rank 0 and back.
+    /// Sends a message and waits for the answer; requests made meanwhile are relayed to rank 0.
     fn call<T>(
         &mut self,
         message: &ToWorker,
@@ -189,7 +189,8 @@ impl Process {
         }
     }
 
-    /// Gets the process an answer from rank 0. Not here: it may ask for more before it has this one.
+    /// Relays a request to rank 0 on another thread, because the process may send more requests before it
+    /// gets this reply.
     fn pass_on(
         &self,
         ticket: u64,
@@ -199,7 +200,7 @@ impl Process {
         let (caller, to_process) = (caller.clone(), self.to_process.clone());
         let pass_on = move || {
             let answer = caller.ask(request).map(|reply| ToWorker::Reply { ticket, reply });
-            // Where either end has gone, the one who waits at it finds out.
+            // If either end is gone, the thread that waits on it gets the error.
             let _ =
                 answer.map(|answer| write_frame(&mut *to_process.lock(), &codec::encode(&answer)));
         };

@@ -1,4 +1,4 @@
-//! A worker: request, crunch, return. The same over MPI and threads.
+//! The worker: request, crunch, return. The same over MPI and threads.
 
 pub(crate) mod batch;
 pub(crate) mod connection;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::executor::rust::{ErasedStudy, another_program};
 use crate::executor::{CallResult, Executor, ExecutorRegistry, Slot, Task};
 use crate::job::Job;
-use crate::model::results::Assignment;
+use crate::model::Assignment;
 use crate::util::error::{Error, Result};
 use crate::util::panic::{caught, panic_text};
 use crate::wire::codec;
@@ -21,59 +21,60 @@ use crate::wire::requests::MasterClient;
 use crate::wire::transport::Link;
 use crate::worker::connection::{Connection, NextWork, ThreadConnection};
 
-/// How a worker works.
+/// The configuration of a worker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WorkerConfig {
-    /// How many tasks it is at at a time.
+    /// Number of threads; each runs one task.
     pub(crate) threads: u32,
-    /// How many cores it has for all of them.
+    /// Number of cores for all threads.
     pub(crate) cores: usize,
-    /// Whether it is a process of its own, which signals can reach and rank 0 can leave behind.
+    /// Whether it is a process of its own, which can receive signals and can lose rank 0.
     pub(crate) is_process: bool,
 }
 
-/// Works for rank 0 until it is dismissed. If it cannot go on, rank 0 is told why. `native` is what
-/// the program itself brings, where the job is made of the user's Rust.
+/// Works for rank 0 until dismissed. A fatal error is reported to rank 0. `native` holds the user's Rust
+/// functions, if the job calls any.
 pub(crate) fn work(
     link: Box<dyn Link>,
-    means: WorkerConfig,
-    native: Option<&Arc<ErasedStudy>>,
+    config: WorkerConfig,
+    study: Option<&Arc<ErasedStudy>>,
 ) -> Result<()> {
-    let line = Arc::new(Connection::new(link, means.threads, means.is_process));
-    let _heartbeat = heartbeat::start(&line, means.is_process)?;
-    let whole = catch_unwind(AssertUnwindSafe(|| request_crunch_return(&line, means, native)));
+    let connection = Arc::new(Connection::new(link, config.threads, config.is_process));
+    let _heartbeat = heartbeat::start(&connection, config.is_process)?;
+    let whole =
+        catch_unwind(AssertUnwindSafe(|| request_crunch_return(&connection, config, study)));
     let result = whole.unwrap_or_else(|panic| Err(Error::bug(panic_text(panic.as_ref()))));
     if let Err(error) = &result {
-        let _ = line.send(&ToMaster::Broken(error.to_string()));
+        let _ = connection.send(&ToMaster::Broken(error.to_string()));
     }
     result
 }
 
 fn request_crunch_return(
-    line: &Arc<Connection>,
-    means: WorkerConfig,
-    native: Option<&Arc<ErasedStudy>>,
+    connection: &Arc<Connection>,
+    config: WorkerConfig,
+    study: Option<&Arc<ErasedStudy>>,
 ) -> Result<()> {
-    let Some(bytes) = line.welcome()? else { return Ok(()) };
+    let Some(bytes) = connection.request_job()? else { return Ok(()) };
     let job: Arc<Job> = Arc::new(codec::decode(&bytes)?);
     let isolates = job.policy.isolate && !isolated_main::is_isolated();
-    match native {
-        Some(native) if !isolates => native.learn(&job)?,
+    match study {
+        Some(study) if !isolates => study.learn(&job)?,
         None if job.is_native() && !isolates => return Err(another_program()),
         _ => {}
     }
-    let cores = (means.cores / means.threads as usize).max(1);
-    let functions = ExecutorRegistry::new(&job, native);
+    let cores = (config.cores / config.threads as usize).max(1);
+    let functions = ExecutorRegistry::new(&job, study);
     let work_on = |thread: u32| {
-        let caller: Arc<dyn MasterClient> = Arc::new(ThreadConnection::new(line, thread));
-        let place = Slot { rank: line.rank(), thread, cores };
+        let caller: Arc<dyn MasterClient> = Arc::new(ThreadConnection::new(connection, thread));
+        let place = Slot { rank: connection.rank(), thread, cores };
         match isolates {
-            true => isolated_relay::relay(line, &caller, &job, &bytes, place),
-            false => at_seat(line, &caller, &job, &functions, place),
+            true => isolated_relay::relay(connection, &caller, &job, &bytes, place),
+            false => run_thread(connection, &caller, &job, &functions, place),
         }
     };
-    line.ready()?;
-    if means.threads == 1 {
+    connection.ready()?;
+    if config.threads == 1 {
         return work_on(0);
     }
     std::thread::scope(|scope| {
@@ -83,17 +84,17 @@ fn request_crunch_return(
             named.spawn_scoped(scope, move || {
                 let worked = work_on(thread);
                 if let Err(error) = &worked {
-                    line.close(error); // the others wait for nothing then
+                    connection.close(error); // wakes the other threads
                 }
                 worked
             })
         };
-        let started: Vec<_> = (0..means.threads).map(start).collect();
+        let started: Vec<_> = (0..config.threads).map(start).collect();
         let mut whole = Ok(());
         for thread in started {
             let joined = thread.map_err(|error| {
-                let error = Error::unexpected(format!("no more threads: {error}"));
-                line.close(&error);
+                let error = Error::unexpected(format!("a thread cannot be started: {error}"));
+                connection.close(&error);
                 error
             })?;
             let worked = joined.join().unwrap_or_else(|p| Err(Error::bug(panic_text(p.as_ref()))));
@@ -103,9 +104,9 @@ fn request_crunch_return(
     })
 }
 
-/// One thread: request, crunch, return.
-fn at_seat(
-    line: &Connection,
+/// The loop of one thread.
+fn run_thread(
+    connection: &Connection,
     caller: &Arc<dyn MasterClient>,
     job: &Arc<Job>,
     functions: &ExecutorRegistry,
@@ -114,7 +115,7 @@ fn at_seat(
     let mut crunch = functions.cruncher(caller, place);
     let mut reducer = None;
     loop {
-        match line.next()? {
+        match connection.next()? {
             NextWork::Crunch(tasks) => {
                 let Assignment { first, count, attempt } = tasks;
                 crunch.expect(first..first + count, attempt);
@@ -122,20 +123,20 @@ fn at_seat(
                     let result = call(&mut *crunch, &Task { job, index, attempt });
                     (result, crunch.seconds())
                 };
-                let seat = &line.seats()[place.thread as usize];
-                seat.crunch(tasks, run, |report| line.answer(&ToMaster::Done(report)))?;
+                let batch = &connection.batches()[place.thread as usize];
+                batch.crunch(tasks, run, |report| connection.answer(&ToMaster::Done(report)))?;
             }
             NextWork::Reduce(key, items) => {
                 let reducer = reducer.get_or_insert_with(|| functions.reducer(place));
                 let result = caught("summarize", || reducer.reduce(key, &items));
-                line.answer(&ToMaster::Reduced { key, result })?;
+                connection.answer(&ToMaster::Reduced { key, result })?;
             }
             NextWork::Leave => return Ok(()),
         }
     }
 }
 
-/// Calls crunch. A panic is a failure like any other.
+/// Calls crunch. A panic is a failed run.
 fn call(crunch: &mut dyn Executor, task: &Task) -> CallResult {
     let called = caught("crunch", || Ok(crunch.crunch(task)));
     let result = called.unwrap_or_else(|panic| CallResult::from(Err(panic)));
@@ -147,16 +148,16 @@ fn call(crunch: &mut dyn Executor, task: &Task) -> CallResult {
     result
 }
 
-/// The error of a message that nobody waits for.
-pub(crate) fn out_of_turn(message: &ToWorker) -> Error {
+/// The error of an unexpected message.
+pub(crate) fn unexpected_message(message: &ToWorker) -> Error {
     let what = match message {
         ToWorker::Job(_) => "the job",
         ToWorker::Assign(_) => "tasks",
         ToWorker::Reduce { .. } => "a group to reduce",
         ToWorker::Reply { .. } => "a reply",
         ToWorker::Cancel(_) => "a cancellation",
-        ToWorker::Beat => "a beat",
+        ToWorker::Heartbeat => "a beat",
         ToWorker::Dismiss { .. } => "a dismissal",
     };
-    Error::bug(format!("{what} came out of turn"))
+    Error::bug(format!("unexpected message: {what}"))
 }

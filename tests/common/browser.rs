@@ -1,5 +1,5 @@
-//! A real browser, spoken to through its DevTools protocol: what it shows, what it complains about, and
-//! what it asks the network for.
+//! A real browser, controlled through the DevTools protocol: what it displays, its errors, and its network
+//! requests.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tungstenite::{Message, WebSocket};
 
-/// How long the browser may take for anything.
+/// Timeout of every operation.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Browser {
@@ -25,7 +25,7 @@ pub struct Browser {
     _profile: TempDir,
 }
 
-/// The browser: the one named by GRIDMPI_TEST_BROWSER, else the first that is there.
+/// The browser named by GRIDMPI_TEST_BROWSER, else the first one found.
 fn program() -> String {
     if let Ok(named) = std::env::var("GRIDMPI_TEST_BROWSER") {
         return named;
@@ -53,7 +53,7 @@ impl Browser {
         let listening = lines
             .find_map(|line| line.ok()?.strip_prefix("DevTools listening on ").map(String::from));
         let address = listening.expect("the browser does not start");
-        std::thread::spawn(move || lines.for_each(drop)); // or it would wait for a reader
+        std::thread::spawn(move || lines.for_each(drop)); // or the browser would block
         let host = address.strip_prefix("ws://").and_then(|rest| rest.split('/').next()).unwrap();
         let stream = TcpStream::connect(host).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -79,7 +79,7 @@ impl Browser {
         browser
     }
 
-    /// Calls a method of the protocol, keeping the events that come in between.
+    /// Calls a method of the protocol; events that arrive meanwhile are kept.
     fn call(&mut self, method: &str, parameters: Json) -> Json {
         self.last += 1;
         let mut call = json!({ "id": self.last, "method": method, "params": parameters });
@@ -88,7 +88,7 @@ impl Browser {
         }
         self.socket.send(Message::text(call.to_string())).unwrap();
         loop {
-            // A process that was stopped for a while finds its read interrupted.
+            // A read may be interrupted, for instance after the process was stopped.
             let message = match self.socket.read() {
                 Err(tungstenite::Error::Io(e)) if e.kind() == ErrorKind::Interrupted => continue,
                 message => message.unwrap(),
@@ -105,7 +105,7 @@ impl Browser {
         }
     }
 
-    /// What an expression gives.
+    /// The value of a JavaScript expression.
     pub fn eval(&mut self, expression: &str) -> Json {
         let parameters =
             json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
@@ -123,7 +123,7 @@ impl Browser {
         }
     }
 
-    /// Moves the mouse to a point of the page, given by an expression as `[x, y]` in the window.
+    /// Moves the mouse to a point of the page, given by an expression as `[x, y]` in window coordinates.
     pub fn point_at(&mut self, place: &str) {
         let place = self.eval(place);
         for nudge in [3.0, 0.0] {
@@ -133,15 +133,15 @@ impl Browser {
         }
     }
 
-    /// What the page has complained about so far: exceptions, errors on its console, dialogs.
+    /// The page's errors so far: exceptions, console errors, dialogs.
     pub fn complaints(&mut self) -> Vec<String> {
-        self.eval("1"); // whatever was on its way comes before the answer
+        self.eval("1"); // events that were sent before arrive first
         let bad = |event: &&Json| match event["method"].as_str() {
             Some("Runtime.exceptionThrown" | "Page.javascriptDialogOpening") => true,
             Some("Runtime.consoleAPICalled") => {
                 ["error", "warning", "assert"].contains(&event["params"]["type"].as_str().unwrap())
             }
-            // How fast the graphics driver is, is not the page's fault.
+            // Messages on graphics driver performance are not the page's fault.
             Some("Log.entryAdded") => {
                 let entry = &event["params"]["entry"];
                 entry["source"] != "rendering" && entry["level"] != "verbose"
@@ -151,7 +151,7 @@ impl Browser {
         self.events.iter().filter(bad).map(Json::to_string).collect()
     }
 
-    /// What the page has asked for so far, itself left out.
+    /// The page's network requests so far, without the page itself.
     pub fn requests(&mut self) -> Vec<String> {
         self.eval("1");
         let sent = |event: &&Json| event["method"] == "Network.requestWillBeSent";

@@ -1,4 +1,4 @@
-//! What the tests share: a folder with a job in it, and gridmpi started in every way there is.
+//! Shared test helpers: a temporary folder with a job, and gridmpi started in various ways.
 
 #![allow(dead_code, unreachable_pub)] // no test file uses all of it
 
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// The program under test.
+/// The path of the program under test.
 const GRIDMPI: Option<&str> = option_env!("CARGO_BIN_EXE_gridmpi");
 
 /// The program under test.
@@ -29,14 +29,14 @@ pub fn mpirun_of(ranks: usize, program: &Path) -> Command {
     clean(command)
 }
 
-/// One of the examples, which are built together with the tests.
+/// An example program; examples are built together with the tests.
 pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let built = test.parent().and_then(Path::parent).unwrap();
     built.join("examples").join(name)
 }
 
-/// Without what a launcher or the user's logging may have left in the environment.
+/// Removes the variables that a launcher or the user's logging may have set.
 fn clean(mut command: Command) -> Command {
     for name in ["RUST_LOG", "OMP_NUM_THREADS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"] {
         command.env_remove(name);
@@ -47,7 +47,7 @@ fn clean(mut command: Command) -> Command {
     command
 }
 
-/// A Python with scikit-learn, which scripts/test installs.
+/// A Python with scikit-learn, installed by scripts/test.
 pub fn python_with_sklearn() -> PathBuf {
     match std::env::var_os("GRIDMPI_TEST_PYTHON") {
         Some(path) => PathBuf::from(path),
@@ -60,7 +60,7 @@ pub fn jobs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs")
 }
 
-/// A folder of its own for one test.
+/// A temporary folder for one test.
 pub struct Desk {
     folder: TempDir,
 }
@@ -70,7 +70,7 @@ impl Desk {
         Desk { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// A folder with this job in it, as job.toml.
+    /// A folder with this job as job.toml.
     pub fn with_job(text: &str) -> Desk {
         let desk = Desk::new();
         desk.write("job.toml", text);
@@ -110,7 +110,7 @@ impl Desk {
     }
 }
 
-/// What a program said and how it ended.
+/// The output and exit status of a program.
 pub struct Ran {
     pub code: i32,
     pub stdout: String,
@@ -126,13 +126,13 @@ impl Ran {
         }
     }
 
-    /// Demands this exit code.
+    /// Checks the exit code.
     pub fn exits(self, code: i32) -> Ran {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
-    /// The summary on stdout, as JSON, without what the run took.
+    /// The JSON summary on stdout, without the timing.
     pub fn summary(&self) -> &str {
         self.stdout.split(",\n\"timing\":").next().unwrap()
     }
@@ -161,7 +161,7 @@ pub fn sql_rows(store: &Path, sql: &str) -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(String::from).collect()
 }
 
-/// Everything about a store's runs that must not depend on times and places.
+/// A store's runs without times and hosts.
 pub fn runs_without_times(store: &Path) -> Vec<String> {
     let sql =
         "SELECT task, failed, hex(cast(score AS TEXT)), score, value, error, attempt, hex(exact)

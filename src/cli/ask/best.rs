@@ -1,4 +1,4 @@
-//! `gridmpi best`: the best points of each row of the result, and whether that is final.
+//! `gridmpi best`: the best points per row of the result, and whether they are final.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::ask::{Array, ListFormat, Sink, stream};
 use crate::job::named_json;
-use crate::model::nest::{Key, LoopNest};
-use crate::model::reduce::Reduce;
-use crate::model::results::GroupSummary;
-use crate::model::value::Value;
+use crate::model::{GroupSummary, Key, LoopNest, Reduce, Value};
 use crate::report::{Lines, in_words};
 use crate::store::StoreReader;
 use crate::util::error::{Exit, Result};
@@ -39,14 +36,14 @@ pub(in crate::cli) struct Arguments {
     format: ListFormat,
 }
 
-/// What is ranked.
+/// What is ranked, and within which groups.
 struct Ranking {
-    /// The level of the groups within which is ranked.
+    /// The level of the groups; points are ranked within each.
     group: usize,
-    /// The level of what is ranked.
+    /// The level of the points that are ranked.
     level: usize,
     sign: f64,
-    /// How the groups reduce, if they do.
+    /// The groups' reduction, if they have one.
     reduce: Option<&'static str>,
 }
 
@@ -61,47 +58,47 @@ impl Ranking {
             return Ranking { group: level, level: level + 1, sign, reduce: Some(reduce) };
         }
         let sign = if lowest { -1.0 } else { 1.0 };
-        // The whole result is one row; if the loops are folded into one number, its parts are ranked.
+        // The whole result is one row. If the loops are reduced to one number, rank its parts.
         Ranking { group: 0, level: nest.outer().max(1), sign, reduce: None }
     }
 }
 
-/// A row of the result with its best.
+/// A row of the result, and its best points.
 struct Row {
     key: Key,
     status: &'static str,
-    /// How many runs are there, and of them how many failed.
+    /// The number of runs, and how many of them failed.
     runs: u64,
     failed: u64,
     best: Vec<GroupSummary>,
 }
 
 pub(super) fn best(arguments: &Arguments) -> Result<Exit> {
-    let look = StoreReader::into(&arguments.folder)?;
-    let ranking = Ranking::of(look.nest(), arguments.lowest);
+    let reader = StoreReader::into(&arguments.folder)?;
+    let ranking = Ranking::of(reader.nest(), arguments.lowest);
     stream(|sink| match arguments.format {
-        ListFormat::Table => table(&look, &ranking, arguments.top, sink),
+        ListFormat::Table => table(&reader, &ranking, arguments.top, sink),
         ListFormat::Json => {
             let mut array = Array::begin(sink)?;
-            each(&look, &ranking, arguments.top, |row| {
-                array.push(sink, &as_json(&look, &ranking, &row))
+            each(&reader, &ranking, arguments.top, |row| {
+                array.push(sink, &as_json(&reader, &ranking, &row))
             })?;
             array.end(sink)
         }
     })
 }
 
-/// Calls `each` with every row that has a score, in grid order.
+/// Calls `each` for every row with a score, in grid order.
 fn each(
-    look: &StoreReader,
+    reader: &StoreReader,
     ranking: &Ranking,
     top: u64,
     mut each: impl FnMut(Row) -> Result<()>,
 ) -> Result<()> {
-    let nest = look.nest();
-    // The best so far of each group: what is kept is the result, not what it came from.
+    let nest = reader.nest();
+    // The best points so far per group; memory is bounded by the size of the answer.
     let mut groups: Vec<(u64, Vec<(f64, u64)>)> = Vec::new();
-    look.results.scores(ranking.level, |number, score| {
+    reader.results.scores(ranking.level, |number, score| {
         let Some(score) = score.filter(|score| !score.is_nan()) else { return };
         let key = Key { level: ranking.level, index: number };
         let group = nest.ancestor(key, ranking.group).index;
@@ -109,7 +106,7 @@ fn each(
             groups.push((group, Vec::new()));
         }
         let Some((_, best)) = groups.last_mut() else { return };
-        // Of equal ones the first in grid order stays before.
+        // Of equal scores, the first in grid order stays first.
         let at = best.partition_point(|(other, _)| ranking.sign * other >= ranking.sign * score);
         if (at as u64) < top {
             best.insert(at, (score, number));
@@ -122,15 +119,15 @@ fn each(
         for (_, number) in best {
             let key = Key { level: ranking.level, index: number };
             match ranking.level == nest.depth() {
-                true => look.results.runs(number..number + 1, |run| {
+                true => reader.results.runs(number..number + 1, |run| {
                     found.push(run);
                     Ok(())
                 })?,
-                false => found.extend(look.group(key)?),
+                false => found.extend(reader.group(key)?),
             }
         }
-        let (runs, failed) = look.below(key)?;
-        let closed = if ranking.reduce.is_some() { look.group(key)? } else { None };
+        let (runs, failed) = reader.below(key)?;
+        let closed = if ranking.reduce.is_some() { reader.group(key)? } else { None };
         let all = nest.task_count(key);
         let status = match closed {
             Some(GroupSummary { result: Err(_), .. }) => "incomplete",
@@ -143,22 +140,22 @@ fn each(
     Ok(())
 }
 
-/// The coordinates that a place has beside those of its row.
-fn inner(look: &StoreReader, row: Key, place: &GroupSummary) -> Vec<(String, Value)> {
-    let coordinates = look.nest().coordinates(place.key);
+/// The coordinates of a place, without those of its row.
+fn inner(reader: &StoreReader, row: Key, place: &GroupSummary) -> Vec<(String, Value)> {
+    let coordinates = reader.nest().coordinates(place.key);
     let inner = coordinates.into_iter().skip(row.level);
     let won = place.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
-    let all = inner.chain(look.nest().winners(place.key, won));
+    let all = inner.chain(reader.nest().winners(place.key, won));
     all.map(|(name, value)| (name.to_string(), value)).collect()
 }
 
-fn table(look: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> Result<()> {
+fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> Result<()> {
     let outer: Vec<&str> =
-        look.nest().loops()[..ranking.group].iter().map(|l| l.name.as_str()).collect();
+        reader.nest().loops()[..ranking.group].iter().map(|l| l.name.as_str()).collect();
     let mut lines: Option<Lines> = None;
-    each(look, ranking, top, |row| {
+    each(reader, ranking, top, |row| {
         for (i, place) in row.best.iter().enumerate() {
-            let inner = inner(look, row.key, place);
+            let inner = inner(reader, row.key, place);
             let lines = lines.get_or_insert_with(|| {
                 let mut header: Vec<_> =
                     outer.iter().map(|name| (name.to_string(), false)).collect();
@@ -168,7 +165,7 @@ fn table(look: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> Re
                 header.push((String::new(), false));
                 Lines::new(header)
             });
-            let coordinates = look.nest().coordinates(row.key);
+            let coordinates = reader.nest().coordinates(row.key);
             let mut cells: Vec<String> =
                 coordinates.iter().map(|(_, value)| in_words(value)).collect();
             cells.extend((top > 1).then(|| (i + 1).to_string()));
@@ -180,7 +177,7 @@ fn table(look: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> Re
                 0 => runs.to_string(),
                 failed => format!("{runs}, {failed} failed"),
             });
-            cells.push(note(look, &row));
+            cells.push(note(reader, &row));
             let written = lines.row(cells);
             sink.write(&written)?;
         }
@@ -198,9 +195,9 @@ fn table(look: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> Re
     }
 }
 
-/// What there is to say of a row that is not simply complete.
-fn note(look: &StoreReader, row: &Row) -> String {
-    let all = look.nest().task_count(row.key);
+/// A note on a row that is not simply complete.
+fn note(reader: &StoreReader, row: &Row) -> String {
+    let all = reader.nest().task_count(row.key);
     let failed = match row.failed {
         0 => String::new(),
         failed => format!(", {failed} failed"),
@@ -212,9 +209,9 @@ fn note(look: &StoreReader, row: &Row) -> String {
     }
 }
 
-fn as_json(look: &StoreReader, ranking: &Ranking, row: &Row) -> Json {
+fn as_json(reader: &StoreReader, ranking: &Ranking, row: &Row) -> Json {
     let place = |(i, place): (usize, &GroupSummary)| {
-        let inner = inner(look, row.key, place);
+        let inner = inner(reader, row.key, place);
         let inner: Vec<(&str, Value)> =
             inner.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         let scored = place.result.as_ref().ok();
@@ -228,12 +225,12 @@ fn as_json(look: &StoreReader, ranking: &Ranking, row: &Row) -> Json {
         })
     };
     json!({
-        "coordinates": named_json(&look.nest().coordinates(row.key)),
+        "coordinates": named_json(&reader.nest().coordinates(row.key)),
         "reduce": ranking.reduce,
         "status": row.status,
         "runs": row.runs,
         "failed": row.failed,
-        "all": look.nest().task_count(row.key),
+        "all": reader.nest().task_count(row.key),
         "best": row.best.iter().enumerate().map(place).collect::<Vec<_>>(),
     })
 }

@@ -1,4 +1,4 @@
-//! `gridmpi explain`: all about one task, and how to run it again by hand.
+//! `gridmpi explain`: all facts about one task, and how to run it again by hand.
 
 use std::path::{Path, PathBuf};
 
@@ -8,9 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::cli::ask::{ListFormat, in_a_row};
 use crate::cli::print;
 use crate::job::{lookup, named_json, task_seed};
-use crate::model::nest::Key;
-use crate::model::results::GroupSummary;
-use crate::model::value::Value;
+use crate::model::{GroupSummary, Key, Value};
 use crate::rank0::status::{Life, Liveness};
 use crate::report::in_words;
 use crate::report::text::words;
@@ -37,56 +35,60 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
-    let look = StoreReader::into(&arguments.folder)?;
-    let task = lookup::task(look.nest(), &arguments.task)?;
-    let history = look.history(task)?;
-    let by_hand = by_hand(&look, task, &history)?;
-    let now = at_work(&arguments.folder, task);
-    let seed = seed(&look, task)?;
+    let reader = StoreReader::into(&arguments.folder)?;
+    let task = lookup::task(reader.nest(), &arguments.task)?;
+    let history = reader.history(task)?;
+    let by_hand = by_hand(&reader, task, &history)?;
+    let (now, seed) = (at_work(&arguments.folder, task), seed(&reader, task)?);
+    let facts = TaskFacts { reader: &reader, task, seed, history, now, by_hand };
     match arguments.format {
-        ListFormat::Json => {
-            let json = as_json(&look, task, seed, &history, now.as_ref(), &by_hand);
-            print(format!("{json:#}\n").as_bytes())
-        }
-        ListFormat::Table => {
-            print(text(&look, task, seed, &history, now.as_ref(), &by_hand).as_bytes())
-        }
+        ListFormat::Json => print(format!("{:#}\n", as_json(&facts)).as_bytes()),
+        ListFormat::Table => print(text(&facts).as_bytes()),
     }
 }
 
-/// The task's seed.
-fn seed(look: &StoreReader, task: u64) -> Result<u32> {
-    let seed = look.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    Ok(task_seed(seed, &look.nest().coordinates(look.nest().task(task))))
+/// All facts about a task.
+struct TaskFacts<'a> {
+    reader: &'a StoreReader,
+    task: u64,
+    seed: u32,
+    history: History,
+    /// The worker that runs it now: its rank, its host, and for how long.
+    now: Option<(u64, String, f64)>,
+    by_hand: ByHand,
 }
 
-/// The worker that is at the task just now: its rank, host, and for how long.
+fn seed(reader: &StoreReader, task: u64) -> Result<u32> {
+    let seed = reader.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    Ok(task_seed(seed, &reader.nest().coordinates(reader.nest().task(task))))
+}
+
+/// The worker that runs the task now: its rank, its host, and for how long.
 fn at_work(folder: &Path, task: u64) -> Option<(u64, String, f64)> {
-    let (status, life) = Liveness::of(folder).look().ok()??;
+    let (status, life) = Liveness::of(folder).check().ok()??;
     let at = status.workers.list.into_iter().find(|worker| worker.task == Some(task))?;
     matches!(life, Life::Alive | Life::Silent(_))
         .then(|| (at.rank, at.host, at.seconds.unwrap_or(0.0)))
 }
 
-/// How to run the task again.
 struct ByHand {
-    /// The line for a shell.
+    /// The shell command.
     line: Option<String>,
-    /// What there is to say of it.
+    /// An explanation for the user.
     note: String,
 }
 
-fn by_hand(look: &StoreReader, task: u64, history: &History) -> Result<ByHand> {
-    let path = look.note("path")?.unwrap_or_default();
-    let text = look.note("file")?.unwrap_or_default();
+fn by_hand(reader: &StoreReader, task: u64, history: &History) -> Result<ByHand> {
+    let path = reader.note("path")?.unwrap_or_default();
+    let text = reader.note("file")?.unwrap_or_default();
     let attempt = history.attempts.last().map_or(1, |past| past.attempt.max(1) as u32);
     if path.is_empty() {
         return Ok(ByHand { line: None, note: "the store does not say what ran".to_string() });
     }
     #[cfg(feature = "jobs")]
-    if !look.results.is_native() {
+    if !reader.results.is_native() {
         let parsed = crate::job::Job::parse(&text, Path::new(&path));
-        let coordinates = look.nest().coordinates(look.nest().task(task));
+        let coordinates = reader.nest().coordinates(reader.nest().task(task));
         match parsed.map(|job| crate::executor::by_hand(&job, &coordinates, task, attempt)) {
             Ok(Some(Ok(line))) => {
                 let note = "its result goes to stdout".to_string();
@@ -102,13 +104,13 @@ fn by_hand(look: &StoreReader, task: u64, history: &History) -> Result<ByHand> {
     }
     let _ = (attempt, &text);
     let note = match std::fs::read_to_string(&path) {
-        _ if look.results.is_native() => "nothing is stored; the program must end in Study::main",
+        _ if reader.results.is_native() => "nothing is stored; the program must end in Study::main",
         Ok(now) if now == text => "what it gives goes to stdout; nothing is stored",
         Ok(_) => "the job file has changed since; nothing is stored",
         Err(_) => "the job file is not there any more; the store has it, in the table job",
     };
-    let words = lookup::words(look.nest(), task);
-    let mut line = match look.results.is_native() {
+    let words = lookup::words(reader.nest(), task);
+    let mut line = match reader.results.is_native() {
         true => quoted(&path),
         false => format!("{} run {}", quoted(&program()), quoted(&path)),
     };
@@ -118,7 +120,7 @@ fn by_hand(look: &StoreReader, task: u64, history: &History) -> Result<ByHand> {
     Ok(ByHand { line: Some(line), note: note.to_string() })
 }
 
-/// This program, as a shell in any folder finds it.
+/// The path of this program, valid in any directory.
 fn program() -> String {
     let called = std::env::args().next().unwrap_or("gridmpi".to_string());
     match std::path::absolute(&called) {
@@ -127,7 +129,7 @@ fn program() -> String {
     }
 }
 
-/// A word that a shell takes as it is.
+/// A word quoted for a shell.
 fn quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-+./=:,@%".contains(letter);
     match word.chars().all(plain) && !word.is_empty() {
@@ -153,27 +155,21 @@ fn group_state(group: &Option<GroupSummary>) -> &'static str {
     }
 }
 
-fn text(
-    look: &StoreReader,
-    task: u64,
-    seed: u32,
-    history: &History,
-    now: Option<&(u64, String, f64)>,
-    by_hand: &ByHand,
-) -> String {
+fn text(facts: &TaskFacts) -> String {
+    let TaskFacts { reader, task, seed, history, now, by_hand } = facts;
     let mut lines = Vec::new();
     let mut say = |what: &str, text: String| {
         for (i, line) in text.trim_end().lines().enumerate() {
             lines.push(format!("{:<9} {line}", if i == 0 { what } else { "" }));
         }
     };
-    let coordinates = in_a_row(&lookup::coordinates_json(look.nest(), task));
-    say("task", format!("{task} of {}: {coordinates}", words::count(look.nest().tasks())));
+    let coordinates = in_a_row(&lookup::coordinates_json(reader.nest(), *task));
+    say("task", format!("{task} of {}: {coordinates}", words::count(reader.nest().tasks())));
     say("status", state(history, now.is_some()).to_string());
     if let Some((rank, host, seconds)) = now {
         say(
             "now",
-            format!("rank {rank} on {host} has been at it for {}", words::seconds(*seconds)),
+            format!("rank {rank} on {host} has been running it for {}", words::seconds(*seconds)),
         );
     }
     if let Some(Ok(scored)) = &history.result {
@@ -210,7 +206,7 @@ fn text(
     }
     say("seed", seed.to_string());
     for (key, group) in &history.groups {
-        say("group", in_words_of(look, *key, group));
+        say("group", in_words_of(reader, *key, group));
     }
     match &by_hand.line {
         Some(line) => say("by hand", format!("{line}\n({})", by_hand.note)),
@@ -236,14 +232,14 @@ fn ran(past: &AttemptRow) -> String {
     if let Some(seconds) = past.seconds {
         words.push(format!("for {}", words::seconds(seconds)));
     }
-    let words = if words.is_empty() { "nobody knows where".to_string() } else { words.join(" ") };
+    let words = if words.is_empty() { "unknown worker".to_string() } else { words.join(" ") };
     format!("{words}, attempt {}", past.attempt)
 }
 
-fn in_words_of(look: &StoreReader, key: Key, group: &Option<GroupSummary>) -> String {
-    let place = in_a_row(&named_json(&look.nest().coordinates(key)));
+fn in_words_of(reader: &StoreReader, key: Key, group: &Option<GroupSummary>) -> String {
+    let place = in_a_row(&named_json(&reader.nest().coordinates(key)));
     let place = if place.is_empty() { "the whole job".to_string() } else { place };
-    let over = &look.nest().loops()[key.level].name;
+    let over = &reader.nest().loops()[key.level].name;
     let state = group_state(group);
     match group {
         Some(GroupSummary { result: Ok(scored), runs, failed, .. }) => {
@@ -260,14 +256,8 @@ fn in_words_of(look: &StoreReader, key: Key, group: &Option<GroupSummary>) -> St
     }
 }
 
-fn as_json(
-    look: &StoreReader,
-    task: u64,
-    seed: u32,
-    history: &History,
-    now: Option<&(u64, String, f64)>,
-    by_hand: &ByHand,
-) -> Json {
+fn as_json(facts: &TaskFacts) -> Json {
+    let TaskFacts { reader, task, seed, history, now, by_hand } = facts;
     let past = |past: &AttemptRow| {
         json!({
             "attempt": past.attempt,
@@ -283,8 +273,8 @@ fn as_json(
     let group = |(key, group): &(Key, Option<GroupSummary>)| {
         let scored = group.as_ref().and_then(|group| group.result.as_ref().ok());
         json!({
-            "coordinates": named_json(&look.nest().coordinates(*key)),
-            "over": look.nest().loops()[key.level].name,
+            "coordinates": named_json(&reader.nest().coordinates(*key)),
+            "over": reader.nest().loops()[key.level].name,
             "status": group_state(group),
             "score": scored.and_then(|scored| scored.score),
             "runs": group.as_ref().map(|group| group.runs),
@@ -294,9 +284,9 @@ fn as_json(
     let scored = history.result.as_ref().and_then(|result| result.as_ref().ok());
     json!({
         "task": task,
-        "coordinates": lookup::coordinates_json(look.nest(), task),
+        "coordinates": lookup::coordinates_json(reader.nest(), *task),
         "status": state(history, now.is_some()),
-        "now": now.map(|(rank, host, seconds)| json!({ "rank": rank, "host": host, "seconds": seconds })),
+        "now": now.as_ref().map(|(rank, host, seconds)| json!({ "rank": rank, "host": host, "seconds": seconds })),
         "score": scored.and_then(|scored| scored.score).map(|score| Value::Float(score).to_json()),
         "value": scored.map(|scored| scored.value.to_json()),
         "error": history.result.as_ref().and_then(|result| result.as_ref().err()),

@@ -35,11 +35,11 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) fn export(arguments: &Arguments) -> Result<Exit> {
-    let look = StoreReader::into(&arguments.folder)?;
-    let select = runs::select(&look, false, &arguments.clauses, None, None)?;
+    let reader = StoreReader::into(&arguments.folder)?;
+    let select = runs::select(&reader, false, &arguments.clauses, None, None)?;
     let format = arguments.format;
     if let Some(file) = &arguments.to {
-        write_file(file, |out| report::export(&look, &select, format, out))?;
+        write_file(file, |out| report::export(&reader, &select, format, out))?;
         return print(format!("wrote {}\n", file.display()).as_bytes());
     }
     #[cfg(feature = "parquet")]
@@ -48,5 +48,5 @@ pub(super) fn export(arguments: &Arguments) -> Result<Exit> {
             "Parquet is not for a terminal: give a file with --to",
         ));
     }
-    stream(|sink| report::export(&look, &select, format, sink))
+    stream(|sink| report::export(&reader, &select, format, sink))
 }

@@ -1,5 +1,5 @@
-//! Asking a results folder, whatever became of the run, and while it goes: a file a verb. Nothing in
-//! the folder is written, claimed or held.
+//! Queries of a results folder, during and after a run: one file per subcommand. Nothing in the folder is
+//! written or locked.
 
 mod best;
 mod explain;
@@ -43,14 +43,13 @@ impl Ask {
     }
 }
 
-/// What an answer looks like.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum ListFormat {
     Table,
     Json,
 }
 
-/// Stdout, written as it comes. A reader that has heard enough ends it, and is no error.
+/// Buffered stdout. A reader that closes the pipe early ends the output without an error.
 struct Sink {
     out: BufWriter<Stdout>,
     left: bool,
@@ -82,7 +81,7 @@ impl Write for Sink {
     }
 }
 
-/// Writes to stdout what `write` writes, until it or the reader has had enough.
+/// Runs `write` on stdout, until it is done or the reader closes the pipe.
 fn stream(write: impl FnOnce(&mut Sink) -> Result<()>) -> Result<Exit> {
     let mut sink = Sink { out: BufWriter::new(std::io::stdout()), left: false };
     let written = write(&mut sink).and_then(|()| {
@@ -95,7 +94,7 @@ fn stream(write: impl FnOnce(&mut Sink) -> Result<()>) -> Result<Exit> {
     }
 }
 
-/// A JSON array, an entry a line, written as it comes.
+/// A JSON array written entry by entry, one per line.
 struct Array {
     first: bool,
 }
@@ -116,7 +115,7 @@ impl Array {
     }
 }
 
-/// Named values in a line: `dataset data/crime.csv, alpha 0.1`.
+/// Named values in one line: `dataset data/crime.csv, alpha 0.1`.
 fn in_a_row(values: &serde_json::Value) -> String {
     let value = |value: &serde_json::Value| match value {
         serde_json::Value::Null => String::new(),

@@ -1,4 +1,4 @@
-//! `gridmpi runs`: runs as a list, those that are asked for, in the order that is asked for.
+//! `gridmpi runs`: a list of runs, filtered and sorted.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,12 @@ use clap::Args;
 
 use crate::cli::ask::{Array, ListFormat, stream};
 use crate::job::RUN_COLUMNS;
-use crate::model::value::json_object;
+use crate::model::json_object;
 use crate::report::{Lines, beginning, in_a_line, in_words};
 use crate::store::{Column, ColumnKind, Select, StoreReader};
 use crate::util::error::{Exit, Result};
 
-/// How much of an error or of a record a table shows. (characters)
+/// Maximum printed width of an error or a record. (characters)
 const WIDEST: usize = 80;
 
 #[derive(Args)]
@@ -45,15 +45,15 @@ pub(in crate::cli) struct Arguments {
     format: ListFormat,
 }
 
-/// What to select of a store, as the command line says it.
+/// The selection of runs that the options describe.
 pub(super) fn select<'a>(
-    look: &'a StoreReader,
+    reader: &'a StoreReader,
     failed: bool,
     clauses: &[String],
     sort: Option<&str>,
     limit: Option<u64>,
 ) -> Result<Select<'a>> {
-    let mut select = Select::from(look);
+    let mut select = Select::from(reader);
     if failed {
         select.failed();
     }
@@ -68,19 +68,19 @@ pub(super) fn select<'a>(
 }
 
 pub(super) fn runs(arguments: &Arguments) -> Result<Exit> {
-    let look = StoreReader::into(&arguments.folder)?;
+    let reader = StoreReader::into(&arguments.folder)?;
     let Arguments { failed, clauses, sort, limit, format, .. } = arguments;
-    let select = select(&look, *failed, clauses, sort.as_deref(), *limit)?;
+    let select = select(&reader, *failed, clauses, sort.as_deref(), *limit)?;
     match format {
-        ListFormat::Table => table(&look, &select),
-        ListFormat::Json => as_json(&look, &select),
+        ListFormat::Table => table(&reader, &select),
+        ListFormat::Json => as_json(&reader, &select),
     }
 }
 
-fn table(look: &StoreReader, select: &Select) -> Result<Exit> {
-    let mut columns = look.coordinate_columns();
+fn table(reader: &StoreReader, select: &Select) -> Result<Exit> {
+    let mut columns = reader.coordinate_columns();
     columns.extend(["status", "score"].map(Column::of_run));
-    columns.extend(look.has_values()?.then(|| Column::of_run("value")));
+    columns.extend(reader.has_values()?.then(|| Column::of_run("value")));
     columns.extend(["seconds", "rank", "host", "attempt", "error"].map(Column::of_run));
     stream(|sink| {
         let is_number =
@@ -106,7 +106,7 @@ fn table(look: &StoreReader, select: &Select) -> Result<Exit> {
     })
 }
 
-/// What went wrong, and the end of what was said about it.
+/// The first and the last part of an error message.
 fn shortened(error: &str) -> String {
     let first = in_a_line(error);
     match error.trim_end().lines().next_back() {
@@ -115,8 +115,8 @@ fn shortened(error: &str) -> String {
     }
 }
 
-fn as_json(look: &StoreReader, select: &Select) -> Result<Exit> {
-    let coordinates = look.coordinate_columns();
+fn as_json(reader: &StoreReader, select: &Select) -> Result<Exit> {
+    let coordinates = reader.coordinate_columns();
     let mut columns = coordinates.clone();
     columns.extend(RUN_COLUMNS[1..].iter().map(|name| Column::of_run(name)));
     stream(|sink| {

@@ -1,4 +1,4 @@
-//! `gridmpi status`: how a run stands, in a few lines.
+//! `gridmpi status`: the state of a run, in a few lines.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use serde_json::json;
 
 use crate::cli::ask::{ListFormat, in_a_row};
 use crate::cli::print;
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::rank0::status::{GroupStatus, Life, Liveness, Status, WorkerStatus};
 use crate::report::text::words;
 use crate::report::{Lines, in_words};
 use crate::store::StoreReader;
 use crate::util::error::{Error, Exit, Result};
 
-/// How many groups and workers are printed; JSON has more.
+/// Maximum number of groups and workers printed; JSON has more.
 const MOST: usize = 20;
 
 #[derive(Args)]
@@ -35,16 +35,16 @@ pub(in crate::cli) struct Arguments {
     format: ListFormat,
 }
 
-/// How a run stands, and whether it goes on.
+/// The state of a run, and whether it is still running.
 pub(super) struct Standing {
     pub(super) status: Status,
     pub(super) life: Life,
-    /// How many runs its store has, where it has died.
+    /// For a run that has died, the number of runs in its store.
     pub(super) stored: Option<u64>,
 }
 
 impl Standing {
-    /// Whether it goes on, as far as is known.
+    /// Whether it is still running, as far as is known.
     pub(super) fn is_going(&self) -> bool {
         matches!(self.life, Life::Alive | Life::Silent(_))
     }
@@ -71,43 +71,43 @@ pub(super) fn status(arguments: &Arguments) -> Result<Exit> {
     }
 }
 
-/// Finds out how a run stands: by its file while it goes, by its store once it has ended.
+/// Determines the state of a run: from its status file while it runs, from its store once it has ended.
 pub(super) fn stand(folder: &Path) -> Result<Standing> {
     match Liveness::of(folder).look_twice()? {
         Some((status, life @ (Life::Alive | Life::Silent(_)))) => {
             Ok(Standing { status, life, stored: None })
         }
         Some((status, Life::Ended)) => {
-            let look = StoreReader::into(folder)?;
-            match status.settled(&look)? {
+            let reader = StoreReader::into(folder)?;
+            match status.settled(&reader)? {
                 status if status.state.is_end() => {
                     Ok(Standing { status, life: Life::Ended, stored: None })
                 }
-                _ => unheard(folder, &look),
+                _ => unheard(folder, &reader),
             }
         }
         Some((status, died)) => {
-            let stored = StoreReader::into(folder).and_then(|look| look.tally()).ok();
+            let stored = StoreReader::into(folder).and_then(|reader| reader.tally()).ok();
             Ok(Standing { status, life: died, stored: stored.map(|(runs, _)| runs) })
         }
         None => unheard(folder, &StoreReader::into(folder)?),
     }
 }
 
-/// How a start stands that has left no word of its own yet, or ever: by its store and its claim.
-fn unheard(folder: &Path, look: &StoreReader) -> Result<Standing> {
-    let mut status = Status::of_store(look)?;
+/// The state of a start without a status file: from its store and its lock.
+fn unheard(folder: &Path, reader: &StoreReader) -> Result<Standing> {
+    let mut status = Status::of_store(reader)?;
     let life = match status.state.is_end() {
         true => Life::Ended,
         false => Liveness::of(folder).claimed(&status),
     };
     if life == Life::Alive {
-        status.words = Some("it begins just now".to_string());
+        status.words = Some("it has just begun".to_string());
     }
     Ok(Standing { status, life, stored: None })
 }
 
-/// The first line: what it is and how it is.
+/// The first line: name and state.
 pub(super) fn headline(standing: &Standing) -> String {
     let Status { name, state, host, process, words, .. } = &standing.status;
     let why = words.as_ref().map_or(String::new(), |words| format!(" ({words})"));
@@ -116,7 +116,7 @@ pub(super) fn headline(standing: &Standing) -> String {
             format!("{name}: {}{why}, rank 0 is process {process} on {host}", state.name())
         }
         Life::Silent(seconds) => format!(
-            "{name}: {}{why}, but nothing was heard of process {process} on {host} for {seconds:.0} s",
+            "{name}: {}{why}, but process {process} on {host} has been silent for {seconds:.0} s",
             state.name()
         ),
         Life::Ended => format!("{name}: {}{why}", state.name()),
@@ -124,7 +124,7 @@ pub(super) fn headline(standing: &Standing) -> String {
     }
 }
 
-/// How far it is, in one line.
+/// The progress, in one line.
 pub(super) fn progress(standing: &Standing) -> String {
     let status = &standing.status;
     let part = status.done as f64 / status.tasks.max(1) as f64;
@@ -156,7 +156,6 @@ pub(super) fn progress(standing: &Standing) -> String {
     line
 }
 
-/// The groups, in one line.
 pub(super) fn groups(status: &Status) -> Option<String> {
     let groups = &status.groups;
     let incomplete = match groups.incomplete {
@@ -172,7 +171,6 @@ pub(super) fn groups(status: &Status) -> Option<String> {
     })
 }
 
-/// The workers, in one line.
 pub(super) fn workers(status: &Status) -> String {
     let workers = &status.workers;
     let mut line =
@@ -181,7 +179,7 @@ pub(super) fn workers(status: &Status) -> String {
         (workers.idle, "idle"),
         (workers.away, "not there yet"),
         (workers.lost, "lost"),
-        (workers.gone, "sent home"),
+        (workers.gone, "dismissed"),
     ] {
         if number > 0 {
             let _ = write!(line, ", {} {what}", words::count(number));
@@ -190,7 +188,7 @@ pub(super) fn workers(status: &Status) -> String {
     line
 }
 
-/// A group's cells: where it is, its score, where the best is, and what stands behind it.
+/// A group's cells: coordinates, score, best point and counts.
 pub(super) fn group(group: &GroupStatus) -> Vec<String> {
     let place = in_a_row(&group.coordinates);
     let score = match (&group.score, &group.error) {
@@ -210,7 +208,6 @@ pub(super) fn group(group: &GroupStatus) -> Vec<String> {
 pub(super) const GROUP: [(&str, bool); 5] =
     [("group", false), ("score", true), ("best", false), ("runs", false), ("", false)];
 
-/// A worker's cells.
 pub(super) fn worker(worker: &WorkerStatus) -> Vec<String> {
     let at = worker.coordinates.as_ref().map(in_a_row).unwrap_or_default();
     let more = match worker.held {
@@ -266,7 +263,7 @@ fn text(standing: &Standing) -> String {
     let list = &status.workers.list;
     if !status.state.is_end() && !list.is_empty() {
         if !going {
-            text += "\nwhen it was heard of last:";
+            text += "\nstate when last written:";
         }
         let _ = write!(text, "\n{}", table(&WORKER, list.iter().take(MOST).map(worker)));
         let more = list.len().saturating_sub(MOST) as u64 + status.workers.left_out;
@@ -275,12 +272,12 @@ fn text(standing: &Standing) -> String {
         }
     }
     if going && !status.stragglers.is_empty() {
-        text += "\nfar longer than could be expected:\n";
+        text += "\nmuch longer than expected:\n";
         for late in &status.stragglers {
             let expected = late.expected.map(words::seconds).unwrap_or_default();
             let _ = writeln!(
                 text,
-                "rank {} on {} has been at task {} for {}, where {expected} could be expected",
+                "rank {} on {} has been running task {} for {}, expected {expected}",
                 late.rank,
                 late.host,
                 late.task.unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! The comparison for other programs.
+//! The comparison as JSON.
 
 use serde_json::{Value as Json, json};
 
@@ -6,7 +6,7 @@ use crate::cli::compare::plays::{StrategyResult, StrategyResults};
 use crate::cli::compare::words::{conclusion, median};
 use crate::cli::compare::{Case, DurationSource};
 use crate::job::named_json;
-use crate::model::nest::Key;
+use crate::model::Key;
 
 pub(super) fn json(case: &Case, lineup: &StrategyResults) -> Json {
     let loops: Vec<Json> = case

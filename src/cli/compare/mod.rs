@@ -1,5 +1,5 @@
-//! `gridmpi compare`: the same tasks with the same durations under every strategy, side by side, so that
-//! anybody sees what flattening the nest gains. In virtual time, and for real if that is asked for.
+//! `gridmpi compare`: the same tasks with the same durations under every strategy, to show what flattening
+//! the nest gains. In virtual time, and optionally for real.
 
 mod json;
 mod plays;
@@ -19,7 +19,7 @@ use crate::master::cost_model::CostModel;
 use crate::util::error::{Error, Exit, Result};
 use plays::StrategyResults;
 
-/// How many tasks can be compared: their durations are held in memory, and each is played many times.
+/// Maximum number of tasks: their durations are held in memory, and each task is simulated many times.
 const MOST_TASKS: u64 = 10_000_000;
 
 #[derive(Args)]
@@ -68,24 +68,24 @@ pub(super) struct CompareArgs {
     format: ListFormat,
 }
 
-/// What is compared.
+/// The input of a comparison.
 struct Case {
     job: Job,
     workers: usize,
-    /// How long each task takes.
+    /// The duration of each task.
     seconds: Vec<f64>,
-    /// What is known of that when a run begins.
+    /// What is known of the durations when a run begins.
     known: CostModel,
     source: DurationSource,
 }
 
-/// Where durations come from.
+/// The source of the durations.
 enum DurationSource {
-    /// Each task takes what was said.
+    /// The same given duration for every task.
     Given,
-    /// Each sleeps as the job says.
+    /// The job's sleep per task.
     Sleep,
-    /// So many were recorded in this folder.
+    /// Recorded in this folder, for this many tasks.
     Recorded(u64, PathBuf),
 }
 
@@ -134,7 +134,7 @@ pub(super) fn compare(arguments: &CompareArgs) -> Result<Exit> {
     }
 }
 
-/// Finds out how long tasks take.
+/// Determines the tasks' durations.
 fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
     let (nest, workers) = (job.nest.clone(), arguments.workers as usize);
     let all = |seconds: &dyn Fn(u64) -> f64| (0..nest.tasks()).map(seconds).collect::<Vec<_>>();

@@ -1,48 +1,45 @@
-//! Which strategies are compared, and how each goes in virtual time.
+//! The strategies that are compared, and their simulation in virtual time.
 
 use crate::cli::compare::Case;
 use crate::master::Strategy;
 use crate::master::virtual_time::maps::{Deadlock, Ended, nested_maps};
 use crate::master::virtual_time::{Simulation, SimulationResult, play};
-use crate::model::nest::LoopNest;
-use crate::model::policy::Order;
+use crate::model::{LoopNest, Order};
 
-/// How many tasks, and workers, are played for split pools at most, about: of very long jobs not all
-/// splits are tried.
+/// Approximate limit on the tasks and workers simulated for split pools; for very long jobs, not all splits
+/// are tried.
 const MOST_PLAYED: u64 = 10_000_000;
 
-/// How many splits are tried at least, if there are as many.
+/// Minimum number of splits tried, if there are as many.
 const FEWEST_SPLITS: u64 = 3;
 
-/// All strategies, side by side.
 pub(super) struct StrategyResults {
     pub(super) entries: Vec<StrategyResult>,
     pub(super) splits: Splits,
-    /// No schedule takes less: the total shared by all workers, or the longest task. (seconds)
+    /// A lower bound for any schedule: total / workers, or the longest task. (seconds)
     pub(super) bound: f64,
 }
 
-/// A strategy and what came of it.
 pub(super) struct StrategyResult {
     pub(super) which: Which,
     pub(super) ended: Ended,
-    /// What a real run took, in seconds, and how many of its runs failed.
+    /// The time of a real run in seconds, and the number of failed runs.
     pub(super) measured: Option<(f64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Which {
-    /// What the program can run.
+    /// A strategy that gridmpi can run.
     Strategy(Strategy, Order),
-    /// Parallel maps inside parallel maps.
+    /// Nested parallel maps; simulated only.
     Maps,
 }
 
-/// How many splits there are, and how many of them were tried.
+/// The number of splits, and how many were tried.
 pub(super) struct Splits {
     pub(super) tried: u64,
     pub(super) of: u64,
-    /// Whether somebody said which.
+    /// Whether the user chose the split.
     pub(super) given: bool,
 }
 
@@ -57,14 +54,14 @@ impl Which {
         }
     }
 
-    /// Whether all loops are one stream.
+    /// Whether all loops are one stream of tasks.
     pub(super) fn is_flattened(self) -> bool {
         matches!(self, Which::Strategy(Strategy::Flattened, _))
     }
 }
 
 impl StrategyResult {
-    /// How it went, if it came to an end.
+    /// The result, if the simulation finished.
     pub(super) fn played(&self) -> Option<&SimulationResult> {
         match &self.ended {
             Ended::Played(played) => Some(played),
@@ -81,7 +78,7 @@ impl StrategyResult {
 }
 
 impl StrategyResults {
-    /// Plays them all; of split pools this one, or the best and the worst.
+    /// Simulates all strategies; of split pools the given split, or the best and the worst.
     pub(super) fn play(case: &Case, split: Option<Strategy>) -> StrategyResults {
         let nest = &case.job.nest;
         let seconds = |task: u64| case.seconds[task as usize];
@@ -112,8 +109,8 @@ impl StrategyResults {
     }
 }
 
-/// The ways to split so many workers into two pools, those with few holders first; spread evenly over all
-/// where all would be too many.
+/// The ways to split the workers into two pools, fewest holders first; an evenly spaced selection if there
+/// are too many.
 fn splits(nest: &LoopNest, workers: u64) -> Vec<Strategy> {
     let of = workers - 1;
     let few = (MOST_PLAYED / (nest.tasks() + workers)).max(FEWEST_SPLITS).min(of);
@@ -122,7 +119,7 @@ fn splits(nest: &LoopNest, workers: u64) -> Vec<Strategy> {
     (0..few).map(outer).map(split).collect()
 }
 
-/// The one that is done first, and, if that is another, the one that is done last.
+/// The entry that finishes first, and the one that finishes last if it is another.
 fn best_and_worst(entries: impl Iterator<Item = StrategyResult>) -> Vec<StrategyResult> {
     let (mut best, mut worst): (Option<StrategyResult>, Option<StrategyResult>) = (None, None);
     let takes = |entry: &StrategyResult| entry.played().map_or(0.0, |played| played.makespan);

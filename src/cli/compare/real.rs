@@ -1,4 +1,4 @@
-//! The strategies for real, on this machine's threads: what a run takes beside what was predicted.
+//! Runs the strategies for real on this machine's threads, to compare with the prediction.
 
 use crate::cli::compare::Case;
 use crate::cli::compare::plays::{StrategyResults, Which};
@@ -6,16 +6,16 @@ use crate::cli::run;
 use crate::job::CrunchSpec;
 use crate::rank0::settings::Settings;
 use crate::report::text::words;
-use crate::study::run::conduct;
+use crate::study::run::run_job;
 use crate::util::error::Result;
 use crate::util::{machine, signals};
 
-/// Runs every strategy that can be, one after another.
+/// Runs every strategy that can run, one after another.
 pub(super) fn measure(case: &Case, text: &str, lineup: &mut StrategyResults) -> Result<()> {
     let cores = machine::cores();
     if cores < case.workers && !matches!(case.job.crunch, CrunchSpec::Multiply { .. }) {
         log::warn!(
-            "{} threads share {cores} cores here: what computes will take longer than predicted",
+            "{} threads share {cores} cores: tasks that compute take longer than predicted",
             case.workers
         );
     }
@@ -32,7 +32,7 @@ pub(super) fn measure(case: &Case, text: &str, lineup: &mut StrategyResults) -> 
             ..Settings::default().threads(case.workers).no_store()
         };
         let prepare = || run::work(case.job.clone(), text.to_string());
-        if let Some(finished) = conduct(None, &settings, None, prepare)? {
+        if let Some(finished) = run_job(None, &settings, None, prepare)? {
             entry.measured = Some((finished.timing.crunch.as_secs_f64(), finished.tally.failed));
         }
     }

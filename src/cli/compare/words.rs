@@ -1,19 +1,19 @@
-//! The comparison for people: a table, who waits for whom in a deadlock, and what flattening gains.
+//! The comparison as text: a table, the wait cycle of a deadlock, and the gain from flattening.
 
 use std::fmt::Write;
 
 use crate::cli::compare::plays::{StrategyResult, StrategyResults};
 use crate::cli::compare::{Case, DurationSource};
 use crate::master::virtual_time::maps::{Deadlock, Wait};
-use crate::model::nest::Key;
+use crate::model::Key;
 use crate::report::text::words;
 use crate::report::{Lines, in_words};
 use crate::util::stats::extent;
 
-/// Of so many workers it is said what they wait for in a deadlock.
+/// Maximum number of workers listed in a deadlock's description.
 const MOST_WAITS: usize = 3;
 
-/// Less than this part of a time is no difference.
+/// A relative difference below this counts as none.
 const SAME: f64 = 5e-3;
 
 pub(super) fn text(case: &Case, lineup: &StrategyResults) -> String {
@@ -102,12 +102,12 @@ fn table(case: &Case, lineup: &StrategyResults) -> String {
     text + &lines.rest()
 }
 
-/// The middle one of times in order; of two the later one.
+/// The median of sorted times; the later of the two middle ones.
 pub(super) fn median(closed: &[f64]) -> Option<f64> {
     closed.get(closed.len() / 2).copied()
 }
 
-/// What flattening gains, in a sentence or two.
+/// The gain from flattening, in a sentence or two.
 pub(super) fn conclusion(lineup: &StrategyResults) -> String {
     let takes =
         |entry: &StrategyResult| entry.played().map_or(f64::INFINITY, |played| played.makespan);
@@ -147,7 +147,7 @@ pub(super) fn conclusion(lineup: &StrategyResults) -> String {
     text
 }
 
-/// Who waits for whom.
+/// Which workers wait for which in a deadlock.
 fn waits(case: &Case, deadlock: &Deadlock) -> String {
     let nest = &case.job.nest;
     let named = |key: Key| {
@@ -195,7 +195,7 @@ fn waits(case: &Case, deadlock: &Deadlock) -> String {
     text
 }
 
-/// Workers by their numbers, or where those are many, some of them.
+/// A list of worker numbers, shortened if it is long.
 fn several(workers: &[usize]) -> String {
     let number = |workers: &[usize]| {
         let numbers: Vec<String> = workers.iter().map(usize::to_string).collect();

@@ -1,5 +1,5 @@
-//! How long a job's tasks take, as far as a results folder tells: what was recorded of them, and of the
-//! rest what the additive model of master/costs.rs expects.
+//! The durations of a job's tasks: as recorded in a results folder, and otherwise as expected by the additive
+//! model of master/costs.rs.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,48 +9,48 @@ use std::path::Path;
 use crate::cli::plan::slurm_request::RemainingWork;
 use crate::job::{Identity, Job, digests};
 use crate::master::cost_model::CostModel;
-use crate::model::nest::LoopNest;
+use crate::model::LoopNest;
 use crate::store::{Layout, ReusableRun, StoreReader};
 use crate::util::error::Result;
 
-/// How many recorded durations are kept, those of tasks spread evenly over the ones that there are.
+/// Maximum number of durations kept in memory; more are thinned evenly.
 const MOST_KEPT: usize = 1 << 20;
 
-/// By how many of them it is judged whether a loop has an effect.
+/// Number of durations used to judge whether a loop has an effect.
 const JUDGED: usize = 20_000;
 
-/// A loop has an effect only if with it squares are off by less than this part of what they are without:
-/// chance alone gains a little.
+/// A loop has an effect only if it reduces the squared error below this fraction: chance alone reduces it a
+/// little.
 const GAIN: f64 = 0.95;
 
-/// Over how many tasks, spread evenly over those that are left, their mean is taken.
+/// Number of remaining tasks, evenly spaced, over which the mean is taken.
 #[cfg(feature = "mpi")]
 const MOST_SUMMED: u64 = 100_000;
 
-/// What is known of the durations of a job's tasks, and which tasks a start now would find done.
+/// The known durations of a job's tasks, and the tasks that are already done.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedDurations {
     nest: LoopNest,
     costs: CostModel,
-    /// Tasks and what they took, in grid order. (seconds)
+    /// Tasks and their durations, in grid order. (seconds)
     kept: Vec<(u64, f64)>,
-    /// One in so many recorded durations is kept.
+    /// One in this many recorded durations is kept.
     every: usize,
-    /// How many tasks have a recorded duration.
+    /// Number of tasks with a recorded duration.
     recorded: u64,
     longest: f64,
-    /// Tasks that succeeded, in grid order and apart, and how many others come before.
+    /// Ranges of successful tasks in grid order, each with the number of other tasks before it.
     good: Vec<(Range<u64>, u64)>,
-    /// How long those took that failed, which would be tried again.
+    /// Durations of failed tasks, which would be retried.
     failed: BTreeMap<u64, f64>,
-    /// What makes the runs that are there no runs of the job: a start would refuse the folder.
+    /// Why a start would refuse the folder: its runs are of a different job.
     changes: Option<String>,
-    /// Whether a start would use none of them.
+    /// Whether a start would ignore all runs.
     afresh: bool,
 }
 
 impl RecordedDurations {
-    /// Knows nothing.
+    /// Without any recorded durations.
     pub(crate) fn unknown(job: &Job) -> RecordedDurations {
         RecordedDurations {
             costs: CostModel::new(&job.nest),
@@ -66,21 +66,21 @@ impl RecordedDurations {
         }
     }
 
-    /// What a results folder tells, which is neither claimed nor written to; nothing if it is not there.
+    /// The durations in a results folder, which is neither locked nor written; None if it does not exist.
     pub(crate) fn of(job: &Job, out: &Path) -> Result<RecordedDurations> {
         let mut durations = RecordedDurations::unknown(job);
         if !out.exists() {
             return Ok(durations);
         }
-        let look = StoreReader::into(out)?;
+        let reader = StoreReader::into(out)?;
         let (layout, identity) = (Layout::of(job, &digests(job)?), Identity::of(job, "")?);
-        durations.changes = look.found(&layout, &identity, |found| durations.add(found))?;
+        durations.changes = reader.found(&layout, &identity, |found| durations.add(found))?;
         durations.afresh = durations.changes.is_some();
         durations.settle();
         Ok(durations)
     }
 
-    /// What these runs tell, which come in grid order.
+    /// From runs in grid order.
     #[cfg(test)]
     pub(crate) fn found(
         job: &Job,
@@ -92,7 +92,7 @@ impl RecordedDurations {
         durations
     }
 
-    /// A run that is there. They come in grid order.
+    /// Adds a run. Runs must be added in grid order.
     fn add(&mut self, ReusableRun { task, seconds, failed }: ReusableRun) {
         if failed {
             self.failed.insert(task, seconds);
@@ -126,10 +126,10 @@ impl RecordedDurations {
         }
     }
 
-    /// All that is there is known.
+    /// Fits the model, once all runs are added.
     fn settle(&mut self) {
         if self.recorded == 0 {
-            // Better than nothing: what failed took its time, too.
+            // Better than nothing: use the durations of failed runs.
             for (task, seconds) in self.failed.clone() {
                 self.record(task, seconds);
             }
@@ -139,20 +139,20 @@ impl RecordedDurations {
         self.costs = fitted(self.costs.clone(), self.nest.depth(), &judged);
     }
 
-    /// How many seconds a task can be expected to take: what it took, if that is known. Nothing if no
-    /// duration is.
+    /// The expected duration of a task in seconds: the recorded one if there is one. None if no duration is
+    /// known.
     pub(crate) fn expect(&self, task: u64) -> Option<f64> {
         self.seconds(task).or_else(|| self.expect_by(&self.costs, task))
     }
 
-    /// The same of a task that has no recorded duration, by another fit of the model.
+    /// The expected duration of an unrecorded task by another fit of the model.
     pub(crate) fn expect_by(&self, costs: &CostModel, task: u64) -> Option<f64> {
         let expected = costs.expect(task)?;
-        // It went on for as long before it failed.
+        // A failed run's duration is a lower bound.
         Some(self.failed.get(&task).map_or(expected, |seconds| seconds.max(expected)))
     }
 
-    /// How long a task took, if it succeeded and that was kept.
+    /// The recorded duration of a task, if it succeeded and the duration was kept.
     pub(crate) fn seconds(&self, task: u64) -> Option<f64> {
         let at = self.kept.binary_search_by_key(&task, |(task, _)| *task).ok()?;
         self.good_at(task).then_some(self.kept[at].1)
@@ -168,7 +168,7 @@ impl RecordedDurations {
         !self.afresh && self.good_at(task)
     }
 
-    /// How many runs a start would reuse.
+    /// The number of runs that a start would reuse.
     pub(crate) fn done(&self) -> u64 {
         match self.good.last() {
             Some((last, before)) if !self.afresh => last.end - before,
@@ -176,12 +176,12 @@ impl RecordedDurations {
         }
     }
 
-    /// How many tasks there are to do.
+    /// The number of tasks left to do.
     pub(crate) fn left(&self) -> u64 {
         self.nest.tasks() - self.done()
     }
 
-    /// The n-th task that is to be done, in grid order.
+    /// The n-th task left to do, in grid order.
     pub(crate) fn nth_left(&self, n: u64) -> u64 {
         let at = match self.afresh {
             true => 0,
@@ -190,44 +190,44 @@ impl RecordedDurations {
         n + at.checked_sub(1).map_or(0, |at| self.good[at].0.end - self.good[at].1)
     }
 
-    /// How many runs failed and would be tried again.
+    /// The number of failed runs that would be retried.
     pub(crate) fn failed(&self) -> u64 {
         self.failed.len() as u64
     }
 
-    /// Why a start would refuse what is there.
+    /// Why a start would refuse the folder.
     pub(crate) fn changes(&self) -> Option<&str> {
         self.changes.as_deref()
     }
 
-    /// How many durations were recorded.
+    /// The number of recorded durations.
     pub(crate) fn recorded(&self) -> u64 {
         self.recorded
     }
 
-    /// Recorded durations, in grid order: all, or if they are very many, some of them.
+    /// The recorded durations in grid order, thinned if there are very many.
     pub(crate) fn kept(&self) -> &[(u64, f64)] {
         &self.kept
     }
 
-    /// The longest that what is left is known to take. (seconds)
+    /// The longest recorded duration among the tasks left to do. (seconds)
     pub(crate) fn longest_left(&self) -> f64 {
         let recorded = if self.afresh { self.longest } else { 0.0 };
         self.failed.values().copied().fold(recorded, f64::max)
     }
 
-    /// The model, by all that was recorded.
+    /// The model, fitted to all recorded durations.
     pub(crate) fn costs(&self) -> &CostModel {
         &self.costs
     }
 
-    /// The same as if nothing were there to be reused: only the durations are known.
+    /// The same without reusable runs: only the durations are known.
     pub(crate) fn afresh(mut self) -> RecordedDurations {
         self.afresh = true;
         self
     }
 
-    /// What there is to do, for those who ask Slurm for nodes; nothing if no duration is known.
+    /// The remaining work for a Slurm request; None if no duration is known.
     #[cfg(feature = "mpi")]
     pub(crate) fn load(&self) -> Option<RemainingWork> {
         let tasks = self.left();
@@ -246,7 +246,7 @@ impl RecordedDurations {
     }
 }
 
-/// A model without the effects of loops that do not help to tell what a task takes that was not seen.
+/// The model without the effects of loops that do not improve the prediction of unseen tasks.
 fn fitted(costs: CostModel, depth: usize, judged: &[(u64, f64)]) -> CostModel {
     let off = |costs: &CostModel| -> f64 {
         let unseen = |(task, seconds): &(u64, f64)| {
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
     use crate::cli::plan::prediction_tests::job;
 
-    /// A job of two loops, and what was found of it.
+    /// A job of two loops with these recorded runs.
     fn durations(found: &[(u64, f64, bool)]) -> RecordedDurations {
         let found = found.iter().map(|(task, seconds, failed)| ReusableRun {
             task: *task,
@@ -293,7 +293,7 @@ mod tests {
         assert!(left.iter().all(|task| !known.is_done(*task)));
         let anew = known.afresh();
         assert_eq!((anew.done(), anew.left(), anew.nth_left(4)), (0, 12, 4));
-        assert_eq!(anew.seconds(4), Some(1.0), "it is still known what it took");
+        assert_eq!(anew.seconds(4), Some(1.0), "its duration is still used");
     }
 
     #[test]
@@ -303,7 +303,7 @@ mod tests {
         for task in 0..12 {
             assert!((known.expect(task).unwrap() - takes(task)).abs() < 1e-9, "task {task}");
         }
-        assert_eq!((known.costs().seen(0), known.costs().seen(1)), (Some(3), None), "b is no help");
+        assert_eq!((known.costs().seen(0), known.costs().seen(1)), (Some(3), None), "no effect");
         assert_eq!(durations(&[]).expect(3), None);
     }
 

@@ -1,4 +1,4 @@
-//! A plan for a program.
+//! A plan as JSON.
 
 use serde_json::{Value as Json, json};
 
@@ -70,7 +70,7 @@ fn prediction(prediction: &Prediction) -> Json {
     })
 }
 
-/// Nine times out of ten it is between low and high.
+/// A range that covers nine out of ten.
 fn range(range: Range) -> Json {
     json!({ "low": range.low, "expected": range.middle, "high": range.high })
 }

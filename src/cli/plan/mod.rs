@@ -1,4 +1,4 @@
-//! `gridmpi plan`: what would run, before it runs. Without a pilot nothing is written, claimed or begun.
+//! `gridmpi plan`: what would run, before it runs. Without a pilot, nothing is written, locked or started.
 
 pub(crate) mod durations;
 mod json;
@@ -21,7 +21,7 @@ use crate::cli::{demo, print, run};
 use crate::executor;
 use crate::job::{Job, Reading};
 use crate::rank0::settings::{Only, Out, Settings};
-use crate::study::run::conduct;
+use crate::study::run::run_job;
 use crate::util::error::{Error, Exit, Result};
 use crate::worker::isolated_main;
 
@@ -65,17 +65,17 @@ enum PlanFormat {
     Json,
 }
 
-/// All there is to tell.
+/// The content of a plan.
 struct PlanReport {
     job: Job,
-    /// What the job is called on the command line.
+    /// The job file as named on the command line.
     file: Option<PathBuf>,
-    /// The results folder, if there would be one.
+    /// The results folder, if a run would have one.
     out: Option<PathBuf>,
     reading: Reading,
     durations: RecordedDurations,
     fresh: bool,
-    /// How many tasks a pilot has just done, and how many of them failed.
+    /// The pilot's number of tasks, and how many of them failed.
     pilot: Option<(u64, u64)>,
     prediction: Option<Prediction>,
 }
@@ -88,7 +88,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
         None => demo::job(false)?,
     };
     executor::check(&job)?;
-    // Of the demonstration nothing is kept, unless somebody asks for it.
+    // The demonstration has no results folder unless one is named.
     let named = || file.as_ref().map(|_| Path::new("results").join(&job.name));
     let out = arguments.out.clone().or_else(named);
     let mut durations = match &out {
@@ -107,7 +107,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
             ..Settings::default()
         };
         let work = job.clone();
-        if let Some(done) = conduct(None, &settings, None, || run::work(work, text))? {
+        if let Some(done) = run_job(None, &settings, None, || run::work(work, text))? {
             pilot = Some((done.tally.done - done.tally.recalled, done.tally.failed));
             exit = done.tally.exit();
             durations = RecordedDurations::of(&job, done.folder.path())?;
@@ -128,8 +128,8 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
     Ok(exit)
 }
 
-/// What the results folder tells. One that somebody names has to be one; where none was named, there may
-/// be no runs yet.
+/// The durations recorded in the results folder. A folder that the user named must exist; the default one
+/// need not.
 pub(super) fn known(job: &Job, out: &Path, named: bool) -> Result<RecordedDurations> {
     let is_empty = || std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
     if out.is_dir() && (!named || is_empty()) && !out.join("runs.sqlite").exists() {

@@ -1,15 +1,14 @@
-//! Which tasks a pilot does: few that stand for all, each loop's points about as often as one another.
+//! Selects the tasks of a pilot: a small sample that covers each loop's points evenly.
 
 use std::collections::BTreeSet;
 
 use crate::cli::plan::durations::RecordedDurations;
-use crate::model::nest::{Key, LoopNest};
+use crate::model::{Key, LoopNest};
 
-/// How often it is tried again to find others in place of tasks that are done or chosen already.
+/// How often to replace tasks that are already done or chosen.
 const ROUNDS: u64 = 8;
 
-/// So many tasks of those that are to be done, spread over the nest, in grid order; all, if there are
-/// no more. The same ones every time.
+/// `count` of the remaining tasks (or all, if fewer), spread over the nest, in grid order. Deterministic.
 pub(crate) fn spread(nest: &LoopNest, durations: &RecordedDurations, count: u64) -> Vec<u64> {
     let wanted = count.min(durations.left());
     let mut chosen = BTreeSet::new();
@@ -18,7 +17,7 @@ pub(crate) fn spread(nest: &LoopNest, durations: &RecordedDurations, count: u64)
         let tasks = stratified(nest, missing, round * wanted);
         chosen.extend(tasks.into_iter().filter(|task| !durations.is_done(*task)));
     }
-    // What is left may lie in a corner of the nest: from there, evenly.
+    // If the remaining tasks lie in a corner of the nest, fill up with evenly spaced ones.
     let left = durations.left();
     let step = coprime((left as f64 * GOLDEN) as u64, left);
     let mut nth = 0;
@@ -31,7 +30,7 @@ pub(crate) fn spread(nest: &LoopNest, durations: &RecordedDurations, count: u64)
 
 const GOLDEN: f64 = 0.618_033_988_749_895;
 
-/// The next number that has no factor in common with `with`: steps of it come to every number below.
+/// The next number coprime to `with`: steps of that size visit every number below `with`.
 fn coprime(mut number: u64, with: u64) -> u64 {
     let common = |mut a: u64, mut b: u64| {
         while b > 0 {
@@ -46,9 +45,9 @@ fn coprime(mut number: u64, with: u64) -> u64 {
     number
 }
 
-/// So many places in the nest, some of them perhaps twice. Along every loop they are as even as can be:
-/// the ranks of a sequence of low discrepancy take the place of its numbers, so that each point comes as
-/// often as any other, or once more. Other `skip`s give others.
+/// `count` tasks, possibly with duplicates, spread as evenly as possible along every loop. The ranks of a
+/// low-discrepancy sequence replace its values, so that the counts of a loop's points differ by at most one.
+/// Other values of `skip` give other tasks.
 fn stratified(nest: &LoopNest, count: u64, skip: u64) -> Vec<u64> {
     let mut keys = vec![Key::ROOT; count as usize];
     let ratio = ratio(nest.depth());
@@ -67,8 +66,8 @@ fn stratified(nest: &LoopNest, count: u64, skip: u64) -> Vec<u64> {
     keys.into_iter().map(|key| key.index).collect()
 }
 
-/// The root over 1 of x^(d + 1) = x + 1, the golden ratio for one dimension: its negative powers make a
-/// sequence of low discrepancy in d dimensions (Roberts' R).
+/// The root above 1 of x^(d + 1) = x + 1, which is the golden ratio for d = 1. Its negative powers generate a
+/// low-discrepancy sequence in d dimensions (Roberts' R).
 fn ratio(dimensions: usize) -> f64 {
     (0..64).fold(1.5, |x: f64, _| (x + 1.0).powf(1.0 / (dimensions as f64 + 1.0)))
 }
@@ -92,7 +91,7 @@ mod tests {
                     times[nest.indices(nest.task(*task))[level] as usize] += 1;
                 }
                 let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
-                // Chosen twice, a place is made up for by another.
+                // A duplicate task is replaced by another.
                 assert!(most - least <= 2, "{sizes:?}, loop {level}: {times:?}");
             }
         }

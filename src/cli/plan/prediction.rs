@@ -1,6 +1,6 @@
-//! How long what is left of a job can be expected to take on so many workers, and how sure that is: the
-//! real master plays it in virtual time, again and again, each time with durations drawn from what was
-//! recorded and with a model fitted to what might as well have been recorded.
+//! Predicts the remaining time of a job on a number of workers, with an uncertainty. The real master is
+//! simulated in virtual time many times. Each simulation draws durations from the recorded ones, and refits
+//! the cost model to a bootstrap sample of them.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -9,40 +9,40 @@ use crate::cli::plan::durations::RecordedDurations;
 use crate::job::Job;
 use crate::master::cost_model::CostModel;
 use crate::master::virtual_time::{Simulation, play};
-use crate::model::nest::LoopNest;
+use crate::model::LoopNest;
 use crate::util::stats::{quantile, sorted};
 
-/// How often it is played, for each number of workers, and how often at least where it is long: between
-/// the least and the most of 19 the next one falls nine times out of ten.
+/// Simulations per number of workers, and the minimum for long jobs: a further value falls between the lowest
+/// and highest of 19 nine times out of ten.
 const PLAYS: usize = 39;
 const FEWEST_PLAYS: usize = 19;
 
-/// How many tasks are played in all, about: more take longer than anybody waits.
+/// Approximate limit on all simulated tasks together, which bounds the running time.
 const MOST_PLAYED: u64 = 1_000_000;
 
-/// How many tasks are played at a time, or for each worker if those are more. Of a job that has more left
-/// so many stand for all.
+/// Limit on the tasks per simulation: the first, or the second per worker if that is more. A larger job is
+/// represented by a sample of its remaining tasks.
 const AT_A_TIME: u64 = 5_000;
 const FOR_A_WORKER: u64 = 4;
 
-/// Of how many tasks that are left the expected durations are summed one by one.
+/// Up to this many remaining tasks, all expected durations are summed; beyond it, they are estimated.
 const MOST_SUMMED: u64 = 1 << 20;
 
-/// By how many recorded durations a model is fitted again.
+/// Number of recorded durations in a refit of the model.
 const REFITTED: usize = 10_000;
 
-/// From how many recorded durations, those expected to be most alike, it is drawn how far a task is off:
-/// so many, or this part of all.
+/// A task's deviation from the model is drawn from the recorded tasks with the nearest expected durations: at
+/// least the first number of them, or one in the second number of all.
 const ALIKE: usize = 20;
 const ALIKE_PART: usize = 20;
 
-/// How much of what may come lies below the range, and how much above: the range holds nine out of ten.
+/// Probability of a value below the range, and of one above it: the range covers nine out of ten.
 const BEYOND: f64 = 0.05;
 
-/// More workers than take this many times as long as the fastest possible are of no use to anybody.
+/// Workers beyond those that finish within this factor of the fastest possible time are wasted.
 pub(crate) const NEAR: f64 = 1.1;
 
-/// A number that is not sure: nine times out of ten it is between `low` and `high`.
+/// An uncertain number: between `low` and `high` nine times out of ten.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Range {
     pub(crate) low: f64,
@@ -53,7 +53,7 @@ pub(crate) struct Range {
 impl Range {
     fn of(numbers: impl Iterator<Item = f64>) -> Range {
         let numbers = sorted(numbers);
-        // Of k numbers the next one falls below the i-th, from 1, i times out of k + 1.
+        // Of k numbers, a further one falls below the i-th (from 1) with probability i / (k + 1).
         let (count, last) = (numbers.len() as f64, (numbers.len() - 1).max(1) as f64);
         let part = ((BEYOND * (count + 1.0) - 1.0) / last).clamp(0.0, 0.5);
         let at = |part| quantile(&numbers, part);
@@ -61,35 +61,36 @@ impl Range {
     }
 }
 
-/// What so many workers can be expected to take.
+/// The predicted time for a number of workers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Time {
     pub(crate) workers: u64,
     pub(crate) seconds: Range,
-    /// The part of their time that they crunch.
+    /// The fraction of the workers' time spent in crunch.
     pub(crate) utilisation: f64,
-    /// No order of tasks takes less: the total shared by all, or the longest task. (seconds)
+    /// A lower bound for any schedule: total / workers, or the longest task. (seconds)
     pub(crate) bound: f64,
 }
 
-/// What is left, and how long it takes.
+/// The remaining work, and how long it takes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Prediction {
-    /// All tasks one after another, and the longest of them. (seconds)
+    /// The sum of all tasks' durations, and the longest task. (seconds)
     pub(crate) total: Range,
     pub(crate) longest: Range,
-    /// By workers, the fewest first.
+    /// By number of workers, ascending.
     pub(crate) times: Vec<Time>,
-    /// The fewest workers that take no more than [`NEAR`] times the longest task: more are waste.
+    /// The fewest workers that finish within [`NEAR`] times the longest task: more are wasted.
     pub(crate) enough: u64,
-    /// How many of them finish within `wanted`, if `enough` can.
+    /// The suggested number of workers: enough for `wanted` seconds if possible, at most `enough`.
     pub(crate) suggested: u64,
-    /// How many tasks were played; those left, or fewer that stand for them.
+    /// Number of simulated tasks: all remaining ones, or a sample.
     pub(crate) played: u64,
 }
 
-/// Predicts what is left. `workers` says for how many; if nobody does, 1, 8, 32, ... until more are waste. The suggestion takes no more than `wanted` seconds, if that can be had. Nothing if nothing is
-/// left, or no duration known.
+/// Predicts the remaining work for each number in `workers`; by default for 1, 8, 32, ... until more are
+/// wasted. The suggested number finishes within `wanted` seconds if possible. None if nothing is left or no
+/// duration is known.
 pub(crate) fn predict(
     job: &Job,
     durations: &RecordedDurations,
@@ -100,7 +101,7 @@ pub(crate) fn predict(
     durations.costs().mean().filter(|_| left > 0)?;
     let largest = workers.and_then(|workers| workers.iter().max()).map_or(0, |most| *most);
     let stage = PredictionInput::new(job, durations, AT_A_TIME.max(FOR_A_WORKER * largest));
-    // The model as it is: what is asked first is asked of that.
+    // The first draw uses the model itself, not a refit. It determines the suggestion.
     let first = stage.draw(durations.costs(), 0);
     let enough = stage.enough(&first);
     let longest = first.longest;
@@ -116,7 +117,7 @@ pub(crate) fn predict(
     for seed in 1..plays as u64 {
         let next = stage.draw(&stage.refitted(seed), seed);
         if seed == 1 && next.seconds == drawn[0].seconds {
-            break; // nothing of it is left to chance
+            break; // the durations are certain
         }
         drawn.push(next);
     }
@@ -142,7 +143,7 @@ pub(crate) fn predict(
     })
 }
 
-/// 1, 8, 32, 128 and 512, or up to the first that are more than enough.
+/// 1, 8, 32, 128 and 512, or up to the first that is at least `enough`.
 fn usual(enough: u64) -> Vec<u64> {
     let mut all = vec![1];
     let mut next = 8;
@@ -153,28 +154,28 @@ fn usual(enough: u64) -> Vec<u64> {
     all
 }
 
-/// What is played: the tasks that are left, or some that stand for them.
+/// The input of the simulations: the remaining tasks, or a sample of them.
 struct PredictionInput<'a> {
     job: &'a Job,
     durations: &'a RecordedDurations,
     left: u64,
     nest: LoopNest,
     tasks: Vec<u64>,
-    /// Whether it is the job's own nest that is played, with what is done left out.
+    /// Whether the job's own nest is simulated, without the tasks that are done.
     own: bool,
-    /// How much longer all that are left are expected to take than those that are played.
+    /// Expected duration of all remaining tasks, divided by that of the simulated ones.
     scale: f64,
-    /// What the master knows from the start, where it is not the job's own nest.
+    /// The master's initial cost model, if the job's own nest is not used.
     known: Option<CostModel>,
-    /// What was expected of tasks that were recorded, and by how much that was off, by what was expected.
+    /// Expected duration and error of recorded tasks, ordered by expected duration.
     off: Vec<(f64, f64)>,
 }
 
-/// Durations as they may be.
+/// One random draw of durations.
 struct DrawnDurations {
-    /// Of each task that is played.
+    /// The duration of each simulated task.
     seconds: Vec<f64>,
-    /// Of all that are left, together, and of the longest.
+    /// The total of all remaining tasks, and the longest.
     total: f64,
     longest: f64,
 }
@@ -215,7 +216,7 @@ impl<'a> PredictionInput<'a> {
         PredictionInput { job, durations, left, nest, tasks, own: is_own, scale, known, off }
     }
 
-    /// The model, had chance recorded others: fitted to as many durations, drawn from those there are.
+    /// The model refitted to a bootstrap sample of the recorded durations.
     fn refitted(&self, seed: u64) -> CostModel {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let kept = self.durations.kept();
@@ -239,7 +240,7 @@ impl<'a> PredictionInput<'a> {
         DrawnDurations { seconds, total: played * self.scale, longest }
     }
 
-    /// What a task may take that was not recorded: what is expected, off by as much as one like it was.
+    /// A random duration for an unrecorded task: the expected one plus the error of a similar task.
     fn draw_one(&self, costs: &CostModel, task: u64, rng: &mut ChaCha8Rng) -> f64 {
         let expected = self.durations.expect_by(costs, task).unwrap_or(0.0);
         if self.off.is_empty() {
@@ -258,8 +259,8 @@ impl<'a> PredictionInput<'a> {
         (expected + off).max(0.0)
     }
 
-    /// How long so many workers take, with these durations. Where some tasks stand for all, those give
-    /// what is lost at the end, beside the time that all of them share.
+    /// The time on this many workers with these durations. A sample stands for the idle time at the end; the
+    /// time of all remaining tasks is added, divided evenly.
     fn time(&self, drawn: &DrawnDurations, workers: u64) -> f64 {
         let busy: f64 = drawn.seconds.iter().sum();
         let played = self.play(drawn, workers);
@@ -295,14 +296,14 @@ impl<'a> PredictionInput<'a> {
         .makespan
     }
 
-    /// The fewest workers that are about as fast as any number is.
+    /// The fewest workers within [`NEAR`] of the fastest possible time.
     fn enough(&self, drawn: &DrawnDurations) -> u64 {
         let soon = drawn.longest * NEAR;
         let least = ((drawn.total / soon).ceil().max(1.0) as u64).min(self.left);
         if self.left > self.tasks.len() as u64 || soon == 0.0 {
             return least;
         }
-        // No fewer can; one for each task do.
+        // Binary search: `few` are too few, one worker per task is enough.
         let (mut few, mut many) = (least - 1, self.left);
         while many - few > 1 {
             let middle = few + (many - few) / 2;

@@ -1,5 +1,5 @@
-//! What is predicted against what is so, in virtual time: exactly where durations are known, and where
-//! they have to be guessed, within the range that is told, about as often as it is told.
+//! Predictions tested in virtual time: exact where durations are known; otherwise within the range, about as
+//! often as promised.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::cli::plan::pilot::spread;
 use crate::cli::plan::prediction::{Prediction, Range, Time, predict};
 use crate::job::Job;
 use crate::master::virtual_time::{Simulation, play};
-use crate::model::policy::Order;
+use crate::model::Order;
 use crate::store::ReusableRun;
 
 /// A job of nested ranges of these sizes.
@@ -51,11 +51,11 @@ fn what_is_known_is_predicted_exactly() {
     assert_eq!(time, Time { workers: 8, seconds: sure(4.0), utilisation: busy, bound: 3.75 });
     assert_eq!(all.times.iter().map(|time| time.workers).collect::<Vec<_>>(), [1, 8, 32]);
     assert_eq!((all.enough, all.suggested, all.played), (30, 1, 30));
-    // Of a pilot's as much is known: all take the same.
+    // A pilot tells as much: all tasks take the same time.
     let rest = predict(&job, &recorded(&job, [3, 14, 25], |_| 1.0), Some(&[9]), 3600.0).unwrap();
     assert_eq!(at(&rest, 9).seconds, sure(3.0));
     assert_eq!(rest.total, sure(27.0));
-    assert_eq!(predict(&job, &recorded(&job, 0..30, |_| 1.0), None, 3600.0), None, "all is done");
+    assert_eq!(predict(&job, &recorded(&job, 0..30, |_| 1.0), None, 3600.0), None, "none left");
     assert_eq!(
         predict(&job, &RecordedDurations::unknown(&job), None, 3600.0),
         None,
@@ -69,16 +69,16 @@ fn more_workers_are_waste_once_the_longest_task_is_all_there_is_to_wait_for() {
     let takes = |task| if task == 0 { 10.0 } else { 1.0 };
     let anew = recorded(&job, 0..41, takes).afresh();
     let prediction = predict(&job, &anew, Some(&[4, 5, 6, 40]), 15.0).unwrap();
-    // 10 s of one worker; the others do the other 40.
+    // 10 s on one worker; the others run the other 40.
     assert_eq!(prediction.enough, 5);
     let seconds: Vec<f64> = prediction.times.iter().map(|time| time.seconds.middle).collect();
     assert_eq!(seconds, [13.0, 10.0, 10.0, 10.0]);
     let bounds: Vec<f64> = prediction.times.iter().map(|time| time.bound).collect();
     assert_eq!(bounds, [12.5, 10.0, 10.0, 10.0]);
-    assert_eq!(prediction.suggested, 4, "50 s of work are done in 15");
+    assert_eq!(prediction.suggested, 4, "50 s of work in 15 s");
 }
 
-/// Durations of three kinds, by a seed.
+/// Durations from one of three distributions.
 fn takes(kind: usize, seed: u64, tasks: u64) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let lognormal = LogNormal::new(0.0, 0.5).unwrap();
@@ -92,7 +92,7 @@ fn takes(kind: usize, seed: u64, tasks: u64) -> Vec<f64> {
                 1.0
             }
         }
-        // The outer loop's points differ, by up to ten times.
+        // The outer loop's points differ by a factor of up to ten.
         _ => (1 + task / 50) as f64 * 2.0 * noise.sample(&mut rng),
     };
     (0..tasks).map(&mut next).collect()

@@ -1,32 +1,32 @@
-//! How many nodes to ask Slurm for, and for how long, by what earlier runs took.
+//! How many nodes and how much time to request from Slurm, based on recorded durations.
 
 use std::time::Duration;
 
 use crate::platform::slurm::script::ResourceRequest;
 
-/// What there is left to do, as far as recorded durations tell.
+/// The remaining work, estimated from recorded durations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct RemainingWork {
     /// Tasks that are not done.
     pub(crate) tasks: u64,
-    /// What one of them can be expected to take, and the longest that was recorded. (seconds)
+    /// Expected duration of a task, and the longest one recorded. (seconds)
     pub(crate) mean: f64,
     pub(crate) longest: f64,
 }
 
-/// To spare, because expectations are only that.
+/// Safety factor for predictions.
 const SPARE: f64 = 1.25;
-/// For the start, and to end in order.
+/// Time for startup and shutdown. (seconds)
 const AROUND: f64 = 120.0;
-/// How long a job should take where it may take as many nodes as it wants: short ones start sooner.
+/// Target time if the number of nodes is free: short jobs start sooner. (seconds)
 pub(crate) const WANTED: f64 = 3600.0;
-/// What is asked for at most; what does not fit goes on in another allocation.
+/// Limits of a request; what does not fit continues in another allocation. (seconds)
 const MOST_TIME: f64 = 86_400.0;
 const MOST_NODES: u32 = 32;
-/// What is asked for where nothing was recorded.
+/// The request if nothing was recorded.
 const UNKNOWN: ResourceRequest = ResourceRequest { nodes: 1, time: Duration::from_secs(3600) };
 
-/// Fills in what was not asked for. `threads` is how many tasks a node can be at at a time.
+/// Fills in what the user left open. `threads` is the number of concurrent tasks per node.
 pub(crate) fn propose(
     load: Option<&RemainingWork>,
     threads: u64,
@@ -54,7 +54,7 @@ pub(crate) fn propose(
     ResourceRequest { nodes, time }
 }
 
-/// The time to ask for where work is expected to take so long, and its longest task so long. (seconds)
+/// The time to request for this much expected work and this longest task. (seconds)
 pub(crate) fn limit(work: f64, longest: f64) -> Duration {
     let longest = longest * SPARE;
     let seconds = (work * SPARE).max(longest) + AROUND;
@@ -63,7 +63,7 @@ pub(crate) fn limit(work: f64, longest: f64) -> Duration {
     Duration::from_secs_f64((seconds.min(most) / step).ceil() * step)
 }
 
-/// How long before its end Slurm should say so: long enough for what is under way to come to its end.
+/// How long before its time limit Slurm should send a signal: enough for running tasks to finish.
 pub(crate) fn warning(load: Option<&RemainingWork>, time: Duration) -> Duration {
     let longest = load.map_or(0.0, |load| load.longest * SPARE + 30.0);
     let seconds = longest.max(60.0).min(time.as_secs_f64() / 4.0);

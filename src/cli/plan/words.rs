@@ -1,4 +1,4 @@
-//! A plan for a person.
+//! A plan as text.
 
 use std::fmt::Write;
 
@@ -6,15 +6,14 @@ use crate::cli::plan::PlanReport;
 use crate::cli::plan::prediction::{NEAR, Prediction, Range, Time};
 use crate::cli::plan::slurm_request;
 use crate::job::{CrunchSpec, Job};
-use crate::model::policy::Order;
-use crate::model::reduce::Reduce;
+use crate::model::{Order, Reduce};
 use crate::report::text::words::{count, percent, seconds, size, things, visible};
 use crate::report::{Lines, beginning, in_words};
 use crate::store::refusal;
 use crate::util::duration;
 use crate::util::stats::extent;
 
-/// How wide a point is printed. (characters)
+/// Maximum printed width of a point. (characters)
 const WIDEST: usize = 40;
 
 pub(super) fn text(outlook: &PlanReport) -> String {
@@ -84,7 +83,7 @@ fn loops(job: &Job) -> String {
     text + &lines.rest()
 }
 
-/// How many tasks there are, and into how many groups they fold.
+/// The numbers of tasks and groups.
 fn shape(job: &Job) -> String {
     let nest = &job.nest;
     let mut parts = vec![things(nest.tasks(), "task")];
@@ -125,7 +124,7 @@ fn reading(outlook: &PlanReport) -> String {
     format!("A worker reads at most {files}, {}; {most}.", size(reading.bytes))
 }
 
-/// What is done already.
+/// The runs that are done already.
 fn there(outlook: &PlanReport) -> String {
     let (durations, tasks) = (&outlook.durations, outlook.job.nest.tasks());
     let Some(out) = &outlook.out else {
@@ -165,7 +164,7 @@ fn range(range: Range) -> String {
     if low == high { middle } else { format!("{middle} ({low} .. {high})") }
 }
 
-/// What the prediction stands on.
+/// The data behind the prediction.
 fn known(outlook: &PlanReport, prediction: &Prediction) -> String {
     let durations = &outlook.durations;
     let (shortest, longest) = extent(durations.kept().iter().map(|(_, seconds)| *seconds));
@@ -190,7 +189,7 @@ fn known(outlook: &PlanReport, prediction: &Prediction) -> String {
     text
 }
 
-/// Of which loops not every point was seen.
+/// The loops of which some points have no recorded duration.
 fn unseen(outlook: &PlanReport) -> Vec<String> {
     let costs = outlook.durations.costs();
     let loops = outlook.job.nest.loops().iter().enumerate();
@@ -253,7 +252,7 @@ fn advice(outlook: &PlanReport, prediction: &Prediction) -> String {
     text
 }
 
-/// How to get a prediction where there is none.
+/// How to get a prediction if there is none.
 fn unknown(outlook: &PlanReport) -> String {
     let job = outlook.file.as_ref().map_or(String::new(), |file| format!(" {}", file.display()));
     let tasks = outlook.job.nest.tasks();

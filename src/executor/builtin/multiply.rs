@@ -1,33 +1,33 @@
-//! The builtin `multiply`: the textbook's crunch, and the task that weighs nothing in benchmarks.
+//! The builtin `multiply`: the textbook's crunch, and the cheapest task for benchmarks.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::executor::{CallResult, Executor, Task};
 use crate::job::{Job, Sleep};
-use crate::model::value::Value;
+use crate::model::Value;
 
-/// Loops up to this many points have their factors worked out beforehand.
+/// Factors are precomputed for loops of up to this many points.
 const MOST_FACTORS: u64 = 1 << 16;
 
 /// The product of the task's numbers, after a sleep.
 pub(crate) struct Multiply {
     job: Arc<Job>,
     sleep: Sleep,
-    /// What each point of each loop brings to the product, where the loop is not too long.
+    /// The factor of each point of each loop; empty for a longer loop.
     factors: Vec<Vec<f64>>,
-    /// What comes next if the innermost loop goes on: most tasks come one after another.
+    /// Cached for the next task: most tasks follow each other in the innermost loop.
     next: Option<NextFactor>,
 }
 
-/// A task of which all factors but the last are known.
+/// A task of which all factors but the innermost are known.
 #[derive(Clone, Copy)]
 struct NextFactor {
     task: u64,
-    /// Its point of the innermost loop, and how many that has.
+    /// Its point in the innermost loop.
     point: u64,
     slots: u64,
-    /// The product of the other loops' factors.
+    /// The product of the outer loops' factors.
     outer: f64,
 }
 
@@ -50,7 +50,7 @@ impl Multiply {
         }
     }
 
-    /// Multiplies what the loops around the innermost one bring to a task.
+    /// The product of the outer loops' factors for a task.
     fn outer(&self, task: u64) -> NextFactor {
         let nest = &self.job.nest;
         let (around, point) = nest.parent(nest.task(task)).expect("there is a loop");
@@ -59,7 +59,6 @@ impl Multiply {
         NextFactor { task, point, slots: nest.slots(around), outer }
     }
 
-    /// How long a task sleeps.
     fn seconds(&self, task: &Task) -> f64 {
         match &self.sleep {
             Sleep::Seconds(seconds) => *seconds,
@@ -86,7 +85,7 @@ impl Executor for Multiply {
         let goes_on = point + 1 < slots;
         let next = || NextFactor { task: index + 1, point: point + 1, slots, outer };
         self.next = goes_on.then(next);
-        // -0.0 + 0.0 is 0.0: nobody wants to read "-0"
+        // -0.0 + 0.0 is 0.0, so "-0" is never shown.
         match product + 0.0 {
             nan if nan.is_nan() => CallResult::from(task.scored(Value::Float(nan))),
             product => CallResult::Number(product),

@@ -12,23 +12,20 @@ use nalgebra::{DMatrix, DVector, RowDVector};
 
 use crate::executor::{CallResult, Executor, Task};
 use crate::job::Job;
-use crate::model::nest::Points;
-use crate::model::results::Scored;
-use crate::model::value::Value;
+use crate::model::{Points, Scored, Value};
 use crate::util::cache::Cache;
 use crate::util::csv_file;
 use crate::util::error::{Error, Result};
 
-/// How many data sets a process keeps in memory; tasks come data set by data set.
+/// How many data sets a process caches; tasks are ordered by data set.
 const KEEP: usize = 2;
 
-/// Features and target of a data set.
 pub(crate) struct RidgeData {
     features: DMatrix<f64>,
     target: DVector<f64>,
 }
 
-/// The data sets of a process, by their files.
+/// A process's cache of data sets, by file name.
 pub(crate) type RidgeCache = Cache<String, RidgeData>;
 
 pub(crate) struct Ridge {
@@ -167,8 +164,8 @@ fn shift(matrix: &mut DMatrix<f64>, by: &RowDVector<f64>) {
     }
 }
 
-/// The weights: by Cholesky, or where the features depend on each other so much that it fails, by
-/// singular values, leaving out those that are noise (as scikit-learn does).
+/// The weights, by Cholesky. If that fails because the features are nearly collinear, by singular values,
+/// with those at noise level left out (as in scikit-learn).
 fn solve(x: &DMatrix<f64>, y: &DVector<f64>, alpha: f64) -> Result<DVector<f64>, String> {
     let mut gram = x.tr_mul(x);
     for i in 0..gram.nrows() {
@@ -189,8 +186,8 @@ fn solve(x: &DMatrix<f64>, y: &DVector<f64>, alpha: f64) -> Result<DVector<f64>,
     Ok(v_t.tr_mul(&scaled))
 }
 
-/// 1 - residual / total; for a constant target 1 if it is met exactly, else 0; of fewer than two
-/// rows it is undefined, NaN.
+/// 1 - residual / total. For a constant target: 1 if it is predicted exactly, else 0. Undefined (NaN) for
+/// fewer than two rows.
 fn r_squared(truth: &DVector<f64>, predicted: &DVector<f64>) -> f64 {
     if truth.len() < 2 {
         return f64::NAN;
@@ -208,13 +205,13 @@ fn folds(job: &Job) -> u64 {
     job.nest.loops().iter().find(|l| l.name == "fold").map_or(0, |l| l.points.len())
 }
 
-/// Reads every data set once and looks at every alpha and fold.
+/// Reads every data set once and checks every alpha and fold.
 pub(crate) fn check(job: &Job, target: Option<&str>) -> Result<()> {
     let folds = folds(job);
     for l in job.nest.loops() {
         let last = l.points.len() - 1;
         let looked_at: Box<dyn Iterator<Item = u64>> = match l.points {
-            // What holds for both ends of a range holds in between.
+            // A range is valid if both its ends are.
             Points::Range { .. } => Box::new([0, last].into_iter()),
             _ => Box::new(0..=last),
         };

@@ -1,6 +1,6 @@
-//! Child processes of a worker. Each leads a process group of its own, so that what it starts can be
-//! ended with it; and all carry a mark by which a guardian finds and kills what is left when gridmpi
-//! has ended, for whatever reason.
+//! Child processes of a worker. Each leads its own process group, so that its descendants can be ended with
+//! it. All carry a marker in their environment; a guardian process kills every marked process that is left
+//! once gridmpi has ended for any reason.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,23 +17,23 @@ use crate::executor::process::tail::Tail;
 use crate::util::clock;
 use crate::wire::requests::MasterClient;
 
-/// How long a child has to end by itself when it is asked to.
+/// How long a child may take to end after it is asked to.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How often to look whether a call has been cancelled.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often to check for cancellation.
+const POLL_PERIOD: Duration = Duration::from_millis(100);
 
-/// How often to look where the end of a child does not show.
+/// Polling interval where the end of a child cannot be waited for with poll.
 const TRY: Duration = Duration::from_millis(10);
 
-/// How long what a child has started may hold its output open after it ended.
+/// How long descendants may keep a child's output open after the child has ended.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The mark, in a child's environment.
+/// The environment variable that carries the marker.
 const MARK: &str = "GRIDMPI_OWNER";
 
-/// Waits until gridmpi has ended, which closes the pipe, and kills all processes with its mark. What
-/// they start meanwhile has the mark too, so it looks again until there is none.
+/// Waits until gridmpi has ended, which closes the pipe, then kills all processes with the marker. They may
+/// start others meanwhile, which inherit the marker, so it repeats until none is left.
 const GUARDIAN: &str = r#"
 read -r _
 for round in 1 2 3 4 5; do
@@ -47,30 +47,29 @@ for round in 1 2 3 4 5; do
 done
 "#;
 
-/// This process's guardian: its pipe, which only has to stay open, and the mark.
+/// This process's guardian: its stdin pipe, kept open, and the marker.
 static GUARD: OnceLock<(Option<ChildStdin>, String)> = OnceLock::new();
 
-/// Starts a child.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     let (_, mark) = GUARD.get_or_init(|| {
         let mark = clock::process_stamp();
         let guardian = Command::new("/bin/sh")
             .args(["-c", GUARDIAN, "gridmpi-guardian", &format!("{MARK}={mark}")])
-            .env_remove(MARK) // gridmpi may itself be somebody's child
+            .env_remove(MARK) // gridmpi may itself be a child of gridmpi
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn();
         if let Err(error) = &guardian {
-            log::warn!("no guardian ({error}): children may outlive gridmpi if it is killed");
+            log::warn!("child processes cannot be watched ({error}): they may outlive gridmpi if it is killed");
         }
         (guardian.ok().and_then(|mut guardian| guardian.stdin.take()), mark)
     });
     command.env(MARK, mark).process_group(0).spawn()
 }
 
-/// What a call is waited for: an answer, or its end for one of these reasons.
+/// When to stop waiting for a call: a timeout, or cancellation.
 #[derive(Clone)]
 pub(crate) struct Limits {
     timeout: Option<Duration>,
@@ -84,22 +83,21 @@ impl Limits {
         Limits { timeout, caller: caller.cloned(), until: None }
     }
 
-    /// Waits of one length.
+    /// A fixed time limit, without cancellation.
     pub(crate) fn within(wait: Duration) -> Limits {
         Limits { timeout: Some(wait), caller: None, until: Some(Instant::now() + wait) }
     }
 
-    /// A call begins.
+    /// Starts the clock for one call.
     pub(crate) fn begin(&mut self) {
         self.until = self.timeout.map(|timeout| Instant::now() + timeout);
     }
 
-    /// Whether the call is of no use any more.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.caller.as_ref().is_some_and(|caller| caller.is_cancelled())
     }
 
-    /// How long to wait before looking again; an error if the call is to end.
+    /// How long to wait before the next check; an error if the call is to end.
     fn patience(&self) -> io::Result<Option<Duration>> {
         let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) {
@@ -111,7 +109,7 @@ impl Limits {
         if caller.is_cancelled() {
             return Err(io::Error::new(ErrorKind::TimedOut, "cancelled: the job is being stopped"));
         }
-        Ok(Some(left.map_or(LOOK, |left| left.min(LOOK))))
+        Ok(Some(left.map_or(POLL_PERIOD, |left| left.min(POLL_PERIOD))))
     }
 
     /// Waits until there is something to read, or fails with [`ErrorKind::TimedOut`].
@@ -121,7 +119,7 @@ impl Limits {
     }
 }
 
-/// Whether something happens at one of these places within that time, or without an end.
+/// Whether a descriptor becomes ready within `time`; None waits without limit.
 fn poll_within(places: &mut [PollFd], time: Option<Duration>) -> io::Result<bool> {
     let time = time.map(|time| Timespec {
         tv_sec: time.as_secs() as i64,
@@ -134,8 +132,8 @@ fn poll_within(places: &mut [PollFd], time: Option<Duration>) -> io::Result<bool
     }
 }
 
-/// Waits for a child's end and takes what it prints meanwhile; a child that is not to go on is ended,
-/// and why is the error.
+/// Waits for a child's end and reads its output meanwhile. If a limit is exceeded, ends the child and returns
+/// the reason as the error.
 pub(crate) fn wait(
     child: &mut Child,
     limits: &Limits,
@@ -145,7 +143,7 @@ pub(crate) fn wait(
     if ended.is_err() {
         end_and_take(child, tails);
     }
-    // What a child has started may hold its output open for longer.
+    // Descendants may keep the output open for longer.
     let until = Instant::now() + PATIENCE;
     while tails.iter().any(|tail| tail.pipe().is_some()) && Instant::now() < until {
         take(tails, None, Some(until.saturating_duration_since(Instant::now())))?;
@@ -168,7 +166,7 @@ fn wait_and_take(child: &mut Child, limits: &Limits, tails: &mut [Tail]) -> io::
     }
 }
 
-/// Takes what comes within that time; whether it was the end of the process.
+/// Reads what arrives within `time`; returns whether the process has ended.
 fn take(tails: &mut [Tail], process: Option<&OwnedFd>, time: Option<Duration>) -> io::Result<bool> {
     let pipes = tails.iter().filter_map(Tail::pipe).chain(process.map(AsFd::as_fd));
     let place = |place| PollFd::from_borrowed_fd(place, PollFlags::IN);
@@ -184,7 +182,7 @@ fn take(tails: &mut [Tail], process: Option<&OwnedFd>, time: Option<Duration>) -
     Ok(happened.next() == Some(true))
 }
 
-/// Where the end of a child shows, if it does.
+/// A descriptor that becomes readable when the child ends, if the system has one.
 #[cfg(target_os = "linux")]
 fn watch(child: &Child) -> Option<OwnedFd> {
     use rustix::process::{PidfdFlags, pidfd_open};
@@ -197,7 +195,7 @@ fn watch(_: &Child) -> Option<OwnedFd> {
     None
 }
 
-/// Ends a child and what it has started: asks, waits a little, kills.
+/// Ends a child and its descendants: asks, waits a little, kills.
 pub(crate) fn end(child: &mut Child) {
     end_and_take(child, &mut []);
 }
@@ -213,7 +211,7 @@ fn end_and_take(child: &mut Child, tails: &mut [Tail]) {
             false => std::thread::sleep(pause),
         }
     }
-    let _ = kill_process_group(group, Signal::KILL); // also what it left behind in its group
+    let _ = kill_process_group(group, Signal::KILL); // also what is left in its group
     let _ = child.wait();
 }
 

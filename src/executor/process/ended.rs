@@ -1,4 +1,4 @@
-//! How a child ended: what to say of it, and whether this process is to end too.
+//! How a child ended: a description for errors, and whether this process was signalled too.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -12,17 +12,16 @@ use crate::util::signals;
 /// How long after a child this process may be signalled. mpirun kills a second after its first signal.
 const OUR_TURN: Duration = Duration::from_millis(250);
 
-/// How often to look whether it has been.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_PERIOD: Duration = Duration::from_millis(5);
 
-/// How a child ended, in words, once it is known whether that was its own end. Whoever ends a whole job, as
-/// Slurm does, may signal its processes one by one, children first: after an end that looks like that, this
-/// waits for our own signal, so that rank 0 hears of the signal before it hears of a failure.
+/// Describes how a child ended. Slurm, for example, may signal the processes of a job one by one, children
+/// first. So after an end that looks like a signal to the whole job, this waits for our own signal: rank 0
+/// must learn of the signal before it learns of a failed run.
 pub(crate) fn settled(status: ExitStatus) -> String {
     let begin = Instant::now();
     if may_be_of_the_jobs_end(status) {
         while signals::asked().is_none() && begin.elapsed() < OUR_TURN {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_PERIOD);
         }
     }
     match status.signal() {
@@ -31,8 +30,8 @@ pub(crate) fn settled(status: ExitStatus) -> String {
     }
 }
 
-/// Whether a process ended by a signal that asks for an end, as a shell says of what it ran, or as
-/// gridmpi itself does.
+/// Whether the status is that of a process ended by a termination signal: directly, as a shell reports it
+/// (128 + signal), or as gridmpi exits when interrupted.
 fn may_be_of_the_jobs_end(status: ExitStatus) -> bool {
     let code = status.code().unwrap_or(0);
     let signal = status.signal().unwrap_or(code - 128);

@@ -1,4 +1,4 @@
-//! What a child process of a worker finds in its environment.
+//! The environment of a worker's child processes.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use crate::executor::Slot;
 use crate::platform::slurm;
 
-/// The launcher's variables: a child that is itself an MPI program takes them for its own and
-/// fails, or takes the whole job down.
+/// Prefixes of the launcher's variables. A child that is itself an MPI program would take them for its own
+/// and fail, or take the whole job down.
 const LAUNCHER: [&str; 13] = [
     "OMPI_",
     "PMIX_",
@@ -24,8 +24,7 @@ const LAUNCHER: [&str; 13] = [
     "GFORTRAN_UNBUFFERED",
 ];
 
-/// Of those, what users set to make their MPI work at all on their machine, and what mpirun would
-/// not set for one rank.
+/// Exceptions: what users set to make MPI work on their machine, and mpirun does not set per rank.
 const THE_USERS_OWN: [&str; 6] = [
     "OMPI_ALLOW_RUN_AS_ROOT",
     "OMPI_MCA_rmaps_base_oversubscribe",
@@ -35,8 +34,8 @@ const THE_USERS_OWN: [&str; 6] = [
     "PRTE_MCA_rmaps_default_mapping_policy",
 ];
 
-/// What a worker's children find: what this process has, less the launcher's variables, and how many cores
-/// and how much memory (in MiB) there is for them.
+/// The environment of child processes: this process's, without the launcher's variables, plus the number of
+/// cores and the memory (in MiB) available.
 pub(crate) fn of_children(place: Slot) -> Vec<(OsString, OsString)> {
     let of_launcher = |name: &OsString| {
         let starts_with = |prefixes: &[&str]| {

@@ -1,4 +1,4 @@
-//! Child processes of a worker: started, watched, ended with everything that they started.
+//! Child processes of a worker: started, watched, and ended with all their descendants.
 
 pub(crate) mod child;
 pub(crate) mod ended;

@@ -1,13 +1,13 @@
-//! The end of what a program prints.
+//! The last bytes of a program's output.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// How much is taken at a time. (bytes)
+/// Bytes per read.
 const PIECE: usize = 1 << 13;
 
-/// The last bytes of many.
+/// Keeps the last `keep` bytes of a stream.
 pub(crate) struct LastBytes {
     kept: Vec<u8>,
     keep: usize,
@@ -31,9 +31,9 @@ impl LastBytes {
     }
 }
 
-/// The end of what comes out of a pipe, taken as it comes, so that the program never waits.
+/// The end of a pipe's output, read as it arrives, so that the program never blocks.
 pub(crate) struct Tail {
-    /// Nothing once it has been closed at the other end.
+    /// None once the other end is closed.
     pipe: Option<File>,
     last: LastBytes,
 }
@@ -43,12 +43,12 @@ impl Tail {
         Tail { pipe: Some(File::from(pipe.into())), last: LastBytes::new(keep) }
     }
 
-    /// The pipe, as long as something may come.
+    /// The pipe, as long as it is open.
     pub(crate) fn pipe(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(File::as_fd)
     }
 
-    /// Takes some of what there is; waits if there is nothing.
+    /// Reads once; blocks if nothing is there.
     pub(crate) fn take(&mut self) {
         let Some(pipe) = &mut self.pipe else { return };
         let mut piece = [0; PIECE];

@@ -1,5 +1,4 @@
-//! One long-lived Python child process per worker thread, so that imports and loaded data are paid for
-//! once.
+//! One long-lived Python child process per worker thread, so that imports and data loading happen once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -18,20 +17,19 @@ use crate::executor::process::{ended, environment};
 use crate::executor::python::protocol::{self, Answer};
 use crate::executor::{Slot, too_large};
 use crate::job::{self, Job};
-use crate::model::reduce::PythonFunction;
-use crate::model::value::Value;
+use crate::model::{PythonFunction, Value};
 use crate::util::error::Result;
 use crate::util::framing::write_frame;
 
 const CHILD: &str = include_str!("child.py");
 
-/// How much of the end of what a child prints is kept, to say why it died. (bytes)
+/// How much of the end of a child's stderr is kept, to say why it died. (bytes)
 const KEPT: usize = 8 << 10;
 
-/// How long a child may take to end when it has nothing left to do.
+/// How long a child may take to end after its pipe is closed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long to wait for the last a dead child printed.
+/// How long to wait for the rest of a dead child's stderr.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a child is started with.
@@ -64,20 +62,20 @@ impl Setup {
     }
 }
 
-/// A running child. Dropping it closes its pipe, which ends it; one that stays is killed.
+/// A running child. Dropping it closes its pipe, which ends it; otherwise it is killed.
 pub(crate) struct PythonChild {
     process: Child,
     requests: Option<ChildStdin>,
     answers: BufReader<Timed>,
     printed: Arc<Mutex<LastBytes>>,
-    /// Disconnected once nobody can print any more.
+    /// Disconnected once stderr is closed.
     listener: Receiver<()>,
     /// Whether its crunch takes the task's seed.
     seeded: bool,
 }
 
 impl PythonChild {
-    /// Starts a child and has it import the functions.
+    /// Starts a child, which imports the functions.
     pub(crate) fn start(setup: &Setup, limits: &Limits) -> Result<PythonChild, String> {
         let mut command = Command::new(&setup.interpreter);
         command
@@ -103,24 +101,22 @@ impl PythonChild {
         Ok(child)
     }
 
-    /// Whether its crunch takes the task's seed.
     pub(crate) fn is_seeded(&self) -> bool {
         self.seeded
     }
 
-    /// A call begins, with these limits.
+    /// Starts a call with these limits.
     pub(crate) fn begin(&mut self, limits: &Limits) {
         let of_call = &mut self.answers.get_mut().limits;
         *of_call = limits.clone();
         of_call.begin();
     }
 
-    /// Sends a request.
     pub(crate) fn send(&mut self, request: &[u8]) -> std::io::Result<()> {
         write_frame(self.requests.as_mut().expect("open until dropped"), request)
     }
 
-    /// Reads a frame of answers, if it is to that request.
+    /// Reads a frame of answers; ignored unless it is for this request.
     pub(crate) fn read_answers(
         &mut self,
         request: u64,
@@ -133,7 +129,7 @@ impl PythonChild {
         Ok(())
     }
 
-    /// Makes one call. The inner error is the function's, the outer one the child's end.
+    /// Makes one call. The inner error is the function's; the outer error means that the child failed.
     pub(super) fn ask(&mut self, request: &Json) -> std::io::Result<Result<Value, String>> {
         self.send(request.to_string().as_bytes())?;
         protocol::read_answer(&mut self.answers)
@@ -143,9 +139,9 @@ impl PythonChild {
         self.ask(request).unwrap_or_else(|error| Err(self.give_up(&error)))
     }
 
-    /// Ends a child that could not be talked to; what to say of it.
+    /// Ends a child after a failed exchange of messages; returns the error text.
     pub(crate) fn give_up(&mut self, error: &std::io::Error) -> String {
-        // Mostly it is dead; what cannot be talked to is of no use.
+        // It is usually dead already; otherwise it is of no further use.
         match error.kind() {
             ErrorKind::TimedOut => child::end(&mut self.process),
             _ => drop(self.process.kill()),
@@ -157,7 +153,6 @@ impl PythonChild {
         }
     }
 
-    /// Whether it still runs.
     pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(None))
     }
@@ -169,7 +164,7 @@ impl PythonChild {
             }
             Err(_) => format!("the Python child is lost ({error})"),
         };
-        // What it started may live on and hold the pipe open, so this wait has an end.
+        // A descendant may keep the pipe open, so this wait has a limit.
         let _ = self.listener.recv_timeout(LAST_WORDS);
         match self.printed.lock().text().trim() {
             "" => how,
@@ -190,7 +185,7 @@ impl Drop for PythonChild {
     }
 }
 
-/// Reads what the user's code prints: shown by -v, and the end of it kept.
+/// Logs the child's stderr (shown with -v) and keeps the end of it.
 fn listen(pipe: impl Read + Send + 'static, printed: Arc<Mutex<LastBytes>>) -> Receiver<()> {
     let (end, ended) = channel();
     std::thread::spawn(move || {

@@ -1,8 +1,8 @@
-//! A Python function as crunch: many tasks to a request, so that what costs is the function itself.
+//! A Python function as crunch: many tasks per request, so that the function itself dominates the cost.
 //!
-//! A child answers when all of a request is done or 50 ms have passed, and leaves the rest of it when
-//! another request comes. If it dies, nobody knows at which task: those without an answer are then
-//! asked for one at a time.
+//! A child answers when the whole request is done or 50 ms have passed. It abandons the rest when another
+//! request arrives. If it dies, the task at fault is unknown, so the unanswered tasks are then sent one per
+//! request.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -14,29 +14,28 @@ use crate::executor::python::functions::crunch_functions;
 use crate::executor::python::protocol::Answer;
 use crate::executor::{CallResult, Executor, Limits, Slot, Task};
 use crate::job::{Job, Python};
-use crate::model::results::Scored;
+use crate::model::Scored;
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 
-/// How long a request may be: it has to fit into a pipe beside an answer that is not read yet. (bytes)
+/// Longest request: it must fit into a pipe together with an unread answer. (bytes)
 const LENGTH: usize = 32 << 10;
 
-/// Loops up to this many points have the form of their points in requests worked out beforehand.
+/// The JSON of a loop's points is precomputed for loops of up to this many points.
 const MOST_POINTS: u64 = 1 << 16;
 
-/// The user's Python function as crunch.
 pub(crate) struct PythonExecutor {
     setup: Setup,
     limits: Limits,
-    /// The points of each loop as JSON, where the loop is not too long.
+    /// The points of each loop as JSON; empty for a longer loop.
     points: Vec<Vec<String>>,
     child: Option<PythonChild>,
-    /// The tasks that will be called for next.
+    /// The tasks that will be called next.
     expected: Range<u64>,
-    /// What was asked for and is not answered; then what is, up to there.
+    /// The tasks of the current request that have not been returned yet; `answers` are for the first of them.
     asked: Range<u64>,
     answers: VecDeque<Answer>,
-    /// Up to which task one is asked for at a time.
+    /// Tasks before this index are sent one per request, because a child died in their batch.
     alone: u64,
     request: String,
     requests: u64,
@@ -71,7 +70,7 @@ impl PythonExecutor {
         }
     }
 
-    /// Asks for a task, and those that are expected after it.
+    /// Sends a request for a task and for the expected tasks after it.
     fn ask(&mut self, task: &Task) -> Result<(), String> {
         self.answers.clear();
         self.asked = 0..0;
@@ -81,7 +80,7 @@ impl PythonExecutor {
         };
         match begun {
             Ok(()) => Ok(()),
-            // It died after its last answer and has not seen this request: no fault of this one.
+            // It died after its last answer and never saw this request, so this task is not at fault.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
                 let child = PythonChild::start(&self.setup, &self.limits)?;
                 self.child = Some(child);
@@ -136,7 +135,7 @@ impl PythonExecutor {
         Ok(())
     }
 
-    /// Reads until there is an answer; the error is the child's end.
+    /// Reads until there is an answer; an error means that the child failed.
     fn read(&mut self) -> std::io::Result<()> {
         while self.answers.is_empty() {
             let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
@@ -144,7 +143,7 @@ impl PythonExecutor {
             child.read_answers(self.requests, &mut self.answers)?;
         }
         if self.answers.len() as u64 > self.asked.end - self.asked.start {
-            let why = "more answers than were asked for";
+            let why = "more answers than requests";
             return Err(std::io::Error::new(ErrorKind::InvalidData, why));
         }
         Ok(())
@@ -188,7 +187,10 @@ impl PythonExecutor {
             if !several || cancelled {
                 return Err(why);
             }
-            log::debug!("among tasks from {} on: {why}; they are tried one at a time", task.index);
+            log::debug!(
+                "in the batch from task {} on: {why}; its tasks are tried one at a time",
+                task.index
+            );
         }
         let (result, seconds) = self.answers.pop_front().ok_or("a bug in gridmpi: no answer")?;
         self.asked.start += 1;

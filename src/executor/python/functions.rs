@@ -4,7 +4,7 @@ use crate::executor::process::child::Limits;
 use crate::executor::python::child::{PythonChild, Setup};
 use crate::executor::{Slot, command};
 use crate::job::{self, Job, Python};
-use crate::model::reduce::{PythonFunction, Reduce};
+use crate::model::{PythonFunction, Reduce};
 use crate::util::error::Result;
 
 pub(crate) fn crunch_functions(python: &Python) -> Vec<(String, &PythonFunction)> {
@@ -23,7 +23,7 @@ pub(super) fn reduce_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
     functions
 }
 
-/// Imports each Python function the job names, in a child of rank 0, before anything is crunched.
+/// Imports each Python function of the job in a child of rank 0, before any task runs.
 pub(crate) fn check_functions(job: &Job) -> Result<()> {
     let mut named = reduce_functions(job);
     if let job::CrunchSpec::Python(python) = &job.crunch {

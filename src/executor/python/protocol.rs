@@ -1,18 +1,18 @@
-//! What goes between a rank and its Python child: frames of JSON, or of plain numbers.
+//! The protocol between a rank and its Python child: frames of JSON or of plain numbers.
 
 use std::io::{ErrorKind, Read};
 
 use serde_json::{Value as Json, json};
 
 use crate::executor::RESULT_LIMIT;
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::util::error::Result;
 use crate::util::framing::read_frame;
 
-/// The name of the record that carries a number JSON lacks.
+/// The record name for a number that JSON cannot represent.
 const MARK: &str = "__gridmpi_float__";
 
-/// Reads what a child answers to one request, or anything else that the user's code may have put into its pipe.
+/// Reads the answer to one request. The user's code may have written anything into the pipe.
 pub(super) fn read_answer(answers: &mut impl Read) -> std::io::Result<Result<Value, String>> {
     let frame = read_frame(answers, RESULT_LIMIT)?;
     Ok(answered(serde_json::from_slice(&frame)?)?.0)
@@ -22,7 +22,7 @@ fn no_answer() -> std::io::Error {
     std::io::Error::new(ErrorKind::InvalidData, "no answer, but something else")
 }
 
-/// What an answer says: a value or an error, and how long it took.
+/// Decodes an answer: a value or an error, and the duration.
 fn answered(answer: Json) -> std::io::Result<Answer> {
     let Json::Object(mut answer) = answer else { return Err(no_answer()) };
     let seconds = answer.get("seconds").and_then(Json::as_f64).unwrap_or(0.0);
@@ -33,13 +33,12 @@ fn answered(answer: Json) -> std::io::Result<Answer> {
     Ok((result, seconds))
 }
 
-/// What came of a task, and how long it took in the child, in seconds.
+/// A task's result, and how long it took in the child, in seconds.
 pub(crate) type Answer = (Result<Value, String>, f64);
 
-/// The answers to a request, and its number.
+/// The number of a request, and its answers.
 pub(super) type Answers = (u64, Vec<Answer>);
 
-/// Reads a frame of answers.
 pub(super) fn read_answers(answers: &mut impl Read) -> std::io::Result<Answers> {
     let frame = read_frame(answers, RESULT_LIMIT)?;
     match frame.strip_prefix(b"N") {
@@ -48,7 +47,7 @@ pub(super) fn read_answers(answers: &mut impl Read) -> std::io::Result<Answers> 
     }
 }
 
-/// Plain numbers: the request, then all results, then all durations, 8 bytes each, little-endian.
+/// Decodes plain numbers: the request, then all results, then all durations, 8 bytes each, little-endian.
 fn read_numbers(frame: &[u8]) -> std::io::Result<Answers> {
     let Some((request, rest)) = frame.split_first_chunk() else { return Err(no_answer()) };
     let (all, []) = rest.as_chunks() else { return Err(no_answer()) };
@@ -62,7 +61,6 @@ fn read_numbers(frame: &[u8]) -> std::io::Result<Answers> {
     Ok((u64::from_le_bytes(*request), answers))
 }
 
-/// Any other answers.
 fn read_others(frame: &[u8]) -> std::io::Result<Answers> {
     let Json::Object(mut frame) = serde_json::from_slice(frame)? else { return Err(no_answer()) };
     let Some(request) = frame.get("batch").and_then(Json::as_u64) else { return Err(no_answer()) };
@@ -70,7 +68,7 @@ fn read_others(frame: &[u8]) -> std::io::Result<Answers> {
     Ok((request, answers.into_iter().map(answered).collect::<std::io::Result<_>>()?))
 }
 
-/// A number that JSON lacks, as it travels to and from a child.
+/// The JSON form of a value; a number that JSON cannot represent becomes a marked record.
 pub(super) fn marked(value: &Value) -> Json {
     match value {
         Value::Float(f) if !f.is_finite() => json!({ MARK: f.to_string() }),
@@ -135,7 +133,7 @@ mod tests {
     fn an_answer_has_bounds() {
         let deep = format!("{{\"value\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(read_answer(&mut &frame(deep.as_bytes())[..]).is_err());
-        // Of what is only claimed nothing is set aside.
+        // A length that is only claimed allocates nothing.
         let mut claimed = (RESULT_LIMIT).to_le_bytes().to_vec();
         claimed.extend(b"{}");
         assert!(read_answer(&mut &claimed[..]).is_err());

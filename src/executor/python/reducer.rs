@@ -11,10 +11,7 @@ use crate::executor::python::functions::reduce_functions;
 use crate::executor::python::protocol::marked;
 use crate::executor::{GroupReducer, Slot, score};
 use crate::job::{Job, named_json};
-use crate::model::nest::Key;
-use crate::model::reduce::SlotResult;
-use crate::model::results::Scored;
-use crate::model::value::Value;
+use crate::model::{Key, Scored, SlotResult, Value};
 use crate::util::error::Result;
 
 /// Calls a child, starting one if none runs. A call has no time limit.
@@ -25,7 +22,7 @@ fn call(child: &mut Option<PythonChild>, setup: &Setup, request: &Json) -> Resul
     {
         running.begin(&limits);
         match running.ask(request) {
-            // It died after its last answer and has not seen this request: no fault of this one.
+            // It died after its last answer and never saw this request, so this call is not at fault.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             answered => return answered.unwrap_or_else(|error| Err(running.give_up(&error))),
         }
@@ -35,7 +32,6 @@ fn call(child: &mut Option<PythonChild>, setup: &Setup, request: &Json) -> Resul
     child.call(request)
 }
 
-/// The user's Python functions as reductions.
 pub(crate) struct PythonReducer {
     job: Arc<Job>,
     setup: Setup,
@@ -65,11 +61,11 @@ impl GroupReducer for PythonReducer {
         let request = json!({ "function": format!("reduce {}", group.level), "runs": runs });
         let mut value = call(&mut self.child, &self.setup, &request);
         if value.is_err() && !self.child.as_mut().is_some_and(PythonChild::is_alive) {
-            // Whatever ended the child, these runs are worth a second try.
+            // The child may have died for an unrelated reason, so the group is tried once more.
             value = call(&mut self.child, &self.setup, &request);
         }
         let value = value?;
-        // Whether a score is needed is for the loop around to say; a NaN never is one.
+        // The enclosing loop decides whether a score is needed; NaN is never valid.
         score(value, &self.job.score, false)
     }
 }

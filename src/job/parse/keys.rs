@@ -1,33 +1,33 @@
-//! A job file's tables, key by key: every error names the file, the line and the key, and a key
-//! nobody asked for is refused with the nearest one that was.
+//! Reads a job file's tables key by key. Every error names the file, the line and the key; an unknown key
+//! is refused, with the most similar known one.
 
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::util::error::{Error, Result};
 use crate::util::text::{did_you_mean, nearest};
 
-/// The text being read, to turn positions into lines.
+/// The text that is parsed, to turn positions into lines.
 #[derive(Clone, Copy)]
 pub(crate) struct TomlText<'a> {
     pub(crate) file: &'a Path,
     pub(crate) text: &'a str,
 }
 
-/// A table whose keys are taken one by one; what is left at the end is an error.
+/// A table whose keys are taken one by one; the keys that remain at the end are errors.
 pub(crate) struct TomlTable<'a> {
     text: TomlText<'a>,
-    /// How the table is called in errors: `loop.alpha.logspace`, or nothing for the whole file.
+    /// The name of the table in errors: `loop.alpha.logspace`; empty for the whole file.
     path: String,
     at: usize,
     table: &'a DeTable<'a>,
     known: Vec<&'static str>,
 }
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Clone)]
 pub(crate) struct TomlEntry<'a> {
     text: TomlText<'a>,
@@ -62,7 +62,7 @@ impl<'a> TomlTable<'a> {
         if self.path.is_empty() { key.to_string() } else { format!("{}.{key}", self.path) }
     }
 
-    /// Calls the table something else in errors.
+    /// Renames the table in errors.
     pub(crate) fn call(&mut self, path: String) {
         self.path = path;
     }
@@ -72,7 +72,7 @@ impl<'a> TomlTable<'a> {
         TomlEntry { text: self.text, path, at: value.span().start, value: value.get_ref() }
     }
 
-    /// The value of `key`, if it is there.
+    /// The value of `key`, if there is one.
     pub(crate) fn take(&mut self, key: &'static str) -> Option<TomlEntry<'a>> {
         self.known.push(key);
         let (name, value) = self.table.iter().find(|(name, _)| name.get_ref() == key)?;
@@ -90,7 +90,7 @@ impl<'a> TomlTable<'a> {
         Err(self.error(missing))
     }
 
-    /// Every key but those taken so far, which the user chose: all of them are taken.
+    /// All remaining keys, which the user chose.
     pub(crate) fn rest(&self) -> Vec<(String, TomlEntry<'a>)> {
         let others = self.table.iter().filter(|(name, _)| !self.known.contains(&&**name.get_ref()));
         others
@@ -98,7 +98,7 @@ impl<'a> TomlTable<'a> {
             .collect()
     }
 
-    /// Refuses keys that nobody took.
+    /// Refuses remaining keys.
     pub(crate) fn finish(self) -> Result<()> {
         let stranger = self.table.keys().find(|name| !self.known.contains(&&**name.get_ref()));
         let Some(stranger) = stranger else { return Ok(()) };
@@ -123,12 +123,11 @@ impl<'a> TomlTable<'a> {
 }
 
 impl<'a> TomlEntry<'a> {
-    /// An error about this value: its place and key, then the message.
+    /// An error about this value, with its position and key.
     pub(crate) fn error(&self, message: impl std::fmt::Display) -> Error {
         self.text.error(self.at, format!("{}: {message}", self.path))
     }
 
-    /// The line it stands on.
     pub(crate) fn line(&self) -> usize {
         self.text.line(self.at)
     }
@@ -197,7 +196,7 @@ impl<'a> TomlEntry<'a> {
         })
     }
 
-    /// Any value, as a point can be.
+    /// Any value that a point can have.
     pub(crate) fn value(&self) -> Result<Value> {
         Ok(match self.value {
             DeValue::String(text) => Value::Text(text.to_string()),
@@ -226,7 +225,7 @@ impl<'a> TomlEntry<'a> {
 
 fn describe(value: &DeValue) -> String {
     match value {
-        DeValue::String(text) => format!("the text \"{text}\""),
+        DeValue::String(text) => format!("the string \"{text}\""),
         DeValue::Integer(whole) => format!("{whole}"),
         DeValue::Float(number) => format!("{number}"),
         DeValue::Boolean(b) => format!("{b}"),

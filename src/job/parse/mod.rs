@@ -1,4 +1,4 @@
-//! Job file -> [`Job`]: what each key means and what is refused.
+//! Parses a job file into a [`Job`] and validates it.
 
 pub(crate) mod keys;
 pub(crate) mod sources;
@@ -14,14 +14,11 @@ use crate::job::{
     CrunchSpec, DEFAULT_INTERPRETER, Job, Places, Python, Sleep, check_job_name, check_name,
     placeholders,
 };
-use crate::model::nest::{Loop, LoopNest};
-use crate::model::policy::{Completeness, Order, Policy};
-use crate::model::reduce::{PythonFunction, Reduce};
-use crate::model::value::Value;
+use crate::model::{Completeness, Loop, LoopNest, Order, Policy, PythonFunction, Reduce, Value};
 use crate::util::error::{Error, Result};
 use crate::util::text::{did_you_mean, nearest};
 
-/// How many data sets a Python child keeps if the job does not say.
+/// How many data sets a Python child process keeps by default.
 const KEEP: u64 = 4;
 
 pub(crate) fn read(file: &Path) -> Result<(Job, String)> {
@@ -36,7 +33,8 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
         place.error(at, format!("not TOML: {}", error.message()))
     })?;
     let mut root = place.table(&document);
-    // Canonical, so that the folder means the same to every rank and to children elsewhere.
+    // Canonical, so that the path is valid on every rank and in child processes with another working
+    // directory.
     let folder = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -123,7 +121,6 @@ fn reduce_on_workers(entry: &TomlEntry) -> Result<bool> {
     }
 }
 
-/// In which order tasks are given out.
 fn order(entry: &TomlEntry, seed: u64) -> Result<Order> {
     const KNOWN: [&str; 3] = ["grid", "longest-first", "random"];
     match entry.text()?.as_str() {
@@ -142,7 +139,7 @@ fn retries(entry: &TomlEntry) -> Result<u32> {
     u32::try_from(retries).map_err(|_| entry.error(format!("{retries} is more than 2^32 - 1")))
 }
 
-/// How many runs may fail: `max_failures` is a count or a fraction, `on_failure` all or nothing.
+/// How many runs may fail: `max_failures` is a number or a fraction, `on_failure` means none or all.
 fn most_failures(table: &mut TomlTable, tasks: u64) -> Result<Option<u64>> {
     let most = table.take("max_failures");
     if let Some(entry) = table.take("on_failure") {
@@ -292,7 +289,7 @@ fn builtin(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<C
                 .or(names.iter().find(|name| !NEEDED.contains(name)))
             {
                 return Err(entry.error(format!(
-                    "ridge takes the loops dataset, alpha and fold, each once; look at '{wrong}'"
+                    "ridge takes the loops dataset, alpha and fold, each once; '{wrong}' is wrong"
                 )));
             }
             let target = table.take("target").map(|target| target.text()).transpose()?;

@@ -1,10 +1,9 @@
-//! Where a loop's points come from, as a job file writes it: `values`, `range`, `files`, ...
+//! Parses the source of a loop's points in a job file: `values`, `range`, `files`, ...
 
 use std::path::Path;
 
 use crate::job::parse::keys::{TomlEntry, TomlTable};
-use crate::model::nest::{Distribution, Named, Points};
-use crate::model::value::Value;
+use crate::model::{Distribution, Named, Points, Value};
 use crate::util::csv_file;
 use crate::util::error::Result;
 use crate::util::text::did_you_mean;
@@ -13,13 +12,13 @@ use crate::util::text::did_you_mean;
 pub(crate) const SOURCES: [&str; 10] =
     ["values", "range", "linspace", "logspace", "files", "rows", "grid", "grids", "zip", "random"];
 
-/// The sources that give plain values, which a parameter of a grid can have too.
+/// The sources of plain values, which the parameters of a grid can have too.
 const PLAIN: [&str; 4] = ["values", "range", "linspace", "logspace"];
 
-/// How many points a loop may list, since the store does; a range is computed instead.
+/// Most points of a loop, because the store lists them; a range is computed instead.
 const MOST_LISTED: u64 = 10_000_000;
 
-/// The points of a loop, whose table must have exactly one source.
+/// The points of a loop. Its table must have exactly one source.
 pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Result<Points> {
     let mut found =
         SOURCES.into_iter().filter_map(|source| table.take(source).map(|e| (source, e)));
@@ -119,7 +118,7 @@ fn range(entry: &TomlEntry, table: &mut TomlTable) -> Result<Points> {
     Ok(Points::Range { from, step, count: count as u64 })
 }
 
-/// The parameters of a grid or zip: an array of values each, or a table with a plain source.
+/// The parameters of a grid or zip: each an array of values, or a table with a plain source.
 fn named(entry: &TomlEntry) -> Result<Vec<Named>> {
     let parameters = entry.table()?.rest();
     if parameters.is_empty() {
@@ -224,13 +223,13 @@ fn distribution(entry: &TomlEntry) -> Result<Distribution> {
     made.ok_or_else(|| inner.error("expected 'from' below 'to'"))
 }
 
-/// The files a glob (or several) matches, sorted, as paths relative to the job file.
+/// The files that match one or several glob patterns, sorted, as paths relative to the job file.
 fn files(entry: &TomlEntry, folder: &Path) -> Result<Points> {
     let patterns = if entry.text().is_ok() { vec![entry.clone()] } else { entry.array()? };
     let mut found = Vec::new();
     for pattern in &patterns {
         let text = pattern.text()?;
-        // The job's own folder may hold characters that mean something in a pattern.
+        // The path of the job's folder may contain special characters of patterns.
         let base = glob::Pattern::escape(&folder.to_string_lossy());
         let full = Path::new(&base).join(&text);
         let paths = glob::glob(&full.to_string_lossy())
@@ -256,7 +255,7 @@ fn files(entry: &TomlEntry, folder: &Path) -> Result<Points> {
     Ok(Points::List(found.into_iter().map(Value::Text).collect()))
 }
 
-/// The rows of a CSV file: each a record, its columns named by the first line.
+/// The rows of a CSV file as records. The first line names the columns.
 fn rows(entry: &TomlEntry, folder: &Path) -> Result<Points> {
     let name = entry.text()?;
     let fail = |why: String| entry.error(format!("{name}: {why}"));
@@ -268,7 +267,8 @@ fn rows(entry: &TomlEntry, folder: &Path) -> Result<Points> {
         return Err(fail(format!("line 1 names the column '{}' twice", header[twice])));
     }
     let cells: Vec<csv::StringRecord> = lines.collect::<Result<_>>()?;
-    // A column is numbers only if every cell is one: an id such as 007 beside A3 stays as it is.
+    // A column is numeric only if all its cells are: an id such as 007 stays a string if another one is
+    // A3.
     let column = |i: usize| -> Vec<Value> {
         let numbers: Option<Vec<Value>> = cells.iter().map(|line| number(line[i].trim())).collect();
         numbers.unwrap_or_else(|| cells.iter().map(|line| line[i].trim().into()).collect())

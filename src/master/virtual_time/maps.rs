@@ -1,6 +1,6 @@
-//! What parallel maps inside parallel maps do on one pool of workers: who runs the body of an outer map
-//! occupies a worker while it waits for its inner map, whose bodies are queued behind whatever waits
-//! already. With as many outer bodies as workers nobody is left to run an inner one.
+//! Simulates nested parallel maps on one worker pool. The body of an outer map occupies a worker while
+//! it waits for its inner map, whose bodies go to the end of the queue. With as many outer bodies as
+//! workers, no worker is left for an inner body: a deadlock.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -8,23 +8,23 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::master::virtual_time::{SimulationResult, group_level};
-use crate::model::nest::{Key, LoopNest};
+use crate::model::{Key, LoopNest};
 
-/// How nested maps end.
+/// How the simulation ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ended {
     Played(SimulationResult),
     Deadlock(Deadlock),
 }
 
-/// Every worker waits for bodies that wait for a worker.
+/// A deadlock: every worker waits for bodies that are queued.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Deadlock {
-    /// When the last worker began to wait, in seconds since the start.
+    /// When the last worker started to wait, in seconds since the start.
     pub(crate) at: f64,
-    /// How many tasks were done by then.
+    /// Number of tasks done by then.
     pub(crate) done: u64,
-    /// What is first in the queue.
+    /// The first body in the queue.
     pub(crate) first: Key,
     pub(crate) waits: Vec<Wait>,
 }
@@ -32,18 +32,18 @@ pub(crate) struct Deadlock {
 /// What a worker waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Wait {
-    /// From 1 on.
+    /// Counted from 1.
     pub(crate) worker: usize,
     /// The body that it runs.
     pub(crate) holds: Key,
-    /// How many bodies of its inner map are in the queue, and how many others are before those.
+    /// How many bodies of its inner map are queued, and how many others are ahead of them.
     pub(crate) queued: u64,
     pub(crate) behind: u64,
-    /// The workers that run others of them, and wait themselves.
+    /// Workers that run other bodies of its inner map and wait themselves.
     pub(crate) held: Vec<usize>,
 }
 
-/// Plays the nest of maps on a pool of workers that takes bodies in the order in which they came.
+/// Simulates the maps on a pool with a first-in, first-out queue.
 pub(crate) fn nested_maps(nest: &LoopNest, workers: usize, seconds: &dyn Fn(u64) -> f64) -> Ended {
     let mut pool = Pool {
         nest,
@@ -75,18 +75,18 @@ pub(crate) fn nested_maps(nest: &LoopNest, workers: usize, seconds: &dyn Fn(u64)
 struct Pool<'a> {
     nest: &'a LoopNest,
     free: BTreeSet<usize>,
-    /// Bodies of one map each: their level and which they are.
+    /// Ranges of bodies, each of one map, with their level.
     queue: VecDeque<(usize, Range<u64>)>,
-    /// When each innermost body is done, by whom it is run, and its task.
+    /// End time, worker and task of each running innermost body.
     running: BinaryHeap<Reverse<(Duration, usize, u64)>>,
-    /// Bodies that wait for their inner map: who runs them, and how many of its bodies are not done.
+    /// Bodies that wait for their inner map: their worker, and how many inner bodies are not done.
     waiting: BTreeMap<Key, (usize, u64)>,
     now: Duration,
     played: SimulationResult,
 }
 
 impl Pool<'_> {
-    /// Whoever is free takes what is first in the queue.
+    /// Gives the first bodies in the queue to free workers.
     fn begin(&mut self, seconds: &dyn Fn(u64) -> f64) {
         while !self.free.is_empty()
             && let Some((level, keys)) = self.queue.front_mut()
@@ -109,7 +109,7 @@ impl Pool<'_> {
         }
     }
 
-    /// A body is done, and perhaps the map that it belongs to.
+    /// Handles the end of a body, and of its map if it was the last.
     fn is_done(&mut self, mut key: Key) {
         let (level, depth) = (group_level(self.nest), self.nest.depth());
         loop {
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn fewer_data_sets_than_workers_leave_some_to_crunch() {
         let Ended::Played(played) = maps(&[7, 3], 8) else { panic!("a deadlock") };
-        // One worker crunches at first; whenever a data set is done, one more.
+        // One worker crunches at first, and one more after each finished data set.
         assert_eq!((played.busy, played.tasks), (21.0, 21));
         assert_eq!(played.closed, [3.0, 5.0, 6.0, 7.0, 8.0, 8.0, 9.0]);
         assert_eq!(played.makespan, 9.0);
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn deeper_nests_deadlock_later() {
-        // Two data sets leave two workers, which their alphas take; nobody is left for the folds.
+        // Two data sets leave two workers, which the alphas take; no worker is left for the folds.
         let Ended::Deadlock(found) = maps(&[2, 2, 2], 4) else { panic!("it ends") };
         assert_eq!(found.waits[0].held, [3, 4]);
         assert_eq!((found.waits[0].queued, found.waits[2].queued), (0, 2));

@@ -1,5 +1,5 @@
-//! A job in virtual time: the real master gives its tasks out to workers that only pretend, each task
-//! taking as long as is said. What would take hours is known in a blink; messages cost nothing.
+//! Simulates a job in virtual time: the real master with simulated workers and given task durations.
+//! Hours of run time take milliseconds. Messages cost nothing.
 
 pub(crate) mod maps;
 
@@ -9,31 +9,30 @@ use std::time::Duration;
 
 use crate::master::cost_model::CostModel;
 use crate::master::{Action, Event, Master, MasterConfig, Strategy, emptied};
-use crate::model::batch::{Report, RunBatch};
-use crate::model::nest::{Key, LoopNest};
-use crate::model::policy::{LONG, Order, Policy};
-use crate::model::results::{Assignment, AttemptResult, Scored};
+use crate::model::{
+    Assignment, AttemptResult, Key, LONG, LoopNest, Order, Policy, Report, RunBatch, Scored,
+};
 
-/// What is played.
+/// The input of a simulation.
 #[derive(Clone, Copy)]
 pub(crate) struct Simulation<'a> {
     pub(crate) nest: &'a LoopNest,
-    /// How many tasks can be under way at a time.
+    /// Number of workers with one thread each.
     pub(crate) workers: usize,
     pub(crate) order: Order,
-    /// The level of a loop whose points are data sets, which workers keep to.
+    /// The level of a loop whose points are data sets; workers stay on their data set.
     pub(crate) data: Option<usize>,
     pub(crate) strategy: Strategy,
-    /// What tasks are expected to take, as far as it is known before the start.
+    /// Expected task durations before the start.
     pub(crate) known: Option<&'a CostModel>,
-    /// How many tasks to a message; as many as their durations suggest, if it is not said.
+    /// Number of tasks per message; chosen from task durations if `None`.
     pub(crate) batch: Option<u64>,
-    /// Which tasks are done already; none if it is not said.
+    /// Which tasks are done already; none if `None`.
     pub(crate) done: Option<&'a dyn Fn(u64) -> bool>,
 }
 
 impl Simulation<'_> {
-    /// All of a job's tasks as one stream, as it runs if nothing else is said.
+    /// The default: the flattened nest, all tasks.
     pub(crate) fn flattened(
         nest: &LoopNest,
         workers: usize,
@@ -45,21 +44,21 @@ impl Simulation<'_> {
     }
 }
 
-/// How it went. Times are in seconds since the start.
+/// The result of a simulation. Times are in seconds since the start.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SimulationResult {
     /// When the last task was done.
     pub(crate) makespan: f64,
-    /// For how long workers crunched, all together.
+    /// Total time that workers crunched.
     pub(crate) busy: f64,
-    /// How many tasks were played.
+    /// Number of simulated tasks.
     pub(crate) tasks: u64,
-    /// When groups closed, the earliest first: those of [`group_level`].
+    /// Times at which the groups of [`group_level`] closed, ascending.
     pub(crate) closed: Vec<f64>,
 }
 
 impl SimulationResult {
-    /// The part of their time that so many workers crunched.
+    /// The fraction of the workers' time spent in crunch.
     pub(crate) fn utilisation(&self, workers: usize) -> f64 {
         match self.makespan > 0.0 {
             true => (self.busy / (workers as f64 * self.makespan)).min(1.0),
@@ -67,19 +66,19 @@ impl SimulationResult {
         }
     }
 
-    /// For how long they did not, all together.
+    /// Total idle time of the workers.
     pub(crate) fn idle(&self, workers: usize) -> f64 {
         (workers as f64 * self.makespan - self.busy).max(0.0)
     }
 }
 
-/// The level of the groups that are the rows of a result; where the whole job folds into one row, of
-/// those that the outermost loop folds.
+/// The level of the groups that are the rows of the result. If the whole job folds into one row, the
+/// level of the groups that the outermost loop folds.
 pub(crate) fn group_level(nest: &LoopNest) -> usize {
     if nest.outer() == 0 && nest.depth() > 1 { 1 } else { nest.outer() }
 }
 
-/// Plays a job, where each task takes so many seconds. It is asked for a task's more than once.
+/// Simulates a job with the given task durations. `seconds` may be called more than once per task.
 pub(crate) fn play(play: &Simulation, seconds: &dyn Fn(u64) -> f64) -> SimulationResult {
     let Simulation { nest, workers, .. } = *play;
     let config = MasterConfig {
@@ -119,7 +118,7 @@ pub(crate) fn play(play: &Simulation, seconds: &dyn Fn(u64) -> f64) -> Simulatio
 struct SimulatedJob<'a> {
     master: Master,
     seconds: &'a dyn Fn(u64) -> f64,
-    /// From rank 1 on.
+    /// By rank, starting at 1.
     workers: Vec<VirtualWorker>,
     /// When each busy worker reports.
     coming: BinaryHeap<Reverse<(Duration, usize)>>,
@@ -133,16 +132,16 @@ struct SimulatedJob<'a> {
 #[derive(Default)]
 struct VirtualWorker {
     queue: VecDeque<Assignment>,
-    /// What it reports next.
+    /// The part that it reports next.
     at: Option<Part>,
 }
 
 /// A part of a batch that is reported in one message.
 struct Part {
     done: Assignment,
-    /// What goes back with it, not begun: it waited behind a long task.
+    /// Tasks returned because they were queued behind a long task.
     unbegun: Option<Assignment>,
-    /// That long task, and when it will be done.
+    /// That long task, and when it will end.
     long: Option<(u64, Duration)>,
 }
 
@@ -151,13 +150,13 @@ impl SimulatedJob<'_> {
         Duration::try_from_secs_f64((self.seconds)(task)).unwrap_or_default()
     }
 
-    /// A task was done before the start.
+    /// Marks a task as done before the start.
     fn recall(&mut self, task: u64) {
         let (seconds, result) = ((self.seconds)(task), Ok(Scored::number(0.0)));
         self.on(Event::Recalled(AttemptResult { task, attempt: 1, started: 0.0, seconds, result }));
     }
 
-    /// The worker that is done first reports; whether there is one.
+    /// Handles the next report; false if no worker is busy.
     fn next(&mut self) -> bool {
         let Some(Reverse((at, rank))) = self.coming.pop() else { return false };
         self.now = at;
@@ -214,8 +213,8 @@ impl SimulatedJob<'_> {
         self.actions = emptied(actions);
     }
 
-    /// A worker begins the batch that it was given first. As a real one does, it reports early what has
-    /// waited for too long, and hands back what waits behind a long task.
+    /// Starts a worker's next batch. Like a real worker, it reports waiting results early and returns tasks
+    /// queued behind a long task.
     fn begin(&mut self, rank: usize) {
         let Some(Assignment { first, count, attempt }) = self.workers[rank - 1].queue.pop_front()
         else {
@@ -289,8 +288,8 @@ mod tests {
             let times = (makespan(&two, 4, strategy), makespan(&ten, 8, strategy));
             assert_eq!(times, (on_4, on_8), "{strategy}");
         }
-        assert_eq!(makespan(&ten, 8, split(4, 3)), 10.0, "three workers do the heavy lifting");
-        assert_eq!(makespan(&ten, 8, split(1, 7)), 10.0, "one data set at a time");
+        assert_eq!(makespan(&ten, 8, split(4, 3)), 10.0, "only three workers crunch");
+        assert_eq!(makespan(&ten, 8, split(1, 7)), 10.0, "data sets run one after another");
         assert_eq!(makespan(&ten, 8, split(3, 5)), 6.0);
         let inner = takes(&ten, 8, Strategy::Inner);
         assert_eq!(inner.closed, (1..=10).map(f64::from).collect::<Vec<_>>());
@@ -312,7 +311,7 @@ mod tests {
     #[test]
     fn a_long_task_in_a_batch_holds_up_nothing_but_itself() {
         let nest = LoopNest::sized(&[1000], 1);
-        // The first batches are of tasks of 0.1 ms; then there is one of 10 s.
+        // The first batches have tasks of 0.1 ms; task 500 takes 10 s.
         let seconds = |task: u64| if task == 500 { 10.0 } else { 1e-4 };
         let played = play(&flattened(&nest, 2), &seconds);
         assert!((played.busy - 10.0999).abs() < 1e-9, "{played:?}");
@@ -327,7 +326,7 @@ mod tests {
         let in_grid_order = play(&flattened(&nest, 4), &seconds);
         assert_eq!(in_grid_order.makespan, 12.0);
         let longest = Simulation { order: Order::LongestFirst, ..flattened(&nest, 4) };
-        assert_eq!(play(&longest, &seconds).makespan, 12.0, "nothing is known when it begins");
+        assert_eq!(play(&longest, &seconds).makespan, 12.0, "durations are unknown at the start");
         let mut costs = CostModel::new(&nest);
         (0..16).for_each(|task| costs.observe(task, seconds(task)));
         let known = Simulation { known: Some(&costs), ..longest };
@@ -370,7 +369,7 @@ mod tests {
             }
             match maps::nested_maps(&nest, workers, &seconds) {
                 maps::Ended::Played(played) => prop_assert!(done(&played), "{:?}", played),
-                // Whoever holds a point waits: that takes as many as there are workers.
+                // A deadlock occupies all workers.
                 maps::Ended::Deadlock(found) => prop_assert_eq!(found.waits.len(), workers),
             }
         }

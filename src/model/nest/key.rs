@@ -1,16 +1,16 @@
-//! A place in the nest.
+//! The key of a task or group in the nest.
 
 use serde::{Deserialize, Serialize};
 
-/// A place in the nest: the first `level` coordinates, packed into `index`.
+/// A position in the nest: the first `level` coordinates, packed into `index`.
 ///
-/// A key as deep as the nest is a task; a shallower one is the group of everything below it;
-/// level 0 is the whole job. What a key means only its [`LoopNest`](super::LoopNest) knows.
+/// A key as deep as the nest is a task; a shallower one is the group of all tasks below it; level 0 is
+/// the whole job. Only a [`LoopNest`](super::LoopNest) can interpret a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Key {
-    /// How many coordinates are fixed, outermost first.
+    /// Number of fixed coordinates, outermost first.
     pub(crate) level: usize,
-    /// Those coordinates as one number, in grid order.
+    /// The coordinates as one number, in grid order.
     pub(crate) index: u64,
 }
 

@@ -1,10 +1,10 @@
 //! The nest of loops, flattened: task index <-> coordinates, and which group a task belongs to.
 //!
-//! Nothing here holds a list of tasks, so a nest of a billion tasks costs a few bytes. Counting tasks
-//! upwards walks the nest exactly as the serial loops would, the innermost loop turning fastest.
+//! There is no list of tasks, so a nest of a billion tasks takes a few bytes. Task indices count in the
+//! order of the serial loops, the innermost loop fastest.
 //!
-//! This is the only place that multiplies or divides task numbers. The size of a loop is asked at a
-//! key, because an inner loop may come to depend on the points of the loops around it.
+//! Only this file does arithmetic on task indices. The size of a loop is queried at a key, because an
+//! inner loop may in future depend on the points of the loops around it.
 
 mod key;
 mod points;
@@ -27,11 +27,10 @@ pub(crate) use points::{Distribution, Named};
 pub(crate) struct Loop {
     /// The loop's name, unique in the nest.
     pub(crate) name: String,
-    /// The values it takes.
     pub(crate) points: Points,
     /// How its points fold into one value for the loop around it.
     pub(crate) reduce: Option<Reduce>,
-    /// Whether its points are data sets that the program brings.
+    /// Whether its points are the program's data sets.
     pub(crate) is_data: bool,
 }
 
@@ -43,9 +42,9 @@ pub(crate) struct LoopNest(Arc<Parts>);
 #[derive(Debug, PartialEq)]
 struct Parts {
     loops: Vec<Loop>,
-    /// How many points each loop has.
+    /// Number of points per loop.
     sizes: Vec<u64>,
-    /// How many tasks are below a key, by its level; 1 at the deepest one.
+    /// Number of tasks below a key, by its level; 1 at the deepest level.
     below: Vec<u64>,
     /// How many of the outermost loops do not reduce.
     outer: usize,
@@ -55,8 +54,8 @@ struct Parts {
 pub(crate) const MOST_TASKS: u64 = i64::MAX as u64;
 
 impl LoopNest {
-    /// A nest of these loops, outermost first. Says what is wrong if there is none, one is empty, one
-    /// inside a loop that reduces does not, or there are more than [`MOST_TASKS`] tasks.
+    /// A nest of these loops, outermost first. An error if there is no loop, a loop has no points, a loop
+    /// inside a reducing one does not reduce, or there are more than [`MOST_TASKS`] tasks.
     pub(crate) fn new(loops: Vec<Loop>) -> Result<LoopNest, String> {
         if loops.is_empty() {
             return Err("there is no loop".to_string());
@@ -84,8 +83,7 @@ impl LoopNest {
         LoopNest(Arc::new(Parts { loops, sizes, below, outer }))
     }
 
-    /// A nest of loops with so many points and these reductions, outermost first, whose names and
-    /// values do not matter.
+    /// A nest of loops of these sizes and reductions, outermost first, with generated names and values.
     pub(crate) fn of_sizes(
         sizes: &[u64],
         reduces: impl IntoIterator<Item = Option<Reduce>>,
@@ -99,14 +97,14 @@ impl LoopNest {
         LoopNest::new(sizes.iter().zip(reduces).enumerate().map(numbered).collect())
     }
 
-    /// A nest of loops with so many points, of which those after the first `outer` keep the greatest.
+    /// A nest of loops of these sizes; those after the first `outer` reduce with max.
     #[cfg(test)]
     pub(crate) fn sized(sizes: &[u64], outer: usize) -> LoopNest {
         let reduce = |level| (level >= outer).then_some(Reduce::Max);
         LoopNest::of_sizes(sizes, (0..sizes.len()).map(reduce)).unwrap()
     }
 
-    /// The same keys with nothing to fold: inner loops only count, and points are only numbers. For
+    /// A nest with the same keys whose inner loops only count, and whose points are numbers. For
     /// simulations.
     pub(crate) fn counting(&self) -> LoopNest {
         let folds = |level| (level >= self.outer()).then_some(Reduce::Count);
@@ -114,14 +112,14 @@ impl LoopNest {
         counting.expect("as sound as this one")
     }
 
-    /// Some of the loops as a nest of their own, which may be empty: then it has one task.
+    /// A nest of some of the loops; with none, it has one task.
     #[cfg(feature = "cli")]
     pub(crate) fn only(&self, levels: &[usize]) -> LoopNest {
         let loops: Vec<Loop> = levels.iter().map(|level| self.0.loops[*level].clone()).collect();
         LoopNest::of_loops(loops)
     }
 
-    /// How many loops are nested.
+    /// Number of loops.
     pub(crate) fn depth(&self) -> usize {
         self.0.sizes.len()
     }
@@ -131,45 +129,42 @@ impl LoopNest {
         self.0.outer
     }
 
-    /// The loops, outermost first.
     pub(crate) fn loops(&self) -> &[Loop] {
         &self.0.loops
     }
 
-    /// How many tasks there are.
     pub(crate) fn tasks(&self) -> u64 {
         self.0.below[0]
     }
 
-    /// How many keys there are at a level: groups, or tasks at the deepest one.
+    /// Number of keys at a level: groups, or tasks at the deepest level.
     pub(crate) fn keys(&self, level: usize) -> u64 {
         self.tasks() / self.0.below[level]
     }
 
-    /// The key of a task.
     pub(crate) fn task(&self, index: u64) -> Key {
         Key { level: self.depth(), index }
     }
 
-    /// How many points the loop directly inside a key has. A task has none inside.
+    /// Number of points of the loop directly inside a key. Must not be called for a task.
     pub(crate) fn slots(&self, key: Key) -> u64 {
         self.0.sizes[key.level]
     }
 
-    /// The key one loop further out, and the slot of `key` there; `None` for the whole job.
+    /// The key one level further out, and the slot of `key` in it; `None` for the whole job.
     pub(crate) fn parent(&self, key: Key) -> Option<(Key, u64)> {
         let level = key.level.checked_sub(1)?;
         let size = self.0.sizes[level];
         Some((Key { level, index: key.index / size }, key.index % size))
     }
 
-    /// The group that what comes of `key` goes into, and its slot there; `None` at the outermost loops,
+    /// The group that the result of `key` goes into, and its slot there; `None` at the outermost loops,
     /// which do not reduce.
     pub(crate) fn group(&self, key: Key) -> Option<(Key, u64)> {
         if key.level <= self.0.outer { None } else { self.parent(key) }
     }
 
-    /// The key at a point of the loop directly inside `key`; `None` if that has no such point.
+    /// The key at a slot of `key`; `None` if there is no such slot.
     pub(crate) fn child(&self, key: Key, slot: u64) -> Option<Key> {
         let children = self.children(key);
         let index = children.start.checked_add(slot).filter(|index| children.contains(index))?;
@@ -182,19 +177,19 @@ impl LoopNest {
         key.index * size..(key.index + 1) * size
     }
 
-    /// The key at a level that `key` is in.
+    /// The key at an outer level that contains `key`.
     pub(crate) fn ancestor(&self, key: Key, level: usize) -> Key {
         let inside = self.0.below[level] / self.0.below[key.level];
         Key { level, index: key.index / inside }
     }
 
-    /// The tasks below a key; a task's own is itself.
+    /// The tasks below a key; a task is below itself.
     pub(crate) fn tasks_below(&self, key: Key) -> Range<u64> {
         let size = self.0.below[key.level];
         key.index * size..(key.index + 1) * size
     }
 
-    /// How many those are.
+    /// Number of tasks below a key.
     pub(crate) fn task_count(&self, key: Key) -> u64 {
         self.0.below[key.level]
     }
@@ -218,7 +213,7 @@ impl LoopNest {
         indices
     }
 
-    /// The point that the innermost of the key's loops takes there; none for the whole job.
+    /// The value of the innermost of the key's loops; null for the whole job.
     pub(crate) fn value(&self, key: Key) -> Value {
         match self.parent(key) {
             Some((outer, slot)) => self.0.loops[outer.level].points.get(slot),
@@ -226,14 +221,14 @@ impl LoopNest {
         }
     }
 
-    /// The name and the point of each of the key's loops, outermost first.
+    /// The name and value of each of the key's loops, outermost first.
     pub(crate) fn coordinates(&self, key: Key) -> Vec<(&str, Value)> {
         let indices = self.indices(key);
         let named = self.0.loops.iter().zip(indices);
         named.map(|(l, i)| (l.name.as_str(), l.points.get(i))).collect()
     }
 
-    /// The winning point of each loop inside a key that max or min decided.
+    /// The name and winning value of each loop inside a key that max or min decided.
     pub(crate) fn winners(&self, key: Key, best: &[Winner]) -> Vec<(&str, Value)> {
         let mut at = key;
         let won = best.iter().map_while(|winner| {

@@ -1,7 +1,7 @@
-//! The points of a loop: the i-th value, computed when asked for.
+//! The points of a loop: the i-th value, computed on demand.
 //!
-//! No source keeps a list that the user did not write, so a range of a billion is as small as a
-//! range of five, and a job crosses to the workers in a few hundred bytes.
+//! Only lists that the user wrote are stored. A range of a billion points is as small as a range of five,
+//! and a job is sent to the workers in a few hundred bytes.
 
 use std::collections::BTreeSet;
 
@@ -18,48 +18,26 @@ pub(crate) enum Points {
     /// As written, or as found in files.
     List(Vec<Value>),
     /// Whole numbers: `from + i * step`.
-    Range {
-        /// The first.
-        from: i64,
-        /// From one to the next.
-        step: i64,
-        /// How many.
-        count: u64,
-    },
+    Range { from: i64, step: i64, count: u64 },
     /// Evenly spaced, both ends included.
-    Linspace {
-        /// The first.
-        from: f64,
-        /// The last.
-        to: f64,
-        /// How many.
-        count: u64,
-    },
+    Linspace { from: f64, to: f64, count: u64 },
     /// Evenly spaced on a logarithmic scale, both ends included.
-    Logspace {
-        /// The first.
-        from: f64,
-        /// The last.
-        to: f64,
-        /// How many.
-        count: u64,
-    },
-    /// Records of every combination, the last name turning fastest.
+    Logspace { from: f64, to: f64, count: u64 },
+    /// Records of every combination, the last name fastest.
     Grid(Vec<Named>),
     /// One source after another.
     Union(Vec<Points>),
     /// Records of the i-th value of each.
     Zip(Vec<Named>),
-    /// Random draws. The i-th draw depends on the seed, the name and i alone, so a longer loop
-    /// begins with the shorter one's points.
+    /// Random draws. The i-th draw depends only on the seed, the name and i, so a longer loop starts with
+    /// the points of a shorter one.
     Random {
-        /// How many.
         count: u64,
         /// The same seed gives the same points.
         seed: u64,
-        /// What is drawn, by name.
+        /// The distributions by name.
         draws: Vec<(String, Distribution)>,
-        /// Whether the points are the one drawn value itself rather than a record.
+        /// Whether a point is the single drawn value instead of a record.
         bare: bool,
     },
 }
@@ -69,11 +47,10 @@ pub(crate) enum Points {
 pub(crate) struct Named {
     /// The field of the record.
     pub(crate) name: String,
-    /// Its values.
     pub(crate) points: Points,
 }
 
-/// What a random parameter is drawn from.
+/// The distribution of a random parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Distribution {
     /// Between two numbers.
@@ -91,7 +68,7 @@ pub(crate) enum Distribution {
 }
 
 impl Points {
-    /// How many points there are; `u64::MAX` stands for "more than that".
+    /// Number of points; `u64::MAX` if that overflows.
     pub(crate) fn len(&self) -> u64 {
         match self {
             Points::List(values) => values.len() as u64,
@@ -107,12 +84,11 @@ impl Points {
         }
     }
 
-    /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether a point can be a text, and so the name of a file.
+    /// Whether a point can be a string, and so a file name.
     pub(crate) fn may_name_files(&self) -> bool {
         match self {
             Points::List(values) => {
@@ -129,7 +105,7 @@ impl Points {
         }
     }
 
-    /// The names of the fields that points of this source have, if they are records.
+    /// The field names of the points, if they are records.
     pub(crate) fn fields(&self) -> Vec<String> {
         let mut names: Vec<String> = match self {
             Points::List(values) => {

@@ -1,6 +1,6 @@
-//! What a point, a result or a summary is made of: JSON's kinds of value.
+//! The values of points, results and summaries: the types of JSON.
 //!
-//! JSON's own type cannot cross the wire, because bincode does not describe itself; this one can.
+//! serde_json's own type cannot be decoded from bincode, which is not self-describing; this one can.
 //! Numbers print the same everywhere (table, placeholder, store, seed): as JSON prints them.
 
 mod show;
@@ -10,28 +10,28 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value as Json};
 
-/// A number, a text, a record of named values, ...
+/// The value of a point, a result or a summary: the types of JSON, with whole numbers apart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Value {
-    /// Nothing: an empty cell, or the place of a failed run in a list.
+    /// No value: an empty cell, or a failed run in a list.
     #[default]
     Null,
     /// True or false.
     Bool(bool),
-    /// A whole number.
+    /// A whole number that fits 64 bits.
     Int(i64),
     /// Any other number.
     Float(f64),
-    /// A text, or a file's path.
+    /// A string, or the path of a file.
     Text(String),
-    /// Several values.
+    /// A list of values.
     List(Vec<Value>),
-    /// Named values, in the order they were written.
+    /// Named fields, in the order in which they were written.
     Record(Vec<(String, Value)>),
 }
 
 impl Value {
-    /// The number this is, if it is one.
+    /// The value as a floating-point number, if it is a number.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Value::Int(whole) => Some(*whole as f64),
@@ -40,7 +40,7 @@ impl Value {
         }
     }
 
-    /// The named field of a record.
+    /// The field of this name, if the value is a record that has one.
     pub fn field(&self, name: &str) -> Option<&Value> {
         match self {
             Value::Record(fields) => fields.iter().find(|(key, _)| key == name).map(|(_, v)| v),
@@ -48,7 +48,7 @@ impl Value {
         }
     }
 
-    /// About how many bytes it takes.
+    /// Approximate size in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Value::Text(text) => text.len(),
@@ -60,8 +60,8 @@ impl Value {
         }
     }
 
-    /// As JSON. JSON has no infinities or NaN: they become the texts `Infinity`, `-Infinity`,
-    /// `NaN`, as protobuf's JSON mapping has it.
+    /// Converts to JSON. JSON has no infinities or NaN: they become the strings `Infinity`, `-Infinity`
+    /// and `NaN`, as in the JSON mapping of protobuf.
     pub fn to_json(&self) -> Json {
         match self {
             Value::Null => Json::Null,
@@ -81,7 +81,7 @@ impl Value {
         }
     }
 
-    /// From JSON. A whole number that does not fit 64 bits becomes a float.
+    /// Converts from JSON. A whole number that does not fit 64 bits becomes a float.
     pub(crate) fn from_json(json: Json) -> Value {
         match json {
             Json::Null => Value::Null,
@@ -98,8 +98,11 @@ impl Value {
         }
     }
 
-    /// Reads one JSON text, or one of the numbers JSON lacks (`nan`, `inf`, `-inf`), as programs
-    /// print them; says why if it is neither.
+    /// Reads one JSON value, or one of the numbers that JSON lacks, as programs print them (`nan`, `inf`,
+    /// `-inf`).
+    ///
+    /// # Errors
+    /// A message that says why the string is neither.
     ///
     /// ```
     /// use gridmpi::Value;
@@ -122,7 +125,7 @@ pub(crate) fn json_object<'a>(fields: impl IntoIterator<Item = (&'a str, Json)>)
     Json::Object(fields.into_iter().map(|(k, v)| (k.to_string(), v)).collect::<Map<_, _>>())
 }
 
-/// Texts as they are, everything else as JSON.
+/// Strings as they are, everything else as JSON.
 impl fmt::Display for Value {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

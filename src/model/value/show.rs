@@ -1,7 +1,7 @@
-//! A Rust value as a [`Value`]: what the store, the table and the seeds know of the user's types.
+//! Converts a Rust value to a [`Value`], for the store, the table and the seeds.
 //!
-//! Unlike JSON's own serializer it keeps NaN and infinities, and it does not follow a value of a
-//! billion numbers to its end: past a budget, elements are counted and left out.
+//! Unlike serde_json it keeps NaN and infinities. Its output is bounded even for a value of a billion
+//! numbers: past a budget, elements are only counted.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,13 +11,13 @@ use serde::ser::{self, Serializer};
 
 use crate::model::value::Value;
 
-/// How many values are shown before the rest is only counted.
+/// The most values that are converted; the rest is only counted.
 const BUDGET: usize = 100_000;
 
-/// How much text is shown before the rest is left out. (bytes)
+/// The most text that is converted; the rest is left out. (bytes)
 const TEXT: usize = 1 << 20;
 
-/// The name under which the number of left out elements stands.
+/// The field with the number of omitted elements.
 const OMITTED: &str = "omitted";
 
 impl Value {
@@ -37,7 +37,7 @@ impl Value {
     }
 }
 
-/// Why a value's own `Serialize` gave up.
+/// The error of a value's own `Serialize`.
 #[derive(Debug)]
 struct Refused(String);
 
@@ -60,7 +60,7 @@ struct Show<'b> {
     left: &'b Left,
 }
 
-/// What may still be shown.
+/// The remaining budget.
 struct Left {
     values: Cell<usize>,
     /// (bytes)
@@ -68,14 +68,14 @@ struct Left {
 }
 
 impl<'b> Show<'b> {
-    /// Pays for one more value, if there is budget for it.
+    /// Takes one value from the budget; false if it is used up.
     fn pay(&self) -> bool {
         let left = self.left.values.get();
         self.left.values.set(left.saturating_sub(1));
         left > 0
     }
 
-    /// As much of a text as there is budget for.
+    /// As much of a string as the budget allows.
     fn text(&self, text: &str) -> String {
         let left = self.left.text.get();
         self.left.text.set(left.saturating_sub(text.len()));
@@ -114,7 +114,7 @@ fn tagged(variant: Option<&'static str>, value: Value) -> Value {
     }
 }
 
-/// Whole numbers of every size: those that 64 bits do not hold become floats.
+/// Whole numbers of every size; those that do not fit 64 bits become floats.
 macro_rules! whole_numbers {
     ($($method:ident $kind:ty;)*) => {$(
         fn $method(self, v: $kind) -> Result<Value, Refused> {
@@ -278,7 +278,7 @@ impl<'b> Serializer for Show<'b> {
     }
 }
 
-/// serde has a trait for each kind of list and of record; here they are all the same.
+/// serde has a trait for each kind of list and of record; here they have the same implementation.
 macro_rules! lists {
     ($($kind:ident $element:ident;)*) => {$(
         impl ser::$kind for Elements<'_> {

@@ -1,5 +1,5 @@
-//! Slurm: the allocation this process is in, as the environment and Slurm itself tell of it. When it
-//! ends is what a run has to know to come to an end of its own before.
+//! Reads the Slurm allocation of this process, from the environment and from Slurm's commands. A run has
+//! to know when it ends, to shut down before.
 
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) mod script;
@@ -16,34 +16,35 @@ use crate::util::{clock, duration};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use step::Step;
 
-/// How long Slurm's commands may take to answer: their controller may be busy.
+/// Time limit for Slurm's commands: their controller may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What is left for last reports, the store, MPI and the launcher to end, and to requeue the job: so
-/// much, and a hundredth of the time there is, up to a minute.
+/// The time before the end of the allocation that is reserved for last reports, the store, MPI and the
+/// launcher to end, and to requeue the job: this minimum plus a hundredth of the time left, up to the
+/// maximum.
 const LEAST_MARGIN: Duration = Duration::from_secs(8);
 const MOST_MARGIN: Duration = Duration::from_secs(60);
 const MARGIN_SHARE: u32 = 100;
 
-/// What there is to know of the allocation.
+/// A Slurm allocation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Allocation {
-    /// As Slurm's commands name it: `12`, or `12_3` in an array.
+    /// The job id as Slurm's commands take it: `12`, or `12_3` in an array.
     pub(crate) job: String,
-    /// As Slurm writes them: `n[1-3]`.
+    /// The node list in Slurm's notation: `n[1-3]`.
     pub(crate) nodes: String,
-    /// How often it was requeued.
+    /// Number of restarts.
     pub(crate) restarts: u32,
-    /// When it ends, in seconds since 1970, if it does and that can be found out.
+    /// When it ends, in seconds since 1970, if it has a limit and that is known.
     pub(crate) end: Option<f64>,
 }
 
-/// An allocation, and whether what is left to do is expected to fit into it.
+/// An allocation, and whether the remaining work is expected to fit into it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Booked {
     #[serde(flatten)]
     pub(crate) allocation: Allocation,
-    /// How long the work that is left may take. (seconds)
+    /// Estimated time of the remaining work. (seconds)
     pub(crate) work_left: Option<f64>,
     pub(crate) fits: Option<bool>,
 }
@@ -57,7 +58,7 @@ impl Booked {
         }
     }
 
-    /// What to tell of it: all, or once the run is over only where it was.
+    /// A line for the user; after the run (`going` is false) only job and nodes.
     #[cfg(feature = "cli")]
     pub(crate) fn line(&self, going: bool) -> String {
         let expected = self.work_left.and_then(|left| Duration::try_from_secs_f64(left).ok());
@@ -69,8 +70,8 @@ impl Booked {
 }
 
 impl Allocation {
-    /// The one this process is in, if it is in one. Asks Slurm for the end where the environment does
-    /// not tell it.
+    /// The allocation of this process, if there is one. Asks Slurm for its end if the environment does not
+    /// have it.
     pub(crate) fn detect() -> Option<Allocation> {
         let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         Allocation::from(variable, ask, SystemTime::now())
@@ -86,7 +87,7 @@ impl Allocation {
         let job = array.map_or(id.clone(), |(array, task)| format!("{array}_{task}"));
         let nodes = variable("SLURM_JOB_NODELIST").or_else(|| variable("SLURM_NODELIST"));
         let restarts = variable("SLURM_RESTART_COUNT").and_then(|count| count.parse().ok());
-        // Slurm tells it from 22.05 or 23.02 on. The time that is left needs no time zone.
+        // Slurm sets it from 22.05 or 23.02 on. The time left, unlike the end, needs no time zone.
         let told = variable("SLURM_JOB_END_TIME").and_then(|end| end.parse::<f64>().ok());
         let end = told.or_else(|| {
             let left = left_by_squeue(&id, &ask).or_else(|| left_by_scontrol(&id, &ask))?;
@@ -100,26 +101,24 @@ impl Allocation {
         })
     }
 
-    /// How long it goes on from then.
+    /// The time left.
     pub(crate) fn left(&self, now: SystemTime) -> Option<Duration> {
         let left = self.end? - clock::seconds(now);
         Some(Duration::try_from_secs_f64(left.max(0.0)).unwrap_or(Duration::MAX))
     }
 
-    /// When nothing may be under way any more, so that everything has ended in order before the
-    /// allocation does.
+    /// When all tasks must have ended, so that everything shuts down in order before the allocation ends.
     pub(crate) fn finish_by(&self, now: SystemTime) -> Option<SystemTime> {
         let left = self.left(now)?;
         let margin = (LEAST_MARGIN + left / MARGIN_SHARE).min(MOST_MARGIN);
         now.checked_add(left.saturating_sub(margin))
     }
 
-    /// Whether work that takes so long from now on ends in time, if the end is known.
+    /// Whether work of this duration ends in time, if the end is known.
     fn fits(&self, now: SystemTime, work: Duration) -> Option<bool> {
         Some(now.checked_add(work)? <= self.finish_by(now)?)
     }
 
-    /// Job, nodes and restarts.
     fn place(&self) -> String {
         let Allocation { job, nodes, restarts, .. } = self;
         let restarts = match restarts {
@@ -130,8 +129,8 @@ impl Allocation {
         format!("Slurm job {job} on {nodes}{restarts}")
     }
 
-    /// What to tell of it: job, nodes, restarts, time left, and whether what there is to do can be
-    /// expected to fit, where that is known.
+    /// A line for the user: job, nodes, restarts, time left, and whether the remaining work is expected to
+    /// fit, if that is known.
     pub(crate) fn line(&self, now: SystemTime, expected: Option<Duration>) -> String {
         let place = self.place();
         let Some(left) = self.left(now) else {
@@ -162,14 +161,15 @@ fn left_by_scontrol(id: &str, ask: impl Fn(&str, &[&str]) -> Option<String>) -> 
     Some(duration::parse(limit)?.saturating_sub(duration::parse(run)?))
 }
 
-/// What one of Slurm's commands, or a launcher, prints; nothing if it fails, is not there or does not end.
+/// The output of one of Slurm's commands or of a launcher; nothing if it fails, does not exist or does not
+/// end.
 pub(crate) fn ask(program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().ok()?;
     let mut out = child.stdout.take()?;
     let since = Instant::now();
-    // What they print fits a pipe.
+    // The output fits into the pipe's buffer, so it can be read at the end.
     let status = loop {
         match child.try_wait().ok()? {
             Some(status) => break status,
@@ -187,7 +187,7 @@ pub(crate) fn ask(program: &str, arguments: &[&str]) -> Option<String> {
     status.success().then_some(said)
 }
 
-/// How many cores this rank has by the allocation; nothing where it does not say.
+/// Number of cores of this rank in the allocation, if it is set.
 pub(crate) fn cores() -> Option<usize> {
     cores_by(|name| std::env::var(name).ok())
 }
@@ -198,7 +198,7 @@ fn cores_by(variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
     (cores > 0).then_some(cores)
 }
 
-/// How much memory that many cores have by the allocation, in MiB; nothing where it does not say.
+/// Memory for this number of cores in the allocation, in MiB, if it is set.
 pub(crate) fn memory(cores: usize) -> Option<u64> {
     memory_by(|name| std::env::var(name).ok(), cores as u64)
 }
@@ -209,7 +209,7 @@ fn memory_by(variable: impl Fn(&str) -> Option<String>, cores: u64) -> Option<u6
     if let Some(each) = number("SLURM_MEM_PER_CPU").filter(|each| *each > 0) {
         return Some(each * cores);
     }
-    let node = number("SLURM_MEM_PER_NODE").filter(|node| *node > 0)?; // 0 is all there is
+    let node = number("SLURM_MEM_PER_NODE").filter(|node| *node > 0)?; // 0 means all
     let of_node = number("SLURM_CPUS_ON_NODE")?.max(1);
     Some(node * cores.min(of_node) / of_node)
 }

@@ -1,4 +1,4 @@
-//! A batch script for sbatch: complete, commented, and able to have itself started again.
+//! Writes a batch script for sbatch: complete, commented, and able to requeue its job.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,16 +8,16 @@ use shlex::try_quote;
 use crate::util::duration::limit;
 use crate::util::error::{Error, Result};
 
-/// What to ask Slurm for.
+/// The requested resources.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ResourceRequest {
     pub(crate) nodes: u32,
     pub(crate) time: Duration,
 }
 
-/// All that a script says.
+/// The content of a batch script.
 pub(crate) struct Script<'a> {
-    /// What is in the first comment.
+    /// The first comment.
     pub(crate) about: Vec<String>,
     pub(crate) name: &'a str,
     /// The job files and their results folders; several make a job array.
@@ -26,7 +26,7 @@ pub(crate) struct Script<'a> {
     pub(crate) ntasks_per_node: u32,
     pub(crate) threads: u32,
     pub(crate) partition: Option<&'a str>,
-    /// How long before the end Slurm is to say so.
+    /// How long before the end Slurm sends its warning signal.
     pub(crate) warning: Duration,
     pub(crate) requeues: u32,
     /// The launcher and its options.
@@ -34,19 +34,18 @@ pub(crate) struct Script<'a> {
     pub(crate) modules: &'a [String],
     pub(crate) venv: Option<&'a str>,
     pub(crate) setup: &'a [String],
-    /// More options for sbatch, one a line, as it reads them.
+    /// Further options for sbatch, one per line, in its syntax.
     pub(crate) options: Vec<String>,
-    /// This program, and where it was called.
+    /// The path of this program, and the working directory.
     pub(crate) gridmpi: &'a Path,
     pub(crate) folder: &'a Path,
 }
 
-/// The script, with `{{name}}` for what differs. A name at the beginning of a line stands for whole lines,
-/// or for none.
+/// The template, with `{{name}}` for variable parts. A name at the start of a line stands for whole lines
+/// or none.
 const TEMPLATE: &str = include_str!("batch_script.sh");
 
 impl Script<'_> {
-    /// The script.
     pub(crate) fn text(&self) -> Result<String> {
         let (mut text, mut rest) = (String::new(), TEMPLATE);
         while let Some((before, (name, after))) =
@@ -59,14 +58,14 @@ impl Script<'_> {
         Ok(text + rest)
     }
 
-    /// What stands for a name in the template.
+    /// The replacement of a name in the template.
     fn part(&self, name: &str) -> Result<String> {
         let path = |path: &Path| quoted(in_words(path)?);
         let of_array = |list: &str| Ok(format!("\"${{{list}[$SLURM_ARRAY_TASK_ID]}}\""));
         Ok(match name {
             "login" if self.modules.is_empty() => String::new(),
-            "login" => " -l".to_string(), // so that there is `module`
-            // A file's name may go on in another line, where it would be no comment.
+            "login" => " -l".to_string(), // a login shell has `module`
+            // A file name may contain a line break, after which the comment would end.
             "about" => lines("# ", self.about.iter().map(|l| l.replace(char::is_control, "?"))),
             "options" => lines("#SBATCH ", self.options()?),
             "warning" => self.warning.as_secs().to_string(),
@@ -86,7 +85,7 @@ impl Script<'_> {
                 format!("{about}\njobs=({jobs})\nfolders=({folders})\n")
             }
             "gridmpi" => path(self.gridmpi)?,
-            // A rank is too much to leave it to dispensing.
+            // With several threads per rank, rank 0 is too large for the event loop alone.
             "threads" if self.threads > 1 => format!("{} --master-works", self.threads),
             "threads" => self.threads.to_string(),
             "grace" => self.warning.as_secs().saturating_sub(15).max(5).to_string(),
@@ -122,7 +121,7 @@ impl Script<'_> {
         }
         options.push(format!("--chdir={}", in_words(self.folder)?));
         let log = if self.is_array() { "%A_%a" } else { "%j" };
-        // A backslash would have sbatch fill in nothing.
+        // With a backslash in the name, sbatch replaces no `%`.
         let name = self.name.replace('%', "%%").replace('\\', "_");
         options.push(format!("--output={name}-{log}.log"));
         options.iter().map(|option| word(option)).collect()
@@ -152,11 +151,11 @@ fn words(words: impl Iterator<Item = Result<String>>) -> Result<String> {
     Ok(words.collect::<Result<Vec<_>>>()?.join(" "))
 }
 
-/// A word as sbatch reads it behind `#SBATCH`: blanks, quotes, backslashes and `#` mean something there.
+/// A word in the syntax of `#SBATCH` lines, where blanks, quotes, backslashes and `#` are special.
 pub(crate) fn word(text: &str) -> Result<String> {
     if text.contains(char::is_control) {
         return Err(Error::input(format!(
-            "{text:?} cannot be told sbatch: expected one line of text"
+            "{text:?} cannot be passed to sbatch: expected a single line"
         )));
     }
     if !text.contains(|c: char| c.is_whitespace() || "'\"\\#".contains(c)) {
@@ -169,7 +168,8 @@ pub(crate) fn word(text: &str) -> Result<String> {
     })
 }
 
-/// What the job file has behind `#SBATCH`: several words if it says so, or one value with blanks.
+/// An option from the job file for an `#SBATCH` line: as it is if it is quoted, otherwise with a value
+/// that may contain blanks.
 pub(crate) fn line(text: &str) -> Result<String> {
     match text.split_once('=') {
         Some((_, value)) if !value.contains(['"', '\'']) => word(text),
@@ -177,7 +177,6 @@ pub(crate) fn line(text: &str) -> Result<String> {
     }
 }
 
-/// A path as a script can name it.
 fn in_words(path: &Path) -> Result<&str> {
     path.to_str().ok_or_else(|| {
         Error::input(format!("{}: not UTF-8, which a script cannot name", path.display()))
@@ -190,10 +189,12 @@ fn quoted(text: &str) -> Result<String> {
         return Ok(text.to_string());
     }
     let quoted = try_quote(text);
-    quoted.map(String::from).map_err(|_| Error::input(format!("{text:?} cannot stand in a script")))
+    quoted
+        .map(String::from)
+        .map_err(|_| Error::input(format!("{text:?} cannot be written into a script")))
 }
 
-/// A word of the launcher's; variables of Slurm's are filled in where the script runs.
+/// A quoted argument of the launcher. Slurm's variables in it are expanded when the script runs.
 fn argument(word: &str) -> Result<String> {
     const FILLED_IN: &str = "$SLURM_";
     if !word.contains(FILLED_IN) {

@@ -1,20 +1,20 @@
-//! Starting ranks again in an allocation that has lost a node: launchers go by variables that were set
-//! when it had all of them.
+//! Describes an allocation that has lost a node, to restart ranks in it: launchers read variables that
+//! were set when it had all its nodes.
 
 use crate::platform::slurm::ask;
 
-/// What is left of the allocation.
+/// The remaining nodes of the allocation.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Step {
-    /// As Slurm writes them: `n[1,3]`.
+    /// The node list in Slurm's notation: `n[1,3]`.
     pub(crate) nodes: String,
     count: u32,
-    /// How many there were.
+    /// The number of nodes at the start.
     of: u32,
 }
 
 impl Step {
-    /// The nodes that are left, if some have gone.
+    /// The remaining nodes, if some are lost.
     pub(crate) fn left() -> Option<Step> {
         let variable = |name: &str| std::env::var(name).ok();
         let id = variable("SLURM_JOB_ID")?;
@@ -32,12 +32,12 @@ impl Step {
         (0 < count && count < of).then_some(Step { nodes, count, of })
     }
 
-    /// How many of so many ranks have a place there: as many on each node as before.
+    /// How many of `all` ranks fit on them: as many per node as before.
     pub(crate) fn ranks(&self, all: u32) -> u32 {
         (all / self.of).max(1) * self.count
     }
 
-    /// What launchers go by.
+    /// The variables that launchers read.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let mut set = vec![
             ("SLURM_JOB_NODELIST", self.nodes.clone()),

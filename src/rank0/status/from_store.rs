@@ -1,4 +1,4 @@
-//! How a run stands that has ended, from its store: that is what counts then.
+//! The status of a run that has ended, read from its store.
 
 use serde_json::Value as Json;
 
@@ -7,37 +7,35 @@ use crate::rank0::status::{FORM, GroupStatus, GroupsStatus, RunState, Status, Wo
 use crate::store::{Folder, StoreReader};
 use crate::util::error::Result;
 
-/// How many groups are shown.
 const MOST_GROUPS: u64 = 200;
 
 impl Status {
-    /// This, as the store has it.
-    pub(crate) fn settled(self, look: &StoreReader) -> Result<Status> {
+    pub(crate) fn settled(self, reader: &StoreReader) -> Result<Status> {
         let Status { host, process, started, seen, written, words, retried, .. } = self;
         let Status { slurm, workers, .. } = self;
-        let stored = Status::of_store(look)?;
-        // Where a later start has left no word, the store knows better.
+        let stored = Status::of_store(reader)?;
+        // The words belong to the state in the file. They are dropped if the store has another state.
         let words = words.filter(|_| self.state == stored.state);
         let known = Status { host, process, started, seen, written, words, retried, ..stored };
         Ok(Status { slurm, workers, ..known })
     }
 
-    /// All that a store says.
-    pub(crate) fn of_store(look: &StoreReader) -> Result<Status> {
-        let (done, failed) = look.tally()?;
-        let state = match look.note("state")?.as_deref() {
+    /// The status as far as a store knows it.
+    pub(crate) fn of_store(reader: &StoreReader) -> Result<Status> {
+        let (done, failed) = reader.tally()?;
+        let state = match reader.note("state")?.as_deref() {
             Some("complete") => RunState::Complete,
             Some("stopped") => RunState::Stopped,
             Some("interrupted") => RunState::Interrupted,
             _ => RunState::Running,
         };
-        let exit_code = look.note("exit_code")?.and_then(|code| code.parse().ok());
-        let folder = look.path().parent();
+        let exit_code = reader.note("exit_code")?.and_then(|code| code.parse().ok());
+        let folder = reader.path().parent();
         let (process, host) = folder.and_then(Folder::holder).unwrap_or_default();
-        let (started, written) = look.span()?;
+        let (started, written) = reader.span()?;
         Ok(Status {
             form: FORM,
-            name: look.name.clone(),
+            name: reader.name.clone(),
             state,
             words: None,
             exit_code: exit_code.filter(|_| state.is_end()),
@@ -46,7 +44,7 @@ impl Status {
             started,
             seen: written,
             written,
-            tasks: look.nest().tasks(),
+            tasks: reader.nest().tasks(),
             done,
             reused: 0,
             failed,
@@ -55,15 +53,15 @@ impl Status {
             rate: None,
             seconds_left: None,
             slurm: None,
-            groups: groups(look)?,
+            groups: groups(reader)?,
             workers: WorkersStatus::default(),
             stragglers: Vec::new(),
         })
     }
 }
 
-fn groups(look: &StoreReader) -> Result<GroupsStatus> {
-    let nest = look.nest();
+fn groups(reader: &StoreReader) -> Result<GroupsStatus> {
+    let nest = reader.nest();
     let outer = nest.outer();
     let Some(reduce) = nest.loops().get(outer).and_then(|l| l.reduce.as_ref()) else {
         return Ok(GroupsStatus::default());
@@ -73,7 +71,7 @@ fn groups(look: &StoreReader) -> Result<GroupsStatus> {
         reduce: Some(reduce.name().to_string()),
         ..GroupsStatus::default()
     };
-    look.results.summaries(outer, |summary| {
+    reader.results.summaries(outer, |summary| {
         groups.closed += 1;
         groups.incomplete += u64::from(summary.result.is_err());
         if groups.closed <= MOST_GROUPS {

@@ -1,5 +1,5 @@
-//! Whether a run that says it goes on does: by its process and its lock where that is on this machine, by
-//! the age of its file elsewhere. Nothing is written, and nothing is held that rank 0 could want.
+//! Tells whether a run that claims to be running still is: by its process and its lock on this machine, by
+//! the age of its status file on another. Nothing is written, and no lock is kept.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,38 +12,38 @@ use crate::util::clock::since_1970;
 use crate::util::error::Result;
 use crate::util::machine::host;
 
-/// Rank 0 writes every second or two. How old its file may be on the same machine before its lock is
-/// looked at, and on another one, where a shared file system may show an old one for a while, before it
-/// counts as dead.
+/// Rank 0 writes its file every second or two. If the file is older than FRESH, the lock decides on the
+/// same machine. On another machine the run counts as dead once the file is older than DEAD: a shared file
+/// system may show an old file for a while.
 const FRESH: Duration = Duration::from_secs(5);
 const DEAD: Duration = Duration::from_secs(40);
 
-/// What a status file needs at the very least. (bytes)
+/// The free space that a status file needs. (bytes)
 const ROOM: u64 = 1 << 16;
 
-/// How long to wait for a sign of life.
+/// How long to wait for the file to change.
 const LISTEN: Duration = Duration::from_secs(3);
 
-/// Whether a run goes on.
+/// Whether a run is alive.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Life {
-    /// It does.
     Alive,
-    /// Nothing was heard of it for a while. (seconds)
+    /// The file has not changed for a while. (seconds)
     Silent(f64),
-    /// It has ended, and has said how.
+    /// It has ended and recorded how.
     Ended,
-    /// It has died without a word; why that is believed.
+    /// It has died without recording that; how this was found.
     Died(String),
 }
 
-/// Follows one status file. Clocks of two machines may differ: that a file changes is told by this one's.
+/// Follows one status file. Clocks of two machines may differ, so the time since the last change is
+/// measured by this one's.
 pub(crate) struct Liveness {
     folder: PathBuf,
     host: String,
-    /// What was written last, and when that was seen first.
+    /// The last time stamp in the file, and when it was first seen.
     last: Option<(f64, Instant)>,
-    /// Whether it has changed under our eyes.
+    /// Whether the file was seen to change.
     beats: bool,
 }
 
@@ -52,22 +52,22 @@ impl Liveness {
         Liveness { folder: folder.to_path_buf(), host: host(), last: None, beats: false }
     }
 
-    /// Reads the file once more.
-    pub(crate) fn look(&mut self) -> Result<Option<(Status, Life)>> {
+    /// Reads the file again.
+    pub(crate) fn check(&mut self) -> Result<Option<(Status, Life)>> {
         let Some(mut status) = Status::read(&self.folder)? else { return Ok(None) };
         let life = self.life(&status);
         if matches!(life, Life::Silent(_)) && self.is_stifled() {
-            let words = "its disk is full: it cannot say how it stands, and waits for room";
+            let words = "its disk is full: it cannot write its status, and waits for space";
             status.words = Some(words.to_string());
         }
         Ok(Some((status, life)))
     }
 
-    /// Reads the file, and if it seems to be silent waits a moment for a sign of life.
+    /// Reads the file; if the run seems silent, waits a moment for the file to change.
     pub(crate) fn look_twice(&mut self) -> Result<Option<(Status, Life)>> {
         let begin = Instant::now();
         loop {
-            let seen = self.look()?;
+            let seen = self.check()?;
             let doubtful = match &seen {
                 Some((status, Life::Died(_))) => status.host != self.host,
                 Some((_, Life::Silent(_))) => true,
@@ -80,16 +80,16 @@ impl Liveness {
         }
     }
 
-    /// Whether a run lives of which only its store and its claim on the folder are known.
+    /// Whether a run is alive that has no status file, by its claim on the folder.
     pub(crate) fn claimed(&mut self, status: &Status) -> Life {
         match Folder::is_free(&self.folder) {
             Some(false) => Life::Alive,
-            _ if status.host.is_empty() => Life::Died("nobody has claimed the folder".to_string()),
+            _ if status.host.is_empty() => Life::Died("no process holds the folder".to_string()),
             _ => self.life(status),
         }
     }
 
-    /// Whether there is no room left for a sign of life.
+    /// Whether the disk is too full to write the status.
     fn is_stifled(&self) -> bool {
         let disk = rustix::fs::statvfs(&self.folder);
         disk.is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM)
@@ -107,7 +107,7 @@ impl Liveness {
             return Life::Ended;
         }
         let unchanged = self.last.map_or(Duration::ZERO, |(_, first)| first.elapsed());
-        // By its own clock where it was never seen to change.
+        // By the writer's clock if the file was never seen to change.
         let by_clock = (since_1970() - status.written).max(0.0);
         let age = match self.beats {
             true => unchanged.as_secs_f64(),
@@ -118,13 +118,13 @@ impl Liveness {
             if is_process(status.process) && age < FRESH.as_secs_f64() {
                 return Life::Alive;
             }
-            // A process in another container is not to be seen, but its lock is.
+            // A process in another container is not visible, but its lock is.
             return match Folder::is_free(&self.folder) {
-                Some(true) => Life::Died(format!("{rank_0} is not there any more")),
+                Some(true) => Life::Died(format!("{rank_0} has ended")),
                 _ if age < FRESH.as_secs_f64() => Life::Alive,
                 Some(false) => Life::Silent(age),
                 None if is_process(status.process) => Life::Silent(age),
-                None => Life::Died(format!("{rank_0} is not there any more")),
+                None => Life::Died(format!("{rank_0} has ended")),
             };
         }
         match age {

@@ -1,5 +1,5 @@
-//! How a run stands, in a small file that rank 0 writes beside the store: whoever looks on, from
-//! whatever machine, reads that and leaves the store and its locks alone.
+//! The status of a run, in a small file that rank 0 writes next to the store. Readers on any machine read
+//! this file, and need neither the store nor its locks.
 
 #[cfg(feature = "cli")]
 mod from_store;
@@ -24,76 +24,76 @@ pub(crate) use writer::StatusWriter;
 /// The file's name in the results folder.
 pub(crate) const FILE: &str = "status.json";
 
-/// The version of its form; one with another is not for this gridmpi.
+/// The version of the file format; other versions are refused.
 const FORM: u32 = 1;
 
-/// How a run stood when it was written.
+/// The status of a run when it was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) form: u32,
-    /// The job's name.
     pub(crate) name: String,
     pub(crate) state: RunState,
-    /// What there is to say of that: why it pauses, or how it ended.
+    /// Why it is paused, or how it ended.
     pub(crate) words: Option<String>,
-    /// What gridmpi exits with, once it has ended.
+    /// The exit code, once the run has ended.
     pub(crate) exit_code: Option<u8>,
-    /// Rank 0's host and process.
+    /// Rank 0's host and PID.
     pub(crate) host: String,
     pub(crate) process: u32,
-    /// When it began, when rank 0 looked last, and when this was written: in seconds since 1970.
+    /// When the run began, when rank 0 took the last snapshot, and when this was written, in seconds since
+    /// 1970.
     pub(crate) started: f64,
     pub(crate) seen: f64,
     pub(crate) written: f64,
     pub(crate) tasks: u64,
-    /// Runs that are there, good or bad, those of earlier starts included.
+    /// Finished runs, including failed ones and those of earlier starts.
     pub(crate) done: u64,
-    /// Those of earlier starts.
+    /// Finished runs of earlier starts.
     pub(crate) reused: u64,
     pub(crate) failed: u64,
-    /// Tasks that workers are at just now.
+    /// Tasks that are running now.
     pub(crate) running: u64,
     /// Failed attempts that were tried again.
     pub(crate) retried: u64,
-    /// Runs in a second, lately.
+    /// Recent runs per second.
     pub(crate) rate: Option<f64>,
-    /// How long the rest takes at that rate. (seconds)
+    /// Time left at that rate. (seconds)
     pub(crate) seconds_left: Option<f64>,
-    /// The Slurm job it runs in, if it does.
+    /// The Slurm job it runs in, if any.
     #[serde(default)]
     pub(crate) slurm: Option<Booked>,
     pub(crate) groups: GroupsStatus,
     pub(crate) workers: WorkersStatus,
-    /// Workers whose task takes far longer than could be expected; the longest first.
+    /// Workers whose task takes far longer than expected, longest first.
     pub(crate) stragglers: Vec<WorkerStatus>,
 }
 
-/// What a run is at.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RunState {
     Running,
-    /// So much waits to be written or reduced that no task is given out.
+    /// Backpressure: too much waits to be written or reduced to hand out tasks.
     Paused,
-    /// A signal has asked for an end.
+    /// Shutting down after a signal or at the time limit.
     Ending,
-    /// Everything was tried.
+    /// Every task was tried.
     Complete,
     /// Too many runs failed, or the program stopped it.
     Stopped,
-    /// A signal ended it, or its time was over.
+    /// Ended by a signal or a time limit.
     Interrupted,
-    /// Something else ended it.
+    /// Ended by another error.
     Failed,
 }
 
 impl RunState {
-    /// Whether it is over.
+    /// Whether the run has ended.
     pub(crate) fn is_end(self) -> bool {
         !matches!(self, RunState::Running | RunState::Paused | RunState::Ending)
     }
 
-    /// How a run ended that ended with an error.
+    /// The state of a run that ended with an error.
     pub(crate) fn of(exit: Exit) -> RunState {
         match exit {
             Exit::Interrupted => RunState::Interrupted,
@@ -101,7 +101,7 @@ impl RunState {
         }
     }
 
-    /// As the file and the store say it.
+    /// The name in the status file and in the store.
     pub(crate) fn name(self) -> &'static str {
         match self {
             RunState::Running => "running",
@@ -118,52 +118,48 @@ impl RunState {
 /// The outermost groups: each of them is a row of the result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GroupsStatus {
-    /// How many there are in all.
     pub(crate) all: u64,
     pub(crate) closed: u64,
-    /// Those of the closed that have no value, because too many of their runs failed.
+    /// Closed groups without a value, because too many of their runs failed.
     pub(crate) incomplete: u64,
-    /// What the loop reduces by, such as `max`.
+    /// The loop's reduction, such as `max`.
     pub(crate) reduce: Option<String>,
-    /// The ones that closed last, the latest first.
+    /// The groups that closed last, latest first.
     pub(crate) latest: Vec<GroupStatus>,
-    /// The first open ones: what they have is partial.
+    /// The first open groups, with partial results.
     pub(crate) open: Vec<GroupStatus>,
 }
 
-/// One group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GroupStatus {
     pub(crate) coordinates: Json,
-    /// Whether runs are still to come: what is best may change.
+    /// Whether runs are still missing, so the best may change.
     pub(crate) partial: bool,
     pub(crate) score: Option<f64>,
-    /// Where the best is.
+    /// The coordinates of the best.
     pub(crate) best: Json,
-    /// How many runs stand behind it, how many failed, and how many there are to be.
+    /// Number of successful runs, of failed runs, and of all runs in the group.
     pub(crate) runs: u64,
     pub(crate) failed: u64,
     pub(crate) all: u64,
     pub(crate) error: Option<String>,
 }
 
-/// The workers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WorkersStatus {
-    /// How many there are in all, and of them at work, idle, not heard of yet, lost, and sent home.
+    /// Number of workers in all, and of them busy, idle, not heard of yet, lost, and dismissed.
     pub(crate) all: u64,
     pub(crate) busy: u64,
     pub(crate) idle: u64,
     pub(crate) away: u64,
     pub(crate) lost: u64,
     pub(crate) gone: u64,
-    /// Each of them by rank; where there are too many, those that have been at their task longest.
+    /// The workers by rank; if there are too many, those whose task has been running longest.
     pub(crate) list: Vec<WorkerStatus>,
-    /// How many are not in the list.
+    /// Number of workers that are not in the list.
     pub(crate) left_out: u64,
 }
 
-/// One worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WorkerStatus {
     pub(crate) rank: u64,
@@ -171,19 +167,19 @@ pub(crate) struct WorkerStatus {
     /// `crunching`, `reducing`, `idle`, `preparing`, `away`, `lost` or `gone`.
     pub(crate) state: String,
     pub(crate) threads: u32,
-    /// The first task of those it holds, and where that is.
+    /// The first task that it holds, and its coordinates.
     pub(crate) task: Option<u64>,
     pub(crate) coordinates: Option<Json>,
-    /// How many tasks it holds.
+    /// Number of tasks that it holds.
     pub(crate) held: u64,
-    /// How long it has been at the first one. (seconds)
+    /// How long the first task has been running. (seconds)
     pub(crate) seconds: Option<f64>,
-    /// How long that could be expected to take. (seconds)
+    /// The expected duration of that task. (seconds)
     pub(crate) expected: Option<f64>,
 }
 
 impl Status {
-    /// Reads a results folder's file; nothing if there is none.
+    /// Reads the status file of a results folder, if there is one.
     #[cfg(feature = "cli")]
     pub(crate) fn read(folder: &Path) -> crate::util::error::Result<Option<Status>> {
         use std::io::ErrorKind::{NotADirectory, NotFound};
@@ -202,7 +198,7 @@ impl Status {
             Some(form) => {
                 let age = if form > u64::from(FORM) { "a newer" } else { "an older" };
                 return Err(no(&format!(
-                    "written by {age} gridmpi (its form is {form}, this one reads {FORM}); use that one"
+                    "written by {age} gridmpi (in format {form}; this one reads format {FORM}); use that version"
                 )));
             }
             None => return Err(no("is not a status file of gridmpi's")),
@@ -210,7 +206,7 @@ impl Status {
         serde_json::from_slice(&text).map(Some).map_err(|error| no(&error.to_string()))
     }
 
-    /// Writes it so that whoever reads sees the whole of an old or of a new one.
+    /// Writes the file atomically: a reader sees either the old one or the new one.
     fn write(&self, folder: &Path) -> std::io::Result<()> {
         let text = serde_json::to_vec(self).map_err(std::io::Error::other)?;
         write_whole(&folder.join(FILE), Durability::Eventual, |e| e, |out| out.write_all(&text))

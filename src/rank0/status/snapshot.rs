@@ -1,5 +1,5 @@
-//! What rank 0 knows, put into words for the status file: on a thread of its own, because coordinates
-//! of a thousand tasks take their time.
+//! Turns a snapshot of rank 0's state into the content of the status file. It runs on the writer's thread,
+//! because formatting the coordinates of a thousand tasks takes time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -8,48 +8,46 @@ use serde_json::Value as Json;
 
 use crate::job::named_json;
 use crate::master::{GroupView, View, WorkerActivity, WorkerView};
-use crate::model::nest::{Key, LoopNest};
-use crate::model::results::{GroupSummary, Winner};
+use crate::model::{GroupSummary, Key, LoopNest, Winner};
 use crate::platform::slurm::Booked;
 use crate::rank0::status::{
     FORM, GroupStatus, GroupsStatus, RunState, Status, WorkerStatus, WorkersStatus,
 };
 
-/// How many workers are listed.
 const MOST_WORKERS: usize = 500;
 
-/// How many stragglers are.
 const MOST_STRAGGLERS: usize = 20;
 
-/// A task is one when it has run this many times as long as could be expected, and this long. (seconds)
+/// A task is a straggler if it has run for this many times its expected duration, and for this long.
+/// (seconds)
 const OVERDUE: f64 = 2.0;
 const SHORTEST: f64 = 1.0;
 
 /// The longest error that is shown. (characters)
 const LONGEST_ERROR: usize = 200;
 
-/// How long back the rate looks.
+/// The period over which the rate is measured.
 const LATELY: Duration = Duration::from_secs(60);
 
-/// From so few runs no rate is told, unless it is all there is.
+/// With fewer runs than this in the period, a longer one is used.
 const TOO_FEW: u64 = 8;
 
-/// A run as rank 0 saw it.
+/// The state of a run on rank 0 at one time.
 pub(crate) struct Snapshot {
     pub(crate) now: Duration,
     pub(crate) view: View,
     pub(crate) state: RunState,
     pub(crate) words: Option<String>,
     pub(crate) slurm: Option<Booked>,
-    /// The hosts that are new since the last one.
+    /// The workers that joined since the last snapshot, with their hosts.
     pub(crate) hosts: Vec<(usize, String)>,
     pub(crate) latest: Vec<ClosedStatus>,
-    /// How many of the outermost groups have closed, and how many of those without a value.
+    /// Number of closed outermost groups, and of those without a value.
     pub(crate) closed: u64,
     pub(crate) incomplete: u64,
 }
 
-/// A closed group, without what may be large.
+/// A closed group, without its value, which may be large.
 #[derive(Clone, Debug)]
 pub(crate) struct ClosedStatus {
     key: Key,
@@ -71,14 +69,14 @@ impl ClosedStatus {
     }
 }
 
-/// Makes statuses of one job.
+/// Builds the statuses of one job.
 pub(crate) struct SnapshotBuilder {
     name: String,
     nest: LoopNest,
     host: String,
     started: f64,
     hosts: BTreeMap<usize, String>,
-    /// How many runs of this start were done when.
+    /// The number of finished runs of this start over time.
     pace: VecDeque<(Duration, u64)>,
 }
 
@@ -94,33 +92,33 @@ impl SnapshotBuilder {
         }
     }
 
-    pub(crate) fn status(&mut self, sight: Snapshot) -> Status {
-        self.hosts.extend(sight.hosts);
-        let tally = sight.view.tally;
-        let rate = self.rate(sight.now, tally.done - tally.recalled);
+    pub(crate) fn status(&mut self, snapshot: Snapshot) -> Status {
+        self.hosts.extend(snapshot.hosts);
+        let tally = snapshot.view.tally;
+        let rate = self.rate(snapshot.now, tally.done - tally.recalled);
         let left = (self.nest.tasks() - tally.done) as f64;
-        let going = sight.state == RunState::Running || sight.state == RunState::Paused;
+        let going = snapshot.state == RunState::Running || snapshot.state == RunState::Paused;
         let seconds_left = rate.filter(|rate| going && *rate > 0.0).map(|rate| left / rate);
         let running =
-            sight.view.workers.iter().map(|worker| worker.held.min(worker.threads.into())).sum();
+            snapshot.view.workers.iter().map(|worker| worker.held.min(worker.threads.into())).sum();
         let nest = &self.nest;
         let outermost = nest.loops().get(nest.outer());
         let groups = GroupsStatus {
             all: outermost.map_or(0, |_| nest.keys(nest.outer())),
-            closed: sight.closed,
-            incomplete: sight.incomplete,
+            closed: snapshot.closed,
+            incomplete: snapshot.incomplete,
             reduce: outermost
                 .and_then(|l| l.reduce.as_ref())
                 .map(|reduce| reduce.name().to_string()),
-            latest: sight.latest.iter().map(|group| self.closed(group)).collect(),
-            open: sight.view.open.iter().map(|group| self.open(group)).collect(),
+            latest: snapshot.latest.iter().map(|group| self.closed(group)).collect(),
+            open: snapshot.view.open.iter().map(|group| self.open(group)).collect(),
         };
         let now = crate::util::clock::since_1970();
         Status {
             form: FORM,
             name: self.name.clone(),
-            state: sight.state,
-            words: sight.words,
+            state: snapshot.state,
+            words: snapshot.words,
             exit_code: None,
             host: self.host.clone(),
             process: std::process::id(),
@@ -135,14 +133,14 @@ impl SnapshotBuilder {
             retried: tally.retried,
             rate,
             seconds_left,
-            slurm: sight.slurm,
+            slurm: snapshot.slurm,
             groups,
-            stragglers: self.stragglers(&sight.view.workers, sight.now),
-            workers: self.workers(sight.view.workers, sight.now),
+            stragglers: self.stragglers(&snapshot.view.workers, snapshot.now),
+            workers: self.workers(snapshot.view.workers, snapshot.now),
         }
     }
 
-    /// Runs in a second: lately, or since the start where there were too few.
+    /// Runs per second: over the last period, or over a longer one if there were too few runs.
     fn rate(&mut self, now: Duration, done: u64) -> Option<f64> {
         while self.pace.get(1).is_some_and(|(then, before)| {
             *then + LATELY <= now && done.saturating_sub(*before) >= TOO_FEW
@@ -152,7 +150,7 @@ impl SnapshotBuilder {
         let (then, before) = *self.pace.front()?;
         self.pace.push_back((now, done));
         if self.pace.len() > 4 * LATELY.as_secs() as usize {
-            // So slow a job needs no finer steps; the first one is where it begins.
+            // Thins out the samples of a slow job, but keeps the first one.
             let mut at = 0;
             self.pace.retain(|_| {
                 at += 1;
@@ -198,7 +196,7 @@ impl SnapshotBuilder {
     }
 
     fn worker(&self, view: &WorkerView, now: Duration) -> WorkerStatus {
-        let state = match view.duty {
+        let state = match view.activity {
             WorkerActivity::Away => "away",
             WorkerActivity::Preparing => "preparing",
             WorkerActivity::Idle => "idle",
@@ -207,7 +205,7 @@ impl SnapshotBuilder {
             WorkerActivity::Gone => "gone",
             WorkerActivity::Lost => "lost",
         };
-        let works = matches!(view.duty, WorkerActivity::Crunching | WorkerActivity::Reducing);
+        let works = matches!(view.activity, WorkerActivity::Crunching | WorkerActivity::Reducing);
         WorkerStatus {
             rank: view.rank as u64,
             host: self.hosts.get(&view.rank).cloned().unwrap_or_default(),
@@ -224,7 +222,7 @@ impl SnapshotBuilder {
     fn stragglers(&self, workers: &[WorkerView], now: Duration) -> Vec<WorkerStatus> {
         let at = |worker: &WorkerView| now.saturating_sub(worker.since).as_secs_f64();
         let overdue = |worker: &&WorkerView| {
-            let expected = worker.expected.filter(|_| worker.duty == WorkerActivity::Crunching);
+            let expected = worker.expected.filter(|_| worker.activity == WorkerActivity::Crunching);
             expected.is_some_and(|expected| at(worker) > (OVERDUE * expected).max(SHORTEST))
         };
         let mut late: Vec<&WorkerView> = workers.iter().filter(overdue).collect();
@@ -234,8 +232,8 @@ impl SnapshotBuilder {
 
     fn workers(&self, mut views: Vec<WorkerView>, now: Duration) -> WorkersStatus {
         let all = views.len();
-        let count = |duties: &[WorkerActivity]| {
-            views.iter().filter(|worker| duties.contains(&worker.duty)).count() as u64
+        let count = |activities: &[WorkerActivity]| {
+            views.iter().filter(|worker| activities.contains(&worker.activity)).count() as u64
         };
         let counts = WorkersStatus {
             all: all as u64,
@@ -261,13 +259,13 @@ impl SnapshotBuilder {
 mod tests {
     use super::*;
 
-    fn gatherer() -> SnapshotBuilder {
+    fn builder() -> SnapshotBuilder {
         SnapshotBuilder::new("big", &LoopNest::of_sizes(&[100_000; 2], [None, None]).unwrap())
     }
 
     #[test]
     fn the_rate_is_that_of_the_last_minute_or_of_all_where_runs_are_rare() {
-        let mut fast = gatherer();
+        let mut fast = builder();
         let second = Duration::from_secs;
         for now in 1..=100 {
             fast.rate(second(now), now * 10);
@@ -278,22 +276,22 @@ mod tests {
         }
         let rate = fast.rate(second(200), 1010 + 99 * 100).unwrap();
         assert!((rate - 100.0).abs() < 2.0, "{rate}");
-        let mut slow = gatherer();
+        let mut slow = builder();
         for now in 1..=100_000 {
             slow.rate(second(now), now / 20_000);
         }
         assert!(slow.pace.len() <= 241, "{}", slow.pace.len());
         let rate = slow.rate(second(100_001), 5).unwrap();
         assert!((rate - 5.0 / 100_001.0).abs() < 1e-6, "{rate}");
-        assert_eq!(gatherer().rate(second(5), 0), None);
+        assert_eq!(builder().rate(second(5), 0), None);
     }
 
     #[test]
     fn a_status_of_ten_thousand_workers_is_small() {
-        let mut gatherer = gatherer();
+        let mut builder = builder();
         let worker = |rank: usize| WorkerView {
             rank,
-            duty: WorkerActivity::Crunching,
+            activity: WorkerActivity::Crunching,
             threads: 1,
             task: Some(rank as u64 * 1000),
             held: 1,
@@ -305,7 +303,7 @@ mod tests {
             workers: (1..=10_000).map(worker).collect(),
             open: Vec::new(),
         };
-        let status = gatherer.status(Snapshot {
+        let status = builder.status(Snapshot {
             now: Duration::from_secs(20_000),
             view,
             state: RunState::Running,
@@ -319,7 +317,7 @@ mod tests {
         assert_eq!((status.workers.all, status.workers.busy), (10_000, 10_000));
         assert_eq!((status.workers.list.len(), status.workers.left_out), (500, 9_500));
         let ranks: Vec<u64> = status.workers.list.iter().map(|worker| worker.rank).collect();
-        assert_eq!((ranks[0], ranks[499]), (9_501, 10_000), "the longest at their task");
+        assert_eq!((ranks[0], ranks[499]), (9_501, 10_000), "the longest-running tasks");
         assert_eq!(status.stragglers.len(), 20);
         assert_eq!(
             (status.stragglers[0].rank, status.stragglers[0].seconds),

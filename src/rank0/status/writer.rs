@@ -1,5 +1,5 @@
-//! Rank 0's side of the status file: it looks about once a second, and a thread of its own writes, so
-//! that a slow or full disk holds nothing up.
+//! Writes the status file. Rank 0 takes a snapshot about once per second, and a thread of its own writes
+//! it, so that a slow or full disk does not block the event loop.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::job::Job;
 use crate::master::Master;
-use crate::model::results::GroupSummary;
+use crate::model::GroupSummary;
 use crate::platform::slurm::{Allocation, Booked};
 use crate::rank0::status::snapshot::{ClosedStatus, Snapshot, SnapshotBuilder};
 use crate::rank0::status::{RunState, Status};
@@ -17,24 +17,25 @@ use crate::util::clock::since_1970;
 use crate::util::error::Exit;
 use crate::util::thread;
 
-/// How often rank 0 looks.
+/// Time between snapshots.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// After how long without a look the thread writes all the same: it says that the process is alive.
-const BEAT: Duration = Duration::from_secs(2);
+/// After this long without a snapshot the thread writes the file anyway, to show that the process is
+/// alive.
+const HEARTBEAT_PERIOD: Duration = Duration::from_secs(2);
 
-/// How long the end waits for a disk that does not answer.
+/// How long the end of a run waits for a slow disk.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How many of the closed groups are remembered, and how many of the open ones are looked at.
+/// Number of closed groups that are kept, and of open groups in a snapshot.
 const LATEST: usize = 200;
 const OPEN: usize = 20;
 
-/// The status file of a run. One that is dropped without an end has failed.
+/// The status file of a run. If this is dropped before `end`, the run has failed.
 pub(crate) struct StatusWriter {
-    /// Nothing where there is no folder to write to, or once it has ended.
+    /// Nothing if there is no folder to write to, or after `end`.
     writer: Option<WriterThread>,
-    /// The allocation it runs in, and how many tasks can be under way in it at a time.
+    /// The Slurm allocation, and how many tasks can run in it at the same time.
     booked: Option<(Allocation, u64)>,
     outer: usize,
     next: Duration,
@@ -49,13 +50,21 @@ struct WriterThread {
     done: Receiver<()>,
 }
 
+/// The message while every worker is silent.
+fn nobody(silence: Duration) -> String {
+    format!(
+        "all workers have been silent for {} s; waiting for one to come back",
+        silence.as_secs()
+    )
+}
+
 enum News {
-    Sight(Box<Snapshot>),
+    Snapshot(Box<Snapshot>),
     End(RunState, Exit, String),
 }
 
 impl StatusWriter {
-    /// Writes into the folder; to nowhere if there is none.
+    /// Writes into the folder, if there is one.
     pub(crate) fn new(
         job: &Arc<Job>,
         folder: Option<&Path>,
@@ -73,12 +82,11 @@ impl StatusWriter {
         }
     }
 
-    /// A worker is there.
+    /// A worker has joined.
     pub(crate) fn join(&mut self, rank: usize, host: &str) {
         self.hosts.push((rank, host.to_string()));
     }
 
-    /// A group has closed.
     pub(crate) fn close(&mut self, summary: &GroupSummary) {
         if summary.key.level != self.outer || self.writer.is_none() {
             return;
@@ -89,12 +97,12 @@ impl StatusWriter {
         self.latest.truncate(LATEST);
     }
 
-    /// Whether it is time to look.
+    /// Whether the next snapshot is due.
     pub(crate) fn is_due(&self, now: Duration) -> bool {
         now >= self.next
     }
 
-    /// Looks. `pauses` and `ends` say what the run is at, if it is not running.
+    /// Takes a snapshot. `pauses` and `ends` say why no tasks are handed out, if so.
     pub(crate) fn look(
         &mut self,
         now: Duration,
@@ -104,18 +112,18 @@ impl StatusWriter {
     ) {
         self.next = now + PERIOD;
         let (state, words) = match ends {
-            Some(signal) => (RunState::Ending, Some(format!("{signal}: nothing more is begun"))),
+            Some(signal) => (RunState::Ending, Some(format!("{signal}: no new task is started"))),
             None if pauses => {
                 let why = "too much waits to be written or reduced (is the disk full?)";
                 (RunState::Paused, Some(why.to_string()))
             }
-            None => (RunState::Running, None),
+            None => (RunState::Running, master.deserted().map(nobody)),
         };
         self.tell(now, master, state, words, Duration::ZERO);
     }
 
-    /// Looks for the last time: whatever comes now is not about tasks.
-    pub(crate) fn look_last(&mut self, now: Duration, master: &Master) {
+    /// Takes the last snapshot: all tasks are over.
+    pub(crate) fn write_last(&mut self, now: Duration, master: &Master) {
         self.tell(now, master, RunState::Ending, Some("results are written".to_string()), PATIENCE);
     }
 
@@ -130,7 +138,7 @@ impl StatusWriter {
         let Some(writer) = &self.writer else { return };
         let booked = self.booked.as_ref();
         let slurm = booked.map(|(at, crunchers)| Booked::new(at, master.expected(*crunchers)));
-        let sight = Box::new(Snapshot {
+        let snapshot = Box::new(Snapshot {
             now,
             view: master.view(OPEN),
             state,
@@ -141,13 +149,13 @@ impl StatusWriter {
             closed: self.closed,
             incomplete: self.incomplete,
         });
-        // If it is still at an earlier one, the disk is slow: the next one has it all.
-        if let Some(News::Sight(sight)) = writer.deliver(News::Sight(sight), patience) {
-            self.hosts = sight.hosts;
+        // If the thread is still busy, the disk is slow. The next snapshot will have everything.
+        if let Some(News::Snapshot(snapshot)) = writer.deliver(News::Snapshot(snapshot), patience) {
+            self.hosts = snapshot.hosts;
         }
     }
 
-    /// Says how the run ended.
+    /// Records how the run ended.
     pub(crate) fn end(&mut self, state: RunState, exit: Exit, words: &str) {
         let Some(writer) = self.writer.take() else { return };
         if writer.deliver(News::End(state, exit, words.to_string()), PATIENCE).is_none() {
@@ -158,7 +166,7 @@ impl StatusWriter {
 
 impl Drop for StatusWriter {
     fn drop(&mut self) {
-        self.end(RunState::Failed, Exit::Unexpected, "it ended without saying why");
+        self.end(RunState::Failed, Exit::Unexpected, "it ended without giving a reason");
     }
 }
 
@@ -166,16 +174,16 @@ impl WriterThread {
     fn start(job: &Arc<Job>, folder: &Path) -> Option<WriterThread> {
         let (news, to_write) = sync_channel(1);
         let (end, done) = sync_channel(1);
-        let (folder, gatherer) = (folder.to_path_buf(), SnapshotBuilder::new(&job.name, &job.nest));
+        let (folder, builder) = (folder.to_path_buf(), SnapshotBuilder::new(&job.name, &job.nest));
         let work = move || {
-            write(&to_write, &folder, gatherer);
+            write(&to_write, &folder, builder);
             let _ = end.send(());
         };
         thread::start("status", work).map_err(|error| log::warn!("{error}")).ok()?;
         Some(WriterThread { news, done })
     }
 
-    /// Hands it over if the thread takes it in time; gives it back if not.
+    /// Sends a message to the thread; returns it if the thread does not take it in time.
     fn deliver(&self, news: News, patience: Duration) -> Option<News> {
         let begin = Instant::now();
         let mut news = news;
@@ -192,13 +200,13 @@ impl WriterThread {
     }
 }
 
-fn write(news: &Receiver<News>, folder: &Path, mut gatherer: SnapshotBuilder) {
+fn write(news: &Receiver<News>, folder: &Path, mut builder: SnapshotBuilder) {
     let mut status: Option<Status> = None;
     let mut trouble = false;
     loop {
         let mut over = false;
-        match news.recv_timeout(BEAT) {
-            Ok(News::Sight(sight)) => status = Some(gatherer.status(*sight)),
+        match news.recv_timeout(HEARTBEAT_PERIOD) {
+            Ok(News::Snapshot(snapshot)) => status = Some(builder.status(*snapshot)),
             Ok(News::End(state, exit, words)) => {
                 over = true;
                 if let Some(status) = &mut status {

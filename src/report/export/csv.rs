@@ -1,8 +1,8 @@
-//! Runs as CSV: numbers to the last digit, an empty cell where there is nothing.
+//! Runs as CSV: numbers in full precision, empty cells for missing values.
 
 use std::io::Write;
 
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::report::export::{names, unwritten};
 use crate::store::{Cell, Column, Select};
 use crate::util::error::Result;

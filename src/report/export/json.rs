@@ -1,4 +1,4 @@
-//! Runs as JSON: an object each, a line each, by themselves or in one array.
+//! Runs as JSON: one object per line, bare or in one array.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! All runs for other programs, a file a format: CSV, JSON, Parquet.
+//! Exports of all runs, one file per format: CSV, JSON, Parquet.
 
 mod csv;
 mod json;
@@ -10,33 +10,33 @@ use std::io::Write;
 use crate::store::{Column, Select, StoreReader};
 use crate::util::error::{Error, Result};
 
-/// What a program reads.
+/// An export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ExportFormat {
-    /// Comma-separated, the first line names the columns
+    /// Comma-separated values; the first line has the names of the columns
     Csv,
-    /// A JSON object a line
+    /// One JSON object per line
     Jsonl,
     /// The same objects in one array
     Json,
-    /// Columns with their types, compressed; for pandas, polars, R, DuckDB
+    /// Compressed columns with types, for pandas, polars, R and DuckDB
     #[cfg(feature = "parquet")]
     Parquet,
 }
 
-/// Writes the runs that were selected: a row each, with a column for each loop, for what every run has,
-/// and for each field of what crunch gave.
+/// Writes the selected runs, one row each: a column per loop, the columns that every run has, and a column
+/// per field of crunch's result.
 pub(crate) fn export(
-    look: &StoreReader,
+    reader: &StoreReader,
     select: &Select,
     format: ExportFormat,
     out: &mut (impl Write + Send),
 ) -> Result<()> {
-    let fields = look.field_columns()?;
-    let mut columns = look.coordinate_columns();
+    let fields = reader.field_columns()?;
+    let mut columns = reader.coordinate_columns();
     columns.extend(["status", "score"].map(Column::of_run));
     match fields.is_empty() {
-        true if look.has_values()? => columns.push(Column::of_run("value")),
+        true if reader.has_values()? => columns.push(Column::of_run("value")),
         _ => columns.extend(fields),
     }
     let rest = ["seconds", "started", "rank", "host", "thread", "attempt", "error"];
@@ -50,12 +50,11 @@ pub(crate) fn export(
     }
 }
 
-/// What the user sees of an output that cannot be written.
+/// The error for an output that cannot be written.
 fn unwritten(error: impl std::fmt::Display) -> Error {
     Error::unexpected(format!("the export cannot be written: {error}"))
 }
 
-/// A column's name.
 fn names(columns: &[Column]) -> impl Iterator<Item = &str> {
     columns.iter().map(|column| column.name.as_str())
 }

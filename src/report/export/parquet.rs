@@ -1,4 +1,4 @@
-//! Runs as Parquet: columns with their types, written a group of rows at a time.
+//! Runs as Parquet: typed columns, written one row group after another.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{Type, TypePtr};
 
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::report::export::unwritten;
 use crate::store::{Cell, Column, ColumnKind, Select};
 use crate::util::error::Result;
 
-/// How many rows are gathered before they are written, and how much text at most. (bytes)
+/// Row group limits: number of rows, and bytes of text.
 const ROWS: usize = 1 << 16;
 const TEXT: usize = 32 << 20;
 
-/// The values of a column that wait, those that are there.
+/// The values of a column's current row group, without missing ones.
 enum ColumnValues {
     Bools(Vec<bool>),
     Ints(Vec<i64>),
@@ -30,7 +30,7 @@ enum ColumnValues {
 
 struct PendingRows {
     values: ColumnValues,
-    /// For each row, whether it has one.
+    /// Definition levels: for each row, whether it has a value.
     there: Vec<i16>,
 }
 
@@ -129,7 +129,7 @@ impl PendingRows {
         PendingRows { values, there: Vec::new() }
     }
 
-    /// Takes a cell; how many bytes of text it has.
+    /// Adds a cell; returns its bytes of text.
     fn push(&mut self, cell: Cell, kind: ColumnKind) -> usize {
         let mut text = 0;
         let there = match (&mut self.values, cell) {
@@ -155,7 +155,7 @@ impl PendingRows {
                 values.push(written.into());
                 true
             }
-            // A column of several kinds.
+            // A column of mixed types.
             (ColumnValues::Texts(values), other) => {
                 let written = match other.value(kind) {
                     Value::Text(text) => text,

@@ -1,4 +1,4 @@
-//! Where things are on an axis and what places and colours are called.
+//! Positions, tick labels and colours of figures.
 
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use plotters::coord::types::RangedCoordf64;
@@ -8,19 +8,19 @@ use crate::report::beginning;
 use crate::report::figures::{Axis, Scale};
 use crate::util::stats::extent;
 
-/// A text that any XML reader takes.
+/// A string without characters that XML forbids.
 pub(super) fn shown(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c })
         .collect()
 }
 
-/// Where a place is on an axis: the axes themselves are linear.
+/// A position in axis coordinates; the drawn axes are linear.
 pub(super) fn on(axis: &Axis, place: f64) -> f64 {
     if axis.scale == Scale::Log { place.log10() } else { place }
 }
 
-/// An axis as it is drawn, with its ticks where its values are, if they are few.
+/// A drawn axis, with ticks at its values if they are few.
 pub(super) struct DrawnAxis {
     linear: RangedCoordf64,
     ticks: Vec<f64>,
@@ -54,7 +54,7 @@ impl Ranged for DrawnAxis {
     }
 }
 
-/// About how many places an axis names.
+/// Approximate number of labels on an axis.
 fn ticks(axis: &Axis) -> usize {
     match &axis.scale {
         Scale::Categories(names) => names.len().min(64) + 2,
@@ -62,7 +62,7 @@ fn ticks(axis: &Axis) -> usize {
     }
 }
 
-/// What a place of the drawn axis is called.
+/// The label of a position on a drawn axis.
 pub(super) fn tick(axis: &Axis, at: f64) -> String {
     if let Some((places, names)) = axis.named() {
         let here = |place: &f64| (on(axis, *place) - at).abs() < 1e-9;
@@ -101,7 +101,7 @@ fn power(exponent: i32) -> String {
     }
 }
 
-/// A number on an axis.
+/// A number as an axis label.
 pub(super) fn short(number: f64) -> String {
     let number = if number.abs() < 1e-12 { 0.0 } else { number };
     match number.abs() {
@@ -114,7 +114,7 @@ pub(super) fn short(number: f64) -> String {
     }
 }
 
-/// From the lowest to the highest, with a margin.
+/// The lowest and highest number, with a margin.
 pub(super) fn range(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
     match extent(numbers) {
         (low, high) if low > high => (0.0, 1.0),
@@ -126,7 +126,7 @@ pub(super) fn range(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// Where the cells around places begin and end.
+/// The edges of the cells around positions.
 pub(super) fn edges(axis: &Axis, places: &[f64]) -> Vec<f64> {
     let at: Vec<f64> = places.iter().map(|place| on(axis, *place)).collect();
     let between = at.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
@@ -141,7 +141,7 @@ pub(super) fn hex(colour: &str) -> RGBColor {
     RGBColor(part(1).unwrap_or(0), part(3).unwrap_or(0), part(5).unwrap_or(0))
 }
 
-/// The viridis colours, which are even to every eye and in grey.
+/// The viridis colours: perceptually uniform, also in greyscale.
 pub(super) fn viridis(part: f64) -> RGBColor {
     const STOPS: [(f64, f64, f64); 9] = [
         (68.0, 1.0, 84.0),

@@ -1,4 +1,4 @@
-//! Figures for a paper, as SVG: the scores over the parameters, and who ran what when.
+//! Figures for a paper, as SVG: scores over the parameters, and a timeline of the workers.
 
 mod axes;
 mod paper;
@@ -13,16 +13,16 @@ use crate::report::{Facts, in_words};
 use crate::util::error::Result;
 use crate::util::stats::{quantile, sorted};
 
-/// So many data sets make a line each; of more, bands over all are drawn.
+/// Data sets drawn as one line each; with more, as bands over all.
 const LINES: usize = COLOURS.len();
-/// So many data sets have a heat map each.
+/// Data sets that get a heat map each.
 const MAPS: usize = 12;
-/// So many values an axis has at most; more are put into bins.
+/// Maximum number of values per axis; more are binned.
 const CELLS: usize = 100;
-/// So many runs are drawn as bars; of more, the part of the time that workers were busy.
+/// Runs drawn as bars; with more, the fraction of time that workers were busy.
 const BARS: usize = 1500;
 
-/// The figures, each with its file's name.
+/// The figures, with their file names.
 pub(crate) fn draw(facts: &Facts) -> Result<Vec<(String, String)>> {
     let landscape = &facts.landscape;
     let mut figures = Vec::new();
@@ -49,13 +49,13 @@ pub(crate) fn draw(facts: &Facts) -> Result<Vec<(String, String)>> {
     Ok(figures)
 }
 
-/// A file's name from whatever a parameter is called.
+/// A file name from a parameter's name.
 fn file_name(what: &str, name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' };
     format!("{} {name}", what).chars().map(plain).take(80).collect()
 }
 
-/// The score over one parameter: with several, the best over the others.
+/// The score over one parameter; with several parameters, the best over the others.
 fn scores(landscape: &Landscape, axis: &Axis) -> Result<String> {
     let (places, bins) = axis.binned(CELLS * 5);
     let line = |scores: &[f64]| -> Vec<(f64, f64)> {
@@ -122,9 +122,9 @@ fn map(landscape: &Landscape, x: &Axis, y: &Axis, panel: usize, name: &str) -> R
     paper.map(y, (&xs, &ys), &cells, best, (name, &landscape.score), landscape.high_is_best)
 }
 
-/// The latest start's runs, worker by worker.
+/// The latest start's runs, per worker.
 fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
-    let nest = facts.look.nest();
+    let nest = facts.reader.nest();
     let height = (session.lanes.len().min(64) as u32 * 22 + 90).clamp(160, 900);
     let x =
         Axis { name: "time (s)".into(), scale: Scale::Linear, places: vec![0.0, session.wall()] };

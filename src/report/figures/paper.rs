@@ -1,4 +1,4 @@
-//! How a figure is drawn: axes with names, a legend beside them, colours that print.
+//! Draws a figure: labelled axes, a legend, colours that print well.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -10,7 +10,7 @@ use crate::report::figures::{Axis, Scale};
 use crate::util::error::{Error, Result};
 use crate::util::stats::extent;
 
-/// What a figure has around it.
+/// The axes and labels of a figure.
 pub(super) struct Paper<'a> {
     pub(super) x: &'a Axis,
     pub(super) y: &'a str,
@@ -25,7 +25,7 @@ pub(super) enum Style {
     Dots,
 }
 
-/// A line, and its best point.
+/// A line and its best point.
 pub(super) struct Series {
     pub(super) name: String,
     pub(super) colour: &'static str,
@@ -34,7 +34,7 @@ pub(super) struct Series {
     pub(super) best: Option<(f64, f64)>,
 }
 
-/// A name, a colour, and the lower and the upper edge.
+/// A label, a colour, and the lower and upper edges.
 pub(super) type Band<'a> = (&'a str, &'static str, Vec<(f64, f64)>, Vec<(f64, f64)>);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -83,7 +83,7 @@ impl Paper<'_> {
             }
             for line in &series {
                 let colour = hex(line.colour);
-                // A line ends where there is no score.
+                // A missing score interrupts the line.
                 for part in line.points.split(|point| !point.1.is_finite()) {
                     let points: Vec<(f64, f64)> = part.iter().map(|p| (on(p.0), p.1)).collect();
                     if line.style != Style::Dots {
@@ -121,7 +121,7 @@ impl Paper<'_> {
         })
     }
 
-    /// Cells coloured by their values, with a bar that says which colour is which.
+    /// A heat map with a colour bar.
     pub(super) fn map(
         &self,
         y: &Axis,
@@ -138,7 +138,7 @@ impl Paper<'_> {
             viridis(if high_is_bright { part } else { 1.0 - part })
         };
         let (columns, rows) = (edges(self.x, xs), edges(y, ys));
-        // Rows without a name of their own are counted from the top.
+        // Unlabelled rows are counted from the top.
         let (side, height) = match y.name.is_empty() {
             true => (110, rows[ys.len()]..rows[0]),
             false => (72, rows[0]..rows[ys.len()]),
@@ -194,7 +194,7 @@ impl Paper<'_> {
         })
     }
 
-    /// Bars in rows, each from when until when, in seconds; and what their colours mean.
+    /// Bars in rows, each with start and end in seconds, and a legend of their colours.
     pub(super) fn bars(
         &self,
         rows: &[String],
@@ -254,7 +254,7 @@ impl Paper<'_> {
     }
 }
 
-/// A line of a legend: a colour, so many pixels thick, and what it means.
+/// A legend entry: a colour, its thickness in pixels, and a label.
 fn swatch(legend: &Area, name: &str, (colour, thick): (&str, i32), top: &mut i32) -> DrawResult {
     let corners = [(4, *top - thick / 2), (28, *top + thick / 2 + 1)];
     legend.draw(&Rectangle::new(corners, hex(colour).filled()))?;

@@ -1,38 +1,38 @@
-//! What all charts have in common, as plotly.js wants it described.
+//! What all charts share: plotly.js layout, axes, colours and escaping.
 
 use serde_json::{Value as Json, json};
 
 use crate::report::model::axis::{Axis, Scale};
 
-/// Colours that people with any colour vision tell apart (Okabe and Ito), less the one for failures.
+/// Colours that are distinct with any colour vision (Okabe and Ito), without the one used for failures.
 pub(crate) const COLOURS: [&str; 6] =
     ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000"];
 pub(crate) const FAILED: &str = "#D55E00";
 
-/// A chart, and what can be chosen to be shown in it.
+/// A chart, and its menu.
 pub(crate) struct Chart {
-    /// The name of its place in the page.
+    /// The id of its HTML element.
     pub(crate) id: &'static str,
-    /// What can be chosen, if anything.
+    /// The label of the menu, if there is one.
     pub(crate) label: Option<String>,
     pub(crate) height: usize,
-    /// What page.js draws.
+    /// The JSON that page.js draws.
     pub(crate) json: Json,
 }
 
-/// How many categories are named on an axis.
+/// Maximum number of category labels per axis.
 const TICKS: usize = 40;
 
-/// How long a label is. (characters)
+/// Maximum length of a label. (characters)
 const LABEL: usize = 60;
 
-/// A text of the user's in a chart, where plotly.js would take `<` for markup.
+/// A user's string in a chart; plotly.js would interpret `<` as markup.
 pub(crate) fn label(text: &str) -> String {
     let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     escape(&crate::report::beginning(&shown, LABEL))
 }
 
-/// A text in HTML.
+/// Escapes a string for HTML.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -43,7 +43,7 @@ pub(crate) fn escape(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
             '\n' | '\t' => escaped.push(c),
-            // What a browser makes of other control characters is nothing to look at.
+            // Browsers do not display other control characters usefully.
             c if c.is_control() => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
@@ -51,7 +51,7 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Numbers to seven digits, null where there is none that can be drawn.
+/// Numbers with seven digits; null for those that cannot be drawn.
 pub(crate) fn numbers(numbers: impl IntoIterator<Item = f64>) -> Json {
     Json::Array(numbers.into_iter().map(number).collect())
 }
@@ -64,7 +64,6 @@ pub(crate) fn number(number: f64) -> Json {
     if short == short.trunc() && short.abs() < 1e15 { json!(short as i64) } else { json!(short) }
 }
 
-/// The layout of every chart.
 pub(crate) fn layout(height: usize) -> Json {
     json!({
         "height": height,
@@ -77,7 +76,6 @@ pub(crate) fn layout(height: usize) -> Json {
     })
 }
 
-/// A plain axis.
 pub(crate) fn plain(title: &str) -> Json {
     json!({
         "title": { "text": title }, "automargin": true, "zeroline": false,
@@ -85,7 +83,6 @@ pub(crate) fn plain(title: &str) -> Json {
     })
 }
 
-/// The axis of a parameter.
 pub(crate) fn axis(axis: &Axis) -> Json {
     let mut json = plain(&label(&axis.name));
     if let Some((places, names)) = axis.named() {
@@ -99,7 +96,7 @@ pub(crate) fn axis(axis: &Axis) -> Json {
             json["exponentformat"] = json!("power");
             let places = axis.distinct();
             if places.first().zip(places.last()).is_some_and(|(low, high)| high / low >= 100.0) {
-                json["dtick"] = json!(1); // the powers of ten, nothing in between
+                json["dtick"] = json!(1); // only the powers of ten
             }
         }
         Scale::Categories(names) => {
@@ -114,7 +111,7 @@ pub(crate) fn axis(axis: &Axis) -> Json {
     json
 }
 
-/// A colour scale on which the better score is the brighter one.
+/// A colour scale on which better scores are brighter.
 pub(crate) fn score_colours(title: &str, high_is_best: bool) -> Json {
     json!({
         "colorscale": "Viridis",
@@ -123,7 +120,7 @@ pub(crate) fn score_colours(title: &str, high_is_best: bool) -> Json {
     })
 }
 
-/// Puts the fields of one object into another.
+/// Merges the fields of one object into another.
 pub(crate) fn with(mut json: Json, more: Json) -> Json {
     if let (Json::Object(fields), Json::Object(more)) = (&mut json, more) {
         fields.extend(more);

@@ -1,7 +1,7 @@
-//! The report: one page that shows what came of a job and how it went, with nothing from elsewhere.
+//! The HTML report: one self-contained page with a job's results and timing.
 //!
-//! `landscape`, `timeline` and `failures` make out what there is to say, `words` says it, `charts`
-//! draws it, `page` puts it together; `page.js` does no more than to draw what was chosen.
+//! `landscape`, `timeline` and `failures` compute the content, `words` writes the sentences, `charts` draws,
+//! and `page` assembles the page. `page.js` only draws what is selected.
 
 mod charts;
 mod page;
@@ -18,12 +18,12 @@ use crate::util::error::Result;
 pub(crate) use charts::{COLOURS, FAILED};
 pub(crate) use page::page;
 
-/// All that a report is made of.
+/// The input of a report.
 pub(crate) struct Facts<'a> {
-    pub(crate) look: &'a StoreReader,
+    pub(crate) reader: &'a StoreReader,
     rows: Rows<'a>,
     state: String,
-    /// How many runs are there, and how many of them failed.
+    /// The number of runs, and how many of them failed.
     tally: (u64, u64),
     pub(crate) landscape: Landscape,
     pub(crate) sessions: Vec<StartTimeline>,
@@ -32,20 +32,20 @@ pub(crate) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// Reads what a results folder holds.
-    pub(crate) fn gather(look: &'a StoreReader) -> Result<Facts<'a>> {
-        let mut landscape = Landscape::new(look.nest());
+    /// Reads a results folder.
+    pub(crate) fn gather(reader: &'a StoreReader) -> Result<Facts<'a>> {
+        let mut landscape = Landscape::new(reader.nest());
         let level = landscape.plan.level;
-        look.results.scores(level, |index, score| landscape.add(index, score))?;
+        reader.results.scores(level, |index, score| landscape.add(index, score))?;
         landscape.close();
-        let sessions = sessions(&look.members()?, look.attempts()?);
+        let sessions = sessions(&reader.members()?, reader.attempts()?);
         let mut failures = Failures::default();
-        look.failures(|failure| failures.add(failure))?;
+        reader.failures(|failure| failures.add(failure))?;
         Ok(Facts {
-            look,
-            rows: Rows::new(look.nest()),
-            state: look.note("state")?.unwrap_or_default(),
-            tally: look.tally()?,
+            reader,
+            rows: Rows::new(reader.nest()),
+            state: reader.note("state")?.unwrap_or_default(),
+            tally: reader.tally()?,
             landscape,
             durations: DurationStats::of(&sessions),
             sessions,
@@ -53,9 +53,9 @@ impl<'a> Facts<'a> {
         })
     }
 
-    /// A task's coordinates, in words.
+    /// A task's coordinates as text.
     fn task(&self, task: u64) -> String {
-        let nest = self.look.nest();
+        let nest = self.reader.nest();
         if task >= nest.tasks() {
             return String::new();
         }

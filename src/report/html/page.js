@@ -1,10 +1,10 @@
-// Draws what the page describes and what is chosen; everything was worked out before.
+// Draws the charts that the page describes, for the selected data set. All values are precomputed.
 "use strict";
 (function () {
   const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
   const charts = new Map();
 
-  // Parallel lines: those with a score, coloured by it, the best one red and on top.
+  // Parallel coordinates: points with a score, coloured by it; the best one is red and on top.
   function parallel(trace, { scores, best }) {
     const there = scores.map((_, i) => i).filter((i) => scores[i] !== null && i !== best);
     if (best !== null && scores[best] !== null) there.push(best);
@@ -46,7 +46,7 @@
     const select = document.querySelector(`select[data-choice="${id}"]`);
     if (select) {
       for (const choice of charts.get(id).choices) select.add(new Option(choice.name));
-      // Charts of the same data sets go together.
+      // A selection applies to every chart of the same data sets.
       select.addEventListener("change", () => {
         for (const other of document.querySelectorAll("select[data-choice]")) {
           if (other.dataset.of === select.dataset.of && other.options[select.selectedIndex]) {
@@ -65,7 +65,7 @@
     time.textContent = date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
   }
 
-  // A click on a column's name sorts by it.
+  // A click on a column header sorts by that column.
   for (const table of document.querySelectorAll("table.sorted")) {
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => head.addEventListener("click", () => {

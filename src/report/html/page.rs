@@ -1,8 +1,8 @@
-//! The page itself: HTML around the charts' descriptions, with plotly.js and what else it needs inside.
+//! The HTML page: inlines the charts' JSON, plotly.js, the script and the style sheet.
 
 use std::fmt::Write;
 
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::report::html::charts::{Chart, escape};
 use crate::report::html::scores::{Scores, charts};
 use crate::report::html::{Facts, timings, words};
@@ -12,23 +12,22 @@ use crate::report::text::words::{count, things};
 use crate::report::{beginning, in_a_line, in_words, status};
 use crate::util::error::Result;
 
-/// How many rows the table has at most.
+/// Maximum number of table rows.
 const ROWS: usize = 2000;
 
-/// How many starts are told of, the latest ones.
+/// Maximum number of starts described, latest first.
 const STARTS: usize = 20;
 
-/// The whole page.
 pub(crate) fn page(facts: &Facts) -> Result<String> {
-    let name = escape(&facts.look.name);
+    let name = escape(&facts.reader.name);
     let mut body =
         format!("<h1>{name}</h1>\n<p class=\"headline\">{}</p>\n", escape(&words::headline(facts)));
     body += &table(facts)?;
     body += &scores(facts);
     body += &time(facts);
     body += &failures(facts);
-    let from = facts.look.note("gridmpi")?.unwrap_or_default();
-    let crunch = facts.look.note("crunch")?.unwrap_or_default();
+    let from = facts.reader.note("gridmpi")?.unwrap_or_default();
+    let crunch = facts.reader.note("crunch")?.unwrap_or_default();
     let _ = write!(
         body,
         "<footer>Crunch: <code>{}</code>. The store was made by gridmpi {}, this page by {}.</footer>",
@@ -55,14 +54,14 @@ pub(crate) fn page(facts: &Facts) -> Result<String> {
     ))
 }
 
-/// The crate has plotly.js and MathJax; without the latter a dollar in a name is a dollar.
+/// plotly.js alone: the crate also bundles MathJax, which would interpret a dollar sign in a name.
 fn plotly_js() -> String {
     let sources = plotly::Plot::offline_js_sources();
     let script = sources.split("</script>").next().unwrap_or_default();
     script.split_once('>').map_or(String::new(), |(_, code)| code.to_string())
 }
 
-/// JSON that may stand in a script: nothing in it ends that.
+/// JSON escaped so that it cannot end a script element.
 fn in_script(json: &serde_json::Value) -> String {
     json.to_string()
         .replace('<', "\\u003c")
@@ -89,9 +88,9 @@ fn paragraph(class: &str, sentences: &[String]) -> String {
     }
 }
 
-/// The result: one row for each point of the outermost loops.
+/// The result table: one row per point of the outermost loops.
 fn table(facts: &Facts) -> Result<String> {
-    let (nest, results) = (facts.look.nest(), &facts.look.results);
+    let (nest, results) = (facts.reader.nest(), &facts.reader.results);
     let mut header = facts.rows.coordinate_names();
     header.extend(facts.rows.best_names().iter().map(|name| format!("best {name}")));
     header.extend([score_name(nest), "runs".to_string(), "status".to_string()]);
@@ -160,7 +159,7 @@ fn table(facts: &Facts) -> Result<String> {
 }
 
 fn scores(facts: &Facts) -> String {
-    let (loops, landscape) = (facts.look.nest().loops(), &facts.landscape);
+    let (loops, landscape) = (facts.reader.nest().loops(), &facts.landscape);
     let sets: Vec<&str> = landscape.plan.sets.iter().map(|i| loops[*i].name.as_str()).collect();
     let over: Vec<&str> = landscape.axes.iter().map(|axis| axis.name.as_str()).collect();
     let title = match over.as_slice() {

@@ -1,4 +1,4 @@
-//! Charts of the time: who ran what when, and how long things took.
+//! Charts of timelines and durations.
 
 use serde_json::{Value as Json, json};
 
@@ -10,15 +10,15 @@ use crate::report::model::timeline::DurationStats;
 use crate::report::model::timeline::StartTimeline;
 use crate::report::text::words::{count, seconds};
 
-/// So many attempts are drawn one by one; of more, the part of the time that workers were busy.
+/// Attempts drawn as single bars; with more, the fraction of time that workers were busy.
 const BARS: usize = 1500;
-/// How many rows and columns those are put into.
+/// Maximum number of rows and columns of that aggregated chart.
 const ROWS: usize = 64;
 const COLUMNS: usize = 240;
-/// Of so many starts, the latest, the timelines are drawn.
+/// Timelines are drawn for this many starts, the latest.
 const STARTS: usize = 20;
 
-/// The timelines of the starts, the latest first, and what to say about them.
+/// The timelines of the starts, latest first, with notes.
 pub(crate) fn timeline(facts: &Facts) -> Option<(Chart, Vec<String>)> {
     let shown: Vec<&StartTimeline> =
         facts.sessions.iter().rev().filter(|s| s.attempts > 0).collect();
@@ -57,9 +57,9 @@ fn shape(rows: usize) -> (Json, usize) {
     )
 }
 
-/// Every attempt as a bar, coloured by the outermost loop if that helps.
+/// Attempts as bars, coloured by the outermost loop if that is informative.
 fn bars_of(facts: &Facts, session: &StartTimeline) -> (Json, usize, String) {
-    let nest = facts.look.nest();
+    let nest = facts.reader.nest();
     let outermost = &nest.loops()[0];
     let coloured = nest.depth() > 1;
     let points = outermost.points.len();
@@ -93,7 +93,7 @@ fn bars_of(facts: &Facts, session: &StartTimeline) -> (Json, usize, String) {
             push(&mut trace["base"], number(attempt.started - session.begin));
             push(&mut trace["x"], number(attempt.seconds));
             push(&mut trace["y"], json!(label(&lane.name)));
-            // Around a thin bar there is no room for a rim.
+            // A thin bar has no room for an outline.
             let rim = if attempt.seconds > session.wall() / 300.0 { 0.6 } else { 0.0 };
             push(&mut trace["marker"]["line"]["width"], json!(rim));
             let coordinates: String = crate::report::beginning(&facts.task(attempt.task), 200);
@@ -162,7 +162,7 @@ fn bins_of(session: &StartTimeline) -> (Json, usize, String) {
     (json!({ "data": [cells], "layout": shape }), height, note)
 }
 
-/// Round times along a logarithmic axis, and what they are called.
+/// Round times on a logarithmic axis, and their labels.
 fn times(low: f64, high: f64) -> (Vec<f64>, Vec<String>) {
     let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
     let steps: &[f64] = if high / low < 1000.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
@@ -180,13 +180,13 @@ fn times(low: f64, high: f64) -> (Vec<f64>, Vec<String>) {
     all.map(place).filter(|(place, _)| (low..=high).contains(place)).unzip()
 }
 
-/// How many runs took how long.
+/// A histogram of durations.
 pub(crate) fn durations(durations: &DurationStats) -> Chart {
     let DurationStats { edges, counts, is_log, .. } = durations;
     let text = edges.windows(2).zip(counts).map(|(edge, n)| {
         format!("{} to {}<br>{} runs", seconds(edge[0]), seconds(edge[1]), count(*n))
     });
-    // The last edge closes the last step.
+    // Repeat the last count, so that the last step is drawn up to its edge.
     let last = counts.last().copied();
     let heights = counts.iter().copied().chain(last).map(|n| n as f64);
     let steps = json!({

@@ -1,16 +1,16 @@
-//! What the report says in sentences.
+//! The sentences of the report.
 
 use crate::report::html::Facts;
 use crate::report::model::timeline::DurationStats;
 use crate::report::model::timeline::StartTimeline;
 use crate::report::text::words::{count, percent, seconds, things};
 
-/// Waiting is told of from this part of the time on.
+/// Waiting is mentioned from this fraction of the time on.
 const WORTH_TELLING: f64 = 0.01;
 
-/// How far the job is.
+/// The progress of the job.
 pub(crate) fn headline(facts: &Facts) -> String {
-    let tasks = facts.look.nest().tasks();
+    let tasks = facts.reader.nest().tasks();
     let (there, failed) = facts.tally;
     let failed = match failed {
         0 => "none failed".to_string(),
@@ -28,7 +28,7 @@ pub(crate) fn headline(facts: &Facts) -> String {
     format!("{state}: {runs}")
 }
 
-/// What can be said about how a start used its workers; nothing if it has no runs.
+/// Sentences about how a start used its workers; empty if it has no runs.
 pub(crate) fn utilisation(facts: &Facts, session: &StartTimeline) -> Vec<String> {
     let Some((last, alone)) = session.last() else {
         return vec![
@@ -84,7 +84,7 @@ fn was(number: usize) -> &'static str {
     if number == 1 { "was" } else { "were" }
 }
 
-/// How long runs took.
+/// A sentence about durations.
 pub(crate) fn durations(facts: &Facts, durations: &DurationStats) -> String {
     let DurationStats { median, p95, longest, .. } = durations;
     format!(
@@ -97,7 +97,7 @@ pub(crate) fn durations(facts: &Facts, durations: &DurationStats) -> String {
     )
 }
 
-/// What the charts of scores leave out.
+/// What the score charts leave out.
 pub(crate) fn left_out(facts: &Facts) -> Vec<String> {
     let landscape = &facts.landscape;
     let mut all = Vec::new();

@@ -1,18 +1,15 @@
-//! An axis of a chart: a parameter's values by point, and whether it is linear, logarithmic or a list of
-//! categories.
+//! An axis of a chart: a parameter's value per point, and a linear, logarithmic or categorical scale.
 
 use std::collections::HashMap;
 
-use crate::model::nest::LoopNest;
-use crate::model::value::Value;
+use crate::model::{LoopNest, Value};
 use crate::util::stats::sorted;
 
-/// One parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Axis {
     pub(crate) name: String,
     pub(crate) scale: Scale,
-    /// Where each point of the parameters is: a number, or the place of a category.
+    /// The position of each point of the parameters: a number, or a category's index.
     pub(crate) places: Vec<f64>,
 }
 
@@ -20,19 +17,19 @@ pub(crate) struct Axis {
 pub(crate) enum Scale {
     Linear,
     Log,
-    /// What the places 0, 1, 2, ... are called.
+    /// The names of positions 0, 1, 2, ...
     Categories(Vec<String>),
 }
 
-/// Positive values that span this factor are shown on a logarithmic scale.
+/// Positive values that span this factor get a logarithmic scale.
 const WIDE: f64 = 1000.0;
 
-/// How many numbers an axis names one by one, and how long they are at most. (characters)
+/// An axis labels each value if there are at most this many, and none is longer than this. (characters)
 const NAMED: usize = 10;
 const SHORT: usize = 6;
 
 impl Axis {
-    /// The axes of these loops' points, those that vary; of one point at least one.
+    /// The axes that vary over these loops' points; at least one, even if there is a single point.
     pub(crate) fn all(nest: &LoopNest) -> Vec<Axis> {
         let mut axes = Vec::new();
         for (level, l) in nest.loops().iter().enumerate() {
@@ -62,7 +59,6 @@ impl Axis {
         if axes.is_empty() { first.into_iter().collect() } else { axes }
     }
 
-    /// A place, in words.
     pub(crate) fn words(&self, place: f64) -> String {
         match &self.scale {
             Scale::Categories(names) => names[place as usize].clone(),
@@ -70,7 +66,7 @@ impl Axis {
         }
     }
 
-    /// The places and what they are called, if an axis has room to name each of them.
+    /// Positions and their labels, if there is room to label each.
     pub(crate) fn named(&self) -> Option<(Vec<f64>, Vec<String>)> {
         let places = self.distinct();
         let on = |place: &f64| if self.scale == Scale::Log { place.ln() } else { *place };
@@ -84,8 +80,8 @@ impl Axis {
         (fits && !matches!(self.scale, Scale::Categories(_))).then_some((places, names))
     }
 
-    /// The places in at most so many bins, which are even on the axis's scale: the bins' middles, and the
-    /// bin of each point. Categories stay what they are.
+    /// Bins the positions into at most `most` bins of equal width on the axis's scale. Returns the bins'
+    /// centres and the bin of each point. Categories are not binned.
     pub(crate) fn binned(&self, most: usize) -> (Vec<f64>, Vec<usize>) {
         let distinct = self.distinct();
         if distinct.len() <= most || matches!(self.scale, Scale::Categories(_)) {
@@ -103,7 +99,7 @@ impl Axis {
         (middles, self.places.iter().map(bin).collect())
     }
 
-    /// The different places, in order.
+    /// The distinct positions, in order.
     pub(crate) fn distinct(&self) -> Vec<f64> {
         let mut places = sorted(self.places.iter().copied());
         places.dedup();
@@ -111,7 +107,8 @@ impl Axis {
     }
 }
 
-/// The scale that suits values, and their places on it. Whatever is no finite number makes categories.
+/// The scale that suits the values, and their positions on it. Values that are not all finite numbers become
+/// categories.
 fn scale(values: &[Value]) -> (Scale, Vec<f64>) {
     let numbers: Option<Vec<f64>> =
         values.iter().map(|value| value.as_f64().filter(|number| number.is_finite())).collect();
@@ -132,7 +129,7 @@ fn scale(values: &[Value]) -> (Scale, Vec<f64>) {
     (Scale::Categories(names), places)
 }
 
-/// Whether numbers are positive, and evenly spaced by ratio or spread wide.
+/// Whether all numbers are positive, and either evenly spaced by ratio or spread over a wide range.
 fn is_logarithmic(numbers: &[f64]) -> bool {
     let mut numbers = sorted(numbers.iter().copied());
     numbers.dedup();
@@ -142,7 +139,7 @@ fn is_logarithmic(numbers: &[f64]) -> bool {
     }
     let ratios = || numbers.windows(2).map(|pair| pair[1] / pair[0]);
     let uneven = ratios().fold(0.0, f64::max) / ratios().fold(f64::INFINITY, f64::min);
-    // 1, 3, 10, 30 are meant to be even.
+    // 1, 3, 10, 30 counts as even.
     let even = uneven < 1.0 + 1e-6 || (uneven <= 1.5 && high / low >= 10.0);
     high / low >= WIDE || (even && numbers.len() > 2)
 }
@@ -176,7 +173,7 @@ mod tests {
             axis.named().map(|(_, names)| names.join(" "))
         };
         assert_eq!(named(Scale::Log, &[2.0, 16.0, 4.0, 8.0, 4.0]).as_deref(), Some("2 4 8 16"));
-        assert_eq!(named(Scale::Linear, &[1.0, 2.0, 1000.0]), None, "two of them would overlap");
+        assert_eq!(named(Scale::Linear, &[1.0, 2.0, 1000.0]), None, "two labels would overlap");
         assert_eq!(named(Scale::Log, &[1.0 / 3.0, 3.0]), None, "too long");
         assert_eq!(named(Scale::Log, &(0..20).map(|i| 2f64.powi(i)).collect::<Vec<_>>()), None);
     }

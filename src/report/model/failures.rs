@@ -4,31 +4,30 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::store::FailureRow;
 
-/// Failures of one kind.
+/// Failures with the same message.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FailureKind {
-    /// The line that says most.
+    /// The most informative line.
     pub(crate) message: String,
-    /// The whole of the first one.
+    /// The full text of the first failure.
     pub(crate) example: String,
     pub(crate) attempts: u64,
-    /// How many of those were made good by a later attempt.
+    /// How many of the attempts were followed by a successful one.
     pub(crate) mended: u64,
     /// The first few tasks, in grid order.
     pub(crate) tasks: Vec<u64>,
 }
 
-/// How many kinds are told apart, tasks named, and how long an example is. (bytes)
+/// Limits: number of kinds, tasks listed per kind, and the length of an example. (bytes)
 const KINDS: usize = 200;
 const TASKS: usize = 8;
 const LONGEST: usize = 4000;
 
-/// Failures by kind.
 #[derive(Default)]
 pub(crate) struct Failures {
     kinds: BTreeMap<usize, FailureKind>,
     places: HashMap<String, usize>,
-    /// Failures of kinds beyond those that are told apart.
+    /// Failures of further kinds, beyond the limit.
     pub(crate) others: u64,
 }
 
@@ -70,15 +69,15 @@ impl Failures {
     }
 }
 
-/// What an error says in a line: of a traceback the last one; of a program's end how it ended, and the
-/// last thing it wrote.
+/// One line for an error: the last line of a traceback; for a program, how it ended and the last line that it
+/// wrote.
 fn message(error: &str) -> String {
     let line = crate::report::in_a_line(error);
     let last = error.lines().rfind(|line| !line.trim().is_empty()).unwrap_or(line);
     if last == line { line.to_string() } else { format!("{line}: {}", last.trim()) }
 }
 
-/// A message without its numbers: "row 12 is empty" and "row 7 is empty" are one kind.
+/// A message without its numbers, so that "row 12 is empty" and "row 7 is empty" are one kind.
 fn pattern(message: &str) -> String {
     let mut pattern = String::new();
     for c in message.chars() {

@@ -1,29 +1,28 @@
-//! The score over the parameters, data set by data set: which loops are which, and where the best is.
-//! Pure: it is fed scores and holds no more of them than it is told to.
+//! The score over the parameters, per data set: which loops are parameters, and where the best score is.
+//! Pure: scores are added one by one, and memory is bounded.
 
-use crate::model::nest::{Key, Loop, LoopNest};
-use crate::model::reduce::Reduce;
+use crate::model::{Key, Loop, LoopNest, Reduce};
 use crate::report::model::axis::Axis;
 use crate::util::stats::median;
 
-/// How many scores are held at most; data sets behind that are counted, not shown. 8 bytes each.
+/// Limit on the scores held, 8 bytes each; data sets beyond it are counted, not shown.
 const MOST: u64 = 20_000_000;
 
-/// Which loops the shown scores are over.
+/// Which loops the shown scores range over.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LandscapePlan {
-    /// The level whose keys have the scores that are shown.
+    /// The level whose keys have the shown scores.
     pub(crate) level: usize,
-    /// The loops that are data sets, outermost first.
+    /// The data set loops, outermost first.
     pub(crate) sets: Vec<usize>,
-    /// The loops that are parameters, outermost first.
+    /// The parameter loops, outermost first.
     pub(crate) params: Vec<usize>,
 }
 
 impl LandscapePlan {
-    /// Folds inside the innermost max or min are what one score is made of (folds, repeats). Of the
-    /// loops that are left, those with max or min are parameters. Where there is none, what a function
-    /// of the user's folds may be parameters too: those are the loops after the first.
+    /// Loops inside the innermost max or min (folds, repeats) are reduced to one score. Of the loops that
+    /// remain, those with max or min are parameters. Without any max or min, the loops after the first are
+    /// parameters, since a function of the user's may choose among them.
     pub(crate) fn of(nest: &LoopNest) -> LandscapePlan {
         let loops = nest.loops();
         let wins = |l: &Loop| l.reduce.as_ref().is_some_and(Reduce::picks_a_winner);
@@ -31,7 +30,7 @@ impl LandscapePlan {
         let decided = loops.iter().rposition(wins).map(|innermost| innermost + 1);
         let level = decided.unwrap_or_else(|| {
             match loops.len() - loops.iter().rev().take_while(|l| named(l)).count() {
-                0 => loops.len(), // every loop folds: the runs themselves
+                0 => loops.len(), // every loop is folded: show the runs themselves
                 level => level,
             }
         });
@@ -48,30 +47,30 @@ impl LandscapePlan {
     }
 }
 
-/// The scores, and what they are over.
+/// The scores, and what they range over.
 pub(crate) struct Landscape {
     nest: LoopNest,
     pub(crate) plan: LandscapePlan,
-    /// The loops that are data sets, and those that are parameters, as nests of their own.
+    /// The data set loops and the parameter loops, each as a nest.
     sets: LoopNest,
     params: LoopNest,
-    /// What varies among the parameters: their loops, or the fields of their points.
+    /// What varies among the parameters: loops, or fields of their points.
     pub(crate) axes: Vec<Axis>,
-    /// The data sets that are held.
+    /// The data sets that are held in memory.
     pub(crate) panels: Vec<Panel>,
-    /// How many data sets there are beyond those.
+    /// The number of further data sets.
     pub(crate) left: u64,
-    /// How many points of the parameters there are.
+    /// The number of points of the parameters.
     pub(crate) points: usize,
-    /// How many scores are infinite, and so in no chart.
+    /// Infinite scores, which are not charted.
     pub(crate) infinite: u64,
-    /// How many points of the panels have no score: failed, incomplete, or not there yet.
+    /// Points of the panels without a score: failed, incomplete or not run yet.
     pub(crate) missing: u64,
     /// Whether max or min says which score is best.
     pub(crate) decided: bool,
-    /// Whether that is the highest: what the outermost of them says.
+    /// Whether the highest is best, according to the outermost max or min.
     pub(crate) high_is_best: bool,
-    /// What a score is called.
+    /// The label of a score.
     pub(crate) score: String,
 }
 
@@ -79,14 +78,14 @@ pub(crate) struct Landscape {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Panel {
     pub(crate) name: String,
-    /// By point of the parameters, the innermost turning fastest; NaN where there is none.
+    /// By parameter point, innermost loop fastest; NaN if missing.
     pub(crate) scores: Vec<f64>,
-    /// The point with the best one, as the loops' max and min have it.
+    /// The best point by the loops' max and min.
     pub(crate) best: Option<usize>,
 }
 
 impl Landscape {
-    /// An empty one, for the scores of these loops.
+    /// An empty landscape for these loops.
     pub(crate) fn new(nest: &LoopNest) -> Landscape {
         let plan = LandscapePlan::of(nest);
         let (sets, params) = (nest.only(&plan.sets), nest.only(&plan.params));
@@ -119,7 +118,7 @@ impl Landscape {
         }
     }
 
-    /// Takes the score of a key at the plan's level.
+    /// Adds the score of a key at the plan's level.
     pub(crate) fn add(&mut self, index: u64, score: Option<f64>) {
         let indices = self.nest.indices(Key { level: self.plan.level, index });
         let place = |nest: &LoopNest, levels: &[usize]| {
@@ -134,7 +133,7 @@ impl Landscape {
         }
     }
 
-    /// Finds the best of every data set, once all scores are there.
+    /// Finds the best point of every data set, once all scores are added.
     pub(crate) fn close(&mut self) {
         for panel in &mut self.panels {
             if self.decided {
@@ -145,7 +144,7 @@ impl Landscape {
         }
     }
 
-    /// The best of some scores; where nothing says which is, their median.
+    /// The best of some scores; their median if no loop says which is best.
     pub(crate) fn fold(&self, scores: Vec<f64>) -> f64 {
         match (self.decided, self.high_is_best) {
             (true, true) => scores.into_iter().fold(f64::NAN, f64::max),
@@ -155,14 +154,14 @@ impl Landscape {
     }
 }
 
-/// What a score is: how the loops inside it fold.
+/// The label of a score: how the loops inside it are reduced.
 fn score_name(inside: &[Loop]) -> String {
     let names: Vec<&str> =
         inside.iter().filter_map(|l| l.reduce.as_ref()).map(Reduce::name).collect();
     if names.is_empty() { "score".to_string() } else { format!("{} score", names.join(" of ")) }
 }
 
-/// Folds the points as the loops' max and min do, from the innermost outwards; the first of equal ones.
+/// Reduces the points by the loops' max and min, innermost first; the first of equal ones wins.
 fn best(scores: &[f64], params: &LoopNest) -> Option<usize> {
     let mut winners: Vec<Option<usize>> =
         scores.iter().enumerate().map(|(i, score)| (!score.is_nan()).then_some(i)).collect();
@@ -181,7 +180,7 @@ fn best(scores: &[f64], params: &LoopNest) -> Option<usize> {
     winners.first().copied().flatten()
 }
 
-/// What a data set is called: its points.
+/// The label of a data set: its points.
 fn set_name(sets: &LoopNest, set: u64) -> String {
     let coordinates = sets.coordinates(sets.task(set));
     let names = coordinates.iter().map(|(name, value)| {
@@ -194,7 +193,7 @@ fn set_name(sets: &LoopNest, set: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::nest::Points;
+    use crate::model::Points;
 
     fn nest(loops: &[(&str, u64, Option<Reduce>)]) -> LoopNest {
         LoopNest::new(
@@ -247,7 +246,7 @@ mod tests {
         assert_eq!(best(&scores, &[(6, &max)]), Some(1));
         assert_eq!(best(&scores, &[(6, &min)]), Some(0));
         assert_eq!(best(&[4.0, 4.0], &[(2, &max)]), Some(0));
-        // The lowest of each row, and of those the highest.
+        // The lowest of each row, then the highest of those.
         assert_eq!(best(&scores, &[(2, &max), (3, &min)]), Some(3));
         assert_eq!(best(&[f64::NAN; 2], &[(2, &max)]), None);
     }

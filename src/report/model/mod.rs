@@ -1,4 +1,4 @@
-//! What a report shows, worked out from the store; pure.
+//! What a report shows, computed from the store; pure.
 
 pub(crate) mod axis;
 pub(crate) mod failures;

@@ -1,33 +1,33 @@
-//! Who ran what when, start by start: attempts laid out in lanes, and what follows from them. Pure.
+//! The timeline of each start: attempts laid out in lanes per worker, and statistics. Pure.
 
 use std::collections::BTreeMap;
 
 use crate::store::{Attempt, WorkerRow};
 use crate::util::stats::{quantile, sorted};
 
-/// One start of the job: its workers, and what they did as far as the store still knows it.
+/// One start of the job: its workers and those of their attempts that are still in the store.
 pub(crate) struct StartTimeline {
-    /// Which start, from 1.
+    /// The number of the start, from 1.
     pub(crate) number: i64,
     pub(crate) hosts: usize,
-    /// One for each worker; more where a worker did several things at once.
+    /// One per worker; more where a worker ran several tasks concurrently.
     pub(crate) lanes: Vec<Lane>,
     pub(crate) attempts: usize,
-    /// When the first attempt began and the last one ended, in seconds since 1970.
+    /// Start of the first attempt and end of the last, in seconds since 1970.
     pub(crate) begin: f64,
     pub(crate) end: f64,
 }
 
-/// What was done one after another.
+/// Attempts that ran one after another.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lane {
     pub(crate) name: String,
-    /// By their start.
+    /// Ordered by start time.
     pub(crate) attempts: Vec<Attempt>,
 }
 
-/// How much two attempts of one lane may overlap, because clocks are what they are: up to half of the
-/// shorter one, between what a time since 1970 can tell and this. (seconds)
+/// Allowed overlap of two attempts in one lane, because clocks are inexact: up to half of the shorter
+/// attempt, within these bounds. The lower one is the resolution of a time since 1970. (seconds)
 const LEAST_SLACK: f64 = 2e-6;
 const MOST_SLACK: f64 = 1e-3;
 
@@ -35,7 +35,7 @@ fn end(attempt: &Attempt) -> f64 {
     attempt.started + attempt.seconds
 }
 
-/// The starts that workers came to, the first one first.
+/// The starts that had workers, in order.
 pub(crate) fn sessions(members: &[WorkerRow], attempts: Vec<Attempt>) -> Vec<StartTimeline> {
     let mut by_worker: BTreeMap<i64, Vec<Attempt>> = BTreeMap::new();
     let timed = |attempt: &Attempt| attempt.started.is_finite() && attempt.seconds.is_finite();
@@ -86,7 +86,7 @@ pub(crate) fn sessions(members: &[WorkerRow], attempts: Vec<Attempt>) -> Vec<Sta
     sessions.into_iter().map(session).collect()
 }
 
-/// Lays attempts out so that none overlaps another in its lane; one empty lane if there are none.
+/// Lays attempts out in lanes without overlaps; one empty lane if there are no attempts.
 fn lanes(mut attempts: Vec<Attempt>) -> Vec<Vec<Attempt>> {
     attempts.sort_by(|a, b| a.started.total_cmp(&b.started).then(a.task.cmp(&b.task)));
     let mut lanes: Vec<Vec<Attempt>> = vec![Vec::new()];
@@ -110,14 +110,14 @@ impl StartTimeline {
         if self.attempts == 0 { 0.0 } else { self.end - self.begin }
     }
 
-    /// What all attempts took together, in seconds.
+    /// The sum of all attempts' durations, in seconds.
     pub(crate) fn busy(&self) -> f64 {
         self.every().map(|attempt| attempt.seconds).sum()
     }
 
-    /// A time which these workers could not have undercut, in whatever order: what all attempts took
-    /// together, shared evenly; and as some worker has to make k + 1 of the k m + 1 longest attempts,
-    /// k + 1 times the shortest of those.
+    /// A lower bound on the wall time of any schedule on these workers: the total divided evenly. Also, with
+    /// m workers some worker must run k + 1 of the k m + 1 longest attempts, which takes at least k + 1 times
+    /// the shortest of those.
     pub(crate) fn bound(&self) -> f64 {
         let workers = self.lanes.len().max(1);
         let seconds = sorted(self.every().map(|attempt| attempt.seconds));
@@ -126,12 +126,12 @@ impl StartTimeline {
         together.fold(self.busy() / workers as f64, f64::max)
     }
 
-    /// Every attempt, lane by lane.
+    /// All attempts, lane by lane.
     pub(crate) fn every(&self) -> impl Iterator<Item = &Attempt> {
         self.lanes.iter().flat_map(|lane| &lane.attempts)
     }
 
-    /// The attempt that ended last, and for how long nothing else was under way at the end.
+    /// The attempt that ended last, and how long it ran alone at the end.
     pub(crate) fn last(&self) -> Option<(Attempt, f64)> {
         let last = self.every().max_by(|a, b| end(a).total_cmp(&end(b)))?;
         let others = self.every().filter(|other| *other != last).map(end);
@@ -139,14 +139,14 @@ impl StartTimeline {
         Some((*last, alone.max(0.0)))
     }
 
-    /// From when the first worker found nothing more to do until the end, in seconds.
+    /// From when the first worker ran out of tasks until the end, in seconds.
     pub(crate) fn tail(&self) -> f64 {
         let ends = self.lanes.iter().map(|lane| lane.attempts.last().map_or(self.begin, end));
         self.end - ends.fold(self.end, f64::min)
     }
 
-    /// The part of the time that lanes were busy: by row, of so many lanes at most as make `rows` rows,
-    /// and by column; and how many lanes make a row.
+    /// The fraction of time that lanes were busy, per row and column, and the number of lanes per row. Lanes
+    /// are combined so that there are at most `rows` rows.
     pub(crate) fn bins(&self, rows: usize, columns: usize) -> (Vec<Vec<f64>>, usize) {
         let together = self.lanes.len().div_ceil(rows).max(1);
         let width = self.wall() / columns as f64;
@@ -170,15 +170,15 @@ impl StartTimeline {
     }
 }
 
-/// How long things took.
+/// Statistics of durations.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DurationStats {
-    /// Lower edges of the bins, and the upper edge of the last one, in seconds.
+    /// Lower edges of the bins, then the upper edge of the last, in seconds.
     pub(crate) edges: Vec<f64>,
     pub(crate) counts: Vec<u64>,
     pub(crate) is_log: bool,
     pub(crate) median: f64,
-    /// 95 of 100 took no longer.
+    /// The 95th percentile.
     pub(crate) p95: f64,
     pub(crate) longest: Attempt,
 }
@@ -186,16 +186,16 @@ pub(crate) struct DurationStats {
 const BINS: usize = 40;
 
 impl DurationStats {
-    /// Of all attempts, if there are any.
+    /// The statistics of all attempts; None without attempts.
     pub(crate) fn of(sessions: &[StartTimeline]) -> Option<DurationStats> {
         let every = || sessions.iter().flat_map(StartTimeline::every);
         let longest = *every().max_by(|a, b| a.seconds.total_cmp(&b.seconds))?;
         let seconds = sorted(every().map(|attempt| attempt.seconds.max(0.0)));
-        // Of nothing there is no logarithm.
+        // 0 has no logarithm.
         let low = seconds.iter().copied().find(|s| *s > 0.0).unwrap_or(1e-9).max(1e-9);
         let high = seconds[seconds.len() - 1].max(low);
         let is_log = high / low > 30.0;
-        // Of what is all but equal, the little differences are not the news.
+        // If all durations are nearly equal, do not magnify the small differences.
         let (low, high) = if high / low < 1.1 { (0.9 * low, 1.1 * high) } else { (low, high) };
         let edge = |i: usize| {
             let part = i as f64 / BINS as f64;
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(session.bound(), 3.0);
         let equal = (0..30).map(|i| attempt(i, i as i64 % 8, (i / 8) as f64, 1.0)).collect();
         let members: Vec<WorkerRow> = (0..8).map(|worker| member(worker, 1, worker)).collect();
-        assert_eq!(sessions(&members, equal)[0].bound(), 4.0, "one of the eight has to do four");
+        assert_eq!(sessions(&members, equal)[0].bound(), 4.0, "one of the eight runs four");
         assert!((session.wall() - 4.0005).abs() < 1e-6);
         let (last, alone) = session.last().unwrap();
         assert_eq!(last.task, 3);
@@ -278,7 +278,7 @@ mod tests {
         let found = sessions(&members, attempts);
         assert_eq!(found.iter().map(StartTimeline::wall).collect::<Vec<_>>(), [1.0, 1.0]);
         assert_eq!(found[1].lanes.len(), 2);
-        assert_eq!(found[1].tail(), 1.0, "one never had anything to do");
+        assert_eq!(found[1].tail(), 1.0, "one worker was always idle");
         let idle = sessions(&members[..1], Vec::new());
         assert_eq!((idle[0].wall(), idle[0].last()), (0.0, None));
     }

@@ -1,20 +1,18 @@
-//! The result as rows over the outermost loops, and as CSV.
+//! The result as rows over the outermost loops, written as CSV.
 
 use std::io::Write;
 
-use crate::model::nest::{Key, Loop, LoopNest};
-use crate::model::results::GroupSummary;
-use crate::model::value::Value;
+use crate::model::{GroupSummary, Key, Loop, LoopNest, Value};
 use crate::report::status;
 use crate::store::Results;
 use crate::util::error::{Error, Result};
 
-/// The columns of the result and how a summary fills them.
+/// The columns of the result, and how a summary fills them.
 pub(crate) struct Rows<'a> {
     nest: &'a LoopNest,
-    /// Columns of the outermost loops: the loop's level, and the field if its points are records.
+    /// Columns of the outermost loops: the level, and the field if the points are records.
     coordinates: Vec<(usize, Option<String>)>,
-    /// The same for the loops whose winner is carried outwards.
+    /// The same for the loops whose winner is reported.
     best: Vec<(usize, Option<String>)>,
 }
 
@@ -26,7 +24,6 @@ fn columns_of(level: usize, l: &Loop) -> Vec<(usize, Option<String>)> {
 }
 
 impl<'a> Rows<'a> {
-    /// The columns of a result over these loops.
     pub(crate) fn new(nest: &'a LoopNest) -> Rows<'a> {
         let (loops, outer) = (nest.loops(), nest.outer());
         let decided = loops[outer..]
@@ -44,29 +41,26 @@ impl<'a> Rows<'a> {
         field.as_ref().map_or(name.clone(), |field| format!("{name}.{field}"))
     }
 
-    /// The names of the coordinates' columns.
     pub(crate) fn coordinate_names(&self) -> Vec<String> {
         self.coordinates.iter().map(|column| self.name(column)).collect()
     }
 
-    /// The names of the winning coordinates' columns.
     pub(crate) fn best_names(&self) -> Vec<String> {
         self.best.iter().map(|column| self.name(column)).collect()
     }
 
-    /// The coordinates' cells of a row.
     pub(crate) fn coordinates(&self, key: Key) -> Vec<Value> {
         cells(&self.coordinates, 0, &self.nest.coordinates(key))
     }
 
-    /// The winning coordinates' cells of a row; empty where there is no winner.
+    /// The winner's coordinates; empty cells if there is no winner.
     pub(crate) fn best(&self, summary: &GroupSummary) -> Vec<Value> {
         let best = summary.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
         cells(&self.best, summary.key.level, &self.nest.winners(summary.key, best))
     }
 }
 
-/// The cells of columns, from the points of the loops from a level on.
+/// The cells of these columns. `points` begins at level `first`.
 fn cells(
     columns: &[(usize, Option<String>)],
     first: usize,
@@ -82,7 +76,7 @@ fn cells(
     columns.iter().map(|column| cell(column).unwrap_or(Value::Null)).collect()
 }
 
-/// Writes the result as CSV: a row for each point of the outermost loops.
+/// Writes the result as CSV: one row per point of the outermost loops.
 pub(crate) fn write_csv(results: &Results, out: impl Write) -> Result<()> {
     let rows = Rows::new(results.nest());
     let mut csv = csv::Writer::from_writer(out);
@@ -107,7 +101,7 @@ pub(crate) fn write_csv(results: &Results, out: impl Write) -> Result<()> {
     csv.flush().map_err(|error| failed(error.into()))
 }
 
-/// The longest text a cell takes, which is what spreadsheets take. (bytes)
+/// Longest text in a cell: the limit of spreadsheets. (bytes)
 const LONGEST_CELL: usize = 32_767;
 
 fn cell(value: &Value) -> String {

@@ -1,19 +1,18 @@
-//! summary.json: each group with its coordinates, its value, the winner, and what stands behind it.
-//! A group a line, written as it is read, so that size does not matter.
+//! summary.json: each group with its coordinates, value, winner and counts. Written one group per line as it
+//! is read, so memory does not grow with size.
 
 use std::io::Write;
 
 use serde_json::{Value as Json, json};
 
 use crate::job::named_json;
-use crate::model::results::GroupSummary;
-use crate::model::value::json_object;
+use crate::model::{GroupSummary, json_object};
 use crate::report::status;
 use crate::store::Results;
 use crate::util::error::{Error, Result};
 
-/// Writes the groups of every level, outermost first, in grid order. Where there are two loops,
-/// each data set's group also lists its `all_runs`.
+/// Writes the groups of every level, outermost first, in grid order. With two loops, each data set's group
+/// also lists its `all_runs`.
 pub(crate) fn write_json(name: &str, results: &Results, mut out: impl Write) -> Result<()> {
     let failed = |e: std::io::Error| Error::unexpected(format!("JSON cannot be written: {e}"));
     let nest = results.nest();
@@ -30,7 +29,7 @@ pub(crate) fn write_json(name: &str, results: &Results, mut out: impl Write) -> 
         writeln!(out, "\"{key}\": {value},").map_err(failed)?;
     }
     write!(out, "\"groups\": [").map_err(failed)?;
-    // A job that reduces nothing has its runs for a result.
+    // Without reductions, the result is the runs.
     let deepest = if nest.outer() == nest.depth() { nest.depth() } else { nest.depth() - 1 };
     let mut first = true;
     for level in nest.outer()..=deepest {
@@ -80,7 +79,7 @@ fn entry(results: &Results, summary: &GroupSummary) -> Json {
     json_object(fields)
 }
 
-/// The values of a group's runs in grid order, null for one that failed.
+/// The values of a group's runs in grid order; null for failed runs.
 fn all_runs(results: &Results, summary: &GroupSummary) -> Result<Json> {
     let mut values = Vec::new();
     results.runs(results.nest().tasks_below(summary.key), |run| {

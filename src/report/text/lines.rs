@@ -1,27 +1,27 @@
-//! Rows of a table as they come: the first ones say how wide columns are, the others follow. So a
-//! million rows need no more memory than a few.
+//! A table written row by row: the first rows determine the column widths. So memory does not grow with the
+//! number of rows.
 
 use crate::report::text::words;
 
-/// How many rows are looked at before the first is written.
+/// Number of rows that determine the column widths.
 const LOOKED_AT: usize = 200;
 
-/// A table being written.
+/// A table that is being written.
 pub(crate) struct Lines {
-    /// Columns of numbers stand to the right.
+    /// Whether each column is right-aligned; numbers are.
     right: Vec<bool>,
     waiting: Vec<Vec<String>>,
     widths: Option<Vec<usize>>,
 }
 
 impl Lines {
-    /// A table of these columns; the flag says which are numbers.
+    /// A table with these columns; the flag marks numbers.
     pub(crate) fn new(header: impl IntoIterator<Item = (String, bool)>) -> Lines {
         let (names, right) = header.into_iter().unzip();
         Lines { right, waiting: vec![names], widths: None }
     }
 
-    /// Takes a row; gives the text that can be written by now.
+    /// Adds a row; returns the text that can be written so far.
     pub(crate) fn row(&mut self, mut cells: Vec<String>) -> String {
         for cell in cells.iter_mut().filter(|cell| cell.contains(char::is_control)) {
             *cell = words::visible(cell);
@@ -34,7 +34,7 @@ impl Lines {
         }
     }
 
-    /// The text of what is left.
+    /// The remaining text.
     pub(crate) fn rest(&mut self) -> String {
         let width = |column| {
             let cells = self.waiting.iter().filter_map(|row: &Vec<String>| row.get(column));

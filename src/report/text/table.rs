@@ -1,21 +1,19 @@
 //! The result as a table for a terminal.
 
-use crate::model::nest::LoopNest;
-use crate::model::reduce::Reduce;
-use crate::model::value::Value;
+use crate::model::{LoopNest, Reduce, Value};
 use crate::report::text::lines::Lines;
 use crate::report::{Rows, status};
 use crate::store::Results;
 use crate::util::error::Result;
 use crate::util::text::beginning;
 
-/// How many rows are printed; all of them are in summary.csv.
+/// Maximum number of rows printed; summary.csv has them all.
 pub(crate) const TABLE_ROWS: usize = 200;
 
-/// How wide a summary is printed. (characters)
+/// Maximum width of a summary. (characters)
 const WIDEST: usize = 80;
 
-/// One row for each point of the outermost loops.
+/// One row per point of the outermost loops.
 pub(crate) fn table(results: &Results) -> Result<String> {
     let nest = results.nest();
     let rows = Rows::new(nest);
@@ -25,7 +23,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     header.extend([score_name(nest), "runs".to_string()]);
     let header = header.into_iter().enumerate().map(|(i, name)| (name, i >= texts));
     let mut lines = Lines::new(header);
-    // What the user's own summarize gives is there to be seen, all of it.
+    // The output of the user's own summarize is shown in full.
     let native = nest.loops().get(nest.outer()).is_some_and(|l| l.reduce == Some(Reduce::Native));
     let (mut text, mut number) = (String::new(), 0);
     results.summaries(nest.outer(), |summary| {
@@ -57,21 +55,21 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     Ok(text.trim_end().to_string())
 }
 
-/// What the column of the result is called: how the loops fold.
+/// The header of the result column: how the loops are reduced.
 pub(crate) fn score_name(nest: &LoopNest) -> String {
     let reduces = nest.loops().iter().filter_map(|l| l.reduce.as_ref()).map(Reduce::name);
     let name = reduces.collect::<Vec<_>>().join(" of ");
     if name.is_empty() { "score".to_string() } else { name }
 }
 
-/// The line of an error that says most: of a Python traceback it is the last one.
+/// The most informative line of an error: of a Python traceback, the last one.
 pub(crate) fn in_a_line(error: &str) -> &str {
     let mut lines = error.lines();
     let line = if error.starts_with("Traceback") { lines.next_back() } else { lines.next() };
     line.unwrap_or_default()
 }
 
-/// Numbers to six digits, which is enough to look at; summary.csv has them all.
+/// Numbers with six digits; summary.csv has full precision.
 pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

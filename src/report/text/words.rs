@@ -1,8 +1,8 @@
-//! Numbers in words, as people read them.
+//! Numbers formatted for people.
 
 pub(crate) use crate::util::text::count;
 
-/// A time: `45 ms`, `3.2 s`, `12 min 3 s`, `2 h 5 min`.
+/// A duration: `45 ms`, `3.2 s`, `12 min 3 s`, `2 h 5 min`.
 pub(crate) fn seconds(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match seconds {
@@ -19,7 +19,7 @@ pub(crate) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// What somebody wrote, in one line that does nothing to a terminal: control characters are spelled out.
+/// A user's string on one line, with control characters escaped so that a terminal ignores them.
 pub(crate) fn visible(text: &str) -> String {
     let spell = |letter: char| match letter.is_control() {
         true => letter.escape_default().to_string(),
@@ -28,7 +28,7 @@ pub(crate) fn visible(text: &str) -> String {
     text.chars().map(spell).collect()
 }
 
-/// A part of a whole; never 100% or 0% unless it is.
+/// A fraction as a percentage; 100% or 0% only if exact.
 pub(crate) fn percent(part: f64) -> String {
     match part * 100.0 {
         p if p > 99.9 && p < 100.0 => "over 99.9%".to_string(),
@@ -51,7 +51,7 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// A number of things: `1 run`, `2 runs`.
+/// A count with its noun: `1 run`, `2 runs`.
 pub(crate) fn things(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }

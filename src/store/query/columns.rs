@@ -1,37 +1,34 @@
-//! The columns that runs have for a reader: the view's, with what kind of value is in each, and those
-//! of the records that crunch gave.
+//! The columns of runs for queries: those of the view, with their types, and the fields of the records
+//! that crunch returned.
 
 use rusqlite::{Connection, Row};
 
-use crate::model::nest::{Loop, LoopNest, Points};
-use crate::model::value::Value;
+use crate::model::{Loop, LoopNest, Points, Value};
 use crate::store::schema::quoted;
 
-/// One column.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    /// How SQL gets it from the view: to be read, and to be compared.
+    /// The SQL expressions over the view: to read the column, and to compare it.
     pub(crate) sql: String,
     pub(crate) compared: String,
     pub(crate) kind: ColumnKind,
 }
 
-/// What a column's values are.
+/// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ColumnKind {
     Bool,
     Int,
     Float,
     Text,
-    /// Lists, records, or several kinds: as JSON.
+    /// Lists, records, or mixed types, as JSON.
     Json,
     /// Seconds since 1970.
     Time,
 }
 
 impl Column {
-    /// A column that every run has.
     pub(crate) fn of_run(name: &str) -> Column {
         let kind = match name {
             "status" | "error" | "host" => ColumnKind::Text,
@@ -49,12 +46,12 @@ impl Column {
     }
 }
 
-/// The loops' columns; a record has one for each of its fields.
+/// The columns of the loops; records have one per field.
 pub(crate) fn coordinates(nest: &LoopNest) -> Vec<Column> {
     nest.loops().iter().flat_map(of_loop).collect()
 }
 
-/// The loops' whole points, where they are records.
+/// The whole points of loops over records, as JSON.
 pub(crate) fn records(nest: &LoopNest) -> Vec<Column> {
     let has_fields = |l: &&Loop| !l.points.fields().is_empty();
     let whole = |l: &Loop| Column::of_view(&l.name, ColumnKind::Json);
@@ -81,7 +78,7 @@ fn of_loop(l: &Loop) -> Vec<Column> {
     columns
 }
 
-/// The points that are written down; those of a range are all alike.
+/// The points of a list; a range has none, as its points are all integers.
 fn each(points: &Points) -> impl Iterator<Item = &Value> {
     let list = match points {
         Points::List(values) => values.as_slice(),
@@ -90,7 +87,7 @@ fn each(points: &Points) -> impl Iterator<Item = &Value> {
     list.iter()
 }
 
-/// What kind of value it is; nothing where there is none.
+/// The type of a value; nothing for null.
 fn kind(value: &Value) -> Option<ColumnKind> {
     Some(match value {
         Value::Null => return None,
@@ -102,7 +99,7 @@ fn kind(value: &Value) -> Option<ColumnKind> {
     })
 }
 
-/// The kind that holds all of these.
+/// The type that holds all of these.
 fn common(kinds: impl Iterator<Item = ColumnKind>) -> ColumnKind {
     let join = |one, other| match (one, other) {
         (one, other) if one == other => one,
@@ -114,9 +111,9 @@ fn common(kinds: impl Iterator<Item = ColumnKind>) -> ColumnKind {
     kinds.reduce(join).unwrap_or(ColumnKind::Text)
 }
 
-/// The fields of the records that crunch gave, in the order they came up. All runs are looked at.
+/// The fields of the records that crunch returned, in the order of their first run. This reads all runs.
 pub(crate) fn fields(store: &Connection, score: &str) -> Result<Vec<Column>, rusqlite::Error> {
-    // A number that JSON lacks is there as a text.
+    // Numbers that JSON lacks are stored as strings.
     let sql = "SELECT DISTINCT f.key, CASE WHEN f.type = 'text' AND f.atom IN ('NaN', 'Infinity', '-Infinity')
                                             THEN 'real' ELSE f.type END
                FROM runs r, json_each(r.value) f
@@ -145,11 +142,11 @@ pub(crate) fn fields(store: &Connection, score: &str) -> Result<Vec<Column>, rus
         let path = quoted(&format!("$.{}", quoted(&name, '"')), '\'');
         let get =
             |arrow: &str| format!("(CASE WHEN value LIKE '{{%' THEN value {arrow} {path} END)");
-        // `->` gives JSON, texts with their quotes.
+        // `->` gives JSON, with quotes around strings.
         let compared = get("->>");
         let sql = if kind == ColumnKind::Json { get("->") } else { compared.clone() };
         Column { name, sql, compared, kind }
     };
-    // The score is a column already.
+    // The score has a column already.
     Ok(found.into_iter().filter(|(name, _)| name != score).map(column).collect())
 }

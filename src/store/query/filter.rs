@@ -1,32 +1,32 @@
-//! A condition on runs as people write it, such as `alpha < 1 and status = 'failed'`, made safe for
-//! SQLite: one expression over known columns, with functions that only compute.
+//! Translates a user's condition on runs, such as `alpha < 1 and status = 'failed'`, into safe SQL: one
+//! expression over known columns, with functions that have no side effects.
 
 use crate::store::schema::quoted;
 use crate::util::text::{did_you_mean, is_slip_of};
 
-/// SQL's own words that an expression may have.
+/// SQL keywords that are allowed in an expression.
 const WORDS: &str = "AND OR NOT IN IS NULL LIKE GLOB BETWEEN ESCAPE CASE WHEN THEN ELSE END TRUE FALSE \
     ISNULL NOTNULL CAST AS REAL INTEGER TEXT";
 
-/// Functions that only compute.
-const FUNCTIONS: &str = "abs round min max sign exp ln log log10 log2 pow power sqrt floor ceil length \
+/// Functions without side effects.
+pub(super) const FUNCTIONS: &str = "abs round min max sign exp ln log log10 log2 pow power sqrt floor ceil length \
     lower upper trim ltrim rtrim substr instr replace coalesce ifnull nullif iif typeof json_extract \
     json_array_length datetime";
 
-/// What a name stands for in SQL; an error names those there are.
+/// The columns that a condition can name.
 pub(crate) trait Names {
-    /// The SQL of a column, if there is one of that name.
+    /// The SQL of the column with this name, if it exists.
     fn find(&mut self, name: &str) -> Result<Option<String>, String>;
 
-    /// Every name there is.
+    /// All column names.
     fn all(&self) -> Vec<String>;
 
-    /// Whether a name is likely to be a column's with a slip in it.
+    /// Whether a name is likely to be a misspelled column.
     fn is_near(&self, name: &str) -> bool {
         is_slip_of(name, &self.all())
     }
 
-    /// Says that there is no such column, and which may be meant.
+    /// The error message for an unknown column, with the most similar one.
     fn unknown(&self, name: &str) -> String {
         let all = self.all();
         let (near, known) = (did_you_mean(name, &all, "'"), all.join(", "));
@@ -34,7 +34,7 @@ pub(crate) trait Names {
     }
 }
 
-/// The clause as SQL.
+/// The condition as SQL.
 pub(crate) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, String> {
     let mut sql = String::new();
     let mut rest = clause;
@@ -43,16 +43,16 @@ pub(crate) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, S
         let (length, piece) = match letter {
             letter if letter.is_whitespace() => (letter.len_utf8(), " ".to_string()),
             '\'' => {
-                let length = closing(rest, '\'').ok_or("a text is not closed: a ' is missing")?;
+                let length = closing(rest, '\'').ok_or("a string is not closed: a ' is missing")?;
                 (length, rest[..length].to_string())
             }
             '"' => {
                 let (name, length) = in_quotes(rest)?;
-                // Whoever comes from another language writes texts like this.
+                // Users of other languages write strings in double quotes.
                 let column = match names.find(&name)? {
                     None if names.is_near(&name) => {
                         let unknown = names.unknown(&name);
-                        return Err(format!("{unknown}; a text stands in single quotes"));
+                        return Err(format!("{unknown}; a string stands in single quotes"));
                     }
                     None => quoted(&name, '\''),
                     Some(column) => column,
@@ -75,14 +75,18 @@ pub(crate) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, S
                 }
                 (1, letter.to_string())
             }
-            '-' if rest.starts_with("--") => return Err("there are no comments here".to_string()),
-            '/' if rest.starts_with("/*") => return Err("there are no comments here".to_string()),
+            '-' if rest.starts_with("--") => {
+                return Err("comments are not allowed here".to_string());
+            }
+            '/' if rest.starts_with("/*") => {
+                return Err("comments are not allowed here".to_string());
+            }
             '&' if rest.starts_with("&&") => return Err("'&&' is written 'and' here".to_string()),
             '<' | '>' | '=' | '!' | '+' | '-' | '*' | '/' | '%' | '|' | '&' | '~' | ',' | '.' => {
                 (1, letter.to_string())
             }
-            ';' => return Err("';': one condition is meant, not several statements".to_string()),
-            other => return Err(format!("'{other}' means nothing here")),
+            ';' => return Err("';': expected one condition, not several statements".to_string()),
+            other => return Err(format!("unexpected '{other}'")),
         };
         sql += &piece;
         rest = &rest[length..];
@@ -100,7 +104,7 @@ fn word(word: &str, called: bool, names: &mut dyn Names) -> Result<String, Strin
         return Ok(upper);
     }
     if upper == "SELECT" {
-        return Err("'select': a condition over the columns is meant, no query; for those open runs.sqlite with any SQLite client".to_string());
+        return Err("'select': expected a condition over the columns, not a query; for queries open runs.sqlite with any SQLite client".to_string());
     }
     if called {
         let lower = word.to_lowercase();
@@ -113,11 +117,11 @@ fn word(word: &str, called: bool, names: &mut dyn Names) -> Result<String, Strin
     }
     names.find(word)?.ok_or_else(|| {
         let unknown = names.unknown(word);
-        format!("{unknown}; a text stands in quotes: '{word}'")
+        format!("{unknown}; a string stands in quotes: '{word}'")
     })
 }
 
-/// The name at the front of a list, in double quotes if it is no plain one, and what is behind it.
+/// The first name of a list, in double quotes if it has special characters, and the rest of the list.
 pub(crate) fn first_name(list: &str) -> Result<(String, &str), String> {
     let list = list.trim_start();
     if list.starts_with('"') {
@@ -131,13 +135,13 @@ pub(crate) fn first_name(list: &str) -> Result<(String, &str), String> {
     }
 }
 
-/// The name in double quotes that a text begins with, and how long it is with them.
+/// The name in double quotes at the start of a text, and its length including the quotes.
 fn in_quotes(text: &str) -> Result<(String, usize), String> {
     let length = closing(text, '"').ok_or("a name is not closed: a \" is missing")?;
     Ok((text[1..length - 1].replace("\"\"", "\""), length))
 }
 
-/// How long a text in quotes is, both of them included; doubled ones are part of it.
+/// The length of a quoted string including its quotes; doubled quotes are part of it.
 fn closing(text: &str, quote: char) -> Option<usize> {
     let mut letters = text.char_indices().skip(1).peekable();
     while let Some((at, letter)) = letters.next() {
@@ -162,7 +166,7 @@ fn number(text: &str) -> usize {
     text.find(|letter| !part(letter)).unwrap_or(text.len())
 }
 
-/// How long a name is: `alpha`, or `params.depth`.
+/// The length of a name: `alpha`, or `params.depth`.
 fn name(text: &str) -> usize {
     let part = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '.';
     let end = text.find(|letter| !part(letter)).unwrap_or(text.len());
@@ -215,20 +219,20 @@ mod tests {
                 "alhpa < 1",
                 "there is no column 'alhpa'; did you mean 'alpha'? (columns: alpha, p.depth",
             ),
-            ("status = failed", "a text stands in quotes: 'failed'"),
+            ("status = failed", "a string stands in quotes: 'failed'"),
             ("alpha < 1; drop table runs", "one condition"),
             ("alpha < 1) union (select 1", "without a '('"),
-            ("alpha in (select task from runs)", "no query"),
+            ("alpha in (select task from runs)", "not a query"),
             ("(alpha < 1", "a ')' is missing"),
             ("status = 'x", "a ' is missing"),
-            ("alpha < 1 -- all", "no comments"),
-            ("alpha /* x */ < 1", "no comments"),
+            ("alpha < 1 -- all", "comments are not allowed"),
+            ("alpha /* x */ < 1", "comments are not allowed"),
             ("load_extension('x')", "no function 'load_extension'"),
             ("rond(alpha) < 1", "did you mean 'round'?"),
             ("alpha < 1 && status", "'and'"),
             ("\"aplha\" < 1", "did you mean 'alpha'?"),
-            ("alpha = ?1", "'?' means nothing"),
-            ("alpha = @x", "'@' means nothing"),
+            ("alpha = ?1", "unexpected '?'"),
+            ("alpha = @x", "unexpected '@'"),
             ("runs.task = 1", "no column 'runs.task'"),
         ] {
             let why = sql(clause).unwrap_err();
@@ -244,7 +248,7 @@ mod tests {
             let Ok(sql) = sql(&clause) else { return Ok(()) };
             let store = rusqlite::Connection::open_in_memory().unwrap();
             store.execute_batch("CREATE TABLE t (alpha, \"p.depth\", \"a b\", status)").unwrap();
-            // What SQLite takes, it takes as one statement that only reads.
+            // Whatever SQLite accepts is one statement that only reads.
             if let Ok(statement) = store.prepare(&format!("SELECT 1 FROM t WHERE ({sql})")) {
                 prop_assert!(statement.readonly());
             }

@@ -1,5 +1,6 @@
-//! Selecting runs: a condition, columns, an order.
+//! Queries over runs: a condition, columns, an order.
 
 pub(crate) mod columns;
 pub(crate) mod filter;
+mod permissions;
 pub(crate) mod select;

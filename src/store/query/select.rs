@@ -1,33 +1,32 @@
-//! Runs as a reader wants them: those that meet a condition, in an order, with the columns asked for,
-//! one after another.
+//! Selects runs by a condition, in an order, with the requested columns, and streams the rows.
 
 use rusqlite::types::ValueRef;
 
 use crate::job::RUN_COLUMNS;
-use crate::model::value::Value;
+use crate::model::Value;
 use crate::store::query::columns::{self, Column, ColumnKind};
 use crate::store::query::filter::{self, Names};
+use crate::store::query::permissions;
 use crate::store::{StoreReader, storing};
 use crate::util::error::{Error, Result};
 
-/// What to select.
+/// A query over runs.
 pub(crate) struct Select<'a> {
-    look: &'a StoreReader,
+    reader: &'a StoreReader,
     conditions: Vec<String>,
-    /// What the user wrote of them.
+    /// The conditions as the user wrote them.
     clauses: Vec<String>,
     order: Vec<String>,
     limit: Option<u64>,
 }
 
-/// What a cell holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Cell<'a> {
     Null,
     Bool(bool),
     Int(i64),
     Float(f64),
-    /// A text, or where the column's kind says so JSON.
+    /// A string, or JSON if the column's type says so.
     Text(&'a str),
 }
 
@@ -49,7 +48,7 @@ impl Cell<'_> {
         }
     }
 
-    /// As a value; of a column of that kind.
+    /// As a value of a column of this type.
     pub(crate) fn value(self, kind: ColumnKind) -> Value {
         match self {
             Cell::Null => Value::Null,
@@ -65,13 +64,13 @@ impl Cell<'_> {
 }
 
 impl StoreReader {
-    /// The task and its coordinates.
+    /// The columns of the task and its coordinates.
     pub(crate) fn coordinate_columns(&self) -> Vec<Column> {
         std::iter::once(Column::of_run("task")).chain(columns::coordinates(self.nest())).collect()
     }
 
-    /// The fields of the records that crunch gave. Where a field is called like another column, its
-    /// name is `value.FIELD`.
+    /// The fields of the records that crunch returned. A field with the name of another column is called
+    /// `value.FIELD`.
     pub(crate) fn field_columns(&self) -> Result<Vec<Column>> {
         let score = self.note("score")?.unwrap_or_default();
         let found = columns::fields(self.results.connection(), &score);
@@ -85,7 +84,7 @@ impl StoreReader {
         Ok(found)
     }
 
-    /// Whether crunch gave anything but plain numbers.
+    /// Whether crunch returned anything but plain numbers.
     pub(crate) fn has_values(&self) -> Result<bool> {
         self.one("SELECT EXISTS (SELECT 1 FROM runs WHERE value IS NOT NULL)", [], |row| row.get(0))
     }
@@ -104,9 +103,9 @@ impl StoreReader {
 
 /// The columns that a condition can name.
 struct Known<'a> {
-    look: &'a StoreReader,
+    reader: &'a StoreReader,
     plain: Vec<Column>,
-    /// Those of records, once somebody has asked for one: all runs are looked at for that.
+    /// The fields of records, loaded on first use because that reads all runs.
     fields: Option<Vec<Column>>,
 }
 
@@ -116,7 +115,7 @@ impl Names for Known<'_> {
             return Ok(Some(column.compared.clone()));
         }
         if self.fields.is_none() {
-            self.fields = Some(self.look.field_columns().map_err(|error| error.to_string())?);
+            self.fields = Some(self.reader.field_columns().map_err(|error| error.to_string())?);
         }
         let bare = name.strip_prefix("value.").unwrap_or(name);
         let mut fields = self.fields.iter().flatten();
@@ -131,34 +130,40 @@ impl Names for Known<'_> {
 }
 
 impl<'a> Select<'a> {
-    /// Everything, in grid order.
-    pub(crate) fn from(look: &'a StoreReader) -> Select<'a> {
-        Select { look, conditions: Vec::new(), clauses: Vec::new(), order: Vec::new(), limit: None }
+    /// All runs, in grid order.
+    pub(crate) fn from(reader: &'a StoreReader) -> Select<'a> {
+        Select {
+            reader,
+            conditions: Vec::new(),
+            clauses: Vec::new(),
+            order: Vec::new(),
+            limit: None,
+        }
     }
 
     fn known(&self) -> Known<'a> {
-        Known { look: self.look, plain: self.look.plain_columns(), fields: None }
+        Known { reader: self.reader, plain: self.reader.plain_columns(), fields: None }
     }
 
-    /// Only those that failed.
+    /// Selects failed runs only.
     pub(crate) fn failed(&mut self) {
         self.conditions.push("status = 'failed'".to_string());
     }
 
-    /// Only those that meet a condition.
+    /// Selects runs that meet a condition.
     pub(crate) fn only(&mut self, clause: &str) -> Result<()> {
         let no = |why: String| refused(clause, &why);
         let sql = filter::translate(clause, &mut self.known()).map_err(no)?;
-        // What is still wrong with it, SQLite knows.
+        // SQLite finds the remaining errors.
         let whole = format!("SELECT 1 FROM all_runs WHERE ({sql})");
-        let prepared = self.look.results.connection().prepare(&whole);
-        prepared.map_err(|error| no(in_words(&error)))?;
+        let checked = permissions::check(self.reader.results.connection(), &whole);
+        checked.map_err(|error| no(in_words(&error)))?;
         self.conditions.push(sql);
         self.clauses.push(clause.to_string());
         Ok(())
     }
 
-    /// In this order: columns, each with `asc` or `desc` behind it or nothing.
+    /// Sorts by columns, each optionally followed by `asc` or `desc`.
     pub(crate) fn sort(&mut self, order: &str) -> Result<()> {
         let no = |why: String| Error::input(format!("--sort \"{order}\": {why}"));
         let mut known = self.known();
@@ -190,12 +195,12 @@ impl<'a> Select<'a> {
         Ok(())
     }
 
-    /// Only so many.
+    /// Limits the number of rows.
     pub(crate) fn limit(&mut self, limit: u64) {
         self.limit = Some(limit);
     }
 
-    /// Calls `each` with every row of these columns.
+    /// Calls `each` with every row, in the requested columns.
     pub(crate) fn rows(
         &self,
         columns: &[Column],
@@ -212,7 +217,7 @@ impl<'a> Select<'a> {
             sql += &format!(" LIMIT {}", limit.min(i64::MAX as u64));
         }
         let failed = |error: rusqlite::Error| self.no_rows(&error);
-        let mut statement = self.look.results.connection().prepare(&sql).map_err(failed)?;
+        let mut statement = self.reader.results.connection().prepare(&sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             let cell = |(i, column): (usize, &Column)| {
@@ -220,30 +225,30 @@ impl<'a> Select<'a> {
             };
             let cells = columns.iter().enumerate().map(cell).collect::<Result<Vec<_>, _>>();
             let cells = cells.map_err(failed)?;
-            self.look.results.check(row.get(columns.len()).map_err(failed)?)?;
+            self.reader.results.check(row.get(columns.len()).map_err(failed)?)?;
             each(&cells)?;
         }
         Ok(())
     }
 
-    /// What is wrong when rows cannot be had: the store, or a condition that fails on some of them.
+    /// The error if rows cannot be read: of the store, or of a condition that fails on some rows.
     fn no_rows(&self, error: &rusqlite::Error) -> Error {
         use rusqlite::ffi::ErrorCode::{TooBig, TypeMismatch, Unknown};
         match error.sqlite_error_code() {
             Some(Unknown | TooBig | TypeMismatch) if !self.clauses.is_empty() => {
                 refused(&self.clauses.join("\" --where \""), &in_words(error))
             }
-            _ => storing(self.look.path(), error),
+            _ => storing(self.reader.path(), error),
         }
     }
 }
 
-/// What the user sees of a condition that is none.
+/// The error message for an invalid condition.
 fn refused(clause: &str, why: &str) -> Error {
     Error::input(format!("--where \"{clause}\": {why}"))
 }
 
-/// What SQLite says, without the query it says it of.
+/// SQLite's message, without the query.
 fn in_words(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),

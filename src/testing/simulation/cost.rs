@@ -1,14 +1,14 @@
-//! What the master itself costs: time, memory and allocations for each task, without any transport.
+//! The cost of the master itself per task: time, memory and allocations, without a transport.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::*;
 use crate::master::{Action, emptied};
-use crate::model::results::Assignment;
+use crate::model::Assignment;
 use crate::util::usage;
 
-/// A master and workers that answer at once with plain numbers; each batch takes `seconds` a task.
+/// A master, and workers that answer at once with plain numbers; a batch takes `seconds` per task.
 struct Answering {
     master: Master,
     given: VecDeque<(usize, Assignment)>,
@@ -51,7 +51,7 @@ impl Answering {
         self.actions = emptied(actions);
     }
 
-    /// The worker that was given something first answers; whether there is one.
+    /// The worker with the oldest assignment answers; false if there is none.
     fn step(&mut self) -> bool {
         let Some((rank, Assignment { first, count, attempt })) = self.given.pop_front() else {
             return false;
@@ -83,14 +83,14 @@ fn no_task_costs_an_allocation() {
             }
         });
         let runs = all.runs - before;
-        // A group has some, and so has what comes before its turn.
+        // Each group allocates a little, and so does each result that arrives out of order.
         let each = counted.count_total as f64 / runs as f64;
-        assert!(each < 0.05, "{each} allocations a task, {batch} to a message");
+        assert!(each < 0.05, "{each} allocations per task, {batch} tasks per message");
     }
 }
 
-/// A measurement too: `scripts/bench` runs it optimised and prints what it says. Without optimisation it is
-/// small, and only what it counts is of use.
+/// Also a benchmark: `scripts/bench` runs it optimised and prints its output. Without optimisation the size
+/// is small and only the allocation counts are checked.
 #[test]
 fn what_the_master_costs() {
     let say = |what: &str, value: f64| println!("{what} {value:.4}");
@@ -110,7 +110,7 @@ fn what_the_master_costs() {
     while all.step() {}
     assert_eq!((all.runs, all.closed), (1_000_000_000 / part, 100_000 / part));
     say("seconds_for_1e9_tasks", begin.elapsed().as_secs_f64());
-    // Ten thousand groups open at a time: each worker is in a group of its own.
+    // Ten thousand groups open at once: each worker is in its own group.
     let nest = LoopNest::sized(&[10_000, 100_000], 1);
     let (workers, data, batch) = (10_000, Some(0), Some(1_000));
     let config = MasterConfig { workers, data, batch, ..MasterConfig::default() };

@@ -1,10 +1,10 @@
-//! What goes wrong, in virtual time: stops, failures, earlier starts, lost workers, stragglers.
+//! Faults in virtual time: stops, failures, earlier starts, lost workers, stragglers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::master::Action;
-use crate::model::results::Tally;
+use crate::model::Tally;
 use crate::wire::transport::simulated::Faults;
 
 #[test]
@@ -20,7 +20,7 @@ fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
             delegates: seed % 2 == 0,
         };
         let mut master = world.master();
-        // So long that nobody holds more than one.
+        // Long enough that no worker holds more than one task.
         let takes = |task| Duration::from_millis(60) + world.takes(task);
         let crunch = Box::new(|task| (takes(task), world.result(task)));
         let mut hub = SimulatedHub::new(7, seed, Duration::from_millis(3), crunch);
@@ -28,7 +28,7 @@ fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
         serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
         assert!(!master.is_complete() && master.is_over(), "seed {seed}");
         assert_eq!(hub.dismissed(), 7, "seed {seed}");
-        // At most one task each was under way; those that then failed are left to do.
+        // Each worker had at most one running task; those that failed afterwards are still to do.
         assert!((100..=107).contains(&notes.runs.len()), "seed {seed}: {}", notes.runs.len());
         assert!(notes.runs.keys().all(|task| *task < 107), "seed {seed}");
     }
@@ -45,7 +45,7 @@ fn a_failed_run_is_tried_as_often_as_it_may_be() {
         let crunch = Box::new(|task: u64| {
             let attempt = attempts.entry(task).or_default();
             *attempt += 1;
-            // Task n fails n % 5 times: one in five takes all it may, one in five is beyond help.
+            // Task n fails n % 5 times: one in five uses up its attempts, one in five never succeeds.
             let result = if u64::from(*attempt) > task % 5 {
                 Ok(Scored::number(1.0))
             } else {
@@ -113,7 +113,7 @@ fn too_many_failures_stop_the_job() {
     let mut notes = Notes::default();
     serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
     assert!(master.has_given_up() && master.is_over());
-    assert_eq!(notes.runs.len(), 11, "what fails after that was cancelled, as far as anyone knows");
+    assert_eq!(notes.runs.len(), 11, "a later failure counts as cancelled");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn a_straggler_is_given_out_twice_and_the_first_result_counts() {
         let policy = Policy { speculate: true, ..Policy::default() };
         let mut master = Master::new(nest, MasterConfig { policy, ..workers(8) });
         let mut calls = BTreeMap::<u64, u32>::new();
-        // One of the last ten tasks takes an hour where it is called first.
+        // One of the last ten tasks takes an hour on its first call.
         let crunch = Box::new(|task: u64| {
             let call = calls.entry(task).or_default();
             *call += 1;
@@ -205,19 +205,19 @@ fn a_straggler_is_given_out_twice_and_the_first_result_counts() {
         let mut notes = Notes::default();
         serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
         drop(hub);
-        assert_eq!(notes.runs.len(), 100, "seed {seed}: each once");
+        assert_eq!(notes.runs.len(), 100, "seed {seed}: each stored once");
         let last = notes.summaries.values().last().unwrap().result.as_ref().unwrap().score;
         assert_eq!(last, Some((90..100).sum::<i32>().into()), "seed {seed}");
         let twice = calls.values().filter(|calls| **calls > 1).count() as u64;
         assert_eq!(master.tally().dropped, twice, "seed {seed}");
         assert_eq!(twice, 1, "seed {seed}");
         let waited = notes.runs.values().map(|run| run.outcome.started).fold(0.0, f64::max);
-        assert!(waited < 60.0, "seed {seed}: nobody waits an hour to begin");
+        assert!(waited < 60.0, "seed {seed}: no start waits an hour");
     }
 }
 
-/// A hundred workers, half of which may die or break down, and messages that are lost, come twice, late
-/// and in any order: every run is there once and every group has its value, whatever the seed.
+/// A hundred workers, half of which may crash or stop working; messages are lost, duplicated, delayed and
+/// reordered. Every run is recorded once and every group has its value, for any seed.
 #[test]
 fn whatever_is_lost_doubled_late_or_dead_every_run_is_there_once() {
     let next = AtomicU64::new(0);
@@ -243,7 +243,7 @@ fn whatever_is_lost_doubled_late_or_dead_every_run_is_there_once() {
     assert!(lost > 10_000 && back > 100_000 && refused > 100_000, "{lost} {back} {refused}");
 }
 
-/// Runs the world of that seed; how it went.
+/// Simulates the world of a seed; returns the tally.
 fn survive(seed: u64) -> Tally {
     let world = World {
         sizes: vec![4, 6, 10],
@@ -263,6 +263,7 @@ fn survive(seed: u64) -> Tally {
         lost: 0.03,
         doubled: 0.03,
         late: (0.03, Duration::from_secs(30)),
+        ..Faults::default()
     };
     let hub = SimulatedHub::new(100, seed, Duration::from_millis(300), crunch);
     let mut hub = hub.with_faults(faults);

@@ -1,9 +1,9 @@
-//! The real master and rank 0's real loop against simulated workers in virtual time: whatever the
-//! nest, the workers and the order of replies, every group closes once, with the value that plain
-//! nested loops give.
+//! The real master and rank 0's event loop with simulated workers in virtual time: for any nest, workers and
+//! order of replies, every group closes once, with the value that plain nested loops give.
 
 mod cost;
 mod faults;
+mod silence;
 mod strategies;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,11 +11,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::master::{Event, Master, MasterConfig};
-use crate::model::batch::{Report, RunBatch};
-use crate::model::nest::{Key, LoopNest};
-use crate::model::policy::{Completeness, Policy};
-use crate::model::reduce::{PythonFunction, Reduce, SlotResult};
-use crate::model::results::{AttemptResult, GroupSummary, Scored};
+use crate::model::{
+    AttemptResult, Completeness, GroupSummary, Key, LoopNest, Policy, PythonFunction, Reduce,
+    Report, RunBatch, Scored, SlotResult,
+};
 use crate::rank0::{Effects, serve};
 use crate::util::error::{Error, Result};
 use crate::wire::requests::Request;
@@ -24,19 +23,19 @@ use crate::wire::transport::simulated::SimulatedHub;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-/// How many groups close in the whole job.
+/// The number of groups in the whole job.
 fn groups(nest: &LoopNest) -> u64 {
     (nest.outer()..nest.depth()).map(|level| nest.keys(level)).sum()
 }
 
-/// What came of a task, and where.
+/// The result of a task, and the worker that ran it.
 #[derive(Clone, Debug, PartialEq)]
 struct Run {
     outcome: AttemptResult,
     rank: usize,
 }
 
-/// Keeps everything in memory; "Python" here adds up the scores.
+/// An in-memory recorder; its "Python" reduction adds up the scores.
 #[derive(Default)]
 struct Notes {
     runs: BTreeMap<u64, Run>,
@@ -45,14 +44,17 @@ struct Notes {
     joined: usize,
     /// Attempts that were lost with their workers.
     given_back: BTreeSet<(u64, u32)>,
-    /// Stops the job once there are so many runs.
+    /// Stop the job after this many runs.
     stop_after: Option<usize>,
-    /// Whether a task may come back.
+    /// When to stop starting tasks.
+    drain_at: Option<Duration>,
+    now: Duration,
+    /// Whether a task may be retried.
     retries: bool,
-    /// Whether the store cannot keep up every other 70 ms.
+    /// Whether the store is saturated every other 70 ms.
     slow_disk: bool,
     full_now: bool,
-    /// When it has to be over.
+    /// Time limit of the job.
     deadline: Option<Duration>,
 }
 
@@ -118,11 +120,15 @@ impl Effects for Notes {
         if self.stop_after.is_some_and(|runs| self.runs.len() >= runs) {
             return Ok(self.stop_after.take().map(|_| Event::Stop));
         }
+        if self.drain_at.is_some_and(|at| self.now >= at) {
+            return Ok(self.drain_at.take().map(|_| Event::Drain));
+        }
         Ok(self.reduced.pop())
     }
 
     fn tick(&mut self, now: Duration, master: &Master) -> Result<()> {
         master.check();
+        self.now = now;
         self.full_now = self.slow_disk && (now.as_millis() / 70).is_multiple_of(2);
         if self.deadline.is_some_and(|deadline| now > deadline) {
             return Err(Error::unexpected(format!("it is not over after {now:?}")));
@@ -131,7 +137,7 @@ impl Effects for Notes {
     }
 }
 
-/// A nest, who works on it, and what its crunch gives.
+/// A nest, its workers, and a crunch function.
 #[derive(Clone, Debug)]
 struct World {
     sizes: Vec<u64>,
@@ -141,7 +147,7 @@ struct World {
     seed: u64,
     /// One in this many runs fails; 0 for none.
     failing: u64,
-    /// Whether workers reduce what Python has to.
+    /// Whether workers run the Python reductions.
     delegates: bool,
 }
 
@@ -155,7 +161,7 @@ impl World {
         if self.failing > 0 && mixed.is_multiple_of(self.failing) {
             return Err(format!("task {task} fails"));
         }
-        // Few different scores, so that there are ties.
+        // Few distinct scores, so that there are ties.
         Ok(Scored::number((mixed % 7) as f64 * 0.1))
     }
 
@@ -190,7 +196,7 @@ impl World {
         notes
     }
 
-    /// The score that plain nested loops give below a key; nothing if it is incomplete.
+    /// The score of a key by plain nested loops; None if it is incomplete.
     fn serial(&self, nest: &LoopNest, key: Key) -> Option<f64> {
         if key.level == nest.depth() {
             return self.result(key.index).ok()?.score;
@@ -223,7 +229,7 @@ impl World {
     }
 }
 
-/// So many workers, and nothing else said.
+/// A default configuration with this many workers.
 fn workers(workers: usize) -> MasterConfig {
     MasterConfig { workers, ..MasterConfig::default() }
 }
@@ -283,7 +289,7 @@ proptest! {
     fn neither_workers_nor_order_change_a_bit(world in worlds(), workers in 1usize..40, seed: u64) {
         let other = World { workers, ..world.clone() };
         let here = world.simulate();
-        // Other delays, same results: the order of replies follows the hub's seed.
+        // Other delays, same results: the order of replies depends on the hub's seed.
         let mut master = other.master();
         let crunch = Box::new(|task| (other.takes(task), other.result(task)));
         let mut hub = SimulatedHub::new(workers, seed, Duration::from_secs(1), crunch);
@@ -329,7 +335,7 @@ fn a_thousand_workers_share_a_hundred_thousand_tasks() {
     assert_eq!(notes.runs.len(), 100_000);
     let ranks: std::collections::BTreeSet<usize> =
         notes.runs.values().map(|run| run.rank).collect();
-    assert_eq!(ranks.len(), 1000, "every worker got something");
+    assert_eq!(ranks.len(), 1000, "every worker got a task");
 }
 
 #[test]
@@ -367,6 +373,6 @@ fn stale_doubled_and_unasked_outcomes_are_refused() {
     assert_eq!(done(2, (0..1, 1), &mut actions).refused, 1, "worker 2 was not given task 0");
     assert_eq!(done(1, (0..1, 2), &mut actions).refused, 2, "there is no second attempt");
     let tally = done(1, (0..2, 1), &mut actions);
-    assert_eq!((tally.done, tally.refused), (1, 3), "task 1 is not out");
-    assert_eq!(done(1, (0..1, 1), &mut actions).refused, 4, "once is enough");
+    assert_eq!((tally.done, tally.refused), (1, 3), "task 1 is not running");
+    assert_eq!(done(1, (0..1, 1), &mut actions).refused, 4, "it is recorded once");
 }

@@ -1,9 +1,8 @@
-//! The nest made parallel in other ways: each keeps to its way, and whatever goes wrong, ends with the
-//! same results.
+//! The other strategies: each keeps to its own order, and gives the same results despite faults.
 
 use super::*;
 use crate::master::Strategy as Way;
-use crate::model::policy::Order;
+use crate::model::Order;
 use crate::wire::transport::simulated::Faults;
 
 const WAYS: [Way; 7] = [
@@ -28,7 +27,7 @@ fn world(seed: u64) -> World {
     }
 }
 
-/// Runs a world where nothing goes wrong: what each run was, in order of its start.
+/// Simulates without faults; returns the runs, ordered by start.
 fn runs(world: &World, way: Way) -> Vec<Run> {
     let mut master = world.master_with(MasterConfig { strategy: way, ..world.config() });
     let crunch = Box::new(|task| (10 * world.takes(task), world.result(task)));
@@ -45,7 +44,7 @@ fn ranks<'a>(runs: impl IntoIterator<Item = &'a Run>) -> BTreeSet<usize> {
     runs.into_iter().map(|run| run.rank).collect()
 }
 
-/// From when to when each point of the outer loop was at work, and by whom.
+/// When each point of the outer loop was in progress, and on which workers.
 fn points(runs: &[Run]) -> Vec<(f64, f64, BTreeSet<usize>)> {
     let of = |point| runs.iter().filter(move |run| run.outcome.task / 12 == point);
     let ends = |run: &Run| run.outcome.started + run.outcome.seconds;
@@ -64,7 +63,7 @@ fn every_strategy_keeps_to_its_way() {
         let outer = points(&runs(&world, Way::Outer));
         assert!(outer.iter().all(|(.., ranks)| ranks.len() == 1), "seed {seed}: {outer:?}");
         let all: BTreeSet<_> = outer.iter().flat_map(|(.., ranks)| ranks).collect();
-        assert!(all.len() > 4, "seed {seed}: they take points side by side");
+        assert!(all.len() > 4, "seed {seed}: points run concurrently");
 
         let inner = points(&runs(&world, Way::Inner));
         assert!(inner.windows(2).all(|two| two[0].1 <= two[1].0), "seed {seed}: {inner:?}");
@@ -82,7 +81,7 @@ fn every_strategy_keeps_to_its_way() {
     }
 }
 
-/// Workers that break down or die, and messages that are lost, come twice, late and in any order.
+/// Workers crash or stop working; messages are lost, duplicated, delayed and reordered.
 #[test]
 fn whatever_goes_wrong_every_strategy_ends_with_the_same() {
     for seed in 0..1400 {
@@ -107,6 +106,7 @@ fn whatever_goes_wrong_every_strategy_ends_with_the_same() {
             lost: 0.02,
             doubled: 0.02,
             late: (0.02, Duration::from_secs(20)),
+            ..Faults::default()
         };
         let hub = SimulatedHub::new(8, seed, Duration::from_millis(300), crunch);
         let mut hub = hub.with_faults(faults);
@@ -145,7 +145,7 @@ fn a_worker_with_threads_holds_as_many_points() {
 
     let nest = LoopNest::sized(&[5, 4], 1);
     let given = |way: Way| {
-        // A strategy has its own order, whatever the job's is.
+        // A strategy determines the order, regardless of the job's.
         let policy = Policy { order: Order::Random(1), ..Policy::default() };
         let config = MasterConfig { strategy: way, policy, data: Some(0), ..workers(2) };
         let mut master = Master::new(nest.clone(), config);

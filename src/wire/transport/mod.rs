@@ -1,5 +1,5 @@
-//! How bytes get between rank 0 and the workers. One pair of traits; MPI, threads and virtual time
-//! behind them. What the bytes mean is `message`'s business.
+//! Transport of bytes between rank 0 and the workers: two traits, implemented over MPI, threads and
+//! virtual time. `messages.rs` defines what the bytes mean.
 
 #[cfg(feature = "mpi")]
 pub(crate) mod mpi;
@@ -15,67 +15,79 @@ use bytes::Bytes;
 
 use crate::util::error::{Error, Result};
 
-/// How often processes tell each other that they are there.
-pub(crate) const BEAT: Duration = Duration::from_secs(1);
+pub(crate) const HEARTBEAT_PERIOD: Duration = Duration::from_secs(1);
 
-/// Rank 0's end: every worker in one place.
+/// Rank 0's end: the connections of all workers.
 pub(crate) trait Hub {
-    /// How many workers there are: ranks 1 to this.
+    /// Number of workers, ranks 1 to this.
     fn workers(&self) -> usize;
 
     /// Time since the start.
     fn now(&self) -> Duration;
 
-    /// The next message from any worker, in place of what is in `buffer`; the worker's rank, or nothing
-    /// if none came for `wait`.
+    /// Receives the next message from any worker into `buffer`, replacing its contents. Returns the
+    /// worker's rank, or `None` if no message arrived within `wait`.
     fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>>;
 
-    /// Sends a worker a message.
     fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()>;
 
-    /// Sends a worker a message so small that it is best copied.
+    /// Sends a message small enough to be copied.
     fn send_small(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
         self.send(rank, Bytes::copy_from_slice(bytes))
     }
 
-    /// Sends a worker the last message it gets.
+    /// Sends a worker its last message.
     fn send_last(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
         self.send(rank, bytes)
     }
 
-    /// Whether something is still on its way to a worker.
+    /// Whether a message to a worker is still being sent.
     fn is_sending(&self, _rank: usize) -> bool {
         false
     }
 
-    /// A worker that is known to have died, each once.
+    /// A worker that gave a sign of life without a complete message: a message is queued behind a longer
+    /// one, or a long one to or from it has made progress. Reported once per sign.
+    fn alive(&mut self) -> Option<usize> {
+        None
+    }
+
+    /// A worker that is known to have died; reported once.
     fn dead(&mut self) -> Option<usize> {
         None
     }
 
-    /// A worker has died: in the end it is not to be waited for.
-    fn hurry(&mut self) {}
+    /// Skips `MPI_Finalize` at the end, because a worker has died.
+    fn skip_finalize(&mut self) {}
 
-    /// Rank 0 cannot go on, because of this. Where workers would wait for ever, it ends them.
-    fn abandon(&mut self, _error: &Error) {}
+    /// Handles a fatal error on rank 0: ends workers that would otherwise wait forever.
+    fn abort(&mut self, _error: &Error) {}
 }
 
-/// A worker's end: rank 0 alone. One thread at a time uses it, not always the same.
+/// A worker's end: the connection to rank 0. Used by one thread at a time, not always the same.
 pub(crate) trait Link: Send {
-    /// This worker's rank.
     fn rank(&self) -> usize;
 
-    /// Sends rank 0 a message.
     fn send(&mut self, bytes: Bytes) -> Result<()>;
 
-    /// Sends rank 0 a message so small that it is best copied.
+    /// Sends a message small enough to be copied.
     fn send_small(&mut self, bytes: &[u8]) -> Result<()> {
         self.send(Bytes::copy_from_slice(bytes))
     }
 
-    /// The next message from rank 0, in place of what is in `buffer`; whether one came within `wait`.
+    /// Receives the next message into `buffer`, replacing its contents; whether one arrived within `wait`.
     fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<bool>;
 
-    /// A rank has died: in the end it is not to be waited for.
-    fn hurry(&mut self) {}
+    /// Whether rank 0 gave a sign of life without a complete message since the last call.
+    fn alive(&mut self) -> bool {
+        false
+    }
+
+    /// Whether a message is announced and not complete.
+    fn is_receiving(&self) -> bool {
+        false
+    }
+
+    /// Skips `MPI_Finalize` at the end, because a rank has died.
+    fn skip_finalize(&mut self) {}
 }

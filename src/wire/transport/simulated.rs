@@ -1,4 +1,4 @@
-//! Workers in virtual time: rank 0's real loop and the real master run against thousands of
+//! Simulated transport in virtual time: rank 0's real event loop and master run against thousands of
 //! simulated workers in one thread, with delays and faults drawn from a seed. A run of hours takes
 //! milliseconds, and the same seed repeats it exactly.
 
@@ -10,44 +10,47 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::batch::{Report, RunBatch};
-use crate::model::results::{Assignment, Scored};
+use crate::model::{Assignment, Report, RunBatch, Scored};
 use crate::util::error::Result;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
-use crate::wire::transport::{BEAT, Hub};
+use crate::wire::transport::{HEARTBEAT_PERIOD, Hub};
 
-/// What a simulated crunch gives for a task: how long it takes, and its result.
+/// The simulated crunch: duration and result of a task.
 pub(crate) type SimulatedCrunch<'a> =
     Box<dyn FnMut(u64) -> (Duration, Result<Scored, String>) + 'a>;
 
-/// What can go wrong with each message and each worker. Chances are from 0 to 1.
+/// Injected faults. Probabilities are from 0 to 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
-    /// How many workers may say that they cannot go on, and the chance that one does, each time it is
-    /// given something.
+    /// How many workers may report a fatal error, and the probability that one does per assignment.
     pub(crate) breaking: (usize, f64),
-    /// The same of workers that die without a word.
+    /// How many workers may die silently, and the probability that one does per assignment.
     pub(crate) dying: (usize, f64),
-    /// The chance that a message is lost.
+    /// Probability that a message is lost.
     pub(crate) lost: f64,
-    /// That it comes twice.
+    /// Probability that a message is delivered twice.
     pub(crate) doubled: f64,
-    /// That it comes late, by up to so long.
+    /// Probability that a message is delayed, and the longest delay.
     pub(crate) late: (f64, Duration),
+    /// Every worker falls silent once, like a suspended process, and handles its messages afterwards: start,
+    /// the time span over which the workers' silences begin, and the length of each silence.
+    pub(crate) silence: Option<(Duration, Duration, Duration)>,
+    /// When all workers die, reported by the transport.
+    pub(crate) end: Option<Duration>,
 }
 
-/// Something that happens, in virtual time.
+/// An event in virtual time.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Happening {
+enum SimulatedEvent {
     /// A message reaches rank 0.
     AtMaster(usize, Vec<u8>),
     /// A message reaches a worker.
     AtWorker(usize, Bytes),
-    /// A worker has done what it was at; its answer.
+    /// A worker has finished its work; its report.
     Done(usize, Vec<u8>),
-    /// A worker says that it is there.
-    Beat(usize),
+    /// A worker sends a heartbeat.
+    Heartbeat(usize),
 }
 
 #[derive(Default)]
@@ -55,29 +58,33 @@ struct SimulatedWorker {
     welcomed: bool,
     busy: bool,
     queue: VecDeque<ToWorker>,
-    /// It answers nothing any more.
+    /// Whether it has died.
     gone: bool,
+    /// Begin and end of its silence.
+    silent: Option<(Duration, Duration)>,
 }
 
-/// Rank 0's end of a simulated world.
+/// Rank 0's end of the simulated transport.
 pub(crate) struct SimulatedHub<'a> {
     now: Duration,
     crunch: SimulatedCrunch<'a>,
     rng: ChaCha8Rng,
     longest_delay: Duration,
     faults: Faults,
-    /// When, in what order it was brought about, and what.
-    coming: BinaryHeap<Reverse<(Duration, u64, Happening)>>,
+    /// Future events: time, a sequence number to break ties, and the event.
+    coming: BinaryHeap<Reverse<(Duration, u64, SimulatedEvent)>>,
     brought_about: u64,
     workers: Vec<SimulatedWorker>,
     dismissed: BTreeSet<usize>,
     broken: usize,
     died: usize,
+    /// How many deaths were reported.
+    told: usize,
 }
 
 impl<'a> SimulatedHub<'a> {
-    /// A world of `workers` workers that crunch as told. Each message takes between nothing and
-    /// `longest_delay`, drawn from `seed`.
+    /// A hub of `workers` simulated workers. Message delays are between 0 and `longest_delay`, drawn from
+    /// `seed`.
     pub(crate) fn new(
         workers: usize,
         seed: u64,
@@ -96,6 +103,7 @@ impl<'a> SimulatedHub<'a> {
             dismissed: BTreeSet::new(),
             broken: 0,
             died: 0,
+            told: 0,
         };
         for rank in 1..=workers {
             hub.say(rank, &hello(rank));
@@ -103,27 +111,30 @@ impl<'a> SimulatedHub<'a> {
         hub
     }
 
-    /// Lets this go wrong. Workers then say all the time that they are there.
+    /// Enables faults. Workers then send heartbeats.
     pub(crate) fn with_faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
         for rank in 1..=self.workers.len() {
-            let first = BEAT.mul_f64(self.rng.random::<f64>());
-            self.bring_about(first, Happening::Beat(rank));
+            let first = HEARTBEAT_PERIOD.mul_f64(self.rng.random::<f64>());
+            self.schedule(first, SimulatedEvent::Heartbeat(rank));
+            self.workers[rank - 1].silent = faults.silence.map(|(from, within, length)| {
+                let from = from + within.mul_f64(self.rng.random::<f64>());
+                (from, from.saturating_add(length))
+            });
         }
         self
     }
 
-    /// How many workers have said that they cannot go on.
+    /// How many workers have reported a fatal error.
     pub(crate) fn broken(&self) -> usize {
         self.broken
     }
 
-    /// How many workers were told to leave.
     pub(crate) fn dismissed(&self) -> usize {
         self.dismissed.len()
     }
 
-    fn bring_about(&mut self, after: Duration, what: Happening) {
+    fn schedule(&mut self, after: Duration, what: SimulatedEvent) {
         self.brought_about += 1;
         self.coming.push(Reverse((self.now + after, self.brought_about, what)));
     }
@@ -132,25 +143,24 @@ impl<'a> SimulatedHub<'a> {
         of > 0.0 && self.rng.random_bool(of)
     }
 
-    /// How long each copy of a message is on its way that gets there.
-    fn ways(&mut self) -> Vec<Duration> {
+    /// The delay of each delivered copy of a message.
+    fn delays(&mut self) -> Vec<Duration> {
         if self.chance(self.faults.lost) {
             return Vec::new();
         }
         let copies = if self.chance(self.faults.doubled) { 2 } else { 1 };
-        let way = |_| {
-            let way = self.longest_delay.mul_f64(self.rng.random::<f64>());
+        let delay = |_| {
+            let delay = self.longest_delay.mul_f64(self.rng.random::<f64>());
             let (chance, by) = self.faults.late;
-            if self.chance(chance) { way + by.mul_f64(self.rng.random::<f64>()) } else { way }
+            if self.chance(chance) { delay + by.mul_f64(self.rng.random::<f64>()) } else { delay }
         };
-        (0..copies).map(way).collect()
+        (0..copies).map(delay).collect()
     }
 
-    /// A worker sends rank 0 a message.
     fn say(&mut self, rank: usize, message: &ToMaster) {
         let bytes = codec::encode(message);
-        for way in self.ways() {
-            self.bring_about(way, Happening::AtMaster(rank, bytes.clone()));
+        for delay in self.delays() {
+            self.schedule(delay, SimulatedEvent::AtMaster(rank, bytes.clone()));
         }
     }
 
@@ -182,13 +192,13 @@ impl<'a> SimulatedHub<'a> {
                 }
             }
             ToWorker::Dismiss { .. } => worker.gone = true,
-            ToWorker::Cancel(_) | ToWorker::Beat => {}
+            ToWorker::Cancel(_) | ToWorker::Heartbeat => {}
             ToWorker::Reply { reply, .. } => panic!("a simulated worker asked nothing: {reply:?}"),
         }
         Ok(())
     }
 
-    /// A worker begins what it was given first.
+    /// Starts a worker's next assignment.
     fn work(&mut self, rank: usize) {
         let worker = &mut self.workers[rank - 1];
         if worker.busy {
@@ -200,7 +210,7 @@ impl<'a> SimulatedHub<'a> {
                 let Assignment { first, count, attempt } = assignment;
                 let mut runs = RunBatch::default();
                 runs.restart(first, attempt, self.now.as_secs_f64());
-                // Now and then a worker leaves the rest of a long batch to others.
+                // Sometimes a worker returns the rest of a long batch.
                 let whole = count == 1 || self.chance(0.8);
                 let begun = if whole { count } else { count / 2 };
                 for task in first..first + begun {
@@ -220,28 +230,38 @@ impl<'a> SimulatedHub<'a> {
             _ => return,
         };
         self.workers[rank - 1].busy = true;
-        self.bring_about(takes, Happening::Done(rank, answer));
+        self.schedule(takes, SimulatedEvent::Done(rank, answer));
     }
 
-    /// Something happens; a message that reaches rank 0 by it.
-    fn happens(&mut self, what: Happening) -> Result<Option<(usize, Vec<u8>)>> {
+    /// The time to which an event is postponed because its worker is silent.
+    fn postponed(&self, what: &SimulatedEvent) -> Option<Duration> {
+        let (SimulatedEvent::AtMaster(rank, _)
+        | SimulatedEvent::AtWorker(rank, _)
+        | SimulatedEvent::Done(rank, _)
+        | SimulatedEvent::Heartbeat(rank)) = what;
+        let (from, to) = self.workers[rank - 1].silent?;
+        (from..to).contains(&self.now).then_some(to)
+    }
+
+    /// Handles an event; returns a message that reaches rank 0.
+    fn happens(&mut self, what: SimulatedEvent) -> Result<Option<(usize, Vec<u8>)>> {
         match what {
-            Happening::AtMaster(rank, bytes) => return Ok(Some((rank, bytes))),
-            Happening::AtWorker(rank, bytes) => self.arrives(rank, &bytes)?,
-            Happening::Done(rank, _) if self.workers[rank - 1].gone => {}
-            Happening::Done(rank, bytes) => {
-                for way in self.ways() {
-                    self.bring_about(way, Happening::AtMaster(rank, bytes.clone()));
+            SimulatedEvent::AtMaster(rank, bytes) => return Ok(Some((rank, bytes))),
+            SimulatedEvent::AtWorker(rank, bytes) => self.arrives(rank, &bytes)?,
+            SimulatedEvent::Done(rank, _) if self.workers[rank - 1].gone => {}
+            SimulatedEvent::Done(rank, bytes) => {
+                for delay in self.delays() {
+                    self.schedule(delay, SimulatedEvent::AtMaster(rank, bytes.clone()));
                 }
                 self.workers[rank - 1].busy = false;
                 self.work(rank);
             }
-            Happening::Beat(rank) => {
-                let SimulatedWorker { welcomed, busy, queue, gone } = &self.workers[rank - 1];
+            SimulatedEvent::Heartbeat(rank) => {
+                let SimulatedWorker { welcomed, busy, queue, gone, .. } = &self.workers[rank - 1];
                 if !gone {
-                    let beat = ToMaster::Beat { idle: !busy && queue.is_empty() };
+                    let beat = ToMaster::Heartbeat { idle: !busy && queue.is_empty() };
                     self.say(rank, &if *welcomed { beat } else { hello(rank) });
-                    self.bring_about(BEAT, Happening::Beat(rank));
+                    self.schedule(HEARTBEAT_PERIOD, SimulatedEvent::Heartbeat(rank));
                 }
             }
         }
@@ -250,7 +270,7 @@ impl<'a> SimulatedHub<'a> {
 }
 
 fn hello(rank: usize) -> ToMaster<'static> {
-    ToMaster::Hello { host: format!("host{}", rank % 16), threads: 1 }
+    ToMaster::Hello { host: format!("host{}", rank % 16), threads: 1, process: None }
 }
 
 impl Hub for SimulatedHub<'_> {
@@ -265,8 +285,12 @@ impl Hub for SimulatedHub<'_> {
     fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         let until = self.now + wait;
         while self.coming.peek().is_some_and(|Reverse((at, ..))| *at <= until) {
-            let Some(Reverse((at, _, what))) = self.coming.pop() else { break };
+            let Some(Reverse((at, order, what))) = self.coming.pop() else { break };
             self.now = self.now.max(at);
+            if let Some(later) = self.postponed(&what) {
+                self.coming.push(Reverse((later, order, what)));
+                continue;
+            }
             if let Some((rank, bytes)) = self.happens(what)? {
                 *buffer = bytes;
                 return Ok(Some(rank));
@@ -276,12 +300,20 @@ impl Hub for SimulatedHub<'_> {
         Ok(None)
     }
 
+    fn dead(&mut self) -> Option<usize> {
+        let all_died = self.faults.end.is_some_and(|end| self.now >= end);
+        let next = self.workers.get_mut(self.told).filter(|_| all_died)?;
+        next.gone = true;
+        self.told += 1;
+        Some(self.told)
+    }
+
     fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
         if matches!(codec::decode(&bytes)?, ToWorker::Dismiss { .. }) {
             self.dismissed.insert(rank);
         }
-        for way in self.ways() {
-            self.bring_about(way, Happening::AtWorker(rank, bytes.clone()));
+        for delay in self.delays() {
+            self.schedule(delay, SimulatedEvent::AtWorker(rank, bytes.clone()));
         }
         Ok(())
     }

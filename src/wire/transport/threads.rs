@@ -1,4 +1,4 @@
-//! Workers as threads of this process: no MPI, the same messages in the same bincode form.
+//! Transport between threads of this process: the same encoded messages, without MPI.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub(crate) struct ThreadLink {
     from_hub: Receiver<Bytes>,
 }
 
-/// A hub and its links, of `workers` ranks from `lowest` up.
+/// A hub and its links for `workers` ranks from `lowest` up.
 pub(crate) fn connect(lowest: usize, workers: usize) -> (ThreadHub, Vec<ThreadLink>) {
     let (to_hub, from_workers) = channel();
     let mut to_workers = Vec::new();
@@ -52,12 +52,12 @@ impl Hub for ThreadHub {
                 Ok(Some(rank))
             }
             Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err(Error::unexpected("every worker has gone")),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::unexpected("all workers have ended")),
         }
     }
 
     fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
-        let gone = |_| Error::unexpected(format!("worker {rank} has gone"));
+        let gone = |_| Error::unexpected(format!("worker {rank} has ended"));
         self.to_workers[rank - self.lowest].send(bytes).map_err(gone)
     }
 }
@@ -69,7 +69,7 @@ impl Link for ThreadLink {
 
     fn send(&mut self, bytes: Bytes) -> Result<()> {
         let message = (self.rank, bytes);
-        self.to_hub.send(message).map_err(|_| Error::unexpected("rank 0 has gone"))
+        self.to_hub.send(message).map_err(|_| Error::unexpected("rank 0 has ended"))
     }
 
     fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<bool> {
@@ -79,7 +79,7 @@ impl Link for ThreadLink {
                 Ok(true)
             }
             Err(RecvTimeoutError::Timeout) => Ok(false),
-            Err(RecvTimeoutError::Disconnected) => Err(Error::unexpected("rank 0 has gone")),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::unexpected("rank 0 has ended")),
         }
     }
 }

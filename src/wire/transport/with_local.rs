@@ -1,4 +1,4 @@
-//! Rank 0 at work itself: threads of its own beside the other ranks.
+//! Transport for rank 0 with local threads: combines the other ranks and a worker in rank 0's process.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use crate::util::error::{Error, Result};
 use crate::wire::transport::Hub;
 use crate::wire::transport::threads::ThreadHub;
 
-/// How long to listen to the other ranks before looking at our own threads again.
+/// How long to wait for other ranks before polling the local threads again.
 const TURN: Duration = Duration::from_millis(1);
 
-/// The other ranks, and rank 0's own worker.
+/// The other ranks and the local worker.
 pub(crate) struct WithLocal<'a> {
     ranks: &'a mut dyn Hub,
     own: ThreadHub,
-    /// Whether our own worker was told to leave.
+    /// Whether the local worker was dismissed.
     left: bool,
 }
 
@@ -76,15 +76,19 @@ impl Hub for WithLocal<'_> {
         rank > 0 && self.ranks.is_sending(rank)
     }
 
+    fn alive(&mut self) -> Option<usize> {
+        self.ranks.alive()
+    }
+
     fn dead(&mut self) -> Option<usize> {
         self.ranks.dead()
     }
 
-    fn hurry(&mut self) {
-        self.ranks.hurry();
+    fn skip_finalize(&mut self) {
+        self.ranks.skip_finalize();
     }
 
-    fn abandon(&mut self, error: &Error) {
-        self.ranks.abandon(error);
+    fn abort(&mut self, error: &Error) {
+        self.ranks.abort(error);
     }
 }

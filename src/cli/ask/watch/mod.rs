@@ -1,5 +1,5 @@
-//! `gridmpi watch`: a page in the terminal that follows a run through its status file, from any machine
-//! that has the folder. It only reads.
+//! `gridmpi watch`: a terminal page that follows a run through its status file, on any machine that can read
+//! the folder. Read-only.
 
 mod page;
 
@@ -17,7 +17,7 @@ use crate::util::error::{Error, Exit, Result};
 use crate::util::signals;
 use page::Page;
 
-/// How often the file is read, and how often a key is looked for.
+/// How often the file is read, and how often the keyboard is polled.
 const PERIOD: Duration = Duration::from_secs(1);
 const KEYS: Duration = Duration::from_millis(100);
 
@@ -38,7 +38,7 @@ pub(in crate::cli) struct Arguments {
 
 pub(in crate::cli) fn watch(arguments: &Arguments) -> Result<Exit> {
     let folder = &arguments.folder;
-    // What is wrong with the folder is said before the screen is taken.
+    // Report errors of the folder before switching the terminal to the page.
     let first = status::stand(folder)?;
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return Err(Error::input(
@@ -47,18 +47,18 @@ pub(in crate::cli) fn watch(arguments: &Arguments) -> Result<Exit> {
     }
     let no_terminal = |error| Error::unexpected(format!("the terminal cannot be used: {error}"));
     signals::take();
-    signals::heed(true);
-    // Also gives the terminal back where something panics.
+    signals::set_consumed(true);
+    // This also restores the terminal after a panic.
     let mut terminal = ratatui::try_init().map_err(no_terminal)?;
     let followed = follow(&mut terminal, folder, first);
     ratatui::restore();
     followed
 }
 
-/// Draws until somebody leaves, or the folder does.
+/// Draws until the user quits or the folder disappears.
 fn follow(terminal: &mut DefaultTerminal, folder: &Path, first: Standing) -> Result<Exit> {
     let failed = |error: std::io::Error| Error::unexpected(format!("the terminal failed: {error}"));
-    let mut pulse = Liveness::of(folder);
+    let mut liveness = Liveness::of(folder);
     let mut page = Page::new(first);
     let mut read = Instant::now();
     loop {
@@ -81,16 +81,16 @@ fn follow(terminal: &mut DefaultTerminal, folder: &Path, first: Standing) -> Res
         }
         if read.elapsed() >= PERIOD {
             read = Instant::now();
-            look(&mut pulse, folder, &mut page)?;
+            refresh(&mut liveness, folder, &mut page)?;
         }
     }
 }
 
-/// Reads how the run stands by now.
-fn look(pulse: &mut Liveness, folder: &Path, page: &mut Page) -> Result<()> {
-    match pulse.look() {
+/// Reads the current state of the run.
+fn refresh(liveness: &mut Liveness, folder: &Path, page: &mut Page) -> Result<()> {
+    match liveness.check() {
         Ok(Some((status, Life::Ended))) => {
-            // The store is what counts at the end, and is read once.
+            // The final state comes from the store, which is read once.
             if page.standing.life != Life::Ended || page.standing.status.written != status.written {
                 page.standing = status::stand(folder)?;
             }
@@ -100,7 +100,7 @@ fn look(pulse: &mut Liveness, folder: &Path, page: &mut Page) -> Result<()> {
             let place = folder.display();
             return Err(Error::unexpected(format!("results folder {place}: is gone")));
         }
-        // A folder without the file has the store, or will have the one or the other in a moment.
+        // Without the status file, there is a store, or one of them will exist in a moment.
         Ok(None) => {
             if let (true, Ok(standing)) = (page.standing.life != Life::Ended, status::stand(folder))
             {

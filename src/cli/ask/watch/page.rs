@@ -1,4 +1,4 @@
-//! The page: what it is at the top, how far it is, then workers and groups, each as a list that scrolls.
+//! The page: a header, the progress, then workers and groups as scrollable lists.
 
 use ratatui::Frame;
 use ratatui::crossterm::event::KeyCode;
@@ -11,19 +11,18 @@ use crate::cli::ask::status::{self, Standing};
 use crate::rank0::status::{Life, RunState};
 use crate::report::text::words;
 
-/// What is drawn.
 pub(super) struct Page {
     pub(super) standing: Standing,
-    /// Why the file could not be read just now.
+    /// Why the file cannot be read at present.
     pub(super) trouble: Option<String>,
-    /// Which list the keys scroll, and how far each is.
+    /// The list that the keys scroll, and each list's scroll offset.
     list: usize,
     offsets: [usize; 2],
-    /// How many rows of each there were room for.
+    /// The number of visible rows of each list.
     room: [usize; 2],
 }
 
-/// How wide a column is that does not take all the room there is. (characters)
+/// Maximum width of a column, unless it takes the remaining room. (characters)
 const WIDEST: usize = 40;
 
 const WORKERS: usize = 0;
@@ -134,7 +133,7 @@ impl Page {
     fn stragglers(&self) -> Paragraph<'static> {
         let line = |late: &crate::rank0::status::WorkerStatus| {
             let text = format!(
-                "rank {} on {}: task {} for {}, where {} could be expected",
+                "rank {} on {}: task {} for {}, expected {}",
                 late.rank,
                 late.host,
                 late.task.unwrap_or_default(),
@@ -177,7 +176,7 @@ impl Page {
         (header, wide): (&[(&'static str, bool)], &[usize]),
         rows: Vec<Vec<String>>,
     ) {
-        // The columns that say where something is take what room the others leave.
+        // The coordinate columns get the room that the other columns leave.
         let width = |column: usize| {
             let cells = rows.iter().map(|row| row[column].chars().count());
             cells.chain([header[column].0.len()]).max().unwrap_or(0).min(WIDEST) as u16

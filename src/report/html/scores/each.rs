@@ -1,4 +1,4 @@
-//! The score over each of several parameters by itself.
+//! The score over each of several parameters separately.
 
 use serde_json::{Value as Json, json};
 
@@ -6,10 +6,10 @@ use crate::report::html::charts::{COLOURS, Chart, axis, label, layout, numbers, 
 use crate::report::html::scores::{Scores, is_categories, texts};
 use crate::util::stats::median;
 
-/// So many values of one parameter among several are drawn; more are put into bins.
+/// Values drawn per parameter; more are binned.
 const VALUES: usize = 40;
 
-/// For each parameter the best score at each of its values, and the middle one, whatever the others are.
+/// For each parameter, the best and the median score at each of its values, over all other parameters.
 pub(crate) fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
     let axes = &scores.landscape.axes;
     let (across, wide) = (axes.len().min(3), 1.0 / axes.len().min(3) as f64);
@@ -52,7 +52,7 @@ pub(crate) fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
                 "hovertemplate": format!("<b>{name}</b><br>{}", scores.hover(x)),
             }));
             if !scores.landscape.decided {
-                break; // there is no best to tell apart from the middle
+                break; // no best to show next to the median
             }
         }
         values += 2 * xs.len();

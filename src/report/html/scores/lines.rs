@@ -1,4 +1,4 @@
-//! The score over one parameter: a line for each data set, or bands over all of them and the chosen one.
+//! The score over one parameter: a line per data set, or bands over all with one selected line.
 
 use serde_json::{Value as Json, json};
 
@@ -9,16 +9,16 @@ use crate::report::model::landscape::Panel;
 use crate::report::text::words::count;
 use crate::util::stats::{median, quantile, sorted};
 
-/// So many data sets are drawn into one chart as lines; of more, one at a time.
+/// Data sets drawn as lines in one chart; with more, one is selected.
 const TOGETHER: usize = 12;
-/// So many points a line has; more are drawn as bands.
+/// Points drawn per line; with more, bands.
 const LINE: usize = 2000;
 
 pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
     let mut notes = Vec::new();
     let mut order: Vec<usize> = (0..x.places.len()).collect();
     order.sort_by(|a, b| x.places[*a].total_cmp(&x.places[*b]));
-    // A line through bins has the median of each, and the best is marked where it is.
+    // A binned line shows the median of each bin; the best point is marked at its exact position.
     let bin = order.len().div_ceil(LINE);
     if bin > 1 {
         notes.push(format!(

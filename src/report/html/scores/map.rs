@@ -1,4 +1,4 @@
-//! The score over two parameters: a heat map where they make a grid, else dots.
+//! The score over two parameters: a heat map if they form a grid, else dots.
 
 use serde_json::{Value as Json, json};
 
@@ -9,7 +9,7 @@ use crate::report::html::scores::{DOTS, Scores, plain_label};
 use crate::report::model::axis::Axis;
 use crate::report::model::landscape::Panel;
 
-/// So many values an axis of a heat map has; more are put into bins.
+/// Values per heat map axis; more are binned.
 const CELLS: usize = 200;
 
 pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {

@@ -1,5 +1,5 @@
-//! Charts of the score over the parameters: lines over one, a heat map over two, parallel coordinates
-//! over more. What is too much to be drawn point by point is aggregated, and the chart says so.
+//! Charts of the score over the parameters: lines for one, a heat map for two, parallel coordinates for more.
+//! Large data are aggregated, and the chart says so.
 
 mod each;
 mod lines;
@@ -17,19 +17,19 @@ use crate::report::model::axis::{Axis, Scale};
 use crate::report::model::landscape::{Landscape, Panel};
 use crate::report::text::words::count;
 
-/// So many points are drawn as dots, or as lines between parallel axes.
+/// Maximum number of points drawn as dots, or as lines between parallel axes.
 const DOTS: usize = 5000;
-/// How many numbers the page holds for data sets to choose from.
+/// Maximum number of values that the page embeds for the data set menu.
 const NUMBERS: usize = 400_000;
 
-/// What the charts are drawn from.
+/// Input of the charts.
 pub(crate) struct Scores<'a> {
     pub(crate) landscape: &'a Landscape,
-    /// What a data set is called.
+    /// The label of a data set.
     pub(crate) set: String,
 }
 
-/// The charts of a landscape, each with what has to be said about it.
+/// The charts of a landscape, each with notes.
 pub(crate) fn charts(scores: &Scores) -> Vec<(Chart, Vec<String>)> {
     let landscape = scores.landscape;
     let scored = |panel: &Panel| panel.scores.iter().any(|score| score.is_finite());
@@ -48,7 +48,7 @@ impl Scores<'_> {
         &self.landscape.panels
     }
 
-    /// What can be chosen, and what to say if that is not everything.
+    /// The menu's data sets, and a note if some are left out.
     fn choices(
         &self,
         each: usize,
@@ -72,7 +72,7 @@ impl Scores<'_> {
         (choices.collect(), label)
     }
 
-    /// How the hover text of a point goes on after its name.
+    /// The template of a point's hover text, after its name.
     fn hover(&self, axis: &Axis) -> String {
         let x = if is_categories(axis) { "%{text}" } else { "%{x:.6~g}" };
         let name = plain_label(&axis.name);
@@ -84,12 +84,12 @@ fn is_categories(axis: &Axis) -> bool {
     matches!(axis.scale, Scale::Categories(_))
 }
 
-/// A name in a template of plotly.js, where `%{` would begin a variable.
+/// Escapes a name for a plotly.js template, where `%{` would begin a variable.
 fn plain_label(name: &str) -> String {
     label(name).replace("%{", "% {")
 }
 
-/// The words for places, where they are no numbers.
+/// The labels of positions on a categorical axis.
 fn texts(axis: &Axis, places: &[f64]) -> Json {
     match is_categories(axis) {
         true => places.iter().map(|place| json!(label(&axis.words(*place)))).collect(),

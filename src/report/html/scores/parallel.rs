@@ -1,4 +1,4 @@
-//! The score over three parameters or more: a line for each point, between parallel axes.
+//! The score over three or more parameters: a line per point, between parallel axes.
 
 use serde_json::{Value as Json, json};
 
@@ -7,12 +7,12 @@ use crate::report::html::scores::{DOTS, Scores};
 use crate::report::model::axis::{Axis, Scale};
 use crate::report::text::words::count;
 
-/// The names along parallel axes are texts, in which nothing means more than it says.
+/// The labels of parallel axes are plain strings, without markup.
 fn plain_text(name: &str) -> String {
     crate::report::beginning(name, 30)
 }
 
-/// Powers of ten along a logarithmic axis; the ends of one that has not two of them.
+/// Tick marks at the powers of ten of a logarithmic axis; at its ends if there are fewer than two.
 fn powers(axis: &Axis) -> (Vec<f64>, Vec<String>) {
     let all = axis.distinct();
     let (low, high) = (all[0].log10(), all[all.len() - 1].log10());

@@ -1,17 +1,19 @@
-//! Workers as MPI ranks. The only room that knows MPI.
+//! Transport over MPI, the only part of gridmpi that calls MPI.
 //!
-//! Nothing waits inside MPI: a rank that has died would be waited for for ever, and a blocking receive
-//! burns a core. What is sent and received is begun and looked after; waiting is looking, hard for a
-//! moment, then between sleeps that grow with the silence, up to less than a millisecond. MPI counts are
-//! 32-bit, so a long message goes in parts, told apart by tag; MPI keeps the order of what one rank sends.
+//! No call blocks inside MPI: it would never return if the other rank has died, and a blocking receive
+//! keeps a core busy. All sends and receives are nonblocking. Waiting means polling: first without sleep,
+//! then with sleeps that grow with the silence, up to less than a millisecond. MPI counts are 32-bit, so a
+//! long message is sent in parts with their own tag; MPI keeps the order of messages of one rank.
 
 mod raw;
+#[cfg(test)]
+mod tests;
 mod traffic;
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,34 +24,35 @@ use mpi::traits::*;
 use parking_lot::Mutex;
 
 use crate::util::error::{Error, Result};
-use crate::wire::transport::{BEAT, Hub, Link};
+use crate::util::thread::Ticker;
+use crate::wire::transport::{HEARTBEAT_PERIOD, Hub, Link};
 use traffic::Traffic;
 
-/// How long to look without sleeping, at most and at least. Most answers come sooner, and a sleep costs
-/// a hundred times what they take. Where they do not, it gets shorter: somebody else may need the core.
-/// Not yielding, because where others want the core a yield gives it away for milliseconds.
+/// How long to poll without sleep, at most and at least. Most answers come sooner, and a sleep takes a
+/// hundred times as long. If they do not, the time shrinks, because another process may need the core.
+/// There is no yield, because on a busy core a yield takes milliseconds.
 const EAGER: Duration = Duration::from_micros(200);
 const LEAST_EAGER: Duration = Duration::from_micros(5);
-/// Then a try follows whenever the silence has grown by one part in so many: what waiting adds to the
-/// way of a message is little beside the time it took to come.
+/// After that, each sleep is the silence so far divided by this, so that polling adds little to the
+/// latency of a message compared with the time waited for it.
 const SHARE: u32 = 16;
-/// The longest sleep between two tries, of rank 0 and of a worker: what an idle spell may add to the next
-/// message's way. A task that becomes ready waits for rank 0 to hear of it, and for an idle worker to hear
-/// of rank 0. Workers mostly crunch while they hear nothing, rank 0 has nothing else to do.
+/// The longest sleep between two polls, of rank 0 and of a worker: the most latency that polling adds.
+/// An assignment to an idle worker waits for both: rank 0 has to receive the request or result, and the
+/// worker the assignment. Workers mostly crunch while no message arrives; rank 0 has nothing else to do.
 const LONGEST_SLEEP: [Duration; 2] = [Duration::from_micros(750), Duration::from_micros(400)];
 
-/// How long ranks may take to find each other, whatever their number, and for each of them.
+/// Time limit of `MPI_Init`: a constant part, and a part per rank.
 const INITIALIZE: Duration = Duration::from_secs(60);
 const INITIALIZE_EACH: Duration = Duration::from_millis(100);
-/// How long to look after what is still on its way at the end.
+/// How long pending sends may take at the end.
 const LAST_SENDS: Duration = Duration::from_secs(5);
-/// How long shutting MPI down may take where a rank has died.
+/// How long MPI may take to shut down if a rank has died.
 const FINALIZE: Duration = Duration::from_secs(5);
 
-/// How many messages may be under way to a rank that does not take them before it gets no more beats.
+/// With this many small messages pending for a rank, it is sent no more heartbeats.
 const UNTAKEN: usize = 4;
 
-/// What the MPI library says of itself; it need not be initialised for that.
+/// The MPI library's version string; MPI need not be initialised.
 pub(crate) fn library() -> String {
     mpi::environment::library_version().unwrap_or_default()
 }
@@ -61,15 +64,17 @@ pub(crate) struct MpiRanks {
     traffic: Arc<Mutex<Traffic>>,
     /// Ranks that have died.
     dead: Receiver<usize>,
+    /// Ranks that gave a sign of life without a complete message.
+    alive: BTreeSet<usize>,
     start: Instant,
-    beating: Option<HeartbeatThread>,
-    /// Since when there was nothing to receive while something could be expected.
+    beating: Option<Ticker>,
+    /// Start of the current silence, while a message was expected.
     idle: Option<Instant>,
-    /// How long to look without sleeping, and to sleep then at most.
+    /// How long to poll without sleep, and the longest sleep after that.
     eager: Duration,
     longest_sleep: Duration,
-    /// Whether a rank is known to be dead, so that MPI may not be able to shut down.
-    hurry: bool,
+    /// Whether a rank is known to be dead, so that `MPI_Finalize` might hang.
+    skip_finalize: bool,
 }
 
 // Sound because MPI was asked for MPI_THREAD_SERIALIZED and gave it: any thread may call it, one at
@@ -78,17 +83,19 @@ pub(crate) struct MpiRanks {
 unsafe impl Send for MpiRanks {}
 
 impl MpiRanks {
-    /// Initialises MPI, once a process. `expected` is how many ranks a launcher has started.
+    /// Initialises MPI; once per process. `expected` is the number of ranks that the launcher started.
     pub(crate) fn initialize(expected: usize) -> Result<MpiRanks> {
-        let missing = "not all ranks have come to MPI; one has died on its way, or its host is out of reach; start again";
+        let missing = "not all ranks have reached MPI: one has died, or its host cannot be reached; start again";
         let watch =
             watch(INITIALIZE + INITIALIZE_EACH * expected as u32, Error::unexpected(missing));
-        let (universe, level) = mpi::initialize_with_threading(Threading::Serialized)
-            .ok_or_else(|| Error::unexpected("MPI was initialised before: one run a process"))?;
+        let (universe, level) =
+            mpi::initialize_with_threading(Threading::Serialized).ok_or_else(|| {
+                Error::unexpected("MPI was initialised before: a process can run one study only")
+            })?;
         drop(watch);
         if level < Threading::Serialized {
             return Err(Error::unexpected(
-                "this MPI cannot be called from several threads in turn (MPI_THREAD_SERIALIZED)",
+                "this MPI does not allow calls from several threads in turn (MPI_THREAD_SERIALIZED)",
             ));
         }
         let world = universe.world();
@@ -101,12 +108,13 @@ impl MpiRanks {
             world,
             traffic,
             dead,
+            alive: BTreeSet::new(),
             start,
             beating: None,
             idle: None,
             eager: EAGER,
             longest_sleep: LONGEST_SLEEP[own.min(1)],
-            hurry: false,
+            skip_finalize: false,
         })
     }
 
@@ -115,29 +123,32 @@ impl MpiRanks {
         self.world.rank() as usize
     }
 
-    /// How many ranks there are, rank 0 included.
+    /// Number of ranks, rank 0 included.
     pub(crate) fn size(&self) -> usize {
         self.world.size() as usize
     }
 
-    /// Sends every other rank this from now on, again and again, whatever this process is at.
+    /// Starts the heartbeat thread, which sends this message to every other rank periodically.
     pub(crate) fn beat(&mut self, message: Bytes) -> Result<()> {
-        self.beating = Some(HeartbeatThread::start(self.traffic.clone(), message)?);
+        self.beating = Some(start_heartbeat(self.traffic.clone(), message)?);
         Ok(())
     }
 
-    /// Whatever message is complete by the time `wait` is over, and who sent it.
+    /// Receives a message that is complete within `wait`; returns its sender.
     fn receive_within(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
-        let found = self.traffic.lock().poll(buffer)?;
+        let (found, moved, news) = self.look(buffer)?;
         if found.is_some() {
             self.heard();
             return Ok(found);
         }
-        if wait.is_zero() {
-            return Ok(None); // a look is no silence: nothing was expected
+        if moved {
+            self.idle = None; // the next part may come at once
+        }
+        if wait.is_zero() || news {
+            return Ok(None); // a single poll does not count as silence
         }
         let begin = Instant::now();
-        let idle = *self.idle.get_or_insert(begin);
+        let mut idle = *self.idle.get_or_insert(begin);
         loop {
             let (waited, silent) = (begin.elapsed(), idle.elapsed());
             if waited >= wait {
@@ -148,15 +159,34 @@ impl MpiRanks {
             } else {
                 std::thread::sleep((silent / SHARE).min(self.longest_sleep));
             }
-            let found = self.traffic.lock().poll(buffer)?;
+            let (found, moved, news) = self.look(buffer)?;
             if found.is_some() {
                 self.heard();
                 return Ok(found);
             }
+            if moved {
+                idle = Instant::now();
+                self.idle = Some(idle);
+            }
+            if news {
+                return Ok(None); // report the sign of life before the message is complete
+            }
         }
     }
 
-    /// A silence is over: the longer it was, the less is gained by looking hard through the next one.
+    /// Polls once. Returns the sender of a complete message, whether a long message has made progress, and
+    /// whether there are new signs of life.
+    fn look(&mut self, buffer: &mut Vec<u8>) -> Result<(Option<usize>, bool, bool)> {
+        let mut traffic = self.traffic.lock();
+        let found = traffic.poll(buffer)?;
+        let news = !traffic.signs.is_empty();
+        if news {
+            self.alive.append(&mut traffic.signs);
+        }
+        Ok((found, std::mem::take(&mut traffic.moved), news))
+    }
+
+    /// Ends a silence. After a long one, the next is polled without sleep for a shorter time.
     fn heard(&mut self) {
         let silence = self.idle.take().map_or(Duration::ZERO, |idle| idle.elapsed());
         let less = (self.eager / 2).max(LEAST_EAGER);
@@ -173,20 +203,20 @@ impl Drop for MpiRanks {
         }
         let universe = self.universe.take();
         let mut traffic = self.traffic.lock();
-        if !self.hurry && traffic.dead.is_empty() {
+        if !self.skip_finalize && traffic.dead.is_empty() {
             traffic.end();
             drop(universe);
             return;
         }
         drop(traffic);
-        std::mem::forget(universe); // it would wait here
+        std::mem::forget(universe); // its drop would block here
         let (done, finalized) = channel();
         std::thread::spawn(move || {
             raw::finalize();
             let _ = done.send(());
         });
         if finalized.recv_timeout(FINALIZE).is_err() {
-            log::debug!("MPI does not shut down: a rank has died");
+            log::debug!("MPI is not finalised, because a rank has died");
             raw::leave_at_exit();
         }
     }
@@ -223,18 +253,22 @@ impl Hub for MpiRanks {
         !self.traffic.lock().to[rank].is_empty()
     }
 
+    fn alive(&mut self) -> Option<usize> {
+        self.alive.pop_first()
+    }
+
     fn dead(&mut self) -> Option<usize> {
         self.dead.try_recv().ok()
     }
 
-    fn hurry(&mut self) {
-        self.hurry = true;
+    fn skip_finalize(&mut self) {
+        self.skip_finalize = true;
     }
 
-    /// Ends every rank at once, this one too.
-    fn abandon(&mut self, error: &Error) {
+    /// Aborts all ranks, including this one.
+    fn abort(&mut self, error: &Error) {
         error.print();
-        // Where ranks cannot be reached this takes its time.
+        // If ranks cannot be reached, the abort may take long.
         let _watch = watch(FINALIZE, error.clone());
         let _alone = self.traffic.lock();
         self.world.abort(error.exit as i32)
@@ -260,13 +294,21 @@ impl Link for MpiRanks {
         Ok(self.receive_within(wait, buffer)?.is_some())
     }
 
-    fn hurry(&mut self) {
-        self.hurry = true;
+    fn alive(&mut self) -> bool {
+        !std::mem::take(&mut self.alive).is_empty()
+    }
+
+    fn is_receiving(&self) -> bool {
+        self.traffic.lock().is_receiving(0)
+    }
+
+    fn skip_finalize(&mut self) {
+        self.skip_finalize = true;
     }
 }
 
-/// Ends the process with this error unless what comes back is dropped in time: MPI has no way out of
-/// some of its waits.
+/// Watchdog: exits the process with this error unless the returned value is dropped in time. Some MPI
+/// calls cannot be interrupted.
 fn watch(time: Duration, error: Error) -> Sender<()> {
     let (in_time, dropped) = channel();
     std::thread::spawn(move || {
@@ -278,45 +320,17 @@ fn watch(time: Duration, error: Error) -> Sender<()> {
     in_time
 }
 
-/// A thread that tells other ranks that this one is there.
-struct HeartbeatThread {
-    thread: Option<JoinHandle<()>>,
-    over: Arc<AtomicBool>,
-}
-
-impl HeartbeatThread {
-    fn start(traffic: Arc<Mutex<Traffic>>, message: Bytes) -> Result<HeartbeatThread> {
-        let over = Arc::new(AtomicBool::new(false));
-        let is_over = over.clone();
-        let beat = move || {
-            while !is_over.load(Ordering::Relaxed) {
-                let mut traffic = traffic.lock();
-                let all = 1..traffic.to.len();
-                for rank in all {
-                    let takes = traffic.to[rank].len() < UNTAKEN && !traffic.left.contains(&rank);
-                    // What is wrong with MPI is for whoever needs it to say.
-                    if takes && traffic.send(rank, message.clone()).is_err() {
-                        return;
-                    }
-                }
-                drop(traffic);
-                std::thread::park_timeout(BEAT);
+/// Tells other ranks that this one is alive, until what comes back is dropped.
+fn start_heartbeat(traffic: Arc<Mutex<Traffic>>, message: Bytes) -> Result<Ticker> {
+    Ticker::start("heartbeat", HEARTBEAT_PERIOD, move |_| {
+        let mut traffic = traffic.lock();
+        for rank in 1..traffic.to.len() {
+            let takes = traffic.to[rank].untaken() < UNTAKEN && !traffic.left.contains(&rank);
+            // What is wrong with MPI is for whoever needs it to say.
+            if takes && traffic.send(rank, message.clone()).is_err() {
+                return Break(());
             }
-        };
-        let thread = std::thread::Builder::new()
-            .name("beat".to_string())
-            .spawn(beat)
-            .map_err(|error| Error::unexpected(format!("no thread to beat on: {error}")))?;
-        Ok(HeartbeatThread { thread: Some(thread), over })
-    }
-}
-
-impl Drop for HeartbeatThread {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            let _ = thread.join();
         }
-    }
+        Continue(())
+    })
 }

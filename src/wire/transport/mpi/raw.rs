@@ -1,5 +1,5 @@
-//! The few MPI calls that gridmpi makes, with their return codes: rsmpi's safe calls throw those away,
-//! and a rank that dies shows in nothing else. Nothing here waits.
+//! The few MPI calls that gridmpi makes, with their return codes: rsmpi's safe calls discard these, and
+//! nothing else shows that a rank has died. No call blocks.
 
 #![allow(unsafe_code)]
 
@@ -17,26 +17,26 @@ pub(super) enum MessageSource {
     Anybody,
 }
 
-/// MPI said that a call failed, in these words.
+/// The error message of a failed MPI call.
 #[derive(Debug)]
 pub(super) struct MpiFailure(pub(super) String);
 
-/// How many receives wait for small messages.
+/// Number of posted receives for small messages.
 const SLOTS: usize = 8;
-/// How long a small message may be. (bytes)
+/// Buffer size of a posted receive. (bytes)
 pub(super) const SLOT: usize = 257;
 
-/// Receives that wait for small messages: MPI puts a message that is waited for where it belongs, and
-/// need not keep it until it is asked for. They are begun in turn, and MPI fills them in that order.
+/// Posted receives for small messages, so that MPI writes each message directly to its buffer instead of
+/// an internal one. They are started in turn, and MPI fills them in that order.
 pub(super) struct PostedReceives {
-    /// These live as long as the process: MPI may write to them until it is told otherwise.
+    /// Buffers that are never freed: MPI may write to them until the receives are cancelled.
     slots: &'static mut [[u8; SLOT]; SLOTS],
     requests: [MPI_Request; SLOTS],
-    /// The one that is filled next.
+    /// The slot that is filled next.
     next: usize,
 }
 
-/// All ranks, as MPI_COMM_WORLD has them.
+/// All ranks: MPI_COMM_WORLD.
 pub(super) struct World {
     comm: MPI_Comm,
     failed: Option<FailedCalls>,
@@ -50,7 +50,7 @@ unsafe impl Send for Sending {}
 unsafe impl Send for Receiving {}
 
 impl World {
-    /// After MPI has been initialised. From here on calls return what is wrong instead of ending the job.
+    /// Call after MPI is initialised. From here on, calls return errors instead of aborting the job.
     pub(super) fn new() -> World {
         // Safety: MPI is initialised, and these handles are MPI's own.
         unsafe {
@@ -61,35 +61,7 @@ impl World {
         }
     }
 
-    /// Begins to receive that many bytes, which come in parts of that length and a shorter one.
-    pub(super) fn receive(
-        &self,
-        rank: usize,
-        tag: c_int,
-        length: usize,
-        part: usize,
-    ) -> Result<Receiving, MpiFailure> {
-        let mut receiving = Receiving { requests: VecDeque::new(), bytes: vec![0; length] };
-        for part in receiving.bytes.chunks_mut(part) {
-            // Safety: the part is that long; `Receiving` keeps it until MPI has done with it.
-            unsafe {
-                let mut request = RSMPI_REQUEST_NULL;
-                check(MPI_Irecv(
-                    part.as_mut_ptr().cast::<c_void>(),
-                    part.len() as c_int,
-                    RSMPI_UINT8_T,
-                    rank as c_int,
-                    tag,
-                    self.comm,
-                    &mut request,
-                ))?;
-                receiving.requests.push_back(request);
-            }
-        }
-        Ok(receiving)
-    }
-
-    /// Begins to send; at most 2^31 - 1 bytes.
+    /// Starts to send; at most 2^31 - 1 bytes.
     pub(super) fn send(
         &self,
         rank: usize,
@@ -116,14 +88,14 @@ impl World {
         }
     }
 
-    /// The ranks that MPI knows to be dead; none if this MPI does not tell.
+    /// The ranks that MPI knows to be dead; none if this MPI does not report failures.
     pub(super) fn dead(&self) -> Vec<usize> {
         self.failed.as_ref().map_or(Vec::new(), |failed| failed.ranks(self.comm))
     }
 }
 
 impl PostedReceives {
-    /// Begins to wait for messages with this tag.
+    /// Posts receives for messages with this tag.
     pub(super) fn new(
         world: &World,
         from: MessageSource,
@@ -153,7 +125,8 @@ impl PostedReceives {
         }
     }
 
-    /// The next message, if it has come, in place of what is in `buffer`; who sent it.
+    /// Receives the next message, if it has arrived, into `buffer`, replacing its contents; returns its
+    /// sender.
     pub(super) fn take(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>, MpiFailure> {
         let (slot, request) = (&self.slots[self.next], &mut self.requests[self.next]);
         // Safety: the request is one of MPI's own, which outlives its use. MPI does not write to the slot
@@ -163,7 +136,7 @@ impl PostedReceives {
             let mut status = MaybeUninit::<MPI_Status>::zeroed();
             let tested = check(MPI_Test(request, &mut there, status.as_mut_ptr()));
             if tested.is_err() {
-                // Of a death elsewhere, after which it goes on, or its own end.
+                // The error may report the death of a rank, after which the receive goes on, or its own end.
                 let asked = MPI_Request_get_status(*request, &mut there, status.as_mut_ptr());
                 if asked == 0 && there != 0 {
                     check(MPI_Start(request))?;
@@ -182,7 +155,7 @@ impl PostedReceives {
         }
     }
 
-    /// Waits no longer: before MPI is shut down.
+    /// Cancels all receives, before MPI is shut down.
     pub(super) fn end(&mut self) {
         for request in &mut self.requests {
             // Safety: the request is one of MPI's own; a receive that is cancelled is over.
@@ -195,7 +168,7 @@ impl PostedReceives {
     }
 }
 
-/// Shuts MPI down. Waits for other ranks, some of which may be dead.
+/// Shuts MPI down. Blocks until the other ranks do so too; hangs if one is dead.
 pub(super) fn finalize() {
     // Safety: called once, last of all.
     unsafe {
@@ -203,7 +176,7 @@ pub(super) fn finalize() {
     }
 }
 
-/// Ends this process at once, whatever MPI is at.
+/// Exits this process at once, without exit handlers, whatever state MPI is in.
 pub(super) fn leave(code: c_int) -> ! {
     unsafe extern "C" {
         fn _exit(code: c_int) -> !;
@@ -212,8 +185,8 @@ pub(super) fn leave(code: c_int) -> ! {
     unsafe { _exit(code) }
 }
 
-/// Has the process end at once when it ends: MPI does not shut down, and would hold up what is done
-/// at exit. Only where the C library tells the status then.
+/// Registers an exit handler that exits at once, because exit handlers of an MPI that is not shut down
+/// can hang. Only where the C library passes the exit status to handlers.
 pub(super) fn leave_at_exit() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
@@ -228,13 +201,13 @@ pub(super) fn leave_at_exit() {
     }
 }
 
-/// What is sent: it has to stay where it is meanwhile, which neither does when it is moved.
+/// The bytes of a send. They must not move in memory; neither variant moves them when it is moved.
 pub(super) enum Outgoing {
     Shared(Bytes),
     Own(Vec<u8>),
 }
 
-/// A message on its way out.
+/// A send in flight.
 pub(super) struct Sending {
     request: MPI_Request,
     out: Outgoing,
@@ -242,12 +215,12 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    /// Whether MPI has done with it.
+    /// Whether the send is complete.
     pub(super) fn is_over(&mut self) -> Result<bool, MpiFailure> {
         test(&mut self.request, &mut self.over)
     }
 
-    /// The buffer of what has been sent, emptied, if it was this message's own.
+    /// The cleared buffer of a completed send, if the message owned it.
     pub(super) fn buffer(mut self) -> Option<Vec<u8>> {
         match &mut self.out {
             Outgoing::Own(buffer) if self.over => {
@@ -262,7 +235,7 @@ impl Sending {
 impl Drop for Sending {
     fn drop(&mut self) {
         if !self.over {
-            // MPI may still read it: it is never freed.
+            // MPI may still read the bytes, so they are never freed.
             match &mut self.out {
                 Outgoing::Shared(bytes) => std::mem::forget(bytes.clone()),
                 Outgoing::Own(buffer) => std::mem::forget(std::mem::take(buffer)),
@@ -271,30 +244,74 @@ impl Drop for Sending {
     }
 }
 
-/// A message on its way in.
+/// A message being received in parts.
 pub(super) struct Receiving {
-    /// For the parts that are not here.
+    rank: usize,
+    tag: c_int,
+    /// Length of a part; the last one may be shorter. (bytes)
+    part: usize,
+    /// Receives in flight, and how many bytes were posted so far.
     requests: VecDeque<MPI_Request>,
+    expected: usize,
     bytes: Vec<u8>,
 }
 
 impl Receiving {
-    /// Whether all of it is there.
-    pub(super) fn is_over(&mut self) -> Result<bool, MpiFailure> {
-        while let Some(request) = self.requests.front_mut() {
+    pub(super) fn new(rank: usize, tag: c_int, length: usize, part: usize) -> Receiving {
+        let (requests, bytes) = (VecDeque::new(), vec![0; length]);
+        Receiving { rank, tag, part, requests, expected: 0, bytes }
+    }
+
+    /// Keeps up to `parts` receives posted; returns how many parts have arrived since the last call. That is
+    /// at most `parts` too: MPI may copy a part during the call, and other threads wait meanwhile.
+    pub(super) fn go_on(&mut self, world: &World, parts: usize) -> Result<usize, MpiFailure> {
+        let mut came = 0;
+        loop {
+            while self.requests.len() < parts && self.expected < self.bytes.len() {
+                self.expect(world)?;
+            }
+            let Some(request) = self.requests.front_mut().filter(|_| came < parts) else {
+                return Ok(came);
+            };
             let mut over = false;
             let tested = test(request, &mut over);
             if over {
                 self.requests.pop_front();
             }
             if !tested? {
-                return Ok(false);
+                return Ok(came);
             }
+            came += 1;
         }
-        Ok(true)
     }
 
-    /// What has come.
+    /// Posts the receive of the next part.
+    fn expect(&mut self, world: &World) -> Result<(), MpiFailure> {
+        let end = self.bytes.len().min(self.expected + self.part);
+        // Safety: the part lies within the buffer, and stays where it is until MPI has done with it: the
+        // buffer neither grows nor is freed before.
+        unsafe {
+            let mut request = RSMPI_REQUEST_NULL;
+            check(MPI_Irecv(
+                self.bytes.as_mut_ptr().add(self.expected).cast::<c_void>(),
+                (end - self.expected) as c_int,
+                RSMPI_UINT8_T,
+                self.rank as c_int,
+                self.tag,
+                world.comm,
+                &mut request,
+            ))?;
+            self.requests.push_back(request);
+        }
+        self.expected = end;
+        Ok(())
+    }
+
+    /// Whether all parts have arrived.
+    pub(super) fn is_over(&self) -> bool {
+        self.expected == self.bytes.len() && self.requests.is_empty()
+    }
+
     pub(super) fn take(mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }
@@ -314,7 +331,7 @@ fn test(request: &mut MPI_Request, over: &mut bool) -> Result<bool, MpiFailure> 
         let mut status = MaybeUninit::<MPI_Status>::zeroed();
         // Safety: the request is one that MPI gave and has not ended.
         let code = unsafe { MPI_Test(request, &mut done, status.as_mut_ptr()) };
-        *over = done != 0 || code != 0; // a request that failed has ended
+        *over = done != 0 || code != 0; // a failed request has ended
         check(code)?;
     }
     Ok(*over)
@@ -332,8 +349,8 @@ fn check(code: c_int) -> Result<(), MpiFailure> {
     Err(MpiFailure(format!("MPI error {code}: {}", String::from_utf8_lossy(text))))
 }
 
-/// The calls of User-Level Failure Mitigation (MPI 5's fault tolerance), where the MPI has them. They
-/// are looked up at run time, so that one program does for every MPI of its kind.
+/// The calls of User-Level Failure Mitigation (MPI 5's fault tolerance), if this MPI has them. They are
+/// looked up at run time, so that one program works with any build of the same MPI.
 struct FailedCalls {
     acknowledge: unsafe extern "C" fn(MPI_Comm) -> c_int,
     acknowledged: unsafe extern "C" fn(MPI_Comm, *mut MPI_Group) -> c_int,

@@ -1,4 +1,4 @@
-//! What is on its way between this rank and others: begun, looked after, never waited for.
+//! Messages in flight between this rank and others; all operations are nonblocking.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::Sender;
@@ -10,37 +10,45 @@ use crate::wire::transport::mpi::raw::{
     MessageSource, MpiFailure, Outgoing, PostedReceives, Receiving, SLOT, Sending, World,
 };
 
-/// The tag of a small message.
+/// The MPI tag of a small message.
 const SMALL_ONE: i32 = 1;
-/// The tag of a part of a long one.
+/// The MPI tag of a part of a long message.
 const PART: i32 = 2;
-/// What a small message ends with: before this is a whole message, or the length of a long one, whose
-/// parts follow.
+/// The last byte of a small message: the bytes before it are a whole message, or the length of a long
+/// message whose parts follow.
 const WHOLE: u8 = 0;
 const LONG: u8 = 1;
-/// A message up to this is a small one: it comes in one piece over every network. (bytes)
+/// A message up to this length is small: every network sends it eagerly, in one piece. (bytes)
 const SMALL: usize = SLOT - 1;
-/// How long a part may be. (bytes)
-const PART_LENGTH: usize = 1 << 30;
+/// The longest part, in bytes, and the most parts in flight per rank. MPI mostly copies a part in one
+/// call, and a heartbeat waits for that call; on a slow network it also waits for the parts before it.
+/// Each part that has arrived is a sign of life.
+const PART_LENGTH: usize = 4 << 20;
+const PARTS: usize = 4;
 
-/// What is on its way between this rank and others.
+/// Messages in flight between this rank and others.
 pub(super) struct Traffic {
     world: World,
-    /// Rank 0 hears everybody, the others rank 0: nobody else's death concerns them.
+    /// Rank 0 receives from any rank. Workers receive from rank 0 only, so that the death of another worker
+    /// does not affect them.
     waiting: PostedReceives,
-    /// Buffers that small messages were sent from, to be used again.
+    /// Free send buffers of small messages.
     spare: Vec<Vec<u8>>,
-    /// What has not left yet, by rank, in order.
-    pub(super) to: Vec<VecDeque<Sending>>,
-    /// The ranks something has not left for.
+    /// Pending sends, by rank.
+    pub(super) to: Vec<Outbox>,
+    /// Ranks with pending sends.
     sending: BTreeSet<usize>,
-    /// What has come from each rank, or is coming, in order.
+    /// Messages received or being received, per rank, in order.
     coming: Vec<VecDeque<Message>>,
-    /// The ranks something is under way from.
+    /// Ranks with messages being received.
     open: BTreeSet<usize>,
-    /// The ranks that have had their last message.
+    /// Ranks that gave a sign of life without a complete message since the last query.
+    pub(super) signs: BTreeSet<usize>,
+    /// Whether a long message has made progress since the last query.
+    pub(super) moved: bool,
+    /// Ranks that were sent their last message.
     pub(super) left: BTreeSet<usize>,
-    /// The ranks that MPI knows to be dead, and where each of them is told of.
+    /// Ranks known to be dead, and the channel on which their deaths are reported.
     pub(super) dead: BTreeSet<usize>,
     news: Sender<usize>,
 }
@@ -50,8 +58,77 @@ enum Message {
     Long(Receiving),
 }
 
+/// Pending sends to a rank.
+#[derive(Default)]
+pub(super) struct Outbox {
+    /// Small messages, in order.
+    small: VecDeque<Sending>,
+    /// Parts of long messages in flight, in order, and the messages queued behind them.
+    parts: VecDeque<MessagePart>,
+    rest: VecDeque<Bytes>,
+}
+
+struct MessagePart {
+    sending: Sending,
+    /// Whether the part has full length. The send of a full part completes only when the receiver takes it;
+    /// that of a short one may complete although nobody receives it.
+    is_full: bool,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.small.is_empty() && self.parts.is_empty() && self.rest.is_empty()
+    }
+
+    /// Number of small messages that the rank has not received.
+    pub(super) fn untaken(&self) -> usize {
+        self.small.len()
+    }
+
+    /// Completes sends and starts further parts. Returns whether a full part was sent, which is a sign of
+    /// life. Buffers of sent small messages become spare.
+    fn go_on(
+        &mut self,
+        (world, rank): (&World, usize),
+        spare: &mut Vec<Vec<u8>>,
+    ) -> Result<bool, MpiFailure> {
+        while let Some(sending) = self.small.front_mut() {
+            let over = sending.is_over();
+            if let Ok(false) = over {
+                break;
+            }
+            let sent = self.small.pop_front();
+            over?;
+            spare.extend(sent.and_then(Sending::buffer));
+        }
+        let mut is_there = false;
+        for _ in 0..PARTS {
+            while self.parts.len() < PARTS
+                && let Some(rest) = self.rest.front_mut()
+            {
+                let part = rest.split_to(rest.len().min(PART_LENGTH));
+                if rest.is_empty() {
+                    self.rest.pop_front();
+                }
+                let is_full = part.len() == PART_LENGTH;
+                let sending = world.send(rank, PART, Outgoing::Shared(part))?;
+                self.parts.push_back(MessagePart { sending, is_full });
+            }
+            let Some(part) = self.parts.front_mut() else { break };
+            let over = part.sending.is_over();
+            if let Ok(false) = over {
+                break;
+            }
+            is_there |= part.is_full;
+            self.parts.pop_front();
+            over?;
+        }
+        Ok(is_there)
+    }
+}
+
 impl Traffic {
-    /// Ranks that die are told of in `news`.
+    /// Ranks that die are reported on `news`.
     pub(super) fn new(size: usize, own: usize, news: Sender<usize>) -> Result<Traffic> {
         let world = World::new();
         let from = if own == 0 { MessageSource::Anybody } else { MessageSource::Rank(0) };
@@ -60,30 +137,42 @@ impl Traffic {
             waiting: waiting.map_err(|MpiFailure(why)| Error::unexpected(why))?,
             world,
             spare: Vec::new(),
-            to: (0..size).map(|_| VecDeque::new()).collect(),
+            to: (0..size).map(|_| Outbox::default()).collect(),
             sending: BTreeSet::new(),
             coming: (0..size).map(|_| VecDeque::new()).collect(),
             open: BTreeSet::new(),
+            signs: BTreeSet::new(),
+            moved: false,
             left: BTreeSet::new(),
             dead: BTreeSet::new(),
             news,
         })
     }
 
-    /// Begins to send. What goes to a dead rank goes nowhere.
-    pub(super) fn send(&mut self, rank: usize, mut bytes: Bytes) -> Result<()> {
+    /// Starts to send. Messages to a dead rank are dropped.
+    pub(super) fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
         if bytes.len() <= SMALL {
             return self.send_small(rank, &bytes);
         }
-        self.announce(rank, LONG, &(bytes.len() as u64).to_le_bytes())?;
-        while !bytes.is_empty() {
-            let part = bytes.split_to(bytes.len().min(PART_LENGTH));
-            self.begin(rank, PART, Outgoing::Shared(part))?;
+        self.announce_long(rank, bytes.len())?;
+        self.send_long(rank, bytes)
+    }
+
+    pub(super) fn announce_long(&mut self, rank: usize, length: usize) -> Result<()> {
+        self.announce(rank, LONG, &(length as u64).to_le_bytes())
+    }
+
+    /// Starts to send the parts of an announced message.
+    pub(super) fn send_long(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        if !self.dead.contains(&rank) {
+            self.to[rank].rest.push_back(bytes);
+            self.sending.insert(rank);
+            self.look_after(rank)?;
         }
         Ok(())
     }
 
-    /// Begins to send a copy.
+    /// Starts to send a copy.
     pub(super) fn send_small(&mut self, rank: usize, bytes: &[u8]) -> Result<()> {
         match bytes.len() {
             ..=SMALL => self.announce(rank, WHOLE, bytes),
@@ -95,18 +184,14 @@ impl Traffic {
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.extend_from_slice(bytes);
         buffer.push(what);
-        self.begin(rank, SMALL_ONE, Outgoing::Own(buffer))
-    }
-
-    fn begin(&mut self, rank: usize, tag: i32, out: Outgoing) -> Result<()> {
         if self.dead.contains(&rank) {
             return Ok(());
         }
-        let begun = self.world.send(rank, tag, out);
+        let begun = self.world.send(rank, SMALL_ONE, Outgoing::Own(buffer));
         match begun.and_then(|mut sending| Ok((sending.is_over()?, sending))) {
             Ok((true, sending)) => self.spare.extend(sending.buffer()),
             Ok((false, sending)) => {
-                self.to[rank].push_back(sending);
+                self.to[rank].small.push_back(sending);
                 self.sending.insert(rank);
             }
             Err(failure) => self.explain(Some(rank), failure)?,
@@ -114,13 +199,24 @@ impl Traffic {
         Ok(())
     }
 
-    /// Whether something is still on its way out to somebody who is there.
+    /// Whether sends to live ranks are pending.
     pub(super) fn is_sending(&mut self) -> bool {
         let _ = self.look_after_sends();
         !self.sending.is_empty()
     }
 
-    /// Waits for nothing any more: before MPI is shut down.
+    /// Whether a message from a rank is being received.
+    pub(super) fn is_receiving(&self, rank: usize) -> bool {
+        self.open.contains(&rank)
+    }
+
+    /// Notes progress of a long message to or from a rank.
+    fn moves(&mut self, rank: usize) {
+        self.signs.insert(rank);
+        self.moved = true;
+    }
+
+    /// Cancels the posted receives, before MPI is shut down.
     pub(super) fn end(&mut self) {
         self.waiting.end();
     }
@@ -130,28 +226,25 @@ impl Traffic {
             return Ok(());
         }
         for rank in self.sending.clone() {
-            while let Some(sending) = self.to[rank].front_mut() {
-                match sending.is_over() {
-                    Ok(false) => break,
-                    Ok(true) => {
-                        let sent = self.to[rank].pop_front();
-                        self.spare.extend(sent.and_then(Sending::buffer));
-                    }
-                    Err(failure) => {
-                        self.to[rank].pop_front();
-                        self.explain(Some(rank), failure)?;
-                    }
-                }
-            }
-            if self.to[rank].is_empty() {
-                self.sending.remove(&rank);
-            }
+            self.look_after(rank)?;
         }
         Ok(())
     }
 
-    /// A message that is complete, if there is one, in place of what is in `buffer`; who sent it. Begins
-    /// to receive what is announced.
+    fn look_after(&mut self, rank: usize) -> Result<()> {
+        match self.to[rank].go_on((&self.world, rank), &mut self.spare) {
+            Ok(true) => self.moves(rank),
+            Ok(false) => {}
+            Err(failure) => self.explain(Some(rank), failure)?,
+        }
+        if self.to[rank].is_empty() {
+            self.sending.remove(&rank);
+        }
+        Ok(())
+    }
+
+    /// Receives a complete message, if there is one, into `buffer`, replacing its contents; returns its
+    /// sender. Starts to receive announced messages.
     pub(super) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         self.look_after_sends()?;
         for rank in self.open.clone() {
@@ -169,33 +262,41 @@ impl Traffic {
                     return Ok(None);
                 }
             };
-            self.dead.remove(&rank); // it was only out of reach
+            self.dead.remove(&rank); // it was only unreachable
+            let is_first = self.coming[rank].is_empty();
             let message = if buffer.pop() == Some(WHOLE) {
-                if self.coming[rank].is_empty() {
+                if is_first {
                     return Ok(Some(rank));
                 }
+                self.signs.insert(rank);
                 Message::Whole(buffer.clone())
             } else {
                 let length = u64::from_le_bytes(buffer.first_chunk().copied().unwrap_or_default());
-                match self.world.receive(rank, PART, length as usize, PART_LENGTH) {
-                    Ok(begun) => Message::Long(begun),
-                    Err(failure) => {
-                        self.explain(Some(rank), failure)?;
-                        continue;
-                    }
+                if length as usize > PART_LENGTH {
+                    self.moves(rank); // a shorter message completes as early as its first part would
                 }
+                Message::Long(Receiving::new(rank, PART, length as usize, PART_LENGTH))
             };
             self.coming[rank].push_back(message);
             self.open.insert(rank);
+            if is_first && let Some(message) = self.complete(rank)? {
+                *buffer = message;
+                return Ok(Some(rank));
+            }
         }
     }
 
-    /// The next message of a rank, if all of it is there.
+    /// The next message of a rank, if it is complete.
     fn complete(&mut self, rank: usize) -> Result<Option<Vec<u8>>> {
         if let Some(Message::Long(message)) = self.coming[rank].front_mut() {
-            match message.is_over() {
-                Ok(true) => {}
-                Ok(false) => return Ok(None),
+            let came = message.go_on(&self.world, PARTS);
+            match came {
+                Ok(_) if message.is_over() => {}
+                Ok(0) => return Ok(None),
+                Ok(_) => {
+                    self.moves(rank);
+                    return Ok(None);
+                }
                 Err(failure) => {
                     self.coming[rank].pop_front();
                     self.explain(Some(rank), failure)?;
@@ -213,14 +314,15 @@ impl Traffic {
         }))
     }
 
-    /// Sees whether a call failed because a rank has died or cannot be reached, which is no error here:
-    /// others go on. `with` is the rank the call was about, if it was about one.
+    /// Handles a failed call. It is no error if a rank has died or is unreachable, because the others go on.
+    /// `with` is the rank that the call addressed, if any.
     fn explain(&mut self, with: Option<usize>, failure: MpiFailure) -> Result<()> {
         let known = self.dead.len();
         for rank in self.world.dead().into_iter().chain(with) {
             if self.dead.insert(rank) {
-                let _ = self.news.send(rank); // nobody is there to be told at the end
-                self.to[rank].clear();
+                let _ = self.news.send(rank); // the receiver is gone at shutdown
+                self.to[rank] = Outbox::default();
+                self.signs.remove(&rank);
             }
         }
         if self.dead.contains(&0) {

@@ -1,0 +1,59 @@
+//! Identifies processes uniquely, and tells whether one on this machine still runs.
+
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+/// A process identity that is unique across machines and reuse of PIDs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessId {
+    /// The boot of the machine, and the PID namespace.
+    pub(crate) place: String,
+    /// The PID.
+    pub(crate) number: u32,
+    /// When it started, in clock ticks since the boot, because PIDs are reused.
+    pub(crate) started: u64,
+}
+
+/// This process; nothing if the system does not provide its identity.
+pub(crate) fn own() -> Option<ProcessId> {
+    let (number, started, _) = stat("self")?;
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let names = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(ProcessId { place: format!("{} {}", boot.trim(), names.display()), number, started })
+}
+
+/// A process's PID, start time and state.
+fn stat(process: &str) -> Option<(u32, u64, char)> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The second field is the name in parentheses, which may contain anything.
+    let (number, _) = stat.split_once(' ')?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    Some((number.parse().ok()?, fields.get(19)?.parse().ok()?, fields.first()?.chars().next()?))
+}
+
+/// Whether this process still runs: one with its PID and its start time.
+pub(crate) fn is_running(process: &ProcessId) -> bool {
+    stat(&process.number.to_string()).is_some_and(|(_, started, state)| {
+        started == process.started && !matches!(state, 'Z' | 'X' | 'x')
+    })
+}
+
+/// The process with this PID on this machine.
+#[cfg(test)]
+pub(crate) fn with_number(number: u32) -> Option<ProcessId> {
+    let (number, started, _) = stat(&number.to_string())?;
+    Some(ProcessId { number, started, ..own()? })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_runs() {
+        assert!(is_running(&own().unwrap()));
+        assert_eq!(own().unwrap().number, std::process::id());
+    }
+}
