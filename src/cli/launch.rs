@@ -66,7 +66,7 @@ pub(super) struct LaunchArgs {
 const PATIENCE: u32 = 3;
 
 /// How often to check the store.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_PERIOD: Duration = Duration::from_millis(500);
 
 /// Rank 0 counts as gone if the results folder was unlocked in this many consecutive checks.
 const LOOKS: u32 = 10;
@@ -161,7 +161,7 @@ fn wait_for_folder(out: &Path, patience: Duration) -> Result<()> {
         if since.elapsed() >= patience || signals::asked().is_some() {
             break;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_PERIOD);
     }
     Folder::claim(out, false).map(drop)
 }
@@ -210,7 +210,7 @@ fn supervise(
                 let _ = kill_process_group(group, Signal::KILL);
             }
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_PERIOD);
     }
 }
 
@@ -334,7 +334,7 @@ impl Watch {
             if !std::mem::replace(&mut said, true) {
                 log::warn!("the launcher has ended, but its ranks go on; waiting for them");
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_PERIOD);
         }
     }
 

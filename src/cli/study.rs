@@ -113,10 +113,10 @@ where
     R: serde::Serialize + serde::de::DeserializeOwned + 'static,
     S: serde::Serialize + serde::de::DeserializeOwned + 'static,
 {
-    let (native, prepare) = study.split();
-    isolated_main::work_if_isolated(Some(&native));
-    let finished = run_job(launched, &options.settings(), Some(native.clone()), prepare);
-    native.dictionary().close(); // in any case: the program's own threads may wait for it
+    let (study, prepare) = study.split();
+    isolated_main::work_if_isolated(Some(&study));
+    let finished = run_job(launched, &options.settings(), Some(study.clone()), prepare);
+    study.dictionary().close(); // in any case: the program's own threads may wait for it
     match finished? {
         Some(finished) => options.show(&finished),
         None => Ok(Exit::Complete),

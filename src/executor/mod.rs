@@ -106,7 +106,7 @@ pub(crate) trait GroupReducer {
 /// The user's functions, shared by all threads of a process.
 pub(crate) struct ExecutorRegistry {
     job: Arc<Job>,
-    native: Option<Arc<ErasedStudy>>,
+    study: Option<Arc<ErasedStudy>>,
     /// Cached data sets of `ridge`.
     #[cfg(feature = "jobs")]
     tables: Arc<builtin::ridge::RidgeCache>,
@@ -114,10 +114,10 @@ pub(crate) struct ExecutorRegistry {
 
 impl ExecutorRegistry {
     /// `native` is the user's Rust, if the job comes from a Rust program.
-    pub(crate) fn new(job: &Arc<Job>, native: Option<&Arc<ErasedStudy>>) -> ExecutorRegistry {
+    pub(crate) fn new(job: &Arc<Job>, study: Option<&Arc<ErasedStudy>>) -> ExecutorRegistry {
         ExecutorRegistry {
             job: job.clone(),
-            native: native.cloned(),
+            study: study.cloned(),
             #[cfg(feature = "jobs")]
             tables: Arc::default(),
         }
@@ -130,8 +130,8 @@ impl ExecutorRegistry {
         place: Slot,
     ) -> Box<dyn Executor> {
         let job = &self.job;
-        if let Some(native) = &self.native {
-            return Box::new(RustExecutor::new(job, native, caller, place));
+        if let Some(study) = &self.study {
+            return Box::new(RustExecutor::new(job, study, caller, place));
         }
         match &job.crunch {
             #[cfg(feature = "jobs")]
@@ -162,18 +162,18 @@ impl ExecutorRegistry {
     }
 
     pub(crate) fn reducer(&self, place: Slot) -> Box<dyn GroupReducer + Send> {
-        reducer(&self.job, self.native.as_ref(), place)
+        reducer(&self.job, self.study.as_ref(), place)
     }
 }
 
 /// Creates the reducer for loops that a function of the user's reduces.
 pub(crate) fn reducer(
     job: &Arc<Job>,
-    native: Option<&Arc<ErasedStudy>>,
+    study: Option<&Arc<ErasedStudy>>,
     #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] place: Slot,
 ) -> Box<dyn GroupReducer + Send> {
-    match native {
-        Some(native) => Box::new(RustReducer::new(job, native)),
+    match study {
+        Some(study) => Box::new(RustReducer::new(job, study)),
         #[cfg(feature = "jobs")]
         None => Box::new(python::reducer::PythonReducer::new(job, place)),
         #[cfg(not(feature = "jobs"))]

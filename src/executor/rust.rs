@@ -91,19 +91,19 @@ pub(crate) fn another_program() -> Error {
 }
 
 pub(crate) struct RustExecutor {
-    native: Arc<ErasedStudy>,
+    study: Arc<ErasedStudy>,
     context: Context,
 }
 
 impl RustExecutor {
     pub(crate) fn new(
         job: &Arc<Job>,
-        native: &Arc<ErasedStudy>,
+        study: &Arc<ErasedStudy>,
         caller: &Arc<dyn MasterClient>,
         place: Slot,
     ) -> RustExecutor {
-        let context = Context::new(job, caller, place, native.keep);
-        RustExecutor { native: native.clone(), context }
+        let context = Context::new(job, caller, place, study.keep);
+        RustExecutor { study: study.clone(), context }
     }
 }
 
@@ -111,7 +111,7 @@ impl Executor for RustExecutor {
     fn crunch(&mut self, task: &Task) -> CallResult {
         self.context.turn_to(task);
         let indices = self.context.indices();
-        let result = (self.native.crunch)(&indices, &self.context);
+        let result = (self.study.crunch)(&indices, &self.context);
         self.context.rest();
         CallResult::from(result)
     }
@@ -119,18 +119,18 @@ impl Executor for RustExecutor {
 
 pub(crate) struct RustReducer {
     job: Arc<Job>,
-    native: Arc<ErasedStudy>,
+    study: Arc<ErasedStudy>,
 }
 
 impl RustReducer {
-    pub(crate) fn new(job: &Arc<Job>, native: &Arc<ErasedStudy>) -> RustReducer {
-        RustReducer { job: job.clone(), native: native.clone() }
+    pub(crate) fn new(job: &Arc<Job>, study: &Arc<ErasedStudy>) -> RustReducer {
+        RustReducer { job: job.clone(), study: study.clone() }
     }
 }
 
 impl GroupReducer for RustReducer {
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
         let from_innermost = self.job.nest.depth() - 1 - group.level;
-        (self.native.reduces[from_innermost])(&self.job, group, items)
+        (self.study.reduces[from_innermost])(&self.job, group, items)
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 const STEP: Duration = Duration::from_secs(1);
 
 /// How often expired leases are searched.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_PERIOD: Duration = Duration::from_secs(1);
 
 /// How long a job waits for a worker to come back when all are silent. Long enough for a hung network or
 /// file system, or a host out of memory, to recover.
@@ -64,7 +64,7 @@ impl Leases {
     /// Workers whose lease has expired; checked once per second.
     pub(super) fn run_out(&mut self) -> Vec<usize> {
         let Some(length) = self.length else { return Vec::new() };
-        if self.clock < self.looked + LOOK {
+        if self.clock < self.looked + POLL_PERIOD {
             return Vec::new();
         }
         self.looked = self.clock;

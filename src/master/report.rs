@@ -29,6 +29,10 @@ impl Master {
                     self.tally.refused += 1;
                     drop(runs.take_first(1));
                 }
+                all if all == runs.count() => {
+                    self.judge(rank, thread, runs, actions);
+                    break;
+                }
                 held => self.judge(rank, thread, runs.take_first(held), actions),
             }
         }
@@ -54,16 +58,19 @@ impl Master {
     ) {
         while runs.count() > 0 {
             let doubled = self.stragglers.first_doubled(runs.tasks());
-            let special = doubled.into_iter().chain(runs.first_failure()).min();
-            let plain = special.map_or(runs.count(), |task| task - runs.first);
-            if plain > 0 {
-                let part = runs.take_first(plain);
-                self.learn(&part);
-                self.complete(rank, thread, part, actions);
-            } else {
-                let failed = runs.first_failure() == Some(runs.first);
-                self.judge_one(rank, thread, runs.take_first(1), failed, actions);
+            let failed = runs.first_failure();
+            let Some(special) = doubled.into_iter().chain(failed).min() else {
+                self.learn(&runs);
+                self.complete(rank, thread, runs, actions);
+                return;
+            };
+            if special > runs.first {
+                let plain = runs.take_first(special - runs.first);
+                self.learn(&plain);
+                self.complete(rank, thread, plain, actions);
             }
+            let run = runs.take_first(1);
+            self.judge_one(rank, thread, run, failed == Some(special), actions);
         }
     }
 

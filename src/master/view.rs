@@ -19,7 +19,7 @@ pub(crate) struct View {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct WorkerView {
     pub(crate) rank: usize,
-    pub(crate) duty: WorkerActivity,
+    pub(crate) activity: WorkerActivity,
     pub(crate) threads: u32,
     /// The first task that it holds.
     pub(crate) task: Option<u64>,
@@ -94,11 +94,17 @@ mod tests {
             master.view(10)
         };
         let seen = on(Event::Tick, 0);
-        assert!(seen.workers.iter().all(|worker| worker.duty == WorkerActivity::Away), "{seen:?}");
+        assert!(
+            seen.workers.iter().all(|worker| worker.activity == WorkerActivity::Away),
+            "{seen:?}"
+        );
         on(Event::Joined { rank: 1, host: "a".into(), threads: 1 }, 1);
         let seen = on(done(0, &[]), 2);
         let at = |seen: &View| (seen.workers[0].task, seen.workers[0].since.as_secs());
-        assert_eq!((seen.workers[0].duty, at(&seen)), (WorkerActivity::Crunching, (Some(0), 2)));
+        assert_eq!(
+            (seen.workers[0].activity, at(&seen)),
+            (WorkerActivity::Crunching, (Some(0), 2))
+        );
         assert_eq!(seen.open, []);
         on(done(0, &[5.0]), 4);
         let seen = on(done(1, &[4.0]), 6);
@@ -107,6 +113,6 @@ mod tests {
         assert_eq!(seen.open, [GroupView { key, runs: 2, failed: 0, best }]);
         assert_eq!(seen.workers[0].expected, Some(2.0));
         let seen = on(Event::Lost { rank: 1 }, 7);
-        assert_eq!((seen.workers[0].duty, seen.workers[0].held), (WorkerActivity::Lost, 0));
+        assert_eq!((seen.workers[0].activity, seen.workers[0].held), (WorkerActivity::Lost, 0));
     }
 }

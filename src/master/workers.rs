@@ -10,7 +10,7 @@ use crate::model::{Assignment, Key};
 
 /// How long an assignment may be in flight. A worker that still reports to be idle after this time is
 /// believed: the message was lost.
-const SETTLE: Duration = Duration::from_secs(5);
+const REPORT_GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Workers {
@@ -211,7 +211,7 @@ impl Workers {
     pub(super) fn welcome(&mut self, rank: usize, threads: u32, now: Duration) -> bool {
         let new = match self.at(rank).state {
             WorkerPhase::Away => true,
-            WorkerPhase::Welcomed(since) => now >= since + SETTLE,
+            WorkerPhase::Welcomed(since) => now >= since + REPORT_GRACE,
             // It asks for the job again, so it holds no assignment.
             WorkerPhase::Silent | WorkerPhase::Gone => {
                 self.take_back(rank);
@@ -233,10 +233,12 @@ impl Workers {
         let held = match worker.state {
             WorkerPhase::Dismissed | WorkerPhase::Broken => return Returned::default(),
             // The assignment may still be in flight.
-            WorkerPhase::Here if worker.holds_nothing() || now < worker.given + SETTLE => {
+            WorkerPhase::Here if worker.holds_nothing() || now < worker.given + REPORT_GRACE => {
                 return Returned::default();
             }
-            WorkerPhase::Welcomed(since) if now < since + SETTLE => return Returned::default(),
+            WorkerPhase::Welcomed(since) if now < since + REPORT_GRACE => {
+                return Returned::default();
+            }
             _ => worker.let_go(),
         };
         self.reported(rank);
@@ -445,7 +447,7 @@ impl Workers {
     pub(super) fn views(&self) -> impl Iterator<Item = WorkerView> + '_ {
         (self.lowest..).zip(&self.workers).map(|(rank, worker)| {
             let (piece, group) = (worker.pieces.front(), worker.groups.first());
-            let duty = match worker.state {
+            let activity = match worker.state {
                 WorkerPhase::Away => WorkerActivity::Away,
                 WorkerPhase::Welcomed(_) => WorkerActivity::Preparing,
                 WorkerPhase::Here if piece.is_some() => WorkerActivity::Crunching,
@@ -459,7 +461,7 @@ impl Workers {
             let since = piece.map(|piece| piece.since).or(group.map(|(_, since)| *since));
             WorkerView {
                 rank,
-                duty,
+                activity,
                 threads: worker.threads,
                 task: piece.map(|piece| piece.first),
                 held: worker.tasks + worker.groups.len() as u64,

@@ -1,5 +1,5 @@
-//! Batches of runs: the form of results from the worker thread to the rows of the store. The layout is
-//! columnar, because most runs give a plain number, at millions per second.
+//! Batches of runs: the form of results from the worker thread to the rows of the store. Scores and
+//! durations are packed in a buffer, because most runs give a plain number, at millions per second.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::results::{Assignment, AttemptResult, Scored, weight};
 
-/// Bytes per number in a column.
-const WIDTH: usize = size_of::<f64>();
+/// Bytes per run: its score and its duration.
+const WIDTH: usize = 2 * size_of::<f64>();
 
-/// Runs of consecutive tasks, made in sequence by one thread in the same attempt. The columns may be
+/// Runs of consecutive tasks, made in sequence by one thread in the same attempt. The numbers may be
 /// borrowed from a received message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RunBatch<'a> {
@@ -21,15 +21,16 @@ pub(crate) struct RunBatch<'a> {
     /// When the first run started, in seconds since 1970. Each later run started when the one before it
     /// ended.
     pub(crate) started: f64,
-    /// Scores of the runs that gave a plain number, NaN for the others; little-endian.
+    /// Score and duration in seconds of each run, little-endian; the score of a run in `others` is NaN. Both
+    /// are in one buffer, so that a message with a single run is as cheap as possible.
     #[serde(borrow, with = "serde_bytes")]
-    scores: Cow<'a, [u8]>,
-    /// Duration of each run in seconds; little-endian.
-    #[serde(borrow, with = "serde_bytes")]
-    seconds: Cow<'a, [u8]>,
-    /// The runs that failed or gave more than a plain number, in order of task.
-    others: VecDeque<OtherRun>,
+    numbers: Cow<'a, [u8]>,
+    /// The runs that failed or gave more than a plain number, in order of task. Boxed, because a batch is
+    /// moved often and most have none; never empty.
+    others: Option<Box<OtherRuns>>,
 }
+
+type OtherRuns = VecDeque<OtherRun>;
 
 /// A run that failed or gave more than a plain number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,29 +56,25 @@ impl RunBatch<'static> {
     /// Starts a new batch in the same memory.
     pub(crate) fn restart(&mut self, first: u64, attempt: u32, started: f64) {
         (self.first, self.attempt, self.started) = (first, attempt, started);
-        self.scores.to_mut().clear();
-        self.seconds.to_mut().clear();
-        self.others.clear();
+        self.numbers.to_mut().clear();
+        self.others = None;
     }
 
     /// Appends a run that gave a plain number, not NaN.
     pub(crate) fn push_number(&mut self, number: f64, seconds: f64) {
-        self.scores.to_mut().extend_from_slice(&number.to_le_bytes());
-        self.seconds.to_mut().extend_from_slice(&seconds.to_le_bytes());
+        self.push_numbers(&[number], seconds);
     }
 
     /// Appends runs that gave plain numbers, not NaN, each with the same duration.
+    #[inline]
     pub(crate) fn push_numbers(&mut self, numbers: &[f64], seconds: f64) {
-        let scores = self.scores.to_mut();
-        let end = scores.len();
-        scores.resize(end + numbers.len() * WIDTH, 0);
-        for (place, number) in scores[end..].chunks_exact_mut(WIDTH).zip(numbers) {
-            place.copy_from_slice(&number.to_le_bytes());
-        }
-        let column = self.seconds.to_mut();
-        column.resize(end + numbers.len() * WIDTH, 0);
-        for place in column[end..].chunks_exact_mut(WIDTH) {
-            place.copy_from_slice(&seconds.to_le_bytes());
+        let all = self.numbers.to_mut();
+        all.reserve(numbers.len() * WIDTH);
+        for number in numbers {
+            let mut run = [0; WIDTH];
+            run[..WIDTH / 2].copy_from_slice(&number.to_le_bytes());
+            run[WIDTH / 2..].copy_from_slice(&seconds.to_le_bytes());
+            all.extend_from_slice(&run);
         }
     }
 
@@ -86,38 +83,36 @@ impl RunBatch<'static> {
         match result.as_ref().ok().and_then(Scored::as_number) {
             Some(number) => self.push_number(number, seconds),
             None => {
-                self.others.push_back(OtherRun { task: self.tasks().end, result });
+                let task = self.tasks().end;
+                self.others.get_or_insert_default().push_back(OtherRun { task, result });
                 self.push_number(f64::NAN, seconds);
             }
         }
     }
 
-    /// The batch to be sent: borrows the columns and takes the other runs. Call [`RunBatch::restart`]
+    /// The batch to be sent: borrows the numbers and takes the other runs. Call [`RunBatch::restart`]
     /// afterwards.
     pub(crate) fn lend(&mut self) -> RunBatch<'_> {
-        RunBatch {
-            scores: Cow::Borrowed(&self.scores),
-            seconds: Cow::Borrowed(&self.seconds),
-            others: std::mem::take(&mut self.others),
-            ..*self
-        }
+        let (numbers, others) = (Cow::Borrowed(&*self.numbers), self.others.take());
+        RunBatch { numbers, others, ..*self }
     }
 }
 
 impl<'a> RunBatch<'a> {
-    /// Whether the columns are consistent. True unless the batch came from a corrupt message.
+    /// Whether the parts are consistent. True unless the batch came from a corrupt message.
     pub(crate) fn is_valid(&self) -> bool {
-        let whole = self.scores.len() == self.seconds.len()
-            && self.scores.len().is_multiple_of(WIDTH)
-            && self.first.checked_add(self.count()).is_some();
-        let has = |other: &OtherRun| self.tasks().contains(&other.task);
-        let tasks = || self.others.iter().map(|other| other.task);
-        whole && self.others.iter().all(has) && tasks().is_sorted_by(|a, b| a < b)
+        self.numbers.len().is_multiple_of(WIDTH)
+            && self.first.checked_add(self.count()).is_some()
+            && self.others.as_ref().is_none_or(|others| {
+                let mut tasks = others.iter().map(|other| other.task);
+                tasks.clone().is_sorted_by(|a, b| a < b)
+                    && tasks.all(|task| self.tasks().contains(&task))
+            })
     }
 
     /// Number of runs.
     pub(crate) fn count(&self) -> u64 {
-        (self.scores.len() / WIDTH) as u64
+        (self.numbers.len() / WIDTH) as u64
     }
 
     pub(crate) fn tasks(&self) -> Range<u64> {
@@ -126,22 +121,28 @@ impl<'a> RunBatch<'a> {
 
     /// Each run's score; NaN for those in [`RunBatch::others`].
     pub(crate) fn scores(&self) -> impl Iterator<Item = f64> {
-        numbers(&self.scores)
+        self.runs().map(|(score, _)| score)
     }
 
     /// Duration of each run in seconds.
     pub(crate) fn seconds(&self) -> impl Iterator<Item = f64> {
-        numbers(&self.seconds)
+        self.runs().map(|(_, seconds)| seconds)
+    }
+
+    /// Score and duration in seconds of each run.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (f64, f64)> {
+        let number = |bytes: &[u8]| bytes.first_chunk().map_or(0.0, |b| f64::from_le_bytes(*b));
+        self.numbers.chunks_exact(WIDTH).map(move |run| (number(run), number(&run[WIDTH / 2..])))
     }
 
     /// The runs that failed or gave more than a plain number, in order of task.
     pub(crate) fn others(&self) -> impl Iterator<Item = &OtherRun> {
-        self.others.iter()
+        self.others.as_deref().map(VecDeque::iter).unwrap_or_default()
     }
 
     /// The first task that failed.
     pub(crate) fn first_failure(&self) -> Option<u64> {
-        self.others.iter().find(|other| other.result.is_err()).map(|other| other.task)
+        self.others().find(|other| other.result.is_err()).map(|other| other.task)
     }
 
     /// When the last run ended, in seconds since 1970.
@@ -151,43 +152,35 @@ impl<'a> RunBatch<'a> {
 
     /// Splits the first `count` runs off a valid batch.
     pub(crate) fn take_first(&mut self, count: u64) -> RunBatch<'a> {
-        if count == self.count() {
-            let (first, started) = (self.first + count, self.started);
-            let rest = RunBatch { first, attempt: self.attempt, started, ..RunBatch::default() };
-            return std::mem::replace(self, rest);
-        }
-        let bytes = count as usize * WIDTH;
         let end = self.first + count;
-        let others = self.others.partition_point(|other| other.task < end);
-        let taken = RunBatch {
-            first: self.first,
-            attempt: self.attempt,
-            started: self.started,
-            scores: take_front(&mut self.scores, bytes),
-            seconds: take_front(&mut self.seconds, bytes),
-            others: self.others.drain(..others).collect(),
-        };
+        let mut others = None;
+        if let Some(all) = &mut self.others {
+            let taken = all.partition_point(|other| other.task < end);
+            others = (taken > 0).then(|| Box::new(all.drain(..taken).collect()));
+        }
+        self.others.take_if(|rest| rest.is_empty());
+        let numbers = take_front(&mut self.numbers, count as usize * WIDTH);
+        let taken = RunBatch { numbers, others, ..*self };
         (self.first, self.started) = (end, taken.ended());
         taken
     }
 
-    /// The same batch with owned columns.
+    /// The same batch with owned numbers.
     pub(crate) fn into_owned(self) -> RunBatch<'static> {
         RunBatch {
             first: self.first,
             attempt: self.attempt,
             started: self.started,
-            scores: Cow::Owned(self.scores.into_owned()),
-            seconds: Cow::Owned(self.seconds.into_owned()),
+            numbers: Cow::Owned(self.numbers.into_owned()),
             others: self.others,
         }
     }
 
     /// The runs as single results.
     pub(crate) fn into_results(mut self) -> impl Iterator<Item = AttemptResult> {
-        let mut others = std::mem::take(&mut self.others);
+        let mut others = self.others.take().unwrap_or_default();
         let (mut task, mut started, attempt) = (self.first, self.started, self.attempt);
-        let runs: Vec<_> = self.scores().zip(self.seconds()).collect();
+        let runs: Vec<_> = self.runs().collect();
         runs.into_iter().map(move |(score, seconds)| {
             let result = match others.front() {
                 Some(other) if other.task == task => others.pop_front().map(|other| other.result),
@@ -204,16 +197,12 @@ impl<'a> RunBatch<'a> {
     /// Approximate size of the results in bytes.
     pub(crate) fn weight(&self) -> usize {
         let held = |other: &OtherRun| size_of::<OtherRun>() + weight(&other.result);
-        self.scores.len() + self.seconds.len() + self.others.iter().map(held).sum::<usize>()
+        self.numbers.len() + self.others().map(held).sum::<usize>()
     }
 }
 
-fn numbers(column: &[u8]) -> impl Iterator<Item = f64> {
-    column.as_chunks().0.iter().map(|number| f64::from_le_bytes(*number))
-}
-
-fn take_front<'a>(column: &mut Cow<'a, [u8]>, bytes: usize) -> Cow<'a, [u8]> {
-    match column {
+fn take_front<'a>(numbers: &mut Cow<'a, [u8]>, bytes: usize) -> Cow<'a, [u8]> {
+    match numbers {
         Cow::Borrowed(all) => {
             let (front, rest) = all.split_at(bytes);
             *all = rest;
@@ -275,9 +264,8 @@ mod tests {
             !runs.is_valid()
         };
         assert!(spoilt(|runs| runs.first = u64::MAX - 3));
-        assert!(spoilt(|runs| runs.seconds.to_mut().truncate(32)));
-        assert!(spoilt(|runs| runs.scores.to_mut().push(0)));
-        assert!(spoilt(|runs| runs.others.swap(0, 1)));
-        assert!(spoilt(|runs| runs.others[1].task = 15));
+        assert!(spoilt(|runs| runs.numbers.to_mut().truncate(72)));
+        assert!(spoilt(|runs| runs.others.as_mut().unwrap().swap(0, 1)));
+        assert!(spoilt(|runs| runs.others.as_mut().unwrap()[1].task = 15));
     }
 }

@@ -1,6 +1,7 @@
 //! The job's data model: values, the nest of loops, reductions, results.
 
 pub(crate) mod batch;
+pub(crate) mod key;
 pub(crate) mod nest;
 pub(crate) mod policy;
 pub(crate) mod reduce;
@@ -8,4 +9,4 @@ pub(crate) mod results;
 pub(crate) mod value;
 
 // Other modules import these from `model`; files within it import from each other.
-pub(crate) use self::{batch::*, nest::*, policy::*, reduce::*, results::*, value::*};
+pub(crate) use self::{batch::*, key::*, nest::*, policy::*, reduce::*, results::*, value::*};

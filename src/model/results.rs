@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::nest::Key;
+use crate::model::key::Key;
 use crate::model::value::Value;
 
 /// A range of tasks given to one worker.

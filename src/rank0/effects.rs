@@ -74,7 +74,7 @@ struct Listeners {
 impl RunEffects {
     pub(crate) fn open(
         job: &Arc<Job>,
-        native: Option<&Arc<ErasedStudy>>,
+        study: Option<&Arc<ErasedStudy>>,
         listeners: Vec<(usize, Listener)>,
         store: Store,
         (progress, status): (Progress, StatusWriter),
@@ -84,10 +84,10 @@ impl RunEffects {
         let outside =
             job.nest.loops().iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
         let needed = outside && !job.policy.reduce_on_workers;
-        let reducer = if needed { Some(ReduceThread::start(job, native)?) } else { None };
+        let reducer = if needed { Some(ReduceThread::start(job, study)?) } else { None };
         let listeners =
             if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };
-        let requests = RequestBroker::new(native.cloned());
+        let requests = RequestBroker::new(study.cloned());
         let ending = Shutdown::new(settings.grace, end);
         let (stopped, census, checked) = (None, settings.census, Duration::ZERO);
         Ok(RunEffects {
@@ -122,8 +122,8 @@ impl RunEffects {
     }
 
     /// Takes the last status snapshot: all workers have left.
-    pub(crate) fn look_last(&mut self, now: Duration, master: &Master) {
-        self.status.look_last(now, master);
+    pub(crate) fn write_last(&mut self, now: Duration, master: &Master) {
+        self.status.write_last(now, master);
     }
 
     /// Ends the progress display. Returns the store, the listeners (which may still have summaries to
@@ -255,10 +255,10 @@ fn lost_reducer() -> Error {
 }
 
 impl ReduceThread {
-    fn start(job: &Arc<Job>, native: Option<&Arc<ErasedStudy>>) -> Result<ReduceThread> {
+    fn start(job: &Arc<Job>, study: Option<&Arc<ErasedStudy>>) -> Result<ReduceThread> {
         let (groups, to_reduce) = channel::<(Key, Vec<SlotResult>)>();
         let (done, reduced) = channel();
-        let mut reducer = executor::reducer(job, native, Slot { rank: 0, thread: 0, cores: 1 });
+        let mut reducer = executor::reducer(job, study, Slot { rank: 0, thread: 0, cores: 1 });
         let work = move || {
             while let Ok((key, items)) = to_reduce.recv() {
                 let result = caught("summarize", || reducer.reduce(key, &items));

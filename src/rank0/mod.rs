@@ -206,7 +206,7 @@ pub(crate) fn serve(
                 Action::Miss { rank } => {
                     log::warn!("rank {rank} has been silent for too long; its tasks go to others");
                     hub.skip_finalize();
-                    processes.look_soon();
+                    processes.poll_soon();
                 }
                 Action::Dismiss { rank, skip_finalize } => {
                     let farewell = effects.wants_farewells();

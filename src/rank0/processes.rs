@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::util::process::{ProcessId, is_running, own};
 
 /// How often the processes of silent workers are checked.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_PERIOD: Duration = Duration::from_secs(1);
 
 /// The processes of workers on this machine.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Processes {
     }
 
     /// A worker was given up: check again at once.
-    pub(crate) fn look_soon(&mut self) {
+    pub(crate) fn poll_soon(&mut self) {
         self.next = Duration::ZERO;
     }
 
@@ -48,7 +48,7 @@ impl Processes {
         if now < self.next {
             return Vec::new();
         }
-        self.next = now + LOOK;
+        self.next = now + POLL_PERIOD;
         let has_ended = |rank: &usize| self.known.get(rank).is_some_and(|it| !is_running(it));
         silent.filter(has_ended).collect()
     }

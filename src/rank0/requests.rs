@@ -19,7 +19,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Answers requests and holds the blocked ones.
 pub(crate) struct RequestBroker {
-    native: Option<Arc<ErasedStudy>>,
+    study: Option<Arc<ErasedStudy>>,
     dictionary: DictionaryData,
     waiting: Vec<PendingRequest>,
     /// The encoded reply with the data set that was requested last: workers mostly want the same one at
@@ -35,17 +35,16 @@ struct PendingRequest {
     rank: usize,
     thread: u32,
     ticket: u64,
-    deed: DictionaryOp,
+    operation: DictionaryOp,
     key: Bytes,
     until: Option<Duration>,
 }
 
 impl RequestBroker {
-    pub(crate) fn new(native: Option<Arc<ErasedStudy>>) -> RequestBroker {
-        let dictionary =
-            native.as_ref().map(|native| native.dictionary().clone()).unwrap_or_default();
+    pub(crate) fn new(study: Option<Arc<ErasedStudy>>) -> RequestBroker {
+        let dictionary = study.as_ref().map(|study| study.dictionary().clone()).unwrap_or_default();
         RequestBroker {
-            native,
+            study,
             dictionary,
             waiting: Vec::new(),
             encoded: None,
@@ -69,12 +68,12 @@ impl RequestBroker {
                 let reply = self.data(level, point);
                 self.replies.push((rank, reply));
             }
-            Request::Dictionary(deed, key) => {
-                let until = match deed {
+            Request::Dictionary(operation, key) => {
+                let until = match operation {
                     DictionaryOp::Wait(Some(patience)) => Some(now.saturating_add(patience)),
                     _ => None,
                 };
-                self.waiting.push(PendingRequest { rank, thread, ticket, deed, key, until });
+                self.waiting.push(PendingRequest { rank, thread, ticket, operation, key, until });
             }
         }
     }
@@ -121,7 +120,7 @@ impl RequestBroker {
         let (puts, rest): (Vec<_>, Vec<_>) = self
             .waiting
             .drain(..)
-            .partition(|waiting| matches!(waiting.deed, DictionaryOp::Put(_)));
+            .partition(|waiting| matches!(waiting.operation, DictionaryOp::Put(_)));
         for waiting in puts.into_iter().chain(rest) {
             match self.answer(&waiting, now) {
                 Some(reply) => self.reply(&waiting, reply),
@@ -146,7 +145,7 @@ impl RequestBroker {
 
     fn answer(&self, waiting: &PendingRequest, now: Duration) -> Option<Reply> {
         let key = &waiting.key;
-        let found = match &waiting.deed {
+        let found = match &waiting.operation {
             DictionaryOp::Put(value) => match self.dictionary.put(key.clone(), value.clone()) {
                 Ok(_) => Some(Reply::Ready(true)),
                 Err(error) => Some(Reply::Refused(error.to_string())),
@@ -183,8 +182,8 @@ impl RequestBroker {
             return reply.clone();
         }
         self.encoded = None; // free it before the next one is made
-        let data = match &self.native {
-            Some(native) => native.data(level, point),
+        let data = match &self.study {
+            Some(study) => study.data(level, point),
             None => Err("this job has no data sets on rank 0".to_string()),
         };
         let found = data.is_ok();
@@ -210,58 +209,58 @@ mod tests {
     const TAKE: DictionaryOp = DictionaryOp::Take { wait: true };
 
     fn ask(
-        exchange: &mut RequestBroker,
+        broker: &mut RequestBroker,
         rank: usize,
         ticket: u64,
-        deed: DictionaryOp,
+        operation: DictionaryOp,
         seconds: u64,
     ) {
-        let request = Request::Dictionary(deed, Bytes::from_static(b"key"));
-        exchange.ask((rank, 0), ticket, request, Duration::from_secs(seconds));
+        let request = Request::Dictionary(operation, Bytes::from_static(b"key"));
+        broker.ask((rank, 0), ticket, request, Duration::from_secs(seconds));
     }
 
     #[test]
     fn a_wait_ends_after_a_minute_in_which_nobody_could_put() {
-        let mut exchange = RequestBroker::new(None);
-        let at = |exchange: &mut RequestBroker, seconds, alone| {
-            decoded(exchange.replies(Duration::from_secs(seconds), alone))
+        let mut broker = RequestBroker::new(None);
+        let at = |broker: &mut RequestBroker, seconds, alone| {
+            decoded(broker.replies(Duration::from_secs(seconds), alone))
         };
-        ask(&mut exchange, 1, 7, TAKE, 0);
-        assert_eq!(at(&mut exchange, 100, false), [], "others may put");
-        assert_eq!((at(&mut exchange, 101, true), at(&mut exchange, 160, true)), (vec![], vec![]));
-        assert_eq!(at(&mut exchange, 161, false), [], "a worker is busy again");
-        assert_eq!((at(&mut exchange, 162, true), at(&mut exchange, 221, true)), (vec![], vec![]));
-        let [(1, 7, Reply::Refused(why))] = &at(&mut exchange, 222, true)[..] else { panic!() };
+        ask(&mut broker, 1, 7, TAKE, 0);
+        assert_eq!(at(&mut broker, 100, false), [], "others may put");
+        assert_eq!((at(&mut broker, 101, true), at(&mut broker, 160, true)), (vec![], vec![]));
+        assert_eq!(at(&mut broker, 161, false), [], "a worker is busy again");
+        assert_eq!((at(&mut broker, 162, true), at(&mut broker, 221, true)), (vec![], vec![]));
+        let [(1, 7, Reply::Refused(why))] = &at(&mut broker, 222, true)[..] else { panic!() };
         assert!(why.contains("no worker is left"), "{why}");
-        assert!(exchange.is_quiet());
+        assert!(broker.is_quiet());
     }
 
     #[test]
     fn threads_of_one_crunch_hand_values_to_each_other() {
-        let mut exchange = RequestBroker::new(None);
-        ask(&mut exchange, 1, 1, TAKE, 0);
-        ask(&mut exchange, 1, 2, DictionaryOp::Put(Bytes::from_static(b"value")), 0);
+        let mut broker = RequestBroker::new(None);
+        ask(&mut broker, 1, 1, TAKE, 0);
+        ask(&mut broker, 1, 2, DictionaryOp::Put(Bytes::from_static(b"value")), 0);
         let value = Reply::Value(Some(Bytes::from_static(b"value")));
-        let replies = decoded(exchange.replies(Duration::ZERO, true));
+        let replies = decoded(broker.replies(Duration::ZERO, true));
         assert_eq!(replies, [(1, 2, Reply::Ready(true)), (1, 1, value)]);
     }
 
     #[test]
     fn who_has_returned_takes_nothing_from_others() {
-        let mut exchange = RequestBroker::new(None);
-        ask(&mut exchange, 1, 1, TAKE, 0);
-        exchange.forget(1, Some(0));
-        ask(&mut exchange, 2, 1, TAKE, 0);
-        ask(&mut exchange, 3, 1, DictionaryOp::Put(Bytes::new()), 0);
-        let replies = decoded(exchange.replies(Duration::ZERO, false));
+        let mut broker = RequestBroker::new(None);
+        ask(&mut broker, 1, 1, TAKE, 0);
+        broker.forget(1, Some(0));
+        ask(&mut broker, 2, 1, TAKE, 0);
+        ask(&mut broker, 3, 1, DictionaryOp::Put(Bytes::new()), 0);
+        let replies = decoded(broker.replies(Duration::ZERO, false));
         assert!(matches!(replies[0], (1, 1, Reply::Refused(_))), "{replies:?}");
         assert_eq!(replies[2], (2, 1, Reply::Value(Some(Bytes::new()))));
     }
 
     #[test]
     fn an_endless_wait_is_one() {
-        let mut exchange = RequestBroker::new(None);
-        ask(&mut exchange, 1, 1, DictionaryOp::Wait(Some(Duration::MAX)), 5);
-        assert_eq!(decoded(exchange.replies(Duration::from_secs(1 << 40), false)), []);
+        let mut broker = RequestBroker::new(None);
+        ask(&mut broker, 1, 1, DictionaryOp::Wait(Some(Duration::MAX)), 5);
+        assert_eq!(decoded(broker.replies(Duration::from_secs(1 << 40), false)), []);
     }
 }

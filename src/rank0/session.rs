@@ -66,11 +66,11 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(
         settings: &Settings,
-        native: Option<Arc<ErasedStudy>>,
+        study: Option<Arc<ErasedStudy>>,
         work: PreparedJob,
-        crew: WorkerPool,
+        pool: WorkerPool,
     ) -> Result<Session> {
-        let WorkerPool { lowest, workers, threads, lease } = crew;
+        let WorkerPool { lowest, workers, threads, lease } = pool;
         let PreparedJob { job, text, identity, digests, listeners } = work;
         let (out, scratch) = match &settings.out {
             Out::At(out) if !settings.no_store => (out.clone(), None),
@@ -125,7 +125,7 @@ impl Session {
         let status = StatusWriter::new(&job, scratch.is_none().then(|| folder.path()), booked);
         let shown = (progress, status);
         let effects =
-            RunEffects::open(&job, native.as_ref(), listeners, store, shown, settings, end)?;
+            RunEffects::open(&job, study.as_ref(), listeners, store, shown, settings, end)?;
         let no_store = settings.no_store;
         Ok(Session {
             job,
@@ -161,7 +161,7 @@ impl Session {
         };
         let elapsed = clock.elapsed();
         tell(self.allocation.as_ref(), &master, self.crunchers);
-        effects.look_last(hub.now(), &master);
+        effects.write_last(hub.now(), &master);
         let tally = master.tally();
         let since_last = hub.now().saturating_sub(master.last_result());
         let timing = Timing {

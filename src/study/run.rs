@@ -40,24 +40,24 @@ const LEASE: Duration = Duration::from_secs(10);
 pub(crate) fn run_job(
     launched: Option<LaunchInfo>,
     settings: &Settings,
-    native: Option<Arc<ErasedStudy>>,
+    study: Option<Arc<ErasedStudy>>,
     prepare: impl FnOnce() -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     match launched {
         Some(launched) if launched.size != Some(1) => {
             // The only process of a batch script may use the node's threads, if it asks for threads.
             if launched.is_batch_script() && settings.threads.is_some() {
-                return over_threads(settings, native, prepare);
+                return over_threads(settings, study, prepare);
             }
-            over_ranks(&launched, settings, native, prepare)
+            over_ranks(&launched, settings, study, prepare)
         }
-        _ => over_threads(settings, native, prepare),
+        _ => over_threads(settings, study, prepare),
     }
 }
 
 fn over_threads(
     settings: &Settings,
-    native: Option<Arc<ErasedStudy>>,
+    study: Option<Arc<ErasedStudy>>,
     prepare: impl FnOnce() -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     if settings.is_main {
@@ -68,16 +68,16 @@ fn over_threads(
     let threads = settings.threads.unwrap_or(cores);
     check_strategy(settings, threads)?;
     let workers = work.job.nest.tasks().min(threads as u64) as usize;
-    let crew = WorkerPool { lowest: 1, workers, threads: 1, lease: None };
-    let lead = Session::new(settings, native.clone(), work, crew)?;
+    let pool = WorkerPool { lowest: 1, workers, threads: 1, lease: None };
+    let session = Session::new(settings, study.clone(), work, pool)?;
     let (mut hub, links) = threads::connect(1, workers);
-    let means = WorkerConfig { threads: 1, cores: (cores / workers).max(1), is_process: false };
+    let config = WorkerConfig { threads: 1, cores: (cores / workers).max(1), is_process: false };
     let mut joined = Vec::new();
     for link in links {
-        joined.push(start_worker(link, means, native.clone())?);
+        joined.push(start_worker(link, config, study.clone())?);
     }
     // If rank 0 fails, it does not wait for running tasks.
-    let served = lead.serve(&mut hub)?;
+    let served = session.serve(&mut hub)?;
     if served.all_left {
         for thread in joined {
             let _ = thread.join();
@@ -89,18 +89,18 @@ fn over_threads(
 /// Starts a worker in a thread of this process.
 fn start_worker(
     link: ThreadLink,
-    means: WorkerConfig,
-    native: Option<Arc<ErasedStudy>>,
+    config: WorkerConfig,
+    study: Option<Arc<ErasedStudy>>,
 ) -> Result<JoinHandle<Result<()>>> {
     let name = format!("rank {}", link.rank());
-    thread::start(&name, move || worker::work(Box::new(link), means, native.as_ref()))
+    thread::start(&name, move || worker::work(Box::new(link), config, study.as_ref()))
 }
 
 #[cfg(feature = "mpi")]
 fn over_ranks(
     launched: &LaunchInfo,
     settings: &Settings,
-    native: Option<Arc<ErasedStudy>>,
+    study: Option<Arc<ErasedStudy>>,
     prepare: impl FnOnce() -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     use crate::wire::transport::mpi::MpiRanks;
@@ -119,20 +119,20 @@ fn over_ranks(
     }
     if ranks.size() == 1 {
         return if launched.may_be_alone() {
-            over_threads(settings, native, prepare)
+            over_threads(settings, study, prepare)
         } else {
             Err(launched.mismatch()) // every rank finds this; rank 0 prints it
         };
     }
     let cores = slurm::cores().unwrap_or_else(|| (machine::cores() / launched.on_host).max(1));
     let threads = settings.threads.map_or(1, |threads| threads as u32);
-    let means = WorkerConfig { threads, cores, is_process: true };
+    let config = WorkerConfig { threads, cores, is_process: true };
     if ranks.own_rank() > 0 {
-        return worker::work(Box::new(ranks), means, native.as_ref()).map(|()| None);
+        return worker::work(Box::new(ranks), config, study.as_ref()).map(|()| None);
     }
-    let lead = || lead_ranks(&mut ranks, settings, means, native, prepare);
-    let led = catch_unwind(AssertUnwindSafe(lead));
-    led.unwrap_or_else(|panic| {
+    let session = || run_rank0(&mut ranks, settings, config, study, prepare);
+    let ended = catch_unwind(AssertUnwindSafe(session));
+    ended.unwrap_or_else(|panic| {
         let error = Error::bug(panic_text(panic.as_ref()));
         ranks.abort(&error); // otherwise the workers would never be dismissed
         Err(error)
@@ -140,39 +140,39 @@ fn over_ranks(
 }
 
 #[cfg(feature = "mpi")]
-fn lead_ranks(
+fn run_rank0(
     ranks: &mut dyn Hub,
     settings: &Settings,
-    means: WorkerConfig,
-    native: Option<Arc<ErasedStudy>>,
+    config: WorkerConfig,
+    study: Option<Arc<ErasedStudy>>,
     prepare: impl FnOnce() -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     use crate::wire::transport::with_local::WithLocal;
 
     signals::set_consumed(false);
     let own = usize::from(settings.master_works);
-    let (workers, threads) = (ranks.workers() + own, means.threads);
-    let crew = WorkerPool { lowest: 1 - own, workers, threads, lease: Some(LEASE) };
-    let lead = match signals::asked() {
+    let (workers, threads) = (ranks.workers() + own, config.threads);
+    let pool = WorkerPool { lowest: 1 - own, workers, threads, lease: Some(LEASE) };
+    let session = match signals::asked() {
         Some(asked) => Err(Error::interrupted(format!("{}: nothing was started yet", asked.name))),
         None => check_strategy(settings, workers * threads as usize)
             .and_then(|()| prepare())
-            .and_then(|work| Session::new(settings, native.clone(), work, crew)),
+            .and_then(|work| Session::new(settings, study.clone(), work, pool)),
     };
-    match lead {
-        Ok(lead) => {
+    match session {
+        Ok(session) => {
             let served = if settings.master_works {
                 let (hub, links) = threads::connect(0, 1);
                 for link in links {
                     start_worker(
                         link,
-                        WorkerConfig { is_process: false, ..means },
-                        native.clone(),
+                        WorkerConfig { is_process: false, ..config },
+                        study.clone(),
                     )?;
                 }
-                lead.serve(&mut WithLocal::new(ranks, hub))?
+                session.serve(&mut WithLocal::new(ranks, hub))?
             } else {
-                lead.serve(ranks)?
+                session.serve(ranks)?
             };
             let all_left = served.all_left;
             let finished = served.finish();
@@ -192,11 +192,11 @@ fn lead_ranks(
 fn over_ranks(
     launched: &LaunchInfo,
     settings: &Settings,
-    native: Option<Arc<ErasedStudy>>,
+    study: Option<Arc<ErasedStudy>>,
     prepare: impl FnOnce() -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     if launched.may_be_alone() {
-        return over_threads(settings, native, prepare);
+        return over_threads(settings, study, prepare);
     }
     Err(launched.without_mpi())
 }

@@ -246,7 +246,7 @@ impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, 
 
     /// Puts a value under a key, and replaces one that is there. An error if the study is over.
     pub fn put(&self, key: &K, value: &V) -> Result<()> {
-        self.deed(key, DictionaryOp::Put(codec::encode_theirs(value)?.into())).map(drop)
+        self.operation(key, DictionaryOp::Put(codec::encode_theirs(value)?.into())).map(drop)
     }
 
     /// Waits until there is a value, and removes it. An error if no worker is left to put it.
@@ -261,13 +261,13 @@ impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, 
 
     /// Waits until there is a value. An error if no worker is left to put it.
     pub fn wait(&self, key: &K) -> Result<()> {
-        self.deed(key, DictionaryOp::Wait(None)).map(drop)
+        self.operation(key, DictionaryOp::Wait(None)).map(drop)
     }
 
     /// Waits until there is a value, but for `patience` at most. Returns whether there is one now. An
     /// error if the study is over.
     pub fn wait_for(&self, key: &K, patience: Duration) -> Result<bool> {
-        Ok(self.deed(key, DictionaryOp::Wait(Some(patience)))? == Reply::Ready(true))
+        Ok(self.operation(key, DictionaryOp::Wait(Some(patience)))? == Reply::Ready(true))
     }
 
     /// Whether there is a value. Does not wait.
@@ -285,20 +285,20 @@ impl<'a, K: Serialize, V: Serialize + DeserializeOwned> SharedDictionary<'a, K, 
         self.value(key, DictionaryOp::Fetch { wait: false })
     }
 
-    fn value(&self, key: &K, deed: DictionaryOp) -> Result<Option<V>> {
-        match self.deed(key, deed)? {
+    fn value(&self, key: &K, operation: DictionaryOp) -> Result<Option<V>> {
+        match self.operation(key, operation)? {
             Reply::Value(Some(bytes)) => codec::decode_theirs(&bytes).map(Some),
             _ => Ok(None),
         }
     }
 
-    fn deed(&self, key: &K, deed: DictionaryOp) -> Result<Reply> {
+    fn operation(&self, key: &K, operation: DictionaryOp) -> Result<Reply> {
         let key = Bytes::from(codec::encode_theirs(&(&self.name, key))?);
         match &self.place {
             DictionaryPlace::RankZero(caller) => {
-                answered(caller.ask(Request::Dictionary(deed, key))?)
+                answered(caller.ask(Request::Dictionary(operation, key))?)
             }
-            DictionaryPlace::Here(dictionary) => Ok(match deed {
+            DictionaryPlace::Here(dictionary) => Ok(match operation {
                 DictionaryOp::Put(value) => {
                     dictionary.put(key, value).map(|_| Reply::Ready(true))?
                 }

@@ -29,7 +29,7 @@ use crate::worker;
 use crate::worker::batch::ThreadBatch;
 
 /// How long one receive may hold the lock; other threads wait that long.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_PERIOD: Duration = Duration::from_millis(20);
 
 /// How long rank 0 may be silent before it is given up. Longer than a worker's lease, because rank 0 is
 /// busier.
@@ -236,7 +236,7 @@ impl Connection {
             if state.is_rank0_silent() {
                 return Err(self.rank0_is_silent());
             }
-            self.read(&mut state, LOOK)?;
+            self.read(&mut state, POLL_PERIOD)?;
         }
     }
 

@@ -21,12 +21,12 @@ use crate::worker::{self, WorkerConfig};
 pub(crate) const PLACE: &str = "GRIDMPI_ISOLATED";
 
 /// If this process is an isolated worker, works and exits here.
-pub(crate) fn work_if_isolated(native: Option<&Arc<ErasedStudy>>) {
+pub(crate) fn work_if_isolated(study: Option<&Arc<ErasedStudy>>) {
     let Some((rank, cores, socket)) = place() else { return };
     let stream = UnixStream::connect(socket);
     let worked = stream.map_err(|error| gone(&error)).and_then(|stream| {
         let means = WorkerConfig { threads: 1, cores, is_process: false };
-        worker::work(Box::new(SocketLink { rank, stream }), means, native)
+        worker::work(Box::new(SocketLink { rank, stream }), means, study)
     });
     std::process::exit(worked.map_or(1, |()| 0));
 }

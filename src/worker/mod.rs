@@ -36,13 +36,13 @@ pub(crate) struct WorkerConfig {
 /// functions, if the job calls any.
 pub(crate) fn work(
     link: Box<dyn Link>,
-    means: WorkerConfig,
-    native: Option<&Arc<ErasedStudy>>,
+    config: WorkerConfig,
+    study: Option<&Arc<ErasedStudy>>,
 ) -> Result<()> {
-    let connection = Arc::new(Connection::new(link, means.threads, means.is_process));
-    let _heartbeat = heartbeat::start(&connection, means.is_process)?;
+    let connection = Arc::new(Connection::new(link, config.threads, config.is_process));
+    let _heartbeat = heartbeat::start(&connection, config.is_process)?;
     let whole =
-        catch_unwind(AssertUnwindSafe(|| request_crunch_return(&connection, means, native)));
+        catch_unwind(AssertUnwindSafe(|| request_crunch_return(&connection, config, study)));
     let result = whole.unwrap_or_else(|panic| Err(Error::bug(panic_text(panic.as_ref()))));
     if let Err(error) = &result {
         let _ = connection.send(&ToMaster::Broken(error.to_string()));
@@ -52,19 +52,19 @@ pub(crate) fn work(
 
 fn request_crunch_return(
     connection: &Arc<Connection>,
-    means: WorkerConfig,
-    native: Option<&Arc<ErasedStudy>>,
+    config: WorkerConfig,
+    study: Option<&Arc<ErasedStudy>>,
 ) -> Result<()> {
     let Some(bytes) = connection.request_job()? else { return Ok(()) };
     let job: Arc<Job> = Arc::new(codec::decode(&bytes)?);
     let isolates = job.policy.isolate && !isolated_main::is_isolated();
-    match native {
-        Some(native) if !isolates => native.learn(&job)?,
+    match study {
+        Some(study) if !isolates => study.learn(&job)?,
         None if job.is_native() && !isolates => return Err(another_program()),
         _ => {}
     }
-    let cores = (means.cores / means.threads as usize).max(1);
-    let functions = ExecutorRegistry::new(&job, native);
+    let cores = (config.cores / config.threads as usize).max(1);
+    let functions = ExecutorRegistry::new(&job, study);
     let work_on = |thread: u32| {
         let caller: Arc<dyn MasterClient> = Arc::new(ThreadConnection::new(connection, thread));
         let place = Slot { rank: connection.rank(), thread, cores };
@@ -74,7 +74,7 @@ fn request_crunch_return(
         }
     };
     connection.ready()?;
-    if means.threads == 1 {
+    if config.threads == 1 {
         return work_on(0);
     }
     std::thread::scope(|scope| {
@@ -89,7 +89,7 @@ fn request_crunch_return(
                 worked
             })
         };
-        let started: Vec<_> = (0..means.threads).map(start).collect();
+        let started: Vec<_> = (0..config.threads).map(start).collect();
         let mut whole = Ok(());
         for thread in started {
             let joined = thread.map_err(|error| {

@@ -21,7 +21,7 @@ use crate::wire::requests::MasterClient;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How often to check for cancellation.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_PERIOD: Duration = Duration::from_millis(100);
 
 /// Polling interval where the end of a child cannot be waited for with poll.
 const TRY: Duration = Duration::from_millis(10);
@@ -109,7 +109,7 @@ impl Limits {
         if caller.is_cancelled() {
             return Err(io::Error::new(ErrorKind::TimedOut, "cancelled: the job is being stopped"));
         }
-        Ok(Some(left.map_or(LOOK, |left| left.min(LOOK))))
+        Ok(Some(left.map_or(POLL_PERIOD, |left| left.min(POLL_PERIOD))))
     }
 
     /// Waits until there is something to read, or fails with [`ErrorKind::TimedOut`].

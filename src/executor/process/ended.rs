@@ -12,7 +12,7 @@ use crate::util::signals;
 /// How long after a child this process may be signalled. mpirun kills a second after its first signal.
 const OUR_TURN: Duration = Duration::from_millis(250);
 
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_PERIOD: Duration = Duration::from_millis(5);
 
 /// Describes how a child ended. Slurm, for example, may signal the processes of a job one by one, children
 /// first. So after an end that looks like a signal to the whole job, this waits for our own signal: rank 0
@@ -21,7 +21,7 @@ pub(crate) fn settled(status: ExitStatus) -> String {
     let begin = Instant::now();
     if may_be_of_the_jobs_end(status) {
         while signals::asked().is_none() && begin.elapsed() < OUR_TURN {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_PERIOD);
         }
     }
     match status.signal() {

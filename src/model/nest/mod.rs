@@ -6,7 +6,6 @@
 //! Only this file does arithmetic on task indices. The size of a loop is queried at a key, because an
 //! inner loop may in future depend on the points of the loops around it.
 
-mod key;
 mod points;
 
 use std::ops::Range;
@@ -14,10 +13,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::model::key::Key;
 use crate::model::reduce::Reduce;
 use crate::model::results::Winner;
 use crate::model::value::Value;
-pub(crate) use key::Key;
 pub(crate) use points::Points;
 #[cfg(feature = "jobs")]
 pub(crate) use points::{Distribution, Named};

@@ -92,33 +92,33 @@ impl SnapshotBuilder {
         }
     }
 
-    pub(crate) fn status(&mut self, sight: Snapshot) -> Status {
-        self.hosts.extend(sight.hosts);
-        let tally = sight.view.tally;
-        let rate = self.rate(sight.now, tally.done - tally.recalled);
+    pub(crate) fn status(&mut self, snapshot: Snapshot) -> Status {
+        self.hosts.extend(snapshot.hosts);
+        let tally = snapshot.view.tally;
+        let rate = self.rate(snapshot.now, tally.done - tally.recalled);
         let left = (self.nest.tasks() - tally.done) as f64;
-        let going = sight.state == RunState::Running || sight.state == RunState::Paused;
+        let going = snapshot.state == RunState::Running || snapshot.state == RunState::Paused;
         let seconds_left = rate.filter(|rate| going && *rate > 0.0).map(|rate| left / rate);
         let running =
-            sight.view.workers.iter().map(|worker| worker.held.min(worker.threads.into())).sum();
+            snapshot.view.workers.iter().map(|worker| worker.held.min(worker.threads.into())).sum();
         let nest = &self.nest;
         let outermost = nest.loops().get(nest.outer());
         let groups = GroupsStatus {
             all: outermost.map_or(0, |_| nest.keys(nest.outer())),
-            closed: sight.closed,
-            incomplete: sight.incomplete,
+            closed: snapshot.closed,
+            incomplete: snapshot.incomplete,
             reduce: outermost
                 .and_then(|l| l.reduce.as_ref())
                 .map(|reduce| reduce.name().to_string()),
-            latest: sight.latest.iter().map(|group| self.closed(group)).collect(),
-            open: sight.view.open.iter().map(|group| self.open(group)).collect(),
+            latest: snapshot.latest.iter().map(|group| self.closed(group)).collect(),
+            open: snapshot.view.open.iter().map(|group| self.open(group)).collect(),
         };
         let now = crate::util::clock::since_1970();
         Status {
             form: FORM,
             name: self.name.clone(),
-            state: sight.state,
-            words: sight.words,
+            state: snapshot.state,
+            words: snapshot.words,
             exit_code: None,
             host: self.host.clone(),
             process: std::process::id(),
@@ -133,10 +133,10 @@ impl SnapshotBuilder {
             retried: tally.retried,
             rate,
             seconds_left,
-            slurm: sight.slurm,
+            slurm: snapshot.slurm,
             groups,
-            stragglers: self.stragglers(&sight.view.workers, sight.now),
-            workers: self.workers(sight.view.workers, sight.now),
+            stragglers: self.stragglers(&snapshot.view.workers, snapshot.now),
+            workers: self.workers(snapshot.view.workers, snapshot.now),
         }
     }
 
@@ -196,7 +196,7 @@ impl SnapshotBuilder {
     }
 
     fn worker(&self, view: &WorkerView, now: Duration) -> WorkerStatus {
-        let state = match view.duty {
+        let state = match view.activity {
             WorkerActivity::Away => "away",
             WorkerActivity::Preparing => "preparing",
             WorkerActivity::Idle => "idle",
@@ -205,7 +205,7 @@ impl SnapshotBuilder {
             WorkerActivity::Gone => "gone",
             WorkerActivity::Lost => "lost",
         };
-        let works = matches!(view.duty, WorkerActivity::Crunching | WorkerActivity::Reducing);
+        let works = matches!(view.activity, WorkerActivity::Crunching | WorkerActivity::Reducing);
         WorkerStatus {
             rank: view.rank as u64,
             host: self.hosts.get(&view.rank).cloned().unwrap_or_default(),
@@ -222,7 +222,7 @@ impl SnapshotBuilder {
     fn stragglers(&self, workers: &[WorkerView], now: Duration) -> Vec<WorkerStatus> {
         let at = |worker: &WorkerView| now.saturating_sub(worker.since).as_secs_f64();
         let overdue = |worker: &&WorkerView| {
-            let expected = worker.expected.filter(|_| worker.duty == WorkerActivity::Crunching);
+            let expected = worker.expected.filter(|_| worker.activity == WorkerActivity::Crunching);
             expected.is_some_and(|expected| at(worker) > (OVERDUE * expected).max(SHORTEST))
         };
         let mut late: Vec<&WorkerView> = workers.iter().filter(overdue).collect();
@@ -232,8 +232,8 @@ impl SnapshotBuilder {
 
     fn workers(&self, mut views: Vec<WorkerView>, now: Duration) -> WorkersStatus {
         let all = views.len();
-        let count = |duties: &[WorkerActivity]| {
-            views.iter().filter(|worker| duties.contains(&worker.duty)).count() as u64
+        let count = |activities: &[WorkerActivity]| {
+            views.iter().filter(|worker| activities.contains(&worker.activity)).count() as u64
         };
         let counts = WorkersStatus {
             all: all as u64,
@@ -259,13 +259,13 @@ impl SnapshotBuilder {
 mod tests {
     use super::*;
 
-    fn gatherer() -> SnapshotBuilder {
+    fn builder() -> SnapshotBuilder {
         SnapshotBuilder::new("big", &LoopNest::of_sizes(&[100_000; 2], [None, None]).unwrap())
     }
 
     #[test]
     fn the_rate_is_that_of_the_last_minute_or_of_all_where_runs_are_rare() {
-        let mut fast = gatherer();
+        let mut fast = builder();
         let second = Duration::from_secs;
         for now in 1..=100 {
             fast.rate(second(now), now * 10);
@@ -276,22 +276,22 @@ mod tests {
         }
         let rate = fast.rate(second(200), 1010 + 99 * 100).unwrap();
         assert!((rate - 100.0).abs() < 2.0, "{rate}");
-        let mut slow = gatherer();
+        let mut slow = builder();
         for now in 1..=100_000 {
             slow.rate(second(now), now / 20_000);
         }
         assert!(slow.pace.len() <= 241, "{}", slow.pace.len());
         let rate = slow.rate(second(100_001), 5).unwrap();
         assert!((rate - 5.0 / 100_001.0).abs() < 1e-6, "{rate}");
-        assert_eq!(gatherer().rate(second(5), 0), None);
+        assert_eq!(builder().rate(second(5), 0), None);
     }
 
     #[test]
     fn a_status_of_ten_thousand_workers_is_small() {
-        let mut gatherer = gatherer();
+        let mut builder = builder();
         let worker = |rank: usize| WorkerView {
             rank,
-            duty: WorkerActivity::Crunching,
+            activity: WorkerActivity::Crunching,
             threads: 1,
             task: Some(rank as u64 * 1000),
             held: 1,
@@ -303,7 +303,7 @@ mod tests {
             workers: (1..=10_000).map(worker).collect(),
             open: Vec::new(),
         };
-        let status = gatherer.status(Snapshot {
+        let status = builder.status(Snapshot {
             now: Duration::from_secs(20_000),
             view,
             state: RunState::Running,

@@ -59,7 +59,7 @@ fn nobody(silence: Duration) -> String {
 }
 
 enum News {
-    Sight(Box<Snapshot>),
+    Snapshot(Box<Snapshot>),
     End(RunState, Exit, String),
 }
 
@@ -123,7 +123,7 @@ impl StatusWriter {
     }
 
     /// Takes the last snapshot: all tasks are over.
-    pub(crate) fn look_last(&mut self, now: Duration, master: &Master) {
+    pub(crate) fn write_last(&mut self, now: Duration, master: &Master) {
         self.tell(now, master, RunState::Ending, Some("results are written".to_string()), PATIENCE);
     }
 
@@ -138,7 +138,7 @@ impl StatusWriter {
         let Some(writer) = &self.writer else { return };
         let booked = self.booked.as_ref();
         let slurm = booked.map(|(at, crunchers)| Booked::new(at, master.expected(*crunchers)));
-        let sight = Box::new(Snapshot {
+        let snapshot = Box::new(Snapshot {
             now,
             view: master.view(OPEN),
             state,
@@ -150,8 +150,8 @@ impl StatusWriter {
             incomplete: self.incomplete,
         });
         // If the thread is still busy, the disk is slow. The next snapshot will have everything.
-        if let Some(News::Sight(sight)) = writer.deliver(News::Sight(sight), patience) {
-            self.hosts = sight.hosts;
+        if let Some(News::Snapshot(snapshot)) = writer.deliver(News::Snapshot(snapshot), patience) {
+            self.hosts = snapshot.hosts;
         }
     }
 
@@ -174,9 +174,9 @@ impl WriterThread {
     fn start(job: &Arc<Job>, folder: &Path) -> Option<WriterThread> {
         let (news, to_write) = sync_channel(1);
         let (end, done) = sync_channel(1);
-        let (folder, gatherer) = (folder.to_path_buf(), SnapshotBuilder::new(&job.name, &job.nest));
+        let (folder, builder) = (folder.to_path_buf(), SnapshotBuilder::new(&job.name, &job.nest));
         let work = move || {
-            write(&to_write, &folder, gatherer);
+            write(&to_write, &folder, builder);
             let _ = end.send(());
         };
         thread::start("status", work).map_err(|error| log::warn!("{error}")).ok()?;
@@ -200,13 +200,13 @@ impl WriterThread {
     }
 }
 
-fn write(news: &Receiver<News>, folder: &Path, mut gatherer: SnapshotBuilder) {
+fn write(news: &Receiver<News>, folder: &Path, mut builder: SnapshotBuilder) {
     let mut status: Option<Status> = None;
     let mut trouble = false;
     loop {
         let mut over = false;
         match news.recv_timeout(HEARTBEAT_PERIOD) {
-            Ok(News::Sight(sight)) => status = Some(gatherer.status(*sight)),
+            Ok(News::Snapshot(snapshot)) => status = Some(builder.status(*snapshot)),
             Ok(News::End(state, exit, words)) => {
                 over = true;
                 if let Some(status) = &mut status {

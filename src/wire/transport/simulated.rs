@@ -42,7 +42,7 @@ pub(crate) struct Faults {
 
 /// An event in virtual time.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Happening {
+enum SimulatedEvent {
     /// A message reaches rank 0.
     AtMaster(usize, Vec<u8>),
     /// A message reaches a worker.
@@ -72,7 +72,7 @@ pub(crate) struct SimulatedHub<'a> {
     longest_delay: Duration,
     faults: Faults,
     /// Future events: time, a sequence number to break ties, and the event.
-    coming: BinaryHeap<Reverse<(Duration, u64, Happening)>>,
+    coming: BinaryHeap<Reverse<(Duration, u64, SimulatedEvent)>>,
     brought_about: u64,
     workers: Vec<SimulatedWorker>,
     dismissed: BTreeSet<usize>,
@@ -116,7 +116,7 @@ impl<'a> SimulatedHub<'a> {
         self.faults = faults;
         for rank in 1..=self.workers.len() {
             let first = HEARTBEAT_PERIOD.mul_f64(self.rng.random::<f64>());
-            self.bring_about(first, Happening::Heartbeat(rank));
+            self.schedule(first, SimulatedEvent::Heartbeat(rank));
             self.workers[rank - 1].silent = faults.silence.map(|(from, within, length)| {
                 let from = from + within.mul_f64(self.rng.random::<f64>());
                 (from, from.saturating_add(length))
@@ -134,7 +134,7 @@ impl<'a> SimulatedHub<'a> {
         self.dismissed.len()
     }
 
-    fn bring_about(&mut self, after: Duration, what: Happening) {
+    fn schedule(&mut self, after: Duration, what: SimulatedEvent) {
         self.brought_about += 1;
         self.coming.push(Reverse((self.now + after, self.brought_about, what)));
     }
@@ -144,23 +144,23 @@ impl<'a> SimulatedHub<'a> {
     }
 
     /// The delay of each delivered copy of a message.
-    fn ways(&mut self) -> Vec<Duration> {
+    fn delays(&mut self) -> Vec<Duration> {
         if self.chance(self.faults.lost) {
             return Vec::new();
         }
         let copies = if self.chance(self.faults.doubled) { 2 } else { 1 };
-        let way = |_| {
-            let way = self.longest_delay.mul_f64(self.rng.random::<f64>());
+        let delay = |_| {
+            let delay = self.longest_delay.mul_f64(self.rng.random::<f64>());
             let (chance, by) = self.faults.late;
-            if self.chance(chance) { way + by.mul_f64(self.rng.random::<f64>()) } else { way }
+            if self.chance(chance) { delay + by.mul_f64(self.rng.random::<f64>()) } else { delay }
         };
-        (0..copies).map(way).collect()
+        (0..copies).map(delay).collect()
     }
 
     fn say(&mut self, rank: usize, message: &ToMaster) {
         let bytes = codec::encode(message);
-        for way in self.ways() {
-            self.bring_about(way, Happening::AtMaster(rank, bytes.clone()));
+        for delay in self.delays() {
+            self.schedule(delay, SimulatedEvent::AtMaster(rank, bytes.clone()));
         }
     }
 
@@ -230,38 +230,38 @@ impl<'a> SimulatedHub<'a> {
             _ => return,
         };
         self.workers[rank - 1].busy = true;
-        self.bring_about(takes, Happening::Done(rank, answer));
+        self.schedule(takes, SimulatedEvent::Done(rank, answer));
     }
 
     /// The time to which an event is postponed because its worker is silent.
-    fn postponed(&self, what: &Happening) -> Option<Duration> {
-        let (Happening::AtMaster(rank, _)
-        | Happening::AtWorker(rank, _)
-        | Happening::Done(rank, _)
-        | Happening::Heartbeat(rank)) = what;
+    fn postponed(&self, what: &SimulatedEvent) -> Option<Duration> {
+        let (SimulatedEvent::AtMaster(rank, _)
+        | SimulatedEvent::AtWorker(rank, _)
+        | SimulatedEvent::Done(rank, _)
+        | SimulatedEvent::Heartbeat(rank)) = what;
         let (from, to) = self.workers[rank - 1].silent?;
         (from..to).contains(&self.now).then_some(to)
     }
 
     /// Handles an event; returns a message that reaches rank 0.
-    fn happens(&mut self, what: Happening) -> Result<Option<(usize, Vec<u8>)>> {
+    fn happens(&mut self, what: SimulatedEvent) -> Result<Option<(usize, Vec<u8>)>> {
         match what {
-            Happening::AtMaster(rank, bytes) => return Ok(Some((rank, bytes))),
-            Happening::AtWorker(rank, bytes) => self.arrives(rank, &bytes)?,
-            Happening::Done(rank, _) if self.workers[rank - 1].gone => {}
-            Happening::Done(rank, bytes) => {
-                for way in self.ways() {
-                    self.bring_about(way, Happening::AtMaster(rank, bytes.clone()));
+            SimulatedEvent::AtMaster(rank, bytes) => return Ok(Some((rank, bytes))),
+            SimulatedEvent::AtWorker(rank, bytes) => self.arrives(rank, &bytes)?,
+            SimulatedEvent::Done(rank, _) if self.workers[rank - 1].gone => {}
+            SimulatedEvent::Done(rank, bytes) => {
+                for delay in self.delays() {
+                    self.schedule(delay, SimulatedEvent::AtMaster(rank, bytes.clone()));
                 }
                 self.workers[rank - 1].busy = false;
                 self.work(rank);
             }
-            Happening::Heartbeat(rank) => {
+            SimulatedEvent::Heartbeat(rank) => {
                 let SimulatedWorker { welcomed, busy, queue, gone, .. } = &self.workers[rank - 1];
                 if !gone {
                     let beat = ToMaster::Heartbeat { idle: !busy && queue.is_empty() };
                     self.say(rank, &if *welcomed { beat } else { hello(rank) });
-                    self.bring_about(HEARTBEAT_PERIOD, Happening::Heartbeat(rank));
+                    self.schedule(HEARTBEAT_PERIOD, SimulatedEvent::Heartbeat(rank));
                 }
             }
         }
@@ -312,8 +312,8 @@ impl Hub for SimulatedHub<'_> {
         if matches!(codec::decode(&bytes)?, ToWorker::Dismiss { .. }) {
             self.dismissed.insert(rank);
         }
-        for way in self.ways() {
-            self.bring_about(way, Happening::AtWorker(rank, bytes.clone()));
+        for delay in self.delays() {
+            self.schedule(delay, SimulatedEvent::AtWorker(rank, bytes.clone()));
         }
         Ok(())
     }
