@@ -90,14 +90,17 @@ impl OpenGroups {
     pub(super) fn put_runs(&mut self, runs: &RunBatch, closed: &mut Vec<ClosedGroup>) {
         let Range { start: mut task, end } = runs.tasks();
         let mut scores = runs.scores();
-        for other in runs.others() {
-            self.put_numbers(task..other.task, &mut scores, closed);
+        let mut others = runs.others();
+        loop {
+            let other = others.next();
+            let plain = task..other.map_or(end, |other| other.task);
+            self.put_numbers(plain, &mut scores, closed);
+            let Some(other) = other else { return };
             scores.next();
             let item = SlotResult::of_run(other.result.clone().ok());
             self.put(self.nest.task(other.task), item, closed);
             task = other.task + 1;
         }
-        self.put_numbers(task..end, &mut scores, closed);
     }
 
     fn put_numbers(

@@ -29,10 +29,6 @@ impl Master {
                     self.tally.refused += 1;
                     drop(runs.take_first(1));
                 }
-                all if all == runs.count() => {
-                    self.judge(rank, thread, runs, actions);
-                    break;
-                }
                 held => self.judge(rank, thread, runs.take_first(held), actions),
             }
         }
@@ -58,57 +54,48 @@ impl Master {
     ) {
         while runs.count() > 0 {
             let doubled = self.stragglers.first_doubled(runs.tasks());
-            let failed = runs.first_failure();
-            let Some(special) = doubled.into_iter().chain(failed).min() else {
-                self.learn(&runs);
-                self.complete(rank, thread, runs, actions);
-                return;
+            let special = match (doubled, runs.first_failure()) {
+                (Some(doubled), Some(failed)) => Some(doubled.min(failed)),
+                (doubled, failed) => doubled.or(failed),
             };
-            if special > runs.first {
-                let plain = runs.take_first(special - runs.first);
-                self.learn(&plain);
-                self.complete(rank, thread, plain, actions);
+            let plain = special.map_or(runs.count(), |task| task - runs.first);
+            let part = runs.take_first(plain.max(1));
+            let failed = plain == 0 && part.first_failure().is_some();
+            if plain == 0 && !self.counts(part.first, failed, actions) {
+                self.tally.dropped += 1;
+                continue;
             }
-            let run = runs.take_first(1);
-            self.judge_one(rank, thread, run, failed == Some(special), actions);
+            self.learn(&part);
+            if failed && self.stopping {
+                continue; // it may have failed because it was cancelled: leave it to the next start
+            }
+            if failed && self.queue.retry(part.first, part.attempt, self.policy.retries) {
+                self.tally.retried += 1;
+                actions.push(Action::Record { rank, thread, runs: part });
+                continue;
+            }
+            self.tally.done += part.count();
+            self.tally.failed += u64::from(failed);
+            self.queue.settled(part.first, part.count());
+            self.groups.put_runs(&part, &mut self.closed);
+            actions.push(Action::Record { rank, thread, runs: part });
+            self.report_closed(actions);
+            self.failures += u64::from(failed);
+            if failed && self.has_given_up() {
+                self.stop(actions);
+            }
         }
     }
 
-    /// Handles a run that failed, or whose task was duplicated.
-    fn judge_one<'a>(
-        &mut self,
-        rank: usize,
-        thread: u32,
-        run: RunBatch<'a>,
-        failed: bool,
-        actions: &mut Vec<Action<'a>>,
-    ) {
-        let (task, attempt) = (run.first, run.attempt);
-        match self.stragglers.returned(task, Some(!failed)) {
-            Verdict::Counts { other: true } => {
-                let others = self.workers.holders(task);
-                actions.extend(others.map(|rank| Action::Cancel { rank, task: Some(task) }));
-            }
-            Verdict::Counts { other: false } => {}
-            Verdict::Nothing => {
-                self.tally.dropped += 1;
-                return;
-            }
+    /// Whether a run counts, which may be one of two of the same task. The worker that makes the other one
+    /// is told if it is of no use any more.
+    fn counts(&mut self, task: u64, failed: bool, actions: &mut Vec<Action>) -> bool {
+        let verdict = self.stragglers.returned(task, Some(!failed));
+        if verdict == (Verdict::Counts { other: true }) {
+            let others = self.workers.holders(task);
+            actions.extend(others.map(|rank| Action::Cancel { rank, task: Some(task) }));
         }
-        self.learn(&run);
-        if self.stopping && failed {
-            return; // it may have failed because it was cancelled: leave it to the next start
-        }
-        if failed && self.queue.retry(task, attempt, self.policy.retries) {
-            self.tally.retried += 1;
-            actions.push(Action::Record { rank, thread, runs: run });
-            return;
-        }
-        self.complete(rank, thread, run, actions);
-        self.failures += u64::from(failed);
-        if self.has_given_up() {
-            self.stop(actions);
-        }
+        verdict != Verdict::Nothing
     }
 
     /// Learns from durations: per task, or from the batch's mean if tasks are short.
@@ -124,21 +111,5 @@ impl Master {
         } else {
             self.queue.costs.observe(runs.first, seconds / count as f64);
         }
-    }
-
-    /// Records final runs, successful or not, and puts them into their groups.
-    fn complete<'a>(
-        &mut self,
-        rank: usize,
-        thread: u32,
-        runs: RunBatch<'a>,
-        actions: &mut Vec<Action<'a>>,
-    ) {
-        self.tally.done += runs.count();
-        self.tally.failed += runs.others().filter(|other| other.result.is_err()).count() as u64;
-        self.queue.settled(runs.first, runs.count());
-        self.groups.put_runs(&runs, &mut self.closed);
-        actions.push(Action::Record { rank, thread, runs });
-        self.report_closed(actions);
     }
 }

@@ -54,6 +54,7 @@ pub(crate) struct Report<'a> {
 
 impl RunBatch<'static> {
     /// Starts a new batch in the same memory.
+    #[inline]
     pub(crate) fn restart(&mut self, first: u64, attempt: u32, started: f64) {
         (self.first, self.attempt, self.started) = (first, attempt, started);
         self.numbers.to_mut().clear();
@@ -151,7 +152,17 @@ impl<'a> RunBatch<'a> {
     }
 
     /// Splits the first `count` runs off a valid batch.
+    #[inline]
     pub(crate) fn take_first(&mut self, count: u64) -> RunBatch<'a> {
+        if count < self.count() {
+            return self.split_first(count);
+        }
+        let rest = RunBatch { first: self.first + count, ..RunBatch::default() };
+        std::mem::replace(self, rest)
+    }
+
+    #[cold]
+    fn split_first(&mut self, count: u64) -> RunBatch<'a> {
         let end = self.first + count;
         let mut others = None;
         if let Some(all) = &mut self.others {
