@@ -301,6 +301,11 @@ impl Master {
         Duration::try_from_secs_f64(left.div_ceil(threads.max(1)) as f64 * seconds).ok()
     }
 
+    /// Whether some workers were given up.
+    pub(crate) fn has_lost_workers(&self) -> bool {
+        self.workers.any_lost()
+    }
+
     /// Workers that were given up because they are silent, and may come back.
     pub(crate) fn silent(&self) -> impl Iterator<Item = usize> + '_ {
         self.workers.silent()
@@ -363,8 +368,8 @@ impl Master {
         }
         loop {
             let over = self.stopping || self.is_complete();
-            let call = self.queue.call();
-            self.workers.wake(if over { Wake::All } else { call });
+            let wake = self.queue.take_wake();
+            self.workers.wake(if over { Wake::All } else { wake });
             let Some(rank) = self.workers.first_open() else { break };
             let (threads, load) = self.workers.load(rank);
             let (batch, batches) = match self.queue.gives_one(threads) {

@@ -2,12 +2,12 @@
 //! is the same for every transport.
 
 pub(crate) mod effects;
-mod processes;
 pub(crate) mod progress;
 pub(crate) mod requests;
 pub(crate) mod session;
 pub(crate) mod settings;
 pub(crate) mod shutdown;
+mod silent_workers;
 pub(crate) mod status;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
 pub(crate) mod timing;
@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::master::{Action, Event, Master, WAIT_FOR_SILENT, emptied};
+use crate::master::{Action, Event, Master, emptied};
 use crate::model::{GroupSummary, Key, RunBatch, SlotResult};
-use crate::rank0::processes::Processes;
-use crate::util::error::{Error, Result};
+use crate::rank0::silent_workers::SilentWorkers;
+use crate::util::error::Result;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::requests::Request;
@@ -119,8 +119,7 @@ pub(crate) fn serve(
     let welcome = encoded(&ToWorker::Job(job));
     let mut traffic = MessageCount::default();
     let mut first = true;
-    let mut processes = Processes::new();
-    let (mut ended, mut waits) = (Vec::new(), false);
+    let mut silent = SilentWorkers::new();
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
     while !master.is_over() && !effects.is_leaving() {
@@ -130,7 +129,7 @@ pub(crate) fn serve(
             if std::mem::take(&mut first) { Some(Event::Tick) } else { effects.event()? };
         let event = match happened {
             Some(event) => event,
-            None if let Some(rank) = ended.pop().or_else(|| hub.dead()) => {
+            None if let Some(rank) = silent.ended().or_else(|| hub.dead()) => {
                 log::warn!("rank {rank} has died or cannot be reached; its tasks go to others");
                 hub.skip_finalize();
                 Event::Lost { rank }
@@ -141,7 +140,7 @@ pub(crate) fn serve(
                     traffic.count(received.len());
                     match codec::decode(&received)? {
                         ToMaster::Hello { host, threads, process } => {
-                            processes.joined(rank, process);
+                            silent.joined(rank, process);
                             Event::Joined { rank, host, threads }
                         }
                         ToMaster::Done(report) => {
@@ -206,7 +205,7 @@ pub(crate) fn serve(
                 Action::Miss { rank } => {
                     log::warn!("rank {rank} has been silent for too long; its tasks go to others");
                     hub.skip_finalize();
-                    processes.poll_soon();
+                    silent.poll_soon();
                 }
                 Action::Dismiss { rank, skip_finalize } => {
                     let farewell = effects.wants_farewells();
@@ -222,23 +221,7 @@ pub(crate) fn serve(
             traffic.send(hub, rank, reply)?;
         }
         effects.tick(now, master)?;
-        ended.extend(processes.ended(now, master.silent()));
-        if master.is_stranded() {
-            return Err(stranded(master.deserted().is_some()));
-        }
-        if !ended.is_empty() {
-            continue; // the master handles that first
-        }
-        let deserted = master.deserted();
-        match (deserted, std::mem::replace(&mut waits, deserted.is_some())) {
-            (Some(silence), false) => log::warn!(
-                "all workers have been silent for {} s; waiting up to {} minutes for one to come back",
-                silence.as_secs(),
-                WAIT_FOR_SILENT.as_secs() / 60
-            ),
-            (None, true) if !master.is_over() => log::info!("a worker has come back"),
-            _ => {}
-        }
+        silent.check(now, master)?;
     }
     let begin = hub.now();
     while effects.wants_farewells() && farewells.len() < dismissed && hub.now() < begin + LAST_WORDS
@@ -251,14 +234,6 @@ pub(crate) fn serve(
     }
     let workers_cpu = (farewells.len() == dismissed).then(|| farewells.iter().sum());
     Ok(LoopStats { traffic, workers_cpu })
-}
-
-/// The error when no worker is left. `waited` says that rank 0 has waited for silent ones.
-fn stranded(waited: bool) -> Error {
-    let minutes = WAIT_FOR_SILENT.as_secs() / 60;
-    let since =
-        if waited { format!(": none came back in {minutes} minutes") } else { String::new() };
-    Error::unexpected(format!("no worker is left that can go on{since}; what is done is stored"))
 }
 
 /// Measurements of the event loop.
