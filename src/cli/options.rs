@@ -121,7 +121,7 @@ impl Options {
             Some(file) if self.format == OutputFormat::Json => print_with_timing(&file, finished)?,
             Some(file) => copy(&file, 0)?,
         };
-        tell(finished)?;
+        print_result(finished)?;
         Ok(finished.tally.exit())
     }
 
@@ -181,7 +181,7 @@ fn copy(file: &Path, but_for: u64) -> Result<Exit> {
 }
 
 /// Logs the elapsed time, the failures and the results folder.
-pub(super) fn tell(finished: &RunResult) -> Result<()> {
+pub(super) fn print_result(finished: &RunResult) -> Result<()> {
     let (tasks, elapsed) = (finished.job.nest.tasks(), finished.elapsed.as_secs_f64());
     match finished.tally.done - finished.tally.recalled {
         0 => log::info!("there was nothing left to compute"),

@@ -34,7 +34,7 @@ pub(super) struct ReportArgs {
 
 pub(super) fn report(arguments: &ReportArgs) -> Result<Exit> {
     let reader = StoreReader::into(&arguments.folder)?;
-    let facts = Facts::gather(&reader)?;
+    let facts = Facts::read(&reader)?;
     let file = arguments.to.clone().unwrap_or_else(|| arguments.folder.join("report.html"));
     write(&file, &page(&facts)?)?;
     let mut said = format!("wrote {}\n", file.display());

@@ -81,7 +81,7 @@ pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Ex
     if demo && options.shows_table() {
         let elapsed = finished.elapsed.as_secs_f64();
         print(demo::text(&finished.results, elapsed)?.as_bytes())?;
-        crate::cli::options::tell(&finished)?;
+        crate::cli::options::print_result(&finished)?;
         return Ok(finished.tally.exit());
     }
     options.show(&finished)

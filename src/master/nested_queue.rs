@@ -122,7 +122,7 @@ impl NestedQueue {
     }
 
     /// Takes the pending wake-up.
-    pub(super) fn call(&mut self) -> Wake {
+    pub(super) fn take_wake(&mut self) -> Wake {
         std::mem::take(&mut self.call)
     }
 

@@ -163,9 +163,9 @@ impl TaskQueue {
     }
 
     /// Which idle workers to wake.
-    pub(super) fn call(&mut self) -> Wake {
+    pub(super) fn take_wake(&mut self) -> Wake {
         match &mut self.stream {
-            Stream::Nested(nested) => nested.call(),
+            Stream::Nested(nested) => nested.take_wake(),
             _ => Wake::Nobody,
         }
     }

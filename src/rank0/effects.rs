@@ -154,7 +154,7 @@ impl Effects for RunEffects {
         if let Some(listeners) = &self.listeners
             && listeners.levels.contains(&summary.key.level)
         {
-            listeners.tell(summary.clone());
+            listeners.notify(summary.clone());
         }
         self.status.close(&summary);
         self.store.close(summary)
@@ -240,7 +240,7 @@ impl Effects for RunEffects {
         self.progress.show(now, master);
         if self.status.is_due(now) {
             let pauses = self.is_full();
-            self.status.look(now, master, pauses, self.ending.why());
+            self.status.take_snapshot(now, master, pauses, self.ending.why());
         }
         if now >= self.checked + TICK {
             self.checked = now;
@@ -298,7 +298,7 @@ impl Listeners {
         Ok(Listeners { levels, summaries, waiting, errors, thread })
     }
 
-    fn tell(&self, summary: GroupSummary) {
+    fn notify(&self, summary: GroupSummary) {
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let _ = self.summaries.send(summary); // the thread ends early only after an error
     }

@@ -118,7 +118,7 @@ impl Session {
             None => {}
         }
         let crunchers = workers as u64 * u64::from(threads);
-        tell(allocation.as_ref(), &master, crunchers);
+        log_allocation(allocation.as_ref(), &master, crunchers);
         let store = opened.start()?;
         let progress = Progress::new(master.goal(), settings.is_main);
         let booked = allocation.clone().map(|allocation| (allocation, crunchers));
@@ -160,7 +160,7 @@ impl Session {
             }
         };
         let elapsed = clock.elapsed();
-        tell(self.allocation.as_ref(), &master, self.crunchers);
+        log_allocation(self.allocation.as_ref(), &master, self.crunchers);
         effects.write_last(hub.now(), &master);
         let tally = master.tally();
         let since_last = hub.now().saturating_sub(master.last_result());
@@ -191,7 +191,7 @@ impl Session {
 }
 
 /// Logs the state of the Slurm allocation.
-fn tell(allocation: Option<&Allocation>, master: &Master, crunchers: u64) {
+fn log_allocation(allocation: Option<&Allocation>, master: &Master, crunchers: u64) {
     if let Some(allocation) = allocation {
         log::info!("{}", allocation.line(SystemTime::now(), master.expected(crunchers)));
     }

@@ -193,10 +193,10 @@ impl Store {
     /// Sends pending entries to the writer. Fails if the writer has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         self.hand_over()?;
-        self.look_at_writer()
+        self.check_writer()
     }
 
-    fn look_at_writer(&mut self) -> Result<()> {
+    fn check_writer(&mut self) -> Result<()> {
         if self.writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
             return Ok(());
         }
@@ -213,7 +213,7 @@ impl Store {
     }
 
     fn hand_over(&mut self) -> Result<()> {
-        if self.is_handed_over() { Ok(()) } else { self.look_at_writer() }
+        if self.is_handed_over() { Ok(()) } else { self.check_writer() }
     }
 
     /// Sends pending entries to the writer; returns whether the writer still runs.

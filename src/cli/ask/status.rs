@@ -73,7 +73,7 @@ pub(super) fn status(arguments: &Arguments) -> Result<Exit> {
 
 /// Determines the state of a run: from its status file while it runs, from its store once it has ended.
 pub(super) fn stand(folder: &Path) -> Result<Standing> {
-    match Liveness::of(folder).look_twice()? {
+    match Liveness::of(folder).check_twice()? {
         Some((status, life @ (Life::Alive | Life::Silent(_)))) => {
             Ok(Standing { status, life, stored: None })
         }

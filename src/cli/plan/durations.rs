@@ -76,7 +76,7 @@ impl RecordedDurations {
         let (layout, identity) = (Layout::of(job, &digests(job)?), Identity::of(job, "")?);
         durations.changes = reader.found(&layout, &identity, |found| durations.add(found))?;
         durations.afresh = durations.changes.is_some();
-        durations.settle();
+        durations.fit_model();
         Ok(durations)
     }
 
@@ -88,7 +88,7 @@ impl RecordedDurations {
     ) -> RecordedDurations {
         let mut durations = RecordedDurations::unknown(job);
         runs.into_iter().for_each(|found| durations.add(found));
-        durations.settle();
+        durations.fit_model();
         durations
     }
 
@@ -127,7 +127,7 @@ impl RecordedDurations {
     }
 
     /// Fits the model, once all runs are added.
-    fn settle(&mut self) {
+    fn fit_model(&mut self) {
         if self.recorded == 0 {
             // Better than nothing: use the durations of failed runs.
             for (task, seconds) in self.failed.clone() {

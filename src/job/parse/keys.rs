@@ -63,7 +63,7 @@ impl<'a> TomlTable<'a> {
     }
 
     /// Renames the table in errors.
-    pub(crate) fn call(&mut self, path: String) {
+    pub(crate) fn set_path(&mut self, path: String) {
         self.path = path;
     }
 

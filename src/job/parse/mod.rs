@@ -194,7 +194,7 @@ fn parse_loop(
     let name_entry = table.need("name")?;
     let name = name_entry.text()?;
     check_name(&name, before).map_err(|why| name_entry.error(why))?;
-    table.call(format!("loop.{name}"));
+    table.set_path(format!("loop.{name}"));
     places.lines.push((format!("loop.{name}"), entry.line()));
     places.lines.extend(table.lines());
     let reduce = table.take("reduce").map(|reduce| parse_reduce(&reduce)).transpose()?;

@@ -64,7 +64,7 @@ impl Liveness {
     }
 
     /// Reads the file; if the run seems silent, waits a moment for the file to change.
-    pub(crate) fn look_twice(&mut self) -> Result<Option<(Status, Life)>> {
+    pub(crate) fn check_twice(&mut self) -> Result<Option<(Status, Life)>> {
         let begin = Instant::now();
         loop {
             let seen = self.check()?;

@@ -103,7 +103,7 @@ impl StatusWriter {
     }
 
     /// Takes a snapshot. `pauses` and `ends` say why no tasks are handed out, if so.
-    pub(crate) fn look(
+    pub(crate) fn take_snapshot(
         &mut self,
         now: Duration,
         master: &Master,
@@ -119,15 +119,21 @@ impl StatusWriter {
             }
             None => (RunState::Running, master.deserted().map(nobody)),
         };
-        self.tell(now, master, state, words, Duration::ZERO);
+        self.publish(now, master, state, words, Duration::ZERO);
     }
 
     /// Takes the last snapshot: all tasks are over.
     pub(crate) fn write_last(&mut self, now: Duration, master: &Master) {
-        self.tell(now, master, RunState::Ending, Some("results are written".to_string()), PATIENCE);
+        self.publish(
+            now,
+            master,
+            RunState::Ending,
+            Some("results are written".to_string()),
+            PATIENCE,
+        );
     }
 
-    fn tell(
+    fn publish(
         &mut self,
         now: Duration,
         master: &Master,

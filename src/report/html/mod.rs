@@ -33,7 +33,7 @@ pub(crate) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     /// Reads a results folder.
-    pub(crate) fn gather(reader: &'a StoreReader) -> Result<Facts<'a>> {
+    pub(crate) fn read(reader: &'a StoreReader) -> Result<Facts<'a>> {
         let mut landscape = Landscape::new(reader.nest());
         let level = landscape.plan.level;
         reader.results.scores(level, |index, score| landscape.add(index, score))?;

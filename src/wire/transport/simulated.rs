@@ -106,7 +106,7 @@ impl<'a> SimulatedHub<'a> {
             told: 0,
         };
         for rank in 1..=workers {
-            hub.say(rank, &hello(rank));
+            hub.send_to_master(rank, &hello(rank));
         }
         hub
     }
@@ -157,7 +157,7 @@ impl<'a> SimulatedHub<'a> {
         (0..copies).map(delay).collect()
     }
 
-    fn say(&mut self, rank: usize, message: &ToMaster) {
+    fn send_to_master(&mut self, rank: usize, message: &ToMaster) {
         let bytes = codec::encode(message);
         for delay in self.delays() {
             self.schedule(delay, SimulatedEvent::AtMaster(rank, bytes.clone()));
@@ -175,14 +175,14 @@ impl<'a> SimulatedHub<'a> {
             ToWorker::Job(_) if worker.welcomed => {}
             ToWorker::Job(_) => {
                 worker.welcomed = true;
-                self.say(rank, &ToMaster::Done(Report::default()));
+                self.send_to_master(rank, &ToMaster::Done(Report::default()));
             }
             ToWorker::Assign(_) | ToWorker::Reduce { .. } => {
                 let Faults { breaking, dying, .. } = self.faults;
                 if self.broken < breaking.0 && self.chance(breaking.1) {
                     self.broken += 1;
                     self.workers[rank - 1].gone = true;
-                    self.say(rank, &ToMaster::Broken("it broke".to_string()));
+                    self.send_to_master(rank, &ToMaster::Broken("it broke".to_string()));
                 } else if self.died < dying.0 && self.chance(dying.1) {
                     self.died += 1;
                     self.workers[rank - 1].gone = true;
@@ -260,7 +260,7 @@ impl<'a> SimulatedHub<'a> {
                 let SimulatedWorker { welcomed, busy, queue, gone, .. } = &self.workers[rank - 1];
                 if !gone {
                     let beat = ToMaster::Heartbeat { idle: !busy && queue.is_empty() };
-                    self.say(rank, &if *welcomed { beat } else { hello(rank) });
+                    self.send_to_master(rank, &if *welcomed { beat } else { hello(rank) });
                     self.schedule(HEARTBEAT_PERIOD, SimulatedEvent::Heartbeat(rank));
                 }
             }

@@ -136,9 +136,9 @@ impl MpiRanks {
 
     /// Receives a message that is complete within `wait`; returns its sender.
     fn receive_within(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
-        let (found, moved, news) = self.look(buffer)?;
+        let (found, moved, news) = self.poll(buffer)?;
         if found.is_some() {
-            self.heard();
+            self.end_silence();
             return Ok(found);
         }
         if moved {
@@ -159,9 +159,9 @@ impl MpiRanks {
             } else {
                 std::thread::sleep((silent / SHARE).min(self.longest_sleep));
             }
-            let (found, moved, news) = self.look(buffer)?;
+            let (found, moved, news) = self.poll(buffer)?;
             if found.is_some() {
-                self.heard();
+                self.end_silence();
                 return Ok(found);
             }
             if moved {
@@ -176,7 +176,7 @@ impl MpiRanks {
 
     /// Polls once. Returns the sender of a complete message, whether a long message has made progress, and
     /// whether there are new signs of life.
-    fn look(&mut self, buffer: &mut Vec<u8>) -> Result<(Option<usize>, bool, bool)> {
+    fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<(Option<usize>, bool, bool)> {
         let mut traffic = self.traffic.lock();
         let found = traffic.poll(buffer)?;
         let news = !traffic.signs.is_empty();
@@ -187,7 +187,7 @@ impl MpiRanks {
     }
 
     /// Ends a silence. After a long one, the next is polled without sleep for a shorter time.
-    fn heard(&mut self) {
+    fn end_silence(&mut self) {
         let silence = self.idle.take().map_or(Duration::ZERO, |idle| idle.elapsed());
         let less = (self.eager / 2).max(LEAST_EAGER);
         self.eager = if silence < EAGER { EAGER } else { less };

@@ -167,7 +167,7 @@ impl Traffic {
         if !self.dead.contains(&rank) {
             self.to[rank].rest.push_back(bytes);
             self.sending.insert(rank);
-            self.look_after(rank)?;
+            self.progress_sends_to(rank)?;
         }
         Ok(())
     }
@@ -201,7 +201,7 @@ impl Traffic {
 
     /// Whether sends to live ranks are pending.
     pub(super) fn is_sending(&mut self) -> bool {
-        let _ = self.look_after_sends();
+        let _ = self.progress_sends();
         !self.sending.is_empty()
     }
 
@@ -221,17 +221,17 @@ impl Traffic {
         self.waiting.end();
     }
 
-    fn look_after_sends(&mut self) -> Result<()> {
+    fn progress_sends(&mut self) -> Result<()> {
         if self.sending.is_empty() {
             return Ok(());
         }
         for rank in self.sending.clone() {
-            self.look_after(rank)?;
+            self.progress_sends_to(rank)?;
         }
         Ok(())
     }
 
-    fn look_after(&mut self, rank: usize) -> Result<()> {
+    fn progress_sends_to(&mut self, rank: usize) -> Result<()> {
         match self.to[rank].go_on((&self.world, rank), &mut self.spare) {
             Ok(true) => self.moves(rank),
             Ok(false) => {}
@@ -246,7 +246,7 @@ impl Traffic {
     /// Receives a complete message, if there is one, into `buffer`, replacing its contents; returns its
     /// sender. Starts to receive announced messages.
     pub(super) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
-        self.look_after_sends()?;
+        self.progress_sends()?;
         for rank in self.open.clone() {
             if let Some(message) = self.complete(rank)? {
                 *buffer = message;
