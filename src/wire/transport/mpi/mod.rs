@@ -295,7 +295,7 @@ impl Link for MpiRanks {
     }
 
     fn alive(&mut self) -> bool {
-        !std::mem::take(&mut self.alive).is_empty()
+        !self.alive.is_empty() && !std::mem::take(&mut self.alive).is_empty()
     }
 
     fn is_receiving(&self) -> bool {
