@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::options::Options;
 use crate::cli::{demo, print};
 use crate::executor;
-use crate::job::{Identity, Job, digests};
+use crate::job::{Job, PointDigests};
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Out;
 use crate::rank0::types::PreparedJob;
@@ -46,10 +46,10 @@ pub(super) fn default_job() -> Option<PathBuf> {
     Some(PathBuf::from(DEFAULT_JOB)).filter(|file| file.exists())
 }
 
-/// A checked job, with the identity that stored runs are matched against.
-pub(super) fn work(job: Job, text: String) -> Result<PreparedJob> {
-    let (identity, digests) = (Identity::of(&job, "")?, digests(&job)?);
-    Ok(PreparedJob { job, text, identity, digests, listeners: Vec::new() })
+/// A checked job from a job file.
+pub(super) fn work(job: Job, text: String) -> PreparedJob {
+    let (version, digests) = (String::new(), PointDigests::new());
+    PreparedJob { job, text, version, digests, listeners: Vec::new() }
 }
 
 /// Runs a job over MPI or threads, depending on how this process was started.
@@ -73,7 +73,7 @@ pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Ex
             None => demo::job(quick)?,
         };
         executor::check(&job)?;
-        work(job, text)
+        Ok(work(job, text))
     };
     let Some(finished) = run_job(launched, &settings, None, prepare)? else {
         return Ok(Exit::Complete);

@@ -6,10 +6,36 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::job::Job;
+use crate::job::digests::{Digests, FileDigests, PointDigests};
 use crate::model::Value;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::util::error::Error;
 use crate::util::error::Result;
+
+/// The digests of all files that points name.
+pub(crate) fn content_digests(job: &Job, files: &mut FileDigests) -> Result<Digests> {
+    let mut named = Vec::new();
+    named_files(job, |level, point, path| {
+        named.push((level, point, path.to_path_buf()));
+        Ok(())
+    })?;
+    files.take(named.iter().map(|(_, _, path)| path.clone()))?;
+    let mut points = PointDigests::new();
+    for (level, point, path) in named {
+        let of_point = points.entry(level).or_default().entry(point).or_default();
+        if !of_point.is_empty() {
+            of_point.push(' ');
+        }
+        of_point.push_str(files.get(&path));
+    }
+    Ok(Digests {
+        points,
+        #[cfg(feature = "jobs")]
+        combined: crate::job::combined::combined_digests(job, files)?,
+        #[cfg(not(feature = "jobs"))]
+        combined: Vec::new(),
+    })
+}
 
 /// Calls `each` with the level, the point and the path of every file that a point names: a string in the
 /// point that is the path of a regular file, relative to the job's folder. Points of a range name none.

@@ -1,147 +1,314 @@
-//! The identity of a job's crunch, and digests of the files and data sets that its points name. Stored
-//! runs are matched by these and by their coordinates.
+//! The identity of a job's crunch: what the job says of it, and the content of the files that it consists
+//! of. Stored runs are reused only if it is the same.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
 
-use crate::job::files::named_files;
-use crate::job::{CrunchSpec, Job, PythonFunction};
-use crate::model::Reduce;
-use crate::util::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 
-/// Digests of what points name, by level and point.
-pub(crate) type Digests = BTreeMap<usize, BTreeMap<u64, String>>;
+use crate::job::counted::{CountedFile, FileRole, counted_files};
+use crate::job::{CrunchSpec, FileDigests, Job};
+use crate::model::{PythonFunction, Reduce};
+use crate::util::error::Result;
 
-/// Descriptions of a job's crunch and reductions.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The environment variables that decide which programs and libraries are found.
+const ENVIRONMENT: [&str; 6] =
+    ["PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "CONDA_PREFIX", "VIRTUAL_ENV", "LOADEDMODULES"];
+
+/// What decides the results of runs and summaries.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Identity {
-    pub(crate) crunch: String,
+    /// What the job says of crunch, by key of the job file. A key that an older store does not have is
+    /// taken as unchanged.
+    pub(crate) keys: BTreeMap<String, String>,
+    /// The field that is the score. Another one changes no run.
     pub(crate) score: String,
-    pub(crate) seed: String,
-    /// The reduction of each loop, outermost first.
+    /// The reduction of each loop, outermost first. Another one changes no run.
     pub(crate) reduces: Vec<String>,
+    /// The files that count, by the name that the job gives them.
+    pub(crate) files: BTreeMap<String, IdentityFile>,
+    /// Whether the store is older than this record of files.
+    #[serde(skip)]
+    pub(crate) is_partial: bool,
+}
+
+/// A file that counts, and the digest of its content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct IdentityFile {
+    pub(crate) role: FileRole,
+    pub(crate) digest: String,
+}
+
+/// The differences of a job from the one that made the runs of a store.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct IdentityChanges {
+    /// Why its runs are not this job's.
+    pub(crate) refused: Vec<String>,
+    /// What may matter, and is reported.
+    pub(crate) remarks: Vec<String>,
 }
 
 impl Identity {
-    /// The identity of a job. `version` is the version that the user gives to a crunch in Rust.
-    pub(crate) fn of(job: &Job, version: &str) -> Result<Identity> {
-        let function = |f: &PythonFunction| {
-            Ok(format!("{}:{} ({})", f.file, f.function, digest_file(&job.folder.join(&f.file))?))
-        };
+    /// The identity of a job. `version` is the version that the user gives to a crunch in Rust. Of the
+    /// modules that calls import, only those that `before` has are known before the start.
+    pub(crate) fn of(
+        job: &Job,
+        version: &str,
+        digests: &mut FileDigests,
+        before: Option<&Identity>,
+    ) -> Result<Identity> {
+        let function = |f: &PythonFunction| format!("{}:{}", f.file, f.function);
         let crunch = match &job.crunch {
             CrunchSpec::Multiply { .. } => "builtin multiply 1".to_string(),
             CrunchSpec::Ridge { target, standardize } => {
                 let target = target.as_deref().unwrap_or("the last column");
                 format!("builtin ridge 1, target {target}, standardize {standardize}")
             }
-            CrunchSpec::Python(python) => match &python.load {
-                Some(load) => {
-                    format!("python {}, load {}", function(&python.function)?, function(load)?)
-                }
-                None => format!("python {}", function(&python.function)?),
-            },
+            CrunchSpec::Python(python) => {
+                let load = python.load.as_ref();
+                let load = load.map_or(String::new(), |load| format!(", load {}", function(load)));
+                format!("python {}{load}", function(&python.function))
+            }
             CrunchSpec::Command(arguments) => format!("command {arguments:?}"),
             CrunchSpec::Shell(line) => format!("shell {line}"),
             CrunchSpec::Native(_) => format!("Rust, version \"{version}\""),
         };
+        let mut keys = BTreeMap::from([
+            ("crunch".to_string(), crunch),
+            ("seed".to_string(), job.policy.seed.to_string()),
+        ]);
+        if let CrunchSpec::Python(python) = &job.crunch {
+            keys.insert("interpreter".to_string(), python.interpreter.clone());
+            if python.load.is_some() {
+                keys.insert("data".to_string(), job.nest.loops()[python.data].name.clone());
+            }
+        }
         let reduce = |reduce: Option<&Reduce>| match reduce {
-            Some(Reduce::Python(f)) => Ok(format!("python {}", function(f)?)),
-            Some(Reduce::Native) => Ok(format!("Rust, version \"{version}\"")),
-            named => Ok(named.map_or("", Reduce::name).to_string()),
+            Some(Reduce::Python(f)) => format!("python {}", function(f)),
+            Some(Reduce::Native) => format!("Rust, version \"{version}\""),
+            named => named.map_or("", Reduce::name).to_string(),
         };
-        let reduces =
-            job.nest.loops().iter().map(|l| reduce(l.reduce.as_ref())).collect::<Result<_>>()?;
+        let mut counted = counted_files(job)?;
+        for (name, file) in before.iter().flat_map(|before| &before.files) {
+            let path = job.folder.join(name);
+            if file.role == FileRole::LateModule && path.is_file() && !job.ignores(name) {
+                let late = || CountedFile { role: FileRole::LateModule, path };
+                counted.entry(name.clone()).or_insert_with(late);
+            }
+        }
+        digests.take(counted.values().map(|file| file.path.clone()))?;
+        let digest = |(name, file): (String, CountedFile)| {
+            let digest = digests.get(&file.path).to_string();
+            (name, IdentityFile { role: file.role, digest })
+        };
         Ok(Identity {
-            crunch,
+            keys,
             score: job.score.clone(),
-            seed: job.policy.seed.to_string(),
-            reduces,
+            reduces: job.nest.loops().iter().map(|l| reduce(l.reduce.as_ref())).collect(),
+            files: counted.into_iter().map(digest).collect(),
+            is_partial: false,
         })
     }
 
     /// The rows of the store's table `job`.
     pub(crate) fn notes(&self) -> [(&'static str, String); 4] {
+        let key = |name: &str| self.keys.get(name).cloned().unwrap_or_default();
         [
-            ("crunch", self.crunch.clone()),
+            ("crunch", key("crunch")),
             ("score", self.score.clone()),
-            ("seed", self.seed.clone()),
+            ("seed", key("seed")),
             ("reduces", serde_json::json!(self.reduces).to_string()),
         ]
     }
 
-    /// Reads the identity from a store.
-    pub(crate) fn read<E>(
+    /// Reads the identity from the rows of an older store, which has the digests of Python files within
+    /// the text.
+    pub(crate) fn from_notes<E>(
         mut note: impl FnMut(&str) -> Result<Option<String>, E>,
     ) -> Result<Identity, E> {
+        let mut files = BTreeMap::new();
+        let crunch = note("crunch")?.unwrap_or_default();
+        let crunch = without_digests(&crunch, FileRole::Function, &mut files);
+        let seed = note("seed")?.unwrap_or_default();
         let reduces = note("reduces")?.and_then(|json| serde_json::from_str(&json).ok());
+        let reduces: Vec<String> = reduces.unwrap_or_default();
+        let mut plain = |text: &String| without_digests(text, FileRole::Reduction, &mut files);
+        let reduces = reduces.iter().map(&mut plain).collect();
         Ok(Identity {
-            crunch: note("crunch")?.unwrap_or_default(),
+            keys: [("crunch", crunch), ("seed", seed)]
+                .map(|(key, text)| (key.to_string(), text))
+                .into(),
             score: note("score")?.unwrap_or_default(),
-            seed: note("seed")?.unwrap_or_default(),
-            reduces: reduces.unwrap_or_default(),
+            reduces,
+            files,
+            is_partial: true,
         })
     }
 
-    /// Why runs with this identity cannot be used with the other one.
-    pub(crate) fn changes(&self, now: &Identity) -> Option<String> {
-        let changed = [
-            ("crunch", &self.crunch, &now.crunch),
-            ("the score's name", &self.score, &now.score),
-            ("the job's seed", &self.seed, &now.seed),
-        ];
-        let changed: Vec<String> = changed
-            .iter()
-            .filter(|(_, before, now)| before != now)
-            .map(|(what, before, now)| format!("{what} has changed from `{before}` to `{now}`"))
-            .collect();
-        (!changed.is_empty()).then(|| changed.join(", and "))
+    /// Compares the identity of stored runs with that of a job now. A file that was not there at the first
+    /// start does not count, unless `inputs` names it: a run may have written it. Such files are removed
+    /// from `now`.
+    pub(crate) fn changes(&self, now: &mut Identity) -> IdentityChanges {
+        let mut changes = IdentityChanges::default();
+        let mut unrecorded = Vec::new();
+        for (key, is) in &now.keys {
+            match self.keys.get(key) {
+                Some(was) if was != is => {
+                    let what = if key == "seed" { "the job's seed" } else { key };
+                    changes.refused.push(format!("{what} has changed from `{was}` to `{is}`"));
+                }
+                Some(_) => {}
+                None => unrecorded.push(key.clone()),
+            }
+        }
+        for (name, was) in &self.files {
+            let is = now.files.get(name);
+            let role = was.role.name();
+            let difference = match is {
+                Some(is) if is.digest == was.digest => continue,
+                Some(_) => format!("{name} has changed ({role})"),
+                None => format!("{name} is gone ({role})"),
+            };
+            match was.role {
+                FileRole::Reduction => {}
+                FileRole::System => changes.remarks.push(difference),
+                _ => changes.refused.push(difference),
+            }
+        }
+        now.files.retain(|name, file| {
+            let counts = self.is_partial
+                || self.files.contains_key(name)
+                || !matches!(file.role, FileRole::Argument | FileRole::Module);
+            if self.is_partial && !self.files.contains_key(name) && file.role != FileRole::System {
+                unrecorded.push(name.clone());
+            }
+            if counts && !self.is_partial && !self.files.contains_key(name) {
+                match file.role {
+                    FileRole::Input | FileRole::Program => {
+                        let what = file.role.name();
+                        changes.refused.push(format!("{name} is new ({what})"));
+                    }
+                    _ => {}
+                }
+            }
+            counts
+        });
+        if self.is_partial && !unrecorded.is_empty() {
+            changes.remarks.push(format!(
+                "the gridmpi that made its runs did not record {}: taken as unchanged",
+                unrecorded.join(", ")
+            ));
+        }
+        changes
+    }
+
+    /// Whether summaries by the user's function of the loop at this level are the same under both: the
+    /// score, its reduction and all inner ones, and their files.
+    pub(crate) fn same_summaries(&self, now: &Identity, level: usize) -> bool {
+        let reductions = |identity: &Identity| -> Vec<IdentityFile> {
+            let files = identity.files.values();
+            files.filter(|file| file.role == FileRole::Reduction).cloned().collect()
+        };
+        self.score == now.score
+            && self.reduces.get(level..) == now.reduces.get(level..)
+            && reductions(self) == reductions(now)
     }
 }
 
-/// The digests of all files that points name.
-pub(crate) fn digests(job: &Job) -> Result<Digests> {
-    let mut digests = Digests::new();
-    let mut known: BTreeMap<PathBuf, String> = BTreeMap::new();
-    named_files(job, |level, point, path| {
-        let digest = match known.get(path) {
-            Some(digest) => digest,
-            None => known.entry(path.to_path_buf()).or_insert(digest_file(path)?),
-        };
-        let of_point = digests.entry(level).or_default().entry(point).or_default();
-        if !of_point.is_empty() {
-            of_point.push(' ');
-        }
-        of_point.push_str(digest);
-        Ok(())
-    })?;
-    Ok(digests)
+impl IdentityChanges {
+    /// Why the runs are not this job's, if they are not.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        (!self.refused.is_empty()).then(|| self.refused.join(", and "))
+    }
 }
 
-/// The first 128 bits of a file's BLAKE3 digest, enough to tell any two files apart.
-fn digest_file(path: &Path) -> Result<String> {
-    let unreadable = |error: std::io::Error| {
-        Error::input(format!("{}: cannot be read: {error}", path.display()))
+/// The environment variables that decide what is found, as JSON.
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    let value = |name: &str| {
+        let value = std::env::var_os(name)?;
+        Some((name.to_string(), value.to_string_lossy().into_owned()))
     };
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path).map_err(unreadable)?).map_err(unreadable)?;
-    Ok(short(&hasher.finalize()))
+    ENVIRONMENT.into_iter().filter_map(value).collect()
 }
 
-/// The same for bytes in memory.
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    short(&blake3::hash(bytes))
+/// Takes the digests out of a text such as `python fit.py:crunch (DIGEST), load fit.py:load (DIGEST)`.
+fn without_digests(
+    text: &str,
+    role: FileRole,
+    files: &mut BTreeMap<String, IdentityFile>,
+) -> String {
+    let Some(functions) = text.strip_prefix("python ") else { return text.to_string() };
+    let mut plain = Vec::new();
+    for part in functions.split(", load ") {
+        let digest = part.strip_suffix(')').and_then(|part| part.rsplit_once(" ("));
+        match digest {
+            Some((function, digest)) if digest.len() == 32 => {
+                let file = function.rsplit_once(':').map_or(function, |(file, _)| file);
+                let digest = digest.to_string();
+                files.entry(file.to_string()).or_insert(IdentityFile { role, digest });
+                plain.push(function);
+            }
+            _ => plain.push(part),
+        }
+    }
+    format!("python {}", plain.join(", load "))
 }
 
-/// The same for the output of `write`.
-pub(crate) fn digest_of(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<String> {
-    let mut out = BufWriter::with_capacity(1 << 16, blake3::Hasher::new());
-    write(&mut out)?;
-    let hasher = out.into_inner().map_err(Error::unexpected)?;
-    Ok(short(&hasher.finalize()))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn short(hash: &blake3::Hash) -> String {
-    hash.to_hex()[..32].to_string()
+    fn identity(files: &[(&str, FileRole, &str)]) -> Identity {
+        let file = |(name, role, digest): &(&str, FileRole, &str)| {
+            (name.to_string(), IdentityFile { role: *role, digest: digest.to_string() })
+        };
+        Identity { files: files.iter().map(file).collect(), ..Identity::default() }
+    }
+
+    #[test]
+    fn what_changed_is_named_and_what_a_run_may_have_written_does_not_count() {
+        let before = identity(&[
+            ("./run", FileRole::Program, "1"),
+            ("awk", FileRole::System, "2"),
+            ("red.py", FileRole::Reduction, "3"),
+            ("deck.in", FileRole::Argument, "4"),
+        ]);
+        let same = [("./run", FileRole::Program, "1"), ("deck.in", FileRole::Argument, "4")];
+        let mut now = identity(&same);
+        now.files.insert(
+            "out.log".to_string(),
+            IdentityFile { role: FileRole::Argument, digest: "5".to_string() },
+        );
+        let changes = before.changes(&mut now);
+        assert_eq!(changes.refused, [""; 0]);
+        assert!(changes.remarks[0].contains("awk"), "{changes:?}");
+        assert!(!now.files.contains_key("out.log"), "it was not there at the first start");
+        let mut now =
+            identity(&[("./run", FileRole::Program, "9"), ("mesh.msh", FileRole::Input, "6")]);
+        let refused = before.changes(&mut now).refusal().unwrap();
+        for name in ["./run has changed", "deck.in is gone", "mesh.msh is new"] {
+            assert!(refused.contains(name), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_older_store_is_compared_by_what_it_has() {
+        let digest = "0123456789abcdef0123456789abcdef";
+        let read = |key: &str| -> Result<Option<String>, ()> {
+            Ok(match key {
+                "crunch" => Some(format!("python f.py:crunch ({digest}), load g.py:l ({digest})")),
+                "seed" => Some("0".to_string()),
+                "reduces" => Some(format!("[\"\",\"python r.py:s ({digest})\"]")),
+                _ => None,
+            })
+        };
+        let before = Identity::from_notes(read).unwrap();
+        assert_eq!(before.keys["crunch"], "python f.py:crunch, load g.py:l");
+        assert_eq!(before.reduces, ["", "python r.py:s"]);
+        let mut now = before.clone();
+        (now.is_partial, now.files.get_mut("f.py").unwrap().digest) = (false, "other".to_string());
+        now.keys.insert("data".to_string(), "a".to_string());
+        let changes = before.changes(&mut now);
+        assert_eq!(changes.refused, ["f.py has changed (the file of a Python function)"]);
+        assert!(changes.remarks[0].contains("did not record data"), "{changes:?}");
+    }
 }

@@ -1,6 +1,10 @@
 //! The job: all that is to be computed. A job file is parsed and validated once, on rank 0; workers
 //! receive the result.
 
+#[cfg(feature = "jobs")]
+mod combined;
+mod counted;
+mod digests;
 mod files;
 mod identity;
 #[cfg(feature = "cli")]
@@ -19,9 +23,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Loop, LoopNest, Policy, PythonFunction, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
+pub(crate) use digests::{
+    CombinedDigests, DigestedFile, Digests, FileDigests, PointDigests, digest, digest_of,
+};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;
-pub(crate) use identity::{Digests, Identity, digest, digest_of, digests};
+pub(crate) use files::content_digests;
+pub(crate) use identity::{Identity, environment};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
 
@@ -38,6 +46,9 @@ pub(crate) struct Job {
     /// The field of crunch's result that is the score.
     pub(crate) score: String,
     pub(crate) policy: Policy,
+    /// Patterns of files that crunch reads, besides those that are found; and of files that do not count.
+    pub(crate) inputs: Vec<String>,
+    pub(crate) ignore: Vec<String>,
     /// Line numbers of the job file's keys; only on rank 0.
     #[serde(skip)]
     pub(crate) places: Places,
@@ -166,6 +177,16 @@ impl Job {
             CrunchSpec::Python(python) => &python.interpreter,
             _ => DEFAULT_INTERPRETER,
         }
+    }
+
+    /// Whether a file does not count for what crunch is, because `ignore` has its name or its path.
+    pub(crate) fn ignores(&self, name: &str) -> bool {
+        let base = std::path::Path::new(name).file_name().and_then(|base| base.to_str());
+        let is = |pattern: &String| match glob::Pattern::new(pattern) {
+            Ok(pattern) => pattern.matches(name) || base.is_some_and(|base| pattern.matches(base)),
+            Err(_) => false, // checked when the job was parsed
+        };
+        self.ignore.iter().any(is)
     }
 
     /// The seed of a task at these coordinates.

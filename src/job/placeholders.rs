@@ -4,11 +4,11 @@
 use crate::model::{Loop, Value};
 
 /// A parsed string with placeholders.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Template(Vec<TemplatePart>);
 
-#[derive(Debug, PartialEq)]
-enum TemplatePart {
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum TemplatePart {
     Text(String),
     Place { name: String, field: Option<String> },
 }
@@ -49,6 +49,27 @@ impl Template {
         self.0.iter().all(|piece| matches!(piece, TemplatePart::Text(_)))
     }
 
+    pub(crate) fn of(parts: Vec<TemplatePart>) -> Template {
+        Template(parts)
+    }
+
+    pub(crate) fn parts(&self) -> &[TemplatePart] {
+        &self.0
+    }
+
+    /// The string, if it has no placeholder.
+    pub(crate) fn plain(&self) -> Option<String> {
+        self.is_plain().then(|| self.fill(&[], Ok).ok()).flatten()
+    }
+
+    /// The names of the loops whose points it takes.
+    pub(crate) fn loops(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|part| match part {
+            TemplatePart::Text(_) => None,
+            TemplatePart::Place { name, .. } => Some(name.as_str()),
+        })
+    }
+
     /// The string with the placeholders replaced by values, each passed through `quote`.
     pub(crate) fn fill(
         &self,
@@ -74,6 +95,24 @@ impl Template {
             }
         }
         Ok(filled)
+    }
+}
+
+impl std::fmt::Display for Template {
+    /// As the job file has it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for part in &self.0 {
+            match part {
+                TemplatePart::Text(text) => {
+                    f.write_str(&text.replace('{', "{{").replace('}', "}}"))?;
+                }
+                TemplatePart::Place { name, field: None } => write!(f, "{{{name}}}")?,
+                TemplatePart::Place { name, field: Some(field) } => {
+                    write!(f, "{{{name}.{field}}}")?
+                }
+            }
+        }
+        Ok(())
     }
 }
 

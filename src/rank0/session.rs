@@ -9,9 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use crate::executor::rust::ErasedStudy;
-use crate::job::Job;
 #[cfg(feature = "cli")]
 use crate::job::lookup;
+use crate::job::{FileDigests, Identity, Job, content_digests};
 use crate::master::{Action, Event, Master, MasterConfig};
 use crate::model::{Policy, Tally};
 use crate::platform::slurm::Allocation;
@@ -26,7 +26,7 @@ use crate::rank0::status::{RunState, StatusWriter};
 use crate::rank0::timing::Timing;
 use crate::rank0::types::{PreparedJob, RunResult};
 use crate::report::{write_csv, write_json};
-use crate::store::{Folder, Layout, OpenOptions, OpenStore};
+use crate::store::{Folder, FoundStore, Layout, OpenOptions, OpenStore};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files::{Durability, temporary_folder, write_whole};
 use crate::util::signals;
@@ -71,7 +71,7 @@ impl Session {
         pool: WorkerPool,
     ) -> Result<Session> {
         let WorkerPool { lowest, workers, threads, lease } = pool;
-        let PreparedJob { job, text, identity, digests, listeners } = work;
+        let PreparedJob { job, text, version, digests: own_digests, listeners } = work;
         let (out, scratch) = match &settings.out {
             Out::At(out) if !settings.no_store => (out.clone(), None),
             Out::Named if !settings.no_store => (Path::new("results").join(&job.name), None),
@@ -82,17 +82,25 @@ impl Session {
             }
         };
         let folder = Folder::claim(&out, settings.fresh)?;
+        let found = FoundStore::in_folder(&folder)?;
+        let mut files = FileDigests::new(found.known_files());
+        let identity = Identity::of(&job, &version, &mut files, found.identity())?;
+        // Keys of data sets to load may name files, which rank 0 can see.
+        let mut digests = content_digests(&job, &mut files)?;
+        for (level, of_level) in own_digests {
+            digests.points.entry(level).or_default().extend(of_level);
+        }
         let layout = Layout::of(&job, &digests);
         let allocation = if settings.is_main { Allocation::detect() } else { None };
         // Without a store, an orderly shutdown before the time limit saves nothing.
         let ends = allocation.as_ref().filter(|_| !settings.no_store);
         let of_allocation = || ends?.finish_by(SystemTime::now());
         let end = settings.end.or_else(of_allocation).map(until);
-        let (identity, text, keep) = (&identity, &text, settings.keep);
-        let plan = OpenOptions { job: &job, layout: &layout, identity, text, keep };
+        let (files, text, keep) = (&files, &text, settings.keep);
+        let plan = OpenOptions { job: &job, layout, identity, files, text, keep };
         let opened = match settings.no_store {
-            true => OpenStore::in_memory(&folder, &plan)?,
-            false => OpenStore::open(&folder, &plan)?,
+            true => OpenStore::in_memory(&folder, plan)?,
+            false => OpenStore::open(&folder, found, plan)?,
         };
         let job = Arc::new(job);
         let order = settings.order.unwrap_or(job.policy.order);

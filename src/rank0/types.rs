@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::job::{Digests, Identity, Job};
+use crate::job::{Job, PointDigests};
 use crate::model::{GroupSummary, LoopNest, Tally};
 use crate::rank0::timing::Timing;
 use crate::store::{Folder, Results};
@@ -17,9 +17,9 @@ pub(crate) struct PreparedJob {
     pub(crate) job: Job,
     /// The text of the job file, if there is one; stored with the runs.
     pub(crate) text: String,
-    /// The identity of crunch, and the digests of what points name. Earlier runs are matched by these.
-    pub(crate) identity: Identity,
-    pub(crate) digests: Digests,
+    /// The version that the user gives to a crunch in Rust, and the digests of its data sets.
+    pub(crate) version: String,
+    pub(crate) digests: PointDigests,
     /// Listeners, with the level of each.
     pub(crate) listeners: Vec<(usize, Listener)>,
 }

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::model::AttemptResult;
-use crate::store::file::{StoredIdentity, create, existing, finish};
-use crate::store::layout::{Mapping, note};
-use crate::store::rows::{RUN, Reader};
-use crate::store::{Folder, Layout, rows, schema, storing};
+use crate::store::file::{create, existing, finish};
+use crate::store::mapping::Mapping;
+use crate::store::place::PlaceIndex;
+use crate::store::rows::{RUN, Reader, UNPLACED};
+use crate::store::starts::StoredIdentity;
+use crate::store::starts::note;
+use crate::store::{Folder, Layout, rows, schema, starts, storing};
 use crate::util::error::{Error, Result};
 
 /// A store, its layout, and its results folder.
@@ -21,10 +24,12 @@ pub(crate) struct CopyReport {
     pub(crate) runs: u64,
     /// Runs that both stores have with different results; the existing ones stay.
     pub(crate) disagree: u64,
+    /// Runs that have no task there, and were kept.
+    pub(crate) unplaced: u64,
 }
 
-/// Copies all workers, and the runs that belong to the new layout and are missing there. A success
-/// replaces a failure.
+/// Copies all workers, all starts, and all runs that are missing there. A success replaces a failure. A run
+/// without a task in the new layout is kept under its place, and one that was kept so gets its task.
 pub(crate) fn take_runs(new: Side, old: Side) -> Result<CopyReport> {
     let mapping = Mapping::new(old.1, new.1)?;
     copy(new, old, &mapping).unwrap_or_else(|error| {
@@ -34,16 +39,152 @@ pub(crate) fn take_runs(new: Side, old: Side) -> Result<CopyReport> {
 }
 
 fn copy(
-    (new, _, results): Side,
-    (old, _, folder): Side,
+    (new, layout, results): Side,
+    (old, before, folder): Side,
     mapping: &Mapping,
 ) -> Result<Result<CopyReport>, rusqlite::Error> {
     let batch = new.unchecked_transaction()?;
-    let highest = |column: &str| {
-        let sql = format!("SELECT coalesce(max({column}), 0) FROM workers");
-        batch.query_row(&sql, [], |row| row.get::<_, i64>(0))
+    let first = copy_starts(&batch, old)?;
+    let mut target = CopyTarget { store: &batch, results, first, taken: CopyReport::default() };
+    // Read as the user's Rust, so that the exact form of any value is copied unchanged.
+    let reader = Reader { results: folder, native: true };
+    let mut runs = old.prepare(&format!("SELECT {RUN}, worker FROM runs ORDER BY task"))?;
+    let mut found = runs.query([])?;
+    while let Some(row) = found.next()? {
+        let mut run = match reader.run(row)? {
+            Ok(run) => run,
+            Err(damaged) => return Ok(Err(damaged)),
+        };
+        let put = match mapping.task(run.task) {
+            Some(task) => {
+                run.task = task;
+                target.put(row.get(9)?, &run)?
+            }
+            None => {
+                let place = serde_json::json!(before.place(run.task)).to_string();
+                target.put_aside(row.get(9)?, &place, &run)?
+            }
+        };
+        if let Err(error) = put {
+            return Ok(Err(error));
+        }
+    }
+    if starts::has_table(old, "unplaced")?
+        && let Err(error) = copy_unplaced(&mut target, layout, old, reader)?
+    {
+        return Ok(Err(error));
+    }
+    copy_failures(&batch, old, mapping, first)?;
+    let taken = target.taken;
+    batch.commit()?;
+    Ok(Ok(taken))
+}
+
+/// Gives runs that had no task in their store their task in the new one, if they have one there.
+fn copy_unplaced(
+    target: &mut CopyTarget,
+    layout: &Layout,
+    old: &Connection,
+    reader: Reader,
+) -> Result<Result<()>, rusqlite::Error> {
+    let mut index = None; // made for the first run: most stores have none
+    let mut runs =
+        old.prepare(&format!("SELECT {UNPLACED}, worker FROM unplaced ORDER BY rowid"))?;
+    let mut found = runs.query([])?;
+    while let Some(row) = found.next()? {
+        let (place, mut run) = match reader.unplaced(row)? {
+            Ok(found) => found,
+            Err(damaged) => return Ok(Err(damaged)),
+        };
+        let index = index.get_or_insert_with(|| PlaceIndex::new(layout));
+        let parsed = serde_json::from_str(&place).ok();
+        let tasks = parsed.map_or(Vec::new(), |place| index.tasks(&place));
+        let is_free = |task: &&u64| target.has(**task).is_ok_and(|has| !has);
+        let put = match tasks.iter().find(is_free).or(tasks.first()) {
+            Some(task) => {
+                run.task = *task;
+                target.put(row.get(9)?, &run)?
+            }
+            None => target.put_aside(row.get(9)?, &place, &run)?,
+        };
+        if let Err(error) = put {
+            return Ok(Err(error));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// The store that runs are copied into.
+struct CopyTarget<'a> {
+    store: &'a Connection,
+    results: &'a Path,
+    /// What is added to the numbers of workers.
+    first: i64,
+    taken: CopyReport,
+}
+
+impl CopyTarget<'_> {
+    fn has(&self, task: u64) -> Result<bool, rusqlite::Error> {
+        let mut sql = self.store.prepare_cached("SELECT 1 FROM runs WHERE task = ?1")?;
+        sql.exists(params![task as i64])
+    }
+
+    /// Adds a run, unless a better one is there.
+    fn put(
+        &mut self,
+        worker: Option<i64>,
+        run: &AttemptResult,
+    ) -> Result<Result<()>, rusqlite::Error> {
+        let own = Reader { results: self.results, native: true };
+        let mut same =
+            self.store.prepare_cached(&format!("SELECT {RUN} FROM runs WHERE task = ?1"))?;
+        let there = same.query_row(params![run.task as i64], |row| own.run(row)).optional()?;
+        match there {
+            Some(Err(damaged)) => return Ok(Err(damaged)),
+            Some(Ok(there)) => {
+                let both = there.result.is_ok() && run.result.is_ok();
+                self.taken.disagree += u64::from(both && there.result != run.result);
+                if there.result.is_ok() || run.result.is_err() {
+                    return Ok(Ok(()));
+                }
+            }
+            None => {}
+        }
+        let worker = worker.map(|worker| self.first + worker);
+        let (which, when) = ((run.task, run.attempt), (run.started, run.seconds));
+        match rows::put_run(self.store, self.results, worker, which, when, &run.result) {
+            Ok(put) => self.taken.runs += put? as u64,
+            Err(error) => return Ok(Err(error)),
+        }
+        Ok(Ok(()))
+    }
+
+    /// Keeps a run that has no task here.
+    fn put_aside(
+        &mut self,
+        worker: Option<i64>,
+        place: &str,
+        run: &AttemptResult,
+    ) -> Result<Result<()>, rusqlite::Error> {
+        let worker = worker.map(|worker| self.first + worker);
+        match rows::put_unplaced(self.store, self.results, worker, place, run) {
+            Ok(put) => self.taken.unplaced += put? as u64,
+            Err(error) => return Ok(Err(error)),
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Copies workers, starts and their crunches, with numbers after those that are there; returns what was
+/// added to the numbers of workers.
+fn copy_starts(new: &Connection, old: &Connection) -> Result<i64, rusqlite::Error> {
+    let highest = |table: &str, column: &str| {
+        let sql = format!("SELECT coalesce(max({column}), 0) FROM {table}");
+        new.query_row(&sql, [], |row| row.get::<_, i64>(0))
     };
-    let (first, session) = (highest("worker")?, highest("session")?);
+    let (first, session) = (highest("workers", "worker")?, highest("workers", "session")?);
+    let session = session.max(highest("starts", "session")?);
+    let crunch = highest("crunches", "crunch")?;
     let mut workers = old.prepare("SELECT worker, session, rank, host, thread FROM workers")?;
     let mut found = workers.query([])?;
     while let Some(row) = found.next()? {
@@ -52,47 +193,50 @@ fn copy(
             (row.get(2)?, row.get(3)?, row.get(4)?);
         let sql = "INSERT INTO workers (worker, session, rank, host, thread)
                    VALUES (?1, ?2, ?3, ?4, ?5)";
-        batch.execute(sql, params![first + worker, session + at, rank, host, thread])?;
+        new.execute(sql, params![first + worker, session + at, rank, host, thread])?;
     }
-    // Read as the user's Rust, so that the exact form of any value is copied unchanged.
-    let (reader, own) =
-        (Reader { results: folder, native: true }, Reader { results, native: true });
-    let mut taken = CopyReport::default();
-    let mut runs = old.prepare(&format!("SELECT {RUN}, worker FROM runs"))?;
-    let mut found = runs.query([])?;
-    while let Some(row) = found.next()? {
-        let mut outcome = match reader.run(row)? {
-            Ok(outcome) => outcome,
-            Err(damaged) => return Ok(Err(damaged)),
-        };
-        let Some(task) = mapping.task(outcome.task) else { continue };
-        outcome.task = task;
-        let sql = format!("SELECT {RUN} FROM runs WHERE task = ?1");
-        let mut same = batch.prepare_cached(&sql)?;
-        let there = same.query_row(params![task as i64], |row| own.run(row)).optional()?;
-        let better = match there {
-            Some(Err(damaged)) => return Ok(Err(damaged)),
-            Some(Ok(there)) => {
-                let differ = there.result != outcome.result;
-                let both = there.result.is_ok() && outcome.result.is_ok();
-                taken.disagree += u64::from(differ && both);
-                there.result.is_err() && outcome.result.is_ok()
-            }
-            None => true,
-        };
-        if better {
-            let worker: Option<i64> = row.get(9)?;
-            let worker = worker.map(|worker| first + worker);
-            let AttemptResult { attempt, started, seconds, result, .. } = &outcome;
-            let (which, when) = ((task, *attempt), (*started, *seconds));
-            match rows::put_run(&batch, results, worker, which, when, result) {
-                Ok(put) => taken.runs += put? as u64,
-                Err(error) => return Ok(Err(error)),
-            }
+    if starts::has_table(old, "starts")? {
+        let mut crunches = old.prepare("SELECT crunch, identity FROM crunches")?;
+        let mut found = crunches.query([])?;
+        while let Some(row) = found.next()? {
+            let (number, identity): (i64, Option<String>) = (row.get(0)?, row.get(1)?);
+            new.execute(
+                "INSERT INTO crunches VALUES (?1, ?2)",
+                params![crunch + number, identity],
+            )?;
+        }
+        let mut starts = old.prepare("SELECT session, crunch, environment FROM starts")?;
+        let mut found = starts.query([])?;
+        while let Some(row) = found.next()? {
+            let (at, number): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let environment: Option<String> = row.get(2)?;
+            let row = params![session + at, crunch + number, environment];
+            new.execute("INSERT INTO starts VALUES (?1, ?2, ?3)", row)?;
         }
     }
-    batch.commit()?;
-    Ok(Ok(taken))
+    Ok(first)
+}
+
+/// Copies the errors of attempts whose task is in the new layout.
+fn copy_failures(
+    new: &Connection,
+    old: &Connection,
+    mapping: &Mapping,
+    first: i64,
+) -> Result<(), rusqlite::Error> {
+    let mut failures =
+        old.prepare("SELECT task, attempt, error, seconds, started, worker FROM failures")?;
+    let mut found = failures.query([])?;
+    while let Some(row) = found.next()? {
+        let Some(task) = mapping.task(row.get::<_, i64>(0)? as u64) else { continue };
+        let (attempt, error): (i64, Option<String>) = (row.get(1)?, row.get(2)?);
+        let (seconds, started): (Option<f64>, Option<f64>) = (row.get(3)?, row.get(4)?);
+        let worker = row.get::<_, Option<i64>>(5)?.map(|worker| first + worker);
+        let sql = "INSERT INTO failures VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let row = params![task as i64, attempt, error, seconds, started, worker];
+        new.prepare_cached(sql)?.execute(row)?;
+    }
+    Ok(())
 }
 
 /// Makes a store in `out` with the points and the runs of all these results folders, which must have the
@@ -118,7 +262,8 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
         let before = StoredIdentity::read(&store).map_err(failed)?;
         let layout = Layout::of_store(&store, &claimed.store())?;
         if let Some((first, _, _, other)) = sources.first()
-            && let Some(changes) = other.identity.changes(&before.identity)
+            && let mut own = before.identity.clone()
+            && let Some(changes) = other.identity.changes(&mut own).refusal()
         {
             let first = first.path().display();
             return Err(Error::input(format!("{place}: not of one job with {first}: {changes}")));
@@ -145,6 +290,7 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
         let taken = take_runs((&new, &union, out.path()), (store, layout, folder.path()))?;
         all.runs += taken.runs;
         all.disagree += taken.disagree;
+        all.unplaced += taken.unplaced;
     }
     schema::checkpoint_wal(&new).map_err(failed)?;
     drop(new);

@@ -3,10 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags};
 
-use crate::job::Identity;
-use crate::store::layout::note;
 use crate::store::{Folder, Layout, connect, schema};
 use crate::util::error::{Error, Result};
 
@@ -59,20 +57,4 @@ pub(crate) fn finish(folder: &Folder) -> Result<PathBuf> {
     fs::rename(folder.file(UNFINISHED), &path)
         .map_err(|error| Error::unexpected(format!("{}: not made: {error}", path.display())))?;
     Ok(path)
-}
-
-/// The job that a store was written for.
-pub(crate) struct StoredIdentity {
-    pub(crate) identity: Identity,
-    pub(crate) sessions: i64,
-}
-
-impl StoredIdentity {
-    pub(crate) fn read(store: &Connection) -> Result<StoredIdentity, rusqlite::Error> {
-        let identity = Identity::read(|key| note(store, key))?;
-        let sql = "SELECT max(session) FROM workers";
-        let sessions: Option<i64> =
-            store.query_row(sql, [], |row| row.get(0)).optional()?.flatten();
-        Ok(StoredIdentity { identity, sessions: sessions.unwrap_or(0) })
-    }
 }

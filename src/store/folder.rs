@@ -93,11 +93,6 @@ impl Folder {
         Some((process.parse().ok()?, host.to_string()))
     }
 
-    /// The first of `PREFIX1`, `PREFIX2`, ... that does not exist.
-    pub(crate) fn next(&self, prefix: &str) -> PathBuf {
-        next(&self.path, prefix)
-    }
-
     /// Releases the lock, so that another gridmpi process may use the folder.
     pub(crate) fn release(&mut self) {
         self.lock = None;

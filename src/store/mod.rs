@@ -11,7 +11,9 @@ mod folder;
 mod history;
 mod large;
 mod layout;
+mod mapping;
 mod open;
+mod place;
 #[cfg(feature = "cli")]
 mod query;
 #[cfg(feature = "cli")]
@@ -23,6 +25,7 @@ mod rows;
 mod schema;
 #[cfg(feature = "cli")]
 mod snapshot;
+mod starts;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -48,7 +51,7 @@ pub(crate) use history::{AttemptRow, History};
 pub(crate) use layout::Layout;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use open::refusal;
-pub(crate) use open::{OpenOptions, OpenStore};
+pub(crate) use open::{FoundStore, OpenOptions, OpenStore};
 #[cfg(feature = "cli")]
 pub(crate) use query::columns::{Column, ColumnKind};
 #[cfg(feature = "cli")]

@@ -1,35 +1,65 @@
 //! Opens the store of a results folder: a new one, or the runs of earlier starts, matched to the job as it
 //! is now. Runs that the job no longer has stay in the folder.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
-use crate::job::{Identity, Job};
+use crate::job::{DigestedFile, FileDigests, Identity, Job, environment};
 use crate::model::{AttemptResult, Key, Scored};
 use crate::store::copy::take_runs;
-use crate::store::file::{StoredIdentity, create, existing, finish};
-use crate::store::layout::Mapping;
+use crate::store::file::{create, existing, finish};
+use crate::store::mapping::Mapping;
 use crate::store::rows::{GROUP, RUN, Reader};
-use crate::store::{Folder, Layout, Store, schema, storing};
+use crate::store::starts::StoredIdentity;
+use crate::store::{Folder, Layout, Store, schema, starts, storing};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
+use crate::util::text::count;
 
-/// Prefix of the folders for replaced stores. Their runs have been copied into the current store, if the
-/// job still has them.
+/// Prefix of the folders in which an older gridmpi kept the stores that it replaced.
 const SUPERSEDED: &str = "superseded-";
 
 /// The job that a store is opened for.
 pub(crate) struct OpenOptions<'a> {
     pub(crate) job: &'a Job,
-    pub(crate) layout: &'a Layout,
-    pub(crate) identity: &'a Identity,
+    pub(crate) layout: Layout,
+    pub(crate) identity: Identity,
+    /// The digests of the job's files.
+    pub(crate) files: &'a FileDigests,
     /// The text of the job file, stored with the runs.
     pub(crate) text: &'a str,
     /// Whether runs are reused although crunch has changed.
     pub(crate) keep: bool,
+}
+
+/// What is in a results folder before a start: nothing, or the store of earlier starts.
+pub(crate) struct FoundStore {
+    path: PathBuf,
+    store: Option<(Connection, StoredIdentity)>,
+}
+
+impl FoundStore {
+    pub(crate) fn in_folder(folder: &Folder) -> Result<FoundStore> {
+        let path = folder.store();
+        if !path.exists() {
+            return Ok(FoundStore { path, store: None });
+        }
+        let connection = existing(&path)?;
+        let before = StoredIdentity::read(&connection).map_err(|error| storing(&path, &error))?;
+        Ok(FoundStore { path, store: Some((connection, before)) })
+    }
+
+    /// The identity of the last start's crunch.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.store.as_ref().map(|(_, before)| &before.identity)
+    }
+
+    /// The digests that earlier starts have taken.
+    pub(crate) fn known_files(&self) -> BTreeMap<PathBuf, DigestedFile> {
+        self.store.as_ref().map_or(BTreeMap::new(), |(store, _)| starts::known_files(store))
+    }
 }
 
 /// An open store, before the writer is started.
@@ -39,60 +69,66 @@ pub(crate) struct OpenStore {
     session: i64,
     native: bool,
     keeps_runs: bool,
-    /// Levels with a reduction by the user that has not changed, so that summaries can be reused.
+    /// Levels with a reduction by the user whose summaries can be reused.
     reusable: Vec<usize>,
 }
 
 impl OpenStore {
-    /// Opens the folder's store, or makes a new one. Fails if its runs cannot be this job's.
-    pub(crate) fn open(folder: &Folder, plan: &OpenOptions) -> Result<OpenStore> {
-        let path = folder.store();
+    /// Opens the store that was found, or makes a new one. Fails if its runs cannot be this job's.
+    pub(crate) fn open(
+        folder: &Folder,
+        found: FoundStore,
+        mut plan: OpenOptions,
+    ) -> Result<OpenStore> {
+        let path = found.path;
         let failed = |error| storing(&path, &error);
-        if !path.exists() {
-            let connection = create(folder, plan.layout, &notes(plan)).map_err(failed)?;
-            schema::checkpoint_wal(&connection).map_err(failed)?;
+        let environment = environment();
+        let Some((connection, before)) = found.store else {
+            let connection = create(folder, &plan.layout, &notes(&plan)).map_err(failed)?;
+            starts::record(&connection, 1, 1, &plan.identity, &environment)
+                .and_then(|()| starts::keep_files(&connection, plan.files))
+                .and_then(|()| schema::checkpoint_wal(&connection))
+                .map_err(failed)?;
             drop(connection);
             let connection = existing(&finish(folder)?)?;
-            return Ok(OpenStore {
-                reusable: Vec::new(),
-                session: 1,
-                ..opened(path, connection, plan)
-            });
-        }
-        let connection = existing(&path)?;
-        let before = StoredIdentity::read(&connection).map_err(failed)?;
-        if let (false, Some(changes)) = (plan.keep, before.identity.changes(plan.identity)) {
+            return Ok(opened(path, connection, &plan));
+        };
+        let changes = before.identity.changes(&mut plan.identity);
+        if let (false, Some(changes)) = (plan.keep, changes.refusal()) {
             return Err(Error::input(refusal(folder.path(), &changes)));
         }
+        for remark in &changes.remarks {
+            log::warn!("results folder {}: {remark}", folder.path().display());
+        }
+        for name in differences(before.environment.as_ref(), &environment) {
+            log::info!("{name} is not what it was when this job was started before");
+        }
         let layout = Layout::of_store(&connection, &path)?;
-        let connection = if layout.is(plan.layout) {
-            connection
-        } else {
-            in_folder(folder, rebuild(folder, connection, &layout, plan))?
+        plan.layout = plan.layout.without_new_files(&layout);
+        let connection = match layout.is(&plan.layout) {
+            true => connection,
+            false => in_folder(folder, rebuild(folder, connection, &layout, &plan))?,
         };
         schema::prepare(&connection).map_err(failed)?;
-        let reusable = (0..plan.job.nest.depth())
-            .filter(|level| {
-                plan.job.nest.loops()[*level].reduce.as_ref().is_some_and(|r| r.is_outside())
-            })
-            .filter(|level| {
-                before.identity.reduces.get(*level) == plan.identity.reduces.get(*level)
-            })
-            .collect();
-        for (key, value) in notes(plan) {
-            let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
-            connection.execute(sql, params![key, value]).map_err(failed)?;
-        }
-        Ok(OpenStore { reusable, session: before.sessions + 1, ..opened(path, connection, plan) })
+        let session = before.sessions + 1;
+        record(&connection, &plan, &before, session, !changes.refused.is_empty())
+            .map_err(failed)?;
+        let is_outside = |level: &usize| {
+            let reduce = plan.job.nest.loops()[*level].reduce.as_ref();
+            reduce.is_some_and(|reduce| reduce.is_outside())
+                && before.identity.same_summaries(&plan.identity, *level)
+        };
+        let reusable = (0..plan.job.nest.depth()).filter(is_outside).collect();
+        Ok(OpenStore { reusable, session, ..opened(path, connection, &plan) })
     }
 
     /// A store in memory, without runs.
-    pub(crate) fn in_memory(folder: &Folder, plan: &OpenOptions) -> Result<OpenStore> {
+    pub(crate) fn in_memory(folder: &Folder, plan: OpenOptions) -> Result<OpenStore> {
         let path = folder.store();
         let made = Connection::open_in_memory()
-            .and_then(|store| schema::create(&store, plan.layout, &notes(plan)).map(|()| store));
+            .and_then(|store| schema::create(&store, &plan.layout, &notes(&plan)).map(|()| store));
         let connection = made.map_err(|error| storing(&path, &error))?;
-        Ok(OpenStore { keeps_runs: false, ..opened(path, connection, plan) })
+        Ok(OpenStore { keeps_runs: false, ..opened(path, connection, &plan) })
     }
 
     /// Calls `each` with every run, in grid order. A damaged run is an error.
@@ -141,7 +177,7 @@ impl OpenStore {
 /// The error message if a folder's runs are not the job's, with the options to proceed.
 pub(crate) fn refusal(folder: &Path, changes: &str) -> String {
     format!(
-        "results folder {}: {changes}; --keep uses the runs that are there all the same, --fresh moves them aside, --out names another folder",
+        "results folder {}: {changes}; --keep uses the runs that are there all the same, --fresh moves them aside, --out names another folder; a file that runs write is left out with ignore in [crunch]",
         folder.display()
     )
 }
@@ -179,8 +215,47 @@ fn in_folder<T>(folder: &Folder, result: Result<T>) -> Result<T> {
     result.map_err(|error| error.within(&format!("results folder {}", folder.path().display())))
 }
 
-/// Replaces the store by one for the job as it is now, with the runs of this store and of the ones before.
-/// The old store is kept.
+/// Records this start, and what the job is now.
+fn record(
+    store: &Connection,
+    plan: &OpenOptions,
+    before: &StoredIdentity,
+    session: i64,
+    has_changed: bool,
+) -> Result<(), rusqlite::Error> {
+    let batch = store.unchecked_transaction()?;
+    batch.execute_batch(starts::TABLES)?;
+    for (key, value) in notes(plan) {
+        let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
+        batch.execute(sql, params![key, value])?;
+    }
+    schema::put_reductions(&batch, &plan.layout.nest)?;
+    if before.identity.is_partial {
+        let (identity, none) = (&before.identity, BTreeMap::new());
+        starts::record(&batch, before.sessions, before.crunch, identity, &none)?;
+    }
+    let crunch = match has_changed {
+        true => starts::next_crunch(&batch)?,
+        false => before.crunch,
+    };
+    starts::record(&batch, session, crunch, &plan.identity, &environment())?;
+    batch.commit()?;
+    starts::keep_files(store, plan.files)
+}
+
+/// The names of environment variables that differ.
+fn differences<'a>(
+    before: Option<&'a BTreeMap<String, String>>,
+    now: &'a BTreeMap<String, String>,
+) -> Vec<&'a str> {
+    let Some(before) = before else { return Vec::new() };
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let differs = |name: &&String| before.get(*name) != now.get(*name);
+    names.into_iter().filter(differs).map(String::as_str).collect()
+}
+
+/// Replaces the store by one for the job as it is now, with all runs of this store: those that the job no
+/// longer has are kept under their place.
 fn rebuild(
     folder: &Folder,
     present: Connection,
@@ -189,16 +264,17 @@ fn rebuild(
 ) -> Result<Connection> {
     let path = folder.store();
     let failed = |error| storing(&path, &error);
-    let new = create(folder, plan.layout, &notes(plan)).map_err(failed)?;
-    take_runs((&new, plan.layout, folder.path()), (&present, layout, folder.path()))?;
-    for earlier in superseded(folder.path()) {
-        let own = earlier.join("runs.sqlite");
-        let earlier = existing(&own)?;
+    let new = create(folder, &plan.layout, &notes(plan)).map_err(failed)?;
+    let (target, own) = ((&new, &plan.layout, folder.path()), folder.path());
+    let taken = take_runs(target, (&present, layout, own))?;
+    for earlier in superseded(own) {
+        let store = earlier.join("runs.sqlite");
+        let earlier = existing(&store)?;
         let before = StoredIdentity::read(&earlier).map_err(failed)?;
-        let layout = Layout::of_store(&earlier, &own)?;
-        let same_crunch = plan.keep || before.identity.changes(plan.identity).is_none();
-        if same_crunch && Mapping::new(&layout, plan.layout).is_ok() {
-            take_runs((&new, plan.layout, folder.path()), (&earlier, &layout, folder.path()))?;
+        let layout = Layout::of_store(&earlier, &store)?;
+        let is_same = before.identity.changes(&mut plan.identity.clone()).refusal().is_none();
+        if (plan.keep || is_same) && Mapping::new(&layout, &plan.layout).is_ok() {
+            take_runs(target, (&earlier, &layout, own))?;
         }
     }
     // From here on, either the old or the new store is in place, whatever happens.
@@ -206,20 +282,17 @@ fn rebuild(
     drop(new);
     schema::checkpoint_wal(&present).map_err(failed)?;
     drop(present);
-    let io = |error: std::io::Error| {
-        Error::unexpected(format!("results folder {}: {error}", folder.path().display()))
-    };
-    let aside = folder.next(SUPERSEDED);
-    fs::create_dir(&aside).map_err(io)?;
-    fs::hard_link(&path, aside.join("runs.sqlite"))
-        .or_else(|_| fs::copy(&path, aside.join("runs.sqlite")).map(drop))
-        .map_err(io)?;
-    let path = finish(folder)?;
-    log::info!("the job has changed; the store as it was is in {}", aside.display());
-    existing(&path)
+    let connection = existing(&finish(folder)?)?;
+    if taken.unplaced > 0 {
+        log::info!(
+            "{} runs have no place in the job any more; they are kept, and used again if their points come back",
+            count(taken.unplaced)
+        );
+    }
+    Ok(connection)
 }
 
-/// The folders of superseded stores, latest first.
+/// The folders of stores that an older gridmpi has kept when the job had changed, latest first.
 pub(crate) fn superseded(folder: &Path) -> Vec<PathBuf> {
     let numbered = (1..).map(|n| folder.join(format!("{SUPERSEDED}{n}")));
     let mut found: Vec<PathBuf> = numbered.take_while(|path| path.exists()).collect();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Row, params};
 
 use crate::model::LoopNest;
-use crate::store::layout::note;
+use crate::store::starts::note;
 use crate::store::{Layout, Results, schema, snapshot, storing};
 use crate::util::error::{Error, Result};
 

@@ -1,15 +1,16 @@
-//! Finds the runs that a start would reuse, without starting: those of the store and, if the job has
-//! changed, of the ones before, matched as a start matches them.
+//! Finds the runs that a start would reuse, without starting: those of the store, matched as a start
+//! matches them, and those that are kept in it without a task.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use rusqlite::Row;
 
-use crate::job::Identity;
-use crate::store::file::StoredIdentity;
-use crate::store::layout::Mapping;
-use crate::store::open::superseded;
-use crate::store::{Layout, StoreReader, storing};
+use crate::job::{DigestedFile, Identity};
+use crate::store::mapping::Mapping;
+use crate::store::place::PlaceIndex;
+use crate::store::starts::{StoredIdentity, has_table};
+use crate::store::{Layout, StoreReader, starts, storing};
 use crate::util::error::{Error, Result};
 
 /// A stored run, with its task number in the job as it is now.
@@ -21,52 +22,58 @@ pub(crate) struct ReusableRun {
 }
 
 impl StoreReader {
+    /// The digests of files that starts on this store have taken.
+    pub(crate) fn known_files(&self) -> BTreeMap<PathBuf, DigestedFile> {
+        starts::known_files(self.results.connection())
+    }
+
+    /// The identity of the last start's crunch.
+    pub(crate) fn identity(&self) -> Result<Identity> {
+        let before = StoredIdentity::read(self.results.connection());
+        before.map(|before| before.identity).map_err(|error| storing(self.path(), &error))
+    }
+
     /// Calls `each` with every run that the job can reuse, in grid order. If crunch has changed, a start
     /// would use none of them; the changes are returned.
     pub(crate) fn found(
         &self,
-        layout: &Layout,
-        identity: &Identity,
+        layout: Layout,
+        mut identity: Identity,
         mut each: impl FnMut(ReusableRun),
     ) -> Result<Option<String>> {
-        let (own, before) = self.before()?;
-        let changes = before.identity.changes(identity);
-        if own.is(layout) {
+        let own = Layout::of_store(self.results.connection(), self.path())?;
+        let changes = self.identity()?.changes(&mut identity).refusal();
+        let layout = layout.without_new_files(&own);
+        if own.is(&layout) {
             self.timed(each)?;
             return Ok(changes);
         }
         let folder = self.path().parent().unwrap_or(self.path());
         let within = |error: Error| error.within(&format!("results folder {}", folder.display()));
+        let mapping = Mapping::new(&own, &layout).map_err(within)?;
         let mut runs = BTreeMap::new();
-        self.matched(&Mapping::new(&own, layout).map_err(within)?, &mut runs)?;
-        for earlier in superseded(folder) {
-            let earlier = StoreReader::into(&earlier)?;
-            let (own, before) = earlier.before()?;
-            if before.identity.changes(identity).is_none()
-                && let Ok(mapping) = Mapping::new(&own, layout)
-            {
-                earlier.matched(&mapping, &mut runs)?;
-            }
-        }
+        self.timed(|run| add(&mut runs, mapping.task(run.task), run))?;
+        self.unplaced(&layout, &mut runs)?;
         runs.into_values().for_each(&mut each);
         Ok(changes)
     }
 
-    fn before(&self) -> Result<(Layout, StoredIdentity)> {
+    /// Adds the runs without a task in the store that have one in this layout.
+    fn unplaced(&self, layout: &Layout, runs: &mut BTreeMap<u64, ReusableRun>) -> Result<()> {
         let failed = |error| storing(self.path(), &error);
-        let connection = self.results.connection();
-        let layout = Layout::of_store(connection, self.path())?;
-        Ok((layout, StoredIdentity::read(connection).map_err(failed)?))
-    }
-
-    /// Adds missing runs; a success replaces a failure.
-    fn matched(&self, mapping: &Mapping, runs: &mut BTreeMap<u64, ReusableRun>) -> Result<()> {
-        self.timed(|found| {
-            let Some(task) = mapping.task(found.task) else { return };
-            let there = runs.entry(task).or_insert(ReusableRun { task, ..found });
-            if there.failed && !found.failed {
-                *there = ReusableRun { task, ..found };
-            }
+        if !has_table(self.results.connection(), "unplaced").map_err(failed)? {
+            return Ok(());
+        }
+        let mut index = None;
+        let sql = "SELECT place, coalesce(seconds, 0.0), failed FROM unplaced ORDER BY rowid";
+        let read = |row: &Row| Ok((row.get::<_, String>(0)?, row.get::<_, f64>(1)?, row.get(2)?));
+        self.each(sql, [], read, |(place, seconds, failed)| {
+            let index = index.get_or_insert_with(|| PlaceIndex::new(layout));
+            let place = serde_json::from_str(&place).ok();
+            let tasks = place.map_or(Vec::new(), |place| index.tasks(&place));
+            let task = tasks.iter().find(|task| !runs.contains_key(task)).or(tasks.first());
+            let run = ReusableRun { task: 0, seconds: seconds.max(0.0), failed };
+            add(runs, task.copied(), run);
         })
     }
 
@@ -78,5 +85,15 @@ impl StoreReader {
             Ok(ReusableRun { task: task as u64, seconds: seconds.max(0.0), failed: row.get(2)? })
         };
         self.each(sql, [], read, each)
+    }
+}
+
+/// Adds a run, if it has a task and none is there; a success replaces a failure.
+fn add(runs: &mut BTreeMap<u64, ReusableRun>, task: Option<u64>, run: ReusableRun) {
+    let Some(task) = task else { return };
+    let run = ReusableRun { task, ..run };
+    let there = runs.entry(task).or_insert(run);
+    if there.failed && !run.failed {
+        *there = run;
     }
 }

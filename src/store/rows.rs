@@ -17,6 +17,10 @@ use crate::wire::codec;
 /// The columns that [`Reader::run`] expects.
 pub(crate) const RUN: &str = "task, score, value, error, seconds, started, attempt, exact, sum";
 
+/// The columns that [`Reader::unplaced`] expects.
+pub(crate) const UNPLACED: &str =
+    "place, score, value, error, seconds, started, attempt, exact, sum";
+
 /// The columns that [`Reader::summary`] expects.
 pub(crate) const GROUP: &str = "number, score, value, error, best, runs, failed, exact, sum";
 
@@ -136,7 +140,11 @@ pub(crate) fn put_runs(
                 }
             };
             let (which, when) = ((task, attempt), (started, seconds));
-            if let Err(error) = put_run(store, results, Some(worker), which, when, result)? {
+            let mut put = put_run(store, results, Some(worker), which, when, result)?;
+            if let Err(error) = result {
+                put = put.and_then(|_| put_error(store, Some(worker), which, when, error));
+            }
+            if let Err(error) = put {
                 return Ok(Err(error));
             }
         }
@@ -230,13 +238,51 @@ pub(crate) fn put_run(
         &columns.exact,
         &sum,
     ];
-    let put = store.prepare_cached(sql).and_then(|mut sql| sql.execute(all));
-    let Some(error) = columns.error else { return Ok(put) };
-    // A later attempt replaces this row, so each error is kept in its own table too.
+    Ok(store.prepare_cached(sql).and_then(|mut sql| sql.execute(all)))
+}
+
+/// Inserts the error of a failed run into its own table too, because a later attempt replaces the run.
+fn put_error(
+    store: &Connection,
+    worker: Option<i64>,
+    (task, attempt): (u64, u32),
+    (started, seconds): (f64, f64),
+    error: &str,
+) -> Result<usize, rusqlite::Error> {
     let sql = "INSERT INTO failures (task, attempt, error, seconds, started, worker)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let row = params![task, attempt, error, seconds, started, worker];
-    Ok(put.and_then(|put| store.prepare_cached(sql)?.execute(row).map(|_| put)))
+    let row = params![task as i64, attempt, error, seconds, started, worker];
+    store.prepare_cached(sql)?.execute(row)
+}
+
+/// Inserts a run that has no task in the nest, under its place.
+pub(crate) fn put_unplaced(
+    store: &Connection,
+    results: &Path,
+    worker: Option<i64>,
+    place: &str,
+    run: &AttemptResult,
+) -> Result<Result<usize, rusqlite::Error>> {
+    let mut spare = Bytes::new();
+    let mut columns = Columns::of(&run.result, results, &mut spare)?;
+    columns.best = Some(place.to_string());
+    let failed = columns.error.is_some();
+    let sum = columns.sum([0, run.attempt.into(), failed.into()]);
+    let sql = "INSERT INTO unplaced VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let all: [&dyn ToSql; 11] = [
+        &place,
+        &failed,
+        &columns.score,
+        &columns.value,
+        &columns.error,
+        &run.seconds,
+        &run.started,
+        &worker,
+        &run.attempt,
+        &columns.exact,
+        &sum,
+    ];
+    Ok(store.prepare_cached(sql).and_then(|mut sql| sql.execute(all)))
 }
 
 /// Inserts why an attempt has no result and no time.
@@ -323,6 +369,24 @@ impl Reader<'_> {
         Ok(result
             .map(|result| AttemptResult { task: task as u64, attempt, started, seconds, result })
             .map_err(|why| damaged(self.results, &why, "runs", &format!("task = {task}"))))
+    }
+
+    /// Reads a row with the columns [`UNPLACED`]: the place, and the run with task 0.
+    pub(crate) fn unplaced(
+        &self,
+        row: &Row,
+    ) -> Result<Result<(String, AttemptResult)>, rusqlite::Error> {
+        let (place, attempt): (String, u32) = (row.get(0)?, row.get(6)?);
+        let sum_of = Some(place.clone());
+        let result = self.result(row, 7, sum_of, |failed| [0, attempt.into(), failed.into()])?;
+        let (started, seconds) = (row.get(5)?, row.get(4)?);
+        Ok(match result {
+            Ok(result) => Ok((place, AttemptResult { task: 0, attempt, started, seconds, result })),
+            Err(why) => {
+                let at = format!("place = '{}'", place.replace('\'', "''"));
+                Err(damaged(self.results, &why, "unplaced", &at))
+            }
+        })
     }
 
     /// Reads a row with the columns [`GROUP`], of a group at this level.

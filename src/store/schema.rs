@@ -3,9 +3,9 @@
 
 use rusqlite::{Connection, params};
 
-use crate::job::RUN_COLUMNS;
+use crate::job::{CombinedDigests, RUN_COLUMNS};
 use crate::model::{Key, LoopNest, Points, Reduce, Value};
-use crate::store::Layout;
+use crate::store::{Layout, starts};
 
 /// The version of the tables; other versions are refused.
 pub(crate) const FORMAT: i64 = 3;
@@ -70,6 +70,7 @@ pub(crate) fn create(
 ) -> Result<(), rusqlite::Error> {
     let batch = connection.unchecked_transaction()?;
     batch.execute_batch(TABLES)?;
+    batch.execute_batch(starts::TABLES)?;
     batch.pragma_update(None, "user_version", FORMAT)?;
     {
         let mut note = batch.prepare("INSERT INTO job (key, value) VALUES (?1, ?2)")?;
@@ -115,8 +116,36 @@ pub(crate) fn create(
             }
         }
     }
+    put_combined(&batch, &layout.combined)?;
     batch.execute_batch(&view(layout))?;
     batch.commit()
+}
+
+/// Sets the digests of files that points name together. A word without any is stored too: later files do not
+/// count then.
+pub(super) fn put_combined(
+    store: &Connection,
+    combined: &[CombinedDigests],
+) -> Result<(), rusqlite::Error> {
+    store.execute("DELETE FROM combined", [])?;
+    let mut sql = store.prepare("INSERT INTO combined VALUES (?1, ?2, ?3, ?4)")?;
+    for CombinedDigests { word, loops, digests } in combined {
+        let loops = serde_json::json!(loops).to_string();
+        sql.execute(params![word, loops, None::<String>, None::<String>])?;
+        for (points, digest) in digests {
+            sql.execute(params![word, loops, serde_json::json!(points).to_string(), digest])?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets the reductions of the loops, which may change without a change of any run.
+pub(super) fn put_reductions(store: &Connection, nest: &LoopNest) -> Result<(), rusqlite::Error> {
+    let mut sql = store.prepare("UPDATE loops SET reduce = ?2 WHERE level = ?1")?;
+    for (level, l) in nest.loops().iter().enumerate() {
+        sql.execute(params![level as i64, l.reduce.as_ref().map(Reduce::name)])?;
+    }
+    Ok(())
 }
 
 /// The view `all_runs`: one column per loop, and one per field of its records, called `loop.field`.

@@ -19,7 +19,7 @@ pub use self::runs::{Runs, Summary};
 
 use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, ErasedStudy, LoopSource, PreparedLoop};
-use crate::job::{self, Digests, Identity, Job, check_name};
+use crate::job::{self, Job, PointDigests, check_name};
 use crate::model::{
     Completeness, GroupSummary, Loop, LoopNest, Order, Points, Policy, Reduce, SlotResult,
 };
@@ -355,7 +355,7 @@ where
                     "timeout: only the calls of an isolated study can be ended",
                 ));
             }
-            let (nest, learned, own_digests) = prepare_loops(&brought)?;
+            let (nest, learned, digests) = prepare_loops(&brought)?;
             let job = Job {
                 name,
                 folder: std::env::current_dir().unwrap_or_default(),
@@ -363,19 +363,15 @@ where
                 crunch: job::CrunchSpec::Native(learned),
                 score: "score".to_string(),
                 policy,
+                inputs: Vec::new(),
+                ignore: Vec::new(),
                 places: job::Places::default(),
             };
             job::check_job_name(&job.name).map_err(|why| Error::input(format!("name: {why}")))?;
             let depth = job.nest.depth();
             let listeners =
                 listeners.into_iter().map(|(folds, listen)| (depth - folds, listen)).collect();
-            let identity = Identity::of(&job, &version)?;
-            // Keys of data sets to load may name files, which rank 0 can see.
-            let mut digests = job::digests(&job)?;
-            for (level, of_level) in own_digests {
-                digests.entry(level).or_default().extend(of_level);
-            }
-            Ok(PreparedJob { job, text: String::new(), identity, digests, listeners })
+            Ok(PreparedJob { job, text: String::new(), version, digests, listeners })
         };
         (native, prepare)
     }
@@ -383,7 +379,7 @@ where
 
 /// Prepares the loops: the job's nest, the bincode form of each loop for other ranks, and digests of
 /// points.
-fn prepare_loops(native: &ErasedStudy) -> Result<(LoopNest, Vec<bytes::Bytes>, Digests)> {
+fn prepare_loops(native: &ErasedStudy) -> Result<(LoopNest, Vec<bytes::Bytes>, PointDigests)> {
     let depth = native.levels.len();
     if native.reduces.len() > depth {
         let folds = native.reduces.len();
@@ -391,7 +387,7 @@ fn prepare_loops(native: &ErasedStudy) -> Result<(LoopNest, Vec<bytes::Bytes>, D
     }
     let outer = depth - native.reduces.len();
     let (mut loops, mut learned): (Vec<Loop>, Vec<bytes::Bytes>) = (Vec::new(), Vec::new());
-    let mut digests = Digests::new();
+    let mut digests = PointDigests::new();
     for (i, level) in native.levels.iter().enumerate() {
         let name = level.name();
         check_name(name, &loops).map_err(Error::input)?;

@@ -6,11 +6,14 @@ pub(crate) mod clock;
 pub(crate) mod csv_file;
 pub(crate) mod duration;
 pub(crate) mod error;
+pub(crate) mod file_state;
 pub(crate) mod files;
 pub(crate) mod framing;
 pub(crate) mod machine;
 pub(crate) mod panic;
 pub(crate) mod process;
+#[cfg(feature = "jobs")]
+pub(crate) mod program;
 pub(crate) mod signals;
 #[cfg(feature = "cli")]
 pub(crate) mod stats;

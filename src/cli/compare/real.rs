@@ -31,7 +31,7 @@ pub(super) fn measure(case: &Case, text: &str, lineup: &mut StrategyResults) -> 
             expected: Some(case.known.clone()),
             ..Settings::default().threads(case.workers).no_store()
         };
-        let prepare = || run::work(case.job.clone(), text.to_string());
+        let prepare = || Ok(run::work(case.job.clone(), text.to_string()));
         if let Some(finished) = run_job(None, &settings, None, prepare)? {
             entry.measured = Some((finished.timing.crunch.as_secs_f64(), finished.tally.failed));
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 #[cfg(feature = "mpi")]
 use crate::cli::plan::slurm_request::RemainingWork;
-use crate::job::{Identity, Job, digests};
+use crate::job::{FileDigests, Identity, Job, content_digests};
 use crate::master::cost_model::CostModel;
 use crate::model::LoopNest;
 use crate::store::{Layout, ReusableRun, StoreReader};
@@ -73,8 +73,10 @@ impl RecordedDurations {
             return Ok(durations);
         }
         let reader = StoreReader::into(out)?;
-        let (layout, identity) = (Layout::of(job, &digests(job)?), Identity::of(job, "")?);
-        durations.changes = reader.found(&layout, &identity, |found| durations.add(found))?;
+        let mut files = FileDigests::new(reader.known_files());
+        let identity = Identity::of(job, "", &mut files, Some(&reader.identity()?))?;
+        let layout = Layout::of(job, &content_digests(job, &mut files)?);
+        durations.changes = reader.found(layout, identity, |found| durations.add(found))?;
         durations.afresh = durations.changes.is_some();
         durations.fit_model();
         Ok(durations)

@@ -107,7 +107,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
             ..Settings::default()
         };
         let work = job.clone();
-        if let Some(done) = run_job(None, &settings, None, || run::work(work, text))? {
+        if let Some(done) = run_job(None, &settings, None, || Ok(run::work(work, text)))? {
             pilot = Some((done.tally.done - done.tally.recalled, done.tally.failed));
             exit = done.tally.exit();
             durations = RecordedDurations::of(&job, done.folder.path())?;

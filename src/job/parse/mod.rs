@@ -88,6 +88,8 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
         ..policy
     };
     let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
+    let mut patterns = |key| table.take(key).map_or(Ok(Vec::new()), |entry| patterns(&entry));
+    let (inputs, ignore) = (patterns("inputs")?, patterns("ignore")?);
     let crunch = parse_crunch(&mut table, nest.loops())?;
     let has_child =
         matches!(crunch, CrunchSpec::Python(_) | CrunchSpec::Command(_) | CrunchSpec::Shell(_));
@@ -100,7 +102,17 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
     };
     table.finish()?;
     let policy = Policy { timeout, ..policy };
-    Ok(Job { name, folder, nest, crunch, score, policy, places })
+    Ok(Job { name, folder, nest, crunch, score, policy, inputs, ignore, places })
+}
+
+/// Patterns of file names.
+fn patterns(entry: &TomlEntry) -> Result<Vec<String>> {
+    let pattern = |entry: &TomlEntry| {
+        let text = entry.text()?;
+        glob::Pattern::new(&text).map_err(|error| entry.error(format!("\"{text}\": {error}")))?;
+        Ok(text)
+    };
+    entry.array()?.iter().map(pattern).collect()
 }
 
 fn name(root: &mut TomlTable, file: &Path) -> Result<String> {

@@ -1,0 +1,114 @@
+//! Files that a word with placeholders names, such as `data/{subject}_{site}.csv`: one for each combination
+//! of the points of its loops. Their content counts for the runs of that combination.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::job::counted::{names_in, shell_words};
+use crate::job::placeholders::{Template, TemplatePart};
+use crate::job::{CombinedDigests, CrunchSpec, FileDigests, Job};
+use crate::util::error::Result;
+use crate::util::text::count;
+
+/// The most combinations that are looked up for one word.
+const MOST: u64 = 1_000_000;
+
+/// The digests of all files that words with placeholders name.
+pub(super) fn combined_digests(job: &Job, files: &mut FileDigests) -> Result<Vec<CombinedDigests>> {
+    let mut found = Vec::new();
+    for (word, template) in words(job) {
+        let mut paths = BTreeMap::new();
+        let levels: Vec<usize> = (0..job.nest.depth())
+            .filter(|level| template.loops().any(|name| name == job.nest.loops()[*level].name))
+            .collect();
+        let loops: Vec<_> = levels.iter().map(|level| &job.nest.loops()[*level]).collect();
+        let sizes: Vec<u64> = loops.iter().map(|l| l.points.len()).collect();
+        let combinations = sizes.iter().fold(1u64, |product, size| product.saturating_mul(*size));
+        if combinations > MOST {
+            log::warn!(
+                "\"{word}\" may name up to {} files: they are too many to compare their content with that of earlier starts",
+                count(combinations)
+            );
+            continue;
+        }
+        for number in 0..combinations {
+            let mut rest = number;
+            let mut points = vec![0; sizes.len()];
+            for (point, size) in points.iter_mut().zip(&sizes).rev() {
+                (*point, rest) = (rest % size, rest / size);
+            }
+            let coordinates: Vec<_> = loops
+                .iter()
+                .zip(&points)
+                .map(|(l, point)| (l.name.as_str(), l.points.get(*point)))
+                .collect();
+            let Ok(name) = template.fill(&coordinates, Ok) else { continue };
+            let path: PathBuf = job.folder.join(&name);
+            if path.is_file() && !job.ignores(&name) {
+                paths.insert(points, path);
+            }
+        }
+        files.take(paths.values().cloned())?;
+        let digest = |(points, path): (Vec<u64>, PathBuf)| (points, files.get(&path).to_string());
+        let loops = loops.iter().map(|l| l.name.clone()).collect();
+        let digests = paths.into_iter().map(digest).collect();
+        found.push(CombinedDigests { word, loops, digests });
+    }
+    Ok(found)
+}
+
+/// The words of crunch that have placeholders, and text beside them: a placeholder alone names what its
+/// point names.
+fn words(job: &Job) -> Vec<(String, Template)> {
+    let templates: Vec<Template> = match &job.crunch {
+        CrunchSpec::Command(arguments) => {
+            arguments.iter().filter_map(|argument| Template::parse(argument).ok()).collect()
+        }
+        CrunchSpec::Shell(line) => match Template::parse(line) {
+            Ok(line) => shell_words(&line).into_iter().map(|word| word.template).collect(),
+            Err(_) => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    let is_of_several_parts = |template: &Template| {
+        let is_text = |part: &&TemplatePart| matches!(part, TemplatePart::Text(t) if !t.is_empty());
+        template.parts().iter().any(|part| is_text(&part)) || template.loops().count() > 1
+    };
+    let mut words = Vec::new();
+    for template in templates.iter().filter(|template| !template.is_plain()) {
+        for word in [Some(template.clone()), behind_equals(template)].into_iter().flatten() {
+            if !word.is_plain() && is_of_several_parts(&word) {
+                words.push((word.to_string(), word));
+            }
+        }
+    }
+    words.sort_by(|a, b| a.0.cmp(&b.0));
+    words.dedup_by(|a, b| a.0 == b.0);
+    words
+}
+
+/// What is behind the first `=`.
+fn behind_equals(template: &Template) -> Option<Template> {
+    let mut parts = template.parts().iter();
+    let rest = parts.find_map(|part| match part {
+        TemplatePart::Text(text) => names_in(text).nth(1).or(text.ends_with('=').then_some("")),
+        TemplatePart::Place { .. } => None,
+    })?;
+    let first = TemplatePart::Text(rest.to_string());
+    Some(Template::of(std::iter::once(first).chain(parts.cloned()).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_behind_an_equals_sign_is_a_word_too() {
+        let behind = |text: &str| {
+            behind_equals(&Template::parse(text).unwrap()).map(|word| word.to_string())
+        };
+        assert_eq!(behind("--data=d/{x}.csv"), Some("d/{x}.csv".to_string()));
+        assert_eq!(behind("--data={x}"), Some("{x}".to_string()));
+        assert_eq!(behind("d/{x}.csv"), None);
+    }
+}

@@ -1,0 +1,287 @@
+//! The files that a job's crunch and reductions consist of, found on rank 0 before the start: programs,
+//! arguments that are files, Python files, and those that `inputs` names. Runs are reused only if the
+//! content of these files is the same.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "jobs")]
+use crate::job::placeholders::{Template, TemplatePart};
+use crate::job::{CrunchSpec, Job};
+use crate::model::Reduce;
+use crate::util::error::Result;
+#[cfg(feature = "jobs")]
+use crate::util::program::find_program;
+
+/// Why a file counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FileRole {
+    /// A program that crunch runs.
+    Program,
+    /// A program of the operating system: a change of its content is reported, not refused.
+    System,
+    /// An argument, or a word of a shell line.
+    Argument,
+    /// The file of crunch's Python function, or of `load`.
+    Function,
+    /// A Python module that is imported before any call.
+    Module,
+    /// A Python module that a call imports.
+    LateModule,
+    /// Named by `inputs`.
+    Input,
+    /// The file of a Python reduction, or a module that it imports. Summaries depend on it; runs do not.
+    Reduction,
+}
+
+impl FileRole {
+    /// What the file is, for messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            FileRole::Program => "the program that crunch runs",
+            FileRole::System => "a program of the system",
+            FileRole::Argument => "a file that crunch names",
+            FileRole::Function => "the file of a Python function",
+            FileRole::Module | FileRole::LateModule => "a module that crunch imports",
+            FileRole::Input => "named by inputs",
+            FileRole::Reduction => "a file of a reduction",
+        }
+    }
+}
+
+/// A file that counts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CountedFile {
+    pub(crate) role: FileRole,
+    pub(crate) path: PathBuf,
+}
+
+/// Folders of the operating system's programs.
+#[cfg(feature = "jobs")]
+const SYSTEM: [&str; 5] = ["/bin", "/sbin", "/usr", "/lib", "/lib64"];
+
+/// The files that count, by the name that the job gives them.
+pub(crate) fn counted_files(job: &Job) -> Result<BTreeMap<String, CountedFile>> {
+    let mut found = CountedFiles { job, files: BTreeMap::new() };
+    for l in job.nest.loops() {
+        if let Some(Reduce::Python(function)) = &l.reduce {
+            found.add(&function.file, FileRole::Reduction, job.folder.join(&function.file));
+        }
+    }
+    match &job.crunch {
+        CrunchSpec::Python(python) => {
+            for function in std::iter::once(&python.function).chain(&python.load) {
+                found.add(&function.file, FileRole::Function, job.folder.join(&function.file));
+            }
+        }
+        #[cfg(feature = "jobs")]
+        CrunchSpec::Command(arguments) => found.command(arguments),
+        #[cfg(feature = "jobs")]
+        CrunchSpec::Shell(line) => found.shell(line),
+        _ => {}
+    }
+    #[cfg(feature = "jobs")]
+    found.inputs()?;
+    let ignored =
+        |name: &String, file: &CountedFile| job.ignores(name) && file.role != FileRole::Input;
+    found.files.retain(|name, file| !ignored(name, file));
+    Ok(found.files)
+}
+
+struct CountedFiles<'a> {
+    job: &'a Job,
+    files: BTreeMap<String, CountedFile>,
+}
+
+impl CountedFiles<'_> {
+    /// Adds a file, if it is there and does not count for another reason.
+    fn add(&mut self, name: &str, role: FileRole, path: PathBuf) {
+        let is_new = || CountedFile { role, path: path.clone() };
+        if path.is_file() {
+            let known = self.files.entry(name.to_string()).or_insert_with(is_new);
+            if known.role == FileRole::Reduction {
+                known.role = role; // crunch uses it too
+            }
+        }
+    }
+}
+
+#[cfg(feature = "jobs")]
+impl CountedFiles<'_> {
+    fn command(&mut self, arguments: &[String]) {
+        let plain = |text: &String| Template::parse(text).ok()?.plain();
+        let mut words = arguments.iter().map(plain);
+        if let Some(program) = words.next().flatten() {
+            self.program(&program);
+        }
+        for word in words.flatten() {
+            self.word(&word);
+        }
+    }
+
+    /// Adds the words of a shell line that are files, and the programs at the start of its commands.
+    fn shell(&mut self, line: &str) {
+        let Ok(template) = Template::parse(line) else { return };
+        for word in shell_words(&template) {
+            if let Some(text) = word.template.plain() {
+                self.word(&text);
+                if word.is_command {
+                    self.program(&text);
+                }
+            }
+        }
+    }
+
+    fn program(&mut self, name: &str) {
+        let own = self.job.folder.join(name);
+        let path = if name.contains('/') { own } else { PathBuf::from(name) };
+        let found = find_program(&path).ok().and_then(|path| path.canonicalize().ok());
+        let Some(path) = found else { return };
+        let is_system = SYSTEM.iter().any(|folder| path.starts_with(folder));
+        let role = if is_system { FileRole::System } else { FileRole::Program };
+        self.add(name, role, path);
+    }
+
+    fn word(&mut self, word: &str) {
+        for name in names_in(word) {
+            self.add(name, FileRole::Argument, self.job.folder.join(name));
+        }
+    }
+
+    fn inputs(&mut self) -> Result<()> {
+        for pattern in &self.job.inputs {
+            let wrong = |why: String| self.job.wrong("crunch.inputs", why);
+            let folder = glob::Pattern::escape(&self.job.folder.to_string_lossy());
+            let full = Path::new(&folder).join(pattern);
+            let paths = glob::glob(&full.to_string_lossy())
+                .map_err(|error| wrong(format!("\"{pattern}\": {error}")))?;
+            let mut files = Vec::new();
+            for path in paths {
+                let path = path.map_err(|error| wrong(format!("\"{pattern}\": {error}")))?;
+                add_files(&path, &mut files).map_err(|error| {
+                    wrong(format!("\"{pattern}\": {}: {error}", path.display()))
+                })?;
+            }
+            if files.is_empty() {
+                return Err(wrong(format!("\"{pattern}\" names no file")));
+            }
+            for path in files {
+                let name = path.strip_prefix(&self.job.folder).unwrap_or(&path);
+                let name = name.to_string_lossy().into_owned();
+                self.files.insert(name, CountedFile { role: FileRole::Input, path });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The files at a path: itself, or all files in a folder.
+#[cfg(feature = "jobs")]
+fn add_files(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            add_files(&entry?.path(), files)?;
+        }
+    } else {
+        files.push(path.to_path_buf());
+    }
+    Ok(())
+}
+
+/// The parts of a word that may be the name of a file: the whole, and what is behind a `=`.
+#[cfg(feature = "jobs")]
+pub(super) fn names_in(word: &str) -> impl Iterator<Item = &str> {
+    let behind = word.split_once('=').map(|(_, name)| name);
+    std::iter::once(word).chain(behind).filter(|name| !name.is_empty())
+}
+
+/// A word of a shell line.
+#[cfg(feature = "jobs")]
+pub(super) struct ShellWord {
+    pub(super) template: Template,
+    /// Whether it stands where a command begins.
+    pub(super) is_command: bool,
+}
+
+/// The words of a shell line, split at blanks and at the shell's operators, without quotes.
+#[cfg(feature = "jobs")]
+pub(super) fn shell_words(line: &Template) -> Vec<ShellWord> {
+    let mut words = Vec::new();
+    let (mut parts, mut quote) = (Vec::new(), None);
+    let (mut is_command, mut is_written) = (true, false);
+    let mut end = |parts: &mut Vec<TemplatePart>, by: char| {
+        if !parts.is_empty() {
+            let template = Template::of(std::mem::take(parts));
+            // An assignment in front of a command is no command, and what the line writes is no input.
+            let assigns = template.plain().is_some_and(|text| text.contains('='));
+            if !is_written {
+                words.push(ShellWord { template, is_command });
+                is_command &= assigns;
+            }
+            is_written = false;
+        }
+        is_written |= by == '>';
+        is_command |= "|&;()`\n".contains(by);
+    };
+    for part in line.parts() {
+        let TemplatePart::Text(text) = part else {
+            parts.push(part.clone());
+            continue;
+        };
+        let mut plain = String::new();
+        let mut letters = text.chars();
+        while let Some(letter) = letters.next() {
+            match (letter, quote) {
+                ('\\', None | Some('"')) => plain.extend(letters.next()),
+                ('\'' | '"', None) => quote = Some(letter),
+                (closing, Some(open)) if closing == open => quote = None,
+                (blank, None) if blank.is_whitespace() || "|&;<>()`".contains(blank) => {
+                    if !plain.is_empty() {
+                        parts.push(TemplatePart::Text(std::mem::take(&mut plain)));
+                    }
+                    end(&mut parts, blank);
+                }
+                (other, _) => plain.push(other),
+            }
+        }
+        if !plain.is_empty() {
+            parts.push(TemplatePart::Text(plain));
+        }
+    }
+    end(&mut parts, ' ');
+    words
+}
+
+#[cfg(all(test, feature = "jobs"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_line_is_split_into_commands_and_words() {
+        let line =
+            "A=1 ./sim -c 'my deck.in' d/{x}.csv>out.{x};awk -f p.awk | tail -n 1 && \"./a b\"";
+        let words: Vec<(Option<String>, bool)> = shell_words(&Template::parse(line).unwrap())
+            .into_iter()
+            .map(|word| (word.template.plain(), word.is_command))
+            .collect();
+        let expected = [
+            (Some("A=1"), true),
+            (Some("./sim"), true),
+            (Some("-c"), false),
+            (Some("my deck.in"), false),
+            (None, false),
+            (Some("awk"), true),
+            (Some("-f"), false),
+            (Some("p.awk"), false),
+            (Some("tail"), true),
+            (Some("-n"), false),
+            (Some("1"), false),
+            (Some("./a b"), true),
+        ];
+        let expected: Vec<_> =
+            expected.iter().map(|(text, at)| (text.map(str::to_string), *at)).collect();
+        assert_eq!(words, expected);
+    }
+}

@@ -1,0 +1,274 @@
+//! Matches two layouts: which point and which task of the one is which of the other.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::job::{CombinedDigests, PointDigests};
+use crate::model::{Key, LoopNest, Points, Value};
+use crate::store::Layout;
+use crate::store::layout::LoopLayout;
+use crate::util::error::{Error, Result};
+
+impl Layout {
+    /// This layout without the files that were not there when `before` was made: a run may have written
+    /// them, so they do not count.
+    pub(crate) fn without_new_files(mut self, before: &Layout) -> Layout {
+        if self.loops().any(|here| before.named(&here.l.name).is_none()) {
+            return self; // their runs cannot be matched
+        }
+        let mut places = Vec::new();
+        for (level, here) in self.loops().enumerate() {
+            let there = before.named(&here.l.name).expect("checked above");
+            let has_files = here.named().is_some()
+                || self.combined.iter().any(|combined| combined.loops.contains(&here.l.name));
+            places.push((level, has_files.then(|| matches(&there, &here, true))));
+        }
+        // The old point of each new one, by level.
+        let mut old: BTreeMap<usize, HashMap<u64, u64>> = BTreeMap::new();
+        for (level, matched) in places {
+            let matched = matched.into_iter().flatten().enumerate();
+            let turned = matched.filter_map(|(old, new)| Some((new?, old as u64)));
+            old.insert(level, turned.collect());
+        }
+        for (level, digests) in &mut self.digests {
+            let (name, matched) = (&self.nest.loops()[*level].name, &old[level]);
+            let there = before.named(name).expect("checked above");
+            digests.retain(|point, _| {
+                matched.get(point).is_none_or(|old| there.digest(*old).is_some())
+            });
+        }
+        let nest = &self.nest;
+        let level = |name: &String| nest.loops().iter().position(|l| l.name == *name);
+        for combined in &mut self.combined {
+            let there = before.combined.iter().find(|there| there.word == combined.word);
+            let Some(there) = there else { continue }; // an older store recorded none
+            let levels: Vec<_> = combined.loops.iter().filter_map(level).collect();
+            combined.digests.retain(|points, _| {
+                let olds =
+                    levels.iter().zip(points).map(|(level, new)| old[level].get(new).copied());
+                let olds: Option<Vec<u64>> = olds.collect();
+                olds.is_none_or(|olds| there.digests.contains_key(&olds))
+            });
+        }
+        self
+    }
+
+    /// The union of both layouts: each loop with the points of both, this one's first.
+    pub(crate) fn union(&self, other: &Layout) -> Result<Layout> {
+        let (mut loops, mut digests) = (Vec::new(), PointDigests::new());
+        for (level, here) in self.loops().enumerate() {
+            let there = other.named(&here.l.name).ok_or_else(|| changed_loops(other, self))?;
+            let mut of_level = here.digests.cloned().unwrap_or_default();
+            let mut l = here.l.clone();
+            if !here.is(&there) {
+                let points = &here.l.points;
+                let mut values: Vec<Value> = (0..points.len()).map(|i| points.get(i)).collect();
+                let match_of = matches(&there, &here, false);
+                let points = &there.l.points;
+                for i in (0..points.len()).filter(|i| match_of[*i as usize].is_none()) {
+                    if let Some(digest) = there.digest(i) {
+                        of_level.insert(values.len() as u64, digest.clone());
+                    }
+                    values.push(points.get(i));
+                }
+                l.points = Points::List(values);
+            }
+            loops.push(l);
+            digests.insert(level, of_level);
+        }
+        if other.nest.depth() != loops.len() {
+            return Err(changed_loops(other, self));
+        }
+        let nest = LoopNest::new(loops).map_err(Error::input)?;
+        Ok(Layout { nest, digests, combined: self.combined.clone() })
+    }
+}
+
+/// The error for different loops: their runs cannot be matched.
+pub(super) fn changed_loops(old: &Layout, new: &Layout) -> Error {
+    Error::input(format!(
+        "its runs are of the loops {}, this job's loops are {}: they cannot be matched; give another folder with --out, or --fresh to move them aside",
+        old.names(),
+        new.names()
+    ))
+}
+
+/// For each point of `old` the equal point of `new`; equal ones are matched one to one, in order. With
+/// `by_value`, what the points name does not matter.
+pub(super) fn matches(old: &LoopLayout, new: &LoopLayout, by_value: bool) -> Vec<Option<u64>> {
+    let identity = |l: &LoopLayout, point| match by_value {
+        true => l.l.points.get(point).to_json().to_string(),
+        false => l.identity(point),
+    };
+    let mut places: HashMap<String, VecDeque<u64>> = HashMap::new();
+    for point in 0..new.l.points.len() {
+        places.entry(identity(new, point)).or_default().push_back(point);
+    }
+    let mut find = |point| places.get_mut(&identity(old, point)).and_then(|same| same.pop_front());
+    (0..old.l.points.len()).map(&mut find).collect()
+}
+
+/// Maps the tasks of one layout to those of another.
+pub(crate) struct Mapping {
+    old: LoopNest,
+    new: LoopNest,
+    /// For each loop of the new layout: its level in the old one, and the new index of each old point;
+    /// nothing if the points are the same.
+    loops: Vec<(usize, Option<Vec<Option<u64>>>)>,
+    combined: Vec<CombinedMapping>,
+}
+
+/// The digests of files that points name together, in both layouts.
+struct CombinedMapping {
+    /// The levels of its loops in the old layout.
+    old: Vec<usize>,
+    before: BTreeMap<Vec<u64>, String>,
+    /// The same for the new layout.
+    new: Vec<usize>,
+    now: BTreeMap<Vec<u64>, String>,
+}
+
+impl CombinedMapping {
+    fn all(old: &Layout, new: &Layout) -> Vec<CombinedMapping> {
+        let levels = |layout: &Layout, combined: &CombinedDigests| -> Vec<usize> {
+            let level = |name: &String| layout.nest.loops().iter().position(|l| l.name == *name);
+            combined.loops.iter().filter_map(level).collect()
+        };
+        let of_word = |before: &CombinedDigests| {
+            let now = new.combined.iter().find(|now| now.word == before.word)?;
+            if now.digests == before.digests && old.nest.loops() == new.nest.loops() {
+                return None;
+            }
+            // In the order of the new layout's loops on both sides.
+            let old_levels = levels(old, now);
+            let sorted = levels(old, before);
+            let of_old = |(points, digest): (&Vec<u64>, &String)| {
+                let point = |level: &usize| {
+                    sorted.iter().position(|known| known == level).map(|at| points[at])
+                };
+                Some((old_levels.iter().map(point).collect::<Option<_>>()?, digest.clone()))
+            };
+            Some(CombinedMapping {
+                before: before.digests.iter().filter_map(of_old).collect(),
+                new: levels(new, now),
+                now: now.digests.clone(),
+                old: old_levels,
+            })
+        };
+        old.combined.iter().filter_map(of_word).collect()
+    }
+
+    /// Whether the file of a run is the same in both layouts, or was not there before.
+    fn is_same(&self, old: &[u64], new: &[u64]) -> bool {
+        let at = |levels: &[usize], points: &[u64]| -> Vec<u64> {
+            levels.iter().map(|level| points[*level]).collect()
+        };
+        let before = self.before.get(&at(&self.old, old));
+        before.is_none_or(|before| self.now.get(&at(&self.new, new)) == Some(before))
+    }
+}
+
+impl Mapping {
+    /// Fails if the loops differ; their order may differ.
+    pub(crate) fn new(old: &Layout, new: &Layout) -> Result<Mapping> {
+        let mut loops = Vec::new();
+        for here in new.loops() {
+            let mut all = old.loops().enumerate();
+            let there = all.find(|(_, there)| there.l.name == here.l.name);
+            let (level, there) = there.ok_or_else(|| changed_loops(old, new))?;
+            loops.push((level, (!there.is(&here)).then(|| matches(&there, &here, false))));
+        }
+        if old.nest.depth() != new.nest.depth() {
+            return Err(changed_loops(old, new));
+        }
+        let combined = CombinedMapping::all(old, new);
+        Ok(Mapping { old: old.nest.clone(), new: new.nest.clone(), loops, combined })
+    }
+
+    /// The same task in the new layout, if it exists there.
+    pub(crate) fn task(&self, old: u64) -> Option<u64> {
+        let places = self.old.indices(self.old.task(old));
+        let (mut key, mut now) = (Key::ROOT, Vec::new());
+        for (old_level, moved) in &self.loops {
+            let place = places[*old_level];
+            let place = match moved {
+                Some(moved) => (*moved.get(place as usize)?)?,
+                None => place,
+            };
+            key = self.new.child(key, place)?;
+            now.push(place);
+        }
+        self.combined.iter().all(|files| files.is_same(&places, &now)).then_some(key.index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Loop;
+
+    type Given<'a> = (&'a str, &'a [i64], &'a [(u64, &'a str)]);
+
+    fn layout(loops: &[Given]) -> Layout {
+        let list = |(name, values, _): &Given| Loop {
+            name: name.to_string(),
+            points: Points::List(values.iter().map(|v| Value::Int(*v)).collect()),
+            reduce: None,
+            is_data: false,
+        };
+        let digests = |(_, _, digests): &Given| {
+            digests.iter().map(|(i, digest)| (*i, digest.to_string())).collect()
+        };
+        Layout {
+            nest: LoopNest::new(loops.iter().map(list).collect()).unwrap(),
+            digests: loops.iter().map(digests).enumerate().collect(),
+            combined: Vec::new(),
+        }
+    }
+
+    fn moved(old: &Layout, new: &Layout) -> Vec<Option<u64>> {
+        let mapping = Mapping::new(old, new).unwrap();
+        (0..old.nest.tasks()).map(|task| mapping.task(task)).collect()
+    }
+
+    #[test]
+    fn points_are_found_where_they_went() {
+        let old = layout(&[("a", &[1, 2], &[]), ("b", &[7, 8], &[])]);
+        assert_eq!(moved(&old, &old), [Some(0), Some(1), Some(2), Some(3)]);
+        let grown = layout(&[("a", &[1, 2], &[]), ("b", &[6, 8, 7], &[])]);
+        assert_eq!(moved(&old, &grown), [Some(2), Some(1), Some(5), Some(4)]);
+        let shrunk = layout(&[("a", &[2], &[]), ("b", &[7, 8], &[])]);
+        assert_eq!(moved(&old, &shrunk), [None, None, Some(0), Some(1)]);
+        let turned = layout(&[("b", &[7, 8], &[]), ("a", &[1, 2], &[])]);
+        assert_eq!(moved(&old, &turned), [Some(0), Some(2), Some(1), Some(3)]);
+    }
+
+    #[test]
+    fn equal_points_are_matched_one_to_one() {
+        let old = layout(&[("a", &[5, 5], &[])]);
+        let new = layout(&[("a", &[5, 4, 5, 5], &[])]);
+        assert_eq!(moved(&old, &new), [Some(0), Some(2)]);
+        assert_eq!(moved(&new, &old), [Some(0), None, Some(1), None]);
+    }
+
+    #[test]
+    fn what_changed_its_content_is_another_point() {
+        let old = layout(&[("file", &[1, 2], &[(0, "abc"), (1, "def")])]);
+        let new = layout(&[("file", &[1, 2], &[(0, "abc"), (1, "xyz")])]);
+        assert!(!old.is(&new));
+        assert_eq!(moved(&old, &new), [Some(0), None]);
+    }
+
+    #[test]
+    fn a_union_has_the_points_of_both() {
+        let here = layout(&[("a", &[1, 2], &[(1, "x")]), ("b", &[7], &[])]);
+        let there = layout(&[("b", &[7], &[]), ("a", &[3, 2, 1], &[(0, "y"), (1, "z")])]);
+        let both = here.union(&there).unwrap();
+        let expected =
+            layout(&[("a", &[1, 2, 3, 2], &[(1, "x"), (2, "y"), (3, "z")]), ("b", &[7], &[])]);
+        assert!(both.is(&expected), "{both:?}");
+        assert_eq!(moved(&there, &both), [Some(2), Some(3), Some(0)]);
+        let other = layout(&[("a", &[1], &[])]);
+        assert!(other.union(&here).is_err() && here.union(&other).is_err());
+        assert!(Mapping::new(&here, &other).is_err() && Mapping::new(&other, &here).is_err());
+    }
+}

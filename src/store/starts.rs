@@ -1,0 +1,133 @@
+//! The starts on a store: which crunch each of them had, and in which environment. Runs are traced to
+//! their crunch through the worker that made them. Also the digests of files that starts have read.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::job::{DigestedFile, FileDigests, Identity};
+use crate::util::file_state::FileState;
+
+/// Tables that stores have had since this record was added.
+pub(super) const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS crunches (crunch INTEGER PRIMARY KEY, identity TEXT);
+CREATE TABLE IF NOT EXISTS starts (session INTEGER PRIMARY KEY, crunch INTEGER, environment TEXT);
+CREATE TABLE IF NOT EXISTS known_files (path TEXT PRIMARY KEY, digest TEXT, size INTEGER, modified INTEGER,
+                                        changed INTEGER, inode INTEGER, taken INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS combined (word TEXT, loops TEXT, points TEXT, digest TEXT);
+CREATE TABLE IF NOT EXISTS unplaced (place TEXT, failed INTEGER, score REAL, value TEXT, error TEXT,
+                                     seconds REAL, started REAL, worker INTEGER, attempt INTEGER,
+                                     exact BLOB, sum INTEGER);
+";
+
+/// The state of a store before a start.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredIdentity {
+    /// The identity of the last start's crunch, and its number.
+    pub(crate) identity: Identity,
+    pub(crate) crunch: i64,
+    /// Number of starts.
+    pub(crate) sessions: i64,
+    pub(crate) environment: Option<BTreeMap<String, String>>,
+}
+
+impl StoredIdentity {
+    pub(crate) fn read(store: &Connection) -> Result<StoredIdentity, rusqlite::Error> {
+        let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+        let mut sessions = number("SELECT max(session) FROM workers")?.unwrap_or(0);
+        if has_table(store, "starts")? {
+            sessions = sessions.max(number("SELECT max(session) FROM starts")?.unwrap_or(0));
+            let sql = "SELECT s.crunch, s.environment, c.identity FROM starts s
+                       JOIN crunches c ON c.crunch = s.crunch ORDER BY s.session DESC LIMIT 1";
+            let last = store.query_row(sql, [], |row| {
+                Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+            });
+            if let Some((crunch, environment, identity)) = last.optional()? {
+                let environment = serde_json::from_str(&environment).ok();
+                // What cannot be read is taken as unrecorded, as in an older store.
+                if let Ok(identity) = serde_json::from_str(&identity) {
+                    return Ok(StoredIdentity { identity, crunch, sessions, environment });
+                }
+            }
+        }
+        let identity = Identity::from_notes(|key| note(store, key))?;
+        Ok(StoredIdentity { identity, crunch: 1, sessions, environment: None })
+    }
+}
+
+/// Records a start. Starts of an older gridmpi, which recorded none, are taken to have had crunch 1.
+pub(super) fn record(
+    store: &Connection,
+    session: i64,
+    crunch: i64,
+    identity: &Identity,
+    environment: &BTreeMap<String, String>,
+) -> Result<(), rusqlite::Error> {
+    let identity = serde_json::json!(identity).to_string();
+    let environment = serde_json::json!(environment).to_string();
+    store.execute("INSERT OR REPLACE INTO crunches VALUES (?1, ?2)", params![crunch, identity])?;
+    store.execute(
+        "INSERT OR IGNORE INTO starts SELECT DISTINCT session, 1, '' FROM workers WHERE session < ?1",
+        params![session],
+    )?;
+    let sql = "INSERT OR REPLACE INTO starts VALUES (?1, ?2, ?3)";
+    store.execute(sql, params![session, crunch, environment])?;
+    Ok(())
+}
+
+/// A number for another crunch.
+pub(super) fn next_crunch(store: &Connection) -> Result<i64, rusqlite::Error> {
+    store.query_row("SELECT coalesce(max(crunch), 1) + 1 FROM crunches", [], |row| row.get(0))
+}
+
+/// The digests of files that earlier starts have taken; none if they cannot be read.
+pub(crate) fn known_files(store: &Connection) -> BTreeMap<PathBuf, DigestedFile> {
+    let sql = "SELECT path, digest, size, modified, changed, inode, taken FROM known_files";
+    let read = |row: &rusqlite::Row| {
+        let state = FileState {
+            size: row.get::<_, i64>(2)? as u64,
+            modified: row.get(3)?,
+            changed: row.get(4)?,
+            inode: row.get::<_, i64>(5)? as u64,
+        };
+        let file = DigestedFile { digest: row.get(1)?, state, taken: row.get(6)? };
+        Ok((PathBuf::from(row.get::<_, String>(0)?), file))
+    };
+    let found = store.prepare(sql).and_then(|mut sql| sql.query_map([], read)?.collect());
+    found.unwrap_or_default()
+}
+
+/// Keeps the digests of this start's files.
+pub(super) fn keep_files(store: &Connection, files: &FileDigests) -> Result<(), rusqlite::Error> {
+    let before = known_files(store);
+    let used: Vec<_> = files.used().collect();
+    let same = |(path, file): &(&PathBuf, &DigestedFile)| before.get(*path) == Some(*file);
+    if before.len() == used.len() && used.iter().all(same) {
+        return Ok(());
+    }
+    let batch = store.unchecked_transaction()?;
+    batch.execute("DELETE FROM known_files", [])?;
+    {
+        let mut sql =
+            batch.prepare("INSERT INTO known_files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+        // A path that is no text is read again at each start.
+        for (path, file) in used.iter().filter_map(|(path, file)| Some((path.to_str()?, file))) {
+            let FileState { size, modified, changed, inode } = file.state;
+            let (size, inode) = (size as i64, inode as i64);
+            sql.execute(params![path, file.digest, size, modified, changed, inode, file.taken])?;
+        }
+    }
+    batch.commit()
+}
+
+pub(super) fn has_table(store: &Connection, name: &str) -> Result<bool, rusqlite::Error> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    store.query_row(sql, params![name], |row| row.get(0))
+}
+
+/// The value of a key in the store's table `job`.
+pub(crate) fn note(store: &Connection, key: &str) -> Result<Option<String>, rusqlite::Error> {
+    let sql = "SELECT value FROM job WHERE key = ?1";
+    store.query_row(sql, params![key], |row| row.get(0)).optional()
+}
