@@ -13,7 +13,7 @@ use crate::executor::process::{ended, environment};
 use crate::executor::{CallResult, Executor, RESULT_LIMIT, Slot, Task, too_large};
 use crate::job::placeholders::Template;
 use crate::job::{self, Job, named_json};
-use crate::model::{Scored, Value};
+use crate::model::{RunError, Scored, Value, short};
 use crate::util::error::Result;
 use crate::util::files;
 use crate::wire::requests::MasterClient;
@@ -115,7 +115,7 @@ impl Executor for CommandExecutor {
 }
 
 impl CommandExecutor {
-    fn call(&mut self, task: &Task) -> Result<Scored, String> {
+    fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
         let coordinates = task.coordinates();
         let scratch = self.scratch.as_ref().map_err(|e| format!("no scratch folder: {e}"))?;
         let result = scratch.path().join("result");
@@ -148,14 +148,14 @@ impl CommandExecutor {
         if let Some(how) = how {
             let stderr = stderr.trim_end();
             let stderr = if stderr.is_empty() { "it wrote nothing to stderr" } else { stderr };
-            return Err(format!("{program}: {how}\n{stderr}"));
+            return Err(format!("{program}: {how}\n{stderr}").into());
         }
         let value = match written? {
             Some(text) => Value::parse(&text)
                 .map_err(|why| format!("the result file is neither a number nor JSON: {why}")),
             None => match stdout.lines().rev().find(|line| !line.trim().is_empty()) {
                 Some(last) => Value::parse(last).map_err(|_| {
-                    let line = crate::executor::short(&last.into());
+                    let line = short(&last.into());
                     format!("the last line on stdout is neither a number nor JSON: {line}")
                 }),
                 // No score needed: the program may be run for its side effects.

@@ -9,6 +9,8 @@ pub(crate) mod process;
 #[cfg(feature = "jobs")]
 mod python;
 pub(crate) mod rust;
+#[cfg(feature = "jobs")]
+mod watch;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,9 +19,8 @@ use crate::executor::rust::{ErasedStudy, RustExecutor, RustReducer};
 #[cfg(feature = "jobs")]
 use crate::job;
 use crate::job::Job;
-use crate::model::{Key, Scored, SlotResult, Value};
+use crate::model::{Key, RunError, Scored, SlotResult, Value, score};
 use crate::util::error::Result;
-use crate::util::text::beginning;
 use crate::wire::requests::MasterClient;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use command::by_hand;
@@ -50,7 +51,7 @@ impl Task<'_> {
 
     /// The value with its score.
     #[cfg(feature = "jobs")]
-    fn scored(&self, value: Value) -> Result<Scored, String> {
+    fn scored(&self, value: Value) -> Result<Scored, RunError> {
         score(value, &self.job.score, self.job.needs_score())
     }
 }
@@ -62,11 +63,11 @@ pub(crate) enum CallResult {
     /// A plain number, not NaN.
     Number(f64),
     /// Any other result, or the error text.
-    Other(Box<Result<Scored, String>>),
+    Other(Box<Result<Scored, RunError>>),
 }
 
-impl From<Result<Scored, String>> for CallResult {
-    fn from(result: Result<Scored, String>) -> CallResult {
+impl From<Result<Scored, RunError>> for CallResult {
+    fn from(result: Result<Scored, RunError>) -> CallResult {
         match result.as_ref().ok().and_then(Scored::as_number) {
             Some(number) => CallResult::Number(number),
             None => CallResult::Other(Box::new(result)),
@@ -110,6 +111,8 @@ pub(crate) struct ExecutorRegistry {
     /// Cached data sets of `ridge`.
     #[cfg(feature = "jobs")]
     tables: Arc<builtin::ridge::RidgeCache>,
+    #[cfg(feature = "jobs")]
+    watch: Arc<watch::FileWatch>,
 }
 
 impl ExecutorRegistry {
@@ -120,6 +123,8 @@ impl ExecutorRegistry {
             study: study.cloned(),
             #[cfg(feature = "jobs")]
             tables: Arc::default(),
+            #[cfg(feature = "jobs")]
+            watch: Arc::default(),
         }
     }
 
@@ -151,14 +156,21 @@ impl ExecutorRegistry {
             }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Command(arguments) => {
-                Box::new(command::CommandExecutor::arguments(job, arguments, caller, place))
+                self.watched(command::CommandExecutor::arguments(job, arguments, caller, place))
             }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Shell(text) => {
-                Box::new(command::CommandExecutor::shell(job, text, caller, place))
+                self.watched(command::CommandExecutor::shell(job, text, caller, place))
             }
             _ => Box::new(Stranger),
         }
+    }
+
+    #[cfg(feature = "jobs")]
+    fn watched(&self, inner: command::CommandExecutor) -> Box<dyn Executor> {
+        let (job, watch) = (self.job.clone(), self.watch.clone());
+        let words = job::file_words(&job);
+        Box::new(watch::WatchedExecutor { job, watch, inner: Box::new(inner), words })
     }
 
     pub(crate) fn reducer(&self, place: Slot) -> Box<dyn GroupReducer + Send> {
@@ -188,7 +200,7 @@ const STRANGER: &str = "rank 0 runs a job of another program; start the same pro
 
 impl Executor for Stranger {
     fn crunch(&mut self, _: &Task) -> CallResult {
-        CallResult::from(Err(STRANGER.to_string()))
+        CallResult::from(Err(STRANGER.into()))
     }
 }
 
@@ -209,66 +221,5 @@ pub(crate) fn check(job: &Job) -> Result<()> {
         job::CrunchSpec::Ridge { target, .. } => builtin::ridge::check(job, target.as_deref()),
         job::CrunchSpec::Command(arguments) => command::check(job, "crunch.command", &arguments[0]),
         job::CrunchSpec::Shell(_) => command::check(job, "crunch.shell", "/bin/sh"),
-    }
-}
-
-/// Finds the score in crunch's result: a number is its own score, a record has it under `key`. A NaN score,
-/// or a missing score where one is needed, makes the run fail.
-pub(crate) fn score(value: Value, key: &str, needed: bool) -> Result<Scored, String> {
-    let found = match &value {
-        Value::Int(_) | Value::Float(_) => value.as_f64(),
-        Value::Record(fields) => match value.field(key) {
-            Some(number) => Some(number.as_f64().ok_or_else(|| {
-                format!("the record's \"{key}\" is no number: {}", short(number))
-            })?),
-            None if needed => {
-                let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-                let names = names.join(", ");
-                return Err(format!(
-                    "the record has no \"{key}\" (it has: {names}); name its score in [crunch] score"
-                ));
-            }
-            None => None,
-        },
-        other if needed => {
-            return Err(format!("expected a number or a record, got {}", short(other)));
-        }
-        _ => None,
-    };
-    if found.is_some_and(f64::is_nan) {
-        return Err("the score is NaN".to_string());
-    }
-    // Numbers are stored as floats, so that 3 and 3.0 are the same result.
-    let value = match (&value, found) {
-        (Value::Int(_), Some(number)) => Value::Float(number),
-        _ => value,
-    };
-    Ok(Scored { score: found, value, ..Scored::default() })
-}
-
-/// A value, shortened for an error message.
-fn short(value: &Value) -> String {
-    beginning(&value.to_json().to_string(), 80)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scores_come_from_numbers_and_records() {
-        let record = |json: &str| Value::parse(json).unwrap();
-        assert_eq!(score(Value::Int(3), "score", true).unwrap(), Scored::number(3.0));
-        let named = score(record(r#"{"rmse": 2, "fit": [1]}"#), "rmse", true).unwrap();
-        assert_eq!(named.score, Some(2.0));
-        assert!(score(record(r#"{"rmse": 2}"#), "score", true).unwrap_err().contains("rmse"));
-        assert_eq!(score(record(r#"{"rmse": 2}"#), "score", false).unwrap().score, None);
-        assert!(score(record(r#"{"score": "x"}"#), "score", false).is_err());
-        assert!(score(Value::Float(f64::NAN), "score", false).unwrap_err().contains("NaN"));
-        assert!(score(record("[1]"), "score", true).unwrap_err().contains("[1]"));
-        assert_eq!(
-            score(Value::Float(f64::INFINITY), "score", true).unwrap().score,
-            Some(f64::INFINITY)
-        );
     }
 }

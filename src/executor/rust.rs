@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::executor::context::Context;
 use crate::executor::{CallResult, Executor, GroupReducer, Slot, Task};
 use crate::job::{CrunchSpec, Job};
-use crate::model::{Key, Points, Scored, SlotResult};
+use crate::model::{Key, Points, RunError, Scored, SlotResult};
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
 use crate::wire::dictionary::DictionaryData;
@@ -113,7 +113,7 @@ impl Executor for RustExecutor {
         let indices = self.context.indices();
         let result = (self.study.crunch)(&indices, &self.context);
         self.context.rest();
-        CallResult::from(result)
+        CallResult::from(result.map_err(RunError::Failed))
     }
 }
 

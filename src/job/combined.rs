@@ -57,6 +57,11 @@ pub(super) fn combined_digests(job: &Job, files: &mut FileDigests) -> Result<Vec
     Ok(found)
 }
 
+/// The words of crunch that may become the names of files.
+pub(crate) fn file_words(job: &Job) -> Vec<Template> {
+    words(job).into_iter().map(|(_, word)| word).collect()
+}
+
 /// The words of crunch that have placeholders, and text beside them: a placeholder alone names what its
 /// point names.
 fn words(job: &Job) -> Vec<(String, Template)> {

@@ -2,7 +2,7 @@
 //! arguments that are files, Python files, and those that `inputs` names. Runs are reused only if the
 //! content of these files is the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,12 @@ pub(crate) fn counted_files(job: &Job) -> Result<BTreeMap<String, CountedFile>> 
         |name: &String, file: &CountedFile| job.ignores(name) && file.role != FileRole::Input;
     found.files.retain(|name, file| !ignored(name, file));
     Ok(found.files)
+}
+
+/// The files that workers compare with what they were at the start.
+pub(crate) fn crunch_files(job: &Job) -> Result<BTreeSet<PathBuf>> {
+    let counted = counted_files(job)?.into_values();
+    Ok(counted.filter(|file| file.role != FileRole::System).map(|file| file.path).collect())
 }
 
 struct CountedFiles<'a> {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use crate::util::clock;
 use crate::util::error::{Error, Result};
@@ -21,6 +22,9 @@ use crate::util::thread::Ticker;
 /// A file that was changed so shortly before its digest was taken may have been changed again within the
 /// resolution of its times. (nanoseconds)
 const UNSETTLED: i64 = 2_000_000_000;
+
+/// The most files that points name and workers look at.
+const MOST_WATCHED: usize = 20_000;
 
 /// Time between two reports of progress.
 const REPORT_PERIOD: Duration = Duration::from_secs(5);
@@ -44,6 +48,30 @@ pub(crate) struct CombinedDigests {
     pub(crate) loops: Vec<String>,
     /// By the point of each of these loops. A file that is not there has no digest.
     pub(crate) digests: BTreeMap<Vec<u64>, String>,
+}
+
+/// A file that workers compare with what it was at the start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WatchedFile {
+    /// Its path, relative to the job's folder or absolute.
+    pub(crate) name: String,
+    pub(crate) digest: String,
+    pub(crate) state: FileState,
+}
+
+/// The files that workers compare with what they were at the start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WatchedFiles {
+    /// The files that crunch consists of.
+    pub(crate) always: Vec<WatchedFile>,
+    /// Files that points name, by their path.
+    pub(crate) named: BTreeMap<String, WatchedFile>,
+}
+
+impl WatchedFiles {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.always.is_empty() && self.named.is_empty()
+    }
 }
 
 /// A file's digest, and when it was taken.
@@ -105,6 +133,27 @@ impl FileDigests {
     /// The digest of a file that was taken.
     pub(crate) fn get(&self, path: &Path) -> &str {
         self.known.get(path).map_or("", |known| &known.digest)
+    }
+
+    /// The files that were taken, for workers to compare: those that crunch consists of, and all others as
+    /// files that points name. So many of the latter that telling all workers would take long are left out.
+    pub(crate) fn watched(&self, always: &BTreeSet<PathBuf>) -> WatchedFiles {
+        let mut watched = WatchedFiles::default();
+        let few = self.used.len() <= always.len() + MOST_WATCHED;
+        for (path, known) in self.used() {
+            let Some(name) = path.to_str().map(str::to_string) else { continue };
+            let file = WatchedFile {
+                name: name.clone(),
+                digest: known.digest.clone(),
+                state: known.state,
+            };
+            if always.contains(path) {
+                watched.always.push(file);
+            } else if few {
+                watched.named.insert(name, file);
+            }
+        }
+        watched
     }
 
     /// The files of this start.

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use crate::job::Job;
 use crate::job::digests::{Digests, FileDigests, PointDigests};
-use crate::model::Value;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::util::error::Error;
 use crate::util::error::Result;
@@ -49,7 +48,7 @@ pub(super) fn named_files(
     {
         for point in 0..l.points.len() {
             let value = l.points.get(point);
-            for name in texts(&value) {
+            for name in value.texts() {
                 if !known.contains_key(name) {
                     let path = Some(job.folder.join(name)).filter(|path| path.is_file());
                     known.insert(name.to_string(), path);
@@ -61,15 +60,6 @@ pub(super) fn named_files(
         }
     }
     Ok(())
-}
-
-fn texts(value: &Value) -> Vec<&str> {
-    match value {
-        Value::Text(text) => vec![text],
-        Value::Record(fields) => fields.iter().flat_map(|(_, value)| texts(value)).collect(),
-        Value::List(items) => items.iter().flat_map(texts).collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// The size of the input files.

@@ -100,11 +100,17 @@ impl Identity {
             let digest = digests.get(&file.path).to_string();
             (name, IdentityFile { role: file.role, digest })
         };
+        let mut files: BTreeMap<_, _> = counted.into_iter().map(digest).collect();
+        for (name, file) in before.iter().flat_map(|before| &before.files) {
+            if job.ignores(name) {
+                files.entry(name.clone()).or_insert_with(|| file.clone()); // it does not count any more
+            }
+        }
         Ok(Identity {
             keys,
             score: job.score.clone(),
             reduces: job.nest.loops().iter().map(|l| reduce(l.reduce.as_ref())).collect(),
-            files: counted.into_iter().map(digest).collect(),
+            files,
             is_partial: false,
         })
     }

@@ -23,8 +23,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Loop, LoopNest, Policy, PythonFunction, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
+#[cfg(feature = "jobs")]
+pub(crate) use combined::file_words;
+pub(crate) use counted::crunch_files;
 pub(crate) use digests::{
-    CombinedDigests, DigestedFile, Digests, FileDigests, PointDigests, digest, digest_of,
+    CombinedDigests, DigestedFile, Digests, FileDigests, PointDigests, WatchedFile, WatchedFiles,
+    digest, digest_of,
 };
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;
@@ -49,6 +53,8 @@ pub(crate) struct Job {
     /// Patterns of files that crunch reads, besides those that are found; and of files that do not count.
     pub(crate) inputs: Vec<String>,
     pub(crate) ignore: Vec<String>,
+    /// What workers compare; nothing if a change is to be ignored.
+    pub(crate) watched: WatchedFiles,
     /// Line numbers of the job file's keys; only on rank 0.
     #[serde(skip)]
     pub(crate) places: Places,

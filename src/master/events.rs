@@ -95,6 +95,8 @@ pub(crate) enum Action<'a> {
     Miss { rank: usize },
     /// Record that this attempt gave no result because its worker was lost. Another attempt follows.
     GiveBack { task: u64, attempt: u32, rank: usize },
+    /// Say that a file which crunch consists of differs from what it was at the start. The job drains.
+    FileChanged { rank: usize, why: String },
     /// Tell the worker to leave.
     Dismiss {
         rank: usize,

@@ -63,6 +63,14 @@ impl OpenGroups {
         self.known = summaries;
     }
 
+    /// Forgets what is known of the groups around a key: something in them is new.
+    fn forget(&mut self, mut key: Key) {
+        while let Some((parent, _)) = self.nest.group(key) {
+            self.known.remove(&parent);
+            key = parent;
+        }
+    }
+
     /// Puts an item under its key. A group that is complete closes, and its value goes into the group
     /// around it, and so on outwards. Closed groups are appended to `closed`, innermost first.
     pub(super) fn put(
@@ -89,6 +97,9 @@ impl OpenGroups {
     /// numbers, which are taken by the column.
     pub(super) fn put_runs(&mut self, runs: &RunBatch, closed: &mut Vec<ClosedGroup>) {
         let Range { start: mut task, end } = runs.tasks();
+        if !self.known.is_empty() {
+            runs.tasks().for_each(|task| self.forget(self.nest.task(task)));
+        }
         let mut scores = runs.scores();
         let mut others = runs.others();
         loop {
@@ -175,6 +186,7 @@ impl OpenGroups {
         closed: &mut Vec<ClosedGroup>,
     ) {
         let Some((runs, failed)) = self.away.remove(&key) else { return };
+        self.forget(key);
         let item = SlotResult { result: result.as_ref().ok().cloned(), runs, failed };
         closed.push(ClosedGroup::Summary(GroupSummary { key, result, runs, failed }));
         self.put(key, item, closed);

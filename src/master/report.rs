@@ -61,6 +61,12 @@ impl Master {
             let plain = special.map_or(runs.count(), |task| task - runs.first);
             let part = runs.take_first(plain.max(1));
             let failed = plain == 0 && part.first_failure().is_some();
+            if failed && let Some(why) = part.changed_file() {
+                self.tally.dropped += 1;
+                actions.push(Action::FileChanged { rank, why: why.to_string() });
+                self.drain();
+                continue;
+            }
             if plain == 0 && !self.counts(part.first, failed, actions) {
                 self.tally.dropped += 1;
                 continue;

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::results::{Assignment, AttemptResult, Scored, weight};
+use crate::model::results::{Assignment, AttemptResult, RunError, Scored, weight};
 
 /// Bytes per run: its score and its duration.
 const WIDTH: usize = 2 * size_of::<f64>();
@@ -36,8 +36,7 @@ type OtherRuns = VecDeque<OtherRun>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OtherRun {
     pub(crate) task: u64,
-    /// The value, or the error message.
-    pub(crate) result: Result<Scored, String>,
+    pub(crate) result: Result<Scored, RunError>,
 }
 
 /// A report of a worker thread on its assigned tasks.
@@ -80,7 +79,7 @@ impl RunBatch<'static> {
     }
 
     /// Appends a run with any result.
-    pub(crate) fn push(&mut self, result: Result<Scored, String>, seconds: f64) {
+    pub(crate) fn push(&mut self, result: Result<Scored, RunError>, seconds: f64) {
         match result.as_ref().ok().and_then(Scored::as_number) {
             Some(number) => self.push_number(number, seconds),
             None => {
@@ -146,6 +145,14 @@ impl<'a> RunBatch<'a> {
         self.others().find(|other| other.result.is_err()).map(|other| other.task)
     }
 
+    /// Why nothing of the first run's attempt counts, if a file of crunch has changed.
+    pub(crate) fn changed_file(&self) -> Option<&str> {
+        match &self.others().next()?.result {
+            Err(RunError::FileChanged(why)) => Some(why),
+            _ => None,
+        }
+    }
+
     /// When the last run ended, in seconds since 1970.
     pub(crate) fn ended(&self) -> f64 {
         self.started + self.seconds().sum::<f64>()
@@ -207,7 +214,9 @@ impl<'a> RunBatch<'a> {
 
     /// Approximate size of the results in bytes.
     pub(crate) fn weight(&self) -> usize {
-        let held = |other: &OtherRun| size_of::<OtherRun>() + weight(&other.result);
+        let held = |other: &OtherRun| {
+            size_of::<OtherRun>() + weight(other.result.as_ref().map_err(RunError::why))
+        };
         self.numbers.len() + self.others().map(held).sum::<usize>()
     }
 }
@@ -235,7 +244,7 @@ mod tests {
         let mut runs = RunBatch::default();
         runs.restart(10, 2, 100.0);
         runs.push_numbers(&[0.5, 1.5], 0.25);
-        runs.push(Err("no".to_string()), 1.0);
+        runs.push(Err("no".into()), 1.0);
         runs.push(Ok(Scored { score: Some(3.0), ..Scored::default() }), 0.5);
         runs.push(Ok(Scored::number(4.5)), 0.25);
         runs

@@ -6,7 +6,10 @@ pub(crate) mod nest;
 pub(crate) mod policy;
 pub(crate) mod reduce;
 pub(crate) mod results;
+pub(crate) mod score;
 pub(crate) mod value;
 
 // Other modules import these from `model`; files within it import from each other.
-pub(crate) use self::{batch::*, key::*, nest::*, policy::*, reduce::*, results::*, value::*};
+pub(crate) use self::{
+    batch::*, key::*, nest::*, policy::*, reduce::*, results::*, score::*, value::*,
+};

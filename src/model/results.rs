@@ -25,8 +25,55 @@ pub(crate) struct AttemptResult {
     pub(crate) started: f64,
     /// Duration of the call of crunch in seconds.
     pub(crate) seconds: f64,
-    /// The value, or the error message.
-    pub(crate) result: Result<Scored, String>,
+    pub(crate) result: Result<Scored, RunError>,
+}
+
+/// Why a run gave no result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum RunError {
+    /// Crunch failed.
+    Failed(String),
+    /// Crunch gave this value, which has no score. It is kept, because another field may become the score.
+    NoScore { why: String, value: Box<Value> },
+    /// A file that crunch consists of is not what it was at the start: nothing of this attempt counts.
+    FileChanged(String),
+}
+
+impl RunError {
+    /// The error message.
+    pub(crate) fn why(&self) -> &str {
+        match self {
+            RunError::Failed(why) | RunError::NoScore { why, .. } | RunError::FileChanged(why) => {
+                why
+            }
+        }
+    }
+
+    /// What crunch gave all the same.
+    pub(crate) fn value(&self) -> Option<&Value> {
+        match self {
+            RunError::NoScore { value, .. } => Some(value),
+            RunError::Failed(_) | RunError::FileChanged(_) => None,
+        }
+    }
+}
+
+impl From<String> for RunError {
+    fn from(why: String) -> RunError {
+        RunError::Failed(why)
+    }
+}
+
+impl From<&str> for RunError {
+    fn from(why: &str) -> RunError {
+        RunError::Failed(why.to_string())
+    }
+}
+
+impl std::fmt::Display for RunError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.why())
+    }
 }
 
 /// A value with its score: of a run, or of a reduced group.
@@ -72,7 +119,7 @@ impl Scored {
 }
 
 /// Approximate size of a result's heap memory in bytes.
-pub(crate) fn weight(result: &Result<Scored, String>) -> usize {
+pub(crate) fn weight(result: Result<&Scored, &str>) -> usize {
     match result {
         Ok(scored) => scored.typed.len() + scored.value.weight(),
         Err(why) => why.len(),

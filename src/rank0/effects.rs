@@ -188,6 +188,17 @@ impl Effects for RunEffects {
         self.requests.replies(now, alone)
     }
 
+    fn file_changed(&mut self, rank: usize, why: &str) {
+        let error = || {
+            log::error!("rank {rank}: {why}; no more tasks are started");
+            Error::input(format!(
+                "{why}; what the attempts with it gave is not kept, what was done before is; put it back and start again, or start with --keep to go on with it as it is, or with --fresh; a file that runs write is left out with ignore in [crunch]"
+            ))
+        };
+        self.stopped.get_or_insert_with(error);
+        self.requests.end();
+    }
+
     fn interrupt(&mut self, rank: usize, signal: &str) {
         self.ending.interrupt(rank, signal);
     }

@@ -61,6 +61,9 @@ pub(crate) trait Effects {
     /// Encoded replies that are ready, with the ranks they go to.
     fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)>;
 
+    /// A worker found that a file which crunch consists of has changed: the job ends with this error.
+    fn file_changed(&mut self, rank: usize, why: &str);
+
     /// A worker received a signal that asks for shutdown.
     fn interrupt(&mut self, rank: usize, signal: &str);
 
@@ -202,6 +205,7 @@ pub(crate) fn serve(
                 Action::GiveBack { task, attempt, rank } => {
                     effects.give_back(task, attempt, rank)?;
                 }
+                Action::FileChanged { rank, why } => effects.file_changed(rank, &why),
                 Action::Miss { rank } => {
                     log::warn!("rank {rank} has been silent for too long; its tasks go to others");
                     hub.skip_finalize();

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::executor::rust::ErasedStudy;
 #[cfg(feature = "cli")]
 use crate::job::lookup;
-use crate::job::{FileDigests, Identity, Job, content_digests};
+use crate::job::{FileDigests, Identity, Job, content_digests, crunch_files};
 use crate::master::{Action, Event, Master, MasterConfig};
 use crate::model::{Policy, Tally};
 use crate::platform::slurm::Allocation;
@@ -71,7 +71,7 @@ impl Session {
         pool: WorkerPool,
     ) -> Result<Session> {
         let WorkerPool { lowest, workers, threads, lease } = pool;
-        let PreparedJob { job, text, version, digests: own_digests, listeners } = work;
+        let PreparedJob { mut job, text, version, digests: own_digests, listeners } = work;
         let (out, scratch) = match &settings.out {
             Out::At(out) if !settings.no_store => (out.clone(), None),
             Out::Named if !settings.no_store => (Path::new("results").join(&job.name), None),
@@ -91,6 +91,9 @@ impl Session {
             digests.points.entry(level).or_default().extend(of_level);
         }
         let layout = Layout::of(&job, &digests);
+        if !settings.keep {
+            job.watched = files.watched(&crunch_files(&job)?);
+        }
         let allocation = if settings.is_main { Allocation::detect() } else { None };
         // Without a store, an orderly shutdown before the time limit saves nothing.
         let ends = allocation.as_ref().filter(|_| !settings.no_store);

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::model::AttemptResult;
+use crate::model::{AttemptResult, Reduce};
 use crate::store::file::{create, existing, finish};
 use crate::store::mapping::Mapping;
 use crate::store::place::PlaceIndex;
+use crate::store::rescore::rescore;
 use crate::store::rows::{RUN, Reader, UNPLACED};
 use crate::store::starts::StoredIdentity;
 use crate::store::starts::note;
@@ -291,6 +292,12 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
         all.runs += taken.runs;
         all.disagree += taken.disagree;
         all.unplaced += taken.unplaced;
+    }
+    let score = &before.identity.score;
+    if sources.iter().any(|(_, _, _, other)| other.identity.score != *score) {
+        let innermost = union.nest.loops().last().and_then(|l| l.reduce.as_ref());
+        let needed = innermost.is_some_and(Reduce::needs_score);
+        rescore(&new, out.path(), score, needed).map_err(failed)??;
     }
     schema::checkpoint_wal(&new).map_err(failed)?;
     drop(new);

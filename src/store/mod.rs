@@ -18,6 +18,7 @@ mod place;
 mod query;
 #[cfg(feature = "cli")]
 mod reader;
+mod rescore;
 mod results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 mod reusable;
@@ -117,7 +118,7 @@ impl StoreEntry {
             StoreEntry::Worker { .. } | StoreEntry::Lost { .. } => 0,
             StoreEntry::Runs { runs, .. } => runs.weight(),
             StoreEntry::Summary(GroupSummary { result, .. }) => {
-                size_of::<StoreEntry>() + weight(result)
+                size_of::<StoreEntry>() + weight(result.as_ref().map_err(String::as_str))
             }
         }
     }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, params};
 
 use crate::job::{DigestedFile, FileDigests, Identity, Job, environment};
-use crate::model::{AttemptResult, Key, Scored};
+use crate::model::{AttemptResult, Key, LoopNest, Reduce, Scored};
 use crate::store::copy::take_runs;
 use crate::store::file::{create, existing, finish};
 use crate::store::mapping::Mapping;
+use crate::store::rescore::rescore;
 use crate::store::rows::{GROUP, RUN, Reader};
 use crate::store::starts::StoredIdentity;
 use crate::store::{Folder, Layout, Store, schema, starts, storing};
@@ -105,7 +106,8 @@ impl OpenStore {
         }
         let layout = Layout::of_store(&connection, &path)?;
         plan.layout = plan.layout.without_new_files(&layout);
-        let connection = match layout.is(&plan.layout) {
+        let is_same = layout.is(&plan.layout);
+        let connection = match is_same {
             true => connection,
             false => in_folder(folder, rebuild(folder, connection, &layout, &plan))?,
         };
@@ -113,6 +115,22 @@ impl OpenStore {
         let session = before.sessions + 1;
         record(&connection, &plan, &before, session, !changes.refused.is_empty())
             .map_err(failed)?;
+        let (was, is) = (&before.identity, &plan.identity);
+        let needed = |nest: &LoopNest| {
+            let innermost = nest.loops().last().and_then(|l| l.reduce.as_ref());
+            innermost.is_some_and(Reduce::needs_score)
+        };
+        let now = needed(&plan.layout.nest);
+        // A run that has got its task back may have been scored long ago.
+        let may_differ = was.score != is.score || needed(&layout.nest) != now || !is_same;
+        if !plan.job.is_native() && may_differ {
+            let batch = connection.unchecked_transaction().map_err(failed)?;
+            let changed = rescore(&batch, folder.path(), &is.score, now).map_err(failed)??;
+            batch.commit().map_err(failed)?;
+            if was.score != is.score || changed > 0 {
+                log::info!("{} runs have another score: \"{}\"", count(changed), is.score);
+            }
+        }
         let is_outside = |level: &usize| {
             let reduce = plan.job.nest.loops()[*level].reduce.as_ref();
             reduce.is_some_and(|reduce| reduce.is_outside())

@@ -92,7 +92,8 @@ impl Results {
             |outcome| {
                 let key = Key { level, index: outcome.task };
                 let runs = u64::from(outcome.result.is_ok());
-                each(GroupSummary { key, result: outcome.result, runs, failed: 1 - runs })
+                let result = outcome.result.map_err(|error| error.to_string());
+                each(GroupSummary { key, result, runs, failed: 1 - runs })
             },
         )
     }

@@ -9,7 +9,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, ToSql, params};
 use serde_json::json;
 
-use crate::model::{AttemptResult, GroupSummary, Key, RunBatch, Scored, Value, Winner};
+use crate::model::{AttemptResult, GroupSummary, Key, RunBatch, RunError, Scored, Value, Winner};
 use crate::store::large;
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
@@ -35,7 +35,7 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn of(
-        result: &'a Result<Scored, String>,
+        result: Result<&'a Scored, &'a RunError>,
         results: &Path,
         spare: &'a mut Bytes,
     ) -> Result<Columns<'a>> {
@@ -60,13 +60,23 @@ impl<'a> Columns<'a> {
                     exact: large::keep(results, exact)?,
                 }
             }
-            Err(error) => Columns {
-                score: None,
-                value: None,
-                best: None,
-                error: Some(error),
-                exact: large::keep(results, &NOTHING)?,
-            },
+            Err(error) => {
+                let value = error.value();
+                let exact = match value.filter(|value| !is_json(value)) {
+                    Some(value) => {
+                        *spare = codec::encode(value).into();
+                        spare
+                    }
+                    None => &NOTHING,
+                };
+                Columns {
+                    score: None,
+                    value: value.map(|value| value.to_json().to_string()),
+                    best: None,
+                    error: Some(error.why()),
+                    exact: large::keep(results, exact)?,
+                }
+            }
         })
     }
 
@@ -142,7 +152,7 @@ pub(crate) fn put_runs(
             let (which, when) = ((task, attempt), (started, seconds));
             let mut put = put_run(store, results, Some(worker), which, when, result)?;
             if let Err(error) = result {
-                put = put.and_then(|_| put_error(store, Some(worker), which, when, error));
+                put = put.and_then(|_| put_error(store, Some(worker), which, when, error.why()));
             }
             if let Err(error) = put {
                 return Ok(Err(error));
@@ -217,10 +227,10 @@ pub(crate) fn put_run(
     worker: Option<i64>,
     (task, attempt): (u64, u32),
     (started, seconds): (f64, f64),
-    result: &Result<Scored, String>,
+    result: &Result<Scored, RunError>,
 ) -> Result<Result<usize, rusqlite::Error>> {
     let mut spare = Bytes::new();
-    let columns = Columns::of(result, results, &mut spare)?;
+    let columns = Columns::of(result.as_ref(), results, &mut spare)?;
     let (task, failed) = (task as i64, columns.error.is_some());
     let sum = columns.sum([task, attempt.into(), failed.into()]);
     let sql = "INSERT OR REPLACE INTO runs (task, failed, score, value, error, seconds, started, worker, attempt, exact, sum)
@@ -264,7 +274,7 @@ pub(crate) fn put_unplaced(
     run: &AttemptResult,
 ) -> Result<Result<usize, rusqlite::Error>> {
     let mut spare = Bytes::new();
-    let mut columns = Columns::of(&run.result, results, &mut spare)?;
+    let mut columns = Columns::of(run.result.as_ref(), results, &mut spare)?;
     columns.best = Some(place.to_string());
     let failed = columns.error.is_some();
     let sum = columns.sum([0, run.attempt.into(), failed.into()]);
@@ -304,7 +314,9 @@ pub(crate) fn put_summary(
     summary: &GroupSummary,
 ) -> Result<Result<usize, rusqlite::Error>> {
     let mut spare = Bytes::new();
-    let columns = Columns::of(&summary.result, results, &mut spare)?;
+    let error = summary.result.as_ref().err().map(|why| RunError::Failed(why.clone()));
+    let result = summary.result.as_ref().map_err(|_| error.as_ref().expect("just made"));
+    let columns = Columns::of(result, results, &mut spare)?;
     let (runs, failed) = (summary.runs as i64, summary.failed as i64);
     let sum = columns.sum([summary.key.index as i64, runs, failed]);
     let sql = "INSERT OR REPLACE INTO groups (level, number, score, value, best, error, runs, failed, exact, sum)
@@ -398,6 +410,7 @@ impl Reader<'_> {
         let (index, runs, failed): (i64, i64, i64) = (row.get(0)?, row.get(5)?, row.get(6)?);
         let best: Option<String> = row.get(4)?;
         let result = self.result(row, 7, best, |_| [index, runs, failed])?;
+        let result = result.map(|result| result.map_err(|error| error.to_string()));
         let key = Key { level, index: index as u64 };
         Ok(result
             .map(|result| GroupSummary { key, result, runs: runs as u64, failed: failed as u64 })
@@ -414,7 +427,7 @@ impl Reader<'_> {
         exact: usize,
         best: Option<String>,
         numbers: impl FnOnce(bool) -> [i64; 3],
-    ) -> Result<Result<Result<Scored, String>, String>, rusqlite::Error> {
+    ) -> Result<Result<Result<Scored, RunError>, String>, rusqlite::Error> {
         let (score, value): (Option<f64>, Option<String>) = (row.get(1)?, row.get(2)?);
         let (error, written): (Option<String>, Option<i64>) = (row.get(3)?, row.get(exact + 1)?);
         let texts = [value.as_deref(), error.as_deref(), best.as_deref()];
@@ -422,13 +435,13 @@ impl Reader<'_> {
         if written != Some(checksum(numbers, score, texts, row.get_ref(exact)?)) {
             return Ok(Err(NO_MATCH.to_string()));
         }
-        if let Some(error) = error {
-            return Ok(Ok(Err(error)));
-        }
         let exact = match large::fetch(self.results, row.get_ref(exact)?) {
             Ok(exact) => exact,
             Err(why) => return Ok(Err(why.to_string())),
         };
+        if let (Some(why), None) = (&error, &value) {
+            return Ok(Ok(Err(RunError::Failed(why.clone()))));
+        }
         let value = match value {
             _ if !self.native && !exact.is_empty() => match codec::decode(&exact) {
                 Ok(value) => value,
@@ -437,6 +450,9 @@ impl Reader<'_> {
             Some(json) => Value::parse(&json).unwrap_or(Value::Text(json)),
             None => score.map_or(Value::Null, Value::Float),
         };
+        if let Some(why) = error {
+            return Ok(Ok(Err(RunError::NoScore { why, value: Box::new(value) })));
+        }
         let best = best.and_then(|json| serde_json::from_str::<Vec<(usize, u64)>>(&json).ok());
         let winner = |(level, point)| Winner { level, point };
         let best = best.unwrap_or_default().into_iter().map(winner).collect();

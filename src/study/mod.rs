@@ -365,6 +365,7 @@ where
                 policy,
                 inputs: Vec::new(),
                 ignore: Vec::new(),
+                watched: Default::default(),
                 places: job::Places::default(),
             };
             job::check_job_name(&job.name).map_err(|why| Error::input(format!("name: {why}")))?;

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, LoopSource};
-use crate::executor::score;
+use crate::model::score;
 use crate::model::{Scored, Value};
 use crate::study::Study;
 use crate::study::loops::{Loops, Over, Push};
@@ -185,7 +185,7 @@ pub(super) fn typed<T: Serialize + DeserializeOwned>(value: &T) -> Result<Scored
     let scored = match shown {
         // A field of that name that is not a number is not a score.
         Value::Record(_) if !is_number => Scored { value: shown, ..Scored::default() },
-        shown => score(shown, SCORE, false)?,
+        shown => score(shown, SCORE, false).map_err(|error| error.to_string())?,
     };
     Ok(Scored { typed: bytes.into(), ..scored })
 }

@@ -101,7 +101,7 @@ mod tests {
         runs.restart(u64::MAX - 3, 2, 1.5);
         runs.push_number(-1.5, 0.25);
         runs.push(Ok(record), 0.25);
-        runs.push(Err("no".to_string()), 0.5);
+        runs.push(Err("no".into()), 0.5);
         let expected = runs.clone();
         let unbegun = Some(Assignment { first: 14, count: 2, attempt: 2 });
         let bytes = encode(&ToMaster::Done(Report { thread: 3, runs: runs.lend(), unbegun }));

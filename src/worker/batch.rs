@@ -214,7 +214,7 @@ mod tests {
     fn numbers_and_others_come_back_in_order() {
         let (batch, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
         let crunch = |task| match task {
-            12 => (CallResult::from(Err("no".to_string())), None),
+            12 => (CallResult::from(Err("no".into())), None),
             task => (CallResult::Number(task as f64), None),
         };
         batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
@@ -247,7 +247,7 @@ mod tests {
             if task == 11 {
                 batch.cancel(Some(11));
                 assert!(batch.is_cancelled());
-                return (CallResult::from(Err("cancelled".to_string())), None);
+                return (CallResult::from(Err("cancelled".into())), None);
             }
             (CallResult::Number(0.0), None)
         };

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::executor::process::{child, ended, environment};
 use crate::executor::{CallResult, Limits, Slot};
 use crate::job::Job;
-use crate::model::{Assignment, Scored};
+use crate::model::{Assignment, RunError, Scored};
 use crate::util::error::Result;
 use crate::util::files::temporary_folder;
 use crate::util::framing::{read_frame, write_frame};
@@ -86,7 +86,7 @@ impl Drop for Process {
 }
 
 impl Isolated<'_> {
-    fn run(&mut self, task: u64, attempt: u32) -> Result<Scored, String> {
+    fn run(&mut self, task: u64, attempt: u32) -> Result<Scored, RunError> {
         let assignment = Assignment { first: task, count: 1, attempt };
         self.call(&ToWorker::Assign(assignment), |answer| match answer {
             ToMaster::Done(report) => report.runs.into_results().next().map(|run| run.result),

@@ -139,7 +139,7 @@ fn run_thread(
 /// Calls crunch. A panic is a failed run.
 fn call(crunch: &mut dyn Executor, task: &Task) -> CallResult {
     let called = caught("crunch", || Ok(crunch.crunch(task)));
-    let result = called.unwrap_or_else(|panic| CallResult::from(Err(panic)));
+    let result = called.unwrap_or_else(|panic| CallResult::from(Err(panic.into())));
     if let CallResult::Other(other) = &result
         && let Err(why) = &**other
     {

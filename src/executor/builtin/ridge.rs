@@ -12,7 +12,7 @@ use nalgebra::{DMatrix, DVector, RowDVector};
 
 use crate::executor::{CallResult, Executor, Task};
 use crate::job::Job;
-use crate::model::{Points, Scored, Value};
+use crate::model::{Points, RunError, Scored, Value};
 use crate::util::cache::Cache;
 use crate::util::csv_file;
 use crate::util::error::{Error, Result};
@@ -60,7 +60,7 @@ impl Executor for Ridge {
 }
 
 impl Ridge {
-    fn call(&mut self, task: &Task) -> Result<Scored, String> {
+    fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
         let coordinates = task.coordinates();
         let point = |name: &str| {
             coordinates.iter().find(|(l, _)| *l == name).map(|(_, value)| value).expect("checked")

@@ -14,7 +14,7 @@ use crate::executor::python::functions::crunch_functions;
 use crate::executor::python::protocol::Answer;
 use crate::executor::{CallResult, Executor, Limits, Slot, Task};
 use crate::job::{Job, Python};
-use crate::model::Scored;
+use crate::model::{RunError, Scored};
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 
@@ -172,7 +172,7 @@ impl Executor for PythonExecutor {
 }
 
 impl PythonExecutor {
-    fn call(&mut self, task: &Task) -> Result<Scored, String> {
+    fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
         self.seconds = None;
         loop {
             if self.asked.start != task.index || self.asked.is_empty() {
@@ -185,7 +185,7 @@ impl PythonExecutor {
             self.asked = 0..0;
             let why = self.give_up(&error);
             if !several || cancelled {
-                return Err(why);
+                return Err(why.into());
             }
             log::debug!(
                 "in the batch from task {} on: {why}; its tasks are tried one at a time",

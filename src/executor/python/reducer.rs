@@ -9,9 +9,9 @@ use crate::executor::process::child::Limits;
 use crate::executor::python::child::{PythonChild, Setup};
 use crate::executor::python::functions::reduce_functions;
 use crate::executor::python::protocol::marked;
-use crate::executor::{GroupReducer, Slot, score};
+use crate::executor::{GroupReducer, Slot};
 use crate::job::{Job, named_json};
-use crate::model::{Key, Scored, SlotResult, Value};
+use crate::model::{Key, Scored, SlotResult, Value, score};
 use crate::util::error::Result;
 
 /// Calls a child, starting one if none runs. A call has no time limit.
@@ -66,6 +66,6 @@ impl GroupReducer for PythonReducer {
         }
         let value = value?;
         // The enclosing loop decides whether a score is needed; NaN is never valid.
-        score(value, &self.job.score, false)
+        score(value, &self.job.score, false).map_err(|error| error.to_string())
     }
 }

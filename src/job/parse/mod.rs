@@ -102,7 +102,18 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
     };
     table.finish()?;
     let policy = Policy { timeout, ..policy };
-    Ok(Job { name, folder, nest, crunch, score, policy, inputs, ignore, places })
+    Ok(Job {
+        name,
+        folder,
+        nest,
+        crunch,
+        score,
+        policy,
+        inputs,
+        ignore,
+        watched: Default::default(),
+        places,
+    })
 }
 
 /// Patterns of file names.

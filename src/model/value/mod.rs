@@ -31,6 +31,16 @@ pub enum Value {
 }
 
 impl Value {
+    /// All strings in it.
+    pub(crate) fn texts(&self) -> Vec<&str> {
+        match self {
+            Value::Text(text) => vec![text],
+            Value::Record(fields) => fields.iter().flat_map(|(_, value)| value.texts()).collect(),
+            Value::List(items) => items.iter().flat_map(Value::texts).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The value as a floating-point number, if it is a number.
     pub fn as_f64(&self) -> Option<f64> {
         match self {

@@ -44,6 +44,8 @@ struct Notes {
     joined: usize,
     /// Attempts that were lost with their workers.
     given_back: BTreeSet<(u64, u32)>,
+    /// What workers found to have changed.
+    changed_files: Vec<String>,
     /// Stop the job after this many runs.
     stop_after: Option<usize>,
     /// When to stop starting tasks.
@@ -102,6 +104,10 @@ impl Effects for Notes {
 
     fn is_full(&self) -> bool {
         self.full_now
+    }
+
+    fn file_changed(&mut self, _: usize, why: &str) {
+        self.changed_files.push(why.to_string());
     }
 
     fn interrupt(&mut self, rank: usize, signal: &str) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::{Assignment, Report, RunBatch, Scored};
+use crate::model::{Assignment, Report, RunBatch, RunError, Scored};
 use crate::util::error::Result;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
@@ -216,7 +216,7 @@ impl<'a> SimulatedHub<'a> {
                 for task in first..first + begun {
                     let (takes, result) = (self.crunch)(task);
                     busy += takes;
-                    runs.push(result, takes.as_secs_f64());
+                    runs.push(result.map_err(RunError::Failed), takes.as_secs_f64());
                 }
                 let (first, count) = (first + begun, count - begun);
                 let unbegun = (!whole).then_some(Assignment { first, count, attempt });

@@ -1,0 +1,120 @@
+//! Looks whether the files that crunch consists of, and those that points name, are what they were when
+//! rank 0 began: on any host, before and after an attempt. Reading a state is cheap; the content is read
+//! only if the state differs, as it may on another host.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::executor::{CallResult, Executor, Task};
+use crate::job::placeholders::Template;
+use crate::job::{DigestedFile, Job, WatchedFile};
+use crate::model::{RunError, Value};
+use crate::util::clock;
+use crate::util::file_state::FileState;
+use crate::util::machine;
+
+/// Shared by the threads of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct FileWatch {
+    /// Other states in which a file had the same content, such as that on this host.
+    same: Mutex<HashMap<PathBuf, FileState>>,
+}
+
+impl FileWatch {
+    /// Checks the files that crunch consists of.
+    pub(crate) fn check_crunch(&self, job: &Job) -> Result<(), RunError> {
+        job.watched.always.iter().try_for_each(|file| self.check(&job.folder, file))
+    }
+
+    /// Checks the files that these points name.
+    pub(crate) fn check_points<'v>(
+        &self,
+        job: &Job,
+        points: impl IntoIterator<Item = &'v Value>,
+    ) -> Result<(), RunError> {
+        if job.watched.named.is_empty() {
+            return Ok(());
+        }
+        points.into_iter().flat_map(Value::texts).try_for_each(|name| self.check_name(job, name))
+    }
+
+    /// Checks a file that may be one of those that points name.
+    fn check_name(&self, job: &Job, name: &str) -> Result<(), RunError> {
+        let path = job.folder.join(name);
+        let known = path.to_str().and_then(|path| job.watched.named.get(path));
+        known.map_or(Ok(()), |file| self.check(&job.folder, file))
+    }
+
+    fn check(&self, folder: &Path, file: &WatchedFile) -> Result<(), RunError> {
+        let path = Path::new(&file.name).to_path_buf();
+        let changed = |now: &str| {
+            RunError::FileChanged(format!(
+                "{} on host {} is not what it was at the start: then it was of {} UTC, {now}",
+                path.strip_prefix(folder).unwrap_or(&path).display(),
+                machine::host(),
+                clock::utc(file.state.modified)
+            ))
+        };
+        let Ok(state) = FileState::of(&path) else {
+            return Err(changed("now it is not there"));
+        };
+        if state == file.state || self.same.lock().get(&path) == Some(&state) {
+            return Ok(());
+        }
+        match DigestedFile::read(&path) {
+            Ok(now) if now.digest == file.digest => {
+                self.same.lock().insert(path, now.state);
+                Ok(())
+            }
+            Ok(_) => Err(changed(&format!("now it is of {} UTC", clock::utc(state.modified)))),
+            Err(error) => Err(changed(&format!("now it cannot be read ({error})"))),
+        }
+    }
+}
+
+/// An executor of programs, with a check before and after each attempt.
+pub(crate) struct WatchedExecutor {
+    pub(crate) job: Arc<Job>,
+    pub(crate) watch: Arc<FileWatch>,
+    pub(crate) inner: Box<dyn Executor>,
+    /// Words with placeholders that may become the names of files.
+    pub(crate) words: Vec<Template>,
+}
+
+impl WatchedExecutor {
+    fn check(&self, coordinates: &[(&str, Value)]) -> Result<(), RunError> {
+        self.watch.check_crunch(&self.job)?;
+        self.watch.check_points(&self.job, coordinates.iter().map(|(_, value)| value))?;
+        let mut names = self.words.iter().filter_map(|word| word.fill(coordinates, Ok).ok());
+        names.try_for_each(|name| self.watch.check_name(&self.job, &name))
+    }
+}
+
+impl Executor for WatchedExecutor {
+    fn expect(&mut self, tasks: Range<u64>, attempt: u32) {
+        self.inner.expect(tasks, attempt);
+    }
+
+    fn seconds(&self) -> Option<f64> {
+        self.inner.seconds()
+    }
+
+    fn crunch(&mut self, task: &Task) -> CallResult {
+        if self.job.watched.is_empty() {
+            return self.inner.crunch(task);
+        }
+        let coordinates = task.coordinates();
+        if let Err(error) = self.check(&coordinates) {
+            return CallResult::from(Err(error));
+        }
+        let result = self.inner.crunch(task);
+        match self.check(&coordinates) {
+            Ok(()) => result,
+            Err(error) => CallResult::from(Err(error)),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What is reused is what would be computed: crunch is known by the content of its files, also while a job
+//! runs; what a store has is scored and reduced again, never computed again.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use common::{Desk, gridmpi};
+
+/// A job of a program `./run` that says what it was called with, for x = 1, 2, 3.
+fn desk(crunch: &str) -> Desk {
+    let desk = Desk::with_job(&format!(
+        "[crunch]\n{crunch}\n[[loop]]\nname = \"x\"\nvalues = [1, 2, 3]\nreduce = \"sum\"\n"
+    ));
+    program(&desk, 2);
+    desk
+}
+
+fn program(desk: &Desk, factor: i64) {
+    desk.script("run", &format!("#!/bin/sh\necho $1 >> calls\necho $(( $1 * {factor} ))\n"));
+}
+
+fn edit(desk: &Desk, from: &str, to: &str) {
+    let job = fs::read_to_string(desk.path("job.toml")).unwrap();
+    assert!(job.contains(from), "{from}: {job}");
+    desk.write("job.toml", &job.replace(from, to));
+}
+
+fn calls(desk: &Desk) -> usize {
+    fs::read_to_string(desk.path("calls")).map_or(0, |text| text.lines().count())
+}
+
+const COMMAND: &str = "command = [\"./run\", \"{x}\"]";
+
+#[test]
+fn a_changed_program_is_named_and_nothing_of_it_is_reused() {
+    let desk = desk(COMMAND);
+    assert_eq!(desk.run_job().exits(0).score(), 12.0);
+    assert_eq!(desk.run_job().exits(0).score(), 12.0);
+    assert_eq!(calls(&desk), 3);
+    program(&desk, 100);
+    let refused = desk.run_job().exits(2);
+    for said in ["./run has changed", "--keep", "--fresh", "ignore"] {
+        assert!(refused.stderr.contains(said), "{said}: {}", refused.stderr);
+    }
+    let out = ["job.toml", "--out", "out", "--format", "json"];
+    assert_eq!(desk.run(gridmpi(), &[&out[..], &["--fresh"]].concat()).exits(0).score(), 600.0);
+    // The same content under another inode and time is no change.
+    fs::copy(desk.path("run"), desk.path("copy")).unwrap();
+    fs::rename(desk.path("copy"), desk.path("run")).unwrap();
+    assert_eq!(desk.run_job().exits(0).score(), 600.0);
+    fs::remove_file(desk.path("run")).unwrap();
+    assert!(desk.run_job().exits(2).stderr.contains("./run"));
+}
+
+#[test]
+fn files_that_crunch_names_count_and_those_that_it_writes_do_not() {
+    let desk = desk(
+        "shell = \"./run {x}; cat deck.in >> all.log; cat all.log > /dev/null\"\ninputs = [\"par/*.nml\"]",
+    );
+    desk.write("deck.in", "1\n");
+    fs::create_dir(desk.path("par")).unwrap();
+    desk.write("par/a.nml", "a\n");
+    desk.run_job().exits(0);
+    desk.run_job().exits(0);
+    assert_eq!(calls(&desk), 3, "all.log was not there at the first start");
+    desk.write("deck.in", "2\n");
+    let refused = desk.run_job().exits(2);
+    assert!(refused.stderr.contains("deck.in has changed"), "{}", refused.stderr);
+    desk.write("deck.in", "1\n");
+    desk.write("par/b.nml", "b\n");
+    let refused = desk.run_job().exits(2);
+    assert!(refused.stderr.contains("par/b.nml is new"), "{}", refused.stderr);
+    fs::remove_file(desk.path("par/b.nml")).unwrap();
+    desk.write("par/a.nml", "other\n");
+    let refused = desk.run_job().exits(2);
+    assert!(refused.stderr.contains("par/a.nml has changed"), "{}", refused.stderr);
+    edit(&desk, "inputs = [\"par/*.nml\"]", "ignore = [\"*.nml\"]");
+    desk.run_job().exits(0);
+    assert_eq!(calls(&desk), 3);
+}
+
+#[test]
+fn a_file_of_two_loops_counts_for_its_own_runs() {
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"echo {a}{b} >> calls; cat d/{a}_{b}.txt\"\n[[loop]]\nname = \"a\"\nvalues = [1, 2]\n[[loop]]\nname = \"b\"\nvalues = [1, 2]\nreduce = \"sum\"\n",
+    );
+    fs::create_dir(desk.path("d")).unwrap();
+    for (name, text) in [("1_1", "1"), ("1_2", "2"), ("2_1", "3"), ("2_2", "4")] {
+        desk.write(&format!("d/{name}.txt"), text);
+    }
+    desk.run_job().exits(0);
+    desk.write("d/2_1.txt", "30");
+    desk.run_job().exits(0);
+    assert_eq!(calls(&desk), 5, "only the run whose file has changed is made again");
+    assert_eq!(desk.sql("SELECT sum(score) FROM all_runs"), ["37.0"]);
+    // The old content is found again, without a call.
+    desk.write("d/2_1.txt", "3");
+    desk.run_job().exits(0);
+    assert_eq!(calls(&desk), 5);
+    assert_eq!(desk.sql("SELECT sum(score) FROM all_runs"), ["10.0"]);
+}
+
+#[test]
+fn a_program_that_is_replaced_during_a_job_stops_it() {
+    let desk = Desk::with_job(
+        "[crunch]\ncommand = [\"./run\", \"{x}\"]\n[[loop]]\nname = \"x\"\nrange = { from = 0, to = 40 }\nreduce = \"sum\"\n",
+    );
+    // The fifth call replaces the program.
+    desk.write("next", "#!/bin/sh\necho $(( $1 * 1000 ))\n");
+    fs::set_permissions(desk.path("next"), fs::Permissions::from_mode(0o755)).unwrap();
+    desk.script(
+        "run",
+        "#!/bin/sh\necho $1 >> calls\n[ $(wc -l < calls) = 5 ] && mv next run\necho $(( $1 * 2 ))\n",
+    );
+    let stopped = desk.run_job().exits(2);
+    for said in ["run on host", "is not what it was at the start", "UTC", "--keep"] {
+        assert!(stopped.stderr.contains(said), "{said}: {}", stopped.stderr);
+    }
+    let wrong = desk.sql("SELECT count(*) FROM all_runs WHERE score <> x * 2");
+    assert_eq!(wrong, ["0"], "nothing of the other program is kept");
+    assert_ne!(desk.sql("SELECT count(*) FROM all_runs"), ["0"], "what was done before is kept");
+}
+
+#[test]
+fn another_score_or_reduction_computes_nothing_anew() {
+    let desk = Desk::with_job(
+        "[crunch]\npython = \"f.py:crunch\"\n[[loop]]\nname = \"d\"\nvalues = [1, 2]\n[[loop]]\nname = \"a\"\nvalues = [1, 2, 3, 4]\nreduce = \"min\"\n",
+    );
+    desk.write(
+        "f.py",
+        "def crunch(d, a):\n    open('calls', 'a').write('x\\n')\n    if a == 4: return {'mae': 0.5 * d}\n    return {'score': d / a, 'mae': 10.0 + abs(a - 3)}\n",
+    );
+    desk.run_job().exits(100);
+    assert_eq!(calls(&desk), 8);
+    edit(&desk, "python =", "score = \"mae\"\npython =");
+    let rescored = desk.run_job().exits(0);
+    assert_eq!(calls(&desk), 8, "a run without a score keeps its record");
+    let best: Vec<_> = rescored.groups().iter().map(|g| g["summary"]["score"].clone()).collect();
+    assert_eq!(best, [0.5, 1.0]);
+    edit(&desk, "reduce = \"min\"", "reduce = \"max\"");
+    desk.run_job().exits(0);
+    assert_eq!(calls(&desk), 8);
+    let best = desk.run(gridmpi(), &["best", "out"]).exits(0);
+    let of_1 = best.stdout.lines().find(|line| line.trim_start().starts_with('1'));
+    let of_1: Vec<_> = of_1.unwrap().split_whitespace().take(3).collect();
+    assert_eq!(of_1, ["1", "1", "12"], "{}", best.stdout);
+    assert_eq!(desk.sql("SELECT reduce FROM loops WHERE level = 1"), ["max"]);
+    edit(&desk, "score = \"mae\"\n", "");
+    desk.run_job().exits(100);
+    assert_eq!(desk.sql("SELECT count(*) FROM runs WHERE failed"), ["2"]);
+}
+
+#[test]
+fn a_summary_is_made_again_when_anything_under_it_was() {
+    let desk = Desk::with_job(
+        "[crunch]\npython = \"f.py:crunch\"\n[[loop]]\nname = \"d\"\nvalues = [1, 2]\nreduce = { python = \"r.py:s\" }\n[[loop]]\nname = \"a\"\nvalues = [1, 2]\nreduce = \"max\"\n",
+    );
+    desk.write("f.py", "def crunch(d, a):\n    return 10.0 * d + a\n");
+    desk.write("r.py", "def s(runs):\n    return sum(r['score'] for r in runs)\n");
+    assert_eq!(desk.run_job().exits(0).score(), 34.0);
+    edit(&desk, "reduce = \"max\"", "reduce = \"min\"");
+    assert_eq!(desk.run_job().exits(0).score(), 32.0);
+    desk.write("r.py", "def s(runs):\n    return 1000 + sum(r['score'] for r in runs)\n");
+    assert_eq!(desk.run_job().exits(0).score(), 1032.0);
+}
+
+#[test]
+fn runs_whose_point_is_gone_are_kept_and_found_again() {
+    let desk = desk(COMMAND);
+    assert_eq!(desk.run_job().exits(0).score(), 12.0);
+    edit(&desk, "[1, 2, 3]", "[2]");
+    let less = desk.run_job().exits(0);
+    assert_eq!(less.score(), 4.0);
+    assert!(less.stderr.contains("2 runs have no place in the job"), "{}", less.stderr);
+    for values in ["[3, 2]", "[3, 2, 1]", "[1, 2, 3]"] {
+        let before = fs::read_to_string(desk.path("job.toml")).unwrap();
+        let now = before.split("values = ").nth(1).unwrap().split('\n').next().unwrap().to_string();
+        edit(&desk, &now, values);
+        desk.run_job().exits(0);
+    }
+    assert_eq!(desk.run_job().exits(0).score(), 12.0);
+    assert_eq!(calls(&desk), 3, "nothing is computed twice");
+    let in_folder = fs::read_dir(desk.path("out")).unwrap();
+    let old = in_folder
+        .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with("superseded"));
+    assert_eq!(old.count(), 0);
+    assert_eq!(desk.sql("SELECT count(*), max(session) FROM starts"), ["6|6"]);
+}
+
+#[test]
+fn a_change_of_the_environment_is_said() {
+    let desk = desk(COMMAND);
+    desk.run_job().exits(0);
+    let mut other = gridmpi();
+    other.env("PYTHONPATH", "/nowhere/else");
+    let said = desk.run(other, &["job.toml", "--out", "out"]).exits(0);
+    assert!(said.stderr.contains("PYTHONPATH"), "{}", said.stderr);
+    assert_eq!(calls(&desk), 3);
+}
