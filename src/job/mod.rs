@@ -222,6 +222,10 @@ pub(crate) const RUN_COLUMNS: [&str; 11] = [
     "attempt",
 ];
 
+/// The files that make a folder a results folder: the store, and the lock of the process that works there.
+pub(crate) const STORE_FILE: &str = "runs.sqlite";
+pub(crate) const LOCK_FILE: &str = ".lock";
+
 /// The interpreter if the job names none.
 pub(crate) const DEFAULT_INTERPRETER: &str = "python3";
 

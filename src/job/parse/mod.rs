@@ -1,5 +1,6 @@
 //! Parses a job file into a [`Job`] and validates it.
 
+mod globs;
 pub(crate) mod keys;
 pub(crate) mod sources;
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::job::parse::globs::Globs;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::model::{Distribution, Named, Points, Value};
 use crate::util::csv_file;
@@ -32,7 +33,7 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
         (None, _) => {
             drop(found);
             if let Some((stranger, entry)) = table.rest().first() {
-                let known = [&SOURCES[..], &["name", "reduce"]].concat();
+                let known = [&SOURCES[..], &["name", "reduce", "exclude"]].concat();
                 let near = did_you_mean(stranger, &known, "'");
                 return Err(entry.error(format!("no key of a loop{near}")));
             }
@@ -43,8 +44,12 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
         }
     };
     drop(found);
+    let exclude = table.take("exclude");
+    if let Some(exclude) = exclude.as_ref().filter(|_| source != "files") {
+        return Err(exclude.error(format!("goes with 'files', and the points are from '{source}'")));
+    }
     let points = match source {
-        "files" => files(&entry, folder)?,
+        "files" => files(&entry, exclude.as_ref(), folder)?,
         "rows" => rows(&entry, folder)?,
         "grid" => Points::Grid(named(&entry)?),
         "grids" => {
@@ -224,34 +229,24 @@ fn distribution(entry: &TomlEntry) -> Result<Distribution> {
 }
 
 /// The files that match one or several glob patterns, sorted, as paths relative to the job file.
-fn files(entry: &TomlEntry, folder: &Path) -> Result<Points> {
-    let patterns = if entry.text().is_ok() { vec![entry.clone()] } else { entry.array()? };
-    let mut found = Vec::new();
-    for pattern in &patterns {
+fn files(entry: &TomlEntry, exclude: Option<&TomlEntry>, folder: &Path) -> Result<Points> {
+    let mut globs = Globs::new(folder);
+    for pattern in exclude.map_or(Ok(Vec::new()), TomlEntry::one_or_several)? {
+        globs.exclude(&pattern.text()?).map_err(|why| pattern.error(why))?;
+    }
+    for pattern in entry.one_or_several()? {
         let text = pattern.text()?;
-        // The path of the job's folder may contain special characters of patterns.
-        let base = glob::Pattern::escape(&folder.to_string_lossy());
-        let full = Path::new(&base).join(&text);
-        let paths = glob::glob(&full.to_string_lossy())
-            .map_err(|error| pattern.error(format!("\"{text}\" is no pattern: {error}")))?;
-        let before = found.len();
-        for path in paths {
-            let path = path.map_err(|error| pattern.error(error))?;
-            if path.is_file() {
-                let path = path.strip_prefix(folder).unwrap_or(&path);
-                let text = path.to_str().ok_or_else(|| {
-                    pattern.error(format!("{} is not UTF-8; rename it", path.display()))
-                })?;
-                found.push(text.to_string());
-            }
-        }
-        if found.len() == before {
+        if !globs.include(&text).map_err(|why| pattern.error(why))? {
+            let results: Vec<String> = globs.passed_by().map(|path| path.to_string()).collect();
+            let besides = match results.as_slice() {
+                [] => String::new(),
+                some => format!("; gridmpi's results are left out: {}", some.join(", ")),
+            };
             let place = folder.display();
-            return Err(pattern.error(format!("no file matches \"{text}\" in {place}")));
+            return Err(pattern.error(format!("no file matches \"{text}\" in {place}{besides}")));
         }
     }
-    found.sort();
-    found.dedup();
+    let found = globs.finish().map_err(|why| entry.error(why))?;
     Ok(Points::List(found.into_iter().map(Value::Text).collect()))
 }
 
