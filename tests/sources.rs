@@ -168,3 +168,150 @@ fn exclude_takes_patterns_and_goes_with_files() {
     refused(&desk, "files = '*.csv'\nexclude = 'a['", &["loop.x.exclude: \"a[\" is no pattern"]);
     refused(&desk, "values = [1]\nexclude = 'a'", &["exclude: goes with 'files'", "'values'"]);
 }
+
+/// The points of `rows = "t.csv"` if this is the table.
+fn rows(desk: &Desk, table: &str) -> Json {
+    desk.write("t.csv", table);
+    points(desk, "rows = 't.csv'")
+}
+
+#[test]
+fn identifiers_stay_text_and_numbers_numbers() {
+    let desk = Desk::new();
+    let table = "id,n,x,on\n001,1,1.50,TRUE\n1e5,-2,1e-3,FALSE\n12345678901234567890,3,+4,TRUE\n";
+    let expected = json!([
+        { "id": "001", "n": 1, "x": 1.5, "on": "TRUE" },
+        { "id": "1e5", "n": -2, "x": 0.001, "on": "FALSE" },
+        { "id": "12345678901234567890", "n": 3, "x": 4, "on": "TRUE" },
+    ]);
+    assert_eq!(rows(&desk, table), expected);
+    let told = "rows = { file = 't.csv', numbers = 'id', text = ['n', 'x'] }";
+    let numbers = points(&desk, told);
+    assert_eq!((&numbers[0]["id"], &numbers[1]["id"]), (&json!(1), &json!(1e5)));
+    assert_eq!((&numbers[0]["x"], &numbers[1]["n"]), (&json!("1.50"), &json!("-2")));
+}
+
+#[test]
+fn an_empty_cell_among_numbers_is_none() {
+    let desk = Desk::new();
+    assert_eq!(
+        rows(&desk, "k,ozone,who\n1,41,NA\n2,,b\n3,NA,\n4,12.5,c\n"),
+        json!([
+            { "k": 1, "ozone": 41, "who": "NA" },
+            { "k": 2, "ozone": null, "who": "b" },
+            { "k": 3, "ozone": null, "who": "" },
+            { "k": 4, "ozone": 12.5, "who": "c" },
+        ])
+    );
+    desk.write("t.csv", "k\n1\n-999\nNA\n");
+    assert_eq!(
+        points(&desk, "rows = { file = 't.csv', na = ['NA', '-999'] }")[1]["k"],
+        json!(null)
+    );
+    assert_eq!(points(&desk, "rows = { file = 't.csv', na = '-999' }")[0]["k"], json!("1"));
+    let numbers = "rows = { file = 't.csv', numbers = 'k', na = '-999' }";
+    let says =
+        ["t.csv: line 4, column 'k': expected a number, found \"NA\"", "na = [\"\", \"NA\"]"];
+    refused(&desk, numbers, &says);
+}
+
+#[test]
+fn a_command_gets_the_cells_own_text() {
+    let desk = Desk::new();
+    desk.write("t.csv", "id,x,e,n\n007,1.50,1E+5,\n008,2,+1e-3,3\n");
+    let job = "[crunch]\nshell = \"echo {n} {c.id} {c.x} {c.e} {c.n} >> seen; echo {c.x}\"\n\
+               [[loop]]\nname = \"n\"\nvalues = [1.50]\n[[loop]]\nname = \"c\"\nrows = \"t.csv\"\n";
+    desk.write("job.toml", job);
+    desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out"]).exits(0);
+    let seen = fs::read_to_string(desk.path("seen")).unwrap();
+    assert_eq!(seen, "1.5 007 1.50 1E+5 \n1.5 008 2 +1e-3 3\n");
+    let explained = desk.run(gridmpi(), &["explain", "out", "0"]).exits(0).stdout;
+    assert!(explained.contains("echo 1.5 007 1.50 1E+5 "), "{explained}");
+    assert_eq!(
+        desk.sql("SELECT typeof(\"c.x\"), \"c.x\" FROM all_runs"),
+        ["real|1.5", "integer|2"]
+    );
+    // As an argument, and over MPI, where the table travels.
+    desk.write(
+        "job.toml",
+        &job.replace(
+            "shell = \"echo {n} {c.id} {c.x} {c.e} {c.n} >> seen; echo {c.x}\"",
+            "command = [\"./c\", \"{c.x}\", \"{c.n}\", \"{c}\"]",
+        ),
+    );
+    desk.script("c", "#!/bin/sh\necho \"$1|$2|$3\" >> seen2; echo 1\n");
+    desk.run(common::mpirun(2), &["job.toml", "--out", "mpi"]).exits(0);
+    let seen = fs::read_to_string(desk.path("seen2")).unwrap();
+    assert!(
+        seen.starts_with("1.50||{\"id\":\"007\",\"x\":1.5,\"e\":100000.0,\"n\":null}\n2|3|"),
+        "{seen}"
+    );
+}
+
+#[test]
+fn tables_of_another_make_are_read_when_told_and_guessed_at_when_not() {
+    let desk = Desk::new();
+    desk.write("t.csv", "who;x\nJosé;1,5\nb;-2\n");
+    let line = "loop.x.rows: t.csv: line 1 has one column; separated by \";\"? Then rows = { file = \"t.csv\", delimiter = \";\" }";
+    refused(&desk, "rows = 't.csv'", &["job.toml:6: ", line]);
+    let semicolon = "rows = { file = 't.csv', delimiter = ';' }";
+    refused(
+        &desk,
+        semicolon,
+        &["line 2, column 'x': 1,5 with a decimal comma?", "decimal = \",\""],
+    );
+    let expected = json!([{ "who": "José", "x": 1.5 }, { "who": "b", "x": -2 }]);
+    let german = "rows = { file = 't.csv', delimiter = ';', decimal = ',' }";
+    assert_eq!(points(&desk, german), expected);
+    let german_as = |encoding: &str| german.replace(" }", &format!(", encoding = '{encoding}' }}"));
+    fs::write(desk.path("t.csv"), b"who;x\nJos\xe9;1,5\nb;-2\n").unwrap();
+    refused(
+        &desk,
+        german,
+        &["t.csv: line 2 is not UTF-8; Latin-1? Then", "encoding = \"latin-1\""],
+    );
+    assert_eq!(points(&desk, &german_as("latin-1")), expected);
+    refused(&desk, &german_as("latin-77"), &["no encoding \"latin-77\""]);
+    let utf16: Vec<u8> =
+        "\u{feff}who;x\r\nJosé;1,5\r\nb;-2\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(desk.path("t.csv"), utf16).unwrap();
+    refused(&desk, german, &["it begins as UTF-16LE does; say rows = { file"]);
+    assert_eq!(points(&desk, &german_as("utf-16")), expected);
+    fs::write(desk.path("t.csv"), b"\x1f\x8b\x08\0rest").unwrap();
+    refused(&desk, german, &["t.csv: gzipped? Unpack it: gunzip"]);
+    fs::write(desk.path("t.csv"), "a\tb\n1\t2\n").unwrap();
+    refused(&desk, "rows = 't.csv'", &["separated by \"\\t\"?"]);
+    assert_eq!(
+        points(&desk, "rows = { file = 't.csv', delimiter = '\t' }"),
+        json!([{ "a": 1, "b": 2 }])
+    );
+}
+
+#[test]
+fn tables_that_cannot_be_understood() {
+    let desk = Desk::new();
+    desk.write("t.csv", "id,x\n2,1\n1e5,2\n");
+    let says = [
+        "line 3, column 'id': 1e5 can be a number or a name",
+        "text = [\"id\"]",
+        "numbers = [\"id\"]",
+    ];
+    refused(&desk, "rows = 't.csv'", &says);
+    assert_eq!(points(&desk, "rows = { file = 't.csv', text = ['id'] }")[1]["id"], json!("1e5"));
+    for (keys, says) in [
+        ("text = 'idd'", "t.csv has no column 'idd'; did you mean 'id'? (columns: id, x)"),
+        ("text = 'id', numbers = 'id'", "column 'id' is in 'text' and in 'numbers'"),
+        ("delimiter = ';;'", "loop.x.rows.delimiter: expected one character"),
+        ("decimal = ';'", "decimal: expected \".\" or \",\""),
+        ("delimeter = ';'", "no key here; did you mean 'delimiter'?"),
+    ] {
+        refused(&desk, &format!("rows = {{ file = 't.csv', {keys} }}"), &[says]);
+    }
+    refused(
+        &desk,
+        "rows = { fil = 't.csv' }",
+        &["'loop.x.rows.file' is missing; is 'fil' meant for it?"],
+    );
+    rustix::fs::mkfifoat(rustix::fs::CWD, desk.path("pipe"), rustix::fs::Mode::RWXU).unwrap();
+    refused(&desk, "rows = 'pipe'", &["pipe: is no file, but a folder, a pipe or a device"]);
+}

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::job::parse::globs::Globs;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
+use crate::job::parse::rows;
 use crate::model::{Distribution, Named, Points, Value};
-use crate::util::csv_file;
 use crate::util::error::Result;
 use crate::util::text::did_you_mean;
 
@@ -50,7 +50,7 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
     }
     let points = match source {
         "files" => files(&entry, exclude.as_ref(), folder)?,
-        "rows" => rows(&entry, folder)?,
+        "rows" => rows::of(&entry, folder)?,
         "grid" => Points::Grid(named(&entry)?),
         "grids" => {
             let grids = entry.array()?;
@@ -248,35 +248,4 @@ fn files(entry: &TomlEntry, exclude: Option<&TomlEntry>, folder: &Path) -> Resul
     }
     let found = globs.finish().map_err(|why| entry.error(why))?;
     Ok(Points::List(found.into_iter().map(Value::Text).collect()))
-}
-
-/// The rows of a CSV file as records. The first line names the columns.
-fn rows(entry: &TomlEntry, folder: &Path) -> Result<Points> {
-    let name = entry.text()?;
-    let fail = |why: String| entry.error(format!("{name}: {why}"));
-    let mut reader = csv_file::open(&folder.join(&name)).map_err(|e| fail(e.to_string()))?;
-    let mut lines = reader.records().map(|line| line.map_err(|e| fail(csv_file::problem(&e))));
-    let header = lines.next().unwrap_or_else(|| Err(fail("the file is empty".to_string())))?;
-    let header: Vec<String> = header.iter().map(|name| name.trim().to_string()).collect();
-    if let Some(twice) = (1..header.len()).find(|&i| header[..i].contains(&header[i])) {
-        return Err(fail(format!("line 1 names the column '{}' twice", header[twice])));
-    }
-    let cells: Vec<csv::StringRecord> = lines.collect::<Result<_>>()?;
-    // A column is numeric only if all its cells are: an id such as 007 stays a string if another one is
-    // A3.
-    let column = |i: usize| -> Vec<Value> {
-        let numbers: Option<Vec<Value>> = cells.iter().map(|line| number(line[i].trim())).collect();
-        numbers.unwrap_or_else(|| cells.iter().map(|line| line[i].trim().into()).collect())
-    };
-    let columns: Vec<Vec<Value>> = (0..header.len()).map(column).collect();
-    let record = |row: usize| {
-        let values = columns.iter().map(|column| column[row].clone());
-        Value::Record(header.iter().cloned().zip(values).collect())
-    };
-    Ok(Points::List((0..cells.len()).map(record).collect()))
-}
-
-fn number(cell: &str) -> Option<Value> {
-    let whole = cell.parse().ok().map(Value::Int);
-    whole.or_else(|| cell.parse().ok().filter(|n: &f64| n.is_finite()).map(Value::Float))
 }

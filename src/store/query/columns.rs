@@ -81,7 +81,7 @@ fn of_loop(l: &Loop) -> Vec<Column> {
 /// The points of a list; a range has none, as its points are all integers.
 fn each(points: &Points) -> impl Iterator<Item = &Value> {
     let list = match points {
-        Points::List(values) => values.as_slice(),
+        Points::List(values) | Points::Rows { records: values, .. } => values.as_slice(),
         _ => &[],
     };
     list.iter()
