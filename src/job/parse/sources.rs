@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::job::check_fields;
 use crate::job::parse::globs::Globs;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::parse::rows;
@@ -64,6 +65,7 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
     if points.is_empty() {
         return Err(entry.error(format!("loop '{name}' has no points")));
     }
+    check_fields(&points).map_err(|why| entry.error(why))?;
     if points.len() > MOST_LISTED && !matches!(points, Points::Range { .. }) {
         return Err(entry.error(format!(
             "{} points; more than {MOST_LISTED} can only be a range",

@@ -133,6 +133,21 @@ impl Points {
         names
     }
 
+    /// A field of the `i`-th point, which is mostly at this place of the record.
+    pub(crate) fn field(&self, i: u64, name: &str, place: usize) -> Option<Value> {
+        let of = |point: &Value| match point {
+            Value::Record(fields) => {
+                let mut there = fields.get(place).into_iter().chain(fields);
+                there.find(|(key, _)| key == name).map(|(_, value)| value.clone())
+            }
+            _ => None,
+        };
+        match self {
+            Points::List(values) | Points::Rows { records: values, .. } => of(&values[i as usize]),
+            computed => of(&computed.get(i)),
+        }
+    }
+
     /// The cell of a table that is this field of the `i`-th point, if the value prints as something else.
     pub(crate) fn cell(&self, i: u64, field: &str) -> Option<&str> {
         let Points::Rows { records, cells } = self else { return None };
