@@ -44,6 +44,9 @@ fn a_name_that_begins_with_a_dot_must_be_meant() {
     assert_eq!(points(&desk, "files = 'd/*.csv'"), json!(["d/a.csv"]));
     assert_eq!(points(&desk, "files = '**/*.csv'"), json!(["d/a.csv", "d/e/f.csv"]));
     assert_eq!(points(&desk, "files = 'd/**'"), json!(["d/a.csv", "d/e/f.csv"]));
+    desk.write("d-e.csv", "1\n");
+    let as_text = json!(["d-e.csv", "d/a.csv", "d/e/f.csv"]);
+    assert_eq!(points(&desk, "files = ['d/**', 'd-e.csv']"), as_text);
     assert_eq!(points(&desk, "files = 'd/.*'"), json!(["d/._a.csv"]));
     assert_eq!(
         points(&desk, "files = ['d/._a.csv', '.trash/*']"),
@@ -210,8 +213,10 @@ fn an_empty_cell_among_numbers_is_none() {
     );
     assert_eq!(points(&desk, "rows = { file = 't.csv', na = '-999' }")[0]["k"], json!("1"));
     let numbers = "rows = { file = 't.csv', numbers = 'k', na = '-999' }";
-    let says =
-        ["t.csv: line 4, column 'k': expected a number, found \"NA\"", "na = [\"\", \"NA\"]"];
+    let says = [
+        "t.csv: line 4, column 'k': expected a finite number, found \"NA\"",
+        "na = [\"\", \"NA\"]",
+    ];
     refused(&desk, numbers, &says);
 }
 

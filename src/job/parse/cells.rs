@@ -55,14 +55,14 @@ pub(super) fn look(text: &str, decimal: char) -> CellForm {
 }
 
 /// The parts of a decimal number.
-struct Parts<'a> {
+struct DecimalParts<'a> {
     negative: bool,
     whole: &'a str,
     fraction: Option<&'a str>,
     exponent: Option<&'a str>,
 }
 
-fn parse(text: &str, decimal: char) -> Option<Parts<'_>> {
+fn parse(text: &str, decimal: char) -> Option<DecimalParts<'_>> {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -81,10 +81,15 @@ fn parse(text: &str, decimal: char) -> Option<Parts<'_>> {
     };
     let some = !whole.is_empty() || fraction.is_some_and(|fraction| !fraction.is_empty());
     let all = digits(whole) && fraction.is_none_or(digits);
-    (some && all).then_some(Parts { negative: text.starts_with('-'), whole, fraction, exponent })
+    (some && all).then_some(DecimalParts {
+        negative: text.starts_with('-'),
+        whole,
+        fraction,
+        exponent,
+    })
 }
 
-impl Parts<'_> {
+impl DecimalParts<'_> {
     fn look(&self) -> CellForm {
         if self.whole.len() > 1 && self.whole.starts_with('0') {
             return CellForm::Code;
@@ -131,6 +136,11 @@ impl Parts<'_> {
     }
 }
 
+fn is_infinite(cell: &str) -> bool {
+    let bare = cell.strip_prefix(['+', '-']).unwrap_or(cell).to_lowercase();
+    bare == "inf" || bare == "infinity"
+}
+
 /// The number that the user says a cell is.
 fn insisted(text: &str, decimal: char) -> Option<Value> {
     let number = parse(text, decimal)?.number();
@@ -171,6 +181,14 @@ pub(super) fn column(
     let no_number =
         |cell: &CellForm| matches!(cell, CellForm::Word | CellForm::Code | CellForm::Comma);
     let number = |cell: &CellForm| matches!(cell, CellForm::Number(..));
+    // Programs write infinities into columns of numbers; points are finite.
+    let others = || looks.iter().zip(cells).filter(|(look, _)| no_number(look));
+    if first(number).is_some()
+        && others().all(|(_, cell)| is_infinite(cell))
+        && let Some(row) = first(no_number)
+    {
+        return Err(Unclear::NoNumber(row));
+    }
     if first(no_number).is_some() || first(number).is_none() {
         return Ok(text());
     }
@@ -241,6 +259,8 @@ mod tests {
         assert_eq!(of(&["2", "1e5"], Told::Nothing), Err(Unclear::Exponent(1)));
         assert!(of(&["-2", "1e5"], Told::Nothing).is_ok_and(|v| v[1] == Value::Float(1e5)));
         assert_eq!(of(&["2", "1,5"], Told::Nothing), Err(Unclear::Comma(1)));
+        assert_eq!(of(&["2", "-Inf"], Told::Nothing), Err(Unclear::NoNumber(1)));
+        assert_eq!(of(&["inf", "x", "2"], Told::Nothing), text(&["inf", "x", "2"]));
         assert_eq!(of(&["2", "1e5"], Told::Text), text(&["2", "1e5"]));
         let told = of(&["007", "1e5", ""], Told::Numbers);
         assert_eq!(told, Ok(vec![Value::Int(7), Value::Float(1e5), Value::Null]));

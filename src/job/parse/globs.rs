@@ -44,7 +44,7 @@ struct MatchedFile {
 }
 
 /// A component of a pattern.
-enum Part {
+enum PatternPart {
     Name(String),
     Wildcard(Pattern),
     /// `**`
@@ -85,15 +85,15 @@ impl<'a> Globs<'a> {
         for part in whole.strip_prefix("/").unwrap_or(&whole) {
             let name = part.to_string_lossy().into_owned();
             parts.push(match name.as_str() {
-                "**" => Part::Folders,
+                "**" => PatternPart::Folders,
                 name if name.contains(['*', '?', '[']) => {
-                    Part::Wildcard(Pattern::new(name).map_err(|e| no_pattern(text, &e))?)
+                    PatternPart::Wildcard(Pattern::new(name).map_err(|e| no_pattern(text, &e))?)
                 }
-                _ => Part::Name(name),
+                _ => PatternPart::Name(name),
             });
         }
-        if let Some(Part::Folders) = parts.last() {
-            parts.push(Part::Wildcard(Pattern::new("*").map_err(|e| no_pattern(text, &e))?));
+        if let Some(PatternPart::Folders) = parts.last() {
+            parts.push(PatternPart::Wildcard(Pattern::new("*").map_err(|e| no_pattern(text, &e))?));
         }
         let start = if whole.is_absolute() { Path::new("/") } else { Path::new("") };
         let before = self.found.len();
@@ -130,20 +130,22 @@ impl<'a> Globs<'a> {
             let text = path.to_str().map(str::to_string);
             text.ok_or_else(|| format!("the name {path:?} is not UTF-8; rename it"))
         };
-        once.map(text).collect()
+        let mut paths = once.map(text).collect::<Result<Vec<_>, String>>()?;
+        paths.sort(); // as text, not folder by folder
+        Ok(paths)
     }
 
-    fn walk(&mut self, at: &Path, parts: &[Part], way: Way) -> Result<(), String> {
+    fn walk(&mut self, at: &Path, parts: &[PatternPart], way: Way) -> Result<(), String> {
         match parts {
             [] => self.take(at, way),
-            [Part::Name(name), rest @ ..] => {
+            [PatternPart::Name(name), rest @ ..] => {
                 let path = at.join(name);
                 match fs::symlink_metadata(self.folder.join(&path)) {
                     Ok(_) => self.enter(&path, rest, way),
                     Err(_) => Ok(()), // nothing has this name
                 }
             }
-            [Part::Wildcard(pattern), rest @ ..] => {
+            [PatternPart::Wildcard(pattern), rest @ ..] => {
                 for path in self.list(at)? {
                     let name = path.file_name().unwrap_or_default().to_string_lossy();
                     if is_meant(&name, pattern) && pattern.matches(&name) {
@@ -152,12 +154,12 @@ impl<'a> Globs<'a> {
                 }
                 Ok(())
             }
-            [Part::Folders, rest @ ..] => self.walk_all(at, rest, way),
+            [PatternPart::Folders, rest @ ..] => self.walk_all(at, rest, way),
         }
     }
 
     /// Goes on at a path that matches so far.
-    fn enter(&mut self, path: &Path, rest: &[Part], way: Way) -> Result<(), String> {
+    fn enter(&mut self, path: &Path, rest: &[PatternPart], way: Way) -> Result<(), String> {
         if self.is_excluded(path) {
             return Ok(());
         }
@@ -171,7 +173,7 @@ impl<'a> Globs<'a> {
 
     /// Goes on in a folder and all folders below it. Links are followed last and each folder is visited
     /// once, so that a loop of links ends and a file has the name without links.
-    fn walk_all(&mut self, at: &Path, rest: &[Part], way: Way) -> Result<(), String> {
+    fn walk_all(&mut self, at: &Path, rest: &[PatternPart], way: Way) -> Result<(), String> {
         let mut visited = BTreeSet::new();
         let mut links = VecDeque::new();
         let mut folders = vec![(at.to_path_buf(), way)];

@@ -213,8 +213,9 @@ impl<'a> RowsFormat<'a> {
                 list("text")
             ),
             Unclear::NoNumber(_) => format!(
-                "{place}: expected a number, found \"{cell}\"; if that stands for none, say {}",
-                self.instead(&format!("na = [\"\", \"{cell}\"]"))
+                "{place}: expected a finite number, found \"{cell}\"; if that stands for none, say {}; if the column is text, {}",
+                self.instead(&format!("na = [\"\", \"{cell}\"]")),
+                list("text")
             ),
         })
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::job::RUN_COLUMNS;
 use crate::model::{Loop, LoopNest, Points, Value};
-use crate::store::query::functions;
+use crate::store::query::functions::{self, is_no_json_number, parsed};
 use crate::store::schema::quoted;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -200,19 +200,6 @@ pub(crate) fn fields(store: &Connection, score: &str) -> Result<Vec<Column>, rus
 pub(super) fn record(row: &Row, at: usize) -> Result<Map<String, Json>, rusqlite::Error> {
     let text = row.get_ref(at)?.as_str_or_null().unwrap_or_default().unwrap_or_default();
     Ok(parsed(text))
-}
-
-/// The fields of a record as JSON; none if it is anything else.
-pub(super) fn parsed(text: &str) -> Map<String, Json> {
-    match text.starts_with('{') {
-        true => serde_json::from_str(text).unwrap_or_default(),
-        false => Map::new(),
-    }
-}
-
-/// Whether this string stands for a number that JSON lacks.
-pub(super) fn is_no_json_number(text: &str) -> bool {
-    ["NaN", "Infinity", "-Infinity"].contains(&text)
 }
 
 /// The name of a column of fields that no other column has, not even but for case: `FIELD`, or

@@ -4,9 +4,9 @@
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Error};
+use serde_json::{Map, Value as Json};
 
 use crate::model::{LoopNest, Value};
-use crate::store::query::columns::{is_no_json_number, parsed};
 
 const POINT: &str = "field_of_point";
 const RESULT: &str = "field_of_result";
@@ -71,4 +71,17 @@ fn sql(value: Value) -> Sql {
         Value::Text(text) => Sql::Text(text),
         json => Sql::Text(json.to_string()),
     }
+}
+
+/// The fields of a record as JSON; none if it is anything else.
+pub(super) fn parsed(text: &str) -> Map<String, Json> {
+    match text.starts_with('{') {
+        true => serde_json::from_str(text).unwrap_or_default(),
+        false => Map::new(),
+    }
+}
+
+/// Whether this string stands for a number that JSON lacks.
+pub(super) fn is_no_json_number(text: &str) -> bool {
+    ["NaN", "Infinity", "-Infinity"].contains(&text)
 }

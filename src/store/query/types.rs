@@ -76,7 +76,9 @@ impl Token {
     /// Whether a column or a value can follow.
     pub(super) fn wants_operand(&self) -> bool {
         match &self.kind {
-            TokenKind::Keyword(word) => !["END", "ISNULL", "NOTNULL"].contains(&word.as_str()),
+            TokenKind::Keyword(word) => {
+                !["END", "ISNULL", "NOTNULL", "AS"].contains(&word.as_str())
+            }
             TokenKind::Close | TokenKind::Column(_) | TokenKind::Literal(_) | TokenKind::Null => {
                 false
             }
