@@ -254,6 +254,7 @@ fn a_number_is_not_compared_with_a_string() {
         ("ok = 'true'", "ok is true or false; write ok = true"),
         ("who = x", "x has numbers, and who has strings"),
         ("host + 1 > 0", "host has strings, and '+' takes numbers"),
+        ("started > '2026-01-01'", "write datetime(started, 'unixepoch') > '2026-01-01'"),
         ("random() > 0", "there is no function 'random' here"),
         ("datetime('now') > '2020'", "datetime takes a time that stays the same"),
     ] {

@@ -315,6 +315,10 @@ fn clash(tokens: &[Token], number: Term, text: Term, operator: usize) -> String 
                 TokenKind::Column(Holds::Truth) => {
                     format!("{name} is true or false; write {name} = true")
                 }
+                _ if name == "started" => format!(
+                    "started has seconds since 1970; write datetime(started, 'unixepoch') {} {shown}",
+                    tokens[operator].shown
+                ),
                 _ => {
                     let instead = match bare.parse::<f64>() {
                         Ok(_) => say(name, bare),
