@@ -72,15 +72,21 @@ impl CommandExecutor {
 }
 
 impl CommandKind {
-    /// The command of one task, and the program's name for messages.
+    /// The command of one task, and the program's name for messages. `point` is the task's point in the loop
+    /// at a level.
     fn command(
         &self,
         job: &Job,
         coordinates: &[(&str, Value)],
+        point: impl Fn(usize) -> Option<u64>,
     ) -> Result<(Command, String), String> {
+        let cell = |name: &str, field: &str| {
+            let level = job.nest.loops().iter().position(|l| l.name == name)?;
+            job.nest.loops()[level].points.cell(point(level)?, field)
+        };
         match self {
             CommandKind::Arguments(templates) => {
-                let fill = |template: &Template| template.fill(coordinates, Ok);
+                let fill = |template: &Template| template.fill(coordinates, cell, Ok);
                 let mut arguments = templates.iter().map(fill);
                 let program = arguments.next().expect("checked when the job was parsed")?;
                 let file = locate(job, &program);
@@ -101,7 +107,7 @@ impl CommandKind {
                     Err(_) => Err("a value with a zero byte cannot be quoted".to_string()),
                 };
                 let mut command = Command::new("/bin/sh");
-                command.arg("-c").arg(template.fill(coordinates, quote)?);
+                command.arg("-c").arg(template.fill(coordinates, cell, quote)?);
                 Ok((command, "/bin/sh".to_string()))
             }
         }
@@ -119,7 +125,9 @@ impl CommandExecutor {
         let coordinates = task.coordinates();
         let scratch = self.scratch.as_ref().map_err(|e| format!("no scratch folder: {e}"))?;
         let result = scratch.path().join("result");
-        let (mut command, program) = self.kind.command(&self.job, &coordinates)?;
+        let points = self.job.nest.indices(self.job.nest.task(task.index));
+        let point = |level: usize| points.get(level).copied();
+        let (mut command, program) = self.kind.command(&self.job, &coordinates, point)?;
         command
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -199,7 +207,13 @@ pub(crate) fn by_hand(
         _ => return None,
     };
     let line = || {
-        let (command, program) = kind.command(job, coordinates)?;
+        // The table may have changed since.
+        let point = |level: usize| {
+            let points = &job.nest.loops()[level].points;
+            let (_, value) = coordinates.get(level)?;
+            (0..points.len()).find(|i| points.get(*i) == *value)
+        };
+        let (command, program) = kind.command(job, coordinates, point)?;
         let quote = |text: &str| {
             let quoted = shlex::try_quote(text);
             quoted.map(|q| q.into_owned()).map_err(|_| "a zero byte cannot be quoted".to_string())

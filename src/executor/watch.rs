@@ -86,11 +86,18 @@ pub(crate) struct WatchedExecutor {
 }
 
 impl WatchedExecutor {
-    fn check(&self, coordinates: &[(&str, Value)]) -> Result<(), RunError> {
+    fn check(&self, task: &Task, coordinates: &[(&str, Value)]) -> Result<(), RunError> {
         self.watch.check_crunch(&self.job)?;
         self.watch.check_points(&self.job, coordinates.iter().map(|(_, value)| value))?;
-        let mut names = self.words.iter().filter_map(|word| word.fill(coordinates, Ok).ok());
-        names.try_for_each(|name| self.watch.check_name(&self.job, &name))
+        if self.words.is_empty() {
+            return Ok(());
+        }
+        let points = self.job.nest.indices(self.job.nest.task(task.index));
+        self.words.iter().try_for_each(|word| {
+            let cells = self.job.cells(|level| points.get(level).copied());
+            let name = word.fill(coordinates, cells, Ok);
+            name.map_or(Ok(()), |name| self.watch.check_name(&self.job, &name))
+        })
     }
 }
 
@@ -108,11 +115,11 @@ impl Executor for WatchedExecutor {
             return self.inner.crunch(task);
         }
         let coordinates = task.coordinates();
-        if let Err(error) = self.check(&coordinates) {
+        if let Err(error) = self.check(task, &coordinates) {
             return CallResult::from(Err(error));
         }
         let result = self.inner.crunch(task);
-        match self.check(&coordinates) {
+        match self.check(task, &coordinates) {
             Ok(()) => result,
             Err(error) => CallResult::from(Err(error)),
         }

@@ -42,7 +42,9 @@ pub(super) fn combined_digests(job: &Job, files: &mut FileDigests) -> Result<Vec
                 .zip(&points)
                 .map(|(l, point)| (l.name.as_str(), l.points.get(*point)))
                 .collect();
-            let Ok(name) = template.fill(&coordinates, Ok) else { continue };
+            let point =
+                |level| levels.iter().position(|known| *known == level).map(|at| points[at]);
+            let Ok(name) = template.fill(&coordinates, job.cells(point), Ok) else { continue };
             let path: PathBuf = job.folder.join(&name);
             if path.is_file() && !job.ignores(&name) {
                 paths.insert(points, path);

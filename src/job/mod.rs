@@ -16,12 +16,13 @@ pub(crate) mod placeholders;
 #[cfg(feature = "jobs")]
 mod slurm;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Loop, LoopNest, Policy, PythonFunction, Reduce, Value, json_object};
+use crate::model::{Loop, LoopNest, Points, Policy, PythonFunction, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
 #[cfg(feature = "jobs")]
 pub(crate) use combined::file_words;
@@ -185,6 +186,19 @@ impl Job {
         }
     }
 
+    /// For [`Template::fill`](placeholders::Template::fill): a table's own text of a loop's field, at the
+    /// points that `point` gives by level.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn cells<'a>(
+        &'a self,
+        point: impl Fn(usize) -> Option<u64> + 'a,
+    ) -> impl Fn(&str, &str) -> Option<&'a str> {
+        move |name, field| {
+            let level = self.nest.loops().iter().position(|l| l.name == name)?;
+            self.nest.loops()[level].points.cell(point(level)?, field)
+        }
+    }
+
     /// Whether a file does not count for what crunch is, because `ignore` has its name or its path.
     pub(crate) fn ignores(&self, name: &str) -> bool {
         let base = std::path::Path::new(name).file_name().and_then(|base| base.to_str());
@@ -231,14 +245,34 @@ pub(crate) fn check_name(name: &str, before: &[Loop]) -> Result<(), String> {
             "\"{name}\" is no name for a loop: use letters, digits and '_', not starting with a digit"
         ));
     }
-    if before.iter().any(|other| other.name == name) {
-        return Err(format!("there is a loop '{name}' already"));
+    let is_same = |other: &&str| other.eq_ignore_ascii_case(name);
+    match before.iter().map(|other| other.name.as_str()).find(is_same) {
+        Some(other) if other == name => return Err(format!("there is a loop '{name}' already")),
+        Some(other) => {
+            return Err(format!(
+                "'{name}' and the loop '{other}' differ by case alone, which is no difference in SQL; give it another name"
+            ));
+        }
+        None => {}
     }
-    if RUN_COLUMNS.contains(&name) {
+    if RUN_COLUMNS.iter().any(is_same) {
         let taken = RUN_COLUMNS.join(", ");
         return Err(format!(
-            "'{name}' is a column of every run ({taken}); call the loop something else"
+            "'{name}' is a column of every run ({taken}; SQL does not tell case); call the loop something else"
         ));
+    }
+    Ok(())
+}
+
+/// Checks the names of a loop's fields.
+pub(crate) fn check_fields(points: &Points) -> Result<(), String> {
+    let mut known = BTreeMap::new();
+    for field in points.fields() {
+        if let Some(other) = known.insert(field.to_ascii_lowercase(), field.clone()) {
+            return Err(format!(
+                "the fields '{other}' and '{field}' differ by case alone, which is no difference in SQL; rename one"
+            ));
+        }
     }
     Ok(())
 }
@@ -248,6 +282,10 @@ pub(crate) const RUN_COLUMNS: [&str; 11] = [
     "task", "status", "score", "value", "error", "seconds", "started", "rank", "host", "thread",
     "attempt",
 ];
+
+/// The files that make a folder a results folder: the store, and the lock of the process that works there.
+pub(crate) const STORE_FILE: &str = "runs.sqlite";
+pub(crate) const LOCK_FILE: &str = ".lock";
 
 /// The interpreter if the job names none.
 pub(crate) const DEFAULT_INTERPRETER: &str = "python3";

@@ -59,7 +59,7 @@ impl Template {
 
     /// The string, if it has no placeholder.
     pub(crate) fn plain(&self) -> Option<String> {
-        self.is_plain().then(|| self.fill(&[], Ok).ok()).flatten()
+        self.is_plain().then(|| self.fill(&[], |_, _| None, Ok).ok()).flatten()
     }
 
     /// The names of the loops whose points it takes.
@@ -70,10 +70,12 @@ impl Template {
         })
     }
 
-    /// The string with the placeholders replaced by values, each passed through `quote`.
-    pub(crate) fn fill(
+    /// The string with the placeholders replaced by values, each passed through `quote`. `cell` gives the text
+    /// of a loop's field where a table has it in another form than the value prints.
+    pub(crate) fn fill<'c>(
         &self,
         coordinates: &[(&str, Value)],
+        cell: impl Fn(&str, &str) -> Option<&'c str>,
         quote: impl Fn(String) -> Result<String, String>,
     ) -> Result<String, String> {
         let mut filled = String::new();
@@ -84,6 +86,10 @@ impl Template {
                     let found = coordinates.iter().find(|(loop_name, _)| loop_name == name);
                     let mut value = found.map(|(_, value)| value);
                     if let Some(field) = field {
+                        if let Some(text) = cell(name, field) {
+                            filled.push_str(&quote(text.to_string())?);
+                            continue;
+                        }
                         value = value.and_then(|record| record.field(field));
                     }
                     let value = value.ok_or_else(|| {
@@ -168,7 +174,7 @@ mod tests {
 
     fn fill(text: &str) -> Result<String, String> {
         let record = Value::Record(vec![("b".into(), Value::Float(0.5))]);
-        Template::parse(text)?.fill(&[("x", Value::Int(3)), ("a", record)], Ok)
+        Template::parse(text)?.fill(&[("x", Value::Int(3)), ("a", record)], |_, _| None, Ok)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::folder::LOCK;
+use crate::job::LOCK_FILE;
 use crate::store::schema;
 
 /// SQLite's VFS without locks; safe only for exclusive access.
@@ -64,7 +64,7 @@ pub(crate) fn to_read(path: &Path) -> Result<Connection, rusqlite::Error> {
 
 /// Whether locking the folder's lock file fails because there are no locks.
 pub(crate) fn seems_without_locks(folder: &Path) -> bool {
-    let opened = OpenOptions::new().read(true).write(true).open(folder.join(LOCK));
+    let opened = OpenOptions::new().read(true).write(true).open(folder.join(LOCK_FILE));
     opened.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::Error(_))))
 }
 

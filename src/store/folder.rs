@@ -5,11 +5,10 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::job::{LOCK_FILE, STORE_FILE};
 use crate::util::error::{Error, Result};
 use crate::util::machine;
 
-const STORE: &str = "runs.sqlite";
-pub(crate) const LOCK: &str = ".lock";
 const EARLIER: &str = "earlier-";
 
 /// How long to wait for a lock: a process that only checks it holds it for less.
@@ -35,7 +34,7 @@ impl Folder {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(path.join(LOCK))
+            .open(path.join(LOCK_FILE))
             .map_err(|error| no("is not writable", error))?;
         match patiently(&lock) {
             Ok(()) => {}
@@ -63,7 +62,7 @@ impl Folder {
             .and_then(|()| lock.set_len(0))
             .and_then(|()| lock.write_all(holder.as_bytes()))
             .map_err(|error| no("is not writable", error))?;
-        if fresh && path.join(STORE).exists() {
+        if fresh && path.join(STORE_FILE).exists() {
             move_aside(path)
                 .map_err(|error| no("its earlier runs cannot be moved aside", error))?;
         }
@@ -73,7 +72,7 @@ impl Folder {
     /// Whether no process holds the folder's lock; nothing where there are no locks.
     #[cfg(feature = "cli")]
     pub(crate) fn is_free(path: &Path) -> Option<bool> {
-        let open = || OpenOptions::new().read(true).write(true).open(path.join(LOCK)).ok();
+        let open = || OpenOptions::new().read(true).write(true).open(path.join(LOCK_FILE)).ok();
         let (own, other) = (open()?, open()?);
         // Shared, so that two processes that check do not take each other for the holder.
         match own.try_lock_shared() {
@@ -87,7 +86,7 @@ impl Folder {
     /// The PID and host of the process that last locked the folder.
     #[cfg(feature = "cli")]
     pub(crate) fn holder(path: &Path) -> Option<(u32, String)> {
-        let text = fs::read_to_string(path.join(LOCK)).ok()?;
+        let text = fs::read_to_string(path.join(LOCK_FILE)).ok()?;
         let (process, rest) = text.trim().strip_prefix("process ")?.split_once(" on ")?;
         let host = rest.split_once(", Slurm job ").map_or(rest, |(host, _)| host);
         Some((process.parse().ok()?, host.to_string()))
@@ -99,7 +98,7 @@ impl Folder {
     }
 
     pub(crate) fn store(&self) -> PathBuf {
-        self.path.join(STORE)
+        self.path.join(STORE_FILE)
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -135,7 +134,7 @@ fn move_aside(path: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         let name = entry.file_name();
-        if name != LOCK && !name.to_string_lossy().starts_with(EARLIER) {
+        if name != LOCK_FILE && !name.to_string_lossy().starts_with(EARLIER) {
             fs::rename(entry.path(), earlier.join(name))?;
         }
     }
@@ -153,7 +152,7 @@ mod tests {
     fn the_holder_is_known_in_a_batch_job_too() {
         let place = tempfile::tempdir().unwrap();
         for text in ["process 7 on n1\n", "process 7 on n1, Slurm job 12\n"] {
-            fs::write(place.path().join(LOCK), text).unwrap();
+            fs::write(place.path().join(LOCK_FILE), text).unwrap();
             assert_eq!(Folder::holder(place.path()), Some((7, "n1".to_string())));
         }
         assert_eq!(Folder::holder(&place.path().join("nowhere")), None);

@@ -56,7 +56,7 @@ pub(crate) use open::{FoundStore, OpenOptions, OpenStore};
 #[cfg(feature = "cli")]
 pub(crate) use query::columns::{Column, ColumnKind};
 #[cfg(feature = "cli")]
-pub(crate) use query::select::{Cell, Select};
+pub(crate) use query::select::Select;
 #[cfg(feature = "cli")]
 pub(crate) use reader::{Attempt, FailureRow, StoreReader, WorkerRow};
 pub(crate) use results::Results;

@@ -248,6 +248,7 @@ fn record(
         batch.execute(sql, params![key, value])?;
     }
     schema::put_reductions(&batch, &plan.layout.nest)?;
+    schema::put_view(&batch, &plan.layout)?;
     if before.identity.is_partial {
         let (identity, none) = (&before.identity, BTreeMap::new());
         starts::record(&batch, before.sessions, before.crunch, identity, &none)?;

@@ -117,7 +117,7 @@ pub(crate) fn create(
         }
     }
     put_combined(&batch, &layout.combined)?;
-    batch.execute_batch(&view(layout))?;
+    put_view(&batch, layout)?;
     batch.commit()
 }
 
@@ -148,20 +148,51 @@ pub(super) fn put_reductions(store: &Connection, nest: &LoopNest) -> Result<(), 
     Ok(())
 }
 
-/// The view `all_runs`: one column per loop, and one per field of its records, called `loop.field`.
+/// Makes the view, or replaces that of an older gridmpi.
+pub(super) fn put_view(store: &Connection, layout: &Layout) -> Result<(), rusqlite::Error> {
+    store.execute_batch("DROP VIEW IF EXISTS all_runs")?;
+    store.execute_batch(&view(layout))
+}
+
+/// The most columns that SQLite's clients take.
+const MOST_COLUMNS: usize = 2000;
+
+/// The view `all_runs`: one column per loop, and one per field of its records, called `loop.field`. Fields
+/// that are too many are left out, and those with a name that SQL cannot have: they are in the record.
 fn view(layout: &Layout) -> String {
     let mut columns = vec!["r.task AS task".to_string()];
-    for (level, l) in layout.nest.loops().iter().enumerate() {
+    let loops = layout.nest.loops();
+    let mut room = MOST_COLUMNS.saturating_sub(RUN_COLUMNS.len() + loops.len());
+    for (level, l) in loops.iter().enumerate() {
         let point = point(&layout.nest, level);
+        let of_point = |what: &str| {
+            format!("(SELECT {what} FROM points WHERE level = {level} AND point = {point})")
+        };
         let value = match &l.points {
             Points::Range { from, step, .. } => format!("({from} + {step} * {point})"),
-            _ => format!("(SELECT value FROM points WHERE level = {level} AND point = {point})"),
+            _ => of_point("value"),
         };
         columns.push(format!("{value} AS {}", quoted(&l.name, '"')));
-        for field in l.points.fields() {
-            let path = quoted(&format!("$.{}", quoted(&field, '"')), '\'');
+        let fields = l.points.fields();
+        if fields.len() > room {
+            continue;
+        }
+        room -= fields.len();
+        for field in fields.iter().filter(|field| !field.contains('\0')) {
             let name = quoted(&format!("{}.{field}", l.name), '"');
-            columns.push(format!("json_extract({value}, {path}) AS {name}"));
+            // The key is JSON where a point is a string, too.
+            let value = match field.contains(['"', '\\']) || field.contains(char::is_control) {
+                false => {
+                    let path = quoted(&format!("$.{}", quoted(field, '"')), '\'');
+                    of_point(&format!("json_extract(key, {path})"))
+                }
+                // SQLite's versions do not agree on such a name in a path.
+                true => {
+                    let each = format!("json_each({}) f", of_point("key"));
+                    format!("(SELECT f.value FROM {each} WHERE f.key = {})", quoted(field, '\''))
+                }
+            };
+            columns.push(format!("{value} AS {name}"));
         }
     }
     for name in &RUN_COLUMNS[1..] {

@@ -19,7 +19,7 @@ pub use self::runs::{Runs, Summary};
 
 use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, ErasedStudy, LoopSource, PreparedLoop};
-use crate::job::{self, Job, PointDigests, check_name};
+use crate::job::{self, Job, PointDigests, check_fields, check_name};
 use crate::model::{
     Completeness, GroupSummary, Loop, LoopNest, Order, Points, Policy, Reduce, SlotResult,
 };
@@ -400,6 +400,8 @@ fn prepare_loops(native: &ErasedStudy) -> Result<(LoopNest, Vec<bytes::Bytes>, P
         if points.is_empty() {
             return Err(Error::input(format!("loop '{name}' has no points")));
         }
+        let named = check_fields(&points);
+        named.map_err(|why| Error::input(format!("loop '{name}': {why}")))?;
         if points.len() > u64::from(u32::MAX) && !matches!(points, Points::Range { .. }) {
             return Err(Error::input(format!("loop '{name}' has too many points to list")));
         }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::ask::{Array, ListFormat, stream};
 use crate::job::RUN_COLUMNS;
-use crate::model::json_object;
+use crate::model::{Value, json_object};
 use crate::report::{Lines, beginning, in_a_line, in_words};
 use crate::store::{Column, ColumnKind, Select, StoreReader};
 use crate::util::error::{Exit, Result};
@@ -88,15 +88,10 @@ fn table(reader: &StoreReader, select: &Select) -> Result<Exit> {
         let header = columns.iter().map(|column| (column.name.clone(), is_number(column)));
         let mut lines = Lines::new(header);
         select.rows(&columns, |cells| {
-            let text = |(cell, column): (&crate::store::Cell, &Column)| {
-                let value = cell.value(column.kind);
-                match (column.name.as_str(), &value) {
-                    ("error", crate::model::value::Value::Text(error)) => {
-                        beginning(&shortened(error), WIDEST)
-                    }
-                    ("value", value) => beginning(&in_words(value), WIDEST),
-                    _ => in_words(&value),
-                }
+            let text = |(value, column): (&Value, &Column)| match (column.name.as_str(), value) {
+                ("error", Value::Text(error)) => beginning(&shortened(error), WIDEST),
+                ("value", value) => beginning(&in_words(value), WIDEST),
+                _ => in_words(value),
             };
             let written = lines.row(cells.iter().zip(&columns).map(text).collect());
             sink.write(&written)
@@ -125,7 +120,7 @@ fn as_json(reader: &StoreReader, select: &Select) -> Result<Exit> {
             let mut all = columns
                 .iter()
                 .zip(cells)
-                .map(|(column, cell)| (column.name.as_str(), cell.value(column.kind).to_json()));
+                .map(|(column, cell)| (column.name.as_str(), cell.to_json()));
             let task = all.by_ref().take(1).collect::<Vec<_>>();
             let place = json_object(all.by_ref().take(coordinates.len() - 1));
             let entry = task.into_iter().chain([("coordinates", place)]).chain(all);

@@ -185,6 +185,11 @@ impl<'a> TomlEntry<'a> {
         Ok(items.iter().enumerate().map(entry).collect())
     }
 
+    /// The elements of an array; a string stands for an array of one.
+    pub(crate) fn one_or_several(&self) -> Result<Vec<TomlEntry<'a>>> {
+        if self.text().is_ok() { Ok(vec![self.clone()]) } else { self.array() }
+    }
+
     pub(crate) fn table(&self) -> Result<TomlTable<'a>> {
         let DeValue::Table(table) = self.value else { return Err(self.expected("a table")) };
         Ok(TomlTable {

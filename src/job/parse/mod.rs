@@ -1,6 +1,9 @@
 //! Parses a job file into a [`Job`] and validates it.
 
+mod cells;
+mod globs;
 pub(crate) mod keys;
+mod rows;
 pub(crate) mod sources;
 
 use std::path::Path;

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use crate::job::check_fields;
+use crate::job::parse::globs::Globs;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
+use crate::job::parse::rows;
 use crate::model::{Distribution, Named, Points, Value};
-use crate::util::csv_file;
 use crate::util::error::Result;
 use crate::util::text::did_you_mean;
 
@@ -32,7 +34,7 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
         (None, _) => {
             drop(found);
             if let Some((stranger, entry)) = table.rest().first() {
-                let known = [&SOURCES[..], &["name", "reduce"]].concat();
+                let known = [&SOURCES[..], &["name", "reduce", "exclude"]].concat();
                 let near = did_you_mean(stranger, &known, "'");
                 return Err(entry.error(format!("no key of a loop{near}")));
             }
@@ -43,9 +45,13 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
         }
     };
     drop(found);
+    let exclude = table.take("exclude");
+    if let Some(exclude) = exclude.as_ref().filter(|_| source != "files") {
+        return Err(exclude.error(format!("goes with 'files', and the points are from '{source}'")));
+    }
     let points = match source {
-        "files" => files(&entry, folder)?,
-        "rows" => rows(&entry, folder)?,
+        "files" => files(&entry, exclude.as_ref(), folder)?,
+        "rows" => rows::of(&entry, folder)?,
         "grid" => Points::Grid(named(&entry)?),
         "grids" => {
             let grids = entry.array()?;
@@ -59,6 +65,7 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
     if points.is_empty() {
         return Err(entry.error(format!("loop '{name}' has no points")));
     }
+    check_fields(&points).map_err(|why| entry.error(why))?;
     if points.len() > MOST_LISTED && !matches!(points, Points::Range { .. }) {
         return Err(entry.error(format!(
             "{} points; more than {MOST_LISTED} can only be a range",
@@ -224,64 +231,23 @@ fn distribution(entry: &TomlEntry) -> Result<Distribution> {
 }
 
 /// The files that match one or several glob patterns, sorted, as paths relative to the job file.
-fn files(entry: &TomlEntry, folder: &Path) -> Result<Points> {
-    let patterns = if entry.text().is_ok() { vec![entry.clone()] } else { entry.array()? };
-    let mut found = Vec::new();
-    for pattern in &patterns {
+fn files(entry: &TomlEntry, exclude: Option<&TomlEntry>, folder: &Path) -> Result<Points> {
+    let mut globs = Globs::new(folder);
+    for pattern in exclude.map_or(Ok(Vec::new()), TomlEntry::one_or_several)? {
+        globs.exclude(&pattern.text()?).map_err(|why| pattern.error(why))?;
+    }
+    for pattern in entry.one_or_several()? {
         let text = pattern.text()?;
-        // The path of the job's folder may contain special characters of patterns.
-        let base = glob::Pattern::escape(&folder.to_string_lossy());
-        let full = Path::new(&base).join(&text);
-        let paths = glob::glob(&full.to_string_lossy())
-            .map_err(|error| pattern.error(format!("\"{text}\" is no pattern: {error}")))?;
-        let before = found.len();
-        for path in paths {
-            let path = path.map_err(|error| pattern.error(error))?;
-            if path.is_file() {
-                let path = path.strip_prefix(folder).unwrap_or(&path);
-                let text = path.to_str().ok_or_else(|| {
-                    pattern.error(format!("{} is not UTF-8; rename it", path.display()))
-                })?;
-                found.push(text.to_string());
-            }
-        }
-        if found.len() == before {
+        if !globs.include(&text).map_err(|why| pattern.error(why))? {
+            let results: Vec<String> = globs.passed_by().map(|path| path.to_string()).collect();
+            let besides = match results.as_slice() {
+                [] => String::new(),
+                some => format!("; gridmpi's results are left out: {}", some.join(", ")),
+            };
             let place = folder.display();
-            return Err(pattern.error(format!("no file matches \"{text}\" in {place}")));
+            return Err(pattern.error(format!("no file matches \"{text}\" in {place}{besides}")));
         }
     }
-    found.sort();
-    found.dedup();
+    let found = globs.finish().map_err(|why| entry.error(why))?;
     Ok(Points::List(found.into_iter().map(Value::Text).collect()))
-}
-
-/// The rows of a CSV file as records. The first line names the columns.
-fn rows(entry: &TomlEntry, folder: &Path) -> Result<Points> {
-    let name = entry.text()?;
-    let fail = |why: String| entry.error(format!("{name}: {why}"));
-    let mut reader = csv_file::open(&folder.join(&name)).map_err(|e| fail(e.to_string()))?;
-    let mut lines = reader.records().map(|line| line.map_err(|e| fail(csv_file::problem(&e))));
-    let header = lines.next().unwrap_or_else(|| Err(fail("the file is empty".to_string())))?;
-    let header: Vec<String> = header.iter().map(|name| name.trim().to_string()).collect();
-    if let Some(twice) = (1..header.len()).find(|&i| header[..i].contains(&header[i])) {
-        return Err(fail(format!("line 1 names the column '{}' twice", header[twice])));
-    }
-    let cells: Vec<csv::StringRecord> = lines.collect::<Result<_>>()?;
-    // A column is numeric only if all its cells are: an id such as 007 stays a string if another one is
-    // A3.
-    let column = |i: usize| -> Vec<Value> {
-        let numbers: Option<Vec<Value>> = cells.iter().map(|line| number(line[i].trim())).collect();
-        numbers.unwrap_or_else(|| cells.iter().map(|line| line[i].trim().into()).collect())
-    };
-    let columns: Vec<Vec<Value>> = (0..header.len()).map(column).collect();
-    let record = |row: usize| {
-        let values = columns.iter().map(|column| column[row].clone());
-        Value::Record(header.iter().cloned().zip(values).collect())
-    };
-    Ok(Points::List((0..cells.len()).map(record).collect()))
-}
-
-fn number(cell: &str) -> Option<Value> {
-    let whole = cell.parse().ok().map(Value::Int);
-    whole.or_else(|| cell.parse().ok().filter(|n: &f64| n.is_finite()).map(Value::Float))
 }

@@ -3,7 +3,7 @@
 //! Only lists that the user wrote are stored. A range of a billion points is as small as a range of five,
 //! and a job is sent to the workers in a few hundred bytes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -17,6 +17,9 @@ use crate::model::value::Value;
 pub(crate) enum Points {
     /// As written, or as found in files.
     List(Vec<Value>),
+    /// The rows of a table as records. Where a cell is not what its value prints (`1.50`, or empty), it is
+    /// kept by row and column, for commands.
+    Rows { records: Vec<Value>, cells: BTreeMap<(u64, usize), String> },
     /// Whole numbers: `from + i * step`.
     Range { from: i64, step: i64, count: u64 },
     /// Evenly spaced, both ends included.
@@ -71,7 +74,7 @@ impl Points {
     /// Number of points; `u64::MAX` if that overflows.
     pub(crate) fn len(&self) -> u64 {
         match self {
-            Points::List(values) => values.len() as u64,
+            Points::List(values) | Points::Rows { records: values, .. } => values.len() as u64,
             Points::Range { count, .. }
             | Points::Linspace { count, .. }
             | Points::Logspace { count, .. }
@@ -91,6 +94,7 @@ impl Points {
     /// Whether a point can be a string, and so a file name.
     pub(crate) fn may_name_files(&self) -> bool {
         match self {
+            Points::Rows { .. } => true,
             Points::List(values) => {
                 values.iter().any(|value| !matches!(value, Value::Int(_) | Value::Float(_)))
             }
@@ -108,7 +112,7 @@ impl Points {
     /// The field names of the points, if they are records.
     pub(crate) fn fields(&self) -> Vec<String> {
         let mut names: Vec<String> = match self {
-            Points::List(values) => {
+            Points::List(values) | Points::Rows { records: values, .. } => {
                 let fields = values.iter().filter_map(|value| match value {
                     Value::Record(fields) => Some(fields.iter().map(|(name, _)| name.clone())),
                     _ => None,
@@ -129,10 +133,35 @@ impl Points {
         names
     }
 
+    /// A field of the `i`-th point, which is mostly at this place of the record.
+    pub(crate) fn field(&self, i: u64, name: &str, place: usize) -> Option<Value> {
+        let of = |point: &Value| match point {
+            Value::Record(fields) => {
+                let mut there = fields.get(place).into_iter().chain(fields);
+                there.find(|(key, _)| key == name).map(|(_, value)| value.clone())
+            }
+            _ => None,
+        };
+        match self {
+            Points::List(values) | Points::Rows { records: values, .. } => of(&values[i as usize]),
+            computed => of(&computed.get(i)),
+        }
+    }
+
+    /// The cell of a table that is this field of the `i`-th point, if the value prints as something else.
+    pub(crate) fn cell(&self, i: u64, field: &str) -> Option<&str> {
+        let Points::Rows { records, cells } = self else { return None };
+        let Value::Record(fields) = records.get(i as usize)? else { return None };
+        let column = fields.iter().position(|(name, _)| name == field)?;
+        cells.get(&(i, column)).map(String::as_str)
+    }
+
     /// The `i`-th point, `i` from 0 up to, but not including, [`Points::len`].
     pub(crate) fn get(&self, i: u64) -> Value {
         match self {
-            Points::List(values) => values[i as usize].clone(),
+            Points::List(values) | Points::Rows { records: values, .. } => {
+                values[i as usize].clone()
+            }
             Points::Range { from, step, .. } => {
                 Value::Int(from.wrapping_add((i as i64).wrapping_mul(*step)))
             }

@@ -33,10 +33,6 @@ fn objects(
 ) -> Result<()> {
     select.rows(columns, |cells| {
         let pairs = columns.iter().zip(cells);
-        each(
-            pairs
-                .map(|(column, cell)| (column.name.clone(), cell.value(column.kind).to_json()))
-                .collect(),
-        )
+        each(pairs.map(|(column, cell)| (column.name.clone(), cell.to_json())).collect())
     })
 }

@@ -13,7 +13,7 @@ use parquet::schema::types::{Type, TypePtr};
 
 use crate::model::Value;
 use crate::report::export::unwritten;
-use crate::store::{Cell, Column, ColumnKind, Select};
+use crate::store::{Column, ColumnKind, Select};
 use crate::util::error::Result;
 
 /// Row group limits: number of rows, and bytes of text.
@@ -47,7 +47,7 @@ pub(super) fn write(
     let (mut rows, mut text) = (0, 0);
     select.rows(columns, |cells| {
         for ((cell, column), waiting) in cells.iter().zip(columns).zip(&mut waiting) {
-            text += waiting.push(*cell, column.kind);
+            text += waiting.push(cell, column);
         }
         rows += 1;
         if rows == ROWS || text > TEXT {
@@ -130,37 +130,31 @@ impl PendingRows {
     }
 
     /// Adds a cell; returns its bytes of text.
-    fn push(&mut self, cell: Cell, kind: ColumnKind) -> usize {
+    fn push(&mut self, cell: &Value, column: &Column) -> usize {
         let mut text = 0;
         let there = match (&mut self.values, cell) {
-            (_, Cell::Null) => false,
-            (ColumnValues::Bools(values), Cell::Bool(truth)) => {
-                values.push(truth);
+            (_, Value::Null) => false,
+            (ColumnValues::Bools(values), Value::Bool(truth)) => {
+                values.push(*truth);
                 true
             }
-            (ColumnValues::Ints(values), Cell::Float(seconds)) if kind == ColumnKind::Time => {
+            (ColumnValues::Ints(values), Value::Float(seconds))
+                if column.kind == ColumnKind::Time =>
+            {
                 values.push((seconds * 1e6).round() as i64);
                 true
             }
-            (ColumnValues::Ints(values), Cell::Int(whole)) => {
-                values.push(whole);
+            (ColumnValues::Ints(values), Value::Int(whole)) => {
+                values.push(*whole);
                 true
             }
-            (ColumnValues::Floats(values), Cell::Float(number)) => {
-                values.push(number);
+            (ColumnValues::Floats(values), Value::Float(number)) => {
+                values.push(*number);
                 true
             }
-            (ColumnValues::Texts(values), Cell::Text(written)) => {
-                text = written.len();
-                values.push(written.into());
-                true
-            }
-            // A column of mixed types.
+            // Strings, and columns of mixed types.
             (ColumnValues::Texts(values), other) => {
-                let written = match other.value(kind) {
-                    Value::Text(text) => text,
-                    other => other.to_json().to_string(),
-                };
+                let written = column.text(other);
                 text = written.len();
                 values.push(written.as_str().into());
                 true

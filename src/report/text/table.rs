@@ -73,7 +73,8 @@ pub(crate) fn in_a_line(error: &str) -> &str {
 pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::Float(f) if f.is_finite() && *f != 0.0 => number(*f),
+        Value::Float(0.0) => "0".to_string(),
+        Value::Float(f) if f.is_finite() => number(*f),
         Value::List(items) => {
             format!("[{}]", items.iter().map(inner).collect::<Vec<_>>().join(", "))
         }
@@ -122,7 +123,7 @@ mod tests {
             (0.00044984, "0.00044984"),
             (123456.7, "123457"),
             (1.5e9, "1.50000e9"),
-            (0.0, "0.0"),
+            (0.0, "0"),
         ] {
             assert_eq!(cell(&Value::Float(number)), text);
         }

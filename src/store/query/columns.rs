@@ -1,18 +1,35 @@
-//! The columns of runs for queries: those of the view, with their types, and the fields of the records
-//! that crunch returned.
+//! The columns of runs for queries: the coordinates with their fields, what every run has, and the fields of
+//! the records that crunch returned.
+//!
+//! Only what every run has is read with SQL. Coordinates are the nest's, and fields are taken from a record
+//! that is parsed once: SQLite takes 2,000 columns at most, and not every name.
+
+use std::collections::HashMap;
 
 use rusqlite::{Connection, Row};
+use serde_json::{Map, Value as Json};
 
+use crate::job::RUN_COLUMNS;
 use crate::model::{Loop, LoopNest, Points, Value};
+use crate::store::query::functions::{self, is_no_json_number, parsed};
 use crate::store::schema::quoted;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    /// The SQL expressions over the view: to read the column, and to compare it.
-    pub(crate) sql: String,
-    pub(crate) compared: String,
     pub(crate) kind: ColumnKind,
+    pub(super) source: ColumnSource,
+}
+
+/// Where a column's values are.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum ColumnSource {
+    /// A column of the view, of the same name.
+    Run,
+    /// The point of the loop at a level, or a field of it and its usual place in the record.
+    Point { level: usize, field: Option<(String, usize)> },
+    /// A field of the record that crunch returned.
+    Result(String),
 }
 
 /// The type of a column.
@@ -37,43 +54,81 @@ impl Column {
             "value" => ColumnKind::Json,
             _ => ColumnKind::Int,
         };
-        Column::of_view(name, kind)
+        Column { name: name.to_string(), kind, source: ColumnSource::Run }
     }
 
-    fn of_view(name: &str, kind: ColumnKind) -> Column {
-        let sql = quoted(name, '"');
-        Column { name: name.to_string(), compared: sql.clone(), sql, kind }
+    fn of_point(l: &Loop, level: usize, kind: ColumnKind) -> Column {
+        let source = ColumnSource::Point { level, field: None };
+        Column { name: l.name.clone(), kind, source }
+    }
+
+    /// The SQL expression over the view that a condition compares.
+    pub(super) fn compared(&self) -> String {
+        match &self.source {
+            ColumnSource::Run | ColumnSource::Point { field: None, .. } => quoted(&self.name, '"'),
+            ColumnSource::Point { level, field: Some((field, _)) } => {
+                functions::of_point(*level, field)
+            }
+            ColumnSource::Result(field) => {
+                functions::of_result(field, self.kind == ColumnKind::Float)
+            }
+        }
+    }
+
+    /// A value of this column as text: strings of results stand in quotes where other types do too.
+    pub(crate) fn text(&self, value: &Value) -> String {
+        match (&self.source, self.kind) {
+            (ColumnSource::Point { .. }, _) => value.to_string(),
+            (_, ColumnKind::Json) => value.to_json().to_string(),
+            _ => value.to_string(),
+        }
     }
 }
 
 /// The columns of the loops; records have one per field.
 pub(crate) fn coordinates(nest: &LoopNest) -> Vec<Column> {
-    nest.loops().iter().flat_map(of_loop).collect()
+    nest.loops().iter().enumerate().flat_map(|(level, l)| of_loop(level, l)).collect()
 }
 
 /// The whole points of loops over records, as JSON.
 pub(crate) fn records(nest: &LoopNest) -> Vec<Column> {
-    let has_fields = |l: &&Loop| !l.points.fields().is_empty();
-    let whole = |l: &Loop| Column::of_view(&l.name, ColumnKind::Json);
-    nest.loops().iter().filter(has_fields).map(whole).collect()
+    let loops = nest.loops().iter().enumerate();
+    let with_fields = loops.filter(|(_, l)| !l.points.fields().is_empty());
+    with_fields.map(|(level, l)| Column::of_point(l, level, ColumnKind::Json)).collect()
 }
 
-fn of_loop(l: &Loop) -> Vec<Column> {
+fn of_loop(level: usize, l: &Loop) -> Vec<Column> {
     let fields = l.points.fields();
-    let mut columns = Vec::new();
-    for field in &fields {
-        let kinds = each(&l.points).filter_map(|value| value.field(field).map(kind)).flatten();
-        let name = format!("{}.{field}", l.name);
-        columns.push(Column::of_view(&name, common(kinds)));
+    let mut kinds = vec![None; fields.len()];
+    let places: HashMap<&str, usize> =
+        fields.iter().enumerate().map(|(at, field)| (field.as_str(), at)).collect();
+    let mut plain = Vec::new();
+    for value in each(&l.points) {
+        match value {
+            Value::Record(fields) => {
+                for (name, value) in fields {
+                    let known: &mut Option<ColumnKind> = &mut kinds[places[name.as_str()]];
+                    *known = common([*known, kind(value)]);
+                }
+            }
+            other => plain.push(kind(other)),
+        }
     }
-    let plain = || each(&l.points).filter(|value| !matches!(value, Value::Record(_)));
-    if fields.is_empty() || plain().next().is_some() {
+    let of_field = |(at, (name, kind)): (usize, (String, Option<ColumnKind>))| Column {
+        name: format!("{}.{name}", l.name),
+        kind: kind.unwrap_or(ColumnKind::Text),
+        source: ColumnSource::Point { level, field: Some((name, at)) },
+    };
+    let is_plain = fields.is_empty() || !plain.is_empty();
+    let mut columns: Vec<Column> =
+        fields.into_iter().zip(kinds).enumerate().map(of_field).collect();
+    if is_plain {
         let kind = match &l.points {
             Points::Range { .. } => ColumnKind::Int,
-            _ if fields.is_empty() => common(plain().filter_map(kind)),
+            _ if columns.is_empty() => common(plain).unwrap_or(ColumnKind::Text),
             _ => ColumnKind::Json,
         };
-        columns.push(Column::of_view(&l.name, kind));
+        columns.push(Column::of_point(l, level, kind));
     }
     columns
 }
@@ -81,7 +136,7 @@ fn of_loop(l: &Loop) -> Vec<Column> {
 /// The points of a list; a range has none, as its points are all integers.
 fn each(points: &Points) -> impl Iterator<Item = &Value> {
     let list = match points {
-        Points::List(values) => values.as_slice(),
+        Points::List(values) | Points::Rows { records: values, .. } => values.as_slice(),
         _ => &[],
     };
     list.iter()
@@ -99,8 +154,8 @@ fn kind(value: &Value) -> Option<ColumnKind> {
     })
 }
 
-/// The type that holds all of these.
-fn common(kinds: impl Iterator<Item = ColumnKind>) -> ColumnKind {
+/// The type that holds all of these; nothing if there are none.
+fn common(kinds: impl IntoIterator<Item = Option<ColumnKind>>) -> Option<ColumnKind> {
     let join = |one, other| match (one, other) {
         (one, other) if one == other => one,
         (ColumnKind::Int, ColumnKind::Float) | (ColumnKind::Float, ColumnKind::Int) => {
@@ -108,45 +163,55 @@ fn common(kinds: impl Iterator<Item = ColumnKind>) -> ColumnKind {
         }
         _ => ColumnKind::Json,
     };
-    kinds.reduce(join).unwrap_or(ColumnKind::Text)
+    kinds.into_iter().flatten().reduce(join)
 }
 
 /// The fields of the records that crunch returned, in the order of their first run. This reads all runs.
 pub(crate) fn fields(store: &Connection, score: &str) -> Result<Vec<Column>, rusqlite::Error> {
-    // Numbers that JSON lacks are stored as strings.
-    let sql = "SELECT DISTINCT f.key, CASE WHEN f.type = 'text' AND f.atom IN ('NaN', 'Infinity', '-Infinity')
-                                            THEN 'real' ELSE f.type END
-               FROM runs r, json_each(r.value) f
-               WHERE r.value LIKE '{%' AND json_valid(r.value)";
-    let mut statement = store.prepare(sql)?;
-    let read = |row: &Row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
-    let mut found: Vec<(String, Vec<ColumnKind>)> = Vec::new();
-    for field in statement.query_map([], read)? {
-        let (name, kind) = field?;
-        let kind = match kind.as_str() {
-            "null" => None,
-            "true" | "false" => Some(ColumnKind::Bool),
-            "integer" => Some(ColumnKind::Int),
-            "real" => Some(ColumnKind::Float),
-            "text" => Some(ColumnKind::Text),
-            _ => Some(ColumnKind::Json),
-        };
-        let at = found.iter().position(|(known, _)| *known == name).unwrap_or(found.len());
-        if at == found.len() {
-            found.push((name, Vec::new()));
+    let mut statement =
+        store.prepare("SELECT value FROM runs WHERE value LIKE '{%' ORDER BY task")?;
+    let mut rows = statement.query([])?;
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut found: Vec<(String, Option<ColumnKind>)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        for (name, value) in record(row, 0)? {
+            let at = *places.entry(name).or_insert_with_key(|name| {
+                found.push((name.clone(), None));
+                found.len() - 1
+            });
+            let kind = match value {
+                // Numbers that JSON lacks are stored as strings.
+                Json::String(text) if is_no_json_number(&text) => Some(ColumnKind::Float),
+                other => kind(&Value::from_json(other)),
+            };
+            found[at].1 = common([found[at].1, kind]);
         }
-        found[at].1.extend(kind);
     }
-    let column = |(name, kinds): (String, Vec<ColumnKind>)| {
-        let kind = common(kinds.into_iter());
-        let path = quoted(&format!("$.{}", quoted(&name, '"')), '\'');
-        let get =
-            |arrow: &str| format!("(CASE WHEN value LIKE '{{%' THEN value {arrow} {path} END)");
-        // `->` gives JSON, with quotes around strings.
-        let compared = get("->>");
-        let sql = if kind == ColumnKind::Json { get("->") } else { compared.clone() };
-        Column { name, sql, compared, kind }
+    let column = |(name, kind): (String, Option<ColumnKind>)| Column {
+        source: ColumnSource::Result(name.clone()),
+        name,
+        kind: kind.unwrap_or(ColumnKind::Text),
     };
     // The score has a column already.
     Ok(found.into_iter().filter(|(name, _)| name != score).map(column).collect())
+}
+
+/// A column of a row that is a record as JSON; an empty one if it is anything else.
+pub(super) fn record(row: &Row, at: usize) -> Result<Map<String, Json>, rusqlite::Error> {
+    let text = row.get_ref(at)?.as_str_or_null().unwrap_or_default().unwrap_or_default();
+    Ok(parsed(text))
+}
+
+/// The name of a column of fields that no other column has, not even but for case: `FIELD`, or
+/// `value.FIELD`.
+pub(super) fn unique(name: &str, taken: &[Column]) -> String {
+    let is_taken = |name: &str| {
+        let is = |column: &Column| column.name.eq_ignore_ascii_case(name);
+        RUN_COLUMNS.iter().any(|column| column.eq_ignore_ascii_case(name)) || taken.iter().any(is)
+    };
+    let mut free = name.to_string();
+    while is_taken(&free) {
+        free = format!("value.{free}");
+    }
+    free
 }

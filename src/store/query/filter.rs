@@ -1,6 +1,7 @@
 //! Translates a user's condition on runs, such as `alpha < 1 and status = 'failed'`, into safe SQL: one
-//! expression over known columns, with functions that have no side effects.
+//! expression over known columns, with functions that have no side effects and always give the same.
 
+use crate::store::query::types::{self, Holds, Token, TokenKind};
 use crate::store::schema::quoted;
 use crate::util::text::{did_you_mean, is_slip_of};
 
@@ -8,15 +9,27 @@ use crate::util::text::{did_you_mean, is_slip_of};
 const WORDS: &str = "AND OR NOT IN IS NULL LIKE GLOB BETWEEN ESCAPE CASE WHEN THEN ELSE END TRUE FALSE \
     ISNULL NOTNULL CAST AS REAL INTEGER TEXT";
 
+/// Keywords that can stand where a column can; a column of such a name stands in quotes.
+const VALUES: &str = "NOT NULL TRUE FALSE";
+
 /// Functions without side effects.
 pub(super) const FUNCTIONS: &str = "abs round min max sign exp ln log log10 log2 pow power sqrt floor ceil length \
     lower upper trim ltrim rtrim substr instr replace coalesce ifnull nullif iif typeof json_extract \
     json_array_length datetime";
 
+/// Operators, longer ones first.
+const OPERATORS: &str = "->> -> <= >= <> != == || << >> < > = + - * / % | & ~";
+
+/// A column that a condition names.
+pub(crate) struct KnownName {
+    pub(crate) sql: String,
+    pub(crate) holds: Holds,
+}
+
 /// The columns that a condition can name.
 pub(crate) trait Names {
-    /// The SQL of the column with this name, if it exists.
-    fn find(&mut self, name: &str) -> Result<Option<String>, String>;
+    /// The column with this name, if it exists.
+    fn find(&mut self, name: &str) -> Result<Option<KnownName>, String>;
 
     /// All column names.
     fn all(&self) -> Vec<String>;
@@ -36,45 +49,53 @@ pub(crate) trait Names {
 
 /// The condition as SQL.
 pub(crate) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, String> {
-    let mut sql = String::new();
+    let mut tokens: Vec<Token> = Vec::new();
+    let mut space = String::new();
     let mut rest = clause;
     let mut depth = 0;
     while let Some(letter) = rest.chars().next() {
-        let (length, piece) = match letter {
-            letter if letter.is_whitespace() => (letter.len_utf8(), " ".to_string()),
+        if letter.is_whitespace() {
+            space.push(' ');
+            rest = &rest[letter.len_utf8()..];
+            continue;
+        }
+        let (length, sql, kind) = match letter {
             '\'' => {
                 let length = closing(rest, '\'').ok_or("a string is not closed: a ' is missing")?;
-                (length, rest[..length].to_string())
+                (length, rest[..length].to_string(), TokenKind::Literal(Holds::Text))
             }
             '"' => {
                 let (name, length) = in_quotes(rest)?;
                 // Users of other languages write strings in double quotes.
-                let column = match names.find(&name)? {
+                match names.find(&name)? {
                     None if names.is_near(&name) => {
                         let unknown = names.unknown(&name);
                         return Err(format!("{unknown}; a string stands in single quotes"));
                     }
-                    None => quoted(&name, '\''),
-                    Some(column) => column,
-                };
-                (length, column)
+                    None => (length, quoted(&name, '\''), TokenKind::Literal(Holds::Text)),
+                    Some(found) => (length, found.sql, TokenKind::Column(found.holds)),
+                }
             }
-            letter if letter.is_ascii_digit() => {
+            letter if letter.is_ascii_digit() || letter == '.' && is_number(&rest[1..]) => {
                 let length = number(rest);
-                (length, rest[..length].to_string())
+                (length, rest[..length].to_string(), TokenKind::Literal(Holds::Numbers))
             }
             letter if letter.is_alphabetic() || letter == '_' => {
                 let length = name(rest);
                 let called = rest[length..].trim_start().starts_with('(');
-                (length, word(&rest[..length], called, names)?)
+                let as_operand = tokens.last().is_none_or(Token::wants_operand);
+                let (sql, kind) = word(&rest[..length], called, as_operand, names)?;
+                (length, sql, kind)
             }
             '(' | ')' => {
                 depth += if letter == '(' { 1 } else { -1 };
                 if depth < 0 {
                     return Err("there is a ')' without a '('".to_string());
                 }
-                (1, letter.to_string())
+                let kind = if letter == '(' { TokenKind::Open } else { TokenKind::Close };
+                (1, letter.to_string(), kind)
             }
+            ',' => (1, ",".to_string(), TokenKind::Comma),
             '-' if rest.starts_with("--") => {
                 return Err("comments are not allowed here".to_string());
             }
@@ -82,43 +103,68 @@ pub(crate) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, S
                 return Err("comments are not allowed here".to_string());
             }
             '&' if rest.starts_with("&&") => return Err("'&&' is written 'and' here".to_string()),
-            '<' | '>' | '=' | '!' | '+' | '-' | '*' | '/' | '%' | '|' | '&' | '~' | ',' | '.' => {
-                (1, letter.to_string())
-            }
             ';' => return Err("';': expected one condition, not several statements".to_string()),
-            other => return Err(format!("unexpected '{other}'")),
+            other => {
+                let operator = OPERATORS.split(' ').find(|known| rest.starts_with(known));
+                let operator = operator.ok_or_else(|| format!("unexpected '{other}'"))?;
+                (operator.len(), operator.to_string(), TokenKind::of_operator(operator))
+            }
         };
-        sql += &piece;
+        let shown = rest[..length].to_string();
+        tokens.push(Token { space: std::mem::take(&mut space), sql, shown, kind });
         rest = &rest[length..];
     }
-    match depth {
-        0 if sql.trim().is_empty() => Err("there is no condition".to_string()),
-        0 => Ok(sql),
-        _ => Err("a ')' is missing".to_string()),
+    if depth > 0 {
+        return Err("a ')' is missing".to_string());
     }
+    if tokens.is_empty() {
+        return Err("there is no condition".to_string());
+    }
+    types::check(&mut tokens)?;
+    Ok(tokens.iter().map(|token| token.space.clone() + &token.sql).collect::<String>() + &space)
 }
 
-fn word(word: &str, called: bool, names: &mut dyn Names) -> Result<String, String> {
+/// A word: a keyword, a function, or a column. A column may have the name of a keyword where no such keyword
+/// can stand.
+fn word(
+    word: &str,
+    called: bool,
+    as_operand: bool,
+    names: &mut dyn Names,
+) -> Result<(String, TokenKind), String> {
     let upper = word.to_uppercase();
-    if WORDS.split(' ').any(|known| known == upper) {
-        return Ok(upper);
+    let is_in = |list: &str| list.split(' ').any(|known| known == upper);
+    let column = |found: KnownName| (found.sql, TokenKind::Column(found.holds));
+    if is_in(WORDS) {
+        if as_operand
+            && !called
+            && !is_in(VALUES)
+            && word != upper
+            && let Some(found) = names.find(word)?
+        {
+            return Ok(column(found));
+        }
+        return Ok((upper.clone(), TokenKind::of_keyword(&upper)));
     }
-    if upper == "SELECT" {
-        return Err("'select': expected a condition over the columns, not a query; for queries open runs.sqlite with any SQLite client".to_string());
-    }
-    if called {
+    if called && upper != "SELECT" {
         let lower = word.to_lowercase();
         let known: Vec<&str> = FUNCTIONS.split(' ').collect();
         if known.contains(&lower.as_str()) {
-            return Ok(lower);
+            return Ok((lower.clone(), TokenKind::Function(lower)));
         }
         let (near, known) = (did_you_mean(&lower, &known, "'"), known.join(", "));
         return Err(format!("there is no function '{word}' here{near} (functions: {known})"));
     }
-    names.find(word)?.ok_or_else(|| {
-        let unknown = names.unknown(word);
-        format!("{unknown}; a string stands in quotes: '{word}'")
-    })
+    match names.find(word)? {
+        Some(found) => Ok(column(found)),
+        None if upper == "SELECT" => {
+            Err("'select': expected a condition over the columns, not a query; for queries open runs.sqlite with any SQLite client".to_string())
+        }
+        None => {
+            let unknown = names.unknown(word);
+            Err(format!("{unknown}; a string stands in quotes: '{word}'"))
+        }
+    }
 }
 
 /// The first name of a list, in double quotes if it has special characters, and the rest of the list.
@@ -155,6 +201,10 @@ fn closing(text: &str, quote: char) -> Option<usize> {
     None
 }
 
+fn is_number(text: &str) -> bool {
+    text.starts_with(|letter: char| letter.is_ascii_digit())
+}
+
 fn number(text: &str) -> usize {
     let mut before = ' ';
     let part = |letter: char| {
@@ -182,12 +232,21 @@ mod tests {
     struct Known;
 
     impl Names for Known {
-        fn find(&mut self, name: &str) -> Result<Option<String>, String> {
-            Ok(self.all().contains(&name.to_string()).then(|| quoted(name, '"')))
+        fn find(&mut self, name: &str) -> Result<Option<KnownName>, String> {
+            let holds = match name {
+                "status" | "a b" => Holds::Text,
+                "mixed" => Holds::Both,
+                "ok" => Holds::Truth,
+                _ => Holds::Numbers,
+            };
+            let is_known = self.all().contains(&name.to_string());
+            Ok(is_known.then(|| KnownName { sql: quoted(name, '"'), holds }))
         }
 
         fn all(&self) -> Vec<String> {
-            ["alpha", "p.depth", "a b", "status"].map(String::from).into()
+            ["alpha", "p.depth", "a b", "status", "ok", "mixed", "case", "to", "in"]
+                .map(String::from)
+                .into()
         }
     }
 
@@ -205,9 +264,43 @@ mod tests {
             ("abs( alpha )<2", "abs( \"alpha\" )<2"),
             ("status is null", "\"status\" IS NULL"),
             ("alpha\n<\t1", "\"alpha\" < 1"),
+            ("case in (1) and to<2 or in=1", "\"case\" IN (1) AND \"to\"<2 OR \"in\"=1"),
+            (
+                "CASE when alpha<1 then ok else case END = 1",
+                "CASE WHEN \"alpha\"<1 THEN \"ok\" ELSE \"case\" END = 1",
+            ),
+            ("mixed = 1 or mixed='x'", "\"mixed\" = 1 OR \"mixed\"='x'"),
+            (
+                "mixed>1",
+                "(CASE WHEN typeof(\"mixed\") IN ('integer', 'real') THEN \"mixed\" END)>1",
+            ),
+            ("'a'< mixed", "'a'< (CASE WHEN typeof(\"mixed\") = 'text' THEN \"mixed\" END)"),
             ("status = 'é; --'", "\"status\" = 'é; --'"),
         ] {
             assert_eq!(sql(clause).as_deref(), Ok(expected), "{clause}");
+        }
+    }
+
+    #[test]
+    fn comparisons_of_a_kind_are_let_through() {
+        for clause in [
+            "datetime(alpha, 'unixepoch') > '2026-01-01'",
+            "datetime('2026-01-01', '+1 day') > 'a'",
+            "lower(status) = 'failed'",
+            "alpha + p.depth * 2 < -1",
+            "status || 'x' = 'ax'",
+            "status is null or alpha is not null",
+            "ok = 1 and not ok = true",
+            "length(status) = 3 and (alpha) = 2",
+            "alpha = 1 and status = 'x' and 1 = alpha",
+            "cast(alpha as text) = '1'",
+            "mixed in (1, 'a')",
+            "status between 'a' and 'b' and alpha between 1 and 2",
+            "json_extract(status, '$[1]') = 2",
+            "coalesce(alpha, 0) < 1",
+            "alpha like '0.%'",
+        ] {
+            assert!(sql(clause).is_ok(), "{clause}: {:?}", sql(clause));
         }
     }
 
@@ -234,6 +327,29 @@ mod tests {
             ("alpha = ?1", "unexpected '?'"),
             ("alpha = @x", "unexpected '@'"),
             ("runs.task = 1", "no column 'runs.task'"),
+            ("alpha < '0.5'", "alpha has numbers, and '0.5' is a string; write alpha < 0.5"),
+            ("'x' = alpha", "alpha has numbers, and 'x' is a string; write a number"),
+            ("alpha not in (1, '2')", "'2' is a string; write 2"),
+            ("alpha between 1 and '2'", "'2' is a string"),
+            ("status=7", "status has strings, and 7 is a number; write status = '7'"),
+            ("7 <> status", "write status <> '7'"),
+            ("status > -7", "status has strings"),
+            ("status is not 3", "status has strings"),
+            ("status in (1)", "status has strings, and 1 is a number; write '1'"),
+            ("abs(alpha) = 'x'", "is compared with a string"),
+            ("(alpha) = 'x'", "is compared with a string"),
+            ("status = alpha", "alpha has numbers, and status has strings"),
+            ("alpha || '' = 1", "is compared with a string"),
+            ("ok = 'true'", "ok is true or false; write ok = true"),
+            ("status + 1 > 2", "status has strings, and '+' takes numbers"),
+            ("abs(status) > 2", "status has strings, and abs takes numbers"),
+            ("random() < 1", "no function 'random'"),
+            ("started = current_timestamp", "no column"),
+            ("datetime('now') > ''", "datetime"),
+            ("datetime() > ''", "datetime"),
+            ("datetime(status) > ''", "datetime"),
+            ("datetime(alpha, 'unixepoch', 'localtime') > ''", "'localtime'"),
+            ("datetime('n' || 'ow') > ''", "datetime"),
         ] {
             let why = sql(clause).unwrap_err();
             assert!(why.contains(says), "{clause}: {why}");

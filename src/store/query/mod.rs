@@ -2,5 +2,7 @@
 
 pub(crate) mod columns;
 pub(crate) mod filter;
+mod functions;
 mod permissions;
 pub(crate) mod select;
+mod types;

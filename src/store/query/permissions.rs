@@ -5,6 +5,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, Error};
 
 use crate::store::query::filter::FUNCTIONS;
+use crate::store::query::functions::OWN;
 
 /// The view that conditions read. Everything that its definition does is allowed.
 const VIEW: &str = "all_runs";
@@ -24,6 +25,7 @@ pub(crate) fn check(connection: &Connection, sql: &str) -> Result<(), Error> {
             }
             AuthAction::Function { function_name } => OPERATORS
                 .into_iter()
+                .chain(OWN)
                 .chain(FUNCTIONS.split(' '))
                 .any(|function| function == function_name),
             _ => false,

@@ -4,9 +4,10 @@ use rusqlite::types::ValueRef;
 
 use crate::job::RUN_COLUMNS;
 use crate::model::Value;
-use crate::store::query::columns::{self, Column, ColumnKind};
-use crate::store::query::filter::{self, Names};
-use crate::store::query::permissions;
+use crate::store::query::columns::{self, Column, ColumnKind, ColumnSource};
+use crate::store::query::filter::{self, KnownName, Names};
+use crate::store::query::types::Holds;
+use crate::store::query::{functions, permissions};
 use crate::store::{StoreReader, storing};
 use crate::util::error::{Error, Result};
 
@@ -18,49 +19,6 @@ pub(crate) struct Select<'a> {
     clauses: Vec<String>,
     order: Vec<String>,
     limit: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Cell<'a> {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    /// A string, or JSON if the column's type says so.
-    Text(&'a str),
-}
-
-impl Cell<'_> {
-    fn of(value: ValueRef<'_>, kind: ColumnKind) -> Cell<'_> {
-        match (value, kind) {
-            (ValueRef::Integer(whole), ColumnKind::Bool) => Cell::Bool(whole != 0),
-            (ValueRef::Integer(whole), ColumnKind::Float | ColumnKind::Time) => {
-                Cell::Float(whole as f64)
-            }
-            (ValueRef::Integer(whole), _) => Cell::Int(whole),
-            (ValueRef::Real(number), _) => Cell::Float(number),
-            (ValueRef::Text(text), kind) => match (std::str::from_utf8(text), kind) {
-                (Ok(text), ColumnKind::Float) => text.parse().map_or(Cell::Null, Cell::Float),
-                (Ok(text), _) => Cell::Text(text),
-                (Err(_), _) => Cell::Null,
-            },
-            (ValueRef::Null | ValueRef::Blob(_), _) => Cell::Null,
-        }
-    }
-
-    /// As a value of a column of this type.
-    pub(crate) fn value(self, kind: ColumnKind) -> Value {
-        match self {
-            Cell::Null => Value::Null,
-            Cell::Bool(truth) => Value::Bool(truth),
-            Cell::Int(whole) => Value::Int(whole),
-            Cell::Float(number) => Value::Float(number),
-            Cell::Text(json) if kind == ColumnKind::Json => {
-                Value::parse(json).unwrap_or(json.into())
-            }
-            Cell::Text(text) => text.into(),
-        }
-    }
 }
 
 impl StoreReader {
@@ -75,10 +33,11 @@ impl StoreReader {
         let score = self.note("score")?.unwrap_or_default();
         let found = columns::fields(self.results.connection(), &score);
         let mut found = found.map_err(|error| storing(self.path(), &error))?;
-        let taken: Vec<String> = self.plain_columns().into_iter().map(|c| c.name).collect();
+        let mut taken = self.plain_columns();
         for column in &mut found {
-            if taken.contains(&column.name) {
-                column.name = format!("value.{}", column.name);
+            column.name = columns::unique(&column.name, &taken);
+            if column.name.starts_with("value.") {
+                taken.push(column.clone());
             }
         }
         Ok(found)
@@ -110,17 +69,26 @@ struct Known<'a> {
 }
 
 impl Names for Known<'_> {
-    fn find(&mut self, name: &str) -> Result<Option<String>, String> {
+    fn find(&mut self, name: &str) -> Result<Option<KnownName>, String> {
+        let named = |column: &Column| KnownName {
+            sql: column.compared(),
+            holds: match column.kind {
+                ColumnKind::Bool => Holds::Truth,
+                ColumnKind::Int | ColumnKind::Float | ColumnKind::Time => Holds::Numbers,
+                ColumnKind::Text => Holds::Text,
+                ColumnKind::Json => Holds::Both,
+            },
+        };
         if let Some(column) = self.plain.iter().find(|column| column.name == name) {
-            return Ok(Some(column.compared.clone()));
+            return Ok(Some(named(column)));
         }
         if self.fields.is_none() {
             self.fields = Some(self.reader.field_columns().map_err(|error| error.to_string())?);
         }
+        let fields = self.fields.as_deref().unwrap_or_default();
+        let find = |name: &str| fields.iter().find(|column| column.name == name);
         let bare = name.strip_prefix("value.").unwrap_or(name);
-        let mut fields = self.fields.iter().flatten();
-        let named = |column: &&Column| column.name == name || column.name == bare;
-        Ok(fields.find(named).map(|column| column.compared.clone()))
+        Ok(find(name).or_else(|| find(bare)).map(named))
     }
 
     fn all(&self) -> Vec<String> {
@@ -141,8 +109,10 @@ impl<'a> Select<'a> {
         }
     }
 
-    fn known(&self) -> Known<'a> {
-        Known { reader: self.reader, plain: self.reader.plain_columns(), fields: None }
+    fn known(&self) -> Result<Known<'a>> {
+        let added = functions::add(self.reader.results.connection(), self.reader.nest());
+        added.map_err(|error| storing(self.reader.path(), &error))?;
+        Ok(Known { reader: self.reader, plain: self.reader.plain_columns(), fields: None })
     }
 
     /// Selects failed runs only.
@@ -153,7 +123,7 @@ impl<'a> Select<'a> {
     /// Selects runs that meet a condition.
     pub(crate) fn only(&mut self, clause: &str) -> Result<()> {
         let no = |why: String| refused(clause, &why);
-        let sql = filter::translate(clause, &mut self.known()).map_err(no)?;
+        let sql = filter::translate(clause, &mut self.known()?).map_err(no)?;
         // SQLite finds the remaining errors.
         let whole = format!("SELECT 1 FROM all_runs WHERE ({sql})");
         let checked = permissions::check(self.reader.results.connection(), &whole);
@@ -166,7 +136,7 @@ impl<'a> Select<'a> {
     /// Sorts by columns, each optionally followed by `asc` or `desc`.
     pub(crate) fn sort(&mut self, order: &str) -> Result<()> {
         let no = |why: String| Error::input(format!("--sort \"{order}\": {why}"));
-        let mut known = self.known();
+        let mut known = self.known()?;
         let mut rest = Some(order);
         while let Some(part) = rest {
             let (name, behind) = filter::first_name(part).map_err(no)?;
@@ -188,9 +158,9 @@ impl<'a> Select<'a> {
             if let Some(more) = words.next() {
                 return Err(no(format!("'{more}': a ',' goes between columns")));
             }
-            let sql = known.find(&name).map_err(no)?;
-            let sql = sql.ok_or_else(|| no(known.unknown(&name)))?;
-            self.order.push(format!("{sql} {way} NULLS LAST"));
+            let found = known.find(&name).map_err(no)?;
+            let found = found.ok_or_else(|| no(known.unknown(&name)))?;
+            self.order.push(format!("{} {way} NULLS LAST", found.sql));
         }
         Ok(())
     }
@@ -204,10 +174,14 @@ impl<'a> Select<'a> {
     pub(crate) fn rows(
         &self,
         columns: &[Column],
-        mut each: impl FnMut(&[Cell]) -> Result<()>,
+        mut each: impl FnMut(&[Value]) -> Result<()>,
     ) -> Result<()> {
-        let wanted: Vec<&str> = columns.iter().map(|column| column.sql.as_str()).collect();
-        let mut sql = format!("SELECT {}, task FROM all_runs", wanted.join(", "));
+        let of_run = columns.iter().filter(|column| column.source == ColumnSource::Run);
+        let has_fields = columns.iter().any(|c| matches!(c.source, ColumnSource::Result(_)));
+        let result = if has_fields { "value" } else { "NULL" };
+        let mut sql = format!("SELECT task, {result}");
+        of_run.for_each(|column| sql += &format!(", {}", column.name));
+        sql += " FROM all_runs";
         for (i, condition) in self.conditions.iter().enumerate() {
             sql += &format!(" {} ({condition})", if i == 0 { "WHERE" } else { "AND" });
         }
@@ -217,16 +191,42 @@ impl<'a> Select<'a> {
             sql += &format!(" LIMIT {}", limit.min(i64::MAX as u64));
         }
         let failed = |error: rusqlite::Error| self.no_rows(&error);
+        let nest = self.reader.nest();
         let mut statement = self.reader.results.connection().prepare(&sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
+        let mut values = Vec::with_capacity(columns.len());
         while let Some(row) = rows.next().map_err(failed)? {
-            let cell = |(i, column): (usize, &Column)| {
-                row.get_ref(i).map(|value| Cell::of(value, column.kind))
-            };
-            let cells = columns.iter().enumerate().map(cell).collect::<Result<Vec<_>, _>>();
-            let cells = cells.map_err(failed)?;
-            self.reader.results.check(row.get(columns.len()).map_err(failed)?)?;
-            each(&cells)?;
+            let task: i64 = row.get(0).map_err(failed)?;
+            self.reader.results.check(task)?;
+            let points = nest.indices(nest.task(task as u64));
+            let mut record = columns::record(row, 1).map_err(failed)?;
+            let mut next = 2;
+            for column in columns {
+                let value = match &column.source {
+                    ColumnSource::Run => {
+                        next += 1;
+                        let read = row.get_ref(next - 1).map_err(failed)?;
+                        of_sql(read, column.kind)
+                    }
+                    ColumnSource::Point { level, field } => {
+                        let (loop_points, point) = (&nest.loops()[*level].points, points[*level]);
+                        match field {
+                            None => loop_points.get(point),
+                            Some((name, place)) => {
+                                loop_points.field(point, name, *place).unwrap_or_default()
+                            }
+                        }
+                    }
+                    ColumnSource::Result(field) => {
+                        // Left in its place, so that the others keep theirs.
+                        let json = record.get_mut(field).map(serde_json::Value::take);
+                        Value::from_json(json.unwrap_or_default())
+                    }
+                };
+                values.push(in_kind(value, column.kind));
+            }
+            each(&values)?;
+            values.clear();
         }
         Ok(())
     }
@@ -240,6 +240,29 @@ impl<'a> Select<'a> {
             }
             _ => storing(self.reader.path(), error),
         }
+    }
+}
+
+fn of_sql(value: ValueRef<'_>, kind: ColumnKind) -> Value {
+    match value {
+        ValueRef::Integer(whole) => Value::Int(whole),
+        ValueRef::Real(number) => Value::Float(number),
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(json) if kind == ColumnKind::Json => Value::parse(json).unwrap_or(json.into()),
+            Ok(text) => text.into(),
+            Err(_) => Value::Null,
+        },
+        ValueRef::Null | ValueRef::Blob(_) => Value::Null,
+    }
+}
+
+/// A value as its column has them: numbers in a column of floating-point numbers are such, also those that
+/// JSON lacks.
+fn in_kind(value: Value, kind: ColumnKind) -> Value {
+    match (value, kind) {
+        (Value::Int(whole), ColumnKind::Float | ColumnKind::Time) => Value::Float(whole as f64),
+        (Value::Text(text), ColumnKind::Float) => text.parse().map_or(Value::Null, Value::Float),
+        (value, _) => value,
     }
 }
 

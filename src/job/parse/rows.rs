@@ -1,0 +1,246 @@
+//! The source `rows`: the rows of a CSV file as records. What a file may be instead (gzipped, separated by
+//! semicolons, Latin-1) is guessed for the error alone: the user says what it is.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use encoding_rs::{Encoding, UTF_8};
+
+use crate::job::parse::cells::{self, Told, Unclear};
+use crate::job::parse::keys::{TomlEntry, TomlTable};
+use crate::model::{Points, Value};
+use crate::util::csv_file;
+use crate::util::error::{Error, Result};
+use crate::util::text::did_you_mean;
+
+/// What stands for no number in a column of numbers, unless the job file says it.
+const MISSING: [&str; 9] = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None"];
+
+/// How compressed files and workbooks begin.
+const PACKED: [(&[u8], &str); 5] = [
+    (b"\x1f\x8b", "gzipped? Unpack it: gunzip"),
+    (b"BZh", "compressed? Unpack it: bunzip2"),
+    (b"\xfd7zXZ", "compressed? Unpack it: unxz"),
+    (b"\x28\xb5\x2f\xfd", "compressed? Unpack it: unzstd"),
+    (b"PK\x03\x04", "a workbook, or zipped? Save it as CSV"),
+];
+
+/// How the job file says to read a table.
+struct RowsFormat<'a> {
+    entry: &'a TomlEntry<'a>,
+    file: String,
+    /// What is not said is guessed at in errors.
+    delimiter: Option<u8>,
+    decimal: Option<char>,
+    encoding: Option<&'static Encoding>,
+    text: Vec<TomlEntry<'a>>,
+    numbers: Vec<TomlEntry<'a>>,
+    missing: Option<Vec<String>>,
+}
+
+/// The rows of the file that the entry names.
+pub(super) fn of(entry: &TomlEntry, folder: &Path) -> Result<Points> {
+    let format = match entry.is_table() {
+        true => RowsFormat::read(entry)?,
+        false => RowsFormat::of_file(entry, entry.text()?),
+    };
+    let text = format.decoded(&folder.join(&format.file))?;
+    format.points(&text)
+}
+
+impl<'a> RowsFormat<'a> {
+    fn of_file(entry: &'a TomlEntry<'a>, file: String) -> RowsFormat<'a> {
+        let (text, numbers) = (Vec::new(), Vec::new());
+        RowsFormat {
+            entry,
+            file,
+            delimiter: None,
+            decimal: None,
+            encoding: None,
+            text,
+            numbers,
+            missing: None,
+        }
+    }
+
+    fn read(entry: &'a TomlEntry<'a>) -> Result<RowsFormat<'a>> {
+        let mut table = entry.table()?;
+        let file = table.need("file")?.text()?;
+        let mut letter = |key| table.take(key).map(|entry| one_letter(&entry)).transpose();
+        let (delimiter, decimal) = (letter("delimiter")?, letter("decimal")?);
+        if let Some(other) = decimal.filter(|sign| !b".,".contains(sign)) {
+            let other = char::from(other);
+            return Err(entry.error(format!("decimal: expected \".\" or \",\", found \"{other}\"")));
+        }
+        let encoding = table.take("encoding").map(|entry| encoding(&entry)).transpose()?;
+        let missing = table.take("na").map(|na| texts(&na)).transpose()?;
+        let mut columns = |key| take_list(&mut table, key);
+        let (text, numbers) = (columns("text")?, columns("numbers")?);
+        table.finish()?;
+        let decimal = decimal.map(char::from);
+        Ok(RowsFormat { entry, file, delimiter, decimal, encoding, text, numbers, missing })
+    }
+
+    fn fail(&self, why: impl std::fmt::Display) -> Error {
+        self.entry.error(format!("{}: {why}", self.file))
+    }
+
+    /// A line for the job file, with one more key.
+    fn instead(&self, key: &str) -> String {
+        format!("rows = {{ file = \"{}\", {key} }}", self.file)
+    }
+
+    /// The file's text.
+    fn decoded(&self, path: &Path) -> Result<String> {
+        let what = path.metadata().map_err(|error| self.fail(error))?;
+        if !what.is_file() {
+            return Err(self.fail("is no file, but a folder, a pipe or a device"));
+        }
+        let bytes = std::fs::read(path).map_err(|error| self.fail(error))?;
+        if let Some((_, guess)) = PACKED.iter().find(|(start, _)| bytes.starts_with(start)) {
+            return Err(self.fail(guess));
+        }
+        let encoding = self.encoding.unwrap_or(UTF_8);
+        let (marked, mark) = Encoding::for_bom(&bytes).unwrap_or((encoding, 0));
+        if marked != encoding {
+            let name = marked.name();
+            let key = self.instead(&format!("encoding = \"{name}\""));
+            return Err(self.fail(format!("it begins as {name} does; say {key}")));
+        }
+        let bytes = &bytes[mark..];
+        let text = encoding.decode_without_bom_handling_and_without_replacement(bytes);
+        let Some(text) = text else {
+            let end = std::str::from_utf8(bytes).map_or_else(|e| e.valid_up_to(), |_| bytes.len());
+            let line = 1 + bytes[..end].iter().filter(|byte| **byte == b'\n').count();
+            return Err(match self.encoding {
+                None => self.fail(format!(
+                    "line {line} is not UTF-8; Latin-1? Then {}",
+                    self.instead("encoding = \"latin-1\"")
+                )),
+                Some(encoding) => self.fail(format!("is not {}", encoding.name())),
+            });
+        };
+        match text.contains('\0') {
+            true => Err(self.fail("has bytes of zero: it is no CSV file, or has another encoding")),
+            false => Ok(text.into_owned()),
+        }
+    }
+
+    fn points(&self, text: &str) -> Result<Points> {
+        let delimiter = self.delimiter.unwrap_or(b',');
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .delimiter(delimiter)
+            .from_reader(text.as_bytes());
+        let mut lines =
+            reader.records().map(|line| line.map_err(|e| self.fail(csv_file::problem(&e))));
+        let header = lines.next().unwrap_or_else(|| Err(self.fail("the file is empty")))?;
+        if let ([only], None) = (&header.iter().collect::<Vec<_>>()[..], self.delimiter)
+            && let Some(other) = [';', '\t', '|'].into_iter().find(|other| only.contains(*other))
+        {
+            let (shown, key) = (other.escape_default(), other.escape_default());
+            let key = self.instead(&format!("delimiter = \"{key}\""));
+            let why = format!("line 1 has one column; separated by \"{shown}\"? Then {key}");
+            return Err(self.fail(why));
+        }
+        let header: Vec<String> = header.iter().map(|name| name.trim().to_string()).collect();
+        if let Some(twice) = (1..header.len()).find(|&i| header[..i].contains(&header[i])) {
+            return Err(self.fail(format!("line 1 names the column '{}' twice", header[twice])));
+        }
+        let told = self.told(&header)?;
+        let lines: Vec<csv::StringRecord> = lines.collect::<Result<_>>()?;
+        let missing = |cell: &str| match &self.missing {
+            Some(own) => own.iter().any(|missing| missing == cell),
+            None => MISSING.contains(&cell),
+        };
+        let mut records = vec![Vec::with_capacity(header.len()); lines.len()];
+        let mut kept = BTreeMap::new();
+        for (i, (name, told)) in header.iter().zip(told).enumerate() {
+            let cells: Vec<&str> = lines.iter().map(|line| line[i].trim()).collect();
+            let values = cells::column(&cells, told, self.decimal, missing);
+            let values = values.map_err(|unclear| self.unclear(unclear, name, &cells, &lines))?;
+            for (row, (value, cell)) in values.into_iter().zip(cells).enumerate() {
+                if !matches!(value, Value::Text(_)) && value.to_string() != cell {
+                    kept.insert((row as u64, i), cell.to_string());
+                }
+                records[row].push((name.clone(), value));
+            }
+        }
+        let records = records.into_iter().map(Value::Record).collect();
+        Ok(Points::Rows { records, cells: kept })
+    }
+
+    /// What the job file says of each column.
+    fn told(&self, header: &[String]) -> Result<Vec<Told>> {
+        let mut told = vec![Told::Nothing; header.len()];
+        let lists = [(&self.text, Told::Text), (&self.numbers, Told::Numbers)];
+        for (entry, kind) in lists.iter().flat_map(|(list, kind)| list.iter().map(|e| (e, *kind))) {
+            let name = entry.text()?;
+            let at = header.iter().position(|column| *column == name).ok_or_else(|| {
+                let (near, known) = (did_you_mean(&name, header, "'"), header.join(", "));
+                let file = &self.file;
+                entry.error(format!("{file} has no column '{name}'{near} (columns: {known})"))
+            })?;
+            if told[at] != Told::Nothing && told[at] != kind {
+                return Err(entry.error(format!("column '{name}' is in 'text' and in 'numbers'")));
+            }
+            told[at] = kind;
+        }
+        Ok(told)
+    }
+
+    fn unclear(
+        &self,
+        unclear: Unclear,
+        column: &str,
+        cells: &[&str],
+        lines: &[csv::StringRecord],
+    ) -> Error {
+        let (Unclear::Exponent(row) | Unclear::Comma(row) | Unclear::NoNumber(row)) = unclear;
+        let line = lines[row].position().map_or(0, csv::Position::line);
+        let cell = cells[row];
+        let place = format!("line {line}, column '{column}'");
+        let list = |key: &str| self.instead(&format!("{key} = [\"{column}\"]"));
+        self.fail(match unclear {
+            Unclear::Exponent(_) => format!(
+                "{place}: {cell} can be a number or a name, and no cell of the column tells; say {} or {}",
+                list("numbers"),
+                list("text")
+            ),
+            Unclear::Comma(_) => format!(
+                "{place}: {cell} with a decimal comma? Then {}; if it is text, {}",
+                self.instead("decimal = \",\""),
+                list("text")
+            ),
+            Unclear::NoNumber(_) => format!(
+                "{place}: expected a finite number, found \"{cell}\"; if that stands for none, say {}; if the column is text, {}",
+                self.instead(&format!("na = [\"\", \"{cell}\"]")),
+                list("text")
+            ),
+        })
+    }
+}
+
+fn one_letter(entry: &TomlEntry) -> Result<u8> {
+    match entry.text()?.as_bytes() {
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
+        _ => Err(entry.error("expected one character, such as \";\" or \"\\t\"")),
+    }
+}
+
+fn encoding(entry: &TomlEntry) -> Result<&'static Encoding> {
+    let name = entry.text()?;
+    let label = if name.eq_ignore_ascii_case("latin-1") { "latin1" } else { &name };
+    Encoding::for_label(label.as_bytes()).ok_or_else(|| {
+        let some = "utf-8, latin-1, windows-1252, utf-16, shift_jis";
+        entry.error(format!("no encoding \"{name}\" (known: {some}, and what browsers know)"))
+    })
+}
+
+fn take_list<'a>(table: &mut TomlTable<'a>, key: &'static str) -> Result<Vec<TomlEntry<'a>>> {
+    table.take(key).map_or(Ok(Vec::new()), |entry| entry.one_or_several())
+}
+
+fn texts(entry: &TomlEntry) -> Result<Vec<String>> {
+    entry.one_or_several()?.iter().map(TomlEntry::text).collect()
+}
