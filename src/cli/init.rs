@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::print;
+use crate::cli::say;
 use crate::util::error::{Error, Exit, Result};
 
 const STARTER: &str = include_str!("starter.toml");
@@ -30,5 +30,5 @@ pub(super) fn init(arguments: &InitArgs) -> Result<Exit> {
         .open(file)
         .and_then(|mut out| out.write_all(STARTER.as_bytes()));
     written.map_err(|error| Error::input(format!("{}: not written: {error}", file.display())))?;
-    print(format!("wrote {0}; run it with: gridmpi {0}\n", file.display()).as_bytes())
+    say(&format!("wrote {0}; run it with: gridmpi {0}\n", file.display()))
 }

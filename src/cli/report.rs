@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::{print, write_file};
+use crate::cli::{say, write_file};
 use crate::report::{Facts, draw, page};
 use crate::store::StoreReader;
 use crate::util::error::{Error, Exit, Result};
@@ -47,7 +47,7 @@ pub(super) fn report(arguments: &ReportArgs) -> Result<Exit> {
             said += &format!("wrote {}\n", file.display());
         }
     }
-    print(said.as_bytes())
+    say(&said)
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Numbers formatted for people.
 
-pub(crate) use crate::util::text::count;
+pub(crate) use crate::util::text::{count, visible};
 
 /// A duration: `45 ms`, `3.2 s`, `12 min 3 s`, `2 h 5 min`.
 pub(crate) fn seconds(seconds: f64) -> String {
@@ -17,15 +17,6 @@ pub(crate) fn seconds(seconds: f64) -> String {
         _ if whole < 86_400 => format!("{} h {} min", whole / 3600, whole / 60 % 60),
         _ => format!("{} d {} h", whole / 86_400, whole / 3600 % 24),
     }
-}
-
-/// A user's string on one line, with control characters escaped so that a terminal ignores them.
-pub(crate) fn visible(text: &str) -> String {
-    let spell = |letter: char| match letter.is_control() {
-        true => letter.escape_default().to_string(),
-        false => letter.to_string(),
-    };
-    text.chars().map(spell).collect()
 }
 
 /// A fraction as a percentage; 100% or 0% only if exact.
@@ -77,11 +68,6 @@ mod tests {
         ] {
             assert_eq!(seconds(number), text);
         }
-    }
-
-    #[test]
-    fn control_characters_are_spelled_out() {
-        assert_eq!(visible("é\ta\n\u{1b}[31mb"), r"é\ta\n\u{1b}[31mb");
     }
 
     #[test]
