@@ -34,7 +34,7 @@ pub use program::main;
 
 use crate::rank0::timing;
 use crate::util::error::{Error, Exit, Result};
-use crate::util::files::{Durability, write_whole};
+use crate::util::files::write_named;
 use crate::util::text::visible_lines;
 
 const EXIT_CODES: &str = "\
@@ -94,10 +94,12 @@ fn manual(command: clap::Command) -> Result<Exit> {
 
 /// Writes a file named on the command line.
 fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
-    let no = |error: std::io::Error| {
-        Error::input(format!("{}: not written: {error}; --to names another file", path.display()))
-    };
-    write_whole(path, Durability::Eventual, no, write)
+    write_named(path, |error| unwritten(path, &error), write)
+}
+
+/// The error for a file that cannot be written.
+fn unwritten(path: &Path, error: &std::io::Error) -> Error {
+    Error::input(format!("{}: not written: {error}; --to names another file", path.display()))
 }
 
 /// Writes text for people to stdout: without control characters, which values and names may contain.

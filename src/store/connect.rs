@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::folder::LOCK;
+use crate::store::own_files::LOCK;
 use crate::store::schema;
 
 /// SQLite's VFS without locks; safe only for exclusive access.

@@ -9,14 +9,19 @@ use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
 use crate::util::error::{Error, Result};
-use crate::util::files::{Durability, write_whole};
+use crate::util::files::{Durability, read_regular, write_whole};
 
 /// Longer values go into a file of their own. (bytes)
 const LARGE: usize = 16 << 20;
 
 /// The folder of these files in the results folder. Each is named by the digest of its content, so that
 /// its name stays valid in a store with other task numbers.
-const FOLDER: &str = "large";
+pub(super) const FOLDER: &str = "large";
+
+/// Whether a file in that folder has such a name.
+pub(super) fn is_name(name: &str) -> bool {
+    blake3::Hash::from_hex(name).is_ok_and(|hash| hash.to_hex().as_str() == name)
+}
 
 /// The content of the column `exact`: nothing, the bytes, or the name of the file with them.
 pub(crate) fn keep<'a>(results: &Path, exact: &'a Bytes) -> Result<ToSqlOutput<'a>> {
@@ -50,7 +55,7 @@ pub(crate) fn fetch(results: &Path, column: ValueRef) -> Result<Bytes> {
             let name = String::from_utf8_lossy(name);
             let path = results.join(&*name);
             let wrong = |why: String| Error::unexpected(format!("{}: {why}", path.display()));
-            let bytes = fs::read(&path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+            let bytes = read_regular(&path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
             if !name.ends_with(blake3::hash(&bytes).to_hex().as_str()) {
                 return Err(wrong("is damaged: it differs from what was written".to_string()));
             }

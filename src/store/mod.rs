@@ -12,6 +12,7 @@ mod history;
 mod large;
 mod layout;
 mod open;
+mod own_files;
 #[cfg(feature = "cli")]
 mod query;
 #[cfg(feature = "cli")]

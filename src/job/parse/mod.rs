@@ -106,7 +106,14 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
 fn name(root: &mut TomlTable, file: &Path) -> Result<String> {
     let Some(entry) = root.take("name") else {
         let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        return Ok(stem.unwrap_or_else(|| "job".to_string()));
+        let name = stem.unwrap_or_else(|| "job".to_string());
+        return match name.as_str() {
+            // The folder results/ itself, or one outside it.
+            "." | ".." => Err(root.error(format!(
+                "the job file's own name gives the results folder the name \"{name}\": add name = \"...\", or rename the file"
+            ))),
+            _ => Ok(name),
+        };
     };
     let name = entry.text()?;
     check_job_name(&name).map_err(|why| entry.error(why))?;
