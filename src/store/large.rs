@@ -38,13 +38,21 @@ pub(crate) fn keep<'a>(results: &Path, exact: &'a Bytes) -> Result<ToSqlOutput<'
     }
 }
 
-/// Writes a file that is complete and synced to disk when this returns.
+/// Writes a file that is complete and synced to disk when this returns. One that is there already may be
+/// damaged, which is why the value was computed again.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    if path.exists() {
-        return Ok(()); // its name is the digest of its content
+    if holds(path, bytes) {
+        return Ok(());
     }
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
     write_whole(path, Durability::Synced, |e| e, |out| out.write_all(bytes))
+}
+
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    // Not through a link, whose target may change.
+    let is_as_long = |at: fs::Metadata| at.is_file() && at.len() == bytes.len() as u64;
+    path.symlink_metadata().is_ok_and(is_as_long)
+        && read_regular(path).is_ok_and(|there| there == bytes)
 }
 
 /// The bytes that the column holds, or that are in the file it names.
@@ -62,5 +70,35 @@ pub(crate) fn fetch(results: &Path, column: ValueRef) -> Result<Bytes> {
             Ok(Bytes::from(bytes))
         }
         _ => Ok(Bytes::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_is_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let value = Bytes::from(vec![7; LARGE + 1]);
+        let Ok(ToSqlOutput::Owned(Value::Text(name))) = keep(folder.path(), &value) else {
+            panic!("a large value is a file");
+        };
+        let path = folder.path().join(&name);
+        let column = || ValueRef::Text(name.as_bytes());
+        let damaged = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            assert!(fetch(folder.path(), column()).unwrap_err().to_string().contains("damaged"));
+            keep(folder.path(), &value).unwrap();
+            assert_eq!(fetch(folder.path(), column()).unwrap(), value);
+        };
+        damaged(&value[..LARGE]);
+        damaged(&vec![8; LARGE + 1]);
+        damaged(b"");
+        // What is whole stays the file that it is.
+        let written = || path.metadata().unwrap().modified().unwrap();
+        let before = written();
+        keep(folder.path(), &value).unwrap();
+        assert_eq!(written(), before);
     }
 }

@@ -47,6 +47,9 @@ pub(super) fn refuse_links(folder: &Path) -> std::result::Result<(), (PathBuf, E
         let why = "it is a symbolic link, where gridmpi makes a folder of its own; remove it or use another folder";
         return Err((path, Error::other(why)));
     }
+    if let Ok(values) = fs::read_dir(folder.join(large::FOLDER)) {
+        files.extend(values.flatten().filter(is_value).map(|entry| entry.path()));
+    }
     files.into_iter().try_for_each(|path| refuse_special(&path).map_err(|why| (path, why)))
 }
 
@@ -67,9 +70,8 @@ pub(super) fn move_aside(folder: &Path) -> Result<PathBuf> {
         }
     }
     let large = folder.join(large::FOLDER);
-    let own = |entry: &DirEntry| entry.file_name().to_str().is_some_and(large::is_name);
     let values: Vec<DirEntry> = match fs::read_dir(&large) {
-        Ok(entries) => entries.flatten().filter(own).collect(),
+        Ok(entries) => entries.flatten().filter(is_value).collect(),
         Err(_) => Vec::new(),
     };
     if !values.is_empty() {
@@ -87,6 +89,11 @@ pub(super) fn next(folder: &Path, prefix: &str) -> PathBuf {
     let is_free = |path: &PathBuf| path.symlink_metadata().is_err();
     let free = (1..).map(|n| folder.join(format!("{prefix}{n}"))).find(is_free);
     free.expect("numbers do not end")
+}
+
+/// Whether a file of the folder for large values is one.
+fn is_value(entry: &DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(large::is_name)
 }
 
 fn is_numbered(entry: &DirEntry, prefix: &str) -> bool {
