@@ -109,7 +109,7 @@ pub(crate) struct ExecutorRegistry {
     study: Option<Arc<ErasedStudy>>,
     /// Cached data sets of `ridge`.
     #[cfg(feature = "jobs")]
-    tables: Arc<builtin::ridge::RidgeCache>,
+    ridge: Arc<builtin::ridge::RidgeCache>,
 }
 
 impl ExecutorRegistry {
@@ -119,7 +119,7 @@ impl ExecutorRegistry {
             job: job.clone(),
             study: study.cloned(),
             #[cfg(feature = "jobs")]
-            tables: Arc::default(),
+            ridge: Arc::default(),
         }
     }
 
@@ -139,12 +139,9 @@ impl ExecutorRegistry {
                 Box::new(builtin::multiply::Multiply::new(job, sleep))
             }
             #[cfg(feature = "jobs")]
-            job::CrunchSpec::Ridge { target, standardize } => Box::new(builtin::ridge::Ridge::new(
-                job,
-                &self.tables,
-                target.clone(),
-                *standardize,
-            )),
+            job::CrunchSpec::Ridge(options) => {
+                Box::new(builtin::ridge::Ridge::new(job, &self.ridge, options))
+            }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Python(python) => {
                 Box::new(python::crunch::PythonExecutor::new(job, python, caller, place))
@@ -206,7 +203,7 @@ pub(crate) fn check(job: &Job) -> Result<()> {
         job::CrunchSpec::Multiply { .. }
         | job::CrunchSpec::Python(_)
         | job::CrunchSpec::Native(_) => Ok(()),
-        job::CrunchSpec::Ridge { target, .. } => builtin::ridge::check(job, target.as_deref()),
+        job::CrunchSpec::Ridge(options) => builtin::ridge::check(job, options),
         job::CrunchSpec::Command(arguments) => command::check(job, "crunch.command", &arguments[0]),
         job::CrunchSpec::Shell(_) => command::check(job, "crunch.shell", "/bin/sh"),
     }

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::job::files::named_files;
-use crate::job::{CrunchSpec, Job, PythonFunction};
+use crate::job::{CrunchSpec, Job, PythonFunction, RidgeOptions};
 use crate::model::Reduce;
 use crate::util::error::{Error, Result};
 
@@ -32,7 +32,7 @@ impl Identity {
         };
         let crunch = match &job.crunch {
             CrunchSpec::Multiply { .. } => "builtin multiply 1".to_string(),
-            CrunchSpec::Ridge { target, standardize } => {
+            CrunchSpec::Ridge(RidgeOptions { target, standardize, .. }) => {
                 let target = target.as_deref().unwrap_or("the last column");
                 format!("builtin ridge 1, target {target}, standardize {standardize}")
             }

@@ -51,7 +51,7 @@ fn head(outlook: &PlanReport) -> String {
     };
     let crunch = match &outlook.job.crunch {
         CrunchSpec::Multiply { .. } => "builtin multiply".to_string(),
-        CrunchSpec::Ridge { .. } => "builtin ridge".to_string(),
+        CrunchSpec::Ridge(_) => "builtin ridge".to_string(),
         CrunchSpec::Python(python) => {
             format!("python {}:{}", python.function.file, python.function.function)
         }
