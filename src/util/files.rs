@@ -1,6 +1,6 @@
 //! Writes files atomically, and makes temporary folders.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Permissions};
 use std::io::{BufWriter, Error, Read, Result, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -46,7 +46,7 @@ pub(crate) fn write_named<E>(
     // /dev/stdout may be a regular file, which the shell has open.
     let is_special = path.starts_with("/dev") || path.metadata().is_ok_and(|at| !at.is_file());
     if is_special {
-        let file = OpenOptions::new().write(true).truncate(true).open(path);
+        let file = std::fs::OpenOptions::new().write(true).truncate(true).open(path);
         return filled(file.map_err(&failed)?, Durability::Eventual, &failed, write);
     }
     let target = if path.is_symlink() { path.canonicalize() } else { Ok(path.to_path_buf()) };
