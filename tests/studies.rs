@@ -1,9 +1,12 @@
 //! The library from a user's view: studies in Rust on this machine's threads.
 
+mod common;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::sql_rows;
 use gridmpi::{Context, Crunch, Dictionary, Nest, Outcome, Runs, Settings, Study, Value};
 use serde::{Deserialize, Serialize};
 
@@ -364,6 +367,28 @@ fn a_result_too_large_for_a_row_lies_beside_the_store() {
     let folder = outcome.folder().to_path_buf();
     drop(outcome);
     assert!(!folder.exists(), "a temporary folder goes with its outcome");
+}
+
+#[test]
+fn a_damaged_large_value_is_whole_again_once_it_is_computed_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let study = Nest::new()
+            .each("size", [17usize << 20])
+            .crunch(|(size,), _| Ok(vec![7u8; *size]))
+            .reduce(|runs: &Runs<Vec<u8>>| runs.iter().map(|(_, run)| run.len()).sum::<usize>());
+        study.run(&Settings::default().threads(1).out(folder.path())).map(Option::unwrap)
+    };
+    drop(start().unwrap());
+    let large = folder.path().join("large").read_dir().unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&large).unwrap();
+    std::fs::write(&large, &whole[1..]).unwrap();
+    let refused = start().err().unwrap().to_string();
+    assert!(refused.contains("damaged") && refused.contains("DELETE FROM runs"), "{refused}");
+    sql_rows(&folder.path().join("runs.sqlite"), "DELETE FROM runs WHERE task = 0");
+    let outcome = start().unwrap();
+    assert_eq!(outcome.runs(&outcome.summaries[0]).unwrap(), [Ok(vec![7; 17 << 20])]);
+    assert!(std::fs::read(&large).unwrap() == whole);
 }
 
 #[test]

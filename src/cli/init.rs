@@ -1,13 +1,12 @@
 //! `gridmpi init`: a commented job file to start from.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::print;
+use crate::cli::say;
 use crate::util::error::{Error, Exit, Result};
+use crate::util::files::write_new;
 
 const STARTER: &str = include_str!("starter.toml");
 
@@ -24,11 +23,7 @@ pub(super) struct InitArgs {
 
 pub(super) fn init(arguments: &InitArgs) -> Result<Exit> {
     let file = &arguments.file;
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(file)
-        .and_then(|mut out| out.write_all(STARTER.as_bytes()));
-    written.map_err(|error| Error::input(format!("{}: not written: {error}", file.display())))?;
-    print(format!("wrote {0}; run it with: gridmpi {0}\n", file.display()).as_bytes())
+    write_new(file, STARTER.as_bytes())
+        .map_err(|error| Error::input(format!("{}: not written: {error}", file.display())))?;
+    say(&format!("wrote {0}; run it with: gridmpi {0}\n", file.display()))
 }

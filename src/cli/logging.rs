@@ -5,6 +5,7 @@ use std::io::Write;
 use env_logger::{Env, Target};
 
 use crate::rank0::progress::bar::LogSink;
+use crate::util::text::visible_lines;
 
 /// Starts logging for this process's rank; messages of worker threads carry the thread's name.
 pub(super) fn start(rank: usize, verbose: u8) {
@@ -17,7 +18,7 @@ pub(super) fn start(rank: usize, verbose: u8) {
         .target(Target::Pipe(Box::new(LogSink)))
         .format(move |out, record| {
             let time = out.timestamp_seconds();
-            let (level, message) = (record.level(), record.args());
+            let (level, message) = (record.level(), visible_lines(&record.args().to_string()));
             let thread = std::thread::current();
             match thread.name().filter(|name| name.starts_with("rank ")) {
                 Some(name) => writeln!(out, "[{time} {name} {level}] {message}"),

@@ -34,7 +34,8 @@ pub use program::main;
 
 use crate::rank0::timing;
 use crate::util::error::{Error, Exit, Result};
-use crate::util::files::{Durability, write_whole};
+use crate::util::files::write_named;
+use crate::util::text::visible_lines;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -56,7 +57,7 @@ fn outcome<C>(
         // Under mpirun only rank 0 reports it; the others exit silently.
         Err(_) if rank > 0 => return Exit::Complete,
         Err(error) => {
-            let _ = error.print();
+            print_usage_error(&error);
             return if error.use_stderr() { Exit::BadInput } else { Exit::Complete };
         }
     };
@@ -66,6 +67,15 @@ fn outcome<C>(
         }
         error.exit
     })
+}
+
+/// Prints clap's message, in colour on a terminal unless it repeats control characters of an argument.
+fn print_usage_error(error: &clap::Error) {
+    let plain = error.render().to_string();
+    let _ = match visible_lines(&plain) {
+        shown if shown == plain => error.print(),
+        shown => std::io::stderr().write_all(shown.as_bytes()),
+    };
 }
 
 fn completions(shell: clap_complete::Shell, command: &mut clap::Command) -> Result<Exit> {
@@ -84,13 +94,20 @@ fn manual(command: clap::Command) -> Result<Exit> {
 
 /// Writes a file named on the command line.
 fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
-    let no = |error: std::io::Error| {
-        Error::input(format!("{}: not written: {error}; --to names another file", path.display()))
-    };
-    write_whole(path, Durability::Eventual, no, write)
+    write_named(path, |error| unwritten(path, &error), write)
 }
 
-/// Writes to stdout; a reader that closes the pipe early is no error.
+/// The error for a file that cannot be written.
+fn unwritten(path: &Path, error: &std::io::Error) -> Error {
+    Error::input(format!("{}: not written: {error}; --to names another file", path.display()))
+}
+
+/// Writes text for people to stdout: without control characters, which values and names may contain.
+fn say(text: &str) -> Result<Exit> {
+    print(visible_lines(text).as_bytes())
+}
+
+/// Writes to stdout unchanged; a reader that closes the pipe early is no error.
 fn print(bytes: &[u8]) -> Result<Exit> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {

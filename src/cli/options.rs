@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::cli::print;
 use crate::cli::strategy::{self, Chosen};
+use crate::cli::{print, say};
 use crate::job::lookup;
 use crate::rank0::settings::{Only, Out, Settings};
 use crate::rank0::types::RunResult;
@@ -117,7 +117,7 @@ impl Options {
             OutputFormat::Csv => Some(folder.file("summary.csv")),
         };
         match file {
-            None => print(format!("{}\n", table(results)?).as_bytes())?,
+            None => say(&format!("{}\n", table(results)?))?,
             Some(file) if self.format == OutputFormat::Json => print_with_timing(&file, finished)?,
             Some(file) => copy(&file, 0)?,
         };
@@ -147,7 +147,7 @@ impl Options {
                 Ok(value) => {
                     exit = Exit::Complete;
                     if !json {
-                        print(format!("{value}\n").as_bytes())?;
+                        say(&format!("{value}\n"))?;
                     }
                 }
                 Err(why) => log::error!("task {task} failed: {why}"),

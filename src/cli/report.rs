@@ -1,15 +1,16 @@
 //! `gridmpi report`: a results folder as an HTML page, and as figures for a paper.
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::cli::{print, write_file};
+use crate::cli::{say, unwritten, write_file};
 use crate::report::{Facts, draw, page};
 use crate::store::StoreReader;
 use crate::util::error::{Error, Exit, Result};
+use crate::util::files::{Durability, write_whole};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -35,8 +36,20 @@ pub(super) struct ReportArgs {
 pub(super) fn report(arguments: &ReportArgs) -> Result<Exit> {
     let reader = StoreReader::into(&arguments.folder)?;
     let facts = Facts::read(&reader)?;
-    let file = arguments.to.clone().unwrap_or_else(|| arguments.folder.join("report.html"));
-    write(&file, &page(&facts)?)?;
+    let page = page(&facts)?;
+    let file = match &arguments.to {
+        Some(file) => {
+            write_file(file, |out| {
+                out.write_all(page.as_bytes()).map_err(|error| unwritten(file, &error))
+            })?;
+            file.clone()
+        }
+        None => {
+            let file = arguments.folder.join("report.html");
+            write(&file, &page)?;
+            file
+        }
+    };
     let mut said = format!("wrote {}\n", file.display());
     if let Some(folder) = &arguments.figures {
         fs::create_dir_all(folder)
@@ -47,12 +60,11 @@ pub(super) fn report(arguments: &ReportArgs) -> Result<Exit> {
             said += &format!("wrote {}\n", file.display());
         }
     }
-    print(said.as_bytes())
+    say(&said)
 }
 
+/// Writes a file whose name is gridmpi's choice.
 fn write(file: &Path, text: &str) -> Result<()> {
-    write_file(file, |out| {
-        out.write_all(text.as_bytes())
-            .map_err(|error| Error::input(format!("{}: not written: {error}", file.display())))
-    })
+    let write = |out: &mut BufWriter<File>| out.write_all(text.as_bytes());
+    write_whole(file, Durability::Eventual, |e| e, write).map_err(|error| unwritten(file, &error))
 }

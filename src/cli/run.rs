@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::options::Options;
-use crate::cli::{demo, print};
+use crate::cli::{demo, say};
 use crate::executor;
 use crate::job::{Job, PointDigests};
 use crate::platform::launcher::LaunchInfo;
@@ -80,7 +80,7 @@ pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Ex
     };
     if demo && options.shows_table() {
         let elapsed = finished.elapsed.as_secs_f64();
-        print(demo::text(&finished.results, elapsed)?.as_bytes())?;
+        say(&demo::text(&finished.results, elapsed)?)?;
         crate::cli::options::print_result(&finished)?;
         return Ok(finished.tally.exit());
     }

@@ -1,6 +1,6 @@
 //! `gridmpi sbatch`: a batch script for a Slurm cluster, printed or submitted.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::cli::plan::durations::RecordedDurations;
 use crate::cli::plan::slurm_request::{RemainingWork, propose, warning};
-use crate::cli::print;
+use crate::cli::{print, say};
 use crate::job::{Job, SlurmOptions};
 use crate::platform::mpi_flavour::MpiFlavour;
 use crate::platform::slurm::ask;
@@ -100,7 +100,11 @@ pub(super) fn sbatch(arguments: &SbatchArgs) -> Result<Exit> {
         wanted.push(next);
     }
     let text = script(arguments, &wanted)?;
-    if arguments.submit { submit(&text) } else { print(text.as_bytes()) }
+    match arguments.submit {
+        true => submit(&text),
+        false if std::io::stdout().is_terminal() => say(&text),
+        false => print(text.as_bytes()),
+    }
 }
 
 fn want(arguments: &SbatchArgs, file: &Path) -> Result<Wanted> {

@@ -110,7 +110,7 @@ pub(crate) struct ExecutorRegistry {
     study: Option<Arc<ErasedStudy>>,
     /// Cached data sets of `ridge`.
     #[cfg(feature = "jobs")]
-    tables: Arc<builtin::ridge::RidgeCache>,
+    ridge: Arc<builtin::ridge::RidgeCache>,
     #[cfg(feature = "jobs")]
     watch: Arc<watch::FileWatch>,
 }
@@ -122,7 +122,7 @@ impl ExecutorRegistry {
             job: job.clone(),
             study: study.cloned(),
             #[cfg(feature = "jobs")]
-            tables: Arc::default(),
+            ridge: Arc::default(),
             #[cfg(feature = "jobs")]
             watch: Arc::default(),
         }
@@ -144,12 +144,9 @@ impl ExecutorRegistry {
                 Box::new(builtin::multiply::Multiply::new(job, sleep))
             }
             #[cfg(feature = "jobs")]
-            job::CrunchSpec::Ridge { target, standardize } => Box::new(builtin::ridge::Ridge::new(
-                job,
-                &self.tables,
-                target.clone(),
-                *standardize,
-            )),
+            job::CrunchSpec::Ridge(options) => {
+                Box::new(builtin::ridge::Ridge::new(job, &self.ridge, &self.watch, options))
+            }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Python(python) => {
                 Box::new(python::crunch::PythonExecutor::new(job, python, caller, place))
@@ -218,7 +215,7 @@ pub(crate) fn check(job: &Job) -> Result<()> {
         job::CrunchSpec::Multiply { .. }
         | job::CrunchSpec::Python(_)
         | job::CrunchSpec::Native(_) => Ok(()),
-        job::CrunchSpec::Ridge { target, .. } => builtin::ridge::check(job, target.as_deref()),
+        job::CrunchSpec::Ridge(options) => builtin::ridge::check(job, options),
         job::CrunchSpec::Command(arguments) => command::check(job, "crunch.command", &arguments[0]),
         job::CrunchSpec::Shell(_) => command::check(job, "crunch.shell", "/bin/sh"),
     }

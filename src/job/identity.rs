@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::job::counted::{CountedFile, FileRole, counted_files};
-use crate::job::{CrunchSpec, FileDigests, Job};
+use crate::job::{CrunchSpec, FileDigests, Job, RidgeOptions};
 use crate::model::{PythonFunction, Reduce};
 use crate::util::error::Result;
 
@@ -59,9 +59,9 @@ impl Identity {
         let function = |f: &PythonFunction| format!("{}:{}", f.file, f.function);
         let crunch = match &job.crunch {
             CrunchSpec::Multiply { .. } => "builtin multiply 1".to_string(),
-            CrunchSpec::Ridge { target, standardize } => {
+            CrunchSpec::Ridge(RidgeOptions { target, standardize, .. }) => {
                 let target = target.as_deref().unwrap_or("the last column");
-                format!("builtin ridge 1, target {target}, standardize {standardize}")
+                format!("builtin ridge 2, target {target}, standardize {standardize}")
             }
             CrunchSpec::Python(python) => {
                 let load = python.load.as_ref();
@@ -81,6 +81,13 @@ impl Identity {
             if python.load.is_some() {
                 keys.insert("data".to_string(), job.nest.loops()[python.data].name.clone());
             }
+        }
+        if let CrunchSpec::Ridge(RidgeOptions { features, drop, na, header, .. }) = &job.crunch {
+            let mut set = |key: &str, value: String| keys.insert(key.to_string(), value);
+            set("features", features.as_ref().map_or("all".to_string(), |all| format!("{all:?}")));
+            set("drop", format!("{drop:?}"));
+            set("na", format!("{na:?}"));
+            set("header", format!("{header:?}"));
         }
         let reduce = |reduce: Option<&Reduce>| match reduce {
             Some(Reduce::Python(f)) => format!("python {}", function(f)),

@@ -78,12 +78,7 @@ pub(crate) enum CrunchSpec {
         sleep: Sleep,
     },
     /// Ridge regression, scored on the held-out fold.
-    Ridge {
-        /// The column to predict; the last one if none is named.
-        target: Option<String>,
-        /// Whether to scale each feature to unit variance on the training rows.
-        standardize: bool,
-    },
+    Ridge(RidgeOptions),
     /// A function in a Python file.
     Python(Python),
     /// A program and its arguments, with placeholders.
@@ -92,6 +87,23 @@ pub(crate) enum CrunchSpec {
     Shell(String),
     /// The user's Rust: for each loop the bincode form of its points, where they are not fetched.
     Native(Vec<Bytes>),
+}
+
+/// How `ridge` reads a data set and fits it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RidgeOptions {
+    /// The column to predict; the last one if none is named.
+    pub(crate) target: Option<String>,
+    /// Whether to scale each feature to unit variance on the training rows.
+    pub(crate) standardize: bool,
+    /// The columns to predict from; all others if none are named.
+    pub(crate) features: Option<Vec<String>>,
+    /// The columns that are left out.
+    pub(crate) drop: Vec<String>,
+    /// Cells that stand for a missing value. Rows with one are left out.
+    pub(crate) na: Vec<String>,
+    /// Whether the first line names the columns; found out if not said.
+    pub(crate) header: Option<bool>,
 }
 
 /// How long `multiply` sleeps, in seconds.
@@ -166,7 +178,7 @@ impl Job {
     /// The level of the loop over data sets that workers keep in memory, if there is one.
     pub(crate) fn data_level(&self) -> Option<usize> {
         match &self.crunch {
-            CrunchSpec::Ridge { .. } => self.nest.loops().iter().position(|l| l.name == "dataset"),
+            CrunchSpec::Ridge(_) => self.nest.loops().iter().position(|l| l.name == "dataset"),
             CrunchSpec::Python(Python { load: Some(_), data, .. }) => Some(*data),
             CrunchSpec::Native(_) => self.nest.loops().iter().position(|l| l.is_data),
             _ => None,

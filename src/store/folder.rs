@@ -2,14 +2,18 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::job::{LOCK_FILE, STORE_FILE};
-use crate::util::error::{Error, Result};
-use crate::util::machine;
+use rustix::fs::OFlags;
 
-const EARLIER: &str = "earlier-";
+use crate::job::{LOCK_FILE, STORE_FILE};
+use crate::store::own_files;
+use crate::util::error::{Error, Result};
+#[cfg(feature = "cli")]
+use crate::util::files::read_regular;
+use crate::util::machine;
 
 /// How long to wait for a lock: a process that only checks it holds it for less.
 const LOOKED_AT: Duration = Duration::from_millis(500);
@@ -22,18 +26,21 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if need be and locks it. With `fresh`, its content is moved into `earlier-1`,
-    /// `earlier-2`, ... inside it.
+    /// Makes the folder if need be and locks it. With `fresh`, what gridmpi made in it is moved into
+    /// `earlier-1`, `earlier-2`, ... inside it.
     pub(crate) fn claim(path: &Path, fresh: bool) -> Result<Folder> {
         let no = |what: &str, error: std::io::Error| {
             Error::input(format!("results folder {}: {what}: {error}", path.display()))
         };
         fs::create_dir_all(path).map_err(|error| no("cannot be made", error))?;
+        own_files::refuse_links(path)
+            .map_err(|(file, why)| Error::input(format!("{}: {why}", file.display())))?;
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(path.join(LOCK_FILE))
             .map_err(|error| no("is not writable", error))?;
         match patiently(&lock) {
@@ -63,8 +70,9 @@ impl Folder {
             .and_then(|()| lock.write_all(holder.as_bytes()))
             .map_err(|error| no("is not writable", error))?;
         if fresh && path.join(STORE_FILE).exists() {
-            move_aside(path)
+            let earlier = own_files::move_aside(path)
                 .map_err(|error| no("its earlier runs cannot be moved aside", error))?;
+            log::info!("earlier runs moved to {}", earlier.display());
         }
         Ok(Folder { path: path.to_path_buf(), lock: Some(lock) })
     }
@@ -86,7 +94,7 @@ impl Folder {
     /// The PID and host of the process that last locked the folder.
     #[cfg(feature = "cli")]
     pub(crate) fn holder(path: &Path) -> Option<(u32, String)> {
-        let text = fs::read_to_string(path.join(LOCK_FILE)).ok()?;
+        let text = String::from_utf8(read_regular(&path.join(LOCK_FILE)).ok()?).ok()?;
         let (process, rest) = text.trim().strip_prefix("process ")?.split_once(" on ")?;
         let host = rest.split_once(", Slurm job ").map_or(rest, |(host, _)| host);
         Some((process.parse().ok()?, host.to_string()))
@@ -121,25 +129,6 @@ fn patiently(lock: &File) -> std::result::Result<(), TryLockError> {
             taken => return taken,
         }
     }
-}
-
-fn next(path: &Path, prefix: &str) -> PathBuf {
-    let free = (1..).map(|n| path.join(format!("{prefix}{n}"))).find(|path| !path.exists());
-    free.expect("numbers do not end")
-}
-
-fn move_aside(path: &Path) -> std::io::Result<()> {
-    let earlier = next(path, EARLIER);
-    fs::create_dir(&earlier)?;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name != LOCK_FILE && !name.to_string_lossy().starts_with(EARLIER) {
-            fs::rename(entry.path(), earlier.join(name))?;
-        }
-    }
-    log::info!("earlier runs moved to {}", earlier.display());
-    Ok(())
 }
 
 #[cfg(all(test, feature = "cli"))]

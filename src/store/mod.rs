@@ -13,6 +13,7 @@ mod large;
 mod layout;
 mod mapping;
 mod open;
+mod own_files;
 mod place;
 #[cfg(feature = "cli")]
 mod query;

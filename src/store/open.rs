@@ -11,6 +11,7 @@ use crate::model::{AttemptResult, Key, LoopNest, Reduce, Scored};
 use crate::store::copy::take_runs;
 use crate::store::file::{create, existing, finish};
 use crate::store::mapping::Mapping;
+use crate::store::own_files::SUPERSEDED;
 use crate::store::rescore::rescore;
 use crate::store::rows::{GROUP, RUN, Reader};
 use crate::store::starts::StoredIdentity;
@@ -18,9 +19,6 @@ use crate::store::{Folder, Layout, Store, schema, starts, storing};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
 use crate::util::text::count;
-
-/// Prefix of the folders in which an older gridmpi kept the stores that it replaced.
-const SUPERSEDED: &str = "superseded-";
 
 /// The job that a store is opened for.
 pub(crate) struct OpenOptions<'a> {

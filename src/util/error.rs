@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::util::text::visible_lines;
+
 /// The exit code of gridmpi.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -37,7 +39,7 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Prints it on stderr.
     pub(crate) fn print(&self) {
-        eprintln!("gridmpi: error: {self}");
+        eprintln!("gridmpi: error: {self:?}");
     }
 
     /// The same error with the place where it happened.
@@ -88,10 +90,10 @@ impl fmt::Display for Error {
     }
 }
 
-/// The message, because a `main` that returns the error prints its Debug form.
+/// The message for a terminal, because a `main` that returns the error prints its Debug form.
 impl fmt::Debug for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.message)
+        out.write_str(&visible_lines(&self.message))
     }
 }
 

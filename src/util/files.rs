@@ -1,8 +1,11 @@
 //! Writes files atomically, and makes temporary folders.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Result, Write};
+use std::fs::{File, Permissions};
+use std::io::{BufWriter, Error, Read, Result, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use tempfile::TempPath;
 
 /// How durable a written file is.
 #[derive(Clone, Copy, PartialEq)]
@@ -14,43 +17,152 @@ pub(crate) enum Durability {
 }
 
 /// Writes a file under a temporary name and renames it, so that it is always complete, even if a reader
-/// has the old one open or the disk is full. What is not a regular file, such as a device or a link, is
-/// written in place. `failed` makes the error.
+/// has the old one open or the disk is full. A link or anything else that is not a regular file is refused:
+/// somebody else may have put it there. `failed` makes the error.
 pub(crate) fn write_whole<E>(
     path: &Path,
     durability: Durability,
-    failed: impl Fn(std::io::Error) -> E,
+    failed: impl Fn(Error) -> E,
     write: impl FnOnce(&mut BufWriter<File>) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
-    let fill = |file: Result<File>| {
-        let mut out = BufWriter::new(file.map_err(&failed)?);
-        write(&mut out)?;
-        out.flush().map_err(&failed)?;
-        match durability {
-            Durability::Synced => out.get_ref().sync_all().map_err(&failed),
-            Durability::Eventual => Ok(()),
+    refuse_special(path).map_err(&failed)?;
+    let unfinished = written_beside(path, durability, &failed, write)?;
+    unfinished.persist(path).map_err(|error| failed(error.error))?;
+    match durability {
+        Durability::Synced => {
+            File::open(folder_of(path)).and_then(|at| at.sync_all()).map_err(&failed)
         }
-    };
-    if path.symlink_metadata().is_ok_and(|at| !at.is_file()) {
-        return fill(OpenOptions::new().write(true).truncate(true).open(path));
+        Durability::Eventual => Ok(()),
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = folder.join(format!(".{name}.unfinished"));
-    let named = fill(File::create(&unfinished)).and_then(|()| {
-        fs::rename(&unfinished, path).map_err(&failed)?;
-        match durability {
-            Durability::Synced => File::open(folder).and_then(|at| at.sync_all()).map_err(&failed),
-            Durability::Eventual => Ok(()),
-        }
-    });
-    if named.is_err() {
-        let _ = fs::remove_file(&unfinished); // to free space on a full disk
-    }
-    named
 }
 
-/// A temporary folder, deleted when this is dropped.
+/// Writes a file that the user named: through a link, and into a device or a pipe.
+#[cfg(feature = "cli")]
+pub(crate) fn write_named<E>(
+    path: &Path,
+    failed: impl Fn(Error) -> E,
+    write: impl FnOnce(&mut BufWriter<File>) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    // /dev/stdout may be a regular file, which the shell has open.
+    let is_special = path.starts_with("/dev") || path.metadata().is_ok_and(|at| !at.is_file());
+    if is_special {
+        let file = std::fs::OpenOptions::new().write(true).truncate(true).open(path);
+        return filled(file.map_err(&failed)?, Durability::Eventual, &failed, write);
+    }
+    let target = if path.is_symlink() { path.canonicalize() } else { Ok(path.to_path_buf()) };
+    write_whole(&target.map_err(&failed)?, Durability::Eventual, failed, write)
+}
+
+/// Writes a file that must not exist yet.
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let unfinished =
+        written_beside(path, Durability::Eventual, &|e| e, |out| out.write_all(bytes))?;
+    unfinished.persist_noclobber(path).map_err(|error| error.error)
+}
+
+/// Reads a regular file. Anything else might never end, or never begin.
+pub(crate) fn read_regular(path: &Path) -> Result<Vec<u8>> {
+    if !path.metadata()?.is_file() {
+        return Err(Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// An error if something other than a regular file is there.
+pub(crate) fn refuse_special(path: &Path) -> Result<()> {
+    let what = match path.symlink_metadata() {
+        Ok(at) if at.is_symlink() => "a symbolic link",
+        Ok(at) if at.is_dir() => "a folder",
+        Ok(at) if !at.is_file() => "no regular file",
+        _ => return Ok(()),
+    };
+    Err(Error::other(format!(
+        "it is {what}, where gridmpi writes a file of its own; remove it or use another folder"
+    )))
+}
+
+/// A new file with a temporary name in the same folder. Dropped, it is deleted, which frees space on a full
+/// disk.
+fn written_beside<E>(
+    path: &Path,
+    durability: Durability,
+    failed: &impl Fn(Error) -> E,
+    write: impl FnOnce(&mut BufWriter<File>) -> std::result::Result<(), E>,
+) -> std::result::Result<TempPath, E> {
+    let made = tempfile::Builder::new()
+        .prefix(".gridmpi-")
+        .suffix(".unfinished")
+        .permissions(Permissions::from_mode(0o666)) // less the umask, as for any other file
+        .tempfile_in(folder_of(path));
+    let (file, unfinished) = made.map_err(failed)?.into_parts();
+    filled(file, durability, failed, write)?;
+    Ok(unfinished)
+}
+
+fn filled<E>(
+    file: File,
+    durability: Durability,
+    failed: &impl Fn(Error) -> E,
+    write: impl FnOnce(&mut BufWriter<File>) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let mut out = BufWriter::new(file);
+    write(&mut out)?;
+    out.flush().map_err(failed)?;
+    match durability {
+        Durability::Synced => out.get_ref().sync_all().map_err(failed),
+        Durability::Eventual => Ok(()),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A temporary folder that only this user can look into, deleted when this is dropped.
 pub(crate) fn temporary_folder() -> Result<tempfile::TempDir> {
-    tempfile::Builder::new().prefix("gridmpi-").tempdir()
+    let private = Permissions::from_mode(0o700);
+    tempfile::Builder::new().prefix("gridmpi-").permissions(private).tempdir()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn write(path: &Path, text: &str) -> Result<()> {
+        write_whole(path, Durability::Eventual, |e| e, |out| out.write_all(text.as_bytes()))
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_never_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        write(&file, "long text").unwrap();
+        write(&file, "new").unwrap();
+        assert_eq!(read_regular(&file).unwrap(), b"new");
+        let failing = |out: &mut BufWriter<File>| {
+            out.write_all(b"half")?;
+            Err(Error::other("no"))
+        };
+        write_whole(&file, Durability::Synced, |e| e, failing).unwrap_err();
+        assert_eq!(read_regular(&file).unwrap(), b"new");
+        for target in [&file, &folder.path().join("missing")] {
+            symlink(target, &link).unwrap();
+            assert!(write(&link, "x").unwrap_err().to_string().contains("a symbolic link"));
+            fs::remove_file(&link).unwrap();
+        }
+        assert_eq!(read_regular(&file).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn temporary_folders_are_private() {
+        let folder = temporary_folder().unwrap();
+        assert_eq!(folder.path().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    }
 }

@@ -1,4 +1,5 @@
-//! Formats text for users: counts, shortened strings, suggestions for misspelled names.
+//! Formats text for users: counts, shortened strings, suggestions for misspelled names, and text that is safe
+//! to show on a terminal.
 
 /// A number with commas between thousands.
 pub(crate) fn count(number: u64) -> String {
@@ -16,6 +17,38 @@ pub(crate) fn beginning(text: &str, widest: usize) -> String {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_string(),
     }
+}
+
+/// A string on one line, for a terminal: what would move the cursor, change its state or reorder the line is
+/// spelled as JSON spells it (`\n`, `\u001b`).
+pub(crate) fn visible(text: &str) -> String {
+    spelled(text, |_| false)
+}
+
+/// The same for a text of several lines: line breaks and tabs stay.
+pub(crate) fn visible_lines(text: &str) -> String {
+    spelled(text, |letter| matches!(letter, '\n' | '\t'))
+}
+
+fn spelled(text: &str, stays: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            letter if stays(letter) || !is_control(letter) => shown.push(letter),
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
+            letter => shown.push_str(&format!("\\u{:04x}", u32::from(letter))),
+        }
+    }
+    shown
+}
+
+/// Whether a terminal acts on a character instead of showing it: the C0 and C1 controls, Unicode's line and
+/// paragraph separators, and the marks that change the direction of what follows.
+fn is_control(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The known name most similar to `name`, if one is similar enough.
@@ -39,4 +72,27 @@ pub(crate) fn did_you_mean(name: &str, known: &[impl AsRef<str>], quote: &str) -
 pub(crate) fn is_slip_of(name: &str, known: &[impl AsRef<str>]) -> bool {
     let length = name.chars().count();
     known.iter().any(|known| 3 * strsim::osa_distance(name, known.as_ref()) <= length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_spelled_out() {
+        assert_eq!(visible("é\ta\r\n\u{1b}[31mb\u{7f}"), r"é\ta\r\n\u001b[31mb\u007f");
+        assert_eq!(
+            visible("\u{9b}2J\u{202e}x\u{2066}y\u{200f}\u{2028}"),
+            r"\u009b2J\u202ex\u2066y\u200f\u2028"
+        );
+        assert_eq!(
+            visible("日本語 \u{1f469}\u{200d}\u{1f52c} a\u{301}"),
+            "日本語 \u{1f469}\u{200d}\u{1f52c} a\u{301}"
+        );
+    }
+
+    #[test]
+    fn a_text_keeps_its_lines() {
+        assert_eq!(visible_lines("a\n\tb\r\n\u{1b}c"), "a\n\tb\\r\n\\u001bc");
+    }
 }

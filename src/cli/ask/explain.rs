@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use crate::cli::ask::{ListFormat, in_a_row};
-use crate::cli::print;
+use crate::cli::{print, say};
 use crate::job::{lookup, named_json, task_seed};
 use crate::model::{GroupSummary, Key, Value};
 use crate::rank0::status::{Life, Liveness};
@@ -14,6 +14,7 @@ use crate::report::in_words;
 use crate::report::text::words;
 use crate::store::{AttemptRow, History, StoreReader};
 use crate::util::error::{Exit, Result};
+use crate::util::text::visible;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -43,7 +44,7 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
     let facts = TaskFacts { reader: &reader, task, seed, history, now, by_hand };
     match arguments.format {
         ListFormat::Json => print(format!("{:#}\n", as_json(&facts)).as_bytes()),
-        ListFormat::Table => print(text(&facts).as_bytes()),
+        ListFormat::Table => say(&text(&facts)),
     }
 }
 
@@ -129,8 +130,11 @@ fn program() -> String {
     }
 }
 
-/// A word quoted for a shell.
+/// A word quoted for a shell; with control characters, for bash, which spells them as a terminal shows them.
 fn quoted(word: &str) -> String {
+    if visible(word) != word {
+        return format!("$'{}'", visible(&word.replace('\\', "\\\\").replace('\'', "\\'")));
+    }
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-+./=:,@%".contains(letter);
     match word.chars().all(plain) && !word.is_empty() {
         true => word.to_string(),

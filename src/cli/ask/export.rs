@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::ask::{runs, stream};
-use crate::cli::{print, write_file};
+use crate::cli::{say, write_file};
 use crate::report::{self, ExportFormat};
 use crate::store::StoreReader;
 use crate::util::error::{Exit, Result};
@@ -40,7 +40,7 @@ pub(super) fn export(arguments: &Arguments) -> Result<Exit> {
     let format = arguments.format;
     if let Some(file) = &arguments.to {
         write_file(file, |out| report::export(&reader, &select, format, out))?;
-        return print(format!("wrote {}\n", file.display()).as_bytes());
+        return say(&format!("wrote {}\n", file.display()));
     }
     #[cfg(feature = "parquet")]
     if format == ExportFormat::Parquet && std::io::IsTerminal::is_terminal(&std::io::stdout()) {

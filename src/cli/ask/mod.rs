@@ -13,6 +13,7 @@ use std::io::{BufWriter, ErrorKind, Stdout, Write};
 use clap::{Subcommand, ValueEnum};
 
 use crate::util::error::{Error, Exit, Result};
+use crate::util::text::visible;
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum Ask {
@@ -115,7 +116,7 @@ impl Array {
     }
 }
 
-/// Named values in one line: `dataset data/crime.csv, alpha 0.1`.
+/// Named values in one line, for a terminal: `dataset data/crime.csv, alpha 0.1`.
 fn in_a_row(values: &serde_json::Value) -> String {
     let value = |value: &serde_json::Value| match value {
         serde_json::Value::Null => String::new(),
@@ -124,7 +125,7 @@ fn in_a_row(values: &serde_json::Value) -> String {
     match values.as_object() {
         Some(fields) => {
             let words = fields.iter().map(|(name, v)| format!("{name} {}", value(v)));
-            words.collect::<Vec<_>>().join(", ")
+            visible(&words.collect::<Vec<_>>().join(", "))
         }
         None => String::new(),
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::ask::{ListFormat, in_a_row};
-use crate::cli::print;
+use crate::cli::{print, say};
 use crate::model::Value;
 use crate::rank0::status::{GroupStatus, Life, Liveness, Status, WorkerStatus};
 use crate::report::text::words;
@@ -53,7 +53,7 @@ impl Standing {
 pub(super) fn status(arguments: &Arguments) -> Result<Exit> {
     let standing = stand(&arguments.folder)?;
     match arguments.format {
-        ListFormat::Table => print(text(&standing).as_bytes()),
+        ListFormat::Table => say(&text(&standing)),
         ListFormat::Json => {
             let mut json = serde_json::to_value(&standing.status)
                 .map_err(|error| Error::unexpected(format!("no JSON: {error}")))?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::ask::ListFormat;
-use crate::cli::{demo, plan, print, run, strategy};
+use crate::cli::{demo, plan, print, run, say, strategy};
 use crate::executor;
 use crate::job::{CrunchSpec, Job, Sleep};
 use crate::master::Strategy;
@@ -129,7 +129,7 @@ pub(super) fn compare(arguments: &CompareArgs) -> Result<Exit> {
         real::measure(&case, &text, &mut lineup)?;
     }
     match arguments.format {
-        ListFormat::Table => print(words::text(&case, &lineup).as_bytes()),
+        ListFormat::Table => say(&words::text(&case, &lineup)),
         ListFormat::Json => print(format!("{:#}\n", json::json(&case, &lineup)).as_bytes()),
     }
 }

@@ -17,7 +17,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::plan::durations::RecordedDurations;
 use crate::cli::plan::prediction::{Prediction, predict};
 use crate::cli::plan::slurm_request::WANTED;
-use crate::cli::{demo, print, run};
+use crate::cli::{demo, print, run, say};
 use crate::executor;
 use crate::job::{Job, Reading};
 use crate::rank0::settings::{Only, Out, Settings};
@@ -122,7 +122,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
     let fresh = arguments.fresh;
     let outlook = PlanReport { job, file, out, reading, durations, fresh, pilot, prediction };
     match arguments.format {
-        PlanFormat::Text => print(words::text(&outlook).as_bytes())?,
+        PlanFormat::Text => say(&words::text(&outlook))?,
         PlanFormat::Json => print(format!("{:#}\n", json::json(&outlook)).as_bytes())?,
     };
     Ok(exit)

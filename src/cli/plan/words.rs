@@ -7,11 +7,12 @@ use crate::cli::plan::prediction::{NEAR, Prediction, Range, Time};
 use crate::cli::plan::slurm_request;
 use crate::job::{CrunchSpec, Job};
 use crate::model::{Order, Reduce};
-use crate::report::text::words::{count, percent, seconds, size, things, visible};
+use crate::report::text::words::{count, percent, seconds, size, things};
 use crate::report::{Lines, beginning, in_words};
 use crate::store::refusal;
 use crate::util::duration;
 use crate::util::stats::extent;
+use crate::util::text::visible;
 
 /// Maximum printed width of a point. (characters)
 const WIDEST: usize = 40;
@@ -51,7 +52,7 @@ fn head(outlook: &PlanReport) -> String {
     };
     let crunch = match &outlook.job.crunch {
         CrunchSpec::Multiply { .. } => "builtin multiply".to_string(),
-        CrunchSpec::Ridge { .. } => "builtin ridge".to_string(),
+        CrunchSpec::Ridge(_) => "builtin ridge".to_string(),
         CrunchSpec::Python(python) => {
             format!("python {}:{}", python.function.file, python.function.function)
         }

@@ -14,8 +14,8 @@ use toml::de::DeTable;
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::slurm::SlurmOptions;
 use crate::job::{
-    CrunchSpec, DEFAULT_INTERPRETER, Job, Places, Python, Sleep, check_job_name, check_name,
-    placeholders,
+    CrunchSpec, DEFAULT_INTERPRETER, Job, Places, Python, RidgeOptions, Sleep, check_job_name,
+    check_name, placeholders,
 };
 use crate::model::{Completeness, Loop, LoopNest, Order, Policy, PythonFunction, Reduce, Value};
 use crate::util::error::{Error, Result};
@@ -132,7 +132,14 @@ fn patterns(entry: &TomlEntry) -> Result<Vec<String>> {
 fn name(root: &mut TomlTable, file: &Path) -> Result<String> {
     let Some(entry) = root.take("name") else {
         let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        return Ok(stem.unwrap_or_else(|| "job".to_string()));
+        let name = stem.unwrap_or_else(|| "job".to_string());
+        return match name.as_str() {
+            // The folder results/ itself, or one outside it.
+            "." | ".." => Err(root.error(format!(
+                "the job file's own name gives the results folder the name \"{name}\": add name = \"...\", or rename the file"
+            ))),
+            _ => Ok(name),
+        };
     };
     let name = entry.text()?;
     check_job_name(&name).map_err(|why| entry.error(why))?;
@@ -318,9 +325,7 @@ fn builtin(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<C
                     "ridge takes the loops dataset, alpha and fold, each once; '{wrong}' is wrong"
                 )));
             }
-            let target = table.take("target").map(|target| target.text()).transpose()?;
-            let standardize = table.take("standardize").map_or(Ok(false), |s| s.boolean())?;
-            Ok(CrunchSpec::Ridge { target, standardize })
+            Ok(CrunchSpec::Ridge(ridge(table)?))
         }
         _ => {
             const KNOWN: [&str; 2] = ["multiply", "ridge"];
@@ -328,6 +333,37 @@ fn builtin(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<C
             Err(entry.error(format!("no builtin \"{name}\"{near} (known: {})", KNOWN.join(", "))))
         }
     }
+}
+
+fn ridge(table: &mut TomlTable) -> Result<RidgeOptions> {
+    let target = table.take("target").map(|target| target.text()).transpose()?;
+    let standardize = table.take("standardize").map_or(Ok(false), |s| s.boolean())?;
+    let features_entry = table.take("features");
+    let features = features_entry.as_ref().map(distinct_texts).transpose()?;
+    let drop_entry = table.take("drop");
+    let drop = drop_entry.as_ref().map_or(Ok(Vec::new()), distinct_texts)?;
+    let na = table.take("na").map_or(Ok(Vec::new()), |na| distinct_texts(&na))?;
+    let header = table.take("header").map(|header| header.boolean()).transpose()?;
+    if let (Some(entry), Some(_)) = (&drop_entry, &features) {
+        return Err(entry.error("features says already which columns are used; keep one of them"));
+    }
+    if let Some(entry) = features_entry.filter(|_| features.as_ref().is_some_and(Vec::is_empty)) {
+        return Err(entry.error("expected one column or more, found none"));
+    }
+    Ok(RidgeOptions { target, standardize, features, drop, na, header })
+}
+
+/// A list of strings, each once. Like cells, they count without blanks around them.
+fn distinct_texts(entry: &TomlEntry) -> Result<Vec<String>> {
+    let mut texts: Vec<String> = Vec::new();
+    for item in entry.array()? {
+        let text = item.text()?.trim().to_string();
+        if texts.contains(&text) {
+            return Err(item.error(format!("\"{text}\" is there twice")));
+        }
+        texts.push(text);
+    }
+    Ok(texts)
 }
 
 /// How long `multiply` sleeps: seconds, or the name of a loop whose points are seconds.

@@ -185,8 +185,9 @@ impl Status {
         use std::io::ErrorKind::{NotADirectory, NotFound};
 
         use crate::util::error::Error;
+        use crate::util::files::read_regular;
         let path = folder.join(FILE);
-        let text = match std::fs::read(&path) {
+        let text = match read_regular(&path) {
             Ok(text) => text,
             Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
             Err(error) => return Err(Error::unreadable(&path, &error)),

@@ -1,10 +1,13 @@
 //! A table written row by row: the first rows determine the column widths. So memory does not grow with the
 //! number of rows.
 
-use crate::report::text::words;
+use crate::util::text::{beginning, visible};
 
 /// Number of rows that determine the column widths.
 const LOOKED_AT: usize = 200;
+
+/// Maximum width of a cell; a longer one is cut, with `...` for the rest. (characters)
+const WIDEST: usize = 200;
 
 /// A table that is being written.
 pub(crate) struct Lines {
@@ -17,16 +20,13 @@ pub(crate) struct Lines {
 impl Lines {
     /// A table with these columns; the flag marks numbers.
     pub(crate) fn new(header: impl IntoIterator<Item = (String, bool)>) -> Lines {
-        let (names, right) = header.into_iter().unzip();
-        Lines { right, waiting: vec![names], widths: None }
+        let (names, right): (Vec<String>, Vec<bool>) = header.into_iter().unzip();
+        Lines { right, waiting: vec![fitting(names)], widths: None }
     }
 
     /// Adds a row; returns the text that can be written so far.
-    pub(crate) fn row(&mut self, mut cells: Vec<String>) -> String {
-        for cell in cells.iter_mut().filter(|cell| cell.contains(char::is_control)) {
-            *cell = words::visible(cell);
-        }
-        self.waiting.push(cells);
+    pub(crate) fn row(&mut self, cells: Vec<String>) -> String {
+        self.waiting.push(fitting(cells));
         if self.widths.is_some() || self.waiting.len() > LOOKED_AT {
             self.rest()
         } else {
@@ -59,9 +59,30 @@ impl Lines {
     }
 }
 
+/// Cells that fit into the table, and on one line.
+fn fitting(cells: Vec<String>) -> Vec<String> {
+    let fit = |cell: String| {
+        // One more than fits, so that the cut shows.
+        let start: String = cell.chars().take(WIDEST + 1).collect();
+        beginning(&visible(&start), WIDEST)
+    };
+    cells.into_iter().map(fit).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_cells_are_cut_and_control_characters_spelled_out() {
+        let mut lines = Lines::new([("a\u{1b}".to_string(), false), ("n".to_string(), true)]);
+        let mut text = lines.row(vec!["é".repeat(70_000), "1\n2".to_string()]);
+        text += &lines.rest();
+        let all: Vec<&str> = text.lines().collect();
+        assert_eq!(all.len(), 2);
+        assert!(all[0].starts_with(r"a\u001b "), "{}", all[0]);
+        assert_eq!(all[1], format!(r"{}...  1\n2", "é".repeat(WIDEST)));
+    }
 
     #[test]
     fn columns_line_up_however_many_rows_there_are() {

@@ -19,15 +19,6 @@ pub(crate) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// A user's string on one line, with control characters escaped so that a terminal ignores them.
-pub(crate) fn visible(text: &str) -> String {
-    let spell = |letter: char| match letter.is_control() {
-        true => letter.escape_default().to_string(),
-        false => letter.to_string(),
-    };
-    text.chars().map(spell).collect()
-}
-
 /// A fraction as a percentage; 100% or 0% only if exact.
 pub(crate) fn percent(part: f64) -> String {
     match part * 100.0 {
@@ -77,11 +68,6 @@ mod tests {
         ] {
             assert_eq!(seconds(number), text);
         }
-    }
-
-    #[test]
-    fn control_characters_are_spelled_out() {
-        assert_eq!(visible("é\ta\n\u{1b}[31mb"), r"é\ta\n\u{1b}[31mb");
     }
 
     #[test]

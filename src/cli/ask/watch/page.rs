@@ -10,6 +10,7 @@ use ratatui::widgets::{Block, Gauge, Paragraph, Row, Table, Wrap};
 use crate::cli::ask::status::{self, Standing};
 use crate::rank0::status::{Life, RunState};
 use crate::report::text::words;
+use crate::util::text::visible;
 
 pub(super) struct Page {
     pub(super) standing: Standing,
@@ -84,7 +85,7 @@ impl Page {
         self.workers(frame, left);
         self.groups(frame, right);
         let keys_line = match &self.trouble {
-            Some(trouble) => Span::styled(trouble.clone(), Style::new().fg(Color::Red)),
+            Some(trouble) => Span::styled(visible(trouble), Style::new().fg(Color::Red)),
             None => Span::styled(
                 "q leaves   arrows, PgUp, PgDn scroll   Tab: workers / groups",
                 Style::new().add_modifier(Modifier::DIM),
@@ -102,7 +103,7 @@ impl Page {
             _ => Color::Green,
         };
         let style = Style::new().fg(colour).add_modifier(Modifier::BOLD);
-        let line = Line::styled(status::headline(&self.standing), style);
+        let line = Line::styled(visible(&status::headline(&self.standing)), style);
         Paragraph::new(line).wrap(Wrap { trim: true })
     }
 
@@ -119,7 +120,7 @@ impl Page {
         let mut lines = vec![Line::from(status::progress(&self.standing))];
         lines.extend(status::groups(status).map(Line::from));
         let going = self.standing.is_going();
-        lines.extend(status.slurm.as_ref().map(|slurm| Line::from(slurm.line(going))));
+        lines.extend(status.slurm.as_ref().map(|slurm| Line::from(visible(&slurm.line(going)))));
         if going {
             lines.push(Line::from(status::workers(status)));
         }
@@ -140,7 +141,7 @@ impl Page {
                 words::seconds(late.seconds.unwrap_or_default()),
                 late.expected.map(words::seconds).unwrap_or_default()
             );
-            Line::styled(text, Style::new().fg(Color::Yellow))
+            Line::styled(visible(&text), Style::new().fg(Color::Yellow))
         };
         Paragraph::new(self.standing.status.stragglers.iter().map(line).collect::<Vec<_>>())
     }
@@ -176,6 +177,8 @@ impl Page {
         (header, wide): (&[(&'static str, bool)], &[usize]),
         rows: Vec<Vec<String>>,
     ) {
+        let shown = |row: Vec<String>| row.iter().map(|cell| visible(cell)).collect();
+        let rows: Vec<Vec<String>> = rows.into_iter().map(shown).collect();
         // The coordinate columns get the room that the other columns leave.
         let width = |column: usize| {
             let cells = rows.iter().map(|row| row[column].chars().count());

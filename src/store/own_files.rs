@@ -1,0 +1,101 @@
+//! The names of what gridmpi makes in a results folder, which may also be a folder with files of the user.
+
+use std::fs::{self, DirEntry};
+use std::io::{Error, ErrorKind, Result};
+use std::path::{Path, PathBuf};
+
+use crate::job::{LOCK_FILE, STORE_FILE};
+use crate::store::large;
+use crate::util::files::refuse_special;
+
+/// Folders with the results before `--fresh`, and with replaced stores.
+pub(crate) const EARLIER: &str = "earlier-";
+pub(crate) const SUPERSEDED: &str = "superseded-";
+
+/// Files in the order in which they are moved: a store after its logs, because an old log beside a new store
+/// would be taken for its own.
+const FILES: [&str; 12] = [
+    "runs.sqlite-journal",
+    "runs.sqlite-wal",
+    "runs.sqlite-shm",
+    STORE_FILE,
+    "runs.sqlite.unfinished-journal",
+    "runs.sqlite.unfinished-wal",
+    "runs.sqlite.unfinished-shm",
+    "runs.sqlite.unfinished",
+    "summary.json",
+    "summary.csv",
+    "status.json",
+    "report.html",
+];
+
+/// Refuses a folder where one of these names is a link or the like: what is written to it would go elsewhere.
+pub(super) fn refuse_links(folder: &Path) -> std::result::Result<(), (PathBuf, Error)> {
+    let mut files: Vec<PathBuf> = FILES.iter().map(|name| folder.join(name)).collect();
+    files.push(folder.join(LOCK_FILE));
+    let mut folders = vec![folder.join(large::FOLDER)];
+    for entry in fs::read_dir(folder).map_err(|error| (folder.to_path_buf(), error))?.flatten() {
+        if is_numbered(&entry, SUPERSEDED) || is_numbered(&entry, EARLIER) {
+            files.extend(FILES[..4].iter().map(|name| entry.path().join(name)));
+            folders.push(entry.path());
+        }
+    }
+    let linked = folders.into_iter().find(|path| path.is_symlink());
+    if let Some(path) = linked {
+        let why = "it is a symbolic link, where gridmpi makes a folder of its own; remove it or use another folder";
+        return Err((path, Error::other(why)));
+    }
+    if let Ok(values) = fs::read_dir(folder.join(large::FOLDER)) {
+        files.extend(values.flatten().filter(is_value).map(|entry| entry.path()));
+    }
+    files.into_iter().try_for_each(|path| refuse_special(&path).map_err(|why| (path, why)))
+}
+
+/// Moves what gridmpi made into the next of `earlier-1`, `earlier-2`, ...; returns which it is. Files of the
+/// user stay.
+pub(super) fn move_aside(folder: &Path) -> Result<PathBuf> {
+    let earlier = next(folder, EARLIER);
+    fs::create_dir(&earlier)?;
+    for name in FILES {
+        match fs::rename(folder.join(name), earlier.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    for entry in fs::read_dir(folder)?.flatten() {
+        if is_numbered(&entry, SUPERSEDED) && entry.path().join(STORE_FILE).exists() {
+            fs::rename(entry.path(), earlier.join(entry.file_name()))?;
+        }
+    }
+    let large = folder.join(large::FOLDER);
+    let values: Vec<DirEntry> = match fs::read_dir(&large) {
+        Ok(entries) => entries.flatten().filter(is_value).collect(),
+        Err(_) => Vec::new(),
+    };
+    if !values.is_empty() {
+        fs::create_dir(earlier.join(large::FOLDER))?;
+        for entry in values {
+            fs::rename(entry.path(), earlier.join(large::FOLDER).join(entry.file_name()))?;
+        }
+        let _ = fs::remove_dir(&large); // unless there is more in it
+    }
+    Ok(earlier)
+}
+
+/// The first of `PREFIX1`, `PREFIX2`, ... that is not taken.
+pub(super) fn next(folder: &Path, prefix: &str) -> PathBuf {
+    let is_free = |path: &PathBuf| path.symlink_metadata().is_err();
+    let free = (1..).map(|n| folder.join(format!("{prefix}{n}"))).find(is_free);
+    free.expect("numbers do not end")
+}
+
+/// Whether a file of the folder for large values is one.
+fn is_value(entry: &DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(large::is_name)
+}
+
+fn is_numbered(entry: &DirEntry, prefix: &str) -> bool {
+    let name = entry.file_name();
+    let number = name.to_str().and_then(|name| name.strip_prefix(prefix));
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+}
