@@ -1,11 +1,8 @@
 # Calls the user's functions.
-import collections
 import difflib
 import importlib.util
 import inspect
-import itertools
 import keyword
-import time
 
 modules = {}
 
@@ -44,33 +41,6 @@ def takes_seed(function, arguments):
     return wants
 
 
-setup = receive()
-try:
-    functions = {key: find(path, name) for key, (path, name) in setup["functions"].items()}
-    seeded = "crunch" in functions and takes_seed(functions["crunch"], setup["arguments"])
-    send(to_json(seeded))
-except BaseException:
-    send(failure())
-    sys.exit(0)
-
-loaded = collections.OrderedDict()
-
-
-def data(point):
-    """The data of a point, loaded once; the least recently used goes when there are too many."""
-    key = json.dumps(point)
-    if key not in loaded:
-        while len(loaded) >= setup["keep"]:
-            loaded.popitem(last=False)
-        header[PHASE] += 1
-        try:
-            loaded[key] = functions["load"](point)
-        finally:
-            header[PHASE] += 1
-    loaded.move_to_end(key)
-    return loaded[key]
-
-
 def caller(crunch, names):
     """Crunch, to be called with a point and a seed: made for its arguments, since a call of a small
     function costs less than putting them into a dict."""
@@ -84,44 +54,133 @@ def caller(crunch, names):
     if seeded:
         values["seed"] = "seed"
     arguments = ", ".join(argument(name, value) for name, value in values.items())
-    return eval(f"lambda point, seed: crunch({arguments})", {"crunch": crunch, "data": data})
+    called = f"reseed(seed) or crunch({arguments})" if seeders else f"crunch({arguments})"
+    return eval(f"lambda point, seed: {called}", {"crunch": crunch, "data": data, "reseed": reseed})
 
 
-def crunch_all(call, request):
-    """Calls crunch at each point, until the worker wants no more."""
-    header[ACCEPTED] = request["batch"]
-    kept, frame, task = Texts(), b"", 0
-    clock = time.perf_counter
-    begun = clock()
-    for point, seed in zip(request["points"], request["seeds"] or itertools.repeat(None)):
-        try:
-            value = call(point, seed)
-            now = clock()
-            if type(value) is float:
-                numbers[task] = value
-                durations[task] = now - begun
-            else:
-                frame = kept.add(task, to_json(value), now - begun)
-        except BaseException:
-            now = clock()
-            frame = kept.add(task, failure(), now - begun)
-        task += 1
-        begun = now
-        # In this order: the worker takes it that the task behind those that are done may have begun.
-        if header[0] or frame:
-            break
-    send(frame)
+SLICE = 0.05  # how long calls go on without a look at what they left behind, in seconds
 
 
-call = caller(functions["crunch"], setup["arguments"]) if "crunch" in functions else None
+class Calls:
+    """The calls of a request."""
+
+    def __init__(self, request):
+        self.request, self.texts, self.frame = request, Texts(), b""
+        self.task = self.first = 0  # the next one, and the first one that is not compared yet
+        self.first_text = 0
+
+    def all(self):
+        """Calls crunch at each point, until the worker wants no more."""
+        count = len(self.request["points"])
+        begun = clock()
+        while self.task < count and not self.frame:
+            ended = self.some(self.request, begun + SLICE)
+            if flags[TOUCHED] or ended > begun + SLICE:
+                put_back()
+            if flags[0] or self.frame or self.task == count or ended > begun + SLICE:
+                self.compare(ended - begun)
+                begun = clock()
+            if flags[0]:
+                break
+        return self.frame
+
+    def pairs(self, request):
+        seeds = seeds_of(request)[self.task :] if seeded or seeders else itertools.repeat(None)
+        return zip(request["points"][self.task :], seeds)
+
+    def some(self, request, until):
+        """Calls crunch at points, at one at least, until there is something else to do."""
+        global call
+        if flags[IMPORTED]:
+            flags[IMPORTED] = 0
+            call = caller(functions["crunch"], setup["arguments"])
+        function, task, texts, frame = call, self.task, self.texts, b""
+        begun = clock()
+        for point, seed in self.pairs(request):
+            try:
+                value = function(point, seed)
+                now = clock()
+                if type(value) is float:
+                    numbers[task] = value
+                    durations[task] = now - begun
+                else:
+                    frame = texts.add(task, to_json(value), now - begun)
+            except BaseException:
+                now = clock()
+                frame = texts.add(task, failure(), now - begun)
+            task += 1
+            begun = now
+            # In this order: the worker takes it that the task behind those that are done may have begun.
+            if header[0] or frame or now > until:
+                break
+        self.task, self.frame = task, frame
+        return begun
+
+    def compare(self, took):
+        """Makes the results since the last time final, if the calls have not changed what was loaded."""
+        global worked
+        worked += took
+        if compares:
+            found = changed()
+            if found:
+                self.one_by_one(found)
+            header[SURE] = self.first = self.task
+            self.first_text = self.texts.end
+
+    def one_by_one(self, found):
+        """Makes the calls since the last time again, with data loaded anew: each alone, to find which of
+        them changes it. The others' results may stem from changed data."""
+        end, self.task, self.texts.end, self.frame = self.task, self.first, self.first_text, b""
+        for task in range(self.first, end):
+            durations[task] = math.nan
+        points = json.loads(request_text)["points"]  # the calls may have changed them, too
+        request = {**self.request, "points": points}
+        guilty = False
+        while self.task < end and not self.frame:
+            task, text, begun = self.task, self.texts.end, clock()
+            self.some(request, 0.0)
+            if changed(always=True):
+                guilty = True
+                durations[task], self.texts.end = math.nan, text
+                answer = encode({"error": IN_PLACE}).encode()
+                self.frame = self.texts.add(task, answer, clock() - begun)
+            put_back()
+            header[SURE] = self.task
+        if not guilty and any(entry.skipped for entry in found):
+            send(b"log " + LATE.encode())
+
+
+setup = receive()
+try:
+    if setup["reseed"]:
+        watch_generators()
+    functions = {key: find(path, name) for key, (path, name) in setup["functions"].items()}
+    seeded = "crunch" in functions and takes_seed(functions["crunch"], setup["arguments"])
+    compares = "load" in functions and not setup["data_copy"]
+    call = caller(functions["crunch"], setup["arguments"]) if "crunch" in functions else None
+    remember()
+    send(to_json(seeded or bool(seeders)))
+except BaseException:
+    send(failure())
+    sys.exit(0)
+
 while True:
-    request = receive()
+    request_text = receive_text()
+    request = json.loads(request_text)
     if "points" in request:
-        crunch_all(call, request)
+        header[ACCEPTED] = request["batch"]
+        if compares:
+            header[SURE] = 0
+        at = request
+        frame = Calls(request).all()
+        at = None
+        send(frame)
         continue
     try:
+        reseed(zlib.crc32(request_text))
         runs = json.loads(json.dumps(request["runs"]), object_hook=unmarked)
         answer = to_json(functions[request["function"]](runs))
     except BaseException:
         answer = failure()
+    put_back()
     send(answer)

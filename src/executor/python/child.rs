@@ -29,8 +29,13 @@ const CHILD: &str = concat!(
     include_str!("pipes.py"),
     include_str!("values.py"),
     include_str!("results.py"),
+    include_str!("state.py"),
+    include_str!("data.py"),
     include_str!("child.py"),
 );
+
+/// Sets and hashes of texts have the same order in every child if this is a number.
+const HASH_SEED: &str = "PYTHONHASHSEED";
 
 /// How much of the end of a child's stderr is kept, to say why it died. (bytes)
 const KEPT: usize = 8 << 10;
@@ -69,12 +74,17 @@ impl Setup {
             .map(|(key, f)| (key.as_str(), (job.folder.join(&f.file), f.function.as_str())))
             .collect();
         let arguments: Vec<&str> = job.nest.loops().iter().map(|l| l.name.as_str()).collect();
-        let (data, keep) = match &job.crunch {
-            job::CrunchSpec::Python(python) => (arguments[python.data], python.keep),
-            _ => (arguments[0], 1),
+        let python = match &job.crunch {
+            job::CrunchSpec::Python(python) => Some(python),
+            _ => None,
         };
         let first_frame = json!({
-            "functions": functions, "arguments": arguments, "data": data, "keep": keep,
+            "functions": functions,
+            "arguments": arguments,
+            "data": arguments[python.map_or(0, |python| python.data)],
+            "keep": python.map_or(1, |python| python.keep),
+            "reseed": python.is_none_or(|python| python.reseed),
+            "data_copy": python.is_some_and(|python| python.data_copy),
         });
         Setup { interpreter, folder: job.folder.clone(), place, first_frame }
     }
@@ -109,6 +119,9 @@ impl PythonChild {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if std::env::var_os(HASH_SEED).is_none() {
+            command.env(HASH_SEED, "0");
+        }
         let mut process = child::spawn(&mut command)
             .map_err(|e| format!("{} cannot be started: {e}", setup.interpreter.display()))?;
         let (requests, answers) = (process.stdin.take(), process.stdout.take());

@@ -35,6 +35,9 @@ const SETTLED: Duration = Duration::from_millis(1);
 /// A child asks for the seeds of its request.
 const SEEDS: &[u8] = b"seeds";
 
+/// The beginning of a frame that is to be logged.
+const LOG: &[u8] = b"log ";
+
 /// The JSON of a loop's points is precomputed for loops of up to this many points.
 const MOST_POINTS: u64 = 1 << 16;
 
@@ -56,7 +59,7 @@ pub(crate) struct PythonExecutor {
     again: bool,
     /// A task further on that is known to have failed.
     failed: Option<(u64, Answer)>,
-    asked: PendingRequest,
+    asked: PythonRequest,
     /// How many requests there were.
     requests: u64,
     text: String,
@@ -65,7 +68,7 @@ pub(crate) struct PythonExecutor {
 
 /// The request that the child is working on, if it has tasks.
 #[derive(Default)]
-struct PendingRequest {
+struct PythonRequest {
     tasks: Range<u64>,
     /// How many of its answers have been taken.
     taken: u64,
@@ -107,7 +110,7 @@ impl PythonExecutor {
             first: 0,
             again: false,
             failed: None,
-            asked: PendingRequest::default(),
+            asked: PythonRequest::default(),
             requests: 0,
             text: String::new(),
             seconds: None,
@@ -118,7 +121,7 @@ impl PythonExecutor {
     fn ask(&mut self, task: &Task) -> Result<(), String> {
         if !self.asked.tasks.is_empty() {
             self.child = None; // the call that it is at is not wanted any more
-            self.asked = PendingRequest::default();
+            self.asked = PythonRequest::default();
         }
         self.answers.clear();
         if self.child.as_mut().is_some_and(PythonChild::is_alive) {
@@ -161,7 +164,7 @@ impl PythonExecutor {
         child.results.restart(end - first)?;
         child.send(self.text.as_bytes())?;
         let since = Some(Instant::now());
-        self.asked = PendingRequest { tasks: first..end, since, ..PendingRequest::default() };
+        self.asked = PythonRequest { tasks: first..end, since, ..PythonRequest::default() };
         Ok(())
     }
 
@@ -202,6 +205,10 @@ impl PythonExecutor {
         while self.answers.is_empty() && !self.asked.tasks.is_empty() {
             let looked = match self.look() {
                 Ok(Look::Frame(frame)) if frame == SEEDS => self.send_seeds(job),
+                Ok(Look::Frame(frame)) if frame.starts_with(LOG) => {
+                    log::warn!("{}", String::from_utf8_lossy(&frame[LOG.len()..]));
+                    Ok(())
+                }
                 Ok(Look::Frame(frame)) => self.finish(&frame),
                 Ok(Look::Nothing) => self.take_stock(),
                 Err(error) => Err(error),
@@ -271,7 +278,7 @@ impl PythonExecutor {
         if self.asked.taken == 0 || end > self.asked.tasks.end {
             return Err(protocol::no_answer());
         }
-        self.asked = PendingRequest::default();
+        self.asked = PythonRequest::default();
         self.caller.claim(end);
         Ok(())
     }

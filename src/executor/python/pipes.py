@@ -36,8 +36,12 @@ def read(size):
     return b"".join(parts)
 
 
+def receive_text():
+    return read(struct.unpack("<Q", read(8))[0])
+
+
 def receive():
-    return json.loads(read(struct.unpack("<Q", read(8))[0]))
+    return json.loads(receive_text())
 
 
 def send(body):

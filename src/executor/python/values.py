@@ -78,6 +78,8 @@ def failure():
         while trace.tb_next and trace.tb_frame.f_code.co_filename == "<string>":
             trace = trace.tb_next  # not the user's
         text = "".join(traceback.format_exception(kind, error, trace))[-16384:].strip()
+    if compares and ("read-only" in text or "WRITEABLE" in text):
+        text += f"\n({READ_ONLY})"
     text = text.encode("utf-8", "backslashreplace").decode()
     return encode({"error": text}).encode()
 
