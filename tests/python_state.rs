@@ -236,3 +236,31 @@ fn data_too_large_to_be_compared_is_named_once() {
     assert!(rows.iter().all(|row| row == "300000.0"));
     assert_eq!(said.matches("is too large to be compared after each call").count(), 1, "{said}");
 }
+
+#[test]
+fn a_forked_process_that_returns_has_no_say() {
+    let code = "import os\ndef crunch(x):\n    pid = os.fork()\n    if pid:\n        os.waitpid(pid, 0)\n        return float(x)\n    \
+                with open('returned', 'a') as file: file.write(f'{x} ')\n    return 100.0\n";
+    let desk = desk(code, "", "[1, 2, 3, 4]");
+    assert_eq!(run(&desk, "1", 0).0, ["1.0", "2.0", "3.0", "4.0"]);
+    let returned = std::fs::read_to_string(desk.path("returned")).unwrap();
+    assert_eq!(returned, "1 2 3 4 ", "each makes the call that it was forked in, and no other");
+}
+
+#[test]
+fn a_data_set_that_makes_room_is_compared_before() {
+    let code = "def load(x):\n    return [x, x]\ndef crunch(a, x):\n    \
+                if a == 2 and x == [2, 2]:\n        x.append(1)\n    return float(sum(x) + a)\n";
+    let job = "[crunch]\npython = \"fit.py:crunch\"\nload = \"fit.py:load\"\ndata = \"x\"\nkeep = 1\n[[loop]]\nname = \"a\"\nvalues = [1, 2, 3]\n[[loop]]\nname = \"x\"\nvalues = [1, 2, 3]\n";
+    let desk = Desk::with_job(job);
+    desk.write("fit.py", code);
+    let (rows, _) = run(&desk, "1", 100);
+    assert!(rows[4].contains("crunch changes its loaded data in place"), "{rows:?}");
+    let others: Vec<_> = rows
+        .iter()
+        .enumerate()
+        .filter(|(task, _)| *task != 4)
+        .map(|(_, row)| row.as_str())
+        .collect();
+    assert_eq!(others, ["3.0", "5.0", "7.0", "4.0", "8.0", "5.0", "7.0", "9.0"]);
+}

@@ -107,8 +107,9 @@ pub(crate) struct PythonChild {
 impl PythonChild {
     /// Starts a child, which imports the functions. `limits` may cancel that.
     pub(crate) fn start(setup: &Setup, limits: &Limits) -> Result<PythonChild, String> {
-        let (results, path) = ResultsFile::create()
-            .map_err(|e| format!("no file in {}: {e}", std::env::temp_dir().display()))?;
+        let (results, path) = ResultsFile::create().map_err(|e| {
+            format!("no file for results in {}: {e}", std::env::temp_dir().display())
+        })?;
         let mut command = Command::new(&setup.interpreter);
         command
             .env_clear()

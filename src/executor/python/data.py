@@ -22,6 +22,7 @@ LATE = (
 )
 compares = False  # whether there is data to compare
 loaded = collections.OrderedDict()
+named = set()  # data that cannot be compared, or not often enough
 used = {}  # what the calls used that are not compared yet
 worked = spent = 0.0  # by calls, and by comparisons, in seconds
 
@@ -30,8 +31,7 @@ class Loaded:
     def __init__(self, key, value):
         self.key, self.value = key, value
         self.held = {}  # by address, which is in the digest: no other object may get it
-        self.digest = self.named = None
-        self.skipped, self.cost = False, 0.0
+        self.digest, self.skipped, self.cost = None, False, 0.0
 
     def watch(self):
         """Makes read-only what can be, and takes the digest of the rest."""
@@ -47,8 +47,8 @@ class Loaded:
             self.name(f"cannot be compared with what it was ({type(error).__name__}: {error})")
 
     def name(self, why):
-        if self.named is None:
-            self.named = why
+        if self.key not in named:
+            named.add(self.key)
             send(
                 f"log the loaded data of {self.key[:80]} {why}: it is not noticed if crunch changes it in place "
                 "(data_copy = true in [crunch] gives each call a copy of its own)".encode("utf-8", "replace")
@@ -130,16 +130,22 @@ def load(key, point):
     load_seed = zlib.crc32(key.encode())
     try:
         reseed(load_seed)
-        value = functions["load"](point)
+        entry = Loaded(key, functions["load"](point))
+        if compares:
+            entry.watch()
     finally:
         load_seed = None
         header[PHASE] += 1
     if seeders:
         reseed(current_seed())
-    entry = Loaded(key, value)
-    if not setup["data_copy"]:
-        entry.watch()
     return entry
+
+
+def drop_oldest():
+    """Makes room: not even a comparison that is still due may hold on to the data."""
+    key, entry = loaded.popitem(last=False)
+    if used.get(key) is entry and not entry.has_changed(always=False):
+        del used[key]
 
 
 def data(point):
@@ -147,7 +153,7 @@ def data(point):
     key = json.dumps(point)
     if key not in loaded:
         while len(loaded) >= setup["keep"]:
-            _, entry = loaded.popitem(last=False)
+            drop_oldest()
         loaded[key] = load(key, point)
     loaded.move_to_end(key)
     if setup["data_copy"]:
@@ -158,7 +164,9 @@ def data(point):
 
 def changed(always=False):
     """The data that the calls since the last comparison have used and changed; forgets it."""
+    header[PHASE] += 1  # the time limit is for calls
     entries = [entry for entry in used.values() if entry.has_changed(always)]
+    header[PHASE] += 1
     for entry in entries:
         if loaded.get(entry.key) is entry:
             del loaded[entry.key]

@@ -8,10 +8,25 @@ with open(sys.argv[1], "r+b") as file:
     memory = mmap.mmap(file.fileno(), SIZE)
     file.seek(0, 2)  # what is written to the descriptor by mistake does no harm there
 os.unlink(sys.argv.pop())
-header = memoryview(memory)[:WORDS].cast("Q")
-numbers = memoryview(memory)[WORDS : WORDS + 8 * MOST].cast("d")
-durations = memoryview(memory)[WORDS + 8 * MOST : WORDS + 16 * MOST].cast("d")
-texts = memoryview(memory)[WORDS + 16 * MOST :]
+
+
+def attach(memory):
+    global flags, header, numbers, durations, texts
+    whole = memoryview(memory)
+    flags, header = whole[:8], whole[:WORDS].cast("Q")
+    numbers = whole[WORDS : WORDS + 8 * MOST].cast("d")
+    durations = whole[WORDS + 8 * MOST : WORDS + 16 * MOST].cast("d")
+    texts = whole[WORDS + 16 * MOST :]
+
+
+def detach():
+    """What a forked process returns from crunch is no result, and it makes no other call."""
+    attach(bytearray(SIZE))
+    flags[0] = 1
+
+
+attach(memory)
+os.register_at_fork(after_in_child=detach)
 
 
 class Texts:

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::TempPath;
 
 use crate::executor::python::protocol::{self, Answer};
 use crate::model::Value;
@@ -46,7 +46,7 @@ pub(super) struct ResultsFile {
 pub(super) struct ChildProgress {
     /// The last request that it has begun.
     pub(super) accepted: u64,
-    /// Counts beginnings and ends of loading data.
+    /// Counts beginnings and ends of loading and comparing data.
     phase: u64,
     /// How many tasks of the request are done. The next one may have begun.
     pub(super) done: u64,
@@ -63,12 +63,14 @@ impl ChildProgress {
 impl ResultsFile {
     /// Makes the file. The child removes its name once it has opened it.
     pub(super) fn create() -> Result<(ResultsFile, TempPath)> {
-        let named = tempfile::Builder::new().prefix("gridmpi-").tempfile_in(Path::new(MEMORY));
-        let named = named.or_else(|_| NamedTempFile::new())?;
-        let (mut file, path) = named.into_parts();
-        // Written, so that there is room for it: the child would get a signal later if there were none.
-        file.write_all(&[0; SIZE as usize])?;
-        Ok((ResultsFile { file }, path))
+        let create_in = |folder: &Path| {
+            let named = tempfile::Builder::new().prefix("gridmpi-").tempfile_in(folder)?;
+            let (mut file, path) = named.into_parts();
+            // Written, so that there is room for it: the child would get a signal later if there were none.
+            file.write_all(&[0; SIZE as usize])?;
+            Ok((ResultsFile { file }, path))
+        };
+        create_in(Path::new(MEMORY)).or_else(|_: Error| create_in(&std::env::temp_dir()))
     }
 
     /// Prepares for a request of `count` tasks. The child must be at rest.

@@ -5,7 +5,6 @@ import functools
 import itertools
 
 TOUCHED, IMPORTED = 1, 2  # bytes of the header's first word; the worker writes byte 0
-flags = memoryview(memory)[:8]
 main_thread = _thread.get_ident()
 touched = set()
 at = None  # the request at hand
@@ -13,7 +12,7 @@ load_seed = None  # while data is loaded
 
 
 def leave():
-    """A forked process shares the flags and must not write them."""
+    """A forked process has nobody to ask for seeds."""
     global main_thread
     main_thread = None
 
@@ -24,10 +23,9 @@ os.register_at_fork(after_in_child=leave)
 def noting(function):
     @functools.wraps(function)
     def noted(*arguments, **named):
-        if main_thread is not None:
-            if function.__name__.endswith("env"):
-                touched.add(os.fsencode(arguments[0]))
-            flags[TOUCHED] = 1
+        if function.__name__.endswith("env"):
+            touched.add(os.fsencode(arguments[0]))
+        flags[TOUCHED] = 1
         return function(*arguments, **named)
 
     return noted
@@ -118,8 +116,7 @@ class Generators:
 
     def watch(self, module):
         seeders[module.__name__] = module.seed
-        if main_thread is not None:
-            flags[IMPORTED] = 1
+        flags[IMPORTED] = 1
         if main_thread == _thread.get_ident():
             seed = current_seed()
             if seed is not None:
