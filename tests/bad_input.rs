@@ -225,6 +225,10 @@ fn python_that_cannot_be_called() {
     refused_job(&reduce, &["job.toml:6: loop.x.reduce: there is no file"]);
     let data = format!("[crunch]\npython = \"fit.py:f\"\ndata = \"z\"\n{X}");
     refused_job(&data, &["job.toml:3: crunch.data: there is no loop 'z' (loops: x)"]);
+    let copy = format!("[crunch]\npython = \"fit.py:f\"\ndata_copy = true\n{X}");
+    refused_job(&copy, &["job.toml:3: crunch.data_copy: there is no load"]);
+    let reseed = format!("[crunch]\npython = \"fit.py:f\"\nreseed = 3\n{X}");
+    refused_job(&reseed, &["job.toml:3: crunch.reseed: "]);
 }
 
 #[test]

@@ -334,3 +334,133 @@ fn short_calls_go_together_and_stand_for_themselves() {
         ["1"]
     );
 }
+
+/// Short calls, then some that take long, one that is over the limit and one that kills its child. What is
+/// behind a long call goes to others; what was done before the child ended is kept.
+#[test]
+fn no_task_is_called_twice() {
+    let code = "
+import os, time
+def crunch(x):
+    with open('calls.log', 'a') as log:
+        log.write(f'{x}\\n')
+    if 1000 <= x < 1008:
+        time.sleep(0.4)
+    if x == 1500:
+        os._exit(3)
+    if x == 1700:
+        time.sleep(60)
+    return {'score': x} if x % 3 else float(x)
+";
+    let points = "range = { from = 0, to = 2500 }";
+    for start in [&["--threads", "2"][..], &["--threads", "1"]] {
+        let desk = desk(code, "timeout = 2.0\nrequire = 0.9", "[]");
+        let job = std::fs::read_to_string(desk.path("job.toml")).unwrap();
+        let job = job.replace("values = []", points).replace("\"all\"", "\"sum\"");
+        desk.write("job.toml", &job);
+        desk.run(gridmpi(), &[start, &["job.toml", "--out", "out"]].concat()).exits(100);
+        assert_eq!(
+            desk.sql("SELECT task FROM all_runs WHERE status = 'failed' ORDER BY task"),
+            ["1500", "1700"]
+        );
+        assert_eq!(desk.sql("SELECT count(*) FROM all_runs WHERE score = task"), ["2498"]);
+        let calls = std::fs::read_to_string(desk.path("calls.log")).unwrap();
+        let mut calls: Vec<u32> = calls.lines().map(|line| line.parse().unwrap()).collect();
+        calls.sort_unstable();
+        assert_eq!(calls, (0..2500).collect::<Vec<u32>>());
+    }
+}
+
+#[test]
+fn large_points_and_large_results_hold_nobody_up() {
+    let code = "
+import time
+def crunch(x):
+    if isinstance(x, str):
+        time.sleep(0.05)
+    if x == 100:
+        time.sleep(0.5)
+    size = 300_000 if not isinstance(x, str) and 100 < x < 104 else len(x) if isinstance(x, str) else 1
+    return {'score': float(size), 'text': 'y' * size}
+";
+    let mut points: Vec<String> = (0..104).map(|x| x.to_string()).collect();
+    points.extend((0..20).map(|x| format!("\"{x:02}{}\"", "z".repeat(120_000))));
+    points.extend((200..300).map(|x| x.to_string()));
+    let desk = desk(code, "", &format!("[{}]", points.join(", ")));
+    let job = std::fs::read_to_string(desk.path("job.toml")).unwrap();
+    desk.write("job.toml", &job.replace("\"all\"", "\"sum\""));
+    let ran = desk.run_job().exits(0);
+    assert_eq!(ran.score(), 201.0 + 3.0 * 300_000.0 + 20.0 * 120_002.0);
+}
+
+#[test]
+fn the_time_limit_is_for_calls_alone() {
+    let desk = Desk::with_job(
+        "[crunch]\npython = \"fit.py:crunch\"\nload = \"fit.py:load\"\ntimeout = 1.0\nrequire = 0.5\n\
+         [[loop]]\nname = \"x\"\nvalues = [1, 2]\n[[loop]]\nname = \"a\"\nvalues = [1, 2]\nreduce = { python = \"fit.py:total\" }\n",
+    );
+    desk.write(
+        "fit.py",
+        "import time\ntime.sleep(1.5)\ndef load(x):\n    time.sleep(1.5)\n    return x\n\
+         def crunch(x, a):\n    if x == a == 2:\n        time.sleep(30)\n    return float(x * a)\n\
+         def total(runs):\n    time.sleep(1.5)\n    return sum(run['score'] or 0.0 for run in runs)\n",
+    );
+    let ran = desk.run_job();
+    assert_eq!(
+        desk.sql("SELECT task, score, error FROM all_runs ORDER BY task"),
+        ["0|1.0|", "1|2.0|", "2|2.0|", "3||timed out: it took more than 1 s"]
+    );
+    assert_eq!(ran.groups()[0]["summary"]["score"], 3.0);
+}
+
+#[test]
+fn what_json_cannot_hold_fails_its_run_and_the_child_lives_on() {
+    let code = "
+import os
+NOTHING_ELSE = object()
+def nested(levels):
+    inner = 1
+    for _ in range(levels):
+        inner = [inner]
+    return inner
+def circle():
+    a = []
+    a.append(a)
+    return a
+ODD = [lambda: '\\ud800', lambda: nested(500), circle, lambda: 2**64, lambda: -2**63 - 1, lambda: 10**5000,
+       lambda: nested(100_000), lambda: {(1, 2): 3}, lambda: b'bytes', lambda: {'\\udfff': 1}]
+def crunch(x):
+    if x == 20:
+        raise ValueError('\\ud800 is odd')
+    with open('pids', 'a') as file:
+        file.write(f'{os.getpid()}\\n')
+    return {'score': 1.0, 'odd': ODD[x]() if x < len(ODD) else {'low': -2**63, 'deep': nested(60), '\u{e9}': float('inf')}}
+";
+    let desk = desk(code, "require = 0.01", "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 19, 20]");
+    desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out"]).exits(100);
+    let errors = desk.sql("SELECT replace(error, char(10), ' ') FROM all_runs ORDER BY task");
+    let expected = [
+        "a text in it has \\ud800, half of a character",
+        "more than 100 levels",
+        "contains itself, or has too many levels",
+        "18446744073709551616 does not fit into 64 bits",
+        "-9223372036854775809 does not fit into 64 bits",
+        "the result cannot be kept: ",
+        "too many levels",
+        "the result cannot be kept: keys must be",
+        "a bytes is neither",
+        "a text in it has \\udfff, half of a character",
+        "",
+        "ValueError: \\ud800 is odd",
+    ];
+    assert_eq!(errors.len(), expected.len());
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.contains(expected), "{expected:?} is not in {error:?}");
+    }
+    assert_eq!(errors[10], "");
+    let kept = "SELECT json_extract(value, '$.odd.low') FROM all_runs WHERE x = 19";
+    assert_eq!(desk.sql(kept), ["-9223372036854775808"]);
+    let pids = std::fs::read_to_string(desk.path("pids")).unwrap();
+    let pids: std::collections::HashSet<&str> = pids.lines().collect();
+    assert_eq!(pids.len(), 1, "the child lives on");
+}

@@ -78,6 +78,8 @@ impl Identity {
         ]);
         if let CrunchSpec::Python(python) = &job.crunch {
             keys.insert("interpreter".to_string(), python.interpreter.clone());
+            keys.insert("reseed".to_string(), python.reseed.to_string());
+            keys.insert("data_copy".to_string(), python.data_copy.to_string());
             if python.load.is_some() {
                 keys.insert("data".to_string(), job.nest.loops()[python.data].name.clone());
             }

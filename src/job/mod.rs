@@ -126,6 +126,10 @@ pub(crate) struct Python {
     pub(crate) data: usize,
     /// How many data sets a child process keeps; the least recently used one is dropped first.
     pub(crate) keep: u64,
+    /// Whether the global generators of random numbers get the task's seed before each call.
+    pub(crate) reseed: bool,
+    /// Whether each call gets a copy of the loaded data.
+    pub(crate) data_copy: bool,
     /// The Python interpreter.
     pub(crate) interpreter: String,
 }

@@ -18,6 +18,11 @@ pub(crate) trait MasterClient: Send + Sync {
 
     /// Whether rank 0 has cancelled the task that this thread runs.
     fn is_cancelled(&self) -> bool;
+
+    /// Claims the tasks of this thread's batch before `until`, because they may have begun: they go to no
+    /// other worker. Replaces the claim before it. Returns where the claim ends: what follows is not this
+    /// thread's any more.
+    fn claim(&self, until: u64) -> u64;
 }
 
 /// A request from crunch.

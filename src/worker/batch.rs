@@ -27,8 +27,8 @@ pub(crate) struct ThreadBatch {
     batch: Mutex<BatchState>,
     /// The current task.
     at: AtomicU64,
-    /// Whether the current task is cancelled, and whether all work is.
-    cancelled: AtomicBool,
+    /// The task that was cancelled while it was the current one, and whether all work is cancelled.
+    cancelled: AtomicU64,
     stopped: AtomicBool,
 }
 
@@ -36,6 +36,8 @@ struct BatchState {
     /// The tasks not started.
     next: u64,
     end: u64,
+    /// The executor may have begun the tasks before this one already: see [`ThreadBatch::claim`].
+    claimed: u64,
     /// When the current task started.
     since: Instant,
     calendar: WallClock,
@@ -50,6 +52,7 @@ impl ThreadBatch {
         let batch = BatchState {
             next: 0,
             end: 0,
+            claimed: 0,
             since: Instant::now(),
             calendar: WallClock::read(),
             waiting: None,
@@ -59,14 +62,26 @@ impl ThreadBatch {
             thread,
             batch: Mutex::new(batch),
             at: AtomicU64::new(u64::MAX),
-            cancelled: AtomicBool::new(false),
+            cancelled: AtomicU64::new(u64::MAX),
             stopped: AtomicBool::new(false),
         }
     }
 
     /// Whether rank 0 has cancelled this thread's work.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed) || self.stopped.load(Ordering::Relaxed)
+        let at = self.at.load(Ordering::Relaxed);
+        let is_current = at != u64::MAX && at == self.cancelled.load(Ordering::Relaxed);
+        is_current || self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Claims the tasks of the batch before `until`: an executor that hands several tasks at once to
+    /// another process cannot tell at any moment which of them have begun, so none of them goes to another
+    /// worker. Replaces the claim before it. Returns where the claim ends; the tasks from there on are
+    /// not this thread's any more.
+    pub(crate) fn claim(&self, until: u64) -> u64 {
+        let mut batch = self.batch.lock();
+        batch.claimed = until.min(batch.end);
+        batch.claimed
     }
 
     /// Cancels the given task if it is the current one, or with `None` all work of this thread.
@@ -74,7 +89,7 @@ impl ThreadBatch {
         match task {
             None => self.stopped.store(true, Ordering::Relaxed),
             Some(task) if task == self.at.load(Ordering::Relaxed) => {
-                self.cancelled.store(true, Ordering::Relaxed);
+                self.cancelled.store(task, Ordering::Relaxed);
             }
             Some(_) => {}
         }
@@ -93,9 +108,10 @@ impl ThreadBatch {
             let mut batch = self.batch.lock();
             let started = batch.calendar.time(since);
             (batch.next, batch.end, batch.since) = (first + 1, first + count, since);
+            batch.claimed = 0;
             batch.runs.restart(first, attempt, started);
         }
-        self.cancelled.store(false, Ordering::Relaxed);
+        self.cancelled.store(u64::MAX, Ordering::Relaxed);
         // The tasks from `task` to `there` run without another reading of the clock.
         let (mut task, mut there, mut stride) = (first, first + 1, 1);
         let mut numbers = [0.0; LONGEST_STRIDE as usize];
@@ -125,7 +141,8 @@ impl ThreadBatch {
                     CallResult::Other(result) => batch.runs.push(*result, seconds),
                 }
             }
-            if self.is_cancelled() {
+            // What the executor has begun already is waited for.
+            if self.is_cancelled() && batch.claimed <= task {
                 batch.next = task;
                 break batch;
             }
@@ -156,7 +173,7 @@ impl ThreadBatch {
         // A thread that holds the lock is between tasks.
         let Some(mut batch) = self.batch.try_lock() else { return Ok(()) };
         let waits = batch.waiting.is_some_and(|since| since.elapsed() > LONG);
-        let blocks = batch.next < batch.end && batch.since.elapsed() > LONG;
+        let blocks = batch.unbegun() < batch.end && batch.since.elapsed() > LONG;
         if waits || blocks { batch.report(self.thread, report) } else { Ok(()) }
     }
 }
@@ -183,10 +200,16 @@ impl WallClock {
 }
 
 impl BatchState {
+    /// The first task that has certainly not begun.
+    fn unbegun(&self) -> u64 {
+        self.next.max(self.claimed)
+    }
+
     fn report(&mut self, thread: u32, report: impl FnOnce(Report) -> Result<()>) -> Result<()> {
-        let (attempt, count) = (self.runs.attempt, self.end - self.next);
-        let unbegun = (count > 0).then_some(Assignment { first: self.next, count, attempt });
-        self.end = self.next;
+        let (attempt, first) = (self.runs.attempt, self.unbegun());
+        let count = self.end.saturating_sub(first);
+        let unbegun = (count > 0).then_some(Assignment { first, count, attempt });
+        self.end -= count;
         self.waiting = None;
         let (next, started) = (self.runs.tasks().end, self.runs.ended());
         let reported = report(Report { thread, runs: self.runs.lend(), unbegun });
@@ -236,6 +259,41 @@ mod tests {
         batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
         let unclaimed = (vec![(10, true)], Some((12, 2)));
         assert_eq!(*reports.lock(), [unclaimed, (vec![(11, true)], None)]);
+    }
+
+    #[test]
+    fn what_is_claimed_goes_to_no_other_worker() {
+        let (batch, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
+        let crunch = |task| {
+            let report = || batch.report_early(|report| note(&reports, report)).unwrap();
+            if task == 10 {
+                assert_eq!(batch.claim(100), 14, "a batch has an end");
+                std::thread::sleep(LONG * 2);
+                report();
+                assert!(reports.lock().is_empty(), "all may have begun");
+                assert_eq!(batch.claim(12), 12);
+                report();
+                assert_eq!(batch.claim(14), 12, "two were given back");
+            }
+            (CallResult::Number(0.0), None)
+        };
+        batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        let (given_back, rest) = ((vec![], Some((12, 2))), (vec![(10, true), (11, true)], None));
+        assert_eq!(*reports.lock(), [given_back, rest]);
+    }
+
+    #[test]
+    fn what_is_claimed_is_reported_though_all_is_cancelled() {
+        let (batch, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
+        let crunch = |task| {
+            if task == 10 {
+                batch.claim(12);
+                batch.cancel(None);
+            }
+            (CallResult::Number(0.0), None)
+        };
+        batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        assert_eq!(*reports.lock(), [(vec![(10, true), (11, true)], Some((12, 2)))]);
     }
 
     #[test]

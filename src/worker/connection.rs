@@ -459,6 +459,10 @@ impl MasterClient for ThreadConnection {
         self.connection.poll();
         self.connection.batches()[self.thread as usize].is_cancelled()
     }
+
+    fn claim(&self, until: u64) -> u64 {
+        self.connection.batches()[self.thread as usize].claim(until)
+    }
 }
 
 #[cfg(test)]

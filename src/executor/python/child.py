@@ -1,100 +1,8 @@
-"""The long-lived Python child of a gridmpi worker: calls the user's functions for it.
-
-Requests and answers are frames (8 bytes of length, little-endian, then JSON) on the pipes that were
-stdin and stdout at the start. They are moved out of the way first, so that nothing the user's code
-prints, at any level, can get between the frames.
-"""
-import array
-import collections
+# Calls the user's functions.
 import difflib
 import importlib.util
 import inspect
-import itertools
-import json
 import keyword
-import math
-import os
-import select
-import struct
-import sys
-import time
-import traceback
-
-requests = os.fdopen(os.dup(0), "rb", buffering=0)
-answers = os.fdopen(os.dup(1), "wb")
-nothing = os.open(os.devnull, os.O_RDWR)
-os.dup2(nothing, 0)
-os.dup2(2, 1)
-
-
-def let_go():
-    """A forked process must not hold the pipes: the worker would not notice this one's death."""
-    for pipe in (requests, answers):
-        os.dup2(nothing, pipe.fileno())
-
-
-os.register_at_fork(after_in_child=let_go)
-
-
-class Wrong(Exception):
-    """Said in full already: no traceback adds to it."""
-
-
-def read(size):
-    parts = []
-    while size > 0:
-        part = requests.read(size)
-        if not part:
-            sys.exit(0)  # the worker is gone
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
-
-
-def receive():
-    return json.loads(read(struct.unpack("<Q", read(8))[0]))
-
-
-def send_bytes(body):
-    answers.write(struct.pack("<Q", len(body)) + body)
-    answers.flush()
-
-
-def send(answer):
-    send_bytes(answer.encode())
-
-
-def plain(value):
-    """What NumPy and pandas values are in plain Python."""
-    for name in ("tolist", "item", "to_dict"):
-        if hasattr(value, name):
-            return getattr(value, name)()
-    raise Wrong(f"a {type(value).__name__} is neither a number nor a record of numbers and texts")
-
-
-def marked(value):
-    """JSON has no NaN and no infinities: they travel in a record of their own."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"__gridmpi_float__": repr(float(value))}
-    if isinstance(value, dict):
-        return {key: marked(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [marked(inner) for inner in value]
-    return value if isinstance(value, (str, int, float, type(None))) else marked(plain(value))
-
-
-def to_json(value):
-    try:
-        return json.dumps({"value": value}, allow_nan=False, default=plain)
-    except TypeError as error:
-        raise Wrong(f"the result cannot be kept: {error}") from None
-    except ValueError:
-        return json.dumps({"value": marked(value)})
-
-
-def unmarked(record):
-    return float(record["__gridmpi_float__"]) if "__gridmpi_float__" in record else record
-
 
 modules = {}
 
@@ -133,38 +41,6 @@ def takes_seed(function, arguments):
     return wants
 
 
-def failure():
-    kind, error, trace = sys.exc_info()
-    if kind is Wrong:
-        return str(error)
-    while trace.tb_next and trace.tb_frame.f_code.co_filename == "<string>":
-        trace = trace.tb_next  # not the user's
-    return "".join(traceback.format_exception(kind, error, trace))[-16384:].strip()
-
-
-setup = receive()
-try:
-    functions = {key: find(path, name) for key, (path, name) in setup["functions"].items()}
-    seeded = "crunch" in functions and takes_seed(functions["crunch"], setup["arguments"])
-    send(json.dumps({"value": seeded}))
-except BaseException:
-    send(json.dumps({"error": failure()}))
-    sys.exit(0)
-
-loaded = collections.OrderedDict()
-
-
-def data(point):
-    """The data of a point, loaded once; the least recently used goes when there are too many."""
-    key = json.dumps(point)
-    if key not in loaded:
-        while len(loaded) >= setup["keep"]:
-            loaded.popitem(last=False)
-        loaded[key] = functions["load"](point)
-    loaded.move_to_end(key)
-    return loaded[key]
-
-
 def caller(crunch, names):
     """Crunch, to be called with a point and a seed: made for its arguments, since a call of a small
     function costs less than putting them into a dict."""
@@ -178,79 +54,133 @@ def caller(crunch, names):
     if seeded:
         values["seed"] = "seed"
     arguments = ", ".join(argument(name, value) for name, value in values.items())
-    return eval(f"lambda point, seed: crunch({arguments})", {"crunch": crunch, "data": data})
+    called = f"reseed(seed) or crunch({arguments})" if seeders else f"crunch({arguments})"
+    return eval(f"lambda point, seed: {called}", {"crunch": crunch, "data": data, "reseed": reseed})
 
 
-class Results:
-    """What came of the tasks of a request and was not sent: numbers as long as there is nothing else."""
-
-    def __init__(self, batch):
-        self.batch = batch
-        self.numbers, self.seconds, self.others = array.array("d"), array.array("d"), []
-
-    def add(self, value, seconds):
-        try:
-            answer = to_json(value)
-        except Wrong:
-            answer = json.dumps({"error": failure()})
-        self.add_other(answer, seconds)
-
-    def add_other(self, answer, seconds):
-        if not self.others:
-            for number, took in zip(self.numbers, self.seconds):
-                self.others.append(f'{to_json(number)[:-1]}, "seconds": {took!r}}}')
-        self.others.append(f'{answer[:-1]}, "seconds": {seconds!r}}}')
-
-    def send(self):
-        if self.others:
-            send(f'{{"batch": {self.batch}, "answers": [{", ".join(self.others)}]}}')
-        elif self.numbers:
-            if sys.byteorder == "big":
-                self.numbers.byteswap()
-                self.seconds.byteswap()
-            numbers = self.numbers.tobytes() + self.seconds.tobytes()
-            send_bytes(b"N" + struct.pack("<Q", self.batch) + numbers)
-        del self.numbers[:], self.seconds[:], self.others[:]
+SLICE = 0.05  # how long calls go on without a look at what they left behind, in seconds
 
 
-def crunch_all(call, request):
-    """Calls crunch at each point; leaves the rest when another request comes."""
-    results = Results(request["batch"])
-    others, keep, keep_seconds = results.others, results.numbers.append, results.seconds.append
-    clock = time.perf_counter
-    begun = looked = clock()
-    for point, seed in zip(request["points"], request["seeds"] or itertools.repeat(None)):
-        try:
-            value = call(point, seed)
-        except BaseException:
-            answer = json.dumps({"error": failure()})
-            now = clock()
-            results.add_other(answer, now - begun)
-        else:
-            now = clock()
-            if type(value) is float and not others:
-                keep(value)
-                keep_seconds(now - begun)
-            else:
-                results.add(value, now - begun)
-        begun = now
-        if now - looked > 0.05:
-            results.send()
-            if select.select([requests], [], [], 0)[0]:
-                return
-            looked = now
-    results.send()
+class Calls:
+    """The calls of a request."""
+
+    def __init__(self, request):
+        self.request, self.texts, self.frame = request, Texts(), b""
+        self.task = self.first = 0  # the next one, and the first one that is not compared yet
+        self.first_text = 0
+
+    def all(self):
+        """Calls crunch at each point, until the worker wants no more."""
+        count = len(self.request["points"])
+        begun = clock()
+        while self.task < count and not self.frame:
+            ended = self.some(self.request, begun + SLICE)
+            if flags[TOUCHED] or ended > begun + SLICE:
+                put_back()
+            if flags[0] or self.frame or self.task == count or ended > begun + SLICE:
+                self.compare(ended - begun)
+                begun = clock()
+            if flags[0]:
+                break
+        return self.frame
+
+    def pairs(self, request):
+        seeds = seeds_of(request)[self.task :] if seeded or seeders else itertools.repeat(None)
+        return zip(request["points"][self.task :], seeds)
+
+    def some(self, request, until):
+        """Calls crunch at points, at one at least, until there is something else to do."""
+        global call
+        if flags[IMPORTED]:
+            flags[IMPORTED] = 0
+            call = caller(functions["crunch"], setup["arguments"])
+        function, task, texts, frame = call, self.task, self.texts, b""
+        begun = clock()
+        for point, seed in self.pairs(request):
+            try:
+                value = function(point, seed)
+                now = clock()
+                if type(value) is float:
+                    numbers[task] = value
+                    durations[task] = now - begun
+                else:
+                    frame = texts.add(task, to_json(value), now - begun)
+            except BaseException:
+                now = clock()
+                frame = texts.add(task, failure(), now - begun)
+            task += 1
+            begun = now
+            # In this order: the worker takes it that the task behind those that are done may have begun.
+            if header[0] or frame or now > until:
+                break
+        self.task, self.frame = task, frame
+        return begun
+
+    def compare(self, took):
+        """Makes the results since the last time final, if the calls have not changed what was loaded."""
+        global worked
+        worked += took
+        if compares:
+            found = changed()
+            if found:
+                self.one_by_one(found)
+            header[SURE] = self.first = self.task
+            self.first_text = self.texts.end
+
+    def one_by_one(self, found):
+        """Makes the calls since the last time again, with data loaded anew: each alone, to find which of
+        them changes it. The others' results may stem from changed data."""
+        end, self.task, self.texts.end, self.frame = self.task, self.first, self.first_text, b""
+        for task in range(self.first, end):
+            durations[task] = math.nan
+        points = json.loads(request_text)["points"]  # the calls may have changed them, too
+        request = {**self.request, "points": points}
+        guilty = False
+        while self.task < end and not self.frame:
+            task, text, begun = self.task, self.texts.end, clock()
+            self.some(request, 0.0)
+            if changed(always=True):
+                guilty = True
+                durations[task], self.texts.end = math.nan, text
+                answer = encode({"error": IN_PLACE}).encode()
+                self.frame = self.texts.add(task, answer, clock() - begun)
+            put_back()
+            header[SURE] = self.task
+        if not guilty and any(entry.skipped for entry in found):
+            send(b"log " + LATE.encode())
 
 
-call = caller(functions["crunch"], setup["arguments"]) if "crunch" in functions else None
+setup = receive()
+try:
+    if setup["reseed"]:
+        watch_generators()
+    functions = {key: find(path, name) for key, (path, name) in setup["functions"].items()}
+    seeded = "crunch" in functions and takes_seed(functions["crunch"], setup["arguments"])
+    compares = "load" in functions and not setup["data_copy"]
+    call = caller(functions["crunch"], setup["arguments"]) if "crunch" in functions else None
+    remember()
+    send(to_json(seeded or bool(seeders)))
+except BaseException:
+    send(failure())
+    sys.exit(0)
+
 while True:
-    request = receive()
+    request_text = receive_text()
+    request = json.loads(request_text)
     if "points" in request:
-        crunch_all(call, request)
+        header[ACCEPTED] = request["batch"]
+        if compares:
+            header[SURE] = 0
+        at = request
+        frame = Calls(request).all()
+        at = None
+        send(frame)
         continue
     try:
+        reseed(zlib.crc32(request_text))
         runs = json.loads(json.dumps(request["runs"]), object_hook=unmarked)
         answer = to_json(functions[request["function"]](runs))
     except BaseException:
-        answer = json.dumps({"error": failure()})
+        answer = failure()
+    put_back()
     send(answer)

@@ -1,7 +1,8 @@
 //! One long-lived Python child process per worker thread, so that imports and data loading happen once.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
@@ -9,19 +10,32 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value as Json, json};
 
 use crate::executor::process::child::{self, Limits, Timed};
 use crate::executor::process::tail::LastBytes;
 use crate::executor::process::{ended, environment};
-use crate::executor::python::protocol::{self, Answer};
-use crate::executor::{Slot, too_large};
+use crate::executor::python::protocol;
+use crate::executor::python::results_file::ResultsFile;
+use crate::executor::{RESULT_LIMIT, Slot, too_large};
 use crate::job::{self, Job};
 use crate::model::{PythonFunction, Value};
 use crate::util::error::Result;
-use crate::util::framing::write_frame;
+use crate::util::framing::read_frame;
 
-const CHILD: &str = include_str!("child.py");
+/// The child's program.
+const CHILD: &str = concat!(
+    include_str!("pipes.py"),
+    include_str!("values.py"),
+    include_str!("results.py"),
+    include_str!("state.py"),
+    include_str!("data.py"),
+    include_str!("child.py"),
+);
+
+/// Sets and hashes of texts have the same order in every child if this is a number.
+const HASH_SEED: &str = "PYTHONHASHSEED";
 
 /// How much of the end of a child's stderr is kept, to say why it died. (bytes)
 const KEPT: usize = 8 << 10;
@@ -31,6 +45,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long to wait for the rest of a dead child's stderr.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long imports may take, and how long loading a data set: a way out, not a limit for anyone's work.
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+
+/// How long a child at rest may take no request before it counts as lost.
+const DEAF: Duration = Duration::from_secs(600);
+
+/// How often to look for a cancellation while the child takes no request.
+const POLL_PERIOD: Duration = Duration::from_millis(100);
 
 /// What a child is started with.
 #[derive(Clone)]
@@ -51,12 +74,17 @@ impl Setup {
             .map(|(key, f)| (key.as_str(), (job.folder.join(&f.file), f.function.as_str())))
             .collect();
         let arguments: Vec<&str> = job.nest.loops().iter().map(|l| l.name.as_str()).collect();
-        let (data, keep) = match &job.crunch {
-            job::CrunchSpec::Python(python) => (arguments[python.data], python.keep),
-            _ => (arguments[0], 1),
+        let python = match &job.crunch {
+            job::CrunchSpec::Python(python) => Some(python),
+            _ => None,
         };
         let first_frame = json!({
-            "functions": functions, "arguments": arguments, "data": data, "keep": keep,
+            "functions": functions,
+            "arguments": arguments,
+            "data": arguments[python.map_or(0, |python| python.data)],
+            "keep": python.map_or(1, |python| python.keep),
+            "reseed": python.is_none_or(|python| python.reseed),
+            "data_copy": python.is_some_and(|python| python.data_copy),
         });
         Setup { interpreter, folder: job.folder.clone(), place, first_frame }
     }
@@ -67,66 +95,93 @@ pub(crate) struct PythonChild {
     process: Child,
     requests: Option<ChildStdin>,
     answers: BufReader<Timed>,
+    /// The results of its current request.
+    pub(super) results: ResultsFile,
     printed: Arc<Mutex<LastBytes>>,
     /// Disconnected once stderr is closed.
     listener: Receiver<()>,
-    /// Whether its crunch takes the task's seed.
-    seeded: bool,
+    /// Whether its requests carry the tasks' seeds.
+    pub(super) seeded: bool,
 }
 
 impl PythonChild {
-    /// Starts a child, which imports the functions.
+    /// Starts a child, which imports the functions. `limits` may cancel that.
     pub(crate) fn start(setup: &Setup, limits: &Limits) -> Result<PythonChild, String> {
+        let (results, path) = ResultsFile::create().map_err(|e| {
+            format!("no file for results in {}: {e}", std::env::temp_dir().display())
+        })?;
         let mut command = Command::new(&setup.interpreter);
         command
             .env_clear()
             .envs(environment::of_children(setup.place))
             .args(["-u", "-c", CHILD])
+            .arg(&path)
             .current_dir(&setup.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if std::env::var_os(HASH_SEED).is_none() {
+            command.env(HASH_SEED, "0");
+        }
         let mut process = child::spawn(&mut command)
             .map_err(|e| format!("{} cannot be started: {e}", setup.interpreter.display()))?;
         let (requests, answers) = (process.stdin.take(), process.stdout.take());
         let printed = Arc::new(Mutex::new(LastBytes::new(KEPT)));
         let listener = listen(process.stderr.take().expect("piped"), printed.clone());
-        // Imports may take longer than a call.
         let limits = limits.clone();
         let answers = BufReader::new(Timed { pipe: answers.expect("piped"), limits });
         let mut child =
-            PythonChild { process, requests, answers, printed, listener, seeded: false };
+            PythonChild { process, requests, answers, results, printed, listener, seeded: false };
+        child.begin(None);
         let seeded = child.call(&setup.first_frame)?;
         child.seeded = seeded == Value::Bool(true);
         Ok(child)
     }
 
-    pub(crate) fn is_seeded(&self) -> bool {
-        self.seeded
-    }
-
-    /// Starts a call with these limits.
-    pub(crate) fn begin(&mut self, limits: &Limits) {
+    /// Starts the clock for a call; without `limits` the same ones as before.
+    pub(crate) fn begin(&mut self, limits: Option<&Limits>) {
         let of_call = &mut self.answers.get_mut().limits;
-        *of_call = limits.clone();
+        if let Some(limits) = limits {
+            *of_call = limits.clone();
+        }
         of_call.begin();
     }
 
+    /// Sends a request. The child reads it at once, unless the user's code keeps it from that.
     pub(crate) fn send(&mut self, request: &[u8]) -> std::io::Result<()> {
-        write_frame(self.requests.as_mut().expect("open until dropped"), request)
-    }
-
-    /// Reads a frame of answers; ignored unless it is for this request.
-    pub(crate) fn read_answers(
-        &mut self,
-        request: u64,
-        answers: &mut VecDeque<Answer>,
-    ) -> std::io::Result<()> {
-        let (to, found) = protocol::read_answers(&mut self.answers)?;
-        if to == request {
-            answers.extend(found);
+        let pipe = self.requests.as_mut().expect("open until dropped");
+        rustix::io::ioctl_fionbio(&*pipe, true)?;
+        let begin = Instant::now();
+        for mut rest in [&(request.len() as u64).to_le_bytes(), request] {
+            while !rest.is_empty() {
+                match pipe.write(rest) {
+                    Ok(written) => rest = &rest[written..],
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+                    Err(_) if self.answers.get_ref().limits.is_cancelled() => {
+                        return Err(cancelled());
+                    }
+                    Err(_) if begin.elapsed() > DEAF => {
+                        let why = format!("it has taken no request for {} s", DEAF.as_secs());
+                        return Err(Error::new(ErrorKind::TimedOut, why));
+                    }
+                    Err(_) => drop(is_ready(&*pipe, PollFlags::OUT, POLL_PERIOD)?),
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Whether something is to be read, or the child has ended, within `time`.
+    pub(super) fn is_heard(&self, time: Duration) -> std::io::Result<bool> {
+        Ok(!self.answers.buffer().is_empty()
+            || is_ready(&self.answers.get_ref().pipe, PollFlags::IN, time)?)
+    }
+
+    /// Reads a frame that has begun.
+    pub(super) fn read_frame(&mut self) -> std::io::Result<Vec<u8>> {
+        self.begin(None);
+        read_frame(&mut self.answers, RESULT_LIMIT)
     }
 
     /// Makes one call. The inner error is the function's; the outer error means that the child failed.
@@ -157,7 +212,7 @@ impl PythonChild {
         matches!(self.process.try_wait(), Ok(None))
     }
 
-    fn last_words(&mut self, error: &std::io::Error) -> String {
+    fn last_words(&mut self, error: &Error) -> String {
         let how = match self.process.wait() {
             Ok(status) => {
                 format!("the Python child ended ({}; {error})", ended::settled(status))
@@ -199,4 +254,18 @@ fn listen(pipe: impl Read + Send + 'static, printed: Arc<Mutex<LastBytes>>) -> R
         }
     });
     ended
+}
+
+/// The error of a call that is not to go on.
+pub(super) fn cancelled() -> Error {
+    Error::new(ErrorKind::TimedOut, "cancelled: the job is being stopped")
+}
+
+fn is_ready(pipe: impl AsFd, flags: PollFlags, time: Duration) -> std::io::Result<bool> {
+    let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+    match poll(&mut [PollFd::new(&pipe, flags)], Some(&time)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }

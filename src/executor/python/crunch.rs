@@ -1,45 +1,88 @@
 //! A Python function as crunch: many tasks per request, so that the function itself dominates the cost.
 //!
-//! A child answers when the whole request is done or 50 ms have passed. It abandons the rest when another
-//! request arrives. If it dies, the task at fault is unknown, so the unanswered tasks are then sent one per
-//! request.
+//! The tasks of a request are claimed, so that they go to no other worker. If a call takes long, the child is
+//! told to begin no other one, and the rest goes back. What the child has done is in its results file: if it
+//! dies or is ended, the call at fault is known, and no other one is made again.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
+use std::io::{Error, ErrorKind};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::executor::python::child::{PythonChild, Setup};
+use crate::executor::python::child::{self, HOUR, PythonChild, Setup};
 use crate::executor::python::functions::crunch_functions;
-use crate::executor::python::protocol::Answer;
+use crate::executor::python::protocol::{self, Answer};
+use crate::executor::python::results_file::{ChildProgress, MOST};
 use crate::executor::{CallResult, Executor, Limits, Slot, Task};
 use crate::job::{Job, Python};
 use crate::model::{RunError, Scored};
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 
-/// Longest request: it must fit into a pipe together with an unread answer. (bytes)
+/// Longest request. (bytes)
 const LENGTH: usize = 32 << 10;
+
+/// How long to wait for a child before a look at how far it is. A call that is as long is a long one.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The same while a long call goes on.
+const LONG_LOOK: Duration = Duration::from_millis(100);
+
+/// How long until what one process has written to memory is certainly seen by another one.
+const SETTLED: Duration = Duration::from_millis(1);
+
+/// A child asks for the seeds of its request.
+const SEEDS: &[u8] = b"seeds";
+
+/// The beginning of a frame that is to be logged.
+const LOG: &[u8] = b"log ";
 
 /// The JSON of a loop's points is precomputed for loops of up to this many points.
 const MOST_POINTS: u64 = 1 << 16;
 
 pub(crate) struct PythonExecutor {
     setup: Setup,
+    caller: Arc<dyn MasterClient>,
+    timeout: Option<Duration>,
+    /// For imports, and for the rest of a frame that has begun.
     limits: Limits,
     /// The points of each loop as JSON; empty for a longer loop.
     points: Vec<Vec<String>>,
     child: Option<PythonChild>,
     /// The tasks that will be called next.
     expected: Range<u64>,
-    /// The tasks of the current request that have not been returned yet; `answers` are for the first of them.
-    asked: Range<u64>,
+    /// Answers that are not returned, for the tasks from `first` on.
     answers: VecDeque<Answer>,
-    /// Tasks before this index are sent one per request, because a child died in their batch.
-    alone: u64,
-    request: String,
+    first: u64,
+    /// Whether a child died before it began the last request.
+    again: bool,
+    /// A task further on that is known to have failed.
+    failed: Option<(u64, Answer)>,
+    asked: PythonRequest,
+    /// How many requests there were.
     requests: u64,
+    text: String,
     seconds: Option<f64>,
+}
+
+/// The request that the child is working on, if it has tasks.
+#[derive(Default)]
+struct PythonRequest {
+    tasks: Range<u64>,
+    /// How many of its answers have been taken.
+    taken: u64,
+    /// How far the child was at the last look, and since when.
+    seen: ChildProgress,
+    since: Option<Instant>,
+    /// Whether the child has been told to begin no other task.
+    stopped: bool,
+}
+
+/// What a look at the child gave.
+enum Look {
+    Nothing,
+    Frame(Vec<u8>),
 }
 
 impl PythonExecutor {
@@ -57,57 +100,84 @@ impl PythonExecutor {
         });
         PythonExecutor {
             setup: Setup::new(job, &crunch_functions(python), place),
-            limits: Limits::new(job.policy.timeout, Some(caller)),
+            caller: caller.clone(),
+            timeout: job.policy.timeout,
+            limits: Limits::new(Some(HOUR), Some(caller)),
             points: points.collect(),
             child: None,
             expected: 0..0,
-            asked: 0..0,
             answers: VecDeque::new(),
-            alone: 0,
-            request: String::new(),
+            first: 0,
+            again: false,
+            failed: None,
+            asked: PythonRequest::default(),
             requests: 0,
+            text: String::new(),
             seconds: None,
         }
     }
 
     /// Sends a request for a task and for the expected tasks after it.
     fn ask(&mut self, task: &Task) -> Result<(), String> {
+        if !self.asked.tasks.is_empty() {
+            self.child = None; // the call that it is at is not wanted any more
+            self.asked = PythonRequest::default();
+        }
         self.answers.clear();
-        self.asked = 0..0;
-        let begun = match self.child.as_mut().is_some_and(PythonChild::is_alive) {
-            true => self.send(task),
-            false => Err(ErrorKind::BrokenPipe.into()),
-        };
-        match begun {
-            Ok(()) => Ok(()),
-            // It died after its last answer and never saw this request, so this task is not at fault.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                let child = PythonChild::start(&self.setup, &self.limits)?;
-                self.child = Some(child);
-                self.send(task).map_err(|error| self.give_up(&error))
+        if self.child.as_mut().is_some_and(PythonChild::is_alive) {
+            match self.send(task) {
+                // It died after its last answer and never saw this request, so this task is not at fault.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+                sent => return sent.map_err(|error| self.refuse(task, &error)),
             }
-            Err(error) => Err(self.give_up(&error)),
+        }
+        self.child = None;
+        self.caller.claim(task.index + 1); // others need not wait for imports
+        self.child = Some(PythonChild::start(&self.setup, &self.limits)?);
+        self.send(task).map_err(|error| self.refuse(task, &error))
+    }
+
+    /// The error of a task whose request could not be sent.
+    fn refuse(&mut self, task: &Task, error: &Error) -> String {
+        self.caller.claim(task.index + 1);
+        match self.child.take() {
+            Some(mut child) => child.give_up(error),
+            None => error.to_string(),
         }
     }
 
     fn send(&mut self, task: &Task) -> std::io::Result<()> {
-        let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
         let first = task.index;
-        let end = match self.expected.contains(&first) && first >= self.alone {
-            true => self.expected.end,
-            false => first + 1,
-        };
+        let mut end = first + 1;
+        if self.expected.contains(&first) {
+            end = self.expected.end.min(first + MOST);
+        }
+        if let Some((failed, _)) = &self.failed {
+            end = end.min(*failed);
+        }
+        let end = self.caller.claim(end).max(first + 1);
         self.requests += 1;
-        let request = &mut self.request;
+        let seeded = self.child.as_ref().is_some_and(|child| child.seeded);
+        let end = self.write_request(task, end, seeded);
+        self.caller.claim(end);
+        let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
+        child.results.restart(end - first)?;
+        child.send(self.text.as_bytes())?;
+        let since = Some(Instant::now());
+        self.asked = PythonRequest { tasks: first..end, since, ..PythonRequest::default() };
+        Ok(())
+    }
+
+    /// Writes a request for tasks before `end`, as many as fit; returns its end.
+    fn write_request(&mut self, task: &Task, end: u64, seeded: bool) -> u64 {
+        let request = &mut self.text;
         request.clear();
         request.push_str(&format!("{{\"batch\": {}, \"points\": [", self.requests));
-        let mut seeds = String::new();
         let nest = &task.job.nest;
-        let mut next = first;
-        while next < end && request.len() + seeds.len() < LENGTH {
-            request.push_str(if next == first { "[" } else { ",[" });
-            let key = nest.task(next);
-            for (level, point) in nest.indices(key).into_iter().enumerate() {
+        let mut next = task.index;
+        while next < end && request.len() < LENGTH {
+            request.push_str(if next == task.index { "[" } else { ",[" });
+            for (level, point) in nest.indices(nest.task(next)).into_iter().enumerate() {
                 if level > 0 {
                     request.push(',');
                 }
@@ -120,46 +190,203 @@ impl PythonExecutor {
                 }
             }
             request.push(']');
-            if child.is_seeded() {
-                let seed = task.job.task_seed(&nest.coordinates(key));
-                seeds.push_str(if next == first { "" } else { "," });
-                seeds.push_str(&seed.to_string());
-            }
             next += 1;
         }
         request.push_str("], \"seeds\": [");
-        request.push_str(&seeds);
+        if seeded {
+            request.push_str(&seeds(task.job, task.index..next));
+        }
         request.push_str("]}");
-        child.send(request.as_bytes())?;
-        self.asked = first..next;
+        next
+    }
+
+    /// Waits for an answer, or for the end of the child: then the task that it was at has failed.
+    fn wait(&mut self, job: &Job) {
+        while self.answers.is_empty() && !self.asked.tasks.is_empty() {
+            let looked = match self.look() {
+                Ok(Look::Frame(frame)) if frame == SEEDS => self.send_seeds(job),
+                Ok(Look::Frame(frame)) if frame.starts_with(LOG) => {
+                    log::warn!("{}", String::from_utf8_lossy(&frame[LOG.len()..]));
+                    Ok(())
+                }
+                Ok(Look::Frame(frame)) => self.finish(&frame),
+                Ok(Look::Nothing) => self.take_stock(),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = looked {
+                self.fail(&error);
+            }
+        }
+    }
+
+    fn look(&mut self) -> std::io::Result<Look> {
+        let mut time = if self.asked.stopped { LONG_LOOK } else { LOOK };
+        if let (Some(limit), Some(since)) = (self.limit(), self.asked.since) {
+            time = time.min(limit.saturating_sub(since.elapsed()));
+        }
+        let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
+        Ok(match child.is_heard(time)? {
+            true => Look::Frame(child.read_frame()?),
+            false => Look::Nothing,
+        })
+    }
+
+    /// How long the child may take for what it is at.
+    fn limit(&self) -> Option<Duration> {
+        if self.asked.seen.is_loading() { Some(HOUR) } else { self.timeout }
+    }
+
+    /// Sends the seeds of the current request, in the middle of it; later requests carry them.
+    fn send_seeds(&mut self, job: &Job) -> std::io::Result<()> {
+        let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
+        child.seeded = true;
+        child.send(format!("[{}]", seeds(job, self.asked.tasks.clone())).as_bytes())
+    }
+
+    /// Takes the answers that are there. Returns whether the child has got further since the last look.
+    fn take(&mut self) -> std::io::Result<bool> {
+        let child = self.child.as_ref().ok_or(ErrorKind::BrokenPipe)?;
+        let asked = &mut self.asked;
+        let progress = child.results.progress(asked.tasks.end - asked.tasks.start)?;
+        if asked.taken < progress.sure {
+            if self.answers.is_empty() {
+                self.first = asked.tasks.start + asked.taken;
+            }
+            self.answers.extend(child.results.answers(asked.taken..progress.sure)?);
+            asked.taken = progress.sure;
+            self.again = false;
+        }
+        let goes_on = progress != asked.seen;
+        if goes_on {
+            (asked.seen, asked.since) = (progress, Some(Instant::now()));
+        }
+        Ok(goes_on)
+    }
+
+    /// Ends the request with the child's last word on it.
+    fn finish(&mut self, frame: &[u8]) -> std::io::Result<()> {
+        let last = protocol::decode_frame(frame)?;
+        self.take()?;
+        if let Some(answer) = last {
+            if self.answers.is_empty() {
+                self.first = self.asked.tasks.start + self.asked.taken;
+            }
+            self.answers.push_back(answer);
+            self.asked.taken += 1;
+        }
+        let end = self.asked.tasks.start + self.asked.taken;
+        if self.asked.taken == 0 || end > self.asked.tasks.end {
+            return Err(protocol::no_answer());
+        }
+        self.asked = PythonRequest::default();
+        self.caller.claim(end);
         Ok(())
     }
 
-    /// Reads until there is an answer; an error means that the child failed.
-    fn read(&mut self) -> std::io::Result<()> {
-        while self.answers.is_empty() {
-            let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
-            child.begin(&self.limits);
-            child.read_answers(self.requests, &mut self.answers)?;
+    /// Looks how far the child is; an error if its call is to end.
+    fn take_stock(&mut self) -> std::io::Result<()> {
+        let goes_on = self.take()?;
+        let since = self.asked.since.map(|since| since.elapsed()).unwrap_or_default();
+        let limit = self.limit();
+        let is_over = limit.is_some_and(|limit| since >= limit);
+        let cancelled = self.caller.is_cancelled();
+        if goes_on && !cancelled {
+            return Ok(());
         }
-        if self.answers.len() as u64 > self.asked.end - self.asked.start {
-            let why = "more answers than requests";
-            return Err(std::io::Error::new(ErrorKind::InvalidData, why));
+        let went_on = (!self.asked.stopped || is_over || cancelled) && self.stop()?;
+        match limit {
+            _ if cancelled && self.answers.is_empty() => Err(child::cancelled()),
+            Some(limit) if is_over && !went_on => {
+                let is_loading = self.asked.seen.is_loading();
+                let what = if is_loading { "loading its data" } else { "it" };
+                let seconds = limit.as_secs_f64();
+                let why = format!("timed out: {what} took more than {seconds} s");
+                Err(Error::new(ErrorKind::TimedOut, why))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    fn give_up(&mut self, error: &std::io::Error) -> String {
-        match self.child.take() {
-            Some(mut child) => child.give_up(error),
+    /// Makes the child begin no other task, and gives those behind its current one back. Returns whether it
+    /// has got further meanwhile.
+    fn stop(&mut self) -> std::io::Result<bool> {
+        let child = self.child.as_ref().ok_or(ErrorKind::BrokenPipe)?;
+        child.results.stop()?;
+        self.asked.stopped = true;
+        // The child notes what is done before it looks whether to stop. So a task that it begins without
+        // seeing this is the one behind those that are noted now.
+        std::thread::sleep(SETTLED);
+        let goes_on = self.take()?;
+        self.caller.claim(self.asked.tasks.start + self.asked.seen.done + 1);
+        Ok(goes_on)
+    }
+
+    /// Ends the child. The task that it was at has failed; those behind it were not begun.
+    fn fail(&mut self, error: &Error) {
+        // What a call that has been given up does while the child ends does not count.
+        let is_given_up = error.kind() == ErrorKind::TimedOut;
+        if is_given_up {
+            let _ = self.take();
+        }
+        let why = match &mut self.child {
+            Some(child) => child.give_up(error),
             None => error.to_string(),
+        };
+        if !is_given_up {
+            let _ = self.take();
         }
+        self.child = None;
+        let asked = std::mem::take(&mut self.asked);
+        let at = asked.tasks.start + asked.seen.done;
+        if at >= asked.tasks.end {
+            return; // it was at none
+        }
+        self.caller.claim(at + 1);
+        let never_began = asked.seen.accepted != self.requests && !is_given_up;
+        if never_began && !self.again {
+            self.again = true;
+            return;
+        }
+        // Those before it whose results are not final are called again.
+        let seconds = asked.since.map(|since| since.elapsed().as_secs_f64()).unwrap_or_default();
+        self.failed = Some((at, (Err(why), seconds)));
     }
+
+    fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
+        self.seconds = None;
+        let (result, seconds) = loop {
+            if self.first == task.index
+                && let Some(answer) = self.answers.pop_front()
+            {
+                self.first += 1;
+                break answer;
+            }
+            if let Some((_, answer)) = self.failed.take_if(|(at, _)| *at == task.index) {
+                break answer;
+            }
+            if self.asked.tasks.start + self.asked.taken != task.index
+                || self.asked.tasks.is_empty()
+            {
+                self.ask(task)?;
+            }
+            self.wait(task.job);
+        };
+        self.seconds = Some(seconds);
+        task.scored(result?)
+    }
+}
+
+/// The seeds of tasks, in a list of JSON.
+fn seeds(job: &Job, tasks: Range<u64>) -> String {
+    let seed = |task| job.task_seed(&job.nest.coordinates(job.nest.task(task))).to_string();
+    tasks.map(seed).collect::<Vec<_>>().join(",")
 }
 
 impl Executor for PythonExecutor {
     fn expect(&mut self, tasks: Range<u64>, _: u32) {
         self.expected = tasks;
+        self.answers.clear();
+        self.failed = None;
     }
 
     fn seconds(&self) -> Option<f64> {
@@ -168,33 +395,5 @@ impl Executor for PythonExecutor {
 
     fn crunch(&mut self, task: &Task) -> CallResult {
         CallResult::from(self.call(task))
-    }
-}
-
-impl PythonExecutor {
-    fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
-        self.seconds = None;
-        loop {
-            if self.asked.start != task.index || self.asked.is_empty() {
-                self.ask(task)?;
-            }
-            let Err(error) = self.read() else { break };
-            let several = self.asked.end - self.asked.start > 1;
-            let cancelled = error.kind() == ErrorKind::TimedOut && self.limits.is_cancelled();
-            self.alone = self.asked.end;
-            self.asked = 0..0;
-            let why = self.give_up(&error);
-            if !several || cancelled {
-                return Err(why.into());
-            }
-            log::debug!(
-                "in the batch from task {} on: {why}; its tasks are tried one at a time",
-                task.index
-            );
-        }
-        let (result, seconds) = self.answers.pop_front().ok_or("a bug in gridmpi: no answer")?;
-        self.asked.start += 1;
-        self.seconds = Some(seconds);
-        task.scored(result?)
     }
 }

@@ -1,7 +1,7 @@
 //! The Python functions that a job names.
 
 use crate::executor::process::child::Limits;
-use crate::executor::python::child::{PythonChild, Setup};
+use crate::executor::python::child::{HOUR, PythonChild, Setup};
 use crate::executor::{Slot, command};
 use crate::job::{self, Job, Python};
 use crate::model::{PythonFunction, Reduce};
@@ -47,7 +47,8 @@ pub(crate) fn check_functions(job: &Job) -> Result<()> {
         if !file.is_file() {
             return Err(job.wrong(&key, format!("there is no file {}", file.display())));
         }
-        PythonChild::start(&Setup::new(job, &[(name, function)], place), &Limits::new(None, None))
+        let limits = Limits::new(Some(HOUR), None);
+        PythonChild::start(&Setup::new(job, &[(name, function)], place), &limits)
             .map_err(|why| job.wrong(&key, why))?;
     }
     Ok(())

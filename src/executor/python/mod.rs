@@ -5,3 +5,4 @@ pub(crate) mod crunch;
 pub(crate) mod functions;
 mod protocol;
 pub(crate) mod reducer;
+mod results_file;

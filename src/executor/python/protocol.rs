@@ -1,4 +1,4 @@
-//! The protocol between a rank and its Python child: frames of JSON or of plain numbers.
+//! The protocol between a rank and its Python child: frames of JSON.
 
 use std::io::{ErrorKind, Read};
 
@@ -15,57 +15,41 @@ const MARK: &str = "__gridmpi_float__";
 /// Reads the answer to one request. The user's code may have written anything into the pipe.
 pub(super) fn read_answer(answers: &mut impl Read) -> std::io::Result<Result<Value, String>> {
     let frame = read_frame(answers, RESULT_LIMIT)?;
-    Ok(answered(serde_json::from_slice(&frame)?)?.0)
+    answered(serde_json::from_slice(&frame)?).ok_or_else(no_answer)
 }
 
-fn no_answer() -> std::io::Error {
+pub(super) fn no_answer() -> std::io::Error {
     std::io::Error::new(ErrorKind::InvalidData, "no answer, but something else")
-}
-
-/// Decodes an answer: a value or an error, and the duration.
-fn answered(answer: Json) -> std::io::Result<Answer> {
-    let Json::Object(mut answer) = answer else { return Err(no_answer()) };
-    let seconds = answer.get("seconds").and_then(Json::as_f64).unwrap_or(0.0);
-    let result = match answer.remove("error") {
-        Some(error) => Err(error.as_str().map_or_else(|| error.to_string(), String::from)),
-        None => Ok(unmarked(answer.remove("value").unwrap_or(Json::Null))),
-    };
-    Ok((result, seconds))
 }
 
 /// A task's result, and how long it took in the child, in seconds.
 pub(crate) type Answer = (Result<Value, String>, f64);
 
-/// The number of a request, and its answers.
-pub(super) type Answers = (u64, Vec<Answer>);
-
-pub(super) fn read_answers(answers: &mut impl Read) -> std::io::Result<Answers> {
-    let frame = read_frame(answers, RESULT_LIMIT)?;
-    match frame.strip_prefix(b"N") {
-        Some(numbers) => read_numbers(numbers),
-        None => read_others(&frame),
+/// Reads a frame that ends a request: empty, or the answer of the last task, if it did not fit into the results
+/// file.
+pub(super) fn decode_frame(frame: &[u8]) -> std::io::Result<Option<Answer>> {
+    if frame.is_empty() {
+        return Ok(None);
     }
+    let answer: Json = serde_json::from_slice(frame)?;
+    let seconds = answer.get("seconds").and_then(Json::as_f64).ok_or_else(no_answer)?;
+    Ok(Some((answered(answer).ok_or_else(no_answer)?, seconds)))
 }
 
-/// Decodes plain numbers: the request, then all results, then all durations, 8 bytes each, little-endian.
-fn read_numbers(frame: &[u8]) -> std::io::Result<Answers> {
-    let Some((request, rest)) = frame.split_first_chunk() else { return Err(no_answer()) };
-    let (all, []) = rest.as_chunks() else { return Err(no_answer()) };
-    if !all.len().is_multiple_of(2) {
-        return Err(no_answer());
-    }
-    let (results, seconds) = all.split_at(all.len() / 2);
-    let number = |bytes: &[u8; 8]| f64::from_le_bytes(*bytes);
-    let answer = |(result, seconds)| (Ok(Value::Float(number(result))), number(seconds));
-    let answers = results.iter().zip(seconds).map(answer).collect();
-    Ok((u64::from_le_bytes(*request), answers))
+/// The value or the error in a text of the results file.
+pub(super) fn decode(text: &[u8]) -> Result<Value, String> {
+    let answer = serde_json::from_slice(text).map_err(|error| error.to_string());
+    let answer = answer.and_then(|answer| answered(answer).ok_or("no answer".to_string()));
+    answer.unwrap_or_else(|why| Err(format!("the result cannot be read: {why}")))
 }
 
-fn read_others(frame: &[u8]) -> std::io::Result<Answers> {
-    let Json::Object(mut frame) = serde_json::from_slice(frame)? else { return Err(no_answer()) };
-    let Some(request) = frame.get("batch").and_then(Json::as_u64) else { return Err(no_answer()) };
-    let Some(Json::Array(answers)) = frame.remove("answers") else { return Err(no_answer()) };
-    Ok((request, answers.into_iter().map(answered).collect::<std::io::Result<_>>()?))
+/// The value or the error in an answer, if it is one.
+fn answered(answer: Json) -> Option<Result<Value, String>> {
+    let Json::Object(mut answer) = answer else { return None };
+    if let Some(error) = answer.remove("error") {
+        return Some(Err(error.as_str().map_or_else(|| error.to_string(), String::from)));
+    }
+    answer.remove("value").map(|value| Ok(unmarked(value)))
 }
 
 /// The JSON form of a value; a number that JSON cannot represent becomes a marked record.

@@ -2,11 +2,12 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
 use crate::executor::process::child::Limits;
-use crate::executor::python::child::{PythonChild, Setup};
+use crate::executor::python::child::{HOUR, PythonChild, Setup};
 use crate::executor::python::functions::reduce_functions;
 use crate::executor::python::protocol::marked;
 use crate::executor::{GroupReducer, Slot};
@@ -14,21 +15,24 @@ use crate::job::{Job, named_json};
 use crate::model::{Key, Scored, SlotResult, Value, score};
 use crate::util::error::Result;
 
-/// Calls a child, starting one if none runs. A call has no time limit.
+/// How long a reduction may take: a way out, not a limit for anyone's work.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Calls a child, starting one if none runs.
 fn call(child: &mut Option<PythonChild>, setup: &Setup, request: &Json) -> Result<Value, String> {
-    let limits = Limits::new(None, None);
+    let limits = Limits::new(Some(DAY), None);
     if let Some(running) = child
         && running.is_alive()
     {
-        running.begin(&limits);
+        running.begin(Some(&limits));
         match running.ask(request) {
             // It died after its last answer and never saw this request, so this call is not at fault.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             answered => return answered.unwrap_or_else(|error| Err(running.give_up(&error))),
         }
     }
-    let child = child.insert(PythonChild::start(setup, &limits)?);
-    child.begin(&limits);
+    let child = child.insert(PythonChild::start(setup, &Limits::new(Some(HOUR), None))?);
+    child.begin(Some(&limits));
     child.call(request)
 }
 

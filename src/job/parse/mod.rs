@@ -395,8 +395,15 @@ fn python(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<Py
         None => 0,
     };
     let keep = table.take("keep").map_or(Ok(KEEP), |keep| keep.count(1))?;
+    let reseed = table.take("reseed").map_or(Ok(true), |reseed| reseed.boolean())?;
+    let data_copy = match table.take("data_copy") {
+        Some(copy) if load.is_none() => {
+            return Err(copy.error("there is no load, so there is no data to copy"));
+        }
+        copy => copy.map_or(Ok(false), |copy| copy.boolean())?,
+    };
     let interpreter = table
         .take("interpreter")
         .map_or(Ok(DEFAULT_INTERPRETER.to_string()), |interpreter| interpreter.text())?;
-    Ok(Python { function, load, data, keep, interpreter })
+    Ok(Python { function, load, data, keep, reseed, data_copy, interpreter })
 }
