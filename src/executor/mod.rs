@@ -154,8 +154,8 @@ impl ExecutorRegistry {
                 Box::new(command::CommandExecutor::arguments(job, arguments, caller, place))
             }
             #[cfg(feature = "jobs")]
-            job::CrunchSpec::Shell(text) => {
-                Box::new(command::CommandExecutor::shell(job, text, caller, place))
+            job::CrunchSpec::Shell(line) => {
+                Box::new(command::CommandExecutor::shell(job, line, caller, place))
             }
             _ => Box::new(Stranger),
         }
@@ -208,7 +208,10 @@ pub(crate) fn check(job: &Job) -> Result<()> {
         | job::CrunchSpec::Native(_) => Ok(()),
         job::CrunchSpec::Ridge { target, .. } => builtin::ridge::check(job, target.as_deref()),
         job::CrunchSpec::Command(arguments) => command::check(job, "crunch.command", &arguments[0]),
-        job::CrunchSpec::Shell(_) => command::check(job, "crunch.shell", "/bin/sh"),
+        job::CrunchSpec::Shell(line) => line
+            .program()
+            .map(drop)
+            .map_err(|why| job.wrong("crunch.shell", format!("{} {why}", line.shell))),
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod lookup;
 mod parse;
 #[cfg(feature = "jobs")]
 pub(crate) mod placeholders;
+pub(crate) mod shell;
 #[cfg(feature = "jobs")]
 mod slurm;
 
@@ -22,6 +23,7 @@ use crate::util::error::{Error, Result};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;
 pub(crate) use identity::{Digests, Identity, digest, digest_of, digests};
+pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
 
@@ -70,8 +72,8 @@ pub(crate) enum CrunchSpec {
     Python(Python),
     /// A program and its arguments, with placeholders.
     Command(Vec<String>),
-    /// A command line for `/bin/sh`, with placeholders.
-    Shell(String),
+    /// A command line for a shell, with placeholders.
+    Shell(ShellLine),
     /// The user's Rust: for each loop the bincode form of its points, where they are not fetched.
     Native(Vec<Bytes>),
 }

@@ -1,0 +1,22 @@
+//! Finds programs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The path of the executable that `program` resolves to.
+pub(crate) fn find_program(program: &Path) -> Result<PathBuf, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let runs = |path: &Path| {
+        fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    if program.components().count() > 1 {
+        return match (program.exists(), runs(program)) {
+            (_, true) => Ok(program.to_path_buf()),
+            (true, _) => Err(format!("is not executable: {} (chmod +x?)", program.display())),
+            _ => Err(format!("is not there: {}", program.display())),
+        };
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|p| runs(p));
+    found.ok_or_else(|| "is not on PATH".to_string())
+}
