@@ -15,7 +15,7 @@ use crate::executor::process::{ended, environment};
 use crate::executor::{CallResult, Executor, RESULT_LIMIT, Slot, Task, too_large};
 use crate::job::placeholders::Template;
 use crate::job::shell::script::ShellScript;
-use crate::job::{self, Job, ShellLine, named_json};
+use crate::job::{Job, ShellLine, named_json};
 use crate::model::value::printed::{PrintedError, parse_printed};
 use crate::model::{Scored, Value};
 use crate::util::error::Result;
@@ -233,10 +233,10 @@ pub(crate) fn by_hand(
     attempt: u32,
 ) -> Option<Result<String, String>> {
     let kind = match &job.crunch {
-        job::CrunchSpec::Command(arguments) => {
+        crate::job::CrunchSpec::Command(arguments) => {
             CommandKind::Arguments(arguments.iter().map(|a| template(a)).collect())
         }
-        job::CrunchSpec::Shell(line) => CommandKind::shell(line),
+        crate::job::CrunchSpec::Shell(line) => CommandKind::shell(line),
         _ => return None,
     };
     let line = || {

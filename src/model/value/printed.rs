@@ -56,12 +56,11 @@ fn string_length(text: &str) -> usize {
 /// Appends a word outside of strings: a number becomes one of JSON's, or a marked string.
 fn push_word(json: &mut String, word: &str, mark: &str) -> Result<(), PrintedError> {
     let digits = word.strip_prefix('-').unwrap_or(word);
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.is_empty() {
-        if word.parse::<i64>().is_err() {
-            return Err(PrintedError::Beyond(format!(
-                "the whole number {word} does not fit into 64 bits: print it with an exponent, or as a string"
-            )));
-        }
+    let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_whole && word.parse::<i64>().is_err() {
+        return Err(PrintedError::Beyond(format!(
+            "the whole number {word} does not fit into 64 bits: print it with an exponent, or as a string"
+        )));
     }
     if serde_json::from_str::<Number>(word).is_ok() {
         json.push_str(word);
