@@ -42,8 +42,9 @@ pub(crate) struct CommandExecutor {
     environment: Vec<(OsString, OsString)>,
     kind: CommandKind,
     limits: Limits,
-    /// Folder for result files; deleted with the executor.
+    /// Folder for the folders of result files; deleted with the executor.
     scratch: std::io::Result<tempfile::TempDir>,
+    result: Option<ResultFile>,
 }
 
 enum CommandKind {
@@ -80,7 +81,7 @@ impl CommandExecutor {
         let scratch = files::temporary_folder();
         let limits = Limits::new(job.policy.timeout, Some(caller));
         let environment = environment::of_children(place);
-        CommandExecutor { job: job.clone(), environment, kind, limits, scratch }
+        CommandExecutor { job: job.clone(), environment, kind, limits, scratch, result: None }
     }
 }
 
@@ -159,7 +160,11 @@ impl CommandExecutor {
     fn call(&mut self, task: &Task) -> Result<Scored, String> {
         let coordinates = task.coordinates();
         let scratch = self.scratch.as_ref().map_err(|e| format!("no scratch folder: {e}"))?;
-        let result = ResultFile::new(scratch.path())?;
+        let result = match self.result.take().filter(ResultFile::is_unused) {
+            Some(unused) => unused.renamed(),
+            None => ResultFile::new(scratch.path())?,
+        };
+        let result = self.result.insert(result);
         let (mut command, program) =
             self.kind.command(&self.job, &coordinates, &self.environment)?;
         command
@@ -266,18 +271,31 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// The file to which one attempt may write its result, in a folder of its own that goes with this: no other
-/// attempt knows its name.
-struct ResultFile(tempfile::TempDir);
+/// The file to which one attempt may write its result, in a folder of its own. No other attempt knows the
+/// name. Only a folder that is still empty serves another attempt: to make one takes as long as to start a
+/// short program.
+struct ResultFile {
+    folder: tempfile::TempDir,
+    number: u64,
+}
 
 impl ResultFile {
     fn new(scratch: &Path) -> Result<ResultFile, String> {
         let folder = tempfile::Builder::new().prefix("attempt-").tempdir_in(scratch);
-        folder.map(ResultFile).map_err(|error| format!("no folder for the result file: {error}"))
+        let folder = folder.map_err(|error| format!("no folder for the result file: {error}"))?;
+        Ok(ResultFile { folder, number: 0 })
+    }
+
+    fn is_unused(&self) -> bool {
+        fs::read_dir(self.folder.path()).is_ok_and(|mut entries| entries.next().is_none())
+    }
+
+    fn renamed(self) -> ResultFile {
+        ResultFile { number: self.number + 1, ..self }
     }
 
     fn path(&self) -> PathBuf {
-        self.0.path().join("result")
+        self.folder.path().join(format!("result-{}", self.number))
     }
 
     /// Reads the file, if the program wrote one.
