@@ -133,11 +133,50 @@ fn a_gigabyte_of_output_is_not_kept() {
 }
 
 #[test]
-fn what_a_program_leaves_in_the_background_holds_nobody_up() {
-    let desk = desk("shell = \"sleep 600 & echo $! > background.$GRIDMPI_TASK; echo 5\"", "[1]");
-    assert_eq!(values(&desk.run_job().exits(0)), json!([5.0]));
-    let left = std::fs::read_to_string(desk.path("background.0")).unwrap();
-    assert!(Command::new("kill").arg(left.trim()).status().unwrap().success(), "it did run");
+fn a_large_result_may_be_printed_up_to_a_limit() {
+    let line = "printf '{{\"score\": 1, \"fit\": [0'; head -c $(( 2 * {x} )) /dev/zero | sed 's/../,0/g'; echo ']}}'";
+    let line = line
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace("sed 's/../,0/g'", "tr '\\\\0' ' '");
+    let desk = desk(&format!("shell = \"{line}\"\nrequire = 0.1"), "[3000000, 9000000]");
+    let ran = desk.run_job().exits(100);
+    assert_eq!(values(&ran), json!([{ "score": 1, "fit": [0] }, null]));
+    let errors = desk.sql("SELECT error FROM all_runs WHERE status = 'failed'");
+    assert!(errors[0].contains("longer than 16 MiB") && errors[0].contains("GRIDMPI_RESULT"));
+}
+
+#[test]
+fn numbers_that_json_lacks_are_read_and_what_cannot_be_stored_says_why() {
+    let desk = desk("command = [\"./fit\", \"{x}\"]\nrequire = 0.1", "[1, 2, 3, 4, 5, 6, 7]");
+    desk.script(
+        "fit",
+        r#"#!/bin/bash
+case $1 in
+1) echo '{"score": 1.5, "p": NaN, "low": -Infinity, "note": "NaN"}' ;;
+2) echo '   0.48D+02' ;;
+3) echo '{"score": [2.5]}' ;;
+4) printf '%.0s[' {1..500}; printf '%.0s]' {1..500}; echo ;;
+5) echo '{"score": 1, "n": 18446744073709551616}' > "$GRIDMPI_RESULT" ;;
+6) echo '{"score": NaN}' ;;
+7) printf '"a\xff"\n' ;;
+esac
+"#,
+    );
+    let ran = desk.run_job().exits(100);
+    let first = json!({ "score": 1.5, "p": "NaN", "low": "-Infinity", "note": "NaN" });
+    assert_eq!(values(&ran), json!([first, 48.0, null, null, null, null, null]));
+    let errors = desk.sql("SELECT error FROM all_runs WHERE status = 'failed' ORDER BY task");
+    let whys = [
+        "auto_unbox = TRUE",
+        "nested more than 127 levels deep",
+        "18446744073709551616 does not fit into 64 bits",
+        "the score is NaN",
+        "is not UTF-8 after \"\\\"a\"",
+    ];
+    for (error, why) in errors.iter().zip(whys) {
+        assert!(error.contains(why), "{why}: {errors:?}");
+    }
 }
 
 #[test]

@@ -92,13 +92,20 @@ fn what_is_signalled_before_gridmpi_is_left_to_do() {
     let desk = || {
         Desk::with_job(
             "[crunch]\nshell = \"echo {x} >> started; sleep 0.05; if [ {x} = 9 ] && ! [ -e cut ]; then \
-             touch cut; (sleep 0.1; kill -TERM $PPID) > /dev/null 2>&1 & kill -TERM $$; fi; echo {x}\"\n\
+             echo $PPID > cut; kill -TERM $$; fi; echo {x}\"\n\
              [[loop]]\nname = \"x\"\nrange = { from = 0, to = 30 }\nreduce = \"sum\"\n",
         )
     };
     for (command, more) in [(gridmpi(), &["--threads", "2"][..]), (mpirun(3), &[])] {
         let desk = desk();
+        let mut slurm = Command::new("sh");
+        slurm.args([
+            "-c",
+            "until [ -s cut ]; do sleep 0.01; done; sleep 0.1; kill -TERM $(cat cut)",
+        ]);
+        let mut slurm = slurm.current_dir(desk.path("")).spawn().unwrap();
         let (ran, _) = end(start(&desk, command, more));
+        assert!(slurm.wait().unwrap().success());
         assert!(ran.stderr.contains("SIGTERM: no new task is started"), "{}", ran.stderr);
         assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["0"], "{}", ran.stderr);
         goes_on(&desk);

@@ -2,25 +2,38 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use crate::executor::process::child::{self, Limits};
+use crate::executor::process::attempt::AttemptProcess;
+use crate::executor::process::child::Limits;
 use crate::executor::process::tail::Tail;
 use crate::executor::process::{ended, environment};
 use crate::executor::{CallResult, Executor, RESULT_LIMIT, Slot, Task, too_large};
 use crate::job::placeholders::Template;
-use crate::job::{self, Job, named_json};
+use crate::job::shell::script::ShellScript;
+use crate::job::{Job, ShellLine, named_json};
+use crate::model::value::printed::{PrintedError, parse_printed};
 use crate::model::{RunError, Scored, Value, short};
 use crate::util::error::Result;
 use crate::util::files;
+pub(crate) use crate::util::programs::find_program;
 use crate::wire::requests::MasterClient;
 
 /// How much of the end of a program's output is kept. (bytes)
-const KEPT_STDOUT: usize = 1 << 20;
+const KEPT_STDOUT: usize = 16 << 20;
 const KEPT_STDERR: usize = 16 << 10;
+
+const LAST_LINE: &str = "the last line on stdout";
+
+/// Before a line with pipes, makes bash look at the exit statuses of each pipe: those in front of the last
+/// program are 0, or the program has ended by SIGPIPE, because the next one has read enough. (`pipefail`
+/// cannot tell these apart, and would skip what follows `&&`.) The traps are inherited by functions and
+/// subshells; a subshell that finds a failure tells the shell by SIGUSR1.
+const PIPE_CHECK: &str = include_str!("pipe_check.bash");
 
 /// A command line or shell script with placeholders, filled in per task.
 pub(crate) struct CommandExecutor {
@@ -29,13 +42,14 @@ pub(crate) struct CommandExecutor {
     environment: Vec<(OsString, OsString)>,
     kind: CommandKind,
     limits: Limits,
-    /// Folder for result files; deleted with the executor.
+    /// Folder for the folders of result files; deleted with the executor.
     scratch: std::io::Result<tempfile::TempDir>,
+    result: Option<ResultFile>,
 }
 
 enum CommandKind {
     Arguments(Vec<Template>),
-    Shell(Template),
+    Shell(ShellLine, ShellScript),
 }
 
 impl CommandExecutor {
@@ -51,11 +65,11 @@ impl CommandExecutor {
 
     pub(crate) fn shell(
         job: &Arc<Job>,
-        text: &str,
+        line: &ShellLine,
         caller: &Arc<dyn MasterClient>,
         place: Slot,
     ) -> CommandExecutor {
-        CommandExecutor::new(job, CommandKind::Shell(template(text)), caller, place)
+        CommandExecutor::new(job, CommandKind::shell(line), caller, place)
     }
 
     fn new(
@@ -67,50 +81,85 @@ impl CommandExecutor {
         let scratch = files::temporary_folder();
         let limits = Limits::new(job.policy.timeout, Some(caller));
         let environment = environment::of_children(place);
-        CommandExecutor { job: job.clone(), environment, kind, limits, scratch }
+        CommandExecutor { job: job.clone(), environment, kind, limits, scratch, result: None }
     }
 }
 
+/// What is started for a task.
+struct CommandLine {
+    /// The program's name for messages, and for a call by hand.
+    program: String,
+    arguments: Vec<String>,
+    /// The variables with the values of placeholders.
+    variables: Vec<(String, String)>,
+}
+
 impl CommandKind {
-    /// The command of one task, and the program's name for messages. `point` is the task's point in the loop
-    /// at a level.
+    fn shell(line: &ShellLine) -> CommandKind {
+        let script = ShellScript::of(&line.line).expect("checked when the job was parsed");
+        CommandKind::Shell(line.clone(), script)
+    }
+
+    /// The command line of one task, as one would write it by hand. `point` is the task's point in the loop at
+    /// a level.
+    fn line(
+        &self,
+        job: &Job,
+        coordinates: &[(&str, Value)],
+        point: impl Fn(usize) -> Option<u64>,
+    ) -> Result<CommandLine, String> {
+        let cells = job.cells(point);
+        match self {
+            CommandKind::Arguments(templates) => {
+                let mut words = templates.iter().map(|template| template.fill(coordinates, &cells));
+                let program = words.next().expect("checked when the job was parsed")?;
+                let program = locate(job, &program).to_string_lossy().into_owned();
+                let arguments = words.collect::<Result<_, String>>()?;
+                Ok(CommandLine { program, arguments, variables: Vec::new() })
+            }
+            CommandKind::Shell(line, script) => {
+                let named = |(name, value): (&str, String)| (name.to_string(), value);
+                let mut arguments = vec!["-c".to_string(), script.text.clone()];
+                if line.is_bash() {
+                    // Under ssh, and so under mpirun, bash would read ~/.bashrc.
+                    arguments.insert(0, "--norc".to_string());
+                }
+                Ok(CommandLine {
+                    program: line.shell.clone(),
+                    arguments,
+                    variables: script
+                        .variables(coordinates, &cells)?
+                        .into_iter()
+                        .map(named)
+                        .collect(),
+                })
+            }
+        }
+    }
+
+    /// The command of one task, and the program's name for messages.
     fn command(
         &self,
         job: &Job,
         coordinates: &[(&str, Value)],
         point: impl Fn(usize) -> Option<u64>,
+        environment: &[(OsString, OsString)],
     ) -> Result<(Command, String), String> {
-        let cell = |name: &str, field: &str| {
-            let level = job.nest.loops().iter().position(|l| l.name == name)?;
-            job.nest.loops()[level].points.cell(point(level)?, field)
-        };
-        match self {
-            CommandKind::Arguments(templates) => {
-                let fill = |template: &Template| template.fill(coordinates, cell, Ok);
-                let mut arguments = templates.iter().map(fill);
-                let program = arguments.next().expect("checked when the job was parsed")?;
-                let file = locate(job, &program);
-                // Resolve the program here: with a changed environment, a PATH lookup at spawn time costs an
-                // extra fork.
-                let found = find_program(&file).and_then(|found| {
-                    std::path::absolute(found).map_err(|error| error.to_string())
-                });
-                let mut command = Command::new(found.as_ref().unwrap_or(&file));
-                for argument in arguments {
-                    command.arg(argument?);
-                }
-                Ok((command, file.to_string_lossy().into_owned()))
-            }
-            CommandKind::Shell(template) => {
-                let quote = |value: String| match shlex::try_quote(&value) {
-                    Ok(quoted) => Ok(quoted.into_owned()),
-                    Err(_) => Err("a value with a zero byte cannot be quoted".to_string()),
-                };
-                let mut command = Command::new("/bin/sh");
-                command.arg("-c").arg(template.fill(coordinates, cell, quote)?);
-                Ok((command, "/bin/sh".to_string()))
-            }
+        let CommandLine { program, mut arguments, variables } =
+            self.line(job, coordinates, point)?;
+        if let (CommandKind::Shell(_, ShellScript { has_pipe: true, .. }), Some(script)) =
+            (self, arguments.last_mut())
+        {
+            script.insert_str(0, PIPE_CHECK);
         }
+        // Resolve the program here: with a changed environment, a PATH lookup at spawn time costs an extra
+        // fork.
+        let found = find_program(Path::new(&program))
+            .and_then(|found| std::path::absolute(found).map_err(|error| error.to_string()));
+        let mut command = Command::new(found.unwrap_or_else(|_| PathBuf::from(&program)));
+        let environment = environment.iter().map(|(name, value)| (name, value));
+        command.args(arguments).env_clear().envs(environment).envs(variables);
+        Ok((command, program))
     }
 }
 
@@ -124,54 +173,58 @@ impl CommandExecutor {
     fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
         let coordinates = task.coordinates();
         let scratch = self.scratch.as_ref().map_err(|e| format!("no scratch folder: {e}"))?;
-        let result = scratch.path().join("result");
+        let result = match self.result.take().filter(ResultFile::is_unused) {
+            Some(unused) => unused.renamed(),
+            None => ResultFile::new(scratch.path())?,
+        };
+        let result = self.result.insert(result);
         let points = self.job.nest.indices(self.job.nest.task(task.index));
         let point = |level: usize| points.get(level).copied();
-        let (mut command, program) = self.kind.command(&self.job, &coordinates, point)?;
+        let (mut command, program) =
+            self.kind.command(&self.job, &coordinates, point, &self.environment)?;
         command
-            .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.job.folder)
             .envs(variables(&self.job, &coordinates, task.index, task.attempt))
-            .env("GRIDMPI_RESULT", &result)
+            .env("GRIDMPI_RESULT", result.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child =
-            child::spawn(&mut command).map_err(|e| format!("{program} cannot be started: {e}"))?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let mut attempt = AttemptProcess::start(&mut command)
+            .map_err(|e| format!("{program} cannot be started: {e}"))?;
+        let (stdout, stderr) = (attempt.child.stdout.take(), attempt.child.stderr.take());
         let mut tails = [
             Tail::of(stdout.expect("piped"), KEPT_STDOUT),
             Tail::of(stderr.expect("piped"), KEPT_STDERR),
         ];
         self.limits.begin();
-        let ended = child::wait(&mut child, &self.limits, &mut tails);
-        let [stdout, stderr] = tails.map(Tail::text);
-        let written = read_result(&result);
+        let ended = attempt.wait(&self.limits, &mut tails);
+        let [stdout, stderr] = tails;
         let how = match ended {
             Ok(status) if status.success() => None,
             Ok(status) => Some(ended::settled(status)),
             Err(why) => Some(why.to_string()),
         };
         if let Some(how) = how {
+            let stderr = stderr.text();
             let stderr = stderr.trim_end();
             let stderr = if stderr.is_empty() { "it wrote nothing to stderr" } else { stderr };
             return Err(format!("{program}: {how}\n{stderr}").into());
         }
-        let value = match written? {
-            Some(text) => Value::parse(&text)
-                .map_err(|why| format!("the result file is neither a number nor JSON: {why}")),
-            None => match stdout.lines().rev().find(|line| !line.trim().is_empty()) {
-                Some(last) => Value::parse(last).map_err(|_| {
-                    let line = short(&last.into());
-                    format!("the last line on stdout is neither a number nor JSON: {line}")
-                }),
+        let value = match result.read()? {
+            Some(text) => value("the result file", &text)?,
+            None => match stdout.last_line().map_err(|why| format!("{LAST_LINE} {why}"))? {
+                Some(last) => value(LAST_LINE, last)?,
                 // No score needed: the program may be run for its side effects.
-                None if !task.job.needs_score() => Ok(Value::Null),
-                None => Err("no result: no result file, and nothing on stdout".to_string()),
+                None if !task.job.needs_score() => Value::Null,
+                None => return Err("no result: no result file, and nothing on stdout".into()),
             },
         };
-        task.scored(value?)
+        let is_boxed = |value: &Value| matches!(value, Value::List(items) if items.len() == 1);
+        let is_of_r = is_boxed(&value) || value.field(&task.job.score).is_some_and(is_boxed);
+        task.scored(value).map_err(|error| match error {
+            RunError::NoScore { why, value } if is_of_r => RunError::NoScore { why: format!("{why}; R's jsonlite writes one number as a list unless toJSON gets auto_unbox = TRUE"), value },
+            other => other,
+        })
     }
 }
 
@@ -200,10 +253,10 @@ pub(crate) fn by_hand(
     attempt: u32,
 ) -> Option<Result<String, String>> {
     let kind = match &job.crunch {
-        job::CrunchSpec::Command(arguments) => {
+        crate::job::CrunchSpec::Command(arguments) => {
             CommandKind::Arguments(arguments.iter().map(|a| template(a)).collect())
         }
-        job::CrunchSpec::Shell(text) => CommandKind::Shell(template(text)),
+        crate::job::CrunchSpec::Shell(line) => CommandKind::shell(line),
         _ => return None,
     };
     let line = || {
@@ -213,39 +266,103 @@ pub(crate) fn by_hand(
             let (_, value) = coordinates.get(level)?;
             (0..points.len()).find(|i| points.get(*i) == *value)
         };
-        let (command, program) = kind.command(job, coordinates, point)?;
-        let quote = |text: &str| {
-            let quoted = shlex::try_quote(text);
-            quoted.map(|q| q.into_owned()).map_err(|_| "a zero byte cannot be quoted".to_string())
-        };
-        let lossy = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
-        let mut line = format!("cd {} &&", quote(&lossy(job.folder.as_os_str()))?);
-        for (name, value) in variables(job, coordinates, task, attempt) {
-            line += &format!(" {name}={}", quote(&value)?);
+        let CommandLine { program, arguments, variables: values } =
+            kind.line(job, coordinates, point)?;
+        let mut line = format!("cd {} &&", quoted(&job.folder.to_string_lossy()));
+        let given = variables(job, coordinates, task, attempt);
+        let result = ("GRIDMPI_RESULT", "/dev/stdout".to_string());
+        let values = values.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        for (name, value) in given.into_iter().chain([result]).chain(values) {
+            line += &format!(" {name}={}", quoted(&value));
         }
-        line += " GRIDMPI_RESULT=/dev/stdout";
-        line += &format!(" {}", quote(&program)?);
-        for word in command.get_args() {
-            line += &format!(" {}", quote(&lossy(word))?);
+        for word in std::iter::once(&program).chain(&arguments) {
+            line += &format!(" {}", quoted(word));
         }
         Ok(line)
     };
     Some(line())
 }
 
-/// Reads and removes the result file, if the program wrote one.
-fn read_result(path: &Path) -> Result<Option<String>, String> {
-    let Ok(file) = fs::File::open(path) else { return Ok(None) };
-    let mut text = String::new();
-    let read = file.take(RESULT_LIMIT + 1).read_to_string(&mut text);
-    let removed = fs::remove_file(path);
-    match read {
-        Ok(read) if read as u64 > RESULT_LIMIT => {
-            Err(too_large(format_args!("{read} bytes, over the limit of {RESULT_LIMIT}")))
-        }
-        Err(error) => Err(format!("the result file cannot be read: {error}")),
-        Ok(_) => removed.map(|()| Some(text)).map_err(|e| format!("the result file stays: {e}")),
+/// A word for a shell, in single quotes if it needs any.
+#[cfg(feature = "cli")]
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=+,@%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
+}
+
+/// The file to which one attempt may write its result, in a folder of its own. No other attempt knows the
+/// name. Only a folder that is still empty serves another attempt: to make one takes as long as to start a
+/// short program.
+struct ResultFile {
+    folder: tempfile::TempDir,
+    number: u64,
+}
+
+impl ResultFile {
+    fn new(scratch: &Path) -> Result<ResultFile, String> {
+        let folder = tempfile::Builder::new().prefix("attempt-").tempdir_in(scratch);
+        let folder = folder.map_err(|error| format!("no folder for the result file: {error}"))?;
+        Ok(ResultFile { folder, number: 0 })
+    }
+
+    fn is_unused(&self) -> bool {
+        fs::read_dir(self.folder.path()).is_ok_and(|mut entries| entries.next().is_none())
+    }
+
+    fn renamed(self) -> ResultFile {
+        ResultFile { number: self.number + 1, ..self }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join(format!("result-{}", self.number))
+    }
+
+    /// Reads the file, if the program wrote one.
+    fn read(&self) -> Result<Option<String>, String> {
+        let unreadable = |error| format!("the result file cannot be read: {error}");
+        let path = self.path();
+        let about = match fs::symlink_metadata(&path) {
+            Ok(about) => about,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let kind = about.file_type();
+        let other = match () {
+            () if kind.is_file() => None,
+            () if kind.is_dir() => Some("a folder"),
+            () if kind.is_symlink() => Some("a link"),
+            () if kind.is_fifo() => Some("a named pipe"),
+            () if kind.is_socket() => Some("a socket"),
+            () => Some("a device"),
+        };
+        if let Some(other) = other {
+            return Err(format!(
+                "the result file is {other}: write the result itself to the path in GRIDMPI_RESULT"
+            ));
+        }
+        if about.len() > RESULT_LIMIT {
+            let limit = format_args!("{} bytes, over the limit of {RESULT_LIMIT}", about.len());
+            return Err(too_large(limit));
+        }
+        let mut text = String::new();
+        let file = fs::File::open(&path).map_err(unreadable)?;
+        file.take(RESULT_LIMIT).read_to_string(&mut text).map_err(unreadable)?;
+        Ok(Some(text))
+    }
+}
+
+/// The value that a program has printed.
+fn value(place: &str, text: &str) -> Result<Value, String> {
+    parse_printed(text).map_err(|error| match error {
+        PrintedError::Neither(why) => {
+            let text = short(&text.trim_end().into());
+            format!("{place} is neither a number nor JSON: {text} ({why})")
+        }
+        PrintedError::Beyond(why) => format!("{place} cannot be stored: {why}"),
+    })
 }
 
 fn template(text: &str) -> Template {
@@ -265,22 +382,4 @@ pub(crate) fn check(job: &Job, key: &str, program: &str) -> Result<()> {
     find_program(&locate(job, program))
         .map(drop)
         .map_err(|why| job.wrong(key, format!("the program \"{program}\" {why}")))
-}
-
-/// The path of the executable that `program` resolves to.
-pub(crate) fn find_program(program: &Path) -> Result<PathBuf, String> {
-    use std::os::unix::fs::PermissionsExt;
-    let runs = |path: &Path| {
-        fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-    };
-    if program.components().count() > 1 {
-        return match (program.exists(), runs(program)) {
-            (_, true) => Ok(program.to_path_buf()),
-            (true, _) => Err(format!("is not executable: {} (chmod +x?)", program.display())),
-            _ => Err(format!("is not there: {}", program.display())),
-        };
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|p| runs(p));
-    found.ok_or_else(|| "is not on PATH".to_string())
 }

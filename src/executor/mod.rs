@@ -19,7 +19,9 @@ use crate::executor::rust::{ErasedStudy, RustExecutor, RustReducer};
 #[cfg(feature = "jobs")]
 use crate::job;
 use crate::job::Job;
-use crate::model::{Key, RunError, Scored, SlotResult, Value, score};
+#[cfg(feature = "jobs")]
+use crate::model::score;
+use crate::model::{Key, RunError, Scored, SlotResult, Value};
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -156,8 +158,8 @@ impl ExecutorRegistry {
                 self.watched(command::CommandExecutor::arguments(job, arguments, caller, place))
             }
             #[cfg(feature = "jobs")]
-            job::CrunchSpec::Shell(text) => {
-                self.watched(command::CommandExecutor::shell(job, text, caller, place))
+            job::CrunchSpec::Shell(line) => {
+                self.watched(command::CommandExecutor::shell(job, line, caller, place))
             }
             _ => Box::new(Stranger),
         }
@@ -217,6 +219,9 @@ pub(crate) fn check(job: &Job) -> Result<()> {
         | job::CrunchSpec::Native(_) => Ok(()),
         job::CrunchSpec::Ridge(options) => builtin::ridge::check(job, options),
         job::CrunchSpec::Command(arguments) => command::check(job, "crunch.command", &arguments[0]),
-        job::CrunchSpec::Shell(_) => command::check(job, "crunch.shell", "/bin/sh"),
+        job::CrunchSpec::Shell(line) => line
+            .program()
+            .map(drop)
+            .map_err(|why| job.wrong("crunch.shell", format!("{} {why}", line.shell))),
     }
 }

@@ -95,7 +95,7 @@ impl WatchedExecutor {
         let points = self.job.nest.indices(self.job.nest.task(task.index));
         self.words.iter().try_for_each(|word| {
             let cells = self.job.cells(|level| points.get(level).copied());
-            let name = word.fill(coordinates, cells, Ok);
+            let name = word.fill(coordinates, cells);
             name.map_or(Ok(()), |name| self.watch.check_name(&self.job, &name))
         })
     }

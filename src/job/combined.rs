@@ -44,7 +44,7 @@ pub(super) fn combined_digests(job: &Job, files: &mut FileDigests) -> Result<Vec
                 .collect();
             let point =
                 |level| levels.iter().position(|known| *known == level).map(|at| points[at]);
-            let Ok(name) = template.fill(&coordinates, job.cells(point), Ok) else { continue };
+            let Ok(name) = template.fill(&coordinates, job.cells(point)) else { continue };
             let path: PathBuf = job.folder.join(&name);
             if path.is_file() && !job.ignores(&name) {
                 paths.insert(points, path);
@@ -71,7 +71,7 @@ fn words(job: &Job) -> Vec<(String, Template)> {
         CrunchSpec::Command(arguments) => {
             arguments.iter().filter_map(|argument| Template::parse(argument).ok()).collect()
         }
-        CrunchSpec::Shell(line) => match Template::parse(line) {
+        CrunchSpec::Shell(line) => match Template::parse(&line.line) {
             Ok(line) => shell_words(&line).into_iter().map(|word| word.template).collect(),
             Err(_) => Vec::new(),
         },
@@ -99,7 +99,7 @@ fn behind_equals(template: &Template) -> Option<Template> {
     let mut parts = template.parts().iter();
     let rest = parts.find_map(|part| match part {
         TemplatePart::Text(text) => names_in(text).nth(1).or(text.ends_with('=').then_some("")),
-        TemplatePart::Place { .. } => None,
+        TemplatePart::Place(_) => None,
     })?;
     let first = TemplatePart::Text(rest.to_string());
     Some(Template::of(std::iter::once(first).chain(parts.cloned()).collect()))

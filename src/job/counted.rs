@@ -3,17 +3,21 @@
 //! content of these files is the same.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+#[cfg(feature = "jobs")]
+use std::path::Path;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "jobs")]
+use crate::job::ShellLine;
 #[cfg(feature = "jobs")]
 use crate::job::placeholders::{Template, TemplatePart};
 use crate::job::{CrunchSpec, Job};
 use crate::model::Reduce;
 use crate::util::error::Result;
 #[cfg(feature = "jobs")]
-use crate::util::program::find_program;
+use crate::util::programs::find_program;
 
 /// Why a file counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,8 +132,8 @@ impl CountedFiles<'_> {
     }
 
     /// Adds the words of a shell line that are files, and the programs at the start of its commands.
-    fn shell(&mut self, line: &str) {
-        let Ok(template) = Template::parse(line) else { return };
+    fn shell(&mut self, line: &ShellLine) {
+        let Ok(template) = Template::parse(&line.line) else { return };
         for word in shell_words(&template) {
             if let Some(text) = word.template.plain() {
                 self.word(&text);

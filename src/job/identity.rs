@@ -76,6 +76,9 @@ impl Identity {
             ("crunch".to_string(), crunch),
             ("seed".to_string(), job.policy.seed.to_string()),
         ]);
+        if let CrunchSpec::Shell(line) = &job.crunch {
+            keys.insert("shell".to_string(), line.shell.clone());
+        }
         if let CrunchSpec::Python(python) = &job.crunch {
             keys.insert("interpreter".to_string(), python.interpreter.clone());
             keys.insert("reseed".to_string(), python.reseed.to_string());

@@ -13,6 +13,7 @@ pub(crate) mod lookup;
 mod parse;
 #[cfg(feature = "jobs")]
 pub(crate) mod placeholders;
+pub(crate) mod shell;
 #[cfg(feature = "jobs")]
 mod slurm;
 
@@ -27,14 +28,17 @@ use crate::util::error::{Error, Result};
 #[cfg(feature = "jobs")]
 pub(crate) use combined::file_words;
 pub(crate) use counted::crunch_files;
+#[cfg(feature = "jobs")]
+pub(crate) use digests::WatchedFile;
 pub(crate) use digests::{
-    CombinedDigests, DigestedFile, Digests, FileDigests, PointDigests, WatchedFile, WatchedFiles,
-    digest, digest_of,
+    CombinedDigests, DigestedFile, Digests, FileDigests, PointDigests, WatchedFiles, digest,
+    digest_of,
 };
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;
 pub(crate) use files::content_digests;
 pub(crate) use identity::{Identity, environment};
+pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
 
@@ -83,8 +87,8 @@ pub(crate) enum CrunchSpec {
     Python(Python),
     /// A program and its arguments, with placeholders.
     Command(Vec<String>),
-    /// A command line for `/bin/sh`, with placeholders.
-    Shell(String),
+    /// A command line for a shell, with placeholders.
+    Shell(ShellLine),
     /// The user's Rust: for each loop the bincode form of its points, where they are not fetched.
     Native(Vec<Bytes>),
 }
@@ -216,6 +220,7 @@ impl Job {
     }
 
     /// Whether a file does not count for what crunch is, because `ignore` has its name or its path.
+    #[cfg(feature = "jobs")]
     pub(crate) fn ignores(&self, name: &str) -> bool {
         let base = std::path::Path::new(name).file_name().and_then(|base| base.to_str());
         let is = |pattern: &String| match glob::Pattern::new(pattern) {
@@ -223,6 +228,12 @@ impl Job {
             Err(_) => false, // checked when the job was parsed
         };
         self.ignore.iter().any(is)
+    }
+
+    /// A study has no `ignore`.
+    #[cfg(not(feature = "jobs"))]
+    pub(crate) fn ignores(&self, _: &str) -> bool {
+        false
     }
 
     /// The seed of a task at these coordinates.

@@ -53,7 +53,6 @@ impl Error {
     }
 
     /// A file that the user named cannot be read.
-    #[cfg(any(feature = "cli", feature = "jobs"))]
     pub(crate) fn unreadable(file: &std::path::Path, error: &std::io::Error) -> Error {
         Error::input(format!("{}: cannot be read: {error}", file.display()))
     }

@@ -10,10 +10,11 @@ pub(crate) mod file_state;
 pub(crate) mod files;
 pub(crate) mod framing;
 pub(crate) mod machine;
+pub(crate) mod own_children;
 pub(crate) mod panic;
 pub(crate) mod process;
 #[cfg(feature = "jobs")]
-pub(crate) mod program;
+pub(crate) mod programs;
 pub(crate) mod signals;
 #[cfg(feature = "cli")]
 pub(crate) mod stats;

@@ -17,33 +17,47 @@ pub(crate) struct ProcessId {
 
 /// This process; nothing if the system does not provide its identity.
 pub(crate) fn own() -> Option<ProcessId> {
-    let (number, started, _) = stat("self")?;
+    let ProcessStat { number, started, .. } = stat("self")?;
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let names = fs::read_link("/proc/self/ns/pid").ok()?;
     Some(ProcessId { place: format!("{} {}", boot.trim(), names.display()), number, started })
 }
 
-/// A process's PID, start time and state.
-fn stat(process: &str) -> Option<(u32, u64, char)> {
+/// What the system says of a process.
+pub(crate) struct ProcessStat {
+    pub(crate) number: u32,
+    pub(crate) parent: u32,
+    /// In clock ticks since the boot.
+    pub(crate) started: u64,
+    /// Whether it has ended and waits for its parent.
+    pub(crate) is_over: bool,
+}
+
+/// A process by its PID, or `self`.
+pub(crate) fn stat(process: &str) -> Option<ProcessStat> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The second field is the name in parentheses, which may contain anything.
     let (number, _) = stat.split_once(' ')?;
     let (_, rest) = stat.rsplit_once(") ")?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    Some((number.parse().ok()?, fields.get(19)?.parse().ok()?, fields.first()?.chars().next()?))
+    Some(ProcessStat {
+        number: number.parse().ok()?,
+        parent: fields.get(1)?.parse().ok()?,
+        started: fields.get(19)?.parse().ok()?,
+        is_over: matches!(*fields.first()?, "Z" | "X" | "x"),
+    })
 }
 
 /// Whether this process still runs: one with its PID and its start time.
 pub(crate) fn is_running(process: &ProcessId) -> bool {
-    stat(&process.number.to_string()).is_some_and(|(_, started, state)| {
-        started == process.started && !matches!(state, 'Z' | 'X' | 'x')
-    })
+    stat(&process.number.to_string())
+        .is_some_and(|now| now.started == process.started && !now.is_over)
 }
 
 /// The process with this PID on this machine.
 #[cfg(test)]
 pub(crate) fn with_number(number: u32) -> Option<ProcessId> {
-    let (number, started, _) = stat(&number.to_string())?;
+    let ProcessStat { number, started, .. } = stat(&number.to_string())?;
     Some(ProcessId { number, started, ..own()? })
 }
 

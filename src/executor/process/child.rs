@@ -11,10 +11,13 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, getpgid, kill_process, kill_process_group, waitid,
+};
 
 use crate::executor::process::tail::Tail;
 use crate::util::clock;
+use crate::util::own_children;
 use crate::wire::requests::MasterClient;
 
 /// How long a child may take to end after it is asked to.
@@ -33,40 +36,60 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const MARK: &str = "GRIDMPI_OWNER";
 
 /// Waits until gridmpi has ended, which closes the pipe, then kills all processes with the marker. They may
-/// start others meanwhile, which inherit the marker, so it repeats until none is left.
+/// start others meanwhile, which inherit the marker, so it repeats until none is left. It is no child of
+/// gridmpi, so that a worker without children has none at all.
 const GUARDIAN: &str = r#"
-read -r _
-for round in 1 2 3 4 5; do
-    left=$(grep -lsF "$1" /proc/[0-9]*/environ)
-    [ -n "$left" ] || exit 0
-    for place in $left; do
-        pid=${place#/proc/}
-        kill -KILL "${pid%/environ}"
+exec 3<&0
+(
+    read -r _ <&3
+    for round in 1 2 3 4 5; do
+        left=$(grep -lsF "$1" /proc/[0-9]*/environ)
+        [ -n "$left" ] || exit 0
+        for place in $left; do
+            pid=${place#/proc/}
+            kill -KILL "${pid%/environ}"
+        done
+        sleep 0.1
     done
-    sleep 0.1
-done
+) &
 "#;
 
-/// This process's guardian: its stdin pipe, kept open, and the marker.
+/// This process's guardian: its stdin pipe, kept open, and the marker with its name.
 static GUARD: OnceLock<(Option<ChildStdin>, String)> = OnceLock::new();
 
-pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+/// What marks this process's children, without the number of the attempt.
+pub(super) fn mark() -> &'static str {
     let (_, mark) = GUARD.get_or_init(|| {
-        let mark = clock::process_stamp();
+        let mark = format!("{MARK}={}.", clock::process_stamp());
         let guardian = Command::new("/bin/sh")
-            .args(["-c", GUARDIAN, "gridmpi-guardian", &format!("{MARK}={mark}")])
+            .args(["-c", GUARDIAN, "gridmpi-guardian", &mark])
             .env_remove(MARK) // gridmpi may itself be a child of gridmpi
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn();
+        let guardian = guardian.and_then(|mut guardian| {
+            let pipe = guardian.stdin.take();
+            guardian.wait().map(|_| pipe) // the guardian is its child
+        });
         if let Err(error) = &guardian {
             log::warn!("child processes cannot be watched ({error}): they may outlive gridmpi if it is killed");
         }
-        (guardian.ok().and_then(|mut guardian| guardian.stdin.take()), mark)
+        (guardian.ok().flatten(), mark)
     });
-    command.env(MARK, mark).process_group(0).spawn()
+    mark
+}
+
+/// Starts a child that serves many tasks.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+    spawn_marked(command, 0)
+}
+
+/// Starts a child of this attempt; 0 for none.
+pub(super) fn spawn_marked(command: &mut Command, attempt: u64) -> io::Result<Child> {
+    let (name, mark) = mark().split_once('=').expect("a name and a value");
+    own_children::spawn(command.env(name, format!("{mark}{attempt}")).process_group(0))
 }
 
 /// When to stop waiting for a call: a timeout, or cancellation.
@@ -132,8 +155,8 @@ fn poll_within(places: &mut [PollFd], time: Option<Duration>) -> io::Result<bool
     }
 }
 
-/// Waits for a child's end and reads its output meanwhile. If a limit is exceeded, ends the child and returns
-/// the reason as the error.
+/// Waits for a child's end and reads its output meanwhile, then ends what it has left in its group. If a limit
+/// is exceeded, ends the child and returns the reason as the error.
 pub(crate) fn wait(
     child: &mut Child,
     limits: &Limits,
@@ -148,22 +171,34 @@ pub(crate) fn wait(
     while tails.iter().any(|tail| tail.pipe().is_some()) && Instant::now() < until {
         take(tails, None, Some(until.saturating_duration_since(Instant::now())))?;
     }
-    ended
+    ended.and_then(|()| kill(child))
 }
 
-fn wait_and_take(child: &mut Child, limits: &Limits, tails: &mut [Tail]) -> io::Result<ExitStatus> {
+fn wait_and_take(child: &Child, limits: &Limits, tails: &mut [Tail]) -> io::Result<()> {
     let process = watch(child);
     loop {
         let patience = match limits.patience()? {
             patience if process.is_some() => patience,
             patience => Some(patience.unwrap_or(TRY).min(TRY)),
         };
-        if (take(tails, process.as_ref(), patience)? || process.is_none())
-            && let Some(status) = child.try_wait()?
-        {
-            return Ok(status);
+        if take(tails, process.as_ref(), patience)? || (process.is_none() && has_ended(child)) {
+            return Ok(());
         }
     }
+}
+
+/// Whether a child has ended. It is left for [`kill`] to take: until then no other process can have its
+/// number, or its group's.
+fn has_ended(child: &Child) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::Pid(pid(child)), options), Ok(None))
+}
+
+/// Kills a child and what is in its group.
+fn kill(child: &mut Child) -> io::Result<ExitStatus> {
+    let _ = kill_process_group(pid(child), Signal::KILL);
+    let _ = child.kill(); // it may have left its group
+    child.wait()
 }
 
 /// Reads what arrives within `time`; returns whether the process has ended.
@@ -202,17 +237,19 @@ pub(crate) fn end(child: &mut Child) {
 
 fn end_and_take(child: &mut Child, tails: &mut [Tail]) {
     let group = pid(child);
+    if getpgid(Some(group)) != Ok(group) {
+        let _ = kill_process(group, Signal::TERM); // it has left its group
+    }
     let _ = kill_process_group(group, Signal::TERM);
     let begin = Instant::now();
-    while matches!(child.try_wait(), Ok(None)) && begin.elapsed() < GRACE {
+    while !has_ended(child) && begin.elapsed() < GRACE {
         let pause = Duration::from_millis(5);
         match tails.iter().any(|tail| tail.pipe().is_some()) {
             true => drop(take(tails, None, Some(pause))),
             false => std::thread::sleep(pause),
         }
     }
-    let _ = kill_process_group(group, Signal::KILL); // also what is left in its group
-    let _ = child.wait();
+    let _ = kill(child);
 }
 
 fn pid(child: &Child) -> Pid {

@@ -1,6 +1,10 @@
 //! Child processes of a worker: started, watched, and ended with all their descendants.
 
+#[cfg(feature = "jobs")]
+pub(crate) mod attempt;
 pub(crate) mod child;
 pub(crate) mod ended;
 pub(crate) mod environment;
+#[cfg(feature = "jobs")]
+mod orphans;
 pub(crate) mod tail;

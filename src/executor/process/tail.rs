@@ -11,23 +11,28 @@ const PIECE: usize = 1 << 13;
 pub(crate) struct LastBytes {
     kept: Vec<u8>,
     keep: usize,
+    has_dropped: bool,
 }
 
 impl LastBytes {
     pub(crate) fn new(keep: usize) -> LastBytes {
-        LastBytes { kept: Vec::new(), keep }
+        LastBytes { kept: Vec::new(), keep, has_dropped: false }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.kept.extend_from_slice(bytes);
         if self.kept.len() > 2 * self.keep {
             self.kept.drain(..self.kept.len() - self.keep);
+            self.has_dropped = true;
         }
     }
 
+    fn bytes(&self) -> &[u8] {
+        &self.kept[self.kept.len().saturating_sub(self.keep)..]
+    }
+
     pub(crate) fn text(&self) -> String {
-        let start = self.kept.len().saturating_sub(self.keep);
-        String::from_utf8_lossy(&self.kept[start..]).into_owned()
+        String::from_utf8_lossy(self.bytes()).into_owned()
     }
 }
 
@@ -61,5 +66,24 @@ impl Tail {
 
     pub(crate) fn text(self) -> String {
         self.last.text()
+    }
+
+    /// The last line that is not blank. An error if it does not fit into what is kept, or is no text.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn last_line(&self) -> Result<Option<&str>, String> {
+        let bytes = self.last.bytes().trim_ascii_end();
+        let begin = bytes.iter().rposition(|byte| *byte == b'\n');
+        if begin.is_none() && (self.last.has_dropped || self.last.kept.len() > self.last.keep) {
+            return Err(format!(
+                "is longer than {} MiB: write a large result to the file named by GRIDMPI_RESULT",
+                self.last.keep >> 20
+            ));
+        }
+        let line = bytes[begin.map_or(0, |begin| begin + 1)..].trim_ascii();
+        let text = std::str::from_utf8(line).map_err(|error| {
+            let good = String::from_utf8_lossy(&line[..error.valid_up_to()]);
+            format!("is not UTF-8 after {:?}", crate::util::text::beginning(&good, 80))
+        })?;
+        Ok((!text.is_empty()).then_some(text))
     }
 }

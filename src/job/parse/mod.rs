@@ -12,10 +12,11 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
+use crate::job::shell::script;
 use crate::job::slurm::SlurmOptions;
 use crate::job::{
-    CrunchSpec, DEFAULT_INTERPRETER, Job, Places, Python, RidgeOptions, Sleep, check_job_name,
-    check_name, placeholders,
+    CrunchSpec, DEFAULT_INTERPRETER, Job, Places, Python, RidgeOptions, ShellLine, Sleep,
+    check_job_name, check_name, placeholders,
 };
 use crate::model::{Completeness, Loop, LoopNest, Order, Policy, PythonFunction, Reduce, Value};
 use crate::util::error::{Error, Result};
@@ -298,8 +299,9 @@ fn parse_crunch(table: &mut TomlTable, loops: &[Loop]) -> Result<CrunchSpec> {
         }
         _ => {
             let line = entry.text()?;
-            placeholders::check(&line, loops)
-                .and_then(|()| placeholders::check_unquoted(&line))
+            let line = ShellLine::new(line);
+            placeholders::check(&line.line, loops)
+                .and_then(|()| script::check(&line, loops))
                 .map_err(|why| entry.error(why))?;
             Ok(CrunchSpec::Shell(line))
         }

@@ -109,6 +109,39 @@ impl Points {
         }
     }
 
+    /// A value that a point, or this field of it, can have, and that is wanted; of records that combine
+    /// several sources, a part. Only what the user wrote is looked at: the numbers of a range and of random
+    /// draws are never wanted.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn find(
+        &self,
+        field: Option<&str>,
+        wanted: &dyn Fn(&Value) -> bool,
+    ) -> Option<&Value> {
+        let is_meant = |name: &str| field.is_none_or(|field| field == name);
+        match self {
+            Points::List(values) | Points::Rows { records: values, .. } => {
+                let mut meant = values.iter().filter_map(|value| match field {
+                    Some(field) => value.field(field),
+                    None => Some(value),
+                });
+                meant.find(|value| wanted(value))
+            }
+            Points::Range { .. } | Points::Linspace { .. } | Points::Logspace { .. } => None,
+            Points::Grid(named) | Points::Zip(named) => {
+                named.iter().filter(|n| is_meant(&n.name)).find_map(|n| n.points.find(None, wanted))
+            }
+            Points::Union(parts) => parts.iter().find_map(|part| part.find(field, wanted)),
+            Points::Random { draws, .. } => {
+                let meant = draws.iter().filter(|(name, _)| is_meant(name));
+                meant.into_iter().find_map(|(_, draw)| match draw {
+                    Distribution::Choice(values) => values.iter().find(|value| wanted(value)),
+                    _ => None,
+                })
+            }
+        }
+    }
+
     /// The field names of the points, if they are records.
     pub(crate) fn fields(&self) -> Vec<String> {
         let mut names: Vec<String> = match self {

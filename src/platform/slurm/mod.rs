@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::util::{clock, duration};
+use crate::util::{clock, duration, own_children};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use step::Step;
 
@@ -166,7 +166,7 @@ fn left_by_scontrol(id: &str, ask: impl Fn(&str, &[&str]) -> Option<String>) -> 
 pub(crate) fn ask(program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command.spawn().ok()?;
+    let mut child = own_children::spawn(&mut command).ok()?;
     let mut out = child.stdout.take()?;
     let since = Instant::now();
     // The output fits into the pipe's buffer, so it can be read at the end.

@@ -1,12 +1,11 @@
-//! Finds programs as a child process would find them.
+//! Finds programs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The path of the executable that `program` resolves to: itself if it has a slash, else the first one on
-/// PATH.
+/// The path of the executable that `program` resolves to.
 pub(crate) fn find_program(program: &Path) -> Result<PathBuf, String> {
+    use std::os::unix::fs::PermissionsExt;
     let runs = |path: &Path| {
         fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
     };

@@ -1,0 +1,147 @@
+//! Values as programs print them: JSON with the numbers that JSON lacks, and Fortran's exponents.
+
+use serde_json::Number;
+
+use crate::model::value::Value;
+
+/// Why a program's output is no value.
+#[derive(Debug, PartialEq)]
+pub(crate) enum PrintedError {
+    /// It is neither a number nor JSON; the parser's words.
+    Neither(String),
+    /// It is JSON, but cannot be stored as it is.
+    Beyond(String),
+}
+
+/// Reads one value: JSON, in which numbers may also be NaN and infinite, as Python writes them, or have the
+/// exponent D.
+pub(crate) fn parse_printed(text: &str) -> Result<Value, PrintedError> {
+    let text = text.trim();
+    let mark = blake3::hash(text.as_bytes()).to_hex(); // which the text itself cannot have
+    let mut json = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let is_of_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+        let length = match letter {
+            '"' => string_length(rest),
+            _ => rest.find(|c| !is_of_word(c)).unwrap_or(rest.len()).max(letter.len_utf8()),
+        };
+        let (word, after) = rest.split_at(length);
+        match letter {
+            _ if is_of_word(letter) => push_word(&mut json, word, mark.as_str())?,
+            _ => json.push_str(word),
+        }
+        rest = after;
+    }
+    match serde_json::from_str(&json) {
+        Ok(json) => Ok(unmarked(Value::from_json(json), mark.as_str())),
+        Err(error) if error.to_string().starts_with("recursion limit") => {
+            Err(PrintedError::Beyond("it is nested more than 127 levels deep".to_string()))
+        }
+        Err(error) => Err(PrintedError::Neither(error.to_string())),
+    }
+}
+
+/// The length of the string at the beginning, with its quotes.
+fn string_length(text: &str) -> usize {
+    let mut is_escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    });
+    end.map_or(text.len(), |end| end + 2)
+}
+
+/// Appends a word outside of strings: a number becomes one of JSON's, or a marked string.
+fn push_word(json: &mut String, word: &str, mark: &str) -> Result<(), PrintedError> {
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_whole && word.parse::<i64>().is_err() {
+        return Err(PrintedError::Beyond(format!(
+            "the whole number {word} does not fit into 64 bits: print it with an exponent, or as a string"
+        )));
+    }
+    if serde_json::from_str::<Number>(word).is_ok() {
+        json.push_str(word);
+        return Ok(());
+    }
+    let is_fortran = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    let number = match is_fortran {
+        true => word.replace(['d', 'D'], "e").parse::<f64>(),
+        false => word.replace("-nan", "nan").parse::<f64>(),
+    };
+    match number.map(|number| (number, Number::from_f64(number))) {
+        Ok((_, Some(number))) => json.push_str(&number.to_string()),
+        Ok((number, None)) => json.push_str(&format!("\"{mark}{number}\"")),
+        Err(_) => json.push_str(word),
+    }
+    Ok(())
+}
+
+/// The value with numbers in place of marked strings.
+fn unmarked(value: Value, mark: &str) -> Value {
+    match value {
+        Value::Text(text) => match text.strip_prefix(mark).map(str::parse) {
+            Some(Ok(number)) => Value::Float(number),
+            _ => Value::Text(text),
+        },
+        Value::List(items) => {
+            Value::List(items.into_iter().map(|item| unmarked(item, mark)).collect())
+        }
+        Value::Record(fields) => {
+            let field = |(name, value)| (name, unmarked(value, mark));
+            Value::Record(fields.into_iter().map(field).collect())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_json_lacks() {
+        for (text, number) in [
+            (" 3.5\n", 3.5),
+            ("0.48D+02", 48.0),
+            ("-.5d-1", -0.05),
+            ("+5.", 5.0),
+            ("-inf", f64::NEG_INFINITY),
+            ("1e400", f64::INFINITY),
+            ("-Infinity", f64::NEG_INFINITY),
+        ] {
+            assert_eq!(parse_printed(text), Ok(Value::Float(number)), "{text}");
+        }
+        assert_eq!(parse_printed("-3"), Ok(Value::Int(-3)));
+        assert!(matches!(parse_printed("-nan"), Ok(Value::Float(f)) if f.is_nan()));
+        let text = r#"{"score": 1.5D0, "hi": [Infinity, -Infinity], "p": NaN, "s": "NaN \" 1D0", "NaN": true}"#;
+        let record = parse_printed(text).unwrap();
+        assert_eq!(record.field("score"), Some(&Value::Float(1.5)));
+        let infinities = [f64::INFINITY, f64::NEG_INFINITY].map(Value::Float);
+        assert_eq!(record.field("hi"), Some(&Value::List(infinities.to_vec())));
+        assert!(record.field("p").unwrap().as_f64().unwrap().is_nan());
+        assert_eq!(record.field("s"), Some(&"NaN \" 1D0".into()));
+        assert_eq!(record.field("NaN"), Some(&Value::Bool(true)));
+    }
+
+    #[test]
+    fn says_why_it_is_no_value() {
+        for text in
+            ["done.", "", "1 2", "{\"a\": NA}", "\"a", "1d", "[1,]", "é", "D0", "infinitely"]
+        {
+            assert!(matches!(parse_printed(text), Err(PrintedError::Neither(_))), "{text}");
+        }
+        let deep = "[".repeat(500) + &"]".repeat(500);
+        for (text, why) in [
+            ("18446744073709551616", "18446744073709551616 does not fit into 64 bits"),
+            ("{\"n\": -9223372036854775809}", "-9223372036854775809 does not fit"),
+            (&deep, "levels deep"),
+        ] {
+            let error = parse_printed(text);
+            assert!(matches!(&error, Err(PrintedError::Beyond(w)) if w.contains(why)), "{error:?}");
+        }
+        assert_eq!(parse_printed("9223372036854775807"), Ok(Value::Int(i64::MAX)));
+    }
+}
