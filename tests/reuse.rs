@@ -5,6 +5,7 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use common::{Desk, gridmpi};
 
@@ -198,4 +199,93 @@ fn a_change_of_the_environment_is_said() {
     let said = desk.run(other, &["job.toml", "--out", "out"]).exits(0);
     assert!(said.stderr.contains("PYTHONPATH"), "{}", said.stderr);
     assert_eq!(calls(&desk), 3);
+}
+
+/// A job of crunch in f.py for x = 0..n, and f.py.
+fn python_desk(n: usize, program: &str) -> Desk {
+    let desk = Desk::with_job(&format!(
+        "[crunch]\npython = \"f.py:crunch\"\n[[loop]]\nname = \"x\"\nrange = {{ from = 0, to = {n} }}\nreduce = \"sum\"\n"
+    ));
+    desk.write("f.py", program);
+    desk
+}
+
+#[test]
+fn modules_count_also_those_that_only_a_call_imports() {
+    let desk = python_desk(
+        4,
+        "import early\nimport lib.deep\ndef crunch(x):\n    import late\n    return early.f(x) + late.f(x) + lib.deep.f(x)\n",
+    );
+    let module = |name: &str, factor: i64| {
+        desk.write(name, &format!("def f(x):\n    return {factor}.0 * x\n"));
+    };
+    desk.write("lib/__init__.py", "");
+    for name in ["early.py", "late.py", "lib/deep.py"] {
+        module(name, 1);
+    }
+    assert_eq!(desk.run_job().exits(0).score(), 18.0);
+    assert_eq!(desk.run_job().exits(0).score(), 18.0);
+    for name in ["early.py", "late.py", "lib/deep.py"] {
+        module(name, 10);
+        let refused = desk.run_job().exits(2);
+        assert!(refused.stderr.contains(&format!("{name} has changed")), "{}", refused.stderr);
+        module(name, 1);
+    }
+    assert_eq!(desk.run_job().exits(0).score(), 18.0, "everything is as it was");
+}
+
+#[test]
+fn another_version_of_a_package_is_another_crunch() {
+    let desk = python_desk(2, "import odd_package\ndef crunch(x):\n    return float(x)\n");
+    let version = |version: &str| {
+        let site = "site/lib/site-packages";
+        desk.write(&format!("{site}/odd_package.py"), &format!("__version__ = '{version}'\n"));
+    };
+    version("1.0");
+    let run = || {
+        let mut gridmpi = gridmpi();
+        gridmpi.env("PYTHONPATH", desk.path("site/lib/site-packages"));
+        desk.run(gridmpi, &["job.toml", "--out", "out"])
+    };
+    run().exits(0);
+    run().exits(0);
+    version("1.1");
+    let refused = run().exits(2);
+    assert!(
+        refused.stderr.contains("the Python package odd_package was 1.0 and is 1.1"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn a_python_file_that_is_edited_during_a_job_reaches_no_new_child() {
+    // The sixth call edits the file and ends its child.
+    let desk = python_desk(
+        60,
+        "import os, time\ndef crunch(x):\n    time.sleep(0.02)\n    if x == 5:\n        text = open('f.py').read().replace('float(x)', '1000.0')\n        open('f.py', 'w').write(text)\n        os._exit(3)\n    return float(x)\n",
+    );
+    let stopped = desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out"]).exits(2);
+    assert!(stopped.stderr.contains("f.py on host"), "{}", stopped.stderr);
+    assert_eq!(desk.sql("SELECT count(*) FROM all_runs WHERE score = 1000.0"), ["0"]);
+}
+
+/// One rank of three sees another file under the same name, as on a host that was not brought up to date.
+#[test]
+fn a_host_with_another_file_is_named() {
+    let desk =
+        python_desk(60, "import time\ndef crunch(x):\n    time.sleep(0.05)\n    return float(x)\n");
+    desk.write(
+        "other.py",
+        "import time\ndef crunch(x):\n    time.sleep(0.05)\n    return 1000.0\n",
+    );
+    let program = env!("CARGO_BIN_EXE_gridmpi");
+    let elsewhere = format!("mount --bind other.py f.py && exec {program} job.toml --out out");
+    let may_mount = Command::new("unshare").args(["-m", "true"]).status();
+    assert!(may_mount.is_ok_and(|status| status.success()), "this test needs mount namespaces");
+    let arguments =
+        ["job.toml", "--out", "out", ":", "-n", "1", "unshare", "-m", "sh", "-c", &elsewhere];
+    let stopped = desk.run(common::mpirun(2), &arguments).exits(2);
+    assert!(stopped.stderr.contains("f.py on host"), "{}", stopped.stderr);
+    assert_eq!(desk.sql("SELECT count(*) FROM all_runs WHERE score = 1000.0"), ["0"]);
 }

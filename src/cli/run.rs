@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::options::Options;
 use crate::cli::{demo, say};
 use crate::executor;
-use crate::job::{Job, PointDigests};
+use crate::job::{Job, PointDigests, PythonModules};
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Out;
 use crate::rank0::types::PreparedJob;
@@ -47,9 +47,9 @@ pub(super) fn default_job() -> Option<PathBuf> {
 }
 
 /// A checked job from a job file.
-pub(super) fn work(job: Job, text: String) -> PreparedJob {
+pub(super) fn work(job: Job, text: String, modules: PythonModules) -> PreparedJob {
     let (version, digests) = (String::new(), PointDigests::new());
-    PreparedJob { job, text, version, digests, listeners: Vec::new() }
+    PreparedJob { job, text, version, digests, modules, listeners: Vec::new() }
 }
 
 /// Runs a job over MPI or threads, depending on how this process was started.
@@ -72,8 +72,8 @@ pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Ex
             Some(file) => Job::read(file)?,
             None => demo::job(quick)?,
         };
-        executor::check(&job)?;
-        Ok(work(job, text))
+        let modules = executor::check(&job)?;
+        Ok(work(job, text, modules))
     };
     let Some(finished) = run_job(launched, &settings, None, prepare)? else {
         return Ok(Exit::Complete);

@@ -112,7 +112,7 @@ fn want(arguments: &SbatchArgs, file: &Path) -> Result<Wanted> {
     let batch = SlurmOptions::read(&text, file)?;
     let named = || Path::new("results").join(&job.name);
     let out = arguments.out.clone().unwrap_or_else(named);
-    let durations = RecordedDurations::of(&job, &out).unwrap_or_else(|error| {
+    let durations = RecordedDurations::of(&job, None, &out).unwrap_or_else(|error| {
         log::warn!("how long tasks take is not known: {error}");
         RecordedDurations::unknown(&job)
     });

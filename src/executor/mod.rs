@@ -151,7 +151,8 @@ impl ExecutorRegistry {
             }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Python(python) => {
-                Box::new(python::crunch::PythonExecutor::new(job, python, caller, place))
+                let watch = &self.watch;
+                Box::new(python::crunch::PythonExecutor::new(job, python, caller, watch, place))
             }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Command(arguments) => {
@@ -211,9 +212,9 @@ impl GroupReducer for Stranger {
 
 /// Checks, once on rank 0, for errors that would make every run fail.
 #[cfg(feature = "jobs")]
-pub(crate) fn check(job: &Job) -> Result<()> {
-    python::functions::check_functions(job)?;
-    match &job.crunch {
+pub(crate) fn check(job: &Job) -> Result<job::PythonModules> {
+    let modules = python::functions::check_functions(job)?;
+    let checked = match &job.crunch {
         job::CrunchSpec::Multiply { .. }
         | job::CrunchSpec::Python(_)
         | job::CrunchSpec::Native(_) => Ok(()),
@@ -223,5 +224,6 @@ pub(crate) fn check(job: &Job) -> Result<()> {
             .program()
             .map(drop)
             .map_err(|why| job.wrong("crunch.shell", format!("{} {why}", line.shell))),
-    }
+    };
+    checked.map(|()| modules)
 }

@@ -55,6 +55,17 @@ impl FileRole {
     }
 }
 
+/// What the Python functions of a job import before any call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PythonModules {
+    /// Files of the user's modules that crunch and `load` import.
+    pub(crate) crunch: BTreeSet<PathBuf>,
+    /// The same for reductions.
+    pub(crate) reductions: BTreeSet<PathBuf>,
+    /// The versions of the installed packages that crunch and `load` import.
+    pub(crate) packages: BTreeMap<String, String>,
+}
+
 /// A file that counts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CountedFile {
@@ -67,13 +78,19 @@ pub(crate) struct CountedFile {
 const SYSTEM: [&str; 5] = ["/bin", "/sbin", "/usr", "/lib", "/lib64"];
 
 /// The files that count, by the name that the job gives them.
-pub(crate) fn counted_files(job: &Job) -> Result<BTreeMap<String, CountedFile>> {
+pub(crate) fn counted_files(
+    job: &Job,
+    modules: &PythonModules,
+) -> Result<BTreeMap<String, CountedFile>> {
     let mut found = CountedFiles { job, files: BTreeMap::new() };
     for l in job.nest.loops() {
         if let Some(Reduce::Python(function)) = &l.reduce {
             found.add(&function.file, FileRole::Reduction, job.folder.join(&function.file));
         }
     }
+    let (own, of_reductions) = (&modules.crunch, &modules.reductions);
+    let of_crunch = own.iter().map(|path| (path, FileRole::Module));
+    let all = of_crunch.chain(of_reductions.iter().map(|path| (path, FileRole::Reduction)));
     match &job.crunch {
         CrunchSpec::Python(python) => {
             for function in std::iter::once(&python.function).chain(&python.load) {
@@ -86,6 +103,10 @@ pub(crate) fn counted_files(job: &Job) -> Result<BTreeMap<String, CountedFile>> 
         CrunchSpec::Shell(line) => found.shell(line),
         _ => {}
     }
+    for (path, role) in all {
+        let name = path.strip_prefix(&job.folder).unwrap_or(path);
+        found.add(&name.to_string_lossy(), role, path.clone());
+    }
     #[cfg(feature = "jobs")]
     found.inputs()?;
     let ignored =
@@ -95,8 +116,8 @@ pub(crate) fn counted_files(job: &Job) -> Result<BTreeMap<String, CountedFile>> 
 }
 
 /// The files that workers compare with what they were at the start.
-pub(crate) fn crunch_files(job: &Job) -> Result<BTreeSet<PathBuf>> {
-    let counted = counted_files(job)?.into_values();
+pub(crate) fn crunch_files(job: &Job, modules: &PythonModules) -> Result<BTreeSet<PathBuf>> {
+    let counted = counted_files(job, modules)?.into_values();
     Ok(counted.filter(|file| file.role != FileRole::System).map(|file| file.path).collect())
 }
 

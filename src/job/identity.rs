@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::counted::{CountedFile, FileRole, counted_files};
+use crate::job::counted::{CountedFile, FileRole, PythonModules, counted_files};
 use crate::job::{CrunchSpec, FileDigests, Job, RidgeOptions};
 use crate::model::{PythonFunction, Reduce};
 use crate::util::error::Result;
@@ -26,6 +26,9 @@ pub(crate) struct Identity {
     pub(crate) reduces: Vec<String>,
     /// The files that count, by the name that the job gives them.
     pub(crate) files: BTreeMap<String, IdentityFile>,
+    /// The versions of the Python packages that crunch imports.
+    #[serde(default)]
+    pub(crate) packages: BTreeMap<String, String>,
     /// Whether the store is older than this record of files.
     #[serde(skip)]
     pub(crate) is_partial: bool,
@@ -49,10 +52,12 @@ pub(crate) struct IdentityChanges {
 
 impl Identity {
     /// The identity of a job. `version` is the version that the user gives to a crunch in Rust. Of the
-    /// modules that calls import, only those that `before` has are known before the start.
+    /// modules that calls import, only those that `before` has are known before the start; of all modules, if
+    /// nothing was imported to find out.
     pub(crate) fn of(
         job: &Job,
         version: &str,
+        modules: Option<&PythonModules>,
         digests: &mut FileDigests,
         before: Option<&Identity>,
     ) -> Result<Identity> {
@@ -99,12 +104,18 @@ impl Identity {
             Some(Reduce::Native) => format!("Rust, version \"{version}\""),
             named => named.map_or("", Reduce::name).to_string(),
         };
-        let mut counted = counted_files(job)?;
+        let none = PythonModules::default();
+        let mut counted = counted_files(job, modules.unwrap_or(&none))?;
         for (name, file) in before.iter().flat_map(|before| &before.files) {
             let path = job.folder.join(name);
-            if file.role == FileRole::LateModule && path.is_file() && !job.ignores(name) {
-                let late = || CountedFile { role: FileRole::LateModule, path };
-                counted.entry(name.clone()).or_insert_with(late);
+            let is_unknown = match file.role {
+                FileRole::LateModule => true,
+                FileRole::Module | FileRole::Reduction => modules.is_none(),
+                _ => false,
+            };
+            if is_unknown && path.is_file() && !job.ignores(name) {
+                let same = || CountedFile { role: file.role, path };
+                counted.entry(name.clone()).or_insert_with(same);
             }
         }
         digests.take(counted.values().map(|file| file.path.clone()))?;
@@ -123,6 +134,7 @@ impl Identity {
             score: job.score.clone(),
             reduces: job.nest.loops().iter().map(|l| reduce(l.reduce.as_ref())).collect(),
             files,
+            packages: modules.map(|modules| modules.packages.clone()).unwrap_or_default(),
             is_partial: false,
         })
     }
@@ -158,6 +170,7 @@ impl Identity {
             score: note("score")?.unwrap_or_default(),
             reduces,
             files,
+            packages: BTreeMap::new(),
             is_partial: true,
         })
     }
@@ -178,6 +191,15 @@ impl Identity {
                 None => unrecorded.push(key.clone()),
             }
         }
+        for (name, was) in &self.packages {
+            match now.packages.get(name) {
+                Some(is) if is != was => {
+                    let package = format!("the Python package {name} was {was} and is {is}");
+                    changes.refused.push(package);
+                }
+                _ => {}
+            }
+        }
         for (name, was) in &self.files {
             let is = now.files.get(name);
             let role = was.role.name();
@@ -193,15 +215,14 @@ impl Identity {
             }
         }
         now.files.retain(|name, file| {
-            let counts = self.is_partial
-                || self.files.contains_key(name)
-                || !matches!(file.role, FileRole::Argument | FileRole::Module);
+            let counts =
+                self.is_partial || self.files.contains_key(name) || file.role != FileRole::Argument;
             if self.is_partial && !self.files.contains_key(name) && file.role != FileRole::System {
                 unrecorded.push(name.clone());
             }
             if counts && !self.is_partial && !self.files.contains_key(name) {
                 match file.role {
-                    FileRole::Input | FileRole::Program => {
+                    FileRole::Input | FileRole::Program | FileRole::Module => {
                         let what = file.role.name();
                         changes.refused.push(format!("{name} is new ({what})"));
                     }
@@ -217,6 +238,18 @@ impl Identity {
             ));
         }
         changes
+    }
+
+    /// The digests of the modules that calls have imported.
+    pub(crate) fn late_modules(&self) -> BTreeMap<String, String> {
+        let late = self.files.iter().filter(|(_, file)| file.role == FileRole::LateModule);
+        late.map(|(name, file)| (name.clone(), file.digest.clone())).collect()
+    }
+
+    /// Adds a module that a call has imported.
+    pub(crate) fn add_late_module(&mut self, name: String, digest: String) {
+        let file = IdentityFile { role: FileRole::LateModule, digest };
+        self.files.entry(name).or_insert(file);
     }
 
     /// Whether summaries by the user's function of the loop at this level are the same under both: the

@@ -1,6 +1,7 @@
 //! Side effects of rank 0's event loop: writes runs to the store, runs reductions and listeners on threads
 //! of their own, answers workers' requests, shows progress.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -25,7 +26,7 @@ use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
 use crate::util::signals::{self, SignalRequest};
 use crate::util::thread;
-use crate::wire::requests::Request;
+use crate::wire::requests::{Reply, Request};
 
 /// Longest wait for a message before everything else is checked.
 const TICK: Duration = Duration::from_millis(100);
@@ -45,7 +46,11 @@ pub(crate) struct RunEffects {
     requests: RequestBroker,
     reducer: Option<ReduceThread>,
     listeners: Option<Listeners>,
-    /// The error with which a listener stopped the study.
+    /// Digests of the modules that calls have imported.
+    imported: BTreeMap<String, String>,
+    /// Whether a change of a file is to be ignored.
+    keep: bool,
+    /// The error with which a listener stopped the study, or a changed file did.
     stopped: Option<Error>,
     ending: Shutdown,
     /// Whether workers report their processor time when they leave.
@@ -90,6 +95,7 @@ impl RunEffects {
         let requests = RequestBroker::new(study.cloned());
         let ending = Shutdown::new(settings.grace, end);
         let (stopped, census, checked) = (None, settings.census, Duration::ZERO);
+        let (imported, keep) = (BTreeMap::new(), settings.keep);
         Ok(RunEffects {
             store,
             progress,
@@ -97,11 +103,18 @@ impl RunEffects {
             requests,
             reducer,
             listeners,
+            imported,
+            keep,
             stopped,
             ending,
             census,
             checked,
         })
+    }
+
+    /// Sets the digests of modules that calls have imported in earlier starts.
+    pub(crate) fn know_imported(&mut self, imported: BTreeMap<String, String>) {
+        self.imported = imported;
     }
 
     /// The signal or time limit that began the shutdown, if any.
@@ -167,6 +180,22 @@ impl Effects for RunEffects {
     }
 
     fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration) {
+        if let Request::Imported(files) = &request {
+            let changed = files.iter().find(|(name, digest)| {
+                let known = self.imported.entry(name.clone()).or_insert_with(|| digest.clone());
+                known != digest
+            });
+            let reply = match changed.filter(|_| !self.keep) {
+                Some((name, _)) => {
+                    Reply::Refused(format!("{name} is not what it was for other calls"))
+                }
+                None => Reply::Ready(true),
+            };
+            if let (Reply::Ready(_), Err(error)) = (&reply, self.store.imported(files.clone())) {
+                self.stopped.get_or_insert(error);
+            }
+            return self.requests.reply_to(from.0, ticket, reply);
+        }
         self.requests.ask(from, ticket, request, now);
     }
 

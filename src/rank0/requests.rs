@@ -75,6 +75,7 @@ impl RequestBroker {
                 };
                 self.waiting.push(PendingRequest { rank, thread, ticket, operation, key, until });
             }
+            Request::Imported(_) => self.reply_to(rank, ticket, Reply::Ready(true)),
         }
     }
 
@@ -171,8 +172,13 @@ impl RequestBroker {
     }
 
     fn reply(&mut self, to: &PendingRequest, reply: Reply) {
-        let reply = ToWorker::Reply { ticket: to.ticket, reply };
-        self.replies.push((to.rank, codec::encode(&reply).into()));
+        self.reply_to(to.rank, to.ticket, reply);
+    }
+
+    /// Replies to a request that does not wait here.
+    pub(crate) fn reply_to(&mut self, rank: usize, ticket: u64, reply: Reply) {
+        let reply = ToWorker::Reply { ticket, reply };
+        self.replies.push((rank, codec::encode(&reply).into()));
     }
 
     fn data(&mut self, level: usize, point: u64) -> Bytes {

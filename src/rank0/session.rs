@@ -71,7 +71,7 @@ impl Session {
         pool: WorkerPool,
     ) -> Result<Session> {
         let WorkerPool { lowest, workers, threads, lease } = pool;
-        let PreparedJob { mut job, text, version, digests: own_digests, listeners } = work;
+        let PreparedJob { mut job, text, version, digests: own_digests, modules, listeners } = work;
         let (out, scratch) = match &settings.out {
             Out::At(out) if !settings.no_store => (out.clone(), None),
             Out::Named if !settings.no_store => (Path::new("results").join(&job.name), None),
@@ -84,7 +84,8 @@ impl Session {
         let folder = Folder::claim(&out, settings.fresh)?;
         let found = FoundStore::in_folder(&folder)?;
         let mut files = FileDigests::new(found.known_files());
-        let identity = Identity::of(&job, &version, &mut files, found.identity())?;
+        let identity = Identity::of(&job, &version, Some(&modules), &mut files, found.identity())?;
+        let imported = identity.late_modules();
         // Keys of data sets to load may name files, which rank 0 can see.
         let mut digests = content_digests(&job, &mut files)?;
         for (level, of_level) in own_digests {
@@ -92,7 +93,7 @@ impl Session {
         }
         let layout = Layout::of(&job, &digests);
         if !settings.keep {
-            job.watched = files.watched(&crunch_files(&job)?);
+            job.watched = files.watched(&crunch_files(&job, &modules)?);
         }
         let allocation = if settings.is_main { Allocation::detect() } else { None };
         // Without a store, an orderly shutdown before the time limit saves nothing.
@@ -135,8 +136,9 @@ impl Session {
         let booked = allocation.clone().map(|allocation| (allocation, crunchers));
         let status = StatusWriter::new(&job, scratch.is_none().then(|| folder.path()), booked);
         let shown = (progress, status);
-        let effects =
+        let mut effects =
             RunEffects::open(&job, study.as_ref(), listeners, store, shown, settings, end)?;
+        effects.know_imported(imported);
         let no_store = settings.no_store;
         Ok(Session {
             job,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::job::{Job, PointDigests};
+use crate::job::{Job, PointDigests, PythonModules};
 use crate::model::{GroupSummary, LoopNest, Tally};
 use crate::rank0::timing::Timing;
 use crate::store::{Folder, Results};
@@ -20,6 +20,8 @@ pub(crate) struct PreparedJob {
     /// The version that the user gives to a crunch in Rust, and the digests of its data sets.
     pub(crate) version: String,
     pub(crate) digests: PointDigests,
+    /// What its Python functions import.
+    pub(crate) modules: PythonModules,
     /// Listeners, with the level of each.
     pub(crate) listeners: Vec<(usize, Listener)>,
 }

@@ -206,6 +206,16 @@ fn copy_starts(new: &Connection, old: &Connection) -> Result<i64, rusqlite::Erro
                 params![crunch + number, identity],
             )?;
         }
+        if starts::has_table(old, "late_modules")? {
+            let mut modules = old.prepare("SELECT crunch, name, digest FROM late_modules")?;
+            let mut found = modules.query([])?;
+            while let Some(row) = found.next()? {
+                let (number, name, digest): (i64, String, String) =
+                    (row.get(0)?, row.get(1)?, row.get(2)?);
+                let row = params![crunch + number, name, digest];
+                new.execute("INSERT INTO late_modules VALUES (?1, ?2, ?3)", row)?;
+            }
+        }
         let mut starts = old.prepare("SELECT session, crunch, environment FROM starts")?;
         let mut found = starts.query([])?;
         while let Some(row) = found.next()? {

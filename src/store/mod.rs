@@ -110,13 +110,15 @@ enum StoreEntry {
         rank: usize,
     },
     Summary(GroupSummary),
+    /// Modules that calls have imported, and their digests.
+    Imported(Vec<(String, String)>),
 }
 
 impl StoreEntry {
     /// Approximate number of bytes of results.
     fn weight(&self) -> usize {
         match self {
-            StoreEntry::Worker { .. } | StoreEntry::Lost { .. } => 0,
+            StoreEntry::Worker { .. } | StoreEntry::Lost { .. } | StoreEntry::Imported(_) => 0,
             StoreEntry::Runs { runs, .. } => runs.weight(),
             StoreEntry::Summary(GroupSummary { result, .. }) => {
                 size_of::<StoreEntry>() + weight(result.as_ref().map_err(String::as_str))
@@ -127,7 +129,10 @@ impl StoreEntry {
     fn runs(&self) -> usize {
         match self {
             StoreEntry::Runs { runs, .. } => runs.count() as usize,
-            StoreEntry::Worker { .. } | StoreEntry::Lost { .. } | StoreEntry::Summary(_) => 0,
+            StoreEntry::Worker { .. }
+            | StoreEntry::Lost { .. }
+            | StoreEntry::Imported(_)
+            | StoreEntry::Summary(_) => 0,
         }
     }
 }
@@ -171,6 +176,11 @@ impl Store {
     /// Stores that an attempt has no result because its worker was lost.
     pub(crate) fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()> {
         self.send(StoreEntry::Lost { task, attempt, rank })
+    }
+
+    /// Stores which modules calls have imported.
+    pub(crate) fn imported(&mut self, files: Vec<(String, String)>) -> Result<()> {
+        self.send(StoreEntry::Imported(files))
     }
 
     /// Stores a summary.
@@ -380,6 +390,9 @@ impl StoreWriter {
                 let worker = self.workers.get(&(*rank, 0)).copied();
                 let why = format!("rank {rank} was lost while it was at this");
                 rows::put_failure(&self.connection, worker, *task, *attempt, &why)
+            }
+            StoreEntry::Imported(files) => {
+                starts::put_imported(&self.connection, self.session, files)
             }
             StoreEntry::Summary(summary) => {
                 rows::put_summary(&self.connection, &self.results, summary).map_err(on_disk)?

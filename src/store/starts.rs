@@ -12,6 +12,8 @@ use crate::util::file_state::FileState;
 /// Tables that stores have had since this record was added.
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS crunches (crunch INTEGER PRIMARY KEY, identity TEXT);
+CREATE TABLE IF NOT EXISTS late_modules (crunch INTEGER, name TEXT, digest TEXT,
+                                         PRIMARY KEY (crunch, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS starts (session INTEGER PRIMARY KEY, crunch INTEGER, environment TEXT);
 CREATE TABLE IF NOT EXISTS known_files (path TEXT PRIMARY KEY, digest TEXT, size INTEGER, modified INTEGER,
                                         changed INTEGER, inode INTEGER, taken INTEGER) WITHOUT ROWID;
@@ -46,7 +48,10 @@ impl StoredIdentity {
             if let Some((crunch, environment, identity)) = last.optional()? {
                 let environment = serde_json::from_str(&environment).ok();
                 // What cannot be read is taken as unrecorded, as in an older store.
-                if let Ok(identity) = serde_json::from_str(&identity) {
+                if let Ok(mut identity) = serde_json::from_str::<Identity>(&identity) {
+                    for (name, digest) in late_modules(store, crunch)? {
+                        identity.add_late_module(name, digest);
+                    }
                     return Ok(StoredIdentity { identity, crunch, sessions, environment });
                 }
             }
@@ -74,6 +79,28 @@ pub(super) fn record(
     let sql = "INSERT OR REPLACE INTO starts VALUES (?1, ?2, ?3)";
     store.execute(sql, params![session, crunch, environment])?;
     Ok(())
+}
+
+/// Stores which modules the calls of this start have imported.
+pub(super) fn put_imported(
+    store: &Connection,
+    session: i64,
+    files: &[(String, String)],
+) -> Result<usize, rusqlite::Error> {
+    let sql = "INSERT OR IGNORE INTO late_modules
+               SELECT crunch, ?2, ?3 FROM starts WHERE session = ?1";
+    let mut sql = store.prepare_cached(sql)?;
+    files
+        .iter()
+        .try_fold(0, |put, (name, digest)| Ok(put + sql.execute(params![session, name, digest])?))
+}
+
+fn late_modules(store: &Connection, crunch: i64) -> Result<Vec<(String, String)>, rusqlite::Error> {
+    if !has_table(store, "late_modules")? {
+        return Ok(Vec::new());
+    }
+    let mut sql = store.prepare("SELECT name, digest FROM late_modules WHERE crunch = ?1")?;
+    sql.query_map(params![crunch], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 /// A number for another crunch.

@@ -372,7 +372,8 @@ where
             let depth = job.nest.depth();
             let listeners =
                 listeners.into_iter().map(|(folds, listen)| (depth - folds, listen)).collect();
-            Ok(PreparedJob { job, text: String::new(), version, digests, listeners })
+            let (text, modules) = (String::new(), job::PythonModules::default());
+            Ok(PreparedJob { job, text, version, digests, modules, listeners })
         };
         (native, prepare)
     }

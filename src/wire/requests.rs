@@ -32,6 +32,8 @@ pub(crate) enum Request {
     Data { level: usize, point: u64 },
     /// An operation on the shared dictionary.
     Dictionary(DictionaryOp, Bytes),
+    /// Calls have imported these files, with these digests. Refused if that is not what rank 0 knows.
+    Imported(Vec<(String, String)>),
 }
 
 /// An operation on a key of the dictionary.

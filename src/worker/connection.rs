@@ -215,7 +215,9 @@ impl Connection {
         let _alone = matches!(request, Request::Data { .. }).then(|| self.fetching.lock());
         let ticket = match request {
             Request::Data { .. } => DATA,
-            Request::Dictionary(..) => self.tickets.fetch_add(1, Ordering::Relaxed),
+            Request::Dictionary(..) | Request::Imported(_) => {
+                self.tickets.fetch_add(1, Ordering::Relaxed)
+            }
         };
         self.send(&ToMaster::Ask { thread, ticket, request })?;
         self.wait(|state| state.replies.remove(&ticket))

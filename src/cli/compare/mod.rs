@@ -145,7 +145,7 @@ fn case(arguments: &CompareArgs, job: Job, named: bool) -> Result<Case> {
     }
     let of_job = || named.then(|| Path::new("results").join(&job.name));
     if let Some(out) = arguments.out.clone().or_else(of_job) {
-        let durations = plan::known(&job, &out, arguments.out.is_some())?;
+        let durations = plan::known(&job, None, &out, arguments.out.is_some())?;
         if durations.recorded() > 0 {
             let seconds = all(&|task| durations.expect(task).unwrap_or_default());
             let (known, recorded) = (durations.costs().clone(), durations.recorded());

@@ -3,7 +3,7 @@
 use crate::cli::compare::Case;
 use crate::cli::compare::plays::{StrategyResults, Which};
 use crate::cli::run;
-use crate::job::CrunchSpec;
+use crate::job::{CrunchSpec, PythonModules};
 use crate::rank0::settings::Settings;
 use crate::report::text::words;
 use crate::study::run::run_job;
@@ -31,7 +31,8 @@ pub(super) fn measure(case: &Case, text: &str, lineup: &mut StrategyResults) -> 
             expected: Some(case.known.clone()),
             ..Settings::default().threads(case.workers).no_store()
         };
-        let prepare = || Ok(run::work(case.job.clone(), text.to_string()));
+        let prepare =
+            || Ok(run::work(case.job.clone(), text.to_string(), PythonModules::default()));
         if let Some(finished) = run_job(None, &settings, None, prepare)? {
             entry.measured = Some((finished.timing.crunch.as_secs_f64(), finished.tally.failed));
         }

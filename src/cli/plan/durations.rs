@@ -7,7 +7,7 @@ use std::path::Path;
 
 #[cfg(feature = "mpi")]
 use crate::cli::plan::slurm_request::RemainingWork;
-use crate::job::{FileDigests, Identity, Job, content_digests};
+use crate::job::{FileDigests, Identity, Job, PythonModules, content_digests};
 use crate::master::cost_model::CostModel;
 use crate::model::LoopNest;
 use crate::store::{Layout, ReusableRun, StoreReader};
@@ -67,14 +67,18 @@ impl RecordedDurations {
     }
 
     /// The durations in a results folder, which is neither locked nor written; None if it does not exist.
-    pub(crate) fn of(job: &Job, out: &Path) -> Result<RecordedDurations> {
+    pub(crate) fn of(
+        job: &Job,
+        modules: Option<&PythonModules>,
+        out: &Path,
+    ) -> Result<RecordedDurations> {
         let mut durations = RecordedDurations::unknown(job);
         if !out.exists() {
             return Ok(durations);
         }
         let reader = StoreReader::into(out)?;
         let mut files = FileDigests::new(reader.known_files());
-        let identity = Identity::of(job, "", &mut files, Some(&reader.identity()?))?;
+        let identity = Identity::of(job, "", modules, &mut files, Some(&reader.identity()?))?;
         let layout = Layout::of(job, &content_digests(job, &mut files)?);
         durations.changes = reader.found(layout, identity, |found| durations.add(found))?;
         durations.afresh = durations.changes.is_some();

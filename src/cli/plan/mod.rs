@@ -19,7 +19,7 @@ use crate::cli::plan::prediction::{Prediction, predict};
 use crate::cli::plan::slurm_request::WANTED;
 use crate::cli::{demo, print, run, say};
 use crate::executor;
-use crate::job::{Job, Reading};
+use crate::job::{Job, PythonModules, Reading};
 use crate::rank0::settings::{Only, Out, Settings};
 use crate::study::run::run_job;
 use crate::util::error::{Error, Exit, Result};
@@ -87,12 +87,12 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
         Some(file) => Job::read(file)?,
         None => demo::job(false)?,
     };
-    executor::check(&job)?;
+    let modules = executor::check(&job)?;
     // The demonstration has no results folder unless one is named.
     let named = || file.as_ref().map(|_| Path::new("results").join(&job.name));
     let out = arguments.out.clone().or_else(named);
     let mut durations = match &out {
-        Some(out) => known(&job, out, arguments.out.is_some())?,
+        Some(out) => known(&job, Some(&modules), out, arguments.out.is_some())?,
         None => RecordedDurations::unknown(&job),
     };
     let (mut pilot, mut exit) = (None, Exit::Complete);
@@ -107,10 +107,12 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
             ..Settings::default()
         };
         let work = job.clone();
-        if let Some(done) = run_job(None, &settings, None, || Ok(run::work(work, text)))? {
+        if let Some(done) =
+            run_job(None, &settings, None, || Ok(run::work(work, text, modules.clone())))?
+        {
             pilot = Some((done.tally.done - done.tally.recalled, done.tally.failed));
             exit = done.tally.exit();
-            durations = RecordedDurations::of(&job, done.folder.path())?;
+            durations = RecordedDurations::of(&job, Some(&modules), done.folder.path())?;
         }
     }
     if arguments.fresh {
@@ -130,7 +132,12 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
 
 /// The durations recorded in the results folder. A folder that the user named must exist; the default one
 /// need not.
-pub(super) fn known(job: &Job, out: &Path, named: bool) -> Result<RecordedDurations> {
+pub(super) fn known(
+    job: &Job,
+    modules: Option<&PythonModules>,
+    out: &Path,
+    named: bool,
+) -> Result<RecordedDurations> {
     let is_empty = || std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
     if out.is_dir() && (!named || is_empty()) && !out.join("runs.sqlite").exists() {
         return Ok(RecordedDurations::unknown(job));
@@ -138,5 +145,5 @@ pub(super) fn known(job: &Job, out: &Path, named: bool) -> Result<RecordedDurati
     if out.exists() && !out.is_dir() {
         return Err(Error::input(format!("results folder {}: is not a folder", out.display())));
     }
-    RecordedDurations::of(job, out)
+    RecordedDurations::of(job, modules, out)
 }

@@ -159,7 +159,7 @@ try:
     compares = "load" in functions and not setup["data_copy"]
     call = caller(functions["crunch"], setup["arguments"]) if "crunch" in functions else None
     remember()
-    send(to_json(seeded or bool(seeders)))
+    send(to_json({"seeded": seeded or bool(seeders), **imported()}))
 except BaseException:
     send(failure())
     sys.exit(0)
@@ -174,6 +174,7 @@ while True:
         at = request
         frame = Calls(request).all()
         at = None
+        tell_imports()
         send(frame)
         continue
     try:

@@ -31,6 +31,7 @@ const CHILD: &str = concat!(
     include_str!("results.py"),
     include_str!("state.py"),
     include_str!("data.py"),
+    include_str!("imports.py"),
     include_str!("child.py"),
 );
 
@@ -65,6 +66,12 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
+    /// The same, for a child that finds out the versions of packages too.
+    pub(super) fn with_versions(mut self) -> Setup {
+        self.first_frame["versions"] = Json::Bool(true);
+        self
+    }
+
     pub(crate) fn new(job: &Job, functions: &[(String, &PythonFunction)], place: Slot) -> Setup {
         let named = job.interpreter();
         let interpreter =
@@ -102,6 +109,8 @@ pub(crate) struct PythonChild {
     listener: Receiver<()>,
     /// Whether its requests carry the tasks' seeds.
     pub(super) seeded: bool,
+    /// What it said at its start: the files of the user's modules, and the versions of packages.
+    pub(super) imported: Value,
 }
 
 impl PythonChild {
@@ -130,11 +139,19 @@ impl PythonChild {
         let listener = listen(process.stderr.take().expect("piped"), printed.clone());
         let limits = limits.clone();
         let answers = BufReader::new(Timed { pipe: answers.expect("piped"), limits });
-        let mut child =
-            PythonChild { process, requests, answers, results, printed, listener, seeded: false };
+        let mut child = PythonChild {
+            process,
+            requests,
+            answers,
+            results,
+            printed,
+            listener,
+            seeded: false,
+            imported: Value::Null,
+        };
         child.begin(None);
-        let seeded = child.call(&setup.first_frame)?;
-        child.seeded = seeded == Value::Bool(true);
+        child.imported = child.call(&setup.first_frame)?;
+        child.seeded = child.imported.field("seeded") == Some(&Value::Bool(true));
         Ok(child)
     }
 
@@ -145,6 +162,20 @@ impl PythonChild {
             *of_call = limits.clone();
         }
         of_call.begin();
+    }
+
+    /// The files of the user's modules that were imported at the start.
+    pub(super) fn modules(&self) -> impl Iterator<Item = &str> {
+        self.imported.field("files").into_iter().flat_map(Value::texts)
+    }
+
+    /// The versions of the installed packages that were imported at the start.
+    pub(super) fn packages(&self) -> impl Iterator<Item = (String, String)> {
+        let fields = match self.imported.field("packages") {
+            Some(Value::Record(fields)) => fields.as_slice(),
+            _ => &[],
+        };
+        fields.iter().map(|(name, version)| (name.clone(), version.to_string()))
     }
 
     /// Sends a request. The child reads it at once, unless the user's code keeps it from that.

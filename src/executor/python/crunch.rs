@@ -4,9 +4,10 @@
 //! told to begin no other one, and the rest goes back. What the child has done is in its results file: if it
 //! dies or is ended, the call at fault is known, and no other one is made again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Error, ErrorKind};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,13 @@ use crate::executor::python::child::{self, HOUR, PythonChild, Setup};
 use crate::executor::python::functions::crunch_functions;
 use crate::executor::python::protocol::{self, Answer};
 use crate::executor::python::results_file::{ChildProgress, MOST};
+use crate::executor::watch::FileWatch;
 use crate::executor::{CallResult, Executor, Limits, Slot, Task};
-use crate::job::{Job, Python};
+use crate::job::{DigestedFile, Job, Python};
 use crate::model::{RunError, Scored};
 use crate::util::error::Result;
-use crate::wire::requests::MasterClient;
+use crate::util::machine;
+use crate::wire::requests::{MasterClient, Reply, Request};
 
 /// Longest request. (bytes)
 const LENGTH: usize = 32 << 10;
@@ -35,6 +38,9 @@ const SETTLED: Duration = Duration::from_millis(1);
 /// A child asks for the seeds of its request.
 const SEEDS: &[u8] = b"seeds";
 
+/// The beginning of a frame with the files that calls have imported.
+const IMPORTED: &[u8] = b"imported ";
+
 /// The beginning of a frame that is to be logged.
 const LOG: &[u8] = b"log ";
 
@@ -44,6 +50,11 @@ const MOST_POINTS: u64 = 1 << 16;
 pub(crate) struct PythonExecutor {
     setup: Setup,
     caller: Arc<dyn MasterClient>,
+    watch: Arc<FileWatch>,
+    /// A file that is not what it was at the start; nothing counts from then on.
+    changed: Option<RunError>,
+    /// The points that have been looked at in this child: by level, the last one.
+    looked: BTreeMap<usize, u64>,
     timeout: Option<Duration>,
     /// For imports, and for the rest of a frame that has begun.
     limits: Limits,
@@ -90,6 +101,7 @@ impl PythonExecutor {
         job: &Job,
         python: &Python,
         caller: &Arc<dyn MasterClient>,
+        watch: &Arc<FileWatch>,
         place: Slot,
     ) -> PythonExecutor {
         let points = job.nest.loops().iter().map(|l| match l.points.len() {
@@ -101,6 +113,9 @@ impl PythonExecutor {
         PythonExecutor {
             setup: Setup::new(job, &crunch_functions(python), place),
             caller: caller.clone(),
+            watch: watch.clone(),
+            changed: None,
+            looked: BTreeMap::new(),
             timeout: job.policy.timeout,
             limits: Limits::new(Some(HOUR), Some(caller)),
             points: points.collect(),
@@ -118,7 +133,7 @@ impl PythonExecutor {
     }
 
     /// Sends a request for a task and for the expected tasks after it.
-    fn ask(&mut self, task: &Task) -> Result<(), String> {
+    fn ask(&mut self, task: &Task) -> Result<(), RunError> {
         if !self.asked.tasks.is_empty() {
             self.child = None; // the call that it is at is not wanted any more
             self.asked = PythonRequest::default();
@@ -128,13 +143,17 @@ impl PythonExecutor {
             match self.send(task) {
                 // It died after its last answer and never saw this request, so this task is not at fault.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-                sent => return sent.map_err(|error| self.refuse(task, &error)),
+                sent => return Ok(sent.map_err(|error| self.refuse(task, &error))?),
             }
         }
         self.child = None;
         self.caller.claim(task.index + 1); // others need not wait for imports
+        // What is imported is looked at before and after.
+        self.watch.check_crunch(task.job)?;
         self.child = Some(PythonChild::start(&self.setup, &self.limits)?);
-        self.send(task).map_err(|error| self.refuse(task, &error))
+        self.watch.check_crunch(task.job)?;
+        self.looked.clear();
+        Ok(self.send(task).map_err(|error| self.refuse(task, &error))?)
     }
 
     /// The error of a task whose request could not be sent.
@@ -205,6 +224,10 @@ impl PythonExecutor {
         while self.answers.is_empty() && !self.asked.tasks.is_empty() {
             let looked = match self.look() {
                 Ok(Look::Frame(frame)) if frame == SEEDS => self.send_seeds(job),
+                Ok(Look::Frame(frame)) if frame.starts_with(IMPORTED) => {
+                    self.report_imports(job, &frame[IMPORTED.len()..]);
+                    Ok(())
+                }
                 Ok(Look::Frame(frame)) if frame.starts_with(LOG) => {
                     log::warn!("{}", String::from_utf8_lossy(&frame[LOG.len()..]));
                     Ok(())
@@ -234,6 +257,39 @@ impl PythonExecutor {
     /// How long the child may take for what it is at.
     fn limit(&self) -> Option<Duration> {
         if self.asked.seen.is_loading() { Some(HOUR) } else { self.timeout }
+    }
+
+    /// Tells rank 0 which files calls have imported, and what is in them.
+    fn report_imports(&mut self, job: &Job, names: &[u8]) {
+        let names: Vec<PathBuf> = serde_json::from_slice(names).unwrap_or_default();
+        let digest = |path: &PathBuf| {
+            let name = path.strip_prefix(&job.folder).unwrap_or(path).to_str()?.to_string();
+            Some((name, DigestedFile::read(path).ok()?.digest))
+        };
+        let files: Vec<_> =
+            names.iter().filter_map(digest).filter(|(name, _)| !job.ignores(name)).collect();
+        if files.is_empty() {
+            return;
+        }
+        if let Ok(Reply::Refused(why)) = self.caller.ask(Request::Imported(files)) {
+            let why = format!("{why}, on host {}", machine::host());
+            self.changed = Some(RunError::FileChanged(why));
+        }
+    }
+
+    /// Checks the files that a task's points name, if they are not those of the task before.
+    fn check_points(&mut self, task: &Task) -> Result<(), RunError> {
+        let job = task.job;
+        if job.watched.named.is_empty() {
+            return Ok(());
+        }
+        for (level, point) in job.nest.indices(job.nest.task(task.index)).into_iter().enumerate() {
+            if self.looked.insert(level, point) != Some(point) {
+                let value = job.nest.loops()[level].points.get(point);
+                self.watch.check_points(job, [&value])?;
+            }
+        }
+        Ok(())
     }
 
     /// Sends the seeds of the current request, in the middle of it; later requests carry them.
@@ -354,6 +410,10 @@ impl PythonExecutor {
 
     fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
         self.seconds = None;
+        if let Some(changed) = &self.changed {
+            return Err(changed.clone());
+        }
+        self.check_points(task)?;
         let (result, seconds) = loop {
             if self.first == task.index
                 && let Some(answer) = self.answers.pop_front()

@@ -1,9 +1,11 @@
 //! The Python functions that a job names.
 
+use std::path::PathBuf;
+
 use crate::executor::process::child::Limits;
 use crate::executor::python::child::{HOUR, PythonChild, Setup};
 use crate::executor::{Slot, command};
-use crate::job::{self, Job, Python};
+use crate::job::{self, Job, Python, PythonModules};
 use crate::model::{PythonFunction, Reduce};
 use crate::util::error::Result;
 
@@ -23,14 +25,16 @@ pub(super) fn reduce_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
     functions
 }
 
-/// Imports each Python function of the job in a child of rank 0, before any task runs.
-pub(crate) fn check_functions(job: &Job) -> Result<()> {
+/// Imports each Python function of the job in a child of rank 0, before any task runs; returns what they
+/// import.
+pub(crate) fn check_functions(job: &Job) -> Result<PythonModules> {
+    let mut modules = PythonModules::default();
     let mut named = reduce_functions(job);
     if let job::CrunchSpec::Python(python) = &job.crunch {
         named.extend(crunch_functions(python));
     }
     if named.is_empty() {
-        return Ok(());
+        return Ok(modules);
     }
     let place = Slot { rank: 0, thread: 0, cores: 1 };
     let interpreter = Setup::new(job, &[], place).interpreter;
@@ -48,8 +52,16 @@ pub(crate) fn check_functions(job: &Job) -> Result<()> {
             return Err(job.wrong(&key, format!("there is no file {}", file.display())));
         }
         let limits = Limits::new(Some(HOUR), None);
-        PythonChild::start(&Setup::new(job, &[(name, function)], place), &limits)
-            .map_err(|why| job.wrong(&key, why))?;
+        let is_reduction = name.starts_with("reduce ");
+        let setup = Setup::new(job, &[(name, function)], place).with_versions();
+        let child = PythonChild::start(&setup, &limits).map_err(|why| job.wrong(&key, why))?;
+        let files = child.modules().map(PathBuf::from);
+        if is_reduction {
+            modules.reductions.extend(files);
+        } else {
+            modules.crunch.extend(files);
+            modules.packages.extend(child.packages());
+        }
     }
-    Ok(())
+    Ok(modules)
 }
