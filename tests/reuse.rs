@@ -289,3 +289,37 @@ fn a_host_with_another_file_is_named() {
     assert!(stopped.stderr.contains("f.py on host"), "{}", stopped.stderr);
     assert_eq!(desk.sql("SELECT count(*) FROM all_runs WHERE score = 1000.0"), ["0"]);
 }
+
+#[test]
+fn what_keep_has_kept_is_said_until_it_is_computed_anew() {
+    let desk = desk(COMMAND);
+    desk.run_job().exits(0);
+    assert!(!desk.run(gridmpi(), &["status", "out"]).exits(0).stdout.contains("--keep"));
+    program(&desk, 100);
+    edit(&desk, "[1, 2, 3]", "[1, 2, 3, 4]");
+    let out = ["job.toml", "--out", "out"];
+    desk.run(gridmpi(), &[&out[..], &["--keep"]].concat()).exits(0);
+    let said = "3 of 4 runs were made by an earlier crunch and kept with --keep (./run has changed";
+    for _ in 0..2 {
+        // At every later start too.
+        let table = desk.run(gridmpi(), &out).exits(0);
+        assert!(table.stderr.contains(said), "{}", table.stderr);
+        assert!(table.stdout.contains("4 of 4, 3 kept from an earlier crunch"), "{}", table.stdout);
+    }
+    let summary = fs::read_to_string(desk.path("out/summary.json")).unwrap();
+    assert!(summary.contains("\"kept\":3") && summary.contains(said), "{summary}");
+    let status = desk.run(gridmpi(), &["status", "out"]).exits(0);
+    assert!(status.stdout.contains(said), "{}", status.stdout);
+    let best = desk.run(gridmpi(), &["best", "out"]).exits(0);
+    assert!(best.stderr.contains(said), "{}", best.stderr);
+    desk.run(gridmpi(), &["report", "out"]).exits(0);
+    let report = fs::read_to_string(desk.path("out/report.html")).unwrap();
+    assert!(report.contains(said), "the report says it");
+    // The first crunch again: its runs are its own, and that of the other one is kept.
+    program(&desk, 2);
+    assert_eq!(desk.run(gridmpi(), &out).code, 2);
+    let again = desk.run(gridmpi(), &[&out[..], &["--keep"]].concat()).exits(0);
+    assert!(again.stderr.contains("1 of 4 runs were made by an earlier"), "{}", again.stderr);
+    let fresh = desk.run(gridmpi(), &[&out[..], &["--fresh"]].concat()).exits(0);
+    assert!(!fresh.stderr.contains("kept with"), "{}", fresh.stderr);
+}

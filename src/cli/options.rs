@@ -206,6 +206,9 @@ pub(super) fn print_result(finished: &RunResult) -> Result<()> {
             finished.tally.incomplete
         );
     }
+    if let Some(kept) = finished.results.kept()? {
+        log::warn!("{kept}");
+    }
     if finished.scratch.is_none() {
         log::info!("results are in {}", finished.folder.path().display());
     }

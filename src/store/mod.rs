@@ -9,6 +9,7 @@ mod file;
 mod folder;
 #[cfg(feature = "cli")]
 mod history;
+mod kept;
 mod large;
 mod layout;
 mod mapping;

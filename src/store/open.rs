@@ -252,7 +252,7 @@ fn record(
         starts::record(&batch, before.sessions, before.crunch, identity, &none)?;
     }
     let crunch = match has_changed {
-        true => starts::next_crunch(&batch)?,
+        true => starts::number_of(&batch, &plan.identity)?,
         false => before.crunch,
     };
     starts::record(&batch, session, crunch, &plan.identity, &environment())?;

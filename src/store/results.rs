@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, params};
 
 use crate::model::{GroupSummary, Key, LoopNest};
 use crate::store::rows::{GROUP, RUN, Reader};
-use crate::store::storing;
+use crate::store::{starts, storing};
 use crate::util::error::{Exit, Result};
 
 /// A finished store. Only how the run ended is still written to it.
@@ -15,6 +15,8 @@ pub(crate) struct Results {
     connection: Connection,
     nest: LoopNest,
     native: bool,
+    /// The crunch of the last start, if runs of several are there.
+    pub(super) latest_crunch: Option<i64>,
 }
 
 /// One worker's share of the runs.
@@ -34,7 +36,8 @@ impl Results {
         nest: LoopNest,
         native: bool,
     ) -> Results {
-        Results { path, connection, nest, native }
+        let latest_crunch = starts::latest_of_several(&connection).ok().flatten();
+        Results { path, connection, nest, native, latest_crunch }
     }
 
     pub(crate) fn nest(&self) -> &LoopNest {
@@ -126,8 +129,11 @@ impl Results {
         marked.map(drop).map_err(|error| storing(&self.path, &error))
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// For queries beyond results.
-    #[cfg(feature = "cli")]
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }

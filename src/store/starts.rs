@@ -103,8 +103,32 @@ fn late_modules(store: &Connection, crunch: i64) -> Result<Vec<(String, String)>
     sql.query_map(params![crunch], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// A number for another crunch.
-pub(super) fn next_crunch(store: &Connection) -> Result<i64, rusqlite::Error> {
+/// The crunch of the last start, if earlier starts had another one.
+pub(super) fn latest_of_several(store: &Connection) -> Result<Option<i64>, rusqlite::Error> {
+    if !has_table(store, "starts")? {
+        return Ok(None);
+    }
+    let sql = "SELECT crunch FROM starts WHERE (SELECT count(DISTINCT crunch) FROM starts) > 1
+               ORDER BY session DESC LIMIT 1";
+    store.query_row(sql, [], |row| row.get(0)).optional()
+}
+
+/// Every crunch that a start has had, by its number.
+pub(super) fn crunches(store: &Connection) -> Result<Vec<(i64, Identity)>, rusqlite::Error> {
+    let mut sql = store.prepare("SELECT crunch, identity FROM crunches ORDER BY crunch")?;
+    let rows = sql.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    let identity =
+        |(number, text): (i64, String)| Some((number, serde_json::from_str(&text).ok()?));
+    Ok(rows.into_iter().filter_map(identity).collect())
+}
+
+/// The number of a crunch: that of an earlier start which had the same, or a new one.
+pub(super) fn number_of(store: &Connection, identity: &Identity) -> Result<i64, rusqlite::Error> {
+    let same = |was: &Identity| was.changes(&mut identity.clone()).refused.is_empty();
+    if let Some((number, _)) = crunches(store)?.into_iter().find(|(_, was)| same(was)) {
+        return Ok(number);
+    }
     store.query_row("SELECT coalesce(max(crunch), 1) + 1 FROM crunches", [], |row| row.get(0))
 }
 

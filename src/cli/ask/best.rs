@@ -70,6 +70,8 @@ struct Row {
     /// The number of runs, and how many of them failed.
     runs: u64,
     failed: u64,
+    /// How many of the runs another crunch has made.
+    kept: u64,
     best: Vec<GroupSummary>,
 }
 
@@ -135,7 +137,8 @@ fn each(
             None if ranking.reduce.is_none() && runs == all => "complete",
             None => "partial",
         };
-        each(Row { key, status, runs, failed, best: found })?;
+        let kept = reader.results.kept_runs(nest.tasks_below(key))?;
+        each(Row { key, status, runs, failed, kept, best: found })?;
     }
     Ok(())
 }
@@ -186,7 +189,11 @@ fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> 
     match lines {
         Some(mut lines) => {
             let rest = lines.rest();
-            sink.write(&rest)
+            sink.write(&rest)?;
+            if let Some(kept) = reader.results.kept()? {
+                log::warn!("{kept}");
+            }
+            Ok(())
         }
         None => {
             log::info!("nothing has a score yet");
@@ -202,11 +209,17 @@ fn note(reader: &StoreReader, row: &Row) -> String {
         0 => String::new(),
         failed => format!(", {failed} failed"),
     };
-    match row.status {
+    let kept = match row.kept {
+        0 => String::new(),
+        kept => format!("({kept} of {all} runs kept from an earlier crunch)"),
+    };
+    let note = match row.status {
         "complete" if row.failed > 0 => format!("({} of {all} runs failed)", row.failed),
         "complete" => String::new(),
         status => format!("({status}: {} of {all} runs{failed})", row.runs),
-    }
+    };
+    let gap = if note.is_empty() || kept.is_empty() { "" } else { " " };
+    format!("{note}{gap}{kept}")
 }
 
 fn as_json(reader: &StoreReader, ranking: &Ranking, row: &Row) -> Json {
@@ -230,6 +243,7 @@ fn as_json(reader: &StoreReader, ranking: &Ranking, row: &Row) -> Json {
         "status": row.status,
         "runs": row.runs,
         "failed": row.failed,
+        "kept": row.kept,
         "all": reader.nest().task_count(row.key),
         "best": row.best.iter().enumerate().map(place).collect::<Vec<_>>(),
     })

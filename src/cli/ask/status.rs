@@ -41,6 +41,8 @@ pub(super) struct Standing {
     pub(super) life: Life,
     /// For a run that has died, the number of runs in its store.
     pub(super) stored: Option<u64>,
+    /// For a run that has ended: a sentence about runs of another crunch.
+    pub(super) kept: Option<String>,
 }
 
 impl Standing {
@@ -66,6 +68,7 @@ pub(super) fn status(arguments: &Arguments) -> Result<Exit> {
             json["life"] = json!(life);
             json["life_why"] = json!(why);
             json["stored"] = json!(standing.stored);
+            json["kept"] = json!(standing.kept);
             print(format!("{json:#}\n").as_bytes())
         }
     }
@@ -75,20 +78,22 @@ pub(super) fn status(arguments: &Arguments) -> Result<Exit> {
 pub(super) fn stand(folder: &Path) -> Result<Standing> {
     match Liveness::of(folder).check_twice()? {
         Some((status, life @ (Life::Alive | Life::Silent(_)))) => {
-            Ok(Standing { status, life, stored: None })
+            Ok(Standing { status, life, stored: None, kept: None })
         }
         Some((status, Life::Ended)) => {
             let reader = StoreReader::into(folder)?;
             match status.settled(&reader)? {
                 status if status.state.is_end() => {
-                    Ok(Standing { status, life: Life::Ended, stored: None })
+                    let kept = reader.results.kept()?;
+                    Ok(Standing { status, life: Life::Ended, stored: None, kept })
                 }
                 _ => unheard(folder, &reader),
             }
         }
         Some((status, died)) => {
             let stored = StoreReader::into(folder).and_then(|reader| reader.tally()).ok();
-            Ok(Standing { status, life: died, stored: stored.map(|(runs, _)| runs) })
+            let stored = stored.map(|(runs, _)| runs);
+            Ok(Standing { status, life: died, stored, kept: None })
         }
         None => unheard(folder, &StoreReader::into(folder)?),
     }
@@ -104,7 +109,8 @@ fn unheard(folder: &Path, reader: &StoreReader) -> Result<Standing> {
     if life == Life::Alive {
         status.words = Some("it has just begun".to_string());
     }
-    Ok(Standing { status, life, stored: None })
+    let kept = reader.results.kept()?;
+    Ok(Standing { status, life, stored: None, kept })
 }
 
 /// The first line: name and state.
@@ -242,6 +248,9 @@ fn text(standing: &Standing) -> String {
     let mut text = format!("{}\n{}\n", headline(standing), progress(standing));
     if let (Life::Died(_), Some(stored)) = (&standing.life, standing.stored) {
         let _ = writeln!(text, "{} runs are stored; start it again to go on", words::count(stored));
+    }
+    if let Some(kept) = &standing.kept {
+        let _ = writeln!(text, "{kept}");
     }
     let going = standing.is_going();
     if let Some(slurm) = &status.slurm {

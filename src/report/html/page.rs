@@ -22,6 +22,8 @@ pub(crate) fn page(facts: &Facts) -> Result<String> {
     let name = escape(&facts.reader.name);
     let mut body =
         format!("<h1>{name}</h1>\n<p class=\"headline\">{}</p>\n", escape(&words::headline(facts)));
+    let kept = facts.reader.results.kept()?.map(|kept| format!("{kept}."));
+    body += &paragraph("warning", kept.as_slice());
     body += &table(facts)?;
     body += &scores(facts);
     body += &time(facts);

@@ -32,7 +32,7 @@ pub(crate) fn headline(facts: &Facts) -> String {
 pub(crate) fn utilisation(facts: &Facts, session: &StartTimeline) -> Vec<String> {
     let Some((last, alone)) = session.last() else {
         return vec![
-            "Of this start no run is left: each was replaced by a later start's.".to_string(),
+            "This start has no run of its own: it made none, or they were replaced by later ones, or have no place in the job any more.".to_string(),
         ];
     };
     let (wall, workers) = (session.wall(), session.lanes.len());

@@ -28,6 +28,9 @@ pub(crate) fn write_json(name: &str, results: &Results, mut out: impl Write) -> 
     for (key, value) in head {
         writeln!(out, "\"{key}\": {value},").map_err(failed)?;
     }
+    if let Some(kept) = results.kept()? {
+        writeln!(out, "\"kept\": {},", json!(kept)).map_err(failed)?;
+    }
     write!(out, "\"groups\": [").map_err(failed)?;
     // Without reductions, the result is the runs.
     let deepest = if nest.outer() == nest.depth() { nest.depth() } else { nest.depth() - 1 };
@@ -35,6 +38,10 @@ pub(crate) fn write_json(name: &str, results: &Results, mut out: impl Write) -> 
     for level in nest.outer()..=deepest {
         results.summaries(level, |summary| {
             let mut entry = entry(results, &summary);
+            let kept = results.kept_runs(nest.tasks_below(summary.key))?;
+            if kept > 0 {
+                entry["kept"] = json!(kept);
+            }
             if level == 1 && nest.depth() == 2 {
                 entry["all_runs"] = all_runs(results, &summary)?;
             }

@@ -41,9 +41,13 @@ pub(crate) fn table(results: &Results) -> Result<String> {
             Err(error) => format!("{}: {}", status(results, &summary), in_a_line(error)),
         });
         let total = summary.runs + summary.failed;
+        let kept = match results.kept_runs(nest.tasks_below(summary.key))? {
+            0 => String::new(),
+            kept => format!(", {kept} kept from an earlier crunch"),
+        };
         cells.push(match summary.failed {
-            0 => format!("{} of {total}", summary.runs),
-            failed => format!("{} of {total}, {failed} failed", summary.runs),
+            0 => format!("{} of {total}{kept}", summary.runs),
+            failed => format!("{} of {total}, {failed} failed{kept}", summary.runs),
         });
         text += &lines.row(cells);
         Ok(())

@@ -95,7 +95,9 @@ fn refresh(liveness: &mut Liveness, folder: &Path, page: &mut Page) -> Result<()
                 page.standing = status::stand(folder)?;
             }
         }
-        Ok(Some((status, life))) => page.standing = Standing { status, life, stored: None },
+        Ok(Some((status, life))) => {
+            page.standing = Standing { status, life, stored: None, kept: None }
+        }
         Ok(None) if !folder.is_dir() => {
             let place = folder.display();
             return Err(Error::unexpected(format!("results folder {place}: is gone")));

@@ -1,0 +1,62 @@
+//! Runs that were made by another crunch than the job's now, and that `--keep` has kept.
+
+use std::ops::Range;
+
+use rusqlite::params;
+
+use crate::job::Identity;
+use crate::store::starts::{StoredIdentity, crunches};
+use crate::store::{Results, storing};
+use crate::util::error::Result;
+use crate::util::text::count;
+
+/// The runs of a range of tasks that another crunch has made. Runs are traced to their crunch through
+/// their worker and its start.
+const KEPT: &str = "SELECT count(*) FROM runs r JOIN workers w ON w.worker = r.worker
+                    JOIN starts s ON s.session = w.session
+                    WHERE r.task >= ?1 AND r.task < ?2 AND s.crunch <> ?3";
+
+impl Results {
+    /// How many runs of these tasks another crunch has made.
+    pub(crate) fn kept_runs(&self, tasks: Range<u64>) -> Result<u64> {
+        let Some(crunch) = self.latest_crunch else { return Ok(0) };
+        let mut kept = 0;
+        let range = params![tasks.start as i64, tasks.end as i64, crunch];
+        self.query(
+            KEPT,
+            range,
+            |row| Ok(Ok(row.get::<_, i64>(0)?)),
+            |found| {
+                kept = found as u64;
+                Ok(())
+            },
+        )?;
+        Ok(kept)
+    }
+
+    /// A sentence about such runs, if there are any.
+    pub(crate) fn kept(&self) -> Result<Option<String>> {
+        let kept = self.kept_runs(0..self.nest().tasks())?;
+        if kept == 0 {
+            return Ok(None);
+        }
+        let failed = |error| storing(self.path(), &error);
+        let store = self.connection();
+        let now = StoredIdentity::read(store).map_err(failed)?.identity;
+        let earlier = crunches(store).map_err(failed)?;
+        let mut why: Vec<String> =
+            earlier.iter().flat_map(|(_, was)| differences(was, &now)).collect();
+        why.sort();
+        why.dedup();
+        let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };
+        Ok(Some(format!(
+            "{} of {} runs were made by an earlier crunch and kept with --keep{why}",
+            count(kept),
+            count(self.nest().tasks())
+        )))
+    }
+}
+
+fn differences(was: &Identity, now: &Identity) -> Vec<String> {
+    was.changes(&mut now.clone()).refused
+}
