@@ -231,7 +231,7 @@ fn a_command_gets_the_cells_own_text() {
     let seen = fs::read_to_string(desk.path("seen")).unwrap();
     assert_eq!(seen, "1.5 007 1.50 1E+5 \n1.5 008 2 +1e-3 3\n");
     let explained = desk.run(gridmpi(), &["explain", "out", "0"]).exits(0).stdout;
-    assert!(explained.contains("echo 1.5 007 1.50 1E+5 "), "{explained}");
+    assert!(explained.contains("gridmpi_c_x=1.50 gridmpi_c_e=1E+5"), "{explained}");
     assert_eq!(
         desk.sql("SELECT typeof(\"c.x\"), \"c.x\" FROM all_runs"),
         ["real|1.5", "integer|2"]

@@ -1,5 +1,6 @@
 //! Copies runs from one store into another, and merges several stores into one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -185,7 +186,6 @@ fn copy_starts(new: &Connection, old: &Connection) -> Result<i64, rusqlite::Erro
     };
     let (first, session) = (highest("workers", "worker")?, highest("workers", "session")?);
     let session = session.max(highest("starts", "session")?);
-    let crunch = highest("crunches", "crunch")?;
     let mut workers = old.prepare("SELECT worker, session, rank, host, thread FROM workers")?;
     let mut found = workers.query([])?;
     while let Some(row) = found.next()? {
@@ -197,31 +197,28 @@ fn copy_starts(new: &Connection, old: &Connection) -> Result<i64, rusqlite::Erro
         new.execute(sql, params![first + worker, session + at, rank, host, thread])?;
     }
     if starts::has_table(old, "starts")? {
-        let mut crunches = old.prepare("SELECT crunch, identity FROM crunches")?;
-        let mut found = crunches.query([])?;
-        while let Some(row) = found.next()? {
-            let (number, identity): (i64, Option<String>) = (row.get(0)?, row.get(1)?);
-            new.execute(
-                "INSERT INTO crunches VALUES (?1, ?2)",
-                params![crunch + number, identity],
-            )?;
+        // Starts with the same crunch have the same number, also if they are of different stores.
+        let mut numbers = BTreeMap::new();
+        for (number, identity) in starts::crunches(old)? {
+            let own = starts::number_of(new, &identity)?;
+            starts::put_crunch(new, own, &identity)?;
+            numbers.insert(number, own);
         }
+        let own = |number: i64| numbers.get(&number).copied().unwrap_or(number);
         if starts::has_table(old, "late_modules")? {
             let mut modules = old.prepare("SELECT crunch, name, digest FROM late_modules")?;
             let mut found = modules.query([])?;
             while let Some(row) = found.next()? {
-                let (number, name, digest): (i64, String, String) =
-                    (row.get(0)?, row.get(1)?, row.get(2)?);
-                let row = params![crunch + number, name, digest];
-                new.execute("INSERT INTO late_modules VALUES (?1, ?2, ?3)", row)?;
+                let (name, digest): (String, String) = (row.get(1)?, row.get(2)?);
+                let row = params![own(row.get(0)?), name, digest];
+                new.execute("INSERT OR IGNORE INTO late_modules VALUES (?1, ?2, ?3)", row)?;
             }
         }
         let mut starts = old.prepare("SELECT session, crunch, environment FROM starts")?;
         let mut found = starts.query([])?;
         while let Some(row) = found.next()? {
-            let (at, number): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let environment: Option<String> = row.get(2)?;
-            let row = params![session + at, crunch + number, environment];
+            let (at, environment): (i64, Option<String>) = (row.get(0)?, row.get(2)?);
+            let row = params![session + at, own(row.get(1)?), environment];
             new.execute("INSERT INTO starts VALUES (?1, ?2, ?3)", row)?;
         }
     }

@@ -251,9 +251,11 @@ fn record(
         let (identity, none) = (&before.identity, BTreeMap::new());
         starts::record(&batch, before.sessions, before.crunch, identity, &none)?;
     }
-    let crunch = match has_changed {
-        true => starts::number_of(&batch, &plan.identity)?,
-        false => before.crunch,
+    // What an older store did not record is taken as unchanged.
+    let is_same = !has_changed && before.identity.is_partial;
+    let crunch = match is_same {
+        true => before.crunch,
+        false => starts::number_of(&batch, &plan.identity)?,
     };
     starts::record(&batch, session, crunch, &plan.identity, &environment())?;
     batch.commit()?;

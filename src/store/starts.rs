@@ -69,9 +69,8 @@ pub(super) fn record(
     identity: &Identity,
     environment: &BTreeMap<String, String>,
 ) -> Result<(), rusqlite::Error> {
-    let identity = serde_json::json!(identity).to_string();
+    put_crunch(store, crunch, identity)?;
     let environment = serde_json::json!(environment).to_string();
-    store.execute("INSERT OR REPLACE INTO crunches VALUES (?1, ?2)", params![crunch, identity])?;
     store.execute(
         "INSERT OR IGNORE INTO starts SELECT DISTINCT session, 1, '' FROM workers WHERE session < ?1",
         params![session],
@@ -113,6 +112,15 @@ pub(super) fn latest_of_several(store: &Connection) -> Result<Option<i64>, rusql
     store.query_row(sql, [], |row| row.get(0)).optional()
 }
 
+pub(super) fn put_crunch(
+    store: &Connection,
+    number: i64,
+    identity: &Identity,
+) -> Result<usize, rusqlite::Error> {
+    let identity = serde_json::json!(identity).to_string();
+    store.execute("INSERT OR REPLACE INTO crunches VALUES (?1, ?2)", params![number, identity])
+}
+
 /// Every crunch that a start has had, by its number.
 pub(super) fn crunches(store: &Connection) -> Result<Vec<(i64, Identity)>, rusqlite::Error> {
     let mut sql = store.prepare("SELECT crunch, identity FROM crunches ORDER BY crunch")?;
@@ -129,7 +137,7 @@ pub(super) fn number_of(store: &Connection, identity: &Identity) -> Result<i64, 
     if let Some((number, _)) = crunches(store)?.into_iter().find(|(_, was)| same(was)) {
         return Ok(number);
     }
-    store.query_row("SELECT coalesce(max(crunch), 1) + 1 FROM crunches", [], |row| row.get(0))
+    store.query_row("SELECT coalesce(max(crunch), 0) + 1 FROM crunches", [], |row| row.get(0))
 }
 
 /// The digests of files that earlier starts have taken; none if they cannot be read.

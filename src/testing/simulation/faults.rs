@@ -108,7 +108,7 @@ fn too_many_failures_stop_the_job() {
     let nest = LoopNest::sized(&[1000], 1);
     let policy = Policy { most_failures: Some(10), ..Policy::default() };
     let mut master = Master::new(nest, MasterConfig { policy, ..workers(7) });
-    let crunch = Box::new(|task| (Duration::from_millis(task % 3), Err("no".to_string())));
+    let crunch = Box::new(|task| (Duration::from_millis(task % 3), Err("no".into())));
     let mut hub = SimulatedHub::new(7, 3, Duration::from_millis(1), crunch);
     let mut notes = Notes::default();
     serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();

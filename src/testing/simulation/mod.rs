@@ -1,6 +1,7 @@
 //! The real master and rank 0's event loop with simulated workers in virtual time: for any nest, workers and
 //! order of replies, every group closes once, with the value that plain nested loops give.
 
+mod changed_file;
 mod cost;
 mod faults;
 mod silence;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use crate::master::{Event, Master, MasterConfig};
 use crate::model::{
     AttemptResult, Completeness, GroupSummary, Key, LoopNest, Policy, PythonFunction, Reduce,
-    Report, RunBatch, Scored, SlotResult,
+    Report, RunBatch, RunError, Scored, SlotResult,
 };
 use crate::rank0::{Effects, serve};
 use crate::util::error::{Error, Result};
@@ -162,10 +163,10 @@ impl World {
         LoopNest::of_sizes(&self.sizes, self.reduces.clone()).unwrap()
     }
 
-    fn result(&self, task: u64) -> Result<Scored, String> {
+    fn result(&self, task: u64) -> Result<Scored, RunError> {
         let mixed = (task ^ self.seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
         if self.failing > 0 && mixed.is_multiple_of(self.failing) {
-            return Err(format!("task {task} fails"));
+            return Err(format!("task {task} fails").into());
         }
         // Few distinct scores, so that there are ties.
         Ok(Scored::number((mixed % 7) as f64 * 0.1))

@@ -18,7 +18,7 @@ use crate::wire::transport::{HEARTBEAT_PERIOD, Hub};
 
 /// The simulated crunch: duration and result of a task.
 pub(crate) type SimulatedCrunch<'a> =
-    Box<dyn FnMut(u64) -> (Duration, Result<Scored, String>) + 'a>;
+    Box<dyn FnMut(u64) -> (Duration, Result<Scored, RunError>) + 'a>;
 
 /// Injected faults. Probabilities are from 0 to 1.
 #[derive(Clone, Copy, Debug, Default)]
@@ -216,7 +216,7 @@ impl<'a> SimulatedHub<'a> {
                 for task in first..first + begun {
                     let (takes, result) = (self.crunch)(task);
                     busy += takes;
-                    runs.push(result.map_err(RunError::Failed), takes.as_secs_f64());
+                    runs.push(result, takes.as_secs_f64());
                 }
                 let (first, count) = (first + begun, count - begun);
                 let unbegun = (!whole).then_some(Assignment { first, count, attempt });
