@@ -26,8 +26,6 @@ pub(crate) struct CopyReport {
     pub(crate) runs: u64,
     /// Runs that both stores have with different results; the existing ones stay.
     pub(crate) disagree: u64,
-    /// Runs that have no task there, and were kept.
-    pub(crate) unplaced: u64,
 }
 
 /// Copies all workers, all starts, and all runs that are missing there. A success replaces a failure. A run
@@ -170,7 +168,7 @@ impl CopyTarget<'_> {
     ) -> Result<Result<()>, rusqlite::Error> {
         let worker = worker.map(|worker| self.first + worker);
         match rows::put_unplaced(self.store, self.results, worker, place, run) {
-            Ok(put) => self.taken.unplaced += put? as u64,
+            Ok(put) => drop(put?),
             Err(error) => return Ok(Err(error)),
         }
         Ok(Ok(()))
@@ -298,7 +296,6 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
         let taken = take_runs((&new, &union, out.path()), (store, layout, folder.path()))?;
         all.runs += taken.runs;
         all.disagree += taken.disagree;
-        all.unplaced += taken.unplaced;
     }
     let score = &before.identity.score;
     if sources.iter().any(|(_, _, _, other)| other.identity.score != *score) {

@@ -110,6 +110,16 @@ impl OpenStore {
             false => in_folder(folder, rebuild(folder, connection, &layout, &plan))?,
         };
         schema::prepare(&connection).map_err(failed)?;
+        connection.execute_batch(starts::TABLES).map_err(failed)?;
+        let unplaced: i64 = connection
+            .query_row("SELECT count(*) FROM unplaced", [], |row| row.get(0))
+            .map_err(failed)?;
+        if unplaced > 0 {
+            log::info!(
+                "{} runs have no place in the job any more; they are kept, and used again if their points come back",
+                count(unplaced as u64)
+            );
+        }
         let session = before.sessions + 1;
         record(&connection, &plan, &before, session, !changes.refused.is_empty())
             .map_err(failed)?;
@@ -240,7 +250,6 @@ fn record(
     has_changed: bool,
 ) -> Result<(), rusqlite::Error> {
     let batch = store.unchecked_transaction()?;
-    batch.execute_batch(starts::TABLES)?;
     for (key, value) in notes(plan) {
         let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
         batch.execute(sql, params![key, value])?;
@@ -285,7 +294,7 @@ fn rebuild(
     let failed = |error| storing(&path, &error);
     let new = create(folder, &plan.layout, &notes(plan)).map_err(failed)?;
     let (target, own) = ((&new, &plan.layout, folder.path()), folder.path());
-    let taken = take_runs(target, (&present, layout, own))?;
+    take_runs(target, (&present, layout, own))?;
     for earlier in superseded(own) {
         let store = earlier.join("runs.sqlite");
         let earlier = existing(&store)?;
@@ -301,14 +310,7 @@ fn rebuild(
     drop(new);
     schema::checkpoint_wal(&present).map_err(failed)?;
     drop(present);
-    let connection = existing(&finish(folder)?)?;
-    if taken.unplaced > 0 {
-        log::info!(
-            "{} runs have no place in the job any more; they are kept, and used again if their points come back",
-            count(taken.unplaced)
-        );
-    }
-    Ok(connection)
+    existing(&finish(folder)?)
 }
 
 /// The folders of stores that an older gridmpi has kept when the job had changed, latest first.
