@@ -325,3 +325,27 @@ fn what_keep_has_kept_is_said_until_it_is_computed_anew() {
     let fresh = desk.run(gridmpi(), &[&out[..], &["--fresh"]].concat()).exits(0);
     assert!(!fresh.stderr.contains("kept with"), "{}", fresh.stderr);
 }
+
+#[test]
+fn a_file_that_runs_write_stops_no_job() {
+    // log.txt is there from the second start on, and out/ is named by points.
+    let desk = Desk::with_job(
+        "[crunch]\ncommand = [\"./run\", \"log.txt\", \"{x}\", \"o.{x}.txt\"]\n[[loop]]\nname = \"x\"\nvalues = [1, 2, 3]\nreduce = \"sum\"\n",
+    );
+    desk.script("run", "#!/bin/sh\necho $2 >> $1\necho $2 >> $3\necho $2\n");
+    assert_eq!(desk.run_job().exits(0).score(), 6.0);
+    edit(&desk, "[1, 2, 3]", "[1, 2, 3, 4, 5]");
+    assert_eq!(desk.run_job().exits(0).score(), 15.0);
+    let lines = |name: &str| fs::read_to_string(desk.path(name)).unwrap().lines().count();
+    assert_eq!((lines("log.txt"), lines("o.1.txt")), (5, 1), "nothing is computed twice");
+    // A file that was there at the first start counts, unless it is ignored.
+    let out = ["job.toml", "--out", "other"];
+    let stopped = desk.run(gridmpi(), &out).exits(2);
+    assert!(
+        stopped.stderr.contains("log.txt") && stopped.stderr.contains("ignore"),
+        "{}",
+        stopped.stderr
+    );
+    edit(&desk, "[crunch]", "[crunch]\nignore = [\"*.txt\"]");
+    desk.run(gridmpi(), &["job.toml", "--out", "third"]).exits(0);
+}

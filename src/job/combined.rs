@@ -37,14 +37,7 @@ pub(super) fn combined_digests(job: &Job, files: &mut FileDigests) -> Result<Vec
             for (point, size) in points.iter_mut().zip(&sizes).rev() {
                 (*point, rest) = (rest % size, rest / size);
             }
-            let coordinates: Vec<_> = loops
-                .iter()
-                .zip(&points)
-                .map(|(l, point)| (l.name.as_str(), l.points.get(*point)))
-                .collect();
-            let point =
-                |level| levels.iter().position(|known| *known == level).map(|at| points[at]);
-            let Ok(name) = template.fill(&coordinates, job.cells(point)) else { continue };
+            let Some(name) = name_of(job, &template, &levels, &points) else { continue };
             let path: PathBuf = job.folder.join(&name);
             if path.is_file() && !job.ignores(&name) {
                 paths.insert(points, path);
@@ -57,6 +50,31 @@ pub(super) fn combined_digests(job: &Job, files: &mut FileDigests) -> Result<Vec
         found.push(CombinedDigests { word, loops, digests });
     }
     Ok(found)
+}
+
+/// The name that a word becomes at these points of the loops at these levels.
+fn name_of(job: &Job, word: &Template, levels: &[usize], points: &[u64]) -> Option<String> {
+    let loops = job.nest.loops();
+    let at = levels.iter().zip(points);
+    let coordinates: Vec<_> = at
+        .map(|(level, point)| (loops[*level].name.as_str(), loops[*level].points.get(*point)))
+        .collect();
+    let point = |level| levels.iter().position(|known| *known == level).map(|at| points[at]);
+    word.fill(&coordinates, job.cells(point)).ok()
+}
+
+/// The files that have these digests.
+pub(super) fn combined_paths(job: &Job, combined: &[CombinedDigests]) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for (word, template) in words(job) {
+        let Some(found) = combined.iter().find(|found| found.word == word) else { continue };
+        let level = |name: &String| job.nest.loops().iter().position(|l| l.name == *name);
+        let levels: Vec<usize> = found.loops.iter().filter_map(level).collect();
+        let names = found.digests.keys();
+        let names = names.filter_map(|points| name_of(job, &template, &levels, points));
+        paths.extend(names.map(|name| job.folder.join(name)));
+    }
+    paths
 }
 
 /// The words of crunch that may become the names of files.

@@ -135,11 +135,15 @@ impl FileDigests {
         self.known.get(path).map_or("", |known| &known.digest)
     }
 
-    /// The files that were taken, for workers to compare: those that crunch consists of, and all others as
-    /// files that points name. So many of the latter that telling all workers would take long are left out.
-    pub(crate) fn watched(&self, always: &BTreeSet<PathBuf>) -> WatchedFiles {
+    /// For workers to compare: the files that crunch consists of, and those that points name. So many of the
+    /// latter that telling all workers would take long are left out.
+    pub(super) fn watched(
+        &self,
+        always: &BTreeSet<PathBuf>,
+        named: &BTreeSet<PathBuf>,
+    ) -> WatchedFiles {
         let mut watched = WatchedFiles::default();
-        let few = self.used.len() <= always.len() + MOST_WATCHED;
+        let few = named.len() <= MOST_WATCHED;
         for (path, known) in self.used() {
             let Some(name) = path.to_str().map(str::to_string) else { continue };
             let file = WatchedFile {
@@ -149,7 +153,7 @@ impl FileDigests {
             };
             if always.contains(path) {
                 watched.always.push(file);
-            } else if few {
+            } else if few && named.contains(path) {
                 watched.named.insert(name, file);
             }
         }

@@ -1,12 +1,11 @@
 //! Finds the files that points name: their content is part of a run's identity, and workers read them.
 
-#[cfg(all(feature = "cli", feature = "jobs"))]
-use std::collections::BTreeSet;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use crate::job::Job;
-use crate::job::digests::{Digests, FileDigests, PointDigests};
+use crate::job::counted::{PythonModules, crunch_files};
+use crate::job::digests::{Digests, FileDigests, PointDigests, WatchedFiles};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::util::error::Error;
 use crate::util::error::Result;
@@ -15,7 +14,10 @@ use crate::util::error::Result;
 pub(crate) fn content_digests(job: &Job, files: &mut FileDigests) -> Result<Digests> {
     let mut named = Vec::new();
     named_files(job, |level, point, path| {
-        named.push((level, point, path.to_path_buf()));
+        let name = path.strip_prefix(&job.folder).unwrap_or(path);
+        if !name.to_str().is_some_and(|name| job.ignores(name)) {
+            named.push((level, point, path.to_path_buf()));
+        }
         Ok(())
     })?;
     files.take(named.iter().map(|(_, _, path)| path.clone()))?;
@@ -34,6 +36,27 @@ pub(crate) fn content_digests(job: &Job, files: &mut FileDigests) -> Result<Dige
         #[cfg(not(feature = "jobs"))]
         combined: Vec::new(),
     })
+}
+
+/// The files that workers compare with what they were at the start: those that crunch consists of, by name
+/// in `counting`, and those that points name and whose digests are given.
+pub(crate) fn watched_files(
+    job: &Job,
+    modules: &PythonModules,
+    counting: &BTreeSet<String>,
+    digests: &Digests,
+    files: &FileDigests,
+) -> Result<WatchedFiles> {
+    let mut named = BTreeSet::new();
+    named_files(job, |level, point, path| {
+        if digests.points.get(&level).is_some_and(|points| points.contains_key(&point)) {
+            named.insert(path.to_path_buf());
+        }
+        Ok(())
+    })?;
+    #[cfg(feature = "jobs")]
+    named.extend(crate::job::combined::combined_paths(job, &digests.combined));
+    Ok(files.watched(&crunch_files(job, modules, counting)?, &named))
 }
 
 /// Calls `each` with the level, the point and the path of every file that a point names: a string in the

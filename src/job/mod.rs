@@ -27,7 +27,7 @@ use crate::model::{Loop, LoopNest, Points, Policy, PythonFunction, Reduce, Value
 use crate::util::error::{Error, Result};
 #[cfg(feature = "jobs")]
 pub(crate) use combined::file_words;
-pub(crate) use counted::{PythonModules, crunch_files};
+pub(crate) use counted::PythonModules;
 #[cfg(feature = "jobs")]
 pub(crate) use digests::WatchedFile;
 pub(crate) use digests::{
@@ -36,7 +36,7 @@ pub(crate) use digests::{
 };
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;
-pub(crate) use files::content_digests;
+pub(crate) use files::{content_digests, watched_files};
 pub(crate) use identity::{Identity, environment};
 pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::executor::rust::ErasedStudy;
 #[cfg(feature = "cli")]
 use crate::job::lookup;
-use crate::job::{FileDigests, Identity, Job, content_digests, crunch_files};
+use crate::job::{FileDigests, Identity, Job, content_digests, watched_files};
 use crate::master::{Action, Event, Master, MasterConfig};
 use crate::model::{Policy, Tally};
 use crate::platform::slurm::Allocation;
@@ -92,9 +92,6 @@ impl Session {
             digests.points.entry(level).or_default().extend(of_level);
         }
         let layout = Layout::of(&job, &digests);
-        if !settings.keep {
-            job.watched = files.watched(&crunch_files(&job, &modules)?);
-        }
         let allocation = if settings.is_main { Allocation::detect() } else { None };
         // Without a store, an orderly shutdown before the time limit saves nothing.
         let ends = allocation.as_ref().filter(|_| !settings.no_store);
@@ -106,6 +103,10 @@ impl Session {
             true => OpenStore::in_memory(&folder, plan)?,
             false => OpenStore::open(&folder, found, plan)?,
         };
+        if !settings.keep {
+            let (counting, digests) = (&opened.counting, &opened.digests);
+            job.watched = watched_files(&job, &modules, counting, digests, files)?;
+        }
         let job = Arc::new(job);
         let order = settings.order.unwrap_or(job.policy.order);
         let config = MasterConfig {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
-use crate::job::{DigestedFile, FileDigests, Identity, Job, environment};
+use crate::job::{DigestedFile, Digests, FileDigests, Identity, Job, environment};
 use crate::model::{AttemptResult, Key, LoopNest, Reduce, Scored};
 use crate::store::copy::take_runs;
 use crate::store::file::{create, existing, finish};
@@ -70,6 +70,9 @@ pub(crate) struct OpenStore {
     keeps_runs: bool,
     /// Levels with a reduction by the user whose summaries can be reused.
     reusable: Vec<usize>,
+    /// The names of the files of crunch that count, and the digests of those of points that do.
+    pub(crate) counting: BTreeSet<String>,
+    pub(crate) digests: Digests,
 }
 
 impl OpenStore {
@@ -211,7 +214,19 @@ pub(crate) fn refusal(folder: &Path, changes: &str) -> String {
 fn opened(path: PathBuf, connection: Connection, plan: &OpenOptions) -> OpenStore {
     let native = plan.job.is_native();
     let reusable = Vec::new();
-    OpenStore { path, connection, session: 1, native, keeps_runs: true, reusable }
+    let counting = plan.identity.files.keys().cloned().collect();
+    let Layout { digests: points, combined, .. } = plan.layout.clone();
+    let digests = Digests { points, combined };
+    OpenStore {
+        path,
+        connection,
+        session: 1,
+        native,
+        keeps_runs: true,
+        reusable,
+        counting,
+        digests,
+    }
 }
 
 /// The store's table `job`.
