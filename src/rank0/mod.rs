@@ -150,6 +150,8 @@ pub(crate) fn serve(
                             effects.returned(rank, report.thread);
                             Event::Done { rank, report }
                         }
+                        // Its crunch may be waiting for a value of the dictionary.
+                        ToMaster::Early(report) => Event::Done { rank, report },
                         ToMaster::Reduced { key, result } => {
                             Event::Reduced { rank: Some(rank), key, result }
                         }

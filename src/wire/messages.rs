@@ -25,6 +25,9 @@ pub(crate) enum ToMaster<'a> {
     /// Results of assigned tasks, and a request for more. The first request carries none.
     #[serde(borrow)]
     Done(Report<'a>),
+    /// The same while the thread is still in a call of crunch.
+    #[serde(borrow)]
+    Early(Report<'a>),
     /// The result of a reduction, and a request for more.
     Reduced {
         key: Key,

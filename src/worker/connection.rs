@@ -285,7 +285,7 @@ impl Connection {
     /// also reports signals and checks rank 0's lease.
     pub(crate) fn service(&self, speaks: bool) -> Result<()> {
         for batch in &self.batches {
-            batch.report_early(|report| self.send(&ToMaster::Done(report)))?;
+            batch.report_early(|report| self.send(&ToMaster::Early(report)))?;
         }
         let blocked = self.batches.iter().all(ThreadBatch::is_at_a_long_task);
         let mut state = self.state.lock();
@@ -378,7 +378,7 @@ impl ConnectionState {
     fn return_unbegun(&mut self) -> Result<()> {
         while let Some((tasks, _)) = self.tasks.pop_front() {
             let unbegun = Some(tasks);
-            self.send_short(&ToMaster::Done(Report { unbegun, ..Report::default() }))?;
+            self.send_short(&ToMaster::Early(Report { unbegun, ..Report::default() }))?;
         }
         Ok(())
     }
