@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::executor::process::child::{self, Limits};
 use crate::executor::process::tail::Tail;
 use crate::executor::process::{ended, environment};
-use crate::executor::{CallResult, Executor, RESULT_LIMIT, Slot, Task, too_large};
+use crate::executor::{CallResult, Executor, RESULT_LIMIT, Slot, Task, startup, too_large};
 use crate::job::placeholders::Template;
 use crate::job::{self, Job, named_json};
 use crate::model::{RunError, Scored, Value, short};
@@ -115,6 +115,15 @@ impl CommandKind {
 }
 
 impl Executor for CommandExecutor {
+    fn prepare(&mut self) -> Result<(), String> {
+        startup::check_programs()?;
+        match &self.job.crunch {
+            job::CrunchSpec::Command(words) => check(&self.job, "crunch.command", &words[0]),
+            _ => Ok(()),
+        }
+        .map_err(|error| error.to_string())
+    }
+
     fn crunch(&mut self, task: &Task) -> CallResult {
         CallResult::from(self.call(task))
     }

@@ -50,6 +50,8 @@ pub(crate) enum ToMaster<'a> {
     Farewell(f64),
     /// The name of a signal that asked this rank to end.
     Interrupted(String),
+    /// Why this worker cannot run crunch; it waits for its dismissal.
+    Sick(String),
     /// A fatal error of this worker.
     Broken(String),
 }

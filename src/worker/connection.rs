@@ -150,12 +150,16 @@ impl Connection {
 
     /// Says hello and waits for the job; `None` if the worker is dismissed instead.
     pub(crate) fn request_job(&self) -> Result<Option<Bytes>> {
-        self.send(&self.hello())?;
+        self.say_hello()?;
         self.wait(|state| match state.unclaimed.pop_front()? {
             ToWorker::Job(bytes) => Some(Ok(Some(bytes))),
             ToWorker::Dismiss { .. } => Some(Ok(None)),
             other => Some(Err(worker::unexpected_message(&other))),
         })?
+    }
+
+    pub(crate) fn say_hello(&self) -> Result<()> {
+        self.send(&self.hello())
     }
 
     fn hello(&self) -> ToMaster<'static> {
@@ -465,5 +469,6 @@ impl MasterClient for ThreadConnection {
     }
 }
 
+mod beginning;
 #[cfg(test)]
 mod tests;
