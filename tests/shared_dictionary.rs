@@ -116,6 +116,29 @@ fn a_wait_ends_when_nobody_is_left_to_put() {
 }
 
 #[test]
+fn a_wait_goes_on_while_its_crunch_does() {
+    // Worker 1 gets the tasks 0 and 1 in one message, and 0 is reported while 1 still waits.
+    let study = Nest::new()
+        .each("part", 0..4u64)
+        .crunch(|(task,), context| {
+            let values = context.dictionary::<u64, String>("values");
+            match task {
+                1 => return values.take(&1).map_err(Into::into),
+                2 => {
+                    std::thread::sleep(Duration::from_secs(1));
+                    values.put(&1, &"late".to_string())?;
+                }
+                _ => {}
+            }
+            Ok(task.to_string())
+        })
+        .reduce(texts);
+    let outcome = study.run(&Settings::default().threads(2).batch(2)).unwrap().unwrap();
+    let values = ["0", "late", "2", "3"].map(String::from);
+    assert_eq!(outcome.summaries[0].value, Ok(values.to_vec()));
+}
+
+#[test]
 fn rank_0_puts_before_hears_during_and_takes_after() {
     let study = Nest::new()
         .each("group", 0..4u64)

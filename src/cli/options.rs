@@ -193,6 +193,9 @@ pub(super) fn print_result(finished: &RunResult) -> Result<()> {
             );
         }
     }
+    for sick in &finished.sick {
+        log::warn!("{}", sick.told(", and others did its tasks"));
+    }
     if finished.tally.exit() == Exit::SomeFailed {
         let why = match finished.no_store {
             true => "run it without --no-store to see why".to_string(),

@@ -12,10 +12,10 @@ use crate::executor::process::attempt::AttemptProcess;
 use crate::executor::process::child::Limits;
 use crate::executor::process::tail::Tail;
 use crate::executor::process::{ended, environment};
-use crate::executor::{CallResult, Executor, RESULT_LIMIT, Slot, Task, too_large};
+use crate::executor::{CallResult, Executor, RESULT_LIMIT, Slot, Task, startup, too_large};
 use crate::job::placeholders::Template;
 use crate::job::shell::script::ShellScript;
-use crate::job::{Job, ShellLine, named_json};
+use crate::job::{CrunchSpec, Job, ShellLine, named_json};
 use crate::model::value::printed::{PrintedError, parse_printed};
 use crate::model::{RunError, Scored, Value, short};
 use crate::util::error::Result;
@@ -164,6 +164,15 @@ impl CommandKind {
 }
 
 impl Executor for CommandExecutor {
+    fn prepare(&mut self) -> Result<(), String> {
+        startup::check_programs()?;
+        match &self.job.crunch {
+            CrunchSpec::Command(words) => check(&self.job, "crunch.command", &words[0]),
+            _ => Ok(()),
+        }
+        .map_err(|error| error.to_string())
+    }
+
     fn crunch(&mut self, task: &Task) -> CallResult {
         CallResult::from(self.call(task))
     }
@@ -253,10 +262,10 @@ pub(crate) fn by_hand(
     attempt: u32,
 ) -> Option<Result<String, String>> {
     let kind = match &job.crunch {
-        crate::job::CrunchSpec::Command(arguments) => {
+        CrunchSpec::Command(arguments) => {
             CommandKind::Arguments(arguments.iter().map(|a| template(a)).collect())
         }
-        crate::job::CrunchSpec::Shell(line) => CommandKind::shell(line),
+        CrunchSpec::Shell(line) => CommandKind::shell(line),
         _ => return None,
     };
     let line = || {

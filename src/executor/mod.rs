@@ -10,6 +10,8 @@ pub(crate) mod process;
 mod python;
 pub(crate) mod rust;
 #[cfg(feature = "jobs")]
+mod startup;
+#[cfg(feature = "jobs")]
 mod watch;
 
 use std::ops::Range;
@@ -88,6 +90,12 @@ pub(crate) struct Slot {
 
 /// The user's crunch, called repeatedly by one worker thread.
 pub(crate) trait Executor {
+    /// Checks, before the first call, what every call needs of this host. An error means that this worker
+    /// cannot work.
+    fn prepare(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Announces the tasks that will be called next, in order. Some may be reassigned to other workers.
     fn expect(&mut self, _tasks: Range<u64>, _attempt: u32) {}
 
@@ -199,6 +207,10 @@ struct Stranger;
 const STRANGER: &str = "rank 0 runs a job of another program; start the same program on every rank";
 
 impl Executor for Stranger {
+    fn prepare(&mut self) -> Result<(), String> {
+        Err(STRANGER.to_string())
+    }
+
     fn crunch(&mut self, _: &Task) -> CallResult {
         CallResult::from(Err(STRANGER.into()))
     }

@@ -102,6 +102,14 @@ impl WatchedExecutor {
 }
 
 impl Executor for WatchedExecutor {
+    fn prepare(&mut self) -> Result<(), String> {
+        self.inner.prepare()
+    }
+
+    fn prepare(&mut self) -> Result<(), String> {
+        self.inner.prepare()
+    }
+
     fn expect(&mut self, tasks: Range<u64>, attempt: u32) {
         self.inner.expect(tasks, attempt);
     }

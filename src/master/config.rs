@@ -27,6 +27,9 @@ pub(crate) struct MasterConfig {
     pub(crate) end: Option<Duration>,
     /// How long a worker may be silent before it is given up; unlimited if `None`.
     pub(crate) lease: Option<Duration>,
+    /// Whether failures of a worker without any success may be its own, because workers are processes that
+    /// may be on several hosts. Applies only if the nest is flattened.
+    pub(crate) suspects: bool,
     /// Expected task durations from earlier starts.
     pub(crate) expected: Option<CostModel>,
 }
@@ -43,6 +46,7 @@ impl Default for MasterConfig {
             batch: None,
             end: None,
             lease: None,
+            suspects: false,
             expected: None,
         }
     }

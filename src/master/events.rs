@@ -37,6 +37,8 @@ pub(crate) enum Event<'a> {
     Alive { rank: usize },
     /// A worker reported a fatal error.
     Broken { rank: usize },
+    /// A worker cannot run crunch, and waits for its dismissal.
+    Sick { rank: usize, why: String },
     /// A worker's process or its connection seems to have ended.
     Lost { rank: usize },
     /// Start no more tasks; let running tasks finish.
@@ -54,6 +56,7 @@ impl Event<'_> {
             Event::Joined { rank, .. }
             | Event::Done { rank, .. }
             | Event::Reduced { rank: Some(rank), .. }
+            | Event::Sick { rank, .. }
             | Event::Heartbeat { rank, .. }
             | Event::Alive { rank } => Some(*rank),
             _ => None,
@@ -97,6 +100,8 @@ pub(crate) enum Action<'a> {
     GiveBack { task: u64, attempt: u32, rank: usize },
     /// Say that a file which crunch consists of differs from what it was at the start. The job drains.
     FileChanged { rank: usize, why: String },
+    /// Say that the worker cannot work: it is given nothing more.
+    Sick { rank: usize, why: String },
     /// Tell the worker to leave.
     Dismiss {
         rank: usize,

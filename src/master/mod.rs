@@ -11,12 +11,14 @@ pub(crate) mod cost_model;
 mod done;
 mod events;
 mod groups;
+mod health;
 mod leases;
 mod nested_queue;
 mod order;
 mod queue;
 mod report;
 mod requeued;
+mod second_tries;
 mod stragglers;
 mod strategy;
 mod view;
@@ -32,10 +34,12 @@ pub(crate) use config::MasterConfig;
 use cost_model::CostModel;
 pub(crate) use events::{Action, Event, emptied};
 use groups::{ClosedGroup, OpenGroups};
+use health::Health;
 use leases::Leases;
 pub(crate) use leases::WAIT_FOR_SILENT;
 use nested_queue::Wake;
 use queue::TaskQueue;
+use second_tries::Turn;
 use stragglers::{Stragglers, Verdict};
 pub(crate) use strategy::Strategy;
 pub(crate) use view::{GroupView, View, WorkerActivity, WorkerView};
@@ -49,6 +53,7 @@ pub(crate) struct Master {
     queue: TaskQueue,
     batching: BatchSizer,
     workers: Workers,
+    health: Health,
     leases: Leases,
     groups: OpenGroups,
     tally: Tally,
@@ -61,6 +66,8 @@ pub(crate) struct Master {
     held: bool,
     stopping: bool,
     cancelled: bool,
+    /// Whether workers that prepare have been told to stop.
+    ends: bool,
     /// How many tasks to run; all that are not done if `None`.
     wanted: Option<u64>,
     /// When all tasks must have ended.
@@ -79,10 +86,13 @@ impl Master {
     pub(crate) fn new(nest: LoopNest, config: MasterConfig) -> Master {
         let MasterConfig { lowest, workers, policy, data, strategy, .. } = config;
         let costs = config.expected.unwrap_or_else(|| CostModel::new(&nest));
+        let queue = TaskQueue::new(&nest, strategy, (policy.order, data), costs);
+        let is_nested = queue.is_nested();
         Master {
-            queue: TaskQueue::new(&nest, strategy, (policy.order, data), costs),
+            queue,
             batching: BatchSizer::new(config.batch),
             workers: Workers::new(lowest, workers),
+            health: Health::new(lowest, workers, config.suspects && !is_nested),
             leases: Leases::new(lowest, workers, config.lease),
             groups: OpenGroups::new(nest.clone(), policy.require),
             tally: Tally::default(),
@@ -92,6 +102,7 @@ impl Master {
             held: false,
             stopping: false,
             cancelled: false,
+            ends: false,
             wanted: None,
             end: config.end,
             first: None,
@@ -140,6 +151,9 @@ impl Master {
                 self.first.get_or_insert(now);
                 if self.workers.welcome(rank, threads, now) {
                     actions.push(Action::Welcome { rank, host });
+                    if self.ends {
+                        actions.push(Action::Cancel { rank, task: None });
+                    }
                 }
             }
             Event::Heartbeat { rank, idle: true } => {
@@ -178,6 +192,10 @@ impl Master {
                 let held = self.workers.break_down(rank);
                 self.lose(rank, held, actions);
             }
+            Event::Sick { rank, why } => {
+                self.workers.reported(rank);
+                self.sicken(rank, why, actions);
+            }
             Event::Lost { rank } => {
                 let held = self.workers.end(rank);
                 self.lose(rank, held, actions);
@@ -187,7 +205,8 @@ impl Master {
             Event::Tick => {}
         }
         for rank in self.leases.run_out() {
-            if self.workers.is_here(rank) {
+            // A sick worker may be too sick for heartbeats, and holds nothing.
+            if self.workers.is_here(rank) && !self.health.is_sick(rank) {
                 self.tally.lost += 1;
                 actions.push(Action::Miss { rank });
                 let held = self.workers.miss(rank);
@@ -282,7 +301,10 @@ impl Master {
             for task in tasks {
                 if self.stragglers.returned(task, None) != Verdict::Nothing {
                     self.tally.given_back += 1;
-                    self.queue.give_back(task, attempt);
+                    match self.health.failed_on(task) {
+                        Some(rank) => self.queue.suspect(rank, task, attempt.saturating_add(1)),
+                        None => self.queue.give_back(task, attempt),
+                    }
                     actions.push(Action::GiveBack { task, attempt, rank });
                 }
             }
@@ -301,9 +323,9 @@ impl Master {
         Duration::try_from_secs_f64(left.div_ceil(threads.max(1)) as f64 * seconds).ok()
     }
 
-    /// Whether some workers were given up.
-    pub(crate) fn has_lost_workers(&self) -> bool {
-        self.workers.any_lost()
+    /// Whether some workers were given up or are sick.
+    pub(crate) fn misses_workers(&self) -> bool {
+        self.workers.any_lost() || !self.health.sick().is_empty()
     }
 
     /// Workers that were given up because they are silent, and may come back.
@@ -311,18 +333,18 @@ impl Master {
         self.workers.silent()
     }
 
-    /// Time since the last sign of life of any worker, if all workers are lost, work is left, and one may
-    /// come back.
+    /// Time since the last sign of life of any worker, if all workers are lost or sick, work is left, and one
+    /// may come back.
     pub(crate) fn deserted(&self) -> Option<Duration> {
-        let is_empty = self.workers.all_lost() && !self.is_over();
+        let is_empty = self.none_is_able() && !self.is_over();
         let silent = is_empty.then(|| self.workers.silent());
         silent.into_iter().flatten().map(|rank| self.leases.silence(rank)).min()
     }
 
-    /// Whether work is left, all workers are lost and none is expected back. Silent workers are waited for
+    /// Whether work is left, all workers are lost or sick and none is expected back. Silent workers are waited for
     /// up to [`WAIT_FOR_SILENT`], but not if the job is stopping.
     pub(crate) fn is_stranded(&self) -> bool {
-        if !self.workers.all_lost() || self.is_complete() {
+        if !self.none_is_able() || self.is_complete() {
             return false;
         }
         match self.deserted() {
@@ -366,6 +388,7 @@ impl Master {
         if !self.to_reduce.is_empty() || self.policy.speculate && self.queue.left() == 0 {
             self.workers.wake(Wake::All);
         }
+        let pass = self.begin_turns(self.stopping || self.is_complete(), actions);
         loop {
             let over = self.stopping || self.is_complete();
             let wake = self.queue.take_wake();
@@ -374,9 +397,11 @@ impl Master {
             let (threads, load) = self.workers.load(rank);
             let (batch, batches) = match self.queue.gives_one(threads) {
                 true => (1, 1),
+                false if self.health.is_on_trial(rank) => (1, 1),
                 false => self.batching.batch(self.queue.left(), self.workers.threads()),
             };
             let room = (threads * batch * batches).saturating_sub(load);
+            let turn = self.turn(rank, pass);
             if over {
                 if load > 0 {
                     self.workers.has_enough(rank);
@@ -386,19 +411,28 @@ impl Master {
                 }
             } else if load > 0 && room < batch {
                 self.workers.has_enough(rank);
-            } else if let Some((key, items)) = self.to_reduce.pop_front() {
+            } else if turn.takes_new
+                && let Some((key, items)) = self.to_reduce.pop_front()
+            {
                 self.workers.reduce(rank, key, now);
                 self.reducing.insert(key, items.clone());
                 actions.push(Action::Reduce { rank: Some(rank), key, items });
             } else if self.held {
                 break;
-            } else if let Some(assignment) = self.another(rank, (threads, load), batch, time, now) {
+            } else if let Some(assignment) =
+                self.another((rank, turn), (threads, load), batch, time, now)
+            {
                 self.workers.assign(rank, assignment, now);
                 actions.push(Action::Assign { rank, assignment });
             } else if self.is_out_of_time() && self.queue.left() == 0 && !self.stopping {
                 self.drain();
             } else if self.queue.is_nested() {
                 self.workers.wait(rank, self.queue.is_engaged(rank));
+            } else if !turn.takes_new {
+                self.workers.has_enough(rank);
+                self.health.park(rank);
+            } else if !self.queue.seconds.is_empty() {
+                self.workers.wait(rank, false); // what is left has failed on it
             } else {
                 break; // it stays open: another worker's task may be requeued
             }
@@ -407,7 +441,7 @@ impl Master {
 
     fn another(
         &mut self,
-        rank: usize,
+        (rank, turn): (usize, Turn),
         (threads, load): (u64, u64),
         batch: u64,
         time: Option<f64>,
@@ -415,9 +449,11 @@ impl Master {
     ) -> Option<Assignment> {
         // One message serves all threads, unless the batch size is fixed.
         let most = if self.batching.is_fixed() { batch } else { batch * threads };
-        let next = self.queue.next(rank, (threads, load), most, time);
+        let most = if self.health.is_on_trial(rank) { 1 } else { most };
+        let next = self.queue.next((rank, turn), (threads, load), most, time);
         next.or_else(|| {
-            self.queue.admits(rank, (threads, load)).then(|| self.second_try(now)).flatten()
+            let admits = turn.takes_new && self.queue.admits(rank, (threads, load));
+            admits.then(|| self.second_try(now)).flatten()
         })
     }
 }

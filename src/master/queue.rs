@@ -8,6 +8,7 @@ use crate::master::done::DoneTasks;
 use crate::master::nested_queue::{NestedQueue, Wake};
 use crate::master::order::{LaneOrder, RankedOrder};
 use crate::master::requeued::RequeuedTasks;
+use crate::master::second_tries::{SecondTries, Turn};
 use crate::master::strategy::Strategy;
 use crate::model::{Assignment, LoopNest, Order};
 
@@ -26,7 +27,9 @@ pub(super) struct TaskQueue {
     failures: BTreeMap<u64, u32>,
     /// Tasks to assign again; they go first.
     requeued: RequeuedTasks,
-    /// Number of requeued tasks, those of a nested queue included.
+    /// Failed tasks to try on another worker; unused where a nested queue says who takes what.
+    pub(super) seconds: SecondTries,
+    /// Number of requeued tasks, those of a nested queue and second tries included.
     waiting: u64,
     /// Number of tasks that do not fit in the remaining time.
     passed: u64,
@@ -69,6 +72,7 @@ impl TaskQueue {
             fresh: tasks,
             failures: BTreeMap::new(),
             requeued: RequeuedTasks::default(),
+            seconds: SecondTries::default(),
             waiting: 0,
             passed: 0,
             costs,
@@ -104,20 +108,30 @@ impl TaskQueue {
         self.give_back(task, attempts);
     }
 
-    /// Requeues a failed task, at most `retries` times since the start; whether it was requeued.
-    pub(super) fn retry(&mut self, task: u64, attempt: u32, retries: u32) -> bool {
+    /// Requeues a task that failed on a worker, at most `retries` times since the start, for another worker;
+    /// whether it was requeued.
+    pub(super) fn retry(&mut self, rank: usize, task: u64, attempt: u32, retries: u32) -> bool {
         if retries == 0 {
             return false;
         }
         let failures = self.failures.entry(task).or_insert(0);
         *failures += 1;
         let requeued = *failures <= retries;
-        if requeued {
+        if requeued && self.is_nested() {
             self.give_back(task, attempt);
+        } else if requeued {
+            self.waiting += 1;
+            self.seconds.retry(rank, task, attempt.saturating_add(1));
         } else {
             self.failures.remove(&task);
         }
         requeued
+    }
+
+    /// Requeues a task whose failure may be the worker's own, as this attempt.
+    pub(super) fn suspect(&mut self, rank: usize, task: u64, attempt: u32) {
+        self.waiting += 1;
+        self.seconds.suspect(rank, task, attempt);
     }
 
     /// Requeues a task as another attempt.
@@ -193,6 +207,7 @@ impl TaskQueue {
     /// Drops all tasks that are left.
     pub(super) fn stop(&mut self) {
         self.requeued.clear();
+        self.seconds.clear();
         (self.fresh, self.waiting) = (0, 0);
     }
 
@@ -218,21 +233,21 @@ impl TaskQueue {
             Stream::Nested(nested) => nested.requeued(),
             _ => self.requeued.count(),
         };
-        assert_eq!(waiting, self.waiting, "requeued tasks");
+        assert_eq!(waiting + self.seconds.count(), self.waiting, "requeued tasks");
     }
 
-    /// Takes at most `most` tasks for a worker. `room` is its number of threads and of assigned tasks. With
+    /// Takes at most `most` tasks for a worker, of those that it may take. `room` is its number of threads and of assigned tasks. With
     /// `time`, only tasks that are expected to end within that many seconds.
     pub(super) fn next(
         &mut self,
-        rank: usize,
+        turn: (usize, Turn),
         room: (u64, u64),
         mut most: u64,
         time: Option<f64>,
     ) -> Option<Assignment> {
-        let Some(time) = time else { return self.take(rank, room, most) };
+        let Some(time) = time else { return self.take(turn, room, most) };
         for _ in 0..MOST_PASSED {
-            let assignment = self.take(rank, room, most)?;
+            let assignment = self.take(turn, room, most)?;
             let Assignment { first, count, .. } = assignment;
             let expect = |task| self.costs.expect(task).unwrap_or(0.0);
             if (first..first + count).map(expect).sum::<f64>() <= time {
@@ -250,7 +265,21 @@ impl TaskQueue {
         None
     }
 
-    fn take(&mut self, rank: usize, room: (u64, u64), most: u64) -> Option<Assignment> {
+    fn take(
+        &mut self,
+        (rank, turn): (usize, Turn),
+        room: (u64, u64),
+        most: u64,
+    ) -> Option<Assignment> {
+        if !self.seconds.is_empty()
+            && let Some(second) = self.seconds.take(rank, turn, most)
+        {
+            self.waiting -= second.count;
+            return Some(second);
+        }
+        if !turn.takes_new {
+            return None;
+        }
         if let Some(requeued) = self.requeued.take(most) {
             self.waiting -= requeued.count;
             return Some(requeued);
@@ -290,7 +319,9 @@ mod tests {
         let mut ranks = ranks.iter().cycle();
         let mut next = || {
             let rank = *ranks.next()?;
-            queue.next(rank, ROOM, most, None).map(|given| (rank, given.first, given.count))
+            queue
+                .next((rank, Turn::ANY), ROOM, most, None)
+                .map(|given| (rank, given.first, given.count))
         };
         std::iter::from_fn(&mut next).collect()
     }
@@ -309,7 +340,7 @@ mod tests {
             }
         }
         assert_eq!(queue.left(), 9);
-        let requeued = queue.next(1, ROOM, 3, None);
+        let requeued = queue.next((1, Turn::ANY), ROOM, 3, None);
         assert_eq!(requeued, Some(Assignment { first: 4, count: 1, attempt: 3 }));
         let rest = all(&mut queue, &[1], 4);
         assert_eq!(rest, [(1, 2, 2), (1, 5, 4), (1, 9, 2)]);
@@ -323,8 +354,8 @@ mod tests {
         queue.know_attempts(4, 2);
         queue.know_attempts(5, 1);
         assert_eq!(queue.only(&[1, 3, 4, 9]), 3);
-        let first = queue.next(1, ROOM, 9, None).unwrap();
-        let second = queue.next(1, ROOM, 9, None).unwrap();
+        let first = queue.next((1, Turn::ANY), ROOM, 9, None).unwrap();
+        let second = queue.next((1, Turn::ANY), ROOM, 9, None).unwrap();
         assert_eq!((first.first, first.attempt, second.first, second.attempt), (1, 1, 4, 3));
         assert_eq!(all(&mut queue, &[1], 9), [(1, 9, 1)]);
     }
@@ -340,7 +371,11 @@ mod tests {
     #[test]
     fn the_longest_come_first_once_they_are_known() {
         let mut queue = new_queue(&[5], Order::LongestFirst, None);
-        assert_eq!(queue.next(1, ROOM, 1, None).unwrap().first, 0, "no observation yet");
+        assert_eq!(
+            queue.next((1, Turn::ANY), ROOM, 1, None).unwrap().first,
+            0,
+            "no observation yet"
+        );
         for (task, seconds) in [(1, 1.0), (2, 3.0), (3, 0.5), (4, 3.0)] {
             queue.costs.observe(task, seconds);
         }
@@ -361,12 +396,19 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_passed_over() {
         let mut queue = new_queue(&[4], Order::Grid, None);
-        assert_eq!(queue.next(1, ROOM, 1, Some(0.1)).unwrap().first, 0, "no observation yet");
+        assert_eq!(
+            queue.next((1, Turn::ANY), ROOM, 1, Some(0.1)).unwrap().first,
+            0,
+            "no observation yet"
+        );
         for (task, seconds) in [(1, 5.0), (2, 1.0), (3, 5.0)] {
             queue.costs.observe(task, seconds);
         }
-        assert_eq!(queue.next(1, ROOM, 3, Some(2.0)).map(|given| given.first), Some(2));
-        assert_eq!(queue.next(1, ROOM, 3, Some(2.0)), None);
+        assert_eq!(
+            queue.next((1, Turn::ANY), ROOM, 3, Some(2.0)).map(|given| given.first),
+            Some(2)
+        );
+        assert_eq!(queue.next((1, Turn::ANY), ROOM, 3, Some(2.0)), None);
         assert!(queue.has_passed());
     }
 }

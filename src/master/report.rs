@@ -37,7 +37,10 @@ impl Master {
                 let held = self.workers.take(rank, (task, 1), attempt, now) == 1;
                 let wanted = held && self.stragglers.returned(task, None) != Verdict::Nothing;
                 if wanted && !self.stopping {
-                    self.queue.put_back(task..task + 1, attempt);
+                    match self.health.failed_on(task) {
+                        Some(rank) => self.queue.suspect(rank, task, attempt),
+                        None => self.queue.put_back(task..task + 1, attempt),
+                    }
                 }
             }
         }
@@ -75,7 +78,16 @@ impl Master {
             if failed && self.stopping {
                 continue; // it may have failed because it was cancelled: leave it to the next start
             }
-            if failed && self.queue.retry(part.first, part.attempt, self.policy.retries) {
+            if !failed {
+                self.note_success(rank, &part, actions);
+            } else if self.is_suspect(rank, &part) {
+                self.queue.suspect(rank, part.first, part.attempt.saturating_add(1));
+                self.tally.retried += 1;
+                actions.push(Action::Record { rank, thread, runs: part });
+                continue;
+            }
+            let (task, attempt) = (part.first, part.attempt);
+            if failed && self.queue.retry(rank, task, attempt, self.policy.retries) {
                 self.tally.retried += 1;
                 actions.push(Action::Record { rank, thread, runs: part });
                 continue;

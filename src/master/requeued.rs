@@ -14,7 +14,6 @@ impl RequeuedTasks {
         self.0.is_empty()
     }
 
-    #[cfg(test)]
     pub(super) fn count(&self) -> u64 {
         self.0.iter().map(|(tasks, _)| tasks.end - tasks.start).sum()
     }

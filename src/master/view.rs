@@ -41,6 +41,8 @@ pub(crate) enum WorkerActivity {
     Idle,
     Crunching,
     Reducing,
+    /// It cannot work, and is given nothing.
+    Sick,
     /// It was dismissed.
     Gone,
     /// It was given up.
@@ -65,7 +67,13 @@ impl Master {
         let workers = self
             .workers
             .views()
-            .map(|worker| WorkerView { expected: worker.task.and_then(expected), ..worker });
+            .map(|worker| WorkerView { expected: worker.task.and_then(expected), ..worker })
+            .map(|worker| match worker.activity {
+                WorkerActivity::Idle if self.health.is_sick(worker.rank) => {
+                    WorkerView { activity: WorkerActivity::Sick, ..worker }
+                }
+                _ => worker,
+            });
         let open = self.groups.views(self.nest.outer(), groups);
         View { tally: self.tally, workers: workers.collect(), open }
     }

@@ -323,9 +323,31 @@ impl Workers {
         self.lost > 0
     }
 
-    /// Whether every worker was given up.
-    pub(super) fn all_lost(&self) -> bool {
-        self.lost == self.workers.len()
+    /// Number of workers that are neither dismissed nor given up.
+    pub(super) fn here(&self) -> usize {
+        self.workers.len() - self.lost - self.dismissed
+    }
+
+    pub(super) fn dismissed(&self) -> usize {
+        self.dismissed
+    }
+
+    pub(super) fn all_here(&self) -> impl Iterator<Item = usize> + '_ {
+        (self.lowest..self.lowest + self.workers.len()).filter(|rank| self.is_here(*rank))
+    }
+
+    /// Whether a worker holds something, or has not asked for work yet.
+    pub(super) fn is_busy_or_coming(&self, rank: usize) -> bool {
+        let worker = self.at(rank);
+        matches!(worker.state, WorkerPhase::Away | WorkerPhase::Welcomed(_))
+            || !worker.holds_nothing()
+    }
+
+    /// Opens a worker that was given nothing, if it is still here.
+    pub(super) fn reopen(&mut self, rank: usize) {
+        if self.at(rank).state == WorkerPhase::Here {
+            self.open.insert(rank);
+        }
     }
 
     /// Workers that were given up and may come back.
@@ -357,6 +379,11 @@ impl Workers {
 
     pub(super) fn all_dismissed(&self) -> bool {
         self.dismissed + self.lost == self.workers.len()
+    }
+
+    /// Workers that were sent the job and have not asked for work.
+    pub(super) fn preparing(&self) -> impl Iterator<Item = usize> + '_ {
+        self.ranks(|worker| matches!(worker.state, WorkerPhase::Welcomed(_)))
     }
 
     /// Workers that hold tasks or groups.

@@ -20,7 +20,7 @@ use crate::rank0::requests::{self, RequestBroker};
 use crate::rank0::settings::Settings;
 use crate::rank0::shutdown::Shutdown;
 use crate::rank0::status::{RunState, StatusWriter};
-use crate::rank0::types::Listener;
+use crate::rank0::types::{Listener, SickWorker};
 use crate::store::Store;
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
@@ -35,6 +35,9 @@ const SHORT_TICK: Duration = Duration::from_millis(2);
 
 /// No tasks are handed out while more groups than this wait to be reduced on rank 0.
 const MOST_GROUPS: usize = 64;
+
+/// The most workers that an error names.
+const MOST_NAMED: usize = 10;
 
 /// No tasks are handed out while more summaries than this wait for listeners.
 const MOST_SUMMARIES: usize = 10_000;
@@ -53,6 +56,9 @@ pub(crate) struct RunEffects {
     /// The error with which a listener stopped the study, or a changed file did.
     stopped: Option<Error>,
     ending: Shutdown,
+    /// The hosts of the workers, and those workers that cannot work.
+    hosts: BTreeMap<usize, String>,
+    sick: Vec<SickWorker>,
     /// Whether workers report their processor time when they leave.
     census: bool,
     /// When the store was last checked.
@@ -107,6 +113,8 @@ impl RunEffects {
             keep,
             stopped,
             ending,
+            hosts: BTreeMap::new(),
+            sick: Vec::new(),
             census,
             checked,
         })
@@ -122,8 +130,11 @@ impl RunEffects {
         self.ending.why()
     }
 
-    /// Rank 0 cannot go on: flushes the store and returns the error to report.
-    pub(crate) fn fail(mut self, error: Error) -> Error {
+    /// Rank 0 cannot go on: flushes the store and returns the error to report, with the workers that could
+    /// not work.
+    pub(crate) fn fail(mut self, mut error: Error) -> Error {
+        let sick = self.sick.iter().take(MOST_NAMED);
+        error = sick.fold(error, |error, sick| error.and(&Error::unexpected(sick.told(""))));
         self.progress.finish();
         self.requests.close();
         let error = match self.store.flush() {
@@ -132,6 +143,11 @@ impl RunEffects {
         };
         self.status.end(RunState::of(error.exit), error.exit, &error.to_string());
         error
+    }
+
+    /// The workers that could not work.
+    pub(crate) fn take_sick(&mut self) -> Vec<SickWorker> {
+        std::mem::take(&mut self.sick)
     }
 
     /// Takes the last status snapshot: all workers have left.
@@ -151,6 +167,7 @@ impl RunEffects {
 impl Effects for RunEffects {
     fn join(&mut self, rank: usize, host: &str) -> Result<()> {
         self.status.join(rank, host);
+        self.hosts.insert(rank, host.to_string());
         self.store.join(rank, host)
     }
 
@@ -215,6 +232,13 @@ impl Effects for RunEffects {
         let waiting = self.requests.waiting();
         let alone = !waiting.is_empty() && master.awaits_only(&waiting);
         self.requests.replies(now, alone)
+    }
+
+    fn sicken(&mut self, rank: usize, why: String) {
+        let host = self.hosts.get(&rank).cloned().unwrap_or_else(|| "an unknown host".to_string());
+        let sick = SickWorker { rank, host, why };
+        log::error!("{}", sick.told(" and is given no more tasks"));
+        self.sick.push(sick);
     }
 
     fn file_changed(&mut self, rank: usize, why: &str) {

@@ -31,6 +31,10 @@ use crate::wire::transport::Hub;
 /// Time limit for the workers' farewell messages.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How long to wait for the next hello of a worker that is to be dismissed at once.
+#[cfg(feature = "mpi")]
+const LAST_HELLO: Duration = Duration::from_secs(10);
+
 /// Longest wait for one message while workers are dismissed.
 #[cfg(feature = "mpi")]
 const TICK: Duration = Duration::from_millis(100);
@@ -60,6 +64,9 @@ pub(crate) trait Effects {
 
     /// Encoded replies that are ready, with the ranks they go to.
     fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)>;
+
+    /// A worker cannot work, for this reason.
+    fn sicken(&mut self, rank: usize, why: String);
 
     /// A worker found that a file which crunch consists of has changed: the job ends with this error.
     fn file_changed(&mut self, rank: usize, why: &str);
@@ -150,6 +157,8 @@ pub(crate) fn serve(
                             effects.returned(rank, report.thread);
                             Event::Done { rank, report }
                         }
+                        // Its crunch may be waiting for a value of the dictionary.
+                        ToMaster::Early(report) => Event::Done { rank, report },
                         ToMaster::Reduced { key, result } => {
                             Event::Reduced { rank: Some(rank), key, result }
                         }
@@ -170,6 +179,7 @@ pub(crate) fn serve(
                             farewells.push(seconds);
                             Event::Tick
                         }
+                        ToMaster::Sick(why) => Event::Sick { rank, why },
                         ToMaster::Broken(why) => {
                             log::error!("rank {rank} cannot go on: {why}");
                             Event::Broken { rank }
@@ -206,6 +216,7 @@ pub(crate) fn serve(
                     effects.give_back(task, attempt, rank)?;
                 }
                 Action::FileChanged { rank, why } => effects.file_changed(rank, &why),
+                Action::Sick { rank, why } => effects.sicken(rank, why),
                 Action::Miss { rank } => {
                     log::warn!("rank {rank} has been silent for too long; its tasks go to others");
                     hub.skip_finalize();
@@ -248,19 +259,28 @@ pub(crate) struct LoopStats {
     pub(crate) workers_cpu: Option<f64>,
 }
 
-/// Dismisses every worker as it says hello: there will be no job.
+/// Dismisses every worker as it says hello: there will be no job. If none has said it for a while, those that
+/// are missing cannot, and are not waited for.
 #[cfg(feature = "mpi")]
 pub(crate) fn dismiss_all(hub: &mut dyn Hub) -> Result<()> {
     let mut there: BTreeSet<usize> = (1..=hub.workers()).collect();
-    while !there.is_empty() {
+    let mut last = hub.now();
+    while !there.is_empty() && hub.now() < last + LAST_HELLO {
+        while let Some(rank) = hub.dead() {
+            there.remove(&rank);
+        }
         if let Some(rank) = hub.receive(TICK, &mut Vec::new())?
             && there.remove(&rank)
         {
-            hub.send_last(
-                rank,
-                encoded(&ToWorker::Dismiss { skip_finalize: false, farewell: false }),
-            )?;
+            last = hub.now();
+            let dismiss = ToWorker::Dismiss { skip_finalize: false, farewell: false };
+            hub.send_last(rank, encoded(&dismiss))?;
         }
+    }
+    for rank in there {
+        log::warn!("rank {rank} says nothing: it is not waited for");
+        hub.skip_finalize();
+        hub.send_last(rank, encoded(&ToWorker::Dismiss { skip_finalize: true, farewell: false }))?;
     }
     Ok(())
 }

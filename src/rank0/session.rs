@@ -24,7 +24,7 @@ use crate::rank0::settings::{Out, Settings};
 use crate::rank0::shutdown::TIME_IS_OVER;
 use crate::rank0::status::{RunState, StatusWriter};
 use crate::rank0::timing::Timing;
-use crate::rank0::types::{PreparedJob, RunResult};
+use crate::rank0::types::{PreparedJob, RunResult, SickWorker};
 use crate::report::{write_csv, write_json};
 use crate::store::{Folder, FoundStore, Layout, OpenOptions, OpenStore};
 use crate::util::error::{Error, Exit, Result};
@@ -118,6 +118,7 @@ impl Session {
             batch: settings.batch,
             end,
             lease,
+            suspects: lease.is_some(),
             expected: settings.expected.clone(),
         };
         let mut master = Master::new(job.nest.clone(), config);
@@ -178,6 +179,7 @@ impl Session {
         effects.write_last(hub.now(), &master);
         let tally = master.tally();
         let since_last = hub.now().saturating_sub(master.last_result());
+        let sick = effects.take_sick();
         let timing = Timing {
             tasks: tally.done - tally.recalled,
             crunch: master.span(),
@@ -191,6 +193,7 @@ impl Session {
             scratch,
             folder,
             effects,
+            sick,
             tally,
             is_part: master.goal() < master.tasks(),
             gave_up: master.has_given_up(),
@@ -244,6 +247,8 @@ pub(crate) struct DrainedSession {
     scratch: Option<tempfile::TempDir>,
     folder: Folder,
     effects: RunEffects,
+    /// Workers that could not work.
+    sick: Vec<SickWorker>,
     tally: Tally,
     /// Whether only some of the tasks were requested.
     is_part: bool,
@@ -261,7 +266,7 @@ pub(crate) struct DrainedSession {
 
 impl DrainedSession {
     pub(crate) fn finish(self) -> Result<RunResult> {
-        let DrainedSession { job, scratch, mut folder, effects, tally, elapsed, .. } = self;
+        let DrainedSession { job, scratch, mut folder, effects, sick, tally, elapsed, .. } = self;
         let (gave_up, no_store) = (self.gave_up, self.no_store);
         let why = effects.interrupted();
         let why = why.or(self.out_of_time.then_some(TIME_IS_OVER));
@@ -294,6 +299,7 @@ impl DrainedSession {
                 tally,
                 elapsed,
                 timing,
+                sick,
                 no_store,
                 folder,
                 scratch,
@@ -304,7 +310,7 @@ impl DrainedSession {
         results.end(RunState::Complete.name(), tally.exit(), "")?;
         status.end(RunState::Complete, tally.exit(), "");
         folder.release();
-        Ok(RunResult { job, results, tally, elapsed, timing, no_store, folder, scratch })
+        Ok(RunResult { job, results, tally, elapsed, timing, sick, no_store, folder, scratch })
     }
 }
 

@@ -54,7 +54,7 @@ impl SilentWorkers {
     /// one comes back. An error if none is left and none is expected back.
     #[inline]
     pub(crate) fn check(&mut self, now: Duration, master: &Master) -> Result<()> {
-        if !master.has_lost_workers() && !self.waits {
+        if !master.misses_workers() && !self.waits {
             return Ok(()); // after almost every message
         }
         self.check_lost(now, master)

@@ -26,6 +26,21 @@ pub(crate) struct PreparedJob {
     pub(crate) listeners: Vec<(usize, Listener)>,
 }
 
+/// A worker that could not work.
+pub(crate) struct SickWorker {
+    pub(crate) rank: usize,
+    pub(crate) host: String,
+    pub(crate) why: String,
+}
+
+impl SickWorker {
+    /// Rank, host and reason, with what follows from it.
+    pub(crate) fn told(&self, and: &str) -> String {
+        let SickWorker { rank, host, why } = self;
+        format!("rank {rank} on {host} cannot work{and}: {why}")
+    }
+}
+
 /// The result of a run on rank 0.
 pub(crate) struct RunResult {
     pub(crate) job: Arc<Job>,
@@ -33,6 +48,9 @@ pub(crate) struct RunResult {
     pub(crate) tally: Tally,
     pub(crate) elapsed: Duration,
     pub(crate) timing: Timing,
+    /// Workers that could not work.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    pub(crate) sick: Vec<SickWorker>,
     /// Whether runs were not stored.
     pub(crate) no_store: bool,
     pub(crate) folder: Folder,

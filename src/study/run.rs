@@ -114,8 +114,13 @@ fn over_ranks(
         signals::take();
     }
     let mut ranks = MpiRanks::initialize(launched.size.unwrap_or(0))?;
-    if ranks.own_rank() == 0 {
-        ranks.beat(codec::encode(&ToWorker::Heartbeat).into())?;
+    let beats = match ranks.own_rank() {
+        0 => ranks.beat(codec::encode(&ToWorker::Heartbeat).into()),
+        _ => Ok(()),
+    };
+    if let Err(error) = beats {
+        dismiss_all(&mut ranks)?;
+        return Err(error);
     }
     if ranks.size() == 1 {
         return if launched.may_be_alone() {
@@ -163,12 +168,12 @@ fn run_rank0(
         Ok(session) => {
             let served = if settings.master_works {
                 let (hub, links) = threads::connect(0, 1);
+                let config = WorkerConfig { is_process: false, ..config };
                 for link in links {
-                    start_worker(
-                        link,
-                        WorkerConfig { is_process: false, ..config },
-                        study.clone(),
-                    )?;
+                    // Without its own worker rank 0 goes on: the hub reports its end.
+                    if let Err(error) = start_worker(link, config, study.clone()) {
+                        log::error!("rank 0 does not work itself: {error}");
+                    }
                 }
                 session.serve(&mut WithLocal::new(ranks, hub))?
             } else {

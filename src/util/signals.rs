@@ -11,12 +11,14 @@ pub(crate) struct SignalRequest {
 #[cfg(feature = "cli")]
 mod taken {
     use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
 
     use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR2};
     use signal_hook::iterator::Signals;
 
     use super::*;
     use crate::util::error::Error;
+    use crate::util::thread;
 
     static TIMES: AtomicUsize = AtomicUsize::new(0);
     static LAST: AtomicI32 = AtomicI32::new(0);
@@ -26,28 +28,35 @@ mod taken {
     /// Handles the signals from now on. While no run checks for them there is nothing to shut down, and
     /// the first signal ends the process.
     pub(crate) fn take() {
-        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGUSR2]) else {
-            return log::warn!("signals cannot be handled: they end gridmpi at once");
-        };
-        std::thread::spawn(move || {
-            for signal in signals.forever() {
-                LAST.store(signal, Ordering::Relaxed);
-                TIMES.fetch_add(1, Ordering::Release);
-                if let (Some(SignalRequest { name, .. }), false) =
-                    (asked(), CONSUMED.load(Ordering::Acquire))
-                {
-                    let error = Error::interrupted(format!("{name}: nothing was started yet"));
-                    error.print();
-                    std::process::exit(error.exit as i32);
-                }
+        let each = |signal| {
+            LAST.store(signal, Ordering::Relaxed);
+            TIMES.fetch_add(1, Ordering::Release);
+            if let (Some(SignalRequest { name, .. }), false) =
+                (asked(), CONSUMED.load(Ordering::Acquire))
+            {
+                let error = Error::interrupted(format!("{name}: nothing was started yet"));
+                error.print();
+                std::process::exit(error.exit as i32);
             }
-        });
+        };
+        if !handle(&[SIGINT, SIGTERM, SIGUSR2], each) {
+            log::warn!("signals cannot be handled: they end gridmpi at once");
+        }
+    }
+
+    /// Calls `each` on a thread of its own for each of these signals; false if that is not possible.
+    fn handle(signals: &[i32], each: impl Fn(i32) + Send + 'static) -> bool {
+        // A signal that is caught must have a thread that handles it.
+        let (to_thread, caught) = channel::<Signals>();
+        let wait = move || caught.recv().map(|mut signals| signals.forever().for_each(each));
+        thread::start("signals", wait).is_ok()
+            && Signals::new(signals).is_ok_and(|signals| to_thread.send(signals).is_ok())
     }
 
     /// Handles SIGUSR1 too, with which a batch system may announce the time limit.
     #[cfg(all(feature = "mpi", feature = "jobs"))]
     pub(crate) fn take_warning() {
-        warned(|| {
+        warned(|_| {
             LAST.store(SIGUSR2, Ordering::Relaxed);
             TIMES.fetch_add(1, Ordering::Release);
         });
@@ -56,13 +65,12 @@ mod taken {
     /// Handles SIGUSR1 and ignores it.
     #[cfg(all(feature = "mpi", feature = "jobs"))]
     pub(crate) fn ignore_warning() {
-        warned(|| log::debug!("SIGUSR1: the time limit is near"));
+        warned(|_| log::debug!("SIGUSR1: the time limit is near"));
     }
 
     #[cfg(all(feature = "mpi", feature = "jobs"))]
-    fn warned(act: impl Fn() + Send + 'static) {
-        let Ok(mut signals) = Signals::new([signal_hook::consts::SIGUSR1]) else { return };
-        std::thread::spawn(move || signals.forever().for_each(|_| act()));
+    fn warned(act: impl Fn(i32) + Send + 'static) {
+        handle(&[signal_hook::consts::SIGUSR1], act);
     }
 
     /// Sets whether a run checks for signals from now on.

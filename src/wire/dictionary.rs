@@ -207,7 +207,7 @@ pub(crate) type DictionaryData = Dictionary<Bytes, Bytes>;
 /// - Each call from a worker is a message to rank 0 and a reply. [`put`](SharedDictionary::put) does not
 ///   return the old value.
 /// - A wait of a worker ends with an error if no worker seems left to put the value: for a minute every
-///   worker has been waiting or idle.
+///   worker has been waiting or idle. A wait that goes on when its crunch has returned ends soon after.
 /// - The dictionary is closed when the study is over, which ends the waits on rank 0 too.
 ///
 /// Keys are compared, and keys and values are sent, in their bincode form, within these

@@ -25,6 +25,9 @@ pub(crate) enum ToMaster<'a> {
     /// Results of assigned tasks, and a request for more. The first request carries none.
     #[serde(borrow)]
     Done(Report<'a>),
+    /// The same while the thread is still in a call of crunch.
+    #[serde(borrow)]
+    Early(Report<'a>),
     /// The result of a reduction, and a request for more.
     Reduced {
         key: Key,
@@ -47,6 +50,8 @@ pub(crate) enum ToMaster<'a> {
     Farewell(f64),
     /// The name of a signal that asked this rank to end.
     Interrupted(String),
+    /// Why this worker cannot run crunch; it waits for its dismissal.
+    Sick(String),
     /// A fatal error of this worker.
     Broken(String),
 }

@@ -150,12 +150,16 @@ impl Connection {
 
     /// Says hello and waits for the job; `None` if the worker is dismissed instead.
     pub(crate) fn request_job(&self) -> Result<Option<Bytes>> {
-        self.send(&self.hello())?;
+        self.say_hello()?;
         self.wait(|state| match state.unclaimed.pop_front()? {
             ToWorker::Job(bytes) => Some(Ok(Some(bytes))),
             ToWorker::Dismiss { .. } => Some(Ok(None)),
             other => Some(Err(worker::unexpected_message(&other))),
         })?
+    }
+
+    pub(crate) fn say_hello(&self) -> Result<()> {
+        self.send(&self.hello())
     }
 
     fn hello(&self) -> ToMaster<'static> {
@@ -287,7 +291,7 @@ impl Connection {
     /// also reports signals and checks rank 0's lease.
     pub(crate) fn service(&self, speaks: bool) -> Result<()> {
         for batch in &self.batches {
-            batch.report_early(|report| self.send(&ToMaster::Done(report)))?;
+            batch.report_early(|report| self.send(&ToMaster::Early(report)))?;
         }
         let blocked = self.batches.iter().all(ThreadBatch::is_at_a_long_task);
         let mut state = self.state.lock();
@@ -380,7 +384,7 @@ impl ConnectionState {
     fn return_unbegun(&mut self) -> Result<()> {
         while let Some((tasks, _)) = self.tasks.pop_front() {
             let unbegun = Some(tasks);
-            self.send_short(&ToMaster::Done(Report { unbegun, ..Report::default() }))?;
+            self.send_short(&ToMaster::Early(Report { unbegun, ..Report::default() }))?;
         }
         Ok(())
     }
@@ -467,5 +471,6 @@ impl MasterClient for ThreadConnection {
     }
 }
 
+mod beginning;
 #[cfg(test)]
 mod tests;

@@ -29,6 +29,9 @@ use crate::worker::isolated_main::PLACE;
 /// How long the program may take to connect after its start.
 const START: Duration = Duration::from_secs(60);
 
+/// How long it may take for imports.
+const PREPARE: Duration = Duration::from_secs(3600);
+
 /// How long a process may take to exit after closing its socket.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -38,10 +41,16 @@ pub(crate) fn relay(
     caller: &Arc<dyn MasterClient>,
     job: &Job,
     bytes: &Bytes,
-    place: Slot,
+    (place, began): (Slot, &dyn Fn() -> Result<()>),
 ) -> Result<()> {
     let limits = Limits::new(job.policy.timeout, Some(caller));
     let mut isolated = Isolated { caller, job: bytes, place, limits, process: None };
+    if place.thread == 0 {
+        let prepared = isolated.prepare().map_err(|e| format!("the process of crunch: {e}"));
+        if !connection.begin(prepared, began)? {
+            return Ok(());
+        }
+    }
     loop {
         match connection.next()? {
             NextWork::Crunch(tasks) => {
@@ -86,6 +95,12 @@ impl Drop for Process {
 }
 
 impl Isolated<'_> {
+    /// Starts the process, which checks what crunch needs.
+    fn prepare(&mut self) -> io::Result<()> {
+        self.process = Some(self.start()?);
+        Ok(())
+    }
+
     fn run(&mut self, task: u64, attempt: u32) -> Result<Scored, RunError> {
         let assignment = Assignment { first: task, count: 1, attempt };
         self.call(&ToWorker::Assign(assignment), |answer| match answer {
@@ -123,7 +138,8 @@ impl Isolated<'_> {
     fn start(&self) -> io::Result<Process> {
         let folder = temporary_folder()?;
         let socket: PathBuf = folder.path().join("socket");
-        let listener = UnixListener::bind(&socket)?;
+        let listener = UnixListener::bind(&socket)
+            .map_err(|e| io::Error::other(format!("{} as a socket: {e}", socket.display())))?;
         let mut command = Command::new(std::env::current_exe()?);
         let Slot { rank, cores, .. } = self.place;
         // Its output must not mix with this process's standard output.
@@ -160,8 +176,13 @@ impl Isolated<'_> {
         read_frame(&mut process.stream, u64::MAX)?; // its hello
         let job = codec::encode(&ToWorker::Job(self.job.clone()));
         write_frame(&mut *process.to_process.lock(), &job)?;
-        read_frame(&mut process.stream, u64::MAX)?; // its first request
-        Ok(process)
+        let mut limits = Limits::new(Some(PREPARE), Some(self.caller));
+        limits.begin();
+        limits.wait_for(&process.stream)?;
+        match codec::decode(&read_frame(&mut process.stream, u64::MAX)?) {
+            Ok(ToMaster::Sick(why) | ToMaster::Broken(why)) => Err(io::Error::other(why)),
+            _ => Ok(process), // its first request
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod heartbeat;
 pub(crate) mod isolated_main;
 pub(crate) mod isolated_relay;
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -40,9 +41,14 @@ pub(crate) fn work(
     study: Option<&Arc<ErasedStudy>>,
 ) -> Result<()> {
     let connection = Arc::new(Connection::new(link, config.threads, config.is_process));
-    let _heartbeat = heartbeat::start(&connection, config.is_process)?;
     let whole =
-        catch_unwind(AssertUnwindSafe(|| request_crunch_return(&connection, config, study)));
+        catch_unwind(AssertUnwindSafe(|| match heartbeat::start(&connection, config.is_process) {
+            Ok(_heartbeat) => request_crunch_return(&connection, config, study),
+            Err(error) => {
+                connection.say_hello()?;
+                connection.be_sick(error.to_string())
+            }
+        }));
     let result = whole.unwrap_or_else(|panic| Err(Error::bug(panic_text(panic.as_ref()))));
     if let Err(error) = &result {
         let _ = connection.send(&ToMaster::Broken(error.to_string()));
@@ -65,39 +71,41 @@ fn request_crunch_return(
     }
     let cores = (config.cores / config.threads as usize).max(1);
     let functions = ExecutorRegistry::new(&job, study);
-    let work_on = |thread: u32| {
+    let work_on = |thread: u32, began: &dyn Fn() -> Result<()>| {
         let caller: Arc<dyn MasterClient> = Arc::new(ThreadConnection::new(connection, thread));
         let place = Slot { rank: connection.rank(), thread, cores };
         match isolates {
-            true => isolated_relay::relay(connection, &caller, &job, &bytes, place),
-            false => run_thread(connection, &caller, &job, &functions, place),
+            true => isolated_relay::relay(connection, &caller, &job, &bytes, (place, began)),
+            false => run_thread(connection, &caller, &job, &functions, (place, began)),
         }
     };
-    connection.ready()?;
-    if config.threads == 1 {
-        return work_on(0);
-    }
+    // The first thread checks what crunch needs. If it is there, the worker asks for tasks, and the other
+    // threads start.
     std::thread::scope(|scope| {
         let work_on = &work_on;
-        let start = |thread| {
-            let named = std::thread::Builder::new().name(format!("thread {thread}"));
-            named.spawn_scoped(scope, move || {
-                let worked = work_on(thread);
-                if let Err(error) = &worked {
-                    connection.close(error); // wakes the other threads
-                }
-                worked
-            })
+        let others = RefCell::new(Vec::new());
+        let begin = || {
+            for thread in 1..config.threads {
+                let named = std::thread::Builder::new().name(format!("thread {thread}"));
+                let started = named.spawn_scoped(scope, move || {
+                    let worked = work_on(thread, &|| Ok(()));
+                    if let Err(error) = &worked {
+                        connection.close(error); // wakes the other threads
+                    }
+                    worked
+                });
+                let failed = |e| Error::unexpected(format!("no thread for {thread}: {e}"));
+                others.borrow_mut().push(started.map_err(failed)?);
+            }
+            connection.ready()
         };
-        let started: Vec<_> = (0..config.threads).map(start).collect();
-        let mut whole = Ok(());
-        for thread in started {
-            let joined = thread.map_err(|error| {
-                let error = Error::unexpected(format!("a thread cannot be started: {error}"));
-                connection.close(&error);
-                error
-            })?;
-            let worked = joined.join().unwrap_or_else(|p| Err(Error::bug(panic_text(p.as_ref()))));
+        let first = catch_unwind(AssertUnwindSafe(|| work_on(0, &begin)));
+        let mut whole = first.unwrap_or_else(|p| Err(Error::bug(panic_text(p.as_ref()))));
+        if let (Err(error), true) = (&whole, config.threads > 1) {
+            connection.close(error);
+        }
+        for thread in others.into_inner() {
+            let worked = thread.join().unwrap_or_else(|p| Err(Error::bug(panic_text(p.as_ref()))));
             whole = whole.and(worked);
         }
         whole
@@ -110,10 +118,16 @@ fn run_thread(
     caller: &Arc<dyn MasterClient>,
     job: &Arc<Job>,
     functions: &ExecutorRegistry,
-    place: Slot,
+    (place, began): (Slot, &dyn Fn() -> Result<()>),
 ) -> Result<()> {
     let mut crunch = functions.cruncher(caller, place);
     let mut reducer = None;
+    if place.thread == 0 {
+        let prepared = caught("the check of what crunch needs", || crunch.prepare());
+        if !connection.begin(prepared, began)? {
+            return Ok(());
+        }
+    }
     loop {
         match connection.next()? {
             NextWork::Crunch(tasks) => {

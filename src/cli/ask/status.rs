@@ -185,6 +185,7 @@ pub(super) fn workers(status: &Status) -> String {
         (workers.idle, "idle"),
         (workers.away, "not there yet"),
         (workers.lost, "lost"),
+        (workers.sick, "sick"),
         (workers.gone, "dismissed"),
     ] {
         if number > 0 {

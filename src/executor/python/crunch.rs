@@ -443,6 +443,11 @@ fn seeds(job: &Job, tasks: Range<u64>) -> String {
 }
 
 impl Executor for PythonExecutor {
+    fn prepare(&mut self) -> Result<(), String> {
+        self.child = Some(PythonChild::start(&self.setup, &self.limits)?);
+        Ok(())
+    }
+
     fn expect(&mut self, tasks: Range<u64>, _: u32) {
         self.expected = tasks;
         self.answers.clear();

@@ -147,12 +147,14 @@ pub(crate) struct GroupStatus {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WorkersStatus {
-    /// Number of workers in all, and of them busy, idle, not heard of yet, lost, and dismissed.
+    /// Number of workers in all, and of them busy, idle, not heard of yet, lost, unable to work, and dismissed.
     pub(crate) all: u64,
     pub(crate) busy: u64,
     pub(crate) idle: u64,
     pub(crate) away: u64,
     pub(crate) lost: u64,
+    #[serde(default)]
+    pub(crate) sick: u64,
     pub(crate) gone: u64,
     /// The workers by rank; if there are too many, those whose task has been running longest.
     pub(crate) list: Vec<WorkerStatus>,
@@ -164,7 +166,7 @@ pub(crate) struct WorkersStatus {
 pub(crate) struct WorkerStatus {
     pub(crate) rank: u64,
     pub(crate) host: String,
-    /// `crunching`, `reducing`, `idle`, `preparing`, `away`, `lost` or `gone`.
+    /// `crunching`, `reducing`, `idle`, `preparing`, `away`, `lost`, `sick` or `gone`.
     pub(crate) state: String,
     pub(crate) threads: u32,
     /// The first task that it holds, and its coordinates.

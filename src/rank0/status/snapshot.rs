@@ -202,6 +202,7 @@ impl SnapshotBuilder {
             WorkerActivity::Idle => "idle",
             WorkerActivity::Crunching => "crunching",
             WorkerActivity::Reducing => "reducing",
+            WorkerActivity::Sick => "sick",
             WorkerActivity::Gone => "gone",
             WorkerActivity::Lost => "lost",
         };
@@ -241,6 +242,7 @@ impl SnapshotBuilder {
             idle: count(&[WorkerActivity::Idle, WorkerActivity::Preparing]),
             away: count(&[WorkerActivity::Away]),
             lost: count(&[WorkerActivity::Lost]),
+            sick: count(&[WorkerActivity::Sick]),
             gone: count(&[WorkerActivity::Gone]),
             list: Vec::new(),
             left_out: all.saturating_sub(MOST_WORKERS) as u64,

@@ -4,6 +4,7 @@
 mod changed_file;
 mod cost;
 mod faults;
+mod sick;
 mod silence;
 mod strategies;
 
@@ -47,6 +48,8 @@ struct Notes {
     given_back: BTreeSet<(u64, u32)>,
     /// What workers found to have changed.
     changed_files: Vec<String>,
+    /// Workers that cannot work.
+    sick: BTreeMap<usize, String>,
     /// Stop the job after this many runs.
     stop_after: Option<usize>,
     /// When to stop starting tasks.
@@ -105,6 +108,10 @@ impl Effects for Notes {
 
     fn is_full(&self) -> bool {
         self.full_now
+    }
+
+    fn sicken(&mut self, rank: usize, why: String) {
+        self.sick.insert(rank, why);
     }
 
     fn file_changed(&mut self, _: usize, why: &str) {

@@ -36,6 +36,9 @@ pub(crate) struct Faults {
     /// Every worker falls silent once, like a suspended process, and handles its messages afterwards: start,
     /// the time span over which the workers' silences begin, and the length of each silence.
     pub(crate) silence: Option<(Duration, Duration, Duration)>,
+    /// How many workers cannot run crunch and say so, and how many after these fail every task.
+    pub(crate) unfit: usize,
+    pub(crate) failing: usize,
     /// When all workers die, reported by the transport.
     pub(crate) end: Option<Duration>,
 }
@@ -173,6 +176,10 @@ impl<'a> SimulatedHub<'a> {
         }
         match message {
             ToWorker::Job(_) if worker.welcomed => {}
+            ToWorker::Job(_) if rank <= self.faults.unfit => {
+                worker.welcomed = true;
+                self.send_to_master(rank, &ToMaster::Sick("it is unfit".to_string()));
+            }
             ToWorker::Job(_) => {
                 worker.welcomed = true;
                 self.send_to_master(rank, &ToMaster::Done(Report::default()));
@@ -207,6 +214,8 @@ impl<'a> SimulatedHub<'a> {
         let (takes, answer) = match worker.queue.pop_front() {
             Some(ToWorker::Assign(assignment)) => {
                 let mut busy = Duration::ZERO;
+                let Faults { unfit, failing, .. } = self.faults;
+                let fails = rank > unfit && rank <= unfit + failing;
                 let Assignment { first, count, attempt } = assignment;
                 let mut runs = RunBatch::default();
                 runs.restart(first, attempt, self.now.as_secs_f64());
@@ -215,6 +224,8 @@ impl<'a> SimulatedHub<'a> {
                 let begun = if whole { count } else { count / 2 };
                 for task in first..first + begun {
                     let (takes, result) = (self.crunch)(task);
+                    let result = if fails { Err("it fails".into()) } else { result };
+                    let takes = if fails { Duration::from_millis(1) } else { takes };
                     busy += takes;
                     runs.push(result, takes.as_secs_f64());
                 }

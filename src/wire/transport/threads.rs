@@ -1,5 +1,6 @@
 //! Transport between threads of this process: the same encoded messages, without MPI.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,9 @@ pub(crate) struct ThreadHub {
     from_workers: Receiver<(usize, Bytes)>,
     lowest: usize,
     to_workers: Vec<Sender<Bytes>>,
+    /// Workers whose threads have ended.
+    dead: VecDeque<usize>,
+    all_ended: bool,
     start: Instant,
 }
 
@@ -33,7 +37,8 @@ pub(crate) fn connect(lowest: usize, workers: usize) -> (ThreadHub, Vec<ThreadLi
         to_workers.push(to_worker);
         links.push(ThreadLink { rank, to_hub: to_hub.clone(), from_hub });
     }
-    (ThreadHub { from_workers, lowest, to_workers, start: Instant::now() }, links)
+    let (dead, start) = (VecDeque::new(), Instant::now());
+    (ThreadHub { from_workers, lowest, to_workers, dead, all_ended: false, start }, links)
 }
 
 impl Hub for ThreadHub {
@@ -52,13 +57,27 @@ impl Hub for ThreadHub {
                 Ok(Some(rank))
             }
             Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err(Error::unexpected("all workers have ended")),
+            // All of them have ended, for good.
+            Err(RecvTimeoutError::Disconnected) => {
+                if std::mem::replace(&mut self.all_ended, true) {
+                    std::thread::sleep(wait);
+                } else {
+                    self.dead.extend(self.lowest..self.lowest + self.to_workers.len());
+                }
+                Ok(None)
+            }
         }
     }
 
     fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
-        let gone = |_| Error::unexpected(format!("worker {rank} has ended"));
-        self.to_workers[rank - self.lowest].send(bytes).map_err(gone)
+        if self.to_workers[rank - self.lowest].send(bytes).is_err() {
+            self.dead.push_back(rank);
+        }
+        Ok(())
+    }
+
+    fn dead(&mut self) -> Option<usize> {
+        self.dead.pop_front()
     }
 }
 

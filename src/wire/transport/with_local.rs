@@ -81,7 +81,7 @@ impl Hub for WithLocal<'_> {
     }
 
     fn dead(&mut self) -> Option<usize> {
-        self.ranks.dead()
+        self.own.dead().filter(|_| !self.left).or_else(|| self.ranks.dead())
     }
 
     fn skip_finalize(&mut self) {

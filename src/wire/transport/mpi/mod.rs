@@ -24,7 +24,7 @@ use mpi::traits::*;
 use parking_lot::Mutex;
 
 use crate::util::error::{Error, Result};
-use crate::util::thread::Ticker;
+use crate::util::thread::{self, Ticker};
 use crate::wire::transport::{HEARTBEAT_PERIOD, Hub, Link};
 use traffic::Traffic;
 
@@ -211,7 +211,8 @@ impl Drop for MpiRanks {
         drop(traffic);
         std::mem::forget(universe); // its drop would block here
         let (done, finalized) = channel();
-        std::thread::spawn(move || {
+        // Without a thread, MPI is not finalised either.
+        let _ = thread::start("finalize", move || {
             raw::finalize();
             let _ = done.send(());
         });
@@ -311,12 +312,15 @@ impl Link for MpiRanks {
 /// calls cannot be interrupted.
 fn watch(time: Duration, error: Error) -> Sender<()> {
     let (in_time, dropped) = channel();
-    std::thread::spawn(move || {
+    let wait = move || {
         if dropped.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
             error.print();
             raw::leave(error.exit as i32);
         }
-    });
+    };
+    if let Err(error) = thread::start("watchdog", wait) {
+        log::warn!("MPI is not watched, and may hang: {error}");
+    }
     in_time
 }
 

@@ -1,0 +1,55 @@
+//! How a worker begins: what crunch needs of this host is there, or it says why it cannot work.
+
+use crate::util::error::Result;
+use crate::wire::messages::{ToMaster, ToWorker};
+use crate::worker::connection::{Connection, POLL_PERIOD};
+
+impl Connection {
+    /// Begins to work, if what crunch needs is there. Otherwise tells rank 0 why not, and waits for the
+    /// dismissal. Returns whether there is work.
+    pub(crate) fn begin(
+        &self,
+        prepared: Result<(), String>,
+        began: impl Fn() -> Result<()>,
+    ) -> Result<bool> {
+        let why = match prepared {
+            // What was cancelled says nothing about this worker: there is nothing left to do.
+            Err(why) if !self.is_stopped() => why,
+            _ => match began() {
+                Ok(()) => return Ok(true),
+                Err(error) if self.has_ended() => return Err(error),
+                Err(error) => error.to_string(),
+            },
+        };
+        self.be_sick(why).map(|()| false)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.state.lock().over.is_some()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.state.lock().stopped
+    }
+
+    /// Tells rank 0 why this worker cannot work, and waits for the dismissal. Needs no other thread.
+    pub(crate) fn be_sick(&self, why: String) -> Result<()> {
+        self.send(&ToMaster::Sick(why))?;
+        loop {
+            {
+                let mut state = self.state.lock();
+                let is_process = state.is_process;
+                state.unclaimed.retain(|message| matches!(message, ToWorker::Dismiss { .. }));
+                if !state.unclaimed.is_empty() {
+                    return Ok(());
+                }
+                if let Some(error) = &state.over {
+                    return Err(error.clone());
+                }
+                drop(state);
+                self.service(is_process)?;
+            }
+            std::thread::sleep(POLL_PERIOD);
+        }
+    }
+}
