@@ -106,10 +106,6 @@ impl Executor for WatchedExecutor {
         self.inner.prepare()
     }
 
-    fn prepare(&mut self) -> Result<(), String> {
-        self.inner.prepare()
-    }
-
     fn expect(&mut self, tasks: Range<u64>, attempt: u32) {
         self.inner.expect(tasks, attempt);
     }
