@@ -48,6 +48,7 @@ const LOG: &[u8] = b"log ";
 const MOST_POINTS: u64 = 1 << 16;
 
 pub(crate) struct PythonExecutor {
+    job: Arc<Job>,
     setup: Setup,
     caller: Arc<dyn MasterClient>,
     watch: Arc<FileWatch>,
@@ -98,7 +99,7 @@ enum Look {
 
 impl PythonExecutor {
     pub(crate) fn new(
-        job: &Job,
+        job: &Arc<Job>,
         python: &Python,
         caller: &Arc<dyn MasterClient>,
         watch: &Arc<FileWatch>,
@@ -111,6 +112,7 @@ impl PythonExecutor {
             _ => Vec::new(),
         });
         PythonExecutor {
+            job: job.clone(),
             setup: Setup::new(job, &crunch_functions(python), place),
             caller: caller.clone(),
             watch: watch.clone(),
@@ -148,12 +150,16 @@ impl PythonExecutor {
         }
         self.child = None;
         self.caller.claim(task.index + 1); // others need not wait for imports
-        // What is imported is looked at before and after.
-        self.watch.check_crunch(task.job)?;
-        self.child = Some(PythonChild::start(&self.setup, &self.limits)?);
-        self.watch.check_crunch(task.job)?;
-        self.looked.clear();
+        self.start_child()?;
         Ok(self.send(task).map_err(|error| self.refuse(task, &error))?)
+    }
+
+    /// Starts a child. What it imports is compared before and after.
+    fn start_child(&mut self) -> Result<(), RunError> {
+        self.watch.check_crunch(&self.job)?;
+        self.child = Some(PythonChild::start(&self.setup, &self.limits)?);
+        self.looked.clear();
+        self.watch.check_crunch(&self.job)
     }
 
     /// The error of a task whose request could not be sent.
@@ -444,7 +450,11 @@ fn seeds(job: &Job, tasks: Range<u64>) -> String {
 
 impl Executor for PythonExecutor {
     fn prepare(&mut self) -> Result<(), String> {
-        self.child = Some(PythonChild::start(&self.setup, &self.limits)?);
+        match self.start_child() {
+            // It stops the job, rather than making this worker a sick one.
+            Err(changed @ RunError::FileChanged(_)) => self.changed = Some(changed),
+            started => started.map_err(|error| error.to_string())?,
+        }
         Ok(())
     }
 
