@@ -167,3 +167,50 @@ fn a_store_that_was_moved_away_is_waited_for() {
     hear(&said, "can be written again");
     assert_eq!(score(child), 1499.0 * 750.0);
 }
+
+#[test]
+fn a_store_that_was_replaced_is_not_written() {
+    let desk = desk(1500);
+    let (child, said) = start(&desk, gridmpi(), &desk.path("out"));
+    drop(crunching(&desk));
+    std::fs::rename(desk.path("out"), desk.path("elsewhere")).unwrap();
+    Command::new("cp")
+        .arg("-r")
+        .args(["elsewhere", "out"])
+        .current_dir(desk.path(""))
+        .status()
+        .unwrap();
+    let error = hear(&said, "crunching pauses");
+    assert!(error.contains("is not the file that was opened"), "{error}");
+    let status = std::fs::read(desk.path("out/status.json")).ok();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(
+        std::fs::read(desk.path("out/status.json")).ok(),
+        status,
+        "it belongs to another run"
+    );
+    assert!(!desk.path("out/summary.json").exists());
+    std::fs::remove_dir_all(desk.path("out")).unwrap();
+    std::fs::rename(desk.path("elsewhere"), desk.path("out")).unwrap();
+    hear(&said, "can be written again");
+    assert_eq!(score(child), 1499.0 * 750.0);
+}
+
+#[test]
+fn a_results_folder_that_vanishes_during_a_long_task_is_missed() {
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"until test -e go; do sleep 0.1; done; echo {x}\"\n[[loop]]\nname = \"x\"\nvalues = [7]\nreduce = \"sum\"\n",
+    );
+    let (child, said) = start(&desk, gridmpi(), &desk.path("out"));
+    let begin = Instant::now();
+    while !desk.path("out/status.json").exists() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it does not begin");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::rename(desk.path("out"), desk.path("elsewhere")).unwrap();
+    let error = hear(&said, "crunching pauses");
+    assert!(error.contains("is gone: put it back"), "{error}");
+    desk.write("go", "");
+    std::fs::rename(desk.path("elsewhere"), desk.path("out")).unwrap();
+    assert_eq!(score(child), 7.0);
+}

@@ -43,6 +43,7 @@ use rusqlite::{Connection, params};
 use crate::job::Job;
 use crate::model::{GroupSummary, RunBatch, weight};
 use crate::util::error::{Error, Result};
+use crate::util::file_state::file_id;
 use crate::util::{signals, thread};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use connect::to_read;
@@ -76,6 +77,9 @@ const MOST_BYTES: usize = 32 << 20;
 /// sent whenever the writer is checked.
 const HELD: usize = 256 << 10;
 const MOST_HELD: usize = 256;
+
+/// How often to look whether the store is still there while there is nothing to write.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Time between attempts to write a batch again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -153,7 +157,8 @@ impl Store {
             hosts: HashMap::new(),
             workers: HashMap::new(),
             new: Vec::new(),
-            on_disk: keeps_runs,
+            id: if keeps_runs { file_id(path) } else { None },
+            trouble: false,
         };
         let work = move || writer.write(&entries).map(|()| writer.connection);
         let writer = thread::start("store", work)?;
@@ -191,6 +196,9 @@ impl Store {
 
     /// Writes the remaining entries and returns the store for reading.
     pub(crate) fn finish(mut self, job: &Job) -> Result<Results> {
+        // Even with nothing left to write, the store has to be there.
+        self.hand_over()?;
+        let _ = self.queue.as_ref().map(|queue| queue.send(Vec::new()));
         let connection = self.join_writer()?;
         schema::leave_wal_mode(&connection);
         Ok(Results::new(self.path, connection, job.nest.clone(), job.is_native()))
@@ -277,13 +285,25 @@ struct StoreWriter {
     workers: HashMap<(usize, u32), i64>,
     /// Workers that the current batch has added.
     new: Vec<(usize, u32)>,
-    /// Whether the store is a file.
-    on_disk: bool,
+    /// The file that was opened, if the store is one.
+    id: Option<(u64, u64)>,
+    /// Whether it was said that the store cannot be written.
+    trouble: bool,
 }
 
 impl StoreWriter {
     fn write(&mut self, entries: &Receiver<Vec<StoreEntry>>) -> Result<()> {
-        while let Ok(first) = entries.recv() {
+        loop {
+            let first = match entries.recv_timeout(LOOK) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(Trouble { error, .. }) = self.check_place() {
+                        self.tell(&error);
+                    }
+                    continue;
+                }
+            };
             let due = Instant::now() + BATCH_AGE;
             let mut batch = first;
             let mut runs: usize = batch.iter().map(StoreEntry::runs).sum();
@@ -303,16 +323,23 @@ impl StoreWriter {
             let weight: usize = batch.iter().map(StoreEntry::weight).sum();
             self.queued.fetch_sub(weight, Ordering::AcqRel);
         }
-        Ok(())
+    }
+
+    /// Says once that the store cannot be written.
+    fn tell(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.trouble, true) {
+            log::error!(
+                "{error}; crunching pauses until it can be written, and no run is lost; a signal (Ctrl-C) stops the job"
+            );
+        }
     }
 
     /// Writes a batch. If that fails for a reason that may pass (a full disk, a locked file), it is tried
     /// again until it succeeds or a signal asks for shutdown.
     fn commit(&mut self, batch: &[StoreEntry]) -> Result<()> {
-        let mut trouble = false;
         loop {
             let Err(error) = self.try_commit(batch) else {
-                if trouble {
+                if std::mem::take(&mut self.trouble) {
                     log::info!("{}: can be written again", self.path.display());
                 }
                 self.new.clear();
@@ -325,12 +352,7 @@ impl StoreWriter {
             if !error.may_pass {
                 return Err(error.error);
             }
-            if !std::mem::replace(&mut trouble, true) {
-                log::error!(
-                    "{}; crunching pauses until it can be written, and no run is lost; a signal (Ctrl-C) stops the job",
-                    error.error
-                );
-            }
+            self.tell(&error.error);
             if let Some(asked) = signals::asked() {
                 let runs: usize = batch.iter().map(StoreEntry::runs).sum();
                 return Err(Error::interrupted(format!(
@@ -342,12 +364,19 @@ impl StoreWriter {
         }
     }
 
+    /// Writing to a file that was deleted or replaced would succeed, and lose everything.
+    fn check_place(&self) -> Result<(), Trouble> {
+        let why = match file_id(&self.path) {
+            found if self.id.is_none() || found == self.id => return Ok(()),
+            Some(_) => "is not the file that was opened: put that one back",
+            None => "is gone: put it back",
+        };
+        let error = Error::unexpected(format!("{}: {why}", self.path.display()));
+        Err(Trouble { error, may_pass: true })
+    }
+
     fn try_commit(&mut self, batch: &[StoreEntry]) -> Result<(), Trouble> {
-        // Writing to a deleted file would succeed, and lose everything.
-        if self.on_disk && !self.path.exists() {
-            let gone = Error::unexpected(format!("{}: is gone", self.path.display()));
-            return Err(Trouble { error: gone, may_pass: true });
-        }
+        self.check_place()?;
         self.connection.execute_batch("BEGIN").map_err(|error| self.trouble(&error))?;
         for entry in batch {
             self.insert(entry)?;

@@ -25,6 +25,11 @@ impl FileState {
     }
 }
 
+/// Tells a file or folder from any other one that takes its place; None if nothing is there.
+pub(crate) fn file_id(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
 impl From<&Metadata> for FileState {
     fn from(metadata: &Metadata) -> FileState {
         let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(NANOSECONDS) + rest;

@@ -15,6 +15,7 @@ use crate::rank0::status::snapshot::{ClosedStatus, Snapshot, SnapshotBuilder};
 use crate::rank0::status::{RunState, Status};
 use crate::util::clock::since_1970;
 use crate::util::error::Exit;
+use crate::util::file_state::file_id;
 use crate::util::thread;
 
 /// Time between snapshots.
@@ -209,6 +210,7 @@ impl WriterThread {
 fn write(news: &Receiver<News>, folder: &Path, mut builder: SnapshotBuilder) {
     let mut status: Option<Status> = None;
     let mut trouble = false;
+    let id = file_id(folder);
     loop {
         let mut over = false;
         match news.recv_timeout(HEARTBEAT_PERIOD) {
@@ -223,7 +225,10 @@ fn write(news: &Receiver<News>, folder: &Path, mut builder: SnapshotBuilder) {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        if let Some(status) = &mut status {
+        // Another folder in its place may be that of another run. The store's writer tells.
+        if let Some(status) = &mut status
+            && file_id(folder) == id
+        {
             status.written = since_1970();
             let written = status.write(folder);
             if let (Err(error), false) = (&written, trouble) {
