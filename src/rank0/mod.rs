@@ -23,6 +23,7 @@ use crate::master::{Action, Event, Master, emptied};
 use crate::model::{GroupSummary, Key, RunBatch, SlotResult};
 use crate::rank0::silent_workers::SilentWorkers;
 use crate::util::error::Result;
+use crate::util::machine;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::requests::Request;
@@ -125,6 +126,7 @@ pub(crate) fn serve(
     let mut silent = SilentWorkers::new();
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
+    let mut crowded = BTreeSet::new(); // what was warned of, once for all workers that are alike
     while !master.is_over() && !effects.is_leaving() {
         // The actions that this event causes. They may borrow from its message.
         let mut due: Vec<Action> = actions;
@@ -142,8 +144,11 @@ pub(crate) fn serve(
                 Some(rank) => {
                     traffic.count(received.len());
                     match codec::decode(&received)? {
-                        ToMaster::Hello { host, threads, process } => {
+                        ToMaster::Hello { host, threads, cores, process } => {
                             silent.joined(rank, process);
+                            if crowded.insert((threads, cores)) {
+                                machine::warn_if_crowded(rank, &host, threads, cores);
+                            }
                             Event::Joined { rank, host, threads }
                         }
                         ToMaster::Done(report) => {

@@ -10,6 +10,8 @@ mod folder;
 #[cfg(feature = "cli")]
 mod history;
 mod large;
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+mod launch_note;
 mod layout;
 mod mapping;
 mod open;
@@ -50,6 +52,8 @@ pub(crate) use copy::merge;
 pub(crate) use folder::Folder;
 #[cfg(feature = "cli")]
 pub(crate) use history::{AttemptRow, History};
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) use launch_note::LaunchNote;
 pub(crate) use layout::Layout;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use open::refusal;

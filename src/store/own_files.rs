@@ -4,7 +4,7 @@ use std::fs::{self, DirEntry};
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
-use crate::job::{LOCK_FILE, STORE_FILE};
+use crate::job::{LAUNCH_FILE, LOCK_FILE, STORE_FILE};
 use crate::store::large;
 use crate::util::files::refuse_special;
 
@@ -32,7 +32,7 @@ const FILES: [&str; 12] = [
 /// Refuses a folder where one of these names is a link or the like: what is written to it would go elsewhere.
 pub(super) fn refuse_links(folder: &Path) -> std::result::Result<(), (PathBuf, Error)> {
     let mut files: Vec<PathBuf> = FILES.iter().map(|name| folder.join(name)).collect();
-    files.push(folder.join(LOCK_FILE));
+    files.extend([LOCK_FILE, LAUNCH_FILE].map(|name| folder.join(name)));
     let mut folders = vec![folder.join(large::FOLDER)];
     for entry in fs::read_dir(folder).map_err(|error| (folder.to_path_buf(), error))?.flatten() {
         if is_numbered(&entry, SUPERSEDED) || is_numbered(&entry, EARLIER) {

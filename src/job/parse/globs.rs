@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
-use crate::job::{LOCK_FILE, STORE_FILE};
+use crate::job::{LAUNCH_FILE, LOCK_FILE, STORE_FILE};
 
 /// What else gridmpi writes into a results folder.
-const OWN: [&str; 5] = ["summary.json", "summary.csv", "status.json", "report.html", "large"];
+const OWN: [&str; 6] =
+    ["summary.json", "summary.csv", "status.json", "report.html", "large", LAUNCH_FILE];
 
 /// A file or folder, whatever it is called: device and inode.
 type FileId = (u64, u64);
