@@ -13,7 +13,6 @@ pub(crate) mod status;
 pub(crate) mod timing;
 pub(crate) mod types;
 
-#[cfg(feature = "mpi")]
 use std::collections::BTreeSet;
 use std::time::Duration;
 
