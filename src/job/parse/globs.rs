@@ -30,6 +30,8 @@ pub(super) struct Globs<'a> {
     results: BTreeSet<PathBuf>,
     /// Links that lead nowhere and might have led to a folder.
     broken: BTreeSet<PathBuf>,
+    /// Whether the present pattern has matched a file.
+    matched: bool,
 }
 
 struct Exclusion {
@@ -67,6 +69,7 @@ impl<'a> Globs<'a> {
             found: BTreeMap::new(),
             results: BTreeSet::new(),
             broken: BTreeSet::new(),
+            matched: false,
         }
     }
 
@@ -97,11 +100,29 @@ impl<'a> Globs<'a> {
             parts.push(PatternPart::Wildcard(Pattern::new("*").map_err(|e| no_pattern(text, &e))?));
         }
         let start = if whole.is_absolute() { Path::new("/") } else { Path::new("") };
-        let before = self.found.len();
+        self.matched = false;
         if !parts.is_empty() {
             self.walk(start, &parts, Way::default())?;
         }
-        Ok(self.found.len() > before)
+        Ok(self.matched)
+    }
+
+    /// What a pattern without matches may have been meant for.
+    pub(super) fn hint(&self, text: &str) -> &'static str {
+        let at = self.folder.join(text);
+        match () {
+            () if at.is_file() => {
+                "; there is a file of that very name: write * ? [ in names as [*] [?] [[]"
+            }
+            () if at.is_dir() => "; that is a folder: add /* for its files",
+            () if text.contains('{') && text.contains('}') => {
+                "; braces are no pattern here: give a list of patterns"
+            }
+            () if text.starts_with('~') || text.contains('$') => {
+                "; ~ and variables are not filled in: write the path"
+            }
+            () => "",
+        }
     }
 
     /// The results folders that were passed by.
@@ -228,6 +249,7 @@ impl<'a> Globs<'a> {
         }
         let file = MatchedFile { id: (what.dev(), what.ino()), by_link: way.by_link };
         let path = path.strip_prefix(self.folder).unwrap_or(path).to_path_buf();
+        self.matched = true;
         let known = self.found.entry(path).or_insert(file);
         known.by_link &= way.by_link;
         Ok(())
