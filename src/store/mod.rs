@@ -59,6 +59,8 @@ pub(crate) use layout::Layout;
 pub(crate) use open::refusal;
 pub(crate) use open::{FoundStore, OpenOptions, OpenStore};
 #[cfg(feature = "cli")]
+pub(crate) use own_files::holds_runs;
+#[cfg(feature = "cli")]
 pub(crate) use query::columns::{Column, ColumnKind};
 #[cfg(feature = "cli")]
 pub(crate) use query::select::Select;

@@ -51,6 +51,21 @@ pub(super) fn refuse_links(folder: &Path) -> std::result::Result<(), (PathBuf, E
     files.into_iter().try_for_each(|path| refuse_special(&path).map_err(|why| (path, why)))
 }
 
+/// Whether runs would be lost if something else were written to this file: it is, maybe through a link, the store
+/// of a results folder, one of its logs, its lock or a large value.
+#[cfg(feature = "cli")]
+pub(crate) fn holds_runs(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else { return false };
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str()))
+    else {
+        return false;
+    };
+    let has_store = |folder: &Path| folder.join(STORE_FILE).is_file();
+    let is_large = || folder.ends_with(large::FOLDER) && folder.parent().is_some_and(has_store);
+    let own = name.starts_with(STORE_FILE) || name == LOCK_FILE || name == LAUNCH_FILE;
+    own && has_store(folder) || large::is_name(name) && is_large()
+}
+
 /// Moves what gridmpi made into the next of `earlier-1`, `earlier-2`, ...; returns which it is. Files of the
 /// user stay.
 pub(super) fn move_aside(folder: &Path) -> Result<PathBuf> {
