@@ -76,12 +76,9 @@ fn bash(desk: &Desk, script: &str) -> Command {
     let mut bash = Command::new("bash");
     bash.args(["-euo", "pipefail", "-c", script]).current_dir(desk.path(""));
     bash.env("PATH", std::env::join_paths(places).unwrap());
-    for name in [
-        "OMPI_ALLOW_RUN_AS_ROOT",
-        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
-        "OMPI_MCA_rmaps_base_oversubscribe",
-    ] {
-        bash.env(name, "1");
+    // As on a machine that nobody has prepared: two cores, perhaps root.
+    for name in common::OPEN_MPI_MAY {
+        bash.env_remove(name);
     }
     bash.env_remove("RUST_LOG");
     bash

@@ -5,7 +5,7 @@ mod common;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Desk, Ran, gridmpi, mpirun};
+use common::{Desk, OPEN_MPI_MAY, Ran, gridmpi, mpirun};
 
 fn desk() -> Desk {
     Desk::with_job(
@@ -156,8 +156,9 @@ fn it_exits_as_the_job_does_and_says_what_is_wrong() {
     assert!(missing.stderr.contains("nothing.toml: cannot be read"), "{}", missing.stderr);
     let launcher = end(launch(&desk, &["-n", "3", "job.toml", "--mpirun", "mpirunn"])).exits(2);
     assert!(launcher.stderr.contains("mpirunn cannot be started"), "{}", launcher.stderr);
-    let refused = end(launch(&desk, &["-n", "3", "job.toml", "--", "--no-such-option"]));
-    assert!(refused.code != 0 && refused.code != 100, "an earlier start's state is not this one's");
+    let refused = end(launch(&desk, &["-n", "3", "job.toml", "--", "--no-such-option"])).exits(2);
+    assert!(refused.stderr.contains("and has started nothing"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("starting it again"), "{}", refused.stderr);
     // A start by hand resumes it as well.
     desk.run(mpirun(2), &["job.toml"]).exits(100);
 }
@@ -184,4 +185,170 @@ fn a_folder_that_cannot_be_had_is_refused_before_anything_starts() {
     let ran = end(launch(&desk, &run)).exits(2);
     assert!(ran.stderr.contains("results folder file/out: cannot be made"), "{}", ran.stderr);
     assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+}
+
+#[test]
+fn what_rank_0_refuses_is_told_once() {
+    let desk = Desk::with_job(
+        "[crunch]\npython = \"f.py:crunch\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n",
+    );
+    let run = ["-n", "2", "job.toml", "--out", "out"];
+    let refused = |what: &str| {
+        let ran = end(launch(&desk, &run)).exits(2);
+        assert_eq!(ran.stderr.matches(what).count(), 1, "{}", ran.stderr);
+        assert!(!ran.stderr.contains("starting it again"), "{}", ran.stderr);
+    };
+    desk.write("f.py", "def other(x): return x\n");
+    refused("f.py has no function 'crunch'");
+    desk.write("f.py", "def crunch(x) return x\n");
+    refused("f.py");
+    desk.write("f.py", "def crunch(x): return float(x)\n");
+    end(launch(&desk, &run)).exits(0);
+    desk.write("f.py", "def crunch(x): return 2.0 * x\n");
+    refused("--keep");
+    end(launch(&desk, &[&run[..], &["--fresh"]].concat())).exits(0);
+    assert_eq!(desk.sql("SELECT score FROM all_runs ORDER BY task"), ["2.0", "4.0"]);
+    assert!(!desk.path("out/.launch").exists());
+}
+
+#[test]
+fn a_start_that_makes_failed_runs_good_has_brought_something() {
+    // Once `good` is there, each worker does one task, and is killed at the second.
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"[ -e good ] || exit 1; if [ -e begun.$PPID ]; then sleep 2; kill -KILL $PPID; sleep 1; fi; touch begun.$PPID; echo {x}\"\n\
+         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 4 }\nreduce = \"sum\"\n",
+    );
+    let run = ["-n", "2", "job.toml", "--out", "out"];
+    end(launch(&desk, &run)).exits(100);
+    desk.write("good", "");
+    let ran = end(launch(&desk, &run)).exits(0);
+    assert!(ran.stderr.matches("starting it again").count() >= 3, "{}", ran.stderr);
+    assert_eq!(desk.sql("SELECT count(*), sum(score) FROM all_runs"), ["4|6.0"]);
+}
+
+#[test]
+fn it_starts_over_once() {
+    let desk = desk();
+    let out = desk.path("out");
+    let run = ["-n", "3", "job.toml", "--out", out.to_str().unwrap()];
+    end(launch(&desk, &run)).exits(0);
+    let child = launch(&desk, &[&run[..], &["--fresh"]].concat());
+    wait_for_tasks(&desk, 80);
+    kill(&desk, "-o", "^[^ ]*gridmpi run");
+    let ran = end(child).exits(0);
+    assert_eq!(ran.stderr.matches("earlier runs moved to").count(), 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("of 60 runs reused"), "{}", ran.stderr);
+    whole(&desk);
+    assert!(out.join("earlier-1").exists() && !out.join("earlier-2").exists());
+    assert!(started(&desk) < 180, "what it had done since was done again");
+}
+
+#[test]
+fn numbers_of_ranks_that_nobody_can_mean_are_refused_in_words() {
+    let desk = desk();
+    for (ranks, why) in [
+        ("0", "rank 0 and a worker are -n 2"),
+        ("-3", "rank 0 and a worker are -n 2"),
+        ("nine", "expected the number of ranks"),
+        ("999999", "too many ranks for this machine"),
+        ("4294967295", "at most 1,000,000 ranks"),
+        ("99999999999999999999999999999999999999999", "expected the number of ranks"),
+    ] {
+        let ran = end(launch(&desk, &["-n", ranks, "job.toml"])).exits(2);
+        assert!(ran.stderr.contains(why), "{ranks}: {}", ran.stderr);
+    }
+    assert_eq!(started(&desk), 0);
+}
+
+/// A launcher like Open MPI's, as far as its version goes.
+fn pretender(desk: &Desk, does: &str) {
+    let version = "[ \"$1\" != --version ] || exec mpirun --version";
+    desk.script("pretender", &format!("#!/bin/sh\n{version}\necho >> starts\n{does}\n"));
+}
+
+#[test]
+fn a_signal_between_two_starts_ends_it() {
+    let desk = desk();
+    pretender(&desk, "kill -TERM $PPID; exit 200");
+    let ran = end(launch(&desk, &["-n", "2", "job.toml", "--mpirun", "./pretender"])).exits(75);
+    assert!(ran.stderr.contains("SIGTERM: 0 of 60 runs"), "{}", ran.stderr);
+    assert_eq!(std::fs::read_to_string(desk.path("starts")).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn a_signal_ends_it_although_the_launcher_heeds_none() {
+    let desk = desk();
+    pretender(&desk, "trap '' USR2 TERM INT\nwhile :; do sleep 1; done");
+    for signal in ["-TERM", "-INT"] {
+        let child = launch(&desk, &["-n", "2", "job.toml", "--mpirun", "./pretender"]);
+        let begin = Instant::now();
+        while !desk.path("starts").exists() {
+            assert!(begin.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::fs::remove_file(desk.path("starts")).unwrap();
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        let ran = end(child).exits(75);
+        assert!(ran.stderr.contains("it is killed"), "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("SIG{}: 0 of 60", &signal[1..])), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_signal_ends_it_when_its_launcher_is_gone() {
+    let desk = desk();
+    let out = desk.path("out");
+    let child = launch(&desk, &["-n", "3", "job.toml", "--out", out.to_str().unwrap()]);
+    wait_for_tasks(&desk, 10);
+    kill(&desk, "-n", "^mpirun ");
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let ran = end(child).exits(75);
+    assert!(ran.stderr.contains("start it again to go on"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("tasks on 2 workers").count(), 1, "{}", ran.stderr);
+}
+
+/// Which processors a process may use.
+const PROCESSORS: &str = "grep Cpus_allowed_list /proc/self/status";
+
+#[test]
+fn no_rank_is_bound_to_a_core_and_nine_ranks_fit_anywhere() {
+    let desk = Desk::with_job(&format!(
+        "[crunch]\nshell = \"{PROCESSORS} > seen.{{x}}; echo 1\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n"
+    ));
+    let own = Command::new("sh").args(["-c", PROCESSORS]).output().unwrap().stdout;
+    for run in [&["-n", "2", "--threads", "2"][..], &["-n", "9"]] {
+        let mut command = gridmpi();
+        for name in OPEN_MPI_MAY {
+            command.env_remove(name);
+        }
+        command.arg("launch").args(run).args(["job.toml", "--fresh"]);
+        let ran = desk.run(command, &[]).exits(0);
+        assert!(!ran.stderr.contains("take turns"), "{}", ran.stderr);
+        for x in 1..=2 {
+            assert_eq!(std::fs::read(desk.path(&format!("seen.{x}"))).unwrap(), own, "{run:?}");
+        }
+    }
+}
+
+#[test]
+fn threads_on_too_few_cores_are_named() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n",
+    );
+    let on_one_core = |ranks: &str, rank: &str| {
+        let allowed = std::fs::read_to_string("/proc/self/status").unwrap();
+        let list =
+            allowed.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+        let first: String = list.trim().chars().take_while(char::is_ascii_digit).collect();
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &first, "mpirun", "--oversubscribe", "--bind-to", "none"]);
+        command.envs(OPEN_MPI_MAY[..2].iter().map(|name| (name, "1")));
+        command.args(["-n", ranks]).arg(gridmpi().get_program());
+        let ran = desk.run(command, &["job.toml", "--threads", "3", "--fresh"]).exits(0);
+        assert_eq!(ran.stderr.matches("take turns").count(), 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("rank {rank} on ")), "{}", ran.stderr);
+        assert!(ran.stderr.contains("has 3 threads and may use 1 core,"), "{}", ran.stderr);
+    };
+    on_one_core("1", "0");
+    on_one_core("2", "1");
 }

@@ -136,3 +136,29 @@ fn a_job_file_cannot_name_a_folder_elsewhere() {
         assert!(ran.stderr.contains("names no folder"), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn no_verb_writes_over_stored_runs() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n",
+    );
+    desk.run(gridmpi(), &["job.toml", "--out", "out"]).exits(0);
+    symlink("out/runs.sqlite", desk.path("link.csv")).unwrap();
+    symlink("out", desk.path("other")).unwrap();
+    let before = fs::read(desk.path("out/runs.sqlite")).unwrap();
+    for to in [
+        "out/runs.sqlite",
+        "out/.lock",
+        "link.csv",
+        "other/runs.sqlite",
+        "./out/../out/runs.sqlite",
+    ] {
+        for verb in [&["export", "out", "--format", "csv"][..], &["report", "out"]] {
+            let ran = desk.run(gridmpi(), &[verb, &["--to", to]].concat()).exits(2);
+            let says = format!("{to}: not written: the runs of a results folder are kept in it");
+            assert!(ran.stderr.contains(&says), "{}", ran.stderr);
+        }
+    }
+    assert_eq!(fs::read(desk.path("out/runs.sqlite")).unwrap(), before);
+    desk.run(gridmpi(), &["export", "out", "--format", "csv", "--to", "out/runs.csv"]).exits(0);
+}

@@ -258,6 +258,8 @@ fn two_halves_are_merged_into_a_whole() {
 
     let again = desk.run(gridmpi(), &["merge", "north", "south", "--out", "all"]).exits(2);
     assert!(again.stderr.contains("holds runs already"), "{}", again.stderr);
+    let twice = desk.run(gridmpi(), &["merge", "north", "./north/", "--out", "x"]).exits(2);
+    assert!(twice.stderr.contains("it is the same folder as north"), "{}", twice.stderr);
     let missing = desk.run(gridmpi(), &["merge", "north", "nowhere", "--out", "x"]).exits(2);
     assert!(missing.stderr.contains("nowhere: there is no runs.sqlite"), "{}", missing.stderr);
     desk.write("job.toml", &job("echo 7", &loops("[1]")));

@@ -58,7 +58,7 @@ fn a_changed_program_is_named_and_nothing_of_it_is_reused() {
 #[test]
 fn files_that_crunch_names_count_and_those_that_it_writes_do_not() {
     let desk = desk(
-        "shell = \"./run {x}; cat deck.in >> all.log; cat all.log > /dev/null\"\ninputs = [\"par/*.nml\"]",
+        "shell = \"./run {x}; cat deck.in >> all.log; cat all.log /proc/self/stat > /dev/null\"\ninputs = [\"par/*.nml\"]",
     );
     desk.write("deck.in", "1\n");
     fs::create_dir(desk.path("par")).unwrap();
@@ -351,4 +351,55 @@ fn a_file_that_runs_write_stops_no_job() {
     );
     edit(&desk, "[crunch]", "[crunch]\nignore = [\"*.txt\"]");
     desk.run(gridmpi(), &["job.toml", "--out", "third"]).exits(0);
+
+#[test]
+fn a_file_among_the_arguments_counts() {
+    let desk = desk("command = [\"awk\", \"-v\", \"x={x}\", \"{{ print x * $1 }}\", \"deck.cir\"]");
+    desk.write("deck.cir", "7\n");
+    assert_eq!(desk.run_job().exits(0).score(), 42.0);
+    desk.write("deck.cir", "35\n");
+    let refused = desk.run_job().exits(2);
+    assert!(refused.stderr.contains("deck.cir has changed"), "{}", refused.stderr);
+    let fresh = ["job.toml", "--out", "out", "--format", "json", "--fresh"];
+    assert_eq!(desk.run(gridmpi(), &fresh).exits(0).score(), 210.0);
+}
+
+#[test]
+fn another_loop_whose_points_are_loaded_is_another_crunch() {
+    let desk = Desk::with_job(
+        "[crunch]\npython = \"f.py:crunch\"\nload = \"f.py:load\"\ndata = \"a\"\n[[loop]]\nname = \"a\"\nvalues = [1, 2]\n[[loop]]\nname = \"b\"\nvalues = [3, 4]\nreduce = \"sum\"\n",
+    );
+    desk.write(
+        "f.py",
+        "def load(p):\n    return p * 10\ndef crunch(a, b):\n    return float(a + b)\n",
+    );
+    let sums = || -> Vec<f64> {
+        let scores = desk.run_job().exits(0).groups();
+        scores.iter().map(|group| group["summary"]["score"].as_f64().unwrap()).collect()
+    };
+    assert_eq!(sums(), [27.0, 47.0]);
+    edit(&desk, "data = \"a\"", "data = \"b\"");
+    let refused = desk.run_job().exits(2);
+    assert!(refused.stderr.contains("data has changed from `a` to `b`"), "{}", refused.stderr);
+    desk.run(gridmpi(), &["job.toml", "--out", "out", "--fresh"]).exits(0);
+    assert_eq!(sums(), [72.0, 74.0]);
+}
+
+#[test]
+fn small_edits_do_not_pile_up() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"x\"\nrange = { from = 0, to = 8 }\nreduce = \"count\"\n",
+    );
+    for to in 9..=16 {
+        desk.run_job().exits(0);
+        edit(&desk, &format!("to = {}", to - 1), &format!("to = {to}"));
+    }
+    let last = desk.run_job().exits(0);
+    assert_eq!(last.groups()[0]["runs"], 16);
+    let workers = desk.sql("SELECT count(*) FROM workers")[0].parse::<u32>().unwrap();
+    assert!(workers <= 9 * 2, "{workers} workers of nine starts with two threads");
+    assert_eq!(desk.sql("SELECT count(*), max(session) FROM starts"), ["9|9"]);
+    let kept = fs::read_dir(desk.path("out")).unwrap().flatten();
+    let old = kept.filter(|entry| entry.file_name().to_string_lossy().starts_with("superseded-"));
+    assert!(old.count() <= 1, "an old store for each edit");
 }

@@ -179,3 +179,12 @@ fn keys_that_do_not_fit_are_refused() {
         assert!(ran.stderr.contains(says), "{keys}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn a_quote_that_nothing_closes_swallows_no_rows() {
+    let desk = Desk::with_job(&job("drop = [\"who\"]\ntarget = \"y\"", "[1.0]"));
+    let rows: Vec<String> = (0..12).map(|i| format!("{i},{},n{i}\n", i % 5)).collect();
+    desk.write("a.csv", &format!("x,y,who\n{}", rows.concat().replace(",n8", ",\"n8")));
+    let refused = desk.run_job().exits(2).stderr;
+    assert!(refused.contains("a.csv: line 10 opens a quote (\") that nothing closes"), "{refused}");
+}

@@ -320,3 +320,89 @@ fn tables_that_cannot_be_understood() {
     rustix::fs::mkfifoat(rustix::fs::CWD, desk.path("pipe"), rustix::fs::Mode::RWXU).unwrap();
     refused(&desk, "rows = 'pipe'", &["pipe: is no file, but a folder, a pipe or a device"]);
 }
+
+#[test]
+fn a_quote_that_nothing_closes_swallows_no_rows() {
+    let desk = Desk::new();
+    for (table, line) in [
+        ("k,who\n1,a\n2,\"b\n3,c\n4,d\n", 3),
+        ("k,\"who\n1,a\n", 1),
+        ("k,who\r\n1,a\r\n2,\"\"\"b\r\n", 3),
+    ] {
+        desk.write("t.csv", table);
+        let says = format!("t.csv: line {line} opens a quote (\") that nothing closes");
+        refused(&desk, "rows = 't.csv'", &[&says]);
+    }
+    let table = "k,who\n1,\"two\nlines\"\n2,5\" tall\n3,\"say \"\"x\"\"\"\n";
+    let whole = rows(&desk, table);
+    assert_eq!(
+        [&whole[0]["who"], &whole[1]["who"], &whole[2]["who"]],
+        [&json!("two\nlines"), &json!("5\" tall"), &json!("say \"x\"")]
+    );
+}
+
+#[test]
+fn what_makes_text_of_numbers_is_named() {
+    let desk = Desk::new();
+    for cell in ["-", "?", ".", "--", "#N/A", "#DIV/0!", "1e400", "-inf"] {
+        desk.write("t.csv", &format!("k,ozone\n1,41\n2,{cell}\n3,12.5\n"));
+        let says = format!("line 3, column 'ozone': expected a finite number, found \"{cell}\"");
+        refused(&desk, "rows = 't.csv'", &[&says, &format!("na = [\"\", \"{cell}\"]")]);
+        let none = points(&desk, &format!("rows = {{ file = 't.csv', na = ['', '{cell}'] }}"));
+        assert_eq!(none[1]["ozone"], json!(null), "{cell}");
+    }
+    let text = |cells: &str, warns: bool| {
+        desk.write("t.csv", &format!("ozone\n{cells}\n"));
+        let ran = run(&desk, "rows = 't.csv'").exits(0);
+        let warned =
+            ran.stderr.contains("t.csv: all cells of column 'ozone' are text, because line");
+        assert_eq!(warned, warns, "{cells}: {}", ran.stderr);
+    };
+    text("41\nbroken\n12.5", true);
+    text("41\nbroken\nlost", false);
+    text("41\n007\nA1\n5\n6", false);
+    text("a\nb", false);
+    text("1\n2", false);
+}
+
+#[test]
+fn patterns_that_overlap_and_patterns_that_are_none() {
+    let desk = Desk::new();
+    desk.write("d/a[1].csv", "1\n");
+    desk.write("d/b.csv", "1\n");
+    assert_eq!(
+        points(&desk, "files = ['d/b.csv', 'd/*.csv', 'd/b*']"),
+        json!(["d/a[1].csv", "d/b.csv"])
+    );
+    for (pattern, says) in [
+        ("d/a[1].csv", "there is a file of that very name: write * ? [ in names as [*] [?] [[]"),
+        ("d", "that is a folder: add /*"),
+        ("d/{a,b}*.csv", "braces are no pattern here"),
+        ("~/*.csv", "~ and variables are not filled in"),
+        ("$DATA/*.csv", "~ and variables are not filled in"),
+    ] {
+        refused(&desk, &format!("files = '{pattern}'"), &[says]);
+    }
+    assert_eq!(points(&desk, "files = 'd/a[[]1].csv'"), json!(["d/a[1].csv"]));
+}
+
+#[test]
+fn points_are_finite() {
+    let desk = Desk::new();
+    for (source, says) in [
+        ("linspace = { from = -1e308, to = 1e308, count = 3 }", "are too far apart"),
+        (
+            "random = { count = 2, x = { uniform = { from = -1e308, to = 1e308 } } }",
+            "too far apart",
+        ),
+        (
+            "random = { count = 2, x = { loguniform = { from = 1e300, to = 1.0000000000000002e300 } } }",
+            "too close to each other",
+        ),
+        ("random = { count = 2, x = { normal = { mean = 1.7e308, sd = 1e308 } } }", "infinite"),
+        ("random = { count = 2, x = { lognormal = { mean = 0, sd = 1000 } } }", "infinite"),
+    ] {
+        refused(&desk, source, &["job.toml:6: loop.x.", says]);
+    }
+    points(&desk, "random = { count = 9, x = { lognormal = { mean = -900, sd = 60 } } }");
+}

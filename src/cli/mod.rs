@@ -33,6 +33,7 @@ use std::path::Path;
 pub use program::main;
 
 use crate::rank0::timing;
+use crate::store::holds_runs;
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files::write_named;
 use crate::util::text::visible_lines;
@@ -94,6 +95,10 @@ fn manual(command: clap::Command) -> Result<Exit> {
 
 /// Writes a file named on the command line.
 fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    if holds_runs(path) {
+        let why = std::io::Error::other("the runs of a results folder are kept in it");
+        return Err(unwritten(path, &why));
+    }
     write_named(path, |error| unwritten(path, &error), write)
 }
 

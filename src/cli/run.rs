@@ -11,6 +11,8 @@ use crate::job::{Job, PointDigests, PythonModules};
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Out;
 use crate::rank0::types::PreparedJob;
+#[cfg(feature = "mpi")]
+use crate::store::LaunchNote;
 use crate::study::run::run_job;
 use crate::util::error::{Error, Exit, Result};
 use crate::worker::isolated_main;
@@ -36,6 +38,10 @@ pub(super) struct RunArgs {
     job: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
+    /// Started by `gridmpi launch`: note in the results folder how it ends.
+    #[cfg(feature = "mpi")]
+    #[arg(long, hide = true)]
+    launched: bool,
     /// Run the built-in demonstration with 10 ms per task instead of 1 s
     #[arg(long)]
     quick: bool,
@@ -55,7 +61,18 @@ pub(super) fn work(job: Job, text: String, modules: PythonModules) -> PreparedJo
 /// Runs a job over MPI or threads, depending on how this process was started.
 pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit> {
     isolated_main::work_if_isolated(None);
-    let RunArgs { job, options, quick } = arguments;
+    #[cfg(feature = "mpi")]
+    if arguments.launched
+        && launched.as_ref().is_none_or(|launched| launched.rank == 0)
+        && let Out::At(folder) = arguments.options.settings().out
+    {
+        return LaunchNote::around(&folder, || run_job_file(arguments, launched));
+    }
+    run_job_file(arguments, launched)
+}
+
+fn run_job_file(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit> {
+    let RunArgs { job, options, quick, .. } = arguments;
     let file = job.or_else(default_job);
     let demo = file.is_none();
     let mut settings = options.settings();

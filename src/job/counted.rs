@@ -77,6 +77,9 @@ pub(crate) struct CountedFile {
 #[cfg(feature = "jobs")]
 const SYSTEM: [&str; 5] = ["/bin", "/sbin", "/usr", "/lib", "/lib64"];
 
+/// Folders whose files the kernel makes up whenever they are read.
+const MADE_UP: [&str; 2] = ["/proc", "/sys"];
+
 /// The files that count, by the name that the job gives them.
 pub(crate) fn counted_files(
     job: &Job,
@@ -136,7 +139,7 @@ impl CountedFiles<'_> {
     /// Adds a file, if it is there and does not count for another reason.
     fn add(&mut self, name: &str, role: FileRole, path: PathBuf) {
         let is_new = || CountedFile { role, path: path.clone() };
-        if path.is_file() {
+        if path.is_file() && !MADE_UP.iter().any(|folder| path.starts_with(folder)) {
             let known = self.files.entry(name.to_string()).or_insert_with(is_new);
             if known.role == FileRole::Reduction {
                 known.role = role; // crunch uses it too

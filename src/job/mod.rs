@@ -314,6 +314,9 @@ pub(crate) const RUN_COLUMNS: [&str; 11] = [
 pub(crate) const STORE_FILE: &str = "runs.sqlite";
 pub(crate) const LOCK_FILE: &str = ".lock";
 
+/// What rank 0 tells `gridmpi launch` in a results folder.
+pub(crate) const LAUNCH_FILE: &str = ".launch";
+
 /// The interpreter if the job names none.
 pub(crate) const DEFAULT_INTERPRETER: &str = "python3";
 

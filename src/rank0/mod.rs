@@ -13,7 +13,6 @@ pub(crate) mod status;
 pub(crate) mod timing;
 pub(crate) mod types;
 
-#[cfg(feature = "mpi")]
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use crate::master::{Action, Event, Master, emptied};
 use crate::model::{GroupSummary, Key, RunBatch, SlotResult};
 use crate::rank0::silent_workers::SilentWorkers;
 use crate::util::error::Result;
+use crate::util::machine;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::requests::Request;
@@ -132,6 +132,7 @@ pub(crate) fn serve(
     let mut silent = SilentWorkers::new();
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
+    let mut crowded = BTreeSet::new(); // what was warned of, once for all workers that are alike
     while !master.is_over() && !effects.is_leaving() {
         // The actions that this event causes. They may borrow from its message.
         let mut due: Vec<Action> = actions;
@@ -149,8 +150,11 @@ pub(crate) fn serve(
                 Some(rank) => {
                     traffic.count(received.len());
                     match codec::decode(&received)? {
-                        ToMaster::Hello { host, threads, process } => {
+                        ToMaster::Hello { host, threads, cores, process } => {
                             silent.joined(rank, process);
+                            if crowded.insert((threads, cores)) {
+                                machine::warn_if_crowded(rank, &host, threads, cores);
+                            }
                             Event::Joined { rank, host, threads }
                         }
                         ToMaster::Done(report) => {

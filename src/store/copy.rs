@@ -257,8 +257,14 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
     }
     let mut sources: Vec<(Folder, Connection, Layout, StoredIdentity)> = Vec::new();
     let mut union: Option<Layout> = None;
-    for folder in folders {
+    for (i, folder) in folders.iter().enumerate() {
         let place = format!("results folder {}", folder.display());
+        let own = folder.canonicalize().ok();
+        let twice = |other: &&PathBuf| own.is_some() && other.canonicalize().ok() == own;
+        if let Some(other) = folders[..i].iter().find(twice) {
+            let why = format!("{place}: it is the same folder as {}", other.display());
+            return Err(Error::input(format!("{why}; name each folder once")));
+        }
         if !folder.join("runs.sqlite").is_file() {
             return Err(Error::input(format!("{place}: there is no runs.sqlite in it")));
         }

@@ -11,6 +11,8 @@ mod folder;
 mod history;
 mod kept;
 mod large;
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+mod launch_note;
 mod layout;
 mod mapping;
 mod open;
@@ -52,10 +54,14 @@ pub(crate) use copy::merge;
 pub(crate) use folder::Folder;
 #[cfg(feature = "cli")]
 pub(crate) use history::{AttemptRow, History};
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) use launch_note::LaunchNote;
 pub(crate) use layout::Layout;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use open::refusal;
 pub(crate) use open::{FoundStore, OpenOptions, OpenStore};
+#[cfg(feature = "cli")]
+pub(crate) use own_files::holds_runs;
 #[cfg(feature = "cli")]
 pub(crate) use query::columns::{Column, ColumnKind};
 #[cfg(feature = "cli")]

@@ -4,7 +4,7 @@ use std::fs::{self, DirEntry};
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
-use crate::job::{LOCK_FILE, STORE_FILE};
+use crate::job::{LAUNCH_FILE, LOCK_FILE, STORE_FILE};
 use crate::store::large;
 use crate::util::files::refuse_special;
 
@@ -32,7 +32,7 @@ const FILES: [&str; 12] = [
 /// Refuses a folder where one of these names is a link or the like: what is written to it would go elsewhere.
 pub(super) fn refuse_links(folder: &Path) -> std::result::Result<(), (PathBuf, Error)> {
     let mut files: Vec<PathBuf> = FILES.iter().map(|name| folder.join(name)).collect();
-    files.push(folder.join(LOCK_FILE));
+    files.extend([LOCK_FILE, LAUNCH_FILE].map(|name| folder.join(name)));
     let mut folders = vec![folder.join(large::FOLDER)];
     for entry in fs::read_dir(folder).map_err(|error| (folder.to_path_buf(), error))?.flatten() {
         if is_numbered(&entry, SUPERSEDED) || is_numbered(&entry, EARLIER) {
@@ -49,6 +49,21 @@ pub(super) fn refuse_links(folder: &Path) -> std::result::Result<(), (PathBuf, E
         files.extend(values.flatten().filter(is_value).map(|entry| entry.path()));
     }
     files.into_iter().try_for_each(|path| refuse_special(&path).map_err(|why| (path, why)))
+}
+
+/// Whether runs would be lost if something else were written to this file: it is, maybe through a link, the store
+/// of a results folder, one of its logs, its lock or a large value.
+#[cfg(feature = "cli")]
+pub(crate) fn holds_runs(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else { return false };
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str()))
+    else {
+        return false;
+    };
+    let has_store = |folder: &Path| folder.join(STORE_FILE).is_file();
+    let is_large = || folder.ends_with(large::FOLDER) && folder.parent().is_some_and(has_store);
+    let own = name.starts_with(STORE_FILE) || name == LOCK_FILE || name == LAUNCH_FILE;
+    own && has_store(folder) || large::is_name(name) && is_large()
 }
 
 /// Moves what gridmpi made into the next of `earlier-1`, `earlier-2`, ...; returns which it is. Files of the

@@ -47,15 +47,17 @@ pub(crate) fn run_job(
         Some(launched) if launched.size != Some(1) => {
             // The only process of a batch script may use the node's threads, if it asks for threads.
             if launched.is_batch_script() && settings.threads.is_some() {
-                return over_threads(settings, study, prepare);
+                return over_threads(true, settings, study, prepare);
             }
             over_ranks(&launched, settings, study, prepare)
         }
-        _ => over_threads(settings, study, prepare),
+        launched => over_threads(launched.is_some(), settings, study, prepare),
     }
 }
 
+/// One process is rank 0 and the workers. A launcher may have bound it to few cores.
 fn over_threads(
+    launched: bool,
     settings: &Settings,
     study: Option<Arc<ErasedStudy>>,
     prepare: impl FnOnce() -> Result<PreparedJob>,
@@ -67,6 +69,9 @@ fn over_threads(
     let cores = slurm::cores().unwrap_or_else(machine::cores);
     let threads = settings.threads.unwrap_or(cores);
     check_strategy(settings, threads)?;
+    if launched {
+        machine::warn_if_crowded(0, &machine::host(), threads as u32, machine::cores() as u32);
+    }
     let workers = work.job.nest.tasks().min(threads as u64) as usize;
     let pool = WorkerPool { lowest: 1, workers, threads: 1, lease: None };
     let session = Session::new(settings, study.clone(), work, pool)?;
@@ -124,7 +129,7 @@ fn over_ranks(
     }
     if ranks.size() == 1 {
         return if launched.may_be_alone() {
-            over_threads(settings, study, prepare)
+            over_threads(true, settings, study, prepare)
         } else {
             Err(launched.mismatch()) // every rank finds this; rank 0 prints it
         };
@@ -201,7 +206,7 @@ fn over_ranks(
     prepare: impl FnOnce() -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     if launched.may_be_alone() {
-        return over_threads(settings, study, prepare);
+        return over_threads(true, settings, study, prepare);
     }
     Err(launched.without_mpi())
 }

@@ -19,6 +19,8 @@ pub(crate) enum ToMaster<'a> {
         host: String,
         /// How many tasks it runs in parallel.
         threads: u32,
+        /// How many cores it may use.
+        cores: u32,
         /// Its process, where the platform can tell.
         process: Option<ProcessId>,
     },

@@ -164,7 +164,8 @@ impl Connection {
 
     fn hello(&self) -> ToMaster<'static> {
         let (host, process) = (self.host.clone(), self.process.clone());
-        ToMaster::Hello { host, threads: self.batches.len() as u32, process }
+        let (threads, cores) = (self.batches.len() as u32, machine::cores() as u32);
+        ToMaster::Hello { host, threads, cores, process }
     }
 
     pub(crate) fn send(&self, message: &ToMaster) -> Result<()> {

@@ -8,6 +8,14 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+/// The variables by which Open MPI is told to start more ranks than there are cores, and by root.
+pub const OPEN_MPI_MAY: [&str; 4] = [
+    "OMPI_ALLOW_RUN_AS_ROOT",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
+    "OMPI_MCA_rmaps_base_oversubscribe",
+    "PRTE_MCA_rmaps_default_mapping_policy",
+];
+
 /// The path of the program under test.
 const GRIDMPI: Option<&str> = option_env!("CARGO_BIN_EXE_gridmpi");
 

@@ -136,9 +136,39 @@ impl DecimalParts<'_> {
     }
 }
 
-fn is_infinite(cell: &str) -> bool {
+/// Whether a cell is what programs and people write into a column of numbers where there is none: an infinity, a
+/// number too large, an error of a spreadsheet (#N/A), or signs alone (-, ?, .).
+fn stands_for_no_number(cell: &str) -> bool {
     let bare = cell.strip_prefix(['+', '-']).unwrap_or(cell).to_lowercase();
-    bare == "inf" || bare == "infinity"
+    let too_large = || {
+        parse(cell, '.').is_some_and(|parts| parts.exponent.is_some())
+            && insisted(cell, '.').is_none()
+    };
+    bare == "inf"
+        || bare == "infinity"
+        || cell.starts_with('#')
+        || !cell.contains(char::is_alphanumeric)
+        || too_large()
+}
+
+/// The first cell that makes text of a column in which most cells are numbers, and none a code such as 007.
+pub(super) fn odd_one(
+    cells: &[&str],
+    decimal: Option<char>,
+    missing: impl Fn(&str) -> bool,
+) -> Option<usize> {
+    let (mut numbers, mut words, mut first) = (0, 0, None);
+    for (row, cell) in cells.iter().enumerate().filter(|(_, cell)| !missing(cell)) {
+        match look(cell, decimal.unwrap_or('.')) {
+            CellForm::Number(..) => numbers += 1,
+            CellForm::Code => return None,
+            _ => {
+                words += 1;
+                first = first.or(Some(row));
+            }
+        }
+    }
+    first.filter(|_| numbers > words)
 }
 
 /// The number that the user says a cell is.
@@ -181,10 +211,10 @@ pub(super) fn column(
     let no_number =
         |cell: &CellForm| matches!(cell, CellForm::Word | CellForm::Code | CellForm::Comma);
     let number = |cell: &CellForm| matches!(cell, CellForm::Number(..));
-    // Programs write infinities into columns of numbers; points are finite.
+    // Points are finite, and what stands for none makes no text of numbers.
     let others = || looks.iter().zip(cells).filter(|(look, _)| no_number(look));
     if first(number).is_some()
-        && others().all(|(_, cell)| is_infinite(cell))
+        && others().all(|(_, cell)| stands_for_no_number(cell))
         && let Some(row) = first(no_number)
     {
         return Err(Unclear::NoNumber(row));

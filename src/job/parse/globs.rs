@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
-use crate::job::{LOCK_FILE, STORE_FILE};
+use crate::job::{LAUNCH_FILE, LOCK_FILE, STORE_FILE};
 
 /// What else gridmpi writes into a results folder.
-const OWN: [&str; 5] = ["summary.json", "summary.csv", "status.json", "report.html", "large"];
+const OWN: [&str; 6] =
+    ["summary.json", "summary.csv", "status.json", "report.html", "large", LAUNCH_FILE];
 
 /// A file or folder, whatever it is called: device and inode.
 type FileId = (u64, u64);
@@ -29,6 +30,8 @@ pub(super) struct Globs<'a> {
     results: BTreeSet<PathBuf>,
     /// Links that lead nowhere and might have led to a folder.
     broken: BTreeSet<PathBuf>,
+    /// Whether the present pattern has matched a file.
+    matched: bool,
 }
 
 struct Exclusion {
@@ -66,6 +69,7 @@ impl<'a> Globs<'a> {
             found: BTreeMap::new(),
             results: BTreeSet::new(),
             broken: BTreeSet::new(),
+            matched: false,
         }
     }
 
@@ -96,11 +100,29 @@ impl<'a> Globs<'a> {
             parts.push(PatternPart::Wildcard(Pattern::new("*").map_err(|e| no_pattern(text, &e))?));
         }
         let start = if whole.is_absolute() { Path::new("/") } else { Path::new("") };
-        let before = self.found.len();
+        self.matched = false;
         if !parts.is_empty() {
             self.walk(start, &parts, Way::default())?;
         }
-        Ok(self.found.len() > before)
+        Ok(self.matched)
+    }
+
+    /// What a pattern without matches may have been meant for.
+    pub(super) fn hint(&self, text: &str) -> &'static str {
+        let at = self.folder.join(text);
+        match () {
+            () if at.is_file() => {
+                "; there is a file of that very name: write * ? [ in names as [*] [?] [[]"
+            }
+            () if at.is_dir() => "; that is a folder: add /* for its files",
+            () if text.contains('{') && text.contains('}') => {
+                "; braces are no pattern here: give a list of patterns"
+            }
+            () if text.starts_with('~') || text.contains('$') => {
+                "; ~ and variables are not filled in: write the path"
+            }
+            () => "",
+        }
     }
 
     /// The results folders that were passed by.
@@ -227,6 +249,7 @@ impl<'a> Globs<'a> {
         }
         let file = MatchedFile { id: (what.dev(), what.ino()), by_link: way.by_link };
         let path = path.strip_prefix(self.folder).unwrap_or(path).to_path_buf();
+        self.matched = true;
         let known = self.found.entry(path).or_insert(file);
         known.by_link &= way.by_link;
         Ok(())

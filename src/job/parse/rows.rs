@@ -9,7 +9,7 @@ use encoding_rs::{Encoding, UTF_8};
 use crate::job::parse::cells::{self, Told, Unclear};
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::model::{Points, Value};
-use crate::util::csv_file;
+use crate::util::csv_file::{self, QuoteWatch};
 use crate::util::error::{Error, Result};
 use crate::util::text::did_you_mean;
 
@@ -131,7 +131,7 @@ impl<'a> RowsFormat<'a> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .delimiter(delimiter)
-            .from_reader(text.as_bytes());
+            .from_reader(QuoteWatch::new(text.as_bytes(), delimiter));
         let mut lines =
             reader.records().map(|line| line.map_err(|e| self.fail(csv_file::problem(&e))));
         let header = lines.next().unwrap_or_else(|| Err(self.fail("the file is empty")))?;
@@ -149,6 +149,9 @@ impl<'a> RowsFormat<'a> {
         }
         let told = self.told(&header)?;
         let lines: Vec<csv::StringRecord> = lines.collect::<Result<_>>()?;
+        if let Some(unclosed) = reader.get_ref().unclosed() {
+            return Err(self.fail(unclosed));
+        }
         let missing = |cell: &str| match &self.missing {
             Some(own) => own.iter().any(|missing| missing == cell),
             None => MISSING.contains(&cell),
@@ -159,6 +162,11 @@ impl<'a> RowsFormat<'a> {
             let cells: Vec<&str> = lines.iter().map(|line| line[i].trim()).collect();
             let values = cells::column(&cells, told, self.decimal, missing);
             let values = values.map_err(|unclear| self.unclear(unclear, name, &cells, &lines))?;
+            if told == Told::Nothing
+                && let Some(row) = cells::odd_one(&cells, self.decimal, missing)
+            {
+                self.warn_of_text(name, cells[row], &lines[row]);
+            }
             for (row, (value, cell)) in values.into_iter().zip(cells).enumerate() {
                 if !matches!(value, Value::Text(_)) && value.to_string() != cell {
                     kept.insert((row as u64, i), cell.to_string());
@@ -187,6 +195,17 @@ impl<'a> RowsFormat<'a> {
             told[at] = kind;
         }
         Ok(told)
+    }
+
+    /// Says why a column of numbers, but for a few cells, is text.
+    fn warn_of_text(&self, column: &str, cell: &str, record: &csv::StringRecord) {
+        let line = record.position().map_or(0, csv::Position::line);
+        log::warn!(
+            "{}: all cells of column '{column}' are text, because line {line} has \"{cell}\" among numbers; if that stands for none, say {}; if it is text, {}",
+            self.file,
+            self.instead(&format!("na = [\"\", \"{cell}\"]")),
+            self.instead(&format!("text = [\"{column}\"]"))
+        );
     }
 
     fn unclear(

@@ -88,6 +88,9 @@ fn plain(source: &str, entry: &TomlEntry) -> Result<Points> {
         let count = table.need("count")?.count(1)?;
         let (first, last) = (from.number()?, to.number()?);
         if source == "linspace" {
+            if !(last - first).is_finite() {
+                return Err(entry.error(format!("{first} and {last} are too far apart")));
+            }
             Points::Linspace { from: first, to: last, count }
         } else {
             for (end, value) in [(&from, first), (&to, last)] {
@@ -217,6 +220,12 @@ fn distribution(entry: &TomlEntry) -> Result<Distribution> {
                 inner.error(format!("expected a standard deviation of 0 or more, found {sd}"))
             );
         }
+        // No draw is ten standard deviations away. Points are finite.
+        let most = if kind == "normal" { f64::MAX } else { f64::MAX.ln() };
+        let far = if kind == "normal" { mean.abs() } else { mean };
+        if far + 10.0 * sd > most {
+            return Err(inner.error("some draws would be infinite: choose a smaller mean or sd"));
+        }
         Some(make(mean, sd))
     } else {
         let (from, to) = (table.need("from")?.number()?, table.need("to")?.number()?);
@@ -224,7 +233,12 @@ fn distribution(entry: &TomlEntry) -> Result<Distribution> {
         if kind == "loguniform" && from <= 0.0 {
             return Err(inner.error(format!("expected 'from' over 0, found {from}")));
         }
-        (from < to && (to - from).is_finite()).then(|| make(from, to))
+        let width = if kind == "uniform" { to - from } else { to.ln() - from.ln() };
+        if from < to && !(width.is_finite() && width > 0.0) {
+            let far = if width > 0.0 { "far apart" } else { "close to each other" };
+            return Err(inner.error(format!("'from' and 'to' are too {far}")));
+        }
+        (from < to).then(|| make(from, to))
     };
     table.finish()?;
     made.ok_or_else(|| inner.error("expected 'from' below 'to'"))
@@ -244,8 +258,9 @@ fn files(entry: &TomlEntry, exclude: Option<&TomlEntry>, folder: &Path) -> Resul
                 [] => String::new(),
                 some => format!("; gridmpi's results are left out: {}", some.join(", ")),
             };
-            let place = folder.display();
-            return Err(pattern.error(format!("no file matches \"{text}\" in {place}{besides}")));
+            let (place, hint) = (folder.display(), globs.hint(&text));
+            let why = format!("no file matches \"{text}\" in {place}{hint}{besides}");
+            return Err(pattern.error(why));
         }
     }
     let found = globs.finish().map_err(|why| entry.error(why))?;

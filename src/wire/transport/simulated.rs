@@ -281,7 +281,7 @@ impl<'a> SimulatedHub<'a> {
 }
 
 fn hello(rank: usize) -> ToMaster<'static> {
-    ToMaster::Hello { host: format!("host{}", rank % 16), threads: 1, process: None }
+    ToMaster::Hello { host: format!("host{}", rank % 16), threads: 1, cores: 1, process: None }
 }
 
 impl Hub for SimulatedHub<'_> {

@@ -79,6 +79,9 @@ impl RidgeTable {
                 left_out += 1;
             }
         }
+        if let Some(unclosed) = reader.get_ref().unclosed() {
+            return Err(fail(unclosed));
+        }
         let Some(columns) = columns.filter(|_| !target.is_empty()) else {
             return Err(fail(match left_out {
                 0 => "there are no rows".to_string(),
