@@ -351,6 +351,7 @@ fn a_file_that_runs_write_stops_no_job() {
     );
     edit(&desk, "[crunch]", "[crunch]\nignore = [\"*.txt\"]");
     desk.run(gridmpi(), &["job.toml", "--out", "third"]).exits(0);
+}
 
 #[test]
 fn a_file_among_the_arguments_counts() {
