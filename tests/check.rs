@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -267,15 +268,33 @@ fn a_results_folder_is_left_alone() {
 
 #[test]
 fn a_signal_ends_a_check() {
-    let desk = shell("touch begun; sleep 60; echo {x}");
+    let python = "import time\n\ndef crunch(x):\n    time.sleep(60)\n    return x\n";
+    for desk in [shell("sleep 60; echo {x}"), self::python(python)] {
+        ends(&desk, 1);
+    }
+    // A builtin does not hear the first one.
+    let job = format!("[crunch]\nbuiltin = \"multiply\"\nsleep = 60\n{X}");
+    ends(&Desk::with_job(&job), 2);
+}
+
+/// Sends a check so many signals, once it has begun.
+fn ends(desk: &Desk, signals: usize) {
     let mut command = gridmpi();
     let child = command.args(["check", "job.toml"]).current_dir(desk.path("."));
-    let child = child.stderr(Stdio::piped()).spawn().unwrap();
-    while !desk.path("begun").exists() {
-        std::thread::sleep(Duration::from_millis(10));
+    let mut child = child.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("each twice alone") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "it has ended");
     }
-    let signalled = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(signalled.unwrap().success());
-    let ran = Ran::new(child.wait_with_output().unwrap()).exits(75);
-    assert!(ran.stderr.contains("SIGINT: the check has ended early"), "{}", ran.stderr);
+    for _ in 0..signals {
+        // It may have ended before the second one.
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let mut stderr = String::new();
+    said.read_to_string(&mut stderr).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(75), "{stderr}");
+    assert!(stderr.contains("SIGINT: the check has ended early"), "{stderr}");
 }

@@ -113,11 +113,9 @@ fn call(executor: &mut dyn Executor, job: &Job, task: u64) -> Result<Scored, Run
 
 /// An error if a signal has ended the calls: their results say nothing.
 fn uninterrupted() -> Result<()> {
-    match signals::asked() {
-        Some(asked) => Err(Error::interrupted(format!(
-            "{}: the check has ended early; it has stored nothing",
-            asked.name
-        ))),
-        None => Ok(()),
-    }
+    signals::asked().map_or(Ok(()), |asked| Err(interrupted(asked.name)))
+}
+
+pub(super) fn interrupted(signal: &str) -> Error {
+    Error::interrupted(format!("{signal}: the check has ended early; it has stored nothing"))
 }

@@ -195,9 +195,10 @@ mod tests {
     #[test]
     fn a_failure_differs_from_a_value_only() {
         let failed = |why: &str| -> Given { Err(why.into()) };
-        let compare = |one, other| differences(one, other, "score", &Uncompared::default());
-        assert_eq!(compare(&failed("in process 1"), &failed("in process 2")), []);
-        assert_eq!(compare(&failed("no"), &given("1")).len(), 1);
+        let compare =
+            |one: Given, other: Given| differences(&one, &other, "score", &Uncompared::default());
+        assert_eq!(compare(failed("in process 1"), failed("in process 2")), []);
+        assert_eq!(compare(failed("no"), given("1")).len(), 1);
     }
 
     #[test]

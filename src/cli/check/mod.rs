@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -25,7 +25,7 @@ use crate::cli::{print, run, say};
 use crate::executor;
 use crate::job::Job;
 use crate::util::error::{Error, Exit, Result};
-use crate::util::{machine, signals};
+use crate::util::{machine, signals, thread};
 use calls::Caller;
 use client::CheckClient;
 use differences::Uncompared;
@@ -38,6 +38,10 @@ const CORES: &str = "OMP_NUM_THREADS";
 
 /// Number of cores per task: those of a run on all cores of a machine.
 const CORES_PER_TASK: usize = 1;
+
+/// How long the call at hand may take to end after a signal, and how often to look.
+const GRACE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -115,8 +119,9 @@ pub(super) fn check(arguments: &CheckArgs) -> Result<Exit> {
     let mut opened = OpenedFiles::below(&job.folder);
     let caller = Caller { job: job.clone(), client };
     let begun = Instant::now();
-    log::info!("{}: {} of {} tasks, each twice alone", job.name, tasks.len(), job.nest.tasks());
     signals::set_consumed(true);
+    end_when_asked()?;
+    log::info!("{}: {} of {} tasks, each twice alone", job.name, tasks.len(), job.nest.tasks());
     let examination = Examination {
         caller: &caller,
         tasks: &tasks,
@@ -137,6 +142,23 @@ pub(super) fn check(arguments: &CheckArgs) -> Result<Exit> {
         ListFormat::Json => print(format!("{:#}\n", json::json(&report)).as_bytes())?,
     };
     Ok(report.exit())
+}
+
+/// After a signal, ends the process at the next one, or if the call at hand does not end.
+fn end_when_asked() -> Result<()> {
+    let watch = || {
+        let mut since = None;
+        loop {
+            std::thread::sleep(LOOK);
+            let Some(asked) = signals::asked() else { continue };
+            if asked.times > 1 || since.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                let error = calls::interrupted(asked.name);
+                error.print();
+                std::process::exit(error.exit as i32);
+            }
+        }
+    };
+    thread::start("signals", watch).map(drop)
 }
 
 /// Refuses what is no job file, in words of its own.

@@ -22,7 +22,7 @@ const TOOLS: [&str; 5] = ["__pycache__", ".git", "site-packages", "node_modules"
 /// A file that was opened.
 #[derive(Debug, Default)]
 pub(super) struct OpenedFile {
-    /// Whether it was made, or emptied, before it was read.
+    /// Whether it was made or changed before it was read.
     is_made: bool,
     is_changed: bool,
     is_read: bool,
@@ -150,13 +150,12 @@ impl OpenedFiles {
                 }
             } else if !is_own(&path) && !events.contains(ReadFlags::IGNORED) {
                 let is_changed = events.contains(ReadFlags::MODIFY);
-                // What is changed before it is opened is emptied by being opened.
                 let is_made = is_new || is_changed;
-                let file = self
-                    .files
-                    .entry(path)
-                    .or_insert_with(|| OpenedFile { is_made, ..OpenedFile::default() });
+                let file = self.files.entry(path).or_default();
                 let is_read = events.contains(ReadFlags::CLOSE_NOWRITE);
+                // Nothing tells whether a change empties a file: so what is changed before it is read counts
+                // as made by crunch.
+                file.is_made |= is_made && !file.is_read;
                 file.is_read |= is_read;
                 file.is_changed |= is_made;
                 if is_made {
@@ -173,12 +172,11 @@ impl OpenedFiles {
     }
 }
 
-/// Whether a file is one of a results folder, or made by Python of a module.
+/// Whether a file is one that a run keeps open in a results folder, or one that Python makes of a module.
 fn is_own(path: &Path) -> bool {
     let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
-    name.starts_with(STORE_FILE)
-        || [LOCK_FILE, "status.json"].contains(&&*name)
-        || name.ends_with(".pyc")
+    let of_store = name.starts_with(STORE_FILE) || [LOCK_FILE, "status.json"].contains(&&*name);
+    name.ends_with(".pyc") || (of_store && path.with_file_name(STORE_FILE).exists())
 }
 
 #[cfg(test)]
@@ -205,8 +203,10 @@ mod tests {
         std::os::unix::fs::symlink(far, folder.join("one")).unwrap();
         std::os::unix::fs::symlink("..", folder.join("a/up")).unwrap();
         let mut opened = OpenedFiles::below(folder).unwrap();
-        let read = |name: &str| fs::read(folder.join(name)).unwrap();
-        ["read", "a/b/deep", "link/far", "both"].map(read);
+        let read = |name: &str| assert!(!fs::read(folder.join(name)).unwrap().is_empty());
+        for name in ["read", "a/b/deep", "link/far", "both"] {
+            read(name);
+        }
         fs::write(folder.join("over"), "2").unwrap();
         read("over");
         fs::write(folder.join("new"), "2").unwrap();

@@ -1,6 +1,7 @@
 //! Runs the chosen tasks in all ways and finds out whose result depends on what.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Instant;
 
 use crate::cli::check::calls::{Call, Caller};
@@ -8,6 +9,7 @@ use crate::cli::check::differences::{Difference, DifferencePart, Uncompared, dif
 use crate::cli::check::opened::OpenedFiles;
 use crate::cli::check::passes::{Pass, alone, passes, repeated};
 use crate::executor::Slot;
+use crate::report::text::words;
 use crate::util::error::Result;
 
 /// What a result depends on besides the task.
@@ -79,7 +81,10 @@ pub(super) struct Examination<'a> {
 
 impl Examination<'_> {
     pub(super) fn examine(mut self) -> Result<CheckVerdict> {
+        let begun = Instant::now();
         self.twice_alone()?;
+        let taken = begun.elapsed().as_secs_f64();
+        log::info!("{} so far; the rest takes about twice as long", words::seconds(taken));
         self.in_shared_workers()?;
         self.on_other_cores()?;
         Ok(self.verdict)
@@ -185,11 +190,13 @@ impl Examination<'_> {
                 Cause::Before
             } else {
                 let at = (number, call.place.rank);
-                if !replayed.contains_key(&at) {
-                    let calls = self.run_pass(&pass.without_neighbours(call.place.rank))?;
-                    replayed.insert(at, calls);
-                }
-                let mut replays = replayed[&at].iter().filter(|replay| replay.task == task);
+                let calls = match replayed.entry(at) {
+                    Entry::Occupied(calls) => calls.into_mut(),
+                    Entry::Vacant(place) => {
+                        place.insert(self.run_pass(&pass.without_neighbours(call.place.rank))?)
+                    }
+                };
+                let mut replays = calls.iter().filter(|replay| replay.task == task);
                 match replays.any(|replay| !self.compare(replay).is_empty()) {
                     true => Cause::Before,
                     false => Cause::Neighbours,
