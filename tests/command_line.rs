@@ -162,7 +162,7 @@ fn help_teaches() {
     for taught in ["mpirun -n 9 gridmpi job.toml", "gridmpi init", "Exit codes"] {
         assert!(help.contains(taught), "{taught:?} is not in:\n{help}");
     }
-    for verb in ["run", "launch", "sbatch", "init", "completions", "man"] {
+    for verb in ["run", "check", "launch", "sbatch", "init", "completions", "man"] {
         let help = desk.run(gridmpi(), &["help", verb]).exits(0).stdout;
         assert!(help.contains("Example"), "gridmpi help {verb} has no example:\n{help}");
     }

@@ -3,6 +3,8 @@
 
 mod ask;
 #[cfg(feature = "jobs")]
+mod check;
+#[cfg(feature = "jobs")]
 mod compare;
 #[cfg(feature = "jobs")]
 mod demo;

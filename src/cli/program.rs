@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cli::EXIT_CODES;
 use crate::cli::ask::Ask;
-use crate::cli::{compare, init, merge, plan, report, run};
+use crate::cli::{check, compare, init, merge, plan, report, run};
 #[cfg(feature = "mpi")]
 use crate::cli::{launch, sbatch};
 use crate::platform::launcher::LaunchInfo;
@@ -15,6 +15,7 @@ Examples:
   gridmpi                       run ./gridmpi.toml, or the demonstration
   gridmpi init                  write a commented job file to start from
   gridmpi plan job.toml         list the tasks and predict how long they take
+  gridmpi check job.toml        check the job before you believe it
   gridmpi compare --workers 8   compare strategies for parallel nested loops
   gridmpi job.toml              run a job on the threads of this machine
   mpirun -n 9 gridmpi job.toml  run it on 8 workers; rank 0 hands out the tasks
@@ -41,6 +42,8 @@ enum ProgramVerb {
     Run(run::RunArgs),
     /// Show what would run and what is done already, and predict how long the rest takes
     Plan(plan::PlanArgs),
+    /// Check whether results depend on anything but their tasks; nothing is stored
+    Check(check::CheckArgs),
     /// Compare strategies for running nested loops in parallel, on the same tasks
     Compare(compare::CompareArgs),
     /// Start mpirun, and restart it until the job is complete
@@ -83,6 +86,7 @@ pub fn main() -> std::process::ExitCode {
             Some(ProgramVerb::Run(arguments)) => run::run(arguments, launched),
             _ if rank > 0 => Ok(Exit::Complete),
             Some(ProgramVerb::Plan(arguments)) => plan::plan(&arguments),
+            Some(ProgramVerb::Check(arguments)) => check::check(&arguments),
             Some(ProgramVerb::Compare(arguments)) => compare::compare(&arguments),
             #[cfg(feature = "mpi")]
             Some(ProgramVerb::Launch(arguments)) => launch::launch(&arguments),

@@ -5,7 +5,7 @@ mod json;
 pub(crate) mod pilot;
 pub(crate) mod prediction;
 #[cfg(test)]
-mod prediction_tests;
+pub(crate) mod prediction_tests;
 pub(crate) mod slurm_request;
 mod words;
 
