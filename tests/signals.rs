@@ -171,3 +171,29 @@ fn any_rank_or_mpirun_can_be_signalled() {
         goes_on(&desk);
     }
 }
+
+#[test]
+fn a_rank_that_says_nothing_holds_up_no_refusal() {
+    let desk = Desk::with_job(
+        "[crunch]\npython = \"f.py:crunch\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\nreduce = \"sum\"\n",
+    );
+    let code =
+        "import time\nopen('importing', 'w')\ntime.sleep(2)\nraise ImportError('nothing here')\n";
+    desk.write("f.py", code);
+    let mut command = mpirun(3);
+    command.args(["job.toml", "--out", "out"]).current_dir(desk.path(""));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begin = Instant::now();
+    while !desk.path("importing").exists() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "it does not get on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let silent = rank(&desk, 1);
+    signal("STOP", silent);
+    let (ran, took) = end(child);
+    let _ =
+        Command::new("kill").args(["-KILL", &silent.to_string()]).stderr(Stdio::null()).status();
+    // mpirun has an exit code of its own where a rank ends without MPI_Finalize.
+    assert!(ran.code != 0 && ran.stderr.contains("nothing here"), "{}", ran.stderr);
+    assert!(took < Duration::from_secs(60), "{took:?}");
+}

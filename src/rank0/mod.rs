@@ -269,6 +269,9 @@ pub(crate) struct LoopStats {
 pub(crate) fn dismiss_all(hub: &mut dyn Hub) -> Result<()> {
     let mut there: BTreeSet<usize> = (1..=hub.workers()).collect();
     let mut last = hub.now();
+    // MPI_Finalize would wait for all of them.
+    hub.skip_finalize();
+    let dismiss = encoded(&ToWorker::Dismiss { skip_finalize: true, farewell: false });
     while !there.is_empty() && hub.now() < last + LAST_HELLO {
         while let Some(rank) = hub.dead() {
             there.remove(&rank);
@@ -277,14 +280,12 @@ pub(crate) fn dismiss_all(hub: &mut dyn Hub) -> Result<()> {
             && there.remove(&rank)
         {
             last = hub.now();
-            let dismiss = ToWorker::Dismiss { skip_finalize: false, farewell: false };
-            hub.send_last(rank, encoded(&dismiss))?;
+            hub.send_last(rank, dismiss.clone())?;
         }
     }
     for rank in there {
         log::warn!("rank {rank} says nothing: it is not waited for");
-        hub.skip_finalize();
-        hub.send_last(rank, encoded(&ToWorker::Dismiss { skip_finalize: true, farewell: false }))?;
+        hub.send_last(rank, dismiss.clone())?;
     }
     Ok(())
 }
