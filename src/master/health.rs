@@ -199,7 +199,7 @@ impl Master {
     }
 
     /// Opens the workers that may be given something now.
-    pub(super) fn begin_turns(&mut self, over: bool, actions: &mut Vec<Action>) -> Pass {
+    pub(super) fn begin_turns(&mut self, over: bool, actions: &mut Vec<Action>) -> AssignPass {
         if self.stopping && !std::mem::replace(&mut self.ends, true) {
             // Nobody waits for imports. Where the job is complete, they are waited for, so that a worker that
             // cannot work is named whatever the others' speed.
@@ -214,7 +214,7 @@ impl Master {
             self.workers.wake(Wake::All);
         }
         if self.queue.seconds.is_empty() {
-            return Pass::default();
+            return AssignPass::default();
         }
         let may_succeed = |rank: usize| {
             let (health, seconds) = (&self.health, &self.queue.seconds);
@@ -230,12 +230,12 @@ impl Master {
             let parked = self.health.unpark();
             self.reopen(parked);
         }
-        Pass { anybody, alone }
+        AssignPass { anybody, alone }
     }
 
     /// What a worker may be given.
     #[inline]
-    pub(super) fn turn(&self, rank: usize, Pass { anybody, alone }: Pass) -> Turn {
+    pub(super) fn turn(&self, rank: usize, AssignPass { anybody, alone }: AssignPass) -> Turn {
         if self.health.is_plain() && !alone && !anybody {
             return Turn { judges: !self.health.is_on_trial(rank), ..Turn::ANY };
         }
@@ -249,7 +249,7 @@ impl Master {
 
 /// What holds while work is handed out after one event.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Pass {
+pub(super) struct AssignPass {
     /// Whether any worker may try what may have failed because of another one: none with a success is there,
     /// and none can have one before.
     anybody: bool,

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Barrier};
 
 use crate::cli::check::client::CheckClient;
-use crate::cli::check::passes::{Pass, Share};
+use crate::cli::check::passes::{CheckPass, Share};
 use crate::executor::{CallResult, Executor, ExecutorRegistry, Slot, Task};
 use crate::job::Job;
 use crate::model::{RunError, Scored};
@@ -53,7 +53,7 @@ impl Caller {
 
     /// Calls crunch as the pass says. All workers begin their next batch at the same time, so that short tasks
     /// have neighbours too.
-    pub(super) fn shared(&self, pass: &Pass) -> Result<Vec<Call>> {
+    pub(super) fn shared(&self, pass: &CheckPass) -> Result<Vec<Call>> {
         let (registry, client) = self.registry();
         let rounds = pass.shares.iter().map(|share| share.batches.len()).max().unwrap_or(0);
         let barrier = Barrier::new(pass.shares.len());

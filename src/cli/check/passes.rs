@@ -12,16 +12,19 @@ use crate::job::{Job, digest};
 const AT_ONCE: [usize; 3] = [2, 3, 4];
 
 /// One time through all tasks.
-pub(super) struct Pass {
+pub(super) struct CheckPass {
     pub(super) name: String,
     pub(super) shares: Vec<Share>,
 }
 
-impl Pass {
+impl CheckPass {
     /// What one of the workers does, while the others do nothing.
-    pub(super) fn without_neighbours(&self, rank: usize) -> Pass {
+    pub(super) fn without_neighbours(&self, rank: usize) -> CheckPass {
         let own = self.shares.iter().filter(|share| share.place.rank == rank);
-        Pass { name: format!("{}, without neighbours", self.name), shares: own.cloned().collect() }
+        CheckPass {
+            name: format!("{}, without neighbours", self.name),
+            shares: own.cloned().collect(),
+        }
     }
 }
 
@@ -62,15 +65,15 @@ pub(super) fn alone(cores: usize) -> Slot {
 }
 
 /// Passes through these tasks, which are in grid order.
-pub(super) fn passes(tasks: &[u64], cores: usize) -> Vec<Pass> {
+pub(super) fn passes(tasks: &[u64], cores: usize) -> Vec<CheckPass> {
     let batches = batches(tasks);
     let singles: Vec<_> = tasks.iter().map(|task| *task..task + 1).collect();
     let mut passes = vec![
-        Pass {
+        CheckPass {
             name: "one worker, in the order of the grid".to_string(),
             shares: vec![Share { place: alone(cores), batches: batches.clone() }],
         },
-        Pass {
+        CheckPass {
             name: "one worker, in the reverse order".to_string(),
             shares: vec![Share {
                 place: Slot { rank: 2, thread: 1, cores },
@@ -87,7 +90,10 @@ pub(super) fn passes(tasks: &[u64], cores: usize) -> Vec<Pass> {
         for (at, unit) in shuffled(units, workers).into_iter().enumerate() {
             shares[at % workers].batches.push(unit);
         }
-        passes.push(Pass { name: format!("{workers} workers at once, in random order"), shares });
+        passes.push(CheckPass {
+            name: format!("{workers} workers at once, in random order"),
+            shares,
+        });
     }
     passes
 }
@@ -100,7 +106,7 @@ const MOST_REPEATED: f64 = 50.0;
 
 /// All tasks side by side, again and again, if they are short: once takes `seconds`. No task runs beside
 /// itself.
-pub(super) fn repeated(tasks: &[u64], cores: usize, seconds: f64) -> Option<Pass> {
+pub(super) fn repeated(tasks: &[u64], cores: usize, seconds: f64) -> Option<CheckPass> {
     let times = (REPEATED / seconds).min(MOST_REPEATED) as usize;
     let workers = AT_ONCE.into_iter().filter(|workers| *workers <= tasks.len()).max()?;
     let singles: Vec<_> = tasks.iter().map(|task| *task..task + 1).collect();
@@ -116,7 +122,7 @@ pub(super) fn repeated(tasks: &[u64], cores: usize, seconds: f64) -> Option<Pass
         }
     }
     let name = format!("{workers} workers at once, {times} times in random orders");
-    (times > 0).then_some(Pass { name, shares })
+    (times > 0).then_some(CheckPass { name, shares })
 }
 
 /// Tasks that follow one another, together.

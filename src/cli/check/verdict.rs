@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::cli::check::calls::{Call, Caller};
 use crate::cli::check::differences::{Difference, DifferencePart, Uncompared, differences};
 use crate::cli::check::opened::OpenedFiles;
-use crate::cli::check::passes::{Pass, alone, passes, repeated};
+use crate::cli::check::passes::{CheckPass, alone, passes, repeated};
 use crate::executor::Slot;
 use crate::report::text::words;
 use crate::util::error::Result;
@@ -99,7 +99,7 @@ impl Examination<'_> {
         Ok(call)
     }
 
-    fn run_pass(&mut self, pass: &Pass) -> Result<Vec<Call>> {
+    fn run_pass(&mut self, pass: &CheckPass) -> Result<Vec<Call>> {
         let calls = self.caller.shared(pass)?;
         self.verdict.calls += calls.len() as u64;
         if let Some(opened) = &mut self.opened {
