@@ -238,6 +238,15 @@ def python(bench):
     )
     bench.faster("Python tasks, 2 workers", mine, best, "mpi4py.futures", 1, 1)
     bench.faster("Python tasks, 2 workers", mine, one, "mpi4py.futures, chunksize 1,", 1, 40)
+    # A function that imports a generator of random numbers has it seeded before each call.
+    drawing = bench.file("job.toml", job.read_text().replace("[crunch]", f'[crunch]\ninterpreter = "{sys.executable}"'))
+    (drawing.parent / "fit.py").write_text(
+        "import random, numpy.random\n\ndef crunch(a, b):\n    return float(a) * float(b)\n")
+    seeded, plain = bench.turns(
+        lambda: tasks_a_second(bench.timing(3, drawing, "--no-store")),
+        lambda: tasks_a_second(bench.timing(3, job, "--no-store")),
+    )
+    bench.faster("Python tasks, random and numpy imported", seeded, plain, "neither imported", 1, 0.01)
 
 
 @row
