@@ -199,10 +199,10 @@ impl Workers {
 
     /// Makes parked workers open again.
     pub(super) fn wake(&mut self, whom: Wake) {
-        if whom >= Wake::Engaged {
+        if whom >= Wake::Engaged && !self.waiting.is_empty() {
             self.open.append(&mut self.waiting);
         }
-        if whom == Wake::All {
+        if whom == Wake::All && !self.spare.is_empty() {
             self.open.append(&mut self.spare);
         }
     }
