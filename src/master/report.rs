@@ -18,7 +18,7 @@ impl Master {
         now: Duration,
         actions: &mut Vec<Action<'a>>,
     ) {
-        let Report { thread, mut runs, unbegun } = report;
+        let Report { thread, mut runs, unbegun, .. } = report;
         if !runs.is_valid() {
             self.tally.refused += 1;
             runs = RunBatch::default();

@@ -49,6 +49,8 @@ pub(crate) struct Report<'a> {
     pub(crate) runs: RunBatch<'a>,
     /// Assigned tasks that were not started and are returned to the queue.
     pub(crate) unbegun: Option<Assignment>,
+    /// Whether it is sent while crunch goes on: the thread has not returned.
+    pub(crate) early: bool,
 }
 
 impl RunBatch<'static> {

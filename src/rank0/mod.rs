@@ -158,11 +158,12 @@ pub(crate) fn serve(
                             Event::Joined { rank, host, threads }
                         }
                         ToMaster::Done(report) => {
-                            effects.returned(rank, report.thread);
+                            // Else its crunch may be waiting for a value of the dictionary.
+                            if !report.early {
+                                effects.returned(rank, report.thread);
+                            }
                             Event::Done { rank, report }
                         }
-                        // Its crunch may be waiting for a value of the dictionary.
-                        ToMaster::Early(report) => Event::Done { rank, report },
                         ToMaster::Reduced { key, result } => {
                             Event::Reduced { rank: Some(rank), key, result }
                         }

@@ -27,9 +27,6 @@ pub(crate) enum ToMaster<'a> {
     /// Results of assigned tasks, and a request for more. The first request carries none.
     #[serde(borrow)]
     Done(Report<'a>),
-    /// The same while the thread is still in a call of crunch.
-    #[serde(borrow)]
-    Early(Report<'a>),
     /// The result of a reduction, and a request for more.
     Reduced {
         key: Key,
@@ -111,7 +108,8 @@ mod tests {
         runs.push(Err("no".into()), 0.5);
         let expected = runs.clone();
         let unbegun = Some(Assignment { first: 14, count: 2, attempt: 2 });
-        let bytes = encode(&ToMaster::Done(Report { thread: 3, runs: runs.lend(), unbegun }));
+        let bytes =
+            encode(&ToMaster::Done(Report { thread: 3, runs: runs.lend(), unbegun, early: false }));
         let ToMaster::Done(report) = decode(&bytes).unwrap() else { panic!() };
         assert_eq!((report.thread, report.runs, report.unbegun), (3, expected, unbegun));
     }

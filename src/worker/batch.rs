@@ -212,7 +212,7 @@ impl BatchState {
         self.end -= count;
         self.waiting = None;
         let (next, started) = (self.runs.tasks().end, self.runs.ended());
-        let reported = report(Report { thread, runs: self.runs.lend(), unbegun });
+        let reported = report(Report { thread, runs: self.runs.lend(), unbegun, early: false });
         self.runs.restart(next, attempt, started);
         reported
     }

@@ -292,7 +292,9 @@ impl Connection {
     /// also reports signals and checks rank 0's lease.
     pub(crate) fn service(&self, speaks: bool) -> Result<()> {
         for batch in &self.batches {
-            batch.report_early(|report| self.send(&ToMaster::Early(report)))?;
+            batch.report_early(|report| {
+                self.send(&ToMaster::Done(Report { early: true, ..report }))
+            })?;
         }
         let blocked = self.batches.iter().all(ThreadBatch::is_at_a_long_task);
         let mut state = self.state.lock();
@@ -385,7 +387,8 @@ impl ConnectionState {
     fn return_unbegun(&mut self) -> Result<()> {
         while let Some((tasks, _)) = self.tasks.pop_front() {
             let unbegun = Some(tasks);
-            self.send_short(&ToMaster::Early(Report { unbegun, ..Report::default() }))?;
+            let report = Report { unbegun, early: true, ..Report::default() };
+            self.send_short(&ToMaster::Done(report))?;
         }
         Ok(())
     }

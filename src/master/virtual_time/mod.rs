@@ -182,7 +182,7 @@ impl SimulatedJob<'_> {
             self.played.tasks += count;
             self.played.makespan = at.as_secs_f64();
         }
-        let report = Report { thread: 0, runs: runs.lend(), unbegun };
+        let report = Report { runs: runs.lend(), unbegun, ..Report::default() };
         self.on(Event::Done { rank, report });
         self.runs = runs;
         true

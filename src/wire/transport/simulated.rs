@@ -231,7 +231,10 @@ impl<'a> SimulatedHub<'a> {
                 }
                 let (first, count) = (first + begun, count - begun);
                 let unbegun = (!whole).then_some(Assignment { first, count, attempt });
-                (busy, codec::encode(&ToMaster::Done(Report { thread: 0, runs, unbegun })))
+                (
+                    busy,
+                    codec::encode(&ToMaster::Done(Report { runs, unbegun, ..Report::default() })),
+                )
             }
             Some(ToWorker::Reduce { key, items }) => {
                 let sum = items.iter().filter_map(|item| item.result.as_ref()?.score).sum();
