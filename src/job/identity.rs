@@ -215,21 +215,19 @@ impl Identity {
             }
         }
         now.files.retain(|name, file| {
-            let counts =
-                self.is_partial || self.files.contains_key(name) || file.role != FileRole::Argument;
-            if self.is_partial && !self.files.contains_key(name) && file.role != FileRole::System {
-                unrecorded.push(name.clone());
+            if self.files.contains_key(name) {
+                return true;
             }
-            if counts && !self.is_partial && !self.files.contains_key(name) {
-                match file.role {
-                    FileRole::Input | FileRole::Program | FileRole::Module => {
-                        let what = file.role.name();
-                        changes.refused.push(format!("{name} is new ({what})"));
-                    }
-                    _ => {}
+            match file.role {
+                FileRole::System => {}
+                _ if self.is_partial => unrecorded.push(name.clone()),
+                FileRole::Argument => return false,
+                FileRole::Input | FileRole::Program | FileRole::Module => {
+                    changes.refused.push(format!("{name} is new ({})", file.role.name()));
                 }
+                _ => {}
             }
-            counts
+            true
         });
         if self.is_partial && !unrecorded.is_empty() {
             changes.remarks.push(format!(

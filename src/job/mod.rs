@@ -314,6 +314,14 @@ pub(crate) const RUN_COLUMNS: [&str; 11] = [
 pub(crate) const STORE_FILE: &str = "runs.sqlite";
 pub(crate) const LOCK_FILE: &str = ".lock";
 
+/// What gridmpi writes for its users beside the store.
+pub(crate) const RESULT_FILES: [&str; 4] =
+    ["summary.json", "summary.csv", "status.json", "report.html"];
+
+/// The folder of values that are too large for the store. Each file is named by the digest of its content,
+/// so that its name stays valid in a store with other task numbers.
+pub(crate) const LARGE_FOLDER: &str = "large";
+
 /// What rank 0 tells `gridmpi launch` in a results folder.
 pub(crate) const LAUNCH_FILE: &str = ".launch";
 

@@ -8,15 +8,12 @@ use std::path::Path;
 use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
+use crate::job::LARGE_FOLDER;
 use crate::util::error::{Error, Result};
 use crate::util::files::{Durability, read_regular, write_whole};
 
 /// Longer values go into a file of their own. (bytes)
 const LARGE: usize = 16 << 20;
-
-/// The folder of these files in the results folder. Each is named by the digest of its content, so that
-/// its name stays valid in a store with other task numbers.
-pub(super) const FOLDER: &str = "large";
 
 /// Whether a file in that folder has such a name.
 pub(super) fn is_name(name: &str) -> bool {
@@ -29,7 +26,7 @@ pub(crate) fn keep<'a>(results: &Path, exact: &'a Bytes) -> Result<ToSqlOutput<'
         0 => Ok(ToSqlOutput::Borrowed(ValueRef::Null)),
         1..=LARGE => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(exact))),
         _ => {
-            let name = format!("{FOLDER}/{}", blake3::hash(exact).to_hex());
+            let name = format!("{LARGE_FOLDER}/{}", blake3::hash(exact).to_hex());
             let path = results.join(&name);
             write(&path, exact)
                 .map_err(|e| Error::unexpected(format!("{}: not written: {e}", path.display())))?;

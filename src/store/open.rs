@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
-use crate::job::{DigestedFile, Digests, FileDigests, Identity, Job, environment};
+use crate::job::{DigestedFile, Digests, FileDigests, Identity, Job, STORE_FILE, environment};
 use crate::model::{AttemptResult, Key, LoopNest, Reduce, Scored};
 use crate::store::copy::take_runs;
 use crate::store::file::{create, existing, finish};
@@ -311,7 +311,7 @@ fn rebuild(
     let (target, own) = ((&new, &plan.layout, folder.path()), folder.path());
     take_runs(target, (&present, layout, own))?;
     for earlier in superseded(own) {
-        let store = earlier.join("runs.sqlite");
+        let store = earlier.join(STORE_FILE);
         let earlier = existing(&store)?;
         let before = StoredIdentity::read(&earlier).map_err(failed)?;
         let layout = Layout::of_store(&earlier, &store)?;

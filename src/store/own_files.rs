@@ -4,7 +4,7 @@ use std::fs::{self, DirEntry};
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
-use crate::job::{LAUNCH_FILE, LOCK_FILE, STORE_FILE};
+use crate::job::{LARGE_FOLDER, LAUNCH_FILE, LOCK_FILE, RESULT_FILES, STORE_FILE};
 use crate::store::large;
 use crate::util::files::refuse_special;
 
@@ -12,9 +12,9 @@ use crate::util::files::refuse_special;
 pub(crate) const EARLIER: &str = "earlier-";
 pub(crate) const SUPERSEDED: &str = "superseded-";
 
-/// Files in the order in which they are moved: a store after its logs, because an old log beside a new store
-/// would be taken for its own.
-const FILES: [&str; 12] = [
+/// The store's files in the order in which they are moved: a store after its logs, because an old log beside
+/// a new store would be taken for its own.
+const STORE_FILES: [&str; 8] = [
     "runs.sqlite-journal",
     "runs.sqlite-wal",
     "runs.sqlite-shm",
@@ -23,20 +23,21 @@ const FILES: [&str; 12] = [
     "runs.sqlite.unfinished-wal",
     "runs.sqlite.unfinished-shm",
     "runs.sqlite.unfinished",
-    "summary.json",
-    "summary.csv",
-    "status.json",
-    "report.html",
 ];
+
+/// All files, in that order.
+fn files() -> impl Iterator<Item = &'static str> {
+    STORE_FILES.into_iter().chain(RESULT_FILES)
+}
 
 /// Refuses a folder where one of these names is a link or the like: what is written to it would go elsewhere.
 pub(super) fn refuse_links(folder: &Path) -> std::result::Result<(), (PathBuf, Error)> {
-    let mut files: Vec<PathBuf> = FILES.iter().map(|name| folder.join(name)).collect();
+    let mut files: Vec<PathBuf> = files().map(|name| folder.join(name)).collect();
     files.extend([LOCK_FILE, LAUNCH_FILE].map(|name| folder.join(name)));
-    let mut folders = vec![folder.join(large::FOLDER)];
+    let mut folders = vec![folder.join(LARGE_FOLDER)];
     for entry in fs::read_dir(folder).map_err(|error| (folder.to_path_buf(), error))?.flatten() {
         if is_numbered(&entry, SUPERSEDED) || is_numbered(&entry, EARLIER) {
-            files.extend(FILES[..4].iter().map(|name| entry.path().join(name)));
+            files.extend(STORE_FILES[..4].iter().map(|name| entry.path().join(name)));
             folders.push(entry.path());
         }
     }
@@ -45,7 +46,7 @@ pub(super) fn refuse_links(folder: &Path) -> std::result::Result<(), (PathBuf, E
         let why = "it is a symbolic link, where gridmpi makes a folder of its own; remove it or use another folder";
         return Err((path, Error::other(why)));
     }
-    if let Ok(values) = fs::read_dir(folder.join(large::FOLDER)) {
+    if let Ok(values) = fs::read_dir(folder.join(LARGE_FOLDER)) {
         files.extend(values.flatten().filter(is_value).map(|entry| entry.path()));
     }
     files.into_iter().try_for_each(|path| refuse_special(&path).map_err(|why| (path, why)))
@@ -61,7 +62,7 @@ pub(crate) fn holds_runs(path: &Path) -> bool {
         return false;
     };
     let has_store = |folder: &Path| folder.join(STORE_FILE).is_file();
-    let is_large = || folder.ends_with(large::FOLDER) && folder.parent().is_some_and(has_store);
+    let is_large = || folder.ends_with(LARGE_FOLDER) && folder.parent().is_some_and(has_store);
     let own = name.starts_with(STORE_FILE) || name == LOCK_FILE || name == LAUNCH_FILE;
     own && has_store(folder) || large::is_name(name) && is_large()
 }
@@ -71,7 +72,7 @@ pub(crate) fn holds_runs(path: &Path) -> bool {
 pub(super) fn move_aside(folder: &Path) -> Result<PathBuf> {
     let earlier = next(folder, EARLIER);
     fs::create_dir(&earlier)?;
-    for name in FILES {
+    for name in files() {
         match fs::rename(folder.join(name), earlier.join(name)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -82,15 +83,15 @@ pub(super) fn move_aside(folder: &Path) -> Result<PathBuf> {
             fs::rename(entry.path(), earlier.join(entry.file_name()))?;
         }
     }
-    let large = folder.join(large::FOLDER);
+    let large = folder.join(LARGE_FOLDER);
     let values: Vec<DirEntry> = match fs::read_dir(&large) {
         Ok(entries) => entries.flatten().filter(is_value).collect(),
         Err(_) => Vec::new(),
     };
     if !values.is_empty() {
-        fs::create_dir(earlier.join(large::FOLDER))?;
+        fs::create_dir(earlier.join(LARGE_FOLDER))?;
         for entry in values {
-            fs::rename(entry.path(), earlier.join(large::FOLDER).join(entry.file_name()))?;
+            fs::rename(entry.path(), earlier.join(LARGE_FOLDER).join(entry.file_name()))?;
         }
         let _ = fs::remove_dir(&large); // unless there is more in it
     }

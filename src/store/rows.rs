@@ -80,6 +80,33 @@ impl<'a> Columns<'a> {
         })
     }
 
+    /// Inserts the row of a run. `first` is the first column, and the number that the checksum has for it.
+    fn put_run(
+        &self,
+        (store, sql): (&Connection, &str),
+        (first, number): (&dyn ToSql, i64),
+        worker: Option<i64>,
+        attempt: u32,
+        (started, seconds): (f64, f64),
+    ) -> Result<usize, rusqlite::Error> {
+        let failed = self.error.is_some();
+        let sum = self.sum([number, attempt.into(), failed.into()]);
+        let all: [&dyn ToSql; 11] = [
+            first,
+            &failed,
+            &self.score,
+            &self.value,
+            &self.error,
+            &seconds,
+            &started,
+            &worker,
+            &attempt,
+            &self.exact,
+            &sum,
+        ];
+        store.prepare_cached(sql)?.execute(all)
+    }
+
     fn sum(&self, numbers: [i64; 3]) -> i64 {
         let exact = match &self.exact {
             ToSqlOutput::Borrowed(value) => *value,
@@ -219,6 +246,10 @@ fn plain_checksum(task: i64, attempt: u32, score: f64) -> i64 {
     crc32fast::hash(&bytes).into()
 }
 
+/// The columns of a row with a run, the first of which is its task, or its place if it has no task.
+const RUN_ROW: &str = "failed, score, value, error, seconds, started, worker, attempt, exact, sum)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+
 /// Inserts a run, which replaces an earlier attempt: its task and attempt, its start time and seconds, and
 /// its result.
 pub(crate) fn put_run(
@@ -226,29 +257,32 @@ pub(crate) fn put_run(
     results: &Path,
     worker: Option<i64>,
     (task, attempt): (u64, u32),
-    (started, seconds): (f64, f64),
+    when: (f64, f64),
     result: &Result<Scored, RunError>,
 ) -> Result<Result<usize, rusqlite::Error>> {
+    static SQL: LazyLock<String> =
+        LazyLock::new(|| format!("INSERT OR REPLACE INTO runs (task, {RUN_ROW}"));
     let mut spare = Bytes::new();
     let columns = Columns::of(result.as_ref(), results, &mut spare)?;
-    let (task, failed) = (task as i64, columns.error.is_some());
-    let sum = columns.sum([task, attempt.into(), failed.into()]);
-    let sql = "INSERT OR REPLACE INTO runs (task, failed, score, value, error, seconds, started, worker, attempt, exact, sum)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-    let all: [&dyn ToSql; 11] = [
-        &task,
-        &failed,
-        &columns.score,
-        &columns.value,
-        &columns.error,
-        &seconds,
-        &started,
-        &worker,
-        &attempt,
-        &columns.exact,
-        &sum,
-    ];
-    Ok(store.prepare_cached(sql).and_then(|mut sql| sql.execute(all)))
+    let task = task as i64;
+    Ok(columns.put_run((store, &SQL), (&task, task), worker, attempt, when))
+}
+
+/// Inserts a run that has no task in the nest, under its place.
+pub(crate) fn put_unplaced(
+    store: &Connection,
+    results: &Path,
+    worker: Option<i64>,
+    place: &str,
+    run: &AttemptResult,
+) -> Result<Result<usize, rusqlite::Error>> {
+    static SQL: LazyLock<String> =
+        LazyLock::new(|| format!("INSERT INTO unplaced (place, {RUN_ROW}"));
+    let mut spare = Bytes::new();
+    let mut columns = Columns::of(run.result.as_ref(), results, &mut spare)?;
+    columns.best = Some(place.to_string()); // for the checksum
+    let when = (run.started, run.seconds);
+    Ok(columns.put_run((store, &SQL), (&place, 0), worker, run.attempt, when))
 }
 
 /// Inserts the error of a failed run into its own table too, because a later attempt replaces the run.
@@ -263,36 +297,6 @@ fn put_error(
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let row = params![task as i64, attempt, error, seconds, started, worker];
     store.prepare_cached(sql)?.execute(row)
-}
-
-/// Inserts a run that has no task in the nest, under its place.
-pub(crate) fn put_unplaced(
-    store: &Connection,
-    results: &Path,
-    worker: Option<i64>,
-    place: &str,
-    run: &AttemptResult,
-) -> Result<Result<usize, rusqlite::Error>> {
-    let mut spare = Bytes::new();
-    let mut columns = Columns::of(run.result.as_ref(), results, &mut spare)?;
-    columns.best = Some(place.to_string());
-    let failed = columns.error.is_some();
-    let sum = columns.sum([0, run.attempt.into(), failed.into()]);
-    let sql = "INSERT INTO unplaced VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-    let all: [&dyn ToSql; 11] = [
-        &place,
-        &failed,
-        &columns.score,
-        &columns.value,
-        &columns.error,
-        &run.seconds,
-        &run.started,
-        &worker,
-        &run.attempt,
-        &columns.exact,
-        &sum,
-    ];
-    Ok(store.prepare_cached(sql).and_then(|mut sql| sql.execute(all)))
 }
 
 /// Inserts why an attempt has no result and no time.

@@ -11,11 +11,7 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
-use crate::job::{LAUNCH_FILE, LOCK_FILE, STORE_FILE};
-
-/// What else gridmpi writes into a results folder.
-const OWN: [&str; 6] =
-    ["summary.json", "summary.csv", "status.json", "report.html", "large", LAUNCH_FILE];
+use crate::job::{LARGE_FOLDER, LAUNCH_FILE, LOCK_FILE, RESULT_FILES, STORE_FILE};
 
 /// A file or folder, whatever it is called: device and inode.
 type FileId = (u64, u64);
@@ -312,7 +308,9 @@ impl<'a> Globs<'a> {
     fn is_own(&self, path: &Path) -> bool {
         let full = self.folder.join(path);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        (name.starts_with(STORE_FILE) || OWN.contains(&&*name))
+        (name.starts_with(STORE_FILE)
+            || RESULT_FILES.contains(&&*name)
+            || [LARGE_FOLDER, LAUNCH_FILE].contains(&&*name))
             && full.parent().is_some_and(is_results_folder)
     }
 
