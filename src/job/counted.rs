@@ -118,18 +118,6 @@ pub(crate) fn counted_files(
     Ok(found.files)
 }
 
-/// The files that crunch consists of and that workers compare with what they were at the start. Only those
-/// whose name is among `counting` count: a run may have written the others.
-pub(super) fn crunch_files(
-    job: &Job,
-    modules: &PythonModules,
-    counting: &BTreeSet<String>,
-) -> Result<BTreeSet<PathBuf>> {
-    let counted = counted_files(job, modules)?.into_iter();
-    let counted = counted.filter(|(name, _)| counting.contains(name)).map(|(_, file)| file);
-    Ok(counted.filter(|file| file.role != FileRole::System).map(|file| file.path).collect())
-}
-
 struct CountedFiles<'a> {
     job: &'a Job,
     files: BTreeMap<String, CountedFile>,

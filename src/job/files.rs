@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use crate::job::Job;
-use crate::job::counted::{PythonModules, crunch_files};
 use crate::job::digests::{Digests, FileDigests, PointDigests, WatchedFiles};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::util::error::Error;
@@ -38,12 +37,11 @@ pub(crate) fn content_digests(job: &Job, files: &mut FileDigests) -> Result<Dige
     })
 }
 
-/// The files that workers compare with what they were at the start: those that crunch consists of, by name
-/// in `counting`, and those that points name and whose digests are given.
+/// The files that workers compare with what they were at the start: those of `crunch`, and those that points
+/// name and whose digests are given.
 pub(crate) fn watched_files(
     job: &Job,
-    modules: &PythonModules,
-    counting: &BTreeSet<String>,
+    crunch: &BTreeSet<PathBuf>,
     digests: &Digests,
     files: &FileDigests,
 ) -> Result<WatchedFiles> {
@@ -56,7 +54,7 @@ pub(crate) fn watched_files(
     })?;
     #[cfg(feature = "jobs")]
     named.extend(crate::job::combined::combined_paths(job, &digests.combined));
-    Ok(files.watched(&crunch_files(job, modules, counting)?, &named))
+    Ok(files.watched(crunch, &named))
 }
 
 /// Calls `each` with the level, the point and the path of every file that a point names: a string in the

@@ -1,7 +1,8 @@
 //! The identity of a job's crunch: what the job says of it, and the content of the files that it consists
 //! of. Stored runs are reused only if it is the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,9 @@ pub(crate) struct Identity {
     /// The versions of the Python packages that crunch imports.
     #[serde(default)]
     pub(crate) packages: BTreeMap<String, String>,
+    /// Where these files are; not known of stored runs.
+    #[serde(skip)]
+    pub(crate) paths: BTreeMap<String, PathBuf>,
     /// Whether the store is older than this record of files.
     #[serde(skip)]
     pub(crate) is_partial: bool,
@@ -119,6 +123,7 @@ impl Identity {
             }
         }
         digests.take(counted.values().map(|file| file.path.clone()))?;
+        let paths = counted.iter().map(|(name, file)| (name.clone(), file.path.clone())).collect();
         let digest = |(name, file): (String, CountedFile)| {
             let digest = digests.get(&file.path).to_string();
             (name, IdentityFile { role: file.role, digest })
@@ -135,6 +140,7 @@ impl Identity {
             reduces: job.nest.loops().iter().map(|l| reduce(l.reduce.as_ref())).collect(),
             files,
             packages: modules.map(|modules| modules.packages.clone()).unwrap_or_default(),
+            paths,
             is_partial: false,
         })
     }
@@ -171,6 +177,7 @@ impl Identity {
             reduces,
             files,
             packages: BTreeMap::new(),
+            paths: BTreeMap::new(),
             is_partial: true,
         })
     }
@@ -236,6 +243,14 @@ impl Identity {
             ));
         }
         changes
+    }
+
+    /// The paths of the files that crunch consists of, but for the operating system's programs, and for modules
+    /// that only calls import: their children report them.
+    pub(crate) fn crunch_paths(&self) -> BTreeSet<PathBuf> {
+        let is_elsewhere = |role| matches!(role, FileRole::System | FileRole::LateModule);
+        let own = self.files.iter().filter(|(_, file)| !is_elsewhere(file.role));
+        own.filter_map(|(name, _)| self.paths.get(name).cloned()).collect()
     }
 
     /// The digests of the modules that calls have imported.

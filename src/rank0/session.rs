@@ -104,8 +104,8 @@ impl Session {
             false => OpenStore::open(&folder, found, plan)?,
         };
         if !settings.keep {
-            let (counting, digests) = (&opened.counting, &opened.digests);
-            job.watched = watched_files(&job, &modules, counting, digests, files)?;
+            let (crunch, digests) = (&opened.crunch_files, &opened.digests);
+            job.watched = watched_files(&job, crunch, digests, files)?;
         }
         let job = Arc::new(job);
         let order = settings.order.unwrap_or(job.policy.order);

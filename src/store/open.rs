@@ -70,8 +70,8 @@ pub(crate) struct OpenStore {
     keeps_runs: bool,
     /// Levels with a reduction by the user whose summaries can be reused.
     reusable: Vec<usize>,
-    /// The names of the files of crunch that count, and the digests of those of points that do.
-    pub(crate) counting: BTreeSet<String>,
+    /// The files of crunch that count, and the digests of those of points that do.
+    pub(crate) crunch_files: BTreeSet<PathBuf>,
     pub(crate) digests: Digests,
 }
 
@@ -214,7 +214,7 @@ pub(crate) fn refusal(folder: &Path, changes: &str) -> String {
 fn opened(path: PathBuf, connection: Connection, plan: &OpenOptions) -> OpenStore {
     let native = plan.job.is_native();
     let reusable = Vec::new();
-    let counting = plan.identity.files.keys().cloned().collect();
+    let crunch_files = plan.identity.crunch_paths();
     let Layout { digests: points, combined, .. } = plan.layout.clone();
     let digests = Digests { points, combined };
     OpenStore {
@@ -224,7 +224,7 @@ fn opened(path: PathBuf, connection: Connection, plan: &OpenOptions) -> OpenStor
         native,
         keeps_runs: true,
         reusable,
-        counting,
+        crunch_files,
         digests,
     }
 }
