@@ -236,14 +236,15 @@ impl Master {
     /// What a worker may be given.
     #[inline]
     pub(super) fn turn(&self, rank: usize, AssignPass { anybody, alone }: AssignPass) -> Turn {
+        let is_on_trial = self.health.is_on_trial(rank);
         if self.health.is_plain() && !alone && !anybody {
-            return Turn { judges: !self.health.is_on_trial(rank), ..Turn::ANY };
+            return Turn { judges: !is_on_trial, is_on_trial, ..Turn::ANY };
         }
         if self.health.is_sick(rank) {
             return Turn::NOTHING;
         }
         let takes_new = alone || !self.health.is_paused(rank);
-        Turn { takes_new, judges: anybody || !self.health.is_on_trial(rank), alone }
+        Turn { takes_new, judges: anybody || !is_on_trial, alone, is_on_trial }
     }
 }
 

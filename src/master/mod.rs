@@ -395,13 +395,13 @@ impl Master {
             self.workers.wake(if over { Wake::All } else { wake });
             let Some(rank) = self.workers.first_open() else { break };
             let (threads, load) = self.workers.load(rank);
-            let (batch, batches) = match self.queue.gives_one(threads) {
+            let turn = self.turn(rank, pass);
+            let (batch, batches) = match turn.is_on_trial || self.queue.gives_one(threads) {
                 true => (1, 1),
-                false if self.health.is_on_trial(rank) => (1, 1),
                 false => self.batching.batch(self.queue.left(), self.workers.threads()),
             };
-            let room = (threads * batch * batches).saturating_sub(load);
-            let turn = self.turn(rank, pass);
+            let full = threads * batch * batches;
+            let has_room = |load: u64| load == 0 || full.saturating_sub(load) >= batch;
             if over {
                 if load > 0 {
                     self.workers.has_enough(rank);
@@ -409,7 +409,7 @@ impl Master {
                     self.workers.dismiss(rank);
                     actions.push(Action::Dismiss { rank, skip_finalize: self.workers.any_lost() });
                 }
-            } else if load > 0 && room < batch {
+            } else if !has_room(load) {
                 self.workers.has_enough(rank);
             } else if turn.takes_new
                 && let Some((key, items)) = self.to_reduce.pop_front()
@@ -423,6 +423,9 @@ impl Master {
                 self.another((rank, turn), (threads, load), batch, time, now)
             {
                 self.workers.assign(rank, assignment, now);
+                if !has_room(load + assignment.count) {
+                    self.workers.has_enough(rank);
+                }
                 actions.push(Action::Assign { rank, assignment });
             } else if self.is_out_of_time() && self.queue.left() == 0 && !self.stopping {
                 self.drain();
@@ -449,7 +452,7 @@ impl Master {
     ) -> Option<Assignment> {
         // One message serves all threads, unless the batch size is fixed.
         let most = if self.batching.is_fixed() { batch } else { batch * threads };
-        let most = if self.health.is_on_trial(rank) { 1 } else { most };
+        let most = if turn.is_on_trial { 1 } else { most };
         let next = self.queue.next((rank, turn), (threads, load), most, time);
         next.or_else(|| {
             let admits = turn.takes_new && self.queue.admits(rank, (threads, load));

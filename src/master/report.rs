@@ -24,12 +24,16 @@ impl Master {
             runs = RunBatch::default();
         }
         while runs.count() > 0 {
-            match self.workers.take(rank, (runs.first, runs.count()), runs.attempt, now) {
-                0 => {
-                    self.tally.refused += 1;
-                    drop(runs.take_first(1));
-                }
-                held => self.judge(rank, thread, runs.take_first(held), actions),
+            let held = self.workers.take(rank, (runs.first, runs.count()), runs.attempt, now);
+            if held == runs.count() {
+                self.judge(rank, thread, runs, actions);
+                break;
+            }
+            if held > 0 {
+                self.judge(rank, thread, runs.take_first(held), actions);
+            } else {
+                self.tally.refused += 1;
+                drop(runs.take_first(1));
             }
         }
         if let Some(Assignment { first, count, attempt }) = unbegun {
@@ -55,54 +59,94 @@ impl Master {
         mut runs: RunBatch<'a>,
         actions: &mut Vec<Action<'a>>,
     ) {
-        while runs.count() > 0 {
-            let doubled = self.stragglers.first_doubled(runs.tasks());
-            let special = match (doubled, runs.first_failure()) {
-                (Some(doubled), Some(failed)) => Some(doubled.min(failed)),
-                (doubled, failed) => doubled.or(failed),
-            };
-            let plain = special.map_or(runs.count(), |task| task - runs.first);
-            let part = runs.take_first(plain.max(1));
-            let failed = plain == 0 && part.first_failure().is_some();
-            if failed && let Some(why) = part.changed_file() {
+        while let Some(special) = self.first_special(&runs) {
+            if special > runs.first {
+                let plain = runs.take_first(special - runs.first);
+                self.accept(rank, thread, plain, actions);
+            }
+            let run = runs.take_first(1);
+            let failed = run.first_failure().is_some();
+            if let Some(why) = run.changed_file() {
                 self.tally.dropped += 1;
                 actions.push(Action::FileChanged { rank, why: why.to_string() });
                 self.drain();
-                continue;
-            }
-            if plain == 0 && !self.counts(part.first, failed, actions) {
+            } else if !self.counts(run.first, failed, actions) {
                 self.tally.dropped += 1;
-                continue;
-            }
-            self.learn(&part);
-            if failed && self.stopping {
-                continue; // it may have failed because it was cancelled: leave it to the next start
-            }
-            if !failed {
-                self.note_success(rank, &part, actions);
-            } else if self.is_suspect(rank, &part) {
-                self.queue.suspect(rank, part.first, part.attempt.saturating_add(1));
-                self.tally.retried += 1;
-                actions.push(Action::Record { rank, thread, runs: part });
-                continue;
-            }
-            let (task, attempt) = (part.first, part.attempt);
-            if failed && self.queue.retry(rank, task, attempt, self.policy.retries) {
-                self.tally.retried += 1;
-                actions.push(Action::Record { rank, thread, runs: part });
-                continue;
-            }
-            self.tally.done += part.count();
-            self.tally.failed += u64::from(failed);
-            self.queue.settled(part.first, part.count());
-            self.groups.put_runs(&part, &mut self.closed);
-            actions.push(Action::Record { rank, thread, runs: part });
-            self.report_closed(actions);
-            self.failures += u64::from(failed);
-            if failed && self.has_given_up() {
-                self.stop(actions);
+            } else if failed {
+                self.fail(rank, thread, run, actions);
+            } else {
+                self.accept(rank, thread, run, actions);
             }
         }
+        if runs.count() > 0 {
+            self.accept(rank, thread, runs, actions);
+        }
+    }
+
+    /// The first run that failed, or whose task was duplicated.
+    fn first_special(&self, runs: &RunBatch) -> Option<u64> {
+        match (self.stragglers.first_doubled(runs.tasks()), runs.first_failure()) {
+            (Some(doubled), Some(failed)) => Some(doubled.min(failed)),
+            (doubled, failed) => doubled.or(failed),
+        }
+    }
+
+    /// Handles successful runs that count.
+    fn accept<'a>(
+        &mut self,
+        rank: usize,
+        thread: u32,
+        runs: RunBatch<'a>,
+        actions: &mut Vec<Action<'a>>,
+    ) {
+        self.learn(&runs);
+        self.note_success(rank, &runs, actions);
+        self.record(rank, thread, runs, actions);
+    }
+
+    /// Handles a failed run that counts, unless its task is tried again.
+    fn fail<'a>(
+        &mut self,
+        rank: usize,
+        thread: u32,
+        run: RunBatch<'a>,
+        actions: &mut Vec<Action<'a>>,
+    ) {
+        self.learn(&run);
+        if self.stopping {
+            return; // it may have failed because it was cancelled: leave it to the next start
+        }
+        let (task, attempt) = (run.first, run.attempt);
+        let is_suspect = self.is_suspect(rank, &run);
+        if is_suspect {
+            self.queue.suspect(rank, task, attempt.saturating_add(1));
+        }
+        if is_suspect || self.queue.retry(rank, task, attempt, self.policy.retries) {
+            self.tally.retried += 1;
+            actions.push(Action::Record { rank, thread, runs: run });
+            return;
+        }
+        self.tally.failed += 1;
+        self.record(rank, thread, run, actions);
+        self.failures += 1;
+        if self.has_given_up() {
+            self.stop(actions);
+        }
+    }
+
+    /// Puts runs that are final into their groups, and into the store.
+    fn record<'a>(
+        &mut self,
+        rank: usize,
+        thread: u32,
+        runs: RunBatch<'a>,
+        actions: &mut Vec<Action<'a>>,
+    ) {
+        self.tally.done += runs.count();
+        self.queue.settled(runs.first, runs.count());
+        self.groups.put_runs(&runs, &mut self.closed);
+        actions.push(Action::Record { rank, thread, runs });
+        self.report_closed(actions);
     }
 
     /// Whether a run counts, which may be one of two of the same task. The worker that makes the other one

@@ -14,12 +14,16 @@ pub(super) struct Turn {
     pub(super) judges: bool,
     /// What failed on itself, because it is the only worker left.
     pub(super) alone: bool,
+    /// One task at a time, because the worker may be sick.
+    pub(super) is_on_trial: bool,
 }
 
 impl Turn {
     /// Everything but what failed on itself.
-    pub(super) const ANY: Turn = Turn { takes_new: true, judges: true, alone: false };
-    pub(super) const NOTHING: Turn = Turn { takes_new: false, judges: false, alone: false };
+    pub(super) const ANY: Turn =
+        Turn { takes_new: true, judges: true, alone: false, is_on_trial: false };
+    pub(super) const NOTHING: Turn =
+        Turn { takes_new: false, judges: false, alone: false, is_on_trial: false };
 }
 
 /// Each kind by the worker that the tasks failed on.

@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
+use fixedbitset::FixedBitSet;
+
 use crate::master::nested_queue::Wake;
 use crate::master::view::{WorkerActivity, WorkerView};
 use crate::model::{Assignment, Key};
@@ -18,8 +20,8 @@ pub(super) struct Workers {
     lowest: usize,
     /// One entry per worker, in order of rank.
     workers: Vec<WorkerRecord>,
-    /// Workers that can take another assignment; kept as an index to avoid a search.
-    open: BTreeSet<usize>,
+    /// Workers that can take another assignment, by rank: an index that changes with each message.
+    open: FixedBitSet,
     /// Workers that could take an assignment while the queue has none for them: those engaged in an open
     /// point of the outer loop, and the others.
     waiting: BTreeSet<usize>,
@@ -112,7 +114,7 @@ impl Workers {
         Workers {
             lowest,
             workers: vec![WorkerRecord::away(); workers],
-            open: BTreeSet::new(),
+            open: FixedBitSet::with_capacity(lowest + workers),
             waiting: BTreeSet::new(),
             spare: BTreeSet::new(),
             threads: 0,
@@ -186,24 +188,24 @@ impl Workers {
     }
 
     fn close(&mut self, rank: usize) {
-        for ranks in [&mut self.open, &mut self.waiting, &mut self.spare] {
-            ranks.remove(&rank);
-        }
+        self.open.remove(rank);
+        self.waiting.remove(&rank);
+        self.spare.remove(&rank);
     }
 
     /// Parks a worker that the queue has nothing for, until [`Workers::wake`] is called for its kind.
     pub(super) fn wait(&mut self, rank: usize, is_engaged: bool) {
-        self.open.remove(&rank);
+        self.open.remove(rank);
         if is_engaged { &mut self.waiting } else { &mut self.spare }.insert(rank);
     }
 
     /// Makes parked workers open again.
     pub(super) fn wake(&mut self, whom: Wake) {
         if whom >= Wake::Engaged && !self.waiting.is_empty() {
-            self.open.append(&mut self.waiting);
+            self.open.extend(std::mem::take(&mut self.waiting));
         }
         if whom == Wake::All && !self.spare.is_empty() {
-            self.open.append(&mut self.spare);
+            self.open.extend(std::mem::take(&mut self.spare));
         }
     }
 
@@ -359,7 +361,7 @@ impl Workers {
 
     /// The lowest rank that can take another assignment.
     pub(super) fn first_open(&self) -> Option<usize> {
-        self.open.first().copied()
+        self.open.minimum()
     }
 
     /// Gives the worker nothing more until it reports.
@@ -463,7 +465,8 @@ impl Workers {
             ]));
         }
         assert_eq!((threads, dismissed, lost), (self.threads, self.dismissed, self.lost));
-        let (open, waiting, spare) = (&self.open, &self.waiting, &self.spare);
+        let open: BTreeSet<usize> = self.open.ones().collect();
+        let (waiting, spare) = (&self.waiting, &self.spare);
         assert!(open.is_disjoint(waiting) && open.is_disjoint(spare) && waiting.is_disjoint(spare));
         let mut listed = open.iter().chain(waiting).chain(spare);
         assert!(listed.all(|rank| self.at(*rank).state == WorkerPhase::Here));

@@ -66,13 +66,41 @@ impl World {
         &self,
         rank: usize,
         tag: c_int,
-        out: Outgoing,
+        bytes: Bytes,
     ) -> Result<Sending, MpiFailure> {
-        let bytes: &[u8] = match &out {
-            Outgoing::Shared(bytes) => bytes,
-            Outgoing::Own(bytes) => bytes,
-        };
-        // Safety: the bytes stay where they are, and `Sending` keeps them until MPI has done with them.
+        // Safety: `Sending` keeps the bytes until MPI has done with them.
+        let request = unsafe { self.start_send(rank, tag, &bytes)? };
+        Ok(Sending { request, out: Outgoing::Shared(bytes), over: false })
+    }
+
+    /// Sends the bytes of a buffer. Mostly MPI has done with a small message at once; if not, the buffer is
+    /// taken into the send that is returned. It is not moved otherwise: each message to a worker is sent
+    /// here.
+    pub(super) fn send_small(
+        &self,
+        rank: usize,
+        tag: c_int,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<Sending>, MpiFailure> {
+        // Safety: either MPI has done with the bytes, or `Sending` takes and keeps them.
+        let mut request = unsafe { self.start_send(rank, tag, buffer)? };
+        let mut over = false;
+        let tested = test(&mut request, &mut over);
+        if over {
+            return tested.map(|_| None);
+        }
+        let out = Outgoing::Own(std::mem::take(buffer));
+        let sending = Sending { request, out, over };
+        tested.map(|_| Some(sending))
+    }
+
+    /// Safety: the bytes must stay where they are until MPI has done with them.
+    unsafe fn start_send(
+        &self,
+        rank: usize,
+        tag: c_int,
+        bytes: &[u8],
+    ) -> Result<MPI_Request, MpiFailure> {
         unsafe {
             let mut request = RSMPI_REQUEST_NULL;
             check(MPI_Isend(
@@ -84,7 +112,7 @@ impl World {
                 self.comm,
                 &mut request,
             ))?;
-            Ok(Sending { request, out, over: false })
+            Ok(request)
         }
     }
 
@@ -202,7 +230,7 @@ pub(super) fn leave_at_exit() {
 }
 
 /// The bytes of a send. They must not move in memory; neither variant moves them when it is moved.
-pub(super) enum Outgoing {
+enum Outgoing {
     Shared(Bytes),
     Own(Vec<u8>),
 }

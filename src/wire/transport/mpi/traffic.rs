@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::util::error::{Error, Result};
 use crate::wire::transport::mpi::raw::{
-    MessageSource, MpiFailure, Outgoing, PostedReceives, Receiving, SLOT, Sending, World,
+    MessageSource, MpiFailure, PostedReceives, Receiving, SLOT, Sending, World,
 };
 
 /// The MPI tag of a small message.
@@ -111,7 +111,7 @@ impl Outbox {
                     self.rest.pop_front();
                 }
                 let is_full = part.len() == PART_LENGTH;
-                let sending = world.send(rank, PART, Outgoing::Shared(part))?;
+                let sending = world.send(rank, PART, part)?;
                 self.parts.push_back(MessagePart { sending, is_full });
             }
             let Some(part) = self.parts.front_mut() else { break };
@@ -181,16 +181,20 @@ impl Traffic {
     }
 
     fn announce(&mut self, rank: usize, what: u8, bytes: &[u8]) -> Result<()> {
-        let mut buffer = self.spare.pop().unwrap_or_default();
-        buffer.extend_from_slice(bytes);
-        buffer.push(what);
         if self.dead.contains(&rank) {
             return Ok(());
         }
-        let begun = self.world.send(rank, SMALL_ONE, Outgoing::Own(buffer));
-        match begun.and_then(|mut sending| Ok((sending.is_over()?, sending))) {
-            Ok((true, sending)) => self.spare.extend(sending.buffer()),
-            Ok((false, sending)) => {
+        if self.spare.is_empty() {
+            self.spare.push(Vec::new());
+        }
+        let buffer = self.spare.last_mut().expect("one was added");
+        buffer.clear();
+        buffer.extend_from_slice(bytes);
+        buffer.push(what);
+        match self.world.send_small(rank, SMALL_ONE, buffer) {
+            Ok(None) => {}
+            Ok(Some(sending)) => {
+                self.spare.pop(); // its bytes were taken
                 self.to[rank].small.push_back(sending);
                 self.sending.insert(rank);
             }
@@ -247,11 +251,9 @@ impl Traffic {
     /// sender. Starts to receive announced messages.
     pub(super) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         self.progress_sends()?;
-        for rank in self.open.clone() {
-            if let Some(message) = self.complete(rank)? {
-                *buffer = message;
-                return Ok(Some(rank));
-            }
+        if let Some((rank, message)) = self.next_complete()? {
+            *buffer = message;
+            return Ok(Some(rank));
         }
         loop {
             let rank = match self.waiting.take(buffer) {
@@ -284,6 +286,19 @@ impl Traffic {
                 return Ok(Some(rank));
             }
         }
+    }
+
+    /// A complete message of a rank that others of its messages waited for.
+    fn next_complete(&mut self) -> Result<Option<(usize, Vec<u8>)>> {
+        if self.open.is_empty() {
+            return Ok(None);
+        }
+        for rank in self.open.clone() {
+            if let Some(message) = self.complete(rank)? {
+                return Ok(Some((rank, message)));
+            }
+        }
+        Ok(None)
     }
 
     /// The next message of a rank, if it is complete.
