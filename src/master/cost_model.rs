@@ -4,6 +4,8 @@
 //! the mean over the tasks observed with that coordinate, less the overall mean. This is the
 //! least-squares fit where every combination was observed equally often.
 
+use std::ops::Range;
+
 use crate::model::LoopNest;
 
 /// A loop with more points than this is assumed to have no effect, to limit memory.
@@ -29,6 +31,11 @@ impl Mean {
         self.count += 1;
     }
 
+    fn merge(&mut self, other: Mean) {
+        self.sum += other.sum;
+        self.count += other.count;
+    }
+
     fn get(self) -> Option<f64> {
         (self.count > 0).then(|| self.sum / self.count as f64)
     }
@@ -52,13 +59,38 @@ impl CostModel {
 
     /// Records that a task took this many seconds.
     pub(crate) fn observe(&mut self, task: u64, seconds: f64) {
-        self.all.add(seconds);
-        let mut key = self.nest.task(task);
-        while let Some((outer, slot)) = self.nest.parent(key) {
-            if let Some(mean) = self.points[outer.level].get_mut(slot as usize) {
-                mean.add(seconds);
+        self.observe_all(task..task + 1, std::iter::once(seconds));
+    }
+
+    /// The same for consecutive tasks, a group of the innermost loop at a time.
+    #[inline]
+    pub(crate) fn observe_all(
+        &mut self,
+        tasks: Range<u64>,
+        mut seconds: impl Iterator<Item = f64>,
+    ) {
+        let mut task = tasks.start;
+        while task < tasks.end {
+            let Some((group, first)) = self.nest.parent(self.nest.task(task)) else { return };
+            let count = (tasks.end - task).min(self.nest.slots(group) - first);
+            let points = self.points[group.level].get_mut(first as usize..).unwrap_or_default();
+            let mut part = Mean { sum: 0.0, count };
+            let mut points = points.iter_mut();
+            for seconds in seconds.by_ref().take(count as usize) {
+                part.sum += seconds;
+                if let Some(mean) = points.next() {
+                    mean.add(seconds);
+                }
             }
-            key = outer;
+            self.all.merge(part);
+            let mut key = group;
+            while let Some((outer, slot)) = self.nest.parent(key) {
+                if let Some(mean) = self.points[outer.level].get_mut(slot as usize) {
+                    mean.merge(part);
+                }
+                key = outer;
+            }
+            task += count;
         }
     }
 

@@ -16,6 +16,7 @@ mod leases;
 mod nested_queue;
 mod order;
 mod queue;
+mod rank_set;
 mod report;
 mod requeued;
 mod second_tries;

@@ -167,9 +167,7 @@ impl Master {
         self.stragglers.took(count, seconds);
         self.batching.took(count, seconds);
         if seconds > SHORT * count as f64 {
-            for (task, seconds) in runs.tasks().zip(runs.seconds()) {
-                self.queue.costs.observe(task, seconds);
-            }
+            self.queue.costs.observe_all(runs.tasks(), runs.seconds());
         } else {
             self.queue.costs.observe(runs.first, seconds / count as f64);
         }

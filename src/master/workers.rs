@@ -1,12 +1,14 @@
 //! Per-worker state and assignments.
 
+#[cfg(test)]
+mod check;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
-use fixedbitset::FixedBitSet;
-
 use crate::master::nested_queue::Wake;
+use crate::master::rank_set::RankSet;
 use crate::master::view::{WorkerActivity, WorkerView};
 use crate::model::{Assignment, Key};
 
@@ -21,7 +23,7 @@ pub(super) struct Workers {
     /// One entry per worker, in order of rank.
     workers: Vec<WorkerRecord>,
     /// Workers that can take another assignment, by rank: an index that changes with each message.
-    open: FixedBitSet,
+    open: RankSet,
     /// Workers that could take an assignment while the queue has none for them: those engaged in an open
     /// point of the outer loop, and the others.
     waiting: BTreeSet<usize>,
@@ -114,7 +116,7 @@ impl Workers {
         Workers {
             lowest,
             workers: vec![WorkerRecord::away(); workers],
-            open: FixedBitSet::with_capacity(lowest + workers),
+            open: RankSet::below(lowest + workers),
             waiting: BTreeSet::new(),
             spare: BTreeSet::new(),
             threads: 0,
@@ -360,8 +362,8 @@ impl Workers {
     }
 
     /// The lowest rank that can take another assignment.
-    pub(super) fn first_open(&self) -> Option<usize> {
-        self.open.minimum()
+    pub(super) fn first_open(&mut self) -> Option<usize> {
+        self.open.first()
     }
 
     /// Gives the worker nothing more until it reports.
@@ -429,48 +431,6 @@ impl Workers {
     /// Per assigned range: the worker, the first task, and when that task may have started.
     pub(super) fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
         self.pieces().map(|(rank, piece)| (rank, piece.first, piece.since))
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.workers.len()
-    }
-
-    #[cfg(test)]
-    pub(super) fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.pieces().map(|(_, piece)| piece.first..piece.end)
-    }
-
-    #[cfg(test)]
-    pub(super) fn held(&self) -> u64 {
-        self.workers.iter().map(|worker| worker.tasks).sum()
-    }
-
-    /// Panics unless every counter matches the records. Returns how many groups are being reduced.
-    #[cfg(test)]
-    pub(super) fn check(&self) -> usize {
-        let (mut threads, mut dismissed, mut lost) = (0, 0, 0);
-        for worker in &self.workers {
-            let tasks = worker.pieces.iter().map(|piece| piece.end - piece.first).sum::<u64>();
-            assert_eq!(tasks, worker.tasks, "{worker:?}");
-            let is_among = |states: &[WorkerPhase]| states.contains(&worker.state);
-            if is_among(&[WorkerPhase::Here, WorkerPhase::Dismissed]) {
-                threads += u64::from(worker.threads);
-            }
-            dismissed += usize::from(is_among(&[WorkerPhase::Dismissed]));
-            lost += usize::from(is_among(&[
-                WorkerPhase::Silent,
-                WorkerPhase::Gone,
-                WorkerPhase::Broken,
-            ]));
-        }
-        assert_eq!((threads, dismissed, lost), (self.threads, self.dismissed, self.lost));
-        let open: BTreeSet<usize> = self.open.ones().collect();
-        let (waiting, spare) = (&self.waiting, &self.spare);
-        assert!(open.is_disjoint(waiting) && open.is_disjoint(spare) && waiting.is_disjoint(spare));
-        let mut listed = open.iter().chain(waiting).chain(spare);
-        assert!(listed.all(|rank| self.at(*rank).state == WorkerPhase::Here));
-        self.workers.iter().map(|worker| worker.groups.len()).sum()
     }
 
     /// A snapshot of each worker, without expected durations.

@@ -63,8 +63,9 @@ impl RunBatch<'static> {
     }
 
     /// Appends a run that gave a plain number, not NaN.
+    #[inline]
     pub(crate) fn push_number(&mut self, number: f64, seconds: f64) {
-        self.push_numbers(&[number], seconds);
+        self.numbers.to_mut().extend_from_slice(&packed(number, seconds));
     }
 
     /// Appends runs that gave plain numbers, not NaN, each with the same duration.
@@ -73,10 +74,7 @@ impl RunBatch<'static> {
         let all = self.numbers.to_mut();
         all.reserve(numbers.len() * WIDTH);
         for number in numbers {
-            let mut run = [0; WIDTH];
-            run[..WIDTH / 2].copy_from_slice(&number.to_le_bytes());
-            run[WIDTH / 2..].copy_from_slice(&seconds.to_le_bytes());
-            all.extend_from_slice(&run);
+            all.extend_from_slice(&packed(*number, seconds));
         }
     }
 
@@ -221,6 +219,14 @@ impl<'a> RunBatch<'a> {
         };
         self.numbers.len() + self.others().map(held).sum::<usize>()
     }
+}
+
+#[inline]
+fn packed(number: f64, seconds: f64) -> [u8; WIDTH] {
+    let mut run = [0; WIDTH];
+    run[..WIDTH / 2].copy_from_slice(&number.to_le_bytes());
+    run[WIDTH / 2..].copy_from_slice(&seconds.to_le_bytes());
+    run
 }
 
 fn take_front<'a>(numbers: &mut Cow<'a, [u8]>, bytes: usize) -> Cow<'a, [u8]> {
