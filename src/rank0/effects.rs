@@ -15,6 +15,7 @@ use crate::job::Job;
 use crate::master::{Event, Master};
 use crate::model::{GroupSummary, Key, Reduce, RunBatch, Scored, SlotResult};
 use crate::rank0::Effects;
+use crate::rank0::host_clocks::HostClocks;
 use crate::rank0::progress::Progress;
 use crate::rank0::requests::{self, RequestBroker};
 use crate::rank0::settings::Settings;
@@ -22,6 +23,7 @@ use crate::rank0::shutdown::Shutdown;
 use crate::rank0::status::{RunState, StatusWriter};
 use crate::rank0::types::{Listener, SickWorker};
 use crate::store::Store;
+use crate::util::clock;
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
 use crate::util::signals::{self, SignalRequest};
@@ -58,6 +60,7 @@ pub(crate) struct RunEffects {
     ending: Shutdown,
     /// The hosts of the workers, and those workers that cannot work.
     hosts: BTreeMap<usize, String>,
+    clocks: HostClocks,
     sick: Vec<SickWorker>,
     /// Whether workers report their processor time when they leave.
     census: bool,
@@ -114,6 +117,7 @@ impl RunEffects {
             stopped,
             ending,
             hosts: BTreeMap::new(),
+            clocks: HostClocks::default(),
             sick: Vec::new(),
             census,
             checked,
@@ -171,7 +175,12 @@ impl Effects for RunEffects {
         self.store.join(rank, host)
     }
 
-    fn record(&mut self, rank: usize, thread: u32, runs: RunBatch) -> Result<()> {
+    fn compare_clock(&mut self, rank: usize, clock: f64) {
+        self.clocks.compare(rank, clock, clock::since_1970());
+    }
+
+    fn record(&mut self, rank: usize, thread: u32, mut runs: RunBatch) -> Result<()> {
+        runs.started += self.clocks.correction(rank);
         self.store.record(rank, thread, runs)
     }
 

@@ -2,6 +2,7 @@
 //! is the same for every transport.
 
 pub(crate) mod effects;
+mod host_clocks;
 pub(crate) mod progress;
 pub(crate) mod requests;
 pub(crate) mod session;
@@ -43,6 +44,9 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) trait Effects {
     /// A worker joined from this host.
     fn join(&mut self, rank: usize, host: &str) -> Result<()>;
+
+    /// A worker's hello told the time on its clock, in seconds since 1970.
+    fn compare_clock(&mut self, _rank: usize, _clock: f64) {}
 
     /// Stores runs of one thread of a worker.
     fn record(&mut self, rank: usize, thread: u32, runs: RunBatch) -> Result<()>;
@@ -150,7 +154,8 @@ pub(crate) fn serve(
                 Some(rank) => {
                     traffic.count(received.len());
                     match codec::decode(&received)? {
-                        ToMaster::Hello { host, threads, cores, process } => {
+                        ToMaster::Hello { host, threads, cores, process, clock } => {
+                            effects.compare_clock(rank, clock);
                             silent.joined(rank, process);
                             if crowded.insert((threads, cores)) {
                                 machine::warn_if_crowded(rank, &host, threads, cores);

@@ -53,24 +53,18 @@ mod taken {
             && Signals::new(signals).is_ok_and(|signals| to_thread.send(signals).is_ok())
     }
 
-    /// Handles SIGUSR1 too, with which a batch system may announce the time limit.
+    /// Handles SIGUSR1 too, with which a batch system may announce the time limit. It asks for shutdown if
+    /// `is_news` says that the limit was not known to be near.
     #[cfg(all(feature = "mpi", feature = "jobs"))]
-    pub(crate) fn take_warning() {
-        warned(|_| {
-            LAST.store(SIGUSR2, Ordering::Relaxed);
-            TIMES.fetch_add(1, Ordering::Release);
+    pub(crate) fn take_warning(is_news: impl Fn() -> bool + Send + 'static) {
+        handle(&[signal_hook::consts::SIGUSR1], move |_| {
+            if is_news() {
+                LAST.store(SIGUSR2, Ordering::Relaxed);
+                TIMES.fetch_add(1, Ordering::Release);
+            } else {
+                log::debug!("SIGUSR1: the time limit is near");
+            }
         });
-    }
-
-    /// Handles SIGUSR1 and ignores it.
-    #[cfg(all(feature = "mpi", feature = "jobs"))]
-    pub(crate) fn ignore_warning() {
-        warned(|_| log::debug!("SIGUSR1: the time limit is near"));
-    }
-
-    #[cfg(all(feature = "mpi", feature = "jobs"))]
-    fn warned(act: impl Fn(i32) + Send + 'static) {
-        handle(&[signal_hook::consts::SIGUSR1], act);
     }
 
     /// Sets whether a run checks for signals from now on.
@@ -90,10 +84,10 @@ mod taken {
     }
 }
 
+#[cfg(all(feature = "cli", feature = "mpi", feature = "jobs"))]
+pub(crate) use taken::take_warning;
 #[cfg(feature = "cli")]
 pub(crate) use taken::{asked, set_consumed, take};
-#[cfg(all(feature = "cli", feature = "mpi", feature = "jobs"))]
-pub(crate) use taken::{ignore_warning, take_warning};
 
 #[cfg(not(feature = "cli"))]
 pub(crate) fn take() {}

@@ -23,6 +23,8 @@ pub(crate) enum ToMaster<'a> {
         cores: u32,
         /// Its process, where the platform can tell.
         process: Option<ProcessId>,
+        /// The time on its clock, in seconds since 1970.
+        clock: f64,
     },
     /// Results of assigned tasks, and a request for more. The first request carries none.
     #[serde(borrow)]

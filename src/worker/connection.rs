@@ -15,6 +15,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use crate::model::{Assignment, Key, Report, SlotResult};
+use crate::util::clock;
 use crate::util::error::{Error, Result};
 use crate::util::machine;
 use crate::util::process::{self, ProcessId};
@@ -165,7 +166,7 @@ impl Connection {
     fn hello(&self) -> ToMaster<'static> {
         let (host, process) = (self.host.clone(), self.process.clone());
         let (threads, cores) = (self.batches.len() as u32, machine::cores() as u32);
-        ToMaster::Hello { host, threads, cores, process }
+        ToMaster::Hello { host, threads, cores, process, clock: clock::since_1970() }
     }
 
     pub(crate) fn send(&self, message: &ToMaster) -> Result<()> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 
 use crate::cli::launch::LaunchArgs;
-use crate::platform::slurm::{Step, ask};
+use crate::platform::slurm::{Allocation, Step, ask};
 use crate::util::error::{Error, Result};
 use crate::util::machine;
 
@@ -53,7 +53,13 @@ impl Launcher {
     }
 
     /// Starts the ranks. `fresh` says whether earlier runs are moved aside.
-    pub(super) fn start(self, arguments: &LaunchArgs, out: &Path, fresh: bool) -> Result<Child> {
+    pub(super) fn start(
+        self,
+        arguments: &LaunchArgs,
+        allocation: Option<&Allocation>,
+        out: &Path,
+        fresh: bool,
+    ) -> Result<Child> {
         let own = std::env::current_exe()
             .map_err(|e| Error::unexpected(format!("the path of gridmpi cannot be found: {e}")))?;
         let mut command = Command::new(&arguments.mpirun);
@@ -62,6 +68,7 @@ impl Launcher {
             log::warn!("the remaining nodes: {}", step.nodes);
             command.envs(step.environment());
         }
+        command.envs(allocation.map(Allocation::environment).into_iter().flatten());
         let ranks = step.as_ref().map_or(arguments.n, |step| step.ranks(arguments.n));
         self.configure(&mut command, arguments, ranks);
         command.args(["-n", &ranks.to_string()]).args(&arguments.more).arg(own).arg("run");

@@ -8,7 +8,7 @@ mod watch;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use indicatif::ProgressBar;
@@ -22,6 +22,7 @@ use crate::platform::slurm::Allocation;
 use crate::rank0::progress::bar;
 use crate::rank0::shutdown::TIME_IS_OVER;
 use crate::store::{Folder, LaunchNote};
+use crate::util::duration;
 use crate::util::error::{Error, Exit, Result};
 use crate::util::signals::{self, SignalRequest};
 use crate::util::text::count;
@@ -90,6 +91,10 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// How long it may take to end after the grace time of a first signal, where no lock tells whether rank 0 runs.
 const WITHOUT_LOCKS: Duration = Duration::from_secs(60);
 
+/// How long before the grace time the warning of the batch script's Slurm may come: 15 s, up to a minute
+/// that Slurm may be early, and a little more.
+const EARLIEST_WARNING: Duration = Duration::from_secs(90);
+
 /// The most ranks anywhere.
 const MOST_RANKS: u32 = 1_000_000;
 
@@ -116,21 +121,34 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     signals::take();
     signals::set_consumed(true);
     let allocation = Allocation::detect();
-    if allocation.as_ref().is_none_or(|allocation| allocation.end.is_none()) {
-        signals::take_warning();
-    } else {
-        signals::ignore_warning(); // rank 0 knows the time limit
-    }
+    let (ends, grace) = (allocation.clone(), Duration::from_secs_f64(arguments.grace));
+    signals::take_warning(move || is_unexpected(ends.as_ref(), grace));
     let launcher = Launcher::of(&arguments.mpirun);
     launcher.check(arguments)?;
+    let allocation = allocation.as_ref();
     let restarted = allocation.is_some_and(|allocation| allocation.restarts > 0);
     wait_for_folder(&out, if restarted { LOST_LOCK } else { Duration::ZERO })?;
     let bar = std::io::stderr().is_terminal().then(|| bar::of_runs(watch.tasks));
-    let launch = Launch { arguments, launcher, out: &out, watch: &watch, bar: bar.as_ref() };
+    let bar = bar.as_ref();
+    let launch = Launch { arguments, launcher, allocation, out: &out, watch: &watch, bar };
     // A requeued batch job goes on with what it has done itself.
     let ended = launch.until_complete(arguments.fresh && !restarted);
     LaunchNote::remove(&out);
     ended
+}
+
+/// Whether a warning that the time limit is near tells more than rank 0 knows: it does not know the end, or
+/// this host's clock is wrong.
+fn is_unexpected(allocation: Option<&Allocation>, grace: Duration) -> bool {
+    let left = allocation.and_then(|allocation| allocation.left(SystemTime::now()));
+    if let Some(left) = left.filter(|left| *left > grace + EARLIEST_WARNING) {
+        log::warn!(
+            "Slurm warns that the time limit is near, but by this host's clock {} are left: the clock is not trusted, and the job ends now",
+            duration::in_words(left)
+        );
+        return true;
+    }
+    left.is_none()
 }
 
 /// Refuses a results folder that cannot be used or that another process has locked: not every launcher would
@@ -150,6 +168,7 @@ fn wait_for_folder(out: &Path, patience: Duration) -> Result<()> {
 struct Launch<'a> {
     arguments: &'a LaunchArgs,
     launcher: Launcher,
+    allocation: Option<&'a Allocation>,
     out: &'a Path,
     watch: &'a Watch,
     bar: Option<&'a ProgressBar>,
@@ -248,7 +267,7 @@ impl Launch<'_> {
     /// Runs the launcher once, until it has ended; returns how, and how many signals it was sent.
     fn supervise(&self, before: &Seen, fresh: bool) -> Result<(ExitStatus, usize)> {
         let Launch { arguments, watch, out, .. } = *self;
-        let mut launcher = self.launcher.start(arguments, out, fresh)?;
+        let mut launcher = self.launcher.start(arguments, self.allocation, out, fresh)?;
         let group = Pid::from_child(&launcher);
         let (mut forwarded, mut over, mut free) = (0, None, 0);
         let mut stopping: Option<Instant> = None;

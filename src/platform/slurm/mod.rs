@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::util::{clock, duration, own_children};
+use crate::util::{clock, duration, machine, own_children};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use step::Step;
 
@@ -26,6 +26,9 @@ const LEAST_MARGIN: Duration = Duration::from_secs(8);
 const MOST_MARGIN: Duration = Duration::from_secs(60);
 const MARGIN_SHARE: u32 = 100;
 
+/// A clock that is less behind than this is taken to be right. (seconds)
+const CLOCK_TOLERANCE: f64 = 2.0;
+
 /// A Slurm allocation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Allocation {
@@ -35,8 +38,11 @@ pub(crate) struct Allocation {
     pub(crate) nodes: String,
     /// Number of restarts.
     pub(crate) restarts: u32,
-    /// When it ends, in seconds since 1970, if it has a limit and that is known.
+    /// When it ends by this host's clock, in seconds since 1970, if it has a limit and that is known.
     pub(crate) end: Option<f64>,
+    /// How far at least this host's clock is behind Slurm's, in seconds.
+    #[serde(skip)]
+    behind: f64,
 }
 
 /// An allocation, and whether the remaining work is expected to fit into it.
@@ -74,7 +80,26 @@ impl Allocation {
     /// have it.
     pub(crate) fn detect() -> Option<Allocation> {
         let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-        Allocation::from(variable, ask, SystemTime::now())
+        let allocation = Allocation::from(variable, ask, SystemTime::now())?;
+        if allocation.behind > 0.0 {
+            log::warn!(
+                "the clock of {} is at least {:.0} s behind Slurm's, and is corrected by that; its time should be set",
+                machine::host(),
+                allocation.behind
+            );
+        }
+        Some(allocation)
+    }
+
+    /// Variables for the ranks, with the times of this host's clock.
+    #[cfg(all(feature = "cli", feature = "mpi"))]
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let Some(end) = self.end.filter(|_| self.behind > 0.0) else { return Vec::new() };
+        let begin = clock::since_1970();
+        vec![
+            ("SLURM_JOB_START_TIME", begin.floor().to_string()),
+            ("SLURM_JOB_END_TIME", end.floor().to_string()),
+        ]
     }
 
     fn from(
@@ -93,11 +118,16 @@ impl Allocation {
             let left = left_by_squeue(&id, &ask).or_else(|| left_by_scontrol(&id, &ask))?;
             Some(clock::seconds(now + left))
         });
+        // A job that begins in the future, by this host's clock.
+        let begin = variable("SLURM_JOB_START_TIME").and_then(|begin| begin.parse::<f64>().ok());
+        let behind = begin.map_or(0.0, |begin| begin - clock::seconds(now));
+        let behind = if behind > CLOCK_TOLERANCE { behind } else { 0.0 };
         Some(Allocation {
             job,
             nodes: nodes.unwrap_or_default(),
             restarts: restarts.unwrap_or(0),
-            end,
+            end: end.map(|end| end - behind),
+            behind,
         })
     }
 
@@ -245,6 +275,13 @@ mod tests {
         });
         assert_eq!(scontrol.end, Some(1_040.0));
         assert_eq!(of(&basic, |_, _| Some("UNLIMITED".into())).end, None);
+        let behind =
+            [&basic[..], &[("SLURM_JOB_START_TIME", "1040"), ("SLURM_JOB_END_TIME", "1640")]];
+        let behind = of(&behind.concat(), NOBODY);
+        assert_eq!((behind.end, behind.behind), (Some(1_600.0), 40.0), "a clock 40 s behind");
+        let begun =
+            [&basic[..], &[("SLURM_JOB_START_TIME", "980"), ("SLURM_JOB_END_TIME", "1640")]];
+        assert_eq!(of(&begun.concat(), NOBODY).end, Some(1_640.0));
         let array = [("SLURM_ARRAY_JOB_ID", "12"), ("SLURM_ARRAY_TASK_ID", "3")];
         assert_eq!(of(&[&[("SLURM_JOB_ID", "14")][..], &array].concat(), NOBODY).job, "12_3");
     }
@@ -253,8 +290,13 @@ mod tests {
     fn there_is_time_to_end_in_order() {
         let now = UNIX_EPOCH + Duration::from_secs(1_000);
         let ends = |end: f64| {
-            let allocation =
-                Allocation { job: "1".into(), nodes: "n1".into(), restarts: 0, end: Some(end) };
+            let allocation = Allocation {
+                job: "1".into(),
+                nodes: "n1".into(),
+                restarts: 0,
+                end: Some(end),
+                behind: 0.0,
+            };
             let by = allocation.finish_by(now).unwrap();
             by.duration_since(now).unwrap().as_secs_f64()
         };
@@ -266,8 +308,13 @@ mod tests {
     #[test]
     fn a_line_tells_what_a_user_asks_for() {
         let now = UNIX_EPOCH + Duration::from_secs(1_000);
-        let mut allocation =
-            Allocation { job: "7".into(), nodes: "n[1-2]".into(), restarts: 1, end: Some(1_090.0) };
+        let mut allocation = Allocation {
+            job: "7".into(),
+            nodes: "n[1-2]".into(),
+            restarts: 1,
+            end: Some(1_090.0),
+            behind: 0.0,
+        };
         let line = allocation.line(now, Some(Duration::from_secs(30)));
         let expected = "Slurm job 7 on n[1-2], restarted once, 1 min 30 s left; about 30 s of work left, expected to fit";
         assert_eq!(line, expected);

@@ -284,7 +284,8 @@ impl<'a> SimulatedHub<'a> {
 }
 
 fn hello(rank: usize) -> ToMaster<'static> {
-    ToMaster::Hello { host: format!("host{}", rank % 16), threads: 1, cores: 1, process: None }
+    let host = format!("host{}", rank % 16);
+    ToMaster::Hello { host, threads: 1, cores: 1, process: None, clock: 0.0 }
 }
 
 impl Hub for SimulatedHub<'_> {
