@@ -247,6 +247,21 @@ fn what_takes_longer_than_the_allocation_is_cut_off_and_said_to_be_hopeless() {
 }
 
 #[test]
+fn what_was_cut_off_is_not_begun_again_where_it_cannot_end() {
+    let desk = Desk::with_job(&job(600.0, ""));
+    let run = ["job.toml", "--threads", "2", "--out", "out"];
+    let ran = desk.run(allocated(gridmpi(), 24), &run).exits(75);
+    assert!(ran.stderr.contains("at least "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("it needs an allocation of more than "), "{}", ran.stderr);
+    let cut_off = "SELECT count(*), min(seconds) > 1 FROM failures WHERE error LIKE 'it was cut off%'";
+    assert_eq!(desk.sql(cut_off), ["2|1"]);
+    assert_eq!(started(&desk), 2);
+    let ran = desk.run(allocated(gridmpi(), 12), &run).exits(75);
+    assert_eq!(started(&desk), 2, "nothing was begun: {}", ran.stderr);
+    assert!(ran.stderr.contains("not expected to fit"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_launcher_that_stays_does_not_keep_a_job_from_being_requeued() {
     let desk = Desk::with_job(&job(0.4, ""));
     let stays = "#!/bin/sh\n[ \"$1\" != --version ] || exec mpirun --version\nmpirun \"$@\"\nexec sleep 1000\n";

@@ -4,6 +4,7 @@
 //! the mean over the tasks observed with that coordinate, less the overall mean. This is the
 //! least-squares fit where every combination was observed equally often.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::model::LoopNest;
@@ -11,12 +12,18 @@ use crate::model::LoopNest;
 /// A loop with more points than this is assumed to have no effect, to limit memory.
 const MOST_POINTS: u64 = 1 << 20;
 
+/// A task that has run for a while without ending is expected to take that much longer, as a factor.
+const LONGER: f64 = 1.1;
+
 #[derive(Clone, Debug)]
 pub(crate) struct CostModel {
     nest: LoopNest,
     all: Mean,
     /// Per loop, the mean at each point; empty for a loop without effect.
     points: Vec<Vec<Mean>>,
+    /// How long tasks have run without ending, in seconds, and the mean of that.
+    survived: BTreeMap<u64, f64>,
+    unended: Mean,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,7 +61,13 @@ impl CostModel {
             size if size <= MOST_POINTS => vec![Mean::default(); size as usize],
             _ => Vec::new(),
         });
-        CostModel { nest: nest.clone(), all: Mean::default(), points: points.collect() }
+        CostModel {
+            nest: nest.clone(),
+            all: Mean::default(),
+            points: points.collect(),
+            survived: BTreeMap::new(),
+            unended: Mean::default(),
+        }
     }
 
     /// Records that a task took this many seconds.
@@ -69,6 +82,9 @@ impl CostModel {
         tasks: Range<u64>,
         mut seconds: impl Iterator<Item = f64>,
     ) {
+        if !self.survived.is_empty() {
+            tasks.clone().for_each(|task| self.forget_survived(task));
+        }
         let mut task = tasks.start;
         while task < tasks.end {
             let Some((group, first)) = self.nest.parent(self.nest.task(task)) else { return };
@@ -94,11 +110,40 @@ impl CostModel {
         }
     }
 
-    /// Expected duration of a task in seconds; `None` before the first observation.
+    /// Expected duration of a task in seconds; `None` if nothing is known of any.
     pub(crate) fn expect(&self, task: u64) -> Option<f64> {
-        let all = self.all.get()?;
-        let effect = |mean: Mean| mean.get().map_or(0.0, |mean| mean - all);
-        Some((all + self.means(task).map(effect).sum::<f64>()).max(0.0))
+        let expected = self.all.get().map(|all| {
+            let effect = |mean: Mean| mean.get().map_or(0.0, |mean| mean - all);
+            (all + self.means(task).map(effect).sum::<f64>()).max(0.0)
+        });
+        if self.survived.is_empty() {
+            return expected;
+        }
+        let least = self.survived.get(&task).map(|seconds| seconds * LONGER);
+        match (expected, least) {
+            (Some(expected), Some(least)) => Some(expected.max(least)),
+            (expected, least) => expected.or(least).or_else(|| self.mean()),
+        }
+    }
+
+    /// Records that a task has run for this long without ending.
+    pub(crate) fn know_survived(&mut self, task: u64, seconds: f64) {
+        let longest = self.survived.get(&task).copied().unwrap_or(0.0).max(seconds);
+        self.forget_survived(task);
+        self.survived.insert(task, longest);
+        self.unended.add(longest);
+    }
+
+    fn forget_survived(&mut self, task: u64) {
+        if let Some(seconds) = self.survived.remove(&task) {
+            self.unended.sum -= seconds;
+            self.unended.count -= 1;
+        }
+    }
+
+    /// Tasks that have run for a while without ending.
+    pub(crate) fn unended(&self) -> impl Iterator<Item = u64> + '_ {
+        self.survived.keys().copied()
     }
 
     /// The mean at each coordinate of a task, innermost first.
@@ -131,7 +176,7 @@ impl CostModel {
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn forgotten(&self) -> CostModel {
         let points = self.points.iter().map(|points| vec![Mean::default(); points.len()]);
-        CostModel { nest: self.nest.clone(), all: Mean::default(), points: points.collect() }
+        CostModel { points: points.collect(), ..CostModel::new(&self.nest) }
     }
 
     /// How many points of a loop were observed; `None` for a loop without effect.
@@ -141,9 +186,9 @@ impl CostModel {
         Some(points.iter().filter(|mean| mean.count > 0).count() as u64)
     }
 
-    /// Mean duration of the observed tasks in seconds.
+    /// Mean duration of the observed tasks in seconds. If none has ended, what they have survived so far.
     pub(crate) fn mean(&self) -> Option<f64> {
-        self.all.get()
+        self.all.get().or_else(|| self.unended.get().map(|seconds| seconds * LONGER))
     }
 
     /// Number of observed tasks.
@@ -187,6 +232,22 @@ mod tests {
         let flat = costs.without_effect(1);
         assert_eq!((flat.seen(1), flat.expect(2), flat.expect(4)), (None, Some(2.5), Some(2.0)));
         assert_eq!(flat.forgotten().expect(2), None);
+    }
+
+    #[test]
+    fn what_a_task_has_survived_is_the_least_that_it_takes() {
+        let nest = LoopNest::sized(&[10], 0);
+        let mut costs = CostModel::new(&nest);
+        costs.know_survived(3, 50.0);
+        costs.know_survived(3, 20.0);
+        assert!(costs.expect(3).unwrap() > 50.0);
+        assert_eq!(costs.expect(4), costs.expect(3), "no task has ended");
+        costs.observe(0, 2.0);
+        assert_eq!(costs.expect(4), Some(2.0));
+        assert!(costs.expect(3).unwrap() > 50.0);
+        assert_eq!(costs.unended().collect::<Vec<_>>(), [3]);
+        costs.observe(3, 60.0);
+        assert_eq!(costs.unended().count(), 0);
     }
 
     #[test]

@@ -98,6 +98,8 @@ pub(crate) enum Action<'a> {
     Miss { rank: usize },
     /// Record that this attempt gave no result because its worker was lost. Another attempt follows.
     GiveBack { task: u64, attempt: u32, rank: usize },
+    /// Record that this attempt is cut off after it has run for this long.
+    CutOff { rank: usize, task: u64, attempt: u32, seconds: f64 },
     /// Say that a file which crunch consists of differs from what it was at the start. The job drains.
     FileChanged { rank: usize, why: String },
     /// Say that the worker cannot work: it is given nothing more.

@@ -24,6 +24,7 @@ mod stragglers;
 mod strategy;
 mod view;
 pub(crate) mod virtual_time;
+mod work_left;
 mod workers;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -44,7 +45,11 @@ use second_tries::Turn;
 use stragglers::{Stragglers, Verdict};
 pub(crate) use strategy::Strategy;
 pub(crate) use view::{GroupView, View, WorkerActivity, WorkerView};
-use workers::{Returned, Workers};
+pub(crate) use work_left::WorkLeft;
+use workers::{Returned, RunningTask, Workers};
+
+/// How long a task must have run when it is cut off for that to be kept. (seconds)
+const WORTH_KNOWING: f64 = 1.0;
 
 /// The state machine on rank 0.
 #[derive(Debug)]
@@ -126,6 +131,11 @@ impl Master {
         self.groups.know(summaries);
     }
 
+    /// Sets how long a task has run without ending in an earlier start, in seconds.
+    pub(crate) fn know_survived(&mut self, task: u64, seconds: f64) {
+        self.queue.costs.know_survived(task, seconds);
+    }
+
     /// Sets how often a task was attempted in earlier starts without success.
     pub(crate) fn know_attempts(&mut self, task: u64, attempts: u32) {
         self.queue.know_attempts(task, attempts);
@@ -202,7 +212,7 @@ impl Master {
                 self.lose(rank, held, actions);
             }
             Event::Drain => self.drain(),
-            Event::Stop => self.stop(actions),
+            Event::Stop => self.stop(now, actions),
             Event::Tick => {}
         }
         for rank in self.leases.run_out() {
@@ -317,13 +327,6 @@ impl Master {
         self.queue.has_passed()
     }
 
-    /// Expected time for the remaining tasks on `threads` threads, from the mean duration so far.
-    pub(crate) fn expected(&self, threads: u64) -> Option<Duration> {
-        let seconds = self.queue.costs.mean()?;
-        let left = self.goal().saturating_sub(self.tally.done);
-        Duration::try_from_secs_f64(left.div_ceil(threads.max(1)) as f64 * seconds).ok()
-    }
-
     /// Whether some workers were given up or are sick.
     pub(crate) fn misses_workers(&self) -> bool {
         self.workers.any_lost() || !self.health.sick().is_empty()
@@ -359,9 +362,16 @@ impl Master {
         self.queue.stop();
     }
 
-    fn stop(&mut self, actions: &mut Vec<Action>) {
+    fn stop(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.drain();
         if !std::mem::replace(&mut self.cancelled, true) {
+            for RunningTask { rank, task, attempt, since } in self.workers.running() {
+                let seconds = now.saturating_sub(since).as_secs_f64();
+                if seconds >= WORTH_KNOWING {
+                    self.queue.costs.know_survived(task, seconds);
+                    actions.push(Action::CutOff { rank, task, attempt, seconds });
+                }
+            }
             actions.extend(self.workers.at_work().map(|rank| Action::Cancel { rank, task: None }));
         }
     }

@@ -112,10 +112,13 @@ impl Master {
         run: RunBatch<'a>,
         actions: &mut Vec<Action<'a>>,
     ) {
-        self.learn(&run);
         if self.stopping {
-            return; // it may have failed because it was cancelled: leave it to the next start
+            // It may have failed because it was cancelled: leave it to the next start. How long it took says
+            // nothing of how long it takes.
+            self.crunched += run.seconds().sum::<f64>();
+            return;
         }
+        self.learn(&run);
         let (task, attempt) = (run.first, run.attempt);
         let is_suspect = self.is_suspect(rank, &run);
         if is_suspect {
@@ -130,7 +133,7 @@ impl Master {
         self.record(rank, thread, run, actions);
         self.failures += 1;
         if self.has_given_up() {
-            self.stop(actions);
+            self.stop(self.last, actions);
         }
     }
 

@@ -77,6 +77,16 @@ struct AssignedRange {
     since: Duration,
 }
 
+/// A task that runs, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct RunningTask {
+    pub(super) rank: usize,
+    pub(super) task: u64,
+    pub(super) attempt: u32,
+    /// When it may have started.
+    pub(super) since: Duration,
+}
+
 /// Work taken from a worker that will not return it.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Returned {
@@ -431,6 +441,16 @@ impl Workers {
     /// Per assigned range: the worker, the first task, and when that task may have started.
     pub(super) fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
         self.pieces().map(|(rank, piece)| (rank, piece.first, piece.since))
+    }
+
+    /// The tasks that run: the first of each of the ranges that a worker's threads are at.
+    pub(super) fn running(&self) -> impl Iterator<Item = RunningTask> + '_ {
+        (self.lowest..).zip(&self.workers).flat_map(|(rank, worker)| {
+            worker.pieces.iter().take(worker.threads as usize).map(move |piece| {
+                let AssignedRange { first, attempt, since, .. } = *piece;
+                RunningTask { rank, task: first, attempt, since }
+            })
+        })
     }
 
     /// A snapshot of each worker, without expected durations.

@@ -189,6 +189,10 @@ impl Effects for RunEffects {
         self.store.give_back(task, attempt, rank)
     }
 
+    fn cut_off(&mut self, rank: usize, attempt: (u64, u32), seconds: f64) -> Result<()> {
+        self.store.cut_off(rank, attempt, seconds)
+    }
+
     fn close(&mut self, summary: GroupSummary) -> Result<()> {
         if let Some(listeners) = &self.listeners
             && listeners.levels.contains(&summary.key.level)

@@ -54,6 +54,9 @@ pub(crate) trait Effects {
     /// Stores that an attempt has no result because its worker was lost.
     fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()>;
 
+    /// Stores that an attempt at a task is cut off after so many seconds.
+    fn cut_off(&mut self, rank: usize, attempt: (u64, u32), seconds: f64) -> Result<()>;
+
     /// Stores a summary and passes it to listeners.
     fn close(&mut self, summary: GroupSummary) -> Result<()>;
 
@@ -224,6 +227,9 @@ pub(crate) fn serve(
                 }
                 Action::GiveBack { task, attempt, rank } => {
                     effects.give_back(task, attempt, rank)?;
+                }
+                Action::CutOff { rank, task, attempt, seconds } => {
+                    effects.cut_off(rank, (task, attempt), seconds)?;
                 }
                 Action::FileChanged { rank, why } => effects.file_changed(rank, &why),
                 Action::Sick { rank, why } => effects.sicken(rank, why),

@@ -22,7 +22,7 @@ use crate::rank0::serve;
 use crate::rank0::settings::Only;
 use crate::rank0::settings::{Out, Settings};
 use crate::rank0::shutdown::TIME_IS_OVER;
-use crate::rank0::status::{RunState, StatusWriter};
+use crate::rank0::status::{RunState, StatusWriter, expected_work};
 use crate::rank0::timing::Timing;
 use crate::rank0::types::{PreparedJob, RunResult, SickWorker};
 use crate::report::{write_csv, write_json};
@@ -132,7 +132,7 @@ impl Session {
             None => {}
         }
         let crunchers = workers as u64 * u64::from(threads);
-        log_allocation(allocation.as_ref(), &master, crunchers);
+        log_allocation(allocation.as_ref(), &master, Duration::ZERO, crunchers);
         let store = opened.start()?;
         let progress = Progress::new(master.goal(), settings.is_main);
         let booked = allocation.clone().map(|allocation| (allocation, crunchers));
@@ -175,7 +175,7 @@ impl Session {
             }
         };
         let elapsed = clock.elapsed();
-        log_allocation(self.allocation.as_ref(), &master, self.crunchers);
+        log_allocation(self.allocation.as_ref(), &master, hub.now(), self.crunchers);
         effects.write_last(hub.now(), &master);
         let tally = master.tally();
         let since_last = hub.now().saturating_sub(master.last_result());
@@ -208,9 +208,10 @@ impl Session {
 }
 
 /// Logs the state of the Slurm allocation.
-fn log_allocation(allocation: Option<&Allocation>, master: &Master, crunchers: u64) {
+fn log_allocation(allocation: Option<&Allocation>, master: &Master, now: Duration, crunchers: u64) {
     if let Some(allocation) = allocation {
-        log::info!("{}", allocation.line(SystemTime::now(), master.expected(crunchers)));
+        let work = master.work_left(now, crunchers).map(expected_work);
+        log::info!("{}", allocation.line(SystemTime::now(), work));
     }
 }
 
@@ -233,6 +234,9 @@ fn recall(
             master.on(Event::Recalled(outcome), Duration::ZERO, &mut actions);
         }
     })?;
+    for (task, seconds) in opened.cut_off()? {
+        master.know_survived(task, seconds);
+    }
     let Tally { recalled, .. } = master.tally();
     if recalled > 0 {
         let (recalled, tasks) = (count(recalled), count(master.tasks()));

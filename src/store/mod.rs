@@ -5,6 +5,7 @@
 
 mod connect;
 mod copy;
+mod cut_off;
 mod file;
 mod folder;
 #[cfg(feature = "cli")]
@@ -123,13 +124,23 @@ enum StoreEntry {
     Summary(GroupSummary),
     /// Modules that calls have imported, and their digests.
     Imported(Vec<(String, String)>),
+    /// An attempt at a task that was cut off after so many seconds.
+    CutOff {
+        task: u64,
+        attempt: u32,
+        rank: usize,
+        seconds: f64,
+    },
 }
 
 impl StoreEntry {
     /// Approximate number of bytes of results.
     fn weight(&self) -> usize {
         match self {
-            StoreEntry::Worker { .. } | StoreEntry::Lost { .. } | StoreEntry::Imported(_) => 0,
+            StoreEntry::Worker { .. }
+            | StoreEntry::Lost { .. }
+            | StoreEntry::CutOff { .. }
+            | StoreEntry::Imported(_) => 0,
             StoreEntry::Runs { runs, .. } => runs.weight(),
             StoreEntry::Summary(GroupSummary { result, .. }) => {
                 size_of::<StoreEntry>() + weight(result.as_ref().map_err(String::as_str))
@@ -142,6 +153,7 @@ impl StoreEntry {
             StoreEntry::Runs { runs, .. } => runs.count() as usize,
             StoreEntry::Worker { .. }
             | StoreEntry::Lost { .. }
+            | StoreEntry::CutOff { .. }
             | StoreEntry::Imported(_)
             | StoreEntry::Summary(_) => 0,
         }
@@ -188,6 +200,16 @@ impl Store {
     /// Stores that an attempt has no result because its worker was lost.
     pub(crate) fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()> {
         self.send(StoreEntry::Lost { task, attempt, rank })
+    }
+
+    /// Stores that an attempt at a task was cut off after so many seconds.
+    pub(crate) fn cut_off(
+        &mut self,
+        rank: usize,
+        (task, attempt): (u64, u32),
+        seconds: f64,
+    ) -> Result<()> {
+        self.send(StoreEntry::CutOff { task, attempt, rank, seconds })
     }
 
     /// Stores which modules calls have imported.
@@ -426,6 +448,10 @@ impl StoreWriter {
                 let worker = self.workers.get(&(*rank, 0)).copied();
                 let why = format!("rank {rank} was lost while it was at this");
                 rows::put_failure(&self.connection, worker, *task, *attempt, &why)
+            }
+            StoreEntry::CutOff { task, attempt, rank, seconds } => {
+                let worker = self.worker(*rank, 0).map_err(|e| self.trouble(&e))?;
+                cut_off::put(&self.connection, worker, (*task, *attempt), *seconds)
             }
             StoreEntry::Imported(files) => {
                 starts::put_imported(&self.connection, self.session, files)

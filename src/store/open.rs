@@ -15,7 +15,7 @@ use crate::store::own_files::SUPERSEDED;
 use crate::store::rescore::rescore;
 use crate::store::rows::{GROUP, RUN, Reader};
 use crate::store::starts::StoredIdentity;
-use crate::store::{Folder, Layout, Store, schema, starts, storing};
+use crate::store::{Folder, Layout, Store, cut_off, schema, starts, storing};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
 use crate::util::text::count;
@@ -170,6 +170,11 @@ impl OpenStore {
             each(self.reader().run(row).map_err(failed)??);
         }
         Ok(())
+    }
+
+    /// Tasks without a result that were cut off in earlier starts, and how long they had run, in seconds.
+    pub(crate) fn cut_off(&self) -> Result<Vec<(u64, f64)>> {
+        cut_off::longest(&self.connection).map_err(|error| storing(&self.path, &error))
     }
 
     /// Reusable summaries of the user's functions, for groups whose runs are all there. All other

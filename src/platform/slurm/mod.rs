@@ -52,14 +52,33 @@ pub(crate) struct Booked {
     pub(crate) allocation: Allocation,
     /// Estimated time of the remaining work. (seconds)
     pub(crate) work_left: Option<f64>,
+    /// Whether that is only a lower bound.
+    #[serde(default)]
+    pub(crate) at_least: bool,
+    /// Whether it is expected to fit; unknown for a lower bound that would.
     pub(crate) fits: Option<bool>,
 }
 
+/// The time that the remaining work takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ExpectedWork {
+    pub(crate) time: Duration,
+    /// Whether that is only a lower bound.
+    pub(crate) at_least: bool,
+}
+
+/// How long an allocation has to be for work of this duration: with the margin at its end, in whole minutes.
+fn needed(work: Duration) -> Duration {
+    let margin = (LEAST_MARGIN + work / MARGIN_SHARE).min(MOST_MARGIN);
+    Duration::from_secs((work + margin).as_secs().div_ceil(60) * 60)
+}
+
 impl Booked {
-    pub(crate) fn new(allocation: &Allocation, expected: Option<Duration>) -> Booked {
+    pub(crate) fn new(allocation: &Allocation, expected: Option<ExpectedWork>) -> Booked {
         Booked {
             fits: expected.and_then(|work| allocation.fits(SystemTime::now(), work)),
-            work_left: expected.map(|work| work.as_secs_f64()),
+            work_left: expected.map(|work| work.time.as_secs_f64()),
+            at_least: expected.is_some_and(|work| work.at_least),
             allocation: allocation.clone(),
         }
     }
@@ -67,7 +86,8 @@ impl Booked {
     /// A line for the user; after the run (`going` is false) only job and nodes.
     #[cfg(feature = "cli")]
     pub(crate) fn line(&self, going: bool) -> String {
-        let expected = self.work_left.and_then(|left| Duration::try_from_secs_f64(left).ok());
+        let left = self.work_left.and_then(|left| Duration::try_from_secs_f64(left).ok());
+        let expected = left.map(|time| ExpectedWork { time, at_least: self.at_least });
         match going {
             true => self.allocation.line(SystemTime::now(), expected),
             false => self.allocation.place(),
@@ -144,9 +164,10 @@ impl Allocation {
         now.checked_add(left.saturating_sub(margin))
     }
 
-    /// Whether work of this duration ends in time, if the end is known.
-    fn fits(&self, now: SystemTime, work: Duration) -> Option<bool> {
-        Some(now.checked_add(work)? <= self.finish_by(now)?)
+    /// Whether work ends in time, if that is known.
+    fn fits(&self, now: SystemTime, work: ExpectedWork) -> Option<bool> {
+        let fits = now.checked_add(work.time)? <= self.finish_by(now)?;
+        if fits && work.at_least { None } else { Some(fits) }
     }
 
     fn place(&self) -> String {
@@ -161,18 +182,39 @@ impl Allocation {
 
     /// A line for the user: job, nodes, restarts, time left, and whether the remaining work is expected to
     /// fit, if that is known.
-    pub(crate) fn line(&self, now: SystemTime, expected: Option<Duration>) -> String {
+    pub(crate) fn line(&self, now: SystemTime, expected: Option<ExpectedWork>) -> String {
         let place = self.place();
         let Some(left) = self.left(now) else {
             return format!("{place}; when it ends is not known");
         };
         let fits = match expected {
             None => String::new(),
-            Some(Duration::ZERO) => "; nothing is left to do".to_string(),
-            Some(expected) => {
-                let fits = self.fits(now, expected) == Some(true);
-                let fits = if fits { "expected to fit" } else { "not expected to fit" };
-                format!("; about {} of work left, {fits}", duration::in_words(expected))
+            Some(ExpectedWork { time: Duration::ZERO, .. }) => {
+                "; nothing is left to do".to_string()
+            }
+            Some(work) => {
+                let time = duration::in_words(work.time);
+                let left = match work.at_least {
+                    true => format!(
+                        "at least {time} of work left: tasks run for longer than any has taken"
+                    ),
+                    false => format!("about {time} of work left"),
+                };
+                let needed = duration::in_words(needed(work.time));
+                match self.fits(now, work) {
+                    Some(true) => format!("; {left}, expected to fit"),
+                    None => format!("; {left}"),
+                    Some(false) if work.at_least => {
+                        format!(
+                            "; {left}, not expected to fit: it needs an allocation of more than {needed}"
+                        )
+                    }
+                    Some(false) => {
+                        format!(
+                            "; {left}, not expected to fit: it needs an allocation of about {needed}"
+                        )
+                    }
+                }
             }
         };
         format!("{place}, {} left{fits}", duration::in_words(left))
@@ -305,6 +347,10 @@ mod tests {
         assert_eq!(ends(1_001.0), 0.0, "too late already");
     }
 
+    fn about(seconds: u64) -> Option<ExpectedWork> {
+        Some(ExpectedWork { time: Duration::from_secs(seconds), at_least: false })
+    }
+
     #[test]
     fn a_line_tells_what_a_user_asks_for() {
         let now = UNIX_EPOCH + Duration::from_secs(1_000);
@@ -315,12 +361,20 @@ mod tests {
             end: Some(1_090.0),
             behind: 0.0,
         };
-        let line = allocation.line(now, Some(Duration::from_secs(30)));
+        let line = allocation.line(now, about(30));
         let expected = "Slurm job 7 on n[1-2], restarted once, 1 min 30 s left; about 30 s of work left, expected to fit";
         assert_eq!(line, expected);
+        let long = allocation.line(now, about(300));
         assert!(
-            allocation.line(now, Some(Duration::from_secs(300))).ends_with("not expected to fit")
+            long.ends_with("not expected to fit: it needs an allocation of about 6 min"),
+            "{long}"
         );
+        let bound = Some(ExpectedWork { at_least: true, ..about(30).unwrap() });
+        let bound = allocation.line(now, bound);
+        assert!(
+            bound.ends_with("at least 30 s of work left: tasks run for longer than any has taken")
+        );
+
         allocation.end = None;
         assert!(allocation.line(now, None).ends_with("when it ends is not known"));
     }

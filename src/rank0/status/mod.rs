@@ -14,7 +14,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::platform::slurm::Booked;
+use crate::master::WorkLeft;
+use crate::platform::slurm::{Booked, ExpectedWork};
 use crate::util::error::Exit;
 use crate::util::files::{Durability, write_whole};
 #[cfg(feature = "cli")]
@@ -23,6 +24,10 @@ pub(crate) use writer::StatusWriter;
 
 /// The file's name in the results folder.
 pub(crate) const FILE: &str = "status.json";
+
+pub(crate) fn expected_work(left: WorkLeft) -> ExpectedWork {
+    ExpectedWork { time: left.time, at_least: left.is_lower_bound }
+}
 
 /// The version of the file format; other versions are refused.
 const FORM: u32 = 1;

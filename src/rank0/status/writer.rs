@@ -12,7 +12,7 @@ use crate::master::Master;
 use crate::model::GroupSummary;
 use crate::platform::slurm::{Allocation, Booked};
 use crate::rank0::status::snapshot::{ClosedStatus, Snapshot, SnapshotBuilder};
-use crate::rank0::status::{RunState, Status};
+use crate::rank0::status::{RunState, Status, expected_work};
 use crate::util::clock::since_1970;
 use crate::util::error::Exit;
 use crate::util::file_state::file_id;
@@ -144,7 +144,9 @@ impl StatusWriter {
     ) {
         let Some(writer) = &self.writer else { return };
         let booked = self.booked.as_ref();
-        let slurm = booked.map(|(at, crunchers)| Booked::new(at, master.expected(*crunchers)));
+        let slurm = booked.map(|(at, crunchers)| {
+            Booked::new(at, master.work_left(now, *crunchers).map(expected_work))
+        });
         let snapshot = Box::new(Snapshot {
             now,
             view: master.view(OPEN),

@@ -84,6 +84,11 @@ impl Effects for Notes {
         Ok(())
     }
 
+    fn cut_off(&mut self, _: usize, (task, _): (u64, u32), seconds: f64) -> Result<()> {
+        assert!(seconds > 0.0, "task {task}");
+        Ok(())
+    }
+
     fn close(&mut self, summary: GroupSummary) -> Result<()> {
         let key = summary.key;
         assert!(self.summaries.insert(key, summary).is_none(), "{key:?} closed twice");
