@@ -253,7 +253,8 @@ fn what_was_cut_off_is_not_begun_again_where_it_cannot_end() {
     let ran = desk.run(allocated(gridmpi(), 24), &run).exits(75);
     assert!(ran.stderr.contains("at least "), "{}", ran.stderr);
     assert!(ran.stderr.contains("it needs an allocation of more than "), "{}", ran.stderr);
-    let cut_off = "SELECT count(*), min(seconds) > 1 FROM failures WHERE error LIKE 'it was cut off%'";
+    let cut_off =
+        "SELECT count(*), min(seconds) > 1 FROM failures WHERE error LIKE 'it was cut off%'";
     assert_eq!(desk.sql(cut_off), ["2|1"]);
     assert_eq!(started(&desk), 2);
     let ran = desk.run(allocated(gridmpi(), 12), &run).exits(75);

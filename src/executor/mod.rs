@@ -178,7 +178,8 @@ impl ExecutorRegistry {
     fn watched(&self, inner: command::CommandExecutor) -> Box<dyn Executor> {
         let (job, watch) = (self.job.clone(), self.watch.clone());
         let words = job::file_words(&job);
-        Box::new(watch::WatchedExecutor { job, watch, inner: Box::new(inner), words })
+        let (inner, is_compared) = (Box::new(inner), false);
+        Box::new(watch::WatchedExecutor { job, watch, inner, words, is_compared })
     }
 
     pub(crate) fn reducer(&self, place: Slot) -> Box<dyn GroupReducer + Send> {

@@ -2,7 +2,7 @@
 //! rank 0 began: on any host, before and after an attempt. Reading a state is cheap; the content is read
 //! only if the state differs, as it may on another host.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,13 @@ use crate::model::{RunError, Value};
 use crate::util::clock;
 use crate::util::file_state::FileState;
 use crate::util::machine;
+use crate::util::programs::find_program;
+
+/// What to do about a file that is not what it was.
+pub(crate) const CHANGED: &str = "what the attempts with it gave is not kept, what was done before is; put it back and start again, or start with --keep to go on with it as it is, or with --fresh; a file that runs write is left out with ignore in [crunch]";
+
+/// What to do about a host that differs from rank 0's.
+pub(crate) const SAME_EVERYWHERE: &str = "nothing that this host gave is kept; give all hosts the same environment, or set allow_mixed = true in [crunch]";
 
 /// Shared by the threads of a worker.
 #[derive(Debug, Default)]
@@ -28,6 +35,45 @@ impl FileWatch {
     /// Checks the files that crunch consists of.
     pub(crate) fn check_crunch(&self, job: &Job) -> Result<(), RunError> {
         job.watched.always.iter().try_for_each(|file| self.check(&job.folder, file))
+    }
+
+    /// Checks that the programs which crunch names without a path are what rank 0's host has.
+    pub(crate) fn check_programs(&self, job: &Job) -> Result<(), RunError> {
+        job.common.programs.iter().try_for_each(|(word, program)| {
+            let differs = |here: String| {
+                let (host, path) = (machine::host(), program.path.display());
+                RunError::FileChanged(format!(
+                    "{word} on host {host} {here}, and on the host of rank 0 it is {path}; {SAME_EVERYWHERE}"
+                ))
+            };
+            let found = find_program(Path::new(word)).map_err(&differs)?;
+            if found == program.path {
+                return Ok(()); // its content is checked with each attempt
+            }
+            match DigestedFile::read(&found) {
+                Ok(here) if here.digest == program.digest => Ok(()),
+                Ok(_) => Err(differs(format!("is another program, {}", found.display()))),
+                Err(error) => Err(differs(format!("cannot be read: {error}"))),
+            }
+        })
+    }
+
+    /// Checks that a host has the Python and the packages that rank 0's has.
+    pub(crate) fn check_python(
+        &self,
+        job: &Job,
+        here: &BTreeMap<String, String>,
+    ) -> Result<(), RunError> {
+        for (what, common) in &job.common.python {
+            let here = here.get(what).map_or("unknown", String::as_str);
+            if here != common {
+                let host = machine::host();
+                return Err(RunError::FileChanged(format!(
+                    "{what} on host {host} is {here}, and on the host of rank 0 it is {common}; {SAME_EVERYWHERE}"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Checks the files that these points name.
@@ -53,7 +99,7 @@ impl FileWatch {
         let path = Path::new(&file.name).to_path_buf();
         let changed = |now: &str| {
             RunError::FileChanged(format!(
-                "{} on host {} is not what it was at the start: then it was of {} UTC, {now}",
+                "{} on host {} is not what it was at the start: then it was of {} UTC, {now}; {CHANGED}",
                 path.strip_prefix(folder).unwrap_or(&path).display(),
                 machine::host(),
                 clock::utc(file.state.modified)
@@ -83,6 +129,8 @@ pub(crate) struct WatchedExecutor {
     pub(crate) inner: Box<dyn Executor>,
     /// Words with placeholders that may become the names of files.
     pub(crate) words: Vec<Template>,
+    /// Whether the programs were compared with rank 0's.
+    pub(crate) is_compared: bool,
 }
 
 impl WatchedExecutor {
@@ -115,6 +163,12 @@ impl Executor for WatchedExecutor {
     }
 
     fn crunch(&mut self, task: &Task) -> CallResult {
+        if !self.is_compared {
+            if let Err(error) = self.watch.check_programs(&self.job) {
+                return CallResult::from(Err(error));
+            }
+            self.is_compared = true;
+        }
         if self.job.watched.is_empty() {
             return self.inner.crunch(task);
         }

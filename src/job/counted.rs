@@ -64,6 +64,9 @@ pub(crate) struct PythonModules {
     pub(crate) reductions: BTreeSet<PathBuf>,
     /// The versions of the installed packages that crunch and `load` import.
     pub(crate) packages: BTreeMap<String, String>,
+    /// The interpreter that was found, and what it and its packages are.
+    pub(crate) interpreter: Option<PathBuf>,
+    pub(crate) environment: BTreeMap<String, String>,
 }
 
 /// A file that counts.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::job::counted::{CountedFile, FileRole, PythonModules, counted_files};
-use crate::job::{CrunchSpec, FileDigests, Job, RidgeOptions};
+use crate::job::{CrunchSpec, FileDigests, FoundProgram, Job, RidgeOptions};
 use crate::model::{PythonFunction, Reduce};
 use crate::util::error::Result;
 
@@ -55,6 +55,18 @@ pub(crate) struct IdentityChanges {
 }
 
 impl Identity {
+    /// The programs that crunch names without a path, and where they were found.
+    pub(crate) fn found_programs(&self) -> BTreeMap<String, FoundProgram> {
+        let is_program = |role| matches!(role, FileRole::Program | FileRole::System);
+        let programs =
+            self.files.iter().filter(|(word, file)| is_program(file.role) && !word.contains('/'));
+        let found = programs.filter_map(|(word, file)| {
+            let (path, digest) = (self.paths.get(word)?.clone(), file.digest.clone());
+            Some((word.clone(), FoundProgram { path, digest }))
+        });
+        found.collect()
+    }
+
     /// The identity of a job. `version` is the version that the user gives to a crunch in Rust. Of the
     /// modules that calls import, only those that `before` has are known before the start; of all modules, if
     /// nothing was imported to find out.

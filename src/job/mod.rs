@@ -60,9 +60,32 @@ pub(crate) struct Job {
     pub(crate) ignore: Vec<String>,
     /// What workers compare; nothing if a change is to be ignored.
     pub(crate) watched: WatchedFiles,
+    /// What all hosts must have in common with rank 0's.
+    pub(crate) common: CommonEnvironment,
+    /// Whether hosts may differ in that.
+    pub(crate) allow_mixed: bool,
     /// Line numbers of the job file's keys; only on rank 0.
     #[serde(skip)]
     pub(crate) places: Places,
+}
+
+/// What rank 0's host has, and all others must have too.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CommonEnvironment {
+    /// The path of the Python interpreter.
+    pub(crate) interpreter: Option<PathBuf>,
+    /// What it and the packages are that crunch imports, such as `Python's version`.
+    pub(crate) python: BTreeMap<String, String>,
+    /// The programs that crunch names without a path.
+    pub(crate) programs: BTreeMap<String, FoundProgram>,
+}
+
+/// A program that was found on PATH.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FoundProgram {
+    pub(crate) path: PathBuf,
+    /// The digest of its content.
+    pub(crate) digest: String,
 }
 
 /// Line numbers of a job file's keys, for errors found after parsing.

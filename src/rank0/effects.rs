@@ -16,6 +16,7 @@ use crate::master::{Event, Master};
 use crate::model::{GroupSummary, Key, Reduce, RunBatch, Scored, SlotResult};
 use crate::rank0::Effects;
 use crate::rank0::host_clocks::HostClocks;
+use crate::rank0::imported::Imported;
 use crate::rank0::progress::Progress;
 use crate::rank0::requests::{self, RequestBroker};
 use crate::rank0::settings::Settings;
@@ -51,10 +52,7 @@ pub(crate) struct RunEffects {
     requests: RequestBroker,
     reducer: Option<ReduceThread>,
     listeners: Option<Listeners>,
-    /// Digests of the modules that calls have imported.
-    imported: BTreeMap<String, String>,
-    /// Whether a change of a file is to be ignored.
-    keep: bool,
+    imported: Imported,
     /// The error with which a listener stopped the study, or a changed file did.
     stopped: Option<Error>,
     ending: Shutdown,
@@ -104,7 +102,8 @@ impl RunEffects {
         let requests = RequestBroker::new(study.cloned());
         let ending = Shutdown::new(settings.grace, end);
         let (stopped, census, checked) = (None, settings.census, Duration::ZERO);
-        let (imported, keep) = (BTreeMap::new(), settings.keep);
+        let (keep, allow_mixed) = (settings.keep, job.allow_mixed);
+        let imported = Imported { known: job.common.python.clone(), keep, allow_mixed };
         Ok(RunEffects {
             store,
             progress,
@@ -113,7 +112,6 @@ impl RunEffects {
             reducer,
             listeners,
             imported,
-            keep,
             stopped,
             ending,
             hosts: BTreeMap::new(),
@@ -126,7 +124,7 @@ impl RunEffects {
 
     /// Sets the digests of modules that calls have imported in earlier starts.
     pub(crate) fn know_imported(&mut self, imported: BTreeMap<String, String>) {
-        self.imported = imported;
+        self.imported.known.extend(imported);
     }
 
     /// The signal or time limit that began the shutdown, if any.
@@ -210,23 +208,21 @@ impl Effects for RunEffects {
     }
 
     fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration) {
-        if let Request::Imported(files) = &request {
-            let changed = files.iter().find(|(name, digest)| {
-                let known = self.imported.entry(name.clone()).or_insert_with(|| digest.clone());
-                known != digest
-            });
-            let reply = match changed.filter(|_| !self.keep) {
-                Some((name, _)) => {
-                    Reply::Refused(format!("{name} is not what it was for other calls"))
-                }
-                None => Reply::Ready(true),
-            };
-            if let (Reply::Ready(_), Err(error)) = (&reply, self.store.imported(files.clone())) {
-                self.stopped.get_or_insert(error);
+        let (reply, stored) = match &request {
+            Request::Imported(files) => match self.imported.files(files) {
+                refused @ Reply::Refused(_) => (refused, Ok(())),
+                reply => (reply, self.store.imported(files.clone())),
+            },
+            Request::Environment(facts) if self.imported.allow_mixed => {
+                (Reply::Ready(true), self.store.environment(from.0, facts))
             }
-            return self.requests.reply_to(from.0, ticket, reply);
+            Request::Environment(versions) => (self.imported.versions(versions), Ok(())),
+            _ => return self.requests.ask(from, ticket, request, now),
+        };
+        if let Err(error) = stored {
+            self.stopped.get_or_insert(error);
         }
-        self.requests.ask(from, ticket, request, now);
+        self.requests.reply_to(from.0, ticket, reply);
     }
 
     fn returned(&mut self, rank: usize, thread: u32) {
@@ -257,9 +253,7 @@ impl Effects for RunEffects {
     fn file_changed(&mut self, rank: usize, why: &str) {
         let error = || {
             log::error!("rank {rank}: {why}; no more tasks are started");
-            Error::input(format!(
-                "{why}; what the attempts with it gave is not kept, what was done before is; put it back and start again, or start with --keep to go on with it as it is, or with --fresh; a file that runs write is left out with ignore in [crunch]"
-            ))
+            Error::input(why)
         };
         self.stopped.get_or_insert_with(error);
         self.requests.end();

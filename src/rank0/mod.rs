@@ -3,6 +3,7 @@
 
 pub(crate) mod effects;
 mod host_clocks;
+mod imported;
 pub(crate) mod progress;
 pub(crate) mod requests;
 pub(crate) mod session;

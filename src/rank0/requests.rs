@@ -75,7 +75,9 @@ impl RequestBroker {
                 };
                 self.waiting.push(PendingRequest { rank, thread, ticket, operation, key, until });
             }
-            Request::Imported(_) => self.reply_to(rank, ticket, Reply::Ready(true)),
+            Request::Imported(_) | Request::Environment(_) => {
+                self.reply_to(rank, ticket, Reply::Ready(true))
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Rank 0 of one run: opens the store, serves the workers, and writes the results.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use crate::executor::rust::ErasedStudy;
 #[cfg(feature = "cli")]
 use crate::job::lookup;
-use crate::job::{FileDigests, Identity, Job, content_digests, watched_files};
+use crate::job::{CommonEnvironment, FileDigests, Identity, Job, content_digests, watched_files};
 use crate::master::{Action, Event, Master, MasterConfig};
 use crate::model::{Policy, Tally};
 use crate::platform::slurm::Allocation;
@@ -86,6 +87,11 @@ impl Session {
         let mut files = FileDigests::new(found.known_files());
         let identity = Identity::of(&job, &version, Some(&modules), &mut files, found.identity())?;
         let imported = identity.late_modules();
+        job.common = CommonEnvironment {
+            interpreter: modules.interpreter,
+            python: modules.environment,
+            programs: if job.allow_mixed { BTreeMap::new() } else { identity.found_programs() },
+        };
         // Keys of data sets to load may name files, which rank 0 can see.
         let mut digests = content_digests(&job, &mut files)?;
         for (level, of_level) in own_digests {

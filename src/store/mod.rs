@@ -6,6 +6,7 @@
 mod connect;
 mod copy;
 mod cut_off;
+mod entry;
 mod file;
 mod folder;
 #[cfg(feature = "cli")]
@@ -33,7 +34,7 @@ mod schema;
 mod snapshot;
 mod starts;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,7 +45,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use crate::job::Job;
-use crate::model::{GroupSummary, RunBatch, weight};
+use crate::model::{GroupSummary, RunBatch};
+use crate::store::entry::StoreEntry;
 use crate::util::error::{Error, Result};
 use crate::util::file_state::file_id;
 use crate::util::{signals, thread};
@@ -105,61 +107,6 @@ pub(crate) struct Store {
     keeps_runs: bool,
 }
 
-enum StoreEntry {
-    Worker {
-        rank: usize,
-        host: String,
-    },
-    Runs {
-        rank: usize,
-        thread: u32,
-        runs: RunBatch<'static>,
-    },
-    /// An attempt without a result.
-    Lost {
-        task: u64,
-        attempt: u32,
-        rank: usize,
-    },
-    Summary(GroupSummary),
-    /// Modules that calls have imported, and their digests.
-    Imported(Vec<(String, String)>),
-    /// An attempt at a task that was cut off after so many seconds.
-    CutOff {
-        task: u64,
-        attempt: u32,
-        rank: usize,
-        seconds: f64,
-    },
-}
-
-impl StoreEntry {
-    /// Approximate number of bytes of results.
-    fn weight(&self) -> usize {
-        match self {
-            StoreEntry::Worker { .. }
-            | StoreEntry::Lost { .. }
-            | StoreEntry::CutOff { .. }
-            | StoreEntry::Imported(_) => 0,
-            StoreEntry::Runs { runs, .. } => runs.weight(),
-            StoreEntry::Summary(GroupSummary { result, .. }) => {
-                size_of::<StoreEntry>() + weight(result.as_ref().map_err(String::as_str))
-            }
-        }
-    }
-
-    fn runs(&self) -> usize {
-        match self {
-            StoreEntry::Runs { runs, .. } => runs.count() as usize,
-            StoreEntry::Worker { .. }
-            | StoreEntry::Lost { .. }
-            | StoreEntry::CutOff { .. }
-            | StoreEntry::Imported(_)
-            | StoreEntry::Summary(_) => 0,
-        }
-    }
-}
-
 impl Store {
     /// Starts the writer thread. `session` counts the starts on this store, from 1.
     fn start(path: &Path, connection: Connection, session: i64, keeps_runs: bool) -> Result<Store> {
@@ -200,6 +147,16 @@ impl Store {
     /// Stores that an attempt has no result because its worker was lost.
     pub(crate) fn give_back(&mut self, task: u64, attempt: u32, rank: usize) -> Result<()> {
         self.send(StoreEntry::Lost { task, attempt, rank })
+    }
+
+    /// Stores the Python and the packages of a worker, which differ from rank 0's.
+    pub(crate) fn environment(
+        &mut self,
+        rank: usize,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<()> {
+        let environment = serde_json::json!(environment).to_string();
+        self.send(StoreEntry::Environment { rank, environment })
     }
 
     /// Stores that an attempt at a task was cut off after so many seconds.
@@ -448,6 +405,9 @@ impl StoreWriter {
                 let worker = self.workers.get(&(*rank, 0)).copied();
                 let why = format!("rank {rank} was lost while it was at this");
                 rows::put_failure(&self.connection, worker, *task, *attempt, &why)
+            }
+            StoreEntry::Environment { rank, environment } => {
+                starts::put_environment(&self.connection, (self.session, *rank), environment)
             }
             StoreEntry::CutOff { task, attempt, rank, seconds } => {
                 let worker = self.worker(*rank, 0).map_err(|e| self.trouble(&e))?;

@@ -15,6 +15,8 @@ CREATE TABLE IF NOT EXISTS crunches (crunch INTEGER PRIMARY KEY, identity TEXT);
 CREATE TABLE IF NOT EXISTS late_modules (crunch INTEGER, name TEXT, digest TEXT,
                                          PRIMARY KEY (crunch, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS starts (session INTEGER PRIMARY KEY, crunch INTEGER, environment TEXT);
+CREATE TABLE IF NOT EXISTS environments (session INTEGER, rank INTEGER, environment TEXT,
+                                         PRIMARY KEY (session, rank)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS known_files (path TEXT PRIMARY KEY, digest TEXT, size INTEGER, modified INTEGER,
                                         changed INTEGER, inode INTEGER, taken INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS combined (word TEXT, loops TEXT, points TEXT, digest TEXT);
@@ -92,6 +94,16 @@ pub(super) fn put_imported(
     files
         .iter()
         .try_fold(0, |put, (name, digest)| Ok(put + sql.execute(params![session, name, digest])?))
+}
+
+/// Stores the Python and the packages of a worker, which differ from rank 0's.
+pub(super) fn put_environment(
+    store: &Connection,
+    (session, rank): (i64, usize),
+    environment: &str,
+) -> Result<usize, rusqlite::Error> {
+    let sql = "INSERT OR REPLACE INTO environments VALUES (?1, ?2, ?3)";
+    store.prepare_cached(sql)?.execute(params![session, rank as i64, environment])
 }
 
 fn late_modules(store: &Connection, crunch: i64) -> Result<Vec<(String, String)>, rusqlite::Error> {

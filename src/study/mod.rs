@@ -366,6 +366,8 @@ where
                 inputs: Vec::new(),
                 ignore: Vec::new(),
                 watched: Default::default(),
+                common: Default::default(),
+                allow_mixed: false,
                 places: job::Places::default(),
             };
             job::check_job_name(&job.name).map_err(|why| Error::input(format!("name: {why}")))?;

@@ -1,6 +1,7 @@
 //! Requests that the user's function may send to rank 0: data sets, and the dictionary that all ranks
 //! share.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +35,8 @@ pub(crate) enum Request {
     Dictionary(DictionaryOp, Bytes),
     /// Calls have imported these files, with these digests. Refused if that is not what rank 0 knows.
     Imported(Vec<(String, String)>),
+    /// The Python and the packages of this worker, which differ from those of rank 0's host.
+    Environment(BTreeMap<String, String>),
 }
 
 /// An operation on a key of the dictionary.

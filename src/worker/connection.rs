@@ -221,7 +221,7 @@ impl Connection {
         let _alone = matches!(request, Request::Data { .. }).then(|| self.fetching.lock());
         let ticket = match request {
             Request::Data { .. } => DATA,
-            Request::Dictionary(..) | Request::Imported(_) => {
+            Request::Dictionary(..) | Request::Imported(_) | Request::Environment(_) => {
                 self.tickets.fetch_add(1, Ordering::Relaxed)
             }
         };

@@ -66,16 +66,13 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// The same, for a child that finds out the versions of packages too.
-    pub(super) fn with_versions(mut self) -> Setup {
-        self.first_frame["versions"] = Json::Bool(true);
-        self
-    }
-
     pub(crate) fn new(job: &Job, functions: &[(String, &PythonFunction)], place: Slot) -> Setup {
         let named = job.interpreter();
-        let interpreter =
-            if named.contains('/') { job.folder.join(named) } else { PathBuf::from(named) };
+        let interpreter = match &job.common.interpreter {
+            Some(found) => found.clone(),
+            None if named.contains('/') => job.folder.join(named),
+            None => PathBuf::from(named),
+        };
         let functions: BTreeMap<&str, (PathBuf, &str)> = functions
             .iter()
             .map(|(key, f)| (key.as_str(), (job.folder.join(&f.file), f.function.as_str())))
@@ -97,6 +94,11 @@ impl Setup {
     }
 }
 
+/// What the version of a package is called.
+pub(super) fn version_of(package: &str) -> String {
+    format!("the version of {package}")
+}
+
 /// A running child. Dropping it closes its pipe, which ends it; otherwise it is killed.
 pub(crate) struct PythonChild {
     process: Child,
@@ -109,7 +111,8 @@ pub(crate) struct PythonChild {
     listener: Receiver<()>,
     /// Whether its requests carry the tasks' seeds.
     pub(super) seeded: bool,
-    /// What it said at its start: the files of the user's modules, and the versions of packages.
+    /// What it said at its start: the files of the user's modules, the versions of packages, and which Python
+    /// it is.
     pub(super) imported: Value,
 }
 
@@ -171,11 +174,22 @@ impl PythonChild {
 
     /// The versions of the installed packages that were imported at the start.
     pub(super) fn packages(&self) -> impl Iterator<Item = (String, String)> {
-        let fields = match self.imported.field("packages") {
+        self.facts("packages")
+    }
+
+    /// Which Python it is, and the versions of the packages that were imported at the start.
+    pub(super) fn environment(&self) -> BTreeMap<String, String> {
+        let python = self.facts("python").map(|(what, value)| (format!("Python's {what}"), value));
+        let packages = self.packages().map(|(name, version)| (version_of(&name), version));
+        python.chain(packages).collect()
+    }
+
+    fn facts(&self, field: &str) -> impl Iterator<Item = (String, String)> {
+        let fields = match self.imported.field(field) {
             Some(Value::Record(fields)) => fields.as_slice(),
             _ => &[],
         };
-        fields.iter().map(|(name, version)| (name.clone(), version.to_string()))
+        fields.iter().map(|(name, value)| (name.clone(), value.to_string()))
     }
 
     /// Sends a request. The child reads it at once, unless the user's code keeps it from that.

@@ -4,10 +4,11 @@
 //! told to begin no other one, and the rest goes back. What the child has done is in its results file: if it
 //! dies or is ended, the call at fault is known, and no other one is made again.
 
+mod reports;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Error, ErrorKind};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,10 @@ use crate::executor::python::protocol::{self, Answer};
 use crate::executor::python::results_file::{ChildProgress, MOST};
 use crate::executor::watch::FileWatch;
 use crate::executor::{CallResult, Executor, Limits, Slot, Task};
-use crate::job::{DigestedFile, Job, Python};
+use crate::job::{Job, Python};
 use crate::model::{RunError, Scored};
 use crate::util::error::Result;
-use crate::util::machine;
-use crate::wire::requests::{MasterClient, Reply, Request};
+use crate::wire::requests::MasterClient;
 
 /// Longest request. (bytes)
 const LENGTH: usize = 32 << 10;
@@ -54,6 +54,8 @@ pub(crate) struct PythonExecutor {
     watch: Arc<FileWatch>,
     /// A file that is not what it was at the start; nothing counts from then on.
     changed: Option<RunError>,
+    /// Whether rank 0 knows that this host differs from its own.
+    is_told: bool,
     /// The points that have been looked at in this child: by level, the last one.
     looked: BTreeMap<usize, u64>,
     timeout: Option<Duration>,
@@ -117,6 +119,7 @@ impl PythonExecutor {
             caller: caller.clone(),
             watch: watch.clone(),
             changed: None,
+            is_told: false,
             looked: BTreeMap::new(),
             timeout: job.policy.timeout,
             limits: Limits::new(Some(HOUR), Some(caller)),
@@ -157,7 +160,9 @@ impl PythonExecutor {
     /// Starts a child. What it imports is compared before and after.
     fn start_child(&mut self) -> Result<(), RunError> {
         self.watch.check_crunch(&self.job)?;
-        self.child = Some(PythonChild::start(&self.setup, &self.limits)?);
+        let child = PythonChild::start(&self.setup, &self.limits)?;
+        self.compare_environment(child.environment())?;
+        self.child = Some(child);
         self.looked.clear();
         self.watch.check_crunch(&self.job)
     }
@@ -263,24 +268,6 @@ impl PythonExecutor {
     /// How long the child may take for what it is at.
     fn limit(&self) -> Option<Duration> {
         if self.asked.seen.is_loading() { Some(HOUR) } else { self.timeout }
-    }
-
-    /// Tells rank 0 which files calls have imported, and what is in them.
-    fn report_imports(&mut self, job: &Job, names: &[u8]) {
-        let names: Vec<PathBuf> = serde_json::from_slice(names).unwrap_or_default();
-        let digest = |path: &PathBuf| {
-            let name = path.strip_prefix(&job.folder).unwrap_or(path).to_str()?.to_string();
-            Some((name, DigestedFile::read(path).ok()?.digest))
-        };
-        let files: Vec<_> =
-            names.iter().filter_map(digest).filter(|(name, _)| !job.ignores(name)).collect();
-        if files.is_empty() {
-            return;
-        }
-        if let Ok(Reply::Refused(why)) = self.caller.ask(Request::Imported(files)) {
-            let why = format!("{why}, on host {}", machine::host());
-            self.changed = Some(RunError::FileChanged(why));
-        }
     }
 
     /// Checks the files that a task's points name, if they are not those of the task before.
@@ -437,6 +424,9 @@ impl PythonExecutor {
             }
             self.wait(task.job);
         };
+        if let Some(changed) = &self.changed {
+            return Err(changed.clone()); // found by this call's own imports
+        }
         self.seconds = Some(seconds);
         task.scored(result?)
     }

@@ -38,9 +38,10 @@ pub(crate) fn check_functions(job: &Job) -> Result<PythonModules> {
     }
     let place = Slot { rank: 0, thread: 0, cores: 1 };
     let interpreter = Setup::new(job, &[], place).interpreter;
-    command::find_program(&interpreter).map_err(|why| {
+    let found = command::find_program(&interpreter).map_err(|why| {
         job.wrong("crunch.interpreter", format!("\"{}\" {why}", job.interpreter()))
     })?;
+    modules.interpreter = Some(found);
     for (name, function) in named {
         let key = match name.strip_prefix("reduce ").and_then(|level| level.parse::<usize>().ok()) {
             Some(level) => format!("loop.{}.reduce", job.nest.loops()[level].name),
@@ -53,7 +54,7 @@ pub(crate) fn check_functions(job: &Job) -> Result<PythonModules> {
         }
         let limits = Limits::new(Some(HOUR), None);
         let is_reduction = name.starts_with("reduce ");
-        let setup = Setup::new(job, &[(name, function)], place).with_versions();
+        let setup = Setup::new(job, &[(name, function)], place);
         let child = PythonChild::start(&setup, &limits).map_err(|why| job.wrong(&key, why))?;
         let files = child.modules().map(PathBuf::from);
         if is_reduction {
@@ -61,6 +62,7 @@ pub(crate) fn check_functions(job: &Job) -> Result<PythonModules> {
         } else {
             modules.crunch.extend(files);
             modules.packages.extend(child.packages());
+            modules.environment.extend(child.environment());
         }
     }
     Ok(modules)

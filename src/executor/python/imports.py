@@ -30,6 +30,8 @@ def new_modules():
 
 def versions(packages):
     """The versions of packages, where they are known."""
+    if not packages:
+        return {}
     from importlib import metadata
 
     found = {}
@@ -43,17 +45,22 @@ def versions(packages):
     return found
 
 
+def interpreter():
+    """Which Python this is."""
+    return {"version": sys.version.split()[0], "executable": sys.executable, "prefix": sys.prefix}
+
+
 modules_seen = 0  # how many modules there were
 
 
 def tell_imports():
-    """Tells the worker which of the user's files calls have imported."""
+    """Tells the worker which of the user's files and which packages calls have imported."""
     global modules_seen
     if len(sys.modules) != modules_seen:
         modules_seen = len(sys.modules)
-        files, _ = new_modules()
-        if files:
-            send(b"imported " + json.dumps(files).encode())
+        files, packages = new_modules()
+        if files or packages:
+            send(b"imported " + json.dumps([files, versions(packages)]).encode())
 
 
 def imported():
@@ -61,4 +68,4 @@ def imported():
     global modules_seen
     files, packages = new_modules()
     modules_seen = len(sys.modules)
-    return {"files": files, "packages": versions(packages) if setup.get("versions") else {}}
+    return {"files": files, "packages": versions(packages), "python": interpreter()}

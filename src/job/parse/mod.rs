@@ -94,6 +94,7 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
     let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
     let mut patterns = |key| table.take(key).map_or(Ok(Vec::new()), |entry| patterns(&entry));
     let (inputs, ignore) = (patterns("inputs")?, patterns("ignore")?);
+    let allow_mixed = table.take("allow_mixed").map_or(Ok(false), |allow| allow.boolean())?;
     let crunch = parse_crunch(&mut table, nest.loops())?;
     let has_child =
         matches!(crunch, CrunchSpec::Python(_) | CrunchSpec::Command(_) | CrunchSpec::Shell(_));
@@ -116,6 +117,8 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
         inputs,
         ignore,
         watched: Default::default(),
+        common: Default::default(),
+        allow_mixed,
         places,
     })
 }

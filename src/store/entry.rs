@@ -1,0 +1,65 @@
+//! What rank 0 gives the thread that writes the store.
+
+use crate::model::{GroupSummary, RunBatch, weight};
+
+pub(super) enum StoreEntry {
+    Worker {
+        rank: usize,
+        host: String,
+    },
+    Runs {
+        rank: usize,
+        thread: u32,
+        runs: RunBatch<'static>,
+    },
+    /// An attempt without a result.
+    Lost {
+        task: u64,
+        attempt: u32,
+        rank: usize,
+    },
+    Summary(GroupSummary),
+    /// Modules that calls have imported, and their digests.
+    Imported(Vec<(String, String)>),
+    /// The Python and the packages of a worker, which differ from rank 0's, as JSON.
+    Environment {
+        rank: usize,
+        environment: String,
+    },
+    /// An attempt at a task that was cut off after so many seconds.
+    CutOff {
+        task: u64,
+        attempt: u32,
+        rank: usize,
+        seconds: f64,
+    },
+}
+
+impl StoreEntry {
+    /// Approximate number of bytes of results.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            StoreEntry::Worker { .. }
+            | StoreEntry::Lost { .. }
+            | StoreEntry::CutOff { .. }
+            | StoreEntry::Environment { .. }
+            | StoreEntry::Imported(_) => 0,
+            StoreEntry::Runs { runs, .. } => runs.weight(),
+            StoreEntry::Summary(GroupSummary { result, .. }) => {
+                size_of::<StoreEntry>() + weight(result.as_ref().map_err(String::as_str))
+            }
+        }
+    }
+
+    pub(super) fn runs(&self) -> usize {
+        match self {
+            StoreEntry::Runs { runs, .. } => runs.count() as usize,
+            StoreEntry::Worker { .. }
+            | StoreEntry::Lost { .. }
+            | StoreEntry::CutOff { .. }
+            | StoreEntry::Environment { .. }
+            | StoreEntry::Imported(_)
+            | StoreEntry::Summary(_) => 0,
+        }
+    }
+}
