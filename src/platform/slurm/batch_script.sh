@@ -6,13 +6,26 @@
 #SBATCH --requeue
 #SBATCH --signal=B:USR1@{{warning}}
 {{more_options}}
-{{setup}}{{array}}# The supervisor starts the launcher, and starts it again if that ends before the job does.
+{{setup}}{{array}}# In an array, SLURM_JOB_ID may be the number of the whole array.
+job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+job=${job:-$SLURM_JOB_ID}
+
+# What is done is stored; the same job goes on with the rest.
+requeue() {
+    if [ "${SLURM_RESTART_COUNT:-0}" -ge {{requeues}} ]; then
+        echo "requeued {{requeues}} times: submit this script again to go on" >&2
+        return 1
+    fi
+    scontrol requeue "$1" || { echo "requeue is refused here: submit this script again to go on" >&2; return 1; }
+}
+
+# The supervisor starts the launcher, and starts it again if that ends before the job does.
 {{gridmpi}} launch -n "$SLURM_NTASKS" --threads {{threads}} --grace {{grace}} --mpirun {{launcher}} \
     {{job}} --out {{out}}{{launcher_options}} &
 gridmpi=$!
 
-# Slurm's warning goes to gridmpi, which heeds it where it does not know the end itself. What scancel
-# ends stays ended. To end it softly: scancel --batch --signal=USR2 "$SLURM_JOB_ID"
+# Slurm's warning goes to gridmpi, which needs it only if it does not know when the allocation ends. A job
+# that scancel ends is not requeued. To end it softly: scancel --batch --signal=USR2 JOB
 cancelled=
 trap 'kill -USR1 "$gridmpi"' USR1
 trap 'kill -USR2 "$gridmpi"; cancelled=yes' USR2
@@ -21,12 +34,6 @@ while kill -0 "$gridmpi" 2>/dev/null; do wait "$gridmpi"; done # a signal interr
 wait "$gridmpi"
 status=$?
 
-# 75: there was no time left. What is done is stored; the same job goes on with the rest.
-if [ "$status" = 75 ] && [ -z "$cancelled" ]; then
-    if [ "${SLURM_RESTART_COUNT:-0}" -lt {{requeues}} ]; then
-        scontrol requeue "$SLURM_JOB_ID" || echo "requeue is refused here: submit this script again to go on" >&2
-    else
-        echo "requeued {{requeues}} times: submit this script again to go on" >&2
-    fi
-fi
+# 75: there was no time left.
+if [ "$status" = 75 ] && [ -z "$cancelled" ]; then requeue "$job"; fi
 exit "$status"
