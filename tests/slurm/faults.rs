@@ -1,7 +1,10 @@
 //! What goes wrong on a cluster, and whether the job gets over it by itself.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use crate::common::Desk;
-use crate::{ends, job, log, show, started, submit, wait_until};
+use crate::{ask, ends, job, log, show, started, submit, wait_until};
 
 #[test]
 fn an_element_of_an_array_at_its_limit_is_started_again_alone() {
@@ -35,4 +38,37 @@ setup = [
     assert_eq!(starts.matches(&format!("2 {array}\n")).count(), 2, "{starts}");
     assert_eq!(starts.lines().count(), 4, "{starts}");
     assert!(!log(&desk).contains("requeue is refused"), "{}", log(&desk));
+}
+
+/// Waits until no process has the number of a line of this file.
+fn all_end(desk: &Desk, file: &str) {
+    let pids = std::fs::read_to_string(desk.path(file)).unwrap();
+    let begin = Instant::now();
+    while let Some(left) = pids.lines().find(|pid| Path::new("/proc").join(pid).exists()) {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{left} is left: {}", log(desk));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn children_that_ignore_sigterm_end_with_a_cancelled_job() {
+    let shell = "#!/bin/sh\ntrap '' TERM\necho $$ >> pids\nwhile :; do sleep 600; done\n";
+    let python = "import os, signal, time\n\
+                  signal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
+                  def fit(x):\n    print(os.getpid(), file=open('pids', 'a'))\n    time.sleep(600)\n";
+    for crunch in ["command = [\"./fit\", \"{x}\"]", "python = \"fit.py:fit\""] {
+        let desk = Desk::with_job(&format!(
+            "name = \"job\"\n[crunch]\n{crunch}\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\nreduce = \"sum\"\n"
+        ));
+        desk.script("fit", shell);
+        desk.write("fit.py", python);
+        let small = ["--nodes", "2", "--threads", "1", "--time", "2", "job.toml", "--"];
+        let one_each = ["--mem=100", "--ntasks-per-node=2", "--cpus-per-task=1"];
+        let job = submit(&desk, &[&small[..], &one_each].concat());
+        let begun = || std::fs::read_to_string(desk.path("pids")).unwrap_or_default();
+        wait_until(&desk, 30, "beginning", || begun().lines().count() == 2);
+        ask("scancel", &[&job]);
+        ends(&desk, &job, 30, "CANCELLED", "");
+        all_end(&desk, "pids");
+    }
 }
