@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::common::Desk;
-use crate::{ask, ends, job, log, show, started, submit, wait_until};
+use crate::{
+    Dead, ask, desk, ends, job, log, on_threads, show, started, submit, summary, wait_until,
+};
 
 #[test]
 fn an_element_of_an_array_at_its_limit_is_started_again_alone() {
@@ -71,4 +73,29 @@ fn children_that_ignore_sigterm_end_with_a_cancelled_job() {
         ends(&desk, &job, 30, "CANCELLED", "");
         all_end(&desk, "pids");
     }
+}
+
+#[test]
+fn the_first_node_is_killed_and_the_job_completes_by_itself() {
+    let desk = desk(120, 0.5);
+    let three = ["--nodes", "3", "--threads", "2", "--time", "5", "job.toml", "--", "--mem=100"];
+    let job = submit(&desk, &three);
+    wait_until(&desk, 30, "beginning", || started(&desk, "job").0 > 20);
+    assert_eq!(show(&job, "BatchHost"), "gs1");
+    ask("cluster", &["kill", "gs1"]);
+    let dead = Dead("gs1");
+    wait_until(&desk, 180, "complete job", || {
+        desk.path("results/job/summary.json").exists() && show(&job, "JobState") == "COMPLETED"
+    });
+    drop(dead);
+    let said = log(&desk);
+    assert!(said.contains("node gs1 has died, and rank 0 with it: the job is requeued"), "{said}");
+    assert_eq!(show(&job, "Restarts"), "1", "{said}");
+    let (all, different) = started(&desk, "job");
+    assert!(
+        different == 120 && all <= 120 + 6 + 6,
+        "{all}: what was under way or just done, at most"
+    );
+    desk.write("quick.toml", &self::job("job", 120, 0.0));
+    assert_eq!(summary(&desk, "results/job"), on_threads(&desk, "quick.toml"));
 }
