@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::common::Desk;
 use crate::{
-    Dead, ask, desk, ends, job, log, on_threads, show, started, submit, summary, wait_until,
+    Dead, ask, desk, ends, job, log, on_threads, show, sql, started, submit, submit_script,
 };
+use crate::{summary, wait_until};
 
 #[test]
 fn an_element_of_an_array_at_its_limit_is_started_again_alone() {
@@ -98,4 +99,26 @@ fn the_first_node_is_killed_and_the_job_completes_by_itself() {
     );
     desk.write("quick.toml", &self::job("job", 120, 0.0));
     assert_eq!(summary(&desk, "results/job"), on_threads(&desk, "quick.toml"));
+}
+
+#[test]
+fn of_two_jobs_that_start_on_one_folder_at_once_the_second_is_refused_at_once() {
+    let text = job("job", 60, 0.3);
+    let together = "[slurm]\nsetup = [\"until [ -e go ]; do sleep 0.02; done\"]\n";
+    let desk = Desk::with_job(&(text + together));
+    let small = ["--nodes", "1", "--threads", "1", "--time", "1", "job.toml", "--", "--mem=100"];
+    let jobs = [submit(&desk, &small), submit_script(&desk)];
+    wait_until(&desk, 30, "two jobs", || jobs.iter().all(|job| show(job, "JobState") == "RUNNING"));
+    desk.write("go", "");
+    let is_refused = |job: &String| show(job, "JobState") == "FAILED";
+    wait_until(&desk, 15, "refusal", || jobs.iter().any(is_refused));
+    let (refused, other) =
+        if is_refused(&jobs[0]) { (&jobs[0], &jobs[1]) } else { (&jobs[1], &jobs[0]) };
+    assert_eq!(show(refused, "ExitCode"), "2:0", "{}", log(&desk));
+    assert_eq!(show(other, "JobState"), "RUNNING", "{}", log(&desk));
+    assert!(log(&desk).contains("in use by another gridmpi (process "), "{}", log(&desk));
+    assert!(log(&desk).contains(&format!(", Slurm job {other})")), "{}", log(&desk));
+    ends(&desk, other, 60, "COMPLETED", "0:0");
+    assert_eq!(started(&desk, "job"), (60, 60));
+    assert_eq!(sql(&desk, "results/job", "SELECT count(*) FROM runs"), ["60"]);
 }
