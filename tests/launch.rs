@@ -208,7 +208,36 @@ fn what_rank_0_refuses_is_told_once() {
     refused("--keep");
     end(launch(&desk, &[&run[..], &["--fresh"]].concat())).exits(0);
     assert_eq!(desk.sql("SELECT score FROM all_runs ORDER BY task"), ["2.0", "4.0"]);
-    assert!(!desk.path("out/.launch").exists());
+    let files = std::fs::read_dir(desk.path("out")).unwrap().flatten();
+    let left = |name: &str| name.starts_with(".launch");
+    assert!(!files.map(|entry| entry.file_name()).any(|name| left(name.to_str().unwrap())));
+}
+
+#[test]
+fn of_two_that_start_on_one_folder_at_once_the_second_ends_at_once() {
+    // Both find the folder free; the second starts its ranks once those of the first are at work.
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"echo {x} >> started; sleep 0.2; echo {x}\"\n\
+         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 60 }\nreduce = \"sum\"\n",
+    );
+    pretender(&desk, "until [ -e go ]; do sleep 0.02; done; exec mpirun \"$@\"");
+    let run = ["-n", "2", "job.toml", "--out", "out"];
+    let second = launch(&desk, &[&run[..], &["--mpirun", "./pretender"]].concat());
+    let begin = Instant::now();
+    while !desk.path("starts").exists() {
+        assert!(begin.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut first = launch(&desk, &run);
+    wait_for_tasks(&desk, 3);
+    desk.write("go", "");
+    let ran = end(second).exits(2);
+    assert_eq!(first.try_wait().unwrap(), None, "the first still runs");
+    assert_eq!(ran.stderr.matches("in use by another gridmpi").count(), 1, "{}", ran.stderr);
+    assert!(!ran.stderr.contains("its ranks go on"), "{}", ran.stderr);
+    end(first).exits(0);
+    whole(&desk);
+    assert_eq!(started(&desk), 60);
 }
 
 #[test]

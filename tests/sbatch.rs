@@ -51,7 +51,7 @@ fn a_script_says_all_that_it_needs() {
     ];
     has(&text, &said);
     assert!(text.contains("launch -n \"$SLURM_NTASKS\" --threads 8 --master-works"), "{text}");
-    assert!(text.contains("-lt 20 ]"), "{text}");
+    assert!(text.contains("-ge 20 ]"), "{text}");
     assert!(!text.contains("proposed"), "{text}");
     let srun = script(&desk, &[&asked[..], &["--launcher", "srun --mpi=pmix"]].concat());
     let line = "-- --mpi=pmix --no-kill \"--cpus-per-task=$SLURM_CPUS_PER_TASK\" &";
@@ -78,7 +78,7 @@ fn the_job_file_speaks_where_the_command_line_does_not() {
     ];
     has(&text, &said);
     assert!(text.contains("--mpirun srun") && text.contains("--out 'the results'"), "{text}");
-    assert!(text.contains("-lt 3 ]"), "{text}");
+    assert!(text.contains("-ge 3 ]"), "{text}");
     // It changes neither the results nor the identity of runs.
     desk.run_job().exits(0);
     desk.write("job.toml", &job(0.0, ""));

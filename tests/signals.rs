@@ -172,6 +172,46 @@ fn any_rank_or_mpirun_can_be_signalled() {
     }
 }
 
+/// The processes that have the test's folder as theirs.
+fn processes(desk: &Desk) -> Vec<u32> {
+    let folder = desk.path("").canonicalize().unwrap();
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let here = entries.filter(|entry| {
+        std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == folder)
+    });
+    here.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+#[test]
+fn children_that_ignore_sigterm_end_with_a_job_of_which_every_process_is_signalled() {
+    let shell = "#!/bin/sh\ntrap '' TERM\nseq 5 >> started\nwhile :; do sleep 600; done\n";
+    let python = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
+                  def fit(x):\n    open('started', 'w').write('1\\n' * 5)\n    time.sleep(600)\n";
+    for crunch in ["command = [\"./fit\", \"{x}\"]", "python = \"fit.py:fit\""] {
+        for (command, more) in [(gridmpi(), &["--threads", "1"][..]), (mpirun(2), &[])] {
+            let desk = Desk::with_job(&format!(
+                "[crunch]\n{crunch}\n[[loop]]\nname = \"x\"\nvalues = [1]\nreduce = \"sum\"\n"
+            ));
+            desk.script("fit", shell);
+            desk.write("fit.py", python);
+            let child = start(&desk, command, &[more, &["--grace", "0.2"]].concat());
+            let all = processes(&desk);
+            assert!(all.len() > 2, "gridmpi, its guardian and its child: {all:?}");
+            for process in all {
+                let _ = Command::new("kill").args(["-TERM", &process.to_string()]).status();
+            }
+            let (ran, _) = end(child);
+            let begin = Instant::now();
+            while !processes(&desk).is_empty() {
+                let left = processes(&desk);
+                let waited = begin.elapsed() < Duration::from_secs(10);
+                assert!(waited, "{crunch}: {left:?} are left: {}", ran.stderr);
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_rank_that_says_nothing_holds_up_no_refusal() {
     let desk = Desk::with_job(

@@ -2,6 +2,8 @@
 //! scripts/slurm-test starts the cluster, runs these tests and stops it; otherwise they run only if named.
 
 mod common;
+#[path = "slurm/faults.rs"]
+mod faults;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

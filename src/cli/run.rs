@@ -12,7 +12,7 @@ use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Out;
 use crate::rank0::types::PreparedJob;
 #[cfg(feature = "mpi")]
-use crate::store::LaunchNote;
+use crate::store::LaunchFile;
 use crate::study::run::run_job;
 use crate::util::error::{Error, Exit, Result};
 use crate::worker::isolated_main;
@@ -38,10 +38,10 @@ pub(super) struct RunArgs {
     job: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
-    /// Started by `gridmpi launch`: note in the results folder how it ends.
+    /// Started by this `gridmpi launch`: note in the results folder how it ends.
     #[cfg(feature = "mpi")]
-    #[arg(long, hide = true)]
-    launched: bool,
+    #[arg(long, hide = true, value_name = "LAUNCH")]
+    launched: Option<String>,
     /// Run the built-in demonstration with 10 ms per task instead of 1 s
     #[arg(long)]
     quick: bool,
@@ -62,11 +62,12 @@ pub(super) fn work(job: Job, text: String, modules: PythonModules) -> PreparedJo
 pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit> {
     isolated_main::work_if_isolated(None);
     #[cfg(feature = "mpi")]
-    if arguments.launched
+    if let Some(launch) = &arguments.launched
         && launched.as_ref().is_none_or(|launched| launched.rank == 0)
         && let Out::At(folder) = arguments.options.settings().out
     {
-        return LaunchNote::around(&folder, || run_job_file(arguments, launched));
+        let file = LaunchFile::new(&folder, launch);
+        return file.around(|| run_job_file(arguments, launched));
     }
     run_job_file(arguments, launched)
 }

@@ -345,8 +345,13 @@ pub(crate) const RESULT_FILES: [&str; 4] =
 /// so that its name stays valid in a store with other task numbers.
 pub(crate) const LARGE_FOLDER: &str = "large";
 
-/// What rank 0 tells `gridmpi launch` in a results folder.
+/// What rank 0 tells `gridmpi launch` in a results folder: how the names of these files begin.
 pub(crate) const LAUNCH_FILE: &str = ".launch";
+
+/// Whether a file of a results folder is that of a launch.
+pub(crate) fn is_launch_file(name: &str) -> bool {
+    name.strip_prefix(LAUNCH_FILE).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
 
 /// The interpreter if the job names none.
 pub(crate) const DEFAULT_INTERPRETER: &str = "python3";

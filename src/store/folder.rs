@@ -61,7 +61,7 @@ impl Folder {
                 );
             }
         }
-        let slurm = std::env::var("SLURM_JOB_ID").ok();
+        let slurm = machine::slurm_job();
         let slurm = slurm.map_or(String::new(), |job| format!(", Slurm job {job}"));
         let (process, host) = (std::process::id(), machine::host());
         let holder = format!("process {process} on {host}{slurm}\n");

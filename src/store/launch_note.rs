@@ -1,13 +1,19 @@
 //! What rank 0 tells `gridmpi launch`, which started it: that it has begun, and how it ended. mpirun's exit
-//! code does not tell it, and rank 0 may run on another machine; both have the results folder.
+//! code does not tell it, and rank 0 may run on another machine; both have the results folder. Each launch
+//! has a file of its own, because two may start on one folder.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::job::LAUNCH_FILE;
+use crate::job::{LAUNCH_FILE, is_launch_file};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files::{Durability, read_regular, write_whole};
+use crate::util::machine;
+
+/// A file that is older is not that of a launch that waits for its rank 0 to begin or to end.
+const LEFT: Duration = Duration::from_secs(24 * 3600);
 
 /// The last word of rank 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,21 +36,46 @@ impl LaunchNote {
             LaunchNote::Refused => "refused\n",
         }
     }
+}
 
-    /// Writes it into the results folder.
-    pub(crate) fn write(self, folder: &Path) -> Result<()> {
-        let path = folder.join(LAUNCH_FILE);
-        let failed =
-            |e: std::io::Error| Error::unexpected(format!("{}: not written: {e}", path.display()));
-        write_whole(&path, Durability::Eventual, failed, |out| {
-            out.write_all(self.text().as_bytes()).map_err(failed)
+/// The file of one launch in its results folder.
+#[derive(Debug)]
+pub(crate) struct LaunchFile(PathBuf);
+
+impl LaunchFile {
+    /// What names a launch by this process.
+    pub(crate) fn own_name() -> String {
+        format!("{}-{}", machine::host(), std::process::id())
+    }
+
+    pub(crate) fn new(folder: &Path, launch: &str) -> LaunchFile {
+        LaunchFile(folder.join(format!("{LAUNCH_FILE}-{launch}")))
+    }
+
+    /// Removes what launches have left that were killed.
+    pub(crate) fn clear(folder: &Path) {
+        let age = |entry: &DirEntry| entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let is_own = entry.file_name().to_str().is_some_and(is_launch_file);
+            if is_own && age(&entry).is_some_and(|age| age > LEFT) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    pub(crate) fn write(&self, note: LaunchNote) -> Result<()> {
+        let failed = |e: std::io::Error| {
+            Error::unexpected(format!("{}: not written: {e}", self.0.display()))
+        };
+        write_whole(&self.0, Durability::Eventual, failed, |out| {
+            out.write_all(note.text().as_bytes()).map_err(failed)
         })
     }
 
-    /// Runs rank 0, which `launch` has started on this results folder, and notes whether it refuses its input.
-    pub(crate) fn around<T>(folder: &Path, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Runs rank 0, and notes whether it refuses its input.
+    pub(crate) fn around<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
         let note = |note: LaunchNote| {
-            if let Err(error) = note.write(folder) {
+            if let Err(error) = self.write(note) {
                 log::debug!("launch is not told: {error}");
             }
         };
@@ -57,13 +88,12 @@ impl LaunchNote {
     }
 
     /// Reads it; nothing if that cannot be done.
-    pub(crate) fn read(folder: &Path) -> Option<LaunchNote> {
-        let text = read_regular(&folder.join(LAUNCH_FILE)).ok()?;
+    pub(crate) fn read(&self) -> Option<LaunchNote> {
+        let text = read_regular(&self.0).ok()?;
         LaunchNote::ALL.into_iter().find(|note| note.text().as_bytes() == text)
     }
 
-    /// Removes it.
-    pub(crate) fn remove(folder: &Path) {
-        let _ = fs::remove_file(folder.join(LAUNCH_FILE));
+    pub(crate) fn remove(&self) {
+        let _ = fs::remove_file(&self.0);
     }
 }

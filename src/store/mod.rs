@@ -58,7 +58,7 @@ pub(crate) use folder::Folder;
 #[cfg(feature = "cli")]
 pub(crate) use history::{AttemptRow, History};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
-pub(crate) use launch_note::LaunchNote;
+pub(crate) use launch_note::{LaunchFile, LaunchNote};
 pub(crate) use layout::Layout;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use open::refusal;

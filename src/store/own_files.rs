@@ -4,7 +4,9 @@ use std::fs::{self, DirEntry};
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
-use crate::job::{LARGE_FOLDER, LAUNCH_FILE, LOCK_FILE, RESULT_FILES, STORE_FILE};
+#[cfg(feature = "cli")]
+use crate::job::is_launch_file;
+use crate::job::{LARGE_FOLDER, LOCK_FILE, RESULT_FILES, STORE_FILE};
 use crate::store::large;
 use crate::util::files::refuse_special;
 
@@ -33,7 +35,7 @@ fn files() -> impl Iterator<Item = &'static str> {
 /// Refuses a folder where one of these names is a link or the like: what is written to it would go elsewhere.
 pub(super) fn refuse_links(folder: &Path) -> std::result::Result<(), (PathBuf, Error)> {
     let mut files: Vec<PathBuf> = files().map(|name| folder.join(name)).collect();
-    files.extend([LOCK_FILE, LAUNCH_FILE].map(|name| folder.join(name)));
+    files.push(folder.join(LOCK_FILE));
     let mut folders = vec![folder.join(LARGE_FOLDER)];
     for entry in fs::read_dir(folder).map_err(|error| (folder.to_path_buf(), error))?.flatten() {
         if is_numbered(&entry, SUPERSEDED) || is_numbered(&entry, EARLIER) {
@@ -63,7 +65,7 @@ pub(crate) fn holds_runs(path: &Path) -> bool {
     };
     let has_store = |folder: &Path| folder.join(STORE_FILE).is_file();
     let is_large = || folder.ends_with(LARGE_FOLDER) && folder.parent().is_some_and(has_store);
-    let own = name.starts_with(STORE_FILE) || name == LOCK_FILE || name == LAUNCH_FILE;
+    let own = name.starts_with(STORE_FILE) || name == LOCK_FILE || is_launch_file(name);
     own && has_store(folder) || large::is_name(name) && is_large()
 }
 

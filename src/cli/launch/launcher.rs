@@ -6,6 +6,7 @@ use std::process::{Child, Command};
 
 use crate::cli::launch::LaunchArgs;
 use crate::platform::slurm::{Allocation, Step, ask};
+use crate::store::LaunchFile;
 use crate::util::error::{Error, Result};
 use crate::util::machine;
 
@@ -72,7 +73,11 @@ impl Launcher {
         let ranks = step.as_ref().map_or(arguments.n, |step| step.ranks(arguments.n));
         self.configure(&mut command, arguments, ranks);
         command.args(["-n", &ranks.to_string()]).args(&arguments.more).arg(own).arg("run");
-        command.arg(&arguments.job).arg("--launched").arg("--out").arg(out);
+        command
+            .arg(&arguments.job)
+            .args(["--launched", &LaunchFile::own_name()])
+            .arg("--out")
+            .arg(out);
         command.args(["--grace", &arguments.grace.to_string()]);
         if let Some(threads) = arguments.threads {
             command.args(["--threads", &threads.to_string()]);

@@ -21,7 +21,7 @@ use crate::job::Job;
 use crate::platform::slurm::Allocation;
 use crate::rank0::progress::bar;
 use crate::rank0::shutdown::TIME_IS_OVER;
-use crate::store::{Folder, LaunchNote};
+use crate::store::{Folder, LaunchFile, LaunchNote};
 use crate::util::duration;
 use crate::util::error::{Error, Exit, Result};
 use crate::util::signals::{self, SignalRequest};
@@ -129,11 +129,13 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     let restarted = allocation.is_some_and(|allocation| allocation.restarts > 0);
     wait_for_folder(&out, if restarted { LOST_LOCK } else { Duration::ZERO })?;
     let bar = std::io::stderr().is_terminal().then(|| bar::of_runs(watch.tasks));
-    let bar = bar.as_ref();
-    let launch = Launch { arguments, launcher, allocation, out: &out, watch: &watch, bar };
+    LaunchFile::clear(&out);
+    let note = LaunchFile::new(&out, &LaunchFile::own_name());
+    let (out, bar) = (out.as_path(), bar.as_ref());
+    let launch = Launch { arguments, launcher, allocation, out, note: &note, watch: &watch, bar };
     // A requeued batch job goes on with what it has done itself.
     let ended = launch.until_complete(arguments.fresh && !restarted);
-    LaunchNote::remove(&out);
+    note.remove();
     ended
 }
 
@@ -170,6 +172,8 @@ struct Launch<'a> {
     launcher: Launcher,
     allocation: Option<&'a Allocation>,
     out: &'a Path,
+    /// What rank 0 tells.
+    note: &'a LaunchFile,
     watch: &'a Watch,
     bar: Option<&'a ProgressBar>,
 }
@@ -178,7 +182,7 @@ impl Launch<'_> {
     /// Starts the launcher until the job is complete or another start would not help. With `fresh`, the first
     /// rank 0 moves earlier results aside.
     fn until_complete(&self, mut fresh: bool) -> Result<Exit> {
-        let Launch { arguments, watch, out, .. } = *self;
+        let Launch { arguments, watch, out, note, .. } = *self;
         let (mut fruitless, mut begun) = (0, None);
         loop {
             let found = watch.observe();
@@ -188,10 +192,15 @@ impl Launch<'_> {
             let before = if fresh { found.emptied() } else { found };
             let is_first = begun.is_none();
             let begun = begun.get_or_insert_with(|| before.clone());
-            if let Err(error) = LaunchNote::Waiting.write(out) {
+            if let Err(error) = note.write(LaunchNote::Waiting) {
                 log::debug!("{error}");
             }
             let (status, told) = self.supervise(&before, fresh)?;
+            // Rank 0 has said why, and would say the same again. Whatever goes on in the folder, another
+            // gridmpi does it.
+            if note.read() == Some(LaunchNote::Refused) {
+                return Ok(Exit::BadInput);
+            }
             let after = watch.wait_until_free(&before, out, told);
             let is_new = after.start != before.start;
             fresh &= !is_new;
@@ -211,18 +220,13 @@ impl Launch<'_> {
                 _ if status.code() == Some(Exit::BadInput as i32) => return Ok(Exit::BadInput),
                 _ => {}
             }
-            match LaunchNote::read(out) {
-                // Rank 0 has said why, and would say the same again.
-                Some(LaunchNote::Refused) => return Ok(Exit::BadInput),
-                Some(LaunchNote::Waiting) if is_first && refused(status) => {
-                    return Err(Error::input(format!(
-                        "{} ended ({status}) and has started nothing; it says why above; it was told -n {} {}",
-                        arguments.mpirun,
-                        arguments.n,
-                        arguments.more.join(" ")
-                    )));
-                }
-                _ => {}
+            if note.read() == Some(LaunchNote::Waiting) && is_first && refused(status) {
+                return Err(Error::input(format!(
+                    "{} ended ({status}) and has started nothing; it says why above; it was told -n {} {}",
+                    arguments.mpirun,
+                    arguments.n,
+                    arguments.more.join(" ")
+                )));
             }
             fruitless = if after.has_more_than(&before) { 0 } else { fruitless + 1 };
             let ended = format!(
@@ -293,10 +297,14 @@ impl Launch<'_> {
             }
             let is_new = seen.start != before.start;
             let stopped = stopping.map(|since| since.elapsed());
-            if seen.state == "complete" && is_new {
+            let ended = match self.note.read() {
+                Some(LaunchNote::Refused) => Some("rank 0 has refused the job"),
+                _ => (seen.state == "complete" && is_new).then_some("the job is complete"),
+            };
+            if let Some(ended) = ended {
                 let since = *over.get_or_insert_with(Instant::now);
                 if since.elapsed() > LAST_WORDS {
-                    kill(&format!("the job is complete, but {} does not end", arguments.mpirun));
+                    kill(&format!("{ended}, but {} does not end", arguments.mpirun));
                 }
             } else if let Some(stopped) =
                 stopped.filter(|stopped| self.is_overdue(*stopped, forwarded))

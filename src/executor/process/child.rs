@@ -37,8 +37,10 @@ const MARK: &str = "GRIDMPI_OWNER";
 
 /// Waits until gridmpi has ended, which closes the pipe, then kills all processes with the marker. They may
 /// start others meanwhile, which inherit the marker, so it repeats until none is left. It is no child of
-/// gridmpi, so that a worker without children has none at all.
+/// gridmpi, so that a worker without children has none at all. A batch system signals every process of a job,
+/// this one too: it ignores all but SIGKILL, or children that ignore SIGTERM would outlive it.
 const GUARDIAN: &str = r#"
+trap '' HUP INT QUIT ALRM TERM USR1 USR2 XCPU
 exec 3<&0
 (
     read -r _ <&3

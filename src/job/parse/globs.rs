@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
-use crate::job::{LARGE_FOLDER, LAUNCH_FILE, LOCK_FILE, RESULT_FILES, STORE_FILE};
+use crate::job::{LARGE_FOLDER, LOCK_FILE, RESULT_FILES, STORE_FILE, is_launch_file};
 
 /// A file or folder, whatever it is called: device and inode.
 type FileId = (u64, u64);
@@ -310,7 +310,8 @@ impl<'a> Globs<'a> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         (name.starts_with(STORE_FILE)
             || RESULT_FILES.contains(&&*name)
-            || [LARGE_FOLDER, LAUNCH_FILE].contains(&&*name))
+            || name == LARGE_FOLDER
+            || is_launch_file(&name))
             && full.parent().is_some_and(is_results_folder)
     }
 

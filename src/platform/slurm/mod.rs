@@ -127,15 +127,13 @@ impl Allocation {
         ask: impl Fn(&str, &[&str]) -> Option<String>,
         now: SystemTime,
     ) -> Option<Allocation> {
-        let id = variable("SLURM_JOB_ID")?;
-        let array = variable("SLURM_ARRAY_JOB_ID").zip(variable("SLURM_ARRAY_TASK_ID"));
-        let job = array.map_or(id.clone(), |(array, task)| format!("{array}_{task}"));
+        let job = machine::slurm_job_by(&variable)?;
         let nodes = variable("SLURM_JOB_NODELIST").or_else(|| variable("SLURM_NODELIST"));
         let restarts = variable("SLURM_RESTART_COUNT").and_then(|count| count.parse().ok());
         // Slurm sets it from 22.05 or 23.02 on. The time left, unlike the end, needs no time zone.
         let told = variable("SLURM_JOB_END_TIME").and_then(|end| end.parse::<f64>().ok());
         let end = told.or_else(|| {
-            let left = left_by_squeue(&id, &ask).or_else(|| left_by_scontrol(&id, &ask))?;
+            let left = left_by_squeue(&job, &ask).or_else(|| left_by_scontrol(&job, &ask))?;
             Some(clock::seconds(now + left))
         });
         // A job that begins in the future, by this host's clock.
@@ -221,13 +219,13 @@ impl Allocation {
     }
 }
 
-fn left_by_squeue(id: &str, ask: impl Fn(&str, &[&str]) -> Option<String>) -> Option<Duration> {
-    let said = ask("squeue", &["--noheader", "--job", id, "--format", "%L"])?;
+fn left_by_squeue(job: &str, ask: impl Fn(&str, &[&str]) -> Option<String>) -> Option<Duration> {
+    let said = ask("squeue", &["--noheader", "--job", job, "--format", "%L"])?;
     duration::parse(said.lines().next()?.trim())
 }
 
-fn left_by_scontrol(id: &str, ask: impl Fn(&str, &[&str]) -> Option<String>) -> Option<Duration> {
-    let said = ask("scontrol", &["--oneliner", "show", "job", id])?;
+fn left_by_scontrol(job: &str, ask: impl Fn(&str, &[&str]) -> Option<String>) -> Option<Duration> {
+    let said = ask("scontrol", &["--oneliner", "show", "job", job])?;
     let value = |key: &str| said.split_whitespace().find_map(|word| word.strip_prefix(key));
     let (limit, run) = (value("TimeLimit=")?, value("RunTime=")?);
     Some(duration::parse(limit)?.saturating_sub(duration::parse(run)?))
@@ -325,7 +323,10 @@ mod tests {
             [&basic[..], &[("SLURM_JOB_START_TIME", "980"), ("SLURM_JOB_END_TIME", "1640")]];
         assert_eq!(of(&begun.concat(), NOBODY).end, Some(1_640.0));
         let array = [("SLURM_ARRAY_JOB_ID", "12"), ("SLURM_ARRAY_TASK_ID", "3")];
-        assert_eq!(of(&[&[("SLURM_JOB_ID", "14")][..], &array].concat(), NOBODY).job, "12_3");
+        // An element may have the id of its array, by which Slurm's commands mean all elements.
+        let array = [&[("SLURM_JOB_ID", "12")][..], &array].concat();
+        let element = of(&array, |_, words| words.contains(&"12_3").then(|| "1:00\n".into()));
+        assert_eq!((element.job.as_str(), element.end), ("12_3", Some(1_060.0)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! were set when it had all its nodes.
 
 use crate::platform::slurm::ask;
+use crate::util::machine;
 
 /// The remaining nodes of the allocation.
 #[derive(Debug, PartialEq)]
@@ -17,12 +18,12 @@ impl Step {
     /// The remaining nodes, if some are lost.
     pub(crate) fn left() -> Option<Step> {
         let variable = |name: &str| std::env::var(name).ok();
-        let id = variable("SLURM_JOB_ID")?;
+        let job = machine::slurm_job()?;
         let of = variable("SLURM_JOB_NUM_NODES")?;
         if of == "1" {
             return None;
         }
-        Step::from(&of, &ask("squeue", &["--noheader", "--job", &id, "--format", "%D %N"])?)
+        Step::from(&of, &ask("squeue", &["--noheader", "--job", &job, "--format", "%D %N"])?)
     }
 
     fn from(of: &str, said: &str) -> Option<Step> {
