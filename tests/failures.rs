@@ -2,11 +2,10 @@
 
 mod common;
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Desk, gridmpi, mpirun, mpirun_of};
+use common::{Desk, gridmpi, mpirun};
 
 fn shell(line: &str, more: &str, values: &str) -> Desk {
     Desk::with_job(&format!(
@@ -173,111 +172,11 @@ fn a_straggler_is_tried_elsewhere_and_its_first_call_is_ended() {
     }
 }
 
-/// `mpirun` with rank 0 and two more ranks as they are, and one rank, 3, with this in its environment.
-fn mpirun_with_odd_rank(variable: &str, arguments: &[&str]) -> Command {
-    let mut command = mpirun(3);
-    command.args(arguments).args([":", "-n", "1", "env", variable]).arg(gridmpi().get_program());
-    command
-}
-
-const SIXTY: &str = "[[loop]]\nname = \"x\"\nrange = { from = 0, to = 60 }\nreduce = \"sum\"\n";
-
-#[test]
-fn a_rank_that_cannot_work_costs_no_run_and_is_named() {
-    let long = format!("TMPDIR=/tmp/{}", "long/".repeat(40));
-    for (crunch, variable, why) in [
-        ("shell = \"sleep 0.02; echo {x}\"", "TMPDIR=/proc/nope", "temporary files cannot be used"),
-        ("command = [\"echoes\", \"{x}\"]", "PATH=/nowhere", "\"echoes\" is not on PATH"),
-        ("builtin = \"multiply\"\nisolate = true", long.as_str(), "as a socket"),
-        ("builtin = \"multiply\"", "RUST_MIN_STACK=9000000000000000", "no thread for"),
-    ] {
-        let desk = Desk::with_job(&format!("[crunch]\n{crunch}\n{SIXTY}"));
-        desk.script("bin/echoes", "#!/bin/sh\necho $1\n");
-        std::fs::create_dir_all(long.trim_start_matches("TMPDIR=")).unwrap();
-        let arguments = ["job.toml", "--out", "out", "--format", "json"];
-        let mut command = mpirun_with_odd_rank(variable, &arguments);
-        let path = std::env::var("PATH").unwrap();
-        command.env("PATH", format!("{}:{path}", desk.path("bin").display()));
-        let ran = desk.run(command, &arguments).exits(0);
-        assert_eq!(ran.score(), 1770.0, "{variable}");
-        assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["0"], "it was given nothing");
-        let tells = |line: &&str| line.contains("cannot work") && line.contains(why);
-        let told: Vec<&str> = ran.stderr.lines().filter(tells).collect();
-        let [at_once, at_the_end] = told[..] else { panic!("{why}: {}", ran.stderr) };
-        assert!(at_once.contains("rank 3 on ") && at_once.contains("is given no more tasks"));
-        assert!(at_the_end.contains("rank 3 on ") && at_the_end.contains("others did its tasks"));
-    }
-}
-
-#[test]
-fn python_that_cannot_import_on_one_rank_says_why() {
-    let desk = Desk::with_job(&format!("[crunch]\npython = \"f.py:crunch\"\n{SIXTY}"));
-    desk.write(
-        "f.py",
-        "import os\nif 'ODD' in os.environ: raise ImportError('libodd.so.1: cannot open')\n\
-         def crunch(x): return float(x)\n",
-    );
-    let arguments = ["job.toml", "--out", "out", "--format", "json"];
-    let ran = desk.run(mpirun_with_odd_rank("ODD=1", &arguments), &arguments).exits(0);
-    assert_eq!(ran.score(), 1770.0);
-    assert!(ran.stderr.contains("rank 3 on ") && ran.stderr.contains("libodd.so.1"));
-}
-
-#[test]
-fn a_rank_whose_failures_succeed_elsewhere_is_given_no_more() {
-    let line = "test -z \"$ODD\" || exit 7; sleep 0.02; echo {x}";
-    let desk = Desk::with_job(&format!("[crunch]\nshell = '{line}'\n{SIXTY}"));
-    let arguments = ["job.toml", "--out", "out", "--format", "json"];
-    let ran = desk.run(mpirun_with_odd_rank("ODD=1", &arguments), &arguments).exits(0);
-    assert_eq!(ran.score(), 1770.0);
-    assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["3"], "{}", ran.stderr);
-    assert!(ran.stderr.contains("3 tasks failed there that succeeded elsewhere"), "{}", ran.stderr);
-}
-
-#[test]
-fn tasks_that_fail_make_no_rank_sick() {
-    let line = "test {x} -ge 20 || exit 7; sleep 0.01; echo {x}";
-    let desk = Desk::with_job(&format!("[crunch]\nshell = '{line}'\n{SIXTY}"));
-    let ran = desk.run(mpirun(4), &["job.toml", "--out", "out"]).exits(100);
-    assert!(!ran.stderr.contains("cannot work"), "{}", ran.stderr);
-    assert_eq!(
-        desk.sql("SELECT count(*), sum(x < 20) FROM all_runs WHERE status = 'failed'"),
-        ["20|20"]
-    );
-    // One for each, and at most three more for each of the workers.
-    let attempts = desk.sql("SELECT count(*) FROM failures")[0].parse::<u32>().unwrap();
-    assert!((20..=29).contains(&attempts), "{attempts}");
-}
-
-#[test]
-fn where_no_worker_can_work_the_job_ends_in_words() {
-    let desk = shell("echo {x}", "", "[1, 2, 3]");
-    let mut command = gridmpi();
-    command.env("TMPDIR", desk.path("nowhere"));
-    let ran = desk.run(command, &["job.toml", "--threads", "2", "--out", "out"]).exits(1);
-    for words in ["no worker is left that can go on", "rank 1 on ", "rank 2 on ", "nowhere"] {
-        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
-    }
-    assert_eq!(desk.run_job().exits(0).score(), 6.0, "and goes on where one can");
-}
-
 #[test]
 fn a_retry_goes_to_another_worker() {
     let desk =
         shell("test $GRIDMPI_RANK = 1 && exit 7; echo {x}", "retries = 1", "[1, 2, 3, 4, 5, 6]");
     assert_eq!(desk.run_job().exits(0).score(), 21.0);
-}
-
-#[test]
-fn the_end_of_rank_0s_own_worker_ends_nobody_else() {
-    let desk = Desk::with_job(&format!("[crunch]\nshell = \"sleep 0.02; echo {{x}}\"\n{SIXTY}"));
-    let arguments = ["job.toml", "--out", "out", "--format", "json", "--master-works"];
-    let own = gridmpi().get_program().to_owned();
-    let mut command = mpirun_of(1, Path::new("env"));
-    command.arg("TMPDIR=/proc/nope").arg(&own).args(arguments);
-    command.args([":", "-n", "2"]).arg(&own);
-    let ran = desk.run(command, &arguments).exits(0);
-    assert_eq!(ran.score(), 1770.0);
 }
 
 #[test]

@@ -139,6 +139,44 @@ fn a_wait_goes_on_while_its_crunch_does() {
 }
 
 #[test]
+fn a_wait_goes_on_while_a_thread_of_its_crunch_does() {
+    let study = Nest::new()
+        .each("part", 0..2u64)
+        .crunch(|(task,), context| {
+            let values = context.dictionary::<u64, u64>("values");
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    // Longer than a wait goes on where nobody is left to put.
+                    std::thread::sleep(Duration::from_secs(63));
+                    values.put(task, &7).expect("it is open")
+                });
+                Ok(values.take(task)?.to_string())
+            })
+        })
+        .reduce(texts);
+    let outcome = study.run(&Settings::default().threads(2)).unwrap().unwrap();
+    assert_eq!(outcome.summaries[0].value, Ok(vec!["7".to_string(); 2]));
+}
+
+#[test]
+fn a_wait_goes_on_while_the_program_on_rank_0_computes() {
+    let study = Nest::new()
+        .each("part", 0..2u64)
+        .crunch(|(task,), context| {
+            Ok(context.dictionary::<u64, u64>("values").take(task)?.to_string())
+        })
+        .reduce(texts);
+    let values = study.dictionary::<u64, u64>("values");
+    let program = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(63));
+        [0, 1].map(|task| values.put(&task, &7).expect("it is open"));
+    });
+    let outcome = study.run(&Settings::default().threads(2)).unwrap().unwrap();
+    assert_eq!(outcome.summaries[0].value, Ok(vec!["7".to_string(); 2]));
+    program.join().unwrap();
+}
+
+#[test]
 fn rank_0_puts_before_hears_during_and_takes_after() {
     let study = Nest::new()
         .each("group", 0..4u64)

@@ -45,6 +45,10 @@ pub(crate) struct CommandExecutor {
     /// Folder for the folders of result files; deleted with the executor.
     scratch: std::io::Result<tempfile::TempDir>,
     result: Option<ResultFile>,
+    /// Whether a task's program was started here before.
+    has_started: bool,
+    /// Why none can be started here any more.
+    unfit: Option<RunError>,
 }
 
 enum CommandKind {
@@ -81,7 +85,16 @@ impl CommandExecutor {
         let scratch = files::temporary_folder();
         let limits = Limits::new(job.policy.timeout, Some(caller));
         let environment = environment::of_children(place);
-        CommandExecutor { job: job.clone(), environment, kind, limits, scratch, result: None }
+        CommandExecutor {
+            job: job.clone(),
+            environment,
+            kind,
+            limits,
+            scratch,
+            result: None,
+            has_started: false,
+            unfit: None,
+        }
     }
 }
 
@@ -98,6 +111,14 @@ impl CommandKind {
     fn shell(line: &ShellLine) -> CommandKind {
         let script = ShellScript::of(&line.line).expect("checked when the job was parsed");
         CommandKind::Shell(line.clone(), script)
+    }
+
+    /// Whether every task starts the same program.
+    fn has_one_program(&self) -> bool {
+        match self {
+            CommandKind::Arguments(words) => words[0].is_plain(),
+            CommandKind::Shell(..) => true,
+        }
     }
 
     /// The command line of one task, as one would write it by hand. `point` is the task's point in the loop at
@@ -165,7 +186,7 @@ impl CommandKind {
 
 impl Executor for CommandExecutor {
     fn prepare(&mut self) -> Result<(), String> {
-        startup::check_programs()?;
+        startup::check_programs(&self.job.folder)?;
         match &self.job.crunch {
             CrunchSpec::Command(words) => check(&self.job, "crunch.command", &words[0]),
             _ => Ok(()),
@@ -174,19 +195,59 @@ impl Executor for CommandExecutor {
     }
 
     fn crunch(&mut self, task: &Task) -> CallResult {
-        CallResult::from(self.call(task))
+        if let Some(unfit) = &self.unfit {
+            return CallResult::from(Err(unfit.clone())); // it was told more than one task
+        }
+        let result = self.result_file();
+        let called = result.and_then(|result| {
+            let called = self.call(task, &result);
+            self.result = Some(result);
+            called
+        });
+        self.unfit = called.as_ref().err().filter(|e| matches!(e, RunError::Unfit(_))).cloned();
+        CallResult::from(called)
     }
 }
 
 impl CommandExecutor {
-    fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
+    /// A file for the result of the next attempt.
+    fn result_file(&mut self) -> Result<ResultFile, RunError> {
+        if let Some(unused) = self.result.take().filter(ResultFile::is_unused) {
+            return Ok(unused.renamed());
+        }
+        if let Ok(scratch) = &self.scratch
+            && let Ok(file) = ResultFile::new(scratch.path())
+        {
+            return Ok(file);
+        }
+        self.scratch = files::temporary_folder(); // who tidies up /tmp may have taken the last one
+        let file = self.scratch.as_ref().map_err(startup::no_temporary_folder);
+        file.and_then(|scratch| {
+            ResultFile::new(scratch.path()).map_err(|error| startup::no_temporary_folder(&error))
+        })
+        .map_err(RunError::Unfit)
+    }
+
+    /// Starts a task's program. Where it cannot be started and the task is not to blame, this worker cannot
+    /// work any more.
+    fn start(&mut self, command: &mut Command, program: &str) -> Result<AttemptProcess, RunError> {
+        let mut started = AttemptProcess::start(command);
+        let too_much = [ErrorKind::ArgumentListTooLong, ErrorKind::InvalidInput];
+        let is_of_task = started.as_ref().is_err_and(|error| too_much.contains(&error.kind()));
+        if started.is_err() && !is_of_task && !self.limits.is_cancelled() {
+            self.prepare().map_err(RunError::Unfit)?; // other processes may end meanwhile
+            started = AttemptProcess::start(command);
+        }
+        let is_unfit = self.has_started && !is_of_task && self.kind.has_one_program();
+        self.has_started |= started.is_ok();
+        started.map_err(|error| {
+            let why = format!("{program} cannot be started: {error}");
+            if is_unfit { RunError::Unfit(why) } else { RunError::Failed(why) }
+        })
+    }
+
+    fn call(&mut self, task: &Task, result: &ResultFile) -> Result<Scored, RunError> {
         let coordinates = task.coordinates();
-        let scratch = self.scratch.as_ref().map_err(|e| format!("no scratch folder: {e}"))?;
-        let result = match self.result.take().filter(ResultFile::is_unused) {
-            Some(unused) => unused.renamed(),
-            None => ResultFile::new(scratch.path())?,
-        };
-        let result = self.result.insert(result);
         let points = self.job.nest.indices(self.job.nest.task(task.index));
         let point = |level: usize| points.get(level).copied();
         let (mut command, program) =
@@ -198,8 +259,7 @@ impl CommandExecutor {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut attempt = AttemptProcess::start(&mut command)
-            .map_err(|e| format!("{program} cannot be started: {e}"))?;
+        let mut attempt = self.start(&mut command, &program)?;
         let (stdout, stderr) = (attempt.child.stdout.take(), attempt.child.stderr.take());
         let mut tails = [
             Tail::of(stdout.expect("piped"), KEPT_STDOUT),
@@ -311,9 +371,8 @@ struct ResultFile {
 }
 
 impl ResultFile {
-    fn new(scratch: &Path) -> Result<ResultFile, String> {
-        let folder = tempfile::Builder::new().prefix("attempt-").tempdir_in(scratch);
-        let folder = folder.map_err(|error| format!("no folder for the result file: {error}"))?;
+    fn new(scratch: &Path) -> std::io::Result<ResultFile> {
+        let folder = tempfile::Builder::new().prefix("attempt-").tempdir_in(scratch)?;
         Ok(ResultFile { folder, number: 0 })
     }
 

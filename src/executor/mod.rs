@@ -16,6 +16,7 @@ mod watch;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::executor::rust::{ErasedStudy, RustExecutor, RustReducer};
 #[cfg(feature = "jobs")]
@@ -23,7 +24,7 @@ use crate::job;
 use crate::job::Job;
 #[cfg(feature = "jobs")]
 use crate::model::score;
-use crate::model::{Key, RunError, Scored, SlotResult, Value};
+use crate::model::{Key, Reduce, RunError, Scored, SlotResult, Value};
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -38,6 +39,15 @@ const RESULT_LIMIT: u64 = 1 << 29;
 fn too_large(size: impl std::fmt::Display) -> String {
     format!("a result of {size}: write it to a file and return the file's name")
 }
+
+/// The pauses before a process that serves many tasks is started again, if it cannot be started at once: what
+/// is short now may not be so in a moment.
+pub(crate) const RESTARTS: [Duration; 4] = [
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1600),
+];
 
 /// One call of crunch.
 pub(crate) struct Task<'a> {
@@ -110,6 +120,12 @@ pub(crate) trait Executor {
 
 /// The user's reductions, called repeatedly.
 pub(crate) trait GroupReducer {
+    /// Checks what every call needs of this host. An error means that this worker cannot work, or not any
+    /// more.
+    fn prepare(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// The value of a group with these items in its slots. After an error the group stays incomplete.
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String>;
 }
@@ -185,6 +201,13 @@ impl ExecutorRegistry {
     pub(crate) fn reducer(&self, place: Slot) -> Box<dyn GroupReducer + Send> {
         reducer(&self.job, self.study.as_ref(), place)
     }
+
+    /// Whether workers are to call reductions too.
+    pub(crate) fn reduces(&self) -> bool {
+        let mut loops = self.job.nest.loops().iter();
+        self.job.policy.reduce_on_workers
+            && loops.any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside))
+    }
 }
 
 /// Creates the reducer for loops that a function of the user's reduces.
@@ -218,6 +241,10 @@ impl Executor for Stranger {
 }
 
 impl GroupReducer for Stranger {
+    fn prepare(&mut self) -> Result<(), String> {
+        Err(STRANGER.to_string())
+    }
+
     fn reduce(&mut self, _: Key, _: &[SlotResult]) -> Result<Scored, String> {
         Err(STRANGER.to_string())
     }

@@ -1,6 +1,7 @@
 //! What a program as crunch needs of the host, checked once before a worker asks for tasks.
 
 use std::io::{Error, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use crate::util::files::temporary_folder;
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// An error unless programs can be started here, and write their results.
-pub(crate) fn check_programs() -> Result<(), String> {
+/// An error unless programs can be started in the job's folder here, and write their results.
+pub(crate) fn check_programs(folder: &Path) -> Result<(), String> {
     check_temporary_folder()?;
+    check_folder(folder)?;
     let mut started = start_nothing();
     for _ in 1..TRIES {
         if started.is_err() {
@@ -30,10 +32,19 @@ fn check_temporary_folder() -> Result<(), String> {
         let mut file = std::fs::File::create(folder.path().join("check"))?;
         file.write_all(b"gridmpi")
     });
-    made.map_err(|error| {
-        let folder = std::env::temp_dir();
-        format!("the folder for temporary files cannot be used: {}: {error}", folder.display())
-    })
+    made.map_err(|error| no_temporary_folder(&error))
+}
+
+pub(super) fn no_temporary_folder(error: &Error) -> String {
+    let folder = std::env::temp_dir();
+    format!("the folder for temporary files cannot be used: {}: {error}", folder.display())
+}
+
+/// An error unless the folder in which programs are started is there.
+pub(super) fn check_folder(folder: &Path) -> Result<(), String> {
+    let is_there = std::fs::read_dir(folder).map(drop);
+    is_there
+        .map_err(|error| format!("the job's folder cannot be used: {}: {error}", folder.display()))
 }
 
 fn start_nothing() -> std::io::Result<()> {

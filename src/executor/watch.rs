@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -23,6 +24,9 @@ pub(crate) const CHANGED: &str = "what the attempts with it gave is not kept, wh
 
 /// What to do about a host that differs from rank 0's.
 pub(crate) const SAME_EVERYWHERE: &str = "nothing that this host gave is kept; give all hosts the same environment, or set allow_mixed = true in [crunch]";
+
+/// How long a file that is replaced may be away.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// Shared by the threads of a worker.
 #[derive(Debug, Default)]
@@ -97,27 +101,32 @@ impl FileWatch {
 
     fn check(&self, folder: &Path, file: &WatchedFile) -> Result<(), RunError> {
         let path = Path::new(&file.name).to_path_buf();
-        let changed = |now: &str| {
-            RunError::FileChanged(format!(
-                "{} on host {} is not what it was at the start: then it was of {} UTC, {now}; {CHANGED}",
-                path.strip_prefix(folder).unwrap_or(&path).display(),
-                machine::host(),
-                clock::utc(file.state.modified)
-            ))
+        let name = path.strip_prefix(folder).unwrap_or(&path).display();
+        // It may be there on other hosts, or nowhere: then no worker is left that can work.
+        let unfit = |error| {
+            let host = machine::host();
+            RunError::Unfit(format!("{name} cannot be read any more on host {host}: {error}"))
         };
-        let Ok(state) = FileState::of(&path) else {
-            return Err(changed("now it is not there"));
-        };
+        let state = FileState::of(&path).or_else(|_| {
+            std::thread::sleep(MOMENT); // it may just be replaced
+            FileState::of(&path)
+        });
+        let state = state.map_err(unfit)?;
         if state == file.state || self.same.lock().get(&path) == Some(&state) {
             return Ok(());
         }
         match DigestedFile::read(&path) {
             Ok(now) if now.digest == file.digest => {
-                self.same.lock().insert(path, now.state);
+                self.same.lock().insert(path.clone(), now.state);
                 Ok(())
             }
-            Ok(_) => Err(changed(&format!("now it is of {} UTC", clock::utc(state.modified)))),
-            Err(error) => Err(changed(&format!("now it cannot be read ({error})"))),
+            Ok(_) => Err(RunError::FileChanged(format!(
+                "{name} on host {} is not what it was at the start: then it was of {} UTC, now it is of {} UTC; {CHANGED}",
+                machine::host(),
+                clock::utc(file.state.modified),
+                clock::utc(state.modified)
+            ))),
+            Err(error) => Err(unfit(error)),
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) enum Event<'a> {
     Alive { rank: usize },
     /// A worker reported a fatal error.
     Broken { rank: usize },
-    /// A worker cannot run crunch, and waits for its dismissal.
+    /// A worker cannot run crunch, or the reduction that it was told to run, and waits for its dismissal.
     Sick { rank: usize, why: String },
     /// A worker's process or its connection seems to have ended.
     Lost { rank: usize },

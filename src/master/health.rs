@@ -2,10 +2,12 @@
 //!
 //! The first failures of a worker that has had no success are not counted: each of these tasks is tried on
 //! another worker. If three of them succeed there, the worker is sick and is given nothing more. If as many
-//! fail there too, the tasks are to blame, and the worker's failures count like any other's.
+//! fail there too, the tasks are to blame, and the worker's failures count like any other's. A worker that cannot
+//! call crunch any more says so itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::master::nested_queue::Wake;
 use crate::master::second_tries::Turn;
@@ -14,6 +16,9 @@ use crate::model::RunBatch;
 
 /// How many of a worker's failures decide, each way.
 const ENOUGH: u32 = 3;
+
+/// How long a worker may still prepare once nothing is left to do: if it cannot work, it has time to say why.
+const LATE: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(super) struct Health {
@@ -152,9 +157,10 @@ impl Health {
 }
 
 impl Master {
-    /// A worker cannot work: it is given nothing more.
+    /// A worker cannot work, or not any more: it is given nothing more, and what it owned is free for others.
     pub(super) fn sicken(&mut self, rank: usize, why: String, actions: &mut Vec<Action>) {
         if self.health.sick.insert(rank) {
+            self.queue.lost(rank);
             actions.push(Action::Sick { rank, why });
         }
     }
@@ -199,12 +205,20 @@ impl Master {
     }
 
     /// Opens the workers that may be given something now.
-    pub(super) fn begin_turns(&mut self, over: bool, actions: &mut Vec<Action>) -> AssignPass {
+    pub(super) fn begin_turns(
+        &mut self,
+        over: bool,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) -> AssignPass {
         if self.stopping && !std::mem::replace(&mut self.ends, true) {
-            // Nobody waits for imports. Where the job is complete, they are waited for, so that a worker that
-            // cannot work is named whatever the others' speed.
+            // Nobody waits for imports. Where the job is complete, they are waited for a little, so that a
+            // worker that cannot work is named whatever the others' speed.
             let cancel = |rank| Action::Cancel { rank, task: None };
             actions.extend(self.workers.preparing().map(cancel));
+        }
+        if over {
+            self.dismiss_late(now, actions);
         }
         if over && !self.health.parked.is_empty() {
             let parked = self.health.unpark();
@@ -231,6 +245,23 @@ impl Master {
             self.reopen(parked);
         }
         AssignPass { anybody, alone }
+    }
+
+    /// Nothing is left to do: workers whose imports hang, say, are not waited for.
+    fn dismiss_late(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if now < self.over.get_or_insert(now).saturating_add(LATE) {
+            return;
+        }
+        for rank in self.workers.preparing().collect::<Vec<_>>() {
+            let why = format!(
+                "{} s after all else was done it was still at its imports and checks",
+                LATE.as_secs()
+            );
+            self.sicken(rank, why, actions);
+            self.workers.dismiss(rank);
+            actions.push(Action::Cancel { rank, task: None });
+            actions.push(Action::Dismiss { rank, skip_finalize: true });
+        }
     }
 
     /// What a worker may be given.

@@ -74,6 +74,8 @@ pub(crate) struct Master {
     cancelled: bool,
     /// Whether workers that prepare have been told to stop.
     ends: bool,
+    /// Since when nothing is left to do.
+    over: Option<Duration>,
     /// How many tasks to run; all that are not done if `None`.
     wanted: Option<u64>,
     /// When all tasks must have ended.
@@ -109,6 +111,7 @@ impl Master {
             stopping: false,
             cancelled: false,
             ends: false,
+            over: None,
             wanted: None,
             end: config.end,
             first: None,
@@ -204,6 +207,9 @@ impl Master {
                 self.lose(rank, held, actions);
             }
             Event::Sick { rank, why } => {
+                for key in self.workers.take_groups(rank) {
+                    self.to_reduce.extend(self.reducing.remove(&key).map(|items| (key, items)));
+                }
                 self.workers.reported(rank);
                 self.sicken(rank, why, actions);
             }
@@ -216,8 +222,9 @@ impl Master {
             Event::Tick => {}
         }
         for rank in self.leases.run_out() {
-            // A sick worker may be too sick for heartbeats, and holds nothing.
-            if self.workers.is_here(rank) && !self.health.is_sick(rank) {
+            // A sick worker may be too sick for heartbeats.
+            let holds = self.workers.load(rank).1 > 0;
+            if self.workers.is_here(rank) && (holds || !self.health.is_sick(rank)) {
                 self.tally.lost += 1;
                 actions.push(Action::Miss { rank });
                 let held = self.workers.miss(rank);
@@ -399,7 +406,7 @@ impl Master {
         if !self.to_reduce.is_empty() || self.policy.speculate && self.queue.left() == 0 {
             self.workers.wake(Wake::All);
         }
-        let pass = self.begin_turns(self.stopping || self.is_complete(), actions);
+        let pass = self.begin_turns(self.stopping || self.is_complete(), now, actions);
         loop {
             let over = self.stopping || self.is_complete();
             let wake = self.queue.take_wake();

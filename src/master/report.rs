@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::master::stragglers::Verdict;
 use crate::master::{Action, Master};
-use crate::model::{Assignment, Report, RunBatch};
+use crate::model::{Assignment, Report, RunBatch, RunError};
 
 /// Durations below this are recorded only as the batch's mean. (seconds)
 const SHORT: f64 = 20e-6;
@@ -38,15 +38,21 @@ impl Master {
         }
         if let Some(Assignment { first, count, attempt }) = unbegun {
             for task in first..first + count {
-                let held = self.workers.take(rank, (task, 1), attempt, now) == 1;
-                let wanted = held && self.stragglers.returned(task, None) != Verdict::Nothing;
-                if wanted && !self.stopping {
-                    match self.health.failed_on(task) {
-                        Some(rank) => self.queue.suspect(rank, task, attempt),
-                        None => self.queue.put_back(task..task + 1, attempt),
-                    }
+                if self.workers.take(rank, (task, 1), attempt, now) == 1 {
+                    self.put_back(task, attempt);
                 }
             }
+        }
+    }
+
+    /// Requeues a task that was never begun, as the same attempt.
+    fn put_back(&mut self, task: u64, attempt: u32) {
+        if self.stragglers.returned(task, None) == Verdict::Nothing || self.stopping {
+            return;
+        }
+        match self.health.failed_on(task) {
+            Some(rank) => self.queue.suspect(rank, task, attempt),
+            None => self.queue.put_back(task..task + 1, attempt),
         }
     }
 
@@ -65,17 +71,21 @@ impl Master {
                 self.accept(rank, thread, plain, actions);
             }
             let run = runs.take_first(1);
-            let failed = run.first_failure().is_some();
-            if let Some(why) = run.changed_file() {
-                self.tally.dropped += 1;
-                actions.push(Action::FileChanged { rank, why: why.to_string() });
-                self.drain();
-            } else if !self.counts(run.first, failed, actions) {
-                self.tally.dropped += 1;
-            } else if failed {
-                self.fail(rank, thread, run, actions);
-            } else {
-                self.accept(rank, thread, run, actions);
+            let error = run.first_error();
+            let failed = error.is_some();
+            match error {
+                Some(RunError::FileChanged(why)) => {
+                    self.tally.dropped += 1;
+                    actions.push(Action::FileChanged { rank, why: why.clone() });
+                    self.drain();
+                }
+                Some(RunError::Unfit(why)) => {
+                    self.put_back(run.first, run.attempt);
+                    self.sicken(rank, why.clone(), actions);
+                }
+                _ if !self.counts(run.first, failed, actions) => self.tally.dropped += 1,
+                Some(_) => self.fail(rank, thread, run, actions),
+                None => self.accept(rank, thread, run, actions),
             }
         }
         if runs.count() > 0 {

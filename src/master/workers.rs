@@ -272,6 +272,11 @@ impl Workers {
         true
     }
 
+    /// The groups that a worker has to reduce, which it will not return.
+    pub(super) fn take_groups(&mut self, rank: usize) -> Vec<Key> {
+        self.at_mut(rank).groups.drain(..).map(|(key, _)| key).collect()
+    }
+
     pub(super) fn assign(&mut self, rank: usize, assignment: Assignment, now: Duration) {
         let Assignment { first, count, attempt } = assignment;
         let worker = self.at_mut(rank);

@@ -145,12 +145,9 @@ impl<'a> RunBatch<'a> {
         self.others().find(|other| other.result.is_err()).map(|other| other.task)
     }
 
-    /// Why nothing of the first run's attempt counts, if a file of crunch has changed.
-    pub(crate) fn changed_file(&self) -> Option<&str> {
-        match &self.others().next()?.result {
-            Err(RunError::FileChanged(why)) => Some(why),
-            _ => None,
-        }
+    /// The error of the first run that failed.
+    pub(crate) fn first_error(&self) -> Option<&RunError> {
+        self.others().find_map(|other| other.result.as_ref().err())
     }
 
     /// When the last run ended, in seconds since 1970.

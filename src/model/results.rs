@@ -37,15 +37,18 @@ pub(crate) enum RunError {
     NoScore { why: String, value: Box<Value> },
     /// A file that crunch consists of is not what it was at the start: nothing of this attempt counts.
     FileChanged(String),
+    /// Crunch cannot be called on this worker, whatever the task: nothing was begun.
+    Unfit(String),
 }
 
 impl RunError {
     /// The error message.
     pub(crate) fn why(&self) -> &str {
         match self {
-            RunError::Failed(why) | RunError::NoScore { why, .. } | RunError::FileChanged(why) => {
-                why
-            }
+            RunError::Failed(why)
+            | RunError::NoScore { why, .. }
+            | RunError::FileChanged(why)
+            | RunError::Unfit(why) => why,
         }
     }
 
@@ -53,7 +56,7 @@ impl RunError {
     pub(crate) fn value(&self) -> Option<&Value> {
         match self {
             RunError::NoScore { value, .. } => Some(value),
-            RunError::Failed(_) | RunError::FileChanged(_) => None,
+            RunError::Failed(_) | RunError::FileChanged(_) | RunError::Unfit(_) => None,
         }
     }
 }

@@ -77,7 +77,7 @@ struct ReduceThread {
 struct Listeners {
     levels: Vec<usize>,
     summaries: Sender<GroupSummary>,
-    /// Number of summaries sent and not yet received by the thread.
+    /// Number of summaries sent and not yet handled by the thread.
     waiting: Arc<AtomicUsize>,
     errors: Receiver<String>,
     thread: std::thread::JoinHandle<()>,
@@ -225,6 +225,10 @@ impl Effects for RunEffects {
         self.requests.reply_to(from.0, ticket, reply);
     }
 
+    fn computes(&mut self, rank: usize, computes: bool) {
+        self.requests.computes(rank, computes);
+    }
+
     fn returned(&mut self, rank: usize, thread: u32) {
         if !self.requests.is_quiet() {
             self.requests.forget(rank, Some(thread));
@@ -239,7 +243,8 @@ impl Effects for RunEffects {
             self.requests.end();
         }
         let waiting = self.requests.waiting();
-        let alone = !waiting.is_empty() && master.awaits_only(&waiting);
+        let listens = self.listeners.as_ref().is_some_and(|l| l.unheard() > 0);
+        let alone = !waiting.is_empty() && !listens && master.awaits_only(&waiting);
         self.requests.replies(now, alone)
     }
 
@@ -353,7 +358,6 @@ impl Listeners {
         let unheard = waiting.clone();
         let work = move || {
             while let Ok(summary) = closed.recv() {
-                unheard.fetch_sub(1, Ordering::AcqRel);
                 for (level, listen) in &mut listeners {
                     if *level != summary.key.level {
                         continue;
@@ -363,6 +367,7 @@ impl Listeners {
                         return;
                     }
                 }
+                unheard.fetch_sub(1, Ordering::AcqRel);
             }
         };
         let thread = thread::start("listen", work)?;
@@ -374,7 +379,7 @@ impl Listeners {
         let _ = self.summaries.send(summary); // the thread ends early only after an error
     }
 
-    /// Number of summaries not yet received by the listener thread.
+    /// Number of summaries not yet handled by the listener thread.
     fn unheard(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
     }
@@ -392,7 +397,7 @@ impl Listeners {
             let unheard = waiting.load(Ordering::Acquire);
             if unheard != last.0 {
                 last = (unheard, Instant::now());
-            } else if last.1.elapsed() > requests::PATIENCE {
+            } else if last.1.elapsed() > requests::PATIENCE && requests.is_waited_for() {
                 requests.close();
             }
             let asked = signals::asked();

@@ -67,6 +67,9 @@ pub(crate) trait Effects {
     /// A worker sent a request from within crunch.
     fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration);
 
+    /// Whether crunch may have threads on a worker that compute while it waits.
+    fn computes(&mut self, _rank: usize, _computes: bool) {}
+
     /// A thread of a worker has returned from crunch.
     fn returned(&mut self, rank: usize, thread: u32);
 
@@ -185,7 +188,8 @@ pub(crate) fn serve(
                             effects.interrupt(rank, &name);
                             Event::Alive { rank }
                         }
-                        ToMaster::Heartbeat { idle } => {
+                        ToMaster::Heartbeat { idle, computes } => {
+                            effects.computes(rank, computes);
                             // A worker does not know of a message still in flight, so it is not idle then.
                             Event::Heartbeat { rank, idle: idle && !hub.is_sending(rank) }
                         }
@@ -240,6 +244,9 @@ pub(crate) fn serve(
                     silent.poll_soon();
                 }
                 Action::Dismiss { rank, skip_finalize } => {
+                    if skip_finalize {
+                        hub.skip_finalize();
+                    }
                     let farewell = effects.wants_farewells();
                     let message = encoded(&ToWorker::Dismiss { skip_finalize, farewell });
                     traffic.count(message.len());

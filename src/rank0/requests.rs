@@ -1,12 +1,14 @@
 //! Rank 0's answers to requests that workers send from within crunch: data sets, and the dictionary that
 //! all ranks share. Blocked requests wait here and do not block the event loop.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::executor::rust::ErasedStudy;
+use crate::util::thread;
 use crate::wire::codec;
 use crate::wire::dictionary::DictionaryData;
 use crate::wire::messages::ToWorker;
@@ -28,6 +30,8 @@ pub(crate) struct RequestBroker {
     replies: Vec<(usize, Bytes)>,
     /// Since when every worker has been blocked or idle, if all are.
     stuck: Option<Duration>,
+    /// Workers on which crunch may have threads that compute while it waits.
+    computing: BTreeSet<usize>,
     over: bool,
 }
 
@@ -37,7 +41,25 @@ struct PendingRequest {
     ticket: u64,
     operation: DictionaryOp,
     key: Bytes,
+    since: Duration,
     until: Option<Duration>,
+    /// Whether it was said that this waits.
+    said: bool,
+}
+
+impl PendingRequest {
+    /// Says who waits for what.
+    fn say(&mut self) {
+        self.said = true;
+        let (name, key) = codec::decode_text(&self.key).unwrap_or(("?", &self.key));
+        let key: String = key.iter().take(32).map(|byte| format!("{byte:02x}")).collect();
+        log::warn!(
+            "rank {}, thread {}: for {} s crunch has waited for a value of the dictionary \"{name}\" that nobody has put yet (its key in bincode: {key})",
+            self.rank,
+            self.thread,
+            PATIENCE.as_secs()
+        );
+    }
 }
 
 impl RequestBroker {
@@ -50,7 +72,17 @@ impl RequestBroker {
             encoded: None,
             replies: Vec::new(),
             stuck: None,
+            computing: BTreeSet::new(),
             over: false,
+        }
+    }
+
+    /// Whether crunch may have threads on a worker that compute while it waits.
+    pub(crate) fn computes(&mut self, rank: usize, computes: bool) {
+        if computes {
+            self.computing.insert(rank);
+        } else {
+            self.computing.remove(&rank);
         }
     }
 
@@ -73,7 +105,18 @@ impl RequestBroker {
                     DictionaryOp::Wait(Some(patience)) => Some(now.saturating_add(patience)),
                     _ => None,
                 };
-                self.waiting.push(PendingRequest { rank, thread, ticket, operation, key, until });
+                let since = now;
+                let waits = PendingRequest {
+                    rank,
+                    thread,
+                    ticket,
+                    operation,
+                    key,
+                    since,
+                    until,
+                    said: false,
+                };
+                self.waiting.push(waits);
             }
             Request::Imported(_) | Request::Environment(_) => {
                 self.reply_to(rank, ticket, Reply::Ready(true))
@@ -111,6 +154,18 @@ impl RequestBroker {
         self.over = true;
     }
 
+    /// Whether a thread on rank 0 waits for a value.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.dictionary.is_waited_for()
+    }
+
+    /// Whether somebody may still put a value although every worker waits: a thread of crunch, on a worker or
+    /// in this process, or the program on rank 0, if it has a handle besides those here and in the study.
+    fn may_put(&self) -> bool {
+        let own = 1 + usize::from(self.study.is_some());
+        !self.computing.is_empty() || self.dictionary.handles() > own || thread::are_unknown()
+    }
+
     /// Closes the dictionary: no more values will be put.
     pub(crate) fn close(&self) {
         self.dictionary.close();
@@ -130,13 +185,21 @@ impl RequestBroker {
                 None => self.waiting.push(waiting),
             }
         }
+        for waiting in &mut self.waiting {
+            if !waiting.said && now >= waiting.since.saturating_add(PATIENCE) {
+                waiting.say();
+            }
+        }
         // A request with a time limit returns, and its crunch may put a value then.
         let for_ever = self.waiting.iter().all(|waiting| waiting.until.is_none());
         if self.waiting.is_empty() || !alone || !for_ever || !self.replies.is_empty() {
             self.stuck = None;
         } else {
             let since = *self.stuck.get_or_insert(now);
-            if now.saturating_sub(since) >= PATIENCE {
+            let is_long = now.saturating_sub(since) >= PATIENCE;
+            if is_long && self.may_put() {
+                self.stuck = Some(now);
+            } else if is_long {
                 for waiting in std::mem::take(&mut self.waiting) {
                     let why = "there is no value under this key, and no worker is left to put one: for a minute every worker has been waiting or idle";
                     self.reply(&waiting, Reply::Refused(why.to_string()));
@@ -229,6 +292,7 @@ mod tests {
 
     #[test]
     fn a_wait_ends_after_a_minute_in_which_nobody_could_put() {
+        thread::know_all();
         let mut broker = RequestBroker::new(None);
         let at = |broker: &mut RequestBroker, seconds, alone| {
             decoded(broker.replies(Duration::from_secs(seconds), alone))
@@ -241,6 +305,25 @@ mod tests {
         let [(1, 7, Reply::Refused(why))] = &at(&mut broker, 222, true)[..] else { panic!() };
         assert!(why.contains("no worker is left"), "{why}");
         assert!(broker.is_quiet());
+    }
+
+    #[test]
+    fn a_wait_goes_on_where_somebody_may_put_yet() {
+        thread::know_all();
+        let mut broker = RequestBroker::new(None);
+        let at = |broker: &mut RequestBroker, seconds| {
+            decoded(broker.replies(Duration::from_secs(seconds), true))
+        };
+        ask(&mut broker, 1, 7, TAKE, 0);
+        assert_eq!(at(&mut broker, 0), []);
+        broker.computes(2, true);
+        assert_eq!((at(&mut broker, 60), at(&mut broker, 119)), (vec![], vec![]));
+        broker.computes(2, false);
+        let handle = broker.dictionary.clone();
+        assert_eq!((at(&mut broker, 120), at(&mut broker, 179)), (vec![], vec![]));
+        assert!(broker.waiting.iter().all(|waiting| waiting.said));
+        drop(handle);
+        assert!(matches!(at(&mut broker, 180)[..], [(1, 7, Reply::Refused(_))]));
     }
 
     #[test]

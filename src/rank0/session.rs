@@ -30,8 +30,8 @@ use crate::report::{write_csv, write_json};
 use crate::store::{Folder, FoundStore, Layout, OpenOptions, OpenStore};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files::{Durability, temporary_folder, write_whole};
-use crate::util::signals;
 use crate::util::text::count;
+use crate::util::{signals, thread};
 use crate::wire::codec;
 use crate::wire::messages::ToWorker;
 use crate::wire::transport::Hub;
@@ -166,6 +166,7 @@ impl Session {
     pub(crate) fn serve(self, hub: &mut dyn Hub) -> Result<DrainedSession> {
         let Session { job, scratch, folder, mut master, actions, mut effects, no_store, .. } = self;
         signals::set_consumed(true);
+        thread::know_all(); // no crunch has begun: those that come later are gridmpi's own, or crunch's
         let clock = Instant::now();
         let welcome = codec::encode(&*job).into();
         let done = match serve(&mut master, hub, &mut effects, welcome, actions) {

@@ -8,8 +8,7 @@ use crate::wire::codec;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-#[cfg(feature = "mpi")]
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::executor::rust::ErasedStudy;
 use crate::platform::launcher::LaunchInfo;
@@ -34,6 +33,9 @@ use crate::worker::{self, WorkerConfig};
 /// second, even during a long call of crunch. A worker that was only delayed is accepted again.
 #[cfg(feature = "mpi")]
 const LEASE: Duration = Duration::from_secs(10);
+
+/// How long the threads of dismissed workers may take to end.
+const LAST_ENDS: Duration = Duration::from_secs(10);
 
 /// Runs the job that `prepare` makes on rank 0, over MPI or threads, depending on how this process was
 /// started. Worker ranks get nothing. `native` is the user's study, which every rank has.
@@ -84,8 +86,11 @@ fn over_threads(
     // If rank 0 fails, it does not wait for running tasks.
     let served = session.serve(&mut hub)?;
     if served.all_left {
+        let end = Instant::now() + LAST_ENDS;
         for thread in joined {
-            let _ = thread.join();
+            while !thread.is_finished() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
     }
     served.finish().map(Some)

@@ -77,6 +77,13 @@ pub(crate) fn decode_theirs<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     }
 }
 
+/// The text at the beginning of encoded bytes, and what follows.
+pub(crate) fn decode_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let config = bincode::config::standard().with_limit::<LIMIT_OF_SMALL>();
+    let (text, read) = bincode::serde::borrow_decode_from_slice(bytes, config).ok()?;
+    Some((text, &bytes[read..]))
+}
+
 fn theirs<T: ?Sized>(what: &str, why: &dyn std::fmt::Display) -> Error {
     Error::input(format!(
         "a {} {what} in bincode's form ({why}); serde's flatten, untagged and skip_serializing_if do not work in values that are sent between ranks",

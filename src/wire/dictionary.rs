@@ -69,12 +69,15 @@ struct Shared<K, V> {
 struct DictionaryState<K, V> {
     values: BTreeMap<K, V>,
     closed: bool,
+    /// How many threads wait for a value.
+    waiting: usize,
 }
 
 impl<K: Ord, V> Dictionary<K, V> {
     /// An empty dictionary.
     pub fn new() -> Dictionary<K, V> {
-        let state = Mutex::new(DictionaryState { values: BTreeMap::new(), closed: false });
+        let state =
+            Mutex::new(DictionaryState { values: BTreeMap::new(), closed: false, waiting: 0 });
         Dictionary { shared: Arc::new(Shared { state, changed: Condvar::new() }) }
     }
 
@@ -158,14 +161,29 @@ impl<K: Ord, V> Dictionary<K, V> {
                 return Err(closed());
             }
             let changed = &self.shared.changed;
+            state.waiting += 1;
             state = match patience.map(|patience| patience.saturating_sub(begin.elapsed())) {
                 None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(Duration::ZERO) => return Ok(None),
+                Some(Duration::ZERO) => {
+                    state.waiting -= 1;
+                    return Ok(None);
+                }
                 Some(left) => {
                     changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
+            state.waiting -= 1;
         }
+    }
+
+    /// Whether a thread waits for a value.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.state().waiting > 0
+    }
+
+    /// Number of handles to this dictionary.
+    pub(crate) fn handles(&self) -> usize {
+        Arc::strong_count(&self.shared)
     }
 
     fn state(&self) -> MutexGuard<'_, DictionaryState<K, V>> {
@@ -206,8 +224,11 @@ pub(crate) type DictionaryData = Dictionary<Bytes, Bytes>;
 ///
 /// - Each call from a worker is a message to rank 0 and a reply. [`put`](SharedDictionary::put) does not
 ///   return the old value.
-/// - A wait of a worker ends with an error if no worker seems left to put the value: for a minute every
-///   worker has been waiting or idle. A wait that goes on when its crunch has returned ends soon after.
+/// - A wait of a worker ends with an error if nobody is left to put the value: for a minute every worker has
+///   been waiting or idle. If crunch has threads of its own, if crunch runs isolated, if `on_summary` still
+///   runs, or if the program on rank 0 has a handle on a dictionary, they may put it yet: then the wait goes
+///   on, and the log says after a minute who waits for what. A wait that goes on when its crunch has returned
+///   ends soon after.
 /// - The dictionary is closed when the study is over, which ends the waits on rank 0 too.
 ///
 /// Keys are compared, and keys and values are sent, in their bincode form, within these

@@ -46,6 +46,8 @@ pub(crate) enum ToMaster<'a> {
     Heartbeat {
         /// Whether the worker holds nothing unanswered.
         idle: bool,
+        /// Whether crunch may have threads of its own that compute while it waits for a value.
+        computes: bool,
     },
     /// The worker leaves; its CPU time in seconds.
     Farewell(f64),

@@ -102,6 +102,10 @@ struct ConnectionState {
     lost: Option<Error>,
     /// Whether the worker is a process of its own.
     is_process: bool,
+    /// How many threads wait for rank 0's answer about its dictionary.
+    asking: usize,
+    /// Whether crunch runs in another process, whose threads nobody counts here.
+    hides_threads: bool,
 }
 
 impl Connection {
@@ -128,6 +132,8 @@ impl Connection {
             over: None,
             lost: None,
             is_process,
+            asking: 0,
+            hides_threads: false,
         };
         Connection {
             rank,
@@ -225,8 +231,15 @@ impl Connection {
                 self.tickets.fetch_add(1, Ordering::Relaxed)
             }
         };
-        self.send(&ToMaster::Ask { thread, ticket, request })?;
-        self.wait(|state| state.replies.remove(&ticket))
+        let waits = matches!(request, Request::Dictionary(..));
+        self.post(&ToMaster::Ask { thread, ticket, request }, |state| {
+            state.asking += usize::from(waits);
+        })?;
+        self.wait(|state| {
+            let reply = state.replies.remove(&ticket)?;
+            state.asking -= usize::from(waits);
+            Some(reply)
+        })
     }
 
     fn wait<T>(&self, mut find: impl FnMut(&mut ConnectionState) -> Option<T>) -> Result<T> {
@@ -315,19 +328,6 @@ impl Connection {
         }
         state.lost.take().map_or(Ok(()), Err)?;
         state.report_signal()
-    }
-
-    /// Sends rank 0 a heartbeat. An error is kept for the service thread.
-    pub(crate) fn send_heartbeat(&self) {
-        let mut state = self.state.lock();
-        let beat = if state.has_job {
-            ToMaster::Heartbeat { idle: state.is_idle() }
-        } else {
-            self.hello()
-        };
-        if let Err(error) = state.send_short(&beat) {
-            state.lost = Some(error);
-        }
     }
 
     /// Closes the connection: every waiting thread fails with this error.
@@ -476,6 +476,7 @@ impl MasterClient for ThreadConnection {
     }
 }
 
+mod beat;
 mod beginning;
 #[cfg(test)]
 mod tests;

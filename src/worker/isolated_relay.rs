@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::executor::process::{child, ended, environment};
-use crate::executor::{CallResult, Limits, Slot};
+use crate::executor::{CallResult, Limits, RESTARTS, Slot};
 use crate::job::Job;
 use crate::model::{Assignment, RunError, Scored};
 use crate::util::error::Result;
@@ -44,7 +44,7 @@ pub(crate) fn relay(
     (place, began): (Slot, &dyn Fn() -> Result<()>),
 ) -> Result<()> {
     let limits = Limits::new(job.policy.timeout, Some(caller));
-    let mut isolated = Isolated { caller, job: bytes, place, limits, process: None };
+    let mut isolated = Isolated { caller, job: bytes, place, limits, process: None, unfit: None };
     if place.thread == 0 {
         let prepared = isolated.prepare().map_err(|e| format!("the process of crunch: {e}"));
         if !connection.begin(prepared, began)? {
@@ -62,11 +62,15 @@ pub(crate) fn relay(
             NextWork::Reduce(key, items) => {
                 let reduce = ToWorker::Reduce { key, items };
                 let reduced = isolated.call(&reduce, |answer| match answer {
-                    ToMaster::Reduced { result, .. } => Some(result),
+                    ToMaster::Reduced { result, .. } => Some(Ok(result)),
+                    ToMaster::Sick(why) => Some(Err(RunError::Unfit(why))),
                     _ => None,
                 });
-                let result = reduced.and_then(|result| result);
-                connection.answer(&ToMaster::Reduced { key, result })?;
+                connection.answer(&match reduced.flatten() {
+                    Err(RunError::Unfit(why)) => ToMaster::Sick(why),
+                    Err(error) => ToMaster::Reduced { key, result: Err(error.why().to_string()) },
+                    Ok(result) => ToMaster::Reduced { key, result },
+                })?;
             }
             NextWork::Leave => return Ok(()),
         }
@@ -79,6 +83,8 @@ struct Isolated<'a> {
     place: Slot,
     limits: Limits,
     process: Option<Process>,
+    /// Why none can be started any more.
+    unfit: Option<String>,
 }
 
 struct Process {
@@ -115,14 +121,14 @@ impl Isolated<'_> {
         &mut self,
         message: &ToWorker,
         answer: impl Fn(ToMaster) -> Option<T>,
-    ) -> Result<T, String> {
+    ) -> Result<T, RunError> {
         if self.process.is_none() {
-            self.process = Some(self.start().map_err(|e| format!("the process of crunch: {e}"))?);
+            self.restart()?;
         }
         self.limits.begin();
         let process = self.process.as_mut().expect("just started");
         let called = process.call(message, answer, &self.limits, self.caller);
-        called.map_err(|error| {
+        let called = called.map_err(|error| {
             let mut process = self.process.take().expect("called");
             if error.kind() == ErrorKind::TimedOut {
                 return error.to_string(); // dropping the process kills it
@@ -132,7 +138,36 @@ impl Isolated<'_> {
                 Ok(status) => format!("the process of crunch ended: {}", ended::settled(status)),
                 Err(_) => format!("the process of crunch is lost: {error}"),
             }
-        })
+        });
+        called.map_err(RunError::Failed)
+    }
+
+    /// Starts the process in place of one that has ended. Where that cannot be done any more, this worker
+    /// cannot work.
+    fn restart(&mut self) -> Result<(), RunError> {
+        if let Some(why) = &self.unfit {
+            return Err(RunError::Unfit(why.clone())); // it was told more than one task
+        }
+        let mut started = self.start();
+        for pause in RESTARTS {
+            if started.is_ok() || self.caller.is_cancelled() {
+                break;
+            }
+            std::thread::sleep(pause); // other processes may end meanwhile
+            started = self.start();
+        }
+        match started {
+            Ok(process) => self.process = Some(process),
+            Err(error) => {
+                let why = format!("the process of crunch: {error}");
+                if self.caller.is_cancelled() {
+                    return Err(RunError::Failed(why));
+                }
+                self.unfit = Some(why.clone());
+                return Err(RunError::Unfit(why));
+            }
+        }
+        Ok(())
     }
 
     fn start(&self) -> io::Result<Process> {

@@ -16,6 +16,7 @@ use crate::job::Job;
 use crate::model::Assignment;
 use crate::util::error::{Error, Result};
 use crate::util::panic::{caught, panic_text};
+use crate::util::thread;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::requests::MasterClient;
@@ -64,6 +65,7 @@ fn request_crunch_return(
     let Some(bytes) = connection.request_job()? else { return Ok(()) };
     let job: Arc<Job> = Arc::new(codec::decode(&bytes)?);
     let isolates = job.policy.isolate && !isolated_main::is_isolated();
+    connection.hides_threads(isolates);
     match study {
         Some(study) if !isolates => study.learn(&job)?,
         None if job.is_native() && !isolates => return Err(another_program()),
@@ -85,16 +87,20 @@ fn request_crunch_return(
         let work_on = &work_on;
         let others = RefCell::new(Vec::new());
         let begin = || {
-            for thread in 1..config.threads {
-                let named = std::thread::Builder::new().name(format!("thread {thread}"));
+            if config.is_process {
+                thread::know_all(); // those that come later are the other threads', or crunch's
+            }
+            for number in 1..config.threads {
+                let named = std::thread::Builder::new().name(format!("thread {number}"));
                 let started = named.spawn_scoped(scope, move || {
-                    let worked = work_on(thread, &|| Ok(()));
+                    thread::know_this();
+                    let worked = work_on(number, &|| Ok(()));
                     if let Err(error) = &worked {
                         connection.close(error); // wakes the other threads
                     }
                     worked
                 });
-                let failed = |e| Error::unexpected(format!("no thread for {thread}: {e}"));
+                let failed = |e| Error::unexpected(format!("no thread for {number}: {e}"));
                 others.borrow_mut().push(started.map_err(failed)?);
             }
             connection.ready()
@@ -123,7 +129,13 @@ fn run_thread(
     let mut crunch = functions.cruncher(caller, place);
     let mut reducer = None;
     if place.thread == 0 {
-        let prepared = caught("the check of what crunch needs", || crunch.prepare());
+        let prepared = caught("the check of what crunch needs", || {
+            crunch.prepare()?;
+            if functions.reduces() {
+                reducer.insert(functions.reducer(place)).prepare()?;
+            }
+            Ok(())
+        });
         if !connection.begin(prepared, began)? {
             return Ok(());
         }
@@ -143,7 +155,12 @@ fn run_thread(
             NextWork::Reduce(key, items) => {
                 let reducer = reducer.get_or_insert_with(|| functions.reducer(place));
                 let result = caught("summarize", || reducer.reduce(key, &items));
-                connection.answer(&ToMaster::Reduced { key, result })?;
+                // If it cannot be called here any more, the group is reduced elsewhere.
+                let unfit = result.is_err().then(|| reducer.prepare().err()).flatten();
+                connection.answer(&match unfit {
+                    Some(why) => ToMaster::Sick(why),
+                    None => ToMaster::Reduced { key, result },
+                })?;
             }
             NextWork::Leave => return Ok(()),
         }

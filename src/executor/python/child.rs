@@ -18,7 +18,7 @@ use crate::executor::process::tail::LastBytes;
 use crate::executor::process::{ended, environment};
 use crate::executor::python::protocol;
 use crate::executor::python::results_file::ResultsFile;
-use crate::executor::{RESULT_LIMIT, Slot, too_large};
+use crate::executor::{RESULT_LIMIT, Slot, startup, too_large};
 use crate::job::{self, Job};
 use crate::model::{PythonFunction, Value};
 use crate::util::error::Result;
@@ -135,8 +135,10 @@ impl PythonChild {
         if std::env::var_os(HASH_SEED).is_none() {
             command.env(HASH_SEED, "0");
         }
-        let mut process = child::spawn(&mut command)
-            .map_err(|e| format!("{} cannot be started: {e}", setup.interpreter.display()))?;
+        let mut process = child::spawn(&mut command).map_err(|error| {
+            let why = format!("{} cannot be started: {error}", setup.interpreter.display());
+            startup::check_folder(&setup.folder).err().unwrap_or(why)
+        })?;
         let (requests, answers) = (process.stdin.take(), process.stdout.take());
         let printed = Arc::new(Mutex::new(LastBytes::new(KEPT)));
         let listener = listen(process.stderr.take().expect("piped"), printed.clone());

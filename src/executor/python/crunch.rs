@@ -17,7 +17,7 @@ use crate::executor::python::functions::crunch_functions;
 use crate::executor::python::protocol::{self, Answer};
 use crate::executor::python::results_file::{ChildProgress, MOST};
 use crate::executor::watch::FileWatch;
-use crate::executor::{CallResult, Executor, Limits, Slot, Task};
+use crate::executor::{CallResult, Executor, Limits, RESTARTS, Slot, Task};
 use crate::job::{Job, Python};
 use crate::model::{RunError, Scored};
 use crate::util::error::Result;
@@ -56,6 +56,8 @@ pub(crate) struct PythonExecutor {
     changed: Option<RunError>,
     /// Whether rank 0 knows that this host differs from its own.
     is_told: bool,
+    /// Why no child can be started any more.
+    unfit: Option<RunError>,
     /// The points that have been looked at in this child: by level, the last one.
     looked: BTreeMap<usize, u64>,
     timeout: Option<Duration>,
@@ -120,6 +122,7 @@ impl PythonExecutor {
             watch: watch.clone(),
             changed: None,
             is_told: false,
+            unfit: None,
             looked: BTreeMap::new(),
             timeout: job.policy.timeout,
             limits: Limits::new(Some(HOUR), Some(caller)),
@@ -153,8 +156,29 @@ impl PythonExecutor {
         }
         self.child = None;
         self.caller.claim(task.index + 1); // others need not wait for imports
-        self.start_child()?;
+        self.restart_child()?;
         Ok(self.send(task).map_err(|error| self.refuse(task, &error))?)
+    }
+
+    /// Starts a child in place of one that has ended. Where that cannot be done any more, neither can work.
+    fn restart_child(&mut self) -> Result<(), RunError> {
+        if let Some(unfit) = &self.unfit {
+            return Err(unfit.clone()); // it was told more than one task
+        }
+        let mut started = self.start_child();
+        for pause in RESTARTS {
+            if !matches!(started, Err(RunError::Failed(_))) || self.caller.is_cancelled() {
+                break;
+            }
+            std::thread::sleep(pause);
+            started = self.start_child();
+        }
+        let started = match started {
+            Err(RunError::Failed(why)) if !self.caller.is_cancelled() => Err(RunError::Unfit(why)),
+            started => started,
+        };
+        self.unfit = started.as_ref().err().filter(|e| matches!(e, RunError::Unfit(_))).cloned();
+        started
     }
 
     /// Starts a child. What it imports is compared before and after.

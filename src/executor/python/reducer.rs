@@ -18,6 +18,10 @@ use crate::util::error::Result;
 /// How long a reduction may take: a way out, not a limit for anyone's work.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+fn start(setup: &Setup) -> Result<PythonChild, String> {
+    PythonChild::start(setup, &Limits::new(Some(HOUR), None))
+}
+
 /// Calls a child, starting one if none runs.
 fn call(child: &mut Option<PythonChild>, setup: &Setup, request: &Json) -> Result<Value, String> {
     let limits = Limits::new(Some(DAY), None);
@@ -31,7 +35,7 @@ fn call(child: &mut Option<PythonChild>, setup: &Setup, request: &Json) -> Resul
             answered => return answered.unwrap_or_else(|error| Err(running.give_up(&error))),
         }
     }
-    let child = child.insert(PythonChild::start(setup, &Limits::new(Some(HOUR), None))?);
+    let child = child.insert(start(setup)?);
     child.begin(Some(&limits));
     child.call(request)
 }
@@ -50,6 +54,13 @@ impl PythonReducer {
 }
 
 impl GroupReducer for PythonReducer {
+    fn prepare(&mut self) -> Result<(), String> {
+        if !self.child.as_mut().is_some_and(PythonChild::is_alive) {
+            self.child = Some(start(&self.setup)?);
+        }
+        Ok(())
+    }
+
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
         let nest = &self.job.nest;
         let run = |(index, item): (u64, &SlotResult)| {

@@ -39,6 +39,8 @@ pub(crate) struct Faults {
     /// How many workers cannot run crunch and say so, and how many after these fail every task.
     pub(crate) unfit: usize,
     pub(crate) failing: usize,
+    /// How many workers, those of the highest ranks, cannot call crunch any more after this many calls.
+    pub(crate) decaying: (usize, u64),
     /// When all workers die, reported by the transport.
     pub(crate) end: Option<Duration>,
 }
@@ -61,6 +63,8 @@ struct SimulatedWorker {
     welcomed: bool,
     busy: bool,
     queue: VecDeque<ToWorker>,
+    /// How often it has called crunch.
+    calls: u64,
     /// Whether it has died.
     gone: bool,
     /// Begin and end of its silence.
@@ -207,6 +211,8 @@ impl<'a> SimulatedHub<'a> {
 
     /// Starts a worker's next assignment.
     fn work(&mut self, rank: usize) {
+        let (decaying, most) = self.faults.decaying;
+        let decays = rank + decaying > self.workers.len();
         let worker = &mut self.workers[rank - 1];
         if worker.busy {
             return;
@@ -223,6 +229,12 @@ impl<'a> SimulatedHub<'a> {
                 let whole = count == 1 || self.chance(0.8);
                 let begun = if whole { count } else { count / 2 };
                 for task in first..first + begun {
+                    let worker = &mut self.workers[rank - 1];
+                    if decays && worker.calls >= most {
+                        runs.push(Err(RunError::Unfit("it has decayed".to_string())), 0.0);
+                        continue;
+                    }
+                    worker.calls += 1;
                     let (takes, result) = (self.crunch)(task);
                     let result = if fails { Err("it fails".into()) } else { result };
                     let takes = if fails { Duration::from_millis(1) } else { takes };
@@ -235,6 +247,9 @@ impl<'a> SimulatedHub<'a> {
                     busy,
                     codec::encode(&ToMaster::Done(Report { runs, unbegun, ..Report::default() })),
                 )
+            }
+            Some(ToWorker::Reduce { .. }) if decays && worker.calls >= most => {
+                (Duration::ZERO, codec::encode(&ToMaster::Sick("it has decayed".to_string())))
             }
             Some(ToWorker::Reduce { key, items }) => {
                 let sum = items.iter().filter_map(|item| item.result.as_ref()?.score).sum();
@@ -273,7 +288,8 @@ impl<'a> SimulatedHub<'a> {
             SimulatedEvent::Heartbeat(rank) => {
                 let SimulatedWorker { welcomed, busy, queue, gone, .. } = &self.workers[rank - 1];
                 if !gone {
-                    let beat = ToMaster::Heartbeat { idle: !busy && queue.is_empty() };
+                    let idle = !busy && queue.is_empty();
+                    let beat = ToMaster::Heartbeat { idle, computes: false };
                     self.send_to_master(rank, &if *welcomed { beat } else { hello(rank) });
                     self.schedule(HEARTBEAT_PERIOD, SimulatedEvent::Heartbeat(rank));
                 }

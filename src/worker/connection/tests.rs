@@ -102,7 +102,7 @@ fn what_comes_while_a_message_is_being_decoded_comes_after_it() {
     let beat = next(&mut hub, &mut received);
     assert_eq!(
         beat,
-        ToMaster::Heartbeat { idle: false },
+        ToMaster::Heartbeat { idle: false, computes: false },
         "it does not wait, and the worker is not idle"
     );
     {

@@ -46,8 +46,11 @@ const INITIALIZE: Duration = Duration::from_secs(60);
 const INITIALIZE_EACH: Duration = Duration::from_millis(100);
 /// How long pending sends may take at the end.
 const LAST_SENDS: Duration = Duration::from_secs(5);
-/// How long MPI may take to shut down if a rank has died.
+/// How long MPI may take to shut down if a rank has died, and otherwise: a constant part, and a part per rank.
+/// A rank may be suspended, or its host vanish, after it was dismissed.
 const FINALIZE: Duration = Duration::from_secs(5);
+const FINALIZE_WHOLE: Duration = Duration::from_secs(20);
+const FINALIZE_EACH: Duration = Duration::from_millis(10);
 
 /// With this many small messages pending for a rank, it is sent no more heartbeats.
 const UNTAKEN: usize = 4;
@@ -201,25 +204,35 @@ impl Drop for MpiRanks {
         while begin.elapsed() < LAST_SENDS && self.traffic.lock().is_sending() {
             std::thread::sleep(self.longest_sleep);
         }
-        let universe = self.universe.take();
+        std::mem::forget(self.universe.take()); // its drop would block here
+        let mut limit = FINALIZE;
         let mut traffic = self.traffic.lock();
-        if !self.skip_finalize && traffic.dead.is_empty() {
+        let is_whole = !self.skip_finalize && traffic.dead.is_empty();
+        if is_whole {
+            limit = FINALIZE_WHOLE + FINALIZE_EACH * self.size() as u32;
             traffic.end();
-            drop(universe);
-            return;
         }
         drop(traffic);
-        std::mem::forget(universe); // its drop would block here
         let (done, finalized) = channel();
-        // Without a thread, MPI is not finalised either.
-        let _ = thread::start("finalize", move || {
+        let started = thread::start("finalize", move || {
             raw::finalize();
             let _ = done.send(());
         });
-        if finalized.recv_timeout(FINALIZE).is_err() {
-            log::debug!("MPI is not finalised, because a rank has died");
-            raw::leave_at_exit();
+        if started.is_err() && is_whole {
+            return raw::finalize(); // the others would wait for this rank
         }
+        if finalized.recv_timeout(limit).is_ok() {
+            return;
+        }
+        match (is_whole, self.own_rank()) {
+            (true, 0) => log::warn!(
+                "MPI does not end within {} s: a rank is suspended, or its host is gone; it is not waited for",
+                limit.as_secs()
+            ),
+            (true, _) => log::debug!("MPI is not finalised, because a rank does not answer"),
+            (false, _) => log::debug!("MPI is not finalised, because a rank has died"),
+        }
+        raw::leave_at_exit();
     }
 }
 
