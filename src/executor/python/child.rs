@@ -169,7 +169,13 @@ impl PythonChild {
         self.imported.field("files").into_iter().flat_map(Value::texts)
     }
 
-    /// The versions of the installed packages that were imported at the start.
+    /// The files of the user's modules that only a call imports, where statements in those files say so; known
+    /// only with versions.
+    pub(super) fn late_modules(&self) -> impl Iterator<Item = &str> {
+        self.imported.field("late").into_iter().flat_map(Value::texts)
+    }
+
+    /// The versions of the installed packages that are imported at the start, or by calls.
     pub(super) fn packages(&self) -> impl Iterator<Item = (String, String)> {
         let fields = match self.imported.field("packages") {
             Some(Value::Record(fields)) => fields.as_slice(),

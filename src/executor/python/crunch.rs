@@ -4,7 +4,7 @@
 //! told to begin no other one, and the rest goes back. What the child has done is in its results file: if it
 //! dies or is ended, the call at fault is known, and no other one is made again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{Error, ErrorKind};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::executor::python::child::{self, HOUR, PythonChild, Setup};
 use crate::executor::python::functions::crunch_functions;
 use crate::executor::python::protocol::{self, Answer};
 use crate::executor::python::results_file::{ChildProgress, MOST};
-use crate::executor::watch::FileWatch;
+use crate::executor::watch::{self, FileWatch};
 use crate::executor::{CallResult, Executor, Limits, Slot, Task};
 use crate::job::{DigestedFile, Job, Python};
 use crate::model::{RunError, Scored};
@@ -54,8 +54,11 @@ pub(crate) struct PythonExecutor {
     watch: Arc<FileWatch>,
     /// A file that is not what it was at the start; nothing counts from then on.
     changed: Option<RunError>,
-    /// The points that have been looked at in this child: by level, the last one.
-    looked: BTreeMap<usize, u64>,
+    /// The levels whose points name files that are watched, and the one whose points are loaded.
+    named: Vec<usize>,
+    loaded: Option<usize>,
+    /// The loaded point that was looked at last in this child.
+    looked: Option<u64>,
     timeout: Option<Duration>,
     /// For imports, and for the rest of a frame that has begun.
     limits: Limits,
@@ -117,7 +120,9 @@ impl PythonExecutor {
             caller: caller.clone(),
             watch: watch.clone(),
             changed: None,
-            looked: BTreeMap::new(),
+            named: watch::naming_levels(job),
+            loaded: python.load.as_ref().map(|_| python.data),
+            looked: None,
             timeout: job.policy.timeout,
             limits: Limits::new(Some(HOUR), Some(caller)),
             points: points.collect(),
@@ -158,7 +163,7 @@ impl PythonExecutor {
     fn start_child(&mut self) -> Result<(), RunError> {
         self.watch.check_crunch(&self.job)?;
         self.child = Some(PythonChild::start(&self.setup, &self.limits)?);
-        self.looked.clear();
+        self.looked = None;
         self.watch.check_crunch(&self.job)
     }
 
@@ -283,16 +288,22 @@ impl PythonExecutor {
         }
     }
 
-    /// Checks the files that a task's points name, if they are not those of the task before.
+    /// Checks the files that a task's points name, once its answer is there. What is loaded was read when the
+    /// child got to that point; any other file may have been read by the call itself.
     fn check_points(&mut self, task: &Task) -> Result<(), RunError> {
-        let job = task.job;
-        if job.watched.named.is_empty() {
+        if self.named.is_empty() {
             return Ok(());
         }
-        for (level, point) in job.nest.indices(job.nest.task(task.index)).into_iter().enumerate() {
-            if self.looked.insert(level, point) != Some(point) {
-                let value = job.nest.loops()[level].points.get(point);
+        let job = task.job;
+        let points = job.nest.indices(job.nest.task(task.index));
+        for level in &self.named {
+            let point = points[*level];
+            if self.loaded != Some(*level) || self.looked != Some(point) {
+                let value = job.nest.loops()[*level].points.get(point);
                 self.watch.check_points(job, [&value])?;
+            }
+            if self.loaded == Some(*level) {
+                self.looked = Some(point);
             }
         }
         Ok(())
@@ -419,7 +430,6 @@ impl PythonExecutor {
         if let Some(changed) = &self.changed {
             return Err(changed.clone());
         }
-        self.check_points(task)?;
         let (result, seconds) = loop {
             if self.first == task.index
                 && let Some(answer) = self.answers.pop_front()
@@ -438,6 +448,7 @@ impl PythonExecutor {
             self.wait(task.job);
         };
         self.seconds = Some(seconds);
+        self.check_points(task)?;
         task.scored(result?)
     }
 }

@@ -57,7 +57,9 @@ pub(crate) fn check_functions(job: &Job) -> Result<PythonModules> {
         let child = PythonChild::start(&setup, &limits).map_err(|why| job.wrong(&key, why))?;
         let files = child.modules().map(PathBuf::from);
         if is_reduction {
-            modules.reductions.extend(files);
+            // Nobody reports what a call of a reduction imports.
+            modules.reductions.extend(files.chain(child.late_modules().map(PathBuf::from)));
+            modules.reduction_packages.extend(child.packages());
         } else {
             modules.crunch.extend(files);
             modules.packages.extend(child.packages());
