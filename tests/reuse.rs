@@ -151,6 +151,12 @@ fn another_score_or_reduction_computes_nothing_anew() {
     edit(&desk, "score = \"mae\"\n", "");
     desk.run_job().exits(100);
     assert_eq!(desk.sql("SELECT count(*) FROM runs WHERE failed"), ["2"]);
+    // A field that no record has, and then the right one.
+    edit(&desk, "python =", "score = \"mea\"\npython =");
+    assert!(desk.run_job().exits(100).stderr.contains("8 runs have no such score"));
+    edit(&desk, "score = \"mea\"", "score = \"mae\"");
+    desk.run_job().exits(0);
+    assert_eq!(calls(&desk), 8, "another score computes nothing anew");
 }
 
 #[test]
@@ -403,4 +409,22 @@ fn small_edits_do_not_pile_up() {
     let kept = fs::read_dir(desk.path("out")).unwrap().flatten();
     let old = kept.filter(|entry| entry.file_name().to_string_lossy().starts_with("superseded-"));
     assert!(old.count() <= 1, "an old store for each edit");
+}
+
+#[test]
+fn a_store_that_an_older_gridmpi_has_put_aside_is_taken_once() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"x\"\nrange = { from = 0, to = 8 }\nreduce = \"count\"\n",
+    );
+    let run = || desk.run(gridmpi(), &["job.toml", "--out", "out", "--threads", "2"]).exits(0);
+    run();
+    fs::create_dir(desk.path("out/superseded-1")).unwrap();
+    fs::copy(desk.path("out/runs.sqlite"), desk.path("out/superseded-1/runs.sqlite")).unwrap();
+    for to in 9..=13 {
+        edit(&desk, &format!("to = {}", to - 1), &format!("to = {to}"));
+        run();
+    }
+    // Six starts, and one of the other store.
+    assert_eq!(desk.sql("SELECT count(*), count(DISTINCT session) FROM workers"), ["14|7"]);
+    assert_eq!(desk.sql("SELECT count(*) FROM starts"), ["7"]);
 }

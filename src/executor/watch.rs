@@ -1,8 +1,9 @@
 //! Looks whether the files that crunch consists of, and those that points name, are what they were when
 //! rank 0 began: on any host, before and after an attempt. Reading a state is cheap; the content is read
-//! only if the state differs, as it may on another host.
+//! only if the state differs, as it may on another host. If it has differed during an attempt, the attempt is
+//! made again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use parking_lot::Mutex;
 use crate::executor::{CallResult, Executor, Task};
 use crate::job::placeholders::Template;
 use crate::job::{DigestedFile, Job, WatchedFile};
-use crate::model::{RunError, Value};
+use crate::model::{Loop, RunError, Value};
 use crate::util::clock;
 use crate::util::file_state::FileState;
 use crate::util::machine;
@@ -28,17 +29,22 @@ pub(crate) const SAME_EVERYWHERE: &str = "nothing that this host gave is kept; g
 /// How long a file that is replaced may be away.
 const MOMENT: Duration = Duration::from_millis(200);
 
+/// A loop with more points is taken to name files that are watched.
+const MOST_LOOKED_THROUGH: u64 = 100_000;
+
 /// Shared by the threads of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct FileWatch {
     /// Other states in which a file had the same content, such as that on this host.
     same: Mutex<HashMap<PathBuf, FileState>>,
+    /// Files that were touched during an attempt and have the same content.
+    touched: Mutex<HashSet<String>>,
 }
 
 impl FileWatch {
     /// Checks the files that crunch consists of.
     pub(crate) fn check_crunch(&self, job: &Job) -> Result<(), RunError> {
-        job.watched.always.iter().try_for_each(|file| self.check(&job.folder, file))
+        job.watched.always.iter().try_for_each(|file| self.check(&job.folder, file).map(drop))
     }
 
     /// Checks that the programs which crunch names without a path are what rank 0's host has.
@@ -68,9 +74,8 @@ impl FileWatch {
         job: &Job,
         here: &BTreeMap<String, String>,
     ) -> Result<(), RunError> {
-        for (what, common) in &job.common.python {
-            let here = here.get(what).map_or("unknown", String::as_str);
-            if here != common {
+        for (what, here) in here {
+            if let Some(common) = job.common.python.get(what).filter(|common| *common != here) {
                 let host = machine::host();
                 return Err(RunError::FileChanged(format!(
                     "{what} on host {host} is {here}, and on the host of rank 0 it is {common}; {SAME_EVERYWHERE}"
@@ -89,17 +94,12 @@ impl FileWatch {
         if job.watched.named.is_empty() {
             return Ok(());
         }
-        points.into_iter().flat_map(Value::texts).try_for_each(|name| self.check_name(job, name))
+        let mut files = points.into_iter().flat_map(Value::texts).filter_map(|n| named(job, n));
+        files.try_for_each(|file| self.check(&job.folder, file).map(drop))
     }
 
-    /// Checks a file that may be one of those that points name.
-    fn check_name(&self, job: &Job, name: &str) -> Result<(), RunError> {
-        let path = job.folder.join(name);
-        let known = path.to_str().and_then(|path| job.watched.named.get(path));
-        known.map_or(Ok(()), |file| self.check(&job.folder, file))
-    }
-
-    fn check(&self, folder: &Path, file: &WatchedFile) -> Result<(), RunError> {
+    /// The state of a file whose content is what it was at the start.
+    fn check(&self, folder: &Path, file: &WatchedFile) -> Result<FileState, RunError> {
         let path = Path::new(&file.name).to_path_buf();
         let name = path.strip_prefix(folder).unwrap_or(&path).display();
         // It may be there on other hosts, or nowhere: then no worker is left that can work.
@@ -113,12 +113,12 @@ impl FileWatch {
         });
         let state = state.map_err(unfit)?;
         if state == file.state || self.same.lock().get(&path) == Some(&state) {
-            return Ok(());
+            return Ok(state);
         }
         match DigestedFile::read(&path) {
             Ok(now) if now.digest == file.digest => {
                 self.same.lock().insert(path.clone(), now.state);
-                Ok(())
+                Ok(now.state)
             }
             Ok(_) => Err(RunError::FileChanged(format!(
                 "{name} on host {} is not what it was at the start: then it was of {} UTC, now it is of {} UTC; {CHANGED}",
@@ -129,6 +129,32 @@ impl FileWatch {
             Err(error) => Err(unfit(error)),
         }
     }
+
+    /// Whether this file is the first time seen to be touched during an attempt.
+    fn is_first_touch(&self, name: &str) -> bool {
+        self.touched.lock().insert(name.to_string())
+    }
+}
+
+/// The file that a point or an argument names, if it is watched.
+fn named<'j>(job: &'j Job, name: &str) -> Option<&'j WatchedFile> {
+    job.watched.named.get(job.folder.join(name).to_str()?)
+}
+
+/// The levels whose points name files that are watched.
+pub(crate) fn naming_levels(job: &Job) -> Vec<usize> {
+    if job.watched.named.is_empty() {
+        return Vec::new();
+    }
+    let names = |l: &Loop| {
+        let is_watched =
+            |value: &Value| value.texts().into_iter().any(|name| named(job, name).is_some());
+        let is_long = l.points.len() > MOST_LOOKED_THROUGH;
+        l.points.may_name_files()
+            && (is_long || (0..l.points.len()).any(|i| is_watched(&l.points.get(i))))
+    };
+    let loops = job.nest.loops().iter().enumerate();
+    loops.filter(|(_, l)| names(l)).map(|(level, _)| level).collect()
 }
 
 /// An executor of programs, with a check before and after each attempt.
@@ -142,19 +168,53 @@ pub(crate) struct WatchedExecutor {
     pub(crate) is_compared: bool,
 }
 
+/// The files that count for a task.
+fn files<'j>(job: &'j Job, words: &[Template], task: &Task) -> Vec<&'j WatchedFile> {
+    let mut files: Vec<&WatchedFile> = job.watched.always.iter().collect();
+    if job.watched.named.is_empty() {
+        return files;
+    }
+    let coordinates = task.coordinates();
+    let texts = coordinates.iter().flat_map(|(_, value)| value.texts());
+    files.extend(texts.filter_map(|name| named(job, name)));
+    let points = job.nest.indices(job.nest.task(task.index));
+    for word in words {
+        let cells = job.cells(|level| points.get(level).copied());
+        let name = word.fill(&coordinates, cells).ok();
+        files.extend(name.and_then(|name| named(job, &name)));
+    }
+    files
+}
+
 impl WatchedExecutor {
-    fn check(&self, task: &Task, coordinates: &[(&str, Value)]) -> Result<(), RunError> {
-        self.watch.check_crunch(&self.job)?;
-        self.watch.check_points(&self.job, coordinates.iter().map(|(_, value)| value))?;
-        if self.words.is_empty() {
-            return Ok(());
+    /// The states of these files.
+    fn check(&self, files: &[&WatchedFile]) -> Result<Vec<FileState>, RunError> {
+        files.iter().map(|file| self.watch.check(&self.job.folder, file)).collect()
+    }
+
+    /// Whether an attempt is to be made again, because a file was touched meanwhile: it may have been changed
+    /// and changed back. Not each time, because there are programs that write what was there.
+    fn is_doubtful(&self, files: &[&WatchedFile], was: &[FileState], is: &[FileState]) -> bool {
+        let touched = files.iter().zip(was.iter().zip(is)).filter(|(_, (was, is))| was != is);
+        let mut again = false;
+        for (file, _) in touched {
+            let is_first = self.watch.is_first_touch(&file.name);
+            let what = match is_first {
+                true => "the attempt is made again; if this happens again, it is taken as it is",
+                false => "the result is taken as it is; ignore in [crunch] leaves out a file",
+            };
+            let (name, host) = (&file.name, machine::host());
+            let said = format!(
+                "{name} on host {host} was written to or touched during an attempt, with the same content before and after: {what}"
+            );
+            if is_first {
+                log::warn!("{said}")
+            } else {
+                log::debug!("{said}")
+            }
+            again |= is_first;
         }
-        let points = self.job.nest.indices(self.job.nest.task(task.index));
-        self.words.iter().try_for_each(|word| {
-            let cells = self.job.cells(|level| points.get(level).copied());
-            let name = word.fill(coordinates, cells);
-            name.map_or(Ok(()), |name| self.watch.check_name(&self.job, &name))
-        })
+        again
     }
 }
 
@@ -181,14 +241,19 @@ impl Executor for WatchedExecutor {
         if self.job.watched.is_empty() {
             return self.inner.crunch(task);
         }
-        let coordinates = task.coordinates();
-        if let Err(error) = self.check(task, &coordinates) {
-            return CallResult::from(Err(error));
-        }
-        let result = self.inner.crunch(task);
-        match self.check(task, &coordinates) {
-            Ok(()) => result,
-            Err(error) => CallResult::from(Err(error)),
+        let job = self.job.clone();
+        let files = files(&job, &self.words, task);
+        loop {
+            let before = match self.check(&files) {
+                Ok(states) => states,
+                Err(error) => return CallResult::from(Err(error)),
+            };
+            let result = self.inner.crunch(task);
+            match self.check(&files) {
+                Ok(after) if self.is_doubtful(&files, &before, &after) => {}
+                Ok(_) => return result,
+                Err(error) => return CallResult::from(Err(error)),
+            }
         }
     }
 }

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[cfg(feature = "jobs")]
 use std::path::Path;
 use std::path::PathBuf;
+#[cfg(feature = "jobs")]
+use std::path::absolute;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,8 @@ pub(crate) enum FileRole {
     Program,
     /// A program of the operating system: a change of its content is reported, not refused.
     System,
+    /// The program that runs crunch's Python function, if it is not the operating system's.
+    Interpreter,
     /// An argument, or a word of a shell line.
     Argument,
     /// The file of crunch's Python function, or of `load`.
@@ -46,6 +50,7 @@ impl FileRole {
         match self {
             FileRole::Program => "the program that crunch runs",
             FileRole::System => "a program of the system",
+            FileRole::Interpreter => "the Python interpreter",
             FileRole::Argument => "a file that crunch names",
             FileRole::Function => "the file of a Python function",
             FileRole::Module | FileRole::LateModule => "a module that crunch imports",
@@ -64,6 +69,8 @@ pub(crate) struct PythonModules {
     pub(crate) reductions: BTreeSet<PathBuf>,
     /// The versions of the installed packages that crunch and `load` import.
     pub(crate) packages: BTreeMap<String, String>,
+    /// The same for reductions.
+    pub(crate) reduction_packages: BTreeMap<String, String>,
     /// The interpreter that was found, and what it and its packages are.
     pub(crate) interpreter: Option<PathBuf>,
     pub(crate) environment: BTreeMap<String, String>,
@@ -102,6 +109,8 @@ pub(crate) fn counted_files(
             for function in std::iter::once(&python.function).chain(&python.load) {
                 found.add(&function.file, FileRole::Function, job.folder.join(&function.file));
             }
+            #[cfg(feature = "jobs")]
+            found.program(&python.interpreter, FileRole::Interpreter);
         }
         #[cfg(feature = "jobs")]
         CrunchSpec::Command(arguments) => found.command(arguments),
@@ -145,7 +154,7 @@ impl CountedFiles<'_> {
         let plain = |text: &String| Template::parse(text).ok()?.plain();
         let mut words = arguments.iter().map(plain);
         if let Some(program) = words.next().flatten() {
-            self.program(&program);
+            self.program(&program, FileRole::Program);
         }
         for word in words.flatten() {
             self.word(&word);
@@ -157,27 +166,40 @@ impl CountedFiles<'_> {
         let Ok(template) = Template::parse(&line.line) else { return };
         for word in shell_words(&template) {
             if let Some(text) = word.template.plain() {
-                self.word(&text);
                 if word.is_command {
-                    self.program(&text);
+                    self.program(&text, FileRole::Program);
                 }
+                self.word(&text);
             }
         }
     }
 
-    fn program(&mut self, name: &str) {
+    /// Adds a program, as its child would find it. It is known by the path that is looked up each time: what
+    /// a link leads to may change.
+    fn program(&mut self, name: &str, role: FileRole) {
         let own = self.job.folder.join(name);
         let path = if name.contains('/') { own } else { PathBuf::from(name) };
-        let found = find_program(&path).ok().and_then(|path| path.canonicalize().ok());
-        let Some(path) = found else { return };
-        let is_system = SYSTEM.iter().any(|folder| path.starts_with(folder));
-        let role = if is_system { FileRole::System } else { FileRole::Program };
-        self.add(name, role, path);
+        let found = find_program(&path).and_then(|path| absolute(path).map_err(|e| e.to_string()));
+        let Ok(path) = found else { return };
+        let Ok(target) = path.canonicalize() else { return };
+        let is_system = SYSTEM.iter().any(|folder| target.starts_with(folder));
+        self.add(name, if is_system { FileRole::System } else { role }, path);
     }
 
     fn word(&mut self, word: &str) {
         for name in names_in(word) {
             self.add(name, FileRole::Argument, self.job.folder.join(name));
+        }
+        // A wrapper such as `nice` or `srun` starts a program that is found on PATH. If it is a program of the
+        // system, the word is rather an ordinary one.
+        let is_own = |path: PathBuf| {
+            let target = path.canonicalize().ok()?;
+            (!SYSTEM.iter().any(|folder| target.starts_with(folder))).then_some(path)
+        };
+        let is_bare = !word.is_empty() && !word.contains('/') && !self.files.contains_key(word);
+        let found = is_bare.then(|| find_program(Path::new(word)).ok().and_then(is_own)).flatten();
+        if let Some(path) = found.and_then(|path| absolute(path).ok()) {
+            self.add(word, FileRole::Argument, path);
         }
     }
 
@@ -241,6 +263,8 @@ pub(super) struct ShellWord {
 pub(super) fn shell_words(line: &Template) -> Vec<ShellWord> {
     let mut words = Vec::new();
     let (mut parts, mut quote) = (Vec::new(), None);
+    // The ends of commands inside double quotes, and the quote that goes on there: "$(./sim)", "`./sim`".
+    let mut within = Vec::new();
     let (mut is_command, mut is_written) = (true, false);
     let mut end = |parts: &mut Vec<TemplatePart>, by: char| {
         if !parts.is_empty() {
@@ -262,8 +286,26 @@ pub(super) fn shell_words(line: &Template) -> Vec<ShellWord> {
             continue;
         };
         let mut plain = String::new();
-        let mut letters = text.chars();
+        let mut letters = text.chars().peekable();
         while let Some(letter) = letters.next() {
+            let begins = match (letter, quote) {
+                ('$', Some('"')) => letters.next_if_eq(&'(').map(|_| ')'),
+                ('`', Some('"')) => Some('`'),
+                ('(', None) if !within.is_empty() => Some(')'),
+                _ => None,
+            };
+            let ends = quote.is_none() && within.last().is_some_and(|(by, _)| *by == letter);
+            if begins.is_some() || ends {
+                if !plain.is_empty() {
+                    parts.push(TemplatePart::Text(std::mem::take(&mut plain)));
+                }
+                end(&mut parts, '(');
+                match begins {
+                    Some(closing) => within.push((closing, quote.take())),
+                    None => quote = within.pop().and_then(|(_, quote)| quote),
+                }
+                continue;
+            }
             match (letter, quote) {
                 ('\\', None | Some('"')) => plain.extend(letters.next()),
                 ('\'' | '"', None) => quote = Some(letter),
@@ -314,5 +356,21 @@ mod tests {
         let expected: Vec<_> =
             expected.iter().map(|(text, at)| (text.map(str::to_string), *at)).collect();
         assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn commands_inside_double_quotes_are_commands() {
+        let line = "v=\"a $(./sim -n {x} \"$(b c)\" (y) x) d\" e; echo \"`./f g`\" '$(no h)'";
+        let words = shell_words(&Template::parse(line).unwrap());
+        let text = |word: &ShellWord| word.template.plain();
+        let commands: Vec<_> =
+            words.iter().filter(|word| word.is_command).filter_map(text).collect();
+        for program in ["./sim", "b", "./f"] {
+            assert!(commands.contains(&program.to_string()), "{program}: {commands:?}");
+        }
+        let all: Vec<_> = words.iter().filter_map(text).collect();
+        for word in ["-n", "c", "x", "e", "g", "$(no h)"] {
+            assert!(all.contains(&word.to_string()), "{word}: {all:?}");
+        }
     }
 }

@@ -30,6 +30,9 @@ pub(crate) struct Identity {
     /// The versions of the Python packages that crunch imports.
     #[serde(default)]
     pub(crate) packages: BTreeMap<String, String>,
+    /// The same for reductions. Another version changes no run.
+    #[serde(default)]
+    pub(crate) reduction_packages: BTreeMap<String, String>,
     /// Where these files are; not known of stored runs.
     #[serde(skip)]
     pub(crate) paths: BTreeMap<String, PathBuf>,
@@ -152,6 +155,9 @@ impl Identity {
             reduces: job.nest.loops().iter().map(|l| reduce(l.reduce.as_ref())).collect(),
             files,
             packages: modules.map(|modules| modules.packages.clone()).unwrap_or_default(),
+            reduction_packages: modules
+                .map(|modules| modules.reduction_packages.clone())
+                .unwrap_or_default(),
             paths,
             is_partial: false,
         })
@@ -189,6 +195,7 @@ impl Identity {
             reduces,
             files,
             packages: BTreeMap::new(),
+            reduction_packages: BTreeMap::new(),
             paths: BTreeMap::new(),
             is_partial: true,
         })
@@ -229,7 +236,10 @@ impl Identity {
             };
             match was.role {
                 FileRole::Reduction => {}
-                FileRole::System => changes.remarks.push(difference),
+                // It is refused if the program is now one that is not the system's.
+                FileRole::System if is.is_none_or(|is| is.role == FileRole::System) => {
+                    changes.remarks.push(difference);
+                }
                 _ => changes.refused.push(difference),
             }
         }
@@ -278,15 +288,19 @@ impl Identity {
     }
 
     /// Whether summaries by the user's function of the loop at this level are the same under both: the
-    /// score, its reduction and all inner ones, and their files.
+    /// score, its reduction and all inner ones, and all Python files, because those of crunch may have
+    /// reductions too.
     pub(crate) fn same_summaries(&self, now: &Identity, level: usize) -> bool {
-        let reductions = |identity: &Identity| -> Vec<IdentityFile> {
+        let python = |identity: &Identity| -> Vec<IdentityFile> {
+            use FileRole::{Function, Interpreter, LateModule, Module, Reduction};
+            let roles = [Function, Interpreter, LateModule, Module, Reduction];
             let files = identity.files.values();
-            files.filter(|file| file.role == FileRole::Reduction).cloned().collect()
+            files.filter(|file| roles.contains(&file.role)).cloned().collect()
         };
         self.score == now.score
             && self.reduces.get(level..) == now.reduces.get(level..)
-            && reductions(self) == reductions(now)
+            && python(self) == python(now)
+            && self.reduction_packages == now.reduction_packages
     }
 }
 

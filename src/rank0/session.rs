@@ -14,7 +14,7 @@ use crate::executor::rust::ErasedStudy;
 use crate::job::lookup;
 use crate::job::{CommonEnvironment, FileDigests, Identity, Job, content_digests, watched_files};
 use crate::master::{Action, Event, Master, MasterConfig};
-use crate::model::{Policy, Tally};
+use crate::model::{Policy, RunError, Tally};
 use crate::platform::slurm::Allocation;
 use crate::rank0::effects::RunEffects;
 use crate::rank0::progress::Progress;
@@ -234,8 +234,13 @@ fn recall(
 ) -> Result<Vec<Action<'static>>> {
     let mut actions = Vec::new();
     master.know(opened.summaries()?);
+    let mut unscored = 0;
     opened.runs(|outcome| {
-        if outcome.result.is_err() && !keep_failed {
+        // Another score computes nothing anew.
+        let is_unscored =
+            opened.is_rescored && matches!(outcome.result, Err(RunError::NoScore { .. }));
+        unscored += u64::from(is_unscored);
+        if outcome.result.is_err() && !keep_failed && !is_unscored {
             master.know_attempts(outcome.task, outcome.attempt);
         } else {
             master.on(Event::Recalled(outcome), Duration::ZERO, &mut actions);
@@ -248,6 +253,12 @@ fn recall(
     if recalled > 0 {
         let (recalled, tasks) = (count(recalled), count(master.tasks()));
         log::info!("{recalled} of {tasks} runs reused");
+    }
+    if unscored > 0 {
+        log::warn!(
+            "{} runs have no such score and are kept for another one; the next start with this score computes them again",
+            count(unscored)
+        );
     }
     Ok(actions)
 }

@@ -79,7 +79,51 @@ impl Layout {
             return Err(changed_loops(other, self));
         }
         let nest = LoopNest::new(loops).map_err(Error::input)?;
-        Ok(Layout { nest, digests, combined: self.combined.clone() })
+        let mut both = Layout { nest, digests, combined: Vec::new() };
+        both.combined = self.union_of_combined(other, &both)?;
+        Ok(both)
+    }
+
+    /// The digests of what points name together, of this layout and then of the other, in the union of both.
+    fn union_of_combined(&self, other: &Layout, union: &Layout) -> Result<Vec<CombinedDigests>> {
+        let mut all: Vec<CombinedDigests> = Vec::new();
+        for from in [self, other] {
+            for of_word in &from.combined {
+                let mut loops = of_word.loops.clone();
+                let place = |name: &String| union.loops().position(|here| here.l.name == *name);
+                loops.sort_by_key(place);
+                let mut moves = Vec::new();
+                for name in &loops {
+                    let (Some(there), Some(here)) = (from.named(name), union.named(name)) else {
+                        return Err(changed_loops(from, union));
+                    };
+                    let at = of_word.loops.iter().position(|known| known == name);
+                    moves.push((at.unwrap_or_default(), matches(&there, &here, false)));
+                }
+                let moved = |(points, digest): (&Vec<u64>, &String)| {
+                    let point = |(at, moved): &(usize, Vec<Option<u64>>)| {
+                        *moved.get(*points.get(*at)? as usize)?
+                    };
+                    Some((moves.iter().map(point).collect::<Option<Vec<u64>>>()?, digest.clone()))
+                };
+                let digests = of_word.digests.iter().filter_map(moved);
+                let word = &of_word.word;
+                match all.iter_mut().find(|known| known.word == *word && known.loops == loops) {
+                    Some(known) => {
+                        for (points, digest) in digests {
+                            known.digests.entry(points).or_insert(digest);
+                        }
+                    }
+                    None => all.push(CombinedDigests {
+                        word: word.clone(),
+                        digests: digests.collect(),
+                        loops,
+                    }),
+                }
+            }
+        }
+        all.sort_by(|a, b| a.word.cmp(&b.word));
+        Ok(all)
     }
 }
 
@@ -256,6 +300,33 @@ mod tests {
         let new = layout(&[("file", &[1, 2], &[(0, "abc"), (1, "xyz")])]);
         assert!(!old.is(&new));
         assert_eq!(moved(&old, &new), [Some(0), None]);
+    }
+
+    #[test]
+    fn a_union_has_the_files_of_both() {
+        let with_files = |mut layout: Layout, loops: &[&str], files: &[(&[u64], &str)]| {
+            let digests = files.iter().map(|(at, digest)| (at.to_vec(), digest.to_string()));
+            let loops = loops.iter().map(|name| name.to_string()).collect();
+            let (word, digests) = ("{a}_{b}".to_string(), digests.collect());
+            layout.combined.push(CombinedDigests { word, loops, digests });
+            layout
+        };
+        let here = layout(&[("a", &[1], &[]), ("b", &[7, 8], &[])]);
+        let here = with_files(here, &["a", "b"], &[(&[0, 0], "17"), (&[0, 1], "18")]);
+        let there = layout(&[("b", &[8, 9], &[]), ("a", &[2, 1], &[])]);
+        let files: [(&[u64], &str); 3] = [(&[0, 0], "28"), (&[1, 0], "29"), (&[0, 1], "other")];
+        let there = with_files(there, &["b", "a"], &files);
+        let both = here.union(&there).unwrap();
+        let expected = [
+            (vec![0, 0], "17".to_string()),
+            (vec![0, 1], "18".to_string()),
+            (vec![1, 1], "28".to_string()),
+            (vec![1, 2], "29".to_string()),
+        ];
+        assert_eq!(both.combined[0].digests, BTreeMap::from(expected));
+        assert_eq!(moved(&here, &both), [Some(0), Some(1)]);
+        // A file with another content than in the first store belongs to another run.
+        assert_eq!(moved(&there, &both), [Some(4), None, Some(5), Some(2)]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::store::mapping::Mapping;
 use crate::store::own_files::SUPERSEDED;
 use crate::store::rescore::rescore;
 use crate::store::rows::{GROUP, RUN, Reader};
-use crate::store::starts::StoredIdentity;
+use crate::store::starts::{StoredIdentity, note};
 use crate::store::{Folder, Layout, Store, cut_off, schema, starts, storing};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
@@ -32,6 +32,9 @@ pub(crate) struct OpenOptions<'a> {
     /// Whether runs are reused although crunch has changed.
     pub(crate) keep: bool,
 }
+
+/// The note with the names of superseded stores whose runs this store has.
+const TAKEN: &str = "taken";
 
 /// What is in a results folder before a start: nothing, or the store of earlier starts.
 pub(crate) struct FoundStore {
@@ -68,6 +71,8 @@ pub(crate) struct OpenStore {
     session: i64,
     native: bool,
     keeps_runs: bool,
+    /// Whether this start has another score, or needs one where the last start did not.
+    pub(crate) is_rescored: bool,
     /// Levels with a reduction by the user whose summaries can be reused.
     reusable: Vec<usize>,
     /// The files of crunch that count, and the digests of those of points that do.
@@ -123,7 +128,7 @@ impl OpenStore {
                 count(unplaced as u64)
             );
         }
-        let session = before.sessions + 1;
+        let session = starts::sessions(&connection).map_err(failed)? + 1; // a put-aside store may have added some
         record(&connection, &plan, &before, session, !changes.refused.is_empty())
             .map_err(failed)?;
         let (was, is) = (&before.identity, &plan.identity);
@@ -132,8 +137,9 @@ impl OpenStore {
             innermost.is_some_and(Reduce::needs_score)
         };
         let now = needed(&plan.layout.nest);
+        let is_rescored = was.score != is.score || needed(&layout.nest) != now;
         // A run that has got its task back may have been scored long ago.
-        let may_differ = was.score != is.score || needed(&layout.nest) != now || !is_same;
+        let may_differ = is_rescored || !is_same;
         if !plan.job.is_native() && may_differ {
             let batch = connection.unchecked_transaction().map_err(failed)?;
             let changed = rescore(&batch, folder.path(), &is.score, now).map_err(failed)??;
@@ -148,7 +154,7 @@ impl OpenStore {
                 && before.identity.same_summaries(&plan.identity, *level)
         };
         let reusable = (0..plan.job.nest.depth()).filter(is_outside).collect();
-        Ok(OpenStore { reusable, session, ..opened(path, connection, &plan) })
+        Ok(OpenStore { reusable, session, is_rescored, ..opened(path, connection, &plan) })
     }
 
     /// A store in memory, without runs.
@@ -228,6 +234,7 @@ fn opened(path: PathBuf, connection: Connection, plan: &OpenOptions) -> OpenStor
         session: 1,
         native,
         keeps_runs: true,
+        is_rescored: false,
         reusable,
         crunch_files,
         digests,
@@ -315,7 +322,15 @@ fn rebuild(
     let new = create(folder, &plan.layout, &notes(plan)).map_err(failed)?;
     let (target, own) = ((&new, &plan.layout, folder.path()), folder.path());
     take_runs(target, (&present, layout, own))?;
-    for earlier in superseded(own) {
+    // Each such store is taken once, for good, so that its starts and workers are not added with each edit.
+    let (taken, folders) = (note(&present, TAKEN).map_err(failed)?, superseded(own));
+    let mut taken: BTreeSet<String> =
+        taken.and_then(|names| serde_json::from_str(&names).ok()).unwrap_or_default();
+    for earlier in folders {
+        let name = earlier.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if taken.contains(&name) {
+            continue;
+        }
         let store = earlier.join(STORE_FILE);
         let earlier = existing(&store)?;
         let before = StoredIdentity::read(&earlier).map_err(failed)?;
@@ -323,8 +338,12 @@ fn rebuild(
         let is_same = before.identity.changes(&mut plan.identity.clone()).refusal().is_none();
         if (plan.keep || is_same) && Mapping::new(&layout, &plan.layout).is_ok() {
             take_runs(target, (&earlier, &layout, own))?;
+            taken.insert(name);
         }
     }
+    let names = serde_json::json!(taken).to_string();
+    let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
+    new.execute(sql, params![TAKEN, names]).map_err(failed)?;
     // From here on, either the old or the new store is in place, whatever happens.
     schema::checkpoint_wal(&new).map_err(failed)?;
     drop(new);

@@ -38,10 +38,8 @@ pub(crate) struct StoredIdentity {
 
 impl StoredIdentity {
     pub(crate) fn read(store: &Connection) -> Result<StoredIdentity, rusqlite::Error> {
-        let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
-        let mut sessions = number("SELECT max(session) FROM workers")?.unwrap_or(0);
+        let sessions = sessions(store)?;
         if has_table(store, "starts")? {
-            sessions = sessions.max(number("SELECT max(session) FROM starts")?.unwrap_or(0));
             let sql = "SELECT s.crunch, s.environment, c.identity FROM starts s
                        JOIN crunches c ON c.crunch = s.crunch ORDER BY s.session DESC LIMIT 1";
             let last = store.query_row(sql, [], |row| {
@@ -61,6 +59,16 @@ impl StoredIdentity {
         let identity = Identity::from_notes(|key| note(store, key))?;
         Ok(StoredIdentity { identity, crunch: 1, sessions, environment: None })
     }
+}
+
+/// Number of starts.
+pub(super) fn sessions(store: &Connection) -> Result<i64, rusqlite::Error> {
+    let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+    let mut sessions = number("SELECT max(session) FROM workers")?.unwrap_or(0);
+    if has_table(store, "starts")? {
+        sessions = sessions.max(number("SELECT max(session) FROM starts")?.unwrap_or(0));
+    }
+    Ok(sessions)
 }
 
 /// Records a start. Starts of an older gridmpi, which recorded none, are taken to have had crunch 1.

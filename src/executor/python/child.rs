@@ -66,6 +66,12 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
+    /// The same, for a child that finds out what calls import too, where the source tells.
+    pub(super) fn with_versions(mut self) -> Setup {
+        self.first_frame["versions"] = Json::Bool(true);
+        self
+    }
+
     pub(crate) fn new(job: &Job, functions: &[(String, &PythonFunction)], place: Slot) -> Setup {
         let named = job.interpreter();
         let interpreter = match &job.common.interpreter {
@@ -174,7 +180,13 @@ impl PythonChild {
         self.imported.field("files").into_iter().flat_map(Value::texts)
     }
 
-    /// The versions of the installed packages that were imported at the start.
+    /// The files of the user's modules that only a call imports, where statements in those files say so; known
+    /// only with versions.
+    pub(super) fn late_modules(&self) -> impl Iterator<Item = &str> {
+        self.imported.field("late").into_iter().flat_map(Value::texts)
+    }
+
+    /// The versions of the installed packages that are imported at the start, or by calls.
     pub(super) fn packages(&self) -> impl Iterator<Item = (String, String)> {
         self.facts("packages")
     }

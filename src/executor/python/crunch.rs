@@ -6,7 +6,7 @@
 
 mod reports;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{Error, ErrorKind};
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::executor::python::child::{self, HOUR, PythonChild, Setup};
 use crate::executor::python::functions::crunch_functions;
 use crate::executor::python::protocol::{self, Answer};
 use crate::executor::python::results_file::{ChildProgress, MOST};
-use crate::executor::watch::FileWatch;
+use crate::executor::watch::{self, FileWatch};
 use crate::executor::{CallResult, Executor, Limits, RESTARTS, Slot, Task};
 use crate::job::{Job, Python};
 use crate::model::{RunError, Scored};
@@ -58,8 +58,11 @@ pub(crate) struct PythonExecutor {
     is_told: bool,
     /// Why no child can be started any more.
     unfit: Option<RunError>,
-    /// The points that have been looked at in this child: by level, the last one.
-    looked: BTreeMap<usize, u64>,
+    /// The levels whose points name files that are watched, and the one whose points are loaded.
+    named: Vec<usize>,
+    loaded: Option<usize>,
+    /// The loaded point that was looked at last in this child.
+    looked: Option<u64>,
     timeout: Option<Duration>,
     /// For imports, and for the rest of a frame that has begun.
     limits: Limits,
@@ -123,7 +126,9 @@ impl PythonExecutor {
             changed: None,
             is_told: false,
             unfit: None,
-            looked: BTreeMap::new(),
+            named: watch::naming_levels(job),
+            loaded: python.load.as_ref().map(|_| python.data),
+            looked: None,
             timeout: job.policy.timeout,
             limits: Limits::new(Some(HOUR), Some(caller)),
             points: points.collect(),
@@ -187,7 +192,7 @@ impl PythonExecutor {
         let child = PythonChild::start(&self.setup, &self.limits)?;
         self.compare_environment(child.environment())?;
         self.child = Some(child);
-        self.looked.clear();
+        self.looked = None;
         self.watch.check_crunch(&self.job)
     }
 
@@ -294,16 +299,22 @@ impl PythonExecutor {
         if self.asked.seen.is_loading() { Some(HOUR) } else { self.timeout }
     }
 
-    /// Checks the files that a task's points name, if they are not those of the task before.
+    /// Checks the files that a task's points name, once its answer is there. What is loaded was read when the
+    /// child got to that point; any other file may have been read by the call itself.
     fn check_points(&mut self, task: &Task) -> Result<(), RunError> {
-        let job = task.job;
-        if job.watched.named.is_empty() {
+        if self.named.is_empty() {
             return Ok(());
         }
-        for (level, point) in job.nest.indices(job.nest.task(task.index)).into_iter().enumerate() {
-            if self.looked.insert(level, point) != Some(point) {
-                let value = job.nest.loops()[level].points.get(point);
+        let job = task.job;
+        let points = job.nest.indices(job.nest.task(task.index));
+        for level in &self.named {
+            let point = points[*level];
+            if self.loaded != Some(*level) || self.looked != Some(point) {
+                let value = job.nest.loops()[*level].points.get(point);
                 self.watch.check_points(job, [&value])?;
+            }
+            if self.loaded == Some(*level) {
+                self.looked = Some(point);
             }
         }
         Ok(())
@@ -430,7 +441,6 @@ impl PythonExecutor {
         if let Some(changed) = &self.changed {
             return Err(changed.clone());
         }
-        self.check_points(task)?;
         let (result, seconds) = loop {
             if self.first == task.index
                 && let Some(answer) = self.answers.pop_front()
@@ -452,6 +462,7 @@ impl PythonExecutor {
             return Err(changed.clone()); // found by this call's own imports
         }
         self.seconds = Some(seconds);
+        self.check_points(task)?;
         task.scored(result?)
     }
 }

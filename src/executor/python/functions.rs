@@ -54,11 +54,13 @@ pub(crate) fn check_functions(job: &Job) -> Result<PythonModules> {
         }
         let limits = Limits::new(Some(HOUR), None);
         let is_reduction = name.starts_with("reduce ");
-        let setup = Setup::new(job, &[(name, function)], place);
+        let setup = Setup::new(job, &[(name, function)], place).with_versions();
         let child = PythonChild::start(&setup, &limits).map_err(|why| job.wrong(&key, why))?;
         let files = child.modules().map(PathBuf::from);
         if is_reduction {
-            modules.reductions.extend(files);
+            // Nobody reports what a call of a reduction imports.
+            modules.reductions.extend(files.chain(child.late_modules().map(PathBuf::from)));
+            modules.reduction_packages.extend(child.packages());
         } else {
             modules.crunch.extend(files);
             modules.packages.extend(child.packages());

@@ -1,18 +1,46 @@
 # The files of imported modules that belong to the user: neither the standard library's nor installed packages'.
+import importlib.machinery
+import io
+import re
 import site
 import sysconfig
 
-stdlib = getattr(sys, "stdlib_module_names", frozenset(sys.builtin_module_names))
 installed = {sysconfig.get_paths()[name] for name in ("purelib", "platlib")} | {site.getusersitepackages()}
 installed |= set(getattr(site, "getsitepackages", list)())
-library = [sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib")]
-installed = [os.path.join(folder, "") for folder in installed if folder]
+library = {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib")} | {os.path.dirname(os.__file__)}
+installed = tuple(os.path.join(folder, "") for folder in installed if folder)
+library = tuple(os.path.join(folder, "") for folder in library if folder)
 known_modules = set()  # names that have been looked at
+opened = set()  # files whose code was loaded, also where no module is kept under its name
+
+
+def noting_code(function, place):
+    @functools.wraps(function)
+    def noted(*arguments):
+        if isinstance(arguments[place], (str, os.PathLike)):
+            opened.add(os.fspath(arguments[place]))
+        return function(*arguments)
+
+    return noted
+
+
+# What importlib calls for each source file that it loads, and runpy for each script.
+importlib.machinery.SourceFileLoader.path_stats = noting_code(importlib.machinery.SourceFileLoader.path_stats, 1)
+io.open_code = noting_code(io.open_code, 0)
+
+
+def is_package(path):
+    return path.startswith(installed) or "/site-packages/" in path or "/dist-packages/" in path
+
+
+def is_own(path):
+    """Whether it is the user's file: a name of the standard library's does not make it another's."""
+    return not is_package(path) and not path.startswith(library)
 
 
 def new_modules():
     """The files of the user's modules that were imported since the last call, and names of packages."""
-    files, packages = [], set()
+    files, packages = set(), set()
     for name, module in list(sys.modules.items()):
         if name in known_modules:
             continue
@@ -21,28 +49,101 @@ def new_modules():
         if not isinstance(path, str) or name == "__main__":
             continue
         path = os.path.join(folder, path)
-        if path.startswith(tuple(installed)) or "/site-packages/" in path or "/dist-packages/" in path:
+        if is_package(path):
             packages.add(name.partition(".")[0])
-        elif name.partition(".")[0] not in stdlib and not path.startswith(tuple(library)):
-            files.append(path)
-    return files, packages
+        elif is_own(path):
+            files.add(path)
+    seen = list(opened)
+    opened.difference_update(seen)
+    files.update(filter(is_own, (os.path.join(folder, path) for path in seen if isinstance(path, str))))
+    return sorted(files), packages
+
+
+def imports_in(files):
+    """What the user's files import by statements, also those that only a call reaches: files of modules, and names
+    of packages. Nothing is imported to find out."""
+    import ast
+
+    found, packages, left = set(), set(), list(files)
+    while left:
+        path = left.pop()
+        if path in found:
+            continue
+        found.add(path)
+        try:
+            with open(path, "rb") as file:
+                tree = ast.parse(file.read())
+        except (OSError, SyntaxError, ValueError):
+            continue  # compiled, or not imported
+        names = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names.update(f"{node.module}.{alias.name}" for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                own = os.path.dirname(path)
+                for _ in range(node.level - 1):
+                    own = os.path.dirname(own)
+                parts = node.module.split(".") if node.module else []
+                for alias in node.names:
+                    left += module_files([own], [*parts, alias.name])
+        for name in names:
+            top, *rest = name.split(".")
+            try:
+                spec = importlib.util.find_spec(top)
+            except (ImportError, ValueError, AttributeError):
+                continue
+            origin = spec and spec.origin and os.path.join(folder, spec.origin)
+            folders = list(spec.submodule_search_locations or []) if spec else []
+            if origin and is_package(origin):
+                packages.add(top)
+            elif origin and os.path.isfile(origin) and is_own(origin):
+                left += [origin, *module_files(folders, rest)]
+            elif not origin:
+                left += filter(is_own, module_files(folders, rest))
+    return found - set(files), packages
+
+
+def module_files(folders, parts):
+    """The files of a module and of the packages around it, below these folders; the last part may be no module."""
+    for here in folders:
+        files = []
+        for end in range(1, len(parts) + 1):
+            base = os.path.join(here, *parts[:end])
+            files += filter(os.path.isfile, (base + ".py", os.path.join(base, "__init__.py")))
+        if files:
+            return files
+    return []
+
+
+def version(name):
+    """The version of a package, where it is known."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except Exception:
+        pass
+    found = getattr(sys.modules.get(name), "__version__", None)
+    if isinstance(found, str):
+        return found
+    try:
+        names = metadata.packages_distributions()[name]
+        return metadata.version(names[0])
+    except Exception:
+        pass
+    try:  # not imported yet
+        with open(importlib.util.find_spec(name).origin, encoding="utf-8") as file:
+            return re.search(r"""^__version__\s*=\s*["']([^"']+)""", file.read(), re.M).group(1)
+    except Exception:
+        return None
 
 
 def versions(packages):
     """The versions of packages, where they are known."""
-    if not packages:
-        return {}
-    from importlib import metadata
-
-    found = {}
-    for name in sorted(packages):
-        try:
-            found[name] = metadata.version(name)
-        except Exception:
-            version = getattr(sys.modules.get(name), "__version__", None)
-            if isinstance(version, str):
-                found[name] = version
-    return found
+    found = {name: version(name) for name in sorted(packages)}
+    return {name: version for name, version in found.items() if version is not None}
 
 
 def interpreter():
@@ -56,7 +157,7 @@ modules_seen = 0  # how many modules there were
 def tell_imports():
     """Tells the worker which of the user's files and which packages calls have imported."""
     global modules_seen
-    if len(sys.modules) != modules_seen:
+    if len(sys.modules) != modules_seen or opened:
         modules_seen = len(sys.modules)
         files, packages = new_modules()
         if files or packages:
@@ -64,8 +165,13 @@ def tell_imports():
 
 
 def imported():
-    """What is imported by now: files, and packages with their versions."""
+    """What is imported by now, and for rank 0 what calls may import too: files, and packages with their versions."""
     global modules_seen
     files, packages = new_modules()
     modules_seen = len(sys.modules)
-    return {"files": files, "packages": versions(packages), "python": interpreter()}
+    late = []
+    if setup.get("versions"):
+        more, named = imports_in(files)
+        late = sorted(more)
+        packages = packages | named
+    return {"files": files, "late": late, "packages": versions(packages), "python": interpreter()}

@@ -23,10 +23,12 @@ impl Status {
     /// The status as far as a store knows it.
     pub(crate) fn of_store(reader: &StoreReader) -> Result<Status> {
         let (done, failed) = reader.tally()?;
-        let state = match reader.note("state")?.as_deref() {
+        let state = reader.note("state")?;
+        let is_merged = state.as_deref() == Some("merged");
+        let state = match state.as_deref() {
             Some("complete") => RunState::Complete,
             Some("stopped") => RunState::Stopped,
-            Some("interrupted") => RunState::Interrupted,
+            Some("interrupted" | "merged") => RunState::Interrupted,
             _ => RunState::Running,
         };
         let exit_code = reader.note("exit_code")?.and_then(|code| code.parse().ok());
@@ -37,7 +39,7 @@ impl Status {
             form: FORM,
             name: reader.name.clone(),
             state,
-            words: None,
+            words: is_merged.then(|| "merged from several folders".to_string()),
             exit_code: exit_code.filter(|_| state.is_end()),
             host,
             process,
