@@ -180,6 +180,66 @@ esac
 }
 
 #[test]
+fn a_name_that_a_record_has_twice_fails_its_run() {
+    let desk = desk("shell = \"cat {x}\"", r#"["a", "b"]"#);
+    desk.write("a", r#"{"score": 1, "fit": [{"p": 1, "p": 2}]}"#);
+    desk.write("b", r#"{"score": 1, "fit": {"score": 2}}"#);
+    desk.run_job().exits(100);
+    let error = "the last line on stdout cannot be stored: a record in it has the name \"p\" more than once";
+    assert_eq!(
+        desk.sql("SELECT coalesce(error, score) FROM all_runs ORDER BY task"),
+        [error, "1.0"]
+    );
+}
+
+#[test]
+fn a_long_value_is_in_nobodys_way() {
+    let value = "v".repeat(200_000);
+    let unused = desk(
+        "command = [\"sh\", \"-c\", \"echo ${{#GRIDMPI_POINT}}\"]",
+        &format!("[\"{value}\", \"b\"]"),
+    );
+    assert_eq!(values(&unused.run_job().exits(0)), json!([0.0, 9.0]));
+    for crunch in ["command = [\"echo\", \"{x}\"]", "shell = \"echo {x} | wc -c\""] {
+        let ran = desk(crunch, &format!("[\"{value}\"]")).run_job().exits(2);
+        assert!(ran.stderr.contains("{x}: a value of 200000 bytes is too long"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_zero_byte_is_refused_before_anything_runs() {
+    for crunch in [r#"command = ["echo", "a\u0000"]"#, r#"shell = "echo \u0000""#] {
+        let ran = desk(crunch, "[1]").run_job().exits(2);
+        assert!(
+            ran.stderr.contains("has a zero byte, which no program can be given"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn a_program_that_cannot_be_started_says_why() {
+    for (script, why) in [
+        ("echo 1\n", "no first line such as #!/bin/sh"),
+        (
+            "#!/bin/sh\r\necho 1\r\n",
+            r##"the interpreter in its first line, "#!/bin/sh\r", is not there"##,
+        ),
+        ("#!/no/python\n", r##"the interpreter in its first line, "#!/no/python", is not there"##),
+    ] {
+        let desk = desk("command = [\"./fit\"]\nretries = 0", "[1]");
+        desk.script("fit", script);
+        desk.run_job().exits(100);
+        let errors = desk.sql("SELECT error FROM all_runs");
+        assert!(
+            errors[0].contains("/fit cannot be started: ") && errors[0].contains(why),
+            "{errors:?}"
+        );
+    }
+}
+
+#[test]
 fn the_environment_tells_the_task_and_hides_the_launcher() {
     let desk = desk("command = [\"./show\"]", "[1, 2.5]");
     desk.script(

@@ -166,3 +166,34 @@ fn a_program_may_start_and_await_processes_of_its_own() {
     );
     on_one_thread(&desk).exits(0);
 }
+
+/// What a call of Python has started, in its child's group or in a session of its own, ends with the child.
+#[test]
+fn what_a_python_call_starts_ends_with_its_child() {
+    for (end, says) in [("os._exit(3)", "exit status: 3"), ("time.sleep(600)", "timed out")] {
+        let desk = Desk::with_job(
+            "[crunch]\npython = \"fit.py:crunch\"\nretries = 0\ntimeout = 3.0\nrequire = 0.1\n[[loop]]\nname = \"x\"\nvalues = [1, 2]\n",
+        );
+        let code = r#"
+import os, subprocess, time
+def lives(pid):
+    try:
+        return ") Z " not in open(f"/proc/{pid}/stat").read()
+    except OSError:
+        return False
+def crunch(x):
+    if x == 2:
+        return float(sum(lives(pid) for pid in open("pids").read().split()))
+    left = [subprocess.Popen(["sleep", "600"], start_new_session=own) for own in (False, True)]
+    twice = subprocess.run(["sh", "-c", "setsid sleep 600 >&- 2>&- & echo $!"], stdout=-1).stdout.decode()
+    with open("pids", "w") as file:
+        print(*(child.pid for child in left), twice, file=file)
+    END
+"#;
+        desk.write("fit.py", &code.replace("END", end));
+        on_one_thread(&desk).exits(100);
+        let errors = desk.sql("SELECT error FROM all_runs WHERE x = 1");
+        assert!(errors[0].contains(says), "{errors:?}");
+        assert_eq!(desk.sql("SELECT score FROM all_runs WHERE x = 2"), ["0.0"], "{end}");
+    }
+}

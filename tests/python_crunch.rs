@@ -428,7 +428,8 @@ def circle():
     a.append(a)
     return a
 ODD = [lambda: '\\ud800', lambda: nested(500), circle, lambda: 2**64, lambda: -2**63 - 1, lambda: 10**5000,
-       lambda: nested(100_000), lambda: {(1, 2): 3}, lambda: b'bytes', lambda: {'\\udfff': 1}]
+       lambda: nested(100_000), lambda: {(1, 2): 3}, lambda: b'bytes', lambda: {'\\udfff': 1},
+       lambda: [{1: 2, '1': 3}]]
 def crunch(x):
     if x == 20:
         raise ValueError('\\ud800 is odd')
@@ -436,7 +437,7 @@ def crunch(x):
         file.write(f'{os.getpid()}\\n')
     return {'score': 1.0, 'odd': ODD[x]() if x < len(ODD) else {'low': -2**63, 'deep': nested(60), '\u{e9}': float('inf')}}
 ";
-    let desk = desk(code, "require = 0.01", "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 19, 20]");
+    let desk = desk(code, "require = 0.01", "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 19, 20]");
     desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out"]).exits(100);
     let errors = desk.sql("SELECT replace(error, char(10), ' ') FROM all_runs ORDER BY task");
     let expected = [
@@ -450,6 +451,7 @@ def crunch(x):
         "the result cannot be kept: keys must be",
         "a bytes is neither",
         "a text in it has \\udfff, half of a character",
+        "a record in it has the name \"1\" more than once",
         "",
         "ValueError: \\ud800 is odd",
     ];
@@ -457,7 +459,7 @@ def crunch(x):
     for (error, expected) in errors.iter().zip(expected) {
         assert!(error.contains(expected), "{expected:?} is not in {error:?}");
     }
-    assert_eq!(errors[10], "");
+    assert_eq!(errors[11], "");
     let kept = "SELECT json_extract(value, '$.odd.low') FROM all_runs WHERE x = 19";
     assert_eq!(desk.sql(kept), ["-9223372036854775808"]);
     let pids = std::fs::read_to_string(desk.path("pids")).unwrap();

@@ -155,12 +155,38 @@ def forced(d):
 def row(d):
     d.drop(index=0, inplace=True)
     return d['v'].sum()
+def element(d):
+    d['v'][0].append(6)
+    return sum(d['v'][0]) + 0.0
+def attributes(d):
+    d.attrs['sum'] = d.attrs.get('sum', 6) + 6
+    return d.attrs['sum']
+def mask(d):
+    d[np.ma.count_masked(d)] = np.ma.masked
+    return 12 + 5 - d.sum()
+def index_name(d):
+    d.index.name = (d.index.name or '') + 'x'
+    return 11 + len(d.index.name)
+def name(d):
+    d.name += 'x'
+    return 10 + len(d.name)
+class Named(np.ndarray):
+    pass
+def named():
+    array = np.zeros(3).view(Named)
+    array.sum_ = 6
+    return array
+def attribute_of_array(d):
+    d.sum_ += 6
+    return d.sum_
 numbers = lambda: np.array([1.0, 2.0, 3.0])
 frame = lambda: pd.DataFrame({'v': [3.0, 6.0]})
 KINDS = [(double, lambda: [1, 2, 3]), (append, lambda: {'a': {'b': [6]}}), (attribute, Fit), (member, lambda: {1, 2}),
          (array, numbers), (inner_array, lambda: {'x': [numbers()]}),
          (column, lambda: pd.DataFrame({'v': [1.0, 2.0, 3.0]})), (cell, frame), (forced, numbers),
-         (row, lambda: pd.DataFrame({'v': [3.0, 12.0]}))]
+         (row, lambda: pd.DataFrame({'v': [3.0, 12.0]})), (element, lambda: pd.DataFrame({'v': [[6], [0]]})),
+         (attributes, frame), (mask, lambda: np.ma.array([1.0, 2.0, 3.0])), (index_name, frame),
+         (name, lambda: pd.Series([1.0], name='v')), (attribute_of_array, named)]
 def load(p):
     return p, KINDS[p][1]()
 def crunch(x, a):
@@ -170,10 +196,14 @@ def crunch(x, a):
 
 #[test]
 fn loaded_data_that_is_changed_fails_the_run_that_changes_it() {
-    for copies in [false, true] {
+    // NumPy's copy of an array of a class of one's own lacks its attributes.
+    for (copies, kinds) in [(false, 16), (true, 15)] {
         let desk = desk_with_data(CHANGES, &format!("data_copy = {copies}"));
         let job = std::fs::read_to_string(desk.path("job.toml")).unwrap();
-        desk.write("job.toml", &job.replace("[5]", "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"));
+        desk.write(
+            "job.toml",
+            &job.replace("values = [5]", &format!("range = {{ from = 0, to = {kinds} }}")),
+        );
         let (rows, _) = run(&desk, "2", if copies { 0 } else { 100 });
         for (task, row) in rows.iter().enumerate() {
             if copies {
@@ -185,6 +215,42 @@ fn loaded_data_that_is_changed_fails_the_run_that_changes_it() {
             assert!(said && row.contains("data_copy = true"), "task {task}: {row}");
         }
     }
+}
+
+#[test]
+fn what_load_leaves_behind_reaches_no_call() {
+    let code = "
+import os, signal
+def load(p):
+    os.environ['SCALE'] = '10'
+    os.chdir('/')
+    return 1
+def crunch(x, a):
+    return float(os.environ.get('SCALE', 1)) + (not os.path.exists('fit.py'))
+";
+    assert_eq!(run(&desk_with_data(code, ""), "1", 0).0, ["1.0"; 4]);
+}
+
+#[test]
+fn a_timer_ends_no_other_call() {
+    let code = "import signal, time\ndef crunch(x):\n    if x == 1:\n        signal.alarm(1)\n    \
+                if x == 2:\n        signal.setitimer(signal.ITIMER_REAL, 0.5)\n    if x == 3:\n        time.sleep(1.2)\n    return float(x)\n";
+    let desk = desk(code, "retries = 0", "[1, 2, 3]");
+    assert_eq!(run(&desk, "1", 0).0, ["1.0", "2.0", "3.0"]);
+}
+
+#[test]
+fn a_file_that_is_named_and_imported_is_one_module() {
+    let desk = desk(
+        "import data\ndef crunch(x):\n    return float(isinstance(x, data.Model) + data.loads)\n",
+        "load = \"data.py:load\"",
+        "[1]",
+    );
+    desk.write(
+        "data.py",
+        "loads = 0\nclass Model:\n    pass\ndef load(x):\n    global loads\n    loads += 1\n    return Model()\n",
+    );
+    assert_eq!(run(&desk, "1", 0).0, ["2.0"]);
 }
 
 #[test]

@@ -131,6 +131,100 @@ fn what_cannot_be_made_safe_is_refused_before_anything_runs() {
 }
 
 #[test]
+fn a_value_is_no_code_for_another_shell_either() {
+    let code = "$(touch oops)";
+    for line in [
+        "bash -c \"echo {x}\"",
+        "timeout 9 /bin/sh -ec \"echo {x}\"",
+        "c=\"echo {x}\"; bash -c \"$c\"",
+        "echo \"echo {x}\" | sh",
+        "bash -s <<END\necho {x}\nEND",
+        "echo \"echo {x}\" > run.sh; bash run.sh",
+        "echo v={x} > values; . ./values; echo 1",
+        "source <(echo echo {x})",
+        "trap \"echo {x}\" EXIT",
+        "\"eval\" \"echo {x}\"",
+        "e=eval; $e \"echo {x}\"",
+        "echo {x} | xargs -I% sh -c \"echo %\"",
+        "n=\"a[{x}]\"; echo $((n))",
+        "a=(1); a[{x}]+=1; echo 1",
+    ] {
+        let refused = desk(line, &["1", code]);
+        let ran = refused.run_job().exits(2);
+        assert!(ran.stderr.contains("could run as code"), "{line}: {}", ran.stderr);
+        assert!(!refused.path("oops").exists(), "{line}");
+    }
+    // Numbers and plain names are no code.
+    assert_eq!(result("bash -c \"echo {x}\"", &["1", "2"]), json!([1.0, 2.0]));
+    // Nor is what is an argument.
+    let json = r#"import json, sys; print(json.dumps(sys.argv[1]))"#;
+    for line in [
+        format!("bash -c 'python3 -c \"$0\" \"$1\"' '{json}' {{x}}"),
+        format!("bash -o pipefail ./fit.sh '{json}' {{x}}"),
+        format!("ls . | cat > ls.$GRIDMPI_TASK; . ./env.sh; sh fit.sh '{json}' {{x}}"),
+        format!(
+            "trap 'rm -f \"tmp.$$\"' EXIT; f={{x}}; echo \"$f\" | cat > o.$GRIDMPI_TASK; sh fit.sh '{json}' \"$f\""
+        ),
+    ] {
+        let desk = desk(&line, &[code, "it's"]);
+        desk.script("fit.sh", "python3 -c \"$1\" \"$2\"\n");
+        desk.write("env.sh", "");
+        assert_eq!(
+            desk.run_job().exits(0).groups()[0]["summary"]["value"],
+            json!([code, "it's"]),
+            "{line}"
+        );
+        assert!(!desk.path("oops").exists(), "{line}");
+    }
+}
+
+#[test]
+fn a_command_that_is_a_shell_gets_no_value_as_code() {
+    let job = |words: &str| {
+        let loops = "[[loop]]\nname = \"x\"\nvalues = ['$(touch oops)', '1']\nreduce = \"all\"\n";
+        Desk::with_job(&format!("[crunch]\ncommand = [{words}]\nretries = 0\n{loops}"))
+    };
+    for words in ["'bash', '-c', 'echo {x}'", "'env', 'A=1', '/bin/sh', '-ec', 'echo {x}'"] {
+        let ran = job(words).run_job().exits(2);
+        assert!(
+            ran.stderr.contains("job.toml:2: crunch.command: {x}: the value"),
+            "{}",
+            ran.stderr
+        );
+    }
+    let desk = job("'bash', '-c', 'echo ${{#1}}', 'bash', '{x}'");
+    assert_eq!(desk.run_job().exits(0).groups()[0]["summary"]["value"], json!([13.0, 1.0]));
+}
+
+#[test]
+fn what_hides_a_failure_in_a_pipe_is_refused() {
+    for (line, why) in [
+        ("(echo {x}; exit 9) | cat & wait; echo 1", "a pipe in the background"),
+        ("true && ./a |\n./b & wait", "a pipe in the background"),
+        ("trap - DEBUG; (exit 9) | cat; echo 1", "trap ... DEBUG"),
+        ("trap '' EXIT; (echo 1; exit 9) | cat", "trap ... EXIT"),
+        ("trap '' SIGUSR1; v=$((echo 3; exit 9) | cat); echo 1", "trap ... SIGUSR1"),
+    ] {
+        let ran = desk(line, &["1"]).run_job().exits(2);
+        assert!(ran.stderr.contains(why), "{line}: {}", ran.stderr);
+    }
+    for line in
+        ["(echo 1; exit 9) | cat & wait", "{{ true | true; (exit 9) | cat; }} & wait; echo 1"]
+    {
+        let line =
+            line.replace("(echo 1; exit 9) | cat & wait", "( (exit 9) | cat ) & wait; echo 1");
+        desk(&line, &["1"]).run_job().exits(100);
+    }
+    for line in [
+        "echo {x} | cat 2>&1 | cat",
+        "(sleep 0.01 | cat) & echo {x} | cat",
+        "echo {x} |& cat &>o && cat o",
+    ] {
+        assert_eq!(result(line, &["3"]), json!([3.0]), "{line}");
+    }
+}
+
+#[test]
 fn without_bash_a_pipe_is_refused_and_the_rest_runs_in_sh() {
     let run = |line: &str| {
         let desk = desk(line, &["3"]);

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use crate::executor::process::attempt::AttemptProcess;
 use crate::executor::process::child::Limits;
 use crate::executor::process::tail::Tail;
-use crate::executor::process::{ended, environment};
+use crate::executor::process::{ended, environment, start_error};
 use crate::executor::{CallResult, Executor, RESULT_LIMIT, Slot, Task, startup, too_large};
-use crate::job::placeholders::Template;
+use crate::job::placeholders::{LONGEST_ARGUMENT, Template};
 use crate::job::shell::script::ShellScript;
 use crate::job::{CrunchSpec, Job, ShellLine, named_json};
 use crate::model::value::printed::{PrintedError, parse_printed};
@@ -241,7 +241,7 @@ impl CommandExecutor {
         let is_unfit = self.has_started && !is_of_task && self.kind.has_one_program();
         self.has_started |= started.is_ok();
         started.map_err(|error| {
-            let why = format!("{program} cannot be started: {error}");
+            let why = start_error::describe(program, &error);
             if is_unfit { RunError::Unfit(why) } else { RunError::Failed(why) }
         })
     }
@@ -303,13 +303,15 @@ fn variables(
     coordinates: &[(&str, Value)],
     task: u64,
     attempt: u32,
-) -> [(&'static str, String); 4] {
-    [
+) -> impl Iterator<Item = (&'static str, String)> {
+    let variables = [
         ("GRIDMPI_TASK", task.to_string()),
         ("GRIDMPI_SEED", job.task_seed(coordinates).to_string()),
         ("GRIDMPI_ATTEMPT", attempt.to_string()),
         ("GRIDMPI_POINT", named_json(coordinates).to_string()),
-    ]
+    ];
+    // With a longer one, no program could be started.
+    variables.into_iter().filter(|(_, value)| value.len() <= LONGEST_ARGUMENT)
 }
 
 /// A shell command line that repeats one task's call by hand: in the job's folder, with the same environment
@@ -338,7 +340,7 @@ pub(crate) fn by_hand(
         let CommandLine { program, arguments, variables: values } =
             kind.line(job, coordinates, point)?;
         let mut line = format!("cd {} &&", quoted(&job.folder.to_string_lossy()));
-        let given = variables(job, coordinates, task, attempt);
+        let given: Vec<(&str, String)> = variables(job, coordinates, task, attempt).collect();
         let result = ("GRIDMPI_RESULT", "/dev/stdout".to_string());
         let values = values.iter().map(|(name, value)| (name.as_str(), value.clone()));
         for (name, value) in given.into_iter().chain([result]).chain(values) {

@@ -5,6 +5,10 @@ use std::fmt;
 
 use crate::model::{Loop, Value};
 
+/// The longest argument or value of a variable that a program can be given: Linux takes 128 KiB, with the
+/// variable's name and the text around a placeholder. (bytes)
+pub(crate) const LONGEST_ARGUMENT: usize = (128 << 10) - 1024;
+
 /// A parsed string with placeholders.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Template(Vec<TemplatePart>);
@@ -109,12 +113,16 @@ impl Template {
         self.is_plain().then(|| self.fill(&[], |_, _| None).ok()).flatten()
     }
 
-    /// The names of the loops whose points it takes.
-    pub(super) fn loops(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn places(&self) -> impl Iterator<Item = &Placeholder> {
         self.0.iter().filter_map(|part| match part {
             TemplatePart::Text(_) => None,
-            TemplatePart::Place(place) => Some(place.name.as_str()),
+            TemplatePart::Place(place) => Some(place),
         })
+    }
+
+    /// The names of the loops whose points it takes.
+    pub(super) fn loops(&self) -> impl Iterator<Item = &str> {
+        self.places().map(|place| place.name.as_str())
     }
 
     /// The string with the placeholders replaced by values; for `cells` see [`Placeholder::value`].
@@ -147,6 +155,9 @@ impl fmt::Display for Template {
 /// Checks that each placeholder names a loop, or a field of its points, and that programs can be given its
 /// values.
 pub(super) fn check(text: &str, loops: &[Loop]) -> Result<(), String> {
+    if text.contains('\0') {
+        return Err(format!("{text:?} has a zero byte, which no program can be given"));
+    }
     for piece in Template::parse(text)?.0 {
         let TemplatePart::Place(place) = piece else { continue };
         let Placeholder { name, field } = &place;
@@ -171,6 +182,13 @@ pub(super) fn check(text: &str, loops: &[Loop]) -> Result<(), String> {
             return Err(format!(
                 "{place}: {:?} has a zero byte, which no program can be given",
                 wrong.to_string()
+            ));
+        }
+        let is_long = |value: &Value| value.to_string().len() > LONGEST_ARGUMENT;
+        if let Some(long) = named.points.find(field.as_deref(), &is_long) {
+            return Err(format!(
+                "{place}: a value of {} bytes is too long for a program's argument or variable, which has up to {LONGEST_ARGUMENT}: write it to a file, and give the file's name",
+                long.to_string().len()
             ));
         }
     }

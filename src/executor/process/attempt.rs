@@ -1,4 +1,5 @@
-//! One attempt of a command: its process, and everything that it starts, which ends with it.
+//! One attempt of a command, or a child that serves many tasks: its process, and everything that it starts, which
+//! ends with it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -39,7 +40,18 @@ impl AttemptProcess {
     /// Waits for the end of the process, and ends what it has left running: in its group, and what has left
     /// its group or session. If a limit is exceeded, ends the process and returns the reason as the error.
     pub(crate) fn wait(mut self, limits: &Limits, tails: &mut [Tail]) -> io::Result<ExitStatus> {
-        let ended = child::wait(&mut self.child, limits, tails);
+        child::wait(&mut self.child, limits, tails)
+    }
+
+    /// Reaps what processes of attempts that go on have left and has ended.
+    pub(crate) fn reap() {
+        orphans::end(|_, _| true);
+    }
+}
+
+/// Ends what it has left running outside of its group. Its process must have ended.
+impl Drop for AttemptProcess {
+    fn drop(&mut self) {
         own_children::forget(self.child.id());
         RUNNING.lock().remove(&self.number);
         orphans::end(|attempt, started| {
@@ -50,6 +62,5 @@ impl AttemptProcess {
                 None => running.values().any(|begun| *begun <= started),
             }
         });
-        ended
     }
 }

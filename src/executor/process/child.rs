@@ -191,13 +191,13 @@ fn wait_and_take(child: &Child, limits: &Limits, tails: &mut [Tail]) -> io::Resu
 
 /// Whether a child has ended. It is left for [`kill`] to take: until then no other process can have its
 /// number, or its group's.
-fn has_ended(child: &Child) -> bool {
+pub(crate) fn has_ended(child: &Child) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     !matches!(waitid(WaitId::Pid(pid(child)), options), Ok(None))
 }
 
 /// Kills a child and what is in its group.
-fn kill(child: &mut Child) -> io::Result<ExitStatus> {
+pub(crate) fn kill(child: &mut Child) -> io::Result<ExitStatus> {
     let _ = kill_process_group(pid(child), Signal::KILL);
     let _ = child.kill(); // it may have left its group
     child.wait()

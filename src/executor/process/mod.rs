@@ -7,4 +7,6 @@ pub(crate) mod ended;
 pub(crate) mod environment;
 #[cfg(feature = "jobs")]
 mod orphans;
+#[cfg(feature = "jobs")]
+pub(crate) mod start_error;
 pub(crate) mod tail;

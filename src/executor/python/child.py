@@ -7,15 +7,27 @@ import keyword
 modules = {}
 
 
+def imported_from(path, stem):
+    """The module of a file, if another one of the user's has imported it: one copy has one state."""
+    module = sys.modules.get(stem)
+    file = getattr(module, "__file__", None)
+    try:
+        return module if file and os.path.samefile(file, path) else None
+    except OSError:
+        return None
+
+
 def find(path, name):
     """A function of a file, which is imported once."""
     if path not in modules:
         sys.path.insert(0, os.path.dirname(path))
         stem = os.path.splitext(os.path.basename(path))[0]
-        spec = importlib.util.spec_from_file_location(stem, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[stem] = module
-        spec.loader.exec_module(module)
+        module = imported_from(path, stem)
+        if module is None:
+            spec = importlib.util.spec_from_file_location(stem, path)
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[stem] = module
+            spec.loader.exec_module(module)
         modules[path] = module
     module = modules[path]
     if callable(getattr(module, name, None)):

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value as Json, json};
 
+use crate::executor::process::attempt::AttemptProcess;
 use crate::executor::process::child::{self, Limits, Timed};
 use crate::executor::process::tail::LastBytes;
 use crate::executor::process::{ended, environment};
@@ -105,9 +106,14 @@ pub(super) fn version_of(package: &str) -> String {
     format!("the version of {package}")
 }
 
-/// A running child. Dropping it closes its pipe, which ends it; otherwise it is killed.
+/// How often to reap what calls have left.
+const REAP_PERIOD: Duration = Duration::from_secs(1);
+
+/// A running child. Dropping it closes its pipe, which ends it; otherwise it is killed. What its calls have
+/// started ends with it.
 pub(crate) struct PythonChild {
-    process: Child,
+    process: AttemptProcess,
+    reaped: Instant,
     requests: Option<ChildStdin>,
     answers: BufReader<Timed>,
     /// The results of its current request.
@@ -141,17 +147,19 @@ impl PythonChild {
         if std::env::var_os(HASH_SEED).is_none() {
             command.env(HASH_SEED, "0");
         }
-        let mut process = child::spawn(&mut command).map_err(|error| {
+        let mut process = AttemptProcess::start(&mut command).map_err(|error| {
             let why = format!("{} cannot be started: {error}", setup.interpreter.display());
             startup::check_folder(&setup.folder).err().unwrap_or(why)
         })?;
-        let (requests, answers) = (process.stdin.take(), process.stdout.take());
+        let of_child = &mut process.child;
+        let (requests, answers) = (of_child.stdin.take(), of_child.stdout.take());
         let printed = Arc::new(Mutex::new(LastBytes::new(KEPT)));
-        let listener = listen(process.stderr.take().expect("piped"), printed.clone());
+        let listener = listen(of_child.stderr.take().expect("piped"), printed.clone());
         let limits = limits.clone();
         let answers = BufReader::new(Timed { pipe: answers.expect("piped"), limits });
         let mut child = PythonChild {
             process,
+            reaped: Instant::now(),
             requests,
             answers,
             results,
@@ -208,6 +216,10 @@ impl PythonChild {
 
     /// Sends a request. The child reads it at once, unless the user's code keeps it from that.
     pub(crate) fn send(&mut self, request: &[u8]) -> std::io::Result<()> {
+        if self.reaped.elapsed() > REAP_PERIOD {
+            AttemptProcess::reap();
+            self.reaped = Instant::now();
+        }
         let pipe = self.requests.as_mut().expect("open until dropped");
         rustix::io::ioctl_fionbio(&*pipe, true)?;
         let begin = Instant::now();
@@ -255,11 +267,13 @@ impl PythonChild {
 
     /// Ends a child after a failed exchange of messages; returns the error text.
     pub(crate) fn give_up(&mut self, error: &std::io::Error) -> String {
-        // It is usually dead already; otherwise it is of no further use.
+        // It is usually dead already, or about to end; otherwise it is of no further use.
         match error.kind() {
-            ErrorKind::TimedOut => child::end(&mut self.process),
-            _ => drop(self.process.kill()),
+            ErrorKind::TimedOut => child::end(&mut self.process.child),
+            ErrorKind::UnexpectedEof => self.await_end(LAST_WORDS),
+            _ => {}
         }
+        let _ = child::kill(&mut self.process.child);
         match error.kind() {
             ErrorKind::FileTooLarge => too_large(error),
             ErrorKind::TimedOut => error.to_string(),
@@ -267,12 +281,19 @@ impl PythonChild {
         }
     }
 
-    pub(crate) fn is_alive(&mut self) -> bool {
-        matches!(self.process.try_wait(), Ok(None))
+    pub(crate) fn is_alive(&self) -> bool {
+        !child::has_ended(&self.process.child)
+    }
+
+    fn await_end(&self, patience: Duration) {
+        let begin = Instant::now();
+        while self.is_alive() && begin.elapsed() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn last_words(&mut self, error: &Error) -> String {
-        let how = match self.process.wait() {
+        let how = match self.process.child.wait() {
             Ok(status) => {
                 format!("the Python child ended ({}; {error})", ended::settled(status))
             }
@@ -290,12 +311,8 @@ impl PythonChild {
 impl Drop for PythonChild {
     fn drop(&mut self) {
         self.requests = None;
-        let begin = Instant::now();
-        while self.is_alive() && begin.elapsed() < PATIENCE {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.await_end(PATIENCE);
+        let _ = child::kill(&mut self.process.child);
     }
 }
 

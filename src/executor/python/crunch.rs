@@ -152,7 +152,7 @@ impl PythonExecutor {
             self.asked = PythonRequest::default();
         }
         self.answers.clear();
-        if self.child.as_mut().is_some_and(PythonChild::is_alive) {
+        if self.child.as_ref().is_some_and(PythonChild::is_alive) {
             match self.send(task) {
                 // It died after its last answer and never saw this request, so this task is not at fault.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {}

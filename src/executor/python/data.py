@@ -2,6 +2,7 @@
 # are made read-only; the rest is compared by a digest.
 import copy
 import collections
+import pickle
 import time
 import types
 import zlib
@@ -32,6 +33,19 @@ class Loaded:
         self.key, self.value = key, value
         self.held = {}  # by address, which is in the digest: no other object may get it
         self.digest, self.skipped, self.cost = None, False, 0.0
+        self.pickled = None
+
+    def copied(self):
+        """A copy of its own for a call. The deep copy of a frame would share the objects in its cells."""
+        if self.pickled is None:
+            try:
+                pickled = pickle.dumps(self.value, 5)
+                copied = pickle.loads(pickled)
+                self.pickled, self.value = pickled, None
+                return copied
+            except Exception:
+                self.pickled = b""
+        return pickle.loads(self.pickled) if self.pickled else copy.deepcopy(self.value)
 
     def watch(self):
         """Makes read-only what can be, and takes the digest of the rest."""
@@ -72,22 +86,48 @@ class Loaded:
         return not same
 
 
+PLAIN = {str, bytes, int, float, complex, bool, type(None)}
+
+
+def is_plain(kind, numpy):
+    """Whether no object of this type can be changed."""
+    return kind in PLAIN or issubclass(kind, numpy.generic) or kind.__module__ in ("datetime", "decimal", "fractions") \
+        or kind.__module__.startswith("pandas._libs.")
+
+
+def is_fixed(array, held, numpy):
+    """Whether nothing in a read-only array can be changed."""
+    if not array.dtype.hasobject:
+        return True
+    key = ("fixed", id(array))
+    if key not in held:
+        is_list = array.dtype.kind == "O"
+        held[key] = is_list and all(is_plain(kind, numpy) for kind in set(map(type, array.flat)))
+    return held[key]
+
+
 def freeze(value, held):
     """What stands for an array or a frame in the digest, once it is read-only; None for anything else."""
     numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
     if numpy and isinstance(value, numpy.ndarray):
+        mask = getattr(value, "_mask", None)
         if id(value) not in held:
             held[id(value)] = value
             value.setflags(write=False)
-            if isinstance(getattr(value, "_mask", None), numpy.ndarray):
-                value._mask.setflags(write=False)
-        return None if value.dtype.hasobject else (id(value), value.flags.writeable, value.shape, value.dtype.str)
+            if isinstance(mask, numpy.ndarray):
+                held[id(mask)] = mask
+                mask.setflags(write=False)
+        if not is_fixed(value, held, numpy):
+            return None
+        own = None if type(value).__module__.startswith("numpy") else getattr(value, "__dict__", None)
+        return id(value), value.flags.writeable, value.shape, value.dtype.str, id(mask), own
     if pandas and isinstance(value, (pandas.DataFrame, pandas.Series)):
         try:
             parts = [block.values for block in value._mgr.blocks]
             inner = ("_pa_array", "_ndarray", "_data", "_mask")
             parts += [getattr(part, name) for part in parts for name in inner if hasattr(part, name)]
             arrays = [part for part in parts if isinstance(part, numpy.ndarray)]
+            names = [list(axis.names) for axis in value._mgr.axes] + [value.attrs, getattr(value, "_name", None)]
             parts += value._mgr.axes
         except AttributeError:
             return None  # another pandas
@@ -95,13 +135,14 @@ def freeze(value, held):
             held.update((id(part), part) for part in [value, *parts])
             for array in arrays:
                 array.setflags(write=False)
-        return tuple(map(id, parts)) + tuple(array.flags.writeable for array in arrays)
+        fixed = tuple(map(id, parts)) + tuple(array.flags.writeable for array in arrays)
+        # An array of objects is in the digest with its content.
+        return fixed + tuple(array for array in arrays if not is_fixed(array, held, numpy)) + (names,)
     return None
 
 
 def digest(value, held):
     import hashlib
-    import pickle
 
     class Pickler(pickle.Pickler):
         def reducer_override(self, inner):
@@ -134,6 +175,8 @@ def load(key, point):
         if compares:
             entry.watch()
     finally:
+        if flags[TOUCHED]:
+            put_back()  # only the first call with this data would find it so
         load_seed = None
         header[PHASE] += 1
     if seeders:
@@ -157,7 +200,7 @@ def data(point):
         loaded[key] = load(key, point)
     loaded.move_to_end(key)
     if setup["data_copy"]:
-        return copy.deepcopy(loaded[key].value)
+        return loaded[key].copied()
     used[key] = loaded[key]
     return loaded[key].value
 

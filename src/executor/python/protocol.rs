@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::executor::RESULT_LIMIT;
 use crate::model::Value;
+use crate::model::value::json::{self, ReadJson};
 use crate::util::error::Result;
 use crate::util::framing::read_frame;
 
@@ -15,7 +16,7 @@ const MARK: &str = "__gridmpi_float__";
 /// Reads the answer to one request. The user's code may have written anything into the pipe.
 pub(super) fn read_answer(answers: &mut impl Read) -> std::io::Result<Result<Value, String>> {
     let frame = read_frame(answers, RESULT_LIMIT)?;
-    answered(serde_json::from_slice(&frame)?).ok_or_else(no_answer)
+    answered(json::read(&frame)?).ok_or_else(no_answer)
 }
 
 pub(super) fn no_answer() -> std::io::Error {
@@ -31,25 +32,30 @@ pub(super) fn decode_frame(frame: &[u8]) -> std::io::Result<Option<Answer>> {
     if frame.is_empty() {
         return Ok(None);
     }
-    let answer: Json = serde_json::from_slice(frame)?;
-    let seconds = answer.get("seconds").and_then(Json::as_f64).ok_or_else(no_answer)?;
+    let answer = json::read(frame)?;
+    let seconds = answer.json.get("seconds").and_then(Json::as_f64).ok_or_else(no_answer)?;
     Ok(Some((answered(answer).ok_or_else(no_answer)?, seconds)))
 }
 
 /// The value or the error in a text of the results file.
 pub(super) fn decode(text: &[u8]) -> Result<Value, String> {
-    let answer = serde_json::from_slice(text).map_err(|error| error.to_string());
+    let answer = json::read(text).map_err(|error| error.to_string());
     let answer = answer.and_then(|answer| answered(answer).ok_or("no answer".to_string()));
     answer.unwrap_or_else(|why| Err(format!("the result cannot be read: {why}")))
 }
 
 /// The value or the error in an answer, if it is one.
-fn answered(answer: Json) -> Option<Result<Value, String>> {
-    let Json::Object(mut answer) = answer else { return None };
+fn answered(answer: ReadJson) -> Option<Result<Value, String>> {
+    let ReadJson { json: Json::Object(mut answer), repeated } = answer else { return None };
     if let Some(error) = answer.remove("error") {
         return Some(Err(error.as_str().map_or_else(|| error.to_string(), String::from)));
     }
-    answer.remove("value").map(|value| Ok(unmarked(value)))
+    let value = answer.remove("value")?;
+    Some(match repeated {
+        // Python's records may have 1 and "1".
+        Some(name) => Err(format!("the result cannot be kept: {}", json::of_repeated(&name))),
+        None => Ok(unmarked(value)),
+    })
 }
 
 /// The JSON form of a value; a number that JSON cannot represent becomes a marked record.
@@ -68,7 +74,7 @@ fn unmarked(json: Json) -> Value {
     match json {
         Json::Array(items) => Value::List(items.into_iter().map(unmarked).collect()),
         Json::Object(map) => match map.get(MARK).and_then(Json::as_str).map(str::parse) {
-            Some(Ok(number)) => Value::Float(number),
+            Some(Ok(number)) if map.len() == 1 => Value::Float(number),
             _ => Value::Record(map.into_iter().map(|(name, v)| (name, unmarked(v))).collect()),
         },
         plain => Value::from_json(plain),

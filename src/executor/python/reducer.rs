@@ -55,7 +55,7 @@ impl PythonReducer {
 
 impl GroupReducer for PythonReducer {
     fn prepare(&mut self) -> Result<(), String> {
-        if !self.child.as_mut().is_some_and(PythonChild::is_alive) {
+        if !self.child.as_ref().is_some_and(PythonChild::is_alive) {
             self.child = Some(start(&self.setup)?);
         }
         Ok(())
@@ -75,7 +75,7 @@ impl GroupReducer for PythonReducer {
         let runs: Vec<Json> = nest.children(group).zip(items).map(run).collect();
         let request = json!({ "function": format!("reduce {}", group.level), "runs": runs });
         let mut value = call(&mut self.child, &self.setup, &request);
-        if value.is_err() && !self.child.as_mut().is_some_and(PythonChild::is_alive) {
+        if value.is_err() && !self.child.as_ref().is_some_and(PythonChild::is_alive) {
             // The child may have died for an unrelated reason, so the group is tried once more.
             value = call(&mut self.child, &self.setup, &request);
         }

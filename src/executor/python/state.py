@@ -1,12 +1,14 @@
-# What a call leaves behind in the process is put back: the working folder, the environment, and the generators
-# of random numbers. A flag says that there is something to do, so that other calls pay nothing.
+# What a call leaves behind in the process is put back: the working folder, the environment, timers, and the
+# generators of random numbers. A flag says that there is something to do, so that other calls pay nothing.
 import _thread
 import functools
 import itertools
+import signal
 
 TOUCHED, IMPORTED = 1, 2  # bytes of the header's first word; the worker writes byte 0
 main_thread = _thread.get_ident()
 touched = set()
+timers = set()  # that a call has set: their signals would end another call
 at = None  # the request at hand
 load_seed = None  # while data is loaded
 
@@ -25,6 +27,8 @@ def noting(function):
     def noted(*arguments, **named):
         if function.__name__.endswith("env"):
             touched.add(os.fsencode(arguments[0]))
+        elif function is alarm or function is set_timer:
+            timers.add(signal.ITIMER_REAL if function is alarm else arguments[0])
         flags[TOUCHED] = 1
         return function(*arguments, **named)
 
@@ -34,12 +38,16 @@ def noting(function):
 for name in ("chdir", "fchdir", "putenv", "unsetenv"):  # os.environ calls the last two
     setattr(os, name, noting(getattr(os, name)))
 
+alarm, set_timer = signal.alarm, signal.setitimer
+signal.alarm, signal.setitimer = noting(alarm), noting(set_timer)
+
 
 def remember():
     global folder, environment
     folder, environment = os.getcwd(), dict(os.environb)
     flags[TOUCHED] = 0
     touched.clear()
+    timers.clear()
 
 
 def put_back():
@@ -57,6 +65,8 @@ def put_back():
         moved = True
     if moved:
         os.chdir(folder)
+    while timers:
+        set_timer(timers.pop(), 0)
     flags[TOUCHED] = 0
     touched.clear()
 

@@ -15,7 +15,14 @@ def plain(value):
     """What NumPy and pandas values are in plain Python."""
     for name in ("tolist", "item", "to_dict"):
         if hasattr(value, name):
-            return getattr(value, name)()
+            if name == "to_dict":
+                for axis in getattr(value, "axes", ()):
+                    if not axis.is_unique:
+                        again = list(axis[axis.duplicated()])[0]
+                        raise Wrong(f"the result cannot be kept: a {type(value).__name__} has {again!r} more than once")
+            inner = getattr(value, name)()
+            if type(inner) is not type(value):  # as a longdouble's is
+                return inner
     raise Wrong(f"a {type(value).__name__} is neither a number nor a record of numbers and texts")
 
 
@@ -31,7 +38,7 @@ def marked(value):
 
 
 def unmarked(record):
-    return float(record["__gridmpi_float__"]) if "__gridmpi_float__" in record else record
+    return float(record["__gridmpi_float__"]) if record.keys() == {"__gridmpi_float__"} else record
 
 
 encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=plain).encode

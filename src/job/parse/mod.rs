@@ -12,6 +12,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
+use crate::job::placeholders::Template;
 use crate::job::shell::script;
 use crate::job::slurm::SlurmOptions;
 use crate::job::{
@@ -298,7 +299,11 @@ fn parse_crunch(table: &mut TomlTable, loops: &[Loop]) -> Result<CrunchSpec> {
             for argument in &arguments {
                 placeholders::check(&argument.text()?, loops).map_err(|why| argument.error(why))?;
             }
-            Ok(CrunchSpec::Command(arguments.iter().map(TomlEntry::text).collect::<Result<_>>()?))
+            let words: Vec<String> =
+                arguments.iter().map(TomlEntry::text).collect::<Result<_>>()?;
+            let templates: Vec<_> = words.iter().filter_map(|w| Template::parse(w).ok()).collect();
+            script::check_command(&templates, loops).map_err(|why| entry.error(why))?;
+            Ok(CrunchSpec::Command(words))
         }
         _ => {
             let line = entry.text()?;

@@ -1,6 +1,8 @@
 //! The line of `shell = "..."`. Values reach it in variables and are never read as code.
 
 #[cfg(feature = "jobs")]
+mod nested;
+#[cfg(feature = "jobs")]
 mod scan;
 #[cfg(feature = "jobs")]
 pub(crate) mod script;

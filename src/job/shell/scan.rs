@@ -18,6 +18,8 @@ pub(super) struct ScannedLine {
     pub(super) has_pipe: bool,
     /// Whether it calls `eval`.
     pub(super) has_eval: bool,
+    /// Whether it has a pipe that runs in the background by itself, so that nothing looks at it.
+    pub(super) has_pipe_in_background: bool,
     /// The placeholders that stand in arithmetic.
     pub(super) in_arithmetic: Vec<usize>,
 }
@@ -54,8 +56,16 @@ struct HereDocument {
 /// Scans a line. `names` are the variables of the placeholders.
 pub(super) fn scan(units: &[Unit], names: &[String]) -> Result<ScannedLine, String> {
     let scanned = ScannedLine::default();
-    let mut scanner =
-        Scanner { units, names, at: 0, stack: vec![], documents: vec![], begins: true, scanned };
+    let mut scanner = Scanner {
+        units,
+        names,
+        at: 0,
+        stack: vec![],
+        pipes: vec![false],
+        documents: vec![],
+        begins: true,
+        scanned,
+    };
     while let Some(&unit) = units.get(scanner.at) {
         match unit {
             Unit::Place(place) => scanner.place(place)?,
@@ -70,6 +80,8 @@ struct Scanner<'a> {
     names: &'a [String],
     at: usize,
     stack: Vec<ScanContext>,
+    /// Whether the command at hand has a pipe: of the line, and of each context.
+    pipes: Vec<bool>,
     /// Here-documents whose text begins on the next line.
     documents: Vec<HereDocument>,
     /// Whether the next word is a command.
@@ -145,12 +157,14 @@ impl Scanner<'_> {
 
     fn enter(&mut self, context: ScanContext, letters: usize) {
         self.stack.push(context);
+        self.pipes.push(false);
         self.keep(letters);
         self.begins = matches!(context, ScanContext::Parenthesis | ScanContext::Backquote);
     }
 
     fn leave(&mut self, letters: usize) {
         self.stack.pop();
+        self.pipes.truncate(self.stack.len() + 1);
         self.keep(letters);
         self.begins = false;
     }
@@ -256,21 +270,34 @@ impl Scanner<'_> {
             ')' if self.stack.last() == Some(&ScanContext::Parenthesis) => self.leave(1),
             '<' if next == Some('<') && self.peek(2) == Some('<') => self.keep(3),
             '<' if next == Some('<') => self.here_document()?,
-            '|' if next == Some('|') => {
+            '|' | '&' if next == Some(letter) => {
+                self.set_pipe(false);
                 self.keep(2);
                 self.begins = true;
             }
             '|' => {
-                self.scanned.has_pipe |= before != Some(Unit::Letter('>'));
+                let is_pipe = before != Some(Unit::Letter('>'));
+                self.scanned.has_pipe |= is_pipe;
+                self.set_pipe(is_pipe);
                 self.keep(1);
                 self.begins = true;
             }
             '\n' => {
+                let goes_on = self.begins; // behind a `|`
+                self.set_pipe(goes_on && self.pipes.last() == Some(&true));
                 self.keep(1);
                 self.begins = true;
                 self.here_documents()?;
             }
             ';' | '&' | '{' | '!' | ')' => {
+                let redirects =
+                    next == Some('>') || matches!(before, Some(Unit::Letter('<' | '>' | '|')));
+                if letter == '&' && !redirects {
+                    self.scanned.has_pipe_in_background |= self.pipes.last() == Some(&true);
+                }
+                if letter != '!' && !(letter == '&' && redirects) {
+                    self.set_pipe(false);
+                }
                 self.keep(1);
                 self.begins = true;
             }
@@ -278,6 +305,12 @@ impl Scanner<'_> {
             _ => self.keep(1),
         }
         Ok(())
+    }
+
+    fn set_pipe(&mut self, has_pipe: bool) {
+        if let Some(pipe) = self.pipes.last_mut() {
+            *pipe = has_pipe;
+        }
     }
 
     /// The first letters of a word, as far as they are plain.

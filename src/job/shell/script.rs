@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::job::placeholders::{Placeholder, Template, TemplatePart};
 use crate::job::shell::ShellLine;
+use crate::job::shell::nested::{ShellWords, in_command, is_harmless, words};
 use crate::job::shell::scan::{Unit, scan};
 use crate::model::{Loop, Value};
 use crate::util::programs::find_program;
@@ -30,10 +31,11 @@ impl ShellLine {
 }
 
 /// What the shell runs: the line with a variable in place of each placeholder.
-#[derive(Debug)]
 pub(crate) struct ShellScript {
     pub(crate) text: String,
     pub(crate) has_pipe: bool,
+    has_pipe_in_background: bool,
+    words: ShellWords,
     variables: Vec<(String, Placeholder)>,
     has_eval: bool,
     in_arithmetic: Vec<usize>,
@@ -65,6 +67,8 @@ impl ShellScript {
         Ok(ShellScript {
             text: scanned.script,
             has_pipe: scanned.has_pipe,
+            has_pipe_in_background: scanned.has_pipe_in_background,
+            words: words(&units),
             variables,
             has_eval: scanned.has_eval,
             in_arithmetic: scanned.in_arithmetic,
@@ -103,6 +107,14 @@ pub(crate) fn check(line: &ShellLine, loops: &[Loop]) -> Result<(), String> {
                     in front of a pipe goes unnoticed"
             .to_string());
     }
+    if script.has_pipe_in_background {
+        return Err("a pipe in the background, in which a program that fails goes unnoticed: write ( a | b ) &, in parentheses".to_string());
+    }
+    if let Some(signal) = script.words.traps().filter(|_| script.has_pipe) {
+        return Err(format!(
+            "trap ... {signal} in a line with a pipe: gridmpi needs that trap to notice a program that fails in front of a pipe; leave it to a script of its own"
+        ));
+    }
     if script.has_eval && !script.variables.is_empty() {
         return Err("eval would run values as code: call the program without it".to_string());
     }
@@ -116,16 +128,51 @@ pub(crate) fn check(line: &ShellLine, loops: &[Loop]) -> Result<(), String> {
             ));
         }
     }
-    if evaluates(&line.line) {
-        for (_, place) in &script.variables {
-            let points = &place.of(loops).points;
-            if let Some(value) = points.find(place.field.as_deref(), &is_subscript) {
-                return Err(format!(
-                    "{place}: the value {} could run as code, because this line has arithmetic, [[ ]] or the like, where the shell evaluates what stands in brackets: leave that to a program",
-                    shown(value)
-                ));
-            }
-        }
+    let places = || script.variables.iter().map(|(_, place)| place);
+    if evaluates(&line.line)
+        && let Some((place, value)) = find(places(), loops, &has_command)
+    {
+        return Err(format!(
+            "{place}: the value {value} could run as code, because this line has arithmetic, [[ ]] or the like, where the shell evaluates what stands in brackets: leave that to a program",
+        ));
+    }
+    if let Some(word) = script.words.takes_values_as_code() {
+        refuse_code(word, places(), loops)?;
+    }
+    Ok(())
+}
+
+/// Refuses a command that gives a shell values as code.
+pub(crate) fn check_command(arguments: &[Template], loops: &[Loop]) -> Result<(), String> {
+    match in_command(arguments) {
+        Some(word) => refuse_code(&word, arguments.iter().flat_map(Template::places), loops),
+        None => Ok(()),
+    }
+}
+
+/// The first value of these placeholders that is as wanted.
+fn find<'p>(
+    mut places: impl Iterator<Item = &'p Placeholder>,
+    loops: &[Loop],
+    wanted: &dyn Fn(&Value) -> bool,
+) -> Option<(&'p Placeholder, String)> {
+    places.find_map(|place| {
+        let value = place.of(loops).points.find(place.field.as_deref(), wanted)?;
+        Some((place, shown(value)))
+    })
+}
+
+/// An error if one of the values is code to a shell.
+fn refuse_code<'p>(
+    word: &str,
+    places: impl Iterator<Item = &'p Placeholder>,
+    loops: &[Loop],
+) -> Result<(), String> {
+    let is_code = |value: &Value| !is_harmless(&value.to_string());
+    if let Some((place, value)) = find(places, loops, &is_code) {
+        return Err(format!(
+            "{place}: the value {value} could run as code, because `{word}` reads a part of this line as code: give it the value as an argument, as in bash -c './fit \"$1\"' bash {place}",
+        ));
     }
     Ok(())
 }
@@ -134,17 +181,17 @@ fn shown(value: &Value) -> String {
     beginning(&format!("{:?}", value.to_string()), 60)
 }
 
-/// Whether bash runs a command in this value when it is evaluated as a number or as the name of a
-/// variable: `a[$(command)]`.
-fn is_subscript(value: &Value) -> bool {
+/// Whether bash may run a command in this value when it is evaluated as a number or as the name of a
+/// variable: `a[$(command)]`, of which the line or another value may have the rest.
+fn has_command(value: &Value) -> bool {
     let text = value.to_string();
-    text.split_once('[').is_some_and(|(_, subscript)| subscript.contains(['$', '`']))
+    text.contains('`') || text.contains("$(") || text.ends_with('$')
 }
 
 /// Whether a line may evaluate values, also those that it has given to variables. Says yes too often
 /// rather than too rarely.
 fn evaluates(line: &str) -> bool {
-    const SIGNS: [&str; 5] = ["((", "[[", "$[", "]=", "${"];
+    const SIGNS: [&str; 6] = ["((", "[[", "$[", "]=", "]+=", "${"];
     const WORDS: [&str; 10] =
         ["-v", "-i", "let", "declare", "typeset", "local", "unset", "read", "readarray", "mapfile"];
     let is_one = |word: &str| WORDS.contains(&word);

@@ -4,6 +4,8 @@
 //! Numbers print the same everywhere (table, placeholder, store, seed): as JSON prints them.
 
 #[cfg(feature = "jobs")]
+pub(crate) mod json;
+#[cfg(feature = "jobs")]
 pub(crate) mod printed;
 mod show;
 

@@ -2,7 +2,7 @@
 
 use serde_json::Number;
 
-use crate::model::value::Value;
+use crate::model::value::{Value, json};
 
 /// Why a program's output is no value.
 #[derive(Debug, PartialEq)]
@@ -17,8 +17,9 @@ pub(crate) enum PrintedError {
 /// exponent D.
 pub(crate) fn parse_printed(text: &str) -> Result<Value, PrintedError> {
     let text = text.trim();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text); // as programs on Windows begin a file
     let mark = blake3::hash(text.as_bytes()).to_hex(); // which the text itself cannot have
-    let mut json = String::with_capacity(text.len());
+    let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(letter) = rest.chars().next() {
         let is_of_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
@@ -28,13 +29,16 @@ pub(crate) fn parse_printed(text: &str) -> Result<Value, PrintedError> {
         };
         let (word, after) = rest.split_at(length);
         match letter {
-            _ if is_of_word(letter) => push_word(&mut json, word, mark.as_str())?,
-            _ => json.push_str(word),
+            _ if is_of_word(letter) => push_word(&mut plain, word, mark.as_str())?,
+            _ => plain.push_str(word),
         }
         rest = after;
     }
-    match serde_json::from_str(&json) {
-        Ok(json) => Ok(unmarked(Value::from_json(json), mark.as_str())),
+    match json::read(plain.as_bytes()) {
+        Ok(read) => match read.repeated {
+            Some(name) => Err(PrintedError::Beyond(json::of_repeated(&name))),
+            None => Ok(unmarked(Value::from_json(read.json), mark.as_str())),
+        },
         Err(error) if error.to_string().starts_with("recursion limit") => {
             Err(PrintedError::Beyond("it is nested more than 127 levels deep".to_string()))
         }
@@ -68,7 +72,10 @@ fn push_word(json: &mut String, word: &str, mark: &str) -> Result<(), PrintedErr
     }
     let is_fortran = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     let number = match is_fortran {
-        true => word.replace(['d', 'D'], "e").parse::<f64>(),
+        true => match without_letter(word) {
+            Some((digits, exponent)) => format!("{digits}e{exponent}").parse::<f64>(),
+            None => word.replace(['d', 'D'], "e").parse::<f64>(),
+        },
         false => word.replace("-nan", "nan").parse::<f64>(),
     };
     match number.map(|number| (number, Number::from_f64(number))) {
@@ -77,6 +84,21 @@ fn push_word(json: &mut String, word: &str, mark: &str) -> Result<(), PrintedErr
         Err(_) => json.push_str(word),
     }
     Ok(())
+}
+
+/// The parts of a number as Fortran writes one whose exponent has three digits, and so no room for the letter:
+/// `0.48-102`.
+fn without_letter(word: &str) -> Option<(&str, &str)> {
+    let sign = word.rfind(['+', '-']).filter(|sign| *sign > 0)?;
+    let (digits, exponent) = word.split_at(sign);
+    let (whole, fraction) = digits.split_once('.')?;
+    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_one = whole.trim_start_matches(['+', '-']).len() <= 1
+        && fraction.len() > 1
+        && are_digits(fraction)
+        && exponent.len() == 4
+        && are_digits(&exponent[1..]);
+    is_one.then_some((digits, exponent))
 }
 
 /// The value with numbers in place of marked strings.
@@ -108,6 +130,9 @@ mod tests {
             ("0.48D+02", 48.0),
             ("-.5d-1", -0.05),
             ("+5.", 5.0),
+            ("0.48-102", 0.48e-102),
+            ("-.4812+101", -0.4812e101),
+            ("\u{feff}2.5", 2.5),
             ("-inf", f64::NEG_INFINITY),
             ("1e400", f64::INFINITY),
             ("-Infinity", f64::NEG_INFINITY),
@@ -128,9 +153,21 @@ mod tests {
 
     #[test]
     fn says_why_it_is_no_value() {
-        for text in
-            ["done.", "", "1 2", "{\"a\": NA}", "\"a", "1d", "[1,]", "é", "D0", "infinitely"]
-        {
+        for text in [
+            "done.",
+            "",
+            "1 2",
+            "{\"a\": NA}",
+            "\"a",
+            "1d",
+            "[1,]",
+            "é",
+            "D0",
+            "infinitely",
+            "0.4-10",
+            "2024.01-100",
+            "1-100",
+        ] {
             assert!(matches!(parse_printed(text), Err(PrintedError::Neither(_))), "{text}");
         }
         let deep = "[".repeat(500) + &"]".repeat(500);
@@ -138,6 +175,7 @@ mod tests {
             ("18446744073709551616", "18446744073709551616 does not fit into 64 bits"),
             ("{\"n\": -9223372036854775809}", "-9223372036854775809 does not fit"),
             (&deep, "levels deep"),
+            ("{\"score\": 1, \"score\": 2}", "the name \"score\" more than once"),
         ] {
             let error = parse_printed(text);
             assert!(matches!(&error, Err(PrintedError::Beyond(w)) if w.contains(why)), "{error:?}");
