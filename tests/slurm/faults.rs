@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::common::Desk;
+use crate::common::{Desk, gridmpi};
 use crate::{
     Dead, ask, desk, ends, job, log, on_threads, show, sql, started, submit, submit_script,
 };
@@ -121,4 +121,24 @@ fn of_two_jobs_that_start_on_one_folder_at_once_the_second_is_refused_at_once() 
     ends(&desk, other, 60, "COMPLETED", "0:0");
     assert_eq!(started(&desk, "job"), (60, 60));
     assert_eq!(sql(&desk, "results/job", "SELECT count(*) FROM runs"), ["60"]);
+}
+
+#[test]
+fn status_says_that_a_job_waits_and_later_why_it_failed_on_another_host() {
+    let desk = Desk::with_job(
+        "name = \"job\"\n[crunch]\npython = \"fit.py:fit\"\n\
+         [[loop]]\nname = \"x\"\nvalues = [1, 2]\nreduce = \"sum\"\n",
+    );
+    let only_there = "import socket\nif socket.gethostname() != 'gs1':\n    \
+                      raise ImportError('no licence here')\ndef fit(x):\n    return x\n";
+    desk.write("fit.py", only_there);
+    let small = ["--nodes", "2", "--threads", "1", "--time", "1", "job.toml", "--", "--mem=100"];
+    let job = submit(&desk, &[&small[..], &["--nodelist=gs[1-2]", "--hold"]].concat());
+    let waits = desk.run(gridmpi(), &["status", "results/job"]).exits(2);
+    assert!(waits.stderr.contains("results/job: nothing is there yet"), "{}", waits.stderr);
+    ask("scontrol", &["release", &job]);
+    ends(&desk, &job, 60, "FAILED", "1:0");
+    let failed = desk.run(gridmpi(), &["status", "results/job"]).exits(0).stdout;
+    assert!(failed.starts_with("job: failed (no worker is left that can go on"), "{failed}");
+    assert!(failed.contains("rank 1 on gs2") && failed.contains("no licence here"), "{failed}");
 }
