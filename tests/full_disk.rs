@@ -21,7 +21,12 @@ fn desk(count: usize) -> Desk {
 }
 
 fn start(desk: &Desk, mut command: Command, out: &Path) -> (Child, Receiver<String>) {
-    command.arg("job.toml").arg("--out").arg(out).args(["--format", "json"]);
+    command.arg("job.toml").args(["--format", "json"]);
+    start_plain(desk, command, out)
+}
+
+fn start_plain(desk: &Desk, mut command: Command, out: &Path) -> (Child, Receiver<String>) {
+    command.arg("--out").arg(out);
     command.current_dir(desk.path("")).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let (say, said) = channel();
@@ -122,6 +127,37 @@ fn a_full_disk_pauses_and_goes_on_when_there_is_room() {
         assert_eq!(score(child), 1999.0 * 1000.0);
         let rest: Vec<String> = said.iter().filter(|line| line.contains("pauses")).collect();
         assert!(rest.is_empty(), "it is said once: {rest:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_before_the_first_byte_is_waited_for() {
+    let desk = desk(50);
+    let launch = || {
+        let mut command = gridmpi();
+        command.args(["launch", "-n", "2", "job.toml"]);
+        command
+    };
+    for (i, command) in [gridmpi(), mpirun(3), launch()].into_iter().enumerate() {
+        let Some(disk) = SmallDisk::mount(desk.path(&format!("disk{i}")), "200k") else { return };
+        let _ = std::fs::write(disk.0.join("filler"), vec![1; 300_000]);
+        let out = disk.0.join("out");
+        let (child, said) = match i {
+            2 => start_plain(&desk, command, &out),
+            _ => start(&desk, command, &out),
+        };
+        let error = hear(&said, "nothing is started until there is room");
+        assert!(error.contains("out: No space left on device"), "{error}");
+        if i == 0 {
+            Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+            assert_eq!(child.wait_with_output().unwrap().status.code(), Some(75));
+            continue;
+        }
+        disk.grow("50m");
+        hear(&said, "there is room now");
+        assert!(child.wait_with_output().unwrap().status.success());
+        let sum = common::sql_rows(&out.join("runs.sqlite"), "SELECT sum(score) FROM all_runs");
+        assert_eq!(sum, ["1225.0"]);
     }
 }
 

@@ -88,7 +88,7 @@ fn workers_that_are_all_suspended_for_a_while_are_waited_for() {
     signal_workers(&desk, "-CONT");
     let ran = end(child).exits(0);
     assert!(ran.stderr.contains("all workers have been silent for 1"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("a worker has come back"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("] rank 1 has come back\n"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("starting it again"), "{}", ran.stderr);
     whole(&desk);
 }

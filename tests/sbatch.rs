@@ -86,6 +86,46 @@ fn the_job_file_speaks_where_the_command_line_does_not() {
 }
 
 #[test]
+fn a_number_of_minutes_is_a_time_limit_in_the_job_file_too() {
+    let desk = Desk::with_job(&job(0.0, "[slurm]\ntime = 30\n"));
+    let text = script(&desk, &["job.toml", "--threads", "1"]);
+    has(&text, &["#SBATCH --time=00:30:00"]);
+    desk.run_job().exits(0);
+}
+
+/// A sinfo that says this.
+fn with_sinfo(desk: &Desk, says: &str) -> Command {
+    desk.script("bin/sinfo", &format!("#!/bin/sh\nprintf '{says}'\n"));
+    let mut command = gridmpi();
+    let path = std::env::var("PATH").unwrap();
+    command.env("PATH", format!("{}:{path}", desk.path("bin").display()));
+    command
+}
+
+#[test]
+fn what_the_partition_does_not_have_is_warned_about_with_what_there_is() {
+    let desk = Desk::with_job(&job(0.0, ""));
+    let warned = |asked: &[&str]| {
+        let command = with_sinfo(&desk, "main*|4|16|gpu:2|1-00:00:00\\n");
+        desk.run(command, &[&["sbatch", "job.toml"], asked].concat()).exits(0).stderr
+    };
+    assert_eq!(warned(&["--nodes", "4", "--", "--gpus-per-node=2"]), "");
+    for (asked, says) in [
+        (&["--nodes", "5"][..], "5 nodes: partition main has 4 nodes"),
+        (&["--threads", "17"], "17 cores of each node: partition main has 16 cores"),
+        (&["--time", "2-00"], "2 d: partition main allows 1 d; "),
+        (&["--", "--gpus", "9"], "9 GPUs: partition main has 8 GPUs"),
+    ] {
+        let said = warned(asked);
+        assert!(said.contains(says) && said.lines().count() == 1, "{says}: {said}");
+    }
+    let said = warned(&["--nodes", "3", "--threads", "1"]);
+    assert!(said.contains("one of the 3 nodes computes nothing"), "{said}");
+    assert!(said.contains("--threads 2") && said.contains("--ntasks-per-node 2"), "{said}");
+    assert_eq!(warned(&["--nodes", "3", "--threads", "1", "--ntasks-per-node", "2"]), "");
+}
+
+#[test]
 fn nodes_and_time_follow_from_what_runs_took() {
     let desk = Desk::with_job(&job(0.0, ""));
     let text = script(&desk, &["job.toml", "--threads", "1"]);
@@ -191,6 +231,9 @@ fn what_slurm_cannot_be_told_is_refused() {
         ("node = 3", "job.toml:8: 'slurm.node' is no key here; did you mean 'nodes'?"),
         ("nodes = 0", "job.toml:8: slurm.nodes: expected at least 1, found 0"),
         ("time = \"1h\"", "job.toml:8: slurm.time: expected minutes, "),
+        ("time = 0", "job.toml:8: slurm.time: expected minutes, "),
+        ("time = 1.5", "job.toml:8: slurm.time: expected minutes, "),
+        ("time = 02:00:00", "job.toml:8: slurm.time: expected minutes, "),
         ("setup = [\"\"\"a\nb\"\"\"]", "job.toml:8: slurm.setup[0]: expected one line"),
         ("modules = \"gcc\"", "job.toml:8: slurm.modules: expected an array"),
     ] {

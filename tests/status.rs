@@ -163,6 +163,58 @@ fn how_a_run_ended_is_told() {
 }
 
 #[test]
+fn a_run_that_failed_says_so_and_why() {
+    let quick = SLOW.replace("sleep = 0.5", "sleep = 0\nisolate = true");
+    for earlier in [false, true] {
+        let desk = Desk::with_job(&quick);
+        if earlier {
+            desk.run_job().exits(0);
+            let half = "DELETE FROM runs WHERE task > 20";
+            common::sql_rows(&desk.path("out/runs.sqlite"), half);
+        }
+        let mut command = gridmpi();
+        command.env("TMPDIR", desk.path("nowhere"));
+        desk.run(command, &["job.toml", "--threads", "2", "--out", "out"]).exits(1);
+        // Also from a machine that cannot see its process.
+        for host in [None, Some("elsewhere")] {
+            if let Some(host) = host {
+                let mut file = file(&desk).unwrap();
+                file["host"] = json!(host);
+                put(&desk.path("out"), &file);
+                desk.write("out/.lock", &format!("process {} on {host}\n", file["process"]));
+            }
+            let failed = status(&desk);
+            assert_eq!((&failed["life"], &failed["state"]), (&json!("ended"), &json!("failed")));
+            assert_eq!(failed["exit_code"], json!(1), "{failed}");
+            assert_eq!(failed["done"], json!(if earlier { 21 } else { 0 }), "{failed}");
+            let text = desk.run(gridmpi(), &["status", "out"]).exits(0).stdout;
+            assert!(text.starts_with("job: failed (no worker is left that can go on"), "{text}");
+            assert!(text.contains("nowhere"), "{text}");
+        }
+        // A later start that died before it wrote anything is another matter.
+        if !earlier {
+            desk.write("out/.lock", "process 1 on elsewhere\n");
+            let why = "rank 0 (process 1 on elsewhere) has recorded no run, and no process holds the folder";
+            assert_eq!(status(&desk)["life_why"], json!(why));
+        }
+    }
+}
+
+#[test]
+fn before_a_run_has_begun_it_is_said_how_to_look() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("empty")).unwrap();
+    for folder in ["results/slurm", "empty"] {
+        for verb in ["status", "watch"] {
+            let ran = desk.run(gridmpi(), &[verb, folder]).exits(2);
+            let says = format!("results folder {folder}: nothing is there yet: ");
+            assert!(ran.stderr.contains(&says), "{}", ran.stderr);
+            assert!(ran.stderr.contains("squeue --me"), "{}", ran.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_start_that_has_left_no_word_yet_is_not_taken_for_dead() {
     let desk = Desk::with_job(&SLOW.replace("sleep = 0.5", "sleep = 0"));
     desk.run_job().exits(0);

@@ -12,7 +12,7 @@ use crate::cli::plan::slurm_request::{RemainingWork, propose, warning};
 use crate::cli::{print, say};
 use crate::job::{Job, SlurmOptions};
 use crate::platform::mpi_flavour::MpiFlavour;
-use crate::platform::slurm::ask;
+use crate::platform::slurm::partition::{Partition, Wish};
 use crate::platform::slurm::script::{self, Script};
 use crate::util::duration;
 use crate::util::error::{Error, Exit, Result};
@@ -124,8 +124,9 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     let batch = &wanted[0].batch;
     let partition = arguments.partition.as_deref().or(batch.partition.as_deref());
     let ntasks_per_node = arguments.ntasks_per_node.or(batch.ntasks_per_node).unwrap_or(1);
+    let there = Partition::find(partition);
     let threads = arguments.threads.or(batch.threads).unwrap_or_else(|| {
-        let cores = cores_of_a_node(partition);
+        let cores = there.as_ref().map(|partition| partition.cores.0);
         if cores.is_none() {
             log::warn!("the number of cores per node is not known here: give --threads");
         }
@@ -138,6 +139,24 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     let (nodes, time) = (arguments.nodes.or(batch.nodes), arguments.time.or(batch.time));
     let per_node = u64::from(ntasks_per_node) * u64::from(threads);
     let shape = propose(load.as_ref(), per_node, nodes, time);
+    let of_file = batch.options.iter().map(|text| script::line(text));
+    let options = [of_file.collect::<Result<_>>()?, options(&arguments.more)?].concat();
+    let wish = Wish {
+        nodes: shape.nodes,
+        ntasks_per_node,
+        cpus_per_task: threads,
+        time: shape.time,
+        options: &options,
+    };
+    for beyond in there.iter().flat_map(|partition| partition.exceeded(&wish)) {
+        log::warn!("{beyond}");
+    }
+    if shape.nodes > 1 && ntasks_per_node == 1 && threads == 1 {
+        log::warn!(
+            "one of the {} nodes computes nothing: its only rank, of one thread, hands out tasks; with --threads 2 or more it computes too, and with --ntasks-per-node 2 or more its other ranks do",
+            shape.nodes
+        );
+    }
     let kind = MpiFlavour::own();
     let launcher = match arguments.launcher.as_ref().or(batch.launcher.as_ref()) {
         Some(line) => shlex::split(line)
@@ -154,7 +173,6 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
         [one] => one.job.name.clone(),
         several => format!("{}-and-{}-more", several[0].job.name, several.len() - 1),
     };
-    let of_file = batch.options.iter().map(|text| script::line(text));
     Script {
         about: about(wanted, load.as_ref(), nodes.is_none(), time.is_none()),
         name: &name,
@@ -169,7 +187,7 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
         modules: &batch.modules,
         venv: batch.venv.as_deref(),
         setup: &batch.setup,
-        options: [of_file.collect::<Result<_>>()?, options(&arguments.more)?].concat(),
+        options,
         gridmpi: &own,
         folder: &folder,
     }
@@ -213,13 +231,6 @@ fn with_cores(mut launcher: Vec<String>) -> Vec<String> {
         }
     }
     launcher
-}
-
-/// The number of cores per node in the partition; the smallest node counts.
-fn cores_of_a_node(partition: Option<&str>) -> Option<u32> {
-    let of: Vec<&str> = partition.map_or(vec![], |partition| vec!["--partition", partition]);
-    let said = ask("sinfo", &[&["--noheader", "--format", "%c"][..], &of].concat())?;
-    said.lines().filter_map(|line| line.trim().trim_end_matches('+').parse().ok()).min()
 }
 
 /// Options as given: `--mem 8G` is two words, and one line of the script.

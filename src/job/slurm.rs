@@ -77,11 +77,17 @@ fn count(entry: &TomlEntry) -> Result<u32> {
 }
 
 fn limit(entry: &TomlEntry) -> Result<Duration> {
-    let text = entry.text()?;
-    duration::parse(&text).filter(|limit| !limit.is_zero()).ok_or_else(|| {
+    let expected = |found: &str| {
         let forms = "minutes, \"hours:minutes:seconds\" or \"days-hours:minutes:seconds\"";
-        entry.error(format!("expected {forms} as sbatch takes them, found \"{text}\""))
-    })
+        entry.error(format!("expected {forms} as sbatch takes them{found}"))
+    };
+    let text = match entry.whole() {
+        Ok(minutes) => minutes.to_string(),
+        Err(_) => entry.text().map_err(|_| expected(", a string unless it is minutes"))?,
+    };
+    duration::parse(&text)
+        .filter(|limit| !limit.is_zero())
+        .ok_or_else(|| expected(&format!(", found {text:?}")))
 }
 
 fn one_line(entry: &TomlEntry) -> Result<String> {

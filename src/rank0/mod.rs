@@ -152,7 +152,7 @@ pub(crate) fn serve(
         let event = match happened {
             Some(event) => event,
             None if let Some(rank) = silent.ended().or_else(|| hub.dead()) => {
-                log::warn!("rank {rank} has died or cannot be reached; its tasks go to others");
+                silent.lose(rank);
                 hub.skip_finalize();
                 Event::Lost { rank }
             }
@@ -239,9 +239,8 @@ pub(crate) fn serve(
                 Action::FileChanged { rank, why } => effects.file_changed(rank, &why),
                 Action::Sick { rank, why } => effects.sicken(rank, why),
                 Action::Miss { rank } => {
-                    log::warn!("rank {rank} has been silent for too long; its tasks go to others");
                     hub.skip_finalize();
-                    silent.poll_soon();
+                    silent.miss(rank);
                 }
                 Action::Dismiss { rank, skip_finalize } => {
                     if skip_finalize {

@@ -27,7 +27,7 @@ use crate::rank0::status::{RunState, StatusWriter, expected_work};
 use crate::rank0::timing::Timing;
 use crate::rank0::types::{PreparedJob, RunResult, SickWorker};
 use crate::report::{write_csv, write_json};
-use crate::store::{Folder, FoundStore, Layout, OpenOptions, OpenStore};
+use crate::store::{Folder, FoundStore, Layout, OpenOptions, OpenStore, wait_for_room};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files::{Durability, temporary_folder, write_whole};
 use crate::util::text::count;
@@ -82,6 +82,14 @@ impl Session {
                 (scratch.path().to_path_buf(), Some(scratch))
             }
         };
+        let allocation = if settings.is_main { Allocation::detect() } else { None };
+        // Without a store, an orderly shutdown before the time limit saves nothing.
+        let ends = allocation.as_ref().filter(|_| !settings.no_store);
+        let of_allocation = || ends?.finish_by(SystemTime::now());
+        let end = settings.end.or_else(of_allocation);
+        if scratch.is_none() {
+            wait_for_room(&out, end)?;
+        }
         let folder = Folder::claim(&out, settings.fresh)?;
         let found = FoundStore::in_folder(&folder)?;
         let mut files = FileDigests::new(found.known_files());
@@ -98,11 +106,7 @@ impl Session {
             digests.points.entry(level).or_default().extend(of_level);
         }
         let layout = Layout::of(&job, &digests);
-        let allocation = if settings.is_main { Allocation::detect() } else { None };
-        // Without a store, an orderly shutdown before the time limit saves nothing.
-        let ends = allocation.as_ref().filter(|_| !settings.no_store);
-        let of_allocation = || ends?.finish_by(SystemTime::now());
-        let end = settings.end.or_else(of_allocation).map(until);
+        let end = end.map(until);
         let (files, text, keep) = (&files, &text, settings.keep);
         let plan = OpenOptions { job: &job, layout, identity, files, text, keep };
         let opened = match settings.no_store {

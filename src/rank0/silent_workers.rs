@@ -1,7 +1,7 @@
 //! Workers that were given up because they are silent. They may come back, but one whose process has ended
 //! does not, and MPI does not always report that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::master::{Master, WAIT_FOR_SILENT};
@@ -21,6 +21,8 @@ pub(crate) struct SilentWorkers {
     next: Duration,
     /// Silent workers whose processes have ended, and that the master does not know of yet.
     ended: Vec<usize>,
+    /// Workers that are silent, as was reported.
+    missed: BTreeSet<usize>,
     /// Whether all workers are silent, and this was reported.
     waits: bool,
 }
@@ -28,8 +30,8 @@ pub(crate) struct SilentWorkers {
 impl SilentWorkers {
     pub(crate) fn new() -> SilentWorkers {
         let here = own().map(|own| own.place);
-        let (known, next) = (BTreeMap::new(), Duration::ZERO);
-        SilentWorkers { here, known, next, ended: Vec::new(), waits: false }
+        let (known, next, ended) = (BTreeMap::new(), Duration::ZERO, Vec::new());
+        SilentWorkers { here, known, next, ended, missed: BTreeSet::new(), waits: false }
     }
 
     /// A worker reported its process. It is followed only if it is visible from here and running now.
@@ -40,9 +42,17 @@ impl SilentWorkers {
         }
     }
 
-    /// A worker was given up: check again at once.
-    pub(crate) fn poll_soon(&mut self) {
+    /// A worker was given up because it is silent: its process is checked at once.
+    pub(crate) fn miss(&mut self, rank: usize) {
+        log::warn!("rank {rank} has been silent for too long; its tasks go to others");
+        self.missed.insert(rank);
         self.next = Duration::ZERO;
+    }
+
+    /// A worker has ended and is not expected back.
+    pub(crate) fn lose(&mut self, rank: usize) {
+        log::warn!("rank {rank} has died or cannot be reached; its tasks go to others");
+        self.missed.remove(&rank);
     }
 
     /// A silent worker whose process has ended; reported once per check.
@@ -54,13 +64,17 @@ impl SilentWorkers {
     /// one comes back. An error if none is left and none is expected back.
     #[inline]
     pub(crate) fn check(&mut self, now: Duration, master: &Master) -> Result<()> {
-        if !master.misses_workers() && !self.waits {
+        if !master.misses_workers() && !self.waits && self.missed.is_empty() {
             return Ok(()); // after almost every message
         }
         self.check_lost(now, master)
     }
 
     fn check_lost(&mut self, now: Duration, master: &Master) -> Result<()> {
+        let deserted = master.deserted();
+        if self.waits && deserted.is_none() {
+            self.next = Duration::ZERO; // one has come back, or none will
+        }
         self.poll(now, master.silent());
         if master.is_stranded() {
             return Err(stranded(master.deserted().is_some()));
@@ -68,15 +82,13 @@ impl SilentWorkers {
         if !self.ended.is_empty() {
             return Ok(()); // the master handles that first
         }
-        let deserted = master.deserted();
-        match (deserted, std::mem::replace(&mut self.waits, deserted.is_some())) {
-            (Some(silence), false) => log::warn!(
+        let waited = std::mem::replace(&mut self.waits, deserted.is_some());
+        if let (Some(silence), false) = (deserted, waited) {
+            log::warn!(
                 "all workers have been silent for {} s; waiting up to {} minutes for one to come back",
                 silence.as_secs(),
                 WAIT_FOR_SILENT.as_secs() / 60
-            ),
-            (None, true) if !master.is_over() => log::info!("a worker has come back"),
-            _ => {}
+            );
         }
         Ok(())
     }
@@ -84,8 +96,13 @@ impl SilentWorkers {
     fn poll(&mut self, now: Duration, silent: impl Iterator<Item = usize>) {
         if now >= self.next {
             self.next = now + POLL_PERIOD;
+            let silent: BTreeSet<usize> = silent.collect();
+            for rank in self.missed.difference(&silent) {
+                log::info!("rank {rank} has come back");
+            }
+            self.missed.retain(|rank| silent.contains(rank));
             let has_ended = |rank: &usize| self.known.get(rank).is_some_and(|it| !is_running(it));
-            self.ended.extend(silent.filter(has_ended));
+            self.ended.extend(silent.into_iter().filter(has_ended));
         }
     }
 }

@@ -28,6 +28,7 @@ mod rescore;
 mod results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 mod reusable;
+mod room;
 mod rows;
 mod schema;
 #[cfg(feature = "cli")]
@@ -74,6 +75,7 @@ pub(crate) use reader::{Attempt, FailureRow, StoreReader, WorkerRow};
 pub(crate) use results::Results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use reusable::ReusableRun;
+pub(crate) use room::wait_for_room;
 
 /// A batch is written once it is this old, or has this many runs or entries.
 const BATCH_AGE: Duration = Duration::from_millis(200);

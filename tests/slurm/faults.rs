@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::common::Desk;
+use crate::common::{Desk, gridmpi};
 use crate::{
     Dead, ask, desk, ends, job, log, on_threads, show, sql, started, submit, submit_script,
 };
@@ -121,4 +121,58 @@ fn of_two_jobs_that_start_on_one_folder_at_once_the_second_is_refused_at_once() 
     ends(&desk, other, 60, "COMPLETED", "0:0");
     assert_eq!(started(&desk, "job"), (60, 60));
     assert_eq!(sql(&desk, "results/job", "SELECT count(*) FROM runs"), ["60"]);
+}
+
+#[test]
+fn status_says_that_a_job_waits_and_later_why_it_failed_on_another_host() {
+    let desk = Desk::with_job(
+        "name = \"job\"\n[crunch]\npython = \"fit.py:fit\"\n\
+         [[loop]]\nname = \"x\"\nvalues = [1, 2]\nreduce = \"sum\"\n",
+    );
+    let only_there = "import socket\nif socket.gethostname() != 'gs1':\n    \
+                      raise ImportError('no licence here')\ndef fit(x):\n    return x\n";
+    desk.write("fit.py", only_there);
+    let small = ["--nodes", "2", "--threads", "1", "--time", "1", "job.toml", "--", "--mem=100"];
+    let job = submit(&desk, &[&small[..], &["--nodelist=gs[1-2]", "--hold"]].concat());
+    let waits = desk.run(gridmpi(), &["status", "results/job"]).exits(2);
+    assert!(waits.stderr.contains("results/job: nothing is there yet"), "{}", waits.stderr);
+    ask("scontrol", &["release", &job]);
+    ends(&desk, &job, 60, "FAILED", "1:0");
+    let failed = desk.run(gridmpi(), &["status", "results/job"]).exits(0).stdout;
+    assert!(failed.starts_with("job: failed (no worker is left that can go on"), "{failed}");
+    assert!(failed.contains("rank 1 on gs2") && failed.contains("no licence here"), "{failed}");
+}
+
+#[test]
+fn the_log_is_kept_whatever_the_folder_is_called() {
+    for (folder, log) in [("50%j of it", "job-{}.log"), (r"a\b%j", "job.log")] {
+        let desk = Desk::with_job(&job("job", 2, 0.0));
+        let place = desk.path(folder);
+        std::fs::create_dir(&place).unwrap();
+        std::fs::copy(desk.path("job.toml"), place.join("job.toml")).unwrap();
+        let mut command = gridmpi();
+        command.current_dir(&place);
+        command.args(["sbatch", "job.toml", "--nodes", "1", "--threads", "1", "--time", "1"]);
+        let output = command.args(["--submit", "--", "--mem=100"]).output().unwrap();
+        let submitted = crate::common::Ran::new(output).exits(0).stdout;
+        let job = submitted.trim().rsplit(' ').next().unwrap();
+        ends(&desk, job, 30, "COMPLETED", "0:0");
+        let log = place.join(log.replace("{}", job));
+        let said =
+            std::fs::read_to_string(&log).unwrap_or_else(|e| panic!("{}: {e}", log.display()));
+        assert!(said.contains("results are in results/job"), "{said}");
+    }
+}
+
+#[test]
+fn what_the_cluster_does_not_have_is_warned_about() {
+    let desk = desk(4, 0.0);
+    let asked = ["sbatch", "job.toml", "--nodes", "5", "--threads", "9", "--", "--gpus=1"];
+    let said = desk.run(gridmpi(), &asked).exits(0).stderr;
+    for there in ["4 nodes", "4 cores on its largest node", "0 GPUs"] {
+        assert!(said.contains(&format!("partition main has {there}")), "{there}: {said}");
+    }
+    let of_one = ["sbatch", "job.toml", "--partition", "last", "--nodes", "2", "--threads", "2"];
+    let said = desk.run(gridmpi(), &of_one).exits(0).stderr;
+    assert!(said.contains("2 nodes: partition last has 1 node; "), "{said}");
 }

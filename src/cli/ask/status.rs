@@ -8,11 +8,12 @@ use serde_json::json;
 
 use crate::cli::ask::{ListFormat, in_a_row};
 use crate::cli::{print, say};
+use crate::job::STORE_FILE;
 use crate::model::Value;
-use crate::rank0::status::{GroupStatus, Life, Liveness, Status, WorkerStatus};
+use crate::rank0::status::{GroupStatus, Life, Liveness, RunState, Status, WorkerStatus};
 use crate::report::text::words;
 use crate::report::{Lines, in_words};
-use crate::store::StoreReader;
+use crate::store::{Folder, StoreReader};
 use crate::util::error::{Error, Exit, Result};
 
 /// Maximum number of groups and workers printed; JSON has more.
@@ -82,21 +83,42 @@ pub(super) fn stand(folder: &Path) -> Result<Standing> {
         }
         Some((status, Life::Ended)) => {
             let reader = StoreReader::into(folder)?;
-            match status.settled(&reader)? {
-                status if status.state.is_end() => {
-                    let kept = reader.results.kept()?;
-                    Ok(Standing { status, life: Life::Ended, stored: None, kept })
-                }
-                _ => unheard(folder, &reader),
+            // The store of a start that has failed may not know it.
+            let failed = (status.state == RunState::Failed).then(|| status.clone());
+            let failed = failed.filter(|status| status.is_of_last_start(folder));
+            let mut settled = status.settled(&reader)?;
+            if let (Some(failed), false) = (failed, settled.state.is_end()) {
+                let Status { state, words, exit_code, .. } = failed;
+                settled = Status { state, words, exit_code, ..settled };
             }
+            if !settled.state.is_end() {
+                return unheard(folder, &reader);
+            }
+            let kept = reader.results.kept()?;
+            Ok(Standing { status: settled, life: Life::Ended, stored: None, kept })
         }
         Some((status, died)) => {
             let stored = StoreReader::into(folder).and_then(|reader| reader.tally()).ok();
             let stored = stored.map(|(runs, _)| runs);
             Ok(Standing { status, life: died, stored, kept: None })
         }
+        None if !folder.join(STORE_FILE).exists() => Err(nothing_yet(folder)),
         None => unheard(folder, &StoreReader::into(folder)?),
     }
+}
+
+/// The error before a run has begun, or for a folder that was never meant to hold one.
+fn nothing_yet(folder: &Path) -> Error {
+    let why = match (Folder::is_free(folder), Folder::holder(folder)) {
+        (Some(false), Some((process, host))) => {
+            format!("process {process} on {host} has just begun; ask again in a moment")
+        }
+        _ => "give the folder that a run writes, results/NAME mostly, in the folder where it was started; \
+              a batch job has none before it begins: squeue --me says whether it waits and why; if it is \
+              not there, its log (NAME-JOB.log) says why it has ended"
+            .to_string(),
+    };
+    Error::input(format!("results folder {}: nothing is there yet: {why}", folder.display()))
 }
 
 /// The state of a start without a status file: from its store and its lock.

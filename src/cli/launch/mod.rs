@@ -21,7 +21,7 @@ use crate::job::Job;
 use crate::platform::slurm::Allocation;
 use crate::rank0::progress::bar;
 use crate::rank0::shutdown::TIME_IS_OVER;
-use crate::store::{Folder, LaunchFile, LaunchNote};
+use crate::store::{Folder, LaunchFile, LaunchNote, wait_for_room};
 use crate::util::duration;
 use crate::util::error::{Error, Exit, Result};
 use crate::util::signals::{self, SignalRequest};
@@ -126,6 +126,8 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     let launcher = Launcher::of(&arguments.mpirun);
     launcher.check(arguments)?;
     let allocation = allocation.as_ref();
+    let end = allocation.and_then(|allocation| allocation.finish_by(SystemTime::now()));
+    wait_for_room(&out, end)?;
     let restarted = allocation.is_some_and(|allocation| allocation.restarts > 0);
     wait_for_folder(&out, if restarted { LOST_LOCK } else { Duration::ZERO })?;
     let bar = std::io::stderr().is_terminal().then(|| bar::of_runs(watch.tasks));

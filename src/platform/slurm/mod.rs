@@ -2,6 +2,8 @@
 //! to know when it ends, to shut down before.
 
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) mod partition;
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) mod script;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 mod step;

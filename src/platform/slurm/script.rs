@@ -120,11 +120,19 @@ impl Script<'_> {
             options.push(format!("--array=0-{}", self.jobs.len() - 1));
         }
         options.push(format!("--chdir={}", in_words(self.folder)?));
-        let log = if self.is_array() { "%A_%a" } else { "%j" };
-        // With a backslash in the name, sbatch replaces no `%`.
-        let name = self.name.replace('%', "%%").replace('\\', "_");
-        options.push(format!("--output={name}-{log}.log"));
+        options.push(format!("--output={}", self.log()?));
         options.iter().map(|option| word(option)).collect()
+    }
+
+    /// The file of the log. sbatch replaces every `%` in it, in the folder too, so both are named; but with a
+    /// backslash, which would quote the next character, it replaces none.
+    fn log(&self) -> Result<String> {
+        let (folder, name) = (in_words(self.folder)?, self.name.replace('\\', "_"));
+        if folder.contains('\\') {
+            return Ok(format!("{}/{name}.log", folder.replace('\\', "\\\\")));
+        }
+        let number = if self.is_array() { "%A_%a" } else { "%j" };
+        Ok(format!("{}/{}-{number}.log", folder.replace('%', "%%"), name.replace('%', "%%")))
     }
 
     fn setup(&self) -> Result<String> {

@@ -1,5 +1,7 @@
 //! The status of a run that has ended, read from its store.
 
+use std::path::Path;
+
 use serde_json::Value as Json;
 
 use crate::job::named_json;
@@ -18,6 +20,13 @@ impl Status {
         let words = words.filter(|_| self.state == stored.state);
         let known = Status { host, process, started, seen, written, words, retried, ..stored };
         Ok(Status { slurm, workers, ..known })
+    }
+
+    /// Whether the process that wrote it was the last one to open the folder.
+    pub(crate) fn is_of_last_start(&self, folder: &Path) -> bool {
+        Folder::holder(folder).is_some_and(|(process, host)| {
+            (process, host.as_str()) == (self.process, self.host.as_str())
+        })
     }
 
     /// The status as far as a store knows it.

@@ -85,6 +85,10 @@ impl Liveness {
         match Folder::is_free(&self.folder) {
             Some(false) => Life::Alive,
             _ if status.host.is_empty() => Life::Died("no process holds the folder".to_string()),
+            _ if status.written == 0.0 => Life::Died(format!(
+                "rank 0 (process {} on {}) has recorded no run, and no process holds the folder",
+                status.process, status.host
+            )),
             _ => self.life(status),
         }
     }
