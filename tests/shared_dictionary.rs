@@ -169,7 +169,9 @@ fn a_wait_goes_on_while_the_program_on_rank_0_computes() {
     let values = study.dictionary::<u64, u64>("values");
     let program = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_secs(63));
-        [0, 1].map(|task| values.put(&task, &7).expect("it is open"));
+        for task in [0, 1] {
+            values.put(&task, &7).expect("it is open");
+        }
     });
     let outcome = study.run(&Settings::default().threads(2)).unwrap().unwrap();
     assert_eq!(outcome.summaries[0].value, Ok(vec!["7".to_string(); 2]));
