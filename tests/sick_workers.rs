@@ -4,6 +4,7 @@ mod common;
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use common::{Desk, gridmpi, mpirun, mpirun_of};
 
@@ -186,4 +187,73 @@ fn where_workers_reduce_the_reductions_are_checked_too() {
         assert_eq!(ran.score(), 15.0, "{}", ran.stderr);
         is_named(&ran.stderr, "libodd.so.1");
     }
+}
+
+#[test]
+fn a_rank_whose_import_hangs_is_named_and_not_waited_for() {
+    let desk = Desk::with_job(&format!("[crunch]\npython = \"f.py:crunch\"\n{SIXTY}"));
+    desk.write(
+        "f.py",
+        "import os, time\nif 'ODD' in os.environ: time.sleep(600)\ndef crunch(x): return float(x)\n",
+    );
+    let arguments = ["job.toml", "--out", "out", "--format", "json"];
+    let begin = Instant::now();
+    let ran = desk.run(mpirun_with_odd_rank("ODD=1", &arguments), &arguments).exits(0);
+    assert!(begin.elapsed() < Duration::from_secs(120), "{:?}", begin.elapsed());
+    assert_eq!(ran.score(), 1770.0);
+    is_named(&ran.stderr, "it was still at its imports");
+}
+
+/// A rank's process, with the names of its threads.
+#[cfg(target_os = "linux")]
+fn process_of(desk: &Desk, rank: u32) -> Option<(u32, Vec<String>)> {
+    let text = |path: &Path| {
+        String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+    };
+    let (out, rank) =
+        (desk.path("out").display().to_string(), format!("_COMM_WORLD_RANK={rank}\0"));
+    std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        let line = text(&entry.path().join("cmdline"));
+        let is_own = line.contains(&out) && line.starts_with(gridmpi().get_program().to_str()?);
+        if !is_own || !text(&entry.path().join("environ")).contains(&rank) {
+            return None;
+        }
+        let threads = std::fs::read_dir(entry.path().join("task")).ok()?.flatten();
+        Some((number, threads.map(|thread| text(&thread.path().join("comm"))).collect()))
+    })
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_rank_that_is_suspended_after_its_dismissal_is_not_waited_for() {
+    let desk = Desk::with_job(&format!("[crunch]\nshell = \"sleep 0.05; echo {{x}}\"\n{SIXTY}"));
+    let out = desk.path("out").display().to_string();
+    let wait = |is: &dyn Fn() -> bool| {
+        let begin = Instant::now();
+        while !is() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "it takes too long");
+        }
+    };
+    let beats = || {
+        let threads = process_of(&desk, 2).map(|(_, threads)| threads).unwrap_or_default();
+        threads.iter().any(|name| name == "heartbeat\n")
+    };
+    let signal = |name: &str| {
+        if let Some((process, _)) = process_of(&desk, 2) {
+            Command::new("kill").args([name, &process.to_string()]).status().unwrap();
+        }
+    };
+    let ran = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait(&beats);
+            wait(&|| !beats()); // its heartbeat ends with its dismissal
+            signal("-STOP");
+            wait(&|| process_of(&desk, 0).is_none());
+            signal("-KILL"); // mpirun may wait for it
+        });
+        desk.run(mpirun(3), &["job.toml", "--out", &out, "--format", "json"])
+    });
+    assert_eq!(ran.score(), 1770.0, "{}", ran.stderr);
+    assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'state'"), ["complete"]);
 }

@@ -260,7 +260,7 @@ impl Master {
             self.sicken(rank, why, actions);
             self.workers.dismiss(rank);
             actions.push(Action::Cancel { rank, task: None });
-            actions.push(Action::Dismiss { rank, skip_finalize: true });
+            actions.push(Action::Dismiss { rank, skip_finalize: self.workers.any_lost() });
         }
     }
 

@@ -243,9 +243,6 @@ pub(crate) fn serve(
                     silent.miss(rank);
                 }
                 Action::Dismiss { rank, skip_finalize } => {
-                    if skip_finalize {
-                        hub.skip_finalize();
-                    }
                     let farewell = effects.wants_farewells();
                     let message = encoded(&ToWorker::Dismiss { skip_finalize, farewell });
                     traffic.count(message.len());

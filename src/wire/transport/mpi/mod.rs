@@ -46,8 +46,8 @@ const INITIALIZE: Duration = Duration::from_secs(60);
 const INITIALIZE_EACH: Duration = Duration::from_millis(100);
 /// How long pending sends may take at the end.
 const LAST_SENDS: Duration = Duration::from_secs(5);
-/// How long MPI may take to shut down if a rank has died, and otherwise: a constant part, and a part per rank.
-/// A rank may be suspended, or its host vanish, after it was dismissed.
+/// How long MPI may take to shut down if a rank has died, and on rank 0 otherwise: a constant part, and a part per
+/// rank. A rank may be suspended, or its host vanish, after it was dismissed.
 const FINALIZE: Duration = Duration::from_secs(5);
 const FINALIZE_WHOLE: Duration = Duration::from_secs(20);
 const FINALIZE_EACH: Duration = Duration::from_millis(10);
@@ -213,6 +213,10 @@ impl Drop for MpiRanks {
             traffic.end();
         }
         drop(traffic);
+        if is_whole && self.own_rank() > 0 {
+            // Rank 0 may have much to do yet. If this one left before, the launcher would end rank 0.
+            return raw::finalize();
+        }
         let (done, finalized) = channel();
         let started = thread::start("finalize", move || {
             raw::finalize();
@@ -224,13 +228,12 @@ impl Drop for MpiRanks {
         if finalized.recv_timeout(limit).is_ok() {
             return;
         }
-        match (is_whole, self.own_rank()) {
-            (true, 0) => log::warn!(
+        match is_whole {
+            true => log::warn!(
                 "MPI does not end within {} s: a rank is suspended, or its host is gone; it is not waited for",
                 limit.as_secs()
             ),
-            (true, _) => log::debug!("MPI is not finalised, because a rank does not answer"),
-            (false, _) => log::debug!("MPI is not finalised, because a rank has died"),
+            false => log::debug!("MPI is not finalised, because a rank has died"),
         }
         raw::leave_at_exit();
     }
