@@ -150,6 +150,8 @@ pub(crate) fn serve(
                 Some(rank) => {
                     traffic.count(received.len());
                     match codec::decode(&received)? {
+                        // It is being sent the job, and says hello until that has arrived.
+                        ToMaster::Hello { .. } if hub.is_sending(rank) => Event::Alive { rank },
                         ToMaster::Hello { host, threads, cores, process } => {
                             silent.joined(rank, process);
                             if crowded.insert((threads, cores)) {
