@@ -240,7 +240,8 @@ pub(crate) fn serve(
         }
         actions = emptied(due);
         for (rank, reply) in effects.replies(now, master) {
-            traffic.send(hub, rank, reply)?;
+            traffic.count(reply.len());
+            hub.send_reply(rank, reply)?;
         }
         effects.tick(now, master)?;
         silent.check(now, master)?;

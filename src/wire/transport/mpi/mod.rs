@@ -246,6 +246,10 @@ impl Hub for MpiRanks {
         self.traffic.lock().send_small(rank, bytes)
     }
 
+    fn send_reply(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        self.traffic.lock().send_reply(rank, bytes)
+    }
+
     fn send_last(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
         let mut traffic = self.traffic.lock();
         traffic.left.insert(rank);

@@ -12,6 +12,8 @@ const DRAIN: Duration = Duration::from_millis(15);
 /// The bytes under way are divided into about this many parts, so that the line is busy while the arrival of
 /// one is reported, and the time between two arrivals tells how fast it is.
 const PARTS: usize = 4;
+/// The best of so many measurements counts: where cores are busy, any process may be off its core for a while.
+const MEASUREMENTS: usize = 3;
 /// The shortest part (but the last of a message) and the longest, in bytes. With the longest ones, on shared memory,
 /// MPI mostly copies a part in one call, and a heartbeat waits for that call.
 const SHORTEST: usize = 8 << 10;
@@ -59,6 +61,8 @@ struct Flight {
 #[derive(Debug)]
 struct Window {
     limit: usize,
+    /// What the last measurements allowed.
+    allowed: [usize; MEASUREMENTS],
     bytes: usize,
     measured: Option<Measurement>,
 }
@@ -176,7 +180,7 @@ impl Pace {
 
 impl Window {
     fn new(limit: usize) -> Window {
-        Window { limit, bytes: 0, measured: None }
+        Window { limit, allowed: [limit; MEASUREMENTS], bytes: 0, measured: None }
     }
 
     fn part(&self) -> usize {
@@ -218,12 +222,14 @@ impl Window {
         }
     }
 
-    /// The line carried these bytes in this time. The limit grows slowly and falls at once.
+    /// The line carried these bytes in this time.
     fn adapt(&mut self, bytes: usize, took: Duration) {
         let carries = bytes as f64 * DRAIN.as_secs_f64() / took.as_secs_f64().max(1e-9);
         let most = (self.limit * 2).min((bytes * PARTS).max(self.limit));
-        self.limit =
-            (carries as usize).clamp(2 * SHORTEST, most.clamp(2 * SHORTEST, PARTS * LONGEST));
+        let allowed = (carries as usize).min(most).clamp(2 * SHORTEST, PARTS * LONGEST);
+        self.allowed.rotate_left(1);
+        self.allowed[MEASUREMENTS - 1] = allowed;
+        self.limit = self.allowed.into_iter().fold(allowed, usize::max);
     }
 }
 

@@ -67,8 +67,10 @@ fn a_long_message_shows_on_its_way_that_its_sender_is_there_and_order_is_kept() 
         Link::send(&mut ranks, long(1).into()).unwrap();
         Link::send_small(&mut ranks, b"small").unwrap();
         Link::send(&mut ranks, long(2).into()).unwrap();
+        assert_eq!(at_link(&mut ranks).0, b"reply");
         let (bytes, signs) = at_link(&mut ranks);
         assert!(bytes == long(3) && signs > 2, "{signs}");
+        assert_eq!(at_link(&mut ranks).0, b"behind it");
         Link::send_small(&mut ranks, b"end").unwrap();
         return;
     }
@@ -78,6 +80,8 @@ fn a_long_message_shows_on_its_way_that_its_sender_is_there_and_order_is_kept() 
     assert!(at_hub(&mut ranks).0 == long(2));
     while Hub::alive(&mut ranks).is_some() {}
     Hub::send(&mut ranks, 1, long(3).into()).unwrap();
+    Hub::send_small(&mut ranks, 1, b"behind it").unwrap();
+    Hub::send_reply(&mut ranks, 1, Bytes::from_static(b"reply")).unwrap();
     assert!(ranks.is_sending(1));
     let (bytes, signs) = at_hub(&mut ranks);
     assert!(bytes == b"end" && signs > 2, "a part that a rank receives is a sign of life: {signs}");

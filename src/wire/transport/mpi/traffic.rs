@@ -17,10 +17,11 @@ const SMALL_ONE: i32 = 1;
 const SINGLE_PART: i32 = 2;
 const PART: i32 = 3;
 /// The last byte of a small message says what the bytes before it are: a whole message; the length of a message
-/// that follows in one part; the length of a long message.
+/// that follows in one part; the length of a long message; a whole message that overtakes these.
 const WHOLE: u8 = 0;
 const SINGLE: u8 = 1;
 const LONG: u8 = 2;
+const OVERTAKES: u8 = 6;
 /// Rank 0 paces long messages: it says how long a part is that it sends; or how long one is that it wants to be
 /// sent, and up to which length messages need no pacing. A worker says that a part has arrived.
 const NEXT: u8 = 3;
@@ -175,6 +176,14 @@ impl Traffic {
         let kind = if bytes.len() <= self.unpaced { SINGLE } else { LONG };
         self.announce(rank, kind, &(bytes.len() as u64).to_le_bytes())?;
         self.send_parts(rank, kind, bytes)
+    }
+
+    /// Starts to send; if the message is small, it overtakes long ones.
+    pub(super) fn send_reply(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        match bytes.len() {
+            ..=SMALL => self.announce(rank, OVERTAKES, &bytes),
+            _ => self.send(rank, bytes),
+        }
     }
 
     /// Starts to send the parts of an announced message.
@@ -335,6 +344,7 @@ impl Traffic {
             let is_first = self.coming[rank].is_empty();
             let message = match buffer.pop() {
                 Some(WHOLE) if is_first => return Ok(Some(rank)),
+                Some(OVERTAKES) => return Ok(Some(rank)),
                 Some(WHOLE) => {
                     self.signs.insert(rank);
                     Message::Whole(buffer.clone())
