@@ -161,6 +161,8 @@ pub(crate) fn serve(
                 Some(rank) => {
                     traffic.count(received.len());
                     match codec::decode(&received)? {
+                        // It is being sent the job, and says hello until that has arrived.
+                        ToMaster::Hello { .. } if hub.is_sending(rank) => Event::Alive { rank },
                         ToMaster::Hello { host, threads, cores, process, clock } => {
                             effects.compare_clock(rank, clock);
                             silent.joined(rank, process);
@@ -253,7 +255,8 @@ pub(crate) fn serve(
         }
         actions = emptied(due);
         for (rank, reply) in effects.replies(now, master) {
-            traffic.send(hub, rank, reply)?;
+            traffic.count(reply.len());
+            hub.send_reply(rank, reply)?;
         }
         effects.tick(now, master)?;
         silent.check(now, master)?;

@@ -36,6 +36,11 @@ pub(crate) trait Hub {
         self.send(rank, Bytes::copy_from_slice(bytes))
     }
 
+    /// Sends a message that may arrive before earlier ones, because nothing depends on their order.
+    fn send_reply(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        self.send(rank, bytes)
+    }
+
     /// Sends a worker its last message.
     fn send_last(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
         self.send(rank, bytes)

@@ -64,6 +64,13 @@ impl Hub for WithLocal<'_> {
         }
     }
 
+    fn send_reply(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        match rank {
+            0 => self.own.send_reply(rank, bytes),
+            _ => self.ranks.send_reply(rank, bytes),
+        }
+    }
+
     fn send_last(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
         if rank == 0 {
             self.left = true;

@@ -3,8 +3,10 @@
 //! No call blocks inside MPI: it would never return if the other rank has died, and a blocking receive
 //! keeps a core busy. All sends and receives are nonblocking. Waiting means polling: first without sleep,
 //! then with sleeps that grow with the silence, up to less than a millisecond. MPI counts are 32-bit, so a
-//! long message is sent in parts with their own tag; MPI keeps the order of messages of one rank.
+//! long message is sent in parts with their own tag; MPI keeps the order of messages of one rank. Rank 0 paces
+//! these parts (`pace.rs`), so that small messages are prompt on a slow line too.
 
+mod pace;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -260,6 +262,10 @@ impl Hub for MpiRanks {
         self.traffic.lock().send_small(rank, bytes)
     }
 
+    fn send_reply(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        self.traffic.lock().send_reply(rank, bytes)
+    }
+
     fn send_last(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
         let mut traffic = self.traffic.lock();
         traffic.left.insert(rank);
@@ -267,7 +273,7 @@ impl Hub for MpiRanks {
     }
 
     fn is_sending(&self, rank: usize) -> bool {
-        !self.traffic.lock().to[rank].is_empty()
+        self.traffic.lock().is_sending_to(rank)
     }
 
     fn alive(&mut self) -> Option<usize> {

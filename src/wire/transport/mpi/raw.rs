@@ -272,12 +272,10 @@ impl Drop for Sending {
     }
 }
 
-/// A message being received in parts.
+/// A message being received, in one part or several.
 pub(super) struct Receiving {
     rank: usize,
     tag: c_int,
-    /// Length of a part; the last one may be shorter. (bytes)
-    part: usize,
     /// Receives in flight, and how many bytes were posted so far.
     requests: VecDeque<MPI_Request>,
     expected: usize,
@@ -285,44 +283,26 @@ pub(super) struct Receiving {
 }
 
 impl Receiving {
-    pub(super) fn new(rank: usize, tag: c_int, length: usize, part: usize) -> Receiving {
+    pub(super) fn new(rank: usize, tag: c_int, length: usize) -> Receiving {
         let (requests, bytes) = (VecDeque::new(), vec![0; length]);
-        Receiving { rank, tag, part, requests, expected: 0, bytes }
+        Receiving { rank, tag, requests, expected: 0, bytes }
     }
 
-    /// Keeps up to `parts` receives posted; returns how many parts have arrived since the last call. That is
-    /// at most `parts` too: MPI may copy a part during the call, and other threads wait meanwhile.
-    pub(super) fn go_on(&mut self, world: &World, parts: usize) -> Result<usize, MpiFailure> {
-        let mut came = 0;
-        loop {
-            while self.requests.len() < parts && self.expected < self.bytes.len() {
-                self.expect(world)?;
-            }
-            let Some(request) = self.requests.front_mut().filter(|_| came < parts) else {
-                return Ok(came);
-            };
-            let mut over = false;
-            let tested = test(request, &mut over);
-            if over {
-                self.requests.pop_front();
-            }
-            if !tested? {
-                return Ok(came);
-            }
-            came += 1;
-        }
+    /// How many bytes are not posted.
+    pub(super) fn unposted(&self) -> usize {
+        self.bytes.len() - self.expected
     }
 
     /// Posts the receive of the next part.
-    fn expect(&mut self, world: &World) -> Result<(), MpiFailure> {
-        let end = self.bytes.len().min(self.expected + self.part);
+    pub(super) fn post(&mut self, world: &World, length: usize) -> Result<(), MpiFailure> {
+        let length = length.min(self.unposted());
         // Safety: the part lies within the buffer, and stays where it is until MPI has done with it: the
         // buffer neither grows nor is freed before.
         unsafe {
             let mut request = RSMPI_REQUEST_NULL;
             check(MPI_Irecv(
                 self.bytes.as_mut_ptr().add(self.expected).cast::<c_void>(),
-                (end - self.expected) as c_int,
+                length as c_int,
                 RSMPI_UINT8_T,
                 self.rank as c_int,
                 self.tag,
@@ -331,8 +311,19 @@ impl Receiving {
             ))?;
             self.requests.push_back(request);
         }
-        self.expected = end;
+        self.expected += length;
         Ok(())
+    }
+
+    /// Whether the next part has arrived; says so once.
+    pub(super) fn arrived(&mut self) -> Result<bool, MpiFailure> {
+        let Some(request) = self.requests.front_mut() else { return Ok(false) };
+        let mut over = false;
+        let tested = test(request, &mut over);
+        if over {
+            self.requests.pop_front();
+        }
+        tested
     }
 
     /// Whether all parts have arrived.

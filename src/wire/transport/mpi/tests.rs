@@ -10,7 +10,7 @@ const RANK: &str = "GRIDMPI_TEST_IS_RANK";
 /// How long to wait for an expected message.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Longer than all parts that may be in flight.
+/// Longer than what may be under way.
 const LONG: usize = 60 << 20;
 
 /// If this process is a rank, initialises it. Otherwise starts two ranks, which must succeed.
@@ -67,8 +67,10 @@ fn a_long_message_shows_on_its_way_that_its_sender_is_there_and_order_is_kept() 
         Link::send(&mut ranks, long(1).into()).unwrap();
         Link::send_small(&mut ranks, b"small").unwrap();
         Link::send(&mut ranks, long(2).into()).unwrap();
+        assert_eq!(at_link(&mut ranks).0, b"reply");
         let (bytes, signs) = at_link(&mut ranks);
         assert!(bytes == long(3) && signs > 2, "{signs}");
+        assert_eq!(at_link(&mut ranks).0, b"behind it");
         Link::send_small(&mut ranks, b"end").unwrap();
         return;
     }
@@ -78,6 +80,8 @@ fn a_long_message_shows_on_its_way_that_its_sender_is_there_and_order_is_kept() 
     assert!(at_hub(&mut ranks).0 == long(2));
     while Hub::alive(&mut ranks).is_some() {}
     Hub::send(&mut ranks, 1, long(3).into()).unwrap();
+    Hub::send_small(&mut ranks, 1, b"behind it").unwrap();
+    Hub::send_reply(&mut ranks, 1, Bytes::from_static(b"reply")).unwrap();
     assert!(ranks.is_sending(1));
     let (bytes, signs) = at_hub(&mut ranks);
     assert!(bytes == b"end" && signs > 2, "a part that a rank receives is a sign of life: {signs}");
@@ -91,15 +95,15 @@ fn a_small_message_behind_a_long_one_is_a_sign_at_once() {
         return;
     };
     if ranks.own_rank() == 1 {
-        // No part is sent before the other rank has received the message behind it.
-        ranks.traffic.lock().announce_long(0, LONG).unwrap();
+        Link::send(&mut ranks, long(1).into()).unwrap();
         assert_eq!(at_link(&mut ranks).0, b"announced");
         Link::send_small(&mut ranks, b"beat").unwrap();
         assert_eq!(at_link(&mut ranks).0, b"heard");
-        ranks.traffic.lock().send_long(0, long(1).into()).unwrap();
         assert_eq!(at_link(&mut ranks).0, b"end");
         return;
     }
+    // Rank 0 wants no part before it has received the message behind them.
+    let pace = ranks.traffic.lock().pace.take();
     for answer in ["announced", "heard"] {
         let begin = Instant::now();
         while Hub::alive(&mut ranks).is_none() {
@@ -108,6 +112,9 @@ fn a_small_message_behind_a_long_one_is_a_sign_at_once() {
         }
         Hub::send_small(&mut ranks, 1, answer.as_bytes()).unwrap();
     }
+    let mut pace = pace.unwrap();
+    pace.to.add(1, LONG);
+    ranks.traffic.lock().pace = Some(pace);
     assert!(at_hub(&mut ranks).0 == long(1));
     assert_eq!(at_hub(&mut ranks).0, b"beat");
     Hub::send_small(&mut ranks, 1, b"end").unwrap();

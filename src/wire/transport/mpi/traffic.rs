@@ -2,28 +2,34 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use crate::util::error::{Error, Result};
+use crate::wire::transport::mpi::pace::Pace;
 use crate::wire::transport::mpi::raw::{
     MessageSource, MpiFailure, PostedReceives, Receiving, SLOT, Sending, World,
 };
 
-/// The MPI tag of a small message.
+/// The MPI tags of a small message, of one that goes in one part, and of a part of a long one.
 const SMALL_ONE: i32 = 1;
-/// The MPI tag of a part of a long message.
-const PART: i32 = 2;
-/// The last byte of a small message: the bytes before it are a whole message, or the length of a long
-/// message whose parts follow.
+const SINGLE_PART: i32 = 2;
+const PART: i32 = 3;
+/// The last byte of a small message says what the bytes before it are: a whole message; the length of a message
+/// that follows in one part; the length of a long message; a whole message that overtakes these.
 const WHOLE: u8 = 0;
-const LONG: u8 = 1;
+const SINGLE: u8 = 1;
+const LONG: u8 = 2;
+const OVERTAKES: u8 = 6;
+/// Rank 0 paces long messages: it says how long a part is that it sends; or how long one is that it wants to be
+/// sent, and up to which length messages need no pacing. A worker says that a part has arrived.
+const NEXT: u8 = 3;
+const WANTED: u8 = 4;
+const ARRIVED: u8 = 5;
 /// A message up to this length is small: every network sends it eagerly, in one piece. (bytes)
 const SMALL: usize = SLOT - 1;
-/// The longest part, in bytes, and the most parts in flight per rank. MPI mostly copies a part in one
-/// call, and a heartbeat waits for that call; on a slow network it also waits for the parts before it.
-/// Each part that has arrived is a sign of life.
-const PART_LENGTH: usize = 4 << 20;
+/// The most parts taken in per call: MPI may copy a part during the call, and other threads wait meanwhile.
 const PARTS: usize = 4;
 
 /// Messages in flight between this rank and others.
@@ -46,6 +52,10 @@ pub(super) struct Traffic {
     pub(super) signs: BTreeSet<usize>,
     /// Whether a long message has made progress since the last query.
     pub(super) moved: bool,
+    /// The pace of long messages, on rank 0.
+    pub(super) pace: Option<Paces>,
+    /// A message up to this length is not paced.
+    unpaced: usize,
     /// Ranks that were sent their last message.
     pub(super) left: BTreeSet<usize>,
     /// Ranks known to be dead, and the channel on which their deaths are reported.
@@ -55,7 +65,15 @@ pub(super) struct Traffic {
 
 enum Message {
     Whole(Vec<u8>),
+    Single(Receiving),
     Long(Receiving),
+}
+
+/// The pace of long messages from rank 0 and to it.
+pub(super) struct Paces {
+    start: Instant,
+    from: Pace,
+    pub(super) to: Pace,
 }
 
 /// Pending sends to a rank.
@@ -63,21 +81,14 @@ enum Message {
 pub(super) struct Outbox {
     /// Small messages, in order.
     small: VecDeque<Sending>,
-    /// Parts of long messages in flight, in order, and the messages queued behind them.
-    parts: VecDeque<MessagePart>,
-    rest: VecDeque<Bytes>,
-}
-
-struct MessagePart {
-    sending: Sending,
-    /// Whether the part has full length. The send of a full part completes only when the receiver takes it;
-    /// that of a short one may complete although nobody receives it.
-    is_full: bool,
+    /// Parts in flight, in order, and what is left of long messages.
+    parts: VecDeque<Sending>,
+    long: VecDeque<Bytes>,
 }
 
 impl Outbox {
-    pub(super) fn is_empty(&self) -> bool {
-        self.small.is_empty() && self.parts.is_empty() && self.rest.is_empty()
+    fn is_empty(&self) -> bool {
+        self.small.is_empty() && self.parts.is_empty() && self.long.is_empty()
     }
 
     /// Number of small messages that the rank has not received.
@@ -85,13 +96,18 @@ impl Outbox {
         self.small.len()
     }
 
-    /// Completes sends and starts further parts. Returns whether a full part was sent, which is a sign of
-    /// life. Buffers of sent small messages become spare.
-    fn go_on(
-        &mut self,
-        (world, rank): (&World, usize),
-        spare: &mut Vec<Vec<u8>>,
-    ) -> Result<bool, MpiFailure> {
+    /// Cuts the next part off the first long message.
+    fn cut(&mut self, length: usize) -> Option<Bytes> {
+        let first = self.long.front_mut()?;
+        let part = first.split_to(first.len().min(length));
+        if first.is_empty() {
+            self.long.pop_front();
+        }
+        Some(part)
+    }
+
+    /// Completes sends. Buffers of sent small messages become spare.
+    fn go_on(&mut self, spare: &mut Vec<Vec<u8>>) -> Result<(), MpiFailure> {
         while let Some(sending) = self.small.front_mut() {
             let over = sending.is_over();
             if let Ok(false) = over {
@@ -101,29 +117,26 @@ impl Outbox {
             over?;
             spare.extend(sent.and_then(Sending::buffer));
         }
-        let mut is_there = false;
         for _ in 0..PARTS {
-            while self.parts.len() < PARTS
-                && let Some(rest) = self.rest.front_mut()
-            {
-                let part = rest.split_to(rest.len().min(PART_LENGTH));
-                if rest.is_empty() {
-                    self.rest.pop_front();
-                }
-                let is_full = part.len() == PART_LENGTH;
-                let sending = world.send(rank, PART, part)?;
-                self.parts.push_back(MessagePart { sending, is_full });
-            }
             let Some(part) = self.parts.front_mut() else { break };
-            let over = part.sending.is_over();
+            let over = part.is_over();
             if let Ok(false) = over {
                 break;
             }
-            is_there |= part.is_full;
             self.parts.pop_front();
             over?;
         }
-        Ok(is_there)
+        Ok(())
+    }
+}
+
+impl Message {
+    /// The message, if it is long and a part of it is neither here nor posted.
+    fn lacking(&mut self) -> Option<&mut Receiving> {
+        match self {
+            Message::Long(message) if message.unposted() > 0 => Some(message),
+            _ => None,
+        }
     }
 }
 
@@ -143,6 +156,12 @@ impl Traffic {
             open: BTreeSet::new(),
             signs: BTreeSet::new(),
             moved: false,
+            pace: (own == 0).then(|| Paces {
+                start: Instant::now(),
+                from: Pace::new(size),
+                to: Pace::new(size),
+            }),
+            unpaced: Pace::new(size).unpaced(),
             left: BTreeSet::new(),
             dead: BTreeSet::new(),
             news,
@@ -154,22 +173,75 @@ impl Traffic {
         if bytes.len() <= SMALL {
             return self.send_small(rank, &bytes);
         }
-        self.announce_long(rank, bytes.len())?;
-        self.send_long(rank, bytes)
+        let kind = if bytes.len() <= self.unpaced { SINGLE } else { LONG };
+        self.announce(rank, kind, &(bytes.len() as u64).to_le_bytes())?;
+        self.send_parts(rank, kind, bytes)
     }
 
-    pub(super) fn announce_long(&mut self, rank: usize, length: usize) -> Result<()> {
-        self.announce(rank, LONG, &(length as u64).to_le_bytes())
+    /// Starts to send; if the message is small, it overtakes long ones.
+    pub(super) fn send_reply(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
+        match bytes.len() {
+            ..=SMALL => self.announce(rank, OVERTAKES, &bytes),
+            _ => self.send(rank, bytes),
+        }
     }
 
     /// Starts to send the parts of an announced message.
-    pub(super) fn send_long(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
-        if !self.dead.contains(&rank) {
-            self.to[rank].rest.push_back(bytes);
-            self.sending.insert(rank);
-            self.progress_sends_to(rank)?;
+    fn send_parts(&mut self, rank: usize, kind: u8, bytes: Bytes) -> Result<()> {
+        if self.dead.contains(&rank) {
+            return Ok(());
         }
+        if kind == SINGLE {
+            return self.send_part(rank, SINGLE_PART, bytes);
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.from.add(rank, bytes.len());
+        }
+        self.to[rank].long.push_back(bytes);
+        self.sending.insert(rank);
+        self.move_parts()
+    }
+
+    fn send_part(&mut self, rank: usize, tag: i32, part: Bytes) -> Result<()> {
+        match self.world.send(rank, tag, part) {
+            Ok(sending) => {
+                self.to[rank].parts.push_back(sending);
+                self.sending.insert(rank);
+                self.progress_sends_to(rank)
+            }
+            Err(failure) => self.explain(Some(rank), failure),
+        }
+    }
+
+    /// Lets ranks move their next parts, if they may now.
+    fn move_parts(&mut self) -> Result<()> {
+        let waits = |pace: &&Paces| pace.from.is_waiting() || pace.to.is_waiting();
+        let Some(pace) = self.pace.as_ref().filter(waits) else { return Ok(()) };
+        let now = pace.start.elapsed();
+        while let Some((rank, length)) = self.pace.as_mut().and_then(|pace| pace.from.next(now)) {
+            if let Some(part) = self.to[rank].cut(length) {
+                self.announce(rank, NEXT, &(part.len() as u64).to_le_bytes())?;
+                self.send_part(rank, PART, part)?;
+            }
+        }
+        while let Some((rank, length)) = self.pace.as_mut().and_then(|pace| pace.to.next(now)) {
+            self.post_part(rank, length)?;
+            let mut wanted = [0; 16];
+            wanted[..8].copy_from_slice(&(length as u64).to_le_bytes());
+            let unpaced = self.pace.as_ref().map_or(0, |pace| pace.to.unpaced());
+            wanted[8..].copy_from_slice(&(unpaced as u64).to_le_bytes());
+            self.announce(rank, WANTED, &wanted)?;
+        }
+        self.unpaced = self.pace.as_ref().map_or(0, |pace| pace.from.unpaced());
         Ok(())
+    }
+
+    /// Posts the receive of the next part of the first long message that lacks one.
+    fn post_part(&mut self, rank: usize, length: usize) -> Result<()> {
+        let messages = self.coming[rank].iter_mut();
+        let posted =
+            messages.filter_map(Message::lacking).next().map(|it| it.post(&self.world, length));
+        posted.unwrap_or(Ok(())).or_else(|failure| self.explain(Some(rank), failure))
     }
 
     /// Starts to send a copy.
@@ -203,10 +275,15 @@ impl Traffic {
         Ok(())
     }
 
-    /// Whether sends to live ranks are pending.
+    /// Whether sends to live ranks are pending, when nobody receives messages any more.
     pub(super) fn is_sending(&mut self) -> bool {
-        let _ = self.progress_sends();
+        while let Ok(Some(_)) = self.poll(&mut Vec::new()) {}
         !self.sending.is_empty()
+    }
+
+    /// Whether a message to a rank has not arrived.
+    pub(super) fn is_sending_to(&self, rank: usize) -> bool {
+        !self.to[rank].is_empty() || self.pace.as_ref().is_some_and(|pace| pace.from.is_open(rank))
     }
 
     /// Whether a message from a rank is being received.
@@ -236,10 +313,8 @@ impl Traffic {
     }
 
     fn progress_sends_to(&mut self, rank: usize) -> Result<()> {
-        match self.to[rank].go_on((&self.world, rank), &mut self.spare) {
-            Ok(true) => self.moves(rank),
-            Ok(false) => {}
-            Err(failure) => self.explain(Some(rank), failure)?,
+        if let Err(failure) = self.to[rank].go_on(&mut self.spare) {
+            self.explain(Some(rank), failure)?;
         }
         if self.to[rank].is_empty() {
             self.sending.remove(&rank);
@@ -251,6 +326,7 @@ impl Traffic {
     /// sender. Starts to receive announced messages.
     pub(super) fn poll(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         self.progress_sends()?;
+        self.move_parts()?;
         if let Some((rank, message)) = self.next_complete()? {
             *buffer = message;
             return Ok(Some(rank));
@@ -266,26 +342,71 @@ impl Traffic {
             };
             self.dead.remove(&rank); // it was only unreachable
             let is_first = self.coming[rank].is_empty();
-            let message = if buffer.pop() == Some(WHOLE) {
-                if is_first {
-                    return Ok(Some(rank));
+            let message = match buffer.pop() {
+                Some(WHOLE) if is_first => return Ok(Some(rank)),
+                Some(OVERTAKES) => return Ok(Some(rank)),
+                Some(WHOLE) => {
+                    self.signs.insert(rank);
+                    Message::Whole(buffer.clone())
                 }
-                self.signs.insert(rank);
-                Message::Whole(buffer.clone())
-            } else {
-                let length = u64::from_le_bytes(buffer.first_chunk().copied().unwrap_or_default());
-                if length as usize > PART_LENGTH {
-                    self.moves(rank); // a shorter message completes as early as its first part would
-                }
-                Message::Long(Receiving::new(rank, PART, length as usize, PART_LENGTH))
+                kind => match self.take_in(rank, kind, buffer)? {
+                    Some(message) => message,
+                    None => continue,
+                },
             };
             self.coming[rank].push_back(message);
             self.open.insert(rank);
+            self.move_parts()?;
             if is_first && let Some(message) = self.complete(rank)? {
                 *buffer = message;
                 return Ok(Some(rank));
             }
         }
+    }
+
+    /// Handles a small message that is about others. Returns the message that it announces, if it does.
+    fn take_in(&mut self, rank: usize, kind: Option<u8>, about: &[u8]) -> Result<Option<Message>> {
+        let number = |at: usize| {
+            let bytes = about.get(at..).and_then(|rest| rest.first_chunk().copied());
+            u64::from_le_bytes(bytes.unwrap_or_default()) as usize
+        };
+        let length = number(0);
+        match kind {
+            Some(SINGLE) => {
+                let mut message = Receiving::new(rank, SINGLE_PART, length);
+                if let Err(failure) = message.post(&self.world, length) {
+                    self.explain(Some(rank), failure)?;
+                    return Ok(None);
+                }
+                return Ok(Some(Message::Single(message)));
+            }
+            Some(LONG) => {
+                if let Some(pace) = &mut self.pace {
+                    pace.to.add(rank, length);
+                }
+                self.moves(rank);
+                return Ok(Some(Message::Long(Receiving::new(rank, PART, length))));
+            }
+            Some(NEXT) => {
+                self.moves(rank);
+                self.post_part(rank, length)?;
+            }
+            Some(WANTED) => {
+                self.moves(rank);
+                self.unpaced = number(8);
+                if let Some(part) = self.to[rank].cut(length) {
+                    self.send_part(rank, PART, part)?;
+                }
+            }
+            _ => {
+                self.moves(rank);
+                if let Some(pace) = &mut self.pace {
+                    pace.from.arrived(rank, pace.start.elapsed());
+                }
+                self.move_parts()?;
+            }
+        }
+        Ok(None)
     }
 
     /// A complete message of a rank that others of its messages waited for.
@@ -303,20 +424,29 @@ impl Traffic {
 
     /// The next message of a rank, if it is complete.
     fn complete(&mut self, rank: usize) -> Result<Option<Vec<u8>>> {
-        if let Some(Message::Long(message)) = self.coming[rank].front_mut() {
-            let came = message.go_on(&self.world, PARTS);
-            match came {
-                Ok(_) if message.is_over() => {}
-                Ok(0) => return Ok(None),
-                Ok(_) => {
-                    self.moves(rank);
-                    return Ok(None);
-                }
+        let mut parts = 0;
+        loop {
+            let (message, is_paced) = match self.coming[rank].front_mut() {
+                Some(Message::Single(message)) => (message, false),
+                Some(Message::Long(message)) => (message, true),
+                _ => break,
+            };
+            if message.is_over() {
+                break;
+            }
+            match message.arrived() {
+                Ok(true) if is_paced => self.note_part(rank)?,
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
                 Err(failure) => {
                     self.coming[rank].pop_front();
                     self.explain(Some(rank), failure)?;
                     return Ok(None);
                 }
+            }
+            parts += 1;
+            if parts == PARTS {
+                return Ok(None);
             }
         }
         let message = self.coming[rank].pop_front();
@@ -325,8 +455,18 @@ impl Traffic {
         }
         Ok(message.map(|message| match message {
             Message::Whole(bytes) => bytes,
-            Message::Long(message) => message.take(),
+            Message::Single(message) | Message::Long(message) => message.take(),
         }))
+    }
+
+    /// Handles the arrival of a part of a long message.
+    fn note_part(&mut self, rank: usize) -> Result<()> {
+        self.moves(rank);
+        match &mut self.pace {
+            Some(pace) => pace.to.arrived(rank, pace.start.elapsed()),
+            None => self.announce(rank, ARRIVED, &[])?,
+        }
+        self.move_parts()
     }
 
     /// Handles a failed call. It is no error if a rank has died or is unreachable, because the others go on.
@@ -337,6 +477,9 @@ impl Traffic {
             if self.dead.insert(rank) {
                 let _ = self.news.send(rank); // the receiver is gone at shutdown
                 self.to[rank] = Outbox::default();
+                if let Some(pace) = &mut self.pace {
+                    pace.from.forget(rank);
+                }
                 self.signs.remove(&rank);
             }
         }
