@@ -40,6 +40,36 @@ fn files_that_are_no_jobs() {
 }
 
 #[test]
+fn what_is_no_text_is_not_read_for_ever() {
+    let desk = Desk::new();
+    std::fs::write(desk.path("binary.toml"), b"name = \"\0\"\n").unwrap();
+    std::fs::write(desk.path("latin.toml"), b"# a\nname = \"Jos\xe9\"\n").unwrap();
+    let huge = std::fs::File::create(desk.path("huge.toml")).unwrap();
+    huge.set_len(1 << 40).unwrap(); // sparse
+    for (file, says) in [
+        ("/dev/zero", "/dev/zero: no job file: it is a device"),
+        ("/dev/null", "/dev/null: no job file: it is a device"),
+        ("binary.toml", "binary.toml: no job file: it has bytes of zero"),
+        ("latin.toml", "latin.toml: no job file: line 2 is not UTF-8"),
+        ("huge.toml", "huge.toml: no job file: it is longer than 64 MiB"),
+    ] {
+        for verb in [&[file][..], &["plan", file], &["check", file], &["launch", "-n", "2", file]] {
+            let ran = desk.run(gridmpi(), verb).exits(2);
+            assert!(ran.stderr.contains(says), "{verb:?}: {}", ran.stderr);
+        }
+        let ran = desk.run(mpirun(3), &[file]).exits(2);
+        assert_eq!(ran.stderr.matches(says).count(), 1, "{}", ran.stderr);
+    }
+    let ran = desk.run(gridmpi(), &["."]).exits(2);
+    assert!(ran.stderr.contains(".: no job file: it is a folder"), "{}", ran.stderr);
+    // A pipe may give a job, and one that does not end is not read to its end.
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", "exec \"$0\" <(yes) --out out", gridmpi().get_program().to_str().unwrap()]);
+    let ran = desk.run(shell, &[]).exits(2);
+    assert!(ran.stderr.contains("longer than 64 MiB"), "{}", ran.stderr);
+}
+
+#[test]
 fn unknown_keys_name_the_nearest_known_one() {
     refused_job(
         &format!("sed = 1\n{CRUNCH}{X}"),
@@ -167,7 +197,7 @@ fn rows_that_are_no_table() {
         &["job.toml:5: loop.x.rows: rows.csv: line 3 has 1 cells where the lines before have 2"],
     );
     desk.write("rows.csv", "a,b\n");
-    refused(&desk, &["loop 'x' has no points"]);
+    refused(&desk, &["rows.csv: there are no rows below line 1, which has the names"]);
     desk.write("rows.csv", "a,a\n1,2\n");
     refused(&desk, &["rows.csv: line 1 names the column 'a' twice"]);
     desk.write("rows.csv", "");

@@ -73,6 +73,10 @@ fn names_that_differ_by_case_alone_are_refused() {
         (l("N", one) + &l("n", one), "'n' and the loop 'N' differ by case alone"),
         (l("Status", one), "'Status' is a column of every run"),
         (l("TASK", one), "'TASK' is a column of every run"),
+        (l("runs", one), "'runs' is a column of summary.csv"),
+        (l("Failed", one), "'Failed' is a column of summary.csv"),
+        (l("Best_x", one) + &l("x", one), "summary.csv has the best 'x' in a column 'Best_x'"),
+        (l("x", one) + &l("best_x", one), "summary.csv has the best 'x' in a column 'best_x'"),
         (
             l("p", "grid = { n = [1], N = [2] }"),
             "loop.p.grid: the fields 'n' and 'N' differ by case",
@@ -256,6 +260,11 @@ fn a_number_is_not_compared_with_a_string() {
         ("host + 1 > 0", "host has strings, and '+' takes numbers"),
         ("started > '2026-01-01'", "write datetime(started, 'unixepoch') > '2026-01-01'"),
         ("random() > 0", "there is no function 'random' here"),
+        ("coalesce(x, 0) = '1'", "a number is compared with a string at '1'"),
+        ("CASE WHEN x = 1 THEN 1 END = '1'", "a number is compared with a string"),
+        ("max(x, 2) = '2'", "a number is compared with a string"),
+        ("p = null", "no value is = null: write p is null"),
+        ("p = 'NaN'", "write p is null, as NaN counts"),
         ("datetime('now') > '2020'", "datetime takes a time that stays the same"),
     ] {
         no_condition(&desk, condition, says);

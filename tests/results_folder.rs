@@ -76,6 +76,28 @@ fn what_is_put_there_later_is_not_followed_either() {
 }
 
 #[test]
+fn files_of_the_user_with_names_of_results_are_not_written_over() {
+    for name in ["summary.json", "summary.csv", "status.json", "report.html"] {
+        let desk = Desk::with_job(JOB);
+        desk.write(&format!("out/{name}"), "PRECIOUS");
+        for arguments in
+            [&["job.toml", "--out", "out"][..], &["job.toml", "--out", "out", "--fresh"]]
+        {
+            let ran = desk.run(gridmpi(), arguments).exits(2);
+            let says = format!("out/{name}: it is there already, and gridmpi");
+            assert!(ran.stderr.contains(&says) && ran.stderr.contains("--out"), "{}", ran.stderr);
+        }
+        assert_eq!(fs::read_to_string(desk.path("out").join(name)).unwrap(), "PRECIOUS");
+        assert_eq!(fs::read_dir(desk.path("out")).unwrap().count(), 1);
+        fs::remove_file(desk.path("out").join(name)).unwrap();
+        desk.run_job().exits(0);
+        // The store may be taken away, and the job started again.
+        fs::remove_file(desk.path("out/runs.sqlite")).unwrap();
+        desk.run_job().exits(0);
+    }
+}
+
+#[test]
 fn a_results_folder_may_itself_be_a_link() {
     let desk = Desk::with_job(JOB);
     fs::create_dir(desk.path("scratch")).unwrap();

@@ -278,12 +278,13 @@ fn a_damaged_store_is_noticed_and_named() {
     desk.run_job().exits(0);
     let store = desk.path("out/runs.sqlite");
     let sound = fs::read(&store).unwrap();
-    let refusal = |bytes: &[u8]| {
+    let refused_with = |bytes: &[u8], code| {
         fs::write(&store, bytes).unwrap();
-        let ran = desk.run_job().exits(1);
+        let ran = desk.run_job().exits(code);
         assert!(ran.stderr.contains("out/runs.sqlite"), "{}", ran.stderr);
         ran.stderr
     };
+    let refusal = |bytes: &[u8]| refused_with(bytes, 1);
     sql_rows(&store, "UPDATE runs SET score = 99 WHERE task = 2");
     let said = refusal(&fs::read(&store).unwrap());
     assert!(
@@ -297,7 +298,6 @@ fn a_damaged_store_is_noticed_and_named() {
     desk.run_job().exits(0);
     assert_eq!(calls(&desk), ["2 5"], "what it says to do helps");
 
-    assert!(refusal(b"this is no database").contains("file is not a database"));
     assert!(refusal(&sound[..sound.len() / 2]).contains("--fresh"));
     let mut torn = sound.clone();
     torn[4096..8192].fill(0x5a);
@@ -310,8 +310,28 @@ fn a_damaged_store_is_noticed_and_named() {
 
     fs::write(&store, &sound).unwrap();
     sql_rows(&store, "PRAGMA user_version = 1");
-    let said = refusal(&fs::read(&store).unwrap());
+    let said = refused_with(&fs::read(&store).unwrap(), 2);
     assert!(said.contains("has the format of another gridmpi (1, this one has 3)"), "{said}");
+
+    // What is no store at all is bad input, and stays as it is.
+    let mut others = vec![b"this is no database".to_vec(), Vec::new(), vec![7; 9999]];
+    fs::remove_file(&store).unwrap();
+    sql_rows(&store, "CREATE TABLE mine (x)");
+    others.push(fs::read(&store).unwrap());
+    for (other, says) in others.iter().zip([
+        "the file is not a database",
+        "the file is empty, and no store",
+        "the file is not a database",
+        "it is no store of gridmpi's",
+    ]) {
+        let said = refused_with(other, 2);
+        assert!(said.contains(says) && said.contains("--fresh moves it aside"), "{said}");
+        assert_eq!(fs::read(&store).unwrap(), *other);
+        let ran = desk.run(mpirun(3), &["job.toml", "--out", "out"]).exits(2);
+        assert_eq!(ran.stderr.matches(says).count(), 1, "{}", ran.stderr);
+    }
+    desk.run(gridmpi(), &["job.toml", "--out", "out", "--fresh"]).exits(0);
+    assert_eq!(&fs::read(desk.path("out/earlier-1/runs.sqlite")).unwrap(), others.last().unwrap());
 }
 
 #[test]

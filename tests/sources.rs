@@ -56,6 +56,66 @@ fn a_name_that_begins_with_a_dot_must_be_meant() {
 }
 
 #[test]
+fn a_class_of_letters_is_negated_as_in_shells() {
+    let desk = Desk::new();
+    for file in ["d/a1.csv", "d/b1.csv", "d/c1.csv"] {
+        desk.write(file, "1\n");
+    }
+    for pattern in ["d/[^a]*.csv", "d/[!a]*.csv"] {
+        assert_eq!(points(&desk, &format!("files = '{pattern}'")), json!(["d/b1.csv", "d/c1.csv"]));
+    }
+    let excluding = "files = 'd/*.csv'\nexclude = 'd/[^b]1.csv'";
+    assert_eq!(points(&desk, excluding), json!(["d/b1.csv"]));
+}
+
+#[test]
+fn one_file_under_two_names_is_said() {
+    let desk = Desk::new();
+    desk.write("d/a.csv", "1\n");
+    symlink("a.csv", desk.path("d/b.csv")).unwrap();
+    for (files, says) in [
+        ("'d/*.csv'", "d/a.csv and d/b.csv are the same file"),
+        ("['d/a.csv', 'd/../d/a.csv']", "d/../d/a.csv and d/a.csv are the same file"),
+    ] {
+        let ran = run(&desk, &format!("files = {files}")).exits(0);
+        assert_eq!(ran.groups()[0]["runs"], 2);
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    }
+    let ran = run(&desk, "files = 'd/*.csv'\nexclude = 'd/b.csv'").exits(0);
+    assert!(!ran.stderr.contains("same file"), "{}", ran.stderr);
+    refused(&desk, "files = 'd/a.csv'\nexclude = 'd/*'", &["exclude leaves it out"]);
+}
+
+#[test]
+fn equal_points_of_one_loop_are_said() {
+    let desk = Desk::new();
+    desk.write("t.csv", "a,b\n1,x\n2,y\n1.0,x\n");
+    for (source, count, says) in [
+        ("values = [1, 1.0, 1]", 3, "loop.x.values: 1 and 1.0 are equal (and 1 more)"),
+        ("values = ['a', 'b', 'a']", 3, "\"a\" is there more than once"),
+        ("grid = { a = [1, 2, 1], b = [1, 1] }", 6, "1 of 'a' is there more than once"),
+        ("zip = { a = [1, 2, 1], b = [1, 3, 1] }", 3, "{\"a\":1,\"b\":1} is there more than once"),
+        ("grids = [{ a = [1, 2] }, { a = [2, 3] }]", 4, "{\"a\":2} is there more than once"),
+        ("rows = 't.csv'", 3, "{\"a\":1,\"b\":\"x\"} and {\"a\":1.0,\"b\":\"x\"} are equal"),
+        ("linspace = { from = 2, to = 2, count = 2 }", 2, "2.0 is there more than once"),
+    ] {
+        let ran = run(&desk, source).exits(0);
+        assert_eq!(ran.groups()[0]["runs"], count, "{source}");
+        let said = ran.stderr.lines().find(|line| line.contains("job.toml:6: loop.x."));
+        assert!(said.is_some_and(|said| said.contains(says)), "{source}: {}", ran.stderr);
+    }
+    for source in [
+        "values = [1, '1', true, [1], { a = 1 }, 1.5]",
+        "grid = { a = [1, 2], b = [1, 2] }",
+        "zip = { a = [1, 1], b = [1, 2] }",
+        "random = { count = 9, x = { choice = [1, 2] } }",
+    ] {
+        let ran = run(&desk, source).exits(0);
+        assert!(!ran.stderr.contains("more than once"), "{source}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn what_is_found_and_cannot_be_read_is_named() {
     let desk = Desk::new();
     desk.write("d/b.csv", "1\n");
@@ -282,8 +342,23 @@ fn tables_of_another_make_are_read_when_told_and_guessed_at_when_not() {
     fs::write(desk.path("t.csv"), utf16).unwrap();
     refused(&desk, german, &["it begins as UTF-16LE does; say rows = { file"]);
     assert_eq!(points(&desk, &german_as("utf-16")), expected);
-    fs::write(desk.path("t.csv"), b"\x1f\x8b\x08\0rest").unwrap();
-    refused(&desk, german, &["t.csv: gzipped? Unpack it: gunzip"]);
+    for (start, says) in [
+        (&b"\x1f\x8b\x08\0"[..], "gzipped? Unpack it: gunzip"),
+        (b"\x04\x22\x4d\x18d", "compressed? Unpack it: unlz4"),
+        (b"\xd0\xcf\x11\xe0\xa1", "an old workbook? Save it as CSV"),
+        (b"PAR1\x15", "Parquet? Save it as CSV"),
+        (b"\x89HDF\r\n", "HDF5? Save it as CSV"),
+        (b"\x93NUMPY", "an array of NumPy's?"),
+        (b"SQLite format 3\0", "a database?"),
+        (b"\xff\0\xe9\0", "has bytes of zero"),
+    ] {
+        fs::write(desk.path("t.csv"), [start, b"rest"].concat()).unwrap();
+        refused(&desk, german, &[&format!("t.csv: {says}")]);
+    }
+    desk.write("t.csv", "who;x\na;1.5\nb;2\n");
+    refused(&desk, german, &["line 2, column 'x': 1.5 has a point, where decimal says"]);
+    desk.write("t.csv", "who;x\na;1.000,5\nb;2\n");
+    assert_eq!(points(&desk, german)[0]["x"], json!("1.000,5"));
     fs::write(desk.path("t.csv"), "a\tb\n1\t2\n").unwrap();
     refused(&desk, "rows = 't.csv'", &["separated by \"\\t\"?"]);
     assert_eq!(
@@ -312,6 +387,16 @@ fn tables_that_cannot_be_understood() {
     ] {
         refused(&desk, &format!("rows = {{ file = 't.csv', {keys} }}"), &[says]);
     }
+    desk.write("t.csv", "id,x\n");
+    refused(&desk, "rows = 't.csv'", &["t.csv: there are no rows below line 1"]);
+    // A table without a header.
+    desk.write("t.csv", "1.5,2\n3,4\n");
+    let ran = run(&desk, "rows = 't.csv'").exits(0);
+    let says = "t.csv: line 1 has numbers alone (1.5, 2), and is taken as the names of the columns";
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    desk.write("t.csv", "year,1990\n3,4\n");
+    let ran = run(&desk, "rows = 't.csv'").exits(0);
+    assert!(!ran.stderr.contains("numbers alone"), "{}", ran.stderr);
     refused(
         &desk,
         "rows = { fil = 't.csv' }",

@@ -68,6 +68,30 @@ fn no_verb_prints_control_characters() {
 }
 
 #[test]
+fn what_is_meant_for_programs_is_spelled_on_a_terminal() {
+    let desk = nasty();
+    for arguments in [
+        "job.toml --out out --format csv",
+        "job.toml --out out --format json",
+        "export out --format csv",
+        "export out --format json",
+        "export out --format jsonl",
+        "runs out --format json",
+        "status out --format json",
+        "explain out 1 --format json",
+        "plan job.toml --out out --format json",
+    ] {
+        let mut script = std::process::Command::new("script");
+        let line = format!("{} {arguments}", gridmpi().get_program().to_str().unwrap());
+        script.args(["-qec", &line, "/dev/null"]).stdin(std::process::Stdio::null());
+        let ran = desk.run(script, &[]);
+        let shown = ran.stdout.replace("\r\n", "\n");
+        let bar = shown.rfind("\u{1b}[2K").map_or(0, |at| at + 4); // the progress bar is cleared
+        assert!(shown.contains("exe") && is_clean(&shown[bar..]), "{arguments}: {shown:?}");
+    }
+}
+
+#[test]
 fn programs_get_the_exact_text() {
     let desk = nasty();
     let runs = desk.run(gridmpi(), &["runs", "out", "--format", "json"]).exits(0).json();

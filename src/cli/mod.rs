@@ -24,6 +24,7 @@ mod report;
 mod run;
 #[cfg(all(feature = "jobs", feature = "mpi"))]
 mod sbatch;
+mod screen;
 mod strategy;
 mod study;
 
@@ -34,6 +35,7 @@ use std::path::Path;
 #[cfg(feature = "jobs")]
 pub use program::main;
 
+use crate::cli::screen::Screen;
 use crate::rank0::timing;
 use crate::store::holds_runs;
 use crate::util::error::{Error, Exit, Result};
@@ -114,9 +116,13 @@ fn say(text: &str) -> Result<Exit> {
     print(visible_lines(text).as_bytes())
 }
 
-/// Writes to stdout unchanged; a reader that closes the pipe early is no error.
+/// Writes to stdout, unchanged unless that is a terminal.
 fn print(bytes: &[u8]) -> Result<Exit> {
-    let mut out = std::io::stdout().lock();
+    print_to(&mut Screen::new(), bytes)
+}
+
+/// Writes a part of what goes to stdout. A reader that closes the pipe early is no error.
+fn print_to(out: &mut Screen, bytes: &[u8]) -> Result<Exit> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::unexpected(format!("stdout cannot be written: {error}")))

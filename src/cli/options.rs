@@ -8,8 +8,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use crate::cli::screen::Screen;
 use crate::cli::strategy::{self, Chosen};
-use crate::cli::{print, say};
+use crate::cli::{print, print_to, say};
 use crate::job::lookup;
 use crate::rank0::settings::{Only, Out, Settings};
 use crate::rank0::types::RunResult;
@@ -171,11 +172,11 @@ fn copy(file: &Path, but_for: u64) -> Result<Exit> {
     let mut rest = File::open(file).map_err(unreadable)?;
     let length = rest.metadata().map_err(unreadable)?.len();
     let mut rest = rest.by_ref().take(length.saturating_sub(but_for));
-    let mut piece = vec![0; 1 << 16];
+    let (mut piece, mut out) = (vec![0; 1 << 16], Screen::new());
     loop {
         match rest.read(&mut piece).map_err(unreadable)? {
             0 => return Ok(Exit::Complete),
-            read => print(&piece[..read])?,
+            read => print_to(&mut out, &piece[..read])?,
         };
     }
 }

@@ -19,6 +19,8 @@ use crate::job::{CrunchSpec, Job};
 use crate::model::Reduce;
 use crate::util::error::Result;
 #[cfg(feature = "jobs")]
+use crate::util::files::file_pattern;
+#[cfg(feature = "jobs")]
 use crate::util::programs::find_program;
 
 /// Why a file counts.
@@ -207,7 +209,9 @@ impl CountedFiles<'_> {
         for pattern in &self.job.inputs {
             let wrong = |why: String| self.job.wrong("crunch.inputs", why);
             let folder = glob::Pattern::escape(&self.job.folder.to_string_lossy());
-            let full = Path::new(&folder).join(pattern);
+            let read =
+                file_pattern(pattern).map_err(|error| wrong(format!("\"{pattern}\": {error}")))?;
+            let full = Path::new(&folder).join(read.as_str());
             let paths = glob::glob(&full.to_string_lossy())
                 .map_err(|error| wrong(format!("\"{pattern}\": {error}")))?;
             let mut files = Vec::new();

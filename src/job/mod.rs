@@ -13,6 +13,7 @@ pub(crate) mod lookup;
 mod parse;
 #[cfg(feature = "jobs")]
 pub(crate) mod placeholders;
+mod repeats;
 pub(crate) mod shell;
 #[cfg(feature = "jobs")]
 mod slurm;
@@ -38,6 +39,7 @@ pub(crate) use digests::{
 pub(crate) use files::Reading;
 pub(crate) use files::{content_digests, watched_files};
 pub(crate) use identity::{Identity, environment};
+pub(crate) use repeats::equal_points;
 pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
@@ -246,7 +248,7 @@ impl Job {
     #[cfg(feature = "jobs")]
     pub(crate) fn ignores(&self, name: &str) -> bool {
         let base = std::path::Path::new(name).file_name().and_then(|base| base.to_str());
-        let is = |pattern: &String| match glob::Pattern::new(pattern) {
+        let is = |pattern: &String| match crate::util::files::file_pattern(pattern) {
             Ok(pattern) => pattern.matches(name) || base.is_some_and(|base| pattern.matches(base)),
             Err(_) => false, // checked when the job was parsed
         };
@@ -305,6 +307,18 @@ pub(crate) fn check_name(name: &str, before: &[Loop]) -> Result<(), String> {
         }
         None => {}
     }
+    let is_best_of = |best: &str, other: &str| best.eq_ignore_ascii_case(&format!("best_{other}"));
+    let names = || before.iter().map(|other| other.name.as_str());
+    if let Some(other) = names().find(|o| is_best_of(name, o) || is_best_of(o, name)) {
+        return Err(format!(
+            "summary.csv has the best '{}' in a column '{}': call one of the loops '{other}' and '{name}' something else",
+            if is_best_of(name, other) { other } else { name },
+            if is_best_of(name, other) { name } else { other }
+        ));
+    }
+    if SUMMARY_COLUMNS.iter().any(is_same) {
+        return Err(format!("'{name}' is a column of summary.csv; call the loop something else"));
+    }
     if RUN_COLUMNS.iter().any(is_same) {
         let taken = RUN_COLUMNS.join(", ");
         return Err(format!(
@@ -332,6 +346,9 @@ pub(crate) const RUN_COLUMNS: [&str; 11] = [
     "task", "status", "score", "value", "error", "seconds", "started", "rank", "host", "thread",
     "attempt",
 ];
+
+/// The columns of summary.csv besides coordinates, and those that every run has too.
+const SUMMARY_COLUMNS: [&str; 2] = ["runs", "failed"];
 
 /// The files that make a folder a results folder: the store, and the lock of the process that works there.
 pub(crate) const STORE_FILE: &str = "runs.sqlite";

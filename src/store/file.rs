@@ -1,6 +1,7 @@
 //! The store's file: made under a temporary name, renamed when it is complete, checked when it is opened.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
@@ -29,25 +30,38 @@ pub(crate) fn create(
 /// Opens an existing store and checks it.
 pub(crate) fn existing(path: &Path) -> Result<Connection> {
     let wrong = |why: &dyn std::fmt::Display| {
-        Error::unexpected(format!(
-            "{}: {why}; --fresh moves it aside, --out names another folder",
-            path.display()
-        ))
+        format!("{}: {why}; --fresh moves it aside, --out names another folder", path.display())
     };
+    // Before SQLite writes anything: it may be a file of the user's.
+    check_format(path).map_err(|why| Error::input(wrong(&why)))?;
+    let wrong = |why: &dyn std::fmt::Display| Error::unexpected(wrong(why));
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = connect::to_write(path, flags).map_err(|error| wrong(&error))?;
-    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    match number("PRAGMA user_version").map_err(|error| wrong(&error))? {
-        schema::FORMAT => {}
-        other => {
-            let of = "the store has the format of another gridmpi";
-            return Err(wrong(&format!("{of} ({other}, this one has {})", schema::FORMAT)));
-        }
-    }
     let sound = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
     match sound.map_err(|error| wrong(&error))?.as_str() {
         "ok" => Ok(connection),
         damage => Err(wrong(&format!("the store is damaged ({damage})"))),
+    }
+}
+
+/// Fails unless a file is a store of this gridmpi's format, by the header of SQLite's file format.
+fn check_format(path: &Path) -> std::result::Result<(), String> {
+    let mut header = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut header));
+    read.map_err(|error| error.to_string())?;
+    if header.is_empty() {
+        return Err("the file is empty, and no store".to_string());
+    }
+    let version = header.get(60..64).filter(|_| header.starts_with(b"SQLite format 3\0"));
+    let version = version.and_then(|bytes| Some(i32::from_be_bytes(bytes.try_into().ok()?)));
+    match version.map(i64::from) {
+        Some(schema::FORMAT) => Ok(()),
+        None => Err("the file is not a database".to_string()),
+        Some(0) => Err("it is no store of gridmpi's".to_string()),
+        Some(other) => Err(format!(
+            "the store has the format of another gridmpi ({other}, this one has {})",
+            schema::FORMAT
+        )),
     }
 }
 

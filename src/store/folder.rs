@@ -33,6 +33,12 @@ impl Folder {
             Error::input(format!("results folder {}: {what}: {error}", path.display()))
         };
         fs::create_dir_all(path).map_err(|error| no("cannot be made", error))?;
+        if let Some(file) = own_files::file_of_user(path) {
+            return Err(Error::input(format!(
+                "{}: it is there already, and gridmpi, which writes a file of this name, has made no results in this folder; move it away, or give another folder with --out",
+                file.display()
+            )));
+        }
         own_files::refuse_links(path)
             .map_err(|(file, why)| Error::input(format!("{}: {why}", file.display())))?;
         let mut lock = OpenOptions::new()

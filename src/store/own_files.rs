@@ -54,6 +54,16 @@ pub(super) fn refuse_links(folder: &Path) -> std::result::Result<(), (PathBuf, E
     files.into_iter().try_for_each(|path| refuse_special(&path).map_err(|why| (path, why)))
 }
 
+/// A file with the name of a result in a folder where gridmpi never was: it is the user's, and would be written over.
+pub(super) fn file_of_user(folder: &Path) -> Option<PathBuf> {
+    let is_there = |name: &&str| folder.join(name).symlink_metadata().is_ok();
+    if [STORE_FILE, LOCK_FILE].iter().any(is_there) {
+        return None;
+    }
+    let files = RESULT_FILES.map(|name| folder.join(name));
+    files.into_iter().find(|file| file.is_file() && !file.is_symlink())
+}
+
 /// Whether runs would be lost if something else were written to this file: it is, maybe through a link, the store
 /// of a results folder, one of its logs, its lock or a large value.
 #[cfg(feature = "cli")]

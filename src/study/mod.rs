@@ -19,7 +19,7 @@ pub use self::runs::{Runs, Summary};
 
 use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, ErasedStudy, LoopSource, PreparedLoop};
-use crate::job::{self, Job, PointDigests, check_fields, check_name};
+use crate::job::{self, Job, PointDigests, check_fields, check_name, equal_points};
 use crate::model::{
     Completeness, GroupSummary, Loop, LoopNest, Order, Points, Policy, Reduce, SlotResult,
 };
@@ -407,6 +407,10 @@ fn prepare_loops(native: &ErasedStudy) -> Result<(LoopNest, Vec<bytes::Bytes>, P
         named.map_err(|why| Error::input(format!("loop '{name}': {why}")))?;
         if points.len() > u64::from(u32::MAX) && !matches!(points, Points::Range { .. }) {
             return Err(Error::input(format!("loop '{name}' has too many points to list")));
+        }
+        // Long values may be shortened here, and equal only then.
+        if let Some(why) = equal_points(&points).filter(|_| of_level.is_empty()) {
+            log::warn!("loop '{name}': {why}");
         }
         let reduce = (i >= outer).then_some(Reduce::Native);
         let is_data = level.is_data();

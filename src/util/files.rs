@@ -71,6 +71,12 @@ pub(crate) fn read_regular(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A pattern of file names as shells read it: `[^a]` is `[!a]`.
+#[cfg(feature = "jobs")]
+pub(crate) fn file_pattern(text: &str) -> std::result::Result<glob::Pattern, glob::PatternError> {
+    glob::Pattern::new(&text.replace("[^", "[!"))
+}
+
 /// An error if something other than a regular file is there.
 pub(crate) fn refuse_special(path: &Path) -> Result<()> {
     let what = match path.symlink_metadata() {

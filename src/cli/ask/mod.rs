@@ -8,10 +8,11 @@ mod runs;
 mod status;
 mod watch;
 
-use std::io::{BufWriter, ErrorKind, Stdout, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 
 use clap::{Subcommand, ValueEnum};
 
+use crate::cli::screen::Screen;
 use crate::util::error::{Error, Exit, Result};
 use crate::util::text::visible;
 
@@ -52,7 +53,7 @@ pub(in crate::cli) enum ListFormat {
 
 /// Buffered stdout. A reader that closes the pipe early ends the output without an error.
 struct Sink {
-    out: BufWriter<Stdout>,
+    out: BufWriter<Screen>,
     left: bool,
 }
 
@@ -84,7 +85,7 @@ impl Write for Sink {
 
 /// Runs `write` on stdout, until it is done or the reader closes the pipe.
 fn stream(write: impl FnOnce(&mut Sink) -> Result<()>) -> Result<Exit> {
-    let mut sink = Sink { out: BufWriter::new(std::io::stdout()), left: false };
+    let mut sink = Sink { out: BufWriter::new(Screen::new()), left: false };
     let written = write(&mut sink).and_then(|()| {
         let flushed = sink.out.flush();
         sink.check(flushed)

@@ -10,8 +10,8 @@ pub(super) enum CellForm {
     Number(Value, NumberForm),
     /// Digits that a number would not keep: a zero in front, or too many of them.
     Code,
-    /// A number but for its decimal comma.
-    Comma,
+    /// A number but for its decimal sign, which is the other one.
+    OtherSign,
     Word,
 }
 
@@ -31,8 +31,8 @@ pub(super) enum NumberForm {
 pub(super) enum Unclear {
     /// The cell at this row can be a number or a name, and no other cell tells.
     Exponent(usize),
-    /// All are numbers if the one at this row has a decimal comma.
-    Comma(usize),
+    /// All are numbers if the one at this row has the other decimal sign.
+    OtherSign(usize),
     /// The cell at this row is no number, and the column must have numbers.
     NoNumber(usize),
 }
@@ -48,10 +48,14 @@ pub(super) enum Told {
 /// What a cell looks like, with this decimal sign.
 pub(super) fn look(text: &str, decimal: char) -> CellForm {
     match parse(text, decimal) {
-        None if decimal == '.' && parse(text, ',').is_some() => CellForm::Comma,
+        None if parse(text, other_sign(decimal)).is_some() => CellForm::OtherSign,
         None => CellForm::Word,
         Some(parts) => parts.look(),
     }
+}
+
+fn other_sign(decimal: char) -> char {
+    if decimal == ',' { '.' } else { ',' }
 }
 
 /// The parts of a decimal number.
@@ -202,14 +206,15 @@ pub(super) fn column(
         .map(|cell| if missing(cell) { CellForm::Missing } else { look(cell, sign) })
         .collect();
     let first = |is: fn(&CellForm) -> bool| looks.iter().position(is);
-    let comma = first(|cell| *cell == CellForm::Comma);
-    if let Some(row) = comma.filter(|_| decimal.is_none())
+    // Who says that the sign is a point knows what a comma is.
+    let other = first(|cell| *cell == CellForm::OtherSign).filter(|_| decimal != Some('.'));
+    if let Some(row) = other
         && first(|cell| matches!(cell, CellForm::Word | CellForm::Code)).is_none()
     {
-        return Err(Unclear::Comma(row));
+        return Err(Unclear::OtherSign(row));
     }
     let no_number =
-        |cell: &CellForm| matches!(cell, CellForm::Word | CellForm::Code | CellForm::Comma);
+        |cell: &CellForm| matches!(cell, CellForm::Word | CellForm::Code | CellForm::OtherSign);
     let number = |cell: &CellForm| matches!(cell, CellForm::Number(..));
     // Points are finite, and what stands for none makes no text of numbers.
     let others = || looks.iter().zip(cells).filter(|(look, _)| no_number(look));
@@ -265,9 +270,10 @@ mod tests {
         {
             assert_eq!(look(text, '.'), CellForm::Word, "{text}");
         }
-        assert_eq!(look("1,5", '.'), CellForm::Comma);
+        assert_eq!(look("1,5", '.'), CellForm::OtherSign);
         assert_eq!(look("1,5", ','), CellForm::Number(Value::Float(1.5), NumberForm::Number));
-        assert_eq!(look("1.5", ','), CellForm::Word);
+        assert_eq!(look("1.5", ','), CellForm::OtherSign);
+        assert_eq!(look("1.5.2", ','), CellForm::Word);
     }
 
     #[test]
@@ -288,7 +294,7 @@ mod tests {
         assert_eq!(of(&["41", "", "12.5"], Told::Nothing), numbers);
         assert_eq!(of(&["2", "1e5"], Told::Nothing), Err(Unclear::Exponent(1)));
         assert!(of(&["-2", "1e5"], Told::Nothing).is_ok_and(|v| v[1] == Value::Float(1e5)));
-        assert_eq!(of(&["2", "1,5"], Told::Nothing), Err(Unclear::Comma(1)));
+        assert_eq!(of(&["2", "1,5"], Told::Nothing), Err(Unclear::OtherSign(1)));
         assert_eq!(of(&["2", "-Inf"], Told::Nothing), Err(Unclear::NoNumber(1)));
         assert_eq!(of(&["inf", "x", "2"], Told::Nothing), text(&["inf", "x", "2"]));
         assert_eq!(of(&["2", "1e5"], Told::Text), text(&["2", "1e5"]));

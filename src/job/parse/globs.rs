@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 
 use crate::job::{LARGE_FOLDER, LOCK_FILE, RESULT_FILES, STORE_FILE, is_launch_file};
+use crate::util::files::file_pattern;
 
 /// A file or folder, whatever it is called: device and inode.
 type FileId = (u64, u64);
@@ -72,14 +73,14 @@ impl<'a> Globs<'a> {
     /// Leaves out what matches this pattern, and what is in folders that match it.
     pub(super) fn exclude(&mut self, text: &str) -> Result<(), String> {
         let path = self.relative(&components(text));
-        let pattern = Pattern::new(&path.to_string_lossy()).map_err(|e| no_pattern(text, &e))?;
+        let pattern = file_pattern(&path.to_string_lossy()).map_err(|e| no_pattern(text, &e))?;
         self.exclude.push(Exclusion { text: text.to_string(), pattern, used: false });
         Ok(())
     }
 
     /// Adds the files that match a pattern; whether there are any.
     pub(super) fn include(&mut self, text: &str) -> Result<bool, String> {
-        Pattern::new(text).map_err(|error| no_pattern(text, &error))?;
+        file_pattern(text).map_err(|error| no_pattern(text, &error))?;
         let whole = components(text);
         let mut parts = Vec::new();
         for part in whole.strip_prefix("/").unwrap_or(&whole) {
@@ -87,7 +88,7 @@ impl<'a> Globs<'a> {
             parts.push(match name.as_str() {
                 "**" => PatternPart::Folders,
                 name if name.contains(['*', '?', '[']) => {
-                    PatternPart::Wildcard(Pattern::new(name).map_err(|e| no_pattern(text, &e))?)
+                    PatternPart::Wildcard(file_pattern(name).map_err(|e| no_pattern(text, &e))?)
                 }
                 _ => PatternPart::Name(name),
             });
@@ -104,9 +105,10 @@ impl<'a> Globs<'a> {
     }
 
     /// What a pattern without matches may have been meant for.
-    pub(super) fn hint(&self, text: &str) -> &'static str {
+    pub(super) fn hint(&mut self, text: &str) -> &'static str {
         let at = self.folder.join(text);
         match () {
+            () if self.is_excluded(Path::new(text)) => "; exclude leaves it out",
             () if at.is_file() => {
                 "; there is a file of that very name: write * ? [ in names as [*] [?] [[]"
             }
@@ -140,6 +142,7 @@ impl<'a> Globs<'a> {
         for folder in &self.results {
             log::info!("{} has results of gridmpi's; its files are no data", folder.display());
         }
+        self.warn_of_twice();
         let mut known: BTreeSet<FileId> =
             self.found.values().filter(|file| !file.by_link).map(|file| file.id).collect();
         let once =
@@ -151,6 +154,24 @@ impl<'a> Globs<'a> {
         let mut paths = once.map(text).collect::<Result<Vec<_>, String>>()?;
         paths.sort(); // as text, not folder by folder
         Ok(paths)
+    }
+
+    /// Says which file has two paths without being behind a link: each makes points of its own.
+    fn warn_of_twice(&self) {
+        let mut paths: BTreeMap<FileId, &Path> = BTreeMap::new();
+        let own = self.found.iter().filter(|(_, file)| !file.by_link);
+        let mut twice = own.filter_map(|(path, file)| Some((paths.insert(file.id, path)?, path)));
+        if let Some((one, other)) = twice.next() {
+            let more = match twice.count() {
+                0 => String::new(),
+                more => format!(" (and {more} more such files)"),
+            };
+            log::warn!(
+                "{} and {} are the same file{more}, and both are points; leave one out with exclude",
+                one.display(),
+                other.display()
+            );
+        }
     }
 
     fn walk(&mut self, at: &Path, parts: &[PatternPart], way: Way) -> Result<(), String> {

@@ -6,6 +6,8 @@ pub(crate) mod keys;
 mod rows;
 pub(crate) mod sources;
 
+use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,14 +23,48 @@ use crate::job::{
 };
 use crate::model::{Completeness, Loop, LoopNest, Order, Policy, PythonFunction, Reduce, Value};
 use crate::util::error::{Error, Result};
+use crate::util::files::file_pattern;
 use crate::util::text::{did_you_mean, nearest};
 
 /// How many data sets a Python child process keeps by default.
 const KEEP: u64 = 4;
 
+/// The longest job file that is read. (bytes)
+const LONGEST: u64 = 64 << 20;
+
 pub(crate) fn read(file: &Path) -> Result<(Job, String)> {
-    let text = std::fs::read_to_string(file).map_err(|error| Error::unreadable(file, &error))?;
+    let text = text(file)?;
     Ok((parse(&text, file)?, text))
+}
+
+/// The text of a job file. A pipe may give it; what does not end is not read to its end.
+fn text(file: &Path) -> Result<String> {
+    let no = |why: &str| Error::input(format!("{}: no job file: {why}", file.display()));
+    let unreadable = |error: std::io::Error| Error::unreadable(file, &error);
+    let what = file.metadata().map_err(unreadable)?.file_type();
+    if what.is_dir() {
+        return Err(no("it is a folder; name the file in it"));
+    }
+    if what.is_block_device() || what.is_char_device() {
+        return Err(no("it is a device"));
+    }
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    opened.take(LONGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LONGEST {
+        let most = LONGEST >> 20;
+        return Err(no(&format!(
+            "it is longer than {most} MiB; long lists of points go into a table, as in rows = \"points.csv\""
+        )));
+    }
+    if bytes.contains(&0) {
+        return Err(no("it has bytes of zero, so it is no text in UTF-8"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        no(&format!("line {line} is not UTF-8; save it as UTF-8"))
+    })
 }
 
 pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
@@ -128,7 +164,7 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
 fn patterns(entry: &TomlEntry) -> Result<Vec<String>> {
     let pattern = |entry: &TomlEntry| {
         let text = entry.text()?;
-        glob::Pattern::new(&text).map_err(|error| entry.error(format!("\"{text}\": {error}")))?;
+        file_pattern(&text).map_err(|error| entry.error(format!("\"{text}\": {error}")))?;
         Ok(text)
     };
     entry.array()?.iter().map(pattern).collect()

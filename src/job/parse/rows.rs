@@ -11,18 +11,25 @@ use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::model::{Points, Value};
 use crate::util::csv_file::{self, QuoteWatch};
 use crate::util::error::{Error, Result};
-use crate::util::text::did_you_mean;
+use crate::util::text::{beginning, did_you_mean};
 
 /// What stands for no number in a column of numbers, unless the job file says it.
 const MISSING: [&str; 9] = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None"];
 
 /// How compressed files and workbooks begin.
-const PACKED: [(&[u8], &str); 5] = [
+const PACKED: [(&[u8], &str); 12] = [
     (b"\x1f\x8b", "gzipped? Unpack it: gunzip"),
     (b"BZh", "compressed? Unpack it: bunzip2"),
     (b"\xfd7zXZ", "compressed? Unpack it: unxz"),
     (b"\x28\xb5\x2f\xfd", "compressed? Unpack it: unzstd"),
+    (b"\x04\x22\x4d\x18", "compressed? Unpack it: unlz4"),
+    (b"7z\xbc\xaf\x27\x1c", "compressed? Unpack it: 7z x"),
     (b"PK\x03\x04", "a workbook, or zipped? Save it as CSV"),
+    (b"\xd0\xcf\x11\xe0", "an old workbook? Save it as CSV"),
+    (b"PAR1", "Parquet? Save it as CSV"),
+    (b"\x89HDF", "HDF5? Save it as CSV"),
+    (b"\x93NUMPY", "an array of NumPy's? Save it with numpy.savetxt"),
+    (b"SQLite format 3", "a database? Save a table of it as CSV"),
 ];
 
 /// How the job file says to read a table.
@@ -108,6 +115,9 @@ impl<'a> RowsFormat<'a> {
             return Err(self.fail(format!("it begins as {name} does; say {key}")));
         }
         let bytes = &bytes[mark..];
+        if encoding == UTF_8 && bytes.contains(&0) {
+            return Err(self.fail("has bytes of zero: it is no CSV file, or has another encoding"));
+        }
         let text = encoding.decode_without_bom_handling_and_without_replacement(bytes);
         let Some(text) = text else {
             let end = std::str::from_utf8(bytes).map_or_else(|e| e.valid_up_to(), |_| bytes.len());
@@ -147,10 +157,20 @@ impl<'a> RowsFormat<'a> {
         if let Some(twice) = (1..header.len()).find(|&i| header[..i].contains(&header[i])) {
             return Err(self.fail(format!("line 1 names the column '{}' twice", header[twice])));
         }
+        if header.iter().all(|name| !name.is_empty() && name.parse::<f64>().is_ok()) {
+            log::warn!(
+                "{}: line 1 has numbers alone ({}), and is taken as the names of the columns, not as a point; if it is one, put a line of names above it",
+                self.file,
+                beginning(&header.join(", "), 80)
+            );
+        }
         let told = self.told(&header)?;
         let lines: Vec<csv::StringRecord> = lines.collect::<Result<_>>()?;
         if let Some(unclosed) = reader.get_ref().unclosed() {
             return Err(self.fail(unclosed));
+        }
+        if lines.is_empty() {
+            return Err(self.fail("there are no rows below line 1, which has the names"));
         }
         let missing = |cell: &str| match &self.missing {
             Some(own) => own.iter().any(|missing| missing == cell),
@@ -215,7 +235,7 @@ impl<'a> RowsFormat<'a> {
         cells: &[&str],
         lines: &[csv::StringRecord],
     ) -> Error {
-        let (Unclear::Exponent(row) | Unclear::Comma(row) | Unclear::NoNumber(row)) = unclear;
+        let (Unclear::Exponent(row) | Unclear::OtherSign(row) | Unclear::NoNumber(row)) = unclear;
         let line = lines[row].position().map_or(0, csv::Position::line);
         let cell = cells[row];
         let place = format!("line {line}, column '{column}'");
@@ -226,8 +246,12 @@ impl<'a> RowsFormat<'a> {
                 list("numbers"),
                 list("text")
             ),
-            Unclear::Comma(_) => format!(
-                "{place}: {cell} with a decimal comma? Then {}; if it is text, {}",
+            Unclear::OtherSign(_) if self.decimal == Some(',') => format!(
+                "{place}: {cell} has a point, where decimal says that numbers have a comma: write it without; if it is text, {}",
+                list("text")
+            ),
+            Unclear::OtherSign(_) => format!(
+                "{place}: {cell} with a decimal comma? Then {}; with a comma between thousands? Write it without; if it is text, {}",
                 self.instead("decimal = \",\""),
                 list("text")
             ),

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::job::check_fields;
 use crate::job::parse::globs::Globs;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::parse::rows;
+use crate::job::{check_fields, equal_points};
 use crate::model::{Distribution, Named, Points, Value};
 use crate::util::error::Result;
 use crate::util::text::did_you_mean;
@@ -71,6 +71,9 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
             "{} points; more than {MOST_LISTED} can only be a range",
             points.len()
         )));
+    }
+    if let Some(why) = equal_points(&points) {
+        log::warn!("{}", entry.error(why));
     }
     Ok(points)
 }

@@ -1,7 +1,8 @@
 //! Translates a user's condition on runs, such as `alpha < 1 and status = 'failed'`, into safe SQL: one
 //! expression over known columns, with functions that have no side effects and always give the same.
 
-use crate::store::query::types::{self, Holds, Token, TokenKind};
+use crate::store::query::tokens::{Holds, Token, TokenKind};
+use crate::store::query::types;
 use crate::store::schema::quoted;
 use crate::util::text::{did_you_mean, is_slip_of};
 
@@ -299,6 +300,16 @@ mod tests {
             "json_extract(status, '$[1]') = 2",
             "coalesce(alpha, 0) < 1",
             "alpha like '0.%'",
+            "coalesce(status, '') = 'x'",
+            "coalesce(mixed, 0) = 'x' or coalesce(mixed, 0) = 1",
+            "iif(alpha < 1, 'a', 2) = 2",
+            "nullif(alpha, 1) is null",
+            "CASE when alpha < 1 then 'a' when ok then null else status END = 'a'",
+            "CASE status when 'a' then 1 else 2 END = 1",
+            "(alpha = 1) = ok",
+            "max(alpha, 1, p.depth) > 0",
+            "alpha is null and not status is not null",
+            "status -> '$.x' = '1' and status ->> '$.x' = 1",
         ] {
             assert!(sql(clause).is_ok(), "{clause}: {:?}", sql(clause));
         }
@@ -343,6 +354,23 @@ mod tests {
             ("ok = 'true'", "ok is true or false; write ok = true"),
             ("status + 1 > 2", "status has strings, and '+' takes numbers"),
             ("abs(status) > 2", "status has strings, and abs takes numbers"),
+            ("coalesce(alpha, 0) = '1'", "a number is compared with a string at '1'"),
+            ("nullif(alpha, 1) = '2'", "compared with a string"),
+            ("'1' = ifnull(alpha, 2)", "compared with a string"),
+            ("max(alpha, 1) = '1'", "compared with a string"),
+            ("max('a', alpha) = 'a'", "alpha has numbers, and 'a' is a string"),
+            ("iif(ok, 1, 2) = '1'", "compared with a string"),
+            ("CASE when ok then 1 END = '1'", "compared with a string"),
+            ("1 = CASE alpha when 1 then 'a' else CASE when ok then 'b' END END", "compared"),
+            ("(alpha = 1) = 'true'", "compared with a string"),
+            ("(alpha + 1) = '2'", "compared with a string"),
+            ("status -> '$.x' = 1", "compared with a string"),
+            ("alpha = null", "no value is = null: write alpha is null"),
+            ("null <> status", "write status is not null"),
+            ("alpha = 'NaN'", "write alpha is null, as NaN counts"),
+            ("alpha < 'inf'", "write alpha < 9e999"),
+            ("alpha is not '1'", "write alpha is not 1"),
+            ("1 = '1'", "1 is a number, and '1' is a string"),
             ("random() < 1", "no function 'random'"),
             ("started = current_timestamp", "no column"),
             ("datetime('now') > ''", "datetime"),

@@ -5,4 +5,6 @@ pub(crate) mod filter;
 mod functions;
 mod permissions;
 pub(crate) mod select;
+mod terms;
+mod tokens;
 mod types;

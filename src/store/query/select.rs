@@ -6,7 +6,7 @@ use crate::job::RUN_COLUMNS;
 use crate::model::Value;
 use crate::store::query::columns::{self, Column, ColumnKind, ColumnSource};
 use crate::store::query::filter::{self, KnownName, Names};
-use crate::store::query::types::Holds;
+use crate::store::query::tokens::Holds;
 use crate::store::query::{functions, permissions};
 use crate::store::{StoreReader, storing};
 use crate::util::error::{Error, Result};

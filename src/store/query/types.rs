@@ -1,110 +1,8 @@
 //! Finds comparisons of a number with a string in a condition. SQLite has an answer to these, always the same
 //! one: a string is greater than every number, and none is equal to one.
 
-/// What a column or a term has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holds {
-    Numbers,
-    /// True or false, which are the numbers 1 and 0.
-    Truth,
-    Text,
-    /// Some are numbers, some are strings.
-    Both,
-}
-
-/// A part of a condition.
-pub(super) struct Token {
-    /// The white space before it.
-    pub(super) space: String,
-    pub(super) sql: String,
-    /// As the user wrote it.
-    pub(super) shown: String,
-    pub(super) kind: TokenKind,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum TokenKind {
-    Open,
-    Close,
-    Comma,
-    Column(Holds),
-    Literal(Holds),
-    /// A value of no type: null.
-    Null,
-    Function(String),
-    /// By order, or for being equal.
-    Compare {
-        by_order: bool,
-    },
-    Arithmetic,
-    /// `||`
-    Join,
-    /// `->` and `->>`
-    Arrow,
-    Keyword(String),
-}
-
-/// Functions that take numbers and give one.
-const NUMERIC: &str = "abs round sign exp ln log log10 log2 pow power sqrt floor ceil";
-
-/// Functions that give numbers or strings, whatever they take.
-const COUNTING: &str = "length instr json_array_length";
-const TEXTUAL: &str = "lower upper trim ltrim rtrim substr replace typeof datetime";
-
-impl TokenKind {
-    pub(super) fn of_operator(operator: &str) -> TokenKind {
-        match operator {
-            "<" | "<=" | ">" | ">=" => TokenKind::Compare { by_order: true },
-            "=" | "==" | "<>" | "!=" => TokenKind::Compare { by_order: false },
-            "||" => TokenKind::Join,
-            "->" | "->>" => TokenKind::Arrow,
-            _ => TokenKind::Arithmetic,
-        }
-    }
-
-    pub(super) fn of_keyword(word: &str) -> TokenKind {
-        match word {
-            "NULL" => TokenKind::Null,
-            "TRUE" | "FALSE" => TokenKind::Literal(Holds::Truth),
-            "IS" => TokenKind::Compare { by_order: false },
-            other => TokenKind::Keyword(other.to_string()),
-        }
-    }
-}
-
-impl Token {
-    /// Whether a column or a value can follow.
-    pub(super) fn wants_operand(&self) -> bool {
-        match &self.kind {
-            TokenKind::Keyword(word) => {
-                !["END", "ISNULL", "NOTNULL", "AS"].contains(&word.as_str())
-            }
-            TokenKind::Close | TokenKind::Column(_) | TokenKind::Literal(_) | TokenKind::Null => {
-                false
-            }
-            _ => true,
-        }
-    }
-
-    fn is_word(&self, word: &str) -> bool {
-        matches!(&self.kind, TokenKind::Keyword(own) if own == word)
-    }
-
-    fn is_column(&self) -> bool {
-        matches!(self.kind, TokenKind::Column(_))
-    }
-}
-
-/// One side of a comparison.
-#[derive(Clone, Copy)]
-struct Term {
-    /// Nothing if it cannot be told.
-    holds: Option<Holds>,
-    /// The token, if it is no more than that.
-    alone: Option<usize>,
-}
-
-const UNTOLD: Term = Term { holds: None, alone: None };
+use crate::store::query::terms::{NUMERIC, Term, after, before, closing, elements, is_in};
+use crate::store::query::tokens::{Holds, Token, TokenKind};
 
 /// Refuses comparisons of numbers with strings. Where a column has both, only its values of the other side's
 /// type are compared by order.
@@ -112,6 +10,7 @@ pub(super) fn check(tokens: &mut [Token]) -> Result<(), String> {
     for at in 0..tokens.len() {
         match tokens[at].kind.clone() {
             TokenKind::Compare { by_order } => {
+                null(tokens, at)?;
                 compare(tokens, before(tokens, at), at, after(tokens, at), by_order)?;
             }
             TokenKind::Keyword(word) if word == "IN" || word == "BETWEEN" => {
@@ -134,6 +33,12 @@ pub(super) fn check(tokens: &mut [Token]) -> Result<(), String> {
                 takes_numbers(tokens, &sides, &what)?;
             }
             TokenKind::Function(name) if name == "datetime" => datetime(tokens, at)?,
+            TokenKind::Function(name) if name == "max" || name == "min" => {
+                let starts = elements(tokens, at + 1);
+                for pair in starts.windows(2) {
+                    compare(tokens, after(tokens, pair[0]), at, after(tokens, pair[1]), false)?;
+                }
+            }
             TokenKind::Function(name) if is_in(NUMERIC, &name) => {
                 let arguments: Vec<Term> =
                     elements(tokens, at + 1).iter().map(|start| after(tokens, *start)).collect();
@@ -145,124 +50,23 @@ pub(super) fn check(tokens: &mut [Token]) -> Result<(), String> {
     Ok(())
 }
 
-fn is_in(list: &str, name: &str) -> bool {
-    list.split(' ').any(|known| known == name)
-}
-
-/// The term that ends before a token.
-fn before(tokens: &[Token], at: usize) -> Term {
-    let Some(last) = at.checked_sub(1) else { return UNTOLD };
-    let (first, mut term) = match &tokens[last].kind {
-        TokenKind::Column(holds) | TokenKind::Literal(holds) => {
-            (last, Term { holds: Some(*holds), alone: Some(last) })
-        }
-        TokenKind::Close => {
-            let open = opening(tokens, last);
-            match open.checked_sub(1).map(|i| (i, &tokens[i].kind)) {
-                Some((i, TokenKind::Function(name))) => (i, of_function(name)),
-                _ => (open, group(tokens, open, last)),
-            }
-        }
-        _ => return UNTOLD,
+/// Refuses a comparison that is never true: nothing is equal to null, and nothing differs from it.
+fn null(tokens: &[Token], at: usize) -> Result<(), String> {
+    let is_null = |at: Option<usize>| {
+        at.and_then(|at| tokens.get(at)).is_some_and(|token| token.kind == TokenKind::Null)
     };
-    if let Some(operator) = first.checked_sub(1) {
-        term = joined(term, &tokens[operator].kind);
+    let (left, right) = (at.checked_sub(1), Some(at + 1));
+    if tokens[at].shown.eq_ignore_ascii_case("is") || !is_null(left) && !is_null(right) {
+        return Ok(());
     }
-    term
-}
-
-/// The term that begins behind a token.
-fn after(tokens: &[Token], at: usize) -> Term {
-    let is_sign = |token: &&Token| matches!(token.kind, TokenKind::Arithmetic);
-    let skips = |token: &&Token| is_sign(token) || token.is_word("NOT");
-    let skipped = tokens[at + 1..].iter().take_while(skips).count();
-    let first = at + 1 + skipped;
-    let Some(token) = tokens.get(first) else { return UNTOLD };
-    let (last, mut term) = match &token.kind {
-        TokenKind::Column(holds) | TokenKind::Literal(holds) => {
-            (first, Term { holds: Some(*holds), alone: Some(first) })
-        }
-        TokenKind::Function(name) => (closing(tokens, first + 1), of_function(name)),
-        TokenKind::Open => {
-            let close = closing(tokens, first);
-            (close, group(tokens, first, close))
-        }
-        _ => return UNTOLD,
-    };
-    if let Some(next) = tokens.get(last + 1) {
-        term = joined(term, &next.kind);
-    }
-    if tokens[at + 1..first].iter().any(|token| is_sign(&token)) {
-        term.holds = term.holds.map(|_| Holds::Numbers);
-    }
-    term
-}
-
-/// The term with an operator on its other side.
-fn joined(term: Term, operator: &TokenKind) -> Term {
-    match operator {
-        TokenKind::Join => Term { holds: Some(Holds::Text), alone: None },
-        TokenKind::Arithmetic => Term { holds: Some(Holds::Numbers), alone: term.alone },
-        TokenKind::Arrow => UNTOLD,
-        _ => term,
-    }
-}
-
-fn of_function(name: &str) -> Term {
-    let holds = if is_in(NUMERIC, name) || is_in(COUNTING, name) {
-        Some(Holds::Numbers)
-    } else {
-        is_in(TEXTUAL, name).then_some(Holds::Text)
-    };
-    Term { holds, alone: None }
-}
-
-/// A term in parentheses.
-fn group(tokens: &[Token], open: usize, close: usize) -> Term {
-    match (close - open, tokens.get(open + 1).map(|token| &token.kind)) {
-        (2, Some(TokenKind::Column(holds) | TokenKind::Literal(holds))) => {
-            Term { holds: Some(*holds), alone: None }
-        }
-        _ => UNTOLD,
-    }
-}
-
-fn opening(tokens: &[Token], close: usize) -> usize {
-    let mut depth = 0;
-    let mut is_open = |token: &Token| {
-        depth +=
-            i32::from(token.kind == TokenKind::Close) - i32::from(token.kind == TokenKind::Open);
-        depth == 0
-    };
-    (0..=close).rev().find(|i| is_open(&tokens[*i])).unwrap_or(0)
-}
-
-fn closing(tokens: &[Token], open: usize) -> usize {
-    let mut depth = 0;
-    let mut is_close = |token: &Token| {
-        depth +=
-            i32::from(token.kind == TokenKind::Open) - i32::from(token.kind == TokenKind::Close);
-        depth == 0
-    };
-    (open..tokens.len()).find(|i| is_close(&tokens[*i])).unwrap_or(tokens.len() - 1)
-}
-
-/// The tokens before each element of a list in parentheses.
-fn elements(tokens: &[Token], open: usize) -> Vec<usize> {
-    if tokens.get(open).is_none_or(|token| token.kind != TokenKind::Open) {
-        return Vec::new();
-    }
-    let close = closing(tokens, open);
-    let mut depth = 0;
-    let mut begins = |i: &usize| {
-        match tokens[*i].kind {
-            TokenKind::Open => depth += 1,
-            TokenKind::Close => depth -= 1,
-            _ => {}
-        }
-        depth == 1 && matches!(tokens[*i].kind, TokenKind::Comma) || *i == open
-    };
-    (open..close).filter(|i| begins(i)).collect()
+    let other = if is_null(right) { left } else { right };
+    let is = if ["<>", "!="].contains(&tokens[at].shown.as_str()) { "is not" } else { "is" };
+    let column = other.map(|at| &tokens[at]).filter(|token| token.is_column());
+    let column = column.map_or("x", |token| &token.shown);
+    Err(format!(
+        "no value is {} null: write {column} {is} null; a column of this name stands in double quotes: \"null\"",
+        tokens[at].shown
+    ))
 }
 
 fn compare(
@@ -302,10 +106,12 @@ fn only(tokens: &mut [Token], term: Term, numbers: bool) {
 /// What to say to a comparison of a number with a string.
 fn clash(tokens: &[Token], number: Term, text: Term, operator: usize) -> String {
     let token = |term: Term| term.alone.map(|at| &tokens[at]);
-    let in_list = matches!(tokens[operator].kind, TokenKind::Keyword(_));
-    let say = |column: &str, value: &str| match in_list {
-        true => value.to_string(),
-        false => format!("{column} {} {value}", tokens[operator].shown),
+    let compares = matches!(tokens[operator].kind, TokenKind::Compare { .. });
+    let negated = tokens.get(operator + 1).is_some_and(|token| token.is_word("NOT"));
+    let is_not = if negated { " not" } else { "" };
+    let say = |column: &str, value: &str| match compares {
+        false => value.to_string(),
+        true => format!("{column} {}{is_not} {value}", tokens[operator].shown),
     };
     match (token(number), token(text)) {
         (Some(column), Some(value)) if column.is_column() && !value.is_column() => {
@@ -321,6 +127,10 @@ fn clash(tokens: &[Token], number: Term, text: Term, operator: usize) -> String 
                 ),
                 _ => {
                     let instead = match bare.parse::<f64>() {
+                        Ok(number) if number.is_nan() => format!("{name} is null, as NaN counts"),
+                        Ok(number) if number.is_infinite() => {
+                            say(name, if number > 0.0 { "9e999" } else { "-9e999" })
+                        }
                         Ok(_) => say(name, bare),
                         Err(_) => "a number".to_string(),
                     };
@@ -334,7 +144,11 @@ fn clash(tokens: &[Token], number: Term, text: Term, operator: usize) -> String 
             format!("{name} has strings, and {shown} is a number; write {instead}")
         }
         (Some(one), Some(other)) => {
-            format!("{} has numbers, and {} has strings", one.shown, other.shown)
+            let of = |token: &Token, one, several| match token.is_column() {
+                true => format!("{} has {several}", token.shown),
+                false => format!("{} is a {one}", token.shown),
+            };
+            format!("{}, and {}", of(one, "number", "numbers"), of(other, "string", "strings"))
         }
         (None, Some(one)) | (Some(one), None) => format!(
             "a number is compared with a string at {}; write both sides as numbers, or as strings in quotes",

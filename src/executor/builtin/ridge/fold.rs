@@ -28,6 +28,11 @@ const INDEPENDENT: f64 = 1e-10;
 /// Singular values below this part of the largest one count as zero: the columns are collinear.
 const RANK: f64 = 1e-12;
 
+/// A column whose numbers differ by no more than this many roundings is constant, unless they are whole numbers up to
+/// the largest that have none.
+const NOISE: f64 = 16.0;
+const LARGEST_WHOLE: f64 = (1u64 << 53) as f64;
+
 /// A limit to iterations that converge within a few for each column.
 const ITERATIONS: usize = 1000;
 
@@ -223,21 +228,27 @@ impl SplitRows {
         for column in table.features.column_iter() {
             let column = column.as_slice();
             let mut own = of_training(column);
-            let mean = centre(&mut own);
+            let centre = Centre::of(&own);
+            let is_whole = own.iter().all(|x| x.fract() == 0.0 && x.abs() < LARGEST_WHOLE);
+            own.iter_mut().for_each(|x| *x = centre.less(*x));
+            let mean = centre.mean();
             let variance = own.iter().map(|x| x * x).sum::<f64>() / count as f64;
             if !variance.is_finite() {
                 return Err("the numbers are so large that their squares are infinite".to_string());
             }
-            // A constant column, up to rounding, has no weight.
-            if variance <= (count as f64 * mean * f64::EPSILON).powi(2) {
-                continue;
+            let noise = if is_whole { 0.0 } else { NOISE * f64::EPSILON * mean.abs() };
+            if own.iter().all(|x| x.abs() <= noise) {
+                continue; // a constant column has no weight
             }
-            let scale = if standardize { variance.sqrt() } else { 1.0 };
+            let is_scaled = standardize && variance > rounding(count, mean, variance);
+            let scale = if is_scaled { variance.sqrt() } else { 1.0 };
             train.extend(own.iter().map(|x| x / scale));
-            test.extend(column[held_out.clone()].iter().map(|x| (x - mean) / scale));
+            test.extend(column[held_out.clone()].iter().map(|x| centre.less(*x) / scale));
         }
         let mut target = of_training(table.target.as_slice());
-        let mean = centre(&mut target);
+        let centre = Centre::of(&target);
+        let mean = centre.mean();
+        target.iter_mut().for_each(|y| *y = centre.less(*y));
         let columns = train.len() / count;
         Ok(SplitRows {
             train: DMatrix::from_vec(count, columns, train),
@@ -248,17 +259,35 @@ impl SplitRows {
     }
 }
 
-/// Subtracts the mean and returns it. Equal numbers become exactly zero.
-fn centre(numbers: &mut [f64]) -> f64 {
-    let mean = mean(numbers);
-    numbers.iter_mut().for_each(|number| *number -= mean);
-    mean
+/// The variance that rounding may give a constant column; `StandardScaler` leaves the unit of one with less.
+fn rounding(count: usize, mean: f64, variance: f64) -> f64 {
+    let count = count as f64;
+    count * f64::EPSILON * variance + (count * mean * f64::EPSILON).powi(2)
 }
 
-/// The mean; of equal numbers exactly their value.
-fn mean(numbers: &[f64]) -> f64 {
-    let first = numbers[0];
-    first + numbers.iter().map(|number| number - first).sum::<f64>() / numbers.len() as f64
+/// The mean of some numbers, as one of them and what is to be added: where they differ by little, as times do, the
+/// sum would lose the digits that count. Equal numbers less their mean are exactly zero.
+#[derive(Clone, Copy)]
+struct Centre {
+    first: f64,
+    offset: f64,
+}
+
+impl Centre {
+    fn of(numbers: &[f64]) -> Centre {
+        let first = numbers[0];
+        let sum: f64 = numbers.iter().map(|number| number - first).sum();
+        Centre { first, offset: sum / numbers.len() as f64 }
+    }
+
+    fn mean(self) -> f64 {
+        self.first + self.offset
+    }
+
+    /// A number less the mean.
+    fn less(self, number: f64) -> f64 {
+        (number - self.first) - self.offset
+    }
 }
 
 /// The scalar products of a matrix's columns.
@@ -295,7 +324,7 @@ fn r_squared(truth: &[f64], predicted: &[f64]) -> f64 {
     if truth.len() < 2 {
         return f64::NAN;
     }
-    let mean = mean(truth);
+    let mean = Centre::of(truth).mean();
     let squares = |x: f64| x * x;
     let residual: f64 = truth.iter().zip(predicted).map(|(y, p)| squares(y - p)).sum();
     let total: f64 = truth.iter().map(|y| squares(y - mean)).sum();
