@@ -523,6 +523,11 @@ fn what_cannot_be_answered_is_said() {
     ] {
         for verb in [&["status"][..], &["watch"], &["best"], &["runs"], &["explain"], &["export"]] {
             let mut arguments = vec![verb[0], folder];
+            // These are called before a batch job has begun, too.
+            let waits =
+                ["status", "watch"].contains(&verb[0]) && ["nowhere", "empty"].contains(&folder);
+            let before = format!("results folder {folder}: nothing is there yet");
+            let says = if waits { before.as_str() } else { says };
             match verb[0] {
                 "explain" => arguments.push("1"),
                 "export" => arguments.extend(["--format", "csv"]),
