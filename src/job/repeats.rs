@@ -103,7 +103,7 @@ fn write_comparable(value: &Value, text: &mut String) {
     }
 }
 
-#[cfg(all(test, feature = "jobs"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Named;
