@@ -106,6 +106,7 @@ fn write_comparable(value: &Value, text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "jobs")]
     use crate::model::Named;
 
     fn list(json: &str) -> Points {
@@ -130,6 +131,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "jobs")]
     #[test]
     fn every_source_but_random_draws_is_looked_at() {
         let named = |name: &str, json| Named { name: name.to_string(), points: list(json) };
