@@ -101,22 +101,40 @@ fn another_program_of_the_same_name_on_one_host_stops_the_job() {
     }
 }
 
-#[test]
-fn all_ranks_use_the_interpreter_that_rank_0_finds() {
+/// A virtual environment `venv`, and a job in `folder` whose runs tell the one that they ran in.
+fn virtual_environment(folder: &str) -> Desk {
     let desk = Desk::new();
-    let made = Command::new("python3")
-        .args(["-m", "venv", "--without-pip", "venv"])
-        .current_dir(desk.path(""))
-        .status();
-    assert!(made.unwrap().success());
+    let mut python = Command::new("python3");
+    python.args(["-m", "venv", "--without-pip", "venv"]).current_dir(desk.path(""));
+    assert!(python.status().unwrap().success());
     desk.write(
-        "fit.py",
+        &format!("{folder}/fit.py"),
         "import sys\n\ndef f(x):\n    return {\"score\": x, \"prefix\": sys.prefix}\n",
     );
-    desk.write("job.toml", &format!("name = \"job\"\n[crunch]\npython = \"fit.py:f\"\n{LOOP}"));
-    let outside = std::env::var("PATH").unwrap();
-    run_mixed(&desk, "PATH", &path(&desk, "venv/bin"), &outside).exits(0);
+    let job = format!("name = \"job\"\n[crunch]\npython = \"fit.py:f\"\n{LOOP}");
+    desk.write(&format!("{folder}/job.toml"), &job);
+    desk
+}
+
+fn ran_in_it(desk: &Desk) {
     let prefixes = desk.sql("SELECT DISTINCT json_extract(value, '$.prefix') FROM runs");
     assert_eq!(prefixes.len(), 1, "{prefixes:?}");
     assert!(prefixes[0].ends_with("/venv"), "{prefixes:?}");
+}
+
+#[test]
+fn all_ranks_use_the_interpreter_that_rank_0_finds() {
+    let desk = virtual_environment(".");
+    let outside = std::env::var("PATH").unwrap();
+    run_mixed(&desk, "PATH", &path(&desk, "venv/bin"), &outside).exits(0);
+    ran_in_it(&desk);
+}
+
+#[test]
+fn an_interpreter_is_found_by_a_relative_path_and_run_in_the_folder_of_the_job() {
+    let desk = virtual_environment("jobs");
+    let mut command = gridmpi();
+    command.env("PATH", format!("venv/bin:{}", std::env::var("PATH").unwrap()));
+    desk.run(command, &["jobs/job.toml", "--out", "out", "--threads", "1"]).exits(0);
+    ran_in_it(&desk);
 }

@@ -45,8 +45,8 @@ pub(crate) struct CommandExecutor {
     /// Folder for the folders of result files; deleted with the executor.
     scratch: std::io::Result<tempfile::TempDir>,
     result: Option<ResultFile>,
-    /// Whether a task's program was started here before.
-    has_started: bool,
+    /// The program that every task starts, once one was started here.
+    program: Option<PathBuf>,
     /// Why none can be started here any more.
     unfit: Option<RunError>,
 }
@@ -92,7 +92,7 @@ impl CommandExecutor {
             limits,
             scratch,
             result: None,
-            has_started: false,
+            program: None,
             unfit: None,
         }
     }
@@ -158,13 +158,15 @@ impl CommandKind {
         }
     }
 
-    /// The command of one task, and the program's name for messages.
+    /// The command of one task, and the program's name for messages. `known` is the program that every task
+    /// starts, if it was found before.
     fn command(
         &self,
         job: &Job,
         coordinates: &[(&str, Value)],
         point: impl Fn(usize) -> Option<u64>,
         environment: &[(OsString, OsString)],
+        known: Option<&Path>,
     ) -> Result<(Command, String), String> {
         let CommandLine { program, mut arguments, variables } =
             self.line(job, coordinates, point)?;
@@ -175,8 +177,8 @@ impl CommandKind {
         }
         // Resolve the program here: with a changed environment, a PATH lookup at spawn time costs an extra
         // fork.
-        let found = find_program(Path::new(&program))
-            .and_then(|found| std::path::absolute(found).map_err(|error| error.to_string()));
+        let found = || find_program(Path::new(&program));
+        let found = known.map_or_else(found, |known| Ok(known.to_path_buf()));
         let mut command = Command::new(found.unwrap_or_else(|_| PathBuf::from(&program)));
         let environment = environment.iter().map(|(name, value)| (name, value));
         command.args(arguments).env_clear().envs(environment).envs(variables);
@@ -238,8 +240,10 @@ impl CommandExecutor {
             self.prepare().map_err(RunError::Unfit)?; // other processes may end meanwhile
             started = AttemptProcess::start(command);
         }
-        let is_unfit = self.has_started && !is_of_task && self.kind.has_one_program();
-        self.has_started |= started.is_ok();
+        let is_unfit = self.program.is_some() && !is_of_task;
+        if started.is_ok() && self.program.is_none() && self.kind.has_one_program() {
+            self.program = Some(command.get_program().into());
+        }
         started.map_err(|error| {
             let why = start_error::describe(program, &error);
             if is_unfit { RunError::Unfit(why) } else { RunError::Failed(why) }
@@ -250,8 +254,13 @@ impl CommandExecutor {
         let coordinates = task.coordinates();
         let points = self.job.nest.indices(self.job.nest.task(task.index));
         let point = |level: usize| points.get(level).copied();
-        let (mut command, program) =
-            self.kind.command(&self.job, &coordinates, point, &self.environment)?;
+        let (mut command, program) = self.kind.command(
+            &self.job,
+            &coordinates,
+            point,
+            &self.environment,
+            self.program.as_deref(),
+        )?;
         command
             .current_dir(&self.job.folder)
             .envs(variables(&self.job, &coordinates, task.index, task.attempt))

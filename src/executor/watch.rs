@@ -100,24 +100,24 @@ impl FileWatch {
 
     /// The state of a file whose content is what it was at the start.
     fn check(&self, folder: &Path, file: &WatchedFile) -> Result<FileState, RunError> {
-        let path = Path::new(&file.name).to_path_buf();
-        let name = path.strip_prefix(folder).unwrap_or(&path).display();
+        let path = Path::new(&file.name);
+        let name = path.strip_prefix(folder).unwrap_or(path).display();
         // It may be there on other hosts, or nowhere: then no worker is left that can work.
         let unfit = |error| {
             let host = machine::host();
             RunError::Unfit(format!("{name} cannot be read any more on host {host}: {error}"))
         };
-        let state = FileState::of(&path).or_else(|_| {
+        let state = FileState::of(path).or_else(|_| {
             std::thread::sleep(MOMENT); // it may just be replaced
-            FileState::of(&path)
+            FileState::of(path)
         });
         let state = state.map_err(unfit)?;
-        if state == file.state || self.same.lock().get(&path) == Some(&state) {
+        if state == file.state || self.same.lock().get(path) == Some(&state) {
             return Ok(state);
         }
-        match DigestedFile::read(&path) {
+        match DigestedFile::read(path) {
             Ok(now) if now.digest == file.digest => {
-                self.same.lock().insert(path.clone(), now.state);
+                self.same.lock().insert(path.to_path_buf(), now.state);
                 Ok(now.state)
             }
             Ok(_) => Err(RunError::FileChanged(format!(

@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 #[cfg(feature = "jobs")]
 use std::path::Path;
 use std::path::PathBuf;
-#[cfg(feature = "jobs")]
-use std::path::absolute;
 
 use serde::{Deserialize, Serialize};
 
@@ -181,8 +179,7 @@ impl CountedFiles<'_> {
     fn program(&mut self, name: &str, role: FileRole) {
         let own = self.job.folder.join(name);
         let path = if name.contains('/') { own } else { PathBuf::from(name) };
-        let found = find_program(&path).and_then(|path| absolute(path).map_err(|e| e.to_string()));
-        let Ok(path) = found else { return };
+        let Ok(path) = find_program(&path) else { return };
         let Ok(target) = path.canonicalize() else { return };
         let is_system = SYSTEM.iter().any(|folder| target.starts_with(folder));
         self.add(name, if is_system { FileRole::System } else { role }, path);
@@ -200,7 +197,7 @@ impl CountedFiles<'_> {
         };
         let is_bare = !word.is_empty() && !word.contains('/') && !self.files.contains_key(word);
         let found = is_bare.then(|| find_program(Path::new(word)).ok().and_then(is_own)).flatten();
-        if let Some(path) = found.and_then(|path| absolute(path).ok()) {
+        if let Some(path) = found {
             self.add(word, FileRole::Argument, path);
         }
     }

@@ -3,8 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The path of the executable that `program` resolves to.
+/// The absolute path of the executable that `program` resolves to: a child may be started in another folder, and
+/// PATH may have relative ones.
 pub(crate) fn find_program(program: &Path) -> Result<PathBuf, String> {
+    let found = find(program)?;
+    std::path::absolute(&found).map_err(|error| format!("{}: {error}", found.display()))
+}
+
+fn find(program: &Path) -> Result<PathBuf, String> {
     use std::os::unix::fs::PermissionsExt;
     let runs = |path: &Path| {
         fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)

@@ -41,7 +41,7 @@ pub(crate) fn check_functions(job: &Job) -> Result<PythonModules> {
     let found = command::find_program(&interpreter).map_err(|why| {
         job.wrong("crunch.interpreter", format!("\"{}\" {why}", job.interpreter()))
     })?;
-    modules.interpreter = Some(found);
+    modules.interpreter = Some(found.clone());
     for (name, function) in named {
         let key = match name.strip_prefix("reduce ").and_then(|level| level.parse::<usize>().ok()) {
             Some(level) => format!("loop.{}.reduce", job.nest.loops()[level].name),
@@ -54,7 +54,8 @@ pub(crate) fn check_functions(job: &Job) -> Result<PythonModules> {
         }
         let limits = Limits::new(Some(HOUR), None);
         let is_reduction = name.starts_with("reduce ");
-        let setup = Setup::new(job, &[(name, function)], place).with_versions();
+        let mut setup = Setup::new(job, &[(name, function)], place).with_versions();
+        setup.interpreter = found.clone(); // as workers do
         let child = PythonChild::start(&setup, &limits).map_err(|why| job.wrong(&key, why))?;
         let files = child.modules().map(PathBuf::from);
         if is_reduction {
