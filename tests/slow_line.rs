@@ -6,15 +6,15 @@ mod common;
 #[path = "common/hosts.rs"]
 mod hosts;
 
+#[path = "common/ranks.rs"]
+mod ranks;
+
 use std::time::{Duration, Instant};
 
-use common::{Desk, Ran};
-use gridmpi::{Nest, Outcome, Runs, Settings, Study};
+use common::Ran;
+use gridmpi::{Nest, Runs};
 use hosts::Hosts;
-use serde::{Serialize, de::DeserializeOwned};
-
-/// Set if this process is a rank.
-const RANK: &str = "GRIDMPI_TEST_IS_RANK";
+use ranks::{RANK, is_rank, play, said};
 
 /// Runs the named test of this file with rank 0 behind a line of this rate. `None` where there are no such lines.
 fn behind_a_line(rate: &str, workers: &[(&str, usize)], test: &str) -> Option<(Ran, Duration)> {
@@ -22,32 +22,11 @@ fn behind_a_line(rate: &str, workers: &[(&str, usize)], test: &str) -> Option<(R
     let mut command = hosts.mpirun(workers, &format!("{RANK}=1"));
     command.arg(std::env::current_exe().unwrap());
     let begin = Instant::now();
-    let ran = Desk::new().run(command, &["--exact", test, "--nocapture"]).exits(0);
+    let ran = ranks::start(command, test).exits(0);
     for words in ["silent", "come back", "cannot be reached"] {
         assert!(!ran.stderr.contains(words), "{}", ran.stderr);
     }
     Some((ran, begin.elapsed()))
-}
-
-fn is_rank() -> bool {
-    std::env::var_os(RANK).is_some()
-}
-
-/// Runs a study; rank 0 says what `check` makes of the outcome.
-fn play<R, S>(study: Study<R, S>, check: impl FnOnce(Outcome<R, S>) -> String)
-where
-    R: Serialize + DeserializeOwned + 'static,
-    S: Serialize + DeserializeOwned + 'static,
-{
-    if let Some(outcome) = study.run(&Settings::default()).unwrap() {
-        println!("rank 0 says: {}", check(outcome));
-    }
-}
-
-/// The output of rank 0.
-fn said(ran: &Ran) -> &str {
-    let line = ran.stdout.lines().find_map(|line| line.split("rank 0 says: ").nth(1));
-    line.unwrap_or_else(|| panic!("stdout:\n{}\nstderr:\n{}", ran.stdout, ran.stderr))
 }
 
 /// A text of 10 MB, say, that is different for each number.

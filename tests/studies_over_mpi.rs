@@ -3,43 +3,20 @@
 
 mod common;
 
+#[path = "common/ranks.rs"]
+mod ranks;
+
 use std::time::{Duration, Instant};
 
-use common::{Desk, Ran, mpirun_of};
-use gridmpi::{Nest, Outcome, Runs, Settings, Study};
-use serde::{Serialize, de::DeserializeOwned};
-
-/// Set if this process is a rank.
-const RANK: &str = "GRIDMPI_TEST_IS_RANK";
+use common::{Ran, mpirun_of};
+use gridmpi::{Nest, Runs, Settings};
+use ranks::{RANK, is_rank, play, said};
 
 /// Runs the named test of this file on that many ranks.
 fn on_ranks(ranks: usize, test: &str) -> Ran {
     let mut command = mpirun_of(ranks, &std::env::current_exe().unwrap());
     command.env(RANK, "1");
-    Desk::new().run(command, &["--exact", test, "--nocapture"])
-}
-
-fn is_rank() -> bool {
-    std::env::var_os(RANK).is_some()
-}
-
-/// Runs a study; on rank 0, `check` gets the outcome and its return value is printed.
-fn play<R, S>(study: Study<R, S>, check: impl FnOnce(Outcome<R, S>) -> String)
-where
-    R: Serialize + DeserializeOwned + 'static,
-    S: Serialize + DeserializeOwned + 'static,
-{
-    if let Some(outcome) = study.run(&Settings::default()).unwrap() {
-        println!("rank 0 says: {}", check(outcome));
-    }
-}
-
-/// The output of rank 0.
-fn said(ran: &Ran) -> String {
-    let lines: Vec<&str> =
-        ran.stdout.lines().filter_map(|line| line.split("rank 0 says: ").nth(1)).collect();
-    let [line] = lines[..] else { panic!("stdout:\n{}\nstderr:\n{}", ran.stdout, ran.stderr) };
-    line.to_string()
+    ranks::start(command, test)
 }
 
 #[test]
@@ -253,7 +230,7 @@ fn data_sets_and_runs_over_2_gib_cross() {
         return;
     }
     /// Bytes that serde handles in one call.
-    #[derive(Serialize, serde::Deserialize)]
+    #[derive(serde::Serialize, serde::Deserialize)]
     struct Blob(#[serde(with = "serde_bytes")] Vec<u8>);
     let study = Nest::new()
         .data("dataset", || Ok(vec![Blob((0..SIZE).map(|i| i as u8).collect())]))
