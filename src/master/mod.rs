@@ -46,7 +46,7 @@ use stragglers::{Stragglers, Verdict};
 pub(crate) use strategy::Strategy;
 pub(crate) use view::{GroupView, View, WorkerActivity, WorkerView};
 pub(crate) use work_left::WorkLeft;
-use workers::{Returned, RunningTask, Workers};
+use workers::{FirstTask, Returned, Workers};
 
 /// How long a task must have run when it is cut off for that to be kept. (seconds)
 const WORTH_KNOWING: f64 = 1.0;
@@ -287,7 +287,7 @@ impl Master {
 
     /// Per assigned range: the worker, its current task, and when that may have started.
     pub(crate) fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
-        self.workers.busy()
+        self.workers.first_tasks().map(|first| (first.rank, first.task, first.since))
     }
 
     /// Whether more runs have failed for good since the start than the job allows.
@@ -297,7 +297,7 @@ impl Master {
 
     /// A duplicate of the task that is longest overdue.
     fn second_try(&mut self, now: Duration) -> Option<Assignment> {
-        let (first, attempt) = self.stragglers.overdue(now, self.workers.out())?;
+        let (first, attempt) = self.stragglers.overdue(now, self.workers.first_tasks())?;
         Some(Assignment { first, count: 1, attempt: attempt.saturating_add(1) })
     }
 
@@ -372,7 +372,7 @@ impl Master {
     fn stop(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.drain();
         if !std::mem::replace(&mut self.cancelled, true) {
-            for RunningTask { rank, task, attempt, since } in self.workers.running() {
+            for FirstTask { rank, task, attempt, since } in self.workers.running() {
                 let seconds = now.saturating_sub(since).as_secs_f64();
                 if seconds >= WORTH_KNOWING {
                     self.queue.costs.know_survived(task, seconds);

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::master::workers::FirstTask;
+
 /// A task is overdue when it has run this many times as long as the mean of those that are done.
 const OVERDUE: f64 = 2.0;
 
@@ -60,18 +62,18 @@ impl Stragglers {
     pub(super) fn overdue(
         &mut self,
         now: Duration,
-        out: impl Iterator<Item = (u64, u32, Duration)>,
+        out: impl Iterator<Item = FirstTask>,
     ) -> Option<(u64, u32)> {
         if !self.enabled || self.runs == 0 {
             return None;
         }
         let mean = Duration::from_secs_f64(self.seconds / self.runs as f64);
         let due = mean.mul_f64(OVERDUE).max(SHORTEST);
-        let (task, attempt, _) = out
-            .filter(|(task, _, since)| {
-                now.saturating_sub(*since) > due && !self.doubled.contains_key(task)
-            })
-            .min_by_key(|(task, _, since)| (*since, *task))?;
+        let is_overdue = |out: &FirstTask| {
+            now.saturating_sub(out.since) > due && !self.doubled.contains_key(&out.task)
+        };
+        let longest = out.filter(is_overdue).min_by_key(|out| (out.since, out.task))?;
+        let FirstTask { task, attempt, .. } = longest;
         self.doubled.insert(task, Doubled { out: 2, settled: false });
         Some((task, attempt))
     }

@@ -77,9 +77,9 @@ struct AssignedRange {
     since: Duration,
 }
 
-/// A task that runs, as far as is known.
+/// The first task of a range that a worker holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct RunningTask {
+pub(super) struct FirstTask {
     pub(super) rank: usize,
     pub(super) task: u64,
     pub(super) attempt: u32,
@@ -93,6 +93,13 @@ pub(super) struct Returned {
     /// Ranges of tasks with their attempt number.
     pub(super) tasks: Vec<(Range<u64>, u32)>,
     pub(super) groups: Vec<Key>,
+}
+
+impl AssignedRange {
+    fn first_task(&self, rank: usize) -> FirstTask {
+        let AssignedRange { first, attempt, since, .. } = *self;
+        FirstTask { rank, task: first, attempt, since }
+    }
 }
 
 impl WorkerRecord {
@@ -432,30 +439,23 @@ impl Workers {
         ranks.flat_map(|(rank, worker)| worker.pieces.iter().map(move |piece| (rank, piece)))
     }
 
-    /// Per assigned range: its first task, the attempt, and when that task may have started.
-    pub(super) fn out(&self) -> impl Iterator<Item = (u64, u32, Duration)> + '_ {
-        self.pieces().map(|(_, piece)| (piece.first, piece.attempt, piece.since))
+    /// The first task of each assigned range.
+    pub(super) fn first_tasks(&self) -> impl Iterator<Item = FirstTask> + '_ {
+        self.pieces().map(|(rank, piece)| piece.first_task(rank))
+    }
+
+    /// Those that run: of as many ranges of a worker as it has threads.
+    pub(super) fn running(&self) -> impl Iterator<Item = FirstTask> + '_ {
+        (self.lowest..).zip(&self.workers).flat_map(|(rank, worker)| {
+            let running = worker.pieces.iter().take(worker.threads as usize);
+            running.map(move |piece| piece.first_task(rank))
+        })
     }
 
     /// All workers that hold a task; two if it was duplicated.
     pub(super) fn holders(&self, task: u64) -> impl Iterator<Item = usize> + '_ {
         let holds = move |piece: &AssignedRange| (piece.first..piece.end).contains(&task);
         self.pieces().filter(move |(_, piece)| holds(piece)).map(|(rank, _)| rank)
-    }
-
-    /// Per assigned range: the worker, the first task, and when that task may have started.
-    pub(super) fn busy(&self) -> impl Iterator<Item = (usize, u64, Duration)> + '_ {
-        self.pieces().map(|(rank, piece)| (rank, piece.first, piece.since))
-    }
-
-    /// The tasks that run: the first of each of the ranges that a worker's threads are at.
-    pub(super) fn running(&self) -> impl Iterator<Item = RunningTask> + '_ {
-        (self.lowest..).zip(&self.workers).flat_map(|(rank, worker)| {
-            worker.pieces.iter().take(worker.threads as usize).map(move |piece| {
-                let AssignedRange { first, attempt, since, .. } = *piece;
-                RunningTask { rank, task: first, attempt, since }
-            })
-        })
     }
 
     /// A snapshot of each worker, without expected durations.
