@@ -47,8 +47,6 @@ pub(crate) struct CommandExecutor {
     result: Option<ResultFile>,
     /// The program that every task starts, once one was started here.
     program: Option<PathBuf>,
-    /// Why none can be started here any more.
-    unfit: Option<RunError>,
 }
 
 enum CommandKind {
@@ -93,7 +91,6 @@ impl CommandExecutor {
             scratch,
             result: None,
             program: None,
-            unfit: None,
         }
     }
 }
@@ -197,17 +194,12 @@ impl Executor for CommandExecutor {
     }
 
     fn crunch(&mut self, task: &Task) -> CallResult {
-        if let Some(unfit) = &self.unfit {
-            return CallResult::from(Err(unfit.clone())); // it was told more than one task
-        }
         let result = self.result_file();
-        let called = result.and_then(|result| {
+        CallResult::from(result.and_then(|result| {
             let called = self.call(task, &result);
             self.result = Some(result);
             called
-        });
-        self.unfit = called.as_ref().err().filter(|e| matches!(e, RunError::Unfit(_))).cloned();
-        CallResult::from(called)
+        }))
     }
 }
 

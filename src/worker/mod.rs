@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::executor::rust::{ErasedStudy, another_program};
 use crate::executor::{CallResult, Executor, ExecutorRegistry, Slot, Task};
 use crate::job::Job;
-use crate::model::Assignment;
+use crate::model::{Assignment, RunError};
 use crate::util::error::{Error, Result};
 use crate::util::panic::{caught, panic_text};
 use crate::util::thread;
@@ -127,6 +127,7 @@ fn run_thread(
     (place, began): (Slot, &dyn Fn() -> Result<()>),
 ) -> Result<()> {
     let mut crunch = functions.cruncher(caller, place);
+    let mut unfit = None;
     let mut reducer = None;
     if place.thread == 0 {
         let prepared = caught("the check of what crunch needs", || {
@@ -146,7 +147,7 @@ fn run_thread(
                 let Assignment { first, count, attempt } = tasks;
                 crunch.expect(first..first + count, attempt);
                 let run = |index| {
-                    let result = call(&mut *crunch, &Task { job, index, attempt });
+                    let result = call(&mut *crunch, &Task { job, index, attempt }, &mut unfit);
                     (result, crunch.seconds())
                 };
                 let batch = &connection.batches()[place.thread as usize];
@@ -167,14 +168,21 @@ fn run_thread(
     }
 }
 
-/// Calls crunch. A panic is a failed run.
-fn call(crunch: &mut dyn Executor, task: &Task) -> CallResult {
+/// Calls crunch. A panic is a failed run. Once it cannot be called here any more, the rest of what this thread
+/// was given need not find that out again: that is in `unfit`.
+fn call(crunch: &mut dyn Executor, task: &Task, unfit: &mut Option<RunError>) -> CallResult {
+    if let Some(unfit) = unfit {
+        return CallResult::from(Err(unfit.clone()));
+    }
     let called = caught("crunch", || Ok(crunch.crunch(task)));
     let result = called.unwrap_or_else(|panic| CallResult::from(Err(panic.into())));
     if let CallResult::Other(other) = &result
         && let Err(why) = &**other
     {
         log::debug!("task {} failed: {why}", task.index);
+        if let RunError::Unfit(_) = why {
+            *unfit = Some(why.clone());
+        }
     }
     result
 }

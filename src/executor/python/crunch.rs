@@ -56,8 +56,6 @@ pub(crate) struct PythonExecutor {
     changed: Option<RunError>,
     /// Whether rank 0 knows that this host differs from its own.
     is_told: bool,
-    /// Why no child can be started any more.
-    unfit: Option<RunError>,
     /// The levels whose points name files that are watched, and the one whose points are loaded.
     named: Vec<usize>,
     loaded: Option<usize>,
@@ -125,7 +123,6 @@ impl PythonExecutor {
             watch: watch.clone(),
             changed: None,
             is_told: false,
-            unfit: None,
             named: watch::naming_levels(job),
             loaded: python.load.as_ref().map(|_| python.data),
             looked: None,
@@ -167,9 +164,6 @@ impl PythonExecutor {
 
     /// Starts a child in place of one that has ended. Where that cannot be done any more, neither can work.
     fn restart_child(&mut self) -> Result<(), RunError> {
-        if let Some(unfit) = &self.unfit {
-            return Err(unfit.clone()); // it was told more than one task
-        }
         let mut started = self.start_child();
         for pause in RESTARTS {
             if !matches!(started, Err(RunError::Failed(_))) || self.caller.is_cancelled() {
@@ -178,12 +172,10 @@ impl PythonExecutor {
             std::thread::sleep(pause);
             started = self.start_child();
         }
-        let started = match started {
+        match started {
             Err(RunError::Failed(why)) if !self.caller.is_cancelled() => Err(RunError::Unfit(why)),
             started => started,
-        };
-        self.unfit = started.as_ref().err().filter(|e| matches!(e, RunError::Unfit(_))).cloned();
-        started
+        }
     }
 
     /// Starts a child. What it imports is compared before and after.
