@@ -130,6 +130,13 @@ pub(crate) fn counted_files(
     Ok(found.files)
 }
 
+/// Whether a program is the operating system's, links followed; `None` if it is not there.
+#[cfg(feature = "jobs")]
+fn is_system(program: &Path) -> Option<bool> {
+    let target = program.canonicalize().ok()?;
+    Some(SYSTEM.iter().any(|folder| target.starts_with(folder)))
+}
+
 struct CountedFiles<'a> {
     job: &'a Job,
     files: BTreeMap<String, CountedFile>,
@@ -180,8 +187,7 @@ impl CountedFiles<'_> {
         let own = self.job.folder.join(name);
         let path = if name.contains('/') { own } else { PathBuf::from(name) };
         let Ok(path) = find_program(&path) else { return };
-        let Ok(target) = path.canonicalize() else { return };
-        let is_system = SYSTEM.iter().any(|folder| target.starts_with(folder));
+        let Some(is_system) = is_system(&path) else { return };
         self.add(name, if is_system { FileRole::System } else { role }, path);
     }
 
@@ -191,12 +197,9 @@ impl CountedFiles<'_> {
         }
         // A wrapper such as `nice` or `srun` starts a program that is found on PATH. If it is a program of the
         // system, the word is rather an ordinary one.
-        let is_own = |path: PathBuf| {
-            let target = path.canonicalize().ok()?;
-            (!SYSTEM.iter().any(|folder| target.starts_with(folder))).then_some(path)
-        };
         let is_bare = !word.is_empty() && !word.contains('/') && !self.files.contains_key(word);
-        let found = is_bare.then(|| find_program(Path::new(word)).ok().and_then(is_own)).flatten();
+        let found = if is_bare { find_program(Path::new(word)).ok() } else { None };
+        let found = found.filter(|path| is_system(path) == Some(false));
         if let Some(path) = found {
             self.add(word, FileRole::Argument, path);
         }
