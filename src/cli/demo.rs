@@ -34,7 +34,7 @@ pub(super) fn text(results: &Results, elapsed: f64) -> Result<String> {
         })?;
         let best = summary.result.as_ref().ok();
         let (score, index) = best
-            .and_then(|scored| Some((scored.score?, scored.best.first()?.point)))
+            .and_then(|scored| Some((scored.score?, scored.best.first()?.slot)))
             .unwrap_or((f64::NAN, 0));
         let runs = format!("[{}]", runs.join(", "));
         let _ = writeln!(text, "{:<7}  {runs:<30}  ({score:.4}, {index})", summary.key.index);

@@ -1,7 +1,7 @@
 //! Finds the task that a user names: by its number, or by its coordinates as `alpha=0.1 fold=2`.
 
 use crate::job::named_json;
-use crate::model::{Key, Loop, LoopNest, Points, Value};
+use crate::model::{Loop, LoopNest, Points, Value};
 use crate::util::error::{Error, Result};
 use crate::util::text::did_you_mean;
 
@@ -34,8 +34,7 @@ pub(crate) fn task(nest: &LoopNest, words: &[String]) -> Result<u64> {
         let (level, field) = column(nest, name)?;
         wanted[level].push((name, field, value));
     }
-    let mut key = Key::ROOT;
-    let mut missing = None;
+    let (mut points, mut missing) = (Vec::new(), None);
     for (l, wanted) in nest.loops().iter().zip(wanted) {
         let point = match point(l, &wanted) {
             // An error in a given coordinate is reported before a missing one.
@@ -45,9 +44,18 @@ pub(crate) fn task(nest: &LoopNest, words: &[String]) -> Result<u64> {
             }
             point => point?,
         };
-        key = nest.child(key, point).expect("a point of the loop");
+        points.push(point);
     }
-    missing.map_or(Ok(key.index), Err)
+    if let Some(error) = missing {
+        return Err(error);
+    }
+    match nest.key_at(&points) {
+        Some(key) => Ok(key.index),
+        None => Err(Error::input(format!(
+            "{}: the job has no such task, since its loops depend on each other",
+            words.join(" ")
+        ))),
+    }
 }
 
 /// A task's coordinates, exactly: one word per loop.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::model::LoopNest;
+use crate::model::{LoopNest, Stretch};
 
 /// A loop with more points than this is assumed to have no effect, to limit memory.
 const MOST_POINTS: u64 = 1 << 20;
@@ -87,9 +87,9 @@ impl CostModel {
         }
         let mut task = tasks.start;
         while task < tasks.end {
-            let Some((group, first)) = self.nest.parent(self.nest.task(task)) else { return };
-            let count = (tasks.end - task).min(self.nest.slots(group) - first);
-            let points = self.points[group.level].get_mut(first as usize..).unwrap_or_default();
+            let Stretch { group, point, count, .. } = self.nest.stretch(self.nest.task(task));
+            let count = (tasks.end - task).min(count);
+            let points = self.points[group.level].get_mut(point as usize..).unwrap_or_default();
             let mut part = Mean { sum: 0.0, count };
             let mut points = points.iter_mut();
             for seconds in seconds.by_ref().take(count as usize) {
@@ -100,8 +100,9 @@ impl CostModel {
             }
             self.all.merge(part);
             let mut key = group;
-            while let Some((outer, slot)) = self.nest.parent(key) {
-                if let Some(mean) = self.points[outer.level].get_mut(slot as usize) {
+            while let Some((outer, _)) = self.nest.parent(key) {
+                let point = self.nest.point(key);
+                if let Some(mean) = self.points[outer.level].get_mut(point as usize) {
                     mean.merge(part);
                 }
                 key = outer;
@@ -150,9 +151,10 @@ impl CostModel {
     fn means(&self, task: u64) -> impl Iterator<Item = Mean> + '_ {
         let mut key = self.nest.task(task);
         self.points.iter().rev().filter_map(move |points| {
-            let (outer, slot) = self.nest.parent(key)?;
+            let (outer, _) = self.nest.parent(key)?;
+            let point = self.nest.point(key);
             key = outer;
-            points.get(slot as usize).copied()
+            points.get(point as usize).copied()
         })
     }
 

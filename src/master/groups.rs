@@ -288,8 +288,8 @@ impl OpenGroup {
                 }
             }
         }
-        let (point, score, inner) = best?;
-        Some((score, [&[Winner { level, point }], inner].concat()))
+        let (slot, score, inner) = best?;
+        Some((score, [&[Winner { level, slot }], inner].concat()))
     }
 
     fn close(self, size: u64, require: Completeness) -> Result<Folded, String> {

@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(seen.open, []);
         on(done(0, &[5.0]), 4);
         let seen = on(done(1, &[4.0]), 6);
-        let best = Some((4.0, vec![Winner { level: 1, point: 1 }]));
+        let best = Some((4.0, vec![Winner { level: 1, slot: 1 }]));
         let key = Key { level: 1, index: 0 };
         assert_eq!(seen.open, [GroupView { key, runs: 2, failed: 0, best }]);
         assert_eq!(seen.workers[0].expected, Some(2.0));

@@ -267,8 +267,8 @@ impl Fold {
         }
         let number = match self.state {
             FoldState::Best { best, .. } => {
-                let (point, mut scored) = best?;
-                scored.best.insert(0, Winner { level: self.level, point });
+                let (slot, mut scored) = best?;
+                scored.best.insert(0, Winner { level: self.level, slot });
                 return Some(Folded::Value(scored));
             }
             FoldState::Sum { sum, mean } => sum / if mean { count } else { 1.0 },
@@ -359,8 +359,8 @@ mod tests {
     fn the_first_of_equal_bests_wins() {
         let tied = [Some(1.0), Some(7.0), Some(7.0), Some(-2.0), Some(-2.0)];
         let winner = |reduce| fold(reduce, &tied).unwrap().best;
-        assert_eq!(winner(Reduce::Max), [Winner { level: 1, point: 1 }]);
-        assert_eq!(winner(Reduce::Min), [Winner { level: 1, point: 3 }]);
+        assert_eq!(winner(Reduce::Max), [Winner { level: 1, slot: 1 }]);
+        assert_eq!(winner(Reduce::Min), [Winner { level: 1, slot: 3 }]);
     }
 
     #[test]

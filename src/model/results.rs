@@ -97,8 +97,8 @@ pub(crate) struct Scored {
 pub(crate) struct Winner {
     /// The loop, counted from the outermost.
     pub(crate) level: usize,
-    /// The index of the point in that loop.
-    pub(crate) point: u64,
+    /// The slot of the point in its group.
+    pub(crate) slot: u64,
 }
 
 impl Scored {

@@ -238,7 +238,7 @@ impl Mapping {
                 Some(moved) => (*moved.get(place as usize)?)?,
                 None => place,
             };
-            key = self.new.child(key, place)?;
+            key = self.new.child_at(key, place)?;
             now.push(place);
         }
         self.combined.iter().all(|files| files.is_same(&places, &now)).then_some(key.index)

@@ -75,7 +75,7 @@ impl<'a> PlaceIndex<'a> {
             let points: Vec<u64> = points.copied().collect();
             let below = |key: &Key| {
                 let key = *key;
-                points.iter().filter_map(move |point| self.layout.nest.child(key, *point))
+                points.iter().filter_map(move |point| self.layout.nest.child_at(key, *point))
             };
             keys = keys.iter().flat_map(below).collect();
         }

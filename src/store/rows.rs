@@ -42,7 +42,7 @@ impl<'a> Columns<'a> {
         static NOTHING: Bytes = Bytes::new();
         Ok(match result {
             Ok(scored) => {
-                let best = scored.best.iter().map(|w| (w.level, w.point)).collect::<Vec<_>>();
+                let best = scored.best.iter().map(|w| (w.level, w.slot)).collect::<Vec<_>>();
                 let exact = if scored.typed.is_empty() && !is_json(&scored.value) {
                     *spare = codec::encode(&scored.value).into();
                     spare
@@ -458,7 +458,7 @@ impl Reader<'_> {
             return Ok(Ok(Err(RunError::NoScore { why, value: Box::new(value) })));
         }
         let best = best.and_then(|json| serde_json::from_str::<Vec<(usize, u64)>>(&json).ok());
-        let winner = |(level, point)| Winner { level, point };
+        let winner = |(level, slot)| Winner { level, slot };
         let best = best.unwrap_or_default().into_iter().map(winner).collect();
         let typed = if self.native { exact } else { Bytes::new() };
         Ok(Ok(Ok(Scored { score, value, best, typed })))

@@ -102,7 +102,7 @@ mod tests {
                 ("a".into(), Value::Null),
                 ("b".into(), Value::List(vec![Value::Int(-1), Value::Bool(true)])),
             ]),
-            best: vec![Winner { level: 1, point: 7 }],
+            best: vec![Winner { level: 1, slot: 7 }],
             typed: Bytes::from_static(&[1, 2]),
         };
         let mut runs = RunBatch::default();

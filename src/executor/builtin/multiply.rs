@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::executor::{CallResult, Executor, Task};
 use crate::job::{Job, Sleep};
-use crate::model::Value;
+use crate::model::{Stretch, Value};
 
 /// Factors are precomputed for loops of up to this many points.
 const MOST_FACTORS: u64 = 1 << 16;
@@ -26,7 +26,8 @@ struct NextFactor {
     task: u64,
     /// Its point in the innermost loop.
     point: u64,
-    slots: u64,
+    /// How many tasks from this one on have the same outer points, and consecutive ones in the innermost.
+    count: u64,
     /// The product of the outer loops' factors.
     outer: f64,
 }
@@ -53,10 +54,10 @@ impl Multiply {
     /// The product of the outer loops' factors for a task.
     fn outer(&self, task: u64) -> NextFactor {
         let nest = &self.job.nest;
-        let (around, point) = nest.parent(nest.task(task)).expect("there is a loop");
-        let points = nest.indices(around).into_iter().enumerate();
+        let Stretch { group, point, count, .. } = nest.stretch(nest.task(task));
+        let points = nest.indices(group).into_iter().enumerate();
         let outer = points.map(|(level, point)| self.factor(level, point)).product();
-        NextFactor { task, point, slots: nest.slots(around), outer }
+        NextFactor { task, point, count, outer }
     }
 
     fn seconds(&self, task: &Task) -> f64 {
@@ -79,12 +80,11 @@ impl Executor for Multiply {
         }
         let innermost = self.factors.len() - 1;
         let known = self.next.filter(|next| next.task == task.index);
-        let NextFactor { task: index, point, slots, outer } =
+        let NextFactor { task: index, point, count, outer } =
             known.unwrap_or_else(|| self.outer(task.index));
         let product = outer * self.factor(innermost, point);
-        let goes_on = point + 1 < slots;
-        let next = || NextFactor { task: index + 1, point: point + 1, slots, outer };
-        self.next = goes_on.then(next);
+        let next = |count| NextFactor { task: index + 1, point: point + 1, count, outer };
+        self.next = Some(count - 1).filter(|count| *count > 0).map(next);
         // -0.0 + 0.0 is 0.0, so "-0" is never shown.
         match product + 0.0 {
             nan if nan.is_nan() => CallResult::from(task.scored(Value::Float(nan))),

@@ -3,10 +3,17 @@
 //! There is no list of tasks, so a nest of a billion tasks takes a few bytes. Task indices count in the
 //! order of the serial loops, the innermost loop fastest.
 //!
-//! Only this file does arithmetic on task indices. The size of a loop is queried at a key, because an
-//! inner loop may in future depend on the points of the loops around it.
+//! What an inner loop runs over may depend on the points of the loops around it; so the size of a loop is
+//! queried at a key. The loops down to the innermost such one are a [`Shape`], those inside it a product,
+//! and a nest of independent loops is a product as a whole. Only this folder does arithmetic on task
+//! indices.
 
+mod builder;
+mod column;
 mod points;
+#[cfg(test)]
+pub(crate) mod random;
+mod shape;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,15 +24,20 @@ use crate::model::key::Key;
 use crate::model::reduce::Reduce;
 use crate::model::results::Winner;
 use crate::model::value::Value;
+use builder::Builder;
+pub(crate) use builder::{Dependencies, LeftOut, Selection};
 pub(crate) use points::Points;
 #[cfg(feature = "jobs")]
 pub(crate) use points::{Distribution, Named};
+use shape::Shape;
+pub(crate) use shape::Stretch;
 
 /// One level of the nest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Loop {
     /// The loop's name, unique in the nest.
     pub(crate) name: String,
+    /// All points that it has anywhere in the nest.
     pub(crate) points: Points,
     /// How its points fold into one value for the loop around it.
     pub(crate) reduce: Option<Reduce>,
@@ -35,7 +47,7 @@ pub(crate) struct Loop {
 
 /// Nested loops, outermost first; a clone shares them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Vec<Loop>")]
+#[serde(try_from = "(Vec<Loop>, Option<Shape>)")]
 pub(crate) struct LoopNest(Arc<Parts>);
 
 #[derive(Debug, PartialEq)]
@@ -43,43 +55,83 @@ struct Parts {
     loops: Vec<Loop>,
     /// Number of points per loop.
     sizes: Vec<u64>,
-    /// Number of tasks below a key, by its level; 1 at the deepest level.
+    /// The loops down to the innermost one that does not have all its points everywhere.
+    head: Option<Shape>,
+    /// Number of loops in the head.
+    tail: usize,
+    /// Number of tasks below a key, by its level: from the tail on; 1 at the deepest level.
     below: Vec<u64>,
+    /// Number of keys by level.
+    keys: Vec<u64>,
     /// How many of the outermost loops do not reduce.
     outer: usize,
+    /// By level: points without a task. Empty where the nest was not built from dependencies.
+    left_out: Vec<LeftOut>,
 }
 
 /// The most tasks a nest may have: their indices must fit SQLite's signed 64-bit integers.
 pub(crate) const MOST_TASKS: u64 = i64::MAX as u64;
 
 impl LoopNest {
-    /// A nest of these loops, outermost first. An error if there is no loop, a loop has no points, a loop
-    /// inside a reducing one does not reduce, or there are more than [`MOST_TASKS`] tasks.
+    /// A nest of independent loops, outermost first. An error if there is no loop, a loop has no points, a
+    /// loop inside a reducing one does not reduce, or there are more than [`MOST_TASKS`] tasks.
     pub(crate) fn new(loops: Vec<Loop>) -> Result<LoopNest, String> {
-        if loops.is_empty() {
-            return Err("there is no loop".to_string());
-        }
-        let mut inner = loops.iter().skip_while(|l| l.reduce.is_none());
-        if let Some(inner) = inner.find(|l| l.reduce.is_none()) {
-            return Err(format!("loop '{}' does not reduce, but one around it does", inner.name));
-        }
-        let sizes: Vec<u64> = loops.iter().map(|l| l.points.len()).collect();
-        if let Some(empty) = sizes.iter().position(|size| *size == 0) {
-            return Err(format!("loop '{}' has no points", loops[empty].name));
-        }
-        let tasks = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size));
-        if tasks.is_none_or(|tasks| tasks > MOST_TASKS) {
-            let product = sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
-            return Err(format!("{product} tasks are more than {MOST_TASKS} (2^63 - 1)"));
-        }
-        Ok(LoopNest::of_loops(loops))
+        check(&loops)?;
+        LoopNest::of_parts(loops, None, Vec::new())
     }
 
-    fn of_loops(loops: Vec<Loop>) -> LoopNest {
+    /// A nest of loops whose points depend on the loops around them, as `on` says by level. Errors as for
+    /// [`LoopNest::new`], of the selection, and if there is no task at all.
+    pub(crate) fn dependent(
+        loops: Vec<Loop>,
+        mut on: Vec<Dependencies>,
+        selection: &mut impl Selection,
+    ) -> Result<LoopNest, String> {
+        check(&loops)?;
+        while on.last().is_some_and(Option::is_none) {
+            on.pop();
+        }
+        if on.is_empty() {
+            return LoopNest::of_parts(loops, None, Vec::new());
+        }
+        for (level, on) in on.iter().enumerate() {
+            let inner = on.iter().flatten().find(|outer| **outer >= level);
+            if let Some(inner) = inner {
+                let (own, inner) = (&loops[level].name, &loops[*inner].name);
+                return Err(format!("loop '{own}' depends on '{inner}', which is not around it"));
+            }
+        }
+        let (head, left_out) = Builder::new(&loops, &on, selection).build()?;
+        let head = head.ok_or("there is no task: no loop has a point inside all the others")?;
+        LoopNest::of_parts(loops, Some(head), left_out)
+    }
+
+    fn of_parts(
+        loops: Vec<Loop>,
+        head: Option<Shape>,
+        left_out: Vec<LeftOut>,
+    ) -> Result<LoopNest, String> {
         let outer = loops.iter().take_while(|l| l.reduce.is_none()).count();
         let sizes: Vec<u64> = loops.iter().map(|l| l.points.len()).collect();
-        let below = (0..=sizes.len()).map(|level| sizes[level..].iter().product()).collect();
-        LoopNest(Arc::new(Parts { loops, sizes, below, outer }))
+        let tail = head.as_ref().map_or(0, Shape::depth);
+        let of_head = |level: usize| head.as_ref().map_or(1, |head| head.keys(level));
+        let mut keys: Vec<u64> = (0..=tail).map(of_head).collect();
+        for size in &sizes[tail..] {
+            let next = keys.last().and_then(|keys| keys.checked_mul(*size));
+            keys.extend(next.filter(|keys| *keys <= MOST_TASKS));
+        }
+        let Some(tasks) = keys.get(sizes.len()).copied() else {
+            let product = sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
+            return Err(match tail {
+                0 => format!("{product} tasks are more than {MOST_TASKS} (2^63 - 1)"),
+                _ => builder::too_many(),
+            });
+        };
+        let below = (0..=sizes.len())
+            .map(|level| if level < tail { 0 } else { tasks / keys[level] })
+            .collect();
+        let parts = Parts { loops, sizes, head, tail, below, keys, outer, left_out };
+        Ok(LoopNest(Arc::new(parts)))
     }
 
     /// A nest of loops of these sizes and reductions, outermost first, with generated names and values.
@@ -87,13 +139,7 @@ impl LoopNest {
         sizes: &[u64],
         reduces: impl IntoIterator<Item = Option<Reduce>>,
     ) -> Result<LoopNest, String> {
-        let numbered = |(level, (count, reduce)): (usize, (&u64, Option<Reduce>))| Loop {
-            name: format!("loop{level}"),
-            points: Points::Range { from: 0, step: 1, count: *count },
-            reduce,
-            is_data: false,
-        };
-        LoopNest::new(sizes.iter().zip(reduces).enumerate().map(numbered).collect())
+        LoopNest::new(numbered(sizes, reduces))
     }
 
     /// A nest of loops of these sizes; those after the first `outer` reduce with max.
@@ -107,15 +153,15 @@ impl LoopNest {
     /// simulations.
     pub(crate) fn counting(&self) -> LoopNest {
         let folds = |level| (level >= self.outer()).then_some(Reduce::Count);
-        let counting = LoopNest::of_sizes(&self.0.sizes, (0..self.depth()).map(folds));
-        counting.expect("as sound as this one")
+        let loops = numbered(&self.0.sizes, (0..self.depth()).map(folds));
+        LoopNest::of_parts(loops, self.0.head.clone(), Vec::new()).expect("as sound as this one")
     }
 
-    /// A nest of some of the loops; with none, it has one task.
+    /// A product of some of the loops; with none, it has one task.
     #[cfg(feature = "cli")]
     pub(crate) fn only(&self, levels: &[usize]) -> LoopNest {
         let loops: Vec<Loop> = levels.iter().map(|level| self.0.loops[*level].clone()).collect();
-        LoopNest::of_loops(loops)
+        LoopNest::of_parts(loops, None, Vec::new()).expect("no larger than this one")
     }
 
     /// Number of loops.
@@ -132,29 +178,54 @@ impl LoopNest {
         &self.0.loops
     }
 
+    /// By level: points that have no task below them, and so are not in the nest.
+    pub(crate) fn left_out(&self) -> &[LeftOut] {
+        &self.0.left_out
+    }
+
     pub(crate) fn tasks(&self) -> u64 {
-        self.0.below[0]
+        self.keys(self.depth())
     }
 
     /// Number of keys at a level: groups, or tasks at the deepest level.
     pub(crate) fn keys(&self, level: usize) -> u64 {
-        self.tasks() / self.0.below[level]
+        self.0.keys[level]
     }
 
     pub(crate) fn task(&self, index: u64) -> Key {
         Key { level: self.depth(), index }
     }
 
+    /// The head, if a key of this level is in it.
+    fn head(&self, level: usize) -> Option<&Shape> {
+        self.0.head.as_ref().filter(|_| level < self.0.tail)
+    }
+
+    /// A key, or the one around it where the head ends.
+    fn in_head(&self, key: Key) -> Key {
+        if key.level <= self.0.tail {
+            return key;
+        }
+        let inside = self.0.below[self.0.tail] / self.0.below[key.level];
+        Key { level: self.0.tail, index: key.index / inside }
+    }
+
     /// Number of points of the loop directly inside a key. Must not be called for a task.
     pub(crate) fn slots(&self, key: Key) -> u64 {
-        self.0.sizes[key.level]
+        match self.head(key.level) {
+            Some(head) => head.slots(key.level, key.index),
+            None => self.0.sizes[key.level],
+        }
     }
 
     /// The key one level further out, and the slot of `key` in it; `None` for the whole job.
     pub(crate) fn parent(&self, key: Key) -> Option<(Key, u64)> {
         let level = key.level.checked_sub(1)?;
-        let size = self.0.sizes[level];
-        Some((Key { level, index: key.index / size }, key.index % size))
+        let (index, slot) = match self.head(level) {
+            Some(head) => head.parent(key.level, key.index),
+            None => (key.index / self.0.sizes[level], key.index % self.0.sizes[level]),
+        };
+        Some((Key { level, index }, slot))
     }
 
     /// The group that the result of `key` goes into, and its slot there; `None` at the outermost loops,
@@ -170,52 +241,105 @@ impl LoopNest {
         Some(Key { level: key.level + 1, index })
     }
 
+    /// The key at a point of the loop directly inside `key`; `None` if the loop has no such point there.
+    pub(crate) fn child_at(&self, key: Key, point: u64) -> Option<Key> {
+        let slot = match self.head(key.level) {
+            Some(head) => head.slot_of(key.level, key.index, point)?,
+            None => point,
+        };
+        self.child(key, slot)
+    }
+
+    /// The keys from this one on that have consecutive slots and points in the same group. Must not be
+    /// called for the whole job.
+    pub(crate) fn stretch(&self, key: Key) -> Stretch {
+        let level = key.level - 1;
+        match self.head(level) {
+            Some(head) => head.stretch(key),
+            None => {
+                let size = self.0.sizes[level];
+                let (group, slot) = (Key { level, index: key.index / size }, key.index % size);
+                Stretch { group, slot, point: slot, count: size - slot }
+            }
+        }
+    }
+
     /// The indices of the keys directly inside a key.
     pub(crate) fn children(&self, key: Key) -> Range<u64> {
-        let size = self.slots(key);
-        key.index * size..(key.index + 1) * size
+        match self.head(key.level) {
+            Some(head) => head.convert(key.level, key.index, key.level + 1),
+            None => {
+                let size = self.0.sizes[key.level];
+                key.index * size..(key.index + 1) * size
+            }
+        }
     }
 
     /// The key at an outer level that contains `key`.
     pub(crate) fn ancestor(&self, key: Key, level: usize) -> Key {
-        let inside = self.0.below[level] / self.0.below[key.level];
-        Key { level, index: key.index / inside }
+        let index = match self.head(level) {
+            Some(head) => {
+                let key = self.in_head(key);
+                head.convert(key.level, key.index, level).start
+            }
+            None => key.index / (self.0.below[level] / self.0.below[key.level]),
+        };
+        Key { level, index }
     }
 
     /// The tasks below a key; a task is below itself.
     pub(crate) fn tasks_below(&self, key: Key) -> Range<u64> {
-        let size = self.0.below[key.level];
-        key.index * size..(key.index + 1) * size
+        let (keys, size) = match self.head(key.level) {
+            Some(head) => {
+                let keys = head.convert(key.level, key.index, self.0.tail);
+                (keys, self.0.below[self.0.tail])
+            }
+            None => (key.index..key.index + 1, self.0.below[key.level]),
+        };
+        keys.start * size..keys.end * size
     }
 
     /// Number of tasks below a key.
     pub(crate) fn task_count(&self, key: Key) -> u64 {
-        self.0.below[key.level]
+        let tasks = self.tasks_below(key);
+        tasks.end - tasks.start
     }
 
-    /// The key at these points, outermost first; `None` if a loop has no such point.
-    pub(crate) fn key_at(&self, indices: &[u64]) -> Option<Key> {
-        if indices.len() > self.depth() {
+    /// The key at these points, outermost first; `None` if a loop has no such point there.
+    pub(crate) fn key_at(&self, points: &[u64]) -> Option<Key> {
+        if points.len() > self.depth() {
             return None;
         }
-        indices.iter().try_fold(Key::ROOT, |key, slot| self.child(key, *slot))
+        points.iter().try_fold(Key::ROOT, |key, point| self.child_at(key, *point))
     }
 
     /// The point index in each of the key's loops, outermost first; `key.level` of them.
     pub(crate) fn indices(&self, key: Key) -> Vec<u64> {
-        let mut indices = vec![0; key.level];
+        let mut inner = Vec::new();
         let mut at = key;
-        while let Some((outer, slot)) = self.parent(at) {
-            indices[outer.level] = slot;
-            at = outer;
+        while at.level > self.0.tail {
+            let size = self.0.sizes[at.level - 1];
+            inner.push(at.index % size);
+            at = Key { level: at.level - 1, index: at.index / size };
         }
-        indices
+        let head = self.0.head.as_ref().map(|head| head.points(at.level, at.index));
+        let mut points = head.unwrap_or_default();
+        points.extend(inner.into_iter().rev());
+        points
+    }
+
+    /// The point index in the innermost of the key's loops. Must not be called for the whole job.
+    pub(crate) fn point(&self, key: Key) -> u64 {
+        match self.head(key.level - 1) {
+            Some(head) => head.point(key.level, key.index),
+            None => key.index % self.0.sizes[key.level - 1],
+        }
     }
 
     /// The value of the innermost of the key's loops; null for the whole job.
     pub(crate) fn value(&self, key: Key) -> Value {
-        match self.parent(key) {
-            Some((outer, slot)) => self.0.loops[outer.level].points.get(slot),
+        match key.level.checked_sub(1) {
+            Some(level) => self.0.loops[level].points.get(self.point(key)),
             None => Value::Null,
         }
     }
@@ -232,128 +356,53 @@ impl LoopNest {
         let mut at = key;
         let won = best.iter().map_while(|winner| {
             let l = self.0.loops.get(at.level).filter(|_| winner.level == at.level)?;
-            at = self.child(at, winner.point)?;
+            at = self.child(at, winner.slot)?;
             Some((l.name.as_str(), self.value(at)))
         });
         won.collect()
     }
 }
 
-impl TryFrom<Vec<Loop>> for LoopNest {
+/// Fails if these loops make no nest, whatever their points depend on.
+fn check(loops: &[Loop]) -> Result<(), String> {
+    if loops.is_empty() {
+        return Err("there is no loop".to_string());
+    }
+    let mut inner = loops.iter().skip_while(|l| l.reduce.is_none());
+    if let Some(inner) = inner.find(|l| l.reduce.is_none()) {
+        return Err(format!("loop '{}' does not reduce, but one around it does", inner.name));
+    }
+    match loops.iter().find(|l| l.points.is_empty()) {
+        Some(empty) => Err(format!("loop '{}' has no points", empty.name)),
+        None => Ok(()),
+    }
+}
+
+/// Loops with generated names, whose points are numbers.
+fn numbered(sizes: &[u64], reduces: impl IntoIterator<Item = Option<Reduce>>) -> Vec<Loop> {
+    let numbered = |(level, (count, reduce)): (usize, (&u64, Option<Reduce>))| Loop {
+        name: format!("loop{level}"),
+        points: Points::Range { from: 0, step: 1, count: *count },
+        reduce,
+        is_data: false,
+    };
+    sizes.iter().zip(reduces).enumerate().map(numbered).collect()
+}
+
+impl TryFrom<(Vec<Loop>, Option<Shape>)> for LoopNest {
     type Error = String;
 
-    fn try_from(loops: Vec<Loop>) -> Result<LoopNest, String> {
-        LoopNest::new(loops)
+    fn try_from((loops, head): (Vec<Loop>, Option<Shape>)) -> Result<LoopNest, String> {
+        check(&loops)?;
+        LoopNest::of_parts(loops, head, Vec::new())
     }
 }
 
 impl Serialize for LoopNest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.loops().serialize(serializer)
+        (&self.0.loops, &self.0.head).serialize(serializer)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn coordinates_walk_the_nest_like_serial_loops(
-            sizes in prop::collection::vec(1u64..5, 1..5),
-        ) {
-            let nest = LoopNest::sized(&sizes, 0);
-            let mut expected = vec![vec![]];
-            for (level, &size) in sizes.iter().enumerate() {
-                prop_assert_eq!(nest.keys(level), expected.len() as u64);
-                expected = expected
-                    .into_iter()
-                    .flat_map(|outer: Vec<u64>| (0..size).map(move |i| [outer.clone(), vec![i]].concat()))
-                    .collect();
-            }
-            let walked: Vec<_> = (0..nest.tasks()).map(|t| nest.indices(nest.task(t))).collect();
-            for (task, indices) in (0..).zip(&walked) {
-                prop_assert_eq!(nest.key_at(indices), Some(nest.task(task)));
-                let points = nest.coordinates(nest.task(task)).into_iter().map(|(_, value)| value);
-                let expected = indices.iter().map(|i| Value::Int(*i as i64));
-                prop_assert!(points.eq(expected));
-            }
-            prop_assert_eq!(walked, expected);
-        }
-
-        #[test]
-        fn slots_and_parents_undo_each_other(
-            sizes in prop::collection::vec(1u64..1000, 1..6), pick in 0u64..u64::MAX, outer in 0usize..6,
-        ) {
-            let nest = LoopNest::sized(&sizes, outer.min(sizes.len()));
-            let mut key = nest.task(pick % nest.tasks());
-            let indices = nest.indices(key);
-            while let Some((parent, slot)) = nest.parent(key) {
-                prop_assert!(slot < nest.slots(parent));
-                prop_assert_eq!(slot, indices[parent.level]);
-                prop_assert_eq!(nest.child(parent, slot), Some(key));
-                prop_assert_eq!(nest.child(parent, nest.slots(parent)), None);
-                prop_assert_eq!(nest.child(parent, u64::MAX), None);
-                prop_assert_eq!(nest.ancestor(nest.task(pick % nest.tasks()), parent.level), parent);
-                let gathers = parent.level >= nest.outer();
-                prop_assert_eq!(nest.group(key), gathers.then_some((parent, slot)));
-                prop_assert_eq!(nest.value(key), Value::Int(slot as i64));
-                key = parent;
-            }
-            prop_assert_eq!(key, Key::ROOT);
-        }
-
-        #[test]
-        fn the_tasks_below_a_key_are_those_below_its_children(
-            sizes in prop::collection::vec(1u64..6, 1..5),
-        ) {
-            let nest = LoopNest::sized(&sizes, 0);
-            prop_assert_eq!(nest.tasks_below(Key::ROOT), 0..nest.tasks());
-            for level in 0..nest.depth() {
-                for key in (0..nest.keys(level)).map(|index| Key { level, index }) {
-                    let below = nest.tasks_below(key);
-                    prop_assert_eq!(nest.task_count(key), below.end - below.start);
-                    let mut next = below.start;
-                    for slot in 0..nest.slots(key) {
-                        let part = nest.tasks_below(nest.child(key, slot).unwrap());
-                        prop_assert_eq!(part.start, next);
-                        next = part.end;
-                    }
-                    prop_assert_eq!(next, below.end);
-                    for task in below {
-                        prop_assert_eq!(nest.ancestor(nest.task(task), level), key);
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn ten_data_sets_of_three_parameters() {
-        let nest = LoopNest::sized(&[10, 3], 1);
-        assert_eq!(nest.tasks(), 30);
-        assert_eq!(nest.indices(nest.task(7)), [2, 1]);
-        let dataset = Key { level: 1, index: 2 };
-        assert_eq!(nest.group(nest.task(7)), Some((dataset, 1)));
-        assert_eq!((nest.group(dataset), nest.tasks_below(dataset)), (None, 6..9));
-        assert_eq!(
-            nest.winners(dataset, &[Winner { level: 1, point: 2 }]),
-            [("loop1", Value::Int(2))]
-        );
-    }
-
-    #[test]
-    fn refuses_what_has_no_tasks_or_too_many() {
-        let nest = |sizes: &[u64]| LoopNest::of_sizes(sizes, vec![None; sizes.len()]);
-        let why = |sizes: &[u64]| nest(sizes).unwrap_err();
-        assert_eq!(why(&[]), "there is no loop");
-        assert_eq!(why(&[3, 0]), "loop 'loop1' has no points");
-        assert!(
-            why(&[1 << 32, 1 << 31]).starts_with("4294967296 x 2147483648 tasks are more than")
-        );
-        assert!(nest(&[1 << 32, (1 << 31) - 1]).is_ok());
-        let inner = LoopNest::of_sizes(&[2, 2], [Some(Reduce::Max), None]).unwrap_err();
-        assert_eq!(inner, "loop 'loop1' does not reduce, but one around it does");
-    }
-}
+mod tests;

@@ -35,7 +35,7 @@ impl Axis {
         for (level, l) in nest.loops().iter().enumerate() {
             let own: Vec<Value> = (0..l.points.len()).map(|i| l.points.get(i)).collect();
             let spread = |own: Vec<f64>| -> Vec<f64> {
-                let own = |key| own[nest.parent(key).map_or(0, |(_, slot)| slot) as usize];
+                let own = |key| own[nest.point(key) as usize];
                 let keys = (0..nest.tasks()).map(|point| nest.task(point));
                 keys.map(|point| own(nest.ancestor(point, level + 1))).collect()
             };

@@ -67,7 +67,7 @@ fn entry(results: &Results, summary: &GroupSummary) -> Json {
             let score =
                 scored.score.map(|score| crate::model::value::Value::Float(score).to_json());
             let indices =
-                scored.best.iter().map(|w| (nest.loops()[w.level].name.as_str(), json!(w.point)));
+                scored.best.iter().map(|w| (nest.loops()[w.level].name.as_str(), json!(w.slot)));
             fields.push((
                 "summary",
                 json!({

@@ -5,8 +5,7 @@ use super::*;
 
 fn world(seed: u64) -> World {
     World {
-        sizes: vec![5, 8, 4],
-        reduces: vec![None, Some(Reduce::Max), Some(Reduce::Mean)],
+        nest: LoopNest::of_sizes(&[5, 8, 4], vec![None, Some(Reduce::Max), Some(Reduce::Mean)]).unwrap(),
         require: Completeness::All,
         workers: 1 + seed as usize % 6,
         seed,

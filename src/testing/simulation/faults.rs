@@ -11,8 +11,7 @@ use crate::wire::transport::simulated::Faults;
 fn a_stopped_job_begins_nothing_more_and_keeps_what_was_under_way() {
     for seed in 0..50 {
         let world = World {
-            sizes: vec![20, 30],
-            reduces: vec![None, Some(Reduce::Native)],
+            nest: LoopNest::of_sizes(&[20, 30], vec![None, Some(Reduce::Native)]).unwrap(),
             require: Completeness::All,
             workers: 7,
             seed,
@@ -87,8 +86,7 @@ fn while_the_store_is_full_nothing_is_given_out() {
     assert!(matches!(actions[..], [Action::Assign { rank: 1, .. }]));
 
     let world = World {
-        sizes: vec![20, 30],
-        reduces: vec![None, Some(Reduce::Native)],
+        nest: LoopNest::of_sizes(&[20, 30], vec![None, Some(Reduce::Native)]).unwrap(),
         require: Completeness::All,
         workers: 7,
         seed: 3,
@@ -120,8 +118,7 @@ fn too_many_failures_stop_the_job() {
 fn recalled_runs_are_not_dispensed_and_end_the_same() {
     for seed in 0..40u64 {
         let world = World {
-            sizes: vec![3, 4, 5],
-            reduces: vec![None, Some(Reduce::Max), Some(Reduce::Native)],
+            nest: LoopNest::of_sizes(&[3, 4, 5], vec![None, Some(Reduce::Max), Some(Reduce::Native)]).unwrap(),
             require: Completeness::Fraction(0.3),
             workers: 5,
             seed,
@@ -152,8 +149,7 @@ fn recalled_runs_are_not_dispensed_and_end_the_same() {
 fn what_a_lost_worker_held_is_done_by_others() {
     for seed in 0..60 {
         let world = World {
-            sizes: vec![4, 5, 6],
-            reduces: vec![None, Some(Reduce::Sum), Some(Reduce::Native)],
+            nest: LoopNest::of_sizes(&[4, 5, 6], vec![None, Some(Reduce::Sum), Some(Reduce::Native)]).unwrap(),
             require: Completeness::All,
             workers: 8,
             seed,
@@ -246,8 +242,7 @@ fn whatever_is_lost_doubled_late_or_dead_every_run_is_there_once() {
 /// Simulates the world of a seed; returns the tally.
 fn survive(seed: u64) -> Tally {
     let world = World {
-        sizes: vec![4, 6, 10],
-        reduces: vec![None, Some(Reduce::Sum), Some(Reduce::Native)],
+        nest: LoopNest::of_sizes(&[4, 6, 10], vec![None, Some(Reduce::Sum), Some(Reduce::Native)]).unwrap(),
         require: Completeness::Fraction(0.2),
         workers: 100,
         seed,
@@ -276,7 +271,7 @@ fn survive(seed: u64) -> Tally {
         let missing = (1..run.outcome.attempt).find(|n| !notes.given_back.contains(&(*task, *n)));
         assert_eq!(missing, None, "seed {seed}: an attempt at task {task} is not accounted for");
     }
-    let nest = world.nest();
+    let nest = world.nest.clone();
     assert_eq!(notes.summaries.len() as u64, groups(&nest), "seed {seed}");
     for (key, summary) in &notes.summaries {
         let score = summary.result.as_ref().ok().and_then(|scored| scored.score);

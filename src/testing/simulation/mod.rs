@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::master::{Event, Master, MasterConfig};
+use crate::model::random::RandomNest;
 use crate::model::{
     AttemptResult, Completeness, GroupSummary, Key, LoopNest, Policy, PythonFunction, Reduce,
     Report, RunBatch, RunError, Scored, SlotResult,
@@ -159,8 +160,7 @@ impl Effects for Notes {
 /// A nest, its workers, and a crunch function.
 #[derive(Clone, Debug)]
 struct World {
-    sizes: Vec<u64>,
-    reduces: Vec<Option<Reduce>>,
+    nest: LoopNest,
     require: Completeness,
     workers: usize,
     seed: u64,
@@ -171,10 +171,6 @@ struct World {
 }
 
 impl World {
-    fn nest(&self) -> LoopNest {
-        LoopNest::of_sizes(&self.sizes, self.reduces.clone()).unwrap()
-    }
-
     fn result(&self, task: u64) -> Result<Scored, RunError> {
         let mixed = (task ^ self.seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
         if self.failing > 0 && mixed.is_multiple_of(self.failing) {
@@ -199,18 +195,18 @@ impl World {
     }
 
     fn master_with(&self, config: MasterConfig) -> Master {
-        Master::new(self.nest(), config)
+        Master::new(self.nest.clone(), config)
     }
 
     fn simulate(&self) -> Notes {
-        let (nest, mut master) = (self.nest(), self.master());
+        let mut master = self.master();
         let crunch = Box::new(|task| (self.takes(task), self.result(task)));
         let mut hub = SimulatedHub::new(self.workers, self.seed, Duration::from_millis(3), crunch);
         let mut notes = Notes::default();
         serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new()).unwrap();
         assert!(master.is_over());
         assert_eq!(master.tally().refused, 0);
-        assert_eq!(master.tally().closed, groups(&nest));
+        assert_eq!(master.tally().closed, groups(&self.nest));
         assert_eq!((hub.dismissed(), notes.joined), (self.workers, self.workers));
         notes
     }
@@ -224,7 +220,7 @@ impl World {
         let below = (0..size).map(|slot| self.serial(nest, nest.child(key, slot)?));
         let scores: Vec<f64> = below.flatten().collect();
         let (n, enough) = (scores.len() as f64, self.require.is_met(scores.len() as u64, size));
-        let reduce = self.reduces[key.level].as_ref().unwrap();
+        let reduce = nest.loops()[key.level].reduce.as_ref().unwrap();
         if !enough || (scores.is_empty() && *reduce != Reduce::Count) {
             return None;
         }
@@ -267,35 +263,45 @@ fn reduces() -> impl Strategy<Value = Reduce> {
     ])
 }
 
+/// Nests whose loops may depend on each other.
+fn nests() -> impl Strategy<Value = LoopNest> {
+    (RandomNest::any(1..5), prop::collection::vec(reduces(), 4), 0usize..=4).prop_filter_map(
+        "it has no task",
+        |(random, inner, outer)| {
+            let reduce = |(level, reduce)| (level >= outer).then_some(reduce);
+            let reduces: Vec<_> = inner.into_iter().enumerate().map(reduce).collect();
+            random.nest(&reduces[..random.sizes.len()]).ok()
+        },
+    )
+}
+
 fn worlds() -> impl Strategy<Value = World> {
-    let nest = (1usize..=4, 0usize..=4).prop_flat_map(|(depth, outer)| {
-        let outer = outer.min(depth);
-        (prop::collection::vec(1u64..6, depth), prop::collection::vec(reduces(), depth - outer))
-    });
     let require =
         prop_oneof![Just(Completeness::All), (0.1f64..=1.0).prop_map(Completeness::Fraction)];
-    (nest, require, 1usize..40, any::<u64>(), 0u64..6, any::<bool>()).prop_map(
-        |((sizes, inner), require, workers, seed, failing, delegates)| {
-            let outer = sizes.len() - inner.len();
-            let reduces =
-                vec![None; outer].into_iter().chain(inner.into_iter().map(Some)).collect();
-            World { sizes, reduces, require, workers, seed, failing, delegates }
+    (nests(), require, 1usize..40, any::<u64>(), 0u64..6, any::<bool>()).prop_map(
+        |(nest, require, workers, seed, failing, delegates)| World {
+            nest,
+            require,
+            workers,
+            seed,
+            failing,
+            delegates,
         },
     )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(800))]
 
     #[test]
     fn every_group_closes_once_with_what_nested_loops_give(world in worlds()) {
-        let nest = world.nest();
+        let nest = &world.nest;
         let notes = world.simulate();
         prop_assert_eq!(notes.runs.len() as u64, nest.tasks());
         for (key, summary) in &notes.summaries {
             prop_assert_eq!(summary.runs + summary.failed, nest.task_count(*key));
             let score = summary.result.as_ref().ok().and_then(|scored| scored.score);
-            match (score, world.serial(&nest, *key)) {
+            match (score, world.serial(nest, *key)) {
                 (Some(score), Some(serial)) => {
                     prop_assert!((score - serial).abs() <= 1e-12 * serial.abs().max(1.0));
                 }
@@ -322,8 +328,7 @@ proptest! {
 fn the_first_of_equal_bests_wins_whoever_came_first() {
     for seed in 0..50 {
         let world = World {
-            sizes: vec![1, 40],
-            reduces: vec![None, Some(Reduce::Max)],
+            nest: LoopNest::of_sizes(&[1, 40], vec![None, Some(Reduce::Max)]).unwrap(),
             require: Completeness::All,
             workers: 7,
             seed,
@@ -335,15 +340,14 @@ fn the_first_of_equal_bests_wins_whoever_came_first() {
         let best = summary.result.as_ref().unwrap();
         let scores = (0..40).map(|task| world.result(task).unwrap().score.unwrap());
         let first = scores.clone().position(|score| Some(score) == best.score).unwrap();
-        assert_eq!(best.best[0].point, first as u64, "seed {seed}");
+        assert_eq!(best.best[0].slot, first as u64, "seed {seed}");
     }
 }
 
 #[test]
 fn a_thousand_workers_share_a_hundred_thousand_tasks() {
     let world = World {
-        sizes: vec![100, 1000],
-        reduces: vec![None, Some(Reduce::Mean)],
+        nest: LoopNest::of_sizes(&[100, 1000], vec![None, Some(Reduce::Mean)]).unwrap(),
         require: Completeness::All,
         workers: 1000,
         seed: 5,

@@ -9,8 +9,7 @@ fn play(seed: u64, counts: (usize, usize, usize), failing: u64) -> (Result<()>, 
     let (healthy, unfit, bad) = counts;
     let workers = healthy + unfit + bad;
     let world = World {
-        sizes: vec![4, 5, 6],
-        reduces: vec![None, Some(Reduce::Sum), Some(Reduce::Native)],
+        nest: LoopNest::of_sizes(&[4, 5, 6], vec![None, Some(Reduce::Sum), Some(Reduce::Native)]).unwrap(),
         require: Completeness::Fraction(0.01),
         workers,
         seed,
@@ -78,8 +77,7 @@ fn failing_tasks_hide_no_sick_worker() {
         let (served, notes, master) = play(seed, (3, 1, 1), 3);
         served.unwrap_or_else(|error| panic!("seed {seed}: {error}: {:?}", master.tally()));
         let serial = World {
-            sizes: vec![120],
-            reduces: vec![None],
+            nest: LoopNest::of_sizes(&[120], vec![None]).unwrap(),
             require: Completeness::All,
             workers: 1,
             seed,
@@ -128,8 +126,7 @@ fn a_second_try_goes_to_another_worker() {
 fn decay(seed: u64, healthy: usize, decaying: usize) -> (Result<()>, Notes, Master) {
     let workers = healthy + decaying;
     let world = World {
-        sizes: vec![4, 5, 6],
-        reduces: vec![None, Some(Reduce::Sum), Some(Reduce::Native)],
+        nest: LoopNest::of_sizes(&[4, 5, 6], vec![None, Some(Reduce::Sum), Some(Reduce::Native)]).unwrap(),
         require: Completeness::All,
         workers,
         seed,

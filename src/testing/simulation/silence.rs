@@ -13,8 +13,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 fn world(seed: u64) -> World {
     World {
-        sizes: vec![4, 6, 10],
-        reduces: vec![None, Some(Reduce::Sum), Some(Reduce::Native)],
+        nest: LoopNest::of_sizes(&[4, 6, 10], vec![None, Some(Reduce::Sum), Some(Reduce::Native)]).unwrap(),
         require: Completeness::All,
         workers: 1 + seed as usize % 5,
         seed,

@@ -1,0 +1,217 @@
+//! Builds the shape of a nest from what its loops depend on. A point below which there is no task takes no
+//! slot.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+
+use crate::model::nest::column::Column;
+use crate::model::nest::shape::{Nodes, Shape};
+use crate::model::nest::{Loop, MOST_TASKS};
+
+/// Which of its points a loop has, given the points of the loops around it.
+pub(crate) trait Selection {
+    /// The points of the loop at a level, in order, as runs of consecutive ones. `around` is the point of
+    /// each loop around it; those that the loop does not depend on may be any.
+    fn select(&mut self, level: usize, around: &[u64]) -> Result<Vec<Range<u64>>, String>;
+}
+
+/// What a loop depends on: the levels of loops around it. `None` if it always has all its points.
+pub(crate) type Dependencies = Option<BTreeSet<usize>>;
+
+/// Points of a loop that have no task below them, and so are not in the nest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct LeftOut {
+    /// The points of the loops that matter for it, as level and point; the first ones only.
+    pub(crate) named: Vec<Vec<(usize, u64)>>,
+    pub(crate) count: u64,
+    /// How many there would be with those that have tasks.
+    pub(crate) of: u64,
+}
+
+/// How many points without a task are named.
+const MOST_NAMED: usize = 20;
+
+pub(super) struct Builder<'a, S> {
+    loops: &'a [Loop],
+    selection: &'a mut S,
+    /// By level of the shape.
+    on: &'a [Dependencies],
+    /// The levels around each level that something at this level or further in depends on.
+    matters: Vec<BTreeSet<usize>>,
+    /// Nodes that were built, by the points that matter; nothing for a level whose nodes are built once.
+    built: Vec<Option<HashMap<Vec<u64>, Option<u64>>>>,
+    levels: Vec<Nodes>,
+    around: Vec<u64>,
+    left_out: Vec<LeftOut>,
+}
+
+/// A run of a node that is being built: its points, and the node below them.
+type Run = (Range<u64>, u64);
+
+impl<'a, S: Selection> Builder<'a, S> {
+    /// For the outermost loops, down to the innermost one that does not have all its points everywhere.
+    pub(super) fn new(loops: &'a [Loop], on: &'a [Dependencies], selection: &'a mut S) -> Self {
+        let depth = on.len();
+        let matters: Vec<BTreeSet<usize>> = (0..=depth)
+            .map(|level| {
+                let inside = on[level.min(depth)..].iter().flatten().flatten();
+                inside.copied().filter(|outer| *outer < level).collect()
+            })
+            .collect();
+        let is_repeated = |level: usize| {
+            let walked = |outer: &usize| matters[outer + 1].contains(outer);
+            (0..level).any(|outer| walked(&outer) && !matters[level].contains(&outer))
+        };
+        let built = (0..depth).map(|level| is_repeated(level).then(HashMap::new)).collect();
+        let nodes = |level: usize| Nodes {
+            ends: Column::new(),
+            points: Column::new(),
+            inside: Column::new(),
+            counts: vec![Column::new(); depth - level],
+            is_sorted: true,
+        };
+        Builder {
+            loops,
+            selection,
+            on,
+            built,
+            levels: (0..depth).map(nodes).collect(),
+            around: Vec::new(),
+            left_out: vec![LeftOut::default(); depth],
+            matters,
+        }
+    }
+
+    /// The shape, and by level the points without a task. `None` if there is no task at all.
+    pub(super) fn build(mut self) -> Result<(Option<Shape>, Vec<LeftOut>), String> {
+        let Some(_) = self.node(0)? else { return Ok((None, self.left_out)) };
+        for nodes in &mut self.levels {
+            let Nodes { ends, points, inside, counts, .. } = nodes;
+            [ends, points, inside].into_iter().chain(counts).for_each(Column::shrink_to_fit);
+        }
+        Ok((Some(Shape { levels: self.levels }), self.left_out))
+    }
+
+    /// The node below the present points; `None` if there is no task.
+    fn node(&mut self, level: usize) -> Result<Option<u64>, String> {
+        let known: Vec<u64> = match self.built[level] {
+            Some(_) => self.matters[level].iter().map(|outer| self.around[*outer]).collect(),
+            None => Vec::new(),
+        };
+        if let Some(node) = self.built[level].as_ref().and_then(|built| built.get(&known)) {
+            return Ok(*node);
+        }
+        let node = self.new_node(level)?;
+        if let Some(built) = &mut self.built[level] {
+            built.insert(known, node);
+        }
+        Ok(node)
+    }
+
+    fn new_node(&mut self, level: usize) -> Result<Option<u64>, String> {
+        let selected = match &self.on[level] {
+            None => std::iter::once(0..self.loops[level].points.len()).collect(),
+            Some(_) => self.selection.select(level, &self.around)?,
+        };
+        let mut runs: Vec<Run> = Vec::new();
+        let one_by_one = self.matters[level + 1].contains(&level);
+        for points in selected.into_iter().filter(|points| !points.is_empty()) {
+            if level + 1 == self.levels.len() {
+                add(&mut runs, (points, 0));
+            } else if one_by_one {
+                for point in points {
+                    self.run(level, point..point + 1, &mut runs)?;
+                }
+            } else {
+                self.run(level, points, &mut runs)?;
+            }
+        }
+        if runs.is_empty() { Ok(None) } else { self.push(level, &runs).map(Some) }
+    }
+
+    /// Adds points with the same node below them.
+    fn run(&mut self, level: usize, points: Range<u64>, runs: &mut Vec<Run>) -> Result<(), String> {
+        self.around.push(points.start);
+        let inside = self.node(level + 1);
+        self.around.pop();
+        let count = points.end - points.start;
+        self.left_out[level].of += count;
+        match inside? {
+            Some(inside) => add(runs, (points, inside)),
+            None => {
+                let own = &mut self.left_out[level];
+                own.count += count;
+                let room = MOST_NAMED.saturating_sub(own.named.len());
+                let matters = &self.matters[level + 1];
+                let outer = matters.iter().filter(|outer| **outer < level);
+                let outer: Vec<_> = outer.map(|outer| (*outer, self.around[*outer])).collect();
+                for point in points.take(room) {
+                    own.named.push([outer.as_slice(), &[(level, point)]].concat());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a node, or finds that it is the same as the last one.
+    fn push(&mut self, level: usize, runs: &[Run]) -> Result<u64, String> {
+        let (outer, inner) = self.levels.split_at_mut(level + 1);
+        let nodes = &mut outer[level];
+        let start = nodes.points.len();
+        let mut before = None;
+        let mut totals = vec![0u64; nodes.counts.len()];
+        for (points, inside) in runs {
+            nodes.is_sorted &= before.is_none_or(|before| before <= points.start);
+            before = Some(points.end);
+            nodes.points.push(points.start);
+            if !inner.is_empty() {
+                nodes.inside.push(*inside);
+            }
+            for (levels, total) in totals.iter_mut().enumerate() {
+                let each = match levels.checked_sub(1) {
+                    None => 1,
+                    Some(inner_levels) => inner[0].count(inner_levels, *inside),
+                };
+                let count = each.checked_mul(points.end - points.start);
+                let sum = count.and_then(|count| total.checked_add(count));
+                *total = sum.filter(|sum| *sum <= MOST_TASKS).ok_or_else(too_many)?;
+                nodes.counts[levels].push(*total);
+            }
+        }
+        let end = nodes.points.len();
+        let node = nodes.ends.len() as u64;
+        if node > 0 && nodes.is_same(nodes.runs(node - 1), start..end) {
+            nodes.points.truncate(start);
+            nodes.inside.truncate(start);
+            nodes.counts.iter_mut().for_each(|counts| counts.truncate(start));
+            return Ok(node - 1);
+        }
+        nodes.ends.push(end as u64);
+        Ok(node)
+    }
+}
+
+impl Nodes {
+    fn is_same(&self, one: Range<usize>, other: Range<usize>) -> bool {
+        let same = |column: &Column| {
+            let pairs = one.clone().zip(other.clone());
+            column.len() == 0 || pairs.into_iter().all(|(a, b)| column.get(a) == column.get(b))
+        };
+        one.len() == other.len()
+            && same(&self.points)
+            && same(&self.inside)
+            && same(&self.counts[0])
+    }
+}
+
+/// Adds a run, which may continue the last one.
+fn add(runs: &mut Vec<Run>, (points, inside): Run) {
+    match runs.last_mut() {
+        Some((last, node)) if last.end == points.start && *node == inside => last.end = points.end,
+        _ => runs.push((points, inside)),
+    }
+}
+
+pub(super) fn too_many() -> String {
+    format!("there are more than {MOST_TASKS} (2^63 - 1) tasks")
+}

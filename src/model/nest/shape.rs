@@ -1,0 +1,219 @@
+//! The shape of a nest whose inner loops depend on the points of the loops around them: which points each
+//! loop has where.
+//!
+//! A tree whose nodes are shared: everything below a key is a node, and keys below which everything is the
+//! same have the same node. A node is a list of runs, each of which is consecutive points of its loop with
+//! the same node below them. So independent loops cost one run each, and a loop on which another depends
+//! costs a run for each of its points. Running counts in each run turn an index into coordinates, and back,
+//! by one binary search per level.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::key::Key;
+use crate::model::nest::column::Column;
+
+/// The outermost loops of a nest, down to the innermost one whose points depend on others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Shape {
+    /// The nodes of each level, outermost first; the first level has one.
+    pub(super) levels: Vec<Nodes>,
+}
+
+/// The nodes below the keys of one level. Their runs lie one after another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Nodes {
+    /// The end of each node's runs.
+    pub(super) ends: Column,
+    /// By run: its first point.
+    pub(super) points: Column,
+    /// By run: the node below its points, one level further in; empty at the last level.
+    pub(super) inside: Column,
+    /// By level from the next one on, and by run: how many keys the node has up to and with this run.
+    pub(super) counts: Vec<Column>,
+    /// Whether the points of each node ascend.
+    pub(super) is_sorted: bool,
+}
+
+/// Keys of the same group that have consecutive slots and points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) group: Key,
+    /// The slot and the point of the first one.
+    pub(crate) slot: u64,
+    pub(crate) point: u64,
+    pub(crate) count: u64,
+}
+
+/// One step from a key to the next one inside it.
+#[derive(Clone, Copy)]
+struct Step {
+    /// The level of the outer key, its node's first run, and the run of the inner key.
+    level: usize,
+    first: usize,
+    run: usize,
+    /// The inner key's place in the run.
+    place: u64,
+}
+
+impl Nodes {
+    /// The runs of a node.
+    pub(super) fn runs(&self, node: u64) -> Range<usize> {
+        let start = node.checked_sub(1).map_or(0, |before| self.ends.get(before as usize));
+        start as usize..self.ends.get(node as usize) as usize
+    }
+
+    /// How many keys of a level, counted from the next one, are in the runs before this one; `first` is the
+    /// node's first run.
+    fn before(&self, levels: usize, first: usize, run: usize) -> u64 {
+        if run == first { 0 } else { self.counts[levels].get(run - 1) }
+    }
+
+    /// How many keys of a level, counted from the next one, a node has.
+    pub(super) fn count(&self, levels: usize, node: u64) -> u64 {
+        self.counts[levels].get(self.runs(node).end - 1)
+    }
+}
+
+impl Shape {
+    /// Number of loops.
+    pub(super) fn depth(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// Number of keys at a level.
+    pub(super) fn keys(&self, level: usize) -> u64 {
+        if level == 0 { 1 } else { self.levels[0].count(level - 1, 0) }
+    }
+
+    /// Number of keys at `level` below one point of a run at `at`.
+    fn each(&self, at: usize, run: usize, level: usize) -> u64 {
+        if level == at + 1 {
+            return 1;
+        }
+        let inside = self.levels[at].inside.get(run);
+        self.levels[at + 1].count(level - at - 2, inside)
+    }
+
+    /// Steps from the whole job to a key. Returns the key's node; 0 at the last level.
+    fn walk(&self, level: usize, mut index: u64, mut step: impl FnMut(Step)) -> u64 {
+        let mut node = 0;
+        for at in 0..level {
+            let nodes = &self.levels[at];
+            let Range { start: first, end } = nodes.runs(node);
+            let counts = &nodes.counts[level - at - 1];
+            let run = match end - first {
+                1 => first,
+                _ => first_over(counts, first..end, index),
+            };
+            index -= nodes.before(level - at - 1, first, run);
+            let each = self.each(at, run, level);
+            step(Step { level: at, first, run, place: index / each });
+            index %= each;
+            node = if at + 1 < self.depth() { nodes.inside.get(run) } else { 0 };
+        }
+        node
+    }
+
+    /// How many keys of `level` are before this step's inner key, in the step's node.
+    fn skipped(&self, step: &Step, level: usize) -> u64 {
+        let before = self.levels[step.level].before(level - step.level - 1, step.first, step.run);
+        before + step.place * self.each(step.level, step.run, level)
+    }
+
+    /// The keys of level `to` that contain a key, or that are below it.
+    pub(super) fn convert(&self, level: usize, index: u64, to: usize) -> Range<u64> {
+        let mut start = 0;
+        let node = self.walk(level, index, |step| {
+            if step.level < to {
+                start += self.skipped(&step, to);
+            }
+        });
+        let count = match to <= level {
+            true => 1,
+            false => self.levels[level].count(to - level - 1, node),
+        };
+        start..start + count
+    }
+
+    /// Number of points directly inside a key.
+    pub(super) fn slots(&self, level: usize, index: u64) -> u64 {
+        let node = self.walk(level, index, |_| ());
+        self.levels[level].count(0, node)
+    }
+
+    /// The index of the key around a key, and the slot of the key in it. The level is not 0.
+    pub(super) fn parent(&self, level: usize, index: u64) -> (u64, u64) {
+        let (mut outer, mut slot) = (0, 0);
+        self.walk(level, index, |step| match step.level + 1 < level {
+            true => outer += self.skipped(&step, level - 1),
+            false => slot = self.skipped(&step, level),
+        });
+        (outer, slot)
+    }
+
+    /// The point of each loop around a key, outermost first.
+    pub(super) fn points(&self, level: usize, index: u64) -> Vec<u64> {
+        let mut points = Vec::with_capacity(level);
+        self.walk(level, index, |step| {
+            points.push(self.levels[step.level].points.get(step.run) + step.place);
+        });
+        points
+    }
+
+    /// The point of the innermost loop around a key. The level is not 0.
+    pub(super) fn point(&self, level: usize, index: u64) -> u64 {
+        let mut point = 0;
+        self.walk(level, index, |step| {
+            point = self.levels[step.level].points.get(step.run) + step.place;
+        });
+        point
+    }
+
+    /// The keys from this one on that have consecutive points. The level is not 0.
+    pub(super) fn stretch(&self, Key { level, index }: Key) -> Stretch {
+        let (mut outer, mut slot, mut point, mut count) = (0, 0, 0, 0);
+        self.walk(level, index, |step| match step.level + 1 < level {
+            true => outer += self.skipped(&step, level - 1),
+            false => {
+                let nodes = &self.levels[step.level];
+                let before = nodes.before(0, step.first, step.run);
+                slot = before + step.place;
+                point = nodes.points.get(step.run) + step.place;
+                count = nodes.counts[0].get(step.run) - slot;
+            }
+        });
+        Stretch { group: Key { level: level - 1, index: outer }, slot, point, count }
+    }
+
+    /// The slot of a point inside a key; `None` if the loop has no such point there.
+    pub(super) fn slot_of(&self, level: usize, index: u64, point: u64) -> Option<u64> {
+        let node = self.walk(level, index, |_| ());
+        let nodes = &self.levels[level];
+        let Range { start: first, end } = nodes.runs(node);
+        let slot = |run: usize| {
+            let before = nodes.before(0, first, run);
+            let count = nodes.counts[0].get(run) - before;
+            let place = point.checked_sub(nodes.points.get(run))?;
+            (place < count).then_some(before + place)
+        };
+        if !nodes.is_sorted {
+            return (first..end).find_map(slot);
+        }
+        let run = first_over(&nodes.points, first..end, point);
+        (run > first).then(|| slot(run - 1)).flatten()
+    }
+}
+
+/// The first place whose number is over `limit`; the numbers ascend.
+fn first_over(numbers: &Column, Range { mut start, mut end }: Range<usize>, limit: u64) -> usize {
+    while start < end {
+        let middle = start + (end - start) / 2;
+        match numbers.get(middle) <= limit {
+            true => start = middle + 1,
+            false => end = middle,
+        }
+    }
+    start
+}
