@@ -155,6 +155,7 @@
 
 #[cfg(feature = "cli")]
 mod cli;
+mod condition;
 mod executor;
 mod job;
 mod master;

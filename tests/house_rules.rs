@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("util", &[]),
     ("model", &["util"]),
-    ("job", &["util", "model"]),
+    ("condition", &["util", "model"]),
+    ("job", &["util", "model", "condition"]),
     ("wire", &["util", "model"]),
     ("platform", &["util", "wire"]),
     ("master", &["model"]),
     ("executor", &["util", "model", "job", "wire", "platform"]),
     ("worker", &["util", "model", "job", "wire", "executor"]),
-    ("store", &["util", "model", "job", "wire"]),
+    ("store", &["util", "model", "condition", "job", "wire"]),
     ("report", &["util", "model", "job", "store"]),
     (
         "rank0",

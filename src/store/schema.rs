@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, params};
 
+use crate::condition::quoted;
 use crate::job::{CombinedDigests, RUN_COLUMNS};
 use crate::model::{Key, LoopNest, Points, Reduce, Value};
 use crate::store::{Layout, starts};
@@ -216,9 +217,4 @@ fn point(nest: &LoopNest, level: usize) -> String {
     let around = Key { level, index: 0 };
     let inside = Key { level: level + 1, index: 0 };
     format!("(r.task / {} % {})", nest.task_count(inside), nest.slots(around))
-}
-
-pub(crate) fn quoted(text: &str, quote: char) -> String {
-    let doubled = text.replace(quote, &format!("{quote}{quote}"));
-    format!("{quote}{doubled}{quote}")
 }

@@ -1,6 +1,7 @@
 //! Builds the shape of a nest from what its loops depend on. A point below which there is no task takes no
 //! slot.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
@@ -38,6 +39,8 @@ pub(super) struct Builder<'a, S> {
     on: &'a [Dependencies],
     /// The levels around each level that something at this level or further in depends on.
     matters: Vec<BTreeSet<usize>>,
+    /// What was selected, by the points that it depends on; nothing for a level where that is asked once.
+    selected: Vec<Option<HashMap<Vec<u64>, Vec<Range<u64>>>>>,
     /// Nodes that were built, by the points that matter; nothing for a level whose nodes are built once.
     built: Vec<Option<HashMap<Vec<u64>, Option<u64>>>>,
     levels: Vec<Nodes>,
@@ -63,6 +66,9 @@ impl<'a, S: Selection> Builder<'a, S> {
             (0..level).any(|outer| walked(&outer) && !matters[level].contains(&outer))
         };
         let built = (0..depth).map(|level| is_repeated(level).then(HashMap::new)).collect();
+        let is_asked_again =
+            |level: usize| on[level].as_ref().is_some_and(|on| *on != matters[level]);
+        let selected = (0..depth).map(|level| is_asked_again(level).then(HashMap::new)).collect();
         let nodes = |level: usize| Nodes {
             ends: Column::new(),
             points: Column::new(),
@@ -74,6 +80,7 @@ impl<'a, S: Selection> Builder<'a, S> {
             loops,
             selection,
             on,
+            selected,
             built,
             levels: (0..depth).map(nodes).collect(),
             around: Vec::new(),
@@ -108,11 +115,24 @@ impl<'a, S: Selection> Builder<'a, S> {
         Ok(node)
     }
 
-    fn new_node(&mut self, level: usize) -> Result<Option<u64>, String> {
-        let selected = match &self.on[level] {
-            None => std::iter::once(0..self.loops[level].points.len()).collect(),
-            Some(_) => self.selection.select(level, &self.around)?,
+    fn select(&mut self, level: usize) -> Result<Vec<Range<u64>>, String> {
+        let Some(on) = &self.on[level] else {
+            return Ok(std::iter::once(0..self.loops[level].points.len()).collect());
         };
+        let Some(known) = &mut self.selected[level] else {
+            return self.selection.select(level, &self.around);
+        };
+        let around = on.iter().map(|outer| self.around[*outer]).collect();
+        match known.entry(around) {
+            Entry::Occupied(known) => Ok(known.get().clone()),
+            Entry::Vacant(new) => {
+                Ok(new.insert(self.selection.select(level, &self.around)?).clone())
+            }
+        }
+    }
+
+    fn new_node(&mut self, level: usize) -> Result<Option<u64>, String> {
+        let selected = self.select(level)?;
         let mut runs: Vec<Run> = Vec::new();
         let one_by_one = self.matters[level + 1].contains(&level);
         for points in selected.into_iter().filter(|points| !points.is_empty()) {

@@ -83,10 +83,7 @@ fn ten_data_sets_of_three_parameters() {
     let dataset = Key { level: 1, index: 2 };
     assert_eq!(nest.group(nest.task(7)), Some((dataset, 1)));
     assert_eq!((nest.group(dataset), nest.tasks_below(dataset)), (None, 6..9));
-    assert_eq!(
-        nest.winners(dataset, &[Winner { level: 1, slot: 2 }]),
-        [("loop1", Value::Int(2))]
-    );
+    assert_eq!(nest.winners(dataset, &[Winner { level: 1, slot: 2 }]), [("loop1", Value::Int(2))]);
 }
 
 #[test]
@@ -95,9 +92,7 @@ fn refuses_what_has_no_tasks_or_too_many() {
     let why = |sizes: &[u64]| nest(sizes).unwrap_err();
     assert_eq!(why(&[]), "there is no loop");
     assert_eq!(why(&[3, 0]), "loop 'loop1' has no points");
-    assert!(
-        why(&[1 << 32, 1 << 31]).starts_with("4294967296 x 2147483648 tasks are more than")
-    );
+    assert!(why(&[1 << 32, 1 << 31]).starts_with("4294967296 x 2147483648 tasks are more than"));
     assert!(nest(&[1 << 32, (1 << 31) - 1]).is_ok());
     let inner = LoopNest::of_sizes(&[2, 2], [Some(Reduce::Max), None]).unwrap_err();
     assert_eq!(inner, "loop 'loop1' does not reduce, but one around it does");

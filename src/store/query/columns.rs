@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use rusqlite::{Connection, Row};
 use serde_json::{Map, Value as Json};
 
+use crate::condition::quoted;
 use crate::job::RUN_COLUMNS;
 use crate::model::{Loop, LoopNest, Points, Value};
 use crate::store::query::functions::{self, is_no_json_number, parsed};
-use crate::store::schema::quoted;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Column {

@@ -2,12 +2,11 @@
 
 use rusqlite::types::ValueRef;
 
+use crate::condition::{self, Holds, KnownName, Names, Permissions};
 use crate::job::RUN_COLUMNS;
 use crate::model::Value;
 use crate::store::query::columns::{self, Column, ColumnKind, ColumnSource};
-use crate::store::query::filter::{self, KnownName, Names};
-use crate::store::query::tokens::Holds;
-use crate::store::query::{functions, permissions};
+use crate::store::query::functions;
 use crate::store::{StoreReader, storing};
 use crate::util::error::{Error, Result};
 
@@ -123,11 +122,12 @@ impl<'a> Select<'a> {
     /// Selects runs that meet a condition.
     pub(crate) fn only(&mut self, clause: &str) -> Result<()> {
         let no = |why: String| refused(clause, &why);
-        let sql = filter::translate(clause, &mut self.known()?).map_err(no)?;
+        let sql = condition::translate(clause, &mut self.known()?).map_err(no)?;
         // SQLite finds the remaining errors.
         let whole = format!("SELECT 1 FROM all_runs WHERE ({sql})");
-        let checked = permissions::check(self.reader.results.connection(), &whole);
-        checked.map_err(|error| no(in_words(&error)))?;
+        let permissions = Permissions { view: "all_runs", functions: &functions::OWN };
+        let checked = permissions.check(self.reader.results.connection(), &whole);
+        checked.map_err(|error| no(condition::in_words(&error)))?;
         self.conditions.push(sql);
         self.clauses.push(clause.to_string());
         Ok(())
@@ -139,7 +139,7 @@ impl<'a> Select<'a> {
         let mut known = self.known()?;
         let mut rest = Some(order);
         while let Some(part) = rest {
-            let (name, behind) = filter::first_name(part).map_err(no)?;
+            let (name, behind) = condition::first_name(part).map_err(no)?;
             let (behind, next) = match behind.split_once(',') {
                 Some((behind, next)) => (behind, Some(next)),
                 None => (behind, None),
@@ -236,7 +236,7 @@ impl<'a> Select<'a> {
         use rusqlite::ffi::ErrorCode::{TooBig, TypeMismatch, Unknown};
         match error.sqlite_error_code() {
             Some(Unknown | TooBig | TypeMismatch) if !self.clauses.is_empty() => {
-                refused(&self.clauses.join("\" --where \""), &in_words(error))
+                refused(&self.clauses.join("\" --where \""), &condition::in_words(error))
             }
             _ => storing(self.reader.path(), error),
         }
@@ -269,13 +269,4 @@ fn in_kind(value: Value, kind: ColumnKind) -> Value {
 /// The error message for an invalid condition.
 fn refused(clause: &str, why: &str) -> Error {
     Error::input(format!("--where \"{clause}\": {why}"))
-}
-
-/// SQLite's message, without the query.
-fn in_words(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
-        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
-        other => other.to_string(),
-    }
 }

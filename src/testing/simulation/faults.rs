@@ -118,7 +118,11 @@ fn too_many_failures_stop_the_job() {
 fn recalled_runs_are_not_dispensed_and_end_the_same() {
     for seed in 0..40u64 {
         let world = World {
-            nest: LoopNest::of_sizes(&[3, 4, 5], vec![None, Some(Reduce::Max), Some(Reduce::Native)]).unwrap(),
+            nest: LoopNest::of_sizes(
+                &[3, 4, 5],
+                vec![None, Some(Reduce::Max), Some(Reduce::Native)],
+            )
+            .unwrap(),
             require: Completeness::Fraction(0.3),
             workers: 5,
             seed,
@@ -149,7 +153,11 @@ fn recalled_runs_are_not_dispensed_and_end_the_same() {
 fn what_a_lost_worker_held_is_done_by_others() {
     for seed in 0..60 {
         let world = World {
-            nest: LoopNest::of_sizes(&[4, 5, 6], vec![None, Some(Reduce::Sum), Some(Reduce::Native)]).unwrap(),
+            nest: LoopNest::of_sizes(
+                &[4, 5, 6],
+                vec![None, Some(Reduce::Sum), Some(Reduce::Native)],
+            )
+            .unwrap(),
             require: Completeness::All,
             workers: 8,
             seed,
@@ -242,7 +250,8 @@ fn whatever_is_lost_doubled_late_or_dead_every_run_is_there_once() {
 /// Simulates the world of a seed; returns the tally.
 fn survive(seed: u64) -> Tally {
     let world = World {
-        nest: LoopNest::of_sizes(&[4, 6, 10], vec![None, Some(Reduce::Sum), Some(Reduce::Native)]).unwrap(),
+        nest: LoopNest::of_sizes(&[4, 6, 10], vec![None, Some(Reduce::Sum), Some(Reduce::Native)])
+            .unwrap(),
         require: Completeness::Fraction(0.2),
         workers: 100,
         seed,

@@ -17,7 +17,8 @@ const WAYS: [Way; 7] = [
 
 fn world(seed: u64) -> World {
     World {
-        nest: LoopNest::of_sizes(&[9, 3, 4], vec![None, Some(Reduce::Sum), Some(Reduce::Native)]).unwrap(),
+        nest: LoopNest::of_sizes(&[9, 3, 4], vec![None, Some(Reduce::Sum), Some(Reduce::Native)])
+            .unwrap(),
         require: Completeness::Fraction(0.2),
         workers: 8,
         seed,

@@ -1,8 +1,8 @@
 //! Finds comparisons of a number with a string in a condition. SQLite has an answer to these, always the same
 //! one: a string is greater than every number, and none is equal to one.
 
-use crate::store::query::terms::{NUMERIC, Term, after, before, closing, elements, is_in};
-use crate::store::query::tokens::{Holds, Token, TokenKind};
+use crate::condition::terms::{NUMERIC, Term, after, before, closing, elements, is_in};
+use crate::condition::tokens::{Holds, Token, TokenKind};
 
 /// Refuses comparisons of numbers with strings. Where a column has both, only its values of the other side's
 /// type are compared by order.

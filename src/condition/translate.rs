@@ -1,9 +1,8 @@
 //! Translates a user's condition on runs, such as `alpha < 1 and status = 'failed'`, into safe SQL: one
 //! expression over known columns, with functions that have no side effects and always give the same.
 
-use crate::store::query::tokens::{Holds, Token, TokenKind};
-use crate::store::query::types;
-use crate::store::schema::quoted;
+use crate::condition::tokens::{Holds, Token, TokenKind};
+use crate::condition::{none, types};
 use crate::util::text::{did_you_mean, is_slip_of};
 
 /// SQL keywords that are allowed in an expression.
@@ -34,6 +33,16 @@ pub(crate) trait Names {
 
     /// All column names.
     fn all(&self) -> Vec<String>;
+
+    /// Whether a column may be none, so that a condition must say what it means then.
+    fn may_be_none(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// Whether an unknown name in double quotes is a string.
+    fn quotes_strings(&self) -> bool {
+        true
+    }
 
     /// Whether a name is likely to be a misspelled column.
     fn is_near(&self, name: &str) -> bool {
@@ -69,7 +78,7 @@ pub(crate) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, S
                 let (name, length) = in_quotes(rest)?;
                 // Users of other languages write strings in double quotes.
                 match names.find(&name)? {
-                    None if names.is_near(&name) => {
+                    None if !names.quotes_strings() || names.is_near(&name) => {
                         let unknown = names.unknown(&name);
                         return Err(format!("{unknown}; a string stands in single quotes"));
                     }
@@ -108,7 +117,9 @@ pub(crate) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, S
             other => {
                 let operator = OPERATORS.split(' ').find(|known| rest.starts_with(known));
                 let operator = operator.ok_or_else(|| format!("unexpected '{other}'"))?;
-                (operator.len(), operator.to_string(), TokenKind::of_operator(operator))
+                // As in Python, 5 / 2 is 2.5.
+                let sql = if operator == "/" { "* 1.0 /" } else { operator };
+                (operator.len(), sql.to_string(), TokenKind::of_operator(operator))
             }
         };
         let shown = rest[..length].to_string();
@@ -122,6 +133,7 @@ pub(crate) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, S
         return Err("there is no condition".to_string());
     }
     types::check(&mut tokens)?;
+    none::check(&tokens, names)?;
     Ok(tokens.iter().map(|token| token.space.clone() + &token.sql).collect::<String>() + &space)
 }
 
@@ -200,6 +212,12 @@ fn closing(text: &str, quote: char) -> Option<usize> {
         }
     }
     None
+}
+
+/// A name or a string in SQL.
+pub(crate) fn quoted(text: &str, quote: char) -> String {
+    let doubled = text.replace(quote, &format!("{quote}{quote}"));
+    format!("{quote}{doubled}{quote}")
 }
 
 fn is_number(text: &str) -> bool {

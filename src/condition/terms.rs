@@ -1,6 +1,6 @@
 //! What the terms of a condition hold, as far as it can be told: a term is one side of a comparison, or an argument.
 
-use crate::store::query::tokens::{Holds, Token, TokenKind};
+use crate::condition::tokens::{Holds, Token, TokenKind};
 
 /// Functions that take numbers and give one.
 pub(super) const NUMERIC: &str = "abs round sign exp ln log log10 log2 pow power sqrt floor ceil";

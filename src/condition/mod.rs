@@ -1,0 +1,17 @@
+//! Conditions and expressions as users write them, such as `alpha < 1 and model = 'ridge'`: translated to
+//! safe SQL, checked for what SQL would answer surprisingly, and evaluated by SQLite.
+
+mod expression;
+mod none;
+mod permissions;
+mod terms;
+mod tokens;
+mod translate;
+mod types;
+
+pub(crate) use expression::in_words;
+#[cfg(feature = "jobs")]
+pub(crate) use expression::{Column, Evaluator, Expression, Outcome};
+pub(crate) use permissions::Permissions;
+pub(crate) use tokens::Holds;
+pub(crate) use translate::{KnownName, Names, first_name, quoted, translate};
