@@ -307,7 +307,7 @@ fn variables(
 ) -> impl Iterator<Item = (&'static str, String)> {
     let variables = [
         ("GRIDMPI_TASK", task.to_string()),
-        ("GRIDMPI_SEED", job.task_seed(coordinates).to_string()),
+        ("GRIDMPI_SEED", job.task_seed(task).to_string()),
         ("GRIDMPI_ATTEMPT", attempt.to_string()),
         ("GRIDMPI_POINT", named_json(coordinates).to_string()),
     ];

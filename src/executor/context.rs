@@ -70,7 +70,7 @@ impl Context {
     /// study's seed and the task's coordinates. It does not depend on the rank, on the attempt, or on the
     /// other points of the loops.
     pub fn seed(&self) -> u32 {
-        self.job.task_seed(&self.coordinates())
+        self.job.task_seed(self.index)
     }
 
     /// The number of this attempt at the task, from 1.

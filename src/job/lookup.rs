@@ -206,6 +206,7 @@ mod tests {
             points,
             reduce: None,
             is_data: false,
+            none: None,
         };
         let loops = [
             ("dataset", list(r#"["data/a.csv", "data/b.csv", "more/b.csv"]"#)),

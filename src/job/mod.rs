@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Loop, LoopNest, Points, Policy, PythonFunction, Reduce, Value, json_object};
+use crate::model::{LoopNest, Points, Policy, PythonFunction, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
 #[cfg(feature = "jobs")]
 pub(crate) use combined::file_words;
@@ -66,6 +66,8 @@ pub(crate) struct Job {
     pub(crate) common: CommonEnvironment,
     /// Whether hosts may differ in that.
     pub(crate) allow_mixed: bool,
+    /// The levels of the loops whose points are folders.
+    pub(crate) folder_loops: Vec<usize>,
     /// Line numbers of the job file's keys; only on rank 0.
     #[serde(skip)]
     pub(crate) places: Places,
@@ -261,15 +263,15 @@ impl Job {
         false
     }
 
-    /// The seed of a task at these coordinates.
-    pub(crate) fn task_seed(&self, coordinates: &[(&str, Value)]) -> u32 {
-        task_seed(self.policy.seed, coordinates)
+    /// The seed of a task.
+    pub(crate) fn task_seed(&self, task: u64) -> u32 {
+        task_seed(self.policy.seed, &self.nest.applying(self.nest.task(task)))
     }
 }
 
 /// A task's seed: from 0 to 2^31 - 1, which every library takes (NumPy, scikit-learn's
 /// `random_state`, R, C). It is the first 31 bits of a BLAKE3 hash of the job's seed and the
-/// task's coordinates by name, so it depends neither on the rank, nor on the loops' other points,
+/// task's coordinates by name, of the loops that apply there, so it depends neither on the rank, nor on the loops' other points,
 /// nor on their order.
 pub(crate) fn task_seed(seed: u64, coordinates: &[(&str, Value)]) -> u32 {
     let mut by_name: Vec<_> = coordinates.iter().map(|(name, value)| (*name, value)).collect();
@@ -289,7 +291,7 @@ pub(crate) fn check_job_name(name: &str) -> Result<(), String> {
 }
 
 /// Checks a loop's name.
-pub(crate) fn check_name(name: &str, before: &[Loop]) -> Result<(), String> {
+pub(crate) fn check_name(name: &str, before: &[&str]) -> Result<(), String> {
     let mut letters = name.chars();
     let starts = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if !starts || !letters.all(|c| c.is_ascii_alphanumeric() || c == '_') {
@@ -298,7 +300,7 @@ pub(crate) fn check_name(name: &str, before: &[Loop]) -> Result<(), String> {
         ));
     }
     let is_same = |other: &&str| other.eq_ignore_ascii_case(name);
-    match before.iter().map(|other| other.name.as_str()).find(is_same) {
+    match before.iter().copied().find(is_same) {
         Some(other) if other == name => return Err(format!("there is a loop '{name}' already")),
         Some(other) => {
             return Err(format!(
@@ -308,8 +310,8 @@ pub(crate) fn check_name(name: &str, before: &[Loop]) -> Result<(), String> {
         None => {}
     }
     let is_best_of = |best: &str, other: &str| best.eq_ignore_ascii_case(&format!("best_{other}"));
-    let names = || before.iter().map(|other| other.name.as_str());
-    if let Some(other) = names().find(|o| is_best_of(name, o) || is_best_of(o, name)) {
+    let mut names = before.iter().copied();
+    if let Some(other) = names.find(|o| is_best_of(name, o) || is_best_of(o, name)) {
         return Err(format!(
             "summary.csv has the best '{}' in a column '{}': call one of the loops '{other}' and '{name}' something else",
             if is_best_of(name, other) { other } else { name },

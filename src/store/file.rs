@@ -55,7 +55,7 @@ fn check_format(path: &Path) -> std::result::Result<(), String> {
     let version = header.get(60..64).filter(|_| header.starts_with(b"SQLite format 3\0"));
     let version = version.and_then(|bytes| Some(i32::from_be_bytes(bytes.try_into().ok()?)));
     match version.map(i64::from) {
-        Some(schema::FORMAT) => Ok(()),
+        Some(schema::OLDEST..=schema::FORMAT) => Ok(()),
         None => Err("the file is not a database".to_string()),
         Some(0) => Err("it is no store of gridmpi's".to_string()),
         Some(other) => Err(format!(

@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, Row, params};
 
 use crate::job::{CombinedDigests, Digests, Job, PointDigests};
-use crate::model::{Loop, LoopNest, Points, PythonFunction, Reduce, Value};
+use crate::model::{Loop, LoopNest, Points, PythonFunction, Reduce, ShapeRow, Value};
 use crate::store::{starts, storing};
 use crate::util::error::{Error, Result};
 
@@ -53,7 +53,10 @@ impl<'a> LoopLayout<'a> {
                 || points.len() == others.len()
                     && (0..points.len()).all(|i| self.identity(i) == other.identity(i))
         };
-        self.l.name == other.l.name && self.named() == other.named() && same_points()
+        self.l.name == other.l.name
+            && self.l.none == other.l.none
+            && self.named() == other.named()
+            && same_points()
     }
 }
 
@@ -70,7 +73,7 @@ impl Layout {
 
     /// Whether every task number means the same in both layouts.
     pub(crate) fn is(&self, other: &Layout) -> bool {
-        self.nest.depth() == other.nest.depth()
+        self.nest.has_shape_of(&other.nest)
             && self.loops().zip(other.loops()).all(|(here, there)| here.is(&there))
             && self.combined == other.combined
     }
@@ -82,8 +85,12 @@ impl Layout {
 
     /// The layout of a store. The inner error says why this version cannot read it.
     pub(crate) fn read(store: &Connection) -> Result<Result<Layout, String>, rusqlite::Error> {
-        let mut sql = store
-            .prepare("SELECT level, name, points, reduce, first, step FROM loops ORDER BY level")?;
+        // An older store has neither.
+        let depends = starts::has_table(store, "shape")?;
+        let none = if depends { "none" } else { "NULL" };
+        let mut sql = store.prepare(&format!(
+            "SELECT level, name, points, reduce, first, step, {none} FROM loops ORDER BY level"
+        ))?;
         let read = |row: &Row| {
             let (level, count): (i64, i64) = (row.get(0)?, row.get(2)?);
             let (first, step): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
@@ -92,11 +99,13 @@ impl Layout {
                 step,
                 count: count as u64,
             });
-            Ok((level, row.get::<_, String>(1)?, row.get::<_, Option<String>>(3)?, range))
+            let none: Option<i64> = row.get(6)?;
+            let (name, reduce) = (row.get::<_, String>(1)?, row.get::<_, Option<String>>(3)?);
+            Ok((level, name, reduce, range, none.map(|none| none as u64)))
         };
         let found = sql.query_map([], read)?.collect::<Result<Vec<_>, _>>()?;
         let (mut loops, mut digests) = (Vec::new(), PointDigests::new());
-        for (level, name, reduce, range) in found {
+        for (level, name, reduce, range, none) in found {
             let points = match range {
                 Some(range) => range,
                 None => {
@@ -123,9 +132,11 @@ impl Layout {
                     return Ok(Err(unknown_reduction(&name, unknown, &writer)));
                 }
             };
-            loops.push(Loop { name, points, reduce, is_data: false });
+            loops.push(Loop { name, points, reduce, is_data: false, none });
         }
-        let nest = LoopNest::new(loops).map_err(|why| format!("the store is inconsistent: {why}"));
+        let rows = if depends { shape_rows(store)? } else { Vec::new() };
+        let nest = LoopNest::of_rows(loops, &rows)
+            .map_err(|why| format!("the store is inconsistent: {why}"));
         let combined = combined_digests(store)?;
         Ok(nest.map(|nest| Layout { nest, digests, combined }))
     }
@@ -137,6 +148,26 @@ impl Layout {
     pub(super) fn names(&self) -> String {
         self.loops().map(|here| here.l.name.as_str()).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// What loops have where that depend on each other.
+fn shape_rows(store: &Connection) -> Result<Vec<ShapeRow>, rusqlite::Error> {
+    let mut sql = store.prepare(
+        "SELECT level, node, first, point, count, each, inside FROM shape ORDER BY level, node, first",
+    )?;
+    let row = |row: &Row| {
+        let number = |at| row.get::<_, i64>(at).map(|number| number as u64);
+        Ok(ShapeRow {
+            level: number(0)? as usize,
+            node: number(1)?,
+            first: number(2)?,
+            point: number(3)?,
+            count: number(4)?,
+            each: number(5)?,
+            inside: number(6)?,
+        })
+    };
+    sql.query_map([], row)?.collect()
 }
 
 /// The reduction with this name in a store. For the user's functions the store has the kind only.

@@ -258,6 +258,7 @@ mod tests {
             points: Points::List(values.iter().map(|v| Value::Int(*v)).collect()),
             reduce: None,
             is_data: false,
+            none: None,
         };
         let digests = |(_, _, digests): &Given| {
             digests.iter().map(|(i, digest)| (*i, digest.to_string())).collect()

@@ -66,7 +66,7 @@ impl StoreReader {
         let (connection, copy) = snapshot::open(&path).map_err(cannot)?;
         let format = |row: &Row| row.get::<_, i64>(0);
         match connection.query_row("PRAGMA user_version", [], format).map_err(sqlite)? {
-            schema::FORMAT => {}
+            schema::OLDEST..=schema::FORMAT => {}
             0 => return Err(no(&"runs.sqlite is no store of gridmpi's")),
             other => {
                 let own = schema::FORMAT;

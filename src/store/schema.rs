@@ -5,17 +5,20 @@ use rusqlite::{Connection, params};
 
 use crate::condition::quoted;
 use crate::job::{CombinedDigests, RUN_COLUMNS};
-use crate::model::{Key, LoopNest, Points, Reduce, Value};
+use crate::model::{Key, LoopNest, Points, Reduce, ShapeRow, Value};
 use crate::store::{Layout, starts};
 
-/// The version of the tables; other versions are refused.
-pub(crate) const FORMAT: i64 = 3;
+/// The version of the tables, and the oldest one that is read: its loops do not depend on each other.
+pub(crate) const FORMAT: i64 = 4;
+pub(crate) const OLDEST: i64 = 3;
 
 const TABLES: &str = "
 CREATE TABLE job (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE loops (level INTEGER PRIMARY KEY, name TEXT, points INTEGER, reduce TEXT,
-                    first INTEGER, step INTEGER);
+                    first INTEGER, step INTEGER, none INTEGER);
 CREATE TABLE points (level INTEGER, point INTEGER, value, key TEXT, PRIMARY KEY (level, point)) WITHOUT ROWID;
+CREATE TABLE shape (level INTEGER, node INTEGER, first INTEGER, point INTEGER, count INTEGER,
+                    each INTEGER, inside INTEGER, PRIMARY KEY (level, node, first)) WITHOUT ROWID;
 CREATE TABLE digests (level INTEGER, point INTEGER, digest TEXT, PRIMARY KEY (level, point)) WITHOUT ROWID;
 CREATE TABLE workers (worker INTEGER PRIMARY KEY, session INTEGER, rank INTEGER, host TEXT, thread INTEGER);
 CREATE TABLE runs (task INTEGER PRIMARY KEY, failed INTEGER, score REAL, value TEXT, error TEXT,
@@ -79,7 +82,8 @@ pub(crate) fn create(
         for (key, value) in notes {
             note.execute(params![key, value])?;
         }
-        let mut add_loop = batch.prepare("INSERT INTO loops VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+        let mut add_loop =
+            batch.prepare("INSERT INTO loops VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
         let mut add_point = batch.prepare("INSERT INTO points VALUES (?1, ?2, ?3, ?4)")?;
         let mut add_digest = batch.prepare("INSERT INTO digests VALUES (?1, ?2, ?3)")?;
         for (at, l) in layout.nest.loops().iter().enumerate() {
@@ -95,7 +99,8 @@ pub(crate) fn create(
                 l.points.len() as i64,
                 l.reduce.as_ref().map(Reduce::name),
                 first,
-                step
+                step,
+                l.none.map(|none| none as i64)
             ])?;
             for (point, digest) in layout.digests.get(&at).into_iter().flatten() {
                 add_digest.execute(params![level, *point as i64, digest])?;
@@ -111,15 +116,28 @@ pub(crate) fn create(
                     Value::Float(number) => {
                         add_point.execute(params![level, point, number, key])?
                     }
+                    Value::Null => add_point.execute(params![level, point, None::<i64>, key])?,
                     Value::Bool(b) => add_point.execute(params![level, point, b, key])?,
                     other => add_point.execute(params![level, point, other.to_string(), key])?,
                 };
             }
         }
     }
+    put_shape(&batch, &layout.nest)?;
     put_combined(&batch, &layout.combined)?;
     put_view(&batch, layout)?;
     batch.commit()
+}
+
+/// Adds what the loops have where, if they depend on each other.
+fn put_shape(store: &Connection, nest: &LoopNest) -> Result<(), rusqlite::Error> {
+    let mut add = store.prepare("INSERT INTO shape VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    for row in nest.shape_rows() {
+        let ShapeRow { level, node, first, point, count, each, inside } = row;
+        let numbers = [level as u64, node, first, point, count, each, inside];
+        add.execute(rusqlite::params_from_iter(numbers.map(|number| number as i64)))?;
+    }
+    Ok(())
 }
 
 /// Sets the digests of files that points name together. A word without any is stored too: later files do not
@@ -205,15 +223,40 @@ fn view(layout: &Layout) -> String {
         };
         columns.push(format!("{sql} AS {name}"));
     }
+    let shape: String = (0..layout.nest.shaped()).map(shape_of_level).collect();
     format!(
-        "CREATE VIEW all_runs AS SELECT {} FROM runs r LEFT JOIN workers w ON w.worker = r.worker;",
+        "CREATE VIEW all_runs AS SELECT {} FROM runs r{shape} LEFT JOIN workers w ON w.worker = r.worker;",
         columns.join(",\n  ")
     )
+}
+
+/// Joins the run of the shape that a task is in, at a level of loops that depend on each other.
+fn shape_of_level(level: usize) -> String {
+    let (node, task) = match level.checked_sub(1) {
+        None => ("0".to_string(), "r.task".to_string()),
+        Some(outer) => (format!("s{outer}.inside"), rest(outer)),
+    };
+    format!(
+        " JOIN shape s{level} ON s{level}.level = {level} AND s{level}.node = {node} AND s{level}.first = (SELECT max(first) FROM shape WHERE level = {level} AND node = {node} AND first <= {task})"
+    )
+}
+
+/// The number of a task among those below its point at a level of the shape.
+fn rest(level: usize) -> String {
+    let outer = match level.checked_sub(1) {
+        None => "r.task".to_string(),
+        Some(outer) => rest(outer),
+    };
+    format!("(({outer} - s{level}.first) % s{level}.each)")
 }
 
 /// The point of a run in the loop at a level, as SQL. It repeats what the nest computes, so that any
 /// client can read the view.
 fn point(nest: &LoopNest, level: usize) -> String {
+    if level < nest.shaped() {
+        let task = level.checked_sub(1).map_or("r.task".to_string(), rest);
+        return format!("(s{level}.point + ({task} - s{level}.first) / s{level}.each)");
+    }
     let around = Key { level, index: 0 };
     let inside = Key { level: level + 1, index: 0 };
     format!("(r.task / {} % {})", nest.task_count(inside), nest.slots(around))

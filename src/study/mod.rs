@@ -368,6 +368,7 @@ where
                 watched: Default::default(),
                 common: Default::default(),
                 allow_mixed: false,
+                folder_loops: Vec::new(),
                 places: job::Places::default(),
             };
             job::check_job_name(&job.name).map_err(|why| Error::input(format!("name: {why}")))?;
@@ -394,7 +395,8 @@ fn prepare_loops(native: &ErasedStudy) -> Result<(LoopNest, Vec<bytes::Bytes>, P
     let mut digests = PointDigests::new();
     for (i, level) in native.levels.iter().enumerate() {
         let name = level.name();
-        check_name(name, &loops).map_err(Error::input)?;
+        let names: Vec<&str> = loops.iter().map(|l: &Loop| l.name.as_str()).collect();
+        check_name(name, &names).map_err(Error::input)?;
         let prepared = caught(&format!("the closure of loop '{name}'"), || {
             level.prepare().map_err(|error| error.to_string())
         });
@@ -414,7 +416,7 @@ fn prepare_loops(native: &ErasedStudy) -> Result<(LoopNest, Vec<bytes::Bytes>, P
         }
         let reduce = (i >= outer).then_some(Reduce::Native);
         let is_data = level.is_data();
-        loops.push(Loop { name: name.to_string(), points, reduce, is_data });
+        loops.push(Loop { name: name.to_string(), points, reduce, is_data, none: None });
         learned.push(bytes);
         digests.insert(i, of_level);
     }

@@ -61,7 +61,7 @@ struct TaskFacts<'a> {
 
 fn seed(reader: &StoreReader, task: u64) -> Result<u32> {
     let seed = reader.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    Ok(task_seed(seed, &reader.nest().coordinates(reader.nest().task(task))))
+    Ok(task_seed(seed, &reader.nest().applying(reader.nest().task(task))))
 }
 
 /// The worker that runs the task now: its rank, its host, and for how long.

@@ -461,7 +461,7 @@ impl PythonExecutor {
 
 /// The seeds of tasks, in a list of JSON.
 fn seeds(job: &Job, tasks: Range<u64>) -> String {
-    let seed = |task| job.task_seed(&job.nest.coordinates(job.nest.task(task))).to_string();
+    let seed = |task| job.task_seed(task).to_string();
     tasks.map(seed).collect::<Vec<_>>().join(",")
 }
 

@@ -20,6 +20,8 @@ type FileId = (u64, u64);
 /// The files that patterns match in a folder.
 pub(super) struct Globs<'a> {
     folder: &'a Path,
+    /// Whether folders are looked for, rather than files.
+    folders: bool,
     exclude: Vec<Exclusion>,
     /// By path, relative to the folder unless its pattern is absolute.
     found: BTreeMap<PathBuf, MatchedFile>,
@@ -59,9 +61,10 @@ struct Way {
 }
 
 impl<'a> Globs<'a> {
-    pub(super) fn new(folder: &'a Path) -> Globs<'a> {
+    pub(super) fn new(folder: &'a Path, folders: bool) -> Globs<'a> {
         Globs {
             folder,
+            folders,
             exclude: Vec::new(),
             found: BTreeMap::new(),
             results: BTreeSet::new(),
@@ -109,10 +112,11 @@ impl<'a> Globs<'a> {
         let at = self.folder.join(text);
         match () {
             () if self.is_excluded(Path::new(text)) => "; exclude leaves it out",
-            () if at.is_file() => {
+            () if at.is_file() && !self.folders => {
                 "; there is a file of that very name: write * ? [ in names as [*] [?] [[]"
             }
-            () if at.is_dir() => "; that is a folder: add /* for its files",
+            () if self.folders && at.is_file() => "; that is a file: use files",
+            () if at.is_dir() => "; that is a folder: add /* for its files, or use folders",
             () if text.contains('{') && text.contains('}') => {
                 "; braces are no pattern here: give a list of patterns"
             }
@@ -249,13 +253,13 @@ impl<'a> Globs<'a> {
     /// Adds a file.
     fn take(&mut self, path: &Path, way: Way) -> Result<(), String> {
         let what = self.follow(path)?;
-        if what.is_dir() {
+        if what.is_dir() != self.folders {
             return Ok(());
         }
-        if way.by_wildcard && self.is_own(path) {
+        if way.by_wildcard && (self.is_own(path) || self.folders && self.is_results(path)) {
             return Ok(());
         }
-        if !what.is_file() {
+        if !self.folders && !what.is_file() {
             let path = path.display();
             return Err(format!(
                 "{path} is no file but a pipe, a socket or a device; leave it out with exclude"

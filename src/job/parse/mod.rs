@@ -1,6 +1,9 @@
 //! Parses a job file into a [`Job`] and validates it.
 
 mod cells;
+mod conditions;
+mod dependent;
+mod dependent_sources;
 mod globs;
 pub(crate) mod keys;
 mod rows;
@@ -13,6 +16,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use crate::job::parse::dependent::{ParsedLoop, Source};
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::placeholders::Template;
 use crate::job::shell::script;
@@ -21,7 +25,7 @@ use crate::job::{
     CrunchSpec, DEFAULT_INTERPRETER, Job, Places, Python, RidgeOptions, ShellLine, Sleep,
     check_job_name, check_name, placeholders,
 };
-use crate::model::{Completeness, Loop, LoopNest, Order, Policy, PythonFunction, Reduce, Value};
+use crate::model::{Completeness, Loop, Order, Policy, PythonFunction, Reduce, Value};
 use crate::util::error::{Error, Result};
 use crate::util::files::file_pattern;
 use crate::util::text::{did_you_mean, nearest};
@@ -100,11 +104,16 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
     let loop_entries = loops_entry.ok_or(no_loop)?.array()?;
 
     let mut places = Places { file: file.display().to_string(), lines: Vec::new() };
-    let mut loops: Vec<Loop> = Vec::new();
+    let mut loops: Vec<ParsedLoop> = Vec::new();
     for entry in &loop_entries {
         let next = parse_loop(entry, &folder, &loops, &mut places)?;
         loops.push(next);
     }
+    let is_of_folders = |level: &usize| {
+        let key = format!("loop.{}.folders", loops[*level].name);
+        places.lines.iter().any(|(known, _)| *known == key)
+    };
+    let folder_loops = (0..loops.len()).filter(is_of_folders).collect();
     let outer = loops.iter().take_while(|l| l.reduce.is_none()).count();
     if let Some(inner) = (outer..loops.len()).find(|&level| loops[level].reduce.is_none()) {
         return Err(loop_entries[inner].error(format!(
@@ -112,10 +121,10 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
             loops[inner].name, loops[inner - 1].name
         )));
     }
-    let Some(last) = loop_entries.last() else {
+    if loop_entries.is_empty() {
         return Err(crunch_entry.error("there is no [[loop]]: a job has at least one"));
-    };
-    let nest = LoopNest::new(loops).map_err(|why| last.error(why))?;
+    }
+    let nest = dependent::nest(loops, &folder)?;
 
     let mut table = crunch_entry.table()?;
     places.lines.extend(table.lines());
@@ -156,6 +165,7 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
         watched: Default::default(),
         common: Default::default(),
         allow_mixed,
+        folder_loops,
         places,
     })
 }
@@ -258,23 +268,28 @@ fn require(entry: &TomlEntry) -> Result<Completeness> {
     }
 }
 
-fn parse_loop(
-    entry: &TomlEntry,
+fn parse_loop<'a>(
+    entry: &TomlEntry<'a>,
     folder: &Path,
-    before: &[Loop],
+    before: &[ParsedLoop],
     places: &mut Places,
-) -> Result<Loop> {
+) -> Result<ParsedLoop<'a>> {
     let mut table = entry.table()?;
     let name_entry = table.need("name")?;
     let name = name_entry.text()?;
-    check_name(&name, before).map_err(|why| name_entry.error(why))?;
+    let names: Vec<&str> = before.iter().map(|l| l.name.as_str()).collect();
+    check_name(&name, &names).map_err(|why| name_entry.error(why))?;
     table.set_path(format!("loop.{name}"));
     places.lines.push((format!("loop.{name}"), entry.line()));
     places.lines.extend(table.lines());
     let reduce = table.take("reduce").map(|reduce| parse_reduce(&reduce)).transpose()?;
-    let points = sources::of_loop(&mut table, &name, folder)?;
+    let (only_if, condition) = (table.take("only_if"), table.take("where"));
+    let source = match dependent_sources::take(&mut table)? {
+        Some(source) => Source::Dependent(source),
+        None => Source::Fixed(sources::of_loop(&mut table, &name, folder)?),
+    };
     table.finish()?;
-    Ok(Loop { name, points, reduce, is_data: false })
+    Ok(ParsedLoop { entry: entry.clone(), name, reduce, source, only_if, condition })
 }
 
 fn parse_reduce(entry: &TomlEntry) -> Result<Reduce> {

@@ -5,14 +5,17 @@ use std::path::Path;
 use crate::job::parse::globs::Globs;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::parse::rows;
+use crate::job::placeholders::Template;
 use crate::job::{check_fields, equal_points};
 use crate::model::{Distribution, Named, Points, Value};
 use crate::util::error::Result;
 use crate::util::text::did_you_mean;
 
 /// The sources a loop can have.
-pub(crate) const SOURCES: [&str; 10] =
-    ["values", "range", "linspace", "logspace", "files", "rows", "grid", "grids", "zip", "random"];
+pub(crate) const SOURCES: [&str; 11] = [
+    "values", "range", "linspace", "logspace", "files", "folders", "rows", "grid", "grids", "zip",
+    "random",
+];
 
 /// The sources of plain values, which the parameters of a grid can have too.
 const PLAIN: [&str; 4] = ["values", "range", "linspace", "logspace"];
@@ -45,12 +48,18 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
         }
     };
     drop(found);
-    let exclude = table.take("exclude");
-    if let Some(exclude) = exclude.as_ref().filter(|_| source != "files") {
-        return Err(exclude.error(format!("goes with 'files', and the points are from '{source}'")));
+    for key in ["exclude", "allow_empty"] {
+        if let Some(other) = table.take(key).filter(|_| source != "files" && source != "folders") {
+            return Err(
+                other.error(format!("goes with 'files', and the points are from '{source}'"))
+            );
+        }
     }
     let points = match source {
-        "files" => files(&entry, exclude.as_ref(), folder)?,
+        "files" | "folders" => {
+            let patterns = FilePatterns::read(&entry, table)?;
+            Points::List(patterns.find(&patterns.plain()?, folder, "")?)
+        }
         "rows" => rows::of(&entry, folder)?,
         "grid" => Points::Grid(named(&entry)?),
         "grids" => {
@@ -118,17 +127,25 @@ fn range(entry: &TomlEntry, table: &mut TomlTable) -> Result<Points> {
         },
         None => 1,
     };
-    let (span, stride) = (i128::from(to) - i128::from(from), i128::from(step));
-    let count = if span.signum() == stride.signum() {
-        (span.abs() + stride.abs() - 1) / stride.abs()
-    } else {
-        0
-    };
-    if count == 0 {
-        return Err(entry.error(format!("no points: from {from} to {to} (not included) by {step}")));
+    match count(from, to, step) {
+        Some(0) | None => {
+            Err(entry.error(format!("no points: from {from} to {to} (not included) by {step}")))
+        }
+        Some(count) if count > i64::MAX as u64 => Err(entry.error("more than 2^63 points")),
+        Some(count) => Ok(Points::Range { from, step, count }),
     }
-    let count = i64::try_from(count).map_err(|_| entry.error("more than 2^63 points"))?;
-    Ok(Points::Range { from, step, count: count as u64 })
+}
+
+/// How many whole numbers there are from one up to, but not including, another; `None` if the step is 0.
+pub(super) fn count(from: i64, to: i64, step: i64) -> Option<u64> {
+    let (span, stride) = (i128::from(to) - i128::from(from), i128::from(step));
+    if stride == 0 {
+        return None;
+    }
+    if span.signum() != stride.signum() {
+        return Some(0);
+    }
+    u64::try_from((span.abs() + stride.abs() - 1) / stride.abs()).ok()
 }
 
 /// The parameters of a grid or zip: each an array of values, or a table with a plain source.
@@ -247,25 +264,80 @@ fn distribution(entry: &TomlEntry) -> Result<Distribution> {
     made.ok_or_else(|| inner.error("expected 'from' below 'to'"))
 }
 
-/// The files that match one or several glob patterns, sorted, as paths relative to the job file.
-fn files(entry: &TomlEntry, exclude: Option<&TomlEntry>, folder: &Path) -> Result<Points> {
-    let mut globs = Globs::new(folder);
-    for pattern in exclude.map_or(Ok(Vec::new()), TomlEntry::one_or_several)? {
-        globs.exclude(&pattern.text()?).map_err(|why| pattern.error(why))?;
+/// Patterns of files or folders.
+pub(super) struct FilePatterns<'a> {
+    entry: TomlEntry<'a>,
+    /// Whether they match folders rather than files.
+    folders: bool,
+    pub(super) include: Vec<(TomlEntry<'a>, String)>,
+    exclude: Vec<(TomlEntry<'a>, String)>,
+    allow_empty: bool,
+}
+
+impl<'a> FilePatterns<'a> {
+    pub(super) fn read(entry: &TomlEntry<'a>, table: &mut TomlTable<'a>) -> Result<Self> {
+        let texts = |entry: &TomlEntry<'a>| -> Result<Vec<(TomlEntry<'a>, String)>> {
+            let text = |entry: TomlEntry<'a>| entry.text().map(|text| (entry, text));
+            entry.one_or_several()?.into_iter().map(text).collect()
+        };
+        Ok(FilePatterns {
+            entry: entry.clone(),
+            folders: entry.path.ends_with(".folders"),
+            include: texts(entry)?,
+            exclude: table.take("exclude").map_or(Ok(Vec::new()), |exclude| texts(&exclude))?,
+            allow_empty: table.take("allow_empty").map_or(Ok(false), |allow| allow.boolean())?,
+        })
     }
-    for pattern in entry.one_or_several()? {
-        let text = pattern.text()?;
-        if !globs.include(&text).map_err(|why| pattern.error(why))? {
+
+    /// Whether a pattern names a loop, or means to.
+    pub(super) fn has_placeholders(&self) -> bool {
+        let parsed = |text: &str| Template::parse(text).is_ok_and(|template| !template.is_plain());
+        self.include.iter().any(|(_, text)| parsed(text))
+    }
+
+    /// The patterns without placeholders, with single braces.
+    pub(super) fn plain(&self) -> Result<Vec<(TomlEntry<'a>, String)>> {
+        let plain = |(entry, text): &(TomlEntry<'a>, String)| {
+            let template = Template::parse(text).map_err(|why| entry.error(why))?;
+            Ok((entry.clone(), template.plain().unwrap_or_default()))
+        };
+        self.include.iter().map(plain).collect()
+    }
+
+    /// What matches these patterns, sorted, as paths relative to the job file. `place` says in errors at
+    /// which points of other loops.
+    pub(super) fn find(
+        &self,
+        patterns: &[(TomlEntry, String)],
+        folder: &Path,
+        place: &str,
+    ) -> Result<Vec<Value>> {
+        let mut globs = Globs::new(folder, self.folders);
+        for (entry, text) in &self.exclude {
+            globs.exclude(text).map_err(|why| entry.error(why))?;
+        }
+        for (entry, text) in patterns {
+            if globs.include(text).map_err(|why| entry.error(why))? || self.allow_empty {
+                continue;
+            }
             let results: Vec<String> = globs.passed_by().map(|path| path.to_string()).collect();
             let besides = match results.as_slice() {
                 [] => String::new(),
                 some => format!("; gridmpi's results are left out: {}", some.join(", ")),
             };
-            let (place, hint) = (folder.display(), globs.hint(&text));
-            let why = format!("no file matches \"{text}\" in {place}{hint}{besides}");
-            return Err(pattern.error(why));
+            let what = if self.folders { "folder" } else { "file" };
+            let instead = if place.is_empty() {
+                ""
+            } else {
+                "; with allow_empty = true such points are left out"
+            };
+            let (in_folder, hint) = (folder.display(), globs.hint(text));
+            let why = format!(
+                "no {what} matches \"{text}\" in {in_folder}{place}{hint}{besides}{instead}"
+            );
+            return Err(entry.error(why));
         }
+        let found = globs.finish().map_err(|why| self.entry.error(why))?;
+        Ok(found.into_iter().map(Value::Text).collect())
     }
-    let found = globs.finish().map_err(|why| entry.error(why))?;
-    Ok(Points::List(found.into_iter().map(Value::Text).collect()))
 }

@@ -7,10 +7,12 @@ use std::ops::Range;
 
 use crate::model::nest::column::Column;
 use crate::model::nest::shape::{Nodes, Shape};
-use crate::model::nest::{Loop, MOST_TASKS};
 
 /// Which of its points a loop has, given the points of the loops around it.
 pub(crate) trait Selection {
+    /// The number of points of a loop that always has all of them.
+    fn size(&self, level: usize) -> u64;
+
     /// The points of the loop at a level, in order, as runs of consecutive ones. `around` is the point of
     /// each loop around it; those that the loop does not depend on may be any.
     fn select(&mut self, level: usize, around: &[u64]) -> Result<Vec<Range<u64>>, String>;
@@ -33,7 +35,6 @@ pub(crate) struct LeftOut {
 const MOST_NAMED: usize = 20;
 
 pub(super) struct Builder<'a, S> {
-    loops: &'a [Loop],
     selection: &'a mut S,
     /// By level of the shape.
     on: &'a [Dependencies],
@@ -53,7 +54,7 @@ type Run = (Range<u64>, u64);
 
 impl<'a, S: Selection> Builder<'a, S> {
     /// For the outermost loops, down to the innermost one that does not have all its points everywhere.
-    pub(super) fn new(loops: &'a [Loop], on: &'a [Dependencies], selection: &'a mut S) -> Self {
+    pub(super) fn new(on: &'a [Dependencies], selection: &'a mut S) -> Self {
         let depth = on.len();
         let matters: Vec<BTreeSet<usize>> = (0..=depth)
             .map(|level| {
@@ -69,20 +70,12 @@ impl<'a, S: Selection> Builder<'a, S> {
         let is_asked_again =
             |level: usize| on[level].as_ref().is_some_and(|on| *on != matters[level]);
         let selected = (0..depth).map(|level| is_asked_again(level).then(HashMap::new)).collect();
-        let nodes = |level: usize| Nodes {
-            ends: Column::new(),
-            points: Column::new(),
-            inside: Column::new(),
-            counts: vec![Column::new(); depth - level],
-            is_sorted: true,
-        };
         Builder {
-            loops,
             selection,
             on,
             selected,
             built,
-            levels: (0..depth).map(nodes).collect(),
+            levels: (0..depth).map(|level| Nodes::empty(depth - level)).collect(),
             around: Vec::new(),
             left_out: vec![LeftOut::default(); depth],
             matters,
@@ -117,7 +110,7 @@ impl<'a, S: Selection> Builder<'a, S> {
 
     fn select(&mut self, level: usize) -> Result<Vec<Range<u64>>, String> {
         let Some(on) = &self.on[level] else {
-            return Ok(std::iter::once(0..self.loops[level].points.len()).collect());
+            return Ok(std::iter::once(0..self.selection.size(level)).collect());
         };
         let Some(known) = &mut self.selected[level] else {
             return self.selection.select(level, &self.around);
@@ -176,51 +169,8 @@ impl<'a, S: Selection> Builder<'a, S> {
     /// Adds a node, or finds that it is the same as the last one.
     fn push(&mut self, level: usize, runs: &[Run]) -> Result<u64, String> {
         let (outer, inner) = self.levels.split_at_mut(level + 1);
-        let nodes = &mut outer[level];
-        let start = nodes.points.len();
-        let mut before = None;
-        let mut totals = vec![0u64; nodes.counts.len()];
-        for (points, inside) in runs {
-            nodes.is_sorted &= before.is_none_or(|before| before <= points.start);
-            before = Some(points.end);
-            nodes.points.push(points.start);
-            if !inner.is_empty() {
-                nodes.inside.push(*inside);
-            }
-            for (levels, total) in totals.iter_mut().enumerate() {
-                let each = match levels.checked_sub(1) {
-                    None => 1,
-                    Some(inner_levels) => inner[0].count(inner_levels, *inside),
-                };
-                let count = each.checked_mul(points.end - points.start);
-                let sum = count.and_then(|count| total.checked_add(count));
-                *total = sum.filter(|sum| *sum <= MOST_TASKS).ok_or_else(too_many)?;
-                nodes.counts[levels].push(*total);
-            }
-        }
-        let end = nodes.points.len();
-        let node = nodes.ends.len() as u64;
-        if node > 0 && nodes.is_same(nodes.runs(node - 1), start..end) {
-            nodes.points.truncate(start);
-            nodes.inside.truncate(start);
-            nodes.counts.iter_mut().for_each(|counts| counts.truncate(start));
-            return Ok(node - 1);
-        }
-        nodes.ends.push(end as u64);
-        Ok(node)
-    }
-}
-
-impl Nodes {
-    fn is_same(&self, one: Range<usize>, other: Range<usize>) -> bool {
-        let same = |column: &Column| {
-            let pairs = one.clone().zip(other.clone());
-            column.len() == 0 || pairs.into_iter().all(|(a, b)| column.get(a) == column.get(b))
-        };
-        one.len() == other.len()
-            && same(&self.points)
-            && same(&self.inside)
-            && same(&self.counts[0])
+        outer[level].push(inner.first(), runs)?;
+        Ok(outer[level].merge_last())
     }
 }
 
@@ -230,8 +180,4 @@ fn add(runs: &mut Vec<Run>, (points, inside): Run) {
         Some((last, node)) if last.end == points.start && *node == inside => last.end = points.end,
         _ => runs.push((points, inside)),
     }
-}
-
-pub(super) fn too_many() -> String {
-    format!("there are more than {MOST_TASKS} (2^63 - 1) tasks")
 }

@@ -30,7 +30,7 @@ pub(crate) use points::Points;
 #[cfg(feature = "jobs")]
 pub(crate) use points::{Distribution, Named};
 use shape::Shape;
-pub(crate) use shape::Stretch;
+pub(crate) use shape::{ShapeRow, Stretch};
 
 /// One level of the nest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub(crate) struct Loop {
     pub(crate) reduce: Option<Reduce>,
     /// Whether its points are the program's data sets.
     pub(crate) is_data: bool,
+    /// The point that it has where it does not apply.
+    pub(crate) none: Option<u64>,
 }
 
 /// Nested loops, outermost first; a clone shares them.
@@ -84,16 +86,9 @@ impl LoopNest {
     /// [`LoopNest::new`], of the selection, and if there is no task at all.
     pub(crate) fn dependent(
         loops: Vec<Loop>,
-        mut on: Vec<Dependencies>,
+        on: Vec<Dependencies>,
         selection: &mut impl Selection,
     ) -> Result<LoopNest, String> {
-        check(&loops)?;
-        while on.last().is_some_and(Option::is_none) {
-            on.pop();
-        }
-        if on.is_empty() {
-            return LoopNest::of_parts(loops, None, Vec::new());
-        }
         for (level, on) in on.iter().enumerate() {
             let inner = on.iter().flatten().find(|outer| **outer >= level);
             if let Some(inner) = inner {
@@ -101,9 +96,33 @@ impl LoopNest {
                 return Err(format!("loop '{own}' depends on '{inner}', which is not around it"));
             }
         }
-        let (head, left_out) = Builder::new(&loops, &on, selection).build()?;
-        let head = head.ok_or("there is no task: no loop has a point inside all the others")?;
-        LoopNest::of_parts(loops, Some(head), left_out)
+        NestShape::of(on, selection)?.nest(loops)
+    }
+
+    /// A nest of these loops and the runs of its shape, as [`LoopNest::shape_rows`] gives them.
+    pub(crate) fn of_rows(loops: Vec<Loop>, rows: &[ShapeRow]) -> Result<LoopNest, String> {
+        check(&loops)?;
+        let head = if rows.is_empty() { None } else { Some(Shape::of_rows(rows)?) };
+        if head.as_ref().is_some_and(|head| head.depth() > loops.len()) {
+            return Err("its shape has more loops than it".to_string());
+        }
+        LoopNest::of_parts(loops, head, Vec::new())
+    }
+
+    /// The runs of its shape, outermost level first; none if its loops are independent.
+    pub(crate) fn shape_rows(&self) -> impl Iterator<Item = ShapeRow> {
+        let below = self.0.below[self.0.tail];
+        self.0.head.iter().flat_map(move |head| head.rows(below))
+    }
+
+    /// Number of loops that have a shape.
+    pub(crate) fn shaped(&self) -> usize {
+        self.0.tail
+    }
+
+    /// Whether both have the same keys.
+    pub(crate) fn has_shape_of(&self, other: &LoopNest) -> bool {
+        self.0.head == other.0.head && self.0.sizes == other.0.sizes
     }
 
     fn of_parts(
@@ -124,7 +143,7 @@ impl LoopNest {
             let product = sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
             return Err(match tail {
                 0 => format!("{product} tasks are more than {MOST_TASKS} (2^63 - 1)"),
-                _ => builder::too_many(),
+                _ => shape::too_many(),
             });
         };
         let below = (0..=sizes.len())
@@ -351,6 +370,13 @@ impl LoopNest {
         named.map(|(l, i)| (l.name.as_str(), l.points.get(i))).collect()
     }
 
+    /// The name and value of each of the key's loops that applies there, outermost first.
+    pub(crate) fn applying(&self, key: Key) -> Vec<(&str, Value)> {
+        let indices = self.indices(key);
+        let named = self.0.loops.iter().zip(indices).filter(|(l, i)| l.none != Some(*i));
+        named.map(|(l, i)| (l.name.as_str(), l.points.get(i))).collect()
+    }
+
     /// The name and winning value of each loop inside a key that max or min decided.
     pub(crate) fn winners(&self, key: Key, best: &[Winner]) -> Vec<(&str, Value)> {
         let mut at = key;
@@ -360,6 +386,35 @@ impl LoopNest {
             Some((l.name.as_str(), self.value(at)))
         });
         won.collect()
+    }
+}
+
+/// The shape of a nest before its loops are known: they may be found out while it is made.
+pub(crate) struct NestShape {
+    head: Option<Shape>,
+    left_out: Vec<LeftOut>,
+}
+
+impl NestShape {
+    /// The shape of loops whose points depend on the loops around them, as `on` says by level.
+    pub(crate) fn of(
+        mut on: Vec<Dependencies>,
+        selection: &mut impl Selection,
+    ) -> Result<NestShape, String> {
+        while on.last().is_some_and(Option::is_none) {
+            on.pop();
+        }
+        if on.is_empty() {
+            return Ok(NestShape { head: None, left_out: Vec::new() });
+        }
+        let (head, left_out) = Builder::new(&on, selection).build()?;
+        let head = head.ok_or("there is no task: no loop has a point inside all the others")?;
+        Ok(NestShape { head: Some(head), left_out })
+    }
+
+    pub(crate) fn nest(self, loops: Vec<Loop>) -> Result<LoopNest, String> {
+        check(&loops)?;
+        LoopNest::of_parts(loops, self.head, self.left_out)
     }
 }
 
@@ -385,6 +440,7 @@ fn numbered(sizes: &[u64], reduces: impl IntoIterator<Item = Option<Reduce>>) ->
         points: Points::Range { from: 0, step: 1, count: *count },
         reduce,
         is_data: false,
+        none: None,
     };
     sizes.iter().zip(reduces).enumerate().map(numbered).collect()
 }

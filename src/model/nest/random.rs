@@ -69,6 +69,7 @@ impl RandomNest {
             points: Points::Range { from: 0, step: 1, count: *count },
             reduce: reduce.clone(),
             is_data: false,
+            none: None,
         };
         let loops = self.sizes.iter().zip(reduces).enumerate().map(of_loop).collect();
         LoopNest::dependent(loops, self.dependencies(), &mut Watched(self))
@@ -79,6 +80,10 @@ impl RandomNest {
 struct Watched<'a>(&'a RandomNest);
 
 impl Selection for Watched<'_> {
+    fn size(&self, level: usize) -> u64 {
+        self.0.sizes[level]
+    }
+
     fn select(&mut self, level: usize, around: &[u64]) -> Result<Vec<Range<u64>>, String> {
         assert_eq!(around.len(), level);
         let points = self.0.points(level, around);

@@ -12,6 +12,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::model::key::Key;
+use crate::model::nest::MOST_TASKS;
 use crate::model::nest::column::Column;
 
 /// The outermost loops of a nest, down to the innermost one whose points depend on others.
@@ -46,6 +47,21 @@ pub(crate) struct Stretch {
     pub(crate) count: u64,
 }
 
+/// One run of a shape, for stores: consecutive points of the loop at `level` inside the keys of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShapeRow {
+    pub(crate) level: usize,
+    pub(crate) node: u64,
+    /// How many tasks the node has before these points.
+    pub(crate) first: u64,
+    /// The first point, and how many there are.
+    pub(crate) point: u64,
+    pub(crate) count: u64,
+    /// Tasks below each point, and the node one level further in.
+    pub(crate) each: u64,
+    pub(crate) inside: u64,
+}
+
 /// One step from a key to the next one inside it.
 #[derive(Clone, Copy)]
 struct Step {
@@ -58,6 +74,72 @@ struct Step {
 }
 
 impl Nodes {
+    /// No nodes, above this many levels of keys.
+    pub(super) fn empty(levels: usize) -> Nodes {
+        Nodes {
+            ends: Column::new(),
+            points: Column::new(),
+            inside: Column::new(),
+            counts: vec![Column::new(); levels],
+            is_sorted: true,
+        }
+    }
+
+    /// Adds a node with these points, each run with the node below them.
+    pub(super) fn push(
+        &mut self,
+        inner: Option<&Nodes>,
+        runs: &[(Range<u64>, u64)],
+    ) -> Result<(), String> {
+        let mut before = None;
+        let mut totals = vec![0u64; self.counts.len()];
+        for (points, inside) in runs {
+            self.is_sorted &= before.is_none_or(|before| before <= points.start);
+            before = Some(points.end);
+            self.points.push(points.start);
+            if inner.is_some() {
+                self.inside.push(*inside);
+            }
+            for (levels, total) in totals.iter_mut().enumerate() {
+                let each = match (levels.checked_sub(1), inner) {
+                    (Some(inner_levels), Some(inner)) => inner.count(inner_levels, *inside),
+                    _ => 1,
+                };
+                let count = each.checked_mul(points.end - points.start);
+                let sum = count.and_then(|count| total.checked_add(count));
+                *total = sum.filter(|sum| *sum <= MOST_TASKS).ok_or_else(too_many)?;
+                self.counts[levels].push(*total);
+            }
+        }
+        self.ends.push(self.points.len() as u64);
+        Ok(())
+    }
+
+    /// Takes the last node away if it is the same as the one before. Returns the last one then.
+    pub(super) fn merge_last(&mut self) -> u64 {
+        let last = self.ends.len() as u64 - 1;
+        if last == 0 || !self.is_same(self.runs(last - 1), self.runs(last)) {
+            return last;
+        }
+        let start = self.runs(last).start;
+        self.ends.truncate(last as usize);
+        self.points.truncate(start);
+        self.inside.truncate(start);
+        self.counts.iter_mut().for_each(|counts| counts.truncate(start));
+        last - 1
+    }
+
+    fn is_same(&self, one: Range<usize>, other: Range<usize>) -> bool {
+        let same = |column: &Column| {
+            let pairs = one.clone().zip(other.clone());
+            column.len() == 0 || pairs.into_iter().all(|(a, b)| column.get(a) == column.get(b))
+        };
+        one.len() == other.len()
+            && same(&self.points)
+            && same(&self.inside)
+            && same(&self.counts[0])
+    }
+
     /// The runs of a node.
     pub(super) fn runs(&self, node: u64) -> Range<usize> {
         let start = node.checked_sub(1).map_or(0, |before| self.ends.get(before as usize));
@@ -77,6 +159,50 @@ impl Nodes {
 }
 
 impl Shape {
+    /// Its runs, where each innermost key of the shape has this many tasks.
+    pub(super) fn rows(&self, below: u64) -> impl Iterator<Item = ShapeRow> {
+        let depth = self.depth();
+        let of_node = move |level: usize, node: u64| {
+            let nodes = &self.levels[level];
+            let runs = nodes.runs(node);
+            let first = runs.start;
+            runs.map(move |run| {
+                let before = nodes.before(0, first, run);
+                ShapeRow {
+                    level,
+                    node,
+                    first: nodes.before(depth - level - 1, first, run) * below,
+                    point: nodes.points.get(run),
+                    count: nodes.counts[0].get(run) - before,
+                    each: self.each(level, run, depth) * below,
+                    inside: if level + 1 < depth { nodes.inside.get(run) } else { 0 },
+                }
+            })
+        };
+        let nodes =
+            |level: usize| (0..self.levels[level].ends.len() as u64).map(move |n| (level, n));
+        (0..depth).flat_map(nodes).flat_map(move |(level, node)| of_node(level, node))
+    }
+
+    /// The shape with these runs, of which those of each node are in order.
+    pub(super) fn of_rows(rows: &[ShapeRow]) -> Result<Shape, String> {
+        let depth = rows.iter().map(|row| row.level + 1).max().unwrap_or(0);
+        let mut levels: Vec<Nodes> = (0..depth).map(|level| Nodes::empty(depth - level)).collect();
+        for level in (0..depth).rev() {
+            let (outer, inner) = levels.split_at_mut(level + 1);
+            let own: Vec<&ShapeRow> = rows.iter().filter(|row| row.level == level).collect();
+            for runs in own.chunk_by(|one, other| one.node == other.node) {
+                let known = inner.first().map_or(1, |inner| inner.ends.len() as u64);
+                if runs.iter().any(|run| run.inside >= known || run.count == 0) {
+                    return Err("its shape is inconsistent".to_string());
+                }
+                let run = |run: &&ShapeRow| (run.point..run.point + run.count, run.inside);
+                outer[level].push(inner.first(), &runs.iter().map(run).collect::<Vec<_>>())?;
+            }
+        }
+        Ok(Shape { levels })
+    }
+
     /// Number of loops.
     pub(super) fn depth(&self) -> usize {
         self.levels.len()
@@ -216,4 +342,8 @@ fn first_over(numbers: &Column, Range { mut start, mut end }: Range<usize>, limi
         }
     }
     start
+}
+
+pub(super) fn too_many() -> String {
+    format!("there are more than {MOST_TASKS} (2^63 - 1) tasks")
 }

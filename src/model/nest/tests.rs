@@ -111,7 +111,10 @@ proptest! {
         };
         prop_assert_eq!(nest.tasks(), tasks.len() as u64);
         let copy: LoopNest = crate::wire::codec::decode(&crate::wire::codec::encode(&nest)).unwrap();
-        prop_assert_eq!(copy.tasks_below(Key::ROOT), 0..nest.tasks());
+        prop_assert!(copy.has_shape_of(&nest));
+        let rows: Vec<ShapeRow> = nest.shape_rows().collect();
+        let again = LoopNest::of_rows(nest.loops().to_vec(), &rows).unwrap();
+        prop_assert!(again.has_shape_of(&nest));
         for level in 0..=depth {
             let keys = keys_of(&tasks, level);
             prop_assert_eq!(nest.keys(level), keys.len() as u64);
@@ -149,10 +152,14 @@ proptest! {
     }
 }
 
-/// `j` runs up to, but not including, the point of the loop at a level.
-struct UpTo(usize);
+/// `j` runs up to, but not including, the point of the loop at a level; the others have these sizes.
+struct UpTo(usize, Vec<u64>);
 
 impl Selection for UpTo {
+    fn size(&self, level: usize) -> u64 {
+        self.1[level]
+    }
+
     fn select(&mut self, _: usize, around: &[u64]) -> Result<Vec<std::ops::Range<u64>>, String> {
         Ok(std::iter::once(0..around[self.0]).collect())
     }
@@ -161,7 +168,7 @@ impl Selection for UpTo {
 fn triangle(sizes: &[u64], i: usize, j: usize) -> Result<LoopNest, String> {
     let on = |level| (level == j).then(|| [i].into());
     let loops = numbered(sizes, vec![None; sizes.len()]);
-    LoopNest::dependent(loops, (0..sizes.len()).map(on).collect(), &mut UpTo(i))
+    LoopNest::dependent(loops, (0..sizes.len()).map(on).collect(), &mut UpTo(i, sizes.to_vec()))
 }
 
 #[test]
@@ -196,7 +203,7 @@ fn a_dependent_nest_without_a_task_is_refused() {
     assert_eq!(why, "there is no task: no loop has a point inside all the others");
     let on = vec![Some([1].into()), None];
     let loops = numbered(&[2, 2], vec![None, None]);
-    let why = LoopNest::dependent(loops, on, &mut UpTo(0)).unwrap_err();
+    let why = LoopNest::dependent(loops, on, &mut UpTo(0, vec![2, 2])).unwrap_err();
     assert_eq!(why, "loop 'loop0' depends on 'loop1', which is not around it");
     let why = triangle(&[1 << 20, 1 << 20, 1 << 20, 1 << 20], 0, 1).unwrap_err();
     assert_eq!(why, "there are more than 9223372036854775807 (2^63 - 1) tasks");

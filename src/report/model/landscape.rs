@@ -204,6 +204,7 @@ mod tests {
                     points: Points::Range { from: 0, step: 1, count: *count },
                     reduce: reduce.clone(),
                     is_data: false,
+                    none: None,
                 })
                 .collect(),
         )

@@ -1,0 +1,380 @@
+//! The nest of a job file whose loops depend on each other: what each loop has at the points around it is
+//! found once for each combination of the loops that it names.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+use std::path::Path;
+
+use crate::condition::{Column, Evaluator};
+use crate::job::parse::conditions::{Condition, columns};
+use crate::job::parse::dependent_sources::{Around, DependentSource, Found};
+use crate::job::parse::keys::TomlEntry;
+use crate::model::{Dependencies, Loop, LoopNest, NestShape, Points, Reduce, Selection, Value};
+use crate::util::error::{Error, Result};
+
+/// Most points of a loop that depends on others: the store lists them.
+const MOST_LISTED: usize = 10_000_000;
+
+/// The most combinations that a condition is evaluated for.
+const MOST_EVALUATED: u64 = 100_000_000;
+
+/// A loop as the job file has it.
+pub(super) struct ParsedLoop<'a> {
+    pub(super) entry: TomlEntry<'a>,
+    pub(super) name: String,
+    pub(super) reduce: Option<Reduce>,
+    pub(super) source: Source<'a>,
+    pub(super) only_if: Option<TomlEntry<'a>>,
+    pub(super) condition: Option<TomlEntry<'a>>,
+}
+
+pub(super) enum Source<'a> {
+    /// The same points everywhere.
+    Fixed(Points),
+    Dependent(Box<dyn DependentSource + 'a>),
+}
+
+/// The nest of these loops.
+pub(super) fn nest(parsed: Vec<ParsedLoop>, folder: &Path) -> Result<LoopNest> {
+    let last = parsed.last().map(|last| last.entry.clone());
+    let no = |why: String| match &last {
+        Some(last) => last.error(why),
+        None => Error::input(why),
+    };
+    let is_independent = |l: &ParsedLoop| {
+        matches!(l.source, Source::Fixed(_)) && l.only_if.is_none() && l.condition.is_none()
+    };
+    if parsed.iter().all(is_independent) {
+        let l = |l: ParsedLoop| match l.source {
+            Source::Fixed(points) => {
+                Loop { name: l.name, points, reduce: l.reduce, is_data: false, none: None }
+            }
+            Source::Dependent(_) => unreachable!("all are independent"),
+        };
+        return LoopNest::new(parsed.into_iter().map(l).collect()).map_err(no);
+    }
+    let evaluator = Evaluator::new().map_err(Error::unexpected)?;
+    let mut loops = DependentLoops { evaluator, folder, loops: Vec::new(), failed: None };
+    let mut known: Vec<Column> = Vec::new();
+    for (level, l) in parsed.into_iter().enumerate() {
+        let next = DependentLoop::new(level, l, &loops.evaluator, &mut known)?;
+        loops.loops.push(next);
+    }
+    let on = loops.loops.iter().map(|l| l.on.clone()).collect();
+    let shaped = NestShape::of(on, &mut loops);
+    if let Some(error) = loops.failed {
+        return Err(error);
+    }
+    let shaped = shaped.map_err(&no)?;
+    for l in &loops.loops {
+        l.check()?;
+    }
+    let made = loops.loops.into_iter().map(DependentLoop::finish).collect();
+    shaped.nest(made).map_err(no)
+}
+
+struct DependentLoops<'a> {
+    evaluator: Evaluator,
+    folder: &'a Path,
+    loops: Vec<DependentLoop<'a>>,
+    /// The error that ended the selection, with its place in the job file.
+    failed: Option<Error>,
+}
+
+struct DependentLoop<'a> {
+    entry: TomlEntry<'a>,
+    name: String,
+    reduce: Option<Reduce>,
+    points: KnownPoints<'a>,
+    only_if: Option<Condition<'a>>,
+    condition: Option<Condition<'a>>,
+    on: Dependencies,
+    none: Option<u64>,
+    /// For how many combinations `only_if` was true and false; how many points `where` kept and dropped.
+    applied: [u64; 2],
+    kept: [u64; 2],
+}
+
+/// The points of a loop that are known so far.
+enum KnownPoints<'a> {
+    Fixed(Points),
+    Dependent {
+        source: Box<dyn DependentSource + 'a>,
+        listed: ListedPoints,
+        /// By the points of the loops that the source names. Nothing if it is asked once for each.
+        found: Option<HashMap<Vec<u64>, Vec<Range<u64>>>>,
+    },
+}
+
+/// Points in the order in which they were found; equal ones are one point, unless they are equal at the same
+/// place.
+#[derive(Default)]
+struct ListedPoints {
+    values: Vec<Value>,
+    known: HashMap<String, Vec<u64>>,
+    /// Whole numbers instead: the first one, the step, and the most that there were.
+    range: Option<(i64, i64, u64)>,
+}
+
+impl ListedPoints {
+    fn take(&mut self, found: Found) -> Vec<Range<u64>> {
+        match found {
+            Found::Range { from, step, count } => {
+                let most = self.range.map_or(count, |(_, _, most)| most.max(count));
+                self.range = Some((from, step, most));
+                std::iter::once(0..count).collect()
+            }
+            Found::Values(values) => self.take_values(values),
+        }
+    }
+
+    fn take_values(&mut self, values: Vec<Value>) -> Vec<Range<u64>> {
+        let mut runs: Vec<Range<u64>> = Vec::new();
+        let mut times: BTreeMap<String, usize> = BTreeMap::new();
+        for value in values {
+            let text = value.to_json().to_string();
+            let time = times.entry(text.clone()).or_insert(0);
+            let equal = self.known.entry(text).or_default();
+            let point = *equal.get(*time).unwrap_or(&(self.values.len() as u64));
+            if *time == equal.len() {
+                equal.push(point);
+                self.values.push(value);
+            }
+            *time += 1;
+            match runs.last_mut() {
+                Some(run) if run.end == point => run.end += 1,
+                _ => runs.push(point..point + 1),
+            }
+        }
+        runs
+    }
+
+    fn get(&self, point: u64) -> Value {
+        match self.range {
+            Some((from, step, _)) => Points::Range { from, step, count: point + 1 }.get(point),
+            None => self.values[point as usize].clone(),
+        }
+    }
+
+    fn finish(self, none: Option<u64>) -> Points {
+        match self.range {
+            Some((from, step, count)) => with_none(Points::Range { from, step, count }, none),
+            None => Points::List(self.values),
+        }
+    }
+}
+
+/// These points, and none behind them where a loop does not apply.
+fn with_none(points: Points, none: Option<u64>) -> Points {
+    match (points, none) {
+        (points, None) => points,
+        (Points::Rows { mut records, cells }, Some(_)) => {
+            records.push(Value::Null);
+            Points::Rows { records, cells }
+        }
+        (points, Some(_)) => {
+            let values = (0..points.len()).map(|i| points.get(i));
+            Points::List(values.chain([Value::Null]).collect())
+        }
+    }
+}
+
+impl KnownPoints<'_> {
+    fn get(&self, point: u64) -> Value {
+        match self {
+            KnownPoints::Fixed(points) => {
+                if point < points.len() {
+                    points.get(point)
+                } else {
+                    Value::Null
+                }
+            }
+            KnownPoints::Dependent { listed, .. } => listed.get(point),
+        }
+    }
+}
+
+impl<'a> DependentLoop<'a> {
+    fn new(
+        level: usize,
+        parsed: ParsedLoop<'a>,
+        evaluator: &Evaluator,
+        known: &mut Vec<Column>,
+    ) -> Result<DependentLoop<'a>> {
+        let ParsedLoop { entry, name, reduce, source, only_if, condition } = parsed;
+        let parse = |entry| Condition::parse(entry, evaluator, known);
+        let only_if = only_if.map(parse).transpose()?;
+        let mut points = match source {
+            Source::Fixed(points) => KnownPoints::Fixed(points),
+            Source::Dependent(mut source) => {
+                source.prepare(evaluator, known)?;
+                KnownPoints::Dependent { source, listed: ListedPoints::default(), found: None }
+            }
+        };
+        let own = |may_be_none| match &points {
+            KnownPoints::Fixed(points) => columns(level, &name, points, may_be_none),
+            KnownPoints::Dependent { source, .. } => vec![Column {
+                level,
+                field: None,
+                name: name.clone(),
+                holds: source.holds(),
+                may_be_none,
+            }],
+        };
+        // Where the loop does not apply, its condition is not asked.
+        let with_own: Vec<Column> = known.iter().cloned().chain(own(false)).collect();
+        let sql = |entry| Condition::sql(entry, evaluator, &with_own);
+        let condition = condition.map(sql).transpose()?;
+        known.extend(own(only_if.is_some()));
+        let mut on = BTreeSet::new();
+        on.extend(only_if.iter().chain(&condition).flat_map(Condition::levels));
+        on.remove(&level);
+        if let KnownPoints::Dependent { source, found, .. } = &mut points {
+            *found = (!on.is_subset(source.levels())).then(HashMap::new);
+            on.extend(source.levels());
+        }
+        let is_fixed = matches!(points, KnownPoints::Fixed(_));
+        let on = (!is_fixed || only_if.is_some() || condition.is_some()).then_some(on);
+        let none = match &points {
+            KnownPoints::Fixed(points) if only_if.is_some() => Some(points.len()),
+            _ => None,
+        };
+        let (applied, kept) = ([0; 2], [0; 2]);
+        Ok(DependentLoop {
+            entry,
+            name,
+            reduce,
+            points,
+            only_if,
+            condition,
+            on,
+            none,
+            applied,
+            kept,
+        })
+    }
+
+    /// The point that stands for none. Points that are listed while the nest is made have it where it is
+    /// first needed.
+    fn none(&mut self) -> u64 {
+        match &mut self.points {
+            KnownPoints::Fixed(points) => points.len(),
+            KnownPoints::Dependent { listed, .. } => *self.none.get_or_insert_with(|| {
+                listed.values.push(Value::Null);
+                listed.values.len() as u64 - 1
+            }),
+        }
+    }
+
+    /// Fails if a condition is never true; says so if one always is.
+    fn check(&self) -> Result<()> {
+        if let Some(only_if) = &self.only_if {
+            match self.applied {
+                [0, _] => {
+                    let why =
+                        format!("it is true nowhere, so loop '{}' applies nowhere", self.name);
+                    return Err(only_if.entry.error(why));
+                }
+                [_, 0] => log::warn!("{}", only_if.entry.error("it is true everywhere")),
+                _ => {}
+            }
+        }
+        if let (Some(condition), [0, _]) = (&self.condition, self.kept) {
+            let why = format!("it keeps none of the points of loop '{}'", self.name);
+            return Err(condition.entry.error(why));
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Loop {
+        let points = match self.points {
+            KnownPoints::Dependent { listed, .. } => listed.finish(self.none),
+            KnownPoints::Fixed(points) => with_none(points, self.none),
+        };
+        let DependentLoop { name, reduce, none, .. } = self;
+        Loop { name, points, reduce, is_data: false, none }
+    }
+}
+
+impl DependentLoops<'_> {
+    fn selected(&mut self, level: usize, around: &[u64]) -> Result<Vec<Range<u64>>> {
+        let (outer, rest) = self.loops.split_at_mut(level);
+        let own = &mut rest[0];
+        let point = |level: usize| outer[level].points.get(around[level]);
+        if let Some(only_if) = &own.only_if {
+            let applies = only_if.holds(&self.evaluator, point)?;
+            own.applied[usize::from(!applies)] += 1;
+            if !applies {
+                let none = own.none();
+                return Ok(std::iter::once(none..none + 1).collect());
+            }
+        }
+        let runs = match &mut own.points {
+            KnownPoints::Fixed(points) => std::iter::once(0..points.len()).collect(),
+            KnownPoints::Dependent { source, listed, found } => {
+                let key = || source.levels().iter().map(|at| around[*at]).collect::<Vec<u64>>();
+                let known = found.as_ref().and_then(|found| found.get(&key()).cloned());
+                match known {
+                    Some(known) => known,
+                    None => {
+                        let place = Around {
+                            name: &|level| &outer[level].name,
+                            point: &point,
+                            levels: source.levels(),
+                        };
+                        let mut points = source.points(self.folder, &self.evaluator, &place)?;
+                        if own.only_if.is_some() {
+                            points = points.listed(); // none is one of them
+                        }
+                        let runs = listed.take(points);
+                        if listed.values.len() > MOST_LISTED {
+                            let why = format!("more than {MOST_LISTED} points in all");
+                            return Err(own.entry.error(why));
+                        }
+                        if let Some(found) = found {
+                            found.insert(key(), runs.clone());
+                        }
+                        runs
+                    }
+                }
+            }
+        };
+        let Some(condition) = &own.condition else { return Ok(runs) };
+        let mut kept: Vec<Range<u64>> = Vec::new();
+        for candidate in runs.into_iter().flatten() {
+            let value = |at: usize| match at == level {
+                true => own.points.get(candidate),
+                false => point(at),
+            };
+            let keeps = condition.holds(&self.evaluator, value)?;
+            own.kept[usize::from(!keeps)] += 1;
+            if own.kept.iter().sum::<u64>() > MOST_EVALUATED {
+                let why = format!("it would be evaluated more than {MOST_EVALUATED} times");
+                return Err(condition.entry.error(why));
+            }
+            match kept.last_mut() {
+                Some(run) if keeps && run.end == candidate => run.end += 1,
+                _ if keeps => kept.push(candidate..candidate + 1),
+                _ => {}
+            }
+        }
+        Ok(kept)
+    }
+}
+
+impl Selection for DependentLoops<'_> {
+    fn size(&self, level: usize) -> u64 {
+        match &self.loops[level].points {
+            KnownPoints::Fixed(points) => points.len(),
+            KnownPoints::Dependent { .. } => 0, // it depends on others
+        }
+    }
+
+    fn select(&mut self, level: usize, around: &[u64]) -> Result<Vec<Range<u64>>, String> {
+        self.selected(level, around).map_err(|error| {
+            let why = error.to_string();
+            self.failed = Some(error);
+            why
+        })
+    }
+}
