@@ -4,8 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use crate::job::Job;
-use crate::job::digests::{Digests, FileDigests, PointDigests, WatchedFiles};
-#[cfg(all(feature = "cli", feature = "jobs"))]
+use crate::job::digests::{Digests, FileDigests, PointDigests, WatchedFiles, digest};
+#[cfg(feature = "jobs")]
+use crate::job::parse::files_below;
+#[cfg(feature = "jobs")]
 use crate::util::error::Error;
 use crate::util::error::Result;
 
@@ -27,6 +29,16 @@ pub(crate) fn content_digests(job: &Job, files: &mut FileDigests) -> Result<Dige
             of_point.push(' ');
         }
         of_point.push_str(files.get(&path));
+        if job.folder_loops.contains(&level) {
+            let name = path.strip_prefix(&job.folder).unwrap_or(&path);
+            *of_point += &format!("={}", name.display());
+        }
+    }
+    // A folder may have many files.
+    for level in &job.folder_loops {
+        for of_point in points.get_mut(level).into_iter().flat_map(|points| points.values_mut()) {
+            *of_point = digest(of_point.as_bytes());
+        }
     }
     Ok(Digests {
         points,
@@ -70,6 +82,13 @@ pub(super) fn named_files(
         for point in 0..l.points.len() {
             let value = l.points.get(point);
             for name in value.texts() {
+                #[cfg(feature = "jobs")]
+                if job.folder_loops.contains(&level) {
+                    for path in files_below(&job.folder, name).map_err(Error::input)? {
+                        each(level, point, &job.folder.join(path))?;
+                    }
+                    continue;
+                }
                 if !known.contains_key(name) {
                     let path = Some(job.folder.join(name)).filter(|path| path.is_file());
                     known.insert(name.to_string(), path);

@@ -134,6 +134,9 @@ impl Session {
         let mut master = Master::new(job.nest.clone(), config);
         let plural = if workers == 1 { "" } else { "s" };
         log::info!("{}: {} tasks on {workers} worker{plural}", job.name, job.nest.tasks());
+        for line in job.nest.left_out_in_words() {
+            log::info!("{line}");
+        }
         let actions = recall(&mut master, &opened, settings.keep_failed)?;
         #[cfg(feature = "cli")]
         match &settings.only {

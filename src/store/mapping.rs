@@ -6,6 +6,7 @@ use crate::job::{CombinedDigests, PointDigests};
 use crate::model::{Key, LoopNest, Points, Value};
 use crate::store::Layout;
 use crate::store::layout::LoopLayout;
+use crate::store::union::{Moves, union};
 use crate::util::error::{Error, Result};
 
 impl Layout {
@@ -54,31 +55,40 @@ impl Layout {
 
     /// The union of both layouts: each loop with the points of both, this one's first.
     pub(crate) fn union(&self, other: &Layout) -> Result<Layout> {
-        let (mut loops, mut digests) = (Vec::new(), PointDigests::new());
+        let (mut loops, mut digests, mut moves) = (Vec::new(), PointDigests::new(), Moves::new());
         for (level, here) in self.loops().enumerate() {
             let there = other.named(&here.l.name).ok_or_else(|| changed_loops(other, self))?;
             let mut of_level = here.digests.cloned().unwrap_or_default();
             let mut l = here.l.clone();
+            let mut moved = None;
             if !here.is(&there) {
                 let points = &here.l.points;
                 let mut values: Vec<Value> = (0..points.len()).map(|i| points.get(i)).collect();
                 let match_of = matches(&there, &here, false);
                 let points = &there.l.points;
-                for i in (0..points.len()).filter(|i| match_of[*i as usize].is_none()) {
+                let mut now = Vec::new();
+                for (i, known) in (0..points.len()).zip(match_of) {
+                    now.push(known.unwrap_or(values.len() as u64));
+                    if known.is_some() {
+                        continue;
+                    }
                     if let Some(digest) = there.digest(i) {
                         of_level.insert(values.len() as u64, digest.clone());
                     }
                     values.push(points.get(i));
                 }
+                l.none = l.none.or(there.l.none.map(|none| now[none as usize]));
                 l.points = Points::List(values);
+                moved = Some(now);
             }
+            moves.push(moved);
             loops.push(l);
             digests.insert(level, of_level);
         }
         if other.nest.depth() != loops.len() {
             return Err(changed_loops(other, self));
         }
-        let nest = LoopNest::new(loops).map_err(Error::input)?;
+        let nest = union(&self.nest, (&other.nest, &moves), loops).map_err(Error::input)?;
         let mut both = Layout { nest, digests, combined: Vec::new() };
         both.combined = self.union_of_combined(other, &both)?;
         Ok(both)
@@ -155,10 +165,18 @@ pub(super) fn matches(old: &LoopLayout, new: &LoopLayout, by_value: bool) -> Vec
 pub(crate) struct Mapping {
     old: LoopNest,
     new: LoopNest,
-    /// For each loop of the new layout: its level in the old one, and the new index of each old point;
-    /// nothing if the points are the same.
-    loops: Vec<(usize, Option<Vec<Option<u64>>>)>,
+    /// For each loop of the new layout, where its points were.
+    loops: Vec<LoopMapping>,
+    /// Loops that the new layout lacks: the level in the old one, and the point where it did not apply.
+    gone: Vec<(usize, u64)>,
     combined: Vec<CombinedMapping>,
+}
+
+enum LoopMapping {
+    /// The level in the old layout, and the new index of each old point; nothing if the points are the same.
+    Old(usize, Option<Vec<Option<u64>>>),
+    /// The loop is new: the runs of the old layout are those where it does not apply.
+    New(u64),
 }
 
 /// The digests of files that points name together, in both layouts.
@@ -212,31 +230,41 @@ impl CombinedMapping {
 }
 
 impl Mapping {
-    /// Fails if the loops differ; their order may differ.
+    /// Fails if the loops differ; their order may differ, and one layout may have loops that do not apply to
+    /// the runs of the other.
     pub(crate) fn new(old: &Layout, new: &Layout) -> Result<Mapping> {
         let mut loops = Vec::new();
         for here in new.loops() {
             let mut all = old.loops().enumerate();
             let there = all.find(|(_, there)| there.l.name == here.l.name);
-            let (level, there) = there.ok_or_else(|| changed_loops(old, new))?;
-            loops.push((level, (!there.is(&here)).then(|| matches(&there, &here, false))));
+            loops.push(match (there, here.l.none) {
+                (Some((level, there)), _) => {
+                    let moved = (!there.is(&here)).then(|| matches(&there, &here, false));
+                    LoopMapping::Old(level, moved)
+                }
+                (None, Some(none)) => LoopMapping::New(none),
+                (None, None) => return Err(changed_loops(old, new)),
+            });
         }
-        if old.nest.depth() != new.nest.depth() {
-            return Err(changed_loops(old, new));
-        }
+        let gone = old.loops().enumerate().filter(|(_, l)| new.named(&l.l.name).is_none());
+        let gone = gone.map(|(level, l)| Some((level, l.l.none?))).collect::<Option<_>>();
+        let gone = gone.ok_or_else(|| changed_loops(old, new))?;
         let combined = CombinedMapping::all(old, new);
-        Ok(Mapping { old: old.nest.clone(), new: new.nest.clone(), loops, combined })
+        Ok(Mapping { old: old.nest.clone(), new: new.nest.clone(), loops, gone, combined })
     }
 
     /// The same task in the new layout, if it exists there.
     pub(crate) fn task(&self, old: u64) -> Option<u64> {
         let places = self.old.indices(self.old.task(old));
+        if self.gone.iter().any(|(level, none)| places[*level] != *none) {
+            return None;
+        }
         let (mut key, mut now) = (Key::ROOT, Vec::new());
-        for (old_level, moved) in &self.loops {
-            let place = places[*old_level];
-            let place = match moved {
-                Some(moved) => (*moved.get(place as usize)?)?,
-                None => place,
+        for l in &self.loops {
+            let place = match l {
+                LoopMapping::New(none) => *none,
+                LoopMapping::Old(level, None) => places[*level],
+                LoopMapping::Old(level, Some(moved)) => (*moved.get(places[*level] as usize)?)?,
             };
             key = self.new.child_at(key, place)?;
             now.push(place);

@@ -34,6 +34,7 @@ mod schema;
 #[cfg(feature = "cli")]
 mod snapshot;
 mod starts;
+mod union;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

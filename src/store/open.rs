@@ -33,6 +33,9 @@ pub(crate) struct OpenOptions<'a> {
     pub(crate) keep: bool,
 }
 
+/// The note that says which points of loops have no task.
+pub(super) const LEFT_OUT: &str = "left_out";
+
 /// The note with the names of superseded stores whose runs this store has.
 const TAKEN: &str = "taken";
 
@@ -250,6 +253,7 @@ fn notes(plan: &OpenOptions) -> Vec<(&'static str, String)> {
         ("tasks", plan.job.nest.tasks().to_string()),
         ("state", "running".to_string()),
         ("start", clock::process_stamp()),
+        (LEFT_OUT, serde_json::json!(plan.job.nest.left_out_in_words()).to_string()),
     ];
     notes.into_iter().chain(plan.identity.notes()).collect()
 }

@@ -65,11 +65,19 @@ impl<'a> PlaceIndex<'a> {
     /// equal.
     pub(crate) fn tasks(&self, place: &Place) -> Vec<u64> {
         let mut keys = vec![Key::ROOT];
-        if place.loops.len() != self.points.len() {
+        // A loop that one side lacks does not apply to the run.
+        let none = ("null".to_string(), None);
+        let is_gone = |(name, at): (&String, &(String, Option<String>))| {
+            self.layout.named(name).is_none() && *at != none
+        };
+        if place.loops.iter().any(is_gone) {
             return Vec::new();
         }
         for (here, points) in self.layout.loops().zip(&self.points) {
-            let Some((value, digest)) = place.loops.get(&here.l.name) else { return Vec::new() };
+            let known = place.loops.get(&here.l.name);
+            let Some((value, digest)) = known.or(here.l.none.map(|_| &none)) else {
+                return Vec::new();
+            };
             let named = |point: &&u64| digest.is_none() || here.digest(**point) == digest.as_ref();
             let points = points.get(value).into_iter().flatten().filter(named);
             let points: Vec<u64> = points.copied().collect();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Row, params};
 
 use crate::model::{GroupSummary, Key, LoopNest};
+use crate::store::open::LEFT_OUT;
 use crate::store::rows::{GROUP, RUN, Reader};
 use crate::store::{starts, storing};
 use crate::util::error::{Exit, Result};
@@ -42,6 +43,13 @@ impl Results {
 
     pub(crate) fn nest(&self) -> &LoopNest {
         &self.nest
+    }
+
+    /// Which points of loops have no task, a line per loop.
+    pub(crate) fn left_out(&self) -> Result<Vec<String>> {
+        let lines = starts::note(&self.connection, LEFT_OUT);
+        let lines = lines.map_err(|error| storing(&self.path, &error))?;
+        Ok(lines.and_then(|lines| serde_json::from_str(&lines).ok()).unwrap_or_default())
     }
 
     #[cfg(feature = "cli")]

@@ -92,9 +92,18 @@ fn shape(job: &Job) -> String {
         let l = &nest.loops()[level];
         let reduce = l.reduce.as_ref().map_or("", Reduce::name);
         let groups = things(nest.keys(level), "group");
-        parts.push(format!("{groups} of {} ({reduce} over {})", count(l.points.len()), l.name));
+        let size = match nest.sizes(level) {
+            (least, most) if least == most => count(most),
+            (least, most) => format!("{} to {}", count(least), count(most)),
+        };
+        parts.push(format!("{groups} of {size} ({reduce} over {})", l.name));
     }
-    format!("{}; the result has {}.", parts.join(", "), things(nest.keys(nest.outer()), "row"))
+    let rows = things(nest.keys(nest.outer()), "row");
+    let mut text = format!("{}; the result has {rows}.", parts.join(", "));
+    for line in nest.left_out_in_words() {
+        text += &format!("\n{line}.");
+    }
+    text
 }
 
 fn order(job: &Job) -> String {

@@ -65,10 +65,10 @@ pub(super) fn nest(parsed: Vec<ParsedLoop>, folder: &Path) -> Result<LoopNest> {
     if let Some(error) = loops.failed {
         return Err(error);
     }
-    let shaped = shaped.map_err(&no)?;
     for l in &loops.loops {
         l.check()?;
     }
+    let shaped = shaped.map_err(&no)?;
     let made = loops.loops.into_iter().map(DependentLoop::finish).collect();
     shaped.nest(made).map_err(no)
 }

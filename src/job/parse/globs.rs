@@ -345,6 +345,13 @@ impl<'a> Globs<'a> {
     }
 }
 
+/// The files in a folder and all folders below it, as `**` finds them.
+pub(crate) fn files_below(folder: &Path, name: &str) -> Result<Vec<String>, String> {
+    let mut globs = Globs::new(folder, false);
+    globs.include(&format!("{}/**/*", Pattern::escape(name)))?;
+    globs.finish()
+}
+
 /// A pattern without `.` and doubled slashes.
 fn components(text: &str) -> PathBuf {
     Path::new(text).components().filter(|part| part.as_os_str() != ".").collect()

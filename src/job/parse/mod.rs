@@ -17,6 +17,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::job::parse::dependent::{ParsedLoop, Source};
+pub(crate) use crate::job::parse::globs::files_below;
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::placeholders::Template;
 use crate::job::shell::script;

@@ -10,6 +10,7 @@
 
 mod builder;
 mod column;
+mod left_out;
 mod points;
 #[cfg(test)]
 pub(crate) mod random;
@@ -84,6 +85,7 @@ impl LoopNest {
 
     /// A nest of loops whose points depend on the loops around them, as `on` says by level. Errors as for
     /// [`LoopNest::new`], of the selection, and if there is no task at all.
+    #[cfg(test)]
     pub(crate) fn dependent(
         loops: Vec<Loop>,
         on: Vec<Dependencies>,
@@ -234,6 +236,14 @@ impl LoopNest {
         match self.head(key.level) {
             Some(head) => head.slots(key.level, key.index),
             None => self.0.sizes[key.level],
+        }
+    }
+
+    /// The fewest and the most points that the loop at a level has anywhere.
+    pub(crate) fn sizes(&self, level: usize) -> (u64, u64) {
+        match self.head(level) {
+            Some(head) => head.sizes(level),
+            None => (self.0.sizes[level], self.0.sizes[level]),
         }
     }
 

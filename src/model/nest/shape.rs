@@ -203,6 +203,13 @@ impl Shape {
         Ok(Shape { levels })
     }
 
+    /// The fewest and the most points that the loop at a level has anywhere.
+    pub(super) fn sizes(&self, level: usize) -> (u64, u64) {
+        let nodes = &self.levels[level];
+        let sizes = (0..nodes.ends.len() as u64).map(|node| nodes.count(0, node));
+        sizes.fold((u64::MAX, 0), |(least, most), size| (least.min(size), most.max(size)))
+    }
+
     /// Number of loops.
     pub(super) fn depth(&self) -> usize {
         self.levels.len()

@@ -31,6 +31,10 @@ pub(crate) fn write_json(name: &str, results: &Results, mut out: impl Write) -> 
     if let Some(kept) = results.kept()? {
         writeln!(out, "\"kept\": {},", json!(kept)).map_err(failed)?;
     }
+    let left_out = results.left_out()?;
+    if !left_out.is_empty() {
+        writeln!(out, "\"left_out\": {},", json!(left_out)).map_err(failed)?;
+    }
     write!(out, "\"groups\": [").map_err(failed)?;
     // Without reductions, the result is the runs.
     let deepest = if nest.outer() == nest.depth() { nest.depth() } else { nest.depth() - 1 };

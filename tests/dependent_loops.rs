@@ -1,0 +1,437 @@
+//! Nests whose inner loops depend on outer ones, as people have them: files per subject, grids per model,
+//! conditions between loops. Compared with real nested loops and with scikit-learn.
+
+mod common;
+
+use common::{Desk, Ran, gridmpi, mpirun, python_with_sklearn};
+use serde_json::Value as Json;
+
+/// A job whose runs are `crunch` of a Python file.
+fn python_job(loops: &str, crunch: &str) -> Desk {
+    let desk = Desk::with_job(&format!("[crunch]\npython = \"fit.py:crunch\"\n{loops}"));
+    desk.write("fit.py", crunch);
+    desk
+}
+
+fn summary(ran: &Ran) -> Json {
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+/// The groups over a loop: coordinates, score and number of runs.
+fn groups(ran: &Ran, over: &str) -> Vec<(Json, f64, u64)> {
+    let summary = summary(ran);
+    let all = summary["groups"].as_array().unwrap().iter().filter(|group| group["over"] == over);
+    let group = |group: &Json| {
+        let score = group["summary"]["score"].as_f64().unwrap_or(f64::NAN);
+        (group["coordinates"].clone(), score, group["runs"].as_u64().unwrap())
+    };
+    all.map(group).collect()
+}
+
+/// Three subjects with 3, 2 and 1 sessions.
+const SUBJECTS: &str = "
+[[loop]]
+name = \"subject\"
+folders = \"data/sub-*\"
+[[loop]]
+name = \"session\"
+files = \"{subject}/ses-*.csv\"
+reduce = \"mean\"
+";
+
+const READ: &str = "def crunch(subject, session):\n    return float(open(session).read())\n";
+
+fn subjects(desk: &Desk) {
+    for (subject, sessions) in [("001", 3), ("01[1]", 2), ("02", 1)] {
+        for session in 0..sessions {
+            desk.write(&format!("data/sub-{subject}/ses-{session}.csv"), &format!("{session}.5"));
+        }
+    }
+}
+
+#[test]
+fn subjects_have_sessions_of_their_own() {
+    let desk = python_job(SUBJECTS, READ);
+    subjects(&desk);
+    let ran = desk.run_job().exits(0);
+    let expected = [("data/sub-001", 1.5, 3), ("data/sub-01[1]", 1.0, 2), ("data/sub-02", 0.5, 1)];
+    let expected: Vec<_> = expected
+        .map(|(subject, mean, runs)| (serde_json::json!({ "subject": subject }), mean, runs))
+        .into();
+    assert_eq!(groups(&ran, "session"), expected);
+    // Any SQLite client sees them.
+    let rows = desk.sql("SELECT task, subject, session, score FROM all_runs ORDER BY task");
+    assert_eq!(rows.len(), 6);
+    assert_eq!(rows[3], "3|data/sub-01[1]|data/sub-01[1]/ses-0.csv|0.5");
+    let over_mpi = desk.run(mpirun(3), &["job.toml", "--out", "mpi", "--format", "json"]).exits(0);
+    assert_eq!(groups(&over_mpi, "session"), expected);
+
+    // One session more is the only one that is computed, and a changed folder is noticed.
+    desk.write("data/sub-02/ses-1.csv", "7.5");
+    let again = desk.run_job().exits(0);
+    assert!(again.stderr.contains("5 of 7 runs reused"), "{}", again.stderr);
+    assert_eq!(groups(&again, "session")[2].1, 4.0);
+    let again = desk.run_job().exits(0);
+    assert!(again.stderr.contains("7 of 7 runs reused"), "{}", again.stderr);
+}
+
+#[test]
+fn a_subject_without_sessions_is_an_error_unless_allowed() {
+    let desk = python_job(SUBJECTS, READ);
+    subjects(&desk);
+    std::fs::create_dir(desk.path("data/sub-07")).unwrap();
+    let ran = desk.run_job().exits(2);
+    assert!(
+        ran.stderr.contains("job.toml:9: loop.session.files: no file matches"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("at subject = 'data/sub-07'"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("allow_empty = true"), "{}", ran.stderr);
+    let job = std::fs::read_to_string(desk.path("job.toml")).unwrap();
+    desk.write("job.toml", &format!("{job}allow_empty = true\n"));
+    let ran = desk.run_job().exits(0);
+    let line = "1 of 4 points of subject have no session: data/sub-07";
+    assert!(ran.stderr.contains(line), "{}", ran.stderr);
+    assert_eq!(summary(&ran)["left_out"], serde_json::json!([line]));
+    assert_eq!(groups(&ran, "session").len(), 3);
+    let plan = desk.run(gridmpi(), &["plan", "job.toml"]).exits(0);
+    assert!(plan.stdout.contains(line), "{}", plan.stdout);
+    assert!(plan.stdout.contains("3 groups of 1 to 3"), "{}", plan.stdout);
+}
+
+const PAIRS: &str = "
+[[loop]]
+name = \"i\"
+range = { from = 0, to = 5 }
+[[loop]]
+name = \"j\"
+range = { from = 0, to = 5 }
+where = \"i <> j\"
+reduce = \"sum\"
+";
+
+#[test]
+fn conditions_keep_pairs() {
+    let crunch = "def crunch(i, j):\n    assert i != j\n    return 10 * i + j\n";
+    let desk = python_job(PAIRS, crunch);
+    let ran = desk.run_job().exits(0);
+    let sum = |i: u64| (0..5).filter(|j| *j != i).map(|j| (10 * i + j) as f64).sum();
+    let expected: Vec<_> = (0..5).map(|i| (serde_json::json!({ "i": i }), sum(i), 4)).collect();
+    assert_eq!(groups(&ran, "j"), expected);
+    let rows = desk.sql("SELECT i, j, score FROM all_runs ORDER BY task");
+    let serial = (0..5).flat_map(|i| (0..5).filter(move |j| *j != i).map(move |j| (i, j)));
+    let serial: Vec<_> = serial.map(|(i, j)| format!("{i}|{j}|{}.0", 10 * i + j)).collect();
+    assert_eq!(rows, serial);
+
+    // The triangle of the same loops computes what is new alone.
+    let upto = PAIRS.replace(
+        "range = { from = 0, to = 5 }\nwhere = \"i <> j\"",
+        "range = { from = 0, to = \"i\" }",
+    );
+    desk.write("job.toml", &format!("[crunch]\npython = \"fit.py:crunch\"\n{upto}"));
+    let ran = desk.run_job().exits(0);
+    assert!(ran.stderr.contains("10 of 10 runs reused"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 of 5 points of i have no j: 0"), "{}", ran.stderr);
+    assert_eq!(groups(&ran, "j").len(), 4);
+    assert_eq!(groups(&ran, "j")[3], (serde_json::json!({ "i": 4 }), 166.0, 4));
+}
+
+/// Two families with grids of their own.
+fn families(forest: bool) -> String {
+    let models = if forest { "[\"ridge\", \"forest\"]" } else { "[\"ridge\"]" };
+    let depth = "
+[[loop]]
+name = \"depth\"
+values = [2, 4, 8]
+only_if = { model = [\"forest\"] }
+reduce = \"max\"
+";
+    format!(
+        "
+[[loop]]
+name = \"dataset\"
+values = [1, 2]
+[[loop]]
+name = \"model\"
+values = {models}
+reduce = \"max\"
+[[loop]]
+name = \"alpha\"
+values = [0.5, 5.0]
+only_if = \"model = 'ridge'\"
+reduce = \"max\"
+{}
+[[loop]]
+name = \"fold\"
+range = {{ from = 0, to = 3 }}
+reduce = \"mean\"
+",
+        if forest { depth } else { "" }
+    )
+}
+
+const FAMILIES: &str = "
+def crunch(dataset, model, alpha, fold, seed, depth=None):
+    assert (alpha is None) == (model == 'forest') and (depth is None) == (model == 'ridge')
+    return dataset + fold + (alpha if model == 'ridge' else depth) + seed % 1000 / 1e6
+";
+
+#[test]
+fn families_have_grids_of_their_own() {
+    let desk = python_job(&families(false), FAMILIES);
+    let first = desk.run_job().exits(0);
+    let seeds = desk.sql("SELECT score FROM all_runs ORDER BY dataset, alpha, fold");
+    assert_eq!(groups(&first, "fold").len(), 4);
+    // A family with a loop of its own is added: all runs are found again, with their seeds.
+    desk.write("job.toml", &format!("[crunch]\npython = \"fit.py:crunch\"\n{}", families(true)));
+    let ran = desk.run_job().exits(0);
+    assert!(ran.stderr.contains("12 of 30 runs reused"), "{}", ran.stderr);
+    let ridge = "WHERE model = 'ridge' ORDER BY dataset, alpha, fold";
+    assert_eq!(desk.sql(&format!("SELECT score FROM all_runs {ridge}")), seeds);
+    let fresh =
+        desk.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "fresh", "--format", "json"]);
+    assert_eq!(summary(&fresh.exits(0))["groups"], summary(&ran)["groups"]);
+    assert_eq!(groups(&ran, "model").iter().map(|g| g.2).collect::<Vec<_>>(), [15, 15]);
+    let none = desk.sql("SELECT count(*) FROM all_runs WHERE depth IS NULL AND model = 'ridge'");
+    assert_eq!(none, ["12"]);
+    // And taken away again.
+    desk.write("job.toml", &format!("[crunch]\npython = \"fit.py:crunch\"\n{}", families(false)));
+    let ran = desk.run_job().exits(0);
+    assert!(ran.stderr.contains("12 of 12 runs reused"), "{}", ran.stderr);
+    assert_eq!(summary(&ran)["groups"], summary(&first)["groups"]);
+    desk.write("job.toml", &format!("[crunch]\npython = \"fit.py:crunch\"\n{}", families(true)));
+    let ran = desk.run_job().exits(0);
+    assert!(ran.stderr.contains("30 of 30 runs reused"), "{}", ran.stderr);
+}
+
+#[test]
+fn grids_per_model_are_those_of_scikit_learn() {
+    let reference = "
+from sklearn.model_selection import ParameterGrid
+grid = [{'model': ['svm'], 'c': [1, 10], 'kernel': ['rbf', 'linear']}, {'model': ['tree'], 'depth': [2, 4, 8]}]
+for p in ParameterGrid(grid):
+    for repeat in range(3):
+        for fold in range(5):
+            print(p['model'], p.get('c', ''), p.get('kernel', ''), p.get('depth', ''), repeat, fold, sep='|')
+";
+    let python =
+        std::process::Command::new(python_with_sklearn()).args(["-c", reference]).output().unwrap();
+    let mut expected: Vec<_> =
+        String::from_utf8(python.stdout).unwrap().lines().map(str::to_string).collect();
+    let loops = "
+[[loop]]
+name = \"model\"
+values = [\"svm\", \"tree\"]
+[[loop]]
+name = \"c\"
+values = [1, 10]
+only_if = { model = \"svm\" }
+reduce = \"max\"
+[[loop]]
+name = \"kernel\"
+values = [\"rbf\", \"linear\"]
+only_if = \"c is not null\"
+reduce = \"max\"
+[[loop]]
+name = \"depth\"
+values = [2, 4, 8]
+only_if = \"model <> 'svm'\"
+reduce = \"max\"
+[[loop]]
+name = \"repeat\"
+range = { from = 0, to = 3 }
+reduce = \"mean\"
+[[loop]]
+name = \"fold\"
+range = { from = 0, to = 5 }
+reduce = \"mean\"
+";
+    let desk = python_job(loops, "def crunch(**_):\n    return 1.0\n");
+    desk.run_job().exits(0);
+    let columns = "SELECT model, c, kernel, depth, repeat, fold FROM all_runs";
+    let mut found = desk.sql(columns);
+    found.sort();
+    expected.sort();
+    assert_eq!(expected.len(), 105);
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn bounds_are_expressions() {
+    let loops = "
+[[loop]]
+name = \"case\"
+zip = { folds = [2, 3], top = [1.0, 4.0] }
+[[loop]]
+name = \"fold\"
+range = { from = 0, to = \"case.folds\" }
+reduce = \"sum\"
+[[loop]]
+name = \"x\"
+linspace = { from = 0.0, to = \"case.top\", count = \"fold + 2\" }
+reduce = \"sum\"
+";
+    let desk = python_job(loops, "def crunch(case, fold, x):\n    return x\n");
+    desk.run_job().exits(0);
+    let rows = desk.sql("SELECT \"case.folds\", fold, round(x, 3) FROM all_runs ORDER BY task");
+    let expected = [
+        "2|0|0.0",
+        "2|0|1.0",
+        "2|1|0.0",
+        "2|1|0.5",
+        "2|1|1.0",
+        "3|0|0.0",
+        "3|0|4.0",
+        "3|1|0.0",
+        "3|1|2.0",
+        "3|1|4.0",
+        "3|2|0.0",
+        "3|2|1.333",
+        "3|2|2.667",
+        "3|2|4.0",
+    ];
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn what_is_wrong_is_refused_before_anything_runs() {
+    let outer = "[[loop]]\nname = \"model\"\nvalues = [\"ridge\", \"forest\"]\n[[loop]]\nname = \"n\"\nvalues = [3, 4]\n";
+    let inner = |keys: &str| {
+        format!(
+            "[[loop]]\nname = \"alpha\"\n{keys}\nreduce = \"max\"\n[[loop]]\nname = \"inner\"\nvalues = [1]\nreduce = \"max\"\n"
+        )
+    };
+    for (keys, line, says) in [
+        (
+            "values = [1]\nonly_if = { modle = \"ridge\" }",
+            12,
+            "there is no loop 'modle' around this one; did you mean 'model'?",
+        ),
+        ("values = [1]\nonly_if = { model = 3 }", 12, "model has strings"),
+        ("values = [1]\nonly_if = { model = \"rigde\" }", 12, "it is true nowhere"),
+        ("values = [1]\nonly_if = \"model = ridge\"", 12, "there is no loop 'ridge' here"),
+        (
+            "values = [1]\nonly_if = \"model = \\\"ridge\\\"\"",
+            12,
+            "a string stands in single quotes",
+        ),
+        ("values = [1]\nonly_if = \"alpha < 1\"", 12, "there is no loop 'alpha' here"),
+        ("values = [1]\nwhere = \"inner < 1\"", 12, "there is no loop 'inner' here"),
+        ("values = [1]\nwhere = \"n = 'x'\"", 12, "n has numbers"),
+        ("values = [1]\nwhere = \"n = null\"", 12, "no value is = null: write n is null"),
+        ("values = [1]\nwhere = \"alpha > n\"", 12, "it keeps none of the points of loop 'alpha'"),
+        ("values = [1]\nwhere = \"lower(model)\"", 12, "it gives the string 'ridge'"),
+        ("values = [1]\nwhere = \"n / (n - 3) > 0\"", 12, "neither true nor false"),
+        ("values = [1]\nwhere = \"datetime('now') > 'a'\"", 12, "not 'now'"),
+        (
+            "range = { from = 0, to = \"n / 2\" }",
+            11,
+            "\"n / 2\" at n = 3 is 1.5, and a whole number is needed: write floor(n / 2)",
+        ),
+        ("range = { from = 0, to = \"model\" }", 11, "is the string 'ridge', not a number"),
+        ("range = { from = 0, to = \"n * 1e300\" }", 11, "is over 2^53"),
+        ("range = { from = 0, to = \"0\" }", 10, "there is no task"),
+        (
+            "logspace = { from = 1, to = \"n - 3\", count = 3 }",
+            11,
+            "at n = 3: expected numbers over 0",
+        ),
+        ("files = \"{model}/x\"", 11, "no file matches \"ridge/x\""),
+        ("files = \"{nodel}/x\"", 11, "{nodel} is no loop around this one"),
+        ("folders = \"{model\"", 11, "a lone '{'"),
+    ] {
+        let desk = python_job(&format!("{outer}{}", inner(keys)), "raise Exception('crunched')\n");
+        let ran = desk.run_job().exits(2);
+        let at = format!("job.toml:{line}: loop.alpha");
+        assert!(ran.stderr.contains(says), "{keys}: {}", ran.stderr);
+        assert!(ran.stderr.contains(&at) || says == "there is no task", "{keys}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("crunched"), "{}", ran.stderr);
+    }
+    // A loop that may be none is not compared without a word.
+    let loops = format!(
+        "{outer}[[loop]]\nname = \"alpha\"\nvalues = [1, 2]\nonly_if = {{ model = \"ridge\" }}\n[[loop]]\nname = \"k\"\nvalues = [1, 2, 3]\nwhere = \"k > alpha\"\n"
+    );
+    let desk = python_job(&loops, "def crunch(model, n, alpha, k):\n    return k\n");
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("alpha may be none"), "{}", ran.stderr);
+    desk.write(
+        "job.toml",
+        &format!(
+            "[crunch]\npython = \"fit.py:crunch\"\n{}",
+            loops.replace("k > alpha", "alpha is null or k > alpha")
+        ),
+    );
+    desk.run_job().exits(0);
+    let rows = desk.sql("SELECT model, alpha, group_concat(k, ',') FROM all_runs WHERE n = 3 GROUP BY model, alpha ORDER BY min(task)");
+    assert_eq!(rows, ["ridge|1|2,3", "ridge|2|3", "forest||1,2,3"]);
+}
+
+#[test]
+fn loops_may_have_the_names_of_sql_words() {
+    let loops = "
+[[loop]]
+name = \"order\"
+values = [1, 2, 3]
+[[loop]]
+name = \"case\"
+values = [1, 2, 3]
+where = \"case < order\"
+[[loop]]
+name = \"to\"
+range = { from = 0, to = \"order - case\" }
+only_if = { order = 3 }
+[[loop]]
+name = \"group\"
+values = [1]
+where = \"coalesce(to, 0) < order and not case > 2\"
+";
+    let desk = python_job(loops, "def crunch(**loops):\n    return loops['order']\n");
+    desk.run_job().exits(0);
+    let rows =
+        desk.sql("SELECT \"order\", \"case\", \"to\", \"group\" FROM all_runs ORDER BY task");
+    assert_eq!(rows, ["2|1||1", "3|1|0|1", "3|1|1|1", "3|2|0|1"]);
+    let found =
+        desk.run(gridmpi(), &["runs", "out", "--where", "to = 1", "--format", "json"]).exits(0);
+    assert!(found.stdout.contains("\"to\":1"), "{}", found.stdout);
+}
+
+#[test]
+fn every_reader_shows_what_is_there() {
+    let desk = python_job(&families(true), FAMILIES);
+    desk.run_job().exits(0);
+    let best = desk.run(gridmpi(), &["best", "out"]).exits(0);
+    assert!(best.stdout.contains("forest"), "{}", best.stdout);
+    let explained = desk.run(
+        gridmpi(),
+        &["explain", "out", "dataset=1", "model=forest", "alpha=", "depth=8", "fold=2"],
+    );
+    assert!(explained.code == 0 || explained.code == 2, "{}", explained.stderr);
+    for verb in [&["status", "out"][..], &["report", "out"], &["runs", "out"]] {
+        desk.run(gridmpi(), verb).exits(0);
+    }
+    let csv = desk.run(gridmpi(), &["export", "out", "--format", "csv"]).exits(0);
+    let forest = csv.stdout.lines().find(|line| line.contains("forest")).unwrap().to_string();
+    assert!(forest.contains("forest,,2,0"), "{forest}");
+    let json = desk.run(gridmpi(), &["runs", "out", "--format", "json"]).exits(0);
+    assert!(json.stdout.contains("\"alpha\":null"), "{}", json.stdout);
+}
+
+#[test]
+fn ragged_stores_merge() {
+    let desk = python_job(&families(false), FAMILIES);
+    desk.run_job().exits(0);
+    desk.write("job.toml", &format!("[crunch]\npython = \"fit.py:crunch\"\n{}", families(true)));
+    let other = families(true).replace("values = [1, 2]\n", "values = [2, 3]\n");
+    desk.write(
+        "other.toml",
+        &format!("name = \"job\"\n[crunch]\npython = \"fit.py:crunch\"\n{other}"),
+    );
+    desk.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "a"]).exits(0);
+    desk.run(gridmpi(), &["other.toml", "--threads", "2", "--out", "b"]).exits(0);
+    desk.run(gridmpi(), &["merge", "a", "b", "--out", "both"]).exits(0);
+    let all = families(true).replace("values = [1, 2]\n", "values = [1, 2, 3]\n");
+    desk.write("job.toml", &format!("[crunch]\npython = \"fit.py:crunch\"\n{all}"));
+    let ran = desk.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "both"]).exits(0);
+    assert!(ran.stderr.contains("45 of 45 runs reused"), "{}", ran.stderr);
+}
