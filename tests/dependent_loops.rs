@@ -435,3 +435,137 @@ fn ragged_stores_merge() {
     let ran = desk.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "both"]).exits(0);
     assert!(ran.stderr.contains("45 of 45 runs reused"), "{}", ran.stderr);
 }
+
+#[test]
+fn folds_may_be_required_where_parameters_may_fail() {
+    let loops = |folds: &str| {
+        format!(
+            "
+[[loop]]
+name = \"dataset\"
+values = [1]
+[[loop]]
+name = \"alpha\"
+values = [1, 2, 3]
+reduce = \"max\"
+require = 0.5
+[[loop]]
+name = \"fold\"
+range = {{ from = 0, to = 4 }}
+reduce = \"mean\"
+{folds}"
+        )
+    };
+    // One fold of alpha 3 fails, so alpha 3 has no mean; the best of the others counts.
+    let crunch = "
+def crunch(dataset, alpha, fold):
+    if alpha == 3 and fold == 1:
+        raise ValueError('no')
+    return alpha
+";
+    let desk = python_job(&loops(""), crunch);
+    let ran = desk.run_job().exits(100);
+    assert_eq!(groups(&ran, "alpha")[0].1, 2.0);
+    // Without the fold's failure counting, alpha 3 wins; nothing is computed for that but the failed run.
+    let text = loops("require = 0.7\n");
+    desk.write("job.toml", &format!("[crunch]\npython = \"fit.py:crunch\"\n{text}"));
+    let ran = desk.run_job().exits(100);
+    assert_eq!(groups(&ran, "alpha")[0].1, 3.0);
+    desk.write(
+        "job.toml",
+        &format!(
+            "[crunch]\npython = \"fit.py:crunch\"\n{}",
+            loops("").replace("values = [1]\n", "values = [1]\nrequire = 0.5\n")
+        ),
+    );
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("loop 'dataset' has no reduce"), "{}", ran.stderr);
+}
+
+#[test]
+fn seeds_depend_on_the_loops_that_the_job_says() {
+    let job = |keys: &str| {
+        format!(
+            "[crunch]\npython = \"fit.py:crunch\"\n{keys}
+[[loop]]
+name = \"dataset\"
+values = [1, 2]
+[[loop]]
+name = \"alpha\"
+values = [1, 2, 3]
+[[loop]]
+name = \"repeat\"
+values = [1, 2]
+"
+        )
+    };
+    let desk = Desk::with_job(&job("seed_by = [\"repeat\", \"dataset\"]"));
+    desk.write("fit.py", "def crunch(dataset, alpha, repeat, seed):\n    return seed\n");
+    desk.run_job().exits(0);
+    let seeds =
+        "SELECT count(DISTINCT score), count(DISTINCT dataset || '|' || repeat) FROM all_runs";
+    assert_eq!(desk.sql(seeds), ["4|4"]);
+    let explained = desk.run(gridmpi(), &["explain", "out", "3", "--format", "json"]).exits(0);
+    let stored = desk.sql("SELECT cast(score AS INTEGER) FROM all_runs WHERE task = 3");
+    let explained: Json = serde_json::from_str(&explained.stdout).unwrap();
+    assert_eq!(explained["seed"].to_string(), stored[0]);
+    desk.write("job.toml", &job(""));
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("seed_by has changed"), "{}", ran.stderr);
+    desk.write("job.toml", &job("seed_by = [\"datset\"]"));
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("did you mean 'dataset'?"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_loop_is_added_to_a_job_with_runs() {
+    let job = |inner: &str| {
+        format!(
+            "[crunch]\npython = \"fit.py:crunch\"\n
+[[loop]]
+name = \"dataset\"
+values = [1, 2]
+{inner}
+[[loop]]
+name = \"repeat\"
+values = [1, 2]
+"
+        )
+    };
+    let with = |keys: &str| job(&format!("[[loop]]\nname = \"alpha\"\n{keys}"));
+    let desk = Desk::with_job(&job(""));
+    desk.write(
+        "fit.py",
+        "def crunch(dataset, repeat, seed, alpha=0.1):\n    return seed + alpha\n",
+    );
+    desk.run_job().exits(0);
+    let old = desk.sql("SELECT score FROM all_runs ORDER BY dataset, repeat");
+    desk.write("job.toml", &with("values = [0.1, 1.0]"));
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("was = VALUE"), "{}", ran.stderr);
+    desk.write("job.toml", &with("values = [0.1, 1.0]\nwas = 0.1"));
+    let ran = desk.run_job().exits(0);
+    assert!(ran.stderr.contains("4 of 8 runs reused"), "{}", ran.stderr);
+    let at = "SELECT score FROM all_runs WHERE alpha = 0.1 ORDER BY dataset, repeat";
+    assert_eq!(desk.sql(at), old);
+    // From an empty folder, the same.
+    let fresh =
+        desk.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "fresh", "--format", "json"]);
+    assert_eq!(summary(&fresh.exits(0))["groups"], summary(&ran)["groups"]);
+    let ran = desk.run_job().exits(0);
+    assert!(ran.stderr.contains("8 of 8 runs reused"), "{}", ran.stderr);
+    // The seeds depend on it as long as it stands.
+    desk.write("job.toml", &with("values = [0.1, 1.0]"));
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("was of loop alpha, 0.1, is not said any more"), "{}", ran.stderr);
+    // A value that is not among the points: the runs are kept and not used.
+    let other = Desk::with_job(&job(""));
+    other.write(
+        "fit.py",
+        "def crunch(dataset, repeat, seed, alpha=0.1):\n    return seed + alpha\n",
+    );
+    other.run_job().exits(0);
+    other.write("job.toml", &with("values = [1.0]\nwas = 0.1"));
+    let ran = other.run_job().exits(0);
+    assert!(ran.stderr.contains("4 runs have no place in the job any more"), "{}", ran.stderr);
+}

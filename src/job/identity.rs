@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::job::counted::{CountedFile, FileRole, PythonModules, counted_files};
-use crate::job::{CrunchSpec, FileDigests, FoundProgram, Job, RidgeOptions};
+use crate::job::{CrunchSpec, FileDigests, FoundProgram, Job, RidgeOptions, was_key};
 use crate::model::{PythonFunction, Reduce};
 use crate::util::error::Result;
 
@@ -100,6 +100,7 @@ impl Identity {
             ("crunch".to_string(), crunch),
             ("seed".to_string(), job.policy.seed.to_string()),
         ]);
+        keys.extend(job.seeding.keys());
         if let CrunchSpec::Shell(line) = &job.crunch {
             keys.insert("shell".to_string(), line.shell.clone());
         }
@@ -214,7 +215,17 @@ impl Identity {
                     changes.refused.push(format!("{what} has changed from `{was}` to `{is}`"));
                 }
                 Some(_) => {}
+                // Runs without a loop are those at the value that they had.
+                None if key.starts_with(&was_key("")) => {}
+                None if key == "seed_by" && is == "all loops" => {}
                 None => unrecorded.push(key.clone()),
+            }
+        }
+        for (key, was) in &self.keys {
+            if key.starts_with(&was_key("")) && !now.keys.contains_key(key) {
+                changes.refused.push(format!(
+                    "{key}, {was}, is not said any more, and the seeds of runs depend on it"
+                ));
             }
         }
         for (name, was) in &self.packages {

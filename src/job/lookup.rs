@@ -207,6 +207,7 @@ mod tests {
             reduce: None,
             is_data: false,
             none: None,
+            require: None,
         };
         let loops = [
             ("dataset", list(r#"["data/a.csv", "data/b.csv", "more/b.csv"]"#)),

@@ -14,6 +14,7 @@ mod parse;
 #[cfg(feature = "jobs")]
 pub(crate) mod placeholders;
 mod repeats;
+mod seeding;
 pub(crate) mod shell;
 #[cfg(feature = "jobs")]
 mod slurm;
@@ -40,6 +41,7 @@ pub(crate) use files::Reading;
 pub(crate) use files::{content_digests, watched_files};
 pub(crate) use identity::{Identity, environment};
 pub(crate) use repeats::equal_points;
+pub(crate) use seeding::{Seeding, was_key};
 pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
@@ -66,6 +68,8 @@ pub(crate) struct Job {
     pub(crate) common: CommonEnvironment,
     /// Whether hosts may differ in that.
     pub(crate) allow_mixed: bool,
+    /// What a task's seed depends on.
+    pub(crate) seeding: Seeding,
     /// The levels of the loops whose points are folders.
     pub(crate) folder_loops: Vec<usize>,
     /// Line numbers of the job file's keys; only on rank 0.
@@ -265,21 +269,8 @@ impl Job {
 
     /// The seed of a task.
     pub(crate) fn task_seed(&self, task: u64) -> u32 {
-        task_seed(self.policy.seed, &self.nest.applying(self.nest.task(task)))
+        self.seeding.seed_of(self.policy.seed, &self.nest, self.nest.task(task))
     }
-}
-
-/// A task's seed: from 0 to 2^31 - 1, which every library takes (NumPy, scikit-learn's
-/// `random_state`, R, C). It is the first 31 bits of a BLAKE3 hash of the job's seed and the
-/// task's coordinates by name, of the loops that apply there, so it depends neither on the rank, nor on the loops' other points,
-/// nor on their order.
-pub(crate) fn task_seed(seed: u64, coordinates: &[(&str, Value)]) -> u32 {
-    let mut by_name: Vec<_> = coordinates.iter().map(|(name, value)| (*name, value)).collect();
-    by_name.sort_by_key(|(name, _)| *name);
-    let text = json_object(by_name.into_iter().map(|(n, v)| (n, v.to_json()))).to_string();
-    let hash = blake3::hash(format!("{seed}\n{text}").as_bytes());
-    let first = hash.as_bytes().first_chunk::<4>().expect("a hash has 32 bytes");
-    u32::from_le_bytes(*first) & (i32::MAX as u32)
 }
 
 /// Checks a job's name, which is also a folder's name.

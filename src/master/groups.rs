@@ -155,7 +155,8 @@ impl OpenGroups {
         closed: &mut Vec<ClosedGroup>,
     ) -> Option<SlotResult> {
         let (runs, failed) = (group.runs, group.failed);
-        let result = match group.close(self.nest.slots(key), self.require) {
+        let own = self.nest.loops()[key.level].require;
+        let result = match group.close(self.nest.slots(key), own.unwrap_or(self.require)) {
             Err(why) => Err(why),
             Ok(Folded::Value(scored)) => Ok(scored),
             Ok(Folded::Items(items)) => match self.known.remove(&key) {

@@ -19,6 +19,8 @@ pub(crate) struct Layout {
     /// Digests of what points name, by level and point, and of what they name together.
     pub(crate) digests: PointDigests,
     pub(crate) combined: Vec<CombinedDigests>,
+    /// The value that runs had which are older than a loop.
+    pub(crate) was: BTreeMap<String, Value>,
 }
 
 /// One loop of a layout.
@@ -46,6 +48,12 @@ impl<'a> LoopLayout<'a> {
         }
     }
 
+    /// The first point with this value.
+    pub(super) fn point_of(&self, value: &Value) -> Option<u64> {
+        let points = &self.l.points;
+        (0..points.len()).find(|point| points.get(*point) == *value)
+    }
+
     pub(super) fn is(&self, other: &LoopLayout) -> bool {
         let (points, others) = (&self.l.points, &other.l.points);
         let same_points = || {
@@ -63,7 +71,7 @@ impl<'a> LoopLayout<'a> {
 impl Layout {
     pub(crate) fn of(job: &Job, digests: &Digests) -> Layout {
         let Digests { points, combined } = digests.clone();
-        Layout { nest: job.nest.clone(), digests: points, combined }
+        Layout { nest: job.nest.clone(), digests: points, combined, was: job.seeding.was.clone() }
     }
 
     pub(super) fn loops(&self) -> impl Iterator<Item = LoopLayout<'_>> {
@@ -132,13 +140,13 @@ impl Layout {
                     return Ok(Err(unknown_reduction(&name, unknown, &writer)));
                 }
             };
-            loops.push(Loop { name, points, reduce, is_data: false, none });
+            loops.push(Loop { name, points, reduce, is_data: false, none, require: None });
         }
         let rows = if depends { shape_rows(store)? } else { Vec::new() };
         let nest = LoopNest::of_rows(loops, &rows)
             .map_err(|why| format!("the store is inconsistent: {why}"));
         let combined = combined_digests(store)?;
-        Ok(nest.map(|nest| Layout { nest, digests, combined }))
+        Ok(nest.map(|nest| Layout { nest, digests, combined, was: BTreeMap::new() }))
     }
 
     pub(super) fn named(&self, name: &str) -> Option<LoopLayout<'_>> {

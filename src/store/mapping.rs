@@ -89,7 +89,7 @@ impl Layout {
             return Err(changed_loops(other, self));
         }
         let nest = union(&self.nest, (&other.nest, &moves), loops).map_err(Error::input)?;
-        let mut both = Layout { nest, digests, combined: Vec::new() };
+        let mut both = Layout { nest, digests, combined: Vec::new(), was: BTreeMap::new() };
         both.combined = self.union_of_combined(other, &both)?;
         Ok(both)
     }
@@ -139,8 +139,15 @@ impl Layout {
 
 /// The error for different loops: their runs cannot be matched.
 pub(super) fn changed_loops(old: &Layout, new: &Layout) -> Error {
+    let added = new.loops().find(|here| old.named(&here.l.name).is_none());
+    let way = added.map_or(String::new(), |added| {
+        format!(
+            "; if the runs that are there are those at one value of {}, say which in its loop: was = VALUE",
+            added.l.name
+        )
+    });
     Error::input(format!(
-        "its runs are of the loops {}, this job's loops are {}: they cannot be matched; give another folder with --out, or --fresh to move them aside",
+        "its runs are of the loops {}, this job's loops are {}: they cannot be matched{way}; give another folder with --out, or --fresh to move them aside",
         old.names(),
         new.names()
     ))
@@ -175,8 +182,9 @@ pub(crate) struct Mapping {
 enum LoopMapping {
     /// The level in the old layout, and the new index of each old point; nothing if the points are the same.
     Old(usize, Option<Vec<Option<u64>>>),
-    /// The loop is new: the runs of the old layout are those where it does not apply.
-    New(u64),
+    /// The loop is new: the runs of the old layout are those at this point. Nothing if it is not among the
+    /// loop's points.
+    New(Option<u64>),
 }
 
 /// The digests of files that points name together, in both layouts.
@@ -242,8 +250,11 @@ impl Mapping {
                     let moved = (!there.is(&here)).then(|| matches(&there, &here, false));
                     LoopMapping::Old(level, moved)
                 }
-                (None, Some(none)) => LoopMapping::New(none),
-                (None, None) => return Err(changed_loops(old, new)),
+                (None, none) => match new.was.get(&here.l.name) {
+                    Some(was) => LoopMapping::New(here.point_of(was)),
+                    None if none.is_some() => LoopMapping::New(none),
+                    None => return Err(changed_loops(old, new)),
+                },
             });
         }
         let gone = old.loops().enumerate().filter(|(_, l)| new.named(&l.l.name).is_none());
@@ -262,7 +273,7 @@ impl Mapping {
         let (mut key, mut now) = (Key::ROOT, Vec::new());
         for l in &self.loops {
             let place = match l {
-                LoopMapping::New(none) => *none,
+                LoopMapping::New(point) => (*point)?,
                 LoopMapping::Old(level, None) => places[*level],
                 LoopMapping::Old(level, Some(moved)) => (*moved.get(places[*level] as usize)?)?,
             };
@@ -287,6 +298,7 @@ mod tests {
             reduce: None,
             is_data: false,
             none: None,
+            require: None,
         };
         let digests = |(_, _, digests): &Given| {
             digests.iter().map(|(i, digest)| (*i, digest.to_string())).collect()
@@ -295,6 +307,7 @@ mod tests {
             nest: LoopNest::new(loops.iter().map(list).collect()).unwrap(),
             digests: loops.iter().map(digests).enumerate().collect(),
             combined: Vec::new(),
+            was: BTreeMap::new(),
         }
     }
 

@@ -62,6 +62,8 @@ pub(crate) use history::{AttemptRow, History};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use launch_note::{LaunchFile, LaunchNote};
 pub(crate) use layout::Layout;
+#[cfg(feature = "cli")]
+pub(crate) use open::SEEDING;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use open::refusal;
 pub(crate) use open::{FoundStore, OpenOptions, OpenStore};

@@ -33,6 +33,9 @@ pub(crate) struct OpenOptions<'a> {
     pub(crate) keep: bool,
 }
 
+/// The note that says what seeds depend on.
+pub(crate) const SEEDING: &str = "seeding";
+
 /// The note that says which points of loops have no task.
 pub(super) const LEFT_OUT: &str = "left_out";
 
@@ -254,6 +257,7 @@ fn notes(plan: &OpenOptions) -> Vec<(&'static str, String)> {
         ("state", "running".to_string()),
         ("start", clock::process_stamp()),
         (LEFT_OUT, serde_json::json!(plan.job.nest.left_out_in_words()).to_string()),
+        (SEEDING, serde_json::json!(plan.job.seeding).to_string()),
     ];
     notes.into_iter().chain(plan.identity.notes()).collect()
 }

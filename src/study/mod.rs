@@ -19,7 +19,7 @@ pub use self::runs::{Runs, Summary};
 
 use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, ErasedStudy, LoopSource, PreparedLoop};
-use crate::job::{self, Job, PointDigests, check_fields, check_name, equal_points};
+use crate::job::{self, Job, PointDigests, Seeding, check_fields, check_name, equal_points};
 use crate::model::{
     Completeness, GroupSummary, Loop, LoopNest, Order, Points, Policy, Reduce, SlotResult,
 };
@@ -368,6 +368,7 @@ where
                 watched: Default::default(),
                 common: Default::default(),
                 allow_mixed: false,
+                seeding: Seeding::default(),
                 folder_loops: Vec::new(),
                 places: job::Places::default(),
             };
@@ -416,7 +417,14 @@ fn prepare_loops(native: &ErasedStudy) -> Result<(LoopNest, Vec<bytes::Bytes>, P
         }
         let reduce = (i >= outer).then_some(Reduce::Native);
         let is_data = level.is_data();
-        loops.push(Loop { name: name.to_string(), points, reduce, is_data, none: None });
+        loops.push(Loop {
+            name: name.to_string(),
+            points,
+            reduce,
+            is_data,
+            none: None,
+            require: None,
+        });
         learned.push(bytes);
         digests.insert(i, of_level);
     }

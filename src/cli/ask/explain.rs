@@ -7,12 +7,12 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::ask::{ListFormat, in_a_row};
 use crate::cli::{print, say};
-use crate::job::{lookup, named_json, task_seed};
+use crate::job::{Seeding, lookup, named_json};
 use crate::model::{GroupSummary, Key, Value};
 use crate::rank0::status::{Life, Liveness};
 use crate::report::in_words;
 use crate::report::text::words;
-use crate::store::{AttemptRow, History, StoreReader};
+use crate::store::{AttemptRow, History, SEEDING, StoreReader};
 use crate::util::error::{Exit, Result};
 use crate::util::text::visible;
 
@@ -61,7 +61,12 @@ struct TaskFacts<'a> {
 
 fn seed(reader: &StoreReader, task: u64) -> Result<u32> {
     let seed = reader.note("seed")?.and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    Ok(task_seed(seed, &reader.nest().applying(reader.nest().task(task))))
+    let seeding: Option<Seeding> = match reader.note(SEEDING)? {
+        Some(note) => serde_json::from_str(&note).ok(),
+        None => None,
+    };
+    let nest = reader.nest();
+    Ok(seeding.unwrap_or_default().seed_of(seed, nest, nest.task(task)))
 }
 
 /// The worker that runs the task now: its rank, its host, and for how long.

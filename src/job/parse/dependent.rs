@@ -9,7 +9,9 @@ use crate::condition::{Column, Evaluator};
 use crate::job::parse::conditions::{Condition, columns};
 use crate::job::parse::dependent_sources::{Around, DependentSource, Found};
 use crate::job::parse::keys::TomlEntry;
-use crate::model::{Dependencies, Loop, LoopNest, NestShape, Points, Reduce, Selection, Value};
+use crate::model::{
+    Completeness, Dependencies, Loop, LoopNest, NestShape, Points, Reduce, Selection, Value,
+};
 use crate::util::error::{Error, Result};
 
 /// Most points of a loop that depends on others: the store lists them.
@@ -23,6 +25,7 @@ pub(super) struct ParsedLoop<'a> {
     pub(super) entry: TomlEntry<'a>,
     pub(super) name: String,
     pub(super) reduce: Option<Reduce>,
+    pub(super) require: Option<Completeness>,
     pub(super) source: Source<'a>,
     pub(super) only_if: Option<TomlEntry<'a>>,
     pub(super) condition: Option<TomlEntry<'a>>,
@@ -46,9 +49,7 @@ pub(super) fn nest(parsed: Vec<ParsedLoop>, folder: &Path) -> Result<LoopNest> {
     };
     if parsed.iter().all(is_independent) {
         let l = |l: ParsedLoop| match l.source {
-            Source::Fixed(points) => {
-                Loop { name: l.name, points, reduce: l.reduce, is_data: false, none: None }
-            }
+            Source::Fixed(points) => looped(l.name, points, (l.reduce, l.require), None),
             Source::Dependent(_) => unreachable!("all are independent"),
         };
         return LoopNest::new(parsed.into_iter().map(l).collect()).map_err(no);
@@ -73,6 +74,15 @@ pub(super) fn nest(parsed: Vec<ParsedLoop>, folder: &Path) -> Result<LoopNest> {
     shaped.nest(made).map_err(no)
 }
 
+fn looped(
+    name: String,
+    points: Points,
+    (reduce, require): (Option<Reduce>, Option<Completeness>),
+    none: Option<u64>,
+) -> Loop {
+    Loop { name, points, reduce, is_data: false, none, require }
+}
+
 struct DependentLoops<'a> {
     evaluator: Evaluator,
     folder: &'a Path,
@@ -84,7 +94,7 @@ struct DependentLoops<'a> {
 struct DependentLoop<'a> {
     entry: TomlEntry<'a>,
     name: String,
-    reduce: Option<Reduce>,
+    fold: (Option<Reduce>, Option<Completeness>),
     points: KnownPoints<'a>,
     only_if: Option<Condition<'a>>,
     condition: Option<Condition<'a>>,
@@ -201,7 +211,7 @@ impl<'a> DependentLoop<'a> {
         evaluator: &Evaluator,
         known: &mut Vec<Column>,
     ) -> Result<DependentLoop<'a>> {
-        let ParsedLoop { entry, name, reduce, source, only_if, condition } = parsed;
+        let ParsedLoop { entry, name, reduce, require, source, only_if, condition } = parsed;
         let parse = |entry| Condition::parse(entry, evaluator, known);
         let only_if = only_if.map(parse).transpose()?;
         let mut points = match source {
@@ -243,7 +253,7 @@ impl<'a> DependentLoop<'a> {
         Ok(DependentLoop {
             entry,
             name,
-            reduce,
+            fold: (reduce, require),
             points,
             only_if,
             condition,
@@ -291,8 +301,7 @@ impl<'a> DependentLoop<'a> {
             KnownPoints::Dependent { listed, .. } => listed.finish(self.none),
             KnownPoints::Fixed(points) => with_none(points, self.none),
         };
-        let DependentLoop { name, reduce, none, .. } = self;
-        Loop { name, points, reduce, is_data: false, none }
+        looped(self.name, points, self.fold, self.none)
     }
 }
 

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::key::Key;
+use crate::model::policy::Completeness;
 use crate::model::reduce::Reduce;
 use crate::model::results::Winner;
 use crate::model::value::Value;
@@ -46,6 +47,8 @@ pub(crate) struct Loop {
     pub(crate) is_data: bool,
     /// The point that it has where it does not apply.
     pub(crate) none: Option<u64>,
+    /// How many of its points must have a result, if that is said for it alone.
+    pub(crate) require: Option<Completeness>,
 }
 
 /// Nested loops, outermost first; a clone shares them.
@@ -451,6 +454,7 @@ fn numbered(sizes: &[u64], reduces: impl IntoIterator<Item = Option<Reduce>>) ->
         reduce,
         is_data: false,
         none: None,
+        require: None,
     };
     sizes.iter().zip(reduces).enumerate().map(numbered).collect()
 }

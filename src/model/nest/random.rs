@@ -70,6 +70,7 @@ impl RandomNest {
             reduce: reduce.clone(),
             is_data: false,
             none: None,
+            require: None,
         };
         let loops = self.sizes.iter().zip(reduces).enumerate().map(of_loop).collect();
         LoopNest::dependent(loops, self.dependencies(), &mut Watched(self))

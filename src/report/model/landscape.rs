@@ -205,6 +205,7 @@ mod tests {
                     reduce: reduce.clone(),
                     is_data: false,
                     none: None,
+                    require: None,
                 })
                 .collect(),
         )
