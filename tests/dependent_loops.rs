@@ -66,13 +66,41 @@ fn subjects_have_sessions_of_their_own() {
     let over_mpi = desk.run(mpirun(3), &["job.toml", "--out", "mpi", "--format", "json"]).exits(0);
     assert_eq!(groups(&over_mpi, "session"), expected);
 
-    // One session more is the only one that is computed, and a changed folder is noticed.
+    // One session more is the only one that is computed.
     desk.write("data/sub-02/ses-1.csv", "7.5");
     let again = desk.run_job().exits(0);
-    assert!(again.stderr.contains("5 of 7 runs reused"), "{}", again.stderr);
+    assert!(again.stderr.contains("6 of 7 runs reused"), "{}", again.stderr);
     assert_eq!(groups(&again, "session")[2].1, 4.0);
     let again = desk.run_job().exits(0);
     assert!(again.stderr.contains("7 of 7 runs reused"), "{}", again.stderr);
+}
+
+#[test]
+fn a_changed_folder_is_another_point() {
+    let loops = "[[loop]]\nname = \"subject\"\nfolders = \"data/*\"\n";
+    let crunch = "
+import pathlib
+def crunch(subject):
+    (pathlib.Path(subject) / 'out.txt').write_text('written by the run')
+    return float(open(subject + '/deep/x.txt').read())
+";
+    let desk = python_job(loops, crunch);
+    for (subject, x) in [("a", "1"), ("b b", "2")] {
+        desk.write(&format!("data/{subject}/deep/x.txt"), x);
+        desk.write(&format!("data/{subject}/other"), "");
+    }
+    desk.run_job().exits(0);
+    let again = desk.run_job().exits(0);
+    assert!(again.stderr.contains("2 of 2 runs reused"), "{}", again.stderr);
+    for change in ["data/b b/deep/x.txt", "data/b b/other"] {
+        desk.write(change, "3");
+        let again = desk.run_job().exits(0);
+        assert!(again.stderr.contains("1 of 2 runs reused"), "{}", again.stderr);
+    }
+    std::fs::remove_file(desk.path("data/b b/other")).unwrap();
+    let again = desk.run_job().exits(0);
+    assert!(again.stderr.contains("1 of 2 runs reused"), "{}", again.stderr);
+    assert_eq!(desk.sql("SELECT subject, score FROM all_runs"), ["data/a|1.0", "data/b b|3.0"]);
 }
 
 #[test]
@@ -568,4 +596,48 @@ values = [1, 2]
     other.write("job.toml", &with("values = [1.0]\nwas = 0.1"));
     let ran = other.run_job().exits(0);
     assert!(ran.stderr.contains("4 runs have no place in the job any more"), "{}", ran.stderr);
+}
+
+#[test]
+fn rows_of_a_table_belong_to_points() {
+    let loops = "
+[[loop]]
+name = \"case\"
+values = [\"001\", \"1\", \"sub-03\"]
+[[loop]]
+name = \"grid\"
+rows = { file = \"grids.csv\", match = [\"case\"] }
+reduce = \"max\"
+";
+    let desk = python_job(
+        loops,
+        "def crunch(case, grid):\n    assert list(grid) == ['alpha', 'depth']\n    return grid['alpha'] * 10 + grid['depth']\n",
+    );
+    desk.write(
+        "grids.csv",
+        "alpha,case,depth\n1.50,001,1\n2,1,2\n3,sub-03,3\n4,001,4\n5,sub-03,5\n",
+    );
+    let ran = desk.run_job().exits(0);
+    let found: Vec<_> =
+        groups(&ran, "grid").into_iter().map(|(_, best, runs)| (best, runs)).collect();
+    assert_eq!(found, [(44.0, 2), (22.0, 1), (55.0, 2)]);
+    let rows =
+        desk.sql("SELECT \"case\", \"grid.alpha\", \"grid.depth\" FROM all_runs ORDER BY task");
+    assert_eq!(rows[0], "001|1.5|1");
+    // A command gets the cell as it is in the file.
+    let text = std::fs::read_to_string(desk.path("job.toml")).unwrap();
+    let crunch = "command = [\"echo\", \"{grid.alpha}\"]";
+    desk.write("command.toml", &text.replace("python = \"fit.py:crunch\"", crunch));
+    let explained =
+        desk.run(gridmpi(), &["run", "command.toml", "--only", "0", "--format", "json"]).exits(0);
+    assert!(explained.stdout.contains("1.5"), "{}", explained.stdout);
+
+    desk.write("grids.csv", "alpha,case,depth\n1.50,001,1\n2,1,2\n3,sub-3,3\n");
+    let ran = desk.run_job().exits(2);
+    let says =
+        "no row has \"sub-03\" in column case at case = 'sub-03'; the nearest cell is \"sub-3\"";
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    desk.write("job.toml", &text.replace("match = [\"case\"]", "match = { name = \"{case}\" }"));
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("there is no column 'name'"), "{}", ran.stderr);
 }

@@ -3,14 +3,15 @@
 use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
+use crate::condition::names::{KnownName, Names};
 use crate::condition::permissions::Permissions;
 use crate::condition::tokens::Holds;
-use crate::condition::translate::{KnownName, Names, translate};
+use crate::condition::translate::translate;
 use crate::model::Value;
 
 /// A value that an expression can name: the point of a loop, or a field of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Column {
+pub(crate) struct LoopColumn {
     /// The loop's level.
     pub(crate) level: usize,
     pub(crate) field: Option<String>,
@@ -25,13 +26,13 @@ pub(crate) struct Expression {
     /// As the user wrote it.
     pub(crate) text: String,
     /// What it names, in the order of its parameters.
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Vec<LoopColumn>,
     sql: String,
 }
 
 /// What an expression gives.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Outcome {
+pub(crate) enum ExpressionValue {
     Number(f64),
     /// SQL's null: something that it compares is none, or the computation has no result.
     None,
@@ -52,7 +53,7 @@ impl Evaluator {
     }
 
     /// An expression over these columns.
-    pub(crate) fn parse(&self, text: &str, columns: &[Column]) -> Result<Expression, String> {
+    pub(crate) fn parse(&self, text: &str, columns: &[LoopColumn]) -> Result<Expression, String> {
         let mut named = NamedColumns { all: columns, used: Vec::new() };
         let sql = format!("SELECT ({})", translate(text, &mut named)?);
         let permissions = Permissions { view: "", functions: &[] };
@@ -66,17 +67,17 @@ impl Evaluator {
         &self,
         expression: &Expression,
         values: impl Iterator<Item = Value>,
-    ) -> Result<Outcome, String> {
+    ) -> Result<ExpressionValue, String> {
         let mut statement =
             self.0.prepare_cached(&expression.sql).map_err(|error| in_words(&error))?;
         let values = values.map(|value| ToSqlOutput::Owned(sql(value)));
         let outcome = statement.query_row(params_from_iter(values), |row| {
             Ok(match row.get_ref(0)? {
-                ValueRef::Integer(whole) => Outcome::Number(whole as f64),
-                ValueRef::Real(number) => Outcome::Number(number),
-                ValueRef::Null => Outcome::None,
+                ValueRef::Integer(whole) => ExpressionValue::Number(whole as f64),
+                ValueRef::Real(number) => ExpressionValue::Number(number),
+                ValueRef::Null => ExpressionValue::None,
                 ValueRef::Text(text) | ValueRef::Blob(text) => {
-                    Outcome::Text(String::from_utf8_lossy(text).into_owned())
+                    ExpressionValue::Text(String::from_utf8_lossy(text).into_owned())
                 }
             })
         });
@@ -106,7 +107,7 @@ fn sql(value: Value) -> Sql {
 
 /// The columns, each a parameter of the statement once it is named.
 struct NamedColumns<'a> {
-    all: &'a [Column],
+    all: &'a [LoopColumn],
     used: Vec<usize>,
 }
 
@@ -150,9 +151,9 @@ impl Names for NamedColumns<'_> {
 mod tests {
     use super::*;
 
-    fn column(level: usize, name: &str, holds: Holds) -> Column {
+    fn column(level: usize, name: &str, holds: Holds) -> LoopColumn {
         let field = name.split_once('.').map(|(_, field)| field.to_string());
-        Column { level, field, name: name.to_string(), holds, may_be_none: name == "alpha" }
+        LoopColumn { level, field, name: name.to_string(), holds, may_be_none: name == "alpha" }
     }
 
     fn parsed(text: &str) -> Result<Expression, String> {
@@ -168,7 +169,7 @@ mod tests {
         Evaluator::new().unwrap().parse(text, &all)
     }
 
-    fn value(text: &str, values: &[Value]) -> Outcome {
+    fn value(text: &str, values: &[Value]) -> ExpressionValue {
         let expression = parsed(text).unwrap_or_else(|why| panic!("{text}: {why}"));
         assert_eq!(expression.columns.len(), values.len(), "{text}");
         Evaluator::new().unwrap().evaluate(&expression, values.iter().cloned()).unwrap()
@@ -178,21 +179,21 @@ mod tests {
     fn expressions_are_evaluated() {
         let text = |text: &str| Value::Text(text.to_string());
         for (expression, values, expected) in [
-            ("5 / 2", vec![], Outcome::Number(2.5)),
-            ("7 - 5 / 2 * 2", vec![], Outcome::Number(2.0)),
-            ("case.folds * 2", vec![Value::Int(3)], Outcome::Number(6.0)),
-            ("model = 'ridge'", vec![text("ridge")], Outcome::Number(1.0)),
-            ("alpha is null or alpha < 1", vec![Value::Null], Outcome::Number(1.0)),
-            ("alpha is null or alpha < 1", vec![Value::Float(3.0)], Outcome::Number(0.0)),
-            ("coalesce(alpha, 0) < 1", vec![Value::Null], Outcome::Number(1.0)),
-            ("1 / 0", vec![], Outcome::None),
-            ("lower(model)", vec![text("A")], Outcome::Text("a".to_string())),
+            ("5 / 2", vec![], ExpressionValue::Number(2.5)),
+            ("7 - 5 / 2 * 2", vec![], ExpressionValue::Number(2.0)),
+            ("case.folds * 2", vec![Value::Int(3)], ExpressionValue::Number(6.0)),
+            ("model = 'ridge'", vec![text("ridge")], ExpressionValue::Number(1.0)),
+            ("alpha is null or alpha < 1", vec![Value::Null], ExpressionValue::Number(1.0)),
+            ("alpha is null or alpha < 1", vec![Value::Float(3.0)], ExpressionValue::Number(0.0)),
+            ("coalesce(alpha, 0) < 1", vec![Value::Null], ExpressionValue::Number(1.0)),
+            ("1 / 0", vec![], ExpressionValue::None),
+            ("lower(model)", vec![text("A")], ExpressionValue::Text("a".to_string())),
         ] {
             assert_eq!(value(expression, &values), expected, "{expression}");
         }
         for name in ["order", "case", "to", "and", "in", "group", "limit", "select", "is"] {
             let sum = value(&format!("{name} + 1 > 2 and not {name} < 2"), &[Value::Int(2)]);
-            assert_eq!(sum, Outcome::Number(1.0), "{name}");
+            assert_eq!(sum, ExpressionValue::Number(1.0), "{name}");
         }
     }
 

@@ -2,6 +2,7 @@
 //! safe SQL, checked for what SQL would answer surprisingly, and evaluated by SQLite.
 
 mod expression;
+mod names;
 mod none;
 mod permissions;
 mod terms;
@@ -11,7 +12,8 @@ mod types;
 
 pub(crate) use expression::in_words;
 #[cfg(feature = "jobs")]
-pub(crate) use expression::{Column, Evaluator, Expression, Outcome};
+pub(crate) use expression::{Evaluator, Expression, ExpressionValue, LoopColumn};
+pub(crate) use names::{KnownName, Names};
 pub(crate) use permissions::Permissions;
 pub(crate) use tokens::Holds;
-pub(crate) use translate::{KnownName, Names, first_name, quoted, translate};
+pub(crate) use translate::{first_name, quoted, translate};

@@ -1,8 +1,8 @@
 //! Refuses conditions that compare what may be none without saying what they mean then: SQL's answer to such
 //! a comparison is neither true nor false.
 
+use crate::condition::names::Names;
 use crate::condition::tokens::{Token, TokenKind};
-use crate::condition::translate::Names;
 
 pub(super) fn check(tokens: &[Token], names: &dyn Names) -> Result<(), String> {
     let columns = tokens.iter().enumerate().filter(|(_, token)| token.is_column());

@@ -1,9 +1,10 @@
 //! Translates a user's condition on runs, such as `alpha < 1 and status = 'failed'`, into safe SQL: one
 //! expression over known columns, with functions that have no side effects and always give the same.
 
+use crate::condition::names::{KnownName, Names};
 use crate::condition::tokens::{Holds, Token, TokenKind};
 use crate::condition::{none, types};
-use crate::util::text::{did_you_mean, is_slip_of};
+use crate::util::text::did_you_mean;
 
 /// SQL keywords that are allowed in an expression.
 const WORDS: &str = "AND OR NOT IN IS NULL LIKE GLOB BETWEEN ESCAPE CASE WHEN THEN ELSE END TRUE FALSE \
@@ -19,43 +20,6 @@ pub(super) const FUNCTIONS: &str = "abs round min max sign exp ln log log10 log2
 
 /// Operators, longer ones first.
 const OPERATORS: &str = "->> -> <= >= <> != == || << >> < > = + - * / % | & ~";
-
-/// A column that a condition names.
-pub(crate) struct KnownName {
-    pub(crate) sql: String,
-    pub(crate) holds: Holds,
-}
-
-/// The columns that a condition can name.
-pub(crate) trait Names {
-    /// The column with this name, if it exists.
-    fn find(&mut self, name: &str) -> Result<Option<KnownName>, String>;
-
-    /// All column names.
-    fn all(&self) -> Vec<String>;
-
-    /// Whether a column may be none, so that a condition must say what it means then.
-    fn may_be_none(&self, _name: &str) -> bool {
-        false
-    }
-
-    /// Whether an unknown name in double quotes is a string.
-    fn quotes_strings(&self) -> bool {
-        true
-    }
-
-    /// Whether a name is likely to be a misspelled column.
-    fn is_near(&self, name: &str) -> bool {
-        is_slip_of(name, &self.all())
-    }
-
-    /// The error message for an unknown column, with the most similar one.
-    fn unknown(&self, name: &str) -> String {
-        let all = self.all();
-        let (near, known) = (did_you_mean(name, &all, "'"), all.join(", "));
-        format!("there is no column '{name}'{near} (columns: {known})")
-    }
-}
 
 /// The condition as SQL.
 pub(crate) fn translate(clause: &str, names: &mut dyn Names) -> Result<String, String> {

@@ -1,15 +1,31 @@
 //! Finds the files that points name: their content is part of a run's identity, and workers read them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use crate::job::Job;
-use crate::job::digests::{Digests, FileDigests, PointDigests, WatchedFiles, digest};
+use crate::job::digests::{Digests, FileDigests, PointDigests, WatchedFiles};
 #[cfg(feature = "jobs")]
 use crate::job::parse::files_below;
 #[cfg(feature = "jobs")]
 use crate::util::error::Error;
 use crate::util::error::Result;
+
+/// What stands before each file in the digests of a folder.
+const FILE_OF_FOLDER: char = '\n';
+
+/// The digests of a point without the files of a folder that were not there before: a run may have written
+/// them, and a file that is a point of another loop counts there.
+pub(crate) fn without_new_files_of_folder(now: &str, before: &str) -> Option<String> {
+    let files = |digests: &str| -> Option<BTreeMap<String, String>> {
+        let lines = digests.strip_prefix(FILE_OF_FOLDER)?.split(FILE_OF_FOLDER);
+        let file = |line: &str| line.split_once(' ').map(|(d, name)| (name.into(), d.into()));
+        lines.map(file).collect()
+    };
+    let (now, before) = (files(now)?, files(before)?);
+    let old = now.iter().filter(|(name, _)| before.contains_key(*name));
+    Some(old.map(|(name, digest)| format!("{FILE_OF_FOLDER}{digest} {name}")).collect())
+}
 
 /// The digests of all files that points name.
 pub(crate) fn content_digests(job: &Job, files: &mut FileDigests) -> Result<Digests> {
@@ -25,20 +41,15 @@ pub(crate) fn content_digests(job: &Job, files: &mut FileDigests) -> Result<Dige
     let mut points = PointDigests::new();
     for (level, point, path) in named {
         let of_point = points.entry(level).or_default().entry(point).or_default();
+        if job.folder_loops.contains(&level) {
+            let name = path.strip_prefix(&job.folder).unwrap_or(&path);
+            *of_point += &format!("{FILE_OF_FOLDER}{} {}", files.get(&path), name.display());
+            continue;
+        }
         if !of_point.is_empty() {
             of_point.push(' ');
         }
         of_point.push_str(files.get(&path));
-        if job.folder_loops.contains(&level) {
-            let name = path.strip_prefix(&job.folder).unwrap_or(&path);
-            *of_point += &format!("={}", name.display());
-        }
-    }
-    // A folder may have many files.
-    for level in &job.folder_loops {
-        for of_point in points.get_mut(level).into_iter().flat_map(|points| points.values_mut()) {
-            *of_point = digest(of_point.as_bytes());
-        }
     }
     Ok(Digests {
         points,

@@ -38,7 +38,7 @@ pub(crate) use digests::{
 };
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;
-pub(crate) use files::{content_digests, watched_files};
+pub(crate) use files::{content_digests, watched_files, without_new_files_of_folder};
 pub(crate) use identity::{Identity, environment};
 pub(crate) use repeats::equal_points;
 pub(crate) use seeding::{Seeding, was_key};

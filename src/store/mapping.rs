@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::job::{CombinedDigests, PointDigests};
+use crate::job::{CombinedDigests, PointDigests, without_new_files_of_folder};
 use crate::model::{Key, LoopNest, Points, Value};
 use crate::store::Layout;
 use crate::store::layout::LoopLayout;
@@ -33,8 +33,13 @@ impl Layout {
         for (level, digests) in &mut self.digests {
             let (name, matched) = (&self.nest.loops()[*level].name, &old[level]);
             let there = before.named(name).expect("checked above");
-            digests.retain(|point, _| {
-                matched.get(point).is_none_or(|old| there.digest(*old).is_some())
+            digests.retain(|point, digest| {
+                let Some(old) = matched.get(point) else { return true };
+                let Some(before) = there.digest(*old) else { return false };
+                if let Some(old) = without_new_files_of_folder(digest, before) {
+                    *digest = old;
+                }
+                true
             });
         }
         let nest = &self.nest;

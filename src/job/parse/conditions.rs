@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::condition::{Column, Evaluator, Expression, Holds, Outcome};
+use crate::condition::{Evaluator, Expression, ExpressionValue, Holds, LoopColumn};
 use crate::job::parse::keys::TomlEntry;
 use crate::model::{Points, Value};
 use crate::util::error::Result;
@@ -16,7 +16,7 @@ pub(super) struct Condition<'a> {
 
 enum Test {
     /// Each of these columns has one of the values.
-    OneOf(Vec<(Column, Vec<Value>)>),
+    OneOf(Vec<(LoopColumn, Vec<Value>)>),
     Sql(Expression),
 }
 
@@ -25,7 +25,7 @@ impl<'a> Condition<'a> {
     pub(super) fn sql(
         entry: TomlEntry<'a>,
         evaluator: &Evaluator,
-        columns: &[Column],
+        columns: &[LoopColumn],
     ) -> Result<Condition<'a>> {
         let text = entry.text()?;
         let expression = evaluator.parse(&text, columns);
@@ -37,7 +37,7 @@ impl<'a> Condition<'a> {
     pub(super) fn parse(
         entry: TomlEntry<'a>,
         evaluator: &Evaluator,
-        columns: &[Column],
+        columns: &[LoopColumn],
     ) -> Result<Condition<'a>> {
         if !entry.is_table() {
             return Condition::sql(entry, evaluator, columns);
@@ -76,7 +76,7 @@ impl<'a> Condition<'a> {
         Ok(Condition { entry, test: Test::OneOf(all) })
     }
 
-    fn columns(&self) -> impl Iterator<Item = &Column> {
+    fn columns(&self) -> impl Iterator<Item = &LoopColumn> {
         let (pairs, expression) = match &self.test {
             Test::OneOf(pairs) => (pairs.as_slice(), None),
             Test::Sql(expression) => (&[][..], Some(expression)),
@@ -96,10 +96,10 @@ impl<'a> Condition<'a> {
         evaluator: &Evaluator,
         value: impl Fn(usize) -> Value,
     ) -> Result<bool> {
-        let of = |column: &Column| column_value(column, value(column.level));
+        let of = |column: &LoopColumn| column_value(column, value(column.level));
         let expression = match &self.test {
             Test::OneOf(pairs) => {
-                let is_one = |(column, values): &(Column, Vec<Value>)| {
+                let is_one = |(column, values): &(LoopColumn, Vec<Value>)| {
                     let value = of(column);
                     values.iter().any(|wanted| is_equal(wanted, &value))
                 };
@@ -108,12 +108,12 @@ impl<'a> Condition<'a> {
             Test::Sql(expression) => expression,
         };
         let why = match evaluator.evaluate(expression, expression.columns.iter().map(&of)) {
-            Ok(Outcome::Number(number)) => return Ok(number != 0.0),
-            Ok(Outcome::None) => {
+            Ok(ExpressionValue::Number(number)) => return Ok(number != 0.0),
+            Ok(ExpressionValue::None) => {
                 "it is neither true nor false: something in it is none, or has no result"
                     .to_string()
             }
-            Ok(Outcome::Text(text)) => {
+            Ok(ExpressionValue::Text(text)) => {
                 format!("it gives the string '{text}', and a condition is true or false")
             }
             Err(why) => why,
@@ -124,7 +124,7 @@ impl<'a> Condition<'a> {
 }
 
 /// The point of a column's loop, or its field.
-pub(super) fn column_value(column: &Column, point: Value) -> Value {
+pub(super) fn column_value(column: &LoopColumn, point: Value) -> Value {
     match &column.field {
         None => point,
         Some(field) => point.field(field).cloned().unwrap_or_default(),
@@ -153,7 +153,12 @@ fn is_equal(one: &Value, other: &Value) -> bool {
 }
 
 /// What conditions can name of a loop with these points: the point, and its fields.
-pub(super) fn columns(level: usize, name: &str, points: &Points, may_be_none: bool) -> Vec<Column> {
+pub(super) fn columns(
+    level: usize,
+    name: &str,
+    points: &Points,
+    may_be_none: bool,
+) -> Vec<LoopColumn> {
     let fields = points.fields();
     let mut held: Vec<Held> = vec![Held::default(); fields.len() + 1];
     match points {
@@ -169,7 +174,7 @@ pub(super) fn columns(level: usize, name: &str, points: &Points, may_be_none: bo
             }
         }
     }
-    let column = |(held, field): (&Held, Option<&String>)| Column {
+    let column = |(held, field): (&Held, Option<&String>)| LoopColumn {
         level,
         field: field.cloned(),
         name: field.map_or(name.to_string(), |field| format!("{name}.{field}")),

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::Path;
 
-use crate::condition::{Column, Evaluator};
+use crate::condition::{Evaluator, LoopColumn};
 use crate::job::parse::conditions::{Condition, columns};
 use crate::job::parse::dependent_sources::{Around, DependentSource, Found};
 use crate::job::parse::keys::TomlEntry;
+use crate::job::parse::matched::MatchedRows;
 use crate::model::{
     Completeness, Dependencies, Loop, LoopNest, NestShape, Points, Reduce, Selection, Value,
 };
@@ -26,12 +27,13 @@ pub(super) struct ParsedLoop<'a> {
     pub(super) name: String,
     pub(super) reduce: Option<Reduce>,
     pub(super) require: Option<Completeness>,
-    pub(super) source: Source<'a>,
+    pub(super) source: ParsedSource<'a>,
+    pub(super) matched: Option<MatchedRows<'a>>,
     pub(super) only_if: Option<TomlEntry<'a>>,
     pub(super) condition: Option<TomlEntry<'a>>,
 }
 
-pub(super) enum Source<'a> {
+pub(super) enum ParsedSource<'a> {
     /// The same points everywhere.
     Fixed(Points),
     Dependent(Box<dyn DependentSource + 'a>),
@@ -45,18 +47,21 @@ pub(super) fn nest(parsed: Vec<ParsedLoop>, folder: &Path) -> Result<LoopNest> {
         None => Error::input(why),
     };
     let is_independent = |l: &ParsedLoop| {
-        matches!(l.source, Source::Fixed(_)) && l.only_if.is_none() && l.condition.is_none()
+        matches!(l.source, ParsedSource::Fixed(_))
+            && l.matched.is_none()
+            && l.only_if.is_none()
+            && l.condition.is_none()
     };
     if parsed.iter().all(is_independent) {
         let l = |l: ParsedLoop| match l.source {
-            Source::Fixed(points) => looped(l.name, points, (l.reduce, l.require), None),
-            Source::Dependent(_) => unreachable!("all are independent"),
+            ParsedSource::Fixed(points) => looped(l.name, points, (l.reduce, l.require), None),
+            ParsedSource::Dependent(_) => unreachable!("all are independent"),
         };
         return LoopNest::new(parsed.into_iter().map(l).collect()).map_err(no);
     }
     let evaluator = Evaluator::new().map_err(Error::unexpected)?;
     let mut loops = DependentLoops { evaluator, folder, loops: Vec::new(), failed: None };
-    let mut known: Vec<Column> = Vec::new();
+    let mut known: Vec<LoopColumn> = Vec::new();
     for (level, l) in parsed.into_iter().enumerate() {
         let next = DependentLoop::new(level, l, &loops.evaluator, &mut known)?;
         loops.loops.push(next);
@@ -96,6 +101,7 @@ struct DependentLoop<'a> {
     name: String,
     fold: (Option<Reduce>, Option<Completeness>),
     points: KnownPoints<'a>,
+    matched: Option<MatchedRows<'a>>,
     only_if: Option<Condition<'a>>,
     condition: Option<Condition<'a>>,
     on: Dependencies,
@@ -209,21 +215,22 @@ impl<'a> DependentLoop<'a> {
         level: usize,
         parsed: ParsedLoop<'a>,
         evaluator: &Evaluator,
-        known: &mut Vec<Column>,
+        known: &mut Vec<LoopColumn>,
     ) -> Result<DependentLoop<'a>> {
-        let ParsedLoop { entry, name, reduce, require, source, only_if, condition } = parsed;
+        let ParsedLoop { entry, name, reduce, require, source, matched, only_if, condition } =
+            parsed;
         let parse = |entry| Condition::parse(entry, evaluator, known);
         let only_if = only_if.map(parse).transpose()?;
         let mut points = match source {
-            Source::Fixed(points) => KnownPoints::Fixed(points),
-            Source::Dependent(mut source) => {
+            ParsedSource::Fixed(points) => KnownPoints::Fixed(points),
+            ParsedSource::Dependent(mut source) => {
                 source.prepare(evaluator, known)?;
                 KnownPoints::Dependent { source, listed: ListedPoints::default(), found: None }
             }
         };
         let own = |may_be_none| match &points {
             KnownPoints::Fixed(points) => columns(level, &name, points, may_be_none),
-            KnownPoints::Dependent { source, .. } => vec![Column {
+            KnownPoints::Dependent { source, .. } => vec![LoopColumn {
                 level,
                 field: None,
                 name: name.clone(),
@@ -232,18 +239,19 @@ impl<'a> DependentLoop<'a> {
             }],
         };
         // Where the loop does not apply, its condition is not asked.
-        let with_own: Vec<Column> = known.iter().cloned().chain(own(false)).collect();
+        let with_own: Vec<LoopColumn> = known.iter().cloned().chain(own(false)).collect();
         let sql = |entry| Condition::sql(entry, evaluator, &with_own);
         let condition = condition.map(sql).transpose()?;
         known.extend(own(only_if.is_some()));
         let mut on = BTreeSet::new();
         on.extend(only_if.iter().chain(&condition).flat_map(Condition::levels));
         on.remove(&level);
+        on.extend(matched.iter().flat_map(MatchedRows::levels));
         if let KnownPoints::Dependent { source, found, .. } = &mut points {
             *found = (!on.is_subset(source.levels())).then(HashMap::new);
             on.extend(source.levels());
         }
-        let is_fixed = matches!(points, KnownPoints::Fixed(_));
+        let is_fixed = matches!(points, KnownPoints::Fixed(_)) && matched.is_none();
         let on = (!is_fixed || only_if.is_some() || condition.is_some()).then_some(on);
         let none = match &points {
             KnownPoints::Fixed(points) if only_if.is_some() => Some(points.len()),
@@ -255,6 +263,7 @@ impl<'a> DependentLoop<'a> {
             name,
             fold: (reduce, require),
             points,
+            matched,
             only_if,
             condition,
             on,
@@ -319,7 +328,14 @@ impl DependentLoops<'_> {
             }
         }
         let runs = match &mut own.points {
-            KnownPoints::Fixed(points) => std::iter::once(0..points.len()).collect(),
+            KnownPoints::Fixed(points) => match &own.matched {
+                None => std::iter::once(0..points.len()).collect(),
+                Some(matched) => matched.rows(&Around {
+                    name: &|level| &outer[level].name,
+                    point: &point,
+                    levels: matched.levels(),
+                })?,
+            },
             KnownPoints::Dependent { source, listed, found } => {
                 let key = || source.levels().iter().map(|at| around[*at]).collect::<Vec<u64>>();
                 let known = found.as_ref().and_then(|found| found.get(&key()).cloned());

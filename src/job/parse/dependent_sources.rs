@@ -6,7 +6,7 @@ use std::path::Path;
 
 use glob::Pattern;
 
-use crate::condition::{Column, Evaluator, Expression, Holds, Outcome};
+use crate::condition::{Evaluator, Expression, ExpressionValue, Holds, LoopColumn};
 use crate::job::parse::conditions::{column_value, in_words};
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::parse::sources::{self, FilePatterns};
@@ -23,7 +23,7 @@ pub(super) struct Around<'a> {
 }
 
 impl Around<'_> {
-    fn in_words(&self) -> String {
+    pub(super) fn in_words(&self) -> String {
         in_words(self.levels.iter().map(|level| ((self.name)(*level), (self.point)(*level))))
     }
 }
@@ -53,7 +53,7 @@ impl Found {
 
 pub(super) trait DependentSource {
     /// Resolves the names in it to these columns, which it is given before all else.
-    fn prepare(&mut self, evaluator: &Evaluator, known: &[Column]) -> Result<()>;
+    fn prepare(&mut self, evaluator: &Evaluator, known: &[LoopColumn]) -> Result<()>;
 
     /// The levels of the loops that it names.
     fn levels(&self) -> &BTreeSet<usize>;
@@ -95,7 +95,7 @@ pub(super) fn take<'a>(table: &mut TomlTable<'a>) -> Result<Option<Box<dyn Depen
 }
 
 /// The level of the loop that a placeholder fills in.
-fn level_of(name: &str, known: &[Column]) -> Option<usize> {
+fn level_of(name: &str, known: &[LoopColumn]) -> Option<usize> {
     known.iter().find(|column| column.field.is_none() && column.name == name).map(|c| c.level)
 }
 
@@ -107,7 +107,7 @@ struct DependentFiles<'a> {
 }
 
 impl DependentSource for DependentFiles<'_> {
-    fn prepare(&mut self, _: &Evaluator, known: &[Column]) -> Result<()> {
+    fn prepare(&mut self, _: &Evaluator, known: &[LoopColumn]) -> Result<()> {
         for (entry, text) in &self.patterns.include {
             let template = Template::parse(text).map_err(|why| entry.error(why))?;
             for name in template.loops() {
@@ -189,7 +189,7 @@ impl DependentNumbers<'_> {
         let Some(expression) = &self.parsed[at] else { return entry.number().map(Some) };
         let values = expression.columns.iter().map(|c| column_value(c, (around.point)(c.level)));
         let why = match evaluator.evaluate(expression, values) {
-            Ok(Outcome::Number(number)) if number.is_finite() => {
+            Ok(ExpressionValue::Number(number)) if number.is_finite() => {
                 let is_whole = self.kind == "range" || *key == "count";
                 if is_whole && number.fract() != 0.0 {
                     format!(
@@ -202,11 +202,11 @@ impl DependentNumbers<'_> {
                     return Ok(Some(number));
                 }
             }
-            Ok(Outcome::Number(number)) => format!("is {number}"),
-            Ok(Outcome::None) => {
+            Ok(ExpressionValue::Number(number)) => format!("is {number}"),
+            Ok(ExpressionValue::None) => {
                 "has no result: something in it is none, or divided by 0".to_string()
             }
-            Ok(Outcome::Text(text)) => format!("is the string '{text}', not a number"),
+            Ok(ExpressionValue::Text(text)) => format!("is the string '{text}', not a number"),
             Err(why) => why,
         };
         let place = around.in_words();
@@ -224,7 +224,7 @@ impl DependentNumbers<'_> {
 }
 
 impl DependentSource for DependentNumbers<'_> {
-    fn prepare(&mut self, evaluator: &Evaluator, known: &[Column]) -> Result<()> {
+    fn prepare(&mut self, evaluator: &Evaluator, known: &[LoopColumn]) -> Result<()> {
         for (_, entry) in &self.bounds {
             let text = entry.as_ref().and_then(|entry| Some((entry, entry.text().ok()?)));
             let Some((entry, text)) = text else {

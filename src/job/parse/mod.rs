@@ -7,6 +7,7 @@ mod dependent;
 mod dependent_sources;
 mod globs;
 pub(crate) mod keys;
+mod matched;
 mod rows;
 pub(crate) mod sources;
 
@@ -19,9 +20,10 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::job::parse::crunch::parse_crunch;
-use crate::job::parse::dependent::{ParsedLoop, Source};
+use crate::job::parse::dependent::{ParsedLoop, ParsedSource};
 pub(crate) use crate::job::parse::globs::files_below;
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
+use crate::job::parse::matched::MatchedRows;
 use crate::job::slurm::SlurmOptions;
 use crate::job::{CrunchSpec, Job, Places, Seeding, check_job_name, check_name};
 use crate::model::{Completeness, Loop, Order, Policy, PythonFunction, Reduce, Value};
@@ -311,13 +313,20 @@ fn parse_loop<'a>(
         seeding.was.insert(name.clone(), was.value()?);
     }
     let (only_if, condition) = (table.take("only_if"), table.take("where"));
+    let mut matched = None;
     let source = match dependent_sources::take(&mut table)? {
-        Some(source) => Source::Dependent(source),
-        None => Source::Fixed(sources::of_loop(&mut table, &name, folder)?),
+        Some(source) => ParsedSource::Dependent(source),
+        None => {
+            let mut points = sources::of_loop(&mut table, &name, folder)?;
+            if let Some(rows) = table.take("rows") {
+                matched = MatchedRows::of(&rows, &mut points, &names)?;
+            }
+            ParsedSource::Fixed(points)
+        }
     };
     table.finish()?;
     let entry = entry.clone();
-    Ok(ParsedLoop { entry, name, reduce, require, source, only_if, condition })
+    Ok(ParsedLoop { entry, name, reduce, require, source, matched, only_if, condition })
 }
 
 fn parse_reduce(entry: &TomlEntry) -> Result<Reduce> {

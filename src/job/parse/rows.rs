@@ -83,6 +83,7 @@ impl<'a> RowsFormat<'a> {
         let missing = table.take("na").map(|na| texts(&na)).transpose()?;
         let mut columns = |key| take_list(&mut table, key);
         let (text, numbers) = (columns("text")?, columns("numbers")?);
+        table.take("match"); // which rows belong to which points of other loops
         table.finish()?;
         let decimal = decimal.map(char::from);
         Ok(RowsFormat { entry, file, delimiter, decimal, encoding, text, numbers, missing })

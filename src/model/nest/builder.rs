@@ -1,11 +1,11 @@
 //! Builds the shape of a nest from what its loops depend on. A point below which there is no task takes no
 //! slot.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::model::nest::column::Column;
+use crate::model::nest::packed_numbers::PackedNumbers;
 use crate::model::nest::shape::{Nodes, Shape};
 
 /// Which of its points a loop has, given the points of the loops around it.
@@ -41,13 +41,16 @@ pub(super) struct Builder<'a, S> {
     /// The levels around each level that something at this level or further in depends on.
     matters: Vec<BTreeSet<usize>>,
     /// What was selected, by the points that it depends on; nothing for a level where that is asked once.
-    selected: Vec<Option<HashMap<Vec<u64>, Vec<Range<u64>>>>>,
+    selected: Vec<Option<ByPoints<Vec<Range<u64>>>>>,
     /// Nodes that were built, by the points that matter; nothing for a level whose nodes are built once.
-    built: Vec<Option<HashMap<Vec<u64>, Option<u64>>>>,
+    built: Vec<Option<ByPoints<Option<u64>>>>,
     levels: Vec<Nodes>,
     around: Vec<u64>,
     left_out: Vec<LeftOut>,
 }
+
+/// What is known by the points of loops around.
+type ByPoints<T> = BTreeMap<Vec<u64>, T>;
 
 /// A run of a node that is being built: its points, and the node below them.
 type Run = (Range<u64>, u64);
@@ -66,10 +69,10 @@ impl<'a, S: Selection> Builder<'a, S> {
             let walked = |outer: &usize| matters[outer + 1].contains(outer);
             (0..level).any(|outer| walked(&outer) && !matters[level].contains(&outer))
         };
-        let built = (0..depth).map(|level| is_repeated(level).then(HashMap::new)).collect();
+        let built = (0..depth).map(|level| is_repeated(level).then(BTreeMap::new)).collect();
         let is_asked_again =
             |level: usize| on[level].as_ref().is_some_and(|on| *on != matters[level]);
-        let selected = (0..depth).map(|level| is_asked_again(level).then(HashMap::new)).collect();
+        let selected = (0..depth).map(|level| is_asked_again(level).then(BTreeMap::new)).collect();
         Builder {
             selection,
             on,
@@ -87,7 +90,7 @@ impl<'a, S: Selection> Builder<'a, S> {
         let Some(_) = self.node(0)? else { return Ok((None, self.left_out)) };
         for nodes in &mut self.levels {
             let Nodes { ends, points, inside, counts, .. } = nodes;
-            [ends, points, inside].into_iter().chain(counts).for_each(Column::shrink_to_fit);
+            [ends, points, inside].into_iter().chain(counts).for_each(PackedNumbers::shrink_to_fit);
         }
         Ok((Some(Shape { levels: self.levels }), self.left_out))
     }

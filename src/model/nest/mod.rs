@@ -9,8 +9,8 @@
 //! indices.
 
 mod builder;
-mod column;
 mod left_out;
+mod packed_numbers;
 mod points;
 #[cfg(test)]
 pub(crate) mod random;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::key::Key;
 use crate::model::nest::MOST_TASKS;
-use crate::model::nest::column::Column;
+use crate::model::nest::packed_numbers::PackedNumbers;
 
 /// The outermost loops of a nest, down to the innermost one whose points depend on others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,13 +26,13 @@ pub(super) struct Shape {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Nodes {
     /// The end of each node's runs.
-    pub(super) ends: Column,
+    pub(super) ends: PackedNumbers,
     /// By run: its first point.
-    pub(super) points: Column,
+    pub(super) points: PackedNumbers,
     /// By run: the node below its points, one level further in; empty at the last level.
-    pub(super) inside: Column,
+    pub(super) inside: PackedNumbers,
     /// By level from the next one on, and by run: how many keys the node has up to and with this run.
-    pub(super) counts: Vec<Column>,
+    pub(super) counts: Vec<PackedNumbers>,
     /// Whether the points of each node ascend.
     pub(super) is_sorted: bool,
 }
@@ -64,7 +64,7 @@ pub(crate) struct ShapeRow {
 
 /// One step from a key to the next one inside it.
 #[derive(Clone, Copy)]
-struct Step {
+struct InwardStep {
     /// The level of the outer key, its node's first run, and the run of the inner key.
     level: usize,
     first: usize,
@@ -77,10 +77,10 @@ impl Nodes {
     /// No nodes, above this many levels of keys.
     pub(super) fn empty(levels: usize) -> Nodes {
         Nodes {
-            ends: Column::new(),
-            points: Column::new(),
-            inside: Column::new(),
-            counts: vec![Column::new(); levels],
+            ends: PackedNumbers::new(),
+            points: PackedNumbers::new(),
+            inside: PackedNumbers::new(),
+            counts: vec![PackedNumbers::new(); levels],
             is_sorted: true,
         }
     }
@@ -130,7 +130,7 @@ impl Nodes {
     }
 
     fn is_same(&self, one: Range<usize>, other: Range<usize>) -> bool {
-        let same = |column: &Column| {
+        let same = |column: &PackedNumbers| {
             let pairs = one.clone().zip(other.clone());
             column.len() == 0 || pairs.into_iter().all(|(a, b)| column.get(a) == column.get(b))
         };
@@ -230,7 +230,7 @@ impl Shape {
     }
 
     /// Steps from the whole job to a key. Returns the key's node; 0 at the last level.
-    fn walk(&self, level: usize, mut index: u64, mut step: impl FnMut(Step)) -> u64 {
+    fn walk(&self, level: usize, mut index: u64, mut step: impl FnMut(InwardStep)) -> u64 {
         let mut node = 0;
         for at in 0..level {
             let nodes = &self.levels[at];
@@ -242,7 +242,7 @@ impl Shape {
             };
             index -= nodes.before(level - at - 1, first, run);
             let each = self.each(at, run, level);
-            step(Step { level: at, first, run, place: index / each });
+            step(InwardStep { level: at, first, run, place: index / each });
             index %= each;
             node = if at + 1 < self.depth() { nodes.inside.get(run) } else { 0 };
         }
@@ -250,7 +250,7 @@ impl Shape {
     }
 
     /// How many keys of `level` are before this step's inner key, in the step's node.
-    fn skipped(&self, step: &Step, level: usize) -> u64 {
+    fn skipped(&self, step: &InwardStep, level: usize) -> u64 {
         let before = self.levels[step.level].before(level - step.level - 1, step.first, step.run);
         before + step.place * self.each(step.level, step.run, level)
     }
@@ -340,7 +340,11 @@ impl Shape {
 }
 
 /// The first place whose number is over `limit`; the numbers ascend.
-fn first_over(numbers: &Column, Range { mut start, mut end }: Range<usize>, limit: u64) -> usize {
+fn first_over(
+    numbers: &PackedNumbers,
+    Range { mut start, mut end }: Range<usize>,
+    limit: u64,
+) -> usize {
     while start < end {
         let middle = start + (end - start) / 2;
         match numbers.get(middle) <= limit {
