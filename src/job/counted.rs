@@ -42,6 +42,8 @@ pub(crate) enum FileRole {
     Input,
     /// The file of a Python reduction, or a module that it imports. Summaries depend on it; runs do not.
     Reduction,
+    /// A module that a call of a Python reduction imports.
+    LateReduction,
 }
 
 impl FileRole {
@@ -55,7 +57,7 @@ impl FileRole {
             FileRole::Function => "the file of a Python function",
             FileRole::Module | FileRole::LateModule => "a module that crunch imports",
             FileRole::Input => "named by inputs",
-            FileRole::Reduction => "a file of a reduction",
+            FileRole::Reduction | FileRole::LateReduction => "a file of a reduction",
         }
     }
 }

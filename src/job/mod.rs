@@ -28,7 +28,7 @@ use crate::model::{Loop, LoopNest, Points, Policy, PythonFunction, Reduce, Value
 use crate::util::error::{Error, Result};
 #[cfg(feature = "jobs")]
 pub(crate) use combined::file_words;
-pub(crate) use counted::PythonModules;
+pub(crate) use counted::{FileRole, PythonModules};
 #[cfg(feature = "jobs")]
 pub(crate) use digests::WatchedFile;
 pub(crate) use digests::{
