@@ -5,6 +5,7 @@ mod globs;
 pub(crate) mod keys;
 mod rows;
 pub(crate) mod sources;
+mod written;
 
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
@@ -47,6 +48,10 @@ fn text(file: &Path) -> Result<String> {
     }
     if what.is_block_device() || what.is_char_device() {
         return Err(no("it is a device"));
+    }
+    // The pipe of <(command) has no name in a folder, and somebody who writes.
+    if what.is_fifo() && file.canonicalize().is_ok() {
+        return Err(no("it is a named pipe, to which maybe nobody writes; save it as a file"));
     }
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(file).map_err(unreadable)?;

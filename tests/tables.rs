@@ -1,0 +1,136 @@
+//! Tables as points: what looks like numbers and is none is never text without a word, and a file that is no table
+//! is called what it is.
+
+mod common;
+
+use common::{Desk, Ran, gridmpi};
+
+/// Runs a job over the rows of this file; crunch returns its row.
+fn run(content: &[u8], rows: &str) -> Ran {
+    let desk = Desk::with_job(&format!(
+        "[crunch]\npython = \"fit.py:crunch\"\n[[loop]]\nname = \"row\"\nrows = {rows}\nreduce = \"all\"\n"
+    ));
+    desk.write("fit.py", "def crunch(row):\n    return [row]\n");
+    std::fs::write(desk.path("t.csv"), content).unwrap();
+    desk.run(gridmpi(), &["job.toml", "--threads", "1", "--no-store", "--format", "json"])
+}
+
+const PLAIN: &str = "\"t.csv\"";
+
+#[test]
+fn numbers_as_people_write_them_are_no_text_without_a_word() {
+    for (cells, says) in [
+        (
+            &["1", "1,234.5"][..],
+            "line 3, column 'x': \"1,234.5\" is a number with signs that are not read, such as those between thousands? Then write 1234.5; if it is text, rows = { file = \"t.csv\", text = [\"x\"] }",
+        ),
+        (&["1,234.5", "12,000.0"], "line 2, column 'x': \"1,234.5\" is"),
+        (&["1.234.567", "-"], "write 1234567"),
+        (&["1 234", "17"], "write 1234"),
+        (&["\u{2212}5", "17"], "write -5"),
+        (&["(12.5)", "17"], "write -12.5"),
+        (&["0.48D+02", "17"], "write 0.48e+02"),
+        (&["2'345.5", "1e5"], "write 2345.5"),
+        (&["1_000", "NA"], "write 1000"),
+    ] {
+        let lines: String = cells.iter().map(|cell| format!("7,\"{cell}\"\n")).collect();
+        let refused = run(format!("n,x\n{lines}").as_bytes(), PLAIN).exits(2);
+        assert!(refused.stderr.contains(says), "{cells:?}: {}", refused.stderr);
+    }
+    let table = "n;x\n1;1.234,5\n2;7,5\n".as_bytes();
+    let rows = "{ file = \"t.csv\", delimiter = \";\", decimal = \",\" }";
+    let refused = run(table, rows).exits(2);
+    assert!(
+        refused
+            .stderr
+            .contains("write 1234.5; if it is text, rows = { file = \"t.csv\", ..., text"),
+        "{}",
+        refused.stderr
+    );
+    let told = "{ file = \"t.csv\", numbers = [\"x\"] }";
+    let refused = run(b"n,x\n1,\"1,234\"\n", told).exits(2);
+    assert!(refused.stderr.contains("line 2, column 'x': \"1,234\""), "{}", refused.stderr);
+}
+
+#[test]
+fn what_only_resembles_such_numbers_is_text() {
+    for (cells, warns) in [
+        (["10.0.0.1", "192.168.100.200"], false),
+        (["2024.01.05", "2024.01.06"], false),
+        (["1,234.5", "unknown"], false),
+        (["5%", "17%"], true),
+        (["$5", "17"], true),
+    ] {
+        let lines: String = cells.iter().map(|cell| format!("7,\"{cell}\"\n")).collect();
+        let ran = run(format!("n,x\n{lines}").as_bytes(), PLAIN).exits(0);
+        for cell in cells {
+            assert!(ran.stdout.contains(&format!("\"x\":\"{cell}\"")), "{cell}: {}", ran.stdout);
+        }
+        let said = ran.stderr.contains("all cells of column 'x' are text, because line 2 has");
+        assert_eq!(said, warns, "{}", ran.stderr);
+    }
+    let told = "{ file = \"t.csv\", text = [\"x\"] }";
+    let ran = run(b"n,x\n1,\"1,234.5\"\n2,7\n", told).exits(0);
+    assert!(ran.stdout.contains("\"x\":\"7\"") && !ran.stderr.contains("WARN"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_file_that_is_no_table_is_called_what_it_is() {
+    for (content, says) in [
+        (&b"{\"a\": 1, \"b\": 2}\n{\"a\": 3, \"b\": 4}\n"[..], "t.csv: JSON lines, not a table"),
+        (b"[{\"a\": 1, \"b\": 2},\n {\"a\": 3, \"b\": 4}]\n", "t.csv: JSON, not a table"),
+        (b"[1, 2, 3]", "t.csv: JSON, not a table"),
+        (b"PAR1\x15\x04\x15", "t.csv: Parquet?"),
+        (b"ARROW1\0\0", "t.csv: Arrow or Feather?"),
+        (b"PK\x03\x04\x14\0", "t.csv: a workbook (xlsx, ods), or zipped?"),
+        (b"\x80\x04\x95\x10", "t.csv: pickled by Python?"),
+        (b"<!DOCTYPE html>\n<html></html>", "t.csv: HTML"),
+        (b"version https://git-lfs.github.com/spec/v1\nsize 12\n", "t.csv: a pointer of Git LFS?"),
+        (b"x y\n1 2\n3 4\n", "line 1 has one column; separated by blanks?"),
+    ] {
+        let refused = run(content, PLAIN).exits(2);
+        assert!(refused.stderr.contains(says), "{says}: {}", refused.stderr);
+    }
+    let ran = run(b"[time],{v}\n1,2\n", PLAIN).exits(0);
+    assert!(ran.stdout.contains("\"[time]\":1,\"{v}\":2"), "{}", ran.stdout);
+    let ran = run(b"patient name\nJohn Smith\nEva Mai\n", PLAIN).exits(0);
+    assert!(ran.stdout.contains("Eva Mai"), "{}", ran.stdout);
+}
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let desk = Desk::new();
+    let made = std::process::Command::new("mkfifo").arg(desk.path("fifo")).status().unwrap();
+    assert!(made.success());
+    desk.write("folder/f", "");
+    let ridge = "[[loop]]\nname = \"alpha\"\nvalues = [1]\n[[loop]]\nname = \"fold\"\nrange = { from = 0, to = 2 }\n";
+    for (name, is) in [("fifo", "a named pipe"), ("folder", "a folder"), ("/dev/zero", "a device")]
+    {
+        let text = format!(
+            "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"a\"\nrows = \"{name}\"\n"
+        );
+        desk.write("rows.toml", &text);
+        let text = format!(
+            "[crunch]\nbuiltin = \"ridge\"\n[[loop]]\nname = \"dataset\"\nvalues = [\"{name}\"]\n{ridge}"
+        );
+        desk.write("ridge.toml", &text);
+        for job in ["rows.toml", "ridge.toml"] {
+            let refused = desk.run(gridmpi(), &[job]).exits(2);
+            let says = format!("it is {is}, not a file");
+            assert!(refused.stderr.contains(&says), "{job}, {name}: {}", refused.stderr);
+        }
+    }
+    for verb in [&["fifo"][..], &["plan", "fifo"], &["check", "fifo"]] {
+        let refused = desk.run(gridmpi(), verb).exits(2);
+        assert!(
+            refused.stderr.contains("fifo: no job file: it is a named pipe"),
+            "{}",
+            refused.stderr
+        );
+    }
+    // A pipe that somebody writes to.
+    let script = "sed 's/rows = .*/values = [2]\\nreduce = \"max\"/' rows.toml | \"$1\" /dev/stdin --no-store";
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", script, "bash"]).arg(gridmpi().get_program());
+    assert!(desk.run(shell, &[]).exits(0).stdout.contains('2'));
+}
