@@ -82,7 +82,7 @@ fn a_file_that_is_no_table_is_called_what_it_is() {
         (b"[1, 2, 3]", "t.csv: JSON, not a table"),
         (b"PAR1\x15\x04\x15", "t.csv: Parquet?"),
         (b"ARROW1\0\0", "t.csv: Arrow or Feather?"),
-        (b"PK\x03\x04\x14\0", "t.csv: a workbook (xlsx, ods), or zipped?"),
+        (b"PK\x03\x04\x14\0", "t.csv: a workbook, or zipped?"),
         (b"\x80\x04\x95\x10", "t.csv: pickled by Python?"),
         (b"<!DOCTYPE html>\n<html></html>", "t.csv: HTML"),
         (b"version https://git-lfs.github.com/spec/v1\nsize 12\n", "t.csv: a pointer of Git LFS?"),
@@ -120,6 +120,30 @@ fn what_is_no_file_is_not_waited_for() {
             assert!(refused.stderr.contains(&says), "{job}, {name}: {}", refused.stderr);
         }
     }
+    for (inputs, says) in
+        [("fifo", "\"fifo\": "), ("more", "\"more\": "), ("/dev/zero", "zero is a device")]
+    {
+        desk.write("more/f", "");
+        let _ = std::os::unix::fs::symlink(desk.path("fifo"), desk.path("more/link"));
+        desk.write(
+            "inputs.toml",
+            &format!("[crunch]\nshell = \"echo 1\"\ninputs = [\"{inputs}\"]\n[[loop]]\nname = \"a\"\nvalues = [1]\nreduce = \"max\"\n"),
+        );
+        let refused = desk.run(gridmpi(), &["inputs.toml"]).exits(2);
+        assert!(
+            refused.stderr.contains("crunch.inputs") && refused.stderr.contains(says),
+            "{}",
+            refused.stderr
+        );
+    }
+    // Links that lead back, twice: each folder is looked through once.
+    for link in ["more/a", "more/b"] {
+        std::os::unix::fs::symlink(".", desk.path(link)).unwrap();
+    }
+    std::fs::remove_file(desk.path("more/link")).unwrap();
+    let text = std::fs::read_to_string(desk.path("inputs.toml")).unwrap();
+    desk.write("inputs.toml", &text.replace("/dev/zero", "more"));
+    desk.run(gridmpi(), &["inputs.toml"]).exits(0);
     for verb in [&["fifo"][..], &["plan", "fifo"], &["check", "fifo"]] {
         let refused = desk.run(gridmpi(), verb).exits(2);
         assert!(
