@@ -69,6 +69,16 @@ fn what_only_resembles_such_numbers_is_text() {
         let said = ran.stderr.contains("all cells of column 'x' are text, because line 2 has");
         assert_eq!(said, warns, "{}", ran.stderr);
     }
+    for cells in [["0.5", "3.14159265358979323846"], ["9007199254740993", "0.5"], ["1e-400", "2.5"]]
+    {
+        let table = format!("n,x\n1,{}\n2,{}\n", cells[0], cells[1]);
+        let ran = run(table.as_bytes(), PLAIN).exits(0);
+        assert!(ran.stdout.contains(&format!("\"x\":\"{}\"", cells[1])), "{}", ran.stdout);
+        let says = "and a number keeps fewer digits; if the nearest number is meant, rows = { file = \"t.csv\", numbers = [\"x\"] }";
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    }
+    let ran = run(b"n,x\n1,20230101123456789012\n2,5\n", PLAIN).exits(0);
+    assert!(!ran.stderr.contains("WARN"), "an identifier: {}", ran.stderr);
     let told = "{ file = \"t.csv\", text = [\"x\"] }";
     let ran = run(b"n,x\n1,\"1,234.5\"\n2,7\n", told).exits(0);
     assert!(ran.stdout.contains("\"x\":\"7\"") && !ran.stderr.contains("WARN"), "{}", ran.stderr);

@@ -72,9 +72,15 @@ pub(crate) struct RunEffects {
 /// The thread that runs reductions.
 struct ReduceThread {
     groups: Sender<(Key, Vec<SlotResult>)>,
-    /// With what the calls have imported.
-    reduced: Receiver<(Key, Result<Scored, String>, Vec<(String, String)>)>,
+    reduced: Receiver<ReducedGroup>,
     away: usize,
+}
+
+struct ReducedGroup {
+    key: Key,
+    result: Result<Scored, String>,
+    /// The files that the call has imported, with their digests.
+    imported: Vec<(String, String)>,
 }
 
 /// The thread that calls listeners.
@@ -337,7 +343,7 @@ impl Effects for RunEffects {
         let reduced = reducer.reduced.try_recv();
         reducer.away -= usize::from(reduced.is_ok());
         match reduced {
-            Ok((key, mut result, imported)) => {
+            Ok(ReducedGroup { key, mut result, imported }) => {
                 if let Reply::Refused(why) = self.imported_by_reduction(imported) {
                     result = Err(why);
                 }
@@ -375,7 +381,8 @@ impl ReduceThread {
         let work = move || {
             while let Ok((key, items)) = to_reduce.recv() {
                 let result = caught("summarize", || reducer.reduce(key, &items));
-                if done.send((key, result, reducer.take_imported())).is_err() {
+                let imported = reducer.take_imported();
+                if done.send(ReducedGroup { key, result, imported }).is_err() {
                     return;
                 }
             }

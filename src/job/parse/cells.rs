@@ -182,6 +182,28 @@ pub(super) fn odd_one(
     first.filter(|_| numbers > words)
 }
 
+/// The first cell that has more digits than a number keeps, in a column of numbers with fractions: no identifiers.
+pub(super) fn first_too_long(
+    cells: &[&str],
+    decimal: Option<char>,
+    missing: impl Fn(&str) -> bool,
+) -> Option<usize> {
+    let sign = decimal.unwrap_or('.');
+    let (mut first, mut has_fraction) = (None, false);
+    for (row, cell) in cells.iter().enumerate().filter(|(_, cell)| !missing(cell)) {
+        let parts = parse(cell, sign)?;
+        has_fraction |= parts.fraction.is_some() || parts.exponent.is_some();
+        let is_too_long = match parts.look() {
+            CellForm::Number(Value::Int(whole), _) => whole.unsigned_abs() > 1 << 53,
+            CellForm::Number(..) => false,
+            _ if parts.whole.len() > 1 && parts.whole.starts_with('0') => return None,
+            _ => true,
+        };
+        first = first.or(is_too_long.then_some(row));
+    }
+    first.filter(|_| has_fraction)
+}
+
 /// The first cell with the sign of a unit, such as 5%, in a column that has numbers but for these.
 pub(super) fn first_with_unit(
     cells: &[&str],

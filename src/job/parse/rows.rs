@@ -179,8 +179,12 @@ impl<'a> RowsFormat<'a> {
             let values = values.map_err(|unclear| self.unclear(unclear, name, &cells, &lines))?;
             if told == Told::Nothing {
                 let unit = cells::first_with_unit(&cells, self.decimal, missing);
+                let is_text = matches!(values.first(), Some(Value::Text(_)));
+                let long = is_text.then(|| cells::first_too_long(&cells, self.decimal, missing));
                 if let Some(row) = unit {
                     self.warn_of_unit(name, cells[row], &lines[row]);
+                } else if let Some(row) = long.flatten() {
+                    self.warn_of_digits(name, cells[row], &lines[row]);
                 } else if let Some(row) = cells::odd_one(&cells, self.decimal, missing) {
                     self.warn_of_text(name, cells[row], &lines[row]);
                 }
@@ -233,6 +237,19 @@ impl<'a> RowsFormat<'a> {
             "{}: all cells of column '{column}' are text, because line {line} has \"{cell}\"; if they are numbers, write them without that sign; if it is text, {}",
             self.file,
             self.instead(&format!("text = [\"{column}\"]"))
+        );
+    }
+
+    /// Says that a column of numbers with too many digits is text.
+    fn warn_of_digits(&self, column: &str, cell: &str, record: &csv::StringRecord) {
+        let line = record.position().map_or(0, csv::Position::line);
+        let list = |key: &str| self.instead(&format!("{key} = [\"{column}\"]"));
+        log::warn!(
+            "{}: all cells of column '{column}' are text, because line {line} has {}, and a number keeps fewer digits; if the nearest number is meant, {}; if it is text, {}",
+            self.file,
+            beginning(cell, 80),
+            list("numbers"),
+            list("text")
         );
     }
 
