@@ -118,8 +118,8 @@ impl FileWatch {
     ) -> Result<FileState, RunError> {
         let path = Path::new(&file.name);
         let name = path.strip_prefix(folder).unwrap_or(path).display();
-        // Where it is missing on this host alone, others can work. If it is gone on the host of rank 0 too, where it
-        // was at the start, it has changed.
+        // Where it is missing on this host alone, others can work. If it is gone on the host of rank 0 too, where
+        // it was at the start, it has changed.
         let unfit = |error: Error| {
             let host = machine::host();
             let is_gone = error.kind() == ErrorKind::NotFound

@@ -1,5 +1,6 @@
-//! Numbers as people write them, which no program reads: `1,234.5`, `1.234,5`, `1 234`, `(12)`, a typeset minus sign, and
-//! Fortran's `0.5D+03`; and numbers with a sign of their unit, such as `5%`. Found so that nobody takes a column of them for numbers.
+//! Numbers as people write them, which no program reads: `1,234.5`, `1.234,5`, `1 234`, `(12)`, a typeset minus sign,
+//! and Fortran's `0.5D+03`; and numbers with the sign of a unit, such as `5%`. A column of them is not to become text
+//! without a word.
 
 /// What stands between thousands.
 const SEPARATORS: [char; 9] =
