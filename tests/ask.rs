@@ -598,3 +598,36 @@ fn what_cannot_be_answered_is_said() {
         assert_eq!(ran.stdout, "", "{arguments:?}");
     }
 }
+
+#[test]
+fn a_string_that_names_a_number_is_a_string() {
+    let results =
+        r#"{"score": 1, "s": "NaN", "t": "Infinity", "v": NaN, "w": -Infinity, "n": 2.5}"#;
+    for crunch in ["shell = \"cat result\"".to_string(), "python = \"fit.py:crunch\"".to_string()] {
+        let desk = Desk::with_job(&format!(
+            "[crunch]\n{crunch}\n[[loop]]\nname = \"a\"\nvalues = [1, 2]\nreduce = \"max\"\n"
+        ));
+        desk.write("result", results);
+        desk.write(
+            "fit.py",
+            "from math import inf, nan\ndef crunch(a):\n    return {'score': 1, 's': 'NaN', 't': 'Infinity', 'v': nan, 'w': -inf, 'n': 2.5}\n",
+        );
+        desk.run_job().exits(0);
+        let count = |condition: &str| {
+            json(&desk, &["runs", "out", "--where", condition]).as_array().unwrap().len()
+        };
+        for (condition, runs) in [
+            ("s = 'NaN'", 2),
+            ("s is null", 0),
+            ("t > 'Inf'", 2),
+            ("v is null", 2),
+            ("w < -1e300", 2),
+        ] {
+            assert_eq!(count(condition), runs, "{condition}");
+        }
+        let refused = desk.run(gridmpi(), &["runs", "out", "--where", "t > 5"]).exits(2);
+        assert!(refused.stderr.contains("t has strings, and 5 is a number"), "{}", refused.stderr);
+        let csv = says(&desk, &["export", "out", "--format", "csv"]);
+        assert!(csv.lines().nth(1).unwrap().contains("NaN,Infinity,nan,-inf,2.5"), "{csv}");
+    }
+}

@@ -217,3 +217,68 @@ fn stores_of_files_that_two_loops_name_are_merged() {
     assert_eq!(fs::read_to_string(desk.path("calls")).unwrap().lines().count(), 5);
     assert_eq!(desk.sql("SELECT sum(score) FROM all_runs"), ["1045.0"]);
 }
+
+#[test]
+fn what_a_call_of_a_reduction_imports_counts_for_summaries() {
+    for place in ["master", "workers"] {
+        let desk = Desk::with_job(&format!(
+            "reduce_on = \"{place}\"\n[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"x\"\nvalues = [1, 2, 3]\nreduce = {{ python = \"red.py:total\" }}\n"
+        ));
+        desk.write(
+            "red.py",
+            "import importlib\ndef total(runs):\n    module = importlib.import_module('fac' + 'tor')\n    return module.F * sum(run['score'] for run in runs)\n",
+        );
+        for (factor, total) in [("1.0", 6.0), ("7.0", 42.0)] {
+            desk.write("factor.py", &format!("F = {factor}\n"));
+            for start in 0..2 {
+                let ran = desk.run_job().exits(0);
+                assert_eq!(ran.score(), total, "{place}, start {start}");
+            }
+        }
+        assert_eq!(
+            desk.sql("SELECT max(attempt), count(*) FROM runs"),
+            ["1|3"],
+            "no run was made again"
+        );
+        let known = desk.sql("SELECT name FROM late_reductions");
+        assert_eq!(known, ["factor.py"], "{place}");
+    }
+}
+
+#[test]
+fn a_file_that_vanishes_during_a_job_stops_it() {
+    let desk = loop_x("command = [\"./run\", \"{x}\"]");
+    let program = "#!/bin/sh\necho $1 >> calls\n[ $(wc -l < calls) -ge 2 ] && rm -f run\necho $1\n";
+    for over_mpi in [false, true] {
+        desk.script("run", program);
+        desk.write("calls", "");
+        let fresh = ["job.toml", "--out", "out", "--fresh"];
+        let start = if over_mpi { common::mpirun(3) } else { gridmpi() };
+        let stopped = desk.run(start, &fresh).exits(2);
+        let said = "run is gone on host";
+        assert!(stopped.stderr.contains(said), "{}", stopped.stderr);
+        assert!(stopped.stderr.contains("it was missed at"), "{}", stopped.stderr);
+        assert_eq!(desk.sql("SELECT count(*) FROM all_runs WHERE status = 'failed'"), ["0"]);
+    }
+    desk.script("run", "#!/bin/sh\necho $1\n");
+    desk.run(gridmpi(), &["job.toml", "--out", "out", "--keep"]).exits(0);
+}
+
+#[test]
+fn data_that_vanishes_during_a_job_stops_it() {
+    for crunch in [
+        "shell = \"rm -f data/3; cat {file}\"",
+        "python = \"fit.py:crunch\"\nload = \"fit.py:load\"",
+    ] {
+        let desk = Desk::with_job(&format!(
+            "[crunch]\n{crunch}\n[[loop]]\nname = \"file\"\nfiles = \"data/*\"\nreduce = \"max\"\n"
+        ));
+        desk.write("fit.py", "import os\ndef load(path):\n    return float(open(path).read())\ndef crunch(file):\n    if file == 1.0: os.remove('data/3')\n    return file\n");
+        for file in 1..=3 {
+            desk.write(&format!("data/{file}"), &format!("{file}\n"));
+        }
+        let arguments = ["job.toml", "--threads", "1", "--out", "out"];
+        let stopped = desk.run(gridmpi(), &arguments).exits(2);
+        assert!(stopped.stderr.contains("data/3 is gone on host"), "{}", stopped.stderr);
+    }
+}

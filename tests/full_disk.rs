@@ -250,3 +250,20 @@ fn a_results_folder_that_vanishes_during_a_long_task_is_missed() {
     std::fs::rename(desk.path("elsewhere"), desk.path("out")).unwrap();
     assert_eq!(score(child), 7.0);
 }
+
+#[test]
+fn a_limit_for_files_pauses_the_job_in_words() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"a\"\nrange = { from = 0, to = 20000 }\nreduce = \"max\"\n",
+    );
+    // timeout sends SIGTERM, as a batch system does.
+    let mut limited = Command::new("bash");
+    limited
+        .args(["-c", "ulimit -f 200; exec timeout 4 \"$0\" \"$@\""])
+        .arg(gridmpi().get_program());
+    let stopped = desk.run(limited, &["job.toml", "--out", "out", "--threads", "1"]).exits(124);
+    for says in ["crunching pauses until it can be written", "start again to go on"] {
+        assert!(stopped.stderr.contains(says), "{}", stopped.stderr);
+    }
+    assert_eq!(desk.run_job().exits(0).score(), 19999.0);
+}

@@ -330,3 +330,33 @@ fn a_data_set_that_makes_room_is_compared_before() {
         .collect();
     assert_eq!(others, ["3.0", "5.0", "7.0", "4.0", "8.0", "5.0", "7.0", "9.0"]);
 }
+
+/// Names of modules that the child itself imports.
+const STANDARD: [&str; 9] =
+    ["ast", "copy", "email", "hashlib", "inspect", "json", "pickle", "random", "struct"];
+
+#[test]
+fn files_with_names_of_standard_modules_are_not_in_the_way_of_the_child() {
+    let code = "def crunch(x):\n    if x == 3: raise ValueError('three')\n    return {'score': 2.0 * x, 'list': [1]}\n";
+    let desk = desk(code, "", "[1, 2, 3]");
+    for name in STANDARD.into_iter().chain(["mmap", "traceback", "difflib", "sysconfig", "types"]) {
+        desk.write(&format!("{name}.py"), "raise ImportError('this is the own one')\n");
+    }
+    let found = run(&desk, "2", 100).0;
+    assert_eq!(found[..2], ["2.0", "4.0"]);
+    assert!(found[2].contains("three"), "{found:?}");
+}
+
+#[test]
+fn the_user_gets_a_module_of_the_own_folder_as_from_python_itself() {
+    for name in STANDARD {
+        let code = format!("import {name}\ndef crunch(x):\n    return {name}.FACTOR * x\n");
+        let desk = desk(&code, "", "[1, 2]");
+        desk.write(&format!("{name}.py"), "FACTOR = 3.0\n");
+        assert_eq!(run(&desk, "1", 0).0, ["3.0", "6.0"], "{name}");
+        // It counts, as any module of the user's.
+        desk.write(&format!("{name}.py"), "FACTOR = 4.0\n");
+        let again = desk.run(gridmpi(), &["job.toml", "--out", "out"]).exits(2);
+        assert!(again.stderr.contains(&format!("{name}.py has changed")), "{}", again.stderr);
+    }
+}

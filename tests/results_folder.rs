@@ -77,7 +77,7 @@ fn what_is_put_there_later_is_not_followed_either() {
 
 #[test]
 fn files_of_the_user_with_names_of_results_are_not_written_over() {
-    for name in ["summary.json", "summary.csv", "status.json", "report.html"] {
+    for name in ["summary.json", "summary.csv", "status.json", "report.html", ".lock"] {
         let desk = Desk::with_job(JOB);
         desk.write(&format!("out/{name}"), "PRECIOUS");
         for arguments in

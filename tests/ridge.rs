@@ -199,3 +199,25 @@ fn a_quote_that_nothing_closes_swallows_no_rows() {
     let refused = desk.run_job().exits(2).stderr;
     assert!(refused.contains("a.csv: line 10 opens a quote (\") that nothing closes"), "{refused}");
 }
+
+#[test]
+fn features_are_collinear_as_the_docs_say() {
+    // Of sizes 1e-9 and 1e9, independent: one singular value is 1e-18 of the other. Then nearly and wholly the same.
+    for (scale, difference, is_collinear) in
+        [([1e-9, 1e9], 1.0, false), ([1.0, 1.0], 1e-4, false), ([1.0, 1.0], 1e-14, true)]
+    {
+        let row = |i: i32| {
+            let (a, c) = ((f64::from(i) * 1.7).sin(), (f64::from(i) * 0.9).cos());
+            let b = if difference == 1.0 { c } else { a + difference * c };
+            format!("{:?},{:?},{:?}\n", a * scale[0], b * scale[1], 2.0 * a + 3.0 * b)
+        };
+        let desk = Desk::with_job(
+            "[crunch]\nbuiltin = \"ridge\"\n[[loop]]\nname = \"dataset\"\nfiles = \"t.csv\"\n[[loop]]\nname = \"alpha\"\nvalues = [0]\nreduce = \"max\"\n[[loop]]\nname = \"fold\"\nrange = { from = 0, to = 3 }\nreduce = \"mean\"\n",
+        );
+        desk.write("t.csv", &format!("a,b,y\n{}", (0..30).map(row).collect::<String>()));
+        let ran = desk.run_job().exits(0);
+        let score = ran.score();
+        assert!((score - 1.0).abs() < 1e-9, "{scale:?}, {difference}: {score}");
+        assert_eq!(ran.stderr.contains("collinear"), is_collinear, "{}", ran.stderr);
+    }
+}

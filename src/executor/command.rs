@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -400,16 +399,7 @@ impl ResultFile {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(error)),
         };
-        let kind = about.file_type();
-        let other = match () {
-            () if kind.is_file() => None,
-            () if kind.is_dir() => Some("a folder"),
-            () if kind.is_symlink() => Some("a link"),
-            () if kind.is_fifo() => Some("a named pipe"),
-            () if kind.is_socket() => Some("a socket"),
-            () => Some("a device"),
-        };
-        if let Some(other) = other {
+        if let Some(other) = files::other_kind(&about) {
             return Err(format!(
                 "the result file is {other}: write the result itself to the path in GRIDMPI_RESULT"
             ));

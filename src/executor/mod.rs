@@ -128,6 +128,11 @@ pub(crate) trait GroupReducer {
 
     /// The value of a group with these items in its slots. After an error the group stays incomplete.
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String>;
+
+    /// The user's files that calls have imported since the last question, with the digests of their content.
+    fn take_imported(&mut self) -> Vec<(String, String)> {
+        Vec::new()
+    }
 }
 
 /// The user's functions, shared by all threads of a process.
@@ -171,7 +176,8 @@ impl ExecutorRegistry {
             }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Ridge(options) => {
-                Box::new(builtin::ridge::Ridge::new(job, &self.ridge, &self.watch, options))
+                let watched = (&self.watch, caller);
+                Box::new(builtin::ridge::Ridge::new(job, &self.ridge, watched, options))
             }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Python(python) => {
@@ -180,22 +186,27 @@ impl ExecutorRegistry {
             }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Command(arguments) => {
-                self.watched(command::CommandExecutor::arguments(job, arguments, caller, place))
+                let inner = command::CommandExecutor::arguments(job, arguments, caller, place);
+                self.watched(inner, caller)
             }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Shell(line) => {
-                self.watched(command::CommandExecutor::shell(job, line, caller, place))
+                self.watched(command::CommandExecutor::shell(job, line, caller, place), caller)
             }
             _ => Box::new(Stranger),
         }
     }
 
     #[cfg(feature = "jobs")]
-    fn watched(&self, inner: command::CommandExecutor) -> Box<dyn Executor> {
-        let (job, watch) = (self.job.clone(), self.watch.clone());
+    fn watched(
+        &self,
+        inner: command::CommandExecutor,
+        master: &Arc<dyn MasterClient>,
+    ) -> Box<dyn Executor> {
+        let (job, watch, master) = (self.job.clone(), self.watch.clone(), master.clone());
         let words = job::file_words(&job);
         let (inner, is_compared) = (Box::new(inner), false);
-        Box::new(watch::WatchedExecutor { job, watch, inner, words, is_compared })
+        Box::new(watch::WatchedExecutor { job, watch, master, inner, words, is_compared })
     }
 
     pub(crate) fn reducer(&self, place: Slot) -> Box<dyn GroupReducer + Send> {

@@ -4,6 +4,7 @@
 //! made again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{Error, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,9 +20,13 @@ use crate::util::clock;
 use crate::util::file_state::FileState;
 use crate::util::machine;
 use crate::util::programs::find_program;
+use crate::wire::requests::{MasterClient, Reply, Request};
 
 /// What to do about a file that is not what it was.
 pub(crate) const CHANGED: &str = "what the attempts with it gave is not kept, what was done before is; put it back and start again, or start with --keep to go on with it as it is, or with --fresh; a file that runs write is left out with ignore in [crunch]";
+
+/// What to do about a file that is gone.
+const GONE: &str = "what the attempts without it gave is not kept, what was done before is; put it back and start again";
 
 /// What to do about a host that differs from rank 0's.
 pub(crate) const SAME_EVERYWHERE: &str = "nothing that this host gave is kept; give all hosts the same environment, or set allow_mixed = true in [crunch]";
@@ -43,8 +48,13 @@ pub(crate) struct FileWatch {
 
 impl FileWatch {
     /// Checks the files that crunch consists of.
-    pub(crate) fn check_crunch(&self, job: &Job) -> Result<(), RunError> {
-        job.watched.always.iter().try_for_each(|file| self.check(&job.folder, file).map(drop))
+    pub(crate) fn check_crunch(
+        &self,
+        job: &Job,
+        master: &dyn MasterClient,
+    ) -> Result<(), RunError> {
+        let mut files = job.watched.always.iter();
+        files.try_for_each(|file| self.check(&job.folder, file, master).map(drop))
     }
 
     /// Checks that the programs which crunch names without a path are what rank 0's host has.
@@ -90,22 +100,43 @@ impl FileWatch {
         &self,
         job: &Job,
         points: impl IntoIterator<Item = &'v Value>,
+        master: &dyn MasterClient,
     ) -> Result<(), RunError> {
         if job.watched.named.is_empty() {
             return Ok(());
         }
         let mut files = points.into_iter().flat_map(Value::texts).filter_map(|n| named(job, n));
-        files.try_for_each(|file| self.check(&job.folder, file).map(drop))
+        files.try_for_each(|file| self.check(&job.folder, file, master).map(drop))
     }
 
     /// The state of a file whose content is what it was at the start.
-    fn check(&self, folder: &Path, file: &WatchedFile) -> Result<FileState, RunError> {
+    fn check(
+        &self,
+        folder: &Path,
+        file: &WatchedFile,
+        master: &dyn MasterClient,
+    ) -> Result<FileState, RunError> {
         let path = Path::new(&file.name);
         let name = path.strip_prefix(folder).unwrap_or(path).display();
-        // It may be there on other hosts, or nowhere: then no worker is left that can work.
-        let unfit = |error| {
+        // Where it is missing on this host alone, others can work. If it is gone on the host of rank 0 too, where
+        // it was at the start, it has changed.
+        let unfit = |error: Error| {
             let host = machine::host();
-            RunError::Unfit(format!("{name} cannot be read any more on host {host}: {error}"))
+            let is_gone = error.kind() == ErrorKind::NotFound
+                && matches!(
+                    master.ask(Request::IsThere(file.name.clone())),
+                    Ok(Reply::Ready(false))
+                );
+            match is_gone {
+                true => RunError::FileChanged(format!(
+                    "{name} is gone on host {host} and on that of rank 0, where it was at the start: then it was of {} UTC, and it was missed at {} UTC; {GONE}",
+                    clock::utc(file.state.modified),
+                    clock::utc((clock::since_1970() * 1e9) as i64)
+                )),
+                false => RunError::Unfit(format!(
+                    "{name} cannot be read any more on host {host}: {error}"
+                )),
+            }
         };
         let state = FileState::of(path).or_else(|_| {
             std::thread::sleep(MOMENT); // it may just be replaced
@@ -161,6 +192,7 @@ pub(crate) fn naming_levels(job: &Job) -> Vec<usize> {
 pub(crate) struct WatchedExecutor {
     pub(crate) job: Arc<Job>,
     pub(crate) watch: Arc<FileWatch>,
+    pub(crate) master: Arc<dyn MasterClient>,
     pub(crate) inner: Box<dyn Executor>,
     /// Words with placeholders that may become the names of files.
     pub(crate) words: Vec<Template>,
@@ -189,7 +221,8 @@ fn files<'j>(job: &'j Job, words: &[Template], task: &Task) -> Vec<&'j WatchedFi
 impl WatchedExecutor {
     /// The states of these files.
     fn check(&self, files: &[&WatchedFile]) -> Result<Vec<FileState>, RunError> {
-        files.iter().map(|file| self.watch.check(&self.job.folder, file)).collect()
+        let check = |file: &&WatchedFile| self.watch.check(&self.job.folder, file, &*self.master);
+        files.iter().map(check).collect()
     }
 
     /// Whether an attempt is to be made again, because a file was touched meanwhile: it may have been changed

@@ -17,7 +17,9 @@ use crate::job::{CrunchSpec, Job};
 use crate::model::Reduce;
 use crate::util::error::Result;
 #[cfg(feature = "jobs")]
-use crate::util::files::file_pattern;
+use crate::util::file_state::file_id;
+#[cfg(feature = "jobs")]
+use crate::util::files::{file_pattern, other_kind};
 #[cfg(feature = "jobs")]
 use crate::util::programs::find_program;
 
@@ -42,6 +44,8 @@ pub(crate) enum FileRole {
     Input,
     /// The file of a Python reduction, or a module that it imports. Summaries depend on it; runs do not.
     Reduction,
+    /// A module that a call of a Python reduction imports.
+    LateReduction,
 }
 
 impl FileRole {
@@ -55,7 +59,7 @@ impl FileRole {
             FileRole::Function => "the file of a Python function",
             FileRole::Module | FileRole::LateModule => "a module that crunch imports",
             FileRole::Input => "named by inputs",
-            FileRole::Reduction => "a file of a reduction",
+            FileRole::Reduction | FileRole::LateReduction => "a file of a reduction",
         }
     }
 }
@@ -217,7 +221,7 @@ impl CountedFiles<'_> {
             let mut files = Vec::new();
             for path in paths {
                 let path = path.map_err(|error| wrong(format!("\"{pattern}\": {error}")))?;
-                add_files(&path, &mut files).map_err(|error| {
+                add_files(&path, &mut files, &mut BTreeSet::new()).map_err(|error| {
                     wrong(format!("\"{pattern}\": {}: {error}", path.display()))
                 })?;
             }
@@ -234,17 +238,34 @@ impl CountedFiles<'_> {
     }
 }
 
-/// The files at a path: itself, or all files in a folder.
+/// The files at a path: itself, or all files in a folder. `seen` has the folders that were looked through, as links
+/// may lead back to them.
 #[cfg(feature = "jobs")]
-fn add_files(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if path.is_dir() {
-        for entry in std::fs::read_dir(path)? {
-            add_files(&entry?.path(), files)?;
+fn add_files(
+    path: &Path,
+    files: &mut Vec<PathBuf>,
+    seen: &mut BTreeSet<(u64, u64)>,
+) -> std::io::Result<()> {
+    let about = path.metadata()?;
+    if about.is_dir() {
+        if !file_id(path).is_some_and(|folder| seen.insert(folder)) {
+            return Ok(());
         }
-    } else {
-        files.push(path.to_path_buf());
+        let entries = std::fs::read_dir(path)?.collect::<std::io::Result<Vec<_>>>()?;
+        let mut paths: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
+        paths.sort(); // of two ways to a folder, always the same one is taken
+        return paths.iter().try_for_each(|path| add_files(path, files, seen));
     }
-    Ok(())
+    match other_kind(&about) {
+        Some(other) => Err(std::io::Error::other(format!(
+            "{} is {other}, not a file",
+            path.file_name().unwrap_or_default().to_string_lossy()
+        ))),
+        None => {
+            files.push(path.to_path_buf());
+            Ok(())
+        }
+    }
 }
 
 /// The parts of a word that may be the name of a file: the whole, and what is behind a `=`.

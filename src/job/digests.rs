@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
 use crate::util::file_state::FileState;
+use crate::util::files::other_kind;
 use crate::util::machine;
 use crate::util::thread::Ticker;
 
@@ -88,6 +89,9 @@ impl DigestedFile {
     /// Reads the file.
     pub(crate) fn read(path: &Path) -> std::io::Result<DigestedFile> {
         let taken = (clock::since_1970() * 1e9) as i64;
+        if let Some(other) = other_kind(&path.metadata()?) {
+            return Err(std::io::Error::other(format!("it is {other}, not a file")));
+        }
         let file = File::open(path)?;
         let state = FileState::from(&file.metadata()?);
         let mut hasher = blake3::Hasher::new();

@@ -129,7 +129,7 @@ impl Identity {
         for (name, file) in before.iter().flat_map(|before| &before.files) {
             let path = job.folder.join(name);
             let is_unknown = match file.role {
-                FileRole::LateModule => true,
+                FileRole::LateModule | FileRole::LateReduction => true,
                 FileRole::Module | FileRole::Reduction => modules.is_none(),
                 _ => false,
             };
@@ -246,7 +246,7 @@ impl Identity {
                 None => format!("{name} is gone ({role})"),
             };
             match was.role {
-                FileRole::Reduction => {}
+                FileRole::Reduction | FileRole::LateReduction => {}
                 // It is refused if the program is now one that is not the system's.
                 FileRole::System if is.is_none_or(|is| is.role == FileRole::System) => {
                     changes.remarks.push(difference);
@@ -281,21 +281,27 @@ impl Identity {
     /// The paths of the files that crunch consists of, but for the operating system's programs, and for modules
     /// that only calls import: their children report them.
     pub(crate) fn crunch_paths(&self) -> BTreeSet<PathBuf> {
-        let is_elsewhere = |role| matches!(role, FileRole::System | FileRole::LateModule);
+        use FileRole::{LateModule, LateReduction, System};
+        let is_elsewhere = |role| matches!(role, System | LateModule | LateReduction);
         let own = self.files.iter().filter(|(_, file)| !is_elsewhere(file.role));
         own.filter_map(|(name, _)| self.paths.get(name).cloned()).collect()
     }
 
     /// The digests of the modules that calls have imported.
     pub(crate) fn late_modules(&self) -> BTreeMap<String, String> {
-        let late = self.files.iter().filter(|(_, file)| file.role == FileRole::LateModule);
+        let is_late = |role| matches!(role, FileRole::LateModule | FileRole::LateReduction);
+        let late = self.files.iter().filter(|(_, file)| is_late(file.role));
         late.map(|(name, file)| (name.clone(), file.digest.clone())).collect()
     }
 
-    /// Adds a module that a call has imported.
-    pub(crate) fn add_late_module(&mut self, name: String, digest: String) {
-        let file = IdentityFile { role: FileRole::LateModule, digest };
-        self.files.entry(name).or_insert(file);
+    /// Adds a module that a call has imported: of crunch, or of a reduction if no call of crunch has.
+    pub(crate) fn add_late_module(&mut self, name: String, digest: String, role: FileRole) {
+        let known = self.files.get(&name).map(|file| file.role);
+        if known.is_none()
+            || known == Some(FileRole::LateReduction) && role != FileRole::LateReduction
+        {
+            self.files.insert(name, IdentityFile { role, digest });
+        }
     }
 
     /// Whether summaries by the user's function of the loop at this level are the same under both: the
@@ -303,8 +309,8 @@ impl Identity {
     /// reductions too.
     pub(crate) fn same_summaries(&self, now: &Identity, level: usize) -> bool {
         let python = |identity: &Identity| -> Vec<IdentityFile> {
-            use FileRole::{Function, Interpreter, LateModule, Module, Reduction};
-            let roles = [Function, Interpreter, LateModule, Module, Reduction];
+            use FileRole::{Function, Interpreter, LateModule, LateReduction, Module, Reduction};
+            let roles = [Function, Interpreter, LateModule, LateReduction, Module, Reduction];
             let files = identity.files.values();
             files.filter(|file| roles.contains(&file.role)).cloned().collect()
         };

@@ -29,7 +29,7 @@ use crate::model::{LoopNest, Points, Policy, PythonFunction, Reduce, Value, json
 use crate::util::error::{Error, Result};
 #[cfg(feature = "jobs")]
 pub(crate) use combined::file_words;
-pub(crate) use counted::PythonModules;
+pub(crate) use counted::{FileRole, PythonModules};
 #[cfg(feature = "jobs")]
 pub(crate) use digests::WatchedFile;
 pub(crate) use digests::{

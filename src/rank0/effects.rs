@@ -2,6 +2,7 @@
 //! of their own, answers workers' requests, shows progress.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -55,6 +56,8 @@ pub(crate) struct RunEffects {
     imported: Imported,
     /// The error with which a listener stopped the study, or a changed file did.
     stopped: Option<Error>,
+    /// Whether the master has yet to be told so.
+    is_to_stop: bool,
     ending: Shutdown,
     /// The hosts of the workers, and those workers that cannot work.
     hosts: BTreeMap<usize, String>,
@@ -69,8 +72,15 @@ pub(crate) struct RunEffects {
 /// The thread that runs reductions.
 struct ReduceThread {
     groups: Sender<(Key, Vec<SlotResult>)>,
-    reduced: Receiver<(Key, Result<Scored, String>)>,
+    reduced: Receiver<ReducedGroup>,
     away: usize,
+}
+
+struct ReducedGroup {
+    key: Key,
+    result: Result<Scored, String>,
+    /// The files that the call has imported, with their digests.
+    imported: Vec<(String, String)>,
 }
 
 /// The thread that calls listeners.
@@ -113,6 +123,7 @@ impl RunEffects {
             listeners,
             imported,
             stopped,
+            is_to_stop: false,
             ending,
             hosts: BTreeMap::new(),
             clocks: HostClocks::default(),
@@ -125,6 +136,27 @@ impl RunEffects {
     /// Sets the digests of modules that calls have imported in earlier starts.
     pub(crate) fn know_imported(&mut self, imported: BTreeMap<String, String>) {
         self.imported.known.extend(imported);
+    }
+
+    /// Stores what calls of reductions have imported. If other calls have had something else, nothing counts from
+    /// then on.
+    fn imported_by_reduction(&mut self, files: Vec<(String, String)>) -> Reply {
+        let reply = self.imported.files(&files);
+        let error = match &reply {
+            Reply::Refused(why) => {
+                self.is_to_stop = true;
+                self.requests.end();
+                Some(Error::input(format!(
+                    "{why}, in a reduction; leave it as it is while a job runs, give all hosts the same, and start again"
+                )))
+            }
+            _ if files.is_empty() => None,
+            _ => self.store.imported(files, true).err(),
+        };
+        if let Some(error) = error {
+            self.stopped.get_or_insert(error);
+        }
+        reply
     }
 
     /// The signal or time limit that began the shutdown, if any.
@@ -211,8 +243,12 @@ impl Effects for RunEffects {
         let (reply, stored) = match &request {
             Request::Imported(files) => match self.imported.files(files) {
                 refused @ Reply::Refused(_) => (refused, Ok(())),
-                reply => (reply, self.store.imported(files.clone())),
+                reply => (reply, self.store.imported(files.clone(), false)),
             },
+            Request::ImportedByReduction(files) => {
+                (self.imported_by_reduction(files.clone()), Ok(()))
+            }
+            Request::IsThere(file) => (Reply::Ready(Path::new(file).exists()), Ok(())),
             Request::Environment(facts) if self.imported.allow_mixed => {
                 (Reply::Ready(true), self.store.environment(from.0, facts))
             }
@@ -300,10 +336,17 @@ impl Effects for RunEffects {
             self.requests.end();
             return Ok(Some(Event::Stop));
         }
+        if std::mem::take(&mut self.is_to_stop) {
+            return Ok(Some(Event::Stop));
+        }
         let Some(reducer) = &mut self.reducer else { return Ok(None) };
-        match reducer.reduced.try_recv() {
-            Ok((key, result)) => {
-                reducer.away -= 1;
+        let reduced = reducer.reduced.try_recv();
+        reducer.away -= usize::from(reduced.is_ok());
+        match reduced {
+            Ok(ReducedGroup { key, mut result, imported }) => {
+                if let Reply::Refused(why) = self.imported_by_reduction(imported) {
+                    result = Err(why);
+                }
                 Ok(Some(Event::Reduced { rank: None, key, result }))
             }
             Err(TryRecvError::Empty) => Ok(None),
@@ -338,7 +381,8 @@ impl ReduceThread {
         let work = move || {
             while let Ok((key, items)) = to_reduce.recv() {
                 let result = caught("summarize", || reducer.reduce(key, &items));
-                if done.send((key, result)).is_err() {
+                let imported = reducer.take_imported();
+                if done.send(ReducedGroup { key, result, imported }).is_err() {
                     return;
                 }
             }

@@ -118,9 +118,10 @@ impl RequestBroker {
                 };
                 self.waiting.push(waits);
             }
-            Request::Imported(_) | Request::Environment(_) => {
-                self.reply_to(rank, ticket, Reply::Ready(true))
-            }
+            Request::Imported(_)
+            | Request::ImportedByReduction(_)
+            | Request::IsThere(_)
+            | Request::Environment(_) => self.reply_to(rank, ticket, Reply::Ready(true)),
         }
     }
 

@@ -203,13 +203,17 @@ fn copy_starts(new: &Connection, old: &Connection) -> Result<i64, rusqlite::Erro
             numbers.insert(number, own);
         }
         let own = |number: i64| numbers.get(&number).copied().unwrap_or(number);
-        if starts::has_table(old, "late_modules")? {
-            let mut modules = old.prepare("SELECT crunch, name, digest FROM late_modules")?;
+        for (table, _) in starts::LATE {
+            if !starts::has_table(old, table)? {
+                continue;
+            }
+            let mut modules = old.prepare(&format!("SELECT crunch, name, digest FROM {table}"))?;
             let mut found = modules.query([])?;
             while let Some(row) = found.next()? {
                 let (name, digest): (String, String) = (row.get(1)?, row.get(2)?);
                 let row = params![own(row.get(0)?), name, digest];
-                new.execute("INSERT OR IGNORE INTO late_modules VALUES (?1, ?2, ?3)", row)?;
+                let put = format!("INSERT OR IGNORE INTO {table} VALUES (?1, ?2, ?3)");
+                new.execute(&put, row)?;
             }
         }
         let mut starts = old.prepare("SELECT session, crunch, environment FROM starts")?;

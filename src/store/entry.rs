@@ -20,7 +20,10 @@ pub(super) enum StoreEntry {
     },
     Summary(GroupSummary),
     /// Modules that calls have imported, and their digests.
-    Imported(Vec<(String, String)>),
+    Imported {
+        by_reduction: bool,
+        files: Vec<(String, String)>,
+    },
     /// The Python and the packages of a worker, which differ from rank 0's, as JSON.
     Environment {
         rank: usize,
@@ -43,7 +46,7 @@ impl StoreEntry {
             | StoreEntry::Lost { .. }
             | StoreEntry::CutOff { .. }
             | StoreEntry::Environment { .. }
-            | StoreEntry::Imported(_) => 0,
+            | StoreEntry::Imported { .. } => 0,
             StoreEntry::Runs { runs, .. } => runs.weight(),
             StoreEntry::Summary(GroupSummary { result, .. }) => {
                 size_of::<StoreEntry>() + weight(result.as_ref().map_err(String::as_str))
@@ -58,7 +61,7 @@ impl StoreEntry {
             | StoreEntry::Lost { .. }
             | StoreEntry::CutOff { .. }
             | StoreEntry::Environment { .. }
-            | StoreEntry::Imported(_)
+            | StoreEntry::Imported { .. }
             | StoreEntry::Summary(_) => 0,
         }
     }

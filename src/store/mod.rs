@@ -174,9 +174,13 @@ impl Store {
         self.send(StoreEntry::CutOff { task, attempt, rank, seconds })
     }
 
-    /// Stores which modules calls have imported.
-    pub(crate) fn imported(&mut self, files: Vec<(String, String)>) -> Result<()> {
-        self.send(StoreEntry::Imported(files))
+    /// Stores which modules calls of crunch, or of reductions, have imported.
+    pub(crate) fn imported(
+        &mut self,
+        files: Vec<(String, String)>,
+        by_reduction: bool,
+    ) -> Result<()> {
+        self.send(StoreEntry::Imported { by_reduction, files })
     }
 
     /// Stores a summary.
@@ -418,8 +422,8 @@ impl StoreWriter {
                 let worker = self.worker(*rank, 0).map_err(|e| self.trouble(&e))?;
                 cut_off::put(&self.connection, worker, (*task, *attempt), *seconds)
             }
-            StoreEntry::Imported(files) => {
-                starts::put_imported(&self.connection, self.session, files)
+            StoreEntry::Imported { by_reduction, files } => {
+                starts::put_imported(&self.connection, self.session, files, *by_reduction)
             }
             StoreEntry::Summary(summary) => {
                 rows::put_summary(&self.connection, &self.results, summary).map_err(on_disk)?

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::job::is_launch_file;
 use crate::job::{LARGE_FOLDER, LOCK_FILE, RESULT_FILES, STORE_FILE};
 use crate::store::large;
-use crate::util::files::refuse_special;
+use crate::util::files::{read_regular, refuse_special};
 
 /// Folders with the results before `--fresh`, and with replaced stores.
 pub(crate) const EARLIER: &str = "earlier-";
@@ -55,10 +55,18 @@ pub(super) fn refuse_links(folder: &Path) -> std::result::Result<(), (PathBuf, E
 }
 
 /// A file with the name of a result in a folder where gridmpi never was: it is the user's, and would be written over.
+/// Other programs call a file `.lock`, too.
 pub(super) fn file_of_user(folder: &Path) -> Option<PathBuf> {
-    let is_there = |name: &&str| folder.join(name).symlink_metadata().is_ok();
-    if [STORE_FILE, LOCK_FILE].iter().any(is_there) {
+    if folder.join(STORE_FILE).symlink_metadata().is_ok() {
         return None;
+    }
+    let lock = folder.join(LOCK_FILE);
+    let holder = read_regular(&lock).unwrap_or_default();
+    if holder.starts_with(b"process ") {
+        return None;
+    }
+    if !holder.is_empty() && !lock.is_symlink() {
+        return Some(lock);
     }
     let files = RESULT_FILES.map(|name| folder.join(name));
     files.into_iter().find(|file| file.is_file() && !file.is_symlink())

@@ -2,13 +2,35 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
-use crate::model::{GroupSummary, Key, LoopNest};
+use crate::model::{GroupSummary, Key, LoopNest, Value};
 use crate::store::open::LEFT_OUT;
 use crate::store::rows::{GROUP, RUN, Reader};
-use crate::store::{starts, storing};
+use crate::store::{large, starts, storing};
 use crate::util::error::{Exit, Result};
+use crate::wire::codec;
+
+/// The exact form of a record, beside its JSON.
+pub(crate) enum ExactForm {
+    /// The JSON is exact.
+    Same,
+    Value(Value),
+    /// It is the user's Rust, of which only the JSON is known.
+    Unknown,
+}
+
+impl ExactForm {
+    /// Whether a field whose JSON is the string for a number that JSON lacks is that number.
+    pub(super) fn has_number(&self, field: &str) -> bool {
+        match self {
+            ExactForm::Same => false,
+            ExactForm::Value(value) => matches!(value.field(field), Some(Value::Float(_))),
+            ExactForm::Unknown => true,
+        }
+    }
+}
 
 /// A finished store. Only how the run ended is still written to it.
 pub(crate) struct Results {
@@ -144,6 +166,17 @@ impl Results {
     /// For queries beyond results.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// What the column `exact` of a run holds.
+    pub(super) fn exact_form(&self, column: ValueRef) -> ExactForm {
+        match large::fetch(self.reader().results, column) {
+            Ok(bytes) if bytes.is_empty() => ExactForm::Same,
+            Ok(bytes) if !self.native => {
+                codec::decode(&bytes).map_or(ExactForm::Unknown, ExactForm::Value)
+            }
+            _ => ExactForm::Unknown,
+        }
     }
 
     /// Verifies the checksum of a run's row.

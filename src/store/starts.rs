@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::job::{DigestedFile, FileDigests, Identity};
+use crate::job::{DigestedFile, FileDigests, FileRole, Identity};
 use crate::util::file_state::FileState;
 
 /// Tables that stores have had since this record was added.
@@ -14,6 +14,8 @@ pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS crunches (crunch INTEGER PRIMARY KEY, identity TEXT);
 CREATE TABLE IF NOT EXISTS late_modules (crunch INTEGER, name TEXT, digest TEXT,
                                          PRIMARY KEY (crunch, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS late_reductions (crunch INTEGER, name TEXT, digest TEXT,
+                                            PRIMARY KEY (crunch, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS starts (session INTEGER PRIMARY KEY, crunch INTEGER, environment TEXT);
 CREATE TABLE IF NOT EXISTS environments (session INTEGER, rank INTEGER, environment TEXT,
                                          PRIMARY KEY (session, rank)) WITHOUT ROWID;
@@ -24,6 +26,10 @@ CREATE TABLE IF NOT EXISTS unplaced (place TEXT, failed INTEGER, score REAL, val
                                      seconds REAL, started REAL, worker INTEGER, attempt INTEGER,
                                      exact BLOB, sum INTEGER);
 ";
+
+/// The tables of modules that only calls import: those of crunch, and those of reductions.
+pub(super) const LATE: [(&str, FileRole); 2] =
+    [("late_modules", FileRole::LateModule), ("late_reductions", FileRole::LateReduction)];
 
 /// The state of a store before a start.
 #[derive(Clone, Debug)]
@@ -49,8 +55,10 @@ impl StoredIdentity {
                 let environment = serde_json::from_str(&environment).ok();
                 // What cannot be read is taken as unrecorded, as in an older store.
                 if let Ok(mut identity) = serde_json::from_str::<Identity>(&identity) {
-                    for (name, digest) in late_modules(store, crunch)? {
-                        identity.add_late_module(name, digest);
+                    for (table, role) in LATE {
+                        for (name, digest) in late_modules(store, table, crunch)? {
+                            identity.add_late_module(name, digest, role);
+                        }
                     }
                     return Ok(StoredIdentity { identity, crunch, sessions, environment });
                 }
@@ -95,10 +103,11 @@ pub(super) fn put_imported(
     store: &Connection,
     session: i64,
     files: &[(String, String)],
+    by_reduction: bool,
 ) -> Result<usize, rusqlite::Error> {
-    let sql = "INSERT OR IGNORE INTO late_modules
-               SELECT crunch, ?2, ?3 FROM starts WHERE session = ?1";
-    let mut sql = store.prepare_cached(sql)?;
+    let (table, _) = LATE[usize::from(by_reduction)];
+    let sql = "SELECT crunch, ?2, ?3 FROM starts WHERE session = ?1";
+    let mut sql = store.prepare_cached(&format!("INSERT OR IGNORE INTO {table} {sql}"))?;
     files
         .iter()
         .try_fold(0, |put, (name, digest)| Ok(put + sql.execute(params![session, name, digest])?))
@@ -114,11 +123,16 @@ pub(super) fn put_environment(
     store.prepare_cached(sql)?.execute(params![session, rank as i64, environment])
 }
 
-fn late_modules(store: &Connection, crunch: i64) -> Result<Vec<(String, String)>, rusqlite::Error> {
-    if !has_table(store, "late_modules")? {
+fn late_modules(
+    store: &Connection,
+    table: &str,
+    crunch: i64,
+) -> Result<Vec<(String, String)>, rusqlite::Error> {
+    if !has_table(store, table)? {
         return Ok(Vec::new());
     }
-    let mut sql = store.prepare("SELECT name, digest FROM late_modules WHERE crunch = ?1")?;
+    let sql = format!("SELECT name, digest FROM {table} WHERE crunch = ?1");
+    let mut sql = store.prepare(&sql)?;
     sql.query_map(params![crunch], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 

@@ -1,19 +1,32 @@
 //! Opens CSV files, also with a byte order mark, and describes errors in this project's words.
 
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Error, Read};
 use std::path::Path;
+
+use crate::util::file_kind;
+use crate::util::files::other_kind;
 
 /// Spreadsheets write it at the start of a UTF-8 file.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// How much of the beginning of a file is looked at for what it is. (bytes)
+const BEGINNING: u64 = 512;
+
 /// A reader over all lines, including the first one. After the last one, `unclosed` of its reference tells
-/// whether there were more.
+/// whether there were more. What is no file, or of another kind, is an error.
 pub(crate) fn open(path: &Path) -> std::io::Result<csv::Reader<QuoteWatch<impl Read + use<>>>> {
+    if let Some(other) = other_kind(&path.metadata()?) {
+        return Err(Error::other(format!("it is {other}, not a file")));
+    }
     let mut file = BufReader::new(std::fs::File::open(path)?);
     let mut start = Vec::new();
-    file.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut start)?;
-    if start == BYTE_ORDER_MARK {
-        start.clear();
+    file.by_ref().take(BEGINNING).read_to_end(&mut start)?;
+    let of_text = || file_kind::of_text(&String::from_utf8_lossy(&start));
+    if let Some(guess) = file_kind::of_bytes(&start).or_else(of_text) {
+        return Err(Error::other(guess));
+    }
+    if start.starts_with(BYTE_ORDER_MARK) {
+        start.drain(..BYTE_ORDER_MARK.len());
     }
     let whole = QuoteWatch::new(std::io::Cursor::new(start).chain(file), b',');
     Ok(csv::ReaderBuilder::new().has_headers(false).from_reader(whole))

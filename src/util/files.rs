@@ -1,8 +1,8 @@
 //! Writes files atomically, and makes temporary folders.
 
-use std::fs::{File, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io::{BufWriter, Error, Read, Result, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
 use tempfile::TempPath;
@@ -63,12 +63,25 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Reads a regular file. Anything else might never end, or never begin.
 pub(crate) fn read_regular(path: &Path) -> Result<Vec<u8>> {
-    if !path.metadata()?.is_file() {
-        return Err(Error::other("not a regular file"));
+    if let Some(other) = other_kind(&path.metadata()?) {
+        return Err(Error::other(format!("it is {other}, not a file")));
     }
     let mut bytes = Vec::new();
     File::open(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// What is there instead of a regular file.
+pub(crate) fn other_kind(about: &Metadata) -> Option<&'static str> {
+    let kind = about.file_type();
+    match () {
+        () if kind.is_file() => None,
+        () if kind.is_dir() => Some("a folder"),
+        () if kind.is_symlink() => Some("a link"),
+        () if kind.is_fifo() => Some("a named pipe"),
+        () if kind.is_socket() => Some("a socket"),
+        () => Some("a device"),
+    }
 }
 
 /// A pattern of file names as shells read it: `[^a]` is `[!a]`.

@@ -6,6 +6,8 @@ pub(crate) mod clock;
 pub(crate) mod csv_file;
 pub(crate) mod duration;
 pub(crate) mod error;
+#[cfg(feature = "jobs")]
+pub(crate) mod file_kind;
 pub(crate) mod file_state;
 pub(crate) mod files;
 pub(crate) mod framing;

@@ -10,10 +10,11 @@ pub(crate) struct SignalRequest {
 
 #[cfg(feature = "cli")]
 mod taken {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
     use std::sync::mpsc::channel;
 
-    use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR2};
+    use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR2, SIGXFSZ};
     use signal_hook::iterator::Signals;
 
     use super::*;
@@ -39,6 +40,9 @@ mod taken {
                 std::process::exit(error.exit as i32);
             }
         };
+        // With a handler, to write beyond the limit for files is an error in words, not the end. What children inherit
+        // stays the default.
+        let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
         if !handle(&[SIGINT, SIGTERM, SIGUSR2], each) {
             log::warn!("signals cannot be handled: they end gridmpi at once");
         }

@@ -35,6 +35,10 @@ pub(crate) enum Request {
     Dictionary(DictionaryOp, Bytes),
     /// Calls have imported these files, with these digests. Refused if that is not what rank 0 knows.
     Imported(Vec<(String, String)>),
+    /// The same for calls of reductions.
+    ImportedByReduction(Vec<(String, String)>),
+    /// Whether a file that is missing here is there on the host of rank 0.
+    IsThere(String),
     /// The Python and the packages of this worker, which differ from those of rank 0's host.
     Environment(BTreeMap<String, String>),
 }

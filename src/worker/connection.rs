@@ -227,9 +227,7 @@ impl Connection {
         let _alone = matches!(request, Request::Data { .. }).then(|| self.fetching.lock());
         let ticket = match request {
             Request::Data { .. } => DATA,
-            Request::Dictionary(..) | Request::Imported(_) | Request::Environment(_) => {
-                self.tickets.fetch_add(1, Ordering::Relaxed)
-            }
+            _ => self.tickets.fetch_add(1, Ordering::Relaxed),
         };
         let waits = matches!(request, Request::Dictionary(..));
         self.post(&ToMaster::Ask { thread, ticket, request }, |state| {

@@ -19,7 +19,7 @@ use crate::util::panic::{caught, panic_text};
 use crate::util::thread;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
-use crate::wire::requests::MasterClient;
+use crate::wire::requests::{MasterClient, Reply, Request};
 use crate::wire::transport::Link;
 use crate::worker::connection::{Connection, NextWork, ThreadConnection};
 
@@ -155,7 +155,14 @@ fn run_thread(
             }
             NextWork::Reduce(key, items) => {
                 let reducer = reducer.get_or_insert_with(|| functions.reducer(place));
-                let result = caught("summarize", || reducer.reduce(key, &items));
+                let mut result = caught("summarize", || reducer.reduce(key, &items));
+                let imported = reducer.take_imported();
+                if !imported.is_empty()
+                    && let Reply::Refused(why) =
+                        caller.ask(Request::ImportedByReduction(imported))?
+                {
+                    result = Err(why);
+                }
                 // If it cannot be called here any more, the group is reduced elsewhere.
                 let unfit = result.is_err().then(|| reducer.prepare().err()).flatten();
                 connection.answer(&match unfit {

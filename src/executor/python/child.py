@@ -1,6 +1,5 @@
 # Calls the user's functions.
 import difflib
-import importlib.util
 import inspect
 import keyword
 
@@ -166,6 +165,7 @@ setup = receive()
 try:
     if setup["reseed"]:
         watch_generators()
+    let_user_import()
     functions = {key: find(path, name) for key, (path, name) in setup["functions"].items()}
     seeded = "crunch" in functions and takes_seed(functions["crunch"], setup["arguments"])
     compares = "load" in functions and not setup["data_copy"]
@@ -196,4 +196,5 @@ while True:
     except BaseException:
         answer = failure()
     put_back()
+    tell_imports()
     send(answer)

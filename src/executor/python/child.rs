@@ -106,6 +106,9 @@ pub(super) fn version_of(package: &str) -> String {
     format!("the version of {package}")
 }
 
+/// The beginning of a frame with the files that calls have imported.
+pub(super) const IMPORTED: &[u8] = b"imported ";
+
 /// How often to reap what calls have left.
 const REAP_PERIOD: Duration = Duration::from_secs(1);
 
@@ -123,6 +126,8 @@ pub(crate) struct PythonChild {
     listener: Receiver<()>,
     /// Whether its requests carry the tasks' seeds.
     pub(super) seeded: bool,
+    /// What calls of reductions have imported, as JSON.
+    pub(super) told: Vec<Vec<u8>>,
     /// What it said at its start: the files of the user's modules, the versions of packages, and which Python
     /// it is.
     pub(super) imported: Value,
@@ -166,6 +171,7 @@ impl PythonChild {
             printed,
             listener,
             seeded: false,
+            told: Vec::new(),
             imported: Value::Null,
         };
         child.begin(None);
@@ -258,7 +264,13 @@ impl PythonChild {
     /// Makes one call. The inner error is the function's; the outer error means that the child failed.
     pub(super) fn ask(&mut self, request: &Json) -> std::io::Result<Result<Value, String>> {
         self.send(request.to_string().as_bytes())?;
-        protocol::read_answer(&mut self.answers)
+        loop {
+            let frame = read_frame(&mut self.answers, RESULT_LIMIT)?;
+            match frame.strip_prefix(IMPORTED) {
+                Some(imported) => self.told.push(imported.to_vec()),
+                None => return protocol::read_answer(&frame),
+            }
+        }
     }
 
     pub(super) fn call(&mut self, request: &Json) -> Result<Value, String> {

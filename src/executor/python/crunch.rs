@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::executor::python::child::{self, HOUR, PythonChild, Setup};
+use crate::executor::python::child::{self, HOUR, IMPORTED, PythonChild, Setup};
 use crate::executor::python::functions::crunch_functions;
 use crate::executor::python::protocol::{self, Answer};
 use crate::executor::python::results_file::{ChildProgress, MOST};
@@ -37,9 +37,6 @@ const SETTLED: Duration = Duration::from_millis(1);
 
 /// A child asks for the seeds of its request.
 const SEEDS: &[u8] = b"seeds";
-
-/// The beginning of a frame with the files that calls have imported.
-const IMPORTED: &[u8] = b"imported ";
 
 /// The beginning of a frame that is to be logged.
 const LOG: &[u8] = b"log ";
@@ -180,12 +177,12 @@ impl PythonExecutor {
 
     /// Starts a child. What it imports is compared before and after.
     fn start_child(&mut self) -> Result<(), RunError> {
-        self.watch.check_crunch(&self.job)?;
+        self.watch.check_crunch(&self.job, &*self.caller)?;
         let child = PythonChild::start(&self.setup, &self.limits)?;
         self.compare_environment(child.environment())?;
         self.child = Some(child);
         self.looked = None;
-        self.watch.check_crunch(&self.job)
+        self.watch.check_crunch(&self.job, &*self.caller)
     }
 
     /// The error of a task whose request could not be sent.
@@ -303,7 +300,7 @@ impl PythonExecutor {
             let point = points[*level];
             if self.loaded != Some(*level) || self.looked != Some(point) {
                 let value = job.nest.loops()[*level].points.get(point);
-                self.watch.check_points(job, [&value])?;
+                self.watch.check_points(job, [&value], &*self.caller)?;
             }
             if self.loaded == Some(*level) {
                 self.looked = Some(point);

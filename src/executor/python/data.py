@@ -142,7 +142,7 @@ def freeze(value, held):
 
 
 def digest(value, held):
-    import hashlib
+    hashlib = library_module("hashlib")
 
     class Pickler(pickle.Pickler):
         def reducer_override(self, inner):

@@ -1,11 +1,12 @@
 //! The Python functions that a job names.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::executor::process::child::Limits;
 use crate::executor::python::child::{HOUR, PythonChild, Setup};
 use crate::executor::{Slot, command};
-use crate::job::{self, Job, Python, PythonModules};
+use crate::job::{self, DigestedFile, Job, Python, PythonModules};
 use crate::model::{PythonFunction, Reduce};
 use crate::util::error::Result;
 
@@ -23,6 +24,21 @@ pub(super) fn reduce_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
         }
     }
     functions
+}
+
+/// What a child has said that calls have imported: the user's files with the digests of their content, and the
+/// versions of packages.
+pub(super) fn imported_files(
+    job: &Job,
+    said: &[u8],
+) -> (Vec<(String, String)>, BTreeMap<String, String>) {
+    let (names, packages): (Vec<PathBuf>, _) = serde_json::from_slice(said).unwrap_or_default();
+    let digest = |path: &PathBuf| {
+        let name = path.strip_prefix(&job.folder).unwrap_or(path).to_str()?.to_string();
+        Some((name, DigestedFile::read(path).ok()?.digest))
+    };
+    let files = names.iter().filter_map(digest).filter(|(name, _)| !job.ignores(name));
+    (files.collect(), packages)
 }
 
 /// Imports each Python function of the job in a child of rank 0, before any task runs; returns what they
@@ -59,7 +75,6 @@ pub(crate) fn check_functions(job: &Job) -> Result<PythonModules> {
         let child = PythonChild::start(&setup, &limits).map_err(|why| job.wrong(&key, why))?;
         let files = child.modules().map(PathBuf::from);
         if is_reduction {
-            // Nobody reports what a call of a reduction imports.
             modules.reductions.extend(files.chain(child.late_modules().map(PathBuf::from)));
             modules.reduction_packages.extend(child.packages());
         } else {

@@ -1,5 +1,7 @@
 # The files of imported modules that belong to the user: neither the standard library's nor installed packages'.
+import importlib
 import importlib.machinery
+import importlib.util
 import io
 import re
 import site
@@ -38,6 +40,38 @@ def is_own(path):
     return not is_package(path) and not path.startswith(library)
 
 
+kept_modules = {}  # of the standard library, that the user's modules would take the place of
+
+
+def library_module(name):
+    """A module of the standard library that not each child needs."""
+    return kept_modules.get(name) or importlib.import_module(name)
+
+
+def let_user_import():
+    """Puts the user's folders on the path. Where one has a module with a name of the standard library's, the user
+    gets that one, as from Python itself, and the child keeps its own."""
+    sys.path[:] = path
+    beside = [os.path.dirname(file) for file, _ in setup["functions"].values()]
+    before = itertools.takewhile(lambda folder: folder not in inside, path)
+    names = set()
+    for place in {*beside, *(place or os.getcwd() for place in before)}:
+        try:
+            names.update(name.partition(".")[0] for name in os.listdir(place))
+        except OSError:
+            pass  # it is not there, or a file
+    loaded = {name.partition(".")[0] for name in sys.modules}
+    names &= loaded.union(getattr(sys, "stdlib_module_names", ())) - (start - {"random"})
+    if names:
+        sys.path[:] = library_path
+        for name in ("ast", "hashlib", "importlib.metadata", "email.parser"):
+            kept_modules[name] = importlib.import_module(name)
+        sys.path[:] = path
+    for name in names:
+        sys.modules.pop(name, None)
+        seeders.pop(name, None)
+
+
 def new_modules():
     """The files of the user's modules that were imported since the last call, and names of packages."""
     files, packages = set(), set()
@@ -62,8 +96,7 @@ def new_modules():
 def imports_in(files):
     """What the user's files import by statements, also those that only a call reaches: files of modules, and names
     of packages. Nothing is imported to find out."""
-    import ast
-
+    ast = library_module("ast")
     found, packages, left = set(), set(), list(files)
     while left:
         path = left.pop()
@@ -119,8 +152,7 @@ def module_files(folders, parts):
 
 def version(name):
     """The version of a package, where it is known."""
-    from importlib import metadata
-
+    metadata = library_module("importlib.metadata")
     try:
         return metadata.version(name)
     except Exception:

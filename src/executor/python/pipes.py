@@ -4,10 +4,21 @@ Requests and answers are frames (8 bytes of length, little-endian, then JSON) on
 stdin and stdout at the start. They are moved out of the way first, so that nothing the user's code
 prints, at any level, can get between the frames. These files are one program, in the order of child.rs.
 """
-import json
 import os
-import struct
 import sys
+
+# What is imported here is the standard library's, also where the user's folder has a json.py of its own. The
+# user's folders are put back on the path in child.py.
+start = frozenset(sys.modules)  # what Python's own start has imported
+path = sys.path[:]
+standard = os.path.dirname(os.__file__)
+inside = [folder for folder in path if (folder + os.sep).startswith(standard + os.sep) and "-packages" not in folder]
+zipped = [folder for folder in path if os.path.basename(folder).startswith("python") and folder.endswith(".zip")]
+library_path = zipped + inside if inside else path[:]
+sys.path[:] = library_path
+
+import json
+import struct
 
 requests = os.fdopen(os.dup(0), "rb", buffering=0)
 answers = os.fdopen(os.dup(1), "wb")

@@ -1,22 +1,19 @@
 //! The protocol between a rank and its Python child: frames of JSON.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 
 use serde_json::{Value as Json, json};
 
-use crate::executor::RESULT_LIMIT;
 use crate::model::Value;
 use crate::model::value::json::{self, ReadJson};
 use crate::util::error::Result;
-use crate::util::framing::read_frame;
 
 /// The record name for a number that JSON cannot represent.
 const MARK: &str = "__gridmpi_float__";
 
-/// Reads the answer to one request. The user's code may have written anything into the pipe.
-pub(super) fn read_answer(answers: &mut impl Read) -> std::io::Result<Result<Value, String>> {
-    let frame = read_frame(answers, RESULT_LIMIT)?;
-    answered(json::read(&frame)?).ok_or_else(no_answer)
+/// Reads the answer to one request in a frame. The user's code may have written anything into the pipe.
+pub(super) fn read_answer(frame: &[u8]) -> std::io::Result<Result<Value, String>> {
+    answered(json::read(frame)?).ok_or_else(no_answer)
 }
 
 pub(super) fn no_answer() -> std::io::Error {
@@ -86,9 +83,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::executor::RESULT_LIMIT;
+    use crate::util::framing::read_frame;
 
     fn frame(body: &[u8]) -> Vec<u8> {
         [&(body.len() as u64).to_le_bytes(), body].concat()
+    }
+
+    fn answer_in(mut pipe: &[u8]) -> std::io::Result<Result<Value, String>> {
+        read_answer(&read_frame(&mut pipe, RESULT_LIMIT)?)
     }
 
     proptest! {
@@ -96,8 +99,8 @@ mod tests {
 
         #[test]
         fn any_bytes_are_an_answer_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            let _ = read_answer(&mut &bytes[..]);
-            let _ = read_answer(&mut &frame(&bytes)[..]);
+            let _ = answer_in(&bytes);
+            let _ = answer_in(&frame(&bytes));
         }
 
         #[test]
@@ -113,7 +116,7 @@ mod tests {
                 text.splice(at..end, scrap.chars());
             }
             let text: String = text.into_iter().collect();
-            if let Ok(Ok(value)) = read_answer(&mut &frame(text.as_bytes())[..]) {
+            if let Ok(Ok(value)) = answer_in(&frame(text.as_bytes())) {
                 prop_assert!(text.len() > 1, "{value}");
             }
         }
@@ -122,12 +125,12 @@ mod tests {
     #[test]
     fn an_answer_has_bounds() {
         let deep = format!("{{\"value\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(read_answer(&mut &frame(deep.as_bytes())[..]).is_err());
+        assert!(answer_in(&frame(deep.as_bytes())).is_err());
         // A length that is only claimed allocates nothing.
         let mut claimed = (RESULT_LIMIT).to_le_bytes().to_vec();
         claimed.extend(b"{}");
-        assert!(read_answer(&mut &claimed[..]).is_err());
+        assert!(answer_in(&claimed).is_err());
         let more = (RESULT_LIMIT + 1).to_le_bytes();
-        assert!(read_answer(&mut &more[..]).unwrap_err().to_string().contains("over the limit"));
+        assert!(answer_in(&more).unwrap_err().to_string().contains("over the limit"));
     }
 }

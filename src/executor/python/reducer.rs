@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::executor::process::child::Limits;
 use crate::executor::python::child::{HOUR, PythonChild, Setup};
-use crate::executor::python::functions::reduce_functions;
+use crate::executor::python::functions::{imported_files, reduce_functions};
 use crate::executor::python::protocol::marked;
 use crate::executor::{GroupReducer, Slot};
 use crate::job::{Job, named_json};
@@ -82,5 +82,10 @@ impl GroupReducer for PythonReducer {
         let value = value?;
         // The enclosing loop decides whether a score is needed; NaN is never valid.
         score(value, &self.job.score, false).map_err(|error| error.to_string())
+    }
+
+    fn take_imported(&mut self) -> Vec<(String, String)> {
+        let told = self.child.as_mut().map(|child| std::mem::take(&mut child.told));
+        told.into_iter().flatten().flat_map(|said| imported_files(&self.job, &said).0).collect()
     }
 }

@@ -125,6 +125,9 @@ class Generators:
         self.watch(module)
 
     def watch(self, module):
+        file = getattr(module, "__file__", None) or os.__file__
+        if not hasattr(module, "seed") or module.__name__ == "random" and is_own(os.path.abspath(file)):
+            return  # the user's random.py
         seeders[module.__name__] = module.seed
         flags[IMPORTED] = 1
         if main_thread == _thread.get_ident():

@@ -84,7 +84,11 @@ def failure():
     else:
         while trace.tb_next and trace.tb_frame.f_code.co_filename == "<string>":
             trace = trace.tb_next  # not the user's
-        text = "".join(traceback.format_exception(kind, error, trace))[-16384:].strip()
+        try:
+            text = "".join(traceback.format_exception(kind, error, trace))
+        except Exception:  # an error that cannot say what it is
+            text = f"{kind.__name__}: raised in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}"
+        text = text[-16384:].strip()
     if compares and ("read-only" in text or "WRITEABLE" in text):
         text += f"\n({READ_ONLY})"
     text = text.encode("utf-8", "backslashreplace").decode()

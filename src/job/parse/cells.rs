@@ -1,5 +1,6 @@
 //! What the cells of a column are: numbers, or text that only looks like numbers, such as 007.
 
+use crate::job::parse::written::{plainly, without_unit};
 use crate::model::Value;
 
 /// What a cell looks like.
@@ -12,6 +13,8 @@ pub(super) enum CellForm {
     Code,
     /// A number but for its decimal sign, which is the other one.
     OtherSign,
+    /// A number as people write it, such as 1,234.5.
+    Written,
     Word,
 }
 
@@ -35,6 +38,8 @@ pub(super) enum Unclear {
     OtherSign(usize),
     /// The cell at this row is no number, and the column must have numbers.
     NoNumber(usize),
+    /// All are numbers if the one at this row is one that people write otherwise.
+    Written(usize),
 }
 
 /// What a job file says of a column.
@@ -49,6 +54,7 @@ pub(super) enum Told {
 pub(super) fn look(text: &str, decimal: char) -> CellForm {
     match parse(text, decimal) {
         None if parse(text, other_sign(decimal)).is_some() => CellForm::OtherSign,
+        None if plainly(text, None).is_some() => CellForm::Written,
         None => CellForm::Word,
         Some(parts) => parts.look(),
     }
@@ -164,7 +170,8 @@ pub(super) fn odd_one(
     let (mut numbers, mut words, mut first) = (0, 0, None);
     for (row, cell) in cells.iter().enumerate().filter(|(_, cell)| !missing(cell)) {
         match look(cell, decimal.unwrap_or('.')) {
-            CellForm::Number(..) => numbers += 1,
+            CellForm::Number(..) | CellForm::Written => numbers += 1,
+            CellForm::OtherSign if decimal != Some('.') => numbers += 1,
             CellForm::Code => return None,
             _ => {
                 words += 1;
@@ -173,6 +180,46 @@ pub(super) fn odd_one(
         }
     }
     first.filter(|_| numbers > words)
+}
+
+/// The first cell that has more digits than a number keeps, in a column of numbers with fractions: no identifiers.
+pub(super) fn first_too_long(
+    cells: &[&str],
+    decimal: Option<char>,
+    missing: impl Fn(&str) -> bool,
+) -> Option<usize> {
+    let sign = decimal.unwrap_or('.');
+    let (mut first, mut has_fraction) = (None, false);
+    for (row, cell) in cells.iter().enumerate().filter(|(_, cell)| !missing(cell)) {
+        let parts = parse(cell, sign)?;
+        has_fraction |= parts.fraction.is_some() || parts.exponent.is_some();
+        let is_too_long = match parts.look() {
+            CellForm::Number(Value::Int(whole), _) => whole.unsigned_abs() > 1 << 53,
+            CellForm::Number(..) => false,
+            _ if parts.whole.len() > 1 && parts.whole.starts_with('0') => return None,
+            _ => true,
+        };
+        first = first.or(is_too_long.then_some(row));
+    }
+    first.filter(|_| has_fraction)
+}
+
+/// The first cell with the sign of a unit, such as 5%, in a column that has numbers but for these.
+pub(super) fn first_with_unit(
+    cells: &[&str],
+    decimal: Option<char>,
+    missing: impl Fn(&str) -> bool,
+) -> Option<usize> {
+    let mut first = None;
+    for (row, cell) in cells.iter().enumerate().filter(|(_, cell)| !missing(cell)) {
+        let bare = without_unit(cell);
+        match look(bare.unwrap_or(cell), decimal.unwrap_or('.')) {
+            CellForm::Number(..) | CellForm::Written | CellForm::OtherSign => {}
+            _ => return None,
+        }
+        first = first.or(bare.map(|_| row));
+    }
+    first
 }
 
 /// The number that the user says a cell is.
@@ -213,11 +260,20 @@ pub(super) fn column(
     {
         return Err(Unclear::OtherSign(row));
     }
-    let no_number =
-        |cell: &CellForm| matches!(cell, CellForm::Word | CellForm::Code | CellForm::OtherSign);
+    let no_number = |cell: &CellForm| !matches!(cell, CellForm::Number(..) | CellForm::Missing);
+    let is_written = |(look, cell): (&CellForm, &&str)| match look {
+        CellForm::Written => true,
+        CellForm::OtherSign => plainly(cell, Some(sign)).is_some(),
+        _ => false,
+    };
     let number = |cell: &CellForm| matches!(cell, CellForm::Number(..));
     // Points are finite, and what stands for none makes no text of numbers.
     let others = || looks.iter().zip(cells).filter(|(look, _)| no_number(look));
+    if let Some(row) = looks.iter().zip(cells).position(is_written)
+        && others().all(|(look, cell)| is_written((look, cell)) || stands_for_no_number(cell))
+    {
+        return Err(Unclear::Written(row));
+    }
     if first(number).is_some()
         && others().all(|(_, cell)| stands_for_no_number(cell))
         && let Some(row) = first(no_number)
@@ -265,9 +321,7 @@ mod tests {
             assert_eq!(look(text, '.'), CellForm::Code, "{text}");
         }
         assert_eq!(look("20230101123456789.12", '.'), CellForm::Code);
-        for text in
-            ["", "A3", "TRUE", "inf", "nan", "1 000", "0x10", "1e", "-", ".", "1_0", "1.2.3"]
-        {
+        for text in ["", "A3", "TRUE", "inf", "nan", "0x10", "1e", "-", ".", "1_0", "1.2.3"] {
             assert_eq!(look(text, '.'), CellForm::Word, "{text}");
         }
         assert_eq!(look("1,5", '.'), CellForm::OtherSign);

@@ -10,6 +10,7 @@ pub(crate) mod keys;
 mod matched;
 mod rows;
 pub(crate) mod sources;
+mod written;
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -49,6 +50,10 @@ fn text(file: &Path) -> Result<String> {
     }
     if what.is_block_device() || what.is_char_device() {
         return Err(no("it is a device"));
+    }
+    // The pipe of <(command) has no name in a folder, and somebody who writes.
+    if what.is_fifo() && file.canonicalize().is_ok() {
+        return Err(no("it is a named pipe, to which maybe nobody writes; save it as a file"));
     }
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(file).map_err(unreadable)?;

@@ -8,29 +8,16 @@ use encoding_rs::{Encoding, UTF_8};
 
 use crate::job::parse::cells::{self, Told, Unclear};
 use crate::job::parse::keys::{TomlEntry, TomlTable};
+use crate::job::parse::written::plainly;
 use crate::model::{Points, Value};
 use crate::util::csv_file::{self, QuoteWatch};
 use crate::util::error::{Error, Result};
+use crate::util::file_kind;
+use crate::util::files::read_regular;
 use crate::util::text::{beginning, did_you_mean};
 
 /// What stands for no number in a column of numbers, unless the job file says it.
 const MISSING: [&str; 9] = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None"];
-
-/// How compressed files and workbooks begin.
-const PACKED: [(&[u8], &str); 12] = [
-    (b"\x1f\x8b", "gzipped? Unpack it: gunzip"),
-    (b"BZh", "compressed? Unpack it: bunzip2"),
-    (b"\xfd7zXZ", "compressed? Unpack it: unxz"),
-    (b"\x28\xb5\x2f\xfd", "compressed? Unpack it: unzstd"),
-    (b"\x04\x22\x4d\x18", "compressed? Unpack it: unlz4"),
-    (b"7z\xbc\xaf\x27\x1c", "compressed? Unpack it: 7z x"),
-    (b"PK\x03\x04", "a workbook, or zipped? Save it as CSV"),
-    (b"\xd0\xcf\x11\xe0", "an old workbook? Save it as CSV"),
-    (b"PAR1", "Parquet? Save it as CSV"),
-    (b"\x89HDF", "HDF5? Save it as CSV"),
-    (b"\x93NUMPY", "an array of NumPy's? Save it with numpy.savetxt"),
-    (b"SQLite format 3", "a database? Save a table of it as CSV"),
-];
 
 /// How the job file says to read a table.
 struct RowsFormat<'a> {
@@ -95,17 +82,14 @@ impl<'a> RowsFormat<'a> {
 
     /// A line for the job file, with one more key.
     fn instead(&self, key: &str) -> String {
-        format!("rows = {{ file = \"{}\", {key} }}", self.file)
+        let others = if self.entry.is_table() { "..., " } else { "" };
+        format!("rows = {{ file = \"{}\", {others}{key} }}", self.file)
     }
 
     /// The file's text.
     fn decoded(&self, path: &Path) -> Result<String> {
-        let what = path.metadata().map_err(|error| self.fail(error))?;
-        if !what.is_file() {
-            return Err(self.fail("is no file, but a folder, a pipe or a device"));
-        }
-        let bytes = std::fs::read(path).map_err(|error| self.fail(error))?;
-        if let Some((_, guess)) = PACKED.iter().find(|(start, _)| bytes.starts_with(start)) {
+        let bytes = read_regular(path).map_err(|error| self.fail(error))?;
+        if let Some(guess) = file_kind::of_bytes(&bytes) {
             return Err(self.fail(guess));
         }
         let encoding = self.encoding.unwrap_or(UTF_8);
@@ -131,9 +115,12 @@ impl<'a> RowsFormat<'a> {
                 Some(encoding) => self.fail(format!("is not {}", encoding.name())),
             });
         };
-        match text.contains('\0') {
-            true => Err(self.fail("has bytes of zero: it is no CSV file, or has another encoding")),
-            false => Ok(text.into_owned()),
+        if text.contains('\0') {
+            return Err(self.fail("has bytes of zero: it is no CSV file, or has another encoding"));
+        }
+        match file_kind::of_text(&text) {
+            Some(guess) => Err(self.fail(guess)),
+            None => Ok(text.into_owned()),
         }
     }
 
@@ -170,6 +157,14 @@ impl<'a> RowsFormat<'a> {
         if let Some(unclosed) = reader.get_ref().unclosed() {
             return Err(self.fail(unclosed));
         }
+        if let ([only], None) = (&header[..], self.delimiter)
+            && let Some(guess) = of_blanks(only, &lines)
+        {
+            return Err(self.fail(format!(
+                "line 1 has one column; {guess} {}",
+                self.instead("delimiter = \" \"")
+            )));
+        }
         if lines.is_empty() {
             return Err(self.fail("there are no rows below line 1, which has the names"));
         }
@@ -183,10 +178,17 @@ impl<'a> RowsFormat<'a> {
             let cells: Vec<&str> = lines.iter().map(|line| line[i].trim()).collect();
             let values = cells::column(&cells, told, self.decimal, missing);
             let values = values.map_err(|unclear| self.unclear(unclear, name, &cells, &lines))?;
-            if told == Told::Nothing
-                && let Some(row) = cells::odd_one(&cells, self.decimal, missing)
-            {
-                self.warn_of_text(name, cells[row], &lines[row]);
+            if told == Told::Nothing {
+                let unit = cells::first_with_unit(&cells, self.decimal, missing);
+                let is_text = matches!(values.first(), Some(Value::Text(_)));
+                let long = is_text.then(|| cells::first_too_long(&cells, self.decimal, missing));
+                if let Some(row) = unit {
+                    self.warn_of_unit(name, cells[row], &lines[row]);
+                } else if let Some(row) = long.flatten() {
+                    self.warn_of_digits(name, cells[row], &lines[row]);
+                } else if let Some(row) = cells::odd_one(&cells, self.decimal, missing) {
+                    self.warn_of_text(name, cells[row], &lines[row]);
+                }
             }
             for (row, (value, cell)) in values.into_iter().zip(cells).enumerate() {
                 if !matches!(value, Value::Text(_)) && value.to_string() != cell {
@@ -229,6 +231,29 @@ impl<'a> RowsFormat<'a> {
         );
     }
 
+    /// Says that a column of numbers with signs of their units is text.
+    fn warn_of_unit(&self, column: &str, cell: &str, record: &csv::StringRecord) {
+        let line = record.position().map_or(0, csv::Position::line);
+        log::warn!(
+            "{}: all cells of column '{column}' are text, because line {line} has \"{cell}\"; if they are numbers, write them without that sign; if it is text, {}",
+            self.file,
+            self.instead(&format!("text = [\"{column}\"]"))
+        );
+    }
+
+    /// Says that a column of numbers with too many digits is text.
+    fn warn_of_digits(&self, column: &str, cell: &str, record: &csv::StringRecord) {
+        let line = record.position().map_or(0, csv::Position::line);
+        let list = |key: &str| self.instead(&format!("{key} = [\"{column}\"]"));
+        log::warn!(
+            "{}: all cells of column '{column}' are text, because line {line} has {}, and a number keeps fewer digits; if the nearest number is meant, {}; if it is text, {}",
+            self.file,
+            beginning(cell, 80),
+            list("numbers"),
+            list("text")
+        );
+    }
+
     fn unclear(
         &self,
         unclear: Unclear,
@@ -236,11 +261,22 @@ impl<'a> RowsFormat<'a> {
         cells: &[&str],
         lines: &[csv::StringRecord],
     ) -> Error {
-        let (Unclear::Exponent(row) | Unclear::OtherSign(row) | Unclear::NoNumber(row)) = unclear;
+        let (Unclear::Exponent(row)
+        | Unclear::OtherSign(row)
+        | Unclear::NoNumber(row)
+        | Unclear::Written(row)) = unclear;
         let line = lines[row].position().map_or(0, csv::Position::line);
         let cell = cells[row];
         let place = format!("line {line}, column '{column}'");
         let list = |key: &str| self.instead(&format!("{key} = [\"{column}\"]"));
+        let plain =
+            plainly(cell, self.decimal).filter(|_| !matches!(unclear, Unclear::OtherSign(_)));
+        if let Some(plain) = plain {
+            return self.fail(format!(
+                "{place}: \"{cell}\" is a number with signs that are not read, such as those between thousands? Then write {plain}; if it is text, {}",
+                list("text")
+            ));
+        }
         self.fail(match unclear {
             Unclear::Exponent(_) => format!(
                 "{place}: {cell} can be a number or a name, and no cell of the column tells; say {} or {}",
@@ -256,13 +292,24 @@ impl<'a> RowsFormat<'a> {
                 self.instead("decimal = \",\""),
                 list("text")
             ),
-            Unclear::NoNumber(_) => format!(
+            Unclear::NoNumber(_) | Unclear::Written(_) => format!(
                 "{place}: expected a finite number, found \"{cell}\"; if that stands for none, say {}; if the column is text, {}",
                 self.instead(&format!("na = [\"\", \"{cell}\"]")),
                 list("text")
             ),
         })
     }
+}
+
+/// What to say of a table that has blanks between its numbers, where commas were expected.
+fn of_blanks(header: &str, lines: &[csv::StringRecord]) -> Option<&'static str> {
+    let words = header.split_whitespace().count();
+    let are_numbers = |line: &csv::StringRecord| {
+        let cells: Vec<&str> = line[0].split_whitespace().collect();
+        cells.len() == words && cells.iter().all(|cell| cell.parse::<f64>().is_ok())
+    };
+    (words > 1 && !lines.is_empty() && lines.iter().all(are_numbers))
+        .then_some("separated by blanks? If by one each, say")
 }
 
 fn one_letter(entry: &TomlEntry) -> Result<u8> {

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use serde_json::{Map, Value as Json};
 
@@ -13,6 +14,7 @@ use crate::condition::quoted;
 use crate::job::RUN_COLUMNS;
 use crate::model::{Loop, LoopNest, Points, Value};
 use crate::store::query::functions::{self, is_no_json_number, parsed};
+use crate::store::results::ExactForm;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Column {
@@ -167,22 +169,35 @@ fn common(kinds: impl IntoIterator<Item = Option<ColumnKind>>) -> Option<ColumnK
 }
 
 /// The fields of the records that crunch returned, in the order of their first run. This reads all runs.
-pub(crate) fn fields(store: &Connection, score: &str) -> Result<Vec<Column>, rusqlite::Error> {
+/// `exact` decodes the exact form of a record, if its column has one.
+pub(crate) fn fields(
+    store: &Connection,
+    score: &str,
+    exact: impl Fn(ValueRef) -> ExactForm,
+) -> Result<Vec<Column>, rusqlite::Error> {
     let mut statement =
-        store.prepare("SELECT value FROM runs WHERE value LIKE '{%' ORDER BY task")?;
+        store.prepare("SELECT value, exact FROM runs WHERE value LIKE '{%' ORDER BY task")?;
     let mut rows = statement.query([])?;
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut found: Vec<(String, Option<ColumnKind>)> = Vec::new();
     while let Some(row) = rows.next()? {
+        let mut form = None;
         for (name, value) in record(row, 0)? {
+            let is_number = match &value {
+                // Numbers that JSON lacks are stored as strings; the exact form tells them from such strings.
+                Json::String(text) if is_no_json_number(text) => {
+                    let read = || row.get_ref(1).map_or(ExactForm::Same, &exact);
+                    form.get_or_insert_with(read).has_number(&name)
+                }
+                _ => false,
+            };
             let at = *places.entry(name).or_insert_with_key(|name| {
                 found.push((name.clone(), None));
                 found.len() - 1
             });
-            let kind = match value {
-                // Numbers that JSON lacks are stored as strings.
-                Json::String(text) if is_no_json_number(&text) => Some(ColumnKind::Float),
-                other => kind(&Value::from_json(other)),
+            let kind = match is_number {
+                true => Some(ColumnKind::Float),
+                false => kind(&Value::from_json(value)),
             };
             found[at].1 = common([found[at].1, kind]);
         }

@@ -30,7 +30,8 @@ impl StoreReader {
     /// `value.FIELD`.
     pub(crate) fn field_columns(&self) -> Result<Vec<Column>> {
         let score = self.note("score")?.unwrap_or_default();
-        let found = columns::fields(self.results.connection(), &score);
+        let exact = |column: ValueRef| self.results.exact_form(column);
+        let found = columns::fields(self.results.connection(), &score, exact);
         let mut found = found.map_err(|error| storing(self.path(), &error))?;
         let mut taken = self.plain_columns();
         for column in &mut found {

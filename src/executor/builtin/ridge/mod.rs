@@ -15,6 +15,7 @@ use crate::job::{Job, RidgeOptions};
 use crate::model::{Points, RunError, Scored, Value};
 use crate::util::cache::Cache;
 use crate::util::error::{Error, Result};
+use crate::wire::requests::MasterClient;
 use fold::RidgeFold;
 use table::RidgeTable;
 
@@ -35,6 +36,7 @@ pub(crate) struct Ridge {
     job: Arc<Job>,
     cache: Arc<RidgeCache>,
     watch: Arc<FileWatch>,
+    master: Arc<dyn MasterClient>,
     options: RidgeOptions,
     folds: usize,
 }
@@ -43,11 +45,17 @@ impl Ridge {
     pub(crate) fn new(
         job: &Arc<Job>,
         cache: &Arc<RidgeCache>,
-        watch: &Arc<FileWatch>,
+        (watch, master): (&Arc<FileWatch>, &Arc<dyn MasterClient>),
         options: &RidgeOptions,
     ) -> Ridge {
-        let (folds, watch) = (folds(job) as usize, watch.clone());
-        Ridge { job: job.clone(), cache: cache.clone(), watch, options: options.clone(), folds }
+        Ridge {
+            job: job.clone(),
+            cache: cache.clone(),
+            watch: watch.clone(),
+            master: master.clone(),
+            options: options.clone(),
+            folds: folds(job) as usize,
+        }
     }
 
     fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
@@ -63,7 +71,8 @@ impl Ridge {
     }
 
     fn fold(&self, dataset: String, fold: usize) -> Result<Arc<RidgeFold>, RunError> {
-        let check = || self.watch.check_points(&self.job, [&Value::Text(dataset.clone())]);
+        let file = Value::Text(dataset.clone());
+        let check = || self.watch.check_points(&self.job, [&file], &*self.master);
         let read = || {
             check()?;
             let table = RidgeTable::read(&self.job.folder.join(&dataset), &self.options);

@@ -1,12 +1,12 @@
 //! What a child has imported, and which Python it is: compared with what other hosts have.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use crate::executor::python::child::version_of;
 use crate::executor::python::crunch::PythonExecutor;
+use crate::executor::python::functions::imported_files;
 use crate::executor::watch::{CHANGED, SAME_EVERYWHERE};
-use crate::job::{DigestedFile, Job};
+use crate::job::Job;
 use crate::model::RunError;
 use crate::util::machine;
 use crate::wire::requests::{Reply, Request};
@@ -31,23 +31,15 @@ impl PythonExecutor {
 
     /// Tells rank 0 which files and packages calls have imported, and what is in them.
     pub(super) fn report_imports(&mut self, job: &Job, imported: &[u8]) {
-        let (names, packages): (Vec<PathBuf>, BTreeMap<String, String>) =
-            serde_json::from_slice(imported).unwrap_or_default();
+        let (files, packages) = imported_files(job, imported);
         if !packages.is_empty() && !job.allow_mixed {
             let versions =
                 packages.iter().map(|(name, version)| (version_of(name), version.clone()));
             self.report(Request::Environment(versions.collect()), SAME_EVERYWHERE);
         }
-        let digest = |path: &PathBuf| {
-            let name = path.strip_prefix(&job.folder).unwrap_or(path).to_str()?.to_string();
-            Some((name, DigestedFile::read(path).ok()?.digest))
-        };
-        let files: Vec<_> =
-            names.iter().filter_map(digest).filter(|(name, _)| !job.ignores(name)).collect();
-        if files.is_empty() {
-            return;
+        if !files.is_empty() {
+            self.report(Request::Imported(files), CHANGED);
         }
-        self.report(Request::Imported(files), CHANGED);
     }
 
     /// Tells rank 0 what this host has. If another host has something else, nothing counts from then on.
