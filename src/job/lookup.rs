@@ -148,6 +148,7 @@ fn listed(l: &Loop, points: impl Iterator<Item = u64>) -> String {
 fn is_same(value: &Value, text: &str) -> bool {
     match value {
         Value::Text(known) => known == text,
+        Value::Null => ["null", "none", "None"].contains(&text),
         Value::Int(_) | Value::Float(_) => {
             text.parse::<f64>().is_ok_and(|number| value.as_f64() == Some(number))
         }

@@ -46,7 +46,7 @@ fn find(points: &Points) -> Option<(Option<&str>, Repeat)> {
         Points::List(_) | Points::Rows { .. } | Points::Zip(_) | Points::Union(_) => {
             Some((None, among(points, 0..points.len())?))
         }
-        Points::Range { .. } | Points::Random { .. } => None,
+        Points::Range { .. } | Points::Rounded { .. } | Points::Random { .. } => None,
     }
 }
 

@@ -1,8 +1,11 @@
 //! Parses a job file into a [`Job`] and validates it.
 
 mod cells;
+mod dates;
+mod designs;
 mod globs;
 pub(crate) mod keys;
+mod listed;
 mod rows;
 pub(crate) mod sources;
 
@@ -420,7 +423,14 @@ fn sleep(entry: &TomlEntry, loops: &[Loop]) -> Result<Sleep> {
             other => Err(entry.error(format!("expected seconds, found {other}"))),
         };
     };
-    loops.iter().position(|l| l.name == name).map(Sleep::Point).ok_or_else(|| {
+    let level = loops.iter().position(|l| l.name == name);
+    let never_ends = |value: &Value| value.as_f64() == Some(f64::INFINITY);
+    if level.is_some_and(|level| loops[level].points.find(None, &never_ends).is_some()) {
+        return Err(
+            entry.error(format!("a point of loop '{name}' is inf, a sleep that never ends"))
+        );
+    }
+    level.map(Sleep::Point).ok_or_else(|| {
         let names: Vec<&str> = loops.iter().map(|l| l.name.as_str()).collect();
         let names = names.join(", ");
         entry.error(format!("expected seconds or the name of a loop ({names}), found \"{name}\""))
