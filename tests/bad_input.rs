@@ -157,6 +157,7 @@ fn loops_that_make_no_nest() {
             "dates = { from = 2024-01-01T00:00:00Z, to = 2024-01-02T00:00:00Z, step = '1d' }",
             "a time without an offset",
         ),
+        ("dates = { from = 'ééééééé', to = 2024-03-02, step = '1d' }", "found ééééééé"),
         ("dates = { from = '2024-02-30', to = 2024-03-02, step = '1d' }", "found 2024-02-30"),
         (
             "random = { count = 3, k = { logintegers = { from = 0, to = 9 } } }",
@@ -356,7 +357,7 @@ fn data_that_ridge_cannot_use() {
     desk.write("job.toml", &ridge("", "1, -0.5", two_folds));
     refused(
         &desk,
-        &["job.toml:7: loop.alpha: point 1: expected an alpha of 0 or more, found -0.5"],
+        &["job.toml:7: loop.alpha: point 1: expected a finite alpha of 0 or more, found -0.5"],
     );
     desk.write("job.toml", &ridge("target = \"z\"", "1", two_folds));
     refused(&desk, &["there is no column 'z' (columns: x, y)"]);

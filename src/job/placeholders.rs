@@ -289,28 +289,34 @@ pub(super) fn check(text: &str, loops: &[Loop]) -> Result<(), String> {
                 "{place}: {what}a point of loop '{name}' is none, which no program can be given as text: use Python, or write a word such as \"none\" in its place"
             ));
         }
-        if let Some(spec) = spec {
-            let mut refused = None;
-            points.any(field, &mut |value| {
-                refused = shown_as(value, spec).err();
-                refused.is_some()
-            });
-            if let Some(why) = refused {
-                return Err(format!("{place}, of loop '{name}': {why}"));
+        let wrong = |text: &str| match text.len() {
+            _ if text.contains('\0') => {
+                Some(format!("{place}: {text:?} has a zero byte, which no program can be given"))
             }
-        }
-        let has_zero = |value: &Value| value.to_string().contains('\0');
-        if let Some(wrong) = place.find(points, &has_zero) {
-            return Err(format!(
-                "{place}: {wrong:?} has a zero byte, which no program can be given"
-            ));
-        }
-        let is_long = |value: &Value| value.to_string().len() > LONGEST_ARGUMENT;
-        if let Some(long) = place.find(points, &is_long) {
-            return Err(format!(
-                "{place}: a value of {} bytes is too long for a program's argument or variable, which has up to {LONGEST_ARGUMENT}: write it to a file, and give the file's name",
-                long.len()
-            ));
+            long if long > LONGEST_ARGUMENT => Some(format!(
+                "{place}: a value of {long} bytes is too long for a program's argument or variable, which has up to {LONGEST_ARGUMENT}: write it to a file, and give the file's name"
+            )),
+            _ => None,
+        };
+        let found = match spec {
+            None => {
+                let is_wrong = |value: &Value| wrong(&value.to_string()).is_some();
+                points.find(field, &is_wrong).and_then(|value| wrong(&value.to_string()))
+            }
+            Some(spec) => {
+                let mut found = None;
+                points.any(field, &mut |value| {
+                    found = match shown_as(value, spec) {
+                        Ok(text) => wrong(&text),
+                        Err(why) => Some(format!("{place}, of loop '{name}': {why}")),
+                    };
+                    found.is_some()
+                });
+                found
+            }
+        };
+        if let Some(why) = found {
+            return Err(why);
         }
     }
     Ok(())

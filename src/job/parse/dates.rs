@@ -8,6 +8,10 @@ use crate::job::parse::listed::MOST_LISTED;
 use crate::model::Value;
 use crate::util::error::Result;
 
+fn has_offset(time: &str) -> bool {
+    time.get(11..).is_none_or(|clock| clock.contains(['Z', 'z', '+', '-', '[']))
+}
+
 /// A day, or a time of a day.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Day {
@@ -22,7 +26,7 @@ impl Day {
         let parsed = match is_day {
             true => text.parse().map(Day::Whole).ok(),
             // With an offset it would be parsed too, and lose it.
-            false if text[11..].contains(['Z', 'z', '+', '-', '[']) => None,
+            false if has_offset(&text) => None,
             false => text.parse().map(Day::Timed).ok(),
         };
         parsed.ok_or_else(|| {

@@ -19,11 +19,8 @@ impl Value {
 
     /// Reads what [`Value::to_exact`] has written; any other text is a string.
     pub(crate) fn from_exact(text: &str) -> Value {
-        let value = match text.contains(INFINITE) {
-            true => parse_printed(text).ok(),
-            false => Value::parse(text).ok(),
-        };
-        value.unwrap_or_else(|| Value::Text(text.to_string()))
+        let value = Value::parse(text).or_else(|_| parse_printed(text));
+        value.unwrap_or_else(|_| Value::Text(text.to_string()))
     }
 
     fn has_infinity(&self) -> bool {

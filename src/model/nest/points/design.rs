@@ -1,6 +1,6 @@
 //! How random points are spread: independently, or evenly in each parameter or over all of them.
 
-use rand_distr::{Distribution as _, Open01, Uniform};
+use rand_distr::{Distribution as _, Open01};
 use serde::{Deserialize, Serialize};
 
 use crate::model::nest::points::distribution::{Distribution, generator};
@@ -21,7 +21,7 @@ pub(crate) enum Design {
 
 impl Design {
     /// Strata in an order of their own for each parameter.
-    #[cfg(feature = "jobs")]
+    #[cfg(any(test, feature = "jobs"))]
     pub(super) fn latin<'n>(
         count: u32,
         seed: u64,
@@ -31,8 +31,9 @@ impl Design {
             let mut rng = generator(seed, &format!("{name}\nlhs"), 0);
             let mut strata: Vec<u32> = (0..count).collect();
             for last in (1..strata.len()).rev() {
-                let other =
-                    Uniform::new_inclusive(0, last).expect("0 is not above").sample(&mut rng);
+                let other = rand_distr::Uniform::new_inclusive(0, last)
+                    .expect("0 is not above")
+                    .sample(&mut rng);
                 strata.swap(last, other);
             }
             strata
