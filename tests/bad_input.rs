@@ -117,10 +117,11 @@ fn loops_that_make_no_nest() {
     for (source, says) in [
         ("", "loop 'x' has no points: give it one of values, json, range"),
         ("values = []", "job.toml:5: loop.x.values: loop 'x' has no points"),
-        ("values = [nan]", "job.toml:5: loop.x.values[0]: expected a number, and NaN is none"),
+        ("values = [nan]", "job.toml:5: loop.x.values[0]: NaN is no point: write null in json"),
         ("values = [1e400]", "loop.x.values[0]: 1e400 is too large for a number"),
         ("linspace = { from = 0, to = inf, count = 3 }", "linspace.to: expected a finite number"),
         ("json = '[1, NaN]'", "job.toml:5: loop.x.json: NaN is no point"),
+        ("json = '[1, 1e400]'", "number out of range at line 1 column 9: for an infinite point"),
         ("json = '{}'", "loop.x.json: expected a JSON array, as in '[null, 2, \"a\"]', found {}"),
         ("json = '[1,]'", "loop.x.json: expected a JSON array"),
         ("json = [1]", "loop.x.json: expected a string, found an array"),

@@ -374,15 +374,28 @@ fn placeholders_that_fit_no_point_are_refused() {
 
 #[test]
 fn a_file_that_a_format_names_counts() {
-    let desk = Desk::with_job(
-        "[crunch]\ncommand = ['sh', '-c', 'echo x >> calls; cat \"$1\"', 'sh', 'in/{i:03}.txt']\n\
-         [[loop]]\nname = 'i'\nrange = { from = 0, to = 3 }\nreduce = 'sum'\n",
-    );
-    for i in 0..3 {
-        desk.write(&format!("in/{i:03}.txt"), &i.to_string());
+    for (word, names) in
+        [("in/{i:03}.txt", ["in/000.txt", "in/001.txt"]), ("{i:03}", ["000", "001"])]
+    {
+        let desk = Desk::with_job(&format!(
+            "[crunch]\ncommand = ['sh', '-c', 'echo x >> calls; cat \"$1\"', 'sh', '{word}']\n\
+             [[loop]]\nname = 'i'\nrange = {{ from = 0, to = 2 }}\nreduce = 'sum'\n"
+        ));
+        names.iter().for_each(|name| desk.write(name, "1"));
+        assert_eq!(desk.run_job().exits(0).score(), 2.0);
+        desk.write(names[1], "10");
+        assert_eq!(desk.run_job().exits(0).score(), 11.0);
+        assert_eq!(calls(&desk), 3, "{word}");
     }
-    assert_eq!(desk.run_job().exits(0).score(), 3.0);
-    desk.write("in/001.txt", "10");
-    assert_eq!(desk.run_job().exits(0).score(), 12.0);
-    assert_eq!(calls(&desk), 4);
+}
+
+#[test]
+fn a_cell_that_is_none_is_given_as_it_is_in_the_table() {
+    let desk = Desk::with_job(
+        "[crunch]\ncommand = ['sh', '-c', 'echo \\[\\\"$1\\\", \\\"$2\\\"\\]', 'sh', '{t.a}', '{t.b}']\n\
+         [[loop]]\nname = 't'\nrows = { file = 't.csv', na = ['null', '-'] }\nreduce = 'all'\n",
+    );
+    desk.write("t.csv", "a,b\n1,null\n-,2\n");
+    let groups = desk.run_job().exits(0).groups();
+    assert_eq!(groups[0]["summary"]["value"], json!([["1", "null"], ["-", "2"]]));
 }

@@ -231,7 +231,10 @@ impl<'a> TomlEntry<'a> {
                 Ok(value) if value.is_infinite() => {
                     return Err(self.error(format!("{number} is too large for a number")));
                 }
-                _ => return Err(self.error("expected a number, and NaN is none: it is no point")),
+                _ => {
+                    return Err(self
+                        .error("NaN is no point: write null in json = '[null, 1]', or a string"));
+                }
             },
             DeValue::Array(_) => {
                 let items = self.array()?;

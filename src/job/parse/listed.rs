@@ -12,6 +12,11 @@ pub(super) const MOST_LISTED: u64 = 10_000_000;
 pub(super) fn json(entry: &TomlEntry) -> Result<Vec<Value>> {
     let text = entry.text()?;
     let hint = "expected a JSON array, as in '[null, 2, \"a\"]'";
+    if let Err(error) = serde_json::from_str::<serde_json::Value>(&text)
+        && error.to_string().starts_with("number out of range")
+    {
+        return Err(entry.error(format!("{error}: for an infinite point, write Infinity")));
+    }
     let values = match parse_printed(&text) {
         Ok(Value::List(values)) => values,
         Ok(_) => return Err(entry.error(format!("{hint}, found {text}"))),
@@ -19,7 +24,7 @@ pub(super) fn json(entry: &TomlEntry) -> Result<Vec<Value>> {
         Err(PrintedError::Beyond(why)) => return Err(entry.error(why)),
     };
     match values.iter().any(has_nan) {
-        true => Err(entry.error("NaN is no point: use null or a string in its place")),
+        true => Err(entry.error("NaN is no point: write null, or a string")),
         false => Ok(values),
     }
 }
