@@ -360,6 +360,7 @@ fn placeholders_that_fit_no_point_are_refused() {
         ("{x:d}", "{x:d}, of loop 'x': type d is for whole numbers, not for inf"),
         ("{d:stem:>9}", "'stem' is the one thing that may stand behind a colon"),
         ("{d:steem}", "`steem` is not of Python's format language, nor name, stem, dir or ext"),
+        ("{x:.70000f}", "70000 in `.70000f` is over 65000"),
         ("{p.q}", "{p.q}: field 'q' of a point of loop 'p' is none"),
         ("{p.q:03}", "field 'q' of a point of loop 'p' is none"),
         ("{p:>9}", "Python formats no records: name a field"),

@@ -104,6 +104,24 @@ proptest! {
     }
 
     #[test]
+    fn any_text_is_a_format_or_an_error(
+        spec in "[ -~é]?[<>^=]?[-+ ]?z?#?0?[0-9]{0,5}[,_]?(\\.[0-9]{1,5})?[a-zA-Z%]?",
+        at in 0usize..6,
+    ) {
+        let values = [
+            Value::Int(i64::MIN),
+            Value::Float(1.5e300),
+            Value::Float(-4e-320),
+            Value::Float(f64::INFINITY),
+            "data/a.csv".into(),
+            Value::Null,
+        ];
+        if let Ok(template) = placeholders::Template::parse(&format!("{{a:{spec}}}")) {
+            let _ = template.fill(&[("a", values[at].clone())], |_, _| None);
+        }
+    }
+
+    #[test]
     fn any_text_is_a_value_or_an_error(text in "[-0-9eE.,:{}\\[\\]\"a-z\\\\ ]{0,60}") {
         if let Ok(value) = Value::parse(&text) {
             prop_assert!(Value::parse(&value.to_json().to_string()).is_ok());

@@ -3,8 +3,8 @@
 
 use crate::model::Value;
 
-/// The largest width and precision: as long as a program's argument may be.
-const MOST: usize = 128 << 10;
+/// The largest width and precision: Rust formats up to 65,535 digits.
+const MOST: usize = 65_000;
 
 /// A parsed format.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -90,7 +90,7 @@ impl Format {
             match digits.parse::<usize>() {
                 _ if digits.is_empty() => Ok(None),
                 Ok(number) if number <= MOST => Ok(Some(number)),
-                _ => Err(format!("{digits} in `{spec}` is too much")),
+                _ => Err(format!("{digits} in `{spec}` is over {MOST}")),
             }
         };
         format.width = number(&mut at)?.unwrap_or(0);
