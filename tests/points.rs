@@ -253,7 +253,7 @@ fn a_sequence_grows_and_a_hypercube_does_not() {
     desk.run_job().exits(0);
     rewrite(&desk, &source("lhs", 9));
     let ran = desk.run_job().exits(0);
-    let says = "5 runs have no place in the job any more, because a Latin hypercube with another count or seed has other points ('x')";
+    let says = "5 runs have no place in the job any more, because a Latin hypercube of which anything has changed has other points ('x')";
     assert!(ran.stderr.contains(says), "{}", ran.stderr);
     let strata: BTreeSet<i64> = seen(&desk, &ran)
         .as_array()

@@ -230,7 +230,7 @@ fn moved(before: &Layout, now: &Layout) -> String {
     match names.as_slice() {
         [] => String::new(),
         names => format!(
-            ", because a Latin hypercube with another count or seed has other points ({})",
+            ", because a Latin hypercube of which anything has changed has other points ({})",
             names.join(", ")
         ),
     }
