@@ -115,9 +115,76 @@ fn unknown_keys_name_the_nearest_known_one() {
 fn loops_that_make_no_nest() {
     let points = |source: &str| format!("{CRUNCH}[[loop]]\nname = \"x\"\n{source}\n");
     for (source, says) in [
-        ("", "loop 'x' has no points: give it one of values, range"),
+        ("", "loop 'x' has no points: give it one of values, json, range"),
         ("values = []", "job.toml:5: loop.x.values: loop 'x' has no points"),
-        ("values = [nan]", "job.toml:5: loop.x.values[0]: expected a finite number"),
+        ("values = [nan]", "job.toml:5: loop.x.values[0]: NaN is no point: write null in json"),
+        ("values = [1e400]", "loop.x.values[0]: 1e400 is too large for a number"),
+        ("linspace = { from = 0, to = inf, count = 3 }", "linspace.to: expected a finite number"),
+        ("json = '[1, NaN]'", "job.toml:5: loop.x.json: NaN is no point"),
+        ("json = '[1, 1e400]'", "number out of range at line 1 column 9: for an infinite point"),
+        ("json = '{}'", "loop.x.json: expected a JSON array, as in '[null, 2, \"a\"]', found {}"),
+        ("json = '[1,]'", "loop.x.json: expected a JSON array"),
+        ("json = [1]", "loop.x.json: expected a string, found an array"),
+        ("json = '[]'", "loop 'x' has no points"),
+        ("grid = { a = { json = '[]' } }", "loop.x.grid.a: no values"),
+        (
+            "logspace = { from = 0.1, to = 9, count = 3, whole = true }",
+            "0.1 is rounded to 0, which is on no logarithmic scale",
+        ),
+        ("logspace = { from = 1, to = 9, count = 3, whole = 1 }", "expected true or false"),
+        (
+            "linspace = { from = 1, to = 9, count = 3, whole = true }",
+            "'loop.x.linspace.whole' is no key",
+        ),
+        ("dates = { from = 2024-01-01, to = 2024-02-01 }", "'loop.x.dates.step' is missing"),
+        (
+            "dates = { from = 2024-01-01, to = 2024-02-01, step = '1m' }",
+            "(a month is \"1mo\", \"1m\" is a minute)",
+        ),
+        (
+            "dates = { from = 2024-01-01, to = 2024-02-01, step = 'weekly' }",
+            "expected a step such as \"7d\"",
+        ),
+        ("dates = { from = 2024-01-01, to = 2024-02-01, step = '0d' }", "expected a step over 0"),
+        (
+            "dates = { from = 2024-02-01, to = 2024-01-01, step = '1d' }",
+            "loop.x.dates: no dates: 'to' is before 'from'",
+        ),
+        (
+            "dates = { from = 2024-01-01, to = 2024-01-02T00:00:00, step = '1d' }",
+            "'from' and 'to' must both be dates",
+        ),
+        (
+            "dates = { from = 2024-01-01T00:00:00Z, to = 2024-01-02T00:00:00Z, step = '1d' }",
+            "a time without an offset",
+        ),
+        ("dates = { from = 'ééééééé', to = 2024-03-02, step = '1d' }", "found ééééééé"),
+        ("dates = { from = '2024-02-30', to = 2024-03-02, step = '1d' }", "found 2024-02-30"),
+        (
+            "random = { count = 3, k = { logintegers = { from = 0, to = 9 } } }",
+            "expected 'from' over 0, found 0",
+        ),
+        (
+            "lhs = { count = 3, k = { logintegers = { from = 9, to = 9 } } }",
+            "expected 'from' below 'to'",
+        ),
+        ("sobol = { count = 3 }", "loop.x.sobol: expected what to draw"),
+        (
+            "sobol = { count = 3, seed = 1, a = { uniform = { from = 0, to = 1 } } }",
+            "a Sobol sequence has no seed",
+        ),
+        (
+            "sobol = { count = 3, a = { normal = { mean = 0, sd = 1 } } }",
+            "minus infinity for the normal distribution of 'a': leave it out with skip = 1",
+        ),
+        (
+            "sobol = { count = 3, skip = 1073741823, a = { uniform = { from = 0, to = 1 } } }",
+            "count and skip together are more than 1073741824",
+        ),
+        (
+            "random = { count = 3, a = { choice = { json = 'null' } } }",
+            "loop.x.random.a.choice.json: expected a JSON array",
+        ),
         ("range = { from = 5, to = 5 }", "job.toml:5: loop.x.range: no points: from 5 to 5"),
         (
             "range = { from = 0, to = 5, step = 0 }",
@@ -139,7 +206,7 @@ fn loops_that_make_no_nest() {
         ("grid = { a = [] }", "loop.x.grid.a: no values"),
         (
             "grid = { a = { rnage = {} } }",
-            "loop.x.grid.a: expected an array or one of values, range",
+            "loop.x.grid.a: expected an array or one of values, json, range",
         ),
         ("grids = []", "loop 'x' has no points"),
         ("zip = { a = [1, 2], b = [3] }", "'a' has 2 values, 'b' has 1"),
@@ -291,7 +358,7 @@ fn data_that_ridge_cannot_use() {
     desk.write("job.toml", &ridge("", "1, -0.5", two_folds));
     refused(
         &desk,
-        &["job.toml:7: loop.alpha: point 1: expected an alpha of 0 or more, found -0.5"],
+        &["job.toml:7: loop.alpha: point 1: expected a finite alpha of 0 or more, found -0.5"],
     );
     desk.write("job.toml", &ridge("target = \"z\"", "1", two_folds));
     refused(&desk, &["there is no column 'z' (columns: x, y)"]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::job::counted::{names_in, shell_words};
-use crate::job::placeholders::{Template, TemplatePart};
+use crate::job::placeholders::{Placeholder, Template, TemplatePart};
 use crate::job::{CombinedDigests, CrunchSpec, FileDigests, Job};
 use crate::util::error::Result;
 use crate::util::text::count;
@@ -97,7 +97,9 @@ fn words(job: &Job) -> Vec<(String, Template)> {
     };
     let is_of_several_parts = |template: &Template| {
         let is_text = |part: &&TemplatePart| matches!(part, TemplatePart::Text(t) if !t.is_empty());
-        template.parts().iter().any(|part| is_text(&part)) || template.loops().count() > 1
+        template.parts().iter().any(|part| is_text(&part))
+            || template.loops().count() > 1
+            || template.places().any(Placeholder::is_formatted)
     };
     let mut words = Vec::new();
     for template in templates.iter().filter(|template| !template.is_plain()) {

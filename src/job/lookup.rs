@@ -61,7 +61,11 @@ pub(crate) fn task(nest: &LoopNest, words: &[String]) -> Result<u64> {
 /// A task's coordinates, exactly: one word per loop.
 pub(crate) fn words(nest: &LoopNest, task: u64) -> Vec<String> {
     let coordinates = nest.coordinates(nest.task(task));
-    coordinates.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    let exact = |value: &Value| match value {
+        Value::Record(_) | Value::List(_) => value.to_exact(),
+        plain => plain.to_string(),
+    };
+    coordinates.into_iter().map(|(name, value)| format!("{name}={}", exact(&value))).collect()
 }
 
 fn example(nest: &LoopNest) -> String {
@@ -156,21 +160,24 @@ fn listed(l: &Loop, points: impl Iterator<Item = u64>) -> String {
 fn is_same(value: &Value, text: &str) -> bool {
     match value {
         Value::Text(known) => known == text,
+        Value::Null => ["null", "none", "None"].contains(&text),
         Value::Int(_) | Value::Float(_) => {
             text.parse::<f64>().is_ok_and(|number| value.as_f64() == Some(number))
         }
-        Value::Record(fields) => Value::parse(text).is_ok_and(|given| {
-            let of = |fields: &[(String, Value)]| {
-                let mut all: Vec<(String, String)> = fields
-                    .iter()
-                    .map(|(name, v)| (name.clone(), v.to_json().to_string()))
-                    .collect();
-                all.sort();
-                all
-            };
-            matches!(&given, Value::Record(given) if of(given) == of(fields))
-        }),
+        Value::Record(_) | Value::List(_) => exact(&Value::from_exact(text)) == exact(value),
         other => Value::parse(text).is_ok_and(|given| given.to_json() == other.to_json()),
+    }
+}
+
+/// A text that is the same for records with the same fields in any order.
+fn exact(value: &Value) -> String {
+    match value {
+        Value::Record(fields) => {
+            let mut fields = fields.clone();
+            fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Value::Record(fields).to_exact()
+        }
+        other => other.to_exact(),
     }
 }
 
@@ -238,6 +245,41 @@ mod tests {
             let words = words(&nest(), task);
             let found = super::task(&nest(), &words).map_err(|error| error.to_string()).unwrap();
             assert_eq!(coordinates_json(&nest(), found), coordinates_json(&nest(), task));
+        }
+    }
+
+    #[test]
+    fn infinities_and_none_are_told_from_words() {
+        let infinite = |value| Value::Record(vec![("a".to_string(), value)]);
+        let points = vec![
+            Value::Null,
+            Value::Float(f64::INFINITY),
+            infinite(Value::Float(f64::INFINITY)),
+            infinite("Infinity".into()),
+        ];
+        let name = "x".to_string();
+        let l = Loop {
+            name,
+            points: Points::List(points),
+            reduce: None,
+            is_data: false,
+            none: None,
+            require: None,
+        };
+        let nest = LoopNest::new(vec![l]).unwrap();
+        for (word, expected) in [
+            ("x=none", 0),
+            ("x=null", 0),
+            ("x=inf", 1),
+            ("x={\"a\":9e999}", 2),
+            ("x={\"a\": Infinity}", 2),
+            ("x={\"a\":\"Infinity\"}", 3),
+        ] {
+            let found = task(&nest, &[word.to_string()]).map_err(|error| error.to_string());
+            assert_eq!(found, Ok(expected), "{word}");
+        }
+        for task in 0..4 {
+            assert!(matches!(super::task(&nest, &words(&nest, task)), Ok(found) if found == task));
         }
     }
 

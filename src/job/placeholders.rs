@@ -1,9 +1,13 @@
-//! Placeholders in a command's arguments and in a shell line: `{loop}` and `{loop.field}`; `{{` and `}}`
-//! stand for braces.
+//! Placeholders in a command's arguments and in a shell line: `{loop}` and `{loop.field}`, with a format or a
+//! part of a path behind a colon; `{{` and `}}` stand for braces.
+
+mod format;
 
 use std::fmt;
+use std::path::Path;
 
-use crate::model::{Loop, Value};
+use crate::model::{Loop, Points, Value};
+use crate::util::text::beginning;
 
 /// The longest argument or value of a variable that a program can be given: Linux takes 128 KiB, with the
 /// variable's name and the text around a placeholder. (bytes)
@@ -23,10 +27,54 @@ pub(super) enum TemplatePart {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Placeholder {
     pub(super) name: String,
-    pub(super) field: Option<String>,
+    /// What stands behind the name, from the point or the colon on.
+    rest: String,
+}
+
+/// A placeholder whose field is known.
+#[derive(Clone, Copy)]
+struct PlaceParts<'p> {
+    field: Option<&'p str>,
+    /// Behind the colon.
+    spec: Option<&'p str>,
 }
 
 impl Placeholder {
+    fn parse(text: &str) -> Placeholder {
+        let end = text.find(['.', ':']).unwrap_or(text.len());
+        Placeholder { name: text[..end].to_string(), rest: text[end..].to_string() }
+    }
+
+    /// Its parts, given the names of fields: a column of a table may have a colon in its name.
+    fn parts(&self, is_field: impl Fn(&str) -> bool) -> PlaceParts<'_> {
+        fn spec_of(spec: &str) -> Option<&str> {
+            Some(spec).filter(|spec| !spec.is_empty())
+        }
+        let Some(behind) = self.rest.strip_prefix('.') else {
+            return PlaceParts { field: None, spec: self.rest.strip_prefix(':').and_then(spec_of) };
+        };
+        let colons = behind.rmatch_indices(':').map(|(at, _)| at);
+        let mut ends = std::iter::once(behind.len()).chain(colons);
+        let end = ends.find(|end| is_field(&behind[..*end]));
+        let end = end.or(behind.find(':')).unwrap_or(behind.len());
+        PlaceParts { field: Some(&behind[..end]), spec: behind.get(end + 1..).and_then(spec_of) }
+    }
+
+    fn parts_in(&self, points: &Points) -> PlaceParts<'_> {
+        let fields = points.fields();
+        self.parts(|name| fields.iter().any(|field| field == name))
+    }
+
+    /// Whether it may be other text than its point.
+    pub(super) fn is_formatted(&self) -> bool {
+        self.rest.contains(':')
+    }
+
+    /// What is behind the name, for the name of a variable.
+    pub(super) fn suffix(&self) -> &str {
+        &self.rest
+    }
+
     /// The text that stands for it in a task with these coordinates. `cells` gives the text of a loop's
     /// field where a table has it in another form than the value prints.
     pub(crate) fn value<'c>(
@@ -34,19 +82,48 @@ impl Placeholder {
         coordinates: &[(&str, Value)],
         cells: impl Fn(&str, &str) -> Option<&'c str>,
     ) -> Result<String, String> {
-        let Placeholder { name, field } = self;
-        if let Some(text) = field.as_ref().and_then(|field| cells(name, field)) {
+        let name = &self.name;
+        let point = coordinates.iter().find(|(loop_name, _)| loop_name == name);
+        let point = point.map(|(_, value)| value);
+        let PlaceParts { field, spec } =
+            self.parts(|field| point.is_some_and(|record| record.field(field).is_some()));
+        if let (Some(field), None) = (field, spec)
+            && let Some(text) = cells(name, field)
+        {
             return Ok(text.to_string());
         }
-        let found = coordinates.iter().find(|(loop_name, _)| loop_name == name);
-        let mut value = found.map(|(_, value)| value);
-        if let Some(field) = field {
-            value = value.and_then(|record| record.field(field));
-        }
-        value.map(Value::to_string).ok_or_else(|| {
-            let field = field.as_deref().unwrap_or_default();
+        let value = match field {
+            Some(field) => point.and_then(|record| record.field(field)),
+            None => point,
+        };
+        let value = value.ok_or_else(|| {
+            let field = field.unwrap_or_default();
             format!("this task's point of loop '{name}' has no field '{field}'")
-        })
+        })?;
+        match spec {
+            _ if *value == Value::Null => Err(format!("{self} is none for this task")),
+            Some(spec) => shown_as(value, spec).map_err(|why| format!("{self}: {why}")),
+            None => Ok(value.to_string()),
+        }
+    }
+
+    /// The text that it becomes at some point and that is as wanted. Where it has no format, only what the
+    /// user wrote is looked at: `wanted` knows numbers from strings.
+    pub(super) fn find(&self, points: &Points, wanted: &dyn Fn(&Value) -> bool) -> Option<String> {
+        let PlaceParts { field, spec } = self.parts_in(points);
+        let Some(spec) = spec else {
+            return points.find(field, wanted).map(Value::to_string);
+        };
+        let mut found = None;
+        points.any(field, &mut |value| {
+            let Ok(text) = shown_as(value, spec) else { return false };
+            // `007` is octal to a shell.
+            let whole = text.parse::<i64>().ok().filter(|whole| whole.to_string() == text);
+            let is_wanted = wanted(&whole.map_or(Value::Text(text.clone()), Value::Int));
+            found = is_wanted.then_some(text);
+            is_wanted
+        });
+        found
     }
 
     /// Its loop, once [`check`] has found it.
@@ -57,11 +134,40 @@ impl Placeholder {
 
 impl fmt::Display for Placeholder {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.field {
-            Some(field) => write!(out, "{{{}.{field}}}", self.name),
-            None => write!(out, "{{{}}}", self.name),
-        }
+        write!(out, "{{{}{}}}", self.name, self.rest)
     }
+}
+
+/// A value with what stands behind the colon: a part of a path, or a format.
+fn shown_as(value: &Value, spec: &str) -> Result<String, String> {
+    const PARTS: [&str; 4] = ["name", "stem", "dir", "ext"];
+    if !PARTS.contains(&spec) {
+        return match spec.split_once(':') {
+            Some((part, _)) if PARTS.contains(&part) => {
+                Err(format!("'{part}' is the one thing that may stand behind a colon"))
+            }
+            _ => format::format(value, spec),
+        };
+    }
+    let Value::Text(text) = value else {
+        return Err(format!("{} is no string, and '{spec}' is a part of a path", short(value)));
+    };
+    let path = Path::new(text);
+    let found = match (spec, path.file_name()) {
+        (_, None) => return Err(format!("\"{}\" is no path with a name", short(value))),
+        ("name", name) => name,
+        ("stem", _) => path.file_stem(),
+        ("dir", _) => match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => Some(folder.as_os_str()),
+            _ => Some(".".as_ref()), // `{x:dir}/log` must not become `/log`
+        },
+        _ => path.extension(),
+    };
+    Ok(found.unwrap_or_default().to_string_lossy().into_owned())
+}
+
+fn short(value: &Value) -> String {
+    beginning(&value.to_string(), 60)
 }
 
 impl Template {
@@ -83,11 +189,7 @@ impl Template {
                 format!("a lone '{brace}' in \"{text}\"; write '{brace}{brace}' for a brace")
             })?;
             pieces.push(TemplatePart::Text(std::mem::take(&mut plain)));
-            let (name, field) = match rest[..end].split_once('.') {
-                Some((name, field)) => (name, Some(field.to_string())),
-                None => (&rest[..end], None),
-            };
-            pieces.push(TemplatePart::Place(Placeholder { name: name.to_string(), field }));
+            pieces.push(TemplatePart::Place(Placeholder::parse(&rest[..end])));
             rest = &rest[end + 1..];
         }
         plain.push_str(rest);
@@ -160,7 +262,7 @@ pub(super) fn check(text: &str, loops: &[Loop]) -> Result<(), String> {
     }
     for piece in Template::parse(text)?.0 {
         let TemplatePart::Place(place) = piece else { continue };
-        let Placeholder { name, field } = &place;
+        let name = &place.name;
         let Some(named) = loops.iter().find(|l| l.name == *name) else {
             let names: Vec<&str> = loops.iter().map(|l| l.name.as_str()).collect();
             let names = names.join(", ");
@@ -168,8 +270,10 @@ pub(super) fn check(text: &str, loops: &[Loop]) -> Result<(), String> {
                 "the placeholder {{{name}}} names no loop (loops: {names}; write {{{{ for a brace)"
             ));
         };
-        let fields = named.points.fields();
-        if let Some(field) = field.as_ref().filter(|field| !fields.contains(field)) {
+        let points = &named.points;
+        let PlaceParts { field, spec } = place.parts_in(points);
+        let fields = points.fields();
+        if let Some(field) = field.filter(|field| !fields.iter().any(|known| known == field)) {
             return Err(match fields.as_slice() {
                 [] => format!("{{{name}.{field}}}: the points of loop '{name}' have no fields"),
                 fields => {
@@ -177,19 +281,42 @@ pub(super) fn check(text: &str, loops: &[Loop]) -> Result<(), String> {
                 }
             });
         }
-        let has_zero = |value: &Value| value.to_string().contains('\0');
-        if let Some(wrong) = named.points.find(field.as_deref(), &has_zero) {
+        // A table's cell stands for what is none in it.
+        let has_cell = matches!(points, Points::Rows { .. }) && spec.is_none();
+        if !has_cell && points.may_be_none(field) {
+            let what = field.map_or(String::new(), |field| format!("field '{field}' of "));
             return Err(format!(
-                "{place}: {:?} has a zero byte, which no program can be given",
-                wrong.to_string()
+                "{place}: {what}a point of loop '{name}' is none, which no program can be given as text: use Python, or write a word such as \"none\" in its place"
             ));
         }
-        let is_long = |value: &Value| value.to_string().len() > LONGEST_ARGUMENT;
-        if let Some(long) = named.points.find(field.as_deref(), &is_long) {
-            return Err(format!(
-                "{place}: a value of {} bytes is too long for a program's argument or variable, which has up to {LONGEST_ARGUMENT}: write it to a file, and give the file's name",
-                long.to_string().len()
-            ));
+        let wrong = |text: &str| match text.len() {
+            _ if text.contains('\0') => {
+                Some(format!("{place}: {text:?} has a zero byte, which no program can be given"))
+            }
+            long if long > LONGEST_ARGUMENT => Some(format!(
+                "{place}: a value of {long} bytes is too long for a program's argument or variable, which has up to {LONGEST_ARGUMENT}: write it to a file, and give the file's name"
+            )),
+            _ => None,
+        };
+        let found = match spec {
+            None => {
+                let is_wrong = |value: &Value| wrong(&value.to_string()).is_some();
+                points.find(field, &is_wrong).and_then(|value| wrong(&value.to_string()))
+            }
+            Some(spec) => {
+                let mut found = None;
+                points.any(field, &mut |value| {
+                    found = match shown_as(value, spec) {
+                        Ok(text) => wrong(&text),
+                        Err(why) => Some(format!("{place}, of loop '{name}': {why}")),
+                    };
+                    found.is_some()
+                });
+                found
+            }
+        };
+        if let Some(why) = found {
+            return Err(why);
         }
     }
     Ok(())
@@ -208,6 +335,7 @@ mod tests {
     fn fills_loops_fields_and_braces() {
         assert_eq!(fill("--x={x} {a.b}").unwrap(), "--x=3 0.5");
         assert_eq!(fill("{{x}} {a}").unwrap(), "{x} {\"b\":0.5}");
+        assert_eq!(fill("{x:03}{{{a.b:.1e}}}").unwrap(), "003{5.0e-01}");
         assert!(fill("{a.c}").unwrap_err().contains("no field 'c'"));
         assert!(fill("{x").unwrap_err().contains("lone '{'"));
         assert!(fill("x}").unwrap_err().contains("lone '}'"));

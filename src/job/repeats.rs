@@ -46,7 +46,7 @@ fn find(points: &Points) -> Option<(Option<&str>, Repeat)> {
         Points::List(_) | Points::Rows { .. } | Points::Zip(_) | Points::Union(_) => {
             Some((None, among(points, 0..points.len())?))
         }
-        Points::Range { .. } | Points::Random { .. } => None,
+        Points::Range { .. } | Points::Rounded { .. } | Points::Random { .. } => None,
     }
 }
 
@@ -99,7 +99,7 @@ fn write_comparable(value: &Value, text: &mut String) {
             }
             *text += "}";
         }
-        other => *text += &other.to_json().to_string(),
+        other => *text += &other.to_exact(),
     }
 }
 
@@ -126,6 +126,9 @@ mod tests {
             let said = equal_points(&list(points)).unwrap_or_default();
             assert!(said.contains(says), "{points}: {said}");
         }
+        let infinite = |other: Value| Points::List(vec![Value::Float(f64::INFINITY), other]);
+        assert!(equal_points(&infinite(Value::Float(f64::INFINITY))).is_some());
+        assert_eq!(equal_points(&infinite("Infinity".into())), None);
         for points in ["[1, \"1\", true, 1.5, [1], {\"a\": 1}]", "[0.1, 0.2]", "[[1, 2], [12]]"] {
             assert_eq!(equal_points(&list(points)), None, "{points}");
         }

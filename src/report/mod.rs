@@ -25,7 +25,7 @@ mod for_cli {
     pub(crate) use super::html::{Facts, page};
     pub(crate) use super::text::csv::Rows;
     pub(crate) use super::text::lines::Lines;
-    pub(crate) use super::text::table::{cell as in_words, in_a_line, table};
+    pub(crate) use super::text::table::{called, cell as in_words, in_a_line, table};
     pub(crate) use crate::util::text::beginning;
 }
 

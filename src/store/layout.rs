@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
 use crate::job::{CombinedDigests, Digests, Job, PointDigests};
@@ -41,7 +42,7 @@ impl<'a> LoopLayout<'a> {
 
     /// The identity of a point: its value, and the digest of what it names.
     pub(super) fn identity(&self, point: u64) -> String {
-        let value = self.l.points.get(point).to_json().to_string();
+        let value = self.l.points.get(point).to_exact();
         match self.digest(point) {
             Some(digest) => format!("{value} {digest}"),
             None => value,
@@ -117,10 +118,14 @@ impl Layout {
             let points = match range {
                 Some(range) => range,
                 None => {
-                    let sql = "SELECT key FROM points WHERE level = ?1 ORDER BY point";
+                    let sql = "SELECT key, value FROM points WHERE level = ?1 ORDER BY point";
                     let value = |row: &Row| {
                         let key: String = row.get(0)?;
-                        Ok(Value::parse(&key).unwrap_or(Value::Text(key)))
+                        Ok(match row.get_ref(1)? {
+                            // The key is a string in older stores.
+                            ValueRef::Real(number) if number.is_infinite() => Value::Float(number),
+                            _ => Value::from_exact(&key),
+                        })
                     };
                     let mut sql = store.prepare(sql)?;
                     let values = sql.query_map(params![level], value)?;

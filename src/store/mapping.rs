@@ -162,7 +162,7 @@ pub(super) fn changed_loops(old: &Layout, new: &Layout) -> Error {
 /// `by_value`, what the points name does not matter.
 pub(super) fn matches(old: &LoopLayout, new: &LoopLayout, by_value: bool) -> Vec<Option<u64>> {
     let identity = |l: &LoopLayout, point| match by_value {
-        true => l.l.points.get(point).to_json().to_string(),
+        true => l.l.points.get(point).to_exact(),
         false => l.identity(point),
     };
     let mut places: HashMap<String, VecDeque<u64>> = HashMap::new();

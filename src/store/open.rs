@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, params};
 
 use crate::job::{DigestedFile, Digests, FileDigests, Identity, Job, STORE_FILE, environment};
-use crate::model::{AttemptResult, Key, LoopNest, Reduce, Scored};
+use crate::model::{AttemptResult, Key, Loop, LoopNest, Reduce, Scored};
 use crate::store::copy::take_runs;
 use crate::store::file::{create, existing, finish};
 use crate::store::mapping::Mapping;
@@ -130,8 +130,9 @@ impl OpenStore {
             .map_err(failed)?;
         if unplaced > 0 {
             log::info!(
-                "{} runs have no place in the job any more; they are kept, and used again if their points come back",
-                count(unplaced as u64)
+                "{} runs have no place in the job any more{}; they are kept, and used again if their points come back",
+                count(unplaced as u64),
+                moved(&layout, &plan.layout)
             );
         }
         let session = starts::sessions(&connection).map_err(failed)? + 1; // a put-aside store may have added some
@@ -217,6 +218,27 @@ impl OpenStore {
 
     fn reader(&self) -> Reader<'_> {
         Reader { results: self.path.parent().unwrap_or(Path::new(".")), native: self.native }
+    }
+}
+
+/// Says which loops have other points altogether because of how they are spread.
+fn moved(before: &Layout, now: &Layout) -> String {
+    let is_moved = |l: &&Loop| {
+        let there = before.nest.loops().iter().find(|there| there.name == l.name);
+        let is_same = |there: &Loop| {
+            let first = |l: &Loop| l.points.get(0).to_exact();
+            there.points.len() == l.points.len() && first(there) == first(l)
+        };
+        !l.points.begins_with_shorter() && there.is_some_and(|there| !is_same(there))
+    };
+    let names: Vec<String> =
+        now.nest.loops().iter().filter(is_moved).map(|l| format!("'{}'", l.name)).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!(
+            ", because a Latin hypercube of which anything has changed has other points ({})",
+            names.join(", ")
+        ),
     }
 }
 

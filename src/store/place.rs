@@ -14,7 +14,7 @@ use crate::store::layout::LoopLayout;
 /// points name. A run whose point is gone is kept under it, and found again when the point comes back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Place {
-    /// By loop: the value as JSON, and the digest of what it names.
+    /// By loop: the value as exact JSON, and the digest of what it names.
     loops: BTreeMap<String, (String, Option<String>)>,
     /// By word with placeholders: the digest of the file that it names.
     files: BTreeMap<String, String>,
@@ -25,7 +25,7 @@ impl Layout {
     pub(crate) fn place(&self, task: u64) -> Place {
         let points = self.nest.indices(self.nest.task(task));
         let of_loop = |(here, point): (LoopLayout, &u64)| {
-            let value = here.l.points.get(*point).to_json().to_string();
+            let value = here.l.points.get(*point).to_exact();
             (here.l.name.clone(), (value, here.digest(*point).cloned()))
         };
         let file = |combined: &CombinedDigests| {
@@ -53,7 +53,7 @@ impl<'a> PlaceIndex<'a> {
         let of_loop = |l: &Loop| {
             let mut points: HashMap<String, Vec<u64>> = HashMap::new();
             for point in 0..l.points.len() {
-                let value = l.points.get(point).to_json().to_string();
+                let value = l.points.get(point).to_exact();
                 points.entry(value).or_default().push(point);
             }
             points

@@ -1,6 +1,7 @@
 //! The store's tables, and the view that shows every run with its coordinates to any SQLite client:
 //! `SELECT dataset, max(score) FROM all_runs GROUP BY dataset`.
 
+use rusqlite::types::Null;
 use rusqlite::{Connection, params};
 
 use crate::condition::quoted;
@@ -110,13 +111,13 @@ pub(crate) fn create(
             }
             for point in 0..l.points.len() {
                 let value = l.points.get(point);
-                let (point, key) = (point as i64, value.to_json().to_string());
+                let (point, key) = (point as i64, value.to_exact());
                 match value {
+                    Value::Null => add_point.execute(params![level, point, Null, key])?,
                     Value::Int(whole) => add_point.execute(params![level, point, whole, key])?,
                     Value::Float(number) => {
                         add_point.execute(params![level, point, number, key])?
                     }
-                    Value::Null => add_point.execute(params![level, point, None::<i64>, key])?,
                     Value::Bool(b) => add_point.execute(params![level, point, b, key])?,
                     other => add_point.execute(params![level, point, other.to_string(), key])?,
                 };

@@ -15,7 +15,7 @@ name = "job"
 seed = 7
 reduce_on = "workers"
 [crunch]
-command = ["./fit", "{a}", "--b={b.x}", "{{"]
+command = ["./fit", "{a}", "--b={b.x:.2e}", "{d:>12}", "{{"]
 score = "score"
 require = 0.9
 retries = 2
@@ -31,6 +31,22 @@ reduce = "max"
 [[loop]]
 name = "c"
 random = { count = 5, seed = 1, u = { uniform = { from = 0.0, to = 1.0 } }, k = { choice = ["a", 1] } }
+reduce = "mean"
+[[loop]]
+name = "d"
+dates = { from = 2024-01-31, to = 2024-05-01, step = "1mo" }
+reduce = "mean"
+[[loop]]
+name = "e"
+grid = { x = { json = '[null, 2, Infinity]' }, y = { logspace = { from = 1, to = 9, count = 4, whole = true } } }
+reduce = "mean"
+[[loop]]
+name = "f"
+lhs = { count = 3, seed = 1, n = { normal = { mean = 0, sd = 1 } }, k = { logintegers = { from = 1, to = 9 } } }
+reduce = "mean"
+[[loop]]
+name = "g"
+sobol = { count = 3, skip = 1, n = { lognormal = { mean = 0, sd = 1 } }, i = { integers = { from = -9, to = 9 } } }
 reduce = "mean"
 "#;
 
@@ -99,6 +115,24 @@ proptest! {
     fn any_text_is_a_template_or_an_error(text in "[{}a-z.:!\\\\ ]{0,30}") {
         if let Ok(template) = placeholders::Template::parse(&text) {
             let _ = template.fill(&[("a", Value::Int(1))], |_, _| None);
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_format_or_an_error(
+        spec in "[ -~é]?[<>^=]?[-+ ]?z?#?0?[0-9]{0,5}[,_]?(\\.[0-9]{1,5})?[a-zA-Z%]?",
+        at in 0usize..6,
+    ) {
+        let values = [
+            Value::Int(i64::MIN),
+            Value::Float(1.5e300),
+            Value::Float(-4e-320),
+            Value::Float(f64::INFINITY),
+            "data/a.csv".into(),
+            Value::Null,
+        ];
+        if let Ok(template) = placeholders::Template::parse(&format!("{{a:{spec}}}")) {
+            let _ = template.fill(&[("a", values[at].clone())], |_, _| None);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::cli::compare::{Case, DurationSource};
 use crate::master::virtual_time::maps::{Deadlock, Wait};
 use crate::model::Key;
 use crate::report::text::words;
-use crate::report::{Lines, in_words};
+use crate::report::{Lines, called};
 use crate::util::stats::extent;
 
 /// Maximum number of workers listed in a deadlock's description.
@@ -152,7 +152,7 @@ fn waits(case: &Case, deadlock: &Deadlock) -> String {
     let nest = &case.job.nest;
     let named = |key: Key| {
         let coordinates = nest.coordinates(key);
-        let each = coordinates.iter().map(|(name, value)| format!("{name} {}", in_words(value)));
+        let each = coordinates.iter().map(|(name, value)| format!("{name} {}", called(value)));
         each.collect::<Vec<_>>().join(", ")
     };
     let first = named(deadlock.first);

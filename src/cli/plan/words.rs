@@ -6,7 +6,7 @@ use crate::cli::plan::PlanReport;
 use crate::cli::plan::prediction::{NEAR, Prediction, Range, Time};
 use crate::cli::plan::slurm_request;
 use crate::job::{CrunchSpec, Job};
-use crate::model::{Order, Reduce};
+use crate::model::{Loop, Order, Reduce};
 use crate::report::text::words::{count, percent, seconds, size, things};
 use crate::report::{Lines, beginning, in_words};
 use crate::store::refusal;
@@ -20,6 +20,7 @@ const WIDEST: usize = 40;
 pub(super) fn text(outlook: &PlanReport) -> String {
     let mut text = head(outlook);
     text += &loops(&outlook.job);
+    text += &rounded(&outlook.job);
     text.push('\n');
     let mut say = |line: String| {
         text += &line;
@@ -82,6 +83,19 @@ fn loops(job: &Job) -> String {
         ]);
     }
     text + &lines.rest()
+}
+
+/// How many points rounding has left.
+fn rounded(job: &Job) -> String {
+    let all = job.nest.loops().iter().flat_map(|l| {
+        l.points.rounded().into_iter().map(move |(field, asked, left)| (l, field, asked, left))
+    });
+    let line = |(l, field, asked, left): (&Loop, Option<&str>, u64, u64)| {
+        let name = field.map_or(l.name.clone(), |field| format!("{}.{field}", l.name));
+        let (asked, left) = (count(asked), things(left, "whole number"));
+        format!("{name}: of {asked} points, {left} are left, as equal neighbours count once.\n")
+    };
+    all.filter(|(_, _, asked, left)| left < asked).map(line).collect()
 }
 
 /// The numbers of tasks and groups.

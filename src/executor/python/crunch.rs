@@ -109,7 +109,7 @@ impl PythonExecutor {
     ) -> PythonExecutor {
         let points = job.nest.loops().iter().map(|l| match l.points.len() {
             length if length <= MOST_POINTS => {
-                (0..length).map(|point| l.points.get(point).to_json().to_string()).collect()
+                (0..length).map(|point| l.points.get(point).to_exact()).collect()
             }
             _ => Vec::new(),
         });
@@ -233,7 +233,7 @@ impl PythonExecutor {
                     Some(json) => request.push_str(json),
                     None => {
                         let value = nest.loops()[level].points.get(point);
-                        request.push_str(&value.to_json().to_string());
+                        request.push_str(&value.to_exact());
                     }
                 }
             }

@@ -11,7 +11,7 @@ use crate::executor::python::child::{HOUR, PythonChild, Setup};
 use crate::executor::python::functions::{imported_files, reduce_functions};
 use crate::executor::python::protocol::marked;
 use crate::executor::{GroupReducer, Slot};
-use crate::job::{Job, named_json};
+use crate::job::Job;
 use crate::model::{Key, Scored, SlotResult, Value, score};
 use crate::util::error::Result;
 
@@ -64,7 +64,9 @@ impl GroupReducer for PythonReducer {
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
         let nest = &self.job.nest;
         let run = |(index, item): (u64, &SlotResult)| {
-            let mut fields = named_json(&nest.coordinates(Key { level: group.level + 1, index }));
+            let coordinates = nest.coordinates(Key { level: group.level + 1, index }).into_iter();
+            let named = coordinates.map(|(name, value)| (name.to_string(), marked(&value)));
+            let mut fields = Json::Object(named.collect());
             let result = item.result.as_ref();
             fields["status"] = json!(if result.is_some() { "ok" } else { "failed" });
             fields["value"] = result.map_or(Json::Null, |scored| marked(&scored.value));

@@ -6,7 +6,7 @@ use crate::job::placeholders;
 use crate::job::placeholders::Template;
 use crate::job::shell::script;
 use crate::job::{CrunchSpec, DEFAULT_INTERPRETER, Python, RidgeOptions, ShellLine, Sleep};
-use crate::model::Loop;
+use crate::model::{Loop, Value};
 use crate::util::error::Result;
 use crate::util::text::{did_you_mean, nearest};
 
@@ -129,7 +129,14 @@ fn sleep(entry: &TomlEntry, loops: &[Loop]) -> Result<Sleep> {
             other => Err(entry.error(format!("expected seconds, found {other}"))),
         };
     };
-    loops.iter().position(|l| l.name == name).map(Sleep::Point).ok_or_else(|| {
+    let level = loops.iter().position(|l| l.name == name);
+    let never_ends = |value: &Value| value.as_f64() == Some(f64::INFINITY);
+    if level.is_some_and(|level| loops[level].points.find(None, &never_ends).is_some()) {
+        return Err(
+            entry.error(format!("a point of loop '{name}' is inf, a sleep that never ends"))
+        );
+    }
+    level.map(Sleep::Point).ok_or_else(|| {
         let names: Vec<&str> = loops.iter().map(|l| l.name.as_str()).collect();
         let names = names.join(", ");
         entry.error(format!("expected seconds or the name of a loop ({names}), found \"{name}\""))

@@ -148,7 +148,7 @@ impl ListedPoints {
         let mut runs: Vec<Range<u64>> = Vec::new();
         let mut times: BTreeMap<String, usize> = BTreeMap::new();
         for value in values {
-            let text = value.to_json().to_string();
+            let text = value.to_exact();
             let time = times.entry(text.clone()).or_insert(0);
             let equal = self.known.entry(text).or_default();
             let point = *equal.get(*time).unwrap_or(&(self.values.len() as u64));

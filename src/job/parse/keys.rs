@@ -171,7 +171,20 @@ impl<'a> TomlEntry<'a> {
     }
 
     pub(crate) fn number(&self) -> Result<f64> {
-        self.value()?.as_f64().ok_or_else(|| self.expected("a number"))
+        let number = self.value()?.as_f64().ok_or_else(|| self.expected("a number"))?;
+        match number.is_finite() {
+            true => Ok(number),
+            false => Err(self.error("expected a finite number")),
+        }
+    }
+
+    /// A date or a time, as TOML has it or as a string.
+    pub(crate) fn time(&self) -> Result<String> {
+        match self.value {
+            DeValue::Datetime(time) => Ok(time.to_string()),
+            DeValue::String(text) => Ok(text.to_string()),
+            _ => Err(self.expected("a date")),
+        }
     }
 
     pub(crate) fn array(&self) -> Result<Vec<TomlEntry<'a>>> {
@@ -212,8 +225,16 @@ impl<'a> TomlEntry<'a> {
                     .map_err(|_| self.error("a whole number must fit 64 bits"))?,
             ),
             DeValue::Float(number) => match number.as_str().parse::<f64>() {
-                Ok(number) if number.is_finite() => Value::Float(number),
-                _ => return Err(self.error("expected a finite number")),
+                Ok(value) if value.is_finite() || number.as_str().ends_with("inf") => {
+                    Value::Float(value)
+                }
+                Ok(value) if value.is_infinite() => {
+                    return Err(self.error(format!("{number} is too large for a number")));
+                }
+                _ => {
+                    return Err(self
+                        .error("NaN is no point: write null in json = '[null, 1]', or a string"));
+                }
             },
             DeValue::Array(_) => {
                 let items = self.array()?;

@@ -3,10 +3,13 @@
 mod cells;
 mod conditions;
 mod crunch;
+mod dates;
 mod dependent;
 mod dependent_sources;
+mod designs;
 mod globs;
 pub(crate) mod keys;
+mod listed;
 mod matched;
 mod rows;
 pub(crate) mod sources;

@@ -191,7 +191,8 @@ impl<'a> RowsFormat<'a> {
                 }
             }
             for (row, (value, cell)) in values.into_iter().zip(cells).enumerate() {
-                if !matches!(value, Value::Text(_)) && value.to_string() != cell {
+                let is_own = matches!(value, Value::Text(_)) || value.to_string() == cell;
+                if !is_own || value == Value::Null {
                     kept.insert((row as u64, i), cell.to_string());
                 }
                 records[row].push((name.clone(), value));

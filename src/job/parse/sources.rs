@@ -4,24 +4,22 @@ use std::path::Path;
 
 use crate::job::parse::globs::Globs;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
-use crate::job::parse::rows;
+use crate::job::parse::listed::MOST_LISTED;
+use crate::job::parse::{dates, designs, listed, rows};
 use crate::job::placeholders::Template;
 use crate::job::{check_fields, equal_points};
-use crate::model::{Distribution, Named, Points, Value};
+use crate::model::{Named, Points, Value};
 use crate::util::error::Result;
 use crate::util::text::did_you_mean;
 
 /// The sources a loop can have.
-pub(crate) const SOURCES: [&str; 11] = [
-    "values", "range", "linspace", "logspace", "files", "folders", "rows", "grid", "grids", "zip",
-    "random",
+pub(crate) const SOURCES: [&str; 15] = [
+    "values", "json", "range", "linspace", "logspace", "dates", "files", "folders", "rows", "grid",
+    "grids", "zip", "random", "lhs", "sobol",
 ];
 
 /// The sources of plain values, which the parameters of a grid can have too.
-const PLAIN: [&str; 4] = ["values", "range", "linspace", "logspace"];
-
-/// Most points of a loop, because the store lists them; a range is computed instead.
-const MOST_LISTED: u64 = 10_000_000;
+const PLAIN: [&str; 6] = ["values", "json", "range", "linspace", "logspace", "dates"];
 
 /// The points of a loop. Its table must have exactly one source.
 pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Result<Points> {
@@ -68,7 +66,7 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
             Points::Union(grids.collect::<Result<_>>()?)
         }
         "zip" => zip(&entry)?,
-        "random" => random(&entry, name)?,
+        "random" | "lhs" | "sobol" => designs::points(source, &entry, name)?,
         plain_source => plain(plain_source, &entry)?,
     };
     if points.is_empty() {
@@ -92,6 +90,12 @@ fn plain(source: &str, entry: &TomlEntry) -> Result<Points> {
         let values = entry.array()?;
         return Ok(Points::List(values.iter().map(TomlEntry::value).collect::<Result<_>>()?));
     }
+    if source == "json" {
+        return Ok(Points::List(listed::json(entry)?));
+    }
+    if source == "dates" {
+        return Ok(Points::List(dates::points(entry)?));
+    }
     let mut table = entry.table()?;
     let points = if source == "range" {
         range(entry, &mut table)?
@@ -110,11 +114,37 @@ fn plain(source: &str, entry: &TomlEntry) -> Result<Points> {
                     return Err(end.error(format!("expected a number over 0, found {value}")));
                 }
             }
-            Points::Logspace { from: first, to: last, count }
+            let is_whole = table.take("whole").map_or(Ok(false), |whole| whole.boolean())?;
+            let points = Points::Logspace { from: first, to: last, count };
+            if is_whole {
+                rounded(entry, &points, first.min(last), first.max(last))?
+            } else {
+                points
+            }
         }
     };
     table.finish()?;
     Ok(points)
+}
+
+/// The points rounded to whole numbers, equal neighbours once.
+fn rounded(entry: &TomlEntry, points: &Points, low: f64, high: f64) -> Result<Points> {
+    if low < 0.5 {
+        return Err(entry.error(format!(
+            "{low} is rounded to 0, which is on no logarithmic scale: let whole numbers begin at 1"
+        )));
+    }
+    if high >= i64::MAX as f64 {
+        return Err(entry.error(format!("{high} does not fit 64 bits as a whole number")));
+    }
+    let asked = points.len();
+    if asked > MOST_LISTED {
+        return Err(entry.error(format!("{asked} points are more than {MOST_LISTED}")));
+    }
+    let number = |i| points.get(i).as_f64().unwrap_or_default().round() as i64;
+    let mut values: Vec<i64> = (0..asked).map(number).collect();
+    values.dedup();
+    Ok(Points::Rounded { values, asked })
 }
 
 /// Whole numbers from `from` up to, but not including, `to`.
@@ -191,77 +221,6 @@ fn zip(entry: &TomlEntry) -> Result<Points> {
         }
     }
     Ok(Points::Zip(parameters))
-}
-
-fn random(entry: &TomlEntry, loop_name: &str) -> Result<Points> {
-    let mut table = entry.table()?;
-    let count = table.need("count")?.count(1)?;
-    let seed = table.take("seed").map_or(Ok(0), |seed| seed.count(0))?;
-    let draws = table.rest();
-    let draws: Vec<(String, Distribution)> = draws
-        .into_iter()
-        .map(|(name, drawn)| Ok((name, distribution(&drawn)?)))
-        .collect::<Result<_>>()?;
-    if draws.is_empty() {
-        let hint =
-            "expected what to draw, as in alpha = { loguniform = { from = 1e-3, to = 1e3 } }";
-        return Err(entry.error(hint));
-    }
-    let bare = matches!(draws.as_slice(), [(name, _)] if name == loop_name);
-    Ok(Points::Random { count, seed, draws, bare })
-}
-
-fn distribution(entry: &TomlEntry) -> Result<Distribution> {
-    let mut outer = entry.table()?;
-    if let Some(choice) = outer.take("choice") {
-        outer.finish()?;
-        let values: Vec<Value> =
-            choice.array()?.iter().map(TomlEntry::value).collect::<Result<_>>()?;
-        if values.is_empty() {
-            return Err(choice.error("no values to choose from"));
-        }
-        return Ok(Distribution::Choice(values));
-    }
-    const KINDS: [&str; 5] = ["uniform", "loguniform", "integers", "normal", "lognormal"];
-    let Some((kind, inner)) = KINDS.into_iter().find_map(|k| outer.take(k).map(|e| (k, e))) else {
-        outer.finish()?;
-        return Err(entry.error(format!("expected one of choice, {}", KINDS.join(", "))));
-    };
-    outer.finish()?;
-    let mut table = inner.table()?;
-    let made = if kind == "integers" {
-        let (from, to) = (table.need("from")?.whole()?, table.need("to")?.whole()?);
-        (from < to).then_some(Distribution::Integers(from, to))
-    } else if let "normal" | "lognormal" = kind {
-        let (mean, sd) = (table.need("mean")?.number()?, table.need("sd")?.number()?);
-        let make = if kind == "normal" { Distribution::Normal } else { Distribution::Lognormal };
-        if sd < 0.0 {
-            return Err(
-                inner.error(format!("expected a standard deviation of 0 or more, found {sd}"))
-            );
-        }
-        // No draw is ten standard deviations away. Points are finite.
-        let most = if kind == "normal" { f64::MAX } else { f64::MAX.ln() };
-        let far = if kind == "normal" { mean.abs() } else { mean };
-        if far + 10.0 * sd > most {
-            return Err(inner.error("some draws would be infinite: choose a smaller mean or sd"));
-        }
-        Some(make(mean, sd))
-    } else {
-        let (from, to) = (table.need("from")?.number()?, table.need("to")?.number()?);
-        let make = if kind == "uniform" { Distribution::Uniform } else { Distribution::Loguniform };
-        if kind == "loguniform" && from <= 0.0 {
-            return Err(inner.error(format!("expected 'from' over 0, found {from}")));
-        }
-        let width = if kind == "uniform" { to - from } else { to.ln() - from.ln() };
-        if from < to && !(width.is_finite() && width > 0.0) {
-            let far = if width > 0.0 { "far apart" } else { "close to each other" };
-            return Err(inner.error(format!("'from' and 'to' are too {far}")));
-        }
-        (from < to).then(|| make(from, to))
-    };
-    table.finish()?;
-    made.ok_or_else(|| inner.error("expected 'from' below 'to'"))
 }
 
 /// Patterns of files or folders.

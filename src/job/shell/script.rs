@@ -89,10 +89,7 @@ impl ShellScript {
 /// A variable's name that tells the placeholder: `gridmpi_x`, `gridmpi_p_a`.
 fn unused_name(place: &Placeholder, taken: &[(String, Placeholder)]) -> String {
     let mut name = format!("gridmpi_{}", place.name);
-    if let Some(field) = &place.field {
-        name.push('_');
-        name.extend(field.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }));
-    }
+    name.extend(place.suffix().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }));
     if taken.iter().any(|(taken, _)| *taken == name) {
         name += &format!("_{}", taken.len());
     }
@@ -120,11 +117,12 @@ pub(crate) fn check(line: &ShellLine, loops: &[Loop]) -> Result<(), String> {
     }
     for number in &script.in_arithmetic {
         let place = &script.variables[*number].1;
-        let no_number = |value: &Value| !matches!(value, Value::Int(_) | Value::Float(_));
-        if let Some(value) = place.of(loops).points.find(place.field.as_deref(), &no_number) {
+        // A shell takes `inf` for a variable without a value.
+        let no_number = |value: &Value| !value.as_f64().is_some_and(f64::is_finite);
+        if let Some(value) = place.find(&place.of(loops).points, &no_number) {
             return Err(format!(
-                "{place} stands in arithmetic, where a string can run as code, and has the value {}: only numbers may stand there",
-                shown(value)
+                "{place} stands in arithmetic, where a string can run as code, inf is 0 and 010 is octal, and has the value {}: only numbers may stand there",
+                shown(&value)
             ));
         }
     }
@@ -157,8 +155,8 @@ fn find<'p>(
     wanted: &dyn Fn(&Value) -> bool,
 ) -> Option<(&'p Placeholder, String)> {
     places.find_map(|place| {
-        let value = place.of(loops).points.find(place.field.as_deref(), wanted)?;
-        Some((place, shown(value)))
+        let value = place.find(&place.of(loops).points, wanted)?;
+        Some((place, shown(&value)))
     })
 }
 
@@ -177,8 +175,8 @@ fn refuse_code<'p>(
     Ok(())
 }
 
-fn shown(value: &Value) -> String {
-    beginning(&format!("{:?}", value.to_string()), 60)
+fn shown(value: &str) -> String {
+    beginning(&format!("{value:?}"), 60)
 }
 
 /// Whether bash may run a command in this value when it is evaluated as a number or as the name of a

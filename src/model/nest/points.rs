@@ -3,14 +3,18 @@
 //! Only lists that the user wrote are stored. A range of a billion points is as small as a range of five,
 //! and a job is sent to the workers in a few hundred bytes.
 
+mod design;
+mod distribution;
+mod normal;
+mod search;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
-use rand_distr::{Distribution as _, LogNormal, Normal, Uniform};
 use serde::{Deserialize, Serialize};
 
+use crate::model::nest::points::design::Design;
 use crate::model::value::Value;
+pub(crate) use distribution::Distribution;
 
 /// Where a loop's points come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,10 +36,13 @@ pub(crate) enum Points {
     Union(Vec<Points>),
     /// Records of the i-th value of each.
     Zip(Vec<Named>),
-    /// Random draws. The i-th draw depends only on the seed, the name and i, so a longer loop starts with
-    /// the points of a shorter one.
+    /// Whole numbers on a logarithmic scale, equal neighbours once. `asked` is how many points there were
+    /// with them.
+    Rounded { values: Vec<i64>, asked: u64 },
+    /// Draws of distributions, as the design says.
     Random {
         count: u64,
+        design: Design,
         /// The same seed gives the same points.
         seed: u64,
         /// The distributions by name.
@@ -53,28 +60,48 @@ pub(crate) struct Named {
     pub(crate) points: Points,
 }
 
-/// The distribution of a random parameter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Distribution {
-    /// Between two numbers.
-    Uniform(f64, f64),
-    /// Uniform in the logarithm.
-    Loguniform(f64, f64),
-    /// By mean and standard deviation.
-    Normal(f64, f64),
-    /// By mean and standard deviation of the logarithm.
-    Lognormal(f64, f64),
-    /// A whole number from the first up to, but not including, the second.
-    Integers(i64, i64),
-    /// One of a list.
-    Choice(Vec<Value>),
-}
-
 impl Points {
+    /// Independent draws; a point is the single drawn value if it is `bare`, and a record otherwise.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn random(
+        count: u64,
+        seed: u64,
+        draws: Vec<(String, Distribution)>,
+        bare: bool,
+    ) -> Points {
+        Points::Random { count, design: Design::Independent, seed, draws, bare }
+    }
+
+    /// The points of a Latin hypercube.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn latin(
+        count: u32,
+        seed: u64,
+        draws: Vec<(String, Distribution)>,
+        bare: bool,
+    ) -> Points {
+        let design = Design::latin(count, seed, draws.iter().map(|(name, _)| name));
+        Points::Random { count: count.into(), design, seed, draws, bare }
+    }
+
+    /// The points of a Sobol sequence behind the first `skip`, with these direction numbers for each draw.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn sobol(
+        count: u64,
+        skip: u64,
+        directions: Vec<Vec<u32>>,
+        draws: Vec<(String, Distribution)>,
+        bare: bool,
+    ) -> Points {
+        let design = Design::Sobol { skip, directions };
+        Points::Random { count, design, seed: 0, draws, bare }
+    }
+
     /// Number of points; `u64::MAX` if that overflows.
     pub(crate) fn len(&self) -> u64 {
         match self {
             Points::List(values) | Points::Rows { records: values, .. } => values.len() as u64,
+            Points::Rounded { values, .. } => values.len() as u64,
             Points::Range { count, .. }
             | Points::Linspace { count, .. }
             | Points::Logspace { count, .. }
@@ -91,54 +118,26 @@ impl Points {
         self.len() == 0
     }
 
-    /// Whether a point can be a string, and so a file name.
-    pub(crate) fn may_name_files(&self) -> bool {
-        match self {
-            Points::Rows { .. } => true,
-            Points::List(values) => {
-                values.iter().any(|value| !matches!(value, Value::Int(_) | Value::Float(_)))
-            }
-            Points::Range { .. } | Points::Linspace { .. } | Points::Logspace { .. } => false,
-            Points::Grid(named) | Points::Zip(named) => {
-                named.iter().any(|n| n.points.may_name_files())
-            }
-            Points::Union(parts) => parts.iter().any(Points::may_name_files),
-            Points::Random { draws, .. } => {
-                draws.iter().any(|(_, draw)| matches!(draw, Distribution::Choice(_)))
-            }
-        }
+    /// Whether the points of a shorter loop of this kind are the first ones of a longer one.
+    pub(crate) fn begins_with_shorter(&self) -> bool {
+        !matches!(self, Points::Random { design: Design::Latin(_), .. })
     }
 
-    /// A value that a point, or this field of it, can have, and that is wanted; of records that combine
-    /// several sources, a part. Only what the user wrote is looked at: the numbers of a range and of random
-    /// draws are never wanted.
-    #[cfg(feature = "jobs")]
-    pub(crate) fn find(
-        &self,
-        field: Option<&str>,
-        wanted: &dyn Fn(&Value) -> bool,
-    ) -> Option<&Value> {
-        let is_meant = |name: &str| field.is_none_or(|field| field == name);
+    /// Where equal neighbours of rounded numbers count once: the parameter, if there are several, how many
+    /// points there were with them, and how many are left.
+    #[cfg(feature = "cli")]
+    pub(crate) fn rounded<'a>(&'a self) -> Vec<(Option<&'a str>, u64, u64)> {
         match self {
-            Points::List(values) | Points::Rows { records: values, .. } => {
-                let mut meant = values.iter().filter_map(|value| match field {
-                    Some(field) => value.field(field),
-                    None => Some(value),
-                });
-                meant.find(|value| wanted(value))
-            }
-            Points::Range { .. } | Points::Linspace { .. } | Points::Logspace { .. } => None,
+            Points::Rounded { values, asked } => vec![(None, *asked, values.len() as u64)],
+            Points::Union(parts) => parts.iter().flat_map(Points::rounded).collect(),
             Points::Grid(named) | Points::Zip(named) => {
-                named.iter().filter(|n| is_meant(&n.name)).find_map(|n| n.points.find(None, wanted))
+                let of = |n: &'a Named| {
+                    let name = Some(n.name.as_str());
+                    n.points.rounded().into_iter().map(move |(_, asked, left)| (name, asked, left))
+                };
+                named.iter().flat_map(of).collect()
             }
-            Points::Union(parts) => parts.iter().find_map(|part| part.find(field, wanted)),
-            Points::Random { draws, .. } => {
-                let meant = draws.iter().filter(|(name, _)| is_meant(name));
-                meant.into_iter().find_map(|(_, draw)| match draw {
-                    Distribution::Choice(values) => values.iter().find(|value| wanted(value)),
-                    _ => None,
-                })
-            }
+            _ => Vec::new(),
         }
     }
 
@@ -231,14 +230,14 @@ impl Points {
             Points::Zip(named) => {
                 Value::Record(named.iter().map(|n| (n.name.clone(), n.points.get(i))).collect())
             }
-            Points::Random { seed, draws, bare, .. } => {
-                if let (true, [(name, distribution)]) = (bare, draws.as_slice()) {
-                    return distribution.draw(*seed, name, i);
+            Points::Rounded { values, .. } => Value::Int(values[i as usize]),
+            Points::Random { count, design, seed, draws, bare } => {
+                let value = |at: usize| design.value(&draws[at], at, *seed, i, *count);
+                if *bare {
+                    return value(0);
                 }
-                let draw = |(name, distribution): &(String, Distribution)| {
-                    (name.clone(), distribution.draw(*seed, name, i))
-                };
-                Value::Record(draws.iter().map(draw).collect())
+                let named = draws.iter().enumerate();
+                Value::Record(named.map(|(at, (name, _))| (name.clone(), value(at))).collect())
             }
         }
     }
@@ -249,37 +248,6 @@ fn spaced(from: f64, to: f64, count: u64, i: u64) -> f64 {
         return to;
     }
     from + (to - from) * (i as f64 / (count - 1).max(1) as f64)
-}
-
-impl Distribution {
-    fn draw(&self, seed: u64, name: &str, i: u64) -> Value {
-        let hash = blake3::hash(format!("{seed}\n{name}").as_bytes());
-        let mut rng = ChaCha8Rng::from_seed(*hash.as_bytes());
-        rng.set_stream(i);
-        const VALID: &str = "validated when the job was parsed";
-        match self {
-            Distribution::Uniform(from, to) => {
-                Value::Float(Uniform::new(from, to).expect(VALID).sample(&mut rng))
-            }
-            Distribution::Loguniform(from, to) => {
-                let log = Uniform::new(from.ln(), to.ln()).expect(VALID).sample(&mut rng);
-                Value::Float(log.exp())
-            }
-            Distribution::Normal(mean, sd) => {
-                Value::Float(Normal::new(*mean, *sd).expect(VALID).sample(&mut rng))
-            }
-            Distribution::Lognormal(mean, sd) => {
-                Value::Float(LogNormal::new(*mean, *sd).expect(VALID).sample(&mut rng))
-            }
-            Distribution::Integers(from, to) => {
-                Value::Int(Uniform::new(from, to).expect(VALID).sample(&mut rng))
-            }
-            Distribution::Choice(values) => {
-                let pick = Uniform::new(0, values.len()).expect(VALID).sample(&mut rng);
-                values[pick].clone()
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -329,6 +297,7 @@ mod tests {
     fn random_draws_depend_on_seed_name_and_index_alone() {
         let random = |count, seed| Points::Random {
             count,
+            design: Design::Independent,
             seed,
             draws: vec![
                 ("x".into(), Distribution::Normal(0.0, 1.0)),

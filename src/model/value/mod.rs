@@ -3,9 +3,8 @@
 //! serde_json's own type cannot be decoded from bincode, which is not self-describing; this one can.
 //! Numbers print the same everywhere (table, placeholder, store, seed): as JSON prints them.
 
-#[cfg(feature = "jobs")]
+mod exact;
 pub(crate) mod json;
-#[cfg(feature = "jobs")]
 pub(crate) mod printed;
 mod show;
 

@@ -9,7 +9,7 @@ use crate::report::html::{COLOURS, FAILED};
 use crate::report::model::axis::{Axis, Scale};
 use crate::report::model::landscape::Landscape;
 use crate::report::model::timeline::StartTimeline;
-use crate::report::{Facts, in_words};
+use crate::report::{Facts, called};
 use crate::util::error::Result;
 use crate::util::stats::{quantile, sorted};
 
@@ -147,7 +147,7 @@ fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
         let outermost = &nest.loops()[0];
         let mut meaning = Vec::new();
         if several && outermost.points.len() <= COLOURS.len() as u64 {
-            let points = (0..outermost.points.len()).map(|i| in_words(&outermost.points.get(i)));
+            let points = (0..outermost.points.len()).map(|i| called(&outermost.points.get(i)));
             meaning.extend(points.zip(COLOURS));
         }
         if session.every().any(|attempt| attempt.failed) {

@@ -61,7 +61,7 @@ impl<'a> Facts<'a> {
         }
         let coordinates = nest.coordinates(nest.task(task));
         let words = coordinates.iter().map(|(name, value)| {
-            format!("{name} {}", crate::report::beginning(&crate::report::in_words(value), 60))
+            format!("{name} {}", crate::report::beginning(&crate::report::called(value), 60))
         });
         words.collect::<Vec<_>>().join(", ")
     }

@@ -90,6 +90,11 @@ pub(crate) fn cell(value: &Value) -> String {
     }
 }
 
+/// A point beside a name or as a label, where an empty cell would say nothing.
+pub(crate) fn called(value: &Value) -> String {
+    if *value == Value::Null { "none".to_string() } else { cell(value) }
+}
+
 fn inner(value: &Value) -> String {
     match value {
         Value::Null => "null".to_string(),

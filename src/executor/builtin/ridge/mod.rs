@@ -123,8 +123,12 @@ pub(crate) fn check(job: &Job, options: &RidgeOptions) -> Result<()> {
                 Err(job.wrong(&format!("loop.{}", l.name), why))
             };
             match l.name.as_str() {
-                "alpha" if !point.as_f64().is_some_and(|alpha| alpha >= 0.0) => {
-                    return wrong("an alpha of 0 or more");
+                "alpha"
+                    if !point
+                        .as_f64()
+                        .is_some_and(|alpha| (0.0..f64::INFINITY).contains(&alpha)) =>
+                {
+                    return wrong("a finite alpha of 0 or more");
                 }
                 "fold" if folds < 2 => return wrong("at least 2 folds"),
                 "fold" if point != Value::Int(i as i64) => {
