@@ -86,6 +86,16 @@ fn a_run_and_a_supervised_one_are_complete() {
 }
 
 #[test]
+fn parts_of_a_job_cannot_take_turns() {
+    let desk = desk();
+    let shim = shim(&desk);
+    let part = ["launch", "-n", "2", "job.toml", "--out", "out", "--part", "1/2"];
+    let refused = desk.run(lockless(&desk, &shim, "37"), &part).exits(2).stderr;
+    assert!(refused.contains("no locks, by which the parts of a job take turns"), "{refused}");
+    assert!(!desk.path("started").exists());
+}
+
+#[test]
 fn what_was_killed_goes_on() {
     for error in LOCKS_FAIL {
         let desk = desk();

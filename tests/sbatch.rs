@@ -166,6 +166,41 @@ fn several_jobs_make_an_array() {
     refuse(&["a.toml", "--launcher", "'"], "no launcher");
 }
 
+#[test]
+fn there_are_no_more_parts_than_points() {
+    let six = "[crunch]\nshell = \"echo {a}\"\n\
+               [[loop]]\nname = \"a\"\nrange = { from = 0, to = 6 }\n";
+    let desk = Desk::with_job(six);
+    let script = |parts: &str| {
+        desk.run(gridmpi(), &["sbatch", "job.toml", "--threads", "1", "--parts", parts]).exits(0)
+    };
+    let has = |ran: &common::Ran, line: &str| {
+        assert!(ran.stdout.lines().any(|l| l.trim() == line), "{line}: {}", ran.stdout);
+    };
+    let four = script("4");
+    assert!(!four.stderr.contains("--parts"), "{}", four.stderr);
+    has(&four, "#SBATCH --array=1-4");
+    assert!(four.stdout.contains("-%A_%a.log"), "{}", four.stdout);
+    has(&four, "job.toml --out results/job --part \"$SLURM_ARRAY_TASK_ID/4\" -- --bind-to none &");
+    let fewer = script("9");
+    has(&fewer, "#SBATCH --array=1-6");
+    let says = "--parts 9: loop 'a', the outermost one, has 6 points, and each part needs one: the job is split into 6";
+    assert!(fewer.stderr.contains(says), "{}", fewer.stderr);
+    let one = script("1");
+    assert!(!one.stdout.contains("--array") && !one.stdout.contains("--part"), "{}", one.stdout);
+    desk.write("job.toml", &six.replace("to = 6", "to = 1"));
+    let one = script("3");
+    assert!(one.stderr.contains("the job is not split"), "{}", one.stderr);
+    assert!(!one.stdout.contains("--array"), "{}", one.stdout);
+    let part = ["launch", "-n", "1", "job.toml", "--part", "1/2"];
+    let refused = desk.run(gridmpi(), &part).exits(2).stderr;
+    assert!(refused.contains("2 parts, and loop 'a' has 1 points"), "{refused}");
+    desk.write("b.toml", six);
+    let several = ["sbatch", "job.toml", "b.toml", "--parts", "2"];
+    let refused = desk.run(gridmpi(), &several).exits(2).stderr;
+    assert!(refused.contains("--parts splits one job"), "{refused}");
+}
+
 /// Blanks, quotes and shell commands.
 const HOSTILE: &str = r#"it's #1 "x" \ %j $HOME `touch run` $(touch run) ; touch run"#;
 

@@ -4,6 +4,8 @@
 mod common;
 #[path = "slurm/faults.rs"]
 mod faults;
+#[path = "slurm/parts.rs"]
+mod parts;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -2,16 +2,18 @@
 //! watch runs in a terminal emulator.
 
 mod common;
+#[path = "common/terminal.rs"]
+mod terminal;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{Desk, gridmpi, mpirun};
 use serde_json::{Value as Json, json};
+use terminal::Terminal;
 
 /// Timeout of every wait.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -363,79 +365,6 @@ fn a_run_on_another_machine_is_judged_by_its_file_alone() {
     put(&out, &json!([1]));
     let ran = desk.run(gridmpi(), &["status", "out"]).exits(2);
     assert!(ran.stderr.contains("out/status.json: is not a status file"), "{}", ran.stderr);
-}
-
-/// `gridmpi watch` in a terminal.
-struct Terminal {
-    process: Child,
-    keys: ChildStdin,
-    screen: Arc<Mutex<vt100::Parser>>,
-    reader: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Terminal {
-    fn watch(desk: &Desk) -> Terminal {
-        Terminal::watch_in(desk, 40, 140)
-    }
-
-    fn watch_in(desk: &Desk, rows: u16, columns: u16) -> Terminal {
-        let program = env!("CARGO_BIN_EXE_gridmpi");
-        let line =
-            format!("stty rows {rows} cols {columns}; {program} watch out; echo left with $?");
-        let mut script = Command::new("script");
-        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-        script.current_dir(desk.path("")).env("TERM", "xterm-256color");
-        let mut process = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let size = |number| std::num::NonZero::new(number).unwrap();
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(size(rows), size(columns), 0)));
-        let (shown, mut out) = (screen.clone(), process.stdout.take().unwrap());
-        let reader = std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(read @ 1..) = out.read(&mut bytes) {
-                shown.lock().unwrap().process(&bytes[..read]);
-            }
-        });
-        let keys = process.stdin.take().unwrap();
-        Terminal { process, keys, screen, reader: Some(reader) }
-    }
-
-    fn text(&self) -> String {
-        self.screen.lock().unwrap().screen().contents()
-    }
-
-    /// Waits until the screen shows all of this.
-    fn until(&self, parts: &[&str]) -> String {
-        let begin = Instant::now();
-        loop {
-            let text = self.text();
-            if parts.iter().all(|part| text.contains(part)) {
-                return text;
-            }
-            assert!(begin.elapsed() < PATIENCE, "never {parts:?}:\n{text}");
-            std::thread::sleep(Duration::from_millis(30));
-        }
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// Waits for the end; returns the restored screen.
-    fn end(mut self) -> String {
-        self.until(&["left with"]);
-        self.process.wait().unwrap();
-        self.reader.take().unwrap().join().unwrap();
-        let screen = self.screen.lock().unwrap();
-        assert!(!screen.screen().alternate_screen() && !screen.screen().hide_cursor());
-        screen.screen().contents()
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 #[test]

@@ -91,6 +91,8 @@ impl Options {
             no_store: self.no_store,
             only: Some(self.only.clone()).filter(|only| !only.is_empty()).map(Only::Named),
             census: self.format == OutputFormat::Json && self.only.is_empty(),
+            #[cfg(feature = "jobs")]
+            part: None,
             end: None,
             fresh: self.fresh,
             keep: self.keep,

@@ -34,6 +34,8 @@ pub(super) struct ReportArgs {
 }
 
 pub(super) fn report(arguments: &ReportArgs) -> Result<Exit> {
+    #[cfg(feature = "jobs")]
+    crate::store::warn_of_parts(&arguments.folder);
     let reader = StoreReader::into(&arguments.folder)?;
     let facts = Facts::read(&reader)?;
     let page = page(&facts)?;

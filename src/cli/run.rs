@@ -8,11 +8,12 @@ use crate::cli::options::Options;
 use crate::cli::{demo, say};
 use crate::executor;
 use crate::job::{Job, PointDigests, PythonModules};
+use crate::model::JobPart;
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Out;
 use crate::rank0::types::PreparedJob;
 #[cfg(feature = "mpi")]
-use crate::store::LaunchFile;
+use crate::store::{LaunchFile, part_folder};
 use crate::study::run::run_job;
 use crate::util::error::{Error, Exit, Result};
 use crate::worker::isolated_main;
@@ -42,6 +43,12 @@ pub(super) struct RunArgs {
     #[cfg(feature = "mpi")]
     #[arg(long, hide = true, value_name = "LAUNCH")]
     launched: Option<String>,
+    /// Run only this part of the job, into its own folder within the results folder, as `gridmpi sbatch
+    /// --parts` has it done.
+    #[arg(long, hide = true, value_name = "K/N", value_parser = JobPart::parse, conflicts_with_all = [
+        "fresh", "keep", "no_store", "only", "strategy",
+    ])]
+    part: Option<JobPart>,
     /// Run the built-in demonstration with 10 ms per task instead of 1 s
     #[arg(long)]
     quick: bool,
@@ -64,8 +71,9 @@ pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Ex
     #[cfg(feature = "mpi")]
     if let Some(launch) = &arguments.launched
         && launched.as_ref().is_none_or(|launched| launched.rank == 0)
-        && let Out::At(folder) = arguments.options.settings().out
+        && let Out::At(out) = arguments.options.settings().out
     {
+        let folder = arguments.part.map_or(out.clone(), |part| part_folder(&out, part));
         let file = LaunchFile::new(&folder, launch);
         return file.around(|| run_job_file(arguments, launched));
     }
@@ -73,10 +81,11 @@ pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Ex
 }
 
 fn run_job_file(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit> {
-    let RunArgs { job, options, quick, .. } = arguments;
+    let RunArgs { job, options, part, quick, .. } = arguments;
     let file = job.or_else(default_job);
     let demo = file.is_none();
     let mut settings = options.settings();
+    settings.part = part;
     if demo && settings.out == Out::Named {
         settings.out = Out::Temporary; // no results folder was asked for
     }
@@ -99,6 +108,10 @@ fn run_job_file(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit
     if demo && options.shows_table() {
         let elapsed = finished.elapsed.as_secs_f64();
         say(&demo::text(&finished.results, elapsed)?)?;
+        crate::cli::options::print_result(&finished)?;
+        return Ok(finished.tally.exit());
+    }
+    if part.is_some() {
         crate::cli::options::print_result(&finished)?;
         return Ok(finished.tally.exit());
     }

@@ -11,9 +11,11 @@ use crate::cli::plan::durations::RecordedDurations;
 use crate::cli::plan::slurm_request::{RemainingWork, propose, warning};
 use crate::cli::{print, say};
 use crate::job::{Job, SlurmOptions};
+use crate::model::LoopNest;
 use crate::platform::mpi_flavour::MpiFlavour;
 use crate::platform::slurm::partition::{Partition, Wish};
 use crate::platform::slurm::script::{self, Script};
+use crate::store::warn_of_parts;
 use crate::util::duration;
 use crate::util::error::{Error, Exit, Result};
 
@@ -24,6 +26,7 @@ Examples:
   gridmpi sbatch job.toml | sbatch              nodes and time by earlier runs
   gridmpi sbatch job.toml --submit -- --mem=8G --account=physics
   gridmpi sbatch a.toml b.toml c.toml --submit  an array: one folder for each
+  gridmpi sbatch job.toml --parts 4 --submit    an array: one job in four parts
 
 Before its time limit the job stops: it begins no task that would not finish in time, and stores \
 what is done. Its script then requeues it, until the job is complete. The table [slurm] of the job \
@@ -50,6 +53,11 @@ pub(super) struct SbatchArgs {
     /// Results folder [default: results/NAME]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    /// Split the job into this many parts, each in an allocation of its own: small ones start sooner than a large
+    /// one. A part does a share of the points of the outermost loop; the last one to finish merges them. Nodes
+    /// and time are those of each part
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    parts: Option<u32>,
     /// How often the job may be requeued [default: 20]
     #[arg(long, value_name = "K")]
     requeues: Option<u32>,
@@ -86,6 +94,9 @@ pub(super) fn sbatch(arguments: &SbatchArgs) -> Result<Exit> {
     if arguments.out.is_some() && arguments.jobs.len() > 1 {
         return Err(Error::input("--out names one folder, and there are several jobs"));
     }
+    if arguments.parts.is_some() && arguments.jobs.len() > 1 {
+        return Err(Error::input("--parts splits one job, and there are several"));
+    }
     let mut wanted: Vec<Wanted> = Vec::new();
     for file in &arguments.jobs {
         let next = want(arguments, file)?;
@@ -117,6 +128,7 @@ fn want(arguments: &SbatchArgs, file: &Path) -> Result<Wanted> {
         RecordedDurations::unknown(&job)
     });
     let load = durations.load();
+    warn_of_parts(&out);
     Ok(Wanted { job, batch, file: file.to_path_buf(), out, load })
 }
 
@@ -136,6 +148,11 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     let work = |load: &RemainingWork| load.tasks as f64 * load.mean;
     let all = wanted.iter().map(|wanted| wanted.load).collect::<Option<Vec<RemainingWork>>>();
     let load = all.and_then(|all| all.into_iter().max_by(|a, b| work(a).total_cmp(&work(b))));
+    let parts = parts(arguments.parts, &wanted[0].job.nest);
+    let load = load.map(|load| match parts {
+        Some(parts) => RemainingWork { tasks: load.tasks.div_ceil(parts.into()), ..load },
+        None => load,
+    });
     let (nodes, time) = (arguments.nodes.or(batch.nodes), arguments.time.or(batch.time));
     let per_node = u64::from(ntasks_per_node) * u64::from(threads);
     let shape = propose(load.as_ref(), per_node, nodes, time);
@@ -174,8 +191,9 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
         several => format!("{}-and-{}-more", several[0].job.name, several.len() - 1),
     };
     Script {
-        about: about(wanted, load.as_ref(), nodes.is_none(), time.is_none()),
+        about: about(wanted, load.as_ref(), parts, (nodes.is_none(), time.is_none())),
         name: &name,
+        parts,
         jobs: wanted.iter().map(|wanted| (wanted.file.clone(), wanted.out.clone())).collect(),
         shape,
         ntasks_per_node,
@@ -194,22 +212,45 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     .text()
 }
 
+/// The number of parts: at most that of the outermost loop's points. A single part is the whole job.
+fn parts(asked: Option<u32>, nest: &LoopNest) -> Option<u32> {
+    let (asked, outermost) = (asked?, &nest.loops()[0]);
+    let points = outermost.points.len();
+    let parts = u32::try_from(points).map_or(asked, |points| asked.min(points));
+    if parts < asked {
+        let instead =
+            if parts == 1 { "not split".to_string() } else { format!("split into {parts}") };
+        log::warn!(
+            "--parts {asked}: loop '{}', the outermost one, has {points} points, and each part needs one: the job is {instead}",
+            outermost.name
+        );
+    }
+    (parts > 1).then_some(parts)
+}
+
 /// The comment at the top: the script's purpose, and the reasons for its requests.
-fn about(wanted: &[Wanted], load: Option<&RemainingWork>, nodes: bool, time: bool) -> Vec<String> {
+fn about(
+    wanted: &[Wanted],
+    load: Option<&RemainingWork>,
+    parts: Option<u32>,
+    proposed: (bool, bool),
+) -> Vec<String> {
     let jobs = wanted.iter().map(|Wanted { job, file, .. }| {
         format!("{} ({}): {} tasks", job.name, file.display(), job.nest.tasks())
     });
     let mut lines: Vec<String> = jobs.collect();
+    lines.extend(parts.map(|parts| format!("In {parts} parts, each a job of the array.")));
     lines.push(format!("By gridmpi {}. Submit it with: sbatch FILE", env!("CARGO_PKG_VERSION")));
-    let proposed = match (nodes, time) {
+    let proposed = match proposed {
         (true, true) => "Nodes and time are",
         (true, false) => "The number of nodes is",
         (false, true) => "The time is",
         (false, false) => return lines,
     };
+    let in_part = if parts.is_some() { " for a part" } else { "" };
     lines.push(match load {
         Some(load) => format!(
-            "{proposed} proposed: {} tasks are left, {:.3} s each so far, the longest {:.3} s.",
+            "{proposed} proposed: {} tasks are left{in_part}, {:.3} s each so far, the longest {:.3} s.",
             load.tasks, load.mean, load.longest
         ),
         None => {

@@ -355,6 +355,9 @@ pub(crate) const RESULT_FILES: [&str; 4] =
 /// so that its name stays valid in a store with other task numbers.
 pub(crate) const LARGE_FOLDER: &str = "large";
 
+/// The folder of the results folders of a job's parts.
+pub(crate) const PARTS_FOLDER: &str = "parts";
+
 /// What rank 0 tells `gridmpi launch` in a results folder: how the names of these files begin.
 pub(crate) const LAUNCH_FILE: &str = ".launch";
 

@@ -1,4 +1,4 @@
-//! Tasks done in earlier starts.
+//! Tasks done in earlier starts, or in other parts of the job.
 
 use std::ops::Range;
 
@@ -8,10 +8,10 @@ pub(super) struct DoneTasks(Vec<Range<u64>>);
 
 impl DoneTasks {
     /// Must be called in grid order.
-    pub(super) fn add(&mut self, task: u64) {
+    pub(super) fn add(&mut self, tasks: Range<u64>) {
         match self.0.last_mut() {
-            Some(last) if last.end == task => last.end += 1,
-            _ => self.0.push(task..task + 1),
+            Some(last) if last.end == tasks.start => last.end = tasks.end,
+            _ => self.0.push(tasks),
         }
     }
 

@@ -28,6 +28,7 @@ mod work_left;
 mod workers;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::model::{Assignment, AttemptResult, Key, LoopNest, Policy, Scored, SlotResult, Tally};
@@ -127,6 +128,17 @@ impl Master {
     /// Runs only these tasks. Must be called after all `Recalled` events.
     pub(crate) fn only(&mut self, tasks: &[u64]) {
         self.wanted = Some(self.queue.only(tasks));
+    }
+
+    /// Leaves tasks to other parts of the job. Must be called in grid order, together with all `Recalled` events.
+    pub(crate) fn leave_out(&mut self, tasks: Range<u64>) {
+        self.queue.leave_out(tasks);
+    }
+
+    /// Runs only the tasks that are left now, of a part of the job.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(crate) fn only_what_is_left(&mut self) {
+        self.wanted = Some(self.queue.left());
     }
 
     /// Sets the summaries of earlier starts: these groups need no second call of the user's function.

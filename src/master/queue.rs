@@ -98,8 +98,13 @@ impl TaskQueue {
 
     /// Marks a task as done. Must be called in grid order, before any task is assigned.
     pub(super) fn skip(&mut self, task: u64) {
-        self.done.add(task);
-        self.fresh -= 1;
+        self.leave_out(task..task + 1);
+    }
+
+    /// Leaves tasks to others. Must be called in grid order, together with `skip`.
+    pub(super) fn leave_out(&mut self, tasks: Range<u64>) {
+        self.fresh -= tasks.end - tasks.start;
+        self.done.add(tasks);
     }
 
     /// Marks a task as attempted and not done. Must be called in grid order, together with `skip`.

@@ -3,6 +3,8 @@
 pub(crate) mod batch;
 pub(crate) mod key;
 pub(crate) mod nest;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) mod part;
 pub(crate) mod policy;
 pub(crate) mod reduce;
 pub(crate) mod results;
@@ -10,6 +12,8 @@ pub(crate) mod score;
 pub(crate) mod value;
 
 // Other modules import these from `model`; files within it import from each other.
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) use self::part::*;
 pub(crate) use self::{
     batch::*, key::*, nest::*, policy::*, reduce::*, results::*, score::*, value::*,
 };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,6 +15,8 @@ use crate::executor::rust::ErasedStudy;
 use crate::job::lookup;
 use crate::job::{CommonEnvironment, FileDigests, Identity, Job, content_digests, watched_files};
 use crate::master::{Action, Event, Master, MasterConfig};
+#[cfg(all(feature = "cli", feature = "jobs"))]
+use crate::model::JobPart;
 use crate::model::{Policy, RunError, Tally};
 use crate::platform::slurm::Allocation;
 use crate::rank0::effects::RunEffects;
@@ -23,11 +26,13 @@ use crate::rank0::serve;
 use crate::rank0::settings::Only;
 use crate::rank0::settings::{Out, Settings};
 use crate::rank0::shutdown::TIME_IS_OVER;
-use crate::rank0::status::{RunState, StatusWriter, expected_work};
+use crate::rank0::status::{PartStatus, RunState, StatusWriter, expected_work};
 use crate::rank0::timing::Timing;
 use crate::rank0::types::{PreparedJob, RunResult, SickWorker};
 use crate::report::{write_csv, write_json};
 use crate::store::{Folder, FoundStore, Layout, OpenOptions, OpenStore, wait_for_room};
+#[cfg(all(feature = "cli", feature = "jobs"))]
+use crate::store::{JoinedPart, join_part, known_of_job, part_folder, take_parts};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files::{Durability, temporary_folder, write_whole};
 use crate::util::text::count;
@@ -59,6 +64,8 @@ pub(crate) struct Session {
     actions: Vec<Action<'static>>,
     effects: RunEffects,
     no_store: bool,
+    /// The part of the job that this is, if it is one.
+    part: Option<PartStatus>,
     allocation: Option<Allocation>,
     /// Number of tasks that can run at the same time.
     crunchers: u64,
@@ -87,13 +94,31 @@ impl Session {
         let ends = allocation.as_ref().filter(|_| !settings.no_store);
         let of_allocation = || ends?.finish_by(SystemTime::now());
         let end = settings.end.or_else(of_allocation);
+        #[cfg(all(feature = "cli", feature = "jobs"))]
+        let (whole, out) = match settings.part {
+            Some(part) => (Some((part, out.clone())), part_folder(&out, part)),
+            None => (None, out),
+        };
         if scratch.is_none() {
             wait_for_room(&out, end)?;
         }
         let folder = Folder::claim(&out, settings.fresh)?;
+        #[cfg(all(feature = "cli", feature = "jobs"))]
+        if whole.is_none() && !settings.no_store {
+            take_parts(&folder, settings.keep)?;
+        }
         let found = FoundStore::in_folder(&folder)?;
-        let mut files = FileDigests::new(found.known_files());
-        let identity = Identity::of(&job, &version, Some(&modules), &mut files, found.identity())?;
+        let (before, mut known) = (found.identity(), found.known_files());
+        #[cfg(all(feature = "cli", feature = "jobs"))]
+        let of_job = whole.as_ref().map(|(_, out)| known_of_job(out)).transpose()?.flatten();
+        #[cfg(all(feature = "cli", feature = "jobs"))]
+        let before = before.or(of_job.as_ref().map(|(identity, _)| identity));
+        #[cfg(all(feature = "cli", feature = "jobs"))]
+        for (path, file) in of_job.iter().flat_map(|(_, files)| files) {
+            known.entry(path.clone()).or_insert_with(|| file.clone());
+        }
+        let mut files = FileDigests::new(std::mem::take(&mut known));
+        let identity = Identity::of(&job, &version, Some(&modules), &mut files, before)?;
         let imported = identity.late_modules();
         job.common = CommonEnvironment {
             interpreter: modules.interpreter,
@@ -108,7 +133,10 @@ impl Session {
         let layout = Layout::of(&job, &digests);
         let end = end.map(until);
         let (files, text, keep) = (&files, &text, settings.keep);
-        let plan = OpenOptions { job: &job, layout, identity, files, text, keep };
+        #[cfg_attr(not(all(feature = "cli", feature = "jobs")), allow(unused_mut))]
+        let mut plan = OpenOptions { job: &job, layout, identity, files, text, keep };
+        #[cfg(all(feature = "cli", feature = "jobs"))]
+        let joined = whole.map(|(part, out)| join_part(&out, part, &mut plan)).transpose()?;
         let opened = match settings.no_store {
             true => OpenStore::in_memory(&folder, plan)?,
             false => OpenStore::open(&folder, found, plan)?,
@@ -137,19 +165,29 @@ impl Session {
         for line in job.nest.left_out_in_words() {
             log::info!("{line}");
         }
-        let actions = recall(&mut master, &opened, settings.keep_failed)?;
+        #[cfg(all(feature = "cli", feature = "jobs"))]
+        let left_out = joined.as_ref().map(|joined| joined.left_out(job.nest.tasks()));
+        #[cfg(not(all(feature = "cli", feature = "jobs")))]
+        let left_out = None;
+        let left_out = left_out.unwrap_or_default();
+        let actions = recall(&mut master, &opened, settings.keep_failed, left_out)?;
         #[cfg(feature = "cli")]
         match &settings.only {
             Some(Only::Named(words)) => master.only(&[lookup::task(&job.nest, words)?]),
             Some(Only::These(tasks)) => master.only(tasks),
             None => {}
         }
+        #[cfg(all(feature = "cli", feature = "jobs"))]
+        let part = joined.map(|joined| begin_part(&joined, &mut master, &opened)).transpose()?;
+        #[cfg(not(all(feature = "cli", feature = "jobs")))]
+        let part = None;
         let crunchers = workers as u64 * u64::from(threads);
         log_allocation(allocation.as_ref(), &master, Duration::ZERO, crunchers);
         let store = opened.start()?;
         let progress = Progress::new(master.goal(), settings.is_main);
         let booked = allocation.clone().map(|allocation| (allocation, crunchers));
-        let status = StatusWriter::new(&job, scratch.is_none().then(|| folder.path()), booked);
+        let place = scratch.is_none().then(|| folder.path());
+        let status = StatusWriter::new(&job, place, booked, part.clone());
         let shown = (progress, status);
         let mut effects =
             RunEffects::open(&job, study.as_ref(), listeners, store, shown, settings, end)?;
@@ -163,6 +201,7 @@ impl Session {
             actions,
             effects,
             no_store,
+            part,
             allocation,
             crunchers,
         })
@@ -210,6 +249,7 @@ impl Session {
             sick,
             tally,
             is_part: master.goal() < master.tasks(),
+            part: self.part,
             gave_up: master.has_given_up(),
             out_of_time: master.is_out_of_time(),
             all_left: master.is_over(),
@@ -233,16 +273,37 @@ fn until(end: SystemTime) -> Duration {
     end.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
-/// Feeds the master the runs of earlier starts; returns the actions that this causes.
+/// Restricts the master to a part of the job, after all recalled runs.
+#[cfg(all(feature = "cli", feature = "jobs"))]
+fn begin_part(joined: &JoinedPart, master: &mut Master, opened: &OpenStore) -> Result<PartStatus> {
+    let JoinedPart { part: JobPart { number, of }, groups, .. } = *joined;
+    master.only_what_is_left();
+    let status = PartStatus { number, of, tasks: master.goal(), groups };
+    opened.note(PartStatus::NOTE, &serde_json::json!(status).to_string())?;
+    log::info!("{}: {} of these tasks are its own", joined.part, count(status.tasks));
+    Ok(status)
+}
+
+/// Feeds the master the runs of earlier starts, without those tasks that are left to others; returns the
+/// actions that this causes.
 fn recall(
     master: &mut Master,
     opened: &OpenStore,
     keep_failed: bool,
+    left_out: Vec<Range<u64>>,
 ) -> Result<Vec<Action<'static>>> {
     let mut actions = Vec::new();
     master.know(opened.summaries()?);
-    let mut unscored = 0;
+    let (mut unscored, mut next) = (0, 0);
+    let mut left_out = left_out.into_iter().peekable();
     opened.runs(|outcome| {
+        while let Some(range) = left_out.next_if(|range| range.start <= outcome.task) {
+            next = range.end;
+            master.leave_out(range);
+        }
+        if outcome.task < next {
+            return;
+        }
         // Another score computes nothing anew.
         let is_unscored =
             opened.is_rescored && matches!(outcome.result, Err(RunError::NoScore { .. }));
@@ -253,6 +314,7 @@ fn recall(
             master.on(Event::Recalled(outcome), Duration::ZERO, &mut actions);
         }
     })?;
+    left_out.for_each(|range| master.leave_out(range));
     for (task, seconds) in opened.cut_off()? {
         master.know_survived(task, seconds);
     }
@@ -281,6 +343,8 @@ pub(crate) struct DrainedSession {
     tally: Tally,
     /// Whether only some of the tasks were requested.
     is_part: bool,
+    /// The part of the job that this is, if it is one.
+    part: Option<PartStatus>,
     /// Whether too many runs failed.
     gave_up: bool,
     /// Whether every worker has been dismissed.
@@ -301,7 +365,8 @@ impl DrainedSession {
         let why = why.or(self.out_of_time.then_some(TIME_IS_OVER));
         let why = why.unwrap_or_default().to_string();
         let asked = !why.is_empty();
-        let interrupted = asked.then(|| interrupted(&why, &job, tally, &folder));
+        let tasks = self.part.as_ref().map_or(job.nest.tasks(), |part| part.tasks);
+        let interrupted = asked.then(|| interrupted(&why, tasks, tally, &folder));
         let (store, listeners, mut status) = effects.close();
         let results = store.finish(&job)?;
         let stored = self.timing.crunch + self.last_result.elapsed();
@@ -317,10 +382,16 @@ impl DrainedSession {
             status.end(state, error.exit, &error.to_string());
             return Err(error);
         }
-        if self.is_part {
-            let words = format!("{} of {} runs, as requested", tally.done, job.nest.tasks());
-            results.end(RunState::Interrupted.name(), tally.exit(), &words)?;
-            status.end(RunState::Interrupted, tally.exit(), &words);
+        if self.is_part || self.part.is_some() {
+            let (state, words) = match &self.part {
+                Some(_) => (RunState::Complete, String::new()),
+                None => {
+                    let all = job.nest.tasks();
+                    (RunState::Interrupted, format!("{} of {all} runs, as requested", tally.done))
+                }
+            };
+            results.end(state.name(), tally.exit(), &words)?;
+            status.end(state, tally.exit(), &words);
             folder.release();
             return Ok(RunResult {
                 job,
@@ -343,11 +414,11 @@ impl DrainedSession {
     }
 }
 
-fn interrupted(signal: &str, job: &Job, tally: Tally, folder: &Folder) -> Error {
+fn interrupted(signal: &str, tasks: u64, tally: Tally, folder: &Folder) -> Error {
     Error::interrupted(format!(
         "{signal}: {} of {} runs are in {}; start it again to go on",
         count(tally.done),
-        count(job.nest.tasks()),
+        count(tasks),
         folder.path().display()
     ))
 }

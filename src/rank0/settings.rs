@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::master::Strategy;
 use crate::master::cost_model::CostModel;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+use crate::model::JobPart;
 use crate::model::Order;
 
 /// How and where to run a study.
@@ -33,6 +35,9 @@ pub struct Settings {
     pub(crate) census: bool,
     /// The tasks to do, if not all.
     pub(crate) only: Option<Only>,
+    /// The part of the job to do, if not all. Its results folder is in that of the job.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(crate) part: Option<JobPart>,
     /// The time limit: no task may run after it.
     pub(crate) end: Option<SystemTime>,
     pub(crate) fresh: bool,

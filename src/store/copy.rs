@@ -8,8 +8,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::model::{AttemptResult, Reduce};
 use crate::store::file::{create, existing, finish};
 use crate::store::mapping::Mapping;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+use crate::store::parts::has_parts;
 use crate::store::place::PlaceIndex;
 use crate::store::rescore::rescore;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+use crate::store::rows::GROUP;
 use crate::store::rows::{RUN, Reader, UNPLACED};
 use crate::store::starts::StoredIdentity;
 use crate::store::starts::note;
@@ -31,8 +35,27 @@ pub(crate) struct CopyReport {
 /// Copies all workers, all starts, and all runs that are missing there. A success replaces a failure. A run
 /// without a task in the new layout is kept under its place, and one that was kept so gets its task.
 pub(crate) fn take_runs(new: Side, old: Side) -> Result<CopyReport> {
+    take(new, old, |_| Ok(Ok(())))
+}
+
+/// The same for a part of the job, whose layout is the same: its summaries too. Both are noted in one step.
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) fn take_part(new: Side, old: Side, note: (&str, &str)) -> Result<CopyReport> {
+    take(new, old, |batch| {
+        let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
+        batch.execute(sql, params![note.0, note.1])?;
+        if new.1.is(old.1) { copy_summaries((batch, new.2), (old.0, old.2)) } else { Ok(Ok(())) }
+    })
+}
+
+/// `also` is done in the same transaction.
+fn take(
+    new: Side,
+    old: Side,
+    also: impl FnOnce(&Connection) -> Result<Result<()>, rusqlite::Error>,
+) -> Result<CopyReport> {
     let mapping = Mapping::new(old.1, new.1)?;
-    copy(new, old, &mapping).unwrap_or_else(|error| {
+    copy(new, old, &mapping, also).unwrap_or_else(|error| {
         let between = format!("{} to {}", old.2.display(), new.2.display());
         Err(Error::unexpected(format!("runs cannot be copied from {between}: {error}")))
     })
@@ -42,6 +65,7 @@ fn copy(
     (new, layout, results): Side,
     (old, before, folder): Side,
     mapping: &Mapping,
+    also: impl FnOnce(&Connection) -> Result<Result<()>, rusqlite::Error>,
 ) -> Result<Result<CopyReport>, rusqlite::Error> {
     let batch = new.unchecked_transaction()?;
     let first = copy_starts(&batch, old)?;
@@ -75,6 +99,9 @@ fn copy(
         return Ok(Err(error));
     }
     copy_failures(&batch, old, mapping, first)?;
+    if let Err(error) = also(&batch)? {
+        return Ok(Err(error));
+    }
     let taken = target.taken;
     batch.commit()?;
     Ok(Ok(taken))
@@ -249,6 +276,30 @@ fn copy_failures(
     Ok(())
 }
 
+/// Copies the summaries of groups whose runs have all succeeded.
+#[cfg(all(feature = "cli", feature = "jobs"))]
+fn copy_summaries(
+    (new, results): (&Connection, &Path),
+    (old, folder): (&Connection, &Path),
+) -> Result<Result<()>, rusqlite::Error> {
+    let reader = Reader { results: folder, native: true };
+    let mut sql = old.prepare(&format!("SELECT {GROUP}, level FROM groups WHERE failed = 0"))?;
+    let mut found = sql.query([])?;
+    while let Some(row) = found.next()? {
+        let level: i64 = row.get(9)?;
+        let put = match reader.summary(row, level as usize)? {
+            Ok(summary) if summary.result.is_ok() => rows::put_summary(new, results, &summary),
+            Ok(_) => continue,
+            Err(damaged) => Err(damaged),
+        };
+        match put {
+            Ok(put) => drop(put?),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(()))
+}
+
 /// Makes a store in `out` with the points and the runs of all these results folders, which must have the
 /// same crunch. Summaries are left to the next run of the job.
 pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u64)> {
@@ -271,6 +322,12 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
         }
         if !folder.join("runs.sqlite").is_file() {
             return Err(Error::input(format!("{place}: there is no runs.sqlite in it")));
+        }
+        #[cfg(feature = "jobs")]
+        if has_parts(folder) {
+            return Err(Error::input(format!(
+                "{place}: runs of its parts are not in it: start its job without --parts first, which takes them over"
+            )));
         }
         let claimed = Folder::claim(folder, false)?;
         let failed = |error| storing(&claimed.store(), &error);

@@ -75,7 +75,16 @@ impl Folder {
             .and_then(|()| lock.set_len(0))
             .and_then(|()| lock.write_all(holder.as_bytes()))
             .map_err(|error| no("is not writable", error))?;
-        if fresh && path.join(STORE_FILE).exists() {
+        let parts = if fresh { own_files::parts(path) } else { Vec::new() };
+        #[cfg(feature = "cli")]
+        if let Some(part) = parts.iter().find(|part| Folder::is_free(part) == Some(false)) {
+            return Err(Error::input(format!(
+                "results folder {}: a part of its job is under way in {}; wait for it, or cancel it",
+                path.display(),
+                part.display()
+            )));
+        }
+        if fresh && (path.join(STORE_FILE).exists() || !parts.is_empty()) {
             let earlier = own_files::move_aside(path)
                 .map_err(|error| no("its earlier runs cannot be moved aside", error))?;
             log::info!("earlier runs moved to {}", earlier.display());

@@ -58,6 +58,32 @@ impl Layout {
         self
     }
 
+    /// How another layout of the same job differs from this one, if it does.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(super) fn difference(&self, now: &Layout) -> Option<String> {
+        if self.names() != now.names() {
+            return Some(format!("its loops were {} and are {}", self.names(), now.names()));
+        }
+        for (was, is) in self.loops().zip(now.loops()) {
+            let (name, points) = (&was.l.name, (was.l.points.len(), is.l.points.len()));
+            if points.0 != points.1 {
+                return Some(format!("loop '{name}' had {} points and has {}", points.0, points.1));
+            }
+            if was.is(&is) {
+                continue;
+            }
+            let value = |here: &LoopLayout, point| here.l.points.get(point).to_json().to_string();
+            let moved = (0..points.0).find(|point| was.identity(*point) != is.identity(*point));
+            let point = moved.unwrap_or_default();
+            return Some(match (value(&was, point), value(&is, point)) {
+                (was, is) if was == is => format!("what {is} of loop '{name}' names has changed"),
+                (was, is) => format!("point {point} of loop '{name}' was {was} and is {is}"),
+            });
+        }
+        let is_same = self.is(now);
+        (!is_same).then(|| "a file that points of its loops name together has changed".to_string())
+    }
+
     /// The union of both layouts: each loop with the points of both, this one's first.
     pub(crate) fn union(&self, other: &Layout) -> Result<Layout> {
         let (mut loops, mut digests, mut moves) = (Vec::new(), PointDigests::new(), Moves::new());

@@ -19,6 +19,8 @@ mod layout;
 mod mapping;
 mod open;
 mod own_files;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+mod parts;
 mod place;
 #[cfg(feature = "cli")]
 mod query;
@@ -69,6 +71,11 @@ pub(crate) use open::refusal;
 pub(crate) use open::{FoundStore, OpenOptions, OpenStore};
 #[cfg(feature = "cli")]
 pub(crate) use own_files::holds_runs;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) use parts::{
+    JoinedPart, PartEnd, finish_part, join_part, known_of_job, part_folder, parts_in, take_parts,
+    warn_of_parts,
+};
 #[cfg(feature = "cli")]
 pub(crate) use query::columns::{Column, ColumnKind};
 #[cfg(feature = "cli")]

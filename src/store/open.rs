@@ -21,6 +21,7 @@ use crate::util::error::{Error, Result};
 use crate::util::text::count;
 
 /// The job that a store is opened for.
+#[derive(Clone)]
 pub(crate) struct OpenOptions<'a> {
     pub(crate) job: &'a Job,
     pub(crate) layout: Layout,
@@ -45,7 +46,7 @@ const TAKEN: &str = "taken";
 /// What is in a results folder before a start: nothing, or the store of earlier starts.
 pub(crate) struct FoundStore {
     path: PathBuf,
-    store: Option<(Connection, StoredIdentity)>,
+    pub(super) store: Option<(Connection, StoredIdentity)>,
 }
 
 impl FoundStore {
@@ -211,6 +212,14 @@ impl OpenStore {
         Ok(known)
     }
 
+    /// Notes something of this start.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(crate) fn note(&self, key: &str, value: &str) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
+        let put = self.connection.execute(sql, params![key, value]);
+        put.map(drop).map_err(|error| storing(&self.path, &error))
+    }
+
     /// Starts the writer.
     pub(crate) fn start(self) -> Result<Store> {
         Store::start(&self.path, self.connection, self.session, self.keeps_runs)
@@ -311,6 +320,7 @@ fn record(
         let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
         batch.execute(sql, params![key, value])?;
     }
+    batch.execute("DELETE FROM job WHERE key = 'part'", [])?; // a part notes itself at each start
     schema::put_reductions(&batch, &plan.layout.nest)?;
     schema::put_view(&batch, &plan.layout)?;
     if before.identity.is_partial {

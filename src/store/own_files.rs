@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 #[cfg(feature = "cli")]
 use crate::job::is_launch_file;
-use crate::job::{LARGE_FOLDER, LOCK_FILE, RESULT_FILES, STORE_FILE};
+use crate::job::{LARGE_FOLDER, LOCK_FILE, PARTS_FOLDER, RESULT_FILES, STORE_FILE};
 use crate::store::large;
 use crate::util::files::{read_regular, refuse_special};
 
@@ -37,6 +37,11 @@ pub(super) fn refuse_links(folder: &Path) -> std::result::Result<(), (PathBuf, E
     let mut files: Vec<PathBuf> = files().map(|name| folder.join(name)).collect();
     files.push(folder.join(LOCK_FILE));
     let mut folders = vec![folder.join(LARGE_FOLDER)];
+    let parts = parts(folder);
+    if !parts.is_empty() {
+        folders.push(folder.join(PARTS_FOLDER));
+        folders.extend(parts);
+    }
     for entry in fs::read_dir(folder).map_err(|error| (folder.to_path_buf(), error))?.flatten() {
         if is_numbered(&entry, SUPERSEDED) || is_numbered(&entry, EARLIER) {
             files.extend(STORE_FILES[..4].iter().map(|name| entry.path().join(name)));
@@ -103,6 +108,9 @@ pub(super) fn move_aside(folder: &Path) -> Result<PathBuf> {
             fs::rename(entry.path(), earlier.join(entry.file_name()))?;
         }
     }
+    if !parts(folder).is_empty() {
+        fs::rename(folder.join(PARTS_FOLDER), earlier.join(PARTS_FOLDER))?;
+    }
     let large = folder.join(LARGE_FOLDER);
     let values: Vec<DirEntry> = match fs::read_dir(&large) {
         Ok(entries) => entries.flatten().filter(is_value).collect(),
@@ -116,6 +124,38 @@ pub(super) fn move_aside(folder: &Path) -> Result<PathBuf> {
         let _ = fs::remove_dir(&large); // unless there is more in it
     }
     Ok(earlier)
+}
+
+/// Removes what gridmpi made in the folder of a part, and the folder itself unless there is more in it.
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(super) fn remove(folder: &Path) -> Result<()> {
+    let large = folder.join(LARGE_FOLDER);
+    let values = fs::read_dir(&large).into_iter().flatten().flatten().filter(is_value);
+    let launches = fs::read_dir(folder)?.flatten();
+    let launches = launches.filter(|entry| entry.file_name().to_str().is_some_and(is_launch_file));
+    let found: Vec<PathBuf> = values.chain(launches).map(|entry| entry.path()).collect();
+    let own = files().chain([LOCK_FILE]).map(|name| folder.join(name));
+    for path in found.into_iter().chain(own) {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    let _ = fs::remove_dir(&large);
+    let _ = fs::remove_dir(folder);
+    Ok(())
+}
+
+/// The folders of the parts of the job, such as `parts/2-of-4`.
+pub(super) fn parts(folder: &Path) -> Vec<PathBuf> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_part = |entry: &DirEntry| {
+        let name = entry.file_name();
+        let numbers = name.to_str().and_then(|name| name.split_once("-of-"));
+        numbers.is_some_and(|(number, of)| is_number(number) && is_number(of))
+    };
+    let entries = fs::read_dir(folder.join(PARTS_FOLDER));
+    entries.into_iter().flatten().flatten().filter(is_part).map(|entry| entry.path()).collect()
 }
 
 /// The first of `PREFIX1`, `PREFIX2`, ... that is not taken.

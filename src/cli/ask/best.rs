@@ -76,7 +76,7 @@ struct Row {
 }
 
 pub(super) fn best(arguments: &Arguments) -> Result<Exit> {
-    let reader = StoreReader::into(&arguments.folder)?;
+    let reader = crate::cli::ask::reader(&arguments.folder)?;
     let ranking = Ranking::of(reader.nest(), arguments.lowest);
     stream(|sink| match arguments.format {
         ListFormat::Table => table(&reader, &ranking, arguments.top, sink),

@@ -36,7 +36,7 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
-    let reader = StoreReader::into(&arguments.folder)?;
+    let reader = crate::cli::ask::reader(&arguments.folder)?;
     let task = lookup::task(reader.nest(), &arguments.task)?;
     let history = reader.history(task)?;
     let by_hand = by_hand(&reader, task, &history)?;

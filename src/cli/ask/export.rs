@@ -7,7 +7,6 @@ use clap::Args;
 use crate::cli::ask::{runs, stream};
 use crate::cli::{say, write_file};
 use crate::report::{self, ExportFormat};
-use crate::store::StoreReader;
 use crate::util::error::{Exit, Result};
 
 #[derive(Args)]
@@ -35,7 +34,7 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) fn export(arguments: &Arguments) -> Result<Exit> {
-    let reader = StoreReader::into(&arguments.folder)?;
+    let reader = crate::cli::ask::reader(&arguments.folder)?;
     let select = runs::select(&reader, false, &arguments.clauses, None, None)?;
     let format = arguments.format;
     if let Some(file) = &arguments.to {

@@ -4,15 +4,24 @@
 mod best;
 mod explain;
 mod export;
+#[cfg(feature = "jobs")]
+mod parts;
 mod runs;
+mod standing;
 mod status;
 mod watch;
 
 use std::io::{BufWriter, ErrorKind, Write};
+use std::path::Path;
 
 use clap::{Subcommand, ValueEnum};
 
+#[cfg(all(feature = "jobs", feature = "mpi"))]
+pub(in crate::cli) use crate::cli::ask::parts::part_lines;
 use crate::cli::screen::Screen;
+use crate::store::StoreReader;
+#[cfg(feature = "jobs")]
+use crate::store::warn_of_parts;
 use crate::util::error::{Error, Exit, Result};
 use crate::util::text::visible;
 
@@ -115,6 +124,13 @@ impl Array {
     fn end(self, sink: &mut Sink) -> Result<()> {
         sink.write("\n]\n")
     }
+}
+
+/// Opens the store of a results folder, and says so if runs of the job are not in it.
+fn reader(folder: &Path) -> Result<StoreReader> {
+    #[cfg(feature = "jobs")]
+    warn_of_parts(folder);
+    StoreReader::into(folder)
 }
 
 /// Named values in one line, for a terminal: `dataset data/crime.csv, alpha 0.1`.

@@ -68,7 +68,7 @@ pub(super) fn select<'a>(
 }
 
 pub(super) fn runs(arguments: &Arguments) -> Result<Exit> {
-    let reader = StoreReader::into(&arguments.folder)?;
+    let reader = crate::cli::ask::reader(&arguments.folder)?;
     let Arguments { failed, clauses, sort, limit, format, .. } = arguments;
     let select = select(&reader, *failed, clauses, sort.as_deref(), *limit)?;
     match format {

@@ -3,18 +3,17 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use serde_json::json;
-
+#[cfg(feature = "jobs")]
+use crate::cli::ask::parts::{self, PartsLiveness};
+use crate::cli::ask::standing::{Standing, headline, json, progress, stand_by};
 use crate::cli::ask::{ListFormat, in_a_row};
 use crate::cli::{print, say};
-use crate::job::STORE_FILE;
 use crate::model::Value;
-use crate::rank0::status::{GroupStatus, Life, Liveness, RunState, Status, WorkerStatus};
+use crate::rank0::status::{GroupStatus, Life, Liveness, Status, WorkerStatus};
 use crate::report::text::words;
 use crate::report::{Lines, in_words};
-use crate::store::{Folder, StoreReader};
-use crate::util::error::{Error, Exit, Result};
+use crate::util::error::{Exit, Result};
+use clap::Args;
 
 /// Maximum number of groups and workers printed; JSON has more.
 const MOST: usize = 20;
@@ -23,7 +22,8 @@ const MOST: usize = 20;
 #[command(after_help = "\
 While a run is going on, rank 0 writes its state to status.json in the results folder about once a \
 second. This command reads that file, so it works from any machine that can read the folder, and it \
-does not touch the store. Once the run has ended, the state is read from the store.
+does not touch the store. Once the run has ended, the state is read from the store. A job that is \
+computed in parts (gridmpi sbatch --parts) is shown with all its parts.
 
 Examples:
   gridmpi status results/NAME
@@ -36,152 +36,22 @@ pub(in crate::cli) struct Arguments {
     format: ListFormat,
 }
 
-/// The state of a run, and whether it is still running.
-pub(super) struct Standing {
-    pub(super) status: Status,
-    pub(super) life: Life,
-    /// For a run that has died, the number of runs in its store.
-    pub(super) stored: Option<u64>,
-    /// For a run that has ended: a sentence about runs of another crunch.
-    pub(super) kept: Option<String>,
-}
-
-impl Standing {
-    /// Whether it is still running, as far as is known.
-    pub(super) fn is_going(&self) -> bool {
-        matches!(self.life, Life::Alive | Life::Silent(_))
-    }
-}
-
 pub(super) fn status(arguments: &Arguments) -> Result<Exit> {
     let standing = stand(&arguments.folder)?;
     match arguments.format {
         ListFormat::Table => say(&text(&standing)),
-        ListFormat::Json => {
-            let mut json = serde_json::to_value(&standing.status)
-                .map_err(|error| Error::unexpected(format!("no JSON: {error}")))?;
-            let (life, why) = match &standing.life {
-                Life::Alive => ("alive", None),
-                Life::Silent(seconds) => ("silent", Some(format!("for {seconds:.0} s"))),
-                Life::Ended => ("ended", None),
-                Life::Died(why) => ("died", Some(why.clone())),
-            };
-            json["life"] = json!(life);
-            json["life_why"] = json!(why);
-            json["stored"] = json!(standing.stored);
-            json["kept"] = json!(standing.kept);
-            print(format!("{json:#}\n").as_bytes())
-        }
+        ListFormat::Json => print(format!("{:#}\n", json(&standing)?).as_bytes()),
     }
 }
 
-/// Determines the state of a run: from its status file while it runs, from its store once it has ended.
+/// Determines the state of a run: from its status file while it runs, from its store once it has ended; by that
+/// of its parts if it has some.
 pub(super) fn stand(folder: &Path) -> Result<Standing> {
-    match Liveness::of(folder).check_twice()? {
-        Some((status, life @ (Life::Alive | Life::Silent(_)))) => {
-            Ok(Standing { status, life, stored: None, kept: None })
-        }
-        Some((status, Life::Ended)) => {
-            let reader = StoreReader::into(folder)?;
-            // The store of a start that has failed may not know it.
-            let failed = (status.state == RunState::Failed).then(|| status.clone());
-            let failed = failed.filter(|status| status.is_of_last_start(folder));
-            let mut settled = status.settled(&reader)?;
-            if let (Some(failed), false) = (failed, settled.state.is_end()) {
-                let Status { state, words, exit_code, .. } = failed;
-                settled = Status { state, words, exit_code, ..settled };
-            }
-            if !settled.state.is_end() {
-                return unheard(folder, &reader);
-            }
-            let kept = reader.results.kept()?;
-            Ok(Standing { status: settled, life: Life::Ended, stored: None, kept })
-        }
-        Some((status, died)) => {
-            let stored = StoreReader::into(folder).and_then(|reader| reader.tally()).ok();
-            let stored = stored.map(|(runs, _)| runs);
-            Ok(Standing { status, life: died, stored, kept: None })
-        }
-        None if !folder.join(STORE_FILE).exists() => Err(nothing_yet(folder)),
-        None => unheard(folder, &StoreReader::into(folder)?),
+    #[cfg(feature = "jobs")]
+    if let Some(standing) = parts::stand(folder, &mut PartsLiveness::default(), true)? {
+        return Ok(standing);
     }
-}
-
-/// The error before a run has begun, or for a folder that was never meant to hold one.
-fn nothing_yet(folder: &Path) -> Error {
-    let why = match (Folder::is_free(folder), Folder::holder(folder)) {
-        (Some(false), Some((process, host))) => {
-            format!("process {process} on {host} has just begun; ask again in a moment")
-        }
-        _ => "give the folder that a run writes, results/NAME mostly, in the folder where it was started; \
-              a batch job has none before it begins: squeue --me says whether it waits and why; if it is \
-              not there, its log (NAME-JOB.log) says why it has ended"
-            .to_string(),
-    };
-    Error::input(format!("results folder {}: nothing is there yet: {why}", folder.display()))
-}
-
-/// The state of a start without a status file: from its store and its lock.
-fn unheard(folder: &Path, reader: &StoreReader) -> Result<Standing> {
-    let mut status = Status::of_store(reader)?;
-    let life = match status.state.is_end() {
-        true => Life::Ended,
-        false => Liveness::of(folder).claimed(&status),
-    };
-    if life == Life::Alive {
-        status.words = Some("it has just begun".to_string());
-    }
-    let kept = reader.results.kept()?;
-    Ok(Standing { status, life, stored: None, kept })
-}
-
-/// The first line: name and state.
-pub(super) fn headline(standing: &Standing) -> String {
-    let Status { name, state, host, process, words, .. } = &standing.status;
-    let why = words.as_ref().map_or(String::new(), |words| format!(" ({words})"));
-    match &standing.life {
-        Life::Alive => {
-            format!("{name}: {}{why}, rank 0 is process {process} on {host}", state.name())
-        }
-        Life::Silent(seconds) => format!(
-            "{name}: {}{why}, but process {process} on {host} has been silent for {seconds:.0} s",
-            state.name()
-        ),
-        Life::Ended => format!("{name}: {}{why}", state.name()),
-        Life::Died(why) => format!("{name}: HAS DIED: {why}"),
-    }
-}
-
-/// The progress, in one line.
-pub(super) fn progress(standing: &Standing) -> String {
-    let status = &standing.status;
-    let part = status.done as f64 / status.tasks.max(1) as f64;
-    let mut line = format!(
-        "{} of {} runs ({})",
-        words::count(status.done),
-        words::count(status.tasks),
-        words::percent(part)
-    );
-    let _ = write!(line, ", {} failed", words::count(status.failed));
-    if standing.is_going() {
-        let _ = write!(line, ", {} running", words::count(status.running));
-        match status.rate {
-            Some(rate) if rate >= 1.0 => {
-                let _ = write!(line, "; {rate:.1}/s");
-            }
-            Some(rate) => {
-                let _ = write!(line, "; one in {}", words::seconds(1.0 / rate));
-            }
-            None => line += "; no rate yet",
-        }
-        if let Some(left) = status.seconds_left {
-            let _ = write!(line, ", {} left", words::seconds(left));
-        }
-    }
-    if status.reused > 0 {
-        let _ = write!(line, "; {} reused", words::count(status.reused));
-    }
-    line
+    stand_by(folder, &mut Liveness::of(folder), true)
 }
 
 pub(super) fn groups(status: &Status) -> Option<String> {
@@ -278,6 +148,9 @@ fn text(standing: &Standing) -> String {
     let going = standing.is_going();
     if let Some(slurm) = &status.slurm {
         let _ = writeln!(text, "{}", slurm.line(going));
+    }
+    for line in standing.part_lines() {
+        let _ = writeln!(text, "{line}");
     }
     if let Some(groups) = groups(status) {
         let _ = writeln!(text, "{groups}");

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 
 use crate::cli::launch::LaunchArgs;
+use crate::model::JobPart;
 use crate::platform::slurm::{Allocation, Step, ask};
 use crate::store::LaunchFile;
 use crate::util::error::{Error, Result};
@@ -21,6 +22,17 @@ pub(super) enum Launcher {
     /// Open MPI 5 and later, which can do so by User-Level Failure Mitigation.
     OpenMpi5,
     Other,
+}
+
+/// What the ranks are started for.
+#[derive(Clone, Copy)]
+pub(super) struct Phase<'a> {
+    /// The job's results folder.
+    pub(super) out: &'a Path,
+    /// The part of the job to do, if not all.
+    pub(super) part: Option<JobPart>,
+    /// Whether runs that failed in earlier starts are not tried again.
+    pub(super) keep_failed: bool,
 }
 
 impl Launcher {
@@ -53,12 +65,12 @@ impl Launcher {
         Ok(())
     }
 
-    /// Starts the ranks. `fresh` says whether earlier runs are moved aside.
+    /// Starts the ranks of this phase. `fresh` says whether earlier runs are moved aside.
     pub(super) fn start(
         self,
         arguments: &LaunchArgs,
         allocation: Option<&Allocation>,
-        out: &Path,
+        phase: Phase,
         fresh: bool,
     ) -> Result<Child> {
         let own = std::env::current_exe()
@@ -77,7 +89,10 @@ impl Launcher {
             .arg(&arguments.job)
             .args(["--launched", &LaunchFile::own_name()])
             .arg("--out")
-            .arg(out);
+            .arg(phase.out);
+        if let Some(JobPart { number, of }) = phase.part {
+            command.args(["--part", &format!("{number}/{of}")]);
+        }
         command.args(["--grace", &arguments.grace.to_string()]);
         if let Some(threads) = arguments.threads {
             command.args(["--threads", &threads.to_string()]);
@@ -86,6 +101,7 @@ impl Launcher {
             (fresh, "--fresh"),
             (arguments.keep, "--keep"),
             (arguments.master_works, "--master-works"),
+            (phase.keep_failed, "--keep-failed"),
         ] {
             if said {
                 command.arg(flag);

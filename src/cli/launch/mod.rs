@@ -3,6 +3,7 @@
 //! Only the results folder tells what was done: mpirun's exit code is not reliable.
 
 mod launcher;
+mod parts;
 mod watch;
 
 use std::io::IsTerminal;
@@ -14,14 +15,16 @@ use clap::Args;
 use indicatif::ProgressBar;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::cli::launch::launcher::Launcher;
+use crate::cli::launch::launcher::{Launcher, Phase};
+use crate::cli::launch::parts::PartOutcome;
 use crate::cli::launch::watch::{Seen, Watch};
 use crate::cli::options::seconds;
 use crate::job::Job;
+use crate::model::{JobPart, LoopNest};
 use crate::platform::slurm::Allocation;
 use crate::rank0::progress::bar;
 use crate::rank0::shutdown::TIME_IS_OVER;
-use crate::store::{Folder, LaunchFile, LaunchNote, wait_for_room};
+use crate::store::{Folder, LaunchFile, LaunchNote, part_folder, wait_for_room};
 use crate::util::duration;
 use crate::util::error::{Error, Exit, Result};
 use crate::util::signals::{self, SignalRequest};
@@ -65,6 +68,9 @@ pub(super) struct LaunchArgs {
     /// Reuse the runs in the results folder although crunch has changed
     #[arg(long)]
     keep: bool,
+    /// Do only this part of the job and, if all others have finished, merge them and complete the job
+    #[arg(long, hide = true, value_name = "K/N", value_parser = JobPart::parse, conflicts_with_all = ["fresh", "keep"])]
+    part: Option<JobPart>,
     /// The program that starts the ranks
     #[arg(long, value_name = "PROGRAM", default_value = "mpirun")]
     mpirun: String,
@@ -117,7 +123,6 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     let (job, _) = Job::read(&arguments.job)?;
     let named = || Path::new("results").join(&job.name);
     let out = arguments.out.clone().unwrap_or_else(named);
-    let watch = Watch { store: out.join("runs.sqlite"), tasks: job.nest.tasks() };
     signals::take();
     signals::set_consumed(true);
     let allocation = Allocation::detect();
@@ -125,7 +130,36 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     signals::take_warning(move || is_unexpected(ends.as_ref(), grace));
     let launcher = Launcher::of(&arguments.mpirun);
     launcher.check(arguments)?;
-    let allocation = allocation.as_ref();
+    let whole = Phase { out: &out, part: None, keep_failed: false };
+    let launch = |phase| launch_phase(arguments, launcher, allocation.as_ref(), &job.nest, phase);
+    let Some(part) = arguments.part else { return launch(whole) };
+    let ended = launch(Phase { part: Some(part), ..whole })?;
+    if !matches!(ended, Exit::Complete | Exit::SomeFailed) {
+        return Ok(ended);
+    }
+    match parts::finish(&out, part)? {
+        // What failed in the parts has been tried there.
+        PartOutcome::IsLast => launch(Phase { keep_failed: true, ..whole }),
+        PartOutcome::IsDone => Ok(ended),
+    }
+}
+
+/// Starts the launcher for the whole job or for a part, until that is complete.
+fn launch_phase(
+    arguments: &LaunchArgs,
+    launcher: Launcher,
+    allocation: Option<&Allocation>,
+    nest: &LoopNest,
+    phase: Phase,
+) -> Result<Exit> {
+    let (out, tasks) = match phase.part {
+        Some(part) => {
+            let tasks = part.tasks(nest);
+            (part_folder(phase.out, part), tasks.end - tasks.start)
+        }
+        None => (phase.out.to_path_buf(), nest.tasks()),
+    };
+    let watch = Watch { store: out.join("runs.sqlite"), tasks };
     let end = allocation.and_then(|allocation| allocation.finish_by(SystemTime::now()));
     wait_for_room(&out, end)?;
     let restarted = allocation.is_some_and(|allocation| allocation.restarts > 0);
@@ -134,7 +168,8 @@ pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
     LaunchFile::clear(&out);
     let note = LaunchFile::new(&out, &LaunchFile::own_name());
     let (out, bar) = (out.as_path(), bar.as_ref());
-    let launch = Launch { arguments, launcher, allocation, out, note: &note, watch: &watch, bar };
+    let (note, watch) = (&note, &watch);
+    let launch = Launch { arguments, launcher, allocation, phase, out, note, watch, bar };
     // A requeued batch job goes on with what it has done itself.
     let ended = launch.until_complete(arguments.fresh && !restarted);
     note.remove();
@@ -173,6 +208,8 @@ struct Launch<'a> {
     arguments: &'a LaunchArgs,
     launcher: Launcher,
     allocation: Option<&'a Allocation>,
+    phase: Phase<'a>,
+    /// The results folder of the job or of its part.
     out: &'a Path,
     /// What rank 0 tells.
     note: &'a LaunchFile,
@@ -273,7 +310,7 @@ impl Launch<'_> {
     /// Runs the launcher once, until it has ended; returns how, and how many signals it was sent.
     fn supervise(&self, before: &Seen, fresh: bool) -> Result<(ExitStatus, usize)> {
         let Launch { arguments, watch, out, .. } = *self;
-        let mut launcher = self.launcher.start(arguments, self.allocation, out, fresh)?;
+        let mut launcher = self.launcher.start(arguments, self.allocation, self.phase, fresh)?;
         let group = Pid::from_child(&launcher);
         let (mut forwarded, mut over, mut free) = (0, None, 0);
         let mut stopping: Option<Instant> = None;

@@ -115,6 +115,11 @@ impl DependentSource for DependentFiles<'_> {
                     let loops = known.iter().filter(|column| column.field.is_none());
                     let loops: Vec<&str> = loops.map(|column| column.name.as_str()).collect();
                     let loops = if loops.is_empty() { "none".into() } else { loops.join(", ") };
+                    if !name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+                        return Err(entry.error(format!(
+                            "{{{name}}}: braces are no pattern here, but take the point of a loop around this one: give a list of patterns"
+                        )));
+                    }
                     return Err(entry.error(format!(
                         "{{{name}}} is no loop around this one (loops: {loops}). A placeholder fills in a point of a loop around it, it does not search for names: * does; write {{{{ for a brace"
                     )));

@@ -45,7 +45,7 @@ keep_watch() {
 
 # The supervisor starts the launcher, and starts it again if that ends before the job does.
 {{gridmpi}} launch -n "$SLURM_NTASKS" --threads {{threads}} --grace {{grace}} --mpirun {{launcher}} \
-    {{job}} --out {{out}}{{launcher_options}} &
+    {{job}} --out {{out}}{{part}}{{launcher_options}} &
 gridmpi=$!
 
 # Slurm's warning goes to gridmpi, which needs it only if it does not know when the allocation ends. A job

@@ -20,6 +20,8 @@ pub(crate) struct Script<'a> {
     /// The first comment.
     pub(crate) about: Vec<String>,
     pub(crate) name: &'a str,
+    /// The number of parts of the only job, which then make an array.
+    pub(crate) parts: Option<u32>,
     /// The job files and their results folders; several make a job array.
     pub(crate) jobs: Vec<(PathBuf, PathBuf)>,
     pub(crate) shape: ResourceRequest,
@@ -76,7 +78,7 @@ impl Script<'_> {
                 format!("{about}\n{}", lines("#SBATCH ", self.options.clone()))
             }
             "setup" => self.setup()?,
-            "array" if !self.is_array() => String::new(),
+            "array" if self.jobs.len() == 1 => String::new(),
             "array" => {
                 let jobs = words(self.jobs.iter().map(|(job, _)| path(job)))?;
                 let folders = words(self.jobs.iter().map(|(_, out)| path(out)))?;
@@ -94,17 +96,21 @@ impl Script<'_> {
             "launcher_options" => {
                 format!(" -- {}", words(self.launcher[1..].iter().map(|word| argument(word)))?)
             }
-            "job" if self.is_array() => of_array("jobs")?,
+            "job" if self.jobs.len() > 1 => of_array("jobs")?,
             "job" => path(&self.jobs[0].0)?,
-            "out" if self.is_array() => of_array("folders")?,
+            "out" if self.jobs.len() > 1 => of_array("folders")?,
             "out" => path(&self.jobs[0].1)?,
+            "part" => match self.parts {
+                Some(parts) => format!(" --part \"$SLURM_ARRAY_TASK_ID/{parts}\""),
+                None => String::new(),
+            },
             "requeues" => self.requeues.to_string(),
             other => return Err(Error::bug(format!("the batch script has no \"{other}\""))),
         })
     }
 
     fn is_array(&self) -> bool {
-        self.jobs.len() > 1
+        self.jobs.len() > 1 || self.parts.is_some()
     }
 
     fn options(&self) -> Result<Vec<String>> {
@@ -116,8 +122,10 @@ impl Script<'_> {
             format!("--time={}", limit(self.shape.time)),
         ];
         options.extend(self.partition.map(|partition| format!("--partition={partition}")));
-        if self.is_array() {
-            options.push(format!("--array=0-{}", self.jobs.len() - 1));
+        match self.parts {
+            Some(parts) => options.push(format!("--array=1-{parts}")),
+            None if self.is_array() => options.push(format!("--array=0-{}", self.jobs.len() - 1)),
+            None => {}
         }
         options.push(format!("--chdir={}", in_words(self.folder)?));
         options.push(format!("--output={}", self.log()?));

@@ -5,7 +5,9 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use crate::job::named_json;
-use crate::rank0::status::{FORM, GroupStatus, GroupsStatus, RunState, Status, WorkersStatus};
+use crate::rank0::status::{
+    FORM, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkersStatus,
+};
 use crate::store::{Folder, StoreReader};
 use crate::util::error::Result;
 
@@ -44,6 +46,7 @@ impl Status {
         let folder = reader.path().parent();
         let (process, host) = folder.and_then(Folder::holder).unwrap_or_default();
         let (started, written) = reader.span()?;
+        let part = part(reader)?;
         Ok(Status {
             form: FORM,
             name: reader.name.clone(),
@@ -55,7 +58,7 @@ impl Status {
             started,
             seen: written,
             written,
-            tasks: reader.nest().tasks(),
+            tasks: part.as_ref().map_or(reader.nest().tasks(), |part| part.tasks),
             done,
             reused: 0,
             failed,
@@ -64,21 +67,33 @@ impl Status {
             rate: None,
             seconds_left: None,
             slurm: None,
-            groups: groups(reader)?,
+            groups: groups(reader, part.as_ref())?,
+            part,
             workers: WorkersStatus::default(),
             stragglers: Vec::new(),
         })
     }
 }
 
-fn groups(reader: &StoreReader) -> Result<GroupsStatus> {
+#[cfg(feature = "jobs")]
+fn part(reader: &StoreReader) -> Result<Option<PartStatus>> {
+    let note = reader.note(PartStatus::NOTE)?;
+    Ok(note.and_then(|json| serde_json::from_str(&json).ok()))
+}
+
+#[cfg(not(feature = "jobs"))]
+fn part(_: &StoreReader) -> Result<Option<PartStatus>> {
+    Ok(None)
+}
+
+fn groups(reader: &StoreReader, part: Option<&PartStatus>) -> Result<GroupsStatus> {
     let nest = reader.nest();
     let outer = nest.outer();
     let Some(reduce) = nest.loops().get(outer).and_then(|l| l.reduce.as_ref()) else {
         return Ok(GroupsStatus::default());
     };
     let mut groups = GroupsStatus {
-        all: nest.keys(outer),
+        all: part.map_or(nest.keys(outer), |part| part.groups),
         reduce: Some(reduce.name().to_string()),
         ..GroupsStatus::default()
     };

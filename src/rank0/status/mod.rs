@@ -67,10 +67,29 @@ pub(crate) struct Status {
     /// The Slurm job it runs in, if any.
     #[serde(default)]
     pub(crate) slurm: Option<Booked>,
+    /// The part of the job that it is, if it is one: then `tasks` are the part's.
+    #[serde(default)]
+    pub(crate) part: Option<PartStatus>,
     pub(crate) groups: GroupsStatus,
     pub(crate) workers: WorkersStatus,
     /// Workers whose task takes far longer than expected, longest first.
     pub(crate) stragglers: Vec<WorkerStatus>,
+}
+
+/// A part of a job that many allocations compute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PartStatus {
+    pub(crate) number: u32,
+    pub(crate) of: u32,
+    /// Number of tasks, and of outermost groups that have some of them.
+    pub(crate) tasks: u64,
+    pub(crate) groups: u64,
+}
+
+#[cfg(all(feature = "cli", feature = "jobs"))]
+impl PartStatus {
+    /// Its name in the store's table `job`.
+    pub(crate) const NOTE: &str = "part";
 }
 
 /// The state of a run.

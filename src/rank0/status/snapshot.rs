@@ -11,7 +11,7 @@ use crate::master::{GroupView, View, WorkerActivity, WorkerView};
 use crate::model::{GroupSummary, Key, LoopNest, Winner};
 use crate::platform::slurm::Booked;
 use crate::rank0::status::{
-    FORM, GroupStatus, GroupsStatus, RunState, Status, WorkerStatus, WorkersStatus,
+    FORM, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkerStatus, WorkersStatus,
 };
 
 const MOST_WORKERS: usize = 500;
@@ -76,18 +76,20 @@ pub(crate) struct SnapshotBuilder {
     host: String,
     started: f64,
     hosts: BTreeMap<usize, String>,
+    part: Option<PartStatus>,
     /// The number of finished runs of this start over time.
     pace: VecDeque<(Duration, u64)>,
 }
 
 impl SnapshotBuilder {
-    pub(crate) fn new(name: &str, nest: &LoopNest) -> SnapshotBuilder {
+    pub(crate) fn new(name: &str, nest: &LoopNest, part: Option<PartStatus>) -> SnapshotBuilder {
         SnapshotBuilder {
             name: name.to_string(),
             nest: nest.clone(),
             host: crate::util::machine::host(),
             started: crate::util::clock::since_1970(),
             hosts: BTreeMap::new(),
+            part,
             pace: VecDeque::from([(Duration::ZERO, 0)]),
         }
     }
@@ -96,7 +98,8 @@ impl SnapshotBuilder {
         self.hosts.extend(snapshot.hosts);
         let tally = snapshot.view.tally;
         let rate = self.rate(snapshot.now, tally.done - tally.recalled);
-        let left = (self.nest.tasks() - tally.done) as f64;
+        let tasks = self.part.as_ref().map_or(self.nest.tasks(), |part| part.tasks);
+        let left = tasks.saturating_sub(tally.done) as f64;
         let going = snapshot.state == RunState::Running || snapshot.state == RunState::Paused;
         let seconds_left = rate.filter(|rate| going && *rate > 0.0).map(|rate| left / rate);
         let running =
@@ -104,7 +107,10 @@ impl SnapshotBuilder {
         let nest = &self.nest;
         let outermost = nest.loops().get(nest.outer());
         let groups = GroupsStatus {
-            all: outermost.map_or(0, |_| nest.keys(nest.outer())),
+            all: outermost.map_or(0, |_| match &self.part {
+                Some(part) => part.groups,
+                None => nest.keys(nest.outer()),
+            }),
             closed: snapshot.closed,
             incomplete: snapshot.incomplete,
             reduce: outermost
@@ -125,7 +131,8 @@ impl SnapshotBuilder {
             started: self.started,
             seen: now,
             written: now,
-            tasks: nest.tasks(),
+            tasks,
+            part: self.part.clone(),
             done: tally.done,
             reused: tally.recalled,
             failed: tally.failed,
@@ -262,7 +269,8 @@ mod tests {
     use super::*;
 
     fn builder() -> SnapshotBuilder {
-        SnapshotBuilder::new("big", &LoopNest::of_sizes(&[100_000; 2], [None, None]).unwrap())
+        let nest = LoopNest::of_sizes(&[100_000; 2], [None, None]).unwrap();
+        SnapshotBuilder::new("big", &nest, None)
     }
 
     #[test]

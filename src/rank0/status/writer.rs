@@ -12,7 +12,7 @@ use crate::master::Master;
 use crate::model::GroupSummary;
 use crate::platform::slurm::{Allocation, Booked};
 use crate::rank0::status::snapshot::{ClosedStatus, Snapshot, SnapshotBuilder};
-use crate::rank0::status::{RunState, Status, expected_work};
+use crate::rank0::status::{PartStatus, RunState, Status, expected_work};
 use crate::util::clock::since_1970;
 use crate::util::error::Exit;
 use crate::util::file_state::file_id;
@@ -70,10 +70,11 @@ impl StatusWriter {
         job: &Arc<Job>,
         folder: Option<&Path>,
         booked: Option<(Allocation, u64)>,
+        part: Option<PartStatus>,
     ) -> StatusWriter {
         StatusWriter {
             booked,
-            writer: folder.and_then(|folder| WriterThread::start(job, folder)),
+            writer: folder.and_then(|folder| WriterThread::start(job, folder, part)),
             outer: job.nest.outer(),
             next: Duration::ZERO,
             hosts: Vec::new(),
@@ -180,10 +181,11 @@ impl Drop for StatusWriter {
 }
 
 impl WriterThread {
-    fn start(job: &Arc<Job>, folder: &Path) -> Option<WriterThread> {
+    fn start(job: &Arc<Job>, folder: &Path, part: Option<PartStatus>) -> Option<WriterThread> {
         let (news, to_write) = sync_channel(1);
         let (end, done) = sync_channel(1);
-        let (folder, builder) = (folder.to_path_buf(), SnapshotBuilder::new(&job.name, &job.nest));
+        let builder = SnapshotBuilder::new(&job.name, &job.nest, part);
+        let folder = folder.to_path_buf();
         let work = move || {
             write(&to_write, &folder, builder);
             let _ = end.send(());

@@ -11,7 +11,10 @@ use clap::Args;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
-use crate::cli::ask::status::{self, Standing};
+#[cfg(feature = "jobs")]
+use crate::cli::ask::parts::{self, PartsLiveness};
+use crate::cli::ask::standing::Standing;
+use crate::cli::ask::status;
 use crate::rank0::status::{Life, Liveness};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::signals;
@@ -58,7 +61,7 @@ pub(in crate::cli) fn watch(arguments: &Arguments) -> Result<Exit> {
 /// Draws until the user quits or the folder disappears.
 fn follow(terminal: &mut DefaultTerminal, folder: &Path, first: Standing) -> Result<Exit> {
     let failed = |error: std::io::Error| Error::unexpected(format!("the terminal failed: {error}"));
-    let mut liveness = Liveness::of(folder);
+    let mut liveness = Followed::of(folder);
     let mut page = Page::new(first);
     let mut read = Instant::now();
     loop {
@@ -86,9 +89,46 @@ fn follow(terminal: &mut DefaultTerminal, folder: &Path, first: Standing) -> Res
     }
 }
 
+/// What is followed: the status file of the run, and those of its parts.
+struct Followed {
+    run: Liveness,
+    #[cfg(feature = "jobs")]
+    parts: PartsLiveness,
+}
+
+impl Followed {
+    fn of(folder: &Path) -> Followed {
+        Followed {
+            run: Liveness::of(folder),
+            #[cfg(feature = "jobs")]
+            parts: PartsLiveness::default(),
+        }
+    }
+}
+
 /// Reads the current state of the run.
-fn refresh(liveness: &mut Liveness, folder: &Path, page: &mut Page) -> Result<()> {
-    match liveness.check() {
+fn refresh(followed: &mut Followed, folder: &Path, page: &mut Page) -> Result<()> {
+    #[cfg(feature = "jobs")]
+    match parts::stand(folder, &mut followed.parts, false) {
+        Ok(Some(standing)) => {
+            page.standing = standing;
+            return Ok(());
+        }
+        Ok(None) if page.standing.has_parts() && folder.is_dir() => {
+            // They were merged.
+            match status::stand(folder) {
+                Ok(standing) => page.standing = standing,
+                Err(error) => page.trouble = Some(error.to_string()),
+            }
+            return Ok(());
+        }
+        Ok(None) => {}
+        Err(error) => {
+            page.trouble = Some(error.to_string());
+            return Ok(());
+        }
+    }
+    match followed.run.check() {
         Ok(Some((status, Life::Ended))) => {
             // The final state comes from the store, which is read once.
             if page.standing.life != Life::Ended || page.standing.status.written != status.written {
@@ -96,7 +136,7 @@ fn refresh(liveness: &mut Liveness, folder: &Path, page: &mut Page) -> Result<()
             }
         }
         Ok(Some((status, life))) => {
-            page.standing = Standing { status, life, stored: None, kept: None }
+            page.standing = Standing::new(status, life);
         }
         Ok(None) if !folder.is_dir() => {
             let place = folder.display();

@@ -7,7 +7,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Gauge, Paragraph, Row, Table, Wrap};
 
-use crate::cli::ask::status::{self, Standing};
+use crate::cli::ask::standing::{self, Standing};
+use crate::cli::ask::status;
 use crate::rank0::status::{Life, RunState};
 use crate::report::text::words;
 use crate::util::text::visible;
@@ -65,10 +66,13 @@ impl Page {
         let status = &self.standing.status;
         let late = status.stragglers.len().min(3) as u16;
         let facts = 4 + u16::from(status.slurm.is_some());
-        let [head, gauge, facts, stragglers, lists, keys] = Layout::vertical([
+        let parts = self.standing.part_lines();
+        let room = (frame.area().height / 3).max(1) as usize;
+        let [head, gauge, facts, parts_area, stragglers, lists, keys] = Layout::vertical([
             Constraint::Length(2),
             Constraint::Length(1),
             Constraint::Length(facts),
+            Constraint::Length(parts.len().min(room) as u16),
             Constraint::Length(late),
             Constraint::Min(3),
             Constraint::Length(1),
@@ -77,6 +81,7 @@ impl Page {
         frame.render_widget(self.head(), head);
         frame.render_widget(self.gauge(), gauge);
         frame.render_widget(self.facts(), facts);
+        frame.render_widget(part_list(&parts, room), parts_area);
         frame.render_widget(self.stragglers(), stragglers);
         let wide = Layout::horizontal([Constraint::Percentage(55), Constraint::Percentage(45)]);
         let high = Layout::vertical([Constraint::Percentage(50), Constraint::Percentage(50)]);
@@ -103,7 +108,7 @@ impl Page {
             _ => Color::Green,
         };
         let style = Style::new().fg(colour).add_modifier(Modifier::BOLD);
-        let line = Line::styled(visible(&status::headline(&self.standing)), style);
+        let line = Line::styled(visible(&standing::headline(&self.standing)), style);
         Paragraph::new(line).wrap(Wrap { trim: true })
     }
 
@@ -117,7 +122,7 @@ impl Page {
 
     fn facts(&self) -> Paragraph<'static> {
         let status = &self.standing.status;
-        let mut lines = vec![Line::from(status::progress(&self.standing))];
+        let mut lines = vec![Line::from(standing::progress(&self.standing))];
         lines.extend(status::groups(status).map(Line::from));
         let going = self.standing.is_going();
         lines.extend(status.slurm.as_ref().map(|slurm| Line::from(visible(&slurm.line(going)))));
@@ -202,4 +207,15 @@ impl Page {
             .block(Block::bordered().title(title).border_style(style));
         frame.render_widget(table, area);
     }
+}
+
+/// A line for each part, as many as there is room for.
+fn part_list(parts: &[String], room: usize) -> Paragraph<'static> {
+    let shown = if parts.len() > room { room - 1 } else { parts.len() };
+    let mut lines: Vec<Line> =
+        parts[..shown].iter().map(|part| Line::from(visible(part))).collect();
+    if shown < parts.len() {
+        lines.push(Line::from(format!("... {} more parts: gridmpi status", parts.len() - shown)));
+    }
+    Paragraph::new(lines)
 }
