@@ -52,9 +52,6 @@ pub(super) struct Builder<'a, S> {
 /// What is known by the points of loops around.
 type ByPoints<T> = BTreeMap<Vec<u64>, T>;
 
-/// A run of a node that is being built: its points, and the node below them.
-type Run = (Range<u64>, u64);
-
 impl<'a, S: Selection> Builder<'a, S> {
     /// For the outermost loops, down to the innermost one that does not have all its points everywhere.
     pub(super) fn new(on: &'a [Dependencies], selection: &'a mut S) -> Self {
@@ -129,31 +126,33 @@ impl<'a, S: Selection> Builder<'a, S> {
 
     fn new_node(&mut self, level: usize) -> Result<Option<u64>, String> {
         let selected = self.select(level)?;
-        let mut runs: Vec<Run> = Vec::new();
         let one_by_one = self.matters[level + 1].contains(&level);
         for points in selected.into_iter().filter(|points| !points.is_empty()) {
             if level + 1 == self.levels.len() {
-                add(&mut runs, (points, 0));
+                self.levels[level].add_run(None, points, 0)?;
             } else if one_by_one {
                 for point in points {
-                    self.run(level, point..point + 1, &mut runs)?;
+                    self.run(level, point..point + 1)?;
                 }
             } else {
-                self.run(level, points, &mut runs)?;
+                self.run(level, points)?;
             }
         }
-        if runs.is_empty() { Ok(None) } else { self.push(level, &runs).map(Some) }
+        Ok(self.levels[level].end_node())
     }
 
     /// Adds points with the same node below them.
-    fn run(&mut self, level: usize, points: Range<u64>, runs: &mut Vec<Run>) -> Result<(), String> {
+    fn run(&mut self, level: usize, points: Range<u64>) -> Result<(), String> {
         self.around.push(points.start);
         let inside = self.node(level + 1);
         self.around.pop();
         let count = points.end - points.start;
         self.left_out[level].of += count;
         match inside? {
-            Some(inside) => add(runs, (points, inside)),
+            Some(inside) => {
+                let (outer, inner) = self.levels.split_at_mut(level + 1);
+                outer[level].add_run(inner.first(), points, inside)?;
+            }
             None => {
                 let own = &mut self.left_out[level];
                 own.count += count;
@@ -167,20 +166,5 @@ impl<'a, S: Selection> Builder<'a, S> {
             }
         }
         Ok(())
-    }
-
-    /// Adds a node, or finds that it is the same as the last one.
-    fn push(&mut self, level: usize, runs: &[Run]) -> Result<u64, String> {
-        let (outer, inner) = self.levels.split_at_mut(level + 1);
-        outer[level].push(inner.first(), runs)?;
-        Ok(outer[level].merge_last())
-    }
-}
-
-/// Adds a run, which may continue the last one.
-fn add(runs: &mut Vec<Run>, (points, inside): Run) {
-    match runs.last_mut() {
-        Some((last, node)) if last.end == points.start && *node == inside => last.end = points.end,
-        _ => runs.push((points, inside)),
     }
 }

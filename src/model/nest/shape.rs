@@ -85,38 +85,62 @@ impl Nodes {
         }
     }
 
-    /// Adds a node with these points, each run with the node below them.
-    pub(super) fn push(
+    /// The first run of the node that is being made.
+    fn first_open(&self) -> usize {
+        self.ends.len().checked_sub(1).map_or(0, |last| self.ends.get(last) as usize)
+    }
+
+    /// Adds points with the same node below them to the node that is being made.
+    pub(super) fn add_run(
         &mut self,
         inner: Option<&Nodes>,
-        runs: &[(Range<u64>, u64)],
+        points: Range<u64>,
+        inside: u64,
     ) -> Result<(), String> {
-        let mut before = None;
-        let mut totals = vec![0u64; self.counts.len()];
-        for (points, inside) in runs {
-            self.is_sorted &= before.is_none_or(|before| before <= points.start);
-            before = Some(points.end);
+        let (first, run) = (self.first_open(), self.points.len());
+        let last = (run > first).then(|| run - 1);
+        let end = last.map(|last| {
+            let before = self.before(0, first, last);
+            self.points.get(last) + self.counts[0].get(last) - before
+        });
+        let goes_on = end == Some(points.start)
+            && (inner.is_none() || last.map(|last| self.inside.get(last)) == Some(inside));
+        self.is_sorted &= end.is_none_or(|end| end <= points.start);
+        for (levels, counts) in self.counts.iter_mut().enumerate() {
+            let each = match (levels.checked_sub(1), inner) {
+                (Some(inner_levels), Some(inner)) => inner.count(inner_levels, inside),
+                _ => 1,
+            };
+            let before = last.map_or(0, |last| counts.get(last));
+            let count = each.checked_mul(points.end - points.start);
+            let sum = count.and_then(|count| before.checked_add(count));
+            let sum = sum.filter(|sum| *sum <= MOST_TASKS).ok_or_else(too_many)?;
+            if goes_on {
+                counts.truncate(run - 1);
+            }
+            counts.push(sum);
+        }
+        if !goes_on {
             self.points.push(points.start);
             if inner.is_some() {
-                self.inside.push(*inside);
-            }
-            for (levels, total) in totals.iter_mut().enumerate() {
-                let each = match (levels.checked_sub(1), inner) {
-                    (Some(inner_levels), Some(inner)) => inner.count(inner_levels, *inside),
-                    _ => 1,
-                };
-                let count = each.checked_mul(points.end - points.start);
-                let sum = count.and_then(|count| total.checked_add(count));
-                *total = sum.filter(|sum| *sum <= MOST_TASKS).ok_or_else(too_many)?;
-                self.counts[levels].push(*total);
+                self.inside.push(inside);
             }
         }
-        self.ends.push(self.points.len() as u64);
         Ok(())
     }
 
+    /// Ends the node that is being made: its number, or that of the one before if that is the same. Nothing if
+    /// it has no run.
+    pub(super) fn end_node(&mut self) -> Option<u64> {
+        if self.points.len() == self.first_open() {
+            return None;
+        }
+        self.ends.push(self.points.len() as u64);
+        Some(self.merge_last())
+    }
+
     /// Takes the last node away if it is the same as the one before. Returns the last one then.
-    pub(super) fn merge_last(&mut self) -> u64 {
+    fn merge_last(&mut self) -> u64 {
         let last = self.ends.len() as u64 - 1;
         if last == 0 || !self.is_same(self.runs(last - 1), self.runs(last)) {
             return last;
@@ -196,8 +220,11 @@ impl Shape {
                 if runs.iter().any(|run| run.inside >= known || run.count == 0) {
                     return Err("its shape is inconsistent".to_string());
                 }
-                let run = |run: &&ShapeRow| (run.point..run.point + run.count, run.inside);
-                outer[level].push(inner.first(), &runs.iter().map(run).collect::<Vec<_>>())?;
+                for run in runs {
+                    let points = run.point..run.point + run.count;
+                    outer[level].add_run(inner.first(), points, run.inside)?;
+                }
+                outer[level].ends.push(outer[level].points.len() as u64);
             }
         }
         Ok(Shape { levels })
