@@ -4,6 +4,7 @@ pub(crate) mod csv;
 pub(crate) mod json;
 #[cfg(feature = "cli")]
 pub(crate) mod lines;
+pub(crate) mod means;
 #[cfg(feature = "cli")]
 pub(crate) mod table;
 #[cfg(feature = "cli")]
