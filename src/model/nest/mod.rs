@@ -8,7 +8,10 @@
 //! and a nest of independent loops is a product as a whole. Only this folder does arithmetic on task
 //! indices.
 
+mod alternatives;
 mod builder;
+#[cfg(test)]
+pub(crate) mod by_hand;
 mod column;
 mod left_out;
 mod points;
