@@ -120,7 +120,7 @@ impl Array {
 /// Named values in one line, for a terminal: `dataset data/crime.csv, alpha 0.1`.
 fn in_a_row(values: &serde_json::Value) -> String {
     let value = |value: &serde_json::Value| match value {
-        serde_json::Value::Null => String::new(),
+        serde_json::Value::Null => "none".to_string(),
         plain => crate::report::in_words(&crate::model::value::Value::from_json(plain.clone())),
     };
     match values.as_object() {
