@@ -203,6 +203,41 @@ fn exports_have_empty_cells_where_nothing_applies() {
 }
 
 #[test]
+fn the_fields_of_records_are_empty_where_their_loop_does_not_apply() {
+    let desk = Desk::with_job(
+        "[crunch]
+python = \"fit.py:crunch\"
+[[loop]]
+name = \"model\"
+values = [\"ridge\", \"forest\"]
+[[loop]]
+name = \"p\"
+grid = { depth = [1, 2], trees = [10, 20] }
+only_if = { model = \"forest\" }
+reduce = \"max\"
+",
+    );
+    desk.write("fit.py", "def crunch(model, p):\n    return p['trees'] - p['depth'] if p else 0\n");
+    desk.run_job().exits(0);
+    let csv = says(&desk, &["export", "out", "--format", "csv"]);
+    let cells =
+        |line: &str| line.split(',').take(6).map(String::from).collect::<Vec<_>>().join(",");
+    let rows: Vec<String> = csv.lines().map(cells).collect();
+    assert_eq!(rows[0], "task,model,p.depth,p.trees,status,score");
+    assert_eq!((rows[1].as_str(), rows[2].as_str()), ("0,ridge,,,ok,0.0", "1,forest,1,10,ok,9.0"));
+    for words in
+        [&["model=ridge"][..], &["model=ridge", "p=none"], &["model=ridge", "p.depth=none"]]
+    {
+        let text = says(&desk, &[&["explain", "out"], words].concat());
+        assert!(text.starts_with("task      0 of 5: model ridge\n"), "{text}");
+    }
+    let text = says(&desk, &["explain", "out", "model=forest", "p.depth=2", "p.trees=20"]);
+    assert!(text.starts_with("task      4 of 5: model forest, p depth 2, trees 20\n"), "{text}");
+    says(&desk, &["report", "out", "--figures", "figures"]);
+    assert!(desk.path("figures/score-map-model-forest-1.svg").exists());
+}
+
+#[test]
 fn a_mean_of_means_over_groups_of_different_sizes_is_told_from_the_mean_over_all_runs() {
     let job = "
 [crunch]

@@ -107,10 +107,10 @@ pub(crate) fn left_out(facts: &Facts) -> Vec<String> {
         );
     }
     if landscape.more > 0 {
-        all.push(format!(
-            "{} more of which other parameters apply are left out.",
-            things(landscape.more as u64, "family")
-        ));
+        all.push(match landscape.more {
+            1 => "The points of another set of parameters are left out.".to_string(),
+            more => format!("The points of {more} more sets of parameters are left out."),
+        });
     }
     if landscape.missing > 0 {
         all.push(format!(

@@ -4,6 +4,7 @@ pub(crate) mod csv;
 pub(crate) mod json;
 #[cfg(feature = "cli")]
 pub(crate) mod lines;
+#[cfg(feature = "cli")]
 pub(crate) mod means;
 #[cfg(feature = "cli")]
 pub(crate) mod table;
