@@ -225,7 +225,14 @@ impl CostModel {
         let points = self.points.iter().map(|points| vec![Mean::default(); points.len()]);
         let set = |sets: &MeansOfSets| MeansOfSets::of(sets.set.clone());
         let sets = self.sets.iter().map(set).collect();
-        CostModel { points: points.collect(), sets, ..CostModel::new(&self.nest) }
+        CostModel {
+            nest: self.nest.clone(),
+            all: Mean::default(),
+            points: points.collect(),
+            sets,
+            survived: BTreeMap::new(),
+            unended: Mean::default(),
+        }
     }
 
     /// How many points of a loop were observed; `None` for a loop without effect.
