@@ -154,7 +154,10 @@ impl Log for TaskLogger<'_> {
 
     fn log(&self, record: &Record) {
         let mut place = format!("task {}", self.context.index);
-        for (i, (name, value)) in self.context.coordinates().into_iter().enumerate() {
+        let nest = &self.context.job.nest;
+        for (i, (name, value)) in
+            nest.applying(nest.task(self.context.index)).into_iter().enumerate()
+        {
             let _ = write!(place, "{} {name} {value}", if i == 0 { ":" } else { "," });
         }
         log::logger().log(

@@ -1,7 +1,7 @@
 //! Finds the task that a user names: by its number, or by its coordinates as `alpha=0.1 fold=2`.
 
 use crate::job::named_json;
-use crate::model::{Loop, LoopNest, Points, Value};
+use crate::model::{Key, Loop, LoopNest, Points, Value};
 use crate::util::error::{Error, Result};
 use crate::util::text::did_you_mean;
 
@@ -34,38 +34,94 @@ pub(crate) fn task(nest: &LoopNest, words: &[String]) -> Result<u64> {
         let (level, field) = column(nest, name)?;
         wanted[level].push((name, field, value));
     }
-    let (mut points, mut missing) = (Vec::new(), None);
+    // An error in a given coordinate is reported before a missing one.
+    let (mut found, mut missing) = (Ok(Key::ROOT), None);
     for (l, wanted) in nest.loops().iter().zip(wanted) {
-        let point = match point(l, &wanted) {
-            // An error in a given coordinate is reported before a missing one.
-            Err(error) if wanted.is_empty() => {
-                missing.get_or_insert(error);
-                0
-            }
-            point => point?,
+        let given = match wanted.is_empty() {
+            true => None,
+            false => Some(points(l, &wanted)?),
         };
-        points.push(point);
+        if missing.is_some() {
+            continue;
+        }
+        found = match (found, given) {
+            (Ok(key), None) => only_child(nest, key).or_else(|error| {
+                missing = Some(error);
+                Ok(key)
+            }),
+            (Ok(key), Some(given)) => child(nest, key, &wanted, &given),
+            (failed, _) => failed,
+        };
     }
-    if let Some(error) = missing {
-        return Err(error);
-    }
-    match nest.key_at(&points) {
-        Some(key) => Ok(key.index),
-        None => Err(Error::input(format!(
-            "{}: the job has no such task, since its loops depend on each other",
-            words.join(" ")
-        ))),
+    match missing {
+        Some(error) => Err(error),
+        None => found.map(|key| key.index),
     }
 }
 
-/// A task's coordinates, exactly: one word per loop.
+/// A task's coordinates, exactly: one word per loop that applies.
 pub(crate) fn words(nest: &LoopNest, task: u64) -> Vec<String> {
-    let coordinates = nest.coordinates(nest.task(task));
     let exact = |value: &Value| match value {
         Value::Record(_) | Value::List(_) => value.to_exact(),
         plain => plain.to_string(),
     };
+    let coordinates = nest.applying(nest.task(task));
     coordinates.into_iter().map(|(name, value)| format!("{name}={}", exact(&value))).collect()
+}
+
+/// The key directly inside a key, if there is but one.
+fn only_child(nest: &LoopNest, key: Key) -> Result<Key> {
+    let l = &nest.loops()[key.level];
+    match nest.child(key, 0) {
+        Some(child) if nest.slots(key) == 1 => Ok(child),
+        _ => Err(Error::input(format!(
+            "which {0}? Give it too, as {0}=VALUE: {1}",
+            l.name,
+            listed_at(nest, key)
+        ))),
+    }
+}
+
+/// The key directly inside a key at one of these points.
+fn child(nest: &LoopNest, key: Key, wanted: &[WantedValue], points: &[u64]) -> Result<Key> {
+    let l = &nest.loops()[key.level];
+    let mut there = points.iter().filter_map(|point| Some((*point, nest.child_at(key, *point)?)));
+    let Some((first, child)) = there.next() else {
+        let around: Vec<String> =
+            nest.applying(key).iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let around = match around.join(" ") {
+            none if none.is_empty() => String::new(),
+            around => format!(" at {around}"),
+        };
+        let only = nest.child(key, 0).map(|child| nest.point(child));
+        return Err(Error::input(match l.none.is_some() && l.none == only {
+            true => format!(
+                "{}: loop '{}' does not apply{around}: leave it out, or write {}=none",
+                said(wanted),
+                l.name,
+                l.name
+            ),
+            false => format!(
+                "{}: loop '{}' has no such point{around}: {}",
+                said(wanted),
+                l.name,
+                listed_at(nest, key)
+            ),
+        }));
+    };
+    let value = l.points.get(first);
+    let others: Vec<u64> =
+        there.map(|(point, _)| point).filter(|point| l.points.get(*point) != value).collect();
+    match others.is_empty() {
+        true => Ok(child), // the first of equal ones
+        false => Err(Error::input(format!(
+            "{} points of {} are {}: {}; say which",
+            others.len() + 1,
+            l.name,
+            said(wanted),
+            listed(l, std::iter::once(first).chain(others))
+        ))),
+    }
 }
 
 fn example(nest: &LoopNest) -> String {
@@ -92,75 +148,75 @@ fn column<'n>(nest: &LoopNest, name: &'n str) -> Result<(usize, Option<&'n str>)
     Err(Error::input(format!("there is no loop '{name}'{near} (loops: {all})")))
 }
 
-/// The one point of a loop that has all the wanted values.
-fn point(l: &Loop, wanted: &[(&str, Option<&str>, &str)]) -> Result<u64> {
+/// A name as it was given, the field that it stands for if any, and the value.
+type WantedValue<'w> = (&'w str, Option<&'w str>, &'w str);
+
+/// The points of a loop that have all the wanted values; at least one.
+fn points(l: &Loop, wanted: &[WantedValue]) -> Result<Vec<u64>> {
     if let (Points::Range { from, step, count }, [(_, None, value)]) = (&l.points, wanted) {
         let number = value.parse::<i64>().ok().and_then(|number| number.checked_sub(*from));
         let place = number.filter(|n| n % step == 0).map(|n| n / step);
         return match place.and_then(|place| u64::try_from(place).ok()) {
-            Some(place) if place < *count => Ok(place),
+            Some(place) if place < *count => Ok(vec![place]),
             _ => Err(nothing(l, wanted)),
         };
     }
     let found = |agree: fn(&Value, &str) -> bool| -> Vec<u64> {
         let is = |value: &Value| {
             wanted.iter().all(|(_, field, text)| match field {
-                Some(field) => value.field(field).is_some_and(|value| agree(value, text)),
+                Some(field) => match value.field(field) {
+                    Some(value) => agree(value, text),
+                    None => is_none(text),
+                },
                 None => agree(value, text),
             })
         };
         (0..l.points.len()).filter(|i| is(&l.points.get(*i))).collect()
     };
-    if wanted.is_empty() {
-        return match l.points.len() {
-            1 => Ok(0),
-            _ => Err(Error::input(format!(
-                "which {0}? Give it too, as {0}=VALUE: {1}",
-                l.name,
-                listed(l, 0..l.points.len())
-            ))),
-        };
-    }
     let mut same = found(is_same);
     if same.is_empty() {
         same = found(is_alike);
     }
-    let equal = |places: &[u64]| places.iter().all(|i| l.points.get(*i) == l.points.get(places[0]));
-    match same.as_slice() {
-        [] => Err(nothing(l, wanted)),
-        several if equal(several) => Ok(several[0]), // the first of equal ones
-        several => Err(Error::input(format!(
-            "{} points of {} are {}: {}; say which",
-            several.len(),
-            l.name,
-            said(wanted),
-            listed(l, several.iter().copied())
-        ))),
-    }
+    if same.is_empty() { Err(nothing(l, wanted)) } else { Ok(same) }
 }
 
-fn said(wanted: &[(&str, Option<&str>, &str)]) -> String {
+fn said(wanted: &[WantedValue]) -> String {
     let words = wanted.iter().map(|(name, _, value)| format!("{name}={value}"));
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn nothing(l: &Loop, wanted: &[(&str, Option<&str>, &str)]) -> Error {
+fn nothing(l: &Loop, wanted: &[WantedValue]) -> Error {
     let points = listed(l, 0..l.points.len());
     Error::input(format!("{}: loop '{}' has no such point: {points}", said(wanted), l.name))
 }
 
 fn listed(l: &Loop, points: impl Iterator<Item = u64>) -> String {
     let mut points = points.peekable();
-    let first: Vec<String> =
-        points.by_ref().take(LISTED as usize).map(|i| l.points.get(i).to_string()).collect();
+    let word = |point| match l.points.get(point) {
+        Value::Null => "none".to_string(),
+        value => value.to_string(),
+    };
+    let first: Vec<String> = points.by_ref().take(LISTED as usize).map(word).collect();
     let more = if points.peek().is_some() { ", ..." } else { "" };
     format!("{}{more}", first.join(", "))
 }
 
+/// The points that the loop directly inside a key has there.
+fn listed_at(nest: &LoopNest, key: Key) -> String {
+    let children = nest.children(key);
+    let point = |index| nest.point(Key { level: key.level + 1, index });
+    listed(&nest.loops()[key.level], children.map(point))
+}
+
+/// Whether a word stands for none: as tables and CSV, JSON and Python, or this program print it.
+fn is_none(text: &str) -> bool {
+    ["", "null", "none", "None"].contains(&text)
+}
+
 fn is_same(value: &Value, text: &str) -> bool {
     match value {
+        Value::Null => is_none(text),
         Value::Text(known) => known == text,
-        Value::Null => ["null", "none", "None"].contains(&text),
         Value::Int(_) | Value::Float(_) => {
             text.parse::<f64>().is_ok_and(|number| value.as_f64() == Some(number))
         }

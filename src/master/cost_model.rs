@@ -1,8 +1,9 @@
 //! The cost model: expected duration of each task, learned from finished tasks.
 //!
 //! The model is additive: the overall mean plus one effect per coordinate of the task. Each effect is
-//! the mean over the tasks observed with that coordinate, less the overall mean. This is the
-//! least-squares fit where every combination was observed equally often.
+//! the mean over the tasks observed with that coordinate, less the mean over those with it or an
+//! alternative to it: where loops depend on each other, a family's parameters have no part in what the
+//! family itself costs. This is the least-squares fit where every combination was observed equally often.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,9 +22,37 @@ pub(crate) struct CostModel {
     all: Mean,
     /// Per loop, the mean at each point; empty for a loop without effect.
     points: Vec<Vec<Mean>>,
+    /// Per loop, the mean over each set of alternatives; empty where that is the overall mean.
+    sets: Vec<MeansOfSets>,
     /// How long tasks have run without ending, in seconds, and the mean of that.
     survived: BTreeMap<u64, f64>,
     unended: Mean,
+}
+
+/// Means over sets of points.
+#[derive(Clone, Debug, Default)]
+struct MeansOfSets {
+    /// By point.
+    set: Vec<u32>,
+    /// By set.
+    means: Vec<Mean>,
+}
+
+impl MeansOfSets {
+    fn of(set: Vec<u32>) -> MeansOfSets {
+        let count = set.iter().max().map_or(0, |last| *last as usize + 1);
+        MeansOfSets { set, means: vec![Mean::default(); count] }
+    }
+
+    fn of_point(&self, point: u64) -> Option<Mean> {
+        self.set.get(point as usize).map(|set| self.means[*set as usize])
+    }
+
+    fn merge(&mut self, point: u64, part: Mean) {
+        if let Some(set) = self.set.get(point as usize) {
+            self.means[*set as usize].merge(part);
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,14 +86,20 @@ impl Mean {
 impl CostModel {
     /// A model without observations.
     pub(crate) fn new(nest: &LoopNest) -> CostModel {
-        let points = nest.loops().iter().map(|l| match l.points.len() {
-            size if size <= MOST_POINTS => vec![Mean::default(); size as usize],
-            _ => Vec::new(),
+        let has_effect = |level: usize| nest.loops()[level].points.len() <= MOST_POINTS;
+        let points = (0..nest.depth()).map(|level| match has_effect(level) {
+            true => vec![Mean::default(); nest.loops()[level].points.len() as usize],
+            false => Vec::new(),
+        });
+        let sets = (0..nest.depth()).map(|level| match has_effect(level) {
+            true => MeansOfSets::of(nest.alternatives(level)),
+            false => MeansOfSets::default(),
         });
         CostModel {
             nest: nest.clone(),
             all: Mean::default(),
             points: points.collect(),
+            sets: sets.collect(),
             survived: BTreeMap::new(),
             unended: Mean::default(),
         }
@@ -99,12 +134,14 @@ impl CostModel {
                 }
             }
             self.all.merge(part);
+            self.sets[group.level].merge(point, part);
             let mut key = group;
             while let Some((outer, _)) = self.nest.parent(key) {
                 let point = self.nest.point(key);
                 if let Some(mean) = self.points[outer.level].get_mut(point as usize) {
                     mean.merge(part);
                 }
+                self.sets[outer.level].merge(point, part);
                 key = outer;
             }
             task += count;
@@ -114,7 +151,10 @@ impl CostModel {
     /// Expected duration of a task in seconds; `None` if nothing is known of any.
     pub(crate) fn expect(&self, task: u64) -> Option<f64> {
         let expected = self.all.get().map(|all| {
-            let effect = |mean: Mean| mean.get().map_or(0.0, |mean| mean - all);
+            let effect = |(mean, of): (Mean, Option<Mean>)| {
+                let of = of.map_or(Some(all), Mean::get);
+                mean.get().zip(of).map_or(0.0, |(mean, of)| mean - of)
+            };
             (all + self.means(task).map(effect).sum::<f64>()).max(0.0)
         });
         if self.survived.is_empty() {
@@ -147,14 +187,15 @@ impl CostModel {
         self.survived.keys().copied()
     }
 
-    /// The mean at each coordinate of a task, innermost first.
-    fn means(&self, task: u64) -> impl Iterator<Item = Mean> + '_ {
+    /// The mean at each coordinate of a task, innermost first, and the mean over the alternatives to it
+    /// if that is not the overall mean.
+    fn means(&self, task: u64) -> impl Iterator<Item = (Mean, Option<Mean>)> + '_ {
         let mut key = self.nest.task(task);
-        self.points.iter().rev().filter_map(move |points| {
+        self.points.iter().zip(&self.sets).rev().filter_map(move |(points, sets)| {
             let (outer, _) = self.nest.parent(key)?;
             let point = self.nest.point(key);
             key = outer;
-            points.get(point as usize).copied()
+            Some((points.get(point as usize).copied()?, sets.of_point(point)))
         })
     }
 
@@ -163,7 +204,10 @@ impl CostModel {
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn expect_unseen(&self, task: u64, seconds: f64) -> Option<f64> {
         let all = self.all.without(seconds)?;
-        let effect = |mean: Mean| mean.without(seconds).map_or(0.0, |mean| mean - all);
+        let effect = |(mean, of): (Mean, Option<Mean>)| {
+            let of = of.map_or(Some(all), |of| of.without(seconds));
+            mean.without(seconds).zip(of).map_or(0.0, |(mean, of)| mean - of)
+        };
         Some((all + self.means(task).map(effect).sum::<f64>()).max(0.0))
     }
 
@@ -171,6 +215,7 @@ impl CostModel {
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn without_effect(mut self, level: usize) -> CostModel {
         self.points[level] = Vec::new();
+        self.sets[level] = MeansOfSets::default();
         self
     }
 
@@ -178,7 +223,16 @@ impl CostModel {
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn forgotten(&self) -> CostModel {
         let points = self.points.iter().map(|points| vec![Mean::default(); points.len()]);
-        CostModel { points: points.collect(), ..CostModel::new(&self.nest) }
+        let set = |sets: &MeansOfSets| MeansOfSets::of(sets.set.clone());
+        let sets = self.sets.iter().map(set).collect();
+        CostModel {
+            nest: self.nest.clone(),
+            all: Mean::default(),
+            points: points.collect(),
+            sets,
+            survived: BTreeMap::new(),
+            unended: Mean::default(),
+        }
     }
 
     /// How many points of a loop were observed; `None` for a loop without effect.
@@ -214,6 +268,24 @@ mod tests {
         }
         for task in 0..nest.tasks() {
             assert!((costs.expect(task).unwrap() - takes(task)).abs() < 1e-9, "task {task}");
+        }
+    }
+
+    #[test]
+    fn a_loop_that_does_not_apply_costs_nothing() {
+        // Two data sets; a cheap model with three alphas, a dear one with two depths; two folds.
+        let nest = crate::model::by_hand::families();
+        let takes = |task: u64| {
+            let points = nest.indices(nest.task(task));
+            let [set, model, alpha, depth, fold] = points[..] else { panic!("{points:?}") };
+            let family = if model == 0 { 1.0 + alpha as f64 } else { 20.0 + 7.0 * depth as f64 };
+            10.0 * set as f64 + family + 0.5 * fold as f64
+        };
+        let mut costs = CostModel::new(&nest);
+        costs.observe_all(0..nest.tasks(), (0..nest.tasks()).map(takes));
+        for task in 0..nest.tasks() {
+            let expected = costs.expect(task).unwrap();
+            assert!((expected - takes(task)).abs() < 1e-9, "task {task}: {expected}");
         }
     }
 

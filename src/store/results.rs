@@ -89,8 +89,22 @@ impl Results {
         if level == self.nest.depth() {
             return self.runs(0..self.nest.tasks(), each);
         }
-        let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 ORDER BY number");
-        self.query(&sql, params![level as i64], |row| self.reader().summary(row, level), each)
+        self.groups(level, 0..self.nest.keys(level), each)
+    }
+
+    /// Calls `each` with the summaries of a range of groups at a level, in grid order.
+    pub(crate) fn groups(
+        &self,
+        level: usize,
+        numbers: std::ops::Range<u64>,
+        each: impl FnMut(GroupSummary) -> Result<()>,
+    ) -> Result<()> {
+        let sql = format!(
+            "SELECT {GROUP} FROM groups
+             WHERE level = ?1 AND number >= ?2 AND number < ?3 ORDER BY number"
+        );
+        let range = params![level as i64, numbers.start as i64, numbers.end as i64];
+        self.query(&sql, range, |row| self.reader().summary(row, level), each)
     }
 
     /// Calls `each` with the summary of one group, if it is closed.

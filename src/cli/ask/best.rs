@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::ask::{Array, ListFormat, Sink, stream};
 use crate::job::named_json;
-use crate::model::{GroupSummary, Key, LoopNest, Reduce, Value};
+use crate::model::{GroupSummary, Key, Loop, LoopNest, Reduce, Value};
 use crate::report::{Lines, in_words};
 use crate::store::StoreReader;
 use crate::util::error::{Exit, Result};
@@ -145,16 +145,21 @@ fn each(
 
 /// The coordinates of a place, without those of its row.
 fn inner(reader: &StoreReader, row: Key, place: &GroupSummary) -> Vec<(String, Value)> {
-    let coordinates = reader.nest().coordinates(place.key);
-    let inner = coordinates.into_iter().skip(row.level);
+    let nest = reader.nest();
+    let is_inner = |name: &str| nest.loops()[row.level..].iter().any(|l| l.name == name);
+    let inner = nest.applying(place.key).into_iter().filter(|(name, _)| is_inner(name));
     let won = place.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
-    let all = inner.chain(reader.nest().winners(place.key, won));
+    let all = inner.chain(nest.winners(place.key, won));
     all.map(|(name, value)| (name.to_string(), value)).collect()
 }
 
 fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> Result<()> {
-    let outer: Vec<&str> =
-        reader.nest().loops()[..ranking.group].iter().map(|l| l.name.as_str()).collect();
+    let loops = reader.nest().loops();
+    let outer: Vec<&str> = loops[..ranking.group].iter().map(|l| l.name.as_str()).collect();
+    let decided = |l: &&Loop| l.reduce.as_ref().is_some_and(Reduce::picks_a_winner);
+    let won = loops[ranking.level..].iter().take_while(decided);
+    let names: Vec<&str> =
+        loops[ranking.group..ranking.level].iter().chain(won).map(|l| l.name.as_str()).collect();
     let mut lines: Option<Lines> = None;
     each(reader, ranking, top, |row| {
         for (i, place) in row.best.iter().enumerate() {
@@ -163,7 +168,7 @@ fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> 
                 let mut header: Vec<_> =
                     outer.iter().map(|name| (name.to_string(), false)).collect();
                 header.extend((top > 1).then(|| ("place".to_string(), true)));
-                header.extend(inner.iter().map(|(name, _)| (name.clone(), false)));
+                header.extend(names.iter().map(|name| (name.to_string(), false)));
                 header.extend([("score".to_string(), true), ("runs".to_string(), true)]);
                 header.push((String::new(), false));
                 Lines::new(header)
@@ -172,7 +177,11 @@ fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> 
             let mut cells: Vec<String> =
                 coordinates.iter().map(|(_, value)| in_words(value)).collect();
             cells.extend((top > 1).then(|| (i + 1).to_string()));
-            cells.extend(inner.iter().map(|(_, value)| in_words(value)));
+            // A loop that does not apply has an empty cell.
+            cells.extend(names.iter().map(|name| {
+                let own = inner.iter().find(|(of, _)| of == name);
+                own.map(|(_, value)| in_words(value)).unwrap_or_default()
+            }));
             let score = place.result.as_ref().ok().and_then(|scored| scored.score);
             cells.push(score.map(|score| in_words(&Value::Float(score))).unwrap_or_default());
             let (runs, failed) = (place.runs, place.failed);

@@ -172,7 +172,8 @@ fn text(facts: &TaskFacts) -> String {
             lines.push(format!("{:<9} {line}", if i == 0 { what } else { "" }));
         }
     };
-    let coordinates = in_a_row(&lookup::coordinates_json(reader.nest(), *task));
+    let nest = reader.nest();
+    let coordinates = in_a_row(&named_json(&nest.applying(nest.task(*task))));
     say("task", format!("{task} of {}: {coordinates}", words::count(reader.nest().tasks())));
     say("status", state(history, now.is_some()).to_string());
     if let Some((rank, host, seconds)) = now {
@@ -214,7 +215,8 @@ fn text(facts: &TaskFacts) -> String {
         }
     }
     say("seed", seed.to_string());
-    for (key, group) in &history.groups {
+    // A loop that does not apply has no group of its own to speak of.
+    for (key, group) in history.groups.iter().filter(|(key, _)| nest.applies_inside(*key)) {
         say("group", in_words_of(reader, *key, group));
     }
     match &by_hand.line {
@@ -246,7 +248,7 @@ fn ran(past: &AttemptRow) -> String {
 }
 
 fn in_words_of(reader: &StoreReader, key: Key, group: &Option<GroupSummary>) -> String {
-    let place = in_a_row(&named_json(&reader.nest().coordinates(key)));
+    let place = in_a_row(&named_json(&reader.nest().applying(key)));
     let place = if place.is_empty() { "the whole job".to_string() } else { place };
     let over = &reader.nest().loops()[key.level].name;
     let state = group_state(group);

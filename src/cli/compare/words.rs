@@ -46,8 +46,14 @@ pub(super) fn text(case: &Case, lineup: &StrategyResults) -> String {
 }
 
 fn heading(case: &Case) -> String {
+    let nest = &case.job.nest;
+    let size = |level: usize| match nest.sizes(level) {
+        (least, most) if least == most => most.to_string(),
+        (least, most) => format!("({least} to {most})"),
+    };
+    let loops = nest.loops().iter().enumerate();
     let loops: Vec<String> =
-        case.job.nest.loops().iter().map(|l| format!("{} {}", l.points.len(), l.name)).collect();
+        loops.map(|(level, l)| format!("{} {}", size(level), l.name)).collect();
     let tasks = words::things(case.seconds.len() as u64, "task");
     let total: f64 = case.seconds.iter().sum();
     let (shortest, longest) = extent(case.seconds.iter().copied());
@@ -151,7 +157,7 @@ pub(super) fn conclusion(lineup: &StrategyResults) -> String {
 fn waits(case: &Case, deadlock: &Deadlock) -> String {
     let nest = &case.job.nest;
     let named = |key: Key| {
-        let coordinates = nest.coordinates(key);
+        let coordinates = nest.applying(key);
         let each = coordinates.iter().map(|(name, value)| format!("{name} {}", called(value)));
         each.collect::<Vec<_>>().join(", ")
     };

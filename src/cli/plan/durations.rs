@@ -314,6 +314,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_recorded_is_expected_by_its_family() {
+        let mut job = job(&[1]);
+        job.nest = crate::model::by_hand::families();
+        let takes = |task: u64| {
+            let points = job.nest.indices(job.nest.task(task));
+            if points[1] == 0 { 1.0 } else { 40.0 }
+        };
+        // The first fold of each: the other takes as long.
+        let run = |task: u64| ReusableRun { task, seconds: takes(task), failed: false };
+        let known = RecordedDurations::found(&job, (0..20).step_by(2).map(run));
+        for task in 0..20 {
+            let expected = known.expect(task).unwrap();
+            assert!((expected - takes(task)).abs() < 1e-9, "task {task}: {expected}");
+        }
+    }
+
+    #[test]
     fn what_failed_takes_as_long_at_least() {
         let known = durations(&[(0, 1.0, false), (1, 1.0, false), (2, 9.0, true), (3, 0.1, true)]);
         assert_eq!((known.expect(2), known.expect(3)), (Some(9.0), Some(1.0)));

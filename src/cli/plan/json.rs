@@ -23,7 +23,12 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
     });
     let groups = (nest.outer()..nest.depth()).map(|level| {
         let l = &nest.loops()[level];
-        json!({ "over": l.name, "groups": nest.keys(level), "of": l.points.len() })
+        let (least, most) = nest.sizes(level);
+        let mut group = json!({ "over": l.name, "groups": nest.keys(level), "of": most });
+        if least < most {
+            group["of_at_least"] = json!(least);
+        }
+        group
     });
     let changes = durations.changes().zip(outlook.out.as_deref());
     json!({

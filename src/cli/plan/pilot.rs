@@ -98,6 +98,22 @@ mod tests {
     }
 
     #[test]
+    fn a_pilot_sees_every_family() {
+        let mut job = job(&[1]);
+        job.nest = crate::model::by_hand::families();
+        let nest = &job.nest;
+        for count in [8, 12, 20] {
+            let tasks = spread(nest, &RecordedDurations::unknown(&job), count);
+            assert_eq!(tasks.len() as u64, count);
+            for (level, size) in [2, 2, 4, 3, 2].into_iter().enumerate() {
+                let points: BTreeSet<u64> =
+                    tasks.iter().map(|task| nest.indices(nest.task(*task))[level]).collect();
+                assert_eq!(points.len(), size, "{count} tasks, loop {level}: {points:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_done_is_not_chosen_and_nothing_twice() {
         let job = job(&[10, 10]);
         let found = (0..97).filter(|task| task % 10 != 3);

@@ -192,6 +192,18 @@ mod tests {
     }
 
     #[test]
+    fn a_ragged_nest_deadlocks_by_its_subjects_and_not_by_its_sessions() {
+        let nest = crate::model::by_hand::subjects(crate::model::Reduce::Mean);
+        let Ended::Deadlock(found) = nested_maps(&nest, 3, &|_| 1.0) else { panic!("it ends") };
+        // Three sessions of its own, behind two subjects.
+        assert_eq!((found.waits[0].queued, found.waits[0].behind), (3, 0));
+        assert_eq!((found.waits[2].queued, found.waits[2].behind), (1, 5));
+        // One worker is left: three sessions, then two at once, then one.
+        let Ended::Played(played) = nested_maps(&nest, 4, &|_| 1.0) else { panic!("a deadlock") };
+        assert_eq!((played.makespan, played.closed), (5.0, vec![3.0, 4.0, 5.0]));
+    }
+
+    #[test]
     fn one_map_is_no_nest() {
         let nest = LoopNest::sized(&[10], 0);
         let Ended::Played(played) = nested_maps(&nest, 4, &|_| 1.0) else { panic!("a deadlock") };

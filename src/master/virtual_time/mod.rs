@@ -251,6 +251,9 @@ mod tests {
 
     use super::*;
     use crate::master::Strategy;
+    use crate::model::Reduce;
+    use crate::model::by_hand::subjects;
+    use crate::model::random::RandomNest;
 
     fn flattened(nest: &LoopNest, workers: usize) -> Simulation<'_> {
         Simulation::flattened(nest, workers, Order::Grid, None)
@@ -297,6 +300,39 @@ mod tests {
         assert_eq!(outer.closed, [[3.0; 8].as_slice(), &[6.0; 2]].concat());
     }
 
+    /// Subjects with 3, 2 and 1 sessions, two workers: worked out by hand.
+    #[test]
+    fn a_ragged_nest_takes_what_it_takes() {
+        let nest = subjects(Reduce::Mean);
+        let takes = |workers, strategy| {
+            let played = play(&Simulation { strategy, ..flattened(&nest, workers) }, &|_| 1.0);
+            assert_eq!((played.tasks, played.busy), (6, 6.0), "{strategy}");
+            (played.makespan, played.closed)
+        };
+        let split = |outer, inner| Strategy::Split { outer, inner };
+        // One session after another.
+        assert_eq!(takes(2, Strategy::Serial), (6.0, vec![3.0, 5.0, 6.0]));
+        // One worker has the first subject, the other the second and then the third.
+        assert_eq!(takes(2, Strategy::Outer), (3.0, vec![2.0, 3.0, 3.0]));
+        // Both have the first subject's two sessions, then one its third, while the other waits.
+        assert_eq!(takes(2, Strategy::Inner), (4.0, vec![2.0, 3.0, 4.0]));
+        assert_eq!(takes(2, split(1, 2)), (4.0, vec![2.0, 3.0, 4.0]));
+        assert_eq!(takes(2, split(2, 1)), (6.0, vec![3.0, 5.0, 6.0]));
+        // Tasks 0 1 | 2 3 | 4 5: no worker waits.
+        assert_eq!(takes(2, Strategy::Flattened), (3.0, vec![2.0, 3.0, 3.0]));
+        assert_eq!(takes(6, Strategy::Flattened), (1.0, vec![1.0; 3]));
+        assert_eq!(takes(6, Strategy::Outer), (3.0, vec![1.0, 2.0, 3.0]));
+        assert_eq!(takes(6, Strategy::Inner), (3.0, vec![1.0, 2.0, 3.0]));
+        // The longest first: 4 s on one worker, 1 + 1 + 1 + 1 + 1 on the other, with known durations.
+        let seconds = |task: u64| if task == 5 { 4.0 } else { 1.0 };
+        let mut costs = CostModel::new(&nest);
+        (0..6).for_each(|task| costs.observe(task, seconds(task)));
+        let grid = Simulation { known: Some(&costs), ..flattened(&nest, 2) };
+        assert_eq!(play(&grid, &seconds).makespan, 6.0);
+        let longest = Simulation { order: Order::LongestFirst, ..grid };
+        assert_eq!(play(&longest, &seconds).makespan, 5.0);
+    }
+
     #[test]
     fn what_is_done_takes_no_time() {
         let nest = LoopNest::sized(&[10, 3], 0);
@@ -333,17 +369,28 @@ mod tests {
         assert_eq!(play(&known, &seconds).makespan, 8.0);
     }
 
+    /// Nests of independent loops, and of loops that depend on each other.
+    fn nests() -> impl proptest::strategy::Strategy<Value = LoopNest> {
+        use proptest::strategy::Strategy as _;
+
+        let sized = (prop::collection::vec(1u64..8, 1..4), 0usize..2);
+        let ragged =
+            (RandomNest::any(1..4), 0usize..2).prop_filter_map("no task", |(random, outer)| {
+                let reduce = |level: usize| (level >= outer).then_some(Reduce::Max);
+                random.nest(&(0..random.sizes.len()).map(reduce).collect::<Vec<_>>()).ok()
+            });
+        prop_oneof![sized.prop_map(|(sizes, outer)| LoopNest::sized(&sizes, outer)), ragged]
+    }
+
     proptest! {
         #[test]
         fn every_strategy_does_every_task_once(
-            sizes in prop::collection::vec(1u64..8, 1..4),
-            outer in 0usize..2,
+            nest in nests(),
             workers in 1usize..12,
             split in (1u64..5, 1u64..5),
             seed: u64,
             scale in prop::sample::select(vec![1e-6, 1e-3, 0.05, 1.0]),
         ) {
-            let nest = LoopNest::sized(&sizes, outer);
             let seconds = |task: u64| scale * ((task ^ seed).wrapping_mul(0x9E37_79B9) % 1000) as f64;
             let all: f64 = (0..nest.tasks()).map(seconds).sum();
             let longest = (0..nest.tasks()).map(seconds).fold(0.0, f64::max);

@@ -8,7 +8,10 @@
 //! and a nest of independent loops is a product as a whole. Only this folder does arithmetic on task
 //! indices.
 
+mod alternatives;
 mod builder;
+#[cfg(test)]
+pub(crate) mod by_hand;
 mod left_out;
 mod packed_numbers;
 mod points;
@@ -179,13 +182,6 @@ impl LoopNest {
         let folds = |level| (level >= self.outer()).then_some(Reduce::Count);
         let loops = numbered(&self.0.sizes, (0..self.depth()).map(folds));
         LoopNest::of_parts(loops, self.0.head.clone(), Vec::new()).expect("as sound as this one")
-    }
-
-    /// A product of some of the loops; with none, it has one task.
-    #[cfg(feature = "cli")]
-    pub(crate) fn only(&self, levels: &[usize]) -> LoopNest {
-        let loops: Vec<Loop> = levels.iter().map(|level| self.0.loops[*level].clone()).collect();
-        LoopNest::of_parts(loops, None, Vec::new()).expect("no larger than this one")
     }
 
     /// Number of loops.
@@ -390,15 +386,23 @@ impl LoopNest {
         named.map(|(l, i)| (l.name.as_str(), l.points.get(i))).collect()
     }
 
-    /// The name and winning value of each loop inside a key that max or min decided.
+    /// Whether the loop directly inside a key applies there. Must not be called for a task.
+    #[cfg(feature = "cli")]
+    pub(crate) fn applies_inside(&self, key: Key) -> bool {
+        let only = self.child(key, 0).map(|child| self.point(child));
+        self.0.loops[key.level].none.is_none_or(|none| only != Some(none))
+    }
+
+    /// The name and winning value of each loop inside a key that max or min decided, and that applies there.
     pub(crate) fn winners(&self, key: Key, best: &[Winner]) -> Vec<(&str, Value)> {
         let mut at = key;
         let won = best.iter().map_while(|winner| {
             let l = self.0.loops.get(at.level).filter(|_| winner.level == at.level)?;
             at = self.child(at, winner.slot)?;
-            Some((l.name.as_str(), self.value(at)))
+            Some((l, self.point(at)))
         });
-        won.collect()
+        let applies = |(l, point): &(&Loop, u64)| l.none != Some(*point);
+        won.filter(applies).map(|(l, point)| (l.name.as_str(), l.points.get(point))).collect()
     }
 }
 

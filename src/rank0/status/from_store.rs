@@ -103,7 +103,7 @@ fn groups(reader: &StoreReader, part: Option<&PartStatus>) -> Result<GroupsStatu
         if groups.closed <= MOST_GROUPS {
             let scored = summary.result.as_ref().ok();
             groups.latest.push(GroupStatus {
-                coordinates: named_json(&nest.coordinates(summary.key)),
+                coordinates: named_json(&nest.applying(summary.key)),
                 partial: false,
                 score: scored.and_then(|scored| scored.score),
                 best: scored.map_or(Json::Null, |scored| {

@@ -169,7 +169,7 @@ impl SnapshotBuilder {
     }
 
     fn coordinates(&self, key: Key) -> Json {
-        named_json(&self.nest.coordinates(key))
+        named_json(&self.nest.applying(key))
     }
 
     fn closed(&self, group: &ClosedStatus) -> GroupStatus {

@@ -3,10 +3,13 @@
 mod axes;
 mod paper;
 
+use std::collections::HashSet;
+
 use paper::{Paper, Series, Style};
 
 use crate::report::html::{COLOURS, FAILED};
 use crate::report::model::axis::{Axis, Scale};
+use crate::report::model::family::{Family, Panel};
 use crate::report::model::landscape::Landscape;
 use crate::report::model::timeline::StartTimeline;
 use crate::report::{Facts, called};
@@ -26,20 +29,31 @@ const BARS: usize = 1500;
 pub(crate) fn draw(facts: &Facts) -> Result<Vec<(String, String)>> {
     let landscape = &facts.landscape;
     let mut figures = Vec::new();
-    let mut all = landscape.panels.iter().flat_map(|panel| &panel.scores);
-    if all.any(|score| score.is_finite()) {
-        for axis in &landscape.axes {
-            figures.push((
-                format!("{}.svg", file_name("score over", &axis.name)),
-                scores(landscape, axis)?,
-            ));
+    let mut names = HashSet::new();
+    for family in &landscape.families {
+        let mut all = family.panels.iter().flat_map(|panel| &panel.scores);
+        if !all.any(|score| score.is_finite()) {
+            continue;
         }
-        if let [x, y] = landscape.axes.as_slice() {
-            for (i, panel) in landscape.panels.iter().take(MAPS).enumerate() {
-                figures.push((
-                    format!("score-map-{}.svg", i + 1),
-                    map(landscape, x, y, i, &panel.name)?,
-                ));
+        let mut add = |name: String, figure: String| {
+            // Families whose names differ by other characters alone do not overwrite each other.
+            let mut number = 1;
+            let mut file = format!("{name}.svg");
+            while !names.insert(file.clone()) {
+                number += 1;
+                file = format!("{name}-{number}.svg");
+            }
+            figures.push((file, figure));
+        };
+        let of = if family.name.is_empty() { String::new() } else { format!(" {}", family.name) };
+        for axis in &family.axes {
+            let name = format!("score over {}{of}", axis.name);
+            add(file_name(&name), scores(landscape, family, axis)?);
+        }
+        if let [x, y] = family.axes.as_slice() {
+            for (i, panel) in family.panels.iter().take(MAPS).enumerate() {
+                let name = file_name(&format!("score map{of} {}", i + 1));
+                add(name, map(landscape, family, (x, y), panel)?);
             }
         }
     }
@@ -49,30 +63,35 @@ pub(crate) fn draw(facts: &Facts) -> Result<Vec<(String, String)>> {
     Ok(figures)
 }
 
-/// A file name from a parameter's name.
-fn file_name(what: &str, name: &str) -> String {
+/// A file name from a description.
+fn file_name(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' };
-    format!("{} {name}", what).chars().map(plain).take(80).collect()
+    name.chars().map(plain).take(80).collect()
 }
 
 /// The score over one parameter; with several parameters, the best over the others.
-fn scores(landscape: &Landscape, axis: &Axis) -> Result<String> {
+fn scores(landscape: &Landscape, family: &Family, axis: &Axis) -> Result<String> {
     let (places, bins) = axis.binned(CELLS * 5);
-    let line = |scores: &[f64]| -> Vec<(f64, f64)> {
+    // By bin; nothing where the data set has no point.
+    let line = |panel: &Panel| -> Vec<Option<(f64, f64)>> {
         let mut groups = vec![Vec::new(); places.len()];
-        for (point, score) in scores.iter().enumerate() {
-            groups[bins[point]].push(*score);
-        }
-        let folded = groups.into_iter().map(|group| landscape.fold(group));
-        places.iter().copied().zip(folded).collect()
+        panel.each().for_each(|(point, score)| groups[bins[point]].push(score));
+        let folded = groups
+            .into_iter()
+            .zip(&places)
+            .map(|(group, place)| (!group.is_empty()).then(|| (*place, landscape.fold(group))));
+        folded.collect()
     };
-    let one = landscape.axes.len() == 1;
-    let title = match (one, landscape.decided) {
+    let one = family.axes.len() == 1;
+    let mut title = match (one, landscape.decided) {
         (true, _) => landscape.score.clone(),
         (false, true) => format!("best {}", landscape.score),
         (false, false) => format!("median {}", landscape.score),
     };
-    let lines: Vec<Vec<(f64, f64)>> = landscape.panels.iter().map(|p| line(&p.scores)).collect();
+    if !family.name.is_empty() {
+        title += &format!(" ({})", family.name);
+    }
+    let lines: Vec<Vec<Option<(f64, f64)>>> = family.panels.iter().map(line).collect();
     let paper = Paper { x: axis, y: &title, width: 720, height: 400 };
     let dots = matches!(axis.scale, Scale::Categories(_)) || places.len() <= 60;
     let style = match axis.scale {
@@ -81,12 +100,12 @@ fn scores(landscape: &Landscape, axis: &Axis) -> Result<String> {
         _ => Style::Line,
     };
     if lines.len() <= LINES && landscape.left == 0 {
-        let series = landscape.panels.iter().zip(&lines).enumerate().map(|(i, (panel, line))| {
-            let best = panel.best.map(|best| (axis.places[best], panel.scores[best]));
+        let series = family.panels.iter().zip(&lines).enumerate().map(|(i, (panel, line))| {
+            let best = panel.winner().map(|(best, score)| (axis.places[best], score));
             Series {
                 name: panel.name.clone(),
                 colour: COLOURS[i],
-                points: line.clone(),
+                points: line.iter().copied().flatten().collect(),
                 style,
                 best,
             }
@@ -95,31 +114,35 @@ fn scores(landscape: &Landscape, axis: &Axis) -> Result<String> {
     }
     let at = |part: f64| -> Vec<(f64, f64)> {
         let column = |i: usize| {
-            let scores = lines.iter().map(|line| line[i].1).filter(|score| score.is_finite());
-            (places[i], quantile(&sorted(scores), part))
+            let scores = lines.iter().filter_map(|line| line[i]).map(|point| point.1);
+            (places[i], quantile(&sorted(scores.filter(|score| score.is_finite())), part))
         };
         (0..places.len()).map(column).collect()
     };
     let bands =
         [("all", 0.0, "#e4e4e4"), ("middle 80%", 0.1, "#c4dcec"), ("middle 50%", 0.25, "#8fbbd9")]
             .map(|(name, part, colour)| (name, colour, at(part), at(1.0 - part)));
-    let name = format!("median of {}", landscape.panels.len());
+    let name = format!("median of {}", family.panels.len());
     let median = Series { name, colour: COLOURS[0], points: at(0.5), style, best: None };
     paper.lines(&bands, vec![median])
 }
 
-fn map(landscape: &Landscape, x: &Axis, y: &Axis, panel: usize, name: &str) -> Result<String> {
+fn map(
+    landscape: &Landscape,
+    family: &Family,
+    (x, y): (&Axis, &Axis),
+    panel: &Panel,
+) -> Result<String> {
     let ((xs, columns), (ys, rows)) = (x.binned(CELLS), y.binned(CELLS));
-    let panel = &landscape.panels[panel];
     let mut cells = vec![vec![Vec::new(); xs.len()]; ys.len()];
-    for (point, score) in panel.scores.iter().enumerate() {
-        cells[rows[point]][columns[point]].push(*score);
-    }
+    panel.each().for_each(|(point, score)| cells[rows[point]][columns[point]].push(score));
     let fold = |row: Vec<Vec<f64>>| row.into_iter().map(|cell| landscape.fold(cell)).collect();
     let cells: Vec<Vec<f64>> = cells.into_iter().map(fold).collect();
-    let best = panel.best.map(|best| (x.places[best], y.places[best]));
+    let best = panel.winner().map(|(best, _)| (x.places[best], y.places[best]));
+    let names = [panel.name.as_str(), family.name.as_str()];
+    let name = names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(": ");
     let paper = Paper { x, y: &y.name, width: 640, height: 440 };
-    paper.map(y, (&xs, &ys), &cells, best, (name, &landscape.score), landscape.high_is_best)
+    paper.map(y, (&xs, &ys), &cells, best, (&name, &landscape.score), landscape.high_is_best)
 }
 
 /// The latest start's runs, per worker.
@@ -135,7 +158,7 @@ fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
         for (lane, attempts) in session.lanes.iter().map(|lane| &lane.attempts).enumerate() {
             for attempt in attempts {
                 let set = match several && attempt.task < nest.tasks() {
-                    true => nest.ancestor(nest.task(attempt.task), 1).index as usize,
+                    true => nest.point(nest.ancestor(nest.task(attempt.task), 1)) as usize,
                     false => 0,
                 };
                 let colour = if attempt.failed { FAILED } else { COLOURS[set % COLOURS.len()] };

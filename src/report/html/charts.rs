@@ -12,7 +12,7 @@ pub(crate) const FAILED: &str = "#D55E00";
 /// A chart, and its menu.
 pub(crate) struct Chart {
     /// The id of its HTML element.
-    pub(crate) id: &'static str,
+    pub(crate) id: String,
     /// The label of the menu, if there is one.
     pub(crate) label: Option<String>,
     pub(crate) height: usize,

@@ -11,7 +11,7 @@ mod words;
 
 use crate::report::Rows;
 use crate::report::model::failures::Failures;
-use crate::report::model::landscape::Landscape;
+use crate::report::model::landscape::{Landscape, ScoreList};
 use crate::report::model::timeline::{DurationStats, StartTimeline, sessions};
 use crate::store::StoreReader;
 use crate::util::error::Result;
@@ -34,10 +34,9 @@ pub(crate) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// Reads a results folder.
     pub(crate) fn read(reader: &'a StoreReader) -> Result<Facts<'a>> {
-        let mut landscape = Landscape::new(reader.nest());
-        let level = landscape.plan.level;
-        reader.results.scores(level, |index, score| landscape.add(index, score))?;
-        landscape.close();
+        let mut list = ScoreList::new(reader.nest());
+        let level = list.plan.level;
+        reader.results.scores(level, |index, score| list.add(index, score))?;
         let sessions = sessions(&reader.members()?, reader.attempts()?);
         let mut failures = Failures::default();
         reader.failures(|failure| failures.add(failure))?;
@@ -46,7 +45,7 @@ impl<'a> Facts<'a> {
             rows: Rows::new(reader.nest()),
             state: reader.note("state")?.unwrap_or_default(),
             tally: reader.tally()?,
-            landscape,
+            landscape: list.landscape(),
             durations: DurationStats::of(&sessions),
             sessions,
             failures,
@@ -59,7 +58,7 @@ impl<'a> Facts<'a> {
         if task >= nest.tasks() {
             return String::new();
         }
-        let coordinates = nest.coordinates(nest.task(task));
+        let coordinates = nest.applying(nest.task(task));
         let words = coordinates.iter().map(|(name, value)| {
             format!("{name} {}", crate::report::beginning(&crate::report::called(value), 60))
         });

@@ -49,9 +49,14 @@
       // A selection applies to every chart of the same data sets.
       select.addEventListener("change", () => {
         for (const other of document.querySelectorAll("select[data-choice]")) {
-          if (other.dataset.of === select.dataset.of && other.options[select.selectedIndex]) {
-            other.selectedIndex = select.selectedIndex;
-            draw(other.dataset.choice, select.selectedIndex);
+          if (other.dataset.of !== select.dataset.of) continue;
+          // Charts of other parameters may have fewer data sets.
+          const names = [...other.options].map((option) => option.text);
+          const name = select.options[select.selectedIndex].text;
+          const at = names[select.selectedIndex] === name ? select.selectedIndex : names.indexOf(name);
+          if (at >= 0) {
+            other.selectedIndex = at;
+            draw(other.dataset.choice, at);
           }
         }
       });

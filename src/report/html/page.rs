@@ -7,6 +7,7 @@ use crate::report::html::charts::{Chart, escape};
 use crate::report::html::scores::{Scores, charts};
 use crate::report::html::{Facts, timings, words};
 use crate::report::model::axis::Scale;
+use crate::report::text::means::{NOTE, mean_over_all};
 use crate::report::text::table::score_name;
 use crate::report::text::words::{count, things};
 use crate::report::{beginning, in_a_line, in_words, status};
@@ -99,6 +100,7 @@ fn table(facts: &Facts) -> Result<String> {
     let mut rows = String::new();
     let mut numeric = vec![false; header.len()];
     let (mut number, mut bad) = (0u64, 0u64);
+    let mut over_all = None;
     results.summaries(nest.outer(), |summary| {
         number += 1;
         bad += u64::from(summary.result.is_err());
@@ -111,6 +113,12 @@ fn table(facts: &Facts) -> Result<String> {
             Ok(scored) => scored.score.map_or_else(|| scored.value.clone(), Value::Float),
             Err(_) => Value::Null,
         });
+        if over_all.is_none()
+            && let Some(mean) = mean_over_all(results, &summary)?
+        {
+            let score = cells.last().map(in_words).unwrap_or_default();
+            over_all = Some((number, score, in_words(&Value::Float(mean))));
+        }
         let _ = write!(rows, "<tr class=\"{}\">", status(results, &summary));
         for (cell, numeric) in cells.iter().zip(&mut numeric) {
             let text = escape(&beginning(&in_words(cell), 200));
@@ -147,6 +155,11 @@ fn table(facts: &Facts) -> Result<String> {
     } else if bad > 0 {
         notes.push(format!("{} failed or incomplete.", things(bad, "row")));
     }
+    if let Some((row, score, mean)) = over_all {
+        notes.push(format!(
+            "{NOTE} In row {row} it is {score}, and the mean over all runs is {mean}."
+        ));
+    }
     let last = numeric.len() - 2;
     numeric[last] = true; // the runs
     let heads = header.iter().zip(numeric).map(|(name, numeric)| {
@@ -163,33 +176,53 @@ fn table(facts: &Facts) -> Result<String> {
 fn scores(facts: &Facts) -> String {
     let (loops, landscape) = (facts.reader.nest().loops(), &facts.landscape);
     let sets: Vec<&str> = landscape.plan.sets.iter().map(|i| loops[*i].name.as_str()).collect();
-    let over: Vec<&str> = landscape.axes.iter().map(|axis| axis.name.as_str()).collect();
+    let mut over: Vec<&str> = Vec::new();
+    for axis in landscape.axes() {
+        if !over.contains(&axis.name.as_str()) {
+            over.push(&axis.name);
+        }
+    }
     let title = match over.as_slice() {
         [] => "Scores".to_string(),
         names => format!("The {} over {}", landscape.score, names.join(", ")),
     };
-    let scores = Scores { landscape, set: sets.join(" x ") };
     let mut text = format!("<section id=\"score\"><h2>{}</h2>\n", escape(&title));
     let mut about = words::left_out(facts);
-    let wins = landscape.panels.iter().any(|panel| panel.best.is_some());
+    let wins = landscape.panels().any(|panel| panel.best.is_some());
     if wins {
         let which = if landscape.high_is_best { "highest" } else { "lowest" };
         about.insert(0, format!("The best, marked, is the {which}."));
     }
-    if landscape.axes.iter().any(|axis| axis.scale == Scale::Log) {
+    if landscape.axes().any(|axis| axis.scale == Scale::Log) {
         about.push(
             "Parameters spaced by ratio, or spread wide, have a logarithmic axis.".to_string(),
         );
     }
-    let drawn = charts(&scores);
-    if drawn.is_empty() && !landscape.panels.is_empty() {
+    let drawn: Vec<_> = landscape
+        .families
+        .iter()
+        .enumerate()
+        .map(|(number, family)| {
+            let scores = Scores { landscape, family, number, set: sets.join(" x ") };
+            (family, charts(&scores))
+        })
+        .collect();
+    if drawn.iter().all(|(_, charts)| charts.is_empty()) && !drawn.is_empty() {
         return text
             + "<p class=\"words\">No point has a score that could be drawn.</p></section>\n";
     }
     text += &paragraph("note", &about);
-    for (drawn, notes) in drawn {
-        text += &chart(&drawn);
-        text += &paragraph("note", &notes);
+    for (family, charts) in drawn {
+        if !family.name.is_empty() {
+            let _ = writeln!(text, "<h3>{}</h3>", escape(&family.name));
+        }
+        if charts.is_empty() {
+            text += "<p class=\"words\">No point has a score that could be drawn.</p>\n";
+        }
+        for (drawn, notes) in charts {
+            text += &chart(&drawn);
+            text += &paragraph("note", &notes);
+        }
     }
     text + "</section>\n"
 }

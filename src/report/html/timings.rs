@@ -38,7 +38,7 @@ pub(crate) fn timeline(facts: &Facts) -> Option<(Chart, Vec<String>)> {
     }
     let label = (choices.len() > 1).then(|| "start".to_string());
     let json = json!({ "choices": choices });
-    (!shown.is_empty()).then(|| (Chart { id: "timeline", label, height, json }, notes))
+    (!shown.is_empty()).then(|| (Chart { id: "timeline".to_string(), label, height, json }, notes))
 }
 
 fn shape(rows: usize) -> (Json, usize) {
@@ -86,7 +86,7 @@ fn bars_of(facts: &Facts, session: &StartTimeline) -> (Json, usize, String) {
     for lane in &session.lanes {
         for attempt in &lane.attempts {
             let group = match coloured && attempt.task < nest.tasks() {
-                true => nest.ancestor(nest.task(attempt.task), 1).index as usize % groups,
+                true => nest.point(nest.ancestor(nest.task(attempt.task), 1)) as usize % groups,
                 false => 0,
             };
             let trace = &mut traces[if attempt.failed { groups } else { group }];
@@ -208,7 +208,7 @@ pub(crate) fn durations(durations: &DurationStats) -> Chart {
         json!({ "xaxis": seconds_axis, "yaxis": with(plain("runs"), json!({ "rangemode": "tozero" })), "hovermode": "x" }),
     );
     Chart {
-        id: "durations",
+        id: "durations".to_string(),
         label: None,
         height: 300,
         json: json!({ "data": [steps], "layout": shape }),

@@ -101,10 +101,16 @@ pub(crate) fn durations(facts: &Facts, durations: &DurationStats) -> String {
 pub(crate) fn left_out(facts: &Facts) -> Vec<String> {
     let landscape = &facts.landscape;
     let mut all = Vec::new();
-    if landscape.panels.is_empty() {
+    if landscape.families.is_empty() {
         all.push(
             "There are too many points to be drawn; all_runs in runs.sqlite has them.".to_string(),
         );
+    }
+    if landscape.more > 0 {
+        all.push(match landscape.more {
+            1 => "The points of another set of parameters are left out.".to_string(),
+            more => format!("The points of {more} more sets of parameters are left out."),
+        });
     }
     if landscape.missing > 0 {
         all.push(format!(
@@ -127,7 +133,7 @@ pub(crate) fn left_out(facts: &Facts) -> Vec<String> {
             }
         ));
     }
-    if !landscape.decided && !landscape.panels.is_empty() {
+    if !landscape.decided && !landscape.families.is_empty() {
         all.push(
             "No loop says with max or min which score is best, so none is marked.".to_string(),
         );

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::{LoopNest, Value};
+use crate::model::Value;
 use crate::util::stats::sorted;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -29,30 +29,13 @@ const NAMED: usize = 10;
 const SHORT: usize = 6;
 
 impl Axis {
-    /// The axes that vary over these loops' points; at least one, even if there is a single point.
-    pub(crate) fn all(nest: &LoopNest) -> Vec<Axis> {
-        let mut axes = Vec::new();
-        for (level, l) in nest.loops().iter().enumerate() {
-            let own: Vec<Value> = (0..l.points.len()).map(|i| l.points.get(i)).collect();
-            let spread = |own: Vec<f64>| -> Vec<f64> {
-                let own = |key| own[nest.point(key) as usize];
-                let keys = (0..nest.tasks()).map(|point| nest.task(point));
-                keys.map(|point| own(nest.ancestor(point, level + 1))).collect()
-            };
-            let mut add = |name: String, values: Vec<Value>| {
-                let (scale, places) = scale(&values);
-                axes.push(Axis { name, scale, places: spread(places) });
-            };
-            match l.points.fields() {
-                fields if fields.is_empty() => add(l.name.clone(), own),
-                fields => {
-                    for field in fields {
-                        let cell = |value: &Value| value.field(&field).cloned().unwrap_or_default();
-                        add(format!("{}.{field}", l.name), own.iter().map(cell).collect());
-                    }
-                }
-            }
-        }
+    /// The axes that vary, of named values by point; at least one, even if there is a single point.
+    pub(crate) fn all(columns: Vec<(String, Vec<Value>)>) -> Vec<Axis> {
+        let axis = |(name, values): (String, Vec<Value>)| {
+            let (scale, places) = scale(&values);
+            Axis { name, scale, places }
+        };
+        let mut axes: Vec<Axis> = columns.into_iter().map(axis).collect();
         let varies = |axis: &Axis| axis.places.iter().any(|place| *place != axis.places[0]);
         let first = axes.first().cloned();
         axes.retain(varies);

@@ -3,65 +3,83 @@
 
 use crate::model::{Key, Loop, LoopNest, Reduce};
 use crate::report::model::axis::Axis;
+use crate::report::model::family::{Family, Panel, families};
+use crate::report::model::landscape_plan::LandscapePlan;
 use crate::util::stats::median;
 
-/// Limit on the scores held, 8 bytes each; data sets beyond it are counted, not shown.
-const MOST: u64 = 20_000_000;
+/// Limit on the scores held, about 30 bytes each; data sets beyond it are counted, not shown.
+const MOST: u64 = 10_000_000;
 
-/// Which loops the shown scores range over.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct LandscapePlan {
-    /// The level whose keys have the shown scores.
-    pub(crate) level: usize,
-    /// The data set loops, outermost first.
-    pub(crate) sets: Vec<usize>,
-    /// The parameter loops, outermost first.
-    pub(crate) params: Vec<usize>,
+/// Families that are shown; further ones are counted.
+const FAMILIES: usize = 12;
+
+/// Collects the scores of a results folder, in the order of the nest.
+pub(crate) struct ScoreList {
+    nest: LoopNest,
+    pub(crate) plan: LandscapePlan,
+    /// By key at the plan's level, for the data sets that are held; NaN if missing.
+    scores: Vec<f64>,
+    /// The number of further data sets.
+    left: u64,
 }
 
-impl LandscapePlan {
-    /// Loops inside the innermost max or min (folds, repeats) are reduced to one score. Of the loops that
-    /// remain, those with max or min are parameters. Without any max or min, the loops after the first are
-    /// parameters, since a function of the user's may choose among them.
-    pub(crate) fn of(nest: &LoopNest) -> LandscapePlan {
-        let loops = nest.loops();
-        let wins = |l: &Loop| l.reduce.as_ref().is_some_and(Reduce::picks_a_winner);
-        let named = |l: &Loop| l.reduce.as_ref().is_some_and(|r| !r.is_outside());
-        let decided = loops.iter().rposition(wins).map(|innermost| innermost + 1);
-        let level = decided.unwrap_or_else(|| {
-            match loops.len() - loops.iter().rev().take_while(|l| named(l)).count() {
-                0 => loops.len(), // every loop is folded: show the runs themselves
-                level => level,
+impl ScoreList {
+    pub(crate) fn new(nest: &LoopNest) -> ScoreList {
+        let plan = LandscapePlan::of(nest);
+        let all = nest.keys(plan.level);
+        let (held, left) = match (all <= MOST, plan.sets_around_params()) {
+            (true, _) => (all, 0),
+            // Parameters around data sets: no data set is whole before the end.
+            (false, None) => (0, 0),
+            (false, Some(sets)) => {
+                let cut = nest.ancestor(Key { level: plan.level, index: MOST }, sets);
+                let first = nest.task(nest.tasks_below(cut).start);
+                (nest.ancestor(first, plan.level).index, nest.keys(sets) - cut.index)
             }
-        });
-        let (mut params, mut sets): (Vec<usize>, Vec<usize>) =
-            (0..level).partition(|i| wins(&loops[*i]));
-        let several = |levels: &[usize]| levels.iter().any(|i| loops[*i].points.len() > 1);
-        if params.is_empty() {
-            (sets, params) = (vec![0], (1..level).collect());
+        };
+        ScoreList { nest: nest.clone(), plan, scores: vec![f64::NAN; held as usize], left }
+    }
+
+    /// Adds the score of a key at the plan's level.
+    pub(crate) fn add(&mut self, index: u64, score: Option<f64>) {
+        if let (Some(place), Some(score)) = (self.scores.get_mut(index as usize), score) {
+            *place = score;
         }
-        if !several(&params) {
-            (params, sets) = ((0..level).collect(), Vec::new());
+    }
+
+    /// The landscape, once all scores are added.
+    pub(crate) fn landscape(self) -> Landscape {
+        let ScoreList { nest, plan, scores, left } = self;
+        let reduces =
+            || plan.params.iter().filter_map(|level| nest.loops()[*level].reduce.as_ref());
+        let decided = reduces().any(Reduce::picks_a_winner);
+        let high_is_best = reduces().find(|r| r.picks_a_winner()) != Some(&Reduce::Min);
+        let mut all = families(&nest, &plan, &scores, decided);
+        let more = all.len().saturating_sub(FAMILIES);
+        all.truncate(FAMILIES);
+        Landscape {
+            families: all,
+            more,
+            left,
+            infinite: scores.iter().filter(|score| score.is_infinite()).count() as u64,
+            missing: scores.iter().filter(|score| score.is_nan()).count() as u64,
+            decided,
+            high_is_best,
+            score: score_name(&nest.loops()[plan.level..]),
+            plan,
         }
-        LandscapePlan { level, sets, params }
     }
 }
 
 /// The scores, and what they range over.
 pub(crate) struct Landscape {
-    nest: LoopNest,
     pub(crate) plan: LandscapePlan,
-    /// The data set loops and the parameter loops, each as a nest.
-    sets: LoopNest,
-    params: LoopNest,
-    /// What varies among the parameters: loops, or fields of their points.
-    pub(crate) axes: Vec<Axis>,
-    /// The data sets that are held in memory.
-    pub(crate) panels: Vec<Panel>,
-    /// The number of further data sets.
+    /// By which parameters apply; one if all apply everywhere, none if there are too many points.
+    pub(crate) families: Vec<Family>,
+    /// The number of further families.
+    pub(crate) more: usize,
+    /// The number of data sets that are not held in memory.
     pub(crate) left: u64,
-    /// The number of points of the parameters.
-    pub(crate) points: usize,
     /// Infinite scores, which are not charted.
     pub(crate) infinite: u64,
     /// Points of the panels without a score: failed, incomplete or not run yet.
@@ -74,74 +92,13 @@ pub(crate) struct Landscape {
     pub(crate) score: String,
 }
 
-/// One data set's scores.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Panel {
-    pub(crate) name: String,
-    /// By parameter point, innermost loop fastest; NaN if missing.
-    pub(crate) scores: Vec<f64>,
-    /// The best point by the loops' max and min.
-    pub(crate) best: Option<usize>,
-}
-
 impl Landscape {
-    /// An empty landscape for these loops.
-    pub(crate) fn new(nest: &LoopNest) -> Landscape {
-        let plan = LandscapePlan::of(nest);
-        let (sets, params) = (nest.only(&plan.sets), nest.only(&plan.params));
-        let points = params.tasks();
-        let shown = if points > MOST { 0 } else { sets.tasks().min(MOST / points) };
-        let axes = if shown == 0 { Vec::new() } else { Axis::all(&params) };
-        let panel = |set: u64| Panel {
-            name: set_name(&sets, set),
-            scores: vec![f64::NAN; points as usize],
-            best: None,
-        };
-        let panels = (0..shown).map(panel).collect();
-        let reduces = || params.loops().iter().filter_map(|l| l.reduce.as_ref());
-        let decided = reduces().any(Reduce::picks_a_winner);
-        let high_is_best = reduces().find(|r| r.picks_a_winner()) != Some(&Reduce::Min);
-        Landscape {
-            axes,
-            panels,
-            left: sets.tasks() - shown,
-            points: if shown == 0 { 0 } else { points as usize },
-            infinite: 0,
-            missing: 0,
-            decided,
-            high_is_best,
-            score: score_name(&nest.loops()[plan.level..]),
-            nest: nest.clone(),
-            plan,
-            sets,
-            params,
-        }
+    pub(crate) fn panels(&self) -> impl Iterator<Item = &Panel> {
+        self.families.iter().flat_map(|family| &family.panels)
     }
 
-    /// Adds the score of a key at the plan's level.
-    pub(crate) fn add(&mut self, index: u64, score: Option<f64>) {
-        let indices = self.nest.indices(Key { level: self.plan.level, index });
-        let place = |nest: &LoopNest, levels: &[usize]| {
-            let mut own = levels.iter().map(|level| indices[*level]);
-            own.try_fold(Key::ROOT, |key, slot| nest.child(key, slot))
-        };
-        let set = place(&self.sets, &self.plan.sets);
-        let point = place(&self.params, &self.plan.params);
-        let (Some(set), Some(point), Some(score)) = (set, point, score) else { return };
-        if let Some(panel) = self.panels.get_mut(set.index as usize) {
-            panel.scores[point.index as usize] = score;
-        }
-    }
-
-    /// Finds the best point of every data set, once all scores are added.
-    pub(crate) fn close(&mut self) {
-        for panel in &mut self.panels {
-            if self.decided {
-                panel.best = best(&panel.scores, &self.params);
-            }
-            self.missing += panel.scores.iter().filter(|score| score.is_nan()).count() as u64;
-            self.infinite += panel.scores.iter().filter(|score| score.is_infinite()).count() as u64;
-        }
+    pub(crate) fn axes(&self) -> impl Iterator<Item = &Axis> {
+        self.families.iter().flat_map(|family| &family.axes)
     }
 
     /// The best of some scores; their median if no loop says which is best.
@@ -161,39 +118,11 @@ fn score_name(inside: &[Loop]) -> String {
     if names.is_empty() { "score".to_string() } else { format!("{} score", names.join(" of ")) }
 }
 
-/// Reduces the points by the loops' max and min, innermost first; the first of equal ones wins.
-fn best(scores: &[f64], params: &LoopNest) -> Option<usize> {
-    let mut winners: Vec<Option<usize>> =
-        scores.iter().enumerate().map(|(i, score)| (!score.is_nan()).then_some(i)).collect();
-    for (level, l) in params.loops().iter().enumerate().rev() {
-        let low = l.reduce == Some(Reduce::Min);
-        let better = |a: usize, b: usize| {
-            if low { scores[b] < scores[a] } else { scores[b] > scores[a] }
-        };
-        let winner = |index| {
-            let inside = params.children(Key { level, index });
-            let inside = &winners[inside.start as usize..inside.end as usize];
-            inside.iter().flatten().copied().reduce(|a, b| if better(a, b) { b } else { a })
-        };
-        winners = (0..params.keys(level)).map(winner).collect();
-    }
-    winners.first().copied().flatten()
-}
-
-/// The label of a data set: its points.
-fn set_name(sets: &LoopNest, set: u64) -> String {
-    let coordinates = sets.coordinates(sets.task(set));
-    let names = coordinates.iter().map(|(name, value)| {
-        let value = crate::report::in_words(value);
-        if coordinates.len() > 1 { format!("{name} {value}") } else { value }
-    });
-    names.collect::<Vec<_>>().join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Points;
+    use crate::model::by_hand::counted;
 
     fn nest(loops: &[(&str, u64, Option<Reduce>)]) -> LoopNest {
         LoopNest::new(
@@ -212,37 +141,15 @@ mod tests {
         .unwrap()
     }
 
-    fn plan(loops: &[(&str, u64, Option<Reduce>)]) -> (usize, Vec<usize>, Vec<usize>) {
-        let LandscapePlan { level, sets, params } = LandscapePlan::of(&nest(loops));
-        (level, sets, params)
-    }
-
-    #[test]
-    fn loops_are_data_sets_parameters_or_folds() {
-        let (max, mean) = (Some(Reduce::Max), Some(Reduce::Mean));
-        let data = || ("dataset", 4, None);
-        let main = [data(), ("alpha", 5, max.clone()), ("fold", 3, mean.clone())];
-        assert_eq!(plan(&main), (2, vec![0], vec![1]));
-        let two = [data(), ("a", 5, max.clone()), ("b", 3, Some(Reduce::Min))];
-        assert_eq!(plan(&two), (3, vec![0], vec![1, 2]));
-        assert_eq!(plan(&[data(), ("a", 5, None)]), (2, vec![0], vec![1]));
-        assert_eq!(plan(&[("darts", 3, None), ("n", 20, mean.clone())]), (1, vec![], vec![0]));
-        assert_eq!(plan(&[("n", 20, mean.clone())]), (1, vec![], vec![0]));
-        assert_eq!(plan(&[data(), ("a", 5, Some(Reduce::Native))]), (2, vec![0], vec![1]));
-        let outside = [data(), ("a", 5, max.clone()), ("fold", 3, Some(Reduce::Native))];
-        assert_eq!(plan(&outside), (2, vec![0], vec![1]));
-        let nested = [("site", 8, mean.clone()), ("dose", 9, max.clone()), ("n", 2, mean)];
-        assert_eq!(plan(&nested), (2, vec![0], vec![1]));
-        assert_eq!(plan(&[data(), ("alpha", 1, max)]), (2, vec![], vec![0, 1]));
-    }
-
     #[test]
     fn the_best_is_the_loops_own() {
         let (max, min) = (Some(Reduce::Max), Some(Reduce::Min));
         let best = |scores: &[f64], loops: &[(u64, &Option<Reduce>)]| {
             let loops: Vec<_> =
                 loops.iter().map(|(n, reduce)| ("a", *n, (*reduce).clone())).collect();
-            super::best(scores, &nest(&loops))
+            let mut list = ScoreList::new(&nest(&loops));
+            scores.iter().enumerate().for_each(|(i, score)| list.add(i as u64, Some(*score)));
+            list.landscape().families[0].panels[0].best
         };
         let scores = [1.0, 5.0, 3.0, 4.0, f64::NAN, 4.0];
         assert_eq!(best(&scores, &[(6, &max)]), Some(1));
@@ -261,18 +168,78 @@ mod tests {
             ("inner", 2, Some(Reduce::Std)),
             ("b", 2, Some(Reduce::Min)),
         ]);
-        let mut landscape = Landscape::new(&nest);
-        assert_eq!(
-            landscape.plan,
-            LandscapePlan { level: 4, sets: vec![0, 2], params: vec![1, 3] }
-        );
+        let mut list = ScoreList::new(&nest);
+        assert_eq!(list.plan, LandscapePlan { level: 4, sets: vec![0, 2], params: vec![1, 3] });
         for task in 0..15 {
-            landscape.add(task, Some(-(task as f64)));
+            list.add(task, Some(-(task as f64)));
         }
-        landscape.close();
+        let landscape = list.landscape();
         // Set 1, a 1, inner 0, b 1 is task 13.
-        assert_eq!(landscape.panels[2].name, "set 1, inner 0");
-        assert_eq!(landscape.panels[2].scores, [-8.0, -9.0, -12.0, -13.0]);
-        assert_eq!((landscape.panels[2].best, landscape.missing), (Some(3), 1));
+        let panels = &landscape.families[0].panels;
+        assert_eq!(panels[2].name, "set 1, inner 0");
+        assert_eq!(panels[2].scores, [-8.0, -9.0, -12.0, -13.0]);
+        assert_eq!((panels[2].best, landscape.missing), (Some(3), 1));
+    }
+
+    #[test]
+    fn each_family_has_its_own_axes_and_points() {
+        let nest = crate::model::by_hand::families();
+        let mut list = ScoreList::new(&nest);
+        assert_eq!((list.plan.level, nest.keys(4)), (4, 10));
+        // By data set: three alphas, two depths. The second data set's first depth is not there.
+        let scores = [1.0, 3.0, 2.0, 5.0, 4.0, 6.0, 7.0, 8.0, f64::NAN, 7.5];
+        let there = scores.iter().enumerate().filter(|(_, score)| !score.is_nan());
+        there.for_each(|(i, score)| list.add(i as u64, Some(*score)));
+        let landscape = list.landscape();
+        assert_eq!((landscape.missing, landscape.families.len()), (1, 2));
+        let [cheap, dear] = landscape.families.as_slice() else { panic!("two") };
+        let axes = |family: &Family| -> Vec<(String, Vec<f64>)> {
+            family.axes.iter().map(|axis| (axis.name.clone(), axis.places.clone())).collect()
+        };
+        assert_eq!((cheap.name.as_str(), cheap.points), ("model 0", 3));
+        assert_eq!(axes(cheap), [("alpha".to_string(), vec![0.0, 1.0, 2.0])]);
+        assert_eq!((dear.name.as_str(), dear.points), ("model 1", 2));
+        assert_eq!(axes(dear), [("depth".to_string(), vec![0.0, 1.0])]);
+        let shown = |family: &Family, set: usize| {
+            let panel = &family.panels[set];
+            (panel.name.clone(), panel.scores.clone(), panel.winner())
+        };
+        // A data set's best is marked in the family that has it.
+        assert_eq!(shown(cheap, 0), ("0".to_string(), vec![1.0, 3.0, 2.0], None));
+        assert_eq!(shown(cheap, 1), ("1".to_string(), vec![6.0, 7.0, 8.0], Some((2, 8.0))));
+        assert_eq!(shown(dear, 0), ("0".to_string(), vec![5.0, 4.0], Some((0, 5.0))));
+        assert_eq!((shown(dear, 1).1[1], shown(dear, 1).2), (7.5, None));
+    }
+
+    #[test]
+    fn points_that_are_not_there_are_not_missing() {
+        // The second loop has other points for each point of the first.
+        let max = || Some(Reduce::Max);
+        let nest = crate::model::by_hand::of_tasks(
+            vec![counted("set", 2, None), counted("a", 4, max())],
+            2,
+            &[[0, 3], [0, 1], [1, 1], [1, 2]].map(Vec::from),
+        );
+        let mut list = ScoreList::new(&nest);
+        (0..4).for_each(|i| list.add(i, Some(i as f64)));
+        let landscape = list.landscape();
+        let [all] = landscape.families.as_slice() else { panic!("one family") };
+        assert_eq!((all.name.as_str(), all.points, landscape.missing), ("", 3, 0));
+        assert_eq!(all.axes[0].places, [3.0, 1.0, 2.0]);
+        let own = |panel: &Panel| panel.each().map(|(i, s)| (all.axes[0].places[i], s)).collect();
+        let own: Vec<Vec<(f64, f64)>> = all.panels.iter().map(own).collect();
+        assert_eq!(own, [[(3.0, 0.0), (1.0, 1.0)], [(1.0, 2.0), (2.0, 3.0)]]);
+        assert!(!all.panels[0].is_whole(all));
+        assert_eq!(all.panels[1].winner(), Some((2, 3.0)));
+    }
+
+    #[test]
+    fn of_too_many_points_the_first_data_sets_are_held() {
+        let max = Some(Reduce::Max);
+        let list = ScoreList::new(&nest(&[("set", 9, None), ("a", MOST / 3, max.clone())]));
+        assert_eq!((list.scores.len() as u64, list.left), (MOST / 3 * 3, 6));
+        let list = ScoreList::new(&nest(&[("a", 3, max.clone()), ("b", MOST, max)]));
+        assert_eq!((list.scores.len(), list.left), (0, 1));
+        assert!(list.landscape().families.is_empty());
     }
 }

@@ -2,5 +2,7 @@
 
 pub(crate) mod axis;
 pub(crate) mod failures;
+pub(crate) mod family;
 pub(crate) mod landscape;
+pub(crate) mod landscape_plan;
 pub(crate) mod timeline;

@@ -50,30 +50,27 @@ impl<'a> Rows<'a> {
     }
 
     pub(crate) fn coordinates(&self, key: Key) -> Vec<Value> {
-        cells(&self.coordinates, 0, &self.nest.coordinates(key))
+        self.cells(&self.coordinates, &self.nest.coordinates(key))
     }
 
     /// The winner's coordinates; empty cells if there is no winner.
     pub(crate) fn best(&self, summary: &GroupSummary) -> Vec<Value> {
         let best = summary.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
-        cells(&self.best, summary.key.level, &self.nest.winners(summary.key, best))
+        self.cells(&self.best, &self.nest.winners(summary.key, best))
     }
-}
 
-/// The cells of these columns. `points` begins at level `first`.
-fn cells(
-    columns: &[(usize, Option<String>)],
-    first: usize,
-    points: &[(&str, Value)],
-) -> Vec<Value> {
-    let cell = |(level, field): &(usize, Option<String>)| {
-        let (_, value) = points.get(level.checked_sub(first)?)?;
-        match field {
-            Some(field) => value.field(field).cloned(),
-            None => Some(value.clone()),
-        }
-    };
-    columns.iter().map(|column| cell(column).unwrap_or(Value::Null)).collect()
+    /// The cells of these columns; empty ones for loops that are not among the points.
+    fn cells(&self, columns: &[(usize, Option<String>)], points: &[(&str, Value)]) -> Vec<Value> {
+        let cell = |(level, field): &(usize, Option<String>)| {
+            let name = &self.nest.loops()[*level].name;
+            let (_, value) = points.iter().find(|(of, _)| of == name)?;
+            match field {
+                Some(field) => value.field(field).cloned(),
+                None => Some(value.clone()),
+            }
+        };
+        columns.iter().map(|column| cell(column).unwrap_or(Value::Null)).collect()
+    }
 }
 
 /// Writes the result as CSV: one row per point of the outermost loops.

@@ -70,14 +70,18 @@ fn entry(results: &Results, summary: &GroupSummary) -> Json {
         Ok(scored) => {
             let score =
                 scored.score.map(|score| crate::model::value::Value::Float(score).to_json());
-            let indices =
-                scored.best.iter().map(|w| (nest.loops()[w.level].name.as_str(), json!(w.slot)));
+            let best = nest.winners(summary.key, &scored.best);
+            let indices = scored
+                .best
+                .iter()
+                .map(|w| (nest.loops()[w.level].name.as_str(), json!(w.slot)))
+                .filter(|(name, _)| best.iter().any(|(applies, _)| applies == name));
             fields.push((
                 "summary",
                 json!({
                     "value": scored.value.to_json(),
                     "score": score,
-                    "best": named_json(&nest.winners(summary.key, &scored.best)),
+                    "best": named_json(&best),
                     "best_index": json_object(indices),
                 }),
             ));

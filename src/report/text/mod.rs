@@ -5,6 +5,8 @@ pub(crate) mod json;
 #[cfg(feature = "cli")]
 pub(crate) mod lines;
 #[cfg(feature = "cli")]
+pub(crate) mod means;
+#[cfg(feature = "cli")]
 pub(crate) mod table;
 #[cfg(feature = "cli")]
 pub(crate) mod words;

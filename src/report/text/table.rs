@@ -2,6 +2,7 @@
 
 use crate::model::{LoopNest, Reduce, Value};
 use crate::report::text::lines::Lines;
+use crate::report::text::means::{NOTE, OVER_ALL, mean_over_all};
 use crate::report::{Rows, status};
 use crate::store::Results;
 use crate::util::error::Result;
@@ -21,11 +22,10 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     let texts = header.len();
     header.extend(rows.best_names().iter().map(|name| format!("best {name}")));
     header.extend([score_name(nest), "runs".to_string()]);
-    let header = header.into_iter().enumerate().map(|(i, name)| (name, i >= texts));
-    let mut lines = Lines::new(header);
+    let score = header.len() - 2;
     // The output of the user's own summarize is shown in full.
     let native = nest.loops().get(nest.outer()).is_some_and(|l| l.reduce == Some(Reduce::Native));
-    let (mut text, mut number) = (String::new(), 0);
+    let (mut all, mut over_all, mut number) = (Vec::new(), Vec::new(), 0);
     results.summaries(nest.outer(), |summary| {
         number += 1;
         if number > TABLE_ROWS {
@@ -49,10 +49,29 @@ pub(crate) fn table(results: &Results) -> Result<String> {
             0 => format!("{} of {total}{kept}", summary.runs),
             failed => format!("{} of {total}, {failed} failed{kept}", summary.runs),
         });
-        text += &lines.row(cells);
+        all.push(cells);
+        over_all.push(mean_over_all(results, &summary)?);
         Ok(())
     })?;
+    let differs = over_all.iter().any(Option::is_some);
+    if differs {
+        header.insert(score + 1, OVER_ALL.to_string());
+    }
+    let header = header.into_iter().enumerate().map(|(i, name)| (name, i >= texts));
+    let mut lines = Lines::new(header);
+    let mut text = String::new();
+    for (mut cells, mean) in all.into_iter().zip(over_all) {
+        if differs {
+            // Where both are the same number, or the row has none, the score says it all.
+            let mean = mean.map(|mean| cell(&Value::Float(mean)));
+            cells.insert(score + 1, mean.unwrap_or_default());
+        }
+        text += &lines.row(cells);
+    }
     text += &lines.rest();
+    if differs {
+        text += &format!("{NOTE}\n");
+    }
     if number > TABLE_ROWS {
         text += &format!("... and {} rows more in summary.csv", number - TABLE_ROWS);
     }

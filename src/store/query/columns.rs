@@ -113,6 +113,8 @@ fn of_loop(level: usize, l: &Loop) -> Vec<Column> {
                     *known = common([*known, kind(value)]);
                 }
             }
+            // Where the loop does not apply, its fields are empty; that needs no column more.
+            Value::Null if l.none.is_some() => {}
             other => plain.push(kind(other)),
         }
     }

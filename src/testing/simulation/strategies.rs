@@ -120,6 +120,36 @@ fn whatever_goes_wrong_every_strategy_ends_with_the_same() {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Groups of any sizes, and workers of which some die.
+    #[test]
+    fn every_strategy_ends_with_the_same_on_nests_of_any_shape(world in worlds(), seed: u64) {
+        let world = World { workers: world.workers.max(4), ..world };
+        let whole = world.simulate();
+        for way in WAYS {
+            let config = world.config();
+            let mut master = world.master_with(MasterConfig {
+                strategy: way,
+                lease: Some(Duration::from_secs(10)),
+                ..config
+            });
+            let crunch = Box::new(|task| (100 * world.takes(task), world.result(task)));
+            let faults = Faults { breaking: (2, 0.05), lost: 0.02, doubled: 0.02, ..Faults::default() };
+            let hub = SimulatedHub::new(world.workers, seed, Duration::from_millis(300), crunch);
+            let mut hub = hub.with_faults(faults);
+            let deadline = Some(Duration::from_secs(3600));
+            let mut notes = Notes { deadline, retries: true, ..Notes::default() };
+            serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new())
+                .unwrap_or_else(|e| panic!("{way}: {e}: {:?}", master.tally()));
+            prop_assert!(master.is_complete(), "{}: {:?}", way, master.tally());
+            drop(hub);
+            prop_assert_eq!(&notes.summaries, &whole.summaries, "{}", way);
+        }
+    }
+}
+
 #[test]
 fn a_stop_or_an_end_ends_every_strategy() {
     for seed in 0..70 {

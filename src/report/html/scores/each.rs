@@ -11,7 +11,7 @@ const VALUES: usize = 40;
 
 /// For each parameter, the best and the median score at each of its values, over all other parameters.
 pub(crate) fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
-    let axes = &scores.landscape.axes;
+    let axes = &scores.family.axes;
     let (across, wide) = (axes.len().min(3), 1.0 / axes.len().min(3) as f64);
     let down = axes.len().div_ceil(across);
     let height = 300 * down + 40;
@@ -56,33 +56,40 @@ pub(crate) fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
             }
         }
         values += 2 * xs.len();
-        bins.push((xs.len(), bin));
+        bins.push((xs, bin));
     }
     let mut notes = vec![format!(
         "For each value of one parameter: {}the median over all the others.",
         if scores.landscape.decided { "the best score, and " } else { "" }
     )];
-    if bins.iter().zip(axes).any(|((len, _), axis)| *len < axis.distinct().len()) {
+    if bins.iter().zip(axes).any(|((xs, _), axis)| xs.len() < axis.distinct().len()) {
         notes.push(format!("Parameters with more than {VALUES} values are in {VALUES} bins."));
     }
     let (choices, label) = scores.choices(values, &mut notes, |panel| {
-        let mut ys = Vec::new();
-        for (len, bin) in &bins {
-            let mut groups = vec![Vec::new(); *len];
-            for (point, score) in panel.scores.iter().enumerate() {
-                groups[bin[point]].push(*score);
-            }
-            ys.push(numbers(groups.iter().map(|values| scores.landscape.fold(values.clone()))));
+        let mut patches = Vec::new();
+        for ((xs, bin), x) in bins.iter().zip(axes) {
+            let mut groups = vec![Vec::new(); xs.len()];
+            panel.each().for_each(|(point, score)| groups[bin[point]].push(score));
+            // A value that none of the data set's points has is no gap in a line.
+            let there = |i: &usize| panel.is_whole(scores.family) || !groups[*i].is_empty();
+            let own: Vec<usize> = (0..xs.len()).filter(there).collect();
+            let places = match own.len() < xs.len() {
+                true => {
+                    let xs: Vec<f64> = own.iter().map(|i| xs[*i]).collect();
+                    json!({ "x": numbers(xs.iter().copied()), "text": texts(x, &xs) })
+                }
+                false => json!({}),
+            };
+            let folded = own.iter().map(|i| scores.landscape.fold(groups[*i].clone()));
+            patches.push(with(json!({ "y": numbers(folded) }), places.clone()));
             if scores.landscape.decided {
-                ys.push(numbers(groups.into_iter().map(median)));
+                let medians = own.iter().map(|i| median(groups[*i].iter().copied()));
+                patches.push(with(json!({ "y": numbers(medians) }), places));
             }
         }
-        ys.into_iter()
-            .enumerate()
-            .map(|(i, y)| (i.to_string(), json!({ "y": y })))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
+        let numbered = patches.into_iter().enumerate().map(|(i, patch)| (i.to_string(), patch));
+        Json::Object(numbered.collect())
     });
     let json = json!({ "data": data, "layout": shape, "choices": choices });
-    (Chart { id: "parameters", label, height, json }, notes)
+    (Chart { id: scores.id("parameters"), label, height, json }, notes)
 }

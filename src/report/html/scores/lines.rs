@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::report::html::charts::{COLOURS, Chart, axis, label, layout, numbers, plain, with};
 use crate::report::html::scores::{NUMBERS, Scores, is_categories, texts};
 use crate::report::model::axis::Axis;
-use crate::report::model::landscape::Panel;
+use crate::report::model::family::Panel;
 use crate::report::text::words::count;
 use crate::util::stats::{median, quantile, sorted};
 
@@ -16,8 +16,9 @@ const LINE: usize = 2000;
 
 pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
     let mut notes = Vec::new();
+    let by_place = |a: &usize, b: &usize| x.places[*a].total_cmp(&x.places[*b]);
     let mut order: Vec<usize> = (0..x.places.len()).collect();
-    order.sort_by(|a, b| x.places[*a].total_cmp(&x.places[*b]));
+    order.sort_by(by_place);
     // A binned line shows the median of each bin; the best point is marked at its exact position.
     let bin = order.len().div_ceil(LINE);
     if bin > 1 {
@@ -26,12 +27,23 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
             count(order.len() as u64)
         ));
     }
-    let through = |values: &[f64]| -> Vec<f64> {
+    let through = |order: &[usize], values: &[f64]| -> Vec<f64> {
         order.chunks(bin).map(|bin| median(bin.iter().map(|i| values[*i]))).collect()
     };
-    let xs =
-        if bin > 1 { through(&x.places) } else { order.iter().map(|i| x.places[*i]).collect() };
+    let xs = through(&order, &x.places);
     let text = texts(x, &xs);
+    // A data set that does not have all points has a line through its own.
+    let own = |panel: &Panel| {
+        let scores_of = panel.spread(scores.family);
+        if panel.is_whole(scores.family) {
+            return json!({ "y": numbers(through(&order, &scores_of)) });
+        }
+        let mut order: Vec<usize> = panel.each().map(|(point, _)| point).collect();
+        order.sort_by(by_place);
+        let xs = through(&order, &x.places);
+        let ys = numbers(through(&order, &scores_of));
+        json!({ "x": numbers(xs.iter().copied()), "y": ys, "text": texts(x, &xs) })
+    };
     let mode = match xs.len() {
         _ if is_categories(x) => "markers",
         1 => "markers",
@@ -59,10 +71,10 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
         })
     };
     let best = |panel: &Panel| {
-        let places: Vec<f64> = panel.best.iter().map(|i| x.places[*i]).collect();
+        let places: Vec<f64> = panel.winner().iter().map(|(i, _)| x.places[*i]).collect();
         json!({
             "x": numbers(places.iter().copied()), "text": texts(x, &places),
-            "y": numbers(panel.best.iter().map(|i| panel.scores[*i])),
+            "y": numbers(panel.winner().map(|(_, score)| score)),
         })
     };
     let layout = with(
@@ -71,11 +83,15 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
     );
     let panels = scores.panels();
     let few = panels.len() <= TOGETHER && panels.len() * xs.len() <= NUMBERS;
-    let chart =
-        |json: Json, label: Option<String>| Chart { id: "scores", label, height: 460, json };
+    let chart = |json: Json, label: Option<String>| Chart {
+        id: scores.id("scores"),
+        label,
+        height: 460,
+        json,
+    };
     if few && scores.landscape.left == 0 {
         let each = panels.iter().enumerate().flat_map(|(i, panel)| {
-            let y = json!({ "y": numbers(through(&panel.scores)), "showlegend": panels.len() > 1 });
+            let y = with(own(panel), json!({ "showlegend": panels.len() > 1 }));
             [with(line(&panel.name, i), y), with(star(&panel.name, i), best(panel))]
         });
         let data: Vec<Json> = each.collect();
@@ -86,7 +102,8 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
         count(panels.len() as u64),
         scores.set
     ));
-    let all: Vec<Vec<f64>> = panels.iter().map(|panel| through(&panel.scores)).collect();
+    let spread = |panel: &Panel| through(&order, &panel.spread(scores.family));
+    let all: Vec<Vec<f64>> = panels.iter().map(spread).collect();
     let column = |i: usize| sorted(all.iter().map(|y| y[i]).filter(|y| y.is_finite()));
     let columns: Vec<Vec<f64>> = (0..xs.len()).map(column).collect();
     let at = |part: f64| numbers(columns.iter().map(|sorted| quantile(sorted, part)));
@@ -106,12 +123,14 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
         "y": at(0.5), "text": text, "line": { "color": "#777", "dash": "dot", "width": 1.5 },
         "hovertemplate": hover,
     }));
-    let own = data.len();
+    let first = data.len();
     data.extend([line("", 0), star("", 0)]);
     let (choices, label) = scores.choices(xs.len(), &mut notes, |panel| {
         let name = json!({ "name": self::label(&panel.name) });
-        let y = json!({ "y": numbers(through(&panel.scores)) });
-        json!({ own.to_string(): with(y, name.clone()), (own + 1).to_string(): with(best(panel), name) })
+        json!({
+            first.to_string(): with(own(panel), name.clone()),
+            (first + 1).to_string(): with(best(panel), name),
+        })
     });
     (chart(json!({ "data": data, "layout": layout, "choices": choices }), label), notes)
 }

@@ -7,7 +7,7 @@ use crate::report::html::charts::{
 };
 use crate::report::html::scores::{DOTS, Scores, plain_label};
 use crate::report::model::axis::Axis;
-use crate::report::model::landscape::Panel;
+use crate::report::model::family::Panel;
 
 /// Values per heat map axis; more are binned.
 const CELLS: usize = 200;
@@ -35,11 +35,11 @@ pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
     });
     let words = |axis: &Axis, i: usize| label(&axis.words(axis.places[i]));
     let best = |panel: &Panel| {
-        let place = |axis: &Axis| numbers(panel.best.iter().map(|i| axis.places[*i]));
+        let place = |axis: &Axis| numbers(panel.winner().iter().map(|(i, _)| axis.places[*i]));
         let text: Vec<Json> = panel
-            .best
+            .winner()
             .iter()
-            .map(|i| json!([words(x, *i), words(y, *i), number(panel.scores[*i])]))
+            .map(|(i, score)| json!([words(x, *i), words(y, *i), number(*score)]))
             .collect();
         json!({ "x": place(x), "y": place(y), "text": text })
     };
@@ -54,18 +54,31 @@ pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
         let (choices, label) = scores.choices(points, &mut notes, |panel| {
             let values = numbers(panel.scores.iter().copied());
             let marker = with(json!({ "size": 9, "color": values }), colours.clone());
-            json!({ "0": { "marker": marker }, "1": best(panel) })
+            let mut dots = json!({ "marker": marker });
+            if !panel.is_whole(scores.family) {
+                let own = || panel.each().map(|(point, _)| point);
+                let text: Vec<Json> = own().map(|i| json!([words(x, i), words(y, i)])).collect();
+                let place = |axis: &Axis| numbers(own().map(|i| axis.places[i]));
+                dots = with(dots, json!({ "x": place(x), "y": place(y), "text": text }));
+            }
+            json!({ "0": dots, "1": best(panel) })
         });
         notes.push("Each dot is a point; grey ones have no score.".to_string());
         let json = json!({ "data": [dots, star], "layout": with(shape, json!({ "plot_bgcolor": "#fff" })), "choices": choices });
-        return (Chart { id: "scores", label, height: 520, json }, notes);
+        return (Chart { id: scores.id("scores"), label, height: 520, json }, notes);
     }
     let ((xs, columns), (ys, rows)) = (x.binned(CELLS), y.binned(CELLS));
     if xs.len() * ys.len() < grid || points > grid {
         let what = if scores.landscape.decided { "best" } else { "median" };
         notes.push(format!("Each cell is the {what} of the points that fall into it."));
     }
-    notes.push("Grey cells have no score.".to_string());
+    let mut taken = vec![false; xs.len() * ys.len()];
+    rows.iter().zip(&columns).for_each(|(row, column)| taken[row * xs.len() + column] = true);
+    let whole = scores.panels().iter().all(|panel| panel.is_whole(scores.family));
+    notes.push(match whole && taken.iter().all(|taken| *taken) {
+        true => "Grey cells have no score.".to_string(),
+        false => "Grey cells have no score, or there is no such point.".to_string(),
+    });
     let (x_texts, y_texts) = (texts_or_numbers(x, &xs), texts_or_numbers(y, &ys));
     let text: Vec<Vec<String>> =
         y_texts.iter().map(|y| x_texts.iter().map(|x| format!("{x}, {y}")).collect()).collect();
@@ -82,16 +95,14 @@ pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
     );
     let (choices, label) = scores.choices(xs.len() * ys.len(), &mut notes, |panel| {
         let mut z = vec![vec![Vec::new(); xs.len()]; ys.len()];
-        for (i, score) in panel.scores.iter().enumerate() {
-            z[rows[i]][columns[i]].push(*score);
-        }
+        panel.each().for_each(|(i, score)| z[rows[i]][columns[i]].push(score));
         let row = |row: Vec<Vec<f64>>| {
             numbers(row.into_iter().map(|values| scores.landscape.fold(values)))
         };
         json!({ "0": { "z": z.into_iter().map(row).collect::<Json>() }, "1": best(panel) })
     });
     let json = json!({ "data": [cells, star], "layout": shape, "choices": choices });
-    (Chart { id: "scores", label, height: 520, json }, notes)
+    (Chart { id: scores.id("scores"), label, height: 520, json }, notes)
 }
 
 fn texts_or_numbers(axis: &Axis, places: &[f64]) -> Vec<String> {

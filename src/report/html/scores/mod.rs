@@ -14,7 +14,8 @@ use serde_json::{Value as Json, json};
 
 use crate::report::html::charts::{Chart, label};
 use crate::report::model::axis::{Axis, Scale};
-use crate::report::model::landscape::{Landscape, Panel};
+use crate::report::model::family::{Family, Panel};
+use crate::report::model::landscape::Landscape;
 use crate::report::text::words::count;
 
 /// Maximum number of points drawn as dots, or as lines between parallel axes.
@@ -25,18 +26,21 @@ const NUMBERS: usize = 400_000;
 /// Input of the charts.
 pub(crate) struct Scores<'a> {
     pub(crate) landscape: &'a Landscape,
+    pub(crate) family: &'a Family,
+    /// The family's number, from 0 on.
+    pub(crate) number: usize,
     /// The label of a data set.
     pub(crate) set: String,
 }
 
-/// The charts of a landscape, each with notes.
+/// The charts of a family, each with notes.
 pub(crate) fn charts(scores: &Scores) -> Vec<(Chart, Vec<String>)> {
-    let landscape = scores.landscape;
+    let family = scores.family;
     let scored = |panel: &Panel| panel.scores.iter().any(|score| score.is_finite());
-    if landscape.axes.is_empty() || !landscape.panels.iter().any(scored) {
+    if family.axes.is_empty() || !family.panels.iter().any(scored) {
         return Vec::new();
     }
-    match landscape.axes.as_slice() {
+    match family.axes.as_slice() {
         [one] => vec![lines(scores, one)],
         [x, y] => vec![map(scores, x, y), each_parameter(scores)],
         _ => vec![parallel(scores), each_parameter(scores)],
@@ -45,7 +49,12 @@ pub(crate) fn charts(scores: &Scores) -> Vec<(Chart, Vec<String>)> {
 
 impl Scores<'_> {
     fn panels(&self) -> &[Panel] {
-        &self.landscape.panels
+        &self.family.panels
+    }
+
+    /// The id of a chart; the first family's have no number.
+    fn id(&self, chart: &str) -> String {
+        if self.number == 0 { chart.to_string() } else { format!("{chart}{}", self.number + 1) }
     }
 
     /// The menu's data sets, and a note if some are left out.

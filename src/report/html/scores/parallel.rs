@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::report::html::charts::{Chart, label, layout, numbers, with};
 use crate::report::html::scores::{DOTS, Scores};
 use crate::report::model::axis::{Axis, Scale};
+use crate::report::model::family::Panel;
 use crate::report::text::words::count;
 
 /// The labels of parallel axes are plain strings, without markup.
@@ -31,16 +32,17 @@ pub(crate) fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
         "Each line is a point; drag along an axis to keep only the lines that pass there."
             .to_string(),
     ];
-    let landscape = scores.landscape;
-    let every = landscape.points.div_ceil(DOTS);
-    let mut shown: Vec<usize> = (0..landscape.points).step_by(every).collect();
+    let (landscape, family) = (scores.landscape, scores.family);
+    let every = family.points.div_ceil(DOTS);
+    let mut shown: Vec<usize> = (0..family.points).step_by(every).collect();
     if every > 1 {
-        shown.extend(landscape.panels.iter().take(DOTS).filter_map(|panel| panel.best));
+        let winners = family.panels.iter().take(DOTS).filter_map(Panel::winner);
+        shown.extend(winners.map(|(point, _)| point));
         shown.sort_unstable();
         shown.dedup();
         notes.push(format!(
             "Of {} points every {every}th is drawn, and the best one; the charts below are of all of them.",
-            count(landscape.points as u64)
+            count(family.points as u64)
         ));
     }
     if landscape.decided {
@@ -70,19 +72,20 @@ pub(crate) fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
         }
         json
     };
-    let dimensions: Vec<Json> = landscape.axes.iter().map(dimension).collect();
+    let dimensions: Vec<Json> = family.axes.iter().map(dimension).collect();
     let lines = json!({
         "type": "parcoords", "dimensions": dimensions, "score": label(&scores.landscape.score),
         "high": scores.landscape.high_is_best, "labelfont": { "size": 13 },
     });
     let (choices, label) = scores.choices(shown.len(), &mut notes, |panel| {
-        let own = numbers(shown.iter().map(|i| panel.scores[*i]));
-        let best = panel.best.and_then(|best| shown.binary_search(&best).ok());
+        let spread = panel.spread(family);
+        let own = numbers(shown.iter().map(|i| spread[*i]));
+        let best = panel.winner().and_then(|(best, _)| shown.binary_search(&best).ok());
         json!({ "0": { "scores": own, "best": best } })
     });
     let shape = with(layout(480), json!({ "margin": { "l": 80, "r": 80, "t": 60, "b": 30 } }));
     let json = json!({ "data": [lines], "layout": shape, "choices": choices });
-    (Chart { id: "scores", label, height: 480, json }, notes)
+    (Chart { id: scores.id("scores"), label, height: 480, json }, notes)
 }
 
 #[cfg(test)]
