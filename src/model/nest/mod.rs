@@ -11,6 +11,7 @@
 mod builder;
 mod column;
 mod left_out;
+mod listed;
 mod points;
 #[cfg(test)]
 pub(crate) mod random;
@@ -26,7 +27,8 @@ use crate::model::reduce::Reduce;
 use crate::model::results::Winner;
 use crate::model::value::Value;
 use builder::Builder;
-pub(crate) use builder::{Dependencies, LeftOut, Selection};
+pub(crate) use builder::{Dependencies, LeftOut, MOST_EVALUATED, Selection};
+pub(crate) use listed::PointNumbers;
 pub(crate) use points::Points;
 #[cfg(feature = "jobs")]
 pub(crate) use points::{Distribution, Named};
