@@ -238,3 +238,63 @@ fn a_study_grows_shrinks_and_is_merged() {
     assert_eq!(rows, ["5"]);
     assert_eq!(start("both", &[("ann", &[1, 4]), ("bob", &[6, 4, 1])]), 0);
 }
+
+#[test]
+fn points_that_look_alike_are_told_apart_in_another_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let number = |b: &Option<Option<i32>>| b.map_or(1, |inner| inner.unwrap_or(2));
+    let start = |order: &[i32], dependent: bool| {
+        let order = order.to_vec();
+        let points = |a: i32| match a {
+            1 => vec![None, Some(None), Some(Some(7))],
+            _ => vec![Some(None), None],
+        };
+        let calls = Arc::new(AtomicUsize::new(0));
+        let called = calls.clone();
+        let loops = Nest::new().each("a", order.clone());
+        let loops = match dependent {
+            true => loops.each_of("b", move |(a,)| Ok(points(*a))),
+            false => loops.each("b", points(order[0])),
+        };
+        let outcome = loops
+            .crunch(move |(a, b), _| {
+                called.fetch_add(1, Ordering::Relaxed);
+                Ok(10 * a + number(b))
+            })
+            .reduce(|runs: &Runs<i32>| runs.iter().map(|(_, run)| *run).collect::<Vec<_>>())
+            .run(&Settings::default().out(folder.path()))
+            .unwrap()
+            .unwrap();
+        (calls.load(Ordering::Relaxed), values(&outcome))
+    };
+    let (one, two) = (vec![11, 12, 17], vec![22, 21]);
+    assert_eq!(start(&[2], true), (2, vec![two.clone()]));
+    assert_eq!(start(&[1, 2], true), (3, vec![one.clone(), two.clone()]));
+    assert_eq!(start(&[2, 1], true), (0, vec![two.clone(), one.clone()]));
+    assert_eq!(start(&[2, 1], false), (0, vec![two, vec![12, 11]]));
+    assert_eq!(start(&[1, 2], false), (1, vec![one, vec![21, 22, 27]]));
+}
+
+#[test]
+fn large_whole_numbers_are_told_apart_in_another_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |seeds: &[u64]| {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let called = calls.clone();
+        let study = Nest::new()
+            .each("seed", seeds.to_vec())
+            .crunch(move |(seed,), _| {
+                called.fetch_add(1, Ordering::Relaxed);
+                Ok(*seed)
+            })
+            .reduce(|runs: &Runs<u64>| runs.iter().map(|(_, run)| *run).collect::<Vec<_>>());
+        let outcome = study.run(&Settings::default().out(folder.path())).unwrap().unwrap();
+        assert_eq!(values(&outcome), [seeds]);
+        calls.load(Ordering::Relaxed)
+    };
+    let [one, two, three] = [u64::MAX - 3, u64::MAX - 2, u64::MAX - 1];
+    assert_eq!(start(&[one]), 1);
+    assert_eq!(start(&[two, one]), 1);
+    assert_eq!(start(&[three, one, two]), 1);
+    assert_eq!(start(&[two, one, three]), 0);
+}

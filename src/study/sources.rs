@@ -96,8 +96,20 @@ pub(super) struct CheckedPoint<T> {
     pub(super) bytes: Vec<u8>,
     /// As other ranks will have it.
     pub(super) decoded: T,
-    /// If the store does not record it in full.
+    /// If what the store shows does not tell it from others.
     pub(super) digest: Option<String>,
+}
+
+/// Whether different values may be shown so: `None` and `Some(None)` as null, whole numbers beyond 64 bits as
+/// the nearest float. The same for all values that are shown alike.
+fn is_ambiguous(shown: &Value) -> bool {
+    match shown {
+        Value::Null => true,
+        Value::Float(number) => number.abs() >= i64::MAX as f64,
+        Value::List(items) => items.iter().any(is_ambiguous),
+        Value::Record(fields) => fields.iter().any(|(_, value)| is_ambiguous(value)),
+        Value::Bool(_) | Value::Int(_) | Value::Text(_) => false,
+    }
 }
 
 /// Fails if a value cannot be shown, or could not be decoded by other ranks.
@@ -107,7 +119,7 @@ pub(super) fn checked<T: Serialize + DeserializeOwned>(
     let shown = Value::of(value)?;
     let bytes = codec::encode_theirs(value).map_err(|error| error.to_string())?;
     let decoded = codec::decode_theirs(&bytes).map_err(|error| error.to_string())?;
-    let digest = (bytes.len() > SHOWN).then(|| digest(&bytes));
+    let digest = (bytes.len() > SHOWN || is_ambiguous(&shown)).then(|| digest(&bytes));
     Ok(CheckedPoint { shown, bytes, decoded, digest })
 }
 
