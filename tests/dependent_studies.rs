@@ -27,6 +27,8 @@ fn values<R, S: Clone>(outcome: &Outcome<R, S>) -> Vec<S> {
 
 #[test]
 fn a_subject_has_sessions_of_its_own() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hear = heard.clone();
     let study = Nest::new()
         .each("subject", ["ann", "bob", "eve", "joe"].map(String::from))
         .each_of("session", |(subject,)| {
@@ -38,12 +40,18 @@ fn a_subject_has_sessions_of_its_own() {
             })
         })
         .crunch(|(subject, session), _| Ok(format!("{subject}{session}")))
-        .reduce(listed);
+        .reduce(listed)
+        .on_summary(move |summary| {
+            hear.lock().unwrap().push((summary.indices[0], summary.runs, summary.value?.len()));
+            Ok(())
+        });
     let folder = tempfile::tempdir().unwrap();
     let outcome = study.run(&Settings::default().out(folder.path())).unwrap().unwrap();
     let expected: [&[&str]; 3] =
         [&["0:7:ann7", "1:9:ann9", "2:5:ann5"], &["0:5:bob5"], &["0:9:joe9", "1:7:joe7"]];
     assert_eq!(values(&outcome), expected);
+    heard.lock().unwrap().sort_unstable();
+    assert_eq!(*heard.lock().unwrap(), [(0, 3, 3), (1, 1, 1), (3, 2, 2)]);
     let joe = &outcome.summaries[2];
     assert_eq!((joe.runs, joe.failed, &joe.indices[..]), (2, 0, &[3][..]));
     assert_eq!(joe.coordinates, [("subject".to_string(), Value::Text("joe".to_string()))]);
@@ -233,6 +241,9 @@ fn a_study_grows_shrinks_and_is_merged() {
 
     assert_eq!(start("one", &[("ann", &[4, 1])]), 2);
     assert_eq!(start("two", &[("bob", &[1, 4, 6])]), 3);
+    if !cfg!(all(feature = "cli", feature = "jobs")) {
+        return; // there is no program that merges
+    }
     desk.run(gridmpi(), &["merge", "one", "two", "--out", "both"]).exits(0);
     let rows = sql_rows(&desk.path("both/runs.sqlite"), "SELECT count(*) FROM all_runs");
     assert_eq!(rows, ["5"]);
