@@ -82,6 +82,10 @@
 //! made on rank 0 and sent to a rank when it first needs one ([`Nest::data`]), or over data sets that
 //! each rank loads itself ([`Nest::load`]).
 //!
+//! The points of a loop can depend on the points of the loops around it, as the sessions of a subject do:
+//! [`Nest::each_of`] calls a closure for them, and [`Nest::filter`] drops combinations. Groups then have
+//! different sizes, and there is no task for what is not there.
+//!
 //! # What crunch gets
 //!
 //! crunch gets a [`Context`]. It has the coordinates of the task, its own seed (which depends on
@@ -155,6 +159,7 @@
 
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(any(feature = "cli", feature = "jobs"))]
 mod condition;
 mod executor;
 mod job;

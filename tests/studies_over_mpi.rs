@@ -83,6 +83,46 @@ fn what_a_rank_loads_does_not_cross_at_all() {
 }
 
 #[test]
+fn dependent_points_are_made_on_rank_0_and_cross_once() {
+    const LONG: usize = 100 << 10;
+    if !is_rank() {
+        let test = "dependent_points_are_made_on_rank_0_and_cross_once";
+        let bytes: usize = said(&on_ranks(3, test).exits(0)).parse().unwrap();
+        assert!((LONG..5 * LONG).contains(&bytes), "{bytes} bytes crossed");
+        return;
+    }
+    let on_rank_0 = || assert_eq!(std::env::var("OMPI_COMM_WORLD_RANK").unwrap(), "0");
+    let study = || {
+        Nest::new()
+            .each("a", 0..60usize)
+            .each_of("text", move |(a,)| {
+                on_rank_0();
+                Ok((0..a % 3).map(|_| "x".repeat(LONG)).take(1).collect::<Vec<String>>())
+            })
+            .each_of("b", |(a, text)| Ok((0..a + text.len()).skip(LONG).collect::<Vec<usize>>()))
+            .filter(move |(a, _, b)| {
+                on_rank_0();
+                (*a + *b) % 2 == 0
+            })
+            .crunch(|(a, text, b), context| {
+                assert_eq!(context.coordinates()[2].1.to_string(), b.to_string());
+                Ok(a * 1000 + b - text.len())
+            })
+            .reduce(|runs: &Runs<usize>| runs.iter().map(|(_, run)| *run).collect::<Vec<usize>>())
+            .reduce(|texts: &Runs<Vec<usize>>| texts.get(0).cloned())
+    };
+    play(study(), |outcome| {
+        let of =
+            |a: usize| (0..a).filter(move |b| (a + b).is_multiple_of(2)).map(move |b| a * 1000 + b);
+        let serial = (0..60).filter(|a| a % 3 > 0).map(|a| of(a).collect::<Vec<_>>());
+        let serial: Vec<_> = serial.filter(|runs| !runs.is_empty()).map(|r| Ok(Some(r))).collect();
+        let found: Vec<_> = outcome.summaries.iter().map(|row| row.value.clone()).collect();
+        assert_eq!(found, serial);
+        outcome.traffic().1.to_string()
+    });
+}
+
+#[test]
 fn any_rank_puts_and_takes_through_rank_0s_dictionary() {
     if !is_rank() {
         let ran = on_ranks(4, "any_rank_puts_and_takes_through_rank_0s_dictionary").exits(0);

@@ -16,4 +16,6 @@ pub(crate) use expression::{Evaluator, Expression, ExpressionValue, LoopColumn};
 pub(crate) use names::{KnownName, Names};
 pub(crate) use permissions::Permissions;
 pub(crate) use tokens::Holds;
-pub(crate) use translate::{first_name, quoted, translate};
+#[cfg(feature = "cli")]
+pub(crate) use translate::first_name;
+pub(crate) use translate::translate;

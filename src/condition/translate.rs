@@ -4,7 +4,7 @@
 use crate::condition::names::{KnownName, Names};
 use crate::condition::tokens::{Holds, Token, TokenKind};
 use crate::condition::{none, types};
-use crate::util::text::did_you_mean;
+use crate::util::text::{did_you_mean, quoted};
 
 /// SQL keywords that are allowed in an expression.
 const WORDS: &str = "AND OR NOT IN IS NULL LIKE GLOB BETWEEN ESCAPE CASE WHEN THEN ELSE END TRUE FALSE \
@@ -176,12 +176,6 @@ fn closing(text: &str, quote: char) -> Option<usize> {
         }
     }
     None
-}
-
-/// A name or a string in SQL.
-pub(crate) fn quoted(text: &str, quote: char) -> String {
-    let doubled = text.replace(quote, &format!("{quote}{quote}"));
-    format!("{quote}{doubled}{quote}")
 }
 
 fn is_number(text: &str) -> bool {

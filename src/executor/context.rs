@@ -56,7 +56,8 @@ impl Context {
         self.index
     }
 
-    /// The index of the point in each loop, outermost first; each from 0.
+    /// The index of the point in each loop, outermost first; each from 0. Of a loop whose points depend on
+    /// others, it is the index among all points that the loop has anywhere.
     pub fn indices(&self) -> Vec<u64> {
         self.job.nest.indices(self.job.nest.task(self.index))
     }

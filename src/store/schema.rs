@@ -4,10 +4,10 @@
 use rusqlite::types::Null;
 use rusqlite::{Connection, params};
 
-use crate::condition::quoted;
 use crate::job::{CombinedDigests, RUN_COLUMNS};
 use crate::model::{Key, LoopNest, Points, Reduce, ShapeRow, Value};
 use crate::store::{Layout, starts};
+use crate::util::text::quoted;
 
 /// The version of the tables, and the oldest one that is read: its loops do not depend on each other.
 pub(crate) const FORMAT: i64 = 4;

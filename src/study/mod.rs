@@ -1,8 +1,10 @@
 //! A study: the user's own Rust as crunch and summarize, with everything else of gridmpi around it.
 
+mod dependent;
 mod loops;
 mod nest;
 mod outcome;
+mod prepare;
 pub(crate) mod run;
 mod runs;
 mod sources;
@@ -18,21 +20,20 @@ pub use self::outcome::Outcome;
 pub use self::runs::{Runs, Summary};
 
 use crate::executor::context::Context;
-use crate::executor::rust::{CrunchFunction, ErasedStudy, LoopSource, PreparedLoop};
-use crate::job::{self, Job, PointDigests, Seeding, check_fields, check_name, equal_points};
-use crate::model::{
-    Completeness, GroupSummary, Loop, LoopNest, Order, Points, Policy, Reduce, SlotResult,
-};
+use crate::executor::rust::{CrunchFunction, ErasedStudy};
+use crate::job::{self, Job, Seeding};
+use crate::model::{Completeness, GroupSummary, LoopNest, Order, Policy, SlotResult};
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Settings;
 use crate::rank0::types::{Listener, PreparedJob};
 use crate::study::run::run_job;
 use crate::util::error::{Error, Result};
-use crate::util::panic::caught;
 use crate::wire::codec;
 use crate::wire::dictionary::{DictionaryData, SharedDictionary};
 use crate::worker::isolated_main;
 use loops::Over;
+use nest::ErasedLoop;
+use prepare::{Selector, prepare_loops};
 
 /// How many data sets of each loop a process keeps by default.
 const KEEP: usize = 4;
@@ -106,7 +107,7 @@ impl<C: Crunch> Begun<C> {
         self,
         keys: impl IntoIterator<Item = K>,
         load: impl Fn(&K) -> crate::Result<C::Data> + Send + Sync + 'static,
-    ) -> WithData<C>
+    ) -> WithData<C, K>
     where
         K: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
@@ -114,13 +115,14 @@ impl<C: Crunch> Begun<C> {
     }
 }
 
-/// A crunch with data sets and without parameters; see [`study`].
-pub struct WithData<C: Crunch> {
+/// A crunch with data sets and without parameters; see [`study`]. `K` is what rank 0 has of a data set: the
+/// key of one that each process loads itself.
+pub struct WithData<C: Crunch, K = <C as Crunch>::Data> {
     crunch: C,
-    nest: Nest<(Over<C::Data>,)>,
+    nest: Nest<(Over<C::Data, K>,)>,
 }
 
-impl<C: Crunch> WithData<C> {
+impl<C: Crunch, K: 'static> WithData<C, K> {
     /// Adds the parameters to try on every data set. Rank 0 sends its own to all other ranks.
     pub fn params(self, params: impl IntoIterator<Item = C::Param>) -> Study<C::Run, C::Summary> {
         let crunch = Arc::new(self.crunch);
@@ -139,13 +141,16 @@ pub struct Study<R, S> {
     version: String,
     policy: Policy,
     erased: ErasedStudy,
+    /// By level.
+    selectors: Vec<Selector>,
     listeners: Vec<(usize, Listener)>,
     of: std::marker::PhantomData<fn() -> (R, S)>,
 }
 
 impl<R> Study<R, R> {
     /// A study without reductions.
-    fn begin(levels: Vec<Arc<dyn LoopSource>>, crunch: CrunchFunction) -> Study<R, R> {
+    fn begin(loops: Vec<ErasedLoop>, crunch: CrunchFunction) -> Study<R, R> {
+        let (levels, selectors) = loops.into_iter().map(|l| (l.source, l.selector)).unzip();
         let program = std::env::current_exe().ok();
         let name = program.as_deref().and_then(|path| path.file_stem());
         Study {
@@ -159,6 +164,7 @@ impl<R> Study<R, R> {
                 keep: KEEP,
                 dictionary: DictionaryData::new(),
             },
+            selectors,
             listeners: Vec::new(),
             of: std::marker::PhantomData,
         }
@@ -200,6 +206,7 @@ where
             version: self.version,
             policy: self.policy,
             erased,
+            selectors: self.selectors,
             listeners: self.listeners,
             of: std::marker::PhantomData,
         }
@@ -343,7 +350,7 @@ where
 
     /// The part that every rank needs, and a closure that prepares the job on rank 0.
     pub(crate) fn split(self) -> (Arc<ErasedStudy>, impl FnOnce() -> Result<PreparedJob>) {
-        let Study { name, version, policy, erased, listeners, .. } = self;
+        let Study { name, version, policy, erased, selectors, listeners, .. } = self;
         let native = Arc::new(erased);
         let brought = native.clone();
         let prepare = move || {
@@ -355,7 +362,7 @@ where
                     "timeout: only the calls of an isolated study can be ended",
                 ));
             }
-            let (nest, learned, digests) = prepare_loops(&brought)?;
+            let (nest, learned, digests) = prepare_loops(&brought, selectors)?;
             let job = Job {
                 name,
                 folder: std::env::current_dir().unwrap_or_default(),
@@ -381,52 +388,4 @@ where
         };
         (native, prepare)
     }
-}
-
-/// Prepares the loops: the job's nest, the bincode form of each loop for other ranks, and digests of
-/// points.
-fn prepare_loops(native: &ErasedStudy) -> Result<(LoopNest, Vec<bytes::Bytes>, PointDigests)> {
-    let depth = native.levels.len();
-    if native.reduces.len() > depth {
-        let folds = native.reduces.len();
-        return Err(Error::input(format!("{folds} reduces are more than the {depth} loops")));
-    }
-    let outer = depth - native.reduces.len();
-    let (mut loops, mut learned): (Vec<Loop>, Vec<bytes::Bytes>) = (Vec::new(), Vec::new());
-    let mut digests = PointDigests::new();
-    for (i, level) in native.levels.iter().enumerate() {
-        let name = level.name();
-        let names: Vec<&str> = loops.iter().map(|l: &Loop| l.name.as_str()).collect();
-        check_name(name, &names).map_err(Error::input)?;
-        let prepared = caught(&format!("the closure of loop '{name}'"), || {
-            level.prepare().map_err(|error| error.to_string())
-        });
-        let PreparedLoop { points, learned: bytes, digests: of_level } =
-            prepared.map_err(Error::input)?;
-        if points.is_empty() {
-            return Err(Error::input(format!("loop '{name}' has no points")));
-        }
-        let named = check_fields(&points);
-        named.map_err(|why| Error::input(format!("loop '{name}': {why}")))?;
-        if points.len() > u64::from(u32::MAX) && !matches!(points, Points::Range { .. }) {
-            return Err(Error::input(format!("loop '{name}' has too many points to list")));
-        }
-        // Long values may be shortened here, and equal only then.
-        if let Some(why) = equal_points(&points).filter(|_| of_level.is_empty()) {
-            log::warn!("loop '{name}': {why}");
-        }
-        let reduce = (i >= outer).then_some(Reduce::Native);
-        let is_data = level.is_data();
-        loops.push(Loop {
-            name: name.to_string(),
-            points,
-            reduce,
-            is_data,
-            none: None,
-            require: None,
-        });
-        learned.push(bytes);
-        digests.insert(i, of_level);
-    }
-    Ok((LoopNest::new(loops).map_err(Error::input)?, learned, digests))
 }

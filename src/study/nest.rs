@@ -10,7 +10,9 @@ use crate::executor::rust::{CrunchFunction, LoopSource};
 use crate::model::score;
 use crate::model::{Scored, Value};
 use crate::study::Study;
-use crate::study::loops::{Loops, Over, Push};
+use crate::study::dependent::{DependentValues, PointsClosure};
+use crate::study::loops::{Loops, NotEmpty, Over, Push};
+use crate::study::prepare::Selector;
 use crate::study::runs::Runs;
 use crate::study::sources::{DataSets, Loaded, Source, Values};
 use crate::wire::codec;
@@ -42,7 +44,13 @@ use crate::wire::codec;
 /// ```
 pub struct Nest<L> {
     loops: L,
-    levels: Vec<Arc<dyn LoopSource>>,
+    levels: Vec<ErasedLoop>,
+}
+
+/// A loop without its type.
+pub(super) struct ErasedLoop {
+    pub(super) source: Arc<dyn LoopSource>,
+    pub(super) selector: Selector,
 }
 
 impl Nest<()> {
@@ -67,6 +75,86 @@ impl<L: Loops> Nest<L> {
         L: Push<T>,
     {
         self.push(Values::new(name, values))
+    }
+
+    /// Adds a loop whose points depend on the points of the loops around it: `points` gets a tuple with a
+    /// reference to each, outermost first, as crunch does, and returns the points that the loop has there.
+    ///
+    /// ```
+    /// use gridmpi::{Nest, Runs, Settings};
+    ///
+    /// let sessions = |subject: &str| match subject {
+    ///     "ann" => vec![1, 2, 3],
+    ///     "bob" => vec![2],
+    ///     _ => Vec::new(),
+    /// };
+    /// let outcome = Nest::new()
+    ///     .each("subject", ["ann", "bob", "eve"].map(String::from))
+    ///     .each_of("session", move |(subject,)| Ok(sessions(subject)))
+    ///     .each("fold", 0..10)
+    ///     .filter(|(_, session, fold)| fold < session)
+    ///     .crunch(|(subject, session, fold), _| Ok(format!("{subject} {session}.{fold}")))
+    ///     .reduce(|runs: &Runs<String>| runs.len()) // over folds
+    ///     .reduce(|folds: &Runs<usize>| folds.iter().map(|(_, folds)| *folds).collect::<Vec<_>>())
+    ///     .run(&Settings::default())?
+    ///     .expect("this is rank 0");
+    /// let rows: Vec<_> = outcome.summaries.iter().map(|row| row.value.clone()).collect();
+    /// assert_eq!(rows, [Ok(vec![1, 2, 3]), Ok(vec![2])]); // eve has no session: no row, and a warning
+    /// assert_eq!(outcome.runs(&outcome.summaries[1])?[1], Ok("bob 2.1".to_string()));
+    /// # Ok::<(), gridmpi::Error>(())
+    /// ```
+    ///
+    /// `points` is called on rank 0 only, before anything is crunched, once for each combination of outer
+    /// points in the order of the nested loops. It should always return the same for the same outer points:
+    /// a later start finds its runs by the values of their points. Of data sets that each process loads
+    /// itself ([`load`](Nest::load)) it gets the key, because rank 0 loads none. If it returns no point, the
+    /// outer point is left out, and named in a warning. An error or a panic ends the study before it begins.
+    /// Equal points that it returns for several outer points are one point of the loop, which is sent to the
+    /// other ranks once.
+    pub fn each_of<T, F>(self, name: &str, points: F) -> Nest<L::Inside>
+    where
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
+        L: Push<T>,
+        F: for<'a> Fn(L::Known<'a>) -> crate::Result<Vec<T>> + Send + 'static,
+    {
+        let source = Arc::new(DependentValues::new(name));
+        let give = move |known: L::Known<'_>| points(known).map_err(|error| in_full(&*error));
+        let given = PointsClosure { outer: self.loops.clone(), source: source.clone(), give };
+        let selector = Selector { points_of: Some(Box::new(given)), ..Selector::default() };
+        self.push_selected(source, selector)
+    }
+
+    /// Keeps only those points of the innermost loop so far for which `keep` is true. It gets the points of
+    /// all loops so far, as the closure of [`each_of`](Nest::each_of) gets the outer ones, and is called at
+    /// the same time, on rank 0 only. A nest can have several filters, also in one loop.
+    ///
+    /// ```
+    /// # use gridmpi::{Nest, Runs, Settings};
+    /// let pairs = Nest::new().each("a", 0..4).each("b", 0..4).filter(|(a, b)| a < b);
+    /// # let outcome = pairs
+    /// #     .crunch(|(a, b), _| Ok(10 * a + b))
+    /// #     .reduce(|runs: &Runs<i32>| runs.iter().map(|(_, run)| *run).collect::<Vec<_>>())
+    /// #     .run(&Settings::default())?
+    /// #     .unwrap();
+    /// # let rows: Vec<_> = outcome.summaries.into_iter().map(|row| row.value).collect();
+    /// # assert_eq!(rows, [Ok(vec![1, 2, 3]), Ok(vec![12, 13]), Ok(vec![23])]);
+    /// # Ok::<(), gridmpi::Error>(())
+    /// ```
+    ///
+    /// Groups then have different sizes, and the indices in [`Runs`] count the points that the loop has in
+    /// the group: [`Runs::point`] says which point has an index. If most points are dropped, `each_of` is
+    /// faster, because it need not look at them; a filter can be called 100 million times at most.
+    pub fn filter<F>(mut self, keep: F) -> Nest<L>
+    where
+        L: NotEmpty,
+        F: for<'a> Fn(L::Known<'a>) -> bool + Send + 'static,
+    {
+        let loops = self.loops.clone();
+        let keep = move |indices: &[u64]| loops.select(indices, &|known| keep(known));
+        if let Some(innermost) = self.levels.last_mut() {
+            innermost.selector.filters.push(Box::new(keep));
+        }
+        self
     }
 
     /// Adds a loop over data sets that are made on rank 0, where `make` is called once, before anything is
@@ -118,7 +206,7 @@ impl<L: Loops> Nest<L> {
     where
         K: Serialize + DeserializeOwned + Send + Sync + 'static,
         T: Send + Sync + 'static,
-        L: Push<T>,
+        L: Push<T, K>,
     {
         self.push(Loaded::new(name, keys, Box::new(load)))
     }
@@ -139,19 +227,30 @@ impl<L: Loops> Nest<L> {
         Crunched { levels, call, of: std::marker::PhantomData }
     }
 
-    fn push<T>(self, inside: impl Source<T> + 'static) -> Nest<L::Inside>
+    fn push<T, K>(self, inside: impl Source<T, K> + 'static) -> Nest<L::Inside>
     where
-        L: Push<T>,
+        L: Push<T, K>,
     {
-        let (mut levels, source) = (self.levels, Arc::new(inside));
-        levels.push(source.clone());
+        self.push_selected(Arc::new(inside), Selector::default())
+    }
+
+    fn push_selected<T, K>(
+        self,
+        source: Arc<impl Source<T, K> + 'static>,
+        selector: Selector,
+    ) -> Nest<L::Inside>
+    where
+        L: Push<T, K>,
+    {
+        let mut levels = self.levels;
+        levels.push(ErasedLoop { source: source.clone(), selector });
         Nest { loops: self.loops.push(Over { source }), levels }
     }
 }
 
 /// Nested loops with crunch, of which none is reduced yet.
 pub struct Crunched<R> {
-    levels: Vec<Arc<dyn LoopSource>>,
+    levels: Vec<ErasedLoop>,
     call: CrunchFunction,
     of: std::marker::PhantomData<fn() -> R>,
 }

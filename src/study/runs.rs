@@ -8,6 +8,10 @@ use crate::model::{Key, Value};
 /// The results of one group: the runs of a data set, or the summaries of the loop inside. There is one
 /// per point of the loop, in the order of the loop, whatever the order in which they arrived. A point
 /// whose run failed, or whose group inside is incomplete, has no result.
+///
+/// Indices count the points that the loop has in this group, from 0. With [`Nest::each_of`](crate::Nest::each_of)
+/// or [`Nest::filter`](crate::Nest::filter) an index can be another point in each group:
+/// [`point`](Runs::point) says which.
 pub struct Runs<R> {
     pub(super) results: Vec<Option<R>>,
     pub(super) job: Arc<Job>,
@@ -15,7 +19,7 @@ pub struct Runs<R> {
 }
 
 impl<R> Runs<R> {
-    /// The number of points of the loop, including those without a result; at least 1.
+    /// The number of points that the loop has in this group, including those without a result; at least 1.
     #[allow(clippy::len_without_is_empty)] // it never is
     pub fn len(&self) -> usize {
         self.results.len()
@@ -82,7 +86,8 @@ impl<R> Runs<R> {
 pub struct Summary<S> {
     /// The names and points of the loops around the group, outermost first.
     pub coordinates: Vec<(String, Value)>,
-    /// The indices of those points, each from 0.
+    /// The indices of those points, each from 0: among the values that the loop was given, or among all
+    /// points that [`Nest::each_of`](crate::Nest::each_of) gave it anywhere, equal ones counted once.
     pub indices: Vec<u64>,
     /// The result of summarize, or a message that says why the group is incomplete.
     pub value: Result<S, String>,

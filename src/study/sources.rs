@@ -17,8 +17,8 @@ use crate::util::cache::Cache;
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
 
-/// A loop with points of type `T`.
-pub(super) trait Source<T>: LoopSource {
+/// A loop with points of type `T`, of which rank 0 knows a `K` before anything is crunched.
+pub(super) trait Source<T, K = T>: LoopSource {
     /// Gets one point: held, fetched or loaded.
     fn point<'a>(
         &'a self,
@@ -26,6 +26,9 @@ pub(super) trait Source<T>: LoopSource {
         index: u64,
         context: &Context,
     ) -> Result<PointRef<'a, T>, String>;
+
+    /// On rank 0: what is known of one point.
+    fn known(&self, index: u64) -> Result<PointRef<'_, K>, String>;
 }
 
 /// A point, borrowed or shared while a task needs it.
@@ -53,7 +56,7 @@ const SHOWN: usize = 4096;
 /// The user's value, until rank 0 takes it.
 type SharedValue<T> = Mutex<Option<T>>;
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic of the user's function leaves no inconsistent data under these locks.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -71,10 +74,53 @@ impl<T> Values<T> {
         Values { name: name.to_string(), given, known: OnceLock::new() }
     }
 
-    fn get(&self, index: u64) -> Result<&T, String> {
+    pub(super) fn get(&self, index: u64) -> Result<&T, String> {
         let known = self.known.get().and_then(|values| values.get(index as usize));
         known.ok_or_else(|| format!("a bug in gridmpi: loop '{}' has no point {index}", self.name))
     }
+}
+
+impl<T: Serialize + DeserializeOwned + Send + Sync> Values<T> {
+    /// Takes these values as the loop's points. Returns the bytes sent to the other ranks.
+    pub(super) fn know(&self, values: &Vec<T>) -> Result<Bytes> {
+        let learned: Bytes = codec::encode_theirs(values)?.into();
+        self.learn(&learned)?; // so that rank 0's threads have exactly the values of other ranks
+        Ok(learned)
+    }
+}
+
+/// A value that can be a point.
+pub(super) struct CheckedPoint<T> {
+    /// As the store shows it.
+    pub(super) shown: Value,
+    pub(super) bytes: Vec<u8>,
+    /// As other ranks will have it.
+    pub(super) decoded: T,
+    /// If what the store shows does not tell it from others.
+    pub(super) digest: Option<String>,
+}
+
+/// Whether different values may be shown so: `None` and `Some(None)` as null, whole numbers beyond 64 bits as
+/// the nearest float. The same for all values that are shown alike.
+fn is_ambiguous(shown: &Value) -> bool {
+    match shown {
+        Value::Null => true,
+        Value::Float(number) => number.abs() >= i64::MAX as f64,
+        Value::List(items) => items.iter().any(is_ambiguous),
+        Value::Record(fields) => fields.iter().any(|(_, value)| is_ambiguous(value)),
+        Value::Bool(_) | Value::Int(_) | Value::Text(_) => false,
+    }
+}
+
+/// Fails if a value cannot be shown, or could not be decoded by other ranks.
+pub(super) fn checked<T: Serialize + DeserializeOwned>(
+    value: &T,
+) -> Result<CheckedPoint<T>, String> {
+    let shown = Value::of(value)?;
+    let bytes = codec::encode_theirs(value).map_err(|error| error.to_string())?;
+    let decoded = codec::decode_theirs(&bytes).map_err(|error| error.to_string())?;
+    let digest = (bytes.len() > SHOWN || is_ambiguous(&shown)).then(|| digest(&bytes));
+    Ok(CheckedPoint { shown, bytes, decoded, digest })
 }
 
 impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for Values<T> {
@@ -85,22 +131,14 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for Values<T> {
     fn prepare(&self) -> Result<PreparedLoop> {
         let given =
             locked(&self.given).take().ok_or_else(|| Error::input("a study can run only once"))?;
-        let wrong = |i: usize, why: &dyn std::fmt::Display| {
-            Error::input(format!("loop '{}', point {i}: {why}", self.name))
-        };
-        let mut shown = Vec::with_capacity(given.len());
-        let mut digests = BTreeMap::new();
-        for (i, value) in given.iter().enumerate() {
-            shown.push(Value::of(value).map_err(|why| wrong(i, &why))?);
-            // Values that other ranks could not decode are found here.
-            let bytes = codec::encode_theirs(value).map_err(|error| wrong(i, &error))?;
-            codec::decode_theirs::<T>(&bytes).map_err(|error| wrong(i, &error))?;
-            if bytes.len() > SHOWN {
-                digests.insert(i as u64, digest(&bytes));
-            }
+        let (mut shown, mut digests) = (Vec::with_capacity(given.len()), BTreeMap::new());
+        for (i, value) in (0..).zip(&given) {
+            let point = checked(value)
+                .map_err(|why| Error::input(format!("loop '{}', point {i}: {why}", self.name)))?;
+            shown.push(point.shown);
+            digests.extend(point.digest.map(|digest| (i, digest)));
         }
-        let learned: Bytes = codec::encode_theirs(&given)?.into();
-        self.learn(&learned)?; // so that rank 0's threads have exactly the values of other ranks
+        let learned = self.know(&given)?;
         Ok(PreparedLoop { points: Points::List(shown), learned, digests })
     }
 
@@ -118,6 +156,10 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for Values<T> {
 
 impl<T: Serialize + DeserializeOwned + Send + Sync> Source<T> for Values<T> {
     fn point<'a>(&'a self, _: usize, index: u64, _: &Context) -> Result<PointRef<'a, T>, String> {
+        self.get(index).map(PointRef::Here)
+    }
+
+    fn known(&self, index: u64) -> Result<PointRef<'_, T>, String> {
         self.get(index).map(PointRef::Here)
     }
 }
@@ -138,6 +180,12 @@ impl<T> DataSets<T> {
     pub(super) fn new(name: &str, make: Make<T>) -> DataSets<T> {
         let make = Mutex::new(Some(make));
         DataSets { name: name.to_string(), make, made: OnceLock::new(), cache: Cache::default() }
+    }
+
+    /// On rank 0: a data set.
+    fn get(&self, point: u64) -> Result<&T, String> {
+        let data = self.made.get().and_then(|made| made.get(point as usize));
+        data.ok_or_else(|| format!("loop '{}' has no point {point}", self.name))
     }
 }
 
@@ -190,9 +238,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for DataSets<T> {
     }
 
     fn data(&self, point: u64) -> Result<Bytes, String> {
-        let data = self.made.get().and_then(|made| made.get(point as usize));
-        let data = data.ok_or_else(|| format!("loop '{}' has no point {point}", self.name))?;
-        codec::encode_theirs(data).map(Bytes::from).map_err(|error| error.to_string())
+        codec::encode_theirs(self.get(point)?).map(Bytes::from).map_err(|error| error.to_string())
     }
 }
 
@@ -213,6 +259,10 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Source<T> for DataSets<T> {
         let data = self.cache.get(index, context.keep(), || fetch().map_err(|e| e.to_string()));
         data.map(PointRef::Kept)
             .map_err(|why| format!("loop '{}', point {index}: {why}", self.name))
+    }
+
+    fn known(&self, index: u64) -> Result<PointRef<'_, T>, String> {
+        self.get(index).map(PointRef::Here)
     }
 }
 
@@ -258,7 +308,7 @@ impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> LoopSource f
     }
 }
 
-impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> Source<T> for Loaded<K, T> {
+impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> Source<T, K> for Loaded<K, T> {
     fn point<'a>(
         &'a self,
         _: usize,
@@ -268,5 +318,9 @@ impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> Source<T> fo
         let key = self.keys.get(index)?;
         let load = || (self.load)(key).map_err(|error| format!("not loaded: {error}"));
         self.cache.get(index, context.keep(), load).map(PointRef::Kept)
+    }
+
+    fn known(&self, index: u64) -> Result<PointRef<'_, K>, String> {
+        self.keys.get(index).map(PointRef::Here)
     }
 }

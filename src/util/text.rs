@@ -68,10 +68,16 @@ pub(crate) fn did_you_mean(name: &str, known: &[impl AsRef<str>], quote: &str) -
 }
 
 /// Whether a name is likely to be a misspelled known one.
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "jobs"))]
 pub(crate) fn is_slip_of(name: &str, known: &[impl AsRef<str>]) -> bool {
     let length = name.chars().count();
     known.iter().any(|known| 3 * strsim::osa_distance(name, known.as_ref()) <= length)
+}
+
+/// A name or a string in SQL.
+pub(crate) fn quoted(text: &str, quote: char) -> String {
+    let doubled = text.replace(quote, &format!("{quote}{quote}"));
+    format!("{quote}{doubled}{quote}")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The nest of a job file whose loops depend on each other: what each loop has at the points around it is
 //! found once for each combination of the loops that it names.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::Path;
 
@@ -11,15 +11,13 @@ use crate::job::parse::dependent_sources::{Around, DependentSource, Found};
 use crate::job::parse::keys::TomlEntry;
 use crate::job::parse::matched::MatchedRows;
 use crate::model::{
-    Completeness, Dependencies, Loop, LoopNest, NestShape, Points, Reduce, Selection, Value,
+    Completeness, Dependencies, Loop, LoopNest, MOST_EVALUATED, NestShape, PointNumbers, Points,
+    Reduce, Selection, Value,
 };
 use crate::util::error::{Error, Result};
 
 /// Most points of a loop that depends on others: the store lists them.
 const MOST_LISTED: usize = 10_000_000;
-
-/// The most combinations that a condition is evaluated for.
-const MOST_EVALUATED: u64 = 100_000_000;
 
 /// A loop as the job file has it.
 pub(super) struct ParsedLoop<'a> {
@@ -122,12 +120,11 @@ enum KnownPoints<'a> {
     },
 }
 
-/// Points in the order in which they were found; equal ones are one point, unless they are equal at the same
-/// place.
+/// Points in the order in which they were found.
 #[derive(Default)]
 struct ListedPoints {
     values: Vec<Value>,
-    known: HashMap<String, Vec<u64>>,
+    numbers: PointNumbers<String>,
     /// Whole numbers instead: the first one, the step, and the most that there were.
     range: Option<(i64, i64, u64)>,
 }
@@ -140,29 +137,11 @@ impl ListedPoints {
                 self.range = Some((from, step, most));
                 std::iter::once(0..count).collect()
             }
-            Found::Values(values) => self.take_values(values),
-        }
-    }
-
-    fn take_values(&mut self, values: Vec<Value>) -> Vec<Range<u64>> {
-        let mut runs: Vec<Range<u64>> = Vec::new();
-        let mut times: BTreeMap<String, usize> = BTreeMap::new();
-        for value in values {
-            let text = value.to_exact();
-            let time = times.entry(text.clone()).or_insert(0);
-            let equal = self.known.entry(text).or_default();
-            let point = *equal.get(*time).unwrap_or(&(self.values.len() as u64));
-            if *time == equal.len() {
-                equal.push(point);
-                self.values.push(value);
-            }
-            *time += 1;
-            match runs.last_mut() {
-                Some(run) if run.end == point => run.end += 1,
-                _ => runs.push(point..point + 1),
+            Found::Values(values) => {
+                let keyed = values.into_iter().map(|value| (value.to_exact(), value));
+                self.numbers.take(keyed, &mut self.values)
             }
         }
-        runs
     }
 
     fn get(&self, point: u64) -> Value {

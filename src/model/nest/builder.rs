@@ -31,6 +31,9 @@ pub(crate) struct LeftOut {
     pub(crate) of: u64,
 }
 
+/// The most combinations of points that conditions of one loop are evaluated for.
+pub(crate) const MOST_EVALUATED: u64 = 100_000_000;
+
 /// How many points without a task are named.
 const MOST_NAMED: usize = 20;
 

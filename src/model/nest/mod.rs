@@ -13,6 +13,7 @@ mod builder;
 #[cfg(test)]
 pub(crate) mod by_hand;
 mod left_out;
+mod listed;
 mod packed_numbers;
 mod points;
 #[cfg(test)]
@@ -30,7 +31,8 @@ use crate::model::reduce::Reduce;
 use crate::model::results::Winner;
 use crate::model::value::Value;
 use builder::Builder;
-pub(crate) use builder::{Dependencies, LeftOut, Selection};
+pub(crate) use builder::{Dependencies, LeftOut, MOST_EVALUATED, Selection};
+pub(crate) use listed::PointNumbers;
 pub(crate) use points::Points;
 #[cfg(feature = "jobs")]
 pub(crate) use points::{Distribution, Named};

@@ -10,11 +10,11 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use serde_json::{Map, Value as Json};
 
-use crate::condition::quoted;
 use crate::job::RUN_COLUMNS;
 use crate::model::{Loop, LoopNest, Points, Value};
 use crate::store::query::functions::{self, is_no_json_number, parsed};
 use crate::store::results::ExactForm;
+use crate::util::text::quoted;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Column {
