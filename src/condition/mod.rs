@@ -10,12 +10,16 @@ mod tokens;
 mod translate;
 mod types;
 
+#[cfg(feature = "cli")]
 pub(crate) use expression::in_words;
 #[cfg(feature = "jobs")]
 pub(crate) use expression::{Evaluator, Expression, ExpressionValue, LoopColumn};
+#[cfg(feature = "cli")]
 pub(crate) use names::{KnownName, Names};
+#[cfg(feature = "cli")]
 pub(crate) use permissions::Permissions;
 pub(crate) use tokens::Holds;
 #[cfg(feature = "cli")]
 pub(crate) use translate::first_name;
+#[cfg(feature = "cli")]
 pub(crate) use translate::translate;
