@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Desk, Ran, gridmpi, mpirun, python_with_sklearn};
+use common::{Desk, Ran, gridmpi, jobs, mpirun, python_with_sklearn};
 use serde_json::Value as Json;
 
 /// A job whose runs are `crunch` of a Python file.
@@ -65,6 +65,14 @@ fn subjects_have_sessions_of_their_own() {
     assert_eq!(rows[3], "3|data/sub-01[1]|data/sub-01[1]/ses-0.csv|0.5");
     let over_mpi = desk.run(mpirun(3), &["job.toml", "--out", "mpi", "--format", "json"]).exits(0);
     assert_eq!(groups(&over_mpi, "session"), expected);
+
+    // What exclude names may depend on the subject too.
+    let job = std::fs::read_to_string(desk.path("job.toml")).unwrap();
+    let exclude = "exclude = [\"{subject}/ses-2*\"]";
+    desk.write("less.toml", &format!("{job}{exclude}\n"));
+    let less =
+        desk.run(gridmpi(), &["less.toml", "--threads", "2", "--out", "less", "--format", "json"]);
+    assert_eq!(groups(&less.exits(0), "session")[0].2, 2);
 
     // One session more is the only one that is computed.
     desk.write("data/sub-02/ses-1.csv", "7.5");
@@ -640,4 +648,43 @@ reduce = \"max\"
     desk.write("job.toml", &text.replace("match = [\"case\"]", "match = { name = \"{case}\" }"));
     let ran = desk.run_job().exits(2);
     assert!(ran.stderr.contains("there is no column 'name'"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_job_of_two_families_is_right() {
+    let desk = Desk::new();
+    let job = std::fs::read_to_string(jobs().join("families.toml")).unwrap();
+    let data = format!("\"{}/data/", jobs().display());
+    let python =
+        format!("data = \"dataset\"\ninterpreter = \"{}\"", python_with_sklearn().display());
+    let job = job.replace("\"data/", &data).replace("data = \"dataset\"", &python);
+    desk.write("job.toml", &job);
+    std::fs::copy(jobs().join("families.py"), desk.path("families.py")).unwrap();
+    let ran = desk.run_job().exits(0);
+    let reference = "
+import sys, families as f
+from sklearn.model_selection import KFold, cross_val_score, ParameterGrid
+grid = [dict(model=['ridge'], alpha=[0.01, 0.1, 1.0, 10.0, 100.0], C=[None], kernel=[None], gamma=[None]),
+        dict(model=['svm'], alpha=[None], C=[0.1, 1.0, 10.0], kernel=['linear'], gamma=[None]),
+        dict(model=['svm'], alpha=[None], C=[0.1, 1.0, 10.0], kernel=['rbf'], gamma=[0.01, 0.1])]
+for path in sys.argv[1:]:
+    x, y = f.load(path)
+    score = lambda p: cross_val_score(f.estimator(**p), x, y, cv=KFold(5)).mean()
+    print(max(score(p) for p in ParameterGrid(grid)), len(list(ParameterGrid(grid))) * 5)
+";
+    let data =
+        ["crime", "diabetes", "election"].map(|name| jobs().join(format!("data/{name}.csv")));
+    let mut python = std::process::Command::new(python_with_sklearn());
+    let python =
+        python.args(["-c", reference]).args(data).current_dir(desk.path("")).output().unwrap();
+    assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
+    let expected = String::from_utf8(python.stdout).unwrap();
+    let found = groups(&ran, "model");
+    assert_eq!(expected.lines().count(), found.len());
+    for (line, (dataset, best, runs)) in expected.lines().zip(found) {
+        let (score, count) = line.split_once(' ').unwrap();
+        let score: f64 = score.parse().unwrap();
+        assert!((best - score).abs() < 1e-12, "{dataset}: {best} {score}");
+        assert_eq!(runs.to_string(), count);
+    }
 }

@@ -323,7 +323,7 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
         if !folder.join("runs.sqlite").is_file() {
             return Err(Error::input(format!("{place}: there is no runs.sqlite in it")));
         }
-        #[cfg(feature = "jobs")]
+        #[cfg(all(feature = "cli", feature = "jobs"))]
         if has_parts(folder) {
             return Err(Error::input(format!(
                 "{place}: runs of its parts are not in it: start its job without --parts first, which takes them over"

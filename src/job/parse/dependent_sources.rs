@@ -9,7 +9,7 @@ use glob::Pattern;
 use crate::condition::{Evaluator, Expression, ExpressionValue, Holds, LoopColumn};
 use crate::job::parse::conditions::{column_value, in_words};
 use crate::job::parse::keys::{TomlEntry, TomlTable};
-use crate::job::parse::sources::{self, FilePatterns};
+use crate::job::parse::sources::{self, FilePatterns, FilledPatterns};
 use crate::job::placeholders::Template;
 use crate::model::{Points, Value};
 use crate::util::error::Result;
@@ -72,7 +72,12 @@ pub(super) fn take<'a>(table: &mut TomlTable<'a>) -> Result<Option<Box<dyn Depen
         let patterns = FilePatterns::read(&entry, table)?;
         if patterns.has_placeholders() {
             let levels = BTreeSet::new();
-            return Ok(Some(Box::new(DependentFiles { patterns, templates: Vec::new(), levels })));
+            return Ok(Some(Box::new(DependentFiles {
+                patterns,
+                include: Vec::new(),
+                exclude: Vec::new(),
+                levels,
+            })));
         }
     }
     for kind in ["range", "linspace", "logspace"] {
@@ -102,13 +107,16 @@ fn level_of(name: &str, known: &[LoopColumn]) -> Option<usize> {
 /// Files or folders whose patterns have placeholders.
 struct DependentFiles<'a> {
     patterns: FilePatterns<'a>,
-    templates: Vec<Template>,
+    include: Vec<Template>,
+    exclude: Vec<Template>,
     levels: BTreeSet<usize>,
 }
 
-impl DependentSource for DependentFiles<'_> {
-    fn prepare(&mut self, _: &Evaluator, known: &[LoopColumn]) -> Result<()> {
-        for (entry, text) in &self.patterns.include {
+impl DependentFiles<'_> {
+    fn parsed(&mut self, excluded: bool, known: &[LoopColumn]) -> Result<Vec<Template>> {
+        let patterns = if excluded { &self.patterns.exclude } else { &self.patterns.include };
+        let mut templates = Vec::new();
+        for (entry, text) in patterns {
             let template = Template::parse(text).map_err(|why| entry.error(why))?;
             for name in template.loops() {
                 let Some(level) = level_of(name, known) else {
@@ -126,8 +134,44 @@ impl DependentSource for DependentFiles<'_> {
                 };
                 self.levels.insert(level);
             }
-            self.templates.push(template);
+            templates.push(template);
         }
+        Ok(templates)
+    }
+
+    /// The patterns at a place.
+    fn filled<'e>(
+        &self,
+        patterns: &[(TomlEntry<'e>, String)],
+        templates: &[Template],
+        around: &Around,
+    ) -> Result<Vec<(TomlEntry<'e>, String)>> {
+        let coordinates: Vec<(&str, Value)> = around
+            .levels
+            .iter()
+            .map(|level| ((around.name)(*level), literal((around.point)(*level))))
+            .collect();
+        let mut all = Vec::new();
+        for ((entry, _), template) in patterns.iter().zip(templates) {
+            for place in template.loops() {
+                if coordinates.iter().any(|(name, value)| *name == place && *value == Value::Null) {
+                    return Err(entry.error(format!(
+                        "{{{place}}} is none at {}; say with only_if where this loop applies",
+                        around.in_words()
+                    )));
+                }
+            }
+            let filled = template.fill(&coordinates, |_, _| None);
+            all.push((entry.clone(), filled.map_err(|why| entry.error(why))?));
+        }
+        Ok(all)
+    }
+}
+
+impl DependentSource for DependentFiles<'_> {
+    fn prepare(&mut self, _: &Evaluator, known: &[LoopColumn]) -> Result<()> {
+        self.include = self.parsed(false, known)?;
+        self.exclude = self.parsed(true, known)?;
         Ok(())
     }
 
@@ -140,24 +184,10 @@ impl DependentSource for DependentFiles<'_> {
     }
 
     fn points(&self, folder: &Path, _: &Evaluator, around: &Around) -> Result<Found> {
-        let coordinates: Vec<(&str, Value)> = around
-            .levels
-            .iter()
-            .map(|level| ((around.name)(*level), literal((around.point)(*level))))
-            .collect();
-        let mut patterns = Vec::new();
-        for ((entry, _), template) in self.patterns.include.iter().zip(&self.templates) {
-            for place in template.loops() {
-                if coordinates.iter().any(|(name, value)| *name == place && *value == Value::Null) {
-                    return Err(entry.error(format!(
-                        "{{{place}}} is none at {}; say with only_if where this loop applies",
-                        around.in_words()
-                    )));
-                }
-            }
-            let filled = template.fill(&coordinates, |_, _| None);
-            patterns.push((entry.clone(), filled.map_err(|why| entry.error(why))?));
-        }
+        let patterns = FilledPatterns {
+            include: self.filled(&self.patterns.include, &self.include, around)?,
+            exclude: self.filled(&self.patterns.exclude, &self.exclude, around)?,
+        };
         let place = format!(" at {}", around.in_words());
         self.patterns.find(&patterns, folder, &place).map(Found::Values)
     }

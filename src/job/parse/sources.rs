@@ -229,8 +229,14 @@ pub(super) struct FilePatterns<'a> {
     /// Whether they match folders rather than files.
     folders: bool,
     pub(super) include: Vec<(TomlEntry<'a>, String)>,
-    exclude: Vec<(TomlEntry<'a>, String)>,
+    pub(super) exclude: Vec<(TomlEntry<'a>, String)>,
     allow_empty: bool,
+}
+
+/// The same without placeholders.
+pub(super) struct FilledPatterns<'a> {
+    pub(super) include: Vec<(TomlEntry<'a>, String)>,
+    pub(super) exclude: Vec<(TomlEntry<'a>, String)>,
 }
 
 impl<'a> FilePatterns<'a> {
@@ -251,31 +257,34 @@ impl<'a> FilePatterns<'a> {
     /// Whether a pattern names a loop, or means to.
     pub(super) fn has_placeholders(&self) -> bool {
         let parsed = |text: &str| Template::parse(text).is_ok_and(|template| !template.is_plain());
-        self.include.iter().any(|(_, text)| parsed(text))
+        self.include.iter().chain(&self.exclude).any(|(_, text)| parsed(text))
     }
 
     /// The patterns without placeholders, with single braces.
-    pub(super) fn plain(&self) -> Result<Vec<(TomlEntry<'a>, String)>> {
+    pub(super) fn plain(&self) -> Result<FilledPatterns<'a>> {
         let plain = |(entry, text): &(TomlEntry<'a>, String)| {
             let template = Template::parse(text).map_err(|why| entry.error(why))?;
             Ok((entry.clone(), template.plain().unwrap_or_default()))
         };
-        self.include.iter().map(plain).collect()
+        Ok(FilledPatterns {
+            include: self.include.iter().map(plain).collect::<Result<_>>()?,
+            exclude: self.exclude.iter().map(plain).collect::<Result<_>>()?,
+        })
     }
 
     /// What matches these patterns, sorted, as paths relative to the job file. `place` says in errors at
     /// which points of other loops.
     pub(super) fn find(
         &self,
-        patterns: &[(TomlEntry, String)],
+        patterns: &FilledPatterns,
         folder: &Path,
         place: &str,
     ) -> Result<Vec<Value>> {
         let mut globs = Globs::new(folder, self.folders);
-        for (entry, text) in &self.exclude {
+        for (entry, text) in &patterns.exclude {
             globs.exclude(text).map_err(|why| entry.error(why))?;
         }
-        for (entry, text) in patterns {
+        for (entry, text) in &patterns.include {
             if globs.include(text).map_err(|why| entry.error(why))? || self.allow_empty {
                 continue;
             }
