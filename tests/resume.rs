@@ -311,7 +311,7 @@ fn a_damaged_store_is_noticed_and_named() {
     fs::write(&store, &sound).unwrap();
     sql_rows(&store, "PRAGMA user_version = 1");
     let said = refused_with(&fs::read(&store).unwrap(), 2);
-    assert!(said.contains("has the format of another gridmpi (1, this one has 3)"), "{said}");
+    assert!(said.contains("has the format of another gridmpi (1, this one has 4)"), "{said}");
 
     // What is no store at all is bad input, and stays as it is.
     let mut others = vec![b"this is no database".to_vec(), Vec::new(), vec![7; 9999]];

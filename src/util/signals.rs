@@ -10,9 +10,9 @@ pub(crate) struct SignalRequest {
 
 #[cfg(feature = "cli")]
 mod taken {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
     use std::sync::mpsc::channel;
+    use std::sync::{Arc, LazyLock};
 
     use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR2, SIGXFSZ};
     use signal_hook::iterator::Signals;
@@ -23,6 +23,9 @@ mod taken {
 
     static TIMES: AtomicUsize = AtomicUsize::new(0);
     static LAST: AtomicI32 = AtomicI32::new(0);
+    /// The last signal, as the handler itself has noted it: the thread that handles signals may not have had its
+    /// turn when a child that sent one has ended.
+    static NOTED: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
     /// Whether a run checks for signals.
     static CONSUMED: AtomicBool = AtomicBool::new(false);
 
@@ -43,6 +46,9 @@ mod taken {
         // With a handler, to write beyond the limit for files is an error in words, not the end. What children inherit
         // stays the default.
         let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+        for signal in [SIGINT, SIGTERM, SIGUSR2] {
+            let _ = signal_hook::flag::register_usize(signal, NOTED.clone(), signal as usize);
+        }
         if !handle(&[SIGINT, SIGTERM, SIGUSR2], each) {
             log::warn!("signals cannot be handled: they end gridmpi at once");
         }
@@ -78,8 +84,12 @@ mod taken {
 
     /// The signals so far, if there were any.
     pub(crate) fn asked() -> Option<SignalRequest> {
-        let times = TIMES.load(Ordering::Acquire);
-        let name = match LAST.load(Ordering::Relaxed) {
+        let (times, noted) = (TIMES.load(Ordering::Acquire), NOTED.load(Ordering::Acquire));
+        let (times, last) = match times {
+            0 if noted > 0 => (1, noted as i32),
+            times => (times, LAST.load(Ordering::Relaxed)),
+        };
+        let name = match last {
             SIGINT => "SIGINT",
             SIGTERM => "SIGTERM",
             _ => "SIGUSR2",
