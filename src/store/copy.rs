@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::model::{AttemptResult, Reduce};
 use crate::store::file::{create, existing, finish};
 use crate::store::mapping::Mapping;
+use crate::store::open::SEEDING;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::store::parts::has_parts;
 use crate::store::place::PlaceIndex;
@@ -353,7 +354,7 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
     let tasks = union.nest.tasks();
     let failed = |error| storing(&path, &error);
     let mut notes = vec![("state", "merged".to_string()), ("tasks", tasks.to_string())];
-    for key in ["name", "file"] {
+    for key in ["name", "file", SEEDING] {
         notes.extend(note(first, key).map_err(failed)?.map(|text| (key, text)));
     }
     notes.extend(before.identity.notes());

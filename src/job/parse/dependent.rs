@@ -15,6 +15,7 @@ use crate::model::{
     Reduce, Selection, Value,
 };
 use crate::util::error::{Error, Result};
+use crate::util::text::count;
 
 /// Most points of a loop that depends on others: the store lists them.
 const MOST_LISTED: usize = 10_000_000;
@@ -230,6 +231,15 @@ impl<'a> DependentLoop<'a> {
             *found = (!on.is_subset(source.levels())).then(HashMap::new);
             on.extend(source.levels());
         }
+        if let (KnownPoints::Fixed(fixed), Some(only_if)) = (&points, &only_if)
+            && fixed.len() > MOST_LISTED as u64
+        {
+            return Err(only_if.entry.error(format!(
+                "the points of a loop that does not apply everywhere are listed, and {} are more than {}",
+                count(fixed.len()),
+                count(MOST_LISTED as u64)
+            )));
+        }
         let is_fixed = matches!(points, KnownPoints::Fixed(_)) && matched.is_none();
         let on = (!is_fixed || only_if.is_some() || condition.is_some()).then_some(on);
         let none = match &points {
@@ -267,17 +277,17 @@ impl<'a> DependentLoop<'a> {
     /// Fails if a condition is never true; says so if one always is.
     fn check(&self) -> Result<()> {
         if let Some(only_if) = &self.only_if {
-            match self.applied {
-                [0, _] => {
+            match (self.applied[0], self.applied[1]) {
+                (0, 1..) => {
                     let why =
                         format!("it is true nowhere, so loop '{}' applies nowhere", self.name);
                     return Err(only_if.entry.error(why));
                 }
-                [_, 0] => log::warn!("{}", only_if.entry.error("it is true everywhere")),
+                (1.., 0) => log::warn!("{}", only_if.entry.error("it is true everywhere")),
                 _ => {}
             }
         }
-        if let (Some(condition), [0, _]) = (&self.condition, self.kept) {
+        if let (Some(condition), 0, 1..) = (&self.condition, self.kept[0], self.kept[1]) {
             let why = format!("it keeps none of the points of loop '{}'", self.name);
             return Err(condition.entry.error(why));
         }
@@ -344,6 +354,14 @@ impl DependentLoops<'_> {
             }
         };
         let Some(condition) = &own.condition else { return Ok(runs) };
+        let asked = runs.iter().map(|run| run.end - run.start).sum::<u64>();
+        let combinations = own.kept.iter().sum::<u64>().saturating_add(asked);
+        if combinations > MOST_EVALUATED {
+            let (most, at_least) = (count(MOST_EVALUATED), count(combinations));
+            return Err(condition.entry.error(format!(
+                "it would be evaluated for {at_least} combinations of points or more; {most} are possible"
+            )));
+        }
         let mut kept: Vec<Range<u64>> = Vec::new();
         for candidate in runs.into_iter().flatten() {
             let value = |at: usize| match at == level {
@@ -352,10 +370,6 @@ impl DependentLoops<'_> {
             };
             let keeps = condition.holds(&self.evaluator, value)?;
             own.kept[usize::from(!keeps)] += 1;
-            if own.kept.iter().sum::<u64>() > MOST_EVALUATED {
-                let why = format!("it would be evaluated more than {MOST_EVALUATED} times");
-                return Err(condition.entry.error(why));
-            }
             match kept.last_mut() {
                 Some(run) if keeps && run.end == candidate => run.end += 1,
                 _ if keeps => kept.push(candidate..candidate + 1),

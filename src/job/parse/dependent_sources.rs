@@ -221,11 +221,19 @@ impl DependentNumbers<'_> {
     fn bound(&self, at: usize, evaluator: &Evaluator, around: &Around) -> Result<Option<f64>> {
         let (key, entry) = &self.bounds[at];
         let Some(entry) = entry else { return Ok(None) };
-        let Some(expression) = &self.parsed[at] else { return entry.number().map(Some) };
+        let is_whole = self.kind == "range" || *key == "count";
+        let Some(expression) = &self.parsed[at] else {
+            return match is_whole {
+                false => entry.number().map(Some),
+                true => match entry.whole()? {
+                    whole if whole.unsigned_abs() <= MOST_WHOLE as u64 => Ok(Some(whole as f64)),
+                    _ => Err(entry.error("over 2^53, which is too much beside an expression")),
+                },
+            };
+        };
         let values = expression.columns.iter().map(|c| column_value(c, (around.point)(c.level)));
         let why = match evaluator.evaluate(expression, values) {
             Ok(ExpressionValue::Number(number)) if number.is_finite() => {
-                let is_whole = self.kind == "range" || *key == "count";
                 if is_whole && number.fract() != 0.0 {
                     format!(
                         "is {number}, and a whole number is needed: write floor({})",
@@ -298,6 +306,9 @@ impl DependentSource for DependentNumbers<'_> {
             let count = third.ok_or_else(|| self.entry.error("'count' is missing"))?;
             if count < 0.0 {
                 return Err(wrong(&format!("count is {count}")));
+            }
+            if !(to - from).is_finite() {
+                return Err(wrong(&format!("{from} and {to} are too far apart")));
             }
             let count = count as u64;
             if self.kind == "linspace" {
