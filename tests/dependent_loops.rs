@@ -134,6 +134,8 @@ fn a_subject_without_sessions_is_an_error_unless_allowed() {
     let plan = desk.run(gridmpi(), &["plan", "job.toml"]).exits(0);
     assert!(plan.stdout.contains(line), "{}", plan.stdout);
     assert!(plan.stdout.contains("3 groups of 1 to 3"), "{}", plan.stdout);
+    let plan = desk.run(gridmpi(), &["plan", "job.toml", "--format", "json"]).exits(0);
+    assert_eq!(summary(&plan)["left_out"], serde_json::json!([line]));
 }
 
 const PAIRS: &str = "
