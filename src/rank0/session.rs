@@ -167,9 +167,10 @@ impl Session {
         }
         #[cfg(all(feature = "cli", feature = "jobs"))]
         let left_out = joined.as_ref().map(|joined| joined.left_out(job.nest.tasks()));
-        #[cfg(not(all(feature = "cli", feature = "jobs")))]
-        let left_out = None;
+        #[cfg(all(feature = "cli", feature = "jobs"))]
         let left_out = left_out.unwrap_or_default();
+        #[cfg(not(all(feature = "cli", feature = "jobs")))]
+        let left_out = Default::default();
         let actions = recall(&mut master, &opened, settings.keep_failed, left_out)?;
         #[cfg(feature = "cli")]
         match &settings.only {
