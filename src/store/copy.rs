@@ -8,7 +8,6 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::model::{AttemptResult, Reduce};
 use crate::store::file::{create, existing, finish};
 use crate::store::mapping::Mapping;
-use crate::store::open::SEEDING;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::store::parts::has_parts;
 use crate::store::place::PlaceIndex;
@@ -16,8 +15,7 @@ use crate::store::rescore::rescore;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::store::rows::GROUP;
 use crate::store::rows::{RUN, Reader, UNPLACED};
-use crate::store::starts::StoredIdentity;
-use crate::store::starts::note;
+use crate::store::starts::{SEEDING, StoredIdentity, note};
 use crate::store::{Folder, Layout, rows, schema, starts, storing};
 use crate::util::error::{Error, Result};
 

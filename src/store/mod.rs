@@ -64,8 +64,6 @@ pub(crate) use history::{AttemptRow, History};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use launch_note::{LaunchFile, LaunchNote};
 pub(crate) use layout::Layout;
-#[cfg(feature = "cli")]
-pub(crate) use open::SEEDING;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use open::refusal;
 pub(crate) use open::{FoundStore, OpenOptions, OpenStore};
@@ -86,6 +84,8 @@ pub(crate) use results::Results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use reusable::ReusableRun;
 pub(crate) use room::wait_for_room;
+#[cfg(feature = "cli")]
+pub(crate) use starts::SEEDING;
 
 /// A batch is written once it is this old, or has this many runs or entries.
 const BATCH_AGE: Duration = Duration::from_millis(200);

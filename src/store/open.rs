@@ -14,7 +14,7 @@ use crate::store::mapping::Mapping;
 use crate::store::own_files::SUPERSEDED;
 use crate::store::rescore::rescore;
 use crate::store::rows::{GROUP, RUN, Reader};
-use crate::store::starts::{StoredIdentity, note};
+use crate::store::starts::{LEFT_OUT, SEEDING, StoredIdentity, note};
 use crate::store::{Folder, Layout, Store, cut_off, schema, starts, storing};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
@@ -33,12 +33,6 @@ pub(crate) struct OpenOptions<'a> {
     /// Whether runs are reused although crunch has changed.
     pub(crate) keep: bool,
 }
-
-/// The note that says what seeds depend on.
-pub(crate) const SEEDING: &str = "seeding";
-
-/// The note that says which points of loops have no task.
-pub(super) const LEFT_OUT: &str = "left_out";
 
 /// The note with the names of superseded stores whose runs this store has.
 const TAKEN: &str = "taken";

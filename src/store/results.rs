@@ -6,8 +6,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
 use crate::model::{GroupSummary, Key, LoopNest, Value};
-use crate::store::open::LEFT_OUT;
 use crate::store::rows::{GROUP, RUN, Reader};
+use crate::store::starts::LEFT_OUT;
 use crate::store::{large, starts, storing};
 use crate::util::error::{Exit, Result};
 use crate::wire::codec;

@@ -9,6 +9,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::job::{DigestedFile, FileDigests, FileRole, Identity};
 use crate::util::file_state::FileState;
 
+/// The note that says what seeds depend on.
+pub(crate) const SEEDING: &str = "seeding";
+
+/// The note that says which points of loops have no task.
+pub(super) const LEFT_OUT: &str = "left_out";
+
 /// Tables that stores have had since this record was added.
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS crunches (crunch INTEGER PRIMARY KEY, identity TEXT);
