@@ -100,6 +100,36 @@ fn generators_of_random_numbers_are_seeded_for_each_task() {
 }
 
 #[test]
+fn what_the_child_imports_for_itself_seeds_no_generator() {
+    // The versions of packages are looked up with importlib.metadata, which imports `random`.
+    let code = r#"
+import sys
+sys.path.append("site-packages")
+import package
+def crunch(x):
+    seen = "random" in sys.modules
+    if x == 2:
+        import random
+        return random.random()
+    return float(seen)
+"#;
+    let desk = desk(code, "", "[0, 1, 2]");
+    desk.write("site-packages/package.py", "__version__ = '1.5'\n");
+    for beside in [None, Some("email.py")] {
+        if let Some(name) = beside {
+            desk.write(name, "");
+        }
+        let (scores, _) = run(&desk, "1", 0);
+        assert_eq!(scores[..2], ["0.0", "0.0"], "{beside:?}");
+        let (again, _) = run(&desk, "1", 0);
+        assert_eq!(again, scores, "an import during a call is seeded");
+        desk.write("fit.py", &code.replace("x == 2", "x == 9"));
+        assert_eq!(run(&desk, "1", 0).0, ["0.0"; 3], "{beside:?}");
+        desk.write("fit.py", code);
+    }
+}
+
+#[test]
 fn the_users_own_seed_stays_if_asked() {
     let code = "import random\nrandom.seed(7)\nexpected = random.random()\nrandom.seed(7)\ndef crunch(x):\n    return float(random.random() == expected)\n";
     let desk = desk(code, "reseed = false", "[1, 2, 3]");

@@ -66,6 +66,7 @@ def let_user_import():
         sys.path[:] = library_path
         for name in ("ast", "hashlib", "importlib.metadata", "email.parser"):
             kept_modules[name] = importlib.import_module(name)
+        forget_random()
         sys.path[:] = path
     for name in names:
         sys.modules.pop(name, None)
@@ -174,7 +175,10 @@ def version(name):
 
 def versions(packages):
     """The versions of packages, where they are known."""
+    is_used = "random" in seeders
     found = {name: version(name) for name in sorted(packages)}
+    if not is_used:
+        forget_random()  # importlib.metadata has imported it
     return {name: version for name, version in found.items() if version is not None}
 
 

@@ -136,9 +136,14 @@ class Generators:
                 module.seed(seed)
 
 
-def watch_generators():
-    # What Python's own start has imported is nobody's use of it yet.
+def forget_random():
+    """What Python's own start or this program has imported is nobody's use of it yet."""
     sys.modules.pop("random", None)
+    seeders.pop("random", None)
+
+
+def watch_generators():
+    forget_random()
     sys.meta_path.insert(0, Generators())
     for name in Generators.NAMES:
         if name in sys.modules:
