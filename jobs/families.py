@@ -1,21 +1,9 @@
-"""Ridge and support vector regression, one fold per call: the functions of families.toml."""
-import csv
-
-import numpy as np
+"""Ridge and support vector regression, one fold per call: the function of families.toml."""
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
-
-
-def load(dataset):
-    """The features and the standardised target of a CSV file."""
-    with open(dataset, newline="") as file:
-        rows = list(csv.reader(file))
-    table = np.array(rows[1:], dtype=float)
-    target = table[:, -1]
-    return table[:, :-1], (target - target.mean()) / target.std()
 
 
 def estimator(model, alpha, C, kernel, gamma):

@@ -674,16 +674,19 @@ fn the_job_of_two_families_is_right() {
         format!("data = \"dataset\"\ninterpreter = \"{}\"", python_with_sklearn().display());
     let job = job.replace("\"data/", &data).replace("data = \"dataset\"", &python);
     desk.write("job.toml", &job);
-    std::fs::copy(jobs().join("families.py"), desk.path("families.py")).unwrap();
+    for file in ["families.py", "sklearn_fit.py"] {
+        std::fs::copy(jobs().join(file), desk.path(file)).unwrap();
+    }
     let ran = desk.run_job().exits(0);
     let reference = "
 import sys, families as f
+from sklearn_fit import load
 from sklearn.model_selection import KFold, cross_val_score, ParameterGrid
 grid = [dict(model=['ridge'], alpha=[0.01, 0.1, 1.0, 10.0, 100.0], C=[None], kernel=[None], gamma=[None]),
         dict(model=['svm'], alpha=[None], C=[0.1, 1.0, 10.0], kernel=['linear'], gamma=[None]),
         dict(model=['svm'], alpha=[None], C=[0.1, 1.0, 10.0], kernel=['rbf'], gamma=[0.01, 0.1])]
 for path in sys.argv[1:]:
-    x, y = f.load(path)
+    x, y = load(path)
     score = lambda p: cross_val_score(f.estimator(**p), x, y, cv=KFold(5)).mean()
     print(max(score(p) for p in ParameterGrid(grid)), len(list(ParameterGrid(grid))) * 5)
 ";

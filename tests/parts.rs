@@ -32,15 +32,6 @@ fn desk(text: &str) -> Desk {
     desk
 }
 
-/// The calls since the last check, sorted.
-fn calls(desk: &Desk) -> Vec<String> {
-    let text = fs::read_to_string(desk.path("calls")).unwrap();
-    desk.write("calls", "");
-    let mut calls: Vec<String> = text.lines().map(String::from).collect();
-    calls.sort();
-    calls
-}
-
 fn start(desk: &Desk, part: &str, more: &[&str]) -> Child {
     let mut command = gridmpi();
     command.args(["launch", "-n", "2", "job.toml", "--out", "out", "--part", part]).args(more);
@@ -79,7 +70,7 @@ fn is_whole(desk: &Desk) {
 fn parts_at_different_times_give_what_one_job_gives() {
     let desk = desk(&job(""));
     desk.run(gridmpi(), &["plan", "job.toml", "--pilot", "3", "--out", "out"]).exits(0);
-    assert_eq!(calls(&desk).len(), 3);
+    assert_eq!(desk.calls().len(), 3);
     let first = part(&desk, "3/4").exits(0).stderr;
     for says in [
         "part 3 of 4 has finished; 3 of 4 have not:",
@@ -108,7 +99,7 @@ fn parts_at_different_times_give_what_one_job_gives() {
     assert_eq!(json["parts"][1]["state"], "complete");
     let last = part(&desk, "4/4").exits(0);
     assert!(last.stderr.contains("part 4 of 4 has finished, the last one"), "{}", last.stderr);
-    assert_eq!(calls(&desk).len(), 27, "each task once, none of the pilot's again");
+    assert_eq!(desk.calls().len(), 27, "each task once, none of the pilot's again");
     is_whole(&desk);
     assert!(status(&desk).starts_with("job: complete\n30 of 30 runs"));
 }
@@ -120,14 +111,14 @@ fn of_parts_that_run_at_the_same_time_one_completes_the_job() {
     let said = all.map(|part| end(part).exits(0).stderr);
     let last = said.iter().filter(|said| said.contains("has finished, the last one")).count();
     assert_eq!(last, 1, "{said:?}");
-    assert_eq!(calls(&desk).len(), 30);
+    assert_eq!(desk.calls().len(), 30);
     is_whole(&desk);
     // The same array again finds that all is done.
     for again in ["2/3", "1/3", "3/3"] {
         part(&desk, again).exits(0);
         is_whole(&desk);
     }
-    assert_eq!(calls(&desk), [""; 0]);
+    assert_eq!(desk.calls(), [""; 0]);
 }
 
 /// Waits until something is so.
@@ -193,7 +184,7 @@ fn parts_of_another_job_are_refused_in_words() {
     let text = job("");
     let desk = desk(&text);
     part(&desk, "1/3").exits(0);
-    let _ = calls(&desk);
+    let _ = desk.calls();
     let known = || desk.sql("SELECT * FROM loops; SELECT * FROM starts; SELECT * FROM job");
     let before = known();
     let refuses = |text: &str, which: &str, says: &str| {
@@ -201,7 +192,7 @@ fn parts_of_another_job_are_refused_in_words() {
         let ran = part(&desk, which).exits(2).stderr;
         assert!(ran.contains(says), "{says}: {ran}");
         assert!(ran.contains("without --parts, which takes over what its parts have"), "{ran}");
-        assert_eq!(calls(&desk), [""; 0]);
+        assert_eq!(desk.calls(), [""; 0]);
         assert_eq!(known(), before, "nothing was noted");
     };
     let points = text.replace("to = 6", "to = 7");
@@ -252,7 +243,7 @@ fn files_that_runs_of_other_parts_write_change_nothing() {
     for which in ["2/3", "1/3", "1/3", "3/3"] {
         part(&desk, which).exits(0);
     }
-    assert_eq!(calls(&desk).len(), 6);
+    assert_eq!(desk.calls().len(), 6);
     assert_eq!(desk.sql("SELECT count(*), sum(score) FROM all_runs"), ["6|69.0"]);
     assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'state'"), ["complete"]);
 }
@@ -265,7 +256,7 @@ fn what_failed_in_a_part_is_not_tried_again_when_they_are_merged() {
         let ran = part(&desk, which);
         assert_eq!(ran.code, code, "{which}: {}", ran.stderr);
     }
-    assert_eq!(calls(&desk).len(), 30);
+    assert_eq!(desk.calls().len(), 30);
     is_whole(&desk);
     assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'exit_code'"), ["100"]);
 }
@@ -282,7 +273,7 @@ fn a_merge_that_was_killed_is_finished_by_the_next_start() {
     let seen = status(&desk);
     assert!(seen.contains("3 parts: 3 complete; not merged: start the job without"), "{seen}");
     copy(&desk.path("out"), &desk.path("before"));
-    let _ = calls(&desk);
+    let _ = desk.calls();
     let again: [fn(&Desk) -> Ran; 2] = [
         |desk| part(desk, "3/3"),
         |desk| desk.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "out"]),
@@ -323,7 +314,7 @@ fn a_merge_that_was_killed_is_finished_by_the_next_start() {
         fs::remove_dir_all(desk.path("out")).unwrap();
         copy(&desk.path("before"), &desk.path("out"));
     }
-    assert_eq!(calls(&desk), [""; 0], "nothing is computed again");
+    assert_eq!(desk.calls(), [""; 0], "nothing is computed again");
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -429,7 +420,7 @@ fn a_part_that_is_killed_goes_on_where_it_was() {
     assert!(ran.contains(&format!("{kept} of 30 runs reused")), "{ran}");
     part(&desk, "2/2").exits(0);
     is_whole(&desk);
-    assert!(calls(&desk).len() <= 31);
+    assert!(desk.calls().len() <= 31);
 }
 
 #[test]
@@ -464,7 +455,7 @@ fn fresh_moves_the_parts_aside_too() {
     assert!(ran.contains("earlier runs moved to out/earlier-1"), "{ran}");
     let aside = desk.path("out/earlier-1/parts/2-of-3/runs.sqlite");
     assert_eq!(sql_rows(&aside, "SELECT count(*) FROM runs"), ["10"]);
-    assert_eq!(calls(&desk).len(), 40);
+    assert_eq!(desk.calls().len(), 40);
     is_whole(&desk);
 }
 
@@ -481,10 +472,10 @@ fn summaries_of_a_part_are_not_made_again() {
          return sum(run['score'] for run in runs)\n",
     );
     desk.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "whole"]).exits(0);
-    assert_eq!(calls(&desk).len(), 3);
+    assert_eq!(desk.calls().len(), 3);
     for which in ["1/2", "2/2"] {
         part(&desk, which).exits(0);
     }
-    assert_eq!(calls(&desk).len(), 3);
+    assert_eq!(desk.calls().len(), 3);
     is_whole(&desk);
 }

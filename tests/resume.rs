@@ -23,15 +23,6 @@ fn loop_of(name: &str, values: &str, reduce: &str) -> String {
     format!("[[loop]]\nname = \"{name}\"\nvalues = {values}\n{reduce}\n")
 }
 
-/// The calls since the last check, sorted.
-fn calls(desk: &Desk) -> Vec<String> {
-    let text = fs::read_to_string(desk.path("calls")).unwrap();
-    desk.write("calls", "");
-    let mut calls: Vec<String> = text.lines().map(String::from).collect();
-    calls.sort();
-    calls
-}
-
 const NOTE: &str = "echo {a} {b} >> calls; echo {a}.{b}";
 const MAX: &str = "reduce = \"max\"";
 
@@ -99,14 +90,14 @@ fn a_changed_job_computes_only_what_is_new() {
     let two = |a: &str, b: &str| loop_of("a", a, "") + &loop_of("b", b, MAX);
     let desk = noting(NOTE, &two("[1, 2]", "[5, 6]"));
     desk.run_job().exits(0);
-    assert_eq!(calls(&desk), ["1 5", "1 6", "2 5", "2 6"]);
+    assert_eq!(desk.calls(), ["1 5", "1 6", "2 5", "2 6"]);
     let rerun = |loops: &str| {
         desk.write("job.toml", &job(NOTE, loops));
         let ran = desk.run_job().exits(0);
         let whole =
             desk.run(gridmpi(), &["job.toml", "--out", "whole", "--format", "json", "--fresh"]);
         assert_eq!(ran.summary(), whole.exits(0).summary(), "as if it had never been another job");
-        let mut all = calls(&desk);
+        let mut all = desk.calls();
         // The run to compare with calls each task once.
         for call in sql_rows(&desk.path("whole/runs.sqlite"), "SELECT a || ' ' || b FROM all_runs")
         {
@@ -150,17 +141,17 @@ fn a_changed_data_file_redoes_its_own_runs() {
     desk.write("data/x.txt", "x");
     desk.write("data/y.txt", "yy");
     desk.run_job().exits(0);
-    calls(&desk);
+    desk.calls();
     desk.write("data/y.txt", "yyy");
     let ran = desk.run_job().exits(0);
-    assert_eq!(calls(&desk), ["data/y.txt 1", "data/y.txt 2"]);
+    assert_eq!(desk.calls(), ["data/y.txt 1", "data/y.txt 2"]);
     assert_eq!(ran.groups()[1]["summary"]["score"], 3.0);
     desk.write("data/z.txt", "");
     desk.run_job().exits(0);
-    assert_eq!(calls(&desk), ["data/z.txt 1", "data/z.txt 2"]);
+    assert_eq!(desk.calls(), ["data/z.txt 1", "data/z.txt 2"]);
     desk.write("data/y.txt", "yy");
     let back = desk.run_job().exits(0);
-    assert!(calls(&desk).is_empty(), "the file is what it was, and so are its runs");
+    assert!(desk.calls().is_empty(), "the file is what it was, and so are its runs");
     assert_eq!(back.groups()[1]["summary"]["score"], 2.0);
 }
 
@@ -197,16 +188,16 @@ fn failed_runs_are_tried_again_unless_they_are_to_be_left() {
         &loop_of("a", "[1, 2, 3]", "reduce = \"sum\""),
     );
     desk.run_job().exits(100);
-    assert_eq!(calls(&desk), ["1", "2", "3"]);
+    assert_eq!(desk.calls(), ["1", "2", "3"]);
     let left = desk.run(gridmpi(), &["job.toml", "--out", "out", "--keep-failed"]).exits(100);
     assert!(
-        left.stderr.contains("3 of 3 runs reused") && calls(&desk).is_empty(),
+        left.stderr.contains("3 of 3 runs reused") && desk.calls().is_empty(),
         "{}",
         left.stderr
     );
     let again = desk.run_job().exits(100);
     assert!(again.stderr.contains("2 of 3 runs reused"), "{}", again.stderr);
-    assert_eq!(calls(&desk), ["2"]);
+    assert_eq!(desk.calls(), ["2"]);
     desk.write("mended", "");
     assert_eq!(desk.run_job().exits(0).score(), 6.0);
     assert_eq!(desk.sql("SELECT status, attempt FROM all_runs"), ["ok|1", "ok|3", "ok|1"]);
@@ -249,10 +240,10 @@ fn two_halves_are_merged_into_a_whole() {
     desk.run(gridmpi(), &["job.toml", "--out", "south"]).exits(0);
     let merged = desk.run(gridmpi(), &["merge", "north", "south", "--out", "all"]).exits(0);
     assert!(merged.stderr.contains("6 of 6 runs are in all"), "{}", merged.stderr);
-    calls(&desk);
+    desk.calls();
     desk.write("job.toml", &job(NOTE, &loops("[1, 2, 3]")));
     let all = desk.run(gridmpi(), &["job.toml", "--out", "all", "--format", "json"]).exits(0);
-    assert!(all.stderr.contains("6 of 6 runs reused") && calls(&desk).is_empty(), "{}", all.stderr);
+    assert!(all.stderr.contains("6 of 6 runs reused") && desk.calls().is_empty(), "{}", all.stderr);
     let whole = desk.run(gridmpi(), &["job.toml", "--out", "whole", "--format", "json"]).exits(0);
     assert_eq!(all.summary(), whole.summary());
 
@@ -294,9 +285,9 @@ fn a_damaged_store_is_noticed_and_named() {
     let cure = said.split("sqlite3 ").nth(1).unwrap();
     assert!(cure.contains("DELETE FROM runs WHERE task = 2"), "{said}");
     sql_rows(&store, "DELETE FROM runs WHERE task = 2");
-    calls(&desk);
+    desk.calls();
     desk.run_job().exits(0);
-    assert_eq!(calls(&desk), ["2 5"], "what it says to do helps");
+    assert_eq!(desk.calls(), ["2 5"], "what it says to do helps");
 
     assert!(refusal(&sound[..sound.len() / 2]).contains("--fresh"));
     let mut torn = sound.clone();
@@ -343,7 +334,7 @@ fn a_store_that_was_never_finished_is_none() {
         desk.write(&format!("out/runs.sqlite.unfinished{left}"), &"half a store ".repeat(999));
     }
     desk.run_job().exits(0);
-    assert_eq!(calls(&desk).len(), 4);
+    assert_eq!(desk.calls().len(), 4);
     assert_eq!(desk.sql("SELECT count(*) FROM runs"), ["4"]);
     let names = fs::read_dir(desk.path("out")).unwrap();
     let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();

@@ -8,6 +8,7 @@ use crate::condition::permissions::Permissions;
 use crate::condition::tokens::Holds;
 use crate::condition::translate::translate;
 use crate::model::Value;
+use crate::util::text::did_you_mean;
 
 /// A value that an expression can name: the point of a loop, or a field of it.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ pub(crate) enum ExpressionValue {
     Text(String),
 }
 
-/// Translates expressions and evaluates expressions.
+/// Translates expressions, and evaluates them.
 pub(crate) struct Evaluator(Connection);
 
 /// The most statements that are kept: one per expression of a job.
@@ -70,7 +71,7 @@ impl Evaluator {
     ) -> Result<ExpressionValue, String> {
         let mut statement =
             self.0.prepare_cached(&expression.sql).map_err(|error| in_words(&error))?;
-        let values = values.map(|value| ToSqlOutput::Owned(sql(value)));
+        let values = values.map(|value| ToSqlOutput::Owned(sql_value(value)));
         let outcome = statement.query_row(params_from_iter(values), |row| {
             Ok(match row.get_ref(0)? {
                 ValueRef::Integer(whole) => ExpressionValue::Number(whole as f64),
@@ -94,7 +95,8 @@ pub(crate) fn in_words(error: &rusqlite::Error) -> String {
     }
 }
 
-fn sql(value: Value) -> Sql {
+/// A value as SQL has it.
+pub(crate) fn sql_value(value: Value) -> Sql {
     match value {
         Value::Null => Sql::Null,
         Value::Bool(truth) => Sql::Integer(truth.into()),
@@ -139,7 +141,7 @@ impl Names for NamedColumns<'_> {
 
     fn unknown(&self, name: &str) -> String {
         let all = self.all();
-        let near = crate::util::text::did_you_mean(name, &all, "'");
+        let near = did_you_mean(name, &all, "'");
         match all.is_empty() {
             true => format!("there is no loop '{name}' around it"),
             false => format!("there is no loop '{name}' here{near} (known: {})", all.join(", ")),

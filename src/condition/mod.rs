@@ -10,10 +10,10 @@ mod tokens;
 mod translate;
 mod types;
 
-#[cfg(feature = "cli")]
-pub(crate) use expression::in_words;
 #[cfg(feature = "jobs")]
 pub(crate) use expression::{Evaluator, Expression, ExpressionValue, LoopColumn};
+#[cfg(feature = "cli")]
+pub(crate) use expression::{in_words, sql_value};
 #[cfg(feature = "cli")]
 pub(crate) use names::{KnownName, Names};
 #[cfg(feature = "cli")]

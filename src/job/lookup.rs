@@ -264,14 +264,7 @@ mod tests {
             let Ok(Value::List(values)) = Value::parse(json) else { panic!("{json}") };
             Points::List(values)
         };
-        let l = |(name, points): (&str, Points)| Loop {
-            name: name.to_string(),
-            points,
-            reduce: None,
-            is_data: false,
-            none: None,
-            require: None,
-        };
+        let l = |(name, points): (&str, Points)| Loop::new(name, points, None);
         let loops = [
             ("dataset", list(r#"["data/a.csv", "data/b.csv", "more/b.csv"]"#)),
             ("alpha", list("[0.1, 0.316227766, 1.0, 1.0]")),
@@ -313,16 +306,7 @@ mod tests {
             infinite(Value::Float(f64::INFINITY)),
             infinite("Infinity".into()),
         ];
-        let name = "x".to_string();
-        let l = Loop {
-            name,
-            points: Points::List(points),
-            reduce: None,
-            is_data: false,
-            none: None,
-            require: None,
-        };
-        let nest = LoopNest::new(vec![l]).unwrap();
+        let nest = LoopNest::new(vec![Loop::new("x", Points::List(points), None)]).unwrap();
         for (word, expected) in [
             ("x=none", 0),
             ("x=null", 0),

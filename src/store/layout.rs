@@ -145,7 +145,7 @@ impl Layout {
                     return Ok(Err(unknown_reduction(&name, unknown, &writer)));
                 }
             };
-            loops.push(Loop { name, points, reduce, is_data: false, none, require: None });
+            loops.push(Loop { none, ..Loop::new(name, points, reduce) });
         }
         let rows = if depends { shape_rows(store)? } else { Vec::new() };
         let nest = LoopNest::of_rows(loops, &rows)

@@ -323,13 +323,9 @@ mod tests {
     type Given<'a> = (&'a str, &'a [i64], &'a [(u64, &'a str)]);
 
     fn layout(loops: &[Given]) -> Layout {
-        let list = |(name, values, _): &Given| Loop {
-            name: name.to_string(),
-            points: Points::List(values.iter().map(|v| Value::Int(*v)).collect()),
-            reduce: None,
-            is_data: false,
-            none: None,
-            require: None,
+        let list = |(name, values, _): &Given| {
+            let points = Points::List(values.iter().map(|v| Value::Int(*v)).collect());
+            Loop::new(*name, points, None)
         };
         let digests = |(_, _, digests): &Given| {
             digests.iter().map(|(i, digest)| (*i, digest.to_string())).collect()

@@ -71,14 +71,9 @@ pub(super) fn prepare_loops(
             Some(known) => known,
             None => prepare_loop(level.as_ref())?,
         };
-        loops.push(Loop {
-            name: level.name().to_string(),
-            points: known.points,
-            reduce: (i >= outer).then_some(Reduce::Native),
-            is_data: level.is_data(),
-            none: None,
-            require: None,
-        });
+        let reduce = (i >= outer).then_some(Reduce::Native);
+        let l = Loop::new(level.name(), known.points, reduce);
+        loops.push(Loop { is_data: level.is_data(), ..l });
         learned.push(known.learned);
         digests.insert(i, known.digests);
     }

@@ -112,6 +112,15 @@ impl Desk {
         self.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "out", "--format", "json"])
     }
 
+    /// The calls that crunch has noted in the file `calls` since the last look, sorted.
+    pub fn calls(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.path("calls")).unwrap();
+        self.write("calls", "");
+        let mut calls: Vec<String> = text.lines().map(String::from).collect();
+        calls.sort();
+        calls
+    }
+
     /// Runs SQL on the results of [`Desk::run_job`].
     pub fn sql(&self, sql: &str) -> Vec<String> {
         sql_rows(&self.path("out/runs.sqlite"), sql)

@@ -53,7 +53,9 @@ pub(super) fn nest(parsed: Vec<ParsedLoop>, folder: &Path) -> Result<LoopNest> {
     };
     if parsed.iter().all(is_independent) {
         let l = |l: ParsedLoop| match l.source {
-            ParsedSource::Fixed(points) => looped(l.name, points, (l.reduce, l.require), None),
+            ParsedSource::Fixed(points) => {
+                Loop { require: l.require, ..Loop::new(l.name, points, l.reduce) }
+            }
             ParsedSource::Dependent(_) => unreachable!("all are independent"),
         };
         return LoopNest::new(parsed.into_iter().map(l).collect()).map_err(no);
@@ -78,15 +80,6 @@ pub(super) fn nest(parsed: Vec<ParsedLoop>, folder: &Path) -> Result<LoopNest> {
     shaped.nest(made).map_err(no)
 }
 
-fn looped(
-    name: String,
-    points: Points,
-    (reduce, require): (Option<Reduce>, Option<Completeness>),
-    none: Option<u64>,
-) -> Loop {
-    Loop { name, points, reduce, is_data: false, none, require }
-}
-
 struct DependentLoops<'a> {
     evaluator: Evaluator,
     folder: &'a Path,
@@ -98,7 +91,8 @@ struct DependentLoops<'a> {
 struct DependentLoop<'a> {
     entry: TomlEntry<'a>,
     name: String,
-    fold: (Option<Reduce>, Option<Completeness>),
+    reduce: Option<Reduce>,
+    require: Option<Completeness>,
     points: KnownPoints<'a>,
     matched: Option<MatchedRows<'a>>,
     only_if: Option<Condition<'a>>,
@@ -250,7 +244,8 @@ impl<'a> DependentLoop<'a> {
         Ok(DependentLoop {
             entry,
             name,
-            fold: (reduce, require),
+            reduce,
+            require,
             points,
             matched,
             only_if,
@@ -299,7 +294,8 @@ impl<'a> DependentLoop<'a> {
             KnownPoints::Dependent { listed, .. } => listed.finish(self.none),
             KnownPoints::Fixed(points) => with_none(points, self.none),
         };
-        looped(self.name, points, self.fold, self.none)
+        let DependentLoop { name, reduce, require, none, .. } = self;
+        Loop { none, require, ..Loop::new(name, points, reduce) }
     }
 }
 

@@ -20,7 +20,14 @@ pub(crate) fn of_tasks(loops: Vec<Loop>, shaped: usize, tasks: &[Vec<u64>]) -> L
 /// A loop over the numbers from 0 on.
 pub(crate) fn counted(name: &str, count: u64, reduce: Option<Reduce>) -> Loop {
     let points = Points::Range { from: 0, step: 1, count };
-    Loop { name: name.to_string(), points, reduce, is_data: false, none: None, require: None }
+    Loop::new(name, points, reduce)
+}
+
+/// The product of loops over the numbers from 0 on.
+pub(crate) fn product(loops: &[(&str, u64, Option<Reduce>)]) -> LoopNest {
+    let l =
+        |(name, count, reduce): &(&str, u64, Option<Reduce>)| counted(name, *count, reduce.clone());
+    LoopNest::new(loops.iter().map(l).collect()).unwrap()
 }
 
 /// Three subjects with 3, 2 and 1 sessions, which are folded.

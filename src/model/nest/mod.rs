@@ -56,6 +56,14 @@ pub(crate) struct Loop {
     pub(crate) require: Option<Completeness>,
 }
 
+impl Loop {
+    /// A loop that applies everywhere and is like the others.
+    pub(crate) fn new(name: impl Into<String>, points: Points, reduce: Option<Reduce>) -> Loop {
+        let name = name.into();
+        Loop { name, points, reduce, is_data: false, none: None, require: None }
+    }
+}
+
 /// Nested loops, outermost first; a clone shares them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "(Vec<Loop>, Option<Shape>)")]
@@ -454,13 +462,9 @@ fn check(loops: &[Loop]) -> Result<(), String> {
 
 /// Loops with generated names, whose points are numbers.
 fn numbered(sizes: &[u64], reduces: impl IntoIterator<Item = Option<Reduce>>) -> Vec<Loop> {
-    let numbered = |(level, (count, reduce)): (usize, (&u64, Option<Reduce>))| Loop {
-        name: format!("loop{level}"),
-        points: Points::Range { from: 0, step: 1, count: *count },
-        reduce,
-        is_data: false,
-        none: None,
-        require: None,
+    let numbered = |(level, (count, reduce)): (usize, (&u64, Option<Reduce>))| {
+        let points = Points::Range { from: 0, step: 1, count: *count };
+        Loop::new(format!("loop{level}"), points, reduce)
     };
     sizes.iter().zip(reduces).enumerate().map(numbered).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::model::nest::{Dependencies, Loop, LoopNest, Points, Selection};
+use crate::model::nest::{Dependencies, LoopNest, Selection, numbered};
 use crate::model::reduce::Reduce;
 use proptest::prelude::*;
 
@@ -64,15 +64,7 @@ impl RandomNest {
     }
 
     pub(crate) fn nest(&self, reduces: &[Option<Reduce>]) -> Result<LoopNest, String> {
-        let of_loop = |(level, (count, reduce)): (usize, (&u64, &Option<Reduce>))| Loop {
-            name: format!("loop{level}"),
-            points: Points::Range { from: 0, step: 1, count: *count },
-            reduce: reduce.clone(),
-            is_data: false,
-            none: None,
-            require: None,
-        };
-        let loops = self.sizes.iter().zip(reduces).enumerate().map(of_loop).collect();
+        let loops = numbered(&self.sizes, reduces.iter().cloned());
         LoopNest::dependent(loops, self.dependencies(), &mut Watched(self))
     }
 }

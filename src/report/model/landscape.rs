@@ -121,25 +121,7 @@ fn score_name(inside: &[Loop]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Points;
-    use crate::model::by_hand::counted;
-
-    fn nest(loops: &[(&str, u64, Option<Reduce>)]) -> LoopNest {
-        LoopNest::new(
-            loops
-                .iter()
-                .map(|(name, count, reduce)| Loop {
-                    name: name.to_string(),
-                    points: Points::Range { from: 0, step: 1, count: *count },
-                    reduce: reduce.clone(),
-                    is_data: false,
-                    none: None,
-                    require: None,
-                })
-                .collect(),
-        )
-        .unwrap()
-    }
+    use crate::model::by_hand::{counted, product};
 
     #[test]
     fn the_best_is_the_loops_own() {
@@ -147,7 +129,7 @@ mod tests {
         let best = |scores: &[f64], loops: &[(u64, &Option<Reduce>)]| {
             let loops: Vec<_> =
                 loops.iter().map(|(n, reduce)| ("a", *n, (*reduce).clone())).collect();
-            let mut list = ScoreList::new(&nest(&loops));
+            let mut list = ScoreList::new(&product(&loops));
             scores.iter().enumerate().for_each(|(i, score)| list.add(i as u64, Some(*score)));
             list.landscape().families[0].panels[0].best
         };
@@ -162,7 +144,7 @@ mod tests {
 
     #[test]
     fn scores_find_their_place() {
-        let nest = nest(&[
+        let nest = product(&[
             ("set", 2, None),
             ("a", 2, Some(Reduce::Min)),
             ("inner", 2, Some(Reduce::Std)),
@@ -236,9 +218,9 @@ mod tests {
     #[test]
     fn of_too_many_points_the_first_data_sets_are_held() {
         let max = Some(Reduce::Max);
-        let list = ScoreList::new(&nest(&[("set", 9, None), ("a", MOST / 3, max.clone())]));
+        let list = ScoreList::new(&product(&[("set", 9, None), ("a", MOST / 3, max.clone())]));
         assert_eq!((list.scores.len() as u64, list.left), (MOST / 3 * 3, 6));
-        let list = ScoreList::new(&nest(&[("a", 3, max.clone()), ("b", MOST, max)]));
+        let list = ScoreList::new(&product(&[("a", 3, max.clone()), ("b", MOST, max)]));
         assert_eq!((list.scores.len(), list.left), (0, 1));
         assert!(list.landscape().families.is_empty());
     }

@@ -50,27 +50,10 @@ impl LandscapePlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Points;
-
-    fn nest(loops: &[(&str, u64, Option<Reduce>)]) -> LoopNest {
-        LoopNest::new(
-            loops
-                .iter()
-                .map(|(name, count, reduce)| Loop {
-                    name: name.to_string(),
-                    points: Points::Range { from: 0, step: 1, count: *count },
-                    reduce: reduce.clone(),
-                    is_data: false,
-                    none: None,
-                    require: None,
-                })
-                .collect(),
-        )
-        .unwrap()
-    }
+    use crate::model::by_hand::product;
 
     fn plan(loops: &[(&str, u64, Option<Reduce>)]) -> (usize, Vec<usize>, Vec<usize>) {
-        let LandscapePlan { level, sets, params } = LandscapePlan::of(&nest(loops));
+        let LandscapePlan { level, sets, params } = LandscapePlan::of(&product(loops));
         (level, sets, params)
     }
 

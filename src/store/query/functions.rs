@@ -6,6 +6,7 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Error};
 use serde_json::{Map, Value as Json};
 
+use crate::condition::sql_value;
 use crate::model::{LoopNest, Value};
 
 const POINT: &str = "field_of_point";
@@ -42,7 +43,7 @@ pub(super) fn add(connection: &Connection, nest: &LoopNest) -> Result<(), Error>
         }
         let point = nest.indices(nest.task(task))[level];
         let field = nest.loops()[level].points.field(point, name(context, 2)?, 0);
-        Ok(sql(field.unwrap_or_default()))
+        Ok(sql_value(field.unwrap_or_default()))
     })?;
     connection.create_scalar_function(RESULT, 3, pure, |context| {
         let Ok(text) = context.get_raw(0).as_str() else { return Ok(Sql::Null) };
@@ -52,7 +53,7 @@ pub(super) fn add(connection: &Connection, nest: &LoopNest) -> Result<(), Error>
                 // SQLite takes a NaN for null.
                 text.parse().map_or(Sql::Null, Sql::Real)
             }
-            other => sql(other),
+            other => sql_value(other),
         })
     })
 }
@@ -60,17 +61,6 @@ pub(super) fn add(connection: &Connection, nest: &LoopNest) -> Result<(), Error>
 fn name<'c>(context: &'c Context, at: usize) -> Result<&'c str, Error> {
     let bytes = context.get_raw(at).as_blob()?;
     std::str::from_utf8(bytes).map_err(|error| Error::UserFunctionError(error.into()))
-}
-
-fn sql(value: Value) -> Sql {
-    match value {
-        Value::Null => Sql::Null,
-        Value::Bool(truth) => Sql::Integer(truth.into()),
-        Value::Int(whole) => Sql::Integer(whole),
-        Value::Float(number) => Sql::Real(number),
-        Value::Text(text) => Sql::Text(text),
-        json => Sql::Text(json.to_string()),
-    }
 }
 
 /// The fields of a record as JSON; none if it is anything else.
