@@ -136,8 +136,8 @@ impl CostModel {
             self.all.merge(part);
             self.sets[group.level].merge(point, part);
             let mut key = group;
-            while let Some((outer, _)) = self.nest.parent(key) {
-                let point = self.nest.point(key);
+            while key.level > 0 {
+                let Stretch { group: outer, point, .. } = self.nest.stretch(key);
                 if let Some(mean) = self.points[outer.level].get_mut(point as usize) {
                     mean.merge(part);
                 }
@@ -192,8 +192,7 @@ impl CostModel {
     fn means(&self, task: u64) -> impl Iterator<Item = (Mean, Option<Mean>)> + '_ {
         let mut key = self.nest.task(task);
         self.points.iter().zip(&self.sets).rev().filter_map(move |(points, sets)| {
-            let (outer, _) = self.nest.parent(key)?;
-            let point = self.nest.point(key);
+            let Stretch { group: outer, point, .. } = self.nest.stretch(key);
             key = outer;
             Some((points.get(point as usize).copied()?, sets.of_point(point)))
         })

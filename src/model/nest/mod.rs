@@ -228,7 +228,8 @@ impl LoopNest {
 
     /// The head, if a key of this level is in it.
     fn head(&self, level: usize) -> Option<&Shape> {
-        self.0.head.as_ref().filter(|_| level < self.0.tail)
+        // The tail first: most nests have no head, and this is asked for each task.
+        if level < self.0.tail { self.0.head.as_ref() } else { None }
     }
 
     /// A key, or the one around it where the head ends.
