@@ -11,6 +11,7 @@ use crate::executor::rust::{ErasedStudy, LoopSource, PreparedLoop};
 use crate::job::{PointDigests, check_fields, check_name, equal_points};
 use crate::model::{
     Dependencies, Loop, LoopNest, MOST_EVALUATED, NestShape, Points, Reduce, Selection, Value,
+    add_point,
 };
 use crate::study::dependent::PointsOf;
 use crate::util::error::{Error, Result};
@@ -180,10 +181,8 @@ impl<'a> Selecting<'a> {
             };
             let keeps = caught("its filter", all)
                 .map_err(|why| format!("{}: {why}", self.place(level, &indices)))?;
-            match kept.last_mut() {
-                Some(run) if keeps && run.end == candidate => run.end += 1,
-                _ if keeps => kept.push(candidate..candidate + 1),
-                _ => {}
+            if keeps {
+                add_point(&mut kept, candidate);
             }
         }
         self.kept[level] |= !kept.is_empty();

@@ -12,7 +12,7 @@ use crate::job::parse::keys::TomlEntry;
 use crate::job::parse::matched::MatchedRows;
 use crate::model::{
     Completeness, Dependencies, Loop, LoopNest, MOST_EVALUATED, NestShape, PointNumbers, Points,
-    Reduce, Selection, Value,
+    Reduce, Selection, Value, add_point,
 };
 use crate::util::error::{Error, Result};
 use crate::util::text::count;
@@ -366,10 +366,8 @@ impl DependentLoops<'_> {
             };
             let keeps = condition.holds(&self.evaluator, value)?;
             own.kept[usize::from(!keeps)] += 1;
-            match kept.last_mut() {
-                Some(run) if keeps && run.end == candidate => run.end += 1,
-                _ if keeps => kept.push(candidate..candidate + 1),
-                _ => {}
+            if keeps {
+                add_point(&mut kept, candidate);
             }
         }
         Ok(kept)

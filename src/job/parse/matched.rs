@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::job::parse::dependent_sources::Around;
 use crate::job::parse::keys::TomlEntry;
 use crate::job::placeholders::Template;
-use crate::model::{Points, Value};
+use crate::model::{Points, Value, add_point};
 use crate::util::error::Result;
 use crate::util::text::{did_you_mean, nearest};
 
@@ -91,10 +91,7 @@ impl<'a> MatchedRows<'a> {
                 None => fields[*at].1.to_string(),
             };
             let runs = rows.entry(at.iter().map(text).collect()).or_default();
-            match runs.last_mut() {
-                Some(last) if last.end == row => last.end += 1,
-                _ => runs.push(row..row + 1),
-            }
+            add_point(runs, row);
         }
         // The matched columns leave the records, and the others move up.
         let left = |column: usize| column - at.iter().filter(|gone| **gone < column).count();

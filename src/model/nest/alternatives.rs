@@ -37,9 +37,8 @@ impl Shape {
 impl Nodes {
     /// The points of a run of a node.
     fn run_points(&self, node: u64, run: usize) -> Range<usize> {
-        let before = if run == self.runs(node).start { 0 } else { self.counts[0].get(run - 1) };
-        let (first, count) = (self.points.get(run), self.counts[0].get(run) - before);
-        first as usize..(first + count) as usize
+        let (start, count) = (self.points.get(run), self.run_len(self.runs(node).start, run));
+        start as usize..(start + count) as usize
     }
 }
 

@@ -3,6 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+/// Adds a point to runs of consecutive ones.
+pub(crate) fn add_point(runs: &mut Vec<Range<u64>>, point: u64) {
+    match runs.last_mut() {
+        Some(last) if last.end == point => last.end += 1,
+        _ => runs.push(point..point + 1),
+    }
+}
+
 /// The points that were found so far, by what makes them equal.
 pub(crate) struct PointNumbers<K> {
     known: BTreeMap<K, Vec<u64>>,
@@ -33,10 +41,7 @@ impl<K: Clone + Ord> PointNumbers<K> {
                 list.push(new);
             }
             *time += 1;
-            match runs.last_mut() {
-                Some(run) if run.end == point => run.end += 1,
-                _ => runs.push(point..point + 1),
-            }
+            add_point(&mut runs, point);
         }
         runs
     }

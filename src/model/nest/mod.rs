@@ -32,7 +32,7 @@ use crate::model::results::Winner;
 use crate::model::value::Value;
 use builder::Builder;
 pub(crate) use builder::{Dependencies, LeftOut, MOST_EVALUATED, Selection};
-pub(crate) use listed::PointNumbers;
+pub(crate) use listed::{PointNumbers, add_point};
 pub(crate) use points::Points;
 #[cfg(feature = "jobs")]
 pub(crate) use points::{Distribution, Named};

@@ -99,10 +99,7 @@ impl Nodes {
     ) -> Result<(), String> {
         let (first, run) = (self.first_open(), self.points.len());
         let last = (run > first).then(|| run - 1);
-        let end = last.map(|last| {
-            let before = self.before(0, first, last);
-            self.points.get(last) + self.counts[0].get(last) - before
-        });
+        let end = last.map(|last| self.points.get(last) + self.run_len(first, last));
         let goes_on = end == Some(points.start)
             && (inner.is_none() || last.map(|last| self.inside.get(last)) == Some(inside));
         self.is_sorted &= end.is_none_or(|end| end <= points.start);
@@ -176,6 +173,11 @@ impl Nodes {
         if run == first { 0 } else { self.counts[levels].get(run - 1) }
     }
 
+    /// How many points a run has; `first` is the node's first run.
+    pub(super) fn run_len(&self, first: usize, run: usize) -> u64 {
+        self.counts[0].get(run) - self.before(0, first, run)
+    }
+
     /// How many keys of a level, counted from the next one, a node has.
     pub(super) fn count(&self, levels: usize, node: u64) -> u64 {
         self.counts[levels].get(self.runs(node).end - 1)
@@ -190,17 +192,14 @@ impl Shape {
             let nodes = &self.levels[level];
             let runs = nodes.runs(node);
             let first = runs.start;
-            runs.map(move |run| {
-                let before = nodes.before(0, first, run);
-                ShapeRow {
-                    level,
-                    node,
-                    first: nodes.before(depth - level - 1, first, run) * below,
-                    point: nodes.points.get(run),
-                    count: nodes.counts[0].get(run) - before,
-                    each: self.each(level, run, depth) * below,
-                    inside: if level + 1 < depth { nodes.inside.get(run) } else { 0 },
-                }
+            runs.map(move |run| ShapeRow {
+                level,
+                node,
+                first: nodes.before(depth - level - 1, first, run) * below,
+                point: nodes.points.get(run),
+                count: nodes.run_len(first, run),
+                each: self.each(level, run, depth) * below,
+                inside: if level + 1 < depth { nodes.inside.get(run) } else { 0 },
             })
         };
         let nodes =
@@ -353,10 +352,8 @@ impl Shape {
         let nodes = &self.levels[level];
         let Range { start: first, end } = nodes.runs(node);
         let slot = |run: usize| {
-            let before = nodes.before(0, first, run);
-            let count = nodes.counts[0].get(run) - before;
             let place = point.checked_sub(nodes.points.get(run))?;
-            (place < count).then_some(before + place)
+            (place < nodes.run_len(first, run)).then(|| nodes.before(0, first, run) + place)
         };
         if !nodes.is_sorted {
             return (first..end).find_map(slot);
