@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::process::Command;
 
-use common::{Desk, example, gridmpi, python_with_sklearn, sql_rows};
+use common::{Desk, example, gridmpi, of_tasks, python_with_sklearn, sql_rows};
 use serde_json::{Value as Json, json};
 
 /// Fits that return records; one alpha fails on one data set, with a message on stderr.
@@ -90,8 +90,11 @@ fn what_is_not_final_is_marked_partial() {
     // As during a run: the second data set has five runs, and one of its four points is closed.
     sql_rows(
         &desk.path("out/runs.sqlite"),
-        "DELETE FROM runs WHERE task > 16 OR task = 15;
-         DELETE FROM groups WHERE level = 1 AND number = 1 OR level = 2 AND number > 4;",
+        &format!(
+            "DELETE FROM runs WHERE {};
+             DELETE FROM groups WHERE level = 1 AND number = 1 OR level = 2 AND number > 4;",
+            of_tasks("task > 16 OR task = 15")
+        ),
     );
     let table = says(&desk, &["best", "out"]);
     let notes: Vec<&str> =
@@ -383,7 +386,7 @@ fn what_is_no_plain_file_is_written_to_and_stays() {
 fn a_damaged_run_is_named_before_it_is_believed() {
     let desk = fitted();
     let store = desk.path("out/runs.sqlite");
-    sql_rows(&store, "UPDATE runs SET score = 99 WHERE task = 5");
+    sql_rows(&store, &format!("UPDATE runs SET score = 99 WHERE {}", of_tasks("task = 5")));
     for arguments in [
         &["runs", "out"][..],
         &["runs", "out", "--where", "score > 50", "--format", "json"],
@@ -391,13 +394,16 @@ fn a_damaged_run_is_named_before_it_is_believed() {
         &["explain", "out", "5"],
     ] {
         let ran = desk.run(gridmpi(), arguments).exits(1);
-        assert!(ran.stderr.contains("damaged where task = 5 in runs"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("in runs (task 5): "), "{}", ran.stderr);
     }
     assert!(!desk.path("x").exists() && !desk.path(".x.unfinished").exists());
     says(&desk, &["runs", "out", "--where", "task < 5"]);
     sql_rows(
         &store,
-        "DELETE FROM runs WHERE task = 5; UPDATE groups SET score = 99 WHERE level = 2 AND number = 2",
+        &format!(
+            "DELETE FROM runs WHERE {}; UPDATE groups SET score = 99 WHERE level = 2 AND number = 2",
+            of_tasks("task = 5")
+        ),
     );
     for arguments in [&["report", "out"][..], &["best", "out", "--top", "3"]] {
         let ran = desk.run(gridmpi(), arguments).exits(1);
@@ -493,13 +499,13 @@ fn a_store_that_another_machine_may_write_to_is_copied() {
     let writer = rusqlite::Connection::open(&store).unwrap();
     writer.pragma_update(None, "locking_mode", "EXCLUSIVE").unwrap();
     writer.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
-    writer.execute("UPDATE runs SET failed = 0 WHERE task = 0", []).unwrap();
+    writer.execute("UPDATE runs SET failed = 0 WHERE key = 0", []).unwrap();
     desk.write("out/.lock", "process 1 on elsewhere\n");
     let before = contents(&desk);
     assert_eq!(json(&desk, &["runs", "out", "--failed"]).as_array().unwrap().len(), 3);
     assert_eq!(json(&desk, &["best", "out"])[0]["best"][0]["score"], 10.0);
     assert_eq!(contents(&desk), before);
-    writer.execute("UPDATE runs SET failed = 0 WHERE task = 1", []).unwrap(); // it can continue
+    writer.execute("UPDATE runs SET failed = 0 WHERE key = 1", []).unwrap(); // it can continue
 }
 
 #[test]

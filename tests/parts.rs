@@ -374,7 +374,7 @@ fn a_part_that_is_stopped_by_failures_has_not_finished() {
     desk.write("job.toml", &text.replace("on_failure = \"stop\"", ""));
     part(&desk, "2/2").exits(100);
     assert_eq!(desk.sql("SELECT value FROM job WHERE key = 'state'"), ["complete"]);
-    assert_eq!(desk.sql("SELECT task FROM runs WHERE failed"), ["29"]);
+    assert_eq!(desk.sql("SELECT task FROM all_runs WHERE status = 'failed'"), ["29"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::fs;
 use std::process::Command;
 
 use browser::Browser;
-use common::{Desk, example, gridmpi, sql_rows};
+use common::{Desk, example, gridmpi, of_tasks, sql_rows};
 use serde_json::json;
 
 /// Runs job.toml and writes its report; opens it in a browser.
@@ -275,9 +275,14 @@ fn utilisation_is_told_against_the_lower_bound() {
     // Ten seconds on two workers; the last run takes three more.
     sql_rows(
         &desk.path("out/runs.sqlite"),
-        "UPDATE runs SET started = 1000 + task / 2, seconds = 1, worker = (SELECT min(worker) FROM workers);
-         UPDATE runs SET worker = (SELECT max(worker) FROM workers) WHERE task % 2;
-         UPDATE runs SET seconds = 4 WHERE task = 19;",
+        &format!(
+            "UPDATE runs SET started = 1000 + t.task / 2, seconds = 1, worker = (SELECT min(worker) FROM workers)
+             FROM (SELECT key, row_number() OVER (ORDER BY key) - 1 AS task FROM runs) t WHERE t.key = runs.key;
+             UPDATE runs SET worker = (SELECT max(worker) FROM workers) WHERE {};
+             UPDATE runs SET seconds = 4 WHERE {};",
+            of_tasks("task % 2"),
+            of_tasks("task = 19")
+        ),
     );
     let mut browser = report(&desk);
     let page = browser.eval("document.body.innerText");
@@ -311,7 +316,10 @@ fn each_start_is_measured_by_itself() {
     let store = desk.path("out/runs.sqlite");
     sql_rows(
         &store,
-        "UPDATE job SET value = 'running' WHERE key = 'state'; DELETE FROM groups WHERE level < 2; DELETE FROM groups WHERE number > 11; DELETE FROM runs WHERE task > 24;",
+        &format!(
+            "UPDATE job SET value = 'running' WHERE key = 'state'; DELETE FROM groups WHERE level < 2; DELETE FROM groups WHERE number > 11; DELETE FROM runs WHERE {};",
+            of_tasks("task > 24")
+        ),
     );
     let mut browser = report(&desk);
     let page = browser.eval("document.body.innerText");

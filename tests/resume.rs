@@ -6,7 +6,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Desk, gridmpi, mpirun, runs_without_times, sql_rows};
+use common::{Desk, gridmpi, mpirun, of_tasks, runs_without_times, sql_rows};
 
 /// A job that appends each call to the file `calls`.
 fn noting(crunch: &str, loops: &str) -> Desk {
@@ -276,15 +276,12 @@ fn a_damaged_store_is_noticed_and_named() {
         ran.stderr
     };
     let refusal = |bytes: &[u8]| refused_with(bytes, 1);
-    sql_rows(&store, "UPDATE runs SET score = 99 WHERE task = 2");
+    sql_rows(&store, &format!("UPDATE runs SET score = 99 WHERE {}", of_tasks("task = 2")));
     let said = refusal(&fs::read(&store).unwrap());
-    assert!(
-        said.contains("damaged where task = 2 in runs (its checksum does not match)"),
-        "{said}"
-    );
+    assert!(said.contains("in runs (task 2): its checksum does not match"), "{said}");
     let cure = said.split("sqlite3 ").nth(1).unwrap();
-    assert!(cure.contains("DELETE FROM runs WHERE task = 2"), "{said}");
-    sql_rows(&store, "DELETE FROM runs WHERE task = 2");
+    assert!(cure.contains("DELETE FROM runs WHERE rowid = "), "{said}");
+    sql_rows(&store, cure.split('"').nth(1).unwrap());
     desk.calls();
     desk.run_job().exits(0);
     assert_eq!(desk.calls(), ["2 5"], "what it says to do helps");
@@ -295,14 +292,14 @@ fn a_damaged_store_is_noticed_and_named() {
     refusal(&torn);
     // Rank 0 finds the damage before the others have work; they end with it.
     fs::write(&store, &sound).unwrap();
-    sql_rows(&store, "UPDATE runs SET score = 99 WHERE task = 2");
+    sql_rows(&store, &format!("UPDATE runs SET score = 99 WHERE {}", of_tasks("task = 2")));
     let ran = desk.run(mpirun(3), &["job.toml", "--out", "out"]).exits(1);
-    assert!(ran.stderr.contains("damaged where task = 2"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("in runs (task 2)"), "{}", ran.stderr);
 
     fs::write(&store, &sound).unwrap();
     sql_rows(&store, "PRAGMA user_version = 1");
     let said = refused_with(&fs::read(&store).unwrap(), 2);
-    assert!(said.contains("has the format of another gridmpi (1, this one has 4)"), "{said}");
+    assert!(said.contains("has the format of another gridmpi (1, this one has 5)"), "{said}");
 
     // What is no store at all is bad input, and stays as it is.
     let mut others = vec![b"this is no database".to_vec(), Vec::new(), vec![7; 9999]];

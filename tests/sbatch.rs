@@ -5,7 +5,7 @@ mod common;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::{Desk, gridmpi};
+use common::{Desk, gridmpi, of_tasks};
 
 fn job(seconds: f64, more: &str) -> String {
     format!(
@@ -136,7 +136,10 @@ fn nodes_and_time_follow_from_what_runs_took() {
     let store = desk.path("results/job/runs.sqlite");
     let store = rusqlite::Connection::open(store).unwrap();
     store
-        .execute_batch("DELETE FROM runs WHERE task >= 50; UPDATE runs SET seconds = 600")
+        .execute_batch(&format!(
+            "DELETE FROM runs WHERE {}; UPDATE runs SET seconds = 600",
+            of_tasks("task >= 50")
+        ))
         .unwrap();
     drop(store);
     let text = script(&desk, &["job.toml", "--threads", "2"]);

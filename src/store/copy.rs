@@ -5,17 +5,21 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::model::{AttemptResult, Reduce};
+use crate::job::STORE_FILE;
+use crate::model::Reduce;
 use crate::store::file::{create, existing, finish};
 use crate::store::mapping::Mapping;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::store::parts::has_parts;
 use crate::store::place::PlaceIndex;
 use crate::store::rescore::rescore;
+use crate::store::row_keys::RowKeys;
 #[cfg(all(feature = "cli", feature = "jobs"))]
-use crate::store::rows::GROUP;
-use crate::store::rows::{RUN, Reader, UNPLACED};
+use crate::store::row_reader::GROUP;
+use crate::store::row_reader::{RUN, Reader, UNPLACED};
+use crate::store::rows::StoredRun;
 use crate::store::starts::{SEEDING, StoredIdentity, note};
+use crate::store::store_points::StorePoints;
 use crate::store::{Folder, Layout, rows, schema, starts, storing};
 use crate::util::error::{Error, Result};
 
@@ -53,8 +57,10 @@ fn take(
     old: Side,
     also: impl FnOnce(&Connection) -> Result<Result<()>, rusqlite::Error>,
 ) -> Result<CopyReport> {
-    let mapping = Mapping::new(old.1, new.1)?;
-    copy(new, old, &mapping, also).unwrap_or_else(|error| {
+    let path = old.2.join(STORE_FILE);
+    let known = StorePoints::of_store(old.0, &path)?;
+    let mapping = Mapping::new(&known, new.1)?;
+    copy(new, old, (&known, &mapping), also).unwrap_or_else(|error| {
         let between = format!("{} to {}", old.2.display(), new.2.display());
         Err(Error::unexpected(format!("runs cannot be copied from {between}: {error}")))
     })
@@ -63,28 +69,29 @@ fn take(
 fn copy(
     (new, layout, results): Side,
     (old, before, folder): Side,
-    mapping: &Mapping,
+    (known, mapping): (&StorePoints, &Mapping),
     also: impl FnOnce(&Connection) -> Result<Result<()>, rusqlite::Error>,
 ) -> Result<Result<CopyReport>, rusqlite::Error> {
     let batch = new.unchecked_transaction()?;
     let first = copy_starts(&batch, old)?;
-    let mut target = CopyTarget { store: &batch, results, first, taken: CopyReport::default() };
+    let keys = RowKeys::of_store(&batch, &layout.nest)?;
+    let own = RowKeys::of_store(old, &before.nest)?;
+    let taken = CopyReport::default();
+    let mut target = CopyTarget { store: &batch, keys: &keys, results, first, taken };
     // Read as the user's Rust, so that the exact form of any value is copied unchanged.
-    let reader = Reader { results: folder, native: true };
-    let mut runs = old.prepare(&format!("SELECT {RUN}, worker FROM runs ORDER BY task"))?;
+    let reader = Reader { results: folder, keys: Some(&own), native: true };
+    let mut runs = old.prepare(&format!("SELECT {RUN}, worker FROM runs ORDER BY rowid"))?;
     let mut found = runs.query([])?;
     while let Some(row) = found.next()? {
-        let mut run = match reader.run(row)? {
+        let run = match reader.run(row)? {
             Ok(run) => run,
             Err(damaged) => return Ok(Err(damaged)),
         };
-        let put = match mapping.task(run.task) {
-            Some(task) => {
-                run.task = task;
-                target.put(row.get(9)?, &run)?
-            }
+        let points = own.points(run.key);
+        let put = match mapping.task(&points) {
+            Some(task) => target.put(row.get(9)?, task, &run)?,
             None => {
-                let place = serde_json::json!(before.place(run.task)).to_string();
+                let place = serde_json::json!(known.place(&points)).to_string();
                 target.put_aside(row.get(9)?, &place, &run)?
             }
         };
@@ -97,7 +104,7 @@ fn copy(
     {
         return Ok(Err(error));
     }
-    copy_failures(&batch, old, mapping, first)?;
+    copy_failures((&batch, &keys), (old, &own), mapping, first)?;
     if let Err(error) = also(&batch)? {
         return Ok(Err(error));
     }
@@ -118,19 +125,13 @@ fn copy_unplaced(
         old.prepare(&format!("SELECT {UNPLACED}, worker FROM unplaced ORDER BY rowid"))?;
     let mut found = runs.query([])?;
     while let Some(row) = found.next()? {
-        let (place, mut run) = match reader.unplaced(row)? {
+        let (place, run) = match reader.unplaced(row)? {
             Ok(found) => found,
             Err(damaged) => return Ok(Err(damaged)),
         };
         let index = index.get_or_insert_with(|| PlaceIndex::new(layout));
-        let parsed = serde_json::from_str(&place).ok();
-        let tasks = parsed.map_or(Vec::new(), |place| index.tasks(&place));
-        let is_free = |task: &&u64| target.has(**task).is_ok_and(|has| !has);
-        let put = match tasks.iter().find(is_free).or(tasks.first()) {
-            Some(task) => {
-                run.task = *task;
-                target.put(row.get(9)?, &run)?
-            }
+        let put = match target.free_task(index, &place) {
+            Some(task) => target.put(row.get(9)?, task, &run)?,
             None => target.put_aside(row.get(9)?, &place, &run)?,
         };
         if let Err(error) = put {
@@ -140,9 +141,43 @@ fn copy_unplaced(
     Ok(Ok(()))
 }
 
+/// The same within one store, whose layout is new.
+pub(crate) fn place_again((store, layout, results): Side) -> Result<Result<()>, rusqlite::Error> {
+    let keys = RowKeys::of_store(store, &layout.nest)?;
+    let taken = CopyReport::default();
+    let mut target = CopyTarget { store, keys: &keys, results, first: 0, taken };
+    let reader = Reader { results, keys: Some(&keys), native: true };
+    let mut index = None;
+    let mut last = 0;
+    loop {
+        let next = store.prepare_cached("SELECT min(rowid) FROM unplaced WHERE rowid > ?1")?;
+        let Some(rowid) = { next }.query_row(params![last], |row| row.get::<_, Option<i64>>(0))?
+        else {
+            return Ok(Ok(()));
+        };
+        last = rowid;
+        let sql = format!("SELECT {UNPLACED}, worker FROM unplaced WHERE rowid = ?1");
+        let found = store.prepare_cached(&sql)?.query_row(params![rowid], |row| {
+            Ok((reader.unplaced(row)?, row.get::<_, Option<i64>>(9)?))
+        })?;
+        let (place, run, worker) = match found {
+            (Ok((place, run)), worker) => (place, run, worker),
+            (Err(damaged), _) => return Ok(Err(damaged)),
+        };
+        let index = index.get_or_insert_with(|| PlaceIndex::new(layout));
+        let Some(task) = target.free_task(index, &place) else { continue };
+        if let Err(error) = target.put(worker, task, &run)? {
+            return Ok(Err(error));
+        }
+        let mut sql = store.prepare_cached("DELETE FROM unplaced WHERE rowid = ?1")?;
+        sql.execute(params![rowid])?;
+    }
+}
+
 /// The store that runs are copied into.
 struct CopyTarget<'a> {
     store: &'a Connection,
+    keys: &'a RowKeys,
     results: &'a Path,
     /// What is added to the numbers of workers.
     first: i64,
@@ -150,21 +185,30 @@ struct CopyTarget<'a> {
 }
 
 impl CopyTarget<'_> {
-    fn has(&self, task: u64) -> Result<bool, rusqlite::Error> {
-        let mut sql = self.store.prepare_cached("SELECT 1 FROM runs WHERE task = ?1")?;
-        sql.exists(params![task as i64])
+    /// The task of a place, if there is one; of several equal ones, the first without a run.
+    fn free_task(&self, index: &PlaceIndex, place: &str) -> Option<u64> {
+        let tasks = index.tasks(&serde_json::from_str(place).ok()?);
+        let is_free = |task: &&u64| self.has(**task).is_ok_and(|has| !has);
+        tasks.iter().find(is_free).or(tasks.first()).copied()
     }
 
-    /// Adds a run, unless a better one is there.
+    fn has(&self, task: u64) -> Result<bool, rusqlite::Error> {
+        let mut sql = self.store.prepare_cached("SELECT 1 FROM runs WHERE key = ?1")?;
+        sql.exists(params![self.keys.key(task)])
+    }
+
+    /// Adds a run of a task, unless a better one is there.
     fn put(
         &mut self,
         worker: Option<i64>,
-        run: &AttemptResult,
+        task: u64,
+        run: &StoredRun,
     ) -> Result<Result<()>, rusqlite::Error> {
-        let own = Reader { results: self.results, native: true };
+        let own = Reader { results: self.results, keys: Some(self.keys), native: true };
         let mut same =
-            self.store.prepare_cached(&format!("SELECT {RUN} FROM runs WHERE task = ?1"))?;
-        let there = same.query_row(params![run.task as i64], |row| own.run(row)).optional()?;
+            self.store.prepare_cached(&format!("SELECT {RUN} FROM runs WHERE key = ?1"))?;
+        let key = self.keys.key(task);
+        let there = same.query_row(params![key], |row| own.run(row)).optional()?;
         match there {
             Some(Err(damaged)) => return Ok(Err(damaged)),
             Some(Ok(there)) => {
@@ -177,7 +221,7 @@ impl CopyTarget<'_> {
             None => {}
         }
         let worker = worker.map(|worker| self.first + worker);
-        let (which, when) = ((run.task, run.attempt), (run.started, run.seconds));
+        let (which, when) = ((key, run.attempt), (run.started, run.seconds));
         match rows::put_run(self.store, self.results, worker, which, when, &run.result) {
             Ok(put) => self.taken.runs += put? as u64,
             Err(error) => return Ok(Err(error)),
@@ -190,7 +234,7 @@ impl CopyTarget<'_> {
         &mut self,
         worker: Option<i64>,
         place: &str,
-        run: &AttemptResult,
+        run: &StoredRun,
     ) -> Result<Result<()>, rusqlite::Error> {
         let worker = worker.map(|worker| self.first + worker);
         match rows::put_unplaced(self.store, self.results, worker, place, run) {
@@ -255,21 +299,22 @@ fn copy_starts(new: &Connection, old: &Connection) -> Result<i64, rusqlite::Erro
 
 /// Copies the errors of attempts whose task is in the new layout.
 fn copy_failures(
-    new: &Connection,
-    old: &Connection,
+    (new, keys): (&Connection, &RowKeys),
+    (old, own): (&Connection, &RowKeys),
     mapping: &Mapping,
     first: i64,
 ) -> Result<(), rusqlite::Error> {
-    let mut failures =
-        old.prepare("SELECT task, attempt, error, seconds, started, worker FROM failures")?;
+    let key = schema::key_column(old)?;
+    let sql = format!("SELECT {key}, attempt, error, seconds, started, worker FROM failures");
+    let mut failures = old.prepare(&sql)?;
     let mut found = failures.query([])?;
     while let Some(row) = found.next()? {
-        let Some(task) = mapping.task(row.get::<_, i64>(0)? as u64) else { continue };
+        let Some(task) = mapping.task(&own.points(row.get(0)?)) else { continue };
         let (attempt, error): (i64, Option<String>) = (row.get(1)?, row.get(2)?);
         let (seconds, started): (Option<f64>, Option<f64>) = (row.get(3)?, row.get(4)?);
         let worker = row.get::<_, Option<i64>>(5)?.map(|worker| first + worker);
         let sql = "INSERT INTO failures VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let row = params![task as i64, attempt, error, seconds, started, worker];
+        let row = params![keys.key(task), attempt, error, seconds, started, worker];
         new.prepare_cached(sql)?.execute(row)?;
     }
     Ok(())
@@ -281,7 +326,7 @@ fn copy_summaries(
     (new, results): (&Connection, &Path),
     (old, folder): (&Connection, &Path),
 ) -> Result<Result<()>, rusqlite::Error> {
-    let reader = Reader { results: folder, native: true };
+    let reader = Reader { results: folder, keys: None, native: true };
     let mut sql = old.prepare(&format!("SELECT {GROUP}, level FROM groups WHERE failed = 0"))?;
     let mut found = sql.query([])?;
     while let Some(row) = found.next()? {

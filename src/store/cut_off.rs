@@ -3,29 +3,36 @@
 
 use rusqlite::{Connection, params};
 
+use crate::store::row_keys::RowKeys;
+
 /// The error of an attempt that was cut off.
 const CUT_OFF: &str = "it was cut off before it had ended";
 
 pub(super) fn put(
     store: &Connection,
     worker: i64,
-    (task, attempt): (u64, u32),
+    (key, attempt): (i64, u32),
     seconds: f64,
 ) -> Result<usize, rusqlite::Error> {
     let sql =
-        "INSERT INTO failures (task, attempt, error, seconds, worker) VALUES (?1, ?2, ?3, ?4, ?5)";
-    store.prepare_cached(sql)?.execute(params![task as i64, attempt, CUT_OFF, seconds, worker])
+        "INSERT INTO failures (key, attempt, error, seconds, worker) VALUES (?1, ?2, ?3, ?4, ?5)";
+    store.prepare_cached(sql)?.execute(params![key, attempt, CUT_OFF, seconds, worker])
 }
 
 /// The tasks without a result whose attempts by the crunch of the last start were cut off, and the longest time
 /// that one had run.
-pub(super) fn longest(store: &Connection) -> Result<Vec<(u64, f64)>, rusqlite::Error> {
-    let sql = "SELECT f.task, max(f.seconds) FROM failures f
+pub(super) fn longest(
+    store: &Connection,
+    keys: &RowKeys,
+) -> Result<Vec<(u64, f64)>, rusqlite::Error> {
+    let sql = "SELECT f.key, max(f.seconds) FROM failures f
                JOIN workers w ON w.worker = f.worker JOIN starts s ON s.session = w.session
                WHERE f.error = ?1 AND s.crunch = (SELECT crunch FROM starts ORDER BY session DESC LIMIT 1)
-               AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.task = f.task AND r.failed = 0)
-               GROUP BY f.task";
+               AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.key = f.key AND r.failed = 0)
+               GROUP BY f.key";
     let mut sql = store.prepare(sql)?;
-    sql.query_map(params![CUT_OFF], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))?
-        .collect()
+    let attempt = |row: &rusqlite::Row| Ok((keys.task(row.get(0)?), row.get(1)?));
+    let found: Vec<(Option<u64>, f64)> =
+        sql.query_map(params![CUT_OFF], attempt)?.collect::<Result<_, _>>()?;
+    Ok(found.into_iter().filter_map(|(task, seconds)| Some((task?, seconds))).collect())
 }

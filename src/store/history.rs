@@ -40,14 +40,17 @@ impl StoreReader {
             result = Some(run.result);
             Ok(())
         })?;
-        let sql = "SELECT a.attempt, a.failed, a.error, a.seconds,
+        let column = self.failure_key()?;
+        let sql = format!(
+            "SELECT a.attempt, a.failed, a.error, a.seconds,
                           strftime('%Y-%m-%d %H:%M:%S', a.started, 'unixepoch'), a.started,
                           w.rank, w.host, w.thread
-                   FROM (SELECT attempt, failed, error, seconds, started, worker FROM runs WHERE task = ?1
+                   FROM (SELECT attempt, failed, error, seconds, started, worker FROM runs WHERE rowid = ?1
                          UNION
-                         SELECT attempt, 1, error, seconds, started, worker FROM failures WHERE task = ?1) a
+                         SELECT attempt, 1, error, seconds, started, worker FROM failures WHERE {column} = ?1) a
                    LEFT JOIN workers w ON w.worker = a.worker
-                   ORDER BY a.started IS NULL, a.started, a.attempt";
+                   ORDER BY a.started IS NULL, a.started, a.attempt"
+        );
         let read = |row: &Row| {
             Ok(AttemptRow {
                 attempt: row.get(0)?,
@@ -62,7 +65,8 @@ impl StoreReader {
             })
         };
         let mut attempts = Vec::new();
-        self.each(sql, params![task as i64], read, |attempt| attempts.push(attempt))?;
+        let key = self.results.keys.key(task);
+        self.each(&sql, params![key], read, |attempt| attempts.push(attempt))?;
         let mut groups = Vec::new();
         let mut key = self.nest().task(task);
         while let Some((group, _)) = self.nest().group(key) {
@@ -86,9 +90,23 @@ impl StoreReader {
 
     /// The same for a range of tasks.
     pub(crate) fn tally_of(&self, tasks: std::ops::Range<u64>) -> Result<(u64, u64)> {
-        let sql =
-            "SELECT count(*), coalesce(sum(failed), 0) FROM runs WHERE task >= ?1 AND task < ?2";
-        let range = params![tasks.start as i64, tasks.end as i64];
-        self.one(sql, range, |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)))
+        let (mut runs, mut failures) = (0, 0);
+        if self.results.keys.left_over() == 0 {
+            let sql = "SELECT count(*), coalesce(sum(failed), 0) FROM runs WHERE rowid >= ?1 AND rowid <= ?2";
+            for range in self.results.keys.ranges(tasks) {
+                let number = |row: &Row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+                let (all, failed) = self.one(sql, params![range.start(), range.end()], number)?;
+                runs += all as u64;
+                failures += failed as u64;
+            }
+            return Ok((runs, failures));
+        }
+        let failed = |row: &Row| Ok(Ok(row.get::<_, bool>(1)?));
+        self.results.in_grid_order("rowid, failed", tasks, failed, |_, failed| {
+            runs += 1;
+            failures += u64::from(failed);
+            Ok(())
+        })?;
+        Ok((runs, failures))
     }
 }

@@ -10,27 +10,30 @@ use crate::store::{Results, storing};
 use crate::util::error::Result;
 use crate::util::text::count;
 
-/// The runs of a range of tasks that another crunch has made. Runs are traced to their crunch through
-/// their worker and its start.
+/// The runs in a range of rows that another crunch has made. Runs are traced to their crunch through their
+/// worker and its start.
 const KEPT: &str = "SELECT count(*) FROM runs r JOIN workers w ON w.worker = r.worker
                     JOIN starts s ON s.session = w.session
-                    WHERE r.task >= ?1 AND r.task < ?2 AND s.crunch <> ?3";
+                    WHERE r.rowid >= ?1 AND r.rowid <= ?2 AND s.crunch <> ?3 AND ";
 
 impl Results {
     /// How many runs of these tasks another crunch has made.
     pub(crate) fn kept_runs(&self, tasks: Range<u64>) -> Result<u64> {
         let Some(crunch) = self.latest_crunch else { return Ok(0) };
+        let sql = format!("{KEPT}{}", self.of_a_task("r.rowid")?);
         let mut kept = 0;
-        let range = params![tasks.start as i64, tasks.end as i64, crunch];
-        self.query(
-            KEPT,
-            range,
-            |row| Ok(Ok(row.get::<_, i64>(0)?)),
-            |found| {
-                kept = found as u64;
-                Ok(())
-            },
-        )?;
+        for range in self.keys.ranges(tasks) {
+            let range = params![range.start(), range.end(), crunch];
+            self.query(
+                &sql,
+                range,
+                |row| Ok(Ok(row.get::<_, i64>(0)?)),
+                |found| {
+                    kept += found as u64;
+                    Ok(())
+                },
+            )?;
+        }
         Ok(kept)
     }
 

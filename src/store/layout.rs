@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row, params};
+use rusqlite::Connection;
 
 use crate::job::{CombinedDigests, Digests, Job, PointDigests};
-use crate::model::{Loop, LoopNest, Points, PythonFunction, Reduce, ShapeRow, Value};
+use crate::model::{Loop, LoopNest, Value};
+use crate::store::loop_rows::{LoopRow, combined_digests, digests, shape_rows};
+use crate::store::point_map::PointMap;
 use crate::store::{starts, storing};
 use crate::util::error::{Error, Result};
 
@@ -76,8 +77,7 @@ impl Layout {
     }
 
     pub(super) fn loops(&self) -> impl Iterator<Item = LoopLayout<'_>> {
-        let loops = self.nest.loops().iter().enumerate();
-        loops.map(|(level, l)| LoopLayout { l, digests: self.digests.get(&level) })
+        loop_layouts(self.nest.loops(), &self.digests)
     }
 
     /// Whether every task number means the same in both layouts.
@@ -94,129 +94,57 @@ impl Layout {
 
     /// The layout of a store. The inner error says why this version cannot read it.
     pub(crate) fn read(store: &Connection) -> Result<Result<Layout, String>, rusqlite::Error> {
-        // An older store has neither.
-        let depends = starts::has_table(store, "shape")?;
-        let none = if depends { "none" } else { "NULL" };
-        let mut sql = store.prepare(&format!(
-            "SELECT level, name, points, reduce, first, step, {none} FROM loops ORDER BY level"
-        ))?;
-        let read = |row: &Row| {
-            let (level, count): (i64, i64) = (row.get(0)?, row.get(2)?);
-            let (first, step): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
-            let range = first.zip(step).map(|(from, step)| Points::Range {
-                from,
-                step,
-                count: count as u64,
-            });
-            let none: Option<i64> = row.get(6)?;
-            let (name, reduce) = (row.get::<_, String>(1)?, row.get::<_, Option<String>>(3)?);
-            Ok((level, name, reduce, range, none.map(|none| none as u64)))
-        };
-        let found = sql.query_map([], read)?.collect::<Result<Vec<_>, _>>()?;
-        let (mut loops, mut digests) = (Vec::new(), PointDigests::new());
-        for (level, name, reduce, range, none) in found {
-            let points = match range {
-                Some(range) => range,
-                None => {
-                    let sql = "SELECT key, value FROM points WHERE level = ?1 ORDER BY point";
-                    let value = |row: &Row| {
-                        let key: String = row.get(0)?;
-                        Ok(match row.get_ref(1)? {
-                            // The key is a string in older stores.
-                            ValueRef::Real(number) if number.is_infinite() => Value::Float(number),
-                            _ => Value::from_exact(&key),
-                        })
-                    };
-                    let mut sql = store.prepare(sql)?;
-                    let values = sql.query_map(params![level], value)?;
-                    Points::List(values.collect::<Result<_, _>>()?)
-                }
+        let (mut loops, mut positions) = (Vec::new(), Vec::new());
+        let mut by_position = PointDigests::new();
+        for row in LoopRow::all(store)? {
+            let reduce = match row.reduction(store)? {
+                Ok(reduce) => reduce,
+                Err(unknown) => return Ok(Err(unknown)),
             };
-            let sql = "SELECT point, digest FROM digests WHERE level = ?1";
-            let digest = |row: &Row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?));
-            let mut sql = store.prepare(sql)?;
-            let of_level = sql.query_map(params![level], digest)?.collect::<Result<_, _>>()?;
-            digests.insert(loops.len(), of_level);
-            let known = reduce.as_deref().map(|name| reduction(name).ok_or(name)).transpose();
-            let reduce = match known {
-                Ok(known) => known,
-                Err(unknown) => {
-                    let writer = starts::note(store, "gridmpi")?.unwrap_or_default();
-                    return Ok(Err(unknown_reduction(&name, unknown, &writer)));
-                }
-            };
-            loops.push(Loop { none, ..Loop::new(name, points, reduce) });
+            let map = row.positions(store)?;
+            let points = row.points(store, &map)?;
+            let level = loops.len();
+            let by_number = digests(store, level)?.into_iter();
+            let moved = by_number.filter_map(|(number, text)| Some((map.new_of(number)?, text)));
+            by_position.insert(level, moved.collect());
+            loops.push(Loop { none: row.none, ..Loop::new(row.name, points, reduce) });
+            positions.push(map);
         }
+        let depends = starts::has_table(store, "shape")?; // an older store has none
         let rows = if depends { shape_rows(store)? } else { Vec::new() };
+        let mut combined = combined_digests(store)?;
+        for of_word in &mut combined {
+            let level = |name: &String| loops.iter().position(|l: &Loop| l.name == *name);
+            let maps: Option<Vec<&PointMap>> =
+                of_word.loops.iter().map(|name| Some(&positions[level(name)?])).collect();
+            let moved = |(numbers, digest): (Vec<u64>, String)| {
+                let pairs = maps.iter().flatten().zip(&numbers);
+                let at: Option<Vec<u64>> = pairs.map(|(map, number)| map.new_of(*number)).collect();
+                Some((at?, digest))
+            };
+            of_word.digests =
+                std::mem::take(&mut of_word.digests).into_iter().filter_map(moved).collect();
+        }
         let nest = LoopNest::of_rows(loops, &rows)
             .map_err(|why| format!("the store is inconsistent: {why}"));
-        let combined = combined_digests(store)?;
-        Ok(nest.map(|nest| Layout { nest, digests, combined, was: BTreeMap::new() }))
+        let (digests, was) = (by_position, BTreeMap::new());
+        Ok(nest.map(|nest| Layout { nest, digests, combined, was }))
     }
 
     pub(super) fn named(&self, name: &str) -> Option<LoopLayout<'_>> {
         self.loops().find(|there| there.l.name == name)
     }
 
-    pub(super) fn names(&self) -> String {
-        self.loops().map(|here| here.l.name.as_str()).collect::<Vec<_>>().join(", ")
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.loops().map(|here| here.l.name.as_str()).collect()
     }
 }
 
-/// What loops have where that depend on each other.
-fn shape_rows(store: &Connection) -> Result<Vec<ShapeRow>, rusqlite::Error> {
-    let mut sql = store.prepare(
-        "SELECT level, node, first, point, count, each, inside FROM shape ORDER BY level, node, first",
-    )?;
-    let row = |row: &Row| {
-        let number = |at| row.get::<_, i64>(at).map(|number| number as u64);
-        Ok(ShapeRow {
-            level: number(0)? as usize,
-            node: number(1)?,
-            first: number(2)?,
-            point: number(3)?,
-            count: number(4)?,
-            each: number(5)?,
-            inside: number(6)?,
-        })
-    };
-    sql.query_map([], row)?.collect()
-}
-
-/// The reduction with this name in a store. For the user's functions the store has the kind only.
-fn reduction(name: &str) -> Option<Reduce> {
-    match name {
-        "python" => {
-            Some(Reduce::Python(PythonFunction { file: String::new(), function: String::new() }))
-        }
-        "summarize" => Some(Reduce::Native),
-        name => Reduce::named(name),
-    }
-}
-
-fn unknown_reduction(l: &str, reduction: &str, writer: &str) -> String {
-    format!(
-        "loop '{l}' has the reduction '{reduction}', which this gridmpi ({}) does not know; use the gridmpi that wrote the store ({writer}), or a newer one",
-        env!("CARGO_PKG_VERSION")
-    )
-}
-
-/// The digests of files that points name together.
-fn combined_digests(store: &Connection) -> Result<Vec<CombinedDigests>, rusqlite::Error> {
-    if !starts::has_table(store, "combined")? {
-        return Ok(Vec::new());
-    }
-    let mut found: BTreeMap<(String, String), BTreeMap<Vec<u64>, String>> = BTreeMap::new();
-    let mut sql = store.prepare("SELECT word, loops, points, digest FROM combined")?;
-    let mut rows = sql.query([])?;
-    while let Some(row) = rows.next()? {
-        let of_word = found.entry((row.get(0)?, row.get(1)?)).or_default();
-        let (points, digest): (Option<String>, Option<String>) = (row.get(2)?, row.get(3)?);
-        let points = points.and_then(|points| serde_json::from_str(&points).ok());
-        of_word.extend(points.zip(digest));
-    }
-    let combined = |((word, loops), digests): ((String, String), _)| {
-        Some(CombinedDigests { word, loops: serde_json::from_str(&loops).ok()?, digests })
-    };
-    Ok(found.into_iter().filter_map(combined).collect())
+/// Loops with the digests of what their points name.
+pub(super) fn loop_layouts<'a>(
+    loops: &'a [Loop],
+    digests: &'a PointDigests,
+) -> impl Iterator<Item = LoopLayout<'a>> {
+    let of_loop = |(level, l)| LoopLayout { l, digests: digests.get(&level) };
+    loops.iter().enumerate().map(of_loop)
 }

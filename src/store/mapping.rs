@@ -1,11 +1,14 @@
-//! Matches two layouts: which point and which task of the one is which of the other.
+//! Matches a store and a layout: which point, and which task, of the one is which of the other.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::job::{CombinedDigests, PointDigests, without_new_files_of_folder};
-use crate::model::{Key, LoopNest, Points, Value};
+use crate::model::{Key, Loop, LoopNest, Points, Value};
 use crate::store::Layout;
 use crate::store::layout::LoopLayout;
+use crate::store::matching::matches;
+use crate::store::point_map::PointMap;
+use crate::store::store_points::StorePoints;
 use crate::store::union::{Moves, union};
 use crate::util::error::{Error, Result};
 
@@ -21,21 +24,16 @@ impl Layout {
             let there = before.named(&here.l.name).expect("checked above");
             let has_files = here.named().is_some()
                 || self.combined.iter().any(|combined| combined.loops.contains(&here.l.name));
-            places.push((level, has_files.then(|| matches(&there, &here, true))));
+            let matched = has_files.then(|| matches(&there, &here, true));
+            places.push((level, matched.unwrap_or_default()));
         }
-        // The old point of each new one, by level.
-        let mut old: BTreeMap<usize, HashMap<u64, u64>> = BTreeMap::new();
-        for (level, matched) in places {
-            let matched = matched.into_iter().flatten().enumerate();
-            let turned = matched.filter_map(|(old, new)| Some((new?, old as u64)));
-            old.insert(level, turned.collect());
-        }
+        let places: BTreeMap<usize, PointMap> = places.into_iter().collect();
         for (level, digests) in &mut self.digests {
-            let (name, matched) = (&self.nest.loops()[*level].name, &old[level]);
+            let (name, matched) = (&self.nest.loops()[*level].name, &places[level]);
             let there = before.named(name).expect("checked above");
             digests.retain(|point, digest| {
-                let Some(old) = matched.get(point) else { return true };
-                let Some(before) = there.digest(*old) else { return false };
+                let Some(old) = matched.old_of(*point) else { return true };
+                let Some(before) = there.digest(old) else { return false };
                 if let Some(old) = without_new_files_of_folder(digest, before) {
                     *digest = old;
                 }
@@ -49,8 +47,7 @@ impl Layout {
             let Some(there) = there else { continue }; // an older store recorded none
             let levels: Vec<_> = combined.loops.iter().filter_map(level).collect();
             combined.digests.retain(|points, _| {
-                let olds =
-                    levels.iter().zip(points).map(|(level, new)| old[level].get(new).copied());
+                let olds = levels.iter().zip(points).map(|(level, new)| places[level].old_of(*new));
                 let olds: Option<Vec<u64>> = olds.collect();
                 olds.is_none_or(|olds| there.digests.contains_key(&olds))
             });
@@ -62,7 +59,8 @@ impl Layout {
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(super) fn difference(&self, now: &Layout) -> Option<String> {
         if self.names() != now.names() {
-            return Some(format!("its loops were {} and are {}", self.names(), now.names()));
+            let (was, is) = (self.names().join(", "), now.names().join(", "));
+            return Some(format!("its loops were {was} and are {is}"));
         }
         for (was, is) in self.loops().zip(now.loops()) {
             let (name, points) = (&was.l.name, (was.l.points.len(), is.l.points.len()));
@@ -88,7 +86,8 @@ impl Layout {
     pub(crate) fn union(&self, other: &Layout) -> Result<Layout> {
         let (mut loops, mut digests, mut moves) = (Vec::new(), PointDigests::new(), Moves::new());
         for (level, here) in self.loops().enumerate() {
-            let there = other.named(&here.l.name).ok_or_else(|| changed_loops(other, self))?;
+            let there =
+                other.named(&here.l.name).ok_or_else(|| changed_loops(&other.names(), self))?;
             let mut of_level = here.digests.cloned().unwrap_or_default();
             let mut l = here.l.clone();
             let mut moved = None;
@@ -98,7 +97,8 @@ impl Layout {
                 let match_of = matches(&there, &here, false);
                 let points = &there.l.points;
                 let mut now = Vec::new();
-                for (i, known) in (0..points.len()).zip(match_of) {
+                for i in 0..points.len() {
+                    let known = match_of.new_of(i);
                     now.push(known.unwrap_or(values.len() as u64));
                     if known.is_some() {
                         continue;
@@ -117,7 +117,7 @@ impl Layout {
             digests.insert(level, of_level);
         }
         if other.nest.depth() != loops.len() {
-            return Err(changed_loops(other, self));
+            return Err(changed_loops(&other.names(), self));
         }
         let nest = union(&self.nest, (&other.nest, &moves), loops).map_err(Error::input)?;
         let mut both = Layout { nest, digests, combined: Vec::new(), was: BTreeMap::new() };
@@ -136,15 +136,13 @@ impl Layout {
                 let mut moves = Vec::new();
                 for name in &loops {
                     let (Some(there), Some(here)) = (from.named(name), union.named(name)) else {
-                        return Err(changed_loops(from, union));
+                        return Err(changed_loops(&from.names(), union));
                     };
                     let at = of_word.loops.iter().position(|known| known == name);
                     moves.push((at.unwrap_or_default(), matches(&there, &here, false)));
                 }
                 let moved = |(points, digest): (&Vec<u64>, &String)| {
-                    let point = |(at, moved): &(usize, Vec<Option<u64>>)| {
-                        *moved.get(*points.get(*at)? as usize)?
-                    };
+                    let point = |(at, moved): &(usize, PointMap)| moved.new_of(*points.get(*at)?);
                     Some((moves.iter().map(point).collect::<Option<Vec<u64>>>()?, digest.clone()))
                 };
                 let digests = of_word.digests.iter().filter_map(moved);
@@ -169,8 +167,8 @@ impl Layout {
 }
 
 /// The error for different loops: their runs cannot be matched.
-pub(super) fn changed_loops(old: &Layout, new: &Layout) -> Error {
-    let added = new.loops().find(|here| old.named(&here.l.name).is_none());
+pub(super) fn changed_loops(old: &[&str], new: &Layout) -> Error {
+    let added = new.loops().find(|here| !old.contains(&here.l.name.as_str()));
     let way = added.map_or(String::new(), |added| {
         format!(
             "; if the runs that are there are those at one value of {}, say which in its loop: was = VALUE",
@@ -179,48 +177,32 @@ pub(super) fn changed_loops(old: &Layout, new: &Layout) -> Error {
     });
     Error::input(format!(
         "its runs are of the loops {}, this job's loops are {}: they cannot be matched{way}; give another folder with --out, or --fresh to move them aside",
-        old.names(),
-        new.names()
+        old.join(", "),
+        new.names().join(", ")
     ))
 }
 
-/// For each point of `old` the equal point of `new`; equal ones are matched one to one, in order. With
-/// `by_value`, what the points name does not matter.
-pub(super) fn matches(old: &LoopLayout, new: &LoopLayout, by_value: bool) -> Vec<Option<u64>> {
-    let identity = |l: &LoopLayout, point| match by_value {
-        true => l.l.points.get(point).to_exact(),
-        false => l.identity(point),
-    };
-    let mut places: HashMap<String, VecDeque<u64>> = HashMap::new();
-    for point in 0..new.l.points.len() {
-        places.entry(identity(new, point)).or_default().push_back(point);
-    }
-    let mut find = |point| places.get_mut(&identity(old, point)).and_then(|same| same.pop_front());
-    (0..old.l.points.len()).map(&mut find).collect()
-}
-
-/// Maps the tasks of one layout to those of another.
-pub(crate) struct Mapping {
-    old: LoopNest,
+/// Maps the rows of a store, by the numbers of their points, to the tasks of a layout.
+pub(super) struct Mapping {
     new: LoopNest,
-    /// For each loop of the new layout, where its points were.
-    loops: Vec<LoopMapping>,
-    /// Loops that the new layout lacks: the level in the old one, and the point where it did not apply.
-    gone: Vec<(usize, u64)>,
-    combined: Vec<CombinedMapping>,
+    /// For each loop of the layout, where its points are in the store.
+    pub(super) loops: Vec<LoopMapping>,
+    /// Loops that the layout lacks: the level in the store, and the point where it did not apply.
+    pub(super) gone: Vec<(usize, u64)>,
+    pub(super) combined: Vec<CombinedMapping>,
 }
 
-enum LoopMapping {
-    /// The level in the old layout, and the new index of each old point; nothing if the points are the same.
-    Old(usize, Option<Vec<Option<u64>>>),
-    /// The loop is new: the runs of the old layout are those at this point. Nothing if it is not among the
-    /// loop's points.
+pub(super) enum LoopMapping {
+    /// The level in the store, and the position of each of its points.
+    Old(usize, PointMap),
+    /// The loop is new: the runs of the store are those at this point. Nothing if it is not among the loop's
+    /// points.
     New(Option<u64>),
 }
 
 /// The digests of files that points name together, in both layouts.
-struct CombinedMapping {
-    /// The levels of its loops in the old layout.
+pub(super) struct CombinedMapping {
+    /// The levels of its loops in the store.
     old: Vec<usize>,
     before: BTreeMap<Vec<u64>, String>,
     /// The same for the new layout.
@@ -229,19 +211,16 @@ struct CombinedMapping {
 }
 
 impl CombinedMapping {
-    fn all(old: &Layout, new: &Layout) -> Vec<CombinedMapping> {
-        let levels = |layout: &Layout, combined: &CombinedDigests| -> Vec<usize> {
-            let level = |name: &String| layout.nest.loops().iter().position(|l| l.name == *name);
+    fn all(old: &StorePoints, new: &Layout) -> Vec<CombinedMapping> {
+        let levels = |loops: &[Loop], combined: &CombinedDigests| -> Vec<usize> {
+            let level = |name: &String| loops.iter().position(|l| l.name == *name);
             combined.loops.iter().filter_map(level).collect()
         };
         let of_word = |before: &CombinedDigests| {
             let now = new.combined.iter().find(|now| now.word == before.word)?;
-            if now.digests == before.digests && old.nest.loops() == new.nest.loops() {
-                return None;
-            }
             // In the order of the new layout's loops on both sides.
-            let old_levels = levels(old, now);
-            let sorted = levels(old, before);
+            let old_levels = levels(&old.loops, now);
+            let sorted = levels(&old.loops, before);
             let of_old = |(points, digest): (&Vec<u64>, &String)| {
                 let point = |level: &usize| {
                     sorted.iter().position(|known| known == level).map(|at| points[at])
@@ -250,7 +229,7 @@ impl CombinedMapping {
             };
             Some(CombinedMapping {
                 before: before.digests.iter().filter_map(of_old).collect(),
-                new: levels(new, now),
+                new: levels(new.nest.loops(), now),
                 now: now.digests.clone(),
                 old: old_levels,
             })
@@ -269,49 +248,54 @@ impl CombinedMapping {
 }
 
 impl Mapping {
-    /// Fails if the loops differ; their order may differ, and one layout may have loops that do not apply to
-    /// the runs of the other.
-    pub(crate) fn new(old: &Layout, new: &Layout) -> Result<Mapping> {
+    /// Fails if the loops differ; their order may differ, and one side may have loops that do not apply to the
+    /// runs of the other.
+    pub(super) fn new(old: &StorePoints, new: &Layout) -> Result<Mapping> {
         let mut loops = Vec::new();
         for here in new.loops() {
             let mut all = old.loops().enumerate();
             let there = all.find(|(_, there)| there.l.name == here.l.name);
             loops.push(match (there, here.l.none) {
-                (Some((level, there)), _) => {
-                    let moved = (!there.is(&here)).then(|| matches(&there, &here, false));
-                    LoopMapping::Old(level, moved)
-                }
+                (Some((level, there)), _) => LoopMapping::Old(level, matches(&there, &here, false)),
                 (None, none) => match new.was.get(&here.l.name) {
                     Some(was) => LoopMapping::New(here.point_of(was)),
                     None if none.is_some() => LoopMapping::New(none),
-                    None => return Err(changed_loops(old, new)),
+                    None => return Err(changed_loops(&old.names(), new)),
                 },
             });
         }
         let gone = old.loops().enumerate().filter(|(_, l)| new.named(&l.l.name).is_none());
         let gone = gone.map(|(level, l)| Some((level, l.l.none?))).collect::<Option<_>>();
-        let gone = gone.ok_or_else(|| changed_loops(old, new))?;
+        let gone = gone.ok_or_else(|| changed_loops(&old.names(), new))?;
         let combined = CombinedMapping::all(old, new);
-        Ok(Mapping { old: old.nest.clone(), new: new.nest.clone(), loops, gone, combined })
+        Ok(Mapping { new: new.nest.clone(), loops, gone, combined })
     }
 
-    /// The same task in the new layout, if it exists there.
-    pub(crate) fn task(&self, old: u64) -> Option<u64> {
-        let places = self.old.indices(self.old.task(old));
-        if self.gone.iter().any(|(level, none)| places[*level] != *none) {
+    /// The task of the run at these points of the store, if the layout has it.
+    pub(super) fn task(&self, points: &[u64]) -> Option<u64> {
+        if self.gone.iter().any(|(level, none)| points[*level] != *none) {
             return None;
         }
-        let (mut key, mut now) = (Key::ROOT, Vec::new());
+        let (mut key, mut now) = (Key::ROOT, Vec::with_capacity(self.loops.len()));
         for l in &self.loops {
             let place = match l {
                 LoopMapping::New(point) => (*point)?,
-                LoopMapping::Old(level, None) => places[*level],
-                LoopMapping::Old(level, Some(moved)) => (*moved.get(places[*level] as usize)?)?,
+                LoopMapping::Old(level, moved) => moved.new_of(points[*level])?,
             };
             key = self.new.child_at(key, place)?;
             now.push(place);
         }
-        self.combined.iter().all(|files| files.is_same(&places, &now)).then_some(key.index)
+        self.combined.iter().all(|files| files.is_same(points, &now)).then_some(key.index)
+    }
+
+    /// Where the layout has each point of the store, by level, if both have the same loops in the same order.
+    pub(super) fn same_loops(self) -> Option<Vec<PointMap>> {
+        let moved = |(level, l): (usize, LoopMapping)| match l {
+            LoopMapping::Old(old, moved) => Some(moved).filter(|_| old == level),
+            LoopMapping::New(_) => None,
+        };
+        let all = self.loops.into_iter().enumerate().map(moved);
+        if self.gone.is_empty() { all.collect() } else { None }
     }
 }
 
@@ -338,9 +322,15 @@ mod tests {
         }
     }
 
+    fn known(layout: &Layout) -> StorePoints {
+        let Layout { nest, digests, combined, .. } = layout.clone();
+        StorePoints { loops: nest.loops().to_vec(), digests, combined }
+    }
+
     fn moved(old: &Layout, new: &Layout) -> Vec<Option<u64>> {
-        let mapping = Mapping::new(old, new).unwrap();
-        (0..old.nest.tasks()).map(|task| mapping.task(task)).collect()
+        let mapping = Mapping::new(&known(old), new).unwrap();
+        let points = |task| old.nest.indices(old.nest.task(task));
+        (0..old.nest.tasks()).map(|task| mapping.task(&points(task))).collect()
     }
 
     #[test]
@@ -409,6 +399,9 @@ mod tests {
         assert_eq!(moved(&there, &both), [Some(2), Some(3), Some(0)]);
         let other = layout(&[("a", &[1], &[])]);
         assert!(other.union(&here).is_err() && here.union(&other).is_err());
-        assert!(Mapping::new(&here, &other).is_err() && Mapping::new(&other, &here).is_err());
+        assert!(
+            Mapping::new(&known(&here), &other).is_err()
+                && Mapping::new(&known(&other), &here).is_err()
+        );
     }
 }

@@ -6,9 +6,11 @@
 mod connect;
 mod copy;
 mod cut_off;
+mod edit;
 mod entry;
 mod file;
 mod folder;
+mod grid_order;
 #[cfg(feature = "cli")]
 mod history;
 mod kept;
@@ -16,27 +18,36 @@ mod large;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 mod launch_note;
 mod layout;
+mod layout_tables;
+mod loop_rows;
 mod mapping;
+mod matching;
 mod open;
 mod own_files;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 mod parts;
 mod place;
+mod point_map;
 #[cfg(feature = "cli")]
 mod query;
 #[cfg(feature = "cli")]
 mod reader;
+mod rebuild;
 mod rescore;
 mod results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 mod reusable;
 mod room;
+mod row_keys;
+mod row_reader;
 mod rows;
 mod schema;
 #[cfg(feature = "cli")]
 mod snapshot;
 mod starts;
+mod store_points;
 mod union;
+mod view;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -51,6 +62,7 @@ use rusqlite::{Connection, params};
 use crate::job::Job;
 use crate::model::{GroupSummary, RunBatch};
 use crate::store::entry::StoreEntry;
+use crate::store::row_keys::RowKeys;
 use crate::util::error::{Error, Result};
 use crate::util::file_state::file_id;
 use crate::util::{signals, thread};
@@ -114,14 +126,19 @@ pub(crate) struct Store {
     held: usize,
     /// Approximate number of bytes that wait for the writer.
     queued: Arc<AtomicUsize>,
-    writer: Option<JoinHandle<Result<Connection>>>,
+    writer: Option<JoinHandle<Result<(Connection, RowKeys)>>>,
     /// Whether runs are stored, on disk. If not, only summaries are, in memory.
     keeps_runs: bool,
 }
 
 impl Store {
     /// Starts the writer thread. `session` counts the starts on this store, from 1.
-    fn start(path: &Path, connection: Connection, session: i64, keeps_runs: bool) -> Result<Store> {
+    fn start(
+        path: &Path,
+        (connection, keys): (Connection, RowKeys),
+        session: i64,
+        keeps_runs: bool,
+    ) -> Result<Store> {
         let (queue, entries) = channel();
         let results = path.parent().unwrap_or(Path::new(".")).to_path_buf();
         let queued = Arc::new(AtomicUsize::new(0));
@@ -131,13 +148,14 @@ impl Store {
             results,
             session,
             connection,
+            keys,
             hosts: HashMap::new(),
             workers: HashMap::new(),
             new: Vec::new(),
             id: if keeps_runs { file_id(path) } else { None },
             trouble: false,
         };
-        let work = move || writer.write(&entries).map(|()| writer.connection);
+        let work = move || writer.write(&entries).map(|()| (writer.connection, writer.keys));
         let writer = thread::start("store", work)?;
         let (path, queue, writer) = (path.to_path_buf(), Some(queue), Some(writer));
         Ok(Store { path, queue, pending: Vec::new(), held: 0, queued, writer, keeps_runs })
@@ -200,9 +218,9 @@ impl Store {
         // Even with nothing left to write, the store has to be there.
         self.hand_over()?;
         let _ = self.queue.as_ref().map(|queue| queue.send(Vec::new()));
-        let connection = self.join_writer()?;
+        let (connection, keys) = self.join_writer()?;
         schema::leave_wal_mode(&connection);
-        Ok(Results::new(self.path, connection, job.nest.clone(), job.is_native()))
+        Ok(Results::new(self.path, (connection, keys), job.nest.clone(), job.is_native()))
     }
 
     /// Writes the remaining entries and closes the store.
@@ -251,7 +269,7 @@ impl Store {
         self.queue.as_ref().is_some_and(|queue| queue.send(entries).is_ok())
     }
 
-    fn join_writer(&mut self) -> Result<Connection> {
+    fn join_writer(&mut self) -> Result<(Connection, RowKeys)> {
         // If the writer has ended, joining it gives the reason.
         self.is_handed_over();
         self.queue = None;
@@ -280,6 +298,7 @@ struct StoreWriter {
     results: PathBuf,
     session: i64,
     connection: Connection,
+    keys: RowKeys,
     /// The host of each rank.
     hosts: HashMap<usize, String>,
     /// Row ids of this session's workers, by rank and thread.
@@ -415,19 +434,21 @@ impl StoreWriter {
             }
             StoreEntry::Runs { rank, thread, runs } => {
                 let worker = self.worker(*rank, *thread).map_err(|e| self.trouble(&e))?;
-                rows::put_runs(&self.connection, &self.results, worker, runs).map_err(on_disk)?
+                rows::put_runs((&self.connection, &self.keys), &self.results, worker, runs)
+                    .map_err(on_disk)?
             }
             StoreEntry::Lost { task, attempt, rank } => {
                 let worker = self.workers.get(&(*rank, 0)).copied();
                 let why = format!("rank {rank} was lost while it was at this");
-                rows::put_failure(&self.connection, worker, *task, *attempt, &why)
+                rows::put_failure(&self.connection, worker, self.keys.key(*task), *attempt, &why)
             }
             StoreEntry::Environment { rank, environment } => {
                 starts::put_environment(&self.connection, (self.session, *rank), environment)
             }
             StoreEntry::CutOff { task, attempt, rank, seconds } => {
                 let worker = self.worker(*rank, 0).map_err(|e| self.trouble(&e))?;
-                cut_off::put(&self.connection, worker, (*task, *attempt), *seconds)
+                let key = self.keys.key(*task);
+                cut_off::put(&self.connection, worker, (key, *attempt), *seconds)
             }
             StoreEntry::Imported { by_reduction, files } => {
                 starts::put_imported(&self.connection, self.session, files, *by_reduction)

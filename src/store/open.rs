@@ -4,17 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
-use crate::job::{DigestedFile, Digests, FileDigests, Identity, Job, STORE_FILE, environment};
+use crate::job::{DigestedFile, Digests, FileDigests, Identity, Job, environment};
 use crate::model::{AttemptResult, Key, Loop, LoopNest, Reduce, Scored};
-use crate::store::copy::take_runs;
 use crate::store::file::{create, existing, finish};
-use crate::store::mapping::Mapping;
-use crate::store::own_files::SUPERSEDED;
+use crate::store::grid_order::in_grid_order;
+use crate::store::rebuild::{Goal, change, upgrade};
 use crate::store::rescore::rescore;
-use crate::store::rows::{GROUP, RUN, Reader};
-use crate::store::starts::{LEFT_OUT, SEEDING, StoredIdentity, note};
+use crate::store::row_keys::RowKeys;
+use crate::store::row_reader::{GROUP, RUN, Reader};
+use crate::store::rows::StoredRun;
+use crate::store::starts::{LEFT_OUT, SEEDING, StoredIdentity};
+use crate::store::view::put_view;
 use crate::store::{Folder, Layout, Store, cut_off, schema, starts, storing};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
@@ -33,9 +35,6 @@ pub(crate) struct OpenOptions<'a> {
     /// Whether runs are reused although crunch has changed.
     pub(crate) keep: bool,
 }
-
-/// The note with the names of superseded stores whose runs this store has.
-const TAKEN: &str = "taken";
 
 /// What is in a results folder before a start: nothing, or the store of earlier starts.
 pub(crate) struct FoundStore {
@@ -69,6 +68,7 @@ impl FoundStore {
 pub(crate) struct OpenStore {
     path: PathBuf,
     connection: Connection,
+    keys: RowKeys,
     session: i64,
     native: bool,
     keeps_runs: bool,
@@ -99,7 +99,8 @@ impl OpenStore {
                 .map_err(failed)?;
             drop(connection);
             let connection = existing(&finish(folder)?)?;
-            return Ok(opened(path, connection, &plan));
+            let keys = RowKeys::fresh(&plan.layout.nest);
+            return Ok(opened(path, connection, keys, &plan));
         };
         let changes = before.identity.changes(&mut plan.identity);
         if let (false, Some(changes)) = (plan.keep, changes.refusal()) {
@@ -112,21 +113,32 @@ impl OpenStore {
             log::info!("{name} is not what it was when this job was started before");
         }
         let layout = Layout::of_store(&connection, &path)?;
+        let connection = in_folder(folder, upgrade(folder, connection, &layout))?;
         plan.layout = plan.layout.without_new_files(&layout);
         let is_same = layout.is(&plan.layout);
         let connection = match is_same {
             true => connection,
-            false => in_folder(folder, rebuild(folder, connection, &layout, &plan))?,
+            false => {
+                let is_same = |before: &StoredIdentity| {
+                    before.identity.changes(&mut plan.identity.clone()).refusal().is_none()
+                };
+                let can_use = |before: &StoredIdentity| plan.keep || is_same(before);
+                let (layout_now, notes) = (&plan.layout, &notes(&plan));
+                let goal = Goal { layout: layout_now, notes, can_use: &can_use };
+                in_folder(folder, change(folder, connection, &layout, &goal))?
+            }
         };
         schema::prepare(&connection).map_err(failed)?;
         connection.execute_batch(starts::TABLES).map_err(failed)?;
+        let keys = RowKeys::of_store(&connection, &plan.layout.nest).map_err(failed)?;
         let unplaced: i64 = connection
             .query_row("SELECT count(*) FROM unplaced", [], |row| row.get(0))
             .map_err(failed)?;
-        if unplaced > 0 {
+        let unused = unplaced as u64 + keys.left_over();
+        if unused > 0 {
             log::info!(
                 "{} runs have no place in the job any more{}; they are kept, and used again if their points come back",
-                count(unplaced as u64),
+                count(unused),
                 moved(&layout, &plan.layout)
             );
         }
@@ -156,7 +168,7 @@ impl OpenStore {
                 && before.identity.same_summaries(&plan.identity, *level)
         };
         let reusable = (0..plan.job.nest.depth()).filter(is_outside).collect();
-        Ok(OpenStore { reusable, session, is_rescored, ..opened(path, connection, &plan) })
+        Ok(OpenStore { reusable, session, is_rescored, ..opened(path, connection, keys, &plan) })
     }
 
     /// A store in memory, without runs.
@@ -165,24 +177,30 @@ impl OpenStore {
         let made = Connection::open_in_memory()
             .and_then(|store| schema::create(&store, &plan.layout, &notes(&plan)).map(|()| store));
         let connection = made.map_err(|error| storing(&path, &error))?;
-        Ok(OpenStore { keeps_runs: false, ..opened(path, connection, &plan) })
+        let keys = RowKeys::fresh(&plan.layout.nest);
+        Ok(OpenStore { keeps_runs: false, ..opened(path, connection, keys, &plan) })
     }
 
     /// Calls `each` with every run, in grid order. A damaged run is an error.
     pub(crate) fn runs(&self, mut each: impl FnMut(AttemptResult)) -> Result<()> {
-        let sql = format!("SELECT {RUN} FROM runs ORDER BY task");
-        let failed = |error: rusqlite::Error| storing(&self.path, &error);
-        let mut statement = self.connection.prepare(&sql).map_err(failed)?;
-        let mut found = statement.query([]).map_err(failed)?;
-        while let Some(row) = found.next().map_err(failed)? {
-            each(self.reader().run(row).map_err(failed)??);
-        }
-        Ok(())
+        let read = |row: &Row| self.reader().run(row);
+        in_grid_order(
+            (&self.connection, &self.keys),
+            RUN,
+            0..self.keys.tasks(),
+            read,
+            |task, run| {
+                let StoredRun { attempt, started, seconds, result, .. } = run;
+                each(AttemptResult { task, attempt, started, seconds, result });
+                Ok(())
+            },
+        )
+        .map_err(|error| storing(&self.path, &error))?
     }
 
     /// Tasks without a result that were cut off in earlier starts, and how long they had run, in seconds.
     pub(crate) fn cut_off(&self) -> Result<Vec<(u64, f64)>> {
-        cut_off::longest(&self.connection).map_err(|error| storing(&self.path, &error))
+        cut_off::longest(&self.connection, &self.keys).map_err(|error| storing(&self.path, &error))
     }
 
     /// Reusable summaries of the user's functions, for groups whose runs are all there. All other
@@ -216,11 +234,15 @@ impl OpenStore {
 
     /// Starts the writer.
     pub(crate) fn start(self) -> Result<Store> {
-        Store::start(&self.path, self.connection, self.session, self.keeps_runs)
+        Store::start(&self.path, (self.connection, self.keys), self.session, self.keeps_runs)
     }
 
     fn reader(&self) -> Reader<'_> {
-        Reader { results: self.path.parent().unwrap_or(Path::new(".")), native: self.native }
+        Reader {
+            results: self.path.parent().unwrap_or(Path::new(".")),
+            keys: Some(&self.keys),
+            native: self.native,
+        }
     }
 }
 
@@ -253,7 +275,7 @@ pub(crate) fn refusal(folder: &Path, changes: &str) -> String {
     )
 }
 
-fn opened(path: PathBuf, connection: Connection, plan: &OpenOptions) -> OpenStore {
+fn opened(path: PathBuf, connection: Connection, keys: RowKeys, plan: &OpenOptions) -> OpenStore {
     let native = plan.job.is_native();
     let reusable = Vec::new();
     let crunch_files = plan.identity.crunch_paths();
@@ -262,6 +284,7 @@ fn opened(path: PathBuf, connection: Connection, plan: &OpenOptions) -> OpenStor
     OpenStore {
         path,
         connection,
+        keys,
         session: 1,
         native,
         keeps_runs: true,
@@ -316,7 +339,7 @@ fn record(
     }
     batch.execute("DELETE FROM job WHERE key = 'part'", [])?; // a part notes itself at each start
     schema::put_reductions(&batch, &plan.layout.nest)?;
-    schema::put_view(&batch, &plan.layout)?;
+    put_view(&batch, &RowKeys::of_store(&batch, &plan.layout.nest)?)?;
     if before.identity.is_partial {
         let (identity, none) = (&before.identity, BTreeMap::new());
         starts::record(&batch, before.sessions, before.crunch, identity, &none)?;
@@ -341,55 +364,4 @@ fn differences<'a>(
     let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let differs = |name: &&String| before.get(*name) != now.get(*name);
     names.into_iter().filter(differs).map(String::as_str).collect()
-}
-
-/// Replaces the store by one for the job as it is now, with all runs of this store: those that the job no
-/// longer has are kept under their place.
-fn rebuild(
-    folder: &Folder,
-    present: Connection,
-    layout: &Layout,
-    plan: &OpenOptions,
-) -> Result<Connection> {
-    let path = folder.store();
-    let failed = |error| storing(&path, &error);
-    let new = create(folder, &plan.layout, &notes(plan)).map_err(failed)?;
-    let (target, own) = ((&new, &plan.layout, folder.path()), folder.path());
-    take_runs(target, (&present, layout, own))?;
-    // Each such store is taken once, for good, so that its starts and workers are not added with each edit.
-    let (taken, folders) = (note(&present, TAKEN).map_err(failed)?, superseded(own));
-    let mut taken: BTreeSet<String> =
-        taken.and_then(|names| serde_json::from_str(&names).ok()).unwrap_or_default();
-    for earlier in folders {
-        let name = earlier.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if taken.contains(&name) {
-            continue;
-        }
-        let store = earlier.join(STORE_FILE);
-        let earlier = existing(&store)?;
-        let before = StoredIdentity::read(&earlier).map_err(failed)?;
-        let layout = Layout::of_store(&earlier, &store)?;
-        let is_same = before.identity.changes(&mut plan.identity.clone()).refusal().is_none();
-        if (plan.keep || is_same) && Mapping::new(&layout, &plan.layout).is_ok() {
-            take_runs(target, (&earlier, &layout, own))?;
-            taken.insert(name);
-        }
-    }
-    let names = serde_json::json!(taken).to_string();
-    let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
-    new.execute(sql, params![TAKEN, names]).map_err(failed)?;
-    // From here on, either the old or the new store is in place, whatever happens.
-    schema::checkpoint_wal(&new).map_err(failed)?;
-    drop(new);
-    schema::checkpoint_wal(&present).map_err(failed)?;
-    drop(present);
-    existing(&finish(folder)?)
-}
-
-/// The folders of stores that an older gridmpi has kept when the job had changed, latest first.
-pub(crate) fn superseded(folder: &Path) -> Vec<PathBuf> {
-    let numbered = (1..).map(|n| folder.join(format!("{SUPERSEDED}{n}")));
-    let mut found: Vec<PathBuf> = numbered.take_while(|path| path.exists()).collect();
-    found.reverse();
-    found
 }

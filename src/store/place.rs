@@ -9,6 +9,7 @@ use crate::job::CombinedDigests;
 use crate::model::{Key, Loop};
 use crate::store::Layout;
 use crate::store::layout::LoopLayout;
+use crate::store::store_points::StorePoints;
 
 /// A run's place in a nest, without its number: each loop's point by value, and the digests of what the
 /// points name. A run whose point is gone is kept under it, and found again when the point comes back.
@@ -20,25 +21,28 @@ pub(crate) struct Place {
     files: BTreeMap<String, String>,
 }
 
-impl Layout {
-    /// A run's place.
-    pub(crate) fn place(&self, task: u64) -> Place {
-        let points = self.nest.indices(self.nest.task(task));
+impl StorePoints {
+    /// The place of the run at these points.
+    pub(super) fn place(&self, points: &[u64]) -> Place {
         let of_loop = |(here, point): (LoopLayout, &u64)| {
             let value = here.l.points.get(*point).to_exact();
             (here.l.name.clone(), (value, here.digest(*point).cloned()))
         };
-        let file = |combined: &CombinedDigests| {
-            let names = self.nest.loops().iter().zip(&points);
-            let own = names.filter(|(l, _)| combined.loops.contains(&l.name));
-            let own: Vec<u64> = own.map(|(_, point)| *point).collect();
-            Some((combined.word.clone(), combined.digests.get(&own)?.clone()))
-        };
         Place {
-            loops: self.loops().zip(&points).map(of_loop).collect(),
-            files: self.combined.iter().filter_map(file).collect(),
+            loops: self.loops().zip(points).map(of_loop).collect(),
+            files: files(&self.loops, &self.combined, points),
         }
     }
+}
+
+/// By word with placeholders: the digest of the file that it names at these points.
+fn files(loops: &[Loop], combined: &[CombinedDigests], points: &[u64]) -> BTreeMap<String, String> {
+    let file = |combined: &CombinedDigests| {
+        let own = loops.iter().zip(points).filter(|(l, _)| combined.loops.contains(&l.name));
+        let own: Vec<u64> = own.map(|(_, point)| *point).collect();
+        Some((combined.word.clone(), combined.digests.get(&own)?.clone()))
+    };
+    combined.iter().filter_map(file).collect()
 }
 
 /// Finds places in a layout.
@@ -89,7 +93,8 @@ impl<'a> PlaceIndex<'a> {
         }
         let tasks = keys.into_iter().map(|key| key.index);
         let same_files = |task: &u64| {
-            let files = self.layout.place(*task).files;
+            let Layout { nest, combined, .. } = self.layout;
+            let files = files(nest.loops(), combined, &nest.indices(nest.task(*task)));
             place.files.iter().all(|(word, digest)| files.get(word).is_none_or(|now| now == digest))
         };
         match self.layout.combined.is_empty() {

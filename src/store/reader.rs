@@ -1,11 +1,13 @@
 //! Reads a results folder without writing to it or locking it. Neither the job file nor the data are
 //! needed. A run may be going on.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Row, params};
 
 use crate::model::LoopNest;
+use crate::store::row_keys::RowKeys;
 use crate::store::starts::note;
 use crate::store::{Layout, Results, schema, snapshot, storing};
 use crate::util::error::{Error, Result};
@@ -80,7 +82,8 @@ impl StoreReader {
         let name = note(&connection, "name").map_err(sqlite)?.unwrap_or_default();
         let crunch = note(&connection, "crunch").map_err(sqlite)?.unwrap_or_default();
         let native = crunch.starts_with("Rust, version");
-        let results = Results::new(path.clone(), connection, layout.nest, native);
+        let keys = RowKeys::of_store(&connection, &layout.nest).map_err(sqlite)?;
+        let results = Results::new(path.clone(), (connection, keys), layout.nest, native);
         Ok(StoreReader { path, name, results, _copy: copy })
     }
 
@@ -102,9 +105,12 @@ impl StoreReader {
 
     /// When the first run began and the last one ended, in seconds since 1970.
     pub(crate) fn span(&self) -> Result<(f64, f64)> {
-        let sql =
-            "SELECT coalesce(min(started), 0.0), coalesce(max(started + seconds), 0.0) FROM runs";
-        self.one(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        let sql = format!(
+            "SELECT coalesce(min(started), 0.0), coalesce(max(started + seconds), 0.0) FROM runs
+             WHERE {}",
+            self.results.of_a_task("rowid")?
+        );
+        self.one(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     /// Number of runs, and of failed ones among them.
@@ -132,40 +138,58 @@ impl StoreReader {
 
     /// All timed attempts, including failed ones that were tried again.
     pub(crate) fn attempts(&self) -> Result<Vec<Attempt>> {
-        let sql = "SELECT task, worker, started, seconds, failed FROM runs
-                   WHERE worker IS NOT NULL AND started IS NOT NULL AND seconds IS NOT NULL
-                   UNION ALL
-                   SELECT f.task, f.worker, f.started, f.seconds, 1 FROM failures f
-                   WHERE f.worker IS NOT NULL AND f.started IS NOT NULL AND f.seconds IS NOT NULL
-                   AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.task = f.task
-                                   AND r.started = f.started AND r.worker = f.worker)";
+        let key = self.failure_key()?;
+        let sql = format!(
+            "SELECT rowid, worker, started, seconds, failed FROM runs
+             WHERE worker IS NOT NULL AND started IS NOT NULL AND seconds IS NOT NULL
+             UNION ALL
+             SELECT f.{key}, f.worker, f.started, f.seconds, 1 FROM failures f
+             WHERE f.worker IS NOT NULL AND f.started IS NOT NULL AND f.seconds IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.rowid = f.{key}
+                             AND r.started = f.started AND r.worker = f.worker)"
+        );
+        let cursor = RefCell::new(self.results.keys.cursor());
         let read = |row: &Row| {
-            Ok(Attempt {
-                task: row.get::<_, i64>(0)? as u64,
+            let Some(task) = cursor.borrow_mut().task(row.get(0)?) else { return Ok(None) };
+            Ok(Some(Attempt {
+                task,
                 worker: row.get(1)?,
                 started: row.get(2)?,
                 seconds: row.get(3)?,
                 failed: row.get(4)?,
-            })
+            }))
         };
         let mut attempts = Vec::new();
-        self.each(sql, [], read, |attempt| attempts.push(attempt))?;
+        self.each(&sql, [], read, |attempt| attempts.extend(attempt))?;
         Ok(attempts)
     }
 
     /// Calls `each` with every failed attempt, in grid order.
-    pub(crate) fn failures(&self, each: impl FnMut(FailureRow)) -> Result<()> {
-        let sql = "SELECT f.task, f.error, coalesce(r.failed = 0, 0)
-                   FROM failures f LEFT JOIN runs r ON r.task = f.task ORDER BY 1";
+    pub(crate) fn failures(&self, mut each: impl FnMut(FailureRow)) -> Result<()> {
+        let key = self.failure_key()?;
+        let sql = format!(
+            "SELECT f.{key}, f.error, coalesce(r.failed = 0, 0)
+             FROM failures f LEFT JOIN runs r ON r.rowid = f.{key} ORDER BY 1"
+        );
         let read = |row: &Row| {
+            let Some(task) = self.results.keys.task(row.get(0)?) else { return Ok(None) };
             let error: Option<String> = row.get(1)?;
-            Ok(FailureRow {
-                task: row.get::<_, i64>(0)? as u64,
-                error: error.unwrap_or_default(),
-                mended: row.get(2)?,
-            })
+            Ok(Some(FailureRow { task, error: error.unwrap_or_default(), mended: row.get(2)? }))
         };
-        self.each(sql, [], read, each)
+        if self.results.keys.are_in_grid_order() {
+            return self.each(&sql, [], read, |failure| failure.into_iter().for_each(&mut each));
+        }
+        let mut all = Vec::new();
+        self.each(&sql, [], read, |failure| all.extend(failure))?;
+        all.sort_by_key(|failure| failure.task);
+        all.into_iter().for_each(each);
+        Ok(())
+    }
+
+    /// The column of the table of failures with the key of the run.
+    pub(super) fn failure_key(&self) -> Result<&'static str> {
+        let column = schema::key_column(self.results.connection());
+        column.map_err(|error| storing(self.path(), &error))
     }
 
     pub(crate) fn each<T>(

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use crate::model::{AttemptResult, RunError, score};
-use crate::store::rows::{self, RUN, Reader};
+use crate::model::{RunError, score};
+use crate::store::row_reader::{RUN, Reader};
+use crate::store::rows::{self, StoredRun};
 use crate::util::error::Result;
 
 /// Runs per step: their values are in memory at the same time.
@@ -20,13 +21,13 @@ pub(super) fn rescore(
     key: &str,
     needed: bool,
 ) -> Result<Result<u64>, rusqlite::Error> {
-    let reader = Reader { results, native: false };
+    let reader = Reader { results, keys: None, native: false };
     let (mut changed, mut next) = (0, 0i64);
     loop {
         // A plain number is its own score under any name.
         let sql = format!(
-            "SELECT {RUN}, worker FROM runs WHERE task >= ?1 AND value IS NOT NULL
-             ORDER BY task LIMIT {STEP}"
+            "SELECT {RUN}, worker FROM runs WHERE key >= ?1 AND value IS NOT NULL
+             ORDER BY key LIMIT {STEP}"
         );
         let mut found = Vec::new();
         {
@@ -40,9 +41,9 @@ pub(super) fn rescore(
             }
         }
         let Some((last, _)) = found.last() else { return Ok(Ok(changed)) };
-        next = last.task as i64 + 1;
+        next = last.key + 1;
         for (run, worker) in found {
-            let AttemptResult { task, attempt, started, seconds, result } = run;
+            let StoredRun { key: row, attempt, started, seconds, result } = run;
             let value = match &result {
                 Ok(scored) => scored.value.clone(),
                 Err(RunError::NoScore { value, .. }) => (**value).clone(),
@@ -52,7 +53,7 @@ pub(super) fn rescore(
             if rescored == result {
                 continue;
             }
-            let (which, when) = ((task, attempt), (started, seconds));
+            let (which, when) = ((row, attempt), (started, seconds));
             match rows::put_run(store, results, worker, which, when, &rescored) {
                 Ok(put) => changed += put? as u64,
                 Err(error) => return Ok(Err(error)),

@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
 use crate::model::{GroupSummary, Key, LoopNest, Value};
-use crate::store::rows::{GROUP, RUN, Reader};
+use crate::store::grid_order::in_grid_order;
+use crate::store::row_keys::RowKeys;
+use crate::store::row_reader::{GROUP, RUN, Reader};
 use crate::store::starts::LEFT_OUT;
 use crate::store::{large, starts, storing};
 use crate::util::error::{Exit, Result};
@@ -36,6 +39,7 @@ impl ExactForm {
 pub(crate) struct Results {
     path: PathBuf,
     connection: Connection,
+    pub(super) keys: RowKeys,
     nest: LoopNest,
     native: bool,
     /// The crunch of the last start, if runs of several are there.
@@ -55,12 +59,12 @@ pub(crate) struct WorkerShare {
 impl Results {
     pub(crate) fn new(
         path: PathBuf,
-        connection: Connection,
+        (connection, keys): (Connection, RowKeys),
         nest: LoopNest,
         native: bool,
     ) -> Results {
         let latest_crunch = starts::latest_of_several(&connection).ok().flatten();
-        Results { path, connection, nest, native, latest_crunch }
+        Results { path, connection, keys, nest, native, latest_crunch }
     }
 
     pub(crate) fn nest(&self) -> &LoopNest {
@@ -129,25 +133,31 @@ impl Results {
         tasks: std::ops::Range<u64>,
         mut each: impl FnMut(GroupSummary) -> Result<()>,
     ) -> Result<()> {
-        let sql = format!("SELECT {RUN} FROM runs WHERE task >= ?1 AND task < ?2 ORDER BY task");
         let level = self.nest.depth();
-        let range = params![tasks.start as i64, tasks.end as i64];
-        self.query(
-            &sql,
-            range,
-            |row| self.reader().run(row),
-            |outcome| {
-                let key = Key { level, index: outcome.task };
-                let runs = u64::from(outcome.result.is_ok());
-                let result = outcome.result.map_err(|error| error.to_string());
-                each(GroupSummary { key, result, runs, failed: 1 - runs })
-            },
-        )
+        let read = |row: &Row| self.reader().run(row);
+        self.in_grid_order(RUN, tasks, read, |task, run| {
+            let key = Key { level, index: task };
+            let runs = u64::from(run.result.is_ok());
+            let result = run.result.map_err(|error| error.to_string());
+            each(GroupSummary { key, result, runs, failed: 1 - runs })
+        })
+    }
+
+    /// Calls `each` with columns of every run of these tasks, in grid order; the first column is the row's key.
+    pub(super) fn in_grid_order<T>(
+        &self,
+        columns: &str,
+        tasks: std::ops::Range<u64>,
+        read: impl Fn(&Row) -> Result<Result<T>, rusqlite::Error>,
+        each: impl FnMut(u64, T) -> Result<()>,
+    ) -> Result<()> {
+        let done = in_grid_order((&self.connection, &self.keys), columns, tasks, read, each);
+        done.map_err(|error| storing(&self.path, &error))?
     }
 
     /// Each worker's share since the last start, by rank.
     pub(crate) fn shares(&self) -> Result<Vec<WorkerShare>> {
-        let sql = "SELECT w.rank, w.host, count(r.task), coalesce(sum(r.seconds), 0.0)
+        let sql = "SELECT w.rank, w.host, count(r.rowid), coalesce(sum(r.seconds), 0.0)
                    FROM workers w LEFT JOIN runs r ON r.worker = w.worker
                    WHERE w.session = (SELECT max(session) FROM workers)
                    GROUP BY w.worker ORDER BY w.rank";
@@ -193,11 +203,11 @@ impl Results {
         }
     }
 
-    /// Verifies the checksum of a run's row.
+    /// Verifies the checksum of a run's row, by its key.
     #[cfg(feature = "cli")]
-    pub(crate) fn check(&self, task: i64) -> Result<()> {
-        let sql = format!("SELECT {RUN} FROM runs WHERE task = ?1");
-        self.query(&sql, params![task], |row| self.reader().score(row, None), |_| Ok(()))
+    pub(crate) fn check(&self, key: i64) -> Result<()> {
+        let sql = format!("SELECT {RUN} FROM runs WHERE rowid = ?1");
+        self.query(&sql, params![key], |row| self.reader().score(row, None), |_| Ok(()))
     }
 
     /// Calls `each` with the score of every key at a level, in grid order; nothing for a key without a
@@ -208,22 +218,40 @@ impl Results {
         level: usize,
         mut each: impl FnMut(u64, Option<f64>),
     ) -> Result<()> {
-        let (sql, group) = match level == self.nest.depth() {
-            true => (format!("SELECT {RUN} FROM runs WHERE ?1 = ?1 ORDER BY task"), None),
-            false => {
-                let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 ORDER BY number");
-                (sql, Some(level))
-            }
-        };
-        let read = |row: &Row| self.reader().score(row, group);
-        self.query(&sql, params![level as i64], read, |(key, score)| {
-            each(key, score);
+        if level == self.nest.depth() {
+            let read = |row: &Row| self.reader().score(row, None);
+            return self.in_grid_order(RUN, 0..self.nest.tasks(), read, |task, (_, score)| {
+                each(task, score);
+                Ok(())
+            });
+        }
+        let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 ORDER BY number");
+        let read = |row: &Row| self.reader().score(row, Some(level));
+        self.query(&sql, params![level as i64], read, |(number, score)| {
+            each(number as u64, score);
             Ok(())
         })
     }
 
+    /// An SQL condition for rows of tasks that the job has, by the SQL of the row's key.
+    pub(super) fn of_a_task(&self, key: &str) -> Result<String> {
+        if self.keys.left_over() == 0 {
+            return Ok("1".to_string());
+        }
+        let keys = self.keys.clone();
+        let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        let has_task = move |context: &Context| Ok(keys.task(context.get(0)?).is_some());
+        let added = self.connection.create_scalar_function("has_task", 1, pure, has_task);
+        added.map_err(|error| storing(&self.path, &error))?;
+        Ok(format!("has_task({key})"))
+    }
+
     fn reader(&self) -> Reader<'_> {
-        Reader { results: self.path.parent().unwrap_or(Path::new(".")), native: self.native }
+        Reader {
+            results: self.path.parent().unwrap_or(Path::new(".")),
+            keys: Some(&self.keys),
+            native: self.native,
+        }
     }
 
     pub(crate) fn query<T>(

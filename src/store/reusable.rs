@@ -10,6 +10,7 @@ use crate::job::{DigestedFile, Identity};
 use crate::store::mapping::Mapping;
 use crate::store::place::PlaceIndex;
 use crate::store::starts::{StoredIdentity, has_table};
+use crate::store::store_points::StorePoints;
 use crate::store::{Layout, StoreReader, starts, storing};
 use crate::util::error::{Error, Result};
 
@@ -50,9 +51,15 @@ impl StoreReader {
         }
         let folder = self.path().parent().unwrap_or(self.path());
         let within = |error: Error| error.within(&format!("results folder {}", folder.display()));
-        let mapping = Mapping::new(&own, &layout).map_err(within)?;
+        let known = StorePoints::of_store(self.results.connection(), self.path())?;
+        let mapping = Mapping::new(&known, &layout).map_err(within)?;
         let mut runs = BTreeMap::new();
-        self.timed(|run| add(&mut runs, mapping.task(run.task), run))?;
+        let sql = "SELECT rowid, coalesce(seconds, 0.0), failed FROM runs ORDER BY rowid";
+        let read = |row: &Row| Ok((row.get::<_, i64>(0)?, row.get::<_, f64>(1)?, row.get(2)?));
+        self.each(sql, [], read, |(key, seconds, failed)| {
+            let run = ReusableRun { task: 0, seconds: seconds.max(0.0), failed };
+            add(&mut runs, mapping.task(&self.results.keys.points(key)), run);
+        })?;
         self.unplaced(&layout, &mut runs)?;
         runs.into_values().for_each(&mut each);
         Ok(changes)
@@ -78,13 +85,14 @@ impl StoreReader {
     }
 
     /// Calls `each` with every run of this store, in grid order.
-    fn timed(&self, each: impl FnMut(ReusableRun)) -> Result<()> {
-        let sql = "SELECT task, coalesce(seconds, 0.0), failed FROM runs ORDER BY task";
-        let read = |row: &Row| {
-            let (task, seconds): (i64, f64) = (row.get(0)?, row.get(1)?);
-            Ok(ReusableRun { task: task as u64, seconds: seconds.max(0.0), failed: row.get(2)? })
-        };
-        self.each(sql, [], read, each)
+    fn timed(&self, mut each: impl FnMut(ReusableRun)) -> Result<()> {
+        let columns = "rowid, coalesce(seconds, 0.0), failed";
+        let read = |row: &Row| Ok(Ok((row.get::<_, f64>(1)?, row.get(2)?)));
+        let tasks = 0..self.nest().tasks();
+        self.results.in_grid_order(columns, tasks, read, |task, (seconds, failed)| {
+            each(ReusableRun { task, seconds: seconds.max(0.0), failed });
+            Ok(())
+        })
     }
 }
 

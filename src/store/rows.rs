@@ -6,23 +6,14 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Row, ToSql, params};
+use rusqlite::{Connection, ToSql, params};
 use serde_json::json;
 
-use crate::model::{AttemptResult, GroupSummary, Key, RunBatch, RunError, Scored, Value, Winner};
+use crate::model::{GroupSummary, RunBatch, RunError, Scored, Value};
 use crate::store::large;
-use crate::util::error::{Error, Result};
+use crate::store::row_keys::RowKeys;
+use crate::util::error::Result;
 use crate::wire::codec;
-
-/// The columns that [`Reader::run`] expects.
-pub(crate) const RUN: &str = "task, score, value, error, seconds, started, attempt, exact, sum";
-
-/// The columns that [`Reader::unplaced`] expects.
-pub(crate) const UNPLACED: &str =
-    "place, score, value, error, seconds, started, attempt, exact, sum";
-
-/// The columns that [`Reader::summary`] expects.
-pub(crate) const GROUP: &str = "number, score, value, error, best, runs, failed, exact, sum";
 
 /// The columns of a result.
 struct Columns<'a> {
@@ -129,7 +120,7 @@ fn is_json(value: &Value) -> bool {
     }
 }
 
-fn checksum(
+pub(super) fn checksum(
     numbers: [i64; 3],
     score: Option<f64>,
     texts: [Option<&str>; 3],
@@ -157,16 +148,17 @@ const TOGETHER: usize = 64;
 
 /// Inserts runs; they replace earlier attempts.
 pub(crate) fn put_runs(
-    store: &Connection,
+    (store, keys): (&Connection, &RowKeys),
     results: &Path,
     worker: i64,
     runs: &RunBatch,
 ) -> Result<Result<usize, rusqlite::Error>> {
     let (attempt, mut started, mut others) = (runs.attempt, runs.started, runs.others().peekable());
-    let mut plain = Vec::with_capacity(TOGETHER);
+    let (mut plain, mut keys) = (Vec::with_capacity(TOGETHER), keys.cursor());
     for (task, (score, seconds)) in runs.tasks().zip(runs.scores().zip(runs.seconds())) {
+        let key = keys.key(task);
         if is_json(&Value::Float(score)) {
-            plain.push((task as i64, score, seconds, started));
+            plain.push((key, score, seconds, started));
         } else {
             let number;
             let result = match others.next_if(|other| other.task == task) {
@@ -176,7 +168,7 @@ pub(crate) fn put_runs(
                     &number
                 }
             };
-            let (which, when) = ((task, attempt), (started, seconds));
+            let (which, when) = ((key, attempt), (started, seconds));
             let mut put = put_run(store, results, Some(worker), which, when, result)?;
             if let Err(error) = result {
                 put = put.and_then(|_| put_error(store, Some(worker), which, when, error.why()));
@@ -196,7 +188,7 @@ pub(crate) fn put_runs(
     Ok(put_plain(store, worker, attempt, &plain).map(|()| runs.count() as usize))
 }
 
-/// Inserts runs with plain numbers: task, score, seconds and start time of each.
+/// Inserts runs with plain numbers: key, score, seconds and start time of each.
 fn put_plain(
     store: &Connection,
     worker: i64,
@@ -209,13 +201,13 @@ fn put_plain(
     for runs in runs.chunks(all.parameter_count() / EACH) {
         all.raw_bind_parameter(1, worker)?;
         all.raw_bind_parameter(2, attempt)?;
-        for (i, (task, score, seconds, started)) in runs.iter().enumerate() {
+        for (i, (key, score, seconds, started)) in runs.iter().enumerate() {
             let first = 3 + i * EACH;
-            all.raw_bind_parameter(first, task)?;
+            all.raw_bind_parameter(first, key)?;
             all.raw_bind_parameter(first + 1, score)?;
             all.raw_bind_parameter(first + 2, seconds)?;
             all.raw_bind_parameter(first + 3, started)?;
-            all.raw_bind_parameter(first + 4, plain_checksum(*task, attempt, *score))?;
+            all.raw_bind_parameter(first + 4, plain_checksum(*key, attempt, *score))?;
         }
         all.raw_execute()?;
     }
@@ -228,53 +220,52 @@ const EACH: usize = 5;
 /// The SQL that inserts this many runs with plain numbers.
 fn statement(runs: usize) -> String {
     let row = |i: usize| {
-        let [task, score, seconds, started, sum] = std::array::from_fn(|k| 3 + i * EACH + k);
-        format!("(?{task}, 0, ?{score}, ?{seconds}, ?{started}, ?1, ?2, ?{sum})")
+        let [key, score, seconds, started, sum] = std::array::from_fn(|k| 3 + i * EACH + k);
+        format!("(?{key}, 0, ?{score}, ?{seconds}, ?{started}, ?1, ?2, ?{sum})")
     };
-    let columns = "task, failed, score, seconds, started, worker, attempt, sum";
+    let columns = "key, failed, score, seconds, started, worker, attempt, sum";
     let rows: Vec<_> = (0..runs).map(row).collect();
     format!("INSERT OR REPLACE INTO runs ({columns}) VALUES {}", rows.join(", "))
 }
 
 /// The checksum of the row of a run with a plain number, in one call.
-fn plain_checksum(task: i64, attempt: u32, score: f64) -> i64 {
+fn plain_checksum(key: i64, attempt: u32, score: f64) -> i64 {
     let mut bytes = [0xff; 7 * 8];
-    let words = [task as u64, attempt.into(), 0, (score + 0.0).to_bits()];
+    let words = [key as u64, attempt.into(), 0, (score + 0.0).to_bits()];
     for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
     crc32fast::hash(&bytes).into()
 }
 
-/// The columns of a row with a run, the first of which is its task, or its place if it has no task.
+/// The columns of a row with a run, the first of which is its key, or its place.
 const RUN_ROW: &str = "failed, score, value, error, seconds, started, worker, attempt, exact, sum)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
-/// Inserts a run, which replaces an earlier attempt: its task and attempt, its start time and seconds, and
+/// Inserts a run, which replaces an earlier attempt: its key and attempt, its start time and seconds, and
 /// its result.
 pub(crate) fn put_run(
     store: &Connection,
     results: &Path,
     worker: Option<i64>,
-    (task, attempt): (u64, u32),
+    (key, attempt): (i64, u32),
     when: (f64, f64),
     result: &Result<Scored, RunError>,
 ) -> Result<Result<usize, rusqlite::Error>> {
     static SQL: LazyLock<String> =
-        LazyLock::new(|| format!("INSERT OR REPLACE INTO runs (task, {RUN_ROW}"));
+        LazyLock::new(|| format!("INSERT OR REPLACE INTO runs (key, {RUN_ROW}"));
     let mut spare = Bytes::new();
     let columns = Columns::of(result.as_ref(), results, &mut spare)?;
-    let task = task as i64;
-    Ok(columns.put_run((store, &SQL), (&task, task), worker, attempt, when))
+    Ok(columns.put_run((store, &SQL), (&key, key), worker, attempt, when))
 }
 
-/// Inserts a run that has no task in the nest, under its place.
+/// Inserts a run that has no key in the store, under its place.
 pub(crate) fn put_unplaced(
     store: &Connection,
     results: &Path,
     worker: Option<i64>,
     place: &str,
-    run: &AttemptResult,
+    run: &StoredRun,
 ) -> Result<Result<usize, rusqlite::Error>> {
     static SQL: LazyLock<String> =
         LazyLock::new(|| format!("INSERT INTO unplaced (place, {RUN_ROW}"));
@@ -289,13 +280,13 @@ pub(crate) fn put_unplaced(
 fn put_error(
     store: &Connection,
     worker: Option<i64>,
-    (task, attempt): (u64, u32),
+    (key, attempt): (i64, u32),
     (started, seconds): (f64, f64),
     error: &str,
 ) -> Result<usize, rusqlite::Error> {
-    let sql = "INSERT INTO failures (task, attempt, error, seconds, started, worker)
+    let sql = "INSERT INTO failures (key, attempt, error, seconds, started, worker)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let row = params![task as i64, attempt, error, seconds, started, worker];
+    let row = params![key, attempt, error, seconds, started, worker];
     store.prepare_cached(sql)?.execute(row)
 }
 
@@ -303,12 +294,12 @@ fn put_error(
 pub(crate) fn put_failure(
     store: &Connection,
     worker: Option<i64>,
-    task: u64,
+    key: i64,
     attempt: u32,
     why: &str,
 ) -> Result<usize, rusqlite::Error> {
-    let sql = "INSERT INTO failures (task, attempt, error, worker) VALUES (?1, ?2, ?3, ?4)";
-    store.prepare_cached(sql)?.execute(params![task as i64, attempt, why, worker])
+    let sql = "INSERT INTO failures (key, attempt, error, worker) VALUES (?1, ?2, ?3, ?4)";
+    store.prepare_cached(sql)?.execute(params![key, attempt, why, worker])
 }
 
 /// Inserts a summary, which replaces an earlier one.
@@ -341,139 +332,14 @@ pub(crate) fn put_summary(
     }))
 }
 
-/// Reads rows of one store.
-#[derive(Clone, Copy)]
-pub(crate) struct Reader<'a> {
-    pub(crate) results: &'a Path,
-    /// Whether `exact` holds the user's Rust rather than a [`Value`].
-    pub(crate) native: bool,
-}
-
-impl Reader<'_> {
-    /// The key and the score of a row with the columns [`RUN`] or, at a level of groups, [`GROUP`],
-    /// without loading large values. The inner error says that the row is damaged.
-    #[cfg(feature = "cli")]
-    pub(crate) fn score(
-        &self,
-        row: &Row,
-        group: Option<usize>,
-    ) -> Result<Result<(u64, Option<f64>)>, rusqlite::Error> {
-        let text = |column| row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from);
-        let number = |column| row.get::<_, i64>(column);
-        let (key, score) = (number(0)?, row.get(1)?);
-        let (value, error): (Option<&str>, Option<&str>) = (text(2)?, text(3)?);
-        let (numbers, best) = match group {
-            Some(_) => ([key, number(5)?, number(6)?], text(4)?),
-            None => ([key, number(6)?, error.is_some().into()], None),
-        };
-        let sum = checksum(numbers, score, [value, error, best], row.get_ref(7)?);
-        if row.get::<_, Option<i64>>(8)? == Some(sum) {
-            return Ok(Ok((key as u64, score)));
-        }
-        let (table, place) = match group {
-            Some(level) => ("groups", format!("level = {level} AND number = {key}")),
-            None => ("runs", format!("task = {key}")),
-        };
-        Ok(Err(damaged(self.results, NO_MATCH, table, &place)))
-    }
-
-    /// Reads a row with the columns [`RUN`]. The inner error says that it is damaged.
-    pub(crate) fn run(&self, row: &Row) -> Result<Result<AttemptResult>, rusqlite::Error> {
-        let (task, attempt): (i64, u32) = (row.get(0)?, row.get(6)?);
-        let result = self.result(row, 7, None, |failed| [task, attempt.into(), failed.into()])?;
-        let (started, seconds) = (row.get(5)?, row.get(4)?);
-        Ok(result
-            .map(|result| AttemptResult { task: task as u64, attempt, started, seconds, result })
-            .map_err(|why| damaged(self.results, &why, "runs", &format!("task = {task}"))))
-    }
-
-    /// Reads a row with the columns [`UNPLACED`]: the place, and the run with task 0.
-    pub(crate) fn unplaced(
-        &self,
-        row: &Row,
-    ) -> Result<Result<(String, AttemptResult)>, rusqlite::Error> {
-        let (place, attempt): (String, u32) = (row.get(0)?, row.get(6)?);
-        let sum_of = Some(place.clone());
-        let result = self.result(row, 7, sum_of, |failed| [0, attempt.into(), failed.into()])?;
-        let (started, seconds) = (row.get(5)?, row.get(4)?);
-        Ok(match result {
-            Ok(result) => Ok((place, AttemptResult { task: 0, attempt, started, seconds, result })),
-            Err(why) => {
-                let at = format!("place = '{}'", place.replace('\'', "''"));
-                Err(damaged(self.results, &why, "unplaced", &at))
-            }
-        })
-    }
-
-    /// Reads a row with the columns [`GROUP`], of a group at this level.
-    pub(crate) fn summary(
-        &self,
-        row: &Row,
-        level: usize,
-    ) -> Result<Result<GroupSummary>, rusqlite::Error> {
-        let (index, runs, failed): (i64, i64, i64) = (row.get(0)?, row.get(5)?, row.get(6)?);
-        let best: Option<String> = row.get(4)?;
-        let result = self.result(row, 7, best, |_| [index, runs, failed])?;
-        let result = result.map(|result| result.map_err(|error| error.to_string()));
-        let key = Key { level, index: index as u64 };
-        Ok(result
-            .map(|result| GroupSummary { key, result, runs: runs as u64, failed: failed as u64 })
-            .map_err(|why| {
-                let place = format!("level = {level} AND number = {index}");
-                damaged(self.results, &why, "groups", &place)
-            }))
-    }
-
-    /// The result in the columns 1, 2, 3 and `exact`, which the checksum follows.
-    fn result(
-        &self,
-        row: &Row,
-        exact: usize,
-        best: Option<String>,
-        numbers: impl FnOnce(bool) -> [i64; 3],
-    ) -> Result<Result<Result<Scored, RunError>, String>, rusqlite::Error> {
-        let (score, value): (Option<f64>, Option<String>) = (row.get(1)?, row.get(2)?);
-        let (error, written): (Option<String>, Option<i64>) = (row.get(3)?, row.get(exact + 1)?);
-        let texts = [value.as_deref(), error.as_deref(), best.as_deref()];
-        let numbers = numbers(error.is_some());
-        if written != Some(checksum(numbers, score, texts, row.get_ref(exact)?)) {
-            return Ok(Err(NO_MATCH.to_string()));
-        }
-        let exact = match large::fetch(self.results, row.get_ref(exact)?) {
-            Ok(exact) => exact,
-            Err(why) => return Ok(Err(why.to_string())),
-        };
-        if let (Some(why), None) = (&error, &value) {
-            return Ok(Ok(Err(RunError::Failed(why.clone()))));
-        }
-        let value = match value {
-            _ if !self.native && !exact.is_empty() => match codec::decode(&exact) {
-                Ok(value) => value,
-                Err(why) => return Ok(Err(why.to_string())),
-            },
-            Some(json) => Value::parse(&json).unwrap_or(Value::Text(json)),
-            None => score.map_or(Value::Null, Value::Float),
-        };
-        if let Some(why) = error {
-            return Ok(Ok(Err(RunError::NoScore { why, value: Box::new(value) })));
-        }
-        let best = best.and_then(|json| serde_json::from_str::<Vec<(usize, u64)>>(&json).ok());
-        let winner = |(level, slot)| Winner { level, slot };
-        let best = best.unwrap_or_default().into_iter().map(winner).collect();
-        let typed = if self.native { exact } else { Bytes::new() };
-        Ok(Ok(Ok(Scored { score, value, best, typed })))
-    }
-}
-
-const NO_MATCH: &str = "its checksum does not match";
-
-/// The error message for a damaged row, with the command that removes it.
-fn damaged(results: &Path, why: &str, table: &str, place: &str) -> Error {
-    let store = results.join("runs.sqlite");
-    let store = store.display();
-    Error::unexpected(format!(
-        "{store}: damaged where {place} in {table} ({why}); to have that computed again: sqlite3 {store} \"DELETE FROM {table} WHERE {place}\""
-    ))
+/// A run as its row has it.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredRun {
+    pub(crate) key: i64,
+    pub(crate) attempt: u32,
+    pub(crate) started: f64,
+    pub(crate) seconds: f64,
+    pub(crate) result: Result<Scored, RunError>,
 }
 
 #[cfg(test)]
@@ -482,9 +348,9 @@ mod tests {
 
     #[test]
     fn a_plain_number_has_the_checksum_that_its_row_has() {
-        for (task, attempt, score) in [(0, 1, 0.5), (i64::MAX, u32::MAX, -1e300)] {
-            let row = checksum([task, attempt.into(), 0], Some(score), [None; 3], ValueRef::Null);
-            assert_eq!(plain_checksum(task, attempt, score), row);
+        for (key, attempt, score) in [(0, 1, 0.5), (i64::MAX, u32::MAX, -1e300)] {
+            let row = checksum([key, attempt.into(), 0], Some(score), [None; 3], ValueRef::Null);
+            assert_eq!(plain_checksum(key, attempt, score), row);
         }
     }
 }

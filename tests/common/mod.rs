@@ -178,11 +178,17 @@ pub fn sql_rows(store: &Path, sql: &str) -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(String::from).collect()
 }
 
+/// SQL for the rows of `runs` whose `task` meets a condition, in a store that has a run of every task.
+pub fn of_tasks(condition: &str) -> String {
+    let numbered = "SELECT key, row_number() OVER (ORDER BY key) - 1 AS task FROM runs";
+    format!("key IN (SELECT key FROM ({numbered}) WHERE {condition})")
+}
+
 /// A store's runs without times and hosts.
 pub fn runs_without_times(store: &Path) -> Vec<String> {
-    let sql =
-        "SELECT task, failed, hex(cast(score AS TEXT)), score, value, error, attempt, hex(exact)
-                 FROM runs ORDER BY task;
+    let sql = "SELECT task, status, hex(cast(score AS TEXT)), score, value, error, attempt
+                 FROM all_runs ORDER BY task;
+               SELECT hex(exact) FROM runs ORDER BY 1;
                SELECT level, number, score, value, best, error, runs, failed, hex(exact)
                  FROM groups ORDER BY level, number;
                SELECT * FROM points; SELECT * FROM loops;";

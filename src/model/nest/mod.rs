@@ -138,6 +138,11 @@ impl LoopNest {
         self.0.tail
     }
 
+    /// Whether the points of the loop at a level ascend everywhere.
+    pub(crate) fn is_sorted(&self, level: usize) -> bool {
+        self.head(level).is_none_or(|head| head.levels[level].is_sorted)
+    }
+
     /// Whether both have the same keys.
     pub(crate) fn has_shape_of(&self, other: &LoopNest) -> bool {
         self.0.head == other.0.head && self.0.sizes == other.0.sizes

@@ -6,13 +6,15 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::job::{DigestedFile, Identity, STORE_FILE};
 use crate::model::{JobPart, LoopNest};
 use crate::store::connect::seems_without_locks;
 use crate::store::file::existing;
+use crate::store::grid_order::in_grid_order;
 use crate::store::parts::{begun, mark, part_folder};
+use crate::store::row_keys::RowKeys;
 use crate::store::starts::{StoredIdentity, note};
 use crate::store::{
     Folder, FoundStore, Layout, OpenOptions, OpenStore, StoreReader, schema, storing,
@@ -104,7 +106,7 @@ pub(crate) fn join_part(out: &Path, part: JobPart, plan: &mut OpenOptions) -> Re
     plan.layout = plan.layout.clone().without_new_files(&layout);
     let tasks = part.tasks(&plan.job.nest);
     let joined = || {
-        let done = done(&store, &tasks)?;
+        let done = done(&store, &layout.nest, &tasks)?;
         let batch = store.unchecked_transaction()?;
         // Marks without a store are of parts that were merged.
         let stale = part.all().filter(|other| *other == part || !others.contains(other));
@@ -168,27 +170,47 @@ fn groups_of(nest: &LoopNest, tasks: &Range<u64>) -> u64 {
 }
 
 /// The tasks of a range that have a result.
-fn done(store: &Connection, tasks: &Range<u64>) -> Result<Vec<Range<u64>>, rusqlite::Error> {
-    let sql = "SELECT task FROM runs WHERE failed = 0 AND task >= ?1 AND task < ?2 ORDER BY task";
-    let mut sql = store.prepare(sql)?;
-    let mut found = sql.query(params![tasks.start as i64, tasks.end as i64])?;
+fn done(
+    store: &Connection,
+    nest: &LoopNest,
+    tasks: &Range<u64>,
+) -> Result<Vec<Range<u64>>, rusqlite::Error> {
     let mut done: Vec<Range<u64>> = Vec::new();
-    while let Some(row) = found.next()? {
-        let task = row.get::<_, i64>(0)? as u64;
-        match done.last_mut() {
-            Some(last) if last.end == task => last.end += 1,
-            _ => done.push(task..task + 1),
-        }
-    }
+    each_run(store, nest, tasks, |task, failed| match done.last_mut() {
+        _ if failed => {}
+        Some(last) if last.end == task => last.end += 1,
+        _ => done.push(task..task + 1),
+    })?;
     Ok(done)
 }
 
 /// Whether every task of a range has a run.
-fn has_runs_of_all(store: &Connection, tasks: &Range<u64>) -> Result<bool, rusqlite::Error> {
-    let sql = "SELECT count(*) FROM runs WHERE task >= ?1 AND task < ?2";
-    let range = params![tasks.start as i64, tasks.end as i64];
-    let runs: i64 = store.query_row(sql, range, |row| row.get(0))?;
-    Ok(runs as u64 == tasks.end - tasks.start)
+fn has_runs_of_all(
+    store: &Connection,
+    nest: &LoopNest,
+    tasks: &Range<u64>,
+) -> Result<bool, rusqlite::Error> {
+    let mut runs = 0;
+    each_run(store, nest, tasks, |_, _| runs += 1)?;
+    Ok(runs == tasks.end - tasks.start)
+}
+
+/// Calls `each` with the task of every run of a range, and whether it failed.
+fn each_run(
+    store: &Connection,
+    nest: &LoopNest,
+    tasks: &Range<u64>,
+    mut each: impl FnMut(u64, bool),
+) -> Result<(), rusqlite::Error> {
+    let keys = RowKeys::of_store(store, nest)?;
+    let failed = |row: &Row| Ok(Ok(row.get(1)?));
+    let done =
+        in_grid_order((store, &keys), "rowid, failed", tasks.clone(), failed, |task, failed| {
+            each(task, failed);
+            Ok(())
+        })?;
+    done.expect("nothing fails here");
+    Ok(())
 }
 
 /// What is known when a part has finished.
@@ -225,7 +247,7 @@ pub(crate) fn finish_part(out: &Path, part: JobPart) -> Result<PartEnd> {
         let mut missing = Vec::new();
         for other in part.all() {
             // One that was merged already, or that earlier starts have done, needs no mark.
-            let is_there = || has_runs_of_all(&store, &other.tasks(&nest));
+            let is_there = || has_runs_of_all(&store, &nest, &other.tasks(&nest));
             if note(&store, &mark(other))?.is_none() && !is_there()? {
                 missing.push(other);
             }

@@ -12,6 +12,7 @@ use crate::store::copy::{CopyReport, take_part};
 use crate::store::file::existing;
 use crate::store::own_files;
 use crate::store::parts::{mark, parts_in};
+use crate::store::rebuild::upgrade;
 use crate::store::starts::{StoredIdentity, note};
 use crate::store::{Folder, Layout, schema, storing};
 use crate::util::error::{Error, Result};
@@ -65,8 +66,9 @@ fn take(folder: &Folder, parts: &[&(JobPart, Folder)], keep: bool) -> Result<Cop
     let (path, place) = (folder.store(), folder.path().display());
     let failed = |error| storing(&path, &error);
     let store = existing(&path)?;
-    schema::prepare(&store).map_err(failed)?;
     let layout = Layout::of_store(&store, &path)?;
+    let store = upgrade(folder, store, &layout)?;
+    schema::prepare(&store).map_err(failed)?;
     let mut all = CopyReport::default();
     for (part, own) in parts {
         let theirs = existing(&own.store())?;

@@ -6,14 +6,14 @@
 
 use std::collections::HashMap;
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
+use rusqlite::Row;
 use serde_json::{Map, Value as Json};
 
 use crate::job::RUN_COLUMNS;
 use crate::model::{Loop, LoopNest, Points, Value};
 use crate::store::query::functions::{self, is_no_json_number, parsed};
-use crate::store::results::ExactForm;
+use crate::store::results::{ExactForm, Results};
+use crate::util::error::Result;
 use crate::util::text::quoted;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -110,12 +110,12 @@ fn of_loop(level: usize, l: &Loop) -> Vec<Column> {
             Value::Record(fields) => {
                 for (name, value) in fields {
                     let known: &mut Option<ColumnKind> = &mut kinds[places[name.as_str()]];
-                    *known = common([*known, kind(value)]);
+                    *known = common([*known, kind(&value)]);
                 }
             }
             // Where the loop does not apply, its fields are empty; that needs no column more.
             Value::Null if l.none.is_some() => {}
-            other => plain.push(kind(other)),
+            other => plain.push(kind(&other)),
         }
     }
     let of_field = |(at, (name, kind)): (usize, (String, Option<ColumnKind>))| Column {
@@ -137,13 +137,10 @@ fn of_loop(level: usize, l: &Loop) -> Vec<Column> {
     columns
 }
 
-/// The points of a list; a range has none, as its points are all integers.
-fn each(points: &Points) -> impl Iterator<Item = &Value> {
-    let list = match points {
-        Points::List(values) | Points::Rows { records: values, .. } => values.as_slice(),
-        _ => &[],
-    };
-    list.iter()
+/// The points; none of a range, as they are all integers.
+fn each(points: &Points) -> impl Iterator<Item = Value> {
+    let count = if matches!(points, Points::Range { .. }) { 0 } else { points.len() };
+    (0..count).map(|point| points.get(point))
 }
 
 /// The type of a value; nothing for null.
@@ -171,39 +168,40 @@ fn common(kinds: impl IntoIterator<Item = Option<ColumnKind>>) -> Option<ColumnK
 }
 
 /// The fields of the records that crunch returned, in the order of their first run. This reads all runs.
-/// `exact` decodes the exact form of a record, if its column has one.
-pub(crate) fn fields(
-    store: &Connection,
-    score: &str,
-    exact: impl Fn(ValueRef) -> ExactForm,
-) -> Result<Vec<Column>, rusqlite::Error> {
-    let mut statement =
-        store.prepare("SELECT value, exact FROM runs WHERE value LIKE '{%' ORDER BY task")?;
-    let mut rows = statement.query([])?;
+pub(super) fn fields(results: &Results, score: &str) -> Result<Vec<Column>> {
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut found: Vec<(String, Option<ColumnKind>)> = Vec::new();
-    while let Some(row) = rows.next()? {
+    let read = |row: &Row| {
         let mut form = None;
-        for (name, value) in record(row, 0)? {
+        let mut kinds = Vec::new();
+        for (name, value) in record(row, 1)? {
             let is_number = match &value {
                 // Numbers that JSON lacks are stored as strings; the exact form tells them from such strings.
                 Json::String(text) if is_no_json_number(text) => {
-                    let read = || row.get_ref(1).map_or(ExactForm::Same, &exact);
+                    let read =
+                        || row.get_ref(2).map_or(ExactForm::Same, |at| results.exact_form(at));
                     form.get_or_insert_with(read).has_number(&name)
                 }
                 _ => false,
             };
-            let at = *places.entry(name).or_insert_with_key(|name| {
-                found.push((name.clone(), None));
-                found.len() - 1
-            });
             let kind = match is_number {
                 true => Some(ColumnKind::Float),
                 false => kind(&Value::from_json(value)),
             };
+            kinds.push((name, kind));
+        }
+        Ok(Ok(kinds))
+    };
+    results.in_grid_order("rowid, value, exact", 0..results.nest().tasks(), read, |_, kinds| {
+        for (name, kind) in kinds {
+            let at = *places.entry(name).or_insert_with_key(|name| {
+                found.push((name.clone(), None));
+                found.len() - 1
+            });
             found[at].1 = common([found[at].1, kind]);
         }
-    }
+        Ok(())
+    })?;
     let column = |(name, kind): (String, Option<ColumnKind>)| Column {
         source: ColumnSource::Result(name.clone()),
         name,
@@ -214,7 +212,10 @@ pub(crate) fn fields(
 }
 
 /// A column of a row that is a record as JSON; an empty one if it is anything else.
-pub(super) fn record(row: &Row, at: usize) -> Result<Map<String, Json>, rusqlite::Error> {
+pub(super) fn record(
+    row: &Row,
+    at: usize,
+) -> std::result::Result<Map<String, Json>, rusqlite::Error> {
     let text = row.get_ref(at)?.as_str_or_null().unwrap_or_default().unwrap_or_default();
     Ok(parsed(text))
 }

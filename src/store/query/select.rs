@@ -7,8 +7,12 @@ use crate::job::RUN_COLUMNS;
 use crate::model::Value;
 use crate::store::query::columns::{self, Column, ColumnKind, ColumnSource};
 use crate::store::query::functions;
+use crate::store::view::all_runs;
 use crate::store::{StoreReader, storing};
 use crate::util::error::{Error, Result};
+
+/// A column beside those of the view: the key of the row. No loop or field can have this name.
+const KEY: &str = "row key";
 
 /// A query over runs.
 pub(crate) struct Select<'a> {
@@ -30,9 +34,7 @@ impl StoreReader {
     /// `value.FIELD`.
     pub(crate) fn field_columns(&self) -> Result<Vec<Column>> {
         let score = self.note("score")?.unwrap_or_default();
-        let exact = |column: ValueRef| self.results.exact_form(column);
-        let found = columns::fields(self.results.connection(), &score, exact);
-        let mut found = found.map_err(|error| storing(self.path(), &error))?;
+        let mut found = columns::fields(&self.results, &score)?;
         let mut taken = self.plain_columns();
         for column in &mut found {
             column.name = columns::unique(&column.name, &taken);
@@ -45,7 +47,10 @@ impl StoreReader {
 
     /// Whether crunch returned anything but plain numbers.
     pub(crate) fn has_values(&self) -> Result<bool> {
-        self.one("SELECT EXISTS (SELECT 1 FROM runs WHERE value IS NOT NULL)", [], |row| row.get(0))
+        let of_a_task = self.results.of_a_task("rowid")?;
+        let sql =
+            format!("SELECT EXISTS (SELECT 1 FROM runs WHERE value IS NOT NULL AND {of_a_task})");
+        self.one(&sql, [], |row| row.get(0))
     }
 
     fn plain_columns(&self) -> Vec<Column> {
@@ -180,13 +185,16 @@ impl<'a> Select<'a> {
         let of_run = columns.iter().filter(|column| column.source == ColumnSource::Run);
         let has_fields = columns.iter().any(|c| matches!(c.source, ColumnSource::Result(_)));
         let result = if has_fields { "value" } else { "NULL" };
-        let mut sql = format!("SELECT task, {result}");
+        let mut sql = format!("SELECT \"{KEY}\", task, {result}");
         of_run.for_each(|column| sql += &format!(", {}", column.name));
-        sql += " FROM all_runs";
+        let keys = &self.reader.results.keys;
+        sql += &format!(" FROM ({}) all_runs", all_runs(keys, Some(KEY)));
         for (i, condition) in self.conditions.iter().enumerate() {
             sql += &format!(" {} ({condition})", if i == 0 { "WHERE" } else { "AND" });
         }
-        let order: Vec<&str> = self.order.iter().map(String::as_str).chain(["task"]).collect();
+        // By the key, SQLite need not sort.
+        let last = if keys.are_in_grid_order() { format!("\"{KEY}\"") } else { "task".to_string() };
+        let order: Vec<&str> = self.order.iter().map(String::as_str).chain([&*last]).collect();
         sql += &format!(" ORDER BY {}", order.join(", "));
         if let Some(limit) = self.limit {
             sql += &format!(" LIMIT {}", limit.min(i64::MAX as u64));
@@ -197,11 +205,11 @@ impl<'a> Select<'a> {
         let mut rows = statement.query([]).map_err(failed)?;
         let mut values = Vec::with_capacity(columns.len());
         while let Some(row) = rows.next().map_err(failed)? {
-            let task: i64 = row.get(0).map_err(failed)?;
-            self.reader.results.check(task)?;
+            self.reader.results.check(row.get(0).map_err(failed)?)?;
+            let task: i64 = row.get(1).map_err(failed)?;
             let points = nest.indices(nest.task(task as u64));
-            let mut record = columns::record(row, 1).map_err(failed)?;
-            let mut next = 2;
+            let mut record = columns::record(row, 2).map_err(failed)?;
+            let mut next = 3;
             for column in columns {
                 let value = match &column.source {
                     ColumnSource::Run => {

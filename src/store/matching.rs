@@ -1,0 +1,72 @@
+//! Finds the points of one loop in another.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::model::{Points, Value};
+use crate::store::layout::LoopLayout;
+use crate::store::point_map::{PointMap, PointRun};
+
+/// The equal points of two loops, matched one to one, in order. With `by_value`, what the points name does not
+/// matter.
+pub(super) fn matches(old: &LoopLayout, new: &LoopLayout, by_value: bool) -> PointMap {
+    let identity = |l: &LoopLayout, point| match by_value {
+        true => l.l.points.get(point).to_exact(),
+        false => l.identity(point),
+    };
+    let (olds, news) = (old.l.points.len(), new.l.points.len());
+    if let Some(run) = of_ranges(&old.l.points, &new.l.points) {
+        return PointMap::of(vec![run]);
+    }
+    // Most loops grow at their end: what they begin with needs no index.
+    let is_equal = |point: &u64| {
+        is_identical(&old.l.points.get(*point), &new.l.points.get(*point))
+            && (by_value || old.digest(*point) == new.digest(*point))
+    };
+    let begin = (0..olds.min(news)).take_while(is_equal).count() as u64;
+    let mut runs = vec![PointRun { old: 0, new: 0, count: begin }];
+    if begin < olds && begin < news {
+        let mut places: HashMap<String, VecDeque<u64>> = HashMap::new();
+        for point in begin..news {
+            places.entry(identity(new, point)).or_default().push_back(point);
+        }
+        for old_point in begin..olds {
+            let same = places.get_mut(&identity(old, old_point));
+            if let Some(new) = same.and_then(VecDeque::pop_front) {
+                runs.push(PointRun { old: old_point, new, count: 1 });
+            }
+        }
+    }
+    PointMap::of(runs)
+}
+
+/// The equal points of two ranges with the same step, if they are of one series.
+fn of_ranges(old: &Points, new: &Points) -> Option<PointRun> {
+    let (
+        Points::Range { from: a, step, count: olds },
+        Points::Range { from: b, step: c, count: news },
+    ) = (old, new)
+    else {
+        return None;
+    };
+    let apart = i128::from(*b) - i128::from(*a);
+    let step = i128::from(*step);
+    if step != i128::from(*c) || step == 0 || apart % step != 0 {
+        return None;
+    }
+    // Where the new one begins, counted in steps from the old one's begin.
+    let begin = apart / step;
+    let (old, new) = (begin.max(0), (-begin).max(0));
+    let end = i128::from(*olds).min(begin + i128::from(*news));
+    let count = (end - old).max(0) as u64;
+    Some(PointRun { old: old as u64, new: new as u64, count })
+}
+
+/// Whether both are the same in their exact form, which tells 0.0 from -0.0.
+fn is_identical(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Int(one), Value::Int(other)) => one == other,
+        (Value::Float(one), Value::Float(other)) => one.to_bits() == other.to_bits(),
+        (Value::Text(one), Value::Text(other)) => one == other,
+        (one, other) => one.to_exact() == other.to_exact(),
+    }
+}
