@@ -192,3 +192,68 @@ fn after_any_edits_a_store_says_what_a_new_one_says() {
     }
     assert!(edits > 25, "{edits}");
 }
+
+#[test]
+fn points_whose_numbers_do_not_fit_a_key_are_edited_too() {
+    // 10,000 tasks, though the loops have 10,000 points each: 10^20 combinations.
+    let text = |tasks: u64| {
+        let mut text = format!(
+            "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"a\"\nrange = {{ from = 0, to = {tasks} }}\n"
+        );
+        for (outer, name) in [("a", "b"), ("b", "c"), ("c", "d"), ("d", "e")] {
+            text += &format!(
+                "[[loop]]\nname = \"{name}\"\nrange = {{ from = \"{outer}\", to = \"{outer} + 1\" }}\nreduce = \"max\"\n"
+            );
+        }
+        text
+    };
+    let desk = Desk::with_job(&text(10_000));
+    start(&desk).exits(0);
+    assert_eq!(desk.sql("SELECT count(room) FROM loops"), ["0"]);
+    for (tasks, reused) in
+        [(10_002, "10,000 of 10,002"), (9_000, "9,000 of 9,000"), (10_003, "10,002 of 10,003")]
+    {
+        desk.write("job.toml", &text(tasks));
+        let ran = start(&desk).exits(0);
+        assert!(ran.stderr.contains(&format!("{reused} runs reused")), "{}", ran.stderr);
+        let last = tasks - 1;
+        let is_product = format!("abs(score / {:?} - 1) < 1e-9", (last as f64).powi(5));
+        let rows = format!("SELECT a, e, {is_product} FROM all_runs WHERE task = {last}");
+        assert_eq!(desk.sql(&rows), [format!("{last}|{last}|1")]);
+    }
+}
+
+/// The most memory that a command takes, in MiB.
+fn peak(desk: &Desk, arguments: &[&str]) -> (Ran, u64) {
+    let mut python = std::process::Command::new("python3");
+    let program = "import resource, subprocess, sys\ncode = subprocess.run(sys.argv[1:]).returncode\n\
+                   peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss\n\
+                   print('peak', peak, file=sys.stderr)\nsys.exit(code)";
+    python.args(["-c", program, env!("CARGO_BIN_EXE_gridmpi")]);
+    let ran = desk.run(python, arguments).exits(0);
+    let line = ran.stderr.lines().rev().find_map(|line| line.strip_prefix("peak ")).unwrap();
+    let peak = line.parse::<u64>().unwrap() / 1024;
+    (ran, peak)
+}
+
+#[test]
+fn growing_a_large_loop_needs_little_memory_and_no_second_store() {
+    let text = |count: u64| {
+        format!(
+            "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"a\"\n\
+             random = {{ count = {count}, seed = 3, a = {{ uniform = {{ from = 0, to = 1 }} }} }}\n"
+        )
+    };
+    let desk = Desk::with_job(&text(300_000));
+    start(&desk).exits(0);
+    let size = |desk: &Desk| fs::metadata(desk.path("out/runs.sqlite")).unwrap().len();
+    let before = size(&desk);
+    for count in 300_001..300_003 {
+        desk.write("job.toml", &text(count));
+        let (ran, peak) = peak(&desk, &["job.toml", "--out", "out", "--threads", "2"]);
+        assert!(ran.stderr.contains("of 300,00"), "{}", ran.stderr);
+        // As a list, the points alone took over 70.
+        assert!(peak < 50, "{peak} MiB");
+    }
+    assert!(size(&desk) < before + before / 10, "{before} {}", size(&desk));
+}

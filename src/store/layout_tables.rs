@@ -86,6 +86,11 @@ pub(super) fn put_layout(
             }
         }
     }
+    if keys.digits().is_none() {
+        // The view looks for the run that has a task.
+        let sql = "CREATE INDEX IF NOT EXISTS shape_by_task ON shape (level, node, first)";
+        batch.execute(sql, [])?;
+    }
     put_shape(batch, &layout.nest)?;
     put_combined(batch, layout, keys)?;
     put_view(batch, keys)

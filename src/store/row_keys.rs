@@ -245,3 +245,85 @@ impl RowCursor<'_> {
         Some(self.task)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Reduce;
+    use crate::model::random::RandomNest;
+    use crate::store::point_map::PointRun;
+    use proptest::prelude::*;
+
+    /// Row keys of a store that knows more points than the nest has, in any order.
+    fn keys_of(random: &RandomNest, shift: u64) -> Option<RowKeys> {
+        let reduces = vec![Some(Reduce::Max); random.sizes.len()];
+        let nest = random.nest(&reduces).ok()?;
+        let known: Vec<u64> = random.sizes.iter().map(|size| size + shift % 3).collect();
+        let moved = |(size, known): (&u64, &u64)| {
+            let run =
+                |new| PointRun { old: (new * (1 + shift % 2) + shift) % known, new, count: 1 };
+            let mut runs: Vec<PointRun> = (0..*size).map(run).collect();
+            let mut olds = std::collections::BTreeSet::new();
+            let is_one_to_one = runs.iter().all(|run| olds.insert(run.old));
+            if !is_one_to_one {
+                runs = (0..*size).map(|new| PointRun { old: new, new, count: 1 }).collect();
+            }
+            PointMap::of(runs)
+        };
+        let positions = random.sizes.iter().zip(&known).map(moved).collect();
+        Some(RowKeys::new(nest, positions, Digits::for_sizes(&known)))
+    }
+
+    proptest! {
+        #[test]
+        fn each_task_has_a_row_of_its_own(random in RandomNest::any(1..5), shift in 0u64..6) {
+            let Some(keys) = keys_of(&random, shift) else { return Ok(()) };
+            let (mut cursor, mut back) = (keys.cursor(), keys.cursor());
+            let tasks = keys.tasks();
+            let rows: Vec<i64> = (0..tasks).map(|task| cursor.key(task)).collect();
+            for (task, key) in (0..).zip(&rows) {
+                prop_assert_eq!(keys.key(task), *key);
+                prop_assert_eq!(keys.task(*key), Some(task));
+                prop_assert_eq!(back.task(*key), Some(task));
+                let positions = keys.points(*key).into_iter().zip(&keys.positions);
+                let positions: Option<Vec<u64>> =
+                    positions.map(|(point, map)| map.new_of(point)).collect();
+                prop_assert_eq!(positions, Some(keys.nest.indices(keys.nest.task(task))));
+            }
+            // No other key in the digits' range has a task.
+            let most = rows.iter().max().unwrap() + 40;
+            let with_task = (0..most.min(20_000)).filter(|key| keys.task(*key).is_some());
+            prop_assert!(with_task.clone().all(|key| rows.contains(&key)));
+            prop_assert_eq!(keys.task(-1), None);
+        }
+
+        #[test]
+        fn rows_in_ranges_of_keys_are_in_grid_order(
+            random in RandomNest::any(1..5),
+            shift in 0u64..6,
+            (from, to) in (0u64..40, 0u64..40),
+        ) {
+            let Some(keys) = keys_of(&random, shift) else { return Ok(()) };
+            let wanted = from.min(keys.tasks())..to.clamp(from.min(keys.tasks()), keys.tasks());
+            let mut rows: Vec<i64> = (0..keys.tasks()).map(|task| keys.key(task)).collect();
+            rows.sort();
+            let within = |range: RangeInclusive<i64>| {
+                rows.iter().filter(move |key| range.contains(key)).filter_map(|key| keys.task(*key))
+            };
+            let found: Vec<u64> = keys.ranges(wanted.clone()).flat_map(within).collect();
+            prop_assert_eq!(found, wanted.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn there_is_room_to_grow_as_long_as_it_fits() {
+        let rooms = |sizes: &[u64]| Digits::for_sizes(sizes).map(|digits| digits.rooms);
+        assert_eq!(rooms(&[3, 100]), Some(vec![48, 1600]));
+        assert_eq!(rooms(&[2; 23]), Some(vec![4; 23]));
+        assert_eq!(rooms(&[2; 62]), Some(vec![2; 62]));
+        assert_eq!(rooms(&[1 << 40, 1 << 40]), None);
+        assert!(rooms(&[1 << 40, 1 << 20]).is_some_and(|rooms| rooms[1] == 1 << 21));
+        assert!(Digits::for_sizes(&[3, 100]).unwrap().have_room(&[1 << 40, 1600]));
+        assert!(!Digits::for_sizes(&[3, 100]).unwrap().have_room(&[3, 1601]));
+    }
+}
