@@ -12,6 +12,7 @@ mod folder;
 #[cfg(feature = "cli")]
 mod history;
 mod kept;
+mod labels;
 mod large;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 mod launch_note;

@@ -14,8 +14,8 @@ use crate::store::mapping::Mapping;
 use crate::store::own_files::SUPERSEDED;
 use crate::store::rescore::rescore;
 use crate::store::rows::{GROUP, RUN, Reader};
-use crate::store::starts::{LEFT_OUT, SEEDING, StoredIdentity, note};
-use crate::store::{Folder, Layout, Store, cut_off, schema, starts, storing};
+use crate::store::starts::{LABELS, LEFT_OUT, SEEDING, StoredIdentity, note};
+use crate::store::{Folder, Layout, Store, cut_off, labels, schema, starts, storing};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
 use crate::util::text::count;
@@ -281,7 +281,8 @@ fn notes(plan: &OpenOptions) -> Vec<(&'static str, String)> {
         ("tasks", plan.job.nest.tasks().to_string()),
         ("state", "running".to_string()),
         ("start", clock::process_stamp()),
-        (LEFT_OUT, serde_json::json!(plan.job.nest.left_out_in_words()).to_string()),
+        (LEFT_OUT, serde_json::json!(plan.job.nest.left_out_by_points()).to_string()),
+        (LABELS, labels::note(&plan.job.nest)),
         (SEEDING, serde_json::json!(plan.job.seeding).to_string()),
     ];
     notes.into_iter().chain(plan.identity.notes()).collect()

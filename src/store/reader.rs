@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Row, params};
 
 use crate::model::LoopNest;
-use crate::store::starts::note;
-use crate::store::{Layout, Results, schema, snapshot, storing};
+use crate::store::starts::{LABELS, note};
+use crate::store::{Layout, Results, labels, schema, snapshot, storing};
 use crate::util::error::{Error, Result};
 
 /// The open store of a results folder.
@@ -80,7 +80,9 @@ impl StoreReader {
         let name = note(&connection, "name").map_err(sqlite)?.unwrap_or_default();
         let crunch = note(&connection, "crunch").map_err(sqlite)?.unwrap_or_default();
         let native = crunch.starts_with("Rust, version");
-        let results = Results::new(path.clone(), connection, layout.nest, native);
+        let labels = note(&connection, LABELS).map_err(sqlite)?;
+        let nest = labels::labelled(layout.nest, labels.as_deref());
+        let results = Results::new(path.clone(), connection, nest, native);
         Ok(StoreReader { path, name, results, _copy: copy })
     }
 
