@@ -16,6 +16,11 @@ use crate::rank0::settings::{Only, Out, Settings};
 use crate::rank0::types::RunResult;
 use crate::report::table;
 use crate::util::error::{Error, Exit, Result};
+use crate::util::text::beginning;
+
+/// The longest line at the end about points without a task; the start and summary.json have it whole.
+/// (characters)
+const LONGEST_LINE: usize = 160;
 
 #[derive(Args)]
 pub(super) struct Options {
@@ -211,6 +216,9 @@ pub(super) fn print_result(finished: &RunResult) -> Result<()> {
             finished.tally.failed,
             finished.tally.incomplete
         );
+    }
+    for line in finished.job.nest.left_out_in_words() {
+        log::info!("left out: {}", beginning(&line, LONGEST_LINE));
     }
     if let Some(kept) = finished.results.kept()? {
         log::warn!("{kept}");

@@ -153,6 +153,13 @@ type WantedValue<'w> = (&'w str, Option<&'w str>, &'w str);
 
 /// The points of a loop that have all the wanted values; at least one.
 fn points(l: &Loop, wanted: &[WantedValue]) -> Result<Vec<u64>> {
+    if let [(_, None, label)] = wanted
+        && l.has_labels()
+        && let Some(point) = (0..l.points.len()).find(|point| l.label(*point) == Some(*label))
+        && !(0..l.points.len()).any(|point| is_same(&l.points.get(point), label))
+    {
+        return Ok(vec![point]); // as tables have it
+    }
     if let (Points::Range { from, step, count }, [(_, None, value)]) = (&l.points, wanted) {
         let number = value.parse::<i64>().ok().and_then(|number| number.checked_sub(*from));
         let place = number.filter(|n| n % step == 0).map(|n| n / step);

@@ -65,6 +65,21 @@ impl Placeholder {
         self.parts(|name| fields.iter().any(|field| field == name))
     }
 
+    /// Fails if its loop's points have no such field.
+    fn check_field(&self, points: &Points) -> Result<(), String> {
+        let (name, fields) = (&self.name, points.fields());
+        let field = self.parts_in(points).field;
+        let Some(field) = field.filter(|field| !fields.iter().any(|known| known == field)) else {
+            return Ok(());
+        };
+        Err(match fields.as_slice() {
+            [] => format!("{{{name}.{field}}}: the points of loop '{name}' have no fields"),
+            fields => {
+                format!("loop '{name}' has no field '{field}' (fields: {})", fields.join(", "))
+            }
+        })
+    }
+
     /// Whether it may be other text than its point.
     pub(super) fn is_formatted(&self) -> bool {
         self.rest.contains(':')
@@ -222,6 +237,11 @@ impl Template {
         })
     }
 
+    /// Fails if it takes a field that the points of its only loop do not have.
+    pub(super) fn check_fields(&self, l: &Loop) -> Result<(), String> {
+        self.places().try_for_each(|place| place.check_field(&l.points))
+    }
+
     /// The names of the loops whose points it takes.
     pub(super) fn loops(&self) -> impl Iterator<Item = &str> {
         self.places().map(|place| place.name.as_str())
@@ -271,16 +291,8 @@ pub(super) fn check(text: &str, loops: &[Loop]) -> Result<(), String> {
             ));
         };
         let points = &named.points;
+        place.check_field(points)?;
         let PlaceParts { field, spec } = place.parts_in(points);
-        let fields = points.fields();
-        if let Some(field) = field.filter(|field| !fields.iter().any(|known| known == field)) {
-            return Err(match fields.as_slice() {
-                [] => format!("{{{name}.{field}}}: the points of loop '{name}' have no fields"),
-                fields => {
-                    format!("loop '{name}' has no field '{field}' (fields: {})", fields.join(", "))
-                }
-            });
-        }
         // A table's cell stands for what is none in it.
         let has_cell = matches!(points, Points::Rows { .. }) && spec.is_none();
         if !has_cell && points.may_be_none(field) {

@@ -14,6 +14,7 @@ mod grid_order;
 #[cfg(feature = "cli")]
 mod history;
 mod kept;
+mod labels;
 mod large;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 mod launch_note;

@@ -15,9 +15,9 @@ use crate::store::rescore::rescore;
 use crate::store::row_keys::RowKeys;
 use crate::store::row_reader::{GROUP, RUN, Reader};
 use crate::store::rows::StoredRun;
-use crate::store::starts::{LEFT_OUT, SEEDING, StoredIdentity};
+use crate::store::starts::{LABELS, LEFT_OUT, SEEDING, StoredIdentity};
 use crate::store::view::put_view;
-use crate::store::{Folder, Layout, Store, cut_off, schema, starts, storing};
+use crate::store::{Folder, Layout, Store, cut_off, labels, schema, starts, storing};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
 use crate::util::text::count;
@@ -304,7 +304,8 @@ fn notes(plan: &OpenOptions) -> Vec<(&'static str, String)> {
         ("tasks", plan.job.nest.tasks().to_string()),
         ("state", "running".to_string()),
         ("start", clock::process_stamp()),
-        (LEFT_OUT, serde_json::json!(plan.job.nest.left_out_in_words()).to_string()),
+        (LEFT_OUT, serde_json::json!(plan.job.nest.left_out_by_points()).to_string()),
+        (LABELS, labels::note(&plan.job.nest)),
         (SEEDING, serde_json::json!(plan.job.seeding).to_string()),
     ];
     notes.into_iter().chain(plan.identity.notes()).collect()

@@ -8,8 +8,8 @@ use rusqlite::{Row, params};
 
 use crate::model::LoopNest;
 use crate::store::row_keys::RowKeys;
-use crate::store::starts::note;
-use crate::store::{Layout, Results, schema, snapshot, storing};
+use crate::store::starts::{LABELS, note};
+use crate::store::{Layout, Results, labels, schema, snapshot, storing};
 use crate::util::error::{Error, Result};
 
 /// The open store of a results folder.
@@ -83,7 +83,9 @@ impl StoreReader {
         let crunch = note(&connection, "crunch").map_err(sqlite)?.unwrap_or_default();
         let native = crunch.starts_with("Rust, version");
         let keys = RowKeys::of_store(&connection, &layout.nest).map_err(sqlite)?;
-        let results = Results::new(path.clone(), (connection, keys), layout.nest, native);
+        let labels = note(&connection, LABELS).map_err(sqlite)?;
+        let nest = labels::labelled(layout.nest, labels.as_deref());
+        let results = Results::new(path.clone(), (connection, keys), nest, native);
         Ok(StoreReader { path, name, results, _copy: copy })
     }
 

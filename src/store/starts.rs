@@ -15,6 +15,9 @@ pub(crate) const SEEDING: &str = "seeding";
 /// The note that says which points of loops have no task.
 pub(super) const LEFT_OUT: &str = "left_out";
 
+/// The note that says what people are shown for the points of loops: by loop, a label or null per point.
+pub(super) const LABELS: &str = "labels";
+
 /// Tables that stores have had since this record was added.
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS crunches (crunch INTEGER PRIMARY KEY, identity TEXT);

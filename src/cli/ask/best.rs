@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::ask::{Array, ListFormat, Sink, stream};
 use crate::job::named_json;
-use crate::model::{GroupSummary, Key, Loop, LoopNest, Reduce, Value};
+use crate::model::{GroupSummary, Key, Loop, LoopNest, Reduce, Value, Winner};
 use crate::report::{Lines, in_words};
 use crate::store::StoreReader;
 use crate::util::error::{Exit, Result};
@@ -144,13 +144,29 @@ fn each(
 }
 
 /// The coordinates of a place, without those of its row.
-fn inner(reader: &StoreReader, row: Key, place: &GroupSummary) -> Vec<(String, Value)> {
-    let nest = reader.nest();
-    let is_inner = |name: &str| nest.loops()[row.level..].iter().any(|l| l.name == name);
-    let inner = nest.applying(place.key).into_iter().filter(|(name, _)| is_inner(name));
-    let won = place.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
-    let all = inner.chain(nest.winners(place.key, won));
-    all.map(|(name, value)| (name.to_string(), value)).collect()
+fn inner<'n>(nest: &'n LoopNest, row: Key, place: &GroupSummary) -> Vec<(&'n str, Value)> {
+    let inner = within(nest, row, nest.applying(place.key));
+    inner.chain(nest.winners(place.key, won(place))).collect()
+}
+
+/// The same as people are shown it.
+fn shown_inner<'n>(nest: &'n LoopNest, row: Key, place: &GroupSummary) -> Vec<(&'n str, Value)> {
+    let inner = within(nest, row, nest.shown_applying(place.key));
+    inner.chain(nest.shown_winners(place.key, won(place))).collect()
+}
+
+/// Of these coordinates, those of the loops inside a row.
+fn within<'n>(
+    nest: &'n LoopNest,
+    row: Key,
+    coordinates: Vec<(&'n str, Value)>,
+) -> impl Iterator<Item = (&'n str, Value)> {
+    let is_inner = move |name: &str| nest.loops()[row.level..].iter().any(|l| l.name == name);
+    coordinates.into_iter().filter(move |(name, _)| is_inner(name))
+}
+
+fn won(place: &GroupSummary) -> &[Winner] {
+    place.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default()
 }
 
 fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> Result<()> {
@@ -163,7 +179,7 @@ fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> 
     let mut lines: Option<Lines> = None;
     each(reader, ranking, top, |row| {
         for (i, place) in row.best.iter().enumerate() {
-            let inner = inner(reader, row.key, place);
+            let inner = shown_inner(reader.nest(), row.key, place);
             let lines = lines.get_or_insert_with(|| {
                 let mut header: Vec<_> =
                     outer.iter().map(|name| (name.to_string(), false)).collect();
@@ -173,7 +189,7 @@ fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> 
                 header.push((String::new(), false));
                 Lines::new(header)
             });
-            let coordinates = reader.nest().coordinates(row.key);
+            let coordinates = reader.nest().shown(row.key);
             let mut cells: Vec<String> =
                 coordinates.iter().map(|(_, value)| in_words(value)).collect();
             cells.extend((top > 1).then(|| (i + 1).to_string()));
@@ -233,9 +249,7 @@ fn note(reader: &StoreReader, row: &Row) -> String {
 
 fn as_json(reader: &StoreReader, ranking: &Ranking, row: &Row) -> Json {
     let place = |(i, place): (usize, &GroupSummary)| {
-        let inner = inner(reader, row.key, place);
-        let inner: Vec<(&str, Value)> =
-            inner.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let inner = inner(reader.nest(), row.key, place);
         let scored = place.result.as_ref().ok();
         json!({
             "place": i + 1,

@@ -173,7 +173,7 @@ fn text(facts: &TaskFacts) -> String {
         }
     };
     let nest = reader.nest();
-    let coordinates = in_a_row(&named_json(&nest.applying(nest.task(*task))));
+    let coordinates = in_a_row(&named_json(&nest.shown_applying(nest.task(*task))), &Json::Null);
     say("task", format!("{task} of {}: {coordinates}", words::count(reader.nest().tasks())));
     say("status", state(history, now.is_some()).to_string());
     if let Some((rank, host, seconds)) = now {
@@ -248,7 +248,7 @@ fn ran(past: &AttemptRow) -> String {
 }
 
 fn in_words_of(reader: &StoreReader, key: Key, group: &Option<GroupSummary>) -> String {
-    let place = in_a_row(&named_json(&reader.nest().applying(key)));
+    let place = in_a_row(&named_json(&reader.nest().shown_applying(key)), &Json::Null);
     let place = if place.is_empty() { "the whole job".to_string() } else { place };
     let over = &reader.nest().loops()[key.level].name;
     let state = group_state(group);

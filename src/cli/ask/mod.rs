@@ -133,15 +133,17 @@ fn reader(folder: &Path) -> Result<StoreReader> {
     StoreReader::into(folder)
 }
 
-/// Named values in one line, for a terminal: `dataset data/crime.csv, alpha 0.1`.
-fn in_a_row(values: &serde_json::Value) -> String {
+/// Named values in one line, for a terminal: `dataset data/crime.csv, alpha 0.1`. What has a label is shown
+/// with it.
+fn in_a_row(values: &serde_json::Value, labels: &serde_json::Value) -> String {
     let value = |value: &serde_json::Value| match value {
         serde_json::Value::Null => "none".to_string(),
         plain => crate::report::in_words(&crate::model::value::Value::from_json(plain.clone())),
     };
     match values.as_object() {
         Some(fields) => {
-            let words = fields.iter().map(|(name, v)| format!("{name} {}", value(v)));
+            let shown = |name: &String, v| value(labels.get(name).unwrap_or(v));
+            let words = fields.iter().map(|(name, v)| format!("{name} {}", shown(name, v)));
             visible(&words.collect::<Vec<_>>().join(", "))
         }
         None => String::new(),

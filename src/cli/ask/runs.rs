@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::ask::{Array, ListFormat, stream};
 use crate::job::RUN_COLUMNS;
-use crate::model::{Value, json_object};
+use crate::model::{LoopNest, Value, json_object};
 use crate::report::{Lines, beginning, in_a_line, in_words};
 use crate::store::{Column, ColumnKind, Select, StoreReader};
 use crate::util::error::{Exit, Result};
@@ -82,23 +82,67 @@ fn table(reader: &StoreReader, select: &Select) -> Result<Exit> {
     columns.extend(["status", "score"].map(Column::of_run));
     columns.extend(reader.has_values()?.then(|| Column::of_run("value")));
     columns.extend(["seconds", "rank", "host", "attempt", "error"].map(Column::of_run));
+    let nest = reader.nest();
+    let shown = shown(nest, &columns);
     stream(|sink| {
-        let is_number =
-            |column: &Column| matches!(column.kind, ColumnKind::Int | ColumnKind::Float);
-        let header = columns.iter().map(|column| (column.name.clone(), is_number(column)));
+        let header = shown.iter().map(|shown| match shown {
+            Shown::Label(level) => (nest.loops()[*level].name.clone(), false),
+            Shown::Column(at) => {
+                let Column { name, kind, .. } = &columns[*at];
+                (name.clone(), matches!(kind, ColumnKind::Int | ColumnKind::Float))
+            }
+        });
         let mut lines = Lines::new(header);
         select.rows(&columns, |cells| {
-            let text = |(value, column): (&Value, &Column)| match (column.name.as_str(), value) {
-                ("error", Value::Text(error)) => beginning(&shortened(error), WIDEST),
-                ("value", value) => beginning(&in_words(value), WIDEST),
-                _ => in_words(value),
+            let text = |shown: &Shown| match shown {
+                Shown::Label(level) => in_words(&label(nest, *level, &cells[0])),
+                Shown::Column(at) => match (columns[*at].name.as_str(), &cells[*at]) {
+                    ("error", Value::Text(error)) => beginning(&shortened(error), WIDEST),
+                    ("value", value) => beginning(&in_words(value), WIDEST),
+                    (_, value) => in_words(value),
+                },
             };
-            let written = lines.row(cells.iter().zip(&columns).map(text).collect());
+            let written = lines.row(shown.iter().map(text).collect());
             sink.write(&written)
         })?;
         let rest = lines.rest();
         sink.write(&rest)
     })
+}
+
+/// A column of the table.
+enum Shown {
+    /// Of a run.
+    Column(usize),
+    /// The labels of the loop at a level, in place of its points and their fields.
+    Label(usize),
+}
+
+fn shown(nest: &LoopNest, columns: &[Column]) -> Vec<Shown> {
+    let labelled = |column: &Column| {
+        let name = column.name.split('.').next();
+        nest.loops().iter().position(|l| l.has_labels() && Some(l.name.as_str()) == name)
+    };
+    let mut shown = Vec::new();
+    for (at, column) in columns.iter().enumerate() {
+        match labelled(column) {
+            None => shown.push(Shown::Column(at)),
+            Some(level) => match shown.last() {
+                Some(Shown::Label(last)) if *last == level => {}
+                _ => shown.push(Shown::Label(level)),
+            },
+        }
+    }
+    shown
+}
+
+/// What is shown for the point of a loop at a task.
+fn label(nest: &LoopNest, level: usize, task: &Value) -> Value {
+    let task = match task {
+        Value::Int(task) => nest.task(*task as u64),
+        _ => return Value::Null,
+    };
+    nest.loops()[level].shown(nest.point(nest.ancestor(task, level + 1)))
 }
 
 /// The first and the last part of an error message.

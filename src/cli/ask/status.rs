@@ -89,7 +89,7 @@ pub(super) fn workers(status: &Status) -> String {
 
 /// A group's cells: coordinates, score, best point and counts.
 pub(super) fn group(group: &GroupStatus) -> Vec<String> {
-    let place = in_a_row(&group.coordinates);
+    let place = in_a_row(&group.coordinates, &group.labels);
     let score = match (&group.score, &group.error) {
         (Some(score), _) => in_words(&Value::Float(*score)),
         (None, Some(error)) => format!("incomplete: {}", error.lines().next().unwrap_or_default()),
@@ -101,14 +101,15 @@ pub(super) fn group(group: &GroupStatus) -> Vec<String> {
     let runs = format!("{there} of {} runs{failed}", group.all);
     let partial = if group.partial { "partial" } else { "" };
     let place = if place.is_empty() { "all".to_string() } else { place };
-    vec![place, score, in_a_row(&group.best), runs, partial.to_string()]
+    vec![place, score, in_a_row(&group.best, &group.labels), runs, partial.to_string()]
 }
 
 pub(super) const GROUP: [(&str, bool); 5] =
     [("group", false), ("score", true), ("best", false), ("runs", false), ("", false)];
 
 pub(super) fn worker(worker: &WorkerStatus) -> Vec<String> {
-    let at = worker.coordinates.as_ref().map(in_a_row).unwrap_or_default();
+    let at = worker.coordinates.as_ref().map(|at| in_a_row(at, &worker.labels));
+    let at = at.unwrap_or_default();
     let more = match worker.held {
         0 | 1 => String::new(),
         held => format!(" and {} more", held - 1),

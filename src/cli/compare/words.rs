@@ -157,7 +157,7 @@ pub(super) fn conclusion(lineup: &StrategyResults) -> String {
 fn waits(case: &Case, deadlock: &Deadlock) -> String {
     let nest = &case.job.nest;
     let named = |key: Key| {
-        let coordinates = nest.applying(key);
+        let coordinates = nest.shown_applying(key);
         let each = coordinates.iter().map(|(name, value)| format!("{name} {}", called(value)));
         each.collect::<Vec<_>>().join(", ")
     };

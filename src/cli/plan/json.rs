@@ -39,7 +39,7 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
         "tasks": nest.tasks(),
         "groups": groups.collect::<Vec<_>>(),
         "rows": nest.keys(nest.outer()),
-        "left_out": nest.left_out_in_words(),
+        "left_out": nest.left_out_by_points(),
         "order": job.policy.order,
         "files": reading.files,
         "bytes": reading.bytes,

@@ -71,7 +71,7 @@ fn loops(job: &Job) -> String {
     let mut lines = Lines::new(columns.map(|(name, right)| (name.to_string(), right)));
     let mut text = String::new();
     for l in job.nest.loops() {
-        let point = |i| beginning(&in_words(&l.points.get(i)), WIDEST);
+        let point = |i| beginning(&in_words(&l.shown(i)), WIDEST);
         let last = l.points.len() - 1;
         text += &lines.row(vec![
             l.name.clone(),

@@ -9,6 +9,7 @@ mod dependent_sources;
 mod designs;
 mod globs;
 pub(crate) mod keys;
+mod labels;
 mod listed;
 mod matched;
 mod rows;
@@ -27,6 +28,7 @@ use crate::job::parse::crunch::parse_crunch;
 use crate::job::parse::dependent::{ParsedLoop, ParsedSource};
 pub(crate) use crate::job::parse::globs::files_below;
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
+use crate::job::parse::labels::{ParsedLabel, labelled};
 use crate::job::parse::matched::MatchedRows;
 use crate::job::slurm::SlurmOptions;
 use crate::job::{CrunchSpec, Job, Places, Seeding, check_job_name, check_name};
@@ -111,9 +113,10 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
 
     let mut places = Places { file: file.display().to_string(), lines: Vec::new() };
     let mut seeding = Seeding::default();
-    let mut loops: Vec<ParsedLoop> = Vec::new();
+    let (mut loops, mut labels): (Vec<ParsedLoop>, Vec<_>) = Default::default();
     for entry in &loop_entries {
-        let next = parse_loop(entry, &folder, &loops, &mut places, &mut seeding)?;
+        let (next, label) = parse_loop(entry, &folder, &loops, &mut places, &mut seeding)?;
+        labels.extend(label.map(|label| (loops.len(), label)));
         loops.push(next);
     }
     let is_of_folders = |level: &usize| {
@@ -131,7 +134,7 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
     if loop_entries.is_empty() {
         return Err(crunch_entry.error("there is no [[loop]]: a job has at least one"));
     }
-    let nest = dependent::nest(loops, &folder)?;
+    let nest = labelled(dependent::nest(loops, &folder)?, &labels)?;
 
     let mut table = crunch_entry.table()?;
     places.lines.extend(table.lines());
@@ -301,7 +304,7 @@ fn parse_loop<'a>(
     before: &[ParsedLoop],
     places: &mut Places,
     seeding: &mut Seeding,
-) -> Result<ParsedLoop<'a>> {
+) -> Result<(ParsedLoop<'a>, Option<ParsedLabel<'a>>)> {
     let mut table = entry.table()?;
     let name_entry = table.need("name")?;
     let name = name_entry.text()?;
@@ -320,6 +323,8 @@ fn parse_loop<'a>(
     if let Some(was) = table.take("was") {
         seeding.was.insert(name.clone(), was.value()?);
     }
+    let label =
+        table.take("label").map(|label| ParsedLabel::of(label, &name, &names)).transpose()?;
     let (only_if, condition) = (table.take("only_if"), table.take("where"));
     let mut matched = None;
     let source = match dependent_sources::take(&mut table)? {
@@ -334,7 +339,8 @@ fn parse_loop<'a>(
     };
     table.finish()?;
     let entry = entry.clone();
-    Ok(ParsedLoop { entry, name, reduce, require, source, matched, only_if, condition })
+    let own = ParsedLoop { entry, name, reduce, require, source, matched, only_if, condition };
+    Ok((own, label))
 }
 
 fn parse_reduce(entry: &TomlEntry) -> Result<Reduce> {

@@ -1,6 +1,6 @@
 //! Says which points have no task below them.
 
-use crate::model::nest::LoopNest;
+use crate::model::nest::{Loop, LoopNest};
 use crate::model::value::Value;
 use crate::util::text::count;
 
@@ -11,6 +11,19 @@ impl LoopNest {
     /// A line per loop of which points have no task, such as `2 of 40 points of subject have no session:
     /// sub-07, sub-31`.
     pub(crate) fn left_out_in_words(&self) -> Vec<String> {
+        self.left_out_lines(Loop::shown)
+    }
+
+    /// The same with the points themselves, where loops have labels.
+    pub(crate) fn left_out_by_points(&self) -> Vec<String> {
+        self.left_out_lines(|l, point| l.points.get(point))
+    }
+
+    fn left_out_lines(&self, shown: impl Fn(&Loop, u64) -> Value) -> Vec<String> {
+        let value = |level: usize, point: u64| match shown(&self.loops()[level], point) {
+            Value::Null => "none".to_string(),
+            value => value.to_string(),
+        };
         let mut lines = Vec::new();
         for (level, left_out) in self.left_out().iter().enumerate() {
             let (Some(own), Some(inside)) = (self.loops().get(level), self.loops().get(level + 1))
@@ -21,10 +34,10 @@ impl LoopNest {
                 continue;
             }
             let name = |points: &Vec<(usize, u64)>| match points.as_slice() {
-                [(_, point)] => value(self, level, *point),
+                [(_, point)] => value(level, *point),
                 several => {
                     let of = |(level, point): &(usize, u64)| {
-                        format!("{} = {}", self.loops()[*level].name, value(self, *level, *point))
+                        format!("{} = {}", self.loops()[*level].name, value(*level, *point))
                     };
                     several.iter().map(of).collect::<Vec<_>>().join(" and ")
                 }
@@ -46,12 +59,5 @@ impl LoopNest {
             ));
         }
         lines
-    }
-}
-
-fn value(nest: &LoopNest, level: usize, point: u64) -> String {
-    match nest.loops()[level].points.get(point) {
-        Value::Null => "none".to_string(),
-        value => value.to_string(),
     }
 }

@@ -12,6 +12,7 @@ mod alternatives;
 mod builder;
 #[cfg(test)]
 pub(crate) mod by_hand;
+mod labels;
 mod left_out;
 mod listed;
 mod packed_numbers;
@@ -32,6 +33,7 @@ use crate::model::results::Winner;
 use crate::model::value::Value;
 use builder::Builder;
 pub(crate) use builder::{Dependencies, LeftOut, MOST_EVALUATED, Selection};
+pub(crate) use labels::Labels;
 pub(crate) use listed::{PointNumbers, add_point};
 pub(crate) use points::Points;
 #[cfg(feature = "jobs")]
@@ -54,13 +56,17 @@ pub(crate) struct Loop {
     pub(crate) none: Option<u64>,
     /// How many of its points must have a result, if that is said for it alone.
     pub(crate) require: Option<Completeness>,
+    /// What people are shown for its points; on rank 0 and in stores.
+    #[serde(skip)]
+    pub(crate) labels: Labels,
 }
 
 impl Loop {
     /// A loop that applies everywhere and is like the others.
     pub(crate) fn new(name: impl Into<String>, points: Points, reduce: Option<Reduce>) -> Loop {
         let name = name.into();
-        Loop { name, points, reduce, is_data: false, none: None, require: None }
+        let (is_data, none, require, labels) = (false, None, None, Labels::default());
+        Loop { name, points, reduce, is_data, none, require, labels }
     }
 }
 
@@ -69,7 +75,7 @@ impl Loop {
 #[serde(try_from = "(Vec<Loop>, Option<Shape>)")]
 pub(crate) struct LoopNest(Arc<Parts>);
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Parts {
     loops: Vec<Loop>,
     /// Number of points per loop.
@@ -411,14 +417,18 @@ impl LoopNest {
 
     /// The name and winning value of each loop inside a key that max or min decided, and that applies there.
     pub(crate) fn winners(&self, key: Key, best: &[Winner]) -> Vec<(&str, Value)> {
+        self.won(key, best).map(|(l, point)| (l.name.as_str(), l.points.get(point))).collect()
+    }
+
+    fn won(&self, key: Key, best: &[Winner]) -> impl Iterator<Item = (&Loop, u64)> {
         let mut at = key;
-        let won = best.iter().map_while(|winner| {
+        let won = best.iter().map_while(move |winner| {
             let l = self.0.loops.get(at.level).filter(|_| winner.level == at.level)?;
             at = self.child(at, winner.slot)?;
             Some((l, self.point(at)))
         });
         let applies = |(l, point): &(&Loop, u64)| l.none != Some(*point);
-        won.filter(applies).map(|(l, point)| (l.name.as_str(), l.points.get(point))).collect()
+        won.filter(applies)
     }
 }
 

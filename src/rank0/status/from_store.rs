@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use crate::job::named_json;
+use crate::rank0::status::snapshot::labels;
 use crate::rank0::status::{
     FORM, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkersStatus,
 };
@@ -102,6 +103,7 @@ fn groups(reader: &StoreReader, part: Option<&PartStatus>) -> Result<GroupsStatu
         groups.incomplete += u64::from(summary.result.is_err());
         if groups.closed <= MOST_GROUPS {
             let scored = summary.result.as_ref().ok();
+            let won = scored.map(|scored| scored.best.as_slice()).unwrap_or_default();
             groups.latest.push(GroupStatus {
                 coordinates: named_json(&nest.applying(summary.key)),
                 partial: false,
@@ -109,6 +111,7 @@ fn groups(reader: &StoreReader, part: Option<&PartStatus>) -> Result<GroupsStatu
                 best: scored.map_or(Json::Null, |scored| {
                     named_json(&nest.winners(summary.key, &scored.best))
                 }),
+                labels: labels(nest, summary.key, won),
                 runs: summary.runs,
                 failed: summary.failed,
                 all: nest.task_count(summary.key),

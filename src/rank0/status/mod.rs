@@ -162,6 +162,9 @@ pub(crate) struct GroupStatus {
     pub(crate) score: Option<f64>,
     /// The coordinates of the best.
     pub(crate) best: Json,
+    /// What people are shown for points of either, if something else: by the name of the loop.
+    #[serde(default, skip_serializing_if = "Json::is_null")]
+    pub(crate) labels: Json,
     /// Number of successful runs, of failed runs, and of all runs in the group.
     pub(crate) runs: u64,
     pub(crate) failed: u64,
@@ -196,6 +199,9 @@ pub(crate) struct WorkerStatus {
     /// The first task that it holds, and its coordinates.
     pub(crate) task: Option<u64>,
     pub(crate) coordinates: Option<Json>,
+    /// As for a group.
+    #[serde(default, skip_serializing_if = "Json::is_null")]
+    pub(crate) labels: Json,
     /// Number of tasks that it holds.
     pub(crate) held: u64,
     /// How long the first task has been running. (seconds)

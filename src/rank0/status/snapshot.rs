@@ -178,6 +178,7 @@ impl SnapshotBuilder {
             partial: false,
             score: group.score,
             best: named_json(&self.nest.winners(group.key, &group.best)),
+            labels: labels(&self.nest, group.key, &group.best),
             runs: group.runs,
             failed: group.failed,
             all: self.nest.task_count(group.key),
@@ -195,6 +196,7 @@ impl SnapshotBuilder {
             partial: true,
             score,
             best: named_json(&self.nest.winners(group.key, best)),
+            labels: labels(&self.nest, group.key, best),
             runs: group.runs,
             failed: group.failed,
             all: self.nest.task_count(group.key),
@@ -221,6 +223,9 @@ impl SnapshotBuilder {
             threads: view.threads,
             task: view.task,
             coordinates: view.task.map(|task| self.coordinates(self.nest.task(task))),
+            labels: view
+                .task
+                .map_or(Json::Null, |task| labels(&self.nest, self.nest.task(task), &[])),
             held: view.held,
             seconds: works.then(|| now.saturating_sub(view.since).as_secs_f64()),
             expected: view.expected,
@@ -261,6 +266,14 @@ impl SnapshotBuilder {
         }
         let list = views.iter().map(|worker| self.worker(worker, now)).collect();
         WorkersStatus { list, ..counts }
+    }
+}
+
+/// What people are shown for points of a key, and for those that won inside it; null if nothing else.
+pub(super) fn labels(nest: &LoopNest, key: Key, best: &[Winner]) -> Json {
+    match nest.labels(key, best) {
+        none if none.is_empty() => Json::Null,
+        labels => named_json(&labels),
     }
 }
 

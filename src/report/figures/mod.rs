@@ -170,7 +170,7 @@ fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
         let outermost = &nest.loops()[0];
         let mut meaning = Vec::new();
         if several && outermost.points.len() <= COLOURS.len() as u64 {
-            let points = (0..outermost.points.len()).map(|i| called(&outermost.points.get(i)));
+            let points = (0..outermost.points.len()).map(|i| called(&outermost.shown(i)));
             meaning.extend(points.zip(COLOURS));
         }
         if session.every().any(|attempt| attempt.failed) {

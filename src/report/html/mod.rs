@@ -42,7 +42,7 @@ impl<'a> Facts<'a> {
         reader.failures(|failure| failures.add(failure))?;
         Ok(Facts {
             reader,
-            rows: Rows::new(reader.nest()),
+            rows: Rows::shown(reader.nest()),
             state: reader.note("state")?.unwrap_or_default(),
             tally: reader.tally()?,
             landscape: list.landscape(),
@@ -58,7 +58,7 @@ impl<'a> Facts<'a> {
         if task >= nest.tasks() {
             return String::new();
         }
-        let coordinates = nest.applying(nest.task(task));
+        let coordinates = nest.shown_applying(nest.task(task));
         let words = coordinates.iter().map(|(name, value)| {
             format!("{name} {}", crate::report::beginning(&crate::report::called(value), 60))
         });

@@ -66,7 +66,7 @@ fn bars_of(facts: &Facts, session: &StartTimeline) -> (Json, usize, String) {
     let named = coloured && points <= COLOURS.len() as u64;
     let groups = if coloured { points.min(COLOURS.len() as u64) as usize } else { 1 };
     let name = |group: usize| match named {
-        true => label(&crate::report::called(&outermost.points.get(group as u64))),
+        true => label(&crate::report::called(&outermost.shown(group as u64))),
         false => "runs".to_string(),
     };
     let trace = |name: &str, colour: &str| {

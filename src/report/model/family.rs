@@ -72,7 +72,7 @@ impl ParameterColumn {
                 ParameterColumn { level: *level, name, field }
             };
             match l.points.fields() {
-                fields if fields.is_empty() => vec![column(None)],
+                fields if fields.is_empty() || l.has_labels() => vec![column(None)],
                 fields => fields.into_iter().map(|field| column(Some(field))).collect(),
             }
         };
@@ -87,7 +87,7 @@ impl ParameterColumn {
         }
         match &self.field {
             Some(field) => l.points.get(point).field(field).cloned(),
-            None => Some(l.points.get(point)),
+            None => Some(l.shown(point)),
         }
     }
 }
@@ -317,7 +317,7 @@ fn set_name(nest: &LoopNest, levels: &[usize], points: &[u64]) -> String {
     let loops = levels.iter().map(|level| &nest.loops()[*level]).zip(points);
     let applying: Vec<_> = loops.filter(|(l, point)| l.none != Some(**point)).collect();
     let names = applying.iter().map(|(l, point)| {
-        let value = in_words(&l.points.get(**point));
+        let value = in_words(&l.shown(**point));
         if levels.len() > 1 { format!("{} {value}", l.name) } else { value }
     });
     names.collect::<Vec<_>>().join(", ")

@@ -10,30 +10,43 @@ use crate::util::error::{Error, Result};
 /// The columns of the result, and how a summary fills them.
 pub(crate) struct Rows<'a> {
     nest: &'a LoopNest,
+    /// Whether points are shown to people: as labels, where there are some.
+    labels: bool,
     /// Columns of the outermost loops: the level, and the field if the points are records.
     coordinates: Vec<(usize, Option<String>)>,
     /// The same for the loops whose winner is reported.
     best: Vec<(usize, Option<String>)>,
 }
 
-fn columns_of(level: usize, l: &Loop) -> Vec<(usize, Option<String>)> {
+fn columns_of(level: usize, l: &Loop, labels: bool) -> Vec<(usize, Option<String>)> {
     match l.points.fields() {
-        fields if fields.is_empty() => vec![(level, None)],
+        fields if fields.is_empty() || labels && l.has_labels() => vec![(level, None)],
         fields => fields.into_iter().map(|field| (level, Some(field))).collect(),
     }
 }
 
 impl<'a> Rows<'a> {
+    /// Rows of points, for machines.
     pub(crate) fn new(nest: &'a LoopNest) -> Rows<'a> {
+        Rows::of(nest, false)
+    }
+
+    /// Rows for people: a loop that has labels has one column of them.
+    pub(crate) fn shown(nest: &'a LoopNest) -> Rows<'a> {
+        Rows::of(nest, true)
+    }
+
+    fn of(nest: &'a LoopNest, labels: bool) -> Rows<'a> {
         let (loops, outer) = (nest.loops(), nest.outer());
         let decided = loops[outer..]
             .iter()
             .take_while(|l| l.reduce.as_ref().is_some_and(|reduce| reduce.picks_a_winner()))
             .count();
         let columns = |levels: std::ops::Range<usize>| {
-            levels.flat_map(|level| columns_of(level, &loops[level])).collect()
+            levels.flat_map(|level| columns_of(level, &loops[level], labels)).collect()
         };
-        Rows { nest, coordinates: columns(0..outer), best: columns(outer..outer + decided) }
+        let (coordinates, best) = (columns(0..outer), columns(outer..outer + decided));
+        Rows { nest, labels, coordinates, best }
     }
 
     fn name(&self, (level, field): &(usize, Option<String>)) -> String {
@@ -50,13 +63,21 @@ impl<'a> Rows<'a> {
     }
 
     pub(crate) fn coordinates(&self, key: Key) -> Vec<Value> {
-        self.cells(&self.coordinates, &self.nest.coordinates(key))
+        let points = match self.labels {
+            true => self.nest.shown(key),
+            false => self.nest.coordinates(key),
+        };
+        self.cells(&self.coordinates, &points)
     }
 
     /// The winner's coordinates; empty cells if there is no winner.
     pub(crate) fn best(&self, summary: &GroupSummary) -> Vec<Value> {
         let best = summary.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default();
-        self.cells(&self.best, &self.nest.winners(summary.key, best))
+        let points = match self.labels {
+            true => self.nest.shown_winners(summary.key, best),
+            false => self.nest.winners(summary.key, best),
+        };
+        self.cells(&self.best, &points)
     }
 
     /// The cells of these columns; empty ones for loops that are not among the points.

@@ -17,7 +17,7 @@ const WIDEST: usize = 80;
 /// One row per point of the outermost loops.
 pub(crate) fn table(results: &Results) -> Result<String> {
     let nest = results.nest();
-    let rows = Rows::new(nest);
+    let rows = Rows::shown(nest);
     let mut header = rows.coordinate_names();
     let texts = header.len();
     header.extend(rows.best_names().iter().map(|name| format!("best {name}")));
