@@ -93,7 +93,7 @@ fn by_hand(reader: &StoreReader, task: u64, history: &History) -> Result<ByHand>
     }
     #[cfg(feature = "jobs")]
     if !reader.results.is_native() {
-        let parsed = crate::job::Job::parse(&text, Path::new(&path));
+        let parsed = crate::job::Job::parse_again(&text, Path::new(&path), reader.nest());
         let coordinates = reader.nest().coordinates(reader.nest().task(task));
         match parsed.map(|job| crate::executor::by_hand(&job, &coordinates, task, attempt)) {
             Ok(Some(Ok(line))) => {
