@@ -1,4 +1,5 @@
-//! Python functions that give the points of a loop: `python = "grid.py:points"`.
+//! Python functions that give the points of a loop (`python = "grid.py:points"`), and what is said while points
+//! are looked for.
 
 mod common;
 
@@ -6,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Desk, gridmpi, mpirun, python_with_sklearn, runs_without_times};
+use common::{Desk, Ran, gridmpi, mpirun, python_with_sklearn, runs_without_times};
 
 /// A job with these loops, which prints its coordinates; grid.py has this text.
 fn desk(loops: &str, grid: &str) -> Desk {
@@ -400,4 +401,17 @@ def points(n):
         !std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
     };
     assert!((0..200).any(|round| is_gone(&round)), "{pid}");
+}
+
+#[test]
+fn conditions_of_many_combinations_say_how_far_they_are() {
+    let loops = "[[loop]]\nname = \"a\"\nrange = { from = 0, to = 9900 }\n\
+                 [[loop]]\nname = \"b\"\nrange = { from = 0, to = 9900 }\n\
+                 where = \"b = a and abs(a) < 5\"\n";
+    let desk = desk(loops, "");
+    interrupted(&desk, "so far: conditions evaluated for ");
+    // Few of them take no time, and nothing is said.
+    write_job(&desk, &loops.replace("9900", "9"));
+    let ran: Ran = desk.run_job().exits(0);
+    assert!(!ran.stderr.contains("so far:"), "{}", ran.stderr);
 }

@@ -86,10 +86,10 @@ pub(super) fn nest(
     let names: Vec<String> = parsed.iter().map(|l| l.name.clone()).collect();
     let imported =
         (0..).zip(parsed).map(|(level, l)| l.imported(&names[..level], calls, &progress));
-    nest_of(imported.collect::<Result<_>>()?, folder)
+    nest_of(imported.collect::<Result<_>>()?, folder, &progress)
 }
 
-fn nest_of(parsed: Vec<ParsedLoop>, folder: &Path) -> Result<LoopNest> {
+fn nest_of(parsed: Vec<ParsedLoop>, folder: &Path, progress: &NestProgress) -> Result<LoopNest> {
     let last = parsed.last().map(|last| last.entry.clone());
     let no = |why: String| match &last {
         Some(last) => last.error(why),
@@ -105,7 +105,8 @@ fn nest_of(parsed: Vec<ParsedLoop>, folder: &Path) -> Result<LoopNest> {
         return LoopNest::new(parsed.into_iter().map(l).collect()).map_err(no);
     }
     let evaluator = Evaluator::new().map_err(Error::unexpected)?;
-    let mut loops = DependentLoops { evaluator, folder, loops: Vec::new(), failed: None };
+    let progress = progress.clone();
+    let mut loops = DependentLoops { evaluator, folder, progress, loops: Vec::new(), failed: None };
     let mut known: Vec<LoopColumn> = Vec::new();
     for (level, mut l) in parsed.into_iter().enumerate() {
         let condition = l.condition.take();
@@ -126,6 +127,7 @@ fn nest_of(parsed: Vec<ParsedLoop>, folder: &Path) -> Result<LoopNest> {
 struct DependentLoops<'a> {
     evaluator: Evaluator,
     folder: &'a Path,
+    progress: NestProgress,
     loops: Vec<DependentLoop<'a>>,
     /// The error that ended the selection, with its place in the job file.
     failed: Option<Error>,
@@ -398,6 +400,7 @@ impl DependentLoops<'_> {
         let point = |level: usize| outer[level].points.get(around[level]);
         if let Some(only_if) = &own.only_if {
             let applies = only_if.holds(&self.evaluator, point)?;
+            self.progress.evaluated();
             own.applied[usize::from(!applies)] += 1;
             if !applies {
                 let none = own.none();
@@ -457,6 +460,7 @@ impl DependentLoops<'_> {
                 false => point(at),
             };
             let keeps = condition.holds(&self.evaluator, value)?;
+            self.progress.evaluated();
             own.kept[usize::from(!keeps)] += 1;
             if keeps {
                 add_point(&mut kept, candidate);

@@ -1,4 +1,4 @@
-//! Says how far it is if finding a nest takes long: functions that give points.
+//! Says how far it is if finding a nest takes long: conditions of many combinations, or functions that give points.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ pub(super) struct NestProgress(Arc<Counts>);
 
 #[derive(Default)]
 struct Counts {
+    /// Combinations of points for which a condition was evaluated.
+    evaluated: AtomicU64,
     /// Calls of functions, and the points that they gave.
     calls: AtomicU64,
     points: AtomicU64,
@@ -48,6 +50,11 @@ impl NestProgress {
         })
     }
 
+    /// A condition was evaluated for one combination of points.
+    pub(super) fn evaluated(&self) {
+        self.0.evaluated.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A function is called.
     pub(super) fn calls(&self, function: &str, place: &str) {
         let (function, place) = (function.to_string(), place.trim_start().to_string());
@@ -70,8 +77,15 @@ impl NestProgress {
 impl Counts {
     /// Nothing if there is nothing to say.
     fn in_words(&self) -> Option<String> {
-        let [calls, points] = [&self.calls, &self.points].map(|n| n.load(Ordering::Relaxed));
+        let [evaluated, calls, points] =
+            [&self.evaluated, &self.calls, &self.points].map(|n| n.load(Ordering::Relaxed));
         let mut said = Vec::new();
+        if evaluated > 0 {
+            said.push(format!(
+                "conditions evaluated for {} combinations of points",
+                count(evaluated)
+            ));
+        }
         if points > 0 {
             let (calls, points) = (count(calls), count(points));
             said.push(format!("calls of functions: {calls}, points from them: {points}"));
