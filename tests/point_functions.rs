@@ -268,6 +268,26 @@ def crunch(n, x):
 }
 
 #[test]
+fn a_task_is_explained_without_a_call() {
+    let desk = Desk::with_job(
+        "[crunch]\ncommand = [\"echo\", \"{case.x}{k}\"]\n\
+         [[loop]]\nname = \"case\"\nrows = \"cases.csv\"\n\
+         [[loop]]\nname = \"k\"\npython = \"grid.py:points\"\n",
+    );
+    desk.write("cases.csv", "x,n\n1.50,1\n2.00,2\n");
+    desk.write("grid.py", "def points(case): return range(case['n'])\n");
+    desk.run_job().exits(0);
+    assert_eq!(desk.sql("SELECT value FROM all_runs"), ["1.5", "2.0", "2.001"]);
+    std::fs::remove_file(desk.path("grid.py")).unwrap();
+    let explained = desk.run(gridmpi(), &["explain", "out", "2", "--format", "json"]).exits(0);
+    let facts = explained.json();
+    let line = facts["by_hand"].as_str().unwrap();
+    assert!(line.contains(&format!("GRIDMPI_SEED={} ", facts["seed"])), "{line}");
+    let again = Command::new("sh").args(["-c", line]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&again.stdout), "2.001\n");
+}
+
+#[test]
 fn what_is_wrong_with_a_function_is_said() {
     let loops = "
 [[loop]]

@@ -76,6 +76,7 @@ def points_for(request):
                 text = to_json(point)[len('{"value": ') : -1]
             except Wrong as error:
                 why = str(error).replace("the result cannot be kept: ", "")
+                why += " (str or float may make one of it)" if "is neither" in why else ""
                 raise Wrong(f"the point at index {index} cannot be kept: {why}") from None
             size += len(text)
             if size > LARGEST:

@@ -72,6 +72,20 @@ impl<'a> ParsedLoop<'a> {
     }
 }
 
+/// A nest that was stored, with the tables' own text of the rows that it has.
+pub(super) fn with_cells(nest: &LoopNest, parsed: Vec<ParsedLoop>) -> Result<LoopNest, String> {
+    let mut loops = nest.loops().to_vec();
+    for (l, parsed) in loops.iter_mut().zip(parsed) {
+        if let ParsedSource::Fixed(points @ Points::Rows { .. }) = parsed.source {
+            let points = with_none(points, l.none);
+            if points.len() == l.points.len() {
+                l.points = points;
+            }
+        }
+    }
+    LoopNest::of_rows(loops, &nest.shape_rows().collect::<Vec<_>>())
+}
+
 /// The nest of these loops. `calls` calls functions that give points, if any may.
 pub(super) fn nest(
     parsed: Vec<ParsedLoop>,

@@ -148,7 +148,9 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         return Err(crunch_entry.error("there is no [[loop]]: a job has at least one"));
     }
     let nest = match given {
-        GivenBy::Nest(nest) if loops.iter().any(ParsedLoop::is_called) => nest.clone(),
+        GivenBy::Nest(nest) if loops.iter().any(ParsedLoop::is_called) => {
+            dependent::with_cells(nest, loops).map_err(|why| crunch_entry.error(why))?
+        }
         GivenBy::Functions(functions) => {
             let interpreter = interpreter_of(&crunch_entry)?;
             let calls = PointCalls { functions, interpreter, folder: &folder };
