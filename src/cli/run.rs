@@ -96,7 +96,7 @@ fn run_job_file(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit
             ));
         }
         let (job, text) = match &file {
-            Some(file) => Job::read(file)?,
+            Some(file) => executor::read_job(file)?,
             None => demo::job(quick)?,
         };
         let modules = executor::check(&job)?;

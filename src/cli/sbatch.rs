@@ -10,6 +10,7 @@ use clap::Args;
 use crate::cli::plan::durations::RecordedDurations;
 use crate::cli::plan::slurm_request::{RemainingWork, propose, warning};
 use crate::cli::{print, say};
+use crate::executor;
 use crate::job::{Job, SlurmOptions};
 use crate::model::LoopNest;
 use crate::platform::mpi_flavour::MpiFlavour;
@@ -119,7 +120,7 @@ pub(super) fn sbatch(arguments: &SbatchArgs) -> Result<Exit> {
 }
 
 fn want(arguments: &SbatchArgs, file: &Path) -> Result<Wanted> {
-    let (job, text) = Job::read(file)?;
+    let (job, text) = executor::read_job(file)?;
     let batch = SlurmOptions::read(&text, file)?;
     let named = || Path::new("results").join(&job.name);
     let out = arguments.out.clone().unwrap_or_else(named);

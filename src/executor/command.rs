@@ -254,7 +254,7 @@ impl CommandExecutor {
         )?;
         command
             .current_dir(&self.job.folder)
-            .envs(variables(&self.job, &coordinates, task.index, task.attempt))
+            .envs(variables(&coordinates, task.index, self.job.task_seed(task.index), task.attempt))
             .env("GRIDMPI_RESULT", result.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -299,14 +299,14 @@ impl CommandExecutor {
 
 /// The environment variables that describe the task.
 fn variables(
-    job: &Job,
     coordinates: &[(&str, Value)],
     task: u64,
+    seed: u32,
     attempt: u32,
 ) -> impl Iterator<Item = (&'static str, String)> {
     let variables = [
         ("GRIDMPI_TASK", task.to_string()),
-        ("GRIDMPI_SEED", job.task_seed(task).to_string()),
+        ("GRIDMPI_SEED", seed.to_string()),
         ("GRIDMPI_ATTEMPT", attempt.to_string()),
         ("GRIDMPI_POINT", named_json(coordinates).to_string()),
     ];
@@ -320,7 +320,7 @@ fn variables(
 pub(crate) fn by_hand(
     job: &Job,
     coordinates: &[(&str, Value)],
-    task: u64,
+    (task, seed): (u64, u32),
     attempt: u32,
 ) -> Option<Result<String, String>> {
     let kind = match &job.crunch {
@@ -340,7 +340,7 @@ pub(crate) fn by_hand(
         let CommandLine { program, arguments, variables: values } =
             kind.line(job, coordinates, point)?;
         let mut line = format!("cd {} &&", quoted(&job.folder.to_string_lossy()));
-        let given: Vec<(&str, String)> = variables(job, coordinates, task, attempt).collect();
+        let given: Vec<(&str, String)> = variables(coordinates, task, seed, attempt).collect();
         let result = ("GRIDMPI_RESULT", "/dev/stdout".to_string());
         let values = values.iter().map(|(name, value)| (name.as_str(), value.clone()));
         for (name, value) in given.into_iter().chain([result]).chain(values) {

@@ -261,6 +261,12 @@ impl GroupReducer for Stranger {
     }
 }
 
+/// Reads a job file, whose Python functions may give points.
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) fn read_job(file: &std::path::Path) -> Result<(Job, String)> {
+    Job::read(file, &python::points::PythonPointFunctions::default())
+}
+
 /// Checks, once on rank 0, for errors that would make every run fail.
 #[cfg(feature = "jobs")]
 pub(crate) fn check(job: &Job) -> Result<job::PythonModules> {

@@ -13,6 +13,8 @@ pub(crate) mod lookup;
 mod parse;
 #[cfg(feature = "jobs")]
 pub(crate) mod placeholders;
+#[cfg(feature = "jobs")]
+mod point_functions;
 mod repeats;
 mod seeding;
 pub(crate) mod shell;
@@ -40,6 +42,8 @@ pub(crate) use digests::{
 pub(crate) use files::Reading;
 pub(crate) use files::{content_digests, watched_files, without_new_files_of_folder};
 pub(crate) use identity::{Identity, environment};
+#[cfg(feature = "jobs")]
+pub(crate) use point_functions::{PointFunction, PointFunctions};
 pub(crate) use repeats::equal_points;
 pub(crate) use seeding::{Seeding, was_key};
 pub(crate) use shell::ShellLine;
@@ -170,17 +174,26 @@ pub(crate) struct Python {
 }
 
 impl Job {
-    /// Reads, parses and validates a job file.
+    /// Reads, parses and validates a job file; calls its functions that give points.
     #[cfg(feature = "jobs")]
-    pub(crate) fn read(file: &std::path::Path) -> Result<(Job, String)> {
-        parse::read(file)
+    pub(crate) fn read(
+        file: &std::path::Path,
+        functions: &dyn PointFunctions,
+    ) -> Result<(Job, String)> {
+        parse::read(file, functions)
+    }
+
+    /// Parses the text of a job whose nest was found before. No function that gives points is called again.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(crate) fn parse_again(text: &str, file: &std::path::Path, nest: &LoopNest) -> Result<Job> {
+        parse::parse(text, file, parse::GivenBy::Nest(nest))
     }
 
     /// Parses and validates a job's text. `file` names it in errors; its folder, which must exist, is the
-    /// base of relative paths.
+    /// base of relative paths. No function may give points.
     #[cfg(feature = "jobs")]
     pub(crate) fn parse(text: &str, file: &std::path::Path) -> Result<Job> {
-        parse::parse(text, file)
+        parse::parse(text, file, parse::GivenBy::Nobody)
     }
 
     /// An error about the value of `key` in the job file, with file and line.

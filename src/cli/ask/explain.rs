@@ -39,8 +39,8 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
     let reader = crate::cli::ask::reader(&arguments.folder)?;
     let task = lookup::task(reader.nest(), &arguments.task)?;
     let history = reader.history(task)?;
-    let by_hand = by_hand(&reader, task, &history)?;
     let (now, seed) = (at_work(&arguments.folder, task), seed(&reader, task)?);
+    let by_hand = by_hand(&reader, (task, seed), &history)?;
     let facts = TaskFacts { reader: &reader, task, seed, history, now, by_hand };
     match arguments.format {
         ListFormat::Json => print(format!("{:#}\n", as_json(&facts)).as_bytes()),
@@ -84,7 +84,7 @@ struct ByHand {
     note: String,
 }
 
-fn by_hand(reader: &StoreReader, task: u64, history: &History) -> Result<ByHand> {
+fn by_hand(reader: &StoreReader, (task, seed): (u64, u32), history: &History) -> Result<ByHand> {
     let path = reader.note("path")?.unwrap_or_default();
     let text = reader.note("file")?.unwrap_or_default();
     let attempt = history.attempts.last().map_or(1, |past| past.attempt.max(1) as u32);
@@ -93,9 +93,10 @@ fn by_hand(reader: &StoreReader, task: u64, history: &History) -> Result<ByHand>
     }
     #[cfg(feature = "jobs")]
     if !reader.results.is_native() {
-        let parsed = crate::job::Job::parse(&text, Path::new(&path));
+        let parsed = crate::job::Job::parse_again(&text, Path::new(&path), reader.nest());
         let coordinates = reader.nest().coordinates(reader.nest().task(task));
-        match parsed.map(|job| crate::executor::by_hand(&job, &coordinates, task, attempt)) {
+        match parsed.map(|job| crate::executor::by_hand(&job, &coordinates, (task, seed), attempt))
+        {
             Ok(Some(Ok(line))) => {
                 let note = "its result goes to stdout".to_string();
                 return Ok(ByHand { line: Some(line), note });

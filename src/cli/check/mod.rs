@@ -108,7 +108,7 @@ pub(super) fn check(arguments: &CheckArgs) -> Result<Exit> {
         ));
     };
     refuse_others(&file)?;
-    let (job, _) = Job::read(&file)?;
+    let (job, _) = executor::read_job(&file)?;
     signals::take();
     let modules = executor::check(&job)?;
     let reused = ReusedFiles::of(&job, &modules)?;

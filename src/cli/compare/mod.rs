@@ -112,7 +112,7 @@ pub(super) fn compare(arguments: &CompareArgs) -> Result<Exit> {
                 "--quick is for the built-in demonstration, which takes no job",
             ));
         }
-        Some(file) => Job::read(file)?,
+        Some(file) => executor::read_job(file)?,
         None => demo::job(arguments.quick)?,
     };
     executor::check(&job)?;

@@ -19,7 +19,7 @@ use crate::cli::launch::launcher::{Launcher, Phase};
 use crate::cli::launch::parts::PartOutcome;
 use crate::cli::launch::watch::{Seen, Watch};
 use crate::cli::options::seconds;
-use crate::job::Job;
+use crate::executor;
 use crate::model::{JobPart, LoopNest};
 use crate::platform::slurm::Allocation;
 use crate::rank0::progress::bar;
@@ -120,7 +120,7 @@ fn ranks(text: &str) -> Result<u32, String> {
 }
 
 pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
-    let (job, _) = Job::read(&arguments.job)?;
+    let (job, _) = executor::read_job(&arguments.job)?;
     let named = || Path::new("results").join(&job.name);
     let out = arguments.out.clone().unwrap_or_else(named);
     signals::take();

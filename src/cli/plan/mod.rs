@@ -84,7 +84,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
     isolated_main::work_if_isolated(None);
     let file = arguments.job.clone().or_else(run::default_job);
     let (job, text) = match &file {
-        Some(file) => Job::read(file)?,
+        Some(file) => executor::read_job(file)?,
         None => demo::job(false)?,
     };
     let modules = executor::check(&job)?;

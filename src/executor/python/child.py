@@ -171,7 +171,8 @@ try:
     compares = "load" in functions and not setup["data_copy"]
     call = caller(functions["crunch"], setup["arguments"]) if "crunch" in functions else None
     remember()
-    send(to_json({"seeded": seeded or bool(seeders), **imported()}))
+    takes = takes_points(functions["points"], setup["arguments"]) if "points" in functions else []
+    send(to_json({"seeded": seeded or bool(seeders), "takes": takes, **imported()}))
 except BaseException:
     send(failure())
     sys.exit(0)
@@ -190,11 +191,14 @@ while True:
         send(frame)
         continue
     try:
-        reseed(zlib.crc32(request_text))
-        runs = json.loads(json.dumps(request["runs"]), object_hook=unmarked)
-        answer = to_json(functions[request["function"]](runs))
+        if "around" in request:
+            answer = points_for(request)
+        else:
+            reseed(zlib.crc32(request_text))
+            runs = json.loads(json.dumps(request["runs"]), object_hook=unmarked)
+            answer = to_json(functions[request["function"]](runs))
     except BaseException:
-        answer = failure()
+        answer = short_failure() if "around" in request else failure()
     put_back()
     tell_imports()
     send(answer)

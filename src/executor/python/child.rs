@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -33,6 +33,7 @@ const CHILD: &str = concat!(
     include_str!("state.py"),
     include_str!("data.py"),
     include_str!("imports.py"),
+    include_str!("points.py"),
     include_str!("child.py"),
 );
 
@@ -71,6 +72,23 @@ impl Setup {
     pub(super) fn with_versions(mut self) -> Setup {
         self.first_frame["versions"] = Json::Bool(true);
         self
+    }
+
+    /// For a function that gives points and may take those of the loops `around`.
+    pub(super) fn of_points(
+        interpreter: PathBuf,
+        folder: &Path,
+        function: &PythonFunction,
+        around: &[&str],
+    ) -> Setup {
+        let first_frame = json!({
+            "functions": { "points": (folder.join(&function.file), &function.function) },
+            "arguments": around,
+            "reseed": true,
+            "data_copy": false,
+        });
+        let place = Slot { rank: 0, thread: 0, cores: 1 };
+        Setup { interpreter, folder: folder.to_path_buf(), place, first_frame }
     }
 
     pub(crate) fn new(job: &Job, functions: &[(String, &PythonFunction)], place: Slot) -> Setup {

@@ -3,6 +3,7 @@
 mod child;
 pub(crate) mod crunch;
 pub(crate) mod functions;
+pub(crate) mod points;
 mod protocol;
 pub(crate) mod reducer;
 mod results_file;

@@ -153,12 +153,7 @@ fn is_equal(one: &Value, other: &Value) -> bool {
 }
 
 /// What conditions can name of a loop with these points: the point, and its fields.
-pub(super) fn columns(
-    level: usize,
-    name: &str,
-    points: &Points,
-    may_be_none: bool,
-) -> Vec<LoopColumn> {
+pub(super) fn columns(level: usize, name: &str, points: &Points) -> Vec<LoopColumn> {
     let fields = points.fields();
     let mut held: Vec<Held> = vec![Held::default(); fields.len() + 1];
     match points {
@@ -179,7 +174,7 @@ pub(super) fn columns(
         field: field.cloned(),
         name: field.map_or(name.to_string(), |field| format!("{name}.{field}")),
         holds: held.holds(),
-        may_be_none: may_be_none || held.none,
+        may_be_none: held.none,
     };
     held.iter().zip(std::iter::once(None).chain(fields.iter().map(Some))).map(column).collect()
 }

@@ -61,6 +61,20 @@ pub(super) fn parse_crunch(table: &mut TomlTable, loops: &[Loop]) -> Result<Crun
     }
 }
 
+/// The Python of the job, which is crunch's if that is Python.
+pub(super) fn interpreter_of(crunch: &TomlEntry) -> Result<String> {
+    let mut table = crunch.table()?;
+    match table.take("python") {
+        Some(_) => interpreter(&mut table),
+        None => Ok(DEFAULT_INTERPRETER.to_string()),
+    }
+}
+
+fn interpreter(table: &mut TomlTable) -> Result<String> {
+    let named = table.take("interpreter");
+    named.map_or(Ok(DEFAULT_INTERPRETER.to_string()), |interpreter| interpreter.text())
+}
+
 fn builtin(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<CrunchSpec> {
     let name = entry.text()?;
     match name.as_str() {
@@ -164,8 +178,6 @@ fn python(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<Py
         }
         copy => copy.map_or(Ok(false), |copy| copy.boolean())?,
     };
-    let interpreter = table
-        .take("interpreter")
-        .map_or(Ok(DEFAULT_INTERPRETER.to_string()), |interpreter| interpreter.text())?;
+    let interpreter = interpreter(table)?;
     Ok(Python { function, load, data, keep, reseed, data_copy, interpreter })
 }

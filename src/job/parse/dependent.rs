@@ -10,6 +10,8 @@ use crate::job::parse::conditions::{Condition, columns};
 use crate::job::parse::dependent_sources::{Around, DependentSource, Found};
 use crate::job::parse::keys::TomlEntry;
 use crate::job::parse::matched::MatchedRows;
+use crate::job::parse::progress::NestProgress;
+use crate::job::parse::python_points::{GivenPoints, PointCalls, PythonPoints};
 use crate::model::{
     Completeness, Dependencies, Loop, LoopNest, MOST_EVALUATED, NestShape, PointNumbers, Points,
     Reduce, Selection, Value, add_point,
@@ -36,46 +38,102 @@ pub(super) enum ParsedSource<'a> {
     /// The same points everywhere.
     Fixed(Points),
     Dependent(Box<dyn DependentSource + 'a>),
+    /// A function that is to be imported.
+    Python(PythonPoints<'a>),
 }
 
-/// The nest of these loops.
-pub(super) fn nest(parsed: Vec<ParsedLoop>, folder: &Path) -> Result<LoopNest> {
+impl<'a> ParsedLoop<'a> {
+    fn is_independent(&self) -> bool {
+        matches!(self.source, ParsedSource::Fixed(_))
+            && self.matched.is_none()
+            && self.only_if.is_none()
+            && self.condition.is_none()
+    }
+
+    /// Whether a function gives its points.
+    pub(super) fn is_called(&self) -> bool {
+        matches!(self.source, ParsedSource::Python(_))
+    }
+
+    /// The same with its function imported, if it has one, which may take points of the loops `around`.
+    fn imported(
+        self,
+        around: &[String],
+        calls: Option<&PointCalls>,
+        progress: &NestProgress,
+    ) -> Result<ParsedLoop<'a>> {
+        let ParsedSource::Python(function) = self.source else { return Ok(self) };
+        let around: Vec<&str> = around.iter().map(String::as_str).collect();
+        let source = match function.import(&self.name, &around, calls, progress)? {
+            GivenPoints::Fixed(points) => ParsedSource::Fixed(points),
+            GivenPoints::Dependent(source) => ParsedSource::Dependent(source),
+        };
+        Ok(ParsedLoop { source, ..self })
+    }
+}
+
+/// A nest that was stored, with the tables' own text of the rows that it has.
+pub(super) fn with_cells(nest: &LoopNest, parsed: Vec<ParsedLoop>) -> Result<LoopNest, String> {
+    let mut loops = nest.loops().to_vec();
+    for (l, parsed) in loops.iter_mut().zip(parsed) {
+        if let ParsedSource::Fixed(points @ Points::Rows { .. }) = parsed.source {
+            let points = with_none(points, l.none);
+            if points.len() == l.points.len() {
+                l.points = points;
+            }
+        }
+    }
+    LoopNest::of_rows(loops, &nest.shape_rows().collect::<Vec<_>>())
+}
+
+/// The nest of these loops. `calls` calls functions that give points, if any may.
+pub(super) fn nest(
+    parsed: Vec<ParsedLoop>,
+    folder: &Path,
+    calls: Option<&PointCalls>,
+) -> Result<LoopNest> {
+    let progress = NestProgress::default();
+    let _reports = match parsed.iter().all(ParsedLoop::is_independent) {
+        true => None,
+        false => Some(progress.report()?),
+    };
+    let names: Vec<String> = parsed.iter().map(|l| l.name.clone()).collect();
+    let imported =
+        (0..).zip(parsed).map(|(level, l)| l.imported(&names[..level], calls, &progress));
+    nest_of(imported.collect::<Result<_>>()?, folder, &progress)
+}
+
+fn nest_of(parsed: Vec<ParsedLoop>, folder: &Path, progress: &NestProgress) -> Result<LoopNest> {
     let last = parsed.last().map(|last| last.entry.clone());
     let no = |why: String| match &last {
         Some(last) => last.error(why),
         None => Error::input(why),
     };
-    let is_independent = |l: &ParsedLoop| {
-        matches!(l.source, ParsedSource::Fixed(_))
-            && l.matched.is_none()
-            && l.only_if.is_none()
-            && l.condition.is_none()
-    };
-    if parsed.iter().all(is_independent) {
+    if parsed.iter().all(ParsedLoop::is_independent) {
         let l = |l: ParsedLoop| match l.source {
             ParsedSource::Fixed(points) => {
                 Loop { require: l.require, ..Loop::new(l.name, points, l.reduce) }
             }
-            ParsedSource::Dependent(_) => unreachable!("all are independent"),
+            _ => unreachable!("all are independent"),
         };
         return LoopNest::new(parsed.into_iter().map(l).collect()).map_err(no);
     }
     let evaluator = Evaluator::new().map_err(Error::unexpected)?;
-    let mut loops = DependentLoops { evaluator, folder, loops: Vec::new(), failed: None };
+    let progress = progress.clone();
+    let mut loops = DependentLoops { evaluator, folder, progress, loops: Vec::new(), failed: None };
     let mut known: Vec<LoopColumn> = Vec::new();
-    for (level, l) in parsed.into_iter().enumerate() {
-        let next = DependentLoop::new(level, l, &loops.evaluator, &mut known)?;
-        loops.loops.push(next);
+    for (level, mut l) in parsed.into_iter().enumerate() {
+        let condition = l.condition.take();
+        loops.loops.push(DependentLoop::new(l, &loops.evaluator, &known)?);
+        if loops.loops[level].tells_types() {
+            // A condition may name what the points have, so all of them are found first.
+            loops.shape(no)?;
+            loops.loops.iter_mut().for_each(DependentLoop::forget_counts);
+        }
+        loops.loops[level].add_condition(level, condition, &loops.evaluator, &mut known)?;
     }
-    let on = loops.loops.iter().map(|l| l.on.clone()).collect();
-    let shaped = NestShape::of(on, &mut loops);
-    if let Some(error) = loops.failed {
-        return Err(error);
-    }
-    for l in &loops.loops {
-        l.check()?;
-    }
-    let shaped = shaped.map_err(&no)?;
+    let shaped = loops.shape(no)?;
+    loops.loops.iter().for_each(DependentLoop::warn_if_everywhere);
     let made = loops.loops.into_iter().map(DependentLoop::finish).collect();
     shaped.nest(made).map_err(no)
 }
@@ -83,6 +141,7 @@ pub(super) fn nest(parsed: Vec<ParsedLoop>, folder: &Path) -> Result<LoopNest> {
 struct DependentLoops<'a> {
     evaluator: Evaluator,
     folder: &'a Path,
+    progress: NestProgress,
     loops: Vec<DependentLoop<'a>>,
     /// The error that ended the selection, with its place in the job file.
     failed: Option<Error>,
@@ -139,6 +198,12 @@ impl ListedPoints {
         }
     }
 
+    /// All values but the one that stands for none.
+    fn without(&self, none: Option<u64>) -> Points {
+        let values = (0..).zip(&self.values).filter(|(at, _)| Some(*at) != none);
+        Points::List(values.map(|(_, value)| value.clone()).collect())
+    }
+
     fn get(&self, point: u64) -> Value {
         match self.range {
             Some((from, step, _)) => Points::Range { from, step, count: point + 1 }.get(point),
@@ -186,43 +251,27 @@ impl KnownPoints<'_> {
 
 impl<'a> DependentLoop<'a> {
     fn new(
-        level: usize,
         parsed: ParsedLoop<'a>,
         evaluator: &Evaluator,
-        known: &mut Vec<LoopColumn>,
+        known: &[LoopColumn],
     ) -> Result<DependentLoop<'a>> {
-        let ParsedLoop { entry, name, reduce, require, source, matched, only_if, condition } =
-            parsed;
+        let ParsedLoop { entry, name, reduce, require, source, matched, only_if, .. } = parsed;
         let parse = |entry| Condition::parse(entry, evaluator, known);
         let only_if = only_if.map(parse).transpose()?;
-        let mut points = match source {
+        let points = match source {
             ParsedSource::Fixed(points) => KnownPoints::Fixed(points),
             ParsedSource::Dependent(mut source) => {
                 source.prepare(evaluator, known)?;
-                KnownPoints::Dependent { source, listed: ListedPoints::default(), found: None }
+                // The points of those that tell types are asked for a second time.
+                let found = source.holds().is_none().then(HashMap::new);
+                KnownPoints::Dependent { source, listed: ListedPoints::default(), found }
             }
+            ParsedSource::Python(_) => unreachable!("it is imported"),
         };
-        let own = |may_be_none| match &points {
-            KnownPoints::Fixed(points) => columns(level, &name, points, may_be_none),
-            KnownPoints::Dependent { source, .. } => vec![LoopColumn {
-                level,
-                field: None,
-                name: name.clone(),
-                holds: source.holds(),
-                may_be_none,
-            }],
-        };
-        // Where the loop does not apply, its condition is not asked.
-        let with_own: Vec<LoopColumn> = known.iter().cloned().chain(own(false)).collect();
-        let sql = |entry| Condition::sql(entry, evaluator, &with_own);
-        let condition = condition.map(sql).transpose()?;
-        known.extend(own(only_if.is_some()));
         let mut on = BTreeSet::new();
-        on.extend(only_if.iter().chain(&condition).flat_map(Condition::levels));
-        on.remove(&level);
+        on.extend(only_if.iter().flat_map(Condition::levels));
         on.extend(matched.iter().flat_map(MatchedRows::levels));
-        if let KnownPoints::Dependent { source, found, .. } = &mut points {
-            *found = (!on.is_subset(source.levels())).then(HashMap::new);
+        if let KnownPoints::Dependent { source, .. } = &points {
             on.extend(source.levels());
         }
         if let (KnownPoints::Fixed(fixed), Some(only_if)) = (&points, &only_if)
@@ -235,12 +284,11 @@ impl<'a> DependentLoop<'a> {
             )));
         }
         let is_fixed = matches!(points, KnownPoints::Fixed(_)) && matched.is_none();
-        let on = (!is_fixed || only_if.is_some() || condition.is_some()).then_some(on);
+        let on = (!is_fixed || only_if.is_some()).then_some(on);
         let none = match &points {
             KnownPoints::Fixed(points) if only_if.is_some() => Some(points.len()),
             _ => None,
         };
-        let (applied, kept) = ([0; 2], [0; 2]);
         Ok(DependentLoop {
             entry,
             name,
@@ -249,12 +297,61 @@ impl<'a> DependentLoop<'a> {
             points,
             matched,
             only_if,
-            condition,
+            condition: None,
             on,
             none,
-            applied,
-            kept,
+            applied: [0; 2],
+            kept: [0; 2],
         })
+    }
+
+    /// Whether its points are to be found before a condition names them.
+    fn tells_types(&self) -> bool {
+        matches!(&self.points, KnownPoints::Dependent { source, .. } if source.holds().is_none())
+    }
+
+    /// Adds its `where`, and what the conditions of loops further in may name of it.
+    fn add_condition(
+        &mut self,
+        level: usize,
+        condition: Option<TomlEntry<'a>>,
+        evaluator: &Evaluator,
+        known: &mut Vec<LoopColumn>,
+    ) -> Result<()> {
+        let own = match &self.points {
+            KnownPoints::Fixed(points) => columns(level, &self.name, points),
+            KnownPoints::Dependent { source, listed, .. } => match source.holds() {
+                Some(holds) => {
+                    let (field, name) = (None, self.name.clone());
+                    vec![LoopColumn { level, field, name, holds, may_be_none: false }]
+                }
+                None => columns(level, &self.name, &listed.without(self.none)),
+            },
+        };
+        // Where the loop does not apply, its condition is not asked.
+        let first = known.len();
+        known.extend(own);
+        if let Some(entry) = condition {
+            let condition = Condition::sql(entry, evaluator, known)?;
+            let on = self.on.get_or_insert_default();
+            on.extend(condition.levels().into_iter().filter(|on| *on != level));
+            self.condition = Some(condition);
+        }
+        for column in &mut known[first..] {
+            column.may_be_none |= self.only_if.is_some();
+        }
+        if let (KnownPoints::Dependent { source, found, .. }, Some(on)) =
+            (&mut self.points, &self.on)
+            && !on.is_subset(source.levels())
+        {
+            found.get_or_insert_default();
+        }
+        Ok(())
+    }
+
+    /// What was counted while points were found for the first time counts again.
+    fn forget_counts(&mut self) {
+        (self.applied, self.kept) = ([0; 2], [0; 2]);
     }
 
     /// The point that stands for none. Points that are listed while the nest is made have it where it is
@@ -269,18 +366,18 @@ impl<'a> DependentLoop<'a> {
         }
     }
 
-    /// Fails if a condition is never true; says so if one always is.
+    /// Says so if its `only_if` is always true.
+    fn warn_if_everywhere(&self) {
+        if let (Some(only_if), 1.., 0) = (&self.only_if, self.applied[0], self.applied[1]) {
+            log::warn!("{}", only_if.entry.error("it is true everywhere"));
+        }
+    }
+
+    /// Fails if a condition is never true.
     fn check(&self) -> Result<()> {
-        if let Some(only_if) = &self.only_if {
-            match (self.applied[0], self.applied[1]) {
-                (0, 1..) => {
-                    let why =
-                        format!("it is true nowhere, so loop '{}' applies nowhere", self.name);
-                    return Err(only_if.entry.error(why));
-                }
-                (1.., 0) => log::warn!("{}", only_if.entry.error("it is true everywhere")),
-                _ => {}
-            }
+        if let (Some(only_if), 0, 1..) = (&self.only_if, self.applied[0], self.applied[1]) {
+            let why = format!("it is true nowhere, so loop '{}' applies nowhere", self.name);
+            return Err(only_if.entry.error(why));
         }
         if let (Some(condition), 0, 1..) = (&self.condition, self.kept[0], self.kept[1]) {
             let why = format!("it keeps none of the points of loop '{}'", self.name);
@@ -300,12 +397,24 @@ impl<'a> DependentLoop<'a> {
 }
 
 impl DependentLoops<'_> {
+    /// The shape of the loops so far.
+    fn shape(&mut self, no: impl Fn(String) -> Error) -> Result<NestShape> {
+        let on = self.loops.iter().map(|l| l.on.clone()).collect();
+        let shaped = NestShape::of(on, self);
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        self.loops.iter().try_for_each(DependentLoop::check)?;
+        shaped.map_err(no)
+    }
+
     fn selected(&mut self, level: usize, around: &[u64]) -> Result<Vec<Range<u64>>> {
         let (outer, rest) = self.loops.split_at_mut(level);
         let own = &mut rest[0];
         let point = |level: usize| outer[level].points.get(around[level]);
         if let Some(only_if) = &own.only_if {
             let applies = only_if.holds(&self.evaluator, point)?;
+            self.progress.evaluated();
             own.applied[usize::from(!applies)] += 1;
             if !applies {
                 let none = own.none();
@@ -365,6 +474,7 @@ impl DependentLoops<'_> {
                 false => point(at),
             };
             let keeps = condition.holds(&self.evaluator, value)?;
+            self.progress.evaluated();
             own.kept[usize::from(!keeps)] += 1;
             if keeps {
                 add_point(&mut kept, candidate);

@@ -58,8 +58,9 @@ pub(super) trait DependentSource {
     /// The levels of the loops that it names.
     fn levels(&self) -> &BTreeSet<usize>;
 
-    /// The type of its points.
-    fn holds(&self) -> Holds;
+    /// The type of its points; nothing if they tell it themselves, so that all are found before a condition
+    /// names them.
+    fn holds(&self) -> Option<Holds>;
 
     /// Its points at a place; none if there is nothing, which is an error unless the job file allows it.
     fn points(&self, folder: &Path, evaluator: &Evaluator, around: &Around) -> Result<Found>;
@@ -100,7 +101,7 @@ pub(super) fn take<'a>(table: &mut TomlTable<'a>) -> Result<Option<Box<dyn Depen
 }
 
 /// The level of the loop that a placeholder fills in.
-fn level_of(name: &str, known: &[LoopColumn]) -> Option<usize> {
+pub(super) fn level_of(name: &str, known: &[LoopColumn]) -> Option<usize> {
     known.iter().find(|column| column.field.is_none() && column.name == name).map(|c| c.level)
 }
 
@@ -179,8 +180,8 @@ impl DependentSource for DependentFiles<'_> {
         &self.levels
     }
 
-    fn holds(&self) -> Holds {
-        Holds::Text
+    fn holds(&self) -> Option<Holds> {
+        Some(Holds::Text)
     }
 
     fn points(&self, folder: &Path, _: &Evaluator, around: &Around) -> Result<Found> {
@@ -286,8 +287,8 @@ impl DependentSource for DependentNumbers<'_> {
         &self.levels
     }
 
-    fn holds(&self) -> Holds {
-        Holds::Numbers
+    fn holds(&self) -> Option<Holds> {
+        Some(Holds::Numbers)
     }
 
     fn points(&self, _: &Path, evaluator: &Evaluator, around: &Around) -> Result<Found> {

@@ -29,7 +29,7 @@ pub(super) fn json(entry: &TomlEntry) -> Result<Vec<Value>> {
     }
 }
 
-fn has_nan(value: &Value) -> bool {
+pub(super) fn has_nan(value: &Value) -> bool {
     match value {
         Value::Float(number) => number.is_nan(),
         Value::List(items) => items.iter().any(has_nan),

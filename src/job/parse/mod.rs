@@ -12,6 +12,8 @@ pub(crate) mod keys;
 mod labels;
 mod listed;
 mod matched;
+mod progress;
+mod python_points;
 mod rows;
 pub(crate) mod sources;
 mod written;
@@ -24,15 +26,17 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use crate::job::parse::crunch::parse_crunch;
+use crate::job::parse::crunch::{interpreter_of, parse_crunch};
 use crate::job::parse::dependent::{ParsedLoop, ParsedSource};
 pub(crate) use crate::job::parse::globs::files_below;
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::parse::labels::{ParsedLabel, labelled};
 use crate::job::parse::matched::MatchedRows;
+use crate::job::parse::python_points::{PointCalls, PythonPoints};
+use crate::job::point_functions::PointFunctions;
 use crate::job::slurm::SlurmOptions;
 use crate::job::{CrunchSpec, Job, Places, Seeding, check_job_name, check_name};
-use crate::model::{Completeness, Loop, Order, Policy, PythonFunction, Reduce, Value};
+use crate::model::{Completeness, Loop, LoopNest, Order, Policy, PythonFunction, Reduce, Value};
 use crate::util::error::{Error, Result};
 use crate::util::files::file_pattern;
 use crate::util::text::did_you_mean;
@@ -40,9 +44,20 @@ use crate::util::text::did_you_mean;
 /// The longest job file that is read. (bytes)
 const LONGEST: u64 = 64 << 20;
 
-pub(crate) fn read(file: &Path) -> Result<(Job, String)> {
+/// Where points come from that a function of the user's gives.
+#[derive(Clone, Copy)]
+pub(crate) enum GivenBy<'a> {
+    /// It is called.
+    Functions(&'a dyn PointFunctions),
+    /// The nest was found at an earlier time.
+    Nest(&'a LoopNest),
+    /// Nowhere: such a loop is an error.
+    Nobody,
+}
+
+pub(crate) fn read(file: &Path, functions: &dyn PointFunctions) -> Result<(Job, String)> {
     let text = text(file)?;
-    Ok((parse(&text, file)?, text))
+    Ok((parse(&text, file, GivenBy::Functions(functions))?, text))
 }
 
 /// The text of a job file. A pipe may give it; what does not end is not read to its end.
@@ -79,7 +94,7 @@ fn text(file: &Path) -> Result<String> {
     })
 }
 
-pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
+pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     let place = TomlText { file, text };
     let document = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
@@ -134,8 +149,18 @@ pub(crate) fn parse(text: &str, file: &Path) -> Result<Job> {
     if loop_entries.is_empty() {
         return Err(crunch_entry.error("there is no [[loop]]: a job has at least one"));
     }
-    let nest = labelled(dependent::nest(loops, &folder)?, &labels)?;
-
+    let nest = match given {
+        GivenBy::Nest(nest) if loops.iter().any(ParsedLoop::is_called) => {
+            dependent::with_cells(nest, loops).map_err(|why| crunch_entry.error(why))?
+        }
+        GivenBy::Functions(functions) => {
+            let interpreter = interpreter_of(&crunch_entry)?;
+            let calls = PointCalls { functions, interpreter, folder: &folder };
+            dependent::nest(loops, &folder, Some(&calls))?
+        }
+        GivenBy::Nest(_) | GivenBy::Nobody => dependent::nest(loops, &folder, None)?,
+    };
+    let nest = labelled(nest, &labels)?;
     let mut table = crunch_entry.table()?;
     places.lines.extend(table.lines());
     let score = table.take("score").map_or(Ok("score".to_string()), |score| score.text())?;
@@ -327,9 +352,10 @@ fn parse_loop<'a>(
         table.take("label").map(|label| ParsedLabel::of(label, &name, &names)).transpose()?;
     let (only_if, condition) = (table.take("only_if"), table.take("where"));
     let mut matched = None;
-    let source = match dependent_sources::take(&mut table)? {
-        Some(source) => ParsedSource::Dependent(source),
-        None => {
+    let source = match (PythonPoints::take(&mut table)?, dependent_sources::take(&mut table)?) {
+        (Some(source), _) => ParsedSource::Python(source),
+        (None, Some(source)) => ParsedSource::Dependent(source),
+        (None, None) => {
             let mut points = sources::of_loop(&mut table, &name, folder)?;
             if let Some(rows) = table.take("rows") {
                 matched = MatchedRows::of(&rows, &mut points, &names)?;

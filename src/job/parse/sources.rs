@@ -9,13 +9,13 @@ use crate::job::parse::{dates, designs, listed, rows};
 use crate::job::placeholders::Template;
 use crate::job::{check_fields, equal_points};
 use crate::model::{Named, Points, Value};
-use crate::util::error::Result;
+use crate::util::error::{Error, Result};
 use crate::util::text::did_you_mean;
 
 /// The sources a loop can have.
-pub(crate) const SOURCES: [&str; 15] = [
+pub(crate) const SOURCES: [&str; 16] = [
     "values", "json", "range", "linspace", "logspace", "dates", "files", "folders", "rows", "grid",
-    "grids", "zip", "random", "lhs", "sobol",
+    "grids", "zip", "random", "lhs", "sobol", "python",
 ];
 
 /// The sources of plain values, which the parameters of a grid can have too.
@@ -27,11 +27,7 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
         SOURCES.into_iter().filter_map(|source| table.take(source).map(|e| (source, e)));
     let (source, entry) = match (found.next(), found.next()) {
         (Some(one), None) => one,
-        (Some((first, _)), Some((second, entry))) => {
-            return Err(entry.error(format!(
-                "the loop has points already, from '{first}'; keep one of '{first}' and '{second}'"
-            )));
-        }
+        (Some((first, _)), Some((name, entry))) => return Err(second(&entry, first, name)),
         (None, _) => {
             drop(found);
             if let Some((stranger, entry)) = table.rest().first() {
@@ -52,6 +48,9 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
                 other.error(format!("goes with 'files', and the points are from '{source}'"))
             );
         }
+    }
+    if let Some(most) = table.take("most") {
+        return Err(most.error(format!("goes with 'python', and the points are from '{source}'")));
     }
     let points = match source {
         "files" | "folders" => {
@@ -83,6 +82,13 @@ pub(crate) fn of_loop(table: &mut TomlTable, name: &str, folder: &Path) -> Resul
         log::warn!("{}", entry.error(why));
     }
     Ok(points)
+}
+
+/// The error of a loop with two sources.
+pub(super) fn second(entry: &TomlEntry, first: &str, second: &str) -> Error {
+    entry.error(format!(
+        "the loop has points already, from '{first}'; keep one of '{first}' and '{second}'"
+    ))
 }
 
 fn plain(source: &str, entry: &TomlEntry) -> Result<Points> {
