@@ -7,6 +7,7 @@ mod dates;
 mod dependent;
 mod dependent_sources;
 mod designs;
+mod found_points;
 mod globs;
 pub(crate) mod keys;
 mod labels;
