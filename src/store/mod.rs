@@ -34,6 +34,7 @@ mod query;
 #[cfg(feature = "cli")]
 mod reader;
 mod rebuild;
+mod recalled_groups;
 mod rescore;
 mod results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
