@@ -14,7 +14,10 @@ pub(super) fn matches(old: &LoopLayout, new: &LoopLayout, by_value: bool) -> Poi
         false => l.identity(point),
     };
     let (olds, news) = (old.l.points.len(), new.l.points.len());
-    if let Some(run) = of_ranges(&old.l.points, &new.l.points) {
+    let names_nothing = old.named().is_none() && new.named().is_none();
+    if (by_value || names_nothing)
+        && let Some(run) = of_ranges(&old.l.points, &new.l.points)
+    {
         return PointMap::of(vec![run]);
     }
     // Most loops grow at their end: what they begin with needs no index.
@@ -68,5 +71,46 @@ fn is_identical(one: &Value, other: &Value) -> bool {
         (Value::Float(one), Value::Float(other)) => one.to_bits() == other.to_bits(),
         (Value::Text(one), Value::Text(other)) => one == other,
         (one, other) => one.to_exact() == other.to_exact(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::Loop;
+    use proptest::prelude::*;
+
+    fn range(from: i64, step: i64, count: u64) -> Points {
+        Points::Range { from, step, count }
+    }
+
+    fn listed(points: &Points) -> Points {
+        Points::List((0..points.len()).map(|i| points.get(i)).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_match_as_lists_do(
+            (a, b) in (-9i64..9, -9i64..9),
+            (step, other) in (1i64..4, 1i64..4),
+            (olds, news) in (1u64..9, 1u64..9),
+            named in prop::collection::btree_map(0u64..9, "[xy]", 0..3),
+            is_named in any::<bool>(),
+        ) {
+            let named: BTreeMap<u64, String> = if is_named { named } else { BTreeMap::new() };
+            let (old, new) = (range(a, -step, olds), range(b, -other, news));
+            let matched = |old: Points, new: Points| {
+                let (old, new) = (Loop::new("l", old, None), Loop::new("l", new, None));
+                let (old, new) = (
+                    LoopLayout { l: &old, digests: Some(&named) },
+                    LoopLayout { l: &new, digests: None },
+                );
+                matches(&old, &new, false)
+            };
+            let lists = matched(listed(&old), listed(&new));
+            prop_assert_eq!(matched(old, new), lists);
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::model::nest::labels::Labels;
 use crate::model::nest::points::Points;
 use crate::model::policy::Completeness;
 use crate::model::reduce::Reduce;
+use crate::model::value::Value;
 
 /// One level of the nest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,21 @@ impl Loop {
         let name = name.into();
         let (is_data, none, require, labels) = (false, None, None, Labels::default());
         Loop { name, points, reduce, is_data, none, require, labels }
+    }
+}
+
+impl Loop {
+    pub(crate) fn has_labels(&self) -> bool {
+        self.labels.all().is_some()
+    }
+
+    pub(crate) fn label(&self, point: u64) -> Option<&str> {
+        self.labels.all()?.get(usize::try_from(point).ok()?)?.as_deref()
+    }
+
+    /// What people are shown for a point: its label, or the point.
+    pub(crate) fn shown(&self, point: u64) -> Value {
+        self.label(point).map_or_else(|| self.points.get(point), Value::from)
     }
 }
 

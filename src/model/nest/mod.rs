@@ -21,6 +21,7 @@ mod points;
 #[cfg(test)]
 pub(crate) mod random;
 mod shape;
+mod shown;
 
 use std::ops::Range;
 use std::sync::Arc;
