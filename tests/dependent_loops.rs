@@ -345,7 +345,7 @@ fn what_is_wrong_is_refused_before_anything_runs() {
         (
             "values = [1]\nonly_if = { modle = \"ridge\" }",
             12,
-            "there is no loop 'modle' around this one; did you mean 'model'?",
+            "there is no loop 'modle' here; did you mean 'model'?",
         ),
         ("values = [1]\nonly_if = { model = 3 }", 12, "model has strings"),
         ("values = [1]\nonly_if = { model = \"rigde\" }", 12, "it is true nowhere"),

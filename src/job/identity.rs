@@ -92,7 +92,7 @@ impl Identity {
                 let load = load.map_or(String::new(), |load| format!(", load {}", function(load)));
                 format!("python {}{load}", function(&python.function))
             }
-            CrunchSpec::Command(arguments) => format!("command {arguments:?}"),
+            CrunchSpec::Command(words) => format!("command {words:?}"),
             CrunchSpec::Shell(line) => format!("shell {line}"),
             CrunchSpec::Native(_) => format!("Rust, version \"{version}\""),
         };

@@ -1,5 +1,6 @@
 //! Parses a job file into a [`Job`] and validates it.
 
+mod arguments;
 mod cells;
 mod conditions;
 mod crunch;
@@ -180,7 +181,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         seeding.by = Some(seed_by(&entry, nest.loops())?);
     }
     let allow_mixed = table.take("allow_mixed").map_or(Ok(false), |allow| allow.boolean())?;
-    let crunch = parse_crunch(&mut table, nest.loops())?;
+    let crunch = parse_crunch(&mut table, &nest)?;
     let has_child =
         matches!(crunch, CrunchSpec::Python(_) | CrunchSpec::Command(_) | CrunchSpec::Shell(_));
     let timeout = match timeout {

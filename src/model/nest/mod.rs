@@ -12,6 +12,8 @@ mod alternatives;
 mod builder;
 #[cfg(test)]
 pub(crate) mod by_hand;
+#[cfg(feature = "jobs")]
+mod combinations;
 mod labels;
 mod left_out;
 mod listed;
