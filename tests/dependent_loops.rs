@@ -707,3 +707,73 @@ for path in sys.argv[1:]:
         assert_eq!(runs.to_string(), count);
     }
 }
+
+#[test]
+fn a_loop_that_does_not_apply_can_be_left_out_of_a_call() {
+    let loops = "
+[[loop]]
+name = \"model\"
+values = [\"ridge\", \"forest\", \"ols\"]
+[[loop]]
+name = \"alpha\"
+json = '[null, 1.0]'
+only_if = { model = \"ridge\" }
+[[loop]]
+name = \"depth\"
+values = [2, 4]
+only_if = { model = \"forest\" }
+";
+    let python = "
+def load(alpha):
+    return ('loaded', alpha)
+
+def crunch(**given):
+    return {'score': 1, 'given': repr(given)}
+
+def strict(model, alpha, depth=3):
+    return 1
+";
+    let desk = python_job(loops, python);
+    let job = std::fs::read_to_string(desk.path("job.toml")).unwrap();
+    let with = |keys: &str| {
+        job.replace("[[loop]]\nname = \"model\"", &format!("{keys}\n[[loop]]\nname = \"model\""))
+    };
+    let given = || desk.sql("SELECT json_extract(value, '$.given') FROM all_runs ORDER BY task");
+    desk.run_job().exits(0);
+    assert_eq!(given()[4], "{'model': 'ols', 'alpha': None, 'depth': None}");
+    desk.write("job.toml", &with("pass_none = false"));
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("crunch has changed from"), "{}", ran.stderr);
+    std::fs::remove_dir_all(desk.path("out")).unwrap();
+    desk.run_job().exits(0);
+    // A point that is null is no loop that does not apply.
+    let expected = [
+        "{'model': 'ridge', 'alpha': None}",
+        "{'model': 'ridge', 'alpha': 1.0}",
+        "{'model': 'forest', 'depth': 2}",
+        "{'model': 'forest', 'depth': 4}",
+        "{'model': 'ols'}",
+    ];
+    assert_eq!(given(), expected);
+    let ran = desk.run(mpirun(3), &["job.toml", "--out", "out", "--fresh"]);
+    ran.exits(0);
+    assert_eq!(given(), expected);
+    // What is loaded is loaded where the loop applies.
+    for (keys, second, last) in [
+        ("pass_none = false", "{'model': 'ridge', 'alpha': ('loaded', 1.0)}", "{'model': 'ols'}"),
+        (
+            "",
+            "{'model': 'ridge', 'alpha': ('loaded', 1.0), 'depth': None}",
+            "{'model': 'ols', 'alpha': None, 'depth': None}",
+        ),
+    ] {
+        let load = format!("load = \"fit.py:load\"\ndata = \"alpha\"\n{keys}");
+        desk.write("job.toml", &with(&load));
+        desk.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "out", "--fresh"]).exits(0);
+        assert_eq!((&*given()[1], &*given()[4]), (second, last));
+    }
+    desk.write("job.toml", &with("pass_none = false").replace(":crunch", ":strict"));
+    let ran = desk.run_job().exits(2);
+    let says = "is called with model alone where no other loop applies (pass_none = false): missing a required argument: 'alpha'";
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
+}

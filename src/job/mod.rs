@@ -171,6 +171,8 @@ pub(crate) struct Python {
     pub(crate) reseed: bool,
     /// Whether each call gets a copy of the loaded data.
     pub(crate) data_copy: bool,
+    /// Whether a call gets None for a loop that does not apply, or nothing.
+    pub(crate) pass_none: bool,
     /// The Python interpreter.
     pub(crate) interpreter: String,
 }

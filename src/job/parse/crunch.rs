@@ -171,5 +171,6 @@ fn python(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<Py
         copy => copy.map_or(Ok(false), |copy| copy.boolean())?,
     };
     let interpreter = interpreter(table)?;
-    Ok(Python { function, load, data, keep, reseed, data_copy, interpreter })
+    let pass_none = table.take("pass_none").map_or(Ok(true), |pass| pass.boolean())?;
+    Ok(Python { function, load, data, keep, reseed, data_copy, pass_none, interpreter })
 }
