@@ -47,7 +47,7 @@ pub(crate) use identity::{Identity, environment};
 #[cfg(feature = "jobs")]
 pub(crate) use point_functions::{PointFunction, PointFunctions};
 pub(crate) use repeats::equal_points;
-pub(crate) use seeding::{Seeding, was_key};
+pub(crate) use seeding::{Seeding, was_key, without_new_fields};
 pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
