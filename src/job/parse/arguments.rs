@@ -4,6 +4,7 @@ use crate::condition::{Evaluator, LoopColumn};
 use crate::job::command::{Argument, CommandWords, TruthTable};
 use crate::job::parse::conditions::{Condition, columns};
 use crate::job::parse::keys::TomlEntry;
+use crate::job::parse::progress::NestProgress;
 use crate::job::placeholders::{Branch, Within, check};
 use crate::model::{LoopNest, MOST_EVALUATED};
 use crate::util::error::{Error, Result};
@@ -81,8 +82,7 @@ impl ArgumentParser<'_> {
     fn evaluate(&mut self, entry: TomlEntry) -> Result<TruthTable> {
         if self.conditions.is_none() {
             let loops = self.nest.loops().iter().enumerate();
-            let columns = loops
-                .flat_map(|(level, l)| columns(level, &l.name, &l.points, self.may_be_none(level)));
+            let columns = loops.flat_map(|(level, l)| columns(level, &l.name, &l.points));
             let evaluator = Evaluator::new().map_err(Error::unexpected)?;
             self.conditions = Some((evaluator, columns.collect()));
         }
@@ -97,6 +97,8 @@ impl ArgumentParser<'_> {
             )));
         }
         let (loops, mut asked) = (self.nest.loops(), [0u64; 2]);
+        let progress = NestProgress::default();
+        let _reports = progress.report()?;
         let table = TruthTable::of(self.nest, &levels, |points| {
             let value = |level: usize| {
                 let at = levels.iter().position(|known| *known == level);
@@ -104,6 +106,7 @@ impl ArgumentParser<'_> {
             };
             let holds = condition.holds(evaluator, value)?;
             asked[usize::from(holds)] += 1;
+            progress.evaluated();
             Ok::<_, Error>(holds)
         })?;
         match asked {
