@@ -9,6 +9,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "jobs")]
 use crate::model::LoopNest;
 
 /// The largest table with a bit for each combination of points, whether it is in the nest or not.

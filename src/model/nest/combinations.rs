@@ -6,6 +6,9 @@ use std::ops::Range;
 use crate::model::nest::LoopNest;
 use crate::model::nest::shape::Shape;
 
+/// Gets the points of all loops but the last one, and a run of points of that one.
+type See<'a, E> = dyn FnMut(&[u64], Range<u64>) -> Result<(), E> + 'a;
+
 impl LoopNest {
     /// Calls `see` with the points of the loops at these levels, which ascend: once for each combination that
     /// some task has, in ascending order. The first error ends it.
@@ -53,12 +56,7 @@ impl LoopNest {
         seen.is_err()
     }
 
-    /// `see` gets the points of all loops but the last one, and a run of points of that one.
-    fn walk_combinations<E>(
-        &self,
-        levels: &[usize],
-        see: &mut dyn FnMut(&[u64], Range<u64>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    fn walk_combinations<E>(&self, levels: &[usize], see: &mut See<E>) -> Result<(), E> {
         let mut walk = Walk { nest: self, levels, points: Vec::new(), see };
         match &self.0.head {
             Some(head) => walk.head(head, 0, &[0]),
@@ -72,7 +70,7 @@ struct Walk<'a, E> {
     levels: &'a [usize],
     /// Those of the outer loops among them.
     points: Vec<u64>,
-    see: &'a mut dyn FnMut(&[u64], Range<u64>) -> Result<(), E>,
+    see: &'a mut See<'a, E>,
 }
 
 impl<E> Walk<'_, E> {
