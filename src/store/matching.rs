@@ -7,7 +7,7 @@ use crate::store::layout::LoopLayout;
 use crate::store::point_map::{PointMap, PointRun};
 
 /// The equal points of two loops, matched one to one, in order. With `by_value`, what the points name does not
-/// matter.
+/// matter. Points with new fields are matched with what they were before.
 pub(super) fn matches(old: &LoopLayout, new: &LoopLayout, by_value: bool) -> PointMap {
     let identity = |l: &LoopLayout, point| match by_value {
         true => l.l.points.get(point).to_exact(),
@@ -39,7 +39,43 @@ pub(super) fn matches(old: &LoopLayout, new: &LoopLayout, by_value: bool) -> Poi
             }
         }
     }
-    PointMap::of(runs)
+    let map = PointMap::of(runs);
+    if new.was.is_none() {
+        return map;
+    }
+    let older = older(old, new, &map, by_value);
+    PointMap::of(map.runs().iter().copied().chain(older).collect())
+}
+
+/// The points of a loop that got new fields, and what they were before, as far as neither has another partner.
+fn older(old: &LoopLayout, new: &LoopLayout, map: &PointMap, by_value: bool) -> Vec<PointRun> {
+    let digest = |l: &LoopLayout, point| l.digest(point).filter(|_| !by_value).cloned();
+    let mut places: HashMap<(String, Option<String>), VecDeque<u64>> = HashMap::new();
+    for point in map.missing(new.l.points.len()).into_iter().flatten() {
+        if let Some(before) = new.value_before(point) {
+            let place = (before.to_exact(), digest(new, point));
+            places.entry(place).or_default().push_back(point);
+        }
+    }
+    let mut runs = Vec::new();
+    for point in (0..old.l.points.len()).filter(|point| map.new_of(*point).is_none()) {
+        let place = (old.l.points.get(point).to_exact(), digest(old, point));
+        if let Some(now) = places.get_mut(&place).and_then(VecDeque::pop_front) {
+            runs.push(PointRun { old: point, new: now, count: 1 });
+        }
+    }
+    runs
+}
+
+/// Whether a point has another value than its partner: it has new fields.
+pub(super) fn has_new_fields(old: &LoopLayout, new: &LoopLayout, map: &PointMap) -> bool {
+    let is_other = |run: &PointRun| {
+        (0..run.count).any(|i| {
+            let (was, is) = (old.l.points.get(run.old + i), new.l.points.get(run.new + i));
+            !is_identical(&was, &is)
+        })
+    };
+    new.was.is_some() && map.runs().iter().any(is_other)
 }
 
 /// The equal points of two ranges with the same step, if they are of one series.
@@ -104,8 +140,8 @@ mod tests {
             let matched = |old: Points, new: Points| {
                 let (old, new) = (Loop::new("l", old, None), Loop::new("l", new, None));
                 let (old, new) = (
-                    LoopLayout { l: &old, digests: Some(&named) },
-                    LoopLayout { l: &new, digests: None },
+                    LoopLayout { l: &old, digests: Some(&named), was: None },
+                    LoopLayout { l: &new, digests: None, was: None },
                 );
                 matches(&old, &new, false)
             };

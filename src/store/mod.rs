@@ -23,6 +23,7 @@ mod layout_tables;
 mod loop_rows;
 mod mapping;
 mod matching;
+mod new_fields;
 mod open;
 mod own_files;
 #[cfg(all(feature = "cli", feature = "jobs"))]

@@ -102,7 +102,8 @@ impl OpenStore {
             let keys = RowKeys::fresh(&plan.layout.nest);
             return Ok(opened(path, connection, keys, &plan));
         };
-        let changes = before.identity.changes(&mut plan.identity);
+        let mut changes = before.identity.changes(&mut plan.identity);
+        changes.refused.extend(plan.layout.refuse_was(&connection, &path, &before.identity)?);
         if let (false, Some(changes)) = (plan.keep, changes.refusal()) {
             return Err(Error::input(refusal(folder.path(), &changes)));
         }

@@ -12,6 +12,8 @@ mod alternatives;
 mod builder;
 #[cfg(test)]
 pub(crate) mod by_hand;
+#[cfg(feature = "jobs")]
+mod combinations;
 mod labels;
 mod left_out;
 mod listed;
@@ -32,8 +34,8 @@ use crate::model::key::Key;
 use crate::model::reduce::Reduce;
 use crate::model::results::Winner;
 use crate::model::value::Value;
-use builder::Builder;
-pub(crate) use builder::{Dependencies, LeftOut, MOST_EVALUATED, Selection};
+pub(crate) use builder::{Dependencies, LeftOut, MOST_EVALUATED, NestShape, Selection};
+#[cfg(any(feature = "jobs", feature = "cli"))]
 pub(crate) use labels::Labels;
 pub(crate) use listed::{PointNumbers, add_point};
 pub(crate) use loops::Loop;
@@ -403,35 +405,6 @@ impl LoopNest {
         });
         let applies = |(l, point): &(&Loop, u64)| l.none != Some(*point);
         won.filter(applies)
-    }
-}
-
-/// The shape of a nest before its loops are known: they may be found out while it is made.
-pub(crate) struct NestShape {
-    head: Option<Shape>,
-    left_out: Vec<LeftOut>,
-}
-
-impl NestShape {
-    /// The shape of loops whose points depend on the loops around them, as `on` says by level.
-    pub(crate) fn of(
-        mut on: Vec<Dependencies>,
-        selection: &mut impl Selection,
-    ) -> Result<NestShape, String> {
-        while on.last().is_some_and(Option::is_none) {
-            on.pop();
-        }
-        if on.is_empty() {
-            return Ok(NestShape { head: None, left_out: Vec::new() });
-        }
-        let (head, left_out) = Builder::new(&on, selection).build()?;
-        let head = head.ok_or("there is no task: no loop has a point inside all the others")?;
-        Ok(NestShape { head: Some(head), left_out })
-    }
-
-    pub(crate) fn nest(self, loops: Vec<Loop>) -> Result<LoopNest, String> {
-        check(&loops)?;
-        LoopNest::of_parts(loops, self.head, self.left_out)
     }
 }
 
