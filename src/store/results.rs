@@ -1,5 +1,6 @@
 //! Reads a finished store: summaries, runs, and each worker's share.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use rusqlite::functions::{Context, FunctionFlags};
@@ -44,6 +45,8 @@ pub(crate) struct Results {
     native: bool,
     /// The crunch of the last start, if runs of several are there.
     pub(super) latest_crunch: Option<i64>,
+    /// Set once the connection has the function `has_task`, which cannot be added again while rows are read.
+    has_task: OnceCell<()>,
 }
 
 /// One worker's share of the runs.
@@ -64,7 +67,7 @@ impl Results {
         native: bool,
     ) -> Results {
         let latest_crunch = starts::latest_of_several(&connection).ok().flatten();
-        Results { path, connection, keys, nest, native, latest_crunch }
+        Results { path, connection, keys, nest, native, latest_crunch, has_task: OnceCell::new() }
     }
 
     pub(crate) fn nest(&self) -> &LoopNest {
@@ -238,11 +241,14 @@ impl Results {
         if self.keys.left_over() == 0 {
             return Ok("1".to_string());
         }
-        let keys = self.keys.clone();
-        let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-        let has_task = move |context: &Context| Ok(keys.task(context.get(0)?).is_some());
-        let added = self.connection.create_scalar_function("has_task", 1, pure, has_task);
-        added.map_err(|error| storing(&self.path, &error))?;
+        if self.has_task.get().is_none() {
+            let keys = self.keys.clone();
+            let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+            let has_task = move |context: &Context| Ok(keys.task(context.get(0)?).is_some());
+            let added = self.connection.create_scalar_function("has_task", 1, pure, has_task);
+            added.map_err(|error| storing(&self.path, &error))?;
+            let _ = self.has_task.set(());
+        }
         Ok(format!("has_task({key})"))
     }
 
