@@ -257,3 +257,20 @@ fn growing_a_large_loop_needs_little_memory_and_no_second_store() {
     }
     assert!(size(&desk) < before + before / 10, "{before} {}", size(&desk));
 }
+
+#[test]
+fn a_start_on_a_complete_store_holds_no_list_of_groups() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"a\"\nrange = { from = 0, to = 100000 }\n\
+         [[loop]]\nname = \"b\"\nvalues = [1]\nreduce = \"max\"\n",
+    );
+    let arguments = ["job.toml", "--out", "out", "--threads", "2"];
+    start(&desk).exits(0);
+    let groups = |desk: &Desk| desk.sql("SELECT count(*), sum(score), sum(runs) FROM groups");
+    let before = groups(&desk);
+    let (ran, peak) = peak(&desk, &arguments);
+    assert!(ran.stderr.contains("100,000 of 100,000 runs reused"), "{}", ran.stderr);
+    // As a list, they took 34 MiB more.
+    assert!(peak < 40, "{peak} MiB");
+    assert_eq!(groups(&desk), before);
+}
