@@ -117,8 +117,8 @@ impl OpenStore {
         let connection = in_folder(folder, upgrade(folder, connection, &layout))?;
         plan.layout = plan.layout.without_new_files(&layout);
         let is_same = layout.is(&plan.layout);
-        let connection = match is_same {
-            true => connection,
+        let (connection, has_more) = match is_same {
+            true => (connection, false),
             false => {
                 let is_same = |before: &StoredIdentity| {
                     before.identity.changes(&mut plan.identity.clone()).refusal().is_none()
@@ -154,7 +154,7 @@ impl OpenStore {
         let now = needed(&plan.layout.nest);
         let is_rescored = was.score != is.score || needed(&layout.nest) != now;
         // A run that has got its task back may have been scored long ago.
-        let may_differ = is_rescored || !is_same;
+        let may_differ = is_rescored || has_more;
         if !plan.job.is_native() && may_differ {
             let batch = connection.unchecked_transaction().map_err(failed)?;
             let changed = rescore(&batch, folder.path(), &is.score, now).map_err(failed)??;
