@@ -428,7 +428,7 @@ mod tests {
             assert!(session.lanes.iter().all(|lane| lane.attempts.is_empty()));
             assert!((session.busy - (2.0 * 950.0 + 3.0)).abs() < 1e-6, "{}", session.busy);
             let (last, alone) = session.last.unwrap();
-            assert_eq!((last.worker, (alone * 1e6).round()), (2, 1e6));
+            assert_eq!((last.worker, (alone * 1e6).round()), (2, 8e5));
             assert!((session.tail() - (952.0 - 503.25)).abs() < 1e-6, "{}", session.tail());
             many.push(session.bins(64));
             // The same as of attempts that are held.
