@@ -36,12 +36,23 @@ pub(crate) fn existing(path: &Path) -> Result<Connection> {
     check_format(path).map_err(|why| Error::input(wrong(&why)))?;
     let wrong = |why: &dyn std::fmt::Display| Error::unexpected(wrong(why));
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = connect::to_write(path, flags).map_err(|error| wrong(&error))?;
+    let connection = connect::to_write(path, flags).map_err(|error| match is_locked(&error) {
+        true => Error::unexpected(format!(
+            "{}: somebody reads it, such as an export or a report, or another SQLite client; wait for that, or close it, and start again",
+            path.display()
+        )),
+        false => wrong(&error),
+    })?;
     let sound = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
     match sound.map_err(|error| wrong(&error))?.as_str() {
         "ok" => Ok(connection),
         damage => Err(wrong(&format!("the store is damaged ({damage})"))),
     }
+}
+
+fn is_locked(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
 }
 
 /// Fails unless a file is a store of this gridmpi's format, by the header of SQLite's file format.

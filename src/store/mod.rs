@@ -46,6 +46,8 @@ mod row_reader;
 mod rows;
 mod schema;
 #[cfg(feature = "cli")]
+mod score_rows;
+#[cfg(feature = "cli")]
 mod snapshot;
 mod starts;
 mod store_points;
@@ -99,6 +101,8 @@ pub(crate) use results::Results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use reusable::ReusableRun;
 pub(crate) use room::wait_for_room;
+#[cfg(feature = "cli")]
+pub(crate) use score_rows::ScoreRow;
 #[cfg(feature = "cli")]
 pub(crate) use starts::SEEDING;
 

@@ -12,7 +12,8 @@ use crate::store::starts::{LABELS, note};
 use crate::store::{Layout, Results, labels, schema, snapshot, storing};
 use crate::util::error::{Error, Result};
 
-/// The open store of a results folder.
+/// The open store of a results folder, as it was when it was opened. The writer goes on meanwhile, but its log
+/// grows; so a reader lives as long as one look takes.
 pub(crate) struct StoreReader {
     path: PathBuf,
     pub(crate) name: String,
@@ -66,6 +67,8 @@ impl StoreReader {
         let sqlite = |error: rusqlite::Error| no(&format!("runs.sqlite cannot be read: {error}"));
         let cannot = |why: String| no(&format!("runs.sqlite cannot be read: {why}"));
         let (connection, copy) = snapshot::open(&path).map_err(cannot)?;
+        // Until the reader is dropped, so that all it says is of one moment, and each query is spared its locks.
+        connection.execute_batch("BEGIN").map_err(sqlite)?;
         let format = |row: &Row| row.get::<_, i64>(0);
         match connection.query_row("PRAGMA user_version", [], format).map_err(sqlite)? {
             schema::OLDEST..=schema::FORMAT => {}
@@ -138,8 +141,9 @@ impl StoreReader {
         Ok(members)
     }
 
-    /// All timed attempts, including failed ones that were tried again.
-    pub(crate) fn attempts(&self) -> Result<Vec<Attempt>> {
+    /// Calls `each` with all timed attempts, including failed ones that were tried again; in the order of workers
+    /// and starts, if that is asked for. SQLite sorts on disk what is too much for memory.
+    pub(crate) fn attempts(&self, by_start: bool, mut each: impl FnMut(Attempt)) -> Result<()> {
         let key = self.failure_key()?;
         let sql = format!(
             "SELECT rowid, worker, started, seconds, failed FROM runs
@@ -148,7 +152,8 @@ impl StoreReader {
              SELECT f.{key}, f.worker, f.started, f.seconds, 1 FROM failures f
              WHERE f.worker IS NOT NULL AND f.started IS NOT NULL AND f.seconds IS NOT NULL
              AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.rowid = f.{key}
-                             AND r.started = f.started AND r.worker = f.worker)"
+                             AND r.started = f.started AND r.worker = f.worker){}",
+            if by_start { " ORDER BY 2, 3, 1" } else { "" }
         );
         let cursor = RefCell::new(self.results.keys.cursor());
         let read = |row: &Row| {
@@ -161,9 +166,7 @@ impl StoreReader {
                 failed: row.get(4)?,
             }))
         };
-        let mut attempts = Vec::new();
-        self.each(&sql, [], read, |attempt| attempts.extend(attempt))?;
-        Ok(attempts)
+        self.each(&sql, [], read, |attempt| attempt.into_iter().for_each(&mut each))
     }
 
     /// Calls `each` with every failed attempt, in grid order.

@@ -206,36 +206,6 @@ impl Results {
         }
     }
 
-    /// Verifies the checksum of a run's row, by its key.
-    #[cfg(feature = "cli")]
-    pub(crate) fn check(&self, key: i64) -> Result<()> {
-        let sql = format!("SELECT {RUN} FROM runs WHERE rowid = ?1");
-        self.query(&sql, params![key], |row| self.reader().score(row, None), |_| Ok(()))
-    }
-
-    /// Calls `each` with the score of every key at a level, in grid order; nothing for a key without a
-    /// score.
-    #[cfg(feature = "cli")]
-    pub(crate) fn scores(
-        &self,
-        level: usize,
-        mut each: impl FnMut(u64, Option<f64>),
-    ) -> Result<()> {
-        if level == self.nest.depth() {
-            let read = |row: &Row| self.reader().score(row, None);
-            return self.in_grid_order(RUN, 0..self.nest.tasks(), read, |task, (_, score)| {
-                each(task, score);
-                Ok(())
-            });
-        }
-        let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 ORDER BY number");
-        let read = |row: &Row| self.reader().score(row, Some(level));
-        self.query(&sql, params![level as i64], read, |(number, score)| {
-            each(number as u64, score);
-            Ok(())
-        })
-    }
-
     /// An SQL condition for rows of tasks that the job has, by the SQL of the row's key.
     pub(super) fn of_a_task(&self, key: &str) -> Result<String> {
         if self.keys.left_over() == 0 {
@@ -252,7 +222,7 @@ impl Results {
         Ok(format!("has_task({key})"))
     }
 
-    fn reader(&self) -> Reader<'_> {
+    pub(super) fn reader(&self) -> Reader<'_> {
         Reader {
             results: self.path.parent().unwrap_or(Path::new(".")),
             keys: Some(&self.keys),

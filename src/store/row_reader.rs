@@ -33,33 +33,6 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The key and the score of a row with the columns [`RUN`] or, at a level of groups, [`GROUP`],
-    /// without loading large values. The inner error says that the row is damaged.
-    #[cfg(feature = "cli")]
-    pub(crate) fn score(
-        &self,
-        row: &Row,
-        group: Option<usize>,
-    ) -> Result<Result<(i64, Option<f64>)>, rusqlite::Error> {
-        let text = |column| row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from);
-        let number = |column| row.get::<_, i64>(column);
-        let (key, score) = (number(0)?, row.get(1)?);
-        let (value, error): (Option<&str>, Option<&str>) = (text(2)?, text(3)?);
-        let (numbers, best) = match group {
-            Some(_) => ([key, number(5)?, number(6)?], text(4)?),
-            None => ([key, number(6)?, error.is_some().into()], None),
-        };
-        let sum = checksum(numbers, score, [value, error, best], row.get_ref(7)?);
-        if row.get::<_, Option<i64>>(8)? == Some(sum) {
-            return Ok(Ok((key, score)));
-        }
-        let (table, place) = match group {
-            Some(level) => ("groups", format!("level = {level} AND number = {key}")),
-            None => ("runs", format!("rowid = {key}")),
-        };
-        Ok(Err(self.damaged(NO_MATCH, table, &place, group.is_none().then_some(key))))
-    }
-
     /// Reads a row with the columns [`RUN`]. The inner error says that it is damaged.
     pub(crate) fn run(&self, row: &Row) -> Result<Result<StoredRun>, rusqlite::Error> {
         let (key, attempt): (i64, u32) = (row.get(0)?, row.get(6)?);
@@ -140,15 +113,13 @@ impl Reader<'_> {
         if let Some(why) = error {
             return Ok(Ok(Err(RunError::NoScore { why, value: Box::new(value) })));
         }
-        let best = best.and_then(|json| serde_json::from_str::<Vec<(usize, u64)>>(&json).ok());
-        let winner = |(level, slot)| Winner { level, slot };
-        let best = best.unwrap_or_default().into_iter().map(winner).collect();
+        let best = winners(best.as_deref());
         let typed = if self.native { exact } else { Bytes::new() };
         Ok(Ok(Ok(Scored { score, value, best, typed })))
     }
 
     /// The error message for a damaged row, with the command that removes it.
-    fn damaged(&self, why: &str, table: &str, place: &str, key: Option<i64>) -> Error {
+    pub(super) fn damaged(&self, why: &str, table: &str, place: &str, key: Option<i64>) -> Error {
         let task = key.and_then(|key| self.keys?.task(key));
         let task = task.map_or(String::new(), |task| format!(" (task {task})"));
         let store = self.results.join("runs.sqlite");
@@ -159,4 +130,11 @@ impl Reader<'_> {
     }
 }
 
-const NO_MATCH: &str = "its checksum does not match";
+/// The winners in the column `best`.
+pub(super) fn winners(best: Option<&str>) -> Vec<Winner> {
+    let best = best.and_then(|json| serde_json::from_str::<Vec<(usize, u64)>>(json).ok());
+    let winner = |(level, slot)| Winner { level, slot };
+    best.unwrap_or_default().into_iter().map(winner).collect()
+}
+
+pub(super) const NO_MATCH: &str = "its checksum does not match";

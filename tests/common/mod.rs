@@ -194,3 +194,16 @@ pub fn runs_without_times(store: &Path) -> Vec<String> {
                SELECT * FROM points; SELECT * FROM loops;";
     sql_rows(store, sql)
 }
+
+/// The most memory that a command takes, in MiB.
+pub fn peak(desk: &Desk, arguments: &[&str]) -> (Ran, u64) {
+    let mut python = std::process::Command::new("python3");
+    let program = "import resource, subprocess, sys\ncode = subprocess.run(sys.argv[1:]).returncode\n\
+                   peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss\n\
+                   print('peak', peak, file=sys.stderr)\nsys.exit(code)";
+    python.args(["-c", program, env!("CARGO_BIN_EXE_gridmpi")]);
+    let ran = desk.run(python, arguments).exits(0);
+    let line = ran.stderr.lines().rev().find_map(|line| line.strip_prefix("peak ")).unwrap();
+    let peak = line.parse::<u64>().unwrap() / 1024;
+    (ran, peak)
+}

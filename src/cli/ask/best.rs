@@ -7,9 +7,9 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::ask::{Array, ListFormat, Sink, stream};
 use crate::job::named_json;
-use crate::model::{GroupSummary, Key, Loop, LoopNest, Reduce, Value, Winner};
+use crate::model::{Key, Loop, LoopNest, Reduce, Value};
 use crate::report::{Lines, in_words};
-use crate::store::StoreReader;
+use crate::store::{ScoreRow, StoreReader};
 use crate::util::error::{Exit, Result};
 
 #[derive(Args)]
@@ -72,7 +72,7 @@ struct Row {
     failed: u64,
     /// How many of the runs another crunch has made.
     kept: u64,
-    best: Vec<GroupSummary>,
+    best: Vec<ScoreRow>,
 }
 
 pub(super) fn best(arguments: &Arguments) -> Result<Exit> {
@@ -83,7 +83,7 @@ pub(super) fn best(arguments: &Arguments) -> Result<Exit> {
         ListFormat::Json => {
             let mut array = Array::begin(sink)?;
             each(&reader, &ranking, arguments.top, |row| {
-                array.push(sink, &as_json(&reader, &ranking, &row))
+                array.push(sink, &as_json(&reader, &ranking, &row)?)
             })?;
             array.end(sink)
         }
@@ -95,64 +95,91 @@ fn each(
     reader: &StoreReader,
     ranking: &Ranking,
     top: u64,
-    mut each: impl FnMut(Row) -> Result<()>,
+    each: impl FnMut(Row) -> Result<()>,
 ) -> Result<()> {
     let nest = reader.nest();
-    // The best points so far per group; memory is bounded by the size of the answer.
-    let mut groups: Vec<(u64, Vec<(f64, u64)>)> = Vec::new();
-    reader.results.scores(ranking.level, |number, score| {
-        let Some(score) = score.filter(|score| !score.is_nan()) else { return };
-        let key = Key { level: ranking.level, index: number };
-        let group = nest.ancestor(key, ranking.group).index;
-        if groups.last().is_none_or(|(last, _)| *last != group) {
-            groups.push((group, Vec::new()));
-        }
-        let Some((_, best)) = groups.last_mut() else { return };
-        // Of equal scores, the first in grid order stays first.
-        let at = best.partition_point(|(other, _)| ranking.sign * other >= ranking.sign * score);
-        if (at as u64) < top {
-            best.insert(at, (score, number));
-            best.truncate(top as usize);
-        }
-    })?;
-    for (group, best) in groups {
-        let key = Key { level: ranking.group, index: group };
-        let mut found = Vec::new();
-        for (_, number) in best {
-            let key = Key { level: ranking.level, index: number };
-            match ranking.level == nest.depth() {
-                true => reader.results.runs(number..number + 1, |run| {
-                    found.push(run);
-                    Ok(())
-                })?,
-                false => found.extend(reader.group(key)?),
+    let has_kept = reader.results.kept_runs(0..nest.tasks())? > 0;
+    reader.results.with_scores(ranking.group, |next_closed| {
+        let mut rows = RankedRows { reader, ranking, has_kept, next_closed, closed: None, each };
+        let mut open: Option<Row> = None;
+        reader.results.scores(ranking.level, |place| {
+            let key = nest.ancestor(place.key, ranking.group);
+            if open.as_ref().is_none_or(|row| row.key != key) {
+                let (status, best) = ("partial", Vec::new());
+                let new = Row { key, status, runs: 0, failed: 0, kept: 0, best };
+                rows.end(open.replace(new))?;
+            }
+            let Some(row) = &mut open else { return Ok(()) };
+            row.runs += place.runs + place.failed;
+            row.failed += place.failed;
+            let Some(score) = place.score.filter(|score| !score.is_nan()) else { return Ok(()) };
+            // Of equal scores, the first in grid order stays first.
+            let score_of = |place: &ScoreRow| ranking.sign * place.score.unwrap_or(f64::NAN);
+            let at = row.best.partition_point(|other| score_of(other) >= ranking.sign * score);
+            if (at as u64) < top {
+                row.best.insert(at, place);
+                row.best.truncate(top as usize);
+            }
+            Ok(())
+        })?;
+        rows.end(open)
+    })
+}
+
+/// Completes rows, one after another.
+struct RankedRows<'a, E> {
+    reader: &'a StoreReader,
+    ranking: &'a Ranking,
+    /// Whether any run was made by another crunch.
+    has_kept: bool,
+    /// Gives the closed groups of the rows' level, of which the last one is `closed`.
+    next_closed: &'a mut dyn FnMut() -> Result<Option<ScoreRow>>,
+    closed: Option<ScoreRow>,
+    each: E,
+}
+
+impl<E: FnMut(Row) -> Result<()>> RankedRows<'_, E> {
+    /// Passes a row on whose places are all there; it has none if nothing has a score.
+    fn end(&mut self, row: Option<Row>) -> Result<()> {
+        let Some(mut row) = row.filter(|row| !row.best.is_empty()) else { return Ok(()) };
+        let (nest, is_reduced) = (self.reader.nest(), self.ranking.reduce.is_some());
+        while is_reduced && self.closed.as_ref().is_none_or(|group| group.key < row.key) {
+            self.closed = (self.next_closed)()?;
+            if self.closed.is_none() {
+                break;
             }
         }
-        let (runs, failed) = reader.below(key)?;
-        let closed = if ranking.reduce.is_some() { reader.group(key)? } else { None };
-        let all = nest.task_count(key);
-        let status = match closed {
-            Some(GroupSummary { result: Err(_), .. }) => "incomplete",
+        let closed = self.closed.as_ref().filter(|group| group.key == row.key);
+        if self.ranking.level < nest.depth() {
+            // The places are groups; runs of groups that are open are not among theirs.
+            (row.runs, row.failed) = match closed {
+                Some(group) => (group.runs + group.failed, group.failed),
+                None => self.reader.below(row.key)?,
+            };
+        }
+        row.status = match closed {
+            Some(group) if group.error.is_some() => "incomplete",
             Some(_) => "complete",
-            None if ranking.reduce.is_none() && runs == all => "complete",
+            None if !is_reduced && row.runs == nest.task_count(row.key) => "complete",
             None => "partial",
         };
-        let kept = reader.results.kept_runs(nest.tasks_below(key))?;
-        each(Row { key, status, runs, failed, kept, best: found })?;
+        if self.has_kept {
+            row.kept = self.reader.results.kept_runs(nest.tasks_below(row.key))?;
+        }
+        (self.each)(row)
     }
-    Ok(())
 }
 
 /// The coordinates of a place, without those of its row.
-fn inner<'n>(nest: &'n LoopNest, row: Key, place: &GroupSummary) -> Vec<(&'n str, Value)> {
+fn inner<'n>(nest: &'n LoopNest, row: Key, place: &ScoreRow) -> Vec<(&'n str, Value)> {
     let inner = within(nest, row, nest.applying(place.key));
-    inner.chain(nest.winners(place.key, won(place))).collect()
+    inner.chain(nest.winners(place.key, &place.winners())).collect()
 }
 
 /// The same as people are shown it.
-fn shown_inner<'n>(nest: &'n LoopNest, row: Key, place: &GroupSummary) -> Vec<(&'n str, Value)> {
+fn shown_inner<'n>(nest: &'n LoopNest, row: Key, place: &ScoreRow) -> Vec<(&'n str, Value)> {
     let inner = within(nest, row, nest.shown_applying(place.key));
-    inner.chain(nest.shown_winners(place.key, won(place))).collect()
+    inner.chain(nest.shown_winners(place.key, &place.winners())).collect()
 }
 
 /// Of these coordinates, those of the loops inside a row.
@@ -163,10 +190,6 @@ fn within<'n>(
 ) -> impl Iterator<Item = (&'n str, Value)> {
     let is_inner = move |name: &str| nest.loops()[row.level..].iter().any(|l| l.name == name);
     coordinates.into_iter().filter(move |(name, _)| is_inner(name))
-}
-
-fn won(place: &GroupSummary) -> &[Winner] {
-    place.result.as_ref().map(|scored| scored.best.as_slice()).unwrap_or_default()
 }
 
 fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> Result<()> {
@@ -198,8 +221,7 @@ fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> 
                 let own = inner.iter().find(|(of, _)| of == name);
                 own.map(|(_, value)| in_words(value)).unwrap_or_default()
             }));
-            let score = place.result.as_ref().ok().and_then(|scored| scored.score);
-            cells.push(score.map(|score| in_words(&Value::Float(score))).unwrap_or_default());
+            cells.push(place.score.map(|score| in_words(&Value::Float(score))).unwrap_or_default());
             let (runs, failed) = (place.runs, place.failed);
             cells.push(match failed {
                 0 => runs.to_string(),
@@ -247,20 +269,24 @@ fn note(reader: &StoreReader, row: &Row) -> String {
     format!("{note}{gap}{kept}")
 }
 
-fn as_json(reader: &StoreReader, ranking: &Ranking, row: &Row) -> Json {
-    let place = |(i, place): (usize, &GroupSummary)| {
+fn as_json(reader: &StoreReader, ranking: &Ranking, row: &Row) -> Result<Json> {
+    let place = |(i, place): (usize, &ScoreRow)| {
         let inner = inner(reader.nest(), row.key, place);
-        let scored = place.result.as_ref().ok();
-        json!({
+        let score = place.score.map(|score| Value::Float(score).to_json());
+        let value = match place.size {
+            0 => score.clone(),
+            _ => reader.results.whole_value(place.key)?.map(|value| value.to_json()),
+        };
+        Ok(json!({
             "place": i + 1,
             "coordinates": named_json(&inner),
-            "score": scored.and_then(|scored| scored.score).map(|s| Value::Float(s).to_json()),
-            "value": scored.map(|scored| scored.value.to_json()),
+            "score": score,
+            "value": value,
             "runs": place.runs,
             "failed": place.failed,
-        })
+        }))
     };
-    json!({
+    Ok(json!({
         "coordinates": named_json(&reader.nest().coordinates(row.key)),
         "reduce": ranking.reduce,
         "status": row.status,
@@ -268,6 +294,6 @@ fn as_json(reader: &StoreReader, ranking: &Ranking, row: &Row) -> Json {
         "failed": row.failed,
         "kept": row.kept,
         "all": reader.nest().task_count(row.key),
-        "best": row.best.iter().enumerate().map(place).collect::<Vec<_>>(),
-    })
+        "best": row.best.iter().enumerate().map(place).collect::<Result<Vec<_>>>()?,
+    }))
 }

@@ -14,6 +14,9 @@ use crate::util::error::{Exit, Result};
 /// Maximum printed width of an error or a record. (characters)
 const WIDEST: usize = 80;
 
+/// So few runs are looked at for whether any has a value, rather than all runs of the store.
+const FEW: u64 = 1000;
+
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -70,43 +73,75 @@ pub(super) fn select<'a>(
 pub(super) fn runs(arguments: &Arguments) -> Result<Exit> {
     let reader = crate::cli::ask::reader(&arguments.folder)?;
     let Arguments { failed, clauses, sort, limit, format, .. } = arguments;
-    let select = select(&reader, *failed, clauses, sort.as_deref(), *limit)?;
+    let mut select = select(&reader, *failed, clauses, sort.as_deref(), *limit)?;
     match format {
-        ListFormat::Table => table(&reader, &select),
+        ListFormat::Table => {
+            select.small_values();
+            table(&reader, &select, limit.is_some_and(|limit| limit <= FEW))
+        }
         ListFormat::Json => as_json(&reader, &select),
     }
 }
 
-fn table(reader: &StoreReader, select: &Select) -> Result<Exit> {
+fn table(reader: &StoreReader, select: &Select, are_few: bool) -> Result<Exit> {
     let mut columns = reader.coordinate_columns();
     columns.extend(["status", "score"].map(Column::of_run));
-    columns.extend(reader.has_values()?.then(|| Column::of_run("value")));
+    let has_values = are_few || reader.has_values()?;
+    columns.extend(has_values.then(|| Column::of_run("value")));
     columns.extend(["seconds", "rank", "host", "attempt", "error"].map(Column::of_run));
     let nest = reader.nest();
-    let shown = shown(nest, &columns);
-    stream(|sink| {
-        let header = shown.iter().map(|shown| match shown {
+    let mut shown = shown(nest, &columns);
+    let text = |shown: &Shown, cells: &[Value]| match shown {
+        Shown::Label(level) => in_words(&label(nest, *level, &cells[0])),
+        Shown::Column(at) => match (columns[*at].name.as_str(), &cells[*at]) {
+            ("error", Value::Text(error)) => beginning(&shortened(error), WIDEST),
+            ("value", value) => beginning(&in_words(value), WIDEST),
+            (_, value) => in_words(value),
+        },
+    };
+    let texts = |shown: &[Shown], cells: &[Value]| -> Vec<String> {
+        shown.iter().map(|shown| text(shown, cells)).collect()
+    };
+    let header = |shown: &[Shown]| {
+        let names = shown.iter().map(|shown| match shown {
             Shown::Label(level) => (nest.loops()[*level].name.clone(), false),
             Shown::Column(at) => {
                 let Column { name, kind, .. } = &columns[*at];
                 (name.clone(), matches!(kind, ColumnKind::Int | ColumnKind::Float))
             }
         });
-        let mut lines = Lines::new(header);
+        Lines::new(names)
+    };
+    stream(|sink| {
+        if !are_few {
+            let mut lines = header(&shown);
+            select.rows(&columns, |cells| {
+                let written = lines.row(texts(&shown, cells));
+                sink.write(&written)
+            })?;
+            return sink.write(&lines.rest());
+        }
+        let own = |name: &str| columns.iter().position(|column| column.name == name);
+        let (score, value) = (own("score").unwrap_or_default(), own("value").unwrap_or_default());
+        let (mut rows, mut has_values) = (Vec::new(), false);
         select.rows(&columns, |cells| {
-            let text = |shown: &Shown| match shown {
-                Shown::Label(level) => in_words(&label(nest, *level, &cells[0])),
-                Shown::Column(at) => match (columns[*at].name.as_str(), &cells[*at]) {
-                    ("error", Value::Text(error)) => beginning(&shortened(error), WIDEST),
-                    ("value", value) => beginning(&in_words(value), WIDEST),
-                    (_, value) => in_words(value),
-                },
-            };
-            let written = lines.row(shown.iter().map(text).collect());
-            sink.write(&written)
+            has_values |= !matches!(&cells[value], Value::Null) && cells[value] != cells[score];
+            rows.push(texts(&shown, cells));
+            Ok(())
         })?;
-        let rest = lines.rest();
-        sink.write(&rest)
+        if !has_values {
+            let at =
+                shown.iter().position(|shown| matches!(shown, Shown::Column(at) if *at == value));
+            if let Some(at) = at {
+                shown.remove(at);
+                rows.iter_mut().for_each(|row| drop(row.remove(at)));
+            }
+        }
+        let mut lines = header(&shown);
+        for row in rows {
+            sink.write(&lines.row(row))?;
+        }
+        sink.write(&lines.rest())
     })
 }
 

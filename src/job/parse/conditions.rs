@@ -152,7 +152,7 @@ pub(super) fn columns(level: usize, name: &str, points: &Points) -> Vec<LoopColu
             for point in 0..points.len() {
                 let value = points.get(point);
                 for (at, field) in fields.iter().enumerate() {
-                    held[at + 1].add(value.field(field).unwrap_or(&Value::Null));
+                    held[at + 1].add(value.field_near(field, at).unwrap_or(&Value::Null));
                 }
                 held[0].add(&value);
             }

@@ -1,7 +1,7 @@
 //! The source `rows`: the rows of a CSV file as records. What a file may be instead (gzipped, separated by
 //! semicolons, Latin-1) is guessed for the error alone: the user says what it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use encoding_rs::{Encoding, UTF_8};
@@ -142,8 +142,9 @@ impl<'a> RowsFormat<'a> {
             return Err(self.fail(why));
         }
         let header: Vec<String> = header.iter().map(|name| name.trim().to_string()).collect();
-        if let Some(twice) = (1..header.len()).find(|&i| header[..i].contains(&header[i])) {
-            return Err(self.fail(format!("line 1 names the column '{}' twice", header[twice])));
+        let mut names = HashSet::new();
+        if let Some(twice) = header.iter().find(|name| !names.insert(name.as_str())) {
+            return Err(self.fail(format!("line 1 names the column '{twice}' twice")));
         }
         if header.iter().all(|name| !name.is_empty() && name.parse::<f64>().is_ok()) {
             log::warn!(
@@ -205,10 +206,12 @@ impl<'a> RowsFormat<'a> {
     /// What the job file says of each column.
     fn told(&self, header: &[String]) -> Result<Vec<Told>> {
         let mut told = vec![Told::Nothing; header.len()];
+        let places: HashMap<&str, usize> =
+            header.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
         let lists = [(&self.text, Told::Text), (&self.numbers, Told::Numbers)];
         for (entry, kind) in lists.iter().flat_map(|(list, kind)| list.iter().map(|e| (e, *kind))) {
             let name = entry.text()?;
-            let at = header.iter().position(|column| *column == name).ok_or_else(|| {
+            let at = *places.get(name.as_str()).ok_or_else(|| {
                 let (near, known) = (did_you_mean(&name, header, "'"), header.join(", "));
                 let file = &self.file;
                 entry.error(format!("{file} has no column '{name}'{near} (columns: {known})"))

@@ -167,13 +167,7 @@ impl Points {
 
     /// A field of the `i`-th point, which is mostly at this place of the record.
     pub(crate) fn field(&self, i: u64, name: &str, place: usize) -> Option<Value> {
-        let of = |point: &Value| match point {
-            Value::Record(fields) => {
-                let mut there = fields.get(place).into_iter().chain(fields);
-                there.find(|(key, _)| key == name).map(|(_, value)| value.clone())
-            }
-            _ => None,
-        };
+        let of = |point: &Value| point.field_near(name, place).cloned();
         match self {
             Points::List(values) | Points::Rows { records: values, .. } => of(&values[i as usize]),
             computed => of(&computed.get(i)),

@@ -61,6 +61,14 @@ impl Value {
         }
     }
 
+    /// The same, where the field is mostly at this place of the record: of thousands of fields, each is found at
+    /// once.
+    pub(crate) fn field_near(&self, name: &str, place: usize) -> Option<&Value> {
+        let Value::Record(fields) = self else { return None };
+        let mut there = fields.get(place).into_iter().chain(fields);
+        there.find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
     /// Approximate size in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {

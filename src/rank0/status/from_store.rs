@@ -98,24 +98,22 @@ fn groups(reader: &StoreReader, part: Option<&PartStatus>) -> Result<GroupsStatu
         reduce: Some(reduce.name().to_string()),
         ..GroupsStatus::default()
     };
-    reader.results.summaries(outer, |summary| {
+    reader.results.scores(outer, |group| {
         groups.closed += 1;
-        groups.incomplete += u64::from(summary.result.is_err());
+        groups.incomplete += u64::from(group.error.is_some());
         if groups.closed <= MOST_GROUPS {
-            let scored = summary.result.as_ref().ok();
-            let won = scored.map(|scored| scored.best.as_slice()).unwrap_or_default();
+            let won = group.winners();
+            let best = group.error.is_none().then(|| named_json(&nest.winners(group.key, &won)));
             groups.latest.push(GroupStatus {
-                coordinates: named_json(&nest.applying(summary.key)),
+                coordinates: named_json(&nest.applying(group.key)),
                 partial: false,
-                score: scored.and_then(|scored| scored.score),
-                best: scored.map_or(Json::Null, |scored| {
-                    named_json(&nest.winners(summary.key, &scored.best))
-                }),
-                labels: labels(nest, summary.key, won),
-                runs: summary.runs,
-                failed: summary.failed,
-                all: nest.task_count(summary.key),
-                error: summary.result.err(),
+                score: group.score,
+                best: best.unwrap_or(Json::Null),
+                labels: labels(nest, group.key, &won),
+                runs: group.runs,
+                failed: group.failed,
+                all: nest.task_count(group.key),
+                error: group.error,
             });
         }
         Ok(())

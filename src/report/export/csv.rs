@@ -1,25 +1,28 @@
 //! Runs as CSV: numbers in full precision, empty cells for missing values.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use crate::model::Value;
 use crate::report::export::{names, unwritten};
 use crate::store::{Column, ColumnKind, Select};
+use crate::util::csv_line::CsvLine;
 use crate::util::error::Result;
 
 pub(super) fn write(select: &Select, columns: &[Column], out: &mut impl Write) -> Result<()> {
-    let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(names(columns)).map_err(unwritten)?;
+    let mut line = CsvLine::new(&mut *out);
+    names(columns).try_for_each(|name| line.field(name)).map_err(unwritten)?;
+    line.end().map_err(unwritten)?;
     select.rows(columns, |cells| {
         for (column, cell) in columns.iter().zip(cells) {
-            let written = match cell {
-                Value::Null => csv.write_field(""),
-                Value::Text(text) if column.kind == ColumnKind::Text => csv.write_field(text),
-                other => csv.write_field(column.text(other)),
+            let text = match cell {
+                Value::Null => Cow::Borrowed(""),
+                Value::Text(text) if column.kind == ColumnKind::Text => Cow::Borrowed(&**text),
+                other => Cow::Owned(column.text(other)),
             };
-            written.map_err(unwritten)?;
+            line.field(&text).map_err(unwritten)?;
         }
-        csv.write_record(None::<&[u8]>).map_err(unwritten)
+        line.end().map_err(unwritten)
     })?;
-    csv.flush().map_err(unwritten)
+    out.flush().map_err(unwritten)
 }

@@ -11,7 +11,7 @@ use crate::report::html::{COLOURS, FAILED};
 use crate::report::model::axis::{Axis, Scale};
 use crate::report::model::family::{Family, Panel};
 use crate::report::model::landscape::Landscape;
-use crate::report::model::timeline::StartTimeline;
+use crate::report::model::timeline::{COLUMNS, DRAWN, StartTimeline};
 use crate::report::{Facts, called};
 use crate::util::error::Result;
 use crate::util::stats::{quantile, sorted};
@@ -22,8 +22,6 @@ const LINES: usize = COLOURS.len();
 const MAPS: usize = 12;
 /// Maximum number of values per axis; more are binned.
 const CELLS: usize = 100;
-/// Runs drawn as bars; with more, the fraction of time that workers were busy.
-const BARS: usize = 1500;
 
 /// The figures, with their file names.
 pub(crate) fn draw(facts: &Facts) -> Result<Vec<(String, String)>> {
@@ -152,7 +150,7 @@ fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
     let x =
         Axis { name: "time (s)".into(), scale: Scale::Linear, places: vec![0.0, session.wall()] };
     let paper = Paper { x: &x, y: "", width: 720, height };
-    if session.attempts <= BARS && session.lanes.len() <= 64 {
+    if session.attempts <= DRAWN && session.lanes.len() <= 64 {
         let several = nest.depth() > 1;
         let mut bars = Vec::new();
         for (lane, attempts) in session.lanes.iter().map(|lane| &lane.attempts).enumerate() {
@@ -178,13 +176,12 @@ fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
         }
         return paper.bars(&names, &bars, &meaning);
     }
-    let columns = 240;
-    let (bins, together) = session.bins(64, columns);
+    let (bins, together) = session.bins(64);
     let names: Vec<String> =
         session.lanes.chunks(together).map(|lanes| lanes[0].name.clone()).collect();
     let rows: Vec<f64> = (0..names.len()).map(|row| row as f64).collect();
-    let width = session.wall() / columns as f64;
-    let middles: Vec<f64> = (0..columns).map(|i| (i as f64 + 0.5) * width).collect();
+    let width = session.wall() / COLUMNS as f64;
+    let middles: Vec<f64> = (0..COLUMNS).map(|i| (i as f64 + 0.5) * width).collect();
     let y = Axis { name: String::new(), scale: Scale::Categories(names), places: rows.clone() };
     let about = if together > 1 { format!("{together} workers a row") } else { String::new() };
     paper.map(&y, (&middles, &rows), &bins, None, (&about, "busy, part of the time"), true)

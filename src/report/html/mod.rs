@@ -10,10 +10,11 @@ mod timings;
 mod words;
 
 use crate::report::Rows;
+use crate::report::model::durations::DurationStats;
 use crate::report::model::failures::Failures;
 use crate::report::model::landscape::{Landscape, ScoreList};
-use crate::report::model::timeline::{DurationStats, StartTimeline, sessions};
-use crate::store::StoreReader;
+use crate::report::model::timeline::{ReadAttempts, StartTimeline, sessions};
+use crate::store::{Attempt, StoreReader};
 use crate::util::error::Result;
 pub(crate) use charts::{COLOURS, FAILED};
 pub(crate) use page::page;
@@ -31,13 +32,22 @@ pub(crate) struct Facts<'a> {
     failures: Failures,
 }
 
+impl ReadAttempts for StoreReader {
+    fn read(&self, by_start: bool, each: &mut dyn FnMut(Attempt)) -> Result<()> {
+        self.attempts(by_start, each)
+    }
+}
+
 impl<'a> Facts<'a> {
     /// Reads a results folder.
     pub(crate) fn read(reader: &'a StoreReader) -> Result<Facts<'a>> {
         let mut list = ScoreList::new(reader.nest());
         let level = list.plan.level;
-        reader.results.scores(level, |index, score| list.add(index, score))?;
-        let sessions = sessions(&reader.members()?, reader.attempts()?);
+        reader.results.scores(level, |row| {
+            list.add(row.key.index, row.score);
+            Ok(())
+        })?;
+        let (sessions, durations) = sessions(&reader.members()?, reader)?;
         let mut failures = Failures::default();
         reader.failures(|failure| failures.add(failure))?;
         Ok(Facts {
@@ -46,7 +56,7 @@ impl<'a> Facts<'a> {
             state: reader.note("state")?.unwrap_or_default(),
             tally: reader.tally()?,
             landscape: list.landscape(),
-            durations: DurationStats::of(&sessions),
+            durations,
             sessions,
             failures,
         })

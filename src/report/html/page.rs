@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::model::Value;
+use crate::model::{Scored, Value};
 use crate::report::html::charts::{Chart, escape};
 use crate::report::html::scores::{Scores, charts};
 use crate::report::html::{Facts, timings, words};
@@ -101,16 +101,18 @@ fn table(facts: &Facts) -> Result<String> {
     let mut numeric = vec![false; header.len()];
     let (mut number, mut bad) = (0u64, 0u64);
     let mut over_all = None;
-    results.summaries(nest.outer(), |summary| {
+    results.scores(nest.outer(), |row| {
         number += 1;
-        bad += u64::from(summary.result.is_err());
+        bad += u64::from(row.error.is_some());
         if number > ROWS as u64 {
             return Ok(());
         }
+        let summary = row.summary();
         let mut cells: Vec<Value> = facts.rows.coordinates(summary.key);
         cells.extend(facts.rows.best(&summary));
         cells.push(match &summary.result {
-            Ok(scored) => scored.score.map_or_else(|| scored.value.clone(), Value::Float),
+            Ok(Scored { score: Some(score), .. }) => Value::Float(*score),
+            Ok(_) => results.small_value(&row)?,
             Err(_) => Value::Null,
         });
         if over_all.is_none()

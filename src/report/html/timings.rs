@@ -6,17 +6,13 @@ use crate::report::html::Facts;
 use crate::report::html::charts::{
     COLOURS, Chart, FAILED, label, layout, number, numbers, plain, with,
 };
-use crate::report::model::timeline::DurationStats;
-use crate::report::model::timeline::StartTimeline;
+use crate::report::model::durations::DurationStats;
+use crate::report::model::timeline::{COLUMNS, DRAWN, STARTS, StartTimeline};
 use crate::report::text::words::{count, seconds};
 
-/// Attempts drawn as single bars; with more, the fraction of time that workers were busy.
-const BARS: usize = 1500;
-/// Maximum number of rows and columns of that aggregated chart.
+/// Maximum number of rows. A start with more workers, or with too many attempts for a bar each, is drawn as the
+/// fraction of time that workers were busy.
 const ROWS: usize = 64;
-const COLUMNS: usize = 240;
-/// Timelines are drawn for this many starts, the latest.
-const STARTS: usize = 20;
 
 /// The timelines of the starts, latest first, with notes.
 pub(crate) fn timeline(facts: &Facts) -> Option<(Chart, Vec<String>)> {
@@ -29,7 +25,7 @@ pub(crate) fn timeline(facts: &Facts) -> Option<(Chart, Vec<String>)> {
     let mut height = 0;
     let mut choices = Vec::new();
     for session in shown.iter().take(STARTS) {
-        let bars = session.attempts <= BARS && session.lanes.len() <= ROWS;
+        let bars = session.attempts <= DRAWN && session.lanes.len() <= ROWS;
         let (figure, own, note) = if bars { bars_of(facts, session) } else { bins_of(session) };
         height = height.max(own);
         choices.push(
@@ -130,7 +126,7 @@ fn bars_of(facts: &Facts, session: &StartTimeline) -> (Json, usize, String) {
 }
 
 fn bins_of(session: &StartTimeline) -> (Json, usize, String) {
-    let (bins, together) = session.bins(ROWS, COLUMNS);
+    let (bins, together) = session.bins(ROWS);
     let names: Vec<String> = session
         .lanes
         .chunks(together)

@@ -1,7 +1,7 @@
 //! The sentences of the report.
 
 use crate::report::html::Facts;
-use crate::report::model::timeline::DurationStats;
+use crate::report::model::durations::DurationStats;
 use crate::report::model::timeline::StartTimeline;
 use crate::report::text::words::{count, percent, seconds, things};
 
@@ -30,13 +30,13 @@ pub(crate) fn headline(facts: &Facts) -> String {
 
 /// Sentences about how a start used its workers; empty if it has no runs.
 pub(crate) fn utilisation(facts: &Facts, session: &StartTimeline) -> Vec<String> {
-    let Some((last, alone)) = session.last() else {
+    let Some((last, alone)) = session.last else {
         return vec![
             "This start has no run of its own: it made none, or they were replaced by later ones, or have no place in the job any more.".to_string(),
         ];
     };
     let (wall, workers) = (session.wall(), session.lanes.len());
-    let busy = session.busy() / (wall * workers as f64);
+    let busy = session.busy / (wall * workers as f64);
     let busy = percent(if busy.is_finite() { busy.min(1.0) } else { 1.0 });
     let mut text =
         format!("{} {} busy {busy} of the time", things(workers as u64, "worker"), was(workers));
@@ -54,7 +54,7 @@ pub(crate) fn utilisation(facts: &Facts, session: &StartTimeline) -> Vec<String>
             seconds(wall)
         ),
     ];
-    let (bound, shared) = (session.bound(), session.busy() / workers as f64);
+    let (bound, shared) = (session.bound, session.busy / workers as f64);
     let why = match bound > shared {
         true => "runs cannot be divided",
         false => "that is what all runs took together, shared evenly",

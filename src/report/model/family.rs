@@ -60,20 +60,24 @@ impl Panel {
 struct ParameterColumn {
     level: usize,
     name: String,
-    field: Option<String>,
+    /// With its usual place in the record.
+    field: Option<(String, usize)>,
 }
 
 impl ParameterColumn {
     fn all(nest: &LoopNest, levels: &[usize]) -> Vec<ParameterColumn> {
         let of_loop = |level: &usize| {
             let l = &nest.loops()[*level];
-            let column = |field: Option<String>| {
-                let name = field.as_ref().map_or(l.name.clone(), |f| format!("{}.{f}", l.name));
+            let column = |field: Option<(String, usize)>| {
+                let name = match &field {
+                    Some((field, _)) => format!("{}.{field}", l.name),
+                    None => l.name.clone(),
+                };
                 ParameterColumn { level: *level, name, field }
             };
             match l.points.fields() {
                 fields if fields.is_empty() || l.has_labels() => vec![column(None)],
-                fields => fields.into_iter().map(|field| column(Some(field))).collect(),
+                fields => fields.into_iter().zip(0..).map(|field| column(Some(field))).collect(),
             }
         };
         levels.iter().flat_map(of_loop).collect()
@@ -86,7 +90,7 @@ impl ParameterColumn {
             return None;
         }
         match &self.field {
-            Some(field) => l.points.get(point).field(field).cloned(),
+            Some((field, place)) => l.points.field(point, field, *place),
             None => Some(l.shown(point)),
         }
     }

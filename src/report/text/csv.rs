@@ -13,15 +13,18 @@ pub(crate) struct Rows<'a> {
     /// Whether points are shown to people: as labels, where there are some.
     labels: bool,
     /// Columns of the outermost loops: the level, and the field if the points are records.
-    coordinates: Vec<(usize, Option<String>)>,
+    coordinates: Vec<RowColumn>,
     /// The same for the loops whose winner is reported.
-    best: Vec<(usize, Option<String>)>,
+    best: Vec<RowColumn>,
 }
 
-fn columns_of(level: usize, l: &Loop, labels: bool) -> Vec<(usize, Option<String>)> {
+/// A loop by its level, or a field of its points with its usual place in the record.
+type RowColumn = (usize, Option<(String, usize)>);
+
+fn columns_of(level: usize, l: &Loop, labels: bool) -> Vec<RowColumn> {
     match l.points.fields() {
         fields if fields.is_empty() || labels && l.has_labels() => vec![(level, None)],
-        fields => fields.into_iter().map(|field| (level, Some(field))).collect(),
+        fields => fields.into_iter().zip(0..).map(|field| (level, Some(field))).collect(),
     }
 }
 
@@ -49,9 +52,9 @@ impl<'a> Rows<'a> {
         Rows { nest, labels, coordinates, best }
     }
 
-    fn name(&self, (level, field): &(usize, Option<String>)) -> String {
+    fn name(&self, (level, field): &RowColumn) -> String {
         let name = &self.nest.loops()[*level].name;
-        field.as_ref().map_or(name.clone(), |field| format!("{name}.{field}"))
+        field.as_ref().map_or(name.clone(), |(field, _)| format!("{name}.{field}"))
     }
 
     pub(crate) fn coordinate_names(&self) -> Vec<String> {
@@ -81,12 +84,12 @@ impl<'a> Rows<'a> {
     }
 
     /// The cells of these columns; empty ones for loops that are not among the points.
-    fn cells(&self, columns: &[(usize, Option<String>)], points: &[(&str, Value)]) -> Vec<Value> {
-        let cell = |(level, field): &(usize, Option<String>)| {
+    fn cells(&self, columns: &[RowColumn], points: &[(&str, Value)]) -> Vec<Value> {
+        let cell = |(level, field): &RowColumn| {
             let name = &self.nest.loops()[*level].name;
             let (_, value) = points.iter().find(|(of, _)| of == name)?;
             match field {
-                Some(field) => value.field(field).cloned(),
+                Some((field, place)) => value.field_near(field, *place).cloned(),
                 None => Some(value.clone()),
             }
         };

@@ -1,12 +1,14 @@
 //! Selects runs by a condition, in an order, with the requested columns, and streams the rows.
 
 use rusqlite::types::ValueRef;
+use serde_json::Map;
 
 use crate::condition::{self, Holds, KnownName, Names, Permissions};
 use crate::job::RUN_COLUMNS;
 use crate::model::Value;
 use crate::store::query::columns::{self, Column, ColumnKind, ColumnSource};
 use crate::store::query::functions;
+use crate::store::score_rows::{RunValue, unread};
 use crate::store::view::all_runs;
 use crate::store::{StoreReader, storing};
 use crate::util::error::{Error, Result};
@@ -22,6 +24,8 @@ pub(crate) struct Select<'a> {
     clauses: Vec<String>,
     order: Vec<String>,
     limit: Option<u64>,
+    /// Whether values are delivered whatever their size.
+    all_values: bool,
 }
 
 impl StoreReader {
@@ -111,6 +115,7 @@ impl<'a> Select<'a> {
             clauses: Vec::new(),
             order: Vec::new(),
             limit: None,
+            all_values: true,
         }
     }
 
@@ -176,16 +181,23 @@ impl<'a> Select<'a> {
         self.limit = Some(limit);
     }
 
-    /// Calls `each` with every row, in the requested columns.
+    /// Leaves large values unread: rows then have a text that says how large they are.
+    pub(crate) fn small_values(&mut self) {
+        self.all_values = false;
+    }
+
+    /// Calls `each` with every row, in the requested columns. Values are read one by one, and only if they are
+    /// among them, so that none has to be sorted.
     pub(crate) fn rows(
         &self,
         columns: &[Column],
         mut each: impl FnMut(&[Value]) -> Result<()>,
     ) -> Result<()> {
-        let of_run = columns.iter().filter(|column| column.source == ColumnSource::Run);
-        let has_fields = columns.iter().any(|c| matches!(c.source, ColumnSource::Result(_)));
-        let result = if has_fields { "value" } else { "NULL" };
-        let mut sql = format!("SELECT \"{KEY}\", task, {result}");
+        let of_result = |column: &Column| matches!(column.source, ColumnSource::Result(_));
+        let (has_fields, has_value) = (columns.iter().any(of_result), columns.iter().any(is_value));
+        let all_values = self.all_values && (has_fields || has_value);
+        let of_run = columns.iter().filter(|c| c.source == ColumnSource::Run && !is_value(c));
+        let mut sql = format!("SELECT \"{KEY}\", task");
         of_run.for_each(|column| sql += &format!(", {}", column.name));
         let keys = &self.reader.results.keys;
         sql += &format!(" FROM ({}) all_runs", all_runs(keys, Some(KEY)));
@@ -205,13 +217,27 @@ impl<'a> Select<'a> {
         let mut rows = statement.query([]).map_err(failed)?;
         let mut values = Vec::with_capacity(columns.len());
         while let Some(row) = rows.next().map_err(failed)? {
-            self.reader.results.check(row.get(0).map_err(failed)?)?;
             let task: i64 = row.get(1).map_err(failed)?;
             let points = nest.indices(nest.task(task as u64));
-            let mut record = columns::record(row, 2).map_err(failed)?;
-            let mut next = 3;
+            let (mut record, mut whole) = (Map::new(), Value::Null);
+            let key = row.get(0).map_err(failed)?;
+            self.reader.results.value(key, all_values, |value| match value {
+                RunValue::Json(json) => {
+                    if has_fields {
+                        record = functions::parsed(json);
+                    }
+                    if has_value {
+                        whole = Value::parse(json).unwrap_or(json.into());
+                    }
+                }
+                RunValue::Score(score) => whole = Value::Float(score),
+                RunValue::Unread(bytes) => whole = unread(bytes),
+                RunValue::None => {}
+            })?;
+            let mut next = 2;
             for column in columns {
                 let value = match &column.source {
+                    ColumnSource::Run if is_value(column) => std::mem::take(&mut whole),
                     ColumnSource::Run => {
                         next += 1;
                         let read = row.get_ref(next - 1).map_err(failed)?;
@@ -250,6 +276,11 @@ impl<'a> Select<'a> {
             _ => storing(self.reader.path(), error),
         }
     }
+}
+
+/// Whether this is the column of what crunch returned.
+fn is_value(column: &Column) -> bool {
+    column.source == ColumnSource::Run && column.name == "value"
 }
 
 fn of_sql(value: ValueRef<'_>, kind: ColumnKind) -> Value {

@@ -1,5 +1,6 @@
 //! A data set of `ridge`: the numbers of a CSV file, by columns.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use nalgebra::{DMatrix, DVector};
@@ -133,15 +134,17 @@ struct RidgeColumns {
 
 impl RidgeColumns {
     fn choose(names: Vec<String>, options: &RidgeOptions) -> Result<RidgeColumns, String> {
-        let find = |name: &String| {
-            let mut found = (0..names.len()).filter(|&at| names[at] == *name);
-            match (found.next(), found.next()) {
-                (Some(at), None) => Ok(at),
-                (Some(_), Some(_)) => Err(format!("there are several columns '{name}'")),
-                (None, _) => {
-                    let known = beginning(&names.join(", "), 300);
-                    Err(format!("there is no column '{name}' (columns: {known})"))
-                }
+        // By name: the only column, or nothing if there are several.
+        let mut places: HashMap<&str, Option<usize>> = HashMap::new();
+        for (at, name) in names.iter().enumerate() {
+            places.entry(name).and_modify(|place| *place = None).or_insert(Some(at));
+        }
+        let find = |name: &String| match places.get(name.as_str()) {
+            Some(Some(at)) => Ok(*at),
+            Some(None) => Err(format!("there are several columns '{name}'")),
+            None => {
+                let known = beginning(&names.join(", "), 300);
+                Err(format!("there is no column '{name}' (columns: {known})"))
             }
         };
         if names.len() < 2 {
