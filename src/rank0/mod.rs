@@ -191,6 +191,7 @@ pub(crate) fn serve(
                             Event::Alive { rank }
                         }
                         ToMaster::Heartbeat { idle, computes } => {
+                            hub.beat();
                             effects.computes(rank, computes);
                             // A worker does not know of a message still in flight, so it is not idle then.
                             Event::Heartbeat { rank, idle: idle && !hub.is_sending(rank) }
