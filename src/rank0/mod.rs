@@ -217,7 +217,9 @@ pub(crate) fn serve(
             match action {
                 Action::Welcome { rank, host } => {
                     effects.join(rank, &host)?;
-                    traffic.send(hub, rank, welcome.clone())?;
+                    if !master.is_complete() {
+                        traffic.send(hub, rank, welcome.clone())?;
+                    }
                 }
                 Action::Record { rank, thread, runs } => effects.record(rank, thread, runs)?,
                 Action::Close(summary) => effects.close(*summary)?,
