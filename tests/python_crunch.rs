@@ -466,3 +466,89 @@ def crunch(x):
     let pids: std::collections::HashSet<&str> = pids.lines().collect();
     assert_eq!(pids.len(), 1, "the child lives on");
 }
+
+/// A job whose file notes each import, and who makes it.
+fn noting_imports(more: &str) -> Desk {
+    let desk = Desk::with_job(&format!(
+        "[crunch]\npython = \"fit.py:fit\"\n{more}\n[[loop]]\nname = \"x\"\nrange = {{ from = 0, to = 3 }}\n\
+         reduce = {{ python = \"fit.py:total\" }}\n"
+    ));
+    desk.write(
+        "fit.py",
+        "import os, time\n\
+         with open('imports', 'a') as log: log.write(os.environ['GRIDMPI_RANK'] + '\\n')\n\
+         def fit(x):\n    time.sleep(0.5)\n    return float(x)\n\
+         def load(x): return x\n\
+         def total(runs): return sum(run['value'] for run in runs)\n",
+    );
+    desk
+}
+
+/// Who has imported the file since the last look, sorted.
+fn imports(desk: &Desk) -> Vec<String> {
+    let text = std::fs::read_to_string(desk.path("imports")).unwrap_or_default();
+    desk.write("imports", "");
+    let mut ranks: Vec<String> = text.lines().map(String::from).collect();
+    ranks.sort();
+    ranks
+}
+
+#[test]
+fn the_child_that_checks_the_functions_is_the_first_that_works() {
+    for more in ["", "load = \"fit.py:load\"\ndata = \"x\"\n"] {
+        let desk = noting_imports(more);
+        desk.run_job().exits(0);
+        assert_eq!(imports(&desk), ["0", "1", "2"], "a reducer and two workers");
+        assert_eq!(desk.sql("SELECT score FROM groups"), ["3.0"]);
+    }
+    // Rank 0 works too: its worker is the first. Otherwise the child reduces.
+    for (ranks, of_rank0, expected) in
+        [(3, &["--master-works"][..], &["0", "0", "1", "2"][..]), (3, &[], &["0", "1", "2"])]
+    {
+        let desk = noting_imports("");
+        let arguments = [&["job.toml", "--out", "out"][..], of_rank0].concat();
+        desk.run(mpirun(ranks), &arguments).exits(0);
+        assert_eq!(imports(&desk), expected);
+        assert_eq!(desk.sql("SELECT score FROM groups"), ["3.0"]);
+    }
+}
+
+#[test]
+fn functions_of_other_files_are_imported_apart() {
+    // Crunch and a reduction may each have a module of the same name, and change what both would see.
+    let desk = Desk::with_job(
+        "[crunch]\npython = \"a/fit.py:fit\"\n[[loop]]\nname = \"x\"\nrange = { from = 0, to = 3 }\n\
+         reduce = { python = \"b/fold.py:total\" }\n",
+    );
+    let note = "with open('imports', 'a') as log: log.write(__name__ + '\\n')\n";
+    desk.write("a/tool.py", "FACTOR = 2.0\n");
+    desk.write("a/fit.py", &format!("import tool\n{note}def fit(x): return x * tool.FACTOR\n"));
+    desk.write("b/tool.py", "FACTOR = 100.0\n");
+    let total = "def total(runs): return tool.FACTOR * sum(run['value'] for run in runs)\n";
+    desk.write("b/fold.py", &format!("import tool\n{note}{total}"));
+    desk.run_job().exits(0);
+    assert_eq!(imports(&desk), ["fit", "fit", "fold"]);
+    assert_eq!(desk.sql("SELECT score FROM groups"), ["600.0"]);
+}
+
+#[test]
+fn a_child_that_has_imported_what_a_file_was_before_is_not_taken_over() {
+    // The first import finds another module than the one whose digest is stored with the runs.
+    let desk = desk("import tool\ndef crunch(x): return x * tool.FACTOR\n", "", "[1, 2, 3]");
+    desk.write("tool.py", "FACTOR = 100.0\nopen('tool.py', 'w').write('FACTOR = 2.0\\n')\n");
+    assert_eq!(values(&desk.run_job().exits(0)), json!([2.0, 4.0, 6.0]));
+    assert_eq!(values(&desk.run_job().exits(0)), json!([2.0, 4.0, 6.0]));
+}
+
+#[test]
+fn a_start_with_nothing_left_to_do_imports_for_the_check_alone() {
+    for start in [gridmpi, || mpirun(3)] {
+        let desk = noting_imports("");
+        let arguments = ["job.toml", "--out", "out"];
+        desk.run(start(), &arguments).exits(0);
+        imports(&desk);
+        let again = desk.run(start(), &arguments).exits(0);
+        assert!(again.stderr.contains("3 of 3 runs reused"), "{}", again.stderr);
+        assert_eq!(imports(&desk).len(), 1);
+    }
+}

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::options::Options;
 use crate::cli::{demo, say};
-use crate::executor;
+use crate::executor::{self, ReadyChildren};
 use crate::job::{Job, PointDigests, PythonModules};
 use crate::model::JobPart;
 use crate::platform::launcher::LaunchInfo;
@@ -14,7 +14,7 @@ use crate::rank0::settings::Out;
 use crate::rank0::types::PreparedJob;
 #[cfg(feature = "mpi")]
 use crate::store::{LaunchFile, part_folder};
-use crate::study::run::run_job;
+use crate::study::run::{FirstPlace, run_job};
 use crate::util::error::{Error, Exit, Result};
 use crate::worker::isolated_main;
 
@@ -60,9 +60,13 @@ pub(super) fn default_job() -> Option<PathBuf> {
 }
 
 /// A checked job from a job file.
-pub(super) fn work(job: Job, text: String, modules: PythonModules) -> PreparedJob {
+pub(super) fn work(
+    job: Job,
+    text: String,
+    (modules, ready): (PythonModules, ReadyChildren),
+) -> PreparedJob {
     let (version, digests) = (String::new(), PointDigests::new());
-    PreparedJob { job, text, version, digests, modules, listeners: Vec::new() }
+    PreparedJob { job, text, version, digests, modules, ready, listeners: Vec::new() }
 }
 
 /// Runs a job over MPI or threads, depending on how this process was started.
@@ -89,7 +93,7 @@ fn run_job_file(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit
     if demo && settings.out == Out::Named {
         settings.out = Out::Temporary; // no results folder was asked for
     }
-    let prepare = || {
+    let prepare = |place: FirstPlace| {
         if quick && !demo {
             return Err(Error::input(
                 "--quick is for the built-in demonstration, which takes no job",
@@ -99,8 +103,9 @@ fn run_job_file(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit
             Some(file) => executor::read_job(file)?,
             None => demo::job(quick)?,
         };
-        let modules = executor::check(&job)?;
-        Ok(work(job, text, modules))
+        let place = place(job.nest.tasks());
+        let checked = executor::check(&job, place)?;
+        Ok(work(job, text, checked))
     };
     let Some(finished) = run_job(launched, &settings, None, prepare)? else {
         return Ok(Exit::Complete);

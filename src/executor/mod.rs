@@ -49,6 +49,25 @@ pub(crate) const RESTARTS: [Duration; 4] = [
     Duration::from_millis(1600),
 ];
 
+/// The place of rank 0 where it does not work itself.
+pub(crate) const RANK0: Slot = Slot { rank: 0, thread: 0, cores: 1 };
+
+/// Children that were started for the check at the start, for whoever works in this process: `python/ready.rs`.
+/// Without job files there are none.
+#[derive(Clone, Default)]
+pub(crate) struct ReadyChildren {
+    #[cfg(feature = "jobs")]
+    children: python::ready::Children,
+}
+
+impl ReadyChildren {
+    /// Ends those that nobody at this place has taken over.
+    pub(crate) fn end(&self, #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] at: Slot) {
+        #[cfg(feature = "jobs")]
+        self.children.lock().retain(|(setup, _)| setup.place() != at);
+    }
+}
+
 /// One call of crunch.
 pub(crate) struct Task<'a> {
     pub(crate) job: &'a Job,
@@ -90,7 +109,7 @@ impl From<Result<Scored, RunError>> for CallResult {
 }
 
 /// The rank and thread that runs a task.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) rank: usize,
     /// The worker's thread, from 0.
@@ -139,6 +158,7 @@ pub(crate) trait GroupReducer {
 pub(crate) struct ExecutorRegistry {
     job: Arc<Job>,
     study: Option<Arc<ErasedStudy>>,
+    ready: ReadyChildren,
     /// Cached data sets of `ridge`.
     #[cfg(feature = "jobs")]
     ridge: Arc<builtin::ridge::RidgeCache>,
@@ -148,10 +168,15 @@ pub(crate) struct ExecutorRegistry {
 
 impl ExecutorRegistry {
     /// `native` is the user's Rust, if the job comes from a Rust program.
-    pub(crate) fn new(job: &Arc<Job>, study: Option<&Arc<ErasedStudy>>) -> ExecutorRegistry {
+    pub(crate) fn new(
+        job: &Arc<Job>,
+        study: Option<&Arc<ErasedStudy>>,
+        ready: &ReadyChildren,
+    ) -> ExecutorRegistry {
         ExecutorRegistry {
             job: job.clone(),
             study: study.cloned(),
+            ready: ready.clone(),
             #[cfg(feature = "jobs")]
             ridge: Arc::default(),
             #[cfg(feature = "jobs")]
@@ -181,8 +206,8 @@ impl ExecutorRegistry {
             }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Python(python) => {
-                let watch = &self.watch;
-                Box::new(python::crunch::PythonExecutor::new(job, python, caller, watch, place))
+                let shared = (&self.watch, &self.ready);
+                Box::new(python::crunch::PythonExecutor::new(job, python, caller, shared, place))
             }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Command(words) => {
@@ -210,7 +235,12 @@ impl ExecutorRegistry {
     }
 
     pub(crate) fn reducer(&self, place: Slot) -> Box<dyn GroupReducer + Send> {
-        reducer(&self.job, self.study.as_ref(), place)
+        reducer(&self.job, self.study.as_ref(), place, &self.ready)
+    }
+
+    /// Ends children that were ready for this place and that it does not need.
+    pub(crate) fn end_ready(&self, place: Slot) {
+        self.ready.end(place);
     }
 
     /// Whether workers are to call reductions too.
@@ -226,11 +256,12 @@ pub(crate) fn reducer(
     job: &Arc<Job>,
     study: Option<&Arc<ErasedStudy>>,
     #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] place: Slot,
+    #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] ready: &ReadyChildren,
 ) -> Box<dyn GroupReducer + Send> {
     match study {
         Some(study) => Box::new(RustReducer::new(job, study)),
         #[cfg(feature = "jobs")]
-        None => Box::new(python::reducer::PythonReducer::new(job, place)),
+        None => Box::new(python::reducer::PythonReducer::new(job, place, ready)),
         #[cfg(not(feature = "jobs"))]
         None => Box::new(Stranger),
     }
@@ -267,10 +298,11 @@ pub(crate) fn read_job(file: &std::path::Path) -> Result<(Job, String)> {
     Job::read(file, &python::points::PythonPointFunctions::default())
 }
 
-/// Checks, once on rank 0, for errors that would make every run fail.
+/// Checks, once on rank 0, for errors that would make every run fail. What that has started is ready for the
+/// worker at this place.
 #[cfg(feature = "jobs")]
-pub(crate) fn check(job: &Job) -> Result<job::PythonModules> {
-    let modules = python::functions::check_functions(job)?;
+pub(crate) fn check(job: &Job, place: Slot) -> Result<(job::PythonModules, ReadyChildren)> {
+    let (modules, ready) = python::functions::check_functions(job, place)?;
     let checked = match &job.crunch {
         job::CrunchSpec::Multiply { .. }
         | job::CrunchSpec::Python(_)
@@ -282,5 +314,5 @@ pub(crate) fn check(job: &Job) -> Result<job::PythonModules> {
             .map(drop)
             .map_err(|why| job.wrong("crunch.shell", format!("{} {why}", line.shell))),
     };
-    checked.map(|()| modules)
+    checked.map(|()| (modules, ready))
 }

@@ -177,7 +177,9 @@ impl Master {
                 self.first.get_or_insert(now);
                 if self.workers.welcome(rank, threads, now) {
                     actions.push(Action::Welcome { rank, host });
-                    if self.ends {
+                    if self.is_complete() {
+                        self.workers.reported(rank); // it need not prepare, and is dismissed
+                    } else if self.ends {
                         actions.push(Action::Cancel { rank, task: None });
                     }
                 }

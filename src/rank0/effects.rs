@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::executor::rust::ErasedStudy;
-use crate::executor::{self, Slot};
+use crate::executor::{self, RANK0, ReadyChildren};
 use crate::job::Job;
 use crate::master::{Event, Master};
 use crate::model::{GroupSummary, Key, Reduce, RunBatch, Scored, SlotResult};
@@ -97,7 +97,7 @@ impl RunEffects {
     pub(crate) fn open(
         job: &Arc<Job>,
         study: Option<&Arc<ErasedStudy>>,
-        listeners: Vec<(usize, Listener)>,
+        (listeners, ready, has_work): (Vec<(usize, Listener)>, &ReadyChildren, bool),
         store: Store,
         (progress, status): (Progress, StatusWriter),
         settings: &Settings,
@@ -106,7 +106,8 @@ impl RunEffects {
         let outside =
             job.nest.loops().iter().any(|l| l.reduce.as_ref().is_some_and(Reduce::is_outside));
         let needed = outside && !job.policy.reduce_on_workers;
-        let reducer = if needed { Some(ReduceThread::start(job, study)?) } else { None };
+        let reducer =
+            if needed { Some(ReduceThread::start(job, study, ready, has_work)?) } else { None };
         let listeners =
             if listeners.is_empty() { None } else { Some(Listeners::start(job, listeners)?) };
         let requests = RequestBroker::new(study.cloned());
@@ -374,11 +375,20 @@ fn lost_reducer() -> Error {
 }
 
 impl ReduceThread {
-    fn start(job: &Arc<Job>, study: Option<&Arc<ErasedStudy>>) -> Result<ReduceThread> {
+    fn start(
+        job: &Arc<Job>,
+        study: Option<&Arc<ErasedStudy>>,
+        ready: &ReadyChildren,
+        has_work: bool,
+    ) -> Result<ReduceThread> {
         let (groups, to_reduce) = channel::<(Key, Vec<SlotResult>)>();
         let (done, reduced) = channel();
-        let mut reducer = executor::reducer(job, study, Slot { rank: 0, thread: 0, cores: 1 });
+        let mut reducer = executor::reducer(job, study, RANK0, ready);
         let work = move || {
+            if has_work {
+                // What it imports is there when the first group is; if that fails, the group's call says so.
+                let _ = caught("the check of what reductions need", || reducer.prepare());
+            }
             while let Ok((key, items)) = to_reduce.recv() {
                 let result = caught("summarize", || reducer.reduce(key, &items));
                 let imported = reducer.take_imported();

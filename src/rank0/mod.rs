@@ -192,6 +192,7 @@ pub(crate) fn serve(
                             Event::Alive { rank }
                         }
                         ToMaster::Heartbeat { idle, computes } => {
+                            hub.beat();
                             effects.computes(rank, computes);
                             // A worker does not know of a message still in flight, so it is not idle then.
                             Event::Heartbeat { rank, idle: idle && !hub.is_sending(rank) }
@@ -217,7 +218,9 @@ pub(crate) fn serve(
             match action {
                 Action::Welcome { rank, host } => {
                     effects.join(rank, &host)?;
-                    traffic.send(hub, rank, welcome.clone())?;
+                    if !master.is_complete() {
+                        traffic.send(hub, rank, welcome.clone())?;
+                    }
                 }
                 Action::Record { rank, thread, runs } => effects.record(rank, thread, runs)?,
                 Action::Close(summary) => effects.close(*summary)?,

@@ -79,7 +79,8 @@ impl Session {
         pool: WorkerPool,
     ) -> Result<Session> {
         let WorkerPool { lowest, workers, threads, lease } = pool;
-        let PreparedJob { mut job, text, version, digests: own_digests, modules, listeners } = work;
+        let PreparedJob { mut job, text, version, digests: own_digests, modules, ready, listeners } =
+            work;
         let (out, scratch) = match &settings.out {
             Out::At(out) if !settings.no_store => (out.clone(), None),
             Out::Named if !settings.no_store => (Path::new("results").join(&job.name), None),
@@ -200,8 +201,16 @@ impl Session {
         let place = scratch.is_none().then(|| folder.path());
         let status = StatusWriter::new(&job, place, booked, part.clone(), groups);
         let shown = (progress, status);
-        let mut effects =
-            RunEffects::open(&job, study.as_ref(), listeners, store, shown, settings, end)?;
+        let has_work = master.tally().done < master.goal();
+        let mut effects = RunEffects::open(
+            &job,
+            study.as_ref(),
+            (listeners, &ready, has_work),
+            store,
+            shown,
+            settings,
+            end,
+        )?;
         effects.know_imported(imported);
         let no_store = settings.no_store;
         Ok(Session {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::executor::ReadyChildren;
 use crate::job::{Job, PointDigests, PythonModules};
 use crate::model::{GroupSummary, LoopNest, Tally};
 use crate::rank0::timing::Timing;
@@ -22,6 +23,8 @@ pub(crate) struct PreparedJob {
     pub(crate) digests: PointDigests,
     /// What its Python functions import.
     pub(crate) modules: PythonModules,
+    /// Their children that have done so.
+    pub(crate) ready: ReadyChildren,
     /// Listeners, with the level of each.
     pub(crate) listeners: Vec<(usize, Listener)>,
 }

@@ -19,6 +19,7 @@ pub use self::nest::{Crunched, Nest};
 pub use self::outcome::Outcome;
 pub use self::runs::{Runs, Summary};
 
+use crate::executor::ReadyChildren;
 use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, ErasedStudy};
 use crate::job::{self, Job, Seeding};
@@ -26,7 +27,7 @@ use crate::model::{Completeness, GroupSummary, LoopNest, Order, Policy, SlotResu
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Settings;
 use crate::rank0::types::{Listener, PreparedJob};
-use crate::study::run::run_job;
+use crate::study::run::{FirstPlace, run_job};
 use crate::util::error::{Error, Result};
 use crate::wire::codec;
 use crate::wire::dictionary::{DictionaryData, SharedDictionary};
@@ -349,11 +350,13 @@ where
     }
 
     /// The part that every rank needs, and a closure that prepares the job on rank 0.
-    pub(crate) fn split(self) -> (Arc<ErasedStudy>, impl FnOnce() -> Result<PreparedJob>) {
+    pub(crate) fn split(
+        self,
+    ) -> (Arc<ErasedStudy>, impl FnOnce(FirstPlace) -> Result<PreparedJob>) {
         let Study { name, version, policy, erased, selectors, listeners, .. } = self;
         let native = Arc::new(erased);
         let brought = native.clone();
-        let prepare = move || {
+        let prepare = move |_: FirstPlace| {
             if !policy.require.is_sound() {
                 return Err(Error::input("require: expected over 0 and up to 1"));
             }
@@ -384,7 +387,8 @@ where
             let listeners =
                 listeners.into_iter().map(|(folds, listen)| (depth - folds, listen)).collect();
             let (text, modules) = (String::new(), job::PythonModules::default());
-            Ok(PreparedJob { job, text, version, digests, modules, listeners })
+            let ready = ReadyChildren::default();
+            Ok(PreparedJob { job, text, version, digests, modules, ready, listeners })
         };
         (native, prepare)
     }

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::executor::rust::ErasedStudy;
+use crate::executor::{RANK0, ReadyChildren, Slot};
 use crate::platform::launcher::LaunchInfo;
 use crate::platform::slurm;
 #[cfg(feature = "mpi")]
@@ -37,13 +38,16 @@ const LEASE: Duration = Duration::from_secs(10);
 /// How long the threads of dismissed workers may take to end.
 const LAST_ENDS: Duration = Duration::from_secs(10);
 
+/// The place of the first worker in the process of rank 0, by the number of tasks; rank 0's own if none works there.
+pub(crate) type FirstPlace<'a> = &'a dyn Fn(u64) -> Slot;
+
 /// Runs the job that `prepare` makes on rank 0, over MPI or threads, depending on how this process was
 /// started. Worker ranks get nothing. `native` is the user's study, which every rank has.
 pub(crate) fn run_job(
     launched: Option<LaunchInfo>,
     settings: &Settings,
     study: Option<Arc<ErasedStudy>>,
-    prepare: impl FnOnce() -> Result<PreparedJob>,
+    prepare: impl FnOnce(FirstPlace) -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     match launched {
         Some(launched) if launched.size != Some(1) => {
@@ -62,26 +66,31 @@ fn over_threads(
     launched: bool,
     settings: &Settings,
     study: Option<Arc<ErasedStudy>>,
-    prepare: impl FnOnce() -> Result<PreparedJob>,
+    prepare: impl FnOnce(FirstPlace) -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     if settings.is_main {
         signals::take();
     }
-    let work = prepare()?;
     let cores = slurm::cores().unwrap_or_else(machine::cores);
     let threads = settings.threads.unwrap_or(cores);
+    let workers = |tasks: u64| tasks.min(threads as u64) as usize;
+    let each = |workers: usize| (cores / workers.max(1)).max(1);
+    let first = |tasks| Slot { rank: 1, thread: 0, cores: each(workers(tasks)) };
+    let work = prepare(&first)?;
     check_strategy(settings, threads)?;
     if launched {
         machine::warn_if_crowded(0, &machine::host(), threads as u32, machine::cores() as u32);
     }
-    let workers = work.job.nest.tasks().min(threads as u64) as usize;
+    let workers = workers(work.job.nest.tasks());
+    let ready = work.ready.clone();
     let pool = WorkerPool { lowest: 1, workers, threads: 1, lease: None };
     let session = Session::new(settings, study.clone(), work, pool)?;
+    ready.end(RANK0); // its reducer has taken what it needs
     let (mut hub, links) = threads::connect(1, workers);
-    let config = WorkerConfig { threads: 1, cores: (cores / workers).max(1), is_process: false };
+    let config = WorkerConfig { threads: 1, cores: each(workers), is_process: false };
     let mut joined = Vec::new();
     for link in links {
-        joined.push(start_worker(link, config, study.clone())?);
+        joined.push(start_worker(link, config, study.clone(), ready.clone())?);
     }
     // If rank 0 fails, it does not wait for running tasks.
     let served = session.serve(&mut hub)?;
@@ -101,9 +110,10 @@ fn start_worker(
     link: ThreadLink,
     config: WorkerConfig,
     study: Option<Arc<ErasedStudy>>,
+    ready: ReadyChildren,
 ) -> Result<JoinHandle<Result<()>>> {
     let name = format!("rank {}", link.rank());
-    thread::start(&name, move || worker::work(Box::new(link), config, study.as_ref()))
+    thread::start(&name, move || worker::work(Box::new(link), config, study.as_ref(), &ready))
 }
 
 #[cfg(feature = "mpi")]
@@ -111,7 +121,7 @@ fn over_ranks(
     launched: &LaunchInfo,
     settings: &Settings,
     study: Option<Arc<ErasedStudy>>,
-    prepare: impl FnOnce() -> Result<PreparedJob>,
+    prepare: impl FnOnce(FirstPlace) -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     use crate::wire::transport::mpi::MpiRanks;
 
@@ -143,7 +153,8 @@ fn over_ranks(
     let threads = settings.threads.map_or(1, |threads| threads as u32);
     let config = WorkerConfig { threads, cores, is_process: true };
     if ranks.own_rank() > 0 {
-        return worker::work(Box::new(ranks), config, study.as_ref()).map(|()| None);
+        let ready = ReadyChildren::default();
+        return worker::work(Box::new(ranks), config, study.as_ref(), &ready).map(|()| None);
     }
     let session = || run_rank0(&mut ranks, settings, config, study, prepare);
     let ended = catch_unwind(AssertUnwindSafe(session));
@@ -160,7 +171,7 @@ fn run_rank0(
     settings: &Settings,
     config: WorkerConfig,
     study: Option<Arc<ErasedStudy>>,
-    prepare: impl FnOnce() -> Result<PreparedJob>,
+    prepare: impl FnOnce(FirstPlace) -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     use crate::wire::transport::with_local::WithLocal;
 
@@ -168,25 +179,33 @@ fn run_rank0(
     let own = usize::from(settings.master_works);
     let (workers, threads) = (ranks.workers() + own, config.threads);
     let pool = WorkerPool { lowest: 1 - own, workers, threads, lease: Some(LEASE) };
+    let place = match settings.master_works {
+        true => Slot { cores: (config.cores / threads as usize).max(1), ..RANK0 },
+        false => RANK0,
+    };
     let session = match signals::asked() {
         Some(asked) => Err(Error::interrupted(format!("{}: nothing was started yet", asked.name))),
         None => check_strategy(settings, workers * threads as usize)
-            .and_then(|()| prepare())
-            .and_then(|work| Session::new(settings, study.clone(), work, pool)),
+            .and_then(|()| prepare(&|_| place))
+            .and_then(|work| {
+                let ready = work.ready.clone();
+                Ok((Session::new(settings, study.clone(), work, pool)?, ready))
+            }),
     };
     match session {
-        Ok(session) => {
+        Ok((session, ready)) => {
             let served = if settings.master_works {
                 let (hub, links) = threads::connect(0, 1);
                 let config = WorkerConfig { is_process: false, ..config };
                 for link in links {
                     // Without its own worker rank 0 goes on: the hub reports its end.
-                    if let Err(error) = start_worker(link, config, study.clone()) {
+                    if let Err(error) = start_worker(link, config, study.clone(), ready.clone()) {
                         log::error!("rank 0 does not work itself: {error}");
                     }
                 }
                 session.serve(&mut WithLocal::new(ranks, hub))?
             } else {
+                ready.end(RANK0); // its reducer has taken what it needs
                 session.serve(ranks)?
             };
             let all_left = served.all_left;
@@ -208,7 +227,7 @@ fn over_ranks(
     launched: &LaunchInfo,
     settings: &Settings,
     study: Option<Arc<ErasedStudy>>,
-    prepare: impl FnOnce() -> Result<PreparedJob>,
+    prepare: impl FnOnce(FirstPlace) -> Result<PreparedJob>,
 ) -> Result<Option<RunResult>> {
     if launched.may_be_alone() {
         return over_threads(true, settings, study, prepare);

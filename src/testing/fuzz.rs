@@ -176,7 +176,7 @@ proptest! {
         let ridge = "[crunch]\nbuiltin = \"ridge\"\n[[loop]]\nname = \"dataset\"\nfiles = \"x.csv\"\n\
             [[loop]]\nname = \"alpha\"\nvalues = [1]\nreduce = \"max\"\n\
             [[loop]]\nname = \"fold\"\nrange = { from = 0, to = 2 }\nreduce = \"mean\"\n";
-        let _ = crate::executor::check(&parse(ridge).unwrap());
+        let _ = crate::executor::check(&parse(ridge).unwrap(), crate::executor::RANK0);
     }
 }
 

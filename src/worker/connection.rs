@@ -411,7 +411,7 @@ impl ConnectionState {
                 }
             }
             ToWorker::Reply { ticket, reply } => drop(self.replies.insert(ticket, reply)),
-            ToWorker::Heartbeat => {}
+            ToWorker::Heartbeat => self.link.beat(),
             ToWorker::Assign(tasks) => {
                 let share = tasks.count.div_ceil(batches.len() as u64);
                 self.tasks.push_back((tasks, share));

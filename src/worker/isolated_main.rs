@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::executor::Limits;
 use crate::executor::rust::ErasedStudy;
+use crate::executor::{Limits, ReadyChildren};
 use crate::util::error::{Error, Result};
 use crate::util::framing::{read_frame, write_frame};
 use crate::wire::transport::Link;
@@ -26,7 +26,8 @@ pub(crate) fn work_if_isolated(study: Option<&Arc<ErasedStudy>>) {
     let stream = UnixStream::connect(socket);
     let worked = stream.map_err(|error| gone(&error)).and_then(|stream| {
         let means = WorkerConfig { threads: 1, cores, is_process: false };
-        worker::work(Box::new(SocketLink { rank, stream }), means, study)
+        let ready = ReadyChildren::default();
+        worker::work(Box::new(SocketLink { rank, stream }), means, study, &ready)
     });
     std::process::exit(worked.map_or(1, |()| 0));
 }

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::executor::rust::{ErasedStudy, another_program};
-use crate::executor::{CallResult, Executor, ExecutorRegistry, Slot, Task};
+use crate::executor::{CallResult, Executor, ExecutorRegistry, ReadyChildren, Slot, Task};
 use crate::job::Job;
 use crate::model::{Assignment, RunError};
 use crate::util::error::{Error, Result};
@@ -40,11 +40,12 @@ pub(crate) fn work(
     link: Box<dyn Link>,
     config: WorkerConfig,
     study: Option<&Arc<ErasedStudy>>,
+    ready: &ReadyChildren,
 ) -> Result<()> {
     let connection = Arc::new(Connection::new(link, config.threads, config.is_process));
     let whole =
         catch_unwind(AssertUnwindSafe(|| match heartbeat::start(&connection, config.is_process) {
-            Ok(_heartbeat) => request_crunch_return(&connection, config, study),
+            Ok(_heartbeat) => request_crunch_return(&connection, config, study, ready),
             Err(error) => {
                 connection.say_hello()?;
                 connection.be_sick(error.to_string())
@@ -61,6 +62,7 @@ fn request_crunch_return(
     connection: &Arc<Connection>,
     config: WorkerConfig,
     study: Option<&Arc<ErasedStudy>>,
+    ready: &ReadyChildren,
 ) -> Result<()> {
     let Some(bytes) = connection.request_job()? else { return Ok(()) };
     let job: Arc<Job> = Arc::new(codec::decode(&bytes)?);
@@ -72,7 +74,7 @@ fn request_crunch_return(
         _ => {}
     }
     let cores = (config.cores / config.threads as usize).max(1);
-    let functions = ExecutorRegistry::new(&job, study);
+    let functions = ExecutorRegistry::new(&job, study, ready);
     let work_on = |thread: u32, began: &dyn Fn() -> Result<()>| {
         let caller: Arc<dyn MasterClient> = Arc::new(ThreadConnection::new(connection, thread));
         let place = Slot { rank: connection.rank(), thread, cores };
@@ -131,12 +133,20 @@ fn run_thread(
     let mut reducer = None;
     if place.thread == 0 {
         let prepared = caught("the check of what crunch needs", || {
-            crunch.prepare()?;
-            if functions.reduces() {
-                reducer.insert(functions.reducer(place)).prepare()?;
-            }
-            Ok(())
+            // Each may take long to import its functions.
+            std::thread::scope(|scope| {
+                let reducer = functions.reduces().then(|| reducer.insert(functions.reducer(place)));
+                let reducer = reducer.map(|reducer| scope.spawn(|| reducer.prepare()));
+                let prepared = crunch.prepare();
+                let reducer = reducer.map(|thread| thread.join());
+                prepared.and(match reducer {
+                    Some(Err(panic)) => Err(panic_text(&*panic).to_string()),
+                    Some(Ok(prepared)) => prepared,
+                    None => Ok(()),
+                })
+            })
         });
+        functions.end_ready(place);
         if !connection.begin(prepared, began)? {
             return Ok(());
         }

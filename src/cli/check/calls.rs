@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier};
 
 use crate::cli::check::client::CheckClient;
 use crate::cli::check::passes::{CheckPass, Share};
-use crate::executor::{CallResult, Executor, ExecutorRegistry, Slot, Task};
+use crate::executor::{CallResult, Executor, ExecutorRegistry, ReadyChildren, Slot, Task};
 use crate::job::Job;
 use crate::model::{RunError, Scored};
 use crate::util::error::{Error, Result};
@@ -37,7 +37,7 @@ pub(super) struct Caller {
 
 impl Caller {
     fn registry(&self) -> (ExecutorRegistry, Arc<dyn MasterClient>) {
-        (ExecutorRegistry::new(&self.job, None), self.client.clone())
+        (ExecutorRegistry::new(&self.job, None, &ReadyChildren::default()), self.client.clone())
     }
 
     /// Calls crunch for one task, in a process that does nothing else, while nothing else runs.

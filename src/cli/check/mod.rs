@@ -22,7 +22,7 @@ use clap::Args;
 
 use crate::cli::ask::ListFormat;
 use crate::cli::{print, run, say};
-use crate::executor;
+use crate::executor::{self, RANK0};
 use crate::job::Job;
 use crate::util::error::{Error, Exit, Result};
 use crate::util::{machine, signals, thread};
@@ -110,7 +110,7 @@ pub(super) fn check(arguments: &CheckArgs) -> Result<Exit> {
     refuse_others(&file)?;
     let (job, _) = executor::read_job(&file)?;
     signals::take();
-    let modules = executor::check(&job)?;
+    let (modules, _) = executor::check(&job, RANK0)?;
     let reused = ReusedFiles::of(&job, &modules)?;
     let tasks = passes::choose(&job, arguments.tasks);
     let other_cores = machine::cores().max(CORES_PER_TASK + 1);

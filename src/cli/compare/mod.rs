@@ -12,7 +12,7 @@ use clap::Args;
 
 use crate::cli::ask::ListFormat;
 use crate::cli::{demo, plan, print, run, say, strategy};
-use crate::executor;
+use crate::executor::{self, RANK0};
 use crate::job::{CrunchSpec, Job, Sleep};
 use crate::master::Strategy;
 use crate::master::cost_model::CostModel;
@@ -115,7 +115,7 @@ pub(super) fn compare(arguments: &CompareArgs) -> Result<Exit> {
         Some(file) => executor::read_job(file)?,
         None => demo::job(arguments.quick)?,
     };
-    executor::check(&job)?;
+    executor::check(&job, RANK0)?;
     let tasks = job.nest.tasks();
     if tasks > MOST_TASKS {
         return Err(Error::input(format!(

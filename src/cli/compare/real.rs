@@ -3,10 +3,11 @@
 use crate::cli::compare::Case;
 use crate::cli::compare::plays::{StrategyResults, Which};
 use crate::cli::run;
+use crate::executor::ReadyChildren;
 use crate::job::{CrunchSpec, PythonModules};
 use crate::rank0::settings::Settings;
 use crate::report::text::words;
-use crate::study::run::run_job;
+use crate::study::run::{FirstPlace, run_job};
 use crate::util::error::Result;
 use crate::util::{machine, signals};
 
@@ -31,8 +32,8 @@ pub(super) fn measure(case: &Case, text: &str, lineup: &mut StrategyResults) -> 
             expected: Some(case.known.clone()),
             ..Settings::default().threads(case.workers).no_store()
         };
-        let prepare =
-            || Ok(run::work(case.job.clone(), text.to_string(), PythonModules::default()));
+        let checked = (PythonModules::default(), ReadyChildren::default());
+        let prepare = |_: FirstPlace| Ok(run::work(case.job.clone(), text.to_string(), checked));
         if let Some(finished) = run_job(None, &settings, None, prepare)? {
             entry.measured = Some((finished.timing.crunch.as_secs_f64(), finished.tally.failed));
         }

@@ -18,7 +18,7 @@ use crate::cli::plan::durations::RecordedDurations;
 use crate::cli::plan::prediction::{Prediction, predict};
 use crate::cli::plan::slurm_request::WANTED;
 use crate::cli::{demo, print, run, say};
-use crate::executor;
+use crate::executor::{self, RANK0, ReadyChildren};
 use crate::job::{Job, PythonModules, Reading};
 use crate::rank0::settings::{Only, Out, Settings};
 use crate::study::run::run_job;
@@ -87,7 +87,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
         Some(file) => executor::read_job(file)?,
         None => demo::job(false)?,
     };
-    let modules = executor::check(&job)?;
+    let (modules, _) = executor::check(&job, RANK0)?;
     // The demonstration has no results folder unless one is named.
     let named = || file.as_ref().map(|_| Path::new("results").join(&job.name));
     let out = arguments.out.clone().or_else(named);
@@ -107,9 +107,9 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
             ..Settings::default()
         };
         let work = job.clone();
-        if let Some(done) =
-            run_job(None, &settings, None, || Ok(run::work(work, text, modules.clone())))?
-        {
+        if let Some(done) = run_job(None, &settings, None, |_| {
+            Ok(run::work(work, text, (modules.clone(), ReadyChildren::default())))
+        })? {
             pilot = Some((done.tally.done - done.tally.recalled, done.tally.failed));
             exit = done.tally.exit();
             durations = RecordedDurations::of(&job, Some(&modules), done.folder.path())?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::executor::process::attempt::AttemptProcess;
 use crate::executor::process::child::{self, Limits, Timed};
@@ -72,6 +72,38 @@ impl Setup {
     pub(super) fn with_versions(mut self) -> Setup {
         self.first_frame["versions"] = Json::Bool(true);
         self
+    }
+
+    pub(crate) fn place(&self) -> Slot {
+        self.place
+    }
+
+    /// Whether a child of this setup is as one of another: the same files are imported in the same order, and it has
+    /// the functions.
+    pub(super) fn serves(&self, wanted: &Setup) -> bool {
+        let rest = |setup: &Setup| {
+            let mut rest = setup.first_frame.clone();
+            for of_its_own in ["functions", "versions"] {
+                rest.as_object_mut().map(|fields| fields.remove(of_its_own));
+            }
+            rest
+        };
+        let functions = |setup: &Setup| setup.first_frame["functions"].as_object().cloned();
+        let (Some(own), Some(others)) = (functions(self), functions(wanted)) else { return false };
+        let files = |functions: &Map<String, Json>| {
+            let mut files: Vec<Json> = Vec::new();
+            for function in functions.values() {
+                if !files.contains(&function[0]) {
+                    files.push(function[0].clone());
+                }
+            }
+            files
+        };
+        (&self.interpreter, &self.folder, self.place)
+            == (&wanted.interpreter, &wanted.folder, wanted.place)
+            && rest(self) == rest(wanted)
+            && files(&own) == files(&others)
+            && others.iter().all(|(key, function)| own.get(key) == Some(function))
     }
 
     /// For a function that gives points and may take those of the loops `around`.
@@ -228,6 +260,20 @@ impl PythonChild {
     /// only with versions.
     pub(super) fn late_modules(&self) -> impl Iterator<Item = &str> {
         self.imported.field("late").into_iter().flat_map(Value::texts)
+    }
+
+    /// The states that these files had before they were read, as text; known only with versions.
+    pub(super) fn states(&self) -> BTreeMap<String, String> {
+        match self.imported.field("states") {
+            Some(Value::Record(states)) => states
+                .iter()
+                .filter_map(|(file, state)| match state {
+                    Value::Text(state) => Some((file.clone(), state.clone())),
+                    _ => None,
+                })
+                .collect(),
+            _ => BTreeMap::new(),
+        }
     }
 
     /// The versions of the installed packages that are imported at the start, or by calls.

@@ -17,7 +17,7 @@ use crate::executor::python::functions::crunch_functions;
 use crate::executor::python::protocol::{self, Answer};
 use crate::executor::python::results_file::{ChildProgress, MOST};
 use crate::executor::watch::{self, FileWatch};
-use crate::executor::{CallResult, Executor, Limits, RESTARTS, Slot, Task};
+use crate::executor::{CallResult, Executor, Limits, RESTARTS, ReadyChildren, Slot, Task};
 use crate::job::{Job, Python};
 use crate::model::{RunError, Scored};
 use crate::util::error::Result;
@@ -49,6 +49,7 @@ pub(crate) struct PythonExecutor {
     setup: Setup,
     caller: Arc<dyn MasterClient>,
     watch: Arc<FileWatch>,
+    ready: ReadyChildren,
     /// A file that is not what it was at the start; nothing counts from then on.
     changed: Option<RunError>,
     /// Whether rank 0 knows that this host differs from its own.
@@ -106,7 +107,7 @@ impl PythonExecutor {
         job: &Arc<Job>,
         python: &Python,
         caller: &Arc<dyn MasterClient>,
-        watch: &Arc<FileWatch>,
+        (watch, ready): (&Arc<FileWatch>, &ReadyChildren),
         place: Slot,
     ) -> PythonExecutor {
         let points = job.nest.loops().iter().map(|l| match l.points.len() {
@@ -120,6 +121,7 @@ impl PythonExecutor {
             setup: Setup::new(job, &crunch_functions(python), place),
             caller: caller.clone(),
             watch: watch.clone(),
+            ready: ready.clone(),
             changed: None,
             is_told: false,
             named: watch::naming_levels(job),
@@ -178,10 +180,16 @@ impl PythonExecutor {
         }
     }
 
-    /// Starts a child. What it imports is compared before and after.
+    /// Starts a child, or takes one over. What it imports is compared before and after.
     fn start_child(&mut self) -> Result<(), RunError> {
         self.watch.check_crunch(&self.job, &*self.caller)?;
-        let child = PythonChild::start(&self.setup, &self.limits)?;
+        let child = match self.ready.take(&self.setup, &self.job) {
+            Some(mut child) => {
+                child.begin(Some(&self.limits));
+                child
+            }
+            None => PythonChild::start(&self.setup, &self.limits)?,
+        };
         self.compare_environment(child.environment())?;
         self.child = Some(child);
         self.looked = None;

@@ -5,10 +5,14 @@ use std::path::PathBuf;
 
 use crate::executor::process::child::Limits;
 use crate::executor::python::child::{HOUR, PythonChild, Setup};
-use crate::executor::{Slot, command};
+use crate::executor::{RANK0, ReadyChildren, Slot, command};
 use crate::job::{self, DigestedFile, Job, Python, PythonModules};
 use crate::model::{PythonFunction, Reduce};
 use crate::util::error::Result;
+use crate::util::panic::panic_text;
+
+/// The beginning of a reduction's name in a child.
+const REDUCE: &str = "reduce ";
 
 pub(crate) fn crunch_functions(python: &Python) -> Vec<(String, &PythonFunction)> {
     let load = python.load.iter().map(|load| ("load".to_string(), load));
@@ -20,7 +24,7 @@ pub(super) fn reduce_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
     let mut functions = Vec::new();
     for (level, l) in job.nest.loops().iter().enumerate() {
         if let Some(Reduce::Python(function)) = &l.reduce {
-            functions.push((format!("reduce {level}"), function));
+            functions.push((format!("{REDUCE}{level}"), function));
         }
     }
     functions
@@ -41,47 +45,84 @@ pub(super) fn imported_files(
     (files.collect(), packages)
 }
 
-/// Imports each Python function of the job in a child of rank 0, before any task runs; returns what they
-/// import.
-pub(crate) fn check_functions(job: &Job) -> Result<PythonModules> {
-    let mut modules = PythonModules::default();
-    let mut named = reduce_functions(job);
-    if let job::CrunchSpec::Python(python) = &job.crunch {
-        named.extend(crunch_functions(python));
-    }
+/// Imports the Python functions of the job on rank 0, before any task runs; returns what they import, and the
+/// children that have done it. One child has all functions where that imports the same as one for crunch and one for
+/// the reductions: then it is ready for crunch at this place.
+pub(crate) fn check_functions(job: &Job, place: Slot) -> Result<(PythonModules, ReadyChildren)> {
+    let (mut modules, ready) = (PythonModules::default(), ReadyChildren::default());
+    let reductions = reduce_functions(job);
+    let crunch = match &job.crunch {
+        job::CrunchSpec::Python(python) => crunch_functions(python),
+        _ => Vec::new(),
+    };
+    let named = [&crunch[..], &reductions[..]].concat();
     if named.is_empty() {
-        return Ok(modules);
+        return Ok((modules, ready));
     }
-    let place = Slot { rank: 0, thread: 0, cores: 1 };
     let interpreter = Setup::new(job, &[], place).interpreter;
     let found = command::find_program(&interpreter).map_err(|why| {
         job.wrong("crunch.interpreter", format!("\"{}\" {why}", job.interpreter()))
     })?;
     modules.interpreter = Some(found.clone());
-    for (name, function) in named {
-        let key = match name.strip_prefix("reduce ").and_then(|level| level.parse::<usize>().ok()) {
-            Some(level) => format!("loop.{}.reduce", job.nest.loops()[level].name),
-            None if name == "load" => "crunch.load".to_string(),
-            None => "crunch.python".to_string(),
-        };
+    for (name, function) in &named {
         let file = job.folder.join(&function.file);
         if !file.is_file() {
-            return Err(job.wrong(&key, format!("there is no file {}", file.display())));
+            let why = format!("there is no file {}", file.display());
+            return Err(job.wrong(&key_of(job, name), why));
         }
-        let limits = Limits::new(Some(HOUR), None);
-        let is_reduction = name.starts_with("reduce ");
-        let mut setup = Setup::new(job, &[(name, function)], place).with_versions();
+    }
+    let setup = |functions: &[(String, &PythonFunction)], place| {
+        let mut setup = Setup::new(job, functions, place).with_versions();
         setup.interpreter = found.clone(); // as workers do
-        let child = PythonChild::start(&setup, &limits).map_err(|why| job.wrong(&key, why))?;
-        let files = child.modules().map(PathBuf::from);
-        if is_reduction {
-            modules.reductions.extend(files.chain(child.late_modules().map(PathBuf::from)));
+        setup
+    };
+    let (all, of_crunch) = (setup(&named, place), setup(&crunch, place));
+    let setups = match all.serves(&of_crunch) {
+        true => vec![(all, &named)],
+        false => vec![(of_crunch, &crunch), (setup(&reductions, RANK0), &reductions)],
+    };
+    let setups = setups.into_iter().filter(|(_, functions)| !functions.is_empty());
+    let setups: Vec<_> = setups.collect();
+    let start = |setup: &Setup| PythonChild::start(setup, &Limits::new(Some(HOUR), None));
+    let started: Vec<_> = std::thread::scope(|scope| {
+        let side_by_side = setups.iter().map(|(setup, _)| scope.spawn(move || start(setup)));
+        let side_by_side: Vec<_> = side_by_side.collect();
+        let ended = side_by_side.into_iter().map(|thread| thread.join());
+        ended
+            .map(|child| child.unwrap_or_else(|panic| Err(panic_text(&*panic).to_string())))
+            .collect()
+    });
+    for ((of_child, functions), child) in setups.into_iter().zip(started) {
+        let child = child.map_err(|why| {
+            // Which of them is it? Alone, each is imported as the error says.
+            let alone = |named: &(String, &PythonFunction)| {
+                let why = start(&setup(std::slice::from_ref(named), place)).err()?;
+                Some(job.wrong(&key_of(job, &named.0), why))
+            };
+            let wrong = || job.wrong(&key_of(job, &functions[0].0), why);
+            functions.iter().find_map(alone).unwrap_or_else(wrong)
+        })?;
+        let files: Vec<PathBuf> = child.modules().map(PathBuf::from).collect();
+        if functions.iter().any(|(name, _)| name.starts_with(REDUCE)) {
+            let late = child.late_modules().map(PathBuf::from);
+            modules.reductions.extend(files.iter().cloned().chain(late));
             modules.reduction_packages.extend(child.packages());
-        } else {
+        }
+        if !functions.iter().all(|(name, _)| name.starts_with(REDUCE)) {
             modules.crunch.extend(files);
             modules.packages.extend(child.packages());
             modules.environment.extend(child.environment());
         }
+        ready.add(of_child, child);
     }
-    Ok(modules)
+    Ok((modules, ready))
+}
+
+/// The key of the job file that names a function.
+fn key_of(job: &Job, name: &str) -> String {
+    match name.strip_prefix(REDUCE).and_then(|level| level.parse::<usize>().ok()) {
+        Some(level) => format!("loop.{}.reduce", job.nest.loops()[level].name),
+        None if name == "load" => "crunch.load".to_string(),
+        None => "crunch.python".to_string(),
+    }
 }

@@ -14,13 +14,27 @@ installed = tuple(os.path.join(folder, "") for folder in installed if folder)
 library = tuple(os.path.join(folder, "") for folder in library if folder)
 known_modules = set()  # names that have been looked at
 opened = set()  # files whose code was loaded, also where no module is kept under its name
+states = {}  # of these files, before they were read
+
+
+def note_state(path):
+    """Notes the state of a file that is about to be read, as text."""
+    try:
+        was = os.stat(path)
+        state = f"{was.st_size} {was.st_mtime_ns} {was.st_ctime_ns} {was.st_ino}"
+        # Read in two states, it may be either.
+        states[path] = state if states.get(path, state) == state else ""
+    except (OSError, ValueError):
+        pass
 
 
 def noting_code(function, place):
     @functools.wraps(function)
     def noted(*arguments):
         if isinstance(arguments[place], (str, os.PathLike)):
-            opened.add(os.fspath(arguments[place]))
+            path = os.fspath(arguments[place])
+            opened.add(path)
+            note_state(path)
         return function(*arguments)
 
     return noted
@@ -210,4 +224,7 @@ def imported():
         more, named = imports_in(files)
         late = sorted(more)
         packages = packages | named
-    return {"files": files, "late": late, "packages": versions(packages), "python": interpreter()}
+    known = {os.path.join(folder, path): state for path, state in states.items() if isinstance(path, str)}
+    kept = {path: known[path] for path in files if path in known and setup.get("versions")}
+    states.clear()
+    return {"files": files, "late": late, "states": kept, "packages": versions(packages), "python": interpreter()}

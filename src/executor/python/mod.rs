@@ -5,5 +5,6 @@ pub(crate) mod crunch;
 pub(crate) mod functions;
 pub(crate) mod points;
 mod protocol;
+pub(crate) mod ready;
 pub(crate) mod reducer;
 mod results_file;

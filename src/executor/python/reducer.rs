@@ -10,7 +10,7 @@ use crate::executor::process::child::Limits;
 use crate::executor::python::child::{HOUR, PythonChild, Setup};
 use crate::executor::python::functions::{imported_files, reduce_functions};
 use crate::executor::python::protocol::marked;
-use crate::executor::{GroupReducer, Slot};
+use crate::executor::{GroupReducer, RANK0, ReadyChildren, Slot};
 use crate::job::Job;
 use crate::model::{Key, Scored, SlotResult, Value, score};
 use crate::util::error::Result;
@@ -47,9 +47,10 @@ pub(crate) struct PythonReducer {
 }
 
 impl PythonReducer {
-    pub(crate) fn new(job: &Arc<Job>, place: Slot) -> PythonReducer {
+    pub(crate) fn new(job: &Arc<Job>, place: Slot, ready: &ReadyChildren) -> PythonReducer {
         let setup = Setup::new(job, &reduce_functions(job), place);
-        PythonReducer { job: job.clone(), setup, child: None }
+        let child = if place == RANK0 { ready.take(&setup, job) } else { None };
+        PythonReducer { job: job.clone(), setup, child }
     }
 }
 

@@ -29,6 +29,9 @@ pub(crate) trait Hub {
     /// worker's rank, or `None` if no message arrived within `wait`.
     fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>>;
 
+    /// The message received last was a heartbeat: what is waited for has not come.
+    fn beat(&mut self) {}
+
     fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()>;
 
     /// Sends a message small enough to be copied.
@@ -79,6 +82,14 @@ pub(crate) trait Link: Send {
     fn send_small(&mut self, bytes: &[u8]) -> Result<()> {
         self.send(Bytes::copy_from_slice(bytes))
     }
+
+    /// Sends a heartbeat, which has no answer.
+    fn send_beat(&mut self, bytes: &[u8]) -> Result<()> {
+        self.send_small(bytes)
+    }
+
+    /// The message received last was a heartbeat: what is waited for has not come.
+    fn beat(&mut self) {}
 
     /// Receives the next message into `buffer`, replacing its contents; whether one arrived within `wait`.
     fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<bool>;

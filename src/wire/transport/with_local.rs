@@ -53,6 +53,10 @@ impl Hub for WithLocal<'_> {
         }
     }
 
+    fn beat(&mut self) {
+        self.ranks.beat(); // the local worker sends none
+    }
+
     fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
         if rank == 0 { self.own.send(rank, bytes) } else { self.ranks.send(rank, bytes) }
     }

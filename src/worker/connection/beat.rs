@@ -2,9 +2,22 @@
 
 use parking_lot::MutexGuard;
 
+use crate::util::error::Result;
 use crate::util::thread;
+use crate::wire::codec;
 use crate::wire::messages::ToMaster;
-use crate::worker::connection::Connection;
+use crate::worker::connection::{Connection, ConnectionState};
+
+impl ConnectionState {
+    fn send_beat(&mut self, beat: &ToMaster) -> Result<()> {
+        self.report_signal()?;
+        codec::encode_into(beat, &mut self.sent);
+        match beat {
+            ToMaster::Heartbeat { .. } => self.link.send_beat(&self.sent),
+            _ => self.link.send_small(&self.sent),
+        }
+    }
+}
 
 impl Connection {
     /// Whether crunch runs in another process, whose threads nobody counts here.
@@ -22,7 +35,7 @@ impl Connection {
         } else {
             self.hello()
         };
-        if let Err(error) = state.send_short(&beat) {
+        if let Err(error) = state.send_beat(&beat) {
             state.lost = Some(error);
         }
     }

@@ -2,12 +2,13 @@
 //!
 //! No call blocks inside MPI: it would never return if the other rank has died, and a blocking receive
 //! keeps a core busy. All sends and receives are nonblocking. Waiting means polling: first without sleep,
-//! then with sleeps that grow with the silence, up to less than a millisecond. MPI counts are 32-bit, so a
+//! then with sleeps that grow with the silence (`silence.rs`), heartbeats left aside. MPI counts are 32-bit, so a
 //! long message is sent in parts with their own tag; MPI keeps the order of messages of one rank. Rank 0 paces
 //! these parts (`pace.rs`), so that small messages are prompt on a slow line too.
 
 mod pace;
 mod raw;
+mod silence;
 #[cfg(test)]
 mod tests;
 mod traffic;
@@ -35,13 +36,6 @@ use traffic::Traffic;
 /// There is no yield, because on a busy core a yield takes milliseconds.
 const EAGER: Duration = Duration::from_micros(200);
 const LEAST_EAGER: Duration = Duration::from_micros(5);
-/// After that, each sleep is the silence so far divided by this, so that polling adds little to the
-/// latency of a message compared with the time waited for it.
-const SHARE: u32 = 16;
-/// The longest sleep between two polls, of rank 0 and of a worker: the most latency that polling adds.
-/// An assignment to an idle worker waits for both: rank 0 has to receive the request or result, and the
-/// worker the assignment. Workers mostly crunch while no message arrives; rank 0 has nothing else to do.
-const LONGEST_SLEEP: [Duration; 2] = [Duration::from_micros(750), Duration::from_micros(400)];
 
 /// Time limit of `MPI_Init`: a constant part, and a part per rank.
 const INITIALIZE: Duration = Duration::from_secs(60);
@@ -66,6 +60,7 @@ pub(crate) fn library() -> String {
 pub(crate) struct MpiRanks {
     universe: Option<Universe>,
     world: SimpleCommunicator,
+    own: usize,
     traffic: Arc<Mutex<Traffic>>,
     /// Ranks that have died.
     dead: Receiver<usize>,
@@ -75,9 +70,14 @@ pub(crate) struct MpiRanks {
     beating: Option<Ticker>,
     /// Start of the current silence, while a message was expected.
     idle: Option<Instant>,
-    /// How long to poll without sleep, and the longest sleep after that.
+    /// How long to poll without sleep.
     eager: Duration,
-    longest_sleep: Duration,
+    /// Whether something other than heartbeats was sent or has come since `quiet` was set, and the same before
+    /// the message that came last.
+    talks: bool,
+    talked: bool,
+    /// Since when there are only heartbeats.
+    quiet: Instant,
     /// Whether a rank is known to be dead, so that `MPI_Finalize` might hang.
     skip_finalize: bool,
 }
@@ -111,6 +111,7 @@ impl MpiRanks {
         Ok(MpiRanks {
             universe: Some(universe),
             world,
+            own,
             traffic,
             dead,
             alive: BTreeSet::new(),
@@ -118,7 +119,9 @@ impl MpiRanks {
             beating: None,
             idle: None,
             eager: EAGER,
-            longest_sleep: LONGEST_SLEEP[own.min(1)],
+            talks: true,
+            talked: true,
+            quiet: start,
             skip_finalize: false,
         })
     }
@@ -147,7 +150,7 @@ impl MpiRanks {
             return Ok(found);
         }
         if moved {
-            self.idle = None; // the next part may come at once
+            self.talk(); // the next part may come at once
         }
         if wait.is_zero() || news {
             return Ok(None); // a single poll does not count as silence
@@ -159,10 +162,14 @@ impl MpiRanks {
             if waited >= wait {
                 return Ok(None);
             }
-            if silent < self.eager {
+            if silent < self.eager && self.talks {
                 std::hint::spin_loop();
             } else {
-                std::thread::sleep((silent / SHARE).min(self.longest_sleep));
+                if std::mem::take(&mut self.talks) {
+                    self.quiet = idle;
+                }
+                let silence = silence::sleep(self.own, self.quiet.elapsed());
+                std::thread::sleep(silence.min(wait - waited));
             }
             let (found, moved, news) = self.poll(buffer)?;
             if found.is_some() {
@@ -170,6 +177,7 @@ impl MpiRanks {
                 return Ok(found);
             }
             if moved {
+                self.talks = true;
                 idle = Instant::now();
                 self.idle = Some(idle);
             }
@@ -196,6 +204,12 @@ impl MpiRanks {
         let silence = self.idle.take().map_or(Duration::ZERO, |idle| idle.elapsed());
         let less = (self.eager / 2).max(LEAST_EAGER);
         self.eager = if silence < EAGER { EAGER } else { less };
+        self.talked = std::mem::replace(&mut self.talks, true);
+    }
+
+    /// Something may come at once.
+    fn talk(&mut self) {
+        (self.idle, self.talks) = (None, true);
     }
 }
 
@@ -204,7 +218,7 @@ impl Drop for MpiRanks {
         self.beating = None;
         let begin = Instant::now();
         while begin.elapsed() < LAST_SENDS && self.traffic.lock().is_sending() {
-            std::thread::sleep(self.longest_sleep);
+            std::thread::sleep(silence::longest(self.own));
         }
         std::mem::forget(self.universe.take()); // its drop would block here
         let mut limit = FINALIZE;
@@ -252,6 +266,10 @@ impl Hub for MpiRanks {
 
     fn receive(&mut self, wait: Duration, buffer: &mut Vec<u8>) -> Result<Option<usize>> {
         self.receive_within(wait, buffer)
+    }
+
+    fn beat(&mut self) {
+        self.talks = self.talked;
     }
 
     fn send(&mut self, rank: usize, bytes: Bytes) -> Result<()> {
@@ -303,13 +321,21 @@ impl Link for MpiRanks {
         self.own_rank()
     }
 
+    fn beat(&mut self) {
+        self.talks = self.talked;
+    }
+
     fn send(&mut self, bytes: Bytes) -> Result<()> {
-        self.idle = None; // an answer may come at once
+        self.talk();
         self.traffic.lock().send(0, bytes)
     }
 
     fn send_small(&mut self, bytes: &[u8]) -> Result<()> {
-        self.idle = None;
+        self.talk();
+        self.traffic.lock().send_small(0, bytes)
+    }
+
+    fn send_beat(&mut self, bytes: &[u8]) -> Result<()> {
         self.traffic.lock().send_small(0, bytes)
     }
 
