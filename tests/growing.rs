@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Desk, Ran, gridmpi, sql_rows};
+use common::{Desk, Ran, gridmpi, peak, sql_rows};
 
 /// A folder as an older gridmpi left it, in the results folder `out`.
 fn old_folder(format: u32) -> Desk {
@@ -221,19 +221,6 @@ fn points_whose_numbers_do_not_fit_a_key_are_edited_too() {
         let rows = format!("SELECT a, e, {is_product} FROM all_runs WHERE task = {last}");
         assert_eq!(desk.sql(&rows), [format!("{last}|{last}|1")]);
     }
-}
-
-/// The most memory that a command takes, in MiB.
-fn peak(desk: &Desk, arguments: &[&str]) -> (Ran, u64) {
-    let mut python = std::process::Command::new("python3");
-    let program = "import resource, subprocess, sys\ncode = subprocess.run(sys.argv[1:]).returncode\n\
-                   peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss\n\
-                   print('peak', peak, file=sys.stderr)\nsys.exit(code)";
-    python.args(["-c", program, env!("CARGO_BIN_EXE_gridmpi")]);
-    let ran = desk.run(python, arguments).exits(0);
-    let line = ran.stderr.lines().rev().find_map(|line| line.strip_prefix("peak ")).unwrap();
-    let peak = line.parse::<u64>().unwrap() / 1024;
-    (ran, peak)
 }
 
 #[test]

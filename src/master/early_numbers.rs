@@ -14,12 +14,12 @@ const NOTHING: u64 = 0x7ff8_0000_0000_0002;
 
 #[derive(Debug, Default)]
 pub(super) struct EarlyNumbers {
-    pages: BTreeMap<u64, Page>,
+    pages: BTreeMap<u64, NumberPage>,
 }
 
 /// The bits of numbers, by slot.
 #[derive(Debug)]
-enum Page {
+enum NumberPage {
     /// Sorted.
     Few(Vec<(u16, u64)>),
     All(Box<[u64; PAGE as usize]>),
@@ -33,14 +33,14 @@ impl EarlyNumbers {
     /// Keeps the number of a slot; `None` if it counts for nothing.
     pub(super) fn put(&mut self, slot: u64, number: Option<f64>) {
         let bits = number.map_or(NOTHING, f64::to_bits);
-        self.pages.entry(slot / PAGE).or_insert_with(Page::new).put(slot % PAGE, bits);
+        self.pages.entry(slot / PAGE).or_insert_with(NumberPage::new).put(slot % PAGE, bits);
     }
 
     /// Keeps the numbers of consecutive slots.
     pub(super) fn put_all(&mut self, first: u64, numbers: impl Iterator<Item = f64>) {
         let (mut slot, mut numbers) = (first, numbers.peekable());
         while numbers.peek().is_some() {
-            let page = self.pages.entry(slot / PAGE).or_insert_with(Page::new);
+            let page = self.pages.entry(slot / PAGE).or_insert_with(NumberPage::new);
             for number in numbers.by_ref().take((PAGE - slot % PAGE) as usize) {
                 page.put(slot % PAGE, number.to_bits());
                 slot += 1;
@@ -67,23 +67,23 @@ impl EarlyNumbers {
     }
 }
 
-impl Page {
-    fn new() -> Page {
-        Page::Few(Vec::new())
+impl NumberPage {
+    fn new() -> NumberPage {
+        NumberPage::Few(Vec::new())
     }
 
     fn put(&mut self, at: u64, bits: u64) {
         match self {
-            Page::All(all) => all[at as usize] = bits,
-            Page::Few(few) if few.len() < FEW => {
+            NumberPage::All(all) => all[at as usize] = bits,
+            NumberPage::Few(few) if few.len() < FEW => {
                 let place = few.partition_point(|(before, _)| u64::from(*before) < at);
                 few.insert(place, (at as u16, bits));
             }
-            Page::Few(few) => {
+            NumberPage::Few(few) => {
                 let mut all = Box::new([EMPTY; PAGE as usize]);
                 few.iter().for_each(|(at, bits)| all[usize::from(*at)] = *bits);
                 all[at as usize] = bits;
-                *self = Page::All(all);
+                *self = NumberPage::All(all);
             }
         }
     }
@@ -95,13 +95,13 @@ impl Page {
             each(first + at, (bits != NOTHING).then(|| f64::from_bits(bits)));
         };
         match self {
-            Page::All(all) => {
+            NumberPage::All(all) => {
                 for bits in all[at as usize..].iter().take_while(|bits| **bits != EMPTY) {
                     give(at, *bits);
                     at += 1;
                 }
             }
-            Page::Few(few) => {
+            NumberPage::Few(few) => {
                 let from = few.partition_point(|(before, _)| u64::from(*before) < at);
                 for (there, bits) in &few[from..] {
                     if u64::from(*there) != at {
@@ -134,7 +134,7 @@ mod tests {
                 let (a, b) = (i % pieces.len(), *place as usize % pieces.len());
                 pieces.swap(a, b);
             }
-            let number = |slot: u64| (slot % 7 != 3).then(|| slot as f64 * 0.5 - 3.0);
+            let number = |slot: u64| (slot % 7 != 3).then_some(slot as f64 * 0.5 - 3.0);
             let (mut early, mut next, mut seen) = (EarlyNumbers::default(), 0, Vec::new());
             for first in pieces {
                 let slots = first..(first + piece).min(count);

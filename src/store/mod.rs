@@ -221,7 +221,12 @@ impl Store {
         let _ = self.queue.as_ref().map(|queue| queue.send(Vec::new()));
         let (connection, keys) = self.join_writer()?;
         schema::leave_wal_mode(&connection);
-        Ok(Results::new(self.path, (connection, keys), job.nest.clone(), job.is_native()))
+        let (nest, keeps_runs) = (job.nest.clone(), self.keeps_runs);
+        let mut results = Results::new(self.path, (connection, keys), nest, job.is_native());
+        if !keeps_runs {
+            results.load_large(); // their files go with this process
+        }
+        Ok(results)
     }
 
     /// Writes the remaining entries and closes the store.

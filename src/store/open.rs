@@ -242,6 +242,7 @@ impl OpenStore {
             results: self.path.parent().unwrap_or(Path::new(".")),
             keys: Some(&self.keys),
             native: self.native,
+            loads_large: true,
         }
     }
 }
