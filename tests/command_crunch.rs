@@ -4,7 +4,7 @@ mod common;
 
 use std::process::Command;
 
-use common::{Desk, Ran, mpirun};
+use common::{Desk, Ran, gridmpi, mpirun};
 use serde_json::json;
 
 fn desk(crunch: &str, points: &str) -> Desk {
@@ -274,4 +274,152 @@ fn a_program_that_is_an_mpi_program_itself_starts() {
     );
     let ran = desk.run(mpirun(3), &["job.toml", "--format", "json"]).exits(0);
     assert_eq!(values(&ran), json!([11.0, 11.0]));
+}
+
+/// Two families with parameters of their own, each fast and slow.
+const FAMILIES: &str = "
+[[loop]]
+name = \"fast\"
+values = [true, false]
+[[loop]]
+name = \"model\"
+values = [\"ridge\", \"forest\"]
+[[loop]]
+name = \"alpha\"
+values = [0.1, 1.0]
+only_if = { model = \"ridge\" }
+[[loop]]
+name = \"depth\"
+values = [2, 4]
+only_if = { model = \"forest\" }
+";
+
+fn families(command: &str) -> Desk {
+    let desk = Desk::with_job(&format!("[crunch]\ncommand = [{command}]\n{FAMILIES}"));
+    desk.script("fit", "#!/bin/sh\necho \"\\\"$# $*\\\"\"\n");
+    desk
+}
+
+#[test]
+fn arguments_stand_there_where_a_condition_holds() {
+    let desk = families(
+        r#""./fit", "{model}",
+           { if = { model = "ridge" }, then = ["-a", "{alpha:.1e}"],
+             else = ["-d{depth}", { if = "coalesce(depth, 0) > 3", then = "de ep" }] },
+           { if = "fast", then = ["--fast"], else = [] }, "end""#,
+    );
+    let expected = [
+        "5 ridge -a 1.0e-01 --fast end",
+        "5 ridge -a 1.0e+00 --fast end",
+        "4 forest -d2 --fast end",
+        "5 forest -d4 de ep --fast end",
+        "4 ridge -a 1.0e-01 end",
+        "4 ridge -a 1.0e+00 end",
+        "3 forest -d2 end",
+        "4 forest -d4 de ep end",
+    ];
+    let called = || desk.sql("SELECT json_extract(value, '$') FROM all_runs ORDER BY task");
+    desk.run_job().exits(0);
+    assert_eq!(called(), expected);
+    let ran = desk.run(mpirun(3), &["job.toml", "--out", "out", "--fresh"]);
+    ran.exits(0);
+    assert_eq!(called(), expected);
+    // By hand, the same.
+    let explained = desk.run(gridmpi(), &["explain", "out", "5"]).exits(0).stdout;
+    assert!(explained.contains("/fit ridge -a 1.0e+00 end"), "{explained}");
+    // Points that move take their truth with them, and no run is computed anew.
+    let job = std::fs::read_to_string(desk.path("job.toml")).unwrap();
+    let grown = job.replace("[true, false]", "[false, true]").replace("[2, 4]", "[8, 4, 2]");
+    desk.write("job.toml", &grown);
+    let ran = desk.run_job().exits(0);
+    assert!(ran.stderr.contains("8 of 10 runs reused"), "{}", ran.stderr);
+    let new = "SELECT json_extract(value, '$') FROM all_runs WHERE depth = 8 ORDER BY task";
+    assert_eq!(desk.sql(new), ["4 forest -d8 de ep end", "5 forest -d8 de ep --fast end"]);
+    // Another condition is another crunch.
+    desk.write("job.toml", &grown.replace("if = \"fast\"", "if = \"not fast\""));
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("crunch has changed from"), "{}", ran.stderr);
+}
+
+#[test]
+fn conditions_of_arguments_are_checked_before_anything_runs() {
+    for (argument, says) in [
+        ("\"{alpha}\"", "give it inside an if, as in { if = \"alpha is not null\""),
+        (
+            r#"{ if = "fast", then = "{alpha}" }"#,
+            "crunch.command[1].then: {alpha}: a point of loop 'alpha' is none",
+        ),
+        (
+            r#"{ if = { model = "ridge" }, then = "a", else = ["{alpha}"] }"#,
+            "crunch.command[1].else[0]: {alpha}: a point of loop 'alpha' is none",
+        ),
+        (
+            r#"{ if = { model = "ridge" }, then = { if = "fast", then = "{depth}" } }"#,
+            "at fast = true, model = 'ridge', depth = none",
+        ),
+        (r#"{ if = { model = "rigde" }, then = "a" }"#, "command[1].if: it is true nowhere"),
+        (r#"{ if = { modle = "ridge" }, then = "a" }"#, "did you mean 'model'?"),
+        (r#"{ if = "alpha < 1", then = "a" }"#, "alpha may be none, and a comparison"),
+        (r#"{ if = "model", then = "a" }"#, "it gives the string 'ridge'"),
+        (r#"{ if = "fast", then = "a", esle = "b" }"#, "did you mean 'else'?"),
+        (r#"{ if = "fast" }"#, "'crunch.command[1].then' is missing"),
+        (r#"{ if = "fast", then = 5 }"#, "expected an array, found 5"),
+        (r#"{ if = "fast", then = "{beta}" }"#, "{beta} names no loop"),
+        (
+            r#"{ if = "alpha is not null", then = "{alpha:d}" }"#,
+            "job.toml:2: crunch.command[1].then: {alpha:d}, of loop 'alpha'",
+        ),
+    ] {
+        let desk = families(&format!("\"./fit\", {}", argument.replace('\n', " ")));
+        let ran = desk.run_job().exits(2);
+        assert!(ran.stderr.contains(says), "{argument}: {}", ran.stderr);
+        assert!(!desk.path("results").exists());
+    }
+    let desk = families(r#"{ if = "fast", then = "./fit" }"#);
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("the program itself stands in front"), "{}", ran.stderr);
+    // One that is always true is said.
+    let desk = families(r#""./fit", { if = { model = ["ridge", "forest"] }, then = "a" }"#);
+    let ran = desk.run_job().exits(0);
+    assert!(ran.stderr.contains("command[1].if: it is true everywhere"), "{}", ran.stderr);
+    // A shell that may read values as code, in one branch of several.
+    let values = FAMILIES.replace("forest", "a;b");
+    let job = |then: &str| {
+        let branches =
+            format!("{{ if = \"fast\", then = [{then}], else = [\"./fit\", \"{{model}}\"] }}");
+        format!("[crunch]\ncommand = [\"sh\", {branches}]\n{values}")
+    };
+    let desk = Desk::with_job(&job(r#""-c", "./fit {model}""#));
+    desk.script("fit", "echo 1\n");
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("could run as code"), "{}", ran.stderr);
+    desk.write("job.toml", &job(r#""-x", "./fit", "{model}""#));
+    desk.run_job().exits(0);
+}
+
+#[test]
+fn placeholders_of_fields_that_some_points_lack_need_an_if() {
+    let job = |command: &str| {
+        format!(
+            "[crunch]\ncommand = [\"./fit\", {command}]
+[[loop]]
+name = \"p\"
+grids = [{{ model = [\"ridge\"], alpha = [0.5, 1] }}, {{ model = [\"forest\"], depth = [3] }}]
+"
+        )
+    };
+    let desk = Desk::with_job(&job("\"{p.depth}\""));
+    desk.script("fit", "#!/bin/sh\necho \"\\\"$*\\\"\"\n");
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("field 'depth' of a point of loop 'p' is none"), "{}", ran.stderr);
+    let both = r#"{ if = "p.depth is null", then = "a{p.alpha}", else = "d{p.depth}" }"#;
+    desk.write("job.toml", &job(both));
+    desk.run_job().exits(0);
+    let called = desk.sql("SELECT json_extract(value, '$') FROM all_runs ORDER BY task");
+    assert_eq!(called, ["a0.5", "a1", "d3"]);
+    let short = r#"{ if = { "p.model" = "forest" }, then = ["{p.model}", "{p.depth}"] }"#;
+    desk.write("job.toml", &job(short));
+    desk.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "out", "--fresh"]).exits(0);
+    let called = desk.sql("SELECT json_extract(value, '$') FROM all_runs ORDER BY task");
+    assert_eq!(called, ["", "", "forest 3"]);
 }

@@ -345,7 +345,7 @@ fn what_is_wrong_is_refused_before_anything_runs() {
         (
             "values = [1]\nonly_if = { modle = \"ridge\" }",
             12,
-            "there is no loop 'modle' around this one; did you mean 'model'?",
+            "there is no loop 'modle' here; did you mean 'model'?",
         ),
         ("values = [1]\nonly_if = { model = 3 }", 12, "model has strings"),
         ("values = [1]\nonly_if = { model = \"rigde\" }", 12, "it is true nowhere"),
@@ -623,6 +623,102 @@ values = [1, 2]
 }
 
 #[test]
+fn records_of_a_job_with_runs_get_new_fields() {
+    let with = |points: &str| {
+        format!(
+            "[crunch]\npython = \"fit.py:crunch\"\n
+[[loop]]
+name = \"dataset\"
+values = [1, 2]
+[[loop]]
+name = \"p\"
+{points}
+"
+        )
+    };
+    let fit = "def crunch(dataset, p, seed):\n    open('calls', 'a').write('x\\n')\n    return {'score': p['a'] + p.get('depth', 4), 'seed': seed}\n";
+    let old = "grid = { a = [1, 2], b = [\"x\", \"y\"] }";
+    let grown = "grid = { a = [1, 2, 3], depth = [2, 4], b = [\"x\", \"y\"] }\nwas = { depth = 4 }";
+    let desk = Desk::with_job(&with(old));
+    desk.write("fit.py", fit);
+    desk.run_job().exits(0);
+    assert_eq!(desk.calls().len(), 8);
+    let runs = "SELECT dataset, \"p.a\", \"p.b\", json_extract(value, '$.seed') FROM all_runs";
+    let order = "ORDER BY dataset, \"p.a\", \"p.b\"";
+    let before = desk.sql(&format!("{runs} {order}"));
+    // Without a word on what they had, the runs are not silently computed anew.
+    desk.write("job.toml", &with(grown.lines().next().unwrap()));
+    let says = "say which in the loop: was = { depth = VALUE }";
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    let planned = desk.run(gridmpi(), &["plan", "job.toml", "--out", "out"]).exits(0);
+    assert!(planned.stdout.contains(says), "{}", planned.stdout);
+    desk.write("job.toml", &with(&grown.replace("depth = 4", "dpeth = 4")));
+    let ran = desk.run_job().exits(2);
+    assert!(
+        ran.stderr.contains(
+            "job.toml:10: loop.p.was: its points have no field 'dpeth'; did you mean 'depth'?"
+        ),
+        "{}",
+        ran.stderr
+    );
+    desk.write("job.toml", &with(grown));
+    let ran = desk.run_job().exits(0);
+    assert!(ran.stderr.contains("8 of 24 runs reused"), "{}", ran.stderr);
+    assert_eq!(desk.calls().len(), 16);
+    let at = format!("{runs} WHERE \"p.depth\" = 4 AND \"p.a\" < 3 {order}");
+    assert_eq!(desk.sql(&at), before);
+    let others = format!("{runs} WHERE \"p.depth\" = 2 AND \"p.a\" < 3 {order}");
+    assert!(desk.sql(&others).iter().all(|other| !before.contains(other)));
+    // From an empty folder, and over MPI, the same seeds.
+    let all = format!("{runs} ORDER BY task");
+    let grown_runs = desk.sql(&all);
+    desk.run(mpirun(3), &["job.toml", "--out", "fresh"]).exits(0);
+    desk.calls();
+    let fresh = common::sql_rows(&desk.path("fresh/runs.sqlite"), &all);
+    assert_eq!(fresh, grown_runs);
+    // They stay, as long as `was` stands, when the loop grows or is sorted anew.
+    desk.write(
+        "job.toml",
+        &with(&grown.replace("[2, 4]", "[8, 4, 2]").replace("[1, 2, 3]", "[3, 2, 1]")),
+    );
+    let ran = desk.run_job().exits(0);
+    assert!(ran.stderr.contains("24 of 36 runs reused"), "{}", ran.stderr);
+    assert_eq!((desk.sql(&at), desk.calls().len()), (before, 12));
+    desk.write("job.toml", &with(grown.lines().next().unwrap()));
+    let ran = desk.run_job().exits(2);
+    assert!(
+        ran.stderr.contains("was of loop p, {\"depth\":4}, is not said any more"),
+        "{}",
+        ran.stderr
+    );
+    // A value that no point has: the runs are kept, and used when it comes.
+    let desk = Desk::with_job(&with(old));
+    desk.write("fit.py", fit);
+    desk.run_job().exits(0);
+    desk.write("job.toml", &with(&grown.replace("[2, 4]", "[2]")));
+    let ran = desk.run_job().exits(0);
+    assert!(ran.stderr.contains("8 runs have no place in the job any more"), "{}", ran.stderr);
+    desk.write("job.toml", &with(grown));
+    let ran = desk.run_job().exits(0);
+    assert!(ran.stderr.contains("20 of 24 runs reused"), "{}", ran.stderr);
+    // Said of runs that were made with the field, it would change their seeds.
+    let late = Desk::with_job(&with(grown.lines().next().unwrap()));
+    late.write("fit.py", fit);
+    late.run_job().exits(0);
+    late.write("job.toml", &with(grown));
+    let says = "was of loop p is said now, and the runs";
+    let ran = late.run_job().exits(2);
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    // Nor does it help to leave out the field meanwhile.
+    late.write("job.toml", &with(old));
+    late.run_job().exits(0);
+    late.write("job.toml", &with(grown));
+    let ran = late.run_job().exits(2);
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
+}
+
+#[test]
 fn rows_of_a_table_belong_to_points() {
     let loops = "
 [[loop]]
@@ -706,4 +802,74 @@ for path in sys.argv[1:]:
         assert!((best - score).abs() < 1e-12, "{dataset}: {best} {score}");
         assert_eq!(runs.to_string(), count);
     }
+}
+
+#[test]
+fn a_loop_that_does_not_apply_can_be_left_out_of_a_call() {
+    let loops = "
+[[loop]]
+name = \"model\"
+values = [\"ridge\", \"forest\", \"ols\"]
+[[loop]]
+name = \"alpha\"
+json = '[null, 1.0]'
+only_if = { model = \"ridge\" }
+[[loop]]
+name = \"depth\"
+values = [2, 4]
+only_if = { model = \"forest\" }
+";
+    let python = "
+def load(alpha):
+    return ('loaded', alpha)
+
+def crunch(**given):
+    return {'score': 1, 'given': repr(given)}
+
+def strict(model, alpha, depth=3):
+    return 1
+";
+    let desk = python_job(loops, python);
+    let job = std::fs::read_to_string(desk.path("job.toml")).unwrap();
+    let with = |keys: &str| {
+        job.replace("[[loop]]\nname = \"model\"", &format!("{keys}\n[[loop]]\nname = \"model\""))
+    };
+    let given = || desk.sql("SELECT json_extract(value, '$.given') FROM all_runs ORDER BY task");
+    desk.run_job().exits(0);
+    assert_eq!(given()[4], "{'model': 'ols', 'alpha': None, 'depth': None}");
+    desk.write("job.toml", &with("pass_none = false"));
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("crunch has changed from"), "{}", ran.stderr);
+    std::fs::remove_dir_all(desk.path("out")).unwrap();
+    desk.run_job().exits(0);
+    // A point that is null is no loop that does not apply.
+    let expected = [
+        "{'model': 'ridge', 'alpha': None}",
+        "{'model': 'ridge', 'alpha': 1.0}",
+        "{'model': 'forest', 'depth': 2}",
+        "{'model': 'forest', 'depth': 4}",
+        "{'model': 'ols'}",
+    ];
+    assert_eq!(given(), expected);
+    let ran = desk.run(mpirun(3), &["job.toml", "--out", "out", "--fresh"]);
+    ran.exits(0);
+    assert_eq!(given(), expected);
+    // What is loaded is loaded where the loop applies.
+    for (keys, second, last) in [
+        ("pass_none = false", "{'model': 'ridge', 'alpha': ('loaded', 1.0)}", "{'model': 'ols'}"),
+        (
+            "",
+            "{'model': 'ridge', 'alpha': ('loaded', 1.0), 'depth': None}",
+            "{'model': 'ols', 'alpha': None, 'depth': None}",
+        ),
+    ] {
+        let load = format!("load = \"fit.py:load\"\ndata = \"alpha\"\n{keys}");
+        desk.write("job.toml", &with(&load));
+        desk.run(gridmpi(), &["job.toml", "--threads", "2", "--out", "out", "--fresh"]).exits(0);
+        assert_eq!((&*given()[1], &*given()[4]), (second, last));
+    }
+    desk.write("job.toml", &with("pass_none = false").replace(":crunch", ":strict"));
+    let ran = desk.run_job().exits(2);
+    let says = "is called with model alone where no other loop applies (pass_none = false): missing a required argument: 'alpha'";
+    assert!(ran.stderr.contains(says), "{}", ran.stderr);
 }

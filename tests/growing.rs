@@ -244,3 +244,46 @@ fn growing_a_large_loop_needs_little_memory_and_no_second_store() {
     }
     assert!(size(&desk) < before + before / 10, "{before} {}", size(&desk));
 }
+
+#[test]
+fn a_start_on_a_complete_store_holds_no_list_of_groups() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"a\"\nrange = { from = 0, to = 100000 }\n\
+         [[loop]]\nname = \"b\"\nvalues = [1]\nreduce = \"max\"\n",
+    );
+    let arguments = ["job.toml", "--out", "out", "--threads", "2"];
+    start(&desk).exits(0);
+    let groups = |desk: &Desk| desk.sql("SELECT count(*), sum(score), sum(runs) FROM groups");
+    let before = groups(&desk);
+    let (ran, peak) = peak(&desk, &arguments);
+    assert!(ran.stderr.contains("100,000 of 100,000 runs reused"), "{}", ran.stderr);
+    // As a list, they took 34 MiB more.
+    assert!(peak < 40, "{peak} MiB");
+    assert_eq!(groups(&desk), before);
+}
+
+#[test]
+fn a_run_that_was_without_a_task_has_the_score_of_today() {
+    let text = |values: &str, score: &str| {
+        format!(
+            "[crunch]\ncommand = [\"sh\", \"fit.sh\", \"{{x}}\"]\n\
+             score = \"{score}\"\n[[loop]]\nname = \"x\"\nvalues = {values}\nreduce = \"max\"\n"
+        )
+    };
+    let desk = Desk::with_job(&text("[1, 2, 3]", "a"));
+    desk.write("fit.sh", "echo $1 >> calls; echo \"{\\\"a\\\": ${1}0, \\\"b\\\": ${1}00}\"\n");
+    desk.write("calls", "");
+    start(&desk).exits(0);
+    for (values, score, scores) in [
+        ("[3]", "a", "30.0"),
+        ("[3]", "b", "300.0"),
+        ("[1, 2, 3, 4]", "b", "100.0,200.0,300.0,400.0"),
+        ("[4, 2]", "a", "40.0,20.0"),
+    ] {
+        desk.write("job.toml", &text(values, score));
+        start(&desk).exits(0);
+        let rows = "SELECT group_concat(score) FROM (SELECT score FROM all_runs ORDER BY task)";
+        assert_eq!(desk.sql(rows), [scores], "{values} {score}");
+    }
+    assert_eq!(desk.calls(), ["1", "2", "3", "4"]);
+}

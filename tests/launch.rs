@@ -63,7 +63,7 @@ fn a_worker_is_killed_and_the_others_do_its_tasks() {
     // The killed worker's task had started, or was about to.
     assert!((60..=61).contains(&started(&desk)), "{} were started", started(&desk));
     let lost = "SELECT f.attempt, f.error LIKE 'rank % was lost while%', r.attempt, r.failed
-                FROM failures f JOIN runs r ON r.task = f.task";
+                FROM failures f JOIN runs r ON r.key = f.key";
     assert_eq!(desk.sql(lost), ["1|1|2|0"]);
 }
 

@@ -366,6 +366,11 @@ python = \"grid.py:points\"
     write_job(&desk, &format!("{loops}most = 4\n"));
     desk.run_job().exits(0);
     assert_eq!(desk.sql("SELECT count(*) FROM all_runs"), ["8"]);
+    let many = "[[loop]]\nname = \"data\"\nrange = { from = 0, to = 1000001 }\n\
+                [[loop]]\nname = \"p\"\npython = \"grid.py:points\"\n";
+    write_job(&desk, many);
+    let ran = desk.run_job().exits(2);
+    assert!(ran.stderr.contains("called for 1,000,001 combinations"), "{}", ran.stderr);
     let gone = loops.replace("grid.py", "gone.py");
     write_job(&desk, &gone);
     let ran = desk.run_job().exits(2);

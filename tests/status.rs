@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::{Desk, gridmpi, mpirun};
+use common::{Desk, gridmpi, mpirun, of_tasks};
 use serde_json::{Value as Json, json};
 use terminal::Terminal;
 
@@ -171,7 +171,7 @@ fn a_run_that_failed_says_so_and_why() {
         let desk = Desk::with_job(&quick);
         if earlier {
             desk.run_job().exits(0);
-            let half = "DELETE FROM runs WHERE task > 20";
+            let half = &format!("DELETE FROM runs WHERE {}", of_tasks("task > 20"));
             common::sql_rows(&desk.path("out/runs.sqlite"), half);
         }
         let mut command = gridmpi();

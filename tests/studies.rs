@@ -178,7 +178,7 @@ fn a_listener_can_stop_the_study_and_running_crunches_notice() {
     let store = rusqlite::Connection::open(folder.path().join("runs.sqlite")).unwrap();
     let one = |sql: &str| store.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(one("SELECT value FROM job WHERE key = 'state'"), "stopped");
-    assert_eq!(one("SELECT group_concat(task || ' ' || failed) FROM runs"), "0 0,1 0");
+    assert_eq!(one("SELECT group_concat(key || ' ' || failed) FROM runs"), "0 0,1 0");
 }
 
 #[test]
@@ -385,7 +385,7 @@ fn a_damaged_large_value_is_whole_again_once_it_is_computed_anew() {
     std::fs::write(&large, &whole[1..]).unwrap();
     let refused = start().err().unwrap().to_string();
     assert!(refused.contains("damaged") && refused.contains("DELETE FROM runs"), "{refused}");
-    sql_rows(&folder.path().join("runs.sqlite"), "DELETE FROM runs WHERE task = 0");
+    sql_rows(&folder.path().join("runs.sqlite"), "DELETE FROM runs WHERE key = 0");
     let outcome = start().unwrap();
     assert_eq!(outcome.runs(&outcome.summaries[0]).unwrap(), [Ok(vec![7; 17 << 20])]);
     assert!(std::fs::read(&large).unwrap() == whole);

@@ -14,7 +14,7 @@ use crate::executor::process::{ended, environment, start_error};
 use crate::executor::{CallResult, Executor, RESULT_LIMIT, Slot, Task, startup, too_large};
 use crate::job::placeholders::{LONGEST_ARGUMENT, Template};
 use crate::job::shell::script::ShellScript;
-use crate::job::{CrunchSpec, Job, ShellLine, named_json};
+use crate::job::{CommandWords, CrunchSpec, Job, ShellLine, named_json};
 use crate::model::value::printed::{PrintedError, parse_printed};
 use crate::model::{RunError, Scored, Value, short};
 use crate::util::error::Result;
@@ -49,19 +49,18 @@ pub(crate) struct CommandExecutor {
 }
 
 enum CommandKind {
-    Arguments(Vec<Template>),
+    Words(CommandWords),
     Shell(ShellLine, ShellScript),
 }
 
 impl CommandExecutor {
-    pub(crate) fn arguments(
+    pub(crate) fn words(
         job: &Arc<Job>,
-        arguments: &[String],
+        words: &CommandWords,
         caller: &Arc<dyn MasterClient>,
         place: Slot,
     ) -> CommandExecutor {
-        let kind = CommandKind::Arguments(arguments.iter().map(|a| template(a)).collect());
-        CommandExecutor::new(job, kind, caller, place)
+        CommandExecutor::new(job, CommandKind::Words(words.clone()), caller, place)
     }
 
     pub(crate) fn shell(
@@ -112,7 +111,7 @@ impl CommandKind {
     /// Whether every task starts the same program.
     fn has_one_program(&self) -> bool {
         match self {
-            CommandKind::Arguments(words) => words[0].is_plain(),
+            CommandKind::Words(words) => template(&words.program).is_plain(),
             CommandKind::Shell(..) => true,
         }
     }
@@ -125,16 +124,21 @@ impl CommandKind {
         coordinates: &[(&str, Value)],
         point: impl Fn(usize) -> Option<u64>,
     ) -> Result<CommandLine, String> {
-        let cells = job.cells(point);
         match self {
-            CommandKind::Arguments(templates) => {
-                let mut words = templates.iter().map(|template| template.fill(coordinates, &cells));
-                let program = words.next().expect("checked when the job was parsed")?;
+            CommandKind::Words(words) => {
+                let arguments = words.arguments(&point).map_err(|level| {
+                    let name = &job.nest.loops()[level].name;
+                    format!("this task's point of loop '{name}' is not in the job any more")
+                })?;
+                let cells = job.cells(point);
+                let fill = |text: &str| template(text).fill(coordinates, &cells);
+                let program = fill(&words.program)?;
                 let program = locate(job, &program).to_string_lossy().into_owned();
-                let arguments = words.collect::<Result<_, String>>()?;
+                let arguments = arguments.into_iter().map(fill).collect::<Result<_, String>>()?;
                 Ok(CommandLine { program, arguments, variables: Vec::new() })
             }
             CommandKind::Shell(line, script) => {
+                let cells = job.cells(point);
                 let named = |(name, value): (&str, String)| (name.to_string(), value);
                 let mut arguments = vec!["-c".to_string(), script.text.clone()];
                 if line.is_bash() {
@@ -186,7 +190,7 @@ impl Executor for CommandExecutor {
     fn prepare(&mut self) -> Result<(), String> {
         startup::check_programs(&self.job.folder)?;
         match &self.job.crunch {
-            CrunchSpec::Command(words) => check(&self.job, "crunch.command", &words[0]),
+            CrunchSpec::Command(words) => check(&self.job, "crunch.command", &words.program),
             _ => Ok(()),
         }
         .map_err(|error| error.to_string())
@@ -324,9 +328,7 @@ pub(crate) fn by_hand(
     attempt: u32,
 ) -> Option<Result<String, String>> {
     let kind = match &job.crunch {
-        CrunchSpec::Command(arguments) => {
-            CommandKind::Arguments(arguments.iter().map(|a| template(a)).collect())
-        }
+        CrunchSpec::Command(words) => CommandKind::Words(words.clone()),
         CrunchSpec::Shell(line) => CommandKind::shell(line),
         _ => return None,
     };

@@ -185,8 +185,8 @@ impl ExecutorRegistry {
                 Box::new(python::crunch::PythonExecutor::new(job, python, caller, watch, place))
             }
             #[cfg(feature = "jobs")]
-            job::CrunchSpec::Command(arguments) => {
-                let inner = command::CommandExecutor::arguments(job, arguments, caller, place);
+            job::CrunchSpec::Command(words) => {
+                let inner = command::CommandExecutor::words(job, words, caller, place);
                 self.watched(inner, caller)
             }
             #[cfg(feature = "jobs")]
@@ -276,7 +276,7 @@ pub(crate) fn check(job: &Job) -> Result<job::PythonModules> {
         | job::CrunchSpec::Python(_)
         | job::CrunchSpec::Native(_) => Ok(()),
         job::CrunchSpec::Ridge(options) => builtin::ridge::check(job, options),
-        job::CrunchSpec::Command(arguments) => command::check(job, "crunch.command", &arguments[0]),
+        job::CrunchSpec::Command(words) => command::check(job, "crunch.command", &words.program),
         job::CrunchSpec::Shell(line) => line
             .program()
             .map(drop)

@@ -86,8 +86,8 @@ pub(crate) fn file_words(job: &Job) -> Vec<Template> {
 /// point names.
 fn words(job: &Job) -> Vec<(String, Template)> {
     let templates: Vec<Template> = match &job.crunch {
-        CrunchSpec::Command(arguments) => {
-            arguments.iter().filter_map(|argument| Template::parse(argument).ok()).collect()
+        CrunchSpec::Command(words) => {
+            words.all().into_iter().filter_map(|word| Template::parse(word).ok()).collect()
         }
         CrunchSpec::Shell(line) => match Template::parse(&line.line) {
             Ok(line) => shell_words(&line).into_iter().map(|word| word.template).collect(),

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "jobs")]
-use crate::job::ShellLine;
-#[cfg(feature = "jobs")]
 use crate::job::placeholders::{Template, TemplatePart};
+#[cfg(feature = "jobs")]
+use crate::job::{CommandWords, ShellLine};
 use crate::job::{CrunchSpec, Job};
 use crate::model::Reduce;
 use crate::util::error::Result;
@@ -117,7 +117,7 @@ pub(crate) fn counted_files(
             found.program(&python.interpreter, FileRole::Interpreter);
         }
         #[cfg(feature = "jobs")]
-        CrunchSpec::Command(arguments) => found.command(arguments),
+        CrunchSpec::Command(words) => found.command(words),
         #[cfg(feature = "jobs")]
         CrunchSpec::Shell(line) => found.shell(line),
         _ => {}
@@ -161,9 +161,9 @@ impl CountedFiles<'_> {
 
 #[cfg(feature = "jobs")]
 impl CountedFiles<'_> {
-    fn command(&mut self, arguments: &[String]) {
-        let plain = |text: &String| Template::parse(text).ok()?.plain();
-        let mut words = arguments.iter().map(plain);
+    fn command(&mut self, words: &CommandWords) {
+        let plain = |text: &str| Template::parse(text).ok()?.plain();
+        let mut words = words.all().into_iter().map(plain);
         if let Some(program) = words.next().flatten() {
             self.program(&program, FileRole::Program);
         }

@@ -90,9 +90,11 @@ impl Identity {
             CrunchSpec::Python(python) => {
                 let load = python.load.as_ref();
                 let load = load.map_or(String::new(), |load| format!(", load {}", function(load)));
-                format!("python {}{load}", function(&python.function))
+                // Not a key of its own: stores that lack it would count as unchanged.
+                let none = if python.pass_none { "" } else { ", pass_none false" };
+                format!("python {}{load}{none}", function(&python.function))
             }
-            CrunchSpec::Command(arguments) => format!("command {arguments:?}"),
+            CrunchSpec::Command(words) => format!("command {words:?}"),
             CrunchSpec::Shell(line) => format!("shell {line}"),
             CrunchSpec::Native(_) => format!("Rust, version \"{version}\""),
         };

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "jobs")]
 mod combined;
+pub(crate) mod command;
 mod counted;
 mod digests;
 mod files;
@@ -32,6 +33,7 @@ use crate::model::{LoopNest, Points, Policy, PythonFunction, Reduce, Value, json
 use crate::util::error::{Error, Result};
 #[cfg(feature = "jobs")]
 pub(crate) use combined::file_words;
+pub(crate) use command::CommandWords;
 pub(crate) use counted::{FileRole, PythonModules};
 #[cfg(feature = "jobs")]
 pub(crate) use digests::WatchedFile;
@@ -47,7 +49,7 @@ pub(crate) use identity::{Identity, environment};
 pub(crate) use point_functions::{PointFunction, PointFunctions};
 pub(crate) use repeats::equal_points;
 pub(crate) use report_options::ListedGroups;
-pub(crate) use seeding::{Seeding, was_key};
+pub(crate) use seeding::{Seeding, was_key, without_new_fields};
 pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
@@ -125,7 +127,7 @@ pub(crate) enum CrunchSpec {
     /// A function in a Python file.
     Python(Python),
     /// A program and its arguments, with placeholders.
-    Command(Vec<String>),
+    Command(CommandWords),
     /// A command line for a shell, with placeholders.
     Shell(ShellLine),
     /// The user's Rust: for each loop the bincode form of its points, where they are not fetched.
@@ -173,6 +175,8 @@ pub(crate) struct Python {
     pub(crate) reseed: bool,
     /// Whether each call gets a copy of the loaded data.
     pub(crate) data_copy: bool,
+    /// Whether a call gets None for a loop that does not apply, or nothing.
+    pub(crate) pass_none: bool,
     /// The Python interpreter.
     pub(crate) interpreter: String,
 }
@@ -389,4 +393,18 @@ pub(crate) const DEFAULT_INTERPRETER: &str = "python3";
 /// Named values as a JSON object.
 pub(crate) fn named_json(values: &[(&str, Value)]) -> serde_json::Value {
     json_object(values.iter().map(|(name, value)| (*name, value.to_json())))
+}
+
+/// Named values as errors show them.
+#[cfg(feature = "jobs")]
+pub(crate) fn named_words(
+    values: impl IntoIterator<Item = (impl std::fmt::Display, Value)>,
+) -> String {
+    let words = values.into_iter().map(|(name, value)| match value {
+        Value::Null => format!("{name} = none"),
+        Value::Text(text) => format!("{name} = '{text}'"),
+        other => format!("{name} = {other}"),
+    });
+    let words: Vec<String> = words.collect();
+    if words.is_empty() { "any task".to_string() } else { words.join(", ") }
 }

@@ -1,6 +1,7 @@
 //! Placeholders in a command's arguments and in a shell line: `{loop}` and `{loop.field}`, with a format or a
 //! part of a path behind a colon; `{{` and `}}` stand for braces.
 
+mod check;
 mod format;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::path::Path;
 
 use crate::model::{Loop, Points, Value};
 use crate::util::text::beginning;
+pub(super) use check::{Branch, Within, check};
 
 /// The longest argument or value of a variable that a program can be given: Linux takes 128 KiB, with the
 /// variable's name and the text around a placeholder. (bytes)
@@ -141,7 +143,7 @@ impl Placeholder {
         found
     }
 
-    /// Its loop, once [`check`] has found it.
+    /// Its loop, once it was checked that there is one.
     pub(super) fn of<'l>(&self, loops: &'l [Loop]) -> &'l Loop {
         loops.iter().find(|l| l.name == self.name).expect("checked")
     }
@@ -272,66 +274,6 @@ impl fmt::Display for Template {
             TemplatePart::Place(place) => place.fmt(out),
         })
     }
-}
-
-/// Checks that each placeholder names a loop, or a field of its points, and that programs can be given its
-/// values.
-pub(super) fn check(text: &str, loops: &[Loop]) -> Result<(), String> {
-    if text.contains('\0') {
-        return Err(format!("{text:?} has a zero byte, which no program can be given"));
-    }
-    for piece in Template::parse(text)?.0 {
-        let TemplatePart::Place(place) = piece else { continue };
-        let name = &place.name;
-        let Some(named) = loops.iter().find(|l| l.name == *name) else {
-            let names: Vec<&str> = loops.iter().map(|l| l.name.as_str()).collect();
-            let names = names.join(", ");
-            return Err(format!(
-                "the placeholder {{{name}}} names no loop (loops: {names}; write {{{{ for a brace)"
-            ));
-        };
-        let points = &named.points;
-        place.check_field(points)?;
-        let PlaceParts { field, spec } = place.parts_in(points);
-        // A table's cell stands for what is none in it.
-        let has_cell = matches!(points, Points::Rows { .. }) && spec.is_none();
-        if !has_cell && points.may_be_none(field) {
-            let what = field.map_or(String::new(), |field| format!("field '{field}' of "));
-            return Err(format!(
-                "{place}: {what}a point of loop '{name}' is none, which no program can be given as text: use Python, or write a word such as \"none\" in its place"
-            ));
-        }
-        let wrong = |text: &str| match text.len() {
-            _ if text.contains('\0') => {
-                Some(format!("{place}: {text:?} has a zero byte, which no program can be given"))
-            }
-            long if long > LONGEST_ARGUMENT => Some(format!(
-                "{place}: a value of {long} bytes is too long for a program's argument or variable, which has up to {LONGEST_ARGUMENT}: write it to a file, and give the file's name"
-            )),
-            _ => None,
-        };
-        let found = match spec {
-            None => {
-                let is_wrong = |value: &Value| wrong(&value.to_string()).is_some();
-                points.find(field, &is_wrong).and_then(|value| wrong(&value.to_string()))
-            }
-            Some(spec) => {
-                let mut found = None;
-                points.any(field, &mut |value| {
-                    found = match shown_as(value, spec) {
-                        Ok(text) => wrong(&text),
-                        Err(why) => Some(format!("{place}, of loop '{name}': {why}")),
-                    };
-                    found.is_some()
-                });
-                found
-            }
-        };
-        if let Some(why) = found {
-            return Err(why);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

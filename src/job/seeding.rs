@@ -12,7 +12,7 @@ pub(crate) struct Seeding {
     /// The names of the loops; all of them if none are given.
     pub(crate) by: Option<Vec<String>>,
     /// Loops that were added to a job with runs, and the value that these had: such tasks have the seeds that
-    /// they had without the loop.
+    /// they had without the loop. Of a loop over records, the fields that were added.
     pub(crate) was: BTreeMap<String, Value>,
 }
 
@@ -28,6 +28,12 @@ impl Seeding {
         };
         let mut by_name = nest.applying(task);
         by_name.retain(counts);
+        for (name, value) in &mut by_name {
+            let was = self.was.get(*name);
+            if let Some(before) = was.and_then(|was| without_new_fields(value, was)) {
+                *value = before;
+            }
+        }
         by_name.sort_by_key(|(name, _)| *name);
         let text = json_object(by_name.iter().map(|(n, v)| (*n, v.to_json()))).to_string();
         let hash = blake3::hash(format!("{seed}\n{text}").as_bytes());
@@ -41,6 +47,16 @@ impl Seeding {
         let was = self.was.iter().map(|(name, value)| (was_key(name), value.to_json().to_string()));
         was.chain([("seed_by".to_string(), by)]).collect()
     }
+}
+
+/// What a record was before it got new fields, if it has the values in them that were had before.
+pub(crate) fn without_new_fields(record: &Value, was: &Value) -> Option<Value> {
+    let (Value::Record(fields), Value::Record(new)) = (record, was) else { return None };
+    let is_new = |name: &String| new.iter().any(|(new, _)| new == name);
+    let is_at = |(name, value): &(String, Value)| record.field(name) == Some(value);
+    let before: Vec<_> = fields.iter().filter(|(name, _)| !is_new(name)).cloned().collect();
+    let is_older = !new.is_empty() && !before.is_empty() && new.iter().all(is_at);
+    is_older.then_some(Value::Record(before))
 }
 
 /// The key of a loop's `was` in the identity of a job.

@@ -60,9 +60,9 @@ impl OpenGroups {
         OpenGroups { nest, require, open, away, known }
     }
 
-    /// Sets the values of the user's function from earlier starts.
-    pub(super) fn know(&mut self, summaries: BTreeMap<Key, Scored>) {
-        self.known = summaries;
+    /// Sets the value of the user's function for a group, from an earlier start.
+    pub(super) fn know(&mut self, key: Key, value: Scored) {
+        self.known.insert(key, value);
     }
 
     /// Forgets what is known of the groups around a key: something in them is new.

@@ -142,9 +142,9 @@ impl Master {
         self.wanted = Some(self.queue.left());
     }
 
-    /// Sets the summaries of earlier starts: these groups need no second call of the user's function.
-    pub(crate) fn know(&mut self, summaries: BTreeMap<Key, Scored>) {
-        self.groups.know(summaries);
+    /// Sets the summary of a group from an earlier start: it needs no second call of the user's function.
+    pub(crate) fn know(&mut self, key: Key, value: Scored) {
+        self.groups.know(key, value);
     }
 
     /// Sets how long a task has run without ending in an earlier start, in seconds.

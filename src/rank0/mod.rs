@@ -5,6 +5,7 @@ pub(crate) mod effects;
 mod host_clocks;
 mod imported;
 pub(crate) mod progress;
+mod recall;
 pub(crate) mod requests;
 pub(crate) mod session;
 pub(crate) mod settings;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,19 +13,20 @@ use crate::executor::rust::ErasedStudy;
 #[cfg(feature = "cli")]
 use crate::job::lookup;
 use crate::job::{CommonEnvironment, FileDigests, Identity, Job, content_digests, watched_files};
-use crate::master::{Action, Event, Master, MasterConfig};
+use crate::master::{Action, Master, MasterConfig};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::model::JobPart;
-use crate::model::{Policy, RunError, Tally};
+use crate::model::{GroupSummary, Policy, Tally};
 use crate::platform::slurm::Allocation;
 use crate::rank0::effects::RunEffects;
 use crate::rank0::progress::Progress;
+use crate::rank0::recall::recall;
 use crate::rank0::serve;
 #[cfg(feature = "cli")]
 use crate::rank0::settings::Only;
 use crate::rank0::settings::{Out, Settings};
 use crate::rank0::shutdown::TIME_IS_OVER;
-use crate::rank0::status::{PartStatus, RunState, StatusWriter, expected_work};
+use crate::rank0::status::{ClosedGroups, PartStatus, RunState, StatusWriter, expected_work};
 use crate::rank0::timing::Timing;
 use crate::rank0::types::{PreparedJob, RunResult, SickWorker};
 use crate::report::{write_csv, write_json};
@@ -171,7 +171,17 @@ impl Session {
         let left_out = left_out.unwrap_or_default();
         #[cfg(not(all(feature = "cli", feature = "jobs")))]
         let left_out = Default::default();
-        let actions = recall(&mut master, &opened, settings.keep_failed, left_out)?;
+        let mut groups = ClosedGroups::default();
+        let heard: Vec<usize> = listeners.iter().map(|(level, _)| *level).collect();
+        let mut closed = |summary: GroupSummary| {
+            if heard.contains(&summary.key.level) {
+                return Some(summary);
+            }
+            groups.add(&summary, job.nest.outer());
+            None
+        };
+        let from = (&opened, &job.nest);
+        let actions = recall(&mut master, from, settings.keep_failed, left_out, &mut closed)?;
         #[cfg(feature = "cli")]
         match &settings.only {
             Some(Only::Named(words)) => master.only(&[lookup::task(&job.nest, words)?]),
@@ -188,7 +198,7 @@ impl Session {
         let progress = Progress::new(master.goal(), settings.is_main);
         let booked = allocation.clone().map(|allocation| (allocation, crunchers));
         let place = scratch.is_none().then(|| folder.path());
-        let status = StatusWriter::new(&job, place, booked, part.clone());
+        let status = StatusWriter::new(&job, place, booked, part.clone(), groups);
         let shown = (progress, status);
         let mut effects =
             RunEffects::open(&job, study.as_ref(), listeners, store, shown, settings, end)?;
@@ -283,54 +293,6 @@ fn begin_part(joined: &JoinedPart, master: &mut Master, opened: &OpenStore) -> R
     opened.note(PartStatus::NOTE, &serde_json::json!(status).to_string())?;
     log::info!("{}: {} of these tasks are its own", joined.part, count(status.tasks));
     Ok(status)
-}
-
-/// Feeds the master the runs of earlier starts, without those tasks that are left to others; returns the
-/// actions that this causes.
-fn recall(
-    master: &mut Master,
-    opened: &OpenStore,
-    keep_failed: bool,
-    left_out: Vec<Range<u64>>,
-) -> Result<Vec<Action<'static>>> {
-    let mut actions = Vec::new();
-    master.know(opened.summaries()?);
-    let (mut unscored, mut next) = (0, 0);
-    let mut left_out = left_out.into_iter().peekable();
-    opened.runs(|outcome| {
-        while let Some(range) = left_out.next_if(|range| range.start <= outcome.task) {
-            next = range.end;
-            master.leave_out(range);
-        }
-        if outcome.task < next {
-            return;
-        }
-        // Another score computes nothing anew.
-        let is_unscored =
-            opened.is_rescored && matches!(outcome.result, Err(RunError::NoScore { .. }));
-        unscored += u64::from(is_unscored);
-        if outcome.result.is_err() && !keep_failed && !is_unscored {
-            master.know_attempts(outcome.task, outcome.attempt);
-        } else {
-            master.on(Event::Recalled(outcome), Duration::ZERO, &mut actions);
-        }
-    })?;
-    left_out.for_each(|range| master.leave_out(range));
-    for (task, seconds) in opened.cut_off()? {
-        master.know_survived(task, seconds);
-    }
-    let Tally { recalled, .. } = master.tally();
-    if recalled > 0 {
-        let (recalled, tasks) = (count(recalled), count(master.tasks()));
-        log::info!("{recalled} of {tasks} runs reused");
-    }
-    if unscored > 0 {
-        log::warn!(
-            "{} runs have no such score and are kept for another one; the next start with this score computes them again",
-            count(unscored)
-        );
-    }
-    Ok(actions)
 }
 
 /// Rank 0 after its event loop: only the results have to be written.

@@ -141,19 +141,19 @@ fn copy_unplaced(
     Ok(Ok(()))
 }
 
-/// The same within one store, whose layout is new.
-pub(crate) fn place_again((store, layout, results): Side) -> Result<Result<()>, rusqlite::Error> {
+/// The same within one store, whose layout is new. Returns how many runs have got a task.
+pub(crate) fn place_again((store, layout, results): Side) -> Result<Result<u64>, rusqlite::Error> {
     let keys = RowKeys::of_store(store, &layout.nest)?;
     let taken = CopyReport::default();
     let mut target = CopyTarget { store, keys: &keys, results, first: 0, taken };
     let reader = Reader { results, keys: Some(&keys), native: true, loads_large: true };
     let mut index = None;
-    let mut last = 0;
+    let (mut last, mut placed) = (0, 0);
     loop {
         let next = store.prepare_cached("SELECT min(rowid) FROM unplaced WHERE rowid > ?1")?;
         let Some(rowid) = { next }.query_row(params![last], |row| row.get::<_, Option<i64>>(0))?
         else {
-            return Ok(Ok(()));
+            return Ok(Ok(placed));
         };
         last = rowid;
         let sql = format!("SELECT {UNPLACED}, worker FROM unplaced WHERE rowid = ?1");
@@ -166,6 +166,7 @@ pub(crate) fn place_again((store, layout, results): Side) -> Result<Result<()>, 
         };
         let index = index.get_or_insert_with(|| PlaceIndex::new(layout));
         let Some(task) = target.free_task(index, &place) else { continue };
+        placed += 1;
         if let Err(error) = target.put(worker, task, &run)? {
             return Ok(Err(error));
         }

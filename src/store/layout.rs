@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::job::{CombinedDigests, Digests, Job, PointDigests};
+use crate::job::{CombinedDigests, Digests, Job, PointDigests, without_new_fields};
 use crate::model::{Loop, LoopNest, Value};
 use crate::store::loop_rows::{LoopRow, combined_digests, digests, shape_rows};
 use crate::store::point_map::PointMap;
@@ -30,6 +30,8 @@ pub(crate) struct Layout {
 pub(super) struct LoopLayout<'a> {
     pub(super) l: &'a Loop,
     pub(super) digests: Option<&'a BTreeMap<u64, String>>,
+    /// The value that runs had which are older than it, or some fields of it.
+    pub(super) was: Option<&'a Value>,
 }
 
 impl<'a> LoopLayout<'a> {
@@ -48,6 +50,11 @@ impl<'a> LoopLayout<'a> {
             Some(digest) => format!("{value} {digest}"),
             None => value,
         }
+    }
+
+    /// The value of a point as it was before its record had fields that are new.
+    pub(super) fn value_before(&self, point: u64) -> Option<Value> {
+        self.was.and_then(|was| without_new_fields(&self.l.points.get(point), was))
     }
 
     /// The first point with this value.
@@ -77,7 +84,9 @@ impl Layout {
     }
 
     pub(super) fn loops(&self) -> impl Iterator<Item = LoopLayout<'_>> {
-        loop_layouts(self.nest.loops(), &self.digests)
+        let was = |here: LoopLayout<'_>| self.was.get(&here.l.name);
+        let loops = loop_layouts(self.nest.loops(), &self.digests);
+        loops.map(move |here| LoopLayout { was: was(here), ..here })
     }
 
     /// Whether every task number means the same in both layouts.
@@ -145,6 +154,6 @@ pub(super) fn loop_layouts<'a>(
     loops: &'a [Loop],
     digests: &'a PointDigests,
 ) -> impl Iterator<Item = LoopLayout<'a>> {
-    let of_loop = |(level, l)| LoopLayout { l, digests: digests.get(&level) };
+    let of_loop = |(level, l)| LoopLayout { l, digests: digests.get(&level), was: None };
     loops.iter().enumerate().map(of_loop)
 }

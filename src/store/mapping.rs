@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::job::{CombinedDigests, PointDigests, without_new_files_of_folder};
 use crate::model::{Key, Loop, LoopNest, Points, Value};
 use crate::store::Layout;
+#[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::store::layout::LoopLayout;
-use crate::store::matching::matches;
+use crate::store::matching::{self, matches};
 use crate::store::point_map::PointMap;
 use crate::store::store_points::StorePoints;
 use crate::store::union::{Moves, union};
@@ -190,6 +191,8 @@ pub(super) struct Mapping {
     /// Loops that the layout lacks: the level in the store, and the point where it did not apply.
     pub(super) gone: Vec<(usize, u64)>,
     pub(super) combined: Vec<CombinedMapping>,
+    /// Whether points have other values now, in fields that are new.
+    has_new_fields: bool,
 }
 
 pub(super) enum LoopMapping {
@@ -251,12 +254,16 @@ impl Mapping {
     /// Fails if the loops differ; their order may differ, and one side may have loops that do not apply to the
     /// runs of the other.
     pub(super) fn new(old: &StorePoints, new: &Layout) -> Result<Mapping> {
-        let mut loops = Vec::new();
+        let (mut loops, mut has_new_fields) = (Vec::new(), false);
         for here in new.loops() {
             let mut all = old.loops().enumerate();
             let there = all.find(|(_, there)| there.l.name == here.l.name);
             loops.push(match (there, here.l.none) {
-                (Some((level, there)), _) => LoopMapping::Old(level, matches(&there, &here, false)),
+                (Some((level, there)), _) => {
+                    let moved = matches(&there, &here, false);
+                    has_new_fields |= matching::has_new_fields(&there, &here, &moved);
+                    LoopMapping::Old(level, moved)
+                }
                 (None, none) => match new.was.get(&here.l.name) {
                     Some(was) => LoopMapping::New(here.point_of(was)),
                     None if none.is_some() => LoopMapping::New(none),
@@ -268,7 +275,7 @@ impl Mapping {
         let gone = gone.map(|(level, l)| Some((level, l.l.none?))).collect::<Option<_>>();
         let gone = gone.ok_or_else(|| changed_loops(&old.names(), new))?;
         let combined = CombinedMapping::all(old, new);
-        Ok(Mapping { new: new.nest.clone(), loops, gone, combined })
+        Ok(Mapping { new: new.nest.clone(), loops, gone, combined, has_new_fields })
     }
 
     /// The task of the run at these points of the store, if the layout has it.
@@ -288,14 +295,15 @@ impl Mapping {
         self.combined.iter().all(|files| files.is_same(points, &now)).then_some(key.index)
     }
 
-    /// Where the layout has each point of the store, by level, if both have the same loops in the same order.
+    /// Where the layout has each point of the store, by level, if both have the same loops in the same order
+    /// and the points have their values.
     pub(super) fn same_loops(self) -> Option<Vec<PointMap>> {
         let moved = |(level, l): (usize, LoopMapping)| match l {
             LoopMapping::Old(old, moved) => Some(moved).filter(|_| old == level),
             LoopMapping::New(_) => None,
         };
         let all = self.loops.into_iter().enumerate().map(moved);
-        if self.gone.is_empty() { all.collect() } else { None }
+        if self.gone.is_empty() && !self.has_new_fields { all.collect() } else { None }
     }
 }
 

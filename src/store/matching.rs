@@ -7,14 +7,17 @@ use crate::store::layout::LoopLayout;
 use crate::store::point_map::{PointMap, PointRun};
 
 /// The equal points of two loops, matched one to one, in order. With `by_value`, what the points name does not
-/// matter.
+/// matter. Points with new fields are matched with what they were before.
 pub(super) fn matches(old: &LoopLayout, new: &LoopLayout, by_value: bool) -> PointMap {
     let identity = |l: &LoopLayout, point| match by_value {
         true => l.l.points.get(point).to_exact(),
         false => l.identity(point),
     };
     let (olds, news) = (old.l.points.len(), new.l.points.len());
-    if let Some(run) = of_ranges(&old.l.points, &new.l.points) {
+    let names_nothing = old.named().is_none() && new.named().is_none();
+    if (by_value || names_nothing)
+        && let Some(run) = of_ranges(&old.l.points, &new.l.points)
+    {
         return PointMap::of(vec![run]);
     }
     // Most loops grow at their end: what they begin with needs no index.
@@ -36,7 +39,43 @@ pub(super) fn matches(old: &LoopLayout, new: &LoopLayout, by_value: bool) -> Poi
             }
         }
     }
-    PointMap::of(runs)
+    let map = PointMap::of(runs);
+    if new.was.is_none() {
+        return map;
+    }
+    let older = older(old, new, &map, by_value);
+    PointMap::of(map.runs().iter().copied().chain(older).collect())
+}
+
+/// The points of a loop that got new fields, and what they were before, as far as neither has another partner.
+fn older(old: &LoopLayout, new: &LoopLayout, map: &PointMap, by_value: bool) -> Vec<PointRun> {
+    let digest = |l: &LoopLayout, point| l.digest(point).filter(|_| !by_value).cloned();
+    let mut places: HashMap<(String, Option<String>), VecDeque<u64>> = HashMap::new();
+    for point in map.missing(new.l.points.len()).into_iter().flatten() {
+        if let Some(before) = new.value_before(point) {
+            let place = (before.to_exact(), digest(new, point));
+            places.entry(place).or_default().push_back(point);
+        }
+    }
+    let mut runs = Vec::new();
+    for point in (0..old.l.points.len()).filter(|point| map.new_of(*point).is_none()) {
+        let place = (old.l.points.get(point).to_exact(), digest(old, point));
+        if let Some(now) = places.get_mut(&place).and_then(VecDeque::pop_front) {
+            runs.push(PointRun { old: point, new: now, count: 1 });
+        }
+    }
+    runs
+}
+
+/// Whether a point has another value than its partner: it has new fields.
+pub(super) fn has_new_fields(old: &LoopLayout, new: &LoopLayout, map: &PointMap) -> bool {
+    let is_other = |run: &PointRun| {
+        (0..run.count).any(|i| {
+            let (was, is) = (old.l.points.get(run.old + i), new.l.points.get(run.new + i));
+            !is_identical(&was, &is)
+        })
+    };
+    new.was.is_some() && map.runs().iter().any(is_other)
 }
 
 /// The equal points of two ranges with the same step, if they are of one series.
@@ -68,5 +107,46 @@ fn is_identical(one: &Value, other: &Value) -> bool {
         (Value::Float(one), Value::Float(other)) => one.to_bits() == other.to_bits(),
         (Value::Text(one), Value::Text(other)) => one == other,
         (one, other) => one.to_exact() == other.to_exact(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::Loop;
+    use proptest::prelude::*;
+
+    fn range(from: i64, step: i64, count: u64) -> Points {
+        Points::Range { from, step, count }
+    }
+
+    fn listed(points: &Points) -> Points {
+        Points::List((0..points.len()).map(|i| points.get(i)).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_match_as_lists_do(
+            (a, b) in (-9i64..9, -9i64..9),
+            (step, other) in (1i64..4, 1i64..4),
+            (olds, news) in (1u64..9, 1u64..9),
+            named in prop::collection::btree_map(0u64..9, "[xy]", 0..3),
+            is_named in any::<bool>(),
+        ) {
+            let named: BTreeMap<u64, String> = if is_named { named } else { BTreeMap::new() };
+            let (old, new) = (range(a, -step, olds), range(b, -other, news));
+            let matched = |old: Points, new: Points| {
+                let (old, new) = (Loop::new("l", old, None), Loop::new("l", new, None));
+                let (old, new) = (
+                    LoopLayout { l: &old, digests: Some(&named), was: None },
+                    LoopLayout { l: &new, digests: None, was: None },
+                );
+                matches(&old, &new, false)
+            };
+            let lists = matched(listed(&old), listed(&new));
+            prop_assert_eq!(matched(old, new), lists);
+        }
     }
 }

@@ -23,6 +23,7 @@ mod layout_tables;
 mod loop_rows;
 mod mapping;
 mod matching;
+mod new_fields;
 mod open;
 mod own_files;
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -34,6 +35,7 @@ mod query;
 #[cfg(feature = "cli")]
 mod reader;
 mod rebuild;
+mod recalled_groups;
 mod rescore;
 mod results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -221,12 +223,9 @@ impl Store {
         let _ = self.queue.as_ref().map(|queue| queue.send(Vec::new()));
         let (connection, keys) = self.join_writer()?;
         schema::leave_wal_mode(&connection);
-        let (nest, keeps_runs) = (job.nest.clone(), self.keeps_runs);
-        let mut results = Results::new(self.path, (connection, keys), nest, job.is_native());
-        if !keeps_runs {
-            results.load_large(); // their files go with this process
-        }
-        Ok(results)
+        let nest = job.nest.clone();
+        let results = Results::new(self.path, (connection, keys), nest, job.is_native());
+        Ok(if self.keeps_runs { results } else { results.loading_large() })
     }
 
     /// Writes the remaining entries and closes the store.

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Row, params};
 
 use crate::job::{DigestedFile, Digests, FileDigests, Identity, Job, environment};
-use crate::model::{AttemptResult, Key, Loop, LoopNest, Reduce, Scored};
+use crate::model::{AttemptResult, Loop, LoopNest, Reduce};
 use crate::store::file::{create, existing, finish};
 use crate::store::grid_order::in_grid_order;
 use crate::store::rebuild::{Goal, change, upgrade};
 use crate::store::rescore::rescore;
 use crate::store::row_keys::RowKeys;
-use crate::store::row_reader::{GROUP, RUN, Reader};
+use crate::store::row_reader::{RUN, Reader};
 use crate::store::rows::StoredRun;
 use crate::store::starts::{LABELS, LEFT_OUT, SEEDING, StoredIdentity};
 use crate::store::view::put_view;
@@ -66,8 +66,8 @@ impl FoundStore {
 
 /// An open store, before the writer is started.
 pub(crate) struct OpenStore {
-    path: PathBuf,
-    connection: Connection,
+    pub(super) path: PathBuf,
+    pub(super) connection: Connection,
     keys: RowKeys,
     session: i64,
     native: bool,
@@ -75,7 +75,7 @@ pub(crate) struct OpenStore {
     /// Whether this start has another score, or needs one where the last start did not.
     pub(crate) is_rescored: bool,
     /// Levels with a reduction by the user whose summaries can be reused.
-    reusable: Vec<usize>,
+    pub(super) reusable: Vec<usize>,
     /// The files of crunch that count, and the digests of those of points that do.
     pub(crate) crunch_files: BTreeSet<PathBuf>,
     pub(crate) digests: Digests,
@@ -102,7 +102,8 @@ impl OpenStore {
             let keys = RowKeys::fresh(&plan.layout.nest);
             return Ok(opened(path, connection, keys, &plan));
         };
-        let changes = before.identity.changes(&mut plan.identity);
+        let mut changes = before.identity.changes(&mut plan.identity);
+        changes.refused.extend(plan.layout.refuse_was(&connection, &path, &before.identity)?);
         if let (false, Some(changes)) = (plan.keep, changes.refusal()) {
             return Err(Error::input(refusal(folder.path(), &changes)));
         }
@@ -116,8 +117,8 @@ impl OpenStore {
         let connection = in_folder(folder, upgrade(folder, connection, &layout))?;
         plan.layout = plan.layout.without_new_files(&layout);
         let is_same = layout.is(&plan.layout);
-        let connection = match is_same {
-            true => connection,
+        let (connection, has_more) = match is_same {
+            true => (connection, false),
             false => {
                 let is_same = |before: &StoredIdentity| {
                     before.identity.changes(&mut plan.identity.clone()).refusal().is_none()
@@ -153,7 +154,7 @@ impl OpenStore {
         let now = needed(&plan.layout.nest);
         let is_rescored = was.score != is.score || needed(&layout.nest) != now;
         // A run that has got its task back may have been scored long ago.
-        let may_differ = is_rescored || !is_same;
+        let may_differ = is_rescored || has_more;
         if !plan.job.is_native() && may_differ {
             let batch = connection.unchecked_transaction().map_err(failed)?;
             let changed = rescore(&batch, folder.path(), &is.score, now).map_err(failed)??;
@@ -182,7 +183,7 @@ impl OpenStore {
     }
 
     /// Calls `each` with every run, in grid order. A damaged run is an error.
-    pub(crate) fn runs(&self, mut each: impl FnMut(AttemptResult)) -> Result<()> {
+    pub(crate) fn runs(&self, mut each: impl FnMut(AttemptResult) -> Result<()>) -> Result<()> {
         let read = |row: &Row| self.reader().run(row);
         in_grid_order(
             (&self.connection, &self.keys),
@@ -191,8 +192,7 @@ impl OpenStore {
             read,
             |task, run| {
                 let StoredRun { attempt, started, seconds, result, .. } = run;
-                each(AttemptResult { task, attempt, started, seconds, result });
-                Ok(())
+                each(AttemptResult { task, attempt, started, seconds, result })
             },
         )
         .map_err(|error| storing(&self.path, &error))?
@@ -201,27 +201,6 @@ impl OpenStore {
     /// Tasks without a result that were cut off in earlier starts, and how long they had run, in seconds.
     pub(crate) fn cut_off(&self) -> Result<Vec<(u64, f64)>> {
         cut_off::longest(&self.connection, &self.keys).map_err(|error| storing(&self.path, &error))
-    }
-
-    /// Reusable summaries of the user's functions, for groups whose runs are all there. All other
-    /// summaries are deleted.
-    pub(crate) fn summaries(&self) -> Result<BTreeMap<Key, Scored>> {
-        let failed = |error: rusqlite::Error| storing(&self.path, &error);
-        let mut known = BTreeMap::new();
-        for level in &self.reusable {
-            let sql = format!("SELECT {GROUP} FROM groups WHERE level = ?1 AND failed = 0");
-            let mut statement = self.connection.prepare(&sql).map_err(failed)?;
-            let mut found = statement.query(params![*level as i64]).map_err(failed)?;
-            while let Some(row) = found.next().map_err(failed)? {
-                let summary = self.reader().summary(row, *level).map_err(failed)??;
-                known.extend(summary.result.ok().map(|scored| (summary.key, scored)));
-            }
-        }
-        let kept: Vec<String> = self.reusable.iter().map(usize::to_string).collect();
-        let sql =
-            format!("DELETE FROM groups WHERE failed > 0 OR level NOT IN ({})", kept.join(","));
-        self.connection.execute(&sql, []).map_err(failed)?;
-        Ok(known)
     }
 
     /// Notes something of this start.
@@ -237,7 +216,7 @@ impl OpenStore {
         Store::start(&self.path, (self.connection, self.keys), self.session, self.keeps_runs)
     }
 
-    fn reader(&self) -> Reader<'_> {
+    pub(super) fn reader(&self) -> Reader<'_> {
         Reader {
             results: self.path.parent().unwrap_or(Path::new(".")),
             keys: Some(&self.keys),

@@ -54,15 +54,19 @@ pub(crate) struct PlaceIndex<'a> {
 
 impl<'a> PlaceIndex<'a> {
     pub(crate) fn new(layout: &'a Layout) -> PlaceIndex<'a> {
-        let of_loop = |l: &Loop| {
+        let of_loop = |here: LoopLayout| {
+            let l = here.l;
             let mut points: HashMap<String, Vec<u64>> = HashMap::new();
             for point in 0..l.points.len() {
                 let value = l.points.get(point).to_exact();
                 points.entry(value).or_default().push(point);
+                if let Some(before) = here.value_before(point) {
+                    points.entry(before.to_exact()).or_default().push(point);
+                }
             }
             points
         };
-        PlaceIndex { layout, points: layout.nest.loops().iter().map(of_loop).collect() }
+        PlaceIndex { layout, points: layout.loops().map(of_loop).collect() }
     }
 
     /// The tasks at a place: none if its point is gone or what it names has changed; several if points are

@@ -64,13 +64,14 @@ fn replace(folder: &Folder, present: Connection, new: Connection) -> Result<Conn
     existing(&finish(folder)?)
 }
 
-/// Brings the store to the job as it is now: where it is, if its rows can keep their keys.
+/// Brings the store to the job as it is now: where it is, if its rows can keep their keys. Also returns whether
+/// runs have come into its table that were elsewhere.
 pub(super) fn change(
     folder: &Folder,
     present: Connection,
     layout: &Layout,
     goal: &Goal,
-) -> Result<Connection> {
+) -> Result<(Connection, bool)> {
     let path = folder.store();
     let failed = |error| storing(&path, &error);
     let known = StorePoints::of_store(&present, &path)?;
@@ -78,15 +79,15 @@ pub(super) fn change(
     let taken = taken(&present).map_err(failed)?;
     let is_taken = |folder: &PathBuf| taken.contains(&folder_name(folder));
     let Some(edit) = edit.filter(|_| superseded(folder.path()).iter().all(is_taken)) else {
-        return rebuild(folder, present, layout, goal);
+        return Ok((rebuild(folder, present, layout, goal)?, true));
     };
     schema::prepare(&present).map_err(failed)?;
     present.execute_batch(starts::TABLES).map_err(failed)?;
     let batch = present.unchecked_transaction().map_err(failed)?;
     edit.make(&batch, folder.path()).map_err(failed)??;
-    place_again((&batch, goal.layout, folder.path())).map_err(failed)??;
+    let placed = place_again((&batch, goal.layout, folder.path())).map_err(failed)??;
     batch.commit().map_err(failed)?;
-    Ok(present)
+    Ok((present, placed > 0))
 }
 
 /// Replaces the store by one for the job as it is now, with all runs of this store: those that the job no

@@ -1,6 +1,7 @@
 //! Reads a finished store: summaries, runs, and each worker's share.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use rusqlite::functions::{Context, FunctionFlags};
@@ -47,6 +48,8 @@ pub(crate) struct Results {
     loads_large: bool,
     /// The crunch of the last start, if runs of several are there.
     pub(super) latest_crunch: Option<i64>,
+    /// Set once the connection has the function `has_task`, which cannot be added again while rows are read.
+    has_task: OnceCell<()>,
 }
 
 /// One worker's share of the runs.
@@ -67,13 +70,13 @@ impl Results {
         native: bool,
     ) -> Results {
         let latest_crunch = starts::latest_of_several(&connection).ok().flatten();
-        let loads_large = false;
-        Results { path, connection, keys, nest, native, loads_large, latest_crunch }
+        let (loads_large, has_task) = (false, OnceCell::new());
+        Results { path, connection, keys, nest, native, loads_large, latest_crunch, has_task }
     }
 
-    /// From now on, summaries and runs have all values, however large.
-    pub(crate) fn load_large(&mut self) {
-        self.loads_large = true;
+    /// The same with all values in summaries and runs, however large: their files may go with this process.
+    pub(crate) fn loading_large(self) -> Results {
+        Results { loads_large: true, ..self }
     }
 
     pub(crate) fn nest(&self) -> &LoopNest {
@@ -252,11 +255,14 @@ impl Results {
         if self.keys.left_over() == 0 {
             return Ok("1".to_string());
         }
-        let keys = self.keys.clone();
-        let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-        let has_task = move |context: &Context| Ok(keys.task(context.get(0)?).is_some());
-        let added = self.connection.create_scalar_function("has_task", 1, pure, has_task);
-        added.map_err(|error| storing(&self.path, &error))?;
+        if self.has_task.get().is_none() {
+            let keys = self.keys.clone();
+            let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+            let has_task = move |context: &Context| Ok(keys.task(context.get(0)?).is_some());
+            let added = self.connection.create_scalar_function("has_task", 1, pure, has_task);
+            added.map_err(|error| storing(&self.path, &error))?;
+            let _ = self.has_task.set(());
+        }
         Ok(format!("has_task({key})"))
     }
 

@@ -43,7 +43,11 @@ impl StoreReader {
         mut each: impl FnMut(ReusableRun),
     ) -> Result<Option<String>> {
         let own = Layout::of_store(self.results.connection(), self.path())?;
-        let changes = self.identity()?.changes(&mut identity).refusal();
+        let before = self.identity()?;
+        let mut changes = before.changes(&mut identity);
+        let store = self.results.connection();
+        changes.refused.extend(layout.refuse_was(store, self.path(), &before)?);
+        let changes = changes.refusal();
         let layout = layout.without_new_files(&own);
         if own.is(&layout) {
             self.timed(each)?;

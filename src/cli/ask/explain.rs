@@ -109,7 +109,7 @@ fn by_hand(reader: &StoreReader, (task, seed): (u64, u32), history: &History) ->
             }
         }
     }
-    let _ = (attempt, &text);
+    let _ = (attempt, seed, &text);
     let note = match std::fs::read_to_string(&path) {
         _ if reader.results.is_native() => "nothing is stored; the program must end in Study::main",
         Ok(now) if now == text => "what it gives goes to stdout; nothing is stored",

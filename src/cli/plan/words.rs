@@ -57,7 +57,7 @@ fn head(outlook: &PlanReport) -> String {
         CrunchSpec::Python(python) => {
             format!("python {}:{}", python.function.file, python.function.function)
         }
-        CrunchSpec::Command(words) => format!("command {}", words.join(" ")),
+        CrunchSpec::Command(words) => format!("command {words}"),
         CrunchSpec::Shell(line) => format!("shell {line}"),
         CrunchSpec::Native(_) => "Rust".to_string(),
     };

@@ -44,23 +44,50 @@ def takes_seed(function, arguments):
     except ValueError:
         return False
     wants = "seed" in signature.parameters and "seed" not in arguments
-    try:
-        signature.bind(**dict.fromkeys(arguments), **({"seed": 0} if wants else {}))
-    except TypeError as error:
-        names = ", ".join(arguments)
-        raise Wrong(f"{function.__name__}{signature} is called with {names}: {error}") from None
+
+    def bind(arguments, when):
+        try:
+            signature.bind(**dict.fromkeys(arguments), **({"seed": 0} if wants else {}))
+        except TypeError as error:
+            names = ", ".join(arguments)
+            called = f"{function.__name__}{signature} is called with {names}{when}"
+            raise Wrong(f"{called}: {error}") from None
+
+    bind(arguments, "")
+    if not setup["pass_none"]:
+        always = [name for name in arguments if name not in setup["absent"]]
+        bind(always, " alone where no other loop applies (pass_none = false)")
     return wants
 
 
 def caller(crunch, names):
-    """Crunch, to be called with a point and a seed: made for its arguments, since a call of a small
-    function costs less than putting them into a dict."""
+    """Crunch, to be called with a point and a seed. Where loops may not apply, a point ends with the list of
+    those that do not."""
+    if not setup["absent"]:
+        return caller_without(crunch, names, ())
+    callers = {}
+
+    def call(point, seed):
+        absent = tuple(point[-1])
+        if absent not in callers:
+            callers[absent] = caller_without(crunch, names, absent)
+        return callers[absent](point, seed)
+
+    return call
+
+
+def caller_without(crunch, names, absent):
+    """Made for its arguments, since a call of a small function costs less than putting them into a dict."""
     def argument(name, value):
         plain = name.isidentifier() and not keyword.iskeyword(name)
         return f"{name}={value}" if plain else f"**{{{name!r}: {value}}}"
 
     values = {name: f"point[{i}]" for i, name in enumerate(names)}
-    if "load" in functions:
+    for i in absent:
+        values[names[i]] = "None"
+        if not setup["pass_none"]:
+            del values[names[i]]
+    if "load" in functions and names.index(setup["data"]) not in absent:
         values[setup["data"]] = f"data({values[setup['data']]})"
     if seeded:
         values["seed"] = "seed"

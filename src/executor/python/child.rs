@@ -20,7 +20,7 @@ use crate::executor::process::{ended, environment};
 use crate::executor::python::protocol;
 use crate::executor::python::results_file::ResultsFile;
 use crate::executor::{RESULT_LIMIT, Slot, startup, too_large};
-use crate::job::{self, Job};
+use crate::job::{self, Job, Python};
 use crate::model::{PythonFunction, Value};
 use crate::util::error::Result;
 use crate::util::framing::read_frame;
@@ -107,6 +107,7 @@ impl Setup {
             job::CrunchSpec::Python(python) => Some(python),
             _ => None,
         };
+        let absent = python.map_or(Vec::new(), |python| absent_levels(job, python));
         let first_frame = json!({
             "functions": functions,
             "arguments": arguments,
@@ -114,9 +115,20 @@ impl Setup {
             "keep": python.map_or(1, |python| python.keep),
             "reseed": python.is_none_or(|python| python.reseed),
             "data_copy": python.is_some_and(|python| python.data_copy),
+            "absent": absent.iter().map(|level| arguments[*level]).collect::<Vec<_>>(),
+            "pass_none": python.is_none_or(|python| python.pass_none),
         });
         Setup { interpreter, folder: job.folder.clone(), place, first_frame }
     }
+}
+
+/// The levels of the loops of which a child is told where they do not apply: the call is another one there than
+/// with a point that is null.
+pub(super) fn absent_levels(job: &Job, python: &Python) -> Vec<usize> {
+    let matters =
+        |level: &usize| !python.pass_none || python.load.is_some() && python.data == *level;
+    let all = (0..job.nest.depth()).filter(matters);
+    all.filter(|level| job.nest.is_none_somewhere(*level)).collect()
 }
 
 /// What the version of a package is called.

@@ -56,6 +56,8 @@ pub(crate) struct PythonExecutor {
     /// The levels whose points name files that are watched, and the one whose points are loaded.
     named: Vec<usize>,
     loaded: Option<usize>,
+    /// The levels of the loops of which the child is told where they do not apply.
+    absent: Vec<usize>,
     /// The loaded point that was looked at last in this child.
     looked: Option<u64>,
     timeout: Option<Duration>,
@@ -122,6 +124,7 @@ impl PythonExecutor {
             is_told: false,
             named: watch::naming_levels(job),
             loaded: python.load.as_ref().map(|_| python.data),
+            absent: child::absent_levels(job, python),
             looked: None,
             timeout: job.policy.timeout,
             limits: Limits::new(Some(HOUR), Some(caller)),
@@ -225,7 +228,8 @@ impl PythonExecutor {
         let mut next = task.index;
         while next < end && request.len() < LENGTH {
             request.push_str(if next == task.index { "[" } else { ",[" });
-            for (level, point) in nest.indices(nest.task(next)).into_iter().enumerate() {
+            let points = nest.indices(nest.task(next));
+            for (level, point) in points.iter().copied().enumerate() {
                 if level > 0 {
                     request.push(',');
                 }
@@ -236,6 +240,12 @@ impl PythonExecutor {
                         request.push_str(&value.to_exact());
                     }
                 }
+            }
+            if !self.absent.is_empty() {
+                let is_absent =
+                    |level: &&usize| nest.loops()[**level].none == points.get(**level).copied();
+                let absent = self.absent.iter().filter(is_absent);
+                request.push_str(&format!(",{:?}", absent.collect::<Vec<_>>()));
             }
             request.push(']');
             next += 1;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::condition::{Evaluator, Expression, ExpressionValue, Holds, LoopColumn};
+use crate::job::named_words;
 use crate::job::parse::keys::TomlEntry;
 use crate::model::{Points, Value};
 use crate::util::error::Result;
@@ -48,9 +49,9 @@ impl<'a> Condition<'a> {
             let Some(column) = columns.iter().find(|column| column.name == name) else {
                 let near = did_you_mean(&name, &names, "'");
                 let known = names.join(", ");
-                return Err(wanted.error(format!(
-                    "there is no loop '{name}' around this one{near} (known: {known})"
-                )));
+                return Err(
+                    wanted.error(format!("there is no loop '{name}' here{near} (known: {known})"))
+                );
             };
             let values = match wanted.value()? {
                 Value::List(values) => values,
@@ -118,7 +119,7 @@ impl<'a> Condition<'a> {
             }
             Err(why) => why,
         };
-        let place = in_words(expression.columns.iter().map(|column| (&column.name, of(column))));
+        let place = named_words(expression.columns.iter().map(|column| (&column.name, of(column))));
         Err(self.entry.error(format!("\"{}\" at {place}: {why}", expression.text)))
     }
 }
@@ -129,18 +130,6 @@ pub(super) fn column_value(column: &LoopColumn, point: Value) -> Value {
         None => point,
         Some(field) => point.field(field).cloned().unwrap_or_default(),
     }
-}
-
-/// Values with their names, as errors show them.
-pub(super) fn in_words(values: impl Iterator<Item = (impl std::fmt::Display, Value)>) -> String {
-    let words: Vec<String> = values
-        .map(|(name, value)| match value {
-            Value::Null => format!("{name} = none"),
-            Value::Text(text) => format!("{name} = '{text}'"),
-            other => format!("{name} = {other}"),
-        })
-        .collect();
-    if words.is_empty() { "any task".to_string() } else { words.join(", ") }
 }
 
 fn is_equal(one: &Value, other: &Value) -> bool {

@@ -1,12 +1,12 @@
 //! Parses `[crunch]`: the builtin, Python function, program or shell line to call.
 
+use crate::job::parse::arguments::command_words;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::parse::python_function;
-use crate::job::placeholders;
-use crate::job::placeholders::Template;
+use crate::job::placeholders::{self, Within};
 use crate::job::shell::script;
 use crate::job::{CrunchSpec, DEFAULT_INTERPRETER, Python, RidgeOptions, ShellLine, Sleep};
-use crate::model::{Loop, Value};
+use crate::model::{Loop, LoopNest, Value};
 use crate::util::error::Result;
 use crate::util::text::{did_you_mean, nearest};
 
@@ -15,7 +15,8 @@ const KEEP: u64 = 4;
 
 const KINDS: [&str; 4] = ["builtin", "python", "command", "shell"];
 
-pub(super) fn parse_crunch(table: &mut TomlTable, loops: &[Loop]) -> Result<CrunchSpec> {
+pub(super) fn parse_crunch(table: &mut TomlTable, nest: &LoopNest) -> Result<CrunchSpec> {
+    let loops = nest.loops();
     let mut found = KINDS.into_iter().filter_map(|kind| table.take(kind).map(|e| (kind, e)));
     let (kind, entry) = match (found.next(), found.next()) {
         (Some(one), None) => one,
@@ -37,23 +38,14 @@ pub(super) fn parse_crunch(table: &mut TomlTable, loops: &[Loop]) -> Result<Crun
         "builtin" => builtin(table, &entry, loops),
         "python" => Ok(CrunchSpec::Python(python(table, &entry, loops)?)),
         "command" => {
-            let arguments = entry.array()?;
-            if arguments.is_empty() {
-                return Err(entry.error("expected a program and its arguments, found nothing"));
-            }
-            for argument in &arguments {
-                placeholders::check(&argument.text()?, loops).map_err(|why| argument.error(why))?;
-            }
-            let words: Vec<String> =
-                arguments.iter().map(TomlEntry::text).collect::<Result<_>>()?;
-            let templates: Vec<_> = words.iter().filter_map(|w| Template::parse(w).ok()).collect();
-            script::check_command(&templates, loops).map_err(|why| entry.error(why))?;
+            let words = command_words(&entry, nest)?;
+            script::check_command(&words, loops).map_err(|why| entry.error(why))?;
             Ok(CrunchSpec::Command(words))
         }
         _ => {
             let line = entry.text()?;
             let line = ShellLine::new(line);
-            placeholders::check(&line.line, loops)
+            placeholders::check(&line.line, nest, Within::Shell)
                 .and_then(|()| script::check(&line, loops))
                 .map_err(|why| entry.error(why))?;
             Ok(CrunchSpec::Shell(line))
@@ -179,5 +171,6 @@ fn python(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<Py
         copy => copy.map_or(Ok(false), |copy| copy.boolean())?,
     };
     let interpreter = interpreter(table)?;
-    Ok(Python { function, load, data, keep, reseed, data_copy, interpreter })
+    let pass_none = table.take("pass_none").map_or(Ok(true), |pass| pass.boolean())?;
+    Ok(Python { function, load, data, keep, reseed, data_copy, pass_none, interpreter })
 }

@@ -7,20 +7,32 @@ use std::path::Path;
 
 use crate::condition::{Evaluator, LoopColumn};
 use crate::job::parse::conditions::{Condition, columns};
-use crate::job::parse::dependent_sources::{Around, DependentSource, Found};
+use crate::job::parse::dependent_sources::{Around, DependentSource};
+use crate::job::parse::found_points::{ListedPoints, with_none};
 use crate::job::parse::keys::TomlEntry;
 use crate::job::parse::matched::MatchedRows;
 use crate::job::parse::progress::NestProgress;
 use crate::job::parse::python_points::{GivenPoints, PointCalls, PythonPoints};
 use crate::model::{
-    Completeness, Dependencies, Loop, LoopNest, MOST_EVALUATED, NestShape, PointNumbers, Points,
-    Reduce, Selection, Value, add_point,
+    Completeness, Dependencies, Loop, LoopNest, MOST_EVALUATED, NestShape, Points, Reduce,
+    Selection, Value, add_point,
 };
 use crate::util::error::{Error, Result};
 use crate::util::text::count;
 
 /// Most points of a loop that depends on others: the store lists them.
 const MOST_LISTED: usize = 10_000_000;
+
+/// Most calls of a function that gives the points of a loop: they take minutes.
+const MOST_ASKED: u64 = 1_000_000;
+
+fn asked_too_often(name: &str, combinations: u64) -> String {
+    format!(
+        "the function of loop '{name}' would be called for {} combinations of points or more; {} are possible: let it take the points of fewer loops",
+        count(combinations),
+        count(MOST_ASKED)
+    )
+}
 
 /// A loop as the job file has it.
 pub(super) struct ParsedLoop<'a> {
@@ -127,6 +139,7 @@ fn nest_of(parsed: Vec<ParsedLoop>, folder: &Path, progress: &NestProgress) -> R
         loops.loops.push(DependentLoop::new(l, &loops.evaluator, &known)?);
         if loops.loops[level].tells_types() {
             // A condition may name what the points have, so all of them are found first.
+            loops.check_calls(level)?;
             loops.shape(no)?;
             loops.loops.iter_mut().for_each(DependentLoop::forget_counts);
         }
@@ -172,66 +185,6 @@ enum KnownPoints<'a> {
         /// By the points of the loops that the source names. Nothing if it is asked once for each.
         found: Option<HashMap<Vec<u64>, Vec<Range<u64>>>>,
     },
-}
-
-/// Points in the order in which they were found.
-#[derive(Default)]
-struct ListedPoints {
-    values: Vec<Value>,
-    numbers: PointNumbers<String>,
-    /// Whole numbers instead: the first one, the step, and the most that there were.
-    range: Option<(i64, i64, u64)>,
-}
-
-impl ListedPoints {
-    fn take(&mut self, found: Found) -> Vec<Range<u64>> {
-        match found {
-            Found::Range { from, step, count } => {
-                let most = self.range.map_or(count, |(_, _, most)| most.max(count));
-                self.range = Some((from, step, most));
-                std::iter::once(0..count).collect()
-            }
-            Found::Values(values) => {
-                let keyed = values.into_iter().map(|value| (value.to_exact(), value));
-                self.numbers.take(keyed, &mut self.values)
-            }
-        }
-    }
-
-    /// All values but the one that stands for none.
-    fn without(&self, none: Option<u64>) -> Points {
-        let values = (0..).zip(&self.values).filter(|(at, _)| Some(*at) != none);
-        Points::List(values.map(|(_, value)| value.clone()).collect())
-    }
-
-    fn get(&self, point: u64) -> Value {
-        match self.range {
-            Some((from, step, _)) => Points::Range { from, step, count: point + 1 }.get(point),
-            None => self.values[point as usize].clone(),
-        }
-    }
-
-    fn finish(self, none: Option<u64>) -> Points {
-        match self.range {
-            Some((from, step, count)) => with_none(Points::Range { from, step, count }, none),
-            None => Points::List(self.values),
-        }
-    }
-}
-
-/// These points, and none behind them where a loop does not apply.
-fn with_none(points: Points, none: Option<u64>) -> Points {
-    match (points, none) {
-        (points, None) => points,
-        (Points::Rows { mut records, cells }, Some(_)) => {
-            records.push(Value::Null);
-            Points::Rows { records, cells }
-        }
-        (points, Some(_)) => {
-            let values = (0..points.len()).map(|i| points.get(i));
-            Points::List(values.chain([Value::Null]).collect())
-        }
-    }
 }
 
 impl KnownPoints<'_> {
@@ -397,6 +350,21 @@ impl<'a> DependentLoop<'a> {
 }
 
 impl DependentLoops<'_> {
+    /// Fails if the source of a loop is certain to be asked too often.
+    fn check_calls(&self, level: usize) -> Result<()> {
+        let own = &self.loops[level];
+        let KnownPoints::Dependent { source, .. } = &own.points else { return Ok(()) };
+        let size = |at: &usize| match &self.loops[*at] {
+            DependentLoop { points: KnownPoints::Fixed(points), on: None, .. } => points.len(),
+            _ => 1, // or more
+        };
+        let combinations = source.levels().iter().map(size).fold(1, u64::saturating_mul);
+        match own.only_if.is_none() && combinations > MOST_ASKED {
+            true => Err(own.entry.error(asked_too_often(&own.name, combinations))),
+            false => Ok(()),
+        }
+    }
+
     /// The shape of the loops so far.
     fn shape(&mut self, no: impl Fn(String) -> Error) -> Result<NestShape> {
         let on = self.loops.iter().map(|l| l.on.clone()).collect();
@@ -441,6 +409,11 @@ impl DependentLoops<'_> {
                             point: &point,
                             levels: source.levels(),
                         };
+                        let asked = found.as_ref().map_or(0, HashMap::len) as u64;
+                        if source.holds().is_none() && asked >= MOST_ASKED {
+                            let why = asked_too_often(&own.name, MOST_ASKED + 1);
+                            return Err(own.entry.error(why));
+                        }
                         let mut points = source.points(self.folder, &self.evaluator, &place)?;
                         if own.only_if.is_some() {
                             points = points.listed(); // none is one of them

@@ -7,7 +7,8 @@ use std::path::Path;
 use glob::Pattern;
 
 use crate::condition::{Evaluator, Expression, ExpressionValue, Holds, LoopColumn};
-use crate::job::parse::conditions::{column_value, in_words};
+use crate::job::named_words;
+use crate::job::parse::conditions::column_value;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::parse::sources::{self, FilePatterns, FilledPatterns};
 use crate::job::placeholders::Template;
@@ -24,7 +25,7 @@ pub(super) struct Around<'a> {
 
 impl Around<'_> {
     pub(super) fn in_words(&self) -> String {
-        in_words(self.levels.iter().map(|level| ((self.name)(*level), (self.point)(*level))))
+        named_words(self.levels.iter().map(|level| ((self.name)(*level), (self.point)(*level))))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Parses a job file into a [`Job`] and validates it.
 
+mod arguments;
 mod cells;
 mod conditions;
 mod crunch;
@@ -7,6 +8,7 @@ mod dates;
 mod dependent;
 mod dependent_sources;
 mod designs;
+mod found_points;
 mod globs;
 pub(crate) mod keys;
 mod labels;
@@ -185,7 +187,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         seeding.by = Some(seed_by(&entry, nest.loops())?);
     }
     let allow_mixed = table.take("allow_mixed").map_or(Ok(false), |allow| allow.boolean())?;
-    let crunch = parse_crunch(&mut table, nest.loops())?;
+    let crunch = parse_crunch(&mut table, &nest)?;
     let has_child =
         matches!(crunch, CrunchSpec::Python(_) | CrunchSpec::Command(_) | CrunchSpec::Shell(_));
     let timeout = match timeout {
@@ -352,9 +354,7 @@ fn parse_loop<'a>(
         }
         entry => entry.map(|entry| require(&entry)).transpose()?,
     };
-    if let Some(was) = table.take("was") {
-        seeding.was.insert(name.clone(), was.value()?);
-    }
+    let was = table.take("was");
     let label =
         table.take("label").map(|label| ParsedLabel::of(label, &name, &names)).transpose()?;
     let (only_if, condition) = (table.take("only_if"), table.take("where"));
@@ -371,9 +371,30 @@ fn parse_loop<'a>(
         }
     };
     table.finish()?;
+    if let Some(was) = was {
+        let fields = match &source {
+            ParsedSource::Fixed(points) => points.fields(),
+            ParsedSource::Dependent(_) | ParsedSource::Python(_) => Vec::new(),
+        };
+        seeding.was.insert(name.clone(), parse_was(&was, &fields)?);
+    }
     let entry = entry.clone();
     let own = ParsedLoop { entry, name, reduce, require, source, matched, only_if, condition };
     Ok((own, label))
+}
+
+/// The value that older runs had: a point, or some fields of one.
+fn parse_was(entry: &TomlEntry, fields: &[String]) -> Result<Value> {
+    let was = entry.value()?;
+    if let (Value::Record(own), false) = (&was, fields.is_empty())
+        && let Some((stranger, _)) = own.iter().find(|(name, _)| !fields.contains(name))
+    {
+        let (near, known) = (did_you_mean(stranger, fields, "'"), fields.join(", "));
+        return Err(
+            entry.error(format!("its points have no field '{stranger}'{near} (fields: {known})"))
+        );
+    }
+    Ok(was)
 }
 
 fn parse_reduce(entry: &TomlEntry) -> Result<Reduce> {

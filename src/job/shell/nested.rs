@@ -29,6 +29,12 @@ struct Word {
 }
 
 impl Word {
+    /// An argument of a command.
+    fn of(template: &Template) -> Word {
+        let text = template.to_string();
+        Word { text, is_filled: !template.is_plain(), ..Word::default() }
+    }
+
     fn ends_command(&self) -> bool {
         self.end.is_some_and(|end| SEPARATORS.contains(end))
     }
@@ -123,18 +129,18 @@ impl ShellWords {
 
 /// The word of a command, which starts without a shell, that takes code in which values may be.
 pub(super) fn in_command(arguments: &[Template]) -> Option<String> {
-    let word = |template: &Template| Word {
-        text: template.to_string(),
-        is_filled: !template.is_plain(),
-        ..Word::default()
-    };
-    let words: Vec<Word> = arguments.iter().map(word).collect();
+    let words: Vec<Word> = arguments.iter().map(Word::of).collect();
     let program = words.first()?.name();
     let starts = STARTERS.contains(&program.rsplit('/').next().unwrap_or_default());
     let last = if starts { words.len() } else { 1 };
     let shell = words[..last].iter().position(Word::is_shell)?;
     let takes = shell_reads_values(&words[shell + 1..], &|file| file.is_filled);
     takes.then(|| words[shell].text.clone())
+}
+
+/// Whether a word of a command is the name of a shell.
+pub(super) fn is_shell(word: &Template) -> bool {
+    Word::of(word).is_shell()
 }
 
 /// Whether a value is code to no shell.

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::job::CommandWords;
 use crate::job::placeholders::{Placeholder, Template, TemplatePart};
 use crate::job::shell::ShellLine;
-use crate::job::shell::nested::{ShellWords, in_command, is_harmless, words};
+use crate::job::shell::nested::{ShellWords, in_command, is_harmless, is_shell, words};
 use crate::job::shell::scan::{Unit, scan};
 use crate::model::{Loop, Value};
 use crate::util::programs::find_program;
@@ -12,6 +13,9 @@ use crate::util::text::beginning;
 
 const BASH: &str = "bash";
 const SH: &str = "/bin/sh";
+
+/// The most ways to choose the branches of a command that are looked at.
+const MOST_VARIANTS: usize = 4096;
 
 impl ShellLine {
     /// A line for bash, or for `sh` where this machine has no bash.
@@ -141,9 +145,18 @@ pub(crate) fn check(line: &ShellLine, loops: &[Loop]) -> Result<(), String> {
 }
 
 /// Refuses a command that gives a shell values as code.
-pub(crate) fn check_command(arguments: &[Template], loops: &[Loop]) -> Result<(), String> {
-    match in_command(arguments) {
-        Some(word) => refuse_code(&word, arguments.iter().flat_map(Template::places), loops),
+pub(crate) fn check_command(words: &CommandWords, loops: &[Loop]) -> Result<(), String> {
+    let parsed = |words: Vec<&str>| -> Vec<Template> {
+        words.into_iter().filter_map(|word| Template::parse(word).ok()).collect()
+    };
+    let all = parsed(words.all());
+    let Some(shell) = all.iter().find(|word| is_shell(word)) else { return Ok(()) };
+    let variants = words.variants(MOST_VARIANTS).ok_or_else(|| {
+        format!("{shell} may get over {MOST_VARIANTS} different command lines, too many to look for values that it could run as code: leave some of the ifs to a script")
+    })?;
+    let reads_code = variants.into_iter().find_map(|variant| in_command(&parsed(variant)));
+    match reads_code {
+        Some(word) => refuse_code(&word, all.iter().flat_map(Template::places), loops),
         None => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use crate::model::nest::packed_numbers::PackedNumbers;
 use crate::model::nest::shape::{Nodes, Shape};
+use crate::model::nest::{Loop, LoopNest, check};
 
 /// Which of its points a loop has, given the points of the loops around it.
 pub(crate) trait Selection {
@@ -36,6 +37,35 @@ pub(crate) const MOST_EVALUATED: u64 = 100_000_000;
 
 /// How many points without a task are named.
 const MOST_NAMED: usize = 20;
+
+/// The shape of a nest before its loops are known: they may be found out while it is made.
+pub(crate) struct NestShape {
+    head: Option<Shape>,
+    left_out: Vec<LeftOut>,
+}
+
+impl NestShape {
+    /// The shape of loops whose points depend on the loops around them, as `on` says by level.
+    pub(crate) fn of(
+        mut on: Vec<Dependencies>,
+        selection: &mut impl Selection,
+    ) -> Result<NestShape, String> {
+        while on.last().is_some_and(Option::is_none) {
+            on.pop();
+        }
+        if on.is_empty() {
+            return Ok(NestShape { head: None, left_out: Vec::new() });
+        }
+        let (head, left_out) = Builder::new(&on, selection).build()?;
+        let head = head.ok_or("there is no task: no loop has a point inside all the others")?;
+        Ok(NestShape { head: Some(head), left_out })
+    }
+
+    pub(crate) fn nest(self, loops: Vec<Loop>) -> Result<LoopNest, String> {
+        check(&loops)?;
+        LoopNest::of_parts(loops, self.head, self.left_out)
+    }
+}
 
 pub(super) struct Builder<'a, S> {
     selection: &'a mut S,

@@ -12,14 +12,18 @@ mod alternatives;
 mod builder;
 #[cfg(test)]
 pub(crate) mod by_hand;
+#[cfg(feature = "jobs")]
+mod combinations;
 mod labels;
 mod left_out;
 mod listed;
+mod loops;
 mod packed_numbers;
 mod points;
 #[cfg(test)]
 pub(crate) mod random;
 mod shape;
+mod shown;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,48 +31,20 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::key::Key;
-use crate::model::policy::Completeness;
 use crate::model::reduce::Reduce;
 use crate::model::results::Winner;
 use crate::model::value::Value;
-use builder::Builder;
-pub(crate) use builder::{Dependencies, LeftOut, MOST_EVALUATED, Selection};
+pub(crate) use builder::{Dependencies, LeftOut, MOST_EVALUATED, NestShape, Selection};
+#[cfg(any(feature = "jobs", feature = "cli"))]
 pub(crate) use labels::Labels;
 pub(crate) use listed::{PointNumbers, add_point};
+pub(crate) use loops::Loop;
+use loops::{check, numbered};
 pub(crate) use points::Points;
 #[cfg(feature = "jobs")]
 pub(crate) use points::{Distribution, Named};
 use shape::Shape;
 pub(crate) use shape::{ShapeRow, Stretch};
-
-/// One level of the nest.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Loop {
-    /// The loop's name, unique in the nest.
-    pub(crate) name: String,
-    /// All points that it has anywhere in the nest.
-    pub(crate) points: Points,
-    /// How its points fold into one value for the loop around it.
-    pub(crate) reduce: Option<Reduce>,
-    /// Whether its points are the program's data sets.
-    pub(crate) is_data: bool,
-    /// The point that it has where it does not apply.
-    pub(crate) none: Option<u64>,
-    /// How many of its points must have a result, if that is said for it alone.
-    pub(crate) require: Option<Completeness>,
-    /// What people are shown for its points; on rank 0 and in stores.
-    #[serde(skip)]
-    pub(crate) labels: Labels,
-}
-
-impl Loop {
-    /// A loop that applies everywhere and is like the others.
-    pub(crate) fn new(name: impl Into<String>, points: Points, reduce: Option<Reduce>) -> Loop {
-        let name = name.into();
-        let (is_data, none, require, labels) = (false, None, None, Labels::default());
-        Loop { name, points, reduce, is_data, none, require, labels }
-    }
-}
 
 /// Nested loops, outermost first; a clone shares them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -430,59 +406,6 @@ impl LoopNest {
         let applies = |(l, point): &(&Loop, u64)| l.none != Some(*point);
         won.filter(applies)
     }
-}
-
-/// The shape of a nest before its loops are known: they may be found out while it is made.
-pub(crate) struct NestShape {
-    head: Option<Shape>,
-    left_out: Vec<LeftOut>,
-}
-
-impl NestShape {
-    /// The shape of loops whose points depend on the loops around them, as `on` says by level.
-    pub(crate) fn of(
-        mut on: Vec<Dependencies>,
-        selection: &mut impl Selection,
-    ) -> Result<NestShape, String> {
-        while on.last().is_some_and(Option::is_none) {
-            on.pop();
-        }
-        if on.is_empty() {
-            return Ok(NestShape { head: None, left_out: Vec::new() });
-        }
-        let (head, left_out) = Builder::new(&on, selection).build()?;
-        let head = head.ok_or("there is no task: no loop has a point inside all the others")?;
-        Ok(NestShape { head: Some(head), left_out })
-    }
-
-    pub(crate) fn nest(self, loops: Vec<Loop>) -> Result<LoopNest, String> {
-        check(&loops)?;
-        LoopNest::of_parts(loops, self.head, self.left_out)
-    }
-}
-
-/// Fails if these loops make no nest, whatever their points depend on.
-fn check(loops: &[Loop]) -> Result<(), String> {
-    if loops.is_empty() {
-        return Err("there is no loop".to_string());
-    }
-    let mut inner = loops.iter().skip_while(|l| l.reduce.is_none());
-    if let Some(inner) = inner.find(|l| l.reduce.is_none()) {
-        return Err(format!("loop '{}' does not reduce, but one around it does", inner.name));
-    }
-    match loops.iter().find(|l| l.points.is_empty()) {
-        Some(empty) => Err(format!("loop '{}' has no points", empty.name)),
-        None => Ok(()),
-    }
-}
-
-/// Loops with generated names, whose points are numbers.
-fn numbered(sizes: &[u64], reduces: impl IntoIterator<Item = Option<Reduce>>) -> Vec<Loop> {
-    let numbered = |(level, (count, reduce)): (usize, (&u64, Option<Reduce>))| {
-        let points = Points::Range { from: 0, step: 1, count: *count };
-        Loop::new(format!("loop{level}"), points, reduce)
-    };
-    sizes.iter().zip(reduces).enumerate().map(numbered).collect()
 }
 
 impl TryFrom<(Vec<Loop>, Option<Shape>)> for LoopNest {

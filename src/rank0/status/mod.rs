@@ -20,7 +20,7 @@ use crate::util::error::Exit;
 use crate::util::files::{Durability, write_whole};
 #[cfg(feature = "cli")]
 pub(crate) use liveness::{Life, Liveness};
-pub(crate) use writer::StatusWriter;
+pub(crate) use writer::{ClosedGroups, StatusWriter};
 
 /// The file's name in the results folder.
 pub(crate) const FILE: &str = "status.json";

@@ -41,9 +41,28 @@ pub(crate) struct StatusWriter {
     outer: usize,
     next: Duration,
     hosts: Vec<(usize, String)>,
+    groups: ClosedGroups,
+}
+
+/// The groups of the outermost loops that have closed: how many, and the latest.
+#[derive(Default)]
+pub(crate) struct ClosedGroups {
     latest: VecDeque<ClosedStatus>,
     closed: u64,
     incomplete: u64,
+}
+
+impl ClosedGroups {
+    /// Adds a group, if it is one of the `outer` outermost loops.
+    pub(crate) fn add(&mut self, summary: &GroupSummary, outer: usize) {
+        if summary.key.level != outer {
+            return;
+        }
+        self.closed += 1;
+        self.incomplete += u64::from(summary.result.is_err());
+        self.latest.push_front(ClosedStatus::of(summary));
+        self.latest.truncate(LATEST);
+    }
 }
 
 struct WriterThread {
@@ -71,6 +90,7 @@ impl StatusWriter {
         folder: Option<&Path>,
         booked: Option<(Allocation, u64)>,
         part: Option<PartStatus>,
+        groups: ClosedGroups,
     ) -> StatusWriter {
         StatusWriter {
             booked,
@@ -78,9 +98,7 @@ impl StatusWriter {
             outer: job.nest.outer(),
             next: Duration::ZERO,
             hosts: Vec::new(),
-            latest: VecDeque::new(),
-            closed: 0,
-            incomplete: 0,
+            groups,
         }
     }
 
@@ -90,13 +108,9 @@ impl StatusWriter {
     }
 
     pub(crate) fn close(&mut self, summary: &GroupSummary) {
-        if summary.key.level != self.outer || self.writer.is_none() {
-            return;
+        if self.writer.is_some() {
+            self.groups.add(summary, self.outer);
         }
-        self.closed += 1;
-        self.incomplete += u64::from(summary.result.is_err());
-        self.latest.push_front(ClosedStatus::of(summary));
-        self.latest.truncate(LATEST);
     }
 
     /// Whether the next snapshot is due.
@@ -155,9 +169,9 @@ impl StatusWriter {
             words,
             slurm,
             hosts: std::mem::take(&mut self.hosts),
-            latest: self.latest.iter().cloned().collect(),
-            closed: self.closed,
-            incomplete: self.incomplete,
+            latest: self.groups.latest.iter().cloned().collect(),
+            closed: self.groups.closed,
+            incomplete: self.groups.incomplete,
         });
         // If the thread is still busy, the disk is slow. The next snapshot will have everything.
         if let Some(News::Snapshot(snapshot)) = writer.deliver(News::Snapshot(snapshot), patience) {

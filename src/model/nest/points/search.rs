@@ -100,18 +100,30 @@ impl Points {
         }
     }
 
-    /// Whether a point, or this field of it, can be none. Only what the user wrote is looked at.
+    /// Whether a point, or this field of it, can be none, or lacks the field. Only what the user wrote is
+    /// looked at.
     #[cfg(feature = "jobs")]
     pub(crate) fn may_be_none(&self, field: Option<&str>) -> bool {
-        match self {
-            Points::Random { draws, bare, .. } => draws.iter().any(|(name, draw)| {
-                let is_meant = field.map_or(*bare, |field| field == name);
-                is_meant
-                    && matches!(draw, Distribution::Choice(values) if values.contains(&Value::Null))
-            }),
-            Points::Range { .. } | Points::Linspace { .. } | Points::Logspace { .. } => false,
-            Points::Union(parts) => parts.iter().any(|part| part.may_be_none(field)),
-            _ => self.any(field, &mut |value| *value == Value::Null),
+        let is_none = |value: &Value| match field {
+            Some(field) => value.field(field).is_none_or(|value| *value == Value::Null),
+            None => *value == Value::Null,
+        };
+        match (self, field) {
+            (Points::List(values) | Points::Rows { records: values, .. }, _) => {
+                values.iter().any(is_none)
+            }
+            (Points::Union(parts), _) => parts.iter().any(|part| part.may_be_none(field)),
+            (Points::Grid(named) | Points::Zip(named), Some(field)) => {
+                let meant = named.iter().find(|n| n.name == field);
+                meant.is_none_or(|n| n.points.may_be_none(None))
+            }
+            (Points::Random { draws, bare, .. }, _) if field.is_some() || *bare => {
+                let meant = draws.iter().find(|(name, _)| field.is_none_or(|field| field == name));
+                meant.is_none_or(|(_, draw)| {
+                    matches!(draw, Distribution::Choice(values) if values.contains(&Value::Null))
+                })
+            }
+            (_, field) => field.is_some(),
         }
     }
 }

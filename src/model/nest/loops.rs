@@ -1,0 +1,80 @@
+//! The loops of a nest, whatever their points depend on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::nest::labels::Labels;
+use crate::model::nest::points::Points;
+use crate::model::policy::Completeness;
+use crate::model::reduce::Reduce;
+use crate::model::value::Value;
+
+/// One level of the nest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Loop {
+    /// The loop's name, unique in the nest.
+    pub(crate) name: String,
+    /// All points that it has anywhere in the nest.
+    pub(crate) points: Points,
+    /// How its points fold into one value for the loop around it.
+    pub(crate) reduce: Option<Reduce>,
+    /// Whether its points are the program's data sets.
+    pub(crate) is_data: bool,
+    /// The point that it has where it does not apply.
+    pub(crate) none: Option<u64>,
+    /// How many of its points must have a result, if that is said for it alone.
+    pub(crate) require: Option<Completeness>,
+    /// What people are shown for its points; on rank 0 and in stores.
+    #[serde(skip)]
+    pub(crate) labels: Labels,
+}
+
+impl Loop {
+    /// A loop that applies everywhere and is like the others.
+    pub(crate) fn new(name: impl Into<String>, points: Points, reduce: Option<Reduce>) -> Loop {
+        let name = name.into();
+        let (is_data, none, require, labels) = (false, None, None, Labels::default());
+        Loop { name, points, reduce, is_data, none, require, labels }
+    }
+}
+
+impl Loop {
+    pub(crate) fn has_labels(&self) -> bool {
+        self.labels.all().is_some()
+    }
+
+    pub(crate) fn label(&self, point: u64) -> Option<&str> {
+        self.labels.all()?.get(usize::try_from(point).ok()?)?.as_deref()
+    }
+
+    /// What people are shown for a point: its label, or the point.
+    pub(crate) fn shown(&self, point: u64) -> Value {
+        self.label(point).map_or_else(|| self.points.get(point), Value::from)
+    }
+}
+
+/// Fails if these loops make no nest, whatever their points depend on.
+pub(super) fn check(loops: &[Loop]) -> Result<(), String> {
+    if loops.is_empty() {
+        return Err("there is no loop".to_string());
+    }
+    let mut inner = loops.iter().skip_while(|l| l.reduce.is_none());
+    if let Some(inner) = inner.find(|l| l.reduce.is_none()) {
+        return Err(format!("loop '{}' does not reduce, but one around it does", inner.name));
+    }
+    match loops.iter().find(|l| l.points.is_empty()) {
+        Some(empty) => Err(format!("loop '{}' has no points", empty.name)),
+        None => Ok(()),
+    }
+}
+
+/// Loops with generated names, whose points are numbers.
+pub(super) fn numbered(
+    sizes: &[u64],
+    reduces: impl IntoIterator<Item = Option<Reduce>>,
+) -> Vec<Loop> {
+    let numbered = |(level, (count, reduce)): (usize, (&u64, Option<Reduce>))| {
+        let points = Points::Range { from: 0, step: 1, count: *count };
+        Loop::new(format!("loop{level}"), points, reduce)
+    };
+    sizes.iter().zip(reduces).enumerate().map(numbered).collect()
+}

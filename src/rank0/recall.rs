@@ -1,0 +1,93 @@
+//! Reads the runs of earlier starts, and gives them to the master.
+
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::master::{Action, Event, Master};
+use crate::model::{GroupSummary, LoopNest, RunError, Tally};
+use crate::store::OpenStore;
+use crate::util::error::Result;
+use crate::util::text::count;
+use crate::util::thread::Ticker;
+
+/// Time until the first report of progress, and between two.
+const REPORT_PERIOD: Duration = Duration::from_secs(2);
+
+/// Feeds the master the runs of earlier starts, without those tasks that are left to others. The groups that
+/// close are written; `closed` says which of them have to be told later too. Returns what is left to do.
+pub(super) fn recall(
+    master: &mut Master,
+    (opened, nest): (&OpenStore, &LoopNest),
+    keep_failed: bool,
+    left_out: Vec<Range<u64>>,
+    closed: &mut dyn FnMut(GroupSummary) -> Option<GroupSummary>,
+) -> Result<Vec<Action<'static>>> {
+    let (mut left, mut actions) = (Vec::new(), Vec::new());
+    let (mut unscored, mut next) = (0, 0);
+    let mut left_out = left_out.into_iter().peekable();
+    let mut groups = opened.recalled_groups()?;
+    let read = Arc::new(AtomicU64::new(0));
+    let _progress = report(&read, master.tasks())?;
+    opened.runs(|outcome| {
+        read.fetch_add(1, Ordering::Relaxed);
+        while let Some(range) = left_out.next_if(|range| range.start <= outcome.task) {
+            next = range.end;
+            master.leave_out(range);
+        }
+        if outcome.task < next {
+            return Ok(());
+        }
+        groups.enter(nest, outcome.task, |key, scored| master.know(key, scored))?;
+        // Another score computes nothing anew.
+        let is_unscored =
+            opened.is_rescored && matches!(outcome.result, Err(RunError::NoScore { .. }));
+        unscored += u64::from(is_unscored);
+        if outcome.result.is_err() && !keep_failed && !is_unscored {
+            master.know_attempts(outcome.task, outcome.attempt);
+            return Ok(());
+        }
+        master.on(Event::Recalled(outcome), Duration::ZERO, &mut actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Close(summary) => {
+                    groups.close(&summary)?;
+                    left.extend(closed(*summary).map(|summary| Action::Close(Box::new(summary))));
+                }
+                other => left.push(other),
+            }
+        }
+        Ok(())
+    })?;
+    groups.finish()?;
+    left_out.for_each(|range| master.leave_out(range));
+    for (task, seconds) in opened.cut_off()? {
+        master.know_survived(task, seconds);
+    }
+    let Tally { recalled, .. } = master.tally();
+    if recalled > 0 {
+        let (recalled, tasks) = (count(recalled), count(master.tasks()));
+        log::info!("{recalled} of {tasks} runs reused");
+    }
+    if unscored > 0 {
+        log::warn!(
+            "{} runs have no such score and are kept for another one; the next start with this score computes them again",
+            count(unscored)
+        );
+    }
+    Ok(left)
+}
+
+/// Reports how many runs were read, if that takes long, until what this returns is dropped.
+fn report(read: &Arc<AtomicU64>, tasks: u64) -> Result<Ticker> {
+    let read = read.clone();
+    let mut last = 0;
+    Ticker::start("recall", REPORT_PERIOD, move |over| {
+        let read = read.load(Ordering::Relaxed);
+        if read > std::mem::replace(&mut last, read) && last > 0 && !over.load(Ordering::Relaxed) {
+            log::info!("read {} runs of earlier starts ({} tasks)", count(read), count(tasks));
+        }
+        ControlFlow::Continue(())
+    })
+}
