@@ -17,6 +17,7 @@ pub(crate) mod placeholders;
 #[cfg(feature = "jobs")]
 mod point_functions;
 mod repeats;
+mod report_options;
 mod seeding;
 pub(crate) mod shell;
 #[cfg(feature = "jobs")]
@@ -47,6 +48,7 @@ pub(crate) use identity::{Identity, environment};
 #[cfg(feature = "jobs")]
 pub(crate) use point_functions::{PointFunction, PointFunctions};
 pub(crate) use repeats::equal_points;
+pub(crate) use report_options::ListedGroups;
 pub(crate) use seeding::{Seeding, was_key, without_new_fields};
 pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
@@ -78,6 +80,8 @@ pub(crate) struct Job {
     pub(crate) seeding: Seeding,
     /// The levels of the loops whose points are folders.
     pub(crate) folder_loops: Vec<usize>,
+    /// Which groups summary.json lists.
+    pub(crate) groups: ListedGroups,
     /// Line numbers of the job file's keys; only on rank 0.
     #[serde(skip)]
     pub(crate) places: Places,

@@ -1,18 +1,17 @@
 //! The open groups on rank 0: runs go in under their key, closed groups come out.
 //!
-//! A group keeps only what its fold still needs. Items are folded in grid order, as soon as all slots
-//! before them are filled. Items that arrive early are buffered.
+//! A group keeps only what its fold still needs. Where the order matters, items are folded in grid order, as soon
+//! as all slots before them are filled; those that arrive early are buffered, as numbers where that will do.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::master::GroupView;
+use crate::master::early_numbers::EarlyNumbers;
 use crate::model::{
-    Completeness, Fold, Folded, GroupSummary, Key, LoopNest, RunBatch, Scored, SlotResult, Winner,
+    Completeness, Fold, FoldOrder, Folded, GroupSummary, Key, LoopNest, RunBatch, Scored,
+    SlotResult, Winner,
 };
-
-/// The most buffered items that one view scans.
-const MOST_SEEN: usize = 100_000;
 
 #[derive(Debug)]
 pub(super) struct OpenGroups {
@@ -28,14 +27,17 @@ pub(super) struct OpenGroups {
 #[derive(Debug)]
 struct OpenGroup {
     fold: Fold,
-    /// The first slot not folded yet.
+    /// How many slots are filled.
+    filled: u64,
+    /// The first slot not folded yet, where the order matters.
     next: u64,
-    early: BTreeMap<u64, Early>,
+    numbers: EarlyNumbers,
+    items: BTreeMap<u64, Early>,
     runs: u64,
     failed: u64,
 }
 
-/// Items buffered until the slots before them are filled.
+/// Whole items, buffered until the slots before them are filled.
 #[derive(Debug)]
 enum Early {
     Item(SlotResult),
@@ -84,7 +86,7 @@ impl OpenGroups {
             let nest = &self.nest;
             let group = self.open.entry(parent).or_insert_with(|| OpenGroup::new(nest, parent));
             group.put(slot, item);
-            if group.next < size {
+            if group.filled < size {
                 return;
             }
             let group = self.open.remove(&parent).expect("just put into");
@@ -108,10 +110,17 @@ impl OpenGroups {
             self.put_numbers(plain, &mut scores, closed);
             let Some(other) = other else { return };
             scores.next();
-            let item = SlotResult::of_run(other.result.clone().ok());
-            self.put(self.nest.task(other.task), item, closed);
+            self.put_run(other.task, other.result.as_ref().ok(), closed);
             task = other.task + 1;
         }
+    }
+
+    fn put_run(&mut self, task: u64, result: Option<&Scored>, closed: &mut Vec<ClosedGroup>) {
+        let (key, nest) = (self.nest.task(task), &self.nest);
+        let Some((parent, slot)) = nest.group(key) else { return };
+        let group = self.open.entry(parent).or_insert_with(|| OpenGroup::new(nest, parent));
+        let item = SlotResult::of_run(result.map(|result| group.fold.needed(slot, result)));
+        self.put(key, item, closed);
     }
 
     fn put_numbers(
@@ -135,7 +144,7 @@ impl OpenGroups {
             } else {
                 let group = self.open.entry(parent).or_insert_with(|| OpenGroup::new(nest, parent));
                 group.put_numbers(slot, count, scores);
-                if group.next == size {
+                if group.filled == size {
                     let group = self.open.remove(&parent).expect("just put into");
                     if let Some(item) = self.close(parent, group, closed) {
                         self.put(parent, item, closed);
@@ -168,15 +177,20 @@ impl OpenGroups {
                 }
             },
         };
-        // A group around this one needs the value too.
-        let outwards = self.nest.group(key).is_some();
-        let item = SlotResult {
-            result: if outwards { result.as_ref().ok().cloned() } else { None },
-            runs,
-            failed,
-        };
+        let item = SlotResult { result: self.outwards(key, &result), runs, failed };
         closed.push(ClosedGroup::Summary(GroupSummary { key, result, runs, failed }));
         Some(item)
+    }
+
+    /// What the group around a closed one needs of its result.
+    fn outwards(&mut self, key: Key, result: &Result<Scored, String>) -> Option<Scored> {
+        let ((parent, slot), scored) = (self.nest.group(key)?, result.as_ref().ok()?);
+        if scored.value.weight() == 0 {
+            return Some(scored.clone());
+        }
+        let nest = &self.nest;
+        let group = self.open.entry(parent).or_insert_with(|| OpenGroup::new(nest, parent));
+        Some(group.fold.needed(slot, scored))
     }
 
     /// Takes the user's function's value of a group and puts it into the group around it.
@@ -188,7 +202,7 @@ impl OpenGroups {
     ) {
         let Some((runs, failed)) = self.away.remove(&key) else { return };
         self.forget(key);
-        let item = SlotResult { result: result.as_ref().ok().cloned(), runs, failed };
+        let item = SlotResult { result: self.outwards(key, &result), runs, failed };
         closed.push(ClosedGroup::Summary(GroupSummary { key, result, runs, failed }));
         self.put(key, item, closed);
     }
@@ -196,12 +210,11 @@ impl OpenGroups {
     /// Views of the first `most` open groups at a level.
     pub(super) fn views(&self, level: usize, most: usize) -> Vec<GroupView> {
         let keys = Key { level, index: 0 }..Key { level: level + 1, index: 0 };
-        let mut budget = MOST_SEEN;
         let view = |(key, group): (&Key, &OpenGroup)| GroupView {
             key: *key,
             runs: group.runs,
             failed: group.failed,
-            best: group.best_so_far(level, &mut budget),
+            best: group.best_so_far(level),
         };
         self.open.range(keys).take(most).map(view).collect()
     }
@@ -220,40 +233,69 @@ impl OpenGroups {
 impl OpenGroup {
     fn new(nest: &LoopNest, key: Key) -> OpenGroup {
         let reduce = nest.loops()[key.level].reduce.as_ref().expect("an inner loop reduces");
-        let fold = Fold::new(reduce, key.level);
-        OpenGroup { fold, next: 0, early: BTreeMap::new(), runs: 0, failed: 0 }
+        OpenGroup {
+            fold: Fold::new(reduce, key.level),
+            filled: 0,
+            next: 0,
+            numbers: EarlyNumbers::default(),
+            items: BTreeMap::new(),
+            runs: 0,
+            failed: 0,
+        }
     }
 
     fn put(&mut self, slot: u64, item: SlotResult) {
         self.runs += item.runs;
         self.failed += item.failed;
-        if slot != self.next {
-            self.early.insert(slot, Early::Item(item));
-            return;
+        self.filled += 1;
+        match self.fold.order() {
+            FoldOrder::Any => self.fold.push(slot, item),
+            FoldOrder::Numbers | FoldOrder::Items if slot == self.next => {
+                self.fold.push(slot, item);
+                self.next += 1;
+                self.catch_up();
+            }
+            FoldOrder::Numbers => {
+                self.numbers.put(slot, item.result.and_then(|scored| scored.score));
+            }
+            FoldOrder::Items => {
+                self.items.insert(slot, Early::Item(item));
+            }
         }
-        self.fold.push(slot, item);
-        self.next += 1;
-        self.catch_up();
     }
 
     fn put_numbers(&mut self, slot: u64, count: u64, scores: &mut impl Iterator<Item = f64>) {
         self.runs += count;
+        self.filled += count;
         let scores = scores.take(count as usize);
-        if slot != self.next {
-            self.early.insert(slot, Early::Numbers(scores.collect()));
-            return;
+        match self.fold.order() {
+            FoldOrder::Any => self.fold.push_numbers(slot, scores),
+            FoldOrder::Numbers | FoldOrder::Items if slot == self.next => {
+                self.fold.push_numbers(slot, scores);
+                self.next += count;
+                self.catch_up();
+            }
+            FoldOrder::Numbers => self.numbers.put_all(slot, scores),
+            FoldOrder::Items => {
+                self.items.insert(slot, Early::Numbers(scores.collect()));
+            }
         }
-        self.fold.push_numbers(slot, scores);
-        self.next += count;
-        self.catch_up();
     }
 
     /// Folds buffered items whose turn has come.
     fn catch_up(&mut self) {
-        if self.early.is_empty() {
+        if !self.numbers.is_empty() {
+            let fold = &mut self.fold;
+            self.next = self.numbers.take(self.next, |slot, number| {
+                if let Some(number) = number {
+                    fold.push_numbers(slot, std::iter::once(number));
+                }
+            });
+        }
+        if self.items.is_empty() {
             return;
         }
-        while let Some(early) = self.early.remove(&self.next) {
+        while let Some(early) = self.items.remove(&self.next) {
             match early {
                 Early::Item(item) => {
                     self.fold.push(self.next, item);
@@ -268,29 +310,11 @@ impl OpenGroup {
         }
     }
 
-    /// The best score so far, buffered items included, and its point; the first of equal ones. `None` if
-    /// the fold is neither max nor min, or the scan would exceed the budget.
-    fn best_so_far(&self, level: usize, budget: &mut usize) -> Option<(f64, Vec<Winner>)> {
-        let (sign, folded) = self.fold.best()?;
-        let mut best =
-            folded.and_then(|(slot, scored)| Some((slot, scored.score?, scored.best.as_slice())));
-        for (first, early) in &self.early {
-            let (numbers, item) = match early {
-                Early::Item(item) => (&[][..], item.result.as_ref()),
-                Early::Numbers(numbers) => (numbers.as_slice(), None),
-            };
-            *budget = budget.checked_sub(numbers.len().max(1))?;
-            let item =
-                item.and_then(|scored| Some((*first, scored.score?, scored.best.as_slice())));
-            let numbers = (*first..).zip(numbers).map(|(slot, score)| (slot, *score, &[][..]));
-            for new in numbers.chain(item) {
-                if best.is_none_or(|old| sign * new.1 > sign * old.1) {
-                    best = Some(new);
-                }
-            }
-        }
-        let (slot, score, inner) = best?;
-        Some((score, [&[Winner { level, slot }], inner].concat()))
+    /// The best score so far and its point; the first of equal ones. `None` if the fold is neither max nor min.
+    fn best_so_far(&self, level: usize) -> Option<(f64, Vec<Winner>)> {
+        let (slot, scored) = self.fold.best()?;
+        let winner = Winner { level, slot };
+        Some((scored.score?, [&[winner], scored.best.as_slice()].concat()))
     }
 
     fn close(self, size: u64, require: Completeness) -> Result<Folded, String> {

@@ -9,6 +9,7 @@ mod check;
 mod config;
 pub(crate) mod cost_model;
 mod done;
+mod early_numbers;
 mod events;
 mod groups;
 mod health;

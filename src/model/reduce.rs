@@ -113,6 +113,17 @@ impl SlotResult {
     }
 }
 
+/// What a fold needs of an item whose slot is not the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FoldOrder {
+    /// Its result does not depend on the order of items: it takes any slot at once.
+    Any,
+    /// It takes numbers in the order of slots, because rounding depends on it.
+    Numbers,
+    /// It takes whole items in the order of slots.
+    Items,
+}
+
 /// A fold in progress.
 #[derive(Debug)]
 pub(crate) struct Fold {
@@ -176,13 +187,42 @@ impl Fold {
         self.count
     }
 
-    /// For max and min: the sign (1 for max, -1 for min), and the best score so far with its slot.
-    pub(crate) fn best(&self) -> Option<(f64, Option<(u64, &Scored)>)> {
-        let FoldState::Best { sign, best } = &self.state else { return None };
-        Some((*sign, best.as_ref().map(|(slot, scored)| (*slot, scored))))
+    /// For max and min: the slot of the best score so far, and what is there.
+    pub(crate) fn best(&self) -> Option<(u64, &Scored)> {
+        let FoldState::Best { best, .. } = &self.state else { return None };
+        best.as_ref().map(|(slot, scored)| (*slot, scored))
     }
 
-    /// Takes the next slot's item. It does not count if it failed, or lacks a score that this fold needs.
+    /// In which order it takes items.
+    pub(crate) fn order(&self) -> FoldOrder {
+        match self.state {
+            FoldState::Best { .. } | FoldState::Median(_) | FoldState::Count => FoldOrder::Any,
+            FoldState::Sum { .. } | FoldState::Std { .. } => FoldOrder::Numbers,
+            FoldState::All(_) | FoldState::Items { .. } => FoldOrder::Items,
+        }
+    }
+
+    /// A copy of what this fold needs of the result in a slot. A value may be large, and most folds need none.
+    pub(crate) fn needed(&self, slot: u64, result: &Scored) -> Scored {
+        let keeps_all = match &self.state {
+            FoldState::All(_) | FoldState::Items { typed: false, .. } => true,
+            FoldState::Best { sign, best } => {
+                result.score.is_some_and(|score| leads(*sign, (slot, score), best.as_ref()))
+            }
+            FoldState::Items { typed: true, .. } => {
+                let (score, typed) = (result.score, result.typed.clone());
+                return Scored { score, value: Value::Null, best: result.best.clone(), typed };
+            }
+            _ => false,
+        };
+        match keeps_all {
+            true => result.clone(),
+            false => Scored { score: result.score, ..Scored::default() },
+        }
+    }
+
+    /// Takes a slot's item: any, or the next one, as [`Fold::order`] says. It does not count if it failed, or lacks
+    /// a score that this fold needs.
     pub(crate) fn push(&mut self, slot: u64, mut item: SlotResult) {
         let score = item.result.as_ref().and_then(|scored| scored.score);
         match &mut self.state {
@@ -203,10 +243,7 @@ impl Fold {
                 self.count += 1;
                 match scored {
                     FoldState::Best { sign, best } => {
-                        let beaten = best.as_ref().is_some_and(|(_, old)| {
-                            *sign * score <= *sign * old.score.unwrap_or(f64::NAN)
-                        });
-                        if !beaten {
+                        if leads(*sign, (slot, score), best.as_ref()) {
                             *best = Some((slot, result));
                         }
                     }
@@ -229,9 +266,7 @@ impl Fold {
     pub(crate) fn push_numbers(&mut self, first: u64, numbers: impl Iterator<Item = f64>) {
         match &mut self.state {
             FoldState::Best { sign, best } => {
-                let lead = |(_, scored): &(u64, Scored)| scored.score.map(|score| *sign * score);
-                let mut lead = best.as_ref().and_then(lead).unwrap_or(f64::NAN);
-                let mut leader = None;
+                let (mut lead, mut leader) = (f64::NAN, None);
                 for (slot, score) in (first..).zip(numbers) {
                     self.count += 1;
                     let beaten = *sign * score <= lead;
@@ -240,7 +275,9 @@ impl Fold {
                         leader = Some((slot, score));
                     }
                 }
-                if let Some((slot, score)) = leader {
+                if let Some((slot, score)) = leader
+                    && leads(*sign, (slot, score), best.as_ref())
+                {
                     *best = Some((slot, Scored::number(score)));
                 }
             }
@@ -250,6 +287,7 @@ impl Fold {
                     *sum += score;
                 }
             }
+            FoldState::Count => self.count += numbers.count() as u64,
             _ => {
                 for (slot, score) in (first..).zip(numbers) {
                     let result = Some(Scored::number(score));
@@ -299,6 +337,14 @@ impl Fold {
         // inf - inf: a sum of opposite infinities has no value, and NaN is never one.
         (!number.is_nan()).then(|| Folded::Value(Scored::number(number)))
     }
+}
+
+/// Whether the score of a slot is before the best one so far: greater, for max, or equal in an earlier slot.
+fn leads(sign: f64, (slot, score): (u64, f64), best: Option<&(u64, Scored)>) -> bool {
+    best.is_none_or(|(of, best)| {
+        let (score, best) = (sign * score, sign * best.score.unwrap_or(f64::NEG_INFINITY));
+        score > best || score == best && slot < *of
+    })
 }
 
 #[cfg(test)]
@@ -352,6 +398,26 @@ mod tests {
                 in_parts.push_numbers(at, part.iter().copied());
             }
             assert_eq!(in_parts.finish(), one_by_one.finish(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_takes_any_order_does_not_depend_on_it() {
+        let numbers = [2.5, 7.0, -1.0, 7.0, -1.0, 3.0];
+        for name in Reduce::NAMES {
+            let new = || Fold::new(&Reduce::named(name).unwrap(), 1);
+            if new().order() != FoldOrder::Any {
+                continue;
+            }
+            let (mut in_order, mut backwards, mut in_parts) = (new(), new(), new());
+            let item = |at: usize| SlotResult::of_run(Some(Scored::number(numbers[at])));
+            (0..6).for_each(|at| in_order.push(at as u64, item(at)));
+            (0..6).rev().for_each(|at| backwards.push(at as u64, item(at)));
+            in_parts.push_numbers(3, numbers[3..].iter().copied());
+            in_parts.push_numbers(0, numbers[..3].iter().copied());
+            let expected = in_order.finish();
+            assert_eq!(backwards.finish(), expected, "{name}");
+            assert_eq!(in_parts.finish(), expected, "{name}");
         }
     }
 

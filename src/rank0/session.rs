@@ -377,7 +377,7 @@ impl DrainedSession {
                 scratch,
             });
         }
-        write_file(&folder.file("summary.json"), |out| write_json(&job.name, &results, out))?;
+        write_file(&folder.file("summary.json"), |out| write_json(&job, &results, out))?;
         write_file(&folder.file("summary.csv"), |out| write_csv(&results, out))?;
         results.end(RunState::Complete.name(), tally.exit(), "")?;
         status.end(RunState::Complete, tally.exit(), "");

@@ -79,7 +79,7 @@ fn copy(
     let taken = CopyReport::default();
     let mut target = CopyTarget { store: &batch, keys: &keys, results, first, taken };
     // Read as the user's Rust, so that the exact form of any value is copied unchanged.
-    let reader = Reader { results: folder, keys: Some(&own), native: true };
+    let reader = Reader { results: folder, keys: Some(&own), native: true, loads_large: true };
     let mut runs = old.prepare(&format!("SELECT {RUN}, worker FROM runs ORDER BY rowid"))?;
     let mut found = runs.query([])?;
     while let Some(row) = found.next()? {
@@ -146,7 +146,7 @@ pub(crate) fn place_again((store, layout, results): Side) -> Result<Result<u64>,
     let keys = RowKeys::of_store(store, &layout.nest)?;
     let taken = CopyReport::default();
     let mut target = CopyTarget { store, keys: &keys, results, first: 0, taken };
-    let reader = Reader { results, keys: Some(&keys), native: true };
+    let reader = Reader { results, keys: Some(&keys), native: true, loads_large: true };
     let mut index = None;
     let (mut last, mut placed) = (0, 0);
     loop {
@@ -205,7 +205,12 @@ impl CopyTarget<'_> {
         task: u64,
         run: &StoredRun,
     ) -> Result<Result<()>, rusqlite::Error> {
-        let own = Reader { results: self.results, keys: Some(self.keys), native: true };
+        let own = Reader {
+            results: self.results,
+            keys: Some(self.keys),
+            native: true,
+            loads_large: true,
+        };
         let mut same =
             self.store.prepare_cached(&format!("SELECT {RUN} FROM runs WHERE key = ?1"))?;
         let key = self.keys.key(task);
@@ -327,7 +332,7 @@ fn copy_summaries(
     (new, results): (&Connection, &Path),
     (old, folder): (&Connection, &Path),
 ) -> Result<Result<()>, rusqlite::Error> {
-    let reader = Reader { results: folder, keys: None, native: true };
+    let reader = Reader { results: folder, keys: None, native: true, loads_large: true };
     let mut sql = old.prepare(&format!("SELECT {GROUP}, level FROM groups WHERE failed = 0"))?;
     let mut found = sql.query([])?;
     while let Some(row) = found.next()? {

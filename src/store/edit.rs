@@ -113,7 +113,8 @@ impl<'a> Edit<'a> {
     /// Moves the runs whose files have changed out of the way of those to come.
     fn put_aside(&self, batch: &Connection, folder: &Path) -> Result<Result<()>, rusqlite::Error> {
         let Ok(mapping) = Mapping::new(&self.known, self.layout) else { return Ok(Ok(())) };
-        let reader = Reader { results: folder, keys: Some(&self.old), native: true };
+        let reader =
+            Reader { results: folder, keys: Some(&self.old), native: true, loads_large: true };
         let mut aside = Vec::new();
         {
             let mut sql = batch.prepare("SELECT key FROM runs ORDER BY key")?;

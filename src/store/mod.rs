@@ -227,7 +227,9 @@ impl Store {
         let _ = self.queue.as_ref().map(|queue| queue.send(Vec::new()));
         let (connection, keys) = self.join_writer()?;
         schema::leave_wal_mode(&connection);
-        Ok(Results::new(self.path, (connection, keys), job.nest.clone(), job.is_native()))
+        let nest = job.nest.clone();
+        let results = Results::new(self.path, (connection, keys), nest, job.is_native());
+        Ok(if self.keeps_runs { results } else { results.loading_large() })
     }
 
     /// Writes the remaining entries and closes the store.

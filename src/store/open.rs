@@ -221,6 +221,7 @@ impl OpenStore {
             results: self.path.parent().unwrap_or(Path::new(".")),
             keys: Some(&self.keys),
             native: self.native,
+            loads_large: true,
         }
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn rescore(
     key: &str,
     needed: bool,
 ) -> Result<Result<u64>, rusqlite::Error> {
-    let reader = Reader { results, keys: None, native: false };
+    let reader = Reader { results, keys: None, native: false, loads_large: true };
     let (mut changed, mut next) = (0, 0i64);
     loop {
         // A plain number is its own score under any name.

@@ -1,5 +1,6 @@
 //! Reads a finished store: summaries, runs, and each worker's share.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,8 @@ pub(crate) struct Results {
     pub(super) keys: RowKeys,
     nest: LoopNest,
     native: bool,
+    /// Whether summaries and runs have all values, or name the files of large ones.
+    loads_large: bool,
     /// The crunch of the last start, if runs of several are there.
     pub(super) latest_crunch: Option<i64>,
     /// Set once the connection has the function `has_task`, which cannot be added again while rows are read.
@@ -67,7 +70,13 @@ impl Results {
         native: bool,
     ) -> Results {
         let latest_crunch = starts::latest_of_several(&connection).ok().flatten();
-        Results { path, connection, keys, nest, native, latest_crunch, has_task: OnceCell::new() }
+        let (loads_large, has_task) = (false, OnceCell::new());
+        Results { path, connection, keys, nest, native, loads_large, latest_crunch, has_task }
+    }
+
+    /// The same with all values in summaries and runs, however large: their files may go with this process.
+    pub(crate) fn loading_large(self) -> Results {
+        Results { loads_large: true, ..self }
     }
 
     pub(crate) fn nest(&self) -> &LoopNest {
@@ -190,6 +199,11 @@ impl Results {
         &self.path
     }
 
+    /// The results folder, with the files of large values.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
     /// For queries beyond results.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
@@ -197,7 +211,7 @@ impl Results {
 
     /// What the column `exact` of a run holds.
     pub(super) fn exact_form(&self, column: ValueRef) -> ExactForm {
-        match large::fetch(self.reader().results, column) {
+        match large::fetch(self.folder(), column) {
             Ok(bytes) if bytes.is_empty() => ExactForm::Same,
             Ok(bytes) if !self.native => {
                 codec::decode(&bytes).map_or(ExactForm::Unknown, ExactForm::Value)
@@ -224,10 +238,17 @@ impl Results {
 
     pub(super) fn reader(&self) -> Reader<'_> {
         Reader {
-            results: self.path.parent().unwrap_or(Path::new(".")),
+            results: self.folder(),
             keys: Some(&self.keys),
             native: self.native,
+            loads_large: self.loads_large,
         }
+    }
+
+    /// The JSON that the column `value` of a run holds, or that is in the file it names.
+    #[cfg(feature = "cli")]
+    pub(super) fn whole_json<'c>(&self, column: &'c str) -> Result<Cow<'c, str>> {
+        large::json(self.folder(), column)
     }
 
     pub(crate) fn query<T>(

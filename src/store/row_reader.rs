@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use rusqlite::Row;
+use rusqlite::types::ValueRef;
 
 use crate::model::{GroupSummary, Key, RunError, Scored, Value, Winner};
 use crate::store::large;
@@ -30,6 +31,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) keys: Option<&'a RowKeys>,
     /// Whether `exact` holds the user's Rust rather than a [`Value`].
     pub(crate) native: bool,
+    /// Whether to load what is in files of its own, rather than name these.
+    pub(crate) loads_large: bool,
 }
 
 impl Reader<'_> {
@@ -95,19 +98,30 @@ impl Reader<'_> {
         if written != Some(checksum(numbers, score, texts, row.get_ref(exact)?)) {
             return Ok(Err(NO_MATCH.to_string()));
         }
-        let exact = match large::fetch(self.results, row.get_ref(exact)?) {
-            Ok(exact) => exact,
-            Err(why) => return Ok(Err(why.to_string())),
-        };
         if let (Some(why), None) = (&error, &value) {
             return Ok(Ok(Err(RunError::Failed(why.clone()))));
         }
+        let named = || large::reference(self.results, value.as_deref()?);
+        let named = if self.loads_large { None } else { named() };
+        let is_file = matches!(row.get_ref(exact)?, ValueRef::Text(_));
+        let exact = match named.is_some() || is_file && !self.loads_large {
+            true => Ok(Bytes::new()),
+            false => large::fetch(self.results, row.get_ref(exact)?),
+        };
+        let exact = match exact {
+            Ok(exact) => exact,
+            Err(why) => return Ok(Err(why.to_string())),
+        };
         let value = match value {
+            _ if let Some(named) = named => named,
             _ if !self.native && !exact.is_empty() => match codec::decode(&exact) {
                 Ok(value) => value,
                 Err(why) => return Ok(Err(why.to_string())),
             },
-            Some(json) => Value::parse(&json).unwrap_or(Value::Text(json)),
+            Some(json) => match large::json(self.results, &json) {
+                Ok(whole) => Value::parse(&whole).unwrap_or_else(|_| Value::Text(whole.into())),
+                Err(why) => return Ok(Err(why.to_string())),
+            },
             None => score.map_or(Value::Null, Value::Float),
         };
         if let Some(why) = error {

@@ -44,7 +44,7 @@ impl<'a> Columns<'a> {
                     score: scored.score,
                     value: match (&scored.value, scored.score) {
                         (Value::Float(_), Some(_)) => None, // the column `score` has it
-                        (value, _) => Some(value.to_json().to_string()),
+                        (value, _) => Some(large::keep_json(results, value)?),
                     },
                     best: (!best.is_empty()).then(|| json!(best).to_string()),
                     error: None,
@@ -62,7 +62,7 @@ impl<'a> Columns<'a> {
                 };
                 Columns {
                     score: None,
-                    value: value.map(|value| value.to_json().to_string()),
+                    value: value.map(|value| large::keep_json(results, value)).transpose()?,
                     best: None,
                     error: Some(error.why()),
                     exact: large::keep(results, exact)?,

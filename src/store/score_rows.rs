@@ -1,13 +1,15 @@
 //! Reads scores without the values behind them. A value may have hundreds of megabytes, and SQLite would read
 //! all of it to give any part of it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use rusqlite::{Row, params};
 
 use crate::model::{GroupSummary, Key, Scored, Value, Winner};
 use crate::store::row_reader::{NO_MATCH, Reader, winners};
 use crate::store::rows::checksum;
-use crate::store::{Results, storing};
+use crate::store::{Results, large, storing};
 use crate::util::error::Result;
 
 /// A run or a group without its value.
@@ -194,8 +196,13 @@ impl Results {
         let Some(row) = rows.next().map_err(failed)? else { return Ok(read(RunValue::None)) };
         let run = self.reader().score(row, None, all_values).map_err(failed)??;
         let text = row.get_ref(6).map_err(failed)?.as_str_or_null();
-        Ok(read(match (text.map_err(|error| failed(error.into()))?, run.score) {
-            (Some(json), _) => RunValue::Json(json),
+        let text = text.map_err(|error| failed(error.into()))?;
+        let large = text.and_then(|text| large::size(self.folder(), text));
+        Ok(read(match (text, run.score) {
+            (Some(_), _) if !all_values && large.is_some() => {
+                RunValue::Unread(large.unwrap_or_default())
+            }
+            (Some(text), _) => RunValue::Json(self.whole_json(text)?),
             (None, _) if run.size > CHECKED as u64 => RunValue::Unread(run.size),
             (None, Some(score)) => RunValue::Score(score),
             (None, None) => RunValue::None,
@@ -212,7 +219,7 @@ pub(super) fn unread(bytes: u64) -> Value {
 pub(super) enum RunValue<'a> {
     None,
     Score(f64),
-    Json(&'a str),
+    Json(Cow<'a, str>),
     /// It has this many bytes.
     Unread(u64),
 }

@@ -380,6 +380,7 @@ where
                 allow_mixed: false,
                 seeding: Seeding::default(),
                 folder_loops: Vec::new(),
+                groups: Default::default(),
                 places: job::Places::default(),
             };
             job::check_job_name(&job.name).map_err(|why| Error::input(format!("name: {why}")))?;

@@ -21,7 +21,8 @@ pub struct Outcome<R, S> {
 }
 
 impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
-    pub(super) fn read(finished: RunResult) -> Result<Outcome<R, S>> {
+    pub(super) fn read(mut finished: RunResult) -> Result<Outcome<R, S>> {
+        finished.results = finished.results.loading_large();
         let mut summaries = Vec::new();
         let nest = &finished.job.nest;
         finished.results.summaries(nest.outer(), |summary| {

@@ -37,6 +37,19 @@ pub fn mpirun_of(ranks: usize, program: &Path) -> Command {
     clean(command)
 }
 
+/// The most memory that a command takes, in MiB.
+pub fn peak(desk: &Desk, arguments: &[&str]) -> (Ran, u64) {
+    let mut python = Command::new("python3");
+    let program = "import resource, subprocess, sys\ncode = subprocess.run(sys.argv[1:]).returncode\n\
+                   peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss\n\
+                   print('peak', peak, file=sys.stderr)\nsys.exit(code)";
+    python.args(["-c", program, GRIDMPI.expect("built with the features cli and jobs")]);
+    let ran = desk.run(python, arguments).exits(0);
+    let line = ran.stderr.lines().rev().find_map(|line| line.strip_prefix("peak ")).unwrap();
+    let peak = line.parse::<u64>().unwrap() / 1024;
+    (ran, peak)
+}
+
 /// An example program; examples are built together with the tests.
 pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -193,17 +206,4 @@ pub fn runs_without_times(store: &Path) -> Vec<String> {
                  FROM groups ORDER BY level, number;
                SELECT * FROM points; SELECT * FROM loops;";
     sql_rows(store, sql)
-}
-
-/// The most memory that a command takes, in MiB.
-pub fn peak(desk: &Desk, arguments: &[&str]) -> (Ran, u64) {
-    let mut python = std::process::Command::new("python3");
-    let program = "import resource, subprocess, sys\ncode = subprocess.run(sys.argv[1:]).returncode\n\
-                   peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss\n\
-                   print('peak', peak, file=sys.stderr)\nsys.exit(code)";
-    python.args(["-c", program, env!("CARGO_BIN_EXE_gridmpi")]);
-    let ran = desk.run(python, arguments).exits(0);
-    let line = ran.stderr.lines().rev().find_map(|line| line.strip_prefix("peak ")).unwrap();
-    let peak = line.parse::<u64>().unwrap() / 1024;
-    (ran, peak)
 }

@@ -16,6 +16,7 @@ mod listed;
 mod matched;
 mod progress;
 mod python_points;
+mod report;
 mod rows;
 pub(crate) mod sources;
 mod written;
@@ -120,6 +121,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     let order = root.take("order").map_or(Ok(Order::Grid), |entry| order(&entry, seed))?;
     let policy = Policy { seed, order, reduce_on_workers, ..Policy::default() };
     root.take("slurm").map_or(Ok(SlurmOptions::default()), |entry| SlurmOptions::of(&entry))?;
+    let report = root.take("report");
     let (crunch_table, loops_entry) = (root.take("crunch"), root.take("loop"));
     let missing = |what: &str| root.error(what);
     let no_crunch = missing("there is no [crunch]: say what to call for each task");
@@ -163,6 +165,10 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         GivenBy::Nest(_) | GivenBy::Nobody => dependent::nest(loops, &folder, None)?,
     };
     let nest = labelled(nest, &labels)?;
+    let groups = match report {
+        Some(report) => report::listed_groups(&report, nest.loops())?,
+        None => Default::default(),
+    };
     let mut table = crunch_entry.table()?;
     places.lines.extend(table.lines());
     let score = table.take("score").map_or(Ok("score".to_string()), |score| score.text())?;
@@ -207,6 +213,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         allow_mixed,
         seeding,
         folder_loops,
+        groups,
         places,
     })
 }

@@ -3,6 +3,7 @@
 //! serde_json's own type cannot be decoded from bincode, which is not self-describing; this one can.
 //! Numbers print the same everywhere (table, placeholder, store, seed): as JSON prints them.
 
+mod as_json;
 mod exact;
 pub(crate) mod json;
 pub(crate) mod printed;

@@ -1,20 +1,19 @@
 //! summary.json: each group with its coordinates, value, winner and counts. Written one group per line as it
-//! is read, so memory does not grow with size.
+//! is read, so memory does not grow with size; where a value is in a file of the store, that is named.
 
 use std::io::Write;
 
 use serde_json::{Value as Json, json};
 
-use crate::job::named_json;
-use crate::model::{GroupSummary, json_object};
+use crate::job::{Job, named_json};
+use crate::model::{GroupSummary, LoopNest, Value, json_object};
 use crate::report::status;
 use crate::store::Results;
 use crate::util::error::{Error, Result};
 
-/// Writes the groups of every level, outermost first, in grid order. With two loops, each data set's group
-/// also lists its `all_runs`.
-pub(crate) fn write_json(name: &str, results: &Results, mut out: impl Write) -> Result<()> {
-    let failed = |e: std::io::Error| Error::unexpected(format!("JSON cannot be written: {e}"));
+/// Writes the groups of the levels that the job lists, outermost first, in grid order. With two loops, each data
+/// set's group also lists its `all_runs`.
+pub(crate) fn write_json(job: &Job, results: &Results, mut out: impl Write) -> Result<()> {
     let nest = results.nest();
     let loops = nest.loops().iter().map(|l| {
         json!({
@@ -23,7 +22,8 @@ pub(crate) fn write_json(name: &str, results: &Results, mut out: impl Write) -> 
             "reduce": l.reduce.as_ref().map(|reduce| reduce.name()),
         })
     });
-    let head = [("name", json!(name)), ("tasks", json!(nest.tasks())), ("loops", loops.collect())];
+    let head =
+        [("name", json!(job.name)), ("tasks", json!(nest.tasks())), ("loops", loops.collect())];
     writeln!(out, "{{").map_err(failed)?;
     for (key, value) in head {
         writeln!(out, "\"{key}\": {value},").map_err(failed)?;
@@ -35,41 +35,55 @@ pub(crate) fn write_json(name: &str, results: &Results, mut out: impl Write) -> 
     if !left_out.is_empty() {
         writeln!(out, "\"left_out\": {},", json!(left_out)).map_err(failed)?;
     }
+    let (listed, unlisted) = job.groups.levels(nest);
+    if !unlisted.is_empty() {
+        let of_level =
+            |level: &usize| json!({"over": over(nest, *level), "groups": nest.keys(*level)});
+        let unlisted: Json = unlisted.iter().map(of_level).collect();
+        writeln!(out, "\"groups_left_out\": {unlisted},").map_err(failed)?;
+    }
     write!(out, "\"groups\": [").map_err(failed)?;
-    // Without reductions, the result is the runs.
-    let deepest = if nest.outer() == nest.depth() { nest.depth() } else { nest.depth() - 1 };
     let mut first = true;
-    for level in nest.outer()..=deepest {
+    for level in listed {
         results.summaries(level, |summary| {
             let mut entry = entry(results, &summary);
             let kept = results.kept_runs(nest.tasks_below(summary.key))?;
             if kept > 0 {
                 entry["kept"] = json!(kept);
             }
-            if level == 1 && nest.depth() == 2 {
-                entry["all_runs"] = all_runs(results, &summary)?;
-            }
             let comma = if std::mem::take(&mut first) { "" } else { "," };
-            write!(out, "{comma}\n{entry}").map_err(failed)
+            let entry = entry.to_string();
+            let fields = entry.strip_suffix('}').unwrap_or(&entry);
+            write!(out, "{comma}\n{fields}").map_err(failed)?;
+            if level == 1 && nest.depth() == 2 {
+                write!(out, ",\"all_runs\":[").map_err(failed)?;
+                all_runs(results, &summary, &mut out)?;
+                write!(out, "]").map_err(failed)?;
+            }
+            write!(out, "}}").map_err(failed)
         })?;
     }
     writeln!(out, "\n]\n}}").map_err(failed)?;
     out.flush().map_err(failed)
 }
 
+/// The name of the loop that groups at a level are over; `None` for runs.
+fn over(nest: &LoopNest, level: usize) -> Option<&str> {
+    nest.loops().get(level).map(|l| l.name.as_str())
+}
+
 fn entry(results: &Results, summary: &GroupSummary) -> Json {
     let nest = results.nest();
     let mut fields = vec![
         ("coordinates", named_json(&nest.coordinates(summary.key))),
-        ("over", json!(nest.loops().get(summary.key.level).map(|l| &l.name))),
+        ("over", json!(over(nest, summary.key.level))),
         ("runs", json!(summary.runs)),
         ("failed", json!(summary.failed)),
         ("status", json!(status(results, summary))),
     ];
     match &summary.result {
         Ok(scored) => {
-            let score =
-                scored.score.map(|score| crate::model::value::Value::Float(score).to_json());
+            let score = scored.score.map(|score| Value::Float(score).to_json());
             let best = nest.winners(summary.key, &scored.best);
             let indices = scored
                 .best
@@ -94,12 +108,18 @@ fn entry(results: &Results, summary: &GroupSummary) -> Json {
     json_object(fields)
 }
 
-/// The values of a group's runs in grid order; null for failed runs.
-fn all_runs(results: &Results, summary: &GroupSummary) -> Result<Json> {
-    let mut values = Vec::new();
+/// Writes the values of a group's runs in grid order, with commas between them; null for failed runs.
+fn all_runs(results: &Results, summary: &GroupSummary, out: &mut impl Write) -> Result<()> {
+    let mut first = true;
     results.runs(results.nest().tasks_below(summary.key), |run| {
-        values.push(run.result.map_or(Json::Null, |scored| scored.value.to_json()));
-        Ok(())
-    })?;
-    Ok(Json::Array(values))
+        let value = run.result.map_or(Value::Null, |scored| scored.value);
+        let comma = if std::mem::take(&mut first) { "" } else { "," };
+        let written = write!(out, "{comma}")
+            .and_then(|()| value.json_pieces(&mut |json| out.write_all(json.as_bytes())));
+        written.map_err(failed)
+    })
+}
+
+fn failed(error: std::io::Error) -> Error {
+    Error::unexpected(format!("JSON cannot be written: {error}"))
 }

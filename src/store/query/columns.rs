@@ -67,6 +67,7 @@ impl Column {
     /// The SQL expression over the view that a condition compares.
     pub(super) fn compared(&self) -> String {
         match &self.source {
+            ColumnSource::Run if self.name == "value" => functions::whole_value(),
             ColumnSource::Run | ColumnSource::Point { field: None, .. } => quoted(&self.name, '"'),
             ColumnSource::Point { level, field: Some((field, _)) } => {
                 functions::of_point(*level, field)
@@ -174,7 +175,11 @@ pub(super) fn fields(results: &Results, score: &str) -> Result<Vec<Column>> {
     let read = |row: &Row| {
         let mut form = None;
         let mut kinds = Vec::new();
-        for (name, value) in record(row, 1)? {
+        let fields = match record(results, row, 1)? {
+            Ok(fields) => fields,
+            Err(why) => return Ok(Err(why)),
+        };
+        for (name, value) in fields {
             let is_number = match &value {
                 // Numbers that JSON lacks are stored as strings; the exact form tells them from such strings.
                 Json::String(text) if is_no_json_number(text) => {
@@ -213,11 +218,12 @@ pub(super) fn fields(results: &Results, score: &str) -> Result<Vec<Column>> {
 
 /// A column of a row that is a record as JSON; an empty one if it is anything else.
 pub(super) fn record(
+    results: &Results,
     row: &Row,
     at: usize,
-) -> std::result::Result<Map<String, Json>, rusqlite::Error> {
+) -> std::result::Result<Result<Map<String, Json>>, rusqlite::Error> {
     let text = row.get_ref(at)?.as_str_or_null().unwrap_or_default().unwrap_or_default();
-    Ok(parsed(text))
+    Ok(results.whole_json(text).map(|json| parsed(&json)))
 }
 
 /// The name of a column of fields that no other column has, not even but for case: `FIELD`, or

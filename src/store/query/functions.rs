@@ -1,19 +1,23 @@
 //! Fields of records in conditions, as functions of SQL that no user can call: they take any name, know a
 //! string from a record, and see a NaN as no number.
 
+use std::path::PathBuf;
+
 use rusqlite::functions::{Context, FunctionFlags};
-use rusqlite::types::Value as Sql;
+use rusqlite::types::{Value as Sql, ValueRef};
 use rusqlite::{Connection, Error};
 use serde_json::{Map, Value as Json};
 
 use crate::condition::sql_value;
 use crate::model::{LoopNest, Value};
+use crate::store::large;
 
 const POINT: &str = "field_of_point";
 const RESULT: &str = "field_of_result";
+const WHOLE: &str = "whole_value";
 
 /// What conditions may call besides the user's own functions.
-pub(super) const OWN: [&str; 2] = [POINT, RESULT];
+pub(super) const OWN: [&str; 3] = [POINT, RESULT, WHOLE];
 
 /// A field of a run's point in the loop at a level.
 pub(super) fn of_point(level: usize, field: &str) -> String {
@@ -25,14 +29,19 @@ pub(super) fn of_result(field: &str, is_number: bool) -> String {
     format!("{RESULT}(value, {}, {})", blob(field), u8::from(is_number))
 }
 
+/// A run's result, also where that is in a file of its own.
+pub(super) fn whole_value() -> String {
+    format!("{WHOLE}(value)")
+}
+
 /// A name in SQL, whatever characters it has.
 fn blob(name: &str) -> String {
     let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
     format!("x'{hex}'")
 }
 
-/// Adds the functions to a connection.
-pub(super) fn add(connection: &Connection, nest: &LoopNest) -> Result<(), Error> {
+/// Adds the functions to a connection to the store in a results folder.
+pub(super) fn add(connection: &Connection, nest: &LoopNest, results: PathBuf) -> Result<(), Error> {
     let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     let nest = nest.clone();
     connection.create_scalar_function(POINT, 3, pure, move |context| {
@@ -45,9 +54,16 @@ pub(super) fn add(connection: &Connection, nest: &LoopNest) -> Result<(), Error>
         let field = nest.loops()[level].points.field(point, name(context, 2)?, 0);
         Ok(sql_value(field.unwrap_or_default()))
     })?;
-    connection.create_scalar_function(RESULT, 3, pure, |context| {
+    let folder = results.clone();
+    connection.create_scalar_function(WHOLE, 1, pure, move |context| {
+        let ValueRef::Text(_) = context.get_raw(0) else { return context.get::<Sql>(0) };
+        let text = large::json(&folder, context.get_raw(0).as_str()?);
+        text.map(|text| Sql::Text(text.into())).map_err(|e| Error::UserFunctionError(e.into()))
+    })?;
+    connection.create_scalar_function(RESULT, 3, pure, move |context| {
         let Ok(text) = context.get_raw(0).as_str() else { return Ok(Sql::Null) };
-        let field = parsed(text).swap_remove(name(context, 1)?).unwrap_or_default();
+        let text = large::json(&results, text).map_err(|e| Error::UserFunctionError(e.into()))?;
+        let field = parsed(&text).swap_remove(name(context, 1)?).unwrap_or_default();
         Ok(match Value::from_json(field) {
             Value::Text(text) if context.get::<bool>(2)? && is_no_json_number(&text) => {
                 // SQLite takes a NaN for null.

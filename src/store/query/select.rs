@@ -120,7 +120,9 @@ impl<'a> Select<'a> {
     }
 
     fn known(&self) -> Result<Known<'a>> {
-        let added = functions::add(self.reader.results.connection(), self.reader.nest());
+        let results = &self.reader.results;
+        let folder = results.folder().to_path_buf();
+        let added = functions::add(results.connection(), self.reader.nest(), folder);
         added.map_err(|error| storing(self.reader.path(), &error))?;
         Ok(Known { reader: self.reader, plain: self.reader.plain_columns(), fields: None })
     }
@@ -224,10 +226,10 @@ impl<'a> Select<'a> {
             self.reader.results.value(key, all_values, |value| match value {
                 RunValue::Json(json) => {
                     if has_fields {
-                        record = functions::parsed(json);
+                        record = functions::parsed(&json);
                     }
                     if has_value {
-                        whole = Value::parse(json).unwrap_or(json.into());
+                        whole = Value::parse(&json).unwrap_or_else(|_| (*json).into());
                     }
                 }
                 RunValue::Score(score) => whole = Value::Float(score),
@@ -241,7 +243,13 @@ impl<'a> Select<'a> {
                     ColumnSource::Run => {
                         next += 1;
                         let read = row.get_ref(next - 1).map_err(failed)?;
-                        of_sql(read, column.kind)
+                        match read.as_str() {
+                            Ok(text) if column.kind == ColumnKind::Json => {
+                                let json = self.reader.results.whole_json(text)?;
+                                Value::parse(&json).unwrap_or_else(|_| (*json).into())
+                            }
+                            _ => of_sql(read),
+                        }
                     }
                     ColumnSource::Point { level, field } => {
                         let (loop_points, point) = (&nest.loops()[*level].points, points[*level]);
@@ -283,12 +291,11 @@ fn is_value(column: &Column) -> bool {
     column.source == ColumnSource::Run && column.name == "value"
 }
 
-fn of_sql(value: ValueRef<'_>, kind: ColumnKind) -> Value {
+fn of_sql(value: ValueRef<'_>) -> Value {
     match value {
         ValueRef::Integer(whole) => Value::Int(whole),
         ValueRef::Real(number) => Value::Float(number),
         ValueRef::Text(text) => match std::str::from_utf8(text) {
-            Ok(json) if kind == ColumnKind::Json => Value::parse(json).unwrap_or(json.into()),
             Ok(text) => text.into(),
             Err(_) => Value::Null,
         },
