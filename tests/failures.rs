@@ -40,12 +40,12 @@ fn a_failed_run_is_tried_again_and_each_failure_is_kept() {
     );
     assert_eq!(desk.run_job().exits(0).score(), 6.0);
     assert_eq!(desk.sql("SELECT x, status, attempt FROM all_runs"), ["1|ok|1", "2|ok|3", "3|ok|1"]);
-    let failures = desk.sql("SELECT task, attempt, substr(error, 1, 20) FROM failures");
+    let failures = desk.sql("SELECT key, attempt, substr(error, 1, 20) FROM failures");
     assert_eq!(failures, ["1|1|bash: exit status: 7", "1|2|bash: exit status: 7"]);
 
     let desk = shell("exit {x}", "retries = 3", "[0, 4]");
     desk.run_job().exits(100);
-    assert_eq!(desk.sql("SELECT count(*), max(attempt) FROM failures WHERE task = 1"), ["4|4"]);
+    assert_eq!(desk.sql("SELECT count(*), max(attempt) FROM failures WHERE key = 1"), ["4|4"]);
     assert_eq!(desk.sql("SELECT attempt, status FROM all_runs")[1], "4|failed");
     desk.run_job().exits(100);
     assert_eq!(desk.sql("SELECT attempt FROM all_runs WHERE x = 4"), ["8"], "attempts go on");

@@ -8,6 +8,7 @@ mod copy;
 mod cut_off;
 mod edit;
 mod entry;
+mod failure;
 mod file;
 mod folder;
 mod grid_order;
@@ -67,6 +68,7 @@ use rusqlite::{Connection, params};
 use crate::job::Job;
 use crate::model::{GroupSummary, RunBatch};
 use crate::store::entry::StoreEntry;
+use crate::store::failure::storing;
 use crate::store::row_keys::RowKeys;
 use crate::util::error::{Error, Result};
 use crate::util::file_state::file_id;
@@ -286,18 +288,6 @@ impl Store {
             || Error::unexpected(format!("{}: the store's writer is lost", self.path.display()));
         self.writer.take().ok_or_else(lost)?.join().map_err(|_| lost())?
     }
-}
-
-/// The error message for a failure of SQLite.
-fn storing(path: &Path, error: &rusqlite::Error) -> Error {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    let path = path.display();
-    Error::unexpected(match error.sqlite_error_code() {
-        Some(DatabaseCorrupt | NotADatabase) => {
-            format!("{path}: the store is damaged ({error}); a start with --fresh moves it aside")
-        }
-        _ => format!("{path}: the store failed: {error}"),
-    })
 }
 
 /// The writer thread.

@@ -5,6 +5,7 @@
 //! dies or is ended, the call at fault is known, and no other one is made again.
 
 mod reports;
+mod seeds;
 
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::executor::python::child::{self, HOUR, IMPORTED, PythonChild, Setup};
+use crate::executor::python::crunch::seeds::{SEEDS, seeds};
 use crate::executor::python::functions::crunch_functions;
 use crate::executor::python::protocol::{self, Answer};
 use crate::executor::python::results_file::{ChildProgress, MOST};
@@ -34,9 +36,6 @@ const LONG_LOOK: Duration = Duration::from_millis(100);
 
 /// How long until what one process has written to memory is certainly seen by another one.
 const SETTLED: Duration = Duration::from_millis(1);
-
-/// A child asks for the seeds of its request.
-const SEEDS: &[u8] = b"seeds";
 
 /// The beginning of a frame that is to be logged.
 const LOG: &[u8] = b"log ";
@@ -472,12 +471,6 @@ impl PythonExecutor {
         self.check_points(task)?;
         task.scored(result?)
     }
-}
-
-/// The seeds of tasks, in a list of JSON.
-fn seeds(job: &Job, tasks: Range<u64>) -> String {
-    let seed = |task| job.task_seed(task).to_string();
-    tasks.map(seed).collect::<Vec<_>>().join(",")
 }
 
 impl Executor for PythonExecutor {
