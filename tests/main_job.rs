@@ -112,7 +112,7 @@ fn threads_and_ranks_give_the_same_bytes() {
     desk.run(gridmpi(), &[job, "--threads", "1", "--out", "threads1"]).exits(0);
     let summary = |out: &str| std::fs::read(desk.path(out).join("summary.json")).unwrap();
     let runs = |out: &str| runs_without_times(&desk.path(out).join("runs.sqlite"));
-    assert_eq!(runs("threads1").len(), 1000 + 204 + 54 + 3);
+    assert_eq!(runs("threads1").len(), 2 * 1000 + 204 + 54 + 3);
     desk.run(gridmpi(), &[job, "--threads", "4", "--out", "threads4"]).exits(0);
     for ranks in [2, 3, 9] {
         let out = format!("ranks{ranks}");

@@ -88,6 +88,13 @@ fn a_value_over_16_mib_is_a_file_that_the_summary_names() {
     desk.write("job.toml", &job("all"));
     let ran = desk.run(gridmpi(), &arguments).exits(0);
     assert!(ran.stderr.contains("6 of 6 runs reused"), "{}", ran.stderr);
+    // A list over 10^9 bytes would fit no row.
+    let lists = desk.sql("SELECT length(value) FROM groups WHERE value LIKE 'large/%'");
+    assert_eq!(lists, ["70", "70"]);
+    let list = summary(&desk)["groups"][1]["summary"]["value"]["file"].clone();
+    let list = fs::read(desk.path("out").join(list.as_str().unwrap())).unwrap();
+    let list: Value = serde_json::from_slice(&list).unwrap();
+    assert_eq!((list.as_array().unwrap().len(), &list[1]), (3, &value));
     desk.write("job.toml", &job("sum").replace("fit\"\n", "fit\"\nscore = \"n\"\n"));
     let ran = desk.run(gridmpi(), &arguments).exits(0);
     assert!(ran.stderr.contains("6 of 6 runs reused"), "{}", ran.stderr);

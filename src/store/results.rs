@@ -248,7 +248,7 @@ impl Results {
 
     /// The JSON that the column `value` of a run holds, or that is in the file it names.
     #[cfg(feature = "cli")]
-    pub(super) fn whole_json<'c>(&self, column: &'c str) -> Result<Cow<'c, str>> {
+    pub(super) fn whole_json<'c>(&self, column: &'c str) -> Result<std::borrow::Cow<'c, str>> {
         large::json(self.folder(), column)
     }
 
