@@ -1,7 +1,5 @@
 //! Reads a finished store: summaries, runs, and each worker's share.
 
-#[cfg(feature = "cli")]
-use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
