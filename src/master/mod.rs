@@ -252,7 +252,11 @@ impl Master {
     /// Whether every wanted run is recorded and its groups are closed.
     pub(crate) fn is_complete(&self) -> bool {
         let all = self.tally.done == self.nest.tasks() && self.groups.is_empty();
-        all || self.wanted.is_some_and(|wanted| self.tally.done - self.tally.recalled >= wanted)
+        // Groups that have closed are reduced, also if only some of the tasks are wanted.
+        let is_wanted = |wanted: u64| {
+            self.tally.done - self.tally.recalled >= wanted && !self.groups.awaits_outside()
+        };
+        all || self.wanted.is_some_and(is_wanted)
     }
 
     /// Whether the job has ended and every worker is dismissed or given up.
