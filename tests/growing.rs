@@ -287,3 +287,40 @@ fn a_run_that_was_without_a_task_has_the_score_of_today() {
     }
     assert_eq!(desk.calls(), ["1", "2", "3", "4"]);
 }
+
+#[test]
+fn a_run_that_comes_back_is_not_of_an_older_file() {
+    let text = |alphas: &str| {
+        format!(
+            "[crunch]\ncommand = [\"sh\", \"fit.sh\", \"data/{{subject}}.txt\", \"{{alpha}}\"]\n\
+             [[loop]]\nname = \"subject\"\nvalues = [\"s1\", \"s2\"]\n\
+             [[loop]]\nname = \"alpha\"\nvalues = {alphas}\nreduce = \"sum\"\n"
+        )
+    };
+    let desk = Desk::with_job(&text("[1, 2, 3]"));
+    desk.write("fit.sh", "read n < $1; echo $1 $2 >> calls; echo $((n * $2))\n");
+    for (name, number) in [("s1", "10"), ("s2", "20")] {
+        desk.write(&format!("data/{name}.txt"), &format!("{number}\n"));
+    }
+    desk.write("calls", "");
+    start(&desk).exits(0);
+    assert_eq!(desk.calls().len(), 6);
+    let scores = "SELECT group_concat(cast(score AS INTEGER)) FROM (SELECT score FROM all_runs ORDER BY task)";
+    let edit = |alphas: &str, now: &str, calls: &[&str]| {
+        desk.write("job.toml", &text(alphas));
+        start(&desk).exits(0);
+        assert_eq!(desk.sql(scores), [now], "{alphas}");
+        assert_eq!(desk.calls(), calls, "{alphas}");
+    };
+    // The point goes first and the file changes then, or both at once.
+    edit("[1, 2]", "10,20,20,40", &[]);
+    desk.write("data/s1.txt", "100\n");
+    edit("[1, 2]", "100,200,20,40", &["data/s1.txt 1", "data/s1.txt 2"]);
+    edit("[1, 2, 3]", "100,200,300,20,40,60", &["data/s1.txt 3"]);
+    desk.write("data/s2.txt", "7\n");
+    edit("[3]", "300,21", &["data/s2.txt 3"]);
+    edit("[1, 3]", "100,300,7,21", &["data/s2.txt 1"]);
+    // The file of before is back, and so are its runs.
+    desk.write("data/s1.txt", "10\n");
+    edit("[3, 1, 2]", "30,10,20,21,7,14", &["data/s2.txt 2"]);
+}

@@ -7,17 +7,21 @@ use rusqlite::{Connection, params};
 
 use crate::model::Points;
 use crate::store::Layout;
-use crate::store::layout_tables::{Numbered, put_layout, put_point};
-use crate::store::mapping::Mapping;
+use crate::store::layout_tables::{Numbered, put_layout, put_point, range};
+use crate::store::mapping::{CombinedMapping, Mapping};
 use crate::store::point_map::{PointMap, PointRun};
 use crate::store::row_keys::RowKeys;
 use crate::store::row_reader::{RUN, Reader};
 use crate::store::rows;
+use crate::store::starts;
 use crate::store::store_points::{LEFT_OVER, StorePoints};
 use crate::util::error::Result;
 
 /// Rows read in grid order may be in this many ranges of keys for each run: else they are better written anew.
 const MOST_RANGES: f64 = 0.02;
+
+/// So many ranges are few, however many runs there are.
+const FEW_RANGES: u64 = 1000;
 
 /// The layout of a store, and what it becomes.
 pub(super) struct Edit<'a> {
@@ -26,8 +30,8 @@ pub(super) struct Edit<'a> {
     layout: &'a Layout,
     keys: RowKeys,
     numbered: Vec<Numbered>,
-    /// Whether files that points name together may have changed.
-    has_files: bool,
+    /// The files that points name together.
+    combined: Vec<CombinedMapping>,
 }
 
 impl<'a> Edit<'a> {
@@ -41,8 +45,7 @@ impl<'a> Edit<'a> {
         let old = RowKeys::of_store(store, &old.nest)?;
         let Some(digits) = old.digits().cloned() else { return Ok(None) };
         let Ok(mapping) = Mapping::new(&known, layout) else { return Ok(None) };
-        let has_files = !mapping.combined.is_empty();
-        let Some(maps) = mapping.same_loops() else { return Ok(None) };
+        let Some((maps, combined)) = mapping.same_loops() else { return Ok(None) };
         let (mut positions, mut numbered) = (Vec::new(), Vec::new());
         for (level, (here, map)) in layout.loops().zip(maps).enumerate() {
             let (l, there) = (here.l, &known.loops[level]);
@@ -69,20 +72,18 @@ impl<'a> Edit<'a> {
         let sizes: Vec<u64> = numbered.iter().map(|of_level| of_level.known).collect();
         let keys = RowKeys::new(layout.nest.clone(), positions, Some(digits));
         let have_room = keys.digits().is_some_and(|digits| digits.have_room(&sizes));
-        let runs: i64 = store.query_row("SELECT count(*) FROM runs", [], |row| row.get(0))?;
-        let most = (runs as f64 * MOST_RANGES).max(1000.0);
-        let in_order = keys.ranges_of_all() as f64 <= most
-            || RowKeys::fresh(&layout.nest).ranges_of_all() as f64 > most;
-        let edit = Edit { known, old, layout, keys, numbered, has_files };
-        Ok((have_room && in_order).then_some(edit))
+        if !have_room || !are_few_ranges(store, &keys)? {
+            return Ok(None);
+        }
+        Ok(Some(Edit { known, old, layout, keys, numbered, combined }))
     }
 
-    /// Changes the store, which must be in a transaction. Returns how many of its rows have no task now.
+    /// Changes the store, which must be in a transaction.
     pub(super) fn make(
         self,
         batch: &Connection,
         folder: &Path,
-    ) -> Result<Result<u64>, rusqlite::Error> {
+    ) -> Result<Result<()>, rusqlite::Error> {
         // A range that gets points of another step becomes a list.
         for (level, of_level) in self.numbered.iter().enumerate() {
             let points = &self.known.loops[level].points;
@@ -92,7 +93,7 @@ impl<'a> Edit<'a> {
                 }
             }
         }
-        if self.has_files
+        if !self.combined.is_empty()
             && let Err(error) = self.put_aside(batch, folder)?
         {
             return Ok(Err(error));
@@ -105,14 +106,12 @@ impl<'a> Edit<'a> {
         while let Some(row) = found.next()? {
             left_over += u64::from(cursor.task(row.get(0)?).is_none());
         }
-        let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
-        batch.execute(sql, params![LEFT_OVER, left_over.to_string()])?;
-        Ok(Ok(left_over))
+        starts::put_note(batch, LEFT_OVER, left_over.to_string())?;
+        Ok(Ok(()))
     }
 
-    /// Moves the runs whose files have changed out of the way of those to come.
+    /// Moves the runs whose files have changed out of the way of those to come, also if they have no task now.
     fn put_aside(&self, batch: &Connection, folder: &Path) -> Result<Result<()>, rusqlite::Error> {
-        let Ok(mapping) = Mapping::new(&self.known, self.layout) else { return Ok(Ok(())) };
         let reader =
             Reader { results: folder, keys: Some(&self.old), native: true, loads_large: true };
         let mut aside = Vec::new();
@@ -121,14 +120,14 @@ impl<'a> Edit<'a> {
             let mut found = sql.query([])?;
             while let Some(row) = found.next()? {
                 let key = row.get(0)?;
-                let has_task = self.keys.task(key).is_some();
-                if has_task && mapping.task(&self.old.points(key)).is_none() {
+                let (points, positions) = (self.old.points(key), self.keys.positions());
+                if self.combined.iter().any(|files| files.has_changed(&points, positions)) {
                     aside.push(key);
                 }
             }
         }
         for key in aside {
-            let sql = format!("SELECT {}, worker FROM runs WHERE key = ?1", RUN);
+            let sql = format!("SELECT {RUN}, worker FROM runs WHERE key = ?1");
             let mut sql = batch.prepare_cached(&sql)?;
             let run = sql.query_row(params![key], |row| {
                 Ok((reader.run(row)?, row.get::<_, Option<i64>>(9)?))
@@ -149,12 +148,16 @@ impl<'a> Edit<'a> {
     }
 }
 
-/// The first value and the step of a range.
-fn range(points: &Points) -> Option<(i64, i64)> {
-    match points {
-        Points::Range { from, step, .. } => Some((*from, *step)),
-        _ => None,
+/// Whether reading all rows in grid order takes few ranges of keys; or as many as in a new store.
+fn are_few_ranges(store: &Connection, keys: &RowKeys) -> Result<bool, rusqlite::Error> {
+    let ranges = keys.ranges_of_all();
+    if ranges <= FEW_RANGES {
+        return Ok(true);
     }
+    let runs: i64 = store.query_row("SELECT count(*) FROM runs", [], |row| row.get(0))?;
+    let most = (runs as f64 * MOST_RANGES).max(FEW_RANGES as f64);
+    let anew = RowKeys::fresh(keys.nest()).ranges_of_all();
+    Ok(ranges as f64 <= most || anew as f64 > most)
 }
 
 /// Whether points at these positions are the next ones of a range that has `known` points.

@@ -24,14 +24,17 @@ pub(super) struct Numbered {
 impl Numbered {
     /// The loops of a new store.
     pub(super) fn fresh(nest: &LoopNest) -> Vec<Numbered> {
-        let of_loop = |l: &Loop| {
-            let range = match l.points {
-                Points::Range { from, step, .. } => Some((from, step)),
-                _ => None,
-            };
-            Numbered { range, before: 0, known: l.points.len() }
-        };
+        let of_loop =
+            |l: &Loop| Numbered { range: range(&l.points), before: 0, known: l.points.len() };
         nest.loops().iter().map(of_loop).collect()
+    }
+}
+
+/// The first value and the step of a range.
+pub(super) fn range(points: &Points) -> Option<(i64, i64)> {
+    match points {
+        Points::Range { from, step, .. } => Some((*from, *step)),
+        _ => None,
     }
 }
 

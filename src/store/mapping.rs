@@ -187,15 +187,15 @@ pub(super) fn changed_loops(old: &[&str], new: &Layout) -> Error {
 pub(super) struct Mapping {
     new: LoopNest,
     /// For each loop of the layout, where its points are in the store.
-    pub(super) loops: Vec<LoopMapping>,
+    loops: Vec<LoopMapping>,
     /// Loops that the layout lacks: the level in the store, and the point where it did not apply.
-    pub(super) gone: Vec<(usize, u64)>,
-    pub(super) combined: Vec<CombinedMapping>,
+    gone: Vec<(usize, u64)>,
+    combined: Vec<CombinedMapping>,
     /// Whether points have other values now, in fields that are new.
     has_new_fields: bool,
 }
 
-pub(super) enum LoopMapping {
+enum LoopMapping {
     /// The level in the store, and the position of each of its points.
     Old(usize, PointMap),
     /// The loop is new: the runs of the store are those at this point. Nothing if it is not among the loop's
@@ -248,6 +248,19 @@ impl CombinedMapping {
         let before = self.before.get(&at(&self.old, old));
         before.is_none_or(|before| self.now.get(&at(&self.new, new)) == Some(before))
     }
+
+    /// Whether the file of a run has changed, where the points that name it are there. Its other points may be
+    /// gone: what is known of the file is of today from now on.
+    pub(super) fn has_changed(&self, points: &[u64], positions: &[PointMap]) -> bool {
+        let old: Vec<u64> = self.old.iter().map(|level| points[*level]).collect();
+        let moved = self.new.iter().zip(&old);
+        let now: Option<Vec<u64>> =
+            moved.map(|(level, point)| positions[*level].new_of(*point)).collect();
+        match (self.before.get(&old), now) {
+            (Some(before), Some(now)) => self.now.get(&now) != Some(before),
+            _ => false,
+        }
+    }
 }
 
 impl Mapping {
@@ -296,14 +309,17 @@ impl Mapping {
     }
 
     /// Where the layout has each point of the store, by level, if both have the same loops in the same order
-    /// and the points have their values.
-    pub(super) fn same_loops(self) -> Option<Vec<PointMap>> {
+    /// and the points have their values. Also the files that points name together.
+    pub(super) fn same_loops(self) -> Option<(Vec<PointMap>, Vec<CombinedMapping>)> {
         let moved = |(level, l): (usize, LoopMapping)| match l {
             LoopMapping::Old(old, moved) => Some(moved).filter(|_| old == level),
             LoopMapping::New(_) => None,
         };
-        let all = self.loops.into_iter().enumerate().map(moved);
-        if self.gone.is_empty() && !self.has_new_fields { all.collect() } else { None }
+        if !self.gone.is_empty() || self.has_new_fields {
+            return None;
+        }
+        let maps = self.loops.into_iter().enumerate().map(moved).collect::<Option<_>>()?;
+        Some((maps, self.combined))
     }
 }
 

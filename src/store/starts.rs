@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::job::{DigestedFile, FileDigests, FileRole, Identity};
 use crate::util::file_state::FileState;
@@ -232,4 +232,14 @@ pub(super) fn has_table(store: &Connection, name: &str) -> Result<bool, rusqlite
 pub(crate) fn note(store: &Connection, key: &str) -> Result<Option<String>, rusqlite::Error> {
     let sql = "SELECT value FROM job WHERE key = ?1";
     store.query_row(sql, params![key], |row| row.get(0)).optional()
+}
+
+/// Sets the value of a key in the store's table `job`.
+pub(super) fn put_note(
+    store: &Connection,
+    key: &str,
+    value: impl ToSql,
+) -> Result<(), rusqlite::Error> {
+    let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
+    store.prepare_cached(sql)?.execute(params![key, value]).map(drop)
 }
