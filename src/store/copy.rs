@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::job::STORE_FILE;
 use crate::model::Reduce;
@@ -45,8 +45,7 @@ pub(crate) fn take_runs(new: Side, old: Side) -> Result<CopyReport> {
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) fn take_part(new: Side, old: Side, note: (&str, &str)) -> Result<CopyReport> {
     take(new, old, |batch| {
-        let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
-        batch.execute(sql, params![note.0, note.1])?;
+        starts::put_note(batch, note.0, note.1)?;
         if new.1.is(old.1) { copy_summaries((batch, new.2), (old.0, old.2)) } else { Ok(Ok(())) }
     })
 }
@@ -147,32 +146,29 @@ pub(crate) fn place_again((store, layout, results): Side) -> Result<Result<u64>,
     let taken = CopyReport::default();
     let mut target = CopyTarget { store, keys: &keys, results, first: 0, taken };
     let reader = Reader { results, keys: Some(&keys), native: true, loads_large: true };
-    let mut index = None;
-    let (mut last, mut placed) = (0, 0);
-    loop {
-        let next = store.prepare_cached("SELECT min(rowid) FROM unplaced WHERE rowid > ?1")?;
-        let Some(rowid) = { next }.query_row(params![last], |row| row.get::<_, Option<i64>>(0))?
-        else {
-            return Ok(Ok(placed));
-        };
-        last = rowid;
+    let (mut index, mut placed) = (None, 0);
+    let mut sql = store.prepare("SELECT rowid, place FROM unplaced ORDER BY rowid")?;
+    let place = |row: &Row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+    let places = sql.query_map([], place)?.collect::<Result<Vec<_>, _>>()?;
+    for (rowid, place) in places {
+        let index = index.get_or_insert_with(|| PlaceIndex::new(layout));
+        let Some(task) = target.free_task(index, &place) else { continue };
         let sql = format!("SELECT {UNPLACED}, worker FROM unplaced WHERE rowid = ?1");
         let found = store.prepare_cached(&sql)?.query_row(params![rowid], |row| {
             Ok((reader.unplaced(row)?, row.get::<_, Option<i64>>(9)?))
         })?;
-        let (place, run, worker) = match found {
-            (Ok((place, run)), worker) => (place, run, worker),
-            (Err(damaged), _) => return Ok(Err(damaged)),
+        let put = match found {
+            (Ok((_, run)), worker) => target.put(worker, task, &run)?,
+            (Err(damaged), _) => Err(damaged),
         };
-        let index = index.get_or_insert_with(|| PlaceIndex::new(layout));
-        let Some(task) = target.free_task(index, &place) else { continue };
-        placed += 1;
-        if let Err(error) = target.put(worker, task, &run)? {
+        if let Err(error) = put {
             return Ok(Err(error));
         }
         let mut sql = store.prepare_cached("DELETE FROM unplaced WHERE rowid = ?1")?;
         sql.execute(params![rowid])?;
+        placed += 1;
     }
+    Ok(Ok(placed))
 }
 
 /// The store that runs are copied into.

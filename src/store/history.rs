@@ -3,7 +3,8 @@
 use rusqlite::{Row, params};
 
 use crate::model::{GroupSummary, Key, Scored};
-use crate::store::StoreReader;
+use crate::store::grid_order::tally;
+use crate::store::{StoreReader, storing};
 use crate::util::error::Result;
 
 /// One attempt at a task.
@@ -90,23 +91,7 @@ impl StoreReader {
 
     /// The same for a range of tasks.
     pub(crate) fn tally_of(&self, tasks: std::ops::Range<u64>) -> Result<(u64, u64)> {
-        let (mut runs, mut failures) = (0, 0);
-        if self.results.keys.left_over() == 0 {
-            let sql = "SELECT count(*), coalesce(sum(failed), 0) FROM runs WHERE rowid >= ?1 AND rowid <= ?2";
-            for range in self.results.keys.ranges(tasks) {
-                let number = |row: &Row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
-                let (all, failed) = self.one(sql, params![range.start(), range.end()], number)?;
-                runs += all as u64;
-                failures += failed as u64;
-            }
-            return Ok((runs, failures));
-        }
-        let failed = |row: &Row| Ok(Ok(row.get::<_, bool>(1)?));
-        self.results.in_grid_order("rowid, failed", tasks, failed, |_, failed| {
-            runs += 1;
-            failures += u64::from(failed);
-            Ok(())
-        })?;
-        Ok((runs, failures))
+        let from = (self.results.connection(), &self.results.keys);
+        tally(from, tasks).map_err(|error| storing(self.path(), &error))
     }
 }

@@ -22,7 +22,7 @@ impl Results {
         let Some(crunch) = self.latest_crunch else { return Ok(0) };
         let sql = format!("{KEPT}{}", self.of_a_task("r.rowid")?);
         let mut kept = 0;
-        for range in self.keys.ranges(tasks) {
+        for range in self.keys.spans(tasks) {
             let range = params![range.start(), range.end(), crunch];
             self.query(
                 &sql,

@@ -78,6 +78,8 @@ pub(crate) use connect::to_read;
 #[cfg(feature = "cli")]
 pub(crate) use copy::merge;
 pub(crate) use folder::Folder;
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) use grid_order::tally_of_all;
 #[cfg(feature = "cli")]
 pub(crate) use history::{AttemptRow, History};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]

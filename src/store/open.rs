@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row};
 
 use crate::job::{DigestedFile, Digests, FileDigests, Identity, Job, environment};
 use crate::model::{AttemptResult, Loop, LoopNest, Reduce};
@@ -124,8 +124,7 @@ impl OpenStore {
                     before.identity.changes(&mut plan.identity.clone()).refusal().is_none()
                 };
                 let can_use = |before: &StoredIdentity| plan.keep || is_same(before);
-                let (layout_now, notes) = (&plan.layout, &notes(&plan));
-                let goal = Goal { layout: layout_now, notes, can_use: &can_use };
+                let goal = Goal { layout: &plan.layout, notes: &notes(&plan), can_use: &can_use };
                 in_folder(folder, change(folder, connection, &layout, &goal))?
             }
         };
@@ -144,8 +143,8 @@ impl OpenStore {
             );
         }
         let session = starts::sessions(&connection).map_err(failed)? + 1; // a put-aside store may have added some
-        record(&connection, &plan, &before, session, !changes.refused.is_empty())
-            .map_err(failed)?;
+        let this = (session, !changes.refused.is_empty());
+        record(&connection, &plan, &before, this, &keys).map_err(failed)?;
         let (was, is) = (&before.identity, &plan.identity);
         let needed = |nest: &LoopNest| {
             let innermost = nest.loops().last().and_then(|l| l.reduce.as_ref());
@@ -206,9 +205,8 @@ impl OpenStore {
     /// Notes something of this start.
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn note(&self, key: &str, value: &str) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
-        let put = self.connection.execute(sql, params![key, value]);
-        put.map(drop).map_err(|error| storing(&self.path, &error))
+        let put = starts::put_note(&self.connection, key, value);
+        put.map_err(|error| storing(&self.path, &error))
     }
 
     /// Starts the writer.
@@ -310,17 +308,16 @@ fn record(
     store: &Connection,
     plan: &OpenOptions,
     before: &StoredIdentity,
-    session: i64,
-    has_changed: bool,
+    (session, has_changed): (i64, bool),
+    keys: &RowKeys,
 ) -> Result<(), rusqlite::Error> {
     let batch = store.unchecked_transaction()?;
     for (key, value) in notes(plan) {
-        let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
-        batch.execute(sql, params![key, value])?;
+        starts::put_note(&batch, key, value)?;
     }
     batch.execute("DELETE FROM job WHERE key = 'part'", [])?; // a part notes itself at each start
     schema::put_reductions(&batch, &plan.layout.nest)?;
-    put_view(&batch, &RowKeys::of_store(&batch, &plan.layout.nest)?)?;
+    put_view(&batch, keys)?;
     if before.identity.is_partial {
         let (identity, none) = (&before.identity, BTreeMap::new());
         starts::record(&batch, before.sessions, before.crunch, identity, &none)?;

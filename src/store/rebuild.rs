@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use crate::job::STORE_FILE;
 use crate::store::copy::{place_again, take_runs};
@@ -43,8 +43,7 @@ pub(super) fn upgrade(folder: &Folder, present: Connection, layout: &Layout) -> 
         let mut notes = sql.query([])?;
         while let Some(row) = notes.next()? {
             let (key, value): (String, rusqlite::types::Value) = (row.get(0)?, row.get(1)?);
-            let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
-            new.execute(sql, params![key, value])?;
+            starts::put_note(&new, &key, value)?;
         }
         Ok(())
     };
@@ -121,8 +120,7 @@ fn rebuild(
         }
     }
     let names = serde_json::json!(taken).to_string();
-    let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, ?2)";
-    new.execute(sql, params![TAKEN, names]).map_err(failed)?;
+    starts::put_note(&new, TAKEN, names).map_err(failed)?;
     replace(folder, present, new)
 }
 

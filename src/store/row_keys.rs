@@ -210,6 +210,14 @@ impl RowKeys {
         })
     }
 
+    /// Ranges of keys, in any order, that hold the rows of these tasks: for what needs no order.
+    pub(super) fn spans(&self, tasks: Range<u64>) -> Vec<RangeInclusive<i64>> {
+        match tasks == (0..self.tasks()) {
+            true => vec![0..=i64::MAX],
+            false => self.ranges(tasks).collect(),
+        }
+    }
+
     pub(crate) fn cursor(&self) -> RowCursor<'_> {
         RowCursor { keys: self, task: 0, key: 0, count: 0 }
     }

@@ -199,8 +199,9 @@ impl Results {
         let text = text.map_err(|error| failed(error.into()))?;
         let large = text.and_then(|text| large::size(self.folder(), text));
         Ok(read(match (text, run.score) {
-            (Some(_), _) if !all_values && large.is_some() => {
-                RunValue::Unread(large.unwrap_or_default())
+            // What was too large to verify the row is not shown either.
+            (Some(_), _) if !all_values && (large.is_some() || run.size > CHECKED as u64) => {
+                RunValue::Unread(large.unwrap_or(run.size))
             }
             (Some(text), _) => RunValue::Json(self.whole_json(text)?),
             (None, _) if run.size > CHECKED as u64 => RunValue::Unread(run.size),

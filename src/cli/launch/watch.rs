@@ -6,7 +6,7 @@ use rusqlite::OptionalExtension;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cli::launch::POLL_PERIOD;
-use crate::store::{Folder, to_read};
+use crate::store::{Folder, tally_of_all, to_read};
 use crate::util::error::{Exit, Result};
 use crate::util::{machine, signals};
 
@@ -85,9 +85,7 @@ impl Watch {
             return Ok(None);
         }
         let store = to_read(&self.store)?;
-        let counts = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?));
-        let sql = "SELECT count(*), count(*) - ifnull(sum(failed), 0) FROM runs";
-        let (runs, good): (i64, i64) = store.query_row(sql, [], counts)?;
+        let (runs, failed) = tally_of_all(&store)?;
         let note = |key: &str| {
             let sql = "SELECT CAST(value AS TEXT) FROM job WHERE key = ?1";
             store.query_row(sql, [key], |row| row.get::<_, String>(0)).optional()
@@ -100,6 +98,6 @@ impl Watch {
         };
         let text = |key: &str| note(key).map(Option::unwrap_or_default);
         let (state, why, start) = (text("state")?, text("why")?, text("start")?);
-        Ok(Some(Seen { runs: runs as u64, good: good as u64, state, why, start, exit }))
+        Ok(Some(Seen { runs, good: runs - failed, state, why, start, exit }))
     }
 }

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Row, params};
 
 use crate::job::{DigestedFile, Identity, STORE_FILE};
-use crate::model::{JobPart, LoopNest};
+use crate::model::{JobPart, LoopNest, add_point};
 use crate::store::connect::seems_without_locks;
 use crate::store::file::existing;
-use crate::store::grid_order::in_grid_order;
+use crate::store::grid_order::{in_grid_order, tally};
 use crate::store::parts::{begun, mark, part_folder};
 use crate::store::row_keys::RowKeys;
-use crate::store::starts::{StoredIdentity, note};
+use crate::store::starts::{StoredIdentity, note, put_note};
 use crate::store::{
     Folder, FoundStore, Layout, OpenOptions, OpenStore, StoreReader, schema, storing,
 };
@@ -106,7 +106,8 @@ pub(crate) fn join_part(out: &Path, part: JobPart, plan: &mut OpenOptions) -> Re
     plan.layout = plan.layout.clone().without_new_files(&layout);
     let tasks = part.tasks(&plan.job.nest);
     let joined = || {
-        let done = done(&store, &layout.nest, &tasks)?;
+        let keys = RowKeys::of_store(&store, &layout.nest)?;
+        let done = done((&store, &keys), &tasks)?;
         let batch = store.unchecked_transaction()?;
         // Marks without a store are of parts that were merged.
         let stale = part.all().filter(|other| *other == part || !others.contains(other));
@@ -171,46 +172,19 @@ fn groups_of(nest: &LoopNest, tasks: &Range<u64>) -> u64 {
 
 /// The tasks of a range that have a result.
 fn done(
-    store: &Connection,
-    nest: &LoopNest,
+    from: (&Connection, &RowKeys),
     tasks: &Range<u64>,
 ) -> Result<Vec<Range<u64>>, rusqlite::Error> {
     let mut done: Vec<Range<u64>> = Vec::new();
-    each_run(store, nest, tasks, |task, failed| match done.last_mut() {
-        _ if failed => {}
-        Some(last) if last.end == task => last.end += 1,
-        _ => done.push(task..task + 1),
+    let failed = |row: &Row| Ok(Ok(row.get::<_, bool>(1)?));
+    let read = in_grid_order(from, "rowid, failed", tasks.clone(), failed, |task, failed| {
+        if !failed {
+            add_point(&mut done, task);
+        }
+        Ok(())
     })?;
+    read.expect("noting a task fails never");
     Ok(done)
-}
-
-/// Whether every task of a range has a run.
-fn has_runs_of_all(
-    store: &Connection,
-    nest: &LoopNest,
-    tasks: &Range<u64>,
-) -> Result<bool, rusqlite::Error> {
-    let mut runs = 0;
-    each_run(store, nest, tasks, |_, _| runs += 1)?;
-    Ok(runs == tasks.end - tasks.start)
-}
-
-/// Calls `each` with the task of every run of a range, and whether it failed.
-fn each_run(
-    store: &Connection,
-    nest: &LoopNest,
-    tasks: &Range<u64>,
-    mut each: impl FnMut(u64, bool),
-) -> Result<(), rusqlite::Error> {
-    let keys = RowKeys::of_store(store, nest)?;
-    let failed = |row: &Row| Ok(Ok(row.get(1)?));
-    let done =
-        in_grid_order((store, &keys), "rowid, failed", tasks.clone(), failed, |task, failed| {
-            each(task, failed);
-            Ok(())
-        })?;
-    done.expect("nothing fails here");
-    Ok(())
 }
 
 /// What is known when a part has finished.
@@ -242,12 +216,16 @@ pub(crate) fn finish_part(out: &Path, part: JobPart) -> Result<PartEnd> {
     let store = existing(&path)?;
     let nest = Layout::of_store(&store, &path)?.nest;
     let put = || {
-        let sql = "INSERT OR REPLACE INTO job (key, value) VALUES (?1, 'yes')";
-        store.execute(sql, params![mark(part)])?;
+        put_note(&store, &mark(part), "yes")?;
+        let keys = RowKeys::of_store(&store, &nest)?;
         let mut missing = Vec::new();
         for other in part.all() {
             // One that was merged already, or that earlier starts have done, needs no mark.
-            let is_there = || has_runs_of_all(&store, &nest, &other.tasks(&nest));
+            let is_there = || {
+                let tasks = other.tasks(&nest);
+                let (runs, _) = tally((&store, &keys), tasks.clone())?;
+                Ok::<_, rusqlite::Error>(runs == tasks.end - tasks.start)
+            };
             if note(&store, &mark(other))?.is_none() && !is_there()? {
                 missing.push(other);
             }
