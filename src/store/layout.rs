@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use crate::job::{CombinedDigests, Digests, Job, PointDigests, without_new_fields};
 use crate::model::{Loop, LoopNest, Value};
 use crate::store::loop_rows::{LoopRow, combined_digests, digests, shape_rows};
-use crate::store::point_map::PointMap;
+use crate::store::point_map::{PointMap, maps_of, moved};
 use crate::store::{starts, storing};
 use crate::util::error::{Error, Result};
 
@@ -114,8 +114,8 @@ impl Layout {
             let points = row.points(store, &map)?;
             let level = loops.len();
             let by_number = digests(store, level)?.into_iter();
-            let moved = by_number.filter_map(|(number, text)| Some((map.new_of(number)?, text)));
-            by_position.insert(level, moved.collect());
+            let digests = by_number.filter_map(|(number, text)| Some((map.new_of(number)?, text)));
+            by_position.insert(level, digests.collect());
             loops.push(Loop { none: row.none, ..Loop::new(row.name, points, reduce) });
             positions.push(map);
         }
@@ -123,16 +123,12 @@ impl Layout {
         let rows = if depends { shape_rows(store)? } else { Vec::new() };
         let mut combined = combined_digests(store)?;
         for of_word in &mut combined {
-            let level = |name: &String| loops.iter().position(|l: &Loop| l.name == *name);
-            let maps: Option<Vec<&PointMap>> =
-                of_word.loops.iter().map(|name| Some(&positions[level(name)?])).collect();
-            let moved = |(numbers, digest): (Vec<u64>, String)| {
-                let pairs = maps.iter().flatten().zip(&numbers);
-                let at: Option<Vec<u64>> = pairs.map(|(map, number)| map.new_of(*number)).collect();
-                Some((at?, digest))
+            let maps = maps_of(&loops, &positions, &of_word.loops);
+            let by_position = |(numbers, digest): (Vec<u64>, String)| {
+                Some((moved(maps.as_ref()?, &numbers, PointMap::new_of)?, digest))
             };
-            of_word.digests =
-                std::mem::take(&mut of_word.digests).into_iter().filter_map(moved).collect();
+            let digests = std::mem::take(&mut of_word.digests).into_iter();
+            of_word.digests = digests.filter_map(by_position).collect();
         }
         let nest = LoopNest::of_rows(loops, &rows)
             .map_err(|why| format!("the store is inconsistent: {why}"));

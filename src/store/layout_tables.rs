@@ -7,7 +7,7 @@ use crate::job::CombinedDigests;
 use crate::model::{Loop, LoopNest, Points, Reduce, ShapeRow, Value};
 use crate::store::Layout;
 use crate::store::loop_rows::combined_digests;
-use crate::store::point_map::PointMap;
+use crate::store::point_map::{PointMap, maps_of, moved};
 use crate::store::row_keys::RowKeys;
 use crate::store::view::put_view;
 
@@ -146,26 +146,20 @@ fn put_combined(
     layout: &Layout,
     keys: &RowKeys,
 ) -> Result<(), rusqlite::Error> {
-    let level = |name: &String| layout.nest.loops().iter().position(|l| l.name == *name);
-    let maps = |loops: &[String]| -> Option<Vec<&PointMap>> {
-        loops.iter().map(|name| Some(&keys.positions()[level(name)?])).collect()
-    };
+    let maps = |names: &[String]| maps_of(layout.nest.loops(), keys.positions(), names);
     let mut all = combined_digests(store)?;
     for known in &mut all {
         let is_used = layout.combined.iter().any(|now| now.word == known.word);
         let maps = maps(&known.loops).filter(|_| is_used);
-        let is_gone = |numbers: &Vec<u64>| {
-            let pairs = maps.iter().flatten().zip(numbers);
-            maps.is_some() && pairs.into_iter().any(|(map, number)| map.new_of(*number).is_none())
+        let is_gone = |numbers: &[u64]| {
+            maps.as_ref().is_some_and(|maps| moved(maps, numbers, PointMap::new_of).is_none())
         };
         known.digests.retain(|numbers, _| is_gone(numbers));
     }
     for CombinedDigests { word, loops, digests } in &layout.combined {
         let maps = maps(loops).unwrap_or_default();
         let by_number = |(at, digest): (&Vec<u64>, &String)| {
-            let pairs = maps.iter().zip(at);
-            let numbers: Option<_> = pairs.map(|(map, position)| map.old_of(*position)).collect();
-            Some((numbers?, digest.clone()))
+            Some((moved(&maps, at, PointMap::old_of)?, digest.clone()))
         };
         let digests = digests.iter().filter_map(by_number).collect();
         let (word, loops) = (word.clone(), loops.clone());

@@ -1,6 +1,8 @@
 //! Which points of one numbering are which of another, as runs of consecutive ones: so two lists of millions of
 //! points that differ in a few are a few runs.
 
+use crate::model::Loop;
+
 /// Consecutive points that are consecutive in the other numbering too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PointRun {
@@ -84,6 +86,25 @@ impl PointMap {
         missing.retain(|range| !range.is_empty());
         missing
     }
+}
+
+/// The maps of the loops with these names; nothing if one of them is no loop.
+pub(super) fn maps_of<'a>(
+    loops: &[Loop],
+    maps: &'a [PointMap],
+    names: &[String],
+) -> Option<Vec<&'a PointMap>> {
+    let level = |name: &String| loops.iter().position(|l| l.name == *name);
+    names.iter().map(|name| maps.get(level(name)?)).collect()
+}
+
+/// These numbers, each by its map; nothing if one of them is in no pair.
+pub(super) fn moved(
+    maps: &[&PointMap],
+    numbers: &[u64],
+    to: impl Fn(&PointMap, u64) -> Option<u64>,
+) -> Option<Vec<u64>> {
+    maps.iter().zip(numbers).map(|(map, number)| to(map, *number)).collect()
 }
 
 /// The run that has this number, and the place of the number in it.

@@ -4,6 +4,7 @@
 //! Only what every run has is read with SQL. Coordinates are the nest's, and fields are taken from a record
 //! that is parsed once: SQLite takes 2,000 columns at most, and not every name.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use rusqlite::Row;
@@ -107,16 +108,16 @@ fn of_loop(level: usize, l: &Loop) -> Vec<Column> {
         fields.iter().enumerate().map(|(at, field)| (field.as_str(), at)).collect();
     let mut plain = Vec::new();
     for value in each(&l.points) {
-        match value {
+        match &*value {
             Value::Record(fields) => {
                 for (name, value) in fields {
                     let known: &mut Option<ColumnKind> = &mut kinds[places[name.as_str()]];
-                    *known = common([*known, kind(&value)]);
+                    *known = common([*known, kind(value)]);
                 }
             }
             // Where the loop does not apply, its fields are empty; that needs no column more.
             Value::Null if l.none.is_some() => {}
-            other => plain.push(kind(&other)),
+            other => plain.push(kind(other)),
         }
     }
     let of_field = |(at, (name, kind)): (usize, (String, Option<ColumnKind>))| Column {
@@ -139,9 +140,14 @@ fn of_loop(level: usize, l: &Loop) -> Vec<Column> {
 }
 
 /// The points; none of a range, as they are all integers.
-fn each(points: &Points) -> impl Iterator<Item = Value> {
-    let count = if matches!(points, Points::Range { .. }) { 0 } else { points.len() };
-    (0..count).map(|point| points.get(point))
+fn each(points: &Points) -> impl Iterator<Item = Cow<'_, Value>> {
+    let (listed, computed) = match points {
+        Points::Range { .. } => (&[][..], 0),
+        Points::List(values) | Points::Rows { records: values, .. } => (values.as_slice(), 0),
+        points => (&[][..], points.len()),
+    };
+    let computed = (0..computed).map(|point| Cow::Owned(points.get(point)));
+    listed.iter().map(Cow::Borrowed).chain(computed)
 }
 
 /// The type of a value; nothing for null.
