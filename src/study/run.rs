@@ -194,6 +194,9 @@ fn run_rank0(
     };
     match session {
         Ok((session, ready)) => {
+            if !settings.master_works || place != RANK0 {
+                ready.end(RANK0); // its reducer has taken what it needs
+            }
             let served = if settings.master_works {
                 let (hub, links) = threads::connect(0, 1);
                 let config = WorkerConfig { is_process: false, ..config };
@@ -205,7 +208,6 @@ fn run_rank0(
                 }
                 session.serve(&mut WithLocal::new(ranks, hub))?
             } else {
-                ready.end(RANK0); // its reducer has taken what it needs
                 session.serve(ranks)?
             };
             let all_left = served.all_left;

@@ -78,6 +78,9 @@ fn request_crunch_return(
     let work_on = |thread: u32, began: &dyn Fn() -> Result<()>| {
         let caller: Arc<dyn MasterClient> = Arc::new(ThreadConnection::new(connection, thread));
         let place = Slot { rank: connection.rank(), thread, cores };
+        if isolates && thread == 0 {
+            functions.end_ready(place); // the isolated process has children of its own
+        }
         match isolates {
             true => isolated_relay::relay(connection, &caller, &job, &bytes, (place, began)),
             false => run_thread(connection, &caller, &job, &functions, (place, began)),
