@@ -19,7 +19,7 @@ use crate::model::value::printed::{PrintedError, parse_printed};
 use crate::model::{RunError, Scored, Value, short};
 use crate::util::error::Result;
 use crate::util::files;
-pub(crate) use crate::util::programs::find_program;
+use crate::util::programs::{find_program, named_program};
 use crate::wire::requests::MasterClient;
 
 /// How much of the end of a program's output is kept. (bytes)
@@ -133,7 +133,7 @@ impl CommandKind {
                 let cells = job.cells(point);
                 let fill = |text: &str| template(text).fill(coordinates, &cells);
                 let program = fill(&words.program)?;
-                let program = locate(job, &program).to_string_lossy().into_owned();
+                let program = named_program(&program, &job.folder).to_string_lossy().into_owned();
                 let arguments = arguments.into_iter().map(fill).collect::<Result<_, String>>()?;
                 Ok(CommandLine { program, arguments, variables: Vec::new() })
             }
@@ -432,17 +432,12 @@ fn template(text: &str) -> Template {
     Template::parse(text).expect("checked when the job was parsed")
 }
 
-/// A program with a slash in its name is relative to the job file; any other is looked up in PATH.
-fn locate(job: &Job, program: &str) -> PathBuf {
-    if program.contains('/') { job.folder.join(program) } else { PathBuf::from(program) }
-}
-
 /// Checks that a program exists. Skipped if its name contains placeholders.
 pub(crate) fn check(job: &Job, key: &str, program: &str) -> Result<()> {
     if !template(program).is_plain() {
         return Ok(());
     }
-    find_program(&locate(job, program))
+    find_program(&named_program(program, &job.folder))
         .map(drop)
         .map_err(|why| job.wrong(key, format!("the program \"{program}\" {why}")))
 }

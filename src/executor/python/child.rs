@@ -19,11 +19,12 @@ use crate::executor::process::tail::LastBytes;
 use crate::executor::process::{ended, environment};
 use crate::executor::python::protocol;
 use crate::executor::python::results_file::ResultsFile;
-use crate::executor::{RESULT_LIMIT, Slot, startup, too_large};
+use crate::executor::{RANK0, RESULT_LIMIT, Slot, startup, too_large};
 use crate::job::{self, Job, Python};
 use crate::model::{PythonFunction, Value};
 use crate::util::error::Result;
 use crate::util::framing::read_frame;
+use crate::util::programs::named_program;
 
 /// The child's program.
 const CHILD: &str = concat!(
@@ -119,16 +120,13 @@ impl Setup {
             "reseed": true,
             "data_copy": false,
         });
-        let place = Slot { rank: 0, thread: 0, cores: 1 };
-        Setup { interpreter, folder: folder.to_path_buf(), place, first_frame }
+        Setup { interpreter, folder: folder.to_path_buf(), place: RANK0, first_frame }
     }
 
     pub(crate) fn new(job: &Job, functions: &[(String, &PythonFunction)], place: Slot) -> Setup {
-        let named = job.interpreter();
         let interpreter = match &job.common.interpreter {
             Some(found) => found.clone(),
-            None if named.contains('/') => job.folder.join(named),
-            None => PathBuf::from(named),
+            None => named_program(job.interpreter(), &job.folder),
         };
         let functions: BTreeMap<&str, (PathBuf, &str)> = functions
             .iter()
