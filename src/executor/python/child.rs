@@ -65,6 +65,8 @@ pub(crate) struct Setup {
     pub(super) interpreter: PathBuf,
     folder: PathBuf,
     place: Slot,
+    /// The levels of the loops of which the child is told where they do not apply.
+    pub(super) absent: Vec<usize>,
     first_frame: Json,
 }
 
@@ -120,7 +122,13 @@ impl Setup {
             "reseed": true,
             "data_copy": false,
         });
-        Setup { interpreter, folder: folder.to_path_buf(), place: RANK0, first_frame }
+        Setup {
+            interpreter,
+            folder: folder.to_path_buf(),
+            place: RANK0,
+            absent: Vec::new(),
+            first_frame,
+        }
     }
 
     pub(crate) fn new(job: &Job, functions: &[(String, &PythonFunction)], place: Slot) -> Setup {
@@ -148,13 +156,13 @@ impl Setup {
             "absent": absent.iter().map(|level| arguments[*level]).collect::<Vec<_>>(),
             "pass_none": python.is_none_or(|python| python.pass_none),
         });
-        Setup { interpreter, folder: job.folder.clone(), place, first_frame }
+        Setup { interpreter, folder: job.folder.clone(), place, absent, first_frame }
     }
 }
 
 /// The levels of the loops of which a child is told where they do not apply: the call is another one there than
 /// with a point that is null.
-pub(super) fn absent_levels(job: &Job, python: &Python) -> Vec<usize> {
+fn absent_levels(job: &Job, python: &Python) -> Vec<usize> {
     let matters =
         |level: &usize| !python.pass_none || python.load.is_some() && python.data == *level;
     let all = (0..job.nest.depth()).filter(matters);
