@@ -64,7 +64,12 @@ impl ReadyChildren {
     /// Ends those that nobody at this place has taken over.
     pub(crate) fn end(&self, #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] at: Slot) {
         #[cfg(feature = "jobs")]
-        self.children.lock().retain(|(setup, _)| setup.place() != at);
+        {
+            let mut children = self.children.lock();
+            let there: Vec<_> = children.extract_if(.., |child| child.0.place() == at).collect();
+            drop(children); // others may take theirs while these end
+            drop(there);
+        }
     }
 }
 
