@@ -169,6 +169,9 @@ pub(crate) struct ExecutorRegistry {
     ridge: Arc<builtin::ridge::RidgeCache>,
     #[cfg(feature = "jobs")]
     watch: Arc<watch::FileWatch>,
+    /// If crunch is a command.
+    #[cfg(feature = "jobs")]
+    command: Option<Arc<command::CommandKind>>,
 }
 
 impl ExecutorRegistry {
@@ -186,6 +189,8 @@ impl ExecutorRegistry {
             ridge: Arc::default(),
             #[cfg(feature = "jobs")]
             watch: Arc::default(),
+            #[cfg(feature = "jobs")]
+            command: command::CommandKind::of(&job.crunch).map(Arc::new),
         }
     }
 
@@ -198,6 +203,11 @@ impl ExecutorRegistry {
         let job = &self.job;
         if let Some(study) = &self.study {
             return Box::new(RustExecutor::new(job, study, caller, place));
+        }
+        #[cfg(feature = "jobs")]
+        if let Some(kind) = &self.command {
+            let inner = command::CommandExecutor::new(job, kind, caller, place);
+            return self.watched(inner, caller);
         }
         match &job.crunch {
             #[cfg(feature = "jobs")]
@@ -213,15 +223,6 @@ impl ExecutorRegistry {
             job::CrunchSpec::Python(python) => {
                 let shared = (&self.watch, &self.ready);
                 Box::new(python::crunch::PythonExecutor::new(job, python, caller, shared, place))
-            }
-            #[cfg(feature = "jobs")]
-            job::CrunchSpec::Command(words) => {
-                let inner = command::CommandExecutor::words(job, words, caller, place);
-                self.watched(inner, caller)
-            }
-            #[cfg(feature = "jobs")]
-            job::CrunchSpec::Shell(line) => {
-                self.watched(command::CommandExecutor::shell(job, line, caller, place), caller)
             }
             _ => Box::new(Stranger),
         }

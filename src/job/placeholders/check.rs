@@ -4,6 +4,7 @@
 //! `if` is given only where that branch is taken, which is looked up for each combination of points.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use crate::job::command::TruthTable;
 use crate::job::named_words;
@@ -23,7 +24,7 @@ pub(crate) enum Within<'a> {
 
 /// A branch of an `if`, taken where the condition is true, or where it is not.
 pub(crate) struct Branch {
-    pub(crate) condition: TruthTable,
+    pub(crate) condition: Rc<TruthTable>,
     pub(crate) is_then: bool,
 }
 
