@@ -351,6 +351,10 @@ python = \"grid.py:points\"
     }
     desk.write("grid.py", "def points(data): return []");
     refused(&desk, &["there is no task"]);
+    // Each call's points are right, but not those of both.
+    desk.write("grid.py", "def points(data): return [{'A' if data == 'a' else 'a': 1}]");
+    let why = "in the points of loop 'p', of all calls of its function, the fields 'A' and 'a' differ by case alone";
+    refused(&desk, &["job.toml:7: ", why]);
     desk.write("grid.py", "def points(data): return range(4)");
     for (more, says) in [
         ("most = 3", "grid.py:points at data = 'a': it gives more than 3 points"),

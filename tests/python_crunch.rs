@@ -514,6 +514,24 @@ fn the_child_that_checks_the_functions_is_the_first_that_works() {
 }
 
 #[test]
+fn a_child_that_nobody_takes_over_is_ended() {
+    // The isolated process has a child of its own; the one of the check at the start is not kept beside it.
+    let desk = desk(
+        "import os\n\
+         with open('pids', 'a') as log: log.write(f'{os.getpid()}\\n')\n\
+         def is_alive(pid):\n    try: os.kill(pid, 0)\n    except ProcessLookupError: return False\n    return True\n\
+         def crunch(x): return sum(is_alive(int(pid)) for pid in open('pids'))\n",
+        "isolate = true",
+        "[1, 2, 3]",
+    );
+    let arguments = ["job.toml", "--out", "out", "--threads", "1", "--format", "json"];
+    let ran = desk.run(gridmpi(), &arguments).exits(0);
+    assert_eq!(values(&ran), json!([1.0, 1.0, 1.0]));
+    let pids = std::fs::read_to_string(desk.path("pids")).unwrap();
+    assert_eq!(pids.lines().count(), 2, "{pids}");
+}
+
+#[test]
 fn functions_of_other_files_are_imported_apart() {
     // Crunch and a reduction may each have a module of the same name, and change what both would see.
     let desk = Desk::with_job(

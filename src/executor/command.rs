@@ -19,7 +19,7 @@ use crate::model::value::printed::{PrintedError, parse_printed};
 use crate::model::{RunError, Scored, Value, short};
 use crate::util::error::Result;
 use crate::util::files;
-pub(crate) use crate::util::programs::find_program;
+use crate::util::programs::{find_program, named_program};
 use crate::wire::requests::MasterClient;
 
 /// How much of the end of a program's output is kept. (bytes)
@@ -39,7 +39,7 @@ pub(crate) struct CommandExecutor {
     job: Arc<Job>,
     /// The environment of every child process.
     environment: Vec<(OsString, OsString)>,
-    kind: CommandKind,
+    kind: Arc<CommandKind>,
     limits: Limits,
     /// Folder for the folders of result files; deleted with the executor.
     scratch: std::io::Result<tempfile::TempDir>,
@@ -48,33 +48,16 @@ pub(crate) struct CommandExecutor {
     program: Option<PathBuf>,
 }
 
-enum CommandKind {
-    Words(CommandWords),
+/// What the job has of a command, parsed; the threads of a process share it.
+pub(super) enum CommandKind {
+    Words(CommandWords<Template>),
     Shell(ShellLine, ShellScript),
 }
 
 impl CommandExecutor {
-    pub(crate) fn words(
+    pub(super) fn new(
         job: &Arc<Job>,
-        words: &CommandWords,
-        caller: &Arc<dyn MasterClient>,
-        place: Slot,
-    ) -> CommandExecutor {
-        CommandExecutor::new(job, CommandKind::Words(words.clone()), caller, place)
-    }
-
-    pub(crate) fn shell(
-        job: &Arc<Job>,
-        line: &ShellLine,
-        caller: &Arc<dyn MasterClient>,
-        place: Slot,
-    ) -> CommandExecutor {
-        CommandExecutor::new(job, CommandKind::shell(line), caller, place)
-    }
-
-    fn new(
-        job: &Arc<Job>,
-        kind: CommandKind,
+        kind: &Arc<CommandKind>,
         caller: &Arc<dyn MasterClient>,
         place: Slot,
     ) -> CommandExecutor {
@@ -84,7 +67,7 @@ impl CommandExecutor {
         CommandExecutor {
             job: job.clone(),
             environment,
-            kind,
+            kind: kind.clone(),
             limits,
             scratch,
             result: None,
@@ -103,15 +86,24 @@ struct CommandLine {
 }
 
 impl CommandKind {
-    fn shell(line: &ShellLine) -> CommandKind {
-        let script = ShellScript::of(&line.line).expect("checked when the job was parsed");
-        CommandKind::Shell(line.clone(), script)
+    /// Nothing if crunch is no command.
+    pub(super) fn of(crunch: &CrunchSpec) -> Option<CommandKind> {
+        match crunch {
+            CrunchSpec::Command(words) => {
+                Some(CommandKind::Words(words.parsed(&|text| template(text))))
+            }
+            CrunchSpec::Shell(line) => {
+                let script = ShellScript::of(&line.line).expect("checked when the job was parsed");
+                Some(CommandKind::Shell(line.clone(), script))
+            }
+            _ => None,
+        }
     }
 
     /// Whether every task starts the same program.
     fn has_one_program(&self) -> bool {
         match self {
-            CommandKind::Words(words) => template(&words.program).is_plain(),
+            CommandKind::Words(words) => words.program.is_plain(),
             CommandKind::Shell(..) => true,
         }
     }
@@ -131,9 +123,9 @@ impl CommandKind {
                     format!("this task's point of loop '{name}' is not in the job any more")
                 })?;
                 let cells = job.cells(point);
-                let fill = |text: &str| template(text).fill(coordinates, &cells);
+                let fill = |template: &Template| template.fill(coordinates, &cells);
                 let program = fill(&words.program)?;
-                let program = locate(job, &program).to_string_lossy().into_owned();
+                let program = named_program(&program, &job.folder).to_string_lossy().into_owned();
                 let arguments = arguments.into_iter().map(fill).collect::<Result<_, String>>()?;
                 Ok(CommandLine { program, arguments, variables: Vec::new() })
             }
@@ -327,11 +319,7 @@ pub(crate) fn by_hand(
     (task, seed): (u64, u32),
     attempt: u32,
 ) -> Option<Result<String, String>> {
-    let kind = match &job.crunch {
-        CrunchSpec::Command(words) => CommandKind::Words(words.clone()),
-        CrunchSpec::Shell(line) => CommandKind::shell(line),
-        _ => return None,
-    };
+    let kind = CommandKind::of(&job.crunch)?;
     let line = || {
         // The table may have changed since.
         let point = |level: usize| {
@@ -432,17 +420,12 @@ fn template(text: &str) -> Template {
     Template::parse(text).expect("checked when the job was parsed")
 }
 
-/// A program with a slash in its name is relative to the job file; any other is looked up in PATH.
-fn locate(job: &Job, program: &str) -> PathBuf {
-    if program.contains('/') { job.folder.join(program) } else { PathBuf::from(program) }
-}
-
 /// Checks that a program exists. Skipped if its name contains placeholders.
 pub(crate) fn check(job: &Job, key: &str, program: &str) -> Result<()> {
     if !template(program).is_plain() {
         return Ok(());
     }
-    find_program(&locate(job, program))
+    find_program(&named_program(program, &job.folder))
         .map(drop)
         .map_err(|why| job.wrong(key, format!("the program \"{program}\" {why}")))
 }

@@ -64,7 +64,12 @@ impl ReadyChildren {
     /// Ends those that nobody at this place has taken over.
     pub(crate) fn end(&self, #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] at: Slot) {
         #[cfg(feature = "jobs")]
-        self.children.lock().retain(|(setup, _)| setup.place() != at);
+        {
+            let mut children = self.children.lock();
+            let there: Vec<_> = children.extract_if(.., |child| child.0.place() == at).collect();
+            drop(children); // others may take theirs while these end
+            drop(there);
+        }
     }
 }
 
@@ -164,6 +169,9 @@ pub(crate) struct ExecutorRegistry {
     ridge: Arc<builtin::ridge::RidgeCache>,
     #[cfg(feature = "jobs")]
     watch: Arc<watch::FileWatch>,
+    /// If crunch is a command.
+    #[cfg(feature = "jobs")]
+    command: Option<Arc<command::CommandKind>>,
 }
 
 impl ExecutorRegistry {
@@ -181,6 +189,8 @@ impl ExecutorRegistry {
             ridge: Arc::default(),
             #[cfg(feature = "jobs")]
             watch: Arc::default(),
+            #[cfg(feature = "jobs")]
+            command: command::CommandKind::of(&job.crunch).map(Arc::new),
         }
     }
 
@@ -193,6 +203,11 @@ impl ExecutorRegistry {
         let job = &self.job;
         if let Some(study) = &self.study {
             return Box::new(RustExecutor::new(job, study, caller, place));
+        }
+        #[cfg(feature = "jobs")]
+        if let Some(kind) = &self.command {
+            let inner = command::CommandExecutor::new(job, kind, caller, place);
+            return self.watched(inner, caller);
         }
         match &job.crunch {
             #[cfg(feature = "jobs")]
@@ -208,15 +223,6 @@ impl ExecutorRegistry {
             job::CrunchSpec::Python(python) => {
                 let shared = (&self.watch, &self.ready);
                 Box::new(python::crunch::PythonExecutor::new(job, python, caller, shared, place))
-            }
-            #[cfg(feature = "jobs")]
-            job::CrunchSpec::Command(words) => {
-                let inner = command::CommandExecutor::words(job, words, caller, place);
-                self.watched(inner, caller)
-            }
-            #[cfg(feature = "jobs")]
-            job::CrunchSpec::Shell(line) => {
-                self.watched(command::CommandExecutor::shell(job, line, caller, place), caller)
             }
             _ => Box::new(Stranger),
         }

@@ -15,18 +15,18 @@ use crate::model::LoopNest;
 /// The largest table with a bit for each combination of points, whether it is in the nest or not.
 const MOST_BITS: u128 = 100_000_000;
 
-/// A program and its arguments.
+/// A program and its arguments, as text or parsed.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct CommandWords {
-    pub(crate) program: String,
-    pub(crate) arguments: Vec<Argument>,
+pub(crate) struct CommandWords<T = String> {
+    pub(crate) program: T,
+    pub(crate) arguments: Vec<Argument<T>>,
 }
 
 /// An argument, or those that stand there where a condition holds and where it does not.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Argument {
-    Text(String),
-    If { condition: String, holds: TruthTable, then: Vec<Argument>, otherwise: Vec<Argument> },
+pub(crate) enum Argument<T = String> {
+    Text(T),
+    If { condition: String, holds: TruthTable, then: Vec<Argument<T>>, otherwise: Vec<Argument<T>> },
 }
 
 /// Where a condition over points of loops holds.
@@ -124,32 +124,6 @@ impl CommandWords {
         all
     }
 
-    /// The arguments of the task at these points; for `point` and the error see [`TruthTable::holds`].
-    pub(crate) fn arguments(
-        &self,
-        point: &impl Fn(usize) -> Option<u64>,
-    ) -> Result<Vec<&str>, usize> {
-        fn collect<'a>(
-            arguments: &'a [Argument],
-            point: &impl Fn(usize) -> Option<u64>,
-            found: &mut Vec<&'a str>,
-        ) -> Result<(), usize> {
-            for argument in arguments {
-                match argument {
-                    Argument::Text(text) => found.push(text),
-                    Argument::If { holds, then, otherwise, .. } => {
-                        let branch = if holds.holds(point)? { then } else { otherwise };
-                        collect(branch, point, found)?;
-                    }
-                }
-            }
-            Ok(())
-        }
-        let mut found = Vec::new();
-        collect(&self.arguments, point, &mut found)?;
-        Ok(found)
-    }
-
     /// The program and arguments, one list for each way to choose the branches; `None` if there are more
     /// than `most`.
     #[cfg(feature = "jobs")]
@@ -176,6 +150,52 @@ impl CommandWords {
             Some(all)
         }
         longer(vec![vec![self.program.as_str()]], &self.arguments, most)
+    }
+}
+
+impl<T> CommandWords<T> {
+    /// The arguments of the task at these points; for `point` and the error see [`TruthTable::holds`].
+    pub(crate) fn arguments(
+        &self,
+        point: &impl Fn(usize) -> Option<u64>,
+    ) -> Result<Vec<&T>, usize> {
+        fn collect<'a, T>(
+            arguments: &'a [Argument<T>],
+            point: &impl Fn(usize) -> Option<u64>,
+            found: &mut Vec<&'a T>,
+        ) -> Result<(), usize> {
+            for argument in arguments {
+                match argument {
+                    Argument::Text(text) => found.push(text),
+                    Argument::If { holds, then, otherwise, .. } => {
+                        let branch = if holds.holds(point)? { then } else { otherwise };
+                        collect(branch, point, found)?;
+                    }
+                }
+            }
+            Ok(())
+        }
+        let mut found = Vec::new();
+        collect(&self.arguments, point, &mut found)?;
+        Ok(found)
+    }
+
+    /// The same words, each parsed.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn parsed<U>(&self, parse: &impl Fn(&T) -> U) -> CommandWords<U> {
+        fn each<T, U>(arguments: &[Argument<T>], parse: &impl Fn(&T) -> U) -> Vec<Argument<U>> {
+            let of_one = |argument: &Argument<T>| match argument {
+                Argument::Text(text) => Argument::Text(parse(text)),
+                Argument::If { condition, holds, then, otherwise } => Argument::If {
+                    condition: condition.clone(),
+                    holds: holds.clone(),
+                    then: each(then, parse),
+                    otherwise: each(otherwise, parse),
+                },
+            };
+            arguments.iter().map(of_one).collect()
+        }
+        CommandWords { program: parse(&self.program), arguments: each(&self.arguments, parse) }
     }
 }
 
@@ -291,8 +311,11 @@ mod tests {
             ],
         };
         let of = |model: u64| words.arguments(&|level| (level == 1).then_some(model));
-        assert_eq!(of(0), Ok(vec!["1", "4"]));
-        assert_eq!(of(1), Ok(vec!["1", "2", "3", "4"]));
+        assert_eq!(of(0).unwrap(), ["1", "4"]);
+        assert_eq!(of(1).unwrap(), ["1", "2", "3", "4"]);
+        let parsed = words.parsed(&|text| format!("<{text}>"));
+        assert_eq!(parsed.program, "<fit>");
+        assert_eq!(parsed.arguments(&|_| Some(1)).unwrap(), ["<1>", "<2>", "<3>", "<4>"]);
         assert_eq!(words.arguments(&|_| None), Err(1));
         assert_eq!(words.all(), ["fit", "1", "never", "2", "3", "4"]);
         assert_eq!(words.variants(3).unwrap().len(), 3);

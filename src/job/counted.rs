@@ -21,7 +21,7 @@ use crate::util::file_state::file_id;
 #[cfg(feature = "jobs")]
 use crate::util::files::{file_pattern, other_kind};
 #[cfg(feature = "jobs")]
-use crate::util::programs::find_program;
+use crate::util::programs::{find_program, named_program};
 
 /// Why a file counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,9 +188,7 @@ impl CountedFiles<'_> {
     /// Adds a program, as its child would find it. It is known by the path that is looked up each time: what
     /// a link leads to may change.
     fn program(&mut self, name: &str, role: FileRole) {
-        let own = self.job.folder.join(name);
-        let path = if name.contains('/') { own } else { PathBuf::from(name) };
-        let Ok(path) = find_program(&path) else { return };
+        let Ok(path) = find_program(&named_program(name, &self.job.folder)) else { return };
         let Some(is_system) = is_system(&path) else { return };
         self.add(name, if is_system { FileRole::System } else { role }, path);
     }

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -179,13 +178,9 @@ fn read_all(files: &[(PathBuf, u64)]) -> Result<Vec<(PathBuf, DigestedFile)>> {
     let (next, read) = (AtomicUsize::new(0), Arc::new(AtomicU64::new(0)));
     let found = Mutex::new(Vec::with_capacity(files.len()));
     let so_far = read.clone();
-    let mut first = true;
-    let _progress = Ticker::start("digests", REPORT_PERIOD, move |_| {
-        if !std::mem::take(&mut first) {
-            let read = so_far.load(Ordering::Relaxed) >> 20;
-            log::info!("{read} of {} MB of the job's files are read", total >> 20);
-        }
-        ControlFlow::Continue(())
+    let _progress = Ticker::reporting("digests", REPORT_PERIOD, move || {
+        let read = so_far.load(Ordering::Relaxed) >> 20;
+        Some(format!("{read} of {} MB of the job's files are read", total >> 20))
     })?;
     std::thread::scope(|scope| {
         for _ in 0..machine::cores().min(files.len()) {

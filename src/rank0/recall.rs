@@ -1,6 +1,6 @@
 //! Reads the runs of earlier starts, and gives them to the master.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -82,12 +82,10 @@ pub(super) fn recall(
 /// Reports how many runs were read, if that takes long, until what this returns is dropped.
 fn report(read: &Arc<AtomicU64>, tasks: u64) -> Result<Ticker> {
     let read = read.clone();
-    let mut last = 0;
-    Ticker::start("recall", REPORT_PERIOD, move |over| {
+    Ticker::reporting("recall", REPORT_PERIOD, move || {
         let read = read.load(Ordering::Relaxed);
-        if read > std::mem::replace(&mut last, read) && last > 0 && !over.load(Ordering::Relaxed) {
-            log::info!("read {} runs of earlier starts ({} tasks)", count(read), count(tasks));
-        }
-        ControlFlow::Continue(())
+        let said =
+            || format!("read {} runs of earlier starts ({} tasks)", count(read), count(tasks));
+        (read > 0).then(said)
     })
 }

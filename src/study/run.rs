@@ -74,8 +74,11 @@ fn over_threads(
     let cores = slurm::cores().unwrap_or_else(machine::cores);
     let threads = settings.threads.unwrap_or(cores);
     let workers = |tasks: u64| tasks.min(threads as u64) as usize;
-    let each = |workers: usize| (cores / workers.max(1)).max(1);
-    let first = |tasks| Slot { rank: 1, thread: 0, cores: each(workers(tasks)) };
+    let config = |workers: usize| {
+        let cores = (cores / workers.max(1)).max(1);
+        WorkerConfig { threads: 1, cores, is_process: false }
+    };
+    let first = |tasks| config(workers(tasks)).slot(1, 0);
     let work = prepare(&first)?;
     check_strategy(settings, threads)?;
     if launched {
@@ -87,7 +90,7 @@ fn over_threads(
     let session = Session::new(settings, study.clone(), work, pool)?;
     ready.end(RANK0); // its reducer has taken what it needs
     let (mut hub, links) = threads::connect(1, workers);
-    let config = WorkerConfig { threads: 1, cores: each(workers), is_process: false };
+    let config = config(workers);
     let mut joined = Vec::new();
     for link in links {
         joined.push(start_worker(link, config, study.clone(), ready.clone())?);
@@ -180,7 +183,7 @@ fn run_rank0(
     let (workers, threads) = (ranks.workers() + own, config.threads);
     let pool = WorkerPool { lowest: 1 - own, workers, threads, lease: Some(LEASE) };
     let place = match settings.master_works {
-        true => Slot { cores: (config.cores / threads as usize).max(1), ..RANK0 },
+        true => config.slot(0, 0),
         false => RANK0,
     };
     let session = match signals::asked() {
@@ -194,6 +197,9 @@ fn run_rank0(
     };
     match session {
         Ok((session, ready)) => {
+            if !settings.master_works || place != RANK0 {
+                ready.end(RANK0); // its reducer has taken what it needs
+            }
             let served = if settings.master_works {
                 let (hub, links) = threads::connect(0, 1);
                 let config = WorkerConfig { is_process: false, ..config };
@@ -205,7 +211,6 @@ fn run_rank0(
                 }
                 session.serve(&mut WithLocal::new(ranks, hub))?
             } else {
-                ready.end(RANK0); // its reducer has taken what it needs
                 session.serve(ranks)?
             };
             let all_left = served.all_left;

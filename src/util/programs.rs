@@ -3,6 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Where a program is looked for that a job file in this folder names: with a slash it is relative to the folder,
+/// any other is looked up in PATH.
+pub(crate) fn named_program(name: &str, folder: &Path) -> PathBuf {
+    if name.contains('/') { folder.join(name) } else { PathBuf::from(name) }
+}
+
 /// The absolute path of the executable that `program` resolves to: a child may be started in another folder, and
 /// PATH may have relative ones.
 pub(crate) fn find_program(program: &Path) -> Result<PathBuf, String> {

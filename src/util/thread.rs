@@ -75,6 +75,27 @@ impl Ticker {
         })?;
         Ok(Ticker { thread: Some(thread), is_over })
     }
+
+    /// Logs what is `said` once per `period`, if it is anything new, until the ticker is dropped. What takes less
+    /// than a period says nothing.
+    pub(crate) fn reporting(
+        name: &str,
+        period: Duration,
+        said: impl Fn() -> Option<String> + Send + 'static,
+    ) -> Result<Ticker> {
+        let (mut is_first, mut last) = (true, None);
+        Ticker::start(name, period, move |over| {
+            if std::mem::take(&mut is_first) {
+                return ControlFlow::Continue(());
+            }
+            let said = said();
+            if !over.load(Ordering::Relaxed) && said != last {
+                said.iter().for_each(|said| log::info!("{said}"));
+                last = said;
+            }
+            ControlFlow::Continue(())
+        })
+    }
 }
 
 impl Drop for Ticker {

@@ -34,6 +34,13 @@ pub(crate) struct WorkerConfig {
     pub(crate) is_process: bool,
 }
 
+impl WorkerConfig {
+    /// The place of one of its threads, which has its share of the cores.
+    pub(crate) fn slot(&self, rank: usize, thread: u32) -> Slot {
+        Slot { rank, thread, cores: (self.cores / self.threads as usize).max(1) }
+    }
+}
+
 /// Works for rank 0 until dismissed. A fatal error is reported to rank 0. `native` holds the user's Rust
 /// functions, if the job calls any.
 pub(crate) fn work(
@@ -73,11 +80,13 @@ fn request_crunch_return(
         None if job.is_native() && !isolates => return Err(another_program()),
         _ => {}
     }
-    let cores = (config.cores / config.threads as usize).max(1);
     let functions = ExecutorRegistry::new(&job, study, ready);
     let work_on = |thread: u32, began: &dyn Fn() -> Result<()>| {
         let caller: Arc<dyn MasterClient> = Arc::new(ThreadConnection::new(connection, thread));
-        let place = Slot { rank: connection.rank(), thread, cores };
+        let place = config.slot(connection.rank(), thread);
+        if isolates && thread == 0 {
+            functions.end_ready(place); // the isolated process has children of its own
+        }
         match isolates {
             true => isolated_relay::relay(connection, &caller, &job, &bytes, (place, began)),
             false => run_thread(connection, &caller, &job, &functions, (place, began)),

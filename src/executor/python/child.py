@@ -193,6 +193,7 @@ try:
     if setup["reseed"]:
         watch_generators()
     let_user_import()
+    notes_states = setup.get("versions", False)
     functions = {key: find(path, name) for key, (path, name) in setup["functions"].items()}
     seeded = "crunch" in functions and takes_seed(functions["crunch"], setup["arguments"])
     compares = "load" in functions and not setup["data_copy"]

@@ -19,11 +19,12 @@ use crate::executor::process::tail::LastBytes;
 use crate::executor::process::{ended, environment};
 use crate::executor::python::protocol;
 use crate::executor::python::results_file::ResultsFile;
-use crate::executor::{RESULT_LIMIT, Slot, startup, too_large};
+use crate::executor::{RANK0, RESULT_LIMIT, Slot, startup, too_large};
 use crate::job::{self, Job, Python};
 use crate::model::{PythonFunction, Value};
 use crate::util::error::Result;
 use crate::util::framing::read_frame;
+use crate::util::programs::named_program;
 
 /// The child's program.
 const CHILD: &str = concat!(
@@ -64,6 +65,8 @@ pub(crate) struct Setup {
     pub(super) interpreter: PathBuf,
     folder: PathBuf,
     place: Slot,
+    /// The levels of the loops of which the child is told where they do not apply.
+    pub(super) absent: Vec<usize>,
     first_frame: Json,
 }
 
@@ -119,16 +122,19 @@ impl Setup {
             "reseed": true,
             "data_copy": false,
         });
-        let place = Slot { rank: 0, thread: 0, cores: 1 };
-        Setup { interpreter, folder: folder.to_path_buf(), place, first_frame }
+        Setup {
+            interpreter,
+            folder: folder.to_path_buf(),
+            place: RANK0,
+            absent: Vec::new(),
+            first_frame,
+        }
     }
 
     pub(crate) fn new(job: &Job, functions: &[(String, &PythonFunction)], place: Slot) -> Setup {
-        let named = job.interpreter();
         let interpreter = match &job.common.interpreter {
             Some(found) => found.clone(),
-            None if named.contains('/') => job.folder.join(named),
-            None => PathBuf::from(named),
+            None => named_program(job.interpreter(), &job.folder),
         };
         let functions: BTreeMap<&str, (PathBuf, &str)> = functions
             .iter()
@@ -150,13 +156,13 @@ impl Setup {
             "absent": absent.iter().map(|level| arguments[*level]).collect::<Vec<_>>(),
             "pass_none": python.is_none_or(|python| python.pass_none),
         });
-        Setup { interpreter, folder: job.folder.clone(), place, first_frame }
+        Setup { interpreter, folder: job.folder.clone(), place, absent, first_frame }
     }
 }
 
 /// The levels of the loops of which a child is told where they do not apply: the call is another one there than
 /// with a point that is null.
-pub(super) fn absent_levels(job: &Job, python: &Python) -> Vec<usize> {
+fn absent_levels(job: &Job, python: &Python) -> Vec<usize> {
     let matters =
         |level: &usize| !python.pass_none || python.load.is_some() && python.data == *level;
     let all = (0..job.nest.depth()).filter(matters);

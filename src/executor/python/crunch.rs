@@ -56,8 +56,6 @@ pub(crate) struct PythonExecutor {
     /// The levels whose points name files that are watched, and the one whose points are loaded.
     named: Vec<usize>,
     loaded: Option<usize>,
-    /// The levels of the loops of which the child is told where they do not apply.
-    absent: Vec<usize>,
     /// The loaded point that was looked at last in this child.
     looked: Option<u64>,
     timeout: Option<Duration>,
@@ -125,7 +123,6 @@ impl PythonExecutor {
             is_told: false,
             named: watch::naming_levels(job),
             loaded: python.load.as_ref().map(|_| python.data),
-            absent: child::absent_levels(job, python),
             looked: None,
             timeout: job.policy.timeout,
             limits: Limits::new(Some(HOUR), Some(caller)),
@@ -248,10 +245,10 @@ impl PythonExecutor {
                     }
                 }
             }
-            if !self.absent.is_empty() {
+            if !self.setup.absent.is_empty() {
                 let is_absent =
                     |level: &&usize| nest.loops()[**level].none == points.get(**level).copied();
-                let absent = self.absent.iter().filter(is_absent);
+                let absent = self.setup.absent.iter().filter(is_absent);
                 request.push_str(&format!(",{:?}", absent.collect::<Vec<_>>()));
             }
             request.push(']');

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 
 use crate::executor::process::child::Limits;
 use crate::executor::python::child::{HOUR, PythonChild, Setup};
-use crate::executor::{RANK0, ReadyChildren, Slot, command};
+use crate::executor::{RANK0, ReadyChildren, Slot};
 use crate::job::{self, DigestedFile, Job, Python, PythonModules};
 use crate::model::{PythonFunction, Reduce};
 use crate::util::error::Result;
 use crate::util::panic::panic_text;
+use crate::util::programs::find_program;
 
 /// The beginning of a reduction's name in a child.
-const REDUCE: &str = "reduce ";
+pub(super) const REDUCE: &str = "reduce ";
 
 pub(crate) fn crunch_functions(python: &Python) -> Vec<(String, &PythonFunction)> {
     let load = python.load.iter().map(|load| ("load".to_string(), load));
@@ -60,7 +61,7 @@ pub(crate) fn check_functions(job: &Job, place: Slot) -> Result<(PythonModules, 
         return Ok((modules, ready));
     }
     let interpreter = Setup::new(job, &[], place).interpreter;
-    let found = command::find_program(&interpreter).map_err(|why| {
+    let found = find_program(&interpreter).map_err(|why| {
         job.wrong("crunch.interpreter", format!("\"{}\" {why}", job.interpreter()))
     })?;
     modules.interpreter = Some(found.clone());

@@ -14,7 +14,8 @@ installed = tuple(os.path.join(folder, "") for folder in installed if folder)
 library = tuple(os.path.join(folder, "") for folder in library if folder)
 known_modules = set()  # names that have been looked at
 opened = set()  # files whose code was loaded, also where no module is kept under its name
-states = {}  # of these files, before they were read
+states = {}  # of the user's, before they were read
+notes_states = False  # until rank 0's check has been told of them
 
 
 def note_state(path):
@@ -34,7 +35,8 @@ def noting_code(function, place):
         if isinstance(arguments[place], (str, os.PathLike)):
             path = os.fspath(arguments[place])
             opened.add(path)
-            note_state(path)
+            if notes_states and isinstance(path, str) and is_own(path):
+                note_state(path)
         return function(*arguments)
 
     return noted
@@ -216,7 +218,7 @@ def tell_imports():
 
 def imported():
     """What is imported by now, and for rank 0 what calls may import too: files, and packages with their versions."""
-    global modules_seen
+    global modules_seen, notes_states
     files, packages = new_modules()
     modules_seen = len(sys.modules)
     late = []
@@ -224,7 +226,8 @@ def imported():
         more, named = imports_in(files)
         late = sorted(more)
         packages = packages | named
-    known = {os.path.join(folder, path): state for path, state in states.items() if isinstance(path, str)}
-    kept = {path: known[path] for path in files if path in known and setup.get("versions")}
+    known = {os.path.join(folder, path): state for path, state in states.items()}
+    kept = {path: known[path] for path in files if path in known}
+    notes_states = False
     states.clear()
     return {"files": files, "late": late, "states": kept, "packages": versions(packages), "python": interpreter()}

@@ -1,17 +1,17 @@
 //! Python functions that give the points of a loop: rank 0 calls them while it reads the job file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, json};
 
-use crate::executor::command::find_program;
 use crate::executor::process::child::Limits;
 use crate::executor::python::child::{HOUR, PythonChild, Setup};
 use crate::executor::python::protocol::marked;
 use crate::job::{PointFunction, PointFunctions};
 use crate::model::{PythonFunction, Value};
 use crate::util::error::Result;
+use crate::util::programs::{find_program, named_program};
 
 /// Starts a child for each function.
 pub(crate) struct PythonPointFunctions {
@@ -37,11 +37,8 @@ impl PointFunctions for PythonPointFunctions {
         if !file.is_file() {
             return Err(format!("there is no file {}", file.display()));
         }
-        let named = match interpreter.contains('/') {
-            true => folder.join(interpreter),
-            false => PathBuf::from(interpreter),
-        };
-        let found = find_program(&named).map_err(|why| format!("\"{interpreter}\" {why}"))?;
+        let found = find_program(&named_program(interpreter, folder))
+            .map_err(|why| format!("\"{interpreter}\" {why}"))?;
         let limits = Limits::new(Some(self.limit), None);
         let setup = Setup::of_points(found, folder, function, around);
         let child = PythonChild::start(&setup, &limits)?;

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::executor::process::child::Limits;
 use crate::executor::python::child::{HOUR, PythonChild, Setup};
-use crate::executor::python::functions::{imported_files, reduce_functions};
+use crate::executor::python::functions::{REDUCE, imported_files, reduce_functions};
 use crate::executor::python::protocol::marked;
 use crate::executor::{GroupReducer, RANK0, ReadyChildren, Slot};
 use crate::job::Job;
@@ -76,7 +76,7 @@ impl GroupReducer for PythonReducer {
             fields
         };
         let runs: Vec<Json> = nest.children(group).zip(items).map(run).collect();
-        let request = json!({ "function": format!("reduce {}", group.level), "runs": runs });
+        let request = json!({ "function": format!("{REDUCE}{}", group.level), "runs": runs });
         let mut value = call(&mut self.child, &self.setup, &request);
         if value.is_err() && !self.child.as_ref().is_some_and(PythonChild::is_alive) {
             // The child may have died for an unrelated reason, so the group is tried once more.

@@ -1,5 +1,7 @@
 //! Parses the program and the arguments of a command. The conditions in it are evaluated here.
 
+use std::rc::Rc;
+
 use crate::condition::{Evaluator, LoopColumn};
 use crate::job::command::{Argument, CommandWords, TruthTable};
 use crate::job::parse::conditions::{Condition, columns};
@@ -56,16 +58,17 @@ impl ArgumentParser<'_> {
             Ok(text) => format!("{text:?}"),
             Err(_) => test.value()?.to_string(),
         };
-        let holds = self.evaluate(test)?;
+        let holds = Rc::new(self.evaluate(test)?);
         let then = self.branch(&holds, true, &then)?;
         let otherwise = otherwise.map(|entry| self.branch(&holds, false, &entry)).transpose()?;
-        Ok(Argument::If { condition, holds, then, otherwise: otherwise.unwrap_or_default() })
+        let (holds, otherwise) = (Rc::unwrap_or_clone(holds), otherwise.unwrap_or_default());
+        Ok(Argument::If { condition, holds, then, otherwise })
     }
 
     /// The arguments of a branch; a string, or an `if`, need not stand in a list.
     fn branch(
         &mut self,
-        holds: &TruthTable,
+        holds: &Rc<TruthTable>,
         is_then: bool,
         entry: &TomlEntry,
     ) -> Result<Vec<Argument>> {

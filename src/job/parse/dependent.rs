@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::condition::{Evaluator, LoopColumn};
+use crate::job::check_fields;
 use crate::job::parse::conditions::{Condition, columns};
 use crate::job::parse::dependent_sources::{Around, DependentSource};
 use crate::job::parse::found_points::{ListedPoints, with_none};
@@ -273,13 +274,23 @@ impl<'a> DependentLoop<'a> {
     ) -> Result<()> {
         let own = match &self.points {
             KnownPoints::Fixed(points) => columns(level, &self.name, points),
-            KnownPoints::Dependent { source, listed, .. } => match source.holds() {
-                Some(holds) => {
-                    let (field, name) = (None, self.name.clone());
-                    vec![LoopColumn { level, field, name, holds, may_be_none: false }]
+            KnownPoints::Dependent { source, listed, .. } => {
+                match source.holds() {
+                    Some(holds) => {
+                        let (field, name) = (None, self.name.clone());
+                        vec![LoopColumn { level, field, name, holds, may_be_none: false }]
+                    }
+                    None => {
+                        let points = listed.without(self.none);
+                        // Each call's points have been checked, but not those of several together.
+                        check_fields(&points).map_err(|why| {
+                        let name = &self.name;
+                        self.entry.error(format!("in the points of loop '{name}', of all calls of its function, {why}"))
+                    })?;
+                        columns(level, &self.name, &points)
+                    }
                 }
-                None => columns(level, &self.name, &listed.without(self.none)),
-            },
+            }
         };
         // Where the loop does not apply, its condition is not asked.
         let first = known.len();

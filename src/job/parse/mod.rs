@@ -220,18 +220,31 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
 
 /// The names of the loops that seeds depend on, in the order of the loops.
 fn seed_by(entry: &TomlEntry, loops: &[Loop]) -> Result<Vec<String>> {
-    let names: Vec<&str> = loops.iter().map(|l| l.name.as_str()).collect();
-    let mut by = BTreeSet::new();
+    let levels = named_levels(entry, loops, "loops", |_| Ok(()))?;
+    Ok(levels.into_iter().map(|level| loops[level].name.clone()).collect())
+}
+
+/// The levels of the loops that a list names. Those that may be named are `known` as; a loop that may not is
+/// refused with the error.
+fn named_levels(
+    entry: &TomlEntry,
+    loops: &[Loop],
+    known: &str,
+    may: impl Fn(&Loop) -> Result<(), String>,
+) -> Result<BTreeSet<usize>> {
+    let mut levels = BTreeSet::new();
     for item in entry.array()? {
         let name = item.text()?;
-        let Some(level) = names.iter().position(|known| *known == name) else {
-            let near = did_you_mean(&name, &names, "'");
-            let known = names.join(", ");
-            return Err(item.error(format!("there is no loop '{name}'{near} (loops: {known})")));
+        let Some(level) = loops.iter().position(|l| l.name == name) else {
+            let names = loops.iter().filter(|l| may(l).is_ok());
+            let names: Vec<&str> = names.map(|l| l.name.as_str()).collect();
+            let (near, all) = (did_you_mean(&name, &names, "'"), names.join(", "));
+            return Err(item.error(format!("there is no loop '{name}'{near} ({known}: {all})")));
         };
-        by.insert(level);
+        may(&loops[level]).map_err(|why| item.error(why))?;
+        levels.insert(level);
     }
-    Ok(by.into_iter().map(|level| names[level].to_string()).collect())
+    Ok(levels)
 }
 
 /// Patterns of file names.

@@ -1,6 +1,5 @@
 //! Says how far it is if finding a nest takes long: conditions of many combinations, or functions that give points.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -39,15 +38,7 @@ impl NestProgress {
     /// Reports from now on, until what this returns is dropped.
     pub(super) fn report(&self) -> Result<Ticker> {
         let counts = self.0.clone();
-        let (mut first, mut last) = (true, None);
-        Ticker::start("loops", REPORT_PERIOD, move |over| {
-            let said = counts.in_words();
-            if !std::mem::take(&mut first) && !over.load(Ordering::Relaxed) && said != last {
-                said.iter().for_each(|said| log::info!("{said}"));
-                last = said;
-            }
-            ControlFlow::Continue(())
-        })
+        Ticker::reporting("loops", REPORT_PERIOD, move || counts.in_words())
     }
 
     /// A condition was evaluated for one combination of points.

@@ -4,6 +4,7 @@
 //! `if` is given only where that branch is taken, which is looked up for each combination of points.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use crate::job::command::TruthTable;
 use crate::job::named_words;
@@ -23,7 +24,7 @@ pub(crate) enum Within<'a> {
 
 /// A branch of an `if`, taken where the condition is true, or where it is not.
 pub(crate) struct Branch {
-    pub(crate) condition: TruthTable,
+    pub(crate) condition: Rc<TruthTable>,
     pub(crate) is_then: bool,
 }
 
@@ -90,9 +91,13 @@ impl Placeholder {
         }
     }
 
-    /// What is wrong with it at a point.
-    fn problem(&self, l: &Loop, point: u64) -> Option<Problem> {
-        let PlaceParts { field, spec } = self.parts_in(&l.points);
+    /// What is wrong with it, whose parts these are, at a point.
+    fn problem(
+        &self,
+        PlaceParts { field, spec }: PlaceParts,
+        l: &Loop,
+        point: u64,
+    ) -> Option<Problem> {
         if let (Some(field), None) = (field, spec)
             && let Some(cell) = l.points.cell(point, field)
         {
@@ -121,6 +126,7 @@ impl Placeholder {
     /// this level.
     fn check_values(&self, level: usize, nest: &LoopNest, within: Within) -> Result<(), String> {
         let (loops, own) = (nest.loops(), &nest.loops()[level]);
+        let parts = self.parts_in(&own.points); // a look at every record
         let branches = match within {
             Within::Shell => &[],
             Within::Command(branches) => branches,
@@ -145,9 +151,8 @@ impl Placeholder {
             if !branches.iter().all(is_taken) {
                 return Ok(());
             }
-            let Some(problem) = point(level).and_then(|point| self.problem(own, point)) else {
-                return Ok(());
-            };
+            let problem = point(level).and_then(|point| self.problem(parts, own, point));
+            let Some(problem) = problem else { return Ok(()) };
             let values = levels.iter().zip(points);
             let values = values.map(|(level, point)| {
                 let l = &loops[*level];
@@ -156,13 +161,12 @@ impl Placeholder {
             Err(match problem {
                 Problem::Other(why) if branches.is_empty() => why,
                 Problem::Other(why) => format!("{why}, at {}", named_words(values)),
-                Problem::None => self.refuse_none(own, within, &named_words(values)),
+                Problem::None => self.refuse_none(parts.field, own, within, &named_words(values)),
             })
         })
     }
 
-    fn refuse_none(&self, l: &Loop, within: Within, at: &str) -> String {
-        let field = self.parts_in(&l.points).field;
+    fn refuse_none(&self, field: Option<&str>, l: &Loop, within: Within, at: &str) -> String {
         let name = field.map_or(l.name.clone(), |field| format!("{}.{field}", l.name));
         let what = field.map_or(String::new(), |field| format!("field '{field}' of "));
         let why = format!(
