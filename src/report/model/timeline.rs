@@ -31,7 +31,7 @@ pub(crate) struct StartTimeline {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lane {
     pub(crate) name: String,
-    /// Ordered by start time; none if the start has too many.
+    /// Ordered by start time; none if the start has too many, or is not drawn.
     pub(crate) attempts: Vec<Attempt>,
     /// When the last one ended; the start's begin if there is none.
     end: f64,
@@ -68,6 +68,8 @@ struct Extent {
     attempts: usize,
     begin: f64,
     end: f64,
+    /// Whether it is one of the latest [`STARTS`].
+    is_drawn: bool,
 }
 
 /// The attempts of a worker, as far as they are known.
@@ -122,13 +124,12 @@ pub(crate) fn sessions(
     let longest = members.iter().filter_map(|member| by_worker[&member.worker].longest);
     let longest = longest.max_by(|a, b| a.seconds.total_cmp(&b.seconds));
     let mut stats = longest.map(|longest| DurationStats::of(&durations, longest));
-    let drawn: Vec<i64> = extents.keys().rev().take(STARTS).copied().collect();
+    extents.values_mut().rev().take(STARTS).for_each(|extent| extent.is_drawn = true);
     attempts.read(!are_sorted, &mut |attempt| {
         let own = by_worker.get_mut(&attempt.worker).filter(|_| timed(&attempt));
         let Some(own) = own else { return };
         stats.iter_mut().for_each(|stats| stats.count(attempt.seconds));
-        let extent = &extents[&own.start];
-        own.add(attempt, extent, drawn.contains(&own.start));
+        own.add(attempt, &extents[&own.start]);
     })?;
     let mut sessions: BTreeMap<i64, Vec<&WorkerRow>> = BTreeMap::new();
     for member in members {
@@ -149,7 +150,7 @@ impl OfWorker {
     }
 
     /// Adds an attempt that began after all before, in the first lane that is free then.
-    fn add(&mut self, attempt: Attempt, extent: &Extent, is_drawn: bool) {
+    fn add(&mut self, attempt: Attempt, extent: &Extent) {
         self.busy += attempt.seconds;
         match &mut self.last {
             Some(last) if end(last) > end(&attempt) => self.others = self.others.max(end(&attempt)),
@@ -174,13 +175,14 @@ impl OfWorker {
         };
         let OpenLane { last, lane } = &mut self.lanes[at];
         (*last, lane.end) = (attempt, end(&attempt));
-        match extent.attempts <= DRAWN {
-            true => lane.attempts.push(attempt),
-            false if is_drawn => {
-                lane.busy.resize(COLUMNS, 0.0);
-                spread(&attempt, extent.begin, extent.end - extent.begin, &mut lane.busy);
-            }
-            false => {}
+        if !extent.is_drawn {
+            return;
+        }
+        if extent.attempts <= DRAWN {
+            lane.attempts.push(attempt);
+        } else {
+            lane.busy.resize(COLUMNS, 0.0);
+            spread(&attempt, extent.begin, extent.end - extent.begin, &mut lane.busy);
         }
     }
 }
@@ -388,6 +390,30 @@ mod tests {
         assert_eq!(found[1].tail(), 1.0, "one worker was always idle");
         let idle = starts(&members[..1], Vec::new());
         assert_eq!((idle[0].wall(), idle[0].last), (0.0, None));
+    }
+
+    #[test]
+    fn attempts_of_starts_that_are_not_drawn_are_not_held() {
+        let last = STARTS as i64 + 3;
+        let members: Vec<WorkerRow> = (1..=last).map(|start| member(start, start, 1)).collect();
+        // The one before the last has too many to have them all.
+        let each = |start: i64| {
+            let many = if start == last - 1 { DRAWN as u64 + 1 } else { 2 };
+            (0..many).map(move |i| attempt(i, start, i as f64 * 2.0, 1.0))
+        };
+        let found = starts(&members, (1..=last).flat_map(each).collect());
+        for session in found {
+            let held = session.every().count();
+            let is_busy = !session.lanes[0].busy.is_empty();
+            let expected = match session.number {
+                1..=3 => (0, false),
+                number if number == last - 1 => (0, true),
+                _ => (2, false),
+            };
+            assert_eq!((held, is_busy), expected, "start {}", session.number);
+            assert_eq!(session.busy, session.attempts as f64);
+            assert_eq!(session.lanes[0].end, session.end);
+        }
     }
 
     #[test]
