@@ -79,10 +79,14 @@ struct OfWorker {
     latest: f64,
     lanes: Vec<OpenLane>,
     busy: f64,
-    /// The one that ended last, and when the others had ended.
+    latest_end: Latest,
+    longest: Option<Attempt>,
+}
+
+/// The attempt that ended last, and when the others had ended. Of those that ended together, the last one added.
+struct Latest {
     last: Option<Attempt>,
     others: f64,
-    longest: Option<Attempt>,
 }
 
 struct OpenLane {
@@ -144,22 +148,15 @@ pub(crate) fn sessions(
 
 impl OfWorker {
     fn new(start: i64) -> OfWorker {
-        let (latest, others) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
-        let (last, longest) = (None, None);
-        OfWorker { start, latest, lanes: Vec::new(), busy: 0.0, last, others, longest }
+        let latest = f64::NEG_INFINITY;
+        let latest_end = Latest::since(f64::NEG_INFINITY);
+        OfWorker { start, latest, lanes: Vec::new(), busy: 0.0, latest_end, longest: None }
     }
 
     /// Adds an attempt that began after all before, in the first lane that is free then.
     fn add(&mut self, attempt: Attempt, extent: &Extent) {
         self.busy += attempt.seconds;
-        match &mut self.last {
-            Some(last) if end(last) > end(&attempt) => self.others = self.others.max(end(&attempt)),
-            last => {
-                let before = last.replace(attempt);
-                self.others =
-                    before.as_ref().map_or(self.others, |before| self.others.max(end(before)));
-            }
-        }
+        self.latest_end.add(attempt);
         let follows = |lane: &OpenLane| {
             let slack = lane.last.seconds.min(attempt.seconds) / 2.0;
             end(&lane.last) <= attempt.started + slack.clamp(LEAST_SLACK, MOST_SLACK)
@@ -184,6 +181,26 @@ impl OfWorker {
             lane.busy.resize(COLUMNS, 0.0);
             spread(&attempt, extent.begin, extent.end - extent.begin, &mut lane.busy);
         }
+    }
+}
+
+impl Latest {
+    /// Nothing has ended before that.
+    fn since(begin: f64) -> Latest {
+        Latest { last: None, others: begin }
+    }
+
+    fn add(&mut self, attempt: Attempt) {
+        let other = match &mut self.last {
+            Some(last) if end(last) > end(&attempt) => Some(attempt),
+            last => last.replace(attempt),
+        };
+        self.others = other.map_or(self.others, |other| self.others.max(end(&other)));
+    }
+
+    fn merge(&mut self, Latest { last, others }: Latest) {
+        self.others = self.others.max(others);
+        last.into_iter().for_each(|last| self.add(last));
     }
 }
 
@@ -215,18 +232,11 @@ impl StartTimeline {
             *threads.entry(member.rank).or_default() += 1;
         }
         let (mut all, mut busy) = (Vec::new(), 0.0);
-        let (mut last, mut others): (Option<Attempt>, f64) = (None, extent.begin);
+        let mut latest_end = Latest::since(extent.begin);
         for member in members {
             let Some(own) = by_worker.remove(&member.worker) else { continue };
             busy += own.busy;
-            others = others.max(own.others);
-            match (&mut last, own.last) {
-                (Some(last), Some(own)) if end(last) > end(&own) => others = others.max(end(&own)),
-                (last, Some(own)) => {
-                    others = last.replace(own).map_or(others, |before| others.max(end(&before)));
-                }
-                (_, None) => {}
-            }
+            latest_end.merge(own.latest_end);
             let mut lanes: Vec<Lane> = own.lanes.into_iter().map(|open| open.lane).collect();
             if lanes.is_empty() {
                 let (name, attempts, busy) = (String::new(), Vec::new(), Vec::new());
@@ -247,6 +257,7 @@ impl StartTimeline {
                 all.push(Lane { name, ..lane });
             }
         }
+        let Latest { last, others } = latest_end;
         let workers = all.len().max(1);
         StartTimeline {
             number,
