@@ -45,6 +45,10 @@ pub(crate) const DRAWN: usize = 1500;
 /// Timelines are drawn for this many starts, the latest.
 pub(crate) const STARTS: usize = 20;
 
+/// Maximum number of rows. A start with more lanes, or with too many attempts for a bar each, is drawn as the
+/// fraction of time that workers were busy.
+pub(crate) const ROWS: usize = 64;
+
 /// The columns of a chart of how busy workers were.
 pub(crate) const COLUMNS: usize = 240;
 
@@ -467,7 +471,7 @@ mod tests {
             let (last, alone) = session.last.unwrap();
             assert_eq!((last.worker, (alone * 1e6).round()), (2, 8e5));
             assert!((session.tail() - (952.0 - 503.25)).abs() < 1e-6, "{}", session.tail());
-            many.push(session.bins(64));
+            many.push(session.bins(ROWS));
             // The same as of attempts that are held.
             let bins = session.lanes.iter().map(|lane| lane.busy.iter().sum::<f64>());
             few.push(bins.map(|busy| busy.round()).collect::<Vec<_>>());
