@@ -43,7 +43,7 @@ pub fn mpirun_of(ranks: usize, program: &Path) -> Command {
 
 /// The most memory that a command takes, in MiB.
 pub fn peak(desk: &Desk, arguments: &[&str]) -> (Ran, u64) {
-    let mut python = Command::new("python3");
+    let mut python = clean(Command::new("python3"));
     let program = "import resource, subprocess, sys\ncode = subprocess.run(sys.argv[1:]).returncode\n\
                    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss\n\
                    print('peak', peak, file=sys.stderr)\nsys.exit(code)";
