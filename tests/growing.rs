@@ -11,12 +11,14 @@ use common::{Desk, Ran, gridmpi, peak, sql_rows};
 /// A folder as an older gridmpi left it, in the results folder `out`.
 fn old_folder(format: u32) -> Desk {
     let desk = Desk::new();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/format-{format}"));
-    for name in ["job.toml", "fit.sh", "d/a.txt", "d/b.txt"] {
-        desk.write(name, &fs::read_to_string(from.join(name)).unwrap());
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let read = |name: &str| fs::read_to_string(data.join(name)).unwrap();
+    for name in ["fit.sh", "d/a.txt", "d/b.txt"] {
+        desk.write(name, &read(name));
     }
+    desk.write("job.toml", &read(&format!("format-{format}/job.toml")));
     fs::create_dir_all(desk.path("out")).unwrap();
-    let sql = fs::read_to_string(from.join("runs.sql")).unwrap();
+    let sql = read(&format!("format-{format}/runs.sql"));
     rusqlite::Connection::open(desk.path("out/runs.sqlite")).unwrap().execute_batch(&sql).unwrap();
     desk
 }
