@@ -7,7 +7,7 @@ use std::fs;
 use common::{Desk, gridmpi, peak, sql_rows};
 use serde_json::{Value, json};
 
-/// Sixty values of a megabyte, of which the first comes last: 60 MB that wait for it.
+/// 120 values of a megabyte, of which the first comes last: 119 MB would wait for it.
 #[test]
 fn values_behind_a_slow_slot_do_not_wait_in_memory() {
     let fit = "import time\ndef fit(a, b):\n    if b == 0: time.sleep(4)\n\
