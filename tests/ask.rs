@@ -42,10 +42,6 @@ fn fitted() -> Desk {
     desk
 }
 
-fn says(desk: &Desk, arguments: &[&str]) -> String {
-    desk.run(gridmpi(), arguments).exits(0).stdout
-}
-
 fn json(desk: &Desk, arguments: &[&str]) -> Json {
     desk.run(gridmpi(), &[arguments, &["--format", "json"]].concat()).exits(0).json()
 }
@@ -64,7 +60,7 @@ fn contents(desk: &Desk) -> Vec<(String, Vec<u8>)> {
 #[test]
 fn best_ranks_the_points_of_each_row() {
     let desk = fitted();
-    let table = says(&desk, &["best", "out"]);
+    let table = desk.says(&["best", "out"]);
     let rows: Vec<Vec<&str>> = table.lines().map(|l| l.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["dataset", "p", "score", "runs"]);
     assert_eq!(rows[1][..1], ["data/a.csv"]);
@@ -96,7 +92,7 @@ fn what_is_not_final_is_marked_partial() {
             of_tasks("task > 16 OR task = 15")
         ),
     );
-    let table = says(&desk, &["best", "out"]);
+    let table = desk.says(&["best", "out"]);
     let notes: Vec<&str> =
         table.lines().skip(1).map(|l| l.split_once('(').map_or("", |(_, n)| n)).collect();
     assert_eq!(notes, ["", "partial: 4 of 12 runs, 1 failed)"], "{table}");
@@ -130,7 +126,7 @@ fn best_goes_by_min_where_the_job_does_and_else_by_the_score() {
 #[test]
 fn runs_are_listed_by_what_they_are() {
     let desk = fitted();
-    let failed = says(&desk, &["runs", "out", "--failed"]);
+    let failed = desk.says(&["runs", "out", "--failed"]);
     assert_eq!(failed.lines().count(), 4, "{failed}");
     assert!(failed.contains("exit status: 3: singular matrix"), "{failed}");
     for (clauses, count) in [
@@ -169,7 +165,7 @@ fn runs_are_listed_by_what_they_are() {
 #[test]
 fn explain_tells_what_became_of_a_task_and_how_to_run_it_again() {
     let desk = fitted();
-    let text = says(&desk, &["explain", "out", "dataset=b", "p.alpha=0.1", "fold=2"]);
+    let text = desk.says(&["explain", "out", "dataset=b", "p.alpha=0.1", "fold=2"]);
     for part in [
         "task      17 of 24: dataset data/b.csv",
         "status    failed",
@@ -242,7 +238,7 @@ fn a_python_function_and_a_study_are_run_again_alone() {
 #[test]
 fn exports_have_every_run_with_a_column_for_everything() {
     let desk = fitted();
-    let csv = says(&desk, &["export", "out", "--format", "csv"]);
+    let csv = desk.says(&["export", "out", "--format", "csv"]);
     let mut lines = csv.lines();
     assert_eq!(
         lines.next().unwrap(),
@@ -254,7 +250,7 @@ fn exports_have_every_run_with_a_column_for_everything() {
             .unwrap()
             .starts_with("0,data/a.csv,0.01,it's,0,ok,0.01,0.5,3,data/a.csv é,true,\"[1,0]\",")
     );
-    let jsonl = says(&desk, &["export", "out", "--format", "jsonl", "--where", "fold = 1"]);
+    let jsonl = desk.says(&["export", "out", "--format", "jsonl", "--where", "fold = 1"]);
     let rows: Vec<Json> = jsonl.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), 8);
     assert_eq!((&rows[0]["fit"], &rows[5]["rmse"]), (&json!([1, 1]), &Json::Null));
@@ -268,7 +264,7 @@ fn exports_have_every_run_with_a_column_for_everything() {
 #[test]
 fn parquet_has_real_types_for_pandas_and_polars() {
     let desk = fitted();
-    says(&desk, &["export", "out", "--format", "parquet", "--to", "runs.parquet"]);
+    desk.says(&["export", "out", "--format", "parquet", "--to", "runs.parquet"]);
     desk.write(
         "read.py",
         r#"
@@ -323,7 +319,7 @@ fn values_of_any_kind_come_through() {
         "def crunch(x):\n    return {'score': float('inf') if str(x) == '1' else -0.5, 'x': x, 'odd': [1] if str(x) == '1' else 2, 'big': 2**53 + 1, 'low': float('-inf'), 'none': None}\n",
     );
     desk.run_job().exits(0);
-    let rows = says(&desk, &["export", "out", "--format", "jsonl"]);
+    let rows = desk.says(&["export", "out", "--format", "jsonl"]);
     let rows: Vec<Json> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(
         (&rows[0]["score"], &rows[0]["odd"], &rows[1]["odd"]),
@@ -334,7 +330,7 @@ fn values_of_any_kind_come_through() {
         (&rows[0]["big"], &rows[0]["low"], &rows[0]["none"]),
         (&json!(9007199254740993i64), &json!("-Infinity"), &Json::Null)
     );
-    says(&desk, &["export", "out", "--format", "parquet", "--to", "x.parquet"]);
+    desk.says(&["export", "out", "--format", "parquet", "--to", "x.parquet"]);
     let read = "import polars; f = polars.read_parquet('x.parquet'); print(f['score'][0], f['low'][0], f['big'][0], f['odd'].to_list())";
     let ran = desk.run(Command::new(python_with_sklearn()), &["-c", read]).exits(0);
     assert_eq!(ran.stdout, "inf -inf 9007199254740993 ['[1]', '2', '2', '2']\n");
@@ -347,7 +343,7 @@ fn values_of_any_kind_come_through() {
 fn an_export_is_one_json_array_too() {
     let desk = fitted();
     let of = |format: &str, clause: &str| {
-        says(&desk, &["export", "out", "--format", format, "--where", clause])
+        desk.says(&["export", "out", "--format", format, "--where", clause])
     };
     let array: Json = serde_json::from_str(&of("json", "fold = 1")).unwrap();
     let lines: Vec<Json> =
@@ -368,17 +364,23 @@ fn what_is_no_plain_file_is_written_to_and_stays() {
         &["export", "out", "--format", "csv", "--where", "task = 3", "--to", "link"][..],
         &["report", "out", "--to", "link"],
     ] {
-        says(&desk, arguments);
+        desk.says(arguments);
         assert!(desk.path("link").is_symlink() && !desk.path(".link.unfinished").exists());
         let text = fs::read_to_string(desk.path("elsewhere/old.csv")).unwrap();
         let (begin, end) =
             (text.starts_with("task,") || text.starts_with("<!DOCTYPE"), text.trim_end());
         assert!(begin && !end.contains("which is to be gone"), "{arguments:?}");
     }
-    let out = says(
-        &desk,
-        &["export", "out", "--format", "csv", "--where", "status = 'ok'", "--to", "/dev/stdout"],
-    );
+    let out = desk.says(&[
+        "export",
+        "out",
+        "--format",
+        "csv",
+        "--where",
+        "status = 'ok'",
+        "--to",
+        "/dev/stdout",
+    ]);
     assert_eq!(out.lines().count(), 23, "{out}");
 }
 
@@ -397,7 +399,7 @@ fn a_damaged_run_is_named_before_it_is_believed() {
         assert!(ran.stderr.contains("in runs (task 5): "), "{}", ran.stderr);
     }
     assert!(!desk.path("x").exists() && !desk.path(".x.unfinished").exists());
-    says(&desk, &["runs", "out", "--where", "task < 5"]);
+    desk.says(&["runs", "out", "--where", "task < 5"]);
     sql_rows(
         &store,
         &format!(
@@ -463,7 +465,7 @@ fn nothing_in_the_folder_changes() {
         &["explain", "out", "3"],
         &["export", "out", "--format", "csv"],
     ] {
-        says(&desk, arguments);
+        desk.says(arguments);
         assert_eq!(contents(&desk), before, "{arguments:?}");
     }
 }
@@ -633,7 +635,7 @@ fn a_string_that_names_a_number_is_a_string() {
         }
         let refused = desk.run(gridmpi(), &["runs", "out", "--where", "t > 5"]).exits(2);
         assert!(refused.stderr.contains("t has strings, and 5 is a number"), "{}", refused.stderr);
-        let csv = says(&desk, &["export", "out", "--format", "csv"]);
+        let csv = desk.says(&["export", "out", "--format", "csv"]);
         assert!(csv.lines().nth(1).unwrap().contains("NaN,Infinity,nan,-inf,2.5"), "{csv}");
     }
 }

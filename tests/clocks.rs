@@ -2,21 +2,10 @@
 
 mod common;
 
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::{Desk, Ran, gridmpi, mpirun_of};
-
-/// The preload library that shifts a program's clock: tests/late_clock.c, compiled.
-fn shim(desk: &Desk) -> PathBuf {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/late_clock.c");
-    let built = desk.path("late_clock.so");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&built).arg(source);
-    assert!(compiler.status().unwrap().success());
-    built
-}
+use common::{Desk, Ran, gridmpi, mpirun_of, preload};
 
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
@@ -56,7 +45,7 @@ fn warn(desk: &Desk, child: &Child) {
 #[test]
 fn times_of_runs_are_on_the_clock_of_rank_0() {
     let desk = desk(60);
-    let shim = shim(&desk);
+    let shim = preload(&desk, "late_clock");
     let script = "#!/bin/sh\n[ \"$OMPI_COMM_WORLD_RANK\" != 1 ] || export LD_PRELOAD=\"$SHIM\" CLOCK_SHIFT=7200\n\
         exec \"$GRIDMPI\" \"$@\"\n";
     desk.script("on_hosts", script);
@@ -76,7 +65,7 @@ fn a_job_on_a_host_whose_clock_is_behind_ends_in_time() {
     let desk = desk(900);
     let begin = Instant::now();
     let mut command = launch(&desk, 24.0);
-    command.env("LD_PRELOAD", shim(&desk)).env("CLOCK_SHIFT", "-60");
+    command.env("LD_PRELOAD", preload(&desk, "late_clock")).env("CLOCK_SHIFT", "-60");
     let ran = Ran::new(command.output().unwrap()).exits(75);
     assert!(begin.elapsed() < Duration::from_secs(60), "it relied on the clock: {}", ran.stderr);
     let said = ran.stderr.contains("s behind Slurm's, and is corrected by that");

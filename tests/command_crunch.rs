@@ -4,17 +4,13 @@ mod common;
 
 use std::process::Command;
 
-use common::{Desk, Ran, gridmpi, mpirun};
+use common::{Desk, gridmpi, mpirun};
 use serde_json::json;
 
 fn desk(crunch: &str, points: &str) -> Desk {
     Desk::with_job(&format!(
         "[crunch]\n{crunch}\n[[loop]]\nname = \"x\"\nvalues = {points}\nreduce = \"all\"\n"
     ))
-}
-
-fn values(ran: &Ran) -> serde_json::Value {
-    ran.groups()[0]["summary"]["value"].clone()
 }
 
 #[test]
@@ -28,7 +24,7 @@ fn arguments_reach_the_program_whole() {
     shell.script("show", script);
     for desk in [&argument, &shell] {
         let ran = desk.run_job().exits(0);
-        let got = values(&ran);
+        let got = ran.value();
         let texts: Vec<String> = got
             .as_array()
             .unwrap()
@@ -55,7 +51,7 @@ fn fields_and_whole_records_can_be_placed() {
     );
     desk.script("show", "#!/bin/sh\necho \"[$1, $2]\"\n");
     let expected = json!([[0.5, { "a": 0.5, "b": "x" }], [1e-9, { "a": 1e-9, "b": "x" }]]);
-    assert_eq!(values(&desk.run_job().exits(0)), expected);
+    assert_eq!(desk.run_job().exits(0).value(), expected);
 }
 
 #[test]
@@ -76,7 +72,7 @@ esac
     );
     let ran = desk.run_job().exits(100);
     assert_eq!(
-        values(&ran),
+        ran.value(),
         json!([7.0, { "score": 2, "more": [1] }, null, null, null, "Infinity"])
     );
     let errors = desk.sql("SELECT error FROM all_runs WHERE status = 'failed' ORDER BY task");
@@ -115,7 +111,7 @@ fn a_failing_program_keeps_the_end_of_its_stderr() {
         "#!/bin/sh\ncase $1 in\n1) yes noise | head -c 1000000 >&2; echo the reason >&2; echo 5; exit 4 ;;\n2) kill -SEGV $$ ;;\n*) echo 3 ;;\nesac\n",
     );
     let ran = desk.run_job().exits(100);
-    assert_eq!(values(&ran), json!([null, null, 3.0]));
+    assert_eq!(ran.value(), json!([null, null, 3.0]));
     let errors = desk.sql("SELECT replace(error, char(10), ' ') FROM all_runs ORDER BY task");
     assert!(
         errors[0].contains("exit status: 4") && errors[0].ends_with("the reason"),
@@ -129,7 +125,7 @@ fn a_failing_program_keeps_the_end_of_its_stderr() {
 #[test]
 fn a_gigabyte_of_output_is_not_kept() {
     let desk = desk("shell = \"head -c 300000000 /dev/zero; echo; echo 5\"", "[1]");
-    assert_eq!(values(&desk.run_job().exits(0)), json!([5.0]));
+    assert_eq!(desk.run_job().exits(0).value(), json!([5.0]));
 }
 
 #[test]
@@ -141,7 +137,7 @@ fn a_large_result_may_be_printed_up_to_a_limit() {
         .replace("sed 's/../,0/g'", "tr '\\\\0' ' '");
     let desk = desk(&format!("shell = \"{line}\"\nrequire = 0.1"), "[3000000, 9000000]");
     let ran = desk.run_job().exits(100);
-    assert_eq!(values(&ran), json!([{ "score": 1, "fit": [0] }, null]));
+    assert_eq!(ran.value(), json!([{ "score": 1, "fit": [0] }, null]));
     let errors = desk.sql("SELECT error FROM all_runs WHERE status = 'failed'");
     assert!(errors[0].contains("longer than 16 MiB") && errors[0].contains("GRIDMPI_RESULT"));
 }
@@ -165,7 +161,7 @@ esac
     );
     let ran = desk.run_job().exits(100);
     let first = json!({ "score": 1.5, "p": "NaN", "low": "-Infinity", "note": "NaN" });
-    assert_eq!(values(&ran), json!([first, 48.0, null, null, null, null, null]));
+    assert_eq!(ran.value(), json!([first, 48.0, null, null, null, null, null]));
     let errors = desk.sql("SELECT error FROM all_runs WHERE status = 'failed' ORDER BY task");
     let whys = [
         "auto_unbox = TRUE",
@@ -199,7 +195,7 @@ fn a_long_value_is_in_nobodys_way() {
         "command = [\"sh\", \"-c\", \"echo ${{#GRIDMPI_POINT}}\"]",
         &format!("[\"{value}\", \"b\"]"),
     );
-    assert_eq!(values(&unused.run_job().exits(0)), json!([0.0, 9.0]));
+    assert_eq!(unused.run_job().exits(0).value(), json!([0.0, 9.0]));
     for crunch in ["command = [\"echo\", \"{x}\"]", "shell = \"echo {x} | wc -c\""] {
         let ran = desk(crunch, &format!("[\"{value}\"]")).run_job().exits(2);
         assert!(ran.stderr.contains("{x}: a value of 200000 bytes is too long"), "{}", ran.stderr);
@@ -253,7 +249,7 @@ printf '{"task": %s, "seed": %s, "attempt": %s, "rank": %s, "point": %s, "omp": 
     let mut launcher = mpirun(2);
     launcher.env("SLURM_JOB_ID", "7");
     let ran = desk.run(launcher, &["job.toml", "--format", "json"]).exits(0);
-    let runs = values(&ran);
+    let runs = ran.value();
     let run = &runs[1];
     assert_eq!((&run["task"], &run["attempt"], &run["rank"]), (&json!(1), &json!(1), &json!(1)));
     assert_eq!((&run["point"], &run["hidden"]), (&json!({ "x": 2.5 }), &json!(0)));
@@ -273,7 +269,7 @@ fn a_program_that_is_an_mpi_program_itself_starts() {
         "[1, 2]",
     );
     let ran = desk.run(mpirun(3), &["job.toml", "--format", "json"]).exits(0);
-    assert_eq!(values(&ran), json!([11.0, 11.0]));
+    assert_eq!(ran.value(), json!([11.0, 11.0]));
 }
 
 /// Two families with parameters of their own, each fast and slow.

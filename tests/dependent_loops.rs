@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::process::Command;
+
 use common::{Desk, Ran, gridmpi, jobs, mpirun, python_with_sklearn};
 use serde_json::Value as Json;
 
@@ -254,10 +256,6 @@ for p in ParameterGrid(grid):
         for fold in range(5):
             print(p['model'], p.get('c', ''), p.get('kernel', ''), p.get('depth', ''), repeat, fold, sep='|')
 ";
-    let python =
-        std::process::Command::new(python_with_sklearn()).args(["-c", reference]).output().unwrap();
-    let mut expected: Vec<_> =
-        String::from_utf8(python.stdout).unwrap().lines().map(str::to_string).collect();
     let loops = "
 [[loop]]
 name = \"model\"
@@ -287,6 +285,9 @@ range = { from = 0, to = 5 }
 reduce = \"mean\"
 ";
     let desk = python_job(loops, "def crunch(**_):\n    return 1.0\n");
+    let python = Command::new(python_with_sklearn());
+    let listed = desk.run(python, &["-c", reference]).exits(0).stdout;
+    let mut expected: Vec<_> = listed.lines().map(str::to_string).collect();
     desk.run_job().exits(0);
     let columns = "SELECT model, c, kernel, depth, repeat, fold FROM all_runs";
     let mut found = desk.sql(columns);
@@ -789,11 +790,9 @@ for path in sys.argv[1:]:
 ";
     let data =
         ["crime", "diabetes", "election"].map(|name| jobs().join(format!("data/{name}.csv")));
-    let mut python = std::process::Command::new(python_with_sklearn());
-    let python =
-        python.args(["-c", reference]).args(data).current_dir(desk.path("")).output().unwrap();
-    assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
-    let expected = String::from_utf8(python.stdout).unwrap();
+    let mut python = Command::new(python_with_sklearn());
+    python.args(["-c", reference]).args(data);
+    let expected = desk.run(python, &[]).exits(0).stdout;
     let found = groups(&ran, "model");
     assert_eq!(expected.lines().count(), found.len());
     for (line, (dataset, best, runs)) in expected.lines().zip(found) {

@@ -5,7 +5,7 @@ mod common;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Desk, gridmpi, mpirun};
+use common::{Desk, gridmpi, mpirun, wait_until};
 
 fn shell(line: &str, more: &str, values: &str) -> Desk {
     Desk::with_job(&format!(
@@ -21,14 +21,6 @@ fn running(text: &str) -> usize {
         found += usize::from(String::from_utf8_lossy(&line).replace('\0', " ").trim() == text);
     }
     found
-}
-
-fn wait_until(what: &str, is: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !is() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -108,14 +100,14 @@ fn nothing_is_left_when_gridmpi_is_killed() {
         first.args(["job.toml", "--out", &struck]).current_dir(desk.path(""));
         let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let all = || ["sleep 641", "sleep 642", "sleep 643"].map(running);
-        wait_until("it does not start", || all() == [2, 2, 2]);
+        wait_until("all have started", || all() == [2, 2, 2]);
         // Kill all of gridmpi at once: ranks and mpirun.
         Command::new("pkill")
             .args(["-KILL", "-f", &format!("job.toml --out {struck}")])
             .status()
             .unwrap();
         first.wait().unwrap();
-        wait_until("something is left", || all() == [0, 0, 0]);
+        wait_until("nothing is left", || all() == [0, 0, 0]);
     }
 }
 

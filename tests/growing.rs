@@ -11,18 +11,16 @@ use common::{Desk, Ran, gridmpi, peak, sql_rows};
 /// A folder as an older gridmpi left it, in the results folder `out`.
 fn old_folder(format: u32) -> Desk {
     let desk = Desk::new();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/format-{format}"));
-    for name in ["job.toml", "fit.sh", "d/a.txt", "d/b.txt"] {
-        desk.write(name, &fs::read_to_string(from.join(name)).unwrap());
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let read = |name: &str| fs::read_to_string(data.join(name)).unwrap();
+    for name in ["fit.sh", "d/a.txt", "d/b.txt"] {
+        desk.write(name, &read(name));
     }
+    desk.write("job.toml", &read(&format!("format-{format}/job.toml")));
     fs::create_dir_all(desk.path("out")).unwrap();
-    let sql = fs::read_to_string(from.join("runs.sql")).unwrap();
+    let sql = read(&format!("format-{format}/runs.sql"));
     rusqlite::Connection::open(desk.path("out/runs.sqlite")).unwrap().execute_batch(&sql).unwrap();
     desk
-}
-
-fn says(desk: &Desk, arguments: &[&str]) -> String {
-    desk.run(gridmpi(), arguments).exits(0).stdout
 }
 
 fn start(desk: &Desk) -> Ran {
@@ -33,7 +31,7 @@ fn start(desk: &Desk) -> Ran {
 fn folders_of_older_versions_are_read_and_go_on() {
     for (format, tasks, reused) in [(3, 18, 16), (4, 24, 22)] {
         let desk = old_folder(format);
-        let before = says(&desk, &["export", "out", "--format", "csv"]);
+        let before = desk.says(&["export", "out", "--format", "csv"]);
         let runs = before.lines().filter(|line| line.contains(",d/")).count();
         assert_eq!(runs, tasks, "{before}");
         let line = before.lines().find(|line| line.starts_with("2,")).unwrap();
@@ -46,7 +44,7 @@ fn folders_of_older_versions_are_read_and_go_on() {
             &["explain", "out", "4"],
             &["plan", "job.toml", "--out", "out"],
         ];
-        let asked: Vec<String> = readers.iter().map(|verb| says(&desk, verb)).collect();
+        let asked: Vec<String> = readers.iter().map(|verb| desk.says(verb)).collect();
         assert!(asked[5].contains(&format!("{reused} of {tasks}")), "{}", asked[5]);
         assert_eq!(
             sql_rows(&desk.path("out/runs.sqlite"), "PRAGMA user_version"),
@@ -57,10 +55,8 @@ fn folders_of_older_versions_are_read_and_go_on() {
         let ran = start(&desk).exits(100);
         assert!(ran.stderr.contains(&format!("{reused} of {tasks} runs reused")), "{}", ran.stderr);
         assert_eq!(sql_rows(&desk.path("out/runs.sqlite"), "PRAGMA user_version"), ["5"]);
-        for (verb, before) in
-            readers.iter().zip(&asked).take(1).chain(readers.iter().zip(&asked).skip(3).take(1))
-        {
-            assert_eq!(says(&desk, verb), *before, "{verb:?}");
+        for i in [0, 3] {
+            assert_eq!(desk.says(readers[i]), asked[i], "{:?}", readers[i]);
         }
         // What had no place comes back.
         let job = fs::read_to_string(desk.path("job.toml")).unwrap();
@@ -169,14 +165,14 @@ fn after_any_edits_a_store_says_what_a_new_one_says() {
             ];
             for verb in &readers {
                 assert_eq!(
-                    without_times(&says(&desk, verb)),
-                    without_times(&says(&new, verb)),
+                    without_times(&desk.says(verb)),
+                    without_times(&new.says(verb)),
                     "seed {seed}: {verb:?}
 {job}"
                 );
             }
-            says(&desk, &["status", "out"]);
-            says(&desk, &["explain", "out", "0"]);
+            desk.says(&["status", "out"]);
+            desk.says(&["explain", "out", "0"]);
             for sql in [
                 "SELECT task, a, b, c, status, score FROM all_runs ORDER BY task",
                 "SELECT level, number, score, value, best, error, runs, failed FROM groups ORDER BY level, number",

@@ -60,10 +60,6 @@ fn without_labels(loops: &str) -> String {
     loops.lines().filter(|line| !line.starts_with("label")).collect::<Vec<_>>().join("\n")
 }
 
-fn says(desk: &Desk, words: &[&str]) -> String {
-    desk.run(gridmpi(), words).exits(0).stdout
-}
-
 /// The cells of a printed table, which stand two spaces apart.
 fn rows(text: &str) -> Vec<Vec<&str>> {
     let cells = |line| str::split(line, "  ").map(str::trim).filter(|cell| !cell.is_empty());
@@ -73,7 +69,7 @@ fn rows(text: &str) -> Vec<Vec<&str>> {
 #[test]
 fn people_are_shown_labels() {
     let desk = desk();
-    let table = says(&desk, &["job.toml", "--threads", "2", "--out", "out"]);
+    let table = desk.says(&["job.toml", "--threads", "2", "--out", "out"]);
     let expected = vec![
         vec!["subject", "best case", "best alpha", "max of max of mean", "runs"],
         vec!["sub-001", "02 of 2.5", "alpha 2.5e-01", "3.875", "6 of 6"],
@@ -82,18 +78,18 @@ fn people_are_shown_labels() {
     assert_eq!(rows(&table), expected);
     let over_mpi = desk.run(mpirun(3), &["job.toml", "--out", "mpi"]).exits(0);
     assert_eq!(rows(&over_mpi.stdout), expected);
-    let best = says(&desk, &["best", "out", "--top", "2"]);
+    let best = desk.says(&["best", "out", "--top", "2"]);
     assert_eq!(rows(&best)[0], ["subject", "place", "case", "alpha", "score", "runs"]);
     assert_eq!(rows(&best)[1][..5], ["sub-001", "1", "02 of 2.5", "alpha 2.5e-01", "3.875"]);
     // Where a loop does not apply there is neither a point nor a label. The cell is as the table has it.
     assert_eq!(rows(&best)[2], ["sub-001", "2", "01 of 1.50", "-6", "2"]);
-    let runs = says(&desk, &["runs", "out", "--where", "task in (1, 8)"]);
+    let runs = desk.says(&["runs", "out", "--where", "task in (1, 8)"]);
     assert_eq!(rows(&runs)[1][..5], ["1", "sub-001", "01 of 1.50", "a2", "ok"]);
     assert_eq!(rows(&runs)[2][..5], ["8", "sub-02", "02 of 2.5", "alpha 1.0e+00", "b1"]);
-    let status = says(&desk, &["status", "out"]);
+    let status = desk.says(&["status", "out"]);
     assert!(status.contains("\nsubject sub-02"), "{status}");
     assert!(status.contains("case 02 of 2.5, alpha alpha 2.5e-01"), "{status}");
-    let plan = says(&desk, &["plan", "job.toml", "--out", "out"]);
+    let plan = desk.says(&["plan", "job.toml", "--out", "out"]);
     assert!(rows(&plan).contains(&vec!["subject", "folders", "2", "sub-001", "sub-02"]), "{plan}");
     // A task is found by labels, by points, and by both.
     for words in [
@@ -101,7 +97,7 @@ fn people_are_shown_labels() {
         ["subject=data/sub-02", "case.id=02", "alpha=1", "session=data/sub-02/b1.txt"],
         ["subject=data/sub-02", "case=02 of 2.5", "alpha=1.0", "session=b1"],
     ] {
-        let text = says(&desk, &[&["explain", "out"][..], &words[..]].concat());
+        let text = desk.says(&[&["explain", "out"][..], &words[..]].concat());
         let line = "8 of 9: subject sub-02, case 02 of 2.5, alpha alpha 1.0e+00, session b1";
         assert!(text.contains(line), "{text}");
         assert!(text.contains("subject sub-02, case 02 of 2.5, over alpha: complete"), "{text}");
@@ -114,21 +110,21 @@ fn machines_are_given_points() {
     let desk = desk();
     desk.write("plain.toml", &job(&without_labels(LOOPS)));
     let run = |job: &str, out: &str, format: &str| {
-        says(&desk, &[job, "--threads", "2", "--out", out, "--format", format])
+        desk.says(&[job, "--threads", "2", "--out", out, "--format", format])
     };
     assert_eq!(run("job.toml", "out", "csv"), run("plain.toml", "plain", "csv"));
     let groups = |text: String| serde_json::from_str::<Json>(&text).unwrap()["groups"].clone();
     assert_eq!(groups(run("job.toml", "out", "json")), groups(run("plain.toml", "plain", "json")));
-    let best = |out| says(&desk, &["best", out, "--format", "json"]);
+    let best = |out| desk.says(&["best", out, "--format", "json"]);
     assert_eq!(best("out"), best("plain"));
     let best = best("out");
     assert!(best.contains("\"case\":{\"id\":\"02\",\"w\":2.5},\"alpha\":0.25"), "{best}");
     let columns = "SELECT subject, \"case.id\", alpha, session, score FROM all_runs ORDER BY task";
     let rows = |out: &str| common::sql_rows(&desk.path(&format!("{out}/runs.sqlite")), columns);
     assert_eq!(rows("out"), rows("plain"));
-    let found = says(&desk, &["runs", "out", "--where", "subject = 'data/sub-02' and alpha > 0.5"]);
+    let found = desk.says(&["runs", "out", "--where", "subject = 'data/sub-02' and alpha > 0.5"]);
     assert_eq!(found.lines().count(), 2, "{found}");
-    let status = says(&desk, &["status", "out", "--format", "json"]);
+    let status = desk.says(&["status", "out", "--format", "json"]);
     let status: Json = serde_json::from_str(&status).unwrap();
     let group = &status["groups"]["latest"][0];
     assert_eq!(group["coordinates"], json!({ "subject": "data/sub-001" }));
@@ -153,13 +149,13 @@ fn a_label_computes_nothing_anew() {
         assert_eq!(rows(&ran.stdout)[1][0], subject);
         assert_eq!(fs::read(desk.path("out/summary.json")).unwrap(), before);
         // Who reads the store alone has the labels of the last start.
-        assert_eq!(rows(&says(&desk, &["best", "out"]))[1][0], subject);
+        assert_eq!(rows(&desk.says(&["best", "out"]))[1][0], subject);
     }
     // A point more has its label too, and the others keep theirs.
     desk.write("data/sub-0/x.txt", "1.0");
     let ran = run(LOOPS);
     assert!(ran.stderr.contains("9 of 12 runs reused"), "{}", ran.stderr);
-    let best = says(&desk, &["best", "out"]);
+    let best = desk.says(&["best", "out"]);
     let names: Vec<&str> = rows(&best)[1..].iter().map(|row| row[0]).collect();
     assert_eq!(names, ["sub-0", "sub-001", "sub-02"]);
 }
@@ -200,8 +196,8 @@ label = \"p{p.a:02}\"
 reduce = \"max\"
 ";
     let desk = Desk::with_job(&format!("[crunch]\nbuiltin = \"multiply\"\n{loops}"));
-    says(&desk, &["job.toml", "--threads", "2", "--out", "out"]);
-    says(&desk, &["report", "out", "--figures", "figures"]);
+    desk.says(&["job.toml", "--threads", "2", "--out", "out"]);
+    desk.says(&["report", "out", "--figures", "figures"]);
     let page = fs::read_to_string(desk.path("out/report.html")).unwrap();
     for part in ["<td>two</td><td>p02</td>", "dataset two, p p01", "\"p02\""] {
         assert!(page.contains(part), "{part} is not there");
@@ -263,7 +259,7 @@ fn what_is_none_has_no_label() {
     let loops = "[[loop]]\nname = \"d\"\njson = '[null, 2, 3]'\nlabel = \"d{d:02}\"\n";
     let desk = Desk::with_job(&job(loops));
     desk.write("fit.py", "def crunch(d):\n    return d or 0\n");
-    let table = says(&desk, &["job.toml", "--threads", "2", "--out", "out"]);
+    let table = desk.says(&["job.toml", "--threads", "2", "--out", "out"]);
     assert_eq!(
         rows(&table)[1..],
         [vec!["0", "1 of 1"], vec!["d02", "2", "1 of 1"], vec!["d03", "3", "1 of 1"]]

@@ -6,21 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <unistd.h>
+
+#include "below.h"
 
 static int here(int fd) {
-    const char *folder = getenv("LOCKLESS");
-    char link[64], path[4096];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    if (!folder || length < 0) return 0;
-    path[length] = 0;
-    return strncmp(path, folder, strlen(folder)) == 0;
+    return below(fd, "LOCKLESS");
 }
 
 static int error_number(void) {

@@ -7,20 +7,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Desk, gridmpi};
+use common::{Desk, gridmpi, preload};
 
 /// The errors of lock calls: ENOLCK and ENOSYS. With 0, locks work and only shared memory is missing.
 const LOCKS_FAIL: [&str; 3] = ["37", "38", "0"];
-
-/// The preload library that makes a folder lockless for a program: tests/lockless.c, compiled.
-fn shim(desk: &Desk) -> PathBuf {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lockless.c");
-    let built = desk.path("lockless.so");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&built).args([source, "-ldl"]);
-    assert!(compiler.status().unwrap().success());
-    built
-}
 
 fn lockless(desk: &Desk, shim: &PathBuf, error: &str) -> Command {
     let mut command = gridmpi();
@@ -49,7 +39,7 @@ fn whole(desk: &Desk) {
 #[test]
 fn the_shim_takes_locks_and_shared_memory_away() {
     let desk = desk();
-    let shim = shim(&desk);
+    let shim = preload(&desk, "lockless");
     desk.write("out/any", "");
     let script = "import fcntl, mmap, sys\nfile = open('out/any', 'r+b')\nfile.write(b'x' * 4096)\nfile.flush()\n\
         for call in (lambda: fcntl.flock(file, fcntl.LOCK_EX), lambda: fcntl.lockf(file, fcntl.LOCK_EX), lambda: mmap.mmap(file.fileno(), 4096)):\n    \
@@ -68,7 +58,7 @@ fn a_run_and_a_supervised_one_are_complete() {
     for error in LOCKS_FAIL {
         let desk = desk();
         desk.write("go", "");
-        let shim = shim(&desk);
+        let shim = preload(&desk, "lockless");
         let run = ["job.toml", "--out", "out", "--threads", "2", "--format", "json"];
         let ran = desk.run(lockless(&desk, &shim, error), &run).exits(0);
         assert_eq!(ran.stderr.contains("no locks here"), error != "0", "{}", ran.stderr);
@@ -88,7 +78,7 @@ fn a_run_and_a_supervised_one_are_complete() {
 #[test]
 fn parts_of_a_job_cannot_take_turns() {
     let desk = desk();
-    let shim = shim(&desk);
+    let shim = preload(&desk, "lockless");
     let part = ["launch", "-n", "2", "job.toml", "--out", "out", "--part", "1/2"];
     let refused = desk.run(lockless(&desk, &shim, "37"), &part).exits(2).stderr;
     assert!(refused.contains("no locks, by which the parts of a job take turns"), "{refused}");
@@ -99,7 +89,7 @@ fn parts_of_a_job_cannot_take_turns() {
 fn what_was_killed_goes_on() {
     for error in LOCKS_FAIL {
         let desk = desk();
-        let shim = shim(&desk);
+        let shim = preload(&desk, "lockless");
         let run = ["job.toml", "--out", "out", "--threads", "2", "--format", "json"];
         let mut command = lockless(&desk, &shim, error);
         command.args(run).current_dir(desk.path("")).stdout(Stdio::null()).stderr(Stdio::null());

@@ -18,19 +18,15 @@ fn python_job(function: &str, loops: &str) -> Desk {
     desk
 }
 
-fn says(desk: &Desk, arguments: &[&str]) -> String {
-    desk.run(gridmpi(), arguments).exits(0).stdout
-}
-
 fn export(desk: &Desk, arguments: &[&str]) -> Vec<Json> {
     let all = [&["export", "out", "--format", "json"], arguments].concat();
-    let rows: Json = serde_json::from_str(&says(desk, &all)).unwrap();
+    let rows: Json = serde_json::from_str(&desk.says(&all)).unwrap();
     rows.as_array().unwrap().clone()
 }
 
 /// The tasks in this order.
 fn sorted(desk: &Desk, order: &str) -> Vec<u64> {
-    let rows = says(desk, &["runs", "out", "--format", "json", "--sort", order]);
+    let rows = desk.says(&["runs", "out", "--format", "json", "--sort", order]);
     let rows: Json = serde_json::from_str(&rows).unwrap();
     rows.as_array().unwrap().iter().map(|row| row["task"].as_u64().unwrap()).collect()
 }
@@ -140,7 +136,7 @@ fn strings_and_records_stand_in_one_list() {
         desk.sql("SELECT task, \"x.x\" FROM all_runs WHERE \"x.x\" IS NOT NULL"),
         ["2|1", "6|b"]
     );
-    let csv = says(&desk, &["export", "out", "--format", "csv"]);
+    let csv = desk.says(&["export", "out", "--format", "csv"]);
     assert!(csv.lines().nth(2).unwrap().starts_with("1,,a,ok,1.0,"), "{csv}");
 }
 

@@ -8,9 +8,8 @@ mod terminal;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use common::{Desk, Ran, gridmpi, mpirun, runs_without_times, sql_rows};
+use common::{Desk, Ran, gridmpi, mpirun, runs_without_times, sql_rows, wait_until};
 use terminal::Terminal;
 
 /// Six points `a`, the outermost loop, of five tasks each. Each call is noted in the file `calls`.
@@ -122,14 +121,6 @@ fn of_parts_that_run_at_the_same_time_one_completes_the_job() {
 }
 
 /// Waits until something is so.
-fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !is() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "no {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 fn signal(child: &Child, signal: &str) {
     let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     assert!(sent.success());

@@ -17,17 +17,13 @@ fn desk(code: &str, crunch: &str, points: &str) -> Desk {
     desk
 }
 
-fn values(ran: &common::Ran) -> serde_json::Value {
-    ran.groups()[0]["summary"]["value"].clone()
-}
-
 #[test]
 fn imports_are_paid_once_a_worker() {
     let code = "import os, time\nbegan = time.time()\ndef crunch(x):\n    return {'pid': os.getpid(), 'parent': os.getppid()}\n";
     let desk = desk(code, "", "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]");
     let ran = desk.run(mpirun(4), &["job.toml", "--out", "out", "--format", "json"]).exits(0);
     let distinct = |field: &str| {
-        let all = values(&ran);
+        let all = ran.value();
         let all = all.as_array().unwrap().iter().map(|run| run[field].to_string());
         all.collect::<std::collections::HashSet<_>>().len()
     };
@@ -51,7 +47,7 @@ def crunch(x):
 "#;
     let desk = desk(code, "", "[1, 2, 3]");
     let ran = desk.run_job().exits(0);
-    assert_eq!(values(&ran), json!([1.0, 2.0, 3.0]));
+    assert_eq!(ran.value(), json!([1.0, 2.0, 3.0]));
     let loud = desk.run(gridmpi(), &["job.toml", "-v", "--out", "loud"]).exits(0);
     for line in ["at import", "to stdout", "to stderr", "garbage!", "from a child"] {
         assert!(loud.stderr.contains(line), "{line:?} is not in:\n{}", loud.stderr);
@@ -64,7 +60,7 @@ fn an_exception_fails_its_run_and_keeps_its_traceback() {
     let code = "def deeper(x):\n    raise KeyError(f'no {x}')\ndef crunch(x):\n    return x if x > 1 else deeper(x)\n";
     let desk = desk(code, "require = 0.5", "[1, 2]");
     let ran = desk.run_job().exits(100);
-    assert_eq!(values(&ran), json!([null, 2.0]));
+    assert_eq!(ran.value(), json!([null, 2.0]));
     let job = std::fs::read_to_string(desk.path("job.toml")).unwrap();
     desk.write("table.toml", &job.replace("reduce = \"all\"", ""));
     let table = desk.run(gridmpi(), &["table.toml"]).exits(100).stdout;
@@ -91,7 +87,7 @@ def crunch(x):
 "#;
     let desk = desk(code, "require = 0.2", "[0, 1, 2, 3, 4]");
     let ran = desk.run_job().exits(100);
-    assert_eq!(values(&ran), json!([0.0, null, null, null, 4.0]));
+    assert_eq!(ran.value(), json!([0.0, null, null, null, 4.0]));
     let errors = desk.sql(
         "SELECT replace(error, char(10), ' ') FROM all_runs WHERE status = 'failed' ORDER BY task",
     );
@@ -162,7 +158,7 @@ def crunch(x):
     let mut launcher = mpirun(2);
     launcher.env("SLURM_JOB_ID", "7");
     let ran = desk.run(launcher, &["job.toml", "--format", "json"]).exits(0);
-    let run = &values(&ran)[0];
+    let run = &ran.value()[0];
     assert_eq!(run["launcher"], json!([]));
     assert!(run["omp"].as_str().unwrap().parse::<u32>().unwrap() >= 1);
     let here = desk.path("").canonicalize().unwrap();
@@ -170,7 +166,7 @@ def crunch(x):
     let mut chosen = gridmpi();
     chosen.env("OMP_NUM_THREADS", "17");
     let ran = desk.run(chosen, &["job.toml", "--fresh", "--format", "json"]).exits(0);
-    assert_eq!(values(&ran)[0]["omp"], "17");
+    assert_eq!(ran.value()[0]["omp"], "17");
 }
 
 #[test]
@@ -178,14 +174,14 @@ fn another_interpreter_can_be_named() {
     let code = "import sys\ndef crunch(x):\n    return {'flag': sys.flags.ignore_environment}\n";
     let desk = desk(code, "interpreter = \"./my-python\"", "[1]");
     desk.script("my-python", "#!/bin/sh\nexec python3 -E \"$@\"\n");
-    assert_eq!(values(&desk.run_job().exits(0)), json!([{ "flag": 1 }]));
+    assert_eq!(desk.run_job().exits(0).value(), json!([{ "flag": 1 }]));
 }
 
 #[test]
 fn a_child_that_would_not_end_is_killed() {
     let code = "import os, threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\ndef crunch(x):\n    return {'pid': os.getpid()}\n";
     let desk = desk(code, "", "[1]");
-    let pid = values(&desk.run_job().exits(0))[0]["pid"].to_string();
+    let pid = desk.run_job().exits(0).value()[0]["pid"].to_string();
     assert!(!std::path::Path::new("/proc").join(pid).exists());
 }
 
@@ -554,8 +550,8 @@ fn a_child_that_has_imported_what_a_file_was_before_is_not_taken_over() {
     // The first import finds another module than the one whose digest is stored with the runs.
     let desk = desk("import tool\ndef crunch(x): return x * tool.FACTOR\n", "", "[1, 2, 3]");
     desk.write("tool.py", "FACTOR = 100.0\nopen('tool.py', 'w').write('FACTOR = 2.0\\n')\n");
-    assert_eq!(values(&desk.run_job().exits(0)), json!([2.0, 4.0, 6.0]));
-    assert_eq!(values(&desk.run_job().exits(0)), json!([2.0, 4.0, 6.0]));
+    assert_eq!(desk.run_job().exits(0).value(), json!([2.0, 4.0, 6.0]));
+    assert_eq!(desk.run_job().exits(0).value(), json!([2.0, 4.0, 6.0]));
 }
 
 #[test]

@@ -51,16 +51,12 @@ fn ask(desk: &Desk, words: &[&str]) -> Ran {
     desk.run(gridmpi(), words)
 }
 
-fn says(desk: &Desk, words: &[&str]) -> String {
-    ask(desk, words).exits(0).stdout
-}
-
 #[test]
 fn a_task_is_found_without_the_loops_that_do_not_apply() {
     let desk = families();
     let task = |words: &[&str]| {
         let words = [&["explain", "out", "--format", "json"], words].concat();
-        serde_json::from_str::<Json>(&says(&desk, &words)).unwrap()["task"].clone()
+        serde_json::from_str::<Json>(&desk.says(&words)).unwrap()["task"].clone()
     };
     let forest = ["dataset=1", "model=forest", "depth=4", "fold=1"];
     assert_eq!(task(&forest), 9);
@@ -89,7 +85,7 @@ fn a_task_is_found_without_the_loops_that_do_not_apply() {
         let ran = ask(&desk, &[&["explain", "out"], words].concat()).exits(2);
         assert!(ran.stderr.contains(error), "{}", ran.stderr);
     }
-    let text = says(&desk, &["explain", "out", "9"]);
+    let text = desk.says(&["explain", "out", "9"]);
     assert!(text.contains("dataset 1, model forest, depth 4, fold 1"), "{text}");
     assert!(!text.contains("alpha") && !text.contains("none"), "{text}");
     // The command that runs it by hand finds it again.
@@ -113,7 +109,8 @@ fn the_best_names_what_applies() {
     let (forest, ridge) =
         (json!({ "model": "forest", "depth": 4 }), json!({ "model": "ridge", "alpha": 10.0 }));
     assert_eq!(best, [forest.clone(), ridge]);
-    let rows: Vec<Vec<String>> = says(&desk, &["best", "out"])
+    let rows: Vec<Vec<String>> = desk
+        .says(&["best", "out"])
         .lines()
         .map(|line| line.split_whitespace().map(String::from).collect())
         .collect();
@@ -121,12 +118,12 @@ fn the_best_names_what_applies() {
     assert_eq!(rows[1], ["1", "forest", "4", "40.5", "4"]);
     assert_eq!(rows[2], ["2", "ridge", "10", "100.5", "6"]);
     let found: Json =
-        serde_json::from_str(&says(&desk, &["best", "out", "--format", "json"])).unwrap();
+        serde_json::from_str(&desk.says(&["best", "out", "--format", "json"])).unwrap();
     assert_eq!(found[0]["best"][0]["coordinates"], forest);
     assert_eq!((&found[0]["all"], &found[0]["runs"]), (&json!(10), &json!(10)));
     let csv = fs::read_to_string(desk.path("out/summary.csv")).unwrap();
     assert!(csv.contains("\n1,forest,,4,40.5,") && csv.contains("\n2,ridge,10.0,,100.5,"), "{csv}");
-    let status = says(&desk, &["status", "out"]);
+    let status = desk.says(&["status", "out"]);
     assert!(status.contains("model forest, depth 4") && !status.contains("none"), "{status}");
     assert!(status.contains("10 of 10 runs"), "{status}");
 }
@@ -134,7 +131,7 @@ fn the_best_names_what_applies() {
 #[test]
 fn a_report_has_a_panel_for_each_family() {
     let desk = families();
-    says(&desk, &["report", "out", "--figures", "figures"]);
+    desk.says(&["report", "out", "--figures", "figures"]);
     let html = fs::read_to_string(desk.path("out/report.html")).unwrap();
     for part in
         ["<h3>model ridge</h3>", "<h3>model forest</h3>", "The mean score over alpha, depth"]
@@ -185,18 +182,18 @@ fn a_report_has_a_panel_for_each_family() {
 #[test]
 fn exports_have_empty_cells_where_nothing_applies() {
     let desk = families();
-    let csv = says(&desk, &["export", "out", "--format", "csv"]);
+    let csv = desk.says(&["export", "out", "--format", "csv"]);
     let cells =
         |line: &str| line.split(',').take(6).map(String::from).collect::<Vec<_>>().join(",");
     let rows: Vec<String> = csv.lines().map(cells).collect();
     assert_eq!(rows.len(), 21);
     assert_eq!(rows[0], "task,dataset,model,alpha,depth,fold");
     assert_eq!((rows[1].as_str(), rows[10].as_str()), ("0,1,ridge,0.1,,0", "9,1,forest,,4,1"));
-    let json = says(&desk, &["export", "out", "--format", "jsonl"]);
+    let json = desk.says(&["export", "out", "--format", "jsonl"]);
     let last: Json = serde_json::from_str(json.lines().last().unwrap()).unwrap();
     assert_eq!((&last["alpha"], &last["depth"]), (&Json::Null, &json!(4)));
     let found =
-        says(&desk, &["runs", "out", "--where", "alpha is null and depth > 2", "--format", "json"]);
+        desk.says(&["runs", "out", "--where", "alpha is null and depth > 2", "--format", "json"]);
     let found: Json = serde_json::from_str(&found).unwrap();
     let tasks: Vec<&Json> = found.as_array().unwrap().iter().map(|run| &run["task"]).collect();
     assert_eq!(tasks, [8, 9, 18, 19]);
@@ -219,7 +216,7 @@ reduce = \"max\"
     );
     desk.write("fit.py", "def crunch(model, p):\n    return p['trees'] - p['depth'] if p else 0\n");
     desk.run_job().exits(0);
-    let csv = says(&desk, &["export", "out", "--format", "csv"]);
+    let csv = desk.says(&["export", "out", "--format", "csv"]);
     let cells =
         |line: &str| line.split(',').take(6).map(String::from).collect::<Vec<_>>().join(",");
     let rows: Vec<String> = csv.lines().map(cells).collect();
@@ -228,12 +225,12 @@ reduce = \"max\"
     for words in
         [&["model=ridge"][..], &["model=ridge", "p=none"], &["model=ridge", "p.depth=none"]]
     {
-        let text = says(&desk, &[&["explain", "out"], words].concat());
+        let text = desk.says(&[&["explain", "out"], words].concat());
         assert!(text.starts_with("task      0 of 5: model ridge\n"), "{text}");
     }
-    let text = says(&desk, &["explain", "out", "model=forest", "p.depth=2", "p.trees=20"]);
+    let text = desk.says(&["explain", "out", "model=forest", "p.depth=2", "p.trees=20"]);
     assert!(text.starts_with("task      4 of 5: model forest, p depth 2, trees 20\n"), "{text}");
-    says(&desk, &["report", "out", "--figures", "figures"]);
+    desk.says(&["report", "out", "--figures", "figures"]);
     assert!(desk.path("figures/score-map-model-forest-1.svg").exists());
 }
 
@@ -259,7 +256,7 @@ reduce = \"mean\"
         "fit.py",
         "def crunch(site, subject, session):\n    return 1.0 if site == 'a' else subject\n",
     );
-    let table = |desk: &Desk| says(desk, &["job.toml", "--threads", "2", "--out", "out"]);
+    let table = |desk: &Desk| desk.says(&["job.toml", "--threads", "2", "--out", "out"]);
     let text = table(&desk);
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     // At a, both are 1. At b, (1 + 2 + 3) / 3, and (1 + 2 * 2 + 3 * 3) / 6.
@@ -269,7 +266,7 @@ reduce = \"mean\"
         text.contains("mean over all runs") && text.contains("counts each group once"),
         "{text}"
     );
-    says(&desk, &["report", "out"]);
+    desk.says(&["report", "out"]);
     let html = fs::read_to_string(desk.path("out/report.html")).unwrap();
     assert!(html.contains("In row 2 it is 2, and the mean over all runs is 2.33333."));
     // Of groups of one size, it is the same, and nothing is said.
@@ -332,10 +329,10 @@ reduce = \"mean\"
     );
     desk.write("fit.py", "def crunch(subject, session):\n    return 1\n");
     let words = ["compare", "job.toml", "--workers", "2", "--seconds", "1"];
-    let text = says(&desk, &words);
+    let text = desk.says(&words);
     assert!(text.contains("3 subject x (1 to 3) session = 6 tasks"), "{text}");
     let found: Json =
-        serde_json::from_str(&says(&desk, &[&words[..], &["--format", "json"]].concat())).unwrap();
+        serde_json::from_str(&desk.says(&[&words[..], &["--format", "json"]].concat())).unwrap();
     let makespan = |name: &str| {
         let all = found["strategies"].as_array().unwrap();
         all.iter().find(|one| one["strategy"] == name).unwrap()["makespan_seconds"].clone()
@@ -343,7 +340,7 @@ reduce = \"mean\"
     let times = ["serial", "outer", "inner", "flattened"].map(makespan);
     assert_eq!(times, [json!(6.0), json!(3.0), json!(4.0), json!(3.0)]);
     let plan: Json =
-        serde_json::from_str(&says(&desk, &["plan", "job.toml", "--format", "json"])).unwrap();
+        serde_json::from_str(&desk.says(&["plan", "job.toml", "--format", "json"])).unwrap();
     let group = json!({ "over": "session", "groups": 3, "of": 3, "of_at_least": 1 });
     assert_eq!(plan["groups"], json!([group]));
 }

@@ -8,10 +8,6 @@ use std::process::Stdio;
 
 use common::{Desk, gridmpi, peak};
 
-fn says(desk: &Desk, arguments: &[&str]) -> String {
-    desk.run(gridmpi(), arguments).exits(0).stdout
-}
-
 fn start(desk: &Desk) {
     desk.run(gridmpi(), &["job.toml", "--out", "out", "--threads", "2"]).exits(0);
 }
@@ -42,12 +38,12 @@ fn values_that_nobody_sees_are_not_read() {
         assert!(peak < most, "{arguments:?}: {peak} MiB");
     }
     // What is shown is read, and its checksum is verified.
-    let csv = says(&desk, &["export", "out", "--format", "csv"]);
+    let csv = desk.says(&["export", "out", "--format", "csv"]);
     let (before, behind) = csv.split_once("\"x, y").unwrap();
     assert!(before.ends_with("\n0,1,1,ok,1.5,"), "{before}");
     assert_eq!(behind.find("y\",3,"), Some(size - 5));
     let found: serde_json::Value =
-        serde_json::from_str(&says(&desk, &["best", "out", "--format", "json"])).unwrap();
+        serde_json::from_str(&desk.says(&["best", "out", "--format", "json"])).unwrap();
     assert_eq!(found[0]["best"][0]["value"]["text"].as_str().map(str::len), Some(size));
     desk.sql("UPDATE runs SET value = replace(value, '\"k\":3', '\"k\":4')");
     for arguments in
@@ -74,7 +70,7 @@ fn a_list_of_a_few_runs_reads_a_few_runs() {
     for more in [&[][..], &["--where", "score > 5"], &["--format", "json"]] {
         let arguments: Vec<&str> =
             ["runs", "out", "--limit", "3"].into_iter().chain(more.iter().copied()).collect();
-        let listed = says(&desk, &arguments);
+        let listed = desk.says(&arguments);
         assert_eq!(listed.matches("ok").count(), 3, "{listed}");
     }
     let ran = desk.run(gridmpi(), &["runs", "out", "--where", "score > 99998"]).exits(1);
@@ -88,7 +84,7 @@ fn a_reader_sees_one_moment_of_a_store_that_is_written_to() {
          [[loop]]\nname = \"b\"\nvalues = [1, 2]\nreduce = \"max\"\n",
     );
     start(&desk);
-    let before = says(&desk, &["best", "out", "--format", "json"]);
+    let before = desk.says(&["best", "out", "--format", "json"]);
     let writer = rusqlite::Connection::open(desk.path("out/runs.sqlite")).unwrap();
     let wal = writer.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
     assert_eq!(wal.unwrap(), "wal");
@@ -106,7 +102,7 @@ fn a_reader_sees_one_moment_of_a_store_that_is_written_to() {
     pipe.read_to_string(&mut rest).unwrap();
     assert!(reader.wait().unwrap().success());
     assert!(String::from_utf8_lossy(&first).into_owned() + &rest == before);
-    let after = says(&desk, &["best", "out", "--format", "json"]);
+    let after = desk.says(&["best", "out", "--format", "json"]);
     assert!(after.contains("partial") && !before.contains("partial"));
 }
 
@@ -144,8 +140,8 @@ fn tables_of_thousands_of_columns_come_through() {
     assert_eq!((rows.len(), rows[0].len()), (4, columns + 7));
     assert_eq!((rows[0][12_345], rows[2][12_345]), ("p.column_12345", "416"));
     assert_eq!(rows[3][columns + 1], "995.0");
-    says(&desk, &["report", "out", "--to", "report.html"]);
-    let csv = says(&desk, &["export", "out", "--format", "csv"]);
+    desk.says(&["report", "out", "--to", "report.html"]);
+    let csv = desk.says(&["export", "out", "--format", "csv"]);
     let last: Vec<&str> = csv.lines().last().unwrap().split(',').collect();
     assert_eq!((last[1], last[columns], last[columns + 3]), ("2", "995", "995.0"));
 }

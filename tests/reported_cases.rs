@@ -116,10 +116,7 @@ fn a_search_over_two_families_is_that_of_scikit_learn() {
     desk.write("data.py", DATA);
     desk.write("fit.py", CRUNCH);
     let ran = desk.run_job().exits(0);
-    let reference =
-        Command::new(python).args(["-c", REFERENCE]).current_dir(desk.path("")).output().unwrap();
-    assert!(reference.status.success(), "{}", String::from_utf8_lossy(&reference.stderr));
-    let expected: Json = serde_json::from_slice(&reference.stdout).unwrap();
+    let expected = desk.run(Command::new(python), &["-c", REFERENCE]).exits(0).json();
     let list = |name: &str| expected[name].as_array().unwrap().clone();
     let (candidates, means) = (list("candidates"), list("means"));
 

@@ -3,24 +3,9 @@
 
 mod common;
 
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use common::{Desk, gridmpi, mpirun};
-
-/// Each wait of these tests ends, and fails, after this time.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The preload library: tests/stuck_disk.c, compiled.
-fn shim(desk: &Desk) -> PathBuf {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stuck_disk.c");
-    let built = desk.path("stuck_disk.so");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&built).args([source, "-ldl"]);
-    assert!(compiler.status().unwrap().success());
-    built
-}
+use common::{Desk, gridmpi, mpirun, preload, wait_until};
 
 /// Starts the job with a results folder on that disk.
 fn start(desk: &Desk, mut command: Command, threads: &[&str]) -> Child {
@@ -28,7 +13,7 @@ fn start(desk: &Desk, mut command: Command, threads: &[&str]) -> Child {
     command
         .args(["job.toml", "--out", "out"])
         .args(threads)
-        .env("LD_PRELOAD", shim(desk))
+        .env("LD_PRELOAD", preload(desk, "stuck_disk"))
         .env("SLOW", root.join("out"))
         .env("STUCK", root.join("stuck"))
         .current_dir(root)
@@ -40,14 +25,6 @@ fn start(desk: &Desk, mut command: Command, threads: &[&str]) -> Child {
 /// The number of tasks that have begun.
 fn begun(desk: &Desk) -> usize {
     std::fs::read_to_string(desk.path("begun")).unwrap_or_default().lines().count()
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !is_so() {
-        assert!(begin.elapsed() < PATIENCE, "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn state(desk: &Desk) -> String {

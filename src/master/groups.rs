@@ -83,8 +83,7 @@ impl OpenGroups {
     ) {
         while let Some((parent, slot)) = self.nest.group(key) {
             let size = self.nest.slots(parent);
-            let nest = &self.nest;
-            let group = self.open.entry(parent).or_insert_with(|| OpenGroup::new(nest, parent));
+            let group = group_at(&mut self.open, &self.nest, parent);
             group.put(slot, item);
             if group.filled < size {
                 return;
@@ -118,7 +117,7 @@ impl OpenGroups {
     fn put_run(&mut self, task: u64, result: Option<&Scored>, closed: &mut Vec<ClosedGroup>) {
         let (key, nest) = (self.nest.task(task), &self.nest);
         let Some((parent, slot)) = nest.group(key) else { return };
-        let group = self.open.entry(parent).or_insert_with(|| OpenGroup::new(nest, parent));
+        let group = group_at(&mut self.open, nest, parent);
         let item = SlotResult::of_run(result.map(|result| group.fold.needed(slot, result)));
         self.put(key, item, closed);
     }
@@ -142,7 +141,7 @@ impl OpenGroups {
                     self.put(parent, item, closed);
                 }
             } else {
-                let group = self.open.entry(parent).or_insert_with(|| OpenGroup::new(nest, parent));
+                let group = group_at(&mut self.open, nest, parent);
                 group.put_numbers(slot, count, scores);
                 if group.filled == size {
                     let group = self.open.remove(&parent).expect("just put into");
@@ -188,8 +187,7 @@ impl OpenGroups {
         if scored.value.weight() == 0 {
             return Some(scored.clone());
         }
-        let nest = &self.nest;
-        let group = self.open.entry(parent).or_insert_with(|| OpenGroup::new(nest, parent));
+        let group = group_at(&mut self.open, &self.nest, parent);
         Some(group.fold.needed(slot, scored))
     }
 
@@ -228,6 +226,15 @@ impl OpenGroups {
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.away.is_empty()
     }
+}
+
+/// The open group of a key: a new one if there is none yet.
+fn group_at<'a>(
+    open: &'a mut BTreeMap<Key, OpenGroup>,
+    nest: &LoopNest,
+    key: Key,
+) -> &'a mut OpenGroup {
+    open.entry(key).or_insert_with(|| OpenGroup::new(nest, key))
 }
 
 impl OpenGroup {

@@ -342,8 +342,10 @@ impl Fold {
 /// Whether the score of a slot is before the best one so far: greater, for max, or equal in an earlier slot.
 fn leads(sign: f64, (slot, score): (u64, f64), best: Option<&(u64, Scored)>) -> bool {
     best.is_none_or(|(of, best)| {
-        let (score, best) = (sign * score, sign * best.score.unwrap_or(f64::NEG_INFINITY));
-        score > best || score == best && slot < *of
+        best.score.is_none_or(|best| {
+            let (score, best) = (sign * score, sign * best);
+            score > best || score == best && slot < *of
+        })
     })
 }
 

@@ -139,6 +139,13 @@ impl RunEffects {
         self.imported.known.extend(imported);
     }
 
+    /// Tells the listeners of groups that are stored already.
+    pub(crate) fn notify(&self, summaries: Vec<GroupSummary>) {
+        if let Some(listeners) = &self.listeners {
+            summaries.into_iter().for_each(|summary| listeners.notify(summary));
+        }
+    }
+
     /// Stores what calls of reductions have imported. If other calls have had something else, nothing counts from
     /// then on.
     fn imported_by_reduction(&mut self, files: Vec<(String, String)>) -> Reply {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::master::{Action, Event, Master};
 use crate::model::{GroupSummary, LoopNest, RunError, Tally};
+use crate::rank0::status::ClosedGroups;
 use crate::store::OpenStore;
 use crate::util::error::Result;
 use crate::util::text::count;
@@ -15,16 +16,27 @@ use crate::util::thread::Ticker;
 /// Time until the first report of progress, and between two.
 const REPORT_PERIOD: Duration = Duration::from_secs(2);
 
-/// Feeds the master the runs of earlier starts, without those tasks that are left to others. The groups that
-/// close are written; `closed` says which of them have to be told later too. Returns what is left to do.
+/// What follows from the runs of earlier starts.
+pub(super) struct Recall {
+    /// The master's actions that are left to do. The groups that have closed are written.
+    pub(super) actions: Vec<Action<'static>>,
+    pub(super) closed: ClosedGroups,
+    /// The summaries of closed groups that listeners have yet to hear of, in order.
+    pub(super) unheard: Vec<GroupSummary>,
+}
+
+/// Feeds the master the runs of earlier starts, without those tasks that are left to others, and writes the groups
+/// that close. There are listeners for the levels `heard`.
 pub(super) fn recall(
     master: &mut Master,
     (opened, nest): (&OpenStore, &LoopNest),
     keep_failed: bool,
     left_out: Vec<Range<u64>>,
-    closed: &mut dyn FnMut(GroupSummary) -> Option<GroupSummary>,
-) -> Result<Vec<Action<'static>>> {
-    let (mut left, mut actions) = (Vec::new(), Vec::new());
+    heard: &[usize],
+) -> Result<Recall> {
+    let (closed, unheard) = (ClosedGroups::default(), Vec::new());
+    let mut recall = Recall { actions: Vec::new(), closed, unheard };
+    let mut actions = Vec::new();
     let (mut unscored, mut next) = (0, 0);
     let mut left_out = left_out.into_iter().peekable();
     let mut groups = opened.recalled_groups()?;
@@ -53,9 +65,12 @@ pub(super) fn recall(
             match action {
                 Action::Close(summary) => {
                     groups.close(&summary)?;
-                    left.extend(closed(*summary).map(|summary| Action::Close(Box::new(summary))));
+                    recall.closed.add(&summary, nest.outer());
+                    if heard.contains(&summary.key.level) {
+                        recall.unheard.push(*summary);
+                    }
                 }
-                other => left.push(other),
+                other => recall.actions.push(other),
             }
         }
         Ok(())
@@ -76,7 +91,7 @@ pub(super) fn recall(
             count(unscored)
         );
     }
-    Ok(left)
+    Ok(recall)
 }
 
 /// Reports how many runs were read, if that takes long, until what this returns is dropped.

@@ -20,13 +20,13 @@ use crate::model::{GroupSummary, Policy, Tally};
 use crate::platform::slurm::Allocation;
 use crate::rank0::effects::RunEffects;
 use crate::rank0::progress::Progress;
-use crate::rank0::recall::recall;
+use crate::rank0::recall::{Recall, recall};
 use crate::rank0::serve;
 #[cfg(feature = "cli")]
 use crate::rank0::settings::Only;
 use crate::rank0::settings::{Out, Settings};
 use crate::rank0::shutdown::TIME_IS_OVER;
-use crate::rank0::status::{ClosedGroups, PartStatus, RunState, StatusWriter, expected_work};
+use crate::rank0::status::{PartStatus, RunState, StatusWriter, expected_work};
 use crate::rank0::timing::Timing;
 use crate::rank0::types::{PreparedJob, RunResult, SickWorker};
 use crate::report::{write_csv, write_json};
@@ -62,6 +62,8 @@ pub(crate) struct Session {
     master: Master,
     /// The master's actions to carry out before the first event.
     actions: Vec<Action<'static>>,
+    /// Summaries of groups that earlier starts have completed, for the listeners.
+    unheard: Vec<GroupSummary>,
     effects: RunEffects,
     no_store: bool,
     /// The part of the job that this is, if it is one.
@@ -172,17 +174,10 @@ impl Session {
         let left_out = left_out.unwrap_or_default();
         #[cfg(not(all(feature = "cli", feature = "jobs")))]
         let left_out = Default::default();
-        let mut groups = ClosedGroups::default();
         let heard: Vec<usize> = listeners.iter().map(|(level, _)| *level).collect();
-        let mut closed = |summary: GroupSummary| {
-            if heard.contains(&summary.key.level) {
-                return Some(summary);
-            }
-            groups.add(&summary, job.nest.outer());
-            None
-        };
         let from = (&opened, &job.nest);
-        let actions = recall(&mut master, from, settings.keep_failed, left_out, &mut closed)?;
+        let recalled = recall(&mut master, from, settings.keep_failed, left_out, &heard)?;
+        let Recall { actions, closed, unheard } = recalled;
         #[cfg(feature = "cli")]
         match &settings.only {
             Some(Only::Named(words)) => master.only(&[lookup::task(&job.nest, words)?]),
@@ -199,7 +194,7 @@ impl Session {
         let progress = Progress::new(master.goal(), settings.is_main);
         let booked = allocation.clone().map(|allocation| (allocation, crunchers));
         let place = scratch.is_none().then(|| folder.path());
-        let status = StatusWriter::new(&job, place, booked, part.clone(), groups);
+        let status = StatusWriter::new(&job, place, booked, part.clone(), closed);
         let shown = (progress, status);
         let has_work = master.tally().done < master.goal();
         let mut effects = RunEffects::open(
@@ -219,6 +214,7 @@ impl Session {
             folder,
             master,
             actions,
+            unheard,
             effects,
             no_store,
             part,
@@ -230,10 +226,12 @@ impl Session {
     /// Serves the workers until they have all left. If that fails, finished runs are stored, running tasks
     /// are cancelled and the transport is aborted.
     pub(crate) fn serve(self, hub: &mut dyn Hub) -> Result<DrainedSession> {
-        let Session { job, scratch, folder, mut master, actions, mut effects, no_store, .. } = self;
+        let Session { job, scratch, folder, mut master, actions, unheard, mut effects, .. } = self;
+        let no_store = self.no_store;
         signals::set_consumed(true);
         thread::know_all(); // no crunch has begun: those that come later are gridmpi's own, or crunch's
         let clock = Instant::now();
+        effects.notify(unheard);
         let welcome = codec::encode(&*job).into();
         let done = match serve(&mut master, hub, &mut effects, welcome, actions) {
             Ok(done) => done,

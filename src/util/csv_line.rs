@@ -16,6 +16,12 @@ impl<W: Write> CsvLine<W> {
         CsvLine { out, fields: 0, is_blank: true }
     }
 
+    /// Writes a whole line.
+    pub(crate) fn line(&mut self, cells: impl IntoIterator<Item: AsRef<str>>) -> Result<()> {
+        cells.into_iter().try_for_each(|cell| self.field(cell.as_ref()))?;
+        self.end()
+    }
+
     /// Adds a cell. One with a separator or a quote in it stands in quotes.
     pub(crate) fn field(&mut self, text: &str) -> Result<()> {
         if self.fields > 0 {
@@ -62,8 +68,7 @@ mod tests {
         let mut line = CsvLine::new(&mut ours);
         for fields in lines {
             theirs.write_record(fields).unwrap();
-            fields.iter().for_each(|field| line.field(field).unwrap());
-            line.end().unwrap();
+            line.line(fields).unwrap();
         }
         assert_eq!(String::from_utf8(ours), String::from_utf8(theirs.into_inner().unwrap()));
     }

@@ -4,7 +4,6 @@ pub(crate) mod cache;
 pub(crate) mod clock;
 #[cfg(feature = "jobs")]
 pub(crate) mod csv_file;
-#[cfg(feature = "cli")]
 pub(crate) mod csv_line;
 pub(crate) mod duration;
 pub(crate) mod error;

@@ -358,7 +358,10 @@ impl ConnectionState {
     fn send_short(&mut self, message: &ToMaster) -> Result<()> {
         self.report_signal()?;
         codec::encode_into(message, &mut self.sent);
-        self.link.send_small(&self.sent)
+        match message {
+            ToMaster::Heartbeat { .. } => self.link.send_beat(&self.sent),
+            _ => self.link.send_small(&self.sent),
+        }
     }
 
     /// Reports a new signal to rank 0.

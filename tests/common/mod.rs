@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -15,6 +16,9 @@ pub const OPEN_MPI_MAY: [&str; 4] = [
     "OMPI_MCA_rmaps_base_oversubscribe",
     "PRTE_MCA_rmaps_default_mapping_policy",
 ];
+
+/// A wait that has no limit of its own fails after this time.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The path of the program under test.
 const GRIDMPI: Option<&str> = option_env!("CARGO_BIN_EXE_gridmpi");
@@ -39,7 +43,7 @@ pub fn mpirun_of(ranks: usize, program: &Path) -> Command {
 
 /// The most memory that a command takes, in MiB.
 pub fn peak(desk: &Desk, arguments: &[&str]) -> (Ran, u64) {
-    let mut python = Command::new("python3");
+    let mut python = clean(Command::new("python3"));
     let program = "import resource, subprocess, sys\ncode = subprocess.run(sys.argv[1:]).returncode\n\
                    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss\n\
                    print('peak', peak, file=sys.stderr)\nsys.exit(code)";
@@ -66,6 +70,25 @@ fn clean(mut command: Command) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// A library for LD_PRELOAD: tests/`name`.c, compiled.
+pub fn preload(desk: &Desk, name: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{name}.c"));
+    let built = desk.path(&format!("{name}.so"));
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&built).arg(source).arg("-ldl");
+    assert!(compiler.status().unwrap().success());
+    built
+}
+
+/// Waits until something is so, but not for ever.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// A Python with scikit-learn, installed by scripts/test.
@@ -118,6 +141,11 @@ impl Desk {
     pub fn run(&self, mut command: Command, arguments: &[&str]) -> Ran {
         let output = command.args(arguments).current_dir(self.folder.path()).output().unwrap();
         Ran::new(output)
+    }
+
+    /// What gridmpi prints in the folder.
+    pub fn says(&self, arguments: &[&str]) -> String {
+        self.run(gridmpi(), arguments).exits(0).stdout
     }
 
     /// Runs job.toml on two threads.
@@ -176,6 +204,11 @@ impl Ran {
     /// The groups of a summary on stdout.
     pub fn groups(&self) -> Vec<serde_json::Value> {
         self.json()["groups"].as_array().unwrap().clone()
+    }
+
+    /// The value of the first group of a summary on stdout.
+    pub fn value(&self) -> serde_json::Value {
+        self.groups()[0]["summary"]["value"].clone()
     }
 
     /// The score of the first group of a summary on stdout.

@@ -11,8 +11,7 @@ use crate::util::error::Result;
 
 pub(super) fn write(select: &Select, columns: &[Column], out: &mut impl Write) -> Result<()> {
     let mut line = CsvLine::new(&mut *out);
-    names(columns).try_for_each(|name| line.field(name)).map_err(unwritten)?;
-    line.end().map_err(unwritten)?;
+    line.line(names(columns)).map_err(unwritten)?;
     select.rows(columns, |cells| {
         for (column, cell) in columns.iter().zip(cells) {
             let text = match cell {

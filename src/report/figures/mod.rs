@@ -11,7 +11,7 @@ use crate::report::html::{COLOURS, FAILED};
 use crate::report::model::axis::{Axis, Scale};
 use crate::report::model::family::{Family, Panel};
 use crate::report::model::landscape::Landscape;
-use crate::report::model::timeline::{COLUMNS, DRAWN, StartTimeline};
+use crate::report::model::timeline::{COLUMNS, DRAWN, ROWS, StartTimeline};
 use crate::report::{Facts, called};
 use crate::util::error::Result;
 use crate::util::stats::{quantile, sorted};
@@ -146,11 +146,11 @@ fn map(
 /// The latest start's runs, per worker.
 fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
     let nest = facts.reader.nest();
-    let height = (session.lanes.len().min(64) as u32 * 22 + 90).clamp(160, 900);
+    let height = (session.lanes.len().min(ROWS) as u32 * 22 + 90).clamp(160, 900);
     let x =
         Axis { name: "time (s)".into(), scale: Scale::Linear, places: vec![0.0, session.wall()] };
     let paper = Paper { x: &x, y: "", width: 720, height };
-    if session.attempts <= DRAWN && session.lanes.len() <= 64 {
+    if session.attempts <= DRAWN && session.lanes.len() <= ROWS {
         let several = nest.depth() > 1;
         let mut bars = Vec::new();
         for (lane, attempts) in session.lanes.iter().map(|lane| &lane.attempts).enumerate() {
@@ -176,7 +176,7 @@ fn timeline(facts: &Facts, session: &StartTimeline) -> Result<String> {
         }
         return paper.bars(&names, &bars, &meaning);
     }
-    let (bins, together) = session.bins(64);
+    let (bins, together) = session.bins(ROWS);
     let names: Vec<String> =
         session.lanes.chunks(together).map(|lanes| lanes[0].name.clone()).collect();
     let rows: Vec<f64> = (0..names.len()).map(|row| row as f64).collect();

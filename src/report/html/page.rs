@@ -7,6 +7,7 @@ use crate::report::html::charts::{Chart, escape};
 use crate::report::html::scores::{Scores, charts};
 use crate::report::html::{Facts, timings, words};
 use crate::report::model::axis::Scale;
+use crate::report::model::timeline::STARTS;
 use crate::report::text::means::{NOTE, mean_over_all};
 use crate::report::text::table::score_name;
 use crate::report::text::words::{count, things};
@@ -15,9 +16,6 @@ use crate::util::error::Result;
 
 /// Maximum number of table rows.
 const ROWS: usize = 2000;
-
-/// Maximum number of starts described, latest first.
-const STARTS: usize = 20;
 
 pub(crate) fn page(facts: &Facts) -> Result<String> {
     let name = escape(&facts.reader.name);

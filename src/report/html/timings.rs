@@ -7,12 +7,8 @@ use crate::report::html::charts::{
     COLOURS, Chart, FAILED, label, layout, number, numbers, plain, with,
 };
 use crate::report::model::durations::DurationStats;
-use crate::report::model::timeline::{COLUMNS, DRAWN, STARTS, StartTimeline};
+use crate::report::model::timeline::{COLUMNS, DRAWN, ROWS, STARTS, StartTimeline};
 use crate::report::text::words::{count, seconds};
-
-/// Maximum number of rows. A start with more workers, or with too many attempts for a bar each, is drawn as the
-/// fraction of time that workers were busy.
-const ROWS: usize = 64;
 
 /// The timelines of the starts, latest first, with notes.
 pub(crate) fn timeline(facts: &Facts) -> Option<(Chart, Vec<String>)> {

@@ -31,7 +31,7 @@ pub(crate) struct StartTimeline {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lane {
     pub(crate) name: String,
-    /// Ordered by start time; none if the start has too many.
+    /// Ordered by start time; none if the start has too many, or is not drawn.
     pub(crate) attempts: Vec<Attempt>,
     /// When the last one ended; the start's begin if there is none.
     end: f64,
@@ -44,6 +44,10 @@ pub(crate) const DRAWN: usize = 1500;
 
 /// Timelines are drawn for this many starts, the latest.
 pub(crate) const STARTS: usize = 20;
+
+/// Maximum number of rows. A start with more lanes, or with too many attempts for a bar each, is drawn as the
+/// fraction of time that workers were busy.
+pub(crate) const ROWS: usize = 64;
 
 /// The columns of a chart of how busy workers were.
 pub(crate) const COLUMNS: usize = 240;
@@ -68,6 +72,8 @@ struct Extent {
     attempts: usize,
     begin: f64,
     end: f64,
+    /// Whether it is one of the latest [`STARTS`].
+    is_drawn: bool,
 }
 
 /// The attempts of a worker, as far as they are known.
@@ -77,10 +83,14 @@ struct OfWorker {
     latest: f64,
     lanes: Vec<OpenLane>,
     busy: f64,
-    /// The one that ended last, and when the others had ended.
+    latest_end: Latest,
+    longest: Option<Attempt>,
+}
+
+/// The attempt that ended last, and when the others had ended. Of those that ended together, the last one added.
+struct Latest {
     last: Option<Attempt>,
     others: f64,
-    longest: Option<Attempt>,
 }
 
 struct OpenLane {
@@ -122,13 +132,12 @@ pub(crate) fn sessions(
     let longest = members.iter().filter_map(|member| by_worker[&member.worker].longest);
     let longest = longest.max_by(|a, b| a.seconds.total_cmp(&b.seconds));
     let mut stats = longest.map(|longest| DurationStats::of(&durations, longest));
-    let drawn: Vec<i64> = extents.keys().rev().take(STARTS).copied().collect();
+    extents.values_mut().rev().take(STARTS).for_each(|extent| extent.is_drawn = true);
     attempts.read(!are_sorted, &mut |attempt| {
         let own = by_worker.get_mut(&attempt.worker).filter(|_| timed(&attempt));
         let Some(own) = own else { return };
         stats.iter_mut().for_each(|stats| stats.count(attempt.seconds));
-        let extent = &extents[&own.start];
-        own.add(attempt, extent, drawn.contains(&own.start));
+        own.add(attempt, &extents[&own.start]);
     })?;
     let mut sessions: BTreeMap<i64, Vec<&WorkerRow>> = BTreeMap::new();
     for member in members {
@@ -143,22 +152,15 @@ pub(crate) fn sessions(
 
 impl OfWorker {
     fn new(start: i64) -> OfWorker {
-        let (latest, others) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
-        let (last, longest) = (None, None);
-        OfWorker { start, latest, lanes: Vec::new(), busy: 0.0, last, others, longest }
+        let latest = f64::NEG_INFINITY;
+        let latest_end = Latest::since(f64::NEG_INFINITY);
+        OfWorker { start, latest, lanes: Vec::new(), busy: 0.0, latest_end, longest: None }
     }
 
     /// Adds an attempt that began after all before, in the first lane that is free then.
-    fn add(&mut self, attempt: Attempt, extent: &Extent, is_drawn: bool) {
+    fn add(&mut self, attempt: Attempt, extent: &Extent) {
         self.busy += attempt.seconds;
-        match &mut self.last {
-            Some(last) if end(last) > end(&attempt) => self.others = self.others.max(end(&attempt)),
-            last => {
-                let before = last.replace(attempt);
-                self.others =
-                    before.as_ref().map_or(self.others, |before| self.others.max(end(before)));
-            }
-        }
+        self.latest_end.add(attempt);
         let follows = |lane: &OpenLane| {
             let slack = lane.last.seconds.min(attempt.seconds) / 2.0;
             end(&lane.last) <= attempt.started + slack.clamp(LEAST_SLACK, MOST_SLACK)
@@ -174,14 +176,35 @@ impl OfWorker {
         };
         let OpenLane { last, lane } = &mut self.lanes[at];
         (*last, lane.end) = (attempt, end(&attempt));
-        match extent.attempts <= DRAWN {
-            true => lane.attempts.push(attempt),
-            false if is_drawn => {
-                lane.busy.resize(COLUMNS, 0.0);
-                spread(&attempt, extent.begin, extent.end - extent.begin, &mut lane.busy);
-            }
-            false => {}
+        if !extent.is_drawn {
+            return;
         }
+        if extent.attempts <= DRAWN {
+            lane.attempts.push(attempt);
+        } else {
+            lane.busy.resize(COLUMNS, 0.0);
+            spread(&attempt, extent.begin, extent.end - extent.begin, &mut lane.busy);
+        }
+    }
+}
+
+impl Latest {
+    /// Nothing has ended before that.
+    fn since(begin: f64) -> Latest {
+        Latest { last: None, others: begin }
+    }
+
+    fn add(&mut self, attempt: Attempt) {
+        let other = match &mut self.last {
+            Some(last) if end(last) > end(&attempt) => Some(attempt),
+            last => last.replace(attempt),
+        };
+        self.others = other.map_or(self.others, |other| self.others.max(end(&other)));
+    }
+
+    fn merge(&mut self, Latest { last, others }: Latest) {
+        self.others = self.others.max(others);
+        last.into_iter().for_each(|last| self.add(last));
     }
 }
 
@@ -213,18 +236,11 @@ impl StartTimeline {
             *threads.entry(member.rank).or_default() += 1;
         }
         let (mut all, mut busy) = (Vec::new(), 0.0);
-        let (mut last, mut others): (Option<Attempt>, f64) = (None, extent.begin);
+        let mut latest_end = Latest::since(extent.begin);
         for member in members {
             let Some(own) = by_worker.remove(&member.worker) else { continue };
             busy += own.busy;
-            others = others.max(own.others);
-            match (&mut last, own.last) {
-                (Some(last), Some(own)) if end(last) > end(&own) => others = others.max(end(&own)),
-                (last, Some(own)) => {
-                    others = last.replace(own).map_or(others, |before| others.max(end(&before)));
-                }
-                (_, None) => {}
-            }
+            latest_end.merge(own.latest_end);
             let mut lanes: Vec<Lane> = own.lanes.into_iter().map(|open| open.lane).collect();
             if lanes.is_empty() {
                 let (name, attempts, busy) = (String::new(), Vec::new(), Vec::new());
@@ -245,6 +261,7 @@ impl StartTimeline {
                 all.push(Lane { name, ..lane });
             }
         }
+        let Latest { last, others } = latest_end;
         let workers = all.len().max(1);
         StartTimeline {
             number,
@@ -391,6 +408,30 @@ mod tests {
     }
 
     #[test]
+    fn attempts_of_starts_that_are_not_drawn_are_not_held() {
+        let last = STARTS as i64 + 3;
+        let members: Vec<WorkerRow> = (1..=last).map(|start| member(start, start, 1)).collect();
+        // The one before the last has too many to have them all.
+        let each = |start: i64| {
+            let many = if start == last - 1 { DRAWN as u64 + 1 } else { 2 };
+            (0..many).map(move |i| attempt(i, start, i as f64 * 2.0, 1.0))
+        };
+        let found = starts(&members, (1..=last).flat_map(each).collect());
+        for session in found {
+            let held = session.every().count();
+            let is_busy = !session.lanes[0].busy.is_empty();
+            let expected = match session.number {
+                1..=3 => (0, false),
+                number if number == last - 1 => (0, true),
+                _ => (2, false),
+            };
+            assert_eq!((held, is_busy), expected, "start {}", session.number);
+            assert_eq!(session.busy, session.attempts as f64);
+            assert_eq!(session.lanes[0].end, session.end);
+        }
+    }
+
+    #[test]
     fn durations_are_counted_once_each() {
         let found = durations(&MEMBERS(), attempts_of_two()).unwrap();
         assert_eq!(found.counts.iter().sum::<u64>(), 4);
@@ -430,7 +471,7 @@ mod tests {
             let (last, alone) = session.last.unwrap();
             assert_eq!((last.worker, (alone * 1e6).round()), (2, 8e5));
             assert!((session.tail() - (952.0 - 503.25)).abs() < 1e-6, "{}", session.tail());
-            many.push(session.bins(64));
+            many.push(session.bins(ROWS));
             // The same as of attempts that are held.
             let bins = session.lanes.iter().map(|lane| lane.busy.iter().sum::<f64>());
             few.push(bins.map(|busy| busy.round()).collect::<Vec<_>>());

@@ -5,6 +5,7 @@ use std::io::Write;
 use crate::model::{GroupSummary, Key, Loop, LoopNest, Value};
 use crate::report::status;
 use crate::store::Results;
+use crate::util::csv_line::CsvLine;
 use crate::util::error::{Error, Result};
 
 /// The columns of the result, and how a summary fills them.
@@ -98,14 +99,15 @@ impl<'a> Rows<'a> {
 }
 
 /// Writes the result as CSV: one row per point of the outermost loops.
-pub(crate) fn write_csv(results: &Results, out: impl Write) -> Result<()> {
+pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
     let rows = Rows::new(results.nest());
-    let mut csv = csv::Writer::from_writer(out);
-    let failed = |error: csv::Error| Error::unexpected(format!("CSV cannot be written: {error}"));
+    let mut csv = CsvLine::new(&mut out);
+    let failed =
+        |error: std::io::Error| Error::unexpected(format!("CSV cannot be written: {error}"));
     let mut header = rows.coordinate_names();
     header.extend(rows.best_names().iter().map(|name| format!("best_{name}")));
     header.extend(["score", "value", "runs", "failed", "status", "error"].map(String::from));
-    csv.write_record(&header).map_err(failed)?;
+    csv.line(&header).map_err(failed)?;
     results.summaries(results.nest().outer(), |summary| {
         let mut cells: Vec<String> = rows.coordinates(summary.key).iter().map(cell).collect();
         cells.extend(rows.best(&summary).iter().map(cell));
@@ -117,9 +119,9 @@ pub(crate) fn write_csv(results: &Results, out: impl Write) -> Result<()> {
         cells.extend([summary.runs.to_string(), summary.failed.to_string()]);
         cells.push(status(results, &summary).to_string());
         cells.push(error.unwrap_or_default());
-        csv.write_record(&cells).map_err(failed)
+        csv.line(&cells).map_err(failed)
     })?;
-    csv.flush().map_err(|error| failed(error.into()))
+    out.flush().map_err(failed)
 }
 
 /// Longest text in a cell: the limit of spreadsheets. (bytes)

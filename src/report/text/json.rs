@@ -28,7 +28,9 @@ pub(crate) fn write_json(job: &Job, results: &Results, mut out: impl Write) -> R
     for (key, value) in head {
         writeln!(out, "\"{key}\": {value},").map_err(failed)?;
     }
-    if let Some(kept) = results.kept()? {
+    let kept = results.kept()?;
+    let has_kept = kept.is_some();
+    if let Some(kept) = kept {
         writeln!(out, "\"kept\": {},", json!(kept)).map_err(failed)?;
     }
     let left_out = results.left_out()?;
@@ -47,9 +49,11 @@ pub(crate) fn write_json(job: &Job, results: &Results, mut out: impl Write) -> R
     for level in listed {
         results.summaries(level, |summary| {
             let mut entry = entry(results, &summary);
-            let kept = results.kept_runs(nest.tasks_below(summary.key))?;
-            if kept > 0 {
-                entry["kept"] = json!(kept);
+            if has_kept {
+                let kept = results.kept_runs(nest.tasks_below(summary.key))?;
+                if kept > 0 {
+                    entry["kept"] = json!(kept);
+                }
             }
             let comma = if std::mem::take(&mut first) { "" } else { "," };
             let entry = entry.to_string();

@@ -25,6 +25,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     let score = header.len() - 2;
     // The output of the user's own summarize is shown in full.
     let native = nest.loops().get(nest.outer()).is_some_and(|l| l.reduce == Some(Reduce::Native));
+    let has_kept = results.kept_runs(0..nest.tasks())? > 0;
     let (mut all, mut over_all, mut number) = (Vec::new(), Vec::new(), 0);
     results.summaries(nest.outer(), |summary| {
         number += 1;
@@ -41,7 +42,11 @@ pub(crate) fn table(results: &Results) -> Result<String> {
             Err(error) => format!("{}: {}", status(results, &summary), in_a_line(error)),
         });
         let total = summary.runs + summary.failed;
-        let kept = match results.kept_runs(nest.tasks_below(summary.key))? {
+        let kept = match has_kept {
+            true => results.kept_runs(nest.tasks_below(summary.key))?,
+            false => 0,
+        };
+        let kept = match kept {
             0 => String::new(),
             kept => format!(", {kept} kept from an earlier crunch"),
         };

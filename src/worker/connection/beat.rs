@@ -2,22 +2,9 @@
 
 use parking_lot::MutexGuard;
 
-use crate::util::error::Result;
 use crate::util::thread;
-use crate::wire::codec;
 use crate::wire::messages::ToMaster;
-use crate::worker::connection::{Connection, ConnectionState};
-
-impl ConnectionState {
-    fn send_beat(&mut self, beat: &ToMaster) -> Result<()> {
-        self.report_signal()?;
-        codec::encode_into(beat, &mut self.sent);
-        match beat {
-            ToMaster::Heartbeat { .. } => self.link.send_beat(&self.sent),
-            _ => self.link.send_small(&self.sent),
-        }
-    }
-}
+use crate::worker::connection::Connection;
 
 impl Connection {
     /// Whether crunch runs in another process, whose threads nobody counts here.
@@ -35,7 +22,7 @@ impl Connection {
         } else {
             self.hello()
         };
-        if let Err(error) = state.send_beat(&beat) {
+        if let Err(error) = state.send_short(&beat) {
             state.lost = Some(error);
         }
     }

@@ -128,7 +128,7 @@ impl MpiRanks {
 
     /// This process's rank.
     pub(crate) fn own_rank(&self) -> usize {
-        self.world.rank() as usize
+        self.own
     }
 
     /// Number of ranks, rank 0 included.
