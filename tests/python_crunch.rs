@@ -522,7 +522,7 @@ fn a_child_that_nobody_takes_over_is_ended() {
     );
     let arguments = ["job.toml", "--out", "out", "--threads", "1", "--format", "json"];
     let ran = desk.run(gridmpi(), &arguments).exits(0);
-    assert_eq!(values(&ran), json!([1.0, 1.0, 1.0]));
+    assert_eq!(ran.value(), json!([1.0, 1.0, 1.0]));
     let pids = std::fs::read_to_string(desk.path("pids")).unwrap();
     assert_eq!(pids.lines().count(), 2, "{pids}");
 }
