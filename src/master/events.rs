@@ -35,6 +35,8 @@ pub(crate) enum Event<'a> {
     },
     /// A long message to or from a worker has made progress, which counts as a sign of life.
     Alive { rank: usize },
+    /// A worker gave a sign of life while a message to it is still being sent, of which it cannot know.
+    Sending { rank: usize },
     /// A worker reported a fatal error.
     Broken { rank: usize },
     /// A worker cannot run crunch, or the reduction that it was told to run, and waits for its dismissal.
@@ -58,7 +60,8 @@ impl Event<'_> {
             | Event::Reduced { rank: Some(rank), .. }
             | Event::Sick { rank, .. }
             | Event::Heartbeat { rank, .. }
-            | Event::Alive { rank } => Some(*rank),
+            | Event::Alive { rank }
+            | Event::Sending { rank } => Some(*rank),
             _ => None,
         }
     }

@@ -192,6 +192,7 @@ impl Master {
                 let held = self.workers.free(rank, now);
                 self.give_back(rank, held, actions);
             }
+            Event::Sending { rank } => self.workers.is_sent_to(rank, now),
             Event::Heartbeat { .. } | Event::Alive { .. } => {}
             Event::Done { rank, report } => {
                 self.last = now;

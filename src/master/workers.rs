@@ -12,9 +12,9 @@ use crate::master::rank_set::RankSet;
 use crate::master::view::{WorkerActivity, WorkerView};
 use crate::model::{Assignment, Key};
 
-/// How long an assignment may be in flight. A worker that still reports to be idle after this time is
+/// How long a message may be in flight after it was sent. A worker that still reports to be idle after this time is
 /// believed: the message was lost.
-const REPORT_GRACE: Duration = Duration::from_secs(5);
+const REPORT_GRACE: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 pub(super) struct Workers {
@@ -245,6 +245,15 @@ impl Workers {
             (worker.state, worker.threads) = (WorkerPhase::Welcomed(now), threads.max(1));
         }
         new
+    }
+
+    /// A message to the worker is still being sent: it may be in flight for a while from now on.
+    pub(super) fn is_sent_to(&mut self, rank: usize, now: Duration) {
+        let worker = self.at_mut(rank);
+        match &mut worker.state {
+            WorkerPhase::Welcomed(since) => *since = now,
+            _ => worker.given = now,
+        }
     }
 
     /// Handles a worker's claim to be idle. If it is believed, a message was lost: returns the work that

@@ -163,7 +163,7 @@ pub(crate) fn serve(
                     traffic.count(received.len());
                     match codec::decode(&received)? {
                         // It is being sent the job, and says hello until that has arrived.
-                        ToMaster::Hello { .. } if hub.is_sending(rank) => Event::Alive { rank },
+                        ToMaster::Hello { .. } if hub.is_sending(rank) => Event::Sending { rank },
                         ToMaster::Hello { host, threads, cores, process, clock } => {
                             effects.compare_clock(rank, clock);
                             silent.joined(rank, process);
@@ -194,8 +194,11 @@ pub(crate) fn serve(
                         ToMaster::Heartbeat { idle, computes } => {
                             hub.beat();
                             effects.computes(rank, computes);
-                            // A worker does not know of a message still in flight, so it is not idle then.
-                            Event::Heartbeat { rank, idle: idle && !hub.is_sending(rank) }
+                            if idle && hub.is_sending(rank) {
+                                Event::Sending { rank }
+                            } else {
+                                Event::Heartbeat { rank, idle }
+                            }
                         }
                         ToMaster::Farewell(seconds) => {
                             farewells.push(seconds);

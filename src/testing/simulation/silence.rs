@@ -25,13 +25,23 @@ fn world(seed: u64) -> World {
 
 /// Simulates a job of some minutes; returns the result, the recorder, the end time and the master.
 fn play(seed: u64, faults: Faults, notes: Notes) -> (Result<()>, Notes, Duration, Master) {
+    let notes = Notes { deadline: Some(Duration::from_secs(3600)), ..notes };
+    play_late(seed, faults, Duration::from_millis(300), notes)
+}
+
+/// The same with messages that are late by up to `longest_delay`.
+fn play_late(
+    seed: u64,
+    faults: Faults,
+    longest_delay: Duration,
+    mut notes: Notes,
+) -> (Result<()>, Notes, Duration, Master) {
     let world = world(seed);
     let mut master = world.master_with(MasterConfig { lease: Some(LEASE), ..world.config() });
     let takes = |task| Duration::from_millis(500 + (task * 7919 + seed * 104_729) % 4000);
     let crunch = Box::new(|task| (takes(task), world.result(task)));
-    let hub = SimulatedHub::new(world.workers, seed, Duration::from_millis(300), crunch);
+    let hub = SimulatedHub::new(world.workers, seed, longest_delay, crunch);
     let mut hub = hub.with_faults(faults);
-    let mut notes = Notes { deadline: Some(Duration::from_secs(3600)), ..notes };
     let served = serve(&mut master, &mut hub, &mut notes, Bytes::new(), Vec::new());
     (served.map(drop), notes, hub.now(), master)
 }
@@ -97,6 +107,20 @@ fn a_job_whose_workers_are_all_silent_can_be_ended() {
         assert!(!notes.runs.is_empty(), "seed {seed}");
         let took = over - drain;
         assert!(took <= Duration::from_millis(200), "seed {seed}: {took:?}");
+    }
+}
+
+/// A message is in flight for a while after it was sent: what a worker says until then is no news.
+#[test]
+fn over_a_slow_line_the_job_and_each_task_are_sent_once() {
+    for seed in 0..100 {
+        let faults = Faults { transfer: Duration::from_secs(12), ..Faults::default() };
+        let notes = Notes { deadline: Some(Duration::from_secs(100_000)), ..Notes::default() };
+        let (served, notes, ..) = play_late(seed, faults, Duration::from_secs(2), notes);
+        served.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(notes.joined, world(seed).workers, "seed {seed}: the job was sent again");
+        assert!(notes.given_back.is_empty(), "seed {seed}: tasks were taken back");
+        assert_eq!(notes.summaries, world(seed).simulate().summaries, "seed {seed}");
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Faults {
     /// Every worker falls silent once, like a suspended process, and handles its messages afterwards: start,
     /// the time span over which the workers' silences begin, and the length of each silence.
     pub(crate) silence: Option<(Duration, Duration, Duration)>,
+    /// How long each message to a worker takes to send, as over a slow line; the next one waits for it.
+    pub(crate) transfer: Duration,
     /// How many workers cannot run crunch and say so, and how many after these fail every task.
     pub(crate) unfit: usize,
     pub(crate) failing: usize,
@@ -67,6 +69,8 @@ struct SimulatedWorker {
     calls: u64,
     /// Whether it has died.
     gone: bool,
+    /// When the last message to it is sent.
+    sent: Duration,
     /// Begin and end of its silence.
     silent: Option<(Duration, Duration)>,
 }
@@ -343,9 +347,16 @@ impl Hub for SimulatedHub<'_> {
         if matches!(codec::decode(&bytes)?, ToWorker::Dismiss { .. }) {
             self.dismissed.insert(rank);
         }
+        let worker = &mut self.workers[rank - 1];
+        worker.sent = worker.sent.max(self.now) + self.faults.transfer;
+        let sending = worker.sent - self.now;
         for delay in self.delays() {
-            self.schedule(delay, SimulatedEvent::AtWorker(rank, bytes.clone()));
+            self.schedule(sending + delay, SimulatedEvent::AtWorker(rank, bytes.clone()));
         }
         Ok(())
+    }
+
+    fn is_sending(&self, rank: usize) -> bool {
+        self.workers[rank - 1].sent > self.now
     }
 }
