@@ -124,7 +124,7 @@ impl Identity {
         let reduce = |reduce: Option<&Reduce>| match reduce {
             Some(Reduce::Python(f)) => format!("python {}", function(f)),
             Some(Reduce::Native) => format!("Rust, version \"{version}\""),
-            named => named.map_or("", Reduce::name).to_string(),
+            named => named.map_or(String::new(), Reduce::text),
         };
         let none = PythonModules::default();
         let mut counted = counted_files(job, modules.unwrap_or(&none))?;

@@ -10,7 +10,7 @@ use crate::master::GroupView;
 use crate::master::early_numbers::EarlyNumbers;
 use crate::model::{
     Completeness, Fold, FoldOrder, Folded, GroupSummary, Key, LoopNest, RunBatch, Scored,
-    SlotResult, Winner,
+    SlotResult, Value, Winner, choose,
 };
 
 #[derive(Debug)]
@@ -167,6 +167,7 @@ impl OpenGroups {
         let result = match group.close(self.nest.slots(key), own.unwrap_or(self.require)) {
             Err(why) => Err(why),
             Ok(Folded::Value(scored)) => Ok(scored),
+            Ok(Folded::Candidates(rule, candidates)) => choose(&self.nest, key, &rule, candidates),
             Ok(Folded::Items(items)) => match self.known.remove(&key) {
                 Some(scored) => Ok(scored),
                 None => {
@@ -262,10 +263,11 @@ impl OpenGroup {
                 self.next += 1;
                 self.catch_up();
             }
-            FoldOrder::Numbers => {
+            // A number, or none at all: one without a score, or a record, waits as it is.
+            FoldOrder::Numbers if item.result.as_ref().is_none_or(is_number) => {
                 self.numbers.put(slot, item.result.and_then(|scored| scored.score));
             }
-            FoldOrder::Items => {
+            FoldOrder::Numbers | FoldOrder::Items => {
                 self.items.insert(slot, Early::Item(item));
             }
         }
@@ -291,24 +293,23 @@ impl OpenGroup {
 
     /// Folds buffered items whose turn has come.
     fn catch_up(&mut self) {
-        if !self.numbers.is_empty() {
-            let fold = &mut self.fold;
-            self.next = self.numbers.take(self.next, |slot, number| {
-                if let Some(number) = number {
-                    fold.push_numbers(slot, std::iter::once(number));
-                }
-            });
-        }
-        if self.items.is_empty() {
-            return;
-        }
-        while let Some(early) = self.items.remove(&self.next) {
+        loop {
+            if !self.numbers.is_empty() {
+                let fold = &mut self.fold;
+                self.next = self.numbers.take(self.next, |slot, number| {
+                    if let Some(number) = number {
+                        fold.push_numbers(slot, std::iter::once(number));
+                    }
+                });
+            }
+            let early = if self.items.is_empty() { None } else { self.items.remove(&self.next) };
             match early {
-                Early::Item(item) => {
+                None => return,
+                Some(Early::Item(item)) => {
                     self.fold.push(self.next, item);
                     self.next += 1;
                 }
-                Early::Numbers(numbers) => {
+                Some(Early::Numbers(numbers)) => {
                     let count = numbers.len() as u64;
                     self.fold.push_numbers(self.next, numbers.into_iter());
                     self.next += count;
@@ -326,10 +327,19 @@ impl OpenGroup {
 
     fn close(self, size: u64, require: Completeness) -> Result<Folded, String> {
         let counted = self.fold.count();
-        let missing = format!("{} of {size} points without a result", size - counted);
-        if !require.is_met(counted, size) {
-            return Err(missing);
+        let needs_one = self.fold.needs_one();
+        if !require.is_met(counted, size) || counted == 0 && needs_one {
+            let missing = format!("{} of {size} points without a result", size - counted);
+            return Err(match self.fold.uncounted() {
+                Some(why) => format!("{missing}: {why}"),
+                None => missing,
+            });
         }
-        self.fold.finish().ok_or(missing)
+        self.fold.finish()
     }
+}
+
+/// Whether a result is one number, for which 8 bytes are enough.
+fn is_number(result: &Scored) -> bool {
+    result.score.is_some() && !matches!(result.value, Value::Record(_))
 }

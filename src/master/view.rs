@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_view_tells_where_workers_are_and_the_best_so_far() {
-        let nest = LoopNest::of_sizes(&[2, 3], [None, Some(Reduce::Min)]).unwrap();
+        let nest = LoopNest::of_sizes(&[2, 3], [None, Some(Reduce::min())]).unwrap();
         let config = MasterConfig { workers: 2, batch: Some(1), ..MasterConfig::default() };
         let mut master = Master::new(nest, config);
         let mut on = |event, second| {

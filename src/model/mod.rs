@@ -1,6 +1,7 @@
 //! The job's data model: values, the nest of loops, reductions, results.
 
 pub(crate) mod batch;
+pub(crate) mod choice;
 pub(crate) mod key;
 pub(crate) mod nest;
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -15,5 +16,5 @@ pub(crate) mod value;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use self::part::*;
 pub(crate) use self::{
-    batch::*, key::*, nest::*, policy::*, reduce::*, results::*, score::*, value::*,
+    batch::*, choice::*, key::*, nest::*, policy::*, reduce::*, results::*, score::*, value::*,
 };

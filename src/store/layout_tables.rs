@@ -63,7 +63,7 @@ pub(super) fn put_layout(
             level as i64,
             l.name,
             l.points.len() as i64,
-            l.reduce.as_ref().map(Reduce::name),
+            l.reduce.as_ref().map(Reduce::text),
             first,
             step,
             l.none.map(|none| none as i64),

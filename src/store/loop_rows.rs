@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
 use crate::job::CombinedDigests;
-use crate::model::{Points, PythonFunction, Reduce, ShapeRow, Value};
+use crate::model::{Points, Reduce, ShapeRow, Value};
 use crate::store::point_map::{PointMap, PointRun};
 use crate::store::starts;
 
@@ -66,7 +66,7 @@ impl LoopRow {
         store: &Connection,
     ) -> Result<Result<Option<Reduce>, String>, rusqlite::Error> {
         let Some(name) = &self.reduce else { return Ok(Ok(None)) };
-        if let Some(known) = reduction(name) {
+        if let Some(known) = Reduce::of_text(name) {
             return Ok(Ok(Some(known)));
         }
         let writer = starts::note(store, "gridmpi")?.unwrap_or_default();
@@ -174,17 +174,6 @@ pub(super) fn shape_rows(store: &Connection) -> Result<Vec<ShapeRow>, rusqlite::
         })
     };
     sql.query_map([], row)?.collect()
-}
-
-/// The reduction with this name in a store. For the user's functions the store has the kind only.
-fn reduction(name: &str) -> Option<Reduce> {
-    match name {
-        "python" => {
-            Some(Reduce::Python(PythonFunction { file: String::new(), function: String::new() }))
-        }
-        "summarize" => Some(Reduce::Native),
-        name => Reduce::named(name),
-    }
 }
 
 fn unknown_reduction(l: &str, reduction: &str, writer: &str) -> String {

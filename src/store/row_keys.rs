@@ -264,7 +264,7 @@ mod tests {
 
     /// Row keys of a store that knows more points than the nest has, in any order.
     fn keys_of(random: &RandomNest, shift: u64) -> Option<RowKeys> {
-        let reduces = vec![Some(Reduce::Max); random.sizes.len()];
+        let reduces = vec![Some(Reduce::max()); random.sizes.len()];
         let nest = random.nest(&reduces).ok()?;
         let known: Vec<u64> = random.sizes.iter().map(|size| size + shift % 3).collect();
         let moved = |(size, known): (&u64, &u64)| {

@@ -105,7 +105,7 @@ pub(crate) fn create(
 pub(super) fn put_reductions(store: &Connection, nest: &LoopNest) -> Result<(), rusqlite::Error> {
     let mut sql = store.prepare("UPDATE loops SET reduce = ?2 WHERE level = ?1")?;
     for (level, l) in nest.loops().iter().enumerate() {
-        sql.execute(params![level as i64, l.reduce.as_ref().map(Reduce::name)])?;
+        sql.execute(params![level as i64, l.reduce.as_ref().map(Reduce::text)])?;
     }
     Ok(())
 }

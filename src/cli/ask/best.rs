@@ -50,10 +50,11 @@ struct Ranking {
 impl Ranking {
     fn of(nest: &LoopNest, lowest: bool) -> Ranking {
         for (level, l) in nest.loops().iter().enumerate() {
-            let (sign, reduce) = match l.reduce {
-                Some(Reduce::Max) => (1.0, "max"),
-                Some(Reduce::Min) => (-1.0, "min"),
-                _ => continue,
+            let greatest = l.reduce.as_ref().and_then(Reduce::takes_greatest);
+            let (sign, reduce) = match greatest {
+                Some(true) => (1.0, "max"),
+                Some(false) => (-1.0, "min"),
+                None => continue,
             };
             return Ranking { group: level, level: level + 1, sign, reduce: Some(reduce) };
         }

@@ -18,7 +18,7 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
             "points": l.points.len(),
             "first": l.points.get(0).to_json(),
             "last": l.points.get(l.points.len() - 1).to_json(),
-            "reduce": l.reduce.as_ref().map(|reduce| reduce.name()),
+            "reduce": l.reduce.as_ref().map(|reduce| reduce.spelled().to_json()),
         })
     });
     let groups = (nest.outer()..nest.depth()).map(|level| {

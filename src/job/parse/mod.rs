@@ -413,18 +413,13 @@ fn parse_was(entry: &TomlEntry, fields: &[String]) -> Result<Value> {
 fn parse_reduce(entry: &TomlEntry) -> Result<Reduce> {
     if entry.is_table() {
         let mut table = entry.table()?;
-        let function = python_function(&table.need("python")?)?;
-        table.finish()?;
-        return Ok(Reduce::Python(function));
+        if let Some(function) = table.take("python") {
+            let function = python_function(&function)?;
+            table.finish()?;
+            return Ok(Reduce::Python(function));
+        }
     }
-    let name = entry.text()?;
-    Reduce::named(&name).ok_or_else(|| {
-        let near = did_you_mean(&name, &Reduce::NAMES, "\"");
-        let known = Reduce::NAMES.join(", ");
-        entry.error(format!(
-            "\"{name}\" is no reduction{near} (known: {known}, or {{ python = \"file.py:function\" }})"
-        ))
-    })
+    Reduce::parse(&entry.value()?).map_err(|why| entry.error(why))
 }
 
 fn python_function(entry: &TomlEntry) -> Result<PythonFunction> {

@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_ragged_nest_deadlocks_by_its_subjects_and_not_by_its_sessions() {
-        let nest = crate::model::by_hand::subjects(crate::model::Reduce::Mean);
+        let nest = crate::model::by_hand::subjects(crate::model::Reduce::mean());
         let Ended::Deadlock(found) = nested_maps(&nest, 3, &|_| 1.0) else { panic!("it ends") };
         // Three sessions of its own, behind two subjects.
         assert_eq!((found.waits[0].queued, found.waits[0].behind), (3, 0));

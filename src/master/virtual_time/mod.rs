@@ -303,7 +303,7 @@ mod tests {
     /// Subjects with 3, 2 and 1 sessions, two workers: worked out by hand.
     #[test]
     fn a_ragged_nest_takes_what_it_takes() {
-        let nest = subjects(Reduce::Mean);
+        let nest = subjects(Reduce::mean());
         let takes = |workers, strategy| {
             let played = play(&Simulation { strategy, ..flattened(&nest, workers) }, &|_| 1.0);
             assert_eq!((played.tasks, played.busy), (6, 6.0), "{strategy}");
@@ -376,7 +376,7 @@ mod tests {
         let sized = (prop::collection::vec(1u64..8, 1..4), 0usize..2);
         let ragged =
             (RandomNest::any(1..4), 0usize..2).prop_filter_map("no task", |(random, outer)| {
-                let reduce = |level: usize| (level >= outer).then_some(Reduce::Max);
+                let reduce = |level: usize| (level >= outer).then_some(Reduce::max());
                 random.nest(&(0..random.sizes.len()).map(reduce).collect::<Vec<_>>()).ok()
             });
         prop_oneof![sized.prop_map(|(sizes, outer)| LoopNest::sized(&sizes, outer)), ragged]

@@ -39,13 +39,13 @@ pub(crate) fn subjects(reduce: Reduce) -> LoopNest {
 
 /// Two data sets, two families with parameters of their own (three alphas; two depths), two folds.
 pub(crate) fn families() -> LoopNest {
-    let max = Some(Reduce::Max);
+    let max = Some(Reduce::max());
     let loops = vec![
         counted("dataset", 2, None),
         counted("model", 2, max.clone()),
         Loop { none: Some(3), ..counted("alpha", 4, max.clone()) },
         Loop { none: Some(2), ..counted("depth", 3, max) },
-        counted("fold", 2, Some(Reduce::Mean)),
+        counted("fold", 2, Some(Reduce::mean())),
     ];
     let own = [[0, 0, 2], [0, 1, 2], [0, 2, 2], [1, 3, 0], [1, 3, 1]];
     let mut tasks = Vec::new();

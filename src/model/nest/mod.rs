@@ -31,7 +31,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::key::Key;
-use crate::model::reduce::Reduce;
+use crate::model::reduce::{Reduce, name_fields};
 use crate::model::results::Winner;
 use crate::model::value::Value;
 pub(crate) use builder::{Dependencies, LeftOut, MOST_EVALUATED, NestShape, Selection};
@@ -131,10 +131,13 @@ impl LoopNest {
     }
 
     fn of_parts(
-        loops: Vec<Loop>,
+        mut loops: Vec<Loop>,
         head: Option<Shape>,
         left_out: Vec<LeftOut>,
     ) -> Result<LoopNest, String> {
+        let mut reduces: Vec<_> =
+            loops.iter_mut().map(|l| (l.name.as_str(), l.reduce.as_mut())).collect();
+        name_fields(&mut reduces)?;
         let outer = loops.iter().take_while(|l| l.reduce.is_none()).count();
         let sizes: Vec<u64> = loops.iter().map(|l| l.points.len()).collect();
         let tail = head.as_ref().map_or(0, Shape::depth);
@@ -169,7 +172,7 @@ impl LoopNest {
     /// A nest of loops of these sizes; those after the first `outer` reduce with max.
     #[cfg(test)]
     pub(crate) fn sized(sizes: &[u64], outer: usize) -> LoopNest {
-        let reduce = |level| (level >= outer).then_some(Reduce::Max);
+        let reduce = |level| (level >= outer).then_some(Reduce::max());
         LoopNest::of_sizes(sizes, (0..sizes.len()).map(reduce)).unwrap()
     }
 

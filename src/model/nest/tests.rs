@@ -94,7 +94,7 @@ fn refuses_what_has_no_tasks_or_too_many() {
     assert_eq!(why(&[3, 0]), "loop 'loop1' has no points");
     assert!(why(&[1 << 32, 1 << 31]).starts_with("4294967296 x 2147483648 tasks are more than"));
     assert!(nest(&[1 << 32, (1 << 31) - 1]).is_ok());
-    let inner = LoopNest::of_sizes(&[2, 2], [Some(Reduce::Max), None]).unwrap_err();
+    let inner = LoopNest::of_sizes(&[2, 2], [Some(Reduce::max()), None]).unwrap_err();
     assert_eq!(inner, "loop 'loop1' does not reduce, but one around it does");
 }
 

@@ -95,7 +95,7 @@ fn groups(reader: &StoreReader, part: Option<&PartStatus>) -> Result<GroupsStatu
     };
     let mut groups = GroupsStatus {
         all: part.map_or(nest.keys(outer), |part| part.groups),
-        reduce: Some(reduce.name().to_string()),
+        reduce: Some(reduce.text()),
         ..GroupsStatus::default()
     };
     reader.results.scores(outer, |group| {

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use crate::job::named_json;
 use crate::master::{GroupView, View, WorkerActivity, WorkerView};
-use crate::model::{GroupSummary, Key, LoopNest, Winner};
+use crate::model::{GroupSummary, Key, LoopNest, Reduce, Winner};
 use crate::platform::slurm::Booked;
 use crate::rank0::status::{
     FORM, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkerStatus, WorkersStatus,
@@ -113,9 +113,7 @@ impl SnapshotBuilder {
             }),
             closed: snapshot.closed,
             incomplete: snapshot.incomplete,
-            reduce: outermost
-                .and_then(|l| l.reduce.as_ref())
-                .map(|reduce| reduce.name().to_string()),
+            reduce: outermost.and_then(|l| l.reduce.as_ref()).map(Reduce::text),
             latest: snapshot.latest.iter().map(|group| self.closed(group)).collect(),
             open: snapshot.view.open.iter().map(|group| self.open(group)).collect(),
         };

@@ -300,7 +300,7 @@ fn best<'p>(
     let there = |(i, score): (usize, &f64)| (i, (!score.is_nan()).then_some(i));
     let mut groups: Vec<(usize, Option<usize>)> = scores.iter().enumerate().map(there).collect();
     for (level, reduce) in reduces.iter().enumerate().rev() {
-        let low = **reduce == Some(Reduce::Min);
+        let low = reduce.as_ref().and_then(Reduce::takes_greatest) == Some(false);
         let better = |a: usize, b: usize| {
             if low { scores[b] < scores[a] } else { scores[b] > scores[a] }
         };

@@ -53,7 +53,7 @@ impl ScoreList {
         let reduces =
             || plan.params.iter().filter_map(|level| nest.loops()[*level].reduce.as_ref());
         let decided = reduces().any(Reduce::picks_a_winner);
-        let high_is_best = reduces().find(|r| r.picks_a_winner()) != Some(&Reduce::Min);
+        let high_is_best = reduces().find_map(Reduce::takes_greatest) != Some(false);
         let mut all = families(&nest, &plan, &scores, decided);
         let more = all.len().saturating_sub(FAMILIES);
         all.truncate(FAMILIES);
@@ -113,8 +113,8 @@ impl Landscape {
 
 /// The label of a score: how the loops inside it are reduced.
 fn score_name(inside: &[Loop]) -> String {
-    let names: Vec<&str> =
-        inside.iter().filter_map(|l| l.reduce.as_ref()).map(Reduce::name).collect();
+    let names: Vec<String> =
+        inside.iter().filter_map(|l| l.reduce.as_ref()).map(Reduce::text).collect();
     if names.is_empty() { "score".to_string() } else { format!("{} score", names.join(" of ")) }
 }
 
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_best_is_the_loops_own() {
-        let (max, min) = (Some(Reduce::Max), Some(Reduce::Min));
+        let (max, min) = (Some(Reduce::max()), Some(Reduce::min()));
         let best = |scores: &[f64], loops: &[(u64, &Option<Reduce>)]| {
             let loops: Vec<_> =
                 loops.iter().map(|(n, reduce)| ("a", *n, (*reduce).clone())).collect();
@@ -146,9 +146,9 @@ mod tests {
     fn scores_find_their_place() {
         let nest = product(&[
             ("set", 2, None),
-            ("a", 2, Some(Reduce::Min)),
-            ("inner", 2, Some(Reduce::Std)),
-            ("b", 2, Some(Reduce::Min)),
+            ("a", 2, Some(Reduce::min())),
+            ("inner", 2, Some(Reduce::numbers(crate::model::NumberFold::Std))),
+            ("b", 2, Some(Reduce::min())),
         ]);
         let mut list = ScoreList::new(&nest);
         assert_eq!(list.plan, LandscapePlan { level: 4, sets: vec![0, 2], params: vec![1, 3] });
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn points_that_are_not_there_are_not_missing() {
         // The second loop has other points for each point of the first.
-        let max = || Some(Reduce::Max);
+        let max = || Some(Reduce::max());
         let nest = crate::model::by_hand::of_tasks(
             vec![counted("set", 2, None), counted("a", 4, max())],
             2,
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn of_too_many_points_the_first_data_sets_are_held() {
-        let max = Some(Reduce::Max);
+        let max = Some(Reduce::max());
         let list = ScoreList::new(&product(&[("set", 9, None), ("a", MOST / 3, max.clone())]));
         assert_eq!((list.scores.len() as u64, list.left), (MOST / 3 * 3, 6));
         let list = ScoreList::new(&product(&[("a", 3, max.clone()), ("b", MOST, max)]));

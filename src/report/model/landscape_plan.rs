@@ -59,11 +59,11 @@ mod tests {
 
     #[test]
     fn loops_are_data_sets_parameters_or_folds() {
-        let (max, mean) = (Some(Reduce::Max), Some(Reduce::Mean));
+        let (max, mean) = (Some(Reduce::max()), Some(Reduce::mean()));
         let data = || ("dataset", 4, None);
         let main = [data(), ("alpha", 5, max.clone()), ("fold", 3, mean.clone())];
         assert_eq!(plan(&main), (2, vec![0], vec![1]));
-        let two = [data(), ("a", 5, max.clone()), ("b", 3, Some(Reduce::Min))];
+        let two = [data(), ("a", 5, max.clone()), ("b", 3, Some(Reduce::min()))];
         assert_eq!(plan(&two), (3, vec![0], vec![1, 2]));
         assert_eq!(plan(&[data(), ("a", 5, None)]), (2, vec![0], vec![1]));
         assert_eq!(plan(&[("darts", 3, None), ("n", 20, mean.clone())]), (1, vec![], vec![0]));

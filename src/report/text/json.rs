@@ -19,7 +19,7 @@ pub(crate) fn write_json(job: &Job, results: &Results, mut out: impl Write) -> R
         json!({
             "name": l.name,
             "points": l.points.len(),
-            "reduce": l.reduce.as_ref().map(|reduce| reduce.name()),
+            "reduce": l.reduce.as_ref().map(|reduce| reduce.spelled().to_json()),
         })
     });
     let head =

@@ -53,6 +53,7 @@ fn mean_of_means(nest: &LoopNest, row: &GroupSummary) -> Option<(Key, f64)> {
         key = nest.child(key, winner.slot)?;
     }
     let inside = &nest.loops()[key.level..];
-    let means = inside.len() > 1 && inside.iter().all(|l| l.reduce == Some(Reduce::Mean));
+    let means = inside.len() > 1
+        && inside.iter().all(|l| l.reduce.as_ref().is_some_and(Reduce::is_plain_mean));
     Some((key, scored.score?)).filter(|_| means)
 }

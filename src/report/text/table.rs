@@ -85,7 +85,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
 
 /// The header of the result column: how the loops are reduced.
 pub(crate) fn score_name(nest: &LoopNest) -> String {
-    let reduces = nest.loops().iter().filter_map(|l| l.reduce.as_ref()).map(Reduce::name);
+    let reduces = nest.loops().iter().filter_map(|l| l.reduce.as_ref()).map(Reduce::text);
     let name = reduces.collect::<Vec<_>>().join(" of ");
     if name.is_empty() { "score".to_string() } else { name }
 }

@@ -5,7 +5,7 @@ use super::*;
 
 fn world(seed: u64) -> World {
     World {
-        nest: LoopNest::of_sizes(&[5, 8, 4], vec![None, Some(Reduce::Max), Some(Reduce::Mean)])
+        nest: LoopNest::of_sizes(&[5, 8, 4], vec![None, Some(Reduce::max()), Some(Reduce::mean())])
             .unwrap(),
         require: Completeness::All,
         workers: 1 + seed as usize % 6,

@@ -120,7 +120,7 @@ fn recalled_runs_are_not_dispensed_and_end_the_same() {
         let world = World {
             nest: LoopNest::of_sizes(
                 &[3, 4, 5],
-                vec![None, Some(Reduce::Max), Some(Reduce::Native)],
+                vec![None, Some(Reduce::max()), Some(Reduce::Native)],
             )
             .unwrap(),
             require: Completeness::Fraction(0.3),
@@ -155,7 +155,7 @@ fn what_a_lost_worker_held_is_done_by_others() {
         let world = World {
             nest: LoopNest::of_sizes(
                 &[4, 5, 6],
-                vec![None, Some(Reduce::Sum), Some(Reduce::Native)],
+                vec![None, Some(Reduce::sum()), Some(Reduce::Native)],
             )
             .unwrap(),
             require: Completeness::All,
@@ -193,7 +193,7 @@ fn when_the_last_worker_is_lost_it_is_said() {
 #[test]
 fn a_straggler_is_given_out_twice_and_the_first_result_counts() {
     for seed in 0..40 {
-        let nest = LoopNest::of_sizes(&[10, 10], [None, Some(Reduce::Sum)]).unwrap();
+        let nest = LoopNest::of_sizes(&[10, 10], [None, Some(Reduce::sum())]).unwrap();
         let policy = Policy { speculate: true, ..Policy::default() };
         let mut master = Master::new(nest, MasterConfig { policy, ..workers(8) });
         let mut calls = BTreeMap::<u64, u32>::new();
@@ -250,8 +250,11 @@ fn whatever_is_lost_doubled_late_or_dead_every_run_is_there_once() {
 /// Simulates the world of a seed; returns the tally.
 fn survive(seed: u64) -> Tally {
     let world = World {
-        nest: LoopNest::of_sizes(&[4, 6, 10], vec![None, Some(Reduce::Sum), Some(Reduce::Native)])
-            .unwrap(),
+        nest: LoopNest::of_sizes(
+            &[4, 6, 10],
+            vec![None, Some(Reduce::sum()), Some(Reduce::Native)],
+        )
+        .unwrap(),
         require: Completeness::Fraction(0.2),
         workers: 100,
         seed,

@@ -228,18 +228,21 @@ impl World {
         sorted.sort_by(f64::total_cmp);
         let (sum, middle) = (scores.iter().sum::<f64>(), scores.len() / 2);
         Some(match reduce {
-            Reduce::Max => *sorted.last()?,
-            Reduce::Min => sorted[0],
-            Reduce::Mean => sum / n,
-            Reduce::Sum | Reduce::Python(_) | Reduce::Native => sum,
-            Reduce::Median if scores.len() % 2 == 1 => sorted[middle],
-            Reduce::Median => (sorted[middle - 1] + sorted[middle]) / 2.0,
-            Reduce::Std => {
-                let mean = sum / n;
-                (scores.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / n).sqrt()
-            }
-            Reduce::Count => n,
-            Reduce::All => unreachable!("has no score"),
+            Reduce::Python(_) | Reduce::Native => sum,
+            named => match named.text().as_str() {
+                "max" => *sorted.last()?,
+                "min" => sorted[0],
+                "mean" => sum / n,
+                "sum" => sum,
+                "median" if scores.len() % 2 == 1 => sorted[middle],
+                "median" => (sorted[middle - 1] + sorted[middle]) / 2.0,
+                "std" => {
+                    let mean = sum / n;
+                    (scores.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / n).sqrt()
+                }
+                "count" => n,
+                other => unreachable!("{other} has no score"),
+            },
         })
     }
 }
@@ -252,12 +255,12 @@ fn workers(workers: usize) -> MasterConfig {
 fn reduces() -> impl Strategy<Value = Reduce> {
     let python = PythonFunction { file: "f.py".into(), function: "f".into() };
     prop::sample::select(vec![
-        Reduce::Max,
-        Reduce::Min,
-        Reduce::Mean,
-        Reduce::Sum,
-        Reduce::Median,
-        Reduce::Std,
+        Reduce::max(),
+        Reduce::min(),
+        Reduce::mean(),
+        Reduce::sum(),
+        Reduce::numbers(crate::model::NumberFold::Median),
+        Reduce::numbers(crate::model::NumberFold::Std),
         Reduce::Count,
         Reduce::Python(python),
     ])
@@ -328,7 +331,7 @@ proptest! {
 fn the_first_of_equal_bests_wins_whoever_came_first() {
     for seed in 0..50 {
         let world = World {
-            nest: LoopNest::of_sizes(&[1, 40], vec![None, Some(Reduce::Max)]).unwrap(),
+            nest: LoopNest::of_sizes(&[1, 40], vec![None, Some(Reduce::max())]).unwrap(),
             require: Completeness::All,
             workers: 7,
             seed,
@@ -347,7 +350,7 @@ fn the_first_of_equal_bests_wins_whoever_came_first() {
 #[test]
 fn a_thousand_workers_share_a_hundred_thousand_tasks() {
     let world = World {
-        nest: LoopNest::of_sizes(&[100, 1000], vec![None, Some(Reduce::Mean)]).unwrap(),
+        nest: LoopNest::of_sizes(&[100, 1000], vec![None, Some(Reduce::mean())]).unwrap(),
         require: Completeness::All,
         workers: 1000,
         seed: 5,

@@ -9,7 +9,7 @@ fn play(seed: u64, counts: (usize, usize, usize), failing: u64) -> (Result<()>, 
     let (healthy, unfit, bad) = counts;
     let workers = healthy + unfit + bad;
     let world = World {
-        nest: LoopNest::of_sizes(&[4, 5, 6], vec![None, Some(Reduce::Sum), Some(Reduce::Native)])
+        nest: LoopNest::of_sizes(&[4, 5, 6], vec![None, Some(Reduce::sum()), Some(Reduce::Native)])
             .unwrap(),
         require: Completeness::Fraction(0.01),
         workers,
@@ -127,7 +127,7 @@ fn a_second_try_goes_to_another_worker() {
 fn decay(seed: u64, healthy: usize, decaying: usize) -> (Result<()>, Notes, Master) {
     let workers = healthy + decaying;
     let world = World {
-        nest: LoopNest::of_sizes(&[4, 5, 6], vec![None, Some(Reduce::Sum), Some(Reduce::Native)])
+        nest: LoopNest::of_sizes(&[4, 5, 6], vec![None, Some(Reduce::sum()), Some(Reduce::Native)])
             .unwrap(),
         require: Completeness::All,
         workers,

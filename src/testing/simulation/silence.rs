@@ -13,8 +13,11 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 fn world(seed: u64) -> World {
     World {
-        nest: LoopNest::of_sizes(&[4, 6, 10], vec![None, Some(Reduce::Sum), Some(Reduce::Native)])
-            .unwrap(),
+        nest: LoopNest::of_sizes(
+            &[4, 6, 10],
+            vec![None, Some(Reduce::sum()), Some(Reduce::Native)],
+        )
+        .unwrap(),
         require: Completeness::All,
         workers: 1 + seed as usize % 5,
         seed,

@@ -17,7 +17,7 @@ const WAYS: [Way; 7] = [
 
 fn world(seed: u64) -> World {
     World {
-        nest: LoopNest::of_sizes(&[9, 3, 4], vec![None, Some(Reduce::Sum), Some(Reduce::Native)])
+        nest: LoopNest::of_sizes(&[9, 3, 4], vec![None, Some(Reduce::sum()), Some(Reduce::Native)])
             .unwrap(),
         require: Completeness::Fraction(0.2),
         workers: 8,
