@@ -5,7 +5,7 @@ mod common;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Desk, OPEN_MPI_MAY, Ran, gridmpi, mpirun};
+use common::{Desk, OPEN_MPI_MAY, Ran, gridmpi, mpirun, wait_until};
 
 fn desk() -> Desk {
     Desk::with_job(
@@ -99,6 +99,8 @@ fn the_master_is_killed_and_the_job_is_complete_in_the_end() {
     let out = desk.path("out");
     let child = launch(&desk, &["-n", "4", "job.toml", "--out", out.to_str().unwrap()]);
     wait_for_tasks(&desk, 10);
+    // What rank 0 has, and has not written yet, ends with it.
+    wait_until("a run is written", || desk.sql("SELECT count(*) FROM runs") != ["0"]);
     kill(&desk, "-o", "^[^ ]*gridmpi run");
     let ran = end(child).exits(0);
     assert!(ran.stderr.contains("rank 0 ended before"), "{}", ran.stderr);

@@ -103,17 +103,17 @@ fn one_loop_without_reduce_is_a_table_of_runs() {
 #[test]
 fn cells_of_the_summary_are_quoted_where_they_must_be() {
     let desk = Desk::with_job(
-        "[crunch]\npython = \"fit.py:crunch\"\n[[loop]]\nname = \"x, y\"\n\
-         values = ['plain', 'a,b', 'say \"x\"', \"two\\nlines\"]\n",
+        "[crunch]\npython = \"fit.py:crunch\"\n[[loop]]\nname = \"x\"\n\
+         grid = { 'a, b' = ['plain', 'a,b', 'say \"x\"', \"two\\nlines\"] }\n",
     );
-    desk.write("fit.py", "def crunch(**point):\n    return {'score': 1.0, **point}\n");
+    desk.write("fit.py", "def crunch(x):\n    return {'score': 1.0, **x}\n");
     desk.run_job().exits(0);
-    let expected = r#""x, y",score,value,runs,failed,status,error
-plain,1.0,"{""score"":1.0,""x, y"":""plain""}",1,0,ok,
-"a,b",1.0,"{""score"":1.0,""x, y"":""a,b""}",1,0,ok,
-"say ""x""",1.0,"{""score"":1.0,""x, y"":""say \""x\""""}",1,0,ok,
+    let expected = r#""x.a, b",score,value,runs,failed,status,error
+plain,1.0,"{""score"":1.0,""a, b"":""plain""}",1,0,ok,
+"a,b",1.0,"{""score"":1.0,""a, b"":""a,b""}",1,0,ok,
+"say ""x""",1.0,"{""score"":1.0,""a, b"":""say \""x\""""}",1,0,ok,
 "two
-lines",1.0,"{""score"":1.0,""x, y"":""two\nlines""}",1,0,ok,
+lines",1.0,"{""score"":1.0,""a, b"":""two\nlines""}",1,0,ok,
 "#;
     assert_eq!(std::fs::read_to_string(desk.path("out/summary.csv")).unwrap(), expected);
 }
