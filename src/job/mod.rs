@@ -245,9 +245,9 @@ impl Job {
         }
     }
 
-    /// Whether the innermost loop's reduction needs a score from every run.
+    /// Whether the reduction of the runs needs a score from each.
     pub(crate) fn needs_score(&self) -> bool {
-        self.nest.loops().last().and_then(|l| l.reduce.as_ref()).is_some_and(Reduce::needs_score)
+        self.nest.run_reduction().is_some_and(Reduce::needs_score)
     }
 
     /// The interpreter for Python functions: crunch's, or the default one.

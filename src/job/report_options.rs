@@ -22,7 +22,7 @@ impl ListedGroups {
     /// The levels of keys whose groups are listed, and those whose groups are left out. Without reductions, the runs
     /// are listed.
     pub(crate) fn levels(&self, nest: &LoopNest) -> (Vec<usize>, Vec<usize>) {
-        let levels = group_levels(nest);
+        let levels = group_levels(nest).into_iter();
         let (mut sum, mut fits) = (0u64, true);
         let usual = |level: &usize| {
             sum = sum.saturating_add(nest.keys(*level));
@@ -38,9 +38,8 @@ impl ListedGroups {
 }
 
 /// The levels that have groups, outermost first; without reductions, that of the runs.
-fn group_levels(nest: &LoopNest) -> std::ops::RangeInclusive<usize> {
-    let deepest = if nest.outer() == nest.depth() { nest.depth() } else { nest.depth() - 1 };
-    nest.outer()..=deepest
+fn group_levels(nest: &LoopNest) -> Vec<usize> {
+    if nest.outer() == nest.depth() { vec![nest.depth()] } else { nest.group_levels().collect() }
 }
 
 #[cfg(test)]

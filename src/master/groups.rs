@@ -82,7 +82,7 @@ impl OpenGroups {
         closed: &mut Vec<ClosedGroup>,
     ) {
         while let Some((parent, slot)) = self.nest.group(key) {
-            let size = self.nest.slots(parent);
+            let size = self.nest.group_size(parent);
             let group = group_at(&mut self.open, &self.nest, parent);
             group.put(slot, item);
             if group.filled < size {
@@ -131,7 +131,7 @@ impl OpenGroups {
         while task < end {
             let nest = &self.nest;
             let Some((parent, slot)) = nest.group(nest.task(task)) else { return };
-            let size = nest.slots(parent);
+            let size = nest.group_size(parent);
             let count = (end - task).min(size - slot);
             if count == size {
                 // The whole group is in this batch, so it need not be stored.
@@ -164,7 +164,7 @@ impl OpenGroups {
     ) -> Option<SlotResult> {
         let (runs, failed) = (group.runs, group.failed);
         let own = self.nest.loops()[key.level].require;
-        let result = match group.close(self.nest.slots(key), own.unwrap_or(self.require)) {
+        let result = match group.close(self.nest.group_size(key), own.unwrap_or(self.require)) {
             Err(why) => Err(why),
             Ok(Folded::Value(scored)) => Ok(scored),
             Ok(Folded::Candidates(rule, candidates)) => choose(&self.nest, key, &rule, candidates),
@@ -177,9 +177,22 @@ impl OpenGroups {
                 }
             },
         };
+        let result = self.with_winners(key, result);
         let item = SlotResult { result: self.outwards(key, &result), runs, failed };
         closed.push(ClosedGroup::Summary(GroupSummary { key, result, runs, failed }));
         Some(item)
+    }
+
+    /// A group's result with the winning point of each loop whose runs went into it.
+    fn with_winners(&self, key: Key, mut result: Result<Scored, String>) -> Result<Scored, String> {
+        if let Ok(scored) = &mut result
+            && let [Winner { level, slot }, ..] = scored.best.as_slice()
+            && *level == key.level
+        {
+            let winners = self.nest.winning(key, *slot);
+            scored.best.splice(..1, winners);
+        }
+        result
     }
 
     /// What the group around a closed one needs of its result.
@@ -213,7 +226,7 @@ impl OpenGroups {
             key: *key,
             runs: group.runs,
             failed: group.failed,
-            best: group.best_so_far(level),
+            best: group.best_so_far(&self.nest, *key),
         };
         self.open.range(keys).take(most).map(view).collect()
     }
@@ -319,10 +332,9 @@ impl OpenGroup {
     }
 
     /// The best score so far and its point; the first of equal ones. `None` if the fold is neither max nor min.
-    fn best_so_far(&self, level: usize) -> Option<(f64, Vec<Winner>)> {
+    fn best_so_far(&self, nest: &LoopNest, key: Key) -> Option<(f64, Vec<Winner>)> {
         let (slot, scored) = self.fold.best()?;
-        let winner = Winner { level, slot };
-        Some((scored.score?, [&[winner], scored.best.as_slice()].concat()))
+        Some((scored.score?, [nest.winning(key, slot), scored.best.clone()].concat()))
     }
 
     fn close(self, size: u64, require: Completeness) -> Result<Folded, String> {

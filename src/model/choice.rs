@@ -80,7 +80,7 @@ fn preference(
     slot: u64,
     scored: &Scored,
 ) -> Option<f64> {
-    let mut won = vec![Winner { level: key.level, slot }];
+    let mut won = nest.winning(key, slot);
     won.extend(&scored.best);
     let points = nest.winners(key, &won);
     let number = points.iter().find_map(|(name, point)| {

@@ -412,8 +412,7 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
     }
     let score = &before.identity.score;
     if sources.iter().any(|(_, _, _, other)| other.identity.score != *score) {
-        let innermost = union.nest.loops().last().and_then(|l| l.reduce.as_ref());
-        let needed = innermost.is_some_and(Reduce::needs_score);
+        let needed = union.nest.run_reduction().is_some_and(Reduce::needs_score);
         rescore(&new, out.path(), score, needed).map_err(failed)??;
     }
     schema::checkpoint_wal(&new).map_err(failed)?;

@@ -146,10 +146,7 @@ impl OpenStore {
         let this = (session, !changes.refused.is_empty());
         record(&connection, &plan, &before, this, &keys).map_err(failed)?;
         let (was, is) = (&before.identity, &plan.identity);
-        let needed = |nest: &LoopNest| {
-            let innermost = nest.loops().last().and_then(|l| l.reduce.as_ref());
-            innermost.is_some_and(Reduce::needs_score)
-        };
+        let needed = |nest: &LoopNest| nest.run_reduction().is_some_and(Reduce::needs_score);
         let now = needed(&plan.layout.nest);
         let is_rescored = was.score != is.score || needed(&layout.nest) != now;
         // A run that has got its task back may have been scored long ago.

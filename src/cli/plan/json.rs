@@ -21,9 +21,9 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
             "reduce": l.reduce.as_ref().map(|reduce| reduce.spelled().to_json()),
         })
     });
-    let groups = (nest.outer()..nest.depth()).map(|level| {
+    let groups = nest.group_levels().map(|level| {
         let l = &nest.loops()[level];
-        let (least, most) = nest.sizes(level);
+        let (least, most) = nest.group_sizes(level);
         let mut group = json!({ "over": l.name, "groups": nest.keys(level), "of": most });
         if least < most {
             group["of_at_least"] = json!(least);

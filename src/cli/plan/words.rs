@@ -102,11 +102,11 @@ fn rounded(job: &Job) -> String {
 fn shape(job: &Job) -> String {
     let nest = &job.nest;
     let mut parts = vec![things(nest.tasks(), "task")];
-    for level in (nest.outer()..nest.depth()).rev() {
+    for level in nest.group_levels().rev() {
         let l = &nest.loops()[level];
         let reduce = l.reduce.as_ref().map_or(String::new(), Reduce::text);
         let groups = things(nest.keys(level), "group");
-        let size = match nest.sizes(level) {
+        let size = match nest.group_sizes(level) {
             (least, most) if least == most => count(most),
             (least, most) => format!("{} to {}", count(least), count(most)),
         };

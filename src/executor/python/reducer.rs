@@ -64,8 +64,9 @@ impl GroupReducer for PythonReducer {
 
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
         let nest = &self.job.nest;
+        let level = nest.item_level(group.level);
         let run = |(index, item): (u64, &SlotResult)| {
-            let coordinates = nest.coordinates(Key { level: group.level + 1, index }).into_iter();
+            let coordinates = nest.coordinates(Key { level, index }).into_iter();
             let named = coordinates.map(|(name, value)| (name.to_string(), marked(&value)));
             let mut fields = Json::Object(named.collect());
             let result = item.result.as_ref();
@@ -75,7 +76,7 @@ impl GroupReducer for PythonReducer {
             fields["score"] = number.map_or(Json::Null, |number| marked(&Value::Float(number)));
             fields
         };
-        let runs: Vec<Json> = nest.children(group).zip(items).map(run).collect();
+        let runs: Vec<Json> = nest.items(group).zip(items).map(run).collect();
         let request = json!({ "function": format!("{REDUCE}{}", group.level), "runs": runs });
         let mut value = call(&mut self.child, &self.setup, &request);
         if value.is_err() && !self.child.as_ref().is_some_and(PythonChild::is_alive) {

@@ -3,7 +3,7 @@
 use crate::job::parse::keys::TomlEntry;
 use crate::job::parse::named_levels;
 use crate::job::report_options::ListedGroups;
-use crate::model::Loop;
+use crate::model::{Loop, Reduce};
 use crate::util::error::Result;
 
 /// Which groups summary.json lists, of a nest of these loops.
@@ -22,7 +22,11 @@ fn of_groups(entry: &TomlEntry, loops: &[Loop]) -> Result<ListedGroups> {
             _ => Err(entry.error(format!("expected {expected}, found \"{text}\""))),
         };
     }
-    let reduces = |l: &Loop| match l.reduce {
+    let reduces = |l: &Loop| match &l.reduce {
+        Some(Reduce::Join) => Err(format!(
+            "the runs of loop '{}' are joined to those of the loop around it, which has the groups",
+            l.name
+        )),
         Some(_) => Ok(()),
         None => Err(format!("loop '{}' does not reduce, so there are no groups over it", l.name)),
     };

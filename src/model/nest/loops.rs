@@ -61,6 +61,20 @@ pub(super) fn check(loops: &[Loop]) -> Result<(), String> {
     if let Some(inner) = inner.find(|l| l.reduce.is_none()) {
         return Err(format!("loop '{}' does not reduce, but one around it does", inner.name));
     }
+    let outermost = loops.iter().find(|l| l.reduce.is_some());
+    if let Some(l) = outermost.filter(|l| l.reduce == Some(Reduce::Join)) {
+        return Err(format!(
+            "loop '{}' joins its runs to those of the loop around it, but no loop around it reduces",
+            l.name
+        ));
+    }
+    let joined = |l: &&Loop| l.reduce == Some(Reduce::Join) && l.require.is_some();
+    if let Some(l) = loops.iter().find(joined) {
+        return Err(format!(
+            "loop '{}' joins its runs to those of the loop around it, which counts them: require belongs there",
+            l.name
+        ));
+    }
     match loops.iter().find(|l| l.points.is_empty()) {
         Some(empty) => Err(format!("loop '{}' has no points", empty.name)),
         None => Ok(()),

@@ -14,6 +14,7 @@ mod builder;
 pub(crate) mod by_hand;
 #[cfg(feature = "jobs")]
 mod combinations;
+mod groups;
 mod labels;
 mod left_out;
 mod listed;
@@ -66,6 +67,8 @@ struct Parts {
     keys: Vec<u64>,
     /// How many of the outermost loops do not reduce.
     outer: usize,
+    /// Whether the points of a loop go into the group of the loop around it.
+    has_joined: bool,
     /// By level: points without a task. Empty where the nest was not built from dependencies.
     left_out: Vec<LeftOut>,
 }
@@ -139,6 +142,7 @@ impl LoopNest {
             loops.iter_mut().map(|l| (l.name.as_str(), l.reduce.as_mut())).collect();
         name_fields(&mut reduces)?;
         let outer = loops.iter().take_while(|l| l.reduce.is_none()).count();
+        let has_joined = loops.iter().any(|l| l.reduce == Some(Reduce::Join));
         let sizes: Vec<u64> = loops.iter().map(|l| l.points.len()).collect();
         let tail = head.as_ref().map_or(0, Shape::depth);
         let of_head = |level: usize| head.as_ref().map_or(1, |head| head.keys(level));
@@ -157,7 +161,7 @@ impl LoopNest {
         let below = (0..=sizes.len())
             .map(|level| if level < tail { 0 } else { tasks / keys[level] })
             .collect();
-        let parts = Parts { loops, sizes, head, tail, below, keys, outer, left_out };
+        let parts = Parts { loops, sizes, head, tail, below, keys, outer, has_joined, left_out };
         Ok(LoopNest(Arc::new(parts)))
     }
 
@@ -255,12 +259,6 @@ impl LoopNest {
             None => (key.index / self.0.sizes[level], key.index % self.0.sizes[level]),
         };
         Some((Key { level, index }, slot))
-    }
-
-    /// The group that the result of `key` goes into, and its slot there; `None` at the outermost loops,
-    /// which do not reduce.
-    pub(crate) fn group(&self, key: Key) -> Option<(Key, u64)> {
-        if key.level <= self.0.outer { None } else { self.parent(key) }
     }
 
     /// The key at a slot of `key`; `None` if there is no such slot.

@@ -105,7 +105,8 @@ impl Fold {
             Reduce::Best(rule) => FoldState::Best { rule: rule.clone(), best: None },
             Reduce::Fields(list) => FoldState::Fields(FieldFolding::new(list)),
             Reduce::Count => FoldState::Count,
-            Reduce::All => FoldState::All(Vec::new()),
+            // A joined loop has no groups; taken for one, it would keep everything.
+            Reduce::All | Reduce::Join => FoldState::All(Vec::new()),
             Reduce::Python(_) => FoldState::Items { items: Vec::new(), typed: false },
             Reduce::Native => FoldState::Items { items: Vec::new(), typed: true },
         };

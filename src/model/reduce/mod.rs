@@ -9,6 +9,8 @@ mod field_table;
 mod fold;
 mod fold_list;
 mod names;
+#[cfg(any(feature = "cli", feature = "jobs"))]
+mod parse;
 mod spelling;
 
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub(crate) enum Reduce {
     Fields(Arc<FoldList>),
     /// How many runs succeeded.
     Count,
+    /// No fold: the runs are runs of the loop around, whose reduction gets all of them.
+    Join,
     /// All values, as a list in grid order, null where one failed.
     All,
     /// The user's Python function, given all runs of the group.
@@ -77,7 +81,8 @@ impl Reduce {
         match self {
             Reduce::Best(rule) => rule.by.is_none(),
             Reduce::Fields(list) => list.by.is_none(),
-            Reduce::Count | Reduce::All | Reduce::Python(_) | Reduce::Native => false,
+            Reduce::Count | Reduce::Join | Reduce::All => false,
+            Reduce::Python(_) | Reduce::Native => false,
         }
     }
 
@@ -89,6 +94,11 @@ impl Reduce {
     /// Whether the winning coordinates are passed outwards with the value.
     pub(crate) fn picks_a_winner(&self) -> bool {
         matches!(self, Reduce::Best(_))
+    }
+
+    /// Whether it may choose another point than the one with the best score.
+    pub(crate) fn has_tolerance(&self) -> bool {
+        matches!(self, Reduce::Best(rule) if rule.tolerance.is_some())
     }
 
     /// Whether the greatest score is the best one, or the smallest; `None` if it picks no winner.

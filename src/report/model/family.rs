@@ -173,7 +173,9 @@ pub(super) fn families(
     let mut panels: Vec<Vec<(usize, Panel)>> = members.iter().map(|_| Vec::new()).collect();
     for (number, set) in sets.iter().enumerate() {
         let name = set_name(nest, &plan.sets, &set.points);
-        let winner = match decided {
+        // Where another point than the best may be chosen, the scores do not tell which.
+        let is_best = decided && !reduces.iter().copied().flatten().any(Reduce::has_tolerance);
+        let winner = match is_best {
             true => best(&set.scores, &reduces, |at| points(set.places[at])),
             false => None,
         };
@@ -299,8 +301,11 @@ fn best<'p>(
     // The first place of each group, and its winner.
     let there = |(i, score): (usize, &f64)| (i, (!score.is_nan()).then_some(i));
     let mut groups: Vec<(usize, Option<usize>)> = scores.iter().enumerate().map(there).collect();
-    for (level, reduce) in reduces.iter().enumerate().rev() {
-        let low = reduce.as_ref().and_then(Reduce::takes_greatest) == Some(false);
+    for level in (0..reduces.len()).rev() {
+        // The points of a joined loop are compared as those of the loop around it.
+        let around = reduces[..=level].iter().rev();
+        let greatest = around.flat_map(|reduce| reduce.as_ref()).find_map(Reduce::takes_greatest);
+        let low = greatest == Some(false);
         let better = |a: usize, b: usize| {
             if low { scores[b] < scores[a] } else { scores[b] > scores[a] }
         };

@@ -19,17 +19,23 @@ impl LandscapePlan {
     /// parameters, since a function of the user's may choose among them.
     pub(crate) fn of(nest: &LoopNest) -> LandscapePlan {
         let loops = nest.loops();
-        let wins = |l: &Loop| l.reduce.as_ref().is_some_and(Reduce::picks_a_winner);
+        let picks = |l: &Loop| l.reduce.as_ref().is_some_and(Reduce::picks_a_winner);
+        // A joined loop's points compete with those of the loop around it.
+        let wins = |level: usize| {
+            let own = (0..=level).rev().find(|level| !nest.is_joined(*level));
+            own.is_some_and(|own| picks(&loops[own]))
+        };
         let named = |l: &Loop| l.reduce.as_ref().is_some_and(|r| !r.is_outside());
-        let decided = loops.iter().rposition(wins).map(|innermost| innermost + 1);
+        let decided = loops.iter().rposition(picks).map(|innermost| innermost + 1);
         let level = decided.unwrap_or_else(|| {
             match loops.len() - loops.iter().rev().take_while(|l| named(l)).count() {
                 0 => loops.len(), // every loop is folded: show the runs themselves
                 level => level,
             }
         });
+        let level = level.checked_sub(1).map_or(0, |inside| nest.item_level(inside));
         let (mut params, mut sets): (Vec<usize>, Vec<usize>) =
-            (0..level).partition(|i| wins(&loops[*i]));
+            (0..level).partition(|level| wins(*level));
         let several = |levels: &[usize]| levels.iter().any(|i| loops[*i].points.len() > 1);
         if params.is_empty() {
             (sets, params) = (vec![0], (1..level).collect());

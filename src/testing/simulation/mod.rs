@@ -28,7 +28,7 @@ use proptest::prelude::*;
 
 /// The number of groups in the whole job.
 fn groups(nest: &LoopNest) -> u64 {
-    (nest.outer()..nest.depth()).map(|level| nest.keys(level)).sum()
+    nest.group_levels().map(|level| nest.keys(level)).sum()
 }
 
 /// The result of a task, and the worker that ran it.
