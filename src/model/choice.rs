@@ -2,7 +2,7 @@
 
 use crate::model::key::Key;
 use crate::model::nest::LoopNest;
-use crate::model::reduce::{BestRule, Tolerance, at_path, number_at};
+use crate::model::reduce::{BestRule, Tolerance, number_at};
 use crate::model::results::{Scored, Winner};
 use crate::model::value::Value;
 
@@ -55,7 +55,7 @@ pub(crate) fn choose(
     }
     let (_, slot, mut scored) = chosen.ok_or("no run counts")?;
     let name = tolerance.best_field();
-    if at_path(&scored.value, name).is_some() {
+    if scored.value.at_path(name).is_some() {
         return Err(format!(
             "the summary would have two fields '{name}': the one that crunch gives and the best '{by}'; give crunch's another name"
         ));
@@ -86,7 +86,7 @@ fn preference(
     let number = points.iter().find_map(|(name, point)| {
         let rest = tolerance.prefer.strip_prefix(name)?;
         match rest.strip_prefix('.') {
-            Some(field) => at_path(point, field)?.as_f64(),
+            Some(field) => point.at_path(field)?.as_f64(),
             None if rest.is_empty() => point.as_f64(),
             None => None,
         }

@@ -89,6 +89,14 @@ impl Results {
         Ok(lines.and_then(|lines| serde_json::from_str(&lines).ok()).unwrap_or_default())
     }
 
+    /// What the score is called.
+    #[cfg(feature = "cli")]
+    pub(crate) fn score_name(&self) -> Result<String> {
+        let name = starts::note(&self.connection, "score");
+        let name = name.map_err(|error| storing(&self.path, &error))?;
+        Ok(name.filter(|name| !name.is_empty()).unwrap_or_else(|| "score".to_string()))
+    }
+
     #[cfg(feature = "cli")]
     pub(crate) fn is_native(&self) -> bool {
         self.native

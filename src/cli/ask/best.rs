@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::ask::{Array, ListFormat, Sink, stream};
 use crate::job::named_json;
-use crate::model::{Key, Loop, LoopNest, Reduce, Value};
+use crate::model::{Key, LoopNest, Reduce, Value};
 use crate::report::{Lines, in_words};
 use crate::store::{ScoreRow, StoreReader};
 use crate::util::error::{Exit, Result};
@@ -56,7 +56,8 @@ impl Ranking {
                 Some(false) => (-1.0, "min"),
                 None => continue,
             };
-            return Ranking { group: level, level: level + 1, sign, reduce: Some(reduce) };
+            let places = nest.item_level(level);
+            return Ranking { group: level, level: places, sign, reduce: Some(reduce) };
         }
         let sign = if lowest { -1.0 } else { 1.0 };
         // The whole result is one row. If the loops are reduced to one number, rank its parts.
@@ -196,10 +197,8 @@ fn within<'n>(
 fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> Result<()> {
     let loops = reader.nest().loops();
     let outer: Vec<&str> = loops[..ranking.group].iter().map(|l| l.name.as_str()).collect();
-    let decided = |l: &&Loop| l.reduce.as_ref().is_some_and(Reduce::picks_a_winner);
-    let won = loops[ranking.level..].iter().take_while(decided);
-    let names: Vec<&str> =
-        loops[ranking.group..ranking.level].iter().chain(won).map(|l| l.name.as_str()).collect();
+    let decided = ranking.level + reader.nest().decided(ranking.level);
+    let names: Vec<&str> = loops[ranking.group..decided].iter().map(|l| l.name.as_str()).collect();
     let mut lines: Option<Lines> = None;
     each(reader, ranking, top, |row| {
         for (i, place) in row.best.iter().enumerate() {

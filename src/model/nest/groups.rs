@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::model::key::Key;
-use crate::model::nest::LoopNest;
+use crate::model::nest::{Loop, LoopNest};
 use crate::model::reduce::Reduce;
 use crate::model::results::Winner;
 
@@ -52,6 +52,13 @@ impl LoopNest {
     /// The levels that have groups, outermost first.
     pub(crate) fn group_levels(&self) -> impl DoubleEndedIterator<Item = usize> {
         (self.outer()..self.depth()).filter(|level| !self.is_joined(*level))
+    }
+
+    /// How many loops from a level on have a winning point: those with max or min, and those joined to them.
+    pub(crate) fn decided(&self, level: usize) -> usize {
+        let picks = |l: &Loop| l.reduce.as_ref().is_some_and(Reduce::picks_a_winner);
+        let loops = self.loops().iter().enumerate().skip(level);
+        loops.take_while(|(at, l)| picks(l) || *at > level && self.is_joined(*at)).count()
     }
 
     /// Whether the loop at a level folds nothing: its points are those of the loop around it.

@@ -1,8 +1,6 @@
 //! The fields of the records of a group, each folded by itself.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::slice;
 
 use crate::model::reduce::accumulator::Accumulator;
 use crate::model::reduce::fold_list::FoldList;
@@ -38,7 +36,10 @@ impl FieldTable {
     /// Takes a record. A field of a record in it is named by its path, and lists are left out.
     pub(super) fn push(&mut self, record: &Value, weight: f64, list: &FoldList) {
         let mut place = 0;
-        leaves(record, &mut |name, value| {
+        record.each_field(&mut |name, value| {
+            if matches!(value, Value::List(_)) {
+                return;
+            }
             let field = self.field(&name, place);
             place += 1;
             match (value, &mut field.content) {
@@ -151,53 +152,25 @@ pub(super) fn number(number: f64) -> Value {
     if number.is_nan() { Value::Null } else { Value::Float(number) }
 }
 
-/// Calls `each` with the path and the value of each field, also in records within; lists have none.
-fn leaves<'a>(record: &'a Value, each: &mut impl FnMut(Cow<'a, str>, &'a Value)) {
-    let Value::Record(fields) = record else { return };
-    // Records within records, as a stack, so that no depth is too much.
-    let mut open: Vec<(String, slice::Iter<(String, Value)>)> =
-        vec![(String::new(), fields.iter())];
-    while let Some((path, fields)) = open.last_mut() {
-        let Some((name, value)) = fields.next() else {
-            open.pop();
-            continue;
-        };
-        let name = match path.is_empty() {
-            true => Cow::Borrowed(name.as_str()),
-            false => Cow::Owned(format!("{path}.{name}")),
-        };
-        match value {
-            Value::Record(inner) => open.push((name.into_owned(), inner.iter())),
-            Value::List(_) => {}
-            value => each(name, value),
-        }
-    }
-}
-
 /// What a fold needs of a record: the fields that can be folded, under their paths.
 pub(super) fn foldable(record: &Value) -> Value {
     if !matches!(record, Value::Record(_)) {
         return Value::Null;
     }
     let mut fields = Vec::new();
-    leaves(record, &mut |name, value| fields.push((name.into_owned(), value.clone())));
+    record.each_field(&mut |name, value| {
+        if !matches!(value, Value::List(_)) {
+            fields.push((name.into_owned(), value.clone()));
+        }
+    });
     Value::Record(fields)
 }
 
 /// The number at a path of a record; a plain number is its own `score`.
 pub(crate) fn number_at(value: &Value, path: &str) -> Option<f64> {
     let number = match value {
-        Value::Record(_) => at_path(value, path)?.as_f64(),
+        Value::Record(_) => value.at_path(path)?.as_f64(),
         plain => plain.as_f64().filter(|_| path == super::fold_list::SCORE),
     };
     number.filter(|number| !number.is_nan())
-}
-
-/// The value at a path: a field of this name, or a field of a record within.
-pub(crate) fn at_path<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
-    if let Some(field) = value.field(path) {
-        return Some(field);
-    }
-    path.match_indices('.')
-        .find_map(|(dot, _)| at_path(value.field(&path[..dot])?, &path[dot + 1..]))
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use accumulator::NumberFold;
 pub(crate) use best_rule::{BestRule, Tolerance};
-pub(crate) use field_table::{at_path, number_at};
+pub(crate) use field_table::number_at;
 pub(crate) use fold::{Fold, FoldOrder, Folded, SlotResult};
 pub(crate) use fold_list::FoldList;
 pub(crate) use names::name_fields;
@@ -94,6 +94,26 @@ impl Reduce {
     /// Whether the winning coordinates are passed outwards with the value.
     pub(crate) fn picks_a_winner(&self) -> bool {
         matches!(self, Reduce::Best(_))
+    }
+
+    /// The field that takes the place of the score.
+    #[cfg(feature = "cli")]
+    pub(crate) fn by(&self) -> Option<&str> {
+        match self {
+            Reduce::Best(rule) => rule.by.as_deref(),
+            Reduce::Fields(list) => list.by.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The fold of the score, if it is one of numbers.
+    #[cfg(feature = "cli")]
+    pub(crate) fn score_fold(&self) -> Option<String> {
+        match self {
+            Reduce::Fields(list) => Some(list.first().fold.name()),
+            Reduce::Count => Some("count".to_string()),
+            _ => None,
+        }
     }
 
     /// Whether it may choose another point than the one with the best score.

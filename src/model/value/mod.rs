@@ -6,6 +6,7 @@
 mod as_json;
 mod exact;
 pub(crate) mod json;
+mod paths;
 pub(crate) mod printed;
 mod show;
 

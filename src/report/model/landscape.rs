@@ -5,6 +5,7 @@ use crate::model::{Key, Loop, LoopNest, Reduce};
 use crate::report::model::axis::Axis;
 use crate::report::model::family::{Family, Panel, families};
 use crate::report::model::landscape_plan::LandscapePlan;
+use crate::report::text::field_columns::folds_in_words;
 use crate::util::stats::median;
 
 /// Limit on the scores held, about 30 bytes each; data sets beyond it are counted, not shown.
@@ -113,9 +114,10 @@ impl Landscape {
 
 /// The label of a score: how the loops inside it are reduced.
 fn score_name(inside: &[Loop]) -> String {
-    let names: Vec<String> =
-        inside.iter().filter_map(|l| l.reduce.as_ref()).map(Reduce::text).collect();
-    if names.is_empty() { "score".to_string() } else { format!("{} score", names.join(" of ")) }
+    match folds_in_words(inside) {
+        folds if folds.is_empty() => "score".to_string(),
+        folds => format!("{folds} score"),
+    }
 }
 
 #[cfg(test)]

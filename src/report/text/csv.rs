@@ -1,9 +1,11 @@
 //! The result as rows over the outermost loops, written as CSV.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use crate::model::{GroupSummary, Key, Loop, LoopNest, Value};
 use crate::report::status;
+use crate::report::text::fields::SummaryFields;
 use crate::store::Results;
 use crate::util::csv_line::CsvLine;
 use crate::util::error::{Error, Result};
@@ -42,10 +44,7 @@ impl<'a> Rows<'a> {
 
     fn of(nest: &'a LoopNest, labels: bool) -> Rows<'a> {
         let (loops, outer) = (nest.loops(), nest.outer());
-        let decided = loops[outer..]
-            .iter()
-            .take_while(|l| l.reduce.as_ref().is_some_and(|reduce| reduce.picks_a_winner()))
-            .count();
+        let decided = nest.decided(outer);
         let columns = |levels: std::ops::Range<usize>| {
             levels.flat_map(|level| columns_of(level, &loops[level], labels)).collect()
         };
@@ -106,7 +105,24 @@ pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
         |error: std::io::Error| Error::unexpected(format!("CSV cannot be written: {error}"));
     let mut header = rows.coordinate_names();
     header.extend(rows.best_names().iter().map(|name| format!("best_{name}")));
-    header.extend(["score", "value", "runs", "failed", "status", "error"].map(String::from));
+    header.push("score".to_string());
+    let mut fields = SummaryFields::default();
+    results.summaries(results.nest().outer(), |summary| {
+        if let Ok(scored) = &summary.result {
+            fields.add(&scored.value);
+        }
+        Ok(())
+    })?;
+    let last = ["runs", "failed", "status", "error"].map(String::from);
+    let taken: BTreeSet<String> = header.iter().chain(&last).cloned().collect();
+    let is_taken = |path: &String| taken.contains(path) || path == "value";
+    let named = |path: &String| match is_taken(path) {
+        true => format!("value.{path}"),
+        false => path.clone(),
+    };
+    header.extend(fields.paths().iter().map(named));
+    header.extend(fields.needs_values().then(|| "value".to_string()));
+    header.extend(last);
     csv.line(&header).map_err(failed)?;
     results.summaries(results.nest().outer(), |summary| {
         let mut cells: Vec<String> = rows.coordinates(summary.key).iter().map(cell).collect();
@@ -115,7 +131,10 @@ pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
             Ok(scored) => (scored.score.map(Value::Float), Some(scored.value.clone()), None),
             Err(error) => (None, None, Some(error.clone())),
         };
-        cells.extend([score, value].map(|value| value.as_ref().map(cell).unwrap_or_default()));
+        cells.push(score.as_ref().map(cell).unwrap_or_default());
+        let (own, rest) = fields.cells(&value.unwrap_or_default());
+        cells.extend(own.iter().map(cell));
+        cells.extend(fields.needs_values().then(|| cell(&rest)));
         cells.extend([summary.runs.to_string(), summary.failed.to_string()]);
         cells.push(status(results, &summary).to_string());
         cells.push(error.unwrap_or_default());

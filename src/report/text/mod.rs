@@ -1,6 +1,9 @@
 //! Results as text: a table, JSON, CSV.
 
 pub(crate) mod csv;
+#[cfg(feature = "cli")]
+pub(crate) mod field_columns;
+mod fields;
 pub(crate) mod json;
 #[cfg(feature = "cli")]
 pub(crate) mod lines;

@@ -1,8 +1,10 @@
 //! The result as a table for a terminal.
 
-use crate::model::{LoopNest, Reduce, Value};
+use crate::model::{Reduce, Value};
+use crate::report::text::field_columns::FieldColumns;
 use crate::report::text::lines::Lines;
 use crate::report::text::means::{NOTE, OVER_ALL, mean_over_all};
+use crate::report::text::words::things;
 use crate::report::{Rows, status};
 use crate::store::Results;
 use crate::util::error::Result;
@@ -21,11 +23,17 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     let mut header = rows.coordinate_names();
     let texts = header.len();
     header.extend(rows.best_names().iter().map(|name| format!("best {name}")));
-    header.extend([score_name(nest), "runs".to_string()]);
-    let score = header.len() - 2;
+    let score = header.len();
     // The output of the user's own summarize is shown in full.
     let native = nest.loops().get(nest.outer()).is_some_and(|l| l.reduce == Some(Reduce::Native));
     let has_kept = results.kept_runs(0..nest.tasks())? > 0;
+    let columns = match native {
+        true => FieldColumns::default(),
+        false => FieldColumns::of(results)?,
+    };
+    header.push(columns.heading(nest, &results.score_name()?));
+    header.extend(columns.names());
+    header.push("runs".to_string());
     let (mut all, mut over_all, mut number) = (Vec::new(), Vec::new(), 0);
     results.summaries(nest.outer(), |summary| {
         number += 1;
@@ -34,13 +42,16 @@ pub(crate) fn table(results: &Results) -> Result<String> {
         }
         let mut cells: Vec<String> = rows.coordinates(summary.key).iter().map(cell).collect();
         cells.extend(rows.best(&summary).iter().map(cell));
+        let value = summary.result.as_ref().map_or(&Value::Null, |scored| &scored.value);
         cells.push(match &summary.result {
             Ok(scored) => match scored.score {
-                Some(score) if !native => cell(&Value::Float(score)),
-                _ => beginning(&cell(&scored.value), WIDEST),
+                Some(score) if !native => columns.score(score, value),
+                _ if columns.have_all(value) => String::new(),
+                _ => beginning(&cell(value), WIDEST),
             },
             Err(error) => format!("{}: {}", status(results, &summary), in_a_line(error)),
         });
+        cells.extend(columns.cells(value));
         let total = summary.runs + summary.failed;
         let kept = match has_kept {
             true => results.kept_runs(nest.tasks_below(summary.key))?,
@@ -77,17 +88,13 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     if differs {
         text += &format!("{NOTE}\n");
     }
+    if columns.more > 0 {
+        text += &format!("... and {} in summary.csv\n", things(columns.more as u64, "field"));
+    }
     if number > TABLE_ROWS {
         text += &format!("... and {} rows more in summary.csv", number - TABLE_ROWS);
     }
     Ok(text.trim_end().to_string())
-}
-
-/// The header of the result column: how the loops are reduced.
-pub(crate) fn score_name(nest: &LoopNest) -> String {
-    let reduces = nest.loops().iter().filter_map(|l| l.reduce.as_ref()).map(Reduce::text);
-    let name = reduces.collect::<Vec<_>>().join(" of ");
-    if name.is_empty() { "score".to_string() } else { name }
 }
 
 /// The most informative line of an error: of a Python traceback, the last one.
