@@ -23,9 +23,10 @@ mod for_cli {
     pub(crate) use super::export::{ExportFormat, export};
     pub(crate) use super::figures::draw;
     pub(crate) use super::html::{Facts, page};
+    pub(crate) use super::text::cells::{called, cell as in_words};
     pub(crate) use super::text::csv::Rows;
     pub(crate) use super::text::lines::Lines;
-    pub(crate) use super::text::table::{called, cell as in_words, in_a_line, table};
+    pub(crate) use super::text::table::{in_a_line, table};
     pub(crate) use crate::util::text::beginning;
 }
 

@@ -6,6 +6,9 @@ use crate::model::reduce::accumulator::Accumulator;
 use crate::model::reduce::fold_list::FoldList;
 use crate::model::value::Value;
 
+/// Longest string of a summary. (bytes)
+const LONGEST_TEXT: usize = 1000;
+
 /// The fields seen so far, in the order in which the first records have them.
 #[derive(Debug, Default)]
 pub(super) struct FieldTable {
@@ -37,7 +40,7 @@ impl FieldTable {
     pub(super) fn push(&mut self, record: &Value, weight: f64, list: &FoldList) {
         let mut place = 0;
         record.each_field(&mut |name, value| {
-            if matches!(value, Value::List(_)) {
+            if !can_fold(value) {
                 return;
             }
             let field = self.field(&name, place);
@@ -152,6 +155,16 @@ pub(super) fn number(number: f64) -> Value {
     if number.is_nan() { Value::Null } else { Value::Float(number) }
 }
 
+/// Whether a summary may have a field with such a value. Long strings are data rather than names, and would have to be
+/// kept until their turn.
+fn can_fold(value: &Value) -> bool {
+    match value {
+        Value::List(_) => false,
+        Value::Text(text) => text.len() <= LONGEST_TEXT,
+        _ => true,
+    }
+}
+
 /// What a fold needs of a record: the fields that can be folded, under their paths.
 pub(super) fn foldable(record: &Value) -> Value {
     if !matches!(record, Value::Record(_)) {
@@ -159,7 +172,7 @@ pub(super) fn foldable(record: &Value) -> Value {
     }
     let mut fields = Vec::new();
     record.each_field(&mut |name, value| {
-        if !matches!(value, Value::List(_)) {
+        if can_fold(value) {
             fields.push((name.into_owned(), value.clone()));
         }
     });

@@ -10,7 +10,7 @@ use crate::model::value::Value;
 use crate::util::text::did_you_mean;
 
 /// The fields of a record that is a reduction.
-type Fields = [(String, Value)];
+type ReduceFields = [(String, Value)];
 
 impl Reduce {
     /// Reads a reduction that is no function: a name, a list of folds, or a record.
@@ -88,7 +88,7 @@ fn in_list(name: &str) -> String {
 }
 
 /// `{ mean = "r2", weight = "n" }`, `{ quantile = 0.9 }`.
-fn by_field(fields: &Fields) -> Result<FoldList, String> {
+fn by_field(fields: &ReduceFields) -> Result<FoldList, String> {
     let mut list: Option<FoldList> = None;
     let mut weight = None;
     for (key, value) in fields {
@@ -128,7 +128,7 @@ fn by_field(fields: &Fields) -> Result<FoldList, String> {
 }
 
 /// `{ max = "r2", within = { sem = 1 }, prefer = { max = "alpha" } }`.
-fn best(fields: &Fields) -> Result<BestRule, String> {
+fn best(fields: &ReduceFields) -> Result<BestRule, String> {
     let mut rule = BestRule::new(false);
     let (mut within, mut prefer) = (None, None);
     for (key, value) in fields {

@@ -1,8 +1,8 @@
 //! The columns of a table for the fields of its summaries: a number with its spread in one of them.
 
 use crate::model::{Loop, LoopNest, Reduce, Value};
+use crate::report::text::cells::cell;
 use crate::report::text::fields::SummaryFields;
-use crate::report::text::table::{TABLE_ROWS, cell};
 use crate::store::Results;
 use crate::util::error::Result;
 
@@ -47,8 +47,8 @@ impl FieldColumn {
 }
 
 impl FieldColumns {
-    /// The columns for the first rows of the result. Lists are left to summary.csv.
-    pub(crate) fn of(results: &Results) -> Result<FieldColumns> {
+    /// The columns for the first `most` rows of the result. Lists are left to summary.csv.
+    pub(crate) fn of(results: &Results, most: usize) -> Result<FieldColumns> {
         let mut fields = SummaryFields::default();
         let (mut lists, mut number) = (Vec::new(), 0);
         // The field that is the score in every row.
@@ -56,7 +56,7 @@ impl FieldColumns {
         results.summaries(results.nest().outer(), |summary| {
             number += 1;
             let Ok(scored) = &summary.result else { return Ok(()) };
-            if number > TABLE_ROWS || !matches!(scored.value, Value::Record(_)) {
+            if number > most || !matches!(scored.value, Value::Record(_)) {
                 return Ok(());
             }
             fields.add(&scored.value);

@@ -1,5 +1,7 @@
 //! Results as text: a table, JSON, CSV.
 
+#[cfg(feature = "cli")]
+pub(crate) mod cells;
 pub(crate) mod csv;
 #[cfg(feature = "cli")]
 pub(crate) mod field_columns;

@@ -1,6 +1,7 @@
 //! The result as a table for a terminal.
 
 use crate::model::{Reduce, Value};
+use crate::report::text::cells::cell;
 use crate::report::text::field_columns::FieldColumns;
 use crate::report::text::lines::Lines;
 use crate::report::text::means::{NOTE, OVER_ALL, mean_over_all};
@@ -29,7 +30,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     let has_kept = results.kept_runs(0..nest.tasks())? > 0;
     let columns = match native {
         true => FieldColumns::default(),
-        false => FieldColumns::of(results)?,
+        false => FieldColumns::of(results, TABLE_ROWS)?,
     };
     header.push(columns.heading(nest, &results.score_name()?));
     header.extend(columns.names());
@@ -102,70 +103,4 @@ pub(crate) fn in_a_line(error: &str) -> &str {
     let mut lines = error.lines();
     let line = if error.starts_with("Traceback") { lines.next_back() } else { lines.next() };
     line.unwrap_or_default()
-}
-
-/// Numbers with six digits; summary.csv has full precision.
-pub(crate) fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::Float(0.0) => "0".to_string(),
-        Value::Float(f) if f.is_finite() => number(*f),
-        Value::List(items) => {
-            format!("[{}]", items.iter().map(inner).collect::<Vec<_>>().join(", "))
-        }
-        Value::Record(fields) => {
-            let field = |(name, value): &(String, Value)| format!("{name} {}", inner(value));
-            fields.iter().map(field).collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
-    }
-}
-
-/// A point beside a name or as a label, where an empty cell would say nothing.
-pub(crate) fn called(value: &Value) -> String {
-    if *value == Value::Null { "none".to_string() } else { cell(value) }
-}
-
-fn inner(value: &Value) -> String {
-    match value {
-        Value::Null => "null".to_string(),
-        Value::Record(_) => format!("({})", cell(value)),
-        other => cell(other),
-    }
-}
-
-fn number(f: f64) -> String {
-    let digits = 5 - f.abs().log10().floor() as i32;
-    match digits {
-        0..=10 => {
-            let text = format!("{f:.*}", digits as usize);
-            let text = if text.contains('.') {
-                text.trim_end_matches('0').trim_end_matches('.')
-            } else {
-                &text
-            };
-            text.to_string()
-        }
-        _ => format!("{f:.5e}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_short() {
-        for (number, text) in [
-            (0.48232705219, "0.482327"),
-            (-3.0, "-3"),
-            (1e-4, "0.0001"),
-            (0.00044984, "0.00044984"),
-            (123456.7, "123457"),
-            (1.5e9, "1.50000e9"),
-            (0.0, "0"),
-        ] {
-            assert_eq!(cell(&Value::Float(number)), text);
-        }
-    }
 }
