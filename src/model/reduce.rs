@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::results::{Scored, Winner};
+use crate::model::results::{ResultValue, Scored, Winner};
 use crate::model::value::Value;
 
 /// How a loop's points fold into one value.
@@ -210,8 +210,8 @@ impl Fold {
                 result.score.is_some_and(|score| leads(*sign, (slot, score), best.as_ref()))
             }
             FoldState::Items { typed: true, .. } => {
-                let (score, typed) = (result.score, result.typed.clone());
-                return Scored { score, value: Value::Null, best: result.best.clone(), typed };
+                let (typed, best) = (result.typed.clone(), result.best.clone());
+                return Scored { score: result.score, best, typed, ..Scored::default() };
             }
             _ => false,
         };
@@ -227,13 +227,14 @@ impl Fold {
         let score = item.result.as_ref().and_then(|scored| scored.score);
         match &mut self.state {
             FoldState::All(values) => {
-                values.push(item.result.as_ref().map_or(Value::Null, |s| s.value.clone()));
+                let value = item.result.as_ref().map(|scored| scored.value.get().into_owned());
+                values.push(value.unwrap_or_default());
                 self.count += u64::from(item.result.is_some());
             }
             FoldState::Items { items, typed } => {
                 self.count += u64::from(item.result.is_some());
                 if let (true, Some(result)) = (*typed, &mut item.result) {
-                    result.value = Value::Null; // it may be large, and is not needed
+                    result.value = ResultValue::default(); // it may be large, and is not needed
                 }
                 items.push(item);
             }
@@ -321,7 +322,7 @@ impl Fold {
                 }
             }
             FoldState::Count => {
-                let value = Value::Int(self.count as i64);
+                let value = Value::Int(self.count as i64).into();
                 return Some(Folded::Value(Scored {
                     score: Some(count),
                     value,
@@ -329,7 +330,7 @@ impl Fold {
                 }));
             }
             FoldState::All(values) => {
-                let value = Value::List(values);
+                let value = Value::List(values).into();
                 return Some(Folded::Value(Scored { score: None, value, ..Scored::default() }));
             }
             FoldState::Items { items, .. } => return Some(Folded::Items(items)),
@@ -381,7 +382,7 @@ mod tests {
         let std = fold(Reduce::Std, &scores).unwrap().score.unwrap();
         assert!((std - 4.25f64.sqrt()).abs() < 1e-15, "{std}");
         assert_eq!(
-            fold(Reduce::All, &scores).unwrap().value.to_string(),
+            fold(Reduce::All, &scores).unwrap().value.get().to_string(),
             "[3.0,null,-1.0,4.0,4.0]"
         );
     }

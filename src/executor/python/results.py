@@ -36,10 +36,12 @@ class Texts:
         self.end = 0
 
     def add(self, task, body, took):
-        """Returns a frame for the worker if there is no room."""
+        """Returns a frame for the worker, as a list, if there is no room."""
         end = self.end + 4 + len(body)
-        if end > len(texts):
-            return body[:-1] + f', "seconds": {took!r}}}'.encode()
+        if isinstance(body, list) or end > len(texts):
+            pieces = body if isinstance(body, list) else [body]
+            pieces[-1] = pieces[-1][:-1] + f',"seconds":{took!r}}}'.encode()
+            return pieces
         texts[self.end : end] = struct.pack("=I", len(body)) + body
         numbers[task], durations[task] = self.end, -1.0 - took
         self.end = end

@@ -105,7 +105,7 @@ impl ResultsFile {
         let seconds = self.numbers(SECONDS, tasks)?;
         let answer = |(number, seconds): (f64, f64)| match seconds < 0.0 {
             true => Ok((protocol::decode(&self.text(number as u64)?), -1.0 - seconds)),
-            false => Ok((Ok(Value::Float(number)), seconds)),
+            false => Ok((Ok(Value::Float(number).into()), seconds)),
         };
         numbers.into_iter().zip(seconds).map(answer).collect()
     }
@@ -158,10 +158,10 @@ mod tests {
         write(&file, 8 * SURE as u64, &1u64.to_ne_bytes());
         assert_eq!(file.progress(3).unwrap().sure, 1);
         let answers = file.answers(0..2).unwrap();
-        assert_eq!(answers[0], (Ok(Value::Float(1.5)), 0.25));
+        assert_eq!(answers[0], (Ok(Value::Float(1.5).into()), 0.25));
         assert!(answers[1].0.is_err(), "a text that is cut off: {answers:?}");
         write(&file, TEXTS + 100, &15u32.to_ne_bytes());
-        assert_eq!(file.answers(1..2).unwrap(), [(Ok(Value::Text("abc".into())), 0.5)]);
+        assert_eq!(file.answers(1..2).unwrap(), [(Ok(Value::Text("abc".into()).into()), 0.5)]);
         file.restart(2).unwrap();
         assert_eq!(file.progress(2).unwrap().done, 0);
     }

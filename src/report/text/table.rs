@@ -37,7 +37,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
         cells.push(match &summary.result {
             Ok(scored) => match scored.score {
                 Some(score) if !native => cell(&Value::Float(score)),
-                _ => beginning(&cell(&scored.value), WIDEST),
+                _ => beginning(&cell(&scored.value.get()), WIDEST),
             },
             Err(error) => format!("{}: {}", status(results, &summary), in_a_line(error)),
         });
