@@ -7,7 +7,9 @@ ACCEPTED, PHASE, SURE = 1, 2, 3
 with open(sys.argv[1], "r+b") as file:
     memory = mmap.mmap(file.fileno(), SIZE)
     file.seek(0, 2)  # what is written to the descriptor by mistake does no harm there
-os.unlink(sys.argv.pop())
+if not sys.argv[-1].startswith("/proc/"):
+    os.unlink(sys.argv[-1])
+sys.argv.pop()
 
 
 def attach(memory):
