@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Desk, gridmpi, peak, sql_rows};
+use common::{Desk, gridmpi, mpirun, peak, sql_rows};
 use serde_json::{Value, json};
 
 /// 120 values of a megabyte, of which the first comes last: 119 MB would wait for it.
@@ -104,6 +104,54 @@ fn a_value_over_16_mib_is_a_file_that_the_summary_names() {
     fs::write(desk.path("out").join(file), &there[1..]).unwrap();
     let ran = desk.run(gridmpi(), &["export", "out", "--format", "csv"]).exits(1);
     assert!(ran.stderr.contains(file) && ran.stderr.contains("damaged"), "{}", ran.stderr);
+}
+
+/// As often as it was copied, 57 MiB took 200 on rank 0 and 250 in the child.
+#[test]
+fn a_large_value_is_there_twice_at_most() {
+    let job = |crunch: &str| {
+        format!(
+            "[crunch]\n{crunch}\n[[loop]]\nname = \"a\"\nvalues = [1]\n\
+             [[loop]]\nname = \"b\"\nvalues = [1]\nreduce = \"max\"\n"
+        )
+    };
+    let python = "python = \"fit.py:fit\"";
+    let fit = |value: &str| format!("def fit(a, b):\n    return {{'score': 1.5, 'x': {value}}}\n");
+    let list = "[i / 7 + 1e-9 for i in range(1_000_000)]"; // 31 MiB, and 18 as JSON
+    let shell = "shell = \"sh fit.py > $GRIDMPI_RESULT\"";
+    let script = "printf '{\"score\": 1.5, \"x\": \"'; head -c 60000000 /dev/zero | tr '\\0' x; printf '\"}\\n'\n";
+    for (crunch, fit, length, most) in [
+        (python, fit("'x' * 60_000_000"), 60_000_020, 175),
+        (python, fit("'a\\nb' * 15_000_000"), 60_000_020, 175),
+        (python, fit(list), 0, 110),
+        (shell, script.to_string(), 60_000_020, 175),
+    ] {
+        let desk = Desk::with_job(&job(crunch));
+        desk.write("fit.py", &fit);
+        let (_, most_used) = peak(&desk, &["job.toml", "--out", "out", "--threads", "1"]);
+        assert!(most_used < most, "{crunch} {fit}: {most_used} MiB");
+        let files = fs::read_dir(desk.path("out/large")).unwrap();
+        let files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        let [file] = files.as_slice() else { panic!("{files:?}") };
+        let json = fs::read(file).unwrap();
+        assert!(json.starts_with(b"{\"score\":1.5,\"x\":"));
+        match length {
+            0 => {
+                let value: Value = serde_json::from_slice(&json).unwrap();
+                assert_eq!(value["x"].as_array().unwrap().len(), 1_000_000);
+                assert_eq!(value["x"][999_999], json!(999_999.0 / 7.0 + 1e-9));
+            }
+            _ => assert_eq!(json.len(), length),
+        }
+        assert_eq!(desk.sql("SELECT score FROM groups"), ["1.5"]);
+    }
+    // Over MPI, rank 0 has a process of its own.
+    let desk = Desk::with_job(&job(python));
+    desk.write("fit.py", &fit("'x' * 60_000_000"));
+    let arguments = ["job.toml", "--out", "out", "--format", "json"];
+    let ran = desk.run(mpirun(2), &arguments).exits(0).json();
+    let most_used = ran["timing"]["master_peak_rss_bytes"].as_u64().unwrap() >> 20;
+    assert!(most_used < 140, "{most_used} MiB");
 }
 
 #[test]

@@ -55,6 +55,36 @@ fn values_that_nobody_sees_are_not_read() {
 }
 
 #[test]
+fn an_export_holds_one_row_of_large_fields() {
+    let desk = Desk::with_job(
+        "[crunch]\npython = \"fit.py:fit\"\n[[loop]]\nname = \"a\"\nvalues = [1, 2, 3]\nreduce = \"max\"\n",
+    );
+    desk.write(
+        "fit.py",
+        "def fit(a):\n    return {'score': a, 'x': 'a,b' * 3_000_000, 'y': 'c' * 9_000_000}\n",
+    );
+    start(&desk);
+    let (ran, peak) = peak(&desk, &["export", "out", "--format", "csv", "--to", "runs.csv"]);
+    assert_eq!(ran.stdout, "wrote runs.csv\n");
+    // All three rows together have 51 MiB, several times over.
+    assert!(peak < 90, "{peak} MiB");
+    let csv = fs::read_to_string(desk.path("runs.csv")).unwrap();
+    assert_eq!((csv.lines().count(), csv.len() / 1_000_000), (4, 54));
+}
+
+#[test]
+fn the_best_of_many_rows_are_listed_as_they_are_read() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"a\"\nrange = { from = 0, to = 30000 }\n\
+         [[loop]]\nname = \"b\"\nvalues = [1]\nreduce = \"max\"\n",
+    );
+    start(&desk);
+    let (ran, peak) = peak(&desk, &["best", "out"]);
+    assert!(ran.stdout.lines().count() >= 30_000);
+    assert!(peak < 36, "{peak} MiB");
+}
+
+#[test]
 fn a_list_of_a_few_runs_reads_a_few_runs() {
     let desk = Desk::with_job(
         "[crunch]\nbuiltin = \"multiply\"\n[[loop]]\nname = \"a\"\nrange = { from = 0, to = 100000 }\n",
@@ -134,14 +164,17 @@ fn tables_of_thousands_of_columns_come_through() {
         wide += &format!("\n{}", line(&|i| (i * 7 % 1000 + row).to_string()));
     }
     desk.write("wide.csv", &wide);
-    start(&desk);
+    let (_, most) = peak(&desk, &["job.toml", "--out", "out", "--threads", "2"]);
+    assert!(most < 120, "{most} MiB");
     let summary = fs::read_to_string(desk.path("out/summary.csv")).unwrap();
     let rows: Vec<Vec<&str>> = summary.lines().map(|line| line.split(',').collect()).collect();
     assert_eq!((rows.len(), rows[0].len()), (4, columns + 7));
     assert_eq!((rows[0][12_345], rows[2][12_345]), ("p.column_12345", "416"));
     assert_eq!(rows[3][columns + 1], "995.0");
     desk.says(&["report", "out", "--to", "report.html"]);
-    let csv = desk.says(&["export", "out", "--format", "csv"]);
+    let (ran, most) = peak(&desk, &["export", "out", "--format", "csv"]);
+    assert!(most < 70, "{most} MiB");
+    let csv = ran.stdout;
     let last: Vec<&str> = csv.lines().last().unwrap().split(',').collect();
     assert_eq!((last[1], last[columns], last[columns + 3]), ("2", "995", "995.0"));
 }

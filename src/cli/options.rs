@@ -139,7 +139,7 @@ impl Options {
         let mut exit = Exit::SomeFailed;
         results.runs(0..results.nest().tasks(), |run| {
             let (task, json) = (run.key.index, self.format == OutputFormat::Json);
-            let value = run.result.as_ref().map(|scored| scored.value.to_json());
+            let value = run.result.as_ref().map(|scored| scored.value.get().to_json());
             if json {
                 let line = json!({
                     "task": task,

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::executor::process::attempt::AttemptProcess;
 use crate::executor::process::child::Limits;
 use crate::executor::process::tail::Tail;
@@ -15,8 +17,9 @@ use crate::executor::{CallResult, Executor, RESULT_LIMIT, Slot, Task, startup, t
 use crate::job::placeholders::{LONGEST_ARGUMENT, Template};
 use crate::job::shell::script::ShellScript;
 use crate::job::{CommandWords, CrunchSpec, Job, ShellLine, named_json};
+use crate::model::value::json_text::JsonText;
 use crate::model::value::printed::{PrintedError, parse_printed};
-use crate::model::{RunError, Scored, Value, short};
+use crate::model::{ResultValue, RunError, Scored, Value, short};
 use crate::util::error::Result;
 use crate::util::files;
 use crate::util::programs::{find_program, named_program};
@@ -276,18 +279,19 @@ impl CommandExecutor {
             return Err(format!("{program}: {how}\n{stderr}").into());
         }
         let value = match result.read()? {
-            Some(text) => value("the result file", &text)?,
+            Some(text) => value("the result file", text.into())?,
             None => match stdout.last_line().map_err(|why| format!("{LAST_LINE} {why}"))? {
-                Some(last) => value(LAST_LINE, last)?,
+                Some(last) => value(LAST_LINE, Bytes::copy_from_slice(last.as_bytes()))?,
                 // No score needed: the program may be run for its side effects.
-                None if !task.job.needs_score() => Value::Null,
+                None if !task.job.needs_score() => Value::Null.into(),
                 None => return Err("no result: no result file, and nothing on stdout".into()),
             },
         };
         let is_boxed = |value: &Value| matches!(value, Value::List(items) if items.len() == 1);
-        let is_of_r = is_boxed(&value) || value.field(&task.job.score).is_some_and(is_boxed);
+        let is_of_r =
+            |value: &Value| is_boxed(value) || value.field(&task.job.score).is_some_and(is_boxed);
         task.scored(value).map_err(|error| match error {
-            RunError::NoScore { why, value } if is_of_r => RunError::NoScore { why: format!("{why}; R's jsonlite writes one number as a list unless toJSON gets auto_unbox = TRUE"), value },
+            RunError::NoScore { why, value } if is_of_r(&value) => RunError::NoScore { why: format!("{why}; R's jsonlite writes one number as a list unless toJSON gets auto_unbox = TRUE"), value },
             other => other,
         })
     }
@@ -406,8 +410,12 @@ impl ResultFile {
 }
 
 /// The value that a program has printed.
-fn value(place: &str, text: &str) -> Result<Value, String> {
-    parse_printed(text).map_err(|error| match error {
+fn value(place: &str, text: Bytes) -> Result<ResultValue, String> {
+    if let Some(json) = JsonText::take(&text, 0..text.len(), "") {
+        return Ok(ResultValue::Json(json));
+    }
+    let text = std::str::from_utf8(&text).expect("from a string");
+    parse_printed(text).map(ResultValue::from).map_err(|error| match error {
         PrintedError::Neither(why) => {
             let text = short(&text.trim_end().into());
             format!("{place} is neither a number nor JSON: {text} ({why})")

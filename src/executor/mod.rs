@@ -22,9 +22,9 @@ use crate::executor::rust::{ErasedStudy, RustExecutor, RustReducer};
 #[cfg(feature = "jobs")]
 use crate::job;
 use crate::job::Job;
-#[cfg(feature = "jobs")]
-use crate::model::score;
 use crate::model::{Key, Reduce, RunError, Scored, SlotResult, Value};
+#[cfg(feature = "jobs")]
+use crate::model::{ResultValue, score};
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -89,7 +89,7 @@ impl Task<'_> {
 
     /// The value with its score.
     #[cfg(feature = "jobs")]
-    fn scored(&self, value: Value) -> Result<Scored, RunError> {
+    fn scored(&self, value: impl Into<ResultValue>) -> Result<Scored, RunError> {
         score(value, &self.job.score, self.job.needs_score())
     }
 }

@@ -9,8 +9,8 @@ use std::ops::Range;
 use crate::master::GroupView;
 use crate::master::early_numbers::EarlyNumbers;
 use crate::model::{
-    Completeness, Fold, FoldOrder, Folded, GroupSummary, Key, LoopNest, RunBatch, Scored,
-    SlotResult, Value, Winner, choose,
+    Completeness, Fold, FoldOrder, Folded, GroupSummary, Key, LoopNest, ResultValue, RunBatch,
+    Scored, SlotResult, Value, Winner, choose,
 };
 
 #[derive(Debug)]
@@ -353,5 +353,6 @@ impl OpenGroup {
 
 /// Whether a result is one number, for which 8 bytes are enough.
 fn is_number(result: &Scored) -> bool {
-    result.score.is_some() && !matches!(result.value, Value::Record(_))
+    result.score.is_some()
+        && matches!(&result.value, ResultValue::Tree(value) if !matches!(value, Value::Record(_)))
 }

@@ -29,7 +29,7 @@ pub(crate) fn choose(
     let best = best.ok_or("no run counts")?;
     let unit = match tolerance.spread {
         None => 1.0,
-        Some(_) => number_at(&best.value, tolerance.spread_field()).ok_or_else(|| {
+        Some(_) => number_at(&best.value.get(), tolerance.spread_field()).ok_or_else(|| {
             let field = tolerance.spread_field();
             format!("the best point has no '{field}', within which others are as good: it needs more than one run")
         })?,
@@ -55,19 +55,20 @@ pub(crate) fn choose(
     }
     let (_, slot, mut scored) = chosen.ok_or("no run counts")?;
     let name = tolerance.best_field();
-    if scored.value.at_path(name).is_some() {
+    if scored.value.get().at_path(name).is_some() {
         return Err(format!(
             "the summary would have two fields '{name}': the one that crunch gives and the best '{by}'; give crunch's another name"
         ));
     }
     let found = (name.to_string(), Value::Float(rule.sign() * best));
-    match &mut scored.value {
-        Value::Record(fields) => fields.push(found),
-        plain => {
-            let own = (by.clone(), std::mem::take(plain));
-            *plain = Value::Record(vec![own, found]);
+    let value = match std::mem::take(&mut scored.value).into_value() {
+        Value::Record(mut fields) => {
+            fields.push(found);
+            fields
         }
-    }
+        plain => vec![(by.clone(), plain), found],
+    };
+    scored.value = Value::Record(value).into();
     scored.best.insert(0, Winner { level: key.level, slot });
     Ok(scored)
 }

@@ -1,10 +1,14 @@
 //! Assignments, results of attempts and summaries of groups.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::model::key::Key;
 use crate::model::value::Value;
+use crate::model::value::json_text::JsonText;
+use crate::util::shared_bytes;
 
 /// A range of tasks given to one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,11 +89,66 @@ pub(crate) struct Scored {
     /// The number that reductions compare and add; never NaN.
     pub(crate) score: Option<f64>,
     /// The whole value.
-    pub(crate) value: Value,
+    pub(crate) value: ResultValue,
     /// The winning point of each loop that max or min decided, outermost first.
     pub(crate) best: Vec<Winner>,
     /// The encoded Rust value, if crunch or the reduction is the user's Rust function.
+    #[serde(deserialize_with = "shared_bytes::deserialize")]
     pub(crate) typed: Bytes,
+}
+
+/// The value of a result: a tree, or its JSON if it is large.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum ResultValue {
+    Tree(Value),
+    Json(JsonText),
+}
+
+impl ResultValue {
+    pub(crate) fn get(&self) -> Cow<'_, Value> {
+        match self {
+            ResultValue::Tree(value) => Cow::Borrowed(value),
+            ResultValue::Json(json) => Cow::Owned(json.to_value()),
+        }
+    }
+
+    pub(crate) fn into_value(self) -> Value {
+        match self {
+            ResultValue::Tree(value) => value,
+            ResultValue::Json(json) => json.to_value(),
+        }
+    }
+
+    /// Approximate size in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            ResultValue::Tree(value) => value.weight(),
+            ResultValue::Json(json) => json.len(),
+        }
+    }
+
+    /// Gives its JSON, in pieces.
+    pub(crate) fn json_pieces<E>(
+        &self,
+        out: &mut dyn FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self {
+            ResultValue::Tree(value) => value.json_pieces(out),
+            ResultValue::Json(json) => out(json.as_str()),
+        }
+    }
+}
+
+impl Default for ResultValue {
+    fn default() -> ResultValue {
+        ResultValue::Tree(Value::Null)
+    }
+}
+
+impl From<Value> for ResultValue {
+    fn from(value: Value) -> ResultValue {
+        ResultValue::Tree(value)
+    }
 }
 
 /// The winning point of a max or min.
@@ -103,13 +162,13 @@ pub(crate) struct Winner {
 
 impl Scored {
     pub(crate) fn number(number: f64) -> Scored {
-        Scored { score: Some(number), value: Value::Float(number), ..Scored::default() }
+        Scored { score: Some(number), value: Value::Float(number).into(), ..Scored::default() }
     }
 
     /// The number, if the value is a plain number.
     pub(crate) fn as_number(&self) -> Option<f64> {
         match (self.score, &self.value) {
-            (Some(score), Value::Float(value))
+            (Some(score), ResultValue::Tree(Value::Float(value)))
                 if score.to_bits() == value.to_bits()
                     && self.best.is_empty()
                     && self.typed.is_empty() =>

@@ -1,19 +1,31 @@
 //! Finds the score in what crunch gave.
 
-use crate::model::results::{RunError, Scored};
+use crate::model::results::{ResultValue, RunError, Scored};
 use crate::model::value::Value;
 use crate::util::text::beginning;
 
 /// Finds the score in crunch's result: a number is its own score, a record has it under `key`. A NaN score,
 /// or a missing score where one is needed, makes the run fail.
-pub(crate) fn score(value: Value, key: &str, needed: bool) -> Result<Scored, RunError> {
-    let found = match find(&value, key, needed) {
+pub(crate) fn score(
+    value: impl Into<ResultValue>,
+    key: &str,
+    needed: bool,
+) -> Result<Scored, RunError> {
+    let value = value.into();
+    let found = match &value {
+        ResultValue::Tree(value) => find(value, key, needed),
+        ResultValue::Json(json) => match json.with_only(key) {
+            Some(record) => find(&record, key, needed),
+            None => find(&value.get(), key, needed),
+        },
+    };
+    let found = match found {
         Ok(found) => found,
-        Err(why) => return Err(RunError::NoScore { why, value: Box::new(value) }),
+        Err(why) => return Err(RunError::NoScore { why, value: Box::new(value.into_value()) }),
     };
     // Numbers are stored as floats, so that 3 and 3.0 are the same result.
     let value = match (&value, found) {
-        (Value::Int(_), Some(number)) => Value::Float(number),
+        (ResultValue::Tree(Value::Int(_)), Some(number)) => Value::Float(number).into(),
         _ => value,
     };
     Ok(Scored { score: found, value, ..Scored::default() })

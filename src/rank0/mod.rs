@@ -31,6 +31,9 @@ use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::requests::Request;
 use crate::wire::transport::Hub;
 
+/// The buffer of a message of this size is not kept for the next one. (bytes)
+const LONG: usize = 1 << 20;
+
 /// Time limit for the workers' farewell messages.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -146,6 +149,7 @@ pub(crate) fn serve(
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
     let mut crowded = BTreeSet::new(); // what was warned of, once for all workers that are alike
     while !master.is_over() && !effects.is_leaving() {
+        let long; // dropped with what is not kept of it
         // The actions that this event causes. They may borrow from its message.
         let mut due: Vec<Action> = actions;
         let happened =
@@ -161,7 +165,13 @@ pub(crate) fn serve(
             None => match hub.receive(effects.patience(), &mut received)? {
                 Some(rank) => {
                     traffic.count(received.len());
-                    match codec::decode(&received)? {
+                    let message = if received.len() < LONG {
+                        codec::decode(&received)?
+                    } else {
+                        long = Bytes::from(std::mem::take(&mut received));
+                        codec::decode_shared(&long)?
+                    };
+                    match message {
                         // It is being sent the job, and says hello until that has arrived.
                         ToMaster::Hello { .. } if hub.is_sending(rank) => Event::Sending { rank },
                         ToMaster::Hello { host, threads, cores, process, clock } => {

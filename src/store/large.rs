@@ -12,6 +12,7 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
 use crate::job::LARGE_FOLDER;
 use crate::model;
+use crate::model::value::json_text::JsonText;
 use crate::util::error::{Error, Result};
 use crate::util::files::{Durability, read_regular, write_whole};
 
@@ -51,6 +52,16 @@ pub(crate) fn keep_json(results: &Path, value: &model::Value) -> Result<String> 
     }
     Content { hash: hasher.finalize(), length }
         .write(results, |out| value.json_pieces(&mut |json| out.write_all(json.as_bytes())))
+}
+
+/// The same of a value that is its JSON.
+pub(crate) fn keep_text<'j>(results: &Path, json: &'j JsonText) -> Result<Cow<'j, str>> {
+    let json = json.as_str();
+    if json.len() <= LARGE {
+        return Ok(Cow::Borrowed(json));
+    }
+    let content = Content { hash: blake3::hash(json.as_bytes()), length: json.len() as u64 };
+    content.write(results, |out| out.write_all(json.as_bytes())).map(Cow::Owned)
 }
 
 /// What a file is to hold.

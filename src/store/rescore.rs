@@ -46,7 +46,7 @@ pub(super) fn rescore(
             let StoredRun { key: row, attempt, started, seconds, result } = run;
             let value = match &result {
                 Ok(scored) => scored.value.clone(),
-                Err(RunError::NoScore { value, .. }) => (**value).clone(),
+                Err(RunError::NoScore { value, .. }) => (**value).clone().into(),
                 Err(_) => continue,
             };
             let rescored = score(value, key, needed);

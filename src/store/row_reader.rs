@@ -6,7 +6,8 @@ use bytes::Bytes;
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-use crate::model::{GroupSummary, Key, RunError, Scored, Value, Winner};
+use crate::model::value::json_text::{JsonText, LEAST};
+use crate::model::{GroupSummary, Key, ResultValue, RunError, Scored, Value, Winner};
 use crate::store::large;
 use crate::store::row_keys::RowKeys;
 use crate::store::rows::{StoredRun, checksum};
@@ -113,19 +114,22 @@ impl Reader<'_> {
             Err(why) => return Ok(Err(why.to_string())),
         };
         let value = match value {
-            _ if let Some(named) = named => named,
+            _ if let Some(named) = named => named.into(),
             _ if !self.native && !exact.is_empty() => match codec::decode(&exact) {
-                Ok(value) => value,
+                Ok(value) => ResultValue::Tree(value),
                 Err(why) => return Ok(Err(why.to_string())),
             },
-            Some(json) => match large::json(self.results, &json) {
-                Ok(whole) => Value::parse(&whole).unwrap_or_else(|_| Value::Text(whole.into())),
+            Some(column) => match large::json(self.results, &column) {
+                Ok(json) if json.len() >= LEAST => {
+                    ResultValue::Json(JsonText::stored(json.into_owned()))
+                }
+                Ok(json) => Value::parse(&json).unwrap_or_else(|_| Value::Text(json.into())).into(),
                 Err(why) => return Ok(Err(why.to_string())),
             },
-            None => score.map_or(Value::Null, Value::Float),
+            None => score.map_or(Value::Null, Value::Float).into(),
         };
         if let Some(why) = error {
-            return Ok(Ok(Err(RunError::NoScore { why, value: Box::new(value) })));
+            return Ok(Ok(Err(RunError::NoScore { why, value: Box::new(value.into_value()) })));
         }
         let best = winners(best.as_deref());
         let typed = if self.native { exact } else { Bytes::new() };

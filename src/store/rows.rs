@@ -1,6 +1,7 @@
 //! Converts runs and summaries to rows of the store and back. Each row has a checksum, so that damage is
 //! detected.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -9,7 +10,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params};
 use serde_json::json;
 
-use crate::model::{GroupSummary, RunBatch, RunError, Scored, Value};
+use crate::model::{GroupSummary, ResultValue, RunBatch, RunError, Scored, Value};
 use crate::store::large;
 use crate::store::row_keys::RowKeys;
 use crate::util::error::Result;
@@ -18,7 +19,7 @@ use crate::wire::codec;
 /// The columns of a result.
 struct Columns<'a> {
     score: Option<f64>,
-    value: Option<String>,
+    value: Option<Cow<'a, str>>,
     best: Option<String>,
     error: Option<&'a str>,
     exact: ToSqlOutput<'a>,
@@ -34,17 +35,22 @@ impl<'a> Columns<'a> {
         Ok(match result {
             Ok(scored) => {
                 let best = scored.best.iter().map(|w| (w.level, w.slot)).collect::<Vec<_>>();
-                let exact = if scored.typed.is_empty() && !is_json(&scored.value) {
-                    *spare = codec::encode(&scored.value).into();
-                    spare
-                } else {
-                    &scored.typed
+                let exact = match &scored.value {
+                    ResultValue::Tree(value) if scored.typed.is_empty() && !is_json(value) => {
+                        *spare = codec::encode(value).into();
+                        spare
+                    }
+                    _ => &scored.typed,
                 };
                 Columns {
                     score: scored.score,
                     value: match (&scored.value, scored.score) {
-                        (Value::Float(_), Some(_)) => None, // the column `score` has it
-                        (value, _) => Some(large::keep_json(results, value)?),
+                        // The column `score` has it.
+                        (ResultValue::Tree(Value::Float(_)), Some(_)) => None,
+                        (ResultValue::Tree(value), _) => {
+                            Some(large::keep_json(results, value)?.into())
+                        }
+                        (ResultValue::Json(json), _) => Some(large::keep_text(results, json)?),
                     },
                     best: (!best.is_empty()).then(|| json!(best).to_string()),
                     error: None,
@@ -62,7 +68,9 @@ impl<'a> Columns<'a> {
                 };
                 Columns {
                     score: None,
-                    value: value.map(|value| large::keep_json(results, value)).transpose()?,
+                    value: value
+                        .map(|value| large::keep_json(results, value).map(Cow::Owned))
+                        .transpose()?,
                     best: None,
                     error: Some(error.why()),
                     exact: large::keep(results, exact)?,

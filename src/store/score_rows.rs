@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use rusqlite::{Row, params};
 
 use crate::model::{GroupSummary, Key, Scored, Value, Winner};
@@ -36,7 +35,7 @@ impl ScoreRow {
     /// The same as a summary, whose value is null.
     pub(crate) fn summary(&self) -> GroupSummary {
         let (score, best) = (self.score, self.winners());
-        let scored = || Scored { score, value: Value::Null, best, typed: Bytes::new() };
+        let scored = || Scored { score, best, ..Scored::default() };
         let result = self.error.clone().map_or_else(|| Ok(scored()), Err);
         GroupSummary { key: self.key, result, runs: self.runs, failed: self.failed }
     }
@@ -171,7 +170,7 @@ impl Results {
     pub(crate) fn whole_value(&self, key: Key) -> Result<Option<Value>> {
         let mut found = None;
         let read = |summary: GroupSummary| {
-            found = summary.result.ok().map(|scored| scored.value);
+            found = summary.result.ok().map(|scored| scored.value.into_value());
             Ok(())
         };
         match key.level == self.nest().depth() {

@@ -283,7 +283,7 @@ pub(super) fn typed<T: Serialize + DeserializeOwned>(value: &T) -> Result<Scored
     let is_number = shown.field(SCORE).is_some_and(|score| score.as_f64().is_some());
     let scored = match shown {
         // A field of that name that is not a number is not a score.
-        Value::Record(_) if !is_number => Scored { value: shown, ..Scored::default() },
+        Value::Record(_) if !is_number => Scored { value: shown.into(), ..Scored::default() },
         shown => score(shown, SCORE, false).map_err(|error| error.to_string())?,
     };
     Ok(Scored { typed: bytes.into(), ..scored })

@@ -18,6 +18,7 @@ pub(crate) mod panic;
 pub(crate) mod process;
 #[cfg(feature = "jobs")]
 pub(crate) mod programs;
+pub(crate) mod shared_bytes;
 pub(crate) mod signals;
 #[cfg(feature = "cli")]
 pub(crate) mod stats;

@@ -2,9 +2,11 @@
 
 use std::io::Write;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::util::error::{Error, Result};
+use crate::util::shared_bytes;
 
 /// Limit on any length that a message claims. (bytes)
 const LIMIT: usize = 1 << 36;
@@ -42,6 +44,11 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
         }
         Err(error) => Err(garbled(error.to_string())),
     }
+}
+
+/// Decodes a long message, which is kept in memory as long as a large value in it.
+pub(crate) fn decode_shared<'a, T: Deserialize<'a>>(bytes: &'a Bytes) -> Result<T> {
+    shared_bytes::while_decoding(bytes, || decode(bytes))
 }
 
 /// Encodes a value of the user's type; an error if it has no bincode form.

@@ -101,7 +101,8 @@ mod tests {
             value: Value::Record(vec![
                 ("a".into(), Value::Null),
                 ("b".into(), Value::List(vec![Value::Int(-1), Value::Bool(true)])),
-            ]),
+            ])
+            .into(),
             best: vec![Winner { level: 1, slot: 7 }],
             typed: Bytes::from_static(&[1, 2]),
         };

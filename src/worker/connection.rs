@@ -74,7 +74,7 @@ struct ConnectionState {
     received: Vec<u8>,
     sent: Vec<u8>,
     /// Received messages to decode, in order, and whether a thread is decoding one.
-    to_decode: VecDeque<Vec<u8>>,
+    to_decode: VecDeque<Bytes>,
     decoding: bool,
     /// Tasks that no thread has taken, and how many each thread takes as its share.
     tasks: VecDeque<(Assignment, u64)>,
@@ -272,7 +272,7 @@ impl Connection {
             return Ok(true);
         }
         let bytes = std::mem::take(&mut state.received);
-        state.to_decode.push_back(bytes);
+        state.to_decode.push_back(bytes.into());
         if state.decoding {
             return Ok(true);
         }
@@ -285,7 +285,7 @@ impl Connection {
     fn decode(&self, state: &mut MutexGuard<ConnectionState>) -> Result<()> {
         while let Some(bytes) = state.to_decode.pop_front() {
             // Freeing gigabytes takes time too, so it happens without the lock.
-            let decode = move || codec::decode(&bytes);
+            let decode = move || codec::decode_shared(&bytes);
             let message = MutexGuard::unlocked(state, decode)?;
             state.take_in(message, &self.batches)?;
         }

@@ -188,8 +188,8 @@ fn text(facts: &TaskFacts) -> String {
         if let Some(score) = &score {
             say("score", score.to_string());
         }
-        if score.as_ref() != Some(&scored.value) {
-            say("value", scored.value.to_string());
+        if score.as_ref() != Some(&*scored.value.get()) {
+            say("value", scored.value.get().to_string());
         }
     }
     if let Some(Err(error)) = &history.result {
@@ -255,7 +255,8 @@ fn in_words_of(reader: &StoreReader, key: Key, group: &Option<GroupSummary>) -> 
     let state = group_state(group);
     match group {
         Some(GroupSummary { result: Ok(scored), runs, failed, .. }) => {
-            let score = scored.score.map(Value::Float).unwrap_or(scored.value.clone());
+            let score =
+                scored.score.map(Value::Float).unwrap_or_else(|| scored.value.get().into_owned());
             format!(
                 "{place}, over {over}: {state}, {} from {runs} runs, {failed} failed",
                 in_words(&score)
@@ -300,7 +301,7 @@ fn as_json(facts: &TaskFacts) -> Json {
         "status": state(history, now.is_some()),
         "now": now.as_ref().map(|(rank, host, seconds)| json!({ "rank": rank, "host": host, "seconds": seconds })),
         "score": scored.and_then(|scored| scored.score).map(|score| Value::Float(score).to_json()),
-        "value": scored.map(|scored| scored.value.to_json()),
+        "value": scored.map(|scored| scored.value.get().to_json()),
         "error": history.result.as_ref().and_then(|result| result.as_ref().err()),
         "seed": seed,
         "attempts": history.attempts.iter().map(past).collect::<Vec<_>>(),

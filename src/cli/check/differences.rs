@@ -76,10 +76,10 @@ pub(super) fn differences(
         // What a failure says may name processes and files, and is no result.
         (Err(_), Err(_)) => return Vec::new(),
         (Ok(one), Err(error)) => {
-            return whole(ComparedSide::Value(one.value.clone()), failed(error));
+            return whole(ComparedSide::Value(one.value.get().into_owned()), failed(error));
         }
         (Err(error), Ok(other)) => {
-            return whole(failed(error), ComparedSide::Value(other.value.clone()));
+            return whole(failed(error), ComparedSide::Value(other.value.get().into_owned()));
         }
     };
     let has_score = one.score.is_some() || other.score.is_some();
@@ -101,7 +101,7 @@ pub(super) fn differences(
             });
         }
     };
-    compare("", &one.value, &other.value, &mut add);
+    compare("", &one.value.get(), &other.value.get(), &mut add);
     found.sort_by_key(|difference| difference.part == DifferencePart::Field);
     found
 }

@@ -212,7 +212,7 @@ impl PythonChild {
             .env_clear()
             .envs(environment::of_children(setup.place))
             .args(["-u", "-c", CHILD])
-            .arg(&path)
+            .arg(path.as_ref())
             .current_dir(&setup.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

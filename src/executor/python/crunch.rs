@@ -275,7 +275,7 @@ impl PythonExecutor {
                     log::warn!("{}", String::from_utf8_lossy(&frame[LOG.len()..]));
                     Ok(())
                 }
-                Ok(Look::Frame(frame)) => self.finish(&frame),
+                Ok(Look::Frame(frame)) => self.finish(frame),
                 Ok(Look::Nothing) => self.take_stock(),
                 Err(error) => Err(error),
             };
@@ -351,7 +351,7 @@ impl PythonExecutor {
     }
 
     /// Ends the request with the child's last word on it.
-    fn finish(&mut self, frame: &[u8]) -> std::io::Result<()> {
+    fn finish(&mut self, frame: Vec<u8>) -> std::io::Result<()> {
         let last = protocol::decode_frame(frame)?;
         self.take()?;
         if let Some(answer) = last {

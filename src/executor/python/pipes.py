@@ -56,7 +56,11 @@ def receive():
 
 
 def send(body):
-    answers.write(struct.pack("<Q", len(body)) + body)
+    """Sends a frame: bytes, or a list of them."""
+    pieces = body if isinstance(body, list) else [body]
+    answers.write(struct.pack("<Q", sum(map(len, pieces))))
+    for piece in pieces:
+        answers.write(piece)
     answers.flush()
 
 

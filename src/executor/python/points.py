@@ -73,7 +73,7 @@ def points_for(request):
                 raise Wrong(f"it gives more than {most} points: does it end? (most = N in the loop allows more)")
             try:
                 check_names(point)
-                text = to_json(point)[len('{"value": ') : -1]
+                text = joined(to_json(point))[len('{"value":') : -1]
             except Wrong as error:
                 why = str(error).replace("the result cannot be kept: ", "")
                 why += " (str or float may make one of it)" if "is neither" in why else ""

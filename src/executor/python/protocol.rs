@@ -2,10 +2,12 @@
 
 use std::io::ErrorKind;
 
+use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
-use crate::model::Value;
 use crate::model::value::json::{self, ReadJson};
+use crate::model::value::json_text::{JsonText, LEAST};
+use crate::model::{ResultValue, Value};
 use crate::util::error::Result;
 
 /// The record name for a number that JSON cannot represent.
@@ -21,33 +23,61 @@ pub(super) fn no_answer() -> std::io::Error {
 }
 
 /// A task's result, and how long it took in the child, in seconds.
-pub(crate) type Answer = (Result<Value, String>, f64);
+pub(crate) type Answer = (Result<ResultValue, String>, f64);
 
 /// Reads a frame that ends a request: empty, or the answer of the last task, if it did not fit into the results
 /// file.
-pub(super) fn decode_frame(frame: &[u8]) -> std::io::Result<Option<Answer>> {
+pub(super) fn decode_frame(frame: Vec<u8>) -> std::io::Result<Option<Answer>> {
     if frame.is_empty() {
         return Ok(None);
     }
-    let answer = json::read(frame)?;
-    let seconds = answer.json.get("seconds").and_then(Json::as_f64).ok_or_else(no_answer)?;
-    Ok(Some((answered(answer).ok_or_else(no_answer)?, seconds)))
+    let frame = Bytes::from(frame);
+    if let Some((value, seconds)) = large_value(&frame) {
+        return Ok(Some((Ok(ResultValue::Json(value)), seconds)));
+    }
+    let answer = json::read(&frame)?;
+    let seconds = answer.value.field("seconds").and_then(Value::as_f64).ok_or_else(no_answer)?;
+    let result = answered(answer).ok_or_else(no_answer)?;
+    Ok(Some((result.map(ResultValue::from), seconds)))
+}
+
+/// The value and the seconds in a frame, if the value is a large one that is not made a tree of.
+fn large_value(frame: &Bytes) -> Option<(JsonText, f64)> {
+    const BEFORE: &[u8] = b"{\"value\":";
+    const BETWEEN: &[u8] = b",\"seconds\":";
+    if frame.len() < LEAST || !frame.starts_with(BEFORE) {
+        return None;
+    }
+    let tail = frame.len() - 64;
+    let between = tail + frame[tail..].windows(BETWEEN.len()).rposition(|at| at == BETWEEN)?;
+    let seconds = std::str::from_utf8(&frame[between + BETWEEN.len()..]).ok()?;
+    let seconds = seconds.strip_suffix('}')?.parse().ok()?;
+    Some((JsonText::take(frame, BEFORE.len()..between, MARK)?, seconds))
 }
 
 /// The value or the error in a text of the results file.
-pub(super) fn decode(text: &[u8]) -> Result<Value, String> {
+pub(super) fn decode(text: &[u8]) -> Result<ResultValue, String> {
     let answer = json::read(text).map_err(|error| error.to_string());
     let answer = answer.and_then(|answer| answered(answer).ok_or("no answer".to_string()));
-    answer.unwrap_or_else(|why| Err(format!("the result cannot be read: {why}")))
+    let answer = answer.unwrap_or_else(|why| Err(format!("the result cannot be read: {why}")));
+    answer.map(ResultValue::from)
 }
 
 /// The value or the error in an answer, if it is one.
 fn answered(answer: ReadJson) -> Option<Result<Value, String>> {
-    let ReadJson { json: Json::Object(mut answer), repeated } = answer else { return None };
-    if let Some(error) = answer.remove("error") {
-        return Some(Err(error.as_str().map_or_else(|| error.to_string(), String::from)));
+    let ReadJson { value: Value::Record(answer), repeated } = answer else { return None };
+    let (mut value, mut error) = (None, None);
+    for (name, field) in answer {
+        match name.as_str() {
+            "value" => value = Some(field),
+            "error" => error = Some(field),
+            _ => {}
+        }
     }
-    let value = answer.remove("value")?;
+    if let Some(error) = error {
+        return Some(Err(error.to_string()));
+    }
+    let value = value?;
     Some(match repeated {
         // Python's records may have 1 and "1".
         Some(name) => Err(format!("the result cannot be kept: {}", json::of_repeated(&name))),
@@ -67,14 +97,19 @@ pub(super) fn marked(value: &Value) -> Json {
     }
 }
 
-fn unmarked(json: Json) -> Value {
-    match json {
-        Json::Array(items) => Value::List(items.into_iter().map(unmarked).collect()),
-        Json::Object(map) => match map.get(MARK).and_then(Json::as_str).map(str::parse) {
-            Some(Ok(number)) if map.len() == 1 => Value::Float(number),
-            _ => Value::Record(map.into_iter().map(|(name, v)| (name, unmarked(v))).collect()),
-        },
-        plain => Value::from_json(plain),
+fn unmarked(value: Value) -> Value {
+    match value {
+        Value::List(items) => Value::List(items.into_iter().map(unmarked).collect()),
+        Value::Record(fields) => {
+            if let [(name, Value::Text(number))] = fields.as_slice()
+                && name == MARK
+                && let Ok(number) = number.parse()
+            {
+                return Value::Float(number);
+            }
+            Value::Record(fields.into_iter().map(|(name, v)| (name, unmarked(v))).collect())
+        }
+        plain => plain,
     }
 }
 

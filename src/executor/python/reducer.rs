@@ -71,7 +71,7 @@ impl GroupReducer for PythonReducer {
             let mut fields = Json::Object(named.collect());
             let result = item.result.as_ref();
             fields["status"] = json!(if result.is_some() { "ok" } else { "failed" });
-            fields["value"] = result.map_or(Json::Null, |scored| marked(&scored.value));
+            fields["value"] = result.map_or(Json::Null, |scored| marked(&scored.value.get()));
             let number = result.and_then(|scored| scored.score);
             fields["score"] = number.map_or(Json::Null, |number| marked(&Value::Float(number)));
             fields

@@ -7,7 +7,9 @@ ACCEPTED, PHASE, SURE = 1, 2, 3
 with open(sys.argv[1], "r+b") as file:
     memory = mmap.mmap(file.fileno(), SIZE)
     file.seek(0, 2)  # what is written to the descriptor by mistake does no harm there
-os.unlink(sys.argv.pop())
+if not sys.argv[-1].startswith("/proc/"):
+    os.unlink(sys.argv[-1])
+sys.argv.pop()
 
 
 def attach(memory):
@@ -36,10 +38,12 @@ class Texts:
         self.end = 0
 
     def add(self, task, body, took):
-        """Returns a frame for the worker if there is no room."""
+        """Returns a frame for the worker, as a list, if there is no room."""
         end = self.end + 4 + len(body)
-        if end > len(texts):
-            return body[:-1] + f', "seconds": {took!r}}}'.encode()
+        if isinstance(body, list) or end > len(texts):
+            pieces = body if isinstance(body, list) else [body]
+            pieces[-1] = pieces[-1][:-1] + f',"seconds":{took!r}}}'.encode()
+            return pieces
         texts[self.end : end] = struct.pack("=I", len(body)) + body
         numbers[task], durations[task] = self.end, -1.0 - took
         self.end = end

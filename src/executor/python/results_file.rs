@@ -9,8 +9,9 @@
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 
@@ -41,6 +42,31 @@ pub(super) struct ResultsFile {
     file: File,
 }
 
+/// The name by which a child opens its results file.
+pub(super) enum FileName {
+    /// It has none in a folder, so it is never left over, however both processes end.
+    Open(PathBuf),
+    /// The child removes it once it has opened it.
+    Temporary(TempPath),
+}
+
+impl AsRef<Path> for FileName {
+    fn as_ref(&self) -> &Path {
+        match self {
+            FileName::Open(path) => path,
+            FileName::Temporary(path) => path,
+        }
+    }
+}
+
+/// The name of an open file for processes of the same user, where the platform has such names.
+fn path_in_proc(file: &File) -> Option<PathBuf> {
+    let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+    // The numbers may be those of another namespace.
+    let (there, own) = (path.metadata().ok()?, file.metadata().ok()?);
+    ((there.dev(), there.ino()) == (own.dev(), own.ino())).then_some(path)
+}
+
 /// How far a child is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct ChildProgress {
@@ -61,14 +87,19 @@ impl ChildProgress {
 }
 
 impl ResultsFile {
-    /// Makes the file. The child removes its name once it has opened it.
-    pub(super) fn create() -> Result<(ResultsFile, TempPath)> {
+    /// Makes the file, and the name by which the child opens it.
+    pub(super) fn create() -> Result<(ResultsFile, FileName)> {
         let create_in = |folder: &Path| {
+            let mut unnamed = tempfile::tempfile_in(folder)?;
+            // Written, so that there is room for it: the child would get a signal later if there were none.
+            unnamed.write_all(&[0; SIZE as usize])?;
+            if let Some(path) = path_in_proc(&unnamed) {
+                return Ok((ResultsFile { file: unnamed }, FileName::Open(path)));
+            }
             let named = tempfile::Builder::new().prefix("gridmpi-").tempfile_in(folder)?;
             let (mut file, path) = named.into_parts();
-            // Written, so that there is room for it: the child would get a signal later if there were none.
             file.write_all(&[0; SIZE as usize])?;
-            Ok((ResultsFile { file }, path))
+            Ok((ResultsFile { file }, FileName::Temporary(path)))
         };
         create_in(Path::new(MEMORY)).or_else(|_: Error| create_in(&std::env::temp_dir()))
     }
@@ -105,7 +136,7 @@ impl ResultsFile {
         let seconds = self.numbers(SECONDS, tasks)?;
         let answer = |(number, seconds): (f64, f64)| match seconds < 0.0 {
             true => Ok((protocol::decode(&self.text(number as u64)?), -1.0 - seconds)),
-            false => Ok((Ok(Value::Float(number)), seconds)),
+            false => Ok((Ok(Value::Float(number).into()), seconds)),
         };
         numbers.into_iter().zip(seconds).map(answer).collect()
     }
@@ -158,12 +189,23 @@ mod tests {
         write(&file, 8 * SURE as u64, &1u64.to_ne_bytes());
         assert_eq!(file.progress(3).unwrap().sure, 1);
         let answers = file.answers(0..2).unwrap();
-        assert_eq!(answers[0], (Ok(Value::Float(1.5)), 0.25));
+        assert_eq!(answers[0], (Ok(Value::Float(1.5).into()), 0.25));
         assert!(answers[1].0.is_err(), "a text that is cut off: {answers:?}");
         write(&file, TEXTS + 100, &15u32.to_ne_bytes());
-        assert_eq!(file.answers(1..2).unwrap(), [(Ok(Value::Text("abc".into())), 0.5)]);
+        assert_eq!(file.answers(1..2).unwrap(), [(Ok(Value::Text("abc".into()).into()), 0.5)]);
         file.restart(2).unwrap();
         assert_eq!(file.progress(2).unwrap().done, 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_child_that_never_opens_it_leaves_no_file() {
+        let (file, name) = ResultsFile::create().unwrap();
+        write(&file, 0, b"x");
+        let FileName::Open(path) = name else { panic!("a name in a folder") };
+        let mut seen = vec![0; 1];
+        File::open(path).unwrap().read_exact_at(&mut seen, 0).unwrap();
+        assert_eq!((seen, file.file.metadata().unwrap().nlink()), (b"x".to_vec(), 0));
     }
 
     #[test]

@@ -4,7 +4,7 @@ import re
 import traceback
 
 LEVELS = 100
-LONG_NUMBER = re.compile(rb"\d{19}")
+LONG_NUMBER = re.compile(r"\d{19}")
 
 
 class Wrong(Exception):
@@ -41,7 +41,7 @@ def unmarked(record):
     return float(record["__gridmpi_float__"]) if record.keys() == {"__gridmpi_float__"} else record
 
 
-encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=plain).encode
+encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=plain, separators=(",", ":")).encode
 
 
 def check(value, level=0):
@@ -55,16 +55,78 @@ def check(value, level=0):
         raise Wrong(f"the result cannot be kept: {value} does not fit into 64 bits; make it a float or a text")
 
 
+PIECE = 1 << 18  # about how long pieces of a large value are, in characters; longer lists may be large
+FEW = 1000
+
+
+def is_large(value, level=0):
+    """Whether a value may take much memory as JSON; what is deep inside it is not looked at."""
+    if isinstance(value, str):
+        return len(value) > PIECE
+    if isinstance(value, (list, tuple, dict)):
+        inside = value.values() if isinstance(value, dict) else value
+        return len(value) > FEW or level < 4 and any(is_large(inner, level + 1) for inner in inside)
+    return not isinstance(value, (int, float, type(None)))  # an array, say
+
+
+def pieces(value, level):
+    """The JSON of a large value in pieces: as a whole, it would be there several times."""
+    if level > LEVELS:
+        raise Wrong(f"the result cannot be kept: it has more than {LEVELS} levels of lists and records")
+    if type(value) is str and len(value) > PIECE:
+        yield '"'
+        for at in range(0, len(value), PIECE):
+            yield encode(value[at : at + PIECE])[1:-1]
+        yield '"'
+    elif type(value) is dict and value and all(type(name) is str for name in value):
+        before = "{"
+        for name, inner in value.items():
+            yield before + encode(name) + ":"
+            before = ","
+            yield from pieces(inner, level + 1)
+        yield "}"
+    elif type(value) in (list, tuple) and value:
+        before, at, count = "[", 0, 1
+        while at < len(value):
+            yield before
+            before = ","
+            if count == 1:
+                length = 0
+                for piece in pieces(value[at], level + 1):
+                    length += len(piece)
+                    yield piece
+            else:
+                piece = checked(value[at : at + count], level)[1:-1]
+                length = len(piece)
+                yield piece
+            at += count
+            count = count * 2 if length < PIECE // 2 else max(1, count // 2) if length > PIECE * 2 else count
+        yield "]"
+    elif isinstance(value, (str, int, float, dict, list, tuple, type(None))):
+        yield checked(value, level)
+    else:
+        yield from pieces(plain(value), level)
+
+
+def checked(value, level):
+    """The JSON of a value that is at this level of a result."""
+    text = encode(value)
+    if LONG_NUMBER.search(text) or text.count("[") + text.count("{") + level > LEVELS:
+        check(json.loads(text), level)
+    return text
+
+
 def to_json(value):
+    """An answer with a value: bytes, or a list of them if it is large."""
     try:
         try:
-            text = encode({"value": value})
+            if is_large(value):
+                body = [b'{"value":', *(piece.encode() for piece in pieces(value, 0)), b"}"]
+                return body if sum(map(len, body)) > PIECE else joined(body)
+            text = checked(value, 0)
         except ValueError:
-            text = encode({"value": marked(value)})
-        body = text.encode()
-        if LONG_NUMBER.search(body) or body.count(b"[") + body.count(b"{") > LEVELS:
-            check(json.loads(text)["value"])
-        return body
+            text = checked(marked(value), 0)
+        return b'{"value":' + text.encode() + b"}"
     except Wrong:
         raise
     except UnicodeEncodeError as error:
@@ -74,6 +136,10 @@ def to_json(value):
         raise Wrong("the result cannot be kept: it contains itself, or has too many levels") from None
     except Exception as error:
         raise Wrong(f"the result cannot be kept: {error}") from None
+
+
+def joined(body):
+    return b"".join(body) if isinstance(body, list) else body
 
 
 def failure():

@@ -9,7 +9,7 @@ use crate::model::reduce::accumulator::{Accumulator, NumberFold};
 use crate::model::reduce::best_rule::BestRule;
 use crate::model::reduce::field_table::{FieldTable, foldable, number, number_at};
 use crate::model::reduce::fold_list::{FoldList, SCORE};
-use crate::model::results::{Scored, Winner};
+use crate::model::results::{ResultValue, Scored, Winner};
 use crate::model::value::Value;
 
 /// The result in a slot of a group: of a run, or of a closed inner group.
@@ -157,7 +157,7 @@ impl Fold {
     /// The number that this fold compares or adds.
     fn score(&self, result: &Scored) -> Option<f64> {
         match self.by() {
-            Some(field) => number_at(&result.value, field),
+            Some(field) => number_at(&result.value.get(), field),
             None => result.score,
         }
     }
@@ -173,17 +173,17 @@ impl Fold {
                     return result.clone();
                 }
                 // What this one's score is found in, and which fields there are if there is none.
-                _ if result.score.is_none() || rule.by.is_some() => foldable(&result.value),
+                _ if result.score.is_none() || rule.by.is_some() => foldable(&result.value.get()),
                 _ => Value::Null,
             },
             FoldState::Items { typed: true, .. } => {
-                let (score, typed) = (result.score, result.typed.clone());
-                return Scored { score, value: Value::Null, best: result.best.clone(), typed };
+                let (typed, best) = (result.typed.clone(), result.best.clone());
+                return Scored { score: result.score, best, typed, ..Scored::default() };
             }
-            FoldState::Fields(_) => foldable(&result.value),
+            FoldState::Fields(_) => foldable(&result.value.get()),
             FoldState::Count => Value::Null,
         };
-        Scored { score: result.score, value, ..Scored::default() }
+        Scored { score: result.score, value: value.into(), ..Scored::default() }
     }
 
     /// Takes a slot's item: any, or the next one, as [`Fold::order`] says. It does not count if it failed, or lacks
@@ -191,13 +191,14 @@ impl Fold {
     pub(crate) fn push(&mut self, slot: u64, mut item: SlotResult) {
         match &mut self.state {
             FoldState::All(values) => {
-                values.push(item.result.as_ref().map_or(Value::Null, |s| s.value.clone()));
+                let value = item.result.as_ref().map(|scored| scored.value.get().into_owned());
+                values.push(value.unwrap_or_default());
                 self.count += u64::from(item.result.is_some());
             }
             FoldState::Items { items, typed } => {
                 self.count += u64::from(item.result.is_some());
                 if let (true, Some(result)) = (*typed, &mut item.result) {
-                    result.value = Value::Null; // it may be large, and is not needed
+                    result.value = ResultValue::default(); // it may be large, and is not needed
                 }
                 items.push(item);
             }
@@ -213,7 +214,7 @@ impl Fold {
     fn push_scored(&mut self, slot: u64, mut result: Scored) {
         let Some(score) = self.score(&result) else {
             if self.uncounted.as_ref().is_none_or(|(first, _)| slot < *first) {
-                self.uncounted = Some((slot, without_score(&result.value, self.by())));
+                self.uncounted = Some((slot, without_score(&result.value.get(), self.by())));
             }
             return;
         };
@@ -226,7 +227,7 @@ impl Fold {
                 }
             }
             FoldState::Candidates { candidates, .. } => candidates.push((slot, result)),
-            FoldState::Fields(folding) => folding.push(slot, score, &result.value),
+            FoldState::Fields(folding) => folding.push(slot, score, &result.value.get()),
             FoldState::Count | FoldState::All(_) | FoldState::Items { .. } => {}
         }
     }
@@ -280,12 +281,16 @@ impl Fold {
             FoldState::Count => {
                 let value = Value::Int(self.count as i64);
                 let score = Some(self.count as f64);
-                return Ok(Folded::Value(Scored { score, value, ..Scored::default() }));
+                return Ok(Folded::Value(Scored {
+                    score,
+                    value: value.into(),
+                    ..Scored::default()
+                }));
             }
             FoldState::All(values) => Value::List(values),
             FoldState::Items { items, .. } => return Ok(Folded::Items(items)),
         };
-        Ok(Folded::Value(Scored { score: None, value, ..Scored::default() }))
+        Ok(Folded::Value(Scored { value: value.into(), ..Scored::default() }))
     }
 }
 
@@ -354,7 +359,7 @@ impl FieldFolding {
             }
         };
         let score = (!first.is_nan()).then_some(first);
-        Ok(Scored { score, value, ..Scored::default() })
+        Ok(Scored { score, value: value.into(), ..Scored::default() })
     }
 }
 
@@ -428,7 +433,7 @@ mod tests {
         let std = fold(Reduce::numbers(NumberFold::Std), &scores).unwrap().score.unwrap();
         assert!((std - 4.25f64.sqrt()).abs() < 1e-15, "{std}");
         assert_eq!(
-            fold(Reduce::All, &scores).unwrap().value.to_string(),
+            fold(Reduce::All, &scores).unwrap().value.get().to_string(),
             "[3.0,null,-1.0,4.0,4.0]"
         );
     }

@@ -75,7 +75,8 @@ fn pieces_of_items<E>(items: &[Value], out: TakePiece<E>) -> Result<(), E> {
     Ok(())
 }
 
-fn pieces_of_text<E>(mut text: &str, out: TakePiece<E>) -> Result<(), E> {
+/// A string, in quotes.
+pub(super) fn pieces_of_text<E>(mut text: &str, out: TakePiece<E>) -> Result<(), E> {
     out("\"")?;
     while !text.is_empty() {
         let mut end = PIECE.min(text.len());

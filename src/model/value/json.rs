@@ -1,13 +1,18 @@
 //! Reads JSON, and tells whether a record has a name more than once: one of the two values would be lost.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value as Json};
+
+use crate::model::value::Value;
+
+/// Records up to this many fields are searched rather than sorted.
+const FEW: usize = 16;
 
 /// What was read.
 pub(crate) struct ReadJson {
-    pub(crate) json: Json,
+    pub(crate) value: Value,
     /// The first name that a record has more than once.
     pub(crate) repeated: Option<String>,
 }
@@ -16,9 +21,9 @@ pub(crate) struct ReadJson {
 pub(crate) fn read(text: &[u8]) -> serde_json::Result<ReadJson> {
     let mut repeated = None;
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let json = NoteRepeated(&mut repeated).deserialize(&mut reader)?;
+    let value = NoteRepeated(&mut repeated).deserialize(&mut reader)?;
     reader.end()?;
-    Ok(ReadJson { json, repeated })
+    Ok(ReadJson { value, repeated })
 }
 
 /// Why a value in which a record has this name twice is not kept.
@@ -26,75 +31,88 @@ pub(crate) fn of_repeated(name: &str) -> String {
     format!("a record in it has the name {name:?} more than once")
 }
 
-struct NoteRepeated<'r>(&'r mut Option<String>);
+/// Reads a value, and notes the first name that a record has more than once.
+pub(super) struct NoteRepeated<'r>(pub(super) &'r mut Option<String>);
 
 impl<'de> DeserializeSeed<'de> for NoteRepeated<'_> {
-    type Value = Json;
+    type Value = Value;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for NoteRepeated<'_> {
-    type Value = Json;
+    type Value = Value;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("a JSON value")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Json, E> {
-        Ok(Json::Null)
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Json, E> {
-        Ok(Json::Bool(value))
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Json, E> {
-        Ok(Json::Number(value.into()))
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Int(value))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Json, E> {
-        Ok(Json::Number(value.into()))
+    /// A whole number that does not fit 64 bits with a sign becomes a float.
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(i64::try_from(value).map_or(Value::Float(value as f64), Value::Int))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Json, E> {
-        Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float(value))
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Json, E> {
-        Ok(Json::String(value.to_string()))
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_string()))
     }
 
-    fn visit_string<E: Error>(self, value: String) -> Result<Json, E> {
-        Ok(Json::String(value))
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        Ok(Value::Text(value))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(NoteRepeated(self.0))? {
             list.push(item);
         }
-        Ok(Json::Array(list))
+        Ok(Value::List(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Json, A::Error> {
-        let mut record = Map::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut record: Vec<(String, Value)> = Vec::new();
+        let mut names = BTreeSet::new();
         while let Some(name) = fields.next_key::<String>()? {
             let value = fields.next_value_seed(NoteRepeated(self.0))?;
-            if self.0.is_none() && record.contains_key(&name) {
-                *self.0 = Some(name.clone());
+            if self.0.is_none() {
+                let is_there = match record.len() < FEW {
+                    true => record.iter().any(|(before, _)| *before == name),
+                    false => {
+                        if names.is_empty() {
+                            names.extend(record.iter().map(|(name, _)| name.clone()));
+                        }
+                        !names.insert(name.clone())
+                    }
+                };
+                *self.0 = is_there.then(|| name.clone());
             }
-            record.insert(name, value);
+            record.push((name, value));
         }
-        Ok(Json::Object(record))
+        Ok(Value::Record(record))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value as Json;
 
     #[test]
     fn reads_what_serde_json_reads() {
@@ -104,15 +122,13 @@ mod tests {
             " 3 ",
         ] {
             let read = read(text.as_bytes()).unwrap();
-            assert_eq!(
-                read.json.to_string(),
-                serde_json::from_str::<Json>(text).unwrap().to_string()
-            );
+            let json = serde_json::from_str::<Json>(text).unwrap();
+            assert_eq!(read.value, Value::from_json(json));
             assert_eq!(read.repeated, None);
         }
         let deep = "[".repeat(500) + &"]".repeat(500);
         for text in ["", "[1,]", "1 2", "{\"a\"}", &deep] {
-            let error = read(text.as_bytes()).map(|read| read.json).unwrap_err().to_string();
+            let error = read(text.as_bytes()).map(|read| read.value).unwrap_err().to_string();
             assert_eq!(error, serde_json::from_str::<Json>(text).unwrap_err().to_string());
         }
     }

@@ -6,6 +6,7 @@
 mod as_json;
 mod exact;
 pub(crate) mod json;
+pub(crate) mod json_text;
 mod paths;
 pub(crate) mod printed;
 mod show;

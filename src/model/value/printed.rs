@@ -37,7 +37,7 @@ pub(crate) fn parse_printed(text: &str) -> Result<Value, PrintedError> {
     match json::read(plain.as_bytes()) {
         Ok(read) => match read.repeated {
             Some(name) => Err(PrintedError::Beyond(json::of_repeated(&name))),
-            None => Ok(unmarked(Value::from_json(read.json), mark.as_str())),
+            None => Ok(unmarked(read.value, mark.as_str())),
         },
         Err(error) if error.to_string().starts_with("recursion limit") => {
             Err(PrintedError::Beyond("it is nested more than 127 levels deep".to_string()))

@@ -109,7 +109,7 @@ pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
     let mut fields = SummaryFields::default();
     results.summaries(results.nest().outer(), |summary| {
         if let Ok(scored) = &summary.result {
-            fields.add(&scored.value);
+            fields.add(&scored.value.get());
         }
         Ok(())
     })?;
@@ -128,7 +128,9 @@ pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
         let mut cells: Vec<String> = rows.coordinates(summary.key).iter().map(cell).collect();
         cells.extend(rows.best(&summary).iter().map(cell));
         let (score, value, error) = match &summary.result {
-            Ok(scored) => (scored.score.map(Value::Float), Some(scored.value.clone()), None),
+            Ok(scored) => {
+                (scored.score.map(Value::Float), Some(scored.value.get().into_owned()), None)
+            }
             Err(error) => (None, None, Some(error.clone())),
         };
         cells.push(score.as_ref().map(cell).unwrap_or_default());

@@ -56,12 +56,16 @@ impl FieldColumns {
         results.summaries(results.nest().outer(), |summary| {
             number += 1;
             let Ok(scored) = &summary.result else { return Ok(()) };
-            if number > most || !matches!(scored.value, Value::Record(_)) {
+            if number > most {
                 return Ok(());
             }
-            fields.add(&scored.value);
+            let value = scored.value.get();
+            fields.add(&value);
+            if !matches!(*value, Value::Record(_)) {
+                return Ok(());
+            }
             let mut same = Vec::new();
-            scored.value.each_field(&mut |path, value| match value {
+            value.each_field(&mut |path, value| match value {
                 Value::List(_) => lists.push(path.into_owned()),
                 number if number.as_f64().is_some() && number.as_f64() == scored.score => {
                     same.push(path.into_owned());

@@ -97,7 +97,7 @@ fn entry(results: &Results, summary: &GroupSummary) -> Json {
             fields.push((
                 "summary",
                 json!({
-                    "value": scored.value.to_json(),
+                    "value": scored.value.get().to_json(),
                     "score": score,
                     "best": named_json(&best),
                     "best_index": json_object(indices),
@@ -116,7 +116,7 @@ fn entry(results: &Results, summary: &GroupSummary) -> Json {
 fn all_runs(results: &Results, summary: &GroupSummary, out: &mut impl Write) -> Result<()> {
     let mut first = true;
     results.runs(results.nest().tasks_below(summary.key), |run| {
-        let value = run.result.map_or(Value::Null, |scored| scored.value);
+        let value = run.result.map(|scored| scored.value).unwrap_or_default();
         let comma = if std::mem::take(&mut first) { "" } else { "," };
         let written = write!(out, "{comma}")
             .and_then(|()| value.json_pieces(&mut |json| out.write_all(json.as_bytes())));

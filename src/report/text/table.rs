@@ -43,16 +43,16 @@ pub(crate) fn table(results: &Results) -> Result<String> {
         }
         let mut cells: Vec<String> = rows.coordinates(summary.key).iter().map(cell).collect();
         cells.extend(rows.best(&summary).iter().map(cell));
-        let value = summary.result.as_ref().map_or(&Value::Null, |scored| &scored.value);
+        let value = summary.result.as_ref().map(|scored| scored.value.get()).unwrap_or_default();
         cells.push(match &summary.result {
             Ok(scored) => match scored.score {
-                Some(score) if !native => columns.score(score, value),
-                _ if columns.have_all(value) => String::new(),
-                _ => beginning(&cell(value), WIDEST),
+                Some(score) if !native => columns.score(score, &value),
+                _ if columns.have_all(&value) => String::new(),
+                _ => beginning(&cell(&value), WIDEST),
             },
             Err(error) => format!("{}: {}", status(results, &summary), in_a_line(error)),
         });
-        cells.extend(columns.cells(value));
+        cells.extend(columns.cells(&value));
         let total = summary.runs + summary.failed;
         let kept = match has_kept {
             true => results.kept_runs(nest.tasks_below(summary.key))?,

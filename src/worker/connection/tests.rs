@@ -94,7 +94,7 @@ fn what_comes_while_a_message_is_being_decoded_comes_after_it() {
     {
         let mut state = connection.state.lock();
         state.decoding = true;
-        state.to_decode.push_back(codec::encode(&reduce));
+        state.to_decode.push_back(codec::encode(&reduce).into());
     }
     send(&mut hub, &ToWorker::Dismiss { skip_finalize: false, farewell: false });
     connection.service(false).unwrap();
