@@ -14,6 +14,7 @@ mod folder;
 mod grid_order;
 #[cfg(feature = "cli")]
 mod history;
+mod invocations;
 mod kept;
 mod labels;
 mod large;
@@ -82,6 +83,8 @@ pub(crate) use folder::Folder;
 pub(crate) use grid_order::tally_of_all;
 #[cfg(feature = "cli")]
 pub(crate) use history::{AttemptRow, History};
+#[cfg(feature = "cli")]
+pub(crate) use invocations::InvocationRow;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use launch_note::{LaunchFile, LaunchNote};
 pub(crate) use layout::Layout;
