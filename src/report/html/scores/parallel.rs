@@ -72,20 +72,21 @@ pub(crate) fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
         }
         json
     };
+    let least_width = Some(160 + 90 * family.axes.len());
     let dimensions: Vec<Json> = family.axes.iter().map(dimension).collect();
     let lines = json!({
         "type": "parcoords", "dimensions": dimensions, "score": label(&scores.landscape.score),
         "high": scores.landscape.high_is_best, "labelfont": { "size": 13 },
     });
     let (choices, label) = scores.choices(shown.len(), &mut notes, |panel| {
-        let spread = panel.spread(family);
+        let spread = panel.by_point(family);
         let own = numbers(shown.iter().map(|i| spread[*i]));
         let best = panel.winner().and_then(|(best, _)| shown.binary_search(&best).ok());
         json!({ "0": { "scores": own, "best": best } })
     });
     let shape = with(layout(480), json!({ "margin": { "l": 80, "r": 80, "t": 60, "b": 30 } }));
     let json = json!({ "data": [lines], "layout": shape, "choices": choices });
-    (Chart { id: scores.id("scores"), label, height: 480, json }, notes)
+    (Chart { id: scores.id("scores"), label, height: 480, least_width, json }, notes)
 }
 
 #[cfg(test)]
