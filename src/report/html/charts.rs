@@ -54,7 +54,7 @@ pub(crate) fn layout(height: usize) -> Json {
         "height": height,
         "margin": { "l": 70, "r": 20, "t": 20, "b": 60 },
         "hoverlabel": { "align": "left", "namelength": -1 },
-        "legend": { "orientation": "h", "y": -0.22, "yanchor": "top" },
+        "legend": { "orientation": "h", "y": 1.02, "yanchor": "bottom" },
     })
 }
 

@@ -52,20 +52,19 @@ pub(crate) fn origin(facts: &Facts) -> Result<String> {
         |(what, value)| format!("{} {value}", what.strip_prefix("the version of ").unwrap_or(what)),
     ));
     item("Versions", &wrapping(&beginning(&versions.join(", "), COMMAND)));
-    let mut hosts: BTreeMap<&str, BTreeSet<(i64, i64, Option<i64>)>> = BTreeMap::new();
-    for member in &members {
-        let workers = hosts.entry(&member.host).or_default();
-        workers.insert((member.session, member.rank, member.thread));
-    }
     // A host has as many workers as in the start that had most of them there.
-    let most = |workers: &BTreeSet<(i64, i64, Option<i64>)>| {
-        let mut by_start: BTreeMap<i64, u64> = BTreeMap::new();
-        workers.iter().for_each(|(start, ..)| *by_start.entry(*start).or_default() += 1);
-        by_start.into_values().max().unwrap_or(0)
-    };
+    let mut by_start: BTreeMap<(&str, i64), u64> = BTreeMap::new();
+    for member in &members {
+        *by_start.entry((&member.host, member.session)).or_default() += 1;
+    }
+    let mut hosts: BTreeMap<&str, u64> = BTreeMap::new();
+    for ((host, _), workers) in by_start {
+        let most = hosts.entry(host).or_default();
+        *most = workers.max(*most);
+    }
     let names = hosts.iter().take(HOSTS).map(|(host, workers)| {
         let host = if host.is_empty() { "(not recorded)" } else { host };
-        format!("{} ({})", wrapping(host), things(most(workers), "worker"))
+        format!("{} ({})", wrapping(host), things(*workers, "worker"))
     });
     let mut names = names.collect::<Vec<_>>().join(", ");
     if hosts.len() > HOSTS {

@@ -65,16 +65,42 @@
     } };
   }
 
+  // A name in lines of at most so many letters, as far as it has places to wrap.
+  function lines(name, most) {
+    const all = [""];
+    for (const part of name.split(/(?<=[/_.-])/)) {
+      if (all.at(-1) && (all.at(-1) + part).length > most) all.push("");
+      all[all.length - 1] += part;
+    }
+    return all;
+  }
+
+  // The names of categories below a narrow plot: in lines, or upright where that is too wide. Also how much
+  // room this takes, in pixels.
+  function named(axis, width) {
+    const names = axis.ticktext || [], longest = Math.max(0, ...names.map((name) => name.length));
+    if (longest <= 8) return [axis, 0];
+    const letters = Math.floor(width / names.length / 7), wrapped = names.map((name) => lines(name, letters));
+    if (wrapped.flat().every((line) => line.length <= letters)) {
+      const most = Math.max(...wrapped.map((all) => all.length));
+      return [{ ...axis, tickangle: 0, ticktext: wrapped.map((all) => all.join("<br>")) }, 16 * (most - 1)];
+    }
+    const short = (name) => (name.length > 24 ? name.slice(0, 22) + "..." : name);
+    return [{ ...axis, tickangle: 90, ticktext: names.map(short) }, 6.5 * Math.min(longest, 24)];
+  }
+
   // Plots of one parameter each, side by side as far as there is room.
   function arranged(layout, { count, title }, width) {
     const across = Math.min(count, width < 560 ? 1 : width < 900 ? 2 : 3), down = Math.ceil(count / across);
+    const axes = Array.from({ length: count }, (_, i) => named(layout["xaxis" + (i ? i + 1 : "")], width / across - 90));
+    const labels = Math.max(...axes.map(([, room]) => room));
     // The height of a plot, and of the labels and the title of its axis below it. (pixels)
-    const plot = down > 1 ? 200 : 240, below = 85, all = down * plot + (down - 1) * below;
-    const own = { ...layout, height: all + layout.margin.t + layout.margin.b + 30 };
+    const plot = down > 1 ? 200 : 240, below = 85 + labels, all = down * plot + (down - 1) * below;
+    const own = { ...layout, height: all + layout.margin.t + layout.margin.b + 30 + labels };
     for (let i = 0; i < count; i++) {
       const row = Math.floor(i / across), column = i % across, number = i ? i + 1 : "";
       const left = column / across + (column ? 0.06 : 0), top = 1 - row * (plot + below) / all;
-      own["xaxis" + number] = { ...layout["xaxis" + number], domain: [left, (column + 1) / across] };
+      own["xaxis" + number] = { ...axes[i][0], domain: [left, (column + 1) / across] };
       own["yaxis" + number] = { ...layout["yaxis" + number], title: { text: column ? "" : title },
         domain: [Math.max(top - plot / all, 0), top] };
     }
@@ -94,9 +120,11 @@
       const flat = (bar) => ({ ...bar, orientation: "h", x: 0.5, y: 1.02, yanchor: "bottom", title: { ...bar.title, side: "top" } });
       data = data.map((trace) => trace.colorbar ? { ...trace, colorbar: flat(trace.colorbar) }
         : trace.marker && trace.marker.colorbar ? { ...trace, marker: { ...trace.marker, colorbar: flat(trace.marker.colorbar) } } : trace);
-      layout.margin = { ...layout.margin, l: Math.min(layout.margin.l, 45), r: Math.min(layout.margin.r, 45) };
-      // A legend above the chart takes a line for each name.
-      if (of.data.length > 1 && layout.legend.y > 1 && !chart.panels) layout.height += 18 * of.data.length;
+      if (!data.some((trace) => trace.type === "parcoords")) layout.margin = { ...layout.margin, l: 45, r: Math.min(layout.margin.r, 45) };
+      data = data.map((trace) => (trace.name ? { ...trace, name: lines(trace.name, 36).join("<br>") } : trace));
+      // A legend above the chart takes a line for each name, or more.
+      const told = data.filter((trace) => trace.name && trace.showlegend !== false);
+      if (told.length > 1 && !chart.panels) layout.height += 18 * told.flatMap((trace) => trace.name.split("<br>")).length;
     }
     return { data: data.flatMap(withSpread), layout: { ...layout, template: template() } };
   }

@@ -46,10 +46,7 @@ fn shape(rows: usize) -> (Json, usize) {
             "hovermode": "closest",
         }),
     );
-    (
-        with(shape, json!({ "legend": { "orientation": "h", "y": 1.02, "yanchor": "bottom" } })),
-        height,
-    )
+    (shape, height)
 }
 
 /// Attempts as bars, coloured by the outermost loop if that is informative.

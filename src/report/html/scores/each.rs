@@ -14,10 +14,7 @@ pub(crate) fn each_parameter(scores: &Scores) -> (Chart, Vec<String>) {
     let axes = &scores.family.axes;
     // page.js places the plots, which depends on the width of the page.
     let height = 300 * axes.len().div_ceil(3) + 40;
-    let mut shape = with(
-        layout(height),
-        json!({ "legend": { "orientation": "h", "y": 1.02, "yanchor": "bottom" } }),
-    );
+    let mut shape = layout(height);
     let (mut data, mut bins) = (Vec::new(), Vec::new());
     let mut values = 0;
     for (i, x) in axes.iter().enumerate() {
