@@ -169,6 +169,43 @@ fn the_table_says_what_summary_json_says() {
     }
 }
 
+#[test]
+fn every_field_of_a_value_has_a_column_under_a_name_of_its_own() {
+    let desk =
+        Desk::with_job("[crunch]\npython = \"f.py:f\"\n[[loop]]\nname = \"a\"\nvalues = [1, 2]\n");
+    desk.write(
+        "f.py",
+        "def f(a): return {'score': a, 'a': '<b>', 'runs': 7, 'status': None, 'at': {'deep': [a]}, 'limit': float('-inf')}\n",
+    );
+    let mut browser = reported(&desk, 0);
+    let cells = |row: &str| {
+        format!("[...document.querySelector('#rows {row}').cells].map(c => c.textContent)")
+    };
+    assert_eq!(
+        browser.eval(&cells("thead tr")),
+        json!([
+            "a",
+            "score",
+            "value.score",
+            "value.a",
+            "value.runs",
+            "value.status",
+            "at",
+            "limit",
+            "runs",
+            "status"
+        ])
+    );
+    assert_eq!(
+        browser.eval(&cells("tbody tr")),
+        json!(["1", "1", "1", "<b>", "7", "", "deep [1]", "-inf", "1 of 1", "ok"])
+    );
+    let limit =
+        "Number(document.querySelector('#rows tbody tr').cells[7].dataset.value) === -Infinity";
+    assert_eq!(browser.eval(limit), json!(true));
+    assert_clean(&mut browser);
+}
+
 /// The mean of 1, 2 and 6 is 3, with a standard deviation of the square root of 14/3.
 fn means(alphas: usize) -> Desk {
     Desk::with_job(&format!(
@@ -424,5 +461,28 @@ fn under_mpirun_the_command_is_that_of_mpirun() {
     let command = browser.eval("document.querySelector('#origin pre').textContent");
     let command = command.as_str().unwrap();
     assert!(command.contains("mpirun") && command.ends_with("job.toml --out out"), "{command}");
+    assert_clean(&mut browser);
+}
+
+#[test]
+fn merged_results_tell_the_command_of_each_start_that_has_one() {
+    let desk = means(3);
+    desk.run(gridmpi(), &["job.toml", "--out", "new", "--threads", "1"]).exits(0);
+    let job = fs::read_to_string(desk.path("job.toml")).unwrap();
+    desk.write("job.toml", &job.replace("[1.0, 10.0]", "[1.0, 10.0, 20.0]"));
+    desk.run(gridmpi(), &["job.toml", "--out", "old", "--threads", "1"]).exits(0);
+    // As an older gridmpi left it, which goes on all the same.
+    common::sql_rows(&desk.path("old/runs.sqlite"), "DROP TABLE invocations");
+    desk.run(gridmpi(), &["merge", "old", "new", "--out", "out"]).exits(0);
+    desk.run(gridmpi(), &["job.toml", "--out", "old", "--threads", "1", "--keep"]).exits(0);
+    let rows = |store: &str, sql: &str| common::sql_rows(&desk.path(store), sql);
+    assert_eq!(
+        rows("out/runs.sqlite", "SELECT session, json_extract(words, '$[3]') FROM invocations"),
+        ["2|new"]
+    );
+    assert_eq!(rows("old/runs.sqlite", "SELECT session FROM invocations"), ["2"]);
+    let mut browser = report(&desk);
+    let commands = browser.eval("[...document.querySelectorAll('#origin tbody tr')].map(r => r.cells[5].textContent.includes('--out new'))");
+    assert_eq!(commands, json!([false, true]));
     assert_clean(&mut browser);
 }

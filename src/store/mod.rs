@@ -3,6 +3,8 @@
 //! A thread of its own writes batches, each in one durable transaction, so that a slow disk does not block
 //! the event loop. If too much waits to be written, no more tasks are handed out.
 
+#[cfg(feature = "cli")]
+mod called;
 mod connect;
 mod copy;
 mod cut_off;
@@ -74,6 +76,8 @@ use crate::store::row_keys::RowKeys;
 use crate::util::error::{Error, Result};
 use crate::util::file_state::file_id;
 use crate::util::{signals, thread};
+#[cfg(feature = "cli")]
+pub(crate) use called::InvocationRow;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use connect::to_read;
 #[cfg(feature = "cli")]
@@ -83,8 +87,6 @@ pub(crate) use folder::Folder;
 pub(crate) use grid_order::tally_of_all;
 #[cfg(feature = "cli")]
 pub(crate) use history::{AttemptRow, History};
-#[cfg(feature = "cli")]
-pub(crate) use invocations::InvocationRow;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use launch_note::{LaunchFile, LaunchNote};
 pub(crate) use layout::Layout;

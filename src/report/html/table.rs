@@ -17,6 +17,9 @@ const ROWS: usize = 10_000;
 /// Maximum number of columns for the fields of summaries.
 const FIELDS: usize = 24;
 
+/// The last two columns.
+const OWN: [&str; 2] = ["runs", "status"];
+
 /// The width up to which a column is not made narrower. (characters)
 const WRAPPED: usize = 28;
 
@@ -119,6 +122,9 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
         header.pop();
         rows.iter_mut().for_each(|row| drop(row.cells.pop()));
     }
+    let is_taken = |name: &str| header.iter().any(|own| own == name) || OWN.contains(&name);
+    let named = |name: String| if is_taken(&name) { format!("value.{name}") } else { name };
+    let fields: Vec<String> = fields.into_iter().map(named).collect();
     header.extend(fields);
     let is_number = |place: usize| {
         let own = |row: &TableRow| cell_at(row, place).and_then(Value::as_f64).is_some();
@@ -136,7 +142,7 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
         false => head(&at_least(width(i)), name),
     });
     let status = rows.iter().map(|row| row.status.len().min(WRAPPED)).max().unwrap_or(0);
-    let heads = heads.chain([head("class=\"number\"", "runs"), head(&at_least(status), "status")]);
+    let heads = heads.chain([head("class=\"number\"", OWN[0]), head(&at_least(status), OWN[1])]);
     let heads: String = heads.collect();
     let body: String = rows.iter().map(|row| line(row, header.len())).collect();
     Ok(format!(
