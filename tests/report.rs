@@ -4,62 +4,16 @@
 #[path = "common/browser.rs"]
 mod browser;
 mod common;
+#[path = "common/report.rs"]
+mod page;
 
 use std::fs;
 use std::process::Command;
 
 use browser::Browser;
 use common::{Desk, example, gridmpi, of_tasks, sql_rows};
+use page::{assert_clean, hover, report, reported};
 use serde_json::json;
-
-/// Runs job.toml and writes its report; opens it in a browser.
-fn reported(desk: &Desk, exit: i32) -> Browser {
-    desk.run_job().exits(exit);
-    report(desk)
-}
-
-fn report(desk: &Desk) -> Browser {
-    let ran = desk.run(gridmpi(), &["report", "out"]).exits(0);
-    assert_eq!(ran.stdout, "wrote out/report.html\n");
-    let mut browser = Browser::open(&desk.path("out/report.html"));
-    browser.until("document.documentElement.dataset.drawn === 'yes'");
-    browser
-}
-
-/// Checks that there are no requests, no errors, and no executed user strings.
-fn assert_clean(browser: &mut Browser) {
-    assert_eq!(browser.requests(), [""; 0]);
-    assert_eq!(browser.complaints(), [""; 0]);
-    assert_eq!(browser.eval("typeof window.hacked"), json!("undefined"));
-}
-
-/// The window position of a point of a trace, after scrolling to the chart.
-fn point(chart: &str, trace: usize, point: usize) -> String {
-    format!(
-        "(() => {{
-            const place = document.getElementById('{chart}');
-            place.scrollIntoView({{ block: 'center', behavior: 'instant' }});
-            const box = place.getBoundingClientRect(), trace = place._fullData[{trace}];
-            const x = place._fullLayout[trace.xaxis.replace('x', 'xaxis')];
-            const y = place._fullLayout[trace.yaxis.replace('y', 'yaxis')];
-            const from = trace.type === 'bar' ? trace.base[{point}] + trace.x[{point}] / 2 : trace.x[{point}];
-            return [box.left + x._offset + x.d2p(from), box.top + y._offset + y.d2p(trace.y[{point}])];
-        }})()"
-    )
-}
-
-fn hovered(chart: &str) -> String {
-    format!(
-        "[...document.querySelectorAll('#{chart} .hovertext')].map(e => e.textContent).join('|')"
-    )
-}
-
-/// Hovers over a point until the chart shows all of `says`.
-fn hover(browser: &mut Browser, chart: &str, (trace, index): (usize, usize), says: &[&str]) {
-    browser.point_at(&point(chart, trace, index));
-    let says = json!(says);
-    browser.until(&format!("{says}.every(text => {}.includes(text))", hovered(chart)));
-}
 
 const LINES: &str = "
 [crunch]
@@ -289,8 +243,8 @@ fn utilisation_is_told_against_the_lower_bound() {
     let page = page.as_str().unwrap();
     for said in [
         "2 workers were busy 88.5% of the time; the last 3.00 s waited for task 19 (dataset -3, alpha 100, fold 2).",
-        "20 runs took 13.0 s, from the start of the first to the end of the last.",
-        "In no order could both have done it in less than 11.5 s: that is what all runs took together, shared evenly. That is 88.5% of the time it took.",
+        "The makespan of 20 runs, from the start of the first to the end of the last, was 13.0 s.",
+        "The lower bound of the makespan, for any order of the runs, is 11.5 s (the total time of the runs, divided by the number of workers); the makespan is 1.13 times that.",
         "the longest, task 19 (dataset -3, alpha 100, fold 2), took 4.00 s",
     ] {
         assert!(page.contains(said), "{said:?} is not in:\n{page}");
@@ -305,7 +259,12 @@ fn each_start_is_measured_by_itself() {
     let mut browser = reported(&desk, 0);
     let page = browser.eval("document.body.innerText");
     let page = page.as_str().unwrap();
-    for said in ["The job was started 2 times.", "Start 2", "20 runs took", "16 runs took"] {
+    for said in [
+        "The job was started 2 times.",
+        "Start 2",
+        "The makespan of 20 runs,",
+        "The makespan of 16 runs,",
+    ] {
         assert!(page.contains(said), "{said:?} is not in:\n{page}");
     }
     let bars = "document.querySelectorAll('#timeline .bars .point').length";
@@ -343,7 +302,7 @@ fn a_hundred_thousand_runs_open() {
     let mut browser = reported(&desk, 0);
     let size = fs::metadata(desk.path("out/report.html")).unwrap().len();
     assert!(size < 8 << 20, "{size} bytes");
-    assert_eq!(browser.eval("document.querySelectorAll('tbody tr').length"), json!(1000));
+    assert_eq!(browser.eval("document.querySelectorAll('#rows tbody tr').length"), json!(1000));
     assert_eq!(browser.eval("document.querySelector('select').options.length"), json!(1000));
     let page = browser.eval("document.body.innerText");
     let page = page.as_str().unwrap();

@@ -15,8 +15,8 @@ use crate::util::files::{Durability, write_whole};
 #[derive(Args)]
 #[command(after_help = "\
 The report is one HTML file that needs no network. It shows the summary, the score over the \
-parameters, which worker ran what when, how long runs took, and what failed. It can be written while \
-the run is going on.
+parameters, which worker ran what when, how long runs took, what failed, and the command, job file, \
+versions and hosts that made it. It can be written while the run is going on.
 
 Examples:
   gridmpi report results/NAME                    write results/NAME/report.html

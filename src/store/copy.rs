@@ -20,7 +20,7 @@ use crate::store::row_reader::{RUN, Reader, UNPLACED};
 use crate::store::rows::StoredRun;
 use crate::store::starts::{SEEDING, StoredIdentity, note};
 use crate::store::store_points::StorePoints;
-use crate::store::{Folder, Layout, rows, schema, starts, storing};
+use crate::store::{Folder, Layout, invocations, rows, schema, starts, storing};
 use crate::util::error::{Error, Result};
 
 /// A store, its layout, and its results folder.
@@ -296,6 +296,7 @@ fn copy_starts(new: &Connection, old: &Connection) -> Result<i64, rusqlite::Erro
             new.execute("INSERT INTO starts VALUES (?1, ?2, ?3)", row)?;
         }
     }
+    invocations::copy(new, old, session)?;
     Ok(first)
 }
 

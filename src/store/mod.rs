@@ -3,6 +3,8 @@
 //! A thread of its own writes batches, each in one durable transaction, so that a slow disk does not block
 //! the event loop. If too much waits to be written, no more tasks are handed out.
 
+#[cfg(feature = "cli")]
+mod called;
 mod connect;
 mod copy;
 mod cut_off;
@@ -14,6 +16,7 @@ mod folder;
 mod grid_order;
 #[cfg(feature = "cli")]
 mod history;
+mod invocations;
 mod kept;
 mod labels;
 mod large;
@@ -73,6 +76,8 @@ use crate::store::row_keys::RowKeys;
 use crate::util::error::{Error, Result};
 use crate::util::file_state::file_id;
 use crate::util::{signals, thread};
+#[cfg(feature = "cli")]
+pub(crate) use called::InvocationRow;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use connect::to_read;
 #[cfg(feature = "cli")]

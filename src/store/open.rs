@@ -17,7 +17,7 @@ use crate::store::row_reader::{RUN, Reader};
 use crate::store::rows::StoredRun;
 use crate::store::starts::{LABELS, LEFT_OUT, SEEDING, StoredIdentity};
 use crate::store::view::put_view;
-use crate::store::{Folder, Layout, Store, cut_off, labels, schema, starts, storing};
+use crate::store::{Folder, Layout, Store, cut_off, invocations, labels, schema, starts, storing};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
 use crate::util::text::count;
@@ -94,6 +94,7 @@ impl OpenStore {
         let Some((connection, before)) = found.store else {
             let connection = create(folder, &plan.layout, &notes(&plan)).map_err(failed)?;
             starts::record(&connection, 1, 1, &plan.identity, &environment)
+                .and_then(|()| invocations::put(&connection, 1, plan.job))
                 .and_then(|()| starts::keep_files(&connection, plan.files))
                 .and_then(|()| schema::checkpoint_wal(&connection))
                 .map_err(failed)?;
@@ -130,6 +131,7 @@ impl OpenStore {
         };
         schema::prepare(&connection).map_err(failed)?;
         connection.execute_batch(starts::TABLES).map_err(failed)?;
+        connection.execute_batch(invocations::TABLE).map_err(failed)?;
         let keys = RowKeys::of_store(&connection, &plan.layout.nest).map_err(failed)?;
         let unplaced: i64 = connection
             .query_row("SELECT count(*) FROM unplaced", [], |row| row.get(0))
@@ -326,6 +328,7 @@ fn record(
         false => starts::number_of(&batch, &plan.identity)?,
     };
     starts::record(&batch, session, crunch, &plan.identity, &environment())?;
+    invocations::put(&batch, session, plan.job)?;
     batch.commit()?;
     starts::keep_files(store, plan.files)
 }

@@ -14,7 +14,7 @@ use crate::store::mapping::Mapping;
 use crate::store::own_files::SUPERSEDED;
 use crate::store::starts::{StoredIdentity, note};
 use crate::store::store_points::StorePoints;
-use crate::store::{Folder, Layout, schema, starts, storing};
+use crate::store::{Folder, Layout, invocations, schema, starts, storing};
 use crate::util::error::Result;
 
 /// The note with the names of superseded stores whose runs this store has.
@@ -82,6 +82,7 @@ pub(super) fn change(
     };
     schema::prepare(&present).map_err(failed)?;
     present.execute_batch(starts::TABLES).map_err(failed)?;
+    present.execute_batch(invocations::TABLE).map_err(failed)?;
     let batch = present.unchecked_transaction().map_err(failed)?;
     edit.make(&batch, folder.path()).map_err(failed)??;
     let placed = place_again((&batch, goal.layout, folder.path())).map_err(failed)??;

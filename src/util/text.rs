@@ -74,6 +74,19 @@ pub(crate) fn is_slip_of(name: &str, known: &[impl AsRef<str>]) -> bool {
     known.iter().any(|known| 3 * strsim::osa_distance(name, known.as_ref()) <= length)
 }
 
+/// A word quoted for a shell; with control characters, for bash, which spells them as a terminal shows them.
+#[cfg(feature = "cli")]
+pub(crate) fn shell_word(word: &str) -> String {
+    if visible(word) != word {
+        return format!("$'{}'", visible(&word.replace('\\', "\\\\").replace('\'', "\\'")));
+    }
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-+./=:,@%".contains(letter);
+    match word.chars().all(plain) && !word.is_empty() {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 /// A name or a string in SQL.
 pub(crate) fn quoted(text: &str, quote: char) -> String {
     let doubled = text.replace(quote, &format!("{quote}{quote}"));

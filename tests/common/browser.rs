@@ -133,6 +133,19 @@ impl Browser {
         }
     }
 
+    /// What the system says of light or dark: `light`, `dark`.
+    pub fn colour_scheme(&mut self, scheme: &str) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
+    /// Makes the window as wide as this, in pixels.
+    pub fn width(&mut self, width: u32) {
+        let size =
+            json!({ "width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", size);
+    }
+
     /// The page's errors so far: exceptions, console errors, dialogs.
     pub fn complaints(&mut self) -> Vec<String> {
         self.eval("1"); // events that were sent before arrive first

@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::report::html::markup::escape;
 use crate::report::model::axis::{Axis, Scale};
 
 /// Colours that are distinct with any colour vision (Okabe and Ito), without the one used for failures.
@@ -16,6 +17,8 @@ pub(crate) struct Chart {
     /// The label of the menu, if there is one.
     pub(crate) label: Option<String>,
     pub(crate) height: usize,
+    /// What the chart needs even on a narrow page, where it scrolls by itself. (pixels)
+    pub(crate) least_width: Option<usize>,
     /// The JSON that page.js draws.
     pub(crate) json: Json,
 }
@@ -32,25 +35,6 @@ pub(crate) fn label(text: &str) -> String {
     escape(&crate::report::beginning(&shown, LABEL))
 }
 
-/// Escapes a string for HTML.
-pub(crate) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            '\n' | '\t' => escaped.push(c),
-            // Browsers do not display other control characters usefully.
-            c if c.is_control() => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
 /// Numbers with seven digits; null for those that cannot be drawn.
 pub(crate) fn numbers(numbers: impl IntoIterator<Item = f64>) -> Json {
     Json::Array(numbers.into_iter().map(number).collect())
@@ -64,22 +48,19 @@ pub(crate) fn number(number: f64) -> Json {
     if short == short.trunc() && short.abs() < 1e15 { json!(short as i64) } else { json!(short) }
 }
 
+/// What is the same in the light and in the dark; page.js adds the colours of the page.
 pub(crate) fn layout(height: usize) -> Json {
     json!({
         "height": height,
         "margin": { "l": 70, "r": 20, "t": 20, "b": 60 },
-        "font": { "family": "system-ui, sans-serif", "size": 13, "color": "#222" },
-        "paper_bgcolor": "#fff",
-        "plot_bgcolor": "#fff",
         "hoverlabel": { "align": "left", "namelength": -1 },
-        "legend": { "orientation": "h", "y": -0.22, "yanchor": "top" },
+        "legend": { "orientation": "h", "y": 1.02, "yanchor": "bottom" },
     })
 }
 
 pub(crate) fn plain(title: &str) -> Json {
     json!({
-        "title": { "text": title }, "automargin": true, "zeroline": false,
-        "gridcolor": "#e5e5e5", "linecolor": "#888", "ticks": "outside",
+        "title": { "text": title }, "automargin": true, "zeroline": false, "ticks": "outside",
     })
 }
 
@@ -139,10 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_escaped() {
-        let hostile = "</script><img src=x onerror='a'>\u{2028}\u{0}&\"";
-        let escaped = escape(hostile);
-        assert!(!escaped.contains(['<', '>', '\'', '"', '\u{0}']), "{escaped}");
+    fn labels_are_short() {
         assert_eq!(label(&"x".repeat(100)).len(), LABEL + 3);
     }
 }

@@ -1,11 +1,14 @@
 //! The HTML report: one self-contained page with a job's results and timing.
 //!
 //! `landscape`, `timeline` and `failures` compute the content, `words` writes the sentences, `charts` draws,
-//! and `page` assembles the page. `page.js` only draws what is selected.
+//! `table` has the rows, `origin` says where they come from, and `page` assembles the page. `page.js` only draws what is selected, and `table.js` sorts and filters.
 
 mod charts;
+mod markup;
+mod origin;
 mod page;
 mod scores;
+mod table;
 mod timings;
 mod words;
 
@@ -47,6 +50,12 @@ impl<'a> Facts<'a> {
             list.add(row.key.index, row.score);
             Ok(())
         })?;
+        if let Some(folded) = list.folded {
+            reader.results.scores(folded, |row| {
+                list.add_folded(row.key, row.score);
+                Ok(())
+            })?;
+        }
         let (sessions, durations) = sessions(&reader.members()?, reader)?;
         let mut failures = Failures::default();
         reader.failures(|failure| failures.add(failure))?;

@@ -6,6 +6,7 @@ use crate::report::html::Facts;
 use crate::report::html::charts::{
     COLOURS, Chart, FAILED, label, layout, number, numbers, plain, with,
 };
+use crate::report::html::markup::escape;
 use crate::report::model::durations::DurationStats;
 use crate::report::model::timeline::{COLUMNS, DRAWN, ROWS, STARTS, StartTimeline};
 use crate::report::text::words::{count, seconds};
@@ -30,7 +31,9 @@ pub(crate) fn timeline(facts: &Facts) -> Option<(Chart, Vec<String>)> {
     }
     let label = (choices.len() > 1).then(|| "start".to_string());
     let json = json!({ "choices": choices });
-    (!shown.is_empty()).then(|| (Chart { id: "timeline".to_string(), label, height, json }, notes))
+    (!shown.is_empty()).then(|| {
+        (Chart { id: "timeline".to_string(), label, height, least_width: None, json }, notes)
+    })
 }
 
 fn shape(rows: usize) -> (Json, usize) {
@@ -43,10 +46,7 @@ fn shape(rows: usize) -> (Json, usize) {
             "hovermode": "closest",
         }),
     );
-    (
-        with(shape, json!({ "legend": { "orientation": "h", "y": 1.02, "yanchor": "bottom" } })),
-        height,
-    )
+    (shape, height)
 }
 
 /// Attempts as bars, coloured by the outermost loop if that is informative.
@@ -93,7 +93,7 @@ fn bars_of(facts: &Facts, session: &StartTimeline) -> (Json, usize, String) {
             let text = format!(
                 "<b>task {}</b>{failed}<br>{}<br>{} on {}",
                 attempt.task,
-                crate::report::html::charts::escape(&coordinates),
+                escape(&coordinates),
                 seconds(attempt.seconds),
                 label(&lane.name)
             );
@@ -104,6 +104,8 @@ fn bars_of(facts: &Facts, session: &StartTimeline) -> (Json, usize, String) {
     let (mut shape, height) = shape(session.lanes.len());
     let names: Vec<String> = session.lanes.iter().map(|lane| label(&lane.name)).collect();
     shape["yaxis"]["categoryarray"] = json!(names);
+    // A worker without a run has its row too.
+    shape["yaxis"]["autorange"] = json!(false);
     shape["yaxis"]["range"] = json!([names.len() as f64 - 0.5, -0.5]);
     let colours = match (coloured, named) {
         (true, true) => format!("its colour is the {}", outermost.name),
@@ -187,11 +189,10 @@ pub(crate) fn durations(durations: &DurationStats) -> Chart {
         "fillcolor": "rgba(0,114,178,0.25)", "text": text.collect::<Vec<_>>(),
         "hovertemplate": "%{text}<extra></extra>",
     });
-    let mut seconds_axis = plain("seconds a run");
+    let mut seconds_axis = with(plain("time of a run"), json!({ "ticksuffix": "s" }));
     if *is_log {
         let (places, names) = times(edges[0], edges[edges.len() - 1]);
         seconds_axis["type"] = json!("log");
-        seconds_axis["title"]["text"] = json!("time of a run");
         seconds_axis["tickvals"] = numbers(places);
         seconds_axis["ticktext"] = json!(names);
     }
@@ -203,6 +204,7 @@ pub(crate) fn durations(durations: &DurationStats) -> Chart {
         id: "durations".to_string(),
         label: None,
         height: 300,
+        least_width: None,
         json: json!({ "data": [steps], "layout": shape }),
     }
 }

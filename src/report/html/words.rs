@@ -49,22 +49,21 @@ pub(crate) fn utilisation(facts: &Facts, session: &StartTimeline) -> Vec<String>
     let mut all = vec![
         format!("{text}."),
         format!(
-            "{}{hosts} took {}, from the start of the first to the end of the last.",
+            "The makespan of {}{hosts}, from the start of the first to the end of the last, was {}.",
             things(session.attempts as u64, "run"),
             seconds(wall)
         ),
     ];
     let (bound, shared) = (session.bound, session.busy / workers as f64);
     let why = match bound > shared {
-        true => "runs cannot be divided",
-        false => "that is what all runs took together, shared evenly",
+        true => "a run is not divided between workers",
+        false => "the total time of the runs, divided by the number of workers",
     };
-    if wall > 0.0 && workers > 1 {
+    if wall > 0.0 && bound > 0.0 && workers > 1 {
         all.push(format!(
-            "In no order could {} have done it in less than {}: {why}. That is {} of the time it took.",
-            if workers == 2 { "both" } else { "they" },
+            "The lower bound of the makespan, for any order of the runs, is {} ({why}); the makespan is {:.2} times that.",
             seconds(bound),
-            percent((bound / wall).min(1.0))
+            (wall / bound).max(1.0)
         ));
     }
     let tail = session.tail();

@@ -21,13 +21,15 @@ pub(crate) struct Family {
 }
 
 /// One data set's scores in a family.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Panel {
     pub(crate) name: String,
     /// The points of the family that the data set has, in its order.
     pub(crate) points: Vec<u32>,
     /// The score at each of them; NaN if missing.
     pub(crate) scores: Vec<f64>,
+    /// The standard deviation of what each of them folds; NaN if there is none. Empty if they are no means.
+    pub(crate) deviations: Vec<f64>,
     /// The place in `points` of the data set's best point by the loops' max and min, if it is in this family.
     pub(crate) best: Option<usize>,
 }
@@ -44,10 +46,20 @@ impl Panel {
     }
 
     /// The score at each point of the family; NaN if it is missing, or the data set does not have the point.
-    pub(crate) fn spread(&self, family: &Family) -> Vec<f64> {
-        let mut scores = vec![f64::NAN; family.points];
-        self.each().for_each(|(point, score)| scores[point] = score);
-        scores
+    pub(crate) fn by_point(&self, family: &Family) -> Vec<f64> {
+        self.placed(family, &self.scores)
+    }
+
+    /// The same of the standard deviations.
+    pub(crate) fn deviations_by_point(&self, family: &Family) -> Vec<f64> {
+        self.placed(family, &self.deviations)
+    }
+
+    fn placed(&self, family: &Family, values: &[f64]) -> Vec<f64> {
+        let mut placed = vec![f64::NAN; family.points];
+        let points = self.points.iter().map(|point| *point as usize);
+        points.zip(values).for_each(|(point, value)| placed[point] = *value);
+        placed
     }
 
     /// Whether it has all points of the family.
@@ -102,6 +114,7 @@ struct Set {
     /// By point: its family, and its place among the family's points.
     places: Vec<(u32, u32)>,
     scores: Vec<f64>,
+    deviations: Vec<f64>,
 }
 
 /// Numbers things in the order in which they come.
@@ -123,11 +136,11 @@ impl Numbers {
     }
 }
 
-/// The families of the scores of the first keys at the plan's level.
+/// The families of the scores, and of their standard deviations if there are any, of the first keys at the plan's level.
 pub(super) fn families(
     nest: &LoopNest,
     plan: &LandscapePlan,
-    scores: &[f64],
+    (scores, deviations): (&[f64], &[f64]),
     decided: bool,
 ) -> Vec<Family> {
     let columns = ParameterColumn::all(nest, &plan.params);
@@ -145,7 +158,8 @@ pub(super) fn families(
         of_point.extend(plan.params.iter().map(|level| indices[*level]));
         let (set, is_new) = set_numbers.of(&of_set);
         if is_new {
-            sets.push(Set { points: of_set.clone(), places: Vec::new(), scores: Vec::new() });
+            let (points, places) = (of_set.clone(), Vec::new());
+            sets.push(Set { points, places, scores: Vec::new(), deviations: Vec::new() });
         }
         let (point, is_new) = point_numbers.of(&of_point);
         if is_new {
@@ -164,6 +178,7 @@ pub(super) fn families(
         let set = &mut sets[set as usize];
         set.places.push(places[point as usize]);
         set.scores.push(*score);
+        set.deviations.extend(deviations.get(index));
     }
     let points = |(family, place): (u32, u32)| {
         &point_numbers.all[members[family as usize][place as usize] as usize]
@@ -182,8 +197,7 @@ pub(super) fn families(
         for (at, (family, point)) in set.places.iter().enumerate() {
             let panels = &mut panels[*family as usize];
             if panels.last().is_none_or(|(last, _)| *last != number) {
-                let (points, scores) = (Vec::new(), Vec::new());
-                panels.push((number, Panel { name: name.clone(), points, scores, best: None }));
+                panels.push((number, Panel { name: name.clone(), ..Panel::default() }));
             }
             let Some((_, panel)) = panels.last_mut() else { continue };
             if winner == Some(at) {
@@ -191,6 +205,7 @@ pub(super) fn families(
             }
             panel.points.push(*point);
             panel.scores.push(set.scores[at]);
+            panel.deviations.extend(set.deviations.get(at));
         }
     }
     let values = |column: &ParameterColumn, members: &[u32]| -> Option<Vec<Value>> {

@@ -3,6 +3,7 @@
 
 use crate::model::{Key, Loop, LoopNest, Reduce};
 use crate::report::model::axis::Axis;
+use crate::report::model::deviation::{Deviation, Spread, folded_level};
 use crate::report::model::family::{Family, Panel, families};
 use crate::report::model::landscape_plan::LandscapePlan;
 use crate::report::text::field_columns::folds_in_words;
@@ -22,6 +23,13 @@ pub(crate) struct ScoreList {
     scores: Vec<f64>,
     /// The number of further data sets.
     left: u64,
+    /// If the scores are means: the level of what they fold.
+    pub(crate) folded: Option<usize>,
+    /// The standard deviation of what each of them folds; NaN if there is none. Empty if they are no means.
+    deviations: Vec<f64>,
+    /// The mean whose values come just now, and how many values means have.
+    open: (u64, Deviation),
+    sizes: Option<(u64, u64)>,
 }
 
 impl ScoreList {
@@ -38,7 +46,11 @@ impl ScoreList {
                 (nest.ancestor(first, plan.level).index, nest.keys(sets) - cut.index)
             }
         };
-        ScoreList { nest: nest.clone(), plan, scores: vec![f64::NAN; held as usize], left }
+        let folded = folded_level(nest.loops(), plan.level);
+        let missing = || vec![f64::NAN; held as usize];
+        let deviations = if folded.is_some() { missing() } else { Vec::new() };
+        let (scores, open, sizes) = (missing(), Default::default(), None);
+        ScoreList { nest: nest.clone(), plan, scores, left, folded, deviations, open, sizes }
     }
 
     /// Adds the score of a key at the plan's level.
@@ -48,14 +60,38 @@ impl ScoreList {
         }
     }
 
-    /// The landscape, once all scores are added.
-    pub(crate) fn landscape(self) -> Landscape {
-        let ScoreList { nest, plan, scores, left } = self;
+    /// Adds what a mean folds, in the order of the nest.
+    pub(crate) fn add_folded(&mut self, key: Key, score: Option<f64>) {
+        let mean = self.nest.ancestor(key, self.plan.level).index;
+        if mean != self.open.0 {
+            self.close();
+            self.open = (mean, Deviation::default());
+        }
+        score.into_iter().for_each(|score| self.open.1.add(score));
+    }
+
+    fn close(&mut self) {
+        let (mean, own) = &self.open;
+        let scored = self.scores.get(*mean as usize).is_some_and(|score| score.is_finite());
+        let Some(value) = own.value().filter(|_| scored) else { return };
+        if let Some(place) = self.deviations.get_mut(*mean as usize) {
+            *place = value;
+            let (low, high) = self.sizes.unwrap_or((own.count, own.count));
+            self.sizes = Some((low.min(own.count), high.max(own.count)));
+        }
+    }
+
+    /// The landscape, once all scores are added, and what they fold if they are means.
+    pub(crate) fn landscape(mut self) -> Landscape {
+        self.close();
+        let ScoreList { nest, plan, scores, left, folded, deviations, sizes, .. } = self;
+        let of_runs = folded == Some(nest.depth());
+        let spread = sizes.map(|sizes| Spread { of_runs, sizes });
         let reduces =
             || plan.params.iter().filter_map(|level| nest.loops()[*level].reduce.as_ref());
         let decided = reduces().any(Reduce::picks_a_winner);
         let high_is_best = reduces().find_map(Reduce::takes_greatest) != Some(false);
-        let mut all = families(&nest, &plan, &scores, decided);
+        let mut all = families(&nest, &plan, (&scores, &deviations), decided);
         let more = all.len().saturating_sub(FAMILIES);
         all.truncate(FAMILIES);
         Landscape {
@@ -66,6 +102,7 @@ impl ScoreList {
             missing: scores.iter().filter(|score| score.is_nan()).count() as u64,
             decided,
             high_is_best,
+            spread,
             score: score_name(&nest.loops()[plan.level..]),
             plan,
         }
@@ -89,6 +126,8 @@ pub(crate) struct Landscape {
     pub(crate) decided: bool,
     /// Whether the highest is best, according to the outermost max or min.
     pub(crate) high_is_best: bool,
+    /// What the standard deviations of panels are of; nothing if there are none.
+    pub(crate) spread: Option<Spread>,
     /// The label of a score.
     pub(crate) score: String,
 }
@@ -193,6 +232,28 @@ mod tests {
         assert_eq!(shown(cheap, 1), ("1".to_string(), vec![6.0, 7.0, 8.0], Some((2, 8.0))));
         assert_eq!(shown(dear, 0), ("0".to_string(), vec![5.0, 4.0], Some((0, 5.0))));
         assert_eq!((shown(dear, 1).1[1], shown(dear, 1).2), (7.5, None));
+    }
+
+    #[test]
+    fn means_have_the_spread_of_their_runs() {
+        let max = || Some(Reduce::max());
+        let mean = || Some(Reduce::mean());
+        let nest =
+            product(&[("set", 2, None), ("a", 2, max()), ("fold", 2, mean()), ("n", 2, mean())]);
+        let mut list = ScoreList::new(&nest);
+        assert_eq!((list.plan.level, list.folded), (2, Some(4)));
+        // The last mean is not there yet, and one run of the third failed.
+        (0..3).for_each(|i| list.add(i, Some(1.0)));
+        for (index, score) in [1, 3, 3, 1, 2, 2, 2, 2, 7, -1, 9, 9, 1].into_iter().enumerate() {
+            let key = Key { level: 4, index: index as u64 };
+            list.add_folded(key, (score >= 0).then_some(score as f64));
+        }
+        let landscape = list.landscape();
+        let panels = &landscape.families[0].panels;
+        assert_eq!(panels[0].deviations, [1.0, 0.0]);
+        assert!((panels[1].deviations[0] - (8.0f64 / 9.0).sqrt()).abs() < 1e-12);
+        assert!(panels[1].deviations[1].is_nan());
+        assert_eq!(landscape.spread.unwrap().values(), "3 to 4 runs");
     }
 
     #[test]

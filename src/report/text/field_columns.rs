@@ -146,7 +146,7 @@ pub(crate) fn folds_in_words(loops: &[Loop]) -> String {
     names.join(" of ")
 }
 
-/// The heading of a score of which no more is known.
-pub(crate) fn score_name(nest: &LoopNest) -> String {
-    FieldColumns::default().heading(nest, "score")
+/// The heading of a score of which nothing but its name is known.
+pub(crate) fn score_heading(nest: &LoopNest, score: &str) -> String {
+    FieldColumns::default().heading(nest, score)
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::report::html::charts::{COLOURS, Chart, axis, label, layout, numbers, plain, with};
-use crate::report::html::scores::{NUMBERS, Scores, is_categories, texts};
+use crate::report::html::scores::{NUMBERS, Scores, is_categories, texts, with_deviations};
 use crate::report::model::axis::Axis;
 use crate::report::model::family::Panel;
 use crate::report::text::words::count;
@@ -11,6 +11,8 @@ use crate::util::stats::{median, quantile, sorted};
 
 /// Data sets drawn as lines in one chart; with more, one is selected.
 const TOGETHER: usize = 12;
+/// Lines with more points have a band in place of error bars; page.js has the same number.
+const BARS: usize = 60;
 /// Points drawn per line; with more, bands.
 const LINE: usize = 2000;
 
@@ -34,23 +36,42 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
     let text = texts(x, &xs);
     // A data set that does not have all points has a line through its own.
     let own = |panel: &Panel| {
-        let scores_of = panel.spread(scores.family);
+        let scores_of = panel.by_point(scores.family);
+        // The medians of several means have no spread of their own.
+        let deviations = match bin {
+            1 => panel.deviations_by_point(scores.family),
+            _ => Vec::new(),
+        };
+        let spread = |order: &[usize]| -> Vec<f64> {
+            order.iter().filter_map(|i| deviations.get(*i).copied()).collect()
+        };
         if panel.is_whole(scores.family) {
-            return json!({ "y": numbers(through(&order, &scores_of)) });
+            let y = json!({ "y": numbers(through(&order, &scores_of)) });
+            return with_deviations(y, spread(&order));
         }
         let mut order: Vec<usize> = panel.each().map(|(point, _)| point).collect();
         order.sort_by(by_place);
         let xs = through(&order, &x.places);
         let ys = numbers(through(&order, &scores_of));
-        json!({ "x": numbers(xs.iter().copied()), "y": ys, "text": texts(x, &xs) })
+        let line = json!({ "x": numbers(xs.iter().copied()), "y": ys, "text": texts(x, &xs) });
+        with_deviations(line, spread(&order))
     };
+    if bin == 1 {
+        let what = match xs.len() <= BARS {
+            true => "The error bars are",
+            false => "The band around a line is the mean ±",
+        };
+        notes.extend(scores.spread_note(what));
+    }
     let mode = match xs.len() {
         _ if is_categories(x) => "markers",
         1 => "markers",
-        0..=60 => "lines+markers",
+        0..=BARS => "lines+markers",
         _ => "lines",
     };
-    let hover = format!("<b>%{{fullData.name}}</b><br>{}", scores.hover(x));
+    let own_deviation = if bin == 1 { scores.deviation() } else { "" };
+    let hover =
+        |deviation: &str| format!("<b>%{{fullData.name}}</b><br>{}", scores.hover(x, deviation));
     let line = |name: &str, i: usize| {
         let dash = if i / COLOURS.len() % 2 == 1 { "dash" } else { "solid" };
         let colour = COLOURS[i % COLOURS.len()];
@@ -58,7 +79,7 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
             "type": "scatter", "mode": mode, "name": label(name), "legendgroup": i.to_string(),
             "line": { "color": colour, "dash": dash, "width": 2 },
             "marker": { "color": colour, "size": 5 }, "x": numbers(xs.iter().copied()),
-            "text": text, "hovertemplate": hover, "connectgaps": false,
+            "text": text, "hovertemplate": hover(own_deviation), "connectgaps": false,
         })
     };
     let star = |name: &str, i: usize| {
@@ -67,7 +88,7 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
             "legendgroup": i.to_string(),
             "marker": { "symbol": "star", "size": 15, "color": COLOURS[i % COLOURS.len()],
                         "line": { "color": "#fff", "width": 1 } },
-            "hovertemplate": format!("<b>best of %{{fullData.name}}</b><br>{}", scores.hover(x)),
+            "hovertemplate": format!("<b>best of %{{fullData.name}}</b><br>{}", scores.hover(x, "")),
         })
     };
     let best = |panel: &Panel| {
@@ -87,6 +108,7 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
         id: scores.id("scores"),
         label,
         height: 460,
+        least_width: None,
         json,
     };
     if few && scores.landscape.left == 0 {
@@ -102,7 +124,7 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
         count(panels.len() as u64),
         scores.set
     ));
-    let spread = |panel: &Panel| through(&order, &panel.spread(scores.family));
+    let spread = |panel: &Panel| through(&order, &panel.by_point(scores.family));
     let all: Vec<Vec<f64>> = panels.iter().map(spread).collect();
     let column = |i: usize| sorted(all.iter().map(|y| y[i]).filter(|y| y.is_finite()));
     let columns: Vec<Vec<f64>> = (0..xs.len()).map(column).collect();
@@ -121,7 +143,7 @@ pub(crate) fn lines(scores: &Scores, x: &Axis) -> (Chart, Vec<String>) {
     data.push(json!({
         "type": "scatter", "mode": "lines", "name": "median", "x": numbers(xs.iter().copied()),
         "y": at(0.5), "text": text, "line": { "color": "#777", "dash": "dot", "width": 1.5 },
-        "hovertemplate": hover,
+        "hovertemplate": hover(""),
     }));
     let first = data.len();
     data.extend([line("", 0), star("", 0)]);

@@ -5,21 +5,22 @@ use serde_json::{Value as Json, json};
 use crate::report::html::charts::{
     Chart, FAILED, axis, label, layout, number, numbers, score_colours, with,
 };
-use crate::report::html::scores::{DOTS, Scores, plain_label};
+use crate::report::html::scores::{DOTS, Scores, plain_label, with_deviations};
 use crate::report::model::axis::Axis;
 use crate::report::model::family::Panel;
 
 /// Values per heat map axis; more are binned.
 const CELLS: usize = 200;
 
+/// A colour has no room for a bar.
+const HOVER: &str = "Hovering over a mean also shows";
+
 pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
     let mut notes = Vec::new();
     let points = x.places.len();
     let grid = x.distinct().len() * y.distinct().len();
-    let shape = with(
-        layout(520),
-        json!({ "xaxis": axis(x), "yaxis": axis(y), "hovermode": "closest", "plot_bgcolor": "#ddd" }),
-    );
+    let shape =
+        with(layout(520), json!({ "xaxis": axis(x), "yaxis": axis(y), "hovermode": "closest" }));
     let hover = |x_text: &str, y_text: &str, value: &str| {
         format!(
             "{}: {x_text}<br>{}: {y_text}<br>{}: {value}<extra></extra>",
@@ -49,12 +50,13 @@ pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
         let dots = json!({
             "type": "scatter", "mode": "markers", "showlegend": false, "text": text,
             "x": numbers(x.places.iter().copied()), "y": numbers(y.places.iter().copied()),
-            "hovertemplate": hover("%{text[0]}", "%{text[1]}", "%{marker.color:.6~g}"),
+            "hovertemplate": hover("%{text[0]}", "%{text[1]}", &format!("%{{marker.color:.6~g}}{}", scores.deviation())),
         });
         let (choices, label) = scores.choices(points, &mut notes, |panel| {
             let values = numbers(panel.scores.iter().copied());
             let marker = with(json!({ "size": 9, "color": values }), colours.clone());
-            let mut dots = json!({ "marker": marker });
+            let mut dots =
+                with_deviations(json!({ "marker": marker }), panel.deviations.iter().copied());
             if !panel.is_whole(scores.family) {
                 let own = || panel.each().map(|(point, _)| point);
                 let text: Vec<Json> = own().map(|i| json!([words(x, i), words(y, i)])).collect();
@@ -64,11 +66,18 @@ pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
             json!({ "0": dots, "1": best(panel) })
         });
         notes.push("Each dot is a point; grey ones have no score.".to_string());
-        let json = json!({ "data": [dots, star], "layout": with(shape, json!({ "plot_bgcolor": "#fff" })), "choices": choices });
-        return (Chart { id: scores.id("scores"), label, height: 520, json }, notes);
+        notes.extend(scores.spread_note(HOVER));
+        let json = json!({ "data": [dots, star], "layout": shape, "choices": choices });
+        return (
+            Chart { id: scores.id("scores"), label, height: 520, least_width: None, json },
+            notes,
+        );
     }
     let ((xs, columns), (ys, rows)) = (x.binned(CELLS), y.binned(CELLS));
-    if xs.len() * ys.len() < grid || points > grid {
+    let one_each = xs.len() * ys.len() == grid && points <= grid;
+    if one_each {
+        notes.extend(scores.spread_note(HOVER));
+    } else {
         let what = if scores.landscape.decided { "best" } else { "median" };
         notes.push(format!("Each cell is the {what} of the points that fall into it."));
     }
@@ -87,8 +96,9 @@ pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
             "type": "heatmap", "x": numbers(xs.iter().copied()), "y": numbers(ys.iter().copied()),
             "text": text, "hoverongaps": false,
             "hovertemplate": format!(
-                "{}, {}: %{{text}}<br>{}: %{{z:.6~g}}<extra></extra>",
-                plain_label(&x.name), plain_label(&y.name), plain_label(&scores.landscape.score)
+                "{}, {}: %{{text}}<br>{}: %{{z:.6~g}}{}<extra></extra>",
+                plain_label(&x.name), plain_label(&y.name), plain_label(&scores.landscape.score),
+                if one_each { scores.deviation() } else { "" }
             ),
         }),
         colours,
@@ -99,10 +109,18 @@ pub(crate) fn map(scores: &Scores, x: &Axis, y: &Axis) -> (Chart, Vec<String>) {
         let row = |row: Vec<Vec<f64>>| {
             numbers(row.into_iter().map(|values| scores.landscape.fold(values)))
         };
-        json!({ "0": { "z": z.into_iter().map(row).collect::<Json>() }, "1": best(panel) })
+        let mut cells = json!({ "z": z.into_iter().map(row).collect::<Json>() });
+        if one_each && !panel.deviations.is_empty() {
+            let mut by_cell = vec![vec![f64::NAN; xs.len()]; ys.len()];
+            let spread = panel.points.iter().zip(&panel.deviations);
+            spread.for_each(|(i, own)| by_cell[rows[*i as usize]][columns[*i as usize]] = *own);
+            cells["deviations"] = by_cell.into_iter().map(numbers).collect();
+        }
+        json!({ "0": cells, "1": best(panel) })
     });
-    let json = json!({ "data": [cells, star], "layout": shape, "choices": choices });
-    (Chart { id: scores.id("scores"), label, height: 520, json }, notes)
+    let grey = with(shape, json!({ "plot_bgcolor": "#ddd" }));
+    let json = json!({ "data": [cells, star], "layout": grey, "choices": choices });
+    (Chart { id: scores.id("scores"), label, height: 520, least_width: None, json }, notes)
 }
 
 fn texts_or_numbers(axis: &Axis, places: &[f64]) -> Vec<String> {

@@ -12,7 +12,7 @@ use map::map;
 use parallel::parallel;
 use serde_json::{Value as Json, json};
 
-use crate::report::html::charts::{Chart, label};
+use crate::report::html::charts::{Chart, label, numbers, with};
 use crate::report::model::axis::{Axis, Scale};
 use crate::report::model::family::{Family, Panel};
 use crate::report::model::landscape::Landscape;
@@ -64,7 +64,8 @@ impl Scores<'_> {
         notes: &mut Vec<String>,
         choice: impl Fn(&Panel) -> Json,
     ) -> (Json, Option<String>) {
-        let shown = (NUMBERS / each.max(1)).clamp(1, self.panels().len());
+        let numbers = if self.landscape.spread.is_some() { 2 * each } else { each };
+        let shown = (NUMBERS / numbers.max(1)).clamp(1, self.panels().len());
         let all = self.panels().len() as u64 + self.landscape.left;
         if (shown as u64) < all {
             notes.push(format!(
@@ -81,11 +82,37 @@ impl Scores<'_> {
         (choices.collect(), label)
     }
 
-    /// The template of a point's hover text, after its name.
-    fn hover(&self, axis: &Axis) -> String {
+    /// The template of a point's hover text, after its name. `deviation` is that of what the point's mean folds.
+    fn hover(&self, axis: &Axis, deviation: &str) -> String {
         let x = if is_categories(axis) { "%{text}" } else { "%{x:.6~g}" };
-        let name = plain_label(&axis.name);
-        format!("{name}: {x}<br>{}: %{{y:.6~g}}<extra></extra>", plain_label(&self.landscape.score))
+        let (name, score) = (plain_label(&axis.name), plain_label(&self.landscape.score));
+        format!("{name}: {x}<br>{score}: %{{y:.6~g}}{deviation}<extra></extra>")
+    }
+
+    /// The part of a hover text with the standard deviation, if there is one.
+    fn deviation(&self) -> &'static str {
+        match self.landscape.spread {
+            Some(_) => "<br>standard deviation: %{customdata:.3~g}",
+            None => "",
+        }
+    }
+
+    /// A caption that says what the spread around a mean is, if it is shown.
+    fn spread_note(&self, what: &str) -> Option<String> {
+        let values = self.landscape.spread.as_ref()?.values();
+        Some(format!(
+            "{what} one standard deviation of the {values} behind each mean (divided by their number, as reduce = \"std\" has it)."
+        ))
+    }
+}
+
+/// Standard deviations for page.js, which draws them as bars or as a band; nothing if there are none.
+fn with_deviations(patch: Json, deviations: impl IntoIterator<Item = f64>) -> Json {
+    match numbers(deviations) {
+        Json::Array(all) if all.iter().any(|deviation| !deviation.is_null()) => {
+            with(patch, json!({ "deviations": all }))
+        }
+        _ => patch,
     }
 }
 

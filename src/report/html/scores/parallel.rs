@@ -78,14 +78,23 @@ pub(crate) fn parallel(scores: &Scores) -> (Chart, Vec<String>) {
         "high": scores.landscape.high_is_best, "labelfont": { "size": 13 },
     });
     let (choices, label) = scores.choices(shown.len(), &mut notes, |panel| {
-        let spread = panel.spread(family);
+        let spread = panel.by_point(family);
         let own = numbers(shown.iter().map(|i| spread[*i]));
         let best = panel.winner().and_then(|(best, _)| shown.binary_search(&best).ok());
         json!({ "0": { "scores": own, "best": best } })
     });
-    let shape = with(layout(480), json!({ "margin": { "l": 80, "r": 80, "t": 60, "b": 30 } }));
+    // The names at the first axis stand left of it.
+    let names = dimensions.first().and_then(|first| first["ticktext"].as_array());
+    let lengths =
+        names.into_iter().flatten().filter_map(Json::as_str).map(|name| name.chars().count());
+    let left = lengths.max().map_or(80, |longest| (20 + 7 * longest).max(80));
+    // Titles stand above their axes, beside each other.
+    let title = family.axes.iter().map(|axis| axis.name.chars().count().min(30)).max();
+    let apart = title.map_or(110, |longest| (20 + 8 * longest).max(110));
+    let least_width = Some(left + 80 + apart * family.axes.len());
+    let shape = with(layout(480), json!({ "margin": { "l": left, "r": 80, "t": 60, "b": 30 } }));
     let json = json!({ "data": [lines], "layout": shape, "choices": choices });
-    (Chart { id: scores.id("scores"), label, height: 480, json }, notes)
+    (Chart { id: scores.id("scores"), label, height: 480, least_width, json }, notes)
 }
 
 #[cfg(test)]
