@@ -24,6 +24,11 @@ class Hosts:
         self.names = []
         if count == 0:
             return
+        there = subprocess.run(["ip", "link", "show", "gmbridge"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if there.returncode == 0:
+            # They are somebody else's: to take them down would kill what runs there.
+            print("no hosts here: somebody uses them already", flush=True)
+            return
         made = subprocess.run([self.SCRIPT, "up", str(count)], stderr=subprocess.PIPE, text=True)
         if made.returncode == 0:
             self.names = [f"gm{i + 1}" for i in range(count)]
