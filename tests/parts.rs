@@ -357,7 +357,7 @@ fn a_part_that_is_stopped_by_failures_has_not_finished() {
     let stopped = part(&desk, "2/2").exits(100).stderr;
     assert!(!stopped.contains("has finished"), "{stopped}");
     let other = part(&desk, "1/2").exits(0).stderr;
-    assert!(other.contains("part 2 of 2: stopped (stopped: 1 runs failed, none is"), "{other}");
+    assert!(other.contains("part 2 of 2: stopped (stopped: 1 run failed, none is"), "{other}");
     assert!(status(&desk).contains("1 complete, 1 ended before they were complete"));
     // Once that is mended, the part goes on.
     desk.write("job.toml", &text.replace("[ {a}{b} != 54 ] && ", ""));

@@ -12,6 +12,7 @@ use crate::cli::screen::Screen;
 use crate::cli::strategy::{self, Chosen};
 use crate::cli::{print, print_to, say};
 use crate::job::lookup;
+use crate::rank0::failures;
 use crate::rank0::settings::{Only, Out, Settings};
 use crate::rank0::types::RunResult;
 use crate::report::table;
@@ -190,7 +191,7 @@ fn copy(file: &Path, but_for: u64) -> Result<Exit> {
 
 /// Logs the elapsed time, the failures and the results folder.
 pub(super) fn print_result(finished: &RunResult) -> Result<()> {
-    let (tasks, elapsed) = (finished.job.nest.tasks(), finished.elapsed.as_secs_f64());
+    let elapsed = finished.elapsed.as_secs_f64();
     match finished.tally.done - finished.tally.recalled {
         0 => log::info!("there was nothing left to compute"),
         runs if finished.no_store => log::info!("{runs} runs in {elapsed:.2} s; none is kept"),
@@ -205,17 +206,9 @@ pub(super) fn print_result(finished: &RunResult) -> Result<()> {
         log::warn!("{}", sick.told(", and others did its tasks"));
     }
     if finished.tally.exit() == Exit::SomeFailed {
-        let why = match finished.no_store {
-            true => "run it without --no-store to see why".to_string(),
-            false => {
-                format!("see column error of all_runs in {}", finished.folder.store().display())
-            }
-        };
-        log::warn!(
-            "{} of {tasks} runs failed, {} groups are incomplete; {why}",
-            finished.tally.failed,
-            finished.tally.incomplete
-        );
+        let is_kept = !finished.no_store && finished.scratch.is_none();
+        let folder = is_kept.then(|| finished.folder.path());
+        failures::tell(&finished.job, &finished.results, folder, finished.tally);
     }
     for line in finished.job.nest.left_out_in_words() {
         log::info!("left out: {}", beginning(&line, LONGEST_LINE));

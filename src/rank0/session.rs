@@ -19,6 +19,8 @@ use crate::model::JobPart;
 use crate::model::{GroupSummary, Policy, Tally};
 use crate::platform::slurm::Allocation;
 use crate::rank0::effects::RunEffects;
+#[cfg(feature = "cli")]
+use crate::rank0::failures;
 use crate::rank0::progress::Progress;
 use crate::rank0::recall::{Recall, recall};
 use crate::rank0::serve;
@@ -29,6 +31,7 @@ use crate::rank0::shutdown::TIME_IS_OVER;
 use crate::rank0::status::{PartStatus, RunState, StatusWriter, expected_work};
 use crate::rank0::timing::Timing;
 use crate::rank0::types::{PreparedJob, RunResult, SickWorker};
+use crate::report::text::words::things;
 use crate::report::{write_csv, write_json};
 use crate::store::{Folder, FoundStore, Layout, OpenOptions, OpenStore, wait_for_room};
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -66,6 +69,7 @@ pub(crate) struct Session {
     unheard: Vec<GroupSummary>,
     effects: RunEffects,
     no_store: bool,
+    is_main: bool,
     /// The part of the job that this is, if it is one.
     part: Option<PartStatus>,
     allocation: Option<Allocation>,
@@ -217,6 +221,7 @@ impl Session {
             unheard,
             effects,
             no_store,
+            is_main: settings.is_main,
             part,
             allocation,
             crunchers,
@@ -275,6 +280,7 @@ impl Session {
             timing,
             last_result: Instant::now() - since_last,
             no_store,
+            is_main: self.is_main,
         })
     }
 }
@@ -325,6 +331,9 @@ pub(crate) struct DrainedSession {
     timing: Timing,
     last_result: Instant,
     no_store: bool,
+    /// Whether the terminal is gridmpi's, rather than the program's that calls it.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    is_main: bool,
 }
 
 impl DrainedSession {
@@ -348,6 +357,10 @@ impl DrainedSession {
                 Exit::Interrupted => RunState::Interrupted,
                 _ => RunState::Stopped,
             };
+            #[cfg(feature = "cli")]
+            if tally.failed > 0 && self.is_main {
+                failures::tell(&job, &results, (!no_store).then(|| folder.path()), tally);
+            }
             results.end(state.name(), error.exit, &why)?;
             status.end(state, error.exit, &error.to_string());
             return Err(error);
@@ -395,12 +408,16 @@ fn interrupted(signal: &str, tasks: u64, tally: Tally, folder: &Folder) -> Error
 
 fn too_many_failures(job: &Job, tally: Tally) -> Error {
     let most = job.policy.most_failures.unwrap_or(0);
-    let allowed = if most == 0 { "none is allowed".into() } else { format!("{most} are allowed") };
+    let allowed = match most {
+        0 => "none is allowed".to_string(),
+        1 => "1 is allowed".to_string(),
+        most => format!("{} are allowed", count(most)),
+    };
     Error::failures(format!(
-        "stopped: {} runs failed, {allowed} (max_failures or on_failure); {} of {} runs are kept; see column error of all_runs, and start again to go on",
-        tally.failed,
-        tally.done,
-        job.nest.tasks()
+        "stopped: {} failed, {allowed} (max_failures or on_failure); {} of {} kept; start again to go on",
+        things(tally.failed, "run"),
+        count(tally.done),
+        things(job.nest.tasks(), "run")
     ))
 }
 

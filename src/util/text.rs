@@ -51,6 +51,20 @@ fn is_control(letter: char) -> bool {
         || matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// A word for a shell, in single quotes if it needs any; with control characters, for bash, which spells them as a
+/// terminal shows them.
+#[cfg(feature = "cli")]
+pub(crate) fn shell_word(word: &str) -> String {
+    if visible(word) != word {
+        return format!("$'{}'", visible(&word.replace('\\', "\\\\").replace('\'', "\\'")));
+    }
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-+./=:,@%".contains(letter);
+    match word.chars().all(plain) && !word.is_empty() {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 /// The known name most similar to `name`, if one is similar enough.
 #[cfg(any(feature = "cli", feature = "jobs"))]
 pub(crate) fn nearest<'n>(name: &str, known: &'n [impl AsRef<str>]) -> Option<&'n str> {

@@ -14,7 +14,7 @@ use crate::report::in_words;
 use crate::report::text::words;
 use crate::store::{AttemptRow, History, SEEDING, StoreReader};
 use crate::util::error::{Exit, Result};
-use crate::util::text::visible;
+use crate::util::text::shell_word;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -118,11 +118,11 @@ fn by_hand(reader: &StoreReader, (task, seed): (u64, u32), history: &History) ->
     };
     let words = lookup::words(reader.nest(), task);
     let mut line = match reader.results.is_native() {
-        true => quoted(&path),
-        false => format!("{} run {}", quoted(&program()), quoted(&path)),
+        true => shell_word(&path),
+        false => format!("{} run {}", shell_word(&program()), shell_word(&path)),
     };
     for word in words {
-        line += &format!(" --only {}", quoted(&word));
+        line += &format!(" --only {}", shell_word(&word));
     }
     Ok(ByHand { line: Some(line), note: note.to_string() })
 }
@@ -133,18 +133,6 @@ fn program() -> String {
     match std::path::absolute(&called) {
         Ok(path) if called.contains('/') => path.display().to_string(),
         _ => called,
-    }
-}
-
-/// A word quoted for a shell; with control characters, for bash, which spells them as a terminal shows them.
-fn quoted(word: &str) -> String {
-    if visible(word) != word {
-        return format!("$'{}'", visible(&word.replace('\\', "\\\\").replace('\'', "\\'")));
-    }
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-+./=:,@%".contains(letter);
-    match word.chars().all(plain) && !word.is_empty() {
-        true => word.to_string(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 
