@@ -16,6 +16,7 @@ use crate::rank0::failures;
 use crate::rank0::settings::{Only, Out, Settings};
 use crate::rank0::types::RunResult;
 use crate::report::table;
+use crate::report::text::words::{seconds, things};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::text::beginning;
 
@@ -59,14 +60,14 @@ pub(super) struct Options {
     #[arg(long)]
     keep: bool,
     /// Seconds that running tasks may take to finish after SIGINT, SIGTERM or SIGUSR2
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds_option)]
     grace: f64,
     /// Do not try again the runs that failed in earlier starts
     #[arg(long)]
     keep_failed: bool,
 }
 
-pub(super) fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds_option(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.0..1e9).contains(&seconds) => Ok(seconds),
         _ => Err("expected seconds, 0 or more".to_string()),
@@ -194,11 +195,17 @@ pub(super) fn print_result(finished: &RunResult) -> Result<()> {
     let elapsed = finished.elapsed.as_secs_f64();
     match finished.tally.done - finished.tally.recalled {
         0 => log::info!("there was nothing left to compute"),
-        runs if finished.no_store => log::info!("{runs} runs in {elapsed:.2} s; none is kept"),
+        runs if finished.no_store => {
+            log::info!("{} in {}; none is kept", things(runs, "run"), seconds(elapsed));
+        }
+        1 => log::info!("1 run in {}", seconds(elapsed)),
         runs => {
             let serial = finished.timing.crunched;
             log::info!(
-                "{runs} runs in {elapsed:.2} s; one after another they would have taken {serial:.2} s"
+                "{} in {}; one after another they would have taken {}",
+                things(runs, "run"),
+                seconds(elapsed),
+                seconds(serial)
             );
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::master::{Action, Event, Master};
 use crate::model::{GroupSummary, LoopNest, RunError, Tally};
 use crate::rank0::status::ClosedGroups;
+use crate::report::text::words::things;
 use crate::store::OpenStore;
 use crate::util::error::Result;
 use crate::util::text::count;
@@ -82,8 +83,8 @@ pub(super) fn recall(
     }
     let Tally { recalled, .. } = master.tally();
     if recalled > 0 {
-        let (recalled, tasks) = (count(recalled), count(master.tasks()));
-        log::info!("{recalled} of {tasks} runs reused");
+        let (recalled, tasks) = (count(recalled), things(master.tasks(), "run"));
+        log::info!("{recalled} of {tasks} reused");
     }
     if unscored > 0 {
         log::warn!(

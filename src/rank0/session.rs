@@ -167,8 +167,8 @@ impl Session {
             expected: settings.expected.clone(),
         };
         let mut master = Master::new(job.nest.clone(), config);
-        let plural = if workers == 1 { "" } else { "s" };
-        log::info!("{}: {} tasks on {workers} worker{plural}", job.name, job.nest.tasks());
+        let (tasks, all) = (job.nest.tasks(), workers as u64);
+        log::info!("{}: {} on {}", job.name, things(tasks, "task"), things(all, "worker"));
         for line in job.nest.left_out_in_words() {
             log::info!("{line}");
         }
@@ -304,7 +304,7 @@ fn begin_part(joined: &JoinedPart, master: &mut Master, opened: &OpenStore) -> R
     master.only_what_is_left();
     let status = PartStatus { number, of, tasks: master.goal(), groups };
     opened.note(PartStatus::NOTE, &serde_json::json!(status).to_string())?;
-    log::info!("{}: {} of these tasks are its own", joined.part, count(status.tasks));
+    log::info!("{}: {} of these are its own", joined.part, things(status.tasks, "task"));
     Ok(status)
 }
 
@@ -345,7 +345,8 @@ impl DrainedSession {
         let why = why.unwrap_or_default().to_string();
         let asked = !why.is_empty();
         let tasks = self.part.as_ref().map_or(job.nest.tasks(), |part| part.tasks);
-        let interrupted = asked.then(|| interrupted(&why, tasks, tally, &folder));
+        let kept = (!no_store && scratch.is_none()).then_some(&folder);
+        let interrupted = asked.then(|| interrupted(&why, tasks, tally, kept));
         let (store, listeners, mut status) = effects.close();
         let results = store.finish(&job)?;
         let stored = self.timing.crunch + self.last_result.elapsed();
@@ -397,13 +398,16 @@ impl DrainedSession {
     }
 }
 
-fn interrupted(signal: &str, tasks: u64, tally: Tally, folder: &Folder) -> Error {
-    Error::interrupted(format!(
-        "{signal}: {} of {} runs are in {}; start it again to go on",
-        count(tally.done),
-        count(tasks),
-        folder.path().display()
-    ))
+/// `kept` is the folder with the runs, if they are kept.
+fn interrupted(signal: &str, tasks: u64, tally: Tally, kept: Option<&Folder>) -> Error {
+    let runs = format!("{} of {}", count(tally.done), things(tasks, "run"));
+    Error::interrupted(match kept {
+        Some(folder) => {
+            let folder = folder.path().display();
+            format!("{signal}: {runs} are in {folder}; start it again to go on")
+        }
+        None => format!("{signal}: {runs} were done, and none is kept"),
+    })
 }
 
 fn too_many_failures(job: &Job, tally: Tally) -> Error {

@@ -245,8 +245,9 @@ fn in_words_of(reader: &StoreReader, key: Key, group: &Option<GroupSummary>) -> 
         Some(GroupSummary { result: Ok(scored), runs, failed, .. }) => {
             let score = scored.score.map(Value::Float).unwrap_or(scored.value.clone());
             format!(
-                "{place}, over {over}: {state}, {} from {runs} runs, {failed} failed",
-                in_words(&score)
+                "{place}, over {over}: {state}, {} from {}, {failed} failed",
+                in_words(&score),
+                words::things(*runs, "run")
             )
         }
         Some(GroupSummary { result: Err(why), .. }) => {
