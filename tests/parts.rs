@@ -218,7 +218,7 @@ fn a_data_file_that_changes_between_parts_is_refused() {
     assert!(refused.contains("what \"z.txt\" of loop 'file' names has changed"), "{refused}");
     // The whole job takes what is still true.
     let ran = desk.run_job().exits(0);
-    assert!(ran.stderr.contains("2 runs of 1 parts were taken over"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("2 runs of 1 part were taken over"), "{}", ran.stderr);
     assert!(ran.stderr.contains("2 of 6 runs reused"), "{}", ran.stderr);
     let scores = desk.sql("SELECT file, max(score) FROM all_runs GROUP BY file ORDER BY file");
     assert_eq!(scores, ["x.txt|1.0", "y.txt|2.0", "z.txt|4.0"]);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::master::Master;
-use crate::report::text::words::things;
+use crate::util::text::things;
 
 /// When the first line is logged, and the longest time between lines.
 const FIRST_LINE: Duration = Duration::from_secs(5);

@@ -8,10 +8,9 @@ use std::time::Duration;
 use crate::master::{Action, Event, Master};
 use crate::model::{GroupSummary, LoopNest, RunError, Tally};
 use crate::rank0::status::ClosedGroups;
-use crate::report::text::words::things;
 use crate::store::OpenStore;
 use crate::util::error::Result;
-use crate::util::text::count;
+use crate::util::text::{count, things};
 use crate::util::thread::Ticker;
 
 /// Time until the first report of progress, and between two.

@@ -31,14 +31,13 @@ use crate::rank0::shutdown::TIME_IS_OVER;
 use crate::rank0::status::{PartStatus, RunState, StatusWriter, expected_work};
 use crate::rank0::timing::Timing;
 use crate::rank0::types::{PreparedJob, RunResult, SickWorker};
-use crate::report::text::words::things;
 use crate::report::{write_csv, write_json};
 use crate::store::{Folder, FoundStore, Layout, OpenOptions, OpenStore, wait_for_room};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::store::{JoinedPart, join_part, known_of_job, part_folder, take_parts};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files::{Durability, temporary_folder, write_whole};
-use crate::util::text::count;
+use crate::util::text::{count, things};
 use crate::util::{signals, thread};
 use crate::wire::codec;
 use crate::wire::messages::ToWorker;
@@ -304,7 +303,8 @@ fn begin_part(joined: &JoinedPart, master: &mut Master, opened: &OpenStore) -> R
     master.only_what_is_left();
     let status = PartStatus { number, of, tasks: master.goal(), groups };
     opened.note(PartStatus::NOTE, &serde_json::json!(status).to_string())?;
-    log::info!("{}: {} of these are its own", joined.part, things(status.tasks, "task"));
+    let are = if status.tasks == 1 { "is" } else { "are" };
+    log::info!("{}: {} of these tasks {are} its own", joined.part, count(status.tasks));
     Ok(status)
 }
 

@@ -11,6 +11,11 @@ pub(crate) fn count(number: u64) -> String {
     digits.chars().enumerate().flat_map(from_right).collect()
 }
 
+/// A count with its noun: `1 run`, `2 runs`.
+pub(crate) fn things(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// The first `widest` characters of a string, and "..." if it is longer.
 pub(crate) fn beginning(text: &str, widest: usize) -> String {
     match text.char_indices().nth(widest) {
