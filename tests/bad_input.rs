@@ -488,3 +488,41 @@ fn under_mpirun_every_rank_ends_and_one_speaks() {
     let ran = desk.run(mpirun(3), &["--no-such-flag"]).exits(2);
     assert_eq!(ran.stderr.matches("unexpected argument").count(), 1, "{}", ran.stderr);
 }
+
+#[test]
+fn what_was_meant_is_said() {
+    let of = |points: &str| format!("{CRUNCH}[[loop]]\nname = \"x\"\n{points}\n");
+    for (job, says) in [
+        (
+            format!("{CRUNCH}[loop]\nname = \"x\"\nvalues = [1]\n"),
+            "job.toml:3: loop: each loop is a table with two pairs of brackets: [[loop]]",
+        ),
+        (format!("{CRUNCH}[loop.x]\nvalues = [1]\n"), "two pairs of brackets: [[loop]]"),
+        (
+            of("range = [0, 5]"),
+            "job.toml:5: loop.x.range: expected a table: range = { from = 0, to = 5 } (to is excluded)",
+        ),
+        (of("range = 5"), "range = { from = 0, to = 5 } (to is excluded)"),
+        (of("range = [0, 10, 2]"), "range = { from = 0, to = 10, step = 2 }"),
+        (of("linspace = [0, 1.5, 4]"), "linspace = { from = 0, to = 1.5, count = 4 }"),
+        (of("logspace = [1, 10]"), "logspace = { from = 1, to = 10, count = ... }"),
+        (of("range = [\"a\", \"b\"]"), "loop.x.range: expected a table, found an array"),
+        (
+            of("logspace = { from = -3, to = 3, count = 7 }"),
+            "for 10^-3 to 10^3 write from = 1e-3, to = 1e3",
+        ),
+        (
+            of("logspace = { from = 0, to = 2, count = 3 }"),
+            "for 10^0 to 10^2 write from = 1e0, to = 1e2",
+        ),
+        (
+            of("grid = { a = { range = [0, 5] } }"),
+            "loop.x.grid.a.range: expected a table: range = { from = 0",
+        ),
+    ] {
+        refused_job(&job, &[says]);
+    }
+    let plain = Desk::with_job(&of("logspace = { from = 0.001, to = -0.5, count = 7 }"));
+    let ran = plain.run(gridmpi(), &["job.toml"]).exits(2);
+    assert!(ran.stderr.ends_with("expected a number over 0, found -0.5\n"), "{}", ran.stderr);
+}

@@ -81,6 +81,7 @@ esac
             .contains("the last line on stdout is neither a number nor JSON: \"not a number\""),
         "{errors:?}"
     );
+    assert_eq!(errors[2], "it wrote nothing to stdout and stderr");
     assert!(errors[1].contains("the result file is neither a number nor JSON"), "{errors:?}");
 }
 

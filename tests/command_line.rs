@@ -275,3 +275,91 @@ fn progress_is_a_bar_on_a_terminal_and_a_line_now_and_then_elsewhere() {
     let lines = elsewhere.lines().filter(|line| line.contains(" of 28 runs, 0 failed, "));
     assert_eq!(lines.count(), 1, "{elsewhere}");
 }
+
+#[test]
+fn what_was_meant_is_guessed() {
+    let desk = Desk::with_job(JOB);
+    desk.run(gridmpi(), &["job.toml"]).exits(0);
+    let results =
+        "results/job is a results folder: gridmpi status results/job says how its run stands";
+    for (arguments, says) in [
+        (
+            &["rprt", "x"][..],
+            "'rprt' is no subcommand, and no job file: did you mean the subcommand report?",
+        ),
+        (&["statsu", "results/job"], "did you mean the subcommand status?"),
+        (&["plann", "job.toml", "--pilot", "3"], "did you mean the subcommand plan?"),
+        (&["exprot"], "did you mean the subcommand export?"),
+        (&["results/job"], results),
+        (&["run", "results/job"], results),
+        (&["plan", "results/job"], results),
+        (&["results/job", "--quck"], results),
+        (&["results/job/summary.json"], results),
+        (
+            &["job.tml"],
+            "job.tml: cannot be read: No such file or directory (os error 2); did you mean job.toml?",
+        ),
+        (&["job"], "did you mean job.toml?"),
+        (&["."], "did you mean job.toml?"),
+        (&["x", "y"], "'x' is no subcommand, and no job file: "),
+    ] {
+        let ran = desk.run(gridmpi(), arguments).exits(2);
+        assert!(ran.stderr.contains(says), "{arguments:?}: {}", ran.stderr);
+        assert_eq!(ran.stdout, "");
+    }
+    let again = format!("gridmpi {} --out results/job goes on", desk.path("job.toml").display());
+    let ran = desk.run(gridmpi(), &["results/job"]).exits(2);
+    assert!(ran.stderr.contains(&again), "{}", ran.stderr);
+    // Under mpirun it is said once.
+    let ran = desk.run(mpirun(3), &["rprt", "x"]).exits(2);
+    assert_eq!(ran.stderr.matches("did you mean").count(), 1, "{}", ran.stderr);
+    // An option that is no option is that still.
+    let ran = desk.run(gridmpi(), &["job.toml", "--quck"]).exits(2);
+    assert!(ran.stderr.contains("unexpected argument '--quck'"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_demonstration_says_what_it_is_before_it_begins() {
+    let desk = Desk::new();
+    let ran = desk.run(gridmpi(), &["--quick"]).exits(0);
+    let said = ran.stderr.find("this is the demonstration").unwrap();
+    assert!(said < ran.stderr.find("demo: 30 tasks on").unwrap(), "{}", ran.stderr);
+    assert!(ran.stderr.contains("gridmpi init"), "{}", ran.stderr);
+    desk.write("gridmpi.toml", JOB);
+    assert!(!desk.run(gridmpi(), &[]).exits(0).stderr.contains("demonstration"));
+}
+
+#[test]
+fn one_is_told_as_one_and_short_times_have_short_units() {
+    let desk = Desk::with_job(&JOB.replace("[1, 2]", "[1]"));
+    let ran = desk.run(gridmpi(), &["job.toml"]).exits(0);
+    assert!(ran.stderr.contains("job: 1 task on 1 worker"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("] 1 run in "), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("0.00 s"), "{}", ran.stderr);
+    let again = desk.run(gridmpi(), &["job.toml"]).exits(0);
+    assert!(again.stderr.contains("1 of 1 run reused"), "{}", again.stderr);
+    assert!(desk.says(&["status", "results/job"]).contains("1 of 1 run (100%), 0 failed"));
+    let planned = desk.says(&["plan", "job.toml", "--out", "none"]);
+    assert!(planned.contains("--pilot 1 does 1 task here"), "{planned}");
+}
+
+#[test]
+fn results_beside_the_job_file_are_not_overlooked() {
+    let desk = Desk::with_job(JOB);
+    desk.run(gridmpi(), &["job.toml"]).exits(0);
+    std::fs::create_dir(desk.path("elsewhere")).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = gridmpi();
+        command.args(arguments).current_dir(desk.path("elsewhere"));
+        common::Ran::new(command.output().unwrap()).exits(0)
+    };
+    let told = "results/job has no runs, but ../results/job, beside the job file, has 2 runs: --out ../results/job uses them";
+    assert!(run(&["plan", "../job.toml"]).stderr.contains(told));
+    assert!(!run(&["../job.toml", "--out", "../results/job"]).stderr.contains(told));
+    assert!(!run(&["../job.toml", "--no-store"]).stderr.contains(told));
+    let ran = run(&["../job.toml"]);
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    assert!(desk.path("elsewhere/results/job/summary.json").exists(), "it is done all the same");
+    assert!(!run(&["../job.toml"]).stderr.contains(told), "it has its own results now");
+    assert!(!desk.run(gridmpi(), &["job.toml"]).exits(0).stderr.contains("beside"));
+}

@@ -47,7 +47,10 @@ fn a_failed_run_is_tried_again_and_each_failure_is_kept() {
 fn where_nothing_is_kept_no_file_is_named() {
     let desk = shell("exit {x}", "", "[0, 4]");
     let ran = desk.run(gridmpi(), &["job.toml", "--no-store"]).exits(100);
-    assert!(ran.stderr.contains("2 of 2 runs failed") && ran.stderr.contains("--no-store"));
+    assert!(
+        ran.stderr.contains("2 of 2 runs failed, 1 group is incomplete")
+            && ran.stderr.contains("--no-store")
+    );
     assert!(!ran.stderr.contains("runs.sqlite"), "{}", ran.stderr);
     assert!(!desk.path("results").exists());
 }
@@ -184,4 +187,142 @@ fn a_builtin_in_a_process_of_its_own_can_be_ended() {
         let ran = desk.run(start(), &["job.toml", "--out", "out", "--format", "csv"]).exits(0);
         assert_eq!(ran.stdout.lines().count(), 4, "{}", ran.stdout);
     }
+}
+
+/// The lines that a run has logged, without time and rank.
+fn logged(stderr: &str) -> Vec<&str> {
+    stderr.lines().filter_map(|line| line.split_once("] ").map(|(_, said)| said)).collect()
+}
+
+#[test]
+fn the_terminal_says_why_runs_failed() {
+    let desk = Desk::with_job(
+        "[crunch]\npython = \"fit.py:crunch\"\n\
+         [[loop]]\nname = \"case\"\nvalues = [\"name\", \"none\", \"exit\", \"file\", \"nan\", \"key\", \"ok\"]\n\
+         [[loop]]\nname = \"x\"\nvalues = [\"red\", \"green\", \"blue\"]\nreduce = \"max\"\n",
+    );
+    desk.write(
+        "fit.py",
+        "import sys, tempfile\n\
+         def crunch(case, x):\n    \
+             if case == 'name' and x == 'red':\n        return y\n    \
+             if case == 'none':\n        return None\n    \
+             if case == 'exit' and x == 'blue':\n        sys.exit('no licence')\n    \
+             if case == 'file' and x != 'red':\n        open(tempfile.mktemp())\n    \
+             if case == 'nan' and x == 'green':\n        return float('nan')\n    \
+             if case == 'key':\n        {}[x]\n    \
+             return 1.0\n",
+    );
+    for start in [gridmpi as fn() -> Command, || mpirun(3)] {
+        let ran = desk.run(start(), &["job.toml", "--out", "my out", "--fresh"]).exits(100);
+        let said = logged(&ran.stderr);
+        assert!(
+            said.iter().any(|line| line.starts_with("task ") && line.contains(" has failed: "))
+        );
+        let at = said.iter().position(|line| line.contains(" runs failed")).unwrap();
+        assert_eq!(said[at], "11 of 21 runs failed, 6 groups are incomplete:");
+        assert_eq!(
+            said[at + 1],
+            "  3 runs, first task 3 (case=none x=red): crunch returned None: expected a number or a record; is a `return` missing?"
+        );
+        assert_eq!(said[at + 2], "  3 runs, first task 15 (case=key x=red): KeyError: 'red'");
+        let missing = "  2 runs, first task 10 (case=file x=green): FileNotFoundError: [Errno 2] No such file or directory: '";
+        assert!(said[at + 3].starts_with(missing), "{}", said[at + 3]);
+        assert_eq!(said[at + 4], "  3 runs with other messages");
+        assert_eq!(
+            said[at + 5],
+            "gridmpi runs 'my out' --failed lists them; gridmpi explain 'my out' 3 tells all about task 3"
+        );
+        let listed = desk.says(&["runs", "my out", "--failed"]);
+        assert_eq!(listed.lines().count(), 12, "{listed}");
+        for message in [
+            "NameError: name 'y' is not defined",
+            "SystemExit: no licence (it called sys.exit",
+            "the score is NaN",
+        ] {
+            assert_eq!(listed.matches(message).count(), 1, "{message}: {listed}");
+        }
+    }
+}
+
+#[test]
+fn one_run_is_told_as_one() {
+    let desk = shell(
+        "test {x} = 1 && echo 1 || {{ echo no such file >&2; false; }}",
+        "on_failure = \"stop\"",
+        "[1, 2]",
+    );
+    let ran = desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out"]).exits(100);
+    let said = logged(&ran.stderr);
+    assert!(
+        said.contains(&"task 1 (x=2) has failed: bash: exit status: 1: no such file"),
+        "{said:?}"
+    );
+    assert!(
+        said.contains(&"  1 run, task 1 (x=2): bash: exit status: 1: no such file"),
+        "{said:?}"
+    );
+    assert!(ran.stderr.contains("stopped: 1 run failed, none is allowed"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_thousand_different_messages_are_counted() {
+    let desk = Desk::with_job(
+        "[crunch]\npython = \"fit.py:crunch\"\n[[loop]]\nname = \"x\"\nrange = { from = 0, to = 1500 }\nreduce = \"sum\"\n",
+    );
+    // The commonest ones come last, when there are a thousand others.
+    desk.write(
+        "fit.py",
+        "def crunch(x):\n    word = ''.join(chr(97 + int(d)) for d in str(x))\n    \
+         raise ValueError(word if x < 1000 else f'row {x} is empty')\n",
+    );
+    let ran = desk.run_job().exits(100);
+    let said = logged(&ran.stderr);
+    assert!(
+        said.contains(&"  500 runs, first task 1000 (x=1000): ValueError: row 1000 is empty"),
+        "{said:?}"
+    );
+    assert!(said.contains(&"  998 runs with other messages"), "{said:?}");
+}
+
+#[test]
+fn both_ends_of_output_are_kept() {
+    let desk = Desk::with_job(
+        "[crunch]\ncommand = [\"./fit\", \"{x}\"]\ntimeout = 2\n[[loop]]\nname = \"x\"\nvalues = [1, 2, 3, 4, 5, 6, 7]\nreduce = \"max\"\n",
+    );
+    desk.script(
+        "fit",
+        "#!/bin/sh\ncase $1 in\n\
+         1) echo reading; echo no memory >&2; exit 3;;\n\
+         2) echo reading; exit 3;;\n\
+         3) exit 3;;\n\
+         4) echo warned >&2;;\n\
+         5) echo begun; echo bye; echo warned >&2;;\n\
+         6) echo begun; echo late >&2; exec sleep 681;;\n\
+         7) echo begun; kill -ABRT $$;;\nesac\n",
+    );
+    desk.run_job().exits(100);
+    let errors: Vec<String> = (1..=7)
+        .map(|x| desk.sql(&format!("SELECT error FROM all_runs WHERE x = {x}")).join("\n"))
+        .collect();
+    for (error, says) in errors.iter().zip([
+        &["fit: exit status: 3\nthe end of its stdout:\nreading\nthe end of its stderr:\nno memory"][..],
+        &["fit: exit status: 3\nit wrote nothing to stderr; the end of its stdout:\nreading"],
+        &["fit: exit status: 3\nit wrote nothing to stdout and stderr"],
+        &["no result: no result file, and nothing on stdout\nwarned"],
+        &["neither a number nor JSON: \"bye\"", "the end of its stdout:\nbegun\nbye\nthe end of its stderr:\nwarned"],
+        &["fit: timed out: it took more than 2 s\nthe end of its stdout:\nbegun\nthe end of its stderr:\nlate"],
+        &["fit: signal: 6 (SIGABRT); it ended itself: a failed assertion", "the end of its stdout:\nbegun"],
+    ]) {
+        assert!(says.iter().all(|says| error.contains(says)), "{says:?}: {error}");
+    }
+    assert_eq!(running("sleep 681"), 0);
+}
+
+#[test]
+fn a_single_task_is_tried_again_and_no_other_one_runs() {
+    let desk = shell("echo {x} >> calls; exit 1", "retries = 2", "[1, 2, 3]");
+    let ran = desk.run(gridmpi(), &["job.toml", "--only", "1", "--threads", "1"]).exits(100);
+    assert!(ran.stderr.contains("task 1 failed: bash: exit status: 1"), "{}", ran.stderr);
+    assert_eq!(desk.calls(), ["2", "2", "2"]);
 }

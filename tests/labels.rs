@@ -71,7 +71,7 @@ fn people_are_shown_labels() {
     let desk = desk();
     let table = desk.says(&["job.toml", "--threads", "2", "--out", "out"]);
     let expected = vec![
-        vec!["subject", "best case", "best alpha", "max of max of mean", "runs"],
+        vec!["subject", "best case", "best alpha", "mean score", "runs"],
         vec!["sub-001", "02 of 2.5", "alpha 2.5e-01", "3.875", "6 of 6"],
         vec!["sub-02", "02 of 2.5", "alpha 2.5e-01", "8.375", "3 of 3"],
     ];

@@ -218,7 +218,7 @@ fn a_data_file_that_changes_between_parts_is_refused() {
     assert!(refused.contains("what \"z.txt\" of loop 'file' names has changed"), "{refused}");
     // The whole job takes what is still true.
     let ran = desk.run_job().exits(0);
-    assert!(ran.stderr.contains("2 runs of 1 parts were taken over"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("2 runs of 1 part were taken over"), "{}", ran.stderr);
     assert!(ran.stderr.contains("2 of 6 runs reused"), "{}", ran.stderr);
     let scores = desk.sql("SELECT file, max(score) FROM all_runs GROUP BY file ORDER BY file");
     assert_eq!(scores, ["x.txt|1.0", "y.txt|2.0", "z.txt|4.0"]);
@@ -357,7 +357,7 @@ fn a_part_that_is_stopped_by_failures_has_not_finished() {
     let stopped = part(&desk, "2/2").exits(100).stderr;
     assert!(!stopped.contains("has finished"), "{stopped}");
     let other = part(&desk, "1/2").exits(0).stderr;
-    assert!(other.contains("part 2 of 2: stopped (stopped: 1 runs failed, none is"), "{other}");
+    assert!(other.contains("part 2 of 2: stopped (stopped: 1 run failed, none is"), "{other}");
     assert!(status(&desk).contains("1 complete, 1 ended before they were complete"));
     // Once that is mended, the part goes on.
     desk.write("job.toml", &text.replace("[ {a}{b} != 54 ] && ", ""));

@@ -269,3 +269,22 @@ fn a_plan_can_be_made_while_a_run_goes() {
     .unwrap();
     assert_eq!(going.wait().unwrap().code(), Some(75));
 }
+
+#[test]
+fn the_cores_of_this_machine_are_among_the_workers() {
+    let desk = Desk::with_job(
+        "[crunch]\nbuiltin = \"multiply\"\nsleep = 0.01\n[[loop]]\nname = \"x\"\nrange = { from = 0, to = 300 }\nreduce = \"max\"\n",
+    );
+    let cores = std::thread::available_parallelism().unwrap().get() as u64;
+    let plan = desk.says(&["plan", "job.toml", "--out", "out", "--pilot", "8"]);
+    assert_eq!(plan.matches(&format!("here: {cores} ")).count(), 1, "{plan}");
+    let json = plan_json(&desk);
+    assert_eq!(json["workers_here"], cores);
+    let times = json["prediction"]["times"].as_array().unwrap();
+    assert!(times.iter().any(|time| time["workers"] == cores), "{json}");
+}
+
+fn plan_json(desk: &Desk) -> Json {
+    serde_json::from_str(&desk.says(&["plan", "job.toml", "--out", "out", "--format", "json"]))
+        .unwrap()
+}

@@ -99,7 +99,7 @@ def crunch(x):
 #[test]
 fn results_that_are_none() {
     for (given, says) in [
-        ("None", "expected a number or a record, got null"),
+        ("None", "crunch returned None: expected a number or a record; is a `return` missing?"),
         ("'text'", "got \"text\""),
         ("True", "got true"),
         ("{1, 2}", "a set is neither a number nor a record"),
@@ -194,7 +194,7 @@ fn a_reduction_that_fails_leaves_an_incomplete_group() {
     let ran = desk.run_job().exits(100);
     let error = ran.groups()[0]["error"].as_str().unwrap().to_string();
     assert!(error.contains("IndexError") && error.contains("in summarize"), "{error}");
-    assert!(ran.stderr.contains("0 of 2 runs failed, 1 groups are incomplete"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("0 of 2 runs failed, 1 group is incomplete"), "{}", ran.stderr);
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn values_that_nobody_sees_are_not_read() {
     start(&desk);
     let bytes = size + "{\"score\":1.5,\"text\":\"\",\"k\":3}".len();
     let readers: [(&[&str], &str); 5] = [
-        (&["status", "out"], "1 of 1 runs"),
+        (&["status", "out"], "1 of 1 run"),
         (&["runs", "out"], &format!("({bytes} bytes)")),
         (&["runs", "out", "--where", "score > 1", "--limit", "3"], &format!("({bytes} bytes)")),
         (&["best", "out"], "1.5"),

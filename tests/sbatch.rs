@@ -144,7 +144,7 @@ fn nodes_and_time_follow_from_what_runs_took() {
     drop(store);
     let text = script(&desk, &["job.toml", "--threads", "2"]);
     has(&text, &["#SBATCH --nodes=6", "#SBATCH --time=01:30:00"]);
-    assert!(text.contains("50 tasks are left, 600.000 s each so far"), "{text}");
+    assert!(text.contains("50 tasks left, 10 min 0 s each so far"), "{text}");
     has(
         &script(&desk, &["job.toml", "--threads", "2", "--nodes", "25"]),
         &["#SBATCH --time=00:15:00"],

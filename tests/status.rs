@@ -288,7 +288,7 @@ fn a_straggler_is_told_of_and_watched_in_any_terminal() {
     );
     desk.run(mpirun(3), &["run", "job.toml", "--out", "out", "--keep"]).exits(100);
     let mut terminal = Terminal::watch(&desk);
-    terminal.until(&["job: complete", "incomplete: 1 of 40 points", "40 of 40 runs, 1 failed"]);
+    terminal.until(&["job: complete", "incomplete: 1 of 40", "40 of 40, 1 failed"]);
     terminal.press("q");
     terminal.end();
 }
@@ -424,4 +424,53 @@ fn watch_gives_the_terminal_back_when_the_folder_goes_or_it_is_killed() {
 fn terminal_shell(terminal: &Terminal) -> String {
     let children = Command::new("pgrep").args(["-P", &terminal.process.id().to_string()]).output();
     String::from_utf8(children.unwrap().stdout).unwrap().trim().to_string()
+}
+
+#[test]
+fn watch_has_a_page_of_failures_and_fits_sixty_columns() {
+    let long = "measured/with/the/same/long/beginning/subject";
+    let desk = Desk::with_job(&format!(
+        "[crunch]\nshell = \"case {{x}} in 1) echo no licence >&2; exit 3;; 2) test {{set}} != {long}-a || exit 4;; 4) until test -e go -o {{set}} != {long}-c; do sleep 0.05; done;; esac; echo {{x}}\"\n\
+         [[loop]]\nname = \"set\"\nvalues = [\"{long}-a\", \"{long}-b\", \"{long}-c\"]\n\
+         [[loop]]\nname = \"x\"\nvalues = [1, 2, 3, 4]\nreduce = \"max\"\n"
+    ));
+    let mut run = start(&desk, mpirun(3));
+    until(&desk, "one that waits", |status| status["done"] == 11 && status["running"] == 1);
+    let mut terminal = Terminal::watch_in(&desk, 30, 60);
+    let shown = terminal.until(&["11 of 12 runs", "4 failed", "f: failures", "subject-c, x 4"]);
+    assert!(shown.contains("3 of 4, 1 failed"), "{shown}");
+    assert!(shown.contains("1 running; "), "the whole line: {shown}");
+    terminal.press("f");
+    let shown =
+        terminal.until(&["failures: 4 of 11 runs", "3 runs, first task 0: ", "1 run, task 1: "]);
+    assert!(shown.contains("subject-a x=1"), "{shown}");
+    assert!(
+        shown.contains("exit status: 3: no licence") && shown.contains("exit status: 4"),
+        "{shown}"
+    );
+    assert!(shown.find("licence") < shown.find("status: 4"), "the commonest first: {shown}");
+    // It follows the run.
+    desk.write("go", "");
+    terminal.until(&["job: complete", "failures: 4 of 12 runs", "3 runs, first task 0: "]);
+    terminal.press("f");
+    terminal.until(&["groups", "incomplete: "]);
+    terminal.press("q");
+    assert!(terminal.end().contains("left with 0"));
+    run.wait().unwrap();
+    // In a small one, too, and without failures.
+    for (rows, columns) in [(1, 1), (6, 20)] {
+        let mut small = Terminal::watch_in(&desk, rows, columns);
+        let begin = Instant::now();
+        while !small.screen.lock().unwrap().screen().alternate_screen() {
+            assert!(begin.elapsed() < PATIENCE, "{}", small.text());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        small.press("f\x1b[6~\x1b[Fq");
+        let begin = Instant::now();
+        while small.process.try_wait().unwrap().is_none() {
+            assert!(begin.elapsed() < PATIENCE, "{}", small.text());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        assert!(!small.text().contains("panicked"), "{}", small.text());
+    }
 }

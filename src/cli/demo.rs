@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::job::{CrunchSpec, Job, Sleep};
+use crate::report::text::words::{seconds, things};
 use crate::store::Results;
 use crate::util::error::Result;
 
@@ -19,6 +20,18 @@ pub(super) fn job(quick: bool) -> Result<(Job, String)> {
         job.crunch = CrunchSpec::Multiply { sleep: Sleep::Seconds(QUICK) };
     }
     Ok((job, DEMO.to_string()))
+}
+
+/// Says what this is before it takes its time.
+pub(super) fn announce(quick: bool) {
+    log::info!(
+        "no job is named, and there is no ./gridmpi.toml, so this is the demonstration: the product of each of 10 data sets with each of 3 parameters, {} a task, and the greatest for each data set",
+        seconds(if quick { QUICK } else { 1.0 })
+    );
+    let faster = if quick { "" } else { "gridmpi --quick is 100 times as fast, " };
+    log::info!(
+        "{faster}gridmpi init writes a job file to start from, gridmpi --help lists what else there is"
+    );
 }
 
 /// Each data set's runs and summary, the runs per worker, and the time that a serial run would take.
@@ -44,12 +57,20 @@ pub(super) fn text(results: &Results, elapsed: f64) -> Result<String> {
     let _ = writeln!(text);
     for share in results.shares()? {
         serial += share.seconds;
-        let _ = writeln!(text, "rank {} on {} ran {} tasks", share.rank, share.host, share.runs);
+        let _ = writeln!(
+            text,
+            "rank {} on {} ran {}",
+            share.rank,
+            share.host,
+            things(share.runs, "task")
+        );
     }
     let _ = writeln!(
         text,
-        "\n{} tasks took {elapsed:.2} s; one after another they would have taken {serial:.2} s",
-        nest.tasks()
+        "\n{} tasks took {}; one after another they would have taken {}",
+        nest.tasks(),
+        seconds(elapsed),
+        seconds(serial)
     );
     Ok(text)
 }

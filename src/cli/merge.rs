@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::report::text::words::things;
 use crate::store::{Folder, merge};
 use crate::util::error::{Exit, Result};
 
@@ -31,7 +32,7 @@ pub(super) fn run(arguments: &MergeArgs) -> Result<Exit> {
     let out = Folder::claim(&arguments.out, false)?;
     let (taken, tasks) = merge(&arguments.folders, &out)?;
     let place = out.path().display();
-    log::info!("{} of {tasks} runs are in {place}", taken.runs);
+    log::info!("{} of {} are in {place}", taken.runs, things(tasks, "run"));
     if taken.disagree > 0 {
         log::warn!(
             "{} runs have another result in a later folder than in an earlier one; the earlier one's were kept",

@@ -3,11 +3,15 @@
 
 mod ask;
 #[cfg(feature = "jobs")]
+mod beside;
+#[cfg(feature = "jobs")]
 mod check;
 #[cfg(feature = "jobs")]
 mod compare;
 #[cfg(feature = "jobs")]
 mod demo;
+#[cfg(feature = "jobs")]
+mod guess;
 #[cfg(feature = "jobs")]
 mod init;
 #[cfg(all(feature = "jobs", feature = "mpi"))]

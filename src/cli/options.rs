@@ -12,9 +12,11 @@ use crate::cli::screen::Screen;
 use crate::cli::strategy::{self, Chosen};
 use crate::cli::{print, print_to, say};
 use crate::job::lookup;
+use crate::rank0::failures;
 use crate::rank0::settings::{Only, Out, Settings};
 use crate::rank0::types::RunResult;
 use crate::report::table;
+use crate::report::text::words::{seconds, things};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::text::beginning;
 
@@ -58,14 +60,14 @@ pub(super) struct Options {
     #[arg(long)]
     keep: bool,
     /// Seconds that running tasks may take to finish after SIGINT, SIGTERM or SIGUSR2
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds_option)]
     grace: f64,
     /// Do not try again the runs that failed in earlier starts
     #[arg(long)]
     keep_failed: bool,
 }
 
-pub(super) fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds_option(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.0..1e9).contains(&seconds) => Ok(seconds),
         _ => Err("expected seconds, 0 or more".to_string()),
@@ -190,14 +192,20 @@ fn copy(file: &Path, but_for: u64) -> Result<Exit> {
 
 /// Logs the elapsed time, the failures and the results folder.
 pub(super) fn print_result(finished: &RunResult) -> Result<()> {
-    let (tasks, elapsed) = (finished.job.nest.tasks(), finished.elapsed.as_secs_f64());
+    let elapsed = finished.elapsed.as_secs_f64();
     match finished.tally.done - finished.tally.recalled {
         0 => log::info!("there was nothing left to compute"),
-        runs if finished.no_store => log::info!("{runs} runs in {elapsed:.2} s; none is kept"),
+        runs if finished.no_store => {
+            log::info!("{} in {}; none is kept", things(runs, "run"), seconds(elapsed));
+        }
+        1 => log::info!("1 run in {}", seconds(elapsed)),
         runs => {
             let serial = finished.timing.crunched;
             log::info!(
-                "{runs} runs in {elapsed:.2} s; one after another they would have taken {serial:.2} s"
+                "{} in {}; one after another they would have taken {}",
+                things(runs, "run"),
+                seconds(elapsed),
+                seconds(serial)
             );
         }
     }
@@ -205,17 +213,9 @@ pub(super) fn print_result(finished: &RunResult) -> Result<()> {
         log::warn!("{}", sick.told(", and others did its tasks"));
     }
     if finished.tally.exit() == Exit::SomeFailed {
-        let why = match finished.no_store {
-            true => "run it without --no-store to see why".to_string(),
-            false => {
-                format!("see column error of all_runs in {}", finished.folder.store().display())
-            }
-        };
-        log::warn!(
-            "{} of {tasks} runs failed, {} groups are incomplete; {why}",
-            finished.tally.failed,
-            finished.tally.incomplete
-        );
+        let is_kept = !finished.no_store && finished.scratch.is_none();
+        let folder = is_kept.then(|| finished.folder.path());
+        failures::tell(&finished.job, &finished.results, folder, finished.tally);
     }
     for line in finished.job.nest.left_out_in_words() {
         log::info!("left out: {}", beginning(&line, LONGEST_LINE));

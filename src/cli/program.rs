@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cli::EXIT_CODES;
 use crate::cli::ask::Ask;
-use crate::cli::{check, compare, init, merge, plan, report, run};
+use crate::cli::{check, compare, guess, init, merge, plan, report, run};
 #[cfg(feature = "mpi")]
 use crate::cli::{launch, sbatch};
 use crate::platform::launcher::LaunchInfo;
@@ -79,7 +79,11 @@ enum ProgramVerb {
 pub fn main() -> std::process::ExitCode {
     let launched = LaunchInfo::detect();
     let rank = launched.as_ref().map_or(0, |launched| launched.rank);
-    crate::cli::outcome(rank, ProgramCli::try_parse(), |cli| {
+    guess::know(|| guess::names(&ProgramCli::command()));
+    let parsed = ProgramCli::try_parse().map_err(|error| {
+        guess::in_place_of(error, std::env::args_os(), &mut ProgramCli::command())
+    });
+    crate::cli::outcome(rank, parsed, |cli| {
         crate::cli::logging::start(rank, cli.verbose);
         match cli.verb {
             None => run::run(cli.run, launched),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::options::Options;
-use crate::cli::{demo, say};
+use crate::cli::{beside, demo, guess, say};
 use crate::executor::{self, ReadyChildren};
 use crate::job::{Job, PointDigests, PythonModules};
 use crate::model::JobPart;
@@ -100,9 +100,17 @@ fn run_job_file(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit
             ));
         }
         let (job, text) = match &file {
-            Some(file) => executor::read_job(file)?,
-            None => demo::job(quick)?,
+            Some(file) => guess::read_job(file)?,
+            None => {
+                demo::announce(quick);
+                demo::job(quick)?
+            }
         };
+        if let (Some(file), Out::Named, false) = (&file, &settings.out, settings.no_store)
+            && let Some(told) = beside::told(file, &job)
+        {
+            log::warn!("{told}");
+        }
         let place = place(job.nest.tasks());
         let checked = executor::check(&job, place)?;
         Ok(work(job, text, checked))

@@ -9,13 +9,13 @@ use clap::Args;
 
 use crate::cli::plan::durations::RecordedDurations;
 use crate::cli::plan::slurm_request::{RemainingWork, propose, warning};
-use crate::cli::{print, say};
-use crate::executor;
+use crate::cli::{guess, print, say};
 use crate::job::{Job, SlurmOptions};
 use crate::model::LoopNest;
 use crate::platform::mpi_flavour::MpiFlavour;
 use crate::platform::slurm::partition::{Partition, Wish};
 use crate::platform::slurm::script::{self, Script};
+use crate::report::text::words::{seconds, things};
 use crate::store::warn_of_parts;
 use crate::util::duration;
 use crate::util::error::{Error, Exit, Result};
@@ -120,7 +120,7 @@ pub(super) fn sbatch(arguments: &SbatchArgs) -> Result<Exit> {
 }
 
 fn want(arguments: &SbatchArgs, file: &Path) -> Result<Wanted> {
-    let (job, text) = executor::read_job(file)?;
+    let (job, text) = guess::read_job(file)?;
     let batch = SlurmOptions::read(&text, file)?;
     let named = || Path::new("results").join(&job.name);
     let out = arguments.out.clone().unwrap_or_else(named);
@@ -237,7 +237,7 @@ fn about(
     proposed: (bool, bool),
 ) -> Vec<String> {
     let jobs = wanted.iter().map(|Wanted { job, file, .. }| {
-        format!("{} ({}): {} tasks", job.name, file.display(), job.nest.tasks())
+        format!("{} ({}): {}", job.name, file.display(), things(job.nest.tasks(), "task"))
     });
     let mut lines: Vec<String> = jobs.collect();
     lines.extend(parts.map(|parts| format!("In {parts} parts, each a job of the array.")));
@@ -251,8 +251,10 @@ fn about(
     let in_part = if parts.is_some() { " for a part" } else { "" };
     lines.push(match load {
         Some(load) => format!(
-            "{proposed} proposed: {} tasks are left{in_part}, {:.3} s each so far, the longest {:.3} s.",
-            load.tasks, load.mean, load.longest
+            "{proposed} proposed: {} left{in_part}, {} each so far, the longest {}.",
+            things(load.tasks, "task"),
+            seconds(load.mean),
+            seconds(load.longest)
         ),
         None => {
             format!("{proposed} a guess: no run was recorded yet that tells how long tasks take.")

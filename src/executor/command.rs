@@ -30,6 +30,7 @@ const KEPT_STDOUT: usize = 16 << 20;
 const KEPT_STDERR: usize = 16 << 10;
 
 const LAST_LINE: &str = "the last line on stdout";
+const NOTHING: &str = "no result: no result file, and nothing on stdout";
 
 /// Before a line with pipes, makes bash look at the exit statuses of each pipe: those in front of the last
 /// program are 0, or the program has ended by SIGPIPE, because the next one has read enough. (`pipefail`
@@ -273,20 +274,21 @@ impl CommandExecutor {
             Err(why) => Some(why.to_string()),
         };
         if let Some(how) = how {
-            let stderr = stderr.text();
-            let stderr = stderr.trim_end();
-            let stderr = if stderr.is_empty() { "it wrote nothing to stderr" } else { stderr };
-            return Err(format!("{program}: {how}\n{stderr}").into());
+            return Err(with_output(&format!("{program}: {how}"), stdout, stderr).into());
         }
-        let value = match result.read()? {
-            Some(text) => value("the result file", text.into())?,
+        let printed = match result.read()? {
+            Some(text) => value("the result file", text.into()),
             None => match stdout.last_line().map_err(|why| format!("{LAST_LINE} {why}"))? {
-                Some(last) => value(LAST_LINE, Bytes::copy_from_slice(last.as_bytes()))?,
+                Some(last) => value(LAST_LINE, Bytes::copy_from_slice(last.as_bytes())),
                 // No score needed: the program may be run for its side effects.
-                None if !task.job.needs_score() => Value::Null.into(),
-                None => return Err("no result: no result file, and nothing on stdout".into()),
+                None if !task.job.needs_score() => Ok(Value::Null.into()),
+                None => Err(NoValue::None(NOTHING.to_string())),
             },
         };
+        let value = printed.map_err(|no| match no {
+            NoValue::None(why) => with_output(&why, stdout, stderr),
+            NoValue::Beyond(why) => why,
+        })?;
         let is_boxed = |value: &Value| matches!(value, Value::List(items) if items.len() == 1);
         let is_of_r =
             |value: &Value| is_boxed(value) || value.field(&task.job.score).is_some_and(is_boxed);
@@ -294,6 +296,25 @@ impl CommandExecutor {
             RunError::NoScore { why, value } if is_of_r(&value) => RunError::NoScore { why: format!("{why}; R's jsonlite writes one number as a list unless toJSON gets auto_unbox = TRUE"), value },
             other => other,
         })
+    }
+}
+
+/// Why there is no result, with the ends of what the program wrote to stdout and to stderr.
+fn with_output(why: &str, stdout: Tail, stderr: Tail) -> String {
+    let (stdout, stderr) = (stdout.end(KEPT_STDERR), stderr.text());
+    let (stdout, stderr) = (stdout.trim_end(), stderr.trim_end());
+    let is_quoted = why.starts_with(LAST_LINE) && !stdout.trim_start().contains('\n');
+    match (if is_quoted { "" } else { stdout }, stderr) {
+        ("", "") if is_quoted || why == NOTHING => why.to_string(),
+        ("", "") => format!("{why}\nit wrote nothing to stdout and stderr"),
+        ("", stderr) => format!("{why}\n{stderr}"),
+        (stdout, "") => {
+            format!("{why}\nit wrote nothing to stderr; the end of its stdout:\n{stdout}")
+        }
+        // The last line is the one that says most.
+        (stdout, stderr) => {
+            format!("{why}\nthe end of its stdout:\n{stdout}\nthe end of its stderr:\n{stderr}")
+        }
     }
 }
 
@@ -409,18 +430,31 @@ impl ResultFile {
     }
 }
 
+/// Why there is no value.
+enum NoValue {
+    /// The program has printed none.
+    None(String),
+    /// It has, and it cannot be stored.
+    Beyond(String),
+}
+
 /// The value that a program has printed.
-fn value(place: &str, text: Bytes) -> Result<ResultValue, String> {
+fn value(place: &str, text: Bytes) -> Result<ResultValue, NoValue> {
     if let Some(json) = JsonText::take(&text, 0..text.len(), "") {
         return Ok(ResultValue::Json(json));
     }
     let text = std::str::from_utf8(&text).expect("from a string");
     parse_printed(text).map(ResultValue::from).map_err(|error| match error {
         PrintedError::Neither(why) => {
-            let text = short(&text.trim_end().into());
-            format!("{place} is neither a number nor JSON: {text} ({why})")
+            let text = text.trim();
+            let hint = match text {
+                "None" => "a Python function without `return` gives it",
+                _ => &why,
+            };
+            let text = short(&text.into());
+            NoValue::None(format!("{place} is neither a number nor JSON: {text} ({hint})"))
         }
-        PrintedError::Beyond(why) => format!("{place} cannot be stored: {why}"),
+        PrintedError::Beyond(why) => NoValue::Beyond(format!("{place} cannot be stored: {why}")),
     })
 }
 

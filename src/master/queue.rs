@@ -293,14 +293,16 @@ impl TaskQueue {
             return None;
         }
         let tasks = match &mut self.stream {
-            Stream::Lanes(lanes) => lanes.next(rank, most, &self.done)?,
-            Stream::Ranked(ranked) => ranked.next(most, &self.done, &self.costs)?,
             Stream::Nested(nested) => {
                 let (given, requeued) = nested.next(rank, room, most, &self.done)?;
                 let left = if requeued { &mut self.waiting } else { &mut self.fresh };
                 *left -= given.count;
                 return Some(given);
             }
+            // What waits is not for this worker, and of a part of the job the stream has more than is wanted.
+            _ if self.fresh == 0 => return None,
+            Stream::Lanes(lanes) => lanes.next(rank, most, &self.done)?,
+            Stream::Ranked(ranked) => ranked.next(most, &self.done, &self.costs)?,
         };
         let count = tasks.end - tasks.start;
         self.fresh -= count;

@@ -2,6 +2,8 @@
 
 pub(crate) mod batch;
 pub(crate) mod choice;
+#[cfg(feature = "cli")]
+pub(crate) mod error_kind;
 pub(crate) mod key;
 pub(crate) mod nest;
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -13,6 +15,8 @@ pub(crate) mod score;
 pub(crate) mod value;
 
 // Other modules import these from `model`; files within it import from each other.
+#[cfg(feature = "cli")]
+pub(crate) use self::error_kind::*;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use self::part::*;
 pub(crate) use self::{

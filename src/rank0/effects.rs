@@ -16,6 +16,8 @@ use crate::job::Job;
 use crate::master::{Event, Master};
 use crate::model::{GroupSummary, Key, Reduce, RunBatch, Scored, SlotResult};
 use crate::rank0::Effects;
+#[cfg(feature = "cli")]
+use crate::rank0::failures::FirstFailure;
 use crate::rank0::host_clocks::HostClocks;
 use crate::rank0::imported::Imported;
 use crate::rank0::progress::Progress;
@@ -49,6 +51,8 @@ const MOST_SUMMARIES: usize = 10_000;
 pub(crate) struct RunEffects {
     store: Store,
     progress: Progress,
+    #[cfg(feature = "cli")]
+    first_failure: FirstFailure,
     status: StatusWriter,
     requests: RequestBroker,
     reducer: Option<ReduceThread>,
@@ -118,6 +122,8 @@ impl RunEffects {
         Ok(RunEffects {
             store,
             progress,
+            #[cfg(feature = "cli")]
+            first_failure: FirstFailure::new(job, settings.is_main && settings.only.is_none()),
             status,
             requests,
             reducer,
@@ -218,6 +224,8 @@ impl Effects for RunEffects {
     }
 
     fn record(&mut self, rank: usize, thread: u32, mut runs: RunBatch) -> Result<()> {
+        #[cfg(feature = "cli")]
+        self.first_failure.look(&runs);
         runs.started += self.clocks.correction(rank);
         self.store.record(rank, thread, runs)
     }

@@ -2,6 +2,8 @@
 //! is the same for every transport.
 
 pub(crate) mod effects;
+#[cfg(feature = "cli")]
+pub(crate) mod failures;
 mod host_clocks;
 mod imported;
 pub(crate) mod progress;

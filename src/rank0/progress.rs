@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::master::Master;
+use crate::util::text::things;
 
 /// When the first line is logged, and the longest time between lines.
 const FIRST_LINE: Duration = Duration::from_secs(5);
@@ -54,9 +55,9 @@ impl Progress {
             format!("; rank {rank} has been running task {task} for {seconds} s")
         });
         log::info!(
-            "{} of {} runs, {} failed, {rate:.1}/s, {left}{slow}",
+            "{} of {}, {} failed, {rate:.1}/s, {left}{slow}",
             tally.done,
-            self.tasks,
+            things(self.tasks, "run"),
             tally.failed
         );
     }

@@ -10,7 +10,7 @@ use crate::model::{GroupSummary, LoopNest, RunError, Tally};
 use crate::rank0::status::ClosedGroups;
 use crate::store::OpenStore;
 use crate::util::error::Result;
-use crate::util::text::count;
+use crate::util::text::{count, things};
 use crate::util::thread::Ticker;
 
 /// Time until the first report of progress, and between two.
@@ -82,8 +82,8 @@ pub(super) fn recall(
     }
     let Tally { recalled, .. } = master.tally();
     if recalled > 0 {
-        let (recalled, tasks) = (count(recalled), count(master.tasks()));
-        log::info!("{recalled} of {tasks} runs reused");
+        let (recalled, tasks) = (count(recalled), things(master.tasks(), "run"));
+        log::info!("{recalled} of {tasks} reused");
     }
     if unscored > 0 {
         log::warn!(

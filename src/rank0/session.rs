@@ -19,6 +19,8 @@ use crate::model::JobPart;
 use crate::model::{GroupSummary, Policy, Tally};
 use crate::platform::slurm::Allocation;
 use crate::rank0::effects::RunEffects;
+#[cfg(feature = "cli")]
+use crate::rank0::failures;
 use crate::rank0::progress::Progress;
 use crate::rank0::recall::{Recall, recall};
 use crate::rank0::serve;
@@ -35,7 +37,7 @@ use crate::store::{Folder, FoundStore, Layout, OpenOptions, OpenStore, wait_for_
 use crate::store::{JoinedPart, join_part, known_of_job, part_folder, take_parts};
 use crate::util::error::{Error, Exit, Result};
 use crate::util::files::{Durability, temporary_folder, write_whole};
-use crate::util::text::count;
+use crate::util::text::{count, things};
 use crate::util::{signals, thread};
 use crate::wire::codec;
 use crate::wire::messages::ToWorker;
@@ -66,6 +68,7 @@ pub(crate) struct Session {
     unheard: Vec<GroupSummary>,
     effects: RunEffects,
     no_store: bool,
+    is_main: bool,
     /// The part of the job that this is, if it is one.
     part: Option<PartStatus>,
     allocation: Option<Allocation>,
@@ -163,8 +166,8 @@ impl Session {
             expected: settings.expected.clone(),
         };
         let mut master = Master::new(job.nest.clone(), config);
-        let plural = if workers == 1 { "" } else { "s" };
-        log::info!("{}: {} tasks on {workers} worker{plural}", job.name, job.nest.tasks());
+        let (tasks, all) = (job.nest.tasks(), workers as u64);
+        log::info!("{}: {} on {}", job.name, things(tasks, "task"), things(all, "worker"));
         for line in job.nest.left_out_in_words() {
             log::info!("{line}");
         }
@@ -217,6 +220,7 @@ impl Session {
             unheard,
             effects,
             no_store,
+            is_main: settings.is_main,
             part,
             allocation,
             crunchers,
@@ -275,6 +279,7 @@ impl Session {
             timing,
             last_result: Instant::now() - since_last,
             no_store,
+            is_main: self.is_main,
         })
     }
 }
@@ -298,7 +303,8 @@ fn begin_part(joined: &JoinedPart, master: &mut Master, opened: &OpenStore) -> R
     master.only_what_is_left();
     let status = PartStatus { number, of, tasks: master.goal(), groups };
     opened.note(PartStatus::NOTE, &serde_json::json!(status).to_string())?;
-    log::info!("{}: {} of these tasks are its own", joined.part, count(status.tasks));
+    let are = if status.tasks == 1 { "is" } else { "are" };
+    log::info!("{}: {} of these tasks {are} its own", joined.part, count(status.tasks));
     Ok(status)
 }
 
@@ -325,6 +331,9 @@ pub(crate) struct DrainedSession {
     timing: Timing,
     last_result: Instant,
     no_store: bool,
+    /// Whether the terminal is gridmpi's, rather than the program's that calls it.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    is_main: bool,
 }
 
 impl DrainedSession {
@@ -336,7 +345,8 @@ impl DrainedSession {
         let why = why.unwrap_or_default().to_string();
         let asked = !why.is_empty();
         let tasks = self.part.as_ref().map_or(job.nest.tasks(), |part| part.tasks);
-        let interrupted = asked.then(|| interrupted(&why, tasks, tally, &folder));
+        let kept = (!no_store && scratch.is_none()).then_some(&folder);
+        let interrupted = asked.then(|| interrupted(&why, tasks, tally, kept));
         let (store, listeners, mut status) = effects.close();
         let results = store.finish(&job)?;
         let stored = self.timing.crunch + self.last_result.elapsed();
@@ -348,6 +358,10 @@ impl DrainedSession {
                 Exit::Interrupted => RunState::Interrupted,
                 _ => RunState::Stopped,
             };
+            #[cfg(feature = "cli")]
+            if tally.failed > 0 && self.is_main {
+                failures::tell(&job, &results, (!no_store).then(|| folder.path()), tally);
+            }
             results.end(state.name(), error.exit, &why)?;
             status.end(state, error.exit, &error.to_string());
             return Err(error);
@@ -384,23 +398,30 @@ impl DrainedSession {
     }
 }
 
-fn interrupted(signal: &str, tasks: u64, tally: Tally, folder: &Folder) -> Error {
-    Error::interrupted(format!(
-        "{signal}: {} of {} runs are in {}; start it again to go on",
-        count(tally.done),
-        count(tasks),
-        folder.path().display()
-    ))
+/// `kept` is the folder with the runs, if they are kept.
+fn interrupted(signal: &str, tasks: u64, tally: Tally, kept: Option<&Folder>) -> Error {
+    let runs = format!("{} of {}", count(tally.done), things(tasks, "run"));
+    Error::interrupted(match kept {
+        Some(folder) => {
+            let folder = folder.path().display();
+            format!("{signal}: {runs} are in {folder}; start it again to go on")
+        }
+        None => format!("{signal}: {runs} were done, and none is kept"),
+    })
 }
 
 fn too_many_failures(job: &Job, tally: Tally) -> Error {
     let most = job.policy.most_failures.unwrap_or(0);
-    let allowed = if most == 0 { "none is allowed".into() } else { format!("{most} are allowed") };
+    let allowed = match most {
+        0 => "none is allowed".to_string(),
+        1 => "1 is allowed".to_string(),
+        most => format!("{} are allowed", count(most)),
+    };
     Error::failures(format!(
-        "stopped: {} runs failed, {allowed} (max_failures or on_failure); {} of {} runs are kept; see column error of all_runs, and start again to go on",
-        tally.failed,
-        tally.done,
-        job.nest.tasks()
+        "stopped: {} failed, {allowed} (max_failures or on_failure); {} of {} kept; start again to go on",
+        things(tally.failed, "run"),
+        count(tally.done),
+        things(job.nest.tasks(), "run")
     ))
 }
 

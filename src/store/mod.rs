@@ -10,6 +10,8 @@ mod copy;
 mod cut_off;
 mod edit;
 mod entry;
+#[cfg(feature = "cli")]
+mod failed_runs;
 mod failure;
 mod file;
 mod folder;

@@ -57,6 +57,12 @@ impl Error {
         Error::input(format!("{}: cannot be read: {error}", file.display()))
     }
 
+    /// The same error with what to do about it.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(crate) fn with_hint(self, hint: &str) -> Error {
+        Error { message: format!("{}; {hint}", self.message), ..self }
+    }
+
     /// Interrupted by a signal or a time limit.
     pub(crate) fn interrupted(message: impl fmt::Display) -> Error {
         Error { exit: Exit::Interrupted, message: message.to_string() }

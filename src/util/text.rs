@@ -11,6 +11,11 @@ pub(crate) fn count(number: u64) -> String {
     digits.chars().enumerate().flat_map(from_right).collect()
 }
 
+/// A count with its noun: `1 run`, `2 runs`.
+pub(crate) fn things(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// The first `widest` characters of a string, and "..." if it is longer.
 pub(crate) fn beginning(text: &str, widest: usize) -> String {
     match text.char_indices().nth(widest) {
@@ -51,6 +56,20 @@ fn is_control(letter: char) -> bool {
         || matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// A word for a shell, in single quotes if it needs any; with control characters, for bash, which spells them as a
+/// terminal shows them.
+#[cfg(feature = "cli")]
+pub(crate) fn shell_word(word: &str) -> String {
+    if visible(word) != word {
+        return format!("$'{}'", visible(&word.replace('\\', "\\\\").replace('\'', "\\'")));
+    }
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-+./=:,@%".contains(letter);
+    match word.chars().all(plain) && !word.is_empty() {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 /// The known name most similar to `name`, if one is similar enough.
 #[cfg(any(feature = "cli", feature = "jobs"))]
 pub(crate) fn nearest<'n>(name: &str, known: &'n [impl AsRef<str>]) -> Option<&'n str> {
@@ -72,19 +91,6 @@ pub(crate) fn did_you_mean(name: &str, known: &[impl AsRef<str>], quote: &str) -
 pub(crate) fn is_slip_of(name: &str, known: &[impl AsRef<str>]) -> bool {
     let length = name.chars().count();
     known.iter().any(|known| 3 * strsim::osa_distance(name, known.as_ref()) <= length)
-}
-
-/// A word quoted for a shell; with control characters, for bash, which spells them as a terminal shows them.
-#[cfg(feature = "cli")]
-pub(crate) fn shell_word(word: &str) -> String {
-    if visible(word) != word {
-        return format!("$'{}'", visible(&word.replace('\\', "\\\\").replace('\'', "\\'")));
-    }
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-+./=:,@%".contains(letter);
-    match word.chars().all(plain) && !word.is_empty() {
-        true => word.to_string(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
 }
 
 /// A name or a string in SQL.

@@ -14,7 +14,7 @@ use crate::report::in_words;
 use crate::report::text::words;
 use crate::store::{AttemptRow, History, SEEDING, StoreReader};
 use crate::util::error::{Exit, Result};
-use crate::util::text::shell_word as quoted;
+use crate::util::text::shell_word;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -118,11 +118,11 @@ fn by_hand(reader: &StoreReader, (task, seed): (u64, u32), history: &History) ->
     };
     let words = lookup::words(reader.nest(), task);
     let mut line = match reader.results.is_native() {
-        true => quoted(&path),
-        false => format!("{} run {}", quoted(&program()), quoted(&path)),
+        true => shell_word(&path),
+        false => format!("{} run {}", shell_word(&program()), shell_word(&path)),
     };
     for word in words {
-        line += &format!(" --only {}", quoted(&word));
+        line += &format!(" --only {}", shell_word(&word));
     }
     Ok(ByHand { line: Some(line), note: note.to_string() })
 }
@@ -246,8 +246,9 @@ fn in_words_of(reader: &StoreReader, key: Key, group: &Option<GroupSummary>) -> 
             let score =
                 scored.score.map(Value::Float).unwrap_or_else(|| scored.value.get().into_owned());
             format!(
-                "{place}, over {over}: {state}, {} from {runs} runs, {failed} failed",
-                in_words(&score)
+                "{place}, over {over}: {state}, {} from {}, {failed} failed",
+                in_words(&score),
+                words::things(*runs, "run")
             )
         }
         Some(GroupSummary { result: Err(why), .. }) => {

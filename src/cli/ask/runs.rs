@@ -6,8 +6,8 @@ use clap::Args;
 
 use crate::cli::ask::{Array, ListFormat, stream};
 use crate::job::RUN_COLUMNS;
-use crate::model::{LoopNest, Value, json_object};
-use crate::report::{Lines, beginning, in_a_line, in_words};
+use crate::model::{LoopNest, Value, error_line, json_object};
+use crate::report::{Lines, beginning, in_words};
 use crate::store::{Column, ColumnKind, Select, StoreReader};
 use crate::util::error::{Exit, Result};
 
@@ -94,7 +94,7 @@ fn table(reader: &StoreReader, select: &Select, are_few: bool) -> Result<Exit> {
     let text = |shown: &Shown, cells: &[Value]| match shown {
         Shown::Label(level) => in_words(&label(nest, *level, &cells[0])),
         Shown::Column(at) => match (columns[*at].name.as_str(), &cells[*at]) {
-            ("error", Value::Text(error)) => beginning(&shortened(error), WIDEST),
+            ("error", Value::Text(error)) => beginning(&error_line(error), WIDEST),
             ("value", value) => beginning(&in_words(value), WIDEST),
             (_, value) => in_words(value),
         },
@@ -178,15 +178,6 @@ fn label(nest: &LoopNest, level: usize, task: &Value) -> Value {
         _ => return Value::Null,
     };
     nest.loops()[level].shown(nest.point(nest.ancestor(task, level + 1)))
-}
-
-/// The first and the last part of an error message.
-fn shortened(error: &str) -> String {
-    let first = in_a_line(error);
-    match error.trim_end().lines().next_back() {
-        Some(last) if last != first => format!("{first}: {last}"),
-        _ => first.to_string(),
-    }
 }
 
 fn as_json(reader: &StoreReader, select: &Select) -> Result<Exit> {

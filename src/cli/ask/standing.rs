@@ -233,9 +233,9 @@ pub(super) fn progress(standing: &Standing) -> String {
     let status = &standing.status;
     let part = status.done as f64 / status.tasks.max(1) as f64;
     let mut line = format!(
-        "{} of {} runs ({})",
+        "{} of {} ({})",
         words::count(status.done),
-        words::count(status.tasks),
+        words::things(status.tasks, "run"),
         words::percent(part)
     );
     let _ = write!(line, ", {} failed", words::count(status.failed));

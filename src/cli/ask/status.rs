@@ -62,9 +62,9 @@ pub(super) fn groups(status: &Status) -> Option<String> {
     };
     (groups.all > 0).then(|| {
         format!(
-            "{} of {} groups closed{incomplete}",
+            "{} of {} closed{incomplete}",
             words::count(groups.closed),
-            words::count(groups.all)
+            words::things(groups.all, "group")
         )
     })
 }
@@ -98,7 +98,7 @@ pub(super) fn group(group: &GroupStatus) -> Vec<String> {
     let there = group.runs + group.failed;
     let failed =
         if group.failed > 0 { format!(", {} failed", group.failed) } else { String::new() };
-    let runs = format!("{there} of {} runs{failed}", group.all);
+    let runs = format!("{there} of {}{failed}", words::things(group.all, "run"));
     let partial = if group.partial { "partial" } else { "" };
     let place = if place.is_empty() { "all".to_string() } else { place };
     vec![place, score, in_a_row(&group.best, &group.labels), runs, partial.to_string()]
@@ -141,7 +141,12 @@ fn text(standing: &Standing) -> String {
     let status = &standing.status;
     let mut text = format!("{}\n{}\n", headline(standing), progress(standing));
     if let (Life::Died(_), Some(stored)) = (&standing.life, standing.stored) {
-        let _ = writeln!(text, "{} runs are stored; start it again to go on", words::count(stored));
+        let _ = writeln!(
+            text,
+            "{} {} stored; start it again to go on",
+            words::things(stored, "run"),
+            if stored == 1 { "is" } else { "are" }
+        );
     }
     if let Some(kept) = &standing.kept {
         let _ = writeln!(text, "{kept}");

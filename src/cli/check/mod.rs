@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::cli::ask::ListFormat;
-use crate::cli::{print, run, say};
+use crate::cli::{guess, print, run, say};
 use crate::executor::{self, RANK0};
 use crate::job::Job;
 use crate::util::error::{Error, Exit, Result};
@@ -108,7 +108,7 @@ pub(super) fn check(arguments: &CheckArgs) -> Result<Exit> {
         ));
     };
     refuse_others(&file)?;
-    let (job, _) = executor::read_job(&file)?;
+    let (job, _) = guess::read_job(&file)?;
     signals::take();
     let (modules, _) = executor::check(&job, RANK0)?;
     let reused = ReusedFiles::of(&job, &modules)?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::ask::ListFormat;
-use crate::cli::{demo, plan, print, run, say, strategy};
+use crate::cli::{demo, guess, plan, print, run, say, strategy};
 use crate::executor::{self, RANK0};
 use crate::job::{CrunchSpec, Job, Sleep};
 use crate::master::Strategy;
@@ -112,7 +112,7 @@ pub(super) fn compare(arguments: &CompareArgs) -> Result<Exit> {
                 "--quick is for the built-in demonstration, which takes no job",
             ));
         }
-        Some(file) => executor::read_job(file)?,
+        Some(file) => guess::read_job(file)?,
         None => demo::job(arguments.quick)?,
     };
     executor::check(&job, RANK0)?;

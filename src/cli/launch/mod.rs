@@ -15,11 +15,11 @@ use clap::Args;
 use indicatif::ProgressBar;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use crate::cli::guess;
 use crate::cli::launch::launcher::{Launcher, Phase};
 use crate::cli::launch::parts::PartOutcome;
 use crate::cli::launch::watch::{Seen, Watch};
-use crate::cli::options::seconds;
-use crate::executor;
+use crate::cli::options::seconds_option;
 use crate::model::{JobPart, LoopNest};
 use crate::platform::slurm::Allocation;
 use crate::rank0::progress::bar;
@@ -60,7 +60,7 @@ pub(super) struct LaunchArgs {
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// Seconds that running tasks may take to finish after SIGINT, SIGTERM or SIGUSR2
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds_option)]
     grace: f64,
     /// Move the earlier results into a subfolder of the results folder, and start over
     #[arg(long, conflicts_with = "keep")]
@@ -120,7 +120,7 @@ fn ranks(text: &str) -> Result<u32, String> {
 }
 
 pub(super) fn launch(arguments: &LaunchArgs) -> Result<Exit> {
-    let (job, _) = executor::read_job(&arguments.job)?;
+    let (job, _) = guess::read_job(&arguments.job)?;
     let named = || Path::new("results").join(&job.name);
     let out = arguments.out.clone().unwrap_or_else(named);
     signals::take();

@@ -50,6 +50,7 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
         "failed": durations.failed(),
         "refused": changes.filter(|_| !outlook.fresh).map(|(changes, out)| refusal(out, changes)),
         "pilot": outlook.pilot.map(|(done, failed)| json!({ "done": done, "failed": failed })),
+        "workers_here": outlook.here,
         "recorded_durations": durations.recorded(),
         "prediction": outlook.prediction.as_ref().map(prediction),
     })

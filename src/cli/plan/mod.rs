@@ -17,12 +17,14 @@ use clap::{Args, ValueEnum};
 use crate::cli::plan::durations::RecordedDurations;
 use crate::cli::plan::prediction::{Prediction, predict};
 use crate::cli::plan::slurm_request::WANTED;
-use crate::cli::{demo, print, run, say};
+use crate::cli::{beside, demo, guess, print, run, say};
 use crate::executor::{self, RANK0, ReadyChildren};
 use crate::job::{Job, PythonModules, Reading};
+use crate::platform::slurm;
 use crate::rank0::settings::{Only, Out, Settings};
 use crate::study::run::run_job;
 use crate::util::error::{Error, Exit, Result};
+use crate::util::machine;
 use crate::worker::isolated_main;
 
 #[derive(Args)]
@@ -45,7 +47,7 @@ pub(super) struct PlanArgs {
     /// First run N tasks, spread over the grid, on the threads of this machine
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pilot: Option<u64>,
-    /// Numbers of workers to predict for [default: 1, 8, 32, ... as long as more workers help]
+    /// Numbers of workers to predict for [default: 1, as many as this machine has cores, 8, 32, ... as long as more workers help]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     workers: Vec<u64>,
     /// Threads for the pilot [default: one per core]
@@ -78,19 +80,26 @@ struct PlanReport {
     /// The pilot's number of tasks, and how many of them failed.
     pilot: Option<(u64, u64)>,
     prediction: Option<Prediction>,
+    /// How many workers a start without MPI has on this machine.
+    here: u64,
 }
 
 pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
     isolated_main::work_if_isolated(None);
     let file = arguments.job.clone().or_else(run::default_job);
     let (job, text) = match &file {
-        Some(file) => executor::read_job(file)?,
+        Some(file) => guess::read_job(file)?,
         None => demo::job(false)?,
     };
     let (modules, _) = executor::check(&job, RANK0)?;
     // The demonstration has no results folder unless one is named.
     let named = || file.as_ref().map(|_| Path::new("results").join(&job.name));
     let out = arguments.out.clone().or_else(named);
+    if let (Some(file), None) = (&file, &arguments.out)
+        && let Some(told) = beside::told(file, &job)
+    {
+        log::warn!("{told}");
+    }
     let mut durations = match &out {
         Some(out) => known(&job, Some(&modules), out, arguments.out.is_some())?,
         None => RecordedDurations::unknown(&job),
@@ -119,10 +128,11 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
         durations = durations.afresh();
     }
     let workers = Some(&arguments.workers[..]).filter(|workers| !workers.is_empty());
-    let prediction = predict(&job, &durations, workers, WANTED);
+    let here = slurm::cores().unwrap_or_else(machine::cores) as u64;
+    let prediction = predict(&job, &durations, (workers, here), WANTED);
     let reading = Reading::of(&job)?;
     let fresh = arguments.fresh;
-    let outlook = PlanReport { job, file, out, reading, durations, fresh, pilot, prediction };
+    let outlook = PlanReport { job, file, out, reading, durations, fresh, pilot, prediction, here };
     match arguments.format {
         PlanFormat::Text => say(&words::text(&outlook))?,
         PlanFormat::Json => print(format!("{:#}\n", json::json(&outlook)).as_bytes())?,

@@ -89,12 +89,12 @@ pub(crate) struct Prediction {
 }
 
 /// Predicts the remaining work for each number in `workers`; by default for 1, 8, 32, ... until more are
-/// wasted. The suggested number finishes within `wanted` seconds if possible. None if nothing is left or no
+/// wasted, and for as many as there are `here`. The suggested number finishes within `wanted` seconds if possible. None if nothing is left or no
 /// duration is known.
 pub(crate) fn predict(
     job: &Job,
     durations: &RecordedDurations,
-    workers: Option<&[u64]>,
+    (workers, here): (Option<&[u64]>, u64),
     wanted: f64,
 ) -> Option<Prediction> {
     let left = durations.left();
@@ -107,7 +107,7 @@ pub(crate) fn predict(
     let longest = first.longest;
     let hour = (first.total / wanted.max(longest * NEAR)).ceil() as u64;
     let suggested = hour.clamp(1, enough);
-    let mut asked = workers.map_or_else(|| usual(enough), <[u64]>::to_vec);
+    let mut asked = workers.map_or_else(|| usual(enough, here), <[u64]>::to_vec);
     asked.push(suggested);
     asked.sort_unstable();
     asked.dedup();
@@ -144,13 +144,14 @@ pub(crate) fn predict(
 }
 
 /// 1, 8, 32, 128 and 512, or up to the first that is at least `enough`.
-fn usual(enough: u64) -> Vec<u64> {
+fn usual(enough: u64, here: u64) -> Vec<u64> {
     let mut all = vec![1];
     let mut next = 8;
     while all.last().is_some_and(|last| *last < enough) && all.len() < 5 {
         all.push(next);
         next *= 4;
     }
+    all.push(here);
     all
 }
 

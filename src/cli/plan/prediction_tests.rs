@@ -45,19 +45,24 @@ fn at(prediction: &Prediction, workers: u64) -> Time {
 fn what_is_known_is_predicted_exactly() {
     let job = job(&[10, 3]);
     let anew = recorded(&job, 0..30, |_| 1.0).afresh();
-    let all = predict(&job, &anew, None, 3600.0).unwrap();
+    let all = predict(&job, &anew, (None, 1), 3600.0).unwrap();
     assert_eq!((all.total, all.longest), (sure(30.0), sure(1.0)));
     let (time, busy) = (at(&all, 8), 30.0 / 32.0);
     assert_eq!(time, Time { workers: 8, seconds: sure(4.0), utilisation: busy, bound: 3.75 });
     assert_eq!(all.times.iter().map(|time| time.workers).collect::<Vec<_>>(), [1, 8, 32]);
     assert_eq!((all.enough, all.suggested, all.played), (30, 1, 30));
     // A pilot tells as much: all tasks take the same time.
-    let rest = predict(&job, &recorded(&job, [3, 14, 25], |_| 1.0), Some(&[9]), 3600.0).unwrap();
+    let rest =
+        predict(&job, &recorded(&job, [3, 14, 25], |_| 1.0), (Some(&[9]), 1), 3600.0).unwrap();
     assert_eq!(at(&rest, 9).seconds, sure(3.0));
     assert_eq!(rest.total, sure(27.0));
-    assert_eq!(predict(&job, &recorded(&job, 0..30, |_| 1.0), None, 3600.0), None, "none left");
     assert_eq!(
-        predict(&job, &RecordedDurations::unknown(&job), None, 3600.0),
+        predict(&job, &recorded(&job, 0..30, |_| 1.0), (None, 1), 3600.0),
+        None,
+        "none left"
+    );
+    assert_eq!(
+        predict(&job, &RecordedDurations::unknown(&job), (None, 1), 3600.0),
         None,
         "nothing is known"
     );
@@ -68,7 +73,7 @@ fn more_workers_are_waste_once_the_longest_task_is_all_there_is_to_wait_for() {
     let job = job(&[41]);
     let takes = |task| if task == 0 { 10.0 } else { 1.0 };
     let anew = recorded(&job, 0..41, takes).afresh();
-    let prediction = predict(&job, &anew, Some(&[4, 5, 6, 40]), 15.0).unwrap();
+    let prediction = predict(&job, &anew, (Some(&[4, 5, 6, 40]), 1), 15.0).unwrap();
     // 10 s on one worker; the others run the other 40.
     assert_eq!(prediction.enough, 5);
     let seconds: Vec<f64> = prediction.times.iter().map(|time| time.seconds.middle).collect();
@@ -108,7 +113,7 @@ fn the_range_holds_the_truth_about_as_often_as_it_says() {
             let truth = takes(kind, seed, nest.tasks());
             let chosen = spread(nest, &RecordedDurations::unknown(&job), 60);
             let known = recorded(&job, chosen, |task| truth[task as usize]);
-            let prediction = predict(&job, &known, Some(&[workers]), 3600.0).unwrap();
+            let prediction = predict(&job, &known, (Some(&[workers]), 1), 3600.0).unwrap();
             let done = |task: u64| known.is_done(task);
             let flat = Simulation::flattened(nest, workers as usize, Order::Grid, None);
             let played =
@@ -132,7 +137,7 @@ fn a_prediction_repeats() {
     let job = job(&[6, 30]);
     let truth = takes(0, 1, 180);
     let known = recorded(&job, (0..180).step_by(7), |task| truth[task as usize]);
-    let predicted = || predict(&job, &known, None, 3600.0);
+    let predicted = || predict(&job, &known, (None, 1), 3600.0);
     assert_eq!(predicted(), predicted());
 }
 
@@ -141,7 +146,7 @@ fn some_tasks_stand_for_very_many() {
     let job = job(&[300, 100]);
     let truth = takes(0, 2, 30_000);
     let anew = recorded(&job, 0..30_000, |task| truth[task as usize]).afresh();
-    let prediction = predict(&job, &anew, Some(&[64]), 3600.0).unwrap();
+    let prediction = predict(&job, &anew, (Some(&[64]), 1), 3600.0).unwrap();
     assert_eq!(prediction.played, 5_000);
     let total: f64 = truth.iter().sum();
     assert!((prediction.total.middle / total - 1.0).abs() < 1e-9);
@@ -157,7 +162,7 @@ fn some_tasks_stand_for_very_many() {
 fn a_grid_of_any_size_is_predicted_soon() {
     let job = job(&[1000, 1_000_000]);
     let known = recorded(&job, (0..100).map(|i| i * 9_999_999), |_| 0.5);
-    let prediction = predict(&job, &known, Some(&[1, 1000]), 3600.0).unwrap();
+    let prediction = predict(&job, &known, (Some(&[1, 1000]), 1), 3600.0).unwrap();
     let left = 1e9 - 100.0;
     assert!((prediction.total.middle / (left * 0.5) - 1.0).abs() < 1e-6);
     assert!((at(&prediction, 1000).seconds.middle / (left * 0.5 / 1000.0) - 1.0).abs() < 1e-6);

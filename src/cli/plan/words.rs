@@ -35,7 +35,7 @@ pub(super) fn text(outlook: &PlanReport) -> String {
         Some(prediction) => {
             say(known(outlook, prediction));
             unseen(outlook).into_iter().for_each(&mut say);
-            say(format!("\n{}", times(prediction)));
+            say(format!("\n{}", times(prediction, outlook.here)));
             say(advice(outlook, prediction));
         }
         None if outlook.durations.left() == 0 => {
@@ -231,13 +231,14 @@ fn unseen(outlook: &PlanReport) -> Vec<String> {
     part.collect()
 }
 
-fn times(prediction: &Prediction) -> String {
+fn times(prediction: &Prediction, here: u64) -> String {
     let columns = ["workers", "time", "from", "to", "busy", "at least", "limit for Slurm"];
     let mut lines = Lines::new(columns.map(|name| (name.to_string(), true)));
     let mut text = String::new();
     for Time { workers, seconds: range, utilisation, bound } in prediction.times.iter().copied() {
+        let mark = if workers == here { "here: " } else { "" };
         text += &lines.row(vec![
-            count(workers),
+            format!("{mark}{}", count(workers)),
             seconds(range.middle),
             seconds(range.low),
             seconds(range.high),
@@ -282,6 +283,7 @@ fn unknown(outlook: &PlanReport) -> String {
     let tasks = outlook.job.nest.tasks();
     let pilot = (tasks / 10).clamp(8, 100).min(tasks);
     format!(
-        "How long it takes is not known: no run is recorded. gridmpi plan{job} --pilot {pilot} does {pilot} tasks here, spread over the grid, and predicts by them; the run goes on from there. --out names a folder that has runs of it."
+        "How long it takes is not known: no run is recorded. gridmpi plan{job} --pilot {pilot} does {} here, spread over the grid, and predicts by them; the run goes on from there. --out names a folder that has runs of it.",
+        things(pilot, "task")
     )
 }

@@ -24,10 +24,28 @@ pub(crate) fn settled(status: ExitStatus) -> String {
             std::thread::sleep(POLL_PERIOD);
         }
     }
-    match status.signal() {
-        Some(9) => format!("{status}; if you did not kill it, the machine ran out of memory"),
-        _ => status.to_string(),
-    }
+    let signal = status.signal().and_then(Signal::from_named_raw);
+    let hint = match signal {
+        Some(Signal::KILL) => "if you did not kill it, the machine ran out of memory",
+        Some(Signal::ABORT) => {
+            "it ended itself: a failed assertion, a C++ exception that nothing caught, or a library that found \
+             an error; what it wrote to stderr says which"
+        }
+        Some(Signal::SEGV | Signal::BUS) => {
+            "compiled code in it used memory that is not its own: an index out of range, a stack that is too \
+             small (ulimit -s), or libraries that do not fit together"
+        }
+        Some(Signal::ILL) => {
+            "it has an instruction that this processor lacks: build it, or its libraries, for this host"
+        }
+        Some(Signal::FPE) => {
+            "a division of whole numbers by 0, or a trap for floating-point errors"
+        }
+        Some(Signal::XCPU) => "its limit of processor time is used up (ulimit -t)",
+        Some(Signal::XFSZ) => "a file has reached its limit (ulimit -f)",
+        _ => return status.to_string(),
+    };
+    format!("{status}; {hint}")
 }
 
 /// Whether the status is that of a process ended by a termination signal: directly, as a shell reports it

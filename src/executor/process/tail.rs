@@ -68,6 +68,13 @@ impl Tail {
         self.last.text()
     }
 
+    /// The last bytes, at most so many.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn end(self, most: usize) -> String {
+        let bytes = self.last.bytes();
+        String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(most)..]).into_owned()
+    }
+
     /// The last line that is not blank. An error if it does not fit into what is kept, or is no text.
     #[cfg(feature = "jobs")]
     pub(crate) fn last_line(&self) -> Result<Option<&str>, String> {

@@ -389,7 +389,9 @@ impl PythonChild {
     fn last_words(&mut self, error: &Error) -> String {
         let how = match self.process.child.wait() {
             Ok(status) => {
-                format!("the Python child ended ({}; {error})", ended::settled(status))
+                let noise = error.kind() == ErrorKind::UnexpectedEof;
+                let error = if noise { String::new() } else { format!("; {error}") };
+                format!("the Python child ended ({}{error})", ended::settled(status))
             }
             Err(_) => format!("the Python child is lost ({error})"),
         };

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::executor::python::child::{self, HOUR, IMPORTED, PythonChild, Setup};
 use crate::executor::python::crunch::seeds::{SEEDS, seeds};
-use crate::executor::python::functions::crunch_functions;
+use crate::executor::python::functions::{crunch_functions, scored};
 use crate::executor::python::protocol::{self, Answer};
 use crate::executor::python::results_file::{ChildProgress, MOST};
 use crate::executor::watch::{self, FileWatch};
@@ -466,7 +466,7 @@ impl PythonExecutor {
         }
         self.seconds = Some(seconds);
         self.check_points(task)?;
-        task.scored(result?)
+        scored(task, result?)
     }
 }
 

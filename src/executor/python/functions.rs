@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use crate::executor::process::child::Limits;
 use crate::executor::python::child::{HOUR, PythonChild, Setup};
-use crate::executor::{RANK0, ReadyChildren, Slot};
+use crate::executor::{RANK0, ReadyChildren, Slot, Task};
 use crate::job::{self, DigestedFile, Job, Python, PythonModules};
-use crate::model::{PythonFunction, Reduce};
+use crate::model::{PythonFunction, Reduce, ResultValue, RunError, Scored, Value};
 use crate::util::error::Result;
 use crate::util::panic::panic_text;
 use crate::util::programs::find_program;
@@ -18,6 +18,18 @@ pub(super) const REDUCE: &str = "reduce ";
 pub(crate) fn crunch_functions(python: &Python) -> Vec<(String, &PythonFunction)> {
     let load = python.load.iter().map(|load| ("load".to_string(), load));
     std::iter::once(("crunch".to_string(), &python.function)).chain(load).collect()
+}
+
+/// What crunch has returned, with its score.
+pub(super) fn scored(task: &Task, value: ResultValue) -> Result<Scored, RunError> {
+    task.scored(value).map_err(|error| match error {
+        RunError::NoScore { value, .. } if *value == Value::Null => RunError::NoScore {
+            why: "crunch returned None: expected a number or a record; is a `return` missing?"
+                .to_string(),
+            value,
+        },
+        other => other,
+    })
 }
 
 /// The Python functions that reduce loops, by the loop's level.

@@ -152,6 +152,8 @@ def failure():
             trace = trace.tb_next  # not the user's
         try:
             text = "".join(traceback.format_exception(kind, error, trace))
+            if isinstance(error, SystemExit):
+                text = text.rstrip() + " (it called sys.exit; to fail, raise an exception that says why)"
         except Exception:  # an error that cannot say what it is
             text = f"{kind.__name__}: raised in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}"
         text = text[-16384:].strip()

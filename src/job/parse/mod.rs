@@ -128,7 +128,13 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     let no_loop = missing("there is no [[loop]]: a job has at least one");
     root.finish()?;
     let crunch_entry = crunch_table.ok_or(no_crunch)?;
-    let loop_entries = loops_entry.ok_or(no_loop)?.array()?;
+    let loops_entry = loops_entry.ok_or(no_loop)?;
+    if loops_entry.is_table() {
+        return Err(loops_entry.error(
+            "each loop is a table with two pairs of brackets: [[loop]], with name = \"...\" below it",
+        ));
+    }
+    let loop_entries = loops_entry.array()?;
 
     let mut places = Places { file: file.display().to_string(), lines: Vec::new() };
     let mut seeding = Seeding::default();

@@ -102,7 +102,7 @@ fn plain(source: &str, entry: &TomlEntry) -> Result<Points> {
     if source == "dates" {
         return Ok(Points::List(dates::points(entry)?));
     }
-    let mut table = entry.table()?;
+    let mut table = entry.table().map_err(|error| in_braces(source, entry).unwrap_or(error))?;
     let points = if source == "range" {
         range(entry, &mut table)?
     } else {
@@ -117,7 +117,8 @@ fn plain(source: &str, entry: &TomlEntry) -> Result<Points> {
         } else {
             for (end, value) in [(&from, first), (&to, last)] {
                 if value <= 0.0 {
-                    return Err(end.error(format!("expected a number over 0, found {value}")));
+                    let why = format!("expected a number over 0, found {value}");
+                    return Err(end.error(why + &exponents(first, last)));
                 }
             }
             let is_whole = table.take("whole").map_or(Ok(false), |whole| whole.boolean())?;
@@ -131,6 +132,37 @@ fn plain(source: &str, entry: &TomlEntry) -> Result<Points> {
     };
     table.finish()?;
     Ok(points)
+}
+
+/// The error for bounds in an array, or for one number, instead of a table.
+fn in_braces(source: &str, entry: &TomlEntry) -> Option<Error> {
+    let numbers = match entry.value().ok()? {
+        Value::List(items) => items,
+        one => vec![Value::Int(0), one],
+    };
+    let names: &[&str] =
+        if source == "range" { &["from", "to", "step"] } else { &["from", "to", "count"] };
+    if numbers.len() > names.len() || numbers.iter().any(|number| number.as_f64().is_none()) {
+        return None;
+    }
+    let mut fields: Vec<String> =
+        names.iter().zip(&numbers).map(|(name, number)| format!("{name} = {number}")).collect();
+    if source != "range" && fields.len() == 2 {
+        fields.push("count = ...".to_string());
+    }
+    let note = if source == "range" { " (to is excluded)" } else { "" };
+    Some(entry.error(format!("expected a table: {source} = {{ {} }}{note}", fields.join(", "))))
+}
+
+/// What is said of bounds that are likely to be exponents.
+fn exponents(first: f64, last: f64) -> String {
+    let is_exponent = |end: &f64| end.fract() == 0.0 && end.abs() <= 300.0;
+    match [first, last].iter().all(is_exponent) {
+        true => format!(
+            "; from and to are the numbers themselves, not their exponents: for 10^{first} to 10^{last} write from = 1e{first}, to = 1e{last}"
+        ),
+        false => String::new(),
+    }
 }
 
 /// The points rounded to whole numbers, equal neighbours once.

@@ -1,6 +1,6 @@
 //! Numbers formatted for people.
 
-pub(crate) use crate::util::text::count;
+pub(crate) use crate::util::text::{count, things};
 
 /// A duration: `45 ms`, `3.2 s`, `12 min 3 s`, `2 h 5 min`.
 pub(crate) fn seconds(seconds: f64) -> String {
@@ -40,11 +40,6 @@ pub(crate) fn size(bytes: u64) -> String {
         0..1000 => things(bytes, "byte"),
         _ => format!("{number:.1} {}", units[unit]),
     }
-}
-
-/// A count with its noun: `1 run`, `2 runs`.
-pub(crate) fn things(number: u64, thing: &str) -> String {
-    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -50,8 +50,9 @@ pub(crate) fn take_parts(folder: &Folder, keep: bool) -> Result<()> {
     }
     if !begun.is_empty() {
         let all = take(folder, &begun, keep)?;
+        let parts = if begun.len() == 1 { "part" } else { "parts" };
         let number = count(begun.len() as u64);
-        log::info!("{place}: {} runs of {number} parts were taken over", count(all.runs));
+        log::info!("{place}: {} runs of {number} {parts} were taken over", count(all.runs));
         if all.disagree > 0 {
             log::warn!(
                 "{} runs have another result in a part than in the job's store; the latter's were kept",

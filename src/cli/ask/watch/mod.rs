@@ -1,6 +1,8 @@
 //! `gridmpi watch`: a terminal page that follows a run through its status file, on any machine that can read
 //! the folder. Read-only.
 
+mod failures;
+mod fit;
 mod page;
 
 use std::io::IsTerminal;
@@ -27,10 +29,10 @@ const KEYS: Duration = Duration::from_millis(100);
 #[derive(Args)]
 #[command(after_help = "\
 Keys: q or Ctrl-C quits. The arrow keys, PgUp, PgDn, Home and End scroll. Tab switches between \
-workers and groups.
+workers and groups. f shows the messages of failed runs, the commonest first, and goes back.
 
-Only status.json in the results folder is read, which rank 0 writes about once a second; the run is \
-not disturbed.
+status.json in the results folder is read, which rank 0 writes about once a second, and for the \
+failures the store, now and then; the run is not disturbed.
 
 Example:
   gridmpi watch results/NAME")]
@@ -62,7 +64,7 @@ pub(in crate::cli) fn watch(arguments: &Arguments) -> Result<Exit> {
 fn follow(terminal: &mut DefaultTerminal, folder: &Path, first: Standing) -> Result<Exit> {
     let failed = |error: std::io::Error| Error::unexpected(format!("the terminal failed: {error}"));
     let mut liveness = Followed::of(folder);
-    let mut page = Page::new(first);
+    let mut page = Page::new(first, folder);
     let mut read = Instant::now();
     loop {
         terminal.draw(|frame| page.draw(frame)).map_err(failed)?;
