@@ -109,10 +109,11 @@ pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
     let mut fields = SummaryFields::default();
     results.summaries(results.nest().outer(), |summary| {
         if let Ok(scored) = &summary.result {
-            fields.add(&scored.value.get());
+            fields.add(&scored.value.get(), scored.score);
         }
         Ok(())
     })?;
+    let fields = fields.without_score();
     let last = ["runs", "failed", "status", "error"].map(String::from);
     let taken: BTreeSet<String> = header.iter().chain(&last).cloned().collect();
     let is_taken = |path: &String| taken.contains(path) || path == "value";
@@ -120,7 +121,7 @@ pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
         true => format!("value.{path}"),
         false => path.clone(),
     };
-    header.extend(fields.paths().iter().map(named));
+    header.extend(fields.paths().map(named));
     header.extend(fields.needs_values().then(|| "value".to_string()));
     header.extend(last);
     csv.line(&header).map_err(failed)?;

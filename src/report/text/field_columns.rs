@@ -60,7 +60,7 @@ impl FieldColumns {
                 return Ok(());
             }
             let value = scored.value.get();
-            fields.add(&value);
+            fields.add(&value, scored.score);
             if !matches!(*value, Value::Record(_)) {
                 return Ok(());
             }
@@ -83,7 +83,7 @@ impl FieldColumns {
         let by = results.nest().loops().iter().filter_map(|l| l.reduce.as_ref()?.by()).next_back();
         let score = of_score.iter().find(|path| **path == named || Some(path.as_str()) == by);
         let mut shown: Vec<FieldColumn> = Vec::new();
-        for path in fields.paths().iter().filter(|path| !lists.contains(path)) {
+        for path in fields.paths().filter(|path| !lists.contains(path)) {
             let spread_of = |column: &FieldColumn| {
                 let rest = path.strip_prefix(&column.path)?.strip_prefix('_')?;
                 let kind = rest.split('_').next()?;
