@@ -219,6 +219,12 @@ fn process_of(desk: &Desk, rank: u32) -> Option<(u32, Vec<String>)> {
         if !is_own || !text(&entry.path().join("environ")).contains(&rank) {
             return None;
         }
+        // A child of the rank looks like it until it has become the program that it is to run.
+        let status = text(&entry.path().join("status"));
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim();
+        if text(&Path::new("/proc").join(parent).join("comm")) != "mpirun\n" {
+            return None;
+        }
         let threads = std::fs::read_dir(entry.path().join("task")).ok()?.flatten();
         Some((number, threads.map(|thread| text(&thread.path().join("comm"))).collect()))
     })
