@@ -321,6 +321,40 @@ fn the_rule_of_one_standard_error_is_as_by_hand() {
 }
 
 #[test]
+fn a_family_of_a_union_can_have_the_rule_alone() {
+    // The loop of the other family stands between, with one point, none.
+    let code = "def crunch(model, alpha, depth, fold):\n    p = alpha or depth\n    return {'r2': -abs(p - 2) + 3 * (fold == 0) * (model == 'ridge')}\n";
+    let rule = "{ max = \"r2\", within = { sd = 1 }, prefer = { max = \"alpha\" } }";
+    let desk = desk(
+        code,
+        "r2",
+        &[
+            ("model", "values = [\"ridge\", \"tree\"]", ""),
+            ("alpha", "values = [1, 2, 3, 9]\nonly_if = { model = \"ridge\" }", rule),
+            ("depth", "values = [1, 2, 3]\nonly_if = { model = \"tree\" }", "{ max = \"r2\" }"),
+            ("fold", "range = { from = 0, to = 3 }", "[\"mean\", \"sd\"]"),
+        ],
+    );
+    desk.run_job().exits(0);
+    let rows = rows(&desk);
+    let of = |row: usize, name: &str| rows[row][name].as_str().unwrap().to_string();
+    // Of ridge, 2 has the best mean, 1, and an sd of 1.73; 3 has a mean of 0.
+    assert_eq!(
+        (of(0, "best_alpha"), of(0, "score"), of(0, "r2_best")),
+        ("3".into(), "0.0".into(), "1.0".into())
+    );
+    assert_eq!((of(1, "best_depth"), of(1, "score")), ("2".into(), "0.0".into()));
+    // One fold has no spread: of several points none can be chosen so, and of one there is no choice.
+    let one =
+        std::fs::read_to_string(desk.path("job.toml")).unwrap().replace("to = 3 }", "to = 1 }");
+    desk.write("job.toml", &one);
+    let ran = desk.run_job().exits(100);
+    let error = ran.groups()[0]["error"].as_str().unwrap().to_string();
+    assert!(error.contains("the best point has no 'r2_sd'"), "{error}");
+    assert_eq!(ran.groups()[1]["summary"]["best"], json!({ "depth": 2 }));
+}
+
+#[test]
 fn of_points_at_a_fixed_distance_the_preferred_one_is_chosen() {
     // Of equally preferred points the one with the better score; none comes last.
     let code = "

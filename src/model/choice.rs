@@ -29,6 +29,7 @@ pub(crate) fn choose(
     let best = best.ok_or("no run counts")?;
     let unit = match tolerance.spread {
         None => 1.0,
+        Some(_) if candidates.len() == 1 => 0.0, // no choice, as where the loop does not apply
         Some(_) => number_at(&best.value.get(), tolerance.spread_field()).ok_or_else(|| {
             let field = tolerance.spread_field();
             format!("the best point has no '{field}', within which others are as good: it needs more than one run")

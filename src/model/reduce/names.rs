@@ -68,7 +68,12 @@ fn tolerance(
     tolerance.best_field = format!("{by}_{best}");
     let Some(spread) = tolerance.spread else { return Ok(()) };
     for (_, reduce) in inside {
-        let Some(Reduce::Fields(list)) = reduce.as_deref() else { break };
+        let list = match reduce.as_deref() {
+            Some(Reduce::Fields(list)) => list,
+            // The winner's fields come through as they are.
+            Some(Reduce::Best(_) | Reduce::Join) => continue,
+            _ => break,
+        };
         if let Some(fold) = list.more().iter().find(|fold| fold.fold == spread) {
             tolerance.spread_field = format!("{by}_{}", fold.name);
             return Ok(());
