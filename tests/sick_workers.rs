@@ -171,12 +171,14 @@ fn a_rank_whose_python_cannot_start_again_costs_no_run_but_the_one_it_died_of() 
 
 #[test]
 fn where_workers_reduce_the_reductions_are_checked_too() {
-    let text = "reduce_on = \"workers\"\n[crunch]\nshell = \"sleep 0.02; echo {x}\"\n\
+    // The last tasks wait until the odd rank has tried, but not for ever: else a rank that starts late tries nothing.
+    let text = "reduce_on = \"workers\"\n[crunch]\nshell = \"for i in $(seq 100); do \
+        [ {d} -lt 20 ] || [ -e dead ] || sleep 0.1; done; sleep 0.02; echo {x}\"\n\
         [[loop]]\nname = \"d\"\nrange = { from = 0, to = 30 }\nreduce = \"sum\"\n\
         [[loop]]\nname = \"x\"\nrange = { from = 0, to = 2 }\nreduce = { python = \"r.py:mean\" }\n";
     let mean = "def mean(runs):\n    return sum(r['score'] for r in runs) / len(runs)\n";
     // At the start, and when its second group is to be reduced.
-    let at_once = "if odd: raise ImportError('libodd.so.1: cannot open')\n";
+    let at_once = "if odd:\n    open('dead', 'w').close()\n    raise ImportError('libodd.so.1: cannot open')\n";
     let later = "if odd and os.path.exists('dead'): raise ImportError('libodd.so.1: cannot open')\n\
         def mean(runs):\n    if odd:\n        open('dead', 'w').close()\n        os._exit(3)\n    time.sleep(0.02)\n    return 0.5\n";
     for odd in [format!("{at_once}{mean}"), later.to_string()] {
