@@ -21,7 +21,6 @@ pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod shared_bytes;
 pub(crate) mod signals;
-#[cfg(feature = "cli")]
 pub(crate) mod stats;
 pub(crate) mod text;
 pub(crate) mod thread;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::util::stats::{Welford, quantile, sorted};
+
 /// A fold of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum NumberFold {
@@ -13,7 +15,7 @@ pub(crate) enum NumberFold {
     /// The middle number, or the mean of the two middle ones.
     Median,
     /// The standard deviation with n in the denominator, as NumPy's `std` and scikit-learn's
-    /// `std_test_score` have it (Welford's algorithm).
+    /// `std_test_score` have it.
     Std,
     /// The standard deviation with n - 1 in the denominator, as R's `sd` and pandas' `std` have it. Of one
     /// number there is none.
@@ -84,7 +86,7 @@ pub(super) enum Accumulator {
     Extreme { sign: f64, best: f64 },
     Sum { sum: f64, mean: bool },
     Weighted { sum: f64, weights: f64 },
-    Spread { fold: NumberFold, mean: f64, squares: f64, count: f64 },
+    Spread { fold: NumberFold, numbers: Welford },
     Quantile { at: f64, numbers: Vec<f64> },
     Count,
 }
@@ -97,7 +99,7 @@ impl Accumulator {
             NumberFold::Mean => Accumulator::Sum { sum: 0.0, mean: true },
             NumberFold::Sum => Accumulator::Sum { sum: 0.0, mean: false },
             NumberFold::Std | NumberFold::Sd | NumberFold::Sem => {
-                Accumulator::Spread { fold, mean: 0.0, squares: 0.0, count: 0.0 }
+                Accumulator::Spread { fold, numbers: Welford::default() }
             }
             NumberFold::Median => Accumulator::Quantile { at: 0.5, numbers: Vec::new() },
             NumberFold::Quantile(at) => Accumulator::Quantile { at, numbers: Vec::new() },
@@ -121,12 +123,7 @@ impl Accumulator {
                     *weights += weight;
                 }
             }
-            Accumulator::Spread { mean, squares, count, .. } => {
-                *count += 1.0;
-                let step = number - *mean;
-                *mean += step / *count;
-                *squares += step * (number - *mean);
-            }
+            Accumulator::Spread { numbers, .. } => numbers.push(number),
             Accumulator::Quantile { numbers, .. } => numbers.push(number),
             Accumulator::Count => {}
         }
@@ -150,35 +147,15 @@ impl Accumulator {
             Accumulator::Extreme { sign, best } => sign * best,
             Accumulator::Sum { sum, mean } => sum / if mean { n } else { 1.0 },
             Accumulator::Weighted { sum, weights } => sum / weights,
-            Accumulator::Spread { fold, squares, .. } => match fold {
-                NumberFold::Std => (squares / n).sqrt(),
-                _ if count < 2 => f64::NAN,
-                NumberFold::Sd => (squares / (n - 1.0)).sqrt(),
-                _ => (squares / (n - 1.0)).sqrt() / n.sqrt(),
+            Accumulator::Spread { fold, numbers } => match fold {
+                NumberFold::Std => numbers.std(),
+                NumberFold::Sd => numbers.sd(),
+                _ => numbers.sd() / n.sqrt(),
             },
-            Accumulator::Quantile { at, numbers } => quantile(numbers, at),
+            Accumulator::Quantile { at, numbers } => quantile(&sorted(numbers), at),
             Accumulator::Count => n,
         }
     }
-}
-
-/// Between the two numbers that are next to the place `(n - 1) * at`, in proportion.
-fn quantile(mut numbers: Vec<f64>, at: f64) -> f64 {
-    let Some(last) = numbers.len().checked_sub(1) else { return f64::NAN };
-    numbers.sort_by(f64::total_cmp);
-    let place = last as f64 * at;
-    let below = (place.floor() as usize).min(last);
-    let (low, high) = (numbers[below], numbers[(below + 1).min(last)]);
-    let part = place - below as f64;
-    if low == high || part == 0.0 {
-        return low;
-    }
-    if part == 0.5 {
-        return (low + high) / 2.0;
-    }
-    // From the nearer one, as NumPy does it, so that both give the same last bit.
-    let step = high - low;
-    if part > 0.5 { high - step * (1.0 - part) } else { low + step * part }
 }
 
 #[cfg(test)]

@@ -1,28 +1,11 @@
 //! The spread of the values that a mean folds: their standard deviation, as `reduce = "std"` has it. Pure.
 
 use crate::model::{Loop, Reduce};
+use crate::util::stats::Welford;
 
-/// The standard deviation of numbers that come one by one.
-#[derive(Default)]
-pub(super) struct Deviation {
-    pub(super) count: u64,
-    mean: f64,
-    squares: f64,
-}
-
-impl Deviation {
-    pub(super) fn add(&mut self, number: f64) {
-        self.count += 1;
-        let before = number - self.mean;
-        self.mean += before / self.count as f64;
-        self.squares += before * (number - self.mean);
-    }
-
-    /// Divided by the number of values; of fewer than two there is none.
-    pub(super) fn value(&self) -> Option<f64> {
-        let value = (self.squares / self.count as f64).sqrt();
-        (self.count > 1 && value.is_finite()).then_some(value)
-    }
+/// The standard deviation, divided by the number of values; of fewer than two there is none.
+pub(super) fn deviation(values: &Welford) -> Option<f64> {
+    Some(values.std()).filter(|value| values.count > 1 && value.is_finite())
 }
 
 /// The level whose values the means at `level` fold, if they are means: a mean of means is shown with the spread
@@ -61,9 +44,9 @@ mod tests {
     #[test]
     fn deviations_are_those_of_std() {
         let of = |numbers: &[f64]| {
-            let mut all = Deviation::default();
-            numbers.iter().for_each(|number| all.add(*number));
-            all.value()
+            let mut all = Welford::default();
+            numbers.iter().for_each(|number| all.push(*number));
+            deviation(&all)
         };
         assert_eq!(of(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]), Some(2.0));
         assert_eq!(of(&[1e9 + 1.0, 1e9 + 3.0]), Some(1.0));

@@ -3,11 +3,11 @@
 
 use crate::model::{Key, Loop, LoopNest, Reduce};
 use crate::report::model::axis::Axis;
-use crate::report::model::deviation::{Deviation, Spread, folded_level};
+use crate::report::model::deviation::{Spread, deviation, folded_level};
 use crate::report::model::family::{Family, Panel, families};
 use crate::report::model::landscape_plan::LandscapePlan;
 use crate::report::text::field_columns::folds_in_words;
-use crate::util::stats::median;
+use crate::util::stats::{Welford, median};
 
 /// Limit on the scores held, about 30 bytes each; data sets beyond it are counted, not shown.
 const MOST: u64 = 10_000_000;
@@ -28,7 +28,7 @@ pub(crate) struct ScoreList {
     /// The standard deviation of what each of them folds; NaN if there is none. Empty if they are no means.
     deviations: Vec<f64>,
     /// The mean whose values come just now, and how many values means have.
-    open: (u64, Deviation),
+    open: (u64, Welford),
     sizes: Option<(u64, u64)>,
 }
 
@@ -65,15 +65,15 @@ impl ScoreList {
         let mean = self.nest.ancestor(key, self.plan.level).index;
         if mean != self.open.0 {
             self.close();
-            self.open = (mean, Deviation::default());
+            self.open = (mean, Welford::default());
         }
-        score.into_iter().for_each(|score| self.open.1.add(score));
+        score.into_iter().for_each(|score| self.open.1.push(score));
     }
 
     fn close(&mut self) {
         let (mean, own) = &self.open;
         let scored = self.scores.get(*mean as usize).is_some_and(|score| score.is_finite());
-        let Some(value) = own.value().filter(|_| scored) else { return };
+        let Some(value) = deviation(own).filter(|_| scored) else { return };
         if let Some(place) = self.deviations.get_mut(*mean as usize) {
             *place = value;
             let (low, high) = self.sizes.unwrap_or((own.count, own.count));
