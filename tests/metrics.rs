@@ -459,6 +459,19 @@ def crunch(d, model, repeat, fold):
     assert_eq!(desk.calls().len(), 12 + 1);
 }
 
+#[test]
+fn numbers_beside_records_keep_their_scores() {
+    let code = "def crunch(x): return {'score': x, 'n': 2} if x < 3 else x\n";
+    let desk = desk(code, "score", &[("x", "values = [1, 2, 3]", "")]);
+    let table = desk.says(&["job.toml", "--out", "out"]);
+    let cells = |line: &str| line.split_whitespace().map(String::from).collect::<Vec<_>>();
+    let lines: Vec<Vec<String>> = table.lines().map(cells).collect();
+    assert_eq!(lines[1][..3], ["1", "1", "2"], "{table}");
+    assert_eq!(lines[3][..2], ["3", "3"], "{table}");
+    assert_eq!(rows(&desk)[2]["score"], "3.0");
+    assert_eq!(rows(&desk)[2]["value"], "3.0");
+}
+
 /// Whatever the order of arrival, on threads and over MPI.
 #[test]
 fn records_fold_to_the_same_bytes_in_any_order() {

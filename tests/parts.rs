@@ -320,11 +320,7 @@ fn watch_follows_the_parts_until_they_are_merged() {
     let first = start(&desk, "2/2", &[]);
     wait_until("status", || desk.path("out/parts/2-of-2/status.json").exists());
     for (rows, columns) in [(1, 1), (3, 10)] {
-        let mut small = Terminal::watch_in(&desk, rows, columns);
-        wait_until("page", || small.screen.lock().unwrap().screen().alternate_screen());
-        small.press("q");
-        wait_until("end", || small.process.try_wait().unwrap().is_some());
-        assert!(!small.text().contains("panicked"), "{}", small.text());
+        Terminal::watch_in(&desk, rows, columns).leaves_after("q");
     }
     let mut page = Terminal::watch(&desk);
     page.until(&[

@@ -265,19 +265,7 @@ fn a_straggler_is_told_of_and_watched_in_any_terminal() {
     let explained = desk.run(gridmpi(), &["explain", "out", "3"]).exits(0).stdout;
     assert!(explained.contains("status    running\nnow       rank "), "{explained}");
     for (rows, columns) in [(2, 5), (1, 1), (8, 30)] {
-        let mut terminal = Terminal::watch_in(&desk, rows, columns);
-        let begin = Instant::now();
-        while !terminal.screen.lock().unwrap().screen().alternate_screen() {
-            assert!(begin.elapsed() < PATIENCE, "{}", terminal.text());
-            std::thread::sleep(Duration::from_millis(30));
-        }
-        terminal.press("q");
-        let begin = Instant::now();
-        while terminal.process.try_wait().unwrap().is_none() {
-            assert!(begin.elapsed() < PATIENCE, "{}", terminal.text());
-            std::thread::sleep(Duration::from_millis(30));
-        }
-        assert!(!terminal.text().contains("panicked"), "{}", terminal.text());
+        Terminal::watch_in(&desk, rows, columns).leaves_after("q");
     }
     kill("-9", &late["process"]);
     run.wait().unwrap();
@@ -459,18 +447,6 @@ fn watch_has_a_page_of_failures_and_fits_sixty_columns() {
     run.wait().unwrap();
     // In a small one, too, and without failures.
     for (rows, columns) in [(1, 1), (6, 20)] {
-        let mut small = Terminal::watch_in(&desk, rows, columns);
-        let begin = Instant::now();
-        while !small.screen.lock().unwrap().screen().alternate_screen() {
-            assert!(begin.elapsed() < PATIENCE, "{}", small.text());
-            std::thread::sleep(Duration::from_millis(30));
-        }
-        small.press("f\x1b[6~\x1b[Fq");
-        let begin = Instant::now();
-        while small.process.try_wait().unwrap().is_none() {
-            assert!(begin.elapsed() < PATIENCE, "{}", small.text());
-            std::thread::sleep(Duration::from_millis(30));
-        }
-        assert!(!small.text().contains("panicked"), "{}", small.text());
+        Terminal::watch_in(&desk, rows, columns).leaves_after("f\x1b[6~\x1b[Fq");
     }
 }

@@ -29,18 +29,17 @@ const MADE: [&str; 5] = [STORE_FILE, "summary.json", "summary.csv", "status.json
 
 /// Reads a job file; where there is none, says what may have been meant.
 pub(super) fn read_job(file: &Path) -> Result<(Job, String)> {
-    executor::read_job(file).map_err(|error| match (results_of(file), instead(file)) {
-        (Some(hint), _) => Error::input(hint),
-        (None, Some(hint)) => error.with_hint(&hint),
-        (None, None) => error,
+    executor::read_job(file).map_err(|error| match results_of(file) {
+        Some(hint) => Error::input(hint),
+        None => match instead(file) {
+            Some(hint) => error.with_hint(&hint),
+            None => error,
+        },
     })
 }
 
-/// What a path that is no job file may stand for.
+/// What a path that is neither a job file nor made by gridmpi may stand for.
 fn instead(path: &Path) -> Option<String> {
-    if let Some(hint) = results_of(path) {
-        return Some(hint);
-    }
     if path.is_dir() {
         return match job_files(path).as_slice() {
             [one] => Some(format!("did you mean {}?", shown(one))),
@@ -125,7 +124,8 @@ pub(super) fn in_place_of(
     if names(command).contains(&first) || Path::new(&first).is_file() {
         return error;
     }
-    let hint = instead(Path::new(&first));
+    let path = Path::new(&first);
+    let hint = results_of(path).or_else(|| instead(path));
     let hint = hint.unwrap_or("gridmpi --help lists the subcommands".to_string());
     let why = format!("'{first}' is no subcommand, and no job file: {hint}");
     command.error(ErrorKind::InvalidSubcommand, why)

@@ -7,7 +7,6 @@ use crate::job::{Job, lookup};
 use crate::model::{RunBatch, Tally, error_line};
 use crate::report::text::words::{count, things};
 use crate::store::Results;
-use crate::util::error::Result;
 use crate::util::text::{beginning, shell_word};
 
 /// How many messages are told.
@@ -69,7 +68,7 @@ pub(crate) fn tell(job: &Job, results: &Results, folder: Option<&Path>, tally: T
         return log::warn!("{} of {of_all} failed{groups}; {how}", count(failed));
     };
     if failed == 0 {
-        let why = first_group(results).ok().flatten().unwrap_or_default();
+        let why = results.first_incomplete().ok().flatten().unwrap_or_default();
         return log::warn!("0 of {of_all} failed{groups}: {}", beginning(&why, LONGEST));
     }
     let (stored, kinds) = match results.failed_runs(MOST) {
@@ -97,19 +96,6 @@ pub(crate) fn tell(job: &Job, results: &Results, folder: Option<&Path>, tally: T
     log::warn!(
         "{program} runs {folder} --failed lists them; {program} explain {folder} {example} tells all about task {example}"
     );
-}
-
-/// Why the first group without a value has none.
-fn first_group(results: &Results) -> Result<Option<String>> {
-    let sql =
-        "SELECT error FROM groups WHERE error IS NOT NULL ORDER BY level DESC, number LIMIT 1";
-    let mut found = None;
-    let read = |row: &rusqlite::Row| row.get::<_, String>(0).map(Ok);
-    results.query(sql, [], read, |error| {
-        found = Some(error_line(&error));
-        Ok(())
-    })?;
-    Ok(found)
 }
 
 /// The name of this program, which has the subcommands.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Row;
 
+use crate::store::invocations::COLUMNS;
 use crate::store::starts::has_table;
 use crate::store::{StoreReader, storing};
 use crate::util::error::Result;
@@ -29,8 +30,7 @@ impl StoreReader {
         if !has_any.map_err(|error| storing(self.path(), &error))? {
             return Ok(Vec::new());
         }
-        let sql = "SELECT session, began, words, folder, gridmpi, versions
-                   FROM invocations ORDER BY session";
+        let sql = format!("SELECT {COLUMNS} FROM invocations ORDER BY session");
         let read = |row: &Row| {
             let text = |column| row.get::<_, Option<String>>(column).map(Option::unwrap_or_default);
             let words = serde_json::from_str(&text(2)?).unwrap_or_default();
@@ -43,7 +43,7 @@ impl StoreReader {
             })
         };
         let mut all = Vec::new();
-        self.each(sql, [], read, |row| all.push(row))?;
+        self.each(&sql, [], read, |row| all.push(row))?;
         Ok(all)
     }
 }

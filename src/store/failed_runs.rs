@@ -1,4 +1,4 @@
-//! The failed runs of a store, grouped by their message. SQLite groups them, on disk where memory does not do,
+//! The failed runs of a store, grouped by their message, and why a group has no value. SQLite groups them, on disk where memory does not do,
 //! however many messages there are.
 
 use rusqlite::functions::{Context, FunctionFlags};
@@ -53,6 +53,23 @@ impl Results {
             kinds.push(FailedRuns { runs, first, message });
         }
         Ok((all, kinds))
+    }
+
+    /// Why the first group without a value has none, in one line.
+    pub(crate) fn first_incomplete(&self) -> Result<Option<String>> {
+        let sql =
+            "SELECT error FROM groups WHERE error IS NOT NULL ORDER BY level DESC, number LIMIT 1";
+        let mut found = None;
+        self.query(
+            sql,
+            [],
+            |row| row.get::<_, String>(0).map(Ok),
+            |error| {
+                found = Some(error_line(&error));
+                Ok(())
+            },
+        )?;
+        Ok(found)
     }
 
     fn add_functions(&self) -> Result<(), SqlError> {

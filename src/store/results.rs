@@ -7,6 +7,7 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
+use crate::job::LARGE_FOLDER;
 use crate::model::{GroupSummary, Key, LoopNest, Value};
 use crate::store::grid_order::in_grid_order;
 use crate::store::row_keys::RowKeys;
@@ -113,6 +114,30 @@ impl Results {
             return self.runs(0..self.nest.tasks(), each);
         }
         self.groups(level, 0..self.nest.keys(level), each)
+    }
+
+    /// Whether a summary at a level is a record.
+    pub(crate) fn has_records(&self, level: usize) -> Result<bool> {
+        let (table, own) = match level == self.nest.depth() {
+            true => ("runs", String::new()),
+            false => ("groups", format!("level = {level} AND ")),
+        };
+        // The name of a large value's file stands for a record, too.
+        let sql = format!(
+            "SELECT EXISTS (SELECT 1 FROM {table}
+                            WHERE {own}(value GLOB '{{*' OR value GLOB '{LARGE_FOLDER}/*'))"
+        );
+        let mut found = false;
+        self.query(
+            &sql,
+            [],
+            |row| row.get(0).map(Ok),
+            |is_there| {
+                found = is_there;
+                Ok(())
+            },
+        )?;
+        Ok(found)
     }
 
     /// Calls `each` with the summaries of a range of groups at a level, in grid order.

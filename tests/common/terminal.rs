@@ -65,6 +65,21 @@ impl Terminal {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Presses these keys once the page is there, and waits until it has left.
+    pub(crate) fn leaves_after(mut self, keys: &str) {
+        let begin = Instant::now();
+        let wait = |terminal: &mut Terminal, is_so: &dyn Fn(&mut Terminal) -> bool| {
+            while !is_so(terminal) {
+                assert!(begin.elapsed() < 2 * PATIENCE, "{}", terminal.text());
+                std::thread::sleep(Duration::from_millis(30));
+            }
+        };
+        wait(&mut self, &|terminal| terminal.screen.lock().unwrap().screen().alternate_screen());
+        self.press(keys);
+        wait(&mut self, &|terminal| terminal.process.try_wait().unwrap().is_some());
+        assert!(!self.text().contains("panicked"), "{}", self.text());
+    }
+
     /// Waits for the end; returns the restored screen.
     pub(crate) fn end(mut self) -> String {
         self.until(&["left with"]);

@@ -57,6 +57,7 @@ def check(value, level=0):
 
 PIECE = 1 << 18  # about how long pieces of a large value are, in characters; longer lists may be large
 FEW = 1000
+NUMBERS = frozenset((int, float, bool, type(None)))
 
 
 def is_large(value, level=0):
@@ -65,7 +66,9 @@ def is_large(value, level=0):
         return len(value) > PIECE
     if isinstance(value, (list, tuple, dict)):
         inside = value.values() if isinstance(value, dict) else value
-        return len(value) > FEW or level < 4 and any(is_large(inner, level + 1) for inner in inside)
+        if len(value) > FEW or NUMBERS.issuperset(map(type, inside)):
+            return len(value) > FEW  # lists of numbers are common, and this is much faster than to look at each
+        return level < 4 and any(is_large(inner, level + 1) for inner in inside)
     return not isinstance(value, (int, float, type(None)))  # an array, say
 
 

@@ -78,12 +78,7 @@ impl Reduce {
 
     /// Whether it ignores values without a score.
     pub(crate) fn needs_score(&self) -> bool {
-        match self {
-            Reduce::Best(rule) => rule.by.is_none(),
-            Reduce::Fields(list) => list.by.is_none(),
-            Reduce::Count | Reduce::Join | Reduce::All => false,
-            Reduce::Python(_) | Reduce::Native => false,
-        }
+        matches!(self, Reduce::Best(_) | Reduce::Fields(_)) && self.by().is_none()
     }
 
     /// Whether the user's function computes it, outside the master.
@@ -97,7 +92,6 @@ impl Reduce {
     }
 
     /// The field that takes the place of the score.
-    #[cfg(feature = "cli")]
     pub(crate) fn by(&self) -> Option<&str> {
         match self {
             Reduce::Best(rule) => rule.by.as_deref(),

@@ -6,6 +6,7 @@ use crate::model::{Scored, Value};
 use crate::report::html::Facts;
 use crate::report::html::markup::{escape, paragraph, wrapping};
 use crate::report::text::field_columns::score_heading;
+use crate::report::text::fields::apart;
 use crate::report::text::means::{NOTE, mean_over_all};
 use crate::report::text::words::{count, things};
 use crate::report::{beginning, in_a_line, in_words, status};
@@ -127,8 +128,7 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
         rows.iter_mut().for_each(|row| drop(row.cells.pop()));
     }
     let is_taken = |name: &str| header.iter().any(|own| own == name) || OWN.contains(&name);
-    let named = |name: String| if is_taken(&name) { format!("value.{name}") } else { name };
-    let fields: Vec<String> = fields.into_iter().map(named).collect();
+    let fields: Vec<String> = fields.iter().map(|name| apart(name, is_taken(name))).collect();
     header.extend(fields);
     let is_number = |place: usize| {
         let own = |row: &TableRow| cell_at(row, place).and_then(Value::as_f64).is_some();

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use crate::model::{GroupSummary, Key, Loop, LoopNest, Value};
 use crate::report::status;
-use crate::report::text::fields::SummaryFields;
+use crate::report::text::fields::{SummaryFields, apart};
 use crate::store::Results;
 use crate::util::csv_line::CsvLine;
 use crate::util::error::{Error, Result};
@@ -97,6 +97,20 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// The fields of all rows.
+fn fields(results: &Results) -> Result<SummaryFields> {
+    let mut fields = SummaryFields::default();
+    if results.has_records(results.nest().outer())? {
+        results.summaries(results.nest().outer(), |summary| {
+            if let Ok(scored) = &summary.result {
+                fields.add(&scored.value.get(), scored.score);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(fields.without_score())
+}
+
 /// Writes the result as CSV: one row per point of the outermost loops.
 pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
     let rows = Rows::new(results.nest());
@@ -106,22 +120,11 @@ pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
     let mut header = rows.coordinate_names();
     header.extend(rows.best_names().iter().map(|name| format!("best_{name}")));
     header.push("score".to_string());
-    let mut fields = SummaryFields::default();
-    results.summaries(results.nest().outer(), |summary| {
-        if let Ok(scored) = &summary.result {
-            fields.add(&scored.value.get(), scored.score);
-        }
-        Ok(())
-    })?;
-    let fields = fields.without_score();
+    let fields = fields(results)?;
     let last = ["runs", "failed", "status", "error"].map(String::from);
-    let taken: BTreeSet<String> = header.iter().chain(&last).cloned().collect();
-    let is_taken = |path: &String| taken.contains(path) || path == "value";
-    let named = |path: &String| match is_taken(path) {
-        true => format!("value.{path}"),
-        false => path.clone(),
-    };
-    header.extend(fields.paths().map(named));
+    let taken: BTreeSet<String> =
+        header.iter().chain(&last).cloned().chain(["value".to_string()]).collect();
+    header.extend(fields.paths().map(|path| apart(path, taken.contains(path))));
     header.extend(fields.needs_values().then(|| "value".to_string()));
     header.extend(last);
     csv.line(&header).map_err(failed)?;

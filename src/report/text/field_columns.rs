@@ -1,5 +1,7 @@
 //! The columns of a table for the fields of its summaries: a number with its spread in one of them.
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::model::{Loop, LoopNest, Reduce, Value};
 use crate::report::text::cells::cell;
 use crate::report::text::fields::SummaryFields;
@@ -49,10 +51,15 @@ impl FieldColumn {
 impl FieldColumns {
     /// The columns for the first `most` rows of the result. Lists are left to summary.csv.
     pub(crate) fn of(results: &Results, most: usize) -> Result<FieldColumns> {
+        if !results.has_records(results.nest().outer())? {
+            return Ok(FieldColumns::default());
+        }
+        let called = results.score_name()?;
+        let by = results.nest().loops().iter().filter_map(|l| l.reduce.as_ref()?.by()).next_back();
         let mut fields = SummaryFields::default();
-        let (mut lists, mut number) = (Vec::new(), 0);
-        // The field that is the score in every row.
-        let mut of_score: Option<Vec<String>> = None;
+        let (mut lists, mut number) = (BTreeSet::new(), 0);
+        // Of these two, the fields that are the score in every row.
+        let mut of_score: Vec<&str> = [Some(called.as_str()), by].into_iter().flatten().collect();
         results.summaries(results.nest().outer(), |summary| {
             number += 1;
             let Ok(scored) = &summary.result else { return Ok(()) };
@@ -61,44 +68,37 @@ impl FieldColumns {
             }
             let value = scored.value.get();
             fields.add(&value, scored.score);
-            if !matches!(*value, Value::Record(_)) {
-                return Ok(());
-            }
-            let mut same = Vec::new();
-            value.each_field(&mut |path, value| match value {
-                Value::List(_) => lists.push(path.into_owned()),
-                number if number.as_f64().is_some() && number.as_f64() == scored.score => {
-                    same.push(path.into_owned());
-                }
-                _ => {}
-            });
-            match &mut of_score {
-                Some(before) => before.retain(|path| same.contains(path)),
-                None => of_score = Some(same),
+            if matches!(*value, Value::Record(_)) {
+                value.each_field(&mut |path, field| {
+                    if let Value::List(_) = field {
+                        lists.insert(path.into_owned());
+                    }
+                });
+                of_score.retain(|path| {
+                    let field = value.at_path(path).and_then(Value::as_f64);
+                    field.is_some() && field == scored.score
+                });
             }
             Ok(())
         })?;
-        let of_score = of_score.unwrap_or_default();
-        let named = results.score_name()?;
-        let by = results.nest().loops().iter().filter_map(|l| l.reduce.as_ref()?.by()).next_back();
-        let score = of_score.iter().find(|path| **path == named || Some(path.as_str()) == by);
         let mut shown: Vec<FieldColumn> = Vec::new();
-        for path in fields.paths().filter(|path| !lists.contains(path)) {
-            let spread_of = |column: &FieldColumn| {
-                let rest = path.strip_prefix(&column.path)?.strip_prefix('_')?;
-                let kind = rest.split('_').next()?;
-                (column.spread.is_none() && SPREADS.contains(&kind)).then_some(())
-            };
-            match shown.iter_mut().find(|column| spread_of(column).is_some()) {
-                Some(column) => column.spread = Some(path.clone()),
-                None => shown.push(FieldColumn { path: path.clone(), spread: None }),
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for path in fields.paths().filter(|path| !lists.contains(*path)) {
+            match spread_of(path).and_then(|of| places.get(of)) {
+                Some(&place) if shown[place].spread.is_none() => {
+                    shown[place].spread = Some(path.clone());
+                }
+                _ => {
+                    places.insert(path, shown.len());
+                    shown.push(FieldColumn { path: path.clone(), spread: None });
+                }
             }
         }
-        let at = score.and_then(|score| shown.iter().position(|column| column.path == *score));
-        let score = at.map(|at| shown.remove(at));
+        let score = of_score.first().and_then(|score| places.get(score)).copied();
+        let score = score.map(|place| shown.remove(place));
         let more = shown.len().saturating_sub(MOST);
         shown.truncate(MOST);
-        Ok(FieldColumns { columns: shown, score, more: more + unique(lists) })
+        Ok(FieldColumns { columns: shown, score, more: more + lists.len() })
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = String> {
@@ -112,8 +112,8 @@ impl FieldColumns {
     /// The score's cell, with its spread.
     pub(crate) fn score(&self, score: f64, value: &Value) -> String {
         match &self.score {
-            Some(column) => column.cell(value),
-            None => cell(&Value::Float(score)),
+            Some(column) if matches!(value, Value::Record(_)) => column.cell(value),
+            _ => cell(&Value::Float(score)),
         }
     }
 
@@ -132,10 +132,13 @@ impl FieldColumns {
     }
 }
 
-fn unique(mut all: Vec<String>) -> usize {
-    all.sort();
-    all.dedup();
-    all.len()
+/// The field that a field is the spread of, by its name: `r2` for `r2_std` and `r2_std_fold`.
+fn spread_of(path: &str) -> Option<&str> {
+    let of = path.match_indices('_').find(|(at, _)| {
+        let kind = path[at + 1..].split('_').next();
+        kind.is_some_and(|kind| SPREADS.contains(&kind))
+    });
+    of.map(|(at, _)| &path[..at])
 }
 
 /// How the scores of loops are folded, apart from choosing the best: `median of mean`.

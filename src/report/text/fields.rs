@@ -22,6 +22,11 @@ pub(crate) struct SummaryFields {
 /// The column that has every score.
 const SCORE: &str = "score";
 
+/// The name of a field's column, which is told apart from another one of that name.
+pub(crate) fn apart(path: &str, is_taken: bool) -> String {
+    if is_taken { format!("value.{path}") } else { path.to_string() }
+}
+
 impl SummaryFields {
     pub(crate) fn add(&mut self, value: &Value, score: Option<f64>) {
         if !matches!(value, Value::Record(_)) {

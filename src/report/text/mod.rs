@@ -5,7 +5,7 @@ pub(crate) mod cells;
 pub(crate) mod csv;
 #[cfg(feature = "cli")]
 pub(crate) mod field_columns;
-mod fields;
+pub(crate) mod fields;
 pub(crate) mod json;
 #[cfg(feature = "cli")]
 pub(crate) mod lines;
