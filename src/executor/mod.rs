@@ -4,6 +4,7 @@
 mod builtin;
 #[cfg(feature = "jobs")]
 mod command;
+mod consecutive;
 pub(crate) mod context;
 pub(crate) mod process;
 #[cfg(feature = "jobs")]
@@ -29,6 +30,7 @@ use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use command::by_hand;
+pub(crate) use consecutive::{ConsecutiveCalls, OtherResult, call_each};
 pub(crate) use process::child::Limits;
 
 /// The largest result a child process may return, in bytes: SQLite keeps at most 10^9 bytes per row.
@@ -140,6 +142,17 @@ pub(crate) trait Executor {
 
     /// Makes one call. An error fails this run only; it is stored as the error text.
     fn crunch(&mut self, task: &Task) -> CallResult;
+
+    /// Makes one call after another, as many as `numbers` has room for, until one gives anything but a plain number;
+    /// returns that. `numbers` gets the plain numbers, and `made` is how many there are, also after a panic.
+    fn crunch_each(
+        &mut self,
+        calls: ConsecutiveCalls,
+        numbers: &mut [f64],
+        made: &mut usize,
+    ) -> Option<OtherResult> {
+        calls.make(self, numbers, made)
+    }
 }
 
 /// The user's reductions, called repeatedly.

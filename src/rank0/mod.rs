@@ -36,6 +36,13 @@ use crate::wire::transport::Hub;
 /// The buffer of a message of this size is not kept for the next one. (bytes)
 const LONG: usize = 1 << 20;
 
+/// At most this many messages that have arrived already are handled before everything else is looked at again: the
+/// clock, signals, dead workers, progress. That takes as long as a short message.
+const TOGETHER: u32 = 16;
+
+/// A message up to this size is short. (bytes)
+const SHORT: usize = 1 << 10;
+
 /// Time limit for the workers' farewell messages.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -150,22 +157,31 @@ pub(crate) fn serve(
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
     let mut crowded = BTreeSet::new(); // what was warned of, once for all workers that are alike
+    let (mut now, mut together) = (hub.now(), 0);
     while !master.is_over() && !effects.is_leaving() {
+        let is_check = together == 0;
         let long; // dropped with what is not kept of it
         // The actions that this event causes. They may borrow from its message.
         let mut due: Vec<Action> = actions;
-        let happened =
-            if std::mem::take(&mut first) { Some(Event::Tick) } else { effects.event()? };
+        let happened = match is_check {
+            true if std::mem::take(&mut first) => Some(Event::Tick),
+            true => effects.event()?,
+            false => None,
+        };
+        let patience = if is_check { effects.patience() } else { Duration::ZERO };
         let event = match happened {
             Some(event) => event,
-            None if let Some(rank) = silent.ended().or_else(|| hub.dead()) => {
+            None if is_check && let Some(rank) = silent.ended().or_else(|| hub.dead()) => {
                 silent.lose(rank);
                 hub.skip_finalize();
                 Event::Lost { rank }
             }
-            None if let Some(rank) = hub.alive() => Event::Alive { rank },
-            None => match hub.receive(effects.patience(), &mut received)? {
+            None if is_check && let Some(rank) = hub.alive() => Event::Alive { rank },
+            None => match hub.receive(patience, &mut received)? {
                 Some(rank) => {
+                    // A long message takes long to handle.
+                    let is_short = received.len() < SHORT;
+                    together = if is_short { (together + 1) % TOGETHER } else { 0 };
                     traffic.count(received.len());
                     let message = if received.len() < LONG {
                         codec::decode(&received)?
@@ -223,10 +239,16 @@ pub(crate) fn serve(
                         }
                     }
                 }
-                None => Event::Tick,
+                None if is_check => Event::Tick,
+                None => {
+                    (together, actions) = (0, emptied(due));
+                    continue;
+                }
             },
         };
-        let now = hub.now();
+        if is_check {
+            now = hub.now();
+        }
         master.hold(effects.is_full());
         master.on(event, now, &mut due);
         for action in due.drain(..) {
@@ -277,8 +299,10 @@ pub(crate) fn serve(
             traffic.count(reply.len());
             hub.send_reply(rank, reply)?;
         }
-        effects.tick(now, master)?;
-        silent.check(now, master)?;
+        if is_check {
+            effects.tick(now, master)?;
+            silent.check(now, master)?;
+        }
     }
     let begin = hub.now();
     while effects.wants_farewells() && farewells.len() < dismissed && hub.now() < begin + LAST_WORDS

@@ -45,13 +45,9 @@ fn try_room(folder: &Path) -> std::result::Result<(), IoError> {
     let Some(place) = folder.ancestors().find(|place| place.is_dir()) else { return Ok(()) };
     let place = if place.as_os_str().is_empty() { Path::new(".") } else { place };
     let room = if folder.join(STORE_FILE).exists() { AGAIN } else { NEW };
-    let written = tempfile::Builder::new()
-        .prefix(".gridmpi-")
-        .suffix(".unfinished")
-        .tempfile_in(place)
-        .and_then(|mut file| {
-            file.write_all(&vec![1; room]).and_then(|()| file.as_file().sync_all())
-        });
+    // Without a name, nothing of it is left if this process is killed meanwhile.
+    let written = tempfile::tempfile_in(place)
+        .and_then(|mut file| file.write_all(&vec![1; room]).and_then(|()| file.sync_all()));
     match written {
         Err(error) if is_full(&error) => Err(error),
         _ => Ok(()),

@@ -51,11 +51,10 @@ fn columns(table: &str, all_values: bool) -> String {
         "groups" => "number, score, error, best, runs, failed",
         _ => "rowid, score, error, NULL, attempt, 0",
     };
-    let size =
-        |name: &str| format!("CASE WHEN {name} IS NULL THEN 0 ELSE octet_length({name}) END");
+    let size = |name: &str| format!("coalesce(octet_length({name}), 0)");
     let small = |name: &str| match all_values {
         true => name.to_string(),
-        false => format!("CASE WHEN {} <= {CHECKED} THEN {name} END", size(name)),
+        false => format!("CASE WHEN octet_length({name}) <= {CHECKED} THEN {name} END"),
     };
     let (value, exact) = (small("value"), small("exact"));
     format!("{own}, {value}, {exact}, sum, {} + {}", size("value"), size("exact"))

@@ -5,6 +5,8 @@ use std::io::{BufWriter, Error, Read, Result, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
+#[cfg(target_os = "linux")]
+use tempfile::NamedTempFile;
 use tempfile::TempPath;
 
 /// How durable a written file is.
@@ -104,21 +106,55 @@ pub(crate) fn refuse_special(path: &Path) -> Result<()> {
 }
 
 /// A new file with a temporary name in the same folder. Dropped, it is deleted, which frees space on a full
-/// disk.
+/// disk. Where the file system allows it, it has no name before it is whole, so that nothing of it is left if this
+/// process is killed meanwhile.
 fn written_beside<E>(
     path: &Path,
     durability: Durability,
     failed: &impl Fn(Error) -> E,
     write: impl FnOnce(&mut BufWriter<File>) -> std::result::Result<(), E>,
 ) -> std::result::Result<TempPath, E> {
-    let made = tempfile::Builder::new()
-        .prefix(".gridmpi-")
-        .suffix(".unfinished")
-        .permissions(Permissions::from_mode(0o666)) // less the umask, as for any other file
-        .tempfile_in(folder_of(path));
-    let (file, unfinished) = made.map_err(failed)?.into_parts();
+    let folder = folder_of(path);
+    let mut named = tempfile::Builder::new();
+    named.prefix(".gridmpi-").suffix(".unfinished");
+    #[cfg(target_os = "linux")]
+    if let Some((file, same)) = unnamed::create(folder) {
+        filled(file, durability, failed, write)?;
+        let named = named.make_in(folder, |place| unnamed::link(&same, place));
+        return named.map(NamedTempFile::into_temp_path).map_err(failed);
+    }
+    named.permissions(Permissions::from_mode(0o666)); // less the umask, as for any other file
+    let (file, unfinished) = named.tempfile_in(folder).map_err(failed)?.into_parts();
     filled(file, durability, failed, write)?;
     Ok(unfinished)
+}
+
+/// Files that have no name at first.
+#[cfg(target_os = "linux")]
+mod unnamed {
+    use std::fs::File;
+    use std::io::Result;
+    use std::os::fd::AsRawFd;
+    use std::path::Path;
+
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
+
+    /// Such a file, open twice; `None` if it could not be linked later, or if the file system has none.
+    pub(super) fn create(folder: &Path) -> Option<(File, File)> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = File::from(open(folder, flags, Mode::from_raw_mode(0o666)).ok()?);
+        let same = file.try_clone().ok()?;
+        place_of(&same).try_exists().is_ok_and(|is_there| is_there).then_some((file, same))
+    }
+
+    pub(super) fn link(file: &File, place: &Path) -> Result<()> {
+        Ok(linkat(CWD, place_of(file), CWD, place, AtFlags::SYMLINK_FOLLOW)?)
+    }
+
+    /// The name by which the system knows an open file.
+    fn place_of(file: &File) -> std::path::PathBuf {
+        format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+    }
 }
 
 fn filled<E>(
@@ -177,6 +213,30 @@ mod tests {
         }
         assert_eq!(read_regular(&file).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_has_no_name_before_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let count = || fs::read_dir(folder.path()).unwrap().count();
+        let named = usize::from(unnamed::create(folder.path()).is_none()); // some file systems have no others
+        let file = folder.path().join("file");
+        write_whole(
+            &file,
+            Durability::Eventual,
+            |e| e,
+            |out| {
+                assert_eq!(count(), named);
+                out.write_all(b"whole")
+            },
+        )
+        .unwrap();
+        assert_eq!((count(), read_regular(&file).unwrap()), (1, b"whole".to_vec()));
+        let usual = folder.path().join("usual");
+        File::create(&usual).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&file), mode(&usual));
     }
 
     #[test]

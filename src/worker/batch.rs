@@ -2,12 +2,13 @@
 //! with the service thread, so that a long task delays neither the results before it nor the tasks
 //! behind it.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::executor::CallResult;
+use crate::executor::{CallResult, OtherResult, call_each};
 use crate::model::{Assignment, LONG, Report, RunBatch};
 use crate::util::clock::since_1970;
 use crate::util::error::Result;
@@ -95,12 +96,13 @@ impl ThreadBatch {
         }
     }
 
-    /// Runs a batch task by task and reports it. `crunch` may return the duration in seconds, if that is not
-    /// the time until it returned.
+    /// Runs a batch and reports it. `crunch` calls the user's function for one task after another, each of which it
+    /// tells as the current one, until one gives anything but a plain number: it returns how many did, which are in the
+    /// slice then, and that one.
     pub(crate) fn crunch(
         &self,
         Assignment { first, count, attempt }: Assignment,
-        mut crunch: impl FnMut(u64) -> (CallResult, Option<f64>),
+        mut crunch: impl FnMut(Range<u64>, &AtomicU64, &mut [f64]) -> (usize, Option<OtherResult>),
         report: impl FnOnce(Report) -> Result<()>,
     ) -> Result<()> {
         let mut since = Instant::now();
@@ -116,18 +118,9 @@ impl ThreadBatch {
         let (mut task, mut there, mut stride) = (first, first + 1, 1);
         let mut numbers = [0.0; LONGEST_STRIDE as usize];
         let mut batch = loop {
-            let (mut made, mut other) = (0, None);
-            while task < there && other.is_none() {
-                self.at.store(task, Ordering::Relaxed);
-                match crunch(task) {
-                    (CallResult::Number(number), None) => {
-                        numbers[made] = number;
-                        made += 1;
-                    }
-                    result => other = Some(result),
-                }
-                task += 1;
-            }
+            self.at.store(task, Ordering::Relaxed);
+            let (made, other) = crunch(task..there, &self.at, &mut numbers);
+            task += made as u64 + u64::from(other.is_some());
             let now = Instant::now();
             let took = (now - since).as_secs_f64();
             let each = took / (made as f64 + f64::from(u8::from(other.is_some())));
@@ -175,6 +168,17 @@ impl ThreadBatch {
         let waits = batch.waiting.is_some_and(|since| since.elapsed() > LONG);
         let blocks = batch.unbegun() < batch.end && batch.since.elapsed() > LONG;
         if waits || blocks { batch.report(self.thread, report) } else { Ok(()) }
+    }
+}
+
+/// Makes of a function for one task one for [`ThreadBatch::crunch`].
+pub(crate) fn one_by_one(
+    mut crunch: impl FnMut(u64) -> (CallResult, Option<f64>),
+) -> impl FnMut(Range<u64>, &AtomicU64, &mut [f64]) -> (usize, Option<OtherResult>) {
+    move |tasks, current, numbers| {
+        let mut made = 0;
+        let other = call_each(tasks, current, numbers, &mut made, &mut crunch);
+        (made, other)
     }
 }
 
@@ -240,7 +244,7 @@ mod tests {
             12 => (CallResult::from(Err("no".into())), None),
             task => (CallResult::Number(task as f64), None),
         };
-        batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
         let all = vec![(10, true), (11, true), (12, false), (13, true)];
         assert_eq!(*reports.lock(), [(all, None)]);
     }
@@ -256,7 +260,7 @@ mod tests {
             }
             (CallResult::Number(0.0), None)
         };
-        batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
         let unclaimed = (vec![(10, true)], Some((12, 2)));
         assert_eq!(*reports.lock(), [unclaimed, (vec![(11, true)], None)]);
     }
@@ -277,7 +281,7 @@ mod tests {
             }
             (CallResult::Number(0.0), None)
         };
-        batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
         let (given_back, rest) = ((vec![], Some((12, 2))), (vec![(10, true), (11, true)], None));
         assert_eq!(*reports.lock(), [given_back, rest]);
     }
@@ -292,7 +296,7 @@ mod tests {
             }
             (CallResult::Number(0.0), None)
         };
-        batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
         assert_eq!(*reports.lock(), [(vec![(10, true), (11, true)], Some((12, 2)))]);
     }
 
@@ -309,7 +313,7 @@ mod tests {
             }
             (CallResult::Number(0.0), None)
         };
-        batch.crunch(BATCH, crunch, |report| note(&reports, report)).unwrap();
+        batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
         assert_eq!(*reports.lock(), [(vec![(10, true), (11, false)], Some((12, 2)))]);
     }
 }

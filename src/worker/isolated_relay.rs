@@ -23,6 +23,7 @@ use crate::util::thread;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::wire::requests::{MasterClient, Request};
+use crate::worker::batch::one_by_one;
 use crate::worker::connection::{Connection, NextWork};
 use crate::worker::isolated_main::PLACE;
 
@@ -56,7 +57,7 @@ pub(crate) fn relay(
             NextWork::Crunch(tasks) => {
                 let Assignment { attempt, .. } = tasks;
                 let batch = &connection.batches()[place.thread as usize];
-                let run = |task| (CallResult::from(isolated.run(task, attempt)), None);
+                let run = one_by_one(|task| (CallResult::from(isolated.run(task, attempt)), None));
                 batch.crunch(tasks, run, |report| connection.answer(&ToMaster::Done(report)))?;
             }
             NextWork::Reduce(key, items) => {

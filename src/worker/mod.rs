@@ -11,7 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::executor::rust::{ErasedStudy, another_program};
-use crate::executor::{CallResult, Executor, ExecutorRegistry, ReadyChildren, Slot, Task};
+use crate::executor::{
+    CallResult, ConsecutiveCalls, Executor, ExecutorRegistry, OtherResult, ReadyChildren, Slot,
+};
 use crate::job::Job;
 use crate::model::{Assignment, RunError};
 use crate::util::error::{Error, Result};
@@ -165,9 +167,9 @@ fn run_thread(
             NextWork::Crunch(tasks) => {
                 let Assignment { first, count, attempt } = tasks;
                 crunch.expect(first..first + count, attempt);
-                let run = |index| {
-                    let result = call(&mut *crunch, &Task { job, index, attempt }, &mut unfit);
-                    (result, crunch.seconds())
+                let run = |tasks, current: &_, numbers: &mut _| {
+                    let calls = ConsecutiveCalls { job, tasks, attempt, current };
+                    call_caught(&mut *crunch, calls, numbers, &mut unfit)
                 };
                 let batch = &connection.batches()[place.thread as usize];
                 batch.crunch(tasks, run, |report| connection.answer(&ToMaster::Done(report)))?;
@@ -194,23 +196,31 @@ fn run_thread(
     }
 }
 
-/// Calls crunch. A panic is a failed run. Once it cannot be called here any more, the rest of what this thread
-/// was given need not find that out again: that is in `unfit`.
-fn call(crunch: &mut dyn Executor, task: &Task, unfit: &mut Option<RunError>) -> CallResult {
+/// Calls crunch for one task after another, until one gives anything but a plain number; returns how many did, and
+/// that one. A panic is a failed run. Once crunch cannot be called here any more, the rest of what this thread was given
+/// need not find that out again: that is in `unfit`.
+fn call_caught(
+    crunch: &mut dyn Executor,
+    calls: ConsecutiveCalls,
+    numbers: &mut [f64],
+    unfit: &mut Option<RunError>,
+) -> (usize, Option<OtherResult>) {
     if let Some(unfit) = unfit {
-        return CallResult::from(Err(unfit.clone()));
+        return (0, Some((CallResult::from(Err(unfit.clone())), None)));
     }
-    let called = caught("crunch", || Ok(crunch.crunch(task)));
-    let result = called.unwrap_or_else(|panic| CallResult::from(Err(panic.into())));
-    if let CallResult::Other(other) = &result
+    let (first, mut made) = (calls.tasks.start, 0);
+    let called = caught("crunch", || Ok(crunch.crunch_each(calls, numbers, &mut made)));
+    let failed = |panic: String| Some((CallResult::from(Err(panic.into())), None));
+    let other = called.unwrap_or_else(failed);
+    if let Some((CallResult::Other(other), _)) = &other
         && let Err(why) = &**other
     {
-        log::debug!("task {} failed: {why}", task.index);
+        log::debug!("task {} failed: {why}", first + made as u64);
         if let RunError::Unfit(_) = why {
             *unfit = Some(why.clone());
         }
     }
-    result
+    (made, other)
 }
 
 /// The error of an unexpected message.

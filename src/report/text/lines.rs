@@ -1,6 +1,8 @@
 //! A table written row by row: the first rows determine the column widths. So memory does not grow with the
 //! number of rows.
 
+use std::fmt::Write;
+
 use crate::util::text::{beginning, visible};
 
 /// Number of rows that determine the column widths.
@@ -44,14 +46,14 @@ impl Lines {
         let widths = self.widths.take().unwrap_or_else(all);
         let mut text = String::new();
         for row in self.waiting.drain(..) {
-            let mut line = String::new();
             for ((cell, width), right) in row.iter().zip(&widths).zip(&self.right) {
-                line += &match right {
-                    true => format!("{cell:>width$}  "),
-                    false => format!("{cell:<width$}  "),
+                let written = match right {
+                    true => write!(text, "{cell:>width$}  "),
+                    false => write!(text, "{cell:<width$}  "),
                 };
+                written.expect("a string takes any text");
             }
-            text += line.trim_end();
+            text.truncate(text.trim_end_matches(' ').len());
             text.push('\n');
         }
         self.widths = Some(widths);
@@ -62,6 +64,9 @@ impl Lines {
 /// Cells that fit into the table, and on one line.
 fn fitting(cells: Vec<String>) -> Vec<String> {
     let fit = |cell: String| {
+        if cell.len() <= WIDEST && cell.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return cell; // a million of them need not be copied
+        }
         // One more than fits, so that the cut shows.
         let start: String = cell.chars().take(WIDEST + 1).collect();
         beginning(&visible(&start), WIDEST)

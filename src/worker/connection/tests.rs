@@ -8,6 +8,7 @@ use super::*;
 use crate::executor::CallResult;
 use crate::wire::transport::threads::ThreadHub;
 use crate::wire::transport::{Hub, threads};
+use crate::worker::batch::one_by_one;
 
 /// How long to wait for an expected message.
 const SOON: Duration = Duration::from_secs(10);
@@ -35,11 +36,11 @@ fn what_waits_behind_a_long_task_is_handed_back() {
         send(&mut hub, &ToWorker::Assign(Assignment { first, count: 1, attempt: 1 }));
     }
     let NextWork::Crunch(first) = connection.next().unwrap() else { panic!("a task comes first") };
-    let long = |_| {
+    let long = one_by_one(|_| {
         std::thread::sleep(Duration::from_millis(200));
         connection.service(false).unwrap();
         (CallResult::Number(1.0), None)
-    };
+    });
     connection.batches()[0].crunch(first, long, |_| Ok(())).unwrap();
     let mut received = Vec::new();
     let ToMaster::Done(report) = next(&mut hub, &mut received) else { panic!() };

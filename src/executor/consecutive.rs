@@ -1,0 +1,59 @@
+//! Consecutive calls of crunch by one thread.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::executor::{CallResult, Executor, Task};
+use crate::job::Job;
+
+/// Tasks to call crunch for, one after another.
+pub(crate) struct ConsecutiveCalls<'a> {
+    pub(crate) job: &'a Job,
+    pub(crate) tasks: Range<u64>,
+    /// The number of the attempt, from 1.
+    pub(crate) attempt: u32,
+    /// Tells other threads which task is the current one.
+    pub(crate) current: &'a AtomicU64,
+}
+
+/// A result, mostly one that is no plain number, and its duration in seconds if that is not the time until the call
+/// returned.
+pub(crate) type OtherResult = (CallResult, Option<f64>);
+
+impl ConsecutiveCalls<'_> {
+    /// Makes the calls; see [`Executor::crunch_each`]. Compiled for each executor, so that the shortest crunch is
+    /// part of the loop.
+    #[inline]
+    pub(super) fn make<E: Executor + ?Sized>(
+        self,
+        executor: &mut E,
+        numbers: &mut [f64],
+        made: &mut usize,
+    ) -> Option<OtherResult> {
+        let ConsecutiveCalls { job, tasks, attempt, current } = self;
+        call_each(tasks, current, numbers, made, |index| {
+            (executor.crunch(&Task { job, index, attempt }), executor.seconds())
+        })
+    }
+}
+
+/// Calls a function for one task after another, as many as `numbers` has room for, until one gives anything but a
+/// plain number; returns that. `numbers` gets the plain numbers, and `made` counts them.
+#[inline]
+pub(crate) fn call_each(
+    tasks: Range<u64>,
+    current: &AtomicU64,
+    numbers: &mut [f64],
+    made: &mut usize,
+    mut call: impl FnMut(u64) -> OtherResult,
+) -> Option<OtherResult> {
+    for (task, place) in tasks.zip(numbers) {
+        current.store(task, Ordering::Relaxed);
+        match call(task) {
+            (CallResult::Number(number), None) => *place = number,
+            other => return Some(other),
+        }
+        *made += 1;
+    }
+    None
+}
