@@ -6,7 +6,7 @@ use crate::job::{FieldNames, SCORE, SUMMARY_COLUMNS};
 use crate::model::{LoopNest, Value};
 use crate::report::text::cells::cell;
 use crate::report::text::fields::SummaryFields;
-use crate::report::text::score_heading::{folded, score_field, score_heading};
+use crate::report::text::score_heading::{folded, score_column, score_field, score_heading};
 use crate::store::Results;
 use crate::util::error::Result;
 
@@ -59,8 +59,8 @@ impl FieldColumns {
             return Ok(FieldColumns::default());
         }
         let nest = results.nest();
-        let called = results.score_name()?;
-        let called = score_field(&nest.loops()[nest.outer()..], &called);
+        let of_runs = results.score_name()?;
+        let called = score_field(&nest.loops()[nest.outer()..], &of_runs);
         let mut fields = SummaryFields::default();
         let (mut lists, mut number) = (BTreeSet::new(), 0);
         // Of these two, the fields that are the score in every row; plain numbers have the second.
@@ -102,10 +102,9 @@ impl FieldColumns {
             }
         }
         let score = of_score.first().and_then(|score| places.get(score)).copied();
-        let score = score.map(|place| shown.remove(place));
-        let score = score.map(|column| match column.path == called {
-            true => column,
-            false => FieldColumn { name: names.of(called), ..column },
+        let score = score.map(|place| FieldColumn {
+            name: score_column(nest, called, &of_runs),
+            ..shown.remove(place)
         });
         let more = shown.len().saturating_sub(MOST);
         shown.truncate(MOST);

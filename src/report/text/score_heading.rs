@@ -1,12 +1,20 @@
 //! What scores are called where people read them: how they were folded, and the field of crunch that they are.
 
-use crate::job::FieldNames;
+use crate::job::{FieldNames, SCORE};
 use crate::model::{Loop, LoopNest};
 
 /// The heading of the scores of keys at a level: `mean r2`. `score` is what the scores of runs are called.
 pub(crate) fn score_heading(nest: &LoopNest, level: usize, score: &str) -> String {
     let loops = &nest.loops()[level.min(nest.depth())..];
-    folded(loops, FieldNames::beside(nest).of(score_field(loops, score)))
+    folded(loops, score_column(nest, score_field(loops, score), score))
+}
+
+/// The name of the column of a field that is the score: the one that every run has, or one of its own.
+pub(crate) fn score_column(nest: &LoopNest, field: &str, score: &str) -> String {
+    match (field, score) {
+        (SCORE, SCORE) => SCORE.to_string(),
+        _ => FieldNames::beside(nest).of(field),
+    }
 }
 
 /// The name of what these loops fold, outermost first, with the folds in front: `median of mean r2`. Choosing the
@@ -67,7 +75,8 @@ mod tests {
             let sizes = vec![2; reduces.len()];
             let nest = LoopNest::of_sizes(&sizes, reduces).unwrap();
             assert_eq!(score_heading(&nest, 0, "r2"), called);
-            assert_eq!(score_heading(&nest, nest.depth(), "Seconds"), "value.Seconds");
+            let of_runs = |score| score_heading(&nest, nest.depth(), score);
+            assert_eq!(["Seconds", "score"].map(of_runs), ["value.Seconds", "score"]);
         }
     }
 }
