@@ -62,7 +62,7 @@ fn best_ranks_the_points_of_each_row() {
     let desk = fitted();
     let table = desk.says(&["best", "out"]);
     let rows: Vec<Vec<&str>> = table.lines().map(|l| l.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["dataset", "p", "score", "runs"]);
+    assert_eq!(rows[0], ["dataset", "p", "mean", "score", "runs"]);
     assert_eq!(rows[1][..1], ["data/a.csv"]);
     assert!(table.lines().nth(2).unwrap().ends_with("(3 of 12 runs failed)"), "{table}");
     let top = json(&desk, &["best", "out", "--top", "3"]);
@@ -173,7 +173,7 @@ fn explain_tells_what_became_of_a_task_and_how_to_run_it_again() {
         "rank ",
         " UTC for ",
         "incomplete, 3 of 3 points without a result",
-        "over p: complete, 10 from 9 runs, 3 failed",
+        "over p: complete, mean score 10 from 9 runs, 3 failed",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }

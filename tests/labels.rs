@@ -79,7 +79,7 @@ fn people_are_shown_labels() {
     let over_mpi = desk.run(mpirun(3), &["job.toml", "--out", "mpi"]).exits(0);
     assert_eq!(rows(&over_mpi.stdout), expected);
     let best = desk.says(&["best", "out", "--top", "2"]);
-    assert_eq!(rows(&best)[0], ["subject", "place", "case", "alpha", "score", "runs"]);
+    assert_eq!(rows(&best)[0], ["subject", "place", "case", "alpha", "mean score", "runs"]);
     assert_eq!(rows(&best)[1][..5], ["sub-001", "1", "02 of 2.5", "alpha 2.5e-01", "3.875"]);
     // Where a loop does not apply there is neither a point nor a label. The cell is as the table has it.
     assert_eq!(rows(&best)[2], ["sub-001", "2", "01 of 1.50", "-6", "2"]);

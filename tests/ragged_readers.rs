@@ -114,7 +114,7 @@ fn the_best_names_what_applies() {
         .lines()
         .map(|line| line.split_whitespace().map(String::from).collect())
         .collect();
-    assert_eq!(rows[0], ["dataset", "model", "alpha", "depth", "score", "runs"]);
+    assert_eq!(rows[0], ["dataset", "model", "alpha", "depth", "mean", "score", "runs"]);
     assert_eq!(rows[1], ["1", "forest", "4", "40.5", "4"]);
     assert_eq!(rows[2], ["2", "ridge", "10", "100.5", "6"]);
     let found: Json =

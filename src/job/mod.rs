@@ -1,6 +1,7 @@
 //! The job: all that is to be computed. A job file is parsed and validated once, on rank 0; workers
 //! receive the result.
 
+mod columns;
 #[cfg(feature = "jobs")]
 mod combined;
 pub(crate) mod command;
@@ -31,6 +32,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{LoopNest, Points, Policy, PythonFunction, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
+pub(crate) use columns::{FieldNames, RUN_COLUMNS, SCORE, SUMMARY_COLUMNS};
+#[cfg(feature = "cli")]
+pub(crate) use columns::{OF_CRUNCH, OF_RUN};
 #[cfg(feature = "jobs")]
 pub(crate) use combined::file_words;
 pub(crate) use command::CommandWords;
@@ -354,15 +358,6 @@ pub(crate) fn check_fields(points: &Points) -> Result<(), String> {
     }
     Ok(())
 }
-
-/// The columns of every stored run besides its coordinates; no loop may have such a name.
-pub(crate) const RUN_COLUMNS: [&str; 11] = [
-    "task", "status", "score", "value", "error", "seconds", "started", "rank", "host", "thread",
-    "attempt",
-];
-
-/// The columns of summary.csv besides coordinates, and those that every run has too.
-const SUMMARY_COLUMNS: [&str; 2] = ["runs", "failed"];
 
 /// The files that make a folder a results folder: the store, and the lock of the process that works there.
 pub(crate) const STORE_FILE: &str = "runs.sqlite";

@@ -16,11 +16,12 @@ use crate::store::Results;
 pub(crate) use for_cli::*;
 pub(crate) use text::csv::write_csv;
 pub(crate) use text::json::write_json;
+pub(crate) use text::score_heading::score_heading;
 
 /// Used only by the command line.
 #[cfg(feature = "cli")]
 mod for_cli {
-    pub(crate) use super::export::{ExportFormat, export};
+    pub(crate) use super::export::{ChosenLoops, ExportFormat, export, export_groups};
     pub(crate) use super::figures::draw;
     pub(crate) use super::html::{Facts, page};
     pub(crate) use super::text::cells::{called, cell as in_words};

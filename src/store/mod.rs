@@ -103,7 +103,7 @@ pub(crate) use parts::{
     warn_of_parts,
 };
 #[cfg(feature = "cli")]
-pub(crate) use query::{columns::Column, columns::ColumnKind, select::Select};
+pub(crate) use query::{Column, ColumnKind, Select};
 #[cfg(feature = "cli")]
 pub(crate) use reader::{Attempt, FailureRow, StoreReader, WorkerRow};
 pub(crate) use results::Results;

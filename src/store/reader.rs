@@ -92,6 +92,11 @@ impl StoreReader {
         Ok(StoreReader { path, name, results, _copy: copy })
     }
 
+    /// The same with all values in summaries, however large.
+    pub(crate) fn loading_large(self) -> StoreReader {
+        StoreReader { results: self.results.loading_large(), ..self }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -90,12 +90,9 @@ impl Results {
         Ok(lines.and_then(|lines| serde_json::from_str(&lines).ok()).unwrap_or_default())
     }
 
-    /// What the score is called.
-    #[cfg(feature = "cli")]
+    /// What the score is called: the field of crunch's records that it is.
     pub(crate) fn score_name(&self) -> Result<String> {
-        let name = starts::note(&self.connection, "score");
-        let name = name.map_err(|error| storing(&self.path, &error))?;
-        Ok(name.filter(|name| !name.is_empty()).unwrap_or_else(|| "score".to_string()))
+        starts::score_name(&self.connection).map_err(|error| storing(&self.path, &error))
     }
 
     #[cfg(feature = "cli")]
@@ -118,15 +115,24 @@ impl Results {
 
     /// Whether a summary at a level is a record.
     pub(crate) fn has_records(&self, level: usize) -> Result<bool> {
+        // The name of a large value's file stands for a record, too.
+        let is_record = format!("(value GLOB '{{*' OR value GLOB '{LARGE_FOLDER}/*')");
+        self.has_any(level, &is_record)
+    }
+
+    /// Whether a summary at a level is anything but a plain number.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_more_than_numbers(&self, level: usize) -> Result<bool> {
+        self.has_any(level, "value IS NOT NULL")
+    }
+
+    /// Whether a row at a level meets a condition.
+    fn has_any(&self, level: usize, condition: &str) -> Result<bool> {
         let (table, own) = match level == self.nest.depth() {
             true => ("runs", String::new()),
             false => ("groups", format!("level = {level} AND ")),
         };
-        // The name of a large value's file stands for a record, too.
-        let sql = format!(
-            "SELECT EXISTS (SELECT 1 FROM {table}
-                            WHERE {own}(value GLOB '{{*' OR value GLOB '{LARGE_FOLDER}/*'))"
-        );
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE {own}{condition})");
         let mut found = false;
         self.query(
             &sql,

@@ -157,6 +157,31 @@ impl Results {
         })
     }
 
+    /// Calls `each` with the index and the score of a range of keys at a level, in grid order. The rows' checksums
+    /// are not verified.
+    pub(crate) fn scores_between(
+        &self,
+        level: usize,
+        range: std::ops::Range<u64>,
+        mut each: impl FnMut(u64, Option<f64>),
+    ) -> Result<()> {
+        if level == self.nest().depth() {
+            let read = |row: &Row| row.get(1).map(Ok);
+            return self.in_grid_order("rowid, score", range, read, |task, score| {
+                each(task, score);
+                Ok(())
+            });
+        }
+        let sql = "SELECT number, score FROM groups
+                   WHERE level = ?1 AND number >= ?2 AND number < ?3 ORDER BY number";
+        let range = params![level as i64, range.start as i64, range.end as i64];
+        let read = |row: &Row| Ok(Ok((row.get::<_, i64>(0)?, row.get(1)?)));
+        self.query(sql, range, read, |(number, score)| {
+            each(number as u64, score);
+            Ok(())
+        })
+    }
+
     /// The value of a run or a group; how large it is if that is too much to be shown.
     pub(crate) fn small_value(&self, row: &ScoreRow) -> Result<Value> {
         if row.size > CHECKED as u64 {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
-use crate::job::{DigestedFile, FileDigests, FileRole, Identity};
+use crate::job::{DigestedFile, FileDigests, FileRole, Identity, SCORE};
 use crate::util::file_state::FileState;
 
 /// The note that says what seeds depend on.
@@ -232,6 +232,12 @@ pub(super) fn has_table(store: &Connection, name: &str) -> Result<bool, rusqlite
 pub(crate) fn note(store: &Connection, key: &str) -> Result<Option<String>, rusqlite::Error> {
     let sql = "SELECT value FROM job WHERE key = ?1";
     store.query_row(sql, params![key], |row| row.get(0)).optional()
+}
+
+/// The field of crunch's records that is the score.
+pub(super) fn score_name(store: &Connection) -> Result<String, rusqlite::Error> {
+    let name = note(store, "score")?.filter(|name| !name.is_empty());
+    Ok(name.unwrap_or_else(|| SCORE.to_string()))
 }
 
 /// Sets the value of a key in the store's table `job`.

@@ -3,31 +3,39 @@
 
 use rusqlite::Connection;
 
-use crate::job::RUN_COLUMNS;
+use crate::job::{FieldNames, RUN_COLUMNS, SCORE};
 use crate::model::{Key, LoopNest, Points};
 use crate::store::row_keys::{Digits, RowKeys};
+use crate::store::starts;
 use crate::util::text::quoted;
 
 /// Makes the view, or replaces that of another start.
 pub(super) fn put_view(store: &Connection, keys: &RowKeys) -> Result<(), rusqlite::Error> {
+    let score = starts::score_name(store)?;
+    let score = score_column(keys.nest(), &score).filter(|name| !name.contains('\0'));
     store.execute_batch("DROP VIEW IF EXISTS all_runs")?;
-    store.execute_batch(&format!("CREATE VIEW all_runs AS {};", all_runs(keys, None)))
+    let query = all_runs(keys, score.as_deref().map(|name| ("r.score", name)));
+    store.execute_batch(&format!("CREATE VIEW all_runs AS {query};"))
+}
+
+/// The column that has the score under its own name, beside the column `score`; `None` if that is its name.
+pub(super) fn score_column(nest: &LoopNest, score: &str) -> Option<String> {
+    (score != SCORE).then(|| FieldNames::beside(nest).of(score))
 }
 
 /// The most columns that SQLite's clients take.
 const MOST_COLUMNS: usize = 2000;
 
 /// The query behind the view: one column per loop, and one per field of its records, called `loop.field`. Fields
-/// that are too many are left out, and those with a name that SQL cannot have: they are in the record. One more
-/// column may have the key of the row.
-pub(super) fn all_runs(keys: &RowKeys, key_column: Option<&str>) -> String {
+/// that are too many are left out, and those with a name that SQL cannot have: they are in the record. There may
+/// be one more column of the table of runs `r`, under a name of its own.
+pub(super) fn all_runs(keys: &RowKeys, one_more: Option<(&str, &str)>) -> String {
     let nest = keys.nest();
     let source = match keys.digits() {
         Some(digits) => of_points(keys, digits),
         None => of_tasks(nest),
     };
     let mut columns = vec![format!("{} AS task", source.task)];
-    columns.extend(key_column.map(|name| format!("r.rowid AS {}", quoted(name, '"'))));
     let loops = nest.loops();
     let mut room = MOST_COLUMNS.saturating_sub(RUN_COLUMNS.len() + loops.len() + 1);
     for (level, (l, point)) in loops.iter().zip(&source.points).enumerate() {
@@ -73,6 +81,7 @@ pub(super) fn all_runs(keys: &RowKeys, key_column: Option<&str>) -> String {
         };
         columns.push(format!("{sql} AS {name}"));
     }
+    columns.extend(one_more.map(|(sql, name)| format!("{sql} AS {}", quoted(name, '"'))));
     format!(
         "SELECT {} FROM runs r{} LEFT JOIN workers w ON w.worker = r.worker{}",
         columns.join(",\n  "),

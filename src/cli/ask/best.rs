@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::cli::ask::{Array, ListFormat, Sink, stream};
 use crate::job::named_json;
 use crate::model::{Key, LoopNest, Reduce, Value};
-use crate::report::{Lines, in_words};
+use crate::report::{Lines, in_words, score_heading};
 use crate::store::{ScoreRow, StoreReader};
 use crate::util::error::{Exit, Result};
 
@@ -199,6 +199,7 @@ fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> 
     let outer: Vec<&str> = loops[..ranking.group].iter().map(|l| l.name.as_str()).collect();
     let decided = ranking.level + reader.nest().decided(ranking.level);
     let names: Vec<&str> = loops[ranking.group..decided].iter().map(|l| l.name.as_str()).collect();
+    let score = score_heading(reader.nest(), ranking.level, &reader.results.score_name()?);
     let mut lines: Option<Lines> = None;
     each(reader, ranking, top, |row| {
         for (i, place) in row.best.iter().enumerate() {
@@ -208,7 +209,7 @@ fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> 
                     outer.iter().map(|name| (name.to_string(), false)).collect();
                 header.extend((top > 1).then(|| ("place".to_string(), true)));
                 header.extend(names.iter().map(|name| (name.to_string(), false)));
-                header.extend([("score".to_string(), true), ("runs".to_string(), true)]);
+                header.extend([(score.clone(), true), ("runs".to_string(), true)]);
                 header.push((String::new(), false));
                 Lines::new(header)
             });

@@ -7,11 +7,11 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::ask::{ListFormat, in_a_row};
 use crate::cli::{print, say};
-use crate::job::{Seeding, lookup, named_json};
-use crate::model::{GroupSummary, Key, Value};
+use crate::job::{SCORE, Seeding, lookup, named_json};
+use crate::model::{GroupSummary, Key, LoopNest, Value};
 use crate::rank0::status::{Life, Liveness};
-use crate::report::in_words;
 use crate::report::text::words;
+use crate::report::{in_words, score_heading};
 use crate::store::{AttemptRow, History, SEEDING, StoreReader};
 use crate::util::error::{Exit, Result};
 use crate::util::text::shell_word;
@@ -41,7 +41,8 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
     let history = reader.history(task)?;
     let (now, seed) = (at_work(&arguments.folder, task), seed(&reader, task)?);
     let by_hand = by_hand(&reader, (task, seed), &history)?;
-    let facts = TaskFacts { reader: &reader, task, seed, history, now, by_hand };
+    let called = reader.results.score_name()?;
+    let facts = TaskFacts { reader: &reader, called, task, seed, history, now, by_hand };
     match arguments.format {
         ListFormat::Json => print(format!("{:#}\n", as_json(&facts)).as_bytes()),
         ListFormat::Table => say(&text(&facts)),
@@ -51,6 +52,8 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
 /// All facts about a task.
 struct TaskFacts<'a> {
     reader: &'a StoreReader,
+    /// What the score is called.
+    called: String,
     task: u64,
     seed: u32,
     history: History,
@@ -154,7 +157,7 @@ fn group_state(group: &Option<GroupSummary>) -> &'static str {
 }
 
 fn text(facts: &TaskFacts) -> String {
-    let TaskFacts { reader, task, seed, history, now, by_hand } = facts;
+    let TaskFacts { reader, called, task, seed, history, now, by_hand } = facts;
     let mut lines = Vec::new();
     let mut say = |what: &str, text: String| {
         for (i, line) in text.trim_end().lines().enumerate() {
@@ -174,7 +177,11 @@ fn text(facts: &TaskFacts) -> String {
     if let Some(Ok(scored)) = &history.result {
         let score = scored.score.map(Value::Float);
         if let Some(score) = &score {
-            say("score", score.to_string());
+            let called = score_heading(nest, nest.depth(), called);
+            say(
+                "score",
+                if called == SCORE { score.to_string() } else { format!("{called} {score}") },
+            );
         }
         if score.as_ref() != Some(&*scored.value.get()) {
             say("value", scored.value.get().to_string());
@@ -206,7 +213,7 @@ fn text(facts: &TaskFacts) -> String {
     say("seed", seed.to_string());
     // A loop that does not apply has no group of its own to speak of.
     for (key, group) in history.groups.iter().filter(|(key, _)| nest.applies_inside(*key)) {
-        say("group", in_words_of(reader, *key, group));
+        say("group", in_words_of(nest, called, *key, group));
     }
     match &by_hand.line {
         Some(line) => say("by hand", format!("{line}\n({})", by_hand.note)),
@@ -236,18 +243,22 @@ fn ran(past: &AttemptRow) -> String {
     format!("{words}, attempt {}", past.attempt)
 }
 
-fn in_words_of(reader: &StoreReader, key: Key, group: &Option<GroupSummary>) -> String {
-    let place = in_a_row(&named_json(&reader.nest().shown_applying(key)), &Json::Null);
+fn in_words_of(nest: &LoopNest, called: &str, key: Key, group: &Option<GroupSummary>) -> String {
+    let place = in_a_row(&named_json(&nest.shown_applying(key)), &Json::Null);
     let place = if place.is_empty() { "the whole job".to_string() } else { place };
-    let over = &reader.nest().loops()[key.level].name;
+    let over = &nest.loops()[key.level].name;
     let state = group_state(group);
     match group {
         Some(GroupSummary { result: Ok(scored), runs, failed, .. }) => {
-            let score =
-                scored.score.map(Value::Float).unwrap_or_else(|| scored.value.get().into_owned());
+            let result = match scored.score {
+                Some(score) => {
+                    let called = score_heading(nest, key.level, called);
+                    format!("{called} {}", in_words(&Value::Float(score)))
+                }
+                None => in_words(&scored.value.get()),
+            };
             format!(
-                "{place}, over {over}: {state}, {} from {}, {failed} failed",
-                in_words(&score),
+                "{place}, over {over}: {state}, {result} from {}, {failed} failed",
                 words::things(*runs, "run")
             )
         }
@@ -259,7 +270,7 @@ fn in_words_of(reader: &StoreReader, key: Key, group: &Option<GroupSummary>) -> 
 }
 
 fn as_json(facts: &TaskFacts) -> Json {
-    let TaskFacts { reader, task, seed, history, now, by_hand } = facts;
+    let TaskFacts { reader, task, seed, history, now, by_hand, .. } = facts;
     let past = |past: &AttemptRow| {
         json!({
             "attempt": past.attempt,

@@ -37,7 +37,7 @@ pub(in crate::cli) enum Ask {
     Runs(runs::Arguments),
     /// Show everything about one task, and how to run it again by hand
     Explain(explain::Arguments),
-    /// Export all runs as CSV, JSON or Parquet
+    /// Export all runs, or the points of a loop, as CSV, JSON or Parquet
     Export(export::Arguments),
 }
 

@@ -27,7 +27,8 @@ Examples:
 
 A condition is an SQL expression over these columns: task, the names of the loops (LOOP.FIELD if \
 points are records), status, score, value, error, seconds, started, rank, host, thread, attempt, and \
-the fields of the results. Strings stand in single quotes.")]
+the fields of the results. Where a field has the name of another column, run.NAME is that column and \
+value.NAME the field. Strings stand in single quotes.")]
 pub(in crate::cli) struct Arguments {
     /// Results folder
     folder: PathBuf,
@@ -86,6 +87,7 @@ pub(super) fn runs(arguments: &Arguments) -> Result<Exit> {
 fn table(reader: &StoreReader, select: &Select, are_few: bool) -> Result<Exit> {
     let mut columns = reader.coordinate_columns();
     columns.extend(["status", "score"].map(Column::of_run));
+    columns.extend(reader.score_column()?);
     let has_values = are_few || reader.has_values()?;
     columns.extend(has_values.then(|| Column::of_run("value")));
     columns.extend(["seconds", "rank", "host", "attempt", "error"].map(Column::of_run));
@@ -154,10 +156,7 @@ enum Shown {
 }
 
 fn shown(nest: &LoopNest, columns: &[Column]) -> Vec<Shown> {
-    let labelled = |column: &Column| {
-        let name = column.name.split('.').next();
-        nest.loops().iter().position(|l| l.has_labels() && Some(l.name.as_str()) == name)
-    };
+    let labelled = |column: &Column| column.level().filter(|l| nest.loops()[*l].has_labels());
     let mut shown = Vec::new();
     for (at, column) in columns.iter().enumerate() {
         match labelled(column) {
@@ -184,6 +183,7 @@ fn as_json(reader: &StoreReader, select: &Select) -> Result<Exit> {
     let coordinates = reader.coordinate_columns();
     let mut columns = coordinates.clone();
     columns.extend(RUN_COLUMNS[1..].iter().map(|name| Column::of_run(name)));
+    columns.extend(reader.score_column()?);
     stream(|sink| {
         let mut array = Array::begin(sink)?;
         select.rows(&columns, |cells| {

@@ -104,8 +104,10 @@ pub(super) fn group(group: &GroupStatus) -> Vec<String> {
     vec![place, score, in_a_row(&group.best, &group.labels), runs, partial.to_string()]
 }
 
-pub(super) const GROUP: [(&str, bool); 5] =
-    [("group", false), ("score", true), ("best", false), ("runs", false), ("", false)];
+/// The header of groups whose scores are called so.
+pub(super) fn group_header(score: &str) -> [(&str, bool); 5] {
+    [("group", false), (score, true), ("best", false), ("runs", false), ("", false)]
+}
 
 pub(super) fn worker(worker: &WorkerStatus) -> Vec<String> {
     let at = worker.coordinates.as_ref().map(|at| in_a_row(at, &worker.labels));
@@ -166,7 +168,8 @@ fn text(standing: &Standing) -> String {
     }
     let shown: Vec<&GroupStatus> = status.groups.open.iter().chain(&status.groups.latest).collect();
     if !shown.is_empty() {
-        let _ = write!(text, "\n{}", table(&GROUP, shown.iter().take(MOST).map(|g| group(g))));
+        let rows = shown.iter().take(MOST).map(|g| group(g));
+        let _ = write!(text, "\n{}", table(&group_header(&status.groups.heading), rows));
         if shown.len() > MOST {
             let _ = writeln!(text, "... {} more with --format json", shown.len() - MOST);
         }

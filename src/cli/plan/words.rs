@@ -79,7 +79,7 @@ fn loops(job: &Job) -> String {
             count(l.points.len()),
             point(0),
             if last > 0 { point(last) } else { String::new() },
-            l.reduce.as_ref().map_or(String::new(), Reduce::text),
+            l.reduce.as_ref().map_or(String::new(), Reduce::in_words),
         ]);
     }
     text + &lines.rest()
@@ -104,7 +104,7 @@ fn shape(job: &Job) -> String {
     let mut parts = vec![things(nest.tasks(), "task")];
     for level in nest.group_levels().rev() {
         let l = &nest.loops()[level];
-        let reduce = l.reduce.as_ref().map_or(String::new(), Reduce::text);
+        let reduce = l.reduce.as_ref().map_or(String::new(), Reduce::in_words);
         let groups = things(nest.keys(level), "group");
         let size = match nest.group_sizes(level) {
             (least, most) if least == most => count(most),

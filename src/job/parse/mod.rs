@@ -38,7 +38,7 @@ use crate::job::parse::matched::MatchedRows;
 use crate::job::parse::python_points::{PointCalls, PythonPoints};
 use crate::job::point_functions::PointFunctions;
 use crate::job::slurm::SlurmOptions;
-use crate::job::{CrunchSpec, Job, Places, Seeding, check_job_name, check_name};
+use crate::job::{CrunchSpec, Job, Places, SCORE, Seeding, check_job_name, check_name};
 use crate::model::{Completeness, Loop, LoopNest, Order, Policy, PythonFunction, Reduce, Value};
 use crate::util::error::{Error, Result};
 use crate::util::files::file_pattern;
@@ -177,7 +177,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     };
     let mut table = crunch_entry.table()?;
     places.lines.extend(table.lines());
-    let score = table.take("score").map_or(Ok("score".to_string()), |score| score.text())?;
+    let score = table.take("score").map_or(Ok(SCORE.to_string()), |score| score.text())?;
     let policy = Policy {
         require: table.take("require").map_or(Ok(Completeness::All), |entry| require(&entry))?,
         retries: table.take("retries").map_or(Ok(0), |entry| retries(&entry))?,
@@ -430,10 +430,6 @@ fn parse_reduce(entry: &TomlEntry) -> Result<Reduce> {
 
 fn python_function(entry: &TomlEntry) -> Result<PythonFunction> {
     let text = entry.text()?;
-    match text.rsplit_once(':') {
-        Some((file, function)) if !file.is_empty() && !function.is_empty() => {
-            Ok(PythonFunction { file: file.to_string(), function: function.to_string() })
-        }
-        _ => Err(entry.error(format!("expected \"file.py:function\", found \"{text}\""))),
-    }
+    PythonFunction::parse(&text)
+        .ok_or_else(|| entry.error(format!("expected \"file.py:function\", found \"{text}\"")))
 }

@@ -45,7 +45,7 @@ pub(crate) enum Reduce {
 }
 
 /// A function in a Python file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PythonFunction {
     /// The file's path as in the job file.
     pub(crate) file: String,
@@ -100,12 +100,12 @@ impl Reduce {
         }
     }
 
-    /// The fold of the score, if it is one of numbers.
-    #[cfg(feature = "cli")]
+    /// What folds the score: the name of a fold of numbers, or of the user's function if that is known.
     pub(crate) fn score_fold(&self) -> Option<String> {
         match self {
             Reduce::Fields(list) => Some(list.first().fold.name()),
             Reduce::Count => Some("count".to_string()),
+            Reduce::Python(own) => Some(own.function.clone()).filter(|name| !name.is_empty()),
             _ => None,
         }
     }

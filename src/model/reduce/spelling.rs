@@ -6,6 +6,24 @@ use crate::model::reduce::fold_list::{FoldList, NamedFold};
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::model::value::Value;
 
+/// The key of a function in a job file.
+const PYTHON: &str = "python";
+
+impl PythonFunction {
+    /// Reads `file.py:function`.
+    #[cfg(any(feature = "cli", feature = "jobs"))]
+    pub(crate) fn parse(text: &str) -> Option<PythonFunction> {
+        let (file, function) = text.rsplit_once(':')?;
+        let own = PythonFunction { file: file.to_string(), function: function.to_string() };
+        Some(own).filter(|own| !own.file.is_empty() && !own.function.is_empty())
+    }
+
+    /// The reverse of [`PythonFunction::parse`].
+    fn in_words(&self) -> String {
+        format!("{}:{}", self.file, self.function)
+    }
+}
+
 impl Reduce {
     /// The names that stand for a reduction by themselves.
     pub(crate) fn names() -> Vec<&'static str> {
@@ -24,7 +42,7 @@ impl Reduce {
         })
     }
 
-    /// As a job file has it. Of the user's functions it is the kind only.
+    /// As a job file has it. Of the user's Rust it is the kind only.
     pub(crate) fn spelled(&self) -> Value {
         let text = |text: &str| Value::Text(text.to_string());
         match self {
@@ -33,8 +51,20 @@ impl Reduce {
             Reduce::Count => text("count"),
             Reduce::All => text("all"),
             Reduce::Join => text("join"),
-            Reduce::Python(_) => text("python"),
+            Reduce::Python(own) if own.function.is_empty() => text(PYTHON),
+            Reduce::Python(own) => {
+                Value::Record(vec![(PYTHON.to_string(), Value::Text(own.in_words()))])
+            }
             Reduce::Native => text("summarize"),
+        }
+    }
+
+    /// The same for people: of a Python function its place.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(crate) fn in_words(&self) -> String {
+        match self {
+            Reduce::Python(own) => own.in_words(),
+            other => other.text(),
         }
     }
 
@@ -49,13 +79,17 @@ impl Reduce {
     /// The reverse of [`Reduce::text`].
     pub(crate) fn of_text(text: &str) -> Option<Reduce> {
         match text {
-            "python" => {
-                let function = PythonFunction { file: String::new(), function: String::new() };
-                Some(Reduce::Python(function))
-            }
+            // Of an older store, which does not say which function.
+            PYTHON => Some(Reduce::Python(PythonFunction::default())),
             "summarize" => Some(Reduce::Native),
             #[cfg(any(feature = "cli", feature = "jobs"))]
-            text if text.starts_with(['[', '{']) => Reduce::parse(&Value::parse(text).ok()?).ok(),
+            text if text.starts_with(['[', '{']) => {
+                let value = Value::parse(text).ok()?;
+                match value.field(PYTHON) {
+                    Some(Value::Text(own)) => PythonFunction::parse(own).map(Reduce::Python),
+                    _ => Reduce::parse(&value).ok(),
+                }
+            }
             name => Reduce::named(name),
         }
     }
@@ -112,6 +146,8 @@ mod tests {
             r#"[{"mean":"r2"},"sem","max"]"#,
             r#"{"min":"rmse","within":{"sem":1.0},"prefer":{"max":"alpha"}}"#,
             r#"{"max":"r2","within":{"value":0.01},"prefer":{"min":"model.depth"}}"#,
+            r#"{"max":"python"}"#,
+            r#"{"python":"a:b/stats.py:trimmed"}"#,
         ] {
             assert_eq!(Reduce::of_text(text).unwrap().text(), text);
         }

@@ -9,6 +9,7 @@ use crate::rank0::status::snapshot::labels;
 use crate::rank0::status::{
     FORM, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkersStatus,
 };
+use crate::report::score_heading;
 use crate::store::{Folder, StoreReader};
 use crate::util::error::Result;
 
@@ -96,6 +97,7 @@ fn groups(reader: &StoreReader, part: Option<&PartStatus>) -> Result<GroupsStatu
     let mut groups = GroupsStatus {
         all: part.map_or(nest.keys(outer), |part| part.groups),
         reduce: Some(reduce.text()),
+        heading: score_heading(nest, outer, &reader.results.score_name()?),
         ..GroupsStatus::default()
     };
     reader.results.scores(outer, |group| {

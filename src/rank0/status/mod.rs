@@ -14,6 +14,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::job::SCORE;
 use crate::master::WorkLeft;
 use crate::platform::slurm::{Booked, ExpectedWork};
 use crate::util::error::Exit;
@@ -148,10 +149,18 @@ pub(crate) struct GroupsStatus {
     pub(crate) incomplete: u64,
     /// The loop's reduction, such as `max`.
     pub(crate) reduce: Option<String>,
+    /// What people are shown above the groups' scores, such as `mean r2`.
+    #[serde(default = "plain_score")]
+    pub(crate) heading: String,
     /// The groups that closed last, latest first.
     pub(crate) latest: Vec<GroupStatus>,
     /// The first open groups, with partial results.
     pub(crate) open: Vec<GroupStatus>,
+}
+
+/// The heading where an older gridmpi has written none.
+fn plain_score() -> String {
+    SCORE.to_string()
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ use crate::platform::slurm::Booked;
 use crate::rank0::status::{
     FORM, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkerStatus, WorkersStatus,
 };
+use crate::report::score_heading;
 
 const MOST_WORKERS: usize = 500;
 
@@ -73,6 +74,8 @@ impl ClosedStatus {
 pub(crate) struct SnapshotBuilder {
     name: String,
     nest: LoopNest,
+    /// Above the scores of groups.
+    heading: String,
     host: String,
     started: f64,
     hosts: BTreeMap<usize, String>,
@@ -82,10 +85,16 @@ pub(crate) struct SnapshotBuilder {
 }
 
 impl SnapshotBuilder {
-    pub(crate) fn new(name: &str, nest: &LoopNest, part: Option<PartStatus>) -> SnapshotBuilder {
+    /// For a job of this name, whose score is called so.
+    pub(crate) fn new(
+        (name, score): (&str, &str),
+        nest: &LoopNest,
+        part: Option<PartStatus>,
+    ) -> SnapshotBuilder {
         SnapshotBuilder {
             name: name.to_string(),
             nest: nest.clone(),
+            heading: score_heading(nest, nest.outer(), score),
             host: crate::util::machine::host(),
             started: crate::util::clock::since_1970(),
             hosts: BTreeMap::new(),
@@ -114,6 +123,7 @@ impl SnapshotBuilder {
             closed: snapshot.closed,
             incomplete: snapshot.incomplete,
             reduce: outermost.and_then(|l| l.reduce.as_ref()).map(Reduce::text),
+            heading: self.heading.clone(),
             latest: snapshot.latest.iter().map(|group| self.closed(group)).collect(),
             open: snapshot.view.open.iter().map(|group| self.open(group)).collect(),
         };
@@ -281,7 +291,7 @@ mod tests {
 
     fn builder() -> SnapshotBuilder {
         let nest = LoopNest::of_sizes(&[100_000; 2], [None, None]).unwrap();
-        SnapshotBuilder::new("big", &nest, None)
+        SnapshotBuilder::new(("big", "score"), &nest, None)
     }
 
     #[test]

@@ -1,19 +1,20 @@
-//! Runs as CSV: numbers in full precision, empty cells for missing values.
+//! Rows as CSV: numbers in full precision, empty cells for missing values.
 
 use std::borrow::Cow;
 use std::io::Write;
 
 use crate::model::Value;
-use crate::report::export::{names, unwritten};
-use crate::store::{Column, ColumnKind, Select};
+use crate::report::export::table::ExportTable;
+use crate::report::export::unwritten;
+use crate::store::ColumnKind;
 use crate::util::csv_line::CsvLine;
 use crate::util::error::Result;
 
-pub(super) fn write(select: &Select, columns: &[Column], out: &mut impl Write) -> Result<()> {
+pub(super) fn write(table: &ExportTable, out: &mut impl Write) -> Result<()> {
     let mut line = CsvLine::new(&mut *out);
-    line.line(names(columns)).map_err(unwritten)?;
-    select.rows(columns, |cells| {
-        for (column, cell) in columns.iter().zip(cells) {
+    line.line(table.names()).map_err(unwritten)?;
+    (table.rows)(&mut |cells| {
+        for (column, cell) in table.columns.iter().zip(cells) {
             let text = match cell {
                 Value::Null => Cow::Borrowed(""),
                 Value::Text(text) if column.kind == ColumnKind::Text => Cow::Borrowed(&**text),

@@ -1,4 +1,4 @@
-//! Runs as Parquet: typed columns, written one row group after another.
+//! Rows as Parquet: typed columns, written one row group after another.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{Type, TypePtr};
 
 use crate::model::Value;
+use crate::report::export::table::{ExportColumn, ExportTable};
 use crate::report::export::unwritten;
-use crate::store::{Column, ColumnKind, Select};
+use crate::store::ColumnKind;
 use crate::util::error::Result;
 
 /// Row group limits: number of rows, and bytes of text.
@@ -34,18 +35,15 @@ struct PendingRows {
     there: Vec<i16>,
 }
 
-pub(super) fn write(
-    select: &Select,
-    columns: &[Column],
-    out: &mut (impl Write + Send),
-) -> Result<()> {
+pub(super) fn write(table: &ExportTable, out: &mut (impl Write + Send)) -> Result<()> {
+    let columns = table.columns.as_slice();
     let schema = schema(columns).map_err(unwritten)?;
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
     let writer = SerializedFileWriter::new(out, schema, Arc::new(properties));
     let mut writer = writer.map_err(unwritten)?;
     let mut waiting: Vec<PendingRows> = columns.iter().map(PendingRows::of).collect();
     let (mut rows, mut text) = (0, 0);
-    select.rows(columns, |cells| {
+    (table.rows)(&mut |cells| {
         for ((cell, column), waiting) in cells.iter().zip(columns).zip(&mut waiting) {
             text += waiting.push(cell, column);
         }
@@ -62,8 +60,8 @@ pub(super) fn write(
     writer.close().map(drop).map_err(unwritten)
 }
 
-fn schema(columns: &[Column]) -> Result<TypePtr, ParquetError> {
-    let field = |column: &Column| {
+fn schema(columns: &[ExportColumn]) -> Result<TypePtr, ParquetError> {
+    let field = |column: &ExportColumn| {
         let (physical, logical) = match column.kind {
             ColumnKind::Bool => (Physical::BOOLEAN, None),
             ColumnKind::Int => (Physical::INT64, None),
@@ -82,7 +80,7 @@ fn schema(columns: &[Column]) -> Result<TypePtr, ParquetError> {
         field.build().map(Arc::new)
     };
     let fields = columns.iter().map(field).collect::<Result<_, _>>()?;
-    Type::group_type_builder("run").with_fields(fields).build().map(Arc::new)
+    Type::group_type_builder("row").with_fields(fields).build().map(Arc::new)
 }
 
 fn write_group<W: Write + Send>(
@@ -119,7 +117,7 @@ fn write_group<W: Write + Send>(
 }
 
 impl PendingRows {
-    fn of(column: &Column) -> PendingRows {
+    fn of(column: &ExportColumn) -> PendingRows {
         let values = match column.kind {
             ColumnKind::Bool => ColumnValues::Bools(Vec::new()),
             ColumnKind::Int | ColumnKind::Time => ColumnValues::Ints(Vec::new()),
@@ -130,7 +128,7 @@ impl PendingRows {
     }
 
     /// Adds a cell; returns its bytes of text.
-    fn push(&mut self, cell: &Value, column: &Column) -> usize {
+    fn push(&mut self, cell: &Value, column: &ExportColumn) -> usize {
         let mut text = 0;
         let there = match (&mut self.values, cell) {
             (_, Value::Null) => false,

@@ -44,7 +44,7 @@ impl ReadAttempts for StoreReader {
 impl<'a> Facts<'a> {
     /// Reads a results folder.
     pub(crate) fn read(reader: &'a StoreReader) -> Result<Facts<'a>> {
-        let mut list = ScoreList::new(reader.nest());
+        let mut list = ScoreList::new(reader.nest(), &reader.results.score_name()?);
         let level = list.plan.level;
         reader.results.scores(level, |row| {
             list.add(row.key.index, row.score);

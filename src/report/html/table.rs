@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
+use crate::job::FieldNames;
 use crate::model::{Scored, Value};
 use crate::report::html::Facts;
 use crate::report::html::markup::{escape, paragraph, wrapping};
-use crate::report::text::field_columns::score_heading;
-use crate::report::text::fields::apart;
 use crate::report::text::means::{NOTE, mean_over_all};
+use crate::report::text::score_heading::{score_field, score_heading};
 use crate::report::text::words::{count, things};
 use crate::report::{beginning, in_a_line, in_words, status};
 use crate::util::error::Result;
@@ -42,7 +42,8 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
     let mut header = facts.rows.coordinate_names();
     header.extend(facts.rows.best_names().iter().map(|name| format!("best {name}")));
     let called = results.score_name()?;
-    header.push(score_heading(nest, &called));
+    header.push(score_heading(nest, nest.outer(), &called));
+    let called = score_field(&nest.loops()[nest.outer()..], &called);
     let (mut rows, mut fields): (Vec<TableRow>, Vec<String>) = (Vec::new(), Vec::new());
     let (mut number, mut bad, mut more_fields) = (0u64, 0u64, false);
     let mut over_all = None;
@@ -127,9 +128,8 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
         header.pop();
         rows.iter_mut().for_each(|row| drop(row.cells.pop()));
     }
-    let is_taken = |name: &str| header.iter().any(|own| own == name) || OWN.contains(&name);
-    let fields: Vec<String> = fields.iter().map(|name| apart(name, is_taken(name))).collect();
-    header.extend(fields);
+    let mut names = FieldNames::beside(nest).and(&header).and(OWN);
+    header.extend(fields.iter().map(|name| names.of(name)));
     let is_number = |place: usize| {
         let own = |row: &TableRow| cell_at(row, place).and_then(Value::as_f64).is_some();
         rows.iter().any(own)

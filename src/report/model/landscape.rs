@@ -1,12 +1,12 @@
 //! The score over the parameters, per data set: which loops are parameters, and where the best score is.
 //! Pure: scores are added one by one, and memory is bounded.
 
-use crate::model::{Key, Loop, LoopNest, Reduce};
+use crate::model::{Key, LoopNest, Reduce};
 use crate::report::model::axis::Axis;
 use crate::report::model::deviation::{Spread, deviation, folded_level};
 use crate::report::model::family::{Family, Panel, families};
 use crate::report::model::landscape_plan::LandscapePlan;
-use crate::report::text::field_columns::folds_in_words;
+use crate::report::text::score_heading::score_heading;
 use crate::util::stats::{Welford, median};
 
 /// Limit on the scores held, about 30 bytes each; data sets beyond it are counted, not shown.
@@ -18,6 +18,8 @@ const FAMILIES: usize = 12;
 /// Collects the scores of a results folder, in the order of the nest.
 pub(crate) struct ScoreList {
     nest: LoopNest,
+    /// The label of a score.
+    label: String,
     pub(crate) plan: LandscapePlan,
     /// By key at the plan's level, for the data sets that are held; NaN if missing.
     scores: Vec<f64>,
@@ -33,8 +35,10 @@ pub(crate) struct ScoreList {
 }
 
 impl ScoreList {
-    pub(crate) fn new(nest: &LoopNest) -> ScoreList {
+    /// For the scores of a nest in which those of runs are called `score`.
+    pub(crate) fn new(nest: &LoopNest, score: &str) -> ScoreList {
         let plan = LandscapePlan::of(nest);
+        let label = score_heading(nest, plan.level, score);
         let all = nest.keys(plan.level);
         let (held, left) = match (all <= MOST, plan.sets_around_params()) {
             (true, _) => (all, 0),
@@ -50,7 +54,8 @@ impl ScoreList {
         let missing = || vec![f64::NAN; held as usize];
         let deviations = if folded.is_some() { missing() } else { Vec::new() };
         let (scores, open, sizes) = (missing(), Default::default(), None);
-        ScoreList { nest: nest.clone(), plan, scores, left, folded, deviations, open, sizes }
+        let nest = nest.clone();
+        ScoreList { nest, label, plan, scores, left, folded, deviations, open, sizes }
     }
 
     /// Adds the score of a key at the plan's level.
@@ -84,7 +89,7 @@ impl ScoreList {
     /// The landscape, once all scores are added, and what they fold if they are means.
     pub(crate) fn landscape(mut self) -> Landscape {
         self.close();
-        let ScoreList { nest, plan, scores, left, folded, deviations, sizes, .. } = self;
+        let ScoreList { nest, label, plan, scores, left, folded, deviations, sizes, .. } = self;
         let of_runs = folded == Some(nest.depth());
         let spread = sizes.map(|sizes| Spread { of_runs, sizes });
         let reduces =
@@ -103,7 +108,7 @@ impl ScoreList {
             decided,
             high_is_best,
             spread,
-            score: score_name(&nest.loops()[plan.level..]),
+            score: label,
             plan,
         }
     }
@@ -151,14 +156,6 @@ impl Landscape {
     }
 }
 
-/// The label of a score: how the loops inside it are reduced.
-fn score_name(inside: &[Loop]) -> String {
-    match folds_in_words(inside) {
-        folds if folds.is_empty() => "score".to_string(),
-        folds => format!("{folds} score"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,7 +167,7 @@ mod tests {
         let best = |scores: &[f64], loops: &[(u64, &Option<Reduce>)]| {
             let loops: Vec<_> =
                 loops.iter().map(|(n, reduce)| ("a", *n, (*reduce).clone())).collect();
-            let mut list = ScoreList::new(&product(&loops));
+            let mut list = ScoreList::new(&product(&loops), "score");
             scores.iter().enumerate().for_each(|(i, score)| list.add(i as u64, Some(*score)));
             list.landscape().families[0].panels[0].best
         };
@@ -191,7 +188,7 @@ mod tests {
             ("inner", 2, Some(Reduce::numbers(crate::model::NumberFold::Std))),
             ("b", 2, Some(Reduce::min())),
         ]);
-        let mut list = ScoreList::new(&nest);
+        let mut list = ScoreList::new(&nest, "score");
         assert_eq!(list.plan, LandscapePlan { level: 4, sets: vec![0, 2], params: vec![1, 3] });
         for task in 0..15 {
             list.add(task, Some(-(task as f64)));
@@ -207,7 +204,7 @@ mod tests {
     #[test]
     fn each_family_has_its_own_axes_and_points() {
         let nest = crate::model::by_hand::families();
-        let mut list = ScoreList::new(&nest);
+        let mut list = ScoreList::new(&nest, "score");
         assert_eq!((list.plan.level, nest.keys(4)), (4, 10));
         // By data set: three alphas, two depths. The second data set's first depth is not there.
         let scores = [1.0, 3.0, 2.0, 5.0, 4.0, 6.0, 7.0, 8.0, f64::NAN, 7.5];
@@ -240,7 +237,7 @@ mod tests {
         let mean = || Some(Reduce::mean());
         let nest =
             product(&[("set", 2, None), ("a", 2, max()), ("fold", 2, mean()), ("n", 2, mean())]);
-        let mut list = ScoreList::new(&nest);
+        let mut list = ScoreList::new(&nest, "score");
         assert_eq!((list.plan.level, list.folded), (2, Some(4)));
         // The last mean is not there yet, and one run of the third failed.
         (0..3).for_each(|i| list.add(i, Some(1.0)));
@@ -265,7 +262,7 @@ mod tests {
             2,
             &[[0, 3], [0, 1], [1, 1], [1, 2]].map(Vec::from),
         );
-        let mut list = ScoreList::new(&nest);
+        let mut list = ScoreList::new(&nest, "score");
         (0..4).for_each(|i| list.add(i, Some(i as f64)));
         let landscape = list.landscape();
         let [all] = landscape.families.as_slice() else { panic!("one family") };
@@ -281,9 +278,11 @@ mod tests {
     #[test]
     fn of_too_many_points_the_first_data_sets_are_held() {
         let max = Some(Reduce::max());
-        let list = ScoreList::new(&product(&[("set", 9, None), ("a", MOST / 3, max.clone())]));
+        let nest = product(&[("set", 9, None), ("a", MOST / 3, max.clone())]);
+        let list = ScoreList::new(&nest, "score");
         assert_eq!((list.scores.len() as u64, list.left), (MOST / 3 * 3, 6));
-        let list = ScoreList::new(&product(&[("a", 3, max.clone()), ("b", MOST, max)]));
+        let nest = product(&[("a", 3, max.clone()), ("b", MOST, max)]);
+        let list = ScoreList::new(&nest, "score");
         assert_eq!((list.scores.len(), list.left), (0, 1));
         assert!(list.landscape().families.is_empty());
     }

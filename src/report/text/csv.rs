@@ -1,11 +1,12 @@
 //! The result as rows over the outermost loops, written as CSV.
 
-use std::collections::BTreeSet;
 use std::io::Write;
 
-use crate::model::{GroupSummary, Key, Loop, LoopNest, Value};
+use crate::job::FieldNames;
+use crate::model::{GroupSummary, Key, Loop, LoopNest, Reduce, Value};
 use crate::report::status;
-use crate::report::text::fields::{SummaryFields, apart};
+use crate::report::text::fields::SummaryFields;
+use crate::report::text::score_heading::score_field;
 use crate::store::Results;
 use crate::util::csv_line::CsvLine;
 use crate::util::error::{Error, Result};
@@ -99,14 +100,18 @@ impl<'a> Rows<'a> {
 
 /// The fields of all rows.
 fn fields(results: &Results) -> Result<SummaryFields> {
-    let mut fields = SummaryFields::default();
-    if results.has_records(results.nest().outer())? {
-        results.summaries(results.nest().outer(), |summary| {
+    let nest = results.nest();
+    let loops = &nest.loops()[nest.outer()..];
+    let mut fields = SummaryFields::with_numbers_as(score_field(loops, &results.score_name()?));
+    if results.has_records(nest.outer())? {
+        results.summaries(nest.outer(), |summary| {
             if let Ok(scored) = &summary.result {
                 fields.add(&scored.value.get(), scored.score);
             }
             Ok(())
         })?;
+    } else if loops.first().is_none_or(|l| l.reduce != Some(Reduce::All)) {
+        fields.add_of_numbers();
     }
     Ok(fields.without_score())
 }
@@ -122,9 +127,8 @@ pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
     header.push("score".to_string());
     let fields = fields(results)?;
     let last = ["runs", "failed", "status", "error"].map(String::from);
-    let taken: BTreeSet<String> =
-        header.iter().chain(&last).cloned().chain(["value".to_string()]).collect();
-    header.extend(fields.paths().map(|path| apart(path, taken.contains(path))));
+    let mut names = FieldNames::beside(results.nest()).and(&header).and(&last);
+    header.extend(fields.paths().map(|path| names.of(path)));
     header.extend(fields.needs_values().then(|| "value".to_string()));
     header.extend(last);
     csv.line(&header).map_err(failed)?;

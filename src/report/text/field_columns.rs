@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::model::{Loop, LoopNest, Reduce, Value};
+use crate::job::{FieldNames, SCORE, SUMMARY_COLUMNS};
+use crate::model::{LoopNest, Value};
 use crate::report::text::cells::cell;
 use crate::report::text::fields::SummaryFields;
+use crate::report::text::score_heading::{folded, score_column, score_field, score_heading};
 use crate::store::Results;
 use crate::util::error::Result;
 
@@ -26,15 +28,17 @@ pub(crate) struct FieldColumns {
 
 struct FieldColumn {
     path: String,
+    /// What it is called.
+    name: String,
     spread: Option<String>,
 }
 
 impl FieldColumn {
-    fn name(&self) -> String {
+    fn heading(&self) -> String {
         let spread = self.spread.as_deref().and_then(|spread| spread.strip_prefix(&self.path));
         match spread {
-            Some(spread) => format!("{} ± {}", self.path, spread.trim_start_matches('_')),
-            None => self.path.clone(),
+            Some(spread) => format!("{} ± {}", self.name, spread.trim_start_matches('_')),
+            None => self.name.clone(),
         }
     }
 
@@ -54,13 +58,14 @@ impl FieldColumns {
         if !results.has_records(results.nest().outer())? {
             return Ok(FieldColumns::default());
         }
-        let called = results.score_name()?;
-        let by = results.nest().loops().iter().filter_map(|l| l.reduce.as_ref()?.by()).next_back();
+        let nest = results.nest();
+        let of_runs = results.score_name()?;
+        let called = score_field(&nest.loops()[nest.outer()..], &of_runs);
         let mut fields = SummaryFields::default();
         let (mut lists, mut number) = (BTreeSet::new(), 0);
-        // Of these two, the fields that are the score in every row.
-        let mut of_score: Vec<&str> = [Some(called.as_str()), by].into_iter().flatten().collect();
-        results.summaries(results.nest().outer(), |summary| {
+        // Of these two, the fields that are the score in every row; plain numbers have the second.
+        let mut of_score = vec![called, SCORE];
+        results.summaries(nest.outer(), |summary| {
             number += 1;
             let Ok(scored) = &summary.result else { return Ok(()) };
             if number > most {
@@ -81,6 +86,7 @@ impl FieldColumns {
             }
             Ok(())
         })?;
+        let mut names = FieldNames::beside(nest).and(SUMMARY_COLUMNS);
         let mut shown: Vec<FieldColumn> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
         for path in fields.paths().filter(|path| !lists.contains(*path)) {
@@ -90,19 +96,23 @@ impl FieldColumns {
                 }
                 _ => {
                     places.insert(path, shown.len());
-                    shown.push(FieldColumn { path: path.clone(), spread: None });
+                    let name = names.of(path);
+                    shown.push(FieldColumn { path: path.clone(), name, spread: None });
                 }
             }
         }
         let score = of_score.first().and_then(|score| places.get(score)).copied();
-        let score = score.map(|place| shown.remove(place));
+        let score = score.map(|place| FieldColumn {
+            name: score_column(nest, called, &of_runs),
+            ..shown.remove(place)
+        });
         let more = shown.len().saturating_sub(MOST);
         shown.truncate(MOST);
         Ok(FieldColumns { columns: shown, score, more: more + lists.len() })
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = String> {
-        self.columns.iter().map(FieldColumn::name)
+        self.columns.iter().map(FieldColumn::heading)
     }
 
     pub(crate) fn cells(&self, value: &Value) -> impl Iterator<Item = String> {
@@ -124,10 +134,9 @@ impl FieldColumns {
 
     /// The heading of the score: how it was folded, its name and its spread.
     pub(crate) fn heading(&self, nest: &LoopNest, score: &str) -> String {
-        let name = self.score.as_ref().map_or(score.to_string(), FieldColumn::name);
-        match folds_in_words(nest.loops()) {
-            folds if folds.is_empty() => name,
-            folds => format!("{folds} {name}"),
+        match &self.score {
+            Some(column) => folded(&nest.loops()[nest.outer()..], column.heading()),
+            None => score_heading(nest, nest.outer(), score),
         }
     }
 }
@@ -139,17 +148,4 @@ fn spread_of(path: &str) -> Option<&str> {
         kind.is_some_and(|kind| SPREADS.contains(&kind))
     });
     of.map(|(at, _)| &path[..at])
-}
-
-/// How the scores of loops are folded, apart from choosing the best: `median of mean`.
-pub(crate) fn folds_in_words(loops: &[Loop]) -> String {
-    let mut names: Vec<String> =
-        loops.iter().filter_map(|l| l.reduce.as_ref()).filter_map(Reduce::score_fold).collect();
-    names.dedup();
-    names.join(" of ")
-}
-
-/// The heading of a score of which nothing but its name is known.
-pub(crate) fn score_heading(nest: &LoopNest, score: &str) -> String {
-    FieldColumns::default().heading(nest, score)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::job::SCORE;
 use crate::model::Value;
 
 /// The most columns that fields make; more are no table, and stay records.
@@ -17,17 +18,26 @@ pub(crate) struct SummaryFields {
     has_others: bool,
     /// Whether a field called score is not the score.
     has_other_score: bool,
-}
-
-/// The column that has every score.
-const SCORE: &str = "score";
-
-/// The name of a field's column, which is told apart from another one of that name.
-pub(crate) fn apart(path: &str, is_taken: bool) -> String {
-    if is_taken { format!("value.{path}") } else { path.to_string() }
+    /// The field that plain numbers are, if they are any.
+    of_numbers: Option<String>,
 }
 
 impl SummaryFields {
+    /// No fields yet, of summaries in which plain numbers are this field.
+    pub(crate) fn with_numbers_as(field: &str) -> SummaryFields {
+        let of_numbers = (field != SCORE).then(|| field.to_string());
+        SummaryFields { of_numbers, ..SummaryFields::default() }
+    }
+
+    /// Adds the field that plain numbers are.
+    pub(crate) fn add_of_numbers(&mut self) {
+        if let Some(field) = self.of_numbers.clone()
+            && self.known.insert(field.clone())
+        {
+            self.paths.push((field, 0));
+        }
+    }
+
     pub(crate) fn add(&mut self, value: &Value, score: Option<f64>) {
         if !matches!(value, Value::Record(_)) {
             self.has_others |= *value != Value::Null;
@@ -64,14 +74,26 @@ impl SummaryFields {
 
     /// Whether values need a column of their own, because the fields do not say it all.
     pub(crate) fn needs_values(&self) -> bool {
-        self.has_others || self.known.is_empty() || self.are_too_many()
+        self.known.is_empty() || self.leave_something()
+    }
+
+    /// Whether some value is neither a record nor what its score says, or has too many fields for columns.
+    pub(crate) fn leave_something(&self) -> bool {
+        self.has_others || self.are_too_many()
+    }
+
+    /// Whether a field is the one that plain numbers are.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_of_numbers(&self, path: &str) -> bool {
+        self.of_numbers.as_deref() == Some(path)
     }
 
     /// The values of the fields, and the whole value if it has a column and is not said by them.
     pub(crate) fn cells(&self, value: &Value) -> (Vec<Value>, Value) {
         if self.are_too_many() || !matches!(value, Value::Record(_)) {
-            let none = self.paths().map(|_| Value::Null);
-            return (none.collect(), value.clone());
+            let number = value.as_f64().and(self.of_numbers.as_ref());
+            let cell = |path| if number == Some(path) { value.clone() } else { Value::Null };
+            return (self.paths().map(cell).collect(), value.clone());
         }
         let field = |(path, place): &(String, usize)| {
             let found = value.field_near(path, *place).or_else(|| value.at_path(path));

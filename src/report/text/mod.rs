@@ -11,6 +11,7 @@ pub(crate) mod json;
 pub(crate) mod lines;
 #[cfg(feature = "cli")]
 pub(crate) mod means;
+pub(crate) mod score_heading;
 #[cfg(feature = "cli")]
 pub(crate) mod table;
 #[cfg(feature = "cli")]

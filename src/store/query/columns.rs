@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use rusqlite::Row;
 use serde_json::{Map, Value as Json};
 
-use crate::job::RUN_COLUMNS;
+use crate::job::SCORE;
 use crate::model::{Loop, LoopNest, Points, Value};
 use crate::store::query::functions::{self, is_no_json_number, parsed};
 use crate::store::results::{ExactForm, Results};
@@ -31,6 +31,8 @@ pub(super) enum ColumnSource {
     Run,
     /// The point of the loop at a level, or a field of it and its usual place in the record.
     Point { level: usize, field: Option<(String, usize)> },
+    /// The score, under its own name.
+    Score,
     /// A field of the record that crunch returned.
     Result(String),
 }
@@ -60,6 +62,11 @@ impl Column {
         Column { name: name.to_string(), kind, source: ColumnSource::Run }
     }
 
+    /// The score beside the column `score`.
+    pub(super) fn of_score(name: String) -> Column {
+        Column { name, kind: ColumnKind::Float, source: ColumnSource::Score }
+    }
+
     fn of_point(l: &Loop, level: usize, kind: ColumnKind) -> Column {
         let source = ColumnSource::Point { level, field: None };
         Column { name: l.name.clone(), kind, source }
@@ -70,6 +77,7 @@ impl Column {
         match &self.source {
             ColumnSource::Run if self.name == "value" => functions::whole_value(),
             ColumnSource::Run | ColumnSource::Point { field: None, .. } => quoted(&self.name, '"'),
+            ColumnSource::Score => SCORE.to_string(),
             ColumnSource::Point { level, field: Some((field, _)) } => {
                 functions::of_point(*level, field)
             }
@@ -79,12 +87,22 @@ impl Column {
         }
     }
 
-    /// A value of this column as text: strings of results stand in quotes where other types do too.
-    pub(crate) fn text(&self, value: &Value) -> String {
-        match (&self.source, self.kind) {
-            (ColumnSource::Point { .. }, _) => value.to_string(),
-            (_, ColumnKind::Json) => value.to_json().to_string(),
-            _ => value.to_string(),
+    /// The level of the loop whose points it has, if it is one of a loop.
+    pub(crate) fn level(&self) -> Option<usize> {
+        match self.source {
+            ColumnSource::Point { level, .. } => Some(level),
+            _ => None,
+        }
+    }
+
+    /// What a column of a loop has at these points, outermost first; none at a loop that is not among them.
+    pub(crate) fn at(&self, nest: &LoopNest, points: &[u64]) -> Value {
+        let ColumnSource::Point { level, field } = &self.source else { return Value::Null };
+        let Some(&point) = points.get(*level) else { return Value::Null };
+        let loop_points = &nest.loops()[*level].points;
+        match field {
+            None => loop_points.get(point),
+            Some((name, place)) => loop_points.field(point, name, *place).unwrap_or_default(),
         }
     }
 }
@@ -112,12 +130,12 @@ fn of_loop(level: usize, l: &Loop) -> Vec<Column> {
             Value::Record(fields) => {
                 for (name, value) in fields {
                     let known: &mut Option<ColumnKind> = &mut kinds[places[name.as_str()]];
-                    *known = common([*known, kind(value)]);
+                    *known = ColumnKind::common([*known, ColumnKind::of(value)]);
                 }
             }
             // Where the loop does not apply, its fields are empty; that needs no column more.
             Value::Null if l.none.is_some() => {}
-            other => plain.push(kind(other)),
+            other => plain.push(ColumnKind::of(other)),
         }
     }
     let of_field = |(at, (name, kind)): (usize, (String, Option<ColumnKind>))| Column {
@@ -131,7 +149,7 @@ fn of_loop(level: usize, l: &Loop) -> Vec<Column> {
     if is_plain {
         let kind = match &l.points {
             Points::Range { .. } => ColumnKind::Int,
-            _ if columns.is_empty() => common(plain).unwrap_or(ColumnKind::Text),
+            _ if columns.is_empty() => ColumnKind::common(plain).unwrap_or(ColumnKind::Text),
             _ => ColumnKind::Json,
         };
         columns.push(Column::of_point(l, level, kind));
@@ -150,32 +168,48 @@ fn each(points: &Points) -> impl Iterator<Item = Cow<'_, Value>> {
     listed.iter().map(Cow::Borrowed).chain(computed)
 }
 
-/// The type of a value; nothing for null.
-fn kind(value: &Value) -> Option<ColumnKind> {
-    Some(match value {
-        Value::Null => return None,
-        Value::Bool(_) => ColumnKind::Bool,
-        Value::Int(_) => ColumnKind::Int,
-        Value::Float(_) => ColumnKind::Float,
-        Value::Text(_) => ColumnKind::Text,
-        Value::List(_) | Value::Record(_) => ColumnKind::Json,
-    })
-}
+impl ColumnKind {
+    /// The type of a value; nothing for null.
+    pub(crate) fn of(value: &Value) -> Option<ColumnKind> {
+        Some(match value {
+            Value::Null => return None,
+            Value::Bool(_) => ColumnKind::Bool,
+            Value::Int(_) => ColumnKind::Int,
+            Value::Float(_) => ColumnKind::Float,
+            Value::Text(_) => ColumnKind::Text,
+            Value::List(_) | Value::Record(_) => ColumnKind::Json,
+        })
+    }
 
-/// The type that holds all of these; nothing if there are none.
-fn common(kinds: impl IntoIterator<Item = Option<ColumnKind>>) -> Option<ColumnKind> {
-    let join = |one, other| match (one, other) {
-        (one, other) if one == other => one,
-        (ColumnKind::Int, ColumnKind::Float) | (ColumnKind::Float, ColumnKind::Int) => {
-            ColumnKind::Float
+    /// The type that holds all of these; nothing if there are none.
+    pub(crate) fn common(
+        kinds: impl IntoIterator<Item = Option<ColumnKind>>,
+    ) -> Option<ColumnKind> {
+        let join = |one, other| match (one, other) {
+            (one, other) if one == other => one,
+            (ColumnKind::Int, ColumnKind::Float) | (ColumnKind::Float, ColumnKind::Int) => {
+                ColumnKind::Float
+            }
+            _ => ColumnKind::Json,
+        };
+        kinds.into_iter().flatten().reduce(join)
+    }
+
+    /// A value as a column of this type has it: numbers in a column of floating-point numbers are such, also those
+    /// that JSON lacks.
+    pub(crate) fn fit(self, value: Value) -> Value {
+        match (value, self) {
+            (Value::Int(whole), ColumnKind::Float | ColumnKind::Time) => Value::Float(whole as f64),
+            (Value::Text(text), ColumnKind::Float) => {
+                text.parse().map_or(Value::Null, Value::Float)
+            }
+            (value, _) => value,
         }
-        _ => ColumnKind::Json,
-    };
-    kinds.into_iter().flatten().reduce(join)
+    }
 }
 
 /// The fields of the records that crunch returned, in the order of their first run. This reads all runs.
-pub(super) fn fields(results: &Results, score: &str) -> Result<Vec<Column>> {
+pub(super) fn fields(results: &Results) -> Result<Vec<Column>> {
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut found: Vec<(String, Option<ColumnKind>)> = Vec::new();
     let read = |row: &Row| {
@@ -197,7 +231,7 @@ pub(super) fn fields(results: &Results, score: &str) -> Result<Vec<Column>> {
             };
             let kind = match is_number {
                 true => Some(ColumnKind::Float),
-                false => kind(&Value::from_json(value)),
+                false => ColumnKind::of(&Value::from_json(value)),
             };
             kinds.push((name, kind));
         }
@@ -209,7 +243,7 @@ pub(super) fn fields(results: &Results, score: &str) -> Result<Vec<Column>> {
                 found.push((name.clone(), None));
                 found.len() - 1
             });
-            found[at].1 = common([found[at].1, kind]);
+            found[at].1 = ColumnKind::common([found[at].1, kind]);
         }
         Ok(())
     })?;
@@ -218,8 +252,7 @@ pub(super) fn fields(results: &Results, score: &str) -> Result<Vec<Column>> {
         name,
         kind: kind.unwrap_or(ColumnKind::Text),
     };
-    // The score has a column already.
-    Ok(found.into_iter().filter(|(name, _)| name != score).map(column).collect())
+    Ok(found.into_iter().map(column).collect())
 }
 
 /// A column of a row that is a record as JSON; an empty one if it is anything else.
@@ -230,18 +263,4 @@ pub(super) fn record(
 ) -> std::result::Result<Result<Map<String, Json>>, rusqlite::Error> {
     let text = row.get_ref(at)?.as_str_or_null().unwrap_or_default().unwrap_or_default();
     Ok(results.whole_json(text).map(|json| parsed(&json)))
-}
-
-/// The name of a column of fields that no other column has, not even but for case: `FIELD`, or
-/// `value.FIELD`.
-pub(super) fn unique(name: &str, taken: &[Column]) -> String {
-    let is_taken = |name: &str| {
-        let is = |column: &Column| column.name.eq_ignore_ascii_case(name);
-        RUN_COLUMNS.iter().any(|column| column.eq_ignore_ascii_case(name)) || taken.iter().any(is)
-    };
-    let mut free = name.to_string();
-    while is_taken(&free) {
-        free = format!("value.{free}");
-    }
-    free
 }

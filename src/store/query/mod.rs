@@ -1,5 +1,10 @@
 //! Queries over runs: a condition, columns, an order.
 
-pub(crate) mod columns;
+mod columns;
+mod field_search;
 mod functions;
-pub(crate) mod select;
+mod known;
+mod select;
+
+pub(crate) use columns::{Column, ColumnKind};
+pub(crate) use select::Select;

@@ -3,11 +3,12 @@
 use rusqlite::types::ValueRef;
 use serde_json::Map;
 
-use crate::condition::{self, Holds, KnownName, Names, Permissions};
-use crate::job::RUN_COLUMNS;
+use crate::condition::{self, Names, Permissions};
+use crate::job::SCORE;
 use crate::model::Value;
-use crate::store::query::columns::{self, Column, ColumnKind, ColumnSource};
+use crate::store::query::columns::{Column, ColumnKind, ColumnSource};
 use crate::store::query::functions;
+use crate::store::query::known::Known;
 use crate::store::score_rows::{RunValue, unread};
 use crate::store::view::all_runs;
 use crate::store::{StoreReader, storing};
@@ -28,84 +29,6 @@ pub(crate) struct Select<'a> {
     all_values: bool,
 }
 
-impl StoreReader {
-    /// The columns of the task and its coordinates.
-    pub(crate) fn coordinate_columns(&self) -> Vec<Column> {
-        std::iter::once(Column::of_run("task")).chain(columns::coordinates(self.nest())).collect()
-    }
-
-    /// The fields of the records that crunch returned. A field with the name of another column is called
-    /// `value.FIELD`.
-    pub(crate) fn field_columns(&self) -> Result<Vec<Column>> {
-        let score = self.note("score")?.unwrap_or_default();
-        let mut found = columns::fields(&self.results, &score)?;
-        let mut taken = self.plain_columns();
-        for column in &mut found {
-            column.name = columns::unique(&column.name, &taken);
-            if column.name.starts_with("value.") {
-                taken.push(column.clone());
-            }
-        }
-        Ok(found)
-    }
-
-    /// Whether crunch returned anything but plain numbers.
-    pub(crate) fn has_values(&self) -> Result<bool> {
-        let of_a_task = self.results.of_a_task("rowid")?;
-        let sql =
-            format!("SELECT EXISTS (SELECT 1 FROM runs WHERE value IS NOT NULL AND {of_a_task})");
-        self.one(&sql, [], |row| row.get(0))
-    }
-
-    fn plain_columns(&self) -> Vec<Column> {
-        let mut all = self.coordinate_columns();
-        all.extend(RUN_COLUMNS[1..].iter().map(|name| Column::of_run(name)));
-        for record in columns::records(self.nest()) {
-            if !all.iter().any(|column| column.name == record.name) {
-                all.push(record);
-            }
-        }
-        all
-    }
-}
-
-/// The columns that a condition can name.
-struct Known<'a> {
-    reader: &'a StoreReader,
-    plain: Vec<Column>,
-    /// The fields of records, loaded on first use because that reads all runs.
-    fields: Option<Vec<Column>>,
-}
-
-impl Names for Known<'_> {
-    fn find(&mut self, name: &str) -> Result<Option<KnownName>, String> {
-        let named = |column: &Column| KnownName {
-            sql: column.compared(),
-            holds: match column.kind {
-                ColumnKind::Bool => Holds::Truth,
-                ColumnKind::Int | ColumnKind::Float | ColumnKind::Time => Holds::Numbers,
-                ColumnKind::Text => Holds::Text,
-                ColumnKind::Json => Holds::Both,
-            },
-        };
-        if let Some(column) = self.plain.iter().find(|column| column.name == name) {
-            return Ok(Some(named(column)));
-        }
-        if self.fields.is_none() {
-            self.fields = Some(self.reader.field_columns().map_err(|error| error.to_string())?);
-        }
-        let fields = self.fields.as_deref().unwrap_or_default();
-        let find = |name: &str| fields.iter().find(|column| column.name == name);
-        let bare = name.strip_prefix("value.").unwrap_or(name);
-        Ok(find(name).or_else(|| find(bare)).map(named))
-    }
-
-    fn all(&self) -> Vec<String> {
-        let fields = self.fields.iter().flatten();
-        self.plain.iter().chain(fields).map(|column| column.name.clone()).collect()
-    }
-}
-
 impl<'a> Select<'a> {
     /// All runs, in grid order.
     pub(crate) fn from(reader: &'a StoreReader) -> Select<'a> {
@@ -124,7 +47,7 @@ impl<'a> Select<'a> {
         let folder = results.folder().to_path_buf();
         let added = functions::add(results.connection(), self.reader.nest(), folder);
         added.map_err(|error| storing(self.reader.path(), &error))?;
-        Ok(Known { reader: self.reader, plain: self.reader.plain_columns(), fields: None })
+        Known::of(self.reader)
     }
 
     /// Selects failed runs only.
@@ -198,11 +121,16 @@ impl<'a> Select<'a> {
         let of_result = |column: &Column| matches!(column.source, ColumnSource::Result(_));
         let (has_fields, has_value) = (columns.iter().any(of_result), columns.iter().any(is_value));
         let all_values = self.all_values && (has_fields || has_value);
-        let of_run = columns.iter().filter(|c| c.source == ColumnSource::Run && !is_value(c));
         let mut sql = format!("SELECT \"{KEY}\", task");
-        of_run.for_each(|column| sql += &format!(", {}", column.name));
+        for column in columns.iter().filter(|column| !is_value(column)) {
+            match &column.source {
+                ColumnSource::Run => sql += &format!(", {}", column.name),
+                ColumnSource::Score => sql += &format!(", {SCORE}"),
+                ColumnSource::Point { .. } | ColumnSource::Result(_) => {}
+            }
+        }
         let keys = &self.reader.results.keys;
-        sql += &format!(" FROM ({}) all_runs", all_runs(keys, Some(KEY)));
+        sql += &format!(" FROM ({}) all_runs", all_runs(keys, Some(("r.rowid", KEY))));
         for (i, condition) in self.conditions.iter().enumerate() {
             sql += &format!(" {} ({condition})", if i == 0 { "WHERE" } else { "AND" });
         }
@@ -240,7 +168,7 @@ impl<'a> Select<'a> {
             for column in columns {
                 let value = match &column.source {
                     ColumnSource::Run if is_value(column) => std::mem::take(&mut whole),
-                    ColumnSource::Run => {
+                    ColumnSource::Run | ColumnSource::Score => {
                         next += 1;
                         let read = row.get_ref(next - 1).map_err(failed)?;
                         match read.as_str() {
@@ -251,22 +179,14 @@ impl<'a> Select<'a> {
                             _ => of_sql(read),
                         }
                     }
-                    ColumnSource::Point { level, field } => {
-                        let (loop_points, point) = (&nest.loops()[*level].points, points[*level]);
-                        match field {
-                            None => loop_points.get(point),
-                            Some((name, place)) => {
-                                loop_points.field(point, name, *place).unwrap_or_default()
-                            }
-                        }
-                    }
+                    ColumnSource::Point { .. } => column.at(nest, &points),
                     ColumnSource::Result(field) => {
                         // Left in its place, so that the others keep theirs.
                         let json = record.get_mut(field).map(serde_json::Value::take);
                         Value::from_json(json.unwrap_or_default())
                     }
                 };
-                values.push(in_kind(value, column.kind));
+                values.push(column.kind.fit(value));
             }
             each(&values)?;
             values.clear();
@@ -300,16 +220,6 @@ fn of_sql(value: ValueRef<'_>) -> Value {
             Err(_) => Value::Null,
         },
         ValueRef::Null | ValueRef::Blob(_) => Value::Null,
-    }
-}
-
-/// A value as its column has them: numbers in a column of floating-point numbers are such, also those that
-/// JSON lacks.
-fn in_kind(value: Value, kind: ColumnKind) -> Value {
-    match (value, kind) {
-        (Value::Int(whole), ColumnKind::Float | ColumnKind::Time) => Value::Float(whole as f64),
-        (Value::Text(text), ColumnKind::Float) => text.parse().map_or(Value::Null, Value::Float),
-        (value, _) => value,
     }
 }
 

@@ -193,6 +193,8 @@ impl Page {
 
     fn groups(&mut self, frame: &mut Frame, area: Rect) {
         let groups = &self.standing.status.groups;
+        let score = visible(&groups.heading);
+        let all = status::group_header(&score);
         let shown = (groups.open.len() + groups.latest.len()) as u64;
         let title = match groups.all.saturating_sub(shown) {
             0 => " groups ".to_string(),
@@ -201,14 +203,14 @@ impl Page {
         let mut rows: Vec<_> =
             groups.open.iter().chain(&groups.latest).map(status::group).collect();
         let room = area.width.saturating_sub(2);
-        let is_narrow = !fit::is_room(&status::GROUP.map(|(name, _)| name), &rows, room);
+        let is_narrow = !fit::is_room(&all.map(|(name, _)| name), &rows, room);
         let columns = if is_narrow { 4 } else { 5 };
         for row in rows.iter_mut().filter(|_| is_narrow) {
             // That it is partial is seen by its runs.
             row.truncate(columns);
             row[3] = row[3].replace(" runs", "").replace(" run", "");
         }
-        let (header, fits) = (&status::GROUP[..columns], &OF_GROUP[..columns]);
+        let (header, fits) = (&all[..columns], &OF_GROUP[..columns]);
         self.list(frame, area, (GROUPS, title), (header, fits), rows);
     }
 
@@ -217,7 +219,7 @@ impl Page {
         frame: &mut Frame,
         area: Rect,
         (list, title): (usize, String),
-        (header, fits): (&[(&'static str, bool)], &[Fit]),
+        (header, fits): (&[(&str, bool)], &[Fit]),
         rows: Vec<Vec<String>>,
     ) {
         let shown = |row: Vec<String>| row.iter().map(|cell| visible(cell)).collect();
