@@ -34,7 +34,8 @@ pub(super) fn put(store: &Connection, summary: &GroupSummary) -> Result<usize, r
     let PointCounts { counted, failed, left_out } = points;
     let numbers = [level as u64, index, counted, failed, left_out].map(|number| number as i64);
     let [level, number, counted, failed, left_out] = numbers;
-    let sql = "INSERT OR REPLACE INTO partial_groups (level, number, counted, failed, left_out, sum)
+    let sql =
+        "INSERT OR REPLACE INTO partial_groups (level, number, counted, failed, left_out, sum)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let row = params![level, number, counted, failed, left_out, sum(numbers)];
     store.prepare_cached(sql)?.execute(row)

@@ -89,7 +89,12 @@ impl OpenGroup {
         }
     }
 
-    pub(super) fn put_numbers(&mut self, slot: u64, count: u64, scores: &mut impl Iterator<Item = f64>) {
+    pub(super) fn put_numbers(
+        &mut self,
+        slot: u64,
+        count: u64,
+        scores: &mut impl Iterator<Item = f64>,
+    ) {
         self.runs += count;
         self.filled += count;
         let scores = scores.take(count as usize);

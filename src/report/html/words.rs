@@ -123,7 +123,8 @@ pub(crate) fn left_out(facts: &Facts) -> Vec<String> {
     }
     if landscape.partial > 0 {
         all.push(match landscape.partial {
-            1 => "The best with * is that of the points that have one, as require allows.".to_string(),
+            1 => "The best with * is that of the points that have one, as require allows."
+                .to_string(),
             partial => format!(
                 "{} bests, with *, are those of the points that have one, as require allows.",
                 count(partial)

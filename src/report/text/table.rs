@@ -35,8 +35,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     header.push(columns.heading(nest, &results.score_name()?));
     header.extend(columns.names());
     header.push("runs".to_string());
-    let (mut all, mut over_all, mut remarks, mut number) =
-        (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut all, mut over_all, mut remarks, mut number) = (Vec::new(), Vec::new(), Vec::new(), 0);
     results.summaries(nest.outer(), |summary| {
         number += 1;
         if number > TABLE_ROWS {

@@ -82,7 +82,9 @@ impl Seen {
             names += ", ...";
         }
         let known = match names.as_str() {
-            "" if self.plain => "the results are no records, so only score can be ranked".to_string(),
+            "" if self.plain => {
+                "the results are no records, so only score can be ranked".to_string()
+            }
             "" => "the results have no field that is a number".to_string(),
             names => format!("number fields are: {names}"),
         };

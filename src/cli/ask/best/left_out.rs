@@ -55,11 +55,8 @@ impl IncompleteGroups {
                 (Some(first), _) => return Ok(Some(*first)),
                 (None, None) => return Ok(None),
                 (None, Some(from)) => {
-                    let found = reader.results.incomplete_groups(
-                        self.level,
-                        from.max(number),
-                        TOGETHER,
-                    )?;
+                    let found =
+                        reader.results.incomplete_groups(self.level, from.max(number), TOGETHER)?;
                     let last = found.last().filter(|_| found.len() == TOGETHER);
                     self.from = last.map(|last| last + 1);
                     self.numbers = found.into();

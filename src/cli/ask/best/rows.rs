@@ -1,5 +1,6 @@
 //! The rows of the result, each with its best points.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use crate::cli::ask::best::by_values::ByValues;
@@ -50,8 +51,17 @@ pub(super) fn each(
     let top = usize::try_from(top).unwrap_or(usize::MAX);
     reader.results.with_scores(ranking.group, |next_closed| {
         let left_out = LeftOut::new(reader, ranking);
-        let mut rows =
-            RankedRows { reader, ranking, top, by, has_kept, next_closed, closed: None, left_out, each };
+        let mut rows = RankedRows {
+            reader,
+            ranking,
+            top,
+            by,
+            has_kept,
+            next_closed,
+            closed: None,
+            left_out,
+            each,
+        };
         let mut open: Option<OpenRow> = None;
         places(reader, ranking, |place| {
             let key = nest.ancestor(place.key, ranking.group);
@@ -134,10 +144,7 @@ impl<E: FnMut(Row, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
         row.runs += place.runs + place.failed;
         row.failed += place.failed;
         let is_left_out = self.left_out.has(place.key)?;
-        row.points.add(
-            PointCounts::one(!place.is_failed),
-            place.number.is_some() && !is_left_out,
-        );
+        row.points.add(PointCounts::one(!place.is_failed), place.number.is_some() && !is_left_out);
         let Some(number) = place.number.filter(|_| !is_left_out) else { return Ok(()) };
         if row.closed.as_ref().is_some_and(|closed| closed.own == Some(place.key)) {
             row.own = Some(place);
@@ -161,7 +168,7 @@ impl<E: FnMut(Row, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
         Ok(())
     }
 
-    /// Passes a row on whose points are all there; unless none has a score, and the row may get one yet.
+    /// Passes a row on whose points are all there, unless none has a number yet.
     fn end(&mut self, row: OpenRow) -> Result<()> {
         let OpenRow { key, closed, mut runs, mut failed, points, mut best, by_values, own } = row;
         let (nest, ranking) = (self.reader.nest(), self.ranking);
@@ -173,7 +180,7 @@ impl<E: FnMut(Row, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
             best.splice(..0, own);
             best.truncate(if self.by.is_some() { usize::MAX } else { self.top });
         }
-        if best.is_empty() && error.is_none() {
+        if best.is_empty() && closed.is_none() {
             return Ok(());
         }
         if ranking.level < nest.depth() {
@@ -183,8 +190,7 @@ impl<E: FnMut(Row, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
                 None => self.reader.below(key)?,
             };
         }
-        let is_final =
-            closed.is_some() || !ranking.is_reduced && runs == nest.task_count(key);
+        let is_final = closed.is_some() || !ranking.is_reduced && runs == nest.task_count(key);
         // What the run says of its own points; of others, what was counted.
         let known = match ranking.is_asked {
             true => None,
@@ -215,7 +221,7 @@ fn in_order(by_values: HashMap<usize, Vec<Place>>, sign: f64) -> impl Iterator<I
     };
     lists.sort_by(|a, b| {
         let (a, b) = (first(a), first(b));
-        b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
+        b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal).then(a.1.cmp(&b.1))
     });
     lists.into_iter().flatten()
 }
