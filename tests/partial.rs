@@ -134,7 +134,11 @@ fn a_best_of_less_than_all_points_is_marked_everywhere() {
     assert_eq!(traces, expected.map(|(name, points)| trace(name, points)));
     let figure = fs::read_to_string(desk.path("figures/score-over-alpha.svg")).unwrap();
     assert!(figure.contains("* of the points that are there") && figure.contains("2*"), "{figure}");
-    assert_eq!(figure.matches("r=\"7\"").count(), 2, "one mark for each row that has a best");
+    assert_eq!(
+        figure.matches("r=\"7\"").count(),
+        2 * 2,
+        "a mark, of two circles, for each row that has a best"
+    );
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod new_fields;
 mod open;
 mod own_files;
 mod partial_groups;
+mod partial_points;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 mod parts;
 mod place;

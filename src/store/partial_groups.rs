@@ -1,13 +1,9 @@
 //! Groups that count though not all that they could rest on is there: how many of their points do. Few have a row,
 //! so that a store without any is read as fast as ever.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, params};
 
 use crate::model::{GroupSummary, Key, PointCounts};
-use crate::store::row_reader::NO_MATCH;
-use crate::store::starts::has_table;
-use crate::store::{Results, storing};
-use crate::util::error::{Error, Result};
 
 /// Stores of earlier versions lack it.
 pub(super) const TABLE: &str = "
@@ -15,12 +11,6 @@ CREATE TABLE IF NOT EXISTS partial_groups (level INTEGER, number INTEGER, counte
                                            left_out INTEGER, sum INTEGER,
                                            PRIMARY KEY (level, number)) WITHOUT ROWID;
 ";
-
-/// Whether any group is partial.
-fn are_there(store: &Connection) -> Result<bool, rusqlite::Error> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM partial_groups)";
-    Ok(has_table(store, "partial_groups")? && store.query_row(sql, [], |row| row.get(0))?)
-}
 
 /// Forgets all of them, before the groups are closed again.
 pub(super) fn clear(store: &Connection) -> Result<(), rusqlite::Error> {
@@ -41,51 +31,6 @@ pub(super) fn put(store: &Connection, summary: &GroupSummary) -> Result<usize, r
     store.prepare_cached(sql)?.execute(row)
 }
 
-fn sum(numbers: [i64; 5]) -> i64 {
+pub(super) fn sum(numbers: [i64; 5]) -> i64 {
     crc32fast::hash(&numbers.map(i64::to_le_bytes).concat()).into()
-}
-
-impl Results {
-    /// How many points a group rests on, if these are not all.
-    pub(crate) fn partial(&self, key: Key) -> Result<Option<PointCounts>> {
-        if !self.has_partial()? {
-            return Ok(None);
-        }
-        let numbers = |row: &Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-        let found = || {
-            let sql = "SELECT counted, failed, left_out, sum FROM partial_groups
-                       WHERE level = ?1 AND number = ?2";
-            let mut sql = self.connection().prepare_cached(sql)?;
-            sql.query_row(params![key.level as i64, key.index as i64], numbers).optional()
-        };
-        let found: Option<(i64, i64, i64, i64)> =
-            found().map_err(|error| storing(self.path(), &error))?;
-        let Some((counted, failed, left_out, written)) = found else { return Ok(None) };
-        if written != sum([key.level as i64, key.index as i64, counted, failed, left_out]) {
-            return Err(Error::unexpected(format!(
-                "{}: damaged where level = {} AND number = {} in partial_groups: {NO_MATCH}; the next start of the job writes it anew",
-                self.path().display(),
-                key.level,
-                key.index
-            )));
-        }
-        let [counted, failed, left_out] = [counted, failed, left_out].map(|number| number as u64);
-        Ok(Some(PointCounts { counted, failed, left_out }))
-    }
-
-    fn has_partial(&self) -> Result<bool> {
-        if let Some(known) = self.has_partial.get() {
-            return Ok(*known);
-        }
-        let found = are_there(self.connection()).map_err(|error| storing(self.path(), &error))?;
-        Ok(*self.has_partial.get_or_init(|| found))
-    }
-
-    /// Adds to a summary how many points it rests on, if these are not all.
-    pub(crate) fn mark_partial(&self, summary: &mut GroupSummary) -> Result<()> {
-        if let Ok(scored) = &mut summary.result {
-            scored.partial = self.partial(summary.key)?;
-        }
-        Ok(())
-    }
 }

@@ -12,7 +12,7 @@ const MOST: usize = 30;
 
 /// What the points have in place of the number.
 #[derive(Default)]
-struct Seen {
+struct FieldsSeen {
     /// Whether a point has the number.
     found: bool,
     /// The paths of number fields, in the order in which they come.
@@ -29,7 +29,7 @@ struct Seen {
 
 /// Fails if no point has such a number, with the fields that there are.
 pub(super) fn check(reader: &StoreReader, ranking: &Ranking, field: &str) -> Result<()> {
-    let mut seen = Seen::default();
+    let mut seen = FieldsSeen::default();
     let read = reader.results.whole_summaries(ranking.level, |summary| {
         let Ok(scored) = &summary.result else { return Ok(()) };
         let value = scored.value.get();
@@ -53,7 +53,7 @@ pub(super) fn check(reader: &StoreReader, ranking: &Ranking, field: &str) -> Res
     Err(Error::input(format!("{option}: {}", seen.refusal(field, inside))))
 }
 
-impl Seen {
+impl FieldsSeen {
     fn look(&mut self, value: &Value, field: &str) {
         match value.at_path(field) {
             Some(Value::Text(text)) => self.other = Some(("a string", text.clone())),

@@ -11,7 +11,7 @@ use crate::util::error::Result;
 const TOGETHER: usize = 1000;
 
 /// The groups without a value between the rows and the points that are ranked, read in grid order.
-pub(super) struct LeftOut<'a> {
+pub(super) struct LeftOutPoints<'a> {
     reader: &'a StoreReader,
     levels: Vec<IncompleteGroups>,
 }
@@ -24,12 +24,12 @@ struct IncompleteGroups {
     from: Option<u64>,
 }
 
-impl<'a> LeftOut<'a> {
-    pub(super) fn new(reader: &'a StoreReader, ranking: &Ranking) -> LeftOut<'a> {
+impl<'a> LeftOutPoints<'a> {
+    pub(super) fn new(reader: &'a StoreReader, ranking: &Ranking) -> LeftOutPoints<'a> {
         let between = ranking.group + 1..ranking.level;
         let levels = reader.nest().group_levels().filter(|level| between.contains(level));
         let groups = |level| IncompleteGroups { level, numbers: VecDeque::new(), from: Some(0) };
-        LeftOut { reader, levels: levels.map(groups).collect() }
+        LeftOutPoints { reader, levels: levels.map(groups).collect() }
     }
 
     /// Whether a point, which comes after those before, is in one of them.

@@ -6,7 +6,7 @@ use crate::store::StoreReader;
 use crate::util::error::Result;
 
 /// A point that is ranked: a run, or what the loops inside have folded it to.
-pub(super) struct Place {
+pub(super) struct RankedPoint {
     pub(super) key: Key,
     pub(super) score: Option<f64>,
     /// What it is ranked by; never NaN.
@@ -24,7 +24,7 @@ pub(super) struct Place {
     pub(super) by: usize,
 }
 
-impl Place {
+impl RankedPoint {
     /// What people know as its score: what its loops compare.
     pub(super) fn shown_score(&self, ranking: &Ranking) -> Option<f64> {
         if ranking.is_asked { self.score } else { self.number }
@@ -35,14 +35,14 @@ impl Place {
 pub(super) fn places(
     reader: &StoreReader,
     ranking: &Ranking,
-    mut each: impl FnMut(Place) -> Result<()>,
+    mut each: impl FnMut(RankedPoint) -> Result<()>,
 ) -> Result<()> {
     let Ranking { level, score: name, .. } = ranking;
     let has_winners = reader.nest().decided(*level) > 0;
     let Some(field) = &ranking.field else {
         return reader.results.scores(*level, |row| {
             let winners = if has_winners { row.winners() } else { Vec::new() };
-            each(Place {
+            each(RankedPoint {
                 key: row.key,
                 score: row.score,
                 number: row.score.filter(|score| !score.is_nan()),
@@ -64,7 +64,7 @@ pub(super) fn places(
         let number = number(&value, scored.score, field, name).filter(|_| !is_failed);
         let is_plain = matches!(*value, Value::Float(_) | Value::Null);
         let (score, winners) = (scored.score, scored.best.clone());
-        each(Place { key, score, number, runs, failed, is_failed, is_plain, winners, by: 0 })
+        each(RankedPoint { key, score, number, runs, failed, is_failed, is_plain, winners, by: 0 })
     })
 }
 

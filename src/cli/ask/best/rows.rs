@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use crate::cli::ask::best::by_values::ByValues;
-use crate::cli::ask::best::left_out::LeftOut;
-use crate::cli::ask::best::places::{Place, places};
+use crate::cli::ask::best::left_out::LeftOutPoints;
+use crate::cli::ask::best::places::{RankedPoint, places};
 use crate::cli::ask::best::ranking::Ranking;
 use crate::model::{Key, LoopNest, PointCounts, Winner};
 use crate::store::{ScoreRow, StoreReader};
@@ -27,12 +27,12 @@ pub(super) struct Row {
     /// Its points, if some take no part.
     pub(super) partial: Option<PointCounts>,
     /// Its best points; those for the same values stand together, best first.
-    pub(super) best: Vec<Place>,
+    pub(super) best: Vec<RankedPoint>,
 }
 
 impl Row {
     /// Its best points with their place, from 1, among those for the same values.
-    pub(super) fn numbered(&self) -> impl Iterator<Item = (usize, &Place)> {
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (usize, &RankedPoint)> {
         let same = self.best.chunk_by(|one, next| one.by == next.by);
         same.flat_map(|places| (1..).zip(places))
     }
@@ -50,7 +50,7 @@ pub(super) fn each(
     let has_kept = reader.results.kept_runs(0..nest.tasks())? > 0;
     let top = usize::try_from(top).unwrap_or(usize::MAX);
     reader.results.with_scores(ranking.group, |next_closed| {
-        let left_out = LeftOut::new(reader, ranking);
+        let left_out = LeftOutPoints::new(reader, ranking);
         let mut rows = RankedRows {
             reader,
             ranking,
@@ -89,10 +89,10 @@ struct OpenRow {
     failed: u64,
     points: PointCounts,
     /// The best points so far, and those for values, by their number.
-    best: Vec<Place>,
-    by_values: HashMap<usize, Vec<Place>>,
+    best: Vec<RankedPoint>,
+    by_values: HashMap<usize, Vec<RankedPoint>>,
     /// The point that the run has chosen.
-    own: Option<Place>,
+    own: Option<RankedPoint>,
 }
 
 struct ClosedRow {
@@ -114,7 +114,7 @@ struct RankedRows<'a, E> {
     /// Gives the closed groups of the rows' level, of which the last one is `closed`.
     next_closed: &'a mut dyn FnMut() -> Result<Option<ScoreRow>>,
     closed: Option<ScoreRow>,
-    left_out: LeftOut<'a>,
+    left_out: LeftOutPoints<'a>,
     each: E,
 }
 
@@ -140,7 +140,7 @@ impl<E: FnMut(Row, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
         Ok(OpenRow { key, closed, runs: 0, failed: 0, points, best, by_values, own: None })
     }
 
-    fn add(&mut self, row: &mut OpenRow, mut place: Place) -> Result<()> {
+    fn add(&mut self, row: &mut OpenRow, mut place: RankedPoint) -> Result<()> {
         row.runs += place.runs + place.failed;
         row.failed += place.failed;
         let is_left_out = self.left_out.has(place.key)?;
@@ -159,7 +159,7 @@ impl<E: FnMut(Row, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
         };
         // Of equal numbers, the first in grid order stays first.
         let sign = self.ranking.sign;
-        let number_of = |place: &Place| sign * place.number.unwrap_or(f64::NAN);
+        let number_of = |place: &RankedPoint| sign * place.number.unwrap_or(f64::NAN);
         let at = best.partition_point(|other| number_of(other) >= sign * number);
         if at < self.top {
             best.insert(at, place);
@@ -213,10 +213,13 @@ impl<E: FnMut(Row, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
 }
 
 /// The best points for each of some values, those first whose best is better.
-fn in_order(by_values: HashMap<usize, Vec<Place>>, sign: f64) -> impl Iterator<Item = Place> {
-    let mut lists: Vec<Vec<Place>> = by_values.into_values().collect();
-    let first = |places: &Vec<Place>| {
-        let number = |place: &Place| (sign * place.number.unwrap_or(f64::NAN), place.key);
+fn in_order(
+    by_values: HashMap<usize, Vec<RankedPoint>>,
+    sign: f64,
+) -> impl Iterator<Item = RankedPoint> {
+    let mut lists: Vec<Vec<RankedPoint>> = by_values.into_values().collect();
+    let first = |places: &Vec<RankedPoint>| {
+        let number = |place: &RankedPoint| (sign * place.number.unwrap_or(f64::NAN), place.key);
         places.first().map_or((f64::NAN, Key::ROOT), number)
     };
     lists.sort_by(|a, b| {

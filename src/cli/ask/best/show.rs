@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::ask::Sink;
 use crate::cli::ask::best::by_values::ByValues;
-use crate::cli::ask::best::places::{Place, SCORE};
+use crate::cli::ask::best::places::{RankedPoint, SCORE};
 use crate::cli::ask::best::ranking::Ranking;
 use crate::cli::ask::best::rows::{Row, each};
 use crate::job::named_json;
@@ -14,13 +14,13 @@ use crate::store::StoreReader;
 use crate::util::error::Result;
 
 /// The coordinates of a place, without those of its row.
-fn inner<'n>(nest: &'n LoopNest, row: Key, place: &Place) -> Vec<(&'n str, Value)> {
+fn inner<'n>(nest: &'n LoopNest, row: Key, place: &RankedPoint) -> Vec<(&'n str, Value)> {
     let inner = within(nest, row, nest.applying(place.key));
     inner.chain(nest.winners(place.key, &place.winners)).collect()
 }
 
 /// The same as people are shown it.
-fn shown_inner<'n>(nest: &'n LoopNest, row: Key, place: &Place) -> Vec<(&'n str, Value)> {
+fn shown_inner<'n>(nest: &'n LoopNest, row: Key, place: &RankedPoint) -> Vec<(&'n str, Value)> {
     let inner = within(nest, row, nest.shown_applying(place.key));
     inner.chain(nest.shown_winners(place.key, &place.winners)).collect()
 }
@@ -36,7 +36,7 @@ fn within<'n>(
 }
 
 /// The columns of the table.
-struct Columns<'a> {
+struct BestColumns<'a> {
     reader: &'a StoreReader,
     ranking: &'a Ranking,
     /// The loops around the rows, and those whose points are ranked or have won inside these.
@@ -55,7 +55,7 @@ pub(super) fn table(
     let loops = reader.nest().loops();
     let decided = ranking.level + reader.nest().decided(ranking.level);
     let name = |level: usize| loops[level].name.as_str();
-    let columns = Columns {
+    let columns = BestColumns {
         reader,
         ranking,
         outer: (0..ranking.group).map(name).collect(),
@@ -91,7 +91,7 @@ pub(super) fn table(
     }
 }
 
-impl Columns<'_> {
+impl BestColumns<'_> {
     fn header(&self, by: Option<&ByValues>) -> Vec<(String, bool)> {
         let texts = |names: &[&str]| -> Vec<(String, bool)> {
             names.iter().map(|name| (name.to_string(), false)).collect()
@@ -124,7 +124,13 @@ impl Columns<'_> {
         cells
     }
 
-    fn cells(&self, row: &Row, at: usize, place: &Place, by: Option<&ByValues>) -> Vec<String> {
+    fn cells(
+        &self,
+        row: &Row,
+        at: usize,
+        place: &RankedPoint,
+        by: Option<&ByValues>,
+    ) -> Vec<String> {
         let nest = self.reader.nest();
         let number = |number: Option<f64>| {
             number.map(|number| in_words(&Value::Float(number))).unwrap_or_default()
@@ -182,7 +188,7 @@ pub(super) fn as_json(
     row: &Row,
 ) -> Result<Json> {
     let number = |number: Option<f64>| number.map(|number| Value::Float(number).to_json());
-    let place = |(at, place): (usize, &Place)| {
+    let place = |(at, place): (usize, &RankedPoint)| {
         let inner = inner(reader.nest(), row.key, place);
         let value = match place.is_plain {
             true => number(place.score),
