@@ -78,11 +78,12 @@ fn people_are_shown_labels() {
     assert_eq!(rows(&table), expected);
     let over_mpi = desk.run(mpirun(3), &["job.toml", "--out", "mpi"]).exits(0);
     assert_eq!(rows(&over_mpi.stdout), expected);
-    let best = desk.says(&["best", "out", "--top", "2"]);
+    let best = desk.says(&["best", "out", "--top", "3"]);
     assert_eq!(rows(&best)[0], ["subject", "place", "case", "alpha", "mean score", "runs"]);
     assert_eq!(rows(&best)[1][..5], ["sub-001", "1", "02 of 2.5", "alpha 2.5e-01", "3.875"]);
+    assert_eq!(rows(&best)[2][..5], ["sub-001", "2", "02 of 2.5", "alpha 1.0e+00", "2"]);
     // Where a loop does not apply there is neither a point nor a label. The cell is as the table has it.
-    assert_eq!(rows(&best)[2], ["sub-001", "2", "01 of 1.50", "-6", "2"]);
+    assert_eq!(rows(&best)[3], ["sub-001", "3", "01 of 1.50", "-6", "2"]);
     let runs = desk.says(&["runs", "out", "--where", "task in (1, 8)"]);
     assert_eq!(rows(&runs)[1][..5], ["1", "sub-001", "01 of 1.50", "a2", "ok"]);
     assert_eq!(rows(&runs)[2][..5], ["8", "sub-02", "02 of 2.5", "alpha 1.0e+00", "b1"]);

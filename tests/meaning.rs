@@ -151,7 +151,10 @@ fn nan_is_a_failed_run_and_never_the_best() {
     let desk = python_job(code, "", TWO_LOOPS);
     let ran = desk.run_job().exits(100);
     assert_eq!(ran.groups()[0]["status"], "incomplete");
-    assert_eq!(ran.groups()[0]["error"], "1 of 4 points without a result");
+    assert_eq!(
+        ran.groups()[0]["error"],
+        "1 of 4 points without a result (require = 0.75 in loop 'param' or in [crunch] would allow that)"
+    );
     assert_eq!(ran.groups()[0]["all_runs"], json!([0.0, 1.0, 2.0, null]));
     assert_eq!(
         desk.sql("SELECT DISTINCT error FROM all_runs WHERE status = 'failed'"),

@@ -115,8 +115,8 @@ fn the_best_names_what_applies() {
         .map(|line| line.split_whitespace().map(String::from).collect())
         .collect();
     assert_eq!(rows[0], ["dataset", "model", "alpha", "depth", "mean", "score", "runs"]);
-    assert_eq!(rows[1], ["1", "forest", "4", "40.5", "4"]);
-    assert_eq!(rows[2], ["2", "ridge", "10", "100.5", "6"]);
+    assert_eq!(rows[1], ["1", "forest", "4", "40.5", "2"]);
+    assert_eq!(rows[2], ["2", "ridge", "10", "100.5", "2"]);
     let found: Json =
         serde_json::from_str(&desk.says(&["best", "out", "--format", "json"])).unwrap();
     assert_eq!(found[0]["best"][0]["coordinates"], forest);

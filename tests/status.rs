@@ -276,7 +276,11 @@ fn a_straggler_is_told_of_and_watched_in_any_terminal() {
     );
     desk.run(mpirun(3), &["run", "job.toml", "--out", "out", "--keep"]).exits(100);
     let mut terminal = Terminal::watch(&desk);
-    terminal.until(&["job: complete", "incomplete: 1 of 40", "40 of 40, 1 failed"]);
+    terminal.until(&[
+        "job: finished, but not complete",
+        "incomplete: 1 of 40",
+        "40 of 40, 1 failed",
+    ]);
     terminal.press("q");
     terminal.end();
 }
@@ -439,7 +443,11 @@ fn watch_has_a_page_of_failures_and_fits_sixty_columns() {
     assert!(shown.find("licence") < shown.find("status: 4"), "the commonest first: {shown}");
     // It follows the run.
     desk.write("go", "");
-    terminal.until(&["job: complete", "failures: 4 of 12 runs", "3 runs, first task 0: "]);
+    terminal.until(&[
+        "job: finished, but not complete",
+        "failures: 4 of 12 runs",
+        "3 runs, first task 0: ",
+    ]);
     terminal.press("f");
     terminal.until(&["groups", "incomplete: "]);
     terminal.press("q");

@@ -74,7 +74,8 @@ fn failed_runs_cost_only_themselves_and_summarize_knows_them() {
         })
     };
     let strict = run(nest().reduce(|runs: &Runs<Fit>| runs.len()), 2).unwrap();
-    let incomplete = "3 of 5 points without a result".to_string();
+    let incomplete =
+        "3 of 5 points without a result (Study::require(0.4) would allow that)".to_string();
     assert_eq!(values(&strict), [Err(incomplete), Ok(5)]);
     let failures = strict.runs(&strict.summaries[0]).unwrap();
     assert_eq!(failures[1], Err("no convergence".to_string()));

@@ -3,46 +3,35 @@
 //! A group keeps only what its fold still needs. Where the order matters, items are folded in grid order, as soon
 //! as all slots before them are filled; those that arrive early are buffered, as numbers where that will do.
 
+mod open_group;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::master::GroupView;
-use crate::master::early_numbers::EarlyNumbers;
 use crate::model::{
-    Completeness, Fold, FoldOrder, Folded, GroupSummary, Key, LoopNest, ResultValue, RunBatch,
-    Scored, SlotResult, Value, Winner, choose,
+    Completeness, Folded, GroupSummary, Key, LoopNest, PointCounts, Reduce, RunBatch, Scored,
+    SlotResult, Winner, choose,
 };
+use open_group::{EndedGroup, OpenGroup};
 
 #[derive(Debug)]
 pub(super) struct OpenGroups {
     nest: LoopNest,
     require: Completeness,
     open: BTreeMap<Key, OpenGroup>,
-    /// Groups that the user's function is reducing, with their number of runs and failures.
-    away: BTreeMap<Key, (u64, u64)>,
+    /// Groups that the user's function is reducing.
+    away: BTreeMap<Key, AwayGroup>,
     /// Values of the user's function from earlier starts.
     known: BTreeMap<Key, Scored>,
 }
 
+/// A group that the user's function is reducing.
 #[derive(Debug)]
-struct OpenGroup {
-    fold: Fold,
-    /// How many slots are filled.
-    filled: u64,
-    /// The first slot not folded yet, where the order matters.
-    next: u64,
-    numbers: EarlyNumbers,
-    items: BTreeMap<u64, Early>,
+struct AwayGroup {
     runs: u64,
     failed: u64,
-}
-
-/// Whole items, buffered until the slots before them are filled.
-#[derive(Debug)]
-enum Early {
-    Item(SlotResult),
-    /// Plain numbers of consecutive slots.
-    Numbers(Vec<f64>),
+    partial: Option<PointCounts>,
 }
 
 /// A group that has closed.
@@ -164,23 +153,28 @@ impl OpenGroups {
     ) -> Option<SlotResult> {
         let (runs, failed) = (group.runs, group.failed);
         let own = self.nest.loops()[key.level].require;
-        let result = match group.close(self.nest.group_size(key), own.unwrap_or(self.require)) {
+        let size = self.nest.group_size(key);
+        let allowing = |fraction| allowing(&self.nest, key.level, fraction);
+        let EndedGroup { folded, points, chooses, partial } =
+            group.close(size, own.unwrap_or(self.require), allowing);
+        let result = match folded {
             Err(why) => Err(why),
             Ok(Folded::Value(scored)) => Ok(scored),
             Ok(Folded::Candidates(rule, candidates)) => choose(&self.nest, key, &rule, candidates),
             Ok(Folded::Items(items)) => match self.known.remove(&key) {
                 Some(scored) => Ok(scored),
                 None => {
-                    self.away.insert(key, (runs, failed));
+                    self.away.insert(key, AwayGroup { runs, failed, partial });
                     closed.push(ClosedGroup::Outside(key, items));
                     return None;
                 }
             },
         };
-        let result = self.with_winners(key, result);
-        let item = SlotResult { result: self.outwards(key, &result), runs, failed };
+        let result = self.with_winners(key, result).map(|scored| Scored { partial, ..scored });
+        let points = if chooses { points } else { PointCounts::one(result.is_ok()) };
+        let (is_partial, outwards) = (partial.is_some(), self.outwards(key, &result));
         closed.push(ClosedGroup::Summary(GroupSummary { key, result, runs, failed }));
-        Some(item)
+        Some(SlotResult { result: outwards, runs, failed, points, is_partial })
     }
 
     /// A group's result with the winning point of each loop whose runs went into it.
@@ -212,9 +206,12 @@ impl OpenGroups {
         result: Result<Scored, String>,
         closed: &mut Vec<ClosedGroup>,
     ) {
-        let Some((runs, failed)) = self.away.remove(&key) else { return };
+        let Some(AwayGroup { runs, failed, partial }) = self.away.remove(&key) else { return };
         self.forget(key);
-        let item = SlotResult { result: self.outwards(key, &result), runs, failed };
+        let result = result.map(|scored| Scored { partial, ..scored });
+        let points = PointCounts::one(result.is_ok());
+        let (is_partial, outwards) = (partial.is_some(), self.outwards(key, &result));
+        let item = SlotResult { result: outwards, runs, failed, points, is_partial };
         closed.push(ClosedGroup::Summary(GroupSummary { key, result, runs, failed }));
         self.put(key, item, closed);
     }
@@ -251,108 +248,14 @@ fn group_at<'a>(
     open.entry(key).or_insert_with(|| OpenGroup::new(nest, key))
 }
 
-impl OpenGroup {
-    fn new(nest: &LoopNest, key: Key) -> OpenGroup {
-        let reduce = nest.loops()[key.level].reduce.as_ref().expect("an inner loop reduces");
-        OpenGroup {
-            fold: Fold::new(reduce, key.level),
-            filled: 0,
-            next: 0,
-            numbers: EarlyNumbers::default(),
-            items: BTreeMap::new(),
-            runs: 0,
-            failed: 0,
+/// What lets a group over this loop count of whose points only a fraction has a result.
+fn allowing(nest: &LoopNest, level: usize, fraction: f64) -> String {
+    let l = &nest.loops()[level];
+    match (&l.reduce, l.require) {
+        (Some(Reduce::Native), _) => format!("Study::require({fraction}) would allow that"),
+        (_, Some(_)) => format!("require = {fraction} in loop '{}' would allow that", l.name),
+        (_, None) => {
+            format!("require = {fraction} in loop '{}' or in [crunch] would allow that", l.name)
         }
     }
-
-    fn put(&mut self, slot: u64, item: SlotResult) {
-        self.runs += item.runs;
-        self.failed += item.failed;
-        self.filled += 1;
-        match self.fold.order() {
-            FoldOrder::Any => self.fold.push(slot, item),
-            FoldOrder::Numbers | FoldOrder::Items if slot == self.next => {
-                self.fold.push(slot, item);
-                self.next += 1;
-                self.catch_up();
-            }
-            // A number, or none at all: one without a score, or a record, waits as it is.
-            FoldOrder::Numbers if item.result.as_ref().is_none_or(is_number) => {
-                self.numbers.put(slot, item.result.and_then(|scored| scored.score));
-            }
-            FoldOrder::Numbers | FoldOrder::Items => {
-                self.items.insert(slot, Early::Item(item));
-            }
-        }
-    }
-
-    fn put_numbers(&mut self, slot: u64, count: u64, scores: &mut impl Iterator<Item = f64>) {
-        self.runs += count;
-        self.filled += count;
-        let scores = scores.take(count as usize);
-        match self.fold.order() {
-            FoldOrder::Any => self.fold.push_numbers(slot, scores),
-            FoldOrder::Numbers | FoldOrder::Items if slot == self.next => {
-                self.fold.push_numbers(slot, scores);
-                self.next += count;
-                self.catch_up();
-            }
-            FoldOrder::Numbers => self.numbers.put_all(slot, scores),
-            FoldOrder::Items => {
-                self.items.insert(slot, Early::Numbers(scores.collect()));
-            }
-        }
-    }
-
-    /// Folds buffered items whose turn has come.
-    fn catch_up(&mut self) {
-        loop {
-            if !self.numbers.is_empty() {
-                let fold = &mut self.fold;
-                self.next = self.numbers.take(self.next, |slot, number| {
-                    if let Some(number) = number {
-                        fold.push_numbers(slot, std::iter::once(number));
-                    }
-                });
-            }
-            let early = if self.items.is_empty() { None } else { self.items.remove(&self.next) };
-            match early {
-                None => return,
-                Some(Early::Item(item)) => {
-                    self.fold.push(self.next, item);
-                    self.next += 1;
-                }
-                Some(Early::Numbers(numbers)) => {
-                    let count = numbers.len() as u64;
-                    self.fold.push_numbers(self.next, numbers.into_iter());
-                    self.next += count;
-                }
-            }
-        }
-    }
-
-    /// The best score so far and its point; the first of equal ones. `None` if the fold is neither max nor min.
-    fn best_so_far(&self, nest: &LoopNest, key: Key) -> Option<(f64, Vec<Winner>)> {
-        let (slot, scored) = self.fold.best()?;
-        Some((scored.score?, [nest.winning(key, slot), scored.best.clone()].concat()))
-    }
-
-    fn close(self, size: u64, require: Completeness) -> Result<Folded, String> {
-        let counted = self.fold.count();
-        let needs_one = self.fold.needs_one();
-        if !require.is_met(counted, size) || counted == 0 && needs_one {
-            let missing = format!("{} of {size} points without a result", size - counted);
-            return Err(match self.fold.uncounted() {
-                Some(why) => format!("{missing}: {why}"),
-                None => missing,
-            });
-        }
-        self.fold.finish()
-    }
-}
-
-/// Whether a result is one number, for which 8 bytes are enough.
-fn is_number(result: &Scored) -> bool {
-    result.score.is_some()
-        && matches!(&result.value, ResultValue::Tree(value) if !matches!(value, Value::Record(_)))
 }

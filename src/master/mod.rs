@@ -407,8 +407,7 @@ impl Master {
         for closed in self.closed.drain(..) {
             actions.push(match closed {
                 ClosedGroup::Summary(summary) => {
-                    self.tally.closed += 1;
-                    self.tally.incomplete += u64::from(summary.result.is_err());
+                    self.tally.close(&summary);
                     Action::Close(Box::new(summary))
                 }
                 ClosedGroup::Outside(key, items) if self.policy.reduce_on_workers => {

@@ -68,7 +68,37 @@ impl Completeness {
             Completeness::Fraction(fraction) => counted as f64 >= fraction * size as f64 - 1e-9,
         }
     }
+
+    /// A short fraction with which `counted` of `size` points are enough, if there are any.
+    pub(crate) fn allowing(counted: u64, size: u64) -> Option<f64> {
+        let exact = counted as f64 / size as f64;
+        let rounded = (2..=12).map(|digits| {
+            let tens = 10f64.powi(digits);
+            (exact * tens + 1e-9).floor() / tens
+        });
+        let is_met = |fraction: &f64| Completeness::Fraction(*fraction).is_met(counted, size);
+        rounded.into_iter().find(|fraction| *fraction > 0.0 && is_met(fraction))
+    }
 }
 
 /// How long a result may wait for the rest of its batch. A task that runs longer than this is long.
 pub(crate) const LONG: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_fraction_allows_what_is_there() {
+        for (counted, size, fraction) in [
+            (114, 120, Some(0.95)),
+            (2, 3, Some(0.66)),
+            (29, 100, Some(0.29)),
+            (1, 1000, Some(0.001)),
+            (999_999, 1_000_000, Some(0.99)),
+            (0, 3, None),
+        ] {
+            assert_eq!(Completeness::allowing(counted, size), fraction);
+        }
+    }
+}

@@ -4,11 +4,14 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
 
 use crate::model::key::Key;
 use crate::model::value::Value;
 use crate::model::value::json_text::JsonText;
 use crate::util::shared_bytes;
+#[cfg(feature = "cli")]
+use crate::util::text::count;
 
 /// A range of tasks given to one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +98,61 @@ pub(crate) struct Scored {
     /// The encoded Rust value, if crunch or the reduction is the user's Rust function.
     #[serde(deserialize_with = "shared_bytes::deserialize")]
     pub(crate) typed: Bytes,
+    /// Of a group whose value rests on less than it could: its points.
+    #[serde(skip)]
+    pub(crate) partial: Option<PointCounts>,
+}
+
+/// The points of a group; where it chooses the best, those of all loops that do so without a break.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PointCounts {
+    /// Those that the group's value rests on.
+    pub(crate) counted: u64,
+    /// Those without a result.
+    pub(crate) failed: u64,
+    /// Those with a result that took no part: it lacks the number that is compared, or too few of its own group
+    /// have one.
+    pub(crate) left_out: u64,
+}
+
+impl PointCounts {
+    /// One point, with a result or without.
+    pub(crate) fn one(has_result: bool) -> PointCounts {
+        let counted = u64::from(has_result);
+        PointCounts { counted, failed: 1 - counted, left_out: 0 }
+    }
+
+    /// Adds points, which count or not.
+    pub(crate) fn add(&mut self, points: PointCounts, counts: bool) {
+        *(if counts { &mut self.counted } else { &mut self.left_out }) += points.counted;
+        self.failed += points.failed;
+        self.left_out += points.left_out;
+    }
+
+    pub(crate) fn all(self) -> u64 {
+        self.counted + self.failed + self.left_out
+    }
+
+    pub(crate) fn lacks_some(self) -> bool {
+        self.counted < self.all()
+    }
+
+    pub(crate) fn to_json(self) -> Json {
+        let PointCounts { counted, failed, left_out } = self;
+        json!({ "counted": counted, "failed": failed, "left_out": left_out })
+    }
+
+    /// What a best is the best of: `best of 114 of 120, 6 failed`.
+    #[cfg(feature = "cli")]
+    pub(crate) fn of_best(self) -> String {
+        let mut words = format!("best of {} of {}", count(self.counted), count(self.all()));
+        for (number, what) in [(self.failed, "failed"), (self.left_out, "left out")] {
+            if number > 0 {
+                words += &format!(", {} {what}", count(number));
+            }
+        }
+        words
+    }
 }
 
 /// The value of a result: a tree, or its JSON if it is large.
@@ -200,6 +258,31 @@ pub(crate) struct GroupSummary {
     pub(crate) failed: u64,
 }
 
+impl GroupSummary {
+    /// Whether its value can be used: `complete`, `partial` where it rests on less than it could, and `incomplete`
+    /// where it has none.
+    pub(crate) fn state(&self) -> &'static str {
+        match &self.result {
+            Err(_) => "incomplete",
+            // Stores of earlier versions do not say which points these runs belong to.
+            Ok(scored) if scored.partial.is_some() || self.failed > 0 => "partial",
+            Ok(_) => "complete",
+        }
+    }
+
+    /// Its points, if its value rests on less than it could.
+    pub(crate) fn partial(&self) -> Option<PointCounts> {
+        self.result.as_ref().ok()?.partial
+    }
+
+    /// The same if it is a best, and some of the points could not win.
+    #[cfg(feature = "cli")]
+    pub(crate) fn best_of(&self) -> Option<PointCounts> {
+        let scored = self.result.as_ref().ok().filter(|scored| !scored.best.is_empty())?;
+        scored.partial.filter(|points| points.lacks_some())
+    }
+}
+
 /// Progress counters of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -217,8 +300,19 @@ pub(crate) struct Tally {
     pub(crate) closed: u64,
     /// Groups that closed without a value.
     pub(crate) incomplete: u64,
+    /// Groups that closed with a value that rests on less than all their points.
+    pub(crate) partial: u64,
     /// Results of duplicated tasks that did not count.
     pub(crate) dropped: u64,
     /// Results of stale attempts, and invalid reports.
     pub(crate) refused: u64,
+}
+
+impl Tally {
+    /// Counts a group that has closed.
+    pub(crate) fn close(&mut self, summary: &GroupSummary) {
+        self.closed += 1;
+        self.incomplete += u64::from(summary.result.is_err());
+        self.partial += u64::from(summary.partial().is_some());
+    }
 }

@@ -56,19 +56,23 @@ fn named(job: &Job, task: u64) -> String {
 
 /// Says how many runs have failed and why: the commonest messages, and how to see the others.
 pub(crate) fn tell(job: &Job, results: &Results, folder: Option<&Path>, tally: Tally) {
-    let Tally { failed, incomplete, .. } = tally;
-    let groups = match incomplete {
-        0 => String::new(),
-        1 => ", 1 group is incomplete".to_string(),
-        many => format!(", {} groups are incomplete", count(many)),
-    };
+    let Tally { failed, incomplete, partial, .. } = tally;
+    let mut groups = String::new();
+    for (number, what) in [(incomplete, "incomplete"), (partial, "partial")] {
+        groups += &match number {
+            0 => String::new(),
+            1 => format!(", 1 group is {what}"),
+            many => format!(", {} groups are {what}", count(many)),
+        };
+    }
     let of_all = things(job.nest.tasks(), "run");
     let Some(folder) = folder else {
         let how = "run it without --no-store to see why";
         return log::warn!("{} of {of_all} failed{groups}; {how}", count(failed));
     };
     if failed == 0 {
-        let why = results.first_incomplete().ok().flatten().unwrap_or_default();
+        let why = results.first_incomplete().ok().flatten();
+        let why = why.unwrap_or("of some points there is no number to compare".to_string());
         return log::warn!("0 of {of_all} failed{groups}: {}", beginning(&why, LONGEST));
     }
     let (stored, kinds) = match results.failed_runs(MOST) {

@@ -64,6 +64,7 @@ pub(crate) struct RunResult {
 impl Tally {
     /// The exit code of the process.
     pub(crate) fn exit(self) -> Exit {
-        if self.failed + self.incomplete == 0 { Exit::Complete } else { Exit::SomeFailed }
+        let gaps = self.failed + self.incomplete + self.partial;
+        if gaps == 0 { Exit::Complete } else { Exit::SomeFailed }
     }
 }

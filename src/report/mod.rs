@@ -27,17 +27,32 @@ mod for_cli {
     pub(crate) use super::text::cells::{called, cell as in_words};
     pub(crate) use super::text::csv::Rows;
     pub(crate) use super::text::lines::Lines;
+    pub(crate) use super::text::score_heading::{folded, score_column};
     pub(crate) use super::text::table::{in_a_line, table};
     pub(crate) use crate::util::text::beginning;
 }
 
 /// The status of a row: of a run or of a group.
 fn status(results: &Results, summary: &GroupSummary) -> &'static str {
-    let is_run = summary.key.level == results.nest().depth();
-    match (&summary.result, is_run) {
+    match (&summary.result, summary.key.level == results.nest().depth()) {
         (Ok(_), true) => "ok",
         (Err(_), true) => "failed",
-        (Ok(_), false) => "complete",
-        (Err(_), false) => "incomplete",
+        (_, false) => summary.state(),
+    }
+}
+
+/// The status of a row that rests on less than it could.
+#[cfg(feature = "cli")]
+const PARTIAL: &str = "partial";
+
+/// What is to be said beside a row: what its best is the best of, if points are missing, and why it has no value.
+#[cfg(feature = "cli")]
+fn remark(results: &Results, summary: &GroupSummary) -> String {
+    let status = status(results, summary);
+    match (&summary.result, summary.best_of()) {
+        (Err(error), _) => format!("{status}: {}", in_a_line(error)),
+        (Ok(_), Some(points)) => points.of_best(),
+        _ if status == PARTIAL => status.to_string(),
+        _ => String::new(),
     }
 }

@@ -72,6 +72,26 @@ impl Results {
         Ok(found)
     }
 
+    /// The first groups at a level that have no value, from a number on; at most so many.
+    pub(crate) fn incomplete_groups(
+        &self,
+        level: usize,
+        from: u64,
+        most: usize,
+    ) -> Result<Vec<u64>> {
+        let sql =
+            "SELECT number FROM groups WHERE level = ?1 AND number >= ?2 AND error IS NOT NULL
+                   ORDER BY number LIMIT ?3";
+        let mut found = Vec::new();
+        let which = params![level as i64, from as i64, most as i64];
+        let read = |row: &Row| row.get::<_, i64>(0).map(Ok);
+        self.query(sql, which, read, |number| {
+            found.push(number as u64);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     fn add_functions(&self) -> Result<(), SqlError> {
         let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
         let keys = self.keys.clone();

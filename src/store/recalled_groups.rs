@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::model::{GroupSummary, Key, LoopNest, Scored};
 use crate::store::row_reader::GROUP;
-use crate::store::{OpenStore, rows, storing};
+use crate::store::{OpenStore, partial_groups, rows, storing};
 use crate::util::error::Result;
 
 /// The summaries of a store whose runs are being read. Unless it is finished, they stay as they were.
@@ -28,6 +28,8 @@ impl OpenStore {
                 &format!("DELETE FROM groups WHERE failed > 0 OR level NOT IN ({kept})"),
                 [],
             )?;
+            batch.execute_batch(partial_groups::TABLE)?;
+            partial_groups::clear(&batch)?;
             Ok(batch)
         };
         let batch = begin().map_err(|error| storing(&self.path, &error))?;
@@ -70,7 +72,8 @@ impl RecalledGroups<'_> {
     /// Writes the summary of a group, unless it is there.
     pub(crate) fn close(&mut self, summary: &GroupSummary) -> Result<()> {
         if self.last.contains(&(summary.key, true)) {
-            return Ok(());
+            let put = partial_groups::put(&self.batch, summary);
+            return put.map(drop).map_err(|error| storing(&self.store.path, &error));
         }
         let reader = self.store.reader();
         let put = rows::put_summary(&self.batch, reader.results, summary)?;

@@ -46,6 +46,8 @@ pub(crate) struct Results {
     native: bool,
     /// Whether summaries and runs have all values, or name the files of large ones.
     loads_large: bool,
+    /// Whether any group is partial, once that was looked for.
+    pub(super) has_partial: OnceCell<bool>,
     /// The crunch of the last start, if runs of several are there.
     pub(super) latest_crunch: Option<i64>,
     /// Set once the connection has the function `has_task`, which cannot be added again while rows are read.
@@ -70,8 +72,17 @@ impl Results {
         native: bool,
     ) -> Results {
         let latest_crunch = starts::latest_of_several(&connection).ok().flatten();
-        let (loads_large, has_task) = (false, OnceCell::new());
-        Results { path, connection, keys, nest, native, loads_large, latest_crunch, has_task }
+        Results {
+            path,
+            connection,
+            keys,
+            nest,
+            native,
+            loads_large: false,
+            has_partial: OnceCell::new(),
+            latest_crunch,
+            has_task: OnceCell::new(),
+        }
     }
 
     /// The same with all values in summaries and runs, however large: their files may go with this process.
@@ -151,14 +162,22 @@ impl Results {
         &self,
         level: usize,
         numbers: std::ops::Range<u64>,
-        each: impl FnMut(GroupSummary) -> Result<()>,
+        mut each: impl FnMut(GroupSummary) -> Result<()>,
     ) -> Result<()> {
         let sql = format!(
             "SELECT {GROUP} FROM groups
              WHERE level = ?1 AND number >= ?2 AND number < ?3 ORDER BY number"
         );
         let range = params![level as i64, numbers.start as i64, numbers.end as i64];
-        self.query(&sql, range, |row| self.reader().summary(row, level), each)
+        self.query(
+            &sql,
+            range,
+            |row| self.reader().summary(row, level),
+            |mut summary| {
+                self.mark_partial(&mut summary)?;
+                each(summary)
+            },
+        )
     }
 
     /// Calls `each` with the summary of one group, if it is closed.
@@ -170,7 +189,8 @@ impl Results {
             &sql,
             place,
             |row| self.reader().summary(row, key.level),
-            |summary| {
+            |mut summary| {
+                self.mark_partial(&mut summary)?;
                 each(summary);
                 Ok(())
             },

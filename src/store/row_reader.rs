@@ -133,7 +133,7 @@ impl Reader<'_> {
         }
         let best = winners(best.as_deref());
         let typed = if self.native { exact } else { Bytes::new() };
-        Ok(Ok(Ok(Scored { score, value, best, typed })))
+        Ok(Ok(Ok(Scored { score, value, best, typed, partial: None })))
     }
 
     /// The error message for a damaged row, with the command that removes it.

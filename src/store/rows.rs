@@ -11,8 +11,8 @@ use rusqlite::{Connection, ToSql, params};
 use serde_json::json;
 
 use crate::model::{GroupSummary, ResultValue, RunBatch, RunError, Scored, Value};
-use crate::store::large;
 use crate::store::row_keys::RowKeys;
+use crate::store::{large, partial_groups};
 use crate::util::error::Result;
 use crate::wire::codec;
 
@@ -324,7 +324,7 @@ pub(crate) fn put_summary(
     let sum = columns.sum([summary.key.index as i64, runs, failed]);
     let sql = "INSERT OR REPLACE INTO groups (level, number, score, value, best, error, runs, failed, exact, sum)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-    Ok(store.prepare_cached(sql).and_then(|mut sql| {
+    let put = store.prepare_cached(sql).and_then(|mut sql| {
         sql.execute(params![
             summary.key.level as i64,
             summary.key.index as i64,
@@ -337,7 +337,8 @@ pub(crate) fn put_summary(
             columns.exact,
             sum,
         ])
-    }))
+    });
+    Ok(put.and_then(|_| partial_groups::put(store, summary)))
 }
 
 /// A run as its row has it.

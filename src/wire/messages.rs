@@ -105,6 +105,7 @@ mod tests {
             .into(),
             best: vec![Winner { level: 1, slot: 7 }],
             typed: Bytes::from_static(&[1, 2]),
+            partial: None,
         };
         let mut runs = RunBatch::default();
         runs.restart(u64::MAX - 3, 2, 1.5);

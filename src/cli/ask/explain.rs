@@ -149,11 +149,7 @@ fn state(history: &History, now: bool) -> &'static str {
 }
 
 fn group_state(group: &Option<GroupSummary>) -> &'static str {
-    match group {
-        Some(GroupSummary { result: Ok(_), .. }) => "complete",
-        Some(_) => "incomplete",
-        None => "open",
-    }
+    group.as_ref().map_or("open", GroupSummary::state)
 }
 
 fn text(facts: &TaskFacts) -> String {

@@ -11,7 +11,10 @@ use crate::model::JobPart;
 use crate::rank0::status::{Life, Liveness, RunState, Status};
 use crate::report::text::words;
 use crate::store::{Folder, StoreReader};
-use crate::util::error::{Error, Result};
+use crate::util::error::{Error, Exit, Result};
+
+/// The exit code of a job that did all its runs, some of which failed.
+const GAPS: u8 = Exit::SomeFailed as u8;
 
 /// The state of a run, and whether it is still running.
 pub(super) struct Standing {
@@ -212,7 +215,7 @@ pub(super) fn headline(standing: &Standing) -> String {
 }
 
 pub(super) fn state(standing: &Standing) -> String {
-    let Status { state, host, process, words, .. } = &standing.status;
+    let Status { state, exit_code, host, process, words, .. } = &standing.status;
     let why = words.as_ref().map_or(String::new(), |words| format!(" ({words})"));
     match &standing.life {
         Life::Alive if standing.has_parts() => format!("{}{why}", state.name()),
@@ -223,6 +226,9 @@ pub(super) fn state(standing: &Standing) -> String {
             "{}{why}, but process {process} on {host} has been silent for {seconds:.0} s",
             state.name()
         ),
+        Life::Ended if *state == RunState::Complete && *exit_code == Some(GAPS) => {
+            format!("finished, but not complete{why}")
+        }
         Life::Ended => format!("{}{why}", state.name()),
         Life::Died(why) => format!("HAS DIED: {why}"),
     }

@@ -99,7 +99,9 @@ pub(super) fn group(group: &GroupStatus) -> Vec<String> {
     let failed =
         if group.failed > 0 { format!(", {} failed", group.failed) } else { String::new() };
     let runs = format!("{there} of {}{failed}", words::things(group.all, "run"));
-    let partial = if group.partial { "partial" } else { "" };
+    // A group that has closed rests on what is there, as require allows.
+    let is_partial = group.partial || group.error.is_none() && group.failed > 0;
+    let partial = if is_partial { "partial" } else { "" };
     let place = if place.is_empty() { "all".to_string() } else { place };
     vec![place, score, in_a_row(&group.best, &group.labels), runs, partial.to_string()]
 }

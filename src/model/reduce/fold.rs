@@ -2,34 +2,14 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::model::reduce::Reduce;
 use crate::model::reduce::accumulator::{Accumulator, NumberFold};
 use crate::model::reduce::best_rule::BestRule;
 use crate::model::reduce::field_table::{FieldTable, foldable, number, number_at};
 use crate::model::reduce::fold_list::{FoldList, SCORE};
+use crate::model::reduce::slot_result::SlotResult;
 use crate::model::results::{ResultValue, Scored, Winner};
 use crate::model::value::Value;
-
-/// The result in a slot of a group: of a run, or of a closed inner group.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SlotResult {
-    /// The value; `None` if the run failed or the group is incomplete.
-    pub(crate) result: Option<Scored>,
-    /// Number of successful runs below it.
-    pub(crate) runs: u64,
-    /// Number of failed runs below it.
-    pub(crate) failed: u64,
-}
-
-impl SlotResult {
-    /// From a run's value, if it succeeded.
-    pub(crate) fn of_run(result: Option<Scored>) -> SlotResult {
-        let runs = u64::from(result.is_some());
-        SlotResult { result, runs, failed: 1 - runs }
-    }
-}
 
 /// What a fold needs of an item whose slot is not the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +106,11 @@ impl Fold {
     /// Why the first of the items that have a value and do not count does not.
     pub(crate) fn uncounted(&self) -> Option<&str> {
         self.uncounted.as_ref().map(|(_, why)| why.as_str())
+    }
+
+    /// Whether it chooses one of its items.
+    pub(crate) fn chooses(&self) -> bool {
+        matches!(self.state, FoldState::Best { .. } | FoldState::Candidates { .. })
     }
 
     /// For max and min: the slot of the best score so far, and what is there.
@@ -258,8 +243,7 @@ impl Fold {
             FoldState::Count => self.count += numbers.count() as u64,
             _ => {
                 for (slot, score) in (first..).zip(numbers) {
-                    let result = Some(Scored::number(score));
-                    self.push(slot, SlotResult { result, runs: 1, failed: 0 });
+                    self.push(slot, SlotResult::of_run(Some(Scored::number(score))));
                 }
             }
         }
@@ -406,7 +390,7 @@ mod tests {
         let mut fold = Fold::new(&reduce, 1);
         for (slot, score) in scores.iter().enumerate() {
             let result = score.map(Scored::number);
-            fold.push(slot as u64, SlotResult { result, runs: 1, failed: 0 });
+            fold.push(slot as u64, SlotResult::of_run(result));
         }
         if fold.count() == 0 && reduce != Reduce::Count {
             return None;
@@ -445,7 +429,7 @@ mod tests {
             let mut one_by_one = Fold::new(&Reduce::named(name).unwrap(), 1);
             for (slot, number) in (0..).zip(numbers) {
                 let result = Some(Scored::number(number));
-                one_by_one.push(slot, SlotResult { result, runs: 1, failed: 0 });
+                one_by_one.push(slot, SlotResult::of_run(result));
             }
             let mut in_parts = Fold::new(&Reduce::named(name).unwrap(), 1);
             for (at, part) in (0..).step_by(3).zip(numbers.chunks(3)) {

@@ -11,6 +11,7 @@ mod fold_list;
 mod names;
 #[cfg(any(feature = "cli", feature = "jobs"))]
 mod parse;
+mod slot_result;
 mod spelling;
 
 use std::sync::Arc;
@@ -20,9 +21,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) use accumulator::NumberFold;
 pub(crate) use best_rule::{BestRule, Tolerance};
 pub(crate) use field_table::number_at;
-pub(crate) use fold::{Fold, FoldOrder, Folded, SlotResult};
+pub(crate) use fold::{Fold, FoldOrder, Folded};
 pub(crate) use fold_list::FoldList;
 pub(crate) use names::name_fields;
+pub(crate) use slot_result::SlotResult;
 
 /// How a loop's points fold into one value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -89,6 +89,9 @@ fn scores(landscape: &Landscape, family: &Family, axis: &Axis) -> Result<String>
     if !family.name.is_empty() {
         title += &format!(" ({})", family.name);
     }
+    if landscape.partial > 0 {
+        title += ", * of the points that are there";
+    }
     let lines: Vec<Vec<Option<(f64, f64)>>> = family.panels.iter().map(line).collect();
     let paper = Paper { x: axis, y: &title, width: 720, height: 400 };
     let dots = matches!(axis.scale, Scale::Categories(_)) || places.len() <= 60;

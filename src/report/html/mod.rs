@@ -12,13 +12,14 @@ mod table;
 mod timings;
 mod words;
 
+use crate::model::PointCounts;
 use crate::report::Rows;
 use crate::report::model::durations::DurationStats;
 use crate::report::model::failures::Failures;
 use crate::report::model::landscape::{Landscape, ScoreList};
 use crate::report::model::timeline::{ReadAttempts, StartTimeline, sessions};
 use crate::store::{Attempt, StoreReader};
-use crate::util::error::Result;
+use crate::util::error::{Exit, Result};
 pub(crate) use charts::{COLOURS, FAILED};
 pub(crate) use page::page;
 
@@ -27,6 +28,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) reader: &'a StoreReader,
     rows: Rows<'a>,
     state: String,
+    /// Whether the job ended with the exit code for failed runs and for groups that lack some.
+    has_gaps: bool,
     /// The number of runs, and how many of them failed.
     tally: (u64, u64),
     pub(crate) landscape: Landscape,
@@ -50,6 +53,15 @@ impl<'a> Facts<'a> {
             list.add(row.key.index, row.score);
             Ok(())
         })?;
+        if let Some(chosen) = list.chosen {
+            reader.results.scores(chosen, |row| {
+                let winners = row.error.is_none().then(|| row.winners());
+                let points = reader.results.partial(row.key)?;
+                let is_partial = points.is_some_and(PointCounts::lacks_some);
+                list.add_best(row.key, winners.as_deref(), is_partial);
+                Ok(())
+            })?;
+        }
         if let Some(folded) = list.folded {
             reader.results.scores(folded, |row| {
                 list.add_folded(row.key, row.score);
@@ -59,10 +71,12 @@ impl<'a> Facts<'a> {
         let (sessions, durations) = sessions(&reader.members()?, reader)?;
         let mut failures = Failures::default();
         reader.failures(|failure| failures.add(failure))?;
+        let gaps = (Exit::SomeFailed as u8).to_string();
         Ok(Facts {
             reader,
             rows: Rows::shown(reader.nest()),
             state: reader.note("state")?.unwrap_or_default(),
+            has_gaps: reader.note("exit_code")?.is_some_and(|code| code == gaps),
             tally: reader.tally()?,
             landscape: list.landscape(),
             durations,

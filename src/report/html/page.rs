@@ -94,7 +94,15 @@ fn scores(facts: &Facts) -> String {
     let wins = landscape.panels().any(|panel| panel.best.is_some());
     if wins {
         let which = if landscape.high_is_best { "highest" } else { "lowest" };
-        about.insert(0, format!("The best, marked, is the {which}."));
+        about.insert(
+            0,
+            match landscape.has_tolerance {
+                true => {
+                    format!("The point that was chosen, marked, is about as good as the {which}.")
+                }
+                false => format!("The best, marked, is the {which}."),
+            },
+        );
     }
     if landscape.axes().any(|axis| axis.scale == Scale::Log) {
         about.push(

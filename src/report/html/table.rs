@@ -9,7 +9,7 @@ use crate::report::html::markup::{escape, paragraph, wrapping};
 use crate::report::text::means::{NOTE, mean_over_all};
 use crate::report::text::score_heading::{score_field, score_heading};
 use crate::report::text::words::{count, things};
-use crate::report::{beginning, in_a_line, in_words, status};
+use crate::report::{PARTIAL, beginning, in_words, remark, status};
 use crate::util::error::Result;
 
 /// Maximum number of rows.
@@ -31,6 +31,8 @@ struct TableRow {
     class: &'static str,
     /// The coordinates, the best point, and the score.
     cells: Vec<Value>,
+    /// The cell of a best that is one of less than all points.
+    marked: Option<usize>,
     /// The other fields of a summary that is a record, by their column.
     fields: Vec<(usize, Value)>,
     runs: (u64, u64),
@@ -45,17 +47,24 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
     header.push(score_heading(nest, nest.outer(), &called));
     let called = score_field(&nest.loops()[nest.outer()..], &called);
     let (mut rows, mut fields): (Vec<TableRow>, Vec<String>) = (Vec::new(), Vec::new());
-    let (mut number, mut bad, mut more_fields) = (0u64, 0u64, false);
+    let (mut number, mut bad, mut partial, mut more_fields) = (0u64, 0u64, 0u64, false);
     let mut over_all = None;
     results.scores(nest.outer(), |row| {
         number += 1;
         bad += u64::from(row.error.is_some());
         if number > ROWS as u64 {
+            partial += u64::from(row.error.is_none() && row.failed > 0);
             return Ok(());
         }
-        let summary = row.summary();
+        let mut summary = row.summary();
+        results.mark_partial(&mut summary)?;
+        let class = status(results, &summary);
         let mut cells: Vec<Value> = facts.rows.coordinates(summary.key);
+        let best = cells.len()..;
         cells.extend(facts.rows.best(&summary));
+        partial += u64::from(class == PARTIAL);
+        let first = cells[best.clone()].iter().position(|cell| *cell != Value::Null);
+        let marked = first.filter(|_| summary.best_of().is_some()).map(|first| best.start + first);
         let value = match &summary.result {
             Ok(_) if row.size > 0 => results.small_value(&row)?,
             _ => Value::Null,
@@ -91,13 +100,13 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
             let score = cells.last().map(in_words).unwrap_or_default();
             over_all = Some((number, score, in_words(&Value::Float(mean))));
         }
-        let class = status(results, &summary);
-        let status = match &summary.result {
-            Ok(_) => class.to_string(),
-            Err(error) => format!("{class}: {}", beginning(in_a_line(error), 300)),
+        let status = match remark(results, &summary) {
+            remark if remark.starts_with(class) => beginning(&remark, 300),
+            remark if remark.is_empty() => class.to_string(),
+            remark => format!("{class}: {remark}"),
         };
         let runs = (summary.runs, summary.runs + summary.failed);
-        rows.push(TableRow { class, cells, fields: own, runs, status });
+        rows.push(TableRow { class, cells, marked, fields: own, runs, status });
         Ok(())
     })?;
     let mut notes = Vec::new();
@@ -112,6 +121,13 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
         ));
     } else if bad > 0 {
         notes.push(format!("{} failed or incomplete.", things(bad, "row")));
+    }
+    if partial > 0 {
+        let is = if partial == 1 { "is" } else { "are" };
+        notes.push(format!(
+            "{} {is} partial, as require allows: a best with * is that of the points that have a result.",
+            things(partial, "row")
+        ));
     }
     if more_fields {
         notes.push(format!("Summaries have more than {FIELDS} fields; summary.json has them all."));
@@ -177,7 +193,8 @@ fn line(row: &TableRow, columns: usize) -> String {
             line += "<td></td>";
             continue;
         };
-        let text = beginning(&in_words(cell), CELL);
+        let mark = if row.marked == Some(place) { "*" } else { "" };
+        let text = beginning(&in_words(cell), CELL) + mark;
         let _ = match cell.as_f64().filter(|number| !number.is_nan()) {
             Some(number) => {
                 // As JavaScript reads it.

@@ -18,6 +18,7 @@ pub(crate) fn headline(facts: &Facts) -> String {
     };
     let runs = format!("{} of {} runs are there, {failed}.", count(there), count(tasks));
     let state = match facts.state.as_str() {
+        "complete" if facts.has_gaps => "Finished, but not complete",
         "complete" => "Complete",
         "interrupted" => "Interrupted; it can be started again to go on",
         "stopped" => "Stopped, because too many runs failed",
@@ -120,8 +121,27 @@ pub(crate) fn left_out(facts: &Facts) -> Vec<String> {
             }
         ));
     }
-    if landscape.missing > 0 && landscape.decided {
+    if landscape.partial > 0 {
+        all.push(match landscape.partial {
+            1 => "The best with * is that of the points that have one, as require allows."
+                .to_string(),
+            partial => format!(
+                "{} bests, with *, are those of the points that have one, as require allows.",
+                count(partial)
+            ),
+        });
+    }
+    if landscape.missing > 0 && landscape.decided && landscape.is_open {
         all.push("What is marked is the best of the points that have one.".to_string());
+    }
+    if landscape.without_best > 0 {
+        all.push(format!(
+            "{} no best, and none is marked: fewer points have a score than require asks for (the table says more).",
+            match landscape.without_best {
+                1 => "1 row has".to_string(),
+                rows => format!("{} rows have", count(rows)),
+            }
+        ));
     }
     if landscape.infinite > 0 {
         all.push(format!(

@@ -1,7 +1,7 @@
 //! Families of parameters: points at which the same parameters apply. Each has axes of its own, so that no
 //! chart has a place for what does not apply.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::model::{Key, LoopNest, Reduce, Value};
 use crate::report::in_words;
@@ -108,8 +108,19 @@ impl ParameterColumn {
     }
 }
 
+/// The best point of a data set whose group has closed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct SetBest {
+    /// Its index at the level of the scores; nothing if too few points have a result.
+    pub(super) winner: Option<u64>,
+    /// Whether it is the best of less than all points.
+    pub(super) is_partial: bool,
+}
+
 /// A data set: its points, and where its parameters' points went, in the order of the nest.
 struct Set {
+    /// The index of its first score.
+    first: u64,
     points: Vec<u64>,
     /// By point: its family, and its place among the family's points.
     places: Vec<(u32, u32)>,
@@ -137,11 +148,13 @@ impl Numbers {
 }
 
 /// The families of the scores, and of their standard deviations if there are any, of the first keys at the plan's level.
+/// `known` has the best of data sets, by the index of their first score.
 pub(super) fn families(
     nest: &LoopNest,
     plan: &LandscapePlan,
     (scores, deviations): (&[f64], &[f64]),
     decided: bool,
+    known: &BTreeMap<u64, SetBest>,
 ) -> Vec<Family> {
     let columns = ParameterColumn::all(nest, &plan.params);
     let (mut set_numbers, mut point_numbers) = (Numbers::default(), Numbers::default());
@@ -158,8 +171,13 @@ pub(super) fn families(
         of_point.extend(plan.params.iter().map(|level| indices[*level]));
         let (set, is_new) = set_numbers.of(&of_set);
         if is_new {
-            let (points, places) = (of_set.clone(), Vec::new());
-            sets.push(Set { points, places, scores: Vec::new(), deviations: Vec::new() });
+            sets.push(Set {
+                first: index as u64,
+                points: of_set.clone(),
+                places: Vec::new(),
+                scores: Vec::new(),
+                deviations: Vec::new(),
+            });
         }
         let (point, is_new) = point_numbers.of(&of_point);
         if is_new {
@@ -187,12 +205,20 @@ pub(super) fn families(
         plan.params.iter().map(|level| &nest.loops()[*level].reduce).collect();
     let mut panels: Vec<Vec<(usize, Panel)>> = members.iter().map(|_| Vec::new()).collect();
     for (number, set) in sets.iter().enumerate() {
-        let name = set_name(nest, &plan.sets, &set.points);
-        // Where another point than the best may be chosen, the scores do not tell which.
-        let is_best = decided && !reduces.iter().copied().flatten().any(Reduce::has_tolerance);
-        let winner = match is_best {
-            true => best(&set.scores, &reduces, |at| points(set.places[at])),
-            false => None,
+        let mut name = set_name(nest, &plan.sets, &set.points);
+        // Of an open group, the scores do not tell where another point may be chosen, or by another field.
+        let by_score = |reduce: &Reduce| !reduce.has_tolerance() && reduce.by().is_none();
+        let winner = match known.get(&set.first) {
+            Some(SetBest { winner, is_partial }) => {
+                if *is_partial && !name.is_empty() {
+                    name.push('*');
+                }
+                winner.and_then(|winner| usize::try_from(winner.checked_sub(set.first)?).ok())
+            }
+            None if decided && reduces.iter().copied().flatten().all(by_score) => {
+                best(&set.scores, &reduces, |at| points(set.places[at]))
+            }
+            None => None,
         };
         for (at, (family, point)) in set.places.iter().enumerate() {
             let panels = &mut panels[*family as usize];
@@ -200,7 +226,7 @@ pub(super) fn families(
                 panels.push((number, Panel { name: name.clone(), ..Panel::default() }));
             }
             let Some((_, panel)) = panels.last_mut() else { continue };
-            if winner == Some(at) {
+            if winner == Some(at) && !set.scores[at].is_nan() {
                 panel.best = Some(panel.points.len());
             }
             panel.points.push(*point);

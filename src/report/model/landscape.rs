@@ -1,10 +1,12 @@
 //! The score over the parameters, per data set: which loops are parameters, and where the best score is.
 //! Pure: scores are added one by one, and memory is bounded.
 
-use crate::model::{Key, LoopNest, Reduce};
+use std::collections::BTreeMap;
+
+use crate::model::{Key, Loop, LoopNest, Reduce, Winner};
 use crate::report::model::axis::Axis;
 use crate::report::model::deviation::{Spread, deviation, folded_level};
-use crate::report::model::family::{Family, Panel, families};
+use crate::report::model::family::{Family, Panel, SetBest, families};
 use crate::report::model::landscape_plan::LandscapePlan;
 use crate::report::text::score_heading::score_heading;
 use crate::util::stats::{Welford, median};
@@ -32,6 +34,10 @@ pub(crate) struct ScoreList {
     /// The mean whose values come just now, and how many values means have.
     open: (u64, Welford),
     sizes: Option<(u64, u64)>,
+    /// The level of the groups that choose the best of data sets, if they do.
+    pub(crate) chosen: Option<usize>,
+    /// The best of those that have closed, by the index of their first score.
+    best: BTreeMap<u64, SetBest>,
 }
 
 impl ScoreList {
@@ -53,9 +59,28 @@ impl ScoreList {
         let folded = folded_level(nest.loops(), plan.level);
         let missing = || vec![f64::NAN; held as usize];
         let deviations = if folded.is_some() { missing() } else { Vec::new() };
-        let (scores, open, sizes) = (missing(), Default::default(), None);
+        let (scores, open, sizes, best) = (missing(), Default::default(), None, BTreeMap::new());
+        let picks = |l: &Loop| l.reduce.as_ref().is_some_and(Reduce::picks_a_winner);
+        let chosen = plan.sets_around_params();
+        let chosen = chosen.filter(|level| nest.loops().get(*level).is_some_and(picks));
         let nest = nest.clone();
-        ScoreList { nest, label, plan, scores, left, folded, deviations, open, sizes }
+        ScoreList { nest, label, plan, scores, left, folded, deviations, open, sizes, chosen, best }
+    }
+
+    /// Adds what the group of a data set has chosen; nothing if too few points have a result.
+    pub(crate) fn add_best(&mut self, group: Key, winners: Option<&[Winner]>, is_partial: bool) {
+        let task = self.nest.task(self.nest.tasks_below(group).start);
+        let first = self.nest.ancestor(task, self.plan.level).index;
+        if first >= self.scores.len() as u64 {
+            return;
+        }
+        let point = |winners: &[Winner]| {
+            let inwards = |key, winner: &Winner| self.nest.child(key, winner.slot);
+            winners.iter().take(self.plan.level - group.level).try_fold(group, inwards)
+        };
+        let winner = winners.and_then(point).filter(|point| point.level == self.plan.level);
+        let winner = winner.map(|point| point.index);
+        self.best.insert(first, SetBest { winner, is_partial });
     }
 
     /// Adds the score of a key at the plan's level.
@@ -89,14 +114,17 @@ impl ScoreList {
     /// The landscape, once all scores are added, and what they fold if they are means.
     pub(crate) fn landscape(mut self) -> Landscape {
         self.close();
-        let ScoreList { nest, label, plan, scores, left, folded, deviations, sizes, .. } = self;
+        let ScoreList { nest, label, plan, scores, left, folded, deviations, sizes, best, .. } = self;
         let of_runs = folded == Some(nest.depth());
         let spread = sizes.map(|sizes| Spread { of_runs, sizes });
         let reduces =
             || plan.params.iter().filter_map(|level| nest.loops()[*level].reduce.as_ref());
         let decided = reduces().any(Reduce::picks_a_winner);
         let high_is_best = reduces().find_map(Reduce::takes_greatest) != Some(false);
-        let mut all = families(&nest, &plan, (&scores, &deviations), decided);
+        let mut all = families(&nest, &plan, (&scores, &deviations), decided, &best);
+        let sets = |is_so: &dyn Fn(&SetBest) -> bool| best.values().filter(|b| is_so(b)).count();
+        let (partial, without_best) =
+            (sets(&|best| best.is_partial), sets(&|best| best.winner.is_none()));
         let more = all.len().saturating_sub(FAMILIES);
         all.truncate(FAMILIES);
         Landscape {
@@ -106,6 +134,10 @@ impl ScoreList {
             infinite: scores.iter().filter(|score| score.is_infinite()).count() as u64,
             missing: scores.iter().filter(|score| score.is_nan()).count() as u64,
             decided,
+            partial: partial as u64,
+            without_best: without_best as u64,
+            is_open: best.is_empty(),
+            has_tolerance: reduces().any(Reduce::has_tolerance),
             high_is_best,
             spread,
             score: label,
@@ -129,6 +161,14 @@ pub(crate) struct Landscape {
     pub(crate) missing: u64,
     /// Whether max or min says which score is best.
     pub(crate) decided: bool,
+    /// The number of data sets whose best is that of less than all points, and of those that have none because
+    /// too few points have a score.
+    pub(crate) partial: u64,
+    pub(crate) without_best: u64,
+    /// Whether no data set's group has closed.
+    pub(crate) is_open: bool,
+    /// Whether another point than the best may have been chosen.
+    pub(crate) has_tolerance: bool,
     /// Whether the highest is best, according to the outermost max or min.
     pub(crate) high_is_best: bool,
     /// What the standard deviations of panels are of; nothing if there are none.

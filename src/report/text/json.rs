@@ -85,6 +85,7 @@ fn entry(results: &Results, summary: &GroupSummary) -> Json {
         ("failed", json!(summary.failed)),
         ("status", json!(status(results, summary))),
     ];
+    fields.extend(summary.partial().map(|points| ("points", points.to_json())));
     match &summary.result {
         Ok(scored) => {
             let score = scored.score.map(|score| Value::Float(score).to_json());

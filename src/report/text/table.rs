@@ -6,7 +6,7 @@ use crate::report::text::field_columns::FieldColumns;
 use crate::report::text::lines::Lines;
 use crate::report::text::means::{NOTE, OVER_ALL, mean_over_all};
 use crate::report::text::words::things;
-use crate::report::{Rows, status};
+use crate::report::{Rows, remark};
 use crate::store::Results;
 use crate::util::error::Result;
 use crate::util::text::beginning;
@@ -35,14 +35,21 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     header.push(columns.heading(nest, &results.score_name()?));
     header.extend(columns.names());
     header.push("runs".to_string());
-    let (mut all, mut over_all, mut number) = (Vec::new(), Vec::new(), 0);
+    let (mut all, mut over_all, mut remarks, mut number) = (Vec::new(), Vec::new(), Vec::new(), 0);
     results.summaries(nest.outer(), |summary| {
         number += 1;
         if number > TABLE_ROWS {
             return Ok(());
         }
         let mut cells: Vec<String> = rows.coordinates(summary.key).iter().map(cell).collect();
+        let best = cells.len()..;
         cells.extend(rows.best(&summary).iter().map(cell));
+        if summary.best_of().is_some()
+            && let Some(first) = cells[best].iter_mut().find(|cell| !cell.is_empty())
+        {
+            first.push('*');
+        }
+        remarks.push(remark(results, &summary));
         let value = summary.result.as_ref().map(|scored| scored.value.get()).unwrap_or_default();
         cells.push(match &summary.result {
             Ok(scored) => match scored.score {
@@ -50,7 +57,7 @@ pub(crate) fn table(results: &Results) -> Result<String> {
                 _ if columns.have_all(&value) => String::new(),
                 _ => beginning(&cell(&value), WIDEST),
             },
-            Err(error) => format!("{}: {}", status(results, &summary), in_a_line(error)),
+            Err(_) => String::new(),
         });
         cells.extend(columns.cells(&value));
         let total = summary.runs + summary.failed;
@@ -74,7 +81,12 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     if differs {
         header.insert(score + 1, OVER_ALL.to_string());
     }
-    let header = header.into_iter().enumerate().map(|(i, name)| (name, i >= texts));
+    let mut header: Vec<(String, bool)> =
+        header.into_iter().enumerate().map(|(i, name)| (name, i >= texts)).collect();
+    if remarks.iter().any(|remark| !remark.is_empty()) {
+        header.push((String::new(), false));
+        all.iter_mut().zip(remarks).for_each(|(cells, remark)| cells.push(remark));
+    }
     let mut lines = Lines::new(header);
     let mut text = String::new();
     for (mut cells, mean) in all.into_iter().zip(over_all) {
