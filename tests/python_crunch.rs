@@ -473,7 +473,10 @@ fn noting_imports(more: &str) -> Desk {
         "fit.py",
         "import os, time\n\
          with open('imports', 'a') as log: log.write(os.environ['GRIDMPI_RANK'] + '\\n')\n\
-         def fit(x):\n    time.sleep(0.5)\n    return float(x)\n\
+         def fit(x):\n\
+         \x20   until = time.time() + 60 # each worker gets a task, however slowly the other starts\n\
+         \x20   while not {'1', '2'} <= set(open('imports').read().split()) and time.time() < until: time.sleep(0.1)\n\
+         \x20   return float(x)\n\
          def load(x): return x\n\
          def total(runs): return sum(run['value'] for run in runs)\n",
     );

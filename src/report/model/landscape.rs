@@ -114,7 +114,8 @@ impl ScoreList {
     /// The landscape, once all scores are added, and what they fold if they are means.
     pub(crate) fn landscape(mut self) -> Landscape {
         self.close();
-        let ScoreList { nest, label, plan, scores, left, folded, deviations, sizes, best, .. } = self;
+        let ScoreList { nest, label, plan, scores, left, folded, deviations, sizes, best, .. } =
+            self;
         let of_runs = folded == Some(nest.depth());
         let spread = sizes.map(|sizes| Spread { of_runs, sizes });
         let reduces =
