@@ -64,6 +64,9 @@ pub(crate) struct RunResult {
 impl Tally {
     /// The exit code of the process.
     pub(crate) fn exit(self) -> Exit {
-        if self.failed + self.incomplete == 0 { Exit::Complete } else { Exit::SomeFailed }
+        match self.failed + self.incomplete + self.finals_failed {
+            0 => Exit::Complete,
+            _ => Exit::SomeFailed,
+        }
     }
 }

@@ -11,7 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::executor::rust::{ErasedStudy, another_program};
-use crate::executor::{CallResult, Executor, ExecutorRegistry, ReadyChildren, Slot, Task};
+use crate::executor::{
+    CallResult, Executor, ExecutorRegistry, ReadyChildren, Slot, Task, final_call,
+};
 use crate::job::Job;
 use crate::model::{Assignment, RunError};
 use crate::util::error::{Error, Result};
@@ -139,7 +141,7 @@ fn run_thread(
 ) -> Result<()> {
     let mut crunch = functions.cruncher(caller, place);
     let mut unfit = None;
-    let mut reducer = None;
+    let (mut reducer, mut finals) = (None, None);
     if place.thread == 0 {
         let prepared = caught("the check of what crunch needs", || {
             // Each may take long to import its functions.
@@ -189,6 +191,13 @@ fn run_thread(
                     None => ToMaster::Reduced { key, result },
                 })?;
             }
+            NextWork::Final(call) => {
+                let caller_of_final =
+                    finals.get_or_insert_with(|| functions.final_caller(caller, place));
+                let batch = &connection.batches()[place.thread as usize];
+                let made = || final_call::make(job, *call, &mut **caller_of_final, &**caller);
+                connection.answer(&ToMaster::Final(Box::new(batch.beside(made))))?;
+            }
             NextWork::Leave => return Ok(()),
         }
     }
@@ -219,6 +228,7 @@ pub(crate) fn unexpected_message(message: &ToWorker) -> Error {
         ToWorker::Job(_) => "the job",
         ToWorker::Assign(_) => "tasks",
         ToWorker::Reduce { .. } => "a group to reduce",
+        ToWorker::Final(_) => "a final call",
         ToWorker::Reply { .. } => "a reply",
         ToWorker::Cancel(_) => "a cancellation",
         ToWorker::Heartbeat => "a beat",

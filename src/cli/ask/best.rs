@@ -66,7 +66,7 @@ impl Ranking {
 }
 
 /// A row of the result, and its best points.
-struct Row {
+struct RankedRow {
     key: Key,
     status: &'static str,
     /// The number of runs, and how many of them failed.
@@ -97,18 +97,18 @@ fn each(
     reader: &StoreReader,
     ranking: &Ranking,
     top: u64,
-    each: impl FnMut(Row) -> Result<()>,
+    each: impl FnMut(RankedRow) -> Result<()>,
 ) -> Result<()> {
     let nest = reader.nest();
     let has_kept = reader.results.kept_runs(0..nest.tasks())? > 0;
     reader.results.with_scores(ranking.group, |next_closed| {
         let mut rows = RankedRows { reader, ranking, has_kept, next_closed, closed: None, each };
-        let mut open: Option<Row> = None;
+        let mut open: Option<RankedRow> = None;
         reader.results.scores(ranking.level, |place| {
             let key = nest.ancestor(place.key, ranking.group);
             if open.as_ref().is_none_or(|row| row.key != key) {
                 let (status, best) = ("partial", Vec::new());
-                let new = Row { key, status, runs: 0, failed: 0, kept: 0, best };
+                let new = RankedRow { key, status, runs: 0, failed: 0, kept: 0, best };
                 rows.end(open.replace(new))?;
             }
             let Some(row) = &mut open else { return Ok(()) };
@@ -140,9 +140,9 @@ struct RankedRows<'a, E> {
     each: E,
 }
 
-impl<E: FnMut(Row) -> Result<()>> RankedRows<'_, E> {
+impl<E: FnMut(RankedRow) -> Result<()>> RankedRows<'_, E> {
     /// Passes a row on whose places are all there; it has none if nothing has a score.
-    fn end(&mut self, row: Option<Row>) -> Result<()> {
+    fn end(&mut self, row: Option<RankedRow>) -> Result<()> {
         let Some(mut row) = row.filter(|row| !row.best.is_empty()) else { return Ok(()) };
         let (nest, is_reduced) = (self.reader.nest(), self.ranking.reduce.is_some());
         while is_reduced && self.closed.as_ref().is_none_or(|group| group.key < row.key) {
@@ -250,7 +250,7 @@ fn table(reader: &StoreReader, ranking: &Ranking, top: u64, sink: &mut Sink) -> 
 }
 
 /// A note on a row that is not simply complete.
-fn note(reader: &StoreReader, row: &Row) -> String {
+fn note(reader: &StoreReader, row: &RankedRow) -> String {
     let all = reader.nest().task_count(row.key);
     let failed = match row.failed {
         0 => String::new(),
@@ -269,7 +269,7 @@ fn note(reader: &StoreReader, row: &Row) -> String {
     format!("{note}{gap}{kept}")
 }
 
-fn as_json(reader: &StoreReader, ranking: &Ranking, row: &Row) -> Result<Json> {
+fn as_json(reader: &StoreReader, ranking: &Ranking, row: &RankedRow) -> Result<Json> {
     let place = |(i, place): (usize, &ScoreRow)| {
         let inner = inner(reader.nest(), row.key, place);
         let score = place.score.map(|score| Value::Float(score).to_json());

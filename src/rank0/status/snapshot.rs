@@ -11,7 +11,8 @@ use crate::master::{GroupView, View, WorkerActivity, WorkerView};
 use crate::model::{GroupSummary, Key, LoopNest, Reduce, Winner};
 use crate::platform::slurm::Booked;
 use crate::rank0::status::{
-    FORM, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkerStatus, WorkersStatus,
+    FORM, FinalsStatus, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkerStatus,
+    WorkersStatus,
 };
 
 const MOST_WORKERS: usize = 500;
@@ -25,6 +26,10 @@ const SHORTEST: f64 = 1.0;
 
 /// The longest error that is shown. (characters)
 const LONGEST_ERROR: usize = 200;
+
+/// Workers that do something.
+const BUSY: [WorkerActivity; 3] =
+    [WorkerActivity::Crunching, WorkerActivity::Reducing, WorkerActivity::Finishing];
 
 /// The period over which the rate is measured.
 const LATELY: Duration = Duration::from_secs(60);
@@ -77,12 +82,17 @@ pub(crate) struct SnapshotBuilder {
     started: f64,
     hosts: BTreeMap<usize, String>,
     part: Option<PartStatus>,
+    has_finals: bool,
     /// The number of finished runs of this start over time.
     pace: VecDeque<(Duration, u64)>,
 }
 
 impl SnapshotBuilder {
-    pub(crate) fn new(name: &str, nest: &LoopNest, part: Option<PartStatus>) -> SnapshotBuilder {
+    pub(crate) fn new(
+        (name, nest): (&str, &LoopNest),
+        part: Option<PartStatus>,
+        has_finals: bool,
+    ) -> SnapshotBuilder {
         SnapshotBuilder {
             name: name.to_string(),
             nest: nest.clone(),
@@ -90,6 +100,7 @@ impl SnapshotBuilder {
             started: crate::util::clock::since_1970(),
             hosts: BTreeMap::new(),
             part,
+            has_finals,
             pace: VecDeque::from([(Duration::ZERO, 0)]),
         }
     }
@@ -140,6 +151,9 @@ impl SnapshotBuilder {
             seconds_left,
             slurm: snapshot.slurm,
             groups,
+            finals: self
+                .has_finals
+                .then_some(FinalsStatus { made: tally.finals, failed: tally.finals_failed }),
             stragglers: self.stragglers(&snapshot.view.workers, snapshot.now),
             workers: self.workers(snapshot.view.workers, snapshot.now),
         }
@@ -209,11 +223,12 @@ impl SnapshotBuilder {
             WorkerActivity::Idle => "idle",
             WorkerActivity::Crunching => "crunching",
             WorkerActivity::Reducing => "reducing",
+            WorkerActivity::Finishing => "finishing",
             WorkerActivity::Sick => "sick",
             WorkerActivity::Gone => "gone",
             WorkerActivity::Lost => "lost",
         };
-        let works = matches!(view.activity, WorkerActivity::Crunching | WorkerActivity::Reducing);
+        let works = BUSY.contains(&view.activity);
         WorkerStatus {
             rank: view.rank as u64,
             host: self.hosts.get(&view.rank).cloned().unwrap_or_default(),
@@ -248,7 +263,7 @@ impl SnapshotBuilder {
         };
         let counts = WorkersStatus {
             all: all as u64,
-            busy: count(&[WorkerActivity::Crunching, WorkerActivity::Reducing]),
+            busy: count(&BUSY),
             idle: count(&[WorkerActivity::Idle, WorkerActivity::Preparing]),
             away: count(&[WorkerActivity::Away]),
             lost: count(&[WorkerActivity::Lost]),
@@ -281,7 +296,7 @@ mod tests {
 
     fn builder() -> SnapshotBuilder {
         let nest = LoopNest::of_sizes(&[100_000; 2], [None, None]).unwrap();
-        SnapshotBuilder::new("big", &nest, None)
+        SnapshotBuilder::new(("big", &nest), None, false)
     }
 
     #[test]
