@@ -38,11 +38,9 @@ use crate::util::error::{Error, Result};
 pub(crate) use combined::file_words;
 pub(crate) use command::CommandWords;
 pub(crate) use counted::{FileRole, PythonModules};
-#[cfg(feature = "jobs")]
-pub(crate) use digests::WatchedFile;
 pub(crate) use digests::{
-    CombinedDigests, DigestedFile, Digests, FileDigests, PointDigests, WatchedFiles, digest,
-    digest_of,
+    CombinedDigests, DigestedFile, Digests, FileDigests, PointDigests, WatchedFile, WatchedFiles,
+    digest, digest_of,
 };
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;

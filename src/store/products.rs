@@ -44,7 +44,7 @@ pub(super) fn settle(to: &Path, products: Option<&str>, failed: bool) -> io::Res
         }
         return Ok(());
     }
-    let from = products.map(|products| beside(products));
+    let from = products.map(beside);
     if from.as_ref().is_some_and(|from| !from.is_dir()) {
         return Ok(()); // it was renamed before
     }
