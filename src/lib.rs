@@ -93,6 +93,11 @@
 //! needed, a scratch folder, a logger, and the [dictionary](Context::dictionary) on rank 0, through
 //! which ranks exchange values. A [`Dictionary`] of your own does the same between threads.
 //!
+//! # When the best is known
+//!
+//! [`Study::finally`] is called once for each row when its summary is known, on a worker. It can fit the best model
+//! again, on all data, and save it in a folder of its own.
+//!
 //! # Failures
 //!
 //! An error, a panic, or a result that is NaN (or whose field `score` is) fails one run. The message is
@@ -186,7 +191,9 @@ pub use executor::context::{Context, TaskLogger};
 pub use model::policy::Order;
 pub use model::value::Value;
 pub use rank0::settings::Settings;
-pub use study::{Begun, Crunch, Crunched, Nest, Outcome, Runs, Study, Summary, WithData, study};
+pub use study::{
+    Begun, Crunch, Crunched, Nest, Outcome, Row, RowPoint, Runs, Study, Summary, WithData, study,
+};
 pub use util::error::{Error, Exit};
 pub use wire::dictionary::{Dictionary, SharedDictionary};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gridmpi::{Nest, Runs, Settings, Study};
+use gridmpi::{Nest, Row, Runs, Settings, Study};
 
 /// Every kind of failure that a thread cannot survive.
 fn study() -> Study<String, Vec<String>> {
@@ -97,4 +97,31 @@ fn only_the_first_study_can_be_isolated() {
     let second = study().reduce(count).isolate().run(&Settings::default());
     let error = second.map(drop).unwrap_err();
     assert!(error.to_string().contains("only the first study"), "{error}");
+}
+
+#[test]
+fn a_final_function_that_takes_its_process_down_costs_no_row() {
+    let outcome = Nest::new()
+        .data("data", || Ok(vec![1, 2, 3]))
+        .each("way", 0..2)
+        .crunch(|(data, way), _| Ok(data * way))
+        .reduce(|runs: &Runs<i32>| runs.iter().map(|(_, run)| *run).max())
+        .finally(|row: &Row<Option<i32>>| match *row.point::<i32>("data")? {
+            2 => std::process::abort(),
+            data => {
+                std::fs::write(row.folder().join("data"), data.to_string())?;
+                Ok(data)
+            }
+        })
+        .isolate()
+        .run(&Settings::default().threads(2))
+        .unwrap()
+        .unwrap();
+    let made = |at: usize| outcome.finally::<i32>(&outcome.summaries[at]).unwrap().unwrap();
+    assert_eq!((made(0), made(2)), (Ok(1), Ok(3)));
+    let why = made(1).unwrap_err();
+    assert!(why.contains("the process of crunch ended: signal: 6"), "{why}");
+    assert_eq!(outcome.summaries[1].value, Ok(Some(2)));
+    let saved = outcome.folder().join("final/data=2/data");
+    assert_eq!(std::fs::read_to_string(saved).unwrap(), "3");
 }

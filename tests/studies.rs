@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::sql_rows;
-use gridmpi::{Context, Crunch, Dictionary, Nest, Outcome, Runs, Settings, Study, Value};
+use gridmpi::{Context, Crunch, Dictionary, Nest, Outcome, Row, Runs, Settings, Study, Value};
 use serde::{Deserialize, Serialize};
 
 /// Runs a study on that many threads.
@@ -584,4 +584,74 @@ fn a_field_called_score_that_is_no_number_is_the_users_affair() {
         .unwrap()
         .unwrap();
     assert_eq!(outcome.summaries[0].value, Ok(Some(Game { score: (2, 0) })));
+}
+
+#[test]
+fn the_final_function_gets_each_row_with_its_data_and_is_called_again_for_what_has_changed() {
+    let (calls, folder) = (Arc::new(AtomicUsize::new(0)), tempfile::tempdir().unwrap());
+    let study = |data: Vec<f64>, version: &str| {
+        let calls = calls.clone();
+        Nest::new()
+            .data("dataset", move || Ok(data))
+            .each("way", ["plain".to_string(), "odd".to_string()])
+            .each("power", 1..4)
+            .crunch(|(data, _, power), _| Ok(data.powi(*power)))
+            .reduce(|runs: &Runs<f64>| runs.max_by(|run| *run).map(|(best, _)| best))
+            .finally(move |row: &Row<Option<usize>>| {
+                calls.fetch_add(1, Ordering::Relaxed);
+                let (data, way) = (row.point::<f64>("dataset")?, row.point::<String>("way")?);
+                let wrong = [row.point::<f64>("power").is_err(), row.point::<i32>("way").is_err()];
+                assert_eq!(wrong, [true, true]);
+                if *way == "odd" && *data < 1.0 {
+                    return Err("too small".into());
+                }
+                std::fs::write(row.folder().join("best"), format!("{:?}", row.summary()))?;
+                Ok((*data, row.coordinates().len(), row.seed()))
+            })
+            .version(version)
+    };
+    let start = |data: &[f64], version: &str| {
+        let settings = Settings::default().threads(2).out(folder.path());
+        let outcome = study(data.to_vec(), version).run(&settings).unwrap().unwrap();
+        let made = |summary| outcome.finally::<(f64, usize, u32)>(summary).unwrap().unwrap();
+        let made: Vec<_> = outcome.summaries.iter().map(made).collect();
+        (made, calls.swap(0, Ordering::Relaxed))
+    };
+    let (made, called) = start(&[2.0, 0.5], "1");
+    assert_eq!(called, 4);
+    let (data, loops, seed) = made[0].clone().unwrap();
+    assert_eq!((data, loops), (2.0, 2));
+    assert_ne!(seed, made[1].clone().unwrap().2, "each row has a seed of its own");
+    assert_eq!(made[3], Err("too small".to_string()));
+    let saved = folder.path().join("final/dataset=0,way=plain/best");
+    assert_eq!(std::fs::read_to_string(saved).unwrap(), "Some(2)");
+    // The one that has failed is tried again; then a data set has other content.
+    assert_eq!(start(&[2.0, 0.5], "1"), (made.clone(), 1));
+    let (changed, called) = start(&[2.0, 3.0], "1");
+    assert_eq!(
+        (called, changed[0].clone(), changed[3].clone().unwrap().0),
+        (2, made[0].clone(), 3.0)
+    );
+}
+
+#[test]
+fn a_final_function_that_crashes_costs_its_row_nothing_and_is_the_last_step() {
+    let nest = || Nest::new().each("a", 0..3).each("b", 0..2).crunch(|(a, b), _| Ok(a + b));
+    let study = nest().reduce(|runs: &Runs<i32>| runs.len()).finally(|row: &Row<usize>| match row
+        .coordinates()[0]
+        .1
+    {
+        Value::Int(1) => panic!("it breaks"),
+        _ => Ok(*row.summary()),
+    });
+    let outcome = run(study, 2).unwrap();
+    let made = |i: usize| outcome.finally::<usize>(&outcome.summaries[i]).unwrap();
+    assert_eq!((made(0), outcome.summaries[1].value.clone()), (Some(Ok(2)), Ok(2)));
+    assert!(made(1).unwrap().unwrap_err().contains("it breaks"));
+    let early = nest()
+        .reduce(|runs: &Runs<i32>| runs.len())
+        .finally(|row: &Row<usize>| Ok(*row.summary()))
+        .reduce(|runs: &Runs<usize>| runs.len());
+    let why = run(early, 2).err().unwrap().to_string();
+    assert!(why.contains("after the last reduce"), "{why}");
 }

@@ -194,6 +194,7 @@ fn copy(file: &Path, but_for: u64) -> Result<Exit> {
 pub(super) fn print_result(finished: &RunResult) -> Result<()> {
     let elapsed = finished.elapsed.as_secs_f64();
     match finished.tally.done - finished.tally.recalled {
+        0 if finished.tally.finals > 0 => log::info!("there was no run left to compute"),
         0 => log::info!("there was nothing left to compute"),
         runs if finished.no_store => {
             log::info!("{} in {}; none is kept", things(runs, "run"), seconds(elapsed));
@@ -215,7 +216,12 @@ pub(super) fn print_result(finished: &RunResult) -> Result<()> {
     if finished.tally.exit() == Exit::SomeFailed {
         let is_kept = !finished.no_store && finished.scratch.is_none();
         let folder = is_kept.then(|| finished.folder.path());
-        failures::tell(&finished.job, &finished.results, folder, finished.tally);
+        if finished.tally.failed + finished.tally.incomplete > 0 {
+            failures::tell(&finished.job, &finished.results, folder, finished.tally);
+        }
+        if finished.tally.finals_failed > 0 {
+            failures::tell_finals(&finished.results, folder, finished.tally);
+        }
     }
     for line in finished.job.nest.left_out_in_words() {
         log::info!("left out: {}", beginning(&line, LONGEST_LINE));

@@ -1,8 +1,7 @@
 //! Any program as crunch: one process per task; its result is a file or the last line of its output.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -13,7 +12,8 @@ use crate::executor::process::attempt::AttemptProcess;
 use crate::executor::process::child::Limits;
 use crate::executor::process::tail::Tail;
 use crate::executor::process::{ended, environment, start_error};
-use crate::executor::{CallResult, Executor, RESULT_LIMIT, Slot, Task, startup, too_large};
+use crate::executor::result_file::ResultFile;
+use crate::executor::{CallResult, Executor, Slot, Task, startup};
 use crate::job::placeholders::{LONGEST_ARGUMENT, Template};
 use crate::job::shell::script::ShellScript;
 use crate::job::{CommandWords, CrunchSpec, Job, ShellLine, named_json};
@@ -50,6 +50,8 @@ pub(crate) struct CommandExecutor {
     result: Option<ResultFile>,
     /// The program that every task starts, once one was started here.
     program: Option<PathBuf>,
+    /// The key that names the program, and the program, where that is a command.
+    named: Option<(&'static str, String)>,
 }
 
 /// What the job has of a command, parsed; the threads of a process share it.
@@ -65,8 +67,21 @@ impl CommandExecutor {
         caller: &Arc<dyn MasterClient>,
         place: Slot,
     ) -> CommandExecutor {
-        let scratch = files::temporary_folder();
         let limits = Limits::new(job.policy.timeout, Some(caller));
+        let named = match &job.crunch {
+            CrunchSpec::Command(words) => Some(("crunch.command", words.program.clone())),
+            _ => None,
+        };
+        CommandExecutor::with(job, kind, (limits, place), named)
+    }
+
+    pub(super) fn with(
+        job: &Arc<Job>,
+        kind: &Arc<CommandKind>,
+        (limits, place): (Limits, Slot),
+        named: Option<(&'static str, String)>,
+    ) -> CommandExecutor {
+        let scratch = files::temporary_folder();
         let environment = environment::of_children(place);
         CommandExecutor {
             job: job.clone(),
@@ -76,6 +91,7 @@ impl CommandExecutor {
             scratch,
             result: None,
             program: None,
+            named,
         }
     }
 }
@@ -93,15 +109,19 @@ impl CommandKind {
     /// Nothing if crunch is no command.
     pub(super) fn of(crunch: &CrunchSpec) -> Option<CommandKind> {
         match crunch {
-            CrunchSpec::Command(words) => {
-                Some(CommandKind::Words(words.parsed(&|text| template(text))))
-            }
-            CrunchSpec::Shell(line) => {
-                let script = ShellScript::of(&line.line).expect("checked when the job was parsed");
-                Some(CommandKind::Shell(line.clone(), script))
-            }
+            CrunchSpec::Command(words) => Some(CommandKind::of_command(words)),
+            CrunchSpec::Shell(line) => Some(CommandKind::of_shell(line)),
             _ => None,
         }
+    }
+
+    pub(super) fn of_command(words: &CommandWords) -> CommandKind {
+        CommandKind::Words(words.parsed(&|text| template(text)))
+    }
+
+    pub(super) fn of_shell(line: &ShellLine) -> CommandKind {
+        let script = ShellScript::of(&line.line).expect("checked when the job was parsed");
+        CommandKind::Shell(line.clone(), script)
     }
 
     /// Whether every task starts the same program.
@@ -185,20 +205,14 @@ impl CommandKind {
 impl Executor for CommandExecutor {
     fn prepare(&mut self) -> Result<(), String> {
         startup::check_programs(&self.job.folder)?;
-        match &self.job.crunch {
-            CrunchSpec::Command(words) => check(&self.job, "crunch.command", &words.program),
-            _ => Ok(()),
-        }
-        .map_err(|error| error.to_string())
+        let named = self.named.as_ref();
+        named
+            .map_or(Ok(()), |(key, program)| check(&self.job, key, program))
+            .map_err(|error| error.to_string())
     }
 
     fn crunch(&mut self, task: &Task) -> CallResult {
-        let result = self.result_file();
-        CallResult::from(result.and_then(|result| {
-            let called = self.call(task, &result);
-            self.result = Some(result);
-            called
-        }))
+        CallResult::from(self.call(task))
     }
 }
 
@@ -241,20 +255,52 @@ impl CommandExecutor {
         })
     }
 
-    fn call(&mut self, task: &Task, result: &ResultFile) -> Result<Scored, RunError> {
+    fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
         let coordinates = task.coordinates();
         let points = self.job.nest.indices(self.job.nest.task(task.index));
-        let point = |level: usize| points.get(level).copied();
+        let seed = self.job.task_seed(task.index);
+        let variables = variables(&coordinates, Some(task.index), seed, task.attempt);
+        let value = self.run((&coordinates, &points), variables, task.job.needs_score())?;
+        let is_boxed = |value: &Value| matches!(value, Value::List(items) if items.len() == 1);
+        let is_of_r =
+            |value: &Value| is_boxed(value) || value.field(&task.job.score).is_some_and(is_boxed);
+        task.scored(value).map_err(|error| match error {
+            RunError::NoScore { why, value } if is_of_r(&value) => RunError::NoScore { why: format!("{why}; R's jsonlite writes one number as a list unless toJSON gets auto_unbox = TRUE"), value },
+            other => other,
+        })
+    }
+
+    /// Runs the program once, at these points by name and by level, with these variables. Returns what it gave; null
+    /// if that is nothing, unless it `needs_value`.
+    pub(super) fn run(
+        &mut self,
+        (coordinates, points): (&[(&str, Value)], &[u64]),
+        variables: impl Iterator<Item = (&'static str, String)>,
+        needs_value: bool,
+    ) -> Result<ResultValue, RunError> {
+        let result = self.result_file()?;
+        let run = self.run_with(&result, (coordinates, points), variables, needs_value);
+        self.result = Some(result);
+        run
+    }
+
+    fn run_with(
+        &mut self,
+        result: &ResultFile,
+        (coordinates, points): (&[(&str, Value)], &[u64]),
+        variables: impl Iterator<Item = (&'static str, String)>,
+        needs_value: bool,
+    ) -> Result<ResultValue, RunError> {
         let (mut command, program) = self.kind.command(
             &self.job,
-            &coordinates,
-            point,
+            coordinates,
+            |level: usize| points.get(level).copied(),
             &self.environment,
             self.program.as_deref(),
         )?;
         command
             .current_dir(&self.job.folder)
-            .envs(variables(&coordinates, task.index, self.job.task_seed(task.index), task.attempt))
+            .envs(variables)
             .env("GRIDMPI_RESULT", result.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -281,20 +327,13 @@ impl CommandExecutor {
             None => match stdout.last_line().map_err(|why| format!("{LAST_LINE} {why}"))? {
                 Some(last) => value(LAST_LINE, Bytes::copy_from_slice(last.as_bytes())),
                 // No score needed: the program may be run for its side effects.
-                None if !task.job.needs_score() => Ok(Value::Null.into()),
+                None if !needs_value => Ok(Value::Null.into()),
                 None => Err(NoValue::None(NOTHING.to_string())),
             },
         };
-        let value = printed.map_err(|no| match no {
-            NoValue::None(why) => with_output(&why, stdout, stderr),
-            NoValue::Beyond(why) => why,
-        })?;
-        let is_boxed = |value: &Value| matches!(value, Value::List(items) if items.len() == 1);
-        let is_of_r =
-            |value: &Value| is_boxed(value) || value.field(&task.job.score).is_some_and(is_boxed);
-        task.scored(value).map_err(|error| match error {
-            RunError::NoScore { why, value } if is_of_r(&value) => RunError::NoScore { why: format!("{why}; R's jsonlite writes one number as a list unless toJSON gets auto_unbox = TRUE"), value },
-            other => other,
+        printed.map_err(|no| match no {
+            NoValue::None(why) => with_output(&why, stdout, stderr).into(),
+            NoValue::Beyond(why) => why.into(),
         })
     }
 }
@@ -318,21 +357,21 @@ fn with_output(why: &str, stdout: Tail, stderr: Tail) -> String {
     }
 }
 
-/// The environment variables that describe the task.
-fn variables(
+/// The environment variables that describe the task; a final call is none.
+pub(super) fn variables(
     coordinates: &[(&str, Value)],
-    task: u64,
+    task: Option<u64>,
     seed: u32,
     attempt: u32,
 ) -> impl Iterator<Item = (&'static str, String)> {
+    let task = task.map(|task| ("GRIDMPI_TASK", task.to_string()));
     let variables = [
-        ("GRIDMPI_TASK", task.to_string()),
         ("GRIDMPI_SEED", seed.to_string()),
         ("GRIDMPI_ATTEMPT", attempt.to_string()),
         ("GRIDMPI_POINT", named_json(coordinates).to_string()),
     ];
     // With a longer one, no program could be started.
-    variables.into_iter().filter(|(_, value)| value.len() <= LONGEST_ARGUMENT)
+    task.into_iter().chain(variables).filter(|(_, value)| value.len() <= LONGEST_ARGUMENT)
 }
 
 /// A shell command line that repeats one task's call by hand: in the job's folder, with the same environment
@@ -355,7 +394,8 @@ pub(crate) fn by_hand(
         let CommandLine { program, arguments, variables: values } =
             kind.line(job, coordinates, point)?;
         let mut line = format!("cd {} &&", quoted(&job.folder.to_string_lossy()));
-        let given: Vec<(&str, String)> = variables(coordinates, task, seed, attempt).collect();
+        let given: Vec<(&str, String)> =
+            variables(coordinates, Some(task), seed, attempt).collect();
         let result = ("GRIDMPI_RESULT", "/dev/stdout".to_string());
         let values = values.iter().map(|(name, value)| (name.as_str(), value.clone()));
         for (name, value) in given.into_iter().chain([result]).chain(values) {
@@ -376,57 +416,6 @@ fn quoted(word: &str) -> String {
     match !word.is_empty() && word.chars().all(is_plain) {
         true => word.to_string(),
         false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
-/// The file to which one attempt may write its result, in a folder of its own. No other attempt knows the
-/// name. Only a folder that is still empty serves another attempt: to make one takes as long as to start a
-/// short program.
-struct ResultFile {
-    folder: tempfile::TempDir,
-    number: u64,
-}
-
-impl ResultFile {
-    fn new(scratch: &Path) -> std::io::Result<ResultFile> {
-        let folder = tempfile::Builder::new().prefix("attempt-").tempdir_in(scratch)?;
-        Ok(ResultFile { folder, number: 0 })
-    }
-
-    fn is_unused(&self) -> bool {
-        fs::read_dir(self.folder.path()).is_ok_and(|mut entries| entries.next().is_none())
-    }
-
-    fn renamed(self) -> ResultFile {
-        ResultFile { number: self.number + 1, ..self }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join(format!("result-{}", self.number))
-    }
-
-    /// Reads the file, if the program wrote one.
-    fn read(&self) -> Result<Option<String>, String> {
-        let unreadable = |error| format!("the result file cannot be read: {error}");
-        let path = self.path();
-        let about = match fs::symlink_metadata(&path) {
-            Ok(about) => about,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unreadable(error)),
-        };
-        if let Some(other) = files::other_kind(&about) {
-            return Err(format!(
-                "the result file is {other}: write the result itself to the path in GRIDMPI_RESULT"
-            ));
-        }
-        if about.len() > RESULT_LIMIT {
-            let limit = format_args!("{} bytes, over the limit of {RESULT_LIMIT}", about.len());
-            return Err(too_large(limit));
-        }
-        let mut text = String::new();
-        let file = fs::File::open(&path).map_err(unreadable)?;
-        file.take(RESULT_LIMIT).read_to_string(&mut text).map_err(unreadable)?;
-        Ok(Some(text))
     }
 }
 

@@ -6,9 +6,14 @@ mod builtin;
 mod command;
 mod consecutive;
 pub(crate) mod context;
+pub(crate) mod final_call;
+#[cfg(feature = "jobs")]
+mod final_command;
 pub(crate) mod process;
 #[cfg(feature = "jobs")]
 mod python;
+#[cfg(feature = "jobs")]
+mod result_file;
 pub(crate) mod rust;
 #[cfg(feature = "jobs")]
 mod startup;
@@ -16,10 +21,11 @@ mod startup;
 mod watch;
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::executor::rust::{ErasedStudy, RustExecutor, RustReducer};
+use crate::executor::rust::{ErasedStudy, RustExecutor, RustFinal, RustReducer};
 #[cfg(feature = "jobs")]
 use crate::job;
 use crate::job::Job;
@@ -172,6 +178,27 @@ pub(crate) trait GroupReducer {
     }
 }
 
+/// What a final call is given.
+pub(crate) struct GivenFinal<'a> {
+    pub(crate) row: Key,
+    pub(crate) attempt: u32,
+    /// The points of the row's loops and the winning points, by level, and by name with their values.
+    pub(crate) points: &'a [u64],
+    pub(crate) coordinates: &'a [(&'a str, Value)],
+    /// The row's summary, and the same as a record.
+    pub(crate) summary: &'a Scored,
+    pub(crate) record: Value,
+    pub(crate) seed: u32,
+    /// An empty folder for products.
+    pub(crate) folder: &'a Path,
+}
+
+/// The user's final function, called by one thread.
+pub(crate) trait FinalCaller {
+    /// Makes one call.
+    fn call(&mut self, given: &GivenFinal) -> Result<Scored, RunError>;
+}
+
 /// The user's functions, shared by all threads of a process.
 pub(crate) struct ExecutorRegistry {
     job: Arc<Job>,
@@ -257,6 +284,32 @@ impl ExecutorRegistry {
         reducer(&self.job, self.study.as_ref(), place, &self.ready)
     }
 
+    /// The caller of the final function, for one thread.
+    pub(crate) fn final_caller(
+        &self,
+        master: &Arc<dyn MasterClient>,
+        place: Slot,
+    ) -> Box<dyn FinalCaller> {
+        if let Some(study) = &self.study {
+            return Box::new(RustFinal::new(&self.job, study, master, place));
+        }
+        #[cfg(feature = "jobs")]
+        match self.job.finally.as_ref().map(|spec| &spec.function) {
+            Some(job::FinalFunction::Python(_)) => {
+                return Box::new(python::finals::PythonFinal::new(&self.job, master, place));
+            }
+            Some(function) => {
+                if let Some(caller) =
+                    final_command::CommandFinal::of(&self.job, function, master, place)
+                {
+                    return Box::new(caller);
+                }
+            }
+            None => {}
+        }
+        Box::new(Stranger)
+    }
+
     /// Ends children that were ready for this place and that it does not need.
     pub(crate) fn end_ready(&self, place: Slot) {
         self.ready.end(place);
@@ -301,6 +354,12 @@ impl Executor for Stranger {
     }
 }
 
+impl FinalCaller for Stranger {
+    fn call(&mut self, _: &GivenFinal) -> Result<Scored, RunError> {
+        Err(STRANGER.into())
+    }
+}
+
 impl GroupReducer for Stranger {
     fn prepare(&mut self) -> Result<(), String> {
         Err(STRANGER.to_string())
@@ -333,5 +392,20 @@ pub(crate) fn check(job: &Job, place: Slot) -> Result<(job::PythonModules, Ready
             .map(drop)
             .map_err(|why| job.wrong("crunch.shell", format!("{} {why}", line.shell))),
     };
-    checked.map(|()| (modules, ready))
+    checked.and_then(|()| check_final(job)).map(|()| (modules, ready))
+}
+
+/// The same for the program of the final function.
+#[cfg(feature = "jobs")]
+fn check_final(job: &Job) -> Result<()> {
+    match job.finally.as_ref().map(|spec| &spec.function) {
+        Some(job::FinalFunction::Command(words)) => {
+            command::check(job, "final.command", &words.program)
+        }
+        Some(job::FinalFunction::Shell(line)) => line
+            .program()
+            .map(drop)
+            .map_err(|why| job.wrong("final.shell", format!("{} {why}", line.shell))),
+        _ => Ok(()),
+    }
 }

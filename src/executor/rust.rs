@@ -1,12 +1,13 @@
 //! The user's Rust with its types erased: what a worker and rank 0 need of a study.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::executor::context::Context;
-use crate::executor::{CallResult, Executor, GroupReducer, Slot, Task};
+use crate::executor::{CallResult, Executor, FinalCaller, GivenFinal, GroupReducer, Slot, Task};
 use crate::job::{CrunchSpec, Job};
 use crate::model::{Key, Points, RunError, Scored, SlotResult};
 use crate::util::error::{Error, Result};
@@ -41,7 +42,35 @@ pub(crate) trait LoopSource: Send + Sync {
 
     /// On rank 0: the bincode form of a data set that is kept there.
     fn data(&self, point: u64) -> Result<Bytes, String>;
+
+    /// Gets a point: held, fetched or loaded.
+    fn any_point(
+        &self,
+        level: usize,
+        index: u64,
+        context: &Context,
+    ) -> Result<AnyPoint<'_>, String>;
 }
+
+/// A point whose type is erased, borrowed or shared while it is needed.
+pub(crate) enum AnyPoint<'a> {
+    Here(&'a (dyn Any + Send + Sync)),
+    Kept(Arc<dyn Any + Send + Sync>),
+}
+
+impl AnyPoint<'_> {
+    /// The point, if it is of this type.
+    pub(crate) fn get<T: 'static>(&self) -> Option<&T> {
+        match self {
+            AnyPoint::Here(point) => point.downcast_ref(),
+            AnyPoint::Kept(point) => point.downcast_ref(),
+        }
+    }
+}
+
+/// Makes a final call.
+pub(crate) type FinalClosure =
+    Box<dyn Fn(&GivenFinal, &ErasedStudy, &Context) -> Result<Scored, RunError> + Send + Sync>;
 
 /// Calls crunch at the points with these indices.
 pub(crate) type CrunchFunction =
@@ -57,6 +86,8 @@ pub(crate) struct ErasedStudy {
     pub(crate) crunch: CrunchFunction,
     /// Innermost loop first.
     pub(crate) reduces: Vec<ReduceFunction>,
+    /// The final function, and how many loops were reduced when it was given.
+    pub(crate) finally: Option<(usize, FinalClosure)>,
     /// How many data sets a process caches.
     pub(crate) keep: usize,
     pub(crate) dictionary: DictionaryData,
@@ -114,6 +145,37 @@ impl Executor for RustExecutor {
         let result = (self.study.crunch)(&indices, &self.context);
         self.context.rest();
         CallResult::from(result.map_err(RunError::Failed))
+    }
+}
+
+pub(crate) struct RustFinal {
+    job: Arc<Job>,
+    study: Arc<ErasedStudy>,
+    context: Context,
+}
+
+impl RustFinal {
+    pub(crate) fn new(
+        job: &Arc<Job>,
+        study: &Arc<ErasedStudy>,
+        caller: &Arc<dyn MasterClient>,
+        place: Slot,
+    ) -> RustFinal {
+        let context = Context::new(job, caller, place, study.keep);
+        RustFinal { job: job.clone(), study: study.clone(), context }
+    }
+}
+
+impl FinalCaller for RustFinal {
+    fn call(&mut self, given: &GivenFinal) -> Result<Scored, RunError> {
+        // What it logs names the first task of the row.
+        let index = self.job.nest.tasks_below(given.row).start;
+        self.context.turn_to(&Task { job: &self.job, index, attempt: given.attempt });
+        let missing = || RunError::Failed(another_program().to_string());
+        let (_, call) = self.study.finally.as_ref().ok_or_else(missing)?;
+        let result = call(given, &self.study, &self.context);
+        self.context.rest();
+        result
     }
 }
 

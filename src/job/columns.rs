@@ -24,6 +24,7 @@ pub(crate) const OF_CRUNCH: &str = "value.";
 
 /// Names the columns of fields: FIELD, or `value.FIELD` where a column of every run or of a loop has that name,
 /// if only but for case, which is no difference in SQL.
+#[derive(Default)]
 pub(crate) struct FieldNames {
     /// In lower case.
     taken: HashSet<String>,
@@ -32,7 +33,7 @@ pub(crate) struct FieldNames {
 impl FieldNames {
     /// For fields beside the columns of a nest's runs.
     pub(crate) fn beside(nest: &LoopNest) -> FieldNames {
-        let names = FieldNames { taken: HashSet::new() }.and(RUN_COLUMNS);
+        let names = FieldNames::default().and(RUN_COLUMNS);
         nest.loops().iter().fold(names, |names, l| {
             let fields = l.points.fields().into_iter().map(|field| format!("{}.{field}", l.name));
             names.and([&l.name]).and(fields)

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use crate::job::counted::{names_in, shell_words};
 use crate::job::placeholders::{Placeholder, Template, TemplatePart};
-use crate::job::{CombinedDigests, CrunchSpec, FileDigests, Job};
+use crate::job::{
+    CombinedDigests, CommandWords, CrunchSpec, FileDigests, FinalFunction, Job, ShellLine,
+};
 use crate::util::error::Result;
 use crate::util::text::count;
 
@@ -85,16 +87,35 @@ pub(crate) fn file_words(job: &Job) -> Vec<Template> {
 /// The words of crunch that have placeholders, and text beside them: a placeholder alone names what its
 /// point names.
 fn words(job: &Job) -> Vec<(String, Template)> {
-    let templates: Vec<Template> = match &job.crunch {
-        CrunchSpec::Command(words) => {
-            words.all().into_iter().filter_map(|word| Template::parse(word).ok()).collect()
-        }
-        CrunchSpec::Shell(line) => match Template::parse(&line.line) {
-            Ok(line) => shell_words(&line).into_iter().map(|word| word.template).collect(),
-            Err(_) => Vec::new(),
-        },
+    of_several_parts(&match &job.crunch {
+        CrunchSpec::Command(words) => of_command(words),
+        CrunchSpec::Shell(line) => of_shell(line),
         _ => Vec::new(),
-    };
+    })
+}
+
+/// The same of the final function.
+pub(super) fn words_of_final(function: &FinalFunction) -> Vec<Template> {
+    let words = of_several_parts(&match function {
+        FinalFunction::Command(words) => of_command(words),
+        FinalFunction::Shell(line) => of_shell(line),
+        _ => Vec::new(),
+    });
+    words.into_iter().map(|(_, word)| word).collect()
+}
+
+fn of_command(words: &CommandWords) -> Vec<Template> {
+    words.all().into_iter().filter_map(|word| Template::parse(word).ok()).collect()
+}
+
+fn of_shell(line: &ShellLine) -> Vec<Template> {
+    match Template::parse(&line.line) {
+        Ok(line) => shell_words(&line).into_iter().map(|word| word.template).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn of_several_parts(templates: &[Template]) -> Vec<(String, Template)> {
     let is_of_several_parts = |template: &Template| {
         let is_text = |part: &&TemplatePart| matches!(part, TemplatePart::Text(t) if !t.is_empty());
         template.parts().iter().any(|part| is_text(&part))

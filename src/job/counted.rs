@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::job::placeholders::{Template, TemplatePart};
 #[cfg(feature = "jobs")]
 use crate::job::{CommandWords, ShellLine};
-use crate::job::{CrunchSpec, Job};
+use crate::job::{CrunchSpec, FinalFunction, FinalSpec, Job};
 use crate::model::Reduce;
 use crate::util::error::Result;
 #[cfg(feature = "jobs")]
@@ -75,6 +75,9 @@ pub(crate) struct PythonModules {
     pub(crate) packages: BTreeMap<String, String>,
     /// The same for reductions.
     pub(crate) reduction_packages: BTreeMap<String, String>,
+    /// Files of the user's modules that the final function imports, and the versions of packages.
+    pub(crate) finals: BTreeSet<PathBuf>,
+    pub(crate) final_packages: BTreeMap<String, String>,
     /// The interpreter that was found, and what it and its packages are.
     pub(crate) interpreter: Option<PathBuf>,
     pub(crate) environment: BTreeMap<String, String>,
@@ -127,11 +130,48 @@ pub(crate) fn counted_files(
         found.add(&name.to_string_lossy(), role, path.clone());
     }
     #[cfg(feature = "jobs")]
-    found.inputs()?;
+    found.inputs("crunch.inputs", &job.inputs)?;
     let ignored =
         |name: &String, file: &CountedFile| job.ignores(name) && file.role != FileRole::Input;
     found.files.retain(|name, file| !ignored(name, file));
     Ok(found.files)
+}
+
+/// The files that the final function consists of, by the name that the job gives them. Programs of the operating
+/// system are none of them: they change with each update.
+pub(crate) fn final_files(
+    job: &Job,
+    spec: &FinalSpec,
+    modules: &PythonModules,
+) -> Result<BTreeMap<String, PathBuf>> {
+    let mut found = CountedFiles { job, files: BTreeMap::new() };
+    match &spec.function {
+        FinalFunction::Python(function) => {
+            let load = job.final_load().map(|(load, _)| load);
+            for function in std::iter::once(function).chain(load) {
+                found.add(&function.file, FileRole::Function, job.folder.join(&function.file));
+            }
+            for path in &modules.finals {
+                let name = path.strip_prefix(&job.folder).unwrap_or(path);
+                found.add(&name.to_string_lossy(), FileRole::Module, path.clone());
+            }
+            #[cfg(feature = "jobs")]
+            found.program(job.interpreter(), FileRole::Interpreter);
+        }
+        #[cfg(feature = "jobs")]
+        FinalFunction::Command(words) => found.command(words),
+        #[cfg(feature = "jobs")]
+        FinalFunction::Shell(line) => found.shell(line),
+        _ => {}
+    }
+    #[cfg(feature = "jobs")]
+    found.inputs("final.inputs", &spec.inputs)?;
+    let counts = |(name, file): (String, CountedFile)| {
+        let is_ignored = job.ignores(&name) && file.role != FileRole::Input;
+        let is_own = file.role != FileRole::System && !is_ignored;
+        is_own.then_some((name, file.path))
+    };
+    Ok(found.files.into_iter().filter_map(counts).collect())
 }
 
 /// Whether a program is the operating system's, links followed; `None` if it is not there.
@@ -207,9 +247,10 @@ impl CountedFiles<'_> {
         }
     }
 
-    fn inputs(&mut self) -> Result<()> {
-        for pattern in &self.job.inputs {
-            let wrong = |why: String| self.job.wrong("crunch.inputs", why);
+    /// Adds what the patterns of a key name.
+    fn inputs(&mut self, key: &str, patterns: &[String]) -> Result<()> {
+        for pattern in patterns {
+            let wrong = |why: String| self.job.wrong(key, why);
             let folder = glob::Pattern::escape(&self.job.folder.to_string_lossy());
             let read =
                 file_pattern(pattern).map_err(|error| wrong(format!("\"{pattern}\": {error}")))?;

@@ -306,6 +306,13 @@ impl Identity {
         }
     }
 
+    /// Whether the modules that only calls import are what they were.
+    pub(crate) fn same_late_modules(&self, now: &Identity) -> bool {
+        let late = self.late_modules();
+        late.iter()
+            .all(|(name, digest)| now.files.get(name).is_some_and(|file| file.digest == *digest))
+    }
+
     /// Whether summaries by the user's function of the loop at this level are the same under both: the
     /// score, its reduction and all inner ones, and all Python files, because those of crunch may have
     /// reductions too.

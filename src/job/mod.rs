@@ -8,6 +8,8 @@ pub(crate) mod command;
 mod counted;
 mod digests;
 mod files;
+mod final_given;
+mod final_spec;
 mod identity;
 #[cfg(feature = "cli")]
 pub(crate) mod lookup;
@@ -19,6 +21,7 @@ pub(crate) mod placeholders;
 mod point_functions;
 mod repeats;
 mod report_options;
+mod row_names;
 mod seeding;
 pub(crate) mod shell;
 #[cfg(feature = "jobs")]
@@ -39,20 +42,21 @@ pub(crate) use columns::{OF_CRUNCH, OF_RUN};
 pub(crate) use combined::file_words;
 pub(crate) use command::CommandWords;
 pub(crate) use counted::{FileRole, PythonModules};
-#[cfg(feature = "jobs")]
-pub(crate) use digests::WatchedFile;
 pub(crate) use digests::{
-    CombinedDigests, DigestedFile, Digests, FileDigests, PointDigests, WatchedFiles, digest,
-    digest_of,
+    CombinedDigests, DigestedFile, Digests, FileDigests, PointDigests, WatchedFile, WatchedFiles,
+    digest, digest_of,
 };
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use files::Reading;
 pub(crate) use files::{content_digests, watched_files, without_new_files_of_folder};
+pub(crate) use final_given::FinalIdentity;
+pub(crate) use final_spec::{FINAL_FOLDER, FinalFunction, FinalSpec, summary_record};
 pub(crate) use identity::{Identity, environment};
 #[cfg(feature = "jobs")]
 pub(crate) use point_functions::{PointFunction, PointFunctions};
 pub(crate) use repeats::equal_points;
 pub(crate) use report_options::ListedGroups;
+pub(crate) use row_names::RowNames;
 pub(crate) use seeding::{Seeding, was_key, without_new_fields};
 pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
@@ -86,6 +90,8 @@ pub(crate) struct Job {
     pub(crate) folder_loops: Vec<usize>,
     /// Which groups summary.json lists.
     pub(crate) groups: ListedGroups,
+    /// What is called for each row when its best point is known.
+    pub(crate) finally: Option<FinalSpec>,
     /// Line numbers of the job file's keys; only on rank 0.
     #[serde(skip)]
     pub(crate) places: Places,

@@ -3,6 +3,7 @@
 
 mod check;
 mod format;
+pub(crate) mod scope;
 
 use std::fmt;
 use std::path::Path;
@@ -115,7 +116,10 @@ impl Placeholder {
         };
         let value = value.ok_or_else(|| {
             let field = field.unwrap_or_default();
-            format!("this task's point of loop '{name}' has no field '{field}'")
+            match name.as_str() {
+                scope::SUMMARY => format!("{self}: the summary has no field '{field}'"),
+                name => format!("this task's point of loop '{name}' has no field '{field}'"),
+            }
         })?;
         match spec {
             _ if *value == Value::Null => Err(format!("{self} is none for this task")),

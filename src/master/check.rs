@@ -39,7 +39,9 @@ impl Master {
 
     /// Panics unless all counters are right and no two workers hold a task that was not duplicated.
     fn check_counts(&self) {
-        assert_eq!(self.reducing.len(), self.workers.check(), "groups that workers reduce");
+        let (reductions, finals) = self.workers.check();
+        assert_eq!(self.reducing.len(), reductions, "groups that workers reduce");
+        assert_eq!(self.finals.held(), finals, "final calls that workers make");
         if self.stopping {
             return;
         }

@@ -30,6 +30,8 @@ pub(crate) struct MasterConfig {
     /// Whether failures of a worker without any success may be its own, because workers are processes that
     /// may be on several hosts. Applies only if the nest is flattened.
     pub(crate) suspects: bool,
+    /// How often a failed final call is tried again, if each row has one.
+    pub(crate) finals: Option<u32>,
     /// Expected task durations from earlier starts.
     pub(crate) expected: Option<CostModel>,
 }
@@ -47,6 +49,7 @@ impl Default for MasterConfig {
             end: None,
             lease: None,
             suspects: false,
+            finals: None,
             expected: None,
         }
     }

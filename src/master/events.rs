@@ -1,7 +1,8 @@
 //! The master's input and output: events and actions.
 
 use crate::model::{
-    Assignment, AttemptResult, GroupSummary, Key, Report, RunBatch, Scored, SlotResult,
+    Assignment, AttemptResult, FinalCall, FinalResult, FinalState, GroupSummary, Key, Report,
+    RunBatch, Scored, SlotResult,
 };
 
 /// An input of the master.
@@ -27,6 +28,12 @@ pub(crate) enum Event<'a> {
         /// The group's value, or the error.
         result: Result<Scored, String>,
     },
+    /// Rank 0 has looked whether the final call of a row that has closed is known from an earlier start.
+    FinalJudged { row: Key, state: FinalState },
+    /// A worker has made a final call.
+    FinalDone { rank: usize, result: Box<FinalResult> },
+    /// A worker hands back a final call that it has not begun, because it is busy for long.
+    FinalUnbegun { rank: usize, row: Key, attempt: u32 },
     /// A worker's heartbeat.
     Heartbeat {
         rank: usize,
@@ -58,6 +65,8 @@ impl Event<'_> {
             Event::Joined { rank, .. }
             | Event::Done { rank, .. }
             | Event::Reduced { rank: Some(rank), .. }
+            | Event::FinalDone { rank, .. }
+            | Event::FinalUnbegun { rank, .. }
             | Event::Sick { rank, .. }
             | Event::Heartbeat { rank, .. }
             | Event::Alive { rank }
@@ -89,6 +98,10 @@ pub(crate) enum Action<'a> {
         /// The group's slots in grid order.
         items: Vec<SlotResult>,
     },
+    /// Send this final call to the worker.
+    Final { rank: usize, call: Box<FinalCall> },
+    /// Write the result of a final call to the store. Another attempt may follow one that failed.
+    RecordFinal { rank: usize, result: Box<FinalResult> },
     /// Send these tasks to the worker.
     Assign { rank: usize, assignment: Assignment },
     /// Tell the worker to cancel what it is running.

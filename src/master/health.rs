@@ -227,7 +227,7 @@ impl Master {
         if !self.queue.is_nested() {
             self.workers.wake(Wake::All);
         }
-        if self.queue.seconds.is_empty() {
+        if self.queue.seconds.is_empty() && !self.finals.have_failed() {
             return AssignPass::default();
         }
         let may_succeed = |rank: usize| {

@@ -3,6 +3,7 @@
 //! The same master therefore runs over MPI, over threads and in virtual time. Actions must be carried
 //! out in order: a run is recorded before the worker that returned it is sent anything.
 
+mod assign;
 mod batching;
 #[cfg(test)]
 mod check;
@@ -11,6 +12,7 @@ pub(crate) mod cost_model;
 mod done;
 mod early_numbers;
 mod events;
+mod finals;
 mod groups;
 mod health;
 mod leases;
@@ -32,23 +34,22 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::model::{Assignment, AttemptResult, Key, LoopNest, Policy, Scored, SlotResult, Tally};
+use crate::model::{AttemptResult, Key, LoopNest, Policy, Scored, SlotResult, Tally};
 use batching::BatchSizer;
 pub(crate) use config::MasterConfig;
 use cost_model::CostModel;
 pub(crate) use events::{Action, Event, emptied};
+use finals::Finals;
 use groups::{ClosedGroup, OpenGroups};
 use health::Health;
 use leases::Leases;
 pub(crate) use leases::WAIT_FOR_SILENT;
-use nested_queue::Wake;
 use queue::TaskQueue;
-use second_tries::Turn;
 use stragglers::{Stragglers, Verdict};
 pub(crate) use strategy::Strategy;
 pub(crate) use view::{GroupView, View, WorkerActivity, WorkerView};
 pub(crate) use work_left::WorkLeft;
-use workers::{FirstTask, Returned, Workers};
+use workers::{FirstTask, Returned, SideCall, Workers};
 
 /// How long a task must have run when it is cut off for that to be kept. (seconds)
 const WORTH_KNOWING: f64 = 1.0;
@@ -70,6 +71,7 @@ pub(crate) struct Master {
     to_reduce: VecDeque<(Key, Vec<SlotResult>)>,
     /// Groups that a worker is reducing; requeued if it is lost.
     reducing: BTreeMap<Key, Vec<SlotResult>>,
+    finals: Finals,
     /// Whether assignment of tasks is paused.
     held: bool,
     stopping: bool,
@@ -109,6 +111,7 @@ impl Master {
             closed: Vec::new(),
             to_reduce: VecDeque::new(),
             reducing: BTreeMap::new(),
+            finals: Finals::new(config.finals, nest.outer()),
             held: false,
             stopping: false,
             cancelled: false,
@@ -210,12 +213,28 @@ impl Master {
                 self.report_closed(actions);
             }
             Event::Reduced { rank, key, result } => {
-                if rank.is_some_and(|rank| !self.workers.has_reduced(rank, key)) {
+                let mut is_its = |rank| self.workers.has_made(rank, SideCall::Reduce(key));
+                if rank.is_some_and(|rank| !is_its(rank)) {
                     self.tally.refused += 1;
                 } else {
+                    rank.into_iter().for_each(|rank| self.workers.reported(rank));
                     self.reducing.remove(&key);
                     self.groups.reduced(key, result, &mut self.closed);
                     self.report_closed(actions);
+                }
+            }
+            Event::FinalJudged { row, state } => self.finals.judged(row, state, &mut self.tally),
+            Event::FinalDone { rank, result } => {
+                self.last = now;
+                self.final_done(rank, result, actions);
+            }
+            Event::FinalUnbegun { rank, row, attempt } => {
+                if self.workers.has_made(rank, SideCall::Final(row, attempt)) {
+                    self.finals.put_back(row, attempt);
+                    // Else it asks for work when it has done what keeps it busy.
+                    if self.workers.load(rank).1 == 0 {
+                        self.workers.reported(rank);
+                    }
                 }
             }
             Event::Broken { rank } => {
@@ -223,8 +242,8 @@ impl Master {
                 self.lose(rank, held, actions);
             }
             Event::Sick { rank, why } => {
-                for key in self.workers.take_groups(rank) {
-                    self.to_reduce.extend(self.reducing.remove(&key).map(|items| (key, items)));
+                for call in self.workers.take_calls(rank) {
+                    self.call_again(call, false);
                 }
                 self.workers.reported(rank);
                 self.sicken(rank, why, actions);
@@ -252,7 +271,9 @@ impl Master {
 
     /// Whether every wanted run is recorded and its groups are closed.
     pub(crate) fn is_complete(&self) -> bool {
-        let all = self.tally.done == self.nest.tasks() && self.groups.is_empty();
+        let all = self.tally.done == self.nest.tasks()
+            && self.groups.is_empty()
+            && self.finals.are_done();
         // Groups that have closed are reduced, also if only some of the tasks are wanted.
         let is_wanted = |wanted: u64| {
             self.tally.done - self.tally.recalled >= wanted && !self.groups.awaits_outside()
@@ -315,12 +336,6 @@ impl Master {
         self.policy.most_failures.is_some_and(|most| self.failures > most)
     }
 
-    /// A duplicate of the task that is longest overdue.
-    fn second_try(&mut self, now: Duration) -> Option<Assignment> {
-        let (first, attempt) = self.stragglers.overdue(now, self.workers.first_tasks())?;
-        Some(Assignment { first, count: 1, attempt: attempt.saturating_add(1) })
-    }
-
     /// Requeues everything a lost worker held.
     fn lose(&mut self, rank: usize, held: Returned, actions: &mut Vec<Action>) {
         self.give_back(rank, held, actions);
@@ -329,8 +344,8 @@ impl Master {
 
     /// Requeues tasks and groups that a worker will not return.
     fn give_back(&mut self, rank: usize, held: Returned, actions: &mut Vec<Action>) {
-        for key in held.groups {
-            self.to_reduce.extend(self.reducing.remove(&key).map(|items| (key, items)));
+        for call in held.calls {
+            self.call_again(call, true);
         }
         if self.stopping {
             return;
@@ -349,9 +364,20 @@ impl Master {
         }
     }
 
-    /// Whether tasks were skipped because they were expected to run past the end of the allocation.
+    /// Makes a call that a worker will not make anew, which it may have begun.
+    fn call_again(&mut self, call: SideCall, was_begun: bool) {
+        match call {
+            SideCall::Reduce(key) => {
+                self.to_reduce.extend(self.reducing.remove(&key).map(|items| (key, items)));
+            }
+            SideCall::Final(row, _) if was_begun => self.finals.lost(row),
+            SideCall::Final(row, attempt) => self.finals.put_back(row, attempt),
+        }
+    }
+
+    /// Whether tasks or final calls were skipped because they were expected to run past the end of the allocation.
     pub(crate) fn is_out_of_time(&self) -> bool {
-        self.queue.has_passed()
+        self.queue.has_passed() || self.finals.have_passed()
     }
 
     /// Whether some workers were given up or are sick.
@@ -387,6 +413,7 @@ impl Master {
     fn drain(&mut self) {
         self.stopping = true;
         self.queue.stop();
+        self.finals.stop();
     }
 
     fn stop(&mut self, now: Duration, actions: &mut Vec<Action>) {
@@ -408,6 +435,7 @@ impl Master {
             actions.push(match closed {
                 ClosedGroup::Summary(summary) => {
                     self.tally.close(&summary);
+                    self.finals.closed(&summary);
                     Action::Close(Box::new(summary))
                 }
                 ClosedGroup::Outside(key, items) if self.policy.reduce_on_workers => {
@@ -417,83 +445,5 @@ impl Master {
                 ClosedGroup::Outside(key, items) => Action::Reduce { rank: None, key, items },
             });
         }
-    }
-
-    /// Assigns work to every open worker, or dismisses idle workers once the job is over.
-    fn assign_work(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let time = self.end.map(|end| end.saturating_sub(now).as_secs_f64());
-        if !self.to_reduce.is_empty() || self.policy.speculate && self.queue.left() == 0 {
-            self.workers.wake(Wake::All);
-        }
-        let pass = self.begin_turns(self.stopping || self.is_complete(), now, actions);
-        loop {
-            let over = self.stopping || self.is_complete();
-            let wake = self.queue.take_wake();
-            self.workers.wake(if over { Wake::All } else { wake });
-            let Some(rank) = self.workers.first_open() else { break };
-            let (threads, load) = self.workers.load(rank);
-            let turn = self.turn(rank, pass);
-            let (batch, batches) = match turn.is_on_trial || self.queue.gives_one(threads) {
-                true => (1, 1),
-                false => self.batching.batch(self.queue.left(), self.workers.threads()),
-            };
-            let full = threads * batch * batches;
-            let has_room = |load: u64| load == 0 || full.saturating_sub(load) >= batch;
-            if over {
-                if load > 0 {
-                    self.workers.has_enough(rank);
-                } else {
-                    self.workers.dismiss(rank);
-                    actions.push(Action::Dismiss { rank, skip_finalize: self.workers.any_lost() });
-                }
-            } else if !has_room(load) {
-                self.workers.has_enough(rank);
-            } else if turn.takes_new
-                && let Some((key, items)) = self.to_reduce.pop_front()
-            {
-                self.workers.reduce(rank, key, now);
-                self.reducing.insert(key, items.clone());
-                actions.push(Action::Reduce { rank: Some(rank), key, items });
-            } else if self.held {
-                break;
-            } else if let Some(assignment) =
-                self.another((rank, turn), (threads, load), batch, time, now)
-            {
-                self.workers.assign(rank, assignment, now);
-                if !has_room(load + assignment.count) {
-                    self.workers.has_enough(rank);
-                }
-                actions.push(Action::Assign { rank, assignment });
-            } else if self.is_out_of_time() && self.queue.left() == 0 && !self.stopping {
-                self.drain();
-            } else if self.queue.is_nested() {
-                self.workers.wait(rank, self.queue.is_engaged(rank));
-            } else if !turn.takes_new {
-                self.workers.has_enough(rank);
-                self.health.park(rank);
-            } else if !self.queue.seconds.is_empty() {
-                self.workers.wait(rank, false); // what is left has failed on it
-            } else {
-                break; // it stays open: another worker's task may be requeued
-            }
-        }
-    }
-
-    fn another(
-        &mut self,
-        (rank, turn): (usize, Turn),
-        (threads, load): (u64, u64),
-        batch: u64,
-        time: Option<f64>,
-        now: Duration,
-    ) -> Option<Assignment> {
-        // One message serves all threads, unless the batch size is fixed.
-        let most = if self.batching.is_fixed() { batch } else { batch * threads };
-        let most = if turn.is_on_trial { 1 } else { most };
-        let next = self.queue.next((rank, turn), (threads, load), most, time);
-        next.or_else(|| {
-            let admits = turn.takes_new && self.queue.admits(rank, (threads, load));
-            admits.then(|| self.second_try(now)).flatten()
-        })
     }
 }

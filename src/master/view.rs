@@ -23,7 +23,7 @@ pub(crate) struct WorkerView {
     pub(crate) threads: u32,
     /// The first task that it holds.
     pub(crate) task: Option<u64>,
-    /// How many tasks it holds; a group to reduce counts as one.
+    /// How many tasks it holds; a group to reduce and a final call count as one.
     pub(crate) held: u64,
     /// When the first task may have started.
     pub(crate) since: Duration,
@@ -41,6 +41,8 @@ pub(crate) enum WorkerActivity {
     Idle,
     Crunching,
     Reducing,
+    /// It makes the final call of a row.
+    Finishing,
     /// It cannot work, and is given nothing.
     Sick,
     /// It was dismissed.

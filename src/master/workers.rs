@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod check;
+mod queries;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
@@ -9,7 +10,6 @@ use std::time::Duration;
 
 use crate::master::nested_queue::Wake;
 use crate::master::rank_set::RankSet;
-use crate::master::view::{WorkerActivity, WorkerView};
 use crate::model::{Assignment, Key};
 
 /// How long a message may be in flight after it was sent. A worker that still reports to be idle after this time is
@@ -44,8 +44,8 @@ struct WorkerRecord {
     pieces: VecDeque<AssignedRange>,
     /// Total number of tasks in `pieces`.
     tasks: u64,
-    /// Groups assigned for reduction, and when.
-    groups: Vec<(Key, Duration)>,
+    /// Work besides tasks, and when it was assigned.
+    calls: Vec<(SideCall, Duration)>,
     /// Time of the last assignment.
     given: Duration,
 }
@@ -92,7 +92,16 @@ pub(super) struct FirstTask {
 pub(super) struct Returned {
     /// Ranges of tasks with their attempt number.
     pub(super) tasks: Vec<(Range<u64>, u32)>,
-    pub(super) groups: Vec<Key>,
+    pub(super) calls: Vec<SideCall>,
+}
+
+/// What a worker may have to do besides tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SideCall {
+    /// The reduction of a group.
+    Reduce(Key),
+    /// The final call of a row, in this attempt.
+    Final(Key, u32),
 }
 
 impl AssignedRange {
@@ -109,13 +118,13 @@ impl WorkerRecord {
             threads: 1,
             pieces: VecDeque::new(),
             tasks: 0,
-            groups: Vec::new(),
+            calls: Vec::new(),
             given: Duration::ZERO,
         }
     }
 
     fn holds_nothing(&self) -> bool {
-        self.tasks == 0 && self.groups.is_empty()
+        self.tasks == 0 && self.calls.is_empty()
     }
 
     fn let_go(&mut self) -> Returned {
@@ -123,7 +132,7 @@ impl WorkerRecord {
         let tasks = self.pieces.drain(..).map(|piece| (piece.first..piece.end, piece.attempt));
         Returned {
             tasks: tasks.collect(),
-            groups: self.groups.drain(..).map(|(key, _)| key).collect(),
+            calls: self.calls.drain(..).map(|(call, _)| call).collect(),
         }
     }
 }
@@ -279,18 +288,17 @@ impl Workers {
         self.at(rank).state == WorkerPhase::Dismissed
     }
 
-    /// Removes a group from a worker's reductions; whether it was among them.
-    pub(super) fn has_reduced(&mut self, rank: usize, group: Key) -> bool {
-        let groups = &mut self.at_mut(rank).groups;
-        let Some(at) = groups.iter().position(|(key, _)| *key == group) else { return false };
-        groups.swap_remove(at);
-        self.reported(rank);
+    /// Removes a call from what a worker has to do; whether it was among that.
+    pub(super) fn has_made(&mut self, rank: usize, made: SideCall) -> bool {
+        let calls = &mut self.at_mut(rank).calls;
+        let Some(at) = calls.iter().position(|(call, _)| *call == made) else { return false };
+        calls.swap_remove(at);
         true
     }
 
-    /// The groups that a worker has to reduce, which it will not return.
-    pub(super) fn take_groups(&mut self, rank: usize) -> Vec<Key> {
-        self.at_mut(rank).groups.drain(..).map(|(key, _)| key).collect()
+    /// The calls that a worker has to make, which it will not.
+    pub(super) fn take_calls(&mut self, rank: usize) -> Vec<SideCall> {
+        self.at_mut(rank).calls.drain(..).map(|(call, _)| call).collect()
     }
 
     pub(super) fn assign(&mut self, rank: usize, assignment: Assignment, now: Duration) {
@@ -301,9 +309,9 @@ impl Workers {
         worker.given = now;
     }
 
-    pub(super) fn reduce(&mut self, rank: usize, key: Key, now: Duration) {
+    pub(super) fn call(&mut self, rank: usize, call: SideCall, now: Duration) {
         let worker = self.at_mut(rank);
-        worker.groups.push((key, now));
+        worker.calls.push((call, now));
         worker.given = now;
     }
 
@@ -402,10 +410,17 @@ impl Workers {
         self.close(rank);
     }
 
-    /// A worker's number of threads, and how many tasks it holds; a group to reduce counts as a task.
+    /// A worker's number of threads, and how many tasks it holds; a call besides tasks counts as one.
     pub(super) fn load(&self, rank: usize) -> (u64, u64) {
         let worker = self.at(rank);
-        (worker.threads.into(), worker.tasks + worker.groups.len() as u64)
+        (worker.threads.into(), worker.tasks + worker.calls.len() as u64)
+    }
+
+    /// Whether each of its threads has a final call to make, which may take long.
+    pub(super) fn is_occupied(&self, rank: usize) -> bool {
+        let worker = self.at(rank);
+        let is_final = |(call, _): &&(SideCall, Duration)| matches!(call, SideCall::Final(..));
+        worker.calls.iter().filter(is_final).count() >= worker.threads as usize
     }
 
     pub(super) fn threads(&self) -> u64 {
@@ -414,84 +429,5 @@ impl Workers {
 
     pub(super) fn all_dismissed(&self) -> bool {
         self.dismissed + self.lost == self.workers.len()
-    }
-
-    /// Workers that were sent the job and have not asked for work.
-    pub(super) fn preparing(&self) -> impl Iterator<Item = usize> + '_ {
-        self.ranks(|worker| matches!(worker.state, WorkerPhase::Welcomed(_)))
-    }
-
-    /// Workers that hold tasks or groups.
-    pub(super) fn at_work(&self) -> impl Iterator<Item = usize> + '_ {
-        self.ranks(|worker| worker.state == WorkerPhase::Here && !worker.holds_nothing())
-    }
-
-    /// Workers from which a message can still be expected: neither idle nor gone.
-    pub(super) fn not_idle(&self) -> impl Iterator<Item = usize> + '_ {
-        self.ranks(|worker| match worker.state {
-            WorkerPhase::Away | WorkerPhase::Welcomed(_) => true,
-            WorkerPhase::Here => !worker.holds_nothing(),
-            WorkerPhase::Dismissed
-            | WorkerPhase::Silent
-            | WorkerPhase::Gone
-            | WorkerPhase::Broken => false,
-        })
-    }
-
-    fn ranks(&self, which: impl Fn(&WorkerRecord) -> bool) -> impl Iterator<Item = usize> {
-        let ranks = (self.lowest..).zip(&self.workers);
-        ranks.filter(move |(_, worker)| which(worker)).map(|(rank, _)| rank)
-    }
-
-    fn pieces(&self) -> impl Iterator<Item = (usize, &AssignedRange)> + '_ {
-        let ranks = (self.lowest..).zip(&self.workers);
-        ranks.flat_map(|(rank, worker)| worker.pieces.iter().map(move |piece| (rank, piece)))
-    }
-
-    /// The first task of each assigned range.
-    pub(super) fn first_tasks(&self) -> impl Iterator<Item = FirstTask> + '_ {
-        self.pieces().map(|(rank, piece)| piece.first_task(rank))
-    }
-
-    /// Those that run: of as many ranges of a worker as it has threads.
-    pub(super) fn running(&self) -> impl Iterator<Item = FirstTask> + '_ {
-        (self.lowest..).zip(&self.workers).flat_map(|(rank, worker)| {
-            let running = worker.pieces.iter().take(worker.threads as usize);
-            running.map(move |piece| piece.first_task(rank))
-        })
-    }
-
-    /// All workers that hold a task; two if it was duplicated.
-    pub(super) fn holders(&self, task: u64) -> impl Iterator<Item = usize> + '_ {
-        let holds = move |piece: &AssignedRange| (piece.first..piece.end).contains(&task);
-        self.pieces().filter(move |(_, piece)| holds(piece)).map(|(rank, _)| rank)
-    }
-
-    /// A snapshot of each worker, without expected durations.
-    pub(super) fn views(&self) -> impl Iterator<Item = WorkerView> + '_ {
-        (self.lowest..).zip(&self.workers).map(|(rank, worker)| {
-            let (piece, group) = (worker.pieces.front(), worker.groups.first());
-            let activity = match worker.state {
-                WorkerPhase::Away => WorkerActivity::Away,
-                WorkerPhase::Welcomed(_) => WorkerActivity::Preparing,
-                WorkerPhase::Here if piece.is_some() => WorkerActivity::Crunching,
-                WorkerPhase::Here if group.is_some() => WorkerActivity::Reducing,
-                WorkerPhase::Here => WorkerActivity::Idle,
-                WorkerPhase::Dismissed => WorkerActivity::Gone,
-                WorkerPhase::Silent | WorkerPhase::Gone | WorkerPhase::Broken => {
-                    WorkerActivity::Lost
-                }
-            };
-            let since = piece.map(|piece| piece.since).or(group.map(|(_, since)| *since));
-            WorkerView {
-                rank,
-                activity,
-                threads: worker.threads,
-                task: piece.map(|piece| piece.first),
-                held: worker.tasks + worker.groups.len() as u64,
-                since: since.unwrap_or_default(),
-                expected: None,
-            }
-        })
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod batch;
 pub(crate) mod choice;
 #[cfg(feature = "cli")]
 pub(crate) mod error_kind;
+pub(crate) mod finals;
 pub(crate) mod key;
 pub(crate) mod nest;
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -20,5 +21,6 @@ pub(crate) use self::error_kind::*;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use self::part::*;
 pub(crate) use self::{
-    batch::*, choice::*, key::*, nest::*, policy::*, reduce::*, results::*, score::*, value::*,
+    batch::*, choice::*, finals::*, key::*, nest::*, policy::*, reduce::*, results::*, score::*,
+    value::*,
 };

@@ -306,6 +306,9 @@ pub(crate) struct Tally {
     pub(crate) dropped: u64,
     /// Results of stale attempts, and invalid reports.
     pub(crate) refused: u64,
+    /// Rows whose final call is recorded, those of earlier starts included, and how many of them failed.
+    pub(crate) finals: u64,
+    pub(crate) finals_failed: u64,
 }
 
 impl Tally {

@@ -1,12 +1,11 @@
 //! Side effects of rank 0's event loop: writes runs to the store, runs reductions and listeners on threads
 //! of their own, answers workers' requests, shows progress.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -14,14 +13,16 @@ use crate::executor::rust::ErasedStudy;
 use crate::executor::{self, RANK0, ReadyChildren};
 use crate::job::Job;
 use crate::master::{Event, Master};
-use crate::model::{GroupSummary, Key, Reduce, RunBatch, Scored, SlotResult};
+use crate::model::{FinalResult, GroupSummary, Key, Reduce, RunBatch, Scored, SlotResult};
 use crate::rank0::Effects;
 #[cfg(feature = "cli")]
 use crate::rank0::failures::FirstFailure;
+use crate::rank0::finals::FinalJudge;
 use crate::rank0::host_clocks::HostClocks;
 use crate::rank0::imported::Imported;
+use crate::rank0::listeners::{Listeners, PendingListeners};
 use crate::rank0::progress::Progress;
-use crate::rank0::requests::{self, RequestBroker};
+use crate::rank0::requests::RequestBroker;
 use crate::rank0::settings::Settings;
 use crate::rank0::shutdown::Shutdown;
 use crate::rank0::status::{RunState, StatusWriter};
@@ -30,7 +31,7 @@ use crate::store::Store;
 use crate::util::clock;
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
-use crate::util::signals::{self, SignalRequest};
+use crate::util::text::in_a_line;
 use crate::util::thread;
 use crate::wire::requests::{Reply, Request};
 
@@ -57,6 +58,11 @@ pub(crate) struct RunEffects {
     requests: RequestBroker,
     reducer: Option<ReduceThread>,
     listeners: Option<Listeners>,
+    /// What is known of final calls, if rows have any; events about rows that have closed, and the first failure of a
+    /// call, which is told.
+    finals: Option<FinalJudge>,
+    judged: VecDeque<Event<'static>>,
+    final_failed: bool,
     imported: Imported,
     /// The error with which a listener stopped the study, or a changed file did.
     stopped: Option<Error>,
@@ -87,23 +93,13 @@ struct ReducedGroup {
     imported: Vec<(String, String)>,
 }
 
-/// The thread that calls listeners.
-struct Listeners {
-    levels: Vec<usize>,
-    summaries: Sender<GroupSummary>,
-    /// Number of summaries sent and not yet handled by the thread.
-    waiting: Arc<AtomicUsize>,
-    errors: Receiver<String>,
-    thread: std::thread::JoinHandle<()>,
-}
-
 impl RunEffects {
     pub(crate) fn open(
         job: &Arc<Job>,
         study: Option<&Arc<ErasedStudy>>,
         (listeners, ready, has_work): (Vec<(usize, Listener)>, &ReadyChildren, bool),
         store: Store,
-        (progress, status): (Progress, StatusWriter),
+        (progress, status, finals): (Progress, StatusWriter, Option<FinalJudge>),
         settings: &Settings,
         end: Option<Duration>,
     ) -> Result<RunEffects> {
@@ -128,6 +124,9 @@ impl RunEffects {
             requests,
             reducer,
             listeners,
+            finals,
+            judged: VecDeque::new(),
+            final_failed: false,
             imported,
             stopped,
             is_to_stop: false,
@@ -246,7 +245,28 @@ impl Effects for RunEffects {
             listeners.notify(summary.clone());
         }
         self.status.close(&summary);
-        self.store.close(summary)
+        let judged = self.finals.as_mut().and_then(|finals| finals.judge(&summary));
+        let number = summary.key.index;
+        self.store.close(summary)?;
+        if let Some(judged) = judged {
+            self.judged.push_back(judged.event);
+            if let Some(row) = judged.kept {
+                self.store.keep_final(row, number)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn record_final(&mut self, rank: usize, mut result: FinalResult) -> Result<()> {
+        result.started += self.clocks.correction(rank);
+        let entry = self.finals.as_ref().and_then(|finals| finals.entry(result));
+        let Some(entry) = entry else { return Ok(()) };
+        if let Err(why) = &entry.result.result
+            && !std::mem::replace(&mut self.final_failed, true)
+        {
+            log::warn!("the final call of {} has failed: {}", entry.folder, in_a_line(why.why()));
+        }
+        self.store.record_final(rank, entry)
     }
 
     fn reduce(&mut self, key: Key, items: Vec<SlotResult>) -> Result<()> {
@@ -355,6 +375,9 @@ impl Effects for RunEffects {
         if std::mem::take(&mut self.is_to_stop) {
             return Ok(Some(Event::Stop));
         }
+        if let Some(event) = self.judged.pop_front() {
+            return Ok(Some(event));
+        }
         let Some(reducer) = &mut self.reducer else { return Ok(None) };
         let reduced = reducer.reduced.try_recv();
         reducer.away -= usize::from(reduced.is_ok());
@@ -414,84 +437,5 @@ impl ReduceThread {
         };
         thread::start("reduce", work)?;
         Ok(ReduceThread { groups, reduced, away: 0 })
-    }
-}
-
-impl Listeners {
-    fn start(job: &Arc<Job>, mut listeners: Vec<(usize, Listener)>) -> Result<Listeners> {
-        let levels = listeners.iter().map(|(level, _)| *level).collect();
-        let (summaries, closed) = channel::<GroupSummary>();
-        let (failed, errors) = channel();
-        let job = job.clone();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let unheard = waiting.clone();
-        let work = move || {
-            while let Ok(summary) = closed.recv() {
-                for (level, listen) in &mut listeners {
-                    if *level != summary.key.level {
-                        continue;
-                    }
-                    if let Err(why) = caught("on_summary", || listen(&job.nest, &summary)) {
-                        let _ = failed.send(format!("the study was stopped: {why}"));
-                        return;
-                    }
-                }
-                unheard.fetch_sub(1, Ordering::AcqRel);
-            }
-        };
-        let thread = thread::start("listen", work)?;
-        Ok(Listeners { levels, summaries, waiting, errors, thread })
-    }
-
-    fn notify(&self, summary: GroupSummary) {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        let _ = self.summaries.send(summary); // the thread ends early only after an error
-    }
-
-    /// Number of summaries not yet handled by the listener thread.
-    fn unheard(&self) -> usize {
-        self.waiting.load(Ordering::Acquire)
-    }
-
-    /// Waits until the listeners have handled everything; returns the error of one that failed. They may
-    /// still put and take dictionary values. If there is no progress for too long, the dictionary is
-    /// closed, so that no listener waits for ever for a value that nobody puts.
-    fn finish(self, requests: &RequestBroker) -> Option<Error> {
-        let Listeners { summaries, waiting, errors, thread, .. } = self;
-        drop(summaries);
-        let before = signals::asked();
-        let mut last = (waiting.load(Ordering::Acquire), Instant::now());
-        while !thread.is_finished() {
-            std::thread::sleep(SHORT_TICK);
-            let unheard = waiting.load(Ordering::Acquire);
-            if unheard != last.0 {
-                last = (unheard, Instant::now());
-            } else if last.1.elapsed() > requests::PATIENCE && requests.is_waited_for() {
-                requests.close();
-            }
-            let asked = signals::asked();
-            if let (true, Some(SignalRequest { name, .. })) = (asked != before, asked) {
-                let still =
-                    "on_summary is still running; every run is stored; start again to go on";
-                return Some(Error::interrupted(format!("{name}: {still}")));
-            }
-        }
-        errors.try_recv().ok().map(Error::unexpected)
-    }
-}
-
-/// Listeners that may still have summaries to handle.
-pub(crate) struct PendingListeners {
-    requests: RequestBroker,
-    listeners: Option<Listeners>,
-    stopped: Option<Error>,
-}
-
-impl PendingListeners {
-    /// Waits for the listeners; returns the error with which one of them stopped the study.
-    pub(crate) fn finish(self) -> Option<Error> {
-        let late = self.listeners.and_then(|listeners| listeners.finish(&self.requests));
-        self.requests.close();
-        self.stopped.or(late)
     }
 }

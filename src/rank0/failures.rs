@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::job::{Job, lookup};
-use crate::model::{RunBatch, Tally, error_line};
+use crate::model::{Key, RunBatch, Tally, error_line};
 use crate::report::text::words::{count, things};
 use crate::store::Results;
 use crate::util::text::{beginning, shell_word};
@@ -100,6 +100,30 @@ pub(crate) fn tell(job: &Job, results: &Results, folder: Option<&Path>, tally: T
     log::warn!(
         "{program} runs {folder} --failed lists them; {program} explain {folder} {example} tells all about task {example}"
     );
+}
+
+/// Says how many final calls have failed, the first of them and why, and where all of them are.
+pub(crate) fn tell_finals(results: &Results, folder: Option<&Path>, tally: Tally) {
+    let Tally { finals, finals_failed, .. } = tally;
+    let of_all = things(finals, "final call");
+    let nest = results.nest();
+    let rows = results.finals().unwrap_or_default();
+    let first = rows.iter().find_map(|(row, made)| Some((*row, made.result.as_ref().err()?)));
+    let first = first.map_or(String::new(), |(index, why)| {
+        let row = nest.shown(Key { level: nest.outer(), index }).into_iter();
+        let row: Vec<String> = row.map(|(name, value)| format!("{name}={value}")).collect();
+        let place = if row.is_empty() { "the whole job".to_string() } else { row.join(" ") };
+        format!("; first {place}: {}", beginning(&error_line(why), LONGEST))
+    });
+    let failed = count(finals_failed);
+    log::warn!("{failed} of {of_all} failed, and the rows are as they were{first}");
+    if let Some(folder) = folder {
+        let file = folder.join("summary.csv");
+        log::warn!(
+            "{} has each error in its column final.error; the next start tries them again",
+            file.display()
+        );
+    }
 }
 
 /// The name of this program, which has the subcommands.

@@ -4,8 +4,10 @@
 pub(crate) mod effects;
 #[cfg(feature = "cli")]
 pub(crate) mod failures;
+pub(crate) mod finals;
 mod host_clocks;
 mod imported;
+mod listeners;
 pub(crate) mod progress;
 mod recall;
 pub(crate) mod requests;
@@ -24,7 +26,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::master::{Action, Event, Master, emptied};
-use crate::model::{GroupSummary, Key, RunBatch, SlotResult};
+use crate::model::{FinalResult, GroupSummary, Key, RunBatch, SlotResult};
 use crate::rank0::silent_workers::SilentWorkers;
 use crate::util::error::Result;
 use crate::util::machine;
@@ -77,6 +79,9 @@ pub(crate) trait Effects {
     /// Starts to reduce these items; the result follows as an event.
     fn reduce(&mut self, key: Key, items: Vec<SlotResult>) -> Result<()>;
 
+    /// Stores the result of a final call.
+    fn record_final(&mut self, rank: usize, result: FinalResult) -> Result<()>;
+
     /// A worker sent a request from within crunch.
     fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration);
 
@@ -112,7 +117,8 @@ pub(crate) trait Effects {
     /// Longest wait for a message before events and replies are checked again.
     fn patience(&self) -> Duration;
 
-    /// An event that no message brought: a group was reduced, or the job has to stop.
+    /// An event that no message brought: a group was reduced, the final call of a row is due, or the job has to
+    /// stop.
     fn event(&mut self) -> Result<Option<Event<'static>>>;
 
     /// Called once per pass of the event loop.
@@ -210,6 +216,10 @@ pub(crate) fn serve(
                         ToMaster::Reduced { key, result } => {
                             Event::Reduced { rank: Some(rank), key, result }
                         }
+                        ToMaster::Final(result) => Event::FinalDone { rank, result },
+                        ToMaster::FinalUnbegun { row, attempt } => {
+                            Event::FinalUnbegun { rank, row, attempt }
+                        }
                         ToMaster::Ask { thread, ticket, request } => {
                             // The request broker answers it, not the master.
                             effects.ask((rank, thread), ticket, request, hub.now());
@@ -265,6 +275,10 @@ pub(crate) fn serve(
                 Action::Reduce { rank: Some(rank), key, items } => {
                     traffic.send(hub, rank, encoded(&ToWorker::Reduce { key, items }))?;
                 }
+                Action::Final { rank, call } => {
+                    traffic.send(hub, rank, encoded(&ToWorker::Final(call)))?;
+                }
+                Action::RecordFinal { rank, result } => effects.record_final(rank, *result)?,
                 Action::Assign { rank, assignment } => {
                     codec::encode_into(&ToWorker::Assign(assignment), &mut sent);
                     traffic.count(sent.len());

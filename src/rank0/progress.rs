@@ -54,8 +54,12 @@ impl Progress {
             let seconds = now.saturating_sub(since).as_secs();
             format!("; rank {rank} has been running task {task} for {seconds} s")
         });
+        let finals = match tally.finals {
+            0 => String::new(),
+            made => format!(", {} made", things(made, "final call")),
+        };
         log::info!(
-            "{} of {}, {} failed, {rate:.1}/s, {left}{slow}",
+            "{} of {}, {} failed{finals}, {rate:.1}/s, {left}{slow}",
             tally.done,
             things(self.tasks, "run"),
             tally.failed

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::master::{Action, Event, Master};
 use crate::model::{GroupSummary, LoopNest, RunError, Tally};
+use crate::rank0::finals::FinalJudge;
 use crate::rank0::status::ClosedGroups;
 use crate::store::OpenStore;
 use crate::util::error::Result;
@@ -30,12 +31,14 @@ pub(super) struct Recall {
 pub(super) fn recall(
     master: &mut Master,
     (opened, nest): (&OpenStore, &LoopNest),
-    keep_failed: bool,
+    (keep_failed, finals): (bool, Option<&mut FinalJudge>),
     left_out: Vec<Range<u64>>,
     heard: &[usize],
 ) -> Result<Recall> {
+    let mut finals = finals;
     let (closed, unheard) = (ClosedGroups::default(), Vec::new());
     let mut recall = Recall { actions: Vec::new(), closed, unheard };
+    let mut all_judged = Vec::new();
     let mut actions = Vec::new();
     let (mut unscored, mut next) = (0, 0);
     let mut left_out = left_out.into_iter().peekable();
@@ -65,6 +68,13 @@ pub(super) fn recall(
             match action {
                 Action::Close(summary) => {
                     groups.close(&summary)?;
+                    if let Some(judged) = finals.as_mut().and_then(|finals| finals.judge(&summary))
+                    {
+                        if let Some(row) = judged.kept {
+                            groups.keep_final(&row, summary.key.index)?;
+                        }
+                        all_judged.push(judged.event);
+                    }
                     recall.closed.add(&summary, nest.outer());
                     if heard.contains(&summary.key.level) {
                         recall.unheard.push(*summary);
@@ -76,6 +86,9 @@ pub(super) fn recall(
         Ok(())
     })?;
     groups.finish()?;
+    for event in all_judged {
+        master.on(event, Duration::ZERO, &mut recall.actions);
+    }
     left_out.for_each(|range| master.leave_out(range));
     for (task, seconds) in opened.cut_off()? {
         master.know_survived(task, seconds);

@@ -12,7 +12,10 @@ use bytes::Bytes;
 use crate::executor::rust::ErasedStudy;
 #[cfg(feature = "cli")]
 use crate::job::lookup;
-use crate::job::{CommonEnvironment, FileDigests, Identity, Job, content_digests, watched_files};
+use crate::job::{
+    CommonEnvironment, Digests, FINAL_FOLDER, FileDigests, FinalIdentity, FinalSpec, Identity, Job,
+    PythonModules, RowNames, content_digests, watched_files,
+};
 use crate::master::{Action, Master, MasterConfig};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::model::JobPart;
@@ -21,6 +24,7 @@ use crate::platform::slurm::Allocation;
 use crate::rank0::effects::RunEffects;
 #[cfg(feature = "cli")]
 use crate::rank0::failures;
+use crate::rank0::finals::FinalJudge;
 use crate::rank0::progress::Progress;
 use crate::rank0::recall::{Recall, recall};
 use crate::rank0::serve;
@@ -32,7 +36,9 @@ use crate::rank0::status::{PartStatus, RunState, StatusWriter, expected_work};
 use crate::rank0::timing::Timing;
 use crate::rank0::types::{PreparedJob, RunResult, SickWorker};
 use crate::report::{write_csv, write_json};
-use crate::store::{Folder, FoundStore, Layout, OpenOptions, OpenStore, wait_for_room};
+use crate::store::{
+    Folder, FoundStore, Layout, OpenOptions, OpenStore, make_folder, wait_for_room,
+};
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::store::{JoinedPart, join_part, known_of_job, part_folder, take_parts};
 use crate::util::error::{Error, Exit, Result};
@@ -127,8 +133,8 @@ impl Session {
         let identity = Identity::of(&job, &version, Some(&modules), &mut files, before)?;
         let imported = identity.late_modules();
         job.common = CommonEnvironment {
-            interpreter: modules.interpreter,
-            python: modules.environment,
+            interpreter: modules.interpreter.clone(),
+            python: modules.environment.clone(),
             programs: if job.allow_mixed { BTreeMap::new() } else { identity.found_programs() },
         };
         // Keys of data sets to load may name files, which rank 0 can see.
@@ -136,6 +142,9 @@ impl Session {
         for (level, of_level) in own_digests {
             digests.points.entry(level).or_default().extend(of_level);
         }
+        let retries = calls_finals(&job, settings);
+        let results = retries.map(|_| folder.path());
+        let finals = finals_of(&mut job, (&version, &modules), (&mut files, &digests), results)?;
         let layout = Layout::of(&job, &digests);
         let end = end.map(until);
         let (files, text, keep) = (&files, &text, settings.keep);
@@ -163,6 +172,7 @@ impl Session {
             end,
             lease,
             suspects: lease.is_some(),
+            finals: retries,
             expected: settings.expected.clone(),
         };
         let mut master = Master::new(job.nest.clone(), config);
@@ -177,9 +187,13 @@ impl Session {
         let left_out = left_out.unwrap_or_default();
         #[cfg(not(all(feature = "cli", feature = "jobs")))]
         let left_out = Default::default();
+        let known = if finals.is_some() { opened.known_finals()? } else { BTreeMap::new() };
+        let keep_failed = settings.keep_failed;
+        let mut finals = finals.map(|found| FinalJudge::new(&job, found, known, keep_failed));
         let heard: Vec<usize> = listeners.iter().map(|(level, _)| *level).collect();
         let from = (&opened, &job.nest);
-        let recalled = recall(&mut master, from, settings.keep_failed, left_out, &heard)?;
+        let judge = (keep_failed, finals.as_mut());
+        let recalled = recall(&mut master, from, judge, left_out, &heard)?;
         let Recall { actions, closed, unheard } = recalled;
         #[cfg(feature = "cli")]
         match &settings.only {
@@ -198,8 +212,8 @@ impl Session {
         let booked = allocation.clone().map(|allocation| (allocation, crunchers));
         let place = scratch.is_none().then(|| folder.path());
         let status = StatusWriter::new(&job, place, booked, part.clone(), closed);
-        let shown = (progress, status);
-        let has_work = master.tally().done < master.goal();
+        let shown = (progress, status, finals);
+        let has_work = !master.is_complete();
         let mut effects = RunEffects::open(
             &job,
             study.as_ref(),
@@ -282,6 +296,44 @@ impl Session {
             is_main: self.is_main,
         })
     }
+}
+
+/// What the final function is, and what rows are called. Workers are told what they need to know of both; `results` is
+/// given if they make calls.
+fn finals_of(
+    job: &mut Job,
+    of: (&str, &PythonModules),
+    (files, digests): (&mut FileDigests, &Digests),
+    results: Option<&Path>,
+) -> Result<Option<(FinalIdentity, RowNames)>> {
+    let Some(spec) = job.finally.clone() else { return Ok(None) };
+    let (identity, watched) = FinalIdentity::of(job, &spec, of, (files, &digests.points))?;
+    let names = RowNames::new(job, &digests.points);
+    let made = results.map(|results| {
+        make_folder(results).map_err(|error| {
+            let folder = results.join(FINAL_FOLDER);
+            Error::input(format!("{}: it cannot be made for products: {error}", folder.display()))
+        })
+    });
+    let folder = made.transpose()?.unwrap_or_default();
+    job.finally = Some(FinalSpec { files: watched, folder, ..spec });
+    Ok(Some((identity, names)))
+}
+
+/// How often final calls are tried again, if this start makes them.
+fn calls_finals(job: &Job, settings: &Settings) -> Option<u32> {
+    let retries = job.finally.as_ref()?.retries;
+    #[cfg(feature = "cli")]
+    let is_whole = settings.only.is_none();
+    #[cfg(not(feature = "cli"))]
+    let is_whole = true;
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    let is_whole = is_whole && settings.part.is_none();
+    if !is_whole || settings.no_store {
+        log::info!("the calls of [final] are left to a start of the whole job, with a store");
+        return None;
+    }
+    Some(retries)
 }
 
 /// Logs the state of the Slurm allocation.

@@ -64,7 +64,7 @@ pub(crate) struct RunResult {
 impl Tally {
     /// The exit code of the process.
     pub(crate) fn exit(self) -> Exit {
-        let gaps = self.failed + self.incomplete + self.partial;
+        let gaps = self.failed + self.incomplete + self.partial + self.finals_failed;
         if gaps == 0 { Exit::Complete } else { Exit::SomeFailed }
     }
 }

@@ -28,8 +28,8 @@ mod for_cli {
     pub(crate) use super::text::csv::Rows;
     pub(crate) use super::text::lines::Lines;
     pub(crate) use super::text::score_heading::{folded, score_column};
-    pub(crate) use super::text::table::{in_a_line, table};
-    pub(crate) use crate::util::text::beginning;
+    pub(crate) use super::text::table::table;
+    pub(crate) use crate::util::text::{beginning, in_a_line};
 }
 
 /// The status of a row: of a run or of a group.

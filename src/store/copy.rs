@@ -20,7 +20,7 @@ use crate::store::row_reader::{RUN, Reader, UNPLACED};
 use crate::store::rows::StoredRun;
 use crate::store::starts::{SEEDING, StoredIdentity, note};
 use crate::store::store_points::StorePoints;
-use crate::store::{Folder, Layout, invocations, rows, schema, starts, storing};
+use crate::store::{Folder, Layout, finals, invocations, rows, schema, starts, storing};
 use crate::util::error::{Error, Result};
 
 /// A store, its layout, and its results folder.
@@ -104,6 +104,9 @@ fn copy(
         return Ok(Err(error));
     }
     copy_failures((&batch, &keys), (old, &own), mapping, first)?;
+    if let Err(error) = finals::copy((&batch, results), (old, folder), first)? {
+        return Ok(Err(error));
+    }
     if let Err(error) = also(&batch)? {
         return Ok(Err(error));
     }

@@ -1,6 +1,7 @@
 //! What rank 0 gives the thread that writes the store.
 
-use crate::model::{GroupSummary, RunBatch, weight};
+use crate::model::{GroupSummary, RunBatch, RunError, weight};
+use crate::store::finals::FinalEntry;
 
 pub(super) enum StoreEntry {
     Worker {
@@ -19,6 +20,16 @@ pub(super) enum StoreEntry {
         rank: usize,
     },
     Summary(GroupSummary),
+    /// The result of a final call.
+    Final {
+        rank: usize,
+        entry: Box<FinalEntry>,
+    },
+    /// The final call of the row with this key and number is the one that it would get now.
+    FinalKept {
+        row: String,
+        number: u64,
+    },
     /// Modules that calls have imported, and their digests.
     Imported {
         by_reduction: bool,
@@ -46,8 +57,13 @@ impl StoreEntry {
             | StoreEntry::Lost { .. }
             | StoreEntry::CutOff { .. }
             | StoreEntry::Environment { .. }
+            | StoreEntry::FinalKept { .. }
             | StoreEntry::Imported { .. } => 0,
             StoreEntry::Runs { runs, .. } => runs.weight(),
+            StoreEntry::Final { entry, .. } => {
+                let result = entry.result.result.as_ref();
+                size_of::<StoreEntry>() + weight(result.map_err(RunError::why))
+            }
             StoreEntry::Summary(GroupSummary { result, .. }) => {
                 size_of::<StoreEntry>() + weight(result.as_ref().map_err(String::as_str))
             }
@@ -62,6 +78,8 @@ impl StoreEntry {
             | StoreEntry::CutOff { .. }
             | StoreEntry::Environment { .. }
             | StoreEntry::Imported { .. }
+            | StoreEntry::Final { .. }
+            | StoreEntry::FinalKept { .. }
             | StoreEntry::Summary(_) => 0,
         }
     }

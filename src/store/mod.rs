@@ -14,6 +14,7 @@ mod entry;
 mod failed_runs;
 mod failure;
 mod file;
+mod finals;
 mod folder;
 mod grid_order;
 #[cfg(feature = "cli")]
@@ -38,6 +39,7 @@ mod partial_points;
 mod parts;
 mod place;
 mod point_map;
+mod products;
 #[cfg(feature = "cli")]
 mod query;
 #[cfg(feature = "cli")]
@@ -63,31 +65,33 @@ mod union;
 mod view;
 #[cfg(feature = "cli")]
 mod whole_summaries;
+mod writer;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use crate::job::Job;
 use crate::model::{GroupSummary, RunBatch};
 use crate::store::entry::StoreEntry;
 use crate::store::failure::storing;
 use crate::store::row_keys::RowKeys;
+use crate::store::writer::StoreWriter;
 use crate::util::error::{Error, Result};
 use crate::util::file_state::file_id;
-use crate::util::{signals, thread};
+use crate::util::thread;
 #[cfg(feature = "cli")]
 pub(crate) use called::InvocationRow;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use connect::to_read;
 #[cfg(feature = "cli")]
 pub(crate) use copy::merge;
+pub(crate) use finals::{FinalEntry, FinalRow, KnownFinal};
 pub(crate) use folder::Folder;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use grid_order::tally_of_all;
@@ -106,6 +110,7 @@ pub(crate) use parts::{
     JoinedPart, PartEnd, finish_part, join_part, known_of_job, part_folder, parts_in, take_parts,
     warn_of_parts,
 };
+pub(crate) use products::make_folder;
 #[cfg(feature = "cli")]
 pub(crate) use query::{Column, ColumnKind, Select};
 #[cfg(feature = "cli")]
@@ -119,10 +124,6 @@ pub(crate) use score_rows::ScoreRow;
 #[cfg(feature = "cli")]
 pub(crate) use starts::SEEDING;
 
-/// A batch is written once it is this old, or has this many runs or entries.
-const BATCH_AGE: Duration = Duration::from_millis(200);
-const BATCH_LENGTH: usize = 50_000;
-
 /// The store is full if more than this waits for the writer. (bytes)
 const MOST_BYTES: usize = 32 << 20;
 
@@ -130,12 +131,6 @@ const MOST_BYTES: usize = 32 << 20;
 /// sent whenever the writer is checked.
 const HELD: usize = 256 << 10;
 const MOST_HELD: usize = 256;
-
-/// How often to look whether the store is still there while there is nothing to write.
-const LOOK: Duration = Duration::from_secs(2);
-
-/// Time between attempts to write a batch again.
-const RETRY: Duration = Duration::from_millis(500);
 
 /// The store while it is written to.
 pub(crate) struct Store {
@@ -233,6 +228,16 @@ impl Store {
         self.send(StoreEntry::Summary(summary))
     }
 
+    /// Stores the result of a final call.
+    pub(crate) fn record_final(&mut self, rank: usize, entry: FinalEntry) -> Result<()> {
+        self.send(StoreEntry::Final { rank, entry: Box::new(entry) })
+    }
+
+    /// Stores that the final call of a row is the one that it would get now.
+    pub(crate) fn keep_final(&mut self, row: String, number: u64) -> Result<()> {
+        self.send(StoreEntry::FinalKept { row, number })
+    }
+
     /// Writes the remaining entries and returns the store for reading.
     pub(crate) fn finish(mut self, job: &Job) -> Result<Results> {
         // Even with nothing left to write, the store has to be there.
@@ -299,182 +304,6 @@ impl Store {
             || Error::unexpected(format!("{}: the store's writer is lost", self.path.display()));
         self.writer.take().ok_or_else(lost)?.join().map_err(|_| lost())?
     }
-}
-
-/// The writer thread.
-struct StoreWriter {
-    queued: Arc<AtomicUsize>,
-    path: PathBuf,
-    results: PathBuf,
-    session: i64,
-    connection: Connection,
-    keys: RowKeys,
-    /// The host of each rank.
-    hosts: HashMap<usize, String>,
-    /// Row ids of this session's workers, by rank and thread.
-    workers: HashMap<(usize, u32), i64>,
-    /// Workers that the current batch has added.
-    new: Vec<(usize, u32)>,
-    /// The file that was opened, if the store is one.
-    id: Option<(u64, u64)>,
-    /// Whether it was said that the store cannot be written.
-    trouble: bool,
-}
-
-impl StoreWriter {
-    fn write(&mut self, entries: &Receiver<Vec<StoreEntry>>) -> Result<()> {
-        loop {
-            let first = match entries.recv_timeout(LOOK) {
-                Ok(first) => first,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Err(Trouble { error, .. }) = self.check_place() {
-                        self.tell(&error);
-                    }
-                    continue;
-                }
-            };
-            let due = Instant::now() + BATCH_AGE;
-            let mut batch = first;
-            let mut runs: usize = batch.iter().map(StoreEntry::runs).sum();
-            while runs < BATCH_LENGTH && batch.len() < BATCH_LENGTH {
-                let next = entries.try_recv().or_else(|_| {
-                    entries.recv_timeout(due.saturating_duration_since(Instant::now()))
-                });
-                match next {
-                    Ok(more) => {
-                        runs += more.iter().map(StoreEntry::runs).sum::<usize>();
-                        batch.extend(more);
-                    }
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-                }
-            }
-            self.commit(&batch)?;
-            let weight: usize = batch.iter().map(StoreEntry::weight).sum();
-            self.queued.fetch_sub(weight, Ordering::AcqRel);
-        }
-    }
-
-    /// Says once that the store cannot be written.
-    fn tell(&mut self, error: &Error) {
-        if !std::mem::replace(&mut self.trouble, true) {
-            log::error!(
-                "{error}; crunching pauses until it can be written, and no run is lost; a signal (Ctrl-C) stops the job"
-            );
-        }
-    }
-
-    /// Writes a batch. If that fails for a reason that may pass (a full disk, a locked file), it is tried
-    /// again until it succeeds or a signal asks for shutdown.
-    fn commit(&mut self, batch: &[StoreEntry]) -> Result<()> {
-        loop {
-            let Err(error) = self.try_commit(batch) else {
-                if std::mem::take(&mut self.trouble) {
-                    log::info!("{}: can be written again", self.path.display());
-                }
-                self.new.clear();
-                return Ok(());
-            };
-            for worker in self.new.drain(..) {
-                self.workers.remove(&worker);
-            }
-            let _ = self.connection.execute_batch("ROLLBACK"); // fails if no transaction is open
-            if !error.may_pass {
-                return Err(error.error);
-            }
-            self.tell(&error.error);
-            if let Some(asked) = signals::asked() {
-                let runs: usize = batch.iter().map(StoreEntry::runs).sum();
-                return Err(Error::interrupted(format!(
-                    "{}: {}; the last {runs} runs are not stored; make room and start again to go on",
-                    asked.name, error.error
-                )));
-            }
-            std::thread::sleep(RETRY);
-        }
-    }
-
-    /// Writing to a file that was deleted or replaced would succeed, and lose everything.
-    fn check_place(&self) -> Result<(), Trouble> {
-        let why = match file_id(&self.path) {
-            found if self.id.is_none() || found == self.id => return Ok(()),
-            Some(_) => "is not the file that was opened: put that one back",
-            None => "is gone: put it back",
-        };
-        let error = Error::unexpected(format!("{}: {why}", self.path.display()));
-        Err(Trouble { error, may_pass: true })
-    }
-
-    fn try_commit(&mut self, batch: &[StoreEntry]) -> Result<(), Trouble> {
-        self.check_place()?;
-        self.connection.execute_batch("BEGIN").map_err(|error| self.trouble(&error))?;
-        for entry in batch {
-            self.insert(entry)?;
-        }
-        self.connection.execute_batch("COMMIT").map_err(|error| self.trouble(&error))
-    }
-
-    /// The row id of one of a worker's threads, added if it is missing.
-    fn worker(&mut self, rank: usize, thread: u32) -> Result<i64, rusqlite::Error> {
-        if let Some(row) = self.workers.get(&(rank, thread)) {
-            return Ok(*row);
-        }
-        let sql = "INSERT INTO workers (session, rank, host, thread) VALUES (?1, ?2, ?3, ?4)";
-        let row = params![self.session, rank as i64, self.hosts.get(&rank), thread];
-        self.connection.execute(sql, row)?;
-        let row = self.connection.last_insert_rowid();
-        self.workers.insert((rank, thread), row);
-        self.new.push((rank, thread));
-        Ok(row)
-    }
-
-    fn trouble(&self, error: &rusqlite::Error) -> Trouble {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TooBig};
-        let code = error.sqlite_error_code();
-        let lasting = matches!(code, Some(DatabaseCorrupt | NotADatabase | TooBig) | None);
-        Trouble { error: storing(&self.path, error), may_pass: !lasting }
-    }
-
-    fn insert(&mut self, entry: &StoreEntry) -> Result<(), Trouble> {
-        let on_disk = |error| Trouble { error, may_pass: true };
-        let inserted = match entry {
-            StoreEntry::Worker { rank, host } => {
-                self.hosts.insert(*rank, host.clone());
-                self.worker(*rank, 0).map(|_| 0)
-            }
-            StoreEntry::Runs { rank, thread, runs } => {
-                let worker = self.worker(*rank, *thread).map_err(|e| self.trouble(&e))?;
-                rows::put_runs((&self.connection, &self.keys), &self.results, worker, runs)
-                    .map_err(on_disk)?
-            }
-            StoreEntry::Lost { task, attempt, rank } => {
-                let worker = self.workers.get(&(*rank, 0)).copied();
-                let why = format!("rank {rank} was lost while it was at this");
-                rows::put_failure(&self.connection, worker, self.keys.key(*task), *attempt, &why)
-            }
-            StoreEntry::Environment { rank, environment } => {
-                starts::put_environment(&self.connection, (self.session, *rank), environment)
-            }
-            StoreEntry::CutOff { task, attempt, rank, seconds } => {
-                let worker = self.worker(*rank, 0).map_err(|e| self.trouble(&e))?;
-                let key = self.keys.key(*task);
-                cut_off::put(&self.connection, worker, (key, *attempt), *seconds)
-            }
-            StoreEntry::Imported { by_reduction, files } => {
-                starts::put_imported(&self.connection, self.session, files, *by_reduction)
-            }
-            StoreEntry::Summary(summary) => {
-                rows::put_summary(&self.connection, &self.results, summary).map_err(on_disk)?
-            }
-        };
-        inserted.map(drop).map_err(|error| self.trouble(&error))
-    }
-}
-
-/// Why a batch could not be written, and whether trying again may help.
-struct Trouble {
-    error: Error,
-    may_pass: bool,
 }
 
 #[cfg(test)]

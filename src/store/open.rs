@@ -9,6 +9,7 @@ use rusqlite::{Connection, Row};
 use crate::job::{DigestedFile, Digests, FileDigests, Identity, Job, environment};
 use crate::model::{AttemptResult, Loop, LoopNest, Reduce};
 use crate::store::file::{create, existing, finish};
+use crate::store::finals::KnownFinal;
 use crate::store::grid_order::in_grid_order;
 use crate::store::rebuild::{Goal, change, upgrade};
 use crate::store::rescore::rescore;
@@ -17,7 +18,9 @@ use crate::store::row_reader::{RUN, Reader};
 use crate::store::rows::StoredRun;
 use crate::store::starts::{LABELS, LEFT_OUT, SEEDING, StoredIdentity};
 use crate::store::view::put_view;
-use crate::store::{Folder, Layout, Store, cut_off, invocations, labels, schema, starts, storing};
+use crate::store::{
+    Folder, Layout, Store, cut_off, finals, invocations, labels, schema, starts, storing,
+};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
 use crate::util::text::count;
@@ -96,6 +99,7 @@ impl OpenStore {
             starts::record(&connection, 1, 1, &plan.identity, &environment)
                 .and_then(|()| invocations::put(&connection, 1, plan.job))
                 .and_then(|()| starts::keep_files(&connection, plan.files))
+                .and_then(|()| finals::open(&connection, folder.path(), plan.job.finally.is_some()))
                 .and_then(|()| schema::checkpoint_wal(&connection))
                 .map_err(failed)?;
             drop(connection);
@@ -132,6 +136,10 @@ impl OpenStore {
         schema::prepare(&connection).map_err(failed)?;
         connection.execute_batch(starts::TABLES).map_err(failed)?;
         connection.execute_batch(invocations::TABLE).map_err(failed)?;
+        finals::open(&connection, folder.path(), plan.job.finally.is_some()).map_err(failed)?;
+        if !before.identity.same_late_modules(&plan.identity) {
+            finals::forget_all(&connection).map_err(failed)?;
+        }
         let keys = RowKeys::of_store(&connection, &plan.layout.nest).map_err(failed)?;
         let unplaced: i64 = connection
             .query_row("SELECT count(*) FROM unplaced", [], |row| row.get(0))
@@ -199,6 +207,11 @@ impl OpenStore {
     /// Tasks without a result that were cut off in earlier starts, and how long they had run, in seconds.
     pub(crate) fn cut_off(&self) -> Result<Vec<(u64, f64)>> {
         cut_off::longest(&self.connection, &self.keys).map_err(|error| storing(&self.path, &error))
+    }
+
+    /// What is known of final calls, by the keys of rows.
+    pub(crate) fn known_finals(&self) -> Result<BTreeMap<String, KnownFinal>> {
+        finals::known(&self.connection).map_err(|error| storing(&self.path, &error))
     }
 
     /// Notes something of this start.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 #[cfg(feature = "cli")]
 use crate::job::is_launch_file;
-use crate::job::{LARGE_FOLDER, LOCK_FILE, PARTS_FOLDER, RESULT_FILES, STORE_FILE};
-use crate::store::large;
+use crate::job::{FINAL_FOLDER, LARGE_FOLDER, LOCK_FILE, PARTS_FOLDER, RESULT_FILES, STORE_FILE};
+use crate::store::{large, products};
 use crate::util::files::{read_regular, refuse_special};
 
 /// Folders with the results before `--fresh`, and with replaced stores.
@@ -110,6 +110,9 @@ pub(super) fn move_aside(folder: &Path) -> Result<PathBuf> {
     }
     if !parts(folder).is_empty() {
         fs::rename(folder.join(PARTS_FOLDER), earlier.join(PARTS_FOLDER))?;
+    }
+    if products::is_own(&folder.join(FINAL_FOLDER)) {
+        fs::rename(folder.join(FINAL_FOLDER), earlier.join(FINAL_FOLDER))?;
     }
     let large = folder.join(LARGE_FOLDER);
     let values: Vec<DirEntry> = match fs::read_dir(&large) {

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::model::{GroupSummary, Key, LoopNest, Scored};
 use crate::store::row_reader::GROUP;
-use crate::store::{OpenStore, partial_groups, rows, storing};
+use crate::store::{OpenStore, finals, partial_groups, rows, storing};
 use crate::util::error::Result;
 
 /// The summaries of a store whose runs are being read. Unless it is finished, they stay as they were.
@@ -30,6 +30,7 @@ impl OpenStore {
             )?;
             batch.execute_batch(partial_groups::TABLE)?;
             partial_groups::clear(&batch)?;
+            finals::doubt_all(&batch)?; // rows are numbered by the layout
             Ok(batch)
         };
         let batch = begin().map_err(|error| storing(&self.path, &error))?;
@@ -78,6 +79,12 @@ impl RecalledGroups<'_> {
         let reader = self.store.reader();
         let put = rows::put_summary(&self.batch, reader.results, summary)?;
         put.map(drop).map_err(|error| storing(&self.store.path, &error))
+    }
+
+    /// Notes that the final call of the row with this key is the one that it would get now.
+    pub(crate) fn keep_final(&self, row: &str, number: u64) -> Result<()> {
+        let kept = finals::keep(&self.batch, row, number);
+        kept.map(drop).map_err(|error| storing(&self.store.path, &error))
     }
 
     pub(crate) fn finish(self) -> Result<()> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::job::STORE_FILE;
-use crate::store::RETRY;
+use crate::store::writer::RETRY;
 use crate::util::error::{Error, Result};
 use crate::util::signals;
 

@@ -52,15 +52,25 @@ impl Reader<'_> {
         &self,
         row: &Row,
     ) -> Result<Result<(String, StoredRun)>, rusqlite::Error> {
-        let (place, attempt): (String, u32) = (row.get(0)?, row.get(6)?);
-        let sum_of = Some(place.clone());
+        self.keyed(row, "unplaced", "place")
+    }
+
+    /// The same from another table, with its own column in place of the place.
+    pub(super) fn keyed(
+        &self,
+        row: &Row,
+        table: &str,
+        column: &str,
+    ) -> Result<Result<(String, StoredRun)>, rusqlite::Error> {
+        let (text, attempt): (String, u32) = (row.get(0)?, row.get(6)?);
+        let sum_of = Some(text.clone());
         let result = self.result(row, 7, sum_of, |failed| [0, attempt.into(), failed.into()])?;
         let (started, seconds) = (row.get(5)?, row.get(4)?);
         Ok(match result {
-            Ok(result) => Ok((place, StoredRun { key: 0, attempt, started, seconds, result })),
+            Ok(result) => Ok((text, StoredRun { key: 0, attempt, started, seconds, result })),
             Err(why) => {
-                let at = format!("place = '{}'", place.replace('\'', "''"));
-                Err(self.damaged(&why, "unplaced", &at, None))
+                let at = format!("{column} = '{}'", text.replace('\'', "''"));
+                Err(self.damaged(&why, table, &at, None))
             }
         })
     }

@@ -275,13 +275,23 @@ pub(crate) fn put_unplaced(
     place: &str,
     run: &StoredRun,
 ) -> Result<Result<usize, rusqlite::Error>> {
-    static SQL: LazyLock<String> =
-        LazyLock::new(|| format!("INSERT INTO unplaced (place, {RUN_ROW}"));
+    put_under(store, results, worker, ("INSERT INTO unplaced (place, ", place), run)
+}
+
+/// Inserts a run into a table that has a text in place of a key.
+pub(super) fn put_under(
+    store: &Connection,
+    results: &Path,
+    worker: Option<i64>,
+    (into, text): (&str, &str),
+    run: &StoredRun,
+) -> Result<Result<usize, rusqlite::Error>> {
+    let sql = format!("{into}{RUN_ROW}");
     let mut spare = Bytes::new();
     let mut columns = Columns::of(run.result.as_ref(), results, &mut spare)?;
-    columns.best = Some(place.to_string()); // for the checksum
+    columns.best = Some(text.to_string()); // for the checksum
     let when = (run.started, run.seconds);
-    Ok(columns.put_run((store, &SQL), (&place, 0), worker, run.attempt, when))
+    Ok(columns.put_run((store, &sql), (&text, 0), worker, run.attempt, when))
 }
 
 /// Inserts the error of a failed run into its own table too, because a later attempt replaces the run.

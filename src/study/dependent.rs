@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::executor::context::Context;
-use crate::executor::rust::{LoopSource, PreparedLoop};
+use crate::executor::rust::{AnyPoint, LoopSource, PreparedLoop};
 use crate::model::{PointNumbers, Points, Value};
 use crate::study::loops::Loops;
 use crate::study::sources::{CheckedPoint, PointRef, Source, Values, checked, locked};
@@ -55,7 +55,7 @@ impl<T: Serialize + DeserializeOwned> DependentValues<T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for DependentValues<T> {
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> LoopSource for DependentValues<T> {
     fn name(&self) -> &str {
         self.values.name()
     }
@@ -86,9 +86,18 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for DependentValu
     fn data(&self, point: u64) -> Result<Bytes, String> {
         self.values.data(point)
     }
+
+    fn any_point(
+        &self,
+        level: usize,
+        index: u64,
+        context: &Context,
+    ) -> Result<AnyPoint<'_>, String> {
+        self.point(level, index, context).map(PointRef::erased)
+    }
 }
 
-impl<T: Serialize + DeserializeOwned + Send + Sync> Source<T> for DependentValues<T> {
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Source<T> for DependentValues<T> {
     fn point<'a>(&'a self, _: usize, index: u64, _: &Context) -> Result<PointRef<'a, T>, String> {
         self.values.get(index).map(PointRef::Here)
     }
@@ -122,7 +131,7 @@ pub(super) struct PointsClosure<L, T, F> {
 impl<L, T, F> PointsOf for PointsClosure<L, T, F>
 where
     L: Loops,
-    T: Serialize + DeserializeOwned + Send + Sync,
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
     F: for<'a> Fn(L::Known<'a>) -> Result<Vec<T>, String> + Send,
 {
     fn points(&self, around: &[u64]) -> Result<Vec<Range<u64>>, String> {

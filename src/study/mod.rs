@@ -5,6 +5,7 @@ mod loops;
 mod nest;
 mod outcome;
 mod prepare;
+mod row;
 pub(crate) mod run;
 mod runs;
 mod sources;
@@ -17,12 +18,13 @@ use serde::de::DeserializeOwned;
 
 pub use self::nest::{Crunched, Nest};
 pub use self::outcome::Outcome;
+pub use self::row::{Row, RowPoint};
 pub use self::runs::{Runs, Summary};
 
 use crate::executor::ReadyChildren;
 use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, ErasedStudy};
-use crate::job::{self, Job, Seeding};
+use crate::job::{self, FinalFunction, FinalSpec, Job, Seeding};
 use crate::model::{Completeness, GroupSummary, LoopNest, Order, Policy, SlotResult};
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Settings;
@@ -162,6 +164,7 @@ impl<R> Study<R, R> {
                 levels,
                 crunch,
                 reduces: Vec::new(),
+                finally: None,
                 keep: KEEP,
                 dictionary: DictionaryData::new(),
             },
@@ -316,6 +319,44 @@ where
         self
     }
 
+    /// Calls `finish` once for each row of the result when its summary is known, on a worker: to fit the best
+    /// model again on all data, say, and to save it. It comes after the last [`reduce`](Study::reduce), and
+    /// gets the row with its summary and a folder for files ([`Row::folder`]). What it returns is kept in the
+    /// store with the row: [`Outcome::finally`]. After an error or a panic the row is as it was.
+    ///
+    /// ```
+    /// use gridmpi::{Nest, Row, Runs, Settings};
+    ///
+    /// let alphas = [0.5, 1.0, 0.25];
+    /// let outcome = Nest::new()
+    ///     .data("dataset", || Ok(vec![vec![1.0, 2.0], vec![3.0]]))
+    ///     .each("alpha", alphas)
+    ///     .crunch(|(data, alpha), _| Ok(data.iter().sum::<f64>() * alpha))
+    ///     .reduce(|runs: &Runs<f64>| runs.max_by(|run| *run).map_or(0, |(best, _)| best))
+    ///     .finally(move |row: &Row<usize>| {
+    ///         let (data, alpha) = (row.point::<Vec<f64>>("dataset")?, alphas[*row.summary()]);
+    ///         std::fs::write(row.folder().join("model.txt"), format!("{alpha}"))?;
+    ///         Ok(data.len() as f64 * alpha)
+    ///     })
+    ///     .run(&Settings::default())?
+    ///     .expect("this is rank 0");
+    /// assert_eq!(outcome.finally(&outcome.summaries[0])?, Some(Ok(2.0)));
+    /// let saved = outcome.folder().join("final/dataset=1/model.txt");
+    /// assert_eq!(std::fs::read_to_string(saved)?, "1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// A later start calls it again only for rows of which the data, the summary or the study's
+    /// [`version`](Study::version) differ, and where it has failed.
+    pub fn finally<T, F>(mut self, finish: F) -> Self
+    where
+        T: Serialize + DeserializeOwned + 'static,
+        F: Fn(&Row<S>) -> crate::Result<T> + Send + Sync + 'static,
+    {
+        self.erased.finally = Some((self.erased.reduces.len(), row::erased(finish)));
+        self
+    }
+
     /// The shared dictionary of this name, for the program on rank 0; crunch uses
     /// [`Context::dictionary`]. It is closed when the study is over; the values in it can still be taken
     /// then. On other ranks this returns an empty dictionary that is not shared, and that is closed at
@@ -366,6 +407,12 @@ where
                 ));
             }
             let (nest, learned, digests) = prepare_loops(&brought, selectors)?;
+            let finally = match &brought.finally {
+                Some((folds, _)) if *folds != brought.reduces.len() => {
+                    return Err(Error::input("finally: it comes after the last reduce"));
+                }
+                finally => finally.as_ref().map(|_| FinalSpec::new(FinalFunction::Native)),
+            };
             let job = Job {
                 name,
                 folder: std::env::current_dir().unwrap_or_default(),
@@ -381,6 +428,7 @@ where
                 seeding: Seeding::default(),
                 folder_loops: Vec::new(),
                 groups: Default::default(),
+                finally,
                 places: job::Places::default(),
             };
             job::check_job_name(&job.name).map_err(|why| Error::input(format!("name: {why}")))?;

@@ -290,7 +290,7 @@ pub(super) fn typed<T: Serialize + DeserializeOwned>(value: &T) -> Result<Scored
 }
 
 /// An error and its causes, in one line.
-fn in_full(error: &dyn std::error::Error) -> String {
+pub(super) fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -45,6 +45,24 @@ impl<R: DeserializeOwned, S: DeserializeOwned> Outcome<R, S> {
         Ok(runs)
     }
 
+    /// What [`Study::finally`](crate::Study::finally) has returned for the row of a summary, or a message that says
+    /// why it failed; `None` if it was not called. An error if the store cannot be read, or if the value is of
+    /// another type.
+    pub fn finally<T: DeserializeOwned>(
+        &self,
+        summary: &Summary<S>,
+    ) -> Result<Option<Result<T, String>>> {
+        let nest = &self.finished.job.nest;
+        let Some(row) = nest.key_at(&summary.indices) else { return Ok(None) };
+        let Some(found) = self.finished.results.finals()?.remove(&row.index) else {
+            return Ok(None);
+        };
+        match found.result {
+            Ok(scored) => codec::decode_theirs(&scored.typed).map(|value| Some(Ok(value))),
+            Err(why) => Ok(Some(Err(why))),
+        }
+    }
+
     /// The number of failed runs.
     pub fn failed(&self) -> u64 {
         self.finished.tally.failed

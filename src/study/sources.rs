@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::executor::context::Context;
-use crate::executor::rust::{LoopSource, PreparedLoop};
+use crate::executor::rust::{AnyPoint, LoopSource, PreparedLoop};
 use crate::job::{digest, digest_of};
 use crate::model::{Points, Value};
 use crate::util::cache::Cache;
@@ -37,6 +37,15 @@ pub(super) enum PointRef<'a, T> {
     Here(&'a T),
     /// Shared with the cache, which may drop it meanwhile.
     Kept(Arc<T>),
+}
+
+impl<'a, T: Send + Sync + 'static> PointRef<'a, T> {
+    pub(super) fn erased(self) -> AnyPoint<'a> {
+        match self {
+            PointRef::Here(point) => AnyPoint::Here(point),
+            PointRef::Kept(point) => AnyPoint::Kept(point),
+        }
+    }
 }
 
 impl<T> Deref for PointRef<'_, T> {
@@ -80,7 +89,7 @@ impl<T> Values<T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned + Send + Sync> Values<T> {
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Values<T> {
     /// Takes these values as the loop's points. Returns the bytes sent to the other ranks.
     pub(super) fn know(&self, values: &Vec<T>) -> Result<Bytes> {
         let learned: Bytes = codec::encode_theirs(values)?.into();
@@ -123,7 +132,7 @@ pub(super) fn checked<T: Serialize + DeserializeOwned>(
     Ok(CheckedPoint { shown, bytes, decoded, digest })
 }
 
-impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for Values<T> {
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> LoopSource for Values<T> {
     fn name(&self) -> &str {
         &self.name
     }
@@ -152,9 +161,18 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for Values<T> {
     fn data(&self, _: u64) -> Result<Bytes, String> {
         Err(format!("a bug in gridmpi: the points of loop '{}' are known to all", self.name))
     }
+
+    fn any_point(
+        &self,
+        level: usize,
+        index: u64,
+        context: &Context,
+    ) -> Result<AnyPoint<'_>, String> {
+        self.point(level, index, context).map(PointRef::erased)
+    }
 }
 
-impl<T: Serialize + DeserializeOwned + Send + Sync> Source<T> for Values<T> {
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Source<T> for Values<T> {
     fn point<'a>(&'a self, _: usize, index: u64, _: &Context) -> Result<PointRef<'a, T>, String> {
         self.get(index).map(PointRef::Here)
     }
@@ -189,7 +207,7 @@ impl<T> DataSets<T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for DataSets<T> {
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> LoopSource for DataSets<T> {
     fn name(&self) -> &str {
         &self.name
     }
@@ -240,9 +258,18 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> LoopSource for DataSets<T> {
     fn data(&self, point: u64) -> Result<Bytes, String> {
         codec::encode_theirs(self.get(point)?).map(Bytes::from).map_err(|error| error.to_string())
     }
+
+    fn any_point(
+        &self,
+        level: usize,
+        index: u64,
+        context: &Context,
+    ) -> Result<AnyPoint<'_>, String> {
+        self.point(level, index, context).map(PointRef::erased)
+    }
 }
 
-impl<T: Serialize + DeserializeOwned + Send + Sync> Source<T> for DataSets<T> {
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Source<T> for DataSets<T> {
     fn point<'a>(
         &'a self,
         level: usize,
@@ -286,7 +313,11 @@ impl<K, T> Loaded<K, T> {
     }
 }
 
-impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> LoopSource for Loaded<K, T> {
+impl<K, T> LoopSource for Loaded<K, T>
+where
+    K: Serialize + DeserializeOwned + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     fn name(&self) -> &str {
         self.keys.name()
     }
@@ -306,9 +337,22 @@ impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> LoopSource f
     fn data(&self, point: u64) -> Result<Bytes, String> {
         self.keys.data(point)
     }
+
+    fn any_point(
+        &self,
+        level: usize,
+        index: u64,
+        context: &Context,
+    ) -> Result<AnyPoint<'_>, String> {
+        self.point(level, index, context).map(PointRef::erased)
+    }
 }
 
-impl<K: Serialize + DeserializeOwned + Send + Sync, T: Send + Sync> Source<T, K> for Loaded<K, T> {
+impl<K, T> Source<T, K> for Loaded<K, T>
+where
+    K: Serialize + DeserializeOwned + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     fn point<'a>(
         &'a self,
         _: usize,

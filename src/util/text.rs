@@ -24,6 +24,13 @@ pub(crate) fn beginning(text: &str, widest: usize) -> String {
     }
 }
 
+/// The most informative line of an error: of a Python traceback, the last one.
+pub(crate) fn in_a_line(error: &str) -> &str {
+    let mut lines = error.lines();
+    let line = if error.starts_with("Traceback") { lines.next_back() } else { lines.next() };
+    line.unwrap_or_default()
+}
+
 /// A string on one line, for a terminal: what would move the cursor, change its state or reorder the line is
 /// spelled as JSON spells it (`\n`, `\u001b`).
 pub(crate) fn visible(text: &str) -> String {

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Assignment, Key, Report, Scored, SlotResult};
+use crate::model::{Assignment, FinalCall, FinalResult, Key, Report, Scored, SlotResult};
 use crate::util::error::Result;
 use crate::util::process::ProcessId;
 use crate::wire::requests::{Reply, Request};
@@ -35,6 +35,10 @@ pub(crate) enum ToMaster<'a> {
         /// The group's value, or the error.
         result: Result<Scored, String>,
     },
+    /// The result of a final call, and a request for more.
+    Final(Box<FinalResult>),
+    /// A final call that waits behind long work is given back.
+    FinalUnbegun { row: Key, attempt: u32 },
     /// A request from crunch; its reply has the same ticket.
     Ask {
         /// Which of the worker's threads sent it.
@@ -72,6 +76,8 @@ pub(crate) enum ToWorker {
         /// One item per slot, in grid order.
         items: Vec<SlotResult>,
     },
+    /// A final call to make; answered by [`ToMaster::Final`].
+    Final(Box<FinalCall>),
     /// The reply to a request.
     Reply { ticket: u64, reply: Reply },
     /// Cancel this task, or everything if `None`, and report.

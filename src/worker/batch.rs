@@ -20,6 +20,9 @@ const SHORT: f64 = 0.3e-6;
 /// The most tasks per reading of the clock.
 const LONGEST_STRIDE: u64 = 64;
 
+/// Stands for a task while a thread does other work.
+const BESIDE: u64 = u64::MAX - 1;
+
 /// How long the time of day is derived from the monotonic clock before the wall clock is read again.
 const ASK: Duration = Duration::from_secs(1);
 
@@ -151,6 +154,15 @@ impl ThreadBatch {
         };
         self.at.store(u64::MAX, Ordering::Relaxed);
         batch.report(self.thread, report)
+    }
+
+    /// Does other work than tasks, which may take long as they may.
+    pub(crate) fn beside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.batch.lock().since = Instant::now();
+        self.at.store(BESIDE, Ordering::Relaxed);
+        let done = work();
+        self.at.store(u64::MAX, Ordering::Relaxed);
+        done
     }
 
     /// Whether this thread has been running one task for longer than [`LONG`].

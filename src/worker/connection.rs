@@ -14,7 +14,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
-use crate::model::{Assignment, Key, Report, SlotResult};
+use crate::model::{Assignment, FinalCall, Key, Report, SlotResult};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
 use crate::util::machine;
@@ -64,6 +64,7 @@ pub(crate) struct Connection {
 pub(crate) enum NextWork {
     Crunch(Assignment),
     Reduce(Key, Vec<SlotResult>),
+    Final(Box<FinalCall>),
     /// The worker is dismissed.
     Leave,
 }
@@ -210,6 +211,7 @@ impl Connection {
                 Some(share) => NextWork::Crunch(share),
                 None => match state.unclaimed.pop_front()? {
                     ToWorker::Reduce { key, items } => NextWork::Reduce(key, items),
+                    ToWorker::Final(call) => NextWork::Final(call),
                     dismissed @ ToWorker::Dismiss { .. } => {
                         state.unclaimed.push_front(dismissed); // for the other threads too
                         return Some(Ok(NextWork::Leave));
@@ -385,12 +387,19 @@ impl ConnectionState {
         Some(share)
     }
 
-    /// Returns the queued tasks to rank 0.
+    /// Returns the queued tasks and final calls to rank 0.
     fn return_unbegun(&mut self) -> Result<()> {
         while let Some((tasks, _)) = self.tasks.pop_front() {
             let unbegun = Some(tasks);
             let report = Report { unbegun, early: true, ..Report::default() };
             self.send_short(&ToMaster::Done(report))?;
+        }
+        let is_final = |message: &ToWorker| matches!(message, ToWorker::Final(_));
+        while let Some(at) = self.unclaimed.iter().position(is_final) {
+            if let Some(ToWorker::Final(call)) = self.unclaimed.remove(at) {
+                let FinalCall { row, attempt, .. } = *call;
+                self.send_short(&ToMaster::FinalUnbegun { row, attempt })?;
+            }
         }
         Ok(())
     }

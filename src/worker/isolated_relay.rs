@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 use crate::executor::process::{child, ended, environment};
 use crate::executor::{CallResult, Limits, RESTARTS, Slot};
 use crate::job::Job;
-use crate::model::{Assignment, RunError, Scored};
+use crate::model::{Assignment, FinalCall, FinalResult, RunError, Scored};
+use crate::util::clock;
 use crate::util::error::Result;
 use crate::util::files::temporary_folder;
 use crate::util::framing::{read_frame, write_frame};
@@ -73,6 +74,15 @@ pub(crate) fn relay(
                     Ok(result) => ToMaster::Reduced { key, result },
                 })?;
             }
+            NextWork::Final(call) => {
+                let timeout = job.finally.as_ref().and_then(|spec| spec.timeout);
+                let of_crunch = isolated.limits;
+                isolated.limits = Limits::new(timeout, Some(caller));
+                let batch = &connection.batches()[place.thread as usize];
+                let made = batch.beside(|| isolated.finish(*call));
+                isolated.limits = of_crunch;
+                connection.answer(&ToMaster::Final(Box::new(made)))?;
+            }
             NextWork::Leave => return Ok(()),
         }
     }
@@ -114,6 +124,21 @@ impl Isolated<'_> {
             ToMaster::Done(report) => report.runs.into_results().next().map(|run| run.result),
             _ => None,
         })?
+    }
+
+    /// Makes a final call. What a process that crashes has left of products is removed by the next start.
+    fn finish(&mut self, call: FinalCall) -> FinalResult {
+        let (row, attempt) = (call.row, call.attempt);
+        let (started, begin) = (clock::since_1970(), Instant::now());
+        let made = self.call(&ToWorker::Final(Box::new(call)), |answer| match answer {
+            ToMaster::Final(result) => Some(*result),
+            _ => None,
+        });
+        let failed = |error| {
+            let seconds = begin.elapsed().as_secs_f64();
+            FinalResult { row, attempt, started, seconds, result: Err(error), products: None }
+        };
+        made.unwrap_or_else(failed)
     }
 
     /// Sends the process a message and waits for its answer. A crash is returned as an error message; the

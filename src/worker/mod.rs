@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::executor::rust::{ErasedStudy, another_program};
 use crate::executor::{
     CallResult, ConsecutiveCalls, Executor, ExecutorRegistry, OtherResult, ReadyChildren, Slot,
+    final_call,
 };
 use crate::job::Job;
 use crate::model::{Assignment, RunError};
@@ -141,7 +142,7 @@ fn run_thread(
 ) -> Result<()> {
     let mut crunch = functions.cruncher(caller, place);
     let mut unfit = None;
-    let mut reducer = None;
+    let (mut reducer, mut finals) = (None, None);
     if place.thread == 0 {
         let prepared = caught("the check of what crunch needs", || {
             // Each may take long to import its functions.
@@ -191,6 +192,13 @@ fn run_thread(
                     None => ToMaster::Reduced { key, result },
                 })?;
             }
+            NextWork::Final(call) => {
+                let caller_of_final =
+                    finals.get_or_insert_with(|| functions.final_caller(caller, place));
+                let batch = &connection.batches()[place.thread as usize];
+                let made = || final_call::make(job, *call, &mut **caller_of_final, &**caller);
+                connection.answer(&ToMaster::Final(Box::new(batch.beside(made))))?;
+            }
             NextWork::Leave => return Ok(()),
         }
     }
@@ -229,6 +237,7 @@ pub(crate) fn unexpected_message(message: &ToWorker) -> Error {
         ToWorker::Job(_) => "the job",
         ToWorker::Assign(_) => "tasks",
         ToWorker::Reduce { .. } => "a group to reduce",
+        ToWorker::Final(_) => "a final call",
         ToWorker::Reply { .. } => "a reply",
         ToWorker::Cancel(_) => "a cancellation",
         ToWorker::Heartbeat => "a beat",

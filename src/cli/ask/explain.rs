@@ -12,7 +12,7 @@ use crate::model::{GroupSummary, Key, LoopNest, Value};
 use crate::rank0::status::{Life, Liveness};
 use crate::report::text::words;
 use crate::report::{in_words, score_heading};
-use crate::store::{AttemptRow, History, SEEDING, StoreReader};
+use crate::store::{AttemptRow, FinalRow, History, SEEDING, StoreReader};
 use crate::util::error::{Exit, Result};
 use crate::util::text::shell_word;
 
@@ -42,7 +42,8 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
     let (now, seed) = (at_work(&arguments.folder, task), seed(&reader, task)?);
     let by_hand = by_hand(&reader, (task, seed), &history)?;
     let called = reader.results.score_name()?;
-    let facts = TaskFacts { reader: &reader, called, task, seed, history, now, by_hand };
+    let finally = finally(&reader, task)?;
+    let facts = TaskFacts { reader: &reader, called, task, seed, history, finally, now, by_hand };
     match arguments.format {
         ListFormat::Json => print(format!("{:#}\n", as_json(&facts)).as_bytes()),
         ListFormat::Table => say(&text(&facts)),
@@ -57,9 +58,21 @@ struct TaskFacts<'a> {
     task: u64,
     seed: u32,
     history: History,
+    /// The final call of its row; an empty one if it is not made, nothing if the job has none.
+    finally: Option<Option<FinalRow>>,
     /// The worker that runs it now: its rank, its host, and for how long.
     now: Option<(u64, String, f64)>,
     by_hand: ByHand,
+}
+
+/// The final call of a task's row.
+fn finally(reader: &StoreReader, task: u64) -> Result<Option<Option<FinalRow>>> {
+    if reader.results.final_tally()?.is_none() {
+        return Ok(None);
+    }
+    let nest = reader.nest();
+    let row = nest.ancestor(nest.task(task), nest.outer());
+    Ok(Some(reader.results.finals()?.remove(&row.index)))
 }
 
 fn seed(reader: &StoreReader, task: u64) -> Result<u32> {
@@ -153,7 +166,7 @@ fn group_state(group: &Option<GroupSummary>) -> &'static str {
 }
 
 fn text(facts: &TaskFacts) -> String {
-    let TaskFacts { reader, called, task, seed, history, now, by_hand } = facts;
+    let TaskFacts { reader, called, task, seed, history, finally, now, by_hand } = facts;
     let mut lines = Vec::new();
     let mut say = |what: &str, text: String| {
         for (i, line) in text.trim_end().lines().enumerate() {
@@ -211,11 +224,29 @@ fn text(facts: &TaskFacts) -> String {
     for (key, group) in history.groups.iter().filter(|(key, _)| nest.applies_inside(*key)) {
         say("group", in_words_of(nest, called, *key, group));
     }
+    if let Some(made) = finally {
+        say("final", of_row(made.as_ref()));
+    }
     match &by_hand.line {
         Some(line) => say("by hand", format!("{line}\n({})", by_hand.note)),
         None => say("by hand", format!("not known: {}", by_hand.note)),
     }
     lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// The final call of a row in words.
+fn of_row(made: Option<&FinalRow>) -> String {
+    let Some(FinalRow { result, seconds, attempt, folder, .. }) = made else {
+        return "not made yet".to_string();
+    };
+    let took = format!("in {}, attempt {attempt}", words::seconds(*seconds));
+    match (result, folder) {
+        (Ok(scored), Some(folder)) => {
+            format!("ok {took}: {}; {folder}", in_words(&scored.value.get()))
+        }
+        (Ok(scored), None) => format!("ok {took}: {}", in_words(&scored.value.get())),
+        (Err(why), _) => format!("failed {took}: {why}"),
+    }
 }
 
 fn ran(past: &AttemptRow) -> String {
@@ -266,7 +297,7 @@ fn in_words_of(nest: &LoopNest, called: &str, key: Key, group: &Option<GroupSumm
 }
 
 fn as_json(facts: &TaskFacts) -> Json {
-    let TaskFacts { reader, task, seed, history, now, by_hand, .. } = facts;
+    let TaskFacts { reader, task, seed, history, finally, now, by_hand, .. } = facts;
     let past = |past: &AttemptRow| {
         json!({
             "attempt": past.attempt,
@@ -302,6 +333,17 @@ fn as_json(facts: &TaskFacts) -> Json {
         "seed": seed,
         "attempts": history.attempts.iter().map(past).collect::<Vec<_>>(),
         "groups": history.groups.iter().map(group).collect::<Vec<_>>(),
+        "final": finally.as_ref().map(|made| made.as_ref().map_or_else(
+            || json!({ "status": "not made yet" }),
+            |made| json!({
+                "status": if made.result.is_ok() { "ok" } else { "failed" },
+                "value": made.result.as_ref().ok().map(|scored| scored.value.get().to_json()),
+                "error": made.result.as_ref().err(),
+                "seconds": made.seconds,
+                "attempt": made.attempt,
+                "folder": made.folder,
+            }),
+        )),
         "by_hand": by_hand.line,
         "by_hand_note": by_hand.note,
     })

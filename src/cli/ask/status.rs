@@ -69,6 +69,18 @@ pub(super) fn groups(status: &Status) -> Option<String> {
     })
 }
 
+/// How many rows have their final call.
+pub(super) fn finals(status: &Status) -> Option<String> {
+    let finals = status.finals?;
+    let rows = status.groups.all.saturating_sub(status.groups.incomplete);
+    let failed = match finals.failed {
+        0 => String::new(),
+        number => format!(", {} of them failed", words::count(number)),
+    };
+    let made = words::count(finals.made);
+    Some(format!("{made} of {} made{failed}", words::things(rows, "final call")))
+}
+
 pub(super) fn workers(status: &Status) -> String {
     let workers = &status.workers;
     let mut line =
@@ -164,6 +176,9 @@ fn text(standing: &Standing) -> String {
     }
     if let Some(groups) = groups(status) {
         let _ = writeln!(text, "{groups}");
+    }
+    if let Some(finals) = finals(status) {
+        let _ = writeln!(text, "{finals}");
     }
     if going {
         let _ = writeln!(text, "{}", workers(status));

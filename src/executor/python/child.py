@@ -200,6 +200,8 @@ try:
     call = caller(functions["crunch"], setup["arguments"]) if "crunch" in functions else None
     remember()
     takes = takes_points(functions["points"], setup["arguments"]) if "points" in functions else []
+    if "final" in functions:
+        takes = takes_final(functions["final"], setup["given"], setup["folded"])
     send(to_json({"seeded": seeded or bool(seeders), "takes": takes, **imported()}))
 except BaseException:
     send(failure())
@@ -221,6 +223,10 @@ while True:
     try:
         if "around" in request:
             answer = points_for(request)
+        elif "load" in request:
+            answer = load_final(request["load"])
+        elif "final" in request:
+            answer = final_for(request)
         else:
             reseed(zlib.crc32(request_text))
             runs = json.loads(json.dumps(request["runs"]), object_hook=unmarked)

@@ -35,6 +35,7 @@ const CHILD: &str = concat!(
     include_str!("data.py"),
     include_str!("imports.py"),
     include_str!("points.py"),
+    include_str!("final.py"),
     include_str!("child.py"),
 );
 
@@ -107,6 +108,21 @@ impl Setup {
             && rest(self) == rest(wanted)
             && files(&own) == files(&others)
             && others.iter().all(|(key, function)| own.get(key) == Some(function))
+    }
+
+    /// For the final function, which is given points of the outermost loops, down to those that have won.
+    pub(super) fn of_final(
+        job: &Job,
+        functions: &[(String, &PythonFunction)],
+        place: Slot,
+    ) -> Setup {
+        let mut setup = Setup::new(job, functions, place);
+        let names = job.nest.loops().iter().map(|l| l.name.as_str());
+        let names: Vec<&str> = names.collect();
+        let (given, folded) = names.split_at(job.final_levels());
+        setup.first_frame["given"] = json!(given);
+        setup.first_frame["folded"] = json!(folded);
+        setup
     }
 
     /// For a function that gives points and may take those of the loops `around`.
@@ -345,7 +361,12 @@ impl PythonChild {
 
     /// Makes one call. The inner error is the function's; the outer error means that the child failed.
     pub(super) fn ask(&mut self, request: &Json) -> std::io::Result<Result<Value, String>> {
-        self.send(request.to_string().as_bytes())?;
+        self.ask_text(&request.to_string())
+    }
+
+    /// The same with a request that is written already.
+    pub(super) fn ask_text(&mut self, request: &str) -> std::io::Result<Result<Value, String>> {
+        self.send(request.as_bytes())?;
         loop {
             let frame = read_frame(&mut self.answers, RESULT_LIMIT)?;
             match frame.strip_prefix(IMPORTED) {

@@ -15,6 +15,19 @@ use crate::util::programs::find_program;
 /// The beginning of a reduction's name in a child.
 pub(super) const REDUCE: &str = "reduce ";
 
+/// The name of the final function in a child.
+pub(super) const FINAL: &str = "final";
+
+/// The Python functions that final calls need.
+pub(super) fn final_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
+    let function = match job.finally.as_ref().map(|spec| &spec.function) {
+        Some(job::FinalFunction::Python(function)) => function,
+        _ => return Vec::new(),
+    };
+    let load = job.final_load().map(|(load, _)| ("load".to_string(), load));
+    std::iter::once((FINAL.to_string(), function)).chain(load).collect()
+}
+
 pub(crate) fn crunch_functions(python: &Python) -> Vec<(String, &PythonFunction)> {
     let load = python.load.iter().map(|load| ("load".to_string(), load));
     std::iter::once(("crunch".to_string(), &python.function)).chain(load).collect()
@@ -68,8 +81,10 @@ pub(crate) fn check_functions(job: &Job, place: Slot) -> Result<(PythonModules, 
         job::CrunchSpec::Python(python) => crunch_functions(python),
         _ => Vec::new(),
     };
+    let finals = final_functions(job);
     let named = [&crunch[..], &reductions[..]].concat();
-    if named.is_empty() {
+    let all_named = named.iter().chain(&finals);
+    if named.is_empty() && finals.is_empty() {
         return Ok((modules, ready));
     }
     let interpreter = Setup::new(job, &[], place).interpreter;
@@ -77,7 +92,7 @@ pub(crate) fn check_functions(job: &Job, place: Slot) -> Result<(PythonModules, 
         job.wrong("crunch.interpreter", format!("\"{}\" {why}", job.interpreter()))
     })?;
     modules.interpreter = Some(found.clone());
-    for (name, function) in &named {
+    for (name, function) in all_named {
         let file = job.folder.join(&function.file);
         if !file.is_file() {
             let why = format!("there is no file {}", file.display());
@@ -97,13 +112,19 @@ pub(crate) fn check_functions(job: &Job, place: Slot) -> Result<(PythonModules, 
     let setups = setups.into_iter().filter(|(_, functions)| !functions.is_empty());
     let setups: Vec<_> = setups.collect();
     let start = |setup: &Setup| PythonChild::start(setup, &Limits::new(Some(HOUR), None));
-    let started: Vec<_> = std::thread::scope(|scope| {
+    let of_final = (!finals.is_empty()).then(|| {
+        let mut setup = Setup::of_final(job, &finals, place).with_versions();
+        setup.interpreter = found.clone();
+        setup
+    });
+    let (started, of_final) = std::thread::scope(|scope| {
+        let of_final = of_final.as_ref().map(|setup| scope.spawn(move || start(setup)));
         let side_by_side = setups.iter().map(|(setup, _)| scope.spawn(move || start(setup)));
         let side_by_side: Vec<_> = side_by_side.collect();
         let ended = side_by_side.into_iter().map(|thread| thread.join());
-        ended
-            .map(|child| child.unwrap_or_else(|panic| Err(panic_text(&*panic).to_string())))
-            .collect()
+        let panicked = |panic: Box<dyn std::any::Any + Send>| Err(panic_text(&*panic).to_string());
+        let started: Vec<_> = ended.map(|child| child.unwrap_or_else(panicked)).collect();
+        (started, of_final.map(|thread| thread.join().unwrap_or_else(panicked)))
     });
     for ((of_child, functions), child) in setups.into_iter().zip(started) {
         let child = child.map_err(|why| {
@@ -128,6 +149,12 @@ pub(crate) fn check_functions(job: &Job, place: Slot) -> Result<(PythonModules, 
         }
         ready.add(of_child, child);
     }
+    if let Some(child) = of_final {
+        let child = child.map_err(|why| job.wrong("final.python", why))?;
+        let files = child.modules().chain(child.late_modules()).map(PathBuf::from);
+        modules.finals.extend(files);
+        modules.final_packages.extend(child.packages());
+    }
     Ok((modules, ready))
 }
 
@@ -136,6 +163,7 @@ fn key_of(job: &Job, name: &str) -> String {
     match name.strip_prefix(REDUCE).and_then(|level| level.parse::<usize>().ok()) {
         Some(level) => format!("loop.{}.reduce", job.nest.loops()[level].name),
         None if name == "load" => "crunch.load".to_string(),
+        None if name == FINAL => "final.python".to_string(),
         None => "crunch.python".to_string(),
     }
 }

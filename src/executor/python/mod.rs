@@ -1,7 +1,8 @@
-//! Python functions as crunch and as reductions.
+//! Python functions as crunch, as reductions and as the final function.
 
 mod child;
 pub(crate) mod crunch;
+pub(crate) mod finals;
 pub(crate) mod functions;
 pub(crate) mod points;
 mod protocol;

@@ -7,12 +7,13 @@ use crate::job::command::{Argument, CommandWords, TruthTable};
 use crate::job::parse::conditions::{Condition, columns};
 use crate::job::parse::keys::TomlEntry;
 use crate::job::parse::progress::NestProgress;
-use crate::job::placeholders::{Branch, Within, check};
-use crate::model::{LoopNest, MOST_EVALUATED};
+use crate::job::placeholders::scope::Scope;
+use crate::job::placeholders::{Branch, Within};
+use crate::model::MOST_EVALUATED;
 use crate::util::error::{Error, Result};
 use crate::util::text::count;
 
-pub(super) fn command_words(entry: &TomlEntry, nest: &LoopNest) -> Result<CommandWords> {
+pub(super) fn command_words(entry: &TomlEntry, scope: Scope) -> Result<CommandWords> {
     let words = entry.array()?;
     let Some((program, arguments)) = words.split_first() else {
         return Err(entry.error("expected a program and its arguments, found nothing"));
@@ -20,14 +21,14 @@ pub(super) fn command_words(entry: &TomlEntry, nest: &LoopNest) -> Result<Comman
     if program.is_table() {
         return Err(program.error("an if gives arguments; the program itself stands in front"));
     }
-    let mut parser = ArgumentParser { nest, conditions: None, branches: Vec::new() };
+    let mut parser = ArgumentParser { scope, conditions: None, branches: Vec::new() };
     let program = parser.text(program)?;
     Ok(CommandWords { program, arguments: parser.list(arguments)? })
 }
 
 struct ArgumentParser<'n> {
-    nest: &'n LoopNest,
-    /// What conditions are made with, once there is one: they can name all loops.
+    scope: Scope<'n>,
+    /// What conditions are made with, once there is one: they can name all loops that placeholders can.
     conditions: Option<(Evaluator, Vec<LoopColumn>)>,
     /// The branches around what is being parsed.
     branches: Vec<Branch>,
@@ -45,7 +46,7 @@ impl ArgumentParser<'_> {
     fn text(&self, entry: &TomlEntry) -> Result<String> {
         let text = entry.text()?;
         let within = Within::Command(&self.branches);
-        check(&text, self.nest, within).map_err(|why| entry.error(why))?;
+        self.scope.check(&text, within).map_err(|why| entry.error(why))?;
         Ok(text)
     }
 
@@ -84,7 +85,7 @@ impl ArgumentParser<'_> {
     /// for `only_if`.
     fn evaluate(&mut self, entry: TomlEntry) -> Result<TruthTable> {
         if self.conditions.is_none() {
-            let loops = self.nest.loops().iter().enumerate();
+            let loops = self.scope.nest.loops().iter().take(self.scope.levels).enumerate();
             let columns = loops.flat_map(|(level, l)| columns(level, &l.name, &l.points));
             let evaluator = Evaluator::new().map_err(Error::unexpected)?;
             self.conditions = Some((evaluator, columns.collect()));
@@ -92,17 +93,18 @@ impl ArgumentParser<'_> {
         let Some((evaluator, columns)) = &self.conditions else { unreachable!("made above") };
         let condition = Condition::parse(entry, evaluator, columns)?;
         let levels: Vec<usize> = condition.levels().into_iter().collect();
-        let combinations = self.nest.count_combinations(&levels);
+        let nest = self.scope.nest;
+        let combinations = nest.count_combinations(&levels);
         if combinations > MOST_EVALUATED {
             let (many, most) = (count(combinations), count(MOST_EVALUATED));
             return Err(condition.entry.error(format!(
                 "it would be evaluated for {many} combinations of points; {most} are possible"
             )));
         }
-        let (loops, mut asked) = (self.nest.loops(), [0u64; 2]);
+        let (loops, mut asked) = (nest.loops(), [0u64; 2]);
         let progress = NestProgress::default();
         let _reports = progress.report()?;
-        let table = TruthTable::of(self.nest, &levels, |points| {
+        let table = TruthTable::of(nest, &levels, |points| {
             let value = |level: usize| {
                 let at = levels.iter().position(|known| *known == level);
                 at.map(|at| loops[level].points.get(points[at])).unwrap_or_default()

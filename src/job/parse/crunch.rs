@@ -3,6 +3,7 @@
 use crate::job::parse::arguments::command_words;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::parse::python_function;
+use crate::job::placeholders::scope::Scope;
 use crate::job::placeholders::{self, Within};
 use crate::job::shell::script;
 use crate::job::{CrunchSpec, DEFAULT_INTERPRETER, Python, RidgeOptions, ShellLine, Sleep};
@@ -38,7 +39,7 @@ pub(super) fn parse_crunch(table: &mut TomlTable, nest: &LoopNest) -> Result<Cru
         "builtin" => builtin(table, &entry, loops),
         "python" => Ok(CrunchSpec::Python(python(table, &entry, loops)?)),
         "command" => {
-            let words = command_words(&entry, nest)?;
+            let words = command_words(&entry, Scope::of_crunch(nest))?;
             script::check_command(&words, loops).map_err(|why| entry.error(why))?;
             Ok(CrunchSpec::Command(words))
         }

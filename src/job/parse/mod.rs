@@ -8,6 +8,7 @@ mod dates;
 mod dependent;
 mod dependent_sources;
 mod designs;
+mod final_table;
 mod found_points;
 mod globs;
 pub(crate) mod keys;
@@ -31,6 +32,7 @@ use toml::de::DeTable;
 
 use crate::job::parse::crunch::{interpreter_of, parse_crunch};
 use crate::job::parse::dependent::{ParsedLoop, ParsedSource};
+use crate::job::parse::final_table::parse_final;
 pub(crate) use crate::job::parse::globs::files_below;
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::parse::labels::{ParsedLabel, labelled};
@@ -121,7 +123,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     let order = root.take("order").map_or(Ok(Order::Grid), |entry| order(&entry, seed))?;
     let policy = Policy { seed, order, reduce_on_workers, ..Policy::default() };
     root.take("slurm").map_or(Ok(SlurmOptions::default()), |entry| SlurmOptions::of(&entry))?;
-    let report = root.take("report");
+    let (report, finally) = (root.take("report"), root.take("final"));
     let (crunch_table, loops_entry) = (root.take("crunch"), root.take("loop"));
     let missing = |what: &str| root.error(what);
     let no_crunch = missing("there is no [crunch]: say what to call for each task");
@@ -205,6 +207,11 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     };
     table.finish()?;
     let policy = Policy { timeout, ..policy };
+    let finally = finally.map(|entry| parse_final(&entry, &nest)).transpose()?;
+    let finally = finally.map(|(spec, lines)| {
+        places.lines.extend(lines);
+        spec
+    });
     Ok(Job {
         name,
         folder,
@@ -220,6 +227,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         seeding,
         folder_loops,
         groups,
+        finally,
         places,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::master::workers::{WorkerPhase, Workers};
+use crate::master::workers::{SideCall, WorkerPhase, Workers};
 
 impl Workers {
     pub(in crate::master) fn len(&self) -> usize {
@@ -18,8 +18,9 @@ impl Workers {
         self.workers.iter().map(|worker| worker.tasks).sum()
     }
 
-    /// Panics unless every counter matches the records. Returns how many groups are being reduced.
-    pub(in crate::master) fn check(&self) -> usize {
+    /// Panics unless every counter matches the records. Returns how many groups are being reduced, and
+    /// how many final calls made.
+    pub(in crate::master) fn check(&self) -> (usize, usize) {
         let (mut threads, mut dismissed, mut lost) = (0, 0, 0);
         for worker in &self.workers {
             let tasks = worker.pieces.iter().map(|piece| piece.end - piece.first).sum::<u64>();
@@ -41,6 +42,12 @@ impl Workers {
         assert!(open.is_disjoint(waiting) && open.is_disjoint(spare) && waiting.is_disjoint(spare));
         let mut listed = open.iter().chain(waiting).chain(spare);
         assert!(listed.all(|rank| self.at(*rank).state == WorkerPhase::Here));
-        self.workers.iter().map(|worker| worker.groups.len()).sum()
+        let calls: Vec<SideCall> = self
+            .workers
+            .iter()
+            .flat_map(|worker| worker.calls.iter().map(|(call, _)| *call))
+            .collect();
+        let reductions = calls.iter().filter(|call| matches!(call, SideCall::Reduce(_))).count();
+        (reductions, calls.len() - reductions)
     }
 }

@@ -85,6 +85,20 @@ impl LoopNest {
         winners
     }
 
+    /// The points of a key's loops, and the winning points of the loops inside it, by level.
+    pub(crate) fn points_with_winners(&self, key: Key, best: &[Winner]) -> Vec<u64> {
+        let (mut at, mut points) = (key, self.indices(key));
+        for winner in best.iter().take_while(|winner| winner.level >= key.level) {
+            let Some(child) = self.child(at, winner.slot).filter(|_| winner.level == at.level)
+            else {
+                break;
+            };
+            at = child;
+            points.push(self.point(at));
+        }
+        points
+    }
+
     /// The indices of the keys at a level below a key.
     fn keys_below(&self, key: Key, level: usize) -> Range<u64> {
         let (keys, from) = match self.head(key.level) {

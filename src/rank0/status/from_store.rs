@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use crate::job::named_json;
 use crate::rank0::status::snapshot::labels;
 use crate::rank0::status::{
-    FORM, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkersStatus,
+    FORM, FinalsStatus, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkersStatus,
 };
 use crate::report::score_heading;
 use crate::store::{Folder, StoreReader};
@@ -70,6 +70,10 @@ impl Status {
             seconds_left: None,
             slurm: None,
             groups: groups(reader, part.as_ref())?,
+            finals: reader
+                .results
+                .final_tally()?
+                .map(|(made, failed)| FinalsStatus { made, failed }),
             part,
             workers: WorkersStatus::default(),
             stragglers: Vec::new(),

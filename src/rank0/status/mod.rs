@@ -72,9 +72,20 @@ pub(crate) struct Status {
     #[serde(default)]
     pub(crate) part: Option<PartStatus>,
     pub(crate) groups: GroupsStatus,
+    /// The final calls of rows, if the job has any.
+    #[serde(default)]
+    pub(crate) finals: Option<FinalsStatus>,
     pub(crate) workers: WorkersStatus,
     /// Workers whose task takes far longer than expected, longest first.
     pub(crate) stragglers: Vec<WorkerStatus>,
+}
+
+/// How many final calls of rows are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FinalsStatus {
+    pub(crate) made: u64,
+    /// How many of them have failed.
+    pub(crate) failed: u64,
 }
 
 /// A part of a job that many allocations compute.

@@ -11,7 +11,8 @@ use crate::master::{GroupView, View, WorkerActivity, WorkerView};
 use crate::model::{GroupSummary, Key, LoopNest, Reduce, Winner};
 use crate::platform::slurm::Booked;
 use crate::rank0::status::{
-    FORM, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkerStatus, WorkersStatus,
+    FORM, FinalsStatus, GroupStatus, GroupsStatus, PartStatus, RunState, Status, WorkerStatus,
+    WorkersStatus,
 };
 use crate::report::score_heading;
 
@@ -26,6 +27,10 @@ const SHORTEST: f64 = 1.0;
 
 /// The longest error that is shown. (characters)
 const LONGEST_ERROR: usize = 200;
+
+/// Workers that do something.
+const BUSY: [WorkerActivity; 3] =
+    [WorkerActivity::Crunching, WorkerActivity::Reducing, WorkerActivity::Finishing];
 
 /// The period over which the rate is measured.
 const LATELY: Duration = Duration::from_secs(60);
@@ -80,6 +85,7 @@ pub(crate) struct SnapshotBuilder {
     started: f64,
     hosts: BTreeMap<usize, String>,
     part: Option<PartStatus>,
+    has_finals: bool,
     /// The number of finished runs of this start over time.
     pace: VecDeque<(Duration, u64)>,
 }
@@ -90,6 +96,7 @@ impl SnapshotBuilder {
         (name, score): (&str, &str),
         nest: &LoopNest,
         part: Option<PartStatus>,
+        has_finals: bool,
     ) -> SnapshotBuilder {
         SnapshotBuilder {
             name: name.to_string(),
@@ -99,6 +106,7 @@ impl SnapshotBuilder {
             started: crate::util::clock::since_1970(),
             hosts: BTreeMap::new(),
             part,
+            has_finals,
             pace: VecDeque::from([(Duration::ZERO, 0)]),
         }
     }
@@ -150,6 +158,9 @@ impl SnapshotBuilder {
             seconds_left,
             slurm: snapshot.slurm,
             groups,
+            finals: self
+                .has_finals
+                .then_some(FinalsStatus { made: tally.finals, failed: tally.finals_failed }),
             stragglers: self.stragglers(&snapshot.view.workers, snapshot.now),
             workers: self.workers(snapshot.view.workers, snapshot.now),
         }
@@ -219,11 +230,12 @@ impl SnapshotBuilder {
             WorkerActivity::Idle => "idle",
             WorkerActivity::Crunching => "crunching",
             WorkerActivity::Reducing => "reducing",
+            WorkerActivity::Finishing => "finishing",
             WorkerActivity::Sick => "sick",
             WorkerActivity::Gone => "gone",
             WorkerActivity::Lost => "lost",
         };
-        let works = matches!(view.activity, WorkerActivity::Crunching | WorkerActivity::Reducing);
+        let works = BUSY.contains(&view.activity);
         WorkerStatus {
             rank: view.rank as u64,
             host: self.hosts.get(&view.rank).cloned().unwrap_or_default(),
@@ -258,7 +270,7 @@ impl SnapshotBuilder {
         };
         let counts = WorkersStatus {
             all: all as u64,
-            busy: count(&[WorkerActivity::Crunching, WorkerActivity::Reducing]),
+            busy: count(&BUSY),
             idle: count(&[WorkerActivity::Idle, WorkerActivity::Preparing]),
             away: count(&[WorkerActivity::Away]),
             lost: count(&[WorkerActivity::Lost]),
@@ -291,7 +303,7 @@ mod tests {
 
     fn builder() -> SnapshotBuilder {
         let nest = LoopNest::of_sizes(&[100_000; 2], [None, None]).unwrap();
-        SnapshotBuilder::new(("big", "score"), &nest, None)
+        SnapshotBuilder::new(("big", "score"), &nest, None, false)
     }
 
     #[test]

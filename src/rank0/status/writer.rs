@@ -198,7 +198,8 @@ impl WriterThread {
     fn start(job: &Arc<Job>, folder: &Path, part: Option<PartStatus>) -> Option<WriterThread> {
         let (news, to_write) = sync_channel(1);
         let (end, done) = sync_channel(1);
-        let builder = SnapshotBuilder::new((&job.name, &job.score), &job.nest, part);
+        let names = (job.name.as_str(), job.score.as_str());
+        let builder = SnapshotBuilder::new(names, &job.nest, part, job.finally.is_some());
         let folder = folder.to_path_buf();
         let work = move || {
             write(&to_write, &folder, builder);

@@ -6,6 +6,7 @@ use crate::job::FieldNames;
 use crate::model::{Scored, Value};
 use crate::report::html::Facts;
 use crate::report::html::markup::{escape, paragraph, wrapping};
+use crate::report::text::finals::FinalCells;
 use crate::report::text::means::{NOTE, mean_over_all};
 use crate::report::text::score_heading::{score_field, score_heading};
 use crate::report::text::words::{count, things};
@@ -49,6 +50,8 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
     let (mut rows, mut fields): (Vec<TableRow>, Vec<String>) = (Vec::new(), Vec::new());
     let (mut number, mut bad, mut partial, mut more_fields) = (0u64, 0u64, 0u64, false);
     let mut over_all = None;
+    let finals = FinalCells::of(results)?;
+    let final_names = finals.names();
     results.scores(nest.outer(), |row| {
         number += 1;
         bad += u64::from(row.error.is_some());
@@ -70,6 +73,8 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
             _ => Value::Null,
         };
         let mut own = Vec::new();
+        let made = finals.cells(summary.key.index);
+        let made = final_names.iter().zip(made).filter(|(_, cell)| *cell != Value::Null);
         let score = match (&summary.result, value) {
             (Ok(Scored { score, .. }), Value::Record(all)) => {
                 for (name, value) in all {
@@ -93,6 +98,17 @@ pub(crate) fn table(facts: &Facts) -> Result<String> {
             (Ok(_), value) => value,
             (Err(_), _) => Value::Null,
         };
+        for (name, value) in made {
+            let known = fields.iter().position(|field| field == name);
+            let place = known.or_else(|| (fields.len() < FIELDS).then_some(fields.len()));
+            more_fields |= place.is_none();
+            if let Some(place) = place {
+                if place == fields.len() {
+                    fields.push(name.clone());
+                }
+                own.push((place, value));
+            }
+        }
         cells.push(score);
         if over_all.is_none()
             && let Some(mean) = mean_over_all(results, &summary)?

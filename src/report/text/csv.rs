@@ -6,6 +6,7 @@ use crate::job::FieldNames;
 use crate::model::{GroupSummary, Key, Loop, LoopNest, Reduce, Value};
 use crate::report::status;
 use crate::report::text::fields::SummaryFields;
+use crate::report::text::finals::FinalCells;
 use crate::report::text::score_heading::score_field;
 use crate::store::Results;
 use crate::util::csv_line::CsvLine;
@@ -131,6 +132,8 @@ pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
     header.extend(fields.paths().map(|path| names.of(path)));
     header.extend(fields.needs_values().then(|| "value".to_string()));
     header.extend(last);
+    let finals = FinalCells::of(results)?;
+    header.extend(finals.names());
     csv.line(&header).map_err(failed)?;
     results.summaries(results.nest().outer(), |summary| {
         let mut cells: Vec<String> = rows.coordinates(summary.key).iter().map(cell).collect();
@@ -148,6 +151,7 @@ pub(crate) fn write_csv(results: &Results, mut out: impl Write) -> Result<()> {
         cells.extend([summary.runs.to_string(), summary.failed.to_string()]);
         cells.push(status(results, &summary).to_string());
         cells.push(error.unwrap_or_default());
+        cells.extend(finals.cells(summary.key.index).iter().map(cell));
         csv.line(&cells).map_err(failed)
     })?;
     out.flush().map_err(failed)

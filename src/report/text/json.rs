@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::job::{Job, named_json};
 use crate::model::{GroupSummary, LoopNest, Value, json_object};
 use crate::report::status;
+use crate::report::text::finals::FinalCells;
 use crate::store::Results;
 use crate::util::error::{Error, Result};
 
@@ -45,6 +46,7 @@ pub(crate) fn write_json(job: &Job, results: &Results, mut out: impl Write) -> R
         writeln!(out, "\"groups_left_out\": {unlisted},").map_err(failed)?;
     }
     write!(out, "\"groups\": [").map_err(failed)?;
+    let finals = FinalCells::of(results)?;
     let mut first = true;
     for level in listed {
         results.summaries(level, |summary| {
@@ -54,6 +56,11 @@ pub(crate) fn write_json(job: &Job, results: &Results, mut out: impl Write) -> R
                 if kept > 0 {
                     entry["kept"] = json!(kept);
                 }
+            }
+            if level == nest.outer()
+                && let Some(made) = finals.json(summary.key.index)
+            {
+                entry["final"] = made;
             }
             let comma = if std::mem::take(&mut first) { "" } else { "," };
             let entry = entry.to_string();

@@ -6,6 +6,7 @@ pub(crate) mod csv;
 #[cfg(feature = "cli")]
 pub(crate) mod field_columns;
 pub(crate) mod fields;
+pub(crate) mod finals;
 pub(crate) mod json;
 #[cfg(feature = "cli")]
 pub(crate) mod lines;

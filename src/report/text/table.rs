@@ -3,6 +3,7 @@
 use crate::model::{Reduce, Value};
 use crate::report::text::cells::cell;
 use crate::report::text::field_columns::FieldColumns;
+use crate::report::text::finals::FinalCells;
 use crate::report::text::lines::Lines;
 use crate::report::text::means::{NOTE, OVER_ALL, mean_over_all};
 use crate::report::text::words::things;
@@ -16,6 +17,9 @@ pub(crate) const TABLE_ROWS: usize = 200;
 
 /// Maximum width of a summary. (characters)
 const WIDEST: usize = 80;
+
+/// The most columns of what final calls gave; summary.csv has them all.
+const MOST_OF_FINALS: usize = 4;
 
 /// One row per point of the outermost loops.
 pub(crate) fn table(results: &Results) -> Result<String> {
@@ -34,6 +38,9 @@ pub(crate) fn table(results: &Results) -> Result<String> {
     };
     header.push(columns.heading(nest, &results.score_name()?));
     header.extend(columns.names());
+    let finals = FinalCells::of(results)?;
+    let (final_names, final_cells) = finals.few(MOST_OF_FINALS);
+    header.extend(final_names);
     header.push("runs".to_string());
     let (mut all, mut over_all, mut remarks, mut number) = (Vec::new(), Vec::new(), Vec::new(), 0);
     results.summaries(nest.outer(), |summary| {
@@ -60,6 +67,8 @@ pub(crate) fn table(results: &Results) -> Result<String> {
             Err(_) => String::new(),
         });
         cells.extend(columns.cells(&value));
+        let made = final_cells(summary.key.index);
+        cells.extend(made.iter().map(|value| beginning(&cell(value), WIDEST)));
         let total = summary.runs + summary.failed;
         let kept = match has_kept {
             true => results.kept_runs(nest.tasks_below(summary.key))?,
@@ -108,11 +117,4 @@ pub(crate) fn table(results: &Results) -> Result<String> {
         text += &format!("... and {} rows more in summary.csv", number - TABLE_ROWS);
     }
     Ok(text.trim_end().to_string())
-}
-
-/// The most informative line of an error: of a Python traceback, the last one.
-pub(crate) fn in_a_line(error: &str) -> &str {
-    let mut lines = error.lines();
-    let line = if error.starts_with("Traceback") { lines.next_back() } else { lines.next() };
-    line.unwrap_or_default()
 }

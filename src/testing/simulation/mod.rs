@@ -4,6 +4,7 @@
 mod changed_file;
 mod cost;
 mod faults;
+mod finals;
 mod sick;
 mod silence;
 mod strategies;
@@ -15,8 +16,8 @@ use std::time::Duration;
 use crate::master::{Event, Master, MasterConfig};
 use crate::model::random::RandomNest;
 use crate::model::{
-    AttemptResult, Completeness, GroupSummary, Key, LoopNest, Policy, PythonFunction, Reduce,
-    Report, RunBatch, RunError, Scored, SlotResult,
+    AttemptResult, Completeness, FinalResult, FinalState, GroupSummary, Key, LoopNest, Policy,
+    PythonFunction, Reduce, Report, RunBatch, RunError, Scored, SlotResult,
 };
 use crate::rank0::{Effects, serve};
 use crate::util::error::{Error, Result};
@@ -44,6 +45,11 @@ struct Notes {
     runs: BTreeMap<u64, Run>,
     summaries: BTreeMap<Key, GroupSummary>,
     reduced: Vec<Event<'static>>,
+    /// The level of rows, if they have final calls; those that are known; those that are recorded, the last attempt of
+    /// each.
+    rows: Option<usize>,
+    known_finals: BTreeSet<Key>,
+    finals: BTreeMap<Key, FinalResult>,
     joined: usize,
     /// Attempts that were lost with their workers.
     given_back: BTreeSet<(u64, u32)>,
@@ -92,6 +98,13 @@ impl Effects for Notes {
 
     fn close(&mut self, summary: GroupSummary) -> Result<()> {
         let key = summary.key;
+        if let (true, Ok(scored)) = (self.rows == Some(key.level), &summary.result) {
+            let state = match self.known_finals.contains(&key) {
+                true => FinalState::Known { failed: false },
+                false => FinalState::Due(scored.clone()),
+            };
+            self.reduced.push(Event::FinalJudged { row: key, state });
+        }
         assert!(self.summaries.insert(key, summary).is_none(), "{key:?} closed twice");
         Ok(())
     }
@@ -99,6 +112,13 @@ impl Effects for Notes {
     fn reduce(&mut self, key: Key, items: Vec<SlotResult>) -> Result<()> {
         let sum = items.iter().filter_map(|item| item.result.as_ref()?.score).sum();
         self.reduced.push(Event::Reduced { rank: None, key, result: Ok(Scored::number(sum)) });
+        Ok(())
+    }
+
+    fn record_final(&mut self, _: usize, result: FinalResult) -> Result<()> {
+        let row = result.row;
+        let before = self.finals.insert(row, result);
+        assert!(before.is_none_or(|before| before.result.is_err()), "{row:?} is recorded twice");
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::{Assignment, Report, RunBatch, RunError, Scored};
+use crate::model::{Assignment, FinalCall, FinalResult, Report, RunBatch, RunError, Scored};
 use crate::util::error::Result;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
@@ -19,6 +19,10 @@ use crate::wire::transport::{HEARTBEAT_PERIOD, Hub};
 /// The simulated crunch: duration and result of a task.
 pub(crate) type SimulatedCrunch<'a> =
     Box<dyn FnMut(u64) -> (Duration, Result<Scored, RunError>) + 'a>;
+
+/// The simulated final function: duration and result of a call.
+pub(crate) type SimulatedFinal<'a> =
+    Box<dyn FnMut(&FinalCall) -> (Duration, Result<Scored, RunError>) + 'a>;
 
 /// Injected faults. Probabilities are from 0 to 1.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,6 +83,7 @@ struct SimulatedWorker {
 pub(crate) struct SimulatedHub<'a> {
     now: Duration,
     crunch: SimulatedCrunch<'a>,
+    finals: Option<SimulatedFinal<'a>>,
     rng: ChaCha8Rng,
     longest_delay: Duration,
     faults: Faults,
@@ -105,6 +110,7 @@ impl<'a> SimulatedHub<'a> {
         let mut hub = SimulatedHub {
             now: Duration::ZERO,
             crunch,
+            finals: None,
             rng: ChaCha8Rng::seed_from_u64(seed),
             longest_delay,
             faults: Faults::default(),
@@ -120,6 +126,11 @@ impl<'a> SimulatedHub<'a> {
             hub.send_to_master(rank, &hello(rank));
         }
         hub
+    }
+
+    /// Sets what workers do with final calls.
+    pub(crate) fn with_finals(self, finals: SimulatedFinal<'a>) -> Self {
+        SimulatedHub { finals: Some(finals), ..self }
     }
 
     /// Enables faults. Workers then send heartbeats.
@@ -192,7 +203,7 @@ impl<'a> SimulatedHub<'a> {
                 worker.welcomed = true;
                 self.send_to_master(rank, &ToMaster::Done(Report::default()));
             }
-            ToWorker::Assign(_) | ToWorker::Reduce { .. } => {
+            ToWorker::Assign(_) | ToWorker::Reduce { .. } | ToWorker::Final(_) => {
                 let Faults { breaking, dying, .. } = self.faults;
                 if self.broken < breaking.0 && self.chance(breaking.1) {
                     self.broken += 1;
@@ -252,13 +263,32 @@ impl<'a> SimulatedHub<'a> {
                     codec::encode(&ToMaster::Done(Report { runs, unbegun, ..Report::default() })),
                 )
             }
-            Some(ToWorker::Reduce { .. }) if decays && worker.calls >= most => {
+            Some(ToWorker::Reduce { .. } | ToWorker::Final(_))
+                if decays && worker.calls >= most =>
+            {
                 (Duration::ZERO, codec::encode(&ToMaster::Sick("it has decayed".to_string())))
             }
             Some(ToWorker::Reduce { key, items }) => {
                 let sum = items.iter().filter_map(|item| item.result.as_ref()?.score).sum();
                 let reduced = ToMaster::Reduced { key, result: Ok(Scored::number(sum)) };
                 (Duration::ZERO, codec::encode(&reduced))
+            }
+            // Sometimes it is busy otherwise.
+            Some(ToWorker::Final(call)) if self.chance(0.1) => {
+                let (row, attempt) = (call.row, call.attempt);
+                (Duration::ZERO, codec::encode(&ToMaster::FinalUnbegun { row, attempt }))
+            }
+            Some(ToWorker::Final(call)) => {
+                let Faults { unfit, failing, .. } = self.faults;
+                let fails = rank > unfit && rank <= unfit + failing;
+                let finals = self.finals.as_mut().expect("the job has final calls");
+                let (takes, result) = finals(&call);
+                let result = if fails { Err("it fails".into()) } else { result };
+                let FinalCall { row, attempt, .. } = *call;
+                let (started, seconds) = (self.now.as_secs_f64(), takes.as_secs_f64());
+                let products = None;
+                let result = FinalResult { row, attempt, started, seconds, result, products };
+                (takes, codec::encode(&ToMaster::Final(Box::new(result))))
             }
             _ => return,
         };

@@ -6,6 +6,7 @@ use serde::Serializer;
 
 use super::*;
 use crate::executor::CallResult;
+use crate::model::Scored;
 use crate::wire::transport::threads::ThreadHub;
 use crate::wire::transport::{Hub, threads};
 use crate::worker::batch::one_by_one;
@@ -46,6 +47,30 @@ fn what_waits_behind_a_long_task_is_handed_back() {
     let ToMaster::Done(report) = next(&mut hub, &mut received) else { panic!() };
     assert_eq!(report.unbegun, Some(Assignment { first: 7, count: 1, attempt: 1 }));
     assert_eq!(report.runs.count(), 0);
+}
+
+#[test]
+fn a_final_call_behind_a_long_one_is_handed_back() {
+    let (mut hub, connection) = connect();
+    let call = |index| {
+        let (row, summary) = (Key { level: 1, index }, Scored::number(0.0));
+        ToWorker::Final(Box::new(FinalCall { row, attempt: 2, summary }))
+    };
+    send(&mut hub, &call(0));
+    let NextWork::Final(first) = connection.next().unwrap() else { panic!("a final call") };
+    send(&mut hub, &call(5));
+    send(&mut hub, &ToWorker::Assign(Assignment { first: 7, count: 1, attempt: 1 }));
+    connection.batches()[0].beside(|| {
+        connection.service(false).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        connection.service(false).unwrap();
+    });
+    assert_eq!(first.row.index, 0);
+    let mut received = Vec::new();
+    let ToMaster::Done(report) = next(&mut hub, &mut received) else { panic!() };
+    assert_eq!(report.unbegun, Some(Assignment { first: 7, count: 1, attempt: 1 }));
+    let back = next(&mut hub, &mut received);
+    assert_eq!(back, ToMaster::FinalUnbegun { row: Key { level: 1, index: 5 }, attempt: 2 });
 }
 
 /// A message whose encoding blocks until released.

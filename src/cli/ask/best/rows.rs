@@ -12,7 +12,7 @@ use crate::store::{ScoreRow, StoreReader};
 use crate::util::error::Result;
 
 /// A row of the result, and its best points.
-pub(super) struct Row {
+pub(super) struct RankedRow {
     pub(super) key: Key,
     pub(super) status: &'static str,
     /// Whether no run of it is missing.
@@ -30,7 +30,7 @@ pub(super) struct Row {
     pub(super) best: Vec<RankedPoint>,
 }
 
-impl Row {
+impl RankedRow {
     /// Its best points with their place, from 1, among those for the same values.
     pub(super) fn numbered(&self) -> impl Iterator<Item = (usize, &RankedPoint)> {
         let same = self.best.chunk_by(|one, next| one.by == next.by);
@@ -44,7 +44,7 @@ pub(super) fn each(
     ranking: &Ranking,
     top: u64,
     by: Option<&mut ByValues>,
-    each: impl FnMut(Row, Option<&ByValues>) -> Result<()>,
+    each: impl FnMut(RankedRow, Option<&ByValues>) -> Result<()>,
 ) -> Result<()> {
     let nest = reader.nest();
     let has_kept = reader.results.kept_runs(0..nest.tasks())? > 0;
@@ -118,7 +118,7 @@ struct RankedRows<'a, E> {
     each: E,
 }
 
-impl<E: FnMut(Row, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
+impl<E: FnMut(RankedRow, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
     fn begin(&mut self, key: Key) -> Result<OpenRow> {
         let is_before = |closed: &Option<ScoreRow>| closed.as_ref().is_none_or(|c| c.key < key);
         while self.ranking.is_reduced && is_before(&self.closed) {
@@ -207,7 +207,7 @@ impl<E: FnMut(Row, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
             true => self.reader.results.kept_runs(nest.tasks_below(key))?,
             false => 0,
         };
-        let row = Row { key, status, is_final, error, runs, failed, kept, partial, best };
+        let row = RankedRow { key, status, is_final, error, runs, failed, kept, partial, best };
         (self.each)(row, self.by.as_deref())
     }
 }

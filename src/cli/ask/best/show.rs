@@ -6,7 +6,7 @@ use crate::cli::ask::Sink;
 use crate::cli::ask::best::by_values::ByValues;
 use crate::cli::ask::best::places::{RankedPoint, SCORE};
 use crate::cli::ask::best::ranking::Ranking;
-use crate::cli::ask::best::rows::{Row, each};
+use crate::cli::ask::best::rows::{RankedRow, each};
 use crate::job::named_json;
 use crate::model::{Key, LoopNest, PointCounts, Value};
 use crate::report::{Lines, in_words};
@@ -115,12 +115,12 @@ impl BestColumns<'_> {
     }
 
     /// The cells of the loops around a row.
-    fn around(&self, row: &Row) -> Vec<String> {
+    fn around(&self, row: &RankedRow) -> Vec<String> {
         self.reader.nest().shown(row.key).iter().map(|(_, value)| in_words(value)).collect()
     }
 
     /// The cells of a row without a best; why there is none stands in the last one.
-    fn without(&self, row: &Row, by: Option<&ByValues>) -> Vec<String> {
+    fn without(&self, row: &RankedRow, by: Option<&ByValues>) -> Vec<String> {
         let mut cells = self.around(row);
         cells.resize(self.header(by).len() - 1, String::new());
         cells.push(note(self.reader, row));
@@ -129,7 +129,7 @@ impl BestColumns<'_> {
 
     fn cells(
         &self,
-        row: &Row,
+        row: &RankedRow,
         at: usize,
         place: &RankedPoint,
         by: Option<&ByValues>,
@@ -160,7 +160,7 @@ impl BestColumns<'_> {
 }
 
 /// A note on a row that is not simply complete.
-fn note(reader: &StoreReader, row: &Row) -> String {
+fn note(reader: &StoreReader, row: &RankedRow) -> String {
     let all = reader.nest().task_count(row.key);
     let failed = match row.failed {
         0 => String::new(),
@@ -188,7 +188,7 @@ pub(super) fn as_json(
     reader: &StoreReader,
     ranking: &Ranking,
     by: Option<&ByValues>,
-    row: &Row,
+    row: &RankedRow,
 ) -> Result<Json> {
     let number = |number: Option<f64>| number.map(|number| Value::Float(number).to_json());
     let place = |(at, place): (usize, &RankedPoint)| {
