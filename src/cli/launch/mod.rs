@@ -91,6 +91,11 @@ const LOOKS: u32 = 10;
 /// How long a network file system may keep the lock of a dead node.
 const LOST_LOCK: Duration = Duration::from_secs(180);
 
+/// How long it may take from the start of the launcher until rank 0 opens its results folder: a constant part, longer
+/// than ranks wait for each other, and a part per rank.
+const START: Duration = Duration::from_secs(300);
+const START_EACH: Duration = Duration::from_secs(1);
+
 /// How long a launcher may take to end after its job, or after a second signal.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -312,7 +317,7 @@ impl Launch<'_> {
         let Launch { arguments, watch, out, .. } = *self;
         let mut launcher = self.launcher.start(arguments, self.allocation, self.phase, fresh)?;
         let group = Pid::from_child(&launcher);
-        let (mut forwarded, mut over, mut free) = (0, None, 0);
+        let (begin, mut forwarded, mut over, mut free) = (Instant::now(), 0, None, 0);
         let mut stopping: Option<Instant> = None;
         let kill = |why: &str| {
             log::warn!("{why}: it is killed");
@@ -363,8 +368,24 @@ impl Launch<'_> {
                     ));
                 }
             }
+            if !is_new
+                && begin.elapsed() > self.longest_start()
+                && Folder::is_free(out) != Some(false)
+            {
+                kill(&format!(
+                    "rank 0 has not opened the results folder for {} s, and {} goes on",
+                    begin.elapsed().as_secs(),
+                    arguments.mpirun
+                ));
+            }
             std::thread::sleep(POLL_PERIOD);
         }
+    }
+
+    /// How long it may take until rank 0 has opened its results folder. If ranks give up because they cannot reach each
+    /// other, mpirun may hang.
+    fn longest_start(&self) -> Duration {
+        START + START_EACH * self.arguments.n
     }
 
     /// Whether the launcher should have ended by now, that long after the last signal of so many.
