@@ -171,7 +171,7 @@ fn note(reader: &StoreReader, row: &RankedRow) -> String {
         kept => format!("({kept} of {all} runs kept from an earlier crunch)"),
     };
     let note = match (&row.error, row.partial) {
-        (Some(error), _) => format!("({}: {})", row.status, crate::report::in_a_line(error)),
+        (Some(error), _) => format!("{}: {}", row.status, crate::report::in_a_line(error)),
         (None, Some(points)) if points.lacks_some() => format!("({})", points.of_best()),
         (None, _) if !row.is_final => {
             format!("({}: {} of {all} runs{failed})", row.status, row.runs)
