@@ -352,3 +352,64 @@ fn a_function_that_changes_while_the_job_runs_is_not_taken_for_what_it_was() {
     let again = desk.run_job().exits(0);
     assert!(rows(&again).iter().all(|row| row["final"]["status"] == "ok"), "{}", again.stdout);
 }
+
+#[test]
+fn the_order_of_loops_and_of_points_changes_no_row() {
+    let desk = python_desk();
+    let row = "[[loop]]\nname = \"dataset\"\nvalues = [\"x\", \"y\", \"z/1\"]\n";
+    let site = "[[loop]]\nname = \"site\"\nvalues = [1, 2]\n";
+    let job = |outer: &str| {
+        let job = python_job("python = \"final.py:refit\"").replace(row, outer);
+        job.replace("[final]", "data = \"dataset\"\n[final]")
+    };
+    let crunch = fs::read_to_string(desk.path("crunch.py")).unwrap();
+    desk.write("crunch.py", &crunch.replace("dataset, a, fold)", "dataset, a, fold, site)"));
+    desk.write("job.toml", &job(&format!("{row}{site}")));
+    let first = rows(&desk.run_job().exits(0));
+    assert_eq!((desk.calls().len(), first.len()), (6, 6));
+    assert!(desk.path("out/final/dataset=x,site=1/model").exists());
+    // The store is written anew; then a point comes before the others, which get other numbers.
+    desk.write("job.toml", &job(&format!("{site}{row}")));
+    let turned = rows(&desk.run_job().exits(0));
+    desk.write("job.toml", &job(&format!("{}{row}", site.replace("[1, 2]", "[0, 1, 2]"))));
+    assert_eq!(desk.calls(), [""; 0]);
+    let grown = rows(&desk.run_job().exits(0));
+    assert_eq!(desk.calls().len(), 3);
+    let of = |rows: &[Json], dataset: &str, site: i64| {
+        let is = |row: &&Json| row["coordinates"] == json!({"dataset": dataset, "site": site});
+        rows.iter().find(is).unwrap_or_else(|| panic!("{dataset} {site}"))["final"].clone()
+    };
+    for (dataset, site) in [("x", 1), ("x", 2), ("z/1", 2)] {
+        let made = of(&first, dataset, site);
+        assert_eq!(made["status"], "ok");
+        assert_eq!(of(&turned, dataset, site), made);
+        assert_eq!(of(&grown, dataset, site), made);
+    }
+}
+
+#[test]
+fn a_store_without_final_calls_gets_them_and_one_that_is_cut_off_finishes_its_renames() {
+    let desk = python_desk();
+    let job = fs::read_to_string(desk.path("job.toml")).unwrap();
+    desk.write("job.toml", &job.replace("[final]\npython = \"final.py:refit\"\n", ""));
+    desk.run_job().exits(0);
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'finals'";
+    assert_eq!(desk.sql(tables), ["0"]);
+    desk.write("job.toml", &job);
+    let runs = desk.sql("SELECT task, started FROM all_runs");
+    desk.run_job().exits(0);
+    assert_eq!((desk.calls().len(), desk.sql("SELECT task, started FROM all_runs")), (3, runs));
+    // As if the process had ended between the row and the rename.
+    let products = desk.sql("SELECT products FROM finals WHERE folder = 'dataset=x'").remove(0);
+    fs::rename(desk.path("out/final/dataset=x"), desk.path("out/final").join(products)).unwrap();
+    fs::create_dir(desk.path("out/final/.call-lost")).unwrap();
+    desk.run_job().exits(0);
+    assert_eq!(fs::read_to_string(desk.path("out/final/dataset=x/model")).unwrap(), "x 3");
+    assert!(!desk.path("out/final/.call-lost").exists());
+    assert_eq!(desk.calls(), [""; 0]);
+    // A folder of that name that is the user's is left alone.
+    fs::create_dir_all(desk.path("mine/final")).unwrap();
+    desk.write("mine/final/notes", "x");
+    let ran = desk.run(gridmpi(), &["job.toml", "--out", "mine"]).exits(2);
+    assert!(ran.stderr.contains("gridmpi, which has products of final calls"), "{}", ran.stderr);
+}

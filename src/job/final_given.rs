@@ -99,7 +99,9 @@ impl FinalIdentity {
         };
         add(&self.text);
         add(&job.row_seed(row).to_string());
-        for (level, (name, value)) in job.named_points(&points).into_iter().enumerate() {
+        let mut named: Vec<_> = job.named_points(&points).into_iter().zip(0..).collect();
+        named.sort_by_key(|((name, _), _)| *name);
+        for ((name, value), level) in named {
             let digest = self.points.get(&level).and_then(|of_level| of_level.get(&points[level]));
             add(name);
             add(&value.to_exact());

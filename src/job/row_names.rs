@@ -45,6 +45,7 @@ impl RowNames {
                 fields.push((name, digest.as_str().into()));
             }
         }
+        fields.sort_by(|a, b| a.0.cmp(&b.0)); // whatever the order of the loops
         Value::Record(fields).to_exact()
     }
 
@@ -60,7 +61,8 @@ impl RowNames {
             };
             format!("{}={}", l.name, safe(&text, &exact, LONGEST_POINT))
         };
-        let parts: Vec<String> = points.iter().enumerate().map(part).collect();
+        let mut parts: Vec<String> = points.iter().enumerate().map(part).collect();
+        parts.sort();
         match parts.join(",") {
             none if none.is_empty() => WHOLE.to_string(),
             name => safe(&name, &self.key(job, row), LONGEST_NAME),

@@ -1,8 +1,9 @@
 //! The final calls of rows: a table, and the folders of their products beside the store.
 //!
 //! A call is kept under its row's points, as text, so an edit of the nest leaves it alone, and with a digest of all that
-//! it was given. `number` is the number of the row in the layout of the last start that has found that the digest is
-//! still right; nothing where none has. Stores without final calls have no such table.
+//! it was given. `session` is the last start that has found that the digest is still right, and `number` the number of
+//! the row in its layout: readers show those of the last start alone, so a start of a gridmpi that knows no final calls
+//! hides them. Stores without final calls have no such table.
 //!
 //! Products are written to a folder with a temporary name. The row is written first, with that name, and the folder
 //! renamed then; a start finishes what was cut off in between, and removes what no row names.
@@ -23,10 +24,13 @@ use crate::store::{Results, products, storing};
 use crate::util::error::Result;
 
 pub(super) const TABLE: &str = "
-CREATE TABLE IF NOT EXISTS finals (row TEXT PRIMARY KEY, number INTEGER, given TEXT, failed INTEGER, score REAL,
+CREATE TABLE IF NOT EXISTS finals (row TEXT PRIMARY KEY, session INTEGER, number INTEGER, given TEXT, failed INTEGER, score REAL,
                                    value TEXT, error TEXT, seconds REAL, started REAL, worker INTEGER,
                                    attempt INTEGER, exact BLOB, sum INTEGER, folder TEXT, products TEXT) WITHOUT ROWID;
 ";
+
+/// Whether a call is that which its row would get now, as far as the last start has found out.
+const IS_CURRENT: &str = "session = (SELECT max(session) FROM starts)";
 
 /// What [`Reader::keyed`] expects.
 const KEYED: &str = "row, score, value, error, seconds, started, attempt, exact, sum";
@@ -65,7 +69,7 @@ pub(crate) struct FinalRow {
 pub(super) fn put(
     store: &Connection,
     results: &Path,
-    worker: i64,
+    (session, worker): (i64, i64),
     entry: &FinalEntry,
 ) -> Result<Result<usize, rusqlite::Error>> {
     let FinalEntry { row, number, folder, given, result } = entry;
@@ -76,32 +80,27 @@ pub(super) fn put(
     let into = "INSERT OR REPLACE INTO finals (row, ";
     let put = rows::put_under(store, results, Some(worker), (into, row), &run)?;
     let more = || {
-        let sql =
-            "UPDATE finals SET number = ?2, given = ?3, folder = ?4, products = ?5 WHERE row = ?1";
-        let more = params![row, *number as i64, given, folder, products];
+        let sql = "UPDATE finals SET session = ?2, number = ?3, given = ?4, folder = ?5, products = ?6 WHERE row = ?1";
+        let more = params![row, session, *number as i64, given, folder, products];
         store.prepare_cached(sql)?.execute(more)
     };
     Ok(put.and_then(|_| more()))
 }
 
 /// Notes that the call of a row is the one that it would get now.
-pub(super) fn keep(store: &Connection, row: &str, number: u64) -> Result<usize, rusqlite::Error> {
-    let sql = "UPDATE finals SET number = ?2 WHERE row = ?1";
-    store.prepare_cached(sql)?.execute(params![row, number as i64])
-}
-
-/// Takes it that no call is known to be right, until it is found to be.
-pub(super) fn doubt_all(store: &Connection) -> Result<(), rusqlite::Error> {
-    match has_table(store, "finals")? {
-        true => store.execute("UPDATE finals SET number = NULL", []).map(drop),
-        false => Ok(()),
-    }
+pub(super) fn keep(
+    store: &Connection,
+    session: i64,
+    (row, number): (&str, u64),
+) -> Result<usize, rusqlite::Error> {
+    let sql = "UPDATE finals SET session = ?2, number = ?3 WHERE row = ?1";
+    store.prepare_cached(sql)?.execute(params![row, session, number as i64])
 }
 
 /// Makes sure that no call is taken for the one that its row would get now.
 pub(super) fn forget_all(store: &Connection) -> Result<(), rusqlite::Error> {
     match has_table(store, "finals")? {
-        true => store.execute("UPDATE finals SET number = NULL, given = ''", []).map(drop),
+        true => store.execute("UPDATE finals SET given = ''", []).map(drop),
         false => Ok(()),
     }
 }
@@ -119,6 +118,16 @@ pub(super) fn known(store: &Connection) -> Result<BTreeMap<String, KnownFinal>, 
     sql.query_map([], known)?.collect()
 }
 
+/// When the last final call that has ended well began, in seconds since 1970; 0 if there is none.
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) fn last_final(store: &Connection) -> Result<f64, rusqlite::Error> {
+    if !has_table(store, "finals")? {
+        return Ok(0.0);
+    }
+    let sql = "SELECT coalesce(max(started), 0.0) FROM finals WHERE NOT failed";
+    store.query_row(sql, [], |row| row.get(0))
+}
+
 impl Results {
     /// The final calls of rows, by the number of the row; nothing if the job has none.
     pub(crate) fn finals(&self) -> Result<BTreeMap<u64, FinalRow>> {
@@ -127,7 +136,7 @@ impl Results {
         if !has_table(self.connection(), "finals").map_err(failed)? {
             return Ok(found);
         }
-        let sql = format!("SELECT {KEYED}, number, folder FROM finals WHERE number IS NOT NULL");
+        let sql = format!("SELECT {KEYED}, number, folder FROM finals WHERE {IS_CURRENT}");
         let read = |row: &Row| {
             let (number, name): (i64, Option<String>) = (row.get(9)?, row.get(10)?);
             let read = self.reader().keyed(row, "finals", "row")?;
@@ -151,9 +160,10 @@ impl Results {
         if !has_table(self.connection(), "finals").map_err(failed)? {
             return Ok(None);
         }
-        let sql = "SELECT count(*), coalesce(sum(failed), 0) FROM finals WHERE number IS NOT NULL";
+        let sql =
+            format!("SELECT count(*), coalesce(sum(failed), 0) FROM finals WHERE {IS_CURRENT}");
         let tally = |row: &Row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64));
-        self.connection().query_row(sql, [], tally).map(Some).map_err(failed)
+        self.connection().query_row(&sql, [], tally).map(Some).map_err(failed)
     }
 
     fn products(&self, name: &str) -> PathBuf {

@@ -91,6 +91,8 @@ pub(crate) use called::InvocationRow;
 pub(crate) use connect::to_read;
 #[cfg(feature = "cli")]
 pub(crate) use copy::merge;
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) use finals::last_final;
 pub(crate) use finals::{FinalEntry, FinalRow, KnownFinal};
 pub(crate) use folder::Folder;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]

@@ -72,7 +72,7 @@ pub(crate) struct OpenStore {
     pub(super) path: PathBuf,
     pub(super) connection: Connection,
     keys: RowKeys,
-    session: i64,
+    pub(super) session: i64,
     native: bool,
     keeps_runs: bool,
     /// Whether this start has another score, or needs one where the last start did not.

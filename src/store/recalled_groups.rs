@@ -30,7 +30,6 @@ impl OpenStore {
             )?;
             batch.execute_batch(partial_groups::TABLE)?;
             partial_groups::clear(&batch)?;
-            finals::doubt_all(&batch)?; // rows are numbered by the layout
             Ok(batch)
         };
         let batch = begin().map_err(|error| storing(&self.path, &error))?;
@@ -83,7 +82,7 @@ impl RecalledGroups<'_> {
 
     /// Notes that the final call of the row with this key is the one that it would get now.
     pub(crate) fn keep_final(&self, row: &str, number: u64) -> Result<()> {
-        let kept = finals::keep(&self.batch, row, number);
+        let kept = finals::keep(&self.batch, self.store.session, (row, number));
         kept.map(drop).map_err(|error| storing(&self.store.path, &error))
     }
 

@@ -210,9 +210,12 @@ impl StoreWriter {
             }
             StoreEntry::Final { rank, entry } => {
                 let worker = self.worker(*rank, 0).map_err(|e| self.trouble(&e))?;
-                finals::put(&self.connection, &self.results, worker, entry).map_err(on_disk)?
+                let by = (self.session, worker);
+                finals::put(&self.connection, &self.results, by, entry).map_err(on_disk)?
             }
-            StoreEntry::FinalKept { row, number } => finals::keep(&self.connection, row, *number),
+            StoreEntry::FinalKept { row, number } => {
+                finals::keep(&self.connection, self.session, (row, *number))
+            }
             StoreEntry::Summary(summary) => {
                 rows::put_summary(&self.connection, &self.results, summary).map_err(on_disk)?
             }

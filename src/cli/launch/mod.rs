@@ -301,7 +301,7 @@ impl Launch<'_> {
     /// The ranks ended in order before the job was complete, so there will be another start. Unless another
     /// one of the same length would add no more runs than this one did.
     fn interrupted(&self, after: &Seen, begun: &Seen) -> Result<Exit> {
-        if after.why == TIME_IS_OVER && (after.runs, after.good) == (begun.runs, begun.good) {
+        if after.why == TIME_IS_OVER && !after.has_more_than(begun) {
             return Err(Error::unexpected(format!(
                 "{}: no run finished within the time limit; {} of {} are done; request more time",
                 self.arguments.job.display(),

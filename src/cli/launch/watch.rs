@@ -6,7 +6,7 @@ use rusqlite::OptionalExtension;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cli::launch::POLL_PERIOD;
-use crate::store::{Folder, tally_of_all, to_read};
+use crate::store::{Folder, last_final, tally_of_all, to_read};
 use crate::util::error::{Exit, Result};
 use crate::util::{machine, signals};
 
@@ -22,6 +22,8 @@ pub(super) struct Seen {
     pub(super) runs: u64,
     /// The runs that have not failed.
     pub(super) good: u64,
+    /// When the last good final call of a row began, in seconds since 1970.
+    finals: f64,
     pub(super) state: String,
     /// Why it was interrupted, if it was.
     pub(super) why: String,
@@ -33,17 +35,17 @@ pub(super) struct Seen {
 impl Seen {
     fn nothing() -> Seen {
         let (state, why, start) = (String::new(), String::new(), String::new());
-        Seen { runs: 0, good: 0, state, why, start, exit: Exit::Unexpected }
+        Seen { runs: 0, good: 0, finals: 0.0, state, why, start, exit: Exit::Unexpected }
     }
 
-    /// Whether there is more than before: a new run, or a good one in place of one that had failed.
+    /// Whether there is more than before: a new run, or a good one in place of one that had failed; a new final call.
     pub(super) fn has_more_than(&self, before: &Seen) -> bool {
-        self.runs > before.runs || self.good > before.good
+        self.runs > before.runs || self.good > before.good || self.finals > before.finals
     }
 
     /// The state before a start that moves all these runs aside.
     pub(super) fn emptied(self) -> Seen {
-        Seen { runs: 0, good: 0, ..self }
+        Seen { runs: 0, good: 0, finals: 0.0, ..self }
     }
 }
 
@@ -85,7 +87,7 @@ impl Watch {
             return Ok(None);
         }
         let store = to_read(&self.store)?;
-        let (runs, failed) = tally_of_all(&store)?;
+        let ((runs, failed), finals) = (tally_of_all(&store)?, last_final(&store)?);
         let note = |key: &str| {
             let sql = "SELECT CAST(value AS TEXT) FROM job WHERE key = ?1";
             store.query_row(sql, [key], |row| row.get::<_, String>(0)).optional()
@@ -98,6 +100,6 @@ impl Watch {
         };
         let text = |key: &str| note(key).map(Option::unwrap_or_default);
         let (state, why, start) = (text("state")?, text("why")?, text("start")?);
-        Ok(Some(Seen { runs, good: runs - failed, state, why, start, exit }))
+        Ok(Some(Seen { runs, good: runs - failed, finals, state, why, start, exit }))
     }
 }
