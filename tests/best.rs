@@ -239,7 +239,8 @@ fn the_table_has_the_values_and_the_field() {
     desk.run_job().exits(0);
     let table = ask(&desk, &["--by", "model.family", "--min", "error.rmse", "--top", "2"]).exits(0);
     let header = table.stdout.lines().next().unwrap().split_whitespace().collect::<Vec<_>>();
-    assert_eq!(header, ["d", "model.family", "place", "model", "error.rmse", "score", "runs"]);
+    let expected = ["d", "model.family", "place", "model", "error.rmse", "mean", "score", "runs"];
+    assert_eq!(header, expected);
     let lines: Vec<Vec<&str>> =
         table.stdout.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines.len(), 4 * 2 * 2, "{}", table.stdout);
