@@ -9,9 +9,11 @@ use crate::executor::process::child::Limits;
 use crate::executor::python::child::{HOUR, PythonChild, Setup};
 use crate::executor::python::functions::{final_functions, imported_files};
 use crate::executor::python::protocol::marked;
+use crate::executor::watch::SAME_EVERYWHERE;
 use crate::executor::{FinalCaller, GivenFinal, RESTARTS, Slot};
 use crate::job::Job;
 use crate::model::{RunError, Scored, Value};
+use crate::util::machine;
 use crate::wire::requests::{MasterClient, Reply, Request};
 
 pub(crate) struct PythonFinal {
@@ -44,8 +46,25 @@ impl PythonFinal {
                 true => RunError::Failed(why),
                 false => RunError::Unfit(why),
             })?);
+            self.compare_environment()?;
         }
         Ok(self.child.as_mut().expect("just made"))
+    }
+
+    /// Compares a child's Python and packages with those of rank 0's host and of other calls.
+    fn compare_environment(&mut self) -> Result<(), RunError> {
+        let Some(child) = self.child.as_ref().filter(|_| !self.job.allow_mixed) else {
+            return Ok(());
+        };
+        match self.master.ask(Request::Environment(child.environment())) {
+            Ok(Reply::Refused(why)) => {
+                self.child = None;
+                let host = machine::host();
+                Err(RunError::Failed(format!("{why}, on host {host}; {SAME_EVERYWHERE}")))
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(RunError::Failed(error.to_string())),
+        }
     }
 
     /// Sends a request and waits for its answer. After a failed exchange the child is of no use any more.
