@@ -176,9 +176,13 @@ impl<E: FnMut(RankedRow, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
         if error.is_some() {
             best.clear();
         } else {
-            best.extend(in_order(by_values, self.ranking.sign));
-            best.splice(..0, own);
-            best.truncate(if self.by.is_some() { usize::MAX } else { self.top });
+            if self.by.is_some() {
+                best = in_order(by_values, self.ranking.sign);
+            }
+            if let Some(own) = own {
+                best.insert(0, own);
+                best.truncate(self.top);
+            }
         }
         if best.is_empty() && closed.is_none() {
             return Ok(());
@@ -213,10 +217,7 @@ impl<E: FnMut(RankedRow, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
 }
 
 /// The best points for each of some values, those first whose best is better.
-fn in_order(
-    by_values: HashMap<usize, Vec<RankedPoint>>,
-    sign: f64,
-) -> impl Iterator<Item = RankedPoint> {
+fn in_order(by_values: HashMap<usize, Vec<RankedPoint>>, sign: f64) -> Vec<RankedPoint> {
     let mut lists: Vec<Vec<RankedPoint>> = by_values.into_values().collect();
     let first = |places: &Vec<RankedPoint>| {
         let number = |place: &RankedPoint| (sign * place.number.unwrap_or(f64::NAN), place.key);
@@ -226,7 +227,7 @@ fn in_order(
         let (a, b) = (first(a), first(b));
         b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal).then(a.1.cmp(&b.1))
     });
-    lists.into_iter().flatten()
+    lists.into_iter().flatten().collect()
 }
 
 /// The point of those that are ranked that the winners lead to.
