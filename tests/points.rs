@@ -63,9 +63,12 @@ fn infinite_points_and_none_are_the_same_everywhere() {
         desk.sql("SELECT typeof(\"x.a\"), \"x.a\" > 1e308 FROM all_runs WHERE task = 5"),
         ["real|1"]
     );
-    for (condition, tasks) in
-        [("x is null", "0"), ("x = 9e999", "1"), ("x < -1e308", "2"), ("\"x.a\" > 5", "5")]
-    {
+    for (condition, tasks) in [
+        ("run.x is null", "0"),
+        ("run.x = 9e999", "1"),
+        ("run.x < -1e308", "2"),
+        ("\"x.a\" > 5", "5"),
+    ] {
         let ran = desk.run(gridmpi(), &["runs", "out", "--where", condition, "--format", "json"]);
         let found = ran.exits(0).json();
         let found: Vec<String> =

@@ -216,7 +216,7 @@ pub(super) fn print_result(finished: &RunResult) -> Result<()> {
     if finished.tally.exit() == Exit::SomeFailed {
         let is_kept = !finished.no_store && finished.scratch.is_none();
         let folder = is_kept.then(|| finished.folder.path());
-        if finished.tally.failed + finished.tally.incomplete > 0 {
+        if finished.tally.failed + finished.tally.incomplete + finished.tally.partial > 0 {
             failures::tell(&finished.job, &finished.results, folder, finished.tally);
         }
         if finished.tally.finals_failed > 0 {
