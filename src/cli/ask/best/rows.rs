@@ -1,7 +1,7 @@
 //! The rows of the result, each with its best points.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::cli::ask::best::by_values::ByValues;
 use crate::cli::ask::best::left_out::LeftOutPoints;
@@ -90,7 +90,7 @@ struct OpenRow {
     points: PointCounts,
     /// The best points so far, and those for values, by their number.
     best: Vec<RankedPoint>,
-    by_values: HashMap<usize, Vec<RankedPoint>>,
+    by_values: BTreeMap<usize, Vec<RankedPoint>>,
     /// The point that the run has chosen.
     own: Option<RankedPoint>,
 }
@@ -136,7 +136,7 @@ impl<E: FnMut(RankedRow, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
                 false => None,
             },
         });
-        let (points, best, by_values) = (PointCounts::default(), Vec::new(), HashMap::new());
+        let (points, best, by_values) = (PointCounts::default(), Vec::new(), BTreeMap::new());
         Ok(OpenRow { key, closed, runs: 0, failed: 0, points, best, by_values, own: None })
     }
 
@@ -217,7 +217,7 @@ impl<E: FnMut(RankedRow, Option<&ByValues>) -> Result<()>> RankedRows<'_, E> {
 }
 
 /// The best points for each of some values, those first whose best is better.
-fn in_order(by_values: HashMap<usize, Vec<RankedPoint>>, sign: f64) -> Vec<RankedPoint> {
+fn in_order(by_values: BTreeMap<usize, Vec<RankedPoint>>, sign: f64) -> Vec<RankedPoint> {
     let mut lists: Vec<Vec<RankedPoint>> = by_values.into_values().collect();
     let first = |places: &Vec<RankedPoint>| {
         let number = |place: &RankedPoint| (sign * place.number.unwrap_or(f64::NAN), place.key);
