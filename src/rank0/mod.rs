@@ -185,15 +185,19 @@ pub(crate) fn serve(
             None if is_check && let Some(rank) = hub.alive() => Event::Alive { rank },
             None => match hub.receive(patience, &mut received)? {
                 Some(rank) => {
-                    // A long message takes long to handle.
                     let is_short = received.len() < SHORT;
-                    together = if is_short { (together + 1) % TOGETHER } else { 0 };
                     traffic.count(received.len());
                     let message = if received.len() < LONG {
                         codec::decode(&received)?
                     } else {
                         long = Bytes::from(std::mem::take(&mut received));
                         codec::decode_shared(&long)?
+                    };
+                    // A long message takes long to handle. Others than results may have to be heeded before the
+                    // next result: a run that failed because of a signal does not count as failed.
+                    together = match message {
+                        ToMaster::Done(_) if is_short => (together + 1) % TOGETHER,
+                        _ => 0,
                     };
                     match message {
                         // It is being sent the job, and says hello until that has arrived.
