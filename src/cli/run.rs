@@ -13,7 +13,7 @@ use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Out;
 use crate::rank0::types::PreparedJob;
 #[cfg(feature = "mpi")]
-use crate::store::{LaunchFile, part_folder};
+use crate::store::{LaunchFile, LaunchNote, part_folder};
 use crate::study::run::{FirstPlace, run_job};
 use crate::util::error::{Error, Exit, Result};
 use crate::worker::isolated_main;
@@ -79,12 +79,18 @@ pub(super) fn run(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Ex
     {
         let folder = arguments.part.map_or(out.clone(), |part| part_folder(&out, part));
         let file = LaunchFile::new(&folder, launch);
-        return file.around(|| run_job_file(arguments, launched));
+        let connected = || file.tell(LaunchNote::Connected);
+        return file.around(|| run_job_file(arguments, launched, connected));
     }
-    run_job_file(arguments, launched)
+    run_job_file(arguments, launched, || {})
 }
 
-fn run_job_file(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit> {
+/// `connected` is called on rank 0 before the job is read.
+fn run_job_file(
+    arguments: RunArgs,
+    launched: Option<LaunchInfo>,
+    connected: impl FnOnce(),
+) -> Result<Exit> {
     let RunArgs { job, options, part, quick, .. } = arguments;
     let file = job.or_else(default_job);
     let demo = file.is_none();
@@ -94,6 +100,7 @@ fn run_job_file(arguments: RunArgs, launched: Option<LaunchInfo>) -> Result<Exit
         settings.out = Out::Temporary; // no results folder was asked for
     }
     let prepare = |place: FirstPlace| {
+        connected();
         if quick && !demo {
             return Err(Error::input(
                 "--quick is for the built-in demonstration, which takes no job",

@@ -22,17 +22,21 @@ pub(crate) enum LaunchNote {
     Waiting,
     /// It has begun.
     Begun,
+    /// All ranks have reached MPI, and it reads the job: from here on, it ends by itself whatever happens.
+    Connected,
     /// It has ended with an error, which it has printed.
     Refused,
 }
 
 impl LaunchNote {
-    const ALL: [LaunchNote; 3] = [LaunchNote::Waiting, LaunchNote::Begun, LaunchNote::Refused];
+    const ALL: [LaunchNote; 4] =
+        [LaunchNote::Waiting, LaunchNote::Begun, LaunchNote::Connected, LaunchNote::Refused];
 
     fn text(self) -> &'static str {
         match self {
             LaunchNote::Waiting => "waiting\n",
             LaunchNote::Begun => "begun\n",
+            LaunchNote::Connected => "connected\n",
             LaunchNote::Refused => "refused\n",
         }
     }
@@ -74,17 +78,19 @@ impl LaunchFile {
 
     /// Runs rank 0, and notes whether it refuses its input.
     pub(crate) fn around<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
-        let note = |note: LaunchNote| {
-            if let Err(error) = self.write(note) {
-                log::debug!("launch is not told: {error}");
-            }
-        };
-        note(LaunchNote::Begun);
+        self.tell(LaunchNote::Begun);
         let outcome = act();
         if outcome.as_ref().is_err_and(|error| error.exit == Exit::BadInput) {
-            note(LaunchNote::Refused);
+            self.tell(LaunchNote::Refused);
         }
         outcome
+    }
+
+    /// Tells launch, if that can be done.
+    pub(crate) fn tell(&self, note: LaunchNote) {
+        if let Err(error) = self.write(note) {
+            log::debug!("launch is not told: {error}");
+        }
     }
 
     /// Reads it; nothing if that cannot be done.

@@ -91,8 +91,8 @@ const LOOKS: u32 = 10;
 /// How long a network file system may keep the lock of a dead node.
 const LOST_LOCK: Duration = Duration::from_secs(180);
 
-/// How long it may take from the start of the launcher until rank 0 opens its results folder: a constant part, longer
-/// than ranks wait for each other, and a part per rank.
+/// How long it may take from the start of the launcher until all ranks have reached MPI: a constant part, longer than
+/// ranks wait for each other, and a part per rank.
 const START: Duration = Duration::from_secs(300);
 const START_EACH: Duration = Duration::from_secs(1);
 
@@ -382,8 +382,8 @@ impl Launch<'_> {
         }
     }
 
-    /// How long it may take until rank 0 has opened its results folder. If ranks give up because they cannot reach each
-    /// other, mpirun may hang.
+    /// How long it may take until all ranks have reached MPI. If they give up because they cannot reach each other,
+    /// mpirun may hang.
     fn longest_start(&self) -> Duration {
         START + START_EACH * self.arguments.n
     }

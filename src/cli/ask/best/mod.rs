@@ -33,7 +33,7 @@ Examples:
   gridmpi best results/NAME                      the best point of each row
   gridmpi best results/NAME --top 5              the best five
   gridmpi best results/NAME --by model.family    the best of each family
-  gridmpi best results/NAME --min rmse           by another field than the job's own
+  gridmpi best results/NAME --min rmse           by another field
   gridmpi best results/NAME --format json")]
 pub(in crate::cli) struct Arguments {
     /// Results folder
