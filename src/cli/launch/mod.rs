@@ -368,18 +368,23 @@ impl Launch<'_> {
                     ));
                 }
             }
-            if !is_new
-                && begin.elapsed() > self.longest_start()
-                && Folder::is_free(out) != Some(false)
-            {
+            if !is_new && begin.elapsed() > self.longest_start() && self.is_connecting() {
                 kill(&format!(
-                    "rank 0 has not opened the results folder for {} s, and {} goes on",
+                    "the ranks have not reached each other within {} s, and {} goes on",
                     begin.elapsed().as_secs(),
                     arguments.mpirun
                 ));
             }
             std::thread::sleep(POLL_PERIOD);
         }
+    }
+
+    /// Whether rank 0 has not begun, or the ranks have not all reached MPI. Reading the job, which comes then, may take as
+    /// long as it needs.
+    fn is_connecting(&self) -> bool {
+        let note = self.note.read();
+        matches!(note, Some(LaunchNote::Waiting | LaunchNote::Begun))
+            && Folder::is_free(self.out) != Some(false)
     }
 
     /// How long it may take until all ranks have reached MPI. If they give up because they cannot reach each other,
