@@ -13,7 +13,9 @@ use crate::executor::rust::ErasedStudy;
 use crate::executor::{self, RANK0, ReadyChildren};
 use crate::job::Job;
 use crate::master::{Event, Master};
-use crate::model::{FinalResult, GroupSummary, Key, Reduce, RunBatch, Scored, SlotResult};
+use crate::model::{
+    FinalResult, GroupSummary, Key, Reduce, RunBatch, Scored, SlotResult, error_line,
+};
 use crate::rank0::Effects;
 #[cfg(feature = "cli")]
 use crate::rank0::failures::FirstFailure;
@@ -31,7 +33,6 @@ use crate::store::Store;
 use crate::util::clock;
 use crate::util::error::{Error, Result};
 use crate::util::panic::caught;
-use crate::util::text::in_a_line;
 use crate::util::thread;
 use crate::wire::requests::{Reply, Request};
 
@@ -264,7 +265,7 @@ impl Effects for RunEffects {
         if let Err(why) = &entry.result.result
             && !std::mem::replace(&mut self.final_failed, true)
         {
-            log::warn!("the final call of {} has failed: {}", entry.folder, in_a_line(why.why()));
+            log::warn!("the final call of {} has failed: {}", entry.folder, error_line(why.why()));
         }
         self.store.record_final(rank, entry)
     }

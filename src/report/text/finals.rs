@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use crate::job::FieldNames;
+#[cfg(feature = "cli")]
+use crate::model::error_line;
 use crate::model::{Value, json_object};
 use crate::report::text::fields::SummaryFields;
 use crate::store::{FinalRow, Results};
@@ -75,14 +77,15 @@ impl FinalCells {
         };
         let wanted = (0..names.len()).filter(|at| is_wanted(*at, &names[*at]));
         let mut wanted: Vec<usize> = wanted.collect();
-        let is_error = |at: &usize| names[*at] == "final.error";
-        let errors: Vec<usize> = wanted.extract_if(.., |at| is_error(at)).collect();
+        let error = names.iter().position(|name| name == "final.error");
+        let errors: Vec<usize> = wanted.extract_if(.., |at| Some(*at) == error).collect();
         wanted.truncate(most);
         wanted.extend(errors);
         names = wanted.iter().map(|at| names[*at].clone()).collect();
         let cells = move |row| {
             let all = self.cells(row);
             let cell = |at: &usize| match &all[*at] {
+                Value::Text(text) if Some(*at) == error => Value::Text(error_line(text)),
                 Value::Text(text) => Value::Text(in_a_line(text).to_string()),
                 other => other.clone(),
             };
