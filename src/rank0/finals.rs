@@ -16,7 +16,7 @@ pub(crate) struct FinalJudge {
     known: BTreeMap<String, KnownFinal>,
     /// Whether a failed call counts as made.
     keep_failed: bool,
-    /// The digests of what the calls that are under way are given.
+    /// The digests of what the calls that this start makes are given.
     given: BTreeMap<Key, String>,
 }
 

@@ -31,11 +31,10 @@ pub(super) struct Recall {
 pub(super) fn recall(
     master: &mut Master,
     (opened, nest): (&OpenStore, &LoopNest),
-    (keep_failed, finals): (bool, Option<&mut FinalJudge>),
+    (keep_failed, mut finals): (bool, Option<&mut FinalJudge>),
     left_out: Vec<Range<u64>>,
     heard: &[usize],
 ) -> Result<Recall> {
-    let mut finals = finals;
     let (closed, unheard) = (ClosedGroups::default(), Vec::new());
     let mut recall = Recall { actions: Vec::new(), closed, unheard };
     let mut all_judged = Vec::new();

@@ -63,8 +63,6 @@ mod starts;
 mod store_points;
 mod union;
 mod view;
-#[cfg(feature = "cli")]
-mod whole_summaries;
 mod writer;
 
 use std::collections::{BTreeMap, HashMap};

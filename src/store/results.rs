@@ -118,10 +118,30 @@ impl Results {
         level: usize,
         each: impl FnMut(GroupSummary) -> Result<()>,
     ) -> Result<()> {
+        self.summaries_read_by(self.reader(), level, each)
+    }
+
+    /// The same with all of their values, also those that are in files of their own: where what counts is a field. One is
+    /// in memory at a time.
+    #[cfg(feature = "cli")]
+    pub(crate) fn whole_summaries(
+        &self,
+        level: usize,
+        each: impl FnMut(GroupSummary) -> Result<()>,
+    ) -> Result<()> {
+        self.summaries_read_by(Reader { loads_large: true, ..self.reader() }, level, each)
+    }
+
+    fn summaries_read_by(
+        &self,
+        reader: Reader,
+        level: usize,
+        each: impl FnMut(GroupSummary) -> Result<()>,
+    ) -> Result<()> {
         if level == self.nest.depth() {
-            return self.runs(0..self.nest.tasks(), each);
+            return self.runs_read_by(reader, 0..self.nest.tasks(), each);
         }
-        self.groups(level, 0..self.nest.keys(level), each)
+        self.groups_read_by(reader, level, 0..self.nest.keys(level), each)
     }
 
     /// Whether a summary at a level is a record.
@@ -162,6 +182,16 @@ impl Results {
         &self,
         level: usize,
         numbers: std::ops::Range<u64>,
+        each: impl FnMut(GroupSummary) -> Result<()>,
+    ) -> Result<()> {
+        self.groups_read_by(self.reader(), level, numbers, each)
+    }
+
+    fn groups_read_by(
+        &self,
+        reader: Reader,
+        level: usize,
+        numbers: std::ops::Range<u64>,
         mut each: impl FnMut(GroupSummary) -> Result<()>,
     ) -> Result<()> {
         let sql = format!(
@@ -172,7 +202,7 @@ impl Results {
         self.query(
             &sql,
             range,
-            |row| self.reader().summary(row, level),
+            |row| reader.summary(row, level),
             |mut summary| {
                 self.mark_partial(&mut summary)?;
                 each(summary)
@@ -201,10 +231,19 @@ impl Results {
     pub(crate) fn runs(
         &self,
         tasks: std::ops::Range<u64>,
+        each: impl FnMut(GroupSummary) -> Result<()>,
+    ) -> Result<()> {
+        self.runs_read_by(self.reader(), tasks, each)
+    }
+
+    fn runs_read_by(
+        &self,
+        reader: Reader,
+        tasks: std::ops::Range<u64>,
         mut each: impl FnMut(GroupSummary) -> Result<()>,
     ) -> Result<()> {
         let level = self.nest.depth();
-        let read = |row: &Row| self.reader().run(row);
+        let read = |row: &Row| reader.run(row);
         self.in_grid_order(RUN, tasks, read, |task, run| {
             let key = Key { level, index: task };
             let runs = u64::from(run.result.is_ok());
