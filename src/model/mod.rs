@@ -2,7 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod choice;
-#[cfg(feature = "cli")]
+#[cfg_attr(not(feature = "cli"), allow(dead_code))] // a study alone groups no errors
 pub(crate) mod error_kind;
 pub(crate) mod finals;
 pub(crate) mod key;
@@ -16,7 +16,7 @@ pub(crate) mod score;
 pub(crate) mod value;
 
 // Other modules import these from `model`; files within it import from each other.
-#[cfg(feature = "cli")]
+#[cfg_attr(not(feature = "cli"), allow(unused_imports))]
 pub(crate) use self::error_kind::*;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use self::part::*;
