@@ -25,6 +25,17 @@ def row(function):
     return function
 
 
+# Runs a command, and prints its processor time in seconds and its most memory in KiB.
+USED = """
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+child.returncode = os.waitstatus_to_exitcode(status)
+print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+sys.exit(child.returncode)
+"""
+
+
 class Bench:
     """The programs, how often to run them, and the table of what came of it."""
 
@@ -66,14 +77,11 @@ class Bench:
         return {**json.loads(printed)["timing"], "wall": wall}
 
     def used(self, *command):
-        """The processor time of a command without children, in seconds, and its most memory in MiB."""
-        child = subprocess.Popen([str(word) for word in command], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        said = child.stderr.read()
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            sys.exit(f"{' '.join(map(str, command))}: exit code {child.returncode}\n{said[-4000:]}")
-        return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        """The processor time of a command without children, in seconds, and its most memory in MiB. A process of
+        little memory starts it, since Linux counts what its parent had at the start as the command's."""
+        printed, _ = self.call([sys.executable, "-S", "-c", USED, *command])
+        seconds, kib = map(float, printed.split())
+        return seconds, kib / 1024
 
     def turns(self, *sides):
         """Each side's median, measured in turns."""

@@ -125,7 +125,7 @@ impl Master {
         if self.stopping {
             // It may have failed because it was cancelled: leave it to the next start. How long it took says
             // nothing of how long it takes.
-            self.crunched += run.seconds().sum::<f64>();
+            self.crunched += run.total_seconds();
             return;
         }
         self.learn(&run);
@@ -175,7 +175,7 @@ impl Master {
 
     /// Learns from durations: per task, or from the batch's mean if tasks are short.
     fn learn(&mut self, runs: &RunBatch) {
-        let (count, seconds) = (runs.count(), runs.seconds().sum::<f64>());
+        let (count, seconds) = (runs.count(), runs.total_seconds());
         self.crunched += seconds;
         self.stragglers.took(count, seconds);
         self.batching.took(count, seconds);

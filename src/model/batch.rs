@@ -1,5 +1,5 @@
-//! Batches of runs: the form of results from the worker thread to the rows of the store. Scores and
-//! durations are packed in a buffer, because most runs give a plain number, at millions per second.
+//! Batches of runs: the form of results from the worker thread to the rows of the store. Scores are packed in a
+//! buffer, because most runs give a plain number, at millions per second; short runs share their duration.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -9,8 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::results::{Assignment, AttemptResult, RunError, Scored, weight};
 
-/// Bytes per run: its score and its duration.
-const WIDTH: usize = 2 * size_of::<f64>();
+/// Bytes per run: its score.
+const WIDTH: usize = size_of::<f64>();
+
+/// Bytes per stretch: the task behind it, and the duration of its runs.
+const STRETCH: usize = size_of::<u64>() + size_of::<f64>();
 
 /// Runs of consecutive tasks, made in sequence by one thread in the same attempt. The numbers may be
 /// borrowed from a received message.
@@ -21,10 +24,15 @@ pub(crate) struct RunBatch<'a> {
     /// When the first run started, in seconds since 1970. Each later run started when the one before it
     /// ended.
     pub(crate) started: f64,
-    /// Score and duration in seconds of each run, little-endian; the score of a run in `others` is NaN. Both
-    /// are in one buffer, so that a message with a single run is as cheap as possible.
+    /// Score of each run, little-endian; that of a run in `others` is NaN.
     #[serde(borrow, with = "serde_bytes")]
     numbers: Cow<'a, [u8]>,
+    /// Duration of each of the last runs in seconds.
+    seconds: f64,
+    /// The stretches of runs of the same duration before those, in order: the first task behind each, and the duration
+    /// in seconds, little-endian. A message with a single run has none.
+    #[serde(borrow, with = "serde_bytes")]
+    stretches: Cow<'a, [u8]>,
     /// The runs that failed or gave more than a plain number, in order of task. Boxed, because a batch is
     /// moved often and most have none; never empty.
     others: Option<Box<OtherRuns>>,
@@ -59,22 +67,41 @@ impl RunBatch<'static> {
     pub(crate) fn restart(&mut self, first: u64, attempt: u32, started: f64) {
         (self.first, self.attempt, self.started) = (first, attempt, started);
         self.numbers.to_mut().clear();
+        self.stretches.to_mut().clear();
         self.others = None;
+    }
+
+    /// Begins a stretch of runs of this duration, if the last one is of another.
+    #[inline]
+    fn begin_stretch(&mut self, seconds: f64) {
+        if self.seconds.to_bits() != seconds.to_bits() {
+            let end = self.tasks().end;
+            if end > self.first {
+                self.stretches.to_mut().extend_from_slice(&packed(end, self.seconds));
+            }
+            self.seconds = seconds;
+        }
     }
 
     /// Appends a run that gave a plain number, not NaN.
     #[inline]
     pub(crate) fn push_number(&mut self, number: f64, seconds: f64) {
-        self.numbers.to_mut().extend_from_slice(&packed(number, seconds));
+        self.begin_stretch(seconds);
+        self.numbers.to_mut().extend_from_slice(&number.to_le_bytes());
     }
 
     /// Appends runs that gave plain numbers, not NaN, each with the same duration.
     #[inline]
     pub(crate) fn push_numbers(&mut self, numbers: &[f64], seconds: f64) {
+        if numbers.is_empty() {
+            return;
+        }
+        self.begin_stretch(seconds);
         let all = self.numbers.to_mut();
-        all.reserve(numbers.len() * WIDTH);
-        for number in numbers {
-            all.extend_from_slice(&packed(*number, seconds));
+        let before = all.len();
+        all.resize(before + numbers.len() * WIDTH, 0);
+        for (place, number) in all[before..].chunks_exact_mut(WIDTH).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
         }
     }
 
@@ -94,7 +121,8 @@ impl RunBatch<'static> {
     /// afterwards.
     pub(crate) fn lend(&mut self) -> RunBatch<'_> {
         let (numbers, others) = (Cow::Borrowed(&*self.numbers), self.others.take());
-        RunBatch { numbers, others, ..*self }
+        let stretches = Cow::Borrowed(&*self.stretches);
+        RunBatch { numbers, stretches, others, ..*self }
     }
 }
 
@@ -103,6 +131,9 @@ impl<'a> RunBatch<'a> {
     pub(crate) fn is_valid(&self) -> bool {
         self.numbers.len().is_multiple_of(WIDTH)
             && self.first.checked_add(self.count()).is_some()
+            && self.stretches.len().is_multiple_of(STRETCH)
+            && self.ended_stretches().map(|(end, _)| end).is_sorted_by(|a, b| a < b)
+            && self.ended_stretches().all(|(end, _)| self.first < end && end < self.tasks().end)
             && self.others.as_ref().is_none_or(|others| {
                 let mut tasks = others.iter().map(|other| other.task);
                 tasks.clone().is_sorted_by(|a, b| a < b)
@@ -121,18 +152,42 @@ impl<'a> RunBatch<'a> {
 
     /// Each run's score; NaN for those in [`RunBatch::others`].
     pub(crate) fn scores(&self) -> impl Iterator<Item = f64> {
-        self.runs().map(|(score, _)| score)
+        self.numbers.chunks_exact(WIDTH).map(number)
+    }
+
+    /// The first task behind each stretch but the last, and its duration per run.
+    fn ended_stretches(&self) -> impl Iterator<Item = (u64, f64)> {
+        self.stretches.chunks_exact(STRETCH).map(unpacked)
+    }
+
+    /// How many runs each stretch has, and its duration per run in seconds.
+    fn stretches(&self) -> impl Iterator<Item = (u64, f64)> {
+        let last = std::iter::once((self.tasks().end, self.seconds));
+        let mut first = self.first;
+        self.ended_stretches()
+            .chain(last)
+            .map(move |(end, seconds)| (end - std::mem::replace(&mut first, end), seconds))
     }
 
     /// Duration of each run in seconds.
     pub(crate) fn seconds(&self) -> impl Iterator<Item = f64> {
-        self.runs().map(|(_, seconds)| seconds)
+        let mut stretches = self.stretches();
+        let (mut left, mut seconds) = (0, 0.0);
+        std::iter::from_fn(move || {
+            while left == 0 {
+                (left, seconds) = stretches.next()?;
+            }
+            left -= 1;
+            Some(seconds)
+        })
     }
 
-    /// Score and duration in seconds of each run.
-    pub(crate) fn runs(&self) -> impl Iterator<Item = (f64, f64)> {
-        let number = |bytes: &[u8]| bytes.first_chunk().map_or(0.0, |b| f64::from_le_bytes(*b));
-        self.numbers.chunks_exact(WIDTH).map(move |run| (number(run), number(&run[WIDTH / 2..])))
+    /// Duration of all runs in seconds.
+    pub(crate) fn total_seconds(&self) -> f64 {
+        if self.stretches.is_empty() {
+            return self.count() as f64 * self.seconds; // as of a message with a single run
+        }
+        self.stretches().map(|(count, seconds)| count as f64 * seconds).sum()
     }
 
     /// The runs that failed or gave more than a plain number, in order of task.
@@ -152,7 +207,7 @@ impl<'a> RunBatch<'a> {
 
     /// When the last run ended, in seconds since 1970.
     pub(crate) fn ended(&self) -> f64 {
-        self.started + self.seconds().sum::<f64>()
+        self.started + self.total_seconds()
     }
 
     /// Splits the first `count` runs off a valid batch.
@@ -175,9 +230,28 @@ impl<'a> RunBatch<'a> {
         }
         self.others.take_if(|rest| rest.is_empty());
         let numbers = take_front(&mut self.numbers, count as usize * WIDTH);
-        let taken = RunBatch { numbers, others, ..*self };
+        let before = self.stretches_before(end);
+        let stretches = take_front(&mut self.stretches, before * STRETCH);
+        // The stretch that is cut, or ends here.
+        let cut = self.ended_stretches().next();
+        if cut.is_some_and(|(its_end, _)| its_end == end) {
+            take_front(&mut self.stretches, STRETCH);
+        }
+        let seconds = cut.map_or(self.seconds, |(_, seconds)| seconds);
+        let taken = RunBatch { numbers, seconds, stretches, others, ..*self };
         (self.first, self.started) = (end, taken.ended());
         taken
+    }
+
+    /// How many stretches end before a task.
+    fn stretches_before(&self, task: u64) -> usize {
+        let end = |at: usize| unpacked(&self.stretches[at * STRETCH..]).0;
+        let (mut low, mut high) = (0, self.stretches.len() / STRETCH);
+        while low < high {
+            let middle = low.midpoint(high);
+            if end(middle) < task { low = middle + 1 } else { high = middle }
+        }
+        low
     }
 
     /// The same batch with owned numbers.
@@ -187,6 +261,8 @@ impl<'a> RunBatch<'a> {
             attempt: self.attempt,
             started: self.started,
             numbers: Cow::Owned(self.numbers.into_owned()),
+            seconds: self.seconds,
+            stretches: Cow::Owned(self.stretches.into_owned()),
             others: self.others,
         }
     }
@@ -195,7 +271,7 @@ impl<'a> RunBatch<'a> {
     pub(crate) fn into_results(mut self) -> impl Iterator<Item = AttemptResult> {
         let mut others = self.others.take().unwrap_or_default();
         let (mut task, mut started, attempt) = (self.first, self.started, self.attempt);
-        let runs: Vec<_> = self.runs().collect();
+        let runs: Vec<_> = self.scores().zip(self.seconds()).collect();
         runs.into_iter().map(move |(score, seconds)| {
             let result = match others.front() {
                 Some(other) if other.task == task => others.pop_front().map(|other| other.result),
@@ -214,16 +290,25 @@ impl<'a> RunBatch<'a> {
         let held = |other: &OtherRun| {
             size_of::<OtherRun>() + weight(other.result.as_ref().map_err(RunError::why))
         };
-        self.numbers.len() + self.others().map(held).sum::<usize>()
+        self.numbers.len() + self.stretches.len() + self.others().map(held).sum::<usize>()
     }
 }
 
-#[inline]
-fn packed(number: f64, seconds: f64) -> [u8; WIDTH] {
-    let mut run = [0; WIDTH];
-    run[..WIDTH / 2].copy_from_slice(&number.to_le_bytes());
-    run[WIDTH / 2..].copy_from_slice(&seconds.to_le_bytes());
-    run
+fn packed(end: u64, seconds: f64) -> [u8; STRETCH] {
+    let mut stretch = [0; STRETCH];
+    stretch[..size_of::<u64>()].copy_from_slice(&end.to_le_bytes());
+    stretch[size_of::<u64>()..].copy_from_slice(&seconds.to_le_bytes());
+    stretch
+}
+
+/// The first task behind a stretch, and its duration per run in seconds.
+fn unpacked(stretch: &[u8]) -> (u64, f64) {
+    let end = stretch.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    (end, number(&stretch[size_of::<u64>()..]))
+}
+
+fn number(bytes: &[u8]) -> f64 {
+    bytes.first_chunk().map_or(0.0, |bytes| f64::from_le_bytes(*bytes))
 }
 
 fn take_front<'a>(numbers: &mut Cow<'a, [u8]>, bytes: usize) -> Cow<'a, [u8]> {
@@ -266,6 +351,10 @@ mod tests {
         );
         assert_eq!(whole[4].result, Ok(Scored::number(4.5)));
         assert_eq!((batch().first_failure(), batch().ended()), (Some(12), 102.25));
+        assert_eq!(
+            batch().stretches().collect::<Vec<_>>(),
+            [(2, 0.25), (1, 1.0), (1, 0.5), (1, 0.25)]
+        );
         for at in 0..=5 {
             let mut owned = batch();
             let mut lender = batch();
@@ -289,7 +378,11 @@ mod tests {
             !runs.is_valid()
         };
         assert!(spoilt(|runs| runs.first = u64::MAX - 3));
-        assert!(spoilt(|runs| runs.numbers.to_mut().truncate(72)));
+        assert!(spoilt(|runs| runs.numbers.to_mut().truncate(36)));
+        assert!(spoilt(|runs| runs.stretches.to_mut().truncate(40)));
+        assert!(spoilt(|runs| runs.stretches.to_mut()[0] = 10));
+        assert!(spoilt(|runs| runs.stretches.to_mut()[0] = 13));
+        assert!(spoilt(|runs| runs.stretches.to_mut()[32] = 15));
         assert!(spoilt(|runs| runs.others.as_mut().unwrap().swap(0, 1)));
         assert!(spoilt(|runs| runs.others.as_mut().unwrap()[1].task = 15));
     }

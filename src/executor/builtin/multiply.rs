@@ -16,17 +16,18 @@ pub(crate) struct Multiply {
     sleep: Sleep,
     /// The factor of each point of each loop; empty for a longer loop.
     factors: Vec<Vec<f64>>,
-    /// Cached for the next task: most tasks follow each other in the innermost loop.
-    next: Option<NextFactor>,
+    /// Most tasks follow each other in the innermost loop.
+    next: NextFactor,
 }
 
 /// A task of which all factors but the innermost are known.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct NextFactor {
     task: u64,
     /// Its point in the innermost loop.
     point: u64,
-    /// How many tasks from this one on have the same outer points, and consecutive ones in the innermost.
+    /// How many tasks from this one on have the same outer points, and consecutive ones in the innermost. 0 if none is
+    /// known.
     count: u64,
     /// The product of the outer loops' factors.
     outer: f64,
@@ -41,7 +42,7 @@ impl Multiply {
             _ => Vec::new(),
         });
         let factors = factors.collect();
-        Multiply { job: job.clone(), sleep: sleep.clone(), factors, next: None }
+        Multiply { job: job.clone(), sleep: sleep.clone(), factors, next: NextFactor::default() }
     }
 
     fn factor(&self, level: usize, point: u64) -> f64 {
@@ -78,13 +79,13 @@ impl Executor for Multiply {
         if sleep > 0.0 {
             std::thread::sleep(Duration::try_from_secs_f64(sleep).unwrap_or(Duration::MAX));
         }
-        let innermost = self.factors.len() - 1;
-        let known = self.next.filter(|next| next.task == task.index);
-        let NextFactor { task: index, point, count, outer } =
-            known.unwrap_or_else(|| self.outer(task.index));
-        let product = outer * self.factor(innermost, point);
-        let next = |count| NextFactor { task: index + 1, point: point + 1, count, outer };
-        self.next = Some(count - 1).filter(|count| *count > 0).map(next);
+        if self.next.count == 0 || self.next.task != task.index {
+            self.next = self.outer(task.index);
+        }
+        let product = self.next.outer * self.factor(self.factors.len() - 1, self.next.point);
+        self.next.task += 1;
+        self.next.point += 1;
+        self.next.count -= 1;
         // -0.0 + 0.0 is 0.0, so "-0" is never shown.
         match product + 0.0 {
             nan if nan.is_nan() => CallResult::from(task.scored(Value::Float(nan))),
