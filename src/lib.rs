@@ -105,8 +105,8 @@
 //! unless [`Study::require`] allows for failures: then summarize is called with the other runs, and
 //! [`Runs::failed`] says which ones are missing. A crunch that ends its whole process ends its worker,
 //! and usually the job: mpirun then ends all ranks unless it is told not to (Open MPI 4: `--mca
-//! orte_enable_recovery 1`, Open MPI 5: `--with-ft ulfm`). In an [isolated](Study::isolate) study it
-//! fails one run only.
+//! orte_enable_recovery 1`, with which mpirun ends with 0 whatever rank 0 ends with; Open MPI 5: `--with-ft ulfm`). In an
+//! [isolated](Study::isolate) study it fails one run only.
 //!
 //! # Running again
 //!
