@@ -17,10 +17,15 @@ fn desk(code: &str, crunch: &str, points: &str) -> Desk {
     desk
 }
 
-/// What crunch returns for one point.
-fn returned(code: &str) -> serde_json::Value {
-    let desk = desk(&format!("crunch <- function(x) {code}\n"), "", "values = [1]");
-    desk.run_job().exits(0).value()[0].clone()
+/// A job in which each point has a function of its own: these bodies.
+fn of_bodies(bodies: &[&str]) -> Desk {
+    let functions: Vec<String> =
+        bodies.iter().map(|body| format!("function(x) {{ {body} }}")).collect();
+    let code = format!(
+        "all <- list(\n{}\n)\ncrunch <- function(x) all[[x + 1]](x)\n",
+        functions.join(",\n")
+    );
+    desk(&code, "require = 0.001", &format!("range = {{ from = 0, to = {} }}", bodies.len()))
 }
 
 fn errors(desk: &Desk) -> Vec<String> {
@@ -29,7 +34,7 @@ fn errors(desk: &Desk) -> Vec<String> {
 
 #[test]
 fn r_and_python_give_the_same_model_the_same_bits() {
-    let points = "[[loop]]\nname = \"a\"\nlogspace = { from = 1e-300, to = 1e300, count = 40 }\n[[loop]]\nname = \"b\"\nrandom = { uniform = [-10.0, 10.0], count = 50, seed = 3 }\nreduce = \"all\"\n";
+    let points = "[[loop]]\nname = \"a\"\nlogspace = { from = 1e-300, to = 1e300, count = 40 }\n[[loop]]\nname = \"b\"\nrandom = { count = 50, seed = 3, b = { uniform = { from = -10.0, to = 10.0 } } }\nreduce = \"all\"\n";
     let both = Desk::new();
     both.write(
         "fit.R",
@@ -43,9 +48,8 @@ fn r_and_python_give_the_same_model_the_same_bits() {
         both.run(gridmpi(), &["python.toml", "--out", "python", "--format", "json"]).exits(0);
     assert_eq!(r.groups().len(), 40);
     assert_eq!(r.json()["groups"], python.json()["groups"]);
-    let exact = "SELECT hex(cast(score AS TEXT)), value, hex(exact) FROM runs NATURAL JOIN all_runs ORDER BY task";
-    let rows = |out: &str| common::sql_rows(&both.path(&format!("{out}/runs.sqlite")), exact);
-    assert_eq!(rows("r").len(), 2000);
+    let rows = |out: &str| common::runs_without_times(&both.path(&format!("{out}/runs.sqlite")));
+    assert!(rows("r").len() > 2000);
     assert_eq!(rows("r"), rows("python"));
 }
 
@@ -64,7 +68,7 @@ fn every_double_and_whole_number_arrives_as_it_is() {
         "1e23",
         "123456789.12345679",
         "9007199254740993.0",
-        "1e999",
+        "Infinity",
         "2147483647",
         "-2147483647",
         "2147483648",
@@ -113,8 +117,8 @@ fn points_become_rs_own_values() {
         ("[]", "list()"),
         ("[[1, 2], [3]]", "list(1:2, 3L)"),
         (
-            "{\"a\": 1, \"b b\": {\"c\": [null, 1e999]}, \"d\": null}",
-            "list(a = 1L, `b b` = list(c = c(NA, Inf)), d = NULL)",
+            "{\"a\": 1, \"b b\": {\"c\": [null, Infinity]}, \"d\": null}",
+            "list(a = 1L, \"b b\" = list(c = c(NA, Inf)), d = NULL)",
         ),
         ("{}", "structure(list(), names = character(0))"),
     ];
@@ -128,10 +132,10 @@ fn points_become_rs_own_values() {
 
 #[test]
 fn results_of_all_kinds_are_kept() {
-    for (code, kept) in [
-        ("3L", json!(3)),
-        ("3", json!(3.0)),
-        ("100000L", json!(100000)),
+    let cases = [
+        ("list(score = 3L)", json!({"score": 3})),
+        ("list(score = 3)", json!({"score": 3.0})),
+        ("100000L", json!(100000.0)),
         ("c(only = 2.5)", json!(2.5)),
         ("c(1L, NA)", json!([1, null])),
         ("c(a = 1, b = NaN)", json!({"a": 1.0, "b": "NaN"})),
@@ -152,14 +156,16 @@ fn results_of_all_kinds_are_kept() {
         ("table(c('a', 'b', 'a'))", json!({"a": 2, "b": 1})),
         ("structure(list(), names = character())", json!({})),
         ("character()", json!([])),
-    ] {
-        assert_eq!(returned(code), kept, "{code}");
+    ];
+    let value = of_bodies(&cases.each_ref().map(|(code, _)| *code)).run_job().exits(0).value();
+    for (at, (code, kept)) in cases.iter().enumerate() {
+        assert_eq!(value[at], *kept, "{code}");
     }
 }
 
 #[test]
 fn what_cannot_be_kept_is_an_error_with_its_class_and_place() {
-    for (code, says) in [
+    let cases = [
         ("list(1, a = 2)", "some have none"),
         ("list(score = 1, fit = list(f = mean))", "a function in $value$fit$f"),
         ("globalenv()", "a environment"),
@@ -170,12 +176,18 @@ fn what_cannot_be_kept_is_an_error_with_its_class_and_place() {
         ("array(1:8, c(2, 2, 2))", "3 dimensions"),
         ("'\\xff'", "not UTF-8"),
         ("structure(1, class = 'integer64')", "a integer64"),
-    ] {
-        let desk = desk(&format!("crunch <- function(x) {code}\n"), "", "values = [1]");
-        desk.run_job().exits(100);
-        let error = errors(&desk).join("");
+    ];
+    let desk = of_bodies(&[&["1"], &cases.each_ref().map(|(code, _)| *code)[..]].concat());
+    desk.run_job().exits(100);
+    let errors = errors(&desk);
+    assert_eq!(errors.len(), cases.len(), "{errors:?}");
+    for (error, (code, says)) in errors.iter().zip(cases) {
         assert!(error.contains(says), "{code}: {error}");
     }
+}
+
+#[test]
+fn null_is_no_score() {
     let none = desk("crunch <- function(x) NULL\n", "", "values = [1]");
     none.write("job.toml", &job("", "values = [1]").replace("\"all\"", "\"max\""));
     none.run_job().exits(100);
@@ -200,7 +212,7 @@ crunch <- function(x) {
     let desk = desk(code, "require = 0.1", "values = [0, 1, 2, 3, 4, 5, 6, 7]");
     let arguments = ["job.toml", "--threads", "1", "-v", "--out", "out", "--format", "json"];
     let ran = desk.run(gridmpi(), &arguments).exits(100);
-    assert_eq!(ran.value(), json!([0, null, null, 3, null, null, null, 7]));
+    assert_eq!(ran.value(), json!([0.0, null, null, 3.0, null, null, null, 7.0]));
     let errors = errors(&desk);
     assert_eq!(errors[0], "Error in deeper(x) : no 1");
     assert!(

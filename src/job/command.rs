@@ -126,12 +126,6 @@ impl CommandWords {
         all
     }
 
-    /// Whether some arguments depend on points.
-    #[cfg(feature = "jobs")]
-    pub(crate) fn has_conditions(&self) -> bool {
-        self.arguments.iter().any(|argument| matches!(argument, Argument::If { .. }))
-    }
-
     /// The words of a command without placeholders and conditions, as they are given to a program.
     #[cfg(feature = "jobs")]
     pub(crate) fn plain(&self) -> Vec<String> {

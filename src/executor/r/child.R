@@ -95,8 +95,7 @@ serve <- function() {
 
 # A message of any bytes as UTF-8.
 repaired <- function(text) {
-  text <- enc2utf8(text)
-  if (validUTF8(text)) text else iconv(text, "UTF-8", "UTF-8", sub = "byte")
+  if (validEnc(text)) enc2utf8(text) else iconv(text, "UTF-8", "UTF-8", sub = "byte")
 }
 
 serve()

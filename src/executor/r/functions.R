@@ -12,7 +12,7 @@ environment_of <- function(file) {
       into <- if (is.environment(local)) local else if (isTRUE(local)) parent.frame() else own
       base::source(file, local = into, ...)
     }
-    sys.source(file, envir = own)
+    base::source(file, local = own)
     files[[file]] <<- own
   }
   files[[file]]

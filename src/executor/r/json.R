@@ -2,7 +2,7 @@
 
 # Strings, punctuation, and words: numbers, true, false, null, NaN, Infinity.
 TOKEN <- "\"[^\"\\\\]*+(?:\\\\.[^\"\\\\]*+)*+\"|[][{}:,]|[^][{}:,\"\\s]++"
-EXACT <- 2^53 # a double holds every whole number up to it
+EXACT <- 2^53 # a double holds every whole number below it
 
 # A record is a named list; a list of one kind is a vector, in which null is NA; elsewhere null is NULL.
 decode <- function(line) {
@@ -26,7 +26,7 @@ decode <- function(line) {
   number <- double(length(tokens))
   number[numbers] <- number_of(text[numbers])
   whole <- numbers[grepl("^-?[0-9]+$", text[numbers])]
-  for (i in whole[abs(number[whole]) > EXACT])
+  for (i in whole[abs(number[whole]) >= EXACT])
     if (sprintf("%.0f", number[i]) != text[i])
       stop("the whole number ", text[i], " is none that R holds exactly", call. = FALSE)
   kind[whole[abs(number[whole]) <= .Machine$integer.max]] <- "i"
@@ -143,6 +143,7 @@ unkept <- function(value, place)
 
 # The JSON of each element of a vector.
 texts_of <- function(value, place) {
+  if (!length(value)) return(character())
   if (is.factor(value)) value <- as.character(value)
   else if (inherits(value, "Date")) value <- format(value, "%Y-%m-%d")
   else if (inherits(value, "POSIXt")) value <- iso_time(as.POSIXct(value))
@@ -179,9 +180,10 @@ iso_time <- function(value) {
 }
 
 quoted <- function(text, place) {
-  text <- enc2utf8(as.character(text))
-  if (!all(validUTF8(text)))
+  text <- as.character(text)
+  if (!all(validEnc(text)))
     stop("a text", at_place(place), " is not UTF-8: iconv() turns it into that", call. = FALSE)
+  text <- enc2utf8(text)
   text <- gsub("\\", "\\\\", text, fixed = TRUE)
   text <- gsub("\"", "\\\"", text, fixed = TRUE)
   if (any(grepl("[\001-\037]", text, perl = TRUE, useBytes = TRUE)))

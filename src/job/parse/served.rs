@@ -24,13 +24,15 @@ pub(super) fn serve(table: &mut TomlTable, entry: &TomlEntry, nest: &LoopNest) -
 
 /// The program of a worker and its arguments.
 pub(super) fn serve_words(entry: &TomlEntry, scope: Scope) -> Result<CommandWords> {
-    let words = command_words(entry, scope)?;
-    if words.plain().len() < words.all().len() || words.has_conditions() {
-        return Err(entry.error(
-            "a worker is started once for many tasks, so its words have no placeholders and no conditions: it gets the points with each task",
-        ));
+    let many = "a worker is started once for many tasks, so its words have no placeholders and no conditions: it gets the points with each task";
+    if entry.array()?.iter().any(TomlEntry::is_table) {
+        return Err(entry.error(many));
     }
-    Ok(words)
+    let words = command_words(entry, scope)?;
+    match words.plain().len() == words.all().len() {
+        true => Ok(words),
+        false => Err(entry.error(many)),
+    }
 }
 
 pub(super) fn r_crunch(
