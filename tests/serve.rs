@@ -537,3 +537,31 @@ fn serve_test_says_what_a_worker_does_wrong() {
     let silent = good.run(gridmpi(), &["serve-test", "--timeout", "0.5", "sleep", "99"]).exits(100);
     assert!(silent.stdout.contains("has not said hello"), "{}", silent.stdout);
 }
+
+#[test]
+fn the_example_in_octave_passes_serve_test_and_loses_no_bit() {
+    let octave = std::process::Command::new("octave").arg("--version").output();
+    if octave.is_err() {
+        eprintln!(
+            "SKIPPED: octave is not installed (it is large, so scripts/setup does not install it)"
+        );
+        return;
+    }
+    let desk = Desk::new();
+    let worker = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/workers/octave.m");
+    let text = std::fs::read_to_string(worker).unwrap();
+    desk.write("octave.m", &text);
+    let command = ["octave", "--quiet", "--no-window-system", "octave.m"];
+    let said = desk.says(&[&["serve-test", "--timeout", "60"][..], &command].concat());
+    assert!(!said.contains("WRONG") && said.contains("ok     task"), "{said}");
+    desk.write("octave.m", &text.replace("points.x ^ 2", "points.x"));
+    let numbers = [123456789.12345679, 0.30000000000000004, 5e-324, 1.7976931348623157e308];
+    let serve = command.map(|word| format!("{word:?}")).join(", ");
+    desk.write(
+        "job.toml",
+        &format!("[crunch]\nserve = [{serve}]\n[[loop]]\nname = \"x\"\nvalues = {numbers:?}\nreduce = \"all\"\n"),
+    );
+    let value = desk.run_job().exits(0).value();
+    let scores: Vec<_> = (0..4).map(|at| value[at]["score"].as_f64().unwrap()).collect();
+    assert_eq!(scores, numbers);
+}

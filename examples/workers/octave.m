@@ -8,6 +8,37 @@ function value = crunch(points, seed)
   value = struct("score", points.x ^ 2);
 end
 
+% The next line; -1 at the end. fgetl would wait for what is behind the line.
+function line = next_line(file)
+  line = fscanf(file, "%[^\n]", "C");
+  if isempty(fread(file, 1)) % the end of the line
+    line = -1;
+  end
+end
+
+% jsondecode may round numbers with a fraction to a neighbour. So they are decoded as strings, with a mark in front.
+function value = from_json(line)
+  pattern = '"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?';
+  [words, between] = regexp(line, pattern, "match", "split");
+  has_fraction = @(word) word(1) != '"' && any(ismember(word, ".eE"));
+  at = find(cellfun(has_fraction, words));
+  words(at) = strcat("\"\\u0001", words(at), "\"");
+  value = exact(jsondecode([strjoin(between, words)]));
+end
+
+function value = exact(value)
+  if ischar(value) && ! isempty(value) && value(1) == char(1)
+    value = str2double(value(2:end));
+  elseif isstruct(value)
+    value = arrayfun(@(one) structfun(@exact, one, "UniformOutput", false), value);
+  elseif iscell(value)
+    value = cellfun(@exact, value, "UniformOutput", false);
+    if ! isempty(value) && all(cellfun(@(one) isnumeric(one) && isscalar(one), value))
+      value = cell2mat(value);
+    end
+  end
+end
+
 % JSON with 17 digits, which tell each number from all others; jsonencode writes 15.
 function text = to_json(value)
   if ischar(value)
@@ -38,9 +69,9 @@ end
 requests = fopen(getenv("GRIDMPI_REQUESTS"), "r");
 answers = fopen(getenv("GRIDMPI_ANSWERS"), "w");
 
-while ischar(line = fgetl(requests))
-  message = jsondecode(line);
-  answer = struct();
+while ischar(line = next_line(requests))
+  message = from_json(line);
+  answer = [];
   switch message.type
     case "hello"
       answer = struct("type", "hello", "version", 1);
@@ -53,7 +84,7 @@ while ischar(line = fgetl(requests))
     case "bye"
       break
   end
-  if ! isempty(fieldnames(answer))
+  if isstruct(answer)
     fprintf(answers, "%s\n", to_json(answer));
     fflush(answers);
   end
