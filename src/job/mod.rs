@@ -59,7 +59,9 @@ pub(crate) use repeats::equal_points;
 pub(crate) use report_options::ListedGroups;
 pub(crate) use row_names::RowNames;
 pub(crate) use seeding::{Seeding, was_key, without_new_fields};
-pub(crate) use served::{DEFAULT_R, RCrunch, Serve};
+#[cfg(feature = "jobs")]
+pub(crate) use served::DEFAULT_R;
+pub(crate) use served::{RCrunch, Serve};
 pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
