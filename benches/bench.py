@@ -264,8 +264,8 @@ def python(bench):
 @row
 def r(bench):
     """An R function and a worker in Python that multiply two numbers, against an Rscript for each task."""
-    def job(crunch, groups):
-        return bench.file("job.toml", f'[crunch]\n{crunch}\n{empty(groups).split("multiply")[1][1:]}')
+    def job(crunch, groups, runs=100):
+        return bench.file("job.toml", f'[crunch]\n{crunch}\n{empty(groups, runs=runs).split("multiply")[1][1:]}')
 
     served = job('r = "fit.R:crunch"', bench.size(200, 5))
     (served.parent / "fit.R").write_text("crunch <- function(a, b) a * b\n")
@@ -281,7 +281,7 @@ for line in requests:
         value = message["points"]["a"] * message["points"]["b"]
         answers.write(json.dumps({"type": "result", "id": message["id"], "value": value}) + "\\n")
 ''')
-    started = job('command = ["Rscript", "one.R", "{a}", "{b}"]', 1)
+    started = job('command = ["Rscript", "one.R", "{a}", "{b}"]', 1, bench.size(100, 10))
     (started.parent / "one.R").write_text("cat(prod(as.numeric(commandArgs(TRUE))))\n")
     mine, other, each = bench.turns(*(
         lambda job=job: tasks_a_second(bench.timing(None, job, "--no-store")) for job in (served, worker, started)
