@@ -270,6 +270,35 @@ def python(bench):
 
 
 @row
+def r(bench):
+    """An R function and a worker in Python that multiply two numbers, against an Rscript for each task."""
+    def job(crunch, groups, runs=100):
+        return bench.file("job.toml", f'[crunch]\n{crunch}\n{empty(groups, runs=runs).split("multiply")[1][1:]}')
+
+    served = job('r = "fit.R:crunch"', bench.size(200, 5))
+    (served.parent / "fit.R").write_text("crunch <- function(a, b) a * b\n")
+    worker = job('serve = ["python3", "worker.py"]', bench.size(200, 5))
+    (worker.parent / "worker.py").write_text('''
+import json, os
+requests, answers = open(os.environ["GRIDMPI_REQUESTS"]), open(os.environ["GRIDMPI_ANSWERS"], "w", buffering=1)
+for line in requests:
+    message = json.loads(line)
+    if message["type"] == "hello":
+        answers.write('{"type": "hello", "version": 1}\\n')
+    if message["type"] == "task":
+        value = message["points"]["a"] * message["points"]["b"]
+        answers.write(json.dumps({"type": "result", "id": message["id"], "value": value}) + "\\n")
+''')
+    started = job('command = ["Rscript", "one.R", "{a}", "{b}"]', 1, bench.size(100, 10))
+    (started.parent / "one.R").write_text("cat(prod(as.numeric(commandArgs(TRUE))))\n")
+    mine, other, each = bench.turns(*(
+        lambda job=job: tasks_a_second(bench.timing(None, job, "--no-store")) for job in (served, worker, started)
+    ))
+    bench.faster("R tasks, 2 workers", mine, each, "an Rscript per task", 30)
+    bench.faster("tasks of a worker in Python (serve), 2 workers", other, each, "an Rscript per task", None)
+
+
+@row
 def seed(bench):
     """The textbook's job: 10 data sets x 3 parameters x 1 s on 8 workers, ideally 4 s. Alone it would be
     `mpirun -n 9 gridmpi`; here it keeps its runs."""

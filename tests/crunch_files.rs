@@ -118,7 +118,7 @@ fn an_interpreter_of_the_users_own_counts() {
     wrapper(1);
     assert_eq!(desk.run_job().exits(0).score(), 6.0);
     wrapper(7);
-    refused(&desk, "./python has changed (the Python interpreter)");
+    refused(&desk, "./python has changed (the interpreter)");
 }
 
 #[test]

@@ -245,7 +245,7 @@ fn what_cannot_be_given_is_refused_before_anything_runs() {
     };
     let job = |of_final: &str| python_job(of_final);
     refused(&job("pyhton = \"f.py:f\""), &["job.toml:", "did you mean 'python'?"]);
-    refused(&job("retries = 1"), &["[final] needs one of python, command, shell"]);
+    refused(&job("retries = 1"), &["[final] needs one of python, r, command, shell, serve"]);
     refused(&job("shell = \"x\"\ncommand = [\"x\"]"), &["it is 'command' already"]);
     refused(&job("python = \"final.py:refit\"\nretires = 1"), &["did you mean 'retries'?"]);
     refused(

@@ -141,6 +141,8 @@ fn every_guide_does_what_it_says() {
         "planning.md",
         "python.md",
         "commands.md",
+        "r.md",
+        "writing-a-worker.md",
         "nesting.md",
         "reading-results.md",
     ] {

@@ -29,6 +29,8 @@ mod run;
 #[cfg(all(feature = "jobs", feature = "mpi"))]
 mod sbatch;
 mod screen;
+#[cfg(feature = "jobs")]
+mod serve_test;
 mod strategy;
 mod study;
 

@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cli::EXIT_CODES;
 use crate::cli::ask::Ask;
-use crate::cli::{check, compare, guess, init, merge, plan, report, run};
+use crate::cli::{check, compare, guess, init, merge, plan, report, run, serve_test};
 #[cfg(feature = "mpi")]
 use crate::cli::{launch, sbatch};
 use crate::platform::launcher::LaunchInfo;
@@ -58,6 +58,8 @@ enum ProgramVerb {
     Report(report::ReportArgs),
     /// Write a commented job file to start from
     Init(init::InitArgs),
+    /// Check whether a worker in any language (serve = [...]) speaks the protocol
+    ServeTest(serve_test::ServeTestArgs),
     #[command(flatten)]
     Ask(Ask),
     /// Print shell completions
@@ -99,6 +101,7 @@ pub fn main() -> std::process::ExitCode {
             Some(ProgramVerb::Merge(arguments)) => merge::run(&arguments),
             Some(ProgramVerb::Report(arguments)) => report::report(&arguments),
             Some(ProgramVerb::Init(arguments)) => init::init(&arguments),
+            Some(ProgramVerb::ServeTest(arguments)) => serve_test::serve_test(&arguments),
             Some(ProgramVerb::Ask(ask)) => ask.answer(),
             Some(ProgramVerb::Completions { shell }) => {
                 crate::cli::completions(shell, &mut ProgramCli::command())

@@ -28,7 +28,7 @@ impl CommandFinal {
                 (CommandKind::of_command(words), Some(("final.command", words.program.clone())))
             }
             FinalFunction::Shell(line) => (CommandKind::of_shell(line), None),
-            FinalFunction::Python(_) | FinalFunction::Native => return None,
+            _ => return None,
         };
         let timeout = job.finally.as_ref().and_then(|spec| spec.timeout);
         let limits = Limits::new(timeout, Some(master));

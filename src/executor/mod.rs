@@ -13,8 +13,14 @@ pub(crate) mod process;
 #[cfg(feature = "jobs")]
 mod python;
 #[cfg(feature = "jobs")]
+mod r;
+#[cfg(feature = "jobs")]
+mod reducers;
+#[cfg(feature = "jobs")]
 mod result_file;
 pub(crate) mod rust;
+#[cfg(feature = "jobs")]
+pub(crate) mod serve;
 #[cfg(feature = "jobs")]
 mod startup;
 #[cfg(feature = "jobs")]
@@ -66,6 +72,8 @@ pub(crate) const RANK0: Slot = Slot { rank: 0, thread: 0, cores: 1 };
 pub(crate) struct ReadyChildren {
     #[cfg(feature = "jobs")]
     children: python::ready::Children,
+    #[cfg(feature = "jobs")]
+    serving: serve::ready::ServingChildren,
 }
 
 impl ReadyChildren {
@@ -76,6 +84,10 @@ impl ReadyChildren {
             let mut children = self.children.lock();
             let there: Vec<_> = children.extract_if(.., |child| child.0.place() == at).collect();
             drop(children); // others may take theirs while these end
+            drop(there);
+            let mut serving = self.serving.lock();
+            let there: Vec<_> = serving.extract_if(.., |child| child.0 == at).collect();
+            drop(serving);
             drop(there);
         }
     }
@@ -247,7 +259,7 @@ impl ExecutorRegistry {
         #[cfg(feature = "jobs")]
         if let Some(kind) = &self.command {
             let inner = command::CommandExecutor::new(job, kind, caller, place);
-            return self.watched(inner, caller);
+            return self.watched(Box::new(inner), caller);
         }
         match &job.crunch {
             #[cfg(feature = "jobs")]
@@ -264,6 +276,24 @@ impl ExecutorRegistry {
                 let shared = (&self.watch, &self.ready);
                 Box::new(python::crunch::PythonExecutor::new(job, python, caller, shared, place))
             }
+            #[cfg(feature = "jobs")]
+            job::CrunchSpec::Serve(serve) => {
+                let setup = serve::start::of_crunch(job, &serve.words, place);
+                let data = serve.data.map(|level| (level, serve.keep));
+                let with = (caller, &self.ready);
+                let none = "the worker's result has no value";
+                let inner = serve::crunch::ServeExecutor::new(job, setup, data, with, none);
+                self.watched(Box::new(inner), caller)
+            }
+            #[cfg(feature = "jobs")]
+            job::CrunchSpec::R(r) => {
+                let setup = r::setup::of_crunch(job, r, place);
+                let data = r.load.as_ref().map(|_| (r.data, r.keep));
+                let with = (caller, &self.ready);
+                let none = "crunch returned NULL or NA";
+                let inner = serve::crunch::ServeExecutor::new(job, setup, data, with, none);
+                self.watched(Box::new(inner), caller)
+            }
             _ => Box::new(Stranger),
         }
     }
@@ -271,12 +301,12 @@ impl ExecutorRegistry {
     #[cfg(feature = "jobs")]
     fn watched(
         &self,
-        inner: command::CommandExecutor,
+        inner: Box<dyn Executor>,
         master: &Arc<dyn MasterClient>,
     ) -> Box<dyn Executor> {
         let (job, watch, master) = (self.job.clone(), self.watch.clone(), master.clone());
         let words = job::file_words(&job);
-        let (inner, is_compared) = (Box::new(inner), false);
+        let is_compared = false;
         Box::new(watch::WatchedExecutor { job, watch, master, inner, words, is_compared })
     }
 
@@ -297,6 +327,14 @@ impl ExecutorRegistry {
         match self.job.finally.as_ref().map(|spec| &spec.function) {
             Some(job::FinalFunction::Python(_)) => {
                 return Box::new(python::finals::PythonFinal::new(&self.job, master, place));
+            }
+            Some(job::FinalFunction::Serve(words)) => {
+                let setup = serve::start::of_final(&self.job, words, place);
+                return Box::new(serve::finals::ServeFinal::new(&self.job, setup, master));
+            }
+            Some(job::FinalFunction::R(function)) => {
+                let setup = r::setup::of_final(&self.job, function, place);
+                return Box::new(serve::finals::ServeFinal::new(&self.job, setup, master));
             }
             Some(function) => {
                 if let Some(caller) =
@@ -333,7 +371,7 @@ pub(crate) fn reducer(
     match study {
         Some(study) => Box::new(RustReducer::new(job, study)),
         #[cfg(feature = "jobs")]
-        None => Box::new(python::reducer::PythonReducer::new(job, place, ready)),
+        None => Box::new(reducers::FileReducer::new(job, place, ready)),
         #[cfg(not(feature = "jobs"))]
         None => Box::new(Stranger),
     }
@@ -380,10 +418,14 @@ pub(crate) fn read_job(file: &std::path::Path) -> Result<(Job, String)> {
 /// worker at this place.
 #[cfg(feature = "jobs")]
 pub(crate) fn check(job: &Job, place: Slot) -> Result<(job::PythonModules, ReadyChildren)> {
-    let (modules, ready) = python::functions::check_functions(job, place)?;
+    let (mut modules, ready) = python::functions::check_functions(job, place)?;
+    serve::start::check(job, place, &ready)?;
+    r::start::check(job, place, (&mut modules, &ready))?;
     let checked = match &job.crunch {
         job::CrunchSpec::Multiply { .. }
         | job::CrunchSpec::Python(_)
+        | job::CrunchSpec::Serve(_)
+        | job::CrunchSpec::R(_)
         | job::CrunchSpec::Native(_) => Ok(()),
         job::CrunchSpec::Ridge(options) => builtin::ridge::check(job, options),
         job::CrunchSpec::Command(words) => command::check(job, "crunch.command", &words.program),

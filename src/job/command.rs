@@ -10,6 +10,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "jobs")]
+use crate::job::placeholders::Template;
+#[cfg(feature = "jobs")]
 use crate::model::LoopNest;
 
 /// The largest table with a bit for each combination of points, whether it is in the nest or not.
@@ -122,6 +124,13 @@ impl CommandWords {
         let mut all = vec![self.program.as_str()];
         collect(&self.arguments, &mut all);
         all
+    }
+
+    /// The words of a command without placeholders and conditions, as they are given to a program.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn plain(&self) -> Vec<String> {
+        let plain = |word: &str| Template::parse(word).ok().and_then(|word| word.plain());
+        self.all().into_iter().filter_map(plain).collect()
     }
 
     /// The program and arguments, one list for each way to choose the branches; `None` if there are more

@@ -14,7 +14,7 @@ use crate::job::placeholders::{Template, TemplatePart};
 #[cfg(feature = "jobs")]
 use crate::job::{CommandWords, ShellLine};
 use crate::job::{CrunchSpec, FinalFunction, FinalSpec, Job};
-use crate::model::Reduce;
+use crate::model::{PythonFunction, Reduce};
 use crate::util::error::Result;
 #[cfg(feature = "jobs")]
 use crate::util::file_state::file_id;
@@ -30,19 +30,19 @@ pub(crate) enum FileRole {
     Program,
     /// A program of the operating system: a change of its content is reported, not refused.
     System,
-    /// The program that runs crunch's Python function, if it is not the operating system's.
+    /// The program that runs crunch's Python or R function, if it is not the operating system's.
     Interpreter,
     /// An argument, or a word of a shell line.
     Argument,
-    /// The file of crunch's Python function, or of `load`.
+    /// The file of crunch's Python or R function, or of `load`.
     Function,
-    /// A Python module that is imported before any call.
+    /// A Python module that is imported before any call, or a file that an R file sources.
     Module,
     /// A Python module that a call imports.
     LateModule,
     /// Named by `inputs`.
     Input,
-    /// The file of a Python reduction, or a module that it imports. Summaries depend on it; runs do not.
+    /// The file of a Python or R reduction, or a module that it imports. Summaries depend on it; runs do not.
     Reduction,
     /// A module that a call of a Python reduction imports.
     LateReduction,
@@ -54,9 +54,9 @@ impl FileRole {
         match self {
             FileRole::Program => "the program that crunch runs",
             FileRole::System => "a program of the system",
-            FileRole::Interpreter => "the Python interpreter",
+            FileRole::Interpreter => "the interpreter",
             FileRole::Argument => "a file that crunch names",
-            FileRole::Function => "the file of a Python function",
+            FileRole::Function => "the file of a function",
             FileRole::Module | FileRole::LateModule => "a module that crunch imports",
             FileRole::Input => "named by inputs",
             FileRole::Reduction | FileRole::LateReduction => "a file of a reduction",
@@ -104,7 +104,7 @@ pub(crate) fn counted_files(
 ) -> Result<BTreeMap<String, CountedFile>> {
     let mut found = CountedFiles { job, files: BTreeMap::new() };
     for l in job.nest.loops() {
-        if let Some(Reduce::Python(function)) = &l.reduce {
+        if let Some(Reduce::Python(function) | Reduce::R(function)) = &l.reduce {
             found.add(&function.file, FileRole::Reduction, job.folder.join(&function.file));
         }
     }
@@ -123,6 +123,15 @@ pub(crate) fn counted_files(
         CrunchSpec::Command(words) => found.command(words),
         #[cfg(feature = "jobs")]
         CrunchSpec::Shell(line) => found.shell(line),
+        #[cfg(feature = "jobs")]
+        CrunchSpec::Serve(serve) => found.command(&serve.words),
+        CrunchSpec::R(r) => {
+            for function in std::iter::once(&r.function).chain(&r.load) {
+                found.add(&function.file, FileRole::Function, job.folder.join(&function.file));
+            }
+            #[cfg(feature = "jobs")]
+            found.program(&r.interpreter, FileRole::Interpreter);
+        }
         _ => {}
     }
     for (path, role) in all {
@@ -148,13 +157,7 @@ pub(crate) fn final_files(
     match &spec.function {
         FinalFunction::Python(function) => {
             let load = job.final_load().map(|(load, _)| load);
-            for function in std::iter::once(function).chain(load) {
-                found.add(&function.file, FileRole::Function, job.folder.join(&function.file));
-            }
-            for path in &modules.finals {
-                let name = path.strip_prefix(&job.folder).unwrap_or(path);
-                found.add(&name.to_string_lossy(), FileRole::Module, path.clone());
-            }
+            found.functions(std::iter::once(function).chain(load), &modules.finals);
             #[cfg(feature = "jobs")]
             found.program(job.interpreter(), FileRole::Interpreter);
         }
@@ -162,6 +165,13 @@ pub(crate) fn final_files(
         FinalFunction::Command(words) => found.command(words),
         #[cfg(feature = "jobs")]
         FinalFunction::Shell(line) => found.shell(line),
+        #[cfg(feature = "jobs")]
+        FinalFunction::Serve(words) => found.command(words),
+        FinalFunction::R(function) => {
+            found.functions(std::iter::once(function).chain(job.final_r_load()), &modules.finals);
+            #[cfg(feature = "jobs")]
+            found.program(job.r_interpreter(), FileRole::Interpreter);
+        }
         _ => {}
     }
     #[cfg(feature = "jobs")]
@@ -187,6 +197,22 @@ struct CountedFiles<'a> {
 }
 
 impl CountedFiles<'_> {
+    /// Adds the files of a final function, and what they import.
+    fn functions<'f>(
+        &mut self,
+        functions: impl Iterator<Item = &'f PythonFunction>,
+        modules: &BTreeSet<PathBuf>,
+    ) {
+        let folder = &self.job.folder;
+        for function in functions {
+            self.add(&function.file, FileRole::Function, folder.join(&function.file));
+        }
+        for path in modules {
+            let name = path.strip_prefix(folder).unwrap_or(path);
+            self.add(&name.to_string_lossy(), FileRole::Module, path.clone());
+        }
+    }
+
     /// Adds a file, if it is there and does not count for another reason.
     fn add(&mut self, name: &str, role: FileRole, path: PathBuf) {
         let is_new = || CountedFile { role, path: path.clone() };

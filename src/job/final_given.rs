@@ -51,10 +51,14 @@ impl FinalIdentity {
             FinalFunction::Python(function) => format!("python {}", named(function)),
             FinalFunction::Command(words) => format!("command {words:?}"),
             FinalFunction::Shell(line) => format!("{} {line}", line.shell),
+            FinalFunction::Serve(words) => format!("serve {words:?}"),
+            FinalFunction::R(function) => format!("r {}", named(function)),
             FinalFunction::Native => format!("Rust, version \"{version}\""),
         };
         let is_python = matches!(spec.function, FinalFunction::Python(_));
         let load = job.final_load().filter(|_| is_python).map(|(load, _)| named(load));
+        let is_r = matches!(spec.function, FinalFunction::R(_));
+        let load = load.or_else(|| job.final_r_load().map(named));
         let how = match &job.crunch {
             CrunchSpec::Python(Python { reseed, pass_none, .. }) if is_python => {
                 json!([reseed, pass_none])
@@ -65,7 +69,11 @@ impl FinalIdentity {
             "function": function,
             "load": load,
             "how": how,
-            "interpreter": is_python.then(|| job.interpreter()),
+            "interpreter": match (is_python, is_r) {
+                (true, _) => Some(job.interpreter()),
+                (_, true) => Some(job.r_interpreter()),
+                _ => None,
+            },
             "files": of_files,
             "packages": modules.final_packages,
         });

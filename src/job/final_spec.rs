@@ -38,6 +38,10 @@ pub(crate) enum FinalFunction {
     Command(CommandWords),
     /// A command line for a shell, with placeholders.
     Shell(ShellLine),
+    /// A worker in any language, without placeholders among its words.
+    Serve(CommandWords),
+    /// A function in an R file.
+    R(PythonFunction),
     /// The user's Rust.
     Native,
 }

@@ -96,6 +96,15 @@ impl Identity {
             }
             CrunchSpec::Command(words) => format!("command {words:?}"),
             CrunchSpec::Shell(line) => format!("shell {line}"),
+            CrunchSpec::Serve(serve) => {
+                let load = if serve.data.is_some() { ", load" } else { "" };
+                format!("serve {:?}{load}", serve.words)
+            }
+            CrunchSpec::R(r) => {
+                let load = r.load.as_ref();
+                let load = load.map_or(String::new(), |load| format!(", load {}", function(load)));
+                format!("r {}{load}", function(&r.function))
+            }
             CrunchSpec::Native(_) => format!("Rust, version \"{version}\""),
         };
         let mut keys = BTreeMap::from([
@@ -113,6 +122,14 @@ impl Identity {
             if python.load.is_some() {
                 keys.insert("data".to_string(), job.nest.loops()[python.data].name.clone());
             }
+        }
+        if let CrunchSpec::R(r) = &job.crunch {
+            keys.insert("interpreter".to_string(), r.interpreter.clone());
+        }
+        if let (CrunchSpec::Serve(_) | CrunchSpec::R(_), Some(data)) =
+            (&job.crunch, job.data_level())
+        {
+            keys.insert("data".to_string(), job.nest.loops()[data].name.clone());
         }
         if let CrunchSpec::Ridge(RidgeOptions { features, drop, na, header, .. }) = &job.crunch {
             let mut set = |key: &str, value: String| keys.insert(key.to_string(), value);
@@ -424,7 +441,7 @@ mod tests {
         (now.is_partial, now.files.get_mut("f.py").unwrap().digest) = (false, "other".to_string());
         now.keys.insert("data".to_string(), "a".to_string());
         let changes = before.changes(&mut now);
-        assert_eq!(changes.refused, ["f.py has changed (the file of a Python function)"]);
+        assert_eq!(changes.refused, ["f.py has changed (the file of a function)"]);
         assert!(changes.remarks[0].contains("did not record data"), "{changes:?}");
     }
 }

@@ -23,6 +23,7 @@ mod repeats;
 mod report_options;
 mod row_names;
 mod seeding;
+mod served;
 pub(crate) mod shell;
 #[cfg(feature = "jobs")]
 mod slurm;
@@ -58,6 +59,9 @@ pub(crate) use repeats::equal_points;
 pub(crate) use report_options::ListedGroups;
 pub(crate) use row_names::RowNames;
 pub(crate) use seeding::{Seeding, was_key, without_new_fields};
+#[cfg(feature = "jobs")]
+pub(crate) use served::DEFAULT_R;
+pub(crate) use served::{RCrunch, Serve};
 pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
@@ -140,6 +144,10 @@ pub(crate) enum CrunchSpec {
     Command(CommandWords),
     /// A command line for a shell, with placeholders.
     Shell(ShellLine),
+    /// A worker in any language, which serves many tasks.
+    Serve(Serve),
+    /// A function in an R file.
+    R(RCrunch),
     /// The user's Rust: for each loop the bincode form of its points, where they are not fetched.
     Native(Vec<Bytes>),
 }
@@ -250,6 +258,8 @@ impl Job {
         match &self.crunch {
             CrunchSpec::Ridge(_) => self.nest.loops().iter().position(|l| l.name == "dataset"),
             CrunchSpec::Python(Python { load: Some(_), data, .. }) => Some(*data),
+            CrunchSpec::Serve(serve) => serve.data,
+            CrunchSpec::R(r) => r.load.as_ref().map(|_| r.data),
             CrunchSpec::Native(_) => self.nest.loops().iter().position(|l| l.is_data),
             _ => None,
         }

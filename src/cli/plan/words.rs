@@ -59,6 +59,8 @@ fn head(outlook: &PlanReport) -> String {
         }
         CrunchSpec::Command(words) => format!("command {words}"),
         CrunchSpec::Shell(line) => format!("shell {line}"),
+        CrunchSpec::Serve(serve) => format!("serve {}", serve.words),
+        CrunchSpec::R(r) => format!("r {}:{}", r.function.file, r.function.function),
         CrunchSpec::Native(_) => "Rust".to_string(),
     };
     visible(&format!("{} ({from}), crunch: {}", outlook.job.name, beginning(&crunch, 2 * WIDEST)))

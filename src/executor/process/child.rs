@@ -21,13 +21,13 @@ use crate::util::own_children;
 use crate::wire::requests::MasterClient;
 
 /// How long a child may take to end after it is asked to.
-const GRACE: Duration = Duration::from_secs(5);
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// How often to check for cancellation.
 const POLL_PERIOD: Duration = Duration::from_millis(100);
 
 /// Polling interval where the end of a child cannot be waited for with poll.
-const TRY: Duration = Duration::from_millis(10);
+pub(crate) const TRY: Duration = Duration::from_millis(10);
 
 /// How long descendants may keep a child's output open after the child has ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -123,7 +123,7 @@ impl Limits {
     }
 
     /// How long to wait before the next check; an error if the call is to end.
-    fn patience(&self) -> io::Result<Option<Duration>> {
+    pub(crate) fn patience(&self) -> io::Result<Option<Duration>> {
         let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) {
             let seconds = self.timeout.unwrap_or_default().as_secs_f64();
@@ -145,7 +145,7 @@ impl Limits {
 }
 
 /// Whether a descriptor becomes ready within `time`; None waits without limit.
-fn poll_within(places: &mut [PollFd], time: Option<Duration>) -> io::Result<bool> {
+pub(crate) fn poll_within(places: &mut [PollFd], time: Option<Duration>) -> io::Result<bool> {
     let time = time.map(|time| Timespec {
         tv_sec: time.as_secs() as i64,
         tv_nsec: i64::from(time.subsec_nanos()),
@@ -221,14 +221,14 @@ fn take(tails: &mut [Tail], process: Option<&OwnedFd>, time: Option<Duration>) -
 
 /// A descriptor that becomes readable when the child ends, if the system has one.
 #[cfg(target_os = "linux")]
-fn watch(child: &Child) -> Option<OwnedFd> {
+pub(crate) fn watch(child: &Child) -> Option<OwnedFd> {
     use rustix::process::{PidfdFlags, pidfd_open};
 
     pidfd_open(pid(child), PidfdFlags::empty()).ok()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn watch(_: &Child) -> Option<OwnedFd> {
+pub(crate) fn watch(_: &Child) -> Option<OwnedFd> {
     None
 }
 

@@ -8,5 +8,7 @@ pub(crate) mod environment;
 #[cfg(feature = "jobs")]
 mod orphans;
 #[cfg(feature = "jobs")]
+pub(crate) mod output;
+#[cfg(feature = "jobs")]
 pub(crate) mod start_error;
 pub(crate) mod tail;

@@ -1,21 +1,18 @@
 //! One long-lived Python child process per worker thread, so that imports and data loading happen once.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Write};
+use std::io::{BufReader, Error, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Map, Value as Json, json};
 
 use crate::executor::process::attempt::AttemptProcess;
 use crate::executor::process::child::{self, Limits, Timed};
-use crate::executor::process::tail::LastBytes;
+use crate::executor::process::output::ChildOutput;
 use crate::executor::process::{ended, environment};
 use crate::executor::python::protocol;
 use crate::executor::python::results_file::ResultsFile;
@@ -42,13 +39,10 @@ const CHILD: &str = concat!(
 /// Sets and hashes of texts have the same order in every child if this is a number.
 const HASH_SEED: &str = "PYTHONHASHSEED";
 
-/// How much of the end of a child's stderr is kept, to say why it died. (bytes)
-const KEPT: usize = 8 << 10;
-
 /// How long a child may take to end after its pipe is closed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long to wait for the rest of a dead child's stderr.
+/// How long a child whose pipe has ended may take to end itself.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long imports may take, and how long loading a data set: a way out, not a limit for anyone's work.
@@ -205,9 +199,7 @@ pub(crate) struct PythonChild {
     answers: BufReader<Timed>,
     /// The results of its current request.
     pub(super) results: ResultsFile,
-    printed: Arc<Mutex<LastBytes>>,
-    /// Disconnected once stderr is closed.
-    listener: Receiver<()>,
+    printed: ChildOutput,
     /// Whether its requests carry the tasks' seeds.
     pub(super) seeded: bool,
     /// What calls of reductions have imported, as JSON.
@@ -242,8 +234,7 @@ impl PythonChild {
         })?;
         let of_child = &mut process.child;
         let (requests, answers) = (of_child.stdin.take(), of_child.stdout.take());
-        let printed = Arc::new(Mutex::new(LastBytes::new(KEPT)));
-        let listener = listen(of_child.stderr.take().expect("piped"), printed.clone());
+        let printed = ChildOutput::of(of_child.stderr.take().expect("piped"), "python");
         let limits = limits.clone();
         let answers = BufReader::new(Timed { pipe: answers.expect("piped"), limits });
         let mut child = PythonChild {
@@ -253,7 +244,6 @@ impl PythonChild {
             answers,
             results,
             printed,
-            listener,
             seeded: false,
             told: Vec::new(),
             imported: Value::Null,
@@ -416,12 +406,7 @@ impl PythonChild {
             }
             Err(_) => format!("the Python child is lost ({error})"),
         };
-        // A descendant may keep the pipe open, so this wait has a limit.
-        let _ = self.listener.recv_timeout(LAST_WORDS);
-        match self.printed.lock().text().trim() {
-            "" => how,
-            printed => format!("{how}; the last it printed:\n{printed}"),
-        }
+        self.printed.after(how)
     }
 }
 
@@ -431,22 +416,6 @@ impl Drop for PythonChild {
         self.await_end(PATIENCE);
         let _ = child::kill(&mut self.process.child);
     }
-}
-
-/// Logs the child's stderr (shown with -v) and keeps the end of it.
-fn listen(pipe: impl Read + Send + 'static, printed: Arc<Mutex<LastBytes>>) -> Receiver<()> {
-    let (end, ended) = channel();
-    std::thread::spawn(move || {
-        let _end: Sender<()> = end;
-        let mut lines = BufReader::new(pipe);
-        let mut line = Vec::new();
-        while lines.by_ref().take(KEPT as u64).read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-            log::debug!("python: {}", String::from_utf8_lossy(&line).trim_end());
-            printed.lock().push(&line);
-            line.clear();
-        }
-    });
-    ended
 }
 
 /// The error of a call that is not to go on.

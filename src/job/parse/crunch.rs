@@ -3,6 +3,7 @@
 use crate::job::parse::arguments::command_words;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::parse::python_function;
+use crate::job::parse::served::{self, data_level, keep};
 use crate::job::placeholders::scope::Scope;
 use crate::job::placeholders::{self, Within};
 use crate::job::shell::script;
@@ -11,10 +12,7 @@ use crate::model::{Loop, LoopNest, Value};
 use crate::util::error::Result;
 use crate::util::text::{did_you_mean, nearest};
 
-/// How many data sets a Python child process keeps by default.
-const KEEP: u64 = 4;
-
-const KINDS: [&str; 4] = ["builtin", "python", "command", "shell"];
+const KINDS: [&str; 6] = ["builtin", "python", "r", "command", "shell", "serve"];
 
 pub(super) fn parse_crunch(table: &mut TomlTable, nest: &LoopNest) -> Result<CrunchSpec> {
     let loops = nest.loops();
@@ -38,6 +36,8 @@ pub(super) fn parse_crunch(table: &mut TomlTable, nest: &LoopNest) -> Result<Cru
     match kind {
         "builtin" => builtin(table, &entry, loops),
         "python" => Ok(CrunchSpec::Python(python(table, &entry, loops)?)),
+        "r" => Ok(CrunchSpec::R(served::r_crunch(table, &entry, loops)?)),
+        "serve" => Ok(CrunchSpec::Serve(served::serve(table, &entry, nest)?)),
         "command" => {
             let words = command_words(&entry, Scope::of_crunch(nest))?;
             script::check_command(&words, loops).map_err(|why| entry.error(why))?;
@@ -153,17 +153,7 @@ fn sleep(entry: &TomlEntry, loops: &[Loop]) -> Result<Sleep> {
 fn python(table: &mut TomlTable, entry: &TomlEntry, loops: &[Loop]) -> Result<Python> {
     let function = python_function(entry)?;
     let load = table.take("load").map(|load| python_function(&load)).transpose()?;
-    let data = match table.take("data") {
-        Some(data) => {
-            let name = data.text()?;
-            let names: Vec<&str> = loops.iter().map(|l| l.name.as_str()).collect();
-            names.iter().position(|known| *known == name).ok_or_else(|| {
-                data.error(format!("there is no loop '{name}' (loops: {})", names.join(", ")))
-            })?
-        }
-        None => 0,
-    };
-    let keep = table.take("keep").map_or(Ok(KEEP), |keep| keep.count(1))?;
+    let (data, keep) = (data_level(table, loops)?, keep(table)?);
     let reseed = table.take("reseed").map_or(Ok(true), |reseed| reseed.boolean())?;
     let data_copy = match table.take("data_copy") {
         Some(copy) if load.is_none() => {

@@ -2,7 +2,7 @@
 
 use crate::job::parse::arguments::command_words;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
-use crate::job::parse::{patterns, python_function, retries, timeout};
+use crate::job::parse::{patterns, python_function, retries, served, timeout};
 use crate::job::placeholders::Within;
 use crate::job::placeholders::scope::{SUMMARY, Scope};
 use crate::job::shell::script;
@@ -11,7 +11,7 @@ use crate::model::LoopNest;
 use crate::util::error::Result;
 use crate::util::text::nearest;
 
-const KINDS: [&str; 3] = ["python", "command", "shell"];
+const KINDS: [&str; 5] = ["python", "r", "command", "shell", "serve"];
 
 /// The table, and the lines of its keys.
 pub(super) fn parse_final(
@@ -70,6 +70,8 @@ fn function(table: &mut TomlTable, scope: Scope) -> Result<FinalFunction> {
     };
     match kind {
         "python" => Ok(FinalFunction::Python(python_function(&entry)?)),
+        "r" => Ok(FinalFunction::R(served::r_function(&entry)?)),
+        "serve" => Ok(FinalFunction::Serve(served::serve_words(&entry, scope)?)),
         "command" => {
             let words = command_words(&entry, scope)?;
             script::check_command(&words, &scope.loops(words.all()))

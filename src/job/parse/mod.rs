@@ -19,6 +19,7 @@ mod progress;
 mod python_points;
 mod report;
 mod rows;
+mod served;
 pub(crate) mod sources;
 mod written;
 
@@ -196,11 +197,10 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     }
     let allow_mixed = table.take("allow_mixed").map_or(Ok(false), |allow| allow.boolean())?;
     let crunch = parse_crunch(&mut table, &nest)?;
-    let has_child =
-        matches!(crunch, CrunchSpec::Python(_) | CrunchSpec::Command(_) | CrunchSpec::Shell(_));
+    let has_child = !matches!(crunch, CrunchSpec::Multiply { .. } | CrunchSpec::Ridge(_));
     let timeout = match timeout {
         Some((_, entry)) if !has_child && !policy.isolate => {
-            let why = "only what runs in a process of its own can be ended: a command, a shell line, Python, or a builtin with isolate = true";
+            let why = "only what runs in a process of its own can be ended: a command, a shell line, Python, R, a worker (serve), or a builtin with isolate = true";
             return Err(entry.error(why));
         }
         other => other.map(|(timeout, _)| timeout),
@@ -431,6 +431,11 @@ fn parse_reduce(entry: &TomlEntry) -> Result<Reduce> {
             let function = python_function(&function)?;
             table.finish()?;
             return Ok(Reduce::Python(function));
+        }
+        if let Some(function) = table.take("r") {
+            let function = served::r_function(&function)?;
+            table.finish()?;
+            return Ok(Reduce::R(function));
         }
     }
     Reduce::parse(&entry.value()?).map_err(|why| entry.error(why))

@@ -87,7 +87,9 @@ impl Fold {
             Reduce::Count => FoldState::Count,
             // A joined loop has no groups; taken for one, it would keep everything.
             Reduce::All | Reduce::Join => FoldState::All(Vec::new()),
-            Reduce::Python(_) => FoldState::Items { items: Vec::new(), typed: false },
+            Reduce::Python(_) | Reduce::R(_) => {
+                FoldState::Items { items: Vec::new(), typed: false }
+            }
             Reduce::Native => FoldState::Items { items: Vec::new(), typed: true },
         };
         Fold { level, count: 0, state, uncounted: None }

@@ -42,11 +42,13 @@ pub(crate) enum Reduce {
     All,
     /// The user's Python function, given all runs of the group.
     Python(PythonFunction),
+    /// The same in R.
+    R(PythonFunction),
     /// The user's Rust function, given all runs of the group.
     Native,
 }
 
-/// A function in a Python file.
+/// A function in a Python or R file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PythonFunction {
     /// The file's path as in the job file.
@@ -85,7 +87,7 @@ impl Reduce {
 
     /// Whether the user's function computes it, outside the master.
     pub(crate) fn is_outside(&self) -> bool {
-        matches!(self, Reduce::Python(_) | Reduce::Native)
+        matches!(self, Reduce::Python(_) | Reduce::R(_) | Reduce::Native)
     }
 
     /// Whether the winning coordinates are passed outwards with the value.
@@ -107,7 +109,9 @@ impl Reduce {
         match self {
             Reduce::Fields(list) => Some(list.first().fold.name()),
             Reduce::Count => Some("count".to_string()),
-            Reduce::Python(own) => Some(own.function.clone()).filter(|name| !name.is_empty()),
+            Reduce::Python(own) | Reduce::R(own) => {
+                Some(own.function.clone()).filter(|name| !name.is_empty())
+            }
             _ => None,
         }
     }

@@ -6,11 +6,12 @@ use crate::model::reduce::fold_list::{FoldList, NamedFold};
 use crate::model::reduce::{PythonFunction, Reduce};
 use crate::model::value::Value;
 
-/// The key of a function in a job file.
+/// The keys of a function in a job file.
 const PYTHON: &str = "python";
+const R: &str = "r";
 
 impl PythonFunction {
-    /// Reads `file.py:function`.
+    /// Reads `file.py:function`, or `file.R:function`.
     #[cfg(any(feature = "cli", feature = "jobs"))]
     pub(crate) fn parse(text: &str) -> Option<PythonFunction> {
         let (file, function) = text.rsplit_once(':')?;
@@ -55,15 +56,16 @@ impl Reduce {
             Reduce::Python(own) => {
                 Value::Record(vec![(PYTHON.to_string(), Value::Text(own.in_words()))])
             }
+            Reduce::R(own) => Value::Record(vec![(R.to_string(), Value::Text(own.in_words()))]),
             Reduce::Native => text("summarize"),
         }
     }
 
-    /// The same for people: of a Python function its place.
+    /// The same for people: of a Python or R function its place.
     #[cfg(all(feature = "cli", feature = "jobs"))]
     pub(crate) fn in_words(&self) -> String {
         match self {
-            Reduce::Python(own) => own.in_words(),
+            Reduce::Python(own) | Reduce::R(own) => own.in_words(),
             other => other.text(),
         }
     }
@@ -85,8 +87,9 @@ impl Reduce {
             #[cfg(any(feature = "cli", feature = "jobs"))]
             text if text.starts_with(['[', '{']) => {
                 let value = Value::parse(text).ok()?;
-                match value.field(PYTHON) {
-                    Some(Value::Text(own)) => PythonFunction::parse(own).map(Reduce::Python),
+                match (value.field(PYTHON), value.field(R)) {
+                    (Some(Value::Text(own)), _) => PythonFunction::parse(own).map(Reduce::Python),
+                    (_, Some(Value::Text(own))) => PythonFunction::parse(own).map(Reduce::R),
                     _ => Reduce::parse(&value).ok(),
                 }
             }
@@ -148,6 +151,7 @@ mod tests {
             r#"{"max":"r2","within":{"value":0.01},"prefer":{"min":"model.depth"}}"#,
             r#"{"max":"python"}"#,
             r#"{"python":"a:b/stats.py:trimmed"}"#,
+            r#"{"r":"stats.R:trimmed"}"#,
         ] {
             assert_eq!(Reduce::of_text(text).unwrap().text(), text);
         }

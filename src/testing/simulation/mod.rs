@@ -248,7 +248,7 @@ impl World {
         sorted.sort_by(f64::total_cmp);
         let (sum, middle) = (scores.iter().sum::<f64>(), scores.len() / 2);
         Some(match reduce {
-            Reduce::Python(_) | Reduce::Native => sum,
+            Reduce::Python(_) | Reduce::R(_) | Reduce::Native => sum,
             named => match named.text().as_str() {
                 "max" => *sorted.last()?,
                 "min" => sorted[0],

@@ -1,0 +1,52 @@
+//! The final function in a child that serves many calls.
+
+use std::sync::Arc;
+
+use crate::executor::serve::child::ServeSetup;
+use crate::executor::serve::client::{ServeCall, ServeClient};
+use crate::executor::serve::crunch::given;
+use crate::executor::serve::lines::record;
+use crate::executor::{FinalCaller, GivenFinal};
+use crate::job::Job;
+use crate::model::{RunError, Scored, Value};
+use crate::util::error::Result;
+use crate::wire::requests::MasterClient;
+
+pub(crate) struct ServeFinal {
+    job: Arc<Job>,
+    cores: usize,
+    client: ServeClient,
+}
+
+impl ServeFinal {
+    pub(crate) fn new(
+        job: &Arc<Job>,
+        setup: ServeSetup,
+        master: &Arc<dyn MasterClient>,
+    ) -> ServeFinal {
+        let cores = setup.place.cores;
+        // Each call gets data of its own, which it may change.
+        ServeFinal { job: job.clone(), cores, client: ServeClient::new(setup, Some(master), 0) }
+    }
+}
+
+impl FinalCaller for ServeFinal {
+    fn call(&mut self, called: &GivenFinal) -> Result<Scored, RunError> {
+        let job = &self.job;
+        let mut fields = given(job, called.coordinates, called.points);
+        fields.extend(record([
+            ("summary", called.record.clone()),
+            ("folder", called.folder.to_string_lossy().as_ref().into()),
+            ("seed", Value::Int(called.seed.into())),
+            ("attempt", Value::Int(called.attempt.into())),
+            ("cores", Value::Int(self.cores as i64)),
+        ]));
+        let applies = |level: &usize| job.nest.loops()[*level].none != Some(called.points[*level]);
+        let data = job.final_data().filter(applies);
+        let data = data.map(|level| (called.coordinates[level].0, &called.coordinates[level].1));
+        let timeout = job.finally.as_ref().and_then(|spec| spec.timeout);
+        self.client.forget_data();
+        let value = self.client.call(&ServeCall { fields, data, timeout })?;
+        Ok(Scored { value: value.into(), ..Scored::default() })
+    }
+}

@@ -1,0 +1,119 @@
+//! The first messages: gridmpi says which versions of the protocol it speaks, and the worker picks one.
+
+use crate::executor::RESULT_LIMIT;
+use crate::executor::serve::lines::{NumberForms, record, texts};
+use crate::model::Value;
+
+/// The versions of the protocol that this gridmpi speaks.
+const VERSIONS: [i64; 1] = [1];
+
+/// What a worker has said of itself.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerHello {
+    pub(super) forms: NumberForms,
+    /// Whether it can end a call that is cancelled, and go on.
+    pub(super) cancels: bool,
+    pub(crate) version: i64,
+    /// All of it.
+    fields: Vec<(String, Value)>,
+}
+
+/// The hello of gridmpi, for a worker that is called as `role`, with the loops whose points it gets.
+pub(crate) fn of_gridmpi(role: &str, loops: Value) -> Vec<(String, Value)> {
+    record([
+        ("type", "hello".into()),
+        ("versions", Value::List(VERSIONS.map(Value::Int).to_vec())),
+        ("gridmpi", env!("CARGO_PKG_VERSION").into()),
+        ("role", role.into()),
+        ("loops", loops),
+        ("limit", Value::Int(RESULT_LIMIT as i64)),
+    ])
+}
+
+impl WorkerHello {
+    pub(super) fn of(fields: Vec<(String, Value)>) -> Result<WorkerHello, String> {
+        let mut hello = WorkerHello { fields, ..WorkerHello::default() };
+        let speaks = match (hello.field("version"), hello.field("versions")) {
+            (Some(Value::Int(version)), _) if VERSIONS.contains(version) => {
+                hello.version = *version;
+                None
+            }
+            (Some(Value::Null) | None, Some(Value::List(versions))) => Some(versions.clone()),
+            (Some(version), _) => Some(vec![version.clone()]),
+            (None, _) => {
+                return Err(
+                    "its hello has no version: it picks one of the versions of gridmpi's hello"
+                        .to_string(),
+                );
+            }
+        };
+        if let Some(versions) = speaks {
+            let list = |versions: &[Value]| {
+                versions.iter().map(Value::to_string).collect::<Vec<_>>().join(", ")
+            };
+            let own = list(&VERSIONS.map(Value::Int));
+            return Err(format!(
+                "no version of the protocol in common: gridmpi speaks {own}, it speaks {}",
+                list(&versions)
+            ));
+        }
+        hello.forms.strings = hello.chosen("nonfinite", &["words", "strings"])? == 1;
+        hello.forms.hexadecimal = hello.chosen("floats", &["decimal", "hexadecimal"])? == 1;
+        hello.cancels = match hello.field("cancel") {
+            None => false,
+            Some(Value::Bool(cancels)) => *cancels,
+            Some(other) => {
+                return Err(format!("its hello has cancel = {other}, not true or false"));
+            }
+        };
+        Ok(hello)
+    }
+
+    /// Which of the known values a field has; the first one where it is missing.
+    fn chosen(&self, name: &str, known: &[&str]) -> Result<usize, String> {
+        let Some(value) = self.field(name) else { return Ok(0) };
+        let at = known.iter().position(|known| *value == Value::from(*known));
+        at.ok_or_else(|| format!("its hello has {name} = {value} (known: {})", known.join(", ")))
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<&Value> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// The strings in a field.
+    pub(crate) fn texts(&self, name: &str) -> Vec<&str> {
+        self.field(name).map(Value::texts).unwrap_or_default()
+    }
+}
+
+/// The hello of a trial, for a worker whose loops are the names of these points.
+#[cfg(feature = "cli")]
+pub(super) fn of_trial(points: &[(String, Value)]) -> Vec<(String, Value)> {
+    of_gridmpi("crunch", texts(points.iter().map(|(name, _)| name.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_picks_one_of_our_versions() {
+        let hello = |fields: &[(&str, Value)]| {
+            let named = fields.iter().map(|(name, value)| (name.to_string(), value.clone()));
+            WorkerHello::of(named.collect())
+        };
+        assert_eq!(hello(&[("version", Value::Int(1))]).unwrap().version, 1);
+        let versions = Value::List(vec![Value::Int(2), Value::Int(3)]);
+        for (fields, why) in [
+            (vec![("version", Value::Int(2))], "gridmpi speaks 1, it speaks 2"),
+            (vec![("versions", versions.clone())], "gridmpi speaks 1, it speaks 2, 3"),
+            (vec![("version", Value::Null), ("versions", versions)], "it speaks 2, 3"),
+            (vec![], "no version"),
+            (vec![("version", Value::Int(1)), ("nonfinite", "null".into())], "words, strings"),
+            (vec![("version", Value::Int(1)), ("cancel", Value::Int(1))], "not true or false"),
+        ] {
+            let error = hello(&fields).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The two named pipes between a rank and its child. Both ends of both are open here, so that no opening waits: neither
+//! this one, for a child that never opens its ends, nor the child's. Whether the child is there is known from its
+//! process alone, and every wait looks for that, for the limits of the call and for what is to be read.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::ioctl_fionread;
+
+use crate::executor::RESULT_LIMIT;
+use crate::executor::process::child::{self, Limits, TRY};
+
+/// Bytes per read.
+const PIECE: usize = 1 << 16;
+
+pub(super) struct Pipes {
+    requests: Option<File>,
+    answers: File,
+    /// What was read and not taken, and how far it has no end of a line.
+    got: Vec<u8>,
+    looked: usize,
+    /// A descriptor that tells the end of the child, where the system has one.
+    end: Option<OwnedFd>,
+}
+
+pub(super) fn request_path(folder: &Path) -> PathBuf {
+    folder.join("requests")
+}
+
+pub(super) fn answer_path(folder: &Path) -> PathBuf {
+    folder.join("answers")
+}
+
+impl Pipes {
+    /// Makes and opens the pipes.
+    pub(super) fn create(folder: &Path) -> Result<Pipes> {
+        let open = |path: PathBuf| {
+            make(&path)?;
+            let non_blocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+            OpenOptions::new().read(true).write(true).custom_flags(non_blocking).open(path)
+        };
+        let (requests, answers) = (open(request_path(folder))?, open(answer_path(folder))?);
+        Ok(Pipes { requests: Some(requests), answers, got: Vec::new(), looked: 0, end: None })
+    }
+
+    /// From now on, the end of this child ends every wait.
+    pub(super) fn watch(&mut self, child: &Child) {
+        self.end = child::watch(child);
+    }
+
+    /// Closes the pipe of requests: the child reads its end.
+    pub(super) fn close(&mut self) {
+        self.requests = None;
+    }
+
+    /// Sends a line, and keeps what arrives meanwhile: the child may wait for that before it reads on.
+    pub(super) fn send(&mut self, line: &[u8], child: &Child, limits: &Limits) -> Result<()> {
+        let mut rest = line;
+        while !rest.is_empty() {
+            let requests = self.requests.as_mut().ok_or(ErrorKind::BrokenPipe)?;
+            match requests.write(rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+                Err(_) => {
+                    if self.wait(true, child, limits)? {
+                        return Err(ErrorKind::UnexpectedEof.into());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next line, without its end.
+    pub(super) fn receive(&mut self, child: &Child, limits: &Limits) -> Result<Vec<u8>> {
+        loop {
+            if let Some(line) = self.take_line()? {
+                return Ok(line);
+            }
+            if self.wait(false, child, limits)? {
+                while self.read()? {} // what it wrote before its end is there now
+                return self.take_line()?.ok_or_else(|| ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// Whether none of a line that was sent has been read.
+    pub(super) fn is_unread(&self, line: &[u8]) -> bool {
+        let requests = self.requests.as_ref();
+        requests.is_some_and(|pipe| ioctl_fionread(pipe).is_ok_and(|n| n >= line.len() as u64))
+    }
+
+    fn take_line(&mut self) -> Result<Option<Vec<u8>>> {
+        let Some(end) = self.got[self.looked..].iter().position(|byte| *byte == b'\n') else {
+            self.looked = self.got.len();
+            if self.got.len() as u64 > RESULT_LIMIT {
+                let why = format!("over {RESULT_LIMIT} bytes");
+                return Err(Error::new(ErrorKind::FileTooLarge, why));
+            }
+            return Ok(None);
+        };
+        let rest = self.got.split_off(self.looked + end + 1);
+        let mut line = std::mem::replace(&mut self.got, rest);
+        self.looked = 0;
+        line.pop();
+        Ok(Some(line))
+    }
+
+    /// Waits until there is something to do, and reads what is there; returns whether the child has ended.
+    fn wait(&mut self, is_sending: bool, child: &Child, limits: &Limits) -> Result<bool> {
+        let patience = match limits.patience()? {
+            patience if self.end.is_some() => patience,
+            patience => Some(patience.unwrap_or(TRY).min(TRY)),
+        };
+        let mut places = vec![PollFd::new(&self.answers, PollFlags::IN)];
+        places.extend(
+            self.end.iter().map(|end| PollFd::from_borrowed_fd(end.as_fd(), PollFlags::IN)),
+        );
+        if let (true, Some(requests)) = (is_sending, &self.requests) {
+            places.push(PollFd::new(requests, PollFlags::OUT));
+        }
+        child::poll_within(&mut places, patience)?;
+        let (has_answers, has_ended) = (
+            !places[0].revents().is_empty(),
+            self.end.is_some() && !places[1].revents().is_empty(),
+        );
+        drop(places);
+        if has_answers {
+            self.read()?;
+        }
+        // Lines that are there come first.
+        let is_empty = !self.got[self.looked..].contains(&b'\n');
+        Ok(is_empty && (has_ended || self.end.is_none() && child::has_ended(child)))
+    }
+
+    /// Reads some of what is there; returns whether there may be more.
+    fn read(&mut self) -> Result<bool> {
+        let mut piece = [0; PIECE];
+        match self.answers.read(&mut piece) {
+            Ok(read) => self.got.extend_from_slice(&piece[..read]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        Ok(self.got.len() as u64 <= RESULT_LIMIT)
+    }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn make(path: &Path) -> Result<()> {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
+    Ok(mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR)?)
+}
+
+#[cfg(target_vendor = "apple")]
+fn make(path: &Path) -> Result<()> {
+    let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(path).status()?;
+    if made.success() { Ok(()) } else { Err(Error::other("mkfifo has failed")) }
+}
