@@ -13,6 +13,8 @@ use crate::executor::process::child::Limits;
 use crate::executor::process::tail::Tail;
 use crate::executor::process::{ended, environment, start_error};
 use crate::executor::result_file::ResultFile;
+#[cfg(feature = "cli")]
+use crate::executor::workdir;
 use crate::executor::{CallResult, Executor, Slot, Task, startup};
 use crate::job::placeholders::{LONGEST_ARGUMENT, Template};
 use crate::job::shell::script::ShellScript;
@@ -146,7 +148,7 @@ impl CommandKind {
                     let name = &job.nest.loops()[level].name;
                     format!("this task's point of loop '{name}' is not in the job any more")
                 })?;
-                let cells = job.cells(point);
+                let cells = job.passed_cells(point);
                 let fill = |template: &Template| template.fill(coordinates, &cells);
                 let program = fill(&words.program)?;
                 let program = named_program(&program, &job.folder).to_string_lossy().into_owned();
@@ -154,7 +156,7 @@ impl CommandKind {
                 Ok(CommandLine { program, arguments, variables: Vec::new() })
             }
             CommandKind::Shell(line, script) => {
-                let cells = job.cells(point);
+                let cells = job.passed_cells(point);
                 let named = |(name, value): (&str, String)| (name.to_string(), value);
                 let mut arguments = vec!["-c".to_string(), script.text.clone()];
                 if line.is_bash() {
@@ -256,11 +258,14 @@ impl CommandExecutor {
     }
 
     fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
-        let coordinates = task.coordinates();
+        let coordinates = task.passed_points();
         let points = self.job.nest.indices(self.job.nest.task(task.index));
         let seed = self.job.task_seed(task.index);
         let variables = variables(&coordinates, Some(task.index), seed, task.attempt);
-        let value = self.run((&coordinates, &points), variables, task.job.needs_score())?;
+        let folder = task.workdir.map(|folder| folder.to_string_lossy().into_owned());
+        let variables = variables.chain(folder.map(|folder| ("GRIDMPI_WORKDIR", folder)));
+        let at = (&*coordinates, &*points);
+        let value = self.run(at, task.workdir, variables, task.job.needs_score())?;
         let is_boxed = |value: &Value| matches!(value, Value::List(items) if items.len() == 1);
         let is_of_r =
             |value: &Value| is_boxed(value) || value.field(&task.job.score).is_some_and(is_boxed);
@@ -270,23 +275,24 @@ impl CommandExecutor {
         })
     }
 
-    /// Runs the program once, at these points by name and by level, with these variables. Returns what it gave; null
-    /// if that is nothing, unless it `needs_value`.
+    /// Runs the program once, at these points by name and by level, in this folder, or that of the job, with these
+    /// variables. Returns what it gave; null if that is nothing, unless it `needs_value`.
     pub(super) fn run(
         &mut self,
-        (coordinates, points): (&[(&str, Value)], &[u64]),
+        at: (&[(&str, Value)], &[u64]),
+        workdir: Option<&Path>,
         variables: impl Iterator<Item = (&'static str, String)>,
         needs_value: bool,
     ) -> Result<ResultValue, RunError> {
         let result = self.result_file()?;
-        let run = self.run_with(&result, (coordinates, points), variables, needs_value);
+        let run = self.run_with((&result, workdir), at, variables, needs_value);
         self.result = Some(result);
         run
     }
 
     fn run_with(
         &mut self,
-        result: &ResultFile,
+        (result, workdir): (&ResultFile, Option<&Path>),
         (coordinates, points): (&[(&str, Value)], &[u64]),
         variables: impl Iterator<Item = (&'static str, String)>,
         needs_value: bool,
@@ -299,7 +305,7 @@ impl CommandExecutor {
             self.program.as_deref(),
         )?;
         command
-            .current_dir(&self.job.folder)
+            .current_dir(workdir.unwrap_or(&self.job.folder))
             .envs(variables)
             .env("GRIDMPI_RESULT", result.path())
             .stdin(Stdio::null())
@@ -391,15 +397,23 @@ pub(crate) fn by_hand(
             let (_, value) = coordinates.get(level)?;
             (0..points.len()).find(|i| points.get(*i) == *value)
         };
+        let passed = coordinates.iter().enumerate();
+        let passed = passed.map(|(at, (name, value))| (*name, job.passed(at, value).into_owned()));
+        let passed: Vec<(&str, Value)> = passed.collect();
+        let mut line = match &job.workdir {
+            Some(_) => workdir::by_hand(job, coordinates, &point)?,
+            None => format!("cd {} &&", quoted(&job.folder.to_string_lossy())),
+        };
         let CommandLine { program, arguments, variables: values } =
-            kind.line(job, coordinates, point)?;
-        let mut line = format!("cd {} &&", quoted(&job.folder.to_string_lossy()));
-        let given: Vec<(&str, String)> =
-            variables(coordinates, Some(task), seed, attempt).collect();
+            kind.line(job, &passed, point)?;
+        let given: Vec<(&str, String)> = variables(&passed, Some(task), seed, attempt).collect();
         let result = ("GRIDMPI_RESULT", "/dev/stdout".to_string());
         let values = values.iter().map(|(name, value)| (name.as_str(), value.clone()));
         for (name, value) in given.into_iter().chain([result]).chain(values) {
             line += &format!(" {name}={}", quoted(&value));
+        }
+        if job.workdir.is_some() {
+            line += " GRIDMPI_WORKDIR=\"$PWD\"";
         }
         for word in std::iter::once(&program).chain(&arguments) {
             line += &format!(" {}", quoted(word));

@@ -52,7 +52,7 @@ impl FinalCaller for CommandFinal {
         named.push((FOLDER, Value::Text(folder.clone())));
         let own = [("GRIDMPI_SUMMARY", summary), ("GRIDMPI_FOLDER", folder)];
         let variables = variables(given.coordinates, None, given.seed, given.attempt).chain(own);
-        let value = self.inner.run((&named, given.points), variables, false)?;
+        let value = self.inner.run((&named, given.points), None, variables, false)?;
         Ok(Scored { value, ..Scored::default() })
     }
 }

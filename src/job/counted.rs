@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "jobs")]
 use crate::job::placeholders::{Template, TemplatePart};
 #[cfg(feature = "jobs")]
-use crate::job::{CommandWords, ShellLine};
+use crate::job::{CommandWords, PlacedSource, ShellLine};
 use crate::job::{CrunchSpec, FinalFunction, FinalSpec, Job};
 use crate::model::Reduce;
 use crate::util::error::Result;
@@ -58,7 +58,7 @@ impl FileRole {
             FileRole::Argument => "a file that crunch names",
             FileRole::Function => "the file of a Python function",
             FileRole::Module | FileRole::LateModule => "a module that crunch imports",
-            FileRole::Input => "named by inputs",
+            FileRole::Input => "named by inputs or workdir",
             FileRole::Reduction | FileRole::LateReduction => "a file of a reduction",
         }
     }
@@ -131,6 +131,8 @@ pub(crate) fn counted_files(
     }
     #[cfg(feature = "jobs")]
     found.inputs("crunch.inputs", &job.inputs)?;
+    #[cfg(feature = "jobs")]
+    found.placed();
     let ignored =
         |name: &String, file: &CountedFile| job.ignores(name) && file.role != FileRole::Input;
     found.files.retain(|name, file| !ignored(name, file));
@@ -234,7 +236,12 @@ impl CountedFiles<'_> {
     }
 
     fn word(&mut self, word: &str) {
-        for name in names_in(word) {
+        let is_placed = |name: &str| self.job.workdir.as_ref().is_some_and(|spec| spec.has(name));
+        let names: Vec<&str> = names_in(word).filter(|name| !is_placed(name)).collect();
+        if names.is_empty() {
+            return; // it is in the folder of each attempt
+        }
+        for name in names {
             self.add(name, FileRole::Argument, self.job.folder.join(name));
         }
         // A wrapper such as `nice` or `srun` starts a program that is found on PATH. If it is a program of the
@@ -244,6 +251,22 @@ impl CountedFiles<'_> {
         let found = found.filter(|path| is_system(path) == Some(false));
         if let Some(path) = found {
             self.add(word, FileRole::Argument, path);
+        }
+    }
+
+    /// Adds what is put into the folder of each attempt.
+    fn placed(&mut self) {
+        let mut files = Vec::new();
+        for file in self.job.workdir.iter().flat_map(|spec| &spec.files) {
+            if let PlacedSource::Path(path) = &file.source {
+                // It was there when the job was read; a link may lead to a folder.
+                let _ = add_files(path, &mut files, &mut BTreeSet::new());
+            }
+        }
+        for path in files {
+            let name = path.strip_prefix(&self.job.folder).unwrap_or(&path);
+            let name = name.to_string_lossy().into_owned();
+            self.files.insert(name, CountedFile { role: FileRole::Input, path });
         }
     }
 
@@ -280,7 +303,7 @@ impl CountedFiles<'_> {
 /// The files at a path: itself, or all files in a folder. `seen` has the folders that were looked through, as links
 /// may lead back to them.
 #[cfg(feature = "jobs")]
-fn add_files(
+pub(super) fn add_files(
     path: &Path,
     files: &mut Vec<PathBuf>,
     seen: &mut BTreeSet<(u64, u64)>,

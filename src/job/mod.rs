@@ -22,10 +22,14 @@ mod point_functions;
 mod repeats;
 mod report_options;
 mod row_names;
+mod run_names;
 mod seeding;
 pub(crate) mod shell;
 #[cfg(feature = "jobs")]
 mod slurm;
+mod workdir;
+#[cfg(feature = "jobs")]
+mod workdir_check;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{LoopNest, Points, Policy, PythonFunction, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
-pub(crate) use columns::{FieldNames, RUN_COLUMNS, SCORE, SUMMARY_COLUMNS};
+pub(crate) use columns::{FieldNames, RUN_COLUMNS, SCORE, SUMMARY_COLUMNS, workdir_column};
 #[cfg(feature = "cli")]
 pub(crate) use columns::{OF_CRUNCH, OF_RUN};
 #[cfg(feature = "jobs")]
@@ -57,10 +61,12 @@ pub(crate) use point_functions::{PointFunction, PointFunctions};
 pub(crate) use repeats::equal_points;
 pub(crate) use report_options::ListedGroups;
 pub(crate) use row_names::RowNames;
+pub(crate) use run_names::RunNames;
 pub(crate) use seeding::{Seeding, was_key, without_new_fields};
 pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
+pub(crate) use workdir::{KeptFiles, PlacedFile, PlacedSource, Placing, RUNS_FOLDER, WorkdirSpec};
 
 /// A job: the nest of loops around one expensive function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +98,8 @@ pub(crate) struct Job {
     pub(crate) groups: ListedGroups,
     /// What is called for each row when its best point is known.
     pub(crate) finally: Option<FinalSpec>,
+    /// The folder of its own that each attempt runs in, if it has one.
+    pub(crate) workdir: Option<WorkdirSpec>,
     /// Line numbers of the job file's keys; only on rank 0.
     #[serde(skip)]
     pub(crate) places: Places,
@@ -279,6 +287,16 @@ impl Job {
             let level = self.nest.loops().iter().position(|l| l.name == name)?;
             self.nest.loops()[level].points.cell(point(level)?, field)
         }
+    }
+
+    /// The same for what crunch is given: a cell that names a file is none, because the point has its absolute path.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn passed_cells<'a>(
+        &'a self,
+        point: impl Fn(usize) -> Option<u64> + 'a,
+    ) -> impl Fn(&str, &str) -> Option<&'a str> {
+        let cells = self.cells(point);
+        move |name, field| cells(name, field).filter(|cell| !self.makes_absolute(name, cell))
     }
 
     /// Whether a file does not count for what crunch is, because `ignore` has its name or its path.

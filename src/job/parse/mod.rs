@@ -20,6 +20,7 @@ mod python_points;
 mod report;
 mod rows;
 pub(crate) mod sources;
+mod workdir_table;
 mod written;
 
 use std::collections::BTreeSet;
@@ -150,7 +151,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         let key = format!("loop.{}.folders", loops[*level].name);
         places.lines.iter().any(|(known, _)| *known == key)
     };
-    let folder_loops = (0..loops.len()).filter(is_of_folders).collect();
+    let folder_loops: Vec<usize> = (0..loops.len()).filter(is_of_folders).collect();
     let outer = loops.iter().take_while(|l| l.reduce.is_none()).count();
     if let Some(inner) = (outer..loops.len()).find(|&level| loops[level].reduce.is_none()) {
         return Err(loop_entries[inner].error(format!(
@@ -196,6 +197,14 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     }
     let allow_mixed = table.take("allow_mixed").map_or(Ok(false), |allow| allow.boolean())?;
     let crunch = parse_crunch(&mut table, &nest)?;
+    let workdir = match table.take("workdir") {
+        Some(entry) => {
+            let is_read_again = matches!(given, GivenBy::Nest(_));
+            places.lines.extend(workdir_table::lines(&entry));
+            workdir_table::parse(&entry, &folder, (&nest, &folder_loops), &crunch, is_read_again)?
+        }
+        None => None,
+    };
     let has_child =
         matches!(crunch, CrunchSpec::Python(_) | CrunchSpec::Command(_) | CrunchSpec::Shell(_));
     let timeout = match timeout {
@@ -212,7 +221,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         places.lines.extend(lines);
         spec
     });
-    Ok(Job {
+    let job = Job {
         name,
         folder,
         nest,
@@ -228,8 +237,13 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         folder_loops,
         groups,
         finally,
+        workdir,
         places,
-    })
+    };
+    if !matches!(given, GivenBy::Nest(_)) {
+        job.check_workdir()?;
+    }
+    Ok(job)
 }
 
 /// The names of the loops that seeds depend on, in the order of the loops.
