@@ -150,7 +150,9 @@ impl PlacedFiles<'_> {
             return self.put(entry, PlacedFile { target, source, how });
         };
         let wrong = |why: &dyn std::fmt::Display| entry.error(format!("\"{plain}\": {why}"));
-        let pattern = file_pattern(&plain).map_err(|error| wrong(&error))?;
+        // A folder stands for all that is in it; of `**`, the walk below gives folders alone.
+        let all = plain.strip_suffix("/**").unwrap_or(&plain);
+        let pattern = file_pattern(all).map_err(|error| wrong(&error))?;
         let within = glob::Pattern::escape(&self.folder.to_string_lossy());
         let full = Path::new(&within).join(pattern.as_str());
         let found = glob::glob(&full.to_string_lossy()).map_err(|error| wrong(&error))?;
