@@ -36,7 +36,7 @@ use crate::model::{ResultValue, score};
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 #[cfg(all(feature = "cli", feature = "jobs"))]
-pub(crate) use command::by_hand;
+pub(crate) use command::{CallByHand, by_hand};
 pub(crate) use consecutive::{ConsecutiveCalls, OtherResult, call_each};
 pub(crate) use process::child::Limits;
 
@@ -220,7 +220,7 @@ pub(crate) struct ExecutorRegistry {
     watch: Arc<watch::FileWatch>,
     /// If crunch is a command.
     #[cfg(feature = "jobs")]
-    command: Option<Arc<command::CommandKind>>,
+    command: Option<Arc<command::CommandPlan>>,
 }
 
 impl ExecutorRegistry {
@@ -239,7 +239,7 @@ impl ExecutorRegistry {
             #[cfg(feature = "jobs")]
             watch: Arc::default(),
             #[cfg(feature = "jobs")]
-            command: command::CommandKind::of(&job.crunch).map(Arc::new),
+            command: command::CommandPlan::of(job).map(Arc::new),
         }
     }
 
@@ -255,8 +255,8 @@ impl ExecutorRegistry {
             return within(Box::new(RustExecutor::new(job, study, caller, place)));
         }
         #[cfg(feature = "jobs")]
-        if let Some(kind) = &self.command {
-            let inner = command::CommandExecutor::new(job, kind, caller, place);
+        if let Some(plan) = &self.command {
+            let inner = command::CommandExecutor::new(job, plan, caller, place);
             return self.watched(within(Box::new(inner)), caller);
         }
         match &job.crunch {

@@ -5,9 +5,6 @@ mod failure;
 mod keep;
 mod place;
 
-#[cfg(all(feature = "cli", feature = "jobs"))]
-pub(super) use place::by_hand;
-
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -16,9 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::executor::workdir::failure::{Failure, is_full};
+#[cfg(all(feature = "cli", feature = "jobs"))]
+use crate::executor::workdir::place::FilledPoints;
+use crate::executor::workdir::place::Filler;
 use crate::executor::{CallResult, Executor, Slot, Task};
 use crate::job::{Job, KeptFiles, WorkdirSpec};
 use crate::model::RunError;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+use crate::model::Value;
 use crate::util::machine;
 use crate::util::panic::caught;
 use crate::wire::requests::{MasterClient, Reply, Request};
@@ -42,12 +44,29 @@ pub(super) fn within(
     if job.workdir.is_none() {
         return inner;
     }
-    let (job, master) = (job.clone(), master.clone());
-    Box::new(WorkdirExecutor { job, master, place, inner, is_shared: false, is_waiting: false })
+    let (filler, master) = (Arc::new(Filler::new(job, place.cores)), master.clone());
+    let (job, is_shared, is_waiting) = (job.clone(), false, false);
+    Box::new(WorkdirExecutor { job, filler, master, place, inner, is_shared, is_waiting })
+}
+
+/// The beginning of a shell command line that makes a folder as an attempt at a task has it, and goes there; and that
+/// folder. The points are those by name, and by level.
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(super) fn by_hand(
+    job: &Job,
+    coordinates: &[(&str, Value)],
+    point: &dyn Fn(usize) -> Option<u64>,
+    (task, attempt, cores): (u64, u32, usize),
+) -> Result<(String, PathBuf), String> {
+    let folder = std::env::temp_dir().join(format!("gridmpi-by-hand-{}-{task}", job.name));
+    let filler = Filler::new(&Arc::new(job.clone()), cores);
+    let of = FilledPoints { coordinates, point };
+    Ok((filler.by_hand(&folder, &of, (task, attempt))?, folder))
 }
 
 struct WorkdirExecutor {
     job: Arc<Job>,
+    filler: Arc<Filler>,
     master: Arc<dyn MasterClient>,
     place: Slot,
     inner: Box<dyn Executor>,
@@ -115,8 +134,7 @@ impl WorkdirExecutor {
     fn begin(&mut self, task: &Task) -> Result<tempfile::TempDir, RunError> {
         let scratch = self.scratch().map_err(RunError::Unfit)?;
         self.check_shared()?;
-        let points = self.job.nest.indices(self.job.nest.task(task.index));
-        let job = self.job.clone();
+        let filler = self.filler.clone();
         self.with_room(&scratch, || {
             let room =
                 rustix::fs::statvfs(&scratch).map(|at| at.f_bavail.saturating_mul(at.f_frsize));
@@ -127,7 +145,7 @@ impl WorkdirExecutor {
                 true => Failure::Io(error),
                 false => Failure::Run(RunError::Unfit(unusable(&scratch, &error))),
             })?;
-            place::fill(folder.path(), &job, (task.index, &points))?;
+            filler.fill(folder.path(), (task.index, task.attempt))?;
             Ok(folder)
         })
     }

@@ -96,9 +96,11 @@ fn words(job: &Job) -> Vec<(String, Template)> {
     let placed = job.workdir.iter().flat_map(|spec| &spec.files);
     words.extend(placed.filter_map(|file| match &file.source {
         PlacedSource::Word(word) => Template::parse(word).ok(),
-        PlacedSource::Path(_) => None,
+        _ => None,
     }));
-    of_several_parts(&words)
+    let in_job = |(word, template): (String, Template)| (word, template.in_job(&job.folder));
+    let words = of_several_parts(&words).into_iter().map(in_job);
+    words.filter(|(_, template)| !template.is_plain()).collect() // it counts as any file
 }
 
 /// A word of crunch that begins as a relative path and becomes the name of a file beside the job at some points, and that
@@ -108,11 +110,11 @@ pub(super) fn relative_word(job: &Job) -> Option<(String, String)> {
         let placed = job.workdir.iter().flat_map(|spec| &spec.files);
         let mut placed = placed.filter_map(|file| match &file.source {
             PlacedSource::Word(word) => Some(word),
-            PlacedSource::Path(_) => None,
+            _ => None,
         });
         placed.all(|other| other != word)
     };
-    let begins_with_text = |(_, template): &(String, Template)| matches!(template.parts().first(), Some(TemplatePart::Text(text)) if !text.is_empty());
+    let begins_with_text = |(_, template): &(String, Template)| matches!(template.parts().iter().find(|part| !part.is_empty()), Some(TemplatePart::Text(text)) if !text.starts_with('/'));
     let words = words(job).into_iter().filter(is_of_command).filter(begins_with_text);
     words.into_iter().find_map(|(word, template)| {
         let name = |name: &str| template.loops().any(|known| known == name);

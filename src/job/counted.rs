@@ -204,7 +204,8 @@ impl CountedFiles<'_> {
 #[cfg(feature = "jobs")]
 impl CountedFiles<'_> {
     fn command(&mut self, words: &CommandWords) {
-        let plain = |text: &str| Template::parse(text).ok()?.plain();
+        let folder = &self.job.folder;
+        let plain = |text: &str| Template::parse(text).ok()?.in_job(folder).plain();
         let mut words = words.all().into_iter().map(plain);
         if let Some(program) = words.next().flatten() {
             self.program(&program, FileRole::Program);
@@ -218,7 +219,7 @@ impl CountedFiles<'_> {
     fn shell(&mut self, line: &ShellLine) {
         let Ok(template) = Template::parse(&line.line) else { return };
         for word in shell_words(&template) {
-            if let Some(text) = word.template.plain() {
+            if let Some(text) = word.template.in_job(&self.job.folder).plain() {
                 if word.is_command {
                     self.program(&text, FileRole::Program);
                 }
@@ -232,7 +233,13 @@ impl CountedFiles<'_> {
     fn program(&mut self, name: &str, role: FileRole) {
         let Ok(path) = find_program(&named_program(name, &self.job.folder)) else { return };
         let Some(is_system) = is_system(&path) else { return };
-        self.add(name, if is_system { FileRole::System } else { role }, path);
+        self.add(self.relative(name), if is_system { FileRole::System } else { role }, path);
+    }
+
+    /// The name of a file below the job's folder, however it is named.
+    fn relative<'n>(&self, name: &'n str) -> &'n str {
+        let below = Path::new(name).strip_prefix(&self.job.folder).ok().and_then(Path::to_str);
+        below.filter(|below| !below.is_empty()).unwrap_or(name)
     }
 
     fn word(&mut self, word: &str) {
@@ -242,7 +249,7 @@ impl CountedFiles<'_> {
             return; // it is in the folder of each attempt
         }
         for name in names {
-            self.add(name, FileRole::Argument, self.job.folder.join(name));
+            self.add(self.relative(name), FileRole::Argument, self.job.folder.join(name));
         }
         // A wrapper such as `nice` or `srun` starts a program that is found on PATH. If it is a program of the
         // system, the word is rather an ordinary one.
@@ -258,7 +265,7 @@ impl CountedFiles<'_> {
     fn placed(&mut self) {
         let mut files = Vec::new();
         for file in self.job.workdir.iter().flat_map(|spec| &spec.files) {
-            if let PlacedSource::Path(path) = &file.source {
+            if let PlacedSource::Path(path) | PlacedSource::Template { path, .. } = &file.source {
                 // It was there when the job was read; a link may lead to a folder.
                 let _ = add_files(path, &mut files, &mut BTreeSet::new());
             }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::Job;
+use crate::job::{Delimiters, Job};
 use crate::model::Value;
 
 /// The folder in a results folder that has the kept folders of runs, and those of attempts under way.
@@ -18,6 +18,8 @@ pub(crate) struct WorkdirSpec {
     pub(crate) text: String,
     /// The same, file by file.
     pub(crate) files: Vec<PlacedFile>,
+    /// What delimits expressions in templates.
+    pub(crate) delimiters: Delimiters,
     pub(crate) keep: KeptFiles,
     /// Where attempts run, if not in the results folder; with `$NAME` for variables of a worker's host.
     pub(crate) scratch: Option<String>,
@@ -52,12 +54,15 @@ pub(crate) struct PlacedFile {
 pub(crate) enum PlacedSource {
     /// An absolute path.
     Path(PathBuf),
+    /// A template, which is filled in: its path, how the job names it, and its text.
+    Template { path: PathBuf, name: String, text: String },
     /// With placeholders; relative to the job's folder.
     Word(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Placing {
+    Template,
     Copy,
     Link,
 }

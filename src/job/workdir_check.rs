@@ -6,7 +6,7 @@ use crate::job::combined::relative_word;
 use crate::job::counted::{names_in, shell_words};
 use crate::job::placeholders::Template;
 use crate::job::shell::script;
-use crate::job::{CrunchSpec, Job};
+use crate::job::{CrunchSpec, Job, RunFacts};
 use crate::model::{Loop, Points};
 use crate::util::error::Result;
 
@@ -28,7 +28,8 @@ impl Job {
             }
             _ => ("", Vec::new()),
         };
-        for word in words.iter().filter_map(Template::plain) {
+        let words = words.iter().map(|word| word.in_job(&self.folder));
+        for word in words.filter_map(|word| word.plain()) {
             let found = names_in(&word).find(|name| self.is_beside(name));
             if let Some(name) = found {
                 return Err(self.wrong(key, self.refusal(name, name)));
@@ -56,7 +57,7 @@ impl Job {
 
     /// Points that name files have the job's folder in front, also where another shell reads them as code.
     fn check_folder_in_code(&self, key: &str) -> Result<()> {
-        let loops: Vec<Loop> = self
+        let mut loops: Vec<Loop> = self
             .nest
             .loops()
             .iter()
@@ -76,6 +77,7 @@ impl Job {
                 }
             })
             .collect();
+        loops.push(RunFacts::of_any(&self.folder, true).as_loop());
         let checked = match &self.crunch {
             CrunchSpec::Command(words) => script::check_command(words, &loops),
             CrunchSpec::Shell(line) => script::check(line, &loops),

@@ -466,6 +466,8 @@ where
                 groups: Default::default(),
                 finally,
                 workdir,
+                result: None,
+                environment: Default::default(),
                 places: job::Places::default(),
             };
             job::check_job_name(&job.name).map_err(|why| Error::input(format!("name: {why}")))?;

@@ -8,6 +8,7 @@ mod dates;
 mod dependent;
 mod dependent_sources;
 mod designs;
+mod environment;
 mod final_table;
 mod found_points;
 mod globs;
@@ -18,6 +19,7 @@ mod matched;
 mod progress;
 mod python_points;
 mod report;
+mod result;
 mod rows;
 pub(crate) mod sources;
 mod workdir_table;
@@ -39,9 +41,10 @@ use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::parse::labels::{ParsedLabel, labelled};
 use crate::job::parse::matched::MatchedRows;
 use crate::job::parse::python_points::{PointCalls, PythonPoints};
+use crate::job::placeholders::scope::Scope;
 use crate::job::point_functions::PointFunctions;
 use crate::job::slurm::SlurmOptions;
-use crate::job::{CrunchSpec, Job, Places, SCORE, Seeding, check_job_name, check_name};
+use crate::job::{CrunchSpec, Job, Places, RunFacts, SCORE, Seeding, check_job_name, check_name};
 use crate::model::{Completeness, Loop, LoopNest, Order, Policy, PythonFunction, Reduce, Value};
 use crate::util::error::{Error, Result};
 use crate::util::files::file_pattern;
@@ -196,12 +199,23 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         seeding.by = Some(seed_by(&entry, nest.loops())?);
     }
     let allow_mixed = table.take("allow_mixed").map_or(Ok(false), |allow| allow.boolean())?;
-    let crunch = parse_crunch(&mut table, &nest)?;
-    let workdir = match table.take("workdir") {
+    let workdir = table.take("workdir");
+    let has_workdir = workdir.as_ref().is_some_and(|entry| !matches!(entry.boolean(), Ok(false)));
+    let facts = RunFacts::of_any(&folder, has_workdir);
+    let scope = Scope::of_crunch(&nest, &facts);
+    let crunch = parse_crunch(&mut table, scope)?;
+    let environment = environment::child_environment(&mut table, &crunch, scope)?;
+    let result =
+        table.take("result").map(|entry| result::parse(&entry, &crunch, scope)).transpose()?;
+    if let Some((spec, entry)) = &result {
+        result::check_score(spec, &score, nest.run_reduction()).map_err(|why| entry.error(why))?;
+    }
+    let result = result.map(|(spec, _)| spec);
+    let workdir = match workdir {
         Some(entry) => {
             let is_read_again = matches!(given, GivenBy::Nest(_));
             places.lines.extend(workdir_table::lines(&entry));
-            workdir_table::parse(&entry, &folder, (&nest, &folder_loops), &crunch, is_read_again)?
+            workdir_table::parse(&entry, &folder, (scope, &folder_loops), &crunch, is_read_again)?
         }
         None => None,
     };
@@ -238,6 +252,8 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         groups,
         finally,
         workdir,
+        result,
+        environment,
         places,
     };
     if !matches!(given, GivenBy::Nest(_)) {

@@ -7,15 +7,22 @@ use std::path::{Component, Path};
 use crate::job::counted::add_files;
 use crate::job::parse::keys::TomlEntry;
 use crate::job::parse::patterns;
-use crate::job::placeholders::{Template, TemplatePart, Within, check};
-use crate::job::{CrunchSpec, KeptFiles, PlacedFile, PlacedSource, Placing, WorkdirSpec};
-use crate::model::{LoopNest, Value};
+use crate::job::placeholders::scope::Scope;
+use crate::job::placeholders::{Template, Within};
+use crate::job::{
+    CrunchSpec, Delimiters, FileTemplate, KeptFiles, PlacedFile, PlacedSource, Placing, RESERVED,
+    WorkdirSpec,
+};
+use crate::model::Value;
 use crate::util::error::Result;
-use crate::util::files::file_pattern;
+use crate::util::files::{file_pattern, read_regular};
 use crate::util::text::did_you_mean;
 
 /// The most combinations of points for which a word is looked up.
 const MOST: u64 = 1_000_000;
+
+/// These ends of a template's name go.
+const TEMPLATE: [&str; 3] = [".in", ".tmpl", ".j2"];
 
 const KEEP: [&str; 3] = ["all", "failed", "none"];
 
@@ -28,7 +35,7 @@ pub(super) fn lines(entry: &TomlEntry) -> Vec<(String, usize)> {
 pub(super) fn parse(
     entry: &TomlEntry,
     folder: &Path,
-    (nest, folder_loops): (&LoopNest, &[usize]),
+    (scope, folder_loops): (Scope, &[usize]),
     crunch: &CrunchSpec,
     is_read_again: bool,
 ) -> Result<Option<WorkdirSpec>> {
@@ -47,9 +54,20 @@ pub(super) fn parse(
         return Ok(Some(spec));
     }
     let mut table = entry.table()?;
-    let mut placed =
-        PlacedFiles { folder, nest, folder_loops, is_read_again, files: BTreeMap::new() };
-    for (key, how) in [("copy", Placing::Copy), ("link", Placing::Link)] {
+    if let Some(entry) = table.take("delimiters") {
+        let both: Vec<String> =
+            entry.array()?.iter().map(|item| item.text()).collect::<Result<_>>()?;
+        let [begin, end] = both.as_slice() else {
+            return Err(entry.error("expected two, such as [\"<<\", \">>\"]"));
+        };
+        spec.delimiters = Delimiters::new(begin, end).map_err(|why| entry.error(why))?;
+        spec.text += &format!(", delimiters {begin} {end}");
+    }
+    let (delimiters, files) = (&spec.delimiters, BTreeMap::new());
+    let mut placed = PlacedFiles { folder, scope, folder_loops, delimiters, is_read_again, files };
+    let kinds = [("template", Placing::Template), ("copy", Placing::Copy), ("link", Placing::Link)];
+    let mut texts = String::new();
+    for (key, how) in kinds {
         let Some(entry) = table.take(key) else { continue };
         let mut said = Vec::new();
         let items = if entry.is_table() { vec![entry.clone()] } else { entry.one_or_several()? };
@@ -57,8 +75,11 @@ pub(super) fn parse(
             placed.add(&item, how)?;
             said.push(item.value()?.to_json());
         }
-        spec.text += &format!(", {key} {}", serde_json::json!(said));
+        texts += &format!(", {key} {}", serde_json::json!(said));
     }
+    let files = placed.files.into_values().collect();
+    spec.text += &texts;
+    spec.files = files;
     spec.keep = table.take("keep").map_or(Ok(KeptFiles::Failed), |entry| keep(&entry))?;
     if let Some(entry) = table.take("scratch") {
         let text = entry.text()?;
@@ -67,7 +88,6 @@ pub(super) fn parse(
         }
         spec.scratch = Some(text);
     }
-    spec.files = placed.files.into_values().collect();
     table.finish()?;
     Ok(Some(spec))
 }
@@ -109,8 +129,9 @@ fn normal(path: &str) -> Option<String> {
 
 struct PlacedFiles<'a> {
     folder: &'a Path,
-    nest: &'a LoopNest,
+    scope: Scope<'a>,
     folder_loops: &'a [usize],
+    delimiters: &'a Delimiters,
     is_read_again: bool,
     /// By their path in the attempt's folder.
     files: BTreeMap<String, PlacedFile>,
@@ -140,7 +161,13 @@ impl PlacedFiles<'_> {
         how: Placing,
     ) -> Result<()> {
         let template = Template::parse(source).map_err(|why| entry.error(why))?;
+        let template = template.in_job(self.folder);
         let Some(plain) = template.plain() else {
+            if how == Placing::Template {
+                return Err(
+                    entry.error("one template serves all tasks: its name has no placeholders")
+                );
+            }
             let Some(target) = target else {
                 let why = "what stands for other files in other tasks needs a name of its own: { \"in.dat\" = \"{dataset}\" }";
                 return Err(entry.error(why));
@@ -183,14 +210,37 @@ impl PlacedFiles<'_> {
                 let inner = inner.map(|inner| {
                     inner.to_str().ok_or_else(|| wrong(&"has a name that is not UTF-8"))
                 });
-                let target = match inner.transpose()? {
+                let into = match inner.transpose()? {
                     Some(inner) => format!("{to}/{inner}"),
                     None => to.clone(),
                 };
-                self.put(entry, PlacedFile { target, source: PlacedSource::Path(file), how })?;
+                if how != Placing::Template {
+                    let source = PlacedSource::Path(file);
+                    self.put(entry, PlacedFile { target: into, source, how })?;
+                    continue;
+                }
+                let ends = TEMPLATE.iter().find_map(|end| into.strip_suffix(end));
+                let ends = ends.filter(|name| !name.is_empty() && !name.ends_with('/'));
+                let plain = ends.map(str::to_string).filter(|_| target.is_none());
+                let source = self.template(&file).map_err(|why| entry.error(why))?;
+                let target = plain.unwrap_or(into);
+                self.put(entry, PlacedFile { target, source, how })?;
             }
         }
         Ok(())
+    }
+
+    /// Reads a template, and checks it.
+    fn template(&self, path: &Path) -> std::result::Result<PlacedSource, String> {
+        let name = path.strip_prefix(self.folder).unwrap_or(path).display().to_string();
+        let text = read_regular(path).map_err(|error| format!("{name}: {error}"))?;
+        let text = String::from_utf8(text)
+            .map_err(|_| format!("{name}: it is not UTF-8, so it is no template: copy it"))?;
+        let template = FileTemplate::parse(&name, &text, self.delimiters)?;
+        if let (false, Some(facts)) = (self.is_read_again, self.scope.facts()) {
+            template.check(self.scope.nest, facts)?;
+        }
+        Ok(PlacedSource::Template { path: path.to_path_buf(), name, text })
     }
 
     /// Adds a file. The same one may be named by several patterns.
@@ -213,24 +263,25 @@ impl PlacedFiles<'_> {
 
     /// Checks that a word names a file for every task.
     fn check(&self, word: &Template) -> std::result::Result<(), String> {
-        check(&word.to_string(), self.nest, Within::Command(&[]))?;
+        if word.loops().any(|name| name == RESERVED) {
+            return Err(format!("{word}: a file is named by points alone"));
+        }
+        self.scope.check(&word.to_string(), Within::Command(&[]))?;
         if self.is_read_again {
             return Ok(());
         }
-        let loops = self.nest.loops();
+        let loops = self.scope.nest.loops();
         let levels: Vec<usize> = (0..loops.len())
             .filter(|level| word.loops().any(|n| n == loops[*level].name))
             .collect();
-        if self.nest.count_combinations(&levels) > MOST {
+        if self.scope.nest.count_combinations(&levels) > MOST {
             return Err(format!("{word} would be looked up for too many combinations of points"));
         }
         let is_folder = |levels: &[usize]| {
-            let is_text =
-                |part: &TemplatePart| matches!(part, TemplatePart::Text(t) if !t.is_empty());
-            let is_alone = word.places().count() == 1 && !word.parts().iter().any(is_text);
+            let is_alone = word.parts().iter().filter(|part| !part.is_empty()).count() == 1;
             matches!(levels, [level] if is_alone && self.folder_loops.contains(level))
         };
-        self.nest.combinations(&levels, &mut |points| {
+        self.scope.nest.combinations(&levels, &mut |points| {
             let named: Vec<(&str, Value)> = levels
                 .iter()
                 .zip(points)
