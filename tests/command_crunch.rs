@@ -269,7 +269,13 @@ fn a_program_that_is_an_mpi_program_itself_starts() {
         &format!("shell = \"mpirun --oversubscribe -n 2 {program} --quick --format csv | wc -l\""),
         "[1, 2]",
     );
-    let ran = desk.run(mpirun(3), &["job.toml", "--format", "json"]).exits(0);
+    // What stays of a batch job's variables makes nothing think that it is a rank.
+    let mut launcher = mpirun(3);
+    launcher
+        .env("SLURM_JOB_ID", "7")
+        .env("SLURM_JOB_NAME", "sweep")
+        .env("SLURM_ARRAY_TASK_ID", "1");
+    let ran = desk.run(launcher, &["job.toml", "--format", "json"]).exits(0);
     assert_eq!(ran.value(), json!([11.0, 11.0]));
 }
 

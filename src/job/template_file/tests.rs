@@ -1,3 +1,5 @@
+//! What templates become, and what is refused in them.
+
 use std::path::Path;
 
 use super::*;
