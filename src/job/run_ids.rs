@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::job::Job;
+use crate::job::{Job, equal_points};
 use crate::model::Points;
 
 /// Names the runs of a job.
@@ -41,18 +41,18 @@ impl RunIds {
 /// The points that have an equal one before them, and how many.
 fn repeats(points: &Points) -> HashMap<u64, u32> {
     let mut repeats = HashMap::new();
-    if matches!(points, Points::Range { .. } | Points::Rounded { .. }) {
+    // A loop may have more points than could be looked at one by one.
+    if !matches!(points, Points::Random { .. }) && equal_points(points).is_none() {
         return repeats;
     }
-    let mut known: HashMap<[u8; 16], u32> = HashMap::new();
-    for point in 0..points.len() {
-        let text = points.get(point).to_json().to_string();
-        let digest = *blake3::hash(text.as_bytes()).as_bytes().first_chunk().expect("32 bytes");
-        let before = known.entry(digest).or_default();
-        if *before > 0 {
-            repeats.insert(point, *before);
-        }
-        *before += 1;
+    let hash = |point: u64| {
+        let hash = blake3::hash(points.get(point).to_json().to_string().as_bytes());
+        u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
+    };
+    let mut known: Vec<(u64, u64)> = (0..points.len()).map(|point| (hash(point), point)).collect();
+    known.sort_unstable();
+    for same in known.chunk_by(|a, b| a.0 == b.0) {
+        repeats.extend(same.iter().map(|(_, point)| *point).zip(0..).skip(1));
     }
     repeats
 }

@@ -132,7 +132,7 @@ impl FileTemplate {
                 Err(why) => missing.push((*line, why)),
             }
         }
-        let context: Jinja = context.into_iter().collect();
+        let context = Jinja::from_pairs(context);
         let template = self.environment.get_template(ROOT);
         template.and_then(|template| template.render(context)).map_err(|error| {
             let is_undefined = error.kind() == ErrorKind::UndefinedError;

@@ -29,20 +29,20 @@ pub(super) struct NamedPlace {
 
 pub(super) fn template_names(text: &str, syntax: &SyntaxConfig) -> Result<TemplateNames, Error> {
     let tree = parse(text, "", syntax.clone())?;
-    let mut walk = Walk { text, line: (1, 0), found: TemplateNames::default() };
+    let mut walk = NameWalk { text, line: (1, 0), found: TemplateNames::default() };
     walk.statement(&tree);
     walk.found.named.sort_by_key(|named| named.range.start);
     Ok(walk.found)
 }
 
-struct Walk<'t> {
+struct NameWalk<'t> {
     text: &'t str,
     /// A line, and where it was counted: minijinja's own count ends at 65,535.
     line: (usize, usize),
     found: TemplateNames,
 }
 
-impl Walk<'_> {
+impl NameWalk<'_> {
     fn line(&mut self, span: Span) -> usize {
         let at = (span.start_offset as usize).min(self.text.len());
         let (line, known) = if at < self.line.1 { (1, 0) } else { self.line };

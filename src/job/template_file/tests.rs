@@ -1,3 +1,5 @@
+//! What templates become, and what is refused in them.
+
 use std::path::Path;
 
 use super::*;
@@ -43,7 +45,7 @@ fn values_are_written_as_placeholders_write_them() {
     for (text, task, expected) in [
         ("x={{ x }};\n", 0, "x=1.5;\n"),
         ("{{x}} {{ x ~ '!' }} {{ x | string }}", 2, "1e-7 1e-7! 1e-7"),
-        ("{{ x * 2 }} {{ x + 1 }} {{ 1e22 * 1 }}", 0, "3.0 2.5 1e22"),
+        ("{{ x * 2 }} {{ x + 1 }} {{ 1e22 * 1 }}", 0, "3.0 2.5 1e+22"),
         ("{{ model.name }} <&> {{ model[\"name\"] }}\n\n", 1, "it's <&> it's\n\n"),
         ("{{ model.big }} {{ model['big'] }}", 0, "[1,null] [1,null]"),
         ("{{ model }}", 1, r#"{"name":"it's","depth":4,"big":true}"#),
@@ -96,7 +98,7 @@ fn a_tables_own_text_is_written_and_its_number_is_counted_with() {
 #[test]
 fn names_and_none_are_checked_with_the_line_before_anything_runs() {
     for (text, why) in [
-        ("a\n{{ y }}", "rc.in:2: 'y' names no loop (known: x, model, gridmpi)"),
+        ("a\n{{ other }}", "rc.in:2: 'other' names no loop (known: x, model, gridmpi)"),
         (
             "{% if false %}\n\n{{ modle.name }}{% endif %}",
             "rc.in:3: 'modle' names no loop; did you mean 'model'?",

@@ -15,7 +15,8 @@ pub(super) fn to_template(value: &Value) -> Jinja {
         Value::Text(text) => Jinja::from(text.as_str()),
         Value::List(items) => items.iter().map(to_template).collect(),
         Value::Record(fields) => {
-            fields.iter().map(|(name, value)| (name.as_str(), to_template(value))).collect()
+            let fields = fields.iter().map(|(name, value)| (name.as_str(), to_template(value)));
+            Jinja::from_pairs(fields)
         }
     }
 }
