@@ -331,6 +331,74 @@ fn files_are_copied_and_linked_and_count_for_reuse() {
 }
 
 #[test]
+fn templates_are_filled_in_and_count_for_reuse() {
+    let text = |more: &str| {
+        format!(
+            "[crunch]\nshell = 'cat rc.cir case/deep/plain; test \"$(pwd)\" = {{gridmpi.workdir}} || exit 4; tail -1 rc.cir'\n[crunch.workdir]\ntemplate = [\"rc.cir.in\", \"case/**\"]\nkeep = \"all\"\n{more}\n[[loop]]\nname = \"dataset\"\nfiles = \"data/*\"\n[[loop]]\nname = \"r\"\nvalues = [1.5, 2.0]\nreduce = \"sum\"\n"
+        )
+    };
+    let desk = Desk::with_job(&text(""));
+    let deck = "* {{ dataset }} {{ gridmpi.attempt }}\nR1 1 2 {{ r | fmt(\".3e\") }}\n{{ r }}\n";
+    desk.write("rc.cir.in", deck);
+    desk.write("case/deep/plain", "no expression\n");
+    desk.write("data/a", "");
+    assert_eq!(desk.run_job().exits(0).score(), 3.5);
+    let folder = &desk.sql("SELECT workdir FROM all_runs ORDER BY task")[0];
+    let data = desk.path("data/a").canonicalize().unwrap();
+    let filled = format!("* {} 1\nR1 1 2 1.500e+00\n1.5\n", data.display());
+    assert_eq!(read(&desk, &format!("out/{folder}/rc.cir")), filled);
+    assert!(!desk.path(&format!("out/{folder}/rc.cir.in")).exists());
+    let explained = desk.says(&["explain", "out", "1", "--format", "json"]);
+    let explained: serde_json::Value = serde_json::from_str(&explained).unwrap();
+    let by_hand = explained["by_hand"].as_str().unwrap();
+    let mut pasted = Command::new("bash");
+    pasted.args(["-c", by_hand]);
+    assert!(desk.run(pasted, &[]).exits(0).stdout.ends_with("\n2.0\n"), "{by_hand}");
+    desk.write("rc.cir.in", &deck.replace("R1", "R2"));
+    assert!(desk.run_job().exits(2).stderr.contains("rc.cir.in has changed"));
+    desk.write("rc.cir.in", "one\n{{ q }}\n");
+    let refused = desk.run(gridmpi(), &["job.toml", "--out", "new"]).exits(2);
+    let says = ["job.toml:", "template[0]: rc.cir.in:2:", "'q'"];
+    assert!(says.iter().all(|text| refused.stderr.contains(text)), "{}", refused.stderr);
+    desk.write("rc.cir.in", "{{ q }} <<r>>\n1\n");
+    desk.write("job.toml", &text("delimiters = [\"<<\", \">>\"]"));
+    desk.run(gridmpi(), &["job.toml", "--out", "new"]).exits(0);
+    let folder = desk.path("new").join(folder);
+    assert_eq!(fs::read_to_string(folder.join("rc.cir")).unwrap(), "{{ q }} 1.5\n1\n");
+}
+
+#[test]
+fn files_in_the_jobs_folder_count_when_named_there() {
+    let line = "command = [\"sh\", \"{gridmpi.job}/sim.sh\", \"--deck={gridmpi.job}/deck.in\", \"{gridmpi.job}/data/{x}\"]\nworkdir = true";
+    let desk = Desk::with_job(&job(line, "values = [1, 2]"));
+    for (name, text) in
+        [("sim.sh", "wc -c < \"$2\"\n"), ("deck.in", ""), ("data/1", "1"), ("data/2", "22")]
+    {
+        desk.write(name, text);
+    }
+    assert_eq!(desk.run_job().exits(0).score(), 3.0);
+    desk.write("data/2", "222");
+    let ran = desk.run_job().exits(0);
+    assert!(ran.stderr.contains("1 of 2 runs reused"), "{}", ran.stderr);
+    assert_eq!(ran.score(), 4.0);
+    for name in ["sim.sh", "deck.in"] {
+        let before = read(&desk, name);
+        desk.write(name, &format!("{before}# more\n"));
+        let ran = desk.run_job().exits(2);
+        assert!(ran.stderr.contains(&format!("{name} has changed")), "{}", ran.stderr);
+        desk.write(name, &before);
+    }
+    let shell = "shell = 'sh {gridmpi.job}/sim.sh - {gridmpi.job}/data/{x}'\nworkdir = true";
+    desk.write("job.toml", &job(shell, "values = [1, 2]"));
+    assert_eq!(
+        desk.run(gridmpi(), &["job.toml", "--out", "shell", "--format", "json"]).exits(0).score(),
+        4.0
+    );
+    desk.write("sim.sh", "wc -c < \"$2\" # changed\n");
+    desk.run(gridmpi(), &["job.toml", "--out", "shell"]).exits(2);
+}
+
+#[test]
 fn points_that_name_files_are_absolute_paths_there() {
     let text = "[crunch]\nshell = 'cat {case.file} {folder}/inner > got; echo {case.file} > path; pwd > where; cat got'\nworkdir = { keep = \"all\" }\n[[loop]]\nname = \"folder\"\nfolders = \"d/*\"\n[[loop]]\nname = \"case\"\nrows = \"cases.csv\"\nreduce = \"max\"\n";
     let desk = Desk::with_job(text);
