@@ -79,7 +79,9 @@ pub(crate) use repeats::equal_points;
 pub(crate) use report_options::ListedGroups;
 #[cfg(feature = "jobs")]
 pub(crate) use result_pattern::{ResultPattern, number_or_text};
-pub(crate) use result_spec::{FoundBy, ResultSource, ResultSpec, WhichOne};
+pub(crate) use result_spec::ResultSpec;
+#[cfg(feature = "jobs")]
+pub(crate) use result_spec::{FoundBy, ResultSource, WhichOne};
 pub(crate) use row_names::RowNames;
 #[cfg(feature = "jobs")]
 pub(crate) use run_facts::RunFacts;
