@@ -394,3 +394,27 @@ total <- function(runs) {
         ran.stderr
     );
 }
+
+#[test]
+fn each_call_has_a_folder_of_its_own_and_an_environment() {
+    let code = "crunch <- function(x, workdir) {
+  stopifnot(normalizePath(getwd()) == normalizePath(workdir), Sys.getenv('GRIDMPI_WORKDIR') == workdir)
+  stopifnot(!file.exists('out'), readLines('deck') == paste('x =', x))
+  source('later.R')
+  cat(later(x), file = 'out')
+  list(score = as.numeric(readLines('out', warn = FALSE)), unit = Sys.getenv('UNIT'))
+}
+";
+    let crunch = "env = { UNIT = \"mm\" }\nworkdir = { template = \"deck.in\", keep = \"out\" }";
+    let desk = desk(code, crunch, "values = [1, 2, 3, 4]");
+    desk.write("later.R", "later <- function(x) x * 2\n");
+    desk.write("deck.in", "x = {{ x }}\n");
+    desk.run(mpirun(3), &["job.toml"]).exits(0);
+    let rows = "SELECT x || ' ' || score || ' ' || (value ->> 'unit') || ' ' || workdir FROM all_runs ORDER BY x";
+    let folder = |x: i32| format!("{x} {}.0 mm runs/x={x}", 2 * x);
+    assert_eq!(desk.sql(rows), (1..=4).map(folder).collect::<Vec<_>>());
+    assert_eq!(desk.read("results/job/runs/x=3/out"), "6");
+
+    desk.write("job.toml", &job("env = { UNIT = \"{x}\" }", "values = [1]"));
+    desk.run(gridmpi(), &["job.toml", "--fresh"]).exits(2).says("no placeholders");
+}

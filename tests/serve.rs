@@ -558,3 +558,21 @@ fn the_example_in_octave_passes_serve_test_and_loses_no_bit() {
     let scores: Vec<_> = (0..4).map(|at| value[at]["score"].as_f64().unwrap()).collect();
     assert_eq!(scores, numbers);
 }
+
+#[test]
+fn each_task_has_a_folder_of_its_own() {
+    let own = "
+def answer(task):
+    folder = task['workdir']
+    assert os.listdir(folder) == []
+    with open(os.path.join(folder, 'out'), 'w') as file:
+        file.write(str(task['points']['x']))
+    return {'score': task['points']['x'], 'unit': os.environ['UNIT']}
+";
+    let crunch = "env = { UNIT = \"mm\" }\nworkdir = { keep = \"all\" }";
+    let desk = desk(own, crunch, "values = [1, 2, 3]");
+    desk.run(mpirun(3), &["job.toml"]).exits(0);
+    let rows = "SELECT x || ' ' || (value ->> 'unit') || ' ' || workdir FROM all_runs ORDER BY x";
+    assert_eq!(desk.sql(rows), ["1 mm runs/x=1", "2 mm runs/x=2", "3 mm runs/x=3"]);
+    assert_eq!(desk.read("results/job/runs/x=2/out"), "2");
+}

@@ -25,6 +25,7 @@ pub(crate) mod serve;
 mod startup;
 #[cfg(feature = "jobs")]
 mod watch;
+mod workdir;
 
 use std::ops::Range;
 use std::path::Path;
@@ -41,7 +42,7 @@ use crate::model::{ResultValue, score};
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 #[cfg(all(feature = "cli", feature = "jobs"))]
-pub(crate) use command::by_hand;
+pub(crate) use command::{CallByHand, by_hand};
 pub(crate) use consecutive::{ConsecutiveCalls, OtherResult, call_each};
 pub(crate) use process::child::Limits;
 
@@ -99,12 +100,20 @@ pub(crate) struct Task<'a> {
     pub(crate) index: u64,
     /// The number of the attempt, from 1.
     pub(crate) attempt: u32,
+    /// The folder of this attempt, if it has one of its own.
+    pub(crate) workdir: Option<&'a Path>,
 }
 
 impl Task<'_> {
-    /// Each loop's point, outermost first.
+    /// Each loop's point, outermost first, as the job has it.
     pub(crate) fn coordinates(&self) -> Vec<(&str, Value)> {
         self.job.nest.coordinates(self.job.nest.task(self.index))
+    }
+
+    /// The same as crunch is given them.
+    #[cfg(feature = "jobs")]
+    fn passed_points(&self) -> Vec<(&str, Value)> {
+        self.job.passed_points(self.index)
     }
 
     /// The value with its score.
@@ -223,7 +232,7 @@ pub(crate) struct ExecutorRegistry {
     watch: Arc<watch::FileWatch>,
     /// If crunch is a command.
     #[cfg(feature = "jobs")]
-    command: Option<Arc<command::CommandKind>>,
+    command: Option<Arc<command::CommandPlan>>,
 }
 
 impl ExecutorRegistry {
@@ -242,7 +251,7 @@ impl ExecutorRegistry {
             #[cfg(feature = "jobs")]
             watch: Arc::default(),
             #[cfg(feature = "jobs")]
-            command: command::CommandKind::of(&job.crunch).map(Arc::new),
+            command: command::CommandPlan::of(job).map(Arc::new),
         }
     }
 
@@ -253,13 +262,14 @@ impl ExecutorRegistry {
         place: Slot,
     ) -> Box<dyn Executor> {
         let job = &self.job;
+        let within = |inner: Box<dyn Executor>| workdir::within(inner, job, caller, place);
         if let Some(study) = &self.study {
-            return Box::new(RustExecutor::new(job, study, caller, place));
+            return within(Box::new(RustExecutor::new(job, study, caller, place)));
         }
         #[cfg(feature = "jobs")]
-        if let Some(kind) = &self.command {
-            let inner = command::CommandExecutor::new(job, kind, caller, place);
-            return self.watched(Box::new(inner), caller);
+        if let Some(plan) = &self.command {
+            let inner = command::CommandExecutor::new(job, plan, caller, place);
+            return self.watched(within(Box::new(inner)), caller);
         }
         match &job.crunch {
             #[cfg(feature = "jobs")]
@@ -274,7 +284,8 @@ impl ExecutorRegistry {
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Python(python) => {
                 let shared = (&self.watch, &self.ready);
-                Box::new(python::crunch::PythonExecutor::new(job, python, caller, shared, place))
+                let inner = python::crunch::PythonExecutor::new(job, python, caller, shared, place);
+                within(Box::new(inner))
             }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Serve(serve) => {
@@ -283,7 +294,7 @@ impl ExecutorRegistry {
                 let with = (caller, &self.ready);
                 let none = "the worker's result has no value";
                 let inner = serve::crunch::ServeExecutor::new(job, setup, data, with, none);
-                self.watched(Box::new(inner), caller)
+                self.watched(within(Box::new(inner)), caller)
             }
             #[cfg(feature = "jobs")]
             job::CrunchSpec::R(r) => {
@@ -292,7 +303,7 @@ impl ExecutorRegistry {
                 let with = (caller, &self.ready);
                 let none = "crunch returned NULL or NA";
                 let inner = serve::crunch::ServeExecutor::new(job, setup, data, with, none);
-                self.watched(Box::new(inner), caller)
+                self.watched(within(Box::new(inner)), caller)
             }
             _ => Box::new(Stranger),
         }

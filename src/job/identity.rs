@@ -81,6 +81,11 @@ impl Identity {
         before: Option<&Identity>,
     ) -> Result<Identity> {
         let function = |f: &PythonFunction| format!("{}:{}", f.file, f.function);
+        // Not keys of their own: stores that lack them would count as unchanged.
+        let mut added = job.environment.identity();
+        if let Some(result) = &job.result {
+            added += &format!(", result {result}");
+        }
         let crunch = match &job.crunch {
             CrunchSpec::Multiply { .. } => "builtin multiply 1".to_string(),
             CrunchSpec::Ridge(RidgeOptions { target, standardize, .. }) => {
@@ -90,22 +95,29 @@ impl Identity {
             CrunchSpec::Python(python) => {
                 let load = python.load.as_ref();
                 let load = load.map_or(String::new(), |load| format!(", load {}", function(load)));
-                // Not a key of its own: stores that lack it would count as unchanged.
+                // No key of its own either.
                 let none = if python.pass_none { "" } else { ", pass_none false" };
-                format!("python {}{load}{none}", function(&python.function))
+                format!("python {}{load}{none}{added}", function(&python.function))
             }
-            CrunchSpec::Command(words) => format!("command {words:?}"),
-            CrunchSpec::Shell(line) => format!("shell {line}"),
+            CrunchSpec::Command(words) => format!("command {words:?}{added}"),
+            CrunchSpec::Shell(line) => format!("shell {line}{added}"),
             CrunchSpec::Serve(serve) => {
                 let load = if serve.data.is_some() { ", load" } else { "" };
-                format!("serve {:?}{load}", serve.words)
+                format!("serve {:?}{load}{added}", serve.words)
             }
             CrunchSpec::R(r) => {
                 let load = r.load.as_ref();
                 let load = load.map_or(String::new(), |load| format!(", load {}", function(load)));
-                format!("r {}{load}", function(&r.function))
+                format!("r {}{load}{added}", function(&r.function))
             }
             CrunchSpec::Native(_) => format!("Rust, version \"{version}\""),
+        };
+        // Not a key of its own either. What is kept, and where attempts run, changes no result.
+        let crunch = match &job.workdir {
+            Some(spec) if !job.is_native() => {
+                format!("{crunch}, each in a folder of its own{}", spec.text)
+            }
+            _ => crunch,
         };
         let mut keys = BTreeMap::from([
             ("crunch".to_string(), crunch),

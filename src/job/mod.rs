@@ -1,11 +1,13 @@
 //! The job: all that is to be computed. A job file is parsed and validated once, on rank 0; workers
 //! receive the result.
 
+mod child_environment;
 mod columns;
 #[cfg(feature = "jobs")]
 mod combined;
 pub(crate) mod command;
 mod counted;
+mod delimiters;
 mod digests;
 mod files;
 mod final_given;
@@ -14,6 +16,8 @@ mod identity;
 #[cfg(feature = "cli")]
 pub(crate) mod lookup;
 #[cfg(feature = "jobs")]
+mod loop_variables;
+#[cfg(feature = "jobs")]
 mod parse;
 #[cfg(feature = "jobs")]
 pub(crate) mod placeholders;
@@ -21,12 +25,25 @@ pub(crate) mod placeholders;
 mod point_functions;
 mod repeats;
 mod report_options;
+#[cfg(feature = "jobs")]
+mod result_pattern;
+mod result_spec;
 mod row_names;
+#[cfg(feature = "jobs")]
+mod run_facts;
+#[cfg(feature = "jobs")]
+mod run_ids;
+mod run_names;
 mod seeding;
 mod served;
 pub(crate) mod shell;
 #[cfg(feature = "jobs")]
 mod slurm;
+#[cfg(feature = "jobs")]
+mod template_file;
+mod workdir;
+#[cfg(feature = "jobs")]
+mod workdir_check;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,13 +53,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{LoopNest, Points, Policy, PythonFunction, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
-pub(crate) use columns::{FieldNames, RUN_COLUMNS, SCORE, SUMMARY_COLUMNS};
+pub(crate) use child_environment::ChildEnvironment;
+pub(crate) use columns::{FieldNames, RUN_COLUMNS, SCORE, SUMMARY_COLUMNS, workdir_column};
 #[cfg(feature = "cli")]
 pub(crate) use columns::{OF_CRUNCH, OF_RUN};
 #[cfg(feature = "jobs")]
 pub(crate) use combined::file_words;
 pub(crate) use command::CommandWords;
 pub(crate) use counted::{FileRole, PythonModules};
+pub(crate) use delimiters::Delimiters;
 pub(crate) use digests::{
     CombinedDigests, DigestedFile, Digests, FileDigests, PointDigests, WatchedFile, WatchedFiles,
     digest, digest_of,
@@ -54,10 +73,22 @@ pub(crate) use final_given::FinalIdentity;
 pub(crate) use final_spec::{FINAL_FOLDER, FinalFunction, FinalSpec, summary_record};
 pub(crate) use identity::{Identity, environment};
 #[cfg(feature = "jobs")]
+pub(crate) use loop_variables::{LoopVariable, loop_variables};
+#[cfg(feature = "jobs")]
 pub(crate) use point_functions::{PointFunction, PointFunctions};
 pub(crate) use repeats::equal_points;
 pub(crate) use report_options::ListedGroups;
+#[cfg(feature = "jobs")]
+pub(crate) use result_pattern::{ResultPattern, number_or_text};
+pub(crate) use result_spec::ResultSpec;
+#[cfg(feature = "jobs")]
+pub(crate) use result_spec::{FoundBy, ResultSource, WhichOne};
 pub(crate) use row_names::RowNames;
+#[cfg(feature = "jobs")]
+pub(crate) use run_facts::RunFacts;
+#[cfg(feature = "jobs")]
+pub(crate) use run_ids::RunIds;
+pub(crate) use run_names::RunNames;
 pub(crate) use seeding::{Seeding, was_key, without_new_fields};
 #[cfg(feature = "jobs")]
 pub(crate) use served::DEFAULT_R;
@@ -65,6 +96,9 @@ pub(crate) use served::{RCrunch, Serve};
 pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
+#[cfg(feature = "jobs")]
+pub(crate) use template_file::FileTemplate;
+pub(crate) use workdir::{KeptFiles, PlacedFile, PlacedSource, Placing, RUNS_FOLDER, WorkdirSpec};
 
 /// A job: the nest of loops around one expensive function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +130,12 @@ pub(crate) struct Job {
     pub(crate) groups: ListedGroups,
     /// What is called for each row when its best point is known.
     pub(crate) finally: Option<FinalSpec>,
+    /// The folder of its own that each attempt runs in, if it has one.
+    pub(crate) workdir: Option<WorkdirSpec>,
+    /// Where the result of a program is found; what it gives by itself if nothing is said.
+    pub(crate) result: Option<ResultSpec>,
+    /// The environment of crunch's processes.
+    pub(crate) environment: ChildEnvironment,
     /// Line numbers of the job file's keys; only on rank 0.
     #[serde(skip)]
     pub(crate) places: Places,
@@ -150,6 +190,14 @@ pub(crate) enum CrunchSpec {
     R(RCrunch),
     /// The user's Rust: for each loop the bincode form of its points, where they are not fetched.
     Native(Vec<Bytes>),
+}
+
+#[cfg(feature = "jobs")]
+impl CrunchSpec {
+    /// Whether it is called in gridmpi's own process, and belongs to gridmpi.
+    pub(crate) fn is_builtin(&self) -> bool {
+        matches!(self, CrunchSpec::Multiply { .. } | CrunchSpec::Ridge(_))
+    }
 }
 
 /// How `ridge` reads a data set and fits it.
@@ -291,6 +339,16 @@ impl Job {
         }
     }
 
+    /// The same for what crunch is given: a cell that names a file is none, because the point has its absolute path.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn passed_cells<'a>(
+        &'a self,
+        point: impl Fn(usize) -> Option<u64> + 'a,
+    ) -> impl Fn(&str, &str) -> Option<&'a str> {
+        let cells = self.cells(point);
+        move |name, field| cells(name, field).filter(|cell| !self.makes_absolute(name, cell))
+    }
+
     /// Whether a file does not count for what crunch is, because `ignore` has its name or its path.
     #[cfg(feature = "jobs")]
     pub(crate) fn ignores(&self, name: &str) -> bool {
@@ -322,8 +380,16 @@ pub(crate) fn check_job_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The name of what gridmpi itself tells a run.
+pub(crate) const RESERVED: &str = "gridmpi";
+
 /// Checks a loop's name.
 pub(crate) fn check_name(name: &str, before: &[&str]) -> Result<(), String> {
+    if name.eq_ignore_ascii_case(RESERVED) {
+        return Err(format!(
+            "'{RESERVED}' is what gridmpi itself tells a run, as in {{{RESERVED}.seed}}; call the loop something else"
+        ));
+    }
     let mut letters = name.chars();
     let starts = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if !starts || !letters.all(|c| c.is_ascii_alphanumeric() || c == '_') {

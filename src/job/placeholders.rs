@@ -8,6 +8,7 @@ pub(crate) mod scope;
 use std::fmt;
 use std::path::Path;
 
+use crate::job::RESERVED;
 use crate::model::{Loop, Points, Value};
 use crate::util::text::beginning;
 pub(super) use check::{Branch, Within, check};
@@ -42,7 +43,19 @@ struct PlaceParts<'p> {
     spec: Option<&'p str>,
 }
 
+impl TemplatePart {
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, TemplatePart::Text(text) if text.is_empty())
+    }
+}
+
 impl Placeholder {
+    /// A loop's point, or this field of it, without a format.
+    pub(super) fn of(name: &str, field: Option<&str>) -> Placeholder {
+        let rest = field.map_or(String::new(), |field| format!(".{field}"));
+        Placeholder { name: name.to_string(), rest }
+    }
+
     fn parse(text: &str) -> Placeholder {
         let end = text.find(['.', ':']).unwrap_or(text.len());
         Placeholder { name: text[..end].to_string(), rest: text[end..].to_string() }
@@ -69,7 +82,7 @@ impl Placeholder {
     }
 
     /// Fails if its loop's points have no such field.
-    fn check_field(&self, points: &Points) -> Result<(), String> {
+    pub(super) fn check_field(&self, points: &Points) -> Result<(), String> {
         let (name, fields) = (&self.name, points.fields());
         let field = self.parts_in(points).field;
         let Some(field) = field.filter(|field| !fields.iter().any(|known| known == field)) else {
@@ -148,7 +161,7 @@ impl Placeholder {
     }
 
     /// Its loop, once it was checked that there is one.
-    pub(super) fn of<'l>(&self, loops: &'l [Loop]) -> &'l Loop {
+    pub(super) fn loop_in<'l>(&self, loops: &'l [Loop]) -> &'l Loop {
         loops.iter().find(|l| l.name == self.name).expect("checked")
     }
 }
@@ -160,7 +173,7 @@ impl fmt::Display for Placeholder {
 }
 
 /// A value with what stands behind the colon: a part of a path, or a format.
-fn shown_as(value: &Value, spec: &str) -> Result<String, String> {
+pub(super) fn shown_as(value: &Value, spec: &str) -> Result<String, String> {
     const PARTS: [&str; 4] = ["name", "stem", "dir", "ext"];
     if !PARTS.contains(&spec) {
         return match spec.split_once(':') {
@@ -227,6 +240,17 @@ impl Template {
         Template(parts)
     }
 
+    /// The same with the job file's folder in place of `{gridmpi.job}`.
+    pub(super) fn in_job(&self, folder: &Path) -> Template {
+        let part = |part: &TemplatePart| match part {
+            TemplatePart::Place(place) if place.name == RESERVED && place.rest == ".job" => {
+                TemplatePart::Text(folder.to_string_lossy().into_owned())
+            }
+            other => other.clone(),
+        };
+        Template(self.0.iter().map(part).collect())
+    }
+
     pub(super) fn parts(&self) -> &[TemplatePart] {
         &self.0
     }
@@ -246,6 +270,14 @@ impl Template {
     /// Fails if it takes a field that the points of its only loop do not have.
     pub(super) fn check_fields(&self, l: &Loop) -> Result<(), String> {
         self.places().try_for_each(|place| place.check_field(&l.points))
+    }
+
+    /// Whether it takes one of these fields of a name.
+    pub(super) fn names_field(&self, name: &str, fields: &[&str]) -> bool {
+        self.places().any(|place| {
+            place.name == name
+                && place.parts(|_| false).field.is_some_and(|field| fields.contains(&field))
+        })
     }
 
     /// The names of the loops whose points it takes.

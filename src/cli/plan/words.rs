@@ -29,6 +29,7 @@ pub(super) fn text(outlook: &PlanReport) -> String {
     say(shape(&outlook.job));
     say(order(&outlook.job));
     say(reading(outlook));
+    outlook.kept.iter().for_each(|kept| say(kept.text()));
     say(there(outlook));
     say(String::new());
     match &outlook.prediction {
@@ -63,8 +64,13 @@ fn head(outlook: &PlanReport) -> String {
         CrunchSpec::R(r) => format!("r {}:{}", r.function.file, r.function.function),
         CrunchSpec::Native(_) => "Rust".to_string(),
     };
-    visible(&format!("{} ({from}), crunch: {}", outlook.job.name, beginning(&crunch, 2 * WIDEST)))
-        + "\n\n"
+    let by = match &outlook.job.crunch {
+        CrunchSpec::Shell(line) if line.shell == "bash" => ", by bash with pipefail".to_string(),
+        CrunchSpec::Shell(line) => format!(", by {}, without pipefail", line.shell),
+        _ => String::new(),
+    };
+    let crunch = beginning(&crunch, 2 * WIDEST);
+    visible(&format!("{} ({from}), crunch: {crunch}{by}", outlook.job.name)) + "\n\n"
 }
 
 fn loops(job: &Job) -> String {

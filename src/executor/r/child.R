@@ -21,16 +21,17 @@ serve <- function() {
     return(invisible())
   }
   functions <- list()
-  seeded <- FALSE
+  also <- character()
   takes <- character()
   folder <- getwd()
+  if (hello$workdir) sourced_in <<- folder
   started <- outcome(function() {
     reseed(0)
     functions <<- lapply(hello$functions, prepared)
     for (key in grep("^reduce ", names(functions), value = TRUE))
       check_of_one(functions[[key]], "the list of runs")
     if (!is.null(functions$load)) check_of_one(functions$load, "a point")
-    if (!is.null(functions$crunch)) seeded <<- check_crunch(functions$crunch, as.character(hello$loops))
+    if (!is.null(functions$crunch)) also <<- check_crunch(functions$crunch, as.character(hello$loops), c("seed", if (hello$workdir) "workdir"))
     if (!is.null(functions$final)) takes <<- final_takes(functions$final, as.character(hello$loops), hello$folded)
     own <- unique(unlist(lapply(hello$functions, function(place) sourced(place[[1L]]))))
     encode(as.list(normalizePath(as.character(own))))
@@ -79,7 +80,11 @@ serve <- function() {
       return(encode(called(functions$final, loaded(message, given[takes]))))
     }
     arguments <- loaded(message, message$points)
-    if (seeded) arguments$seed <- message$seed
+    arguments <- c(arguments, message[also])
+    if (!is.null(message$workdir)) {
+      setwd(message$workdir)
+      Sys.setenv(GRIDMPI_WORKDIR = message$workdir)
+    }
     encode(called(functions$crunch, arguments))
   }
 

@@ -1,6 +1,7 @@
 # The user's functions: sourced, checked and called.
 
 files <- list() # the environment of each file
+sourced_in <- NULL # the job's folder, if calls have folders of their own
 
 # Sources a file once. What it sources itself goes into the same environment, as if it were the global one.
 environment_of <- function(file) {
@@ -9,6 +10,10 @@ environment_of <- function(file) {
     around <- new.env(parent = globalenv())
     own <- new.env(parent = around)
     around$source <- function(file, local = FALSE, ...) {
+      if (!is.null(sourced_in)) {
+        here <- setwd(sourced_in)
+        on.exit(setwd(here))
+      }
       into <- if (is.environment(local)) local else if (isTRUE(local)) parent.frame() else own
       base::source(file, local = into, ...)
     }
@@ -57,17 +62,17 @@ prepared <- function(place) {
   list(name = name, holder = holder, parameters = parameters)
 }
 
-# Whether the function takes the seed; complains if it cannot be called with the loops' points.
-check_crunch <- function(f, loops) {
+# What the function takes of `also` besides the loops' points; complains if it cannot be called with these.
+check_crunch <- function(f, loops, also) {
   takes <- names(f$parameters)
   called <- paste0(f$name, "(", paste(takes, collapse = ", "), ") is called with ", paste(loops, collapse = ", "))
   if (!"..." %in% takes) {
     lacks <- setdiff(loops, takes)
     if (length(lacks)) stop(called, ": it has no parameter '", lacks[1L], "'", call. = FALSE)
   }
-  others <- setdiff(needed(f), c(loops, "seed"))
+  others <- setdiff(needed(f), c(loops, also))
   if (length(others)) stop(called, ": its parameter '", others[1L], "' gets no value", call. = FALSE)
-  "seed" %in% takes && !"seed" %in% loops
+  setdiff(intersect(also, takes), loops)
 }
 
 # Complains about a function that cannot be called with one value.

@@ -66,12 +66,15 @@ fn setup(
     hello.push(("folded".to_string(), texts(folded.iter().copied())));
     let data = data.map_or(Value::Null, |level| names[level].into());
     hello.push(("loads".to_string(), data));
+    let has_workdir = role == "crunch" && job.workdir.is_some();
+    hello.push(("workdir".to_string(), Value::Bool(has_workdir)));
     ServeSetup {
         program: named_program(job.r_interpreter(), &job.folder),
         arguments: Vec::new(),
         script: Some(CHILD),
         name: "the R child",
         folder: job.folder.clone(),
+        environment: job.environment.clone(),
         place,
         role,
         hello,

@@ -14,6 +14,7 @@ use crate::executor::serve::hello::WorkerHello;
 use crate::executor::serve::lines::{self, record};
 use crate::executor::serve::pipes::{self, Pipes};
 use crate::executor::{RESULT_LIMIT, Slot, startup, too_large};
+use crate::job::ChildEnvironment;
 use crate::model::Value;
 use crate::util::files::temporary_folder;
 use crate::util::programs::find_program;
@@ -49,6 +50,7 @@ pub(crate) struct ServeSetup {
     pub(crate) name: &'static str,
     /// The working folder.
     pub(crate) folder: PathBuf,
+    pub(crate) environment: ChildEnvironment,
     pub(crate) place: Slot,
     /// What it is for: `crunch`, `reduce` or `final`.
     pub(crate) role: &'static str,
@@ -103,7 +105,7 @@ impl ServeChild {
         let mut command = Command::new(&program);
         command
             .env_clear()
-            .envs(environment::of_children(setup.place))
+            .envs(environment::of_children(setup.place, &setup.environment))
             .env(REQUESTS, pipes::request_path(folder.path()))
             .env(ANSWERS, pipes::answer_path(folder.path()))
             .current_dir(&setup.folder)

@@ -41,7 +41,10 @@ impl ServeExecutor {
         let points = job.nest.indices(job.nest.task(task.index));
         let coordinates = task.coordinates();
         let mut fields = record([("task", Value::Int(task.index as i64))]);
-        fields.extend(given(job, &coordinates, &points));
+        fields.extend(given(job, &job.passed_points(task.index), &points));
+        if let Some(folder) = task.workdir {
+            fields.extend(record([("workdir", folder.to_string_lossy().as_ref().into())]));
+        }
         fields.extend(record([
             ("seed", Value::Int(job.task_seed(task.index).into())),
             ("attempt", Value::Int(task.attempt.into())),

@@ -36,6 +36,7 @@ fn setup(
         script: None,
         name: NAME,
         folder: job.folder.clone(),
+        environment: job.environment.clone(),
         place,
         role,
         hello: of_gridmpi(role, texts(names)),

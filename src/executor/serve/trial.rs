@@ -9,6 +9,7 @@ use crate::executor::serve::child::{CallEnd, ServeChild, ServeSetup};
 use crate::executor::serve::hello::of_trial;
 use crate::executor::serve::lines::record;
 use crate::executor::{RANK0, Slot};
+use crate::job::ChildEnvironment;
 use crate::model::Value;
 use crate::util::error::Result;
 use crate::util::programs::{find_program, named_program};
@@ -108,6 +109,7 @@ impl Trial {
             script: None,
             name: "the worker",
             folder: self.folder.clone(),
+            environment: ChildEnvironment::default(),
             place: Slot { cores: 1, ..RANK0 },
             role: "crunch",
             hello: of_trial(&self.points),

@@ -8,6 +8,7 @@ mod dates;
 mod dependent;
 mod dependent_sources;
 mod designs;
+mod environment;
 mod final_table;
 mod found_points;
 mod globs;
@@ -18,9 +19,11 @@ mod matched;
 mod progress;
 mod python_points;
 mod report;
+mod result;
 mod rows;
 mod served;
 pub(crate) mod sources;
+mod workdir_table;
 mod written;
 
 use std::collections::BTreeSet;
@@ -39,9 +42,10 @@ use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::parse::labels::{ParsedLabel, labelled};
 use crate::job::parse::matched::MatchedRows;
 use crate::job::parse::python_points::{PointCalls, PythonPoints};
+use crate::job::placeholders::scope::Scope;
 use crate::job::point_functions::PointFunctions;
 use crate::job::slurm::SlurmOptions;
-use crate::job::{CrunchSpec, Job, Places, SCORE, Seeding, check_job_name, check_name};
+use crate::job::{Job, Places, RunFacts, SCORE, Seeding, check_job_name, check_name};
 use crate::model::{Completeness, Loop, LoopNest, Order, Policy, PythonFunction, Reduce, Value};
 use crate::util::error::{Error, Result};
 use crate::util::files::file_pattern;
@@ -151,7 +155,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         let key = format!("loop.{}.folders", loops[*level].name);
         places.lines.iter().any(|(known, _)| *known == key)
     };
-    let folder_loops = (0..loops.len()).filter(is_of_folders).collect();
+    let folder_loops: Vec<usize> = (0..loops.len()).filter(is_of_folders).collect();
     let outer = loops.iter().take_while(|l| l.reduce.is_none()).count();
     if let Some(inner) = (outer..loops.len()).find(|&level| loops[level].reduce.is_none()) {
         return Err(loop_entries[inner].error(format!(
@@ -196,8 +200,27 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         seeding.by = Some(seed_by(&entry, nest.loops())?);
     }
     let allow_mixed = table.take("allow_mixed").map_or(Ok(false), |allow| allow.boolean())?;
-    let crunch = parse_crunch(&mut table, &nest)?;
-    let has_child = !matches!(crunch, CrunchSpec::Multiply { .. } | CrunchSpec::Ridge(_));
+    let workdir = table.take("workdir");
+    let has_workdir = workdir.as_ref().is_some_and(|entry| !matches!(entry.boolean(), Ok(false)));
+    let facts = RunFacts::of_any(&folder, has_workdir);
+    let scope = Scope::of_crunch(&nest, &facts);
+    let crunch = parse_crunch(&mut table, scope)?;
+    let environment = environment::child_environment(&mut table, &crunch, scope)?;
+    let result =
+        table.take("result").map(|entry| result::parse(&entry, &crunch, scope)).transpose()?;
+    if let Some((spec, entry)) = &result {
+        result::check_score(spec, &score, nest.run_reduction()).map_err(|why| entry.error(why))?;
+    }
+    let result = result.map(|(spec, _)| spec);
+    let workdir = match workdir {
+        Some(entry) => {
+            let is_read_again = matches!(given, GivenBy::Nest(_));
+            places.lines.extend(workdir_table::lines(&entry));
+            workdir_table::parse(&entry, &folder, (scope, &folder_loops), &crunch, is_read_again)?
+        }
+        None => None,
+    };
+    let has_child = !crunch.is_builtin();
     let timeout = match timeout {
         Some((_, entry)) if !has_child && !policy.isolate => {
             let why = "only what runs in a process of its own can be ended: a command, a shell line, Python, R, a worker (serve), or a builtin with isolate = true";
@@ -212,7 +235,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         places.lines.extend(lines);
         spec
     });
-    Ok(Job {
+    let job = Job {
         name,
         folder,
         nest,
@@ -228,8 +251,15 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         folder_loops,
         groups,
         finally,
+        workdir,
+        result,
+        environment,
         places,
-    })
+    };
+    if !matches!(given, GivenBy::Nest(_)) {
+        job.check_workdir()?;
+    }
+    Ok(job)
 }
 
 /// The names of the loops that seeds depend on, in the order of the loops.

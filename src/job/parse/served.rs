@@ -4,15 +4,15 @@ use crate::job::parse::arguments::command_words;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::placeholders::scope::Scope;
 use crate::job::{CommandWords, DEFAULT_R, RCrunch, Serve};
-use crate::model::{Loop, LoopNest, PythonFunction};
+use crate::model::{Loop, PythonFunction};
 use crate::util::error::Result;
 
 /// How many data sets a child process keeps by default.
 const KEEP: u64 = 4;
 
-pub(super) fn serve(table: &mut TomlTable, entry: &TomlEntry, nest: &LoopNest) -> Result<Serve> {
-    let words = serve_words(entry, Scope::of_crunch(nest))?;
-    let data = data_level(table, nest.loops())?;
+pub(super) fn serve(table: &mut TomlTable, entry: &TomlEntry, scope: Scope) -> Result<Serve> {
+    let words = serve_words(entry, scope)?;
+    let data = data_level(table, scope.nest.loops())?;
     let keep = keep(table)?;
     let loads = table.take("load").map_or(Ok(false), |load| {
         load.boolean().map_err(|_| {
