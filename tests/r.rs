@@ -405,16 +405,17 @@ fn each_call_has_a_folder_of_its_own_and_an_environment() {
   list(score = as.numeric(readLines('out', warn = FALSE)), unit = Sys.getenv('UNIT'))
 }
 ";
-    let crunch = "env = { UNIT = \"mm\" }\nworkdir = { template = \"deck.in\", keep = \"out\" }";
+    let crunch = "env = { UNIT = \"mm\" }\nworkdir = { template = \"deck.in\", keep = [\"out\"] }";
     let desk = desk(code, crunch, "values = [1, 2, 3, 4]");
     desk.write("later.R", "later <- function(x) x * 2\n");
     desk.write("deck.in", "x = {{ x }}\n");
-    desk.run(mpirun(3), &["job.toml"]).exits(0);
+    desk.run(mpirun(3), &["job.toml", "--out", "out"]).exits(0);
     let rows = "SELECT x || ' ' || score || ' ' || (value ->> 'unit') || ' ' || workdir FROM all_runs ORDER BY x";
     let folder = |x: i32| format!("{x} {}.0 mm runs/x={x}", 2 * x);
     assert_eq!(desk.sql(rows), (1..=4).map(folder).collect::<Vec<_>>());
-    assert_eq!(desk.read("results/job/runs/x=3/out"), "6");
+    assert_eq!(std::fs::read_to_string(desk.path("out/runs/x=3/out")).unwrap(), "6");
 
     desk.write("job.toml", &job("env = { UNIT = \"{x}\" }", "values = [1]"));
-    desk.run(gridmpi(), &["job.toml", "--fresh"]).exits(2).says("no placeholders");
+    let refused = desk.run(gridmpi(), &["job.toml", "--out", "out", "--fresh"]).exits(2);
+    assert!(refused.stderr.contains("no placeholders"), "{}", refused.stderr);
 }

@@ -571,8 +571,8 @@ def answer(task):
 ";
     let crunch = "env = { UNIT = \"mm\" }\nworkdir = { keep = \"all\" }";
     let desk = desk(own, crunch, "values = [1, 2, 3]");
-    desk.run(mpirun(3), &["job.toml"]).exits(0);
+    desk.run(mpirun(3), &["job.toml", "--out", "out"]).exits(0);
     let rows = "SELECT x || ' ' || (value ->> 'unit') || ' ' || workdir FROM all_runs ORDER BY x";
     assert_eq!(desk.sql(rows), ["1 mm runs/x=1", "2 mm runs/x=2", "3 mm runs/x=3"]);
-    assert_eq!(desk.read("results/job/runs/x=2/out"), "2");
+    assert_eq!(std::fs::read_to_string(desk.path("out/runs/x=2/out")).unwrap(), "2");
 }

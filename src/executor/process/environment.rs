@@ -61,6 +61,8 @@ const OF_A_CALL: [&str; 9] = [
     "GRIDMPI_RESULT",
     "GRIDMPI_SUMMARY",
     "GRIDMPI_FOLDER",
+    "GRIDMPI_REQUESTS",
+    "GRIDMPI_ANSWERS",
 ];
 const OF_A_LOOP: &str = "GRIDMPI_LOOP_";
 

@@ -106,6 +106,7 @@ impl ServeChild {
         command
             .env_clear()
             .envs(environment::of_children(setup.place, &setup.environment))
+            .envs(setup.environment.set.iter().map(|(name, value)| (name, value)))
             .env(REQUESTS, pipes::request_path(folder.path()))
             .env(ANSWERS, pipes::answer_path(folder.path()))
             .current_dir(&setup.folder)
