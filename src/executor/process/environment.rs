@@ -51,7 +51,7 @@ const OF_THE_BATCH_JOB: [&str; 11] = [
 ];
 
 /// What is said of each call anew. A gridmpi that is itself a program of a gridmpi has those of its own task.
-const OF_A_CALL: [&str; 9] = [
+const OF_A_CALL: [&str; 12] = [
     "GRIDMPI_TASK",
     "GRIDMPI_ID",
     "GRIDMPI_SEED",
@@ -61,6 +61,7 @@ const OF_A_CALL: [&str; 9] = [
     "GRIDMPI_RESULT",
     "GRIDMPI_SUMMARY",
     "GRIDMPI_FOLDER",
+    "GRIDMPI_WORKDIR",
     "GRIDMPI_REQUESTS",
     "GRIDMPI_ANSWERS",
 ];
