@@ -42,8 +42,8 @@ const INITIALIZE: Duration = Duration::from_secs(60);
 const INITIALIZE_EACH: Duration = Duration::from_millis(100);
 /// How long pending sends may take at the end.
 const LAST_SENDS: Duration = Duration::from_secs(5);
-/// How long MPI may take to shut down if a rank has died, and on rank 0 otherwise: a constant part, and a part per
-/// rank. A rank may be suspended, or its host vanish, after it was dismissed.
+/// How long MPI may take to shut down if a rank has died; and otherwise, on rank 0 and where the launcher lets ranks
+/// leave: a constant part, and a part per rank. A rank may be suspended, or its host vanish, after it was dismissed.
 const FINALIZE: Duration = Duration::from_secs(5);
 const FINALIZE_WHOLE: Duration = Duration::from_secs(20);
 const FINALIZE_EACH: Duration = Duration::from_millis(10);
@@ -229,8 +229,9 @@ impl Drop for MpiRanks {
             traffic.end();
         }
         drop(traffic);
-        if is_whole && self.own_rank() > 0 {
-            // Rank 0 may have much to do yet. If this one left before, the launcher would end rank 0.
+        if is_whole && self.own_rank() > 0 && !may_leave() {
+            // Rank 0 may have much to do yet. If this one left before, the launcher would end rank 0. If rank 0 leaves
+            // before, the launcher ends this one.
             return raw::finalize();
         }
         let (done, finalized) = channel();
@@ -354,6 +355,13 @@ impl Link for MpiRanks {
     fn skip_finalize(&mut self) {
         self.skip_finalize = true;
     }
+}
+
+/// Whether mpirun lets other ranks live when one leaves without MPI's end: then it ends none of those that wait for
+/// that rank either.
+fn may_leave() -> bool {
+    std::env::var("OMPI_MCA_orte_enable_recovery")
+        .is_ok_and(|value| matches!(value.as_str(), "1" | "true" | "yes"))
 }
 
 /// Watchdog: exits the process with this error unless the returned value is dropped in time. Some MPI
