@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("condition", &["util", "model"]),
     ("job", &["util", "model", "condition"]),
     ("wire", &["util", "model"]),
-    ("platform", &["util", "wire"]),
+    ("platform", &["util", "model", "wire"]),
     ("master", &["model"]),
     ("executor", &["util", "model", "job", "wire", "platform"]),
     ("worker", &["util", "model", "job", "wire", "executor"]),

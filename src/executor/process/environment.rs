@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::executor::Slot;
-use crate::platform::slurm;
+use crate::executor::process::resources;
 
 /// Prefixes of the launcher's variables. A child that is itself an MPI program would take them for its own
 /// and fail, or take the whole job down.
@@ -34,8 +34,8 @@ const THE_USERS_OWN: [&str; 6] = [
     "PRTE_MCA_rmaps_default_mapping_policy",
 ];
 
-/// The environment of child processes: this process's, without the launcher's variables, plus the number of
-/// cores and the memory (in MiB) available.
+/// The environment of child processes: this process's, without the launcher's variables, plus what they may use of
+/// their host.
 pub(crate) fn of_children(place: Slot) -> Vec<(OsString, OsString)> {
     let of_launcher = |name: &OsString| {
         let starts_with = |prefixes: &[&str]| {
@@ -45,13 +45,8 @@ pub(crate) fn of_children(place: Slot) -> Vec<(OsString, OsString)> {
     };
     let mut variables: Vec<_> =
         std::env::vars_os().filter(|(name, _)| !of_launcher(name)).collect();
+    resources::tell(&mut variables, place);
     let mut say = |name: &str, value: String| variables.push((name.into(), value.into()));
-    if std::env::var_os("OMP_NUM_THREADS").is_none() {
-        say("OMP_NUM_THREADS", place.cores.to_string());
-    }
-    if let Some(memory) = slurm::memory(place.cores) {
-        say("GRIDMPI_MEMORY", memory.to_string());
-    }
     say("GRIDMPI_RANK", place.rank.to_string());
     say("GRIDMPI_THREAD", place.thread.to_string());
     variables

@@ -7,6 +7,7 @@ pub(crate) mod ended;
 pub(crate) mod environment;
 #[cfg(feature = "jobs")]
 mod orphans;
+mod resources;
 #[cfg(feature = "jobs")]
 pub(crate) mod start_error;
 pub(crate) mod tail;

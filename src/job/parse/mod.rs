@@ -15,6 +15,7 @@ pub(crate) mod keys;
 mod labels;
 mod listed;
 mod matched;
+mod needs;
 mod progress;
 mod python_points;
 mod report;
@@ -37,6 +38,7 @@ pub(crate) use crate::job::parse::globs::files_below;
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::parse::labels::{ParsedLabel, labelled};
 use crate::job::parse::matched::MatchedRows;
+use crate::job::parse::needs::needs;
 use crate::job::parse::python_points::{PointCalls, PythonPoints};
 use crate::job::point_functions::PointFunctions;
 use crate::job::slurm::SlurmOptions;
@@ -186,6 +188,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         most_failures: most_failures(&mut table, nest.tasks())?,
         isolate: table.take("isolate").map_or(Ok(false), |entry| entry.boolean())?,
         speculate: table.take("speculate").map_or(Ok(false), |entry| entry.boolean())?,
+        needs: needs(&mut table)?,
         ..policy
     };
     let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
