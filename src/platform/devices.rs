@@ -13,6 +13,9 @@ pub(crate) const ROCR: &str = "ROCR_VISIBLE_DEVICES";
 pub(crate) const HIP: &str = "HIP_VISIBLE_DEVICES";
 pub(crate) const LEVEL_ZERO: &str = "ZE_AFFINITY_MASK";
 
+/// Slurm sets this one too, for OpenCL on AMD's devices.
+pub(crate) const ORDINAL: &str = "GPU_DEVICE_ORDINAL";
+
 /// Slurm's, with the numbers that devices have on their node, of a step and of a job.
 const SLURM: [&str; 2] = ["SLURM_STEP_GPUS", "SLURM_JOB_GPUS"];
 

@@ -24,7 +24,7 @@ fn seen(desk: &Desk) -> Vec<String> {
 
 #[test]
 fn the_devices_of_an_allocation_are_divided_on_each_node() {
-    let desk = Desk::with_job(&job_with("gpus = 1\nmemory = \"20M\""));
+    let desk = Desk::with_job(&job_with("gpus = 1\ncores = 1\nmemory = \"20M\""));
     let two = ["--nodes", "2", "--time", "2", "job.toml"];
     for (out, more, expected) in [
         // Rank 0 works too: each of two threads has a device.

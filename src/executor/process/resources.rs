@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use crate::executor::Slot;
 use crate::executor::granted::{CORES, GPUS, Granted};
 use crate::model::Vendor;
-use crate::platform::devices::{CUDA, HIP, LEVEL_ZERO, ROCR};
+use crate::platform::devices::{CUDA, HIP, LEVEL_ZERO, ORDINAL, ROCR};
 use crate::platform::slurm;
 
 /// In what numbering CUDA counts devices; by PCI addresses, all processes of a host count alike.
@@ -38,7 +38,8 @@ pub(super) fn tell(variables: &mut Vec<(OsString, OsString)>, place: Slot) {
 /// Children get the variable of the vendor alone: the others would count within it, or name other devices.
 fn tell_devices(variables: &mut Vec<(OsString, OsString)>, granted: &Granted) {
     let Some(vendor) = granted.vendor else { return };
-    variables.retain(|(name, _)| [CUDA, HIP, ROCR, LEVEL_ZERO].iter().all(|known| name != known));
+    let of_vendors = [CUDA, HIP, ROCR, LEVEL_ZERO, ORDINAL];
+    variables.retain(|(name, _)| of_vendors.iter().all(|known| name != known));
     let names = granted.devices.join(",");
     let variable = match vendor {
         Vendor::Nvidia => CUDA,
