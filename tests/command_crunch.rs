@@ -242,13 +242,13 @@ fn the_environment_tells_the_task_and_hides_the_launcher() {
     desk.script(
         "show",
         r#"#!/bin/sh
-hidden=$(env | grep -cE '^(OMPI_COMM|PMIX_|SLURM_)')
+hidden=$(env | grep -cE '^(OMPI_COMM|PMIX_|SLURM_PROCID)')
 printf '{"task": %s, "seed": %s, "attempt": %s, "rank": %s, "point": %s, "omp": %s, "hidden": %s, "here": "%s"}\n' \
     "$GRIDMPI_TASK" "$GRIDMPI_SEED" "$GRIDMPI_ATTEMPT" "$GRIDMPI_RANK" "$GRIDMPI_POINT" "$OMP_NUM_THREADS" "$hidden" "$(pwd)"
 "#,
     );
     let mut launcher = mpirun(2);
-    launcher.env("SLURM_JOB_ID", "7");
+    launcher.env("SLURM_PROCID", "7");
     let ran = desk.run(launcher, &["job.toml", "--format", "json"]).exits(0);
     let runs = ran.value();
     let run = &runs[1];
@@ -269,7 +269,13 @@ fn a_program_that_is_an_mpi_program_itself_starts() {
         &format!("shell = \"mpirun --oversubscribe -n 2 {program} --quick --format csv | wc -l\""),
         "[1, 2]",
     );
-    let ran = desk.run(mpirun(3), &["job.toml", "--format", "json"]).exits(0);
+    // What stays of a batch job's variables makes nothing think that it is a rank.
+    let mut launcher = mpirun(3);
+    launcher
+        .env("SLURM_JOB_ID", "7")
+        .env("SLURM_JOB_NAME", "sweep")
+        .env("SLURM_ARRAY_TASK_ID", "1");
+    let ran = desk.run(launcher, &["job.toml", "--format", "json"]).exits(0);
     assert_eq!(ran.value(), json!([11.0, 11.0]));
 }
 

@@ -116,7 +116,7 @@ fn it_tells_what_would_run_and_leaves_nothing_behind() {
     let before = names();
     let text = desk.run(gridmpi(), &["plan", "job.toml"]).exits(0).stdout;
     for line in [
-        "small (job.toml), crunch: shell echo {x}",
+        "small (job.toml), crunch: shell echo {x}, by bash with pipefail",
         "loop  from   points  first  last   reduce",
         "file  files       4  a.dat  d.dat",
         "x     range      10  0      9      max",

@@ -150,13 +150,13 @@ fn the_child_finds_a_clean_environment() {
     let code = r#"
 import os
 def crunch(x):
-    prefixes = ("OMPI_COMM", "OMPI_MCA_ess", "PMIX_", "PMI_", "SLURM_")
+    prefixes = ("OMPI_COMM", "OMPI_MCA_ess", "PMIX_", "PMI_", "SLURM_PROCID")
     return {"launcher": [name for name in os.environ if name.startswith(prefixes)],
             "omp": os.environ["OMP_NUM_THREADS"], "where": os.getcwd()}
 "#;
     let desk = desk(code, "", "[1]");
     let mut launcher = mpirun(2);
-    launcher.env("SLURM_JOB_ID", "7");
+    launcher.env("SLURM_PROCID", "7");
     let ran = desk.run(launcher, &["job.toml", "--format", "json"]).exits(0);
     let run = &ran.value()[0];
     assert_eq!(run["launcher"], json!([]));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::executor::command::{CommandExecutor, CommandKind, variables};
+use crate::executor::command::{CallPoints, CommandExecutor, CommandKind, CommandPlan};
 use crate::executor::process::child::Limits;
 use crate::executor::{FinalCaller, GivenFinal, Slot};
 use crate::job::placeholders::LONGEST_ARGUMENT;
@@ -12,6 +12,8 @@ use crate::model::{RunError, Scored, Value};
 use crate::wire::requests::MasterClient;
 
 pub(super) struct CommandFinal {
+    job: Arc<Job>,
+    plan: Arc<CommandPlan>,
     inner: CommandExecutor,
 }
 
@@ -32,9 +34,9 @@ impl CommandFinal {
         };
         let timeout = job.finally.as_ref().and_then(|spec| spec.timeout);
         let limits = Limits::new(timeout, Some(master));
-        Some(CommandFinal {
-            inner: CommandExecutor::with(job, &Arc::new(kind), (limits, place), named),
-        })
+        let plan = Arc::new(CommandPlan::of_final(job, kind));
+        let inner = CommandExecutor::with(job, &plan, (limits, place), named);
+        Some(CommandFinal { job: job.clone(), plan, inner })
     }
 }
 
@@ -50,9 +52,13 @@ impl FinalCaller for CommandFinal {
         let mut named = given.coordinates.to_vec();
         named.push((SUMMARY, given.record.clone()));
         named.push((FOLDER, Value::Text(folder.clone())));
+        let (points, told) = (given.points, (given.seed, given.attempt));
+        let of = CallPoints { coordinates: given.coordinates, points };
+        let mut variables = self.plan.variables(&self.job, of, told);
         let own = [("GRIDMPI_SUMMARY", summary), ("GRIDMPI_FOLDER", folder)];
-        let variables = variables(given.coordinates, None, given.seed, given.attempt).chain(own);
-        let value = self.inner.run((&named, given.points), variables, false)?;
+        variables.list.extend(own.map(|(name, value)| (name.to_string(), value)));
+        let of = CallPoints { coordinates: &named, points };
+        let value = self.inner.run(of, variables, false)?;
         Ok(Scored { value, ..Scored::default() })
     }
 }

@@ -36,7 +36,7 @@ use crate::model::{ResultValue, score};
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 #[cfg(all(feature = "cli", feature = "jobs"))]
-pub(crate) use command::by_hand;
+pub(crate) use command::{CallByHand, by_hand};
 pub(crate) use consecutive::{ConsecutiveCalls, OtherResult, call_each};
 pub(crate) use granted::Granted;
 pub(crate) use process::child::Limits;
@@ -215,7 +215,7 @@ pub(crate) struct ExecutorRegistry {
     watch: Arc<watch::FileWatch>,
     /// If crunch is a command.
     #[cfg(feature = "jobs")]
-    command: Option<Arc<command::CommandKind>>,
+    command: Option<Arc<command::CommandPlan>>,
 }
 
 impl ExecutorRegistry {
@@ -234,7 +234,7 @@ impl ExecutorRegistry {
             #[cfg(feature = "jobs")]
             watch: Arc::default(),
             #[cfg(feature = "jobs")]
-            command: command::CommandKind::of(&job.crunch).map(Arc::new),
+            command: command::CommandPlan::of(job).map(Arc::new),
         }
     }
 
@@ -249,8 +249,8 @@ impl ExecutorRegistry {
             return Box::new(RustExecutor::new(job, study, caller, place));
         }
         #[cfg(feature = "jobs")]
-        if let Some(kind) = &self.command {
-            let inner = command::CommandExecutor::new(job, kind, caller, place);
+        if let Some(plan) = &self.command {
+            let inner = command::CommandExecutor::new(job, plan, caller, place);
             return self.watched(inner, caller);
         }
         match &job.crunch {

@@ -81,6 +81,11 @@ impl Identity {
         before: Option<&Identity>,
     ) -> Result<Identity> {
         let function = |f: &PythonFunction| format!("{}:{}", f.file, f.function);
+        // Not keys of their own: stores that lack them would count as unchanged.
+        let mut added = job.environment.identity();
+        if let Some(result) = &job.result {
+            added += &format!(", result {result}");
+        }
         let crunch = match &job.crunch {
             CrunchSpec::Multiply { .. } => "builtin multiply 1".to_string(),
             CrunchSpec::Ridge(RidgeOptions { target, standardize, .. }) => {
@@ -90,12 +95,12 @@ impl Identity {
             CrunchSpec::Python(python) => {
                 let load = python.load.as_ref();
                 let load = load.map_or(String::new(), |load| format!(", load {}", function(load)));
-                // Not a key of its own: stores that lack it would count as unchanged.
+                // No key of its own either.
                 let none = if python.pass_none { "" } else { ", pass_none false" };
-                format!("python {}{load}{none}", function(&python.function))
+                format!("python {}{load}{none}{added}", function(&python.function))
             }
-            CrunchSpec::Command(words) => format!("command {words:?}"),
-            CrunchSpec::Shell(line) => format!("shell {line}"),
+            CrunchSpec::Command(words) => format!("command {words:?}{added}"),
+            CrunchSpec::Shell(line) => format!("shell {line}{added}"),
             CrunchSpec::Native(_) => format!("Rust, version \"{version}\""),
         };
         let mut keys = BTreeMap::from([

@@ -1,11 +1,15 @@
 //! The job: all that is to be computed. A job file is parsed and validated once, on rank 0; workers
 //! receive the result.
 
+mod child_environment;
 mod columns;
 #[cfg(feature = "jobs")]
 mod combined;
 pub(crate) mod command;
 mod counted;
+#[cfg(feature = "jobs")]
+#[allow(dead_code)] // as templates
+mod delimiters;
 mod digests;
 mod files;
 mod final_given;
@@ -14,6 +18,8 @@ mod identity;
 #[cfg(feature = "cli")]
 pub(crate) mod lookup;
 #[cfg(feature = "jobs")]
+mod loop_variables;
+#[cfg(feature = "jobs")]
 mod parse;
 #[cfg(feature = "jobs")]
 pub(crate) mod placeholders;
@@ -21,11 +27,21 @@ pub(crate) mod placeholders;
 mod point_functions;
 mod repeats;
 mod report_options;
+#[cfg(feature = "jobs")]
+mod result_pattern;
+mod result_spec;
 mod row_names;
+#[cfg(feature = "jobs")]
+mod run_facts;
+#[cfg(feature = "jobs")]
+mod run_ids;
 mod seeding;
 pub(crate) mod shell;
 #[cfg(feature = "jobs")]
 mod slurm;
+#[cfg(feature = "jobs")]
+#[allow(dead_code)] // until the folder of a run fills them in
+mod template_file;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,6 +51,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{LoopNest, Points, Policy, PythonFunction, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
+pub(crate) use child_environment::ChildEnvironment;
 pub(crate) use columns::{FieldNames, RUN_COLUMNS, SCORE, SUMMARY_COLUMNS};
 #[cfg(feature = "cli")]
 pub(crate) use columns::{OF_CRUNCH, OF_RUN};
@@ -42,6 +59,8 @@ pub(crate) use columns::{OF_CRUNCH, OF_RUN};
 pub(crate) use combined::file_words;
 pub(crate) use command::CommandWords;
 pub(crate) use counted::{FileRole, PythonModules};
+#[cfg(feature = "jobs")]
+pub(crate) use delimiters::Delimiters;
 pub(crate) use digests::{
     CombinedDigests, DigestedFile, Digests, FileDigests, PointDigests, WatchedFile, WatchedFiles,
     digest, digest_of,
@@ -53,14 +72,28 @@ pub(crate) use final_given::FinalIdentity;
 pub(crate) use final_spec::{FINAL_FOLDER, FinalFunction, FinalSpec, summary_record};
 pub(crate) use identity::{Identity, environment};
 #[cfg(feature = "jobs")]
+pub(crate) use loop_variables::{LoopVariable, loop_variables};
+#[cfg(feature = "jobs")]
 pub(crate) use point_functions::{PointFunction, PointFunctions};
 pub(crate) use repeats::equal_points;
 pub(crate) use report_options::ListedGroups;
+#[cfg(feature = "jobs")]
+pub(crate) use result_pattern::{ResultPattern, number_or_text};
+pub(crate) use result_spec::ResultSpec;
+#[cfg(feature = "jobs")]
+pub(crate) use result_spec::{FoundBy, ResultSource, WhichOne};
 pub(crate) use row_names::RowNames;
+#[cfg(feature = "jobs")]
+pub(crate) use run_facts::RunFacts;
+#[cfg(feature = "jobs")]
+pub(crate) use run_ids::RunIds;
 pub(crate) use seeding::{Seeding, was_key, without_new_fields};
 pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
+#[cfg(feature = "jobs")]
+#[allow(unused_imports)]
+pub(crate) use template_file::FileTemplate;
 
 /// A job: the nest of loops around one expensive function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +125,10 @@ pub(crate) struct Job {
     pub(crate) groups: ListedGroups,
     /// What is called for each row when its best point is known.
     pub(crate) finally: Option<FinalSpec>,
+    /// Where the result of a program is found; what it gives by itself if nothing is said.
+    pub(crate) result: Option<ResultSpec>,
+    /// The environment of crunch's processes.
+    pub(crate) environment: ChildEnvironment,
     /// Line numbers of the job file's keys; only on rank 0.
     #[serde(skip)]
     pub(crate) places: Places,
@@ -312,8 +349,16 @@ pub(crate) fn check_job_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The name of what gridmpi itself tells a run.
+pub(crate) const RESERVED: &str = "gridmpi";
+
 /// Checks a loop's name.
 pub(crate) fn check_name(name: &str, before: &[&str]) -> Result<(), String> {
+    if name.eq_ignore_ascii_case(RESERVED) {
+        return Err(format!(
+            "'{RESERVED}' is what gridmpi itself tells a run, as in {{{RESERVED}.seed}}; call the loop something else"
+        ));
+    }
     let mut letters = name.chars();
     let starts = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if !starts || !letters.all(|c| c.is_ascii_alphanumeric() || c == '_') {

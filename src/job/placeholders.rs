@@ -43,6 +43,12 @@ struct PlaceParts<'p> {
 }
 
 impl Placeholder {
+    /// A loop's point, or this field of it, without a format.
+    pub(super) fn of(name: &str, field: Option<&str>) -> Placeholder {
+        let rest = field.map_or(String::new(), |field| format!(".{field}"));
+        Placeholder { name: name.to_string(), rest }
+    }
+
     fn parse(text: &str) -> Placeholder {
         let end = text.find(['.', ':']).unwrap_or(text.len());
         Placeholder { name: text[..end].to_string(), rest: text[end..].to_string() }
@@ -69,7 +75,7 @@ impl Placeholder {
     }
 
     /// Fails if its loop's points have no such field.
-    fn check_field(&self, points: &Points) -> Result<(), String> {
+    pub(super) fn check_field(&self, points: &Points) -> Result<(), String> {
         let (name, fields) = (&self.name, points.fields());
         let field = self.parts_in(points).field;
         let Some(field) = field.filter(|field| !fields.iter().any(|known| known == field)) else {
@@ -148,7 +154,7 @@ impl Placeholder {
     }
 
     /// Its loop, once it was checked that there is one.
-    pub(super) fn of<'l>(&self, loops: &'l [Loop]) -> &'l Loop {
+    pub(super) fn loop_in<'l>(&self, loops: &'l [Loop]) -> &'l Loop {
         loops.iter().find(|l| l.name == self.name).expect("checked")
     }
 }
@@ -160,7 +166,7 @@ impl fmt::Display for Placeholder {
 }
 
 /// A value with what stands behind the colon: a part of a path, or a format.
-fn shown_as(value: &Value, spec: &str) -> Result<String, String> {
+pub(super) fn shown_as(value: &Value, spec: &str) -> Result<String, String> {
     const PARTS: [&str; 4] = ["name", "stem", "dir", "ext"];
     if !PARTS.contains(&spec) {
         return match spec.split_once(':') {
@@ -246,6 +252,14 @@ impl Template {
     /// Fails if it takes a field that the points of its only loop do not have.
     pub(super) fn check_fields(&self, l: &Loop) -> Result<(), String> {
         self.places().try_for_each(|place| place.check_field(&l.points))
+    }
+
+    /// Whether it takes one of these fields of a name.
+    pub(super) fn names_field(&self, name: &str, fields: &[&str]) -> bool {
+        self.places().any(|place| {
+            place.name == name
+                && place.parts(|_| false).field.is_some_and(|field| fields.contains(&field))
+        })
     }
 
     /// The names of the loops whose points it takes.

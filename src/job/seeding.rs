@@ -22,12 +22,23 @@ impl Seeding {
     /// coordinates by name, so it depends neither on the rank, nor on the loops' other points, nor on their
     /// order.
     pub(crate) fn seed_of(&self, seed: u64, nest: &LoopNest, task: Key) -> u32 {
-        let counts = |(name, value): &(&str, Value)| {
-            self.by.as_ref().is_none_or(|by| by.iter().any(|own| own == name))
-                && self.was.get(*name) != Some(value)
-        };
+        let counts =
+            |name: &str| self.by.as_ref().is_none_or(|by| by.iter().any(|own| own == name));
+        let text = self.text(nest, task, counts);
+        let hash = blake3::hash(format!("{seed}\n{text}").as_bytes());
+        let first = hash.as_bytes().first_chunk::<4>().expect("a hash has 32 bytes");
+        u32::from_le_bytes(*first) & (i32::MAX as u32)
+    }
+
+    /// A task's points by name, as they were before loops and fields were added.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn points_text(&self, nest: &LoopNest, task: Key) -> String {
+        self.text(nest, task, |_| true)
+    }
+
+    fn text(&self, nest: &LoopNest, task: Key, counts: impl Fn(&str) -> bool) -> String {
         let mut by_name = nest.applying(task);
-        by_name.retain(counts);
+        by_name.retain(|(name, value)| counts(name) && self.was.get(*name) != Some(value));
         for (name, value) in &mut by_name {
             let was = self.was.get(*name);
             if let Some(before) = was.and_then(|was| without_new_fields(value, was)) {
@@ -35,10 +46,7 @@ impl Seeding {
             }
         }
         by_name.sort_by_key(|(name, _)| *name);
-        let text = json_object(by_name.iter().map(|(n, v)| (*n, v.to_json()))).to_string();
-        let hash = blake3::hash(format!("{seed}\n{text}").as_bytes());
-        let first = hash.as_bytes().first_chunk::<4>().expect("a hash has 32 bytes");
-        u32::from_le_bytes(*first) & (i32::MAX as u32)
+        json_object(by_name.iter().map(|(n, v)| (*n, v.to_json()))).to_string()
     }
 
     /// What it says, by key of the job file.

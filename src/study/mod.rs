@@ -452,6 +452,8 @@ where
                 folder_loops: Vec::new(),
                 groups: Default::default(),
                 finally,
+                result: None,
+                environment: Default::default(),
                 places: job::Places::default(),
             };
             job::check_job_name(&job.name).map_err(|why| Error::input(format!("name: {why}")))?;

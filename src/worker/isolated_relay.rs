@@ -208,7 +208,7 @@ impl Isolated<'_> {
         command
             .args(std::env::args_os().skip(1))
             .env_clear()
-            .envs(environment::of_children(self.place))
+            .envs(environment::of_children(self.place, &Default::default()))
             .env(PLACE, format!("{} {rank} {cores} {}", std::process::id(), socket.display()))
             .stdin(Stdio::null())
             .stdout(stderr()?)

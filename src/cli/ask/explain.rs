@@ -7,6 +7,8 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::ask::{ListFormat, in_a_row};
 use crate::cli::{print, say};
+#[cfg(feature = "jobs")]
+use crate::executor::CallByHand;
 use crate::job::{SCORE, Seeding, lookup, named_json};
 use crate::model::{GroupSummary, Key, LoopNest, Value};
 use crate::rank0::status::{Life, Liveness};
@@ -113,8 +115,7 @@ fn by_hand(reader: &StoreReader, (task, seed): (u64, u32), history: &History) ->
         let coordinates = reader.nest().coordinates(reader.nest().task(task));
         match parsed.map(|job| crate::executor::by_hand(&job, &coordinates, (task, seed), attempt))
         {
-            Ok(Some(Ok(line))) => {
-                let note = "its result goes to stdout".to_string();
+            Ok(Some(Ok(CallByHand { line, note }))) => {
                 return Ok(ByHand { line: Some(line), note });
             }
             Ok(Some(Err(why))) => return Ok(ByHand { line: None, note: why }),

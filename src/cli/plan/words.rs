@@ -61,8 +61,13 @@ fn head(outlook: &PlanReport) -> String {
         CrunchSpec::Shell(line) => format!("shell {line}"),
         CrunchSpec::Native(_) => "Rust".to_string(),
     };
-    visible(&format!("{} ({from}), crunch: {}", outlook.job.name, beginning(&crunch, 2 * WIDEST)))
-        + "\n\n"
+    let by = match &outlook.job.crunch {
+        CrunchSpec::Shell(line) if line.shell == "bash" => ", by bash with pipefail".to_string(),
+        CrunchSpec::Shell(line) => format!(", by {}, without pipefail", line.shell),
+        _ => String::new(),
+    };
+    let crunch = beginning(&crunch, 2 * WIDEST);
+    visible(&format!("{} ({from}), crunch: {crunch}{by}", outlook.job.name)) + "\n\n"
 }
 
 fn loops(job: &Job) -> String {

@@ -75,12 +75,18 @@ impl Tail {
         String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(most)..]).into_owned()
     }
 
+    /// What is kept, and whether that is all.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn kept(&self) -> (&[u8], bool) {
+        (self.last.bytes(), !self.last.has_dropped && self.last.kept.len() <= self.last.keep)
+    }
+
     /// The last line that is not blank. An error if it does not fit into what is kept, or is no text.
     #[cfg(feature = "jobs")]
     pub(crate) fn last_line(&self) -> Result<Option<&str>, String> {
         let bytes = self.last.bytes().trim_ascii_end();
         let begin = bytes.iter().rposition(|byte| *byte == b'\n');
-        if begin.is_none() && (self.last.has_dropped || self.last.kept.len() > self.last.keep) {
+        if begin.is_none() && !self.kept().1 {
             return Err(format!(
                 "is longer than {} MiB: write a large result to the file named by GRIDMPI_RESULT",
                 self.last.keep >> 20

@@ -20,7 +20,7 @@ use crate::executor::process::{ended, environment};
 use crate::executor::python::protocol;
 use crate::executor::python::results_file::ResultsFile;
 use crate::executor::{RANK0, RESULT_LIMIT, Slot, startup, too_large};
-use crate::job::{self, Job, Python};
+use crate::job::{self, ChildEnvironment, Job, Python};
 use crate::model::{PythonFunction, Value};
 use crate::util::error::Result;
 use crate::util::framing::read_frame;
@@ -65,6 +65,7 @@ const POLL_PERIOD: Duration = Duration::from_millis(100);
 pub(crate) struct Setup {
     pub(super) interpreter: PathBuf,
     folder: PathBuf,
+    environment: ChildEnvironment,
     place: Slot,
     /// The levels of the loops of which the child is told where they do not apply.
     pub(super) absent: Vec<usize>,
@@ -141,6 +142,7 @@ impl Setup {
         Setup {
             interpreter,
             folder: folder.to_path_buf(),
+            environment: ChildEnvironment::default(),
             place: RANK0,
             absent: Vec::new(),
             first_frame,
@@ -172,7 +174,10 @@ impl Setup {
             "absent": absent.iter().map(|level| arguments[*level]).collect::<Vec<_>>(),
             "pass_none": python.is_none_or(|python| python.pass_none),
         });
-        Setup { interpreter, folder: job.folder.clone(), place, absent, first_frame }
+        // Another crunch's values may have placeholders.
+        let environment = python.map(|_| job.environment.clone()).unwrap_or_default();
+        let folder = job.folder.clone();
+        Setup { interpreter, folder, environment, place, absent, first_frame }
     }
 }
 
@@ -226,7 +231,8 @@ impl PythonChild {
         let mut command = Command::new(&setup.interpreter);
         command
             .env_clear()
-            .envs(environment::of_children(setup.place))
+            .envs(environment::of_children(setup.place, &setup.environment))
+            .envs(setup.environment.set.iter().map(|(name, value)| (name, value)))
             .args(["-u", "-c", CHILD])
             .arg(path.as_ref())
             .current_dir(&setup.folder)

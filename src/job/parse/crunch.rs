@@ -3,11 +3,11 @@
 use crate::job::parse::arguments::command_words;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::parse::python_function;
+use crate::job::placeholders::Within;
 use crate::job::placeholders::scope::Scope;
-use crate::job::placeholders::{self, Within};
 use crate::job::shell::script;
 use crate::job::{CrunchSpec, DEFAULT_INTERPRETER, Python, RidgeOptions, ShellLine, Sleep};
-use crate::model::{Loop, LoopNest, Value};
+use crate::model::{Loop, Value};
 use crate::util::error::Result;
 use crate::util::text::{did_you_mean, nearest};
 
@@ -16,8 +16,8 @@ const KEEP: u64 = 4;
 
 const KINDS: [&str; 4] = ["builtin", "python", "command", "shell"];
 
-pub(super) fn parse_crunch(table: &mut TomlTable, nest: &LoopNest) -> Result<CrunchSpec> {
-    let loops = nest.loops();
+pub(super) fn parse_crunch(table: &mut TomlTable, scope: Scope) -> Result<CrunchSpec> {
+    let loops = scope.nest.loops();
     let mut found = KINDS.into_iter().filter_map(|kind| table.take(kind).map(|e| (kind, e)));
     let (kind, entry) = match (found.next(), found.next()) {
         (Some(one), None) => one,
@@ -39,15 +39,17 @@ pub(super) fn parse_crunch(table: &mut TomlTable, nest: &LoopNest) -> Result<Cru
         "builtin" => builtin(table, &entry, loops),
         "python" => Ok(CrunchSpec::Python(python(table, &entry, loops)?)),
         "command" => {
-            let words = command_words(&entry, Scope::of_crunch(nest))?;
-            script::check_command(&words, loops).map_err(|why| entry.error(why))?;
+            let words = command_words(&entry, scope)?;
+            script::check_command(&words, &scope.loops(words.all()))
+                .map_err(|why| entry.error(why))?;
             Ok(CrunchSpec::Command(words))
         }
         _ => {
             let line = entry.text()?;
             let line = ShellLine::new(line);
-            placeholders::check(&line.line, nest, Within::Shell)
-                .and_then(|()| script::check(&line, loops))
+            scope
+                .check(&line.line, Within::Shell)
+                .and_then(|()| script::check(&line, &scope.loops([line.line.as_str()])))
                 .map_err(|why| entry.error(why))?;
             Ok(CrunchSpec::Shell(line))
         }

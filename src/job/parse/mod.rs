@@ -8,6 +8,7 @@ mod dates;
 mod dependent;
 mod dependent_sources;
 mod designs;
+mod environment;
 mod final_table;
 mod found_points;
 mod globs;
@@ -19,6 +20,7 @@ mod needs;
 mod progress;
 mod python_points;
 mod report;
+mod result;
 mod rows;
 pub(crate) mod sources;
 mod written;
@@ -40,9 +42,10 @@ use crate::job::parse::labels::{ParsedLabel, labelled};
 use crate::job::parse::matched::MatchedRows;
 use crate::job::parse::needs::needs;
 use crate::job::parse::python_points::{PointCalls, PythonPoints};
+use crate::job::placeholders::scope::Scope;
 use crate::job::point_functions::PointFunctions;
 use crate::job::slurm::SlurmOptions;
-use crate::job::{CrunchSpec, Job, Places, SCORE, Seeding, check_job_name, check_name};
+use crate::job::{CrunchSpec, Job, Places, RunFacts, SCORE, Seeding, check_job_name, check_name};
 use crate::model::{Completeness, Loop, LoopNest, Order, Policy, PythonFunction, Reduce, Value};
 use crate::util::error::{Error, Result};
 use crate::util::files::file_pattern;
@@ -198,7 +201,16 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         seeding.by = Some(seed_by(&entry, nest.loops())?);
     }
     let allow_mixed = table.take("allow_mixed").map_or(Ok(false), |allow| allow.boolean())?;
-    let crunch = parse_crunch(&mut table, &nest)?;
+    let facts = RunFacts::of_any(&folder, false);
+    let scope = Scope::of_crunch(&nest, &facts);
+    let crunch = parse_crunch(&mut table, scope)?;
+    let environment = environment::child_environment(&mut table, &crunch, scope)?;
+    let result =
+        table.take("result").map(|entry| result::parse(&entry, &crunch, scope)).transpose()?;
+    if let Some((spec, entry)) = &result {
+        result::check_score(spec, &score, nest.run_reduction()).map_err(|why| entry.error(why))?;
+    }
+    let result = result.map(|(spec, _)| spec);
     let has_child =
         matches!(crunch, CrunchSpec::Python(_) | CrunchSpec::Command(_) | CrunchSpec::Shell(_));
     let timeout = match timeout {
@@ -231,6 +243,8 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         folder_loops,
         groups,
         finally,
+        result,
+        environment,
         places,
     })
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::job::command::TruthTable;
-use crate::job::named_words;
 use crate::job::placeholders::{
     LONGEST_ARGUMENT, PlaceParts, Placeholder, Template, TemplatePart, shown_as,
 };
+use crate::job::{RESERVED, RunFacts, named_words};
 use crate::model::{Loop, LoopNest, MOST_EVALUATED, Points, Value};
 use crate::util::text::count;
 
@@ -35,15 +35,25 @@ enum Problem {
 }
 
 /// Checks that each placeholder names a loop, or a field of its points, and that programs can be given its
-/// values.
-pub(crate) fn check(text: &str, nest: &LoopNest, within: Within) -> Result<(), String> {
+/// values. `facts` are those of any run, if there is one.
+pub(crate) fn check(
+    text: &str,
+    nest: &LoopNest,
+    facts: Option<&RunFacts>,
+    within: Within,
+) -> Result<(), String> {
     if text.contains('\0') {
         return Err(format!("{text:?} has a zero byte, which no program can be given"));
     }
     let loops = nest.loops();
+    refuse_doubled(text, &|name: &str| name == RESERVED || loops.iter().any(|l| l.name == name))?;
     for piece in Template::parse(text)?.0 {
         let TemplatePart::Place(place) = piece else { continue };
         let name = &place.name;
+        if let (RESERVED, Some(facts)) = (name.as_str(), facts) {
+            place.check_fact(facts)?;
+            continue;
+        }
         let Some(level) = loops.iter().position(|l| l.name == *name) else {
             let names: Vec<&str> = loops.iter().map(|l| l.name.as_str()).collect();
             let names = names.join(", ");
@@ -59,7 +69,43 @@ pub(crate) fn check(text: &str, nest: &LoopNest, within: Within) -> Result<(), S
     Ok(())
 }
 
+/// Refuses `{{ name }}` where that names something: templates have it so, and here it would be text with a brace.
+fn refuse_doubled(text: &str, is_known: &dyn Fn(&str) -> bool) -> Result<(), String> {
+    let mut rest = text;
+    while let Some(at) = rest.find("{{") {
+        let braces = rest[at..].bytes().take_while(|byte| *byte == b'{').count();
+        rest = &rest[at + braces..];
+        let Some(end) = rest.find("}}") else { break };
+        let inside = rest[..end].trim();
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let length = inside.find(|c: char| !is_of_name(c)).unwrap_or(inside.len());
+        let (name, behind) = inside.split_at(length);
+        let is_place = behind.is_empty() || behind.trim_start().starts_with(['.', ':', '|']);
+        if braces == 2 && is_place && is_known(name) {
+            return Err(format!(
+                "{{{{{}}}}}: placeholders have one brace here: {{{name}}}",
+                &rest[..end]
+            ));
+        }
+    }
+    Ok(())
+}
+
 impl Placeholder {
+    /// Fails if gridmpi tells no run this, or not in this format.
+    fn check_fact(&self, facts: &RunFacts) -> Result<(), String> {
+        let record = facts.record();
+        let PlaceParts { field, spec } = self.parts(|name| record.field(name).is_some());
+        facts.check_field(field)?;
+        let value = field.and_then(|field| record.field(field));
+        match (value, spec) {
+            (Some(value), Some(spec)) => {
+                shown_as(value, spec).map(drop).map_err(|why| format!("{self}: {why}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether there may be a point of its loop that no program can be given. Says yes too often.
     fn is_doubtful(&self, l: &Loop) -> bool {
         let PlaceParts { field, spec } = self.parts_in(&l.points);

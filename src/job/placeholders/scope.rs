@@ -1,7 +1,10 @@
 //! What placeholders may name: the loops of the job or, in `[final]`, those of a row and its winning points, and what a
 //! final call has besides.
 
+use std::borrow::Cow;
+
 use crate::job::placeholders::{Template, TemplatePart, Within, check};
+use crate::job::{RESERVED, RunFacts};
 use crate::model::{Loop, LoopNest, Points, Value};
 use crate::util::text::did_you_mean;
 
@@ -17,23 +20,24 @@ pub(crate) struct Scope<'n> {
     pub(crate) nest: &'n LoopNest,
     /// How many of the outermost loops may be named.
     pub(crate) levels: usize,
-    is_final: bool,
+    /// Those of any run; nothing for a final call, which is none.
+    facts: Option<&'n RunFacts>,
 }
 
 impl<'n> Scope<'n> {
-    pub(crate) fn of_crunch(nest: &'n LoopNest) -> Scope<'n> {
-        Scope { nest, levels: nest.depth(), is_final: false }
+    pub(crate) fn of_crunch(nest: &'n LoopNest, facts: &'n RunFacts) -> Scope<'n> {
+        Scope { nest, levels: nest.depth(), facts: Some(facts) }
     }
 
     /// For a final call, which knows these loops.
     pub(crate) fn of_final(nest: &'n LoopNest, levels: usize) -> Scope<'n> {
-        Scope { nest, levels, is_final: true }
+        Scope { nest, levels, facts: None }
     }
 
     /// What may be named besides loops. A loop takes the name of the folder, as it does that of the seed in Python.
     fn others(&self) -> impl Iterator<Item = &'static str> + use<'n> {
         let is_loop = |name: &str| self.nest.loops()[..self.levels].iter().any(|l| l.name == name);
-        let others: &[&str] = if self.is_final { &[SUMMARY, FOLDER] } else { &[] };
+        let others: &[&str] = if self.facts.is_none() { &[SUMMARY, FOLDER] } else { &[] };
         let free: Vec<&'static str> =
             others.iter().copied().filter(|name| !is_loop(name)).collect();
         free.into_iter()
@@ -41,8 +45,8 @@ impl<'n> Scope<'n> {
 
     /// Checks a text with placeholders; see [`check`](super::check).
     pub(crate) fn check(&self, text: &str, within: Within) -> Result<(), String> {
-        if !self.is_final {
-            return check(text, self.nest, within);
+        if self.facts.is_some() {
+            return check(text, self.nest, self.facts, within);
         }
         let others: Vec<&str> = self.others().collect();
         let mut of_loops = Vec::new();
@@ -60,7 +64,7 @@ impl<'n> Scope<'n> {
             self.refuse_stranger(name)?;
             of_loops.push(part);
         }
-        check(&Template(of_loops).to_string(), self.nest, within)
+        check(&Template(of_loops).to_string(), self.nest, None, within)
     }
 
     /// Fails if a final call has nothing of this name.
@@ -82,10 +86,17 @@ impl<'n> Scope<'n> {
 
     /// Loops for the checks of what a shell is given by these texts: what is known only when a call is made may be any
     /// text.
-    pub(crate) fn loops<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Vec<Loop> {
-        let mut loops = self.nest.loops()[..self.levels].to_vec();
+    pub(crate) fn loops<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Cow<'n, [Loop]> {
+        let own = &self.nest.loops()[..self.levels];
         let templates: Vec<Template> =
             texts.into_iter().filter_map(|text| Template::parse(text).ok()).collect();
+        let is_told = templates.iter().flat_map(Template::loops).any(|name| name == RESERVED);
+        let facts = self.facts.filter(|_| is_told);
+        if facts.is_none() && self.others().next().is_none() {
+            return Cow::Borrowed(own); // points may be many
+        }
+        let mut loops = own.to_vec();
+        loops.extend(facts.map(RunFacts::as_loop));
         for name in self.others() {
             let places = templates.iter().flat_map(Template::places);
             let fields = places.filter(|place| place.name == name);
@@ -99,7 +110,7 @@ impl<'n> Scope<'n> {
             };
             loops.push(Loop::new(name, Points::List(any.map(point).into()), None));
         }
-        loops
+        loops.into()
     }
 }
 

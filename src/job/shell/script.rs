@@ -123,7 +123,7 @@ pub(crate) fn check(line: &ShellLine, loops: &[Loop]) -> Result<(), String> {
         let place = &script.variables[*number].1;
         // A shell takes `inf` for a variable without a value.
         let no_number = |value: &Value| !value.as_f64().is_some_and(f64::is_finite);
-        if let Some(value) = place.find(&place.of(loops).points, &no_number) {
+        if let Some(value) = place.find(&place.loop_in(loops).points, &no_number) {
             return Err(format!(
                 "{place} stands in arithmetic, where a string can run as code, inf is 0 and 010 is octal, and has the value {}: only numbers may stand there",
                 shown(&value)
@@ -168,7 +168,7 @@ fn find<'p>(
     wanted: &dyn Fn(&Value) -> bool,
 ) -> Option<(&'p Placeholder, String)> {
     places.find_map(|place| {
-        let value = place.find(&place.of(loops).points, wanted)?;
+        let value = place.find(&place.loop_in(loops).points, wanted)?;
         Some((place, shown(&value)))
     })
 }

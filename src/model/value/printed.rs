@@ -46,6 +46,21 @@ pub(crate) fn parse_printed(text: &str) -> Result<Value, PrintedError> {
     }
 }
 
+/// A number as programs print one, also in Fortran; nothing if the text is something else. The error says why it
+/// cannot be kept.
+#[cfg(feature = "jobs")]
+pub(crate) fn printed_number(text: &str) -> Result<Option<Value>, String> {
+    let may_be_one = |c: char| c.is_ascii_digit() || "+-.nNiI".contains(c);
+    if !text.starts_with(may_be_one) || text.contains(char::is_whitespace) {
+        return Ok(None);
+    }
+    match parse_printed(text) {
+        Ok(number @ (Value::Int(_) | Value::Float(_))) => Ok(Some(number)),
+        Ok(_) | Err(PrintedError::Neither(_)) => Ok(None),
+        Err(PrintedError::Beyond(why)) => Err(why),
+    }
+}
+
 /// The length of the string at the beginning, with its quotes.
 fn string_length(text: &str) -> usize {
     let mut is_escaped = false;
@@ -94,7 +109,7 @@ fn without_letter(word: &str) -> Option<(&str, &str)> {
     let (whole, fraction) = digits.split_once('.')?;
     let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let is_one = whole.trim_start_matches(['+', '-']).len() <= 1
-        && fraction.len() > 1
+        && !fraction.is_empty()
         && are_digits(fraction)
         && exponent.len() == 4
         && are_digits(&exponent[1..]);
@@ -131,6 +146,7 @@ mod tests {
             ("-.5d-1", -0.05),
             ("+5.", 5.0),
             ("0.48-102", 0.48e-102),
+            ("1.0-103", 1e-103),
             ("-.4812+101", -0.4812e101),
             ("\u{feff}2.5", 2.5),
             ("-inf", f64::NEG_INFINITY),

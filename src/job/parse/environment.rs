@@ -1,0 +1,89 @@
+//! Parses `env` and `keep_env` of `[crunch]`, and checks the variables with points.
+
+use crate::job::parse::keys::{TomlEntry, TomlTable};
+use crate::job::placeholders::scope::Scope;
+use crate::job::placeholders::{Template, Within};
+use crate::job::{ChildEnvironment, CrunchSpec, loop_variables};
+use crate::model::Value;
+use crate::util::error::Result;
+
+/// How the names of gridmpi's own variables begin.
+const OWN: &str = "GRIDMPI_";
+
+pub(super) fn child_environment(
+    table: &mut TomlTable,
+    crunch: &CrunchSpec,
+    scope: Scope,
+) -> Result<ChildEnvironment> {
+    let (set, keep) = (table.take("env"), table.take("keep_env"));
+    let is_command = matches!(crunch, CrunchSpec::Command(_) | CrunchSpec::Shell(_));
+    if let (Some(entry), false) =
+        (set.as_ref().or(keep.as_ref()), is_command || matches!(crunch, CrunchSpec::Python(_)))
+    {
+        return Err(
+            entry.error("only a command, a shell line or Python has an environment of its own")
+        );
+    }
+    if is_command {
+        let (_, refused) = loop_variables(scope.nest.loops());
+        refused.iter().for_each(|why| log::warn!("{why}"));
+    }
+    let variable = |(name, entry): (String, TomlEntry)| {
+        check_variable(&name).map_err(|why| entry.error(why))?;
+        Ok((name, variable_value(&entry, is_command, scope)?))
+    };
+    let set = match set {
+        Some(entry) => entry.table()?.rest().into_iter().map(variable).collect::<Result<_>>()?,
+        None => Vec::new(),
+    };
+    let name = |entry: &TomlEntry| {
+        let name = entry.text()?;
+        let beginning = name.strip_suffix('*').unwrap_or(&name);
+        match beginning.is_empty() || beginning.contains(['*', '=', '\0']) {
+            true => Err(entry.error(format!(
+                "\"{name}\" is no name of a variable, nor the beginning of one with a * behind it"
+            ))),
+            false => Ok(name),
+        }
+    };
+    let keep = match keep {
+        Some(entry) => entry.array()?.iter().map(name).collect::<Result<_>>()?,
+        None => Vec::new(),
+    };
+    Ok(ChildEnvironment { set, keep })
+}
+
+fn check_variable(name: &str) -> Result<(), String> {
+    match name {
+        _ if name.is_empty() || name.contains(['=', '\0']) => {
+            Err(format!("{name:?} is no name of a variable"))
+        }
+        _ if name.starts_with(OWN) => Err(format!(
+            "the names of gridmpi's own variables begin with {OWN}: choose another one"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The value of a variable, as a template; of Python's as it is, because one process serves many tasks.
+fn variable_value(entry: &TomlEntry, is_command: bool, scope: Scope) -> Result<String> {
+    let text = match entry.value()? {
+        Value::Text(text) => text,
+        value @ (Value::Int(_) | Value::Float(_) | Value::Bool(_)) => value.to_string(),
+        _ => return Err(entry.error("expected a string, a number, true or false")),
+    };
+    if text.contains('\0') {
+        return Err(entry.error("it has a zero byte, which no variable can have"));
+    }
+    if is_command {
+        scope.check(&text, Within::Command(&[])).map_err(|why| entry.error(why))?;
+        return Ok(text);
+    }
+    match Template::parse(&text) {
+        Ok(template) if !template.is_plain() => Err(entry.error(
+            "a Python process serves many tasks, so its variables have no placeholders: the function gets the points",
+        )),
+        Ok(template) => Ok(template.plain().unwrap_or(text)),
+        Err(why) => Err(entry.error(why)),
+    }
+}
