@@ -10,7 +10,7 @@ mod printed_value;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ use crate::executor::process::{ended, environment, start_error};
 use crate::executor::result_file::ResultFile;
 use crate::executor::{CallResult, Executor, Slot, Task, startup};
 use crate::job::placeholders::Template;
-use crate::job::{CrunchSpec, Job, RESERVED};
+use crate::job::{CrunchSpec, Job, RESERVED, RunFacts};
 use crate::model::{ResultValue, RunError, Scored, Value};
 use crate::util::error::Result;
 use crate::util::files;
@@ -151,17 +151,19 @@ impl CommandExecutor {
     }
 
     fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
-        let coordinates = task.coordinates();
+        let coordinates = task.passed_points();
         let points = self.job.nest.indices(self.job.nest.task(task.index));
         let seed = self.job.task_seed(task.index);
         let plan = self.plan.clone();
+        let workdir = task.workdir.map(|folder| folder.to_string_lossy().into_owned());
         let facts = plan.facts(&self.job, task.index, (seed, task.attempt), self.cores);
+        let facts = RunFacts { workdir, ..facts };
         let of = CallPoints { coordinates: &coordinates, points: &points };
         let variables = plan.task_variables(&self.job, of, &facts);
         let mut named = coordinates;
         named.push((RESERVED, facts.record()));
         let of = CallPoints { coordinates: &named, points: &points };
-        let value = self.run(of, variables, task.job.needs_score())?;
+        let value = self.run(of, task.workdir, variables, task.job.needs_score())?;
         let is_boxed = |value: &Value| matches!(value, Value::List(items) if items.len() == 1);
         let is_of_r =
             |value: &Value| is_boxed(value) || value.field(&task.job.score).is_some_and(is_boxed);
@@ -176,26 +178,27 @@ impl CommandExecutor {
     pub(super) fn run(
         &mut self,
         of: CallPoints,
+        workdir: Option<&Path>,
         variables: CallVariables,
         needs_value: bool,
     ) -> Result<ResultValue, RunError> {
         let result = self.result_file()?;
-        let run = self.run_with(&result, of, variables, needs_value);
+        let run = self.run_with((&result, workdir), of, variables, needs_value);
         self.result = Some(result);
         run
     }
 
     fn run_with(
         &mut self,
-        result: &ResultFile,
+        (result, workdir): (&ResultFile, Option<&Path>),
         CallPoints { coordinates, points }: CallPoints,
         variables: CallVariables,
         needs_value: bool,
     ) -> Result<ResultValue, RunError> {
         let (plan, job) = (self.plan.clone(), self.job.clone());
-        let folder = &job.folder;
+        let folder = workdir.unwrap_or(&job.folder);
         let point = |level: usize| points.get(level).copied();
-        let cells = job.cells(point);
+        let cells = job.passed_cells(point);
         let fill = |template: &Template| template.fill(coordinates, &cells);
         let (mut command, program) = plan.kind.command(
             &job,

@@ -32,7 +32,8 @@ impl ConsecutiveCalls<'_> {
     ) -> Option<OtherResult> {
         let ConsecutiveCalls { job, tasks, attempt, current } = self;
         call_each(tasks, current, numbers, made, |index| {
-            (executor.crunch(&Task { job, index, attempt }), executor.seconds())
+            let task = Task { job, index, attempt, workdir: None };
+            (executor.crunch(&task), executor.seconds())
         })
     }
 }

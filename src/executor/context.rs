@@ -1,7 +1,7 @@
 //! What the user's crunch can learn about its task, and its access to the dictionary and data sets.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -26,6 +26,7 @@ pub struct Context {
     keep: usize,
     index: u64,
     attempt: u32,
+    workdir: Option<PathBuf>,
     scratch: OnceLock<tempfile::TempDir>,
 }
 
@@ -37,13 +38,15 @@ impl Context {
         keep: usize,
     ) -> Context {
         let (job, caller) = (job.clone(), caller.clone());
-        Context { job, caller, place, keep, index: 0, attempt: 1, scratch: OnceLock::new() }
+        let (workdir, scratch) = (None, OnceLock::new());
+        Context { job, caller, place, keep, index: 0, attempt: 1, workdir, scratch }
     }
 
     /// Switches to another task.
     pub(crate) fn turn_to(&mut self, task: &Task) {
         self.rest(); // crunch may have panicked before
         (self.index, self.attempt) = (task.index, task.attempt);
+        self.workdir = task.workdir.map(Path::to_path_buf);
     }
 
     /// Deletes the task's scratch folder.
@@ -117,6 +120,13 @@ impl Context {
             Error::unexpected(format!("no scratch folder in {}: {error}", place.display()))
         })?;
         Ok(self.scratch.get_or_init(|| folder).path())
+    }
+
+    /// The folder of its own in which this call may write files, if the study gives each call one:
+    /// [`Study::workdir`](crate::Study::workdir) says which are kept. The current folder of the process is
+    /// another one, because the calls of other threads share it.
+    pub fn workdir(&self) -> Option<&Path> {
+        self.workdir.as_deref()
     }
 
     /// A logger that adds the task to each message, for the macros of the crate `log`:

@@ -20,6 +20,7 @@ pub(crate) mod rust;
 mod startup;
 #[cfg(feature = "jobs")]
 mod watch;
+mod workdir;
 
 use std::ops::Range;
 use std::path::Path;
@@ -89,12 +90,20 @@ pub(crate) struct Task<'a> {
     pub(crate) index: u64,
     /// The number of the attempt, from 1.
     pub(crate) attempt: u32,
+    /// The folder of this attempt, if it has one of its own.
+    pub(crate) workdir: Option<&'a Path>,
 }
 
 impl Task<'_> {
-    /// Each loop's point, outermost first.
+    /// Each loop's point, outermost first, as the job has it.
     pub(crate) fn coordinates(&self) -> Vec<(&str, Value)> {
         self.job.nest.coordinates(self.job.nest.task(self.index))
+    }
+
+    /// The same as crunch is given them.
+    #[cfg(feature = "jobs")]
+    fn passed_points(&self) -> Vec<(&str, Value)> {
+        self.job.passed_points(self.index)
     }
 
     /// The value with its score.
@@ -245,13 +254,14 @@ impl ExecutorRegistry {
         place: Slot,
     ) -> Box<dyn Executor> {
         let job = &self.job;
+        let within = |inner: Box<dyn Executor>| workdir::within(inner, job, caller, place);
         if let Some(study) = &self.study {
-            return Box::new(RustExecutor::new(job, study, caller, place));
+            return within(Box::new(RustExecutor::new(job, study, caller, place)));
         }
         #[cfg(feature = "jobs")]
         if let Some(plan) = &self.command {
             let inner = command::CommandExecutor::new(job, plan, caller, place);
-            return self.watched(inner, caller);
+            return self.watched(within(Box::new(inner)), caller);
         }
         match &job.crunch {
             #[cfg(feature = "jobs")]
@@ -266,7 +276,8 @@ impl ExecutorRegistry {
             #[cfg(feature = "jobs")]
             job::CrunchSpec::Python(python) => {
                 let shared = (&self.watch, &self.ready);
-                Box::new(python::crunch::PythonExecutor::new(job, python, caller, shared, place))
+                let inner = python::crunch::PythonExecutor::new(job, python, caller, shared, place);
+                within(Box::new(inner))
             }
             _ => Box::new(Stranger),
         }
@@ -275,12 +286,12 @@ impl ExecutorRegistry {
     #[cfg(feature = "jobs")]
     fn watched(
         &self,
-        inner: command::CommandExecutor,
+        inner: Box<dyn Executor>,
         master: &Arc<dyn MasterClient>,
     ) -> Box<dyn Executor> {
         let (job, watch, master) = (self.job.clone(), self.watch.clone(), master.clone());
         let words = job::file_words(&job);
-        let (inner, is_compared) = (Box::new(inner), false);
+        let is_compared = false;
         Box::new(watch::WatchedExecutor { job, watch, master, inner, words, is_compared })
     }
 

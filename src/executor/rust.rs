@@ -170,7 +170,8 @@ impl FinalCaller for RustFinal {
     fn call(&mut self, given: &GivenFinal) -> Result<Scored, RunError> {
         // What it logs names the first task of the row.
         let index = self.job.nest.tasks_below(given.row).start;
-        self.context.turn_to(&Task { job: &self.job, index, attempt: given.attempt });
+        let (job, attempt) = (&self.job, given.attempt);
+        self.context.turn_to(&Task { job, index, attempt, workdir: None });
         let missing = || RunError::Failed(another_program().to_string());
         let (_, call) = self.study.finally.as_ref().ok_or_else(missing)?;
         let result = call(given, &self.study, &self.context);

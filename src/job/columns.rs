@@ -13,6 +13,14 @@ pub(crate) const RUN_COLUMNS: [&str; 11] = [
 /// The columns of summary.csv besides coordinates, and those that every run has too.
 pub(crate) const SUMMARY_COLUMNS: [&str; 2] = ["runs", "failed"];
 
+/// The column with the folders that runs have left, where they have left any. A loop of this name goes first.
+pub(crate) fn workdir_column(nest: &LoopNest) -> &'static str {
+    match nest.loops().iter().any(|l| l.name.eq_ignore_ascii_case("workdir")) {
+        true => "run.workdir",
+        false => "workdir",
+    }
+}
+
 /// What the score is called unless the job says more.
 pub(crate) const SCORE: &str = "score";
 

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use crate::job::counted::{names_in, shell_words};
 use crate::job::placeholders::{Placeholder, Template, TemplatePart};
 use crate::job::{
-    CombinedDigests, CommandWords, CrunchSpec, FileDigests, FinalFunction, Job, ShellLine,
+    CombinedDigests, CommandWords, CrunchSpec, FileDigests, FinalFunction, Job, PlacedSource,
+    ShellLine,
 };
 use crate::util::error::Result;
 use crate::util::text::count;
@@ -87,10 +88,48 @@ pub(crate) fn file_words(job: &Job) -> Vec<Template> {
 /// The words of crunch that have placeholders, and text beside them: a placeholder alone names what its
 /// point names.
 fn words(job: &Job) -> Vec<(String, Template)> {
-    of_several_parts(&match &job.crunch {
+    let mut words = match &job.crunch {
         CrunchSpec::Command(words) => of_command(words),
         CrunchSpec::Shell(line) => of_shell(line),
         _ => Vec::new(),
+    };
+    let placed = job.workdir.iter().flat_map(|spec| &spec.files);
+    words.extend(placed.filter_map(|file| match &file.source {
+        PlacedSource::Word(word) => Template::parse(word).ok(),
+        _ => None,
+    }));
+    let in_job = |(word, template): (String, Template)| (word, template.in_job(&job.folder));
+    let words = of_several_parts(&words).into_iter().map(in_job);
+    words.filter(|(_, template)| !template.is_plain()).collect() // it counts as any file
+}
+
+/// A word of crunch that begins as a relative path and becomes the name of a file beside the job at some points, and that
+/// name.
+pub(super) fn relative_word(job: &Job) -> Option<(String, String)> {
+    let is_of_command = |(word, _): &(String, Template)| {
+        let placed = job.workdir.iter().flat_map(|spec| &spec.files);
+        let mut placed = placed.filter_map(|file| match &file.source {
+            PlacedSource::Word(word) => Some(word),
+            _ => None,
+        });
+        placed.all(|other| other != word)
+    };
+    let begins_with_text = |(_, template): &(String, Template)| matches!(template.parts().iter().find(|part| !part.is_empty()), Some(TemplatePart::Text(text)) if !text.starts_with('/'));
+    let words = words(job).into_iter().filter(is_of_command).filter(begins_with_text);
+    words.into_iter().find_map(|(word, template)| {
+        let name = |name: &str| template.loops().any(|known| known == name);
+        let levels: Vec<usize> =
+            (0..job.nest.depth()).filter(|level| name(&job.nest.loops()[*level].name)).collect();
+        if job.nest.count_combinations(&levels) > MOST {
+            return None;
+        }
+        let found = job.nest.combinations(&levels, &mut |points| match name_of(
+            job, &template, &levels, points,
+        ) {
+            Some(name) if job.is_beside(&name) => Err(name),
+            _ => Ok(()),
+        });
+        found.err().map(|name| (word, name))
     })
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "jobs")]
 use crate::job::placeholders::{Template, TemplatePart};
 #[cfg(feature = "jobs")]
-use crate::job::{CommandWords, ShellLine};
+use crate::job::{CommandWords, PlacedSource, ShellLine};
 use crate::job::{CrunchSpec, FinalFunction, FinalSpec, Job};
 use crate::model::Reduce;
 use crate::util::error::Result;
@@ -58,7 +58,7 @@ impl FileRole {
             FileRole::Argument => "a file that crunch names",
             FileRole::Function => "the file of a Python function",
             FileRole::Module | FileRole::LateModule => "a module that crunch imports",
-            FileRole::Input => "named by inputs",
+            FileRole::Input => "named by inputs or workdir",
             FileRole::Reduction | FileRole::LateReduction => "a file of a reduction",
         }
     }
@@ -131,6 +131,8 @@ pub(crate) fn counted_files(
     }
     #[cfg(feature = "jobs")]
     found.inputs("crunch.inputs", &job.inputs)?;
+    #[cfg(feature = "jobs")]
+    found.placed();
     let ignored =
         |name: &String, file: &CountedFile| job.ignores(name) && file.role != FileRole::Input;
     found.files.retain(|name, file| !ignored(name, file));
@@ -202,7 +204,8 @@ impl CountedFiles<'_> {
 #[cfg(feature = "jobs")]
 impl CountedFiles<'_> {
     fn command(&mut self, words: &CommandWords) {
-        let plain = |text: &str| Template::parse(text).ok()?.plain();
+        let folder = &self.job.folder;
+        let plain = |text: &str| Template::parse(text).ok()?.in_job(folder).plain();
         let mut words = words.all().into_iter().map(plain);
         if let Some(program) = words.next().flatten() {
             self.program(&program, FileRole::Program);
@@ -216,7 +219,7 @@ impl CountedFiles<'_> {
     fn shell(&mut self, line: &ShellLine) {
         let Ok(template) = Template::parse(&line.line) else { return };
         for word in shell_words(&template) {
-            if let Some(text) = word.template.plain() {
+            if let Some(text) = word.template.in_job(&self.job.folder).plain() {
                 if word.is_command {
                     self.program(&text, FileRole::Program);
                 }
@@ -230,12 +233,23 @@ impl CountedFiles<'_> {
     fn program(&mut self, name: &str, role: FileRole) {
         let Ok(path) = find_program(&named_program(name, &self.job.folder)) else { return };
         let Some(is_system) = is_system(&path) else { return };
-        self.add(name, if is_system { FileRole::System } else { role }, path);
+        self.add(self.relative(name), if is_system { FileRole::System } else { role }, path);
+    }
+
+    /// The name of a file below the job's folder, however it is named.
+    fn relative<'n>(&self, name: &'n str) -> &'n str {
+        let below = Path::new(name).strip_prefix(&self.job.folder).ok().and_then(Path::to_str);
+        below.filter(|below| !below.is_empty()).unwrap_or(name)
     }
 
     fn word(&mut self, word: &str) {
-        for name in names_in(word) {
-            self.add(name, FileRole::Argument, self.job.folder.join(name));
+        let is_placed = |name: &str| self.job.workdir.as_ref().is_some_and(|spec| spec.has(name));
+        let names: Vec<&str> = names_in(word).filter(|name| !is_placed(name)).collect();
+        if names.is_empty() {
+            return; // it is in the folder of each attempt
+        }
+        for name in names {
+            self.add(self.relative(name), FileRole::Argument, self.job.folder.join(name));
         }
         // A wrapper such as `nice` or `srun` starts a program that is found on PATH. If it is a program of the
         // system, the word is rather an ordinary one.
@@ -244,6 +258,22 @@ impl CountedFiles<'_> {
         let found = found.filter(|path| is_system(path) == Some(false));
         if let Some(path) = found {
             self.add(word, FileRole::Argument, path);
+        }
+    }
+
+    /// Adds what is put into the folder of each attempt.
+    fn placed(&mut self) {
+        let mut files = Vec::new();
+        for file in self.job.workdir.iter().flat_map(|spec| &spec.files) {
+            if let PlacedSource::Path(path) | PlacedSource::Template { path, .. } = &file.source {
+                // It was there when the job was read; a link may lead to a folder.
+                let _ = add_files(path, &mut files, &mut BTreeSet::new());
+            }
+        }
+        for path in files {
+            let name = path.strip_prefix(&self.job.folder).unwrap_or(&path);
+            let name = name.to_string_lossy().into_owned();
+            self.files.insert(name, CountedFile { role: FileRole::Input, path });
         }
     }
 
@@ -280,7 +310,7 @@ impl CountedFiles<'_> {
 /// The files at a path: itself, or all files in a folder. `seen` has the folders that were looked through, as links
 /// may lead back to them.
 #[cfg(feature = "jobs")]
-fn add_files(
+pub(super) fn add_files(
     path: &Path,
     files: &mut Vec<PathBuf>,
     seen: &mut BTreeSet<(u64, u64)>,

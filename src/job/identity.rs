@@ -103,6 +103,13 @@ impl Identity {
             CrunchSpec::Shell(line) => format!("shell {line}{added}"),
             CrunchSpec::Native(_) => format!("Rust, version \"{version}\""),
         };
+        // Not a key of its own either. What is kept, and where attempts run, changes no result.
+        let crunch = match &job.workdir {
+            Some(spec) if !job.is_native() => {
+                format!("{crunch}, each in a folder of its own{}", spec.text)
+            }
+            _ => crunch,
+        };
         let mut keys = BTreeMap::from([
             ("crunch".to_string(), crunch),
             ("seed".to_string(), job.policy.seed.to_string()),

@@ -35,13 +35,16 @@ mod row_names;
 mod run_facts;
 #[cfg(feature = "jobs")]
 mod run_ids;
+mod run_names;
 mod seeding;
 pub(crate) mod shell;
 #[cfg(feature = "jobs")]
 mod slurm;
 #[cfg(feature = "jobs")]
-#[allow(dead_code)] // until the folder of a run fills them in
 mod template_file;
+mod workdir;
+#[cfg(feature = "jobs")]
+mod workdir_check;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -52,14 +55,13 @@ use serde::{Deserialize, Serialize};
 use crate::model::{LoopNest, Points, Policy, PythonFunction, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
 pub(crate) use child_environment::ChildEnvironment;
-pub(crate) use columns::{FieldNames, RUN_COLUMNS, SCORE, SUMMARY_COLUMNS};
+pub(crate) use columns::{FieldNames, RUN_COLUMNS, SCORE, SUMMARY_COLUMNS, workdir_column};
 #[cfg(feature = "cli")]
 pub(crate) use columns::{OF_CRUNCH, OF_RUN};
 #[cfg(feature = "jobs")]
 pub(crate) use combined::file_words;
 pub(crate) use command::CommandWords;
 pub(crate) use counted::{FileRole, PythonModules};
-#[cfg(feature = "jobs")]
 pub(crate) use delimiters::Delimiters;
 pub(crate) use digests::{
     CombinedDigests, DigestedFile, Digests, FileDigests, PointDigests, WatchedFile, WatchedFiles,
@@ -87,13 +89,14 @@ pub(crate) use row_names::RowNames;
 pub(crate) use run_facts::RunFacts;
 #[cfg(feature = "jobs")]
 pub(crate) use run_ids::RunIds;
+pub(crate) use run_names::RunNames;
 pub(crate) use seeding::{Seeding, was_key, without_new_fields};
 pub(crate) use shell::ShellLine;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use slurm::SlurmOptions;
 #[cfg(feature = "jobs")]
-#[allow(unused_imports)]
 pub(crate) use template_file::FileTemplate;
+pub(crate) use workdir::{KeptFiles, PlacedFile, PlacedSource, Placing, RUNS_FOLDER, WorkdirSpec};
 
 /// A job: the nest of loops around one expensive function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,6 +128,8 @@ pub(crate) struct Job {
     pub(crate) groups: ListedGroups,
     /// What is called for each row when its best point is known.
     pub(crate) finally: Option<FinalSpec>,
+    /// The folder of its own that each attempt runs in, if it has one.
+    pub(crate) workdir: Option<WorkdirSpec>,
     /// Where the result of a program is found; what it gives by itself if nothing is said.
     pub(crate) result: Option<ResultSpec>,
     /// The environment of crunch's processes.
@@ -316,6 +321,16 @@ impl Job {
             let level = self.nest.loops().iter().position(|l| l.name == name)?;
             self.nest.loops()[level].points.cell(point(level)?, field)
         }
+    }
+
+    /// The same for what crunch is given: a cell that names a file is none, because the point has its absolute path.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn passed_cells<'a>(
+        &'a self,
+        point: impl Fn(usize) -> Option<u64> + 'a,
+    ) -> impl Fn(&str, &str) -> Option<&'a str> {
+        let cells = self.cells(point);
+        move |name, field| cells(name, field).filter(|cell| !self.makes_absolute(name, cell))
     }
 
     /// Whether a file does not count for what crunch is, because `ignore` has its name or its path.

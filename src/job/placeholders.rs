@@ -8,6 +8,7 @@ pub(crate) mod scope;
 use std::fmt;
 use std::path::Path;
 
+use crate::job::RESERVED;
 use crate::model::{Loop, Points, Value};
 use crate::util::text::beginning;
 pub(super) use check::{Branch, Within, check};
@@ -40,6 +41,12 @@ struct PlaceParts<'p> {
     field: Option<&'p str>,
     /// Behind the colon.
     spec: Option<&'p str>,
+}
+
+impl TemplatePart {
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, TemplatePart::Text(text) if text.is_empty())
+    }
 }
 
 impl Placeholder {
@@ -231,6 +238,17 @@ impl Template {
 
     pub(super) fn of(parts: Vec<TemplatePart>) -> Template {
         Template(parts)
+    }
+
+    /// The same with the job file's folder in place of `{gridmpi.job}`.
+    pub(super) fn in_job(&self, folder: &Path) -> Template {
+        let part = |part: &TemplatePart| match part {
+            TemplatePart::Place(place) if place.name == RESERVED && place.rest == ".job" => {
+                TemplatePart::Text(folder.to_string_lossy().into_owned())
+            }
+            other => other.clone(),
+        };
+        Template(self.0.iter().map(part).collect())
     }
 
     pub(super) fn parts(&self) -> &[TemplatePart] {

@@ -72,13 +72,21 @@ impl RowNames {
 
 /// A text as a part of a file's name: where it has other characters than these, or is long, the digest of the exact
 /// value tells it from others.
-fn safe(text: &str, exact: &str, most: usize) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-+=,".contains(c) { c } else { '_' };
-    let name: String = text.chars().map(plain).take(most).collect();
-    match name == text && !name.is_empty() {
-        true => name,
-        false => format!("{name}-{}", &digest(exact.as_bytes())[..8]),
+pub(super) fn safe(text: &str, exact: &str, most: usize) -> String {
+    match plain(text, most) {
+        name if name == text && !name.is_empty() => name,
+        _ => marked(text, exact, most),
     }
+}
+
+/// The same with the digest, whatever the text.
+pub(super) fn marked(text: &str, exact: &str, most: usize) -> String {
+    format!("{}-{}", plain(text, most), &digest(exact.as_bytes())[..8])
+}
+
+fn plain(text: &str, most: usize) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-+=,".contains(c) { c } else { '_' };
+    text.chars().map(plain).take(most).collect()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::executor::rust::ErasedStudy;
 use crate::job::lookup;
 use crate::job::{
     CommonEnvironment, Digests, FINAL_FOLDER, FileDigests, FinalIdentity, FinalSpec, Identity, Job,
-    PythonModules, RowNames, content_digests, watched_files,
+    PythonModules, RUNS_FOLDER, RowNames, content_digests, watched_files,
 };
 use crate::master::{Action, Master, MasterConfig};
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -37,7 +37,7 @@ use crate::rank0::timing::Timing;
 use crate::rank0::types::{PreparedJob, RunResult, SickWorker};
 use crate::report::{write_csv, write_json};
 use crate::store::{
-    Folder, FoundStore, Layout, OpenOptions, OpenStore, make_folder, wait_for_room,
+    Folder, FoundStore, Layout, OpenOptions, OpenStore, RunFolders, make_folder, wait_for_room,
 };
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::store::{JoinedPart, join_part, known_of_job, part_folder, take_parts};
@@ -160,6 +160,18 @@ impl Session {
             let (crunch, digests) = (&opened.crunch_files, &opened.digests);
             job.watched = watched_files(&job, crunch, digests, files)?;
         }
+        if let Some(spec) = &mut job.workdir {
+            spec.session = opened.session;
+            if !settings.no_store {
+                spec.runs = make_folder(folder.path(), RUNS_FOLDER).map_err(|error| {
+                    let place = folder.path().join(RUNS_FOLDER);
+                    Error::input(format!(
+                        "{}: it cannot be made for runs: {error}",
+                        place.display()
+                    ))
+                })?;
+            }
+        }
         let job = Arc::new(job);
         let order = settings.order.unwrap_or(job.policy.order);
         let config = MasterConfig {
@@ -207,7 +219,7 @@ impl Session {
         let part = None;
         let crunchers = workers as u64 * u64::from(threads);
         log_allocation(allocation.as_ref(), &master, Duration::ZERO, crunchers);
-        let store = opened.start()?;
+        let store = opened.start(RunFolders::of(&job))?;
         let progress = Progress::new(master.goal(), settings.is_main);
         let booked = allocation.clone().map(|allocation| (allocation, crunchers));
         let place = scratch.is_none().then(|| folder.path());
@@ -310,7 +322,7 @@ fn finals_of(
     let (identity, watched) = FinalIdentity::of(job, &spec, of, (files, &digests.points))?;
     let names = RowNames::new(job, &digests.points);
     let made = results.map(|results| {
-        make_folder(results).map_err(|error| {
+        make_folder(results, FINAL_FOLDER).map_err(|error| {
             let folder = results.join(FINAL_FOLDER);
             Error::input(format!("{}: it cannot be made for products: {error}", folder.display()))
         })

@@ -20,7 +20,8 @@ use crate::store::row_reader::{RUN, Reader, UNPLACED};
 use crate::store::rows::StoredRun;
 use crate::store::starts::{SEEDING, StoredIdentity, note};
 use crate::store::store_points::StorePoints;
-use crate::store::{Folder, Layout, finals, invocations, rows, schema, starts, storing};
+use crate::store::view::put_view;
+use crate::store::{Folder, Layout, finals, invocations, rows, schema, starts, storing, workdirs};
 use crate::util::error::{Error, Result};
 
 /// A store, its layout, and its results folder.
@@ -105,6 +106,9 @@ fn copy(
     }
     copy_failures((&batch, &keys), (old, &own), mapping, first)?;
     if let Err(error) = finals::copy((&batch, results), (old, folder), first)? {
+        return Ok(Err(error));
+    }
+    if let Err(error) = workdirs::copy((&batch, results), (old, folder), first)? {
         return Ok(Err(error));
     }
     if let Err(error) = also(&batch)? {
@@ -419,6 +423,8 @@ pub(crate) fn merge(folders: &[PathBuf], out: &Folder) -> Result<(CopyReport, u6
         let needed = union.nest.run_reduction().is_some_and(Reduce::needs_score);
         rescore(&new, out.path(), score, needed).map_err(failed)??;
     }
+    let keys = RowKeys::of_store(&new, &union.nest).map_err(failed)?;
+    put_view(&new, &keys).map_err(failed)?; // it has the folders of runs, if there are any
     schema::checkpoint_wal(&new).map_err(failed)?;
     drop(new);
     schema::leave_wal_mode(&existing(&finish(out)?)?);

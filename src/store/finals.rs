@@ -258,7 +258,11 @@ pub(super) fn copy(
         new.execute(sql, params![key, given, name, products])?;
         if let Some(name) = name.filter(|_| run.result.is_ok() && results != folder) {
             let from = folder.join(FINAL_FOLDER).join(&name);
-            let copied = if from.is_dir() { products::copy(&from, results, &name) } else { Ok(()) };
+            let copied = if from.is_dir() {
+                products::copy(&from, (results, FINAL_FOLDER), &name)
+            } else {
+                Ok(())
+            };
             if let Err(error) = copied {
                 let why = format!("{}: the products cannot be copied: {error}", from.display());
                 return Ok(Err(crate::util::error::Error::unexpected(why)));

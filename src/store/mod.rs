@@ -63,6 +63,7 @@ mod starts;
 mod store_points;
 mod union;
 mod view;
+mod workdirs;
 mod writer;
 
 use std::collections::{BTreeMap, HashMap};
@@ -123,6 +124,9 @@ pub(crate) use room::wait_for_room;
 pub(crate) use score_rows::ScoreRow;
 #[cfg(feature = "cli")]
 pub(crate) use starts::SEEDING;
+#[cfg(feature = "cli")]
+pub(crate) use workdirs::RunFolder;
+pub(crate) use workdirs::RunFolders;
 
 /// The store is full if more than this waits for the writer. (bytes)
 const MOST_BYTES: usize = 32 << 20;
@@ -151,7 +155,7 @@ impl Store {
     fn start(
         path: &Path,
         (connection, keys): (Connection, RowKeys),
-        session: i64,
+        (session, folders): (i64, Option<RunFolders>),
         keeps_runs: bool,
     ) -> Result<Store> {
         let (queue, entries) = channel();
@@ -164,6 +168,7 @@ impl Store {
             session,
             connection,
             keys,
+            folders,
             hosts: HashMap::new(),
             workers: HashMap::new(),
             new: Vec::new(),
@@ -244,6 +249,9 @@ impl Store {
         self.hand_over()?;
         let _ = self.queue.as_ref().map(|queue| queue.send(Vec::new()));
         let (connection, keys) = self.join_writer()?;
+        if let (true, Some(results)) = (self.keeps_runs, self.path.parent()) {
+            workdirs::tidy(&connection, results).map_err(|error| storing(&self.path, &error))?;
+        }
         schema::leave_wal_mode(&connection);
         let nest = job.nest.clone();
         let results = Results::new(self.path, (connection, keys), nest, job.is_native());

@@ -19,7 +19,8 @@ use crate::store::rows::StoredRun;
 use crate::store::starts::{LABELS, LEFT_OUT, SEEDING, StoredIdentity};
 use crate::store::view::put_view;
 use crate::store::{
-    Folder, Layout, Store, cut_off, finals, invocations, labels, schema, starts, storing,
+    Folder, Layout, RunFolders, Store, cut_off, finals, invocations, labels, schema, starts,
+    storing, workdirs,
 };
 use crate::util::clock;
 use crate::util::error::{Error, Result};
@@ -72,7 +73,7 @@ pub(crate) struct OpenStore {
     pub(super) path: PathBuf,
     pub(super) connection: Connection,
     keys: RowKeys,
-    pub(super) session: i64,
+    pub(crate) session: i64,
     native: bool,
     keeps_runs: bool,
     /// Whether this start has another score, or needs one where the last start did not.
@@ -100,6 +101,7 @@ impl OpenStore {
                 .and_then(|()| invocations::put(&connection, 1, plan.job))
                 .and_then(|()| starts::keep_files(&connection, plan.files))
                 .and_then(|()| finals::open(&connection, folder.path(), plan.job.finally.is_some()))
+                .and_then(|()| open_workdirs(&connection, folder.path(), &plan))
                 .and_then(|()| schema::checkpoint_wal(&connection))
                 .map_err(failed)?;
             drop(connection);
@@ -137,6 +139,7 @@ impl OpenStore {
         connection.execute_batch(starts::TABLES).map_err(failed)?;
         connection.execute_batch(invocations::TABLE).map_err(failed)?;
         finals::open(&connection, folder.path(), plan.job.finally.is_some()).map_err(failed)?;
+        open_workdirs(&connection, folder.path(), &plan).map_err(failed)?;
         if !before.identity.same_late_modules(&plan.identity) {
             finals::forget_all(&connection).map_err(failed)?;
         }
@@ -221,9 +224,10 @@ impl OpenStore {
         put.map_err(|error| storing(&self.path, &error))
     }
 
-    /// Starts the writer.
-    pub(crate) fn start(self) -> Result<Store> {
-        Store::start(&self.path, (self.connection, self.keys), self.session, self.keeps_runs)
+    /// Starts the writer. `folders` are those that runs leave.
+    pub(crate) fn start(self, folders: Option<RunFolders>) -> Result<Store> {
+        let of_start = (self.session, folders);
+        Store::start(&self.path, (self.connection, self.keys), of_start, self.keeps_runs)
     }
 
     pub(super) fn reader(&self) -> Reader<'_> {
@@ -233,6 +237,18 @@ impl OpenStore {
             native: self.native,
             loads_large: true,
         }
+    }
+}
+
+/// The table of the folders that runs leave; the view shows them from then on.
+fn open_workdirs(
+    store: &Connection,
+    results: &Path,
+    plan: &OpenOptions,
+) -> Result<(), rusqlite::Error> {
+    match workdirs::open(store, results, plan.job.workdir.is_some())? {
+        true => put_view(store, &RowKeys::of_store(store, &plan.layout.nest)?),
+        false => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 #[cfg(feature = "cli")]
 use crate::job::is_launch_file;
-use crate::job::{FINAL_FOLDER, LARGE_FOLDER, LOCK_FILE, PARTS_FOLDER, RESULT_FILES, STORE_FILE};
+use crate::job::{LARGE_FOLDER, LOCK_FILE, PARTS_FOLDER, RESULT_FILES, STORE_FILE};
 use crate::store::{large, products};
 use crate::util::files::{read_regular, refuse_special};
 
@@ -111,8 +111,10 @@ pub(super) fn move_aside(folder: &Path) -> Result<PathBuf> {
     if !parts(folder).is_empty() {
         fs::rename(folder.join(PARTS_FOLDER), earlier.join(PARTS_FOLDER))?;
     }
-    if products::is_own(&folder.join(FINAL_FOLDER)) {
-        fs::rename(folder.join(FINAL_FOLDER), earlier.join(FINAL_FOLDER))?;
+    for name in products::FOLDERS {
+        if products::is_own(&folder.join(name)) {
+            fs::rename(folder.join(name), earlier.join(name))?;
+        }
     }
     let large = folder.join(LARGE_FOLDER);
     let values: Vec<DirEntry> = match fs::read_dir(&large) {
@@ -145,6 +147,11 @@ pub(super) fn remove(folder: &Path) -> Result<()> {
         }
     }
     let _ = fs::remove_dir(&large);
+    for name in products::FOLDERS {
+        if products::is_own(&folder.join(name)) {
+            products::remove(&folder.join(name))?;
+        }
+    }
     let _ = fs::remove_dir(folder);
     Ok(())
 }

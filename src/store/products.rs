@@ -1,10 +1,12 @@
-//! The folders of the products of final calls: one for each row, named when the row's call is stored.
+//! Folders of files that calls have made, which get their names when the call is stored: those of the products of final
+//! calls, one for each row, and those of what runs have left.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::job::FINAL_FOLDER;
+use crate::job::{FINAL_FOLDER, RUNS_FOLDER};
+use crate::util::files::copy_folder;
 
 /// The file that says that the folder is gridmpi's.
 pub(super) const MARK: &str = ".gridmpi";
@@ -12,19 +14,26 @@ pub(super) const MARK: &str = ".gridmpi";
 /// Behind the name of a folder of products that are not those of the last call, which has failed.
 const OUTDATED: &str = ".outdated";
 
-/// Makes the folder of all products. One that gridmpi has not made is left alone.
-pub(crate) fn make_folder(results: &Path) -> io::Result<PathBuf> {
-    let folder = results.join(FINAL_FOLDER);
+/// Makes the folder of all products of final calls, or of all folders of runs. One that gridmpi has not made is left alone.
+pub(crate) fn make_folder(results: &Path, name: &str) -> io::Result<PathBuf> {
+    let folder = results.join(name);
+    let what = match name {
+        FINAL_FOLDER => "the products of final calls, a folder for each row",
+        _ => "what runs have left, a folder for each run",
+    };
     let is_there = folder.symlink_metadata().is_ok();
     if is_there && !is_own(&folder) && fs::read_dir(&folder)?.next().is_some() {
-        return Err(io::Error::other(
-            "it is there already, and gridmpi, which has products of final calls in a folder of this name, has not made it; move it away, or give another results folder with --out",
-        ));
+        return Err(io::Error::other(format!(
+            "it is there already, and gridmpi, which has {what} in a folder of this name, has not made it; move it away, or give another results folder with --out"
+        )));
     }
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join(MARK), "The products of final calls, a folder for each row.\n")?;
+    fs::write(folder.join(MARK), format!("This folder has {what}.\n"))?;
     folder.canonicalize()
 }
+
+/// The folders of this kind that a results folder may have.
+pub(super) const FOLDERS: [&str; 2] = [FINAL_FOLDER, RUNS_FOLDER];
 
 /// Whether gridmpi has made a folder of products.
 pub(super) fn is_own(folder: &Path) -> bool {
@@ -33,31 +42,36 @@ pub(super) fn is_own(folder: &Path) -> bool {
 
 /// Puts the products of a call into the place of the row's products. Those of a row whose call has failed are set aside.
 pub(super) fn settle(to: &Path, products: Option<&str>, failed: bool) -> io::Result<()> {
-    let beside = |name: &str| to.with_file_name(name);
     let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let outdated = beside(&format!("{name}{OUTDATED}"));
-    let is_there = to.symlink_metadata().is_ok();
+    let outdated = to.with_file_name(format!("{name}{OUTDATED}"));
     if failed {
-        if is_there {
+        if to.symlink_metadata().is_ok() {
             remove(&outdated)?;
             fs::rename(to, &outdated)?;
         }
         return Ok(());
     }
-    let from = products.map(beside);
-    if from.as_ref().is_some_and(|from| !from.is_dir()) {
-        return Ok(()); // it was renamed before
+    let from = products.map(|products| to.with_file_name(products));
+    if replace(to, from.as_deref())? { remove(&outdated) } else { Ok(()) }
+}
+
+/// Puts one folder, or none, into the place of another; returns false if that was done before.
+pub(super) fn replace(to: &Path, from: Option<&Path>) -> io::Result<bool> {
+    if from.is_some_and(|from| !from.is_dir()) {
+        return Ok(false);
     }
-    let old = beside(&format!(".old-{name}"));
-    if is_there {
+    let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let old = to.with_file_name(format!(".old-{name}"));
+    if to.symlink_metadata().is_ok() {
         remove(&old)?;
         fs::rename(to, &old)?;
     }
     if let Some(from) = from {
+        fs::create_dir_all(to.parent().unwrap_or(to))?;
         fs::rename(from, to)?;
     }
     remove(&old)?;
-    remove(&outdated)
+    Ok(true)
 }
 
 pub(super) fn remove(folder: &Path) -> io::Result<()> {
@@ -67,27 +81,12 @@ pub(super) fn remove(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Copies the products of a row into another results folder.
-pub(super) fn copy(from: &Path, results: &Path, name: &str) -> io::Result<()> {
-    let to = make_folder(results)?.join(name);
+/// Copies what a call has made into the folder of this kind in another results folder.
+pub(super) fn copy(from: &Path, (results, kind): (&Path, &str), name: &str) -> io::Result<()> {
+    let to = make_folder(results, kind)?.join(name);
     remove(&to)?;
+    fs::create_dir_all(to.parent().unwrap_or(results))?;
     copy_folder(from, &to)
-}
-
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        match entry.file_type()? {
-            kind if kind.is_dir() => copy_folder(&entry.path(), &to)?,
-            kind if kind.is_symlink() => {
-                std::os::unix::fs::symlink(fs::read_link(entry.path())?, &to)?
-            }
-            _ => drop(fs::copy(entry.path(), &to)?),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -104,7 +103,7 @@ mod tests {
     #[test]
     fn products_take_the_place_of_earlier_ones_and_a_failure_sets_them_aside() {
         let results = tempfile::tempdir().unwrap();
-        let folder = make_folder(results.path()).unwrap();
+        let folder = make_folder(results.path(), FINAL_FOLDER).unwrap();
         let to = folder.join("a=1");
         let read = |name: &str| fs::read_to_string(folder.join(name).join("model")).ok();
         for (temporary, text) in [(".a=1-x", "one"), (".a=1-y", "two")] {
@@ -133,6 +132,6 @@ mod tests {
         let results = tempfile::tempdir().unwrap();
         fs::create_dir(results.path().join(FINAL_FOLDER)).unwrap();
         products(&results.path().join(FINAL_FOLDER), "theirs", "x");
-        assert!(make_folder(results.path()).is_err());
+        assert!(make_folder(results.path(), FINAL_FOLDER).is_err());
     }
 }

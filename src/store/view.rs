@@ -3,10 +3,10 @@
 
 use rusqlite::Connection;
 
-use crate::job::{FieldNames, RUN_COLUMNS, SCORE};
+use crate::job::{FieldNames, RUN_COLUMNS, SCORE, workdir_column};
 use crate::model::{Key, LoopNest, Points};
 use crate::store::row_keys::{Digits, RowKeys};
-use crate::store::starts;
+use crate::store::{starts, workdirs};
 use crate::util::text::quoted;
 
 /// Makes the view, or replaces that of another start.
@@ -14,7 +14,8 @@ pub(super) fn put_view(store: &Connection, keys: &RowKeys) -> Result<(), rusqlit
     let score = starts::score_name(store)?;
     let score = score_column(keys.nest(), &score).filter(|name| !name.contains('\0'));
     store.execute_batch("DROP VIEW IF EXISTS all_runs")?;
-    let query = all_runs(keys, score.as_deref().map(|name| ("r.score", name)));
+    let workdir = if workdirs::has_any(store)? { Some(workdir_column(keys.nest())) } else { None };
+    let query = all_runs(keys, score.as_deref().map(|name| ("r.score", name)), workdir);
     store.execute_batch(&format!("CREATE VIEW all_runs AS {query};"))
 }
 
@@ -28,8 +29,12 @@ const MOST_COLUMNS: usize = 2000;
 
 /// The query behind the view: one column per loop, and one per field of its records, called `loop.field`. Fields
 /// that are too many are left out, and those with a name that SQL cannot have: they are in the record. There may
-/// be one more column of the table of runs `r`, under a name of its own.
-pub(super) fn all_runs(keys: &RowKeys, one_more: Option<(&str, &str)>) -> String {
+/// be one more column of the table of runs `r`, under a name of its own, and one with the folders that runs have left.
+pub(super) fn all_runs(
+    keys: &RowKeys,
+    one_more: Option<(&str, &str)>,
+    workdir: Option<&str>,
+) -> String {
     let nest = keys.nest();
     let source = match keys.digits() {
         Some(digits) => of_points(keys, digits),
@@ -81,6 +86,7 @@ pub(super) fn all_runs(keys: &RowKeys, one_more: Option<(&str, &str)>) -> String
         };
         columns.push(format!("{sql} AS {name}"));
     }
+    columns.extend(workdir.map(|name| format!("{} AS {}", workdirs::COLUMN, quoted(name, '"'))));
     columns.extend(one_more.map(|(sql, name)| format!("{sql} AS {}", quoted(name, '"'))));
     format!(
         "SELECT {} FROM runs r{} LEFT JOIN workers w ON w.worker = r.worker{}",

@@ -13,7 +13,7 @@ use crate::job::FINAL_FOLDER;
 use crate::store::entry::StoreEntry;
 use crate::store::failure::storing;
 use crate::store::row_keys::RowKeys;
-use crate::store::{cut_off, finals, rows, starts};
+use crate::store::{RunFolders, cut_off, finals, rows, starts};
 use crate::util::error::{Error, Result};
 use crate::util::file_state::file_id;
 use crate::util::signals;
@@ -36,6 +36,8 @@ pub(super) struct StoreWriter {
     pub(super) session: i64,
     pub(super) connection: Connection,
     pub(super) keys: RowKeys,
+    /// If runs leave folders.
+    pub(super) folders: Option<RunFolders>,
     /// The host of each rank.
     pub(super) hosts: HashMap<usize, String>,
     /// Row ids of this session's workers, by rank and thread.
@@ -143,10 +145,18 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Brings the products of final calls to their places, now that their rows are written. What fails, the next start
+    /// Brings the products of final calls, and the folders of runs, to their places, now that their rows are written. What fails, the next start
     /// tries again.
     fn settle_products(&self, batch: &[StoreEntry]) {
         for entry in batch {
+            if let (Some(folders), StoreEntry::Runs { rank, thread, runs }) = (&self.folders, entry)
+                && let Some(worker) = self.workers.get(&(*rank, *thread))
+            {
+                let settled = folders.settle((&self.connection, &self.results), *worker, runs);
+                if let Err(error) = settled {
+                    log::error!("{}", storing(&self.path, &error)); // the next start settles the rest
+                }
+            }
             if let StoreEntry::Final { entry, .. } = entry
                 && let Err(error) = finals::settle(&self.results, entry)
             {
@@ -189,8 +199,18 @@ impl StoreWriter {
             }
             StoreEntry::Runs { rank, thread, runs } => {
                 let worker = self.worker(*rank, *thread).map_err(|e| self.trouble(&e))?;
-                rows::put_runs((&self.connection, &self.keys), &self.results, worker, runs)
-                    .map_err(on_disk)?
+                let (store, results) = ((&self.connection, &self.keys), &self.results);
+                let folders = self.folders.as_ref();
+                let before = folders.map(|folders| folders.before(store, runs)).transpose();
+                let before = before.map_err(|e| self.trouble(&e))?;
+                let put = rows::put_runs(store, results, worker, runs).map_err(on_disk)?;
+                match folders.zip(before) {
+                    Some((folders, before)) => put.and_then(|put| {
+                        let (store, by) = ((store.0, &**results), (*rank, *thread, worker));
+                        folders.put(store, by, runs, before).map(|()| put)
+                    }),
+                    None => put,
+                }
             }
             StoreEntry::Lost { task, attempt, rank } => {
                 let worker = self.workers.get(&(*rank, 0)).copied();

@@ -24,7 +24,7 @@ pub use self::runs::{Runs, Summary};
 use crate::executor::ReadyChildren;
 use crate::executor::context::Context;
 use crate::executor::rust::{CrunchFunction, ErasedStudy};
-use crate::job::{self, FinalFunction, FinalSpec, Job, Seeding};
+use crate::job::{self, FinalFunction, FinalSpec, Job, KeptFiles, Seeding, WorkdirSpec};
 use crate::model::{Completeness, GroupSummary, LoopNest, Order, Policy, SlotResult};
 use crate::platform::launcher::LaunchInfo;
 use crate::rank0::settings::Settings;
@@ -143,6 +143,7 @@ pub struct Study<R, S> {
     name: String,
     version: String,
     policy: Policy,
+    workdir: Option<WorkdirSpec>,
     erased: ErasedStudy,
     /// By level.
     selectors: Vec<Selector>,
@@ -160,6 +161,7 @@ impl<R> Study<R, R> {
             name: name.map_or("study".to_string(), |name| name.to_string_lossy().into_owned()),
             version: "1".to_string(),
             policy: Policy::default(),
+            workdir: None,
             erased: ErasedStudy {
                 levels,
                 crunch,
@@ -209,6 +211,7 @@ where
             name: self.name,
             version: self.version,
             policy: self.policy,
+            workdir: self.workdir,
             erased,
             selectors: self.selectors,
             listeners: self.listeners,
@@ -318,6 +321,34 @@ where
         self
     }
 
+    /// Gives each call of crunch a folder of its own, [`Context::workdir`]. What is in it when a call has
+    /// failed is kept in the results folder, in `runs/`, in a folder named by the points of the run; with
+    /// `keep_all`, what any call has left. An isolated study has no such folders.
+    ///
+    /// ```
+    /// use gridmpi::{Nest, Runs, Settings};
+    ///
+    /// let outcome = Nest::new()
+    ///     .each("alpha", [0.5, 1.0])
+    ///     .crunch(|(alpha,), context| {
+    ///         let folder = context.workdir().expect("the study says so");
+    ///         std::fs::write(folder.join("model.txt"), format!("{alpha}"))?;
+    ///         Ok(*alpha)
+    ///     })
+    ///     .reduce(|runs: &Runs<f64>| runs.max_by(|run| *run).map_or(0, |(best, _)| best))
+    ///     .workdir(true)
+    ///     .run(&Settings::default())?
+    ///     .expect("this is rank 0");
+    /// let kept = outcome.folder().join("runs/alpha=0.5/model.txt");
+    /// assert_eq!(std::fs::read_to_string(kept)?, "0.5");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn workdir(mut self, keep_all: bool) -> Self {
+        let keep = if keep_all { KeptFiles::All } else { KeptFiles::Failed };
+        self.workdir = Some(WorkdirSpec { keep, ..WorkdirSpec::default() });
+        self
+    }
+
     /// Lets the workers call summarize, as tasks of their own, instead of a thread on rank 0. This is for
     /// a summarize that is itself expensive; the [front page](crate#expensive-summaries) says when it is
     /// faster.
@@ -416,7 +447,7 @@ where
     pub(crate) fn split(
         self,
     ) -> (Arc<ErasedStudy>, impl FnOnce(FirstPlace) -> Result<PreparedJob>) {
-        let Study { name, version, policy, erased, selectors, listeners, .. } = self;
+        let Study { name, version, policy, workdir, erased, selectors, listeners, .. } = self;
         let native = Arc::new(erased);
         let brought = native.clone();
         let prepare = move |_: FirstPlace| {
@@ -429,6 +460,11 @@ where
                 ));
             }
             policy.needs.check().map_err(Error::input)?;
+            if workdir.is_some() && policy.isolate {
+                return Err(Error::input(
+                    "workdir: an isolated study has no folders for its calls",
+                ));
+            }
             let (nest, learned, digests) = prepare_loops(&brought, selectors)?;
             let finally = match &brought.finally {
                 Some((folds, _)) if *folds != brought.reduces.len() => {
@@ -452,6 +488,7 @@ where
                 folder_loops: Vec::new(),
                 groups: Default::default(),
                 finally,
+                workdir,
                 result: None,
                 environment: Default::default(),
                 places: job::Places::default(),

@@ -1,6 +1,6 @@
 //! Writes files atomically, and makes temporary folders.
 
-use std::fs::{File, Metadata, Permissions};
+use std::fs::{self, DirEntry, File, Metadata, Permissions};
 use std::io::{BufWriter, Error, Read, Result, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -176,6 +176,25 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Copies a folder with all that is in it; links as links. What is neither file, folder nor link is left out.
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir(to)?;
+    fs::read_dir(from)?.try_for_each(|entry| {
+        let entry = entry?;
+        copy_entry(&entry, &to.join(entry.file_name()))
+    })
+}
+
+/// The same for one of the entries of a folder.
+pub(crate) fn copy_entry(entry: &DirEntry, to: &Path) -> Result<()> {
+    match entry.file_type()? {
+        kind if kind.is_dir() => copy_folder(&entry.path(), to),
+        kind if kind.is_symlink() => std::os::unix::fs::symlink(fs::read_link(entry.path())?, to),
+        kind if kind.is_file() => fs::copy(entry.path(), to).map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// A temporary folder that only this user can look into, deleted when this is dropped.
 pub(crate) fn temporary_folder() -> Result<tempfile::TempDir> {
     let private = Permissions::from_mode(0o700);
@@ -184,7 +203,6 @@ pub(crate) fn temporary_folder() -> Result<tempfile::TempDir> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;

@@ -14,7 +14,7 @@ use crate::model::{GroupSummary, Key, LoopNest, Value};
 use crate::rank0::status::{Life, Liveness};
 use crate::report::text::words;
 use crate::report::{in_words, score_heading};
-use crate::store::{AttemptRow, FinalRow, History, SEEDING, StoreReader};
+use crate::store::{AttemptRow, FinalRow, History, RunFolder, SEEDING, StoreReader};
 use crate::util::error::{Exit, Result};
 use crate::util::text::shell_word;
 
@@ -44,8 +44,9 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
     let (now, seed) = (at_work(&arguments.folder, task), seed(&reader, task)?);
     let by_hand = by_hand(&reader, (task, seed), &history)?;
     let called = reader.results.score_name()?;
-    let finally = finally(&reader, task)?;
-    let facts = TaskFacts { reader: &reader, called, task, seed, history, finally, now, by_hand };
+    let (finally, workdir) = (finally(&reader, task)?, reader.workdir(task)?);
+    let reader = &reader;
+    let facts = TaskFacts { reader, called, task, seed, history, finally, workdir, now, by_hand };
     match arguments.format {
         ListFormat::Json => print(format!("{:#}\n", as_json(&facts)).as_bytes()),
         ListFormat::Table => say(&text(&facts)),
@@ -62,6 +63,8 @@ struct TaskFacts<'a> {
     history: History,
     /// The final call of its row; an empty one if it is not made, nothing if the job has none.
     finally: Option<Option<FinalRow>>,
+    /// The folder that its run has left.
+    workdir: Option<RunFolder>,
     /// The worker that runs it now: its rank, its host, and for how long.
     now: Option<(u64, String, f64)>,
     by_hand: ByHand,
@@ -167,7 +170,7 @@ fn group_state(group: &Option<GroupSummary>) -> &'static str {
 }
 
 fn text(facts: &TaskFacts) -> String {
-    let TaskFacts { reader, called, task, seed, history, finally, now, by_hand } = facts;
+    let TaskFacts { reader, called, task, seed, history, finally, workdir, now, by_hand } = facts;
     let mut lines = Vec::new();
     let mut say = |what: &str, text: String| {
         for (i, line) in text.trim_end().lines().enumerate() {
@@ -202,6 +205,11 @@ fn text(facts: &TaskFacts) -> String {
     }
     if let (Some(last), true) = (history.attempts.last(), history.result.is_some()) {
         say("ran", ran(last));
+    }
+    if let Some(RunFolder { folder, files, bytes, missing }) = workdir {
+        let gone = missing.as_ref().map_or(String::new(), |missing| format!("; {missing}"));
+        let (files, size) = (words::things(*files as u64, "file"), words::size(*bytes as u64));
+        say("workdir", format!("{folder} ({files}, {size}{gone})"));
     }
     let earlier = history.attempts.len().saturating_sub(1);
     for past in &history.attempts
@@ -298,7 +306,7 @@ fn in_words_of(nest: &LoopNest, called: &str, key: Key, group: &Option<GroupSumm
 }
 
 fn as_json(facts: &TaskFacts) -> Json {
-    let TaskFacts { reader, task, seed, history, finally, now, by_hand, .. } = facts;
+    let TaskFacts { reader, task, seed, history, finally, workdir, now, by_hand, .. } = facts;
     let past = |past: &AttemptRow| {
         json!({
             "attempt": past.attempt,
@@ -331,6 +339,8 @@ fn as_json(facts: &TaskFacts) -> Json {
         "score": scored.and_then(|scored| scored.score).map(|score| Value::Float(score).to_json()),
         "value": scored.map(|scored| scored.value.get().to_json()),
         "error": history.result.as_ref().and_then(|result| result.as_ref().err()),
+        "workdir": workdir.as_ref().map(|at| &at.folder),
+        "workdir_missing": workdir.as_ref().and_then(|at| at.missing.as_ref()),
         "seed": seed,
         "attempts": history.attempts.iter().map(past).collect::<Vec<_>>(),
         "groups": history.groups.iter().map(group).collect::<Vec<_>>(),

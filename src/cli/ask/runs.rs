@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::ask::{Array, ListFormat, stream};
-use crate::job::RUN_COLUMNS;
 use crate::model::{LoopNest, Value, error_line, json_object};
 use crate::report::{Lines, beginning, in_words};
 use crate::store::{Column, ColumnKind, Select, StoreReader};
@@ -26,8 +25,8 @@ Examples:
   gridmpi runs results/NAME --where \"seconds>60\" --format json
 
 A condition is an SQL expression over these columns: task, the names of the loops (LOOP.FIELD if \
-points are records), status, score, value, error, seconds, started, rank, host, thread, attempt, and \
-the fields of the results. Where a field has the name of another column, run.NAME is that column and \
+points are records), status, score, value, error, seconds, started, rank, host, thread, attempt, \
+workdir where runs have folders of their own, and the fields of the results. Where a field has the name of another column, run.NAME is that column and \
 value.NAME the field. Strings stand in single quotes.")]
 pub(in crate::cli) struct Arguments {
     /// Results folder
@@ -90,7 +89,9 @@ fn table(reader: &StoreReader, select: &Select, are_few: bool) -> Result<Exit> {
     columns.extend(reader.score_column()?);
     let has_values = are_few || reader.has_values()?;
     columns.extend(has_values.then(|| Column::of_run("value")));
-    columns.extend(["seconds", "rank", "host", "attempt", "error"].map(Column::of_run));
+    columns.extend(["seconds", "rank", "host", "attempt"].map(Column::of_run));
+    columns.extend(reader.workdir_column()?.map(Column::of_run));
+    columns.push(Column::of_run("error"));
     let nest = reader.nest();
     let mut shown = shown(nest, &columns);
     let text = |shown: &Shown, cells: &[Value]| match shown {
@@ -182,7 +183,7 @@ fn label(nest: &LoopNest, level: usize, task: &Value) -> Value {
 fn as_json(reader: &StoreReader, select: &Select) -> Result<Exit> {
     let coordinates = reader.coordinate_columns();
     let mut columns = coordinates.clone();
-    columns.extend(RUN_COLUMNS[1..].iter().map(|name| Column::of_run(name)));
+    columns.extend(reader.run_columns()?);
     columns.extend(reader.score_column()?);
     stream(|sink| {
         let mut array = Array::begin(sink)?;

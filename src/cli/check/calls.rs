@@ -103,7 +103,7 @@ impl Caller {
 }
 
 fn call(executor: &mut dyn Executor, job: &Job, task: u64) -> Result<Scored, RunError> {
-    let task = Task { job, index: task, attempt: 1 };
+    let task = Task { job, index: task, attempt: 1, workdir: None };
     match catch_unwind(AssertUnwindSafe(|| executor.crunch(&task))) {
         Ok(CallResult::Number(number)) => Ok(Scored::number(number)),
         Ok(CallResult::Other(result)) => *result,

@@ -45,6 +45,8 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
         "bytes": reading.bytes,
         "largest_data_set_bytes": reading.data_set,
         "task_bytes": reading.of_a_task,
+        "kept_folders": outlook.kept.as_ref().and_then(|kept| kept.folders),
+        "kept_bytes": outlook.kept.as_ref().and_then(|kept| kept.bytes),
         "done": durations.done(),
         "left": durations.left(),
         "failed": durations.failed(),

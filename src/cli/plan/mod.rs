@@ -2,6 +2,7 @@
 
 pub(crate) mod durations;
 mod json;
+mod kept;
 pub(crate) mod pilot;
 pub(crate) mod prediction;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::cli::plan::durations::RecordedDurations;
+use crate::cli::plan::kept::KeptOutlook;
 use crate::cli::plan::prediction::{Prediction, predict};
 use crate::cli::plan::slurm_request::WANTED;
 use crate::cli::{beside, demo, guess, print, run, say};
@@ -75,6 +77,7 @@ struct PlanReport {
     /// The results folder, if a run would have one.
     out: Option<PathBuf>,
     reading: Reading,
+    kept: Option<KeptOutlook>,
     durations: RecordedDurations,
     fresh: bool,
     /// The pilot's number of tasks, and how many of them failed.
@@ -131,8 +134,13 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
     let here = slurm::cores().unwrap_or_else(machine::cores) as u64;
     let prediction = predict(&job, &durations, (workers, here), WANTED);
     let reading = Reading::of(&job)?;
+    let kept = KeptOutlook::of(&job, out.as_deref())?;
+    if let Some(kept) = kept.as_ref().filter(|kept| kept.is_much()) {
+        log::warn!("{}", kept.text());
+    }
     let fresh = arguments.fresh;
-    let outlook = PlanReport { job, file, out, reading, durations, fresh, pilot, prediction, here };
+    let outlook =
+        PlanReport { job, file, out, reading, kept, durations, fresh, pilot, prediction, here };
     match arguments.format {
         PlanFormat::Text => say(&words::text(&outlook))?,
         PlanFormat::Json => print(format!("{:#}\n", json::json(&outlook)).as_bytes())?,

@@ -29,6 +29,7 @@ pub(super) fn text(outlook: &PlanReport) -> String {
     say(shape(&outlook.job));
     say(order(&outlook.job));
     say(reading(outlook));
+    outlook.kept.iter().for_each(|kept| say(kept.text()));
     say(there(outlook));
     say(String::new());
     match &outlook.prediction {

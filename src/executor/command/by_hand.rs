@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use crate::executor::command::line::{CommandKind, CommandLine};
 use crate::executor::command::plan::{CallPoints, CommandPlan};
+use crate::executor::workdir;
 use crate::job::placeholders::Template;
 use crate::job::shell::script::ShellScript;
-use crate::job::{Job, RESERVED};
+use crate::job::{Job, RESERVED, RunFacts};
 use crate::model::Value;
 use crate::util::text::shell_word;
 
@@ -45,12 +46,25 @@ fn line(
     let levels = 0..coordinates.len();
     let points: Vec<u64> = levels.map(|level| point(level).unwrap_or(u64::MAX)).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let facts = plan.facts(job, task, (seed, attempt), cores);
+    let (begin, workdir) = match &job.workdir {
+        Some(_) => {
+            let at = (task, attempt, cores);
+            let (line, folder) = workdir::by_hand(job, coordinates, &point, at)?;
+            (line, Some(folder.to_string_lossy().into_owned()))
+        }
+        None => (format!("cd {} &&", shell_word(&job.folder.to_string_lossy())), None),
+    };
+    let passed = coordinates.iter().enumerate();
+    let passed =
+        passed.map(|(level, (name, value))| (*name, job.passed(level, value).into_owned()));
+    let passed: Vec<(&str, Value)> = passed.collect();
+    let coordinates = &passed[..];
+    let facts = RunFacts { workdir, ..plan.facts(job, task, (seed, attempt), cores) };
     let given = plan.task_variables(job, CallPoints { coordinates, points: &points }, &facts);
     let mut named = coordinates.to_vec();
     named.push((RESERVED, facts.record()));
     let CommandLine { program, arguments, variables } = plan.kind.line(job, &named, point)?;
-    let cells = job.cells(point);
+    let cells = job.passed_cells(point);
     let fill = |template: &Template| template.fill(&named, &cells);
     let mut all = plan.set(fill)?;
     all.extend(given.list);
@@ -72,7 +86,7 @@ fn line(
     if let CommandKind::Shell(_, ShellScript { has_pipe: true, .. }) = &plan.kind {
         note += "; in a run, a program that fails in front of a pipe fails the line";
     }
-    let mut line = format!("cd {} &&", shell_word(&job.folder.to_string_lossy()));
+    let mut line = begin;
     for (name, value) in all {
         line += &format!(" {name}={}", shell_word(&value));
     }

@@ -72,7 +72,7 @@ impl CommandKind {
                     let name = &job.nest.loops()[level].name;
                     format!("this task's point of loop '{name}' is not in the job any more")
                 })?;
-                let cells = job.cells(point);
+                let cells = job.passed_cells(point);
                 let fill = |template: &Template| template.fill(coordinates, &cells);
                 let program = fill(&words.program)?;
                 let program = named_program(&program, &job.folder).to_string_lossy().into_owned();
@@ -80,7 +80,7 @@ impl CommandKind {
                 Ok(CommandLine { program, arguments, variables: Vec::new() })
             }
             CommandKind::Shell(line, script) => {
-                let cells = job.cells(point);
+                let cells = job.passed_cells(point);
                 let named = |(name, value): (&str, String)| (name.to_string(), value);
                 let mut arguments = vec!["-c".to_string(), script.text.clone()];
                 if line.is_bash() {

@@ -89,7 +89,7 @@ impl CommandPlan {
         ];
         let point = named_json(of.coordinates).to_string();
         let is_long = point.len() > LONGEST_ARGUMENT;
-        let cells = job.cells(|level| of.points.get(level).copied());
+        let cells = job.passed_cells(|level| of.points.get(level).copied());
         for own in &self.loops {
             let value = own.value(of.coordinates, &cells, is_long);
             list.extend(value.map(|value| (own.name.clone(), value)));
@@ -115,6 +115,8 @@ impl CommandPlan {
         let mut variables = self.variables(job, of, (facts.seed, facts.attempt));
         variables.list.push(variable("GRIDMPI_TASK", facts.task.to_string()));
         variables.list.push(variable("GRIDMPI_ID", facts.id.clone()));
+        let workdir = facts.workdir.as_ref();
+        variables.list.extend(workdir.map(|folder| variable("GRIDMPI_WORKDIR", folder.clone())));
         variables
     }
 

@@ -37,17 +37,19 @@ def find(path, name):
     raise Wrong(f"{os.path.basename(path)} has no function '{name}'{hint}")
 
 
-def takes_seed(function, arguments):
-    """Whether crunch wants the seed; complains if it cannot be called with the loops' points."""
+def takes_also(function, arguments):
+    """What crunch wants besides the loops' points: the seed, the folder of its own; complains if it cannot be called
+    with these."""
     try:
         signature = inspect.signature(function)
     except ValueError:
-        return False
-    wants = "seed" in signature.parameters and "seed" not in arguments
+        return []
+    given = ["seed", "workdir"] if setup.get("workdir") else ["seed"]
+    wants = [name for name in given if name in signature.parameters and name not in arguments]
 
     def bind(arguments, when):
         try:
-            signature.bind(**dict.fromkeys(arguments), **({"seed": 0} if wants else {}))
+            signature.bind(**dict.fromkeys([*arguments, *wants]))
         except TypeError as error:
             names = ", ".join(arguments)
             called = f"{function.__name__}{signature} is called with {names}{when}"
@@ -91,9 +93,11 @@ def caller_without(crunch, names, absent):
         values[setup["data"]] = f"data({values[setup['data']]})"
     if seeded:
         values["seed"] = "seed"
+    if "workdir" in also:
+        values["workdir"] = "workdir()"
     arguments = ", ".join(argument(name, value) for name, value in values.items())
     called = f"reseed(seed) or crunch({arguments})" if seeders else f"crunch({arguments})"
-    return eval(f"lambda point, seed: {called}", {"crunch": crunch, "data": data, "reseed": reseed})
+    return eval(f"lambda point, seed: {called}", {"crunch": crunch, "data": data, "reseed": reseed, "workdir": workdir})
 
 
 SLICE = 0.05  # how long calls go on without a look at what they left behind, in seconds
@@ -133,6 +137,8 @@ class Calls:
             flags[IMPORTED] = 0
             call = caller(functions["crunch"], setup["arguments"])
         function, task, texts, frame = call, self.task, self.texts, b""
+        if "workdir" in request:
+            enter(request["workdir"])
         begun = clock()
         for point, seed in self.pairs(request):
             try:
@@ -195,7 +201,10 @@ try:
     let_user_import()
     notes_states = setup.get("versions", False)
     functions = {key: find(path, name) for key, (path, name) in setup["functions"].items()}
-    seeded = "crunch" in functions and takes_seed(functions["crunch"], setup["arguments"])
+    also = takes_also(functions["crunch"], setup["arguments"]) if "crunch" in functions else []
+    seeded = "seed" in also
+    if setup.get("workdir"):
+        import_in_job_folder()
     compares = "load" in functions and not setup["data_copy"]
     call = caller(functions["crunch"], setup["arguments"]) if "crunch" in functions else None
     remember()

@@ -173,6 +173,7 @@ impl Setup {
             "data_copy": python.is_some_and(|python| python.data_copy),
             "absent": absent.iter().map(|level| arguments[*level]).collect::<Vec<_>>(),
             "pass_none": python.is_none_or(|python| python.pass_none),
+            "workdir": python.is_some() && job.workdir.is_some(),
         });
         // Another crunch's values may have placeholders.
         let environment = python.map(|_| job.environment.clone()).unwrap_or_default();

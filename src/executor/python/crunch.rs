@@ -4,6 +4,7 @@
 //! told to begin no other one, and the rest goes back. What the child has done is in its results file: if it
 //! dies or is ended, the call at fault is known, and no other one is made again.
 
+mod files;
 mod reports;
 mod seeds;
 
@@ -12,6 +13,8 @@ use std::io::{Error, ErrorKind};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use crate::executor::python::child::{self, HOUR, IMPORTED, PythonChild, Setup};
 use crate::executor::python::crunch::seeds::{SEEDS, seeds};
@@ -107,12 +110,13 @@ impl PythonExecutor {
         (watch, ready): (&Arc<FileWatch>, &ReadyChildren),
         place: Slot,
     ) -> PythonExecutor {
-        let points = job.nest.loops().iter().map(|l| match l.points.len() {
+        let of_level = |level: usize| match job.nest.loops()[level].points.len() {
             length if length <= MOST_POINTS => {
-                (0..length).map(|point| l.points.get(point).to_exact()).collect()
+                (0..length).map(|point| job.passed_json(level, point)).collect()
             }
             _ => Vec::new(),
-        });
+        };
+        let points = (0..job.nest.depth()).map(of_level);
         PythonExecutor {
             job: job.clone(),
             setup: Setup::new(job, &crunch_functions(python), place),
@@ -204,7 +208,8 @@ impl PythonExecutor {
     fn send(&mut self, task: &Task) -> std::io::Result<()> {
         let first = task.index;
         let mut end = first + 1;
-        if self.expected.contains(&first) {
+        // In a folder of its own, each call is a request of its own.
+        if self.expected.contains(&first) && task.workdir.is_none() {
             end = self.expected.end.min(first + MOST);
         }
         if let Some((failed, _)) = &self.failed {
@@ -239,10 +244,7 @@ impl PythonExecutor {
                 }
                 match self.points[level].get(point as usize) {
                     Some(json) => request.push_str(json),
-                    None => {
-                        let value = nest.loops()[level].points.get(point);
-                        request.push_str(&value.to_exact());
-                    }
+                    None => request.push_str(&task.job.passed_json(level, point)),
                 }
             }
             if !self.setup.absent.is_empty() {
@@ -258,13 +260,19 @@ impl PythonExecutor {
         if seeded {
             request.push_str(&seeds(task.job, task.index..next));
         }
-        request.push_str("]}");
+        request.push(']');
+        if let Some(folder) = task.workdir {
+            request.push_str(&format!(", \"workdir\": {}", json!(folder.to_string_lossy())));
+        }
+        request.push('}');
         next
     }
 
     /// Waits for an answer, or for the end of the child: then the task that it was at has failed.
     fn wait(&mut self, job: &Job) {
-        while self.answers.is_empty() && !self.asked.tasks.is_empty() {
+        // A child that is done with a call has also left its folder.
+        let is_awaited = job.workdir.is_some();
+        while (self.answers.is_empty() || is_awaited) && !self.asked.tasks.is_empty() {
             let looked = match self.look() {
                 Ok(Look::Frame(frame)) if frame == SEEDS => self.send_seeds(job),
                 Ok(Look::Frame(frame)) if frame.starts_with(IMPORTED) => {
@@ -300,27 +308,6 @@ impl PythonExecutor {
     /// How long the child may take for what it is at.
     fn limit(&self) -> Option<Duration> {
         if self.asked.seen.is_loading() { Some(HOUR) } else { self.timeout }
-    }
-
-    /// Checks the files that a task's points name, once its answer is there. What is loaded was read when the
-    /// child got to that point; any other file may have been read by the call itself.
-    fn check_points(&mut self, task: &Task) -> Result<(), RunError> {
-        if self.named.is_empty() {
-            return Ok(());
-        }
-        let job = task.job;
-        let points = job.nest.indices(job.nest.task(task.index));
-        for level in &self.named {
-            let point = points[*level];
-            if self.loaded != Some(*level) || self.looked != Some(point) {
-                let value = job.nest.loops()[*level].points.get(point);
-                self.watch.check_points(job, [&value], &*self.caller)?;
-            }
-            if self.loaded == Some(*level) {
-                self.looked = Some(point);
-            }
-        }
-        Ok(())
     }
 
     /// Sends the seeds of the current request, in the middle of it; later requests carry them.
@@ -465,7 +452,7 @@ impl PythonExecutor {
             return Err(changed.clone()); // found by this call's own imports
         }
         self.seconds = Some(seconds);
-        self.check_points(task)?;
+        self.check_files(task)?;
         scored(task, result?)
     }
 }

@@ -169,6 +169,7 @@ def load(key, point):
     global load_seed
     header[PHASE] += 1
     load_seed = zlib.crc32(key.encode())
+    here = leave_workdir()
     try:
         reseed(load_seed)
         entry = Loaded(key, functions["load"](point))
@@ -177,6 +178,8 @@ def load(key, point):
     finally:
         if flags[TOUCHED]:
             put_back()  # only the first call with this data would find it so
+        if here is not None:
+            enter(here)
         load_seed = None
         header[PHASE] += 1
     if seeders:

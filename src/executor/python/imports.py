@@ -47,6 +47,22 @@ importlib.machinery.SourceFileLoader.path_stats = noting_code(importlib.machiner
 io.open_code = noting_code(io.open_code, 0)
 
 
+def import_in_job_folder():
+    """Modules that a call imports are executed in the job's folder, as those that are imported before."""
+    exec_module = importlib.machinery.SourceFileLoader.exec_module
+
+    @functools.wraps(exec_module)
+    def run(loader, module):
+        here = leave_workdir()
+        try:
+            return exec_module(loader, module)
+        finally:
+            if here is not None:
+                os.chdir(here)
+
+    importlib.machinery.SourceFileLoader.exec_module = run
+
+
 def is_package(path):
     return path.startswith(installed) or "/site-packages/" in path or "/dist-packages/" in path
 

@@ -71,6 +71,26 @@ def put_back():
     touched.clear()
 
 
+# The folder of its own that a call runs in.
+def workdir():
+    return at["workdir"]
+
+
+def enter(place):
+    """Until what a call leaves behind is put back."""
+    os.chdir(place)
+    os.environ["GRIDMPI_WORKDIR"] = workdir()
+
+
+def leave_workdir():
+    """Goes to the job's folder; returns the one to enter again, if there is one."""
+    if at is None or "workdir" not in at:
+        return None
+    here = os.getcwd()
+    os.chdir(folder)
+    return here
+
+
 # Seeds, once there is a generator.
 seeders = {}
 

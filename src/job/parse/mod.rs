@@ -23,6 +23,7 @@ mod report;
 mod result;
 mod rows;
 pub(crate) mod sources;
+mod workdir_table;
 mod written;
 
 use std::collections::BTreeSet;
@@ -155,7 +156,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         let key = format!("loop.{}.folders", loops[*level].name);
         places.lines.iter().any(|(known, _)| *known == key)
     };
-    let folder_loops = (0..loops.len()).filter(is_of_folders).collect();
+    let folder_loops: Vec<usize> = (0..loops.len()).filter(is_of_folders).collect();
     let outer = loops.iter().take_while(|l| l.reduce.is_none()).count();
     if let Some(inner) = (outer..loops.len()).find(|&level| loops[level].reduce.is_none()) {
         return Err(loop_entries[inner].error(format!(
@@ -201,7 +202,9 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         seeding.by = Some(seed_by(&entry, nest.loops())?);
     }
     let allow_mixed = table.take("allow_mixed").map_or(Ok(false), |allow| allow.boolean())?;
-    let facts = RunFacts::of_any(&folder, false);
+    let workdir = table.take("workdir");
+    let has_workdir = workdir.as_ref().is_some_and(|entry| !matches!(entry.boolean(), Ok(false)));
+    let facts = RunFacts::of_any(&folder, has_workdir);
     let scope = Scope::of_crunch(&nest, &facts);
     let crunch = parse_crunch(&mut table, scope)?;
     let environment = environment::child_environment(&mut table, &crunch, scope)?;
@@ -211,6 +214,14 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         result::check_score(spec, &score, nest.run_reduction()).map_err(|why| entry.error(why))?;
     }
     let result = result.map(|(spec, _)| spec);
+    let workdir = match workdir {
+        Some(entry) => {
+            let is_read_again = matches!(given, GivenBy::Nest(_));
+            places.lines.extend(workdir_table::lines(&entry));
+            workdir_table::parse(&entry, &folder, (scope, &folder_loops), &crunch, is_read_again)?
+        }
+        None => None,
+    };
     let has_child =
         matches!(crunch, CrunchSpec::Python(_) | CrunchSpec::Command(_) | CrunchSpec::Shell(_));
     let timeout = match timeout {
@@ -227,7 +238,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         places.lines.extend(lines);
         spec
     });
-    Ok(Job {
+    let job = Job {
         name,
         folder,
         nest,
@@ -243,10 +254,15 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         folder_loops,
         groups,
         finally,
+        workdir,
         result,
         environment,
         places,
-    })
+    };
+    if !matches!(given, GivenBy::Nest(_)) {
+        job.check_workdir()?;
+    }
+    Ok(job)
 }
 
 /// The names of the loops that seeds depend on, in the order of the loops.

@@ -34,6 +34,11 @@ impl<'n> Scope<'n> {
         Scope { nest, levels, facts: None }
     }
 
+    /// What is told of any run; nothing for a final call.
+    pub(crate) fn facts(&self) -> Option<&'n RunFacts> {
+        self.facts
+    }
+
     /// What may be named besides loops. A loop takes the name of the folder, as it does that of the seed in Python.
     fn others(&self) -> impl Iterator<Item = &'static str> + use<'n> {
         let is_loop = |name: &str| self.nest.loops()[..self.levels].iter().any(|l| l.name == name);

@@ -53,7 +53,7 @@ pub(crate) enum ColumnKind {
 impl Column {
     pub(crate) fn of_run(name: &str) -> Column {
         let kind = match name {
-            "status" | "error" | "host" => ColumnKind::Text,
+            "status" | "error" | "host" | "workdir" | "run.workdir" => ColumnKind::Text,
             "score" | "seconds" => ColumnKind::Float,
             "started" => ColumnKind::Time,
             "value" => ColumnKind::Json,

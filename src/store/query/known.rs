@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::condition::{Holds, KnownName, Names};
-use crate::job::{FieldNames, OF_CRUNCH, OF_RUN, RUN_COLUMNS, SCORE};
+use crate::job::{FieldNames, OF_CRUNCH, OF_RUN, RUN_COLUMNS, SCORE, workdir_column};
 use crate::store::StoreReader;
 use crate::store::query::columns::{self, Column, ColumnKind, ColumnSource};
 use crate::store::view::score_column;
@@ -16,6 +16,11 @@ impl StoreReader {
         std::iter::once(Column::of_run("task")).chain(columns::coordinates(self.nest())).collect()
     }
 
+    /// The column with the folders that runs have left, if they may have left any.
+    pub(crate) fn workdir_column(&self) -> Result<Option<&'static str>> {
+        Ok(self.has_workdirs()?.then(|| workdir_column(self.nest())))
+    }
+
     /// The column that has the score under its own name, if it has one: `r2`, or `value.error`.
     pub(crate) fn score_column(&self) -> Result<Option<Column>> {
         Ok(score_column(self.nest(), &self.results.score_name()?).map(Column::of_score))
@@ -25,7 +30,7 @@ impl StoreReader {
     /// called `value.FIELD`.
     pub(crate) fn field_columns(&self) -> Result<Vec<Column>> {
         let score = self.results.score_name()?;
-        let mut names = FieldNames::beside(self.nest());
+        let mut names = FieldNames::beside(self.nest()).and(self.workdir_column()?);
         if score != SCORE {
             names.of(&score); // its own column has this name
         }
@@ -53,15 +58,21 @@ impl StoreReader {
         self.one(&sql, [], |row| row.get(0))
     }
 
-    fn plain_columns(&self) -> Vec<Column> {
+    fn plain_columns(&self) -> Result<Vec<Column>> {
         let mut all = self.coordinate_columns();
-        all.extend(RUN_COLUMNS[1..].iter().map(|name| Column::of_run(name)));
+        all.extend(self.run_columns()?);
         for record in columns::records(self.nest()) {
             if !all.iter().any(|column| column.name == record.name) {
                 all.push(record);
             }
         }
-        all
+        Ok(all)
+    }
+
+    /// The columns that every run has, besides the task.
+    pub(crate) fn run_columns(&self) -> Result<Vec<Column>> {
+        let all = RUN_COLUMNS[1..].iter().copied().chain(self.workdir_column()?);
+        Ok(all.map(Column::of_run).collect())
     }
 }
 
@@ -81,7 +92,7 @@ pub(super) struct Known<'a> {
 impl<'a> Known<'a> {
     pub(super) fn of(reader: &'a StoreReader) -> Result<Known<'a>> {
         let score = (reader.results.score_name()?, reader.score_column()?);
-        let (plain, same) = (reader.plain_columns(), HashMap::new());
+        let (plain, same) = (reader.plain_columns()?, HashMap::new());
         Ok(Known { reader, plain, score, fields: None, same })
     }
 

@@ -13,6 +13,7 @@ use crate::store::score_rows::{RunValue, unread};
 use crate::store::view::all_runs;
 use crate::store::{StoreReader, storing};
 use crate::util::error::{Error, Result};
+use crate::util::text::quoted;
 
 /// A column beside those of the view: the key of the row. No loop or field can have this name.
 const KEY: &str = "row key";
@@ -124,13 +125,15 @@ impl<'a> Select<'a> {
         let mut sql = format!("SELECT \"{KEY}\", task");
         for column in columns.iter().filter(|column| !is_value(column)) {
             match &column.source {
-                ColumnSource::Run => sql += &format!(", {}", column.name),
+                ColumnSource::Run => sql += &format!(", {}", quoted(&column.name, '"')),
                 ColumnSource::Score => sql += &format!(", {SCORE}"),
                 ColumnSource::Point { .. } | ColumnSource::Result(_) => {}
             }
         }
         let keys = &self.reader.results.keys;
-        sql += &format!(" FROM ({}) all_runs", all_runs(keys, Some(("r.rowid", KEY))));
+        let workdir = self.reader.workdir_column()?;
+        let query = all_runs(keys, Some(("r.rowid", KEY)), workdir);
+        sql += &format!(" FROM ({query}) all_runs");
         for (i, condition) in self.conditions.iter().enumerate() {
             sql += &format!(" {} ({condition})", if i == 0 { "WHERE" } else { "AND" });
         }

@@ -1,0 +1,428 @@
+//! The folders that runs have left: a table, and the folders beside the store.
+//!
+//! A row belongs to the run that the same worker began at the same time, so nothing that becomes of the nest or of the
+//! keys of runs touches it. What a worker keeps has a name made of the task and the attempt at first. The run is recorded
+//! with that name, and the folder renamed then; a start finishes what was cut off in between, and removes what no row
+//! names. A run that leaves nothing, where an earlier attempt has a folder, has a row without `files`: that folder goes.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::job::{Job, RUNS_FOLDER, RunNames, WorkdirSpec, digest};
+use crate::model::RunBatch;
+use crate::store::products;
+use crate::store::row_keys::RowKeys;
+use crate::store::starts::has_table;
+use crate::util::error::{Error, Result};
+use crate::util::text::things;
+
+const TABLE: &str = "
+CREATE TABLE IF NOT EXISTS workdirs (worker INTEGER, started REAL, folder TEXT UNIQUE, temporary TEXT, files INTEGER,
+                                     bytes INTEGER, PRIMARY KEY (worker, started)) WITHOUT ROWID;
+";
+
+/// File systems take 255 bytes.
+const LONGEST_NAME: usize = 200;
+
+/// How long a start looks for files that are gone.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The folder of a run `r`, relative to the results folder, as SQL.
+pub(super) const COLUMN: &str = "(SELECT 'runs/' || d.folder FROM workdirs d
+ WHERE d.worker = r.worker AND d.started = r.started AND d.files IS NOT NULL)";
+
+/// Whether runs of a store may have folders.
+pub(super) fn has_any(store: &Connection) -> Result<bool, rusqlite::Error> {
+    has_table(store, "workdirs")
+}
+
+/// What the writer knows of a job whose runs have folders.
+pub(crate) struct RunFolders {
+    job: Arc<Job>,
+    names: RunNames,
+    session: i64,
+}
+
+impl RunFolders {
+    /// Nothing if runs leave no folders.
+    pub(crate) fn of(job: &Arc<Job>) -> Option<RunFolders> {
+        let session = job.workdir.as_ref()?.session;
+        Some(RunFolders { names: RunNames::new(job), job: job.clone(), session })
+    }
+
+    /// The folders that earlier runs of these tasks have.
+    pub(super) fn before(
+        &self,
+        (store, keys): (&Connection, &RowKeys),
+        runs: &RunBatch,
+    ) -> Result<Vec<Option<String>>, rusqlite::Error> {
+        let sql = "SELECT d.folder FROM runs r
+                   JOIN workdirs d ON d.worker = r.worker AND d.started = r.started WHERE r.key = ?1";
+        let (mut sql, mut keys) = (store.prepare_cached(sql)?, keys.cursor());
+        let folder = |task| sql.query_row(params![keys.key(task)], |row| row.get(0)).optional();
+        runs.tasks().map(folder).collect()
+    }
+
+    /// Notes what runs have left, which must have just been stored. `before` is what their tasks had.
+    pub(super) fn put(
+        &self,
+        (store, results): (&Connection, &Path),
+        (rank, thread, worker): (usize, u32, i64),
+        runs: &RunBatch,
+        before: Vec<Option<String>>,
+    ) -> Result<(), rusqlite::Error> {
+        let sql = "INSERT OR REPLACE INTO workdirs VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let mut sql = store.prepare_cached(sql)?;
+        let mut started = runs.started;
+        for ((task, seconds), before) in runs.tasks().zip(runs.seconds()).zip(before) {
+            let which = (task, runs.attempt);
+            let name = WorkdirSpec::temporary(self.session, which, (rank, thread));
+            let kept = results.join(RUNS_FOLDER).join(&name);
+            if kept.is_dir() {
+                let folder = match before {
+                    Some(folder) => folder,
+                    None => free_name(store, self.names.of(&self.job, task))?,
+                };
+                let Contents { files, bytes } = Contents::of(&kept);
+                sql.execute(params![worker, started, folder, name, files, bytes])?;
+            } else if let Some(folder) = before {
+                sql.execute(params![
+                    worker,
+                    started,
+                    folder,
+                    None::<&str>,
+                    None::<i64>,
+                    None::<i64>
+                ])?;
+            }
+            started += seconds;
+        }
+        Ok(())
+    }
+
+    /// Brings what runs have left to its place, now that they are recorded.
+    pub(super) fn settle(
+        &self,
+        (store, results): (&Connection, &Path),
+        worker: i64,
+        runs: &RunBatch,
+    ) -> Result<(), rusqlite::Error> {
+        let sql =
+            "SELECT folder, temporary, files FROM workdirs WHERE worker = ?1 AND started = ?2";
+        let mut sql = store.prepare_cached(sql)?;
+        let mut started = runs.started;
+        for seconds in runs.seconds() {
+            if let Some(row) = sql.query_row(params![worker, started], Place::read).optional()? {
+                tell(results, row.settle(results));
+            }
+            started += seconds;
+        }
+        Ok(())
+    }
+}
+
+/// The name, unless the folder would lie in that of another run, or have one in it: a loop was added to the job.
+fn free_name(store: &Connection, name: String) -> Result<String, rusqlite::Error> {
+    let sql = "SELECT 1 FROM workdirs WHERE folder = ?1";
+    let mut is_taken = store.prepare_cached(sql)?;
+    let around = name.match_indices('/').map(|(at, _)| &name[..at]);
+    let mut is_inside = false;
+    for around in around {
+        is_inside = is_inside || is_taken.exists(params![around])?;
+    }
+    let sql = "SELECT 1 FROM workdirs WHERE folder > ?1 || '/' AND folder < ?1 || '0'";
+    let has_others = store.prepare_cached(sql)?.exists(params![name])?;
+    if !is_inside && !has_others {
+        return Ok(name);
+    }
+    let flat: String = name.replace('/', ",").chars().take(LONGEST_NAME).collect();
+    Ok(format!("{flat}-{}", &digest(name.as_bytes())[..8]))
+}
+
+/// Where a run's folder is to be.
+struct Place {
+    folder: String,
+    temporary: Option<String>,
+    has_files: bool,
+}
+
+impl Place {
+    fn read(row: &Row) -> Result<Place, rusqlite::Error> {
+        let has_files = row.get::<_, Option<i64>>(2)?.is_some();
+        Ok(Place { folder: row.get(0)?, temporary: row.get(1)?, has_files })
+    }
+
+    fn settle(&self, results: &Path) -> io::Result<()> {
+        let runs = results.join(RUNS_FOLDER);
+        let to = runs.join(&self.folder);
+        match (&self.temporary, self.has_files) {
+            (Some(temporary), true) => {
+                products::replace(&to, Some(&runs.join(temporary))).map(drop)
+            }
+            (None, true) => Ok(()), // it was copied to its place
+            (_, false) => {
+                products::replace(&to, None)?;
+                remove_empty(&runs, &to);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Removes the folders around one that is gone, as far as they are empty.
+fn remove_empty(runs: &Path, gone: &Path) {
+    let around = gone.ancestors().skip(1).take_while(|around| *around != runs);
+    let _ = around.map(fs::remove_dir).take_while(std::result::Result::is_ok).count();
+}
+
+fn tell(results: &Path, done: io::Result<()>) {
+    if let Err(error) = done {
+        log::error!(
+            "{}: what a run has left is not in its place yet: {error}; the next start tries again to put it there",
+            results.join(RUNS_FOLDER).display()
+        );
+    }
+}
+
+/// How many files a folder has, and their size.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Contents {
+    files: i64,
+    bytes: i64,
+}
+
+impl Contents {
+    fn of(folder: &Path) -> Contents {
+        let mut all = Contents::default();
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(about) if about.is_dir() => {
+                    let inside = Contents::of(&entry.path());
+                    all.files += inside.files;
+                    all.bytes += inside.bytes;
+                }
+                Ok(about) => {
+                    all.files += 1;
+                    all.bytes += about.len() as i64;
+                }
+                Err(_) => {}
+            }
+        }
+        all
+    }
+}
+
+/// Makes the table where it is lacking and `wanted`, tidies the folder of runs, and looks for files that are gone. Returns
+/// whether the table is new.
+pub(super) fn open(
+    store: &Connection,
+    results: &Path,
+    wanted: bool,
+) -> Result<bool, rusqlite::Error> {
+    let is_new = wanted && !has_any(store)?;
+    if is_new {
+        store.execute_batch(TABLE)?;
+    }
+    tidy(store, results)?;
+    look_for_files(store, results)?;
+    Ok(is_new)
+}
+
+/// Finishes renames that were cut off, and removes what attempts without a recorded run have left.
+pub(super) fn tidy(store: &Connection, results: &Path) -> Result<(), rusqlite::Error> {
+    let folder = results.join(RUNS_FOLDER);
+    if !products::is_own(&folder) {
+        return Ok(());
+    }
+    if has_any(store)? {
+        let mut sql = store.prepare("SELECT folder, temporary, files FROM workdirs")?;
+        for place in sql.query_map([], Place::read)? {
+            tell(results, place?.settle(results));
+        }
+        store.execute("DELETE FROM workdirs WHERE files IS NULL", [])?;
+    }
+    let is_recorded = |name: &str| -> Result<bool, rusqlite::Error> {
+        Ok(has_any(store)?
+            && store
+                .prepare_cached("SELECT 1 FROM workdirs WHERE temporary = ?1")?
+                .exists(params![name])?)
+    };
+    for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // One that is recorded could not be renamed.
+        if name.starts_with('.') && name != products::MARK && !is_recorded(&name)? {
+            tell(results, products::remove(&entry.path()));
+        }
+    }
+    Ok(())
+}
+
+/// Says which runs have had files that are gone.
+fn look_for_files(store: &Connection, results: &Path) -> Result<(), rusqlite::Error> {
+    if !has_any(store)? {
+        return Ok(());
+    }
+    let begin = Instant::now();
+    let mut sql = store.prepare("SELECT folder, files FROM workdirs WHERE files IS NOT NULL")?;
+    let mut rows = sql.query([])?;
+    let (mut gone, mut first) = (0u64, None);
+    while let Some(row) = rows.next()? {
+        let (folder, files): (String, i64) = (row.get(0)?, row.get(1)?);
+        if let Some(missing) = missing(results, &folder, files) {
+            gone += 1;
+            first.get_or_insert(missing);
+        }
+        if begin.elapsed() > LOOK {
+            log::debug!("not all folders of runs were looked through for files that are gone");
+            break;
+        }
+    }
+    if let Some(first) = first {
+        log::warn!(
+            "{}: files of {} are gone; their results stay as they are. The first: {first}",
+            results.join(RUNS_FOLDER).display(),
+            things(gone, "run")
+        );
+    }
+    Ok(())
+}
+
+/// What is missing of a run's folder.
+fn missing(results: &Path, folder: &str, files: i64) -> Option<String> {
+    let path = results.join(RUNS_FOLDER).join(folder);
+    if !path.is_dir() {
+        return Some(format!("{RUNS_FOLDER}/{folder} is not there"));
+    }
+    let there = Contents::of(&path).files;
+    (there < files).then(|| format!("{RUNS_FOLDER}/{folder} has {there} of {files} files"))
+}
+
+/// Copies the rows of runs that have come to the new store, and their folders where these are in another results folder.
+/// `first` is what was added to the numbers of workers. Folders of runs that others have replaced go.
+pub(super) fn copy(
+    (new, results): (&Connection, &Path),
+    (old, folder): (&Connection, &Path),
+    first: i64,
+) -> Result<Result<()>, rusqlite::Error> {
+    if !has_any(old)? {
+        return Ok(Ok(()));
+    }
+    new.execute_batch(TABLE)?;
+    let mut there: HashSet<(i64, u64)> = HashSet::new();
+    let runs = "SELECT worker, started FROM runs UNION ALL SELECT worker, started FROM unplaced";
+    let mut sql = new.prepare(runs)?;
+    let mut rows = sql.query([])?;
+    while let Some(row) = rows.next()? {
+        if let (Some(worker), Some(started)) = (row.get(0)?, row.get::<_, Option<f64>>(1)?) {
+            there.insert((worker, started.to_bits()));
+        }
+    }
+    let is_elsewhere = results != folder;
+    let columns = "SELECT worker, started, folder, temporary, files, bytes FROM workdirs";
+    let mut sql = new.prepare(columns)?;
+    let mut rows = sql.query([])?;
+    let mut replaced: Vec<(i64, f64, String)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (worker, started): (i64, f64) = (row.get(0)?, row.get(1)?);
+        if !there.contains(&(worker, started.to_bits())) {
+            replaced.push((worker, started, row.get(2)?));
+        }
+    }
+    for (worker, started, name) in replaced {
+        let sql = "DELETE FROM workdirs WHERE worker = ?1 AND started = ?2";
+        new.prepare_cached(sql)?.execute(params![worker, started])?;
+        if is_elsewhere {
+            tell(results, products::remove(&results.join(RUNS_FOLDER).join(&name)));
+        }
+    }
+    let mut sql = old.prepare(&format!("{columns} WHERE files IS NOT NULL"))?;
+    let mut rows = sql.query([])?;
+    while let Some(row) = rows.next()? {
+        let (worker, started): (i64, f64) = (row.get(0)?, row.get(1)?);
+        let worker = first + worker;
+        if !there.contains(&(worker, started.to_bits())) {
+            continue;
+        }
+        let (name, mut temporary): (String, Option<String>) = (row.get(2)?, row.get(3)?);
+        let (files, bytes): (i64, i64) = (row.get(4)?, row.get(5)?);
+        if is_elsewhere {
+            let runs = folder.join(RUNS_FOLDER);
+            let unnamed = temporary.take().map(|name| runs.join(name)).filter(|path| path.is_dir());
+            let from: PathBuf = unnamed.unwrap_or_else(|| runs.join(&name));
+            let to = (results, RUNS_FOLDER);
+            if let Err(error) =
+                if from.is_dir() { products::copy(&from, to, &name) } else { Ok(()) }
+            {
+                let why = format!("{}: it cannot be copied: {error}", from.display());
+                return Ok(Err(Error::unexpected(why)));
+            }
+        }
+        let sql = "INSERT OR REPLACE INTO workdirs VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let row = params![worker, started, name, temporary, files, bytes];
+        new.prepare_cached(sql)?.execute(row)?;
+    }
+    Ok(Ok(()))
+}
+
+#[cfg(feature = "cli")]
+mod reading {
+    use super::*;
+    use crate::store::{StoreReader, storing};
+
+    /// The folder of a run as readers see it.
+    #[derive(Clone, Debug, PartialEq)]
+    pub(crate) struct RunFolder {
+        /// Relative to the results folder.
+        pub(crate) folder: String,
+        pub(crate) files: i64,
+        pub(crate) bytes: i64,
+        /// What of it is gone.
+        pub(crate) missing: Option<String>,
+    }
+
+    impl StoreReader {
+        /// Whether runs may have folders.
+        pub(crate) fn has_workdirs(&self) -> Result<bool> {
+            has_any(self.results.connection()).map_err(|error| storing(self.path(), &error))
+        }
+
+        /// The folder that the run of a task has left.
+        pub(crate) fn workdir(&self, task: u64) -> Result<Option<RunFolder>> {
+            if !self.has_workdirs()? {
+                return Ok(None);
+            }
+            let sql = "SELECT d.folder, d.files, d.bytes FROM runs r
+                       JOIN workdirs d ON d.worker = r.worker AND d.started = r.started
+                       WHERE r.rowid = ?1 AND d.files IS NOT NULL";
+            let read = |row: &Row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+            };
+            let mut found = None;
+            let key = self.results.keys.key(task);
+            self.each(sql, params![key], read, |row| found = Some(row))?;
+            Ok(found.map(|(folder, files, bytes)| {
+                let missing = missing(self.results.folder(), &folder, files);
+                RunFolder { folder: format!("{RUNS_FOLDER}/{folder}"), files, bytes, missing }
+            }))
+        }
+
+        /// How many runs have left folders, and how many bytes these have.
+        pub(crate) fn workdir_tally(&self) -> Result<(u64, u64)> {
+            if !self.has_workdirs()? {
+                return Ok((0, 0));
+            }
+            let sql = "SELECT count(files), coalesce(sum(bytes), 0) FROM workdirs";
+            let read = |row: &Row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64));
+            self.one(sql, [], read)
+        }
+    }
+}
+
+#[cfg(feature = "cli")]
+pub(crate) use reading::RunFolder;
