@@ -274,6 +274,26 @@ fn a_study_reads_its_devices() {
 }
 
 #[test]
+fn a_command_is_told_its_devices_and_cores() {
+    let job = |crunch: &str| {
+        format!(
+            "name = \"job\"\n[crunch]\n{crunch}\n\
+             command = [\"sh\", \"-c\", \"echo 1 $1 $2 >> seen; echo 1\", \"sh\", \"{{gridmpi.gpus}}\", \"{{gridmpi.cores}}\"]\n\
+             [[loop]]\nname = \"x\"\nrange = {{ from = 0, to = {TASKS} }}\nreduce = \"sum\"\n"
+        )
+    };
+    let desk = Desk::with_job(&job("gpus = 2\ncores = 1"));
+    let declared = [("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b,GPU-c")];
+    run(&desk, gridmpi(), &declared, &["--threads", "2"]).exits(0);
+    assert_eq!(seen(&desk), only(&[(1, "GPU-a,GPU-b 1")]));
+    let said = desk.says(&["explain", "out", "0"]);
+    assert!(said.contains(" sh 0,1 "), "by hand, the first two: {said}");
+    let none = Desk::with_job(&job("cores = 1"));
+    let ran = run(&none, gridmpi(), &declared, &[]).exits(2);
+    assert!(ran.stderr.contains("no task has a GPU of its own here"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_batch_script_asks_for_what_tasks_need() {
     let desk = job("gpus = 0.5\ncores = 3\nmemory = \"2G\"");
     let script = |more: &[&str]| {

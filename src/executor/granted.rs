@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
 
+#[cfg(all(feature = "cli", feature = "jobs"))]
+use crate::model::Needs;
 use crate::model::Vendor;
 
 /// What one task at a time may use.
@@ -29,6 +31,18 @@ impl Granted {
         let names = std::env::var(GPUS).unwrap_or_default();
         let names = names.split(',').filter(|name| !name.is_empty());
         Granted { devices: names.map(String::from).collect(), has_cores, ..Granted::default() }
+    }
+
+    /// That of a call that is made by hand: the first devices.
+    #[cfg(all(feature = "cli", feature = "jobs"))]
+    pub(crate) fn by_hand(needs: &Needs) -> Granted {
+        let count = needs.gpus.map_or(0, |gpus| gpus.ceil() as u32);
+        Granted {
+            devices: (0..count).map(|device| device.to_string()).collect(),
+            vendor: needs.gpus.map(|_| Vendor::default()),
+            has_cores: needs.cores.is_some(),
+            memory: needs.memory,
+        }
     }
 
     /// The same, for the life of this process: places are copied everywhere. There are few different ones.

@@ -143,6 +143,15 @@ pub(crate) struct Slot {
     pub(crate) granted: Option<&'static Granted>,
 }
 
+impl Slot {
+    /// The names of its devices, with commas, if tasks need any.
+    #[cfg(feature = "jobs")]
+    fn gpus(&self) -> Option<String> {
+        let granted = self.granted.filter(|granted| granted.vendor.is_some());
+        granted.map(|granted| granted.devices.join(","))
+    }
+}
+
 /// The user's crunch, called repeatedly by one worker thread.
 pub(crate) trait Executor {
     /// Checks, before the first call, what every call needs of this host. An error means that this worker

@@ -204,7 +204,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     let allow_mixed = table.take("allow_mixed").map_or(Ok(false), |allow| allow.boolean())?;
     let workdir = table.take("workdir");
     let has_workdir = workdir.as_ref().is_some_and(|entry| !matches!(entry.boolean(), Ok(false)));
-    let facts = RunFacts::of_any(&folder, has_workdir);
+    let facts = RunFacts::of_any(&folder, has_workdir, policy.needs.gpus.is_some());
     let scope = Scope::of_crunch(&nest, &facts);
     let crunch = parse_crunch(&mut table, scope)?;
     let environment = environment::child_environment(&mut table, &crunch, scope)?;
