@@ -14,14 +14,29 @@ use gridmpi::{Nest, Runs};
 
 const TASKS: usize = 24;
 
-/// A job of tasks that note their rank and some variables in the file `seen`.
+/// A job of tasks that note their rank and some variables in the file `seen`, each once as many threads of workers are at
+/// it as the file `threads` says.
 fn job(crunch: &str) -> Desk {
-    Desk::with_job(&format!(
+    let desk = Desk::with_job(&format!(
         "name = \"job\"\n[crunch]\n{crunch}\n\
-         shell = \"sleep 0.05; sh note {{x}} >> seen; echo 1\"\n\
+         shell = \"sh wait && sh note {{x}} >> seen && echo 1\"\n\
          [[loop]]\nname = \"x\"\nrange = {{ from = 0, to = {TASKS} }}\nreduce = \"sum\"\n"
-    ))
+    ));
+    desk.write("wait", WAIT);
+    desk.write("threads", "1");
+    desk
 }
+
+/// However slow a worker is to begin, it gets a task. A minute is enough for any.
+const WAIT: &str = "\
+mkdir -p here
+touch here/$GRIDMPI_RANK-$GRIDMPI_THREAD
+for i in $(seq 600); do
+    [ $(ls here | wc -l) -ge $(cat threads) ] && exit
+    sleep 0.1
+done
+exit 1
+";
 
 /// The same, whose tasks note these variables.
 fn noting(crunch: &str, variables: &[&str]) -> Desk {
@@ -47,6 +62,7 @@ fn run(desk: &Desk, mut command: Command, variables: &[(&str, &str)], more: &[&s
 fn seen(desk: &Desk) -> BTreeMap<usize, BTreeSet<String>> {
     let text = std::fs::read_to_string(desk.path("seen")).unwrap();
     std::fs::remove_file(desk.path("seen")).unwrap();
+    let _ = std::fs::remove_dir_all(desk.path("here"));
     assert_eq!(text.lines().count(), TASKS, "{text}");
     let mut seen: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for line in text.lines() {
@@ -70,6 +86,7 @@ const DEVICES: [&str; 4] =
 #[test]
 fn devices_that_all_ranks_see_are_divided_among_the_workers() {
     let desk = noting("gpus = 1", &DEVICES);
+    desk.write("threads", "2");
     let declared = [("CUDA_VISIBLE_DEVICES", "3,5"), ("HIP_VISIBLE_DEVICES", "0")];
     let ran = run(&desk, mpirun(4), &declared, &[]).exits(0);
     let expected = [(1, "3 PCI_BUS_ID unset unset"), (2, "5 PCI_BUS_ID unset unset")];
@@ -88,6 +105,7 @@ fn devices_that_all_ranks_see_are_divided_among_the_workers() {
 #[test]
 fn a_device_that_one_rank_sees_alone_is_its_own() {
     let desk = noting("gpus = 1", &["CUDA_VISIBLE_DEVICES"]);
+    desk.write("threads", "2");
     let program = gridmpi().get_program().to_str().unwrap().to_string();
     let mut more = Vec::new();
     for device in ["GPU-b", "GPU-a", "GPU-a"] {
@@ -104,6 +122,7 @@ fn a_device_that_one_rank_sees_alone_is_its_own() {
 #[test]
 fn rank_0_has_a_share_where_it_works_and_none_where_it_does_not() {
     let desk = noting("gpus = 1", &["CUDA_VISIBLE_DEVICES"]);
+    desk.write("threads", "2");
     let declared = [("CUDA_VISIBLE_DEVICES", "MIG-x,GPU-y")];
     run(&desk, mpirun(2), &declared, &["--master-works"]).exits(0);
     assert_eq!(seen(&desk), only(&[(0, "MIG-x"), (1, "GPU-y")]));
@@ -114,6 +133,7 @@ fn rank_0_has_a_share_where_it_works_and_none_where_it_does_not() {
 #[test]
 fn threads_of_one_process_share_a_device_by_halves() {
     let desk = noting("gpus = 0.5", &["ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"]);
+    desk.write("threads", "2");
     let declared = [("ROCR_VISIBLE_DEVICES", "4,6"), ("HIP_VISIBLE_DEVICES", "1")];
     let ran = run(&desk, gridmpi(), &declared, &["--threads", "5"]).exits(0);
     // HIP's number counts within ROCr's.
@@ -152,6 +172,7 @@ fn each_host_is_divided_for_itself() {
     }
     let desk = noting("gpus = 1", &["CUDA_VISIBLE_DEVICES"]);
     let program = gridmpi().get_program().to_str().unwrap().to_string();
+    desk.write("threads", "2");
     let host = "case $OMPI_COMM_WORLD_RANK in [12]) hostname gma;; [34]) hostname gmb;; esac";
     desk.script("rank", &format!("#!/bin/sh\n{host}\n. ./devices\nexec {program} \"$@\"\n"));
     let start = |more: &[&str]| {
@@ -197,6 +218,7 @@ fn a_worker_is_held_to_its_own_cores() {
         return;
     }
     let desk = job("cores = 1");
+    desk.write("threads", "2");
     let cpus = "sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status";
     desk.write("note", &format!("echo $GRIDMPI_RANK $({cpus})\n"));
     // A job that has its whole node by Slurm.
@@ -219,7 +241,9 @@ fn a_python_process_has_the_devices_of_its_thread() {
     desk.write(
         "fit.py",
         "import os, time\nAT_IMPORT = os.environ[\"CUDA_VISIBLE_DEVICES\"]\n\n\
-         def f(x):\n    time.sleep(0.02)\n    return {\"score\": 1, \"gpu\": AT_IMPORT}\n",
+         def f(x):\n    os.makedirs(\"here\", exist_ok=True)\n    open(f\"here/{AT_IMPORT}\", \"w\").close()\n    \
+         end = time.time() + 60\n    while len(os.listdir(\"here\")) < 2 and time.time() < end:\n        time.sleep(0.05)\n    \
+         return {\"score\": 1, \"gpu\": AT_IMPORT}\n",
     );
     desk.write(
         "job.toml",
@@ -233,6 +257,7 @@ fn a_python_process_has_the_devices_of_its_thread() {
     ] {
         let declared = [("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")];
         run(&desk, command, &declared, &[more, &["--fresh"]].concat()).exits(0);
+        std::fs::remove_dir_all(desk.path("here")).unwrap();
         let gpus = desk.sql(
             "SELECT DISTINCT rank, thread, json_extract(value, '$.gpu') FROM all_runs ORDER BY 3",
         );

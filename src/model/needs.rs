@@ -60,7 +60,7 @@ impl Needs {
 
 /// Whether a number of GPUs can be divided: a part of one, or whole ones.
 pub(crate) fn check_gpus(gpus: f64) -> Result<f64, String> {
-    let is_part = gpus >= 0.001 && gpus < 1.0;
+    let is_part = (0.001..1.0).contains(&gpus);
     let is_whole = (1.0..=1024.0).contains(&gpus) && gpus.fract() == 0.0;
     if is_part || is_whole {
         return Ok(gpus);
@@ -69,6 +69,7 @@ pub(crate) fn check_gpus(gpus: f64) -> Result<f64, String> {
 }
 
 /// The bytes of a size such as `8G` or `512 MiB`; units are powers of 1024, as Slurm's are.
+#[cfg(any(feature = "jobs", test))]
 pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
@@ -80,7 +81,7 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
         return None;
     }
     let size = number * bytes as f64;
-    (size >= 1.0 && size < 9e18).then_some(size as u64)
+    (1.0..9e18).contains(&size).then_some(size as u64)
 }
 
 /// A size as [`parse_size`] reads it, in the largest unit that it has one of, to a hundredth.

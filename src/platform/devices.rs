@@ -75,7 +75,7 @@ fn visible_by(system: &impl System) -> VisibleDevices {
         return VisibleDevices { devices: distinct(devices), vendor: *vendor, source };
     }
     let known = system.nvidia();
-    if let Some((name, value)) = SLURM.into_iter().find_map(|name| said(name)) {
+    if let Some((name, value)) = SLURM.into_iter().find_map(said) {
         let by_minor = |number: u32| known.iter().find(|device| device.minor == Some(number));
         let device = |number: u32| match by_minor(number) {
             Some(device) => by_uuid(&device.uuid),

@@ -6,10 +6,20 @@ use super::*;
 fn job_with(crunch: &str) -> String {
     format!(
         "name = \"job\"\n[crunch]\n{crunch}\n\
-         shell = \"echo $(hostname) $GRIDMPI_RANK $CUDA_VISIBLE_DEVICES >> seen; sleep 0.2; echo 1\"\n\
+         shell = \"sh wait; echo $(hostname) $GRIDMPI_RANK $CUDA_VISIBLE_DEVICES >> seen; echo 1\"\n\
          [[loop]]\nname = \"x\"\nrange = {{ from = 0, to = 60 }}\nreduce = \"sum\"\n"
     )
 }
+
+/// Each task begins once four threads of workers have one: however slow a worker is, it gets a task.
+const WAIT: &str = "\
+mkdir -p here
+touch here/$(hostname)-$GRIDMPI_RANK-$GRIDMPI_THREAD
+for i in $(seq 400); do
+    [ $(ls here | wc -l) -ge 4 ] && exit
+    sleep 0.1
+done
+";
 
 /// What the tasks have noted, each line once.
 fn seen(desk: &Desk) -> Vec<String> {
@@ -19,12 +29,14 @@ fn seen(desk: &Desk) -> Vec<String> {
     lines.sort();
     lines.dedup();
     std::fs::remove_file(desk.path("seen")).unwrap();
+    std::fs::remove_dir_all(desk.path("here")).unwrap();
     lines
 }
 
 #[test]
 fn the_devices_of_an_allocation_are_divided_on_each_node() {
     let desk = Desk::with_job(&job_with("gpus = 1\ncores = 1\nmemory = \"20M\""));
+    desk.write("wait", WAIT);
     let two = ["--nodes", "2", "--time", "2", "job.toml"];
     for (out, more, expected) in [
         // Rank 0 works too: each of two threads has a device.
