@@ -7,8 +7,6 @@ mod columns;
 mod combined;
 pub(crate) mod command;
 mod counted;
-#[cfg(feature = "jobs")]
-#[allow(dead_code)] // as templates
 mod delimiters;
 mod digests;
 mod files;

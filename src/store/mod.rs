@@ -54,6 +54,8 @@ mod room;
 mod row_keys;
 mod row_reader;
 mod rows;
+#[cfg(feature = "cli")]
+mod run_folder;
 mod schema;
 #[cfg(feature = "cli")]
 mod score_rows;
@@ -121,11 +123,11 @@ pub(crate) use results::Results;
 pub(crate) use reusable::ReusableRun;
 pub(crate) use room::wait_for_room;
 #[cfg(feature = "cli")]
+pub(crate) use run_folder::RunFolder;
+#[cfg(feature = "cli")]
 pub(crate) use score_rows::ScoreRow;
 #[cfg(feature = "cli")]
 pub(crate) use starts::SEEDING;
-#[cfg(feature = "cli")]
-pub(crate) use workdirs::RunFolder;
 pub(crate) use workdirs::RunFolders;
 
 /// The store is full if more than this waits for the writer. (bytes)

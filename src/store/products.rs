@@ -18,8 +18,8 @@ const OUTDATED: &str = ".outdated";
 pub(crate) fn make_folder(results: &Path, name: &str) -> io::Result<PathBuf> {
     let folder = results.join(name);
     let what = match name {
-        FINAL_FOLDER => "the products of final calls, a folder for each row",
-        _ => "what runs have left, a folder for each run",
+        FINAL_FOLDER => "products of final calls",
+        _ => "what runs have left",
     };
     let is_there = folder.symlink_metadata().is_ok();
     if is_there && !is_own(&folder) && fs::read_dir(&folder)?.next().is_some() {
@@ -28,7 +28,10 @@ pub(crate) fn make_folder(results: &Path, name: &str) -> io::Result<PathBuf> {
         )));
     }
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join(MARK), format!("This folder has {what}.\n"))?;
+    fs::write(
+        folder.join(MARK),
+        format!("This folder has {what}, each in a folder of its own.\n"),
+    )?;
     folder.canonicalize()
 }
 

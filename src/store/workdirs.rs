@@ -118,7 +118,7 @@ impl RunFolders {
         let mut sql = store.prepare_cached(sql)?;
         let mut started = runs.started;
         for seconds in runs.seconds() {
-            if let Some(row) = sql.query_row(params![worker, started], Place::read).optional()? {
+            if let Some(row) = sql.query_row(params![worker, started], RunPlace::read).optional()? {
                 tell(results, row.settle(results));
             }
             started += seconds;
@@ -146,16 +146,16 @@ fn free_name(store: &Connection, name: String) -> Result<String, rusqlite::Error
 }
 
 /// Where a run's folder is to be.
-struct Place {
+struct RunPlace {
     folder: String,
     temporary: Option<String>,
     has_files: bool,
 }
 
-impl Place {
-    fn read(row: &Row) -> Result<Place, rusqlite::Error> {
+impl RunPlace {
+    fn read(row: &Row) -> Result<RunPlace, rusqlite::Error> {
         let has_files = row.get::<_, Option<i64>>(2)?.is_some();
-        Ok(Place { folder: row.get(0)?, temporary: row.get(1)?, has_files })
+        Ok(RunPlace { folder: row.get(0)?, temporary: row.get(1)?, has_files })
     }
 
     fn settle(&self, results: &Path) -> io::Result<()> {
@@ -242,7 +242,7 @@ pub(super) fn tidy(store: &Connection, results: &Path) -> Result<(), rusqlite::E
     }
     if has_any(store)? {
         let mut sql = store.prepare("SELECT folder, temporary, files FROM workdirs")?;
-        for place in sql.query_map([], Place::read)? {
+        for place in sql.query_map([], RunPlace::read)? {
             tell(results, place?.settle(results));
         }
         store.execute("DELETE FROM workdirs WHERE files IS NULL", [])?;
@@ -294,7 +294,7 @@ fn look_for_files(store: &Connection, results: &Path) -> Result<(), rusqlite::Er
 }
 
 /// What is missing of a run's folder.
-fn missing(results: &Path, folder: &str, files: i64) -> Option<String> {
+pub(super) fn missing(results: &Path, folder: &str, files: i64) -> Option<String> {
     let path = results.join(RUNS_FOLDER).join(folder);
     if !path.is_dir() {
         return Some(format!("{RUNS_FOLDER}/{folder} is not there"));
@@ -369,60 +369,3 @@ pub(super) fn copy(
     }
     Ok(Ok(()))
 }
-
-#[cfg(feature = "cli")]
-mod reading {
-    use super::*;
-    use crate::store::{StoreReader, storing};
-
-    /// The folder of a run as readers see it.
-    #[derive(Clone, Debug, PartialEq)]
-    pub(crate) struct RunFolder {
-        /// Relative to the results folder.
-        pub(crate) folder: String,
-        pub(crate) files: i64,
-        pub(crate) bytes: i64,
-        /// What of it is gone.
-        pub(crate) missing: Option<String>,
-    }
-
-    impl StoreReader {
-        /// Whether runs may have folders.
-        pub(crate) fn has_workdirs(&self) -> Result<bool> {
-            has_any(self.results.connection()).map_err(|error| storing(self.path(), &error))
-        }
-
-        /// The folder that the run of a task has left.
-        pub(crate) fn workdir(&self, task: u64) -> Result<Option<RunFolder>> {
-            if !self.has_workdirs()? {
-                return Ok(None);
-            }
-            let sql = "SELECT d.folder, d.files, d.bytes FROM runs r
-                       JOIN workdirs d ON d.worker = r.worker AND d.started = r.started
-                       WHERE r.rowid = ?1 AND d.files IS NOT NULL";
-            let read = |row: &Row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-            };
-            let mut found = None;
-            let key = self.results.keys.key(task);
-            self.each(sql, params![key], read, |row| found = Some(row))?;
-            Ok(found.map(|(folder, files, bytes)| {
-                let missing = missing(self.results.folder(), &folder, files);
-                RunFolder { folder: format!("{RUNS_FOLDER}/{folder}"), files, bytes, missing }
-            }))
-        }
-
-        /// How many runs have left folders, and how many bytes these have.
-        pub(crate) fn workdir_tally(&self) -> Result<(u64, u64)> {
-            if !self.has_workdirs()? {
-                return Ok((0, 0));
-            }
-            let sql = "SELECT count(files), coalesce(sum(bytes), 0) FROM workdirs";
-            let read = |row: &Row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64));
-            self.one(sql, [], read)
-        }
-    }
-}
-
-#[cfg(feature = "cli")]
-pub(crate) use reading::RunFolder;

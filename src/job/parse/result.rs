@@ -120,20 +120,21 @@ fn which(entry: &TomlEntry, is_match: bool) -> Result<WhichOne> {
     }
 }
 
-/// The name of a file, which no two tasks may share: they run in one folder.
+/// The name of a file, which no two tasks may share, unless each has a folder of its own.
 fn file(entry: &TomlEntry, scope: Scope) -> Result<String> {
     let text = entry.text()?;
     let wrong = |why: String| entry.error(why);
     scope.check(&text, Within::Command(&[])).map_err(wrong)?;
     let template = Template::parse(&text).map_err(wrong)?;
-    if template.names_field(RESERVED, &OWN_TO_A_TASK) {
+    let has_folder = scope.facts().is_some_and(|facts| facts.workdir.is_some());
+    if has_folder || template.names_field(RESERVED, &OWN_TO_A_TASK) {
         return Ok(text);
     }
     let is_named = |name: &str| template.loops().any(|named| named == name);
     let shared = scope.nest.loops().iter().find(|l| l.points.len() > 1 && !is_named(&l.name));
     match shared {
         Some(l) => Err(entry.error(format!(
-            "all tasks run in one folder, and those of different points of loop '{}' would share this file: put {{{RESERVED}.id}} into its name",
+            "all tasks run in one folder, and those of different points of loop '{}' would share this file: put {{{RESERVED}.id}} into its name, or give each a folder with workdir = true",
             l.name
         ))),
         None => Ok(text),
