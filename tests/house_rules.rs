@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("platform", &["util", "model", "wire"]),
     ("master", &["model"]),
     ("executor", &["util", "model", "job", "wire", "platform"]),
-    ("worker", &["util", "model", "job", "wire", "executor"]),
+    ("worker", &["util", "model", "job", "wire", "platform", "executor"]),
     ("store", &["util", "model", "condition", "job", "wire"]),
     ("report", &["util", "model", "job", "store"]),
     (

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::needs::{DeviceUse, Needs};
-use crate::model::share::{Device, SeenResources, TaskShare, WorkerShare};
+use crate::model::share::{Device, HostShare, SeenResources, TaskShare};
 
 /// A worker of a host.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +12,7 @@ pub(crate) struct HostWorker<'a> {
     pub(crate) threads: u32,
     pub(crate) seen: &'a SeenResources,
     /// The share that it has been given before: it stays, and counts as used.
-    pub(crate) share: Option<&'a WorkerShare>,
+    pub(crate) share: Option<&'a HostShare>,
 }
 
 /// The shares of the workers of one host, which come in the order of their ranks.
@@ -21,8 +21,8 @@ pub(crate) struct HostWorker<'a> {
 /// sees enough that no other has. A device that few see goes to those that see it, so what one worker sees alone is
 /// that worker's. Where several may share a device, whole ones go first. How many tasks each worker runs is settled
 /// by these rounds; then the first worker gets the first devices and CPUs, and so on, if that works out.
-pub(crate) fn divide(needs: &Needs, workers: &[HostWorker]) -> Vec<WorkerShare> {
-    let mut pool = Pool::new(*needs, workers);
+pub(crate) fn divide(needs: &Needs, workers: &[HostWorker]) -> Vec<HostShare> {
+    let mut pool = HostPool::new(*needs, workers);
     let mut shares: Vec<Vec<TaskShare>> = vec![Vec::new(); workers.len()];
     let mut went_on = true;
     while std::mem::take(&mut went_on) {
@@ -39,7 +39,7 @@ pub(crate) fn divide(needs: &Needs, workers: &[HostWorker]) -> Vec<WorkerShare> 
     let all = workers.iter().zip(shares).zip(cores);
     all.map(|((worker, tasks), cores)| match worker.share {
         Some(share) => share.clone(),
-        None => WorkerShare { tasks, cores: needs.cores.unwrap_or(cores) },
+        None => HostShare { tasks, cores: needs.cores.unwrap_or(cores) },
     })
     .collect()
 }
@@ -50,7 +50,7 @@ fn in_order<'a>(
     workers: &[HostWorker<'a>],
     shares: &[Vec<TaskShare>],
 ) -> Option<Vec<Vec<TaskShare>>> {
-    let mut pool = Pool::new(needs, workers);
+    let mut pool = HostPool::new(needs, workers);
     let of_worker = |(worker, share): (&HostWorker<'a>, &Vec<TaskShare>)| {
         share.iter().map(|_| pool.take(worker.seen)).collect()
     };
@@ -71,7 +71,7 @@ fn cores_each(workers: &[HostWorker], shares: &[Vec<TaskShare>], at: usize) -> u
 }
 
 /// What nobody has been given yet.
-struct Pool<'a> {
+struct HostPool<'a> {
     needs: Needs,
     /// Per device, how many workers see it, and how many tasks use it.
     devices: BTreeMap<&'a str, (u32, u32)>,
@@ -80,8 +80,8 @@ struct Pool<'a> {
     memory: Option<u64>,
 }
 
-impl<'a> Pool<'a> {
-    fn new(needs: Needs, workers: &[HostWorker<'a>]) -> Pool<'a> {
+impl<'a> HostPool<'a> {
+    fn new(needs: Needs, workers: &[HostWorker<'a>]) -> HostPool<'a> {
         let (mut devices, mut cpus) = (BTreeMap::new(), BTreeMap::new());
         for worker in workers {
             for device in &worker.seen.devices {
@@ -103,7 +103,7 @@ impl<'a> Pool<'a> {
                 memory = memory.map(|memory| memory.saturating_sub(needed));
             }
         }
-        Pool { needs, devices, cpus, memory }
+        HostPool { needs, devices, cpus, memory }
     }
 
     /// Takes what one task needs from what a worker sees, if there is enough.
@@ -169,7 +169,7 @@ mod tests {
         let workers = workers(threads, seen);
         let shares = divide(needs, &workers);
         let id = |seen: &SeenResources, at: u32| seen.devices[at as usize].id.clone();
-        let tasks = |(share, seen): (&WorkerShare, &SeenResources)| {
+        let tasks = |(share, seen): (&HostShare, &SeenResources)| {
             let task = |task: &TaskShare| task.devices.iter().map(|at| id(seen, *at)).collect();
             share.tasks.iter().map(task).collect()
         };
@@ -289,7 +289,7 @@ mod tests {
             }
             for (share, seen) in shares.iter().zip(&seen) {
                 if share.tasks.len() < threads as usize {
-                    prop_assert_eq!(Pool::new(needs, &after).take(seen), None);
+                    prop_assert_eq!(HostPool::new(needs, &after).take(seen), None);
                 }
             }
         }

@@ -46,7 +46,7 @@ pub(crate) struct TaskShare {
 
 /// The share of a worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct WorkerShare {
+pub(crate) struct HostShare {
     /// One entry per task that it runs at a time; it stays idle without any.
     pub(crate) tasks: Vec<TaskShare>,
     /// How many cores each of them may use.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::model::{HostWorker, Needs, SeenResources, WorkerShare, divide, size_text};
+use crate::model::{HostShare, HostWorker, Needs, SeenResources, divide, size_text};
 use crate::util::text::{number_list, things};
 
 /// The most hosts that a line of the log names.
@@ -19,7 +19,7 @@ pub(crate) struct Resources {
     awaited: BTreeSet<usize>,
     is_divided: bool,
     /// Shares that are to be sent.
-    due: VecDeque<(usize, WorkerShare)>,
+    due: VecDeque<(usize, HostShare)>,
     refused: Option<String>,
 }
 
@@ -28,7 +28,7 @@ struct KnownWorker {
     host: String,
     threads: u32,
     seen: Option<SeenResources>,
-    share: Option<WorkerShare>,
+    share: Option<HostShare>,
 }
 
 impl Resources {
@@ -70,7 +70,7 @@ impl Resources {
 
     /// The next share to send.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<(usize, WorkerShare)> {
+    pub(crate) fn next(&mut self) -> Option<(usize, HostShare)> {
         self.due.pop_front()
     }
 
@@ -138,7 +138,7 @@ impl Resources {
         self.give(rank, share);
     }
 
-    fn give(&mut self, rank: usize, share: WorkerShare) {
+    fn give(&mut self, rank: usize, share: HostShare) {
         if let Some(worker) = self.workers.get_mut(&rank) {
             worker.share = Some(share.clone());
             self.due.push_back((rank, share));
@@ -146,7 +146,7 @@ impl Resources {
     }
 
     /// The shares of the workers of a host; those that have theirs keep it.
-    fn shares(&self, ranks: &[usize]) -> Vec<WorkerShare> {
+    fn shares(&self, ranks: &[usize]) -> Vec<HostShare> {
         let worker = |rank: &usize| {
             let KnownWorker { threads, seen, share, .. } = &self.workers[rank];
             let seen = seen.as_ref()?;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Assignment, FinalCall, FinalResult, Key, Report, Scored, SeenResources, SlotResult, WorkerShare,
+    Assignment, FinalCall, FinalResult, HostShare, Key, Report, Scored, SeenResources, SlotResult,
 };
 use crate::util::error::Result;
 use crate::util::process::ProcessId;
@@ -73,7 +73,7 @@ pub(crate) enum ToWorker {
     /// The answer to `Hello`: the job, encoded once for all workers.
     Job(Bytes),
     /// The answer to `Seen`: what the worker may use of its host.
-    Share(WorkerShare),
+    Share(HostShare),
     /// Tasks to crunch.
     Assign(Assignment),
     /// A group to reduce; answered by [`ToMaster::Reduced`].

@@ -3,20 +3,20 @@
 
 use crate::executor::{Granted, Slot};
 use crate::job::Job;
-use crate::model::{SeenResources, WorkerShare};
+use crate::model::{HostShare, SeenResources};
 use crate::platform::{allowed, devices};
 use crate::util::error::Result;
 use crate::worker::connection::Connection;
 use crate::worker::{WorkerConfig, isolated_main};
 
 /// A place for each thread.
-pub(super) struct Places {
+pub(super) struct ThreadPlaces {
     slots: Vec<Slot>,
     /// The CPUs that the worker is held to; none if it stays as it was started.
     cpus: Vec<u32>,
 }
 
-impl Places {
+impl ThreadPlaces {
     pub(super) fn threads(&self) -> u32 {
         self.slots.len() as u32
     }
@@ -33,17 +33,17 @@ pub(super) fn places(
     connection: &Connection,
     config: WorkerConfig,
     job: &Job,
-) -> Result<Option<Places>> {
+) -> Result<Option<ThreadPlaces>> {
     let slots = |threads: u32| (0..threads).map(|thread| config.slot(connection.rank(), thread));
     let needs = job.policy.needs;
     if !needs.is_any() {
-        return Ok(Some(Places { slots: slots(config.threads).collect(), cpus: Vec::new() }));
+        return Ok(Some(ThreadPlaces { slots: slots(config.threads).collect(), cpus: Vec::new() }));
     }
     if isolated_main::is_isolated() {
         // The process that has started it has told it everything.
         let granted = Some(Granted::of_parent(needs.cores.is_some()).kept());
         let slots = slots(config.threads).map(|slot| Slot { granted, ..slot }).collect();
-        return Ok(Some(Places { slots, cpus: Vec::new() }));
+        return Ok(Some(ThreadPlaces { slots, cpus: Vec::new() }));
     }
     let seen = seen();
     let Some(share) = connection.request_share(seen.clone())? else {
@@ -53,7 +53,7 @@ pub(super) fn places(
     if share.tasks.is_empty() {
         return connection.await_dismissal().map(|()| None);
     }
-    let WorkerShare { tasks, cores } = share;
+    let HostShare { tasks, cores } = share;
     let name = |at: &u32| seen.devices.get(*at as usize).map(|device| device.name.clone());
     let all = slots(tasks.len() as u32).zip(&tasks).map(|(slot, task)| {
         let granted = Granted {
@@ -67,7 +67,7 @@ pub(super) fn places(
     let slots = all.collect();
     let held = tasks.iter().flat_map(|task| &task.cpus).copied();
     let cpus = if seen.owns_cpus { held.collect() } else { Vec::new() };
-    Ok(Some(Places { slots, cpus }))
+    Ok(Some(ThreadPlaces { slots, cpus }))
 }
 
 /// What this process sees of its host.

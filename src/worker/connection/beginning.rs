@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::model::{SeenResources, WorkerShare};
+use crate::model::{HostShare, SeenResources};
 use crate::util::error::Result;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::worker::connection::{Connection, POLL_PERIOD};
@@ -44,7 +44,7 @@ impl Connection {
 
     /// Tells rank 0 what this worker sees of its host, and waits for its share of that. Nothing if the job is over
     /// instead.
-    pub(crate) fn request_share(&self, seen: SeenResources) -> Result<Option<WorkerShare>> {
+    pub(crate) fn request_share(&self, seen: SeenResources) -> Result<Option<HostShare>> {
         let seen = Box::new(seen);
         self.post(&ToMaster::Seen(seen.clone()), |state| state.seen = Some(seen))?;
         let share = self.wait(|state| {
