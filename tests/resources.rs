@@ -299,6 +299,29 @@ fn a_study_reads_its_devices() {
 }
 
 #[test]
+fn needs_that_no_host_can_have_are_refused() {
+    for (crunch, says) in [
+        (
+            "gpus = 1.5",
+            "crunch.gpus: expected whole GPUs (1, 2, ...) or a part of one (0.5), found 1.5",
+        ),
+        ("gpus = 0", "crunch.gpus: expected whole GPUs"),
+        ("gpus = \"all\"", "crunch.gpus: expected a number, found the string"),
+        ("cores = 0", "crunch.cores: expected at least 1, found 0"),
+        ("cores = 0.5", "crunch.cores: expected a whole number, found 0.5"),
+        ("memory = 8", "crunch.memory: expected a size with a unit, such as \"8G\""),
+        (
+            "memory = \"8 apples\"",
+            "crunch.memory: expected a size such as \"8G\" or \"500M\", found",
+        ),
+        ("memoy = \"8G\"", "did you mean 'memory'?"),
+    ] {
+        let ran = run(&job(crunch), gridmpi(), &[], &[]).exits(2);
+        assert!(ran.stderr.contains(says), "{says}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_command_is_told_its_devices_and_cores() {
     let job = |crunch: &str| {
         format!(
