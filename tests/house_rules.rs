@@ -13,10 +13,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("condition", &["util", "model"]),
     ("job", &["util", "model", "condition"]),
     ("wire", &["util", "model"]),
-    ("platform", &["util", "wire"]),
+    ("platform", &["util", "model", "wire"]),
     ("master", &["model"]),
     ("executor", &["util", "model", "job", "wire", "platform"]),
-    ("worker", &["util", "model", "job", "wire", "executor"]),
+    ("worker", &["util", "model", "job", "wire", "platform", "executor"]),
     ("store", &["util", "model", "condition", "job", "wire"]),
     ("report", &["util", "model", "job", "store"]),
     (

@@ -2,6 +2,8 @@
 //! scripts/slurm-test starts the cluster, runs these tests and stops it; otherwise they run only if named.
 
 mod common;
+#[path = "slurm/devices.rs"]
+mod devices;
 #[path = "slurm/faults.rs"]
 mod faults;
 #[path = "slurm/parts.rs"]

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::options::Options;
 use crate::cli::{beside, demo, guess, say};
-use crate::executor::{self, ReadyChildren};
+use crate::executor::{self, RANK0, ReadyChildren};
 use crate::job::{Job, PointDigests, PythonModules};
 use crate::model::JobPart;
 use crate::platform::launcher::LaunchInfo;
@@ -118,7 +118,11 @@ fn run_job_file(
         {
             log::warn!("{told}");
         }
-        let place = place(job.nest.tasks());
+        // What tasks need is known to a worker before it starts children, so it takes over none.
+        let place = match job.policy.needs.is_any() {
+            true => RANK0,
+            false => place(job.nest.tasks()),
+        };
         let checked = executor::check(&job, place)?;
         Ok(work(job, text, checked))
     };

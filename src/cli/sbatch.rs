@@ -13,6 +13,7 @@ use crate::cli::{guess, print, say};
 use crate::job::{Job, SlurmOptions};
 use crate::model::LoopNest;
 use crate::platform::mpi_flavour::MpiFlavour;
+use crate::platform::slurm::needs;
 use crate::platform::slurm::partition::{Partition, Wish};
 use crate::platform::slurm::script::{self, Script};
 use crate::report::text::words::{seconds, things};
@@ -138,13 +139,22 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     let partition = arguments.partition.as_deref().or(batch.partition.as_deref());
     let ntasks_per_node = arguments.ntasks_per_node.or(batch.ntasks_per_node).unwrap_or(1);
     let there = Partition::find(partition);
-    let threads = arguments.threads.or(batch.threads).unwrap_or_else(|| {
-        let cores = there.as_ref().map(|partition| partition.cores.0);
-        if cores.is_none() {
+    let needed = needs::of_all(wanted.iter().map(|wanted| wanted.job.policy.needs));
+    let asked = arguments.threads.or(batch.threads);
+    let threads = asked.unwrap_or_else(|| match &there {
+        Some(partition) => needs::threads_per_rank(&needed, ntasks_per_node, partition),
+        None => {
             log::warn!("the number of cores per node is not known here: give --threads");
+            1
         }
-        (cores.unwrap_or(1) / ntasks_per_node).max(1)
     });
+    // Without a word on cores, tasks that are fewer than the cores of a node share them all.
+    let of_rank = there.as_ref().map_or(1, |partition| partition.cores.0 / ntasks_per_node);
+    let cpus_per_task = match (needed.cores, asked) {
+        (Some(cores), _) => threads.saturating_mul(cores),
+        (None, Some(_)) => threads,
+        (None, None) => of_rank.max(threads),
+    };
     // With several jobs, the one with the most work determines the allocation.
     let work = |load: &RemainingWork| load.tasks as f64 * load.mean;
     let all = wanted.iter().map(|wanted| wanted.load).collect::<Option<Vec<RemainingWork>>>();
@@ -159,17 +169,23 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
     let shape = propose(load.as_ref(), per_node, nodes, time);
     let of_file = batch.options.iter().map(|text| script::line(text));
     let options = [of_file.collect::<Result<_>>()?, options(&arguments.more)?].concat();
+    let tasks_per_node = threads.saturating_mul(ntasks_per_node);
+    let of_needs = needs::options(&needed, tasks_per_node, &options);
+    let options = [of_needs, options].concat();
     let wish = Wish {
         nodes: shape.nodes,
         ntasks_per_node,
-        cpus_per_task: threads,
+        cpus_per_task,
         time: shape.time,
         options: &options,
     };
     for beyond in there.iter().flat_map(|partition| partition.exceeded(&wish)) {
         log::warn!("{beyond}");
     }
-    if shape.nodes > 1 && ntasks_per_node == 1 && threads == 1 {
+    // Where tasks need devices, none is bought for a rank that only hands out tasks.
+    let ranks = shape.nodes.saturating_mul(ntasks_per_node);
+    let master_works = threads > 1 || needed.is_any() && ranks > 1;
+    if shape.nodes > 1 && ntasks_per_node == 1 && !master_works {
         log::warn!(
             "one of the {} nodes computes nothing: its only rank, of one thread, hands out tasks; with --threads 2 or more it computes too, and with --ntasks-per-node 2 or more its other ranks do",
             shape.nodes
@@ -199,6 +215,8 @@ fn script(arguments: &SbatchArgs, wanted: &[Wanted]) -> Result<String> {
         shape,
         ntasks_per_node,
         threads,
+        cpus_per_task,
+        master_works,
         partition,
         warning: warning(load.as_ref(), shape.time),
         requeues: arguments.requeues.or(batch.requeues).unwrap_or(REQUEUES),

@@ -49,7 +49,7 @@ pub(crate) struct CommandExecutor {
     /// The environment of every child process.
     environment: Vec<(OsString, OsString)>,
     plan: Arc<CommandPlan>,
-    cores: usize,
+    place: Slot,
     limits: Limits,
     /// Folder for the folders of result files; deleted with the executor.
     scratch: std::io::Result<tempfile::TempDir>,
@@ -87,7 +87,7 @@ impl CommandExecutor {
             job: job.clone(),
             environment,
             plan: plan.clone(),
-            cores: place.cores,
+            place,
             limits,
             scratch,
             result: None,
@@ -156,7 +156,7 @@ impl CommandExecutor {
         let seed = self.job.task_seed(task.index);
         let plan = self.plan.clone();
         let workdir = task.workdir.map(|folder| folder.to_string_lossy().into_owned());
-        let facts = plan.facts(&self.job, task.index, (seed, task.attempt), self.cores);
+        let facts = plan.facts(&self.job, task.index, (seed, task.attempt), self.place);
         let facts = RunFacts { workdir, ..facts };
         let of = CallPoints { coordinates: &coordinates, points: &points };
         let variables = plan.task_variables(&self.job, of, &facts);

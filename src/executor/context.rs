@@ -93,6 +93,13 @@ impl Context {
         self.place.cores
     }
 
+    /// The GPUs that this call may use, as the variable of their vendor names them: `CUDA_VISIBLE_DEVICES` and the
+    /// like. None unless the study says how many it [needs](crate::Study::gpus). Other calls of this process use
+    /// others, so select them by these names, not by the variable.
+    pub fn gpus(&self) -> &[String] {
+        self.place.granted.map_or(&[], |granted| &granted.devices)
+    }
+
     /// Whether the result is no longer needed, because the study has been stopped or another worker was
     /// faster. A long crunch can check this now and then and return early, with an error. The run then
     /// does not count as failed, and the task is still to be done. A result returned with `Ok` is stored

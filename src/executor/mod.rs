@@ -9,6 +9,7 @@ pub(crate) mod context;
 pub(crate) mod final_call;
 #[cfg(feature = "jobs")]
 mod final_command;
+pub(crate) mod granted;
 pub(crate) mod process;
 #[cfg(feature = "jobs")]
 mod python;
@@ -44,6 +45,7 @@ use crate::wire::requests::MasterClient;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use command::{CallByHand, by_hand};
 pub(crate) use consecutive::{ConsecutiveCalls, OtherResult, call_each};
+pub(crate) use granted::Granted;
 pub(crate) use process::child::Limits;
 
 /// The largest result a child process may return, in bytes: SQLite keeps at most 10^9 bytes per row.
@@ -65,7 +67,7 @@ pub(crate) const RESTARTS: [Duration; 4] = [
 ];
 
 /// The place of rank 0 where it does not work itself.
-pub(crate) const RANK0: Slot = Slot { rank: 0, thread: 0, cores: 1 };
+pub(crate) const RANK0: Slot = Slot { rank: 0, thread: 0, cores: 1, granted: None };
 
 /// Children that were started for the check at the start, for whoever works in this process: `python/ready.rs`.
 /// Without job files there are none.
@@ -142,13 +144,24 @@ impl From<Result<Scored, RunError>> for CallResult {
     }
 }
 
-/// The rank and thread that runs a task.
+/// The rank and thread that runs a task, and what it may use of its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) rank: usize,
     /// The worker's thread, from 0.
     pub(crate) thread: u32,
     pub(crate) cores: usize,
+    /// What it has of its host besides, if tasks need anything of it.
+    pub(crate) granted: Option<&'static Granted>,
+}
+
+impl Slot {
+    /// The names of its devices, with commas, if tasks need any.
+    #[cfg(feature = "jobs")]
+    fn gpus(&self) -> Option<String> {
+        let granted = self.granted.filter(|granted| granted.vendor.is_some());
+        granted.map(|granted| granted.devices.join(","))
+    }
 }
 
 /// The user's crunch, called repeatedly by one worker thread.

@@ -44,7 +44,7 @@ pub(super) fn within(
     if job.workdir.is_none() {
         return inner;
     }
-    let (filler, master) = (Arc::new(Filler::new(job, place.cores)), master.clone());
+    let (filler, master) = (Arc::new(Filler::new(job, place)), master.clone());
     let (job, is_shared, is_waiting) = (job.clone(), false, false);
     Box::new(WorkdirExecutor { job, filler, master, place, inner, is_shared, is_waiting })
 }
@@ -56,10 +56,10 @@ pub(super) fn by_hand(
     job: &Job,
     coordinates: &[(&str, Value)],
     point: &dyn Fn(usize) -> Option<u64>,
-    (task, attempt, cores): (u64, u32, usize),
+    (task, attempt, place): (u64, u32, Slot),
 ) -> Result<(String, PathBuf), String> {
     let folder = std::env::temp_dir().join(format!("gridmpi-by-hand-{}-{task}", job.name));
-    let filler = Filler::new(&Arc::new(job.clone()), cores);
+    let filler = Filler::new(&Arc::new(job.clone()), place);
     let of = FilledPoints { coordinates, point };
     Ok((filler.by_hand(&folder, &of, (task, attempt))?, folder))
 }

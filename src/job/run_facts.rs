@@ -8,7 +8,7 @@ use crate::model::{Loop, Points, Value};
 use crate::util::text::did_you_mean;
 
 /// The fields of the reserved name.
-const FIELDS: [&str; 7] = ["seed", "task", "attempt", "id", "workdir", "job", "cores"];
+const FIELDS: [&str; 8] = ["seed", "task", "attempt", "id", "workdir", "job", "cores", "gpus"];
 
 /// A folder's path may have a blank in it, or what a shell reads otherwise.
 const ANY_FOLDER: &str = "/any folder; with signs";
@@ -25,13 +25,15 @@ pub(crate) struct RunFacts {
     pub(crate) workdir: Option<String>,
     /// The job file's folder.
     pub(crate) job: String,
-    /// How many the worker has.
+    /// How many it may use.
     pub(crate) cores: usize,
+    /// The names of its devices, with commas, if tasks need any.
+    pub(crate) gpus: Option<String>,
 }
 
 impl RunFacts {
     /// Those of any run, for checks before there is one.
-    pub(crate) fn of_any(job: &Path, has_workdir: bool) -> RunFacts {
+    pub(crate) fn of_any(job: &Path, has_workdir: bool, has_gpus: bool) -> RunFacts {
         RunFacts {
             seed: 0,
             task: 0,
@@ -40,6 +42,7 @@ impl RunFacts {
             workdir: has_workdir.then(|| ANY_FOLDER.to_string()),
             job: job.to_string_lossy().into_owned(),
             cores: 1,
+            gpus: has_gpus.then(|| "0".to_string()),
         }
     }
 
@@ -52,6 +55,7 @@ impl RunFacts {
             self.workdir.clone().map_or(Value::Null, Value::Text),
             Value::Text(self.job.clone()),
             Value::Int(self.cores as i64),
+            self.gpus.clone().map_or(Value::Null, Value::Text),
         ];
         Value::Record(FIELDS.map(str::to_string).into_iter().zip(values).collect())
     }
@@ -71,8 +75,11 @@ impl RunFacts {
             let near = did_you_mean(field, &FIELDS, "'");
             return Err(format!("there is no {{{RESERVED}.{field}}}{near} (known: {known})"));
         }
-        match (field, &self.workdir) {
-            ("workdir", None) => Err(format!(
+        match (field, &self.workdir, &self.gpus) {
+            ("gpus", _, None) => Err(format!(
+                "{{{RESERVED}.gpus}}: no task has a GPU of its own here; gpus = 1 in [crunch] says how many each needs"
+            )),
+            ("workdir", None, _) => Err(format!(
                 "{{{RESERVED}.workdir}}: no run has a folder of its own here; {{{RESERVED}.job}} is the job file's folder, where all run"
             )),
             _ => Ok(()),

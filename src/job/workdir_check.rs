@@ -77,7 +77,8 @@ impl Job {
                 }
             })
             .collect();
-        loops.push(RunFacts::of_any(&self.folder, true).as_loop());
+        let has_gpus = self.policy.needs.gpus.is_some();
+        loops.push(RunFacts::of_any(&self.folder, true, has_gpus).as_loop());
         let checked = match &self.crunch {
             CrunchSpec::Command(words) => script::check_command(words, &loops),
             CrunchSpec::Shell(line) => script::check(line, &loops),

@@ -15,6 +15,8 @@ pub(crate) enum Event<'a> {
         /// How many tasks it runs in parallel.
         threads: u32,
     },
+    /// A worker was told its share of its host: how many tasks it runs in parallel, none if it stays idle.
+    Shared { rank: usize, threads: u32 },
     /// A worker returned runs (none in its first request) and may want more.
     Done { rank: usize, report: Report<'a> },
     /// A result of an earlier start, already in the store. These come in grid order, before any other

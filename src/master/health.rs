@@ -1,4 +1,4 @@
-//! Workers that cannot work, and failures that may be a worker's own rather than the task's.
+//! Workers that cannot work or have nothing to work with, and failures that may be a worker's own rather than the task's.
 //!
 //! The first failures of a worker that has had no success are not counted: each of these tasks is tried on
 //! another worker. If three of them succeed there, the worker is sick and is given nothing more. If as many
@@ -27,7 +27,9 @@ pub(super) struct Health {
     lowest: usize,
     /// Whether each worker has had a success, from the lowest rank.
     proven: Vec<bool>,
+    /// Those that are given nothing, and of these the ones that are well: their share of their host is nothing.
     sick: BTreeSet<usize>,
+    aside: BTreeSet<usize>,
     /// Workers without a success that have failed.
     suspicions: BTreeMap<usize, Suspicion>,
     /// Tasks whose failure is not counted yet, and the worker that each failed on.
@@ -62,6 +64,7 @@ impl Health {
             lowest,
             proven: vec![false; workers],
             sick: BTreeSet::new(),
+            aside: BTreeSet::new(),
             suspicions: BTreeMap::new(),
             trials: BTreeMap::new(),
             parked: BTreeSet::new(),
@@ -70,6 +73,11 @@ impl Health {
 
     pub(super) fn is_sick(&self, rank: usize) -> bool {
         self.sick.contains(&rank)
+    }
+
+    /// Whether a worker is well, and given nothing because its share of its host is nothing.
+    pub(super) fn is_aside(&self, rank: usize) -> bool {
+        self.aside.contains(&rank)
     }
 
     pub(super) fn sick(&self) -> &BTreeSet<usize> {
@@ -163,6 +171,15 @@ impl Master {
             self.queue.lost(rank);
             actions.push(Action::Sick { rank, why });
         }
+    }
+
+    /// A worker's share of its host is nothing: it stays idle until all is done.
+    pub(super) fn set_aside(&mut self, rank: usize) {
+        if self.health.sick.insert(rank) {
+            self.health.aside.insert(rank);
+            self.queue.lost(rank);
+        }
+        self.workers.reported(rank);
     }
 
     /// Handles the success of a worker at tasks.

@@ -34,7 +34,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::model::{AttemptResult, Key, LoopNest, Policy, Scored, SlotResult, Tally};
+use crate::model::{AttemptResult, Key, LoopNest, Needs, Policy, Scored, SlotResult, Tally};
 use batching::BatchSizer;
 pub(crate) use config::MasterConfig;
 use cost_model::CostModel;
@@ -188,6 +188,12 @@ impl Master {
                     }
                 }
             }
+            Event::Shared { rank, threads } => {
+                self.workers.has_threads(rank, threads);
+                if threads == 0 {
+                    self.set_aside(rank);
+                }
+            }
             Event::Heartbeat { rank, idle: true } => {
                 if self.workers.is_dismissed(rank) {
                     actions.push(Action::Dismiss { rank, skip_finalize: self.workers.any_lost() });
@@ -301,6 +307,16 @@ impl Master {
     /// The number of runs at the end, those of earlier starts included.
     pub(crate) fn goal(&self) -> u64 {
         self.wanted.map_or(self.nest.tasks(), |wanted| self.tally.recalled + wanted)
+    }
+
+    /// What one task needs of its host.
+    pub(crate) fn needs(&self) -> Needs {
+        self.policy.needs
+    }
+
+    /// The ranks of all workers.
+    pub(crate) fn ranks(&self) -> Range<usize> {
+        self.workers.all()
     }
 
     pub(crate) fn tasks(&self) -> u64 {

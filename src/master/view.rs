@@ -71,7 +71,9 @@ impl Master {
             .views()
             .map(|worker| WorkerView { expected: worker.task.and_then(expected), ..worker })
             .map(|worker| match worker.activity {
-                WorkerActivity::Idle if self.health.is_sick(worker.rank) => {
+                WorkerActivity::Idle
+                    if self.health.is_sick(worker.rank) && !self.health.is_aside(worker.rank) =>
+                {
                     WorkerView { activity: WorkerActivity::Sick, ..worker }
                 }
                 _ => worker,

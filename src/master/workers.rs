@@ -375,8 +375,13 @@ impl Workers {
         self.dismissed
     }
 
+    /// The ranks of all workers.
+    pub(super) fn all(&self) -> Range<usize> {
+        self.lowest..self.lowest + self.workers.len()
+    }
+
     pub(super) fn all_here(&self) -> impl Iterator<Item = usize> + '_ {
-        (self.lowest..self.lowest + self.workers.len()).filter(|rank| self.is_here(*rank))
+        self.all().filter(|rank| self.is_here(*rank))
     }
 
     /// Whether a worker holds something, or has not asked for work yet.
@@ -420,7 +425,16 @@ impl Workers {
     pub(super) fn is_occupied(&self, rank: usize) -> bool {
         let worker = self.at(rank);
         let is_final = |(call, _): &&(SideCall, Duration)| matches!(call, SideCall::Final(..));
-        worker.calls.iter().filter(is_final).count() >= worker.threads as usize
+        worker.calls.iter().filter(is_final).count() >= worker.threads.max(1) as usize
+    }
+
+    /// Sets how many tasks a worker runs in parallel, which its share of its host decides.
+    pub(super) fn has_threads(&mut self, rank: usize, threads: u32) {
+        let worker = self.at_mut(rank);
+        let before = std::mem::replace(&mut worker.threads, threads);
+        if matches!(worker.state, WorkerPhase::Here | WorkerPhase::Dismissed) {
+            self.threads = self.threads - u64::from(before) + u64::from(threads);
+        }
     }
 
     pub(super) fn threads(&self) -> u64 {

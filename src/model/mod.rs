@@ -2,10 +2,12 @@
 
 pub(crate) mod batch;
 pub(crate) mod choice;
+pub(crate) mod divide;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))] // a study alone groups no errors
 pub(crate) mod error_kind;
 pub(crate) mod finals;
 pub(crate) mod key;
+pub(crate) mod needs;
 pub(crate) mod nest;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) mod part;
@@ -13,6 +15,7 @@ pub(crate) mod policy;
 pub(crate) mod reduce;
 pub(crate) mod results;
 pub(crate) mod score;
+pub(crate) mod share;
 pub(crate) mod value;
 
 // Other modules import these from `model`; files within it import from each other.
@@ -21,6 +24,6 @@ pub(crate) use self::error_kind::*;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(crate) use self::part::*;
 pub(crate) use self::{
-    batch::*, choice::*, finals::*, key::*, nest::*, policy::*, reduce::*, results::*, score::*,
-    value::*,
+    batch::*, choice::*, divide::*, finals::*, key::*, needs::*, nest::*, policy::*, reduce::*,
+    results::*, score::*, share::*, value::*,
 };

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::needs::Needs;
+
 /// How a job is run; common to job files and studies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Policy {
@@ -25,6 +27,8 @@ pub(crate) struct Policy {
     pub(crate) order: Order,
     /// Whether workers, not rank 0, call the user's reduction.
     pub(crate) reduce_on_workers: bool,
+    /// What one task needs of its host.
+    pub(crate) needs: Needs,
 }
 
 /// The order in which tasks are handed out. The results do not depend on it.

@@ -337,6 +337,12 @@ impl Effects for RunEffects {
         self.requests.end();
     }
 
+    fn refuse(&mut self, why: String) {
+        self.stopped.get_or_insert(Error::input(why));
+        self.is_to_stop = true;
+        self.requests.end();
+    }
+
     fn interrupt(&mut self, rank: usize, signal: &str) {
         self.ending.interrupt(rank, signal);
     }

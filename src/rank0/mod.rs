@@ -11,6 +11,7 @@ mod listeners;
 pub(crate) mod progress;
 mod recall;
 pub(crate) mod requests;
+mod resources;
 pub(crate) mod session;
 pub(crate) mod settings;
 pub(crate) mod shutdown;
@@ -27,6 +28,7 @@ use bytes::Bytes;
 
 use crate::master::{Action, Event, Master, emptied};
 use crate::model::{FinalResult, GroupSummary, Key, RunBatch, SlotResult};
+use crate::rank0::resources::Resources;
 use crate::rank0::silent_workers::SilentWorkers;
 use crate::util::error::Result;
 use crate::util::machine;
@@ -100,6 +102,9 @@ pub(crate) trait Effects {
     /// A worker found that a file which crunch consists of has changed: the job ends with this error.
     fn file_changed(&mut self, rank: usize, why: &str);
 
+    /// No worker of a host has what a task needs: the job ends with this error, before anything runs.
+    fn refuse(&mut self, why: String);
+
     /// A worker received a signal that asks for shutdown.
     fn interrupt(&mut self, rank: usize, signal: &str);
 
@@ -160,6 +165,7 @@ pub(crate) fn serve(
     let mut traffic = MessageCount::default();
     let mut first = true;
     let mut silent = SilentWorkers::new();
+    let mut resources = Resources::new(master.needs(), master.ranks());
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     let (mut farewells, mut dismissed) = (Vec::new(), 0);
     let mut crowded = BTreeSet::new(); // what was warned of, once for all workers that are alike
@@ -169,6 +175,9 @@ pub(crate) fn serve(
         let long; // dropped with what is not kept of it
         // The actions that this event causes. They may borrow from its message.
         let mut due: Vec<Action> = actions;
+        if is_check && let Some(why) = resources.refusal() {
+            effects.refuse(why);
+        }
         let happened = match is_check {
             true if std::mem::take(&mut first) => Some(Event::Tick),
             true => effects.event()?,
@@ -179,10 +188,16 @@ pub(crate) fn serve(
             Some(event) => event,
             None if is_check && let Some(rank) = silent.ended().or_else(|| hub.dead()) => {
                 silent.lose(rank);
+                resources.lost(rank);
                 hub.skip_finalize();
                 Event::Lost { rank }
             }
             None if is_check && let Some(rank) = hub.alive() => Event::Alive { rank },
+            None if is_check && let Some((rank, share)) = resources.next() => {
+                let threads = share.tasks.len() as u32;
+                traffic.send(hub, rank, encoded(&ToWorker::Share(share)))?;
+                Event::Shared { rank, threads }
+            }
             None => match hub.receive(patience, &mut received)? {
                 Some(rank) => {
                     let is_short = received.len() < SHORT;
@@ -205,10 +220,15 @@ pub(crate) fn serve(
                         ToMaster::Hello { host, threads, cores, process, clock } => {
                             effects.compare_clock(rank, clock);
                             silent.joined(rank, process);
+                            resources.joined(rank, &host, threads);
                             if crowded.insert((threads, cores)) {
                                 machine::warn_if_crowded(rank, &host, threads, cores);
                             }
                             Event::Joined { rank, host, threads }
+                        }
+                        ToMaster::Seen(seen) => {
+                            resources.seen(rank, *seen);
+                            Event::Alive { rank }
                         }
                         ToMaster::Done(report) => {
                             // Else its crunch may be waiting for a value of the dictionary.
@@ -246,8 +266,12 @@ pub(crate) fn serve(
                             farewells.push(seconds);
                             Event::Tick
                         }
-                        ToMaster::Sick(why) => Event::Sick { rank, why },
+                        ToMaster::Sick(why) => {
+                            resources.lost(rank);
+                            Event::Sick { rank, why }
+                        }
                         ToMaster::Broken(why) => {
+                            resources.lost(rank);
                             log::error!("rank {rank} cannot go on: {why}");
                             Event::Broken { rank }
                         }
@@ -302,6 +326,7 @@ pub(crate) fn serve(
                 Action::Miss { rank } => {
                     hub.skip_finalize();
                     silent.miss(rank);
+                    resources.lost(rank);
                 }
                 Action::Dismiss { rank, skip_finalize } => {
                     let farewell = effects.wants_farewells();

@@ -2,6 +2,7 @@
 
 mod dependent;
 mod loops;
+mod needs;
 mod nest;
 mod outcome;
 mod prepare;
@@ -437,6 +438,7 @@ where
                     "timeout: only the calls of an isolated study can be ended",
                 ));
             }
+            policy.needs.check().map_err(Error::input)?;
             if workdir.is_some() && policy.isolate {
                 return Err(Error::input(
                     "workdir: an isolated study has no folders for its calls",

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::executor::rust::ErasedStudy;
 use crate::executor::{RANK0, ReadyChildren, Slot};
+#[cfg(feature = "mpi")]
+use crate::platform::allowed;
 use crate::platform::launcher::LaunchInfo;
 use crate::platform::slurm;
 #[cfg(feature = "mpi")]
@@ -152,7 +154,7 @@ fn over_ranks(
             Err(launched.mismatch()) // every rank finds this; rank 0 prints it
         };
     }
-    let cores = slurm::cores().unwrap_or_else(|| (machine::cores() / launched.on_host).max(1));
+    let cores = slurm::cores().unwrap_or_else(|| allowed::cores_of_rank(launched.on_host));
     let threads = settings.threads.map_or(1, |threads| threads as u32);
     let config = WorkerConfig { threads, cores, is_process: true };
     if ranks.own_rank() > 0 {

@@ -16,6 +16,22 @@ pub(crate) fn things(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// Ascending numbers, consecutive ones as a range: `1-4, 7`.
+pub(crate) fn number_list(numbers: &[usize]) -> String {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == *number => *last = *number,
+            _ => runs.push((*number, *number)),
+        }
+    }
+    let words = runs.into_iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
 /// The first `widest` characters of a string, and "..." if it is longer.
 pub(crate) fn beginning(text: &str, widest: usize) -> String {
     match text.char_indices().nth(widest) {
@@ -121,6 +137,12 @@ mod tests {
             visible("日本語 \u{1f469}\u{200d}\u{1f52c} a\u{301}"),
             "日本語 \u{1f469}\u{200d}\u{1f52c} a\u{301}"
         );
+    }
+
+    #[test]
+    fn consecutive_numbers_are_a_range() {
+        assert_eq!(number_list(&[1, 2, 3, 5, 8, 9]), "1-3, 5, 8-9");
+        assert_eq!(number_list(&[]), "");
     }
 
     #[test]

@@ -6,7 +6,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Assignment, FinalCall, FinalResult, Key, Report, Scored, SlotResult};
+use crate::model::{
+    Assignment, FinalCall, FinalResult, HostShare, Key, Report, Scored, SeenResources, SlotResult,
+};
 use crate::util::error::Result;
 use crate::util::process::ProcessId;
 use crate::wire::requests::{Reply, Request};
@@ -26,6 +28,8 @@ pub(crate) enum ToMaster<'a> {
         /// The time on its clock, in seconds since 1970.
         clock: f64,
     },
+    /// What it sees of its host, if tasks need anything of it. Repeated until it is answered.
+    Seen(Box<SeenResources>),
     /// Results of assigned tasks, and a request for more. The first request carries none.
     #[serde(borrow)]
     Done(Report<'a>),
@@ -68,6 +72,8 @@ pub(crate) enum ToMaster<'a> {
 pub(crate) enum ToWorker {
     /// The answer to `Hello`: the job, encoded once for all workers.
     Job(Bytes),
+    /// The answer to `Seen`: what the worker may use of its host.
+    Share(HostShare),
     /// Tasks to crunch.
     Assign(Assignment),
     /// A group to reduce; answered by [`ToMaster::Reduced`].

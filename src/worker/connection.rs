@@ -7,14 +7,14 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
-use crate::model::{Assignment, FinalCall, Key, Report, SlotResult};
+use crate::model::{Assignment, FinalCall, Key, Report, SeenResources, SlotResult};
 use crate::util::clock;
 use crate::util::error::{Error, Result};
 use crate::util::machine;
@@ -56,6 +56,8 @@ pub(crate) struct Connection {
     process: Option<ProcessId>,
     state: Mutex<ConnectionState>,
     batches: Vec<ThreadBatch>,
+    /// How many of them are in use: fewer where the worker's share of its host allows no more.
+    threads: AtomicUsize,
     tickets: AtomicU64,
     fetching: Mutex<()>,
 }
@@ -89,6 +91,8 @@ struct ConnectionState {
     told: usize,
     /// Whether the job has arrived.
     has_job: bool,
+    /// What is repeated until rank 0 has answered it: what this worker sees of its host.
+    seen: Option<Box<SeenResources>>,
     /// Whether the first request for work was sent.
     ready: bool,
     /// How many threads hold work that is not answered.
@@ -126,6 +130,7 @@ impl Connection {
             stopped: false,
             told: 0,
             has_job: false,
+            seen: None,
             ready: false,
             at_work: 0,
             last_poll: Instant::now(),
@@ -142,6 +147,7 @@ impl Connection {
             process: if is_process { process::own() } else { None },
             state: Mutex::new(state),
             batches: (0..threads).map(ThreadBatch::new).collect(),
+            threads: AtomicUsize::new(threads as usize),
             tickets: AtomicU64::new(DATA + 1),
             fetching: Mutex::new(()),
         }
@@ -153,7 +159,7 @@ impl Connection {
 
     /// The batch of each thread.
     pub(crate) fn batches(&self) -> &[ThreadBatch] {
-        &self.batches
+        &self.batches[..self.threads.load(Ordering::Relaxed)]
     }
 
     /// Says hello and waits for the job; `None` if the worker is dismissed instead.
@@ -270,7 +276,7 @@ impl Connection {
         }
         if !state.decoding && state.received.len() <= LONG {
             let message = codec::decode(&state.received)?;
-            state.take_in(message, &self.batches)?;
+            state.take_in(message, self.batches())?;
             return Ok(true);
         }
         let bytes = std::mem::take(&mut state.received);
@@ -289,7 +295,7 @@ impl Connection {
             // Freeing gigabytes takes time too, so it happens without the lock.
             let decode = move || codec::decode_shared(&bytes);
             let message = MutexGuard::unlocked(state, decode)?;
-            state.take_in(message, &self.batches)?;
+            state.take_in(message, self.batches())?;
         }
         Ok(())
     }
@@ -305,12 +311,12 @@ impl Connection {
     /// Reports finished runs early and receives pending messages while the threads are busy. With `speaks`,
     /// also reports signals and checks rank 0's lease.
     pub(crate) fn service(&self, speaks: bool) -> Result<()> {
-        for batch in &self.batches {
+        for batch in self.batches() {
             batch.report_early(|report| {
                 self.send(&ToMaster::Done(Report { early: true, ..report }))
             })?;
         }
-        let blocked = self.batches.iter().all(ThreadBatch::is_at_a_long_task);
+        let blocked = self.batches().iter().all(ThreadBatch::is_at_a_long_task);
         let mut state = self.state.lock();
         let since = state.last_poll.elapsed().min(STEP);
         state.silence += since;
@@ -429,6 +435,7 @@ impl ConnectionState {
                 self.tasks.push_back((tasks, share));
             }
             ToWorker::Job(_) if self.has_job => {} // the hello was sent more than once
+            ToWorker::Share(_) if self.seen.take().is_none() => {} // or what the worker sees
             other => {
                 self.has_job |= matches!(other, ToWorker::Job(_));
                 if let ToWorker::Dismiss { skip_finalize, farewell } = other {

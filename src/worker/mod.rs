@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod heartbeat;
 pub(crate) mod isolated_main;
 pub(crate) mod isolated_relay;
+mod share;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,7 +41,8 @@ pub(crate) struct WorkerConfig {
 impl WorkerConfig {
     /// The place of one of its threads, which has its share of the cores.
     pub(crate) fn slot(&self, rank: usize, thread: u32) -> Slot {
-        Slot { rank, thread, cores: (self.cores / self.threads as usize).max(1) }
+        let cores = (self.cores / self.threads as usize).max(1);
+        Slot { rank, thread, cores, granted: None }
     }
 }
 
@@ -83,10 +85,12 @@ fn request_crunch_return(
         None if job.is_native() && !isolates => return Err(another_program()),
         _ => {}
     }
+    let Some(places) = share::places(connection, config, &job)? else { return Ok(()) };
+    let places = &places;
     let functions = ExecutorRegistry::new(&job, study, ready);
     let work_on = |thread: u32, began: &dyn Fn() -> Result<()>| {
         let caller: Arc<dyn MasterClient> = Arc::new(ThreadConnection::new(connection, thread));
-        let place = config.slot(connection.rank(), thread);
+        let place = places.enter(thread);
         if isolates && thread == 0 {
             functions.end_ready(place); // the isolated process has children of its own
         }
@@ -104,7 +108,7 @@ fn request_crunch_return(
             if config.is_process {
                 thread::know_all(); // those that come later are the other threads', or crunch's
             }
-            for number in 1..config.threads {
+            for number in 1..places.threads() {
                 let named = std::thread::Builder::new().name(format!("thread {number}"));
                 let started = named.spawn_scoped(scope, move || {
                     thread::know_this();
@@ -235,6 +239,7 @@ fn call_caught(
 pub(crate) fn unexpected_message(message: &ToWorker) -> Error {
     let what = match message {
         ToWorker::Job(_) => "the job",
+        ToWorker::Share(_) => "a share of the host",
         ToWorker::Assign(_) => "tasks",
         ToWorker::Reduce { .. } => "a group to reduce",
         ToWorker::Final(_) => "a final call",

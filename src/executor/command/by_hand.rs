@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::executor::command::line::{CommandKind, CommandLine};
 use crate::executor::command::plan::{CallPoints, CommandPlan};
-use crate::executor::workdir;
+use crate::executor::{Granted, RANK0, Slot, workdir};
 use crate::job::placeholders::Template;
 use crate::job::shell::script::ShellScript;
 use crate::job::{Job, RESERVED, RunFacts};
@@ -46,9 +46,11 @@ fn line(
     let levels = 0..coordinates.len();
     let points: Vec<u64> = levels.map(|level| point(level).unwrap_or(u64::MAX)).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let granted = job.policy.needs.is_any().then(|| Granted::by_hand(&job.policy.needs).kept());
+    let place = Slot { cores, granted, ..RANK0 };
     let (begin, workdir) = match &job.workdir {
         Some(_) => {
-            let at = (task, attempt, cores);
+            let at = (task, attempt, place);
             let (line, folder) = workdir::by_hand(job, coordinates, &point, at)?;
             (line, Some(folder.to_string_lossy().into_owned()))
         }
@@ -59,7 +61,7 @@ fn line(
         passed.map(|(level, (name, value))| (*name, job.passed(level, value).into_owned()));
     let passed: Vec<(&str, Value)> = passed.collect();
     let coordinates = &passed[..];
-    let facts = RunFacts { workdir, ..plan.facts(job, task, (seed, attempt), cores) };
+    let facts = RunFacts { workdir, ..plan.facts(job, task, (seed, attempt), place) };
     let given = plan.task_variables(job, CallPoints { coordinates, points: &points }, &facts);
     let mut named = coordinates.to_vec();
     named.push((RESERVED, facts.record()));

@@ -1,5 +1,6 @@
 //! What a job says of a command, ready for any task: the threads of a process share it.
 
+use crate::executor::Slot;
 use crate::executor::command::extract::ResultReader;
 use crate::executor::command::line::{CommandKind, template};
 use crate::job::placeholders::{LONGEST_ARGUMENT, Template};
@@ -63,7 +64,7 @@ impl CommandPlan {
         job: &Job,
         task: u64,
         (seed, attempt): (u32, u32),
-        cores: usize,
+        place: Slot,
     ) -> RunFacts {
         RunFacts {
             seed,
@@ -72,7 +73,8 @@ impl CommandPlan {
             id: self.ids.as_ref().map_or_else(String::new, |ids| ids.of_task(job, task)),
             workdir: None,
             job: job.folder.to_string_lossy().into_owned(),
-            cores,
+            cores: place.cores,
+            gpus: place.gpus(),
         }
     }
 

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::executor::Slot;
+use crate::executor::process::resources;
 use crate::job::ChildEnvironment;
-use crate::platform::slurm;
 
 /// Prefixes of the launcher's variables. A child that is itself an MPI program would take them for its own
 /// and fail, or take the whole job down.
@@ -67,8 +67,8 @@ const OF_A_CALL: [&str; 12] = [
 ];
 const OF_A_LOOP: &str = "GRIDMPI_LOOP_";
 
-/// The environment of child processes: this process's, without the launcher's variables, plus the number of
-/// cores and the memory (in MiB) available. What the job keeps stays.
+/// The environment of child processes: this process's, without the launcher's variables, plus what they may use of
+/// their host. What the job keeps stays.
 pub(crate) fn of_children(place: Slot, job: &ChildEnvironment) -> Vec<(OsString, OsString)> {
     let goes = |name: &OsString| {
         let starts_with = |prefixes: &[&str]| {
@@ -84,13 +84,8 @@ pub(crate) fn of_children(place: Slot, job: &ChildEnvironment) -> Vec<(OsString,
                 && !is_kept()
     };
     let mut variables: Vec<_> = std::env::vars_os().filter(|(name, _)| !goes(name)).collect();
+    resources::tell(&mut variables, place);
     let mut say = |name: &str, value: String| variables.push((name.into(), value.into()));
-    if std::env::var_os("OMP_NUM_THREADS").is_none() {
-        say("OMP_NUM_THREADS", place.cores.to_string());
-    }
-    if let Some(memory) = slurm::memory(place.cores) {
-        say("GRIDMPI_MEMORY", memory.to_string());
-    }
     say("GRIDMPI_RANK", place.rank.to_string());
     say("GRIDMPI_THREAD", place.thread.to_string());
     variables

@@ -9,6 +9,7 @@ pub(crate) mod environment;
 mod orphans;
 #[cfg(feature = "jobs")]
 pub(crate) mod output;
+mod resources;
 #[cfg(feature = "jobs")]
 pub(crate) mod start_error;
 pub(crate) mod tail;

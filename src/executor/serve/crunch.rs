@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::executor::serve::child::ServeSetup;
 use crate::executor::serve::client::{ServeCall, ServeClient};
 use crate::executor::serve::lines::{record, texts};
-use crate::executor::{CallResult, Executor, ReadyChildren, Task};
+use crate::executor::{CallResult, Executor, ReadyChildren, Slot, Task};
 use crate::job::Job;
 use crate::model::{RunError, Scored, Value};
 use crate::util::error::Result;
@@ -13,7 +13,7 @@ use crate::wire::requests::MasterClient;
 
 pub(crate) struct ServeExecutor {
     client: ServeClient,
-    cores: usize,
+    place: Slot,
     /// The level of the loop whose points are loaded.
     data: Option<usize>,
     /// What its result is called where it is none.
@@ -29,11 +29,11 @@ impl ServeExecutor {
         (master, ready): (&Arc<dyn MasterClient>, &ReadyChildren),
         none: &'static str,
     ) -> ServeExecutor {
-        let cores = setup.place.cores;
+        let place = setup.place;
         let keep = data.map_or(1, |(_, keep)| keep);
         let mut client = ServeClient::new(setup, Some(master), keep);
         client.take(ready, job);
-        ServeExecutor { client, cores, data: data.map(|(level, _)| level), none }
+        ServeExecutor { client, place, data: data.map(|(level, _)| level), none }
     }
 
     fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
@@ -48,8 +48,11 @@ impl ServeExecutor {
         fields.extend(record([
             ("seed", Value::Int(job.task_seed(task.index).into())),
             ("attempt", Value::Int(task.attempt.into())),
-            ("cores", Value::Int(self.cores as i64)),
+            ("cores", Value::Int(self.place.cores as i64)),
         ]));
+        if let Some(names) = self.place.gpus() {
+            fields.extend(record([("gpus", texts(names.split(',')))]));
+        }
         let data = self.data.filter(|level| job.nest.loops()[*level].none != Some(points[*level]));
         let data = data.map(|level| (coordinates[level].0, &coordinates[level].1));
         let value = self.client.call(&ServeCall { fields, data, timeout: job.policy.timeout })?;

@@ -8,6 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::executor::Slot;
 use crate::executor::workdir::failure::{Failure, is_full};
 #[cfg(feature = "jobs")]
 use crate::job::{FileTemplate, RunFacts, RunIds};
@@ -26,7 +27,7 @@ pub(super) struct Filler {
     #[cfg(feature = "jobs")]
     ids: Option<RunIds>,
     #[cfg(feature = "jobs")]
-    cores: usize,
+    place: Slot,
 }
 
 /// The points of a task, by name, and by level.
@@ -38,7 +39,7 @@ pub(super) struct FilledPoints<'a> {
 impl Filler {
     pub(super) fn new(
         job: &Arc<Job>,
-        #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] cores: usize,
+        #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] place: Slot,
     ) -> Filler {
         #[cfg(feature = "jobs")]
         let templates = {
@@ -59,7 +60,7 @@ impl Filler {
             #[cfg(feature = "jobs")]
             templates,
             #[cfg(feature = "jobs")]
-            cores,
+            place,
         }
     }
 
@@ -105,7 +106,8 @@ impl Filler {
             id: self.ids.as_ref().map_or_else(String::new, |ids| ids.of_task(job, task)),
             workdir: Some(folder.to_string_lossy().into_owned()),
             job: job.folder.to_string_lossy().into_owned(),
-            cores: self.cores,
+            cores: self.place.cores,
+            gpus: self.place.gpus(),
         };
         let passed = of.coordinates.iter().enumerate();
         let passed: Vec<(&str, Value)> = passed

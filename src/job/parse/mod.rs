@@ -16,6 +16,7 @@ pub(crate) mod keys;
 mod labels;
 mod listed;
 mod matched;
+mod needs;
 mod progress;
 mod python_points;
 mod report;
@@ -41,6 +42,7 @@ pub(crate) use crate::job::parse::globs::files_below;
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::parse::labels::{ParsedLabel, labelled};
 use crate::job::parse::matched::MatchedRows;
+use crate::job::parse::needs::needs;
 use crate::job::parse::python_points::{PointCalls, PythonPoints};
 use crate::job::placeholders::scope::Scope;
 use crate::job::point_functions::PointFunctions;
@@ -191,6 +193,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         most_failures: most_failures(&mut table, nest.tasks())?,
         isolate: table.take("isolate").map_or(Ok(false), |entry| entry.boolean())?,
         speculate: table.take("speculate").map_or(Ok(false), |entry| entry.boolean())?,
+        needs: needs(&mut table)?,
         ..policy
     };
     let timeout = table.take("timeout").map(|entry| Ok((timeout(&entry)?, entry))).transpose()?;
@@ -202,7 +205,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     let allow_mixed = table.take("allow_mixed").map_or(Ok(false), |allow| allow.boolean())?;
     let workdir = table.take("workdir");
     let has_workdir = workdir.as_ref().is_some_and(|entry| !matches!(entry.boolean(), Ok(false)));
-    let facts = RunFacts::of_any(&folder, has_workdir);
+    let facts = RunFacts::of_any(&folder, has_workdir, policy.needs.gpus.is_some());
     let scope = Scope::of_crunch(&nest, &facts);
     let crunch = parse_crunch(&mut table, scope)?;
     let environment = environment::child_environment(&mut table, &crunch, scope)?;

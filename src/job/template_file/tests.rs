@@ -24,7 +24,7 @@ fn parsed(text: &str) -> Result<FileTemplate, String> {
 }
 
 fn facts() -> RunFacts {
-    RunFacts { seed: 7, task: 1, ..RunFacts::of_any(Path::new("/jobs"), false) }
+    RunFacts { seed: 7, task: 1, ..RunFacts::of_any(Path::new("/jobs"), false, false) }
 }
 
 /// The text at a task.

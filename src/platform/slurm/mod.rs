@@ -2,6 +2,8 @@
 //! to know when it ends, to shut down before.
 
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
+pub(crate) mod needs;
+#[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) mod partition;
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) mod script;
@@ -268,6 +270,17 @@ fn cores_by(variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
     variable("SLURM_JOB_ID")?;
     let cores = variable("SLURM_CPUS_PER_TASK")?.parse::<usize>().ok()?;
     (cores > 0).then_some(cores)
+}
+
+/// Number of cores that the job has on this node, if it is set.
+pub(crate) fn cores_on_node() -> Option<usize> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<usize>().ok();
+    number("SLURM_JOB_ID").and_then(|_| number("SLURM_CPUS_ON_NODE")).filter(|cores| *cores > 0)
+}
+
+/// The memory that the job has on this node, in bytes, if it is limited.
+pub(crate) fn memory_on_node() -> Option<u64> {
+    Some(memory(cores_on_node()?)? << 20)
 }
 
 /// Memory for this number of cores in the allocation, in MiB, if it is set.

@@ -63,6 +63,11 @@ impl Partition {
         found.into_values().max_by_key(|partition| partition.nodes)
     }
 
+    /// The GPUs of the node with the most of them.
+    pub(crate) fn gpus_of_node(&self) -> u32 {
+        self.gpus.0
+    }
+
     /// What is requested beyond what there is, a sentence for each thing.
     pub(crate) fn exceeded(&self, wish: &Wish) -> Vec<String> {
         let Wish { nodes, ntasks_per_node, cpus_per_task, time, options } = *wish;
@@ -108,6 +113,11 @@ fn gpus(gres: &str) -> u32 {
         one.rsplit(':').next().unwrap_or_default().parse().unwrap_or(1)
     })
     .sum()
+}
+
+/// Whether one of these options is among those of the user's.
+pub(crate) fn asks_for(options: &[String], names: &[&str]) -> bool {
+    value(options, names).is_some()
 }
 
 /// The last value of an option with one of these names.

@@ -27,6 +27,9 @@ pub(crate) struct Script<'a> {
     pub(crate) shape: ResourceRequest,
     pub(crate) ntasks_per_node: u32,
     pub(crate) threads: u32,
+    pub(crate) cpus_per_task: u32,
+    /// Whether rank 0 runs tasks too. With several threads per rank it is too large for the event loop alone.
+    pub(crate) master_works: bool,
     pub(crate) partition: Option<&'a str>,
     /// How long before the end Slurm sends its warning signal.
     pub(crate) warning: Duration,
@@ -87,8 +90,7 @@ impl Script<'_> {
                 format!("{about}\njobs=({jobs})\nfolders=({folders})\n")
             }
             "gridmpi" => path(self.gridmpi)?,
-            // With several threads per rank, rank 0 is too large for the event loop alone.
-            "threads" if self.threads > 1 => format!("{} --master-works", self.threads),
+            "threads" if self.master_works => format!("{} --master-works", self.threads),
             "threads" => self.threads.to_string(),
             "grace" => self.warning.as_secs().saturating_sub(15).max(5).to_string(),
             "launcher" => quoted(&self.launcher[0])?,
@@ -118,7 +120,7 @@ impl Script<'_> {
             format!("--job-name={}", self.name),
             format!("--nodes={}", self.shape.nodes),
             format!("--ntasks-per-node={}", self.ntasks_per_node),
-            format!("--cpus-per-task={}", self.threads),
+            format!("--cpus-per-task={}", self.cpus_per_task),
             format!("--time={}", limit(self.shape.time)),
         ];
         options.extend(self.partition.map(|partition| format!("--partition={partition}")));

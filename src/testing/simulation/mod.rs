@@ -5,6 +5,7 @@ mod changed_file;
 mod cost;
 mod faults;
 mod finals;
+mod needs;
 mod sick;
 mod silence;
 mod strategies;
@@ -55,6 +56,8 @@ struct Notes {
     given_back: BTreeSet<(u64, u32)>,
     /// What workers found to have changed.
     changed_files: Vec<String>,
+    /// Why the job was refused.
+    refused: Option<String>,
     /// Workers that cannot work.
     sick: BTreeMap<usize, String>,
     /// Stop the job after this many runs.
@@ -142,6 +145,11 @@ impl Effects for Notes {
 
     fn file_changed(&mut self, _: usize, why: &str) {
         self.changed_files.push(why.to_string());
+    }
+
+    fn refuse(&mut self, why: String) {
+        self.refused = Some(why);
+        self.reduced.push(Event::Stop);
     }
 
     fn interrupt(&mut self, rank: usize, signal: &str) {

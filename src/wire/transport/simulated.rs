@@ -10,7 +10,9 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::{Assignment, FinalCall, FinalResult, Report, RunBatch, RunError, Scored};
+use crate::model::{
+    Assignment, FinalCall, FinalResult, Report, RunBatch, RunError, Scored, SeenResources,
+};
 use crate::util::error::Result;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
@@ -40,6 +42,8 @@ pub(crate) struct Faults {
     /// Every worker falls silent once, like a suspended process, and handles its messages afterwards: start,
     /// the time span over which the workers' silences begin, and the length of each silence.
     pub(crate) silence: Option<(Duration, Duration, Duration)>,
+    /// How many workers may die silently when they get the job, and the probability that one does.
+    pub(crate) vanishing: (usize, f64),
     /// How long each message to a worker takes to send, as over a slow line; the next one waits for it.
     pub(crate) transfer: Duration,
     /// How many workers cannot run crunch and say so, and how many after these fail every task.
@@ -67,6 +71,10 @@ enum SimulatedEvent {
 #[derive(Default)]
 struct SimulatedWorker {
     welcomed: bool,
+    /// Whether it has asked for work; without, it waits for its share of its host, or that is nothing.
+    ready: bool,
+    /// Whether it knows its share.
+    shared: bool,
     busy: bool,
     queue: VecDeque<ToWorker>,
     /// How often it has called crunch.
@@ -84,6 +92,8 @@ pub(crate) struct SimulatedHub<'a> {
     now: Duration,
     crunch: SimulatedCrunch<'a>,
     finals: Option<SimulatedFinal<'a>>,
+    /// What each worker sees of its host, if tasks need anything of it.
+    seen: Option<fn(usize) -> SeenResources>,
     rng: ChaCha8Rng,
     longest_delay: Duration,
     faults: Faults,
@@ -111,6 +121,7 @@ impl<'a> SimulatedHub<'a> {
             now: Duration::ZERO,
             crunch,
             finals: None,
+            seen: None,
             rng: ChaCha8Rng::seed_from_u64(seed),
             longest_delay,
             faults: Faults::default(),
@@ -131,6 +142,11 @@ impl<'a> SimulatedHub<'a> {
     /// Sets what workers do with final calls.
     pub(crate) fn with_finals(self, finals: SimulatedFinal<'a>) -> Self {
         SimulatedHub { finals: Some(finals), ..self }
+    }
+
+    /// Sets what each worker sees of its host, as tasks need something of it.
+    pub(crate) fn with_seen(self, seen: fn(usize) -> SeenResources) -> Self {
+        SimulatedHub { seen: Some(seen), ..self }
     }
 
     /// Enables faults. Workers then send heartbeats.
@@ -201,7 +217,25 @@ impl<'a> SimulatedHub<'a> {
             }
             ToWorker::Job(_) => {
                 worker.welcomed = true;
-                self.send_to_master(rank, &ToMaster::Done(Report::default()));
+                let (most, chance) = self.faults.vanishing;
+                if self.died < most && self.chance(chance) {
+                    self.died += 1;
+                    self.workers[rank - 1].gone = true;
+                    return Ok(());
+                }
+                match self.seen {
+                    Some(seen) => self.send_to_master(rank, &ToMaster::Seen(Box::new(seen(rank)))),
+                    None => self.is_ready(rank),
+                }
+            }
+            ToWorker::Share(share) => {
+                if !std::mem::replace(&mut worker.shared, true) && !share.tasks.is_empty() {
+                    self.is_ready(rank);
+                }
+            }
+            ToWorker::Cancel(None) if worker.welcomed && !worker.ready && self.seen.is_some() => {
+                worker.shared = true;
+                self.is_ready(rank);
             }
             ToWorker::Assign(_) | ToWorker::Reduce { .. } | ToWorker::Final(_) => {
                 let Faults { breaking, dying, .. } = self.faults;
@@ -222,6 +256,11 @@ impl<'a> SimulatedHub<'a> {
             ToWorker::Reply { reply, .. } => panic!("a simulated worker asked nothing: {reply:?}"),
         }
         Ok(())
+    }
+
+    fn is_ready(&mut self, rank: usize) {
+        self.workers[rank - 1].ready = true;
+        self.send_to_master(rank, &ToMaster::Done(Report::default()));
     }
 
     /// Starts a worker's next assignment.
@@ -320,10 +359,14 @@ impl<'a> SimulatedHub<'a> {
                 self.work(rank);
             }
             SimulatedEvent::Heartbeat(rank) => {
-                let SimulatedWorker { welcomed, busy, queue, gone, .. } = &self.workers[rank - 1];
+                let SimulatedWorker { welcomed, ready, shared, busy, queue, gone, .. } =
+                    &self.workers[rank - 1];
                 if !gone {
-                    let idle = !busy && queue.is_empty();
-                    let beat = ToMaster::Heartbeat { idle, computes: false };
+                    let idle = *ready && !busy && queue.is_empty();
+                    let beat = match self.seen {
+                        Some(seen) if !shared => ToMaster::Seen(Box::new(seen(rank))),
+                        _ => ToMaster::Heartbeat { idle, computes: false },
+                    };
                     self.send_to_master(rank, &if *welcomed { beat } else { hello(rank) });
                     self.schedule(HEARTBEAT_PERIOD, SimulatedEvent::Heartbeat(rank));
                 }

@@ -17,7 +17,9 @@ impl Connection {
         let mut state = self.state.lock();
         let (waits, hides) = (state.asking > 0, state.hides_threads);
         let computes = waits && (hides || MutexGuard::unlocked(&mut state, thread::are_unknown));
-        let beat = if state.has_job {
+        let beat = if let Some(seen) = &state.seen {
+            ToMaster::Seen(seen.clone())
+        } else if state.has_job {
             ToMaster::Heartbeat { idle: state.is_idle(), computes }
         } else {
             self.hello()

@@ -1,8 +1,12 @@
 //! How a worker begins: what crunch needs of this host is there, or it says why it cannot work.
 
+use std::sync::atomic::Ordering;
+
+use crate::model::{HostShare, SeenResources};
 use crate::util::error::Result;
 use crate::wire::messages::{ToMaster, ToWorker};
 use crate::worker::connection::{Connection, POLL_PERIOD};
+use crate::worker::unexpected_message;
 
 impl Connection {
     /// Begins to work, if what crunch needs is there. Otherwise tells rank 0 why not, and waits for the
@@ -35,6 +39,37 @@ impl Connection {
     /// Tells rank 0 why this worker cannot work, and waits for the dismissal. Needs no other thread.
     pub(crate) fn be_sick(&self, why: String) -> Result<()> {
         self.send(&ToMaster::Sick(why))?;
+        self.await_dismissal()
+    }
+
+    /// Tells rank 0 what this worker sees of its host, and waits for its share of that. Nothing if the job is over
+    /// instead.
+    pub(crate) fn request_share(&self, seen: SeenResources) -> Result<Option<HostShare>> {
+        let seen = Box::new(seen);
+        self.post(&ToMaster::Seen(seen.clone()), |state| state.seen = Some(seen))?;
+        let share = self.wait(|state| {
+            if state.stopped {
+                state.seen = None;
+                return Some(Ok(None));
+            }
+            match state.unclaimed.pop_front()? {
+                ToWorker::Share(share) => Some(Ok(Some(share))),
+                dismissed @ ToWorker::Dismiss { .. } => {
+                    state.seen = None;
+                    state.unclaimed.push_front(dismissed);
+                    Some(Ok(None))
+                }
+                other => Some(Err(unexpected_message(&other))),
+            }
+        })??;
+        if let Some(share) = &share {
+            self.threads.store(share.tasks.len().max(1), Ordering::Relaxed);
+        }
+        Ok(share)
+    }
+
+    /// Waits for the dismissal of a worker that does nothing. Needs no other thread.
+    pub(crate) fn await_dismissal(&self) -> Result<()> {
         loop {
             {
                 let mut state = self.state.lock();
