@@ -6,7 +6,7 @@ mod common;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Desk, Ran, gridmpi, mpirun};
+use common::{Desk, Ran, gridmpi, mpirun, wait_until};
 
 /// A job of shell commands that take `sleep` seconds each.
 fn desk(sleep: &str) -> Desk {
@@ -236,4 +236,36 @@ fn a_rank_that_says_nothing_holds_up_no_refusal() {
     // mpirun has an exit code of its own where a rank ends without MPI_Finalize.
     assert!(ran.code != 0 && ran.stderr.contains("nothing here"), "{}", ran.stderr);
     assert!(took < Duration::from_secs(60), "{took:?}");
+}
+
+#[test]
+fn with_recovery_no_worker_waits_for_a_rank_that_is_gone() {
+    let desk = Desk::with_job(
+        "[crunch]\nshell = \"echo $GRIDMPI_RANK >> started; while [ ! -e go-$GRIDMPI_RANK ]; do sleep 0.05; done; echo 1\"\n\
+         [[loop]]\nname = \"x\"\nvalues = [1, 2]\nreduce = \"sum\"\n",
+    );
+    let mut command = mpirun(3);
+    command.env("OMPI_MCA_orte_enable_recovery", "1");
+    command.args(["job.toml", "--out", "out"]).current_dir(desk.path(""));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = || std::fs::read_to_string(desk.path("started")).unwrap_or_default();
+    wait_until("both tasks run", || started().lines().count() == 2);
+    // The first worker has nothing to do, and is suspended; the second one is dismissed before that is known.
+    desk.write("go-1", "");
+    std::thread::sleep(Duration::from_secs(1));
+    let (silent, last) = (rank(&desk, 1), rank(&desk, 2));
+    signal("STOP", silent);
+    desk.write("go-2", "");
+    let is_there = |pid: u32| {
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        state
+            .rsplit(')')
+            .next()
+            .is_some_and(|rest| !matches!(rest.trim().get(..1), None | Some("Z")))
+    };
+    wait_until("the second worker ends", || !is_there(last));
+    signal("KILL", silent);
+    let (ran, _) = end(child);
+    assert!(ran.stderr.contains("2 runs in"), "{}", ran.stderr);
+    assert_eq!(desk.sql("SELECT count(*) FROM runs"), ["2"]);
 }

@@ -14,7 +14,7 @@ use crate::job::placeholders::{Template, TemplatePart};
 #[cfg(feature = "jobs")]
 use crate::job::{CommandWords, PlacedSource, ShellLine};
 use crate::job::{CrunchSpec, FinalFunction, FinalSpec, Job};
-use crate::model::{PythonFunction, Reduce};
+use crate::model::{FileFunction, Reduce};
 use crate::util::error::Result;
 #[cfg(feature = "jobs")]
 use crate::util::file_state::file_id;
@@ -202,7 +202,7 @@ impl CountedFiles<'_> {
     /// Adds the files of a final function, and what they import.
     fn functions<'f>(
         &mut self,
-        functions: impl Iterator<Item = &'f PythonFunction>,
+        functions: impl Iterator<Item = &'f FileFunction>,
         modules: &BTreeSet<PathBuf>,
     ) {
         let folder = &self.job.folder;

@@ -16,7 +16,7 @@ use crate::job::{
 use crate::job::{DigestedFile, combined, summary_record};
 #[cfg(feature = "jobs")]
 use crate::model::Value;
-use crate::model::{Key, PythonFunction, Scored};
+use crate::model::{FileFunction, Key, Scored};
 use crate::util::error::Result;
 
 /// What the function of `[final]` is, and what decides its results besides a row.
@@ -46,7 +46,7 @@ impl FinalIdentity {
         digests.take(files.values().cloned())?;
         let of_files: BTreeMap<&String, &str> =
             files.iter().map(|(name, path)| (name, digests.get(path))).collect();
-        let named = |f: &PythonFunction| format!("{}:{}", f.file, f.function);
+        let named = |f: &FileFunction| format!("{}:{}", f.file, f.function);
         let function = match &spec.function {
             FinalFunction::Python(function) => format!("python {}", named(function)),
             FinalFunction::Command(words) => format!("command {words:?}"),

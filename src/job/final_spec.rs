@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{CommandWords, CrunchSpec, Job, Python, ShellLine, WatchedFile};
-use crate::model::{Key, PythonFunction, Value, Winner};
+use crate::model::{FileFunction, Key, Value, Winner};
 
 /// The folder in a results folder that has the folders of products.
 pub(crate) const FINAL_FOLDER: &str = "final";
@@ -33,7 +33,7 @@ pub(crate) struct FinalSpec {
 /// What is called.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum FinalFunction {
-    Python(PythonFunction),
+    Python(FileFunction),
     /// A program and its arguments, with placeholders.
     Command(CommandWords),
     /// A command line for a shell, with placeholders.
@@ -41,7 +41,7 @@ pub(crate) enum FinalFunction {
     /// A worker in any language, without placeholders among its words.
     Serve(CommandWords),
     /// A function in an R file.
-    R(PythonFunction),
+    R(FileFunction),
     /// The user's Rust.
     Native,
 }
@@ -78,7 +78,7 @@ impl Job {
     }
 
     /// The function that loads data for crunch and for final calls, and the level of the loop whose point it takes.
-    pub(crate) fn final_load(&self) -> Option<(&PythonFunction, usize)> {
+    pub(crate) fn final_load(&self) -> Option<(&FileFunction, usize)> {
         match &self.crunch {
             CrunchSpec::Python(Python { load: Some(load), data, .. })
                 if *data < self.final_levels() =>

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::counted::{CountedFile, FileRole, PythonModules, counted_files};
 use crate::job::{CrunchSpec, FileDigests, FoundProgram, Job, RidgeOptions, was_key};
-use crate::model::{PythonFunction, Reduce};
+use crate::model::{FileFunction, Reduce};
 use crate::util::error::Result;
 
 /// The environment variables that decide which programs and libraries are found.
@@ -80,7 +80,7 @@ impl Identity {
         digests: &mut FileDigests,
         before: Option<&Identity>,
     ) -> Result<Identity> {
-        let function = |f: &PythonFunction| format!("{}:{}", f.file, f.function);
+        let function = |f: &FileFunction| format!("{}:{}", f.file, f.function);
         // Not keys of their own: stores that lack them would count as unchanged.
         let mut added = job.environment.identity();
         if let Some(result) = &job.result {

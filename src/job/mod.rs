@@ -51,7 +51,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{LoopNest, Points, Policy, PythonFunction, Reduce, Value, json_object};
+use crate::model::{FileFunction, LoopNest, Points, Policy, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
 pub(crate) use child_environment::ChildEnvironment;
 pub(crate) use columns::{FieldNames, RUN_COLUMNS, SCORE, SUMMARY_COLUMNS, workdir_column};
@@ -230,9 +230,9 @@ pub(crate) enum Sleep {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Python {
     /// The function to call for each task.
-    pub(crate) function: PythonFunction,
+    pub(crate) function: FileFunction,
     /// Turns the point of the loop `data` into data, once per child process.
-    pub(crate) load: Option<PythonFunction>,
+    pub(crate) load: Option<FileFunction>,
     /// The level of the loop whose points `load` takes.
     pub(crate) data: usize,
     /// How many data sets a child process keeps; the least recently used one is dropped first.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::model::{PythonFunction, Value};
+use crate::model::{FileFunction, Value};
 
 /// Imports functions that give points. Rank 0 alone calls them, while it reads the job file.
 pub(crate) trait PointFunctions {
@@ -11,7 +11,7 @@ pub(crate) trait PointFunctions {
     /// error says why it cannot be called.
     fn import(
         &self,
-        function: &PythonFunction,
+        function: &FileFunction,
         folder: &Path,
         interpreter: &str,
         around: &[&str],

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::job::{CommandWords, CrunchSpec, FinalFunction, Job};
-use crate::model::PythonFunction;
+use crate::model::FileFunction;
 
 /// The R that runs if the job names none.
 pub(crate) const DEFAULT_R: &str = "Rscript";
@@ -22,9 +22,9 @@ pub(crate) struct Serve {
 /// An R function as crunch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RCrunch {
-    pub(crate) function: PythonFunction,
+    pub(crate) function: FileFunction,
     /// Turns the point of the loop `data` into data, once per child.
-    pub(crate) load: Option<PythonFunction>,
+    pub(crate) load: Option<FileFunction>,
     /// The level of the loop whose points `load` takes.
     pub(crate) data: usize,
     /// How many data sets a child keeps.
@@ -54,7 +54,7 @@ impl Job {
     }
 
     /// R's function that loads the data of final calls.
-    pub(crate) fn final_r_load(&self) -> Option<&PythonFunction> {
+    pub(crate) fn final_r_load(&self) -> Option<&FileFunction> {
         match (&self.crunch, self.finally.as_ref().map(|spec| &spec.function)?) {
             (CrunchSpec::R(r), FinalFunction::R(_)) if r.data < self.final_levels() => {
                 r.load.as_ref()

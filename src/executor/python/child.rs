@@ -18,7 +18,7 @@ use crate::executor::python::protocol;
 use crate::executor::python::results_file::ResultsFile;
 use crate::executor::{RANK0, RESULT_LIMIT, Slot, startup, too_large};
 use crate::job::{self, ChildEnvironment, Job, Python};
-use crate::model::{PythonFunction, Value};
+use crate::model::{FileFunction, Value};
 use crate::util::error::Result;
 use crate::util::framing::read_frame;
 use crate::util::programs::named_program;
@@ -106,11 +106,7 @@ impl Setup {
     }
 
     /// For the final function, which is given points of the outermost loops, down to those that have won.
-    pub(super) fn of_final(
-        job: &Job,
-        functions: &[(String, &PythonFunction)],
-        place: Slot,
-    ) -> Setup {
+    pub(super) fn of_final(job: &Job, functions: &[(String, &FileFunction)], place: Slot) -> Setup {
         let mut setup = Setup::new(job, functions, place);
         let names = job.nest.loops().iter().map(|l| l.name.as_str());
         let names: Vec<&str> = names.collect();
@@ -124,7 +120,7 @@ impl Setup {
     pub(super) fn of_points(
         interpreter: PathBuf,
         folder: &Path,
-        function: &PythonFunction,
+        function: &FileFunction,
         around: &[&str],
     ) -> Setup {
         let first_frame = json!({
@@ -143,7 +139,7 @@ impl Setup {
         }
     }
 
-    pub(crate) fn new(job: &Job, functions: &[(String, &PythonFunction)], place: Slot) -> Setup {
+    pub(crate) fn new(job: &Job, functions: &[(String, &FileFunction)], place: Slot) -> Setup {
         let interpreter = match &job.common.interpreter {
             Some(found) => found.clone(),
             None => named_program(job.interpreter(), &job.folder),

@@ -7,7 +7,7 @@ use crate::executor::process::child::Limits;
 use crate::executor::python::child::{HOUR, PythonChild, Setup};
 use crate::executor::{RANK0, ReadyChildren, Slot, Task};
 use crate::job::{self, DigestedFile, Job, Python, PythonModules};
-use crate::model::{PythonFunction, Reduce, ResultValue, RunError, Scored, Value};
+use crate::model::{FileFunction, Reduce, ResultValue, RunError, Scored, Value};
 use crate::util::error::Result;
 use crate::util::panic::panic_text;
 use crate::util::programs::find_program;
@@ -19,7 +19,7 @@ pub(super) const REDUCE: &str = "reduce ";
 pub(super) const FINAL: &str = "final";
 
 /// The Python functions that final calls need.
-pub(super) fn final_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
+pub(super) fn final_functions(job: &Job) -> Vec<(String, &FileFunction)> {
     let function = match job.finally.as_ref().map(|spec| &spec.function) {
         Some(job::FinalFunction::Python(function)) => function,
         _ => return Vec::new(),
@@ -28,7 +28,7 @@ pub(super) fn final_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
     std::iter::once((FINAL.to_string(), function)).chain(load).collect()
 }
 
-pub(crate) fn crunch_functions(python: &Python) -> Vec<(String, &PythonFunction)> {
+pub(crate) fn crunch_functions(python: &Python) -> Vec<(String, &FileFunction)> {
     let load = python.load.iter().map(|load| ("load".to_string(), load));
     std::iter::once(("crunch".to_string(), &python.function)).chain(load).collect()
 }
@@ -46,7 +46,7 @@ pub(super) fn scored(task: &Task, value: ResultValue) -> Result<Scored, RunError
 }
 
 /// The Python functions that reduce loops, by the loop's level.
-pub(super) fn reduce_functions(job: &Job) -> Vec<(String, &PythonFunction)> {
+pub(super) fn reduce_functions(job: &Job) -> Vec<(String, &FileFunction)> {
     let mut functions = Vec::new();
     for (level, l) in job.nest.loops().iter().enumerate() {
         if let Some(Reduce::Python(function)) = &l.reduce {
@@ -99,7 +99,7 @@ pub(crate) fn check_functions(job: &Job, place: Slot) -> Result<(PythonModules, 
             return Err(job.wrong(&key_of(job, name), why));
         }
     }
-    let setup = |functions: &[(String, &PythonFunction)], place| {
+    let setup = |functions: &[(String, &FileFunction)], place| {
         let mut setup = Setup::new(job, functions, place).with_versions();
         setup.interpreter = found.clone(); // as workers do
         setup
@@ -129,7 +129,7 @@ pub(crate) fn check_functions(job: &Job, place: Slot) -> Result<(PythonModules, 
     for ((of_child, functions), child) in setups.into_iter().zip(started) {
         let child = child.map_err(|why| {
             // Which of them is it? Alone, each is imported as the error says.
-            let alone = |named: &(String, &PythonFunction)| {
+            let alone = |named: &(String, &FileFunction)| {
                 let why = start(&setup(std::slice::from_ref(named), place)).err()?;
                 Some(job.wrong(&key_of(job, &named.0), why))
             };

@@ -9,7 +9,7 @@ use crate::executor::process::child::Limits;
 use crate::executor::python::child::{HOUR, PythonChild, Setup};
 use crate::executor::python::protocol::marked;
 use crate::job::{PointFunction, PointFunctions};
-use crate::model::{PythonFunction, Value};
+use crate::model::{FileFunction, Value};
 use crate::util::error::Result;
 use crate::util::programs::{find_program, named_program};
 
@@ -28,7 +28,7 @@ impl Default for PythonPointFunctions {
 impl PointFunctions for PythonPointFunctions {
     fn import(
         &self,
-        function: &PythonFunction,
+        function: &FileFunction,
         folder: &Path,
         interpreter: &str,
         around: &[&str],
@@ -78,8 +78,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = "def points(n):\n    while n: pass\n    return [1]\n";
         std::fs::write(folder.path().join("grid.py"), text).unwrap();
-        let function =
-            PythonFunction { file: "grid.py".to_string(), function: "points".to_string() };
+        let function = FileFunction { file: "grid.py".to_string(), function: "points".to_string() };
         let short = PythonPointFunctions { limit: Duration::from_secs(2) };
         let import = |around: &[&str]| short.import(&function, folder.path(), "python3", around);
         let mut points = import(&["n", "m"]).unwrap();

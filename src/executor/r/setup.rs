@@ -5,7 +5,7 @@ use crate::executor::serve::child::ServeSetup;
 use crate::executor::serve::hello::of_gridmpi;
 use crate::executor::serve::lines::texts;
 use crate::job::{Job, RCrunch};
-use crate::model::{PythonFunction, Reduce, Value};
+use crate::model::{FileFunction, Reduce, Value};
 use crate::util::programs::named_program;
 
 /// The child's program, in an environment of its own: the global one is the user's.
@@ -27,7 +27,7 @@ pub(crate) fn of_crunch(job: &Job, r: &RCrunch, place: Slot) -> ServeSetup {
     setup(job, functions.collect(), (place, "crunch"), (job.nest.depth(), data))
 }
 
-pub(crate) fn of_final(job: &Job, function: &PythonFunction, place: Slot) -> ServeSetup {
+pub(crate) fn of_final(job: &Job, function: &FileFunction, place: Slot) -> ServeSetup {
     let load = job.final_r_load().map(|load| ("load".to_string(), load));
     let functions = std::iter::once(("final".to_string(), function)).chain(load);
     let levels = job.final_levels();
@@ -39,7 +39,7 @@ pub(crate) fn of_reductions(job: &Job, place: Slot) -> ServeSetup {
 }
 
 /// The functions that reduce loops, by the loop's level.
-pub(super) fn reductions(job: &Job) -> Vec<(String, &PythonFunction)> {
+pub(super) fn reductions(job: &Job) -> Vec<(String, &FileFunction)> {
     let loops = job.nest.loops().iter().enumerate();
     let own = loops.filter_map(|(level, l)| match &l.reduce {
         Some(Reduce::R(function)) => Some((format!("{REDUCE}{level}"), function)),
@@ -51,13 +51,13 @@ pub(super) fn reductions(job: &Job) -> Vec<(String, &PythonFunction)> {
 /// A child with these functions, which is given points of the outermost `levels` loops, and the data of one.
 fn setup(
     job: &Job,
-    functions: Vec<(String, &PythonFunction)>,
+    functions: Vec<(String, &FileFunction)>,
     (place, role): (Slot, &'static str),
     (levels, data): (usize, Option<usize>),
 ) -> ServeSetup {
     let names: Vec<&str> = job.nest.loops().iter().map(|l| l.name.as_str()).collect();
     let (given, folded) = names.split_at(levels);
-    let place_of = |(key, function): (String, &PythonFunction)| {
+    let place_of = |(key, function): (String, &FileFunction)| {
         (key, texts([function.file.as_str(), function.function.as_str()]))
     };
     let mut hello = of_gridmpi(role, texts(given.iter().copied()));

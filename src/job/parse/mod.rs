@@ -48,7 +48,7 @@ use crate::job::placeholders::scope::Scope;
 use crate::job::point_functions::PointFunctions;
 use crate::job::slurm::SlurmOptions;
 use crate::job::{Job, Places, RunFacts, SCORE, Seeding, check_job_name, check_name};
-use crate::model::{Completeness, Loop, LoopNest, Order, Policy, PythonFunction, Reduce, Value};
+use crate::model::{Completeness, FileFunction, Loop, LoopNest, Order, Policy, Reduce, Value};
 use crate::util::error::{Error, Result};
 use crate::util::files::file_pattern;
 use crate::util::text::did_you_mean;
@@ -474,8 +474,8 @@ fn parse_reduce(entry: &TomlEntry) -> Result<Reduce> {
     Reduce::parse(&entry.value()?).map_err(|why| entry.error(why))
 }
 
-fn python_function(entry: &TomlEntry) -> Result<PythonFunction> {
+fn python_function(entry: &TomlEntry) -> Result<FileFunction> {
     let text = entry.text()?;
-    PythonFunction::parse(&text)
+    FileFunction::parse(&text)
         .ok_or_else(|| entry.error(format!("expected \"file.py:function\", found \"{text}\"")))
 }

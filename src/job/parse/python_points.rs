@@ -14,7 +14,7 @@ use crate::job::parse::python_function;
 use crate::job::parse::sources::{self, SOURCES};
 use crate::job::point_functions::{PointFunction, PointFunctions};
 use crate::job::{check_fields, equal_points};
-use crate::model::{Points, PythonFunction, Value};
+use crate::model::{FileFunction, Points, Value};
 use crate::util::error::{Error, Result};
 
 /// How many points one call may give, unless the job file says so: what is more is an endless generator.
@@ -23,7 +23,7 @@ const MOST: u64 = 1_000_000;
 /// A function as a source, before it is imported.
 pub(super) struct PythonPoints<'a> {
     entry: TomlEntry<'a>,
-    function: PythonFunction,
+    function: FileFunction,
     most: u64,
 }
 

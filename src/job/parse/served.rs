@@ -4,7 +4,7 @@ use crate::job::parse::arguments::command_words;
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::placeholders::scope::Scope;
 use crate::job::{CommandWords, DEFAULT_R, RCrunch, Serve};
-use crate::model::{Loop, PythonFunction};
+use crate::model::{FileFunction, Loop};
 use crate::util::error::Result;
 
 /// How many data sets a child process keeps by default.
@@ -50,9 +50,9 @@ pub(super) fn r_crunch(
     Ok(RCrunch { function, load, data, keep, interpreter })
 }
 
-pub(super) fn r_function(entry: &TomlEntry) -> Result<PythonFunction> {
+pub(super) fn r_function(entry: &TomlEntry) -> Result<FileFunction> {
     let text = entry.text()?;
-    PythonFunction::parse(&text)
+    FileFunction::parse(&text)
         .ok_or_else(|| entry.error(format!("expected \"file.R:function\", found \"{text}\"")))
 }
 

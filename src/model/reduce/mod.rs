@@ -41,16 +41,16 @@ pub(crate) enum Reduce {
     /// All values, as a list in grid order, null where one failed.
     All,
     /// The user's Python function, given all runs of the group.
-    Python(PythonFunction),
+    Python(FileFunction),
     /// The same in R.
-    R(PythonFunction),
+    R(FileFunction),
     /// The user's Rust function, given all runs of the group.
     Native,
 }
 
 /// A function in a Python or R file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PythonFunction {
+pub(crate) struct FileFunction {
     /// The file's path as in the job file.
     pub(crate) file: String,
     pub(crate) function: String,

@@ -3,23 +3,23 @@
 use crate::model::reduce::accumulator::NumberFold;
 use crate::model::reduce::best_rule::BestRule;
 use crate::model::reduce::fold_list::{FoldList, NamedFold};
-use crate::model::reduce::{PythonFunction, Reduce};
+use crate::model::reduce::{FileFunction, Reduce};
 use crate::model::value::Value;
 
 /// The keys of a function in a job file.
 const PYTHON: &str = "python";
 const R: &str = "r";
 
-impl PythonFunction {
+impl FileFunction {
     /// Reads `file.py:function`, or `file.R:function`.
     #[cfg(any(feature = "cli", feature = "jobs"))]
-    pub(crate) fn parse(text: &str) -> Option<PythonFunction> {
+    pub(crate) fn parse(text: &str) -> Option<FileFunction> {
         let (file, function) = text.rsplit_once(':')?;
-        let own = PythonFunction { file: file.to_string(), function: function.to_string() };
+        let own = FileFunction { file: file.to_string(), function: function.to_string() };
         Some(own).filter(|own| !own.file.is_empty() && !own.function.is_empty())
     }
 
-    /// The reverse of [`PythonFunction::parse`].
+    /// The reverse of [`FileFunction::parse`].
     fn in_words(&self) -> String {
         format!("{}:{}", self.file, self.function)
     }
@@ -82,14 +82,14 @@ impl Reduce {
     pub(crate) fn of_text(text: &str) -> Option<Reduce> {
         match text {
             // Of an older store, which does not say which function.
-            PYTHON => Some(Reduce::Python(PythonFunction::default())),
+            PYTHON => Some(Reduce::Python(FileFunction::default())),
             "summarize" => Some(Reduce::Native),
             #[cfg(any(feature = "cli", feature = "jobs"))]
             text if text.starts_with(['[', '{']) => {
                 let value = Value::parse(text).ok()?;
                 match (value.field(PYTHON), value.field(R)) {
-                    (Some(Value::Text(own)), _) => PythonFunction::parse(own).map(Reduce::Python),
-                    (_, Some(Value::Text(own))) => PythonFunction::parse(own).map(Reduce::R),
+                    (Some(Value::Text(own)), _) => FileFunction::parse(own).map(Reduce::Python),
+                    (_, Some(Value::Text(own))) => FileFunction::parse(own).map(Reduce::R),
                     _ => Reduce::parse(&value).ok(),
                 }
             }

@@ -51,14 +51,14 @@ pub(crate) fn score_field<'a>(loops: &'a [Loop], score: &'a str) -> &'a str {
 #[cfg(all(test, any(feature = "cli", feature = "jobs")))]
 mod tests {
     use super::*;
-    use crate::model::{NumberFold, PythonFunction, Reduce};
+    use crate::model::{FileFunction, NumberFold, Reduce};
 
     #[test]
     fn a_score_is_called_by_its_field_and_how_it_was_folded() {
         let mean = || Reduce::numbers(NumberFold::Mean);
         let std = Reduce::numbers(NumberFold::Std);
         let by = |text: &str| Reduce::of_text(text);
-        let trimmed = Reduce::Python(PythonFunction {
+        let trimmed = Reduce::Python(FileFunction {
             file: "stats.py".to_string(),
             function: "trimmed".to_string(),
         });

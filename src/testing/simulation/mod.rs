@@ -17,8 +17,8 @@ use std::time::Duration;
 use crate::master::{Event, Master, MasterConfig};
 use crate::model::random::RandomNest;
 use crate::model::{
-    AttemptResult, Completeness, FinalResult, FinalState, GroupSummary, Key, LoopNest, Policy,
-    PythonFunction, Reduce, Report, RunBatch, RunError, Scored, SlotResult,
+    AttemptResult, Completeness, FileFunction, FinalResult, FinalState, GroupSummary, Key,
+    LoopNest, Policy, Reduce, Report, RunBatch, RunError, Scored, SlotResult,
 };
 use crate::rank0::{Effects, serve};
 use crate::util::error::{Error, Result};
@@ -281,7 +281,7 @@ fn workers(workers: usize) -> MasterConfig {
 }
 
 fn reduces() -> impl Strategy<Value = Reduce> {
-    let python = PythonFunction { file: "f.py".into(), function: "f".into() };
+    let python = FileFunction { file: "f.py".into(), function: "f".into() };
     prop::sample::select(vec![
         Reduce::max(),
         Reduce::min(),
