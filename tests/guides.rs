@@ -143,6 +143,7 @@ fn every_guide_does_what_it_says() {
         "commands.md",
         "r.md",
         "writing-a-worker.md",
+        "simulations.md",
         "nesting.md",
         "reading-results.md",
     ] {

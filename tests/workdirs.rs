@@ -71,8 +71,10 @@ fn what_is_kept_is_what_the_job_says() {
     ] {
         let table = format!("shell = '{fails}'\n[crunch.workdir]\n{keep}");
         let desk = Desk::with_job(&job(&table, "values = [0, 1, 2]"));
-        desk.run_job().exits(100);
+        let ran = desk.run_job().exits(100);
         assert_eq!(names(&desk.path("out/runs")), kept, "{keep}");
+        let is_told = ran.stderr.contains("2 runs left no file of such a name");
+        assert_eq!(is_told, keep.contains("*.log"), "{keep}: {}", ran.stderr);
         let column = desk.sql("SELECT workdir FROM all_runs WHERE x = 1");
         assert_eq!(column, [if kept.contains(&"x=1") { "runs/x=1" } else { "" }], "{keep}");
     }

@@ -5,6 +5,7 @@
 //! with that name, and the folder renamed then; a start finishes what was cut off in between, and removes what no row
 //! names. A run that leaves nothing, where an earlier attempt has a folder, has a row without `files`: that folder goes.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs;
 use std::io;
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+#[cfg(feature = "jobs")]
+use crate::job::KeptFiles;
 use crate::job::{Job, RUNS_FOLDER, RunNames, WorkdirSpec, digest};
 use crate::model::RunBatch;
 use crate::store::products;
@@ -47,13 +50,32 @@ pub(crate) struct RunFolders {
     job: Arc<Job>,
     names: RunNames,
     session: i64,
+    /// How many runs have succeeded, and how many have left files to keep.
+    succeeded: Cell<u64>,
+    kept: Cell<u64>,
 }
 
 impl RunFolders {
     /// Nothing if runs leave no folders.
     pub(crate) fn of(job: &Arc<Job>) -> Option<RunFolders> {
         let session = job.workdir.as_ref()?.session;
-        Some(RunFolders { names: RunNames::new(job), job: job.clone(), session })
+        let (names, job) = (RunNames::new(job), job.clone());
+        Some(RunFolders { names, job, session, succeeded: Cell::new(0), kept: Cell::new(0) })
+    }
+
+    /// At the end of a start: a pattern with a slip of the pen would keep nothing, and nobody would know.
+    pub(super) fn tell_if_nothing_is_kept(&self) {
+        #[cfg(feature = "jobs")]
+        if let Some(KeptFiles::Matching(patterns)) =
+            self.job.workdir.as_ref().map(|spec| &spec.keep)
+            && self.kept.get() == 0
+            && self.succeeded.get() > 0
+        {
+            log::warn!(
+                "keep = {patterns:?} in [crunch.workdir]: {} left no file of such a name, so nothing is kept; keep = \"all\" shows what a run leaves",
+                things(self.succeeded.get(), "run")
+            );
+        }
     }
 
     /// The folders that earlier runs of these tasks have.
@@ -116,9 +138,13 @@ impl RunFolders {
         let sql =
             "SELECT folder, temporary, files FROM workdirs WHERE worker = ?1 AND started = ?2";
         let mut sql = store.prepare_cached(sql)?;
+        if runs.first_failure().is_none() {
+            self.succeeded.set(self.succeeded.get() + runs.count());
+        }
         let mut started = runs.started;
         for seconds in runs.seconds() {
             if let Some(row) = sql.query_row(params![worker, started], RunPlace::read).optional()? {
+                self.kept.set(self.kept.get() + u64::from(row.has_files));
                 tell(results, row.settle(results));
             }
             started += seconds;

@@ -55,7 +55,10 @@ impl StoreWriter {
         loop {
             let first = match entries.recv_timeout(LOOK) {
                 Ok(first) => first,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.folders.iter().for_each(RunFolders::tell_if_nothing_is_kept);
+                    return Ok(());
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(Trouble { error, .. }) = self.check_place() {
                         self.tell(&error);
