@@ -120,8 +120,8 @@ fn names_that_mean_nothing_here_are_refused() {
         ("command = [\"./show\"]\nenv = { GRIDMPI_X = 1 }", "begin with GRIDMPI_"),
         ("command = [\"./show\"]\nenv = { A = \"{y}\" }", "names no loop"),
         ("command = [\"./show\"]\nkeep_env = [\"*\"]", "no name of a variable"),
-        ("python = \"f.py:f\"\nenv = { A = \"{x}\" }", "a Python process serves many tasks"),
-        ("builtin = \"multiply\"\nenv = { A = 1 }", "only a command, a shell line or Python"),
+        ("python = \"f.py:f\"\nenv = { A = \"{x}\" }", "one process serves many tasks"),
+        ("builtin = \"multiply\"\nenv = { A = 1 }", "a builtin starts no process"),
     ] {
         let ran = desk(crunch, &of("x", "values = [1]")).run_job().exits(2);
         assert!(

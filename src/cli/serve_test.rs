@@ -18,7 +18,7 @@ const WIDTH: usize = 27;
 #[command(after_help = "\
 Examples:
   gridmpi serve-test python3 worker.py
-  gridmpi serve-test --points '{\"alpha\": 0.5, \"dataset\": \"data/a.csv\"}' --load dataset ./worker
+  gridmpi serve-test --load dataset --points '{\"dataset\": \"a.csv\"}' ./worker
 
 The worker is started here, as serve = [\"python3\", \"worker.py\"] would start it, and gets the messages that a job \
 sends, and some that it has to ignore. Each check is a line: ok, - for what the worker does without, or WRONG. \
