@@ -219,7 +219,7 @@ impl CommandExecutor {
             command.env("GRIDMPI_POINT_FILE", file.path());
         }
         let files = match &plan.result {
-            Some(wanted) => wanted.files(folder, fill)?,
+            Some(wanted) => wanted.files(folder, workdir.is_some(), fill)?,
             None => {
                 command.env("GRIDMPI_RESULT", result.path());
                 Vec::new()

@@ -82,7 +82,7 @@ pub(crate) use report_options::ListedGroups;
 pub(crate) use result_pattern::{ResultPattern, number_or_text};
 pub(crate) use result_spec::ResultSpec;
 #[cfg(feature = "jobs")]
-pub(crate) use result_spec::{FoundBy, ResultSource, WhichOne};
+pub(crate) use result_spec::{FoundBy, ResultSource, WhichOne, is_outside};
 pub(crate) use row_names::RowNames;
 #[cfg(feature = "jobs")]
 pub(crate) use run_facts::RunFacts;

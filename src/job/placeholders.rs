@@ -272,11 +272,11 @@ impl Template {
         self.places().try_for_each(|place| place.check_field(&l.points))
     }
 
-    /// Whether it takes one of these fields of a name.
-    pub(super) fn names_field(&self, name: &str, fields: &[&str]) -> bool {
-        self.places().any(|place| {
-            place.name == name
-                && place.parts(|_| false).field.is_some_and(|field| fields.contains(&field))
+    /// Whether it takes what differs from task to task, whole: the id, or the task's number in any form.
+    pub(crate) fn is_of_one_task(&self) -> bool {
+        self.places().filter(|place| place.name == RESERVED).any(|place| {
+            let PlaceParts { field, spec } = place.parts(|_| false);
+            field == Some("task") || field == Some("id") && spec.is_none()
         })
     }
 

@@ -1,6 +1,7 @@
 //! Where the result of a program is found, if the job says so: `result = { pattern = '...' }`, `[crunch.result]`.
 
 use std::fmt;
+use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,12 @@ pub(crate) enum FoundBy {
     Column(String, WhichOne),
     /// The path of a field in a JSON document.
     Field(String),
+}
+
+/// Whether a path leads out of the folder that it is relative to.
+pub(crate) fn is_outside(name: &str) -> bool {
+    let path = Path::new(name);
+    path.is_absolute() || path.components().any(|part| part == Component::ParentDir)
 }
 
 /// Which of the matches of a pattern, or of the rows of a table.

@@ -153,22 +153,35 @@ impl RunFolders {
     }
 }
 
-/// The name, unless the folder would lie in that of another run, or have one in it: a loop was added to the job.
+/// The name, or one like it: the folder must not be that of another run, nor lie in one, nor have one in it. A loop may
+/// have been added to the job, and runs whose points are not in the job any more keep their folders.
 fn free_name(store: &Connection, name: String) -> Result<String, rusqlite::Error> {
-    let sql = "SELECT 1 FROM workdirs WHERE folder = ?1";
-    let mut is_taken = store.prepare_cached(sql)?;
-    let around = name.match_indices('/').map(|(at, _)| &name[..at]);
-    let mut is_inside = false;
-    for around in around {
-        is_inside = is_inside || is_taken.exists(params![around])?;
+    let mut is_taken = store.prepare_cached("SELECT 1 FROM workdirs WHERE folder = ?1")?;
+    let inside = "SELECT 1 FROM workdirs WHERE folder > ?1 || '/' AND folder < ?1 || '0'";
+    let mut has_others = store.prepare_cached(inside)?;
+    let mut meets = |name: &str| -> Result<bool, rusqlite::Error> {
+        for (at, _) in name.match_indices('/') {
+            if is_taken.exists(params![&name[..at]])? {
+                return Ok(true);
+            }
+        }
+        has_others.exists(params![name])
+    };
+    let name = match meets(&name)? {
+        true => {
+            let flat: String = name.replace('/', ",").chars().take(LONGEST_NAME).collect();
+            format!("{flat}-{}", &digest(name.as_bytes())[..8])
+        }
+        false => name,
+    };
+    let mut free = name.clone();
+    for number in 2.. {
+        if !is_taken.exists(params![free])? && !has_others.exists(params![free])? {
+            break;
+        }
+        free = format!("{name}~{number}");
     }
-    let sql = "SELECT 1 FROM workdirs WHERE folder > ?1 || '/' AND folder < ?1 || '0'";
-    let has_others = store.prepare_cached(sql)?.exists(params![name])?;
-    if !is_inside && !has_others {
-        return Ok(name);
-    }
-    let flat: String = name.replace('/', ",").chars().take(LONGEST_NAME).collect();
-    Ok(format!("{flat}-{}", &digest(name.as_bytes())[..8]))
+    Ok(free)
 }
 
 /// Where a run's folder is to be.
@@ -375,12 +388,13 @@ pub(super) fn copy(
         if !there.contains(&(worker, started.to_bits())) {
             continue;
         }
-        let (name, mut temporary): (String, Option<String>) = (row.get(2)?, row.get(3)?);
+        let (mut name, mut temporary): (String, Option<String>) = (row.get(2)?, row.get(3)?);
         let (files, bytes): (i64, i64) = (row.get(4)?, row.get(5)?);
         if is_elsewhere {
             let runs = folder.join(RUNS_FOLDER);
             let unnamed = temporary.take().map(|name| runs.join(name)).filter(|path| path.is_dir());
             let from: PathBuf = unnamed.unwrap_or_else(|| runs.join(&name));
+            name = free_name(new, name)?;
             let to = (results, RUNS_FOLDER);
             if let Err(error) =
                 if from.is_dir() { products::copy(&from, to, &name) } else { Ok(()) }

@@ -76,7 +76,7 @@ fn line(
             "its result goes to stdout".to_string()
         }
         Some(result) => {
-            let names = result.files(&PathBuf::new(), fill)?.into_iter().flatten();
+            let names = result.files(&PathBuf::new(), false, fill)?.into_iter().flatten();
             let names: Vec<String> = names.map(|file| file.name).collect();
             match names.is_empty() {
                 true => "its result is looked for on stdout".to_string(),

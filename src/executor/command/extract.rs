@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::executor::RESULT_LIMIT;
 use crate::executor::process::tail::Tail;
 use crate::job::placeholders::Template;
-use crate::job::{FoundBy, ResultPattern, ResultSource, ResultSpec, WhichOne, number_or_text};
+use crate::job::{
+    FoundBy, ResultPattern, ResultSource, ResultSpec, WhichOne, is_outside, number_or_text,
+};
 use crate::model::Value;
 use crate::model::value::printed::{PrintedError, parse_printed};
 use crate::util::csv_file::{QuoteWatch, problem};
@@ -48,15 +50,22 @@ impl ResultReader {
         ResultReader { sources: spec.sources().map(source).collect() }
     }
 
-    /// The files of one run in its folder, as they are before it.
+    /// The files of one run in its folder, as they are before it. Other runs have a folder of their own too if this
+    /// one `has_own`: what is outside is theirs as well.
     pub(super) fn files(
         &self,
         folder: &Path,
+        has_own: bool,
         fill: impl Fn(&Template) -> Result<String, String>,
     ) -> Result<Vec<Option<OutputFile>>, String> {
         let file = |(_, source): &(Option<String>, SourceReader)| {
             let Some(file) = &source.file else { return Ok(None) };
             let name = fill(file)?;
+            if has_own && is_outside(&name) && !file.is_of_one_task() {
+                return Err(format!(
+                    "the file of the result, {name}, is outside the folder of this run, where other runs may share it: put {{gridmpi.id}} into its name, or let the program write it into its folder"
+                ));
+            }
             let path = folder.join(&name);
             let before = FileState::of(&path).ok();
             Ok(Some(OutputFile { name, path, before }))
@@ -110,7 +119,13 @@ impl SourceReader {
                     text.len() >> 20
                 ));
             }
-            return self.found.find(text, "stdout");
+            // Of a line that is cut, the rest is none.
+            let begin = if is_whole {
+                0
+            } else {
+                text.iter().position(|b| *b == b'\n').map_or(text.len(), |at| at + 1)
+            };
+            return self.found.find(&text[begin..], "stdout");
         };
         let text = file.read()?;
         self.found.find(&text, &file.name).map_err(|why| {

@@ -6,8 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::job::KeptFiles;
-#[cfg(feature = "jobs")]
-use crate::util::files::copy_entry;
 use crate::util::files::copy_folder;
 
 /// Brings what is to be kept from an attempt's folder to another one, which must not be there. Where nothing is, none is
@@ -15,14 +13,24 @@ use crate::util::files::copy_folder;
 pub(super) fn keep(from: &Path, to: &Path, what: &KeptFiles) -> io::Result<()> {
     remove(to)?; // an attempt that is made again
     match what {
+        // The rest goes first, so that one rename keeps all or nothing, which needs no room on the disk.
         #[cfg(feature = "jobs")]
-        KeptFiles::Matching(patterns) => Matching::of(patterns)?.keep(from, to, Path::new("")),
+        KeptFiles::Matching(patterns) => {
+            open_up(from);
+            match Matching::of(patterns)?.prune(from, Path::new(""))? {
+                true => bring(from, to),
+                false => Ok(()),
+            }
+        }
         KeptFiles::None => Ok(()),
-        KeptFiles::All | KeptFiles::Failed => match fs::rename(from, to) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::CrossesDevices => copy_folder(from, to),
-            Err(error) => Err(error),
-        },
+        KeptFiles::All | KeptFiles::Failed => bring(from, to),
+    }
+}
+
+fn bring(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => copy_folder(from, to),
+        moved => moved,
     }
 }
 
@@ -67,25 +75,24 @@ impl Matching {
         self.0.iter().any(|pattern| pattern.matches_path_with(path, options))
     }
 
-    /// Keeps what matches in a folder of the attempt's, which is at `inside` there.
-    fn keep(&self, from: &Path, to: &Path, inside: &Path) -> io::Result<()> {
+    /// Removes what does not match from a folder of the attempt's, which is at `inside` there. Returns whether anything
+    /// is left.
+    fn prune(&self, from: &Path, inside: &Path) -> io::Result<bool> {
+        let mut is_left = false;
         for entry in fs::read_dir(from.join(inside))? {
             let entry = entry?;
             let path = inside.join(entry.file_name());
             if self.is_kept(&path) {
-                let target = to.join(&path);
-                fs::create_dir_all(target.parent().unwrap_or(to))?;
-                match fs::rename(entry.path(), &target) {
-                    Err(error) if error.kind() == ErrorKind::CrossesDevices => {
-                        copy_entry(&entry, &target)?;
-                    }
-                    moved => moved?,
-                }
-            } else if entry.file_type()?.is_dir() {
-                self.keep(from, to, &path)?;
+                is_left = true;
+            } else if !entry.file_type()?.is_dir() {
+                fs::remove_file(entry.path())?;
+            } else if self.prune(from, &path)? {
+                is_left = true;
+            } else {
+                fs::remove_dir(entry.path())?;
             }
         }
-        Ok(())
+        Ok(is_left)
     }
 }
 

@@ -54,6 +54,9 @@ fn check_variable(name: &str) -> Result<(), String> {
         _ if name.is_empty() || name.contains(['=', '\0']) => {
             Err(format!("{name:?} is no name of a variable"))
         }
+        "PATH" => Err(
+            "programs are looked for, and known to have changed, by gridmpi's own PATH: set it where gridmpi is started, or name the program with its folder".to_string(),
+        ),
         _ if name.starts_with(OWN) => Err(format!(
             "the names of gridmpi's own variables begin with {OWN}: choose another one"
         )),

@@ -1,16 +1,19 @@
 //! Parses `result` of `[crunch]`: where the result of a program is found.
 
+use std::collections::HashMap;
+
 use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::placeholders::scope::Scope;
 use crate::job::placeholders::{Template, Within};
 use crate::job::{
-    CrunchSpec, FoundBy, RESERVED, ResultPattern, ResultSource, ResultSpec, WhichOne,
+    CrunchSpec, FoundBy, RESERVED, ResultPattern, ResultSource, ResultSpec, RunFacts, WhichOne,
+    is_outside,
 };
 use crate::model::{Reduce, Value};
 use crate::util::error::Result;
 
-/// Facts that differ from task to task.
-const OWN_TO_A_TASK: [&str; 2] = ["id", "task"];
+/// The most tasks whose names of files are compared.
+const MOST_NAMES: u64 = 100_000;
 
 pub(super) fn parse<'a>(
     entry: &TomlEntry<'a>,
@@ -126,17 +129,49 @@ fn file(entry: &TomlEntry, scope: Scope) -> Result<String> {
     let wrong = |why: String| entry.error(why);
     scope.check(&text, Within::Command(&[])).map_err(wrong)?;
     let template = Template::parse(&text).map_err(wrong)?;
-    let has_folder = scope.facts().is_some_and(|facts| facts.workdir.is_some());
-    if has_folder || template.names_field(RESERVED, &OWN_TO_A_TASK) {
-        return Ok(text);
+    let facts = scope.facts().filter(|_| !template.is_of_one_task());
+    let Some(facts) = facts else { return Ok(text) };
+    if facts.workdir.is_some() {
+        let first = template.fill(&[(RESERVED, facts.record())], |_, _| None);
+        return match first.is_ok_and(|name| is_outside(&name)) {
+            true => Err(entry.error(format!(
+                "it is outside the folder of the run, where all tasks would share it: put {{{RESERVED}.id}} into its name, or let the program write it into its folder"
+            ))),
+            false => Ok(text),
+        };
     }
+    check_distinct(&template, scope, facts).map_err(wrong)?;
+    Ok(text)
+}
+
+/// Fails if the name is not known to be another one for each task.
+fn check_distinct(template: &Template, scope: Scope, facts: &RunFacts) -> Result<(), String> {
+    let ways = format!(
+        "all tasks run in one folder: put {{{RESERVED}.id}} into its name, or give each a folder with workdir = true"
+    );
+    let nest = scope.nest;
     let is_named = |name: &str| template.loops().any(|named| named == name);
-    let shared = scope.nest.loops().iter().find(|l| l.points.len() > 1 && !is_named(&l.name));
-    match shared {
-        Some(l) => Err(entry.error(format!(
-            "all tasks run in one folder, and those of different points of loop '{}' would share this file: put {{{RESERVED}.id}} into its name, or give each a folder with workdir = true",
-            l.name
-        ))),
-        None => Ok(text),
+    if let Some(l) = nest.loops().iter().find(|l| l.points.len() > 1 && !is_named(&l.name)) {
+        let name = &l.name;
+        return Err(format!(
+            "tasks of different points of loop '{name}' would share this file; {ways}"
+        ));
     }
+    if nest.tasks() > MOST_NAMES {
+        let tasks = nest.tasks();
+        return Err(format!(
+            "there are {tasks} tasks, too many to see that each has another file; {ways}"
+        ));
+    }
+    let mut known: HashMap<String, u64> = HashMap::new();
+    for task in 0..nest.tasks() {
+        let mut points = nest.coordinates(nest.task(task));
+        points.push((RESERVED, facts.record()));
+        let name = template.fill(&points, |_, _| None)?;
+        if let Some(other) = known.get(&name) {
+            return Err(format!("tasks {other} and {task} would share the file {name}; {ways}"));
+        }
+        known.insert(name, task);
+    }
+    Ok(())
 }
