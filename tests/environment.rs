@@ -119,6 +119,11 @@ fn names_that_mean_nothing_here_are_refused() {
         ("shell = \"bash -c './show {gridmpi.job}' # $(( 1 ))\"", "inside '...'"),
         ("command = [\"./show\"]\nenv = { GRIDMPI_X = 1 }", "begin with GRIDMPI_"),
         ("command = [\"./show\"]\nenv = { A = \"{y}\" }", "names no loop"),
+        ("command = [\"./show\"]\nenv = { PATH = \"/bin\" }", "by gridmpi's own PATH"),
+        (
+            "command = [\"./show\"]\ngpus = 1\nenv = { CUDA_VISIBLE_DEVICES = \"0\" }",
+            "each task has devices of its own",
+        ),
         ("command = [\"./show\"]\nkeep_env = [\"*\"]", "no name of a variable"),
         ("python = \"f.py:f\"\nenv = { A = \"{x}\" }", "one process serves many tasks"),
         ("builtin = \"multiply\"\nenv = { A = 1 }", "a builtin starts no process"),

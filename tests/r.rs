@@ -419,3 +419,58 @@ fn each_call_has_a_folder_of_its_own_and_an_environment() {
     let refused = desk.run(gridmpi(), &["job.toml", "--out", "out", "--fresh"]).exits(2);
     assert!(refused.stderr.contains("no placeholders"), "{}", refused.stderr);
 }
+
+#[test]
+fn files_behave_as_in_rscript() {
+    // Methods that base calls; a folder that the file goes to; conditions without a restart; texts with `\\/`.
+    let code = "setwd('below')
+mean.feet <- function(x, ...) 0.3048 * mean(unclass(x))
+crunch <- function(x) {
+  signalCondition(structure(class = c('old', 'warning', 'condition'), list(message = 'old', call = NULL)))
+  c(sapply(list(structure(10, class = 'feet')), mean), scan('p.txt', quiet = TRUE), nchar(x))
+}
+";
+    let desk = desk(code, "", "values = ['a\\/b', 'c', 'd', 'e']");
+    std::fs::create_dir(desk.path("below")).unwrap();
+    desk.write("below/p.txt", "100\n");
+    desk.write("p.txt", "1\n");
+    let ran = desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out", "--format", "json"]).exits(0);
+    let of = |length: f64| json!([3.048, 100.0, length]);
+    assert_eq!(ran.value(), json!([of(4.0), of(1.0), of(1.0), of(1.0)]));
+
+    let both = |body: &str| {
+        let desk = of_bodies(&[body, body, body]);
+        desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out", "--format", "json"]).exits(0).value()
+    };
+    // What a call sets does not reach the next one.
+    let option = "v <- getOption('fit.scale', 1); options(fit.scale = 100); v";
+    assert_eq!(both(option), json!([1.0, 1.0, 1.0]));
+    let sink =
+        "n <- sink.number(type = 'message'); sink(file(tempfile(), 'w'), type = 'message'); n";
+    assert_eq!(both(sink), json!([2, 2, 2]));
+    let locale = "l <- Sys.getlocale('LC_CTYPE'); Sys.setlocale('LC_CTYPE', 'C'); l == 'C'";
+    assert_eq!(both(locale), json!([false, false, false]));
+}
+
+#[test]
+fn what_is_sourced_with_chdir_counts_and_no_loop_is_taken_for_another_parameter() {
+    let desk = desk(
+        "source('lib/outer.R', chdir = TRUE)\ncrunch <- function(x) x * w\n",
+        "",
+        "values = [1, 2]",
+    );
+    std::fs::create_dir(desk.path("lib")).unwrap();
+    desk.write("lib/outer.R", "source('inner.R')\n");
+    desk.write("lib/inner.R", "w <- 1\n");
+    desk.run_job().exits(0);
+    desk.write("lib/inner.R", "w <- 5\n");
+    let refused = desk.run_job().exits(2);
+    assert!(refused.stderr.contains("lib/inner.R has changed"), "{}", refused.stderr);
+    desk.write("fit.R", "crunch <- function(x_max = 100, ...) x_max\n");
+    let refused = desk.run(gridmpi(), &["job.toml", "--fresh", "--out", "out"]).exits(2);
+    assert!(
+        refused.stderr.contains("R would take 'x' for the parameter 'x_max'"),
+        "{}",
+        refused.stderr
+    );
+}

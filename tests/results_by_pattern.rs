@@ -110,7 +110,40 @@ fn a_file_of_another_run_is_no_result() {
         "shell = \"echo E = {x} > out\"\nresult = { file = \"out\", pattern = 'E = (.*)' }";
     desk.write("job.toml", &job(shared, "1, 2", "all"));
     let ran = desk.run(common::gridmpi(), &["job.toml", "--out", "new"]).exits(2);
-    assert!(ran.stderr.contains("would share this file: put {gridmpi.id}"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("would share this file; all tasks run in one folder"),
+        "{}",
+        ran.stderr
+    );
+    // So are names that are not as different as the points, and names that lead out of folders of their own.
+    for (file, more, why) in [
+        ("o.{x:.0f}", "", "tasks 0 and 1 would share the file o.1"),
+        ("{gridmpi.id:.1}", "", "would share"),
+        ("../out", "workdir = true", "outside the folder of the run"),
+        ("{gridmpi.job}/out", "workdir = true", "outside the folder of the run"),
+    ] {
+        let crunch =
+            format!("shell = \"echo 1\"\nresult = {{ file = \"{file}\", pattern = 'a' }}\n{more}");
+        desk.write("job.toml", &job(&crunch, "1.0, 1.25", "all"));
+        let ran = desk.run(common::gridmpi(), &["job.toml", "--out", "new"]).exits(2);
+        assert!(ran.stderr.contains(why), "{file}: {}", ran.stderr);
+    }
+    let crunch =
+        "shell = \"echo E = {x} > o.{x}\"\nresult = { file = \"o.{x}\", pattern = 'E = (.*)' }";
+    desk.write("job.toml", &job(crunch, "1, 2", "all"));
+    let ran = desk.run(common::gridmpi(), &["job.toml", "--out", "named", "--format", "json"]).exits(0);
+    assert_eq!(ran.value(), json!([1.0, 2.0]));
+}
+
+#[test]
+fn of_output_that_is_too_long_no_half_a_line_is_taken() {
+    let long = "head -c $((16*1024*1024 - 5)) /dev/zero | tr '\\\\0' x";
+    let crunch =
+        format!("shell = \"echo 123456789; {long}; echo\"\nresult = {{ pattern = '^\\d+$' }}");
+    let desk = Desk::with_job(&job(&crunch, "1", "all"));
+    desk.run_job().exits(100);
+    let errors = desk.sql("SELECT error FROM all_runs");
+    assert!(errors[0].contains("nothing matches"), "{errors:?}");
 }
 
 #[test]

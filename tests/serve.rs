@@ -276,10 +276,7 @@ fn a_start_fails_with_what_the_worker_said() {
 #[test]
 fn answers_that_are_wrong_fail_their_run() {
     for (wrong, says) in [
-        (
-            "say(type='result', id=message['id'] + 1, value=1)",
-            "an answer with id 2: the request has 1",
-        ),
+        ("say(type='result', id=message['id'] + 1, value=1)", ": the request has "),
         ("say(type='result', value=1)", "without the id"),
         (
             "answers.write('{\"type\": \"result\", \"id\": 1, \"value\": 1.\\n')",
@@ -289,7 +286,7 @@ fn answers_that_are_wrong_fail_their_run() {
         ("say(type='result', id=message['id'])", "the worker's result has no value"),
         ("say(type='result', id=message['id'], value={'loss': 1})", "no \"score\""),
         (
-            "answers.write('{\"type\": \"result\", \"id\": 1, \"value\": {\"a\": 1, \"a\": 2}}\\n')",
+            "answers.write('{\"type\": \"result\", \"id\": %d, \"value\": {\"a\": 1, \"a\": 2}}\\n' % message['id'])",
             "more than once",
         ),
         ("os.write(answers.fileno(), b'\\xff\\n')", "not UTF-8"),
@@ -304,6 +301,31 @@ fn answers_that_are_wrong_fail_their_run() {
         desk.run_job().exits(100);
         let error = errors(&desk).join("");
         assert!(error.contains(says), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn an_answer_that_comes_before_its_request_is_none() {
+    for early in [
+        // To the next task, with an id that may be its.
+        "say(type='result', id=message['id'], value=1); say(type='result', id=message['id'] + 1, value=1)",
+        // To the first one, behind the hello.
+        "say(type='result', id=message['id'], value=message['points']['x'])",
+    ] {
+        let mut worker = WORKER
+            .replace("say(type=\"result\", id=message[\"id\"], value=answer(message))", early);
+        if early.contains("points") {
+            worker = worker.replace(
+                "say(type=\"hello\", **HELLO)",
+                "say(type=\"hello\", **HELLO); say(type='result', id=1, value=999)",
+            );
+        }
+        let desk = desk("", "", "values = [1, 2]");
+        desk.write("worker.py", &worker);
+        desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out"]).exits(100);
+        assert!(errors(&desk).join("").contains(": the request has "), "{early}");
+        let wrong = "SELECT count(*) FROM all_runs WHERE status = 'ok' AND score <> x";
+        assert_eq!(desk.sql(wrong), ["0"], "{early}");
     }
 }
 
@@ -366,9 +388,10 @@ fn a_worker_that_opens_its_pipes_for_each_message_is_one_too() {
 say() { printf '%s\n' "$1" >"$GRIDMPI_ANSWERS"; }
 while IFS= read -r line <"$GRIDMPI_REQUESTS"; do
     id=$(printf '%s' "$line" | sed -n 's/.*"id":\([0-9]*\).*/\1/p')
+    x=$(printf '%s' "$line" | sed -n 's/.*"x":\([0-9]*\).*/\1/p')
     case $line in
     *'"type":"hello"'*) say '{"type": "hello", "version": 1}' ;;
-    *'"type":"task"'*) say "{\"type\": \"result\", \"id\": $id, \"value\": $id}" ;;
+    *'"type":"task"'*) say "{\"type\": \"result\", \"id\": $id, \"value\": $x}" ;;
     *'"type":"bye"'*) exit 0 ;;
     esac
 done

@@ -601,3 +601,61 @@ fn a_full_disk_pauses_attempts_and_no_run_is_lost() {
     assert_eq!(json["groups"][0]["summary"]["score"], 435.0);
     assert_eq!((kept, json["groups"][0]["failed"].clone()), (30, 0.into()), "{}", said());
 }
+
+#[test]
+fn a_run_that_comes_back_has_its_own_files() {
+    let text = "[crunch]\nshell = 'grep . {d} | tee kept'\nworkdir = { keep = \"all\" }\n[[loop]]\nname = \"d\"\nfiles = \"*.txt\"\n";
+    let desk = Desk::with_job(text);
+    for number in ["1", "7", "1"] {
+        desk.write("d.txt", &format!("{number}\n"));
+        desk.run_job().exits(0);
+        let folder = &desk.sql("SELECT workdir FROM all_runs")[0];
+        assert_eq!(read(&desk, &format!("out/{folder}/kept")), format!("{number}\n"), "{folder}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_when_files_are_kept_loses_none_of_them() {
+    let desk = Desk::new();
+    let disk = desk.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=8m,nr_inodes=60", "none"]).arg(&disk);
+    if !mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no leave to mount a small disk here");
+        return;
+    }
+    // No inode is left for a new folder when the run ends.
+    let fill = "mkdir log; echo x > log/x; echo out > a.out; cd FILL; i=0; while : > $i; do i=$((i+1)); done 2>/dev/null; rm 0; echo 5";
+    let fill = fill.replace("FILL", disk.join("fill").to_str().unwrap());
+    fs::create_dir(disk.join("fill")).unwrap();
+    let table = format!("shell = '{fill}'\nworkdir = {{ keep = [\"a.out\", \"log/x\"] }}");
+    desk.write("job.toml", &job(&table, "values = [1]"));
+    let ran = desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "disk/out"]);
+    let kept = names(&disk.join("out/runs/x=1"));
+    let _ = Command::new("umount").arg("-l").arg(&disk).status();
+    assert_eq!(
+        (ran.code, kept),
+        (0, vec!["a.out".to_string(), "log".to_string()]),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_plain_word_is_no_file_and_what_is_linked_is_there() {
+    let text = "shell = 'cat lk/a > /dev/null; sed \"s/method = //\" in.txt'\n[crunch.workdir]\ntemplate = \"in.txt.in\"\nlink = \"lk\"";
+    let desk = Desk::with_job(&job(text, "values = [\"euler\", \"rk4\"]"));
+    desk.write("in.txt.in", "method = {% if x == \"euler\" %}1{% else %}2{% endif %}\n");
+    fs::create_dir(desk.path("lk")).unwrap();
+    desk.write("lk/a", "");
+    desk.write("euler", "notes\n");
+    assert_eq!(desk.run_job().exits(0).score(), 3.0);
+    // gridmpi's own results are no data.
+    let text = "shell = 'ls -R | wc -l'\nworkdir = { copy = \"*\" }";
+    desk.write("job.toml", &job(text, "values = [1]"));
+    for out in ["results/a", "results/b", "results/a"] {
+        desk.run(gridmpi(), &["job.toml", "--out", out]).exits(0);
+    }
+    assert_eq!(desk.sql("SELECT count(*) FROM all_runs").len(), 1);
+}

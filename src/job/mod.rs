@@ -124,6 +124,8 @@ pub(crate) struct Job {
     pub(crate) allow_mixed: bool,
     /// What a task's seed depends on.
     pub(crate) seeding: Seeding,
+    /// The levels of the loops whose points are files.
+    pub(crate) file_loops: Vec<usize>,
     /// The levels of the loops whose points are folders.
     pub(crate) folder_loops: Vec<usize>,
     /// Which groups summary.json lists.

@@ -73,8 +73,12 @@ impl WorkdirSpec {
     pub(crate) fn has(&self, name: &str) -> bool {
         let name = name.strip_prefix("./").unwrap_or(name).trim_end_matches('/');
         let is_in = |file: &PlacedFile| {
+            let is_below = |name: &str, folder: &str| {
+                name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+            };
             file.target == name
-                || file.target.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'))
+                || is_below(&file.target, name)
+                || file.how == Placing::Link && is_below(name, &file.target)
         };
         self.files.iter().any(is_in)
     }
@@ -106,9 +110,12 @@ impl Job {
         self.passed(level, &self.nest.loops()[level].points.get(point)).to_exact()
     }
 
-    /// Whether a string in a point is the path of a file, or of a folder where the loop is one of folders.
+    /// Whether a string in a point is the path of a file, or of a folder where the loop is one of folders. A plain word
+    /// stays what it is, whatever files there are: it may be the name of a method.
     fn names(&self, level: usize, text: &str) -> bool {
-        if text.is_empty() || text.starts_with('/') {
+        let is_of_files = self.file_loops.contains(&level) || self.folder_loops.contains(&level);
+        let is_word = !text.contains(['/', '.']) && !is_of_files;
+        if is_word || text.starts_with('/') {
             return false;
         }
         let path = self.folder.join(text);

@@ -464,6 +464,7 @@ where
                 common: Default::default(),
                 allow_mixed: false,
                 seeding: Seeding::default(),
+                file_loops: Vec::new(),
                 folder_loops: Vec::new(),
                 groups: Default::default(),
                 finally,

@@ -167,9 +167,9 @@ fn the_log_is_kept_whatever_the_folder_is_called() {
 #[test]
 fn what_the_cluster_does_not_have_is_warned_about() {
     let desk = desk(4, 0.0);
-    let asked = ["sbatch", "job.toml", "--nodes", "5", "--threads", "9", "--", "--gpus=1"];
+    let asked = ["sbatch", "job.toml", "--nodes", "5", "--threads", "9", "--", "--gpus=9"];
     let said = desk.run(gridmpi(), &asked).exits(0).stderr;
-    for there in ["4 nodes", "4 cores on its largest node", "0 GPUs"] {
+    for there in ["4 nodes", "4 cores on its largest node", "8 GPUs"] {
         assert!(said.contains(&format!("partition main has {there}")), "{there}: {said}");
     }
     let of_one = ["sbatch", "job.toml", "--partition", "last", "--nodes", "2", "--threads", "2"];

@@ -22,9 +22,9 @@ serve <- function() {
   }
   functions <- list()
   also <- character()
+  folder <- home
   takes <- character()
-  folder <- getwd()
-  if (hello$workdir) sourced_in <<- folder
+  if (hello$workdir) sourced_in <<- home
   started <- outcome(function() {
     reseed(0)
     functions <<- lapply(hello$functions, prepared)
@@ -33,8 +33,12 @@ serve <- function() {
     if (!is.null(functions$load)) check_of_one(functions$load, "a point")
     if (!is.null(functions$crunch)) also <<- check_crunch(functions$crunch, as.character(hello$loops), c("seed", if (hello$workdir) "workdir"))
     if (!is.null(functions$final)) takes <<- final_takes(functions$final, as.character(hello$loops), hello$folded)
+    folder <<- getwd() # of all calls: a file may go elsewhere
+    setwd(home)
     own <- unique(unlist(lapply(hello$functions, function(place) sourced(place[[1L]]))))
-    encode(as.list(normalizePath(as.character(own))))
+    own <- normalizePath(as.character(own))
+    setwd(folder)
+    encode(as.list(own))
   })
   if (!is.null(started$error)) {
     send("\"type\":\"error\",\"message\":", quoted(repaired(started$error), ""))
@@ -46,15 +50,27 @@ serve <- function() {
   kept_options <- options()
   kept_environment <- Sys.getenv()
   kept_sinks <- sink.number()
+  kept_message <- sink.number(type = "message")
+  kept_namespaces <- loadedNamespaces()
+  kept_locales <- vapply(c("LC_CTYPE", "LC_COLLATE", "LC_NUMERIC"), Sys.getlocale, "")
   put_back <- function() {
     setwd(folder)
     options(kept_options)
+    new <- setdiff(names(options()), names(kept_options))
+    if (length(new)) {
+      if (length(setdiff(loadedNamespaces(), kept_namespaces))) kept_options[new] <<- options()[new] # a package's own
+      else options(structure(rep(list(NULL), length(new)), names = new))
+    }
+    kept_namespaces <<- loadedNamespaces()
     now <- Sys.getenv()
     if (!identical(now, kept_environment)) {
       Sys.unsetenv(setdiff(names(now), names(kept_environment)))
       do.call(Sys.setenv, as.list(kept_environment))
     }
     while (sink.number() > kept_sinks) sink()
+    if (sink.number(type = "message") != kept_message) sink(type = "message")
+    for (category in names(kept_locales))
+      if (Sys.getlocale(category) != kept_locales[[category]]) Sys.setlocale(category, kept_locales[[category]])
   }
 
   data <- new.env()
@@ -89,7 +105,12 @@ serve <- function() {
   }
 
   while (length(line <- receive())) {
-    message <- decode(line)
+    message <- tryCatch(decode(line), error = identity)
+    if (inherits(message, "error")) { # a number that R does not have
+      id <- regmatches(line, regexpr("(?<=\"id\":)[0-9]+", line, perl = TRUE, useBytes = TRUE))
+      answer(as.numeric(id), list(error = described("Error", message)))
+      next
+    }
     if (message$type == "bye") break
     if (!message$type %in% c("task", "load")) next
     end <- outcome(function() perform(message))

@@ -1,5 +1,6 @@
 # The user's functions: sourced, checked and called.
 
+home <- getwd() # the job's folder
 files <- list() # the environment of each file
 sourced_in <- NULL # the job's folder, if calls have folders of their own
 
@@ -17,10 +18,23 @@ environment_of <- function(file) {
       into <- if (is.environment(local)) local else if (isTRUE(local)) parent.frame() else own
       base::source(file, local = into, ...)
     }
+    here <- setwd(home) # another file may have gone elsewhere
+    on.exit(if (getwd() == home) setwd(here))
     base::source(file, local = own)
+    register_methods(own)
     files[[file]] <<- own
   }
   files[[file]]
+}
+
+# What base calls finds methods in the global environment, or registered: in no environment of a file.
+register_methods <- function(own) {
+  for (name in ls(own)) if (is.function(own[[name]])) for (at in gregexpr(".", name, fixed = TRUE)[[1L]]) {
+    generic <- substr(name, 1L, at - 1L)
+    class <- substring(name, at + 1L)
+    is_known <- nzchar(generic) && (generic %in% c("Ops", "Math", "Summary", "Complex") || !is.null(get0(generic, own, mode = "function")))
+    if (is_known && nzchar(class)) registerS3method(generic, class, own[[name]], envir = own)
+  }
 }
 
 # The files that a file sources by literal names, and these in turn.
@@ -33,7 +47,9 @@ sourced <- function(file, seen = character()) {
       if (is.name(called) && as.character(called) %in% c("source", "sys.source")) {
         arguments <- as.list(code)[-1L]
         name <- if (is.null(names(arguments)) || !"file" %in% names(arguments)) arguments[[1L]] else arguments$file
-        if (is.character(name) && file.exists(name)) found <<- c(found, name)
+        # With chdir, a file's names count from its own folder.
+        if (is.character(name)) for (path in unique(c(name, file.path(dirname(file), name))))
+          if (file.exists(path)) found <<- c(found, path)
       }
     }
     if (is.recursive(code)) for (part in as.list(code)) if (!missing(part)) look(part)
@@ -66,7 +82,11 @@ prepared <- function(place) {
 check_crunch <- function(f, loops, also) {
   takes <- names(f$parameters)
   called <- paste0(f$name, "(", paste(takes, collapse = ", "), ") is called with ", paste(loops, collapse = ", "))
-  if (!"..." %in% takes) {
+  if ("..." %in% takes) {
+    before <- takes[seq_len(match("...", takes) - 1L)]
+    for (loop in setdiff(loops, takes)) for (near in before[startsWith(before, loop)])
+      stop(called, ": R would take '", loop, "' for the parameter '", near, "', which begins so", call. = FALSE)
+  } else {
     lacks <- setdiff(loops, takes)
     if (length(lacks)) stop(called, ": it has no parameter '", lacks[1L], "'", call. = FALSE)
   }
@@ -118,6 +138,7 @@ outcome <- function(act) {
   warned <- character()
   heard <- function(warning) {
     if (getOption("warn") >= 2L) return() # R makes an error of it
+    if (is.null(findRestart("muffleWarning", warning))) return() # a condition that R does not show either
     if (getOption("warn") >= 0L) {
       said <- described("Warning", warning)
       cat(said, "\n", sep = "", file = stderr())

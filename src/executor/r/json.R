@@ -30,8 +30,10 @@ decode <- function(line) {
     if (sprintf("%.0f", number[i]) != text[i])
       stop("the whole number ", text[i], " is none that R holds exactly", call. = FALSE)
   kind[whole[abs(number[whole]) <= .Machine$integer.max]] <- "i"
-  ends <- which(first == "]" & kind == "p")
-  begins <- which((first == "[" | first == "{") & kind == "p")
+  is_end <- first == "]" & kind == "p"
+  ends <- which(is_end)
+  ended <- cumsum(is_end) # up to each token
+  begun <- cumsum((first == "[" | first == "{") & kind == "p")
 
   scalar <- function(i) switch(kind[i],
     s = text[i], i = as.integer(number[i]), d = number[i], b = tokens[i] == "true", NULL)
@@ -64,8 +66,8 @@ decode <- function(line) {
       at <<- at + 1L
       return(structure(values, names = names))
     }
-    end <- ends[findInterval(i, ends) + 1L]
-    if (findInterval(end, begins) == findInterval(i, begins)) { # nothing nested
+    end <- ends[ended[i] + 1L]
+    if (begun[end] == begun[i]) { # nothing nested
       at <<- end + 1L
       if (end == i + 1L) return(list())
       return(vector_of(seq(i + 1L, end - 1L, 2L)))
@@ -82,7 +84,7 @@ decode <- function(line) {
 }
 
 unescaped <- function(text) {
-  own <- eval(parse(text = paste0("\"", gsub("\\/", "/", text, fixed = TRUE), "\""), keep.source = FALSE, encoding = "UTF-8"))
+  own <- eval(parse(text = paste0("\"", text, "\""), keep.source = FALSE, encoding = "UTF-8"))
   enc2utf8(own)
 }
 

@@ -73,8 +73,10 @@ pub(crate) struct ServeChild {
     pipes: Pipes,
     printed: ChildOutput,
     name: &'static str,
-    /// Of the last request.
+    /// Of the last request, and what the next one is drawn from: an answer that comes before its request must not
+    /// happen to have its id.
     id: i64,
+    draws: u64,
     reaped: Instant,
     /// When it was about to be started, in nanoseconds since 1970.
     pub(super) started: i64,
@@ -132,6 +134,7 @@ impl ServeChild {
             printed: ChildOutput::of(output, setup.name),
             name: setup.name,
             id: 0,
+            draws: started.as_ref().map_or(0, |since| since.as_nanos() as u64),
             reaped: Instant::now(),
             started: started.map_or(0, |since| since.as_nanos() as i64),
             hello: WorkerHello::default(),
@@ -222,7 +225,9 @@ impl ServeChild {
             AttemptProcess::reap();
             self.reaped = Instant::now();
         }
-        self.id += 1;
+        // Knuth's MMIX
+        self.draws = self.draws.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.id += 1 + (self.draws >> 54) as i64;
         let mut message = record([("type", kind.into()), ("id", Value::Int(self.id))]);
         message.extend(fields);
         let line = lines::write(&message, self.hello.forms);

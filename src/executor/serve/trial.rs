@@ -159,6 +159,12 @@ impl Trial {
 
     fn task(&self, child: &mut ServeChild) -> TrialOutcome {
         match self.call(child, "task", self.fields()) {
+            Ok(Ok(value)) if value.as_f64().is_none() && !matches!(value, Value::Record(_)) => {
+                TrialOutcome::Without(format!(
+                    "{} is neither a number nor a record, so it has no score: no reduction can compare or average it",
+                    in_words(&Ok(value))
+                ))
+            }
             Ok(Ok(value)) => TrialOutcome::Good(in_words(&Ok(value))),
             Ok(Err(error)) => TrialOutcome::Without(format!(
                 "it answers with an error, which fails the run: {error}; --points gives points that it knows"

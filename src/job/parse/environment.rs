@@ -7,6 +7,15 @@ use crate::job::{ChildEnvironment, CrunchSpec, loop_variables};
 use crate::model::Value;
 use crate::util::error::Result;
 
+/// The variables that say which devices a process may use.
+const OF_DEVICES: [&str; 5] = [
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "ROCR_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "ZE_AFFINITY_MASK",
+];
+
 /// How the names of gridmpi's own variables begin.
 const OWN: &str = "GRIDMPI_";
 
@@ -24,8 +33,12 @@ pub(super) fn child_environment(
         let (_, refused) = loop_variables(scope.nest.loops());
         refused.iter().for_each(|why| log::warn!("{why}"));
     }
+    let has_gpus = scope.facts().is_some_and(|facts| facts.gpus.is_some());
     let variable = |(name, entry): (String, TomlEntry)| {
         check_variable(&name).map_err(|why| entry.error(why))?;
+        if has_gpus && OF_DEVICES.contains(&name.as_str()) {
+            return Err(entry.error("with gpus in [crunch] each task has devices of its own, which this variable tells it: all tasks would use the same ones"));
+        }
         Ok((name, variable_value(&entry, is_command, scope)?))
     };
     let set = match set {

@@ -363,7 +363,7 @@ fn is_meant(name: &str, pattern: &Pattern) -> bool {
 }
 
 /// A results folder has a store, or a lock of the process that is about to make one.
-fn is_results_folder(path: &Path) -> bool {
+pub(super) fn is_results_folder(path: &Path) -> bool {
     let lock = || {
         let mut start = String::new();
         let file = fs::File::open(path.join(LOCK_FILE)).ok()?;

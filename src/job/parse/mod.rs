@@ -153,11 +153,14 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         labels.extend(label.map(|label| (loops.len(), label)));
         loops.push(next);
     }
-    let is_of_folders = |level: &usize| {
-        let key = format!("loop.{}.folders", loops[*level].name);
-        places.lines.iter().any(|(known, _)| *known == key)
+    let given_by = |source: &str| -> Vec<usize> {
+        let is_so = |level: &usize| {
+            let key = format!("loop.{}.{source}", loops[*level].name);
+            places.lines.iter().any(|(known, _)| *known == key)
+        };
+        (0..loops.len()).filter(is_so).collect()
     };
-    let folder_loops: Vec<usize> = (0..loops.len()).filter(is_of_folders).collect();
+    let (file_loops, folder_loops) = (given_by("files"), given_by("folders"));
     let outer = loops.iter().take_while(|l| l.reduce.is_none()).count();
     if let Some(inner) = (outer..loops.len()).find(|&level| loops[level].reduce.is_none()) {
         return Err(loop_entries[inner].error(format!(
@@ -251,6 +254,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         common: Default::default(),
         allow_mixed,
         seeding,
+        file_loops,
         folder_loops,
         groups,
         finally,

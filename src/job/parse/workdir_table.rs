@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 use crate::job::counted::add_files;
+use crate::job::parse::globs::is_results_folder;
 use crate::job::parse::keys::TomlEntry;
 use crate::job::parse::patterns;
 use crate::job::placeholders::scope::Scope;
@@ -204,6 +205,11 @@ impl PlacedFiles<'_> {
             let mut files = Vec::new();
             add_files(&path, &mut files, &mut BTreeSet::new())
                 .map_err(|error| wrong(&format!("{}: {error}", path.display())))?;
+            // gridmpi's own results are no data.
+            let is_result = |file: &Path| {
+                file.ancestors().take_while(|at| *at != self.folder).any(is_results_folder)
+            };
+            files.retain(|file| !is_result(file));
             for file in files {
                 let inner =
                     file.strip_prefix(&path).ok().filter(|inner| inner.file_name().is_some());
