@@ -447,7 +447,7 @@ crunch <- function(x) {
     assert_eq!(both(option), json!([1.0, 1.0, 1.0]));
     let sink =
         "n <- sink.number(type = 'message'); sink(file(tempfile(), 'w'), type = 'message'); n";
-    assert_eq!(both(sink), json!([2, 2, 2]));
+    assert_eq!(both(sink), json!([2.0, 2.0, 2.0]));
     let locale = "l <- Sys.getlocale('LC_CTYPE'); Sys.setlocale('LC_CTYPE', 'C'); l == 'C'";
     assert_eq!(both(locale), json!([false, false, false]));
 }
