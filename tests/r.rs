@@ -434,13 +434,17 @@ crunch <- function(x) {
     std::fs::create_dir(desk.path("below")).unwrap();
     desk.write("below/p.txt", "100\n");
     desk.write("p.txt", "1\n");
-    let ran = desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out", "--format", "json"]).exits(0);
+    let ran = desk
+        .run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out", "--format", "json"])
+        .exits(0);
     let of = |length: f64| json!([3.048, 100.0, length]);
     assert_eq!(ran.value(), json!([of(4.0), of(1.0), of(1.0), of(1.0)]));
 
     let both = |body: &str| {
         let desk = of_bodies(&[body, body, body]);
-        desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out", "--format", "json"]).exits(0).value()
+        desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out", "--format", "json"])
+            .exits(0)
+            .value()
     };
     // What a call sets does not reach the next one.
     let option = "v <- getOption('fit.scale', 1); options(fit.scale = 100); v";

@@ -131,7 +131,8 @@ fn a_file_of_another_run_is_no_result() {
     let crunch =
         "shell = \"echo E = {x} > o.{x}\"\nresult = { file = \"o.{x}\", pattern = 'E = (.*)' }";
     desk.write("job.toml", &job(crunch, "1, 2", "all"));
-    let ran = desk.run(common::gridmpi(), &["job.toml", "--out", "named", "--format", "json"]).exits(0);
+    let ran =
+        desk.run(common::gridmpi(), &["job.toml", "--out", "named", "--format", "json"]).exits(0);
     assert_eq!(ran.value(), json!([1.0, 2.0]));
 }
 
