@@ -114,6 +114,8 @@ mod tests {
         let is_there = |name: &str| to.join(name).is_file();
         assert!(["a.out", "deep/b.out", "log/x/y"].iter().all(|name| is_there(name)));
         assert!(!is_there("rest") && !is_there("deep/rest"));
+        fs::create_dir_all(from.join("deep")).unwrap();
+        fs::write(from.join("deep/rest"), "").unwrap();
         keep(&from, &place.path().join("none"), &KeptFiles::Matching(vec!["no".into()])).unwrap();
         assert!(!place.path().join("none").exists(), "nothing matches");
     }
