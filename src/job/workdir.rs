@@ -101,7 +101,11 @@ impl Job {
         {
             return Cow::Borrowed(value);
         }
-        Cow::Owned(self.absolute(level, value))
+        let absolute = |text: String| match self.names(level, &text) {
+            true => Value::Text(self.folder.join(text).to_string_lossy().into_owned()),
+            false => Value::Text(text),
+        };
+        Cow::Owned(value.clone().map_texts(&absolute))
     }
 
     /// The same as JSON.
@@ -129,24 +133,16 @@ impl Job {
         self.workdir.is_some() && level.is_some_and(|level| self.names(level, text))
     }
 
-    fn absolute(&self, level: usize, value: &Value) -> Value {
-        match value {
-            Value::Text(text) if self.names(level, text) => {
-                Value::Text(self.folder.join(text).to_string_lossy().into_owned())
-            }
-            Value::List(items) => {
-                Value::List(items.iter().map(|item| self.absolute(level, item)).collect())
-            }
-            Value::Record(fields) => Value::Record(
-                fields.iter().map(|(k, value)| (k.clone(), self.absolute(level, value))).collect(),
-            ),
-            other => other.clone(),
-        }
-    }
-
     /// A task's points by name, as crunch is given them.
     pub(crate) fn passed_points(&self, task: u64) -> Vec<(&str, Value)> {
-        let mut points = self.nest.coordinates(self.nest.task(task));
+        self.all_passed(self.nest.coordinates(self.nest.task(task)))
+    }
+
+    /// The same of these points, one per level.
+    pub(crate) fn all_passed<'n>(
+        &self,
+        mut points: Vec<(&'n str, Value)>,
+    ) -> Vec<(&'n str, Value)> {
         if self.workdir.is_some() {
             for (level, (_, value)) in points.iter_mut().enumerate() {
                 if let Cow::Owned(absolute) = self.passed(level, value) {

@@ -56,10 +56,7 @@ fn line(
         }
         None => (format!("cd {} &&", shell_word(&job.folder.to_string_lossy())), None),
     };
-    let passed = coordinates.iter().enumerate();
-    let passed =
-        passed.map(|(level, (name, value))| (*name, job.passed(level, value).into_owned()));
-    let passed: Vec<(&str, Value)> = passed.collect();
+    let passed = job.all_passed(coordinates.to_vec());
     let coordinates = &passed[..];
     let facts = RunFacts { workdir, ..plan.facts(job, task, (seed, attempt), place) };
     let given = plan.task_variables(job, CallPoints { coordinates, points: &points }, &facts);

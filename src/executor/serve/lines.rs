@@ -112,20 +112,12 @@ pub(super) fn read(line: &[u8], forms: NumberForms) -> Result<Vec<(String, Value
 
 /// With numbers in place of the strings that stand for them.
 fn without_words(value: Value) -> Value {
-    match value {
-        Value::Text(text) => match text.as_str() {
-            "NaN" => Value::Float(f64::NAN),
-            "Infinity" => Value::Float(f64::INFINITY),
-            "-Infinity" => Value::Float(f64::NEG_INFINITY),
-            _ => Value::Text(text),
-        },
-        Value::List(items) => Value::List(items.into_iter().map(without_words).collect()),
-        Value::Record(fields) => {
-            let field = |(name, value)| (name, without_words(value));
-            Value::Record(fields.into_iter().map(field).collect())
-        }
-        other => other,
-    }
+    value.map_texts(&|text| match text.as_str() {
+        "NaN" => Value::Float(f64::NAN),
+        "Infinity" => Value::Float(f64::INFINITY),
+        "-Infinity" => Value::Float(f64::NEG_INFINITY),
+        _ => Value::Text(text),
+    })
 }
 
 #[cfg(test)]

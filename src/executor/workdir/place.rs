@@ -109,10 +109,7 @@ impl Filler {
             cores: self.place.cores,
             gpus: self.place.gpus(),
         };
-        let passed = of.coordinates.iter().enumerate();
-        let passed: Vec<(&str, Value)> = passed
-            .map(|(level, (name, value))| (*name, job.passed(level, value).into_owned()))
-            .collect();
+        let passed = job.all_passed(of.coordinates.to_vec());
         Some(template.render(&passed, job.passed_cells(of.point), &facts))
     }
 

@@ -47,6 +47,21 @@ impl Value {
         }
     }
 
+    /// The value with something else in place of each string, also within lists and records; the names of fields stay.
+    pub(crate) fn map_texts(self, change: &impl Fn(String) -> Value) -> Value {
+        match self {
+            Value::Text(text) => change(text),
+            Value::List(items) => {
+                Value::List(items.into_iter().map(|item| item.map_texts(change)).collect())
+            }
+            Value::Record(fields) => {
+                let field = |(name, value): (String, Value)| (name, value.map_texts(change));
+                Value::Record(fields.into_iter().map(field).collect())
+            }
+            other => other,
+        }
+    }
+
     /// The value as a floating-point number, if it is a number.
     pub fn as_f64(&self) -> Option<f64> {
         match self {

@@ -118,20 +118,10 @@ fn without_letter(word: &str) -> Option<(&str, &str)> {
 
 /// The value with numbers in place of marked strings.
 fn unmarked(value: Value, mark: &str) -> Value {
-    match value {
-        Value::Text(text) => match text.strip_prefix(mark).map(str::parse) {
-            Some(Ok(number)) => Value::Float(number),
-            _ => Value::Text(text),
-        },
-        Value::List(items) => {
-            Value::List(items.into_iter().map(|item| unmarked(item, mark)).collect())
-        }
-        Value::Record(fields) => {
-            let field = |(name, value)| (name, unmarked(value, mark));
-            Value::Record(fields.into_iter().map(field).collect())
-        }
-        other => other,
-    }
+    value.map_texts(&|text| match text.strip_prefix(mark).map(str::parse) {
+        Some(Ok(number)) => Value::Float(number),
+        _ => Value::Text(text),
+    })
 }
 
 #[cfg(test)]
