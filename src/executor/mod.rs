@@ -16,6 +16,8 @@ mod python;
 #[cfg(feature = "jobs")]
 mod r;
 #[cfg(feature = "jobs")]
+mod reduced_runs;
+#[cfg(feature = "jobs")]
 mod reducers;
 #[cfg(feature = "jobs")]
 mod result_file;
@@ -246,6 +248,8 @@ pub(crate) struct ExecutorRegistry {
     /// If crunch is a command.
     #[cfg(feature = "jobs")]
     command: Option<Arc<command::CommandPlan>>,
+    /// If attempts have folders of their own.
+    filler: Option<Arc<workdir::Filler>>,
 }
 
 impl ExecutorRegistry {
@@ -255,7 +259,15 @@ impl ExecutorRegistry {
         study: Option<&Arc<ErasedStudy>>,
         ready: &ReadyChildren,
     ) -> ExecutorRegistry {
+        // To find equal points takes a look at all of them, so that is done once.
+        #[cfg(feature = "jobs")]
+        let ids = job.names_runs().then(|| Arc::new(job::RunIds::of(job)));
+        #[cfg(feature = "jobs")]
+        let filler = workdir::Filler::of(job, ids.as_ref());
+        #[cfg(not(feature = "jobs"))]
+        let filler = workdir::Filler::of(job);
         ExecutorRegistry {
+            filler: filler.map(Arc::new),
             job: job.clone(),
             study: study.cloned(),
             ready: ready.clone(),
@@ -264,7 +276,7 @@ impl ExecutorRegistry {
             #[cfg(feature = "jobs")]
             watch: Arc::default(),
             #[cfg(feature = "jobs")]
-            command: command::CommandPlan::of(job).map(Arc::new),
+            command: command::CommandPlan::of(job, ids.as_ref()).map(Arc::new),
         }
     }
 
@@ -275,7 +287,8 @@ impl ExecutorRegistry {
         place: Slot,
     ) -> Box<dyn Executor> {
         let job = &self.job;
-        let within = |inner: Box<dyn Executor>| workdir::within(inner, job, caller, place);
+        let with = (job, self.filler.as_ref());
+        let within = |inner: Box<dyn Executor>| workdir::within(inner, with, caller, place);
         if let Some(study) = &self.study {
             return within(Box::new(RustExecutor::new(job, study, caller, place)));
         }

@@ -13,10 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::executor::workdir::failure::{Failure, is_full};
+pub(super) use crate::executor::workdir::place::Filler;
 #[cfg(all(feature = "cli", feature = "jobs"))]
-use crate::executor::workdir::place::FilledPoints;
-use crate::executor::workdir::place::Filler;
+use crate::executor::workdir::place::{FilledPoints, FilledRun};
 use crate::executor::{CallResult, Executor, Slot, Task};
+#[cfg(all(feature = "cli", feature = "jobs"))]
+use crate::job::RunIds;
 use crate::job::{Job, KeptFiles, WorkdirSpec};
 use crate::model::RunError;
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -37,14 +39,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The executor in a folder for each attempt, if the job says so.
 pub(super) fn within(
     inner: Box<dyn Executor>,
-    job: &Arc<Job>,
+    (job, filler): (&Arc<Job>, Option<&Arc<Filler>>),
     master: &Arc<dyn MasterClient>,
     place: Slot,
 ) -> Box<dyn Executor> {
-    if job.workdir.is_none() {
-        return inner;
-    }
-    let (filler, master) = (Arc::new(Filler::new(job, place)), master.clone());
+    let Some(filler) = filler.cloned() else { return inner };
+    let master = master.clone();
     let (job, is_shared, is_waiting) = (job.clone(), false, false);
     Box::new(WorkdirExecutor { job, filler, master, place, inner, is_shared, is_waiting })
 }
@@ -53,15 +53,15 @@ pub(super) fn within(
 /// folder. The points are those by name, and by level.
 #[cfg(all(feature = "cli", feature = "jobs"))]
 pub(super) fn by_hand(
-    job: &Job,
+    (job, ids): (&Job, &Arc<RunIds>),
     coordinates: &[(&str, Value)],
     point: &dyn Fn(usize) -> Option<u64>,
-    (task, attempt, place): (u64, u32, Slot),
-) -> Result<(String, PathBuf), String> {
-    let folder = std::env::temp_dir().join(format!("gridmpi-by-hand-{}-{task}", job.name));
-    let filler = Filler::new(&Arc::new(job.clone()), place);
+    (run, place): (FilledRun, Slot),
+) -> Result<Option<(String, PathBuf)>, String> {
+    let Some(filler) = Filler::of(&Arc::new(job.clone()), Some(ids)) else { return Ok(None) };
+    let folder = std::env::temp_dir().join(format!("gridmpi-by-hand-{}-{}", job.name, run.0));
     let of = FilledPoints { coordinates, point };
-    Ok((filler.by_hand(&folder, &of, (task, attempt))?, folder))
+    Ok(Some((filler.by_hand(&folder, &of, (run, place))?, folder)))
 }
 
 struct WorkdirExecutor {
@@ -134,7 +134,7 @@ impl WorkdirExecutor {
     fn begin(&mut self, task: &Task) -> Result<tempfile::TempDir, RunError> {
         let scratch = self.scratch().map_err(RunError::Unfit)?;
         self.check_shared()?;
-        let filler = self.filler.clone();
+        let (filler, place) = (self.filler.clone(), self.place);
         self.with_room(&scratch, || {
             let room =
                 rustix::fs::statvfs(&scratch).map(|at| at.f_bavail.saturating_mul(at.f_frsize));
@@ -145,7 +145,7 @@ impl WorkdirExecutor {
                 true => Failure::Io(error),
                 false => Failure::Run(RunError::Unfit(unusable(&scratch, &error))),
             })?;
-            filler.fill(folder.path(), (task.index, task.attempt))?;
+            filler.fill(folder.path(), (task.index, task.attempt), place)?;
             Ok(folder)
         })
     }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::job::RESERVED;
+use crate::job::{Job, RESERVED, RunIds};
 use crate::model::{Loop, Points, Value};
 use crate::util::text::did_you_mean;
 
@@ -43,6 +43,26 @@ impl RunFacts {
             job: job.to_string_lossy().into_owned(),
             cores: 1,
             gpus: has_gpus.then(|| "0".to_string()),
+        }
+    }
+
+    /// Those of a task's run. Without ids, nothing tells its id.
+    pub(crate) fn of_run(
+        job: &Job,
+        ids: Option<&RunIds>,
+        (task, seed, attempt): (u64, u32, u32),
+        workdir: Option<&Path>,
+        (cores, gpus): (usize, Option<String>),
+    ) -> RunFacts {
+        RunFacts {
+            seed,
+            task,
+            attempt,
+            id: ids.map_or_else(String::new, |ids| ids.of_task(job, task)),
+            workdir: workdir.map(|folder| folder.to_string_lossy().into_owned()),
+            job: job.folder.to_string_lossy().into_owned(),
+            cores,
+            gpus,
         }
     }
 

@@ -2,13 +2,24 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::job::{Job, equal_points};
+use crate::job::{CrunchSpec, Job, PlacedSource, WorkdirSpec, equal_points};
 use crate::model::Points;
 
 /// Names the runs of a job.
 pub(crate) struct RunIds {
     /// By level, the points that have an equal one before them, and how many.
     repeats: BTreeMap<usize, HashMap<u64, u32>>,
+}
+
+impl Job {
+    /// Whether runs are told their ids: programs always are, templates may ask.
+    pub(crate) fn names_runs(&self) -> bool {
+        let has_templates = |spec: &WorkdirSpec| {
+            spec.files.iter().any(|file| matches!(file.source, PlacedSource::Template { .. }))
+        };
+        matches!(self.crunch, CrunchSpec::Command(_) | CrunchSpec::Shell(_))
+            || self.workdir.as_ref().is_some_and(has_templates)
+    }
 }
 
 impl RunIds {

@@ -1,13 +1,14 @@
 //! A task's call by hand.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::executor::command::line::{CommandKind, CommandLine};
 use crate::executor::command::plan::{CallPoints, CommandPlan};
 use crate::executor::{Granted, RANK0, Slot, workdir};
 use crate::job::placeholders::Template;
 use crate::job::shell::script::ShellScript;
-use crate::job::{Job, RESERVED, RunFacts};
+use crate::job::{Job, RESERVED, RunIds};
 use crate::model::Value;
 use crate::util::text::shell_word;
 
@@ -26,16 +27,16 @@ pub(crate) fn by_hand(
     (task, seed): (u64, u32),
     attempt: u32,
 ) -> Option<Result<CallByHand, String>> {
-    let plan = CommandPlan::of(job)?;
-    Some(line(job, &plan, coordinates, (task, seed), attempt))
+    let ids = Arc::new(RunIds::of(job));
+    let plan = CommandPlan::of(job, Some(&ids))?;
+    Some(line(job, (&plan, &ids), coordinates, (task, seed, attempt)))
 }
 
 fn line(
     job: &Job,
-    plan: &CommandPlan,
+    (plan, ids): (&CommandPlan, &Arc<RunIds>),
     coordinates: &[(&str, Value)],
-    (task, seed): (u64, u32),
-    attempt: u32,
+    run: (u64, u32, u32),
 ) -> Result<CallByHand, String> {
     // The table may have changed since.
     let point = |level: usize| {
@@ -48,17 +49,14 @@ fn line(
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let granted = job.policy.needs.is_any().then(|| Granted::by_hand(&job.policy.needs).kept());
     let place = Slot { cores, granted, ..RANK0 };
-    let (begin, workdir) = match &job.workdir {
-        Some(_) => {
-            let at = (task, attempt, place);
-            let (line, folder) = workdir::by_hand(job, coordinates, &point, at)?;
-            (line, Some(folder.to_string_lossy().into_owned()))
-        }
+    let in_folder = workdir::by_hand((job, ids), coordinates, &point, (run, place))?;
+    let (begin, workdir) = match in_folder {
+        Some((line, folder)) => (line, Some(folder)),
         None => (format!("cd {} &&", shell_word(&job.folder.to_string_lossy())), None),
     };
     let passed = job.all_passed(coordinates.to_vec());
     let coordinates = &passed[..];
-    let facts = RunFacts { workdir, ..plan.facts(job, task, (seed, attempt), place) };
+    let facts = plan.facts(job, run, workdir.as_deref(), place);
     let given = plan.task_variables(job, CallPoints { coordinates, points: &points }, &facts);
     let mut named = coordinates.to_vec();
     named.push((RESERVED, facts.record()));

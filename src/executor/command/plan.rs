@@ -1,5 +1,8 @@
 //! What a job says of a command, ready for any task: the threads of a process share it.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use crate::executor::Slot;
 use crate::executor::command::extract::ResultReader;
 use crate::executor::command::line::{CommandKind, template};
@@ -13,7 +16,7 @@ pub(crate) struct CommandPlan {
     pub(super) kind: CommandKind,
     loops: Vec<LoopVariable>,
     /// A final call has none.
-    ids: Option<RunIds>,
+    ids: Option<Arc<RunIds>>,
     /// Variables that the job sets, and which ones it keeps.
     set: Vec<(String, Template)>,
     environment: ChildEnvironment,
@@ -35,13 +38,13 @@ pub(crate) struct CallVariables {
 
 impl CommandPlan {
     /// Nothing if crunch is no command.
-    pub(crate) fn of(job: &Job) -> Option<CommandPlan> {
+    pub(crate) fn of(job: &Job, ids: Option<&Arc<RunIds>>) -> Option<CommandPlan> {
         let kind = CommandKind::of(&job.crunch)?;
         let set = job.environment.set.iter();
         Some(CommandPlan {
             kind,
             loops: loop_variables(job.nest.loops()).0,
-            ids: Some(RunIds::of(job)),
+            ids: ids.cloned(),
             set: set.map(|(name, value)| (name.clone(), template(value))).collect(),
             environment: job.environment.clone(),
             result: job.result.as_ref().map(ResultReader::of),
@@ -62,20 +65,11 @@ impl CommandPlan {
     pub(super) fn facts(
         &self,
         job: &Job,
-        task: u64,
-        (seed, attempt): (u32, u32),
+        run: (u64, u32, u32),
+        workdir: Option<&Path>,
         place: Slot,
     ) -> RunFacts {
-        RunFacts {
-            seed,
-            task,
-            attempt,
-            id: self.ids.as_ref().map_or_else(String::new, |ids| ids.of_task(job, task)),
-            workdir: None,
-            job: job.folder.to_string_lossy().into_owned(),
-            cores: place.cores,
-            gpus: place.gpus(),
-        }
+        RunFacts::of_run(job, self.ids.as_deref(), run, workdir, (place.cores, place.gpus()))
     }
 
     /// The environment variables that describe a call with these points.

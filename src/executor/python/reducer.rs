@@ -1,8 +1,8 @@
 //! Python functions as reductions.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
@@ -10,13 +10,11 @@ use crate::executor::process::child::Limits;
 use crate::executor::python::child::{HOUR, PythonChild, Setup};
 use crate::executor::python::functions::{REDUCE, imported_files, reduce_functions};
 use crate::executor::python::protocol::marked;
+use crate::executor::reduced_runs::{DAY, described};
 use crate::executor::{GroupReducer, RANK0, ReadyChildren, Slot};
 use crate::job::Job;
 use crate::model::{Key, Scored, SlotResult, Value, score};
 use crate::util::error::Result;
-
-/// How long a reduction may take: a way out, not a limit for anyone's work.
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn start(setup: &Setup) -> Result<PythonChild, String> {
     PythonChild::start(setup, &Limits::new(Some(HOUR), None))
@@ -63,20 +61,11 @@ impl GroupReducer for PythonReducer {
     }
 
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
-        let nest = &self.job.nest;
-        let level = nest.item_level(group.level);
-        let run = |(index, item): (u64, &SlotResult)| {
-            let coordinates = nest.coordinates(Key { level, index }).into_iter();
-            let named = coordinates.map(|(name, value)| (name.to_string(), marked(&value)));
-            let mut fields = Json::Object(named.collect());
-            let result = item.result.as_ref();
-            fields["status"] = json!(if result.is_some() { "ok" } else { "failed" });
-            fields["value"] = result.map_or(Json::Null, |scored| marked(&scored.value.get()));
-            let number = result.and_then(|scored| scored.score);
-            fields["score"] = number.map_or(Json::Null, |number| marked(&Value::Float(number)));
-            fields
+        let run = |fields: Vec<(&str, Cow<Value>)>| {
+            let fields = fields.iter().map(|(name, value)| (name.to_string(), marked(value)));
+            Json::Object(fields.collect())
         };
-        let runs: Vec<Json> = nest.items(group).zip(items).map(run).collect();
+        let runs: Vec<Json> = described(&self.job.nest, group, items).map(run).collect();
         let request = json!({ "function": format!("{REDUCE}{}", group.level), "runs": runs });
         let mut value = call(&mut self.child, &self.setup, &request);
         if value.is_err() && !self.child.as_ref().is_some_and(PythonChild::is_alive) {

@@ -1,18 +1,16 @@
 //! R functions as reductions.
 
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::executor::r::setup::{REDUCE, of_reductions};
+use crate::executor::reduced_runs::{DAY, described};
 use crate::executor::serve::client::{ServeCall, ServeClient};
 use crate::executor::serve::lines::record;
 use crate::executor::{GroupReducer, RANK0, ReadyChildren, Slot};
 use crate::job::Job;
 use crate::model::{Key, RunError, Scored, SlotResult, Value, score};
 use crate::util::error::Result;
-
-/// How long a reduction may take: a way out, not a limit for anyone's work.
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) struct RReducer {
     job: Arc<Job>,
@@ -39,22 +37,11 @@ impl GroupReducer for RReducer {
     }
 
     fn reduce(&mut self, group: Key, items: &[SlotResult]) -> Result<Scored, String> {
-        let nest = &self.job.nest;
-        let level = nest.item_level(group.level);
-        let run = |(index, item): (u64, &SlotResult)| {
-            let coordinates = nest.coordinates(Key { level, index }).into_iter();
-            let mut fields: Vec<_> =
-                coordinates.map(|(name, value)| (name.to_string(), value)).collect();
-            let result = item.result.as_ref();
-            let number = result.and_then(|scored| scored.score);
-            fields.extend(record([
-                ("status", if result.is_some() { "ok" } else { "failed" }.into()),
-                ("value", result.map_or(Value::Null, |scored| scored.value.get().into_owned())),
-                ("score", number.map_or(Value::Null, Value::Float)),
-            ]));
-            Value::Record(fields)
+        let run = |fields: Vec<(&str, Cow<Value>)>| {
+            let fields = fields.into_iter();
+            Value::Record(fields.map(|(name, v)| (name.to_string(), v.into_owned())).collect())
         };
-        let runs: Vec<Value> = nest.items(group).zip(items).map(run).collect();
+        let runs: Vec<Value> = described(&self.job.nest, group, items).map(run).collect();
         // The same for the same runs, wherever and whenever they are reduced.
         let seed = crc32fast::hash(Value::List(runs.clone()).to_exact().as_bytes()) >> 1;
         let fields = record([

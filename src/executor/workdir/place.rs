@@ -18,17 +18,18 @@ use crate::util::machine;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 use crate::util::text::shell_word;
 
-/// What is put into the folders of attempts, ready for any task.
-pub(super) struct Filler {
+/// What is put into the folders of attempts, ready for any task: the threads of a process share it.
+pub(in crate::executor) struct Filler {
     job: Arc<Job>,
     /// By the number of the file.
     #[cfg(feature = "jobs")]
     templates: BTreeMap<usize, FileTemplate>,
     #[cfg(feature = "jobs")]
-    ids: Option<RunIds>,
-    #[cfg(feature = "jobs")]
-    place: Slot,
+    ids: Option<Arc<RunIds>>,
 }
+
+/// A task, its seed, and the number of the attempt.
+pub(super) type FilledRun = (u64, u32, u32);
 
 /// The points of a task, by name, and by level.
 pub(super) struct FilledPoints<'a> {
@@ -37,10 +38,12 @@ pub(super) struct FilledPoints<'a> {
 }
 
 impl Filler {
-    pub(super) fn new(
+    /// Nothing if attempts have no folders. Templates ask for the ids.
+    pub(in crate::executor) fn of(
         job: &Arc<Job>,
-        #[cfg_attr(not(feature = "jobs"), allow(unused_variables))] place: Slot,
-    ) -> Filler {
+        #[cfg(feature = "jobs")] ids: Option<&Arc<RunIds>>,
+    ) -> Option<Filler> {
+        job.workdir.as_ref()?;
         #[cfg(feature = "jobs")]
         let templates = {
             let files = job.workdir.iter().flat_map(|spec| &spec.files).enumerate();
@@ -53,26 +56,30 @@ impl Filler {
             });
             parsed.collect::<BTreeMap<_, _>>()
         };
-        Filler {
+        Some(Filler {
             job: job.clone(),
             #[cfg(feature = "jobs")]
-            ids: (!templates.is_empty()).then(|| RunIds::of(job)),
+            ids: ids.cloned(),
             #[cfg(feature = "jobs")]
             templates,
-            #[cfg(feature = "jobs")]
-            place,
-        }
+        })
     }
 
     /// Puts the job's files into the folder of an attempt at a task.
-    pub(super) fn fill(&self, folder: &Path, (task, attempt): (u64, u32)) -> Result<(), Failure> {
+    pub(super) fn fill(
+        &self,
+        folder: &Path,
+        (task, attempt): (u64, u32),
+        place: Slot,
+    ) -> Result<(), Failure> {
         let key = self.job.nest.task(task);
+        let run = (task, self.job.task_seed(task), attempt);
         let (coordinates, points) = (self.job.nest.coordinates(key), self.job.nest.indices(key));
         let point = |level: usize| points.get(level).copied();
         let of = FilledPoints { coordinates: &coordinates, point: &point };
         let files = self.job.workdir.iter().flat_map(|spec| &spec.files).enumerate();
         for (number, file) in files {
-            let put = match self.text(number, &of, (task, attempt, folder)) {
+            let put = match self.text(number, &of, (run, folder, place)) {
                 Some(text) => write(folder, file, &text.map_err(RunError::Failed)?),
                 None => source(&self.job, file, &of)
                     .map_err(RunError::Failed)
@@ -96,19 +103,11 @@ impl Filler {
         &self,
         number: usize,
         of: &FilledPoints,
-        (task, attempt, folder): (u64, u32, &Path),
+        (run, folder, place): (FilledRun, &Path, Slot),
     ) -> Option<Result<String, String>> {
         let (template, job) = (self.templates.get(&number)?, &self.job);
-        let facts = RunFacts {
-            seed: job.task_seed(task),
-            task,
-            attempt,
-            id: self.ids.as_ref().map_or_else(String::new, |ids| ids.of_task(job, task)),
-            workdir: Some(folder.to_string_lossy().into_owned()),
-            job: job.folder.to_string_lossy().into_owned(),
-            cores: self.place.cores,
-            gpus: self.place.gpus(),
-        };
+        let of_host = (place.cores, place.gpus());
+        let facts = RunFacts::of_run(job, self.ids.as_deref(), run, Some(folder), of_host);
         let passed = job.all_passed(of.coordinates.to_vec());
         Some(template.render(&passed, job.passed_cells(of.point), &facts))
     }
@@ -118,7 +117,7 @@ impl Filler {
         &self,
         _: usize,
         _: &FilledPoints,
-        _: (u64, u32, &Path),
+        _: (FilledRun, &Path, Slot),
     ) -> Option<Result<String, String>> {
         None
     }
@@ -129,16 +128,16 @@ impl Filler {
         &self,
         folder: &Path,
         of: &FilledPoints,
-        (task, attempt): (u64, u32),
+        (run, place): (FilledRun, Slot),
     ) -> Result<String, String> {
-        let place = shell_word(&folder.to_string_lossy());
-        let mut line = format!("rm -rf {place} && mkdir -p {place} && cd {place} &&");
+        let there = shell_word(&folder.to_string_lossy());
+        let mut line = format!("rm -rf {there} && mkdir -p {there} && cd {there} &&");
         for (number, file) in self.job.workdir.iter().flat_map(|spec| &spec.files).enumerate() {
             let target = shell_word(&file.target);
             if let Some((around, _)) = file.target.rsplit_once('/') {
                 line += &format!(" mkdir -p {} &&", shell_word(around));
             }
-            if let Some(text) = self.text(number, of, (task, attempt, folder)) {
+            if let Some(text) = self.text(number, of, (run, folder, place)) {
                 line += &format!(" printf %s {} > {target} &&", shell_word(&text?));
                 continue;
             }
