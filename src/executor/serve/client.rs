@@ -30,7 +30,7 @@ pub(crate) struct ServeClient {
 pub(crate) struct ServeCall<'a> {
     pub(crate) fields: Vec<(String, Value)>,
     /// The loop and the point whose data the call gets.
-    pub(crate) data: Option<(&'a str, &'a Value)>,
+    pub(crate) data: Option<(&'a str, Value)>,
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -102,7 +102,7 @@ impl ServeClient {
     fn try_call(&mut self, call: &ServeCall) -> Result<Value, CallError> {
         self.child()?;
         let mut fields = call.fields.clone();
-        if let Some((loop_name, point)) = call.data {
+        if let Some((loop_name, point)) = &call.data {
             let number = self.load(loop_name, point)?;
             fields.push(("data".to_string(), Value::Int(number)));
         }

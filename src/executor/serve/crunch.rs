@@ -39,22 +39,17 @@ impl ServeExecutor {
     fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
         let job = task.job;
         let points = job.nest.indices(job.nest.task(task.index));
-        let coordinates = task.coordinates();
         let mut fields = record([("task", Value::Int(task.index as i64))]);
-        fields.extend(given(job, &job.passed_points(task.index), &points));
+        fields.extend(given(job, &task.passed_points(), &points));
         if let Some(folder) = task.workdir {
             fields.extend(record([("workdir", folder.to_string_lossy().as_ref().into())]));
         }
         fields.extend(record([
             ("seed", Value::Int(job.task_seed(task.index).into())),
             ("attempt", Value::Int(task.attempt.into())),
-            ("cores", Value::Int(self.place.cores as i64)),
         ]));
-        if let Some(names) = self.place.gpus() {
-            fields.extend(record([("gpus", texts(names.split(',')))]));
-        }
-        let data = self.data.filter(|level| job.nest.loops()[*level].none != Some(points[*level]));
-        let data = data.map(|level| (coordinates[level].0, &coordinates[level].1));
+        fields.extend(of_place(self.place));
+        let data = self.data.and_then(|level| loaded(job, level, &points));
         let value = self.client.call(&ServeCall { fields, data, timeout: job.policy.timeout })?;
         task.scored(value).map_err(|error| match error {
             RunError::NoScore { value, .. } if *value == Value::Null => {
@@ -76,6 +71,21 @@ pub(super) fn given(
     let loops = job.nest.loops().iter().zip(points);
     let absent = loops.filter(|(l, point)| l.none == Some(**point)).map(|(l, _)| l.name.as_str());
     record([("points", Value::Record(named.collect())), ("absent", texts(absent))])
+}
+
+/// What a call may use of its host.
+pub(super) fn of_place(place: Slot) -> Vec<(String, Value)> {
+    let mut fields = record([("cores", Value::Int(place.cores as i64))]);
+    if let Some(names) = place.gpus() {
+        fields.extend(record([("gpus", texts(names.split(',')))]));
+    }
+    fields
+}
+
+/// The loop at a level and its point, whose data a call gets; nothing where the loop does not apply.
+pub(super) fn loaded<'j>(job: &'j Job, level: usize, points: &[u64]) -> Option<(&'j str, Value)> {
+    let l = &job.nest.loops()[level];
+    (l.none != Some(points[level])).then(|| (l.name.as_str(), l.points.get(points[level])))
 }
 
 impl Executor for ServeExecutor {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::executor::serve::child::ServeSetup;
 use crate::executor::serve::client::{ServeCall, ServeClient};
-use crate::executor::serve::crunch::given;
+use crate::executor::serve::crunch::{given, loaded, of_place};
 use crate::executor::serve::lines::record;
-use crate::executor::{FinalCaller, GivenFinal};
+use crate::executor::{FinalCaller, GivenFinal, Slot};
 use crate::job::Job;
 use crate::model::{RunError, Scored, Value};
 use crate::util::error::Result;
@@ -14,7 +14,7 @@ use crate::wire::requests::MasterClient;
 
 pub(crate) struct ServeFinal {
     job: Arc<Job>,
-    cores: usize,
+    place: Slot,
     client: ServeClient,
 }
 
@@ -24,9 +24,9 @@ impl ServeFinal {
         setup: ServeSetup,
         master: &Arc<dyn MasterClient>,
     ) -> ServeFinal {
-        let cores = setup.place.cores;
+        let place = setup.place;
         // Each call gets data of its own, which it may change.
-        ServeFinal { job: job.clone(), cores, client: ServeClient::new(setup, Some(master), 0) }
+        ServeFinal { job: job.clone(), place, client: ServeClient::new(setup, Some(master), 0) }
     }
 }
 
@@ -39,11 +39,9 @@ impl FinalCaller for ServeFinal {
             ("folder", called.folder.to_string_lossy().as_ref().into()),
             ("seed", Value::Int(called.seed.into())),
             ("attempt", Value::Int(called.attempt.into())),
-            ("cores", Value::Int(self.cores as i64)),
         ]));
-        let applies = |level: &usize| job.nest.loops()[*level].none != Some(called.points[*level]);
-        let data = job.final_data().filter(applies);
-        let data = data.map(|level| (called.coordinates[level].0, &called.coordinates[level].1));
+        fields.extend(of_place(self.place));
+        let data = job.final_data().and_then(|level| loaded(job, level, called.points));
         let timeout = job.finally.as_ref().and_then(|spec| spec.timeout);
         self.client.forget_data();
         let value = self.client.call(&ServeCall { fields, data, timeout })?;
