@@ -1,5 +1,6 @@
 //! Equal points of one loop, which a user may not have meant: each makes tasks of its own, with the same seed.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::model::{Points, Value};
@@ -56,12 +57,7 @@ fn among(points: &Points, range: Range<u64>) -> Option<Repeat> {
         write_comparable(&points.get(i), &mut text);
         text
     };
-    let hash = |i: u64| {
-        let hash = blake3::hash(text(i).as_bytes());
-        u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
-    };
-    let mut known: Vec<(u64, u64)> = range.map(|i| (hash(i), i)).collect();
-    known.sort_unstable();
+    let known = by_text(range, text);
     let pairs = known.windows(2).filter(|pair| pair[0].0 == pair[1].0);
     let mut equal = pairs.map(|pair| (pair[0].1, pair[1].1)).filter(|(a, b)| text(*a) == text(*b));
     let mut earliest = equal.next()?;
@@ -72,6 +68,24 @@ fn among(points: &Points, range: Range<u64>) -> Option<Repeat> {
     }
     let (first, again) = earliest;
     Some(Repeat { first: points.get(first), again: points.get(again), count })
+}
+
+/// The points that have the text of an earlier one, and how many of these there are.
+pub(super) fn after_equals(count: u64, text: impl Fn(u64) -> String) -> HashMap<u64, u64> {
+    let known = by_text(0..count, text);
+    let alike = known.chunk_by(|a, b| a.0 == b.0);
+    alike.flat_map(|same| same.iter().map(|(_, point)| *point).zip(0..).skip(1)).collect()
+}
+
+/// Points with hashes of their texts: those of the same text are neighbours, in order.
+fn by_text(range: Range<u64>, text: impl Fn(u64) -> String) -> Vec<(u64, u64)> {
+    let hash = |i: u64| {
+        let hash = blake3::hash(text(i).as_bytes());
+        u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
+    };
+    let mut known: Vec<(u64, u64)> = range.map(|i| (hash(i), i)).collect();
+    known.sort_unstable();
+    known
 }
 
 /// A text that equal values have in common, and no others.

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::job::repeats::after_equals;
 use crate::job::{CrunchSpec, Job, PlacedSource, WorkdirSpec, equal_points};
 use crate::model::Points;
 
 /// Names the runs of a job.
 pub(crate) struct RunIds {
     /// By level, the points that have an equal one before them, and how many.
-    repeats: BTreeMap<usize, HashMap<u64, u32>>,
+    repeats: BTreeMap<usize, HashMap<u64, u64>>,
 }
 
 impl Job {
@@ -50,22 +51,14 @@ impl RunIds {
 }
 
 /// The points that have an equal one before them, and how many.
-fn repeats(points: &Points) -> HashMap<u64, u32> {
-    let mut repeats = HashMap::new();
+fn repeats(points: &Points) -> HashMap<u64, u64> {
     // A loop may have more points than could be looked at one by one.
-    if !matches!(points, Points::Random { .. }) && equal_points(points).is_none() {
-        return repeats;
+    match points {
+        Points::Random { .. } => {}
+        others if equal_points(others).is_none() => return HashMap::new(),
+        _ => {}
     }
-    let hash = |point: u64| {
-        let hash = blake3::hash(points.get(point).to_json().to_string().as_bytes());
-        u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
-    };
-    let mut known: Vec<(u64, u64)> = (0..points.len()).map(|point| (hash(point), point)).collect();
-    known.sort_unstable();
-    for same in known.chunk_by(|a, b| a.0 == b.0) {
-        repeats.extend(same.iter().map(|(_, point)| *point).zip(0..).skip(1));
-    }
-    repeats
+    after_equals(points.len(), |point| points.get(point).to_json().to_string())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The names of the folders of runs, made of their points: they stay whatever becomes of the grid.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
+use crate::job::repeats::after_equals;
 use crate::job::row_names::{marked, safe};
 use crate::job::{Job, digest};
 use crate::model::{Loop, Points, Value};
@@ -19,26 +20,14 @@ const WHOLE: &str = "all";
 #[derive(Debug)]
 pub(crate) struct RunNames {
     /// By level, for points that have the name of an earlier one: how many of these there are.
-    again: Vec<BTreeMap<u64, u64>>,
+    again: Vec<HashMap<u64, u64>>,
 }
 
 impl RunNames {
     pub(crate) fn new(job: &Job) -> RunNames {
-        let repeated = |l: &Loop| {
-            let mut again = BTreeMap::new();
-            if !matches!(l.points, Points::Range { .. }) {
-                let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
-                for point in 0..l.points.len() {
-                    let hash = blake3::hash(name(&l.points.get(point)).as_bytes());
-                    let hash = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
-                    let earlier = seen.entry(u64::from_le_bytes(*hash)).or_default();
-                    if *earlier > 0 {
-                        again.insert(point, *earlier);
-                    }
-                    *earlier += 1;
-                }
-            }
-            again
+        let repeated = |l: &Loop| match &l.points {
+            Points::Range { .. } => HashMap::new(),
+            points => after_equals(points.len(), |point| name(&points.get(point))),
         };
         RunNames { again: job.nest.loops().iter().map(repeated).collect() }
     }

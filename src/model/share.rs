@@ -11,6 +11,18 @@ pub(crate) struct Device {
     pub(crate) name: String,
 }
 
+/// The variables in which a launcher, a batch system or the user names devices.
+pub(crate) const CUDA: &str = "CUDA_VISIBLE_DEVICES";
+pub(crate) const ROCR: &str = "ROCR_VISIBLE_DEVICES";
+pub(crate) const HIP: &str = "HIP_VISIBLE_DEVICES";
+pub(crate) const LEVEL_ZERO: &str = "ZE_AFFINITY_MASK";
+
+/// In what numbering CUDA counts devices.
+pub(crate) const CUDA_ORDER: &str = "CUDA_DEVICE_ORDER";
+
+/// Slurm sets this one too, for OpenCL on AMD's devices.
+pub(crate) const ORDINAL: &str = "GPU_DEVICE_ORDINAL";
+
 /// Whose devices they are, which decides the variable that children get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Vendor {

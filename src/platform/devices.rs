@@ -4,17 +4,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
-use crate::model::{Device, Vendor};
+use crate::model::{CUDA, Device, HIP, LEVEL_ZERO, ROCR, Vendor};
 use crate::platform::slurm::ask;
-
-/// The variables in which a launcher, a batch system or the user names devices.
-pub(crate) const CUDA: &str = "CUDA_VISIBLE_DEVICES";
-pub(crate) const ROCR: &str = "ROCR_VISIBLE_DEVICES";
-pub(crate) const HIP: &str = "HIP_VISIBLE_DEVICES";
-pub(crate) const LEVEL_ZERO: &str = "ZE_AFFINITY_MASK";
-
-/// Slurm sets this one too, for OpenCL on AMD's devices.
-pub(crate) const ORDINAL: &str = "GPU_DEVICE_ORDINAL";
 
 /// Slurm's, with the numbers that devices have on their node, of a step and of a job.
 const SLURM: [&str; 2] = ["SLURM_STEP_GPUS", "SLURM_JOB_GPUS"];

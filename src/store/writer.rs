@@ -148,8 +148,8 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Brings the products of final calls, and the folders of runs, to their places, now that their rows are written. What fails, the next start
-    /// tries again.
+    /// Brings the products of final calls, and the folders of runs, to their places, now that their rows are written.
+    /// What fails, the next start tries again.
     fn settle_products(&self, batch: &[StoreEntry]) {
         for entry in batch {
             if let (Some(folders), StoreEntry::Runs { rank, thread, runs }) = (&self.folders, entry)

@@ -4,12 +4,11 @@ use std::ffi::OsString;
 
 use crate::executor::Slot;
 use crate::executor::granted::{CORES, GPUS, Granted};
-use crate::model::Vendor;
-use crate::platform::devices::{CUDA, HIP, LEVEL_ZERO, ORDINAL, ROCR};
+use crate::model::{CUDA, CUDA_ORDER, HIP, LEVEL_ZERO, ORDINAL, ROCR, Vendor};
 use crate::platform::slurm;
 
-/// In what numbering CUDA counts devices; by PCI addresses, all processes of a host count alike.
-const CUDA_ORDER: (&str, &str) = ("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+/// By PCI addresses, all processes of a host count devices alike.
+const BY_ADDRESS: &str = "PCI_BUS_ID";
 
 /// The variables by which libraries know how many threads to start. The first is OpenMP's, which the others heed where
 /// their own is not set.
@@ -48,7 +47,7 @@ fn tell_devices(variables: &mut Vec<(OsString, OsString)>, granted: &Granted) {
     };
     let is_index = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
     if vendor == Vendor::Nvidia && granted.devices.iter().any(is_index) {
-        set(variables, CUDA_ORDER.0, CUDA_ORDER.1.to_string());
+        set(variables, CUDA_ORDER, BY_ADDRESS.to_string());
     }
     set(variables, variable, names.clone());
     set(variables, GPUS, names);
@@ -85,7 +84,7 @@ mod tests {
         );
         assert_eq!(
             told(Vendor::Nvidia, &["3"]),
-            pairs(&[("HOME", "/"), CUDA_ORDER, (CUDA, "3"), (GPUS, "3")])
+            pairs(&[("HOME", "/"), (CUDA_ORDER, BY_ADDRESS), (CUDA, "3"), (GPUS, "3")])
         );
         assert_eq!(told(Vendor::Amd, &["3"]), pairs(&[("HOME", "/"), (ROCR, "3"), (GPUS, "3")]));
         assert_eq!(

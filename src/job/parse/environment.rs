@@ -4,17 +4,11 @@ use crate::job::parse::keys::{TomlEntry, TomlTable};
 use crate::job::placeholders::scope::Scope;
 use crate::job::placeholders::{Template, Within};
 use crate::job::{ChildEnvironment, CrunchSpec, loop_variables};
-use crate::model::Value;
+use crate::model::{CUDA, CUDA_ORDER, HIP, LEVEL_ZERO, ORDINAL, ROCR, Value};
 use crate::util::error::Result;
 
 /// The variables that say which devices a process may use.
-const OF_DEVICES: [&str; 5] = [
-    "CUDA_VISIBLE_DEVICES",
-    "CUDA_DEVICE_ORDER",
-    "ROCR_VISIBLE_DEVICES",
-    "HIP_VISIBLE_DEVICES",
-    "ZE_AFFINITY_MASK",
-];
+const OF_DEVICES: [&str; 6] = [CUDA, CUDA_ORDER, ROCR, HIP, LEVEL_ZERO, ORDINAL];
 
 /// How the names of gridmpi's own variables begin.
 const OWN: &str = "GRIDMPI_";
