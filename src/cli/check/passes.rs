@@ -76,7 +76,7 @@ pub(super) fn passes(tasks: &[u64], cores: usize) -> Vec<CheckPass> {
         CheckPass {
             name: "one worker, in the reverse order".to_string(),
             shares: vec![Share {
-                place: Slot { rank: 2, thread: 1, cores, granted: None },
+                place: Slot { rank: 2, thread: 1, ..alone(cores) },
                 batches: singles.iter().rev().cloned().collect(),
             }],
         },
@@ -85,10 +85,7 @@ pub(super) fn passes(tasks: &[u64], cores: usize) -> Vec<CheckPass> {
         // Whole batches once, if there are enough of them.
         let units = if workers == 3 && batches.len() >= 3 { &batches } else { &singles };
         let mut shares: Vec<Share> = (1..=workers)
-            .map(|rank| Share {
-                place: Slot { rank, thread: 0, cores, granted: None },
-                batches: Vec::new(),
-            })
+            .map(|rank| Share { place: Slot { rank, ..alone(cores) }, batches: Vec::new() })
             .collect();
         for (at, unit) in shuffled(units, workers).into_iter().enumerate() {
             shares[at % workers].batches.push(unit);
@@ -114,10 +111,7 @@ pub(super) fn repeated(tasks: &[u64], cores: usize, seconds: f64) -> Option<Chec
     let workers = AT_ONCE.into_iter().filter(|workers| *workers <= tasks.len()).max()?;
     let singles: Vec<_> = tasks.iter().map(|task| *task..task + 1).collect();
     let mut shares: Vec<Share> = (1..=workers)
-        .map(|rank| Share {
-            place: Slot { rank, thread: 0, cores, granted: None },
-            batches: Vec::new(),
-        })
+        .map(|rank| Share { place: Slot { rank, ..alone(cores) }, batches: Vec::new() })
         .collect();
     for seed in 0..times {
         // Only whole rounds: the next repetition begins with a new one.

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use crate::job::KeptFiles;
 use crate::util::files::copy_folder;
+#[cfg(feature = "jobs")]
+use crate::util::files::file_pattern;
 
 /// Brings what is to be kept from an attempt's folder to another one, which must not be there. Where nothing is, none is
 /// made.
@@ -64,7 +66,7 @@ impl Matching {
     fn of(patterns: &[String]) -> io::Result<Matching> {
         let pattern = |text: &String| {
             let text = text.trim_start_matches("./").trim_end_matches('/');
-            glob::Pattern::new(&text.replace("[^", "[!")).map_err(io::Error::other)
+            file_pattern(text).map_err(io::Error::other)
         };
         Ok(Matching(patterns.iter().map(pattern).collect::<io::Result<_>>()?))
     }
