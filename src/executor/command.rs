@@ -33,7 +33,7 @@ use crate::executor::result_file::ResultFile;
 use crate::executor::{CallResult, Executor, Slot, Task, startup};
 use crate::job::placeholders::Template;
 use crate::job::{CrunchSpec, Job, RESERVED};
-use crate::model::{ResultValue, RunError, Scored, Value};
+use crate::model::{ResultValue, RunError, RunOutput, Scored, Value};
 use crate::util::error::Result;
 use crate::util::files;
 use crate::util::programs::{find_program, named_program};
@@ -162,7 +162,10 @@ impl CommandExecutor {
         let mut named = coordinates;
         named.push((RESERVED, facts.record()));
         let of = CallPoints { coordinates: &named, points: &points };
-        let value = self.run(of, task.workdir, variables, task.job.needs_score())?;
+        let output = Arc::default();
+        self.limits.gather((task.index, task.attempt), &output);
+        let to = (task.workdir, Some(&output));
+        let value = self.run(of, to, variables, task.job.needs_score())?;
         let is_boxed = |value: &Value| matches!(value, Value::List(items) if items.len() == 1);
         let is_of_r =
             |value: &Value| is_boxed(value) || value.field(&task.job.score).is_some_and(is_boxed);
@@ -172,27 +175,27 @@ impl CommandExecutor {
         })
     }
 
-    /// Runs the program once: placeholders get these points, and it gets these variables. Returns what it gave; null
-    /// if that is nothing, unless it `needs_value`.
+    /// Runs the program once: placeholders get these points, and it gets these variables. It runs in that folder, and what
+    /// it prints is gathered there. Returns what it gave; null if that is nothing, unless it `needs_value`.
     pub(super) fn run(
         &mut self,
         of: CallPoints,
-        workdir: Option<&Path>,
+        to: (Option<&Path>, Option<&Arc<RunOutput>>),
         variables: CallVariables,
         needs_value: bool,
     ) -> Result<ResultValue, RunError> {
         let result = self.result_file()?;
-        let run = self.run_with((&result, workdir), of, variables, needs_value);
+        let run = self.run_with(&result, to, of, (variables, needs_value));
         self.result = Some(result);
         run
     }
 
     fn run_with(
         &mut self,
-        (result, workdir): (&ResultFile, Option<&Path>),
+        result: &ResultFile,
+        (workdir, output): (Option<&Path>, Option<&Arc<RunOutput>>),
         CallPoints { coordinates, points }: CallPoints,
-        variables: CallVariables,
-        needs_value: bool,
+        (variables, needs_value): (CallVariables, bool),
     ) -> Result<ResultValue, RunError> {
         let (plan, job) = (self.plan.clone(), self.job.clone());
         let folder = workdir.unwrap_or(&job.folder);
@@ -227,8 +230,8 @@ impl CommandExecutor {
         let mut attempt = self.start(&mut command, &program)?;
         let (stdout, stderr) = (attempt.child.stdout.take(), attempt.child.stderr.take());
         let mut tails = [
-            Tail::of(stdout.expect("piped"), KEPT_STDOUT),
-            Tail::of(stderr.expect("piped"), KEPT_STDERR),
+            Tail::of(stdout.expect("piped"), KEPT_STDOUT).gathered(output),
+            Tail::of(stderr.expect("piped"), KEPT_STDERR).gathered(output),
         ];
         self.limits.begin();
         let ended = attempt.wait(&self.limits, &mut tails);

@@ -58,7 +58,7 @@ impl FinalCaller for CommandFinal {
         let own = [("GRIDMPI_SUMMARY", summary), ("GRIDMPI_FOLDER", folder)];
         variables.list.extend(own.map(|(name, value)| (name.to_string(), value)));
         let of = CallPoints { coordinates: &named, points };
-        let value = self.inner.run(of, None, variables, false)?;
+        let value = self.inner.run(of, (None, None), variables, false)?;
         Ok(Scored { value, ..Scored::default() })
     }
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::model::results::{Assignment, AttemptResult, RunError, Scored, weight};
+use crate::model::run_log::RunLog;
 
 /// Bytes per run: its score.
 const WIDTH: usize = size_of::<f64>();
@@ -36,9 +37,14 @@ pub(crate) struct RunBatch<'a> {
     /// The runs that failed or gave more than a plain number, in order of task. Boxed, because a batch is
     /// moved often and most have none; never empty.
     others: Option<Box<OtherRuns>>,
+    /// What runs have printed whose output is kept, in order of task; boxed and never empty, as `others`.
+    logs: Option<Box<RunLogs>>,
 }
 
 type OtherRuns = VecDeque<OtherRun>;
+
+/// By task.
+type RunLogs = VecDeque<(u64, RunLog)>;
 
 /// A run that failed or gave more than a plain number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +75,7 @@ impl RunBatch<'static> {
         self.numbers.to_mut().clear();
         self.stretches.to_mut().clear();
         self.others = None;
+        self.logs = None;
     }
 
     /// Begins a stretch of runs of this duration, if the last one is of another.
@@ -117,12 +124,18 @@ impl RunBatch<'static> {
         }
     }
 
+    /// Adds what the last run has printed.
+    pub(crate) fn push_log(&mut self, log: RunLog) {
+        let task = self.tasks().end - 1;
+        self.logs.get_or_insert_default().push_back((task, log));
+    }
+
     /// The batch to be sent: borrows the numbers and takes the other runs. Call [`RunBatch::restart`]
     /// afterwards.
     pub(crate) fn lend(&mut self) -> RunBatch<'_> {
         let (numbers, others) = (Cow::Borrowed(&*self.numbers), self.others.take());
-        let stretches = Cow::Borrowed(&*self.stretches);
-        RunBatch { numbers, stretches, others, ..*self }
+        let (stretches, logs) = (Cow::Borrowed(&*self.stretches), self.logs.take());
+        RunBatch { numbers, stretches, others, logs, ..*self }
     }
 }
 
@@ -139,6 +152,8 @@ impl<'a> RunBatch<'a> {
                 tasks.clone().is_sorted_by(|a, b| a < b)
                     && tasks.all(|task| self.tasks().contains(&task))
             })
+            && self.logs().is_sorted_by(|(a, _), (b, _)| a < b)
+            && self.logs().all(|(task, _)| self.tasks().contains(task))
     }
 
     /// Number of runs.
@@ -195,6 +210,11 @@ impl<'a> RunBatch<'a> {
         self.others.as_deref().map(VecDeque::iter).unwrap_or_default()
     }
 
+    /// What runs have printed whose output is kept, in order of task.
+    pub(crate) fn logs(&self) -> impl Iterator<Item = &(u64, RunLog)> {
+        self.logs.as_deref().map(VecDeque::iter).unwrap_or_default()
+    }
+
     /// The first task that failed.
     pub(crate) fn first_failure(&self) -> Option<u64> {
         self.others().find(|other| other.result.is_err()).map(|other| other.task)
@@ -223,12 +243,8 @@ impl<'a> RunBatch<'a> {
     #[cold]
     fn split_first(&mut self, count: u64) -> RunBatch<'a> {
         let end = self.first + count;
-        let mut others = None;
-        if let Some(all) = &mut self.others {
-            let taken = all.partition_point(|other| other.task < end);
-            others = (taken > 0).then(|| Box::new(all.drain(..taken).collect()));
-        }
-        self.others.take_if(|rest| rest.is_empty());
+        let others = take_before(&mut self.others, |other| other.task < end);
+        let logs = take_before(&mut self.logs, |(task, _)| *task < end);
         let numbers = take_front(&mut self.numbers, count as usize * WIDTH);
         let before = self.stretches_before(end);
         let stretches = take_front(&mut self.stretches, before * STRETCH);
@@ -238,7 +254,7 @@ impl<'a> RunBatch<'a> {
             take_front(&mut self.stretches, STRETCH);
         }
         let seconds = cut.map_or(self.seconds, |(_, seconds)| seconds);
-        let taken = RunBatch { numbers, seconds, stretches, others, ..*self };
+        let taken = RunBatch { numbers, seconds, stretches, others, logs, ..*self };
         (self.first, self.started) = (end, taken.ended());
         taken
     }
@@ -264,6 +280,7 @@ impl<'a> RunBatch<'a> {
             seconds: self.seconds,
             stretches: Cow::Owned(self.stretches.into_owned()),
             others: self.others,
+            logs: self.logs,
         }
     }
 
@@ -290,8 +307,24 @@ impl<'a> RunBatch<'a> {
         let held = |other: &OtherRun| {
             size_of::<OtherRun>() + weight(other.result.as_ref().map_err(RunError::why))
         };
-        self.numbers.len() + self.stretches.len() + self.others().map(held).sum::<usize>()
+        let logs = self.logs().map(|(_, log)| size_of::<RunLog>() + log.gzip.len());
+        self.numbers.len()
+            + self.stretches.len()
+            + self.others().map(held).sum::<usize>()
+            + logs.sum::<usize>()
     }
+}
+
+/// The first of them, up to one for which it is not so; neither part is left empty.
+fn take_before<T>(
+    all: &mut Option<Box<VecDeque<T>>>,
+    is_before: impl FnMut(&T) -> bool,
+) -> Option<Box<VecDeque<T>>> {
+    let rest = all.as_mut()?;
+    let taken = rest.partition_point(is_before);
+    let taken = (taken > 0).then(|| Box::new(rest.drain(..taken).collect()));
+    all.take_if(|rest| rest.is_empty());
+    taken
 }
 
 fn packed(end: u64, seconds: f64) -> [u8; STRETCH] {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::needs::Needs;
+use crate::model::run_log::KeptLogs;
 
 /// How a job is run; common to job files and studies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub(crate) struct Policy {
     pub(crate) reduce_on_workers: bool,
     /// What one task needs of its host.
     pub(crate) needs: Needs,
+    /// Whose output is kept.
+    pub(crate) logs: KeptLogs,
 }
 
 /// The order in which tasks are handed out. The results do not depend on it.

@@ -27,7 +27,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::master::{Action, Event, Master, emptied};
-use crate::model::{FinalResult, GroupSummary, Key, RunBatch, SlotResult};
+use crate::model::{FinalResult, GroupSummary, Key, OutputPiece, RunBatch, SlotResult};
 use crate::rank0::resources::Resources;
 use crate::rank0::silent_workers::SilentWorkers;
 use crate::util::error::Result;
@@ -86,6 +86,9 @@ pub(crate) trait Effects {
 
     /// A worker sent a request from within crunch.
     fn ask(&mut self, from: (usize, u32), ticket: u64, request: Request, now: Duration);
+
+    /// A run that somebody follows has printed something.
+    fn follow(&mut self, _rank: usize, _piece: OutputPiece) {}
 
     /// Whether crunch may have threads on a worker that compute while it waits.
     fn computes(&mut self, _rank: usize, _computes: bool) {}
@@ -247,6 +250,10 @@ pub(crate) fn serve(
                         ToMaster::Ask { thread, ticket, request } => {
                             // The request broker answers it, not the master.
                             effects.ask((rank, thread), ticket, request, hub.now());
+                            Event::Alive { rank }
+                        }
+                        ToMaster::Output(piece) => {
+                            effects.follow(rank, piece);
                             Event::Alive { rank }
                         }
                         ToMaster::Interrupted(name) => {

@@ -21,7 +21,9 @@ use crate::store::rows::StoredRun;
 use crate::store::starts::{SEEDING, StoredIdentity, note};
 use crate::store::store_points::StorePoints;
 use crate::store::view::put_view;
-use crate::store::{Folder, Layout, finals, invocations, rows, schema, starts, storing, workdirs};
+use crate::store::{
+    Folder, Layout, finals, invocations, logs, rows, schema, starts, storing, workdirs,
+};
 use crate::util::error::{Error, Result};
 
 /// A store, its layout, and its results folder.
@@ -105,6 +107,7 @@ fn copy(
         return Ok(Err(error));
     }
     copy_failures((&batch, &keys), (old, &own), mapping, first)?;
+    logs::copy(&batch, old, first)?;
     if let Err(error) = finals::copy((&batch, results), (old, folder), first)? {
         return Ok(Err(error));
     }
@@ -304,6 +307,7 @@ fn copy_starts(new: &Connection, old: &Connection) -> Result<i64, rusqlite::Erro
         }
     }
     invocations::copy(new, old, session)?;
+    logs::copy_starts(new, old, session)?;
     Ok(first)
 }
 

@@ -20,6 +20,9 @@ pub(crate) struct AttemptRow {
     pub(crate) rank: Option<i64>,
     pub(crate) host: Option<String>,
     pub(crate) thread: Option<i64>,
+    /// The number of its worker in the store, and of the start.
+    pub(crate) worker: Option<i64>,
+    pub(crate) session: Option<i64>,
 }
 
 /// The history of a task.
@@ -45,7 +48,7 @@ impl StoreReader {
         let sql = format!(
             "SELECT a.attempt, a.failed, a.error, a.seconds,
                           strftime('%Y-%m-%d %H:%M:%S', a.started, 'unixepoch'), a.started,
-                          w.rank, w.host, w.thread
+                          w.rank, w.host, w.thread, a.worker, w.session
                    FROM (SELECT attempt, failed, error, seconds, started, worker FROM runs WHERE rowid = ?1
                          UNION
                          SELECT attempt, 1, error, seconds, started, worker FROM failures WHERE {column} = ?1) a
@@ -63,6 +66,8 @@ impl StoreReader {
                 rank: row.get(6)?,
                 host: row.get(7)?,
                 thread: row.get(8)?,
+                worker: row.get(9)?,
+                session: row.get(10)?,
             })
         };
         let mut attempts = Vec::new();

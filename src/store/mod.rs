@@ -27,6 +27,7 @@ mod large;
 mod launch_note;
 mod layout;
 mod layout_tables;
+mod logs;
 mod loop_rows;
 mod mapping;
 mod matching;
@@ -56,6 +57,8 @@ mod row_reader;
 mod rows;
 #[cfg(feature = "cli")]
 mod run_folder;
+#[cfg(all(feature = "cli", feature = "jobs"))]
+mod run_log;
 mod schema;
 #[cfg(feature = "cli")]
 mod score_rows;

@@ -19,7 +19,7 @@ use crate::store::rows::StoredRun;
 use crate::store::starts::{LABELS, LEFT_OUT, SEEDING, StoredIdentity};
 use crate::store::view::put_view;
 use crate::store::{
-    Folder, Layout, RunFolders, Store, cut_off, finals, invocations, labels, schema, starts,
+    Folder, Layout, RunFolders, Store, cut_off, finals, invocations, labels, logs, schema, starts,
     storing, workdirs,
 };
 use crate::util::clock;
@@ -99,6 +99,7 @@ impl OpenStore {
             let connection = create(folder, &plan.layout, &notes(&plan)).map_err(failed)?;
             starts::record(&connection, 1, 1, &plan.identity, &environment)
                 .and_then(|()| invocations::put(&connection, 1, plan.job))
+                .and_then(|()| logs::put_start(&connection, 1, plan.job.policy.logs))
                 .and_then(|()| starts::keep_files(&connection, plan.files))
                 .and_then(|()| finals::open(&connection, folder.path(), plan.job.finally.is_some()))
                 .and_then(|()| open_workdirs(&connection, folder.path(), &plan))
@@ -138,6 +139,7 @@ impl OpenStore {
         schema::prepare(&connection).map_err(failed)?;
         connection.execute_batch(starts::TABLES).map_err(failed)?;
         connection.execute_batch(invocations::TABLE).map_err(failed)?;
+        connection.execute_batch(logs::TABLES).map_err(failed)?;
         finals::open(&connection, folder.path(), plan.job.finally.is_some()).map_err(failed)?;
         open_workdirs(&connection, folder.path(), &plan).map_err(failed)?;
         if !before.identity.same_late_modules(&plan.identity) {
@@ -358,6 +360,7 @@ fn record(
     };
     starts::record(&batch, session, crunch, &plan.identity, &environment())?;
     invocations::put(&batch, session, plan.job)?;
+    logs::put_start(&batch, session, plan.job.policy.logs)?;
     batch.commit()?;
     starts::keep_files(store, plan.files)
 }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Assignment, FinalCall, FinalResult, HostShare, Key, Report, Scored, SeenResources, SlotResult,
+    Assignment, FinalCall, FinalResult, HostShare, Key, OutputPiece, Report, Scored, SeenResources,
+    SlotResult,
 };
 use crate::util::error::Result;
 use crate::util::process::ProcessId;
@@ -50,6 +51,8 @@ pub(crate) enum ToMaster<'a> {
         ticket: u64,
         request: Request,
     },
+    /// What a run that somebody follows has printed.
+    Output(OutputPiece),
     /// A heartbeat of a worker that has the job; sent also while crunch runs.
     Heartbeat {
         /// Whether the worker holds nothing unanswered.
@@ -88,6 +91,8 @@ pub(crate) enum ToWorker {
     Reply { ticket: u64, reply: Reply },
     /// Cancel this task, or everything if `None`, and report.
     Cancel(Option<u64>),
+    /// The tasks of this worker whose output somebody follows, in place of those before.
+    Follow(Vec<u64>),
     /// Rank 0's heartbeat, sent also while rank 0 is busy.
     Heartbeat,
     /// No work is left: the worker leaves.
@@ -124,6 +129,9 @@ mod tests {
         runs.push_number(-1.5, 0.25);
         runs.push(Ok(record), 0.25);
         runs.push(Err("no".into()), 0.5);
+        let output = crate::model::RunOutput::default();
+        output.push(b"oh");
+        runs.push_log(output.log().unwrap());
         let expected = runs.clone();
         let unbegun = Some(Assignment { first: 14, count: 2, attempt: 2 });
         let bytes =

@@ -2,11 +2,13 @@
 //! share.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::model::RunOutput;
 use crate::util::error::{Error, Result};
 
 /// The ticket of every request for a data set; each rank has at most one in flight.
@@ -24,6 +26,9 @@ pub(crate) trait MasterClient: Send + Sync {
     /// other worker. Replaces the claim before it. Returns where the claim ends: what follows is not this
     /// thread's any more.
     fn claim(&self, until: u64) -> u64;
+
+    /// What this attempt at a task prints is gathered there. It goes with the result, if it is kept.
+    fn gather(&self, _run: (u64, u32), _output: &Arc<RunOutput>) {}
 }
 
 /// A request from crunch.

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::executor::{CallResult, OtherResult, call_each};
-use crate::model::{Assignment, LONG, Report, RunBatch};
+use crate::model::{Assignment, LONG, Report, RunBatch, RunLog};
 use crate::util::clock::since_1970;
 use crate::util::error::Result;
+use crate::worker::output::ThreadOutput;
 
 /// Tasks shorter than this run several per reading of the clock and share the measured time, because
 /// reading the clock takes longer than they do. (seconds)
@@ -26,6 +27,9 @@ const BESIDE: u64 = u64::MAX - 1;
 /// How long the time of day is derived from the monotonic clock before the wall clock is read again.
 const ASK: Duration = Duration::from_secs(1);
 
+/// What came of some tasks of a batch: see [`ThreadBatch::crunch`].
+type BatchPart = (usize, Option<OtherResult>, Option<RunLog>);
+
 pub(crate) struct ThreadBatch {
     thread: u32,
     batch: Mutex<BatchState>,
@@ -34,6 +38,8 @@ pub(crate) struct ThreadBatch {
     /// The task that was cancelled while it was the current one, and whether all work is cancelled.
     cancelled: AtomicU64,
     stopped: AtomicBool,
+    /// What the current task prints.
+    pub(crate) output: ThreadOutput,
 }
 
 struct BatchState {
@@ -68,6 +74,7 @@ impl ThreadBatch {
             at: AtomicU64::new(u64::MAX),
             cancelled: AtomicU64::new(u64::MAX),
             stopped: AtomicBool::new(false),
+            output: ThreadOutput::default(),
         }
     }
 
@@ -101,11 +108,11 @@ impl ThreadBatch {
 
     /// Runs a batch and reports it. `crunch` calls the user's function for one task after another, each of which it
     /// tells as the current one, until one gives anything but a plain number: it returns how many did, which are in the
-    /// slice then, and that one.
+    /// slice then, that one, and what is kept of the output of the last one.
     pub(crate) fn crunch(
         &self,
         Assignment { first, count, attempt }: Assignment,
-        mut crunch: impl FnMut(Range<u64>, &AtomicU64, &mut [f64]) -> (usize, Option<OtherResult>),
+        mut crunch: impl FnMut(Range<u64>, &AtomicU64, &mut [f64]) -> BatchPart,
         report: impl FnOnce(Report) -> Result<()>,
     ) -> Result<()> {
         let mut since = Instant::now();
@@ -122,7 +129,7 @@ impl ThreadBatch {
         let mut numbers = [0.0; LONGEST_STRIDE as usize];
         let mut batch = loop {
             self.at.store(task, Ordering::Relaxed);
-            let (made, other) = crunch(task..there, &self.at, &mut numbers);
+            let (made, other, log) = crunch(task..there, &self.at, &mut numbers);
             task += made as u64 + u64::from(other.is_some());
             let now = Instant::now();
             let took = (now - since).as_secs_f64();
@@ -136,6 +143,9 @@ impl ThreadBatch {
                     CallResult::Number(number) => batch.runs.push_number(number, seconds),
                     CallResult::Other(result) => batch.runs.push(*result, seconds),
                 }
+            }
+            if let Some(log) = log {
+                batch.runs.push_log(log);
             }
             // What the executor has begun already is waited for.
             if self.is_cancelled() && batch.claimed <= task {
@@ -186,11 +196,11 @@ impl ThreadBatch {
 /// Makes of a function for one task one for [`ThreadBatch::crunch`].
 pub(crate) fn one_by_one(
     mut crunch: impl FnMut(u64) -> (CallResult, Option<f64>),
-) -> impl FnMut(Range<u64>, &AtomicU64, &mut [f64]) -> (usize, Option<OtherResult>) {
+) -> impl FnMut(Range<u64>, &AtomicU64, &mut [f64]) -> BatchPart {
     move |tasks, current, numbers| {
         let mut made = 0;
         let other = call_each(tasks, current, numbers, &mut made, &mut crunch);
-        (made, other)
+        (made, other, None)
     }
 }
 

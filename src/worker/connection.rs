@@ -6,7 +6,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,11 +22,11 @@ use crate::util::signals;
 use crate::util::usage;
 use crate::wire::codec;
 use crate::wire::messages::{ToMaster, ToWorker};
-use crate::wire::requests::{DATA, MasterClient};
-use crate::wire::requests::{Reply, Request};
+use crate::wire::requests::{DATA, Reply, Request};
 use crate::wire::transport::Link;
 use crate::worker;
 use crate::worker::batch::ThreadBatch;
+pub(crate) use crate::worker::connection::client::ThreadConnection;
 
 /// How long one receive may hold the lock; other threads wait that long.
 const POLL_PERIOD: Duration = Duration::from_millis(20);
@@ -316,6 +315,7 @@ impl Connection {
                 self.send(&ToMaster::Done(Report { early: true, ..report }))
             })?;
         }
+        self.send_output()?;
         let blocked = self.batches().iter().all(ThreadBatch::is_at_a_long_task);
         let mut state = self.state.lock();
         let since = state.last_poll.elapsed().min(STEP);
@@ -429,6 +429,9 @@ impl ConnectionState {
                 }
             }
             ToWorker::Reply { ticket, reply } => drop(self.replies.insert(ticket, reply)),
+            ToWorker::Follow(tasks) => {
+                batches.iter().for_each(|batch| batch.output.follow(&tasks));
+            }
             ToWorker::Heartbeat => self.link.beat(),
             ToWorker::Assign(tasks) => {
                 let share = tasks.count.div_ceil(batches.len() as u64);
@@ -465,35 +468,9 @@ impl ConnectionState {
     }
 }
 
-/// One thread's handle on the connection, for crunch.
-#[derive(Clone)]
-pub(crate) struct ThreadConnection {
-    connection: Arc<Connection>,
-    thread: u32,
-}
-
-impl ThreadConnection {
-    pub(crate) fn new(connection: &Arc<Connection>, thread: u32) -> ThreadConnection {
-        ThreadConnection { connection: connection.clone(), thread }
-    }
-}
-
-impl MasterClient for ThreadConnection {
-    fn ask(&self, request: Request) -> Result<Reply> {
-        self.connection.ask(self.thread, request)
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.connection.poll();
-        self.connection.batches()[self.thread as usize].is_cancelled()
-    }
-
-    fn claim(&self, until: u64) -> u64 {
-        self.connection.batches()[self.thread as usize].claim(until)
-    }
-}
-
 mod beat;
 mod beginning;
+mod client;
+mod output;
 #[cfg(test)]
 mod tests;

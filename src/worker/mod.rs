@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod heartbeat;
 pub(crate) mod isolated_main;
 pub(crate) mod isolated_relay;
+mod output;
 mod share;
 
 use std::cell::RefCell;
@@ -174,7 +175,9 @@ fn run_thread(
                 crunch.expect(first..first + count, attempt);
                 let run = |tasks, current: &_, numbers: &mut _| {
                     let calls = ConsecutiveCalls { job, tasks, attempt, current };
-                    call_caught(&mut *crunch, calls, numbers, &mut unfit)
+                    let (made, other) = call_caught(&mut *crunch, calls, numbers, &mut unfit);
+                    let log = connection.end_output(place.thread, job.policy.logs, other.as_ref());
+                    (made, other, log)
                 };
                 let batch = &connection.batches()[place.thread as usize];
                 batch.crunch(tasks, run, |report| connection.answer(&ToMaster::Done(report)))?;
@@ -245,6 +248,7 @@ pub(crate) fn unexpected_message(message: &ToWorker) -> Error {
         ToWorker::Final(_) => "a final call",
         ToWorker::Reply { .. } => "a reply",
         ToWorker::Cancel(_) => "a cancellation",
+        ToWorker::Follow(_) => "tasks to follow",
         ToWorker::Heartbeat => "a beat",
         ToWorker::Dismiss { .. } => "a dismissal",
     };

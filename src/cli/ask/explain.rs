@@ -46,7 +46,9 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
     let called = reader.results.score_name()?;
     let (finally, workdir) = (finally(&reader, task)?, reader.workdir(task)?);
     let reader = &reader;
-    let facts = TaskFacts { reader, called, task, seed, history, finally, workdir, now, by_hand };
+    let log = log(reader, &history, (&arguments.folder, task))?;
+    let facts =
+        TaskFacts { reader, called, task, seed, history, finally, workdir, log, now, by_hand };
     match arguments.format {
         ListFormat::Json => print(format!("{:#}\n", as_json(&facts)).as_bytes()),
         ListFormat::Table => say(&text(&facts)),
@@ -65,9 +67,30 @@ struct TaskFacts<'a> {
     finally: Option<Option<FinalRow>>,
     /// The folder that its run has left.
     workdir: Option<RunFolder>,
+    /// The command that prints its output, if that is kept.
+    log: Option<String>,
     /// The worker that runs it now: its rank, its host, and for how long.
     now: Option<(u64, String, f64)>,
     by_hand: ByHand,
+}
+
+/// The command that prints the output of a task's last attempt, if that is kept.
+#[cfg(feature = "jobs")]
+fn log(
+    reader: &StoreReader,
+    history: &History,
+    (folder, task): (&Path, u64),
+) -> Result<Option<String>> {
+    let last = history.attempts.iter().rev().find(|attempt| attempt.started.is_some());
+    let is_kept = last.map_or(Ok(false), |attempt| reader.has_log(attempt))?;
+    let folder = shell_word(&folder.display().to_string());
+    Ok(is_kept.then(|| format!("{} log {folder} {task}", shell_word(&program()))))
+}
+
+/// The user's Rust prints where it likes.
+#[cfg(not(feature = "jobs"))]
+fn log(_: &StoreReader, _: &History, _: (&Path, u64)) -> Result<Option<String>> {
+    Ok(None)
 }
 
 /// The final call of a task's row.
@@ -91,7 +114,7 @@ fn seed(reader: &StoreReader, task: u64) -> Result<u32> {
 }
 
 /// The worker that runs the task now: its rank, its host, and for how long.
-fn at_work(folder: &Path, task: u64) -> Option<(u64, String, f64)> {
+pub(super) fn at_work(folder: &Path, task: u64) -> Option<(u64, String, f64)> {
     let (status, life) = Liveness::of(folder).check().ok()??;
     let at = status.workers.list.into_iter().find(|worker| worker.task == Some(task))?;
     matches!(life, Life::Alive | Life::Silent(_))
@@ -170,7 +193,8 @@ fn group_state(group: &Option<GroupSummary>) -> &'static str {
 }
 
 fn text(facts: &TaskFacts) -> String {
-    let TaskFacts { reader, called, task, seed, history, finally, workdir, now, by_hand } = facts;
+    let TaskFacts { reader, called, task, seed, history, finally, workdir, log, now, by_hand } =
+        facts;
     let mut lines = Vec::new();
     let mut say = |what: &str, text: String| {
         for (i, line) in text.trim_end().lines().enumerate() {
@@ -210,6 +234,9 @@ fn text(facts: &TaskFacts) -> String {
         let gone = missing.as_ref().map_or(String::new(), |missing| format!("; {missing}"));
         let (files, size) = (words::things(*files as u64, "file"), words::size(*bytes as u64));
         say("workdir", format!("{folder} ({files}, {size}{gone})"));
+    }
+    if let Some(command) = log {
+        say("log", command.clone());
     }
     let earlier = history.attempts.len().saturating_sub(1);
     for past in &history.attempts

@@ -5,6 +5,8 @@ mod best;
 mod explain;
 mod export;
 #[cfg(feature = "jobs")]
+mod log;
+#[cfg(feature = "jobs")]
 mod parts;
 mod runs;
 mod standing;
@@ -37,6 +39,9 @@ pub(in crate::cli) enum Ask {
     Runs(runs::Arguments),
     /// Show everything about one task, and how to run it again by hand
     Explain(explain::Arguments),
+    /// Print what a run has printed, also while it runs
+    #[cfg(feature = "jobs")]
+    Log(log::Arguments),
     /// Export all runs, or the points of a loop, as CSV, JSON or Parquet
     Export(export::Arguments),
 }
@@ -49,6 +54,8 @@ impl Ask {
             Ask::Best(arguments) => best::best(arguments),
             Ask::Runs(arguments) => runs::runs(arguments),
             Ask::Explain(arguments) => explain::explain(arguments),
+            #[cfg(feature = "jobs")]
+            Ask::Log(arguments) => log::log(arguments),
             Ask::Export(arguments) => export::export(arguments),
         }
     }

@@ -16,6 +16,8 @@ use rustix::process::{
 };
 
 use crate::executor::process::tail::Tail;
+#[cfg(feature = "jobs")]
+use crate::model::RunOutput;
 use crate::util::clock;
 use crate::util::own_children;
 use crate::wire::requests::MasterClient;
@@ -116,6 +118,12 @@ impl Limits {
     /// Starts the clock for one call.
     pub(crate) fn begin(&mut self) {
         self.until = self.timeout.map(|timeout| Instant::now() + timeout);
+    }
+
+    /// What this attempt at a task prints is gathered there.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn gather(&self, run: (u64, u32), output: &Arc<RunOutput>) {
+        self.caller.iter().for_each(|caller| caller.gather(run, output));
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {

@@ -6,6 +6,8 @@ pub(crate) mod child;
 pub(crate) mod ended;
 pub(crate) mod environment;
 #[cfg(feature = "jobs")]
+pub(crate) mod marks;
+#[cfg(feature = "jobs")]
 mod orphans;
 #[cfg(feature = "jobs")]
 pub(crate) mod output;

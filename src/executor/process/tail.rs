@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use crate::model::RunOutput;
 
 /// Bytes per read.
 const PIECE: usize = 1 << 13;
@@ -41,11 +44,19 @@ pub(crate) struct Tail {
     /// None once the other end is closed.
     pipe: Option<File>,
     last: LastBytes,
+    /// Where all of it is gathered.
+    output: Option<Arc<RunOutput>>,
 }
 
 impl Tail {
     pub(crate) fn of(pipe: impl Into<OwnedFd>, keep: usize) -> Tail {
-        Tail { pipe: Some(File::from(pipe.into())), last: LastBytes::new(keep) }
+        Tail { pipe: Some(File::from(pipe.into())), last: LastBytes::new(keep), output: None }
+    }
+
+    /// What is read is also gathered there.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn gathered(self, output: Option<&Arc<RunOutput>>) -> Tail {
+        Tail { output: output.cloned(), ..self }
     }
 
     /// The pipe, as long as it is open.
@@ -58,7 +69,10 @@ impl Tail {
         let Some(pipe) = &mut self.pipe else { return };
         let mut piece = [0; PIECE];
         match pipe.read(&mut piece) {
-            Ok(read @ 1..) => self.last.push(&piece[..read]),
+            Ok(read @ 1..) => {
+                self.last.push(&piece[..read]);
+                self.output.iter().for_each(|output| output.push(&piece[..read]));
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             _ => self.pipe = None,
         }

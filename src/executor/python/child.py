@@ -136,14 +136,17 @@ class Calls:
         if flags[IMPORTED]:
             flags[IMPORTED] = 0
             call = caller(functions["crunch"], setup["arguments"])
-        function, task, texts, frame = call, self.task, self.texts, b""
+        function, task, texts, frame, first = call, self.task, self.texts, b"", self.task
+        check = output.check if output.watches else None
         if "workdir" in request:
             enter(request["workdir"])
-        begun = clock()
+        since = begun = clock()
         for point, seed in self.pairs(request):
             try:
                 value = function(point, seed)
                 now = clock()
+                if check:
+                    check(task)
                 if type(value) is float:
                     numbers[task] = value
                     durations[task] = now - begun
@@ -151,13 +154,16 @@ class Calls:
                     frame = texts.add(task, to_json(value), now - begun)
             except BaseException:
                 now = clock()
-                frame = texts.add(task, failure(), now - begun)
+                body = failure()
+                output.check(task)
+                frame = texts.add(task, body, now - begun)
             task += 1
             begun = now
             # In this order: the worker takes it that the task behind those that are done may have begun.
             if header[0] or frame or now > until:
                 break
         self.task, self.frame = task, frame
+        output.ended(task - 1, task - first, begun - since)
         return begun
 
     def compare(self, took):
@@ -179,7 +185,7 @@ class Calls:
             durations[task] = math.nan
         points = json.loads(request_text)["points"]  # the calls may have changed them, too
         request = {**self.request, "points": points}
-        guilty = False
+        guilty, output.first, output.watches = False, self.first, True
         while self.task < end and not self.frame:
             task, text, begun = self.task, self.texts.end, clock()
             self.some(request, 0.0)
@@ -195,6 +201,7 @@ class Calls:
 
 
 setup = receive()
+output = Output(setup["output"])
 try:
     if setup["reseed"]:
         watch_generators()
@@ -221,6 +228,7 @@ while True:
     request = json.loads(request_text)
     if "points" in request:
         header[ACCEPTED] = request["batch"]
+        output.begin(request["batch"])
         if compares:
             header[SURE] = 0
         at = request

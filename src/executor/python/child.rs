@@ -28,6 +28,7 @@ const CHILD: &str = concat!(
     include_str!("pipes.py"),
     include_str!("values.py"),
     include_str!("results.py"),
+    include_str!("output.py"),
     include_str!("state.py"),
     include_str!("data.py"),
     include_str!("imports.py"),
@@ -201,7 +202,7 @@ pub(crate) struct PythonChild {
     answers: BufReader<Timed>,
     /// The results of its current request.
     pub(super) results: ResultsFile,
-    printed: ChildOutput,
+    pub(super) printed: ChildOutput,
     /// Whether its requests carry the tasks' seeds.
     pub(super) seeded: bool,
     /// What calls of reductions have imported, as JSON.
@@ -237,7 +238,11 @@ impl PythonChild {
         })?;
         let of_child = &mut process.child;
         let (requests, answers) = (of_child.stdin.take(), of_child.stdout.take());
-        let printed = ChildOutput::of(of_child.stderr.take().expect("piped"), "python");
+        let marks = results.marks().map_err(|error| format!("no file for results: {error}"))?;
+        let mut first_frame = setup.first_frame.clone();
+        first_frame["output"] = json!(marks.word());
+        let printed = ChildOutput::of(of_child.stderr.take().expect("piped"), "python", Some(marks));
+        let printed = printed.map_err(|error| format!("its output cannot be read: {error}"))?;
         let limits = limits.clone();
         let answers = BufReader::new(Timed { pipe: answers.expect("piped"), limits });
         let mut child = PythonChild {
@@ -252,7 +257,7 @@ impl PythonChild {
             imported: Value::Null,
         };
         child.begin(None);
-        child.imported = child.call(&setup.first_frame)?;
+        child.imported = child.call(&first_frame)?;
         child.seeded = child.imported.field("seeded") == Some(&Value::Bool(true));
         Ok(child)
     }

@@ -5,10 +5,11 @@
 //! dies or is ended, the call at fault is known, and no other one is made again.
 
 mod files;
+mod output;
 mod reports;
 mod seeds;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Error, ErrorKind};
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::executor::python::results_file::{ChildProgress, MOST};
 use crate::executor::watch::{self, FileWatch};
 use crate::executor::{CallResult, Executor, Limits, RESTARTS, ReadyChildren, Slot, Task};
 use crate::job::{Job, Python};
-use crate::model::{RunError, Scored};
+use crate::model::{RunError, RunOutput, Scored};
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 
@@ -81,6 +82,11 @@ pub(crate) struct PythonExecutor {
     requests: u64,
     text: String,
     seconds: Option<f64>,
+    /// The first task of the last request, and what its calls have printed, by task.
+    batch_first: u64,
+    outputs: BTreeMap<u64, Arc<RunOutput>>,
+    /// Whether whoever follows the task at hand has been shown what the child prints.
+    is_shown: bool,
 }
 
 /// The request that the child is working on, if it has tasks.
@@ -141,6 +147,9 @@ impl PythonExecutor {
             requests: 0,
             text: String::new(),
             seconds: None,
+            batch_first: 0,
+            outputs: BTreeMap::new(),
+            is_shown: false,
         }
     }
 
@@ -151,6 +160,8 @@ impl PythonExecutor {
             self.asked = PythonRequest::default();
         }
         self.answers.clear();
+        let failed = self.failed.as_ref().map(|(at, _)| *at);
+        self.outputs.retain(|task, _| Some(*task) == failed);
         if self.child.as_ref().is_some_and(PythonChild::is_alive) {
             match self.send(task) {
                 // It died after its last answer and never saw this request, so this task is not at fault.
@@ -221,6 +232,7 @@ impl PythonExecutor {
         let end = self.write_request(task, end, seeded);
         self.caller.claim(end);
         let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
+        self.batch_first = first;
         child.results.restart(end - first)?;
         child.send(self.text.as_bytes())?;
         let since = Some(Instant::now());
@@ -269,7 +281,8 @@ impl PythonExecutor {
     }
 
     /// Waits for an answer, or for the end of the child: then the task that it was at has failed.
-    fn wait(&mut self, job: &Job) {
+    fn wait(&mut self, task: &Task) {
+        let job = task.job;
         // A child that is done with a call has also left its folder.
         let is_awaited = job.workdir.is_some();
         while (self.answers.is_empty() || is_awaited) && !self.asked.tasks.is_empty() {
@@ -284,7 +297,10 @@ impl PythonExecutor {
                     Ok(())
                 }
                 Ok(Look::Frame(frame)) => self.finish(frame),
-                Ok(Look::Nothing) => self.take_stock(),
+                Ok(Look::Nothing) => {
+                    self.show_output(task);
+                    self.take_stock()
+                }
                 Err(error) => Err(error),
             };
             if let Err(error) = looked {
@@ -310,13 +326,6 @@ impl PythonExecutor {
         if self.asked.seen.is_loading() { Some(HOUR) } else { self.timeout }
     }
 
-    /// Sends the seeds of the current request, in the middle of it; later requests carry them.
-    fn send_seeds(&mut self, job: &Job) -> std::io::Result<()> {
-        let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
-        child.seeded = true;
-        child.send(format!("[{}]", seeds(job, self.asked.tasks.clone())).as_bytes())
-    }
-
     /// Takes the answers that are there. Returns whether the child has got further since the last look.
     fn take(&mut self) -> std::io::Result<bool> {
         let child = self.child.as_ref().ok_or(ErrorKind::BrokenPipe)?;
@@ -334,6 +343,8 @@ impl PythonExecutor {
         if goes_on {
             (asked.seen, asked.since) = (progress, Some(Instant::now()));
         }
+        // The marks of calls that are done were there before their results.
+        self.take_output();
         Ok(goes_on)
     }
 
@@ -409,9 +420,10 @@ impl PythonExecutor {
         if !is_given_up {
             let _ = self.take();
         }
+        let at = self.asked.tasks.start + self.asked.seen.done;
+        self.take_last_output(at);
         self.child = None;
         let asked = std::mem::take(&mut self.asked);
-        let at = asked.tasks.start + asked.seen.done;
         if at >= asked.tasks.end {
             return; // it was at none
         }
@@ -446,12 +458,13 @@ impl PythonExecutor {
             {
                 self.ask(task)?;
             }
-            self.wait(task.job);
+            self.wait(task);
         };
         if let Some(changed) = &self.changed {
             return Err(changed.clone()); // found by this call's own imports
         }
         self.seconds = Some(seconds);
+        self.give_output(task);
         self.check_files(task)?;
         scored(task, result?)
     }

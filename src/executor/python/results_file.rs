@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 
+use crate::executor::process::marks::Marks;
 use crate::executor::python::protocol::{self, Answer};
 use crate::model::Value;
 
@@ -34,6 +35,7 @@ const STOP: u64 = 0;
 const ACCEPTED: usize = 1;
 const PHASE: usize = 2;
 const SURE: usize = 3;
+const READS: usize = 4;
 
 /// Where shared memory is; where there is none, the file is in the folder for temporary files.
 const MEMORY: &str = "/dev/shm";
@@ -102,6 +104,11 @@ impl ResultsFile {
             Ok((ResultsFile { file }, FileName::Temporary(path)))
         };
         create_in(Path::new(MEMORY)).or_else(|_: Error| create_in(&std::env::temp_dir()))
+    }
+
+    /// Marks for the output of the child, which looks here whether its output was read.
+    pub(super) fn marks(&self) -> Result<Marks> {
+        Ok(Marks::new((self.file.try_clone()?, 8 * READS as u64)))
     }
 
     /// Prepares for a request of `count` tasks. The child must be at rest.

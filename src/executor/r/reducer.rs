@@ -49,7 +49,7 @@ impl GroupReducer for RReducer {
             ("runs", Value::List(runs)),
             ("seed", Value::Int(seed.into())),
         ]);
-        let call = ServeCall { fields, data: None, timeout: Some(DAY) };
+        let call = ServeCall { fields, data: None, timeout: Some(DAY), output: Default::default() };
         let mut value = self.client.call(&call);
         if value.is_err() && !self.client.is_alive() {
             // The child may have died for an unrelated reason, so the group is tried once more.

@@ -15,7 +15,7 @@ use crate::executor::serve::lines::{self, record};
 use crate::executor::serve::pipes::{self, Pipes};
 use crate::executor::{RESULT_LIMIT, Slot, startup, too_large};
 use crate::job::ChildEnvironment;
-use crate::model::Value;
+use crate::model::{RunOutput, Value};
 use crate::util::files::temporary_folder;
 use crate::util::programs::find_program;
 use crate::wire::requests::MasterClient;
@@ -131,7 +131,7 @@ impl ServeChild {
         Ok(ServeChild {
             process,
             pipes,
-            printed: ChildOutput::of(output, setup.name),
+            printed: ChildOutput::of(output, setup.name, None).map_err(no_pipes)?,
             name: setup.name,
             id: 0,
             draws: started.as_ref().map_or(0, |since| since.as_nanos() as u64),
@@ -324,6 +324,19 @@ impl ServeChild {
             _ => log::Level::Info,
         };
         log::log!(level, "{}: {}", self.name, message(fields));
+    }
+
+    /// What the child prints from now on is gathered there.
+    pub(crate) fn gather(&self, output: &Arc<RunOutput>) {
+        self.printed.gather(output);
+    }
+
+    /// All that the child has printed by now is gathered.
+    pub(crate) fn settle_output(&self) {
+        match self.is_alive() {
+            true => drop(self.printed.settle()),
+            false => drop(self.printed.settle_dead()),
+        }
     }
 
     pub(crate) fn is_alive(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::executor::serve::child::{CallEnd, HOUR, ServeChild, ServeSetup};
 use crate::executor::serve::lines::record;
 use crate::executor::{RESTARTS, ReadyChildren};
 use crate::job::Job;
-use crate::model::{RunError, Value};
+use crate::model::{RunError, RunOutput, Value};
 use crate::util::error::Result;
 use crate::wire::requests::MasterClient;
 
@@ -32,6 +32,8 @@ pub(crate) struct ServeCall<'a> {
     /// The loop and the point whose data the call gets.
     pub(crate) data: Option<(&'a str, Value)>,
     pub(crate) timeout: Option<Duration>,
+    /// Where what the child prints meanwhile is gathered.
+    pub(crate) output: Arc<RunOutput>,
 }
 
 impl ServeClient {
@@ -42,6 +44,11 @@ impl ServeClient {
     ) -> ServeClient {
         let master = master.cloned();
         ServeClient { setup, master, child: None, keep, loaded: Vec::new(), next: 1 }
+    }
+
+    /// What this attempt at a task prints is gathered there.
+    pub(crate) fn gather(&self, run: (u64, u32), output: &Arc<RunOutput>) {
+        self.master.iter().for_each(|master| master.gather(run, output));
     }
 
     /// Takes over a child that is ready.
@@ -100,7 +107,7 @@ impl ServeClient {
     }
 
     fn try_call(&mut self, call: &ServeCall) -> Result<Value, CallError> {
-        self.child()?;
+        self.child()?.gather(&call.output);
         let mut fields = call.fields.clone();
         if let Some((loop_name, point)) = &call.data {
             let number = self.load(loop_name, point)?;
@@ -150,10 +157,16 @@ impl ServeClient {
         let child = self.child.as_mut().expect("started before");
         let failed = |why: String| Err(CallError::Run(RunError::Failed(why)));
         match child.call(kind, fields, &limits) {
-            Ok(CallEnd::Answer(Ok(value))) => Ok(value),
-            Ok(CallEnd::Answer(Err(why)) | CallEnd::Cancelled(why)) => failed(why),
+            Ok(end) => {
+                child.settle_output();
+                match end {
+                    CallEnd::Answer(Ok(value)) => Ok(value),
+                    CallEnd::Answer(Err(why)) | CallEnd::Cancelled(why) => failed(why),
+                }
+            }
             Err(error) => {
                 let why = child.give_up(&error);
+                child.settle_output();
                 self.give_up();
                 match error.kind() {
                     ErrorKind::BrokenPipe => Err(CallError::NeverBegan(why)),

@@ -50,7 +50,9 @@ impl ServeExecutor {
         ]));
         fields.extend(of_place(self.place));
         let data = self.data.and_then(|level| loaded(job, level, &points));
-        let value = self.client.call(&ServeCall { fields, data, timeout: job.policy.timeout })?;
+        let (timeout, output) = (job.policy.timeout, Arc::default());
+        self.client.gather((task.index, task.attempt), &output);
+        let value = self.client.call(&ServeCall { fields, data, timeout, output })?;
         task.scored(value).map_err(|error| match error {
             RunError::NoScore { value, .. } if *value == Value::Null => {
                 let why = format!("{}: expected a number or a record", self.none);

@@ -15,6 +15,7 @@ mod globs;
 pub(crate) mod keys;
 mod labels;
 mod listed;
+mod logs;
 mod matched;
 mod needs;
 mod progress;
@@ -41,6 +42,7 @@ use crate::job::parse::final_table::parse_final;
 pub(crate) use crate::job::parse::globs::files_below;
 use crate::job::parse::keys::{TomlEntry, TomlTable, TomlText};
 use crate::job::parse::labels::{ParsedLabel, labelled};
+use crate::job::parse::logs::kept_logs;
 use crate::job::parse::matched::MatchedRows;
 use crate::job::parse::needs::needs;
 use crate::job::parse::python_points::{PointCalls, PythonPoints};
@@ -211,6 +213,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
     let facts = RunFacts::of_any(&folder, has_workdir, policy.needs.gpus.is_some());
     let scope = Scope::of_crunch(&nest, &facts);
     let crunch = parse_crunch(&mut table, scope)?;
+    let logs = kept_logs(&mut table, &crunch)?;
     let environment = environment::child_environment(&mut table, &crunch, scope)?;
     let result =
         table.take("result").map(|entry| result::parse(&entry, &crunch, scope)).transpose()?;
@@ -235,7 +238,7 @@ pub(crate) fn parse(text: &str, file: &Path, given: GivenBy) -> Result<Job> {
         other => other.map(|(timeout, _)| timeout),
     };
     table.finish()?;
-    let policy = Policy { timeout, ..policy };
+    let policy = Policy { timeout, logs, ..policy };
     let finally = finally.map(|entry| parse_final(&entry, &nest)).transpose()?;
     let finally = finally.map(|(spec, lines)| {
         places.lines.extend(lines);
