@@ -458,6 +458,9 @@ pub(crate) const LARGE_FOLDER: &str = "large";
 /// The folder of the results folders of a job's parts.
 pub(crate) const PARTS_FOLDER: &str = "parts";
 
+/// The folder with the output of runs that somebody follows.
+pub(crate) const FOLLOW_FOLDER: &str = ".follow";
+
 /// What rank 0 tells `gridmpi launch` in a results folder: how the names of these files begin.
 pub(crate) const LAUNCH_FILE: &str = ".launch";
 

@@ -347,6 +347,12 @@ impl Master {
         self.workers.first_tasks().map(|first| (first.rank, first.task, first.since))
     }
 
+    /// The workers that hold a task.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn holders(&self, task: u64) -> impl Iterator<Item = usize> + '_ {
+        self.workers.holders(task)
+    }
+
     /// Whether more runs have failed for good since the start than the job allows.
     pub(crate) fn has_given_up(&self) -> bool {
         self.policy.most_failures.is_some_and(|most| self.failures > most)

@@ -13,6 +13,8 @@ use crate::executor::rust::ErasedStudy;
 use crate::executor::{self, RANK0, ReadyChildren};
 use crate::job::Job;
 use crate::master::{Event, Master};
+#[cfg(feature = "jobs")]
+use crate::model::OutputPiece;
 use crate::model::{
     FinalResult, GroupSummary, Key, Reduce, RunBatch, Scored, SlotResult, error_line,
 };
@@ -20,6 +22,8 @@ use crate::rank0::Effects;
 #[cfg(feature = "cli")]
 use crate::rank0::failures::FirstFailure;
 use crate::rank0::finals::FinalJudge;
+#[cfg(feature = "jobs")]
+use crate::rank0::follow::Followers;
 use crate::rank0::host_clocks::HostClocks;
 use crate::rank0::imported::Imported;
 use crate::rank0::listeners::{Listeners, PendingListeners};
@@ -78,6 +82,9 @@ pub(crate) struct RunEffects {
     census: bool,
     /// When the store was last checked.
     checked: Duration,
+    /// Whoever follows the output of runs, if these have any.
+    #[cfg(feature = "jobs")]
+    followers: Option<Followers>,
 }
 
 /// The thread that runs reductions.
@@ -137,7 +144,16 @@ impl RunEffects {
             sick: Vec::new(),
             census,
             checked,
+            #[cfg(feature = "jobs")]
+            followers: None,
         })
+    }
+
+    /// Lets others follow the output of runs, by what they leave in the results folder.
+    #[cfg(feature = "jobs")]
+    pub(crate) fn let_follow(&mut self, job: &Job, results: Option<&Path>) {
+        let prints = !job.is_native() && !job.crunch.is_builtin();
+        self.followers = results.filter(|_| prints).and_then(Followers::of);
     }
 
     /// Sets the digests of modules that calls have imported in earlier starts.
@@ -298,6 +314,11 @@ impl Effects for RunEffects {
         self.requests.reply_to(from.0, ticket, reply);
     }
 
+    #[cfg(feature = "jobs")]
+    fn follow(&mut self, rank: usize, piece: OutputPiece) {
+        self.followers.iter().for_each(|followers| followers.write(rank, piece.clone()));
+    }
+
     fn computes(&mut self, rank: usize, computes: bool) {
         self.requests.computes(rank, computes);
     }
@@ -309,8 +330,15 @@ impl Effects for RunEffects {
     }
 
     fn replies(&mut self, now: Duration, master: &Master) -> Vec<(usize, Bytes)> {
+        #[cfg(feature = "jobs")]
+        let mut replies = match &mut self.followers {
+            Some(followers) => followers.messages(now, master),
+            None => Vec::new(),
+        };
+        #[cfg(not(feature = "jobs"))]
+        let mut replies = Vec::new();
         if self.requests.is_quiet() {
-            return Vec::new();
+            return replies;
         }
         if master.has_given_up() {
             self.requests.end();
@@ -318,7 +346,8 @@ impl Effects for RunEffects {
         let waiting = self.requests.waiting();
         let listens = self.listeners.as_ref().is_some_and(|l| l.unheard() > 0);
         let alone = !waiting.is_empty() && !listens && master.awaits_only(&waiting);
-        self.requests.replies(now, alone)
+        replies.extend(self.requests.replies(now, alone));
+        replies
     }
 
     fn sicken(&mut self, rank: usize, why: String) {

@@ -5,6 +5,8 @@ pub(crate) mod effects;
 #[cfg(feature = "cli")]
 pub(crate) mod failures;
 pub(crate) mod finals;
+#[cfg(feature = "jobs")]
+pub(crate) mod follow;
 mod host_clocks;
 mod imported;
 mod listeners;

@@ -236,6 +236,8 @@ impl Session {
             end,
         )?;
         effects.know_imported(imported);
+        #[cfg(feature = "jobs")]
+        effects.let_follow(&job, scratch.is_none().then(|| folder.path()));
         let no_store = settings.no_store;
         Ok(Session {
             job,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 #[cfg(feature = "cli")]
 use crate::job::is_launch_file;
-use crate::job::{LARGE_FOLDER, LOCK_FILE, PARTS_FOLDER, RESULT_FILES, STORE_FILE};
+use crate::job::{FOLLOW_FOLDER, LARGE_FOLDER, LOCK_FILE, PARTS_FOLDER, RESULT_FILES, STORE_FILE};
 use crate::store::{large, products};
 use crate::util::files::{read_regular, refuse_special};
 
@@ -36,7 +36,7 @@ fn files() -> impl Iterator<Item = &'static str> {
 pub(super) fn refuse_links(folder: &Path) -> std::result::Result<(), (PathBuf, Error)> {
     let mut files: Vec<PathBuf> = files().map(|name| folder.join(name)).collect();
     files.push(folder.join(LOCK_FILE));
-    let mut folders = vec![folder.join(LARGE_FOLDER)];
+    let mut folders = vec![folder.join(LARGE_FOLDER), folder.join(FOLLOW_FOLDER)];
     let parts = parts(folder);
     if !parts.is_empty() {
         folders.push(folder.join(PARTS_FOLDER));

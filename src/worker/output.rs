@@ -65,7 +65,12 @@ impl ThreadOutput {
 
     /// These tasks are followed, and no others.
     pub(crate) fn follow(&self, tasks: &[u64]) {
-        *self.followed.lock() = tasks.to_vec();
+        let before = std::mem::replace(&mut *self.followed.lock(), tasks.to_vec());
+        let is_new = |task: u64| tasks.contains(&task) && !before.contains(&task);
+        // Whoever follows a run from now on gets its output from the beginning.
+        if let Some(gathered) = self.current.lock().as_mut().filter(|output| is_new(output.task)) {
+            (gathered.sent, gathered.last) = (0, None);
+        }
         self.is_followed.store(!tasks.is_empty(), Ordering::Relaxed);
     }
 

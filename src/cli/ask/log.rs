@@ -1,5 +1,7 @@
 //! `gridmpi log`: what a run has printed, as it is kept, or while it runs.
 
+mod follow;
+
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -18,6 +20,7 @@ Examples:
   gridmpi log results/NAME 7                        by the task's number
   gridmpi log results/NAME dataset=crime alpha=0.1  by its coordinates
   gridmpi log results/NAME 7 --attempt 1            of an earlier attempt
+  gridmpi log results/NAME 7 --follow               while it runs
 
 The output of runs that fail is kept; with logs = \"all\" in [crunch], that of all runs. Of a long output \
 the first and the last 256 KiB are kept. stdout has what the run has printed, and nothing else: why there is none is said on stderr.")]
@@ -30,17 +33,24 @@ pub(in crate::cli) struct Arguments {
     /// The attempt, from 1 [default: the last one]
     #[arg(long, value_name = "N")]
     attempt: Option<i64>,
+    /// Print what comes while the task runs, until it ends
+    #[arg(long, conflicts_with = "attempt")]
+    follow: bool,
 }
 
 pub(super) fn log(arguments: &Arguments) -> Result<Exit> {
     let reader = reader(&arguments.folder)?;
     let task = lookup::task(reader.nest(), &arguments.task)?;
     let history = reader.history(task)?;
+    let now = explain::at_work(&arguments.folder, task);
+    if arguments.follow && (history.result.is_none() || now.is_some()) {
+        drop(reader); // its transaction would keep the writer's log from being shortened
+        return follow::follow((&arguments.folder, task), &history);
+    }
     let Some(attempt) = chosen(&history, task, arguments.attempt)? else {
-        let now = explain::at_work(&arguments.folder, task);
         return tell(&match now {
             Some((rank, host, _)) => {
-                format!("task {task} runs on rank {rank} on {host}, and its output is kept when it ends")
+                format!("task {task} runs on rank {rank} on {host}: --follow prints what it prints")
             }
             None => format!("task {task} has not run yet"),
         });

@@ -201,7 +201,7 @@ class Calls:
 
 
 setup = receive()
-output = Output(setup["output"])
+output = Output(setup["output"], setup.get("logs_all", False))
 try:
     if setup["reseed"]:
         watch_generators()

@@ -18,7 +18,7 @@ use crate::executor::python::protocol;
 use crate::executor::python::results_file::ResultsFile;
 use crate::executor::{RANK0, RESULT_LIMIT, Slot, startup, too_large};
 use crate::job::{self, ChildEnvironment, Job, Python};
-use crate::model::{FileFunction, Value};
+use crate::model::{FileFunction, KeptLogs, Value};
 use crate::util::error::Result;
 use crate::util::framing::read_frame;
 use crate::util::programs::named_program;
@@ -165,6 +165,7 @@ impl Setup {
             "absent": absent.iter().map(|level| arguments[*level]).collect::<Vec<_>>(),
             "pass_none": python.is_none_or(|python| python.pass_none),
             "workdir": python.is_some() && job.workdir.is_some(),
+            "logs_all": python.is_some() && job.policy.logs == KeptLogs::All,
         });
         // Another crunch's values may have placeholders.
         let environment = python.map(|_| job.environment.clone()).unwrap_or_default();

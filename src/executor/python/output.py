@@ -6,15 +6,15 @@ import select
 import termios
 
 READS = 4
-QUIET, SHORT = 1000, 20e-6  # so many calls without output, shorter than this on average, are not looked at one by one
+QUIET, SHORT = 1000, 20e-6  # after so many calls without output, shorter than this on average, only those that fail are looked at
 
 
 class Output:
-    def __init__(self, word):
+    def __init__(self, word, always):
         self.pipe, self.word, self.unread = os.dup(2), word.encode(), bytearray(4)
         self.request = self.first = 0  # the request, and the first call behind the last mark
         self.calls = self.seconds = 0  # without output
-        self.watches = True
+        self.watches, self.always = True, always
         os.register_at_fork(after_in_child=self.leave)
         self.look()
 
@@ -74,4 +74,4 @@ class Output:
         self.first = task + 1
         self.calls += calls
         self.seconds += seconds
-        self.watches = self.calls < QUIET or self.seconds >= SHORT * self.calls
+        self.watches = self.always or self.calls < QUIET or self.seconds >= SHORT * self.calls
