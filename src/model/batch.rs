@@ -36,9 +36,13 @@ pub(crate) struct RunBatch<'a> {
     /// The runs that failed or gave more than a plain number, in order of task. Boxed, because a batch is
     /// moved often and most have none; never empty.
     others: Option<Box<OtherRuns>>,
+    /// The runs of which it is known how much memory their processes have held at most, and how much. (MiB) In order of
+    /// task; boxed for the same reason.
+    memory: Option<Box<KnownMemory>>,
 }
 
 type OtherRuns = VecDeque<OtherRun>;
+type KnownMemory = Vec<(u64, u32)>;
 
 /// A run that failed or gave more than a plain number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,7 +72,7 @@ impl RunBatch<'static> {
         (self.first, self.attempt, self.started) = (first, attempt, started);
         self.numbers.to_mut().clear();
         self.stretches.to_mut().clear();
-        self.others = None;
+        (self.others, self.memory) = (None, None);
     }
 
     /// Begins a stretch of runs of this duration, if the last one is of another.
@@ -117,12 +121,19 @@ impl RunBatch<'static> {
         }
     }
 
+    /// Notes the peak of the memory of the last run. (MiB)
+    pub(crate) fn put_memory(&mut self, memory: u32) {
+        if let Some(task) = self.tasks().next_back() {
+            self.memory.get_or_insert_default().push((task, memory));
+        }
+    }
+
     /// The batch to be sent: borrows the numbers and takes the other runs. Call [`RunBatch::restart`]
     /// afterwards.
     pub(crate) fn lend(&mut self) -> RunBatch<'_> {
         let (numbers, others) = (Cow::Borrowed(&*self.numbers), self.others.take());
-        let stretches = Cow::Borrowed(&*self.stretches);
-        RunBatch { numbers, stretches, others, ..*self }
+        let (stretches, memory) = (Cow::Borrowed(&*self.stretches), self.memory.take());
+        RunBatch { numbers, stretches, others, memory, ..*self }
     }
 }
 
@@ -139,6 +150,8 @@ impl<'a> RunBatch<'a> {
                 tasks.clone().is_sorted_by(|a, b| a < b)
                     && tasks.all(|task| self.tasks().contains(&task))
             })
+            && self.memory().map(|(task, _)| task).is_sorted_by(|a, b| a < b)
+            && self.memory().all(|(task, _)| self.tasks().contains(&task))
     }
 
     /// Number of runs.
@@ -195,6 +208,11 @@ impl<'a> RunBatch<'a> {
         self.others.as_deref().map(VecDeque::iter).unwrap_or_default()
     }
 
+    /// The tasks whose peak of memory is known, in order, and that peak. (MiB)
+    pub(crate) fn memory(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.memory.as_deref().map(|known| known.iter()).unwrap_or_default().copied()
+    }
+
     /// The first task that failed.
     pub(crate) fn first_failure(&self) -> Option<u64> {
         self.others().find(|other| other.result.is_err()).map(|other| other.task)
@@ -229,6 +247,11 @@ impl<'a> RunBatch<'a> {
             others = (taken > 0).then(|| Box::new(all.drain(..taken).collect()));
         }
         self.others.take_if(|rest| rest.is_empty());
+        let mut memory = None;
+        if let Some(all) = &mut self.memory {
+            let rest = all.split_off(all.partition_point(|(task, _)| *task < end));
+            memory = Some(Box::new(std::mem::replace(&mut **all, rest)));
+        }
         let numbers = take_front(&mut self.numbers, count as usize * WIDTH);
         let before = self.stretches_before(end);
         let stretches = take_front(&mut self.stretches, before * STRETCH);
@@ -238,7 +261,7 @@ impl<'a> RunBatch<'a> {
             take_front(&mut self.stretches, STRETCH);
         }
         let seconds = cut.map_or(self.seconds, |(_, seconds)| seconds);
-        let taken = RunBatch { numbers, seconds, stretches, others, ..*self };
+        let taken = RunBatch { numbers, seconds, stretches, others, memory, ..*self };
         (self.first, self.started) = (end, taken.ended());
         taken
     }
@@ -264,6 +287,7 @@ impl<'a> RunBatch<'a> {
             seconds: self.seconds,
             stretches: Cow::Owned(self.stretches.into_owned()),
             others: self.others,
+            memory: self.memory,
         }
     }
 
@@ -290,7 +314,8 @@ impl<'a> RunBatch<'a> {
         let held = |other: &OtherRun| {
             size_of::<OtherRun>() + weight(other.result.as_ref().map_err(RunError::why))
         };
-        self.numbers.len() + self.stretches.len() + self.others().map(held).sum::<usize>()
+        let known = self.memory.as_ref().map_or(0, |known| size_of_val(&known[..]));
+        self.numbers.len() + self.stretches.len() + known + self.others().map(held).sum::<usize>()
     }
 }
 
@@ -335,8 +360,10 @@ mod tests {
         runs.restart(10, 2, 100.0);
         runs.push_numbers(&[0.5, 1.5], 0.25);
         runs.push(Err("no".into()), 1.0);
+        runs.put_memory(100);
         runs.push(Ok(Scored { score: Some(3.0), ..Scored::default() }), 0.5);
         runs.push(Ok(Scored::number(4.5)), 0.25);
+        runs.put_memory(200);
         runs
     }
 
@@ -363,6 +390,8 @@ mod tests {
                 let first = rest.take_first(at);
                 assert!(first.is_valid() && rest.is_valid());
                 assert_eq!((first.tasks(), rest.tasks()), (10..10 + at, 10 + at..15));
+                let known: Vec<_> = first.memory().chain(rest.memory()).collect();
+                assert_eq!(known, [(12, 100), (14, 200)]);
                 let parts = first.into_owned().into_results().chain(rest.clone().into_results());
                 assert_eq!(parts.collect::<Vec<_>>(), whole);
             }
@@ -385,5 +414,6 @@ mod tests {
         assert!(spoilt(|runs| runs.stretches.to_mut()[32] = 15));
         assert!(spoilt(|runs| runs.others.as_mut().unwrap().swap(0, 1)));
         assert!(spoilt(|runs| runs.others.as_mut().unwrap()[1].task = 15));
+        assert!(spoilt(|runs| runs.memory.as_mut().unwrap()[1].0 = 15));
     }
 }

@@ -21,7 +21,9 @@ use crate::store::rows::StoredRun;
 use crate::store::starts::{SEEDING, StoredIdentity, note};
 use crate::store::store_points::StorePoints;
 use crate::store::view::put_view;
-use crate::store::{Folder, Layout, finals, invocations, rows, schema, starts, storing, workdirs};
+use crate::store::{
+    Folder, Layout, finals, invocations, memory, rows, schema, starts, storing, workdirs,
+};
 use crate::util::error::{Error, Result};
 
 /// A store, its layout, and its results folder.
@@ -111,6 +113,7 @@ fn copy(
     if let Err(error) = workdirs::copy((&batch, results), (old, folder), first)? {
         return Ok(Err(error));
     }
+    memory::copy(&batch, old, first)?;
     if let Err(error) = also(&batch)? {
         return Ok(Err(error));
     }

@@ -30,6 +30,7 @@ mod layout_tables;
 mod loop_rows;
 mod mapping;
 mod matching;
+mod memory;
 mod new_fields;
 mod open;
 mod own_files;
@@ -56,6 +57,8 @@ mod row_reader;
 mod rows;
 #[cfg(feature = "cli")]
 mod run_folder;
+#[cfg(feature = "cli")]
+mod run_memory;
 mod schema;
 #[cfg(feature = "cli")]
 mod score_rows;

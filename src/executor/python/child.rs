@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::executor::process::attempt::AttemptProcess;
 use crate::executor::process::child::{self, Limits, Timed};
 use crate::executor::process::output::ChildOutput;
+use crate::executor::process::peak_memory::{PeakMemory, PeakReset};
 use crate::executor::process::{ended, environment};
 use crate::executor::python::protocol;
 use crate::executor::python::results_file::ResultsFile;
@@ -197,6 +198,7 @@ const REAP_PERIOD: Duration = Duration::from_secs(1);
 pub(crate) struct PythonChild {
     process: AttemptProcess,
     reaped: Instant,
+    reset: Option<PeakReset>,
     requests: Option<ChildStdin>,
     answers: BufReader<Timed>,
     /// The results of its current request.
@@ -243,6 +245,7 @@ impl PythonChild {
         let mut child = PythonChild {
             process,
             reaped: Instant::now(),
+            reset: None,
             requests,
             answers,
             results,
@@ -264,6 +267,11 @@ impl PythonChild {
             *of_call = limits.clone();
         }
         of_call.begin();
+    }
+
+    /// Begins to look at the memory of the child, and of what it starts.
+    pub(super) fn begin_peak(&mut self) -> Option<PeakMemory> {
+        self.process.begin_peak(&mut self.reset)
     }
 
     /// The files of the user's modules that were imported at the start.

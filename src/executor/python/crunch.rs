@@ -5,6 +5,7 @@
 //! dies or is ended, the call at fault is known, and no other one is made again.
 
 mod files;
+mod memory;
 mod reports;
 mod seeds;
 
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::executor::python::child::{self, HOUR, IMPORTED, PythonChild, Setup};
+use crate::executor::python::crunch::memory::CallMemory;
 use crate::executor::python::crunch::seeds::{SEEDS, seeds};
 use crate::executor::python::functions::{crunch_functions, scored};
 use crate::executor::python::protocol::{self, Answer};
@@ -81,6 +83,7 @@ pub(crate) struct PythonExecutor {
     requests: u64,
     text: String,
     seconds: Option<f64>,
+    memory: CallMemory,
 }
 
 /// The request that the child is working on, if it has tasks.
@@ -141,6 +144,7 @@ impl PythonExecutor {
             requests: 0,
             text: String::new(),
             seconds: None,
+            memory: CallMemory::default(),
         }
     }
 
@@ -222,6 +226,7 @@ impl PythonExecutor {
         self.caller.claim(end);
         let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
         child.results.restart(end - first)?;
+        self.memory.begin(child, first, end);
         child.send(self.text.as_bytes())?;
         let since = Some(Instant::now());
         self.asked = PythonRequest { tasks: first..end, since, ..PythonRequest::default() };
@@ -301,7 +306,10 @@ impl PythonExecutor {
         let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
         Ok(match child.is_heard(time)? {
             true => Look::Frame(child.read_frame()?),
-            false => Look::Nothing,
+            false => {
+                self.memory.look();
+                Look::Nothing
+            }
         })
     }
 
@@ -427,7 +435,7 @@ impl PythonExecutor {
     }
 
     fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
-        self.seconds = None;
+        (self.seconds, self.memory.last) = (None, None);
         if let Some(changed) = &self.changed {
             return Err(changed.clone());
         }
@@ -448,6 +456,7 @@ impl PythonExecutor {
             }
             self.wait(task.job);
         };
+        self.memory.end(task.index);
         if let Some(changed) = &self.changed {
             return Err(changed.clone()); // found by this call's own imports
         }
@@ -475,6 +484,10 @@ impl Executor for PythonExecutor {
 
     fn seconds(&self) -> Option<f64> {
         self.seconds
+    }
+
+    fn memory(&self) -> Option<u32> {
+        self.memory.last
     }
 
     fn crunch(&mut self, task: &Task) -> CallResult {
