@@ -242,7 +242,7 @@ fn exports_have_every_run_with_a_column_for_everything() {
     let mut lines = csv.lines();
     assert_eq!(
         lines.next().unwrap(),
-        "task,dataset,p.alpha,p.kind,fold,status,score,rmse,n,model,ok,fit,seed,seconds,started,rank,host,thread,attempt,error"
+        "task,dataset,p.alpha,p.kind,fold,status,score,rmse,n,model,ok,fit,seed,seconds,started,rank,host,thread,attempt,memory,error"
     );
     assert!(
         lines

@@ -153,7 +153,7 @@ fn a_grid_that_grows_keeps_names_and_files() {
     let found = desk.says(&["runs", "out", "--where", "workdir like '%x=2'", "--format", "json"]);
     assert!(found.contains("\"workdir\":\"runs/x=2\"") && !found.contains("runs/x=1"), "{found}");
     let csv = desk.says(&["export", "out", "--format", "csv"]);
-    assert!(csv.lines().next().unwrap().ends_with("attempt,workdir,error"), "{csv}");
+    assert!(csv.lines().next().unwrap().ends_with("attempt,memory,workdir,error"), "{csv}");
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub(crate) struct CommandExecutor {
     program: Option<PathBuf>,
     /// The key that names the program, and the program, where that is a command.
     named: Option<(&'static str, String)>,
+    /// The peak of the memory of the last call's processes in MiB, where it is known.
+    memory: Option<u32>,
 }
 
 impl CommandExecutor {
@@ -93,6 +95,7 @@ impl CommandExecutor {
             result: None,
             program: None,
             named,
+            memory: None,
         }
     }
 }
@@ -106,7 +109,12 @@ impl Executor for CommandExecutor {
             .map_err(|error| error.to_string())
     }
 
+    fn memory(&self) -> Option<u32> {
+        self.memory
+    }
+
     fn crunch(&mut self, task: &Task) -> CallResult {
+        self.memory = None;
         CallResult::from(self.call(task))
     }
 }
@@ -234,7 +242,8 @@ impl CommandExecutor {
             Tail::of(stderr.expect("piped"), KEPT_STDERR).gathered(output),
         ];
         self.limits.begin();
-        let ended = attempt.wait(&self.limits, &mut tails);
+        let (ended, memory) = attempt.wait(&self.limits, &mut tails);
+        self.memory = memory;
         let [stdout, stderr] = tails;
         let how = match ended {
             Ok(status) if status.success() => None,

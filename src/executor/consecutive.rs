@@ -16,9 +16,20 @@ pub(crate) struct ConsecutiveCalls<'a> {
     pub(crate) current: &'a AtomicU64,
 }
 
-/// A result, mostly one that is no plain number, and its duration in seconds if that is not the time until the call
-/// returned.
-pub(crate) type OtherResult = (CallResult, Option<f64>);
+/// A result, mostly one that is no plain number.
+pub(crate) struct OtherResult {
+    pub(crate) result: CallResult,
+    /// Its duration in seconds, if that is not the time until the call returned.
+    pub(crate) seconds: Option<f64>,
+    /// The peak of the memory of the call's processes in MiB, where it is known.
+    pub(crate) memory: Option<u32>,
+}
+
+impl From<CallResult> for OtherResult {
+    fn from(result: CallResult) -> OtherResult {
+        OtherResult { result, seconds: None, memory: None }
+    }
+}
 
 impl ConsecutiveCalls<'_> {
     /// Makes the calls; see [`Executor::crunch_each`]. Compiled for each executor, so that the shortest crunch is
@@ -33,7 +44,8 @@ impl ConsecutiveCalls<'_> {
         let ConsecutiveCalls { job, tasks, attempt, current } = self;
         call_each(tasks, current, numbers, made, |index| {
             let task = Task { job, index, attempt, workdir: None };
-            (executor.crunch(&task), executor.seconds())
+            let result = executor.crunch(&task);
+            OtherResult { result, seconds: executor.seconds(), memory: executor.memory() }
         })
     }
 }
@@ -51,7 +63,9 @@ pub(crate) fn call_each(
     for (task, place) in tasks.zip(numbers) {
         current.store(task, Ordering::Relaxed);
         match call(task) {
-            (CallResult::Number(number), None) => *place = number,
+            OtherResult { result: CallResult::Number(number), seconds: None, memory: None } => {
+                *place = number;
+            }
             other => return Some(other),
         }
         *made += 1;

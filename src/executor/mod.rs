@@ -182,6 +182,11 @@ pub(crate) trait Executor {
         None
     }
 
+    /// The peak of the memory of the last call's processes in MiB, where it is known.
+    fn memory(&self) -> Option<u32> {
+        None
+    }
+
     /// Makes one call. An error fails this run only; it is stored as the error text.
     fn crunch(&mut self, task: &Task) -> CallResult;
 

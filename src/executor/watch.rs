@@ -264,6 +264,10 @@ impl Executor for WatchedExecutor {
         self.inner.seconds()
     }
 
+    fn memory(&self) -> Option<u32> {
+        self.inner.memory()
+    }
+
     fn crunch(&mut self, task: &Task) -> CallResult {
         if !self.is_compared {
             if let Err(error) = self.watch.check_programs(&self.job) {

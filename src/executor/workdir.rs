@@ -91,6 +91,10 @@ impl Executor for WorkdirExecutor {
         self.inner.expect(tasks, attempt);
     }
 
+    fn memory(&self) -> Option<u32> {
+        self.inner.memory()
+    }
+
     // The time that a run takes is that from one attempt to the next, so that no two runs of a thread begin at the same
     // time: the store knows folders by that.
 

@@ -13,11 +13,27 @@ pub(crate) const RUN_COLUMNS: [&str; 11] = [
 /// The columns of summary.csv besides coordinates, and those that every run has too.
 pub(crate) const SUMMARY_COLUMNS: [&str; 2] = ["runs", "failed"];
 
-/// The column with the folders that runs have left, where they have left any. A loop of this name goes first.
-pub(crate) fn workdir_column(nest: &LoopNest) -> &'static str {
-    match nest.loops().iter().any(|l| l.name.eq_ignore_ascii_case("workdir")) {
-        true => "run.workdir",
-        false => "workdir",
+/// A column that runs have where there may be anything for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MoreColumn {
+    /// The peak of the memory of a run's processes in MiB.
+    Memory,
+    /// The folder that a run has left.
+    Workdir,
+}
+
+impl MoreColumn {
+    /// A loop of this name, and a score, go first.
+    pub(crate) fn name(self, nest: &LoopNest, score: &str) -> &'static str {
+        let (bare, full) = match self {
+            MoreColumn::Memory => ("memory", "run.memory"),
+            MoreColumn::Workdir => ("workdir", "run.workdir"),
+        };
+        let is_same = |name: &str| name.eq_ignore_ascii_case(bare);
+        match nest.loops().iter().any(|l| is_same(&l.name)) || is_same(score) {
+            true => full,
+            false => bare,
+        }
     }
 }
 

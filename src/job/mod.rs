@@ -54,7 +54,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{FileFunction, LoopNest, Points, Policy, Reduce, Value, json_object};
 use crate::util::error::{Error, Result};
 pub(crate) use child_environment::ChildEnvironment;
-pub(crate) use columns::{FieldNames, RUN_COLUMNS, SCORE, SUMMARY_COLUMNS, workdir_column};
+pub(crate) use columns::{FieldNames, MoreColumn, RUN_COLUMNS, SCORE, SUMMARY_COLUMNS};
 #[cfg(feature = "cli")]
 pub(crate) use columns::{OF_CRUNCH, OF_RUN};
 #[cfg(feature = "jobs")]
@@ -194,9 +194,15 @@ pub(crate) enum CrunchSpec {
     Native(Vec<Bytes>),
 }
 
-#[cfg(feature = "jobs")]
 impl CrunchSpec {
+    /// Whether it is called in processes of its own.
+    pub(crate) fn has_processes(&self) -> bool {
+        use CrunchSpec::{Command, Python, R, Serve, Shell};
+        matches!(self, Python(_) | Command(_) | Shell(_) | Serve(_) | R(_))
+    }
+
     /// Whether it is called in gridmpi's own process, and belongs to gridmpi.
+    #[cfg(feature = "jobs")]
     pub(crate) fn is_builtin(&self) -> bool {
         matches!(self, CrunchSpec::Multiply { .. } | CrunchSpec::Ridge(_))
     }

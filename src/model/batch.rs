@@ -34,17 +34,20 @@ pub(crate) struct RunBatch<'a> {
     /// in seconds, little-endian. A message with a single run has none.
     #[serde(borrow, with = "serde_bytes")]
     stretches: Cow<'a, [u8]>,
-    /// The runs that failed or gave more than a plain number, in order of task. Boxed, because a batch is
-    /// moved often and most have none; never empty.
-    others: Option<Box<OtherRuns>>,
-    /// What runs have printed whose output is kept, in order of task; boxed and never empty, as `others`.
-    logs: Option<Box<RunLogs>>,
+    /// What most runs have not: boxed, because a batch is moved often; never empty.
+    details: Option<Box<RunDetails>>,
 }
 
-type OtherRuns = VecDeque<OtherRun>;
-
-/// By task.
-type RunLogs = VecDeque<(u64, RunLog)>;
+/// What some runs of a batch have, each in order of task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct RunDetails {
+    /// The runs that failed or gave more than a plain number.
+    others: VecDeque<OtherRun>,
+    /// By task, what runs have printed whose output is kept.
+    logs: VecDeque<(u64, RunLog)>,
+    /// By task, how much memory its processes have held at most, where that is known. (MiB)
+    memory: VecDeque<(u64, u32)>,
+}
 
 /// A run that failed or gave more than a plain number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,8 +77,7 @@ impl RunBatch<'static> {
         (self.first, self.attempt, self.started) = (first, attempt, started);
         self.numbers.to_mut().clear();
         self.stretches.to_mut().clear();
-        self.others = None;
-        self.logs = None;
+        self.details = None;
     }
 
     /// Begins a stretch of runs of this duration, if the last one is of another.
@@ -118,7 +120,7 @@ impl RunBatch<'static> {
             Some(number) => self.push_number(number, seconds),
             None => {
                 let task = self.tasks().end;
-                self.others.get_or_insert_default().push_back(OtherRun { task, result });
+                self.details().others.push_back(OtherRun { task, result });
                 self.push_number(f64::NAN, seconds);
             }
         }
@@ -127,15 +129,26 @@ impl RunBatch<'static> {
     /// Adds what the last run has printed.
     pub(crate) fn push_log(&mut self, log: RunLog) {
         let task = self.tasks().end - 1;
-        self.logs.get_or_insert_default().push_back((task, log));
+        self.details().logs.push_back((task, log));
     }
 
-    /// The batch to be sent: borrows the numbers and takes the other runs. Call [`RunBatch::restart`]
+    /// Notes the peak of the memory of the last run. (MiB)
+    pub(crate) fn put_memory(&mut self, memory: u32) {
+        if let Some(task) = self.tasks().next_back() {
+            self.details().memory.push_back((task, memory));
+        }
+    }
+
+    fn details(&mut self) -> &mut RunDetails {
+        self.details.get_or_insert_default()
+    }
+
+    /// The batch to be sent: borrows the numbers and takes the details. Call [`RunBatch::restart`]
     /// afterwards.
     pub(crate) fn lend(&mut self) -> RunBatch<'_> {
-        let (numbers, others) = (Cow::Borrowed(&*self.numbers), self.others.take());
-        let (stretches, logs) = (Cow::Borrowed(&*self.stretches), self.logs.take());
-        RunBatch { numbers, stretches, others, logs, ..*self }
+        let (numbers, stretches) = (Cow::Borrowed(&*self.numbers), Cow::Borrowed(&*self.stretches));
+        let details = self.details.take();
+        RunBatch { numbers, stretches, details, ..*self }
     }
 }
 
@@ -147,13 +160,7 @@ impl<'a> RunBatch<'a> {
             && self.stretches.len().is_multiple_of(STRETCH)
             && self.ended_stretches().map(|(end, _)| end).is_sorted_by(|a, b| a < b)
             && self.ended_stretches().all(|(end, _)| self.first < end && end < self.tasks().end)
-            && self.others.as_ref().is_none_or(|others| {
-                let mut tasks = others.iter().map(|other| other.task);
-                tasks.clone().is_sorted_by(|a, b| a < b)
-                    && tasks.all(|task| self.tasks().contains(&task))
-            })
-            && self.logs().is_sorted_by(|(a, _), (b, _)| a < b)
-            && self.logs().all(|(task, _)| self.tasks().contains(task))
+            && self.details.as_ref().is_none_or(|details| details.is_valid(&self.tasks()))
     }
 
     /// Number of runs.
@@ -207,12 +214,18 @@ impl<'a> RunBatch<'a> {
 
     /// The runs that failed or gave more than a plain number, in order of task.
     pub(crate) fn others(&self) -> impl Iterator<Item = &OtherRun> {
-        self.others.as_deref().map(VecDeque::iter).unwrap_or_default()
+        self.details.as_deref().map(|details| details.others.iter()).unwrap_or_default()
     }
 
     /// What runs have printed whose output is kept, in order of task.
     pub(crate) fn logs(&self) -> impl Iterator<Item = &(u64, RunLog)> {
-        self.logs.as_deref().map(VecDeque::iter).unwrap_or_default()
+        self.details.as_deref().map(|details| details.logs.iter()).unwrap_or_default()
+    }
+
+    /// The tasks whose peak of memory is known, in order, and that peak. (MiB)
+    pub(crate) fn memory(&self) -> impl Iterator<Item = (u64, u32)> {
+        let memory = self.details.as_deref().map(|details| details.memory.iter());
+        memory.unwrap_or_default().copied()
     }
 
     /// The first task that failed.
@@ -243,8 +256,8 @@ impl<'a> RunBatch<'a> {
     #[cold]
     fn split_first(&mut self, count: u64) -> RunBatch<'a> {
         let end = self.first + count;
-        let others = take_before(&mut self.others, |other| other.task < end);
-        let logs = take_before(&mut self.logs, |(task, _)| *task < end);
+        let details = self.details.as_mut().and_then(|details| details.take_before(end));
+        self.details.take_if(|rest| rest.is_empty());
         let numbers = take_front(&mut self.numbers, count as usize * WIDTH);
         let before = self.stretches_before(end);
         let stretches = take_front(&mut self.stretches, before * STRETCH);
@@ -254,7 +267,7 @@ impl<'a> RunBatch<'a> {
             take_front(&mut self.stretches, STRETCH);
         }
         let seconds = cut.map_or(self.seconds, |(_, seconds)| seconds);
-        let taken = RunBatch { numbers, seconds, stretches, others, logs, ..*self };
+        let taken = RunBatch { numbers, seconds, stretches, details, ..*self };
         (self.first, self.started) = (end, taken.ended());
         taken
     }
@@ -279,14 +292,13 @@ impl<'a> RunBatch<'a> {
             numbers: Cow::Owned(self.numbers.into_owned()),
             seconds: self.seconds,
             stretches: Cow::Owned(self.stretches.into_owned()),
-            others: self.others,
-            logs: self.logs,
+            details: self.details,
         }
     }
 
     /// The runs as single results.
     pub(crate) fn into_results(mut self) -> impl Iterator<Item = AttemptResult> {
-        let mut others = self.others.take().unwrap_or_default();
+        let mut others = self.details.take().unwrap_or_default().others;
         let (mut task, mut started, attempt) = (self.first, self.started, self.attempt);
         let runs: Vec<_> = self.scores().zip(self.seconds()).collect();
         runs.into_iter().map(move |(score, seconds)| {
@@ -312,19 +324,37 @@ impl<'a> RunBatch<'a> {
             + self.stretches.len()
             + self.others().map(held).sum::<usize>()
             + logs.sum::<usize>()
+            + self.memory().count() * size_of::<(u64, u32)>()
     }
 }
 
-/// The first of them, up to one for which it is not so; neither part is left empty.
-fn take_before<T>(
-    all: &mut Option<Box<VecDeque<T>>>,
-    is_before: impl FnMut(&T) -> bool,
-) -> Option<Box<VecDeque<T>>> {
-    let rest = all.as_mut()?;
-    let taken = rest.partition_point(is_before);
-    let taken = (taken > 0).then(|| Box::new(rest.drain(..taken).collect()));
-    all.take_if(|rest| rest.is_empty());
-    taken
+impl RunDetails {
+    fn is_valid(&self, of: &Range<u64>) -> bool {
+        fn are_valid(tasks: impl Iterator<Item = u64> + Clone, of: &Range<u64>) -> bool {
+            tasks.clone().is_sorted_by(|a, b| a < b) && tasks.clone().all(|task| of.contains(&task))
+        }
+        are_valid(self.others.iter().map(|other| other.task), of)
+            && are_valid(self.logs.iter().map(|(task, _)| *task), of)
+            && are_valid(self.memory.iter().map(|(task, _)| *task), of)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.others.is_empty() && self.logs.is_empty() && self.memory.is_empty()
+    }
+
+    /// Takes those of the tasks before this one.
+    fn take_before(&mut self, end: u64) -> Option<Box<RunDetails>> {
+        fn take<T>(all: &mut VecDeque<T>, is_before: impl FnMut(&T) -> bool) -> VecDeque<T> {
+            let count = all.partition_point(is_before);
+            all.drain(..count).collect()
+        }
+        let taken = RunDetails {
+            others: take(&mut self.others, |other| other.task < end),
+            logs: take(&mut self.logs, |(task, _)| *task < end),
+            memory: take(&mut self.memory, |(task, _)| *task < end),
+        };
+        (!taken.is_empty()).then(|| Box::new(taken))
+    }
 }
 
 fn packed(end: u64, seconds: f64) -> [u8; STRETCH] {
@@ -368,8 +398,10 @@ mod tests {
         runs.restart(10, 2, 100.0);
         runs.push_numbers(&[0.5, 1.5], 0.25);
         runs.push(Err("no".into()), 1.0);
+        runs.put_memory(100);
         runs.push(Ok(Scored { score: Some(3.0), ..Scored::default() }), 0.5);
         runs.push(Ok(Scored::number(4.5)), 0.25);
+        runs.put_memory(200);
         runs
     }
 
@@ -396,6 +428,8 @@ mod tests {
                 let first = rest.take_first(at);
                 assert!(first.is_valid() && rest.is_valid());
                 assert_eq!((first.tasks(), rest.tasks()), (10..10 + at, 10 + at..15));
+                let known: Vec<_> = first.memory().chain(rest.memory()).collect();
+                assert_eq!(known, [(12, 100), (14, 200)]);
                 let parts = first.into_owned().into_results().chain(rest.clone().into_results());
                 assert_eq!(parts.collect::<Vec<_>>(), whole);
             }
@@ -416,7 +450,8 @@ mod tests {
         assert!(spoilt(|runs| runs.stretches.to_mut()[0] = 10));
         assert!(spoilt(|runs| runs.stretches.to_mut()[0] = 13));
         assert!(spoilt(|runs| runs.stretches.to_mut()[32] = 15));
-        assert!(spoilt(|runs| runs.others.as_mut().unwrap().swap(0, 1)));
-        assert!(spoilt(|runs| runs.others.as_mut().unwrap()[1].task = 15));
+        assert!(spoilt(|runs| runs.details.as_mut().unwrap().others.swap(0, 1)));
+        assert!(spoilt(|runs| runs.details.as_mut().unwrap().others[1].task = 15));
+        assert!(spoilt(|runs| runs.details.as_mut().unwrap().memory[1].0 = 15));
     }
 }

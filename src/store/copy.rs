@@ -22,7 +22,7 @@ use crate::store::starts::{SEEDING, StoredIdentity, note};
 use crate::store::store_points::StorePoints;
 use crate::store::view::put_view;
 use crate::store::{
-    Folder, Layout, finals, invocations, logs, rows, schema, starts, storing, workdirs,
+    Folder, Layout, finals, invocations, logs, memory, rows, schema, starts, storing, workdirs,
 };
 use crate::util::error::{Error, Result};
 
@@ -114,6 +114,7 @@ fn copy(
     if let Err(error) = workdirs::copy((&batch, results), (old, folder), first)? {
         return Ok(Err(error));
     }
+    memory::copy(&batch, old, first)?;
     if let Err(error) = also(&batch)? {
         return Ok(Err(error));
     }

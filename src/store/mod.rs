@@ -31,6 +31,7 @@ mod logs;
 mod loop_rows;
 mod mapping;
 mod matching;
+mod memory;
 mod new_fields;
 mod open;
 mod own_files;
@@ -59,6 +60,8 @@ mod rows;
 mod run_folder;
 #[cfg(all(feature = "cli", feature = "jobs"))]
 mod run_log;
+#[cfg(feature = "cli")]
+mod run_memory;
 mod schema;
 #[cfg(feature = "cli")]
 mod score_rows;

@@ -19,8 +19,8 @@ use crate::store::rows::StoredRun;
 use crate::store::starts::{LABELS, LEFT_OUT, SEEDING, StoredIdentity};
 use crate::store::view::put_view;
 use crate::store::{
-    Folder, Layout, RunFolders, Store, cut_off, finals, invocations, labels, logs, schema, starts,
-    storing, workdirs,
+    Folder, Layout, RunFolders, Store, cut_off, finals, invocations, labels, logs, memory, schema,
+    starts, storing, workdirs,
 };
 use crate::util::clock;
 use crate::util::error::{Error, Result};
@@ -102,7 +102,7 @@ impl OpenStore {
                 .and_then(|()| logs::put_start(&connection, 1, plan.job.policy.logs))
                 .and_then(|()| starts::keep_files(&connection, plan.files))
                 .and_then(|()| finals::open(&connection, folder.path(), plan.job.finally.is_some()))
-                .and_then(|()| open_workdirs(&connection, folder.path(), &plan))
+                .and_then(|()| open_tables(&connection, folder.path(), &plan))
                 .and_then(|()| schema::checkpoint_wal(&connection))
                 .map_err(failed)?;
             drop(connection);
@@ -141,7 +141,7 @@ impl OpenStore {
         connection.execute_batch(invocations::TABLE).map_err(failed)?;
         connection.execute_batch(logs::TABLES).map_err(failed)?;
         finals::open(&connection, folder.path(), plan.job.finally.is_some()).map_err(failed)?;
-        open_workdirs(&connection, folder.path(), &plan).map_err(failed)?;
+        open_tables(&connection, folder.path(), &plan).map_err(failed)?;
         if !before.identity.same_late_modules(&plan.identity) {
             finals::forget_all(&connection).map_err(failed)?;
         }
@@ -242,13 +242,14 @@ impl OpenStore {
     }
 }
 
-/// The table of the folders that runs leave; the view shows them from then on.
-fn open_workdirs(
+/// The tables of what runs leave and of the memory that they take; the view shows it from then on.
+fn open_tables(
     store: &Connection,
     results: &Path,
     plan: &OpenOptions,
 ) -> Result<(), rusqlite::Error> {
-    match workdirs::open(store, results, plan.job.workdir.is_some())? {
+    let is_new = workdirs::open(store, results, plan.job.workdir.is_some())?;
+    match memory::open(store, plan.job.crunch.has_processes())? || is_new {
         true => put_view(store, &RowKeys::of_store(store, &plan.layout.nest)?),
         false => Ok(()),
     }

@@ -3,20 +3,35 @@
 
 use rusqlite::Connection;
 
-use crate::job::{FieldNames, RUN_COLUMNS, SCORE, workdir_column};
+use crate::job::{FieldNames, MoreColumn, RUN_COLUMNS, SCORE};
 use crate::model::{Key, LoopNest, Points};
 use crate::store::row_keys::{Digits, RowKeys};
-use crate::store::{starts, workdirs};
+use crate::store::{memory, starts, workdirs};
 use crate::util::text::quoted;
 
 /// Makes the view, or replaces that of another start.
 pub(super) fn put_view(store: &Connection, keys: &RowKeys) -> Result<(), rusqlite::Error> {
     let score = starts::score_name(store)?;
+    let more = more_columns(store, keys.nest(), &score)?;
     let score = score_column(keys.nest(), &score).filter(|name| !name.contains('\0'));
     store.execute_batch("DROP VIEW IF EXISTS all_runs")?;
-    let workdir = if workdirs::has_any(store)? { Some(workdir_column(keys.nest())) } else { None };
-    let query = all_runs(keys, score.as_deref().map(|name| ("r.score", name)), workdir);
+    let query = all_runs(keys, score.as_deref().map(|name| ("r.score", name)), &more);
     store.execute_batch(&format!("CREATE VIEW all_runs AS {query};"))
+}
+
+/// The SQL of a column that only some stores have, and its name.
+pub(super) type MoreSql = (&'static str, &'static str);
+
+/// Those that a store has.
+pub(super) fn more_columns(
+    store: &Connection,
+    nest: &LoopNest,
+    score: &str,
+) -> Result<Vec<MoreSql>, rusqlite::Error> {
+    let memory = memory::has_any(store)?.then_some((memory::COLUMN, MoreColumn::Memory));
+    let workdir = workdirs::has_any(store)?.then_some((workdirs::COLUMN, MoreColumn::Workdir));
+    let there = memory.into_iter().chain(workdir);
+    Ok(there.map(|(sql, column)| (sql, column.name(nest, score))).collect())
 }
 
 /// The column that has the score under its own name, beside the column `score`; `None` if that is its name.
@@ -29,12 +44,8 @@ const MOST_COLUMNS: usize = 2000;
 
 /// The query behind the view: one column per loop, and one per field of its records, called `loop.field`. Fields
 /// that are too many are left out, and those with a name that SQL cannot have: they are in the record. There may
-/// be one more column of the table of runs `r`, under a name of its own, and one with the folders that runs have left.
-pub(super) fn all_runs(
-    keys: &RowKeys,
-    one_more: Option<(&str, &str)>,
-    workdir: Option<&str>,
-) -> String {
+/// be one more column of the table of runs `r`, under a name of its own, and those that only some stores have.
+pub(super) fn all_runs(keys: &RowKeys, one_more: Option<(&str, &str)>, more: &[MoreSql]) -> String {
     let nest = keys.nest();
     let source = match keys.digits() {
         Some(digits) => of_points(keys, digits),
@@ -86,8 +97,8 @@ pub(super) fn all_runs(
         };
         columns.push(format!("{sql} AS {name}"));
     }
-    columns.extend(workdir.map(|name| format!("{} AS {}", workdirs::COLUMN, quoted(name, '"'))));
-    columns.extend(one_more.map(|(sql, name)| format!("{sql} AS {}", quoted(name, '"'))));
+    let more = more.iter().copied().chain(one_more);
+    columns.extend(more.map(|(sql, name)| format!("{sql} AS {}", quoted(name, '"'))));
     format!(
         "SELECT {} FROM runs r{} LEFT JOIN workers w ON w.worker = r.worker{}",
         columns.join(",\n  "),

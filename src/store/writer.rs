@@ -13,7 +13,7 @@ use crate::job::FINAL_FOLDER;
 use crate::store::entry::StoreEntry;
 use crate::store::failure::storing;
 use crate::store::row_keys::RowKeys;
-use crate::store::{RunFolders, cut_off, finals, logs, rows, starts};
+use crate::store::{RunFolders, cut_off, finals, logs, memory, rows, starts};
 use crate::util::error::{Error, Result};
 use crate::util::file_state::file_id;
 use crate::util::signals;
@@ -208,6 +208,7 @@ impl StoreWriter {
                 let before = before.map_err(|e| self.trouble(&e))?;
                 let put = rows::put_runs(store, results, worker, runs).map_err(on_disk)?;
                 let put = put.and_then(|put| logs::put(store.0, worker, runs).map(|()| put));
+                let put = put.and_then(|put| memory::put(store.0, worker, runs).map(|()| put));
                 match folders.zip(before) {
                     Some((folders, before)) => put.and_then(|put| {
                         let (store, by) = ((store.0, &**results), (*rank, *thread, worker));

@@ -8,10 +8,28 @@ pub(crate) fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
+/// Bytes.
+#[cfg(feature = "jobs")]
+pub(crate) const MIB: u64 = 1 << 20;
+
 /// Peak resident memory, in bytes, if the system provides it.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    of_status(&status("self")?, "VmHWM:")
+}
+
+/// The resident memory of a process now, and its peak, in bytes.
+#[cfg(feature = "jobs")]
+pub(crate) fn resident_bytes(process: &str) -> Option<(u64, u64)> {
+    let status = status(process)?;
+    Some((of_status(&status, "VmRSS:")?, of_status(&status, "VmHWM:")?))
+}
+
+fn status(process: &str) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{process}/status")).ok()
+}
+
+fn of_status(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
     Some(kibibytes * 1024)
 }

@@ -137,12 +137,13 @@ impl ThreadBatch {
             let mut batch = self.batch.lock();
             batch.waiting.get_or_insert(now);
             batch.runs.push_numbers(&numbers[..made], each);
-            if let Some((result, seconds)) = other {
+            if let Some(OtherResult { result, seconds, memory }) = other {
                 let seconds = seconds.unwrap_or(each);
                 match result {
                     CallResult::Number(number) => batch.runs.push_number(number, seconds),
                     CallResult::Other(result) => batch.runs.push(*result, seconds),
                 }
+                memory.into_iter().for_each(|memory| batch.runs.put_memory(memory));
             }
             if let Some(log) = log {
                 batch.runs.push_log(log);
@@ -195,11 +196,11 @@ impl ThreadBatch {
 
 /// Makes of a function for one task one for [`ThreadBatch::crunch`].
 pub(crate) fn one_by_one(
-    mut crunch: impl FnMut(u64) -> (CallResult, Option<f64>),
+    mut crunch: impl FnMut(u64) -> CallResult,
 ) -> impl FnMut(Range<u64>, &AtomicU64, &mut [f64]) -> BatchPart {
     move |tasks, current, numbers| {
         let mut made = 0;
-        let other = call_each(tasks, current, numbers, &mut made, &mut crunch);
+        let other = call_each(tasks, current, numbers, &mut made, |task| crunch(task).into());
         (made, other, None)
     }
 }
@@ -263,8 +264,8 @@ mod tests {
     fn numbers_and_others_come_back_in_order() {
         let (batch, reports) = (ThreadBatch::new(0), Mutex::new(Vec::new()));
         let crunch = |task| match task {
-            12 => (CallResult::from(Err("no".into())), None),
-            task => (CallResult::Number(task as f64), None),
+            12 => CallResult::from(Err("no".into())),
+            task => CallResult::Number(task as f64),
         };
         batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
         let all = vec![(10, true), (11, true), (12, false), (13, true)];
@@ -280,7 +281,7 @@ mod tests {
                 batch.report_early(|report| note(&reports, report)).unwrap();
                 batch.report_early(|_| panic!("there is nothing new")).unwrap();
             }
-            (CallResult::Number(0.0), None)
+            CallResult::Number(0.0)
         };
         batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
         let unclaimed = (vec![(10, true)], Some((12, 2)));
@@ -301,7 +302,7 @@ mod tests {
                 report();
                 assert_eq!(batch.claim(14), 12, "two were given back");
             }
-            (CallResult::Number(0.0), None)
+            CallResult::Number(0.0)
         };
         batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
         let (given_back, rest) = ((vec![], Some((12, 2))), (vec![(10, true), (11, true)], None));
@@ -316,7 +317,7 @@ mod tests {
                 batch.claim(12);
                 batch.cancel(None);
             }
-            (CallResult::Number(0.0), None)
+            CallResult::Number(0.0)
         };
         batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
         assert_eq!(*reports.lock(), [(vec![(10, true), (11, true)], Some((12, 2)))]);
@@ -331,9 +332,9 @@ mod tests {
             if task == 11 {
                 batch.cancel(Some(11));
                 assert!(batch.is_cancelled());
-                return (CallResult::from(Err("cancelled".into())), None);
+                return CallResult::from(Err("cancelled".into()));
             }
-            (CallResult::Number(0.0), None)
+            CallResult::Number(0.0)
         };
         batch.crunch(BATCH, one_by_one(crunch), |report| note(&reports, report)).unwrap();
         assert_eq!(*reports.lock(), [(vec![(10, true), (11, false)], Some((12, 2)))]);

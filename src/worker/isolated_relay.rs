@@ -58,7 +58,7 @@ pub(crate) fn relay(
             NextWork::Crunch(tasks) => {
                 let Assignment { attempt, .. } = tasks;
                 let batch = &connection.batches()[place.thread as usize];
-                let run = one_by_one(|task| (CallResult::from(isolated.run(task, attempt)), None));
+                let run = one_by_one(|task| CallResult::from(isolated.run(task, attempt)));
                 batch.crunch(tasks, run, |report| connection.answer(&ToMaster::Done(report)))?;
             }
             NextWork::Reduce(key, items) => {

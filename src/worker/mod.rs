@@ -221,13 +221,13 @@ fn call_caught(
     unfit: &mut Option<RunError>,
 ) -> (usize, Option<OtherResult>) {
     if let Some(unfit) = unfit {
-        return (0, Some((CallResult::from(Err(unfit.clone())), None)));
+        return (0, Some(CallResult::from(Err(unfit.clone())).into()));
     }
     let (first, mut made) = (calls.tasks.start, 0);
     let called = caught("crunch", || Ok(crunch.crunch_each(calls, numbers, &mut made)));
-    let failed = |panic: String| Some((CallResult::from(Err(panic.into())), None));
+    let failed = |panic: String| Some(CallResult::from(Err(panic.into())).into());
     let other = called.unwrap_or_else(failed);
-    if let Some((CallResult::Other(other), _)) = &other
+    if let Some(OtherResult { result: CallResult::Other(other), .. }) = &other
         && let Err(why) = &**other
     {
         log::debug!("task {} failed: {why}", first + made as u64);

@@ -47,8 +47,20 @@ pub(super) fn explain(arguments: &Arguments) -> Result<Exit> {
     let (finally, workdir) = (finally(&reader, task)?, reader.workdir(task)?);
     let reader = &reader;
     let log = log(reader, &history, (&arguments.folder, task))?;
-    let facts =
-        TaskFacts { reader, called, task, seed, history, finally, workdir, log, now, by_hand };
+    let memory = reader.memory(task)?;
+    let facts = TaskFacts {
+        reader,
+        called,
+        task,
+        seed,
+        history,
+        finally,
+        memory,
+        workdir,
+        log,
+        now,
+        by_hand,
+    };
     match arguments.format {
         ListFormat::Json => print(format!("{:#}\n", as_json(&facts)).as_bytes()),
         ListFormat::Table => say(&text(&facts)),
@@ -65,6 +77,8 @@ struct TaskFacts<'a> {
     history: History,
     /// The final call of its row; an empty one if it is not made, nothing if the job has none.
     finally: Option<Option<FinalRow>>,
+    /// The peak of the memory of its run's processes in MiB.
+    memory: Option<u64>,
     /// The folder that its run has left.
     workdir: Option<RunFolder>,
     /// The command that prints its output, if that is kept.
@@ -193,8 +207,8 @@ fn group_state(group: &Option<GroupSummary>) -> &'static str {
 }
 
 fn text(facts: &TaskFacts) -> String {
-    let TaskFacts { reader, called, task, seed, history, finally, workdir, log, now, by_hand } =
-        facts;
+    let TaskFacts { reader, called, task, seed, history, finally, .. } = facts;
+    let TaskFacts { memory, workdir, log, now, by_hand, .. } = facts;
     let mut lines = Vec::new();
     let mut say = |what: &str, text: String| {
         for (i, line) in text.trim_end().lines().enumerate() {
@@ -229,6 +243,9 @@ fn text(facts: &TaskFacts) -> String {
     }
     if let (Some(last), true) = (history.attempts.last(), history.result.is_some()) {
         say("ran", ran(last));
+    }
+    if let Some(memory) = memory {
+        say("memory", format!("{} MiB at most", words::count(*memory)));
     }
     if let Some(RunFolder { folder, files, bytes, missing }) = workdir {
         let gone = missing.as_ref().map_or(String::new(), |missing| format!("; {missing}"));
@@ -333,7 +350,8 @@ fn in_words_of(nest: &LoopNest, called: &str, key: Key, group: &Option<GroupSumm
 }
 
 fn as_json(facts: &TaskFacts) -> Json {
-    let TaskFacts { reader, task, seed, history, finally, workdir, now, by_hand, .. } = facts;
+    let TaskFacts { reader, task, seed, history, finally, memory, workdir, .. } = facts;
+    let TaskFacts { now, by_hand, .. } = facts;
     let past = |past: &AttemptRow| {
         json!({
             "attempt": past.attempt,
@@ -366,6 +384,7 @@ fn as_json(facts: &TaskFacts) -> Json {
         "score": scored.and_then(|scored| scored.score).map(|score| Value::Float(score).to_json()),
         "value": scored.map(|scored| scored.value.get().to_json()),
         "error": history.result.as_ref().and_then(|result| result.as_ref().err()),
+        "memory": memory,
         "workdir": workdir.as_ref().map(|at| &at.folder),
         "workdir_missing": workdir.as_ref().and_then(|at| at.missing.as_ref()),
         "seed": seed,

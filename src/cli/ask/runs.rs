@@ -26,7 +26,7 @@ Examples:
 
 A condition is an SQL expression over these columns: task, the names of the loops (LOOP.FIELD if \
 points are records), status, score, value, error, seconds, started, rank, host, thread, attempt, \
-workdir where runs have folders of their own, and the fields of the results. Where a field has the name of another column, run.NAME is that column and \
+memory where runs have processes of their own, workdir where they have folders of their own, and the fields of the results. Where a field has the name of another column, run.NAME is that column and \
 value.NAME the field. Strings stand in single quotes.")]
 pub(in crate::cli) struct Arguments {
     /// Results folder
@@ -90,7 +90,7 @@ fn table(reader: &StoreReader, select: &Select, are_few: bool) -> Result<Exit> {
     let has_values = are_few || reader.has_values()?;
     columns.extend(has_values.then(|| Column::of_run("value")));
     columns.extend(["seconds", "rank", "host", "attempt"].map(Column::of_run));
-    columns.extend(reader.workdir_column()?.map(Column::of_run));
+    columns.extend(reader.more_columns()?.into_iter().map(Column::of_run));
     columns.push(Column::of_run("error"));
     let nest = reader.nest();
     let mut shown = shown(nest, &columns);

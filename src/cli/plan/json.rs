@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::cli::plan::PlanReport;
+use crate::cli::plan::memory::MemoryOutlook;
 use crate::cli::plan::prediction::{Prediction, Range};
 use crate::cli::plan::slurm_request;
 use crate::store::refusal;
@@ -47,6 +48,7 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
         "task_bytes": reading.of_a_task,
         "kept_folders": outlook.kept.as_ref().and_then(|kept| kept.folders),
         "kept_bytes": outlook.kept.as_ref().and_then(|kept| kept.bytes),
+        "memory": outlook.memory.as_ref().map(MemoryOutlook::json),
         "done": durations.done(),
         "left": durations.left(),
         "failed": durations.failed(),

@@ -3,6 +3,7 @@
 pub(crate) mod durations;
 mod json;
 mod kept;
+mod memory;
 pub(crate) mod pilot;
 pub(crate) mod prediction;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::plan::durations::RecordedDurations;
 use crate::cli::plan::kept::KeptOutlook;
+use crate::cli::plan::memory::MemoryOutlook;
 use crate::cli::plan::prediction::{Prediction, predict};
 use crate::cli::plan::slurm_request::WANTED;
 use crate::cli::{beside, demo, guess, print, run, say};
@@ -78,6 +80,7 @@ struct PlanReport {
     out: Option<PathBuf>,
     reading: Reading,
     kept: Option<KeptOutlook>,
+    memory: Option<MemoryOutlook>,
     durations: RecordedDurations,
     fresh: bool,
     /// The pilot's number of tasks, and how many of them failed.
@@ -138,9 +141,24 @@ pub(super) fn plan(arguments: &PlanArgs) -> Result<Exit> {
     if let Some(kept) = kept.as_ref().filter(|kept| kept.is_much()) {
         log::warn!("{}", kept.text());
     }
+    let memory = MemoryOutlook::of(&job, out.as_deref())?;
+    if let Some(memory) = memory.as_ref().filter(|memory| memory.is_short()) {
+        log::warn!("{}", memory.text());
+    }
     let fresh = arguments.fresh;
-    let outlook =
-        PlanReport { job, file, out, reading, kept, durations, fresh, pilot, prediction, here };
+    let outlook = PlanReport {
+        job,
+        file,
+        out,
+        reading,
+        kept,
+        memory,
+        durations,
+        fresh,
+        pilot,
+        prediction,
+        here,
+    };
     match arguments.format {
         PlanFormat::Text => say(&words::text(&outlook))?,
         PlanFormat::Json => print(format!("{:#}\n", json::json(&outlook)).as_bytes())?,

@@ -30,6 +30,7 @@ pub(super) fn text(outlook: &PlanReport) -> String {
     say(order(&outlook.job));
     say(reading(outlook));
     outlook.kept.iter().for_each(|kept| say(kept.text()));
+    outlook.memory.iter().for_each(|memory| say(memory.text()));
     say(there(outlook));
     say(String::new());
     match &outlook.prediction {

@@ -172,7 +172,18 @@ pub(crate) fn wait(
     limits: &Limits,
     tails: &mut [Tail],
 ) -> io::Result<ExitStatus> {
-    let ended = wait_and_take(child, limits, tails);
+    wait_and_look(child, limits, tails, || None).and_then(|()| kill(child))
+}
+
+/// The same, but leaves a child that has ended, and its group, for [`kill`] or [`kill_and_ask`]. `look` is called
+/// meanwhile, and returns when to call it again.
+pub(super) fn wait_and_look(
+    child: &mut Child,
+    limits: &Limits,
+    tails: &mut [Tail],
+    look: impl FnMut() -> Option<Duration>,
+) -> io::Result<()> {
+    let ended = wait_and_take(child, limits, tails, look);
     if ended.is_err() {
         end_and_take(child, tails);
     }
@@ -181,16 +192,22 @@ pub(crate) fn wait(
     while tails.iter().any(|tail| tail.pipe().is_some()) && Instant::now() < until {
         take(tails, None, Some(until.saturating_duration_since(Instant::now())))?;
     }
-    ended.and_then(|()| kill(child))
+    ended
 }
 
-fn wait_and_take(child: &Child, limits: &Limits, tails: &mut [Tail]) -> io::Result<()> {
+fn wait_and_take(
+    child: &Child,
+    limits: &Limits,
+    tails: &mut [Tail],
+    mut look: impl FnMut() -> Option<Duration>,
+) -> io::Result<()> {
     let process = watch(child);
     loop {
         let patience = match limits.patience()? {
             patience if process.is_some() => patience,
             patience => Some(patience.unwrap_or(TRY).min(TRY)),
         };
+        let patience = patience.into_iter().chain(look()).min();
         if take(tails, process.as_ref(), patience)? || (process.is_none() && has_ended(child)) {
             return Ok(());
         }
@@ -209,6 +226,20 @@ pub(crate) fn kill(child: &mut Child) -> io::Result<ExitStatus> {
     let _ = kill_process_group(pid(child), Signal::KILL);
     let _ = child.kill(); // it may have left its group
     child.wait()
+}
+
+/// The same; returns the most memory that the child, or a descendant that was waited for, has held. (bytes) Nothing can
+/// be asked of the child any more.
+#[cfg(feature = "jobs")]
+pub(super) fn kill_and_ask(child: &mut Child) -> io::Result<(ExitStatus, u64)> {
+    let _ = kill_process_group(pid(child), Signal::KILL);
+    let _ = child.kill(); // it may have left its group
+    loop {
+        match wait4::Wait4::wait4(child) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            ended => return ended.map(|ended| (ended.status, ended.rusage.maxrss)),
+        }
+    }
 }
 
 /// Reads what arrives within `time`; returns whether the process has ended.

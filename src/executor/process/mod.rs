@@ -11,6 +11,8 @@ pub(crate) mod marks;
 mod orphans;
 #[cfg(feature = "jobs")]
 pub(crate) mod output;
+#[cfg(feature = "jobs")]
+pub(crate) mod peak_memory;
 mod resources;
 #[cfg(feature = "jobs")]
 pub(crate) mod start_error;

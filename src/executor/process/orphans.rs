@@ -2,7 +2,7 @@
 //! parents end. Without orphans a look for them costs one system call.
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{adopt, end, now};
+pub(super) use linux::{adopt, end, now, of_attempt};
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn adopt() {}
@@ -13,6 +13,11 @@ pub(super) fn end(_: impl Fn(Option<u64>, u64) -> bool) {}
 #[cfg(not(target_os = "linux"))]
 pub(super) fn now() -> u64 {
     0
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn of_attempt(_: u64) -> Vec<u32> {
+    Vec::new()
 }
 
 #[cfg(target_os = "linux")]
@@ -57,6 +62,12 @@ mod linux {
     pub(in super::super) fn now() -> u64 {
         let now = clock_gettime(ClockId::Boottime);
         now.tv_sec as u64 * TICKS + now.tv_nsec as u64 * TICKS / 1_000_000_000
+    }
+
+    /// The orphans of an attempt.
+    pub(in super::super) fn of_attempt(number: u64) -> Vec<u32> {
+        let is_of = |child: &u32| attempt(&child.to_string()) == Some(number);
+        children().into_iter().filter(is_of).collect()
     }
 
     /// Kills and reaps all orphans, and what they leave in turn, except those that are still needed. Of these

@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::executor::process::attempt::AttemptProcess;
 use crate::executor::process::child::{self, Limits, Timed};
 use crate::executor::process::output::ChildOutput;
+use crate::executor::process::peak_memory::{PeakMemory, PeakReset};
 use crate::executor::process::{ended, environment};
 use crate::executor::python::protocol;
 use crate::executor::python::results_file::ResultsFile;
@@ -199,6 +200,7 @@ const REAP_PERIOD: Duration = Duration::from_secs(1);
 pub(crate) struct PythonChild {
     process: AttemptProcess,
     reaped: Instant,
+    reset: Option<PeakReset>,
     requests: Option<ChildStdin>,
     answers: BufReader<Timed>,
     /// The results of its current request.
@@ -242,13 +244,15 @@ impl PythonChild {
         let marks = results.marks().map_err(|error| format!("no file for results: {error}"))?;
         let mut first_frame = setup.first_frame.clone();
         first_frame["output"] = json!(marks.word());
-        let printed = ChildOutput::of(of_child.stderr.take().expect("piped"), "python", Some(marks));
+        let printed =
+            ChildOutput::of(of_child.stderr.take().expect("piped"), "python", Some(marks));
         let printed = printed.map_err(|error| format!("its output cannot be read: {error}"))?;
         let limits = limits.clone();
         let answers = BufReader::new(Timed { pipe: answers.expect("piped"), limits });
         let mut child = PythonChild {
             process,
             reaped: Instant::now(),
+            reset: None,
             requests,
             answers,
             results,
@@ -270,6 +274,11 @@ impl PythonChild {
             *of_call = limits.clone();
         }
         of_call.begin();
+    }
+
+    /// Begins to look at the memory of the child, and of what it starts.
+    pub(super) fn begin_peak(&mut self) -> Option<PeakMemory> {
+        self.process.begin_peak(&mut self.reset)
     }
 
     /// The files of the user's modules that were imported at the start.

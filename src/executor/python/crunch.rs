@@ -5,6 +5,7 @@
 //! dies or is ended, the call at fault is known, and no other one is made again.
 
 mod files;
+mod memory;
 mod output;
 mod reports;
 mod seeds;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::executor::python::child::{self, HOUR, IMPORTED, PythonChild, Setup};
+use crate::executor::python::crunch::memory::CallMemory;
 use crate::executor::python::crunch::seeds::{SEEDS, seeds};
 use crate::executor::python::functions::{crunch_functions, scored};
 use crate::executor::python::protocol::{self, Answer};
@@ -87,6 +89,7 @@ pub(crate) struct PythonExecutor {
     outputs: BTreeMap<u64, Arc<RunOutput>>,
     /// Whether whoever follows the task at hand has been shown what the child prints.
     is_shown: bool,
+    memory: CallMemory,
 }
 
 /// The request that the child is working on, if it has tasks.
@@ -150,6 +153,7 @@ impl PythonExecutor {
             batch_first: 0,
             outputs: BTreeMap::new(),
             is_shown: false,
+            memory: CallMemory::default(),
         }
     }
 
@@ -234,6 +238,7 @@ impl PythonExecutor {
         let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
         self.batch_first = first;
         child.results.restart(end - first)?;
+        self.memory.begin(child, first, end);
         child.send(self.text.as_bytes())?;
         let since = Some(Instant::now());
         self.asked = PythonRequest { tasks: first..end, since, ..PythonRequest::default() };
@@ -317,7 +322,10 @@ impl PythonExecutor {
         let child = self.child.as_mut().ok_or(ErrorKind::BrokenPipe)?;
         Ok(match child.is_heard(time)? {
             true => Look::Frame(child.read_frame()?),
-            false => Look::Nothing,
+            false => {
+                self.memory.look();
+                Look::Nothing
+            }
         })
     }
 
@@ -439,7 +447,7 @@ impl PythonExecutor {
     }
 
     fn call(&mut self, task: &Task) -> Result<Scored, RunError> {
-        self.seconds = None;
+        (self.seconds, self.memory.last) = (None, None);
         if let Some(changed) = &self.changed {
             return Err(changed.clone());
         }
@@ -460,6 +468,7 @@ impl PythonExecutor {
             }
             self.wait(task);
         };
+        self.memory.end(task.index);
         if let Some(changed) = &self.changed {
             return Err(changed.clone()); // found by this call's own imports
         }
@@ -488,6 +497,10 @@ impl Executor for PythonExecutor {
 
     fn seconds(&self) -> Option<f64> {
         self.seconds
+    }
+
+    fn memory(&self) -> Option<u32> {
+        self.memory.last
     }
 
     fn crunch(&mut self, task: &Task) -> CallResult {

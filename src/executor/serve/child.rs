@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::executor::process::attempt::AttemptProcess;
 use crate::executor::process::child::{self, GRACE, Limits};
 use crate::executor::process::output::ChildOutput;
+use crate::executor::process::peak_memory::{PeakMemory, PeakReset};
 use crate::executor::process::{ended, environment, start_error};
 use crate::executor::serve::hello::WorkerHello;
 use crate::executor::serve::lines::{self, record};
@@ -78,6 +79,7 @@ pub(crate) struct ServeChild {
     id: i64,
     draws: u64,
     reaped: Instant,
+    reset: Option<PeakReset>,
     /// When it was about to be started, in nanoseconds since 1970.
     pub(super) started: i64,
     pub(crate) hello: WorkerHello,
@@ -136,6 +138,7 @@ impl ServeChild {
             id: 0,
             draws: started.as_ref().map_or(0, |since| since.as_nanos() as u64),
             reaped: Instant::now(),
+            reset: None,
             started: started.map_or(0, |since| since.as_nanos() as i64),
             hello: WorkerHello::default(),
             _folder: folder,
@@ -254,6 +257,16 @@ impl ServeChild {
             }
             answer => answer.map(CallEnd::Answer),
         }
+    }
+
+    /// Begins to look at the memory of the child, and of what it starts.
+    pub(super) fn begin_peak(&mut self) {
+        self.pipes.memory = self.process.begin_peak(&mut self.reset);
+    }
+
+    /// The peak since then in MiB, where it is known.
+    pub(super) fn end_peak(&mut self) -> Option<u32> {
+        self.pipes.memory.take().and_then(PeakMemory::after_call)
     }
 
     /// Sends a message that has no answer.

@@ -24,6 +24,8 @@ pub(crate) struct ServeClient {
     loaded: Vec<(i64, String)>,
     /// The number of the next data set.
     next: i64,
+    /// The peak of the child's memory during the last call in MiB, where it is known.
+    pub(super) memory: Option<u32>,
 }
 
 /// A call to make.
@@ -43,7 +45,8 @@ impl ServeClient {
         keep: u64,
     ) -> ServeClient {
         let master = master.cloned();
-        ServeClient { setup, master, child: None, keep, loaded: Vec::new(), next: 1 }
+        let loaded = Vec::new();
+        ServeClient { setup, master, child: None, keep, loaded, next: 1, memory: None }
     }
 
     /// What this attempt at a task prints is gathered there.
@@ -107,7 +110,18 @@ impl ServeClient {
     }
 
     fn try_call(&mut self, call: &ServeCall) -> Result<Value, CallError> {
-        self.child()?.gather(&call.output);
+        self.memory = None;
+        let child = self.child()?;
+        child.gather(&call.output);
+        child.begin_peak();
+        let answer = self.load_and_call(call);
+        if let Some(child) = &mut self.child {
+            self.memory = child.end_peak();
+        }
+        answer
+    }
+
+    fn load_and_call(&mut self, call: &ServeCall) -> Result<Value, CallError> {
         let mut fields = call.fields.clone();
         if let Some((loop_name, point)) = &call.data {
             let number = self.load(loop_name, point)?;
@@ -165,6 +179,7 @@ impl ServeClient {
                 }
             }
             Err(error) => {
+                self.memory = child.end_peak();
                 let why = child.give_up(&error);
                 child.settle_output();
                 self.give_up();

@@ -95,6 +95,10 @@ impl Executor for ServeExecutor {
         self.client.child().map(drop).map_err(|error| error.to_string())
     }
 
+    fn memory(&self) -> Option<u32> {
+        self.client.memory
+    }
+
     fn crunch(&mut self, task: &Task) -> CallResult {
         CallResult::from(self.call(task))
     }

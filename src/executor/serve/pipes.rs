@@ -14,6 +14,7 @@ use rustix::io::ioctl_fionread;
 
 use crate::executor::RESULT_LIMIT;
 use crate::executor::process::child::{self, Limits, TRY};
+use crate::executor::process::peak_memory::PeakMemory;
 
 /// Bytes per read.
 const PIECE: usize = 1 << 16;
@@ -26,6 +27,8 @@ pub(super) struct Pipes {
     looked: usize,
     /// A descriptor that tells the end of the child, where the system has one.
     end: Option<OwnedFd>,
+    /// The memory of the child during a call, at which every wait looks.
+    pub(super) memory: Option<PeakMemory>,
 }
 
 pub(super) fn request_path(folder: &Path) -> PathBuf {
@@ -45,7 +48,8 @@ impl Pipes {
             OpenOptions::new().read(true).write(true).custom_flags(non_blocking).open(path)
         };
         let (requests, answers) = (open(request_path(folder))?, open(answer_path(folder))?);
-        Ok(Pipes { requests: Some(requests), answers, got: Vec::new(), looked: 0, end: None })
+        let (requests, got) = (Some(requests), Vec::new());
+        Ok(Pipes { requests, answers, got, looked: 0, end: None, memory: None })
     }
 
     /// From now on, the end of this child ends every wait.
@@ -118,6 +122,8 @@ impl Pipes {
             patience if self.end.is_some() => patience,
             patience => Some(patience.unwrap_or(TRY).min(TRY)),
         };
+        let look = self.memory.as_mut().map(PeakMemory::look);
+        let patience = patience.into_iter().chain(look).min();
         let mut places = vec![PollFd::new(&self.answers, PollFlags::IN)];
         places.extend(
             self.end.iter().map(|end| PollFd::from_borrowed_fd(end.as_fd(), PollFlags::IN)),

@@ -49,7 +49,7 @@ pub(crate) fn export(
     columns.extend(is_needed.then(|| Column::of_run("value")));
     columns.extend(score.into_iter().chain(fields));
     let rest = ["seconds", "started", "rank", "host", "thread", "attempt"];
-    let rest = rest.into_iter().chain(reader.workdir_column()?).chain(["error"]);
+    let rest = rest.into_iter().chain(reader.more_columns()?).chain(["error"]);
     columns.extend(rest.map(Column::of_run));
     let table = ExportTable {
         columns: columns.iter().map(ExportColumn::of).collect(),

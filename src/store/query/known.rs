@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use crate::condition::{Holds, KnownName, Names};
-use crate::job::{FieldNames, OF_CRUNCH, OF_RUN, RUN_COLUMNS, SCORE, workdir_column};
-use crate::store::StoreReader;
+use crate::job::{FieldNames, OF_CRUNCH, OF_RUN, RUN_COLUMNS, SCORE};
 use crate::store::query::columns::{self, Column, ColumnKind, ColumnSource};
-use crate::store::view::score_column;
+use crate::store::view::{MoreSql, more_columns, score_column};
+use crate::store::{StoreReader, storing};
 use crate::util::error::Result;
 
 impl StoreReader {
@@ -16,9 +16,15 @@ impl StoreReader {
         std::iter::once(Column::of_run("task")).chain(columns::coordinates(self.nest())).collect()
     }
 
-    /// The column with the folders that runs have left, if they may have left any.
-    pub(crate) fn workdir_column(&self) -> Result<Option<&'static str>> {
-        Ok(self.has_workdirs()?.then(|| workdir_column(self.nest())))
+    /// The columns that runs have where there may be anything for them, behind those that all have.
+    pub(crate) fn more_columns(&self) -> Result<Vec<&'static str>> {
+        Ok(self.more_sql()?.into_iter().map(|(_, name)| name).collect())
+    }
+
+    pub(super) fn more_sql(&self) -> Result<Vec<MoreSql>> {
+        let (store, score) = (self.results.connection(), self.results.score_name()?);
+        let found = more_columns(store, self.nest(), &score);
+        found.map_err(|error| storing(self.path(), &error))
     }
 
     /// The column that has the score under its own name, if it has one: `r2`, or `value.error`.
@@ -30,7 +36,7 @@ impl StoreReader {
     /// called `value.FIELD`.
     pub(crate) fn field_columns(&self) -> Result<Vec<Column>> {
         let score = self.results.score_name()?;
-        let mut names = FieldNames::beside(self.nest()).and(self.workdir_column()?);
+        let mut names = FieldNames::beside(self.nest()).and(self.more_columns()?);
         if score != SCORE {
             names.of(&score); // its own column has this name
         }
@@ -71,7 +77,7 @@ impl StoreReader {
 
     /// The columns that every run has, besides the task.
     pub(crate) fn run_columns(&self) -> Result<Vec<Column>> {
-        let all = RUN_COLUMNS[1..].iter().copied().chain(self.workdir_column()?);
+        let all = RUN_COLUMNS[1..].iter().copied().chain(self.more_columns()?);
         Ok(all.map(Column::of_run).collect())
     }
 }

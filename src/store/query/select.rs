@@ -131,8 +131,8 @@ impl<'a> Select<'a> {
             }
         }
         let keys = &self.reader.results.keys;
-        let workdir = self.reader.workdir_column()?;
-        let query = all_runs(keys, Some(("r.rowid", KEY)), workdir);
+        let more = self.reader.more_sql()?;
+        let query = all_runs(keys, Some(("r.rowid", KEY)), &more);
         sql += &format!(" FROM ({query}) all_runs");
         for (i, condition) in self.conditions.iter().enumerate() {
             sql += &format!(" {} ({condition})", if i == 0 { "WHERE" } else { "AND" });

@@ -17,7 +17,9 @@ impl Connection {
     ) -> Option<RunLog> {
         let mut gathered = self.batches()[thread as usize].output.take()?;
         let error = match other {
-            Some((CallResult::Other(result), _)) => result.as_ref().as_ref().err(),
+            Some(OtherResult { result: CallResult::Other(result), .. }) => {
+                result.as_ref().as_ref().err()
+            }
             _ => None,
         };
         while let Some(piece) = gathered.last_piece() {

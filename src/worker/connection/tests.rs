@@ -40,7 +40,7 @@ fn what_waits_behind_a_long_task_is_handed_back() {
     let long = one_by_one(|_| {
         std::thread::sleep(Duration::from_millis(200));
         connection.service(false).unwrap();
-        (CallResult::Number(1.0), None)
+        CallResult::Number(1.0)
     });
     connection.batches()[0].crunch(first, long, |_| Ok(())).unwrap();
     let mut received = Vec::new();

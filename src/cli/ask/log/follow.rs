@@ -65,7 +65,9 @@ pub(super) fn follow((folder, task): (&Path, u64), before: &History) -> Result<E
                 None if expected == 0 => return tell(&why_none(&reader, task, &attempt)?),
                 Some(log) if log.printed == expected => {}
                 Some(_) => {
-                    tell("the end of the output has not come: gridmpi log without --follow has it")?;
+                    tell(
+                        "the end of the output has not come: gridmpi log without --follow has it",
+                    )?;
                 }
                 None => drop(tell("the end of the output has not come")?),
             }
@@ -127,7 +129,8 @@ impl Following<'_> {
         let reader = reader(self.folder)?;
         let attempts = reader.history(self.task)?.attempts;
         // One without a start was lost: the task goes to another worker.
-        let is_new = |attempt: &AttemptRow| attempt.started.is_some() && !self.known.contains(attempt);
+        let is_new =
+            |attempt: &AttemptRow| attempt.started.is_some() && !self.known.contains(attempt);
         Ok(attempts.into_iter().rfind(is_new).map(|attempt| (reader, attempt)))
     }
 
@@ -164,7 +167,8 @@ impl FollowPrinter {
             Some(_) if !self.is_whole => return Ok(()),
             before => {
                 let expected = 0;
-                *self = FollowPrinter { attempt: Some((*rank, *attempt)), expected, is_whole: false };
+                *self =
+                    FollowPrinter { attempt: Some((*rank, *attempt)), expected, is_whole: false };
                 if before.is_some() {
                     sink.write(&format!("\n[gridmpi: attempt {attempt}, on rank {rank}]\n"))?;
                 }
