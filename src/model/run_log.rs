@@ -182,7 +182,8 @@ impl RunOutput {
         }
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         let written = gzip.write_all(&kept.beginning).and_then(|()| gzip.write_all(end));
-        let gzip = written.and_then(|()| gzip.finish()).expect("memory takes what is written to it");
+        let gzip =
+            written.and_then(|()| gzip.finish()).expect("memory takes what is written to it");
         let beginning = kept.beginning.len() as u64;
         Some(RunLog { printed: kept.printed, beginning, gzip: gzip.into() })
     }

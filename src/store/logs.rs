@@ -20,7 +20,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS log_of_run ON logs (worker, started, seconds);
 CREATE TABLE IF NOT EXISTS log_starts (session INTEGER PRIMARY KEY, logs TEXT);
 ";
 
-const PUT: &str = "INSERT OR REPLACE INTO logs (worker, started, seconds, printed, beginning, gzip, sum)
+const PUT: &str =
+    "INSERT OR REPLACE INTO logs (worker, started, seconds, printed, beginning, gzip, sum)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 /// Notes what a start keeps.
@@ -34,11 +35,7 @@ pub(super) fn put_start(
 }
 
 /// Inserts what runs have printed whose output is kept.
-pub(super) fn put(
-    store: &Connection,
-    worker: i64,
-    runs: &RunBatch,
-) -> Result<(), rusqlite::Error> {
+pub(super) fn put(store: &Connection, worker: i64, runs: &RunBatch) -> Result<(), rusqlite::Error> {
     let mut logs = runs.logs().peekable();
     if logs.peek().is_none() {
         return Ok(());
@@ -87,11 +84,7 @@ pub(super) fn copy_starts(
 }
 
 /// Copies the logs of the attempts that have come to the new store. `first` is what was added to the numbers of workers.
-pub(super) fn copy(
-    new: &Connection,
-    old: &Connection,
-    first: i64,
-) -> Result<(), rusqlite::Error> {
+pub(super) fn copy(new: &Connection, old: &Connection, first: i64) -> Result<(), rusqlite::Error> {
     if !has_table(old, "logs")? {
         return Ok(());
     }
@@ -110,7 +103,9 @@ pub(super) fn copy(
                     UNION ALL SELECT worker, started, seconds FROM failures";
     let mut sql = new.prepare(attempts)?;
     let mut rows = sql.query([])?;
-    let mut get = old.prepare("SELECT started, seconds, printed, beginning, gzip, sum FROM logs WHERE rowid = ?1")?;
+    let mut get = old.prepare(
+        "SELECT started, seconds, printed, beginning, gzip, sum FROM logs WHERE rowid = ?1",
+    )?;
     while let Some(row) = rows.next()? {
         let (Some(worker), Some(started), Some(seconds)) =
             (row.get(0)?, row.get::<_, Option<f64>>(1)?, row.get::<_, Option<f64>>(2)?)
@@ -144,7 +139,8 @@ pub(super) fn get(
     let read = |row: &Row| {
         let (printed, beginning) = (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64);
         let gzip: Bytes = row.get::<_, Vec<u8>>(2)?.into();
-        let is_whole = sum((started, seconds), (printed, beginning), &gzip) == row.get::<_, i64>(3)?;
+        let is_whole =
+            sum((started, seconds), (printed, beginning), &gzip) == row.get::<_, i64>(3)?;
         let log = RunLog { printed, beginning, gzip };
         Ok(if is_whole { Ok(log) } else { Err("its checksum is wrong".to_string()) })
     };
@@ -157,7 +153,8 @@ pub(super) fn has(
     (worker, started, seconds): (i64, f64, f64),
 ) -> Result<bool, rusqlite::Error> {
     let sql = "SELECT 1 FROM logs WHERE worker = ?1 AND started = ?2 AND seconds = ?3";
-    Ok(has_table(store, "logs")? && store.prepare(sql)?.exists(params![worker, started, seconds])?)
+    Ok(has_table(store, "logs")?
+        && store.prepare(sql)?.exists(params![worker, started, seconds])?)
 }
 
 /// What the start with this number has kept; nothing if it did not know of logs.
@@ -169,6 +166,7 @@ pub(super) fn kept_by(
         return Ok(None);
     }
     let sql = "SELECT logs FROM log_starts WHERE session = ?1";
-    let logs: Option<String> = store.query_row(sql, params![session], |row| row.get(0)).optional()?;
+    let logs: Option<String> =
+        store.query_row(sql, params![session], |row| row.get(0)).optional()?;
     Ok(logs.and_then(|logs| KeptLogs::of(&logs)))
 }

@@ -15,7 +15,10 @@ impl StoreReader {
         let found = logs::get(self.results.connection(), (worker, started, seconds));
         let found = found.map_err(|error| storing(self.path(), &error))?;
         found.transpose().map_err(|why| {
-            Error::unexpected(format!("{}: the log of a run is damaged: {why}", self.path().display()))
+            Error::unexpected(format!(
+                "{}: the log of a run is damaged: {why}",
+                self.path().display()
+            ))
         })
     }
 

@@ -46,8 +46,15 @@ impl ThreadOutput {
             return;
         }
         let (output, is_followed) = (output.clone(), false);
-        let gathered =
-            GatheredOutput { task, attempt, output, is_followed, sent: 0, last: None, is_told: false };
+        let gathered = GatheredOutput {
+            task,
+            attempt,
+            output,
+            is_followed,
+            sent: 0,
+            last: None,
+            is_told: false,
+        };
         *current = Some(gathered);
         self.is_gathered.store(true, Ordering::Relaxed);
     }

@@ -86,7 +86,9 @@ fn show(log: &RunLog) -> Result<Exit> {
         let left_out = log.left_out(beginning.len() + end.len());
         if left_out > 0 {
             let size = words::things(left_out, "byte");
-            sink.write(&format!("\n[gridmpi: {size} between the beginning and the end are not kept]\n"))?;
+            sink.write(&format!(
+                "\n[gridmpi: {size} between the beginning and the end are not kept]\n"
+            ))?;
         }
         let written = sink.write_all(&end);
         sink.check(written)
@@ -99,7 +101,8 @@ fn why_none(reader: &StoreReader, task: u64, attempt: &AttemptRow) -> Result<Str
     let state = if attempt.failed { "failed" } else { "ok" };
     Ok(match reader.logs_of(attempt)? {
         _ if reader.results.is_native() => {
-            "what the Rust of a program prints goes to the terminal, or where its launcher sends it".to_string()
+            "what the Rust of a program prints goes to the terminal, or where its launcher sends it"
+                .to_string()
         }
         _ if attempt.started.is_none() => {
             let why = attempt.error.as_deref().unwrap_or("its worker was lost");

@@ -242,7 +242,8 @@ impl PythonChild {
         let marks = results.marks().map_err(|error| format!("no file for results: {error}"))?;
         let mut first_frame = setup.first_frame.clone();
         first_frame["output"] = json!(marks.word());
-        let printed = ChildOutput::of(of_child.stderr.take().expect("piped"), "python", Some(marks));
+        let printed =
+            ChildOutput::of(of_child.stderr.take().expect("piped"), "python", Some(marks));
         let printed = printed.map_err(|error| format!("its output cannot be read: {error}"))?;
         let limits = limits.clone();
         let answers = BufReader::new(Timed { pipe: answers.expect("piped"), limits });

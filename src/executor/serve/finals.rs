@@ -44,7 +44,8 @@ impl FinalCaller for ServeFinal {
         let data = job.final_data().and_then(|level| loaded(job, level, called.points));
         let timeout = job.finally.as_ref().and_then(|spec| spec.timeout);
         self.client.forget_data();
-        let value = self.client.call(&ServeCall { fields, data, timeout, output: Arc::default() })?;
+        let value =
+            self.client.call(&ServeCall { fields, data, timeout, output: Arc::default() })?;
         Ok(Scored { value: value.into(), ..Scored::default() })
     }
 }

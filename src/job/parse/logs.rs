@@ -13,7 +13,10 @@ pub(super) fn kept_logs(table: &mut TomlTable, crunch: &CrunchSpec) -> Result<Ke
     }
     let text = entry.text()?;
     KeptLogs::of(&text).ok_or_else(|| {
-        let (near, known) = (did_you_mean(&text, &KeptLogs::NAMES, "\""), KeptLogs::NAMES.join(", "));
-        entry.error(format!("expected {known}, found \"{text}\"{near}: the runs whose output is kept"))
+        let (near, known) =
+            (did_you_mean(&text, &KeptLogs::NAMES, "\""), KeptLogs::NAMES.join(", "));
+        entry.error(format!(
+            "expected {known}, found \"{text}\"{near}: the runs whose output is kept"
+        ))
     })
 }

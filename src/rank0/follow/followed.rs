@@ -52,9 +52,8 @@ impl FollowedOutput {
         let (host, process) = (machine::host().replace('/', "_"), std::process::id());
         let request = folder.join(format!("{REQUEST}{task}-{host}-{process}"));
         // Rank 0 may just have removed the folder, which was empty.
-        let made = fs::write(&request, "0\n").or_else(|_| {
-            fs::create_dir_all(&folder).and_then(|()| fs::write(&request, "0\n"))
-        });
+        let made = fs::write(&request, "0\n")
+            .or_else(|_| fs::create_dir_all(&folder).and_then(|()| fs::write(&request, "0\n")));
         made.map_err(unwritten)?;
         let renewed = Instant::now();
         Ok(FollowedOutput { folder, task, request, renewed, times: 0, number: None, offset: 0 })
@@ -95,7 +94,9 @@ impl FollowedOutput {
     /// Reads the frames that are complete. The file is opened each time, so that a network file system has the latest.
     fn read(&mut self, frames: &mut Vec<OutputFrame>) {
         let Some(number) = self.number else { return };
-        let Ok(mut file) = File::open(self.folder.join(piece_file(self.task, number))) else { return };
+        let Ok(mut file) = File::open(self.folder.join(piece_file(self.task, number))) else {
+            return;
+        };
         let mut bytes = Vec::new();
         let sought = file.seek(SeekFrom::Start(self.offset));
         if sought.and_then(|_| file.take(PIECE).read_to_end(&mut bytes)).is_err() {

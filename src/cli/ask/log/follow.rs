@@ -65,7 +65,9 @@ pub(super) fn follow((folder, task): (&Path, u64), before: &History) -> Result<E
                 None if expected == 0 => return tell(&why_none(&reader, task, &attempt)?),
                 Some(log) if log.printed == expected => {}
                 Some(_) => {
-                    tell("the end of the output has not come: gridmpi log without --follow has it")?;
+                    tell(
+                        "the end of the output has not come: gridmpi log without --follow has it",
+                    )?;
                 }
                 None => drop(tell("the end of the output has not come")?),
             }
@@ -127,8 +129,16 @@ impl Following<'_> {
         let reader = reader(self.folder)?;
         let attempts = reader.history(self.task)?.attempts;
         // One without a start was lost: the task goes to another worker.
-        let is_new = |attempt: &AttemptRow| attempt.started.is_some() && !self.known.contains(attempt);
-        Ok(attempts.into_iter().rfind(is_new).map(|attempt| (reader, attempt)))
+        let is_new =
+            |attempt: &AttemptRow| attempt.started.is_some() && !self.known.contains(attempt);
+        let is_followed = |attempt: &AttemptRow| match self.printer.attempt {
+            None => true,
+            Some((rank, number)) => {
+                (attempt.rank, attempt.attempt) == (Some(rank as i64), i64::from(number))
+            }
+        };
+        let found = attempts.into_iter().rfind(|attempt| is_new(attempt) && is_followed(attempt));
+        Ok(found.map(|attempt| (reader, attempt)))
     }
 
     /// Why nothing more will come, if the job is over.
@@ -164,7 +174,8 @@ impl FollowPrinter {
             Some(_) if !self.is_whole => return Ok(()),
             before => {
                 let expected = 0;
-                *self = FollowPrinter { attempt: Some((*rank, *attempt)), expected, is_whole: false };
+                *self =
+                    FollowPrinter { attempt: Some((*rank, *attempt)), expected, is_whole: false };
                 if before.is_some() {
                     sink.write(&format!("\n[gridmpi: attempt {attempt}, on rank {rank}]\n"))?;
                 }
