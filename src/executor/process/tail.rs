@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use rustix::io::ioctl_fionread;
+
 use crate::model::RunOutput;
 
 /// Bytes per read.
@@ -15,14 +17,17 @@ pub(crate) struct LastBytes {
     kept: Vec<u8>,
     keep: usize,
     has_dropped: bool,
+    /// How many bytes there were.
+    all: u64,
 }
 
 impl LastBytes {
     pub(crate) fn new(keep: usize) -> LastBytes {
-        LastBytes { kept: Vec::new(), keep, has_dropped: false }
+        LastBytes { kept: Vec::new(), keep, has_dropped: false, all: 0 }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.all += bytes.len() as u64;
         self.kept.extend_from_slice(bytes);
         if self.kept.len() > 2 * self.keep {
             self.kept.drain(..self.kept.len() - self.keep);
@@ -64,8 +69,21 @@ impl Tail {
         self.pipe.as_ref().map(File::as_fd)
     }
 
-    /// Reads once; blocks if nothing is there.
+    /// Reads what is there; blocks if nothing is.
     pub(crate) fn take(&mut self) {
+        let mut left = self.pipe.as_ref().map_or(0, |pipe| ioctl_fionread(pipe).unwrap_or(0));
+        loop {
+            let before = self.last.all;
+            self.take_some();
+            left = left.saturating_sub(self.last.all - before);
+            if left == 0 || self.pipe.is_none() || self.last.all == before {
+                return;
+            }
+        }
+    }
+
+    /// Reads once.
+    fn take_some(&mut self) {
         let Some(pipe) = &mut self.pipe else { return };
         let mut piece = [0; PIECE];
         match pipe.read(&mut piece) {

@@ -131,7 +131,14 @@ impl Following<'_> {
         // One without a start was lost: the task goes to another worker.
         let is_new =
             |attempt: &AttemptRow| attempt.started.is_some() && !self.known.contains(attempt);
-        Ok(attempts.into_iter().rfind(is_new).map(|attempt| (reader, attempt)))
+        let is_followed = |attempt: &AttemptRow| match self.printer.attempt {
+            None => true,
+            Some((rank, number)) => {
+                (attempt.rank, attempt.attempt) == (Some(rank as i64), i64::from(number))
+            }
+        };
+        let found = attempts.into_iter().rfind(|attempt| is_new(attempt) && is_followed(attempt));
+        Ok(found.map(|attempt| (reader, attempt)))
     }
 
     /// Why nothing more will come, if the job is over.
