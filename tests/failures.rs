@@ -5,22 +5,12 @@ mod common;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Desk, gridmpi, mpirun, wait_until};
+use common::{Desk, gridmpi, mpirun, running, wait_until};
 
 fn shell(line: &str, more: &str, values: &str) -> Desk {
     Desk::with_job(&format!(
         "[crunch]\nshell = '{line}'\n{more}\n[[loop]]\nname = \"x\"\nvalues = {values}\nreduce = \"sum\"\n"
     ))
-}
-
-/// The number of processes with this command line.
-fn running(text: &str) -> usize {
-    let mut found = 0;
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
-        found += usize::from(String::from_utf8_lossy(&line).replace('\0', " ").trim() == text);
-    }
-    found
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Desk, gridmpi, mpirun, wait_until};
+use common::{Desk, gridmpi, mpirun, running, sql_rows, wait_until};
 use serde_json::json;
 
 /// A worker in a few lines; `answer(task)` gives the value.
@@ -226,6 +226,101 @@ def answer(task):
 }
 
 #[test]
+fn a_worker_that_closes_its_pipes_and_lives_on_counts_as_dead() {
+    // No time limit: it would be waited for until the test's own. What it has started ends with it.
+    let own = r#"
+import subprocess, time
+def live_on(*pipes):
+    subprocess.Popen(["sleep", "662"])
+    for pipe in pipes:
+        pipe.close()
+    time.sleep(600)
+def answer(task):
+    if task["points"]["x"] == 1:
+        live_on(answers)
+    if task["points"]["x"] == 3:
+        live_on(requests, answers)
+    if task["points"]["x"] == 5: # between two tasks: none is at fault
+        say(type="result", id=task["id"], value=5)
+        live_on(requests, answers)
+    return task["points"]["x"]
+"#;
+    let desk = desk(own, "require = 0.1", "values = [0, 1, 2, 3, 4, 5, 6]");
+    let ran =
+        desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "out", "--format", "json"]);
+    assert_eq!(ran.exits(100).value(), json!([0.0, null, 2.0, null, 4.0, 5.0, 6.0]));
+    let why = "the worker has closed the pipe GRIDMPI_REQUESTS or GRIDMPI_ANSWERS and lives on, so it was killed";
+    let errors = errors(&desk);
+    assert!(errors.len() == 2 && errors.iter().all(|error| error.contains(why)), "{errors:?}");
+    assert_eq!(running("sleep 662"), 0);
+    // One that takes no request at all is no worker.
+    desk.write("own.py", "requests.readline()\nsay(type='hello', **HELLO)\nrequests.close()\nimport time\ntime.sleep(600)\n");
+    desk.write("job.toml", &job("", "values = [1]"));
+    desk.run(gridmpi(), &["job.toml", "--threads", "1", "--out", "deaf"]).exits(100);
+    let errors = sql_rows(&desk.path("deaf/runs.sqlite"), "SELECT DISTINCT error FROM all_runs");
+    assert!(errors.len() == 1 && errors[0].contains(why), "{errors:?}");
+}
+
+#[test]
+fn a_worker_in_an_isolated_process_serves_too() {
+    let own = r#"
+def answer(task):
+    if task["points"]["x"] == 2:
+        os._exit(3)
+    return {"score": task["points"]["x"], "pid": os.getpid(), "parent": os.getppid()}
+"#;
+    let desk = desk(own, "isolate = true\nrequire = 0.1", "values = [1, 2, 3, 4]");
+    for start in [gridmpi as fn() -> std::process::Command, || mpirun(3)] {
+        let arguments = ["job.toml", "--out", "out", "--fresh", "--format", "json"];
+        let value = desk.run(start(), &arguments).exits(100).value();
+        let scores: Vec<_> = (0..4).map(|at| value[at]["score"].as_f64()).collect();
+        assert_eq!(scores, [Some(1.0), None, Some(3.0), Some(4.0)]);
+        assert!(
+            errors(&desk)[0].contains("the worker ended (exit status: 3)"),
+            "{:?}",
+            errors(&desk)
+        );
+        // The workers have ended, and the processes that they were children of.
+        for pid in [&value[0]["pid"], &value[3]["pid"], &value[0]["parent"]] {
+            let place = std::path::PathBuf::from(format!("/proc/{pid}"));
+            wait_until("its processes have ended", || !place.exists());
+        }
+    }
+}
+
+#[test]
+fn a_straggler_is_speculated_and_its_worker_killed_or_cancelled() {
+    // The first attempt at x = 3 goes on for ever; another worker makes a second one. A worker that is killed is
+    // started again, one that can cancel goes on.
+    let own = r#"
+import select, subprocess, time
+def answer(task):
+    if task["points"]["x"] == 3 and task["attempt"] == 1:
+        sleep = subprocess.Popen(["sleep", "663"])
+        sleep.wait()
+    return {"score": task["points"]["x"], "attempt": task["attempt"]}
+"#;
+    let cancels = format!(
+        "{own}HELLO = {{\"version\": 1, \"cancel\": True}}\nslow = answer\n\
+         def answer(task):\n\
+         \x20   if task[\"points\"][\"x\"] == 3 and task[\"attempt\"] == 1:\n\
+         \x20       assert json.loads(requests.readline())[\"type\"] == \"cancel\"\n\
+         \x20       open(\"cancelled\", \"w\").close()\n\
+         \x20       raise RuntimeError(\"cancelled\")\n\
+         \x20   return slow(task)\n"
+    );
+    for (own, cancels) in [(own, false), (&cancels, true)] {
+        let desk = desk(own, "speculate = true", "values = [1, 2, 3, 4, 5, 6]");
+        desk.run(mpirun(4), &["job.toml", "--out", "out", "--format", "json"]).exits(0);
+        let rows = "SELECT attempt, score, value ->> 'attempt' FROM all_runs WHERE x = 3";
+        assert_eq!(desk.sql(rows), ["2|3.0|2"]);
+        assert_eq!(desk.sql("SELECT count(*) FROM failures"), ["0"]);
+        assert_eq!(desk.path("cancelled").exists(), cancels);
+        assert_eq!(running("sleep 663"), 0);
+    }
+}
+
+#[test]
 fn hellos_without_a_common_version_end_the_start() {
     for (hello, says) in [
         (r#"{"version": 2}"#, "gridmpi speaks 1, it speaks 2"),
@@ -390,7 +485,7 @@ while IFS= read -r line <"$GRIDMPI_REQUESTS"; do
     id=$(printf '%s' "$line" | sed -n 's/.*"id":\([0-9]*\).*/\1/p')
     x=$(printf '%s' "$line" | sed -n 's/.*"x":\([0-9]*\).*/\1/p')
     case $line in
-    *'"type":"hello"'*) say '{"type": "hello", "version": 1}' ;;
+    *'"type":"hello"'*) say '{"type": "hello", "version": 1, "reopens": true}' ;;
     *'"type":"task"'*) say "{\"type\": \"result\", \"id\": $id, \"value\": $x}" ;;
     *'"type":"bye"'*) exit 0 ;;
     esac

@@ -224,6 +224,16 @@ pub fn sql_rows(store: &Path, sql: &str) -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(String::from).collect()
 }
 
+/// The number of processes with this command line.
+pub fn running(text: &str) -> usize {
+    let mut found = 0;
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
+        found += usize::from(String::from_utf8_lossy(&line).replace('\0', " ").trim() == text);
+    }
+    found
+}
+
 /// SQL for the rows of `runs` whose `task` meets a condition, in a store that has a run of every task.
 pub fn of_tasks(condition: &str) -> String {
     let numbered = "SELECT key, row_number() OVER (ORDER BY key) - 1 AS task FROM runs";

@@ -34,6 +34,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// How long a child may take to end after a bye.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a child whose pipe has ended may take to end itself.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How long the end of gridmpi's own words may take to be sent.
 const BYE: Duration = Duration::from_millis(100);
 
@@ -197,6 +200,7 @@ impl ServeChild {
             match kind(&fields) {
                 Some("hello") => {
                     self.hello = WorkerHello::of(fields).map_err(Error::other)?;
+                    self.notice_closing();
                     return Ok(());
                 }
                 Some("error") => return Err(Error::other(message(&fields))),
@@ -208,6 +212,13 @@ impl ServeChild {
         }
     }
 
+    /// A child that does not open its pipes for each message closes none of them before its end.
+    fn notice_closing(&mut self) {
+        if !self.hello.reopens {
+            self.pipes.let_go();
+        }
+    }
+
     fn read(&self, line: &[u8]) -> io::Result<Vec<(String, Value)>> {
         let fields = lines::read(line, self.hello.forms).map_err(invalid)?;
         match kind(&fields) {
@@ -216,8 +227,8 @@ impl ServeChild {
         }
     }
 
-    /// Makes a call. An error means that the child is of no use any more: [`ErrorKind::BrokenPipe`] if it ended before
-    /// it read the request.
+    /// Makes a call. An error means that the child is of no use any more: [`ErrorKind::BrokenPipe`] if it ended, or
+    /// closed its pipe, before it read the request.
     pub(crate) fn call(
         &mut self,
         kind: &str,
@@ -239,6 +250,7 @@ impl ServeChild {
                 format!("a request of {} bytes, over the limit of {RESULT_LIMIT}", line.len());
             return Ok(CallEnd::Answer(Err(why)));
         }
+        self.notice_closing();
         let mut limits = limits.clone();
         limits.begin();
         let sent = self.pipes.send(&line, &self.process.child, &limits);
@@ -358,14 +370,23 @@ impl ServeChild {
 
     /// Ends a child after a failed call; returns the error text.
     pub(crate) fn give_up(&mut self, error: &Error) -> String {
-        // It is usually dead already; otherwise it is of no further use.
-        if error.kind() == ErrorKind::TimedOut {
-            child::end(&mut self.process.child);
+        // It is usually dead already, or about to end; otherwise it is of no further use.
+        match error.kind() {
+            ErrorKind::TimedOut => child::end(&mut self.process.child),
+            ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => self.await_end(LAST_WORDS),
+            _ => {}
         }
+        let lives_on = self.is_alive();
         let status = child::kill(&mut self.process.child);
         match error.kind() {
             ErrorKind::FileTooLarge => too_large(error),
             ErrorKind::TimedOut => error.to_string(),
+            ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe if lives_on => {
+                self.printed.after(format!(
+                    "{} has closed the pipe {REQUESTS} or {ANSWERS} and lives on, so it was killed (one that opens them for each message says \"reopens\": true in its hello)",
+                    self.name
+                ))
+            }
             ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => {
                 let how = status.map_or_else(|error| error.to_string(), ended::settled);
                 self.printed.after(format!("{} ended ({how})", self.name))
@@ -381,11 +402,15 @@ impl ServeChild {
             let _ = self.pipes.send(&line, &self.process.child, &Limits::within(BYE));
         }
         self.pipes.close();
+        self.await_end(PATIENCE);
+        !self.is_alive()
+    }
+
+    fn await_end(&self, patience: Duration) {
         let begin = Instant::now();
-        while self.is_alive() && begin.elapsed() < PATIENCE {
+        while self.is_alive() && begin.elapsed() < patience {
             std::thread::sleep(Duration::from_millis(1));
         }
-        !self.is_alive()
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct WorkerHello {
     pub(super) forms: NumberForms,
     /// Whether it can end a call that is cancelled, and go on.
     pub(super) cancels: bool,
+    /// Whether it opens the pipes for each message, and closes them after it.
+    pub(super) reopens: bool,
     pub(crate) version: i64,
     /// All of it.
     fields: Vec<(String, Value)>,
@@ -59,14 +61,18 @@ impl WorkerHello {
         }
         hello.forms.strings = hello.chosen("nonfinite", &["words", "strings"])? == 1;
         hello.forms.hexadecimal = hello.chosen("floats", &["decimal", "hexadecimal"])? == 1;
-        hello.cancels = match hello.field("cancel") {
-            None => false,
-            Some(Value::Bool(cancels)) => *cancels,
-            Some(other) => {
-                return Err(format!("its hello has cancel = {other}, not true or false"));
-            }
-        };
+        hello.cancels = hello.is("cancel")?;
+        hello.reopens = hello.is("reopens")?;
         Ok(hello)
+    }
+
+    /// Whether a field is true; it is not where it is missing.
+    fn is(&self, name: &str) -> Result<bool, String> {
+        match self.field(name) {
+            None => Ok(false),
+            Some(Value::Bool(is)) => Ok(*is),
+            Some(other) => Err(format!("its hello has {name} = {other}, not true or false")),
+        }
     }
 
     /// Which of the known values a field has; the first one where it is missing.

@@ -1,6 +1,7 @@
 //! The two named pipes between a rank and its child. Both ends of both are open here, so that no opening waits: neither
-//! this one, for a child that never opens its ends, nor the child's. Whether the child is there is known from its
-//! process alone, and every wait looks for that, for the limits of the call and for what is to be read.
+//! this one, for a child that never opens its ends, nor the child's. Once the child has certainly opened its own, those
+//! that were held for it go, and that it closes one is noticed, too. Every wait looks for that, for the end of the
+//! child's process, for the limits of the call and for what is to be read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result, Write};
@@ -22,6 +23,9 @@ const PIECE: usize = 1 << 16;
 pub(super) struct Pipes {
     requests: Option<File>,
     answers: File,
+    /// The child's ends, which are held until it has opened its own.
+    far_requests: Option<File>,
+    far_answers: Option<File>,
     /// What was read and not taken, and how far it has no end of a line.
     got: Vec<u8>,
     looked: usize,
@@ -45,11 +49,33 @@ impl Pipes {
         let open = |path: PathBuf| {
             make(&path)?;
             let non_blocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-            OpenOptions::new().read(true).write(true).custom_flags(non_blocking).open(path)
+            // In this order: without an end to read from, the other one cannot be opened.
+            let read = OpenOptions::new().read(true).custom_flags(non_blocking).open(&path)?;
+            let write = OpenOptions::new().write(true).custom_flags(non_blocking).open(&path)?;
+            Ok::<_, Error>((read, write))
         };
-        let (requests, answers) = (open(request_path(folder))?, open(answer_path(folder))?);
-        let (requests, got) = (Some(requests), Vec::new());
-        Ok(Pipes { requests, answers, got, looked: 0, end: None, memory: None })
+        let (far_requests, requests) = open(request_path(folder))?;
+        let (answers, far_answers) = open(answer_path(folder))?;
+        Ok(Pipes {
+            requests: Some(requests),
+            answers,
+            far_requests: Some(far_requests),
+            far_answers: Some(far_answers),
+            got: Vec::new(),
+            looked: 0,
+            end: None,
+            memory: None,
+        })
+    }
+
+    /// Holds the child's ends no longer: it has written an answer, so it has opened that pipe; and the other one if it
+    /// has read what was sent. From now on, that it closes one of them ends every wait.
+    pub(super) fn let_go(&mut self) {
+        self.far_answers = None;
+        if self.far_requests.as_ref().is_some_and(|pipe| ioctl_fionread(pipe).is_ok_and(|n| n == 0))
+        {
+            self.far_requests = None;
+        }
     }
 
     /// From now on, the end of this child ends every wait.
@@ -59,7 +85,7 @@ impl Pipes {
 
     /// Closes the pipe of requests: the child reads its end.
     pub(super) fn close(&mut self) {
-        self.requests = None;
+        (self.requests, self.far_requests) = (None, None);
     }
 
     /// Sends a line, and keeps what arrives meanwhile: the child may wait for that before it reads on.
@@ -116,7 +142,8 @@ impl Pipes {
         Ok(Some(line))
     }
 
-    /// Waits until there is something to do, and reads what is there; returns whether the child has ended.
+    /// Waits until there is something to do, and reads what is there; returns whether the child has ended, or has closed
+    /// one of its pipes.
     fn wait(&mut self, is_sending: bool, child: &Child, limits: &Limits) -> Result<bool> {
         let patience = match limits.patience()? {
             patience if self.end.is_some() => patience,
@@ -128,27 +155,31 @@ impl Pipes {
         places.extend(
             self.end.iter().map(|end| PollFd::from_borrowed_fd(end.as_fd(), PollFlags::IN)),
         );
-        if let (true, Some(requests)) = (is_sending, &self.requests) {
-            places.push(PollFd::new(requests, PollFlags::OUT));
+        if let Some(requests) = &self.requests {
+            let flags = if is_sending { PollFlags::OUT } else { PollFlags::empty() };
+            places.push(PollFd::new(requests, flags)); // without a reader, it is ready in any case
         }
         child::poll_within(&mut places, patience)?;
-        let (has_answers, has_ended) = (
-            !places[0].revents().is_empty(),
-            self.end.is_some() && !places[1].revents().is_empty(),
-        );
+        let of_answers = places[0].revents();
+        let is_deaf = places.iter().any(|place| place.revents().contains(PollFlags::ERR));
+        let has_ended = self.end.is_some() && !places[1].revents().is_empty();
         drop(places);
-        if has_answers {
+        if of_answers.contains(PollFlags::IN) {
             self.read()?;
         }
+        let is_closed = of_answers.contains(PollFlags::HUP) && !of_answers.contains(PollFlags::IN);
         // Lines that are there come first.
         let is_empty = !self.got[self.looked..].contains(&b'\n');
-        Ok(is_empty && (has_ended || self.end.is_none() && child::has_ended(child)))
+        let is_over =
+            is_closed || is_deaf || has_ended || self.end.is_none() && child::has_ended(child);
+        Ok(is_empty && is_over)
     }
 
     /// Reads some of what is there; returns whether there may be more.
     fn read(&mut self) -> Result<bool> {
         let mut piece = [0; PIECE];
         match self.answers.read(&mut piece) {
+            Ok(0) => return Ok(false),
             Ok(read) => self.got.extend_from_slice(&piece[..read]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
