@@ -50,7 +50,8 @@ fn nothing_found_fails_the_run_and_shows_why() {
     desk.run_job().exits(100);
     let errors = desk.sql("SELECT replace(error, char(10), '|') FROM all_runs");
     assert!(
-        errors[0].starts_with("pattern 'drag = (\\S+)' in stdout: nothing matches"),
+        errors[0]
+            .starts_with("no result found: pattern 'drag = (\\S+)' in stdout: nothing matches"),
         "{errors:?}"
     );
     assert!(errors[0].contains("took 0.25 s"), "{errors:?}");

@@ -4,6 +4,7 @@
 #[cfg(feature = "cli")]
 mod by_hand;
 mod extract;
+mod kept;
 mod line;
 mod plan;
 mod printed_value;
@@ -19,6 +20,8 @@ use tempfile::NamedTempFile;
 
 #[cfg(feature = "cli")]
 pub(crate) use crate::executor::command::by_hand::{CallByHand, by_hand};
+use crate::executor::command::extract::NO_RESULT;
+pub(super) use crate::executor::command::kept::KeptReader;
 pub(crate) use crate::executor::command::line::CommandKind;
 use crate::executor::command::line::template;
 pub(crate) use crate::executor::command::plan::{CallPoints, CallVariables, CommandPlan};
@@ -256,7 +259,8 @@ impl CommandExecutor {
         }
         let printed = match (&plan.result, result.read()?) {
             (Some(wanted), _) => {
-                wanted.read(&files, &stdout).map(ResultValue::from).map_err(NoValue::None)
+                let value = wanted.read(&files, Some(&stdout)).map(ResultValue::from);
+                value.map_err(|why| NoValue::None(format!("{NO_RESULT}{why}")))
             }
             (None, Some(text)) => printed_value("the result file", text.into()),
             (None, None) => match stdout.last_line().map_err(|why| format!("{LAST_LINE} {why}"))? {

@@ -10,6 +10,7 @@ pub(crate) mod final_call;
 #[cfg(feature = "jobs")]
 mod final_command;
 pub(crate) mod granted;
+pub(crate) mod kept_results;
 pub(crate) mod process;
 #[cfg(feature = "jobs")]
 mod python;

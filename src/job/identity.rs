@@ -21,6 +21,9 @@ pub(crate) struct Identity {
     /// What the job says of crunch, by key of the job file. A key that an older store does not have is
     /// taken as unchanged.
     pub(crate) keys: BTreeMap<String, String>,
+    /// What it says of crunch but for `result`, where it has that. An older store does not know it.
+    #[serde(default)]
+    pub(crate) but_result: Option<String>,
     /// The field that is the score. Another one changes no run.
     pub(crate) score: String,
     /// The reduction of each loop, outermost first. Another one changes no run.
@@ -55,6 +58,8 @@ pub(crate) struct IdentityChanges {
     pub(crate) refused: Vec<String>,
     /// What may matter, and is reported.
     pub(crate) remarks: Vec<String>,
+    /// Whether crunch differs in its `result` alone, and no file does.
+    another_result: bool,
 }
 
 impl Identity {
@@ -82,11 +87,9 @@ impl Identity {
     ) -> Result<Identity> {
         let function = |f: &FileFunction| format!("{}:{}", f.file, f.function);
         // Not keys of their own: stores that lack them would count as unchanged.
-        let mut added = job.environment.identity();
-        if let Some(result) = &job.result {
-            added += &format!(", result {result}");
-        }
-        let crunch = match &job.crunch {
+        let environment = job.environment.identity();
+        let result = job.result.as_ref().map(|result| format!("{environment}, result {result}"));
+        let crunch_with = |added: &str| match &job.crunch {
             CrunchSpec::Multiply { .. } => "builtin multiply 1".to_string(),
             CrunchSpec::Ridge(RidgeOptions { target, standardize, .. }) => {
                 let target = target.as_deref().unwrap_or("the last column");
@@ -113,14 +116,16 @@ impl Identity {
             CrunchSpec::Native(_) => format!("Rust, version \"{version}\""),
         };
         // Not a key of its own either. What is kept, and where attempts run, changes no result.
-        let crunch = match &job.workdir {
+        let in_folders = |crunch: String| match &job.workdir {
             Some(spec) if !job.is_native() => {
                 format!("{crunch}, each in a folder of its own{}", spec.text)
             }
             _ => crunch,
         };
+        let crunch = crunch_with(result.as_ref().unwrap_or(&environment));
+        let but_result = result.is_some().then(|| in_folders(crunch_with(&environment)));
         let mut keys = BTreeMap::from([
-            ("crunch".to_string(), crunch),
+            ("crunch".to_string(), in_folders(crunch)),
             ("seed".to_string(), job.policy.seed.to_string()),
         ]);
         keys.extend(job.seeding.keys());
@@ -183,6 +188,7 @@ impl Identity {
         }
         Ok(Identity {
             keys,
+            but_result,
             score: job.score.clone(),
             reduces: job.nest.loops().iter().map(|l| reduce(l.reduce.as_ref())).collect(),
             files,
@@ -223,6 +229,7 @@ impl Identity {
             keys: [("crunch", crunch), ("seed", seed)]
                 .map(|(key, text)| (key.to_string(), text))
                 .into(),
+            but_result: None,
             score: note("score")?.unwrap_or_default(),
             reduces,
             files,
@@ -300,6 +307,10 @@ impl Identity {
             }
             true
         });
+        changes.another_result = changes.refused.len() == 1
+            && self.keys.get("crunch") != now.keys.get("crunch")
+            && self.but_result.is_some()
+            && self.but_result == now.but_result;
         if self.is_partial && !unrecorded.is_empty() {
             changes.remarks.push(format!(
                 "the gridmpi that made its runs did not record {}: taken as unchanged",
@@ -360,6 +371,11 @@ impl Identity {
 }
 
 impl IdentityChanges {
+    /// Whether nothing is refused but another `result`.
+    pub(crate) fn is_of_result(&self) -> bool {
+        self.another_result && self.refused.len() == 1
+    }
+
     /// Why the runs are not this job's, if they are not.
     pub(crate) fn refusal(&self) -> Option<String> {
         (!self.refused.is_empty()).then(|| self.refused.join(", and "))

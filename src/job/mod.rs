@@ -13,6 +13,7 @@ mod files;
 mod final_given;
 mod final_spec;
 mod identity;
+mod kept_results;
 #[cfg(feature = "cli")]
 pub(crate) mod lookup;
 #[cfg(feature = "jobs")]
@@ -72,6 +73,7 @@ pub(crate) use files::{content_digests, watched_files, without_new_files_of_fold
 pub(crate) use final_given::FinalIdentity;
 pub(crate) use final_spec::{FINAL_FOLDER, FinalFunction, FinalSpec, summary_record};
 pub(crate) use identity::{Identity, environment};
+pub(crate) use kept_results::{KeptResults, KeptRun, ReadResult};
 #[cfg(feature = "jobs")]
 pub(crate) use loop_variables::{LoopVariable, loop_variables};
 #[cfg(feature = "jobs")]

@@ -58,7 +58,8 @@ pub(super) fn recall(
         let is_unscored =
             opened.is_rescored && matches!(outcome.result, Err(RunError::NoScore { .. }));
         unscored += u64::from(is_unscored);
-        if outcome.result.is_err() && !keep_failed && !is_unscored {
+        let is_left = is_unscored || opened.lacks_result(outcome.started);
+        if outcome.result.is_err() && !keep_failed && !is_left {
             master.know_attempts(outcome.task, outcome.attempt);
             return Ok(());
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
+use crate::executor::kept_results::kept_results;
 use crate::executor::rust::ErasedStudy;
 #[cfg(feature = "cli")]
 use crate::job::lookup;
@@ -148,14 +149,17 @@ impl Session {
         let layout = Layout::of(&job, &digests);
         let end = end.map(until);
         let (files, text, keep) = (&files, &text, settings.keep);
+        let kept = kept_results(&job);
+        let kept_results = kept.as_deref();
         #[cfg_attr(not(all(feature = "cli", feature = "jobs")), allow(unused_mut))]
-        let mut plan = OpenOptions { job: &job, layout, identity, files, text, keep };
+        let mut plan = OpenOptions { job: &job, layout, identity, files, text, keep, kept_results };
         #[cfg(all(feature = "cli", feature = "jobs"))]
         let joined = whole.map(|(part, out)| join_part(&out, part, &mut plan)).transpose()?;
         let opened = match settings.no_store {
             true => OpenStore::in_memory(&folder, plan)?,
             false => OpenStore::open(&folder, found, plan)?,
         };
+        drop(kept);
         if !settings.keep {
             let (crunch, digests) = (&opened.crunch_files, &opened.digests);
             job.watched = watched_files(&job, crunch, digests, files)?;

@@ -6,6 +6,7 @@
 #[cfg(feature = "cli")]
 mod called;
 mod connect;
+mod contents;
 mod copy;
 mod cut_off;
 mod edit;
@@ -48,6 +49,7 @@ mod query;
 mod reader;
 mod rebuild;
 mod recalled_groups;
+mod reread;
 mod rescore;
 mod results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
@@ -109,8 +111,6 @@ pub(crate) use history::{AttemptRow, History};
 #[cfg(all(feature = "cli", feature = "jobs", feature = "mpi"))]
 pub(crate) use launch_note::{LaunchFile, LaunchNote};
 pub(crate) use layout::Layout;
-#[cfg(all(feature = "cli", feature = "jobs"))]
-pub(crate) use open::refusal;
 pub(crate) use open::{FoundStore, OpenOptions, OpenStore};
 #[cfg(feature = "cli")]
 pub(crate) use own_files::holds_runs;
@@ -126,7 +126,7 @@ pub(crate) use query::{Column, ColumnKind, Select};
 pub(crate) use reader::{Attempt, FailureRow, StoreReader, WorkerRow};
 pub(crate) use results::Results;
 #[cfg(all(feature = "cli", feature = "jobs"))]
-pub(crate) use reusable::ReusableRun;
+pub(crate) use reusable::{ReusableRun, RunsOutlook};
 pub(crate) use room::wait_for_room;
 #[cfg(feature = "cli")]
 pub(crate) use run_folder::RunFolder;

@@ -1,17 +1,18 @@
 //! Opens the store of a results folder: a new one, or the runs of earlier starts, matched to the job as it
 //! is now. Runs that the job no longer has stay in the folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row};
 
-use crate::job::{DigestedFile, Digests, FileDigests, Identity, Job, environment};
+use crate::job::{DigestedFile, Digests, FileDigests, Identity, Job, KeptResults, environment};
 use crate::model::{AttemptResult, Loop, LoopNest, Reduce};
 use crate::store::file::{create, existing, finish};
 use crate::store::finals::KnownFinal;
 use crate::store::grid_order::in_grid_order;
 use crate::store::rebuild::{Goal, change, upgrade};
+use crate::store::reread::{KeptRuns, ReadAgain};
 use crate::store::rescore::rescore;
 use crate::store::row_keys::RowKeys;
 use crate::store::row_reader::{RUN, Reader};
@@ -24,7 +25,7 @@ use crate::store::{
 };
 use crate::util::clock;
 use crate::util::error::{Error, Result};
-use crate::util::text::count;
+use crate::util::text::{count, things};
 
 /// The job that a store is opened for.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub(crate) struct OpenOptions<'a> {
     pub(crate) text: &'a str,
     /// Whether runs are reused although crunch has changed.
     pub(crate) keep: bool,
+    /// Reads results again where another `result` is all that has changed.
+    pub(crate) kept_results: Option<&'a dyn KeptResults>,
 }
 
 /// What is in a results folder before a start: nothing, or the store of earlier starts.
@@ -78,6 +81,8 @@ pub(crate) struct OpenStore {
     keeps_runs: bool,
     /// Whether this start has another score, or needs one where the last start did not.
     pub(crate) is_rescored: bool,
+    /// When the runs began that this start has read again and that have no result any more.
+    lacking: HashSet<u64>,
     /// Levels with a reduction by the user whose summaries can be reused.
     pub(super) reusable: Vec<usize>,
     /// The files of crunch that count, and the digests of those of points that do.
@@ -95,7 +100,7 @@ impl OpenStore {
         let path = found.path;
         let failed = |error| storing(&path, &error);
         let environment = environment();
-        let Some((connection, before)) = found.store else {
+        let Some((connection, mut before)) = found.store else {
             let connection = create(folder, &plan.layout, &notes(&plan)).map_err(failed)?;
             starts::record(&connection, 1, 1, &plan.identity, &environment)
                 .and_then(|()| invocations::put(&connection, 1, plan.job))
@@ -112,6 +117,11 @@ impl OpenStore {
         };
         let mut changes = before.identity.changes(&mut plan.identity);
         changes.refused.extend(plan.layout.refuse_was(&connection, &path, &before.identity)?);
+        let mut lacking = HashSet::new();
+        if let (false, true, Some(kept)) = (plan.keep, changes.is_of_result(), plan.kept_results) {
+            lacking = read_again(folder, &connection, (&mut before, &plan), kept)?;
+            changes.refused.clear();
+        }
         if let (false, Some(changes)) = (plan.keep, changes.refusal()) {
             return Err(Error::input(refusal(folder.path(), &changes)));
         }
@@ -180,7 +190,8 @@ impl OpenStore {
                 && before.identity.same_summaries(&plan.identity, *level)
         };
         let reusable = (0..plan.job.nest.depth()).filter(is_outside).collect();
-        Ok(OpenStore { reusable, session, is_rescored, ..opened(path, connection, keys, &plan) })
+        let opened = opened(path, connection, keys, &plan);
+        Ok(OpenStore { reusable, session, is_rescored, lacking, ..opened })
     }
 
     /// A store in memory, without runs.
@@ -207,6 +218,11 @@ impl OpenStore {
             },
         )
         .map_err(|error| storing(&self.path, &error))?
+    }
+
+    /// Whether this start has looked for the result of the run that began then in its files, and found none.
+    pub(crate) fn lacks_result(&self, started: f64) -> bool {
+        self.lacking.contains(&started.to_bits())
     }
 
     /// Tasks without a result that were cut off in earlier starts, and how long they had run, in seconds.
@@ -255,6 +271,32 @@ fn open_tables(
     }
 }
 
+/// Reads the results of all runs again from the files that they have left. Returns when those began that have none.
+fn read_again(
+    folder: &Folder,
+    store: &Connection,
+    (before, plan): (&mut StoredIdentity, &OpenOptions),
+    kept: &dyn KeptResults,
+) -> Result<HashSet<u64>> {
+    let own = Layout::of_store(store, &folder.store())?;
+    let layout = &plan.layout.clone().without_new_files(&own);
+    let runs = KeptRuns { store, results: folder.path(), own: &own, layout, kept };
+    let ReadAgain { runs, failed } = runs.read_again(before.crunch, &plan.identity)?;
+    before.identity = plan.identity.clone();
+    let lacking = match failed.len() as u64 {
+        0 => String::new(),
+        lacking => {
+            format!("; {} have none there, which the next start computes again", count(lacking))
+        }
+    };
+    log::info!(
+        "results folder {}: result has changed; read the results of {} again from their kept files{lacking}",
+        folder.path().display(),
+        things(runs, "run")
+    );
+    Ok(failed)
+}
+
 /// Says which loops have other points altogether because of how they are spread.
 fn moved(before: &Layout, now: &Layout) -> String {
     let is_moved = |l: &&Loop| {
@@ -298,6 +340,7 @@ fn opened(path: PathBuf, connection: Connection, keys: RowKeys, plan: &OpenOptio
         native,
         keeps_runs: true,
         is_rescored: false,
+        lacking: HashSet::new(),
         reusable,
         crunch_files,
         digests,

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 use rusqlite::Row;
 
-use crate::job::{DigestedFile, Identity};
+use crate::job::{DigestedFile, Identity, KeptResults};
 use crate::store::mapping::Mapping;
+use crate::store::open::refusal;
 use crate::store::place::PlaceIndex;
+use crate::store::reread::KeptRuns;
 use crate::store::starts::{StoredIdentity, has_table};
 use crate::store::store_points::StorePoints;
 use crate::store::{Layout, StoreReader, starts, storing};
@@ -20,6 +22,15 @@ pub(crate) struct ReusableRun {
     pub(crate) task: u64,
     pub(crate) seconds: f64,
     pub(crate) failed: bool,
+}
+
+/// What a start would do with the runs that are there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RunsOutlook {
+    /// Why it would be refused: crunch has changed.
+    pub(crate) refused: Option<String>,
+    /// How many results it would read again from kept files.
+    pub(crate) read_again: u64,
 }
 
 impl StoreReader {
@@ -34,26 +45,36 @@ impl StoreReader {
         before.map(|before| before.identity).map_err(|error| storing(self.path(), &error))
     }
 
-    /// Calls `each` with every run that the job can reuse, in grid order. If crunch has changed, a start
-    /// would use none of them; the changes are returned.
+    /// Calls `each` with every run that the job can reuse, in grid order. If crunch has changed, a start would use
+    /// none of them, unless `kept_results` can be read again.
     pub(crate) fn found(
         &self,
         layout: Layout,
         mut identity: Identity,
+        kept_results: Option<&dyn KeptResults>,
         mut each: impl FnMut(ReusableRun),
-    ) -> Result<Option<String>> {
+    ) -> Result<RunsOutlook> {
         let own = Layout::of_store(self.results.connection(), self.path())?;
         let before = self.identity()?;
         let mut changes = before.changes(&mut identity);
         let store = self.results.connection();
         changes.refused.extend(layout.refuse_was(store, self.path(), &before)?);
-        let changes = changes.refusal();
         let layout = layout.without_new_files(&own);
+        let folder = self.path().parent().unwrap_or(self.path());
+        let mut outlook = RunsOutlook::default();
+        match (kept_results.filter(|_| changes.is_of_result()), changes.refusal()) {
+            (Some(kept), _) => {
+                let runs = KeptRuns { store, results: folder, own: &own, layout: &layout, kept };
+                let seen = runs.look(|_, _, _| Ok(()))?;
+                outlook.read_again = seen.runs;
+                outlook.refused = seen.refusal(folder);
+            }
+            (None, refused) => outlook.refused = refused.map(|why| refusal(folder, &why)),
+        }
         if own.is(&layout) {
             self.timed(each)?;
-            return Ok(changes);
+            return Ok(outlook);
         }
-        let folder = self.path().parent().unwrap_or(self.path());
         let within = |error: Error| error.within(&format!("results folder {}", folder.display()));
         let known = StorePoints::of_store(self.results.connection(), self.path())?;
         let mapping = Mapping::new(&known, &layout).map_err(within)?;
@@ -66,7 +87,7 @@ impl StoreReader {
         })?;
         self.unplaced(&layout, &mut runs)?;
         runs.into_values().for_each(&mut each);
-        Ok(changes)
+        Ok(outlook)
     }
 
     /// Adds the runs without a task in the store that have one in this layout.

@@ -308,6 +308,22 @@ fn put_error(
     store.prepare_cached(sql)?.execute(row)
 }
 
+/// Puts the error of a run that has another one now, or none, into the place of that in its own table.
+pub(super) fn replace_error(
+    store: &Connection,
+    worker: Option<i64>,
+    (key, attempt): (i64, u32),
+    when: (f64, f64),
+    error: Option<&RunError>,
+) -> Result<(), rusqlite::Error> {
+    let sql = "DELETE FROM failures WHERE key = ?1 AND attempt = ?2 AND started = ?3";
+    store.prepare_cached(sql)?.execute(params![key, attempt, when.0])?;
+    match error {
+        Some(error) => put_error(store, worker, (key, attempt), when, error.why()).map(drop),
+        None => Ok(()),
+    }
+}
+
 /// Inserts why an attempt has no result and no time.
 pub(crate) fn put_failure(
     store: &Connection,

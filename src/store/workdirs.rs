@@ -19,6 +19,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::job::KeptFiles;
 use crate::job::{Job, RUNS_FOLDER, RunNames, WorkdirSpec, digest};
 use crate::model::RunBatch;
+use crate::store::contents::Contents;
 use crate::store::products;
 use crate::store::row_keys::RowKeys;
 use crate::store::starts::has_table;
@@ -27,7 +28,7 @@ use crate::util::text::things;
 
 const TABLE: &str = "
 CREATE TABLE IF NOT EXISTS workdirs (worker INTEGER, started REAL, folder TEXT UNIQUE, temporary TEXT, files INTEGER,
-                                     bytes INTEGER, PRIMARY KEY (worker, started)) WITHOUT ROWID;
+                                     bytes INTEGER, state TEXT, PRIMARY KEY (worker, started)) WITHOUT ROWID;
 ";
 
 /// File systems take 255 bytes.
@@ -39,6 +40,21 @@ const LOOK: Duration = Duration::from_secs(2);
 /// The folder of a run `r`, relative to the results folder, as SQL.
 pub(super) const COLUMN: &str = "(SELECT 'runs/' || d.folder FROM workdirs d
  WHERE d.worker = r.worker AND d.started = r.started AND d.files IS NOT NULL)";
+
+/// Makes the table, or completes one of an earlier version, which did not note the state of files.
+fn make_table(store: &Connection) -> Result<(), rusqlite::Error> {
+    store.execute_batch(TABLE)?;
+    if !has_state(store)? {
+        store.execute_batch("ALTER TABLE workdirs ADD COLUMN state TEXT")?;
+    }
+    Ok(())
+}
+
+/// Whether the table has the state of files.
+pub(super) fn has_state(store: &Connection) -> Result<bool, rusqlite::Error> {
+    let sql = "SELECT count(*) FROM pragma_table_info('workdirs') WHERE name = 'state'";
+    store.query_row(sql, [], |row| row.get(0))
+}
 
 /// Whether runs of a store may have folders.
 pub(super) fn has_any(store: &Connection) -> Result<bool, rusqlite::Error> {
@@ -99,7 +115,7 @@ impl RunFolders {
         runs: &RunBatch,
         before: Vec<Option<String>>,
     ) -> Result<(), rusqlite::Error> {
-        let sql = "INSERT OR REPLACE INTO workdirs VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql = "INSERT OR REPLACE INTO workdirs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let mut sql = store.prepare_cached(sql)?;
         let mut started = runs.started;
         for ((task, seconds), before) in runs.tasks().zip(runs.seconds()).zip(before) {
@@ -111,8 +127,8 @@ impl RunFolders {
                     Some(folder) => folder,
                     None => free_name(store, self.names.of(&self.job, task))?,
                 };
-                let Contents { files, bytes } = Contents::of(&kept);
-                sql.execute(params![worker, started, folder, name, files, bytes])?;
+                let Contents { files, bytes, state } = Contents::of(&kept);
+                sql.execute(params![worker, started, folder, name, files, bytes, state])?;
             } else if let Some(folder) = before {
                 sql.execute(params![
                     worker,
@@ -120,7 +136,8 @@ impl RunFolders {
                     folder,
                     None::<&str>,
                     None::<i64>,
-                    None::<i64>
+                    None::<i64>,
+                    None::<&str>
                 ])?;
             }
             started += seconds;
@@ -229,34 +246,6 @@ fn tell(results: &Path, done: io::Result<()>) {
     }
 }
 
-/// How many files a folder has, and their size.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Contents {
-    files: i64,
-    bytes: i64,
-}
-
-impl Contents {
-    fn of(folder: &Path) -> Contents {
-        let mut all = Contents::default();
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            match entry.metadata() {
-                Ok(about) if about.is_dir() => {
-                    let inside = Contents::of(&entry.path());
-                    all.files += inside.files;
-                    all.bytes += inside.bytes;
-                }
-                Ok(about) => {
-                    all.files += 1;
-                    all.bytes += about.len() as i64;
-                }
-                Err(_) => {}
-            }
-        }
-        all
-    }
-}
-
 /// Makes the table where it is lacking and `wanted`, tidies the folder of runs, and looks for files that are gone. Returns
 /// whether the table is new.
 pub(super) fn open(
@@ -264,9 +253,10 @@ pub(super) fn open(
     results: &Path,
     wanted: bool,
 ) -> Result<bool, rusqlite::Error> {
-    let is_new = wanted && !has_any(store)?;
-    if is_new {
-        store.execute_batch(TABLE)?;
+    let is_there = has_any(store)?;
+    let is_new = wanted && !is_there;
+    if is_new || is_there {
+        make_table(store)?;
     }
     tidy(store, results)?;
     look_for_files(store, results)?;
@@ -352,7 +342,7 @@ pub(super) fn copy(
     if !has_any(old)? {
         return Ok(Ok(()));
     }
-    new.execute_batch(TABLE)?;
+    make_table(new)?;
     let mut there: HashSet<(i64, u64)> = HashSet::new();
     let runs = "SELECT worker, started FROM runs UNION ALL SELECT worker, started FROM unplaced";
     let mut sql = new.prepare(runs)?;
@@ -363,8 +353,8 @@ pub(super) fn copy(
         }
     }
     let is_elsewhere = results != folder;
-    let columns = "SELECT worker, started, folder, temporary, files, bytes FROM workdirs";
-    let mut sql = new.prepare(columns)?;
+    let columns = "SELECT worker, started, folder, temporary, files, bytes";
+    let mut sql = new.prepare(&format!("{columns} FROM workdirs"))?;
     let mut rows = sql.query([])?;
     let mut replaced: Vec<(i64, f64, String)> = Vec::new();
     while let Some(row) = rows.next()? {
@@ -380,7 +370,9 @@ pub(super) fn copy(
             tell(results, products::remove(&results.join(RUNS_FOLDER).join(&name)));
         }
     }
-    let mut sql = old.prepare(&format!("{columns} WHERE files IS NOT NULL"))?;
+    let state = if has_state(old)? { "state" } else { "NULL" };
+    let of_old = format!("{columns}, {state} FROM workdirs WHERE files IS NOT NULL");
+    let mut sql = old.prepare(&of_old)?;
     let mut rows = sql.query([])?;
     while let Some(row) = rows.next()? {
         let (worker, started): (i64, f64) = (row.get(0)?, row.get(1)?);
@@ -390,21 +382,26 @@ pub(super) fn copy(
         }
         let (mut name, mut temporary): (String, Option<String>) = (row.get(2)?, row.get(3)?);
         let (files, bytes): (i64, i64) = (row.get(4)?, row.get(5)?);
+        let mut state: Option<String> = row.get(6)?;
         if is_elsewhere {
             let runs = folder.join(RUNS_FOLDER);
             let unnamed = temporary.take().map(|name| runs.join(name)).filter(|path| path.is_dir());
             let from: PathBuf = unnamed.unwrap_or_else(|| runs.join(&name));
             name = free_name(new, name)?;
             let to = (results, RUNS_FOLDER);
+            // The copies have other times. What had changed before is no more what the run has left.
+            let is_same = state.is_some_and(|state| Contents::of(&from).state == state);
             if let Err(error) =
                 if from.is_dir() { products::copy(&from, to, &name) } else { Ok(()) }
             {
                 let why = format!("{}: it cannot be copied: {error}", from.display());
                 return Ok(Err(Error::unexpected(why)));
             }
+            let copied = || Contents::of(&results.join(RUNS_FOLDER).join(&name)).state;
+            state = is_same.then(copied);
         }
-        let sql = "INSERT OR REPLACE INTO workdirs VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let row = params![worker, started, name, temporary, files, bytes];
+        let sql = "INSERT OR REPLACE INTO workdirs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let row = params![worker, started, name, temporary, files, bytes, state];
         new.prepare_cached(sql)?.execute(row)?;
     }
     Ok(Ok(()))

@@ -7,10 +7,11 @@ use std::path::Path;
 
 #[cfg(feature = "mpi")]
 use crate::cli::plan::slurm_request::RemainingWork;
+use crate::executor::kept_results::kept_results;
 use crate::job::{FileDigests, Identity, Job, PythonModules, content_digests};
 use crate::master::cost_model::CostModel;
 use crate::model::LoopNest;
-use crate::store::{Layout, ReusableRun, StoreReader};
+use crate::store::{Layout, ReusableRun, RunsOutlook, StoreReader};
 use crate::util::error::Result;
 
 /// Maximum number of durations kept in memory; more are thinned evenly.
@@ -43,8 +44,8 @@ pub(crate) struct RecordedDurations {
     good: Vec<(Range<u64>, u64)>,
     /// Durations of failed tasks, which would be retried.
     failed: BTreeMap<u64, f64>,
-    /// Why a start would refuse the folder: its runs are of a different job.
-    changes: Option<String>,
+    /// What a start would do with the runs that are there.
+    outlook: RunsOutlook,
     /// Whether a start would ignore all runs.
     afresh: bool,
 }
@@ -61,7 +62,7 @@ impl RecordedDurations {
             longest: 0.0,
             good: Vec::new(),
             failed: BTreeMap::new(),
-            changes: None,
+            outlook: RunsOutlook::default(),
             afresh: false,
         }
     }
@@ -80,8 +81,11 @@ impl RecordedDurations {
         let mut files = FileDigests::new(reader.known_files());
         let identity = Identity::of(job, "", modules, &mut files, Some(&reader.identity()?))?;
         let layout = Layout::of(job, &content_digests(job, &mut files)?);
-        durations.changes = reader.found(layout, identity, |found| durations.add(found))?;
-        durations.afresh = durations.changes.is_some();
+        let kept = kept_results(job);
+        let found =
+            reader.found(layout, identity, kept.as_deref(), |found| durations.add(found))?;
+        durations.afresh = found.refused.is_some();
+        durations.outlook = found;
         durations.fit_model();
         Ok(durations)
     }
@@ -202,8 +206,13 @@ impl RecordedDurations {
     }
 
     /// Why a start would refuse the folder.
-    pub(crate) fn changes(&self) -> Option<&str> {
-        self.changes.as_deref()
+    pub(crate) fn refused(&self) -> Option<&str> {
+        self.outlook.refused.as_deref()
+    }
+
+    /// The number of results that a start would read again from kept files.
+    pub(crate) fn read_again(&self) -> u64 {
+        self.outlook.read_again
     }
 
     /// The number of recorded durations.

@@ -6,7 +6,6 @@ use crate::cli::plan::PlanReport;
 use crate::cli::plan::memory::MemoryOutlook;
 use crate::cli::plan::prediction::{Prediction, Range};
 use crate::cli::plan::slurm_request;
-use crate::store::refusal;
 use crate::util::duration;
 
 pub(super) fn json(outlook: &PlanReport) -> Json {
@@ -31,7 +30,6 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
         }
         group
     });
-    let changes = durations.changes().zip(outlook.out.as_deref());
     json!({
         "name": job.name,
         "file": outlook.file,
@@ -52,7 +50,8 @@ pub(super) fn json(outlook: &PlanReport) -> Json {
         "done": durations.done(),
         "left": durations.left(),
         "failed": durations.failed(),
-        "refused": changes.filter(|_| !outlook.fresh).map(|(changes, out)| refusal(out, changes)),
+        "refused": durations.refused().filter(|_| !outlook.fresh),
+        "read_again": if outlook.fresh { 0 } else { durations.read_again() },
         "pilot": outlook.pilot.map(|(done, failed)| json!({ "done": done, "failed": failed })),
         "workers_here": outlook.here,
         "recorded_durations": durations.recorded(),

@@ -9,7 +9,6 @@ use crate::job::{CrunchSpec, Job};
 use crate::model::{Loop, Order, Reduce};
 use crate::report::text::words::{count, percent, seconds, size, things};
 use crate::report::{Lines, beginning, in_words};
-use crate::store::refusal;
 use crate::util::duration;
 use crate::util::stats::extent;
 use crate::util::text::visible;
@@ -164,8 +163,8 @@ fn there(outlook: &PlanReport) -> String {
         return "Nothing is kept of the demonstration, unless --out names a folder.".to_string();
     };
     let folder = out.display();
-    if let (Some(changes), false) = (durations.changes(), outlook.fresh) {
-        return visible(&format!("A start would be refused: {}.", refusal(out, changes)));
+    if let (Some(why), false) = (durations.refused(), outlook.fresh) {
+        return visible(&format!("A start would be refused: {why}."));
     }
     let mut text = match outlook.pilot {
         Some((done, 0)) => format!("The pilot did {}. ", things(done, "task")),
@@ -189,6 +188,13 @@ fn there(outlook: &PlanReport) -> String {
             things(durations.left(), "task")
         ),
     };
+    if durations.read_again() > 0 && !outlook.fresh {
+        let results = things(durations.read_again(), "run");
+        let _ = write!(
+            text,
+            " result has changed: the results of {results} would be read again from kept files."
+        );
+    }
     text
 }
 
@@ -280,7 +286,7 @@ fn advice(outlook: &PlanReport, prediction: &Prediction) -> String {
             range(time.seconds),
         );
     }
-    if outlook.durations.changes().is_some() || outlook.fresh {
+    if outlook.durations.refused().is_some() || outlook.fresh {
         text += "\nWhat is recorded is taken to take as long again.";
     }
     text

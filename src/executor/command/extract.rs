@@ -16,6 +16,10 @@ use crate::util::file_state::FileState;
 use crate::util::files::other_kind;
 use crate::util::text::beginning;
 
+/// How the error of a run begins whose program has ended well, but has left no result where the job looks for it. Other
+/// errors begin with the name of the program.
+pub(super) const NO_RESULT: &str = "no result found: ";
+
 /// How much of the end of a file is shown. (bytes)
 const SHOWN: usize = 2000;
 
@@ -73,12 +77,34 @@ impl ResultReader {
         self.sources.iter().map(file).collect()
     }
 
+    /// The same files in a folder that a run has left. The error says which one is not there.
+    pub(super) fn kept_files(
+        &self,
+        folder: &Path,
+        fill: impl Fn(&Template) -> Result<String, String>,
+    ) -> Result<Vec<Option<OutputFile>>, String> {
+        let files = self.sources.iter().map(|(_, source)| {
+            let Some(file) = &source.file else { return Ok(None) };
+            let name = fill(file)?;
+            let path = folder.join(&name);
+            // What a link names may have changed, and is no part of what was kept.
+            let own = folder.canonicalize().and_then(|folder| Ok(folder.join(&name)));
+            let is_own = own.and_then(|own| Ok(own == path.canonicalize()?));
+            match is_own {
+                Ok(true) if path.is_file() => Ok(Some(OutputFile { name, path, before: None })),
+                Ok(_) => Err(format!("{name} is a link, or no file")),
+                Err(_) => Err(format!("it has no {name}")),
+            }
+        });
+        files.collect()
+    }
+
     /// The result, from these files and what the program has printed. The error shows what was looked for, and the
     /// end of the file.
     pub(super) fn read(
         &self,
         files: &[Option<OutputFile>],
-        stdout: &Tail,
+        stdout: Option<&Tail>,
     ) -> Result<Value, String> {
         let mut fields = Vec::new();
         for ((name, source), file) in self.sources.iter().zip(files) {
@@ -109,8 +135,9 @@ impl SourceReader {
         SourceReader { file, found }
     }
 
-    fn read(&self, file: Option<&OutputFile>, stdout: &Tail) -> Result<Value, String> {
+    fn read(&self, file: Option<&OutputFile>, stdout: Option<&Tail>) -> Result<Value, String> {
         let Some(file) = file else {
+            let stdout = stdout.ok_or_else(|| "stdout is not kept".to_string())?;
             let (text, is_whole) = stdout.kept();
             let is_last = matches!(self.found, Finder::Pattern(_, _, WhichOne::Last));
             if !is_whole && !is_last {

@@ -66,6 +66,7 @@ pub(crate) fn known_of_job(out: &Path) -> Result<Option<(Identity, KnownFiles)>>
 /// those of the whole job.
 pub(crate) fn join_part(out: &Path, part: JobPart, plan: &mut OpenOptions) -> Result<JoinedPart> {
     let place = format!("results folder {}", out.display());
+    plan.kept_results = None; // other parts may be under way
     let points = plan.job.nest.loops()[0].points.len();
     if points < u64::from(part.of) {
         return Err(Error::input(format!(
