@@ -252,7 +252,7 @@ impl<'a> SimulatedHub<'a> {
                 }
             }
             ToWorker::Dismiss { .. } => worker.gone = true,
-            ToWorker::Cancel(_) | ToWorker::Heartbeat => {}
+            ToWorker::Cancel(_) | ToWorker::Heartbeat | ToWorker::Follow(_) => {}
             ToWorker::Reply { reply, .. } => panic!("a simulated worker asked nothing: {reply:?}"),
         }
         Ok(())
