@@ -391,6 +391,7 @@ fn take_front<'a>(numbers: &mut Cow<'a, [u8]>, bytes: usize) -> Cow<'a, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::run_log::RunOutput;
 
     /// Tasks 10 to 14: numbers, except a failure at 12 and a record at 13.
     fn batch() -> RunBatch<'static> {
@@ -434,6 +435,39 @@ mod tests {
                 assert_eq!(parts.collect::<Vec<_>>(), whole);
             }
         }
+    }
+
+    #[test]
+    fn what_runs_have_printed_stays_with_them() {
+        let log = |text: &str| {
+            let output = RunOutput::default();
+            output.push(text.as_bytes());
+            output.log().unwrap()
+        };
+        let mut runs = RunBatch::default();
+        runs.restart(10, 1, 0.0);
+        for task in 10..14 {
+            runs.push_number(0.5, 0.25);
+            if task % 2 == 1 {
+                runs.push_log(log(&task.to_string()));
+            }
+        }
+        for at in 0..=4 {
+            let mut rest = runs.clone();
+            let first = rest.take_first(at);
+            assert!(first.is_valid() && rest.is_valid());
+            let of = |runs: &RunBatch| runs.logs().cloned().collect::<Vec<_>>();
+            assert!(of(&first).iter().all(|(task, _)| *task < 10 + at));
+            assert_eq!([of(&first), of(&rest)].concat(), [(11, log("11")), (13, log("13"))]);
+        }
+        let (logged, number) = (runs.clone(), runs.weight());
+        assert!(runs.lend().logs().eq(logged.logs()) && number > 4 * WIDTH + 20);
+        assert_eq!(runs.logs().count(), 0, "they are in the message");
+        runs.restart(20, 1, 1.0);
+        runs.push_number(0.5, 0.25);
+        runs.push_log(log("20"));
+        runs.first = 21;
+        assert!(!runs.is_valid(), "of a run that is not there");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Queries of a results folder, during and after a run: one file per subcommand. Nothing in the folder is
+//! Queries of a results folder, during and after a run: one file per subcommand. But for the request of `log --follow`, nothing in the folder is
 //! written or locked.
 
 mod best;
