@@ -150,7 +150,7 @@
 //!
 //! | feature | adds | default |
 //! | --- | --- | --- |
-//! | `mpi` | ranks over MPI; needs an MPI library and libclang to build | yes |
+//! | `mpi` | ranks over MPI; the library is loaded when a launcher starts the program | yes |
 //! | `cli` | `Study::main`: command line, table, report, progress bar, a logger | yes |
 //! | `jobs` | job files and what they can call; together with `cli` the program `gridmpi` | yes |
 //! | `parquet` | exports as Parquet | yes |

@@ -115,13 +115,13 @@ fn singletons_of_a_launcher_that_does_not_fit_are_refused() {
     let desk = Desk::with_job(JOB);
     for (variables, says) in [
         (
-            &[("PMI_SIZE", "4"), ("PMI_RANK", "0")][..],
+            &[("PMI_SIZE", "4"), ("PMI_RANK", "0"), ("GRIDMPI_MPI", "openmpi")][..],
             "PMI_SIZE says 4 processes, but MPI says this one is alone",
         ),
         (&[("SLURM_NTASKS", "9"), ("SLURM_PROCID", "0")], "or give --threads N"),
         (
             &[("SLURM_STEP_NUM_TASKS", "9"), ("SLURM_PROCID", "0")],
-            "each would run the whole job; this gridmpi was built with ",
+            "each would run the whole job; gridmpi has loaded Open MPI",
         ),
     ] {
         let mut command = gridmpi();

@@ -1,0 +1,199 @@
+//! Chooses the MPI library that fits the launcher of this process, and loads it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::platform::launcher::LaunchInfo;
+use crate::util::error::{Error, Result};
+use crate::util::programs::find_program;
+use crate::wire::transport::mpi::{Interface, load};
+
+/// The user's choice: `openmpi`, `mpich` or `none`.
+const CHOICE: &str = "GRIDMPI_MPI";
+
+/// How many of its parents a process is at most apart from its launcher: a shell, `time`, a wrapper of the site.
+const MOST_PARENTS: usize = 8;
+
+impl Interface {
+    fn name(self) -> &'static str {
+        match self {
+            Interface::OpenMpi => "Open MPI",
+            Interface::Mpich => "MPICH, Intel MPI or another MPI with MPICH's binary interface",
+        }
+    }
+
+    /// What the library's file is called. Debian has a name of its own for MPICH.
+    fn files(self) -> &'static [&'static str] {
+        let is_mac = cfg!(target_os = "macos");
+        match self {
+            Interface::OpenMpi if is_mac => &["libmpi.40.dylib"],
+            Interface::Mpich if is_mac => &["libmpi.12.dylib"],
+            Interface::OpenMpi => &["libmpi.so.40"],
+            Interface::Mpich => &["libmpi.so.12", "libmpich.so.12"],
+        }
+    }
+
+    fn other(self) -> Interface {
+        match self {
+            Interface::OpenMpi => Interface::Mpich,
+            Interface::Mpich => Interface::OpenMpi,
+        }
+    }
+
+    /// The interface of the MPI that a launcher belongs to, by the launcher's name or by the library beside it.
+    fn of_launcher(program: &Path) -> Option<Interface> {
+        let name = program.file_name()?.to_string_lossy().to_lowercase();
+        let is = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        if is(&["orte", "orted", "openmpi", "prte", "prun", "ompi"]) {
+            return Some(Interface::OpenMpi);
+        }
+        if is(&["hydra", "mpich"]) {
+            return Some(Interface::Mpich);
+        }
+        let both = [Interface::OpenMpi, Interface::Mpich];
+        both.into_iter().find(|interface| beside(program, *interface).iter().any(|f| f.exists()))
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Interface::OpenMpi => {
+                "load the module of the Open MPI that this launcher belongs to, or set LD_LIBRARY_PATH to the folder of its library"
+            }
+            Interface::Mpich if is_cray() => {
+                "`module load cray-mpich-abi` gives Cray's library this name"
+            }
+            Interface::Mpich => {
+                "load the module of the MPI that this launcher belongs to, or set LD_LIBRARY_PATH to the folder of its library"
+            }
+        }
+    }
+}
+
+/// Whether this is one of Cray's systems, whose MPI has another name unless a module is loaded.
+fn is_cray() -> bool {
+    let variables = ["CRAY_MPICH_DIR", "CRAY_MPICH_VERSION", "CRAYPE_VERSION", "PALS_RANKID"];
+    variables.iter().any(|name| std::env::var_os(name).is_some()) || Path::new("/opt/cray").exists()
+}
+
+/// Loads the MPI library for the ranks of this launcher; without one, that of the mpirun on PATH, which would start
+/// them.
+pub(crate) fn load_for(launched: Option<&LaunchInfo>) -> Result<()> {
+    let of_path = find_program(Path::new("mpirun")).or_else(|_| find_program(Path::new("mpiexec")));
+    let of_path = of_path.ok().map(|found| (found.canonicalize().unwrap_or(found.clone()), found));
+    let launchers: Vec<PathBuf> = match &of_path {
+        // What it is linked to has the name by which it is told; where it was found may have the library beside it.
+        Some((real, found)) => parents().into_iter().chain([real.clone(), found.clone()]).collect(),
+        None => parents(),
+    };
+    let choice = std::env::var(CHOICE).ok().filter(|choice| !choice.is_empty());
+    let interfaces = match choice.as_deref() {
+        Some("openmpi") => vec![Interface::OpenMpi],
+        Some("mpich") => vec![Interface::Mpich],
+        Some("none") => return Err(without(launched)),
+        Some(other) => {
+            return Err(Error::input(format!(
+                "{CHOICE}={other}: expected openmpi, mpich or none, or no such variable"
+            )));
+        }
+        None => interfaces(launched, &launchers),
+    };
+    let mut failed = Vec::new();
+    for interface in &interfaces {
+        for file in candidates(*interface, &launchers) {
+            match load(*interface, &file) {
+                Ok(()) => return Ok(()),
+                Err(why) => failed.push(why),
+            }
+        }
+    }
+    Err(not_found(launched, &interfaces, &failed, &launchers))
+}
+
+/// The interfaces to try, by what the launcher's variables say, else by the launchers that are there.
+fn interfaces(launched: Option<&LaunchInfo>, launchers: &[PathBuf]) -> Vec<Interface> {
+    if let Some(interfaces) = launched.and_then(LaunchInfo::interfaces) {
+        return interfaces;
+    }
+    let known = launchers.iter().find_map(|program| Interface::of_launcher(program));
+    let first = known.unwrap_or(if is_cray() { Interface::Mpich } else { Interface::OpenMpi });
+    vec![first, first.other()]
+}
+
+/// The files to load, in order: the library beside a launcher; the one that the system finds (LD_LIBRARY_PATH); the one
+/// in the Python environment of this program.
+fn candidates(interface: Interface, launchers: &[PathBuf]) -> Vec<OsString> {
+    let near = launchers.iter().flat_map(|program| beside(program, interface));
+    let own = std::env::current_exe().map(|own| beside(&own, interface)).unwrap_or_default();
+    let there = |file: PathBuf| file.exists().then(|| file.into_os_string());
+    let by_name = interface.files().iter().map(OsString::from);
+    near.filter_map(there).chain(by_name).chain(own.into_iter().filter_map(there)).collect()
+}
+
+/// Where the library of a launcher is, `bin` and `lib` being side by side.
+fn beside(program: &Path, interface: Interface) -> Vec<PathBuf> {
+    let Some(prefix) = program.parent().and_then(Path::parent) else { return Vec::new() };
+    let folders = ["lib", "lib64", "lib/release"].map(|folder| prefix.join(folder));
+    let files = |folder: &PathBuf| interface.files().iter().map(|file| folder.join(file)).collect();
+    folders.iter().flat_map(|folder| -> Vec<PathBuf> { files(folder) }).collect()
+}
+
+/// The launchers among the processes above this one.
+fn parents() -> Vec<PathBuf> {
+    let names =
+        ["mpirun", "mpiexec", "orterun", "orted", "prte", "hydra_pmi_proxy", "hydra_bstrap"];
+    let (mut found, mut process) = (Vec::new(), "self".to_string());
+    for _ in 0..MOST_PARENTS {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        let Some(parent) = parent.map(str::trim).filter(|parent| *parent != "0") else { break };
+        process = parent.to_string();
+        let Ok(program) = std::fs::read_link(format!("/proc/{process}/exe")) else { break };
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if names.iter().any(|launcher| name.starts_with(launcher)) {
+            found.push(program);
+        }
+    }
+    found
+}
+
+/// The file of the MPI library of this process.
+#[cfg(all(feature = "cli", feature = "jobs"))]
+pub(crate) fn file() -> Option<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let names = [Interface::OpenMpi, Interface::Mpich].map(Interface::files).concat();
+    let mut files = maps.lines().filter_map(|line| line.split_once('/'));
+    let is = |file: &str| {
+        names.iter().any(|name| file.rsplit('/').next().unwrap_or(file).starts_with(name))
+    };
+    files.find(|(_, file)| is(file)).map(|(_, file)| PathBuf::from(format!("/{file}")))
+}
+
+fn without(launched: Option<&LaunchInfo>) -> Error {
+    let said = launched.map(|launched| format!("{}, but ", launched.says())).unwrap_or_default();
+    Error::input(format!(
+        "{said}{CHOICE}=none forbids to load an MPI: each process would run the whole job; unset it, or start gridmpi without a launcher"
+    ))
+}
+
+fn not_found(
+    launched: Option<&LaunchInfo>,
+    interfaces: &[Interface],
+    failed: &[String],
+    launchers: &[PathBuf],
+) -> Error {
+    let said = launched.map(|launched| format!("{}, but ", launched.says())).unwrap_or_default();
+    let names = interfaces.iter().map(|i| format!("{} ({})", i.files().join(" or "), i.name()));
+    let names = names.collect::<Vec<_>>().join(" and for ");
+    let near: Vec<String> = launchers.iter().map(|program| program.display().to_string()).collect();
+    let near = match near.is_empty() {
+        true => String::new(),
+        false => format!("beside {}, ", near.join(", ")),
+    };
+    let why = failed.join("; ");
+    let advice = interfaces[0].advice();
+    let alone = launched.filter(|launched| launched.is_batch_script());
+    let alone = alone.map_or("", |_| "; or give --threads N to use this node alone");
+    Error::input(format!(
+        "{said}no MPI library can be loaded that fits: looked for {names}, {near}in LD_LIBRARY_PATH and where the system has libraries, and beside gridmpi ({why}); {advice}{alone}"
+    ))
+}
